@@ -1,0 +1,1 @@
+"""Nightly student status and demographics snapshots for SameGoal, read from Skyward Qmlativ."""

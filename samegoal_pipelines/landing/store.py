@@ -1,0 +1,194 @@
+"""One folder per district, night, run and asset; a manifest, written last, makes it count.
+
+    <landing>/<district>/<night>/<run>/<asset>/<Table>.parquet
+    <landing>/<district>/<night>/<run>/<asset>/landed.json
+
+A folder is written once and never changed: a run that dies leaves a folder without a manifest,
+which nobody reads, and two runs of one night cannot mix their files. The newest manifest of a night
+wins. Paths carry ids and dates only, never a person's data.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import Any
+
+import fsspec
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+MANIFEST = "landed.json"
+METADATA_KEY = b"samegoal"
+
+
+class LandingError(Exception):
+    """A landed file is missing, damaged or cannot be written; says which asset and night, and what to do."""
+
+
+@dataclass(frozen=True)
+class LandedAsset:
+    """One asset of one run, as its manifest tells: rows per table, and when it was landed."""
+
+    district_id: str
+    night: date
+    run_id: str
+    asset: str
+    landed_at: datetime
+    rows: dict[str, int]
+
+
+class Landing:
+    """Reads and writes landed assets under one root.
+
+    Args:
+        root: a path or any fsspec URL (`s3://bucket/prefix`).
+    """
+
+    def __init__(self, root: str) -> None:
+        self.root = root.rstrip("/")
+        self._fs, self._base = fsspec.url_to_fs(self.root)
+
+    def write(
+        self,
+        tables: Mapping[str, pd.DataFrame],
+        *,
+        district_id: str,
+        night: date,
+        run_id: str,
+        asset: str,
+        landed_at: datetime,
+        about: Mapping[str, Mapping[str, Any]] | None = None,
+    ) -> LandedAsset:
+        """Land one asset: a Parquet file per table, then the manifest.
+
+        Args:
+            tables: table name (a Qmlativ object for raw assets) → frame with Arrow dtypes.
+            about: table name → facts kept in its file's metadata, such as the fields that were asked for.
+
+        Raises:
+            LandingError: the folder cannot be written.
+        """
+        folder = f"{self._night(district_id, night)}/{run_id}/{asset}"
+        landed = LandedAsset(
+            district_id, night, run_id, asset, landed_at, {name: len(frame) for name, frame in tables.items()}
+        )
+        try:
+            self._fs.makedirs(folder, exist_ok=True)
+            for name, frame in tables.items():
+                facts = {
+                    "district_id": district_id,
+                    "night": night.isoformat(),
+                    "run_id": run_id,
+                    "landed_at": landed_at.isoformat(),
+                    "rows": len(frame),
+                    **(about or {}).get(name, {}),
+                }
+                table = pa.Table.from_pandas(frame, preserve_index=False)
+                table = table.replace_schema_metadata({METADATA_KEY: json.dumps(facts, default=str)})
+                with self._fs.open(f"{folder}/{name}.parquet", "wb") as file:
+                    pq.write_table(table, file, compression="zstd")
+            manifest = {"asset": asset, "landed_at": landed_at.isoformat(), "rows": landed.rows}
+            with self._fs.open(f"{folder}/{MANIFEST}", "w") as file:
+                json.dump(manifest, file)
+        except OSError as error:
+            raise LandingError(
+                f"landing of {asset} for {district_id} on {night} failed: cannot write below {self.root} "
+                f"({_os_reason(error)}); check that the folder exists, is writable and has space"
+            ) from None
+        return landed
+
+    def read(
+        self, asset: str, *, district_id: str, night: date, run_id: str | None = None
+    ) -> dict[str, pd.DataFrame]:
+        """The asset's tables as landed by `run_id`, or else by the last run of that night that landed it.
+
+        Returns:
+            table name → frame with Arrow dtypes.
+
+        Raises:
+            LandingError: nothing was landed for that night, or a file is damaged.
+        """
+        landed = self._newest(asset, district_id, night, run_id)
+        folder = f"{self._night(district_id, night)}/{landed.run_id}/{asset}"
+        tables = {}
+        for name, rows in landed.rows.items():
+            try:
+                with self._fs.open(f"{folder}/{name}.parquet", "rb") as file:
+                    frame = pq.read_table(file).to_pandas(types_mapper=pd.ArrowDtype)
+            except (OSError, pa.ArrowException):
+                raise LandingError(self._damaged(asset, name, district_id, night)) from None
+            if len(frame) != rows:
+                raise LandingError(self._damaged(asset, name, district_id, night))
+            tables[name] = frame
+        return tables
+
+    def landed(self, asset: str, *, district_id: str, night: date) -> list[LandedAsset]:
+        """Every run's landing of this asset that night, oldest first."""
+        found = []
+        for path in self._fs.glob(f"{self._night(district_id, night)}/*/{asset}/{MANIFEST}"):
+            run_id = path.split("/")[-3]
+            try:
+                with self._fs.open(path, "r") as file:
+                    manifest = json.load(file)
+                landed_at = datetime.fromisoformat(manifest["landed_at"])
+                found.append(
+                    LandedAsset(district_id, night, run_id, asset, landed_at, dict(manifest["rows"]))
+                )
+            except (OSError, ValueError, KeyError):
+                continue  # a manifest cut short by a kill: that run never finished landing
+        return sorted(found, key=lambda one: (one.landed_at, one.run_id))
+
+    def nights(self, district_id: str) -> list[date]:
+        """The nights this district has a folder for, oldest first."""
+        try:
+            entries = self._fs.ls(f"{self._base}/{district_id}", detail=False)
+        except FileNotFoundError:
+            return []
+        nights = []
+        for path in entries:
+            try:
+                nights.append(date.fromisoformat(path.rstrip("/").rsplit("/", 1)[-1]))
+            except ValueError:
+                continue
+        return sorted(nights)
+
+    def last_rows(self, asset: str, *, district_id: str, up_to: date) -> dict[str, int]:
+        """Rows per table when the asset was last landed up to that night; empty if it never was.
+
+        The source is read faster where the number of pages is known beforehand; a wrong number costs
+        a request, not a row.
+        """
+        for night in reversed([night for night in self.nights(district_id) if night <= up_to]):
+            if landed := self.landed(asset, district_id=district_id, night=night):
+                return landed[-1].rows
+        return {}
+
+    def _newest(self, asset: str, district_id: str, night: date, run_id: str | None) -> LandedAsset:
+        landed = self.landed(asset, district_id=district_id, night=night)
+        if run_id is not None:
+            landed = [one for one in landed if one.run_id == run_id]
+        if not landed:
+            raise LandingError(
+                f"nothing has landed as {asset} for {district_id} on {night}: "
+                f"materialize {asset} in the same run, or first"
+            )
+        return landed[-1]
+
+    def _night(self, district_id: str, night: date) -> str:
+        return f"{self._base}/{district_id}/{night.isoformat()}"
+
+    @staticmethod
+    def _damaged(asset: str, table: str, district_id: str, night: date) -> str:
+        return (
+            f"landed file {table} of {asset} for {district_id} on {night} is damaged: "
+            f"run the district again to land that night anew"
+        )
+
+
+def _os_reason(error: OSError) -> str:
+    """The system's own words without the path, which belongs to the message around it."""
+    return error.strerror or type(error).__name__

@@ -1,0 +1,61 @@
+# Needs Python 3.11 to 3.13 and make. Everything else is installed into .tools and .venv, from requirements.lock.
+PYTHON ?= python3
+UV_VERSION := 0.13.9
+UV := .tools/bin/uv
+BIN := .venv/bin
+
+export UV_COMPILE_BYTECODE := 1
+export UV_PYTHON_DOWNLOADS := never
+unexport PYTHONDONTWRITEBYTECODE
+
+.PHONY: demo test dev check bench format lock clean
+
+demo: .venv/installed  ## the whole pipeline on synthetic districts
+	$(BIN)/samegoal-pipelines demo
+
+dev: .venv/installed  ## the Dagster UI with schedule and daemon
+	$(BIN)/samegoal-pipelines dev
+
+test: .venv/installed  ## all tests
+	$(BIN)/pytest -n 2
+
+check: .venv/installed  ## what a developer runs before a commit
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/bandit -q -c pyproject.toml -r samegoal_pipelines
+	git ls-files -z | xargs -0 $(BIN)/detect-secrets-hook --baseline .secrets.baseline
+	$(BIN)/pytest -n 2 -m "not slow"
+
+bench: benchmarks/.venv/installed  ## the benchmarks, as ratios against peers measured in the same run
+	benchmarks/.venv/bin/python -m benchmarks
+
+format: .venv/installed
+	$(BIN)/ruff check --fix-only .
+	$(BIN)/ruff format .
+
+lock: $(UV)  ## newest compatible versions; names no index, so any mirror serves it
+	$(UV) pip compile -q --upgrade --universal --generate-hashes --python-version 3.11 \
+	    pyproject.toml --group dev -o requirements.lock
+	$(UV) pip compile -q --upgrade --universal --generate-hashes --python-version 3.11 \
+	    benchmarks/requirements.in -c requirements.lock -o benchmarks/requirements.lock
+
+clean:
+	rm -rf .venv .tools benchmarks/.venv
+
+$(UV):
+	$(PYTHON) -m venv .tools
+	.tools/bin/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
+
+.venv/installed: $(UV) requirements.lock pyproject.toml
+	$(UV) venv --quiet --allow-existing --python $(PYTHON) .venv
+	$(UV) pip install --quiet --python .venv --require-hashes -r requirements.lock
+	$(UV) pip install --quiet --python .venv --no-deps --no-build-isolation --editable .
+	touch $@
+
+benchmarks/.venv/installed: .venv/installed benchmarks/requirements.lock
+	$(UV) venv --quiet --allow-existing --python $(PYTHON) benchmarks/.venv
+	$(UV) pip install --quiet --python benchmarks/.venv --require-hashes -r requirements.lock -r benchmarks/requirements.lock
+	$(UV) pip install --quiet --python benchmarks/.venv --no-deps --no-build-isolation --editable .
+	touch $@

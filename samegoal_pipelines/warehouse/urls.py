@@ -1,0 +1,48 @@
+"""The forms of one database URL: for psql, for SQLAlchemy, for Dagster's storage. Nothing here connects."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from urllib.parse import parse_qsl, quote, urlencode, urlsplit, urlunsplit
+
+from samegoal_pipelines.warehouse.errors import WarehouseError
+
+DATABASE = "samegoal"
+DAGSTER_SCHEMA = "dagster"
+PORT = 5432
+
+
+def socket_url(socket_dir: Path, database: str = DATABASE, user: str = "postgres") -> str:
+    """The URL of a server on a unix socket; the port is named so that a stray PGPORT changes nothing."""
+    return f"postgresql://{user}@/{database}?host={quote(str(socket_dir), safe='/')}&port={PORT}"
+
+
+def plain_url(url: str) -> str:
+    """`url` as psql understands it, whatever driver it names (``postgres://``, ``postgresql+psycopg2://``)."""
+    scheme, separator, rest = url.strip().partition("://")
+    if not separator or scheme.partition("+")[0] not in ("postgresql", "postgres"):
+        raise WarehouseError(
+            "the database URL is not a Postgres URL; write SAMEGOAL_DATABASE_URL as postgresql://user:password@host/database"
+        )
+    return f"postgresql://{rest}"
+
+
+def sqlalchemy_url(url: str) -> str:
+    """`url` with its driver named: SQLAlchemy 2.1 takes a bare ``postgresql://`` for psycopg 3."""
+    return "postgresql+psycopg2" + plain_url(url).removeprefix("postgresql")
+
+
+def with_database(url: str, database: str) -> str:
+    """`url` pointing at another database of the same server."""
+    return urlunsplit(urlsplit(plain_url(url))._replace(path=f"/{quote(database, safe='')}"))
+
+
+def dagster_storage_url(url: str) -> str:
+    """The SQLAlchemy URL of Dagster's storage: the same database, with `DAGSTER_SCHEMA` as its search path.
+
+    The schema must exist: see `samegoal_pipelines.warehouse.engine.prepare`.
+    """
+    parts = urlsplit(sqlalchemy_url(url))
+    query = [(name, value) for name, value in parse_qsl(parts.query) if name != "options"]
+    query.append(("options", f"-csearch_path={DAGSTER_SCHEMA}"))
+    return urlunsplit(parts._replace(query=urlencode(query, quote_via=quote, safe="/")))

@@ -1,0 +1,210 @@
+"""What the Custom API answers, as bytes: tokens, metadata, object descriptions and pages.
+
+Where the contract leaves it open: objects under another district's base URL are refused with 403 (GetSystemMetadata
+answers for the district of the credentials, under any base URL); a page size over the limit is cut to it, and Next
+goes on with the smaller one; through a school's entity, objects that have an EntityID show that entity's rows.
+No sockets here, and no faults.
+"""
+
+import secrets
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import orjson
+import pyarrow as pa
+
+from samegoal_pipelines.sandbox import search
+from samegoal_pipelines.sandbox.district import Refused, SandboxDistrict
+from samegoal_pipelines.sandbox.encode import encode_objects
+from samegoal_pipelines.sandbox.objects import OBJECTS
+from samegoal_pipelines.sandbox.requests import Asked, BadRequest
+from samegoal_pipelines.sandbox.sandbox import Sandbox
+
+CACHE_BYTES = 1_000_000_000
+
+
+@dataclass
+class Answer:
+    """Status, body and headers of an answer."""
+
+    status: int
+    body: bytes
+    headers: dict[str, str] = field(
+        default_factory=lambda: {"content-type": "application/json; charset=utf-8"}
+    )
+
+
+def json_answer(status: int, content: Any) -> Answer:
+    """An answer with a JSON body."""
+    return Answer(status, orjson.dumps(content))
+
+
+def message(status: int, text: str) -> Answer:
+    """An error as Qmlativ words it."""
+    return json_answer(status, {"Message": text})
+
+
+class CustomApi:
+    """The answers of one sandbox; tokens and encoded pages are remembered. Thread-safe."""
+
+    def __init__(self, sandbox: Sandbox):
+        self.sandbox = sandbox
+        self._tokens: dict[str, tuple[SandboxDistrict, float]] = {}
+        self._lock = threading.Lock()
+        self._views: dict[Any, tuple[tuple[pa.Table, ...], pa.Table]] = {}
+        self._pages: dict[Any, tuple[pa.Table, Answer]] = {}
+        self._page_bytes = 0
+
+    def answer(self, asked: Asked) -> Answer:
+        """The answer to a request that meets no fault."""
+        makers: dict[str, tuple[str, Callable[[Asked], Answer]]] = {
+            "token": ("POST", self._token),
+            "metadata": ("GET", self._with_token(self._metadata)),
+            "describe": ("GET", self._with_token(self._describe)),
+            "list": ("GET POST", self._with_token(self._list)),
+        }
+        if asked.kind not in makers:
+            return message(404, "No HTTP resource was found that matches the request URI")
+        methods, make = makers[asked.kind]
+        if asked.method not in methods.split():
+            return message(405, f"The requested resource does not support http method {asked.method}")
+        try:
+            return make(asked)
+        except Refused as refused:
+            return message(403, str(refused))
+        except (BadRequest, search.BadSearch) as bad:
+            return message(400, str(bad))
+
+    def expire_tokens(self) -> None:
+        """Every token given out so far runs out now."""
+        with self._lock:
+            self._tokens = {token: (district, 0.0) for token, (district, _) in self._tokens.items()}
+
+    def _token(self, asked: Asked) -> Answer:
+        form = asked.form()
+        if form.get("grant_type") != "client_credentials":
+            return json_answer(400, {"error": "unsupported_grant_type"})
+        district = self.sandbox.by_client_key(form.get("client_id", ""))
+        wrong = district is None or form.get("client_secret") != district.client_secret
+        if district is None or wrong or (district.expires and district.expires <= district.today):
+            description = "The client credentials are unknown or have expired"
+            return json_answer(
+                self.sandbox.invalid_client_status,
+                {"error": "invalid_client", "error_description": description},
+            )
+        token = secrets.token_urlsafe(32)
+        with self._lock:
+            self._tokens[token] = (district, time.monotonic() + district.token_lifetime)
+        lifetime = district.token_lifetime
+        return json_answer(
+            200,
+            {
+                "access_token": token,
+                "token_type": "bearer",
+                "expires_in": int(lifetime) if lifetime == int(lifetime) else lifetime,
+            },
+        )
+
+    def _with_token(self, make: Callable[[Asked, SandboxDistrict], Answer]) -> Callable[[Asked], Answer]:
+        def checked(asked: Asked) -> Answer:
+            scheme, _, token = asked.headers.get("authorization", "").partition(" ")
+            with self._lock:
+                district, until = self._tokens.get(token, (None, 0.0))
+            if scheme.lower() != "bearer" or district is None:
+                return message(401, "Authorization has been denied for this request.")
+            if time.monotonic() >= until:
+                return message(district.token_expired_status, "Token has expired")
+            return make(asked, district)
+
+        return checked
+
+    def _metadata(self, asked: Asked, district: SandboxDistrict) -> Answer:
+        del asked  # answers for the credentials, whatever the base URL
+        return json_answer(200, district.system_metadata())
+
+    def _describe(self, asked: Asked, district: SandboxDistrict) -> Answer:
+        name = self._checked_object(asked, district)
+        types = OBJECTS[name].types
+        fields = {column: {"Type": str(types[column])} for column in district.granted_fields(name)}
+        return json_answer(200, {**fields, "Relationships": {}, "ValidationRules": []})
+
+    def _checked_object(self, asked: Asked, district: SandboxDistrict) -> str:
+        """Whether these credentials may read this object of this entity here; its name."""
+        if asked.base != district.base_path:
+            raise Refused("These credentials belong to another district")
+        assert asked.entity is not None and asked.object is not None  # noqa: S101 - the path has both
+        district.check_entity(asked.entity)
+        district.granted_fields(asked.object)
+        return asked.object
+
+    def _list(self, asked: Asked, district: SandboxDistrict) -> Answer:
+        name = self._checked_object(asked, district)
+        condition, sort = asked.search()
+        fields = tuple(asked.fields) or (OBJECTS[name].key,)
+        named = [*fields, *search.condition_fields(condition or {}), *search.sort_fields(sort)]
+        district.check_fields(name, named)
+        page, size = asked.page or 0, min(asked.size or 0, district.page_size_limit)
+        if page < 1 or size < 1:
+            raise BadRequest("page and pageSize start at 1")
+        year = district.current_year_id() if asked.school_year_id is None else asked.school_year_id
+        key = (district.id, name, asked.entity, year, fields, repr(condition), repr(sort))
+        view = self._view(key, district, asked, year, condition, sort, fields)
+        return self._page((*key, page, size, district.paging_end), view, asked, page, size, fields, district)
+
+    def _view(
+        self,
+        key: Any,
+        district: SandboxDistrict,
+        asked: Asked,
+        year: int | None,
+        condition: Any,
+        sort: Any,
+        fields: tuple[str, ...],
+    ) -> pa.Table:
+        """All rows of a listing, filtered and ordered; made anew when the district's tables have changed."""
+        assert asked.entity is not None and asked.object is not None  # noqa: S101
+        source = (district.tables[asked.object], district.tables["District/SchoolYear"])
+        known, view = self._views.get(key, ((), None))
+        if len(known) != 2 or known[0] is not source[0] or known[1] is not source[1]:
+            view = district.listing(
+                asked.object, asked.entity, year, fields, condition, sort
+            ).combine_chunks()
+            self._views[key] = (source, view)
+        return view
+
+    def _page(
+        self,
+        key: Any,
+        view: pa.Table,
+        asked: Asked,
+        page: int,
+        size: int,
+        fields: tuple[str, ...],
+        district: SandboxDistrict,
+    ) -> Answer:
+        known, answer = self._pages.get(key, (None, None))
+        if known is view and answer is not None:
+            return answer
+        objects = encode_objects(view.slice((page - 1) * size, size), fields)
+        paging = orjson.dumps(_paging(asked, page, size, view.num_rows, district))
+        answer = Answer(200, b"".join((b'{"Objects":[', objects, b'],"Paging":', paging, b"}")))
+        with self._lock:
+            if self._page_bytes > CACHE_BYTES:
+                self._pages.clear()
+                self._page_bytes = 0
+            self._pages[key] = (view, answer)
+            self._page_bytes += len(answer.body)
+        return answer
+
+
+def _paging(asked: Asked, page: int, size: int, total: int, district: SandboxDistrict) -> dict[str, Any]:
+    def path(number: int) -> str:
+        return f"/Custom/{asked.entity}/{asked.object}/{number}/{size}"
+
+    if page * size < total or (district.paging_end == "beyond" and (page - 1) * size < total):
+        return {"Next": path(page + 1)}
+    ends: dict[str, dict[str, Any]] = {"empty": {"Next": ""}, "absent": {}, "same": {"Next": path(page)}}
+    return ends.get(district.paging_end, {"Next": None})

@@ -1,0 +1,35 @@
+"""What `workspace.yaml` loads: the pipeline's definitions, put together.
+
+`build_defs` is the seam for tests: it takes a deployment of their own.
+"""
+
+from __future__ import annotations
+
+import dagster as dg
+
+from samegoal_pipelines.defs import demographics, enrollments, nightly, published, raw, status
+from samegoal_pipelines.defs.io import landing_io_manager
+from samegoal_pipelines.defs.night import night
+from samegoal_pipelines.deployment import Deployment
+
+
+def build_defs(deployment: Deployment | None = None) -> dg.Definitions:
+    """The assets, job, schedule and resources over one deployment, by default the environment's."""
+    return dg.Definitions(
+        assets=dg.load_assets_from_modules([raw, enrollments, status, demographics, published]),
+        jobs=[nightly.nightly_snapshot],
+        schedules=[nightly.nightly_by_district],
+        resources={
+            "deployment": deployment or Deployment(),
+            "night": night,
+            "io_manager": landing_io_manager,
+        },
+        # One process per run: `today` is decided once, and frames are handed on from memory.
+        executor=dg.in_process_executor,
+    )
+
+
+@dg.definitions
+def defs() -> dg.Definitions:
+    """The definitions of the environment's deployment."""
+    return build_defs()

@@ -1,0 +1,76 @@
+"""Group demographics: who the students with a status are, and who their parents are."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import dagster as dg
+
+from samegoal_pipelines.defs.io import Tables
+from samegoal_pipelines.defs.night import Night
+from samegoal_pipelines.defs.partitions import DISTRICTS
+from samegoal_pipelines.defs.raw import missing_fields
+from samegoal_pipelines.defs.steps import checked, column_schema, recorded, schema_check
+from samegoal_pipelines.schemas.demographics import (
+    ParentDemographics,
+    StudentDemographics,
+    StudentsWithoutRecord,
+)
+from samegoal_pipelines.transforms.parents import build_parent_demographics
+from samegoal_pipelines.transforms.students import build_student_demographics
+
+
+@dg.asset(
+    group_name="demographics",
+    kinds={"pandas", "pandera"},
+    partitions_def=DISTRICTS,
+    check_specs=[schema_check("student_demographics")],
+    metadata=column_schema(StudentDemographics),
+)
+def student_demographics(
+    context: dg.AssetExecutionContext,
+    raw_students: Tables,
+    student_status: Tables,
+    night: dg.ResourceParam[Night],
+) -> Iterator[Any]:
+    """Names, birth date, grade, race, language, contact data and building of every student with a status."""
+    with recorded("student_demographics", night):
+        built = build_student_demographics(raw_students, student_status["student_status"])
+        yield from checked(
+            context,
+            "student_demographics",
+            {"student_demographics": built.students, "without_record": built.without_record},
+            {"student_demographics": StudentDemographics, "without_record": StudentsWithoutRecord},
+            {"students without a record in Qmlativ": len(built.without_record)},
+        )
+
+
+@dg.asset(
+    group_name="demographics",
+    kinds={"pandas", "pandera"},
+    partitions_def=DISTRICTS,
+    check_specs=[schema_check("parent_demographics")],
+    metadata=column_schema(ParentDemographics),
+)
+def parent_demographics(
+    context: dg.AssetExecutionContext,
+    raw_parents: Tables,
+    student_status: Tables,
+    night: dg.ResourceParam[Night],
+) -> Iterator[Any]:
+    """One row per student and guardian; one under active restricted access has no contact data in it."""
+    with recorded("parent_demographics", night):
+        built = build_parent_demographics(
+            raw_parents,
+            student_status["student_status"],
+            restriction_known="HasActiveRestrictedAccess"
+            not in missing_fields(raw_parents, "StudentGuardian"),
+        )
+        yield from checked(
+            context,
+            "parent_demographics",
+            built.parents,
+            {"parent_demographics": ParentDemographics},
+            built.counts,
+        )

@@ -1,0 +1,71 @@
+"""Asset values between steps and runs: the landing as Dagster's IO manager.
+
+An asset's value is a mapping of table name to frame; an asset of one table named like itself is
+that frame. Within a run the value is handed on from memory; a later run reads the landed files of
+the same district and night.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import dagster as dg
+import pandas as pd
+
+from samegoal_pipelines.defs.night import Night
+from samegoal_pipelines.defs.steps import recorded
+from samegoal_pipelines.landing import Landing
+
+Tables = dict[str, pd.DataFrame]
+
+
+class LandingIOManager(dg.IOManager):
+    """Lands every asset's value under its district, night and run."""
+
+    def __init__(self, landing: Landing, night: Night) -> None:
+        self._landing = landing
+        self._night = night
+        self._in_memory: dict[str, Tables | pd.DataFrame] = {}
+
+    def handle_output(self, context: dg.OutputContext, obj: Tables | pd.DataFrame) -> None:
+        """Land the value; an asset without one (`published_snapshot`) lands nothing."""
+        if obj is None:
+            return
+        asset = context.asset_key.to_user_string()
+        with recorded(asset, self._night):
+            tables = obj if isinstance(obj, dict) else {asset: obj}
+            self._landing.write(
+                tables,
+                district_id=self._night.district_id,
+                night=self._night.today,
+                run_id=self._night.run_id,
+                asset=asset,
+                landed_at=self._night.started_at,
+                about=_facts(tables),
+            )
+        self._in_memory[asset] = obj
+
+    def load_input(self, context: dg.InputContext) -> Tables | pd.DataFrame:
+        """The value landed by this run, or else by the last run of the same night."""
+        asset = context.asset_key.to_user_string()
+        if asset in self._in_memory:
+            return self._in_memory[asset]
+        with recorded(asset, self._night):
+            tables = self._landing.read(asset, district_id=self._night.district_id, night=self._night.today)
+        return tables[asset] if list(tables) == [asset] else tables
+
+
+def _facts(tables: Tables) -> dict[str, dict[str, Any]]:
+    """What was asked of Qmlativ for each table, from the asset's own table of reads, if it has one."""
+    if "Reads" not in tables:
+        return {}
+    return {
+        read["Object"]: {key: value for key, value in read.items() if key != "Object"}
+        for read in tables["Reads"].to_dict(orient="records")
+    }
+
+
+@dg.io_manager(required_resource_keys={"deployment", "night"})
+def landing_io_manager(context: dg.InitResourceContext) -> LandingIOManager:
+    """Dagster's IO manager over this deployment's landing."""
+    return LandingIOManager(context.resources.deployment.landing, context.resources.night)

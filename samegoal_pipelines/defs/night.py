@@ -1,0 +1,95 @@
+"""One run's district and date, decided once and handed down.
+
+The only clock of the pipeline besides the schedule's: `today` is the run's tag where it carries
+one, and else the local date in the district's time zone when it is first asked for. Runs execute in
+one process, so every asset of a run sees the same date.
+"""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from datetime import UTC, date, datetime
+from functools import cached_property
+from zoneinfo import ZoneInfo
+
+import dagster as dg
+
+from samegoal_pipelines.deployment import Deployment
+from samegoal_pipelines.districts.registry import District, DistrictError
+from samegoal_pipelines.qmlativ import QmlativClient
+from samegoal_pipelines.warehouse.errors import WarehouseError
+from samegoal_pipelines.warehouse.publish import record_failure
+
+TODAY_TAG = "samegoal/today"
+SOURCE_HOST_TAG = "samegoal/source_host"
+PARTITION_TAG = "dagster/partition"
+
+
+class Night:
+    """The district and local date that one run is about."""
+
+    def __init__(self, deployment: Deployment, run: dg.DagsterRun) -> None:
+        self._deployment = deployment
+        self._run = run
+        self.started_at = datetime.now(UTC)
+
+    @property
+    def run_id(self) -> str:
+        """Dagster's id of this run."""
+        return self._run.run_id
+
+    @property
+    def district_id(self) -> str:
+        """The partition of this run.
+
+        Raises:
+            Failure: the run covers none, or several.
+        """
+        district_id = self._run.tags.get(PARTITION_TAG)
+        if not district_id:
+            raise dg.Failure(
+                "this run names no district: materialize one district partition per run", allow_retries=False
+            )
+        return district_id
+
+    @cached_property
+    def district(self) -> District:
+        """The district's entry in the registry."""
+        return self._deployment.registry.get(self.district_id)
+
+    @cached_property
+    def today(self) -> date:
+        """The district's local date of this run."""
+        if tagged := self._run.tags.get(TODAY_TAG):
+            return date.fromisoformat(tagged)
+        return datetime.now(ZoneInfo(self.district.timezone)).date()
+
+    def client(self) -> QmlativClient:
+        """A client with this district's credentials, to be closed by the caller."""
+        connection = self._deployment.registry.connection(
+            self.district, allow_local=self._deployment.settings.allow_local_sources
+        )
+        return QmlativClient(connection)
+
+    def record_failure(self, reason: str) -> None:
+        """Write this run's failure to `snapshots`; an unreachable warehouse must not hide the reason."""
+        with suppress(WarehouseError, DistrictError):
+            record_failure(
+                self._deployment.warehouse,
+                district_id=self.district_id,
+                snapshot_date=self.today,
+                run_id=self.run_id,
+                started_at=self.started_at,
+                reason=reason,
+            )
+
+
+@dg.resource(
+    required_resource_keys={"deployment"},
+    description="The district and local date of this run, decided once.",
+)
+def night(context: dg.InitResourceContext) -> Night:
+    """Dagster's resource of the same name."""
+    if context.run is None:
+        raise dg.Failure("a night exists only within a run", allow_retries=False)
+    return Night(context.resources.deployment, context.run)

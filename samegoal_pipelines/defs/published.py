@@ -1,0 +1,41 @@
+"""Group published: tonight's snapshot in the warehouse, all of it or none of it."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+
+import dagster as dg
+import pandas as pd
+
+from samegoal_pipelines.defs.io import Tables
+from samegoal_pipelines.defs.night import Night
+from samegoal_pipelines.defs.partitions import DISTRICTS
+from samegoal_pipelines.defs.steps import recorded
+from samegoal_pipelines.deployment import Deployment
+from samegoal_pipelines.transforms.snapshot import assemble_snapshot
+from samegoal_pipelines.warehouse.publish import publish
+
+
+@dg.asset(group_name="published", kinds={"postgres"}, partitions_def=DISTRICTS)
+def published_snapshot(
+    student_status: Tables,
+    student_demographics: Tables,
+    parent_demographics: pd.DataFrame,
+    night: dg.ResourceParam[Night],
+    deployment: dg.ResourceParam[Deployment],
+) -> dg.MaterializeResult:
+    """The status and demographics that SameGoal reads, replaced in one transaction.
+
+    Uncertain students and students without a record keep what was last published.
+    """
+    with recorded("published_snapshot", night):
+        snapshot = assemble_snapshot(student_status, student_demographics, parent_demographics)
+        published = publish(
+            deployment.warehouse,
+            district_id=night.district_id,
+            snapshot_date=night.today,
+            snapshot=snapshot,
+            run_id=night.run_id,
+            started_at=night.started_at,
+        )
+        return dg.MaterializeResult(metadata={**asdict(published), "snapshot date": night.today.isoformat()})

@@ -1,0 +1,102 @@
+"""Group raw: what Qmlativ says tonight, as it came.
+
+One step reads everything that the selected assets need, several objects at a time, because an
+object read alone leaves the connections idle; if any object fails, nothing of the night is stored.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import dagster as dg
+import pandas as pd
+import pyarrow as pa
+
+from samegoal_pipelines.defs.night import Night
+from samegoal_pipelines.defs.partitions import DISTRICTS
+from samegoal_pipelines.defs.steps import checked, recorded, schema_check
+from samegoal_pipelines.deployment import Deployment
+from samegoal_pipelines.qmlativ import ObjectRead, read_district
+from samegoal_pipelines.schemas.raw import RAW_MODELS
+
+RAW_ASSETS = {
+    "raw_enrollments": "Entries and withdrawals of the previous, current and upcoming school year, with their "
+    "codes, schools, entities and school years, as Qmlativ gave them tonight.",
+    "raw_students": "Students, their names, addresses, phones and e-mails, as Qmlativ gave them tonight.",
+    "raw_parents": "Guardians of students, their names, addresses, phones and e-mails, as Qmlativ gave them "
+    "tonight. Staff and vendors, who share these objects, are dropped before anything is stored.",
+}
+
+Raw = dict[str, pd.DataFrame]
+
+
+@dg.multi_asset(
+    name="read_qmlativ",
+    outs={
+        asset: dg.AssetOut(
+            group_name="raw", description=description, kinds={"qmlativ", "parquet"}, is_required=False
+        )
+        for asset, description in RAW_ASSETS.items()
+    },
+    check_specs=[schema_check(asset) for asset in RAW_ASSETS],
+    partitions_def=DISTRICTS,
+    can_subset=True,
+)
+def read_qmlativ(
+    context: dg.AssetExecutionContext,
+    night: dg.ResourceParam[Night],
+    deployment: dg.ResourceParam[Deployment],
+) -> Iterator[Any]:
+    """Read the selected raw assets in one pass."""
+    selected = {key.to_user_string() for key in context.op_execution_context.selected_asset_keys}
+    with recorded("reading Qmlativ", night):
+        with night.client() as client:
+            read = read_district(
+                client,
+                selected,
+                expected=deployment.registry.pinned_identity(night.district),
+                expected_rows=night.last_rows(selected),
+                progress=deployment.progress,
+            )
+        deployment.registry.pin_identity(night.district, read.identity)
+        for asset in (asset for asset in RAW_ASSETS if asset in selected):
+            tables = {**read.frames[asset], "Reads": reads_table(read.reads[asset])}
+            yield from checked(context, asset, tables, RAW_MODELS[asset], reading_costs(read.reads[asset]))
+
+
+def reads_table(reads: Mapping[str, ObjectRead]) -> pd.DataFrame:
+    """What was asked of Qmlativ for each object, and what came; landed beside the rows."""
+    rows = [
+        {
+            "Object": name,
+            "Path": read.path,
+            "Fields": json.dumps(list(read.fields)),
+            "Missing": json.dumps(sorted(read.missing)),
+            "SchoolYearIDs": json.dumps(list(read.school_years)),
+            "Rows": read.rows,
+            "Pages": read.pages,
+            "Retries": read.retries,
+            "Seconds": read.seconds,
+        }
+        for name, read in reads.items()
+    ]
+    return pa.Table.from_pylist(rows).to_pandas(types_mapper=pd.ArrowDtype)
+
+
+def missing_fields(raw: Raw, qmlativ_object: str) -> frozenset[str]:
+    """The optional fields of an object that are not granted, from a raw asset's reads."""
+    reads = raw["Reads"]
+    missing = reads.loc[reads["Object"] == qmlativ_object, "Missing"]
+    return frozenset(json.loads(missing.iloc[0])) if len(missing) else frozenset()
+
+
+def reading_costs(reads: Mapping[str, ObjectRead]) -> dict[str, Any]:
+    """Pages, retries and seconds of the read, and the optional fields that were not granted."""
+    missing = sorted(f"{name}.{field}" for name, read in reads.items() for field in read.missing)
+    return {
+        "pages read": sum(read.pages for read in reads.values()),
+        "requests retried": sum(read.retries for read in reads.values()),
+        "fields not granted": ", ".join(missing) or "none",
+    }

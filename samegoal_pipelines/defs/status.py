@@ -1,0 +1,43 @@
+"""Group status: one status per student as of tonight, and the enrollment that decided it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import dagster as dg
+
+from samegoal_pipelines.defs.io import Tables
+from samegoal_pipelines.defs.night import Night
+from samegoal_pipelines.defs.partitions import DISTRICTS
+from samegoal_pipelines.defs.steps import checked, column_schema, recorded, schema_check
+from samegoal_pipelines.schemas.status import StudentStatus, UncertainStudents
+from samegoal_pipelines.transforms.status import classify_students
+
+
+@dg.asset(
+    group_name="status",
+    kinds={"pandas", "pandera"},
+    partitions_def=DISTRICTS,
+    check_specs=[schema_check("student_status")],
+    metadata=column_schema(StudentStatus),
+)
+def student_status(
+    context: dg.AssetExecutionContext, cecs_filtered_enrollments: Tables, night: dg.ResourceParam[Night]
+) -> Iterator[Any]:
+    """ENROLLED, PRE-ENROLLED, GRADUATED or INACTIVE for every student, with the reason and the enrollment.
+
+    Students with a row that cannot be relied on are uncertain: they keep what was last published.
+    """
+    with recorded("student_status", night):
+        classified = classify_students(
+            cecs_filtered_enrollments["enrollments"], cecs_filtered_enrollments["left_out"], night.today
+        )
+        counts = classified.statuses["status"].value_counts()
+        yield from checked(
+            context,
+            "student_status",
+            {"student_status": classified.statuses, "uncertain": classified.uncertain},
+            {"student_status": StudentStatus, "uncertain": UncertainStudents},
+            {status: int(count) for status, count in counts.items()},
+        )

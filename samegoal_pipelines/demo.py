@@ -1,0 +1,166 @@
+"""The demo and the development server: synthetic districts, and the Dagster UI over the same state.
+
+Everything here is for trying the pipeline out; nothing in production imports it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from datetime import date, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from samegoal_pipelines.cli import DONE, FAILED, print_nights, run_nights
+from samegoal_pipelines.deployment import Deployment
+from samegoal_pipelines.districts.registry import UnknownDistrict
+from samegoal_pipelines.runs import add_partition, prepare_dagster_home
+from samegoal_pipelines.settings import Settings, project_root
+
+if TYPE_CHECKING:
+    from samegoal_pipelines.sandbox import SandboxServer
+
+STUDENTS = [12_000, 900, 120]
+PREFERRED_PORT = 8765
+
+
+def run_demo(deployment: Deployment, *, debug: bool = False) -> int:
+    """Serve three synthetic districts, register them, run their night and show what was published.
+
+    A second demo works on the state of the first: the same districts, a night on for every day since.
+    """
+    deployment = _with_local_sources(deployment)
+    click.echo("Starting a sandbox Qmlativ with three synthetic districts ...")
+    with _demo_source(deployment.settings.home) as server:
+        district_ids = _register(deployment, server)
+        click.echo("Running the nightly job for each of them through Dagster ...")
+        nights = run_nights(deployment, district_ids, debug=debug)
+    print_nights(nights)
+    click.echo(
+        "Where to look next:\n"
+        "  make dev                                        the Dagster UI on this state\n"
+        "  .venv/bin/samegoal-pipelines postgres start     keep Postgres up, and print how to reach it with psql\n"
+        "  select * from samegoal.student_details limit 5; what SameGoal reads, in psql"
+    )
+    return DONE if all(night.published for night in nights) else FAILED
+
+
+def run_dev(deployment: Deployment, *, host: str, port: int) -> int:
+    """Run the Dagster webserver and daemon, and the sandbox if the demo's districts are registered."""
+    deployment = _with_local_sources(deployment)
+    home = deployment.settings.home
+    prepare_dagster_home(deployment.settings)
+    source = _demo_source(home) if _demo_facts(home) else nullcontext()
+    with source as server:
+        if server is not None:
+            _register(deployment, server)
+        elif not deployment.registry.list():
+            click.echo("No district is registered yet; `make demo` registers three synthetic ones.")
+        workspace = str(project_root() / "workspace.yaml")
+        commands = [
+            ["dagster-webserver", "-h", host, "-p", str(port), "-w", workspace],
+            ["dagster-daemon", "run", "-w", workspace],
+        ]
+        click.echo(f"The Dagster UI comes up at http://{host}:{port} (Ctrl-C stops everything).")
+        click.echo("The schedule nightly_by_district is off until you switch it on under Automation.")
+        return _run_until_stopped(commands)
+
+
+def _run_until_stopped(commands: list[list[str]]) -> int:
+    """Run the commands until one of them ends or someone stops us; then stop them all."""
+    binaries = Path(sys.executable).parent
+    processes = [subprocess.Popen([str(binaries / command[0]), *command[1:]]) for command in commands]  # noqa: S603
+    stopping = []
+    previous = signal.signal(signal.SIGTERM, lambda *_: stopping.append(True))
+    try:
+        while not stopping and all(process.poll() is None for process in processes):
+            time.sleep(0.2)
+    except KeyboardInterrupt:
+        stopping.append(True)
+    finally:
+        signal.signal(signal.SIGTERM, previous)
+        for process in processes:
+            process.terminate()
+        for process in processes:
+            try:
+                process.wait(20)
+            except subprocess.TimeoutExpired:
+                process.kill()
+    return DONE if stopping else FAILED
+
+
+def _with_local_sources(deployment: Deployment) -> Deployment:
+    """The same deployment, allowed to read the sandbox on this machine."""
+    os.environ["SAMEGOAL_ALLOW_LOCAL_SOURCES"] = "1"
+    return Deployment(Settings(home=deployment.settings.home))
+
+
+@contextmanager
+def _demo_source(home: Path) -> Iterator[SandboxServer]:
+    """The sandbox of this home: the same districts each time, a night on for every day since the first."""
+    from samegoal_pipelines.sandbox import PortInUse, Sandbox, serve
+
+    today = datetime.now().astimezone().date()
+    facts = _demo_facts(home) or {"first_day": today.isoformat(), "port": PREFERRED_PORT}
+    first_day = date.fromisoformat(facts["first_day"])
+    sandbox = Sandbox.generate(
+        districts=len(STUDENTS),
+        students=STUDENTS,
+        seed=1,
+        today=first_day,
+        night=max(0, (today - first_day).days),
+    )
+    try:
+        served = serve(sandbox, port=facts["port"])
+        server = served.__enter__()
+    except PortInUse:
+        served = serve(sandbox, port=0)
+        server = served.__enter__()
+    try:
+        home.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _demo_file(home).write_text(json.dumps({"first_day": first_day.isoformat(), "port": server.port}))
+        yield server
+    finally:
+        served.__exit__(None, None, None)
+
+
+def _demo_file(home: Path) -> Path:
+    return home / "demo.json"
+
+
+def _demo_facts(home: Path) -> dict[str, Any] | None:
+    """When the first demo of this home ran, and on which port; None if there was none."""
+    file = _demo_file(home)
+    return json.loads(file.read_text()) if file.exists() else None
+
+
+def _register(deployment: Deployment, server: SandboxServer) -> list[str]:
+    """Register the sandbox's districts, or point those of an earlier demo at where it listens now."""
+    registry = deployment.registry
+    for district in server.sandbox.districts:
+        base_url = server.base_url(district)
+        try:
+            if registry.get(district.id).base_url != base_url:
+                registry.set(district.id, base_url=base_url, allow_local=True)
+            continue
+        except UnknownDistrict:
+            pass
+        registry.add(
+            id=district.id,
+            name=district.name,
+            base_url=base_url,
+            client_key=district.client_key,
+            client_secret=district.client_secret,
+            timezone=district.timezone,
+            allow_local=True,
+        )
+        add_partition(district.id)
+    return [district.id for district in server.sandbox.districts]

@@ -1,0 +1,57 @@
+"""One deployment's parts, put together from its settings: warehouse, registry, landing.
+
+The composition root that Dagster's resources and the terminal share, so that both act on the same
+state. Every part is made when it is first asked for: a command that needs no Postgres starts none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cached_property
+
+from sqlalchemy import Engine
+
+from samegoal_pipelines.districts.registry import Registry
+from samegoal_pipelines.districts.sealing import Sealer
+from samegoal_pipelines.landing import Landing
+from samegoal_pipelines.settings import Settings
+from samegoal_pipelines.warehouse import engine as warehouse_engine
+from samegoal_pipelines.warehouse import server
+
+Progress = Callable[[str, int, int], None]
+
+
+class Deployment:
+    """The parts of one deployment.
+
+    Args:
+        settings: the environment; read from it where not given.
+    """
+
+    def __init__(self, settings: Settings | None = None) -> None:
+        self.settings = settings or Settings()
+        self.progress: Progress | None = None
+        """Told about every page read: object, rows so far, pages so far. The terminal's progress bars."""
+
+    @cached_property
+    def database_url(self) -> str:
+        """The Postgres of this deployment; starts the embedded one if none is configured."""
+        return server.database_url(self.settings.home, self.settings.configured_database_url)
+
+    @cached_property
+    def warehouse(self) -> Engine:
+        """The warehouse, migrated to the newest tables."""
+        engine = warehouse_engine.connect(self.database_url)
+        warehouse_engine.migrate(engine)
+        return engine
+
+    @cached_property
+    def registry(self) -> Registry:
+        """Who the districts are, and their sealed credentials."""
+        sealer = Sealer.load(self.settings.home, self.settings.configured_secret_keys)
+        return Registry(self.warehouse, sealer)
+
+    @cached_property
+    def landing(self) -> Landing:
+        """Where landed files lie."""
+        return Landing(self.settings.landing_root)

@@ -1,0 +1,142 @@
+"""Dagster runs started from a terminal: one district's night in this process, recorded like any other.
+
+The same job, assets and instance as the schedule's runs; only the launcher is left out, because
+starting a process per district costs more than a small district's night.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import asdict, dataclass
+from datetime import date
+from typing import Any
+
+import dagster as dg
+
+from samegoal_pipelines.definitions import build_defs
+from samegoal_pipelines.defs.night import SOURCE_HOST_TAG, TODAY_TAG
+from samegoal_pipelines.defs.nightly import nightly_snapshot
+from samegoal_pipelines.defs.partitions import DISTRICTS
+from samegoal_pipelines.deployment import Deployment
+from samegoal_pipelines.districts.registry import DistrictError
+from samegoal_pipelines.settings import Settings, project_root
+from samegoal_pipelines.warehouse.publish import Attempt, find_attempt
+
+
+@dataclass(frozen=True)
+class NightOutcome:
+    """What became of one district's night."""
+
+    district_id: str
+    attempt: Attempt | None
+    reason: str | None = None
+
+    @property
+    def published(self) -> bool:
+        """Whether this run's snapshot is what SameGoal reads now."""
+        return self.attempt is not None and self.attempt.state == "published"
+
+    def line(self) -> str:
+        """One line for people."""
+        if self.attempt is None or not self.published:
+            return f"error: {self.district_id}: {self.reason}"
+        a = self.attempt
+        return (
+            f"{self.district_id}: published {a.students:,} students for {a.snapshot_date} "
+            f"({a.added:,} added, {a.changed:,} changed, {a.removed:,} removed)"
+        )
+
+    def row(self) -> list[Any]:
+        """Cells of the summary table."""
+        if self.attempt is None:
+            return [self.district_id, "", "failed", *([""] * 8)]
+        a = self.attempt
+        counts = [
+            a.students,
+            a.enrolled,
+            a.pre_enrolled,
+            a.graduated,
+            a.inactive,
+            a.added,
+            a.changed,
+            a.removed,
+        ]
+        return [self.district_id, a.snapshot_date, a.state, *("" if n is None else n for n in counts)]
+
+    def facts(self) -> dict[str, Any]:
+        """For scripts."""
+        return {
+            "district_id": self.district_id,
+            "reason": self.reason,
+            **(asdict(self.attempt) if self.attempt else {"state": "failed"}),
+        }
+
+
+def run_night(
+    deployment: Deployment, district_id: str, *, today: date | None = None, debug: bool = False
+) -> NightOutcome:
+    """Run the nightly job for one district now.
+
+    Args:
+        today: classify as of this date; by default the district's local date.
+        debug: let Dagster write its own log to the terminal.
+    """
+    try:
+        district = deployment.registry.get(district_id)
+    except DistrictError as error:
+        return NightOutcome(district_id, None, str(error).removeprefix(f"{district_id}: "))
+    if not district.active:
+        return NightOutcome(
+            district_id, None, f"disabled; enable it with: samegoal-pipelines districts enable {district_id}"
+        )
+    tags = {SOURCE_HOST_TAG: district.source_host}
+    if today is not None:
+        tags[TODAY_TAG] = today.isoformat()
+    log_level = "DEBUG" if debug else "CRITICAL"
+    with open_instance(deployment.settings) as instance:
+        instance.add_dynamic_partitions(DISTRICTS.name or "", [district_id])
+        result = (
+            build_defs(deployment)
+            .resolve_job_def(nightly_snapshot.name)
+            .execute_in_process(
+                instance=instance,
+                partition_key=district_id,
+                tags=tags,
+                raise_on_error=False,
+                run_config={"loggers": {"console": {"config": {"log_level": log_level}}}},
+            )
+        )
+    attempt = find_attempt(deployment.warehouse, result.run_id)
+    return NightOutcome(district_id, attempt, attempt.reason if attempt else _first_failure(result))
+
+
+def _first_failure(result: dg.ExecuteInProcessResult) -> str:
+    """Why a run failed that could not even write its failure down."""
+    for event in result.all_events:
+        if event.is_step_failure and event.step_failure_data.user_failure_data:
+            return str(event.step_failure_data.user_failure_data.description)
+    return "the run failed before its first step; see it in the Dagster UI"
+
+
+def add_partition(district_id: str) -> None:
+    """Make a district's partition, so that it can be materialized at once."""
+    with open_instance(Settings()) as instance:
+        instance.add_dynamic_partitions(DISTRICTS.name or "", [district_id])
+
+
+def open_instance(settings: Settings) -> dg.DagsterInstance:
+    """Dagster's instance of this deployment, the one that webserver and daemon use."""
+    prepare_dagster_home(settings)
+    return dg.DagsterInstance.get()
+
+
+def prepare_dagster_home(settings: Settings) -> None:
+    """Point DAGSTER_HOME at the deployment's home, where it is not set, and put `dagster.yaml` there."""
+    home = settings.home
+    if not os.environ.get("DAGSTER_HOME"):
+        home.mkdir(mode=0o700, parents=True, exist_ok=True)
+        os.environ["DAGSTER_HOME"] = str(home)
+        target, link = project_root() / "dagster.yaml", home / "dagster.yaml"
+        if not link.exists():
+            link.unlink(missing_ok=True)
+            link.symlink_to(target)

@@ -1,0 +1,63 @@
+"""What a person sees in a terminal: tables, JSON, progress. No decision about a night lives here."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from samegoal_pipelines.deployment import Deployment
+
+PIPED_WIDTH = 160
+
+
+def print_json(value: Any) -> None:
+    """Print for scripts; dates as ISO text."""
+    click.echo(json.dumps(value, indent=2, default=str))
+
+
+def print_table(columns: Sequence[str] | None, rows: Sequence[Sequence[Any]]) -> None:
+    """Print rows in columns, numbers to the right; as wide as it needs where it is piped."""
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(box=box.SIMPLE, show_header=columns is not None, pad_edge=False)
+    for index, column in enumerate(columns or [""] * len(rows[0])):
+        numbers = bool(rows) and all(isinstance(row[index], int) for row in rows)
+        table.add_column(column, justify="right" if numbers else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*(f"{cell:,}" if isinstance(cell, int) else str(cell) for cell in row))
+    console = Console()
+    (console if console.is_terminal else Console(width=PIPED_WIDTH)).print(table)
+
+
+@contextmanager
+def reading_progress(deployment: Deployment, district_id: str) -> Iterator[None]:
+    """Show the rows read so far, object by object, while a night runs; nothing where no one is looking."""
+    from rich.console import Console
+
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield
+        return
+    from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), TextColumn("{task.completed:,} rows"))
+    with Progress(*columns, TimeElapsedColumn(), console=console, transient=True) as bars:
+        tasks: dict[str, Any] = {}
+
+        def report(name: str, rows: int, _pages: int) -> None:
+            if name not in tasks:
+                tasks[name] = bars.add_task(f"{district_id}: {name}", total=None)
+            bars.update(tasks[name], completed=rows)
+
+        deployment.progress = report
+        try:
+            yield
+        finally:
+            deployment.progress = None

@@ -8,6 +8,7 @@ export UV_COMPILE_BYTECODE := 1
 export UV_PYTHON_DOWNLOADS := never
 unexport PYTHONDONTWRITEBYTECODE
 
+
 .PHONY: demo test dev check bench format lock clean
 
 demo: .venv/installed  ## the whole pipeline on synthetic districts

@@ -8,8 +8,8 @@ data folder, the server's log, the mark ``keep`` and two lock files, which are a
 - ``transition.lock``: held exclusively by whoever starts, stops, or finds out whether anyone is left.
 
 Who may connect: there is no TCP port; the socket lies in a folder of mode 0700 that belongs to the account
-that runs the server, and Postgres asks the kernel who is calling (``peer``) and lets in root and the person whose
-data it is.
+that runs the server, and Postgres asks the kernel who is calling (``peer``); it lets in root and the person
+whose data it is.
 """
 
 from __future__ import annotations
@@ -272,7 +272,7 @@ class EmbeddedPostgres:
             raise PostgresNotStarted(f"{path} could not be written: {_last_complaint(done.stdout)}")
 
     def _launch(self, programs: Path, account: Account | None) -> None:
-        self._drop_stale_pid()
+        self._drop_stale_notes()
         flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
         if self.log.exists() and self.log.stat().st_size > _LOG_LIMIT:
             flags |= os.O_TRUNC
@@ -324,16 +324,17 @@ class EmbeddedPostgres:
                     return True
         return False
 
-    def _drop_stale_pid(self) -> None:
-        """Remove a postmaster.pid whose number belongs to somebody else by now, as after a power failure.
+    def _drop_stale_notes(self) -> None:
+        """Remove Postgres' lock files where their process id belongs to somebody else by now.
 
-        Postgres would take that process for a running server. A number that nobody has is left to Postgres.
+        That happens after a power failure, and where nobody buries a killed server's process: Postgres would
+        take whoever has the number for a running server. A number that nobody has is left to Postgres.
         """
-        pid_file = self.data / "postmaster.pid"
-        with contextlib.suppress(FileNotFoundError, ValueError, ProcessLookupError):
-            with contextlib.suppress(PermissionError):
-                os.kill(int(pid_file.read_text().splitlines()[0]), 0)
-            pid_file.unlink()
+        for note in (self.data / "postmaster.pid", place.socket_folder(self.data) / ".s.PGSQL.5432.lock"):
+            with contextlib.suppress(FileNotFoundError, ValueError, IndexError, ProcessLookupError):
+                with contextlib.suppress(PermissionError):
+                    os.kill(int(note.read_text().splitlines()[0]), 0)
+                note.unlink()
 
     def _ready(self) -> bool:
         """Wait until the database answers (the server may still be recovering); False if it is gone."""
@@ -423,8 +424,8 @@ def _owner_name(path: Path) -> str | None:
 def _last_complaint(text: str) -> str:
     """The line of a Postgres program's output that says what went wrong."""
     lines = [line.strip() for line in text.splitlines() if line.strip()]
-    for line in reversed(lines):
-        for mark in ("FATAL:", "PANIC:", "error:", "ERROR:", "could not"):
+    for mark in ("FATAL:", "PANIC:", "error:", "could not", ""):
+        for line in reversed(lines):
             if mark in line:
-                return line[line.index(mark) :].removeprefix(mark).strip() if mark != "could not" else line
-    return lines[-1] if lines else "no message"
+                return line.partition(mark)[2].strip() if mark.endswith(":") else line
+    return "no message"

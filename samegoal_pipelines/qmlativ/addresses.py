@@ -1,0 +1,70 @@
+"""Which addresses a district's source may have: checks on the URL as typed, and on the address it leads to.
+
+Nothing here opens a connection or resolves a name; `transport` asks these functions before and after connecting.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from urllib.parse import urlsplit
+
+from samegoal_pipelines.qmlativ.errors import UnsafeUrl
+
+_NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
+
+
+def checked_url(url: str, what: str = "API Base URL", *, allow_local: bool = False) -> str:
+    """The URL without a trailing slash, if a source may have it; otherwise `UnsafeUrl` says what is wrong with it.
+
+    `allow_local` admits plain http and loopback or private addresses: for the demo and for tests.
+    """
+    url = url.strip()
+    if not url or re.search(r"[\s\\\x00-\x1f\x7f]", url):
+        raise UnsafeUrl(f"the {what} is empty or holds a space, a backslash or a control character")
+    try:
+        parts = urlsplit(url)
+        host, _ = parts.hostname or "", parts.port
+    except ValueError:
+        raise UnsafeUrl(f"the {what} is not a URL") from None
+    if parts.scheme != "https" and not (allow_local and parts.scheme == "http"):
+        raise UnsafeUrl(f"the {what} must start with https://")
+    if "@" in parts.netloc:
+        raise UnsafeUrl(f"the {what} must not hold a user name or password")
+    if "?" in url or "#" in url:
+        raise UnsafeUrl(f"the {what} must not hold a query or fragment (nothing after ? or #)")
+    if not host:
+        raise UnsafeUrl(f"the {what} names no host")
+    if any(segment in (".", "..") for segment in parts.path.lower().replace("%2e", ".").split("/")):
+        raise UnsafeUrl(f"the {what} must not hold . or .. as a part of its path")
+    if not allow_local and _is_local_name(host):
+        raise UnsafeUrl(f"the {what} leads to this machine or a private network; it must be a public address")
+    return url.rstrip("/")
+
+
+def check_peer(address: str) -> None:
+    """Refuse a peer that is not on the public internet, whatever its name promised."""
+    if not is_public(address):
+        raise UnsafeUrl("the host of the API Base URL leads to a loopback, private or reserved address; not read")
+
+
+def is_public(address: str) -> bool:
+    """Whether a numeric address lies on the public internet, also where it wraps an IPv4 address."""
+    ip = ipaddress.ip_address(address.split("%")[0])
+    if isinstance(ip, ipaddress.IPv6Address):
+        inner = ip.ipv4_mapped or ip.sixtofour or (ip.teredo[1] if ip.teredo else None)
+        if ip in _NAT64:
+            inner = ipaddress.IPv4Address(int(ip) & 0xFFFFFFFF)
+        if inner is not None:
+            ip = inner
+    return ip.is_global and not ip.is_multicast and not ip.is_reserved
+
+
+def _is_local_name(host: str) -> bool:
+    name = host.rstrip(".").lower()
+    if name == "localhost" or name.endswith(".localhost"):
+        return True
+    try:
+        return not is_public(name)
+    except ValueError:
+        return False  # a name: its address is checked when the connection is made

@@ -1,0 +1,92 @@
+"""What it takes to talk to one district's Qmlativ: address, credentials, limits. No behaviour beyond checking them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from samegoal_pipelines.qmlativ.addresses import checked_url
+from samegoal_pipelines.qmlativ.errors import InvalidCredentials
+
+
+class SupportsSecret(Protocol):
+    """Anything that hides a secret until asked, such as pydantic's SecretStr."""
+
+    def get_secret_value(self) -> str: ...  # noqa: D102
+
+
+class Secret:
+    """A text that shows in no repr, log or message."""
+
+    __slots__ = ("_value",)
+
+    def __init__(self, value: str) -> None:
+        self._value = value
+
+    def get_secret_value(self) -> str:
+        """The text itself, for the one place that sends it."""
+        return self._value
+
+    def __repr__(self) -> str:
+        return "Secret('**********')"
+
+    __str__ = __repr__
+
+
+@dataclass(frozen=True)
+class Patience:
+    """Deadlines per request and bounds of retrying, all in seconds.
+
+    `total` bounds one request whatever the server does meanwhile; `longest_wait` caps both the growing pause
+    between attempts and what a Retry-After may ask for.
+    """
+
+    connect: float = 10
+    read: float = 90
+    total: float = 300
+    attempts: int = 5
+    backoff: float = 0.5
+    longest_wait: float = 60
+
+
+@dataclass(frozen=True)
+class Connection:
+    """One district's access. Raises `UnsafeUrl` or `InvalidCredentials` if it cannot be used.
+
+    `base_url` ends before `/Custom`; `entity_id` is the entity to read as, by default the district's own;
+    `connections` bounds how many requests run at once; `max_pages` bounds how many pages one object may have.
+    """
+
+    base_url: str
+    client_key: str
+    client_secret: SupportsSecret | str = field(repr=False)
+    token_url: str | None = None
+    entity_id: int | None = None
+    allow_local: bool = False
+    connections: int = 8
+    page_size: int = 10_000
+    max_pages: int = 2_000
+    patience: Patience = Patience()
+
+    def __post_init__(self) -> None:
+        local = self.allow_local
+        object.__setattr__(self, "base_url", checked_url(self.base_url, allow_local=local))
+        if self.token_url is not None:
+            object.__setattr__(self, "token_url", checked_url(self.token_url, "Token URL", allow_local=local))
+        if isinstance(self.client_secret, str):
+            object.__setattr__(self, "client_secret", Secret(self.client_secret))
+        if not self.client_key.strip() or not self.secret.strip():
+            raise InvalidCredentials("the Client Key or the Client Secret is missing: register them again")
+        if self.connections < 1 or not 1 <= self.page_size <= 10_000:
+            raise ValueError("connections must be at least 1 and page_size between 1 and 10,000")
+
+    @property
+    def secret(self) -> str:
+        """The Client Secret itself."""
+        secret = self.client_secret
+        return secret if isinstance(secret, str) else secret.get_secret_value()
+
+    @property
+    def token_address(self) -> str:
+        """Where tokens are fetched."""
+        return self.token_url or f"{self.base_url}/oauth/token"

@@ -1,0 +1,239 @@
+"""A page's bytes into Arrow columns of the declared types.
+
+Nearly every page takes the fast way: Arrow's JSON reader with an explicit schema. A page that it cannot take is read
+value by value: what is not JSON is refused, a value of the wrong type becomes null in its column and is kept, as it
+came, in the column `Unreadable`. No HTTP and no paging here: `Paging.Next` is handed on as it is.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import math
+import re
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.json as pj
+
+from samegoal_pipelines.qmlativ.catalogue import Field, FieldType
+from samegoal_pipelines.qmlativ.errors import MalformedAnswer
+
+UNREADABLE = "Unreadable"
+ARROW_TYPES: dict[FieldType, pa.DataType] = {
+    "integer": pa.int64(),
+    "text": pa.string(),
+    "date": pa.date32(),
+    "flag": pa.bool_(),
+}
+_MAX_DEPTH = 64
+_YEAR_1 = (dt.date(1, 1, 1) - dt.date(1970, 1, 1)).days
+_DATE = re.compile(
+    r"(\d{4})-(\d\d)-(\d\d)"
+    r"(?:[T ](?:[01]\d|2[0-3]):[0-5]\d(?::[0-5]\d(?:\.\d+)?)?(?:Z|[+-]\d\d(?::?\d\d)?)?)?",
+    re.ASCII,
+)
+_BRACKETS = re.compile(rb'"(?:[^"\\]|\\.)*"|([\[{])|[\]}]', re.DOTALL)
+_Wrong = dict[int, dict[str, Any]]  # row → field → value as it came
+
+
+class Page(NamedTuple):
+    """One page: columns as declared plus `Unreadable`, its raw `Paging.Next`, and the fields that no row has."""
+
+    table: pa.Table
+    next: Any
+    absent: frozenset[str]
+
+
+class _Raw(NamedTuple):
+    """A page's columns, the dates among them still text, its raw `Paging.Next`, and the values of a wrong type."""
+
+    columns: list[pa.Array]
+    next: Any
+    wrong: _Wrong
+
+
+class PageDecoder:
+    """Decodes the pages of one read: the fields asked for, in order."""
+
+    def __init__(self, fields: Sequence[Field]) -> None:
+        self._fields = tuple(fields)
+        raw = {"integer": pa.int64(), "text": pa.string(), "date": pa.string(), "flag": pa.bool_()}
+        row = pa.struct([(field.name, raw[field.type]) for field in fields])
+        schema = pa.schema([("Objects", pa.list_(row)), ("Paging", pa.struct([("Next", pa.string())]))])
+        self._parsing = pj.ParseOptions(
+            explicit_schema=schema, newlines_in_values=True, unexpected_field_behavior="ignore"
+        )
+
+    def decode(self, body: bytes, where: str) -> Page:
+        """Raises `MalformedAnswer` for what is not a page of the contract."""
+        columns, following, wrong = self._quick(body) or self._strict(body, where)
+        for number, field in enumerate(self._fields):
+            if field.type == "date":
+                columns[number] = _dates(columns[number], field.name, wrong)
+        rows = len(columns[0])
+        names = [field.name for field in self._fields]
+        absent = frozenset(
+            name
+            for name, column in zip(names, columns, strict=True)
+            if rows and column.null_count == rows and f'"{name}"'.encode() not in body
+        )
+        return Page(pa.table([*columns, _unreadable(rows, wrong)], [*names, UNREADABLE]), following, absent)
+
+    def _quick(self, body: bytes) -> _Raw | None:
+        """What the page holds, or None where it is not plain enough to be sure."""
+        if not body[:64].lstrip().startswith(b"{") or not _is_utf8(body):
+            return None  # also because pyarrow 26 crashes on the document `null`
+        reading = pj.ReadOptions(use_threads=False, block_size=len(body) + 1)
+        try:
+            document = pj.read_json(pa.BufferReader(body), reading, self._parsing)
+        except pa.ArrowException:
+            return None
+        if document.num_rows != 1:
+            return None
+        objects, paging = (document[name].chunk(0) for name in ("Objects", "Paging"))
+        if objects.null_count or paging.null_count:
+            return None
+        rows = objects.flatten()
+        if rows.null_count:
+            return None
+        return _Raw(rows.flatten(), paging.field("Next")[0].as_py(), {})
+
+    def _strict(self, body: bytes, where: str) -> _Raw:
+        """The same, value by value."""
+        document = parse_json(body, where)
+        objects = document.get("Objects") if isinstance(document, dict) else None
+        if not isinstance(objects, list) or not all(isinstance(row, dict) for row in objects):
+            raise MalformedAnswer("the answer has no list of objects in Objects", where)
+        paging = document.get("Paging")
+        if not isinstance(paging, dict):
+            raise MalformedAnswer("the answer has no Paging", where)
+        wrong: _Wrong = {}
+        columns = [_column(objects, field, wrong) for field in self._fields]
+        return _Raw(columns, paging.get("Next"), wrong)
+
+
+def parse_json(body: bytes, where: str) -> Any:
+    """One JSON document by the letter: no NaN, no key twice, no bad UTF-8, no bottomless nesting."""
+    try:
+        _check_depth(body)
+        return json.loads(
+            body.decode("utf-8-sig"),
+            object_pairs_hook=_object,
+            parse_constant=_refuse_constant,
+            parse_float=_number,
+        )
+    except (ValueError, RecursionError):
+        pass
+    raise MalformedAnswer("the answer is not valid JSON", where)
+
+
+def _check_depth(body: bytes) -> None:
+    depth = 0
+    if body.count(b"[") + body.count(b"{") <= _MAX_DEPTH:
+        return
+    for token in _BRACKETS.finditer(body):
+        if token[1]:
+            depth += 1
+            if depth > _MAX_DEPTH:
+                raise ValueError
+        elif token[0] in (b"]", b"}"):
+            depth -= 1
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise ValueError
+    return found
+
+
+def _refuse_constant(name: str) -> Any:
+    raise ValueError
+
+
+def _number(text: str) -> float | str:
+    """A number with a fraction, only ever kept as a wrong value; as text where no float can hold it."""
+    number = float(text)
+    return number if math.isfinite(number) else text
+
+
+def _is_utf8(body: bytes) -> bool:
+    if body.isascii():
+        return True
+    try:
+        body.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def _column(objects: list[dict[str, Any]], field: Field, wrong: _Wrong) -> pa.Array:
+    """A field's values as an array; dates stay text for now. What has another type goes to `wrong`."""
+    fits = _FITS[field.type]
+    values = [row.get(field.name) for row in objects]
+    for row, value in enumerate(values):
+        if value is not None and not fits(value):
+            wrong.setdefault(row, {})[field.name] = value
+            values[row] = None
+    return pa.array(values, pa.string() if field.type == "date" else ARROW_TYPES[field.type])
+
+
+def _is_integer(value: Any) -> bool:
+    return type(value) is int and -(2**63) <= value < 2**63
+
+
+def _is_text(value: Any) -> bool:
+    """A string that UTF-8 can hold: JSON may escape half of a surrogate pair."""
+    try:
+        return isinstance(value, str) and bool(value.isascii() or value.encode())
+    except UnicodeEncodeError:
+        return False
+
+
+def _is_flag(value: Any) -> bool:
+    return isinstance(value, bool)
+
+
+_FITS: dict[FieldType, Callable[[Any], bool]] = {
+    "integer": _is_integer,
+    "text": _is_text,
+    "date": _is_text,
+    "flag": _is_flag,
+}
+
+
+def _dates(texts: pa.Array, name: str, wrong: _Wrong) -> pa.Array:
+    """Calendar days as they are written, whatever time and zone follow; what is no date goes to `wrong`."""
+    if pc.all(pc.ends_with(texts, "T00:00:00"), min_count=0).as_py():  # as the contract has them
+        try:
+            dates = texts.cast(pa.timestamp("s")).cast(pa.date32())
+        except pa.ArrowInvalid:
+            pass
+        else:
+            earliest = pc.min(dates.cast(pa.int32())).as_py()
+            if earliest is None or earliest >= _YEAR_1:
+                return dates
+    encoded = texts.dictionary_encode()
+    days = [_day(text) for text in encoded.dictionary.to_pylist()]
+    dates = pa.array(days, pa.date32()).take(encoded.indices)
+    for row in pc.indices_nonzero(pc.and_(dates.is_null(), texts.is_valid())).to_pylist():
+        wrong.setdefault(row, {})[name] = texts[row].as_py()
+    return dates
+
+
+def _day(text: str) -> dt.date | None:
+    match = _DATE.fullmatch(text)
+    try:
+        return dt.date(int(match[1]), int(match[2]), int(match[3])) if match else None
+    except ValueError:
+        return None
+
+
+def _unreadable(rows: int, wrong: _Wrong) -> pa.Array:
+    if not wrong:
+        return pa.nulls(rows, pa.string())
+    texts = [json.dumps(wrong[row]) if row in wrong else None for row in range(rows)]
+    return pa.array(texts, pa.string())

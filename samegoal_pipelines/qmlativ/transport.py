@@ -1,0 +1,354 @@
+"""One HTTP exchange, done safely: deadlines, retries, size, addresses, certificates.
+
+What comes out is a whole answer or an error by meaning. Knows nothing of tokens, objects or pages, and follows no
+redirect. The environment's proxies and netrc are not used; REQUESTS_CA_BUNDLE is, for a private certificate authority.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import email.utils
+import os
+import random
+import socket
+import ssl
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import requests
+import urllib3
+from requests.adapters import HTTPAdapter
+from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
+from urllib3.exceptions import DecodeError, NameResolutionError, ProtocolError
+
+from samegoal_pipelines.qmlativ.addresses import check_peer
+from samegoal_pipelines.qmlativ.connection import Connection
+from samegoal_pipelines.qmlativ.errors import (
+    CertificateRefused,
+    MalformedAnswer,
+    QmlativError,
+    RateLimited,
+    ReadCancelled,
+    RequestRefused,
+    SourceUnavailable,
+    UnexpectedContent,
+)
+
+MAX_BODY = 32 * 2**20  # decoded bytes; a page of 10,000 rows has about 5 MB
+_MAX_ERROR_BODY = 64 * 2**10
+_CHUNK = 2**20
+_UNAVAILABLE = frozenset({429, 500, 502, 503, 504})
+_HEADERS = {
+    "Accept": "application/json",
+    "Accept-Encoding": "gzip",
+    "User-Agent": "samegoal-pipelines",
+}
+
+
+class Answer(NamedTuple):
+    """A whole answer with a status that repeating does not change. The body of a 200 looks like JSON."""
+
+    status: int
+    body: bytes
+    retries: int = 0
+
+    def __repr__(self) -> str:
+        return f"Answer({self.status}, {len(self.body)} bytes)"
+
+
+@dataclass
+class Stats:
+    """What a client did so far. `seconds` adds up the time of all requests, also of those that ran at once."""
+
+    requests: int = 0
+    pages: int = 0
+    bytes: int = 0
+    retries: int = 0
+    token_calls: int = 0
+    seconds: float = 0.0
+    most_at_once: int = 0
+    _lock: threading.Lock = field(default_factory=threading.Lock, repr=False, compare=False)
+
+    def add(self, **amounts: float) -> None:
+        """Add to several figures at once."""
+        with self._lock:
+            for name, amount in amounts.items():
+                setattr(self, name, getattr(self, name) + amount)
+
+
+class Transport:
+    """Sends requests for one client; safe to use from many threads."""
+
+    def __init__(self, connection: Connection) -> None:
+        self.stats = Stats()
+        self._patience = connection.patience
+        self._allow_local = connection.allow_local
+        self._adapter = _Adapter(pool_maxsize=connection.connections)
+        self._verify: bool | str = os.environ.get("REQUESTS_CA_BUNDLE") or True
+        self._cancelled = threading.Event()
+        self._lock = threading.Lock()
+        self._under_way: set[_Exchange] = set()
+
+    def exchange(self, request: requests.Request, where: str) -> Answer:
+        """Send the request, repeating it while Qmlativ is unavailable, within the bounds of `Patience`."""
+        request.headers = {**_HEADERS, **request.headers}
+        prepared = request.prepare()
+        for attempt in range(1, self._patience.attempts + 1):
+            if self._cancelled.is_set():
+                raise ReadCancelled("given up, because something else failed", where)
+            try:
+                return self._once(prepared, where)._replace(retries=attempt - 1)
+            except SourceUnavailable as error:
+                trouble = error
+            if attempt < self._patience.attempts:
+                self.stats.add(retries=1)
+                self._cancelled.wait(self._pause(attempt, trouble.retry_after))
+        advice = "try again later" if attempt == 1 else f"gave up after {attempt} attempts; try again later"
+        raise type(trouble)(f"{trouble.what}; {advice}", where)
+
+    def cancel(self) -> None:
+        """Let every request under way, and every later one, fail at once."""
+        self._cancelled.set()
+        with self._lock:
+            for exchange in self._under_way:
+                exchange.cut()
+
+    def close(self) -> None:
+        """Cancel what is under way and close all connections."""
+        self.cancel()
+        self._adapter.close()
+
+    def _pause(self, attempt: int, retry_after: float | None) -> float:
+        """Seconds to wait: what Qmlativ asks for plus a little, else a random share of a pause that doubles."""
+        if retry_after is None:
+            retry_after, jitter = 0.0, self._patience.backoff * 2 ** (attempt - 1)
+        else:
+            jitter = self._patience.backoff
+        return min(retry_after + jitter * random.uniform(0.5, 1), self._patience.longest_wait)  # noqa: S311
+
+    def _once(self, prepared: requests.PreparedRequest, where: str) -> Answer:
+        started = time.monotonic()
+        answer = None
+        with self._watched() as exchange:
+            try:
+                response = self._adapter.send(
+                    prepared,
+                    stream=True,
+                    timeout=(self._patience.connect, self._patience.read),
+                    verify=self._verify,
+                    proxies={},
+                )
+                with contextlib.closing(response):
+                    answer = Answer(response.status_code, self._body(response, where))
+            except QmlativError:
+                raise
+            except (requests.RequestException, urllib3.exceptions.HTTPError, OSError, ValueError) as error:
+                raise self._meaning(error, exchange, where) from None
+            finally:
+                received = len(answer.body) if answer else 0
+                self.stats.add(requests=1, bytes=received, seconds=time.monotonic() - started)
+        if answer.status in _UNAVAILABLE:
+            raise _unavailable(answer.status, response.headers.get("Retry-After"))
+        if 300 <= answer.status < 400:
+            raise RequestRefused(
+                f"Qmlativ answers with a redirect (HTTP {answer.status}), which is not followed: "
+                "correct the API Base URL",
+                where,
+            )
+        if answer.status == 200:
+            _check_json(answer.body, response.headers.get("Content-Type", ""), where)
+        return answer
+
+    def _body(self, response: requests.Response, where: str) -> bytes:
+        """The decoded body: all of it, and of an error the beginning."""
+        raw, headers = response.raw, response.headers
+        if response.status_code != 200:
+            return raw.read(_MAX_ERROR_BODY, decode_content=True) or b""
+        announced = headers.get("Content-Length", "")
+        if announced.isdecimal() and "Content-Encoding" not in headers:
+            if int(announced) > MAX_BODY:
+                raise _too_large(where)
+            return raw.read(decode_content=False)
+        chunks, size = [], 0
+        while chunk := raw.read(_CHUNK, decode_content=True):
+            size += len(chunk)
+            if size > MAX_BODY:
+                raise _too_large(where)
+            chunks.append(chunk)
+        return b"".join(chunks)
+
+    @contextlib.contextmanager
+    def _watched(self) -> Iterator[_Exchange]:
+        """An exchange of this thread that ends at the total deadline, or when the client is cancelled."""
+        exchange = _Exchange(self._allow_local)
+        timer = threading.Timer(self._patience.total, exchange.expire)
+        timer.daemon = True
+        with self._lock:
+            self._under_way.add(exchange)
+            self.stats.most_at_once = max(self.stats.most_at_once, len(self._under_way))
+        timer.start()
+        _this_thread.exchange = exchange
+        try:
+            yield exchange
+        finally:
+            _this_thread.exchange = None
+            timer.cancel()
+            with self._lock:
+                self._under_way.discard(exchange)
+
+    def _meaning(self, error: Exception, exchange: _Exchange, where: str) -> QmlativError:
+        """What a failed exchange means, without quoting anything of it."""
+        if self._cancelled.is_set():
+            return ReadCancelled("given up, because something else failed", where)
+        if exchange.expired:
+            return SourceUnavailable(f"no whole answer within {self._patience.total:g} s", where)
+        causes = list(_causes(error))
+
+        def caused_by(*kinds: type[BaseException]) -> bool:
+            return any(isinstance(cause, kinds) for cause in causes)
+
+        if caused_by(ssl.SSLCertVerificationError):
+            return CertificateRefused(
+                "the server's certificate is not valid for this host, expired or of an unknown authority: "
+                "check the API Base URL; certificates are always checked",
+                where,
+            )
+        if caused_by(NameResolutionError):
+            return SourceUnavailable("the host's name cannot be found: check the API Base URL", where)
+        if caused_by(TimeoutError, requests.Timeout, urllib3.exceptions.TimeoutError):
+            return SourceUnavailable("Qmlativ did not answer in time", where)
+        if caused_by(ConnectionRefusedError):
+            return SourceUnavailable("the connection was refused: check the API Base URL", where)
+        if caused_by(ProtocolError, DecodeError):
+            return SourceUnavailable("the answer was cut short", where)
+        return SourceUnavailable("the connection failed", where)
+
+
+def _unavailable(status: int, retry_after: str | None) -> SourceUnavailable:
+    if status == 429:
+        error: SourceUnavailable = RateLimited("Qmlativ asks for fewer calls (HTTP 429)")
+    else:
+        error = SourceUnavailable(f"Qmlativ is unavailable (HTTP {status})")
+    error.retry_after = _seconds(retry_after)
+    return error
+
+
+def _seconds(retry_after: str | None) -> float | None:
+    """Seconds that a Retry-After header asks for, as a number or a date; None for rubbish."""
+    text = (retry_after or "").strip()
+    if text.isdecimal() and len(text) < 10:
+        return float(text)
+    try:
+        return max(0.0, email.utils.parsedate_to_datetime(text).timestamp() - time.time())
+    except (TypeError, ValueError, OverflowError):
+        return None
+
+
+def _check_json(body: bytes, content_type: str, where: str) -> None:
+    """A 200 must look like a whole JSON document: begin and end as one."""
+    kind = content_type.partition(";")[0].strip().lower()
+    if kind.startswith("text/html") or body[:64].lstrip().startswith(b"<"):
+        raise UnexpectedContent("expected JSON, got text/html: maintenance page?", where)
+    if kind and "json" not in kind and kind not in ("text/plain", "application/octet-stream"):
+        raise UnexpectedContent("expected JSON, got another content type: check the API Base URL", where)
+    if not body[-64:].rstrip().endswith((b"}", b"]")):
+        raise SourceUnavailable("the answer was cut short", where)
+
+
+def _too_large(where: str) -> MalformedAnswer:
+    return MalformedAnswer(f"the answer is larger than {MAX_BODY // 2**20} MB; ask for smaller pages", where)
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    """The error and everything it wraps: requests and urllib3 hide causes in `args` and `reason`."""
+    seen: set[int] = set()
+    waiting: list[Any] = [error]
+    while waiting:
+        cause = waiting.pop()
+        if isinstance(cause, BaseException) and id(cause) not in seen:
+            seen.add(id(cause))
+            yield cause
+            waiting += [cause.__cause__, cause.__context__, getattr(cause, "reason", None), *cause.args]
+
+
+class _Exchange:
+    """A request under way: its socket can be cut from another thread, which ends even a read that drips."""
+
+    def __init__(self, allow_local: bool) -> None:
+        self.expired = False
+        self._allow_local = allow_local
+        self._cut = False
+        self._socket: socket.socket | None = None
+
+    def admit(self, sock: socket.socket) -> None:
+        """Check whom the socket has been connected to, before anything is sent."""
+        if not self._allow_local:
+            check_peer(sock.getpeername()[0])
+
+    def watch(self, sock: socket.socket) -> None:
+        self._socket = sock
+        if self._cut:
+            self.cut()
+
+    def expire(self) -> None:
+        self.expired = True
+        self.cut()
+
+    def cut(self) -> None:
+        self._cut = True
+        if self._socket is not None:
+            with contextlib.suppress(OSError):  # of the plain socket: SSLSocket's own shutdown is not thread-safe
+                socket.socket.shutdown(self._socket, socket.SHUT_RDWR)
+
+
+class _ThisThread(threading.local):
+    exchange: _Exchange | None = None
+
+
+_this_thread = _ThisThread()
+
+
+class _Guarded(HTTPConnection):
+    """A connection that lets the exchange of its thread look at its socket."""
+
+    def _new_conn(self) -> socket.socket:
+        sock = super()._new_conn()
+        try:
+            if _this_thread.exchange:
+                _this_thread.exchange.admit(sock)
+        except BaseException:
+            sock.close()
+            raise
+        return sock
+
+    def getresponse(self) -> Any:  # type: ignore[override]
+        if _this_thread.exchange:
+            _this_thread.exchange.watch(self.sock)
+        return super().getresponse()
+
+
+class _GuardedTLS(_Guarded, HTTPSConnection):
+    pass
+
+
+class _GuardedPool(HTTPConnectionPool):
+    ConnectionCls = _Guarded
+
+
+class _GuardedTLSPool(HTTPSConnectionPool):
+    ConnectionCls = _GuardedTLS
+
+
+class _Adapter(HTTPAdapter):
+    """requests' adapter over guarded connections, without retries of its own."""
+
+    def __init__(self, pool_maxsize: int) -> None:
+        super().__init__(pool_connections=4, pool_maxsize=pool_maxsize, max_retries=0)
+
+    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
+        super().init_poolmanager(*args, **kwargs)
+        self.poolmanager.pool_classes_by_scheme = {"http": _GuardedPool, "https": _GuardedTLSPool}

@@ -162,8 +162,9 @@ def make_data_folder(link: Path, account: Account | None) -> Path:
     if account is None or _can(account, ["/bin/sh", "-c", 'cd "$1"', "sh", link.parent]):
         return link
     ELSEWHERE.mkdir(mode=0o755, parents=True, exist_ok=True)
-    target = ELSEWHERE / hashlib.sha256(os.fsencode(link)).hexdigest()[:16] / "data"
-    target.parent.mkdir(mode=0o755, exist_ok=True)
+    folder = Path(tempfile.mkdtemp(prefix="data-", dir=ELSEWHERE))  # never that of a home that was deleted
+    folder.chmod(0o711)
+    target = folder / "data"
     link.symlink_to(target)
     return target
 

@@ -28,10 +28,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Literal
 
-from samegoal_pipelines.warehouse import place
-from samegoal_pipelines.warehouse.errors import PostgresNotStarted
+from samegoal_pipelines.warehouse import place, urls
+from samegoal_pipelines.warehouse.errors import PostgresNotStarted, from_database
 from samegoal_pipelines.warehouse.place import Account
-from samegoal_pipelines.warehouse.urls import DATABASE, plain_url, socket_url
+from samegoal_pipelines.warehouse.urls import DAGSTER_SCHEMA, DATABASE, plain_url, socket_url
 
 START_SECONDS = 60.0
 _LOG_LIMIT = 5_000_000  # bytes; a longer log is begun anew at the next start
@@ -62,6 +62,31 @@ def database_url(home: Path, configured: str | None) -> str:
     which is started where necessary and in use by this process until it ends.
     """
     return plain_url(configured) if configured else EmbeddedPostgres(home).acquire()
+
+
+def dagster_storage_url(url: str) -> str:
+    """The SQLAlchemy URL of Dagster's storage: a schema of its own in the same database, made where missing.
+
+    Raises:
+        WarehouseError: the database cannot be reached, or lets nobody make the schema.
+    """
+    import psycopg2
+
+    try:
+        connection = psycopg2.connect(plain_url(url), connect_timeout=30)
+        try:
+            with connection, connection.cursor() as cursor:
+                cursor.execute("select to_regnamespace(%s)", (DAGSTER_SCHEMA,))
+                if cursor.fetchone() == (None,):
+                    cursor.execute(
+                        "select pg_advisory_xact_lock(hashtext(%s))", (DAGSTER_SCHEMA,)
+                    )  # one makes it
+                    cursor.execute(f"create schema if not exists {DAGSTER_SCHEMA}")
+        finally:
+            connection.close()
+    except psycopg2.Error as error:
+        raise from_database(error, "preparing Dagster's storage") from None
+    return urls.dagster_storage_url(url)
 
 
 @dataclass(frozen=True)

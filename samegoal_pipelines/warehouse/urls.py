@@ -40,7 +40,7 @@ def with_database(url: str, database: str) -> str:
 def dagster_storage_url(url: str) -> str:
     """The SQLAlchemy URL of Dagster's storage: the same database, with `DAGSTER_SCHEMA` as its search path.
 
-    The schema must exist: see `samegoal_pipelines.warehouse.engine.prepare`.
+    The schema must exist; `samegoal_pipelines.warehouse.server` has the function that sees to it.
     """
     parts = urlsplit(sqlalchemy_url(url))
     query = [(name, value) for name, value in parse_qsl(parts.query) if name != "options"]

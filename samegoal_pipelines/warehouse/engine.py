@@ -1,0 +1,119 @@
+"""Connections to the warehouse: the engine, transactions with our own errors, migrations that run themselves.
+
+No table's content is read or written here. Alembic is imported only when there is something to migrate: what
+this module imports at start counts once per district and night.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import psycopg2
+import sqlalchemy as sa
+from sqlalchemy.exc import DBAPIError
+
+from samegoal_pipelines.warehouse.errors import WarehouseError, from_database
+from samegoal_pipelines.warehouse.tables import SCHEMA
+from samegoal_pipelines.warehouse.urls import sqlalchemy_url
+
+MIGRATIONS = Path(__file__).parent / "migrations"
+OLDEST_POSTGRES = 15  # views with their reader's rights, unique keys over nulls
+_MIGRATION_LOCK = 0x5361_6D65_476F_616C  # "SameGoal": any number that nobody else would take
+
+
+def connect(url: str) -> sa.Engine:
+    """An engine on the warehouse's database; connects when it is first used.
+
+    Sessions run in UTC, so that no timestamp depends on the machine.
+    """
+    engine = sa.create_engine(
+        sqlalchemy_url(url),
+        connect_args={"application_name": "samegoal-pipelines"},
+        pool_pre_ping=True,
+        hide_parameters=True,  # SQLAlchemy would quote rows in its messages
+    )
+    sa.event.listen(engine, "connect", _use_utc)
+    return engine
+
+
+def _use_utc(connection: Any, _record: object) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("set time zone 'UTC'")
+    connection.commit()
+
+
+@contextmanager
+def transaction(engine: sa.Engine, step: str) -> Iterator[sa.Connection]:
+    """One transaction: committed at the end, rolled back on any error.
+
+    Raises:
+        WarehouseError: in place of whatever Postgres or its driver said, which may quote a row.
+    """
+    try:
+        with engine.begin() as connection:
+            yield connection
+    except (DBAPIError, psycopg2.Error) as error:
+        raise from_database(error, step) from None
+
+
+def migrate(engine: sa.Engine) -> None:
+    """Bring the schema to this program's version; one query where it is there already.
+
+    Two at once wait for each other. A step that fails leaves everything as it was.
+
+    Raises:
+        WarehouseError: the database is newer than this program, or Postgres too old.
+    """
+    known = revisions()
+    if _version(engine) == known[-1]:
+        return
+    with transaction(engine, "migrating the warehouse") as connection:
+        release = int(connection.scalar(sa.text("show server_version_num")) or 0) // 10_000
+        if release < OLDEST_POSTGRES:
+            raise WarehouseError(
+                f"Postgres {release} is too old; "
+                f"use version {OLDEST_POSTGRES} or newer in SAMEGOAL_DATABASE_URL"
+            )
+        connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_MIGRATION_LOCK)))
+        version = _version_in(connection)  # another program may have migrated while this one waited
+        if version is not None and version not in known:
+            raise WarehouseError(
+                f"the warehouse's tables are of version {version}, which this program does not know; "
+                "update the program"
+            )
+        if version != known[-1]:
+            connection.execute(sa.text(f"create schema if not exists {SCHEMA}"))
+            _upgrade(connection)
+
+
+def revisions() -> list[str]:
+    """The revisions that this program knows, oldest first: the beginnings of the migrations' file names."""
+    return sorted(path.stem.partition("_")[0] for path in (MIGRATIONS / "versions").glob("v[0-9]*.py"))
+
+
+def _version(engine: sa.Engine) -> str | None:
+    with transaction(engine, "looking up the warehouse's version") as connection:
+        return _version_in(connection)
+
+
+def _version_in(connection: sa.Connection) -> str | None:
+    try:
+        with connection.begin_nested():
+            return connection.scalar(sa.text(f"select version_num from {SCHEMA}.alembic_version"))  # noqa: S608
+    except DBAPIError as error:
+        if getattr(error.orig, "pgcode", None) in ("42P01", "3F000"):  # no such table, no such schema
+            return None
+        raise
+
+
+def _upgrade(connection: sa.Connection) -> None:
+    from alembic import command
+    from alembic.config import Config
+
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
+    config.attributes["connection"] = connection
+    command.upgrade(config, "head")

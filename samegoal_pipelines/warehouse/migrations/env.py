@@ -1,0 +1,14 @@
+"""Alembic's entry: run the migrations on the connection and in the transaction that `migrate` hands over."""
+
+from __future__ import annotations
+
+from alembic import context
+
+from samegoal_pipelines.warehouse.tables import SCHEMA, metadata
+
+context.configure(
+    connection=context.config.attributes["connection"],
+    target_metadata=metadata,
+    version_table_schema=SCHEMA,
+)
+context.run_migrations()

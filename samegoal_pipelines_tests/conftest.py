@@ -1,0 +1,101 @@
+"""What every room's tests share: a real Postgres in a temporary folder, and a fresh warehouse for each test.
+
+The server is one for the whole run, also of several pytest-xdist workers, and stops with the last of them.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+import tempfile
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import psycopg2
+import pytest
+import sqlalchemy as sa
+
+from samegoal_pipelines.warehouse import engine as warehouse_engine
+from samegoal_pipelines.warehouse.server import EmbeddedPostgres
+from samegoal_pipelines.warehouse.urls import with_database
+
+SHARED_HOME = "SAMEGOAL_TEST_HOME"
+TEMPLATE = "migrated_warehouse"
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Make the folder that all workers of this run share; they are told through the environment."""
+    if not hasattr(config, "workerinput"):
+        home = Path(tempfile.mkdtemp(prefix="samegoal-tests-"))
+        home.chmod(0o711)  # run by root, Postgres works there as another account
+        os.environ[SHARED_HOME] = str(home)
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Remove that folder; by now the last worker has stopped the server."""
+    if not hasattr(config, "workerinput") and (home := os.environ.pop(SHARED_HOME, None)):
+        EmbeddedPostgres(Path(home)).stop()
+        shutil.rmtree(home, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[EmbeddedPostgres]:
+    """A real embedded Postgres, up for the session; it does not wait for the disk."""
+    settings = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
+    with EmbeddedPostgres(Path(os.environ[SHARED_HOME]), settings) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def warehouse_template(postgres: EmbeddedPostgres) -> str:
+    """The name of a database with an empty, migrated warehouse, to be copied by `database_url`."""
+    with (postgres.folder / "template.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # one worker makes it
+        if not _admin(postgres, "select from pg_database where datname = %s", TEMPLATE):
+            _admin(postgres, "create database building_warehouse")
+            engine = warehouse_engine.connect(with_database(postgres.url, "building_warehouse"))
+            warehouse_engine.migrate(engine)
+            engine.dispose()
+            _admin(postgres, f"alter database building_warehouse rename to {TEMPLATE}")
+    return TEMPLATE
+
+
+@pytest.fixture
+def empty_database_url(postgres: EmbeddedPostgres) -> Iterator[str]:
+    """The URL of a database of this test's own, with nothing in it."""
+    yield from _database(postgres, "template1")
+
+
+@pytest.fixture
+def database_url(postgres: EmbeddedPostgres, warehouse_template: str) -> Iterator[str]:
+    """The URL of a database of this test's own, with an empty warehouse."""
+    yield from _database(postgres, warehouse_template)
+
+
+@pytest.fixture
+def warehouse(database_url: str) -> Iterator[sa.Engine]:
+    """An engine on an empty warehouse of this test's own."""
+    engine = warehouse_engine.connect(database_url)
+    yield engine
+    engine.dispose()
+
+
+def _database(postgres: EmbeddedPostgres, template: str) -> Iterator[str]:
+    name = f"test_{uuid.uuid4().hex}"
+    _admin(postgres, f"create database {name} template {template}")
+    yield with_database(postgres.url, name)
+    _admin(postgres, f"drop database {name} with (force)")
+
+
+def _admin(postgres: EmbeddedPostgres, statement: str, *parameters: object) -> bool:
+    """Run a statement outside any transaction; whether it found a row."""
+    connection = psycopg2.connect(with_database(postgres.url, "postgres"))
+    try:
+        connection.autocommit = True
+        with connection.cursor() as cursor:
+            cursor.execute(statement, parameters)
+            return cursor.rowcount > 0
+    finally:
+        connection.close()

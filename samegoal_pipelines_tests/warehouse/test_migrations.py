@@ -1,0 +1,117 @@
+"""The schema makes itself, on any database, however many ask for it at once."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+import sqlalchemy as sa
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+
+from samegoal_pipelines.warehouse import engine as warehouse_engine
+from samegoal_pipelines.warehouse.errors import WarehouseError, WarehouseUnavailable
+from samegoal_pipelines.warehouse.tables import metadata
+
+INTERFACE = {
+    "student_status": "district_id, student_id, student_number, status, reason, enrollment_id, first_day, last_day, "
+    "withdrawal_code, school_year_id, entity_id, building, building_reporting_id, snapshot_date",
+    "student_demographics": "district_id, student_id, student_number, student_reporting_id, first_name, middle_name, "
+    "last_name, suffix, legal_first_name, legal_middle_name, legal_last_name, birth_date, gender, grade, race, "
+    "is_hispanic, is_white, is_black, is_asian, is_native_american, is_pacific_islander, home_language, street, city, "
+    "state, zip, county, phone, email, building, building_reporting_id, snapshot_date",
+    "parent_demographics": "district_id, student_id, student_number, parent_id, relationship, rank, first_name, "
+    "middle_name, last_name, suffix, is_custodial, is_emergency_contact, has_restricted_access, home_language, street, "
+    "city, state, zip, home_phone, cell_phone, work_phone, email, snapshot_date",
+    "snapshots": "district_id, snapshot_date, state, students, enrolled, pre_enrolled, graduated, inactive, added, "
+    "changed, removed, held_reason, run_id, started_at, published_at",
+    "student_changes": "district_id, snapshot_date, student_id, student_number, change, old_status, new_status, "
+    "changed_columns",
+}
+
+
+def columns(engine: sa.Engine, table: str) -> list[str]:
+    return [column["name"] for column in sa.inspect(engine).get_columns(table, schema="samegoal")]
+
+
+@pytest.mark.parametrize("view", ["student_status", "student_demographics", "parent_demographics"])
+def test_views_have_exactly_the_columns_that_the_outside_relies_on(warehouse: sa.Engine, view: str) -> None:
+    expected = INTERFACE[view].split(", ")
+    assert columns(warehouse, view) == expected
+    history = columns(warehouse, f"{view}_history")
+    assert history == [*expected, "valid_from", "valid_to", "row_hash"]
+
+
+@pytest.mark.parametrize("table", ["snapshots", "student_changes"])
+def test_tables_begin_with_the_columns_that_the_outside_relies_on(warehouse: sa.Engine, table: str) -> None:
+    expected = INTERFACE[table].split(", ")
+    assert columns(warehouse, table)[: len(expected)] == expected
+
+
+def test_student_details_has_every_column_of_status_and_demographics_once(warehouse: sa.Engine) -> None:
+    expected = dict.fromkeys(
+        (INTERFACE["student_status"] + ", " + INTERFACE["student_demographics"]).split(", ")
+    )
+    found = columns(warehouse, "student_details")
+    assert sorted(found) == sorted([*expected, "parents"])
+
+
+def test_every_table_view_and_column_explains_itself(warehouse: sa.Engine) -> None:
+    """What psql's \\d+ shows."""
+    inspector = sa.inspect(warehouse)
+    names = [*inspector.get_table_names("samegoal"), *inspector.get_view_names("samegoal")]
+    for name in set(names) - {"alembic_version"}:
+        assert inspector.get_table_comment(name, "samegoal")["text"], name
+        for column in inspector.get_columns(name, "samegoal"):
+            assert column["comment"], f"{name}.{column['name']}"
+
+
+def test_districts_hold_no_secret(warehouse: sa.Engine) -> None:
+    assert not {"client_key", "client_secret", "sealed_secret"} & set(columns(warehouse, "districts"))
+
+
+def test_the_migrations_make_exactly_the_tables_that_the_program_expects(warehouse: sa.Engine) -> None:
+    with warehouse.connect() as connection:
+        context = MigrationContext.configure(
+            connection,
+            opts={
+                "include_schemas": True,
+                "include_name": lambda name, kind, _: kind != "schema" or name == "samegoal",
+                "version_table_schema": "samegoal",
+                "compare_server_default": True,
+            },
+        )
+        assert compare_metadata(context, metadata) == []
+
+
+def test_several_programs_may_migrate_an_empty_database_at_once(empty_database_url: str) -> None:
+    def migrate(_: int) -> list[str]:
+        engine = warehouse_engine.connect(empty_database_url)
+        warehouse_engine.migrate(engine)
+        found = columns(engine, "snapshots")
+        engine.dispose()
+        return found
+
+    with ThreadPoolExecutor(4) as threads:
+        assert all(found[0] == "district_id" for found in threads.map(migrate, range(4)))
+
+
+def test_tables_of_a_newer_program_are_left_alone(warehouse: sa.Engine) -> None:
+    with warehouse.begin() as connection:
+        connection.execute(sa.text("update samegoal.alembic_version set version_num = 'v9999'"))
+    with pytest.raises(
+        WarehouseError, match="version v9999, which this program does not know; update the program"
+    ):
+        warehouse_engine.migrate(warehouse)
+
+
+def test_sessions_run_in_utc_and_say_who_they_are(warehouse: sa.Engine) -> None:
+    with warehouse.connect() as connection:
+        assert connection.scalar(sa.text("show timezone")) == "UTC"
+        assert connection.scalar(sa.text("show application_name")) == "samegoal-pipelines"
+
+
+def test_a_database_that_cannot_be_reached_is_said_in_plain_words() -> None:
+    engine = warehouse_engine.connect("postgresql://nobody@127.0.0.1:1/nowhere")
+    with pytest.raises(WarehouseUnavailable, match="no connection to Postgres"):
+        warehouse_engine.migrate(engine)

@@ -1,0 +1,213 @@
+"""What goes wrong at night: one clear line, last night's rows untouched, other districts publish."""
+
+from __future__ import annotations
+
+from datetime import date
+
+import pytest
+
+from samegoal_pipelines.sandbox import Sandbox
+
+from .conftest import TODAY
+
+TOMORROW = date(2026, 10, 13)
+ENROLLED = {"EntryWithdrawalID": 1, "StudentID": 11, "StartDate": "2026-08-12"}
+TWO = [ENROLLED, {"EntryWithdrawalID": 2, "StudentID": 12, "StartDate": "2026-08-12"}]
+
+
+@pytest.fixture
+def published(pipeline, district):
+    """A district with one good night behind it; returns it and what it published."""
+    made = district(TWO)
+    pipeline.add(made)
+    assert pipeline.run().published
+    return made, pipeline.published()
+
+
+def fails(pipeline, before, *words: str) -> None:
+    """Tonight fails with a line that has these words; what was published stays to the byte."""
+    night = pipeline.run(today=TOMORROW)
+    assert not night.published
+    line = night.line()
+    assert line.startswith("error: grand-bend: ")
+    assert "\n" not in line
+    for word in words:
+        assert word in line
+    assert pipeline.published() == before
+    ((state, reason),) = pipeline.rows(
+        "select state, held_reason from samegoal.snapshots where snapshot_date = :night", night=TOMORROW
+    )
+    assert state == "failed"
+    assert all(word in reason for word in words)
+
+
+def test_a_wrong_secret_names_the_district_and_says_what_to_check(pipeline, published):
+    made, before = published
+    made.client_secret = "another"
+    fails(pipeline, before, "Client Secret")
+
+
+def test_another_districts_credentials_are_noticed_before_any_student_is_read(pipeline, published, source):
+    made, before = published
+    source.traffic.log.clear()
+    made.code, made.name = "999999", "Elsewhere ISD"
+    fails(pipeline, before, "another district")
+    assert not source.traffic.requests(kind="list")
+
+
+def test_a_required_field_that_is_no_longer_granted_is_named(pipeline, published):
+    made, before = published
+    made.denied_fields.add("Enrollment/EntryWithdrawal.StartDate")
+    fails(pipeline, before, "EntryWithdrawal", "StartDate")
+
+
+def test_a_field_missing_that_is_optional_leaves_its_column_empty_and_is_reported(pipeline, district):
+    made = district([ENROLLED])
+    made.deny_optional_fields()
+    pipeline.add(made)
+
+    assert pipeline.run().published
+    assert pipeline.rows(
+        "select is_white, is_hispanic, home_language from samegoal.student_demographics"
+    ) == [(None, None, None)]
+    reads = pipeline.deployment.landing.read("raw_students", district_id="grand-bend", night=TODAY)["Reads"]
+    assert "IsWhite" in reads.loc[reads["Object"] == "Name", "Missing"].iloc[0]
+
+
+def test_a_page_that_is_html_says_maintenance(pipeline, published, source):
+    from samegoal_pipelines.sandbox import Fault
+
+    _, before = published
+    source.faults.add(Fault(object="Demographics/NameAddress", html=True))
+    fails(pipeline, before, "NameAddress", "text/html")
+
+
+def test_an_unknown_withdrawal_code_id_keeps_the_student_as_last_published(pipeline, published):
+    """It might be CECS: neither INACTIVE nor gone by accident."""
+    made, _ = published
+    made.edit("Enrollment/EntryWithdrawal", 1, WithdrawalCodeID=424242, EndDate="2026-10-01")
+
+    night = pipeline.run(today=TOMORROW)
+
+    assert night.published
+    assert pipeline.statuses()[11] == ("ENROLLED", "current_enrollment")
+    assert left_out(pipeline, TOMORROW) == [("set_aside", "unknown_withdrawal_code", 1)]
+
+
+def test_an_uncertain_student_who_was_never_published_gets_no_row(pipeline, district):
+    pipeline.add(district([ENROLLED, {"StudentID": 12, "StartDate": None}]))
+
+    assert pipeline.run().published
+    assert set(pipeline.statuses()) == {11}
+
+
+def test_an_end_before_the_start_was_never_effective(pipeline, district):
+    pipeline.add(district([ENROLLED, {"StudentID": 12, "StartDate": "2026-08-12", "EndDate": "2026-08-11"}]))
+
+    assert pipeline.run().published
+    assert set(pipeline.statuses()) == {11}
+    assert left_out(pipeline, TODAY) == [("set_aside", "never_effective", 2)]
+
+
+def test_the_same_enrollment_twice_is_one_enrollment(pipeline, district):
+    made = district([ENROLLED])
+    made.add_row("Enrollment/EntryWithdrawal", **made.rows("Enrollment/EntryWithdrawal")[0])
+    pipeline.add(made)
+
+    assert pipeline.run().published
+    assert pipeline.statuses() == {11: ("ENROLLED", "current_enrollment")}
+    assert left_out(pipeline, TODAY) == []
+
+
+def test_the_same_enrollment_id_with_another_content_sets_both_aside(pipeline, published):
+    made, _ = published
+    row = made.rows("Enrollment/EntryWithdrawal")[0]
+    made.add_row("Enrollment/EntryWithdrawal", **{**row, "EndDate": "2026-09-01"})
+
+    night = pipeline.run(today=TOMORROW)
+
+    assert night.published, night.reason
+    assert pipeline.statuses()[11] == ("ENROLLED", "current_enrollment")
+    assert left_out(pipeline, TOMORROW) == [("set_aside", "conflicting_duplicate", 1)] * 2
+
+
+def test_a_date_that_is_no_date_sets_the_row_aside_and_keeps_it(pipeline, published):
+    made, _ = published
+    made.edit("Enrollment/EntryWithdrawal", 1, StartDate="2026-02-31T00:00:00")
+
+    assert pipeline.run(today=TOMORROW).published
+    assert pipeline.statuses()[11] == ("ENROLLED", "current_enrollment")
+    assert left_out(pipeline, TOMORROW) == [("set_aside", "unreadable", 1)]
+
+
+def test_an_empty_district_is_an_empty_snapshot_the_first_time(pipeline, district):
+    pipeline.add(district([]))
+
+    night = pipeline.run()
+
+    assert night.published, night.reason
+    assert night.attempt.students == 0
+
+
+def test_one_districts_failure_touches_no_other(pipeline, published, district):
+    made, _ = published
+    pipeline.add(district([ENROLLED], id="beta", name="Beta ISD", code="222222"))
+    made.client_secret = "another"
+
+    assert not pipeline.run("grand-bend", today=TOMORROW).published
+    assert pipeline.run("beta", today=TOMORROW).published
+
+
+def test_a_night_older_than_the_last_published_is_refused(pipeline, published):
+    _, before = published
+
+    night = pipeline.run(today=date(2026, 10, 11))
+
+    assert not night.published
+    assert "2026-10-12" in night.line()
+    assert pipeline.published() == before
+
+
+def test_an_unknown_district_says_how_to_register_it(pipeline):
+    night = pipeline.run("nowhere")
+    assert "nowhere" in night.line()
+    assert "districts add" in night.line()
+
+
+def test_no_failure_text_holds_a_value_of_a_row(pipeline, published):
+    """Neither the snapshots table nor Dagster's event log may quote what Qmlativ sent."""
+    made, _ = published
+    made.edit("Demographics/Name", 1_000_011, LastName="Sentinel-Surname", BirthDate="not a date")
+    made.denied_fields.add("Family/StudentGuardian.Rank")
+
+    night = pipeline.run(today=TOMORROW)
+
+    assert not night.published
+    assert "Sentinel" not in night.line()
+    assert pipeline.rows("select count(*) from dagster.event_logs where event like '%Sentinel%'") == [(0,)]
+
+
+def test_a_held_back_secret_never_reaches_the_event_log(pipeline):
+    sandbox = Sandbox.generate(districts=1, students=20, seed=2, today=TODAY)
+    (generated,) = sandbox.districts
+    pipeline.add(generated)
+    pipeline.run(generated.id)
+
+    for table, column in (
+        ("event_logs", "event"),
+        ("runs", "run_body"),
+        ("snapshots", "snapshot_body::text"),
+    ):
+        assert pipeline.rows(
+            f"select count(*) from dagster.{table} where {column} like '%' || :secret || '%'",
+            secret=generated.client_secret,
+        ) == [(0,)]
+
+
+def left_out(pipeline, night: date) -> list[tuple[str, str, int]]:
+    """Outcome, reason and enrollment id of every row that did not count, as landed."""
+    tables = pipeline.deployment.landing.read(
+        "cecs_filtered_enrollments", district_id="grand-bend", night=night
+    )
+    rows = tables["left_out"]
+    return sorted(zip(rows["outcome"], rows["reason"], rows["enrollment_id"], strict=True))

@@ -1,0 +1,184 @@
+"""One district's night, from Qmlativ to the views, through a real Dagster run."""
+
+from __future__ import annotations
+
+from datetime import date
+
+from samegoal_pipelines.sandbox import Sandbox
+
+from .conftest import TODAY
+
+FIVE_STUDENTS = [
+    {"EntryWithdrawalID": 1, "StudentID": 11, "StartDate": "2026-08-12"},
+    {"EntryWithdrawalID": 2, "StudentID": 12, "StartDate": "2026-11-02"},
+    {
+        "EntryWithdrawalID": 3,
+        "StudentID": 13,
+        "StartDate": "2025-08-13",
+        "EndDate": "2026-05-28",
+        "WithdrawalCode": "01",
+    },
+    {
+        "EntryWithdrawalID": 4,
+        "StudentID": 14,
+        "StartDate": "2025-08-13",
+        "EndDate": "2026-05-28",
+        "WithdrawalCode": "82",
+    },
+    {"EntryWithdrawalID": 5, "StudentID": 15, "StartDate": "2026-08-12", "WithdrawalCode": "CECS"},
+]
+
+
+def test_a_night_publishes_every_status_and_leaves_cross_entity_students_out(pipeline, district):
+    pipeline.add(district(FIVE_STUDENTS))
+
+    night = pipeline.run()
+
+    assert night.published, night.reason
+    assert pipeline.statuses() == {
+        11: ("ENROLLED", "current_enrollment"),
+        12: ("PRE-ENROLLED", "upcoming_enrollment_only"),
+        13: ("GRADUATED", "graduated"),
+        14: ("INACTIVE", "withdrawn"),
+    }
+
+
+def test_the_snapshot_row_counts_what_was_published(pipeline, district):
+    pipeline.add(district(FIVE_STUDENTS))
+    night = pipeline.run()
+
+    rows = pipeline.rows(
+        "select district_id, snapshot_date, state, students, enrolled, pre_enrolled, graduated, inactive, "
+        "added, changed, removed, held_reason, run_id from samegoal.snapshots"
+    )
+
+    assert rows == [
+        ("grand-bend", TODAY, "published", 4, 1, 1, 1, 1, 4, 0, 0, None, night.attempt.run_id),
+    ]
+
+
+def test_every_student_with_a_status_has_demographics(pipeline, district):
+    pipeline.add(district(FIVE_STUDENTS))
+    pipeline.run()
+
+    assert pipeline.rows(
+        "select count(*) from samegoal.student_status s full join samegoal.student_demographics d "
+        "using (district_id, student_id) where s.student_id is null or d.student_id is null"
+    ) == [(0,)]
+
+
+def test_a_rerun_of_the_same_night_leaves_the_same_content(pipeline, district):
+    pipeline.add(district(FIVE_STUDENTS))
+    pipeline.run()
+    before = pipeline.published()
+
+    assert pipeline.run().published
+
+    assert pipeline.published() == before
+    states = pipeline.rows("select state from samegoal.snapshots order by started_at")
+    assert states == [("superseded",), ("published",)]
+
+
+def test_the_next_night_says_what_changed(pipeline, district):
+    made = district(FIVE_STUDENTS)
+    pipeline.add(made)
+    pipeline.run()
+    made.remove_row("Enrollment/EntryWithdrawal", 4)
+    made.add_row(
+        "Enrollment/EntryWithdrawal",
+        EntryWithdrawalID=6,
+        StudentID=12,
+        StartDate="2026-10-01",
+        SchoolYearID=_year(made),
+        EntityID=101,
+        SchoolID=1101,
+        IsDefaultEntity=True,
+    )
+
+    night = pipeline.run(today=date(2026, 10, 13))
+
+    assert (night.attempt.added, night.attempt.changed, night.attempt.removed) == (0, 1, 1)
+    assert pipeline.statuses()[12] == ("ENROLLED", "current_enrollment")
+    assert 14 not in pipeline.statuses()
+    changes = pipeline.rows(
+        "select student_id, change, old_status, new_status from samegoal.student_changes "
+        "where snapshot_date = '2026-10-13' order by 1"
+    )
+    assert changes == [(12, "status", "PRE-ENROLLED", "ENROLLED"), (14, "removed", "INACTIVE", None)]
+
+
+def test_today_comes_from_the_runs_tag_and_decides_the_status(pipeline, district):
+    leaves_in_october = {"StudentID": 11, "StartDate": "2026-08-12", "EndDate": "2026-10-20"}
+    pipeline.add(district([leaves_in_october]))
+
+    pipeline.run(today=date(2026, 10, 20))
+    assert pipeline.statuses() == {11: ("ENROLLED", "current_enrollment")}
+    pipeline.run(today=date(2026, 10, 21))
+    assert pipeline.statuses() == {11: ("INACTIVE", "withdrawn")}
+
+
+def test_codes_and_student_numbers_stay_text_all_the_way(pipeline, district):
+    students = [{"StudentID": 11, "NameID": 1_000_011, "StudentNumber": "00123", "Grade": "01"}]
+    pipeline.add(
+        district(
+            [{"StudentID": 11, "StartDate": "2025-08-13", "EndDate": "2026-05-28", "WithdrawalCode": "1"}],
+            rows={"Student/Student": students},
+        )
+    )
+    pipeline.run()
+
+    assert pipeline.rows(
+        "select s.student_number, s.withdrawal_code, s.status, d.grade "
+        "from samegoal.student_status s join samegoal.student_demographics d using (district_id, student_id)"
+    ) == [("00123", "1", "INACTIVE", "01")]
+
+
+def test_two_districts_do_not_mix_although_their_ids_are_the_same(pipeline, district):
+    pipeline.add(
+        district(FIVE_STUDENTS[:1], id="alpha", name="Alpha ISD", code="111111"),
+        district(FIVE_STUDENTS[3:4], id="beta", name="Beta ISD", code="222222"),
+    )
+
+    assert pipeline.run("alpha").published
+    assert pipeline.run("beta").published
+
+    assert pipeline.statuses("alpha") == {11: ("ENROLLED", "current_enrollment")}
+    assert pipeline.statuses("beta") == {14: ("INACTIVE", "withdrawn")}
+
+
+def test_staff_and_vendors_never_land(pipeline, deployment):
+    sandbox = Sandbox.generate(districts=1, students=60, seed=3, today=TODAY)
+    (generated,) = sandbox.districts
+    pipeline.add(generated)
+    assert pipeline.run(generated.id).published
+
+    names = generated.tables["Demographics/Name"].to_pylist()
+    strangers = {row["NameID"] for row in names if not row["IsStudentName"] and not row["IsGuardianName"]}
+    assert strangers
+    for asset in ("raw_students", "raw_parents"):
+        landed = deployment.landing.read(asset, district_id=generated.id, night=TODAY)
+        for table in ("Name", "NamePhone", "NameEmail", "NameAddress"):
+            assert strangers.isdisjoint(landed[table]["NameID"].tolist()), f"{asset}/{table}"
+
+
+def test_a_parent_under_restricted_access_keeps_the_row_without_contact_data(pipeline, deployment):
+    sandbox = Sandbox.generate(districts=1, students=300, seed=5, today=TODAY)
+    (generated,) = sandbox.districts
+    pipeline.add(generated)
+    pipeline.run(generated.id)
+
+    contacts = "street, city, state, zip, home_phone, cell_phone, work_phone, email"
+    restricted = pipeline.rows(
+        f"select num_nonnulls({contacts}) from samegoal.parent_demographics where has_restricted_access"
+    )
+    assert restricted
+    assert set(restricted) == {(0,)}
+    ((most,),) = pipeline.rows(
+        f"select max(num_nonnulls({contacts})) from samegoal.parent_demographics "
+        "where not has_restricted_access"
+    )
+    assert most > 3
+
+
+def _year(district) -> int:
+    return district.current_year_id()

@@ -1,7 +1,7 @@
 """A sandbox Qmlativ: a server that conforms to the Custom API contract, with synthetic districts of any size.
 
-Tests, the demo and the benchmarks talk to it over a real socket. Nobody in it exists. It imports no other room, and
-no other room but the terminal imports it.
+Tests, the demo and the benchmarks talk to it over a real socket. Nobody in it exists. It imports no other
+room, and no other room but the terminal imports it.
 """
 
 from samegoal_pipelines.sandbox.district import SandboxDistrict

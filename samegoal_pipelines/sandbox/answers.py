@@ -1,9 +1,9 @@
 """What the Custom API answers, as bytes: tokens, metadata, object descriptions and pages.
 
-Where the contract leaves it open: objects under another district's base URL are refused with 403 (GetSystemMetadata
-answers for the district of the credentials, under any base URL); a page size over the limit is cut to it, and Next
-goes on with the smaller one; through a school's entity, objects that have an EntityID show that entity's rows.
-No sockets here, and no faults.
+Where the contract leaves it open: objects under another district's base URL are refused with 403
+(GetSystemMetadata answers for the district of the credentials, under any base URL); a page size over the
+limit is cut to it, and Next goes on with the smaller one; through a school's entity, objects that have an
+EntityID show that entity's rows. No sockets here, and no faults.
 """
 
 import secrets
@@ -17,13 +17,15 @@ import orjson
 import pyarrow as pa
 
 from samegoal_pipelines.sandbox import search
-from samegoal_pipelines.sandbox.district import Refused, SandboxDistrict
+from samegoal_pipelines.sandbox.district import Listing, Refused, SandboxDistrict
 from samegoal_pipelines.sandbox.encode import encode_objects
 from samegoal_pipelines.sandbox.objects import OBJECTS
 from samegoal_pipelines.sandbox.requests import Asked, BadRequest
 from samegoal_pipelines.sandbox.sandbox import Sandbox
 
 CACHE_BYTES = 1_000_000_000
+VIEWS_REMEMBERED = 400
+JSON = "application/json; charset=utf-8"
 
 
 @dataclass
@@ -32,9 +34,7 @@ class Answer:
 
     status: int
     body: bytes
-    headers: dict[str, str] = field(
-        default_factory=lambda: {"content-type": "application/json; charset=utf-8"}
-    )
+    headers: dict[str, str] = field(default_factory=lambda: {"content-type": JSON})
 
 
 def json_answer(status: int, content: Any) -> Answer:
@@ -54,7 +54,8 @@ class CustomApi:
         self.sandbox = sandbox
         self._tokens: dict[str, tuple[SandboxDistrict, float]] = {}
         self._lock = threading.Lock()
-        self._views: dict[Any, tuple[tuple[pa.Table, ...], pa.Table]] = {}
+        self._making = threading.Lock()
+        self._views: dict[Any, tuple[tuple[pa.Table, pa.Table], pa.Table]] = {}
         self._pages: dict[Any, tuple[pa.Table, Answer]] = {}
         self._page_bytes = 0
 
@@ -135,10 +136,9 @@ class CustomApi:
         """Whether these credentials may read this object of this entity here; its name."""
         if asked.base != district.base_path:
             raise Refused("These credentials belong to another district")
-        assert asked.entity is not None and asked.object is not None  # noqa: S101 - the path has both
-        district.check_entity(asked.entity)
-        district.granted_fields(asked.object)
-        return asked.object
+        district.check_entity(asked.entity or 0)
+        district.granted_fields(asked.object or "")
+        return asked.object or ""
 
     def _list(self, asked: Asked, district: SandboxDistrict) -> Answer:
         name = self._checked_object(asked, district)
@@ -150,59 +150,46 @@ class CustomApi:
         if page < 1 or size < 1:
             raise BadRequest("page and pageSize start at 1")
         year = district.current_year_id() if asked.school_year_id is None else asked.school_year_id
-        key = (district.id, name, asked.entity, year, fields, repr(condition), repr(sort))
-        view = self._view(key, district, asked, year, condition, sort, fields)
-        return self._page((*key, page, size, district.paging_end), view, asked, page, size, fields, district)
+        listing = Listing(name, asked.entity or 0, year, fields, condition, sort)
+        view = self._view(district, listing)
+        key = (district.id, *listing.key, page, size, district.paging_end)
+        known, answer = self._pages.get(key, (None, None))
+        if answer is None or known is not view:
+            answer = _page(view, listing, page, size, district)
+            self._remember(key, view, answer)
+        return answer
 
-    def _view(
-        self,
-        key: Any,
-        district: SandboxDistrict,
-        asked: Asked,
-        year: int | None,
-        condition: Any,
-        sort: Any,
-        fields: tuple[str, ...],
-    ) -> pa.Table:
+    def _view(self, district: SandboxDistrict, listing: Listing) -> pa.Table:
         """All rows of a listing, filtered and ordered; made anew when the district's tables have changed."""
-        assert asked.entity is not None and asked.object is not None  # noqa: S101
-        source = (district.tables[asked.object], district.tables["District/SchoolYear"])
-        known, view = self._views.get(key, ((), None))
-        if len(known) != 2 or known[0] is not source[0] or known[1] is not source[1]:
-            view = district.listing(
-                asked.object, asked.entity, year, fields, condition, sort
-            ).combine_chunks()
-            self._views[key] = (source, view)
+        source = (district.tables[listing.object], district.tables["District/SchoolYear"])
+        key = (district.id, *listing.key)
+        with self._making:  # pages of one listing are asked for at once: order its rows once
+            known, view = self._views.get(key, ((None, None), None))
+            if view is None or known[0] is not source[0] or known[1] is not source[1]:
+                view = district.rows_shown(listing)
+                if len(self._views) > VIEWS_REMEMBERED:
+                    self._views.clear()
+                self._views[key] = (source, view)
         return view
 
-    def _page(
-        self,
-        key: Any,
-        view: pa.Table,
-        asked: Asked,
-        page: int,
-        size: int,
-        fields: tuple[str, ...],
-        district: SandboxDistrict,
-    ) -> Answer:
-        known, answer = self._pages.get(key, (None, None))
-        if known is view and answer is not None:
-            return answer
-        objects = encode_objects(view.slice((page - 1) * size, size), fields)
-        paging = orjson.dumps(_paging(asked, page, size, view.num_rows, district))
-        answer = Answer(200, b"".join((b'{"Objects":[', objects, b'],"Paging":', paging, b"}")))
+    def _remember(self, key: Any, view: pa.Table, answer: Answer) -> None:
         with self._lock:
             if self._page_bytes > CACHE_BYTES:
                 self._pages.clear()
                 self._page_bytes = 0
             self._pages[key] = (view, answer)
             self._page_bytes += len(answer.body)
-        return answer
 
 
-def _paging(asked: Asked, page: int, size: int, total: int, district: SandboxDistrict) -> dict[str, Any]:
+def _page(view: pa.Table, listing: Listing, page: int, size: int, district: SandboxDistrict) -> Answer:
+    objects = encode_objects(view.slice((page - 1) * size, size), listing.fields)
+    paging = orjson.dumps(_paging(listing, page, size, view.num_rows, district))
+    return Answer(200, b"".join((b'{"Objects":[', objects, b'],"Paging":', paging, b"}")))
+
+
+def _paging(listing: Listing, page: int, size: int, total: int, district: SandboxDistrict) -> dict[str, Any]:
     def path(number: int) -> str:
-        return f"/Custom/{asked.entity}/{asked.object}/{number}/{size}"
+        return f"/Custom/{listing.entity}/{listing.object}/{number}/{size}"
 
     if page * size < total or (district.paging_end == "beyond" and (page - 1) * size < total):
         return {"Next": path(page + 1)}

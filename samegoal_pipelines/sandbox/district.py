@@ -1,6 +1,7 @@
 """One district of the sandbox: its tables, what it grants, how it behaves; and the edits that tests make.
 
-What a listing shows is decided here (year, entity, computed grade, condition, order). No HTTP and no generator.
+What a listing shows is decided here (year, entity, computed grade, condition, order). No HTTP and no
+generator.
 """
 
 import datetime as dt
@@ -13,11 +14,28 @@ import pyarrow.compute as pc
 
 from samegoal_pipelines.sandbox import rows as literal
 from samegoal_pipelines.sandbox import search
-from samegoal_pipelines.sandbox.objects import OBJECTS, RAW, SandboxObject
+from samegoal_pipelines.sandbox.objects import OBJECTS, RAW
 
 PagingEnd = Literal["null", "empty", "absent", "same", "beyond"]
 GRADES = ("EE", "PK", "KG", *(f"{grade:02d}" for grade in range(1, 13)))
 """Grade codes; GradeNumeric is the position less two, so that KG is 0."""
+
+
+@dataclass(frozen=True)
+class Listing:
+    """What a listing asks for, pages aside. ``key`` tells two of them apart."""
+
+    object: str
+    entity: int
+    year: int | None
+    fields: tuple[str, ...]
+    condition: Any = None
+    sort: Any = ()
+
+    @property
+    def key(self) -> tuple[Any, ...]:
+        """Hashable, alike for listings that show the same."""
+        return self.object, self.entity, self.year, self.fields, repr(self.condition), repr(self.sort)
 
 
 class Refused(Exception):
@@ -28,8 +46,8 @@ class Refused(Exception):
 class SandboxDistrict:
     """A synthetic district. Everything may be changed while it is being served.
 
-    ``tables`` maps "Module/Object" to a pyarrow Table with the fields of ``OBJECTS``; put a new table in its place, or use
-    ``edit``, ``add_row``, ``remove_row`` and ``replace_rows``, which take values of any type.
+    ``tables`` maps "Module/Object" to a pyarrow Table with the fields of ``OBJECTS``; put a new table in its
+    place, or use ``edit``, ``add_row``, ``remove_row`` and ``replace_rows``, which take values of any type.
     """
 
     id: str
@@ -68,7 +86,7 @@ class SandboxDistrict:
 
         return district_of(cls, rows or {}, today=today, **settings)
 
-    # -- edits ---------------------------------------------------------------------------------------------------------
+    # What tests change.
 
     def rows(self, name: str) -> list[dict[str, Any]]:
         """The rows of an object, with odd values as they will be served."""
@@ -95,7 +113,7 @@ class SandboxDistrict:
         """Grant only what other vendors were granted: no field marked ★ in the contract."""
         self.denied_fields |= {f"{name}.{field}" for name in OBJECTS for field in OBJECTS[name].optional}
 
-    # -- what the API shows ----------------------------------------------------------------------------------------------
+    # What the API shows.
 
     def system_metadata(self) -> dict[str, Any]:
         """The answer of GetSystemMetadata."""
@@ -136,20 +154,22 @@ class SandboxDistrict:
         year = self._current_year()
         return year["SchoolYearID"] if year else None
 
-    def listing(
-        self, name: str, entity: int, year: int | None, fields: Sequence[str], condition: Any, sort: Any
-    ) -> pa.Table:
-        """The rows that a listing shows, all pages of them, with the fields asked for (and the hidden column)."""
-        declared, table = OBJECTS[name], self.tables[name]
-        year = self.current_year_id() if year is None else year
-        if declared.year_bound:
-            table = table.filter(pc.equal(table["SchoolYearID"], pa.scalar(year, pa.int64())))
-        if entity != self.entity_id and "EntityID" in declared.types and name != "District/Entity":
-            table = table.filter(pc.equal(table["EntityID"], entity))
+    def rows_shown(self, listing: Listing) -> pa.Table:
+        """The rows that a listing shows, all pages of them, with the fields asked for and the hidden one."""
+        name, table = listing.object, self.tables[listing.object]
+        if OBJECTS[name].year_bound:
+            table = table.filter(pc.equal(table["SchoolYearID"], pa.scalar(listing.year, pa.int64())))
+        if (
+            listing.entity != self.entity_id
+            and "EntityID" in OBJECTS[name].types
+            and name != "District/Entity"
+        ):
+            table = table.filter(pc.equal(table["EntityID"], listing.entity))
         if name == "Student/Student":
-            table = self._graded(table, year)
-        table = search.ordered(search.matching(table, condition), sort)
-        return _with(table, fields, declared)
+            table = self._graded(table, listing.year)
+        table = search.ordered(search.matching(table, listing.condition), listing.sort)
+        hidden = [RAW] if RAW in table.column_names else []
+        return table.select([*listing.fields, *hidden]).combine_chunks()
 
     def _graded(self, table: pa.Table, year: int | None) -> pa.Table:
         """Grade as Qmlativ computes it for the year asked for; it is stored for the current one."""
@@ -172,8 +192,3 @@ class SandboxDistrict:
         years = self.tables["District/SchoolYear"]
         flagged = years.filter(years["IsCurrentYearForProvidedEntity"]).to_pylist()
         return flagged[0] if flagged else None
-
-
-def _with(table: pa.Table, fields: Sequence[str], declared: SandboxObject) -> pa.Table:
-    hidden = [RAW] if RAW in table.column_names else []
-    return table.select([*(fields or [declared.key]), *hidden])

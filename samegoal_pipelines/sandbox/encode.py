@@ -1,7 +1,8 @@
 """Turns columns into the JSON of a page, a column at a time.
 
-Arrow builds the text of each cell and joins cells to rows; the rows of a page then lie behind one another in one
-buffer, which is the body. Only rows with a raw override are touched one by one. No filtering and no paging here.
+Arrow builds the text of each cell and joins cells to rows; the rows of a page then lie behind one another
+in one buffer, which is the body. Only rows with a raw override are touched one by one. No filtering and no
+paging here.
 """
 
 import json
@@ -57,7 +58,7 @@ def _escaped(column: pa.Array) -> pa.Array:
 
 
 def _with_overrides(rows: pa.Array, raw: pa.Array, fields: Sequence[str]) -> pa.Array:
-    """Rows that carry a raw override are decoded, changed and written again; anything JSON can say may come out."""
+    """Rows that carry a raw override are written anew; anything JSON can say may come out."""
     overridden = raw.is_valid()
     if not pc.any(overridden).as_py():
         return rows

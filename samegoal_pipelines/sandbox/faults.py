@@ -1,7 +1,8 @@
-"""Faults on request: rules that make the sandbox misbehave, set by tests at run time or read from a JSON file.
+"""Faults on request: rules that make the sandbox misbehave, set at run time or read from a JSON file.
 
-A rule has what it matches (district, kind of request, object, page, how many of them) and what then happens. Without a
-rule the server behaves as the contract says. Nothing here knows HTTP beyond status, headers and body.
+A rule has what it matches (district, kind of request, object, page, how many of them) and what then
+happens. Without a rule the server behaves as the contract says. Nothing here knows HTTP beyond status,
+headers and body.
 """
 
 import json
@@ -16,7 +17,7 @@ from typing import Any
 class Fault:
     """One rule. Fields of the first group must all match; those of the second all happen, in their order.
 
-    JSON example: ``{"object": "Student/Student", "page": 2, "times": 1, "status": 503, "headers": {"Retry-After": "1"}}``
+    As JSON: ``{"object": "Student/Student", "page": 2, "times": 1, "status": 503, "body": "maintenance"}``
     """
 
     # What it matches; None matches everything.
@@ -32,7 +33,7 @@ class Fault:
 
     # What happens.
     run: Callable[[Any], None] | None = None
-    """Called with the SandboxDistrict before the answer is made: change data between two pages (tests only)."""
+    """Called with the SandboxDistrict before the answer is made, to change data between two pages."""
     expire_tokens: bool = False
     """Every token given out so far is expired from this request on."""
     hang: float = 0.0
@@ -45,9 +46,9 @@ class Fault:
     """This body instead of the real one."""
     headers: dict[str, str] = field(default_factory=dict)
     set: dict[str, Any] = field(default_factory=dict)
-    """Top-level keys of a JSON answer to overwrite; {entity}, {object}, {page}, {size} and {base} are filled into texts."""
+    """Keys of a JSON answer to overwrite; texts may hold {base}, {entity}, {object}, {page}, {size}."""
     remove: list[str] = field(default_factory=list)
-    """Top-level keys of a JSON answer to leave out."""
+    """Keys of a JSON answer to leave out."""
     values: dict[str, Any] = field(default_factory=dict)
     """Fields to overwrite in objects of a listing."""
     remove_fields: list[str] = field(default_factory=list)
@@ -108,7 +109,7 @@ class Faults:
 
     @classmethod
     def from_file(cls, path: str | Path) -> "Faults":
-        """Rules from a JSON list of objects with the fields of Fault; ValueError says what is wrong with it."""
+        """Rules from a JSON list of objects with the fields of Fault; ValueError says what is wrong."""
         try:
             written = json.loads(Path(path).read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:

@@ -1,9 +1,10 @@
 """Districts of literal rows, as tests write them.
 
-A test gives the rows that matter; the rest is filled in: school years around ``today``, a district entity and two
-campuses, withdrawal codes of every year, lookups, and for every student of an enrollment a record and a name.
-Filled in per enrollment, where not given: its id, year (of its first day), campus and flags. As a convenience an
-enrollment may say ``WithdrawalCode="CECS"``, the code itself, in place of an id. No randomness here.
+A test gives the rows that matter; the rest is filled in: school years around ``today``, a district entity
+and two campuses, withdrawal codes of every year, lookups, and for every student of an enrollment a record
+and a name. Filled in per enrollment, where not given: its id, year (of its first day), campus and flags. As
+a convenience an enrollment may say ``WithdrawalCode="CECS"``, the code itself, in place of an id. No
+randomness here.
 """
 
 import datetime as dt
@@ -37,7 +38,7 @@ def district_of(
     code: str = "255901",
     **settings: Any,
 ) -> "SandboxDistrict":
-    """A district with these rows, completed; rows of an object that is given are otherwise left as they are."""
+    """A district with these rows, completed."""
     rows: dict[str, list[dict[str, Any]]] = {
         key: [dict(row) for row in value] for key, value in given.items()
     }

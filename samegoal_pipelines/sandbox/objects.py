@@ -1,7 +1,7 @@
 """The Qmlativ objects that the sandbox knows: their fields, types, primary keys and which are year-bound.
 
-Only declarations live here. No rows, no HTTP, and nothing that other rooms may import: the client has its own catalogue,
-so that a slip in one is noticed by the other.
+Only declarations live here. No rows, no HTTP, and nothing that other rooms may import: the client has its
+own catalogue, so that a slip in one is noticed by the other.
 """
 
 import re
@@ -12,7 +12,7 @@ from typing import Any
 import pyarrow as pa
 
 RAW = "_raw_json"
-"""A hidden text column: where set, a JSON object of field → value that is served in place of the typed cells."""
+"""A hidden text column: where set, a JSON object of field → value, served in place of the typed cells."""
 
 _INTEGER_FIELD = re.compile(
     r"ID(Primary|Native|Guardian|Current)?$|^(NumericYear|Rank|GradYear|GradeNumeric)$"
@@ -66,13 +66,16 @@ OBJECTS: dict[str, SandboxObject] = {
     for declared in (
         _declare(
             "District/SchoolYear",
-            "SchoolYearID NumericYear Description IsCurrentYearForProvidedEntity IsUpcomingYearForProvidedEntity",
+            "SchoolYearID NumericYear Description IsCurrentYearForProvidedEntity "
+            "IsUpcomingYearForProvidedEntity",
         ),
         _declare("District/Entity", "EntityID Code Name DistrictID IsDistrictWide SchoolYearIDCurrent"),
         _declare(
             "Enrollment/EntryWithdrawal",
-            "EntryWithdrawalID StudentID EntityID SchoolID SchoolYearID CalendarID StartDate EndDate WithdrawalDate "
-            "WithdrawalCodeID EntryCodeID StudentTypeID IsDefaultEntity IsCrossEntityCourseEnrollment* IsNoShow*",
+            "EntryWithdrawalID StudentID EntityID SchoolID SchoolYearID CalendarID StartDate EndDate "
+            "WithdrawalDate "
+            "WithdrawalCodeID EntryCodeID StudentTypeID IsDefaultEntity IsCrossEntityCourseEnrollment* "
+            "IsNoShow*",
             year_bound=True,
         ),
         _declare(
@@ -89,8 +92,10 @@ OBJECTS: dict[str, SandboxObject] = {
         ),
         _declare(
             "Demographics/Name",
-            "NameID FirstName MiddleName LastName FirstNameLegal MiddleNameLegal LastNameLegal NameSuffixID BirthDate "
-            "Gender GenderCode Ethnicity Race EthnicityAndRace IsHispanic* IsWhite* IsBlack* IsAsian* IsAlaskan* "
+            "NameID FirstName MiddleName LastName FirstNameLegal MiddleNameLegal LastNameLegal NameSuffixID "
+            "BirthDate "
+            "Gender GenderCode Ethnicity Race EthnicityAndRace IsHispanic* IsWhite* IsBlack* IsAsian* "
+            "IsAlaskan* "
             "IsHawaiian* IsStudentName IsGuardianName",
         ),
         _declare("Demographics/NameSuffix", "NameSuffixID Code Description"),
@@ -103,7 +108,8 @@ OBJECTS: dict[str, SandboxObject] = {
         _declare("Demographics/NameAddress", "NameAddressID NameID AddressID IsMailing IsPhysical"),
         _declare(
             "Demographics/Address",
-            "AddressID StreetNumberAndNameIncludeSecondaryUnit AddressLine2 POBox CountyID ZipID ZipCodeAddOn",
+            "AddressID StreetNumberAndNameIncludeSecondaryUnit AddressLine2 POBox CountyID ZipID "
+            "ZipCodeAddOn",
         ),
         _declare("Demographics/Zip", "ZipID City ZipCode StateID"),
         _declare("Demographics/County", "CountyID Name"),
@@ -112,7 +118,8 @@ OBJECTS: dict[str, SandboxObject] = {
         _declare("Demographics/Relationship", "RelationshipID Code Description"),
         _declare(
             "Family/StudentGuardian",
-            "StudentGuardianID StudentID NameIDGuardian RelationshipID Rank IsCustodialGuardian IsEmergencyContact "
+            "StudentGuardianID StudentID NameIDGuardian RelationshipID Rank IsCustodialGuardian "
+            "IsEmergencyContact "
             "AllowFamilyAccess HasActiveRestrictedAccess*",
         ),
     )

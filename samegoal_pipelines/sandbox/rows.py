@@ -1,7 +1,8 @@
 """Rows as tests write them, in and out of Arrow tables.
 
-A value of a field's declared type goes into its typed cell. Any other JSON value (``"31 February"`` as a StartDate)
-leaves the cell null and is served as it is, from the hidden column. No generator and no HTTP here.
+A value of a field's declared type goes into its typed cell. Any other JSON value (``"31 February"`` as a
+StartDate) leaves the cell null and is served as it is, from the hidden column. No generator and no HTTP
+here.
 """
 
 import datetime as dt

@@ -26,8 +26,8 @@ class Sandbox:
     ) -> "Sandbox":
         """Synthetic districts. The same arguments give the same bytes, on any machine and in any process.
 
-        ``students`` is one size for all, or sizes that are repeated as often as needed. ``today`` is the date of the
-        world (UTC today by default); after ``night`` 0 each night changes about one student in 200.
+        ``students`` is one size for all, or sizes that are repeated as often as needed. ``today`` is the date
+        of the world (UTC today by default); after night 0 each night changes about one student in 200.
         """
         from samegoal_pipelines.sandbox.generate import district_of
 

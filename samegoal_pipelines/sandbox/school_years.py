@@ -1,6 +1,7 @@
 """School years as the sandbox counts them (1 July to 30 June), and the lookups that every district has.
 
-Qmlativ gives the same withdrawal code another id each year, and so does this module. No people and no enrollments.
+Qmlativ gives the same withdrawal code another id each year, and so does this module. No people and no
+enrollments.
 """
 
 import datetime as dt
@@ -79,8 +80,8 @@ def school_years(today: dt.date) -> list[dict[str, Any]]:
     ]
 
 
-def withdrawal_code_id(school_year_id: int, number: int) -> int:
-    """The id that the code at this place of WITHDRAWAL_CODES has in this year."""
+def withdrawal_code_id(school_year_id: Any, number: Any) -> Any:
+    """The id that the code at this place of WITHDRAWAL_CODES has in this year; also for arrays of both."""
     return school_year_id * 100 + number + 1
 
 

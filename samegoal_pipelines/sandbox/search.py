@@ -1,8 +1,9 @@
 """SearchCondition and SearchSort of a POSTed listing, evaluated on a table.
 
-Comparisons with null are neither true nor false, as in the SQL behind Qmlativ. Values are read by the declared type of
-their field, whatever the name of the condition (connectors ask ``IsStudentName`` with a StringSearchCondition).
-No HTTP here; what cannot be understood raises BadSearch, and the server answers 400.
+Comparisons with null are neither true nor false, as in the SQL behind Qmlativ. Values are read by the
+declared type of their field, whatever the name of the condition (connectors ask ``IsStudentName`` with a
+StringSearchCondition). No HTTP here; what cannot be understood raises BadSearch, and the server answers
+400.
 """
 
 import datetime as dt
@@ -58,7 +59,7 @@ def matching(table: pa.Table, condition: Any) -> pa.Table:
 
 
 def ordered(table: pa.Table, sort: list[Mapping[str, Any]]) -> pa.Table:
-    """The rows in the order of SearchSort; ties and a missing SearchSort keep the order in which they are stored."""
+    """The rows in the order of SearchSort; without one, and in ties, in the order of storage."""
     if not sort or table.num_rows < 2:
         return table
     keys = [(_field(item), "descending" if item.get("Descending") else "ascending") for item in sort]

@@ -1,7 +1,7 @@
 """Serves a sandbox over a real socket: ASGI, latency, compression, faults, and a log of what was asked.
 
-``serve`` runs uvicorn in a thread for as long as a ``with`` block lasts. What is answered is decided in ``answers``;
-what goes wrong on request, in ``faults``.
+``serve`` runs uvicorn in a thread for as long as a ``with`` block lasts. What is answered is decided in
+``answers``; what goes wrong on request, in ``faults``.
 """
 
 import asyncio
@@ -52,12 +52,12 @@ class Traffic:
     log: deque[Logged] = field(default_factory=lambda: deque(maxlen=_LOG_LENGTH))
     in_flight: int = 0
     peak_concurrency: int = 0
-    """The most requests for metadata, descriptions and pages that were under way at once, over all districts."""
+    """The most requests (tokens aside) that were under way at once, over all districts."""
     peak_by_district: Counter[str] = field(default_factory=Counter)
     _in_flight_by_district: Counter[str] = field(default_factory=Counter)
 
     def requests(self, **wanted: Any) -> list[Logged]:
-        """The requests whose attributes are these: kind, object, page, entity, method, path; district, status."""
+        """The requests with these attributes: kind, object, page, entity, method, path; district, status."""
         own = {"district", "status"}
         return [
             entry
@@ -267,7 +267,7 @@ async def _body(receive: Any) -> bytes:
 
 
 def _transport(receive: Any) -> Any:
-    """The connection of a request: uvicorn's receive is a method of its request cycle, which holds the transport."""
+    """The connection of a request: uvicorn's receive is a method of the cycle that holds the transport."""
     return receive.__self__.transport
 
 

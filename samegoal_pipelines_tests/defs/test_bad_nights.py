@@ -7,8 +7,7 @@ from datetime import date
 import pytest
 
 from samegoal_pipelines.sandbox import Sandbox
-
-from .conftest import TODAY
+from samegoal_pipelines_tests.pipeline import TODAY
 
 TOMORROW = date(2026, 10, 13)
 ENROLLED = {"EntryWithdrawalID": 1, "StudentID": 11, "StartDate": "2026-08-12"}

@@ -8,8 +8,7 @@ from pathlib import Path
 import pytest
 
 from samegoal_pipelines.sandbox import SandboxDistrict
-
-from .conftest import TODAY
+from samegoal_pipelines_tests.pipeline import TODAY
 
 SAMPLE = Path(__file__).parents[3] / "shared" / "data" / "grand-bend"
 GUARDIAN_NAME_IDS = 5_000_000

@@ -5,8 +5,7 @@ from __future__ import annotations
 from datetime import date
 
 from samegoal_pipelines.sandbox import Sandbox
-
-from .conftest import TODAY
+from samegoal_pipelines_tests.pipeline import TODAY
 
 FIVE_STUDENTS = [
     {"EntryWithdrawalID": 1, "StudentID": 11, "StartDate": "2026-08-12"},

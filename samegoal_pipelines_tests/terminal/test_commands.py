@@ -1,0 +1,160 @@
+"""The command line as a person or a script meets it: exit status, standard output, standard error."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from samegoal_pipelines_tests.pipeline import TODAY
+
+PROGRAM = str(Path(sys.executable).parent / "samegoal-pipelines")
+ENROLLED = [{"StudentID": 11, "StartDate": "2026-08-12"}]
+
+
+def run(*arguments: str, stdin: str = "", **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [PROGRAM, *arguments],
+        input=stdin,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        env={**os.environ, **environment},
+        check=False,
+    )
+
+
+@pytest.fixture
+def served(environment, source, district):
+    """A district that is served and not registered yet, with the words of its registration."""
+    made = district(ENROLLED)
+    source.sandbox.districts.append(made)
+    words = ["districts", "add", made.id, "--name", made.name, "--base-url", source.base_url(made)]
+    return made, [*words, "--client-key", made.client_key]
+
+
+def test_a_district_is_registered_verified_and_published(served, tmp_path):
+    made, add = served
+    secret = tmp_path / "secret.txt"
+    secret.write_text(made.client_secret + "\n")
+
+    added = run(*add, "--client-secret-file", str(secret))
+    assert (added.returncode, added.stderr) == (0, "")
+    assert "grand-bend: registered" in added.stdout
+
+    verified = run("districts", "verify", "grand-bend")
+    assert verified.returncode == 0, verified.stdout
+    assert "Grand Bend ISD" in verified.stdout
+
+    synced = run("sync", "grand-bend", "--today", TODAY.isoformat())
+    assert synced.returncode == 0, synced.stderr
+    assert "grand-bend: published 1 students for 2026-10-12" in synced.stderr
+    assert "enrolled" in synced.stdout
+
+    told = json.loads(run("sync", "grand-bend", "--today", TODAY.isoformat(), "--json").stdout)
+    assert (told[0]["state"], told[0]["students"]) == ("published", 1)
+
+
+def test_the_secret_may_come_from_standard_input_and_is_never_shown(served):
+    made, add = served
+    run(*add, stdin=made.client_secret)
+
+    for command in (
+        ["districts", "list"],
+        ["districts", "list", "--json"],
+        ["districts", "show", "grand-bend"],
+    ):
+        shown = run(*command)
+        assert shown.returncode == 0
+        assert "grand-bend" in shown.stdout
+        assert made.client_secret not in shown.stdout + shown.stderr
+
+
+def test_a_wrong_secret_fails_with_one_line_and_status_1(served):
+    _, add = served
+    run(*add, stdin="another")
+
+    synced = run("sync", "grand-bend")
+    assert synced.returncode == 1
+    assert synced.stderr.startswith("error: grand-bend: reading Qmlativ: ")
+    assert "Client Secret" in synced.stderr
+    assert synced.stderr.count("\n") == 1
+    assert synced.stdout == ""
+
+    verified = run("districts", "verify", "grand-bend")
+    assert verified.returncode == 1
+    assert "Client Secret" in verified.stdout
+
+
+def test_with_several_districts_each_is_tried_and_the_worst_counts(served):
+    made, add = served
+    run(*add, stdin=made.client_secret)
+
+    synced = run("sync", "nowhere", "grand-bend")
+    assert synced.returncode == 1
+    assert "error: nowhere: " in synced.stderr
+    assert "grand-bend: published 1 students" in synced.stderr
+
+
+def test_a_disabled_district_says_how_to_enable_it(served):
+    made, add = served
+    run(*add, stdin=made.client_secret)
+    assert run("districts", "disable", "grand-bend").returncode == 0
+
+    synced = run("sync", "grand-bend")
+    assert synced.returncode == 1
+    assert "districts enable grand-bend" in synced.stderr
+
+    assert run("districts", "enable", "grand-bend").returncode == 0
+    assert run("sync", "grand-bend").returncode == 0
+
+
+def test_an_empty_secret_is_refused(served):
+    _, add = served
+    added = run(*add, stdin="  \n")
+    assert added.returncode == 1
+    assert "Client Secret is empty" in added.stderr
+
+
+@pytest.mark.parametrize("district_id", ["../x", "Upper", "a b", "a|b", "';--", "a\nb", "-a"])
+def test_an_id_that_is_no_id_is_refused(served, district_id):
+    _, add = served
+    added = run(*(word for word in add if word != "grand-bend"), "--", district_id, stdin="x")
+    assert added.returncode in (1, 2)
+    assert added.stderr
+    assert "Traceback" not in added.stderr
+
+
+def test_wrong_usage_exits_with_2(environment):
+    assert run("sync").returncode == 2
+    assert run("no-such-command").returncode == 2
+    assert run("districts", "verify").returncode == 2
+    assert run("sync", "grand-bend", "--today", "31/12/2026").returncode == 2
+
+
+def test_a_database_that_cannot_be_reached_is_one_line(environment):
+    answer = run("districts", "list", SAMEGOAL_DATABASE_URL="postgresql://nobody@127.0.0.1:1/none")
+    assert answer.returncode == 1
+    assert answer.stderr.count("\n") == 1
+    assert "Postgres" in answer.stderr
+
+
+def test_a_plain_http_source_is_refused_unless_allowed(served):
+    made, add = served
+    added = run(*add, stdin=made.client_secret, SAMEGOAL_ALLOW_LOCAL_SOURCES="")
+    assert added.returncode == 1
+    assert "https" in added.stderr
+
+
+def test_database_url_prints_what_psql_takes(environment):
+    assert run("database-url").stdout.startswith("postgresql://")
+
+
+def test_help_lists_every_command(environment):
+    shown = run("--help").stdout
+    for command in ("districts", "sync", "database-url", "postgres", "sandbox", "demo", "dev"):
+        assert command in shown

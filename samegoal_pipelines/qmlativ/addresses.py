@@ -1,6 +1,7 @@
 """Which addresses a district's source may have: checks on the URL as typed, and on the address it leads to.
 
-Nothing here opens a connection or resolves a name; `transport` asks these functions before and after connecting.
+Nothing here opens a connection or resolves a name; `transport` asks these functions before and after
+connecting.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ _NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
 
 
 def checked_url(url: str, what: str = "API Base URL", *, allow_local: bool = False) -> str:
-    """The URL without a trailing slash, if a source may have it; otherwise `UnsafeUrl` says what is wrong with it.
+    """The URL without a trailing slash. Raises `UnsafeUrl`, saying why, if a source may not have it.
 
     `allow_local` admits plain http and loopback or private addresses: for the demo and for tests.
     """
@@ -45,7 +46,9 @@ def checked_url(url: str, what: str = "API Base URL", *, allow_local: bool = Fal
 def check_peer(address: str) -> None:
     """Refuse a peer that is not on the public internet, whatever its name promised."""
     if not is_public(address):
-        raise UnsafeUrl("the host of the API Base URL leads to a loopback, private or reserved address; not read")
+        raise UnsafeUrl(
+            "the host of the API Base URL leads to a loopback, private or reserved address; not read"
+        )
 
 
 def is_public(address: str) -> bool:

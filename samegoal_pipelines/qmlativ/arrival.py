@@ -1,11 +1,12 @@
 """What arrived, taken together: do the pages of a read make one set of rows that was true?
 
-Rows can be inserted, deleted and changed while a client pages. Every read is ordered by the primary key, so the keys
-tell: they must rise over all pages. Works on whole tables; knows no HTTP and no paging.
+Rows can be inserted, deleted and changed while a client pages. Every read is ordered by the primary key, so
+the keys tell: they must rise over all pages. Works on whole tables; knows no HTTP and no paging.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -18,49 +19,52 @@ class Shifted(Exception):
 
 
 class Arrival(NamedTuple):
-    """One read's rows. `repeats` rows came more than once, unchanged; `in_order` is whether keys only rise."""
+    """One read's rows. `repeats` rows came more than once, alike; `in_order` is whether keys only rise."""
 
     table: pa.Table
+    pages: int
     repeats: int
     in_order: bool
-    keys: np.ndarray
+    keys: np.ndarray  # each once
 
 
 def settled(pages: Sequence[pa.Table], key: str, *, keep_repeats: bool) -> Arrival:
     """Join the pages of one read. Rows that came twice alike are dropped and counted, unless `keep_repeats`.
 
-    Raises `Shifted` where a key came twice with different content (not with `keep_repeats`). Rows whose key is null
-    or unreadable are left as they are.
+    Raises `Shifted` where a key came twice with different content (not with `keep_repeats`). Rows whose key
+    is null or unreadable are left as they are.
     """
     table = pa.concat_tables(pages)
     keys = _keys(table, key)
     steps = np.diff(keys)
     if (steps > 0).all():
-        return Arrival(table, 0, True, keys)
+        return Arrival(table, len(pages), 0, True, keys)
     distinct, counts = np.unique(keys, return_counts=True)
     repeats = int(counts.sum() - len(distinct))
     if keep_repeats:
-        return Arrival(table, repeats, bool((steps >= 0).all()), distinct)
+        return Arrival(table, len(pages), repeats, bool((steps >= 0).all()), distinct)
     if repeats:
         table = without_repeats(table, [key])
         keys = _keys(table, key)
         if len(keys) != len(distinct):
             raise Shifted
-    return Arrival(table, repeats, bool((np.diff(keys) > 0).all()), distinct)
+    return Arrival(table, len(pages), repeats, bool((np.diff(keys) > 0).all()), distinct)
 
 
 def without_repeats(table: pa.Table, key: Sequence[str]) -> pa.Table:
-    """Each row once: of rows that are alike in all columns, the first. Only rows whose key comes twice are compared."""
-    frame = table.select(list(key)).to_pandas(ignore_metadata=True)
-    suspects = np.flatnonzero(frame.duplicated(keep=False).to_numpy() & frame.notna().all(axis=1).to_numpy())
-    if not len(suspects):
+    """Each row once: of rows that are alike in all columns, the first."""
+    # Only rows whose key comes twice are looked at.
+    keys = list(zip(*(table[name].to_pylist() for name in key), strict=True))
+    counts = Counter(keys)
+    suspects = [row for row, value in enumerate(keys) if counts[value] > 1 and None not in value]
+    if not suspects:
         return table
     seen: set[tuple[object, ...]] = set()
     keep = np.ones(table.num_rows, dtype=bool)
     columns = table.take(pa.array(suspects)).to_pydict().values()
-    for position, row in zip(suspects, zip(*columns, strict=True), strict=True):
-        keep[position] = row not in seen
-        seen.add(row)
+    for row, content in zip(suspects, zip(*columns, strict=True), strict=True):
+        keep[row] = content not in seen
+        seen.add(content)
     return table.filter(pa.array(keep))
 
 

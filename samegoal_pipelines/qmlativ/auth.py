@@ -22,7 +22,7 @@ from samegoal_pipelines.qmlativ.errors import InvalidCredentials, MalformedAnswe
 from samegoal_pipelines.qmlativ.transport import Answer
 
 _WHERE = "token"
-_REMEDY = (
+REMEDY = (
     "check the Client Key, the Client Secret and the expiration date of the Integration Access in Qmlativ"
 )
 
@@ -35,6 +35,7 @@ class Token(AuthBase):
     good_until: float
 
     def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        """Sign the request."""
         request.headers["Authorization"] = f"Bearer {self.value}"
         return request
 
@@ -65,7 +66,7 @@ class ClientCredentials:
         with self._lock:
             if self._token is None or self._token is refused:
                 if self._unproven >= 2:
-                    raise InvalidCredentials(f"Qmlativ refuses a token it has just issued: {_REMEDY}", _WHERE)
+                    raise InvalidCredentials(f"Qmlativ refuses a token it has just issued: {REMEDY}", _WHERE)
                 self._token = self._fetch()
             return self._token
 
@@ -93,11 +94,12 @@ class ClientCredentials:
         )
         if answer.status in (400, 401, 403):
             raise InvalidCredentials(
-                f"Qmlativ does not accept the credentials (HTTP {answer.status}): {_REMEDY}", _WHERE
+                f"Qmlativ does not accept the credentials (HTTP {answer.status}): {REMEDY}", _WHERE
             )
         if answer.status != 200:
             raise MalformedAnswer(
-                f"HTTP {answer.status} where a token was expected: check the API Base URL and Token URL", _WHERE
+                f"HTTP {answer.status} where a token was expected: check the API Base URL and Token URL",
+                _WHERE,
             )
         token = _token_in(answer.body, asked)
         self._unproven += 1
@@ -116,7 +118,7 @@ def _token_in(body: bytes, asked: float) -> Token:
 
 
 def _lifetime(expires_in: object) -> float:
-    """Seconds for which a token may be used, with a margin; for ever (until refused) if Qmlativ does not say."""
+    """Seconds for which a token may be used, with a margin; until it is refused if Qmlativ does not say."""
     try:
         seconds = float(expires_in)  # type: ignore[arg-type]
     except (TypeError, ValueError, OverflowError):

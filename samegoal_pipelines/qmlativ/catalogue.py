@@ -1,7 +1,7 @@
 """The Qmlativ objects and fields that are read, with their declared types, and which asset needs which.
 
-The only place that names Qmlativ's objects and fields. Least data: a field that nothing uses is not listed, and so
-never asked for. Types are declared, never inferred. No request and no Arrow here.
+The only place that names Qmlativ's objects and fields. Least data: a field that nothing uses is not listed,
+and so never asked for. Types are declared, never inferred. No request and no Arrow here.
 """
 
 from __future__ import annotations
@@ -25,8 +25,9 @@ class Field(NamedTuple):
 class QmlativObject:
     """An object as it is asked for, always ordered by its primary `key`.
 
-    `only` names a flag that must be true (a SearchCondition). A `year_bound` object is read once per school year.
-    Where `keep_repeats` is set, rows that come twice are left to the transform, which has a rule for them.
+    `only` names a flag that must be true (a SearchCondition). A `year_bound` object is read once per school
+    year. Where `keep_repeats` is set, rows that come twice are left to the transform, which has a rule for
+    them.
     """
 
     path: str
@@ -45,6 +46,10 @@ class QmlativObject:
     def label(self) -> str:
         """Name for people, and unique: `Demographics/Name (IsStudentName)`."""
         return f"{self.path} ({self.only})" if self.only else self.path
+
+    def listing(self, school_year_id: int | None) -> str:
+        """Name of this object as read for one school year, or for none."""
+        return self.label if school_year_id is None else f"{self.label}?SchoolYearID={school_year_id}"
 
 
 def _integer(*names: str, optional: bool = False) -> tuple[Field, ...]:
@@ -130,9 +135,7 @@ STUDENT_NAME = QmlativObject(
         *_PERSON,
         *_date("BirthDate"),
         *_text("Gender", "GenderCode", "Race"),
-        *_flag(
-            "IsHispanic", "IsWhite", "IsBlack", "IsAsian", "IsAlaskan", "IsHawaiian", optional=True
-        ),
+        *_flag("IsHispanic", "IsWhite", "IsBlack", "IsAsian", "IsAlaskan", "IsHawaiian", optional=True),
     ),
     only="IsStudentName",
 )

@@ -1,4 +1,6 @@
-"""What it takes to talk to one district's Qmlativ: address, credentials, limits. No behaviour beyond checking them."""
+"""What it takes to talk to one district's Qmlativ: address, credentials, limits. No behaviour beyond checking
+them.
+"""
 
 from __future__ import annotations
 

@@ -1,8 +1,9 @@
 """A page's bytes into Arrow columns of the declared types.
 
-Nearly every page takes the fast way: Arrow's JSON reader with an explicit schema. A page that it cannot take is read
-value by value: what is not JSON is refused, a value of the wrong type becomes null in its column and is kept, as it
-came, in the column `Unreadable`. No HTTP and no paging here: `Paging.Next` is handed on as it is.
+Nearly every page takes the fast way: Arrow's JSON reader with an explicit schema. A page that it cannot take
+is read value by value: what is not JSON is refused, a value of the wrong type becomes null in its column and
+is kept, as it came, in the column `Unreadable`. No HTTP and no paging here: `Paging.Next` is handed on as it
+is.
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ _Wrong = dict[int, dict[str, Any]]  # row → field → value as it came
 
 
 class Page(NamedTuple):
-    """One page: columns as declared plus `Unreadable`, its raw `Paging.Next`, and the fields that no row has."""
+    """One page: declared columns plus `Unreadable`, its raw `Paging.Next`, and the fields that no row has."""
 
     table: pa.Table
     next: Any
@@ -48,7 +49,7 @@ class Page(NamedTuple):
 
 
 class _Raw(NamedTuple):
-    """A page's columns, the dates among them still text, its raw `Paging.Next`, and the values of a wrong type."""
+    """A page's columns (dates still text), its raw `Paging.Next`, and the values of a wrong type."""
 
     columns: list[pa.Array]
     next: Any
@@ -150,7 +151,7 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return found
 
 
-def _refuse_constant(name: str) -> Any:
+def _refuse_constant(_: str) -> Any:
     raise ValueError
 
 

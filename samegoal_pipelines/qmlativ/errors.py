@@ -1,17 +1,19 @@
 """Errors of the Qmlativ client, named by meaning.
 
-The message of each is one line that a person can act on: where (object and page), what, and what to do. It never
-holds a value from a row, a token, a secret, a URL or a response body. `transient` says whether trying again later,
-without anybody doing anything, can help. Nothing else lives here: no retrying, no logging.
+The message of each is one line that a person can act on: where (object and page), what, and what to do. It
+never holds a value from a row, a token, a secret, a URL or a response body. `transient` says whether trying
+again later, without anybody doing anything, can help. Nothing else lives here: no retrying, no logging.
 """
 
 from __future__ import annotations
 
 from typing import ClassVar
 
+GRANT = "grant it in the Integration Access in Qmlativ"
+
 
 class QmlativError(Exception):
-    """Reading from Qmlativ failed. `where` names object and page, `what` the rest; a `remedy` ends the message."""
+    """Reading from Qmlativ failed: `where` (object and page), `what`, and often a `remedy`."""
 
     transient: ClassVar[bool] = False
     remedy: ClassVar[str] = ""
@@ -94,6 +96,6 @@ class RateLimited(SourceUnavailable):
 
 
 class ReadCancelled(QmlativError):
-    """This call was given up because another one failed, or because the client was closed."""
+    """The call was given up because another one failed, or because the client was closed."""
 
     transient = True

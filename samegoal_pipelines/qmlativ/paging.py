@@ -1,7 +1,7 @@
 """Which page comes next: the rules of `Paging.Next`, and a walk along it that loads ahead.
 
-A `Next` is only ever read for its page number and size; the path that is requested is made here, so no request can
-go where an answer wants it to. No HTTP, no JSON decoding, no rows.
+A `Next` is only ever read for its page number and size; the path that is requested is made here, so no
+request can go where an answer wants it to. No HTTP, no JSON decoding, no rows.
 
     {"Objects": [...], "Paging": {"Next": "/Custom/1/Enrollment/EntryWithdrawal/2/10000"}}
 """
@@ -26,7 +26,7 @@ _PEEK = 1024
 
 
 class Listing(NamedTuple):
-    """What is being paged through: its path below the base URL, without page and size, and its name in errors."""
+    """What is paged through: its path below the base URL, without page and size, and its name in errors."""
 
     path: str
     label: str
@@ -46,15 +46,18 @@ class PageRef(NamedTuple):
 def following(value: Any, here: PageRef, rows_so_far: int, listing: Listing) -> PageRef | None:
     """The page that `Paging.Next` of `here` leads to; None at the end.
 
-    The end is a Next that is null, empty, absent, or leads to the page just read. Any other must lead to the next
-    number of the same listing. A server that cuts our page size may go on in its own, if no row is jumped over.
+    The end is a Next that is null, empty, absent, or leads to the page just read. Any other must lead to the
+    next number of the same listing. A server that cuts our page size may go on in its own, if no row is
+    jumped over.
     """
     if value is None or value == "":
         return None
     where = listing.where(here.number)
     match = _NEXT.fullmatch(value) if isinstance(value, str) else None
     if match is None or match[1].lower() != listing.path.strip("/").lower():
-        raise MalformedAnswer("Paging.Next does not lead to a page of this object; it was not followed", where)
+        raise MalformedAnswer(
+            "Paging.Next does not lead to a page of this object; it was not followed", where
+        )
     there = PageRef(int(match[2]), int(match[3]))
     if there == here:
         return None
@@ -63,15 +66,17 @@ def following(value: Any, here: PageRef, rows_so_far: int, listing: Listing) -> 
     if there.number > here.number + 1:
         raise MalformedAnswer(f"Paging.Next skips to page {there.number}", where)
     if there.size != here.size and (there.number - 1) * there.size != rows_so_far:
-        raise MalformedAnswer("Paging.Next changes the page size in mid-read, so that rows would be lost", where)
+        raise MalformedAnswer(
+            "Paging.Next changes the page size in mid-read, so that rows would be lost", where
+        )
     return there
 
 
 def peek(body: bytes) -> str | None:
     """`Paging.Next` of a page that is not decoded yet, or None where a glance cannot tell for certain.
 
-    Looks for Paging as the last or first member of the document. Between the brackets of the pattern no quote is
-    escaped, and the document begins and ends outside of any text: no value of a row can look like it.
+    Looks for Paging as the last or first member of the document. Between the brackets of the pattern no quote
+    is escaped, and the document begins and ends outside of any text: no value of a row can look like it.
     """
     match = _AT_TAIL.search(body, max(0, len(body) - _PEEK)) or _AT_HEAD.match(body[:_PEEK])
     return json.loads(match[1]) if match else None
@@ -80,10 +85,11 @@ def peek(body: bytes) -> str | None:
 class PageWalk:
     """All pages of a listing, in order, loaded ahead of being asked for.
 
-    `load` starts a request and decodes what comes; the future's page is awaited here. It calls the function that it
-    is given with the body as soon as that is there: so the next page is under way while this one is decoded.
-    `expected_rows`, if known from last time, tells which pages to load at once; whether they belong to the read is
-    still decided by following Next, page by page, so a wrong expectation costs requests and never rows.
+    `load` starts a request and decodes what comes; the future's page is awaited here. It calls the function
+    that it is given with the body as soon as that is there: so the next page is under way while this one is
+    decoded. `expected_rows`, if known from last time, tells which pages to load at once; whether they belong
+    to the read is still decided by following Next, page by page, so a wrong expectation costs requests and
+    never rows.
     """
 
     def __init__(
@@ -114,8 +120,9 @@ class PageWalk:
         try:
             while here is not None:
                 self._reached = here.number
-                for number in range(here.number, min(self._known, here.number + self._ahead - 1) + 1):
-                    self._start(PageRef(number, self._size))
+                if here.size == self._size:
+                    for number in range(here.number, min(self._known, here.number + self._ahead - 1) + 1):
+                        self._start(PageRef(number, self._size))
                 page = self._start(here).result()
                 del self._loading[here]
                 yield page
@@ -123,7 +130,7 @@ class PageWalk:
                 there = following(page.next, here, rows, self._listing) if page.table.num_rows else None
                 if there and there.number > self._max_pages:
                     raise MalformedAnswer(
-                        f"Paging.Next still goes on after {self._max_pages:,} pages, more than any district has; "
+                        f"Paging.Next goes on after {self._max_pages:,} pages, more than any district has: "
                         "nothing of this object was kept",
                         self._listing.where(here.number),
                     )
@@ -148,7 +155,11 @@ class PageWalk:
             there = following(peek(body), here, -1, self._listing)
         except MalformedAnswer:
             return  # said again, aloud, once the page is decoded
-        if there and there.size == here.size and there.number <= min(self._max_pages, self._reached + self._ahead):
+        if (
+            there
+            and there.size == here.size
+            and there.number <= min(self._max_pages, self._reached + self._ahead)
+        ):
             with self._lock:
                 if not self._over and there not in self._loading:
                     self._loading[there] = self._load(there, lambda body: self._glance(there, body))

@@ -1,7 +1,8 @@
 """One HTTP exchange, done safely: deadlines, retries, size, addresses, certificates.
 
-What comes out is a whole answer or an error by meaning. Knows nothing of tokens, objects or pages, and follows no
-redirect. The environment's proxies and netrc are not used; REQUESTS_CA_BUNDLE is, for a private certificate authority.
+What comes out is a whole answer or an error by meaning. Knows nothing of tokens, objects or pages, and
+follows no redirect. The environment's proxies and netrc are not used; REQUESTS_CA_BUNDLE is, for a private
+certificate authority.
 """
 
 from __future__ import annotations
@@ -62,7 +63,7 @@ class Answer(NamedTuple):
 
 @dataclass
 class Stats:
-    """What a client did so far. `seconds` adds up the time of all requests, also of those that ran at once."""
+    """What a client did so far. `seconds` adds up all requests, also those that ran at once."""
 
     requests: int = 0
     pages: int = 0
@@ -123,7 +124,7 @@ class Transport:
         self._adapter.close()
 
     def _pause(self, attempt: int, retry_after: float | None) -> float:
-        """Seconds to wait: what Qmlativ asks for plus a little, else a random share of a pause that doubles."""
+        """Seconds to wait: what Qmlativ asks for and a little more, else a share of a pause that doubles."""
         if retry_after is None:
             retry_after, jitter = 0.0, self._patience.backoff * 2 ** (attempt - 1)
         else:
@@ -301,7 +302,9 @@ class _Exchange:
     def cut(self) -> None:
         self._cut = True
         if self._socket is not None:
-            with contextlib.suppress(OSError):  # of the plain socket: SSLSocket's own shutdown is not thread-safe
+            with contextlib.suppress(
+                OSError
+            ):  # of the plain socket: SSLSocket's own shutdown is not thread-safe
                 socket.socket.shutdown(self._socket, socket.SHUT_RDWR)
 
 
@@ -325,7 +328,7 @@ class _Guarded(HTTPConnection):
             raise
         return sock
 
-    def getresponse(self) -> Any:  # type: ignore[override]
+    def getresponse(self) -> Any:
         if _this_thread.exchange:
             _this_thread.exchange.watch(self.sock)
         return super().getresponse()

@@ -1,0 +1,262 @@
+"""A client for one district: who it is, what it grants, and one object at a time.
+
+Ties transport, token and listings together, and says what a refusal means. Which objects a night needs, which
+school years, and whose rows may stay is `reading`'s business; nothing here keeps data between calls but the
+descriptions and the identity.
+"""
+
+from __future__ import annotations
+
+import re
+import threading
+from collections.abc import Callable
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow as pa
+import requests
+
+from samegoal_pipelines.qmlativ.auth import REMEDY, ClientCredentials
+from samegoal_pipelines.qmlativ.catalogue import OBJECTS, Field, QmlativObject
+from samegoal_pipelines.qmlativ.connection import Connection
+from samegoal_pipelines.qmlativ.decode import parse_json
+from samegoal_pipelines.qmlativ.errors import (
+    GRANT,
+    AccessRefused,
+    EntityNotGranted,
+    FieldNotGranted,
+    InvalidCredentials,
+    MalformedAnswer,
+    MissingField,
+    QmlativError,
+    ReadCancelled,
+    RequestRefused,
+)
+from samegoal_pipelines.qmlativ.listing import ListingReader, ObjectRead, Progress, Reading
+from samegoal_pipelines.qmlativ.transport import Answer, Stats, Transport
+
+__all__ = ["Identity", "ObjectRead", "QmlativClient", "Reading"]
+
+_METADATA = "GetSystemMetadata"
+_NOT_FIELDS = {"Relationships", "ValidationRules"}
+_REFUSED_FIELD = re.compile(rb"Field (\w{1,100}) of ")
+_REFUSED_ENTITY = re.compile(rb"Entity \d+ is not available")
+
+
+@dataclass(frozen=True)
+class Identity:
+    """Which district the credentials belong to, as GetSystemMetadata tells."""
+
+    district_id: int
+    entity_id: int
+    code: str
+    name: str
+    current_school_year_id: int | None = None
+
+
+class QmlativClient:
+    """Reads one district. Thread-safe; all its requests share one limit of `connection.connections`.
+
+    A context manager: leaving it ends whatever is under way. Every method raises a `QmlativError` that names
+    object and page, and never a value.
+    """
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._transport = Transport(connection)
+        self._credentials = ClientCredentials(connection, self._transport.exchange)
+        self._pool = ThreadPoolExecutor(connection.connections, thread_name_prefix="qmlativ")
+        self._lock = threading.Lock()
+        self._identity: Identity | None = None
+        self._described: dict[str, Future[Answer]] = {}
+
+    def __enter__(self) -> QmlativClient:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End every request under way and close all connections. The client cannot be used afterwards."""
+        self.cancel()
+        self._pool.shutdown(wait=True)
+        self._transport.close()
+
+    def cancel(self) -> None:
+        """End every request under way without waiting for it: whoever asked gets `ReadCancelled`."""
+        self._transport.cancel()
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
+    @property
+    def stats(self) -> Stats:
+        """Requests, pages, bytes, retries, token calls and seconds so far."""
+        self._transport.stats.token_calls = self._credentials.calls
+        return self._transport.stats
+
+    def identity(self) -> Identity:
+        """The district of these credentials; asked once."""
+        with self._lock:
+            if self._identity is None:
+                metadata = self._submit(self._ask, _METADATA, "GET", f"/Custom/{_METADATA}")
+                self._identity = _identity_in(self._json(metadata, _METADATA), self._connection.entity_id)
+            return self._identity
+
+    @property
+    def entity_id(self) -> int:
+        """The entity that is read as: the connection's, or the district's own."""
+        return self._connection.entity_id or self.identity().entity_id
+
+    def describe(self, wanted: QmlativObject | str) -> frozenset[str]:
+        """Names of the fields of an object (`Student/Student`) that may be read; asked once per object."""
+        path = wanted if isinstance(wanted, str) else wanted.path
+        where, asked = f"{path}, description", f"/Custom/{self.entity_id}/{path}"
+        with self._lock:
+            if path not in self._described:
+                self._described[path] = self._submit(self._ask, where, "GET", asked)
+        description = self._json(self._described[path], where)
+        if not isinstance(description, dict):
+            raise MalformedAnswer("the answer describes no object", where)
+        return frozenset(description) - _NOT_FIELDS
+
+    def granted(self, wanted: QmlativObject) -> tuple[Field, ...]:
+        """The fields of an object to ask for; optional ones that are not granted are left out.
+
+        Raises `MissingField`, naming object and field, where one is not granted that cannot be done without.
+        """
+        described = self.describe(wanted)
+        needed = [field.name for field in wanted.fields if not field.optional]
+        for name in [*needed, wanted.only or wanted.key]:
+            if name not in described:
+                raise MissingField(f"the field {name} is not granted: {GRANT}", wanted.path)
+        return tuple(field for field in wanted.fields if field.name in described)
+
+    def read(
+        self,
+        wanted: QmlativObject | str,
+        *,
+        school_year_id: int | None = None,
+        expected_rows: int | None = None,
+        progress: Progress | None = None,
+    ) -> pa.Table:
+        """One object, whole, by its entry or its label in the catalogue; see `read_with_account`."""
+        entry = OBJECTS[wanted] if isinstance(wanted, str) else wanted
+        return self.read_with_account(
+            entry, school_year_id=school_year_id, expected_rows=expected_rows, progress=progress
+        ).table
+
+    def read_with_account(
+        self,
+        wanted: QmlativObject,
+        *,
+        school_year_id: int | None = None,
+        expected_rows: int | None = None,
+        progress: Progress | None = None,
+    ) -> Reading:
+        """One object, whole, ordered by its key, with the account of how it was read.
+
+        The table has all declared fields in their order and types, null where one is not granted, and
+        `Unreadable`: per row, a JSON object of the values that had another type. `progress` is told rows and
+        pages so far. `expected_rows` is how many came last time, if that is known: it saves time and never
+        changes the result.
+
+        Raises `MissingField` where a required field is not granted or in no row, `DataChanged` where rows
+        moved from page to page on every attempt.
+        """
+        reader = ListingReader(
+            self._connection,
+            self._submit,
+            self._ask,
+            wanted=wanted,
+            asked=self.granted(wanted),
+            entity_id=self.entity_id,
+            school_year_id=school_year_id,
+        )
+        try:
+            reading = reader.read(expected_rows, progress)
+        except CancelledError:
+            raise ReadCancelled("given up, because something else failed", wanted.label) from None
+        self.stats.add(pages=reading.read.pages)
+        return reading
+
+    def _json(self, coming: Future[Answer], where: str) -> Any:
+        try:
+            return parse_json(coming.result().body, where)
+        except CancelledError:
+            raise ReadCancelled("given up, because something else failed", where) from None
+
+    def _submit(self, function: Callable[..., Any], *arguments: Any) -> Future[Any]:
+        """Run on one of the client's connections."""
+        try:
+            return self._pool.submit(function, *arguments)
+        except RuntimeError:  # shut down
+            raise ReadCancelled("the client is closed, or something else failed") from None
+
+    def _ask(self, where: str, method: str, path: str, **content: Any) -> Answer:
+        """One signed call; once more, with a new token, where the token has expired."""
+        url = self._connection.base_url + path
+        token = self._credentials.token()
+        answer = self._transport.exchange(requests.Request(method, url, auth=token, **content), where)
+        if _says_expired(answer):
+            token = self._credentials.renewed(token)
+            answer = self._transport.exchange(requests.Request(method, url, auth=token, **content), where)
+            if _says_expired(answer):
+                raise InvalidCredentials(f"Qmlativ refuses a token it has just issued: {REMEDY}", where)
+        if answer.status not in (401, 403):
+            self._credentials.accepted(token)
+        if answer.status != 200:
+            raise _refusal(answer, where, self._connection.entity_id)
+        return answer
+
+
+def _says_expired(answer: Answer) -> bool:
+    return answer.status in (401, 403) and b"token has expired" in answer.body.lower()
+
+
+def _refusal(answer: Answer, where: str, entity_id: int | None) -> QmlativError:
+    """What a status other than 200 means, told without quoting the answer."""
+    if answer.status == 401:
+        return InvalidCredentials(
+            "Qmlativ refuses the token (HTTP 401): check that the Integration Access is still in effect",
+            where,
+        )
+    if answer.status == 403:
+        if _REFUSED_ENTITY.search(answer.body):
+            name = "the district's entity" if entity_id is None else f"entity {entity_id}"
+            return EntityNotGranted(
+                f"{name} is not granted: add it to the Custom API Entities of the Integration Access", where
+            )
+        field = _REFUSED_FIELD.search(answer.body)
+        if field and (name := field[1].decode()) in _KNOWN_FIELDS:
+            return FieldNotGranted(f"the field {name} is not granted: {GRANT}", where)
+        return AccessRefused(f"not available to this Integration Access (HTTP 403): {GRANT}", where)
+    if answer.status == 404:
+        return RequestRefused("not found (HTTP 404): check the API Base URL", where)
+    return RequestRefused(f"Qmlativ refuses the request (HTTP {answer.status})", where)
+
+
+_KNOWN_FIELDS = {field.name for wanted in OBJECTS.values() for field in wanted.fields}
+
+
+def _identity_in(metadata: Any, entity_id: int | None) -> Identity:
+    """The district in GetSystemMetadata's answer; of several, the one of the entity that is read as."""
+    try:
+        system = metadata["System"]
+        districts = [_district_in(each) for each in system["Districts"]]
+        wanted = (entity_id, system.get("EntityID"), districts[0].entity_id)
+        return next(each for entity in wanted for each in districts if each.entity_id == entity)
+    except (KeyError, TypeError, IndexError, AttributeError):
+        raise MalformedAnswer("the answer names no district", _METADATA) from None
+
+
+def _district_in(district: dict[str, Any]) -> Identity:
+    year = (district.get("SchoolYearCurrent") or {}).get("SchoolYearID")
+    if not all(type(district[name]) is int for name in ("DistrictID", "EntityID")):
+        raise TypeError
+    return Identity(
+        district_id=district["DistrictID"],
+        entity_id=district["EntityID"],
+        code=str(district["Code"]),
+        name=str(district.get("Name") or ""),
+        current_school_year_id=year if type(year) is int else None,
+    )

@@ -1,0 +1,215 @@
+"""One object for one school year, read whole: pages walked, decoded, joined, and read again where they do not
+fit.
+
+Stands between `paging`, which knows pages, and `client`, which knows how to ask. No HTTP status and no token
+here.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+
+from samegoal_pipelines.qmlativ.arrival import Arrival, Shifted, settled
+from samegoal_pipelines.qmlativ.catalogue import Field, QmlativObject
+from samegoal_pipelines.qmlativ.connection import Connection
+from samegoal_pipelines.qmlativ.decode import ARROW_TYPES, UNREADABLE, Page, PageDecoder
+from samegoal_pipelines.qmlativ.errors import GRANT, DataChanged, MalformedAnswer, MissingField
+from samegoal_pipelines.qmlativ.paging import Listing, PageRef, PageWalk
+from samegoal_pipelines.qmlativ.transport import Answer
+
+ATTEMPTS = 3  # to read an object until its pages belong together
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class ObjectRead:
+    """The account of a read: what was asked, and what came. Holds counts and names, never a value.
+
+    `path` is below the base URL and without page and size. `rows` counts what was kept; `arrived` counts what
+    came, per listing (`Enrollment/EntryWithdrawal?SchoolYearID=27`): handed back as `expected_rows` on the
+    next night, it lets pages that are known to exist be loaded at once. `missing` fields are optional ones
+    that are not granted.
+    """
+
+    path: str
+    fields: tuple[str, ...]
+    missing: frozenset[str] = frozenset()
+    only: str | None = None
+    school_years: tuple[int, ...] = ()
+    rows: int = 0
+    pages: int = 0
+    seconds: float = 0.0
+    retries: int = 0
+    short_pages: tuple[int, ...] = ()
+    repeats: int = 0
+    unreadable: int = 0
+    rereads: int = 0
+    in_order: bool = True
+    arrived: Mapping[str, int] = field(default_factory=dict)
+
+
+class Reading(NamedTuple):
+    """An object's rows, and the account of how they were read."""
+
+    table: pa.Table
+    read: ObjectRead
+
+
+class ListingReader:
+    """Reads one listing. `submit` runs a function on one of the client's connections, which may `ask`."""
+
+    def __init__(
+        self,
+        connection: Connection,
+        submit: Callable[..., Future[Any]],
+        ask: Callable[..., Answer],
+        *,
+        wanted: QmlativObject,
+        asked: Sequence[Field],
+        entity_id: int,
+        school_year_id: int | None,
+    ) -> None:
+        self._connection = connection
+        self._submit = submit
+        self._ask = ask
+        self._wanted = wanted
+        self._asked = asked
+        self._year = school_year_id
+        self._listing = Listing(f"/Custom/{entity_id}/{wanted.path}", wanted.listing(school_year_id))
+        self._decoder = PageDecoder(asked)
+        self._query = _query(asked, school_year_id)
+        self._search = _search(wanted)
+        self._lock = threading.Lock()
+        self._pages = self._retries = 0
+        self._short: list[int] = []
+        self._absent: frozenset[str] = frozenset()
+
+    def read(self, expected_rows: int | None = None, progress: Progress | None = None) -> Reading:
+        """All rows. Raises `DataChanged` where they did not fit together on any attempt."""
+        started = time.monotonic()
+        last = np.empty(0)
+        for reread in range(ATTEMPTS):
+            try:
+                arrival = self._once(expected_rows or 0, progress)
+            except Shifted:
+                continue
+            # Rows out of order come from a server that ignores SearchSort, or from a change between two
+            # pages: a single page is one moment, and of several the second reading tells.
+            if arrival.in_order or arrival.pages == 1 or np.array_equal(arrival.keys, last):
+                return self._account(arrival, reread, time.monotonic() - started)
+            last = arrival.keys
+        raise DataChanged(f"data changed while reading {self._listing.label}")
+
+    def _once(self, expected_rows: int, progress: Progress | None) -> Arrival:
+        walk = PageWalk(
+            self._listing,
+            self._load,
+            page_size=self._connection.page_size,
+            max_pages=self._connection.max_pages,
+            ahead=self._connection.connections,
+            expected_rows=expected_rows,
+        )
+        tables: list[pa.Table] = []
+        absent: list[frozenset[str]] = []
+        seen: dict[tuple[int, int], int] = {}
+        rows = 0
+        for number, page in enumerate(walk, start=1):
+            self._check_new(page.table, number, seen)
+            tables.append(page.table)
+            rows += page.table.num_rows
+            if page.table.num_rows:
+                absent.append(page.absent)
+            if progress:
+                progress(rows, number)
+        self._short = walk.short
+        self._absent = frozenset.intersection(*absent) if absent else frozenset()
+        for asked in self._asked:
+            if asked.name in self._absent and not asked.optional:
+                raise MissingField(
+                    f"the field {asked.name} is missing from every row: {GRANT}", self._listing.label
+                )
+        return settled(tables, self._wanted.key, keep_repeats=self._wanted.keep_repeats)
+
+    def _check_new(self, table: pa.Table, number: int, seen: dict[tuple[int, int], int]) -> None:
+        """Refuse a page that brings an earlier page's rows under a new number."""
+        keys = table[self._wanted.key]
+        if table.num_rows < 2 or keys[0] == keys[-1]:
+            return
+        ends = (keys[0].as_py(), keys[-1].as_py())
+        earlier = seen.setdefault(ends, number)
+        if earlier != number:
+            raise MalformedAnswer(
+                f"brings the rows of page {earlier} again: Paging.Next runs in a circle",
+                self._listing.where(number),
+            )
+
+    def _load(self, ref: PageRef, glance: Callable[[bytes], None]) -> Future[Page]:
+        return self._submit(self._page, ref, glance)
+
+    def _page(self, ref: PageRef, glance: Callable[[bytes], None]) -> Page:
+        """Runs on a connection: load and decode one page."""
+        where = self._listing.where(ref.number)
+        path = f"{self._listing.path}/{ref.number}/{ref.size}"
+        answer = self._ask(where, "POST", path, params=self._query, json=self._search)
+        glance(answer.body)
+        page = self._decoder.decode(answer.body, where)
+        with self._lock:
+            self._pages += 1
+            self._retries += answer.retries
+        return page
+
+    def _account(self, arrival: Arrival, rereads: int, seconds: float) -> Reading:
+        """The table with all declared columns, and the account."""
+        rows = arrival.table.num_rows
+        columns = {
+            each.name: arrival.table[each.name]
+            if each in self._asked
+            else pa.nulls(rows, ARROW_TYPES[each.type])
+            for each in self._wanted.fields
+        }
+        unreadable = arrival.table[UNREADABLE]
+        table = pa.table({**columns, UNREADABLE: unreadable})
+        asked = tuple(each.name for each in self._asked)
+        return Reading(
+            table,
+            ObjectRead(
+                path=self._listing.path,
+                fields=asked,
+                missing=frozenset(columns) - set(asked) | self._absent,
+                only=self._wanted.only,
+                school_years=() if self._year is None else (self._year,),
+                rows=rows,
+                pages=self._pages,
+                seconds=round(seconds, 3),
+                retries=self._retries,
+                short_pages=tuple(self._short),
+                repeats=arrival.repeats,
+                unreadable=rows - unreadable.null_count,
+                rereads=rereads,
+                in_order=arrival.in_order,
+                arrived={self._listing.label: rows},
+            ),
+        )
+
+
+def _query(asked: Sequence[Field], school_year_id: int | None) -> dict[str, str]:
+    year = {} if school_year_id is None else {"SchoolYearID": str(school_year_id)}
+    return {**year, **{f"searchFields[{number}]": each.name for number, each in enumerate(asked)}}
+
+
+def _search(wanted: QmlativObject) -> dict[str, Any]:
+    """Order by primary key, and the condition where the object has one."""
+    search: dict[str, Any] = {"SearchSort": [{"FieldName": wanted.key, "Descending": False}]}
+    if wanted.only:
+        flag = {"FieldName": wanted.only, "ConditionType": "Equal", "Value": "true"}
+        group = {"ConditionGroupType": "And", "Conditions": [{"StringSearchCondition": flag}]}
+        search["SearchCondition"] = {"SearchConditionGroup": group}
+    return search

@@ -1,0 +1,272 @@
+"""One district, all objects at once: identity first, then school years, then everything else; split by asset.
+
+Decides which school years are read and whose rows may stay: staff and vendors share Qmlativ's objects with
+students and guardians, and their rows are dropped here, before anything is handed on. How an object is read
+is `client`'s business; which objects exist, `catalogue`'s.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Collection, Mapping, Sequence
+from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass, replace
+from typing import Any, Protocol, cast
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from samegoal_pipelines.qmlativ.arrival import without_repeats
+from samegoal_pipelines.qmlativ.catalogue import (
+    ADDRESS,
+    ENTITY,
+    GUARDIAN_NAME,
+    NAME_ADDRESS,
+    NAME_EMAIL,
+    NAME_PHONE,
+    NEEDED,
+    SCHOOL_YEAR,
+    STUDENT,
+    STUDENT_GUARDIAN,
+    STUDENT_NAME,
+    Asset,
+    QmlativObject,
+)
+from samegoal_pipelines.qmlativ.client import Identity, ObjectRead, QmlativClient, Reading
+from samegoal_pipelines.qmlativ.decode import UNREADABLE
+from samegoal_pipelines.qmlativ.errors import NoSchoolYear, ReadCancelled, WrongDistrict
+
+YEAR_ASKED = "SchoolYearIDAsked"
+Progress = Callable[[str, int, int], None]
+
+
+class Pin(Protocol):
+    """What is known of a district from the day it was registered; an `Identity` is one."""
+
+    @property
+    def district_id(self) -> int: ...  # noqa: D102
+    @property
+    def code(self) -> str: ...  # noqa: D102
+
+
+@dataclass
+class DistrictRead:
+    """Frames and accounts, by asset and object (`frames["raw_students"]["Name"]`), and whose they are."""
+
+    frames: dict[str, dict[str, pd.DataFrame]]
+    reads: dict[str, dict[str, ObjectRead]]
+    identity: Identity
+
+
+def read_district(
+    client: QmlativClient,
+    assets: Collection[str],
+    *,
+    expected: Pin | None = None,
+    expected_rows: Mapping[str, int] | None = None,
+    progress: Progress | None = None,
+) -> DistrictRead:
+    """Read what these raw assets need, in one pass, several objects at a time.
+
+    Args:
+        client: used up by a failure, which ends its other requests at once.
+        assets: of raw_enrollments, raw_students, raw_parents.
+        expected: the district that the credentials must belong to; None accepts any.
+        expected_rows: `ObjectRead.arrived` of last night's reads, merged; only speeds things up.
+        progress: told object, rows and pages so far; one call at a time, from several threads.
+
+    Returns:
+        Frames of Arrow dtypes with the declared fields in order and `Unreadable` last; Student also has
+        `SchoolYearIDAsked`, because its computed fields hold for the year that was asked for.
+
+    Raises:
+        WrongDistrict: before anything but GetSystemMetadata was read.
+        QmlativError: the first that any object met; nothing is returned in part.
+    """
+    needed = {asset: NEEDED[cast("Asset", asset)] for asset in sorted(assets)}
+    identity = client.identity()
+    if expected is not None:
+        _check_identity(identity, expected)
+    objects = list(dict.fromkeys(each for wanted in needed.values() for each in wanted))
+    readings = _read_all(client, objects, identity, expected_rows or {}, _Told(progress))
+    kept = {
+        asset: _whose(asset, {each: readings[each] for each in wanted}) for asset, wanted in needed.items()
+    }
+    return DistrictRead(
+        frames={
+            asset: {
+                each.name: reading.table.to_pandas(types_mapper=pd.ArrowDtype)
+                for each, reading in readings_of.items()
+            }
+            for asset, readings_of in kept.items()
+        },
+        reads={
+            asset: {each.name: reading.read for each, reading in readings_of.items()}
+            for asset, readings_of in kept.items()
+        },
+        identity=identity,
+    )
+
+
+def school_years(table: pa.Table, current_id: int | None) -> list[int]:
+    """Ids of the previous, the current and the upcoming school year, as far as they exist.
+
+    The current year is flagged, else the one that GetSystemMetadata names (`current_id`); the upcoming is
+    flagged; the previous has the NumericYear before the current. Raises `NoSchoolYear`.
+    """
+    years = table.to_pylist()
+    current = [year for year in years if year["IsCurrentYearForProvidedEntity"]]
+    if len(current) != 1:
+        current = [year for year in current or years if year["SchoolYearID"] == current_id]
+    if len(current) != 1 or current[0]["NumericYear"] is None:
+        raise NoSchoolYear(
+            "not exactly one school year is flagged as current: set this entity's current year in Qmlativ",
+            SCHOOL_YEAR.label,
+        )
+    number = current[0]["NumericYear"]
+    previous = [year for year in years if year["NumericYear"] == number - 1]
+    upcoming = [year for year in years if year["IsUpcomingYearForProvidedEntity"]]
+    ids = [year["SchoolYearID"] for year in (*previous, *current, *upcoming)]
+    return list(dict.fromkeys(each for each in ids if each is not None))
+
+
+def _check_identity(identity: Identity, expected: Pin) -> None:
+    if identity.district_id == expected.district_id and identity.code == expected.code:
+        return
+    theirs = "".join(filter(str.isprintable, f"{identity.name} ({identity.code})"))[:80]
+    raise WrongDistrict(
+        f"these credentials belong to another district, {theirs}, not to the one registered with code "
+        f"{expected.code}: check API Base URL, Client Key and Client Secret; no student was read"
+    )
+
+
+def _read_all(
+    client: QmlativClient,
+    objects: Sequence[QmlativObject],
+    identity: Identity,
+    expected_rows: Mapping[str, int],
+    told: _Told,
+) -> dict[QmlativObject, Reading]:
+    """Every object, whole: grants are checked for all before a student is read. One failure ends the rest."""
+
+    def read(wanted: QmlativObject, year: int | None = None) -> Reading:
+        return client.read_with_account(
+            wanted,
+            school_year_id=year,
+            expected_rows=expected_rows.get(wanted.listing(year)),
+            progress=lambda rows, pages: told.tell(wanted.name, (wanted, year), rows, pages),
+        )
+
+    # A thread per listing only waits: the client's own threads bound what runs at once.
+    with ThreadPoolExecutor(3 * len(objects), thread_name_prefix="reading") as threads:
+        try:
+            yearly = any(each.year_bound for each in objects)
+            early = {
+                each: threads.submit(read, each)
+                for each in (SCHOOL_YEAR, ENTITY)
+                if each in objects or (yearly and each is SCHOOL_YEAR)
+            }
+            _results([*early.values(), *(threads.submit(client.granted, each) for each in objects)])
+            years = (
+                school_years(early[SCHOOL_YEAR].result().table, identity.current_school_year_id)
+                if yearly
+                else []
+            )
+            listings = [(each, year) for each in objects for year in (years if each.year_bound else [None])]
+            late = [key for key in listings if key[0] not in early]
+            readings = dict(zip(late, _results([threads.submit(read, *key) for key in late]), strict=True))
+        except BaseException:
+            client.cancel()
+            raise
+    readings |= {(each, None): future.result() for each, future in early.items()}
+    return {
+        each: _over_years([readings[key] for key in listings if key[0] is each], each) for each in objects
+    }
+
+
+def _results(futures: Sequence[Future[Any]]) -> list[Any]:
+    """All results, or the first real error as soon as there is one."""
+    done, _ = wait(futures, return_when=FIRST_EXCEPTION)
+    errors = [error for future in done if (error := future.exception())]
+    for error in sorted(errors, key=lambda error: isinstance(error, ReadCancelled)):
+        raise error
+    return [future.result() for future in futures]
+
+
+def _over_years(readings: Sequence[Reading], wanted: QmlativObject) -> Reading:
+    """The readings of one object for several school years as one."""
+    if not wanted.year_bound:
+        return readings[0]
+    tables = [reading.table for reading in readings]
+    reads = [reading.read for reading in readings]
+    if wanted is STUDENT:
+        tables = [_with_year(reading) for reading in readings]
+    table = pa.concat_tables(tables)
+    if (
+        not wanted.keep_repeats and wanted is not STUDENT
+    ):  # a server that ignores the year sends all, each time
+        table = without_repeats(table, [wanted.key])
+    return Reading(
+        table,
+        replace(
+            reads[0],
+            missing=frozenset().union(*(read.missing for read in reads)),
+            school_years=tuple(year for read in reads for year in read.school_years),
+            rows=table.num_rows,
+            pages=sum(read.pages for read in reads),
+            seconds=max(read.seconds for read in reads),  # they were read at the same time
+            retries=sum(read.retries for read in reads),
+            short_pages=tuple(page for read in reads for page in read.short_pages),
+            repeats=sum(read.rows for read in reads) - table.num_rows + sum(read.repeats for read in reads),
+            unreadable=sum(read.unreadable for read in reads),
+            rereads=sum(read.rereads for read in reads),
+            in_order=all(read.in_order for read in reads),
+            arrived={label: rows for read in reads for label, rows in read.arrived.items()},
+        ),
+    )
+
+
+def _with_year(reading: Reading) -> pa.Table:
+    years = pa.array([reading.read.school_years[0]] * reading.table.num_rows, pa.int64())
+    return reading.table.add_column(reading.table.num_columns - 1, YEAR_ASKED, years)
+
+
+def _whose(asset: str, readings: Mapping[QmlativObject, Reading]) -> dict[QmlativObject, Reading]:
+    """Only rows of this asset's people: students, or those who are somebody's guardian. Staff's rows go."""
+    if asset == "raw_enrollments":
+        return dict(readings)
+    people, names = (
+        (readings[STUDENT].table["NameID"], STUDENT_NAME)
+        if asset == "raw_students"
+        else (readings[STUDENT_GUARDIAN].table["NameIDGuardian"], GUARDIAN_NAME)
+    )
+    kept = dict(readings)
+    for each in (names, NAME_PHONE, NAME_EMAIL, NAME_ADDRESS):
+        kept[each] = _only(readings[each], "NameID", people)
+    kept[ADDRESS] = _only(readings[ADDRESS], "AddressID", kept[NAME_ADDRESS].table["AddressID"])
+    return kept
+
+
+def _only(reading: Reading, column: str, ids: pa.ChunkedArray) -> Reading:
+    table = reading.table.filter(pc.is_in(reading.table[column], value_set=pc.unique(ids).drop_null()))
+    unreadable = table.num_rows - table[UNREADABLE].null_count
+    return Reading(table, replace(reading.read, rows=table.num_rows, unreadable=unreadable))
+
+
+class _Told:
+    """Adds up the progress of listings that belong to one object, and passes it on one call at a time."""
+
+    def __init__(self, progress: Progress | None) -> None:
+        self._progress = progress
+        self._lock = threading.Lock()
+        self._so_far: dict[str, dict[object, tuple[int, int]]] = {}
+
+    def tell(self, name: str, listing: object, rows: int, pages: int) -> None:
+        if self._progress is None:
+            return
+        with self._lock:
+            of_object = self._so_far.setdefault(name, {})
+            of_object[listing] = (rows, pages)
+            rows, pages = (sum(figures) for figures in zip(*of_object.values(), strict=True))
+            self._progress(name, rows, pages)

@@ -9,6 +9,7 @@ EntityID show that entity's rows. No sockets here, and no faults.
 import secrets
 import threading
 import time
+import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -23,7 +24,7 @@ from samegoal_pipelines.sandbox.objects import OBJECTS
 from samegoal_pipelines.sandbox.requests import Asked, BadRequest
 from samegoal_pipelines.sandbox.sandbox import Sandbox
 
-CACHE_BYTES = 1_000_000_000
+CACHE_BYTES = 400_000_000
 VIEWS_REMEMBERED = 400
 JSON = "application/json; charset=utf-8"
 
@@ -35,6 +36,14 @@ class Answer:
     status: int
     body: bytes
     headers: dict[str, str] = field(default_factory=lambda: {"content-type": JSON})
+    _gzipped: bytes = field(default=b"", repr=False)
+
+    def gzipped(self) -> bytes:
+        """The body compressed, quickly rather than well; once, for a page is kept and sent again."""
+        if not self._gzipped:
+            packer = zlib.compressobj(1, zlib.DEFLATED, 31)
+            self._gzipped = packer.compress(self.body) + packer.flush()
+        return self._gzipped
 
 
 def json_answer(status: int, content: Any) -> Answer:

@@ -30,8 +30,10 @@ from samegoal_pipelines.sandbox.words import TOWN_FIRST, TOWN_SECOND
 FIRST_STUDENT_ID = 20_001
 
 
-def district_of(number: int, students: int, *, seed: int, today: dt.date, night: int) -> SandboxDistrict:
-    """The district of this number, as it stands on the given night."""
+def district_of(
+    number: int, students: int, *, seed: int, today: dt.date, night: int, anchor: int
+) -> SandboxDistrict:
+    """The district of this number, with the students of a school year, as it stands on the given night."""
     town = _town(number)
     name, slug = f"{town} ISD", town.lower().replace(" ", "-")
     code = f"{number % 254 + 1:03d}{901 + number // 254:03d}"
@@ -44,15 +46,14 @@ def district_of(number: int, students: int, *, seed: int, today: dt.date, night:
         client_secret=_made_up(seed, slug, "secret")[:48],
         timezone="America/Denver" if number % 10 == 9 else "America/Chicago",
         today=today,
-        tables=tables_of(number, students, seed=seed, today=today, night=night, town=town, code=code),
+        tables=tables_of(number, students, anchor, seed=seed, today=today, night=night, town=town, code=code),
     )
 
 
 def tables_of(
-    number: int, students: int, *, seed: int, today: dt.date, night: int, town: str, code: str
+    number: int, students: int, anchor: int, *, seed: int, today: dt.date, night: int, town: str, code: str
 ) -> dict[str, pa.Table]:
     """All tables of a district."""
-    anchor = school_year_of(today)
     years = school_years(today)
     year_ids = [year["SchoolYearID"] for year in years]
     campuses = campuses_of(number, students)
@@ -72,7 +73,9 @@ def tables_of(
         **{name: table_of(OBJECTS[name], rows) for name, rows in literal.items()},
         **contact_tables(seed, number, families, people, student_id, careers.grade, slug),
         "Demographics/Name": people.table,
-        "Student/Student": _students(seed, number, families, people, careers, student_id),
+        "Student/Student": _students(
+            seed, number, families, people, careers, student_id, school_year_of(today)
+        ),
         "Enrollment/EntryWithdrawal": enrollment_table(
             seed, number, careers, families, campuses, student_id, day_number(today)
         ),
@@ -98,14 +101,20 @@ def _made_up(seed: int, slug: str, what: str) -> str:
 
 
 def _students(
-    seed: int, number: int, families: Families, people: People, careers: Careers, student_id: np.ndarray
+    seed: int,
+    number: int,
+    families: Families,
+    people: People,
+    careers: Careers,
+    student_id: np.ndarray,
+    year: int,
 ) -> pa.Table:
-    """Rows of Student/Student, with the grade of the current year."""
+    """Rows of Student/Student, with the grade of this year."""
     rng = generator(seed, number, "students")
     count = len(student_id)
     local = pa.array(3_000 + rng.permutation(count * 3)[:count]).cast(pa.string())
     state = pa.array(100_000_000 + rng.permutation(count * 7)[:count] * 97).cast(pa.string())
-    grade = careers.grade
+    grade = careers.grade + year - careers.anchor
     in_school = (grade >= -1) & (grade <= 12)
     origin = families.origin[families.of_child]
     elsewhere = np.select([origin == HISPANIC, origin == ASIAN], [2, 3 + rng.integers(0, 4, count)], 1)
@@ -118,7 +127,7 @@ def _students(
             "StudentNumber": pc.utf8_lpad(local, 6, "0"),
             "Grade": words(GRADES, np.clip(grade, -2, 12) + 2, ~in_school),
             "GradeNumeric": pa.array(grade),
-            "GradYear": pa.array(careers.anchor + NUMERIC_YEAR_OF_ID_0 + 12 - grade),
+            "GradYear": pa.array(year + NUMERIC_YEAR_OF_ID_0 + 12 - grade),
             "CalculatedStudentStateID": where(chance(rng, count, 0.005), None, joined("1", state)),
             "LanguageIDPrimary": nullable(language, unsaid),
             "LanguageIDNative": nullable(language, ~unsaid & chance(rng, count, 0.6)),

@@ -5,6 +5,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from samegoal_pipelines.sandbox.district import SandboxDistrict
+from samegoal_pipelines.sandbox.school_years import school_year_of
+
+DEFAULT_SIZES = (12_000, 900, 120)
+"""Students of the first districts, and then over again."""
 
 
 @dataclass
@@ -19,22 +23,28 @@ class Sandbox:
     def generate(
         cls,
         districts: int = 3,
-        students: int | Sequence[int] = (12_000, 900, 120),
+        students: int | Sequence[int] = DEFAULT_SIZES,
         seed: int = 1,
         today: dt.date | None = None,
         night: int = 0,
+        school_year: int | None = None,
     ) -> "Sandbox":
         """Synthetic districts. The same arguments give the same bytes, on any machine and in any process.
 
         ``students`` is one size for all, or sizes that are repeated as often as needed. ``today`` is the date
         of the world (UTC today by default); after night 0 each night changes about one student in 200.
+        The students are those of the school year of ``today``, or of the one with id ``school_year``: name it
+        where the same students are wanted before and after 1 July.
         """
         from samegoal_pipelines.sandbox.generate import district_of
 
         today = today or dt.datetime.now(dt.UTC).date()
+        anchor = school_year or school_year_of(today)
         sizes = [students] if isinstance(students, int) else list(students)
         made = [
-            district_of(number, sizes[number % len(sizes)], seed=seed, today=today, night=night)
+            district_of(
+                number, sizes[number % len(sizes)], seed=seed, today=today, night=night, anchor=anchor
+            )
             for number in range(districts)
         ]
         return cls(made)

@@ -7,7 +7,6 @@
 import asyncio
 import threading
 import time
-import zlib
 from collections import Counter, deque
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -24,7 +23,7 @@ from samegoal_pipelines.sandbox.requests import Asked, parse
 from samegoal_pipelines.sandbox.sandbox import Sandbox
 
 HOST = "127.0.0.1"
-_LOG_LENGTH = 200_000
+_LOG_LENGTH = 50_000
 
 
 @dataclass(frozen=True)
@@ -107,7 +106,6 @@ class SandboxServer:
         self.traffic = Traffic()
         self.api = CustomApi(sandbox)
         self.url = ""
-        self._packed: dict[int, tuple[bytes, bytes]] = {}
 
     def base_url(self, district: SandboxDistrict) -> str:
         """The API base URL of a district."""
@@ -175,7 +173,7 @@ class SandboxServer:
         body, headers = answer.body, dict(answer.headers)
         accepts = "gzip" in asked.headers.get("accept-encoding", "")
         if accepts and district and district.gzip and len(body) > 1000 and "content-encoding" not in headers:
-            body = await asyncio.to_thread(self._gzipped, body)
+            body = await asyncio.to_thread(answer.gzipped)
             headers["content-encoding"] = "gzip"
         headers.setdefault("content-length", str(len(body)))
         fields = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()]
@@ -195,17 +193,6 @@ class SandboxServer:
         if not body and cut is None:
             await send({"type": "http.response.body", "body": b""})
         return answer.status, len(body)  # after a cut, uvicorn notices the missing rest and closes
-
-    def _gzipped(self, body: bytes) -> bytes:
-        """The body compressed; remembered for bodies that the cache of pages keeps alive."""
-        known, packed = self._packed.get(id(body), (b"", b""))
-        if known is not body:
-            packer = zlib.compressobj(1, zlib.DEFLATED, 31)
-            packed = packer.compress(body) + packer.flush()
-            if len(self._packed) > 500:
-                self._packed.clear()
-            self._packed[id(body)] = (body, packed)
-        return packed
 
 
 @contextmanager

@@ -145,6 +145,8 @@ class Transport:
                 )
                 with contextlib.closing(response):
                     answer = Answer(response.status_code, self._body(response, where))
+                if exchange.is_cut:  # what ended early may look whole
+                    raise self._meaning(OSError(), exchange, where)
             except QmlativError:
                 raise
             except (requests.RequestException, urllib3.exceptions.HTTPError, OSError, ValueError) as error:
@@ -220,10 +222,10 @@ class Transport:
             )
         if caused_by(NameResolutionError):
             return SourceUnavailable("the host's name cannot be found: check the API Base URL", where)
-        if caused_by(TimeoutError, requests.Timeout, urllib3.exceptions.TimeoutError):
-            return SourceUnavailable("Qmlativ did not answer in time", where)
         if caused_by(ConnectionRefusedError):
             return SourceUnavailable("the connection was refused: check the API Base URL", where)
+        if caused_by(TimeoutError, requests.Timeout, urllib3.exceptions.TimeoutError):
+            return SourceUnavailable("Qmlativ did not answer in time", where)
         if caused_by(ProtocolError, DecodeError):
             return SourceUnavailable("the answer was cut short", where)
         return SourceUnavailable("the connection failed", where)
@@ -282,7 +284,7 @@ class _Exchange:
     def __init__(self, allow_local: bool) -> None:
         self.expired = False
         self._allow_local = allow_local
-        self._cut = False
+        self.is_cut = False
         self._socket: socket.socket | None = None
 
     def admit(self, sock: socket.socket) -> None:
@@ -292,7 +294,7 @@ class _Exchange:
 
     def watch(self, sock: socket.socket) -> None:
         self._socket = sock
-        if self._cut:
+        if self.is_cut:
             self.cut()
 
     def expire(self) -> None:
@@ -300,7 +302,7 @@ class _Exchange:
         self.cut()
 
     def cut(self) -> None:
-        self._cut = True
+        self.is_cut = True
         if self._socket is not None:
             with contextlib.suppress(
                 OSError

@@ -1,0 +1,186 @@
+"""A tiny HTTP server for answers that no sandbox gives: each test says, per request, what comes back.
+
+Token and metadata are answered by themselves; a description grants every field that the catalogue knows.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import re
+import socket
+import socketserver
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+from samegoal_pipelines.qmlativ import Connection, Patience
+from samegoal_pipelines.qmlativ.catalogue import OBJECTS
+
+SECRET = "a-secret-that-must-not-show"
+IMPATIENT = Patience(connect=2, read=2, total=5, attempts=3, backoff=0.01, longest_wait=0.3)
+_PAGE = re.compile(r"/Tenant/Custom/(\d+)/(\w+/\w+)/(\d+)/(\d+)")
+
+
+@dataclass
+class Reply:
+    """An HTTP answer. `raw` is sent as it is, in place of everything else; `write` may send what it likes."""
+
+    status: int = 200
+    body: Any = b""
+    headers: dict[str, str] = field(default_factory=dict)
+    raw: bytes | None = None
+    write: Callable[[socket.socket], None] | None = None
+
+    def send(self, sock: socket.socket) -> bool:
+        """Whether the connection can be used for another request."""
+        if self.write:
+            self.write(sock)
+            return False
+        if self.raw is not None:
+            sock.sendall(self.raw)
+            return False
+        body = self.body if isinstance(self.body, bytes) else json.dumps(self.body).encode()
+        headers = {"Content-Type": "application/json", "Content-Length": str(len(body)), **self.headers}
+        lines = [f"HTTP/1.1 {self.status} X", *(f"{name}: {value}" for name, value in headers.items())]
+        sock.sendall("\r\n".join(lines).encode() + b"\r\n\r\n" + body)
+        return True
+
+
+@dataclass(frozen=True)
+class Request:
+    """What was asked."""
+
+    method: str
+    path: str
+    query: dict[str, list[str]]
+    headers: dict[str, str]
+    body: bytes
+
+    @property
+    def object(self) -> str | None:
+        """The object of a page."""
+        match = _PAGE.fullmatch(self.path)
+        return match[2] if match else None
+
+    @property
+    def page(self) -> int | None:
+        """The number of a page."""
+        match = _PAGE.fullmatch(self.path)
+        return int(match[3]) if match else None
+
+
+Answers = Callable[[Request], Reply | None]
+
+
+class ScriptedQmlativ:
+    """Listens on loopback; `answers` is asked first, and may leave the usual to the server by returning None."""
+
+    def __init__(self, answers: Answers) -> None:
+        self.answers = answers
+        self.requests: list[Request] = []
+        self.most_at_once = 0
+        self._at_once = 0
+        self._lock = threading.Lock()
+        outer = self
+
+        class Handler(socketserver.BaseRequestHandler):
+            def handle(self) -> None:
+                with contextlib.suppress(OSError):
+                    reading = self.request.makefile("rb")
+                    while request := _read(reading):
+                        if not outer._answer(request).send(self.request):
+                            return
+
+        class Server(socketserver.ThreadingTCPServer):
+            daemon_threads = True
+            allow_reuse_address = True
+            block_on_close = False
+
+        self._server = Server(("127.0.0.1", 0), Handler)
+        self.port = self._server.server_address[1]
+        self.base_url = f"http://127.0.0.1:{self.port}/Tenant"
+
+    @contextlib.contextmanager
+    def running(self) -> Iterator[ScriptedQmlativ]:
+        thread = threading.Thread(target=self._server.serve_forever, args=(0.01,), daemon=True)
+        thread.start()
+        try:
+            yield self
+        finally:
+            self._server.shutdown()
+            self._server.server_close()
+
+    def connection(self, **settings: Any) -> Connection:
+        settings = {"allow_local": True, "patience": IMPATIENT, "page_size": 3, **settings}
+        return Connection(settings.pop("base_url", self.base_url), "key", SECRET, **settings)
+
+    def asked(self, ending: str) -> list[Request]:
+        return [request for request in self.requests if request.path.endswith(ending)]
+
+    @property
+    def pages(self) -> list[int]:
+        return [request.page for request in self.requests if request.page is not None]
+
+    def _answer(self, request: Request) -> Reply:
+        with self._lock:
+            self.requests.append(request)
+            self._at_once += 1
+            self.most_at_once = max(self.most_at_once, self._at_once)
+        try:
+            return self.answers(request) or _usual(request)
+        finally:
+            with self._lock:
+                self._at_once -= 1
+
+
+def serving(answers: Answers) -> contextlib.AbstractContextManager[ScriptedQmlativ]:
+    """A server that answers like this, for as long as the block lasts."""
+    return ScriptedQmlativ(answers).running()
+
+
+def pages_of(replies: dict[int, Reply] | Callable[[int], Reply]) -> Answers:
+    """Answers for the pages of whatever object is read, by number."""
+    find = replies if callable(replies) else lambda page: replies.get(page, counties([], None))
+
+    def answers(request: Request) -> Reply | None:
+        return None if request.page is None else find(request.page)
+
+    return answers
+
+
+def counties(ids: list[int], following: Any, **more: Any) -> Reply:
+    """A page of Demographics/County with these ids."""
+    rows = [{"CountyID": number, "Name": f"County {number}"} for number in ids]
+    return Reply(body={"Objects": rows, "Paging": {"Next": following}, **more})
+
+
+def county_path(page: int, size: int = 3) -> str:
+    return f"/Custom/1/Demographics/County/{page}/{size}"
+
+
+def _usual(request: Request) -> Reply:
+    if request.path.endswith("/oauth/token"):
+        return Reply(body={"access_token": "token-1", "token_type": "bearer", "expires_in": 3600})
+    if request.path.endswith("/GetSystemMetadata"):
+        district = {"DistrictID": 1, "EntityID": 1, "Code": "255901", "Name": "Grand Bend ISD"}
+        return Reply(body={"System": {"EntityID": 1, "Districts": [district]}})
+    path = "/".join(request.path.split("/")[-2:])
+    names = {f.name for o in OBJECTS.values() if o.path == path for f in o.fields}
+    flags = {o.only for o in OBJECTS.values() if o.path == path and o.only}
+    return Reply(body={name: {} for name in [*names, *flags, "Relationships", "ValidationRules"]})
+
+
+def _read(reading: Any) -> Request | None:
+    first = reading.readline().decode("latin-1").split()
+    if len(first) < 2:
+        return None
+    headers = {}
+    while line := reading.readline().decode("latin-1").strip():
+        name, _, value = line.partition(":")
+        headers[name.lower()] = value.strip()
+    body = reading.read(int(headers.get("content-length", 0)))
+    target = urlsplit(first[1])
+    return Request(first[0], target.path, parse_qs(target.query), headers, body)

@@ -1,0 +1,158 @@
+"""Tokens: fetched once, renewed when they run out, and never more often than that."""
+
+import json
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from samegoal_pipelines.qmlativ import QmlativClient
+from samegoal_pipelines.qmlativ import auth as auth_module
+from samegoal_pipelines.qmlativ.catalogue import COUNTY
+from samegoal_pipelines.qmlativ.errors import InvalidCredentials, MalformedAnswer
+from samegoal_pipelines_tests.qmlativ.scripted import SECRET, Reply, counties, county_path, serving
+
+EXPIRED = Reply(401, {"Message": "Token has expired"})
+
+
+class Tokens:
+    """Gives out token-1, token-2 …, with `expires_in` as told; refuses those below `valid_from` as expired."""
+
+    def __init__(self, status=401, **answer):
+        self.answer = {"expires_in": 3600, **answer}
+        self.given = 0
+        self.valid_from = 1
+        self.expired = Reply(status, {"Message": "Token has expired"})
+
+    def __call__(self, request):
+        if request.path.endswith("/oauth/token"):
+            self.given += 1
+            return Reply(body={"access_token": f"token-{self.given}", **self.answer})
+        if int(request.headers["authorization"].removeprefix("Bearer token-")) < self.valid_from:
+            return self.expired
+        if request.page:
+            return counties([request.page], county_path(request.page + 1, 1) if request.page < 4 else None)
+        return None
+
+
+def test_a_token_is_asked_for_as_a_form_and_sent_with_every_call():
+    tokens = Tokens()
+    with serving(tokens) as server, QmlativClient(server.connection(page_size=1)) as client:
+        assert client.read(COUNTY)["CountyID"].to_pylist() == [1, 2, 3, 4]
+    [token] = server.asked("/oauth/token")
+    assert token.method == "POST"
+    assert token.body == f"grant_type=client_credentials&client_id=key&client_secret={SECRET}".encode()
+    assert token.headers["content-type"] == "application/x-www-form-urlencoded"
+    assert token.headers["suppress-development-permissions"] == "true"
+    assert {r.headers["authorization"] for r in server.requests if r is not token} == {"Bearer token-1"}
+
+
+@pytest.mark.parametrize("status", [401, 403])
+def test_a_token_that_expires_in_mid_read_is_renewed_once(status):
+    tokens = Tokens(status)
+
+    def answers(request):
+        if request.page == 3 and tokens.given == 1:
+            tokens.valid_from = 2
+        return tokens(request)
+
+    with serving(answers) as server, QmlativClient(server.connection(page_size=1)) as client:
+        assert client.read(COUNTY)["CountyID"].to_pylist() == [1, 2, 3, 4]
+        assert client.stats.token_calls == 2
+
+
+def test_a_fresh_token_that_is_refused_costs_two_token_calls_and_a_clear_line():
+    tokens = Tokens()
+    tokens.valid_from = 99
+    with serving(tokens) as server, QmlativClient(server.connection()) as client:
+        with pytest.raises(InvalidCredentials) as refused:
+            client.identity()
+        with pytest.raises(InvalidCredentials):
+            client.describe(COUNTY)
+    assert tokens.given == 2
+    assert str(refused.value) == (
+        "GetSystemMetadata: Qmlativ refuses a token it has just issued: check the Client Key, the Client Secret "
+        "and the expiration date of the Integration Access in Qmlativ"
+    )
+
+
+@pytest.mark.parametrize("status", [400, 401, 403])
+def test_wrong_credentials_say_what_to_check_and_are_not_tried_again(status):
+    def answers(request):
+        return Reply(status, {"error": "invalid_client", "error_description": f"{SECRET} is wrong"})
+
+    with serving(answers) as server, QmlativClient(server.connection()) as client:
+        with pytest.raises(InvalidCredentials) as refused:
+            client.identity()
+    assert len(server.requests) == 1
+    assert str(refused.value) == (
+        f"token: Qmlativ does not accept the credentials (HTTP {status}): check the Client Key, the Client Secret "
+        "and the expiration date of the Integration Access in Qmlativ"
+    )
+    assert not refused.value.transient
+
+
+@pytest.mark.parametrize("lifetime", [None, 0, -5, "soon", "", "NaN", "1e999", [], True, 10**400])
+def test_an_odd_lifetime_means_that_the_token_is_used_until_it_is_refused(lifetime):
+    tokens = Tokens(expires_in=lifetime)
+    if lifetime is None:
+        tokens.answer.pop("expires_in")
+    with serving(tokens) as server, QmlativClient(server.connection(page_size=1)) as client:
+        assert client.read(COUNTY).num_rows == 4
+    assert tokens.given == 1
+
+
+def test_a_lifetime_written_as_text_counts():
+    token = auth_module._token_in(json.dumps({"access_token": "x", "expires_in": "3600"}).encode(), asked=100.0)
+    assert token.good_until == 100 + 3600 - 60
+
+
+def test_a_token_that_is_about_to_run_out_is_renewed_before_it_is_used():
+    tokens = Tokens(expires_in=1e-9)
+    with serving(tokens) as server, QmlativClient(server.connection()) as client:
+        client.identity()
+        client.describe(COUNTY)
+    assert tokens.given == 2
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b"[]", b"{}", b'{"access_token": 5}', b'{"access_token": "a\\r\\nX: y"}', b'{"access_token": ""}'],
+)
+def test_an_answer_without_a_usable_token_is_malformed(body):
+    with serving(lambda request: Reply(body=body)) as server, QmlativClient(server.connection()) as client:
+        with pytest.raises(MalformedAnswer, match=r"^token: the answer holds no usable access_token"):
+            client.identity()
+
+
+def test_eight_threads_that_meet_an_expired_token_cause_one_token_call():
+    tokens = Tokens()
+    barrier = threading.Barrier(8, timeout=5)
+
+    def answers(request):
+        if request.path.endswith("/County") and tokens.valid_from == 2 and "token-1" in str(request.headers):
+            barrier.wait()
+        return tokens(request)
+
+    paths = [f"Module{n}/County" for n in range(8)]
+    with serving(answers) as server, QmlativClient(server.connection()) as client:
+        client.identity()
+        tokens.valid_from = 2
+        with ThreadPoolExecutor(8) as threads:
+            list(threads.map(client.describe, paths))
+    assert tokens.given == 2
+
+
+def test_netrc_does_not_replace_the_token(tmp_path, monkeypatch):
+    netrc = tmp_path / "netrc"
+    netrc.write_text("machine 127.0.0.1 login somebody password else\n")
+    monkeypatch.setenv("NETRC", str(netrc))
+    with serving(Tokens()) as server, QmlativClient(server.connection()) as client:
+        client.identity()
+    assert server.requests[-1].headers["authorization"] == "Bearer token-1"
+    assert "authorization" not in server.requests[0].headers
+
+
+def test_the_token_shows_in_no_repr():
+    token = auth_module._token_in(b'{"access_token": "hidden-token"}', asked=0.0)
+    assert "hidden-token" not in repr(token) + str(token)

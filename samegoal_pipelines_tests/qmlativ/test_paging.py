@@ -1,0 +1,308 @@
+"""Every rule of Paging.Next: where it ends, where it may lead, and what is refused without a request."""
+
+import json
+
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from samegoal_pipelines.qmlativ import QmlativClient
+from samegoal_pipelines.qmlativ.catalogue import COUNTY
+from samegoal_pipelines.qmlativ.errors import MalformedAnswer
+from samegoal_pipelines.qmlativ.paging import peek
+from samegoal_pipelines_tests.qmlativ.scripted import Reply, counties, county_path, pages_of, serving
+
+PERSISTS = "; run again, and ask Skyward's support if it stays so"
+
+
+def read_county(replies, *, expected_rows=None, **settings):
+    with serving(pages_of(replies)) as server, QmlativClient(server.connection(**settings)) as client:
+        reading = client.read_with_account(COUNTY, expected_rows=expected_rows)
+    return reading.table["CountyID"].to_pylist(), reading.read, server
+
+
+def failure(replies, **settings):
+    with serving(pages_of(replies)) as server, QmlativClient(server.connection(**settings)) as client:
+        with pytest.raises(MalformedAnswer) as failed:
+            client.read(COUNTY)
+    return str(failed.value), server
+
+
+def in_pages(rows, size=3):
+    """A server of counties 1 … rows."""
+
+    def reply(page):
+        ids = list(range((page - 1) * size + 1, min(page * size, rows) + 1))
+        return counties(ids, county_path(page + 1, size) if page * size < rows else None)
+
+    return reply
+
+
+@pytest.mark.parametrize("end", [None, "", county_path(2), county_path(2)[1:]])
+def test_a_next_that_is_null_or_empty_or_the_page_just_read_is_the_end(end):
+    ids, read, server = read_county({1: counties([1, 2, 3], county_path(2)), 2: counties([4], end)})
+    assert ids == [1, 2, 3, 4]
+    assert server.pages == [1, 2]
+    assert read.pages == 2
+
+
+def test_a_paging_without_next_is_the_end():
+    page = Reply(body={"Objects": [{"CountyID": 1, "Name": "x"}], "Paging": {}})
+    assert read_county({1: page})[0] == [1]
+
+
+def test_an_empty_page_is_the_end_even_if_next_goes_on():
+    replies = {1: counties([1, 2, 3], county_path(2)), 2: counties([], county_path(3))}
+    ids, _, server = read_county(replies)
+    assert ids == [1, 2, 3]
+    assert set(server.pages) <= {1, 2, 3}  # a glance at page 2 may have started page 3
+
+
+def test_an_object_without_rows_is_read_as_none():
+    ids, read, _ = read_county({1: counties([], None)})
+    assert ids == []
+    assert (read.rows, read.pages) == (0, 1)
+
+
+def test_the_query_is_sent_again_with_every_page():
+    _, _, server = read_county(in_pages(9))
+    pages = [request for request in server.requests if request.page]
+    assert [request.page for request in pages] == [1, 2, 3]
+    assert {json.dumps(request.query) for request in pages} == {
+        json.dumps({"searchFields[0]": ["CountyID"], "searchFields[1]": ["Name"]})
+    }
+    assert {request.body for request in pages} == {
+        b'{"SearchSort": [{"FieldName": "CountyID", "Descending": false}]}'
+    }
+
+
+@pytest.mark.parametrize(
+    "leads_to",
+    [
+        "https://evil.example.com/Custom/1/Demographics/County/2/3",
+        "//evil.example.com/Custom/1/Demographics/County/2/3",
+        "https://user@127.0.0.1/Custom/1/Demographics/County/2/3",
+        "user@evil.example.com/Custom/1/Demographics/County/2/3",
+        ":9999/Custom/1/Demographics/County/2/3",
+        "http://127.0.0.1:1/Custom/1/Demographics/County/2/3",
+        "/../Custom/1/Demographics/County/2/3",
+        "/Custom/1/Demographics/../Demographics/County/2/3",
+        "/Custom/1/Demographics/%2e%2e/County/2/3",
+        "/Custom/1/Demographics/Name/2/3",
+        "/Custom/2/Demographics/County/2/3",
+        "/Custom/1/Staff/County/2/3",
+        "/Custom/1/Demographics/County/2/3?SchoolYearID=1",
+        "/Custom/1/Demographics/County/2/3#x",
+        "/Custom/1/Demographics/County/2/3/4",
+        "/Custom/1/Demographics/County/2",
+        "/Custom/1/Demographics/County/x/3",
+        "/Custom/1/Demographics/County/-1/3",
+        "\\Custom\\1\\Demographics\\County\\2\\3",
+        "file:///etc/passwd",
+        " ",
+    ],
+)
+def test_a_next_that_leads_elsewhere_is_refused_without_a_request(leads_to):
+    said, server = failure({1: counties([1, 2, 3], leads_to), 2: counties([4], None)})
+    assert said == (
+        "Demographics/County, page 1: Paging.Next does not lead to a page of this object; it was not followed"
+        + PERSISTS
+    )
+    assert server.pages == [1]
+
+
+@pytest.mark.parametrize("odd", [5, True, [county_path(2)], {"a": 1}, 2.5])
+def test_a_next_that_is_no_text_is_refused(odd):
+    said, server = failure({1: counties([1, 2, 3], odd)})
+    assert "Paging.Next does not lead to a page" in said
+    assert server.pages == [1]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"Objects": [{"CountyID": 1, "Name": "x"}]},
+        {"Objects": [{"CountyID": 1, "Name": "x"}], "Paging": None},
+        {"Objects": [{"CountyID": 1, "Name": "x"}], "Paging": []},
+        {"Objects": [{"CountyID": 1, "Name": "x"}], "Paging": "none"},
+    ],
+)
+def test_an_answer_without_paging_is_malformed(body):
+    assert failure({1: Reply(body=body)})[0] == (
+        "Demographics/County, page 1: the answer has no Paging" + PERSISTS
+    )
+
+
+def test_a_next_that_runs_in_a_circle_is_noticed():
+    replies = {
+        1: counties([1, 2, 3], county_path(2)),
+        2: counties([4, 5, 6], county_path(3)),
+        3: counties([7, 8, 9], county_path(1)),
+    }
+    said, server = failure(replies)
+    assert "page 3: Paging.Next runs in a circle, back to page 1" in said
+    assert server.pages == [1, 2, 3]
+
+
+def test_the_same_rows_under_ever_new_page_numbers_are_noticed():
+    said, _ = failure(lambda page: counties([1, 2, 3], county_path(page + 1)))
+    assert "page 2: brings the rows of page 1 again: Paging.Next runs in a circle" in said
+
+
+def test_a_skipped_page_is_noticed():
+    said, server = failure({1: counties([1, 2, 3], county_path(3)), 3: counties([7], None)})
+    assert "page 1: Paging.Next skips to page 3" in said
+    assert server.pages == [1]
+
+
+def test_endless_new_pages_end_at_the_cap_and_never_silently():
+    endless = lambda page: counties([3 * page, 3 * page + 1, 3 * page + 2], county_path(page + 1))  # noqa: E731
+    said, server = failure(endless, max_pages=20)
+    assert said == (
+        "Demographics/County, page 20: Paging.Next goes on after 20 pages, more than any district has: nothing of "
+        "this object was kept" + PERSISTS
+    )
+    assert max(server.pages) == 20
+
+
+def test_a_short_page_in_the_middle_is_accepted_and_reported():
+    replies = {
+        1: counties([1, 2, 3], county_path(2)),
+        2: counties([4], county_path(3)),
+        3: counties([5, 6, 7], county_path(4)),
+        4: counties([8], None),
+    }
+    ids, read, _ = read_county(replies)
+    assert ids == [1, 2, 3, 4, 5, 6, 7, 8]
+    assert read.short_pages == (2,)
+
+
+def test_a_server_may_go_on_in_smaller_pages_if_no_row_is_jumped_over():
+    cut = {1: counties([1, 2], county_path(2, 2)), 2: counties([3, 4], county_path(3, 2)), 3: counties([5], None)}
+    ids, read, server = read_county(cut)
+    assert ids == [1, 2, 3, 4, 5]
+    assert [request.path[-4:] for request in server.requests if request.page] == ["/1/3", "/2/2", "/3/2"]
+    assert read.short_pages == ()
+    said, _ = failure({1: counties([1, 2, 3], county_path(2, 6)), 2: counties([7], None)})
+    assert "page 1: Paging.Next changes the page size in mid-read" in said
+
+
+@pytest.mark.parametrize("expected", [None, 0, 1, 10, 20, 21, 30, 300])
+@pytest.mark.parametrize("rows", [0, 1, 3, 20, 21])
+def test_a_wrong_expectation_of_rows_gives_the_same_rows(expected, rows):
+    ids, read, _ = read_county(in_pages(rows), expected_rows=expected, connections=4)
+    assert ids == list(range(1, rows + 1))
+    assert read.short_pages == ()
+
+
+def test_pages_known_to_exist_are_loaded_at_once_within_the_limit():
+    import threading
+
+    together = threading.Barrier(4, timeout=5)
+
+    def reply(page):
+        together.wait()
+        return in_pages(24)(page)
+
+    ids, _, server = read_county(reply, expected_rows=24, connections=4)
+    assert ids == list(range(1, 25))
+    assert server.most_at_once == 4
+    assert sorted(server.pages) == [1, 2, 3, 4, 5, 6, 7, 8]
+
+
+def test_an_error_on_a_page_that_was_only_guessed_does_no_harm():
+    def reply(page):
+        return in_pages(6)(page) if page <= 2 else Reply(404)
+
+    assert read_county(reply, expected_rows=12)[0] == [1, 2, 3, 4, 5, 6]
+
+
+def test_the_next_page_loads_while_this_one_is_decoded(monkeypatch):
+    """With two connections, page 2 has been asked for before page 1 is decoded."""
+    import threading
+
+    from samegoal_pipelines.qmlativ.decode import PageDecoder
+
+    second = threading.Event()
+    real = PageDecoder.decode
+
+    def decode(self, body, where):
+        if where.endswith("page 1"):
+            assert second.wait(5)
+        return real(self, body, where)
+
+    def reply(page):
+        if page == 2:
+            second.set()
+        return in_pages(4)(page)
+
+    monkeypatch.setattr(PageDecoder, "decode", decode)
+    assert read_county(reply, connections=2)[0] == [1, 2, 3, 4]
+
+
+PAGING = {"Next": "/Custom/1/Demographics/County/2/3"}
+LOOKALIKE = ']}], "Paging": {"Next": "/Custom/1/Demographics/County/9/3"}}'
+
+
+@pytest.mark.parametrize(
+    ("body", "sees"),
+    [
+        ({"Objects": [], "Paging": PAGING}, PAGING["Next"]),
+        ({"Paging": PAGING, "Objects": []}, PAGING["Next"]),
+        ({"Objects": [], "Paging": {"Next": None}}, None),
+        ({"Objects": [], "Paging": {"Next": "x", "More": 1}}, None),
+        ({"Objects": [], "Paging": PAGING, "More": [1]}, None),
+        ({"Objects": [{"Paging": PAGING}], "Paging": {}}, None),
+        ({"Objects": [{"Name": LOOKALIKE}], "Paging": {}}, None),
+        ({"Objects": [], "Paging": {"Next": LOOKALIKE}}, None),
+        ({"Objects": [{"Name": LOOKALIKE}]}, None),
+        ({"Objects": [], "Name": LOOKALIKE}, None),
+    ],
+)
+def test_a_glance_sees_next_only_where_it_is_certain(body, sees):
+    assert peek(json.dumps(body).encode()) == sees
+    assert peek(json.dumps(body, separators=(",", ":")).encode()) == sees
+    assert peek(json.dumps(body, indent=1).encode() + b"\n") == sees
+
+
+parts = st.sampled_from(['"', "\\", "]", "}", "{", "[", ",", ":", " ", "Paging", "Next", LOOKALIKE, "é", "1"])
+texts = st.lists(parts, max_size=8).map("".join)
+values = st.recursive(
+    texts | st.none() | st.integers(),
+    lambda inner: st.lists(inner, max_size=3)
+    | st.dictionaries(st.sampled_from(["Paging", "Next", "Objects", "x"]), inner, max_size=3),
+    max_leaves=8,
+)
+
+
+@settings(max_examples=400, deadline=None)
+@given(
+    st.dictionaries(st.sampled_from(["Objects", "Paging", "Next", "x"]), values, max_size=4),
+    st.booleans(),
+    st.sampled_from([None, 1]),
+)
+def test_a_glance_is_never_wrong_about_a_valid_document(document, ascii_only, indent):
+    seen = peek(json.dumps(document, ensure_ascii=ascii_only, indent=indent).encode())
+    if seen is not None:
+        assert document["Paging"]["Next"] == seen
+
+
+def test_a_value_that_looks_like_paging_leads_nowhere():
+    row = {"CountyID": 1, "Name": LOOKALIKE}
+    ids, _, server = read_county({1: Reply(body={"Objects": [row], "Paging": {}})})
+    assert ids == [1]
+    assert server.pages == [1]
+
+
+def test_paging_may_come_before_objects():
+    first = Reply(body={"Paging": {"Next": county_path(2)}, "Objects": [{"CountyID": 1, "Name": "x"}]})
+    assert read_county({1: first, 2: counties([2], None)})[0] == [1, 2]
+
+
+def test_progress_tells_rows_and_pages():
+    told = []
+    with serving(pages_of(in_pages(7))) as server, QmlativClient(server.connection()) as client:
+        table = client.read(COUNTY, progress=lambda rows, pages: told.append((rows, pages)))
+    assert isinstance(table, pa.Table)
+    assert told == [(3, 1), (6, 2), (7, 3)]

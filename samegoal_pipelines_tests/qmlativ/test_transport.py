@@ -1,0 +1,366 @@
+"""HTTP gone wrong: every failure ends within its bounds, in one line that says what to do."""
+
+import contextlib
+import email.utils
+import gzip
+import os
+import socket
+import ssl
+import subprocess
+import threading
+import time
+import tracemalloc
+from dataclasses import replace
+
+import pytest
+
+from samegoal_pipelines.qmlativ import QmlativClient
+from samegoal_pipelines.qmlativ.catalogue import COUNTY
+from samegoal_pipelines.qmlativ.errors import (
+    CertificateRefused,
+    MalformedAnswer,
+    QmlativError,
+    RateLimited,
+    ReadCancelled,
+    RequestRefused,
+    SourceUnavailable,
+    UnexpectedContent,
+)
+from samegoal_pipelines.qmlativ.transport import _seconds
+from samegoal_pipelines_tests.qmlativ.scripted import (
+    IMPATIENT,
+    SECRET,
+    Reply,
+    counties,
+    pages_of,
+    serving,
+)
+
+GOOD = counties([1, 2], None)
+PAGE_1 = "Demographics/County, page 1: "
+
+
+def read_county(answers, **settings):
+    with serving(answers) as server, QmlativClient(server.connection(**settings)) as client:
+        table = client.read(COUNTY)
+    return table["CountyID"].to_pylist(), server, client.stats
+
+
+def failure(answers, kind=QmlativError, **settings):
+    """What a person reads when a read fails; and that it holds no secret, host or body."""
+    with serving(answers) as server, QmlativClient(server.connection(**settings)) as client:
+        with pytest.raises(kind) as failed:
+            client.read(COUNTY)
+    said = str(failed.value)
+    for hidden in (SECRET, "token-1", "127.0.0.1", str(server.port), "secret body", "\n"):
+        assert hidden not in said
+    return said, server, failed.value
+
+
+def first_then(*replies, then=GOOD):
+    """These replies for page 1, one after the other, then a good page."""
+    waiting = list(replies)
+    return pages_of(lambda page: waiting.pop(0) if waiting else then)
+
+
+def sending(*pieces, pause=0.0):
+    def write(sock):
+        for piece in pieces:
+            sock.sendall(piece)
+            time.sleep(pause)
+
+    return Reply(write=write)
+
+
+def cut_short(body=b'{"Objects": [{"CountyID": 1', promised=500):
+    head = f"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {promised}\r\n\r\n".encode()
+    return Reply(raw=head + body)
+
+
+@pytest.mark.parametrize(
+    "trouble",
+    [
+        Reply(500),
+        Reply(502),
+        Reply(503, b"<html>secret body</html>"),
+        Reply(504),
+        Reply(429),
+        Reply(raw=b""),
+        Reply(raw=b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n9\r\n{"),
+        Reply(raw=b"rubbish\r\n\r\n"),
+        cut_short(),
+        Reply(body=b'{"Objects": [{"CountyID": 1'),
+        Reply(body=gzip.compress(b'{"Objects": []}' * 9)[:-20], headers={"Content-Encoding": "gzip"}),
+        Reply(body=b"no gzip", headers={"Content-Encoding": "gzip"}),
+    ],
+)
+def test_a_passing_trouble_is_tried_again_and_forgotten(trouble):
+    ids, server, stats = read_county(first_then(trouble))
+    assert ids == [1, 2]
+    assert server.pages == [1, 1]
+    assert stats.retries == 1
+
+
+def test_a_connection_that_is_reset_is_tried_again():
+    def reset(sock):
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+        sock.close()
+
+    assert read_county(first_then(Reply(write=reset)))[0] == [1, 2]
+
+
+@pytest.mark.parametrize(
+    ("reply", "says"),
+    [
+        (Reply(503, b"secret body"), "Qmlativ is unavailable (HTTP 503); gave up after 3 attempts; try again later"),
+        (Reply(429), "Qmlativ asks for fewer calls (HTTP 429); gave up after 3 attempts; try again later"),
+        (cut_short(), "the answer was cut short; gave up after 3 attempts; try again later"),
+    ],
+)
+def test_a_lasting_trouble_ends_after_a_few_attempts(reply, says):
+    said, server, error = failure(pages_of(lambda page: reply), SourceUnavailable)
+    assert said == PAGE_1 + says
+    assert server.pages == [1, 1, 1]
+    assert error.transient
+
+
+def test_a_429_is_an_error_of_its_own():
+    assert isinstance(failure(pages_of(lambda page: Reply(429)))[2], RateLimited)
+
+
+def test_an_unavailable_token_server_is_tried_again_too():
+    troubles = [Reply(503), Reply(503)]
+    answers = lambda request: troubles.pop() if troubles and request.path.endswith("token") else None  # noqa: E731
+    with serving(answers) as server, QmlativClient(server.connection()) as client:
+        assert client.identity().code == "255901"
+    assert len(server.asked("/oauth/token")) == 3
+
+
+@pytest.mark.parametrize(
+    ("retry_after", "at_least", "at_most"),
+    [("0.25", 0, 0.2), ("1", 0.28, 0.6), ("999999", 0.28, 0.6), ("soon", 0, 0.2), ("-3", 0, 0.2), (None, 0, 0.2)],
+)
+def test_retry_after_is_kept_to_within_the_longest_wait(retry_after, at_least, at_most):
+    headers = {} if retry_after is None else {"Retry-After": retry_after}
+    with serving(first_then(Reply(429, headers=headers))) as server, QmlativClient(server.connection()) as client:
+        client.granted(COUNTY)
+        started = time.monotonic()
+        client.read(COUNTY)
+    assert at_least <= time.monotonic() - started < at_most + 0.3
+
+
+def test_retry_after_may_be_a_date():
+    soon = email.utils.formatdate(time.time() + 20, usegmt=True)
+    assert _seconds(soon) == pytest.approx(20, abs=2)
+    assert _seconds(email.utils.formatdate(0, usegmt=True)) == 0
+    assert _seconds("Wed, 99 Foo 2026") is None
+
+
+@pytest.mark.parametrize("status", [301, 302, 307, 308])
+def test_a_redirect_is_not_followed_and_says_so(status):
+    reply = Reply(status, headers={"Location": "/Tenant/Custom/1/Demographics/County/2/3"})
+    said, server, error = failure(pages_of(lambda page: reply), RequestRefused)
+    assert said == (
+        f"{PAGE_1}Qmlativ answers with a redirect (HTTP {status}), which is not followed: correct the API Base URL"
+    )
+    assert server.pages == [1]
+    assert not error.transient
+
+
+def test_a_page_of_html_with_status_200_asks_about_maintenance():
+    reply = Reply(200, b"<html>secret body</html>", {"Content-Type": "text/html; charset=utf-8"})
+    said, server, error = failure(pages_of(lambda page: reply), UnexpectedContent)
+    assert said == (
+        f"{PAGE_1}expected JSON, got text/html: maintenance page?; run again later, and check the API Base URL if it "
+        "stays so"
+    )
+    assert server.pages == [1]
+    assert error.transient
+
+
+def test_html_that_calls_itself_json_is_seen_through():
+    said, *_ = failure(pages_of(lambda page: Reply(200, b"\n <!DOCTYPE html>secret body")), UnexpectedContent)
+    assert "maintenance page?" in said
+
+
+def test_another_content_type_is_refused():
+    reply = Reply(200, b"secret body", {"Content-Type": "application/pdf"})
+    assert "expected JSON, got another content type" in failure(pages_of(lambda page: reply))[0]
+
+
+@pytest.mark.parametrize(
+    ("status", "says"),
+    [
+        (400, "Qmlativ refuses the request (HTTP 400)"),
+        (404, "not found (HTTP 404): check the API Base URL"),
+        (410, "Qmlativ refuses the request (HTTP 410)"),
+        (204, "Qmlativ refuses the request (HTTP 204)"),
+    ],
+)
+def test_a_lasting_refusal_is_not_tried_again(status, says):
+    said, server, _ = failure(pages_of(lambda page: Reply(status, b"" if status == 204 else b"secret body")))
+    assert said == PAGE_1 + says
+    assert server.pages == [1]
+
+
+def test_a_body_that_drips_ends_at_the_total_deadline():
+    head = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 9999\r\n\r\n"
+    patience = replace(IMPATIENT, total=0.4, attempts=1)
+    started = time.monotonic()
+    said, *_ = failure(pages_of(lambda page: sending(head, *[b" "] * 60, pause=0.05)), patience=patience)
+    assert said == f"{PAGE_1}no whole answer within 0.4 s; try again later"
+    assert time.monotonic() - started < 1.5
+
+
+def test_headers_that_drip_end_at_the_total_deadline():
+    patience = replace(IMPATIENT, total=0.4, attempts=1)
+    started = time.monotonic()
+    reply = sending(b"HTTP/1.1 200 OK\r\n", *[b"X: y\r\n"] * 60, pause=0.05)
+    assert "no whole answer within 0.4 s" in failure(pages_of(lambda page: reply), patience=patience)[0]
+    assert time.monotonic() - started < 1.5
+
+
+def test_a_server_that_hangs_ends_at_the_read_deadline():
+    patience = replace(IMPATIENT, read=0.2, attempts=2)
+    said, server, _ = failure(pages_of(lambda page: sending(b"", pause=1.0)), patience=patience)
+    assert said == f"{PAGE_1}Qmlativ did not answer in time; gave up after 2 attempts; try again later"
+    assert server.pages == [1, 1]
+
+
+def test_a_server_that_is_not_there_says_so():
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{free.getsockname()[1]}/Tenant"
+    said, *_ = failure(lambda request: None, base_url=url)
+    assert said == (
+        "token: the connection was refused: check the API Base URL; gave up after 3 attempts; try again later"
+    )
+
+
+def test_a_name_that_does_not_exist_says_so():
+    said, *_ = failure(lambda request: None, base_url="http://qmlativ.invalid/Tenant")
+    assert said.startswith("token: the host's name cannot be found: check the API Base URL; gave up")
+
+
+def test_a_gzip_bomb_ends_at_the_cap_on_decoded_size():
+    bomb = gzip.compress(b" " * (200 * 2**20), compresslevel=1)
+    tracemalloc.start()
+    try:
+        said, *_ = failure(
+            pages_of(lambda page: Reply(200, bomb, {"Content-Encoding": "gzip"})), MalformedAnswer
+        )
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert said.startswith(f"{PAGE_1}the answer is larger than 32 MB; ask for smaller pages")
+    assert peak < 100 * 2**20
+
+
+def test_an_answer_that_announces_too_much_is_not_read():
+    head = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 99999999999\r\n\r\n"
+    assert "larger than 32 MB" in failure(pages_of(lambda page: sending(head, b"{" * 100)))[0]
+
+
+def test_compressed_and_chunked_answers_are_read():
+    body = gzip.compress(b'{"Objects": [{"CountyID": 7, "Name": "x"}], "Paging": {}}')
+    head = b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nTransfer-Encoding: chunked\r\n\r\n"
+    pieces = [b"%x\r\n%s\r\n" % (len(body[at : at + 9]), body[at : at + 9]) for at in range(0, len(body), 9)]
+    ids, server, _ = read_county(pages_of(lambda page: sending(head, *pieces, b"0\r\n\r\n")))
+    assert ids == [7]
+    assert server.requests[-1].headers["accept-encoding"] == "gzip"
+
+
+def test_a_connection_closed_between_two_pages_is_replaced():
+    """A server may close an idle connection: the next request on it fails at once, and is sent again."""
+    close = {"Connection": "close"}
+    first = counties([1, 2, 3], "/Custom/1/Demographics/County/2/3")
+    answers = pages_of({1: replace(first, headers=close), 2: counties([4], None)})
+    assert read_county(answers)[0] == [1, 2, 3, 4]
+
+
+def test_the_environments_proxy_is_not_used(monkeypatch):
+    for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    monkeypatch.setenv("NO_PROXY", "")
+    assert read_county(pages_of({1: GOOD}))[0] == [1, 2]
+
+
+def test_cookies_are_not_kept():
+    answers = pages_of({1: replace(GOOD, headers={"Set-Cookie": "a=b"})})
+    with serving(answers) as server, QmlativClient(server.connection()) as client:
+        client.read(COUNTY)
+        client.read(COUNTY)
+    assert not any("cookie" in request.headers for request in server.requests)
+
+
+def test_closing_the_client_ends_a_read_under_way():
+    asked = threading.Event()
+
+    def hang(sock):
+        asked.set()
+        with contextlib.suppress(OSError):
+            sock.settimeout(5)
+            sock.recv(1)
+
+    outcome = []
+    with serving(pages_of(lambda page: Reply(write=hang))) as server:
+        client = QmlativClient(server.connection(patience=replace(IMPATIENT, read=20, total=20)))
+
+        def read():
+            try:
+                client.read(COUNTY)
+            except QmlativError as error:
+                outcome.append(error)
+
+        reader = threading.Thread(target=read)
+        reader.start()
+        assert asked.wait(5)
+        started = time.monotonic()
+        client.close()
+        reader.join(5)
+    assert time.monotonic() - started < 1
+    assert isinstance(outcome[0], ReadCancelled)
+    with pytest.raises(ReadCancelled, match="the client is closed"):
+        client.describe("Student/Student")
+
+
+@pytest.fixture(scope="module")
+def certificates(tmp_path_factory):
+    """A certificate for localhost that signs itself."""
+    folder = tmp_path_factory.mktemp("certificates")
+    openssl = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost"]
+    names = ["-addext", "subjectAltName=DNS:localhost", "-keyout", "key.pem", "-out", "cert.pem"]
+    try:
+        subprocess.run([*openssl, *names], cwd=folder, check=True, capture_output=True)
+    except (OSError, subprocess.CalledProcessError):
+        pytest.skip("openssl is not installed")
+    return folder
+
+
+@contextlib.contextmanager
+def tls_server(folder):
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(folder / "cert.pem", folder / "key.pem")
+    with serving(pages_of({1: GOOD})) as server:
+        server._server.socket = context.wrap_socket(server._server.socket, server_side=True)
+        yield server
+
+
+@pytest.mark.parametrize("host", ["localhost", "127.0.0.1"])
+def test_a_certificate_of_an_unknown_authority_is_refused_at_once(certificates, host):
+    with tls_server(certificates) as server:
+        connection = server.connection(base_url=f"https://{host}:{server.port}/Tenant")
+        with QmlativClient(connection) as client, pytest.raises(CertificateRefused) as refused:
+            client.read(COUNTY)
+    assert "certificate is not valid for this host, expired or of an unknown authority" in str(refused.value)
+    assert server.requests == []
+
+
+def test_a_private_certificate_authority_may_be_named(certificates, monkeypatch):
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", os.fspath(certificates / "cert.pem"))
+    with tls_server(certificates) as server:
+        with QmlativClient(server.connection(base_url=f"https://localhost:{server.port}/Tenant")) as client:
+            assert client.read(COUNTY).num_rows == 2
+        other = server.connection(base_url=f"https://127.0.0.1:{server.port}/Tenant")
+        with QmlativClient(other) as client, pytest.raises(CertificateRefused):
+            client.read(COUNTY)

@@ -11,8 +11,8 @@ from samegoal_pipelines.defs.io import Tables
 from samegoal_pipelines.defs.night import Night
 from samegoal_pipelines.defs.partitions import DISTRICTS
 from samegoal_pipelines.defs.steps import checked, column_schema, recorded, schema_check
-from samegoal_pipelines.schemas.enrollments import Enrollments, LeftOutEnrollments
-from samegoal_pipelines.transforms.enrollments import FilteredEnrollments, filter_enrollments
+from samegoal_pipelines.schemas.enrollments import FilteredEnrollments, LeftOutEnrollments
+from samegoal_pipelines.transforms.enrollments import count_outcomes, filter_enrollments
 
 
 @dg.asset(
@@ -20,7 +20,7 @@ from samegoal_pipelines.transforms.enrollments import FilteredEnrollments, filte
     kinds={"pandas", "pandera"},
     partitions_def=DISTRICTS,
     check_specs=[schema_check("cecs_filtered_enrollments")],
-    metadata=column_schema(Enrollments),
+    metadata=column_schema(FilteredEnrollments),
 )
 def cecs_filtered_enrollments(
     context: dg.AssetExecutionContext, raw_enrollments: Tables, night: dg.ResourceParam[Night]
@@ -35,25 +35,6 @@ def cecs_filtered_enrollments(
             context,
             "cecs_filtered_enrollments",
             {"enrollments": filtered.enrollments, "left_out": filtered.left_out},
-            {"enrollments": Enrollments, "left_out": LeftOutEnrollments},
-            bookkeeping(filtered),
+            {"enrollments": FilteredEnrollments, "left_out": LeftOutEnrollments},
+            count_outcomes(filtered),
         )
-
-
-def bookkeeping(filtered: FilteredEnrollments) -> dict[str, int]:
-    """Where every enrollment that came in went: counted, filtered or set aside, by reason."""
-    left_out = filtered.left_out
-    outcomes = left_out["outcome"].value_counts()
-    reasons = left_out.groupby(["outcome", "reason"]).size()
-    return {
-        "in": len(filtered.enrollments) + len(left_out),
-        "repeated": filtered.repeated,
-        "counted": len(filtered.enrollments),
-        "filtered": int(outcomes.get("filtered", 0)),
-        "set aside": int(outcomes.get("set_aside", 0)),
-        **{
-            f"{outcome.replace('_', ' ')}: {reason.replace('_', ' ')}": int(count)
-            for (outcome, reason), count in reasons.items()
-            if count
-        },
-    }

@@ -30,7 +30,9 @@ class PipelineStorage(DagsterPostgresStorage):
 
     @classmethod
     def from_config_value(
-        cls, inst_data: ConfigurableClassData | None, config_value: Any
+        cls,
+        inst_data: ConfigurableClassData | None,
+        config_value: Any,  # noqa: ARG003 - Dagster hands over what `config_type` asks for: nothing
     ) -> DagsterPostgresStorage:
         """Storage over the configured Postgres, or the embedded one, which this starts."""
         return cls(

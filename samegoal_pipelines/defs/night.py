@@ -7,12 +7,14 @@ one process, so every asset of a run sees the same date.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from contextlib import suppress
 from datetime import UTC, date, datetime
 from functools import cached_property
 from zoneinfo import ZoneInfo
 
 import dagster as dg
+import pandas as pd
 
 from samegoal_pipelines.deployment import Deployment
 from samegoal_pipelines.districts.registry import District, DistrictError
@@ -70,6 +72,15 @@ class Night:
             self.district, allow_local=self._deployment.settings.allow_local_sources
         )
         return QmlativClient(connection)
+
+    def last_landed(self, assets: Collection[str], table: str) -> list[pd.DataFrame]:
+        """One table of each of these assets, as they were landed last, tonight or before."""
+        landing = self._deployment.landing
+        found = (
+            landing.read_last(asset, table, district_id=self.district_id, up_to=self.today)
+            for asset in assets
+        )
+        return [frame for frame in found if frame is not None]
 
     def record_failure(self, reason: str) -> None:
         """Write this run's failure to `snapshots`; an unreachable warehouse must not hide the reason."""

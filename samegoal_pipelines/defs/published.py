@@ -13,6 +13,7 @@ from samegoal_pipelines.defs.partitions import DISTRICTS
 from samegoal_pipelines.defs.steps import recorded
 from samegoal_pipelines.deployment import Deployment
 from samegoal_pipelines.transforms.snapshot import assemble_snapshot
+from samegoal_pipelines.transforms.students import StudentDemographics
 from samegoal_pipelines.warehouse.publish import publish
 
 
@@ -29,7 +30,14 @@ def published_snapshot(
     Uncertain students and students without a record keep what was last published.
     """
     with recorded("published_snapshot", night):
-        snapshot = assemble_snapshot(student_status, student_demographics, parent_demographics)
+        snapshot = assemble_snapshot(
+            student_status["student_status"],
+            student_status["uncertain"],
+            StudentDemographics(
+                student_demographics["student_demographics"], student_demographics["without_record"]
+            ),
+            parent_demographics,
+        )
         published = publish(
             deployment.warehouse,
             district_id=night.district_id,

@@ -7,7 +7,7 @@ object read alone leaves the connections idle; if any object fails, nothing of t
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import dagster as dg
@@ -20,10 +20,11 @@ from samegoal_pipelines.defs.steps import checked, recorded, schema_check
 from samegoal_pipelines.deployment import Deployment
 from samegoal_pipelines.qmlativ import ObjectRead, read_district
 from samegoal_pipelines.schemas.raw import RAW_MODELS
+from samegoal_pipelines.schemas.reads import Reads
 
 RAW_ASSETS = {
-    "raw_enrollments": "Entries and withdrawals of the previous, current and upcoming school year, with their "
-    "codes, schools, entities and school years, as Qmlativ gave them tonight.",
+    "raw_enrollments": "Entries and withdrawals of the previous, current and upcoming school year, with "
+    "their codes, schools, entities and school years, as Qmlativ gave them tonight.",
     "raw_students": "Students, their names, addresses, phones and e-mails, as Qmlativ gave them tonight.",
     "raw_parents": "Guardians of students, their names, addresses, phones and e-mails, as Qmlativ gave them "
     "tonight. Staff and vendors, who share these objects, are dropped before anything is stored.",
@@ -57,13 +58,14 @@ def read_qmlativ(
                 client,
                 selected,
                 expected=deployment.registry.pinned_identity(night.district),
-                expected_rows=night.last_rows(selected),
+                expected_rows=rows_expected(night.last_landed(selected, "Reads")),
                 progress=deployment.progress,
             )
         deployment.registry.pin_identity(night.district, read.identity)
         for asset in (asset for asset in RAW_ASSETS if asset in selected):
             tables = {**read.frames[asset], "Reads": reads_table(read.reads[asset])}
-            yield from checked(context, asset, tables, RAW_MODELS[asset], reading_costs(read.reads[asset]))
+            models = {**RAW_MODELS[asset], "Reads": Reads}
+            yield from checked(context, asset, tables, models, reading_costs(read.reads[asset]))
 
 
 def reads_table(reads: Mapping[str, ObjectRead]) -> pd.DataFrame:
@@ -75,14 +77,29 @@ def reads_table(reads: Mapping[str, ObjectRead]) -> pd.DataFrame:
             "Fields": json.dumps(list(read.fields)),
             "Missing": json.dumps(sorted(read.missing)),
             "SchoolYearIDs": json.dumps(list(read.school_years)),
+            "Arrived": json.dumps(dict(read.arrived)),
             "Rows": read.rows,
+            "Unreadable": read.unreadable,
+            "Repeats": read.repeats,
             "Pages": read.pages,
+            "ShortPages": len(read.short_pages),
             "Retries": read.retries,
+            "Rereads": read.rereads,
             "Seconds": read.seconds,
         }
         for name, read in reads.items()
     ]
     return pa.Table.from_pylist(rows).to_pandas(types_mapper=pd.ArrowDtype)
+
+
+def rows_expected(last_reads: Iterable[pd.DataFrame]) -> dict[str, int]:
+    """How many rows each listing had when it was last read: pages that are known to exist load at once."""
+    return {
+        listing: rows
+        for reads in last_reads
+        for arrived in reads["Arrived"]
+        for listing, rows in json.loads(arrived).items()
+    }
 
 
 def missing_fields(raw: Raw, qmlativ_object: str) -> frozenset[str]:
@@ -93,10 +110,12 @@ def missing_fields(raw: Raw, qmlativ_object: str) -> frozenset[str]:
 
 
 def reading_costs(reads: Mapping[str, ObjectRead]) -> dict[str, Any]:
-    """Pages, retries and seconds of the read, and the optional fields that were not granted."""
+    """What the read cost, what was odd about it, and which optional fields were not granted."""
     missing = sorted(f"{name}.{field}" for name, read in reads.items() for field in read.missing)
     return {
         "pages read": sum(read.pages for read in reads.values()),
-        "requests retried": sum(read.retries for read in reads.values()),
+        "requests repeated": sum(read.retries for read in reads.values()),
+        "objects read again": sum(bool(read.rereads) for read in reads.values()),
+        "rows with an unreadable value": sum(read.unreadable for read in reads.values()),
         "fields not granted": ", ".join(missing) or "none",
     }

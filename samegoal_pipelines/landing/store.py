@@ -113,18 +113,7 @@ class Landing:
             LandingError: nothing was landed for that night, or a file is damaged.
         """
         landed = self._newest(asset, district_id, night, run_id)
-        folder = f"{self._night(district_id, night)}/{landed.run_id}/{asset}"
-        tables = {}
-        for name, rows in landed.rows.items():
-            try:
-                with self._fs.open(f"{folder}/{name}.parquet", "rb") as file:
-                    frame = pq.read_table(file).to_pandas(types_mapper=pd.ArrowDtype)
-            except (OSError, pa.ArrowException):
-                raise LandingError(self._damaged(asset, name, district_id, night)) from None
-            if len(frame) != rows:
-                raise LandingError(self._damaged(asset, name, district_id, night))
-            tables[name] = frame
-        return tables
+        return {table: self._read_table(landed, table) for table in landed.rows}
 
     def landed(self, asset: str, *, district_id: str, night: date) -> list[LandedAsset]:
         """Every run's landing of this asset that night, oldest first."""
@@ -156,16 +145,27 @@ class Landing:
                 continue
         return sorted(nights)
 
-    def last_rows(self, asset: str, *, district_id: str, up_to: date) -> dict[str, int]:
-        """Rows per table when the asset was last landed up to that night; empty if it never was.
-
-        The source is read faster where the number of pages is known beforehand; a wrong number costs
-        a request, not a row.
-        """
+    def read_last(self, asset: str, table: str, *, district_id: str, up_to: date) -> pd.DataFrame | None:
+        """One table of the asset as it was landed last, on that night or before; None if it never was."""
         for night in reversed([night for night in self.nights(district_id) if night <= up_to]):
-            if landed := self.landed(asset, district_id=district_id, night=night):
-                return landed[-1].rows
-        return {}
+            for landed in reversed(self.landed(asset, district_id=district_id, night=night)):
+                if table in landed.rows:
+                    return self._read_table(landed, table)
+        return None
+
+    def _read_table(self, landed: LandedAsset, table: str) -> pd.DataFrame:
+        folder = f"{self._night(landed.district_id, landed.night)}/{landed.run_id}/{landed.asset}"
+        try:
+            with self._fs.open(f"{folder}/{table}.parquet", "rb") as file:
+                frame = pq.read_table(file).to_pandas(types_mapper=pd.ArrowDtype)
+        except (OSError, pa.ArrowException):
+            frame = None
+        if frame is None or len(frame) != landed.rows[table]:
+            raise LandingError(
+                f"landed file {table} of {landed.asset} for {landed.district_id} on {landed.night} is "
+                "damaged: run the district again to land that night anew"
+            )
+        return frame
 
     def _newest(self, asset: str, district_id: str, night: date, run_id: str | None) -> LandedAsset:
         landed = self.landed(asset, district_id=district_id, night=night)
@@ -180,13 +180,6 @@ class Landing:
 
     def _night(self, district_id: str, night: date) -> str:
         return f"{self._base}/{district_id}/{night.isoformat()}"
-
-    @staticmethod
-    def _damaged(asset: str, table: str, district_id: str, night: date) -> str:
-        return (
-            f"landed file {table} of {asset} for {district_id} on {night} is damaged: "
-            f"run the district again to land that night anew"
-        )
 
 
 def _os_reason(error: OSError) -> str:

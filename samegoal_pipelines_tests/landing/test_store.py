@@ -104,13 +104,18 @@ def test_a_folder_that_cannot_be_written_is_said_in_one_line(tmp_path):
         land(Landing(str(tmp_path / "landing")), {"School": frame(SchoolID=[1])})
 
 
-def test_last_nights_row_counts_are_known_from_the_newest_night_that_has_them(landing):
+def test_the_last_landed_table_is_found_on_the_newest_night_that_has_it(landing):
     land(landing, {"School": frame(SchoolID=[1, 2, 3])}, night=date(2026, 10, 10))
     land(landing, {"Name": frame(NameID=[1])}, night=date(2026, 10, 11), asset="raw_students")
 
-    assert landing.last_rows("raw_enrollments", district_id="alpha", up_to=NIGHT) == {"School": 3}
-    assert landing.last_rows("raw_enrollments", district_id="alpha", up_to=date(2026, 10, 9)) == {}
-    assert landing.last_rows("raw_enrollments", district_id="beta", up_to=NIGHT) == {}
+    def last(**where) -> pd.DataFrame | None:
+        return landing.read_last(
+            "raw_enrollments", "School", **{"district_id": "alpha", "up_to": NIGHT, **where}
+        )
+
+    assert len(last()) == 3
+    assert last(up_to=date(2026, 10, 9)) is None
+    assert last(district_id="beta") is None
 
 
 def test_landing_works_on_any_fsspec_url():

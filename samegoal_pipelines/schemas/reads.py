@@ -1,0 +1,44 @@
+"""The table of reads, landed beside each raw asset's rows: what was asked of Qmlativ, and how it went.
+
+Here: counts and names. Not here: anything that Qmlativ said about a person.
+"""
+
+from typing import Annotated
+
+import pandas as pd
+import pyarrow
+
+from samegoal_pipelines.schemas.fields import Integer, Table, Text, column_check, required, row_check, unique
+
+Number = Annotated[pd.ArrowDtype, pyarrow.float64()]
+
+
+class Reads(Table):
+    """One row per Qmlativ object that was read for the asset."""
+
+    Object: Text = required("Qmlativ's object, as the landed file is called")
+    Path: Text = required("What was asked for, below the base URL")
+    Fields: Text = required("JSON list of the fields that were asked for")
+    Missing: Text = required("JSON list of the optional fields that the Integration Access does not grant")
+    SchoolYearIDs: Text = required("JSON list of the school years that were asked for; empty: not year-bound")
+    Arrived: Text = required("JSON object: rows that came, per listing; tomorrow's guess at the pages")
+    Rows: Integer = required("Rows that were kept")
+    Unreadable: Integer = required("Of these, rows with a value of the wrong type")
+    Repeats: Integer = required("Exact repeats that were dropped")
+    Pages: Integer = required("Pages read")
+    ShortPages: Integer = required("Pages shorter than asked for that were not the last")
+    Retries: Integer = required("Requests that had to be repeated")
+    Rereads: Integer = required("Times the object was read again because its pages did not fit together")
+    Seconds: Number = required("Time from the first request to the last row, in seconds")
+
+    @row_check(name="an object stands once")
+    @classmethod
+    def object_stands_once(cls, frame: pd.DataFrame) -> pd.Series:
+        """One row per object."""
+        return unique(frame, ("Object",))
+
+    @column_check("Rows", name="is a count")
+    @classmethod
+    def rows_is_a_count(cls, column: pd.Series) -> pd.Series:
+        """Not negative."""
+        return (column >= 0).astype(bool)

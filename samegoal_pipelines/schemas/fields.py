@@ -1,0 +1,127 @@
+"""What the models are made of: column types, field constructors, and masks for their checks.
+
+Here: Arrow types by declaration, and checks over whole columns (a boolean per row, computed by Arrow or
+numpy). Not here: any table.
+"""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Annotated, Any, TypeAlias
+
+import numpy as np
+import pandas as pd
+import pandera.pandas as pa
+import pyarrow
+import pyarrow.compute as pc
+
+Integer = Annotated[pd.ArrowDtype, pyarrow.int64()]
+Text = Annotated[pd.ArrowDtype, pyarrow.string()]
+Day = Annotated[pd.ArrowDtype, pyarrow.date32()]
+Flag = Annotated[pd.ArrowDtype, pyarrow.bool_()]
+# A text of which millions of rows share a few values: a small number per row, and a list of the texts.
+SharedText = Annotated[pd.ArrowDtype, pyarrow.dictionary(pyarrow.int32(), pyarrow.string())]
+
+Mask: TypeAlias = pd.Series  # a boolean per row: true where the row is as it should be
+
+# ignore_na makes pandera copy or scan whole frames around each check; our masks say themselves what a null
+# means.
+row_check = partial(pa.dataframe_check, ignore_na=False)
+column_check = partial(pa.check, ignore_na=False)
+
+
+def required(description: str) -> Any:
+    """A column that is never null."""
+    return pa.Field(description=description)
+
+
+def optional(description: str) -> Any:
+    """A column in which a null means: none, or not known."""
+    return pa.Field(nullable=True, description=description)
+
+
+class Table(pa.DataFrameModel):
+    """What all models share: exactly the declared columns, and nothing is converted."""
+
+    class Config:
+        """Strict."""
+
+        strict = True
+        coerce = False
+
+
+def arrow(column: pd.Series) -> pyarrow.Array:
+    """The column as one Arrow array."""
+    values = pyarrow.array(column.array)
+    return values.combine_chunks() if isinstance(values, pyarrow.ChunkedArray) else values
+
+
+def mask(values: pyarrow.Array, *, null: bool = True) -> Mask:
+    """A check's answer from an Arrow array of booleans, in which null (not known) counts as `null`."""
+    if values.null_count:
+        if null and pc.all(values).as_py():  # the usual case, in which there is nothing to fill
+            return all_true(len(values))
+        values = values.fill_null(null)
+    return pd.Series(values.to_numpy(zero_copy_only=False))
+
+
+def all_true(rows: int) -> Mask:
+    """The answer of a check that nothing violates."""
+    return pd.Series(np.ones(rows, bool))
+
+
+def given(column: pd.Series) -> Mask:
+    """Where the column is not null."""
+    values = arrow(column)
+    return mask(values.is_valid()) if values.null_count else all_true(len(values))
+
+
+def not_before(later: pd.Series, earlier: pd.Series) -> Mask:
+    """Where one day does not lie before the other; a missing day breaks nothing."""
+    return mask(pc.greater_equal(arrow(later), arrow(earlier)))
+
+
+def each_text(column: pd.Series, judge: Callable[[pyarrow.Array], pyarrow.Array]) -> Mask:
+    """What `judge` says of each text, null being fine; of a shared text it is asked once."""
+    texts = arrow(column)
+    if not pyarrow.types.is_dictionary(texts.type):
+        return mask(judge(texts))
+    fine = judge(texts.dictionary).to_numpy(zero_copy_only=False)
+    if fine.all():
+        return all_true(len(texts))
+    return pd.Series(np.append(fine, True)[texts.indices.fill_null(len(fine)).to_numpy()])
+
+
+def one_of(column: pd.Series, values: tuple[str, ...]) -> Mask:
+    """Where a text is one of these, or null."""
+    allowed = pyarrow.array([*values, None])
+    return each_text(column, lambda texts: pc.is_in(texts, value_set=allowed))
+
+
+def unique(frame: pd.DataFrame, key: tuple[str, ...], *, null: bool = False) -> Mask:
+    """Where a key stands in one row only; with `null`, a key that has a null may stand in several."""
+    values = arrow(frame[key[0]])
+    if len(key) == 1 and not values.null_count:  # sorting integers is the quickest way to see that all differ
+        keys = values.to_numpy()
+        if (keys[1:] > keys[:-1]).all() or (np.diff(np.sort(keys)) != 0).all():
+            return all_true(len(keys))
+    repeated = frame.duplicated(subset=list(key), keep=False)
+    if null:
+        repeated &= frame[list(key)].notna().all(axis="columns")
+    return ~repeated.reset_index(drop=True)
+
+
+def mostly(plausible: Mask, *, share: float = 0.01, rows: int = 10) -> Mask:
+    """The mask, unless it fails in so few rows that these are odd rather than read wrongly: then all true.
+
+    A birth date in 1900 is some school's way to say "unknown" and must not hold up a district; a tenth of all
+    birth dates in 1900 is a fault.
+    """
+    odd = len(plausible) - int(plausible.sum())
+    return plausible if odd > max(rows, share * len(plausible)) else all_true(len(plausible))
+
+
+def years_between(column: pd.Series, first: int, last: int) -> Mask:
+    """Where a day lies in these years (both included), or is missing."""
+    bounds = [pyarrow.scalar(pd.Timestamp(year, 1, 1).date(), pyarrow.date32()) for year in (first, last + 1)]
+    values = arrow(column)
+    return mask(pc.and_(pc.greater_equal(values, bounds[0]), pc.less(values, bounds[1])))

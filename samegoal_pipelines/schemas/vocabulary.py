@@ -1,0 +1,31 @@
+"""The words of the rules: outcomes, statuses and reasons, as they stand in tables.
+
+Here: which words there are and which belong together. Not here: when each applies (transforms).
+"""
+
+# An enrollment that does not count is either filtered, because the rules leave it out ...
+FILTERED = ("cecs", "outside_window", "never_closed")
+# ... or set aside, because it cannot be relied on.
+SET_ASIDE = (
+    "conflicting_duplicate",
+    "unreadable",
+    "no_student",
+    "no_start_date",
+    "unknown_withdrawal_code",
+    "no_school_year",
+    "never_effective",
+)
+# What makes a student uncertain: an enrollment that was never effective leaves nothing in doubt.
+UNCERTAIN = tuple(reason for reason in SET_ASIDE if reason != "never_effective")
+
+STATUSES = ("ENROLLED", "PRE-ENROLLED", "GRADUATED", "INACTIVE")
+STATUS_OF_REASON = {
+    "current_enrollment": "ENROLLED",
+    "upcoming_enrollment_only": "PRE-ENROLLED",
+    "between_enrollments": "ENROLLED",
+    "graduated": "GRADUATED",
+    "withdrawn": "INACTIVE",
+}
+
+CECS = "CECS"  # withdrawal code of a cross-entity course enrollment, compared without regard to case
+GRADUATED_CODE = "01"  # TEA's leaver code for a graduate

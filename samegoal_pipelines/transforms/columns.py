@@ -1,0 +1,215 @@
+"""Columns in and columns out: the bridge between pandas frames and the arrays that the transforms compute on.
+
+Here: taking a column out as numpy or Arrow, looking rows up by id, choosing one row per group, putting
+columns back into a frame. Not here: any rule about enrollments or people.
+
+Ids and days travel as plain numpy integers in which a null is `MISSING` or `NO_DAY`; text stays in Arrow.
+"""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+
+MISSING = np.iinfo(np.int64).min  # no id of Qmlativ's; the null of an id in numpy
+NO_DAY = np.iinfo(np.int32).min  # the null of a day, which is counted from 1 January 1970
+NOWHERE = -1  # the row that a lookup did not find
+
+# A table from id to row is worth its memory while the ids' range is within this many times their number.
+DENSE_ENOUGH = 4
+WORD_BITS = 63  # of an int64, the sign left alone
+
+
+def arrow(column: pd.Series) -> pa.Array:
+    """The column as one contiguous Arrow array, without a copy where it is one already."""
+    values = pa.array(column.array)
+    return values.combine_chunks() if isinstance(values, pa.ChunkedArray) else values
+
+
+def ids(column: pd.Series) -> np.ndarray:
+    """An integer column as int64, null as `MISSING`."""
+    return _filled(arrow(column), MISSING).to_numpy()
+
+
+def days(column: pd.Series) -> np.ndarray:
+    """A date column as days since 1970 (int32), null as `NO_DAY`."""
+    return _filled(arrow(column).view(pa.int32()), NO_DAY).to_numpy()
+
+
+def flags(column: pd.Series) -> np.ndarray:
+    """A flag column as booleans; null counts as false."""
+    return _filled(arrow(column), False).to_numpy(zero_copy_only=False)
+
+
+def _filled(values: pa.Array, null: int | bool) -> pa.Array:
+    return values.fill_null(null) if values.null_count else values
+
+
+def present(column: pd.Series) -> np.ndarray:
+    """Where the column is not null."""
+    values = arrow(column)
+    if values.null_count in (0, len(values)):
+        return np.full(len(values), values.null_count == 0)
+    return values.is_valid().to_numpy(zero_copy_only=False)
+
+
+def text(column: pd.Series) -> pa.Array:
+    """A text column without NUL, which Postgres cannot store."""
+    values = arrow(column)
+    data = values.buffers()[2] if len(values) else None
+    if data is not None and not np.frombuffer(data, np.uint8).all():  # one look at the bytes tells for all
+        values = pc.replace_substring(values, "\0", "")
+    return values
+
+
+def given_text(column: pd.Series) -> pa.Array:
+    """A text column in which blank (empty, only spaces) is null: blank is how some screens save "none"."""
+    values = text(column)
+    blank = pc.or_(pc.equal(pc.binary_length(values), 0), pc.utf8_is_space(values))
+    return pc.if_else(blank.fill_null(False), None, values) if pc.any(blank).as_py() else values
+
+
+def date_array(values: np.ndarray) -> pa.Array:
+    """Days since 1970 as an Arrow date column, `NO_DAY` as null."""
+    return pa.array(values, mask=values == NO_DAY).view(pa.date32())
+
+
+def take(values: pa.Array, rows: np.ndarray) -> pa.Array:
+    """The values of these rows; null for a row that is `NOWHERE`."""
+    lost = rows < 0
+    return values.take(pa.array(rows, mask=lost) if lost.any() else pa.array(rows))
+
+
+def take_codes(values: pa.Array, rows: np.ndarray) -> pa.Array:
+    """The texts of these rows as a dictionary array: a small number per row instead of a string.
+
+    For millions of rows that share a few texts; `take` turns it into the strings where a table ends up
+    published.
+    """
+    encoded = values.dictionary_encode()
+    return pa.DictionaryArray.from_arrays(take(encoded.indices, rows), encoded.dictionary)
+
+
+def take_text(values: pa.Array, rows: np.ndarray) -> pa.Array:
+    """The texts of these rows as strings, whether they are kept as strings or as a dictionary."""
+    if not pa.types.is_dictionary(values.type):
+        return take(values, rows)
+    return values.dictionary.take(take(values.indices, rows))
+
+
+def frame(columns: Mapping[str, pa.Array]) -> pd.DataFrame:
+    """A pandas frame on Arrow columns, without a copy."""
+    return pd.DataFrame({name: pd.arrays.ArrowExtensionArray(values) for name, values in columns.items()})
+
+
+def group_codes(keys: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """A small number per row, equal where the keys are, and for each number the key it stands for.
+
+    Numbers follow the keys' order where these lie densely; there a subtraction replaces hashing.
+    """
+    if not len(keys):
+        return keys, keys
+    low, high = int(keys.min()), int(keys.max())
+    if high - low < DENSE_ENOUGH * len(keys):
+        codes = keys - low
+        return codes, np.arange(low, high + 1)
+    codes, found = pd.factorize(keys)
+    return codes, found
+
+
+def best_rows(codes: np.ndarray, groups: int, fields: Sequence[np.ndarray]) -> np.ndarray:
+    """The row of each group that is greatest by the first field, then by the second, and so on.
+
+    `codes` are the rows' groups, each in range(groups). Returns a row number per group, `NOWHERE` for a group
+    without rows; of rows that are equal in every field, the last.
+
+    A maximum over packed words, because sorting millions of rows by several columns costs ten times as much:
+    fields are packed into one integer as long as their ranges fit, and each further word is
+    compared only among the rows that lead so far.
+    """
+    rows = np.arange(len(codes))
+    for word in _pack(fields):
+        leading, led = word[rows] if len(rows) < len(word) else word, codes[rows]
+        best = np.full(groups, -1, np.int64)
+        np.maximum.at(best, led, leading)
+        rows = rows[leading == best[led]]
+    chosen = np.full(groups, NOWHERE, np.int64)
+    chosen[codes[rows]] = rows
+    return chosen
+
+
+def best_row_of(
+    wanted: np.ndarray, keys: np.ndarray, eligible: np.ndarray, fields: Sequence[np.ndarray]
+) -> np.ndarray:
+    """For each wanted key the eligible row with it that is greatest by the fields, else `NOWHERE`."""
+    rows = np.flatnonzero(eligible & (keys != MISSING))
+    codes, found = group_codes(keys[rows])
+    best = best_rows(codes, len(found), [field[rows] for field in fields])
+    chosen = np.append(np.where(best < 0, NOWHERE, rows[best] if len(rows) else best), NOWHERE)
+    return chosen[RowIndex(found, "group").find(wanted)]
+
+
+def lowest_first(values: np.ndarray) -> np.ndarray:
+    """Integers as a field for `best_rows` in which the lowest wins and null comes last."""
+    missing = values == MISSING
+    if missing.any():
+        values = np.where(missing, values.max() + 1, values)
+    return -values
+
+
+def _pack(fields: Sequence[np.ndarray]) -> list[np.ndarray]:
+    """The fields, shifted to start at zero, in as few int64 words as their ranges allow, in their order."""
+    words: list[np.ndarray] = []
+    used = WORD_BITS + 1
+    for field in fields:
+        if not len(field):
+            return [np.empty(0, np.int64)]
+        low, high = int(field.min()), int(field.max())
+        bits = (high - low).bit_length()
+        if bits > WORD_BITS:  # a difference no int64 holds: go by the rank of the value instead
+            field = np.unique(field, return_inverse=True)[1]
+            low, bits = 0, len(field).bit_length()
+        shifted = field.astype(np.int64) - low
+        if used + bits <= WORD_BITS:
+            words[-1] = (words[-1] << bits) | shifted
+            used += bits
+        else:
+            words.append(shifted)
+            used = bits
+    return words
+
+
+class RowIndex:
+    """Finds a table's rows by an integer key that is unique in it; null keys are not found."""
+
+    def __init__(self, keys: np.ndarray, what: str):
+        """Raise ValueError, naming `what`, where a key occurs twice."""
+        rows = np.flatnonzero(keys != MISSING)
+        keys = keys[rows]
+        self._low, self._table, self._index = 0, np.empty(0, np.int64), None
+        if not len(keys):
+            return
+        self._low, high = int(keys.min()), int(keys.max())
+        if high - self._low < DENSE_ENOUGH * len(keys):
+            self._table = np.full(high - self._low + 1, NOWHERE, np.int64)
+            self._table[keys - self._low] = rows
+            unique = np.count_nonzero(self._table != NOWHERE) == len(keys)
+        else:
+            self._index, self._rows = pd.Index(keys), rows
+            unique = self._index.is_unique
+        if not unique:
+            raise ValueError(f"{what} is not unique: the same key stands in several rows")
+
+    def find(self, keys: np.ndarray) -> np.ndarray:
+        """The row of each key, `NOWHERE` where the table has none."""
+        if self._index is not None:
+            at = self._index.get_indexer(keys)
+            return np.where(at < 0, NOWHERE, self._rows[at])
+        if not len(self._table):
+            return np.full(len(keys), NOWHERE)
+        inside = (keys >= self._low) & (keys < self._low + len(self._table))
+        if inside.all():
+            return self._table[keys - self._low]
+        return np.where(inside, self._table[np.where(inside, keys - self._low, 0)], NOWHERE)

@@ -1,0 +1,262 @@
+"""Which enrollments count: the import window, CECS, and rows that cannot be relied on.
+
+Here: sections 1 and 2 of the rules. Not here: what a student's status is (`status`), nor who the student
+is. Every row of Qmlativ's EntryWithdrawal ends up counted, filtered (the rules leave it out) or set aside
+(it cannot be relied on), so the three add up to the rows that came, repeats of the same row apart.
+"""
+
+import json
+from collections.abc import Mapping
+from datetime import date
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+
+from samegoal_pipelines.schemas.vocabulary import CECS, FILTERED, SET_ASIDE
+from samegoal_pipelines.transforms.columns import (
+    MISSING,
+    NO_DAY,
+    NOWHERE,
+    RowIndex,
+    arrow,
+    best_rows,
+    date_array,
+    days,
+    flags,
+    frame,
+    group_codes,
+    ids,
+    present,
+    take,
+    take_codes,
+    text,
+)
+
+COUNTED = "counted"
+
+EPOCH = date(1970, 1, 1)
+FIRST_DAY_OF_ALL = (date.min - EPOCH).days
+
+# Positions in the list of withdrawal codes that `_withdrawal_codes` returns with two entries put in front.
+NO_CODE, UNKNOWN_CODE = 0, 1
+
+
+class FilteredEnrollments(NamedTuple):
+    """What came of the enrollments: those that count, those left out with a reason, and how many repeats."""
+
+    enrollments: pd.DataFrame
+    left_out: pd.DataFrame
+    repeated: int
+
+
+class _Columns(NamedTuple):
+    """EntryWithdrawal as arrays; each as long as the table."""
+
+    enrollment: np.ndarray
+    student: np.ndarray
+    school_year: np.ndarray
+    first_day: np.ndarray
+    last_day: np.ndarray
+    end_known: np.ndarray | bool
+    code: np.ndarray
+    unreadable: np.ndarray
+
+
+def filter_enrollments(raw: Mapping[str, pd.DataFrame], today: date) -> FilteredEnrollments:
+    """Sort `raw_enrollments` (Qmlativ object → frame) into rows that count on `today` and rows that do not.
+
+    Raises ValueError where there are enrollments and no school year is flagged as current.
+    """
+    entries, repeated = collapse_repeats(raw["EntryWithdrawal"])
+    codes, row_codes = _withdrawal_codes(raw["WithdrawalCode"], ids(entries["WithdrawalCodeID"]))
+    columns = _columns(entries, row_codes)
+    outcome = _decide(columns, codes, raw["SchoolYear"], today)
+    schools = _school_rows(raw["School"], ids(entries["SchoolID"]), columns.school_year)
+
+    def pick(rows: np.ndarray) -> dict[str, pa.Array]:
+        return _enrollment_columns(entries, columns, codes, raw["School"], schools, rows)
+
+    left_out = np.flatnonzero(outcome)
+    reasons = outcome[left_out]
+    names = pa.array([COUNTED, *FILTERED, *SET_ASIDE])
+    outcomes = pa.array([COUNTED, *["filtered"] * len(FILTERED), *["set_aside"] * len(SET_ASIDE)])
+    return FilteredEnrollments(
+        enrollments=frame(pick(np.flatnonzero(outcome == 0))),
+        left_out=frame(
+            pick(left_out) | {"outcome": take_codes(outcomes, reasons), "reason": take_codes(names, reasons)}
+        ),
+        repeated=repeated,
+    )
+
+
+def window_start(today: date) -> date:
+    """The same calendar day one year ago, the first day that is in; 29 February counts from 28 February."""
+    day = 28 if (today.month, today.day) == (2, 29) else today.day
+    return date(today.year - 1, today.month, day)
+
+
+def collapse_repeats(entries: pd.DataFrame) -> tuple[pd.DataFrame, int]:
+    """The rows without exact repeats, and how many those were: the same row twice is one row."""
+    suspects = np.flatnonzero(_comes_again(ids(entries["EntryWithdrawalID"])))
+    repeats = suspects[entries.iloc[suspects].duplicated().to_numpy()]
+    if not len(repeats):
+        return entries, 0
+    return entries.drop(index=entries.index[repeats]).reset_index(drop=True), len(repeats)
+
+
+def count_outcomes(filtered: FilteredEnrollments) -> dict[str, int]:
+    """How many rows met each fate, and two counts that the rules ask to be reported.
+
+    `cecs_only_students` have no enrollment but CECS ones and so no status; `flagged_without_code` are
+    counted rows that Qmlativ flags as a cross-entity course enrollment though they carry no such code.
+    """
+    reasons = filtered.left_out["reason"]
+    students = filtered.left_out["student_id"]
+    others = pd.concat([students[reasons != "cecs"], filtered.enrollments["student_id"]])
+    cecs = students[reasons == "cecs"].dropna()
+    counts = {COUNTED: len(filtered.enrollments), "repeated": filtered.repeated}
+    counts |= {reason: int((reasons == reason).sum()) for reason in (*FILTERED, *SET_ASIDE)}
+    counts["cecs_only_students"] = int(cecs[~cecs.isin(others)].nunique())
+    counts["flagged_without_code"] = int(filtered.enrollments["is_cross_entity_course"].sum())
+    return counts
+
+
+def _columns(entries: pd.DataFrame, row_codes: np.ndarray) -> _Columns:
+    unreadable = arrow(entries["Unreadable"])
+    end, withdrawal = days(entries["EndDate"]), days(entries["WithdrawalDate"])
+    # A student is not in membership on the withdrawal date, so the day before it was the last one.
+    day_before = np.where(withdrawal > FIRST_DAY_OF_ALL, withdrawal - 1, withdrawal)
+    last_day = np.where(end == NO_DAY, day_before, end)
+    end_known: np.ndarray | bool = True
+    if unreadable.null_count < len(unreadable):
+        end_known = np.ones(len(entries), bool)
+        for row in np.flatnonzero(unreadable.is_valid().to_numpy(zero_copy_only=False)):
+            fields = json.loads(unreadable[row].as_py())
+            if "EndDate" in fields or (end[row] == NO_DAY and "WithdrawalDate" in fields):
+                last_day[row], end_known[row] = NO_DAY, False
+    enrollment = ids(entries["EntryWithdrawalID"])
+    return _Columns(
+        enrollment=enrollment,
+        student=ids(entries["StudentID"]),
+        school_year=ids(entries["SchoolYearID"]),
+        first_day=days(entries["StartDate"]),
+        last_day=last_day,
+        end_known=end_known,
+        code=row_codes,
+        unreadable=present(entries["Unreadable"]) | (enrollment == MISSING),
+    )
+
+
+def _decide(rows: _Columns, codes: pa.Array, years: pd.DataFrame, today: date) -> np.ndarray:
+    """Per row the position in (counted, *FILTERED, *SET_ASIDE) of the first reason that holds."""
+    start = (window_start(today) - EPOCH).days
+    is_open = (rows.last_day == NO_DAY) & rows.end_known
+    year_known, year_counts = _school_years(years, rows.school_year)
+    cecs = np.asarray([code is not None and code.upper() == CECS for code in codes.to_pylist()])
+    holds = {
+        "conflicting_duplicate": _comes_again(rows.enrollment) & (rows.enrollment != MISSING),
+        "cecs": cecs[rows.code],
+        "outside_window": (rows.last_day < start) & (rows.last_day != NO_DAY),
+        "never_closed": is_open & year_known & ~year_counts,
+        "unreadable": rows.unreadable,
+        "no_student": rows.student == MISSING,
+        "no_start_date": rows.first_day == NO_DAY,
+        "unknown_withdrawal_code": rows.code == UNKNOWN_CODE,
+        "no_school_year": is_open & ~year_known,
+        "never_effective": (rows.last_day < rows.first_day) & (rows.last_day != NO_DAY),
+    }
+    position = {reason: n for n, reason in enumerate((COUNTED, *FILTERED, *SET_ASIDE))}
+    outcome = np.zeros(len(rows.enrollment), np.int8)
+    for reason in reversed(holds):  # so that what stands first has the last word
+        np.copyto(outcome, position[reason], where=holds[reason], casting="unsafe")
+    return outcome
+
+
+def _comes_again(keys: np.ndarray) -> np.ndarray:
+    """Where a key stands in more than one row."""
+    if (keys[1:] > keys[:-1]).all():  # as when read in the order of the key: nothing to look for
+        return np.zeros(len(keys), bool)
+    codes, found = group_codes(keys)
+    return np.bincount(codes, minlength=len(found))[codes] > 1
+
+
+def _withdrawal_codes(listed: pd.DataFrame, row_ids: np.ndarray) -> tuple[pa.Array, np.ndarray]:
+    """The distinct codes, trimmed, after entries for "no code" and "unknown"; and the position of each row's.
+
+    The same code has another id each year, so an id alone says which code is meant. An id without a code,
+    or with two different ones, is unknown: it might be CECS.
+    """
+    code_of: dict[int, str | None] = {}
+    for key, code in zip(
+        ids(listed["WithdrawalCodeID"]).tolist(), text(listed["Code"]).to_pylist(), strict=True
+    ):
+        trimmed = (code or "").strip() or None
+        code_of[key] = trimmed if code_of.get(key, trimmed) == trimmed else None
+    code_of.pop(MISSING, None)
+    distinct = sorted({code for code in code_of.values() if code is not None})
+    position = {code: n for n, code in enumerate(distinct, start=UNKNOWN_CODE + 1)}
+    known = np.asarray(
+        [position.get(code, UNKNOWN_CODE) if code else UNKNOWN_CODE for code in code_of.values()]
+    )
+    index = RowIndex(np.fromiter(code_of, np.int64, len(code_of)), "WithdrawalCodeID")
+    at = index.find(row_ids)
+    positions = np.append(known, UNKNOWN_CODE).astype(np.int8 if len(distinct) < 100 else np.int32)[at]
+    positions[row_ids == MISSING] = NO_CODE
+    return pa.array([None, None, *distinct], pa.string()), positions
+
+
+def _school_years(years: pd.DataFrame, row_years: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Per row: whether its school year is listed, and whether it is the current or an upcoming one."""
+    counts = flags(years["IsCurrentYearForProvidedEntity"]) | flags(years["IsUpcomingYearForProvidedEntity"])
+    if len(row_years) and not flags(years["IsCurrentYearForProvidedEntity"]).any():
+        raise ValueError("SchoolYear: no year is flagged as current, so no open enrollment can be placed")
+    sound = ~present(years["Unreadable"])
+    keys = ids(years["SchoolYearID"])
+    codes, found = group_codes(keys[sound])
+    counts_by_year = np.bincount(codes, weights=counts[sound], minlength=len(found)) > 0
+    listed = np.bincount(codes, minlength=len(found)) > 0
+    at = RowIndex(found[listed], "SchoolYearID").find(row_years)
+    return at != NOWHERE, np.append(counts_by_year[listed], False)[at]
+
+
+def _school_rows(schools: pd.DataFrame, row_schools: np.ndarray, row_years: np.ndarray) -> np.ndarray:
+    """Per row the row of `schools` for its school and year; where that year has none, the school's latest."""
+    keys, years = ids(schools["SchoolID"]), ids(schools["SchoolYearID"])
+    school_codes, school_ids = group_codes(keys)
+    year_codes, year_ids = group_codes(years)
+    shape = (len(school_ids) + 1, len(year_ids) + 1)  # a last line and column for what is not listed
+    latest = best_rows(school_codes, len(school_ids), [years])
+    table = np.full(shape, NOWHERE)
+    table[:-1, :] = latest[:, None]
+    table[school_codes, year_codes] = np.arange(len(schools))
+    at_school = RowIndex(school_ids, "SchoolID").find(row_schools)
+    at_year = RowIndex(year_ids, "SchoolYearID").find(row_years)
+    return table[at_school, at_year]
+
+
+def _enrollment_columns(
+    entries: pd.DataFrame,
+    columns: _Columns,
+    codes: pa.Array,
+    schools: pd.DataFrame,
+    school_rows: np.ndarray,
+    rows: np.ndarray,
+) -> dict[str, pa.Array]:
+    """These rows of EntryWithdrawal under the warehouse's names, with school and code looked up."""
+    at_school = school_rows[rows]
+    return {
+        "enrollment_id": take(arrow(entries["EntryWithdrawalID"]), rows),
+        "student_id": take(arrow(entries["StudentID"]), rows),
+        "entity_id": take(arrow(entries["EntityID"]), rows),
+        "school_id": take(arrow(entries["SchoolID"]), rows),
+        "school_year_id": take(arrow(entries["SchoolYearID"]), rows),
+        "building": take_codes(text(schools["Name"]), at_school),
+        "building_reporting_id": take_codes(text(schools["StateAssignedID"]), at_school),
+        "first_day": date_array(columns.first_day[rows]),
+        "last_day": date_array(columns.last_day[rows]),
+        "withdrawal_code": take_codes(codes, columns.code[rows]),
+        "is_default_entity": pa.array(flags(entries["IsDefaultEntity"])[rows]),
+        "is_cross_entity_course": take(arrow(entries["IsCrossEntityCourseEnrollment"]), rows),
+    }

@@ -1,0 +1,168 @@
+"""Who the parents are: one row for each student and parent.
+
+Here: guardianships, who has restricted access and what follows from that. Not here: the student's own record
+(`students`), nor which students are published in the end (`snapshot`).
+"""
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from samegoal_pipelines.schemas import demographics as models
+from samegoal_pipelines.transforms.columns import (
+    MISSING,
+    NOWHERE,
+    RowIndex,
+    arrow,
+    best_rows,
+    flags,
+    frame,
+    given_text,
+    group_codes,
+    ids,
+    lowest_first,
+    present,
+    take,
+)
+from samegoal_pipelines.transforms.people import (
+    PHONE_KINDS,
+    find_addresses,
+    find_emails,
+    find_phones,
+    find_suffixes,
+    look_up_text,
+    rows_by_id,
+    sound,
+)
+
+
+class ParentDemographics(NamedTuple):
+    """One row per student and parent, and how many guardianships were left out, by reason."""
+
+    parents: pd.DataFrame
+    counts: dict[str, int]
+
+
+def build_parent_demographics(
+    raw: Mapping[str, pd.DataFrame], statuses: pd.DataFrame, *, restriction_known: bool
+) -> ParentDemographics:
+    """Describe the parents of the students of `statuses` from `raw_parents` (Qmlativ object → frame).
+
+    `restriction_known` says whether the district grants HasActiveRestrictedAccess. Where it does, a
+    guardian whose access is restricted, or of whom it is not said, keeps the row and loses every contact.
+    Where it does not, nobody's restriction is known, and the flag is null.
+    """
+    guardianships, names = raw["StudentGuardian"], sound(raw["Name"])
+    students, guardians = ids(guardianships["StudentID"]), ids(guardianships["NameIDGuardian"])
+    at_status = RowIndex(ids(statuses["student_id"]), "student_id of the statuses").find(students)
+    at_name = rows_by_id(names, "NameID", guardians)
+    left_out = {
+        "unreadable": present(guardianships["Unreadable"]),
+        "no_student_or_parent": (students == MISSING) | (guardians == MISSING),
+        "student_without_status": at_status == NOWHERE,
+        "unknown_name": at_name == NOWHERE,
+    }
+    counted, counts = np.ones(len(guardianships), bool), {}
+    for reason, holds in left_out.items():
+        counts[reason] = int(np.count_nonzero(counted & holds))
+        counted &= ~holds
+
+    pairs = _pair_codes(at_status, guardians)
+    rows = _deciding_guardianships(guardianships, pairs, counted)
+    counts["repeated"] = int(np.count_nonzero(counted)) - len(rows)
+    rows = rows[np.lexsort((guardians[rows], students[rows]))]
+
+    restricted = _restricted_pairs(guardianships, pairs)[pairs[rows]] if restriction_known else None
+    people = guardians[rows]
+    columns = (
+        _guardianship_columns(raw, guardianships, rows)
+        | _name_columns(raw, names, at_name[rows])
+        | {
+            "has_restricted_access": pa.nulls(len(rows), pa.bool_())
+            if restricted is None
+            else pa.array(restricted)
+        }
+        | {"home_language": pa.nulls(len(rows), pa.string())}
+        | _withhold(_contact_columns(raw, people), restricted)
+    )
+    return ParentDemographics(
+        frame({column: columns[column] for column in models.ParentDemographics.to_schema().columns}), counts
+    )
+
+
+def _pair_codes(students: np.ndarray, guardians: np.ndarray) -> np.ndarray:
+    """A number per row, the same for rows of the same student and guardian."""
+    guardian_codes, found = group_codes(guardians)
+    return group_codes(students * (len(found) + 1) + guardian_codes)[0]
+
+
+def _deciding_guardianships(
+    guardianships: pd.DataFrame, pairs: np.ndarray, counted: np.ndarray
+) -> np.ndarray:
+    """One row per pair of those that count: the lowest rank, then the one recorded first."""
+    candidates = np.flatnonzero(counted)
+    order = [
+        lowest_first(ids(guardianships["Rank"])[candidates]),
+        lowest_first(ids(guardianships["StudentGuardianID"])[candidates]),
+    ]
+    best = best_rows(pairs[candidates], int(pairs.max(initial=-1)) + 1, order)
+    return candidates[best[best >= 0]]
+
+
+def _restricted_pairs(guardianships: pd.DataFrame, pairs: np.ndarray) -> np.ndarray:
+    """Per pair whether any of its rows restricts access or does not say, rows that are set aside included."""
+    flag = guardianships["HasActiveRestrictedAccess"]
+    restricted = np.zeros(int(pairs.max(initial=-1)) + 1, bool)
+    restricted[pairs[flags(flag) | ~present(flag)]] = True
+    return restricted
+
+
+def _guardianship_columns(
+    raw: Mapping[str, pd.DataFrame], guardianships: pd.DataFrame, rows: np.ndarray
+) -> dict[str, pa.Array]:
+    relationship_ids = ids(guardianships["RelationshipID"])[rows]
+    fields = {
+        "student_id": "StudentID",
+        "parent_id": "NameIDGuardian",
+        "rank": "Rank",
+        "is_custodial": "IsCustodialGuardian",
+        "is_emergency_contact": "IsEmergencyContact",
+    }
+    relationship = look_up_text(
+        raw["Relationship"], "RelationshipID", relationship_ids, "Description", "Code"
+    )
+    return {column: take(arrow(guardianships[field]), rows) for column, field in fields.items()} | {
+        "relationship": relationship
+    }
+
+
+def _name_columns(
+    raw: Mapping[str, pd.DataFrame], names: pd.DataFrame, rows: np.ndarray
+) -> dict[str, pa.Array]:
+    return {
+        "first_name": take(given_text(names["FirstName"]), rows),
+        "middle_name": take(given_text(names["MiddleName"]), rows),
+        "last_name": take(given_text(names["LastName"]), rows),
+        "suffix": find_suffixes(raw, ids(names["NameSuffixID"])[rows]),
+    }
+
+
+def _contact_columns(raw: Mapping[str, pd.DataFrame], people: np.ndarray) -> dict[str, pa.Array]:
+    address = find_addresses(raw, people, preferred=("IsMailing", "IsPhysical"))
+    phones = {kind: find_phones(raw, people, kind) for kind in PHONE_KINDS}
+    return address | phones | {"email": find_emails(raw, people)}
+
+
+def _withhold(contacts: dict[str, pa.Array], restricted: np.ndarray | None) -> dict[str, pa.Array]:
+    """The contacts, empty where access is restricted."""
+    if restricted is None or not restricted.any():
+        return contacts
+    hidden = pa.array(restricted)
+    return {
+        column: pc.if_else(hidden, pa.scalar(None, values.type), values)
+        for column, values in contacts.items()
+    }

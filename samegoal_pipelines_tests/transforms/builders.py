@@ -1,0 +1,119 @@
+"""Tiny raw frames from plain rows: what is not said is null, and types are those that the models declare.
+
+Here: frames as they land. Not here: any rule.
+"""
+
+from collections.abc import Iterable, Mapping
+from datetime import date
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+
+from samegoal_pipelines.schemas.raw import RAW_MODELS
+
+Row = Mapping[str, Any]
+RawRows = Mapping[str, Iterable[Row]]
+
+
+def table(model: Any, rows: Iterable[Row]) -> pd.DataFrame:
+    """A frame of the model's columns and types."""
+    rows = list(rows)
+    columns = model.to_schema().columns
+    strange = {name for row in rows for name in row} - set(columns)
+    assert not strange, f"{model.__name__} has no {strange}"
+    arrays = {
+        name: pa.array([row.get(name) for row in rows], column.dtype.type.pyarrow_dtype)
+        for name, column in columns.items()
+    }
+    return pd.DataFrame({name: pd.arrays.ArrowExtensionArray(values) for name, values in arrays.items()})
+
+
+def raw(asset: str, rows: RawRows) -> dict[str, pd.DataFrame]:
+    """A raw asset: a frame for each of its objects, empty where no rows are given."""
+    strange = set(rows) - set(RAW_MODELS[asset])
+    assert not strange, f"{asset} has no {strange}"
+    return {name: table(model, rows.get(name, ())) for name, model in RAW_MODELS[asset].items()}
+
+
+def day(text: str | date | None) -> date | None:
+    return date.fromisoformat(text) if isinstance(text, str) else text
+
+
+def year_of(when: date) -> int:
+    """The school year of a day, named by the calendar year in which it ends; a year runs from 1 July."""
+    return when.year + (when.month >= 7)
+
+
+def school_years(today: date, years: Iterable[int] = range(2020, 2034)) -> list[dict[str, Any]]:
+    """School years whose id is their number; the one of today is current and the next one upcoming."""
+    current = year_of(today)
+    return [
+        {
+            "SchoolYearID": year,
+            "NumericYear": year,
+            "Description": f"{year - 1}-{year}",
+            "IsCurrentYearForProvidedEntity": year == current,
+            "IsUpcomingYearForProvidedEntity": year == current + 1,
+        }
+        for year in years
+    ]
+
+
+def code_id(code: str | None, year: int) -> int | None:
+    """The id of a withdrawal code: the same code has another one each year."""
+    return (
+        None if code is None else sum(ord(letter) * 131**n for n, letter in enumerate(code)) * 10_000 + year
+    )
+
+
+def entry(
+    enrollment: int,
+    first: str | date | None,
+    last: str | date | None = None,
+    code: str | None = None,
+    *,
+    student: int | None = 1,
+    default: bool | None = True,
+    year: int | None = None,
+    **fields: Any,
+) -> dict[str, Any]:
+    """A row of EntryWithdrawal, in the school year of its first day; `code` is the code itself."""
+    year = year or year_of(day(first) or date(2026, 9, 1))
+    return {
+        "EntryWithdrawalID": enrollment,
+        "StudentID": student,
+        "SchoolYearID": year,
+        "EntityID": 5,
+        "SchoolID": 5,
+        "StartDate": day(first),
+        "EndDate": day(last),
+        "WithdrawalCodeID": code_id(code, year),
+        "IsDefaultEntity": default,
+    } | fields
+
+
+def enrollments(
+    entries: Iterable[Row],
+    today: date,
+    *,
+    codes: Iterable[str] = ("01", "1", "33", "82", "01 ", "CECS", " cecs ", "Cecs"),
+    **objects: Iterable[Row],
+) -> dict[str, pd.DataFrame]:
+    """`raw_enrollments` with these entries; years, codes and a school are there unless given."""
+    years = school_years(today)
+    numbers = [year["SchoolYearID"] for year in years]
+    defaults: dict[str, Iterable[Row]] = {
+        "SchoolYear": years,
+        "Entity": [{"EntityID": 1, "Code": "000", "Name": "District"}],
+        "WithdrawalCode": [
+            {"WithdrawalCodeID": code_id(code, year), "Code": code, "SchoolYearID": year}
+            for code in codes
+            for year in numbers
+        ],
+        "School": [
+            {"SchoolID": 5, "SchoolYearID": year, "Name": "Main", "StateAssignedID": "255901001"}
+            for year in numbers
+        ],
+    }
+    return raw("raw_enrollments", defaults | {"EntryWithdrawal": entries} | objects)

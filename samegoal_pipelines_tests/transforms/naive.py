@@ -1,0 +1,166 @@
+"""The rules a second time, one row at a time, with plain dictionaries and loops.
+
+Written from the rules' text and not from the transforms, so that a mistake would have to be made twice.
+Slow on purpose: nothing here is shared with the code under test.
+"""
+
+import json
+from dataclasses import dataclass, field
+from datetime import date, timedelta
+from typing import Any
+
+Row = dict[str, Any]
+
+
+@dataclass
+class Verdict:
+    """What the rules make of one district on one day."""
+
+    counted: list[int | None] = field(default_factory=list)
+    left_out: list[tuple[int | None, str]] = field(default_factory=list)
+    repeated: int = 0
+    statuses: dict[int, tuple[str, str, int]] = field(default_factory=dict)
+    uncertain: dict[int, set[str]] = field(default_factory=dict)
+
+
+def judge(district: dict[str, list[Row]], today: date) -> Verdict:
+    """Statuses, reasons, deciding enrollments and every row's fate, of a district given as plain rows."""
+    verdict = Verdict()
+    rows: list[Row] = []
+    for row in district["EntryWithdrawal"]:
+        if row in rows:
+            verdict.repeated += 1
+        else:
+            rows.append(row)
+
+    by_student: dict[int, list[Row]] = {}
+    for row in rows:
+        reason = fate(row, rows, district, today)
+        if reason is None:
+            verdict.counted.append(row["EntryWithdrawalID"])
+            by_student.setdefault(row["StudentID"], []).append(row)
+            continue
+        verdict.left_out.append((row["EntryWithdrawalID"], reason))
+        filtered = reason in ("cecs", "outside_window", "never_closed")
+        if not filtered and reason != "never_effective" and row["StudentID"] is not None:
+            verdict.uncertain.setdefault(row["StudentID"], set()).add(reason)
+
+    for student, enrollments in by_student.items():
+        status, reason, deciding = classify(enrollments, district, today)
+        if student in verdict.uncertain and reason != "current_enrollment":
+            continue
+        verdict.uncertain.pop(student, None)
+        verdict.statuses[student] = (status, reason, deciding["EntryWithdrawalID"])
+    return verdict
+
+
+def fate(row: Row, rows: list[Row], district: dict[str, list[Row]], today: date) -> str | None:
+    """Why a row does not count; None where it does."""
+    number = row["EntryWithdrawalID"]
+    same = [other for other in rows if other["EntryWithdrawalID"] == number]
+    if number is not None and len(same) > 1:
+        return "conflicting_duplicate"
+
+    code = code_of(row, district)
+    if code is not None and code.upper() == "CECS":
+        return "cecs"
+
+    unreadable = json.loads(row["Unreadable"]) if row["Unreadable"] else {}
+    last = last_day(row)
+    open_ended = last is None
+    if "EndDate" in unreadable or (row["EndDate"] is None and "WithdrawalDate" in unreadable):
+        last, open_ended = None, False
+    year = year_of(row, district)
+    if last is not None and last < a_year_before(today):
+        return "outside_window"
+    if open_ended and year == "old":
+        return "never_closed"
+
+    if row["Unreadable"] is not None or number is None:
+        return "unreadable"
+    if row["StudentID"] is None:
+        return "no_student"
+    if row["StartDate"] is None:
+        return "no_start_date"
+    if row["WithdrawalCodeID"] is not None and code is None:
+        return "unknown_withdrawal_code"
+    if open_ended and year == "unknown":
+        return "no_school_year"
+    if last is not None and last < row["StartDate"]:
+        return "never_effective"
+    return None
+
+
+def classify(enrollments: list[Row], district: dict[str, list[Row]], today: date) -> tuple[str, str, Row]:
+    """Status, reason and deciding enrollment of one student."""
+    current, upcoming, past = [], [], []
+    for row in enrollments:
+        last = last_day(row)
+        if row["StartDate"] > today:
+            upcoming.append(row)
+        elif last is None or last >= today:
+            current.append(row)
+        else:
+            past.append(row)
+
+    def home(row: Row) -> bool:
+        return row["IsDefaultEntity"] is True
+
+    if current:
+        current.sort(key=lambda row: (home(row), row["StartDate"], row["EntryWithdrawalID"]))
+        return "ENROLLED", "current_enrollment", current[-1]
+    if upcoming:
+        upcoming.sort(key=lambda row: row["EntryWithdrawalID"], reverse=True)
+        upcoming.sort(key=lambda row: row["StartDate"])
+        upcoming.sort(key=lambda row: not home(row))
+        if past:
+            return "ENROLLED", "between_enrollments", upcoming[0]
+        return "PRE-ENROLLED", "upcoming_enrollment_only", upcoming[0]
+    past.sort(key=lambda row: (last_day(row), home(row), row["StartDate"], row["EntryWithdrawalID"]))
+    latest = past[-1]
+    if code_of(latest, district) == "01":
+        return "GRADUATED", "graduated", latest
+    return "INACTIVE", "withdrawn", latest
+
+
+def last_day(row: Row) -> date | None:
+    if row["EndDate"] is not None:
+        return row["EndDate"]
+    if row["WithdrawalDate"] is None:
+        return None
+    if row["WithdrawalDate"] == date.min:
+        return date.min
+    return row["WithdrawalDate"] - timedelta(days=1)
+
+
+def a_year_before(today: date) -> date:
+    try:
+        return today.replace(year=today.year - 1)
+    except ValueError:
+        return date(today.year - 1, 2, 28)
+
+
+def code_of(row: Row, district: dict[str, list[Row]]) -> str | None:
+    """The code, trimmed; None where there is none, or where no list knows it for certain."""
+    found = set()
+    for listed in district["WithdrawalCode"]:
+        if listed["WithdrawalCodeID"] is not None and listed["WithdrawalCodeID"] == row["WithdrawalCodeID"]:
+            found.add((listed["Code"] or "").strip())
+    return found.pop() or None if len(found) == 1 else None
+
+
+def year_of(row: Row, district: dict[str, list[Row]]) -> str:
+    """Whether the row's school year still counts (current or upcoming), is old, or is unknown."""
+    listed = [
+        year
+        for year in district["SchoolYear"]
+        if year["SchoolYearID"] is not None
+        and year["SchoolYearID"] == row["SchoolYearID"]
+        and year["Unreadable"] is None
+    ]
+    if not listed:
+        return "unknown"
+    for year in listed:
+        if year["IsCurrentYearForProvidedEntity"] or year["IsUpcomingYearForProvidedEntity"]:
+            return "counts"
+    return "old"

@@ -76,7 +76,7 @@ Answers = Callable[[Request], Reply | None]
 
 
 class ScriptedQmlativ:
-    """Listens on loopback; `answers` is asked first, and may leave the usual to the server by returning None."""
+    """Listens on loopback. `answers` is asked first; where it returns None, the usual comes."""
 
     def __init__(self, answers: Answers) -> None:
         self.answers = answers

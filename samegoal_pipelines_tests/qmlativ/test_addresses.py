@@ -79,10 +79,12 @@ def test_a_public_name_that_leads_to_a_private_address_is_refused_before_anythin
     import socket
 
     real = socket.getaddrinfo
-    monkeypatch.setattr(
-        socket, "getaddrinfo", lambda host, port, *rest, **named: real("127.0.0.1", server.port, *rest, **named)
-    )
-    with serving(lambda request: None) as server:
+
+    def resolve(_host, _port, *rest, **named):
+        return real("127.0.0.1", server.port, *rest, **named)
+
+    monkeypatch.setattr(socket, "getaddrinfo", resolve)
+    with serving(lambda _: None) as server:
         connection = Connection("https://skyward.example.com/Tenant", "key", "secret")
         with QmlativClient(connection) as client, pytest.raises(UnsafeUrl) as refused:
             client.read(COUNTY)

@@ -16,7 +16,7 @@ EXPIRED = Reply(401, {"Message": "Token has expired"})
 
 
 class Tokens:
-    """Gives out token-1, token-2 …, with `expires_in` as told; refuses those below `valid_from` as expired."""
+    """Gives out token-1, token-2 …; refuses those below `valid_from` as expired."""
 
     def __init__(self, status=401, **answer):
         self.answer = {"expires_in": 3600, **answer}
@@ -71,7 +71,8 @@ def test_a_fresh_token_that_is_refused_costs_two_token_calls_and_a_clear_line():
             client.describe(COUNTY)
     assert tokens.given == 2
     assert str(refused.value) == (
-        "GetSystemMetadata: Qmlativ refuses a token it has just issued: check the Client Key, the Client Secret "
+        "GetSystemMetadata: Qmlativ refuses a token it has just issued: check the Client Key, the Client "
+        "Secret "
         "and the expiration date of the Integration Access in Qmlativ"
     )
 
@@ -86,7 +87,8 @@ def test_wrong_credentials_say_what_to_check_and_are_not_tried_again(status):
             client.identity()
     assert len(server.requests) == 1
     assert str(refused.value) == (
-        f"token: Qmlativ does not accept the credentials (HTTP {status}): check the Client Key, the Client Secret "
+        f"token: Qmlativ does not accept the credentials (HTTP {status}): check the Client Key, the "
+        "Client Secret "
         "and the expiration date of the Integration Access in Qmlativ"
     )
     assert not refused.value.transient
@@ -103,7 +105,9 @@ def test_an_odd_lifetime_means_that_the_token_is_used_until_it_is_refused(lifeti
 
 
 def test_a_lifetime_written_as_text_counts():
-    token = auth_module._token_in(json.dumps({"access_token": "x", "expires_in": "3600"}).encode(), asked=100.0)
+    token = auth_module._token_in(
+        json.dumps({"access_token": "x", "expires_in": "3600"}).encode(), asked=100.0
+    )
     assert token.good_until == 100 + 3600 - 60
 
 
@@ -120,7 +124,7 @@ def test_a_token_that_is_about_to_run_out_is_renewed_before_it_is_used():
     [b"[]", b"{}", b'{"access_token": 5}', b'{"access_token": "a\\r\\nX: y"}', b'{"access_token": ""}'],
 )
 def test_an_answer_without_a_usable_token_is_malformed(body):
-    with serving(lambda request: Reply(body=body)) as server, QmlativClient(server.connection()) as client:
+    with serving(lambda _: Reply(body=body)) as server, QmlativClient(server.connection()) as client:
         with pytest.raises(MalformedAnswer, match=r"^token: the answer holds no usable access_token"):
             client.identity()
 

@@ -160,7 +160,8 @@ def test_endless_new_pages_end_at_the_cap_and_never_silently():
     endless = lambda page: counties([3 * page, 3 * page + 1, 3 * page + 2], county_path(page + 1))  # noqa: E731
     said, server = failure(endless, max_pages=20)
     assert said == (
-        "Demographics/County, page 20: Paging.Next goes on after 20 pages, more than any district has: nothing of "
+        "Demographics/County, page 20: Paging.Next goes on after 20 pages, more than any district has: "
+        "nothing of "
         "this object was kept" + PERSISTS
     )
     assert max(server.pages) == 20
@@ -179,7 +180,11 @@ def test_a_short_page_in_the_middle_is_accepted_and_reported():
 
 
 def test_a_server_may_go_on_in_smaller_pages_if_no_row_is_jumped_over():
-    cut = {1: counties([1, 2], county_path(2, 2)), 2: counties([3, 4], county_path(3, 2)), 3: counties([5], None)}
+    cut = {
+        1: counties([1, 2], county_path(2, 2)),
+        2: counties([3, 4], county_path(3, 2)),
+        3: counties([5], None),
+    }
     ids, read, server = read_county(cut)
     assert ids == [1, 2, 3, 4, 5]
     assert [request.path[-4:] for request in server.requests if request.page] == ["/1/3", "/2/2", "/3/2"]
@@ -270,8 +275,10 @@ parts = st.sampled_from(['"', "\\", "]", "}", "{", "[", ",", ":", " ", "Paging",
 texts = st.lists(parts, max_size=8).map("".join)
 values = st.recursive(
     texts | st.none() | st.integers(),
-    lambda inner: st.lists(inner, max_size=3)
-    | st.dictionaries(st.sampled_from(["Paging", "Next", "Objects", "x"]), inner, max_size=3),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(st.sampled_from(["Paging", "Next", "Objects", "x"]), inner, max_size=3)
+    ),
     max_leaves=8,
 )
 

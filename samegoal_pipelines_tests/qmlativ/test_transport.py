@@ -60,7 +60,7 @@ def failure(answers, kind=QmlativError, **settings):
 def first_then(*replies, then=GOOD):
     """These replies for page 1, one after the other, then a good page."""
     waiting = list(replies)
-    return pages_of(lambda page: waiting.pop(0) if waiting else then)
+    return pages_of(lambda _: waiting.pop(0) if waiting else then)
 
 
 def sending(*pieces, pause=0.0):
@@ -86,7 +86,7 @@ def cut_short(body=b'{"Objects": [{"CountyID": 1', promised=500):
         Reply(504),
         Reply(429),
         Reply(raw=b""),
-        Reply(raw=b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n9\r\n{"),
+        Reply(raw=b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n9\r\n{"),
         Reply(raw=b"rubbish\r\n\r\n"),
         cut_short(),
         Reply(body=b'{"Objects": [{"CountyID": 1'),
@@ -112,20 +112,23 @@ def test_a_connection_that_is_reset_is_tried_again():
 @pytest.mark.parametrize(
     ("reply", "says"),
     [
-        (Reply(503, b"secret body"), "Qmlativ is unavailable (HTTP 503); gave up after 3 attempts; try again later"),
+        (
+            Reply(503, b"secret body"),
+            "Qmlativ is unavailable (HTTP 503); gave up after 3 attempts; try again later",
+        ),
         (Reply(429), "Qmlativ asks for fewer calls (HTTP 429); gave up after 3 attempts; try again later"),
         (cut_short(), "the answer was cut short; gave up after 3 attempts; try again later"),
     ],
 )
 def test_a_lasting_trouble_ends_after_a_few_attempts(reply, says):
-    said, server, error = failure(pages_of(lambda page: reply), SourceUnavailable)
+    said, server, error = failure(pages_of(lambda _: reply), SourceUnavailable)
     assert said == PAGE_1 + says
     assert server.pages == [1, 1, 1]
     assert error.transient
 
 
 def test_a_429_is_an_error_of_its_own():
-    assert isinstance(failure(pages_of(lambda page: Reply(429)))[2], RateLimited)
+    assert isinstance(failure(pages_of(lambda _: Reply(429)))[2], RateLimited)
 
 
 def test_an_unavailable_token_server_is_tried_again_too():
@@ -138,11 +141,21 @@ def test_an_unavailable_token_server_is_tried_again_too():
 
 @pytest.mark.parametrize(
     ("retry_after", "at_least", "at_most"),
-    [("0.25", 0, 0.2), ("1", 0.28, 0.6), ("999999", 0.28, 0.6), ("soon", 0, 0.2), ("-3", 0, 0.2), (None, 0, 0.2)],
+    [
+        ("0.25", 0, 0.2),
+        ("1", 0.28, 0.6),
+        ("999999", 0.28, 0.6),
+        ("soon", 0, 0.2),
+        ("-3", 0, 0.2),
+        (None, 0, 0.2),
+    ],
 )
 def test_retry_after_is_kept_to_within_the_longest_wait(retry_after, at_least, at_most):
     headers = {} if retry_after is None else {"Retry-After": retry_after}
-    with serving(first_then(Reply(429, headers=headers))) as server, QmlativClient(server.connection()) as client:
+    with (
+        serving(first_then(Reply(429, headers=headers))) as server,
+        QmlativClient(server.connection()) as client,
+    ):
         client.granted(COUNTY)
         started = time.monotonic()
         client.read(COUNTY)
@@ -159,9 +172,10 @@ def test_retry_after_may_be_a_date():
 @pytest.mark.parametrize("status", [301, 302, 307, 308])
 def test_a_redirect_is_not_followed_and_says_so(status):
     reply = Reply(status, headers={"Location": "/Tenant/Custom/1/Demographics/County/2/3"})
-    said, server, error = failure(pages_of(lambda page: reply), RequestRefused)
+    said, server, error = failure(pages_of(lambda _: reply), RequestRefused)
     assert said == (
-        f"{PAGE_1}Qmlativ answers with a redirect (HTTP {status}), which is not followed: correct the API Base URL"
+        f"{PAGE_1}Qmlativ answers with a redirect (HTTP {status}), which is not followed: correct the "
+        "API Base URL"
     )
     assert server.pages == [1]
     assert not error.transient
@@ -169,9 +183,10 @@ def test_a_redirect_is_not_followed_and_says_so(status):
 
 def test_a_page_of_html_with_status_200_asks_about_maintenance():
     reply = Reply(200, b"<html>secret body</html>", {"Content-Type": "text/html; charset=utf-8"})
-    said, server, error = failure(pages_of(lambda page: reply), UnexpectedContent)
+    said, server, error = failure(pages_of(lambda _: reply), UnexpectedContent)
     assert said == (
-        f"{PAGE_1}expected JSON, got text/html: maintenance page?; run again later, and check the API Base URL if it "
+        f"{PAGE_1}expected JSON, got text/html: maintenance page?; run again later, and check the API "
+        "Base URL if it "
         "stays so"
     )
     assert server.pages == [1]
@@ -179,13 +194,13 @@ def test_a_page_of_html_with_status_200_asks_about_maintenance():
 
 
 def test_html_that_calls_itself_json_is_seen_through():
-    said, *_ = failure(pages_of(lambda page: Reply(200, b"\n <!DOCTYPE html>secret body")), UnexpectedContent)
+    said, *_ = failure(pages_of(lambda _: Reply(200, b"\n <!DOCTYPE html>secret body")), UnexpectedContent)
     assert "maintenance page?" in said
 
 
 def test_another_content_type_is_refused():
     reply = Reply(200, b"secret body", {"Content-Type": "application/pdf"})
-    assert "expected JSON, got another content type" in failure(pages_of(lambda page: reply))[0]
+    assert "expected JSON, got another content type" in failure(pages_of(lambda _: reply))[0]
 
 
 @pytest.mark.parametrize(
@@ -198,7 +213,7 @@ def test_another_content_type_is_refused():
     ],
 )
 def test_a_lasting_refusal_is_not_tried_again(status, says):
-    said, server, _ = failure(pages_of(lambda page: Reply(status, b"" if status == 204 else b"secret body")))
+    said, server, _ = failure(pages_of(lambda _: Reply(status, b"" if status == 204 else b"secret body")))
     assert said == PAGE_1 + says
     assert server.pages == [1]
 
@@ -207,7 +222,7 @@ def test_a_body_that_drips_ends_at_the_total_deadline():
     head = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 9999\r\n\r\n"
     patience = replace(IMPATIENT, total=0.4, attempts=1)
     started = time.monotonic()
-    said, *_ = failure(pages_of(lambda page: sending(head, *[b" "] * 60, pause=0.05)), patience=patience)
+    said, *_ = failure(pages_of(lambda _: sending(head, *[b" "] * 60, pause=0.05)), patience=patience)
     assert said == f"{PAGE_1}no whole answer within 0.4 s; try again later"
     assert time.monotonic() - started < 1.5
 
@@ -216,13 +231,13 @@ def test_headers_that_drip_end_at_the_total_deadline():
     patience = replace(IMPATIENT, total=0.4, attempts=1)
     started = time.monotonic()
     reply = sending(b"HTTP/1.1 200 OK\r\n", *[b"X: y\r\n"] * 60, pause=0.05)
-    assert "no whole answer within 0.4 s" in failure(pages_of(lambda page: reply), patience=patience)[0]
+    assert "no whole answer within 0.4 s" in failure(pages_of(lambda _: reply), patience=patience)[0]
     assert time.monotonic() - started < 1.5
 
 
 def test_a_server_that_hangs_ends_at_the_read_deadline():
     patience = replace(IMPATIENT, read=0.2, attempts=2)
-    said, server, _ = failure(pages_of(lambda page: sending(b"", pause=1.0)), patience=patience)
+    said, server, _ = failure(pages_of(lambda _: sending(b"", pause=1.0)), patience=patience)
     assert said == f"{PAGE_1}Qmlativ did not answer in time; gave up after 2 attempts; try again later"
     assert server.pages == [1, 1]
 
@@ -231,14 +246,14 @@ def test_a_server_that_is_not_there_says_so():
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{free.getsockname()[1]}/Tenant"
-    said, *_ = failure(lambda request: None, base_url=url)
+    said, *_ = failure(lambda _: None, base_url=url)
     assert said == (
         "token: the connection was refused: check the API Base URL; gave up after 3 attempts; try again later"
     )
 
 
 def test_a_name_that_does_not_exist_says_so():
-    said, *_ = failure(lambda request: None, base_url="http://qmlativ.invalid/Tenant")
+    said, *_ = failure(lambda _: None, base_url="http://qmlativ.invalid/Tenant")
     assert said.startswith("token: the host's name cannot be found: check the API Base URL; gave up")
 
 
@@ -247,7 +262,7 @@ def test_a_gzip_bomb_ends_at_the_cap_on_decoded_size():
     tracemalloc.start()
     try:
         said, *_ = failure(
-            pages_of(lambda page: Reply(200, bomb, {"Content-Encoding": "gzip"})), MalformedAnswer
+            pages_of(lambda _: Reply(200, bomb, {"Content-Encoding": "gzip"})), MalformedAnswer
         )
         peak = tracemalloc.get_traced_memory()[1]
     finally:
@@ -258,14 +273,14 @@ def test_a_gzip_bomb_ends_at_the_cap_on_decoded_size():
 
 def test_an_answer_that_announces_too_much_is_not_read():
     head = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 99999999999\r\n\r\n"
-    assert "larger than 32 MB" in failure(pages_of(lambda page: sending(head, b"{" * 100)))[0]
+    assert "larger than 32 MB" in failure(pages_of(lambda _: sending(head, b"{" * 100)))[0]
 
 
 def test_compressed_and_chunked_answers_are_read():
     body = gzip.compress(b'{"Objects": [{"CountyID": 7, "Name": "x"}], "Paging": {}}')
     head = b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nTransfer-Encoding: chunked\r\n\r\n"
     pieces = [b"%x\r\n%s\r\n" % (len(body[at : at + 9]), body[at : at + 9]) for at in range(0, len(body), 9)]
-    ids, server, _ = read_county(pages_of(lambda page: sending(head, *pieces, b"0\r\n\r\n")))
+    ids, server, _ = read_county(pages_of(lambda _: sending(head, *pieces, b"0\r\n\r\n")))
     assert ids == [7]
     assert server.requests[-1].headers["accept-encoding"] == "gzip"
 
@@ -303,7 +318,7 @@ def test_closing_the_client_ends_a_read_under_way():
             sock.recv(1)
 
     outcome = []
-    with serving(pages_of(lambda page: Reply(write=hang))) as server:
+    with serving(pages_of(lambda _: Reply(write=hang))) as server:
         client = QmlativClient(server.connection(patience=replace(IMPATIENT, read=20, total=20)))
 
         def read():
@@ -328,7 +343,18 @@ def test_closing_the_client_ends_a_read_under_way():
 def certificates(tmp_path_factory):
     """A certificate for localhost that signs itself."""
     folder = tmp_path_factory.mktemp("certificates")
-    openssl = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost"]
+    openssl = [
+        "openssl",
+        "req",
+        "-x509",
+        "-newkey",
+        "rsa:2048",
+        "-nodes",
+        "-days",
+        "2",
+        "-subj",
+        "/CN=localhost",
+    ]
     names = ["-addext", "subjectAltName=DNS:localhost", "-keyout", "key.pem", "-out", "cert.pem"]
     try:
         subprocess.run([*openssl, *names], cwd=folder, check=True, capture_output=True)

@@ -1,0 +1,227 @@
+"""One object, whole: what was asked for, what is missing, and whether the pages make one set of rows."""
+
+import pytest
+
+from samegoal_pipelines.qmlativ import QmlativClient
+from samegoal_pipelines.qmlativ.catalogue import COUNTY, ENTRY_WITHDRAWAL, STUDENT, STUDENT_NAME
+from samegoal_pipelines.qmlativ.errors import (
+    AccessRefused,
+    DataChanged,
+    EntityNotGranted,
+    FieldNotGranted,
+    InvalidCredentials,
+    MalformedAnswer,
+    MissingField,
+)
+from samegoal_pipelines_tests.qmlativ.scripted import Reply, counties, county_path, pages_of, serving
+
+
+def county(number, name="x"):
+    return {"CountyID": number, "Name": name}
+
+
+def page(rows, following=None):
+    return Reply(body={"Objects": rows, "Paging": {"Next": following}})
+
+
+def attempts(*reads):
+    """Each read of the object sees other pages: a list of lists of rows per attempt."""
+    state = {"attempt": -1}
+
+    def reply(number):
+        if number == 1:
+            state["attempt"] += 1
+        pages = reads[min(state["attempt"], len(reads) - 1)]
+        return page(pages[number - 1], county_path(number + 1) if number < len(pages) else None)
+
+    return pages_of(reply)
+
+
+def read(answers, wanted=COUNTY, **settings):
+    with serving(answers) as server, QmlativClient(server.connection(connections=1, **settings)) as client:
+        return client.read_with_account(wanted)
+
+
+def failure(answers, kind, wanted=COUNTY):
+    with serving(answers) as server, QmlativClient(server.connection()) as client:
+        with pytest.raises(kind) as failed:
+            client.read(wanted)
+    return str(failed.value), server
+
+
+def test_a_row_that_came_twice_alike_is_one_row_and_counted():
+    """A row inserted between two pages pushes the last one of a page onto the next."""
+    reading = read(attempts([[county(1), county(2), county(3)], [county(3), county(4)]]))
+    assert reading.table["CountyID"].to_pylist() == [1, 2, 3, 4]
+    assert (reading.read.repeats, reading.read.rereads, reading.read.in_order) == (1, 0, True)
+
+
+def test_a_key_that_came_twice_with_different_content_is_read_again():
+    shifted = [[county(1), county(2), county(3, "old")], [county(3, "new"), county(4)]]
+    sound = [[county(1), county(2), county(3, "new")], [county(4)]]
+    reading = read(attempts(shifted, sound))
+    assert reading.table["Name"].to_pylist() == ["x", "x", "new", "x"]
+    assert reading.read.rereads == 1
+
+
+def test_data_that_changes_on_every_attempt_ends_in_a_clear_line():
+    shifted = [[county(1), county(2), county(3, "old")], [county(3, "new"), county(4)]]
+    said, server = failure(attempts(shifted), DataChanged)
+    assert said == "data changed while reading Demographics/County; run again"
+    assert server.pages.count(1) == 3
+
+
+def test_rows_out_of_order_that_stay_the_same_come_from_a_server_that_does_not_sort():
+    unsorted = [[county(5), county(1), county(3)], [county(4), county(2)]]
+    reading = read(attempts(unsorted))
+    assert reading.table["CountyID"].to_pylist() == [5, 1, 3, 4, 2]
+    assert (reading.read.in_order, reading.read.rereads) == (False, 1)
+
+
+def test_a_single_page_out_of_order_is_not_read_twice():
+    reading = read(attempts([[county(2), county(1)]]))
+    assert (reading.read.in_order, reading.read.rereads) == (False, 0)
+
+
+def test_rows_out_of_order_that_differ_each_time_are_data_that_changed():
+    reads = [[[county(9), county(1), county(3)], [county(n)]] for n in (4, 5, 6)]
+    assert failure(attempts(*reads), DataChanged)[0].startswith("data changed while reading")
+
+
+def test_an_enrollment_that_comes_twice_is_left_to_the_rules():
+    """Exact repeats collapse and conflicting ones are set aside in the transform, which counts both."""
+    row = {field.name: None for field in ENTRY_WITHDRAWAL.fields} | {"EntryWithdrawalID": 7}
+    rows = [row, row, row | {"StudentID": 5}]
+    reading = read(pages_of({1: page(rows)}), ENTRY_WITHDRAWAL)
+    assert reading.table["EntryWithdrawalID"].to_pylist() == [7, 7, 7]
+    assert (reading.read.repeats, reading.read.in_order) == (2, True)
+
+
+def test_rows_without_a_readable_key_are_kept():
+    rows = [county(None), county(1), county("2"), county(3)]
+    reading = read(pages_of({1: page(rows)}), page_size=10)
+    assert reading.table["CountyID"].to_pylist() == [None, 1, None, 3]
+    assert reading.table["Unreadable"].to_pylist() == [None, None, '{"CountyID": "2"}', None]
+    assert reading.read.unreadable == 1
+
+
+def test_a_required_field_that_is_not_granted_is_an_error_before_any_row_is_read():
+    grants = lambda request: Reply(body={"CountyID": {}}) if request.path.endswith("County") else None  # noqa: E731
+    said, server = failure(grants, MissingField)
+    assert said == (
+        "Demographics/County: the field Name is not granted: grant it in the Integration Access in Qmlativ"
+    )
+    assert server.pages == []
+
+
+def test_the_field_of_a_condition_is_required_as_well():
+    names = {field.name: {} for field in STUDENT_NAME.fields}
+    grants = lambda request: Reply(body=names) if request.path.endswith("Name") else None  # noqa: E731
+    said, _ = failure(grants, MissingField, STUDENT_NAME)
+    assert said.startswith("Demographics/Name: the field IsStudentName is not granted")
+
+
+def test_an_optional_field_that_is_not_granted_is_null_not_asked_for_and_reported():
+    names = {field.name: {} for field in STUDENT.fields if not field.optional}
+
+    def answers(request):
+        if request.path.endswith("/Student/Student"):
+            return Reply(body=names)
+        if request.page:
+            return page([dict.fromkeys(names, None) | {"StudentID": 1, "NameID": 2}])
+        return None
+
+    with serving(answers) as server, QmlativClient(server.connection()) as client:
+        table, account = client.read_with_account(STUDENT, school_year_id=27)
+    assert account.missing == {"LanguageIDPrimary", "LanguageIDNative"}
+    assert table.column_names == [*(field.name for field in STUDENT.fields), "Unreadable"]
+    assert table["LanguageIDNative"].to_pylist() == [None]
+    asked = next(request for request in server.requests if request.page).query
+    assert "LanguageIDPrimary" not in str(asked)
+    assert asked["SchoolYearID"] == ["27"]
+    assert account.school_years == (27,)
+    assert account.path == "/Custom/1/Student/Student"
+    assert account.arrived == {"Student/Student?SchoolYearID=27": 1}
+
+
+def test_a_required_field_that_no_row_has_is_an_error():
+    said, _ = failure(pages_of({1: page([{"CountyID": 1}, {"CountyID": 2}])}), MissingField)
+    assert said == (
+        "Demographics/County: the field Name is missing from every row: grant it in the Integration "
+        "Access in "
+        "Qmlativ"
+    )
+
+
+def test_a_field_that_only_some_rows_have_is_null_in_the_others():
+    reading = read(pages_of({1: page([{"CountyID": 1}, county(2)])}))
+    assert reading.table["Name"].to_pylist() == [None, "x"]
+
+
+def test_an_optional_field_that_no_row_has_is_reported():
+    names = [field.name for field in STUDENT.fields if field.name != "LanguageIDNative"]
+    reading = read(pages_of({1: page([dict.fromkeys(names, None)])}), STUDENT)
+    assert reading.read.missing == {"LanguageIDNative"}
+
+
+@pytest.mark.parametrize(
+    ("reply", "kind", "says"),
+    [
+        (
+            Reply(403, {"Message": "Field Name of Demographics/County is not available to this integration"}),
+            FieldNotGranted,
+            "the field Name is not granted: grant it in the Integration Access in Qmlativ",
+        ),
+        (
+            Reply(
+                403, {"Message": "Field secret of Demographics/County is not available to this integration"}
+            ),
+            AccessRefused,
+            "not available to this Integration Access (HTTP 403): grant it in the Integration Access in "
+            "Qmlativ",
+        ),
+        (
+            Reply(403, {"Message": "Entity 1 is not available to this integration"}),
+            EntityNotGranted,
+            "the district's entity is not granted: add it to the Custom API Entities of the Integration "
+            "Access",
+        ),
+        (
+            Reply(401, {"Message": "secret"}),
+            InvalidCredentials,
+            "Qmlativ refuses the token (HTTP 401): check that the Integration Access is still in effect",
+        ),
+    ],
+)
+def test_a_grant_withdrawn_in_mid_read_says_which(reply, kind, says):
+    said, server = failure(pages_of({1: counties([1, 2, 3], county_path(2)), 2: reply}), kind)
+    assert said == f"Demographics/County, page 2: {says}"
+    assert server.pages == [1, 2]
+
+
+def test_a_description_that_is_none_is_malformed():
+    said, _ = failure(lambda r: Reply(body=[1]) if r.path.endswith("County") else None, MalformedAnswer)
+    assert said.startswith("Demographics/County, description: the answer describes no object")
+
+
+def test_a_description_is_asked_for_once():
+    with serving(pages_of({})) as server, QmlativClient(server.connection()) as client:
+        client.read(COUNTY)
+        client.read("Demographics/County")
+        assert client.describe("Demographics/County") == {"CountyID", "Name"}
+    assert len(server.asked("/County")) == 1
+
+
+def test_the_condition_and_the_order_are_sent_as_qmlativ_wants_them():
+    with serving(pages_of({})) as server, QmlativClient(server.connection(entity_id=42)) as client:
+        client.read(STUDENT_NAME)
+    [asked] = [request for request in server.requests if request.page]
+    assert asked.method == "POST"
+    assert asked.path == "/Tenant/Custom/42/Demographics/Name/1/3"
+    assert asked.headers["content-type"] == "application/json"
+    assert asked.body == (
+        b'{"SearchSort": [{"FieldName": "NameID", "Descending": false}], "SearchCondition": '
+        b'{"SearchConditionGroup": {"ConditionGroupType": "And", "Conditions": [{"StringSearchCondition": '
+        b'{"FieldName": "IsStudentName", "ConditionType": "Equal", "Value": "true"}}]}}}'
+    )
+    assert asked.query["searchFields[0]"] == ["NameID"]

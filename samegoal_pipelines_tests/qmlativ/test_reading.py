@@ -1,0 +1,510 @@
+"""A whole district, in one pass, from the sandbox: what lands, what never lands, and what ends a read."""
+
+import copy
+import datetime as dt
+import threading
+import time
+from dataclasses import replace
+
+import pandas as pd
+import pyarrow as pa
+import pytest
+
+from samegoal_pipelines.qmlativ import Connection, Identity, QmlativClient, read_district
+from samegoal_pipelines.qmlativ.catalogue import NEEDED
+from samegoal_pipelines.qmlativ.errors import (
+    AccessRefused,
+    EntityNotGranted,
+    InvalidCredentials,
+    MissingField,
+    NoSchoolYear,
+    QmlativError,
+    SourceUnavailable,
+    WrongDistrict,
+)
+from samegoal_pipelines.qmlativ.reading import school_years
+from samegoal_pipelines.sandbox import Sandbox, serve
+from samegoal_pipelines_tests.qmlativ.scripted import IMPATIENT
+
+TODAY = dt.date(2026, 10, 1)
+ASSETS = ("raw_enrollments", "raw_students", "raw_parents")
+SMALL_PAGES = 50
+
+
+@pytest.fixture(scope="module")
+def generated():
+    return Sandbox.generate(districts=2, students=[90, 30], seed=3, today=TODAY)
+
+
+@pytest.fixture
+def sandbox(generated):
+    """The same two districts for every test, free to be changed: tables are immutable and shared."""
+    return replace(generated, districts=[copy.copy(district) for district in generated.districts])
+
+
+@pytest.fixture
+def server(sandbox):
+    for district in sandbox.districts:
+        district.tables = dict(district.tables)
+        district.denied_fields, district.denied_entities = set(), set()
+    with serve(sandbox) as running:
+        yield running
+
+
+@pytest.fixture
+def district(sandbox):
+    return sandbox.districts[0]
+
+
+def connection(server, district, **settings):
+    settings = {"allow_local": True, "patience": IMPATIENT, "page_size": SMALL_PAGES, **settings}
+    secret = settings.pop("client_secret", district.client_secret)
+    return Connection(server.base_url(district), district.client_key, secret, **settings)
+
+
+def read(server, district, assets=ASSETS, *, expected=None, expected_rows=None, progress=None, **settings):
+    with QmlativClient(connection(server, district, **settings)) as client:
+        return read_district(
+            client, assets, expected=expected, expected_rows=expected_rows, progress=progress
+        )
+
+
+def failure(kind, server, district, *, expected=None, **settings):
+    with pytest.raises(kind) as failed:
+        read(server, district, expected=expected, **settings)
+    said = str(failed.value)
+    assert district.client_secret not in said
+    assert "127.0.0.1" not in said
+    assert "\n" not in said
+    return said
+
+
+def assert_same(one, other):
+    assert one.identity == other.identity
+    for asset, frames in one.frames.items():
+        assert frames.keys() == other.frames[asset].keys()
+        for name, frame in frames.items():
+            pd.testing.assert_frame_equal(frame, other.frames[asset][name])
+
+
+def truth(district, name, **where):
+    """Rows that the district really has, as plain values."""
+    return [
+        row
+        for row in district.tables[name].to_pylist()
+        if all(row[column] == value for column, value in where.items())
+    ]
+
+
+def test_every_asset_gets_the_frames_and_columns_of_the_catalogue(server, district):
+    result = read(server, district)
+    assert set(result.frames) == set(ASSETS)
+    for asset, wanted in NEEDED.items():
+        assert {entry.name for entry in wanted} == set(result.frames[asset])
+        for entry in wanted:
+            frame = result.frames[asset][entry.name]
+            asked = ["SchoolYearIDAsked"] if entry.name == "Student" else []
+            assert list(frame) == [*(field.name for field in entry.fields), *asked, "Unreadable"]
+            types = {"integer": "int64", "text": "string", "date": "date32[day]", "flag": "bool"}
+            for field in entry.fields:
+                assert str(frame.dtypes[field.name]) == f"{types[field.type]}[pyarrow]"
+            assert frame["Unreadable"].isna().all()
+            assert result.reads[asset][entry.name].rows == len(frame)
+
+
+def test_enrollments_of_three_school_years_arrive_as_they_are(server, district):
+    result = read(server, district, ["raw_enrollments"])
+    frame = result.frames["raw_enrollments"]["EntryWithdrawal"]
+    rows = {row["EntryWithdrawalID"]: row for row in truth(district, "Enrollment/EntryWithdrawal")}
+    years = result.reads["raw_enrollments"]["EntryWithdrawal"].school_years
+    assert years == (26, 27, 28)
+    assert len(frame) == sum(row["SchoolYearID"] in years for row in rows.values()) > 90
+    came = pa.Table.from_pandas(frame, preserve_index=False).to_pylist()
+    for row in came:
+        row.pop("Unreadable")
+        assert row == {name: rows[row["EntryWithdrawalID"]][name] for name in row}
+
+
+def test_a_student_comes_once_per_school_year_with_the_year_that_was_asked_for(server, district):
+    students = read(server, district, ["raw_students"]).frames["raw_students"]["Student"]
+    asked = students.groupby("StudentID")["SchoolYearIDAsked"].agg(lambda years: str(sorted(years)))
+    assert set(asked) == {"[26, 27, 28]"}
+    grades = students.groupby("StudentID")["Grade"].nunique()
+    assert (grades > 1).any()
+
+
+def test_rows_of_staff_and_of_strangers_never_land(server, district):
+    result = read(server, district)
+    students = result.frames["raw_students"]
+    parents = result.frames["raw_parents"]
+    of_students = set(students["Student"]["NameID"])
+    of_guardians = set(parents["StudentGuardian"]["NameIDGuardian"])
+    for frames, people in ((students, of_students), (parents, of_guardians)):
+        for name in ("Name", "NamePhone", "NameEmail", "NameAddress"):
+            assert len(frames[name])
+            assert set(frames[name]["NameID"]) <= people
+        assert set(frames["Address"]["AddressID"]) == set(frames["NameAddress"]["AddressID"])
+    staff = {row["NameID"] for row in truth(district, "Demographics/Name")} - of_students - of_guardians
+    staff_phones = [row for row in truth(district, "Demographics/NamePhone") if row["NameID"] in staff]
+    assert staff_phones
+    landed = set(students["NamePhone"]["NamePhoneID"]) | set(parents["NamePhone"]["NamePhoneID"])
+    assert not landed & {row["NamePhoneID"] for row in staff_phones}
+
+
+def test_staff_never_land_even_if_the_condition_is_ignored(server, district):
+    """A server that ignores SearchCondition sends everybody's names; only students' and guardians' stay."""
+    names = truth(district, "Demographics/Name")
+    everybody = [{**row, "IsStudentName": True, "IsGuardianName": True} for row in names]
+    district.replace_rows("Demographics/Name", everybody)
+    result = read(server, district)
+    students = set(result.frames["raw_students"]["Student"]["NameID"])
+    guardians = set(result.frames["raw_parents"]["StudentGuardian"]["NameIDGuardian"])
+    assert set(result.frames["raw_students"]["Name"]["NameID"]) == students
+    assert set(result.frames["raw_parents"]["Name"]["NameID"]) == guardians
+
+
+def test_objects_that_two_assets_share_are_read_once(server, district):
+    read(server, district, page_size=10_000)
+    lists = [entry.asked for entry in server.traffic.requests(kind="list")]
+    assert len([asked for asked in lists if asked.object == "Demographics/NamePhone"]) == 1
+    assert len([asked for asked in lists if asked.object == "Demographics/Name"]) == 2
+    assert len([asked for asked in lists if asked.object == "Student/Student"]) == 3
+    described = [entry.asked.object for entry in server.traffic.requests(kind="describe")]
+    assert sorted(described) == sorted({each.path for wanted in NEEDED.values() for each in wanted})
+    assert len(server.traffic.requests(kind="metadata")) == 1
+    assert server.traffic.token_calls == 1
+
+
+@pytest.mark.parametrize("asset", ASSETS)
+def test_an_asset_can_be_read_alone_and_is_the_same(server, district, asset):
+    alone = read(server, district, [asset])
+    together = read(server, district)
+    assert list(alone.frames) == [asset]
+    for name, frame in alone.frames[asset].items():
+        pd.testing.assert_frame_equal(frame, together.frames[asset][name])
+
+
+def test_only_fields_of_the_catalogue_are_asked_for_ordered_by_key(server, district):
+    read(server, district)
+    for entry in server.traffic.requests(kind="list"):
+        wanted = [each for objects in NEEDED.values() for each in objects if each.path == entry.asked.object]
+        assert entry.asked.method == "POST"
+        assert entry.asked.fields in [[field.name for field in each.fields] for each in wanted]
+        condition, sort = entry.asked.search()
+        assert sort == [{"FieldName": wanted[0].key, "Descending": False}]
+        assert (condition is not None) == (wanted[0].name == "Name")
+
+
+def test_requests_never_exceed_the_limit_of_connections(server, district):
+    district.latency = 0.01
+    with QmlativClient(connection(server, district, connections=3)) as client:
+        first = read_district(client, ASSETS)
+        assert client.stats.most_at_once == 3
+    assert server.traffic.peak_concurrency == 3
+    server.traffic.clear()
+    again = read(server, district, expected_rows=arrived(first), connections=3)
+    assert server.traffic.peak_concurrency == 3
+    assert_same(first, again)
+
+
+def arrived(result):
+    return {
+        label: rows
+        for reads in result.reads.values()
+        for account in reads.values()
+        for label, rows in account.arrived.items()
+    }
+
+
+@pytest.mark.parametrize("factor", [0, 0.4, 1, 2.5])
+def test_last_nights_counts_change_nothing_about_the_result(server, district, factor):
+    first = read(server, district)
+    counts = {label: int(rows * factor) for label, rows in arrived(first).items()}
+    assert_same(first, read(server, district, expected_rows=counts))
+
+
+@pytest.mark.parametrize("end", ["null", "empty", "absent", "same", "beyond"])
+def test_every_way_to_end_gives_the_same_rows(server, district, end):
+    first = read(server, district)
+    district.paging_end = end
+    assert_same(first, read(server, district))
+
+
+def test_a_server_with_smaller_pages_gives_the_same_rows(server, district):
+    first = read(server, district)
+    district.page_size_limit = 30
+    assert_same(first, read(server, district))
+    assert_same(first, read(server, district, expected_rows=arrived(first)))
+
+
+def test_uncompressed_answers_give_the_same_rows(server, district):
+    first = read(server, district)
+    district.gzip = False
+    assert_same(first, read(server, district))
+
+
+def test_a_token_that_expires_at_any_page_in_turn_changes_nothing(server, district):
+    with QmlativClient(connection(server, district, page_size=10)) as client:
+        whole = client.read("Enrollment/EntryWithdrawal", school_year_id=27)
+    pages = -(-whole.num_rows // 10)
+    assert pages >= 8
+    for status in (401, 403):
+        district.token_expired_status = status
+        for page in range(1, pages + 1):
+            server.faults.clear()
+            fault = server.faults.add(kind="list", page=page, times=1, expire_tokens=True)
+            with QmlativClient(connection(server, district, page_size=10)) as client:
+                assert client.read("Enrollment/EntryWithdrawal", school_year_id=27).equals(whole)
+                assert client.stats.token_calls == 2
+            assert fault.applied == 1
+
+
+@pytest.mark.parametrize("kind", ["metadata", "describe", "list"])
+def test_a_token_that_expires_in_mid_district_changes_nothing(server, district, kind):
+    first = read(server, district)
+    for nth in (1, 7, 18):
+        server.faults.clear()
+        server.faults.add(kind=kind, nth=nth, expire_tokens=True)
+        assert_same(first, read(server, district))
+
+
+def test_tokens_that_live_for_a_moment_change_nothing(server, district):
+    first = read(server, district)
+    district.token_lifetime = 0.25
+    district.latency = 0.02
+    assert_same(first, read(server, district))
+    assert server.traffic.token_calls > 2
+
+
+def test_a_wrong_secret_says_what_to_check(server, district):
+    assert failure(InvalidCredentials, server, district, client_secret="not-it") == (
+        "token: Qmlativ does not accept the credentials (HTTP 401): check the Client Key, the Client "
+        "Secret and the "
+        "expiration date of the Integration Access in Qmlativ"
+    )
+    assert [entry.kind for entry in server.traffic.log] == ["token"]
+
+
+def test_another_districts_credentials_are_noticed_before_any_student_is_read(server, sandbox, district):
+    mine = read(server, district, ["raw_students"]).identity
+    server.traffic.clear()
+    other = sandbox.districts[1]
+    mixed = Connection(
+        server.base_url(district), other.client_key, other.client_secret, allow_local=True, patience=IMPATIENT
+    )
+    with QmlativClient(mixed) as client, pytest.raises(WrongDistrict) as refused:
+        read_district(client, ASSETS, expected=mine)
+    assert str(refused.value) == (
+        f"these credentials belong to another district, {other.name} ({other.code}), not to the one "
+        "registered with "
+        f"code {district.code}: check API Base URL, Client Key and Client Secret; no student was read"
+    )
+    assert [entry.kind for entry in server.traffic.log] == ["token", "metadata"]
+
+
+def test_the_right_district_is_accepted_and_named(server, district):
+    identity = read(server, district, ["raw_students"]).identity
+    assert identity == Identity(district.district_id, district.entity_id, district.code, district.name, 27)
+    assert read(server, district, ["raw_students"], expected=identity).identity == identity
+
+
+def test_a_missing_required_field_is_noticed_before_any_student_is_read(server, district):
+    district.denied_fields.add("Student/Student.StudentNumber")
+    assert failure(MissingField, server, district) == (
+        "Student/Student: the field StudentNumber is not granted: grant it in the Integration Access in "
+        "Qmlativ"
+    )
+    asked = {entry.asked.object for entry in server.traffic.requests(kind="list")}
+    assert asked <= {"District/SchoolYear", "District/Entity"}
+
+
+def test_missing_optional_fields_are_null_and_reported(server, district):
+    full = read(server, district)
+    district.deny_optional_fields()
+    result = read(server, district)
+    assert result.reads["raw_enrollments"]["EntryWithdrawal"].missing == {"IsCrossEntityCourseEnrollment"}
+    assert result.reads["raw_parents"]["StudentGuardian"].missing == {"HasActiveRestrictedAccess"}
+    assert result.reads["raw_students"]["Name"].missing == {
+        "IsHispanic",
+        "IsWhite",
+        "IsBlack",
+        "IsAsian",
+        "IsAlaskan",
+        "IsHawaiian",
+    }
+    assert full.reads["raw_students"]["Name"].missing == frozenset()
+    frame = result.frames["raw_parents"]["StudentGuardian"]
+    assert list(frame) == list(full.frames["raw_parents"]["StudentGuardian"])
+    assert frame["HasActiveRestrictedAccess"].isna().all()
+    assert str(frame.dtypes["HasActiveRestrictedAccess"]) == "bool[pyarrow]"
+
+
+def test_an_object_that_is_not_granted_is_named(server, district):
+    district.denied_fields.add("Family/StudentGuardian")
+    assert failure(AccessRefused, server, district) == (
+        "Family/StudentGuardian, description: not available to this Integration Access (HTTP 403): grant "
+        "it in the "
+        "Integration Access in Qmlativ"
+    )
+
+
+def test_an_entity_that_is_not_granted_is_named(server, district):
+    said = failure(EntityNotGranted, server, district, entity_id=987)
+    assert said.endswith(
+        "description: entity 987 is not granted: add it to the Custom API Entities of the Integration Access"
+    )
+
+
+def test_another_entity_can_be_read_as(server, district):
+    entities = read(server, district, ["raw_enrollments"]).frames["raw_enrollments"]["Entity"]
+    campus = int(entities.loc[~entities["IsDistrictWide"], "EntityID"].iloc[0])
+    result = read(server, district, ["raw_enrollments"], entity_id=campus)
+    assert set(result.frames["raw_enrollments"]["EntryWithdrawal"]["EntityID"]) == {campus}
+    assert (
+        result.reads["raw_enrollments"]["EntryWithdrawal"].path
+        == f"/Custom/{campus}/Enrollment/EntryWithdrawal"
+    )
+
+
+def test_one_object_that_fails_ends_the_whole_read_quickly_and_names_itself(server, district):
+    server.faults.add(kind="list", object="Demographics/NameEmail", status=400)
+    server.faults.add(kind="list", object="Student/Student", hang=3)
+    started = time.monotonic()
+    said = failure(QmlativError, server, district)
+    assert said == "Demographics/NameEmail, page 1: Qmlativ refuses the request (HTTP 400)"
+    assert time.monotonic() - started < 2
+
+
+def test_an_outage_in_mid_read_ends_in_a_bounded_number_of_requests(server, district):
+    server.faults.add(kind="list", status=503, headers={"Retry-After": "0"})
+    said = failure(SourceUnavailable, server, district)
+    assert "Qmlativ is unavailable (HTTP 503); gave up after 3 attempts; try again later" in said
+    assert len(server.traffic.requests(kind="list")) <= 3 * 12
+
+
+def test_a_passing_outage_changes_nothing(server, district):
+    first = read(server, district)
+    server.faults.add(kind="list", nth=10, times=5, status=503)
+    server.faults.add(kind="list", nth=20, drop=True)
+    server.faults.add(kind="list", nth=30, cut=0.5)
+    result = read(server, district, patience=replace(IMPATIENT, attempts=8))
+    assert_same(first, result)
+    retries = {(a.path, a.only, a.school_years): a.retries for r in result.reads.values() for a in r.values()}
+    assert sum(retries.values()) == 7
+
+
+def test_values_of_the_wrong_type_are_kept_beside_the_row(server, district):
+    key = truth(district, "Enrollment/EntryWithdrawal", SchoolYearID=27)[0]["EntryWithdrawalID"]
+    district.edit("Enrollment/EntryWithdrawal", key, StartDate="soon", StudentID="12")
+    result = read(server, district, ["raw_enrollments"])
+    frame = result.frames["raw_enrollments"]["EntryWithdrawal"]
+    [row] = frame[frame["EntryWithdrawalID"] == key].to_dict("records")
+    assert row["Unreadable"] in (
+        '{"StudentID": "12", "StartDate": "soon"}',
+        '{"StartDate": "soon", "StudentID": "12"}',
+    )
+    assert pd.isna(row["StartDate"])
+    assert pd.isna(row["StudentID"])
+    assert frame["Unreadable"].notna().sum() == 1
+    assert result.reads["raw_enrollments"]["EntryWithdrawal"].unreadable == 1
+
+
+def test_ids_beyond_2_to_the_53_and_codes_with_zeros_arrive_exactly(server, district):
+    code = truth(district, "Enrollment/WithdrawalCode", SchoolYearID=27)[0]["WithdrawalCodeID"]
+    district.edit("Enrollment/WithdrawalCode", code, Code="01")
+    district.add_row("Enrollment/School", SchoolID=2**53 + 1, Code="007", Name="x", SchoolYearID=27)
+    frames = read(server, district, ["raw_enrollments"]).frames["raw_enrollments"]
+    assert 2**53 + 1 in frames["School"]["SchoolID"].tolist()
+    assert "007" in frames["School"]["Code"].tolist()
+    assert "01" in frames["WithdrawalCode"]["Code"].tolist()
+
+
+def test_a_row_inserted_while_reading_does_no_harm(server, district):
+    phones = [row["NamePhoneID"] for row in truth(district, "Demographics/NamePhone")]
+    first = read(server, district)
+
+    def insert(serving_district):
+        serving_district.add_row("Demographics/NamePhone", NamePhoneID=min(phones) - 1, NameID=0, Rank=1)
+
+    server.faults.add(kind="list", object="Demographics/NamePhone", nth=2, run=insert)
+    result = read(server, district, connections=1)
+    assert_same(first, result)
+    account = result.reads["raw_students"]["NamePhone"]
+    assert account.repeats == 1
+    assert account.rereads == 0
+
+
+def test_an_empty_district_is_read_as_empty_frames(server, district):
+    for name in district.tables:
+        if name != "District/SchoolYear":
+            district.tables[name] = district.tables[name].slice(0, 0)
+    district.tables["District/Entity"] = read_entities(district)
+    result = read(server, district)
+    assert {len(frame) for frame in result.frames["raw_students"].values()} == {0}
+
+
+def read_entities(district):
+    """One entity is needed to ask as."""
+    return (
+        Sandbox.generate(districts=1, students=5, seed=3, today=TODAY).districts[0].tables["District/Entity"]
+    )
+
+
+def test_progress_adds_up_over_school_years_one_call_at_a_time(server, district):
+    told, inside = {}, threading.Lock()
+
+    def progress(name, rows, pages):
+        assert inside.acquire(blocking=False)
+        assert rows >= told.get(name, (0, 0))[0]
+        told[name] = (rows, pages)
+        inside.release()
+
+    result = read(server, district, progress=progress)
+    accounts = result.reads["raw_enrollments"]
+    assert told["EntryWithdrawal"] == (accounts["EntryWithdrawal"].rows, accounts["EntryWithdrawal"].pages)
+    assert told["SchoolYear"] == (5, 1)
+
+
+def test_the_account_of_a_read_has_no_host_and_no_value(server, district):
+    text = repr(read(server, district).reads)
+    assert "127.0.0.1" not in text
+    assert district.base_path not in text
+    assert district.client_secret not in text
+
+
+def year(number, *, current=False, upcoming=False):
+    return {
+        "SchoolYearID": number - 2000,
+        "NumericYear": number,
+        "IsCurrentYearForProvidedEntity": current,
+        "IsUpcomingYearForProvidedEntity": upcoming,
+    }
+
+
+def years_of(*years, current_id=None):
+    return school_years(pa.Table.from_pylist(list(years)), current_id)
+
+
+def test_the_previous_the_current_and_the_upcoming_year_are_read():
+    years = [year(2025), year(2026), year(2027, current=True), year(2028, upcoming=True), year(2029)]
+    assert years_of(*years) == [26, 27, 28]
+
+
+def test_years_that_do_not_exist_are_left_out():
+    assert years_of(year(2027, current=True)) == [27]
+
+
+def test_the_current_year_of_the_metadata_stands_in_for_a_missing_flag():
+    assert years_of(year(2026), year(2027), current_id=27) == [26, 27]
+    assert years_of(year(2026, current=True), year(2027, current=True), current_id=27) == [26, 27]
+
+
+@pytest.mark.parametrize("years", [[year(2026)], [year(2026, current=True), year(2027, current=True)]])
+def test_no_current_year_or_two_is_a_clear_error(years):
+    with pytest.raises(NoSchoolYear) as refused:
+        years_of(*years, current_id=99)
+    assert str(refused.value) == (
+        "District/SchoolYear: not exactly one school year is flagged as current: set this entity's "
+        "current year in "
+        "Qmlativ"
+    )

@@ -65,15 +65,15 @@ class StudentDemographics(Table):
     building: Text = optional("The school of the deciding enrollment")
     building_reporting_id: Text = optional("That school's number at the state; text")
 
-    @row_check(name="a student stands once")
+    @row_check
     @classmethod
-    def student_stands_once(cls, frame: pd.DataFrame) -> Mask:
+    def a_student_stands_once(cls, frame: pd.DataFrame) -> Mask:
         """One row per student."""
         return unique(frame, ("student_id",))
 
-    @column_check("birth_date", name="mostly lies in 1980 to 2100")
+    @column_check("birth_date")
     @classmethod
-    def birth_date_is_plausible(cls, column: pd.Series) -> Mask:
+    def mostly_lies_in_1980_to_2100(cls, column: pd.Series) -> Mask:
         """One odd date is a typing error, many are a date read wrongly."""
         return mostly(years_between(column, 1980, 2100))
 
@@ -83,9 +83,9 @@ class StudentsWithoutRecord(Table):
 
     student_id: Integer = required("Qmlativ's StudentID")
 
-    @row_check(name="a student stands once")
+    @row_check
     @classmethod
-    def student_stands_once(cls, frame: pd.DataFrame) -> Mask:
+    def a_student_stands_once(cls, frame: pd.DataFrame) -> Mask:
         """One row per student."""
         return unique(frame, ("student_id",))
 
@@ -117,15 +117,15 @@ class ParentDemographics(Table):
     work_phone: Text = optional("First phone by rank whose type is work or business, unless confidential")
     email: Text = optional("The first e-mail address by rank")
 
-    @row_check(name="a parent stands once per student")
+    @row_check
     @classmethod
-    def parent_stands_once(cls, frame: pd.DataFrame) -> Mask:
+    def a_parent_stands_once_per_student(cls, frame: pd.DataFrame) -> Mask:
         """Repeated guardianships are one."""
         return unique(frame, ("student_id", "parent_id"))
 
-    @row_check(name="restricted access leaves no contact")
+    @row_check
     @classmethod
-    def restricted_means_no_contact(cls, frame: pd.DataFrame) -> Mask:
+    def restricted_access_leaves_no_contact(cls, frame: pd.DataFrame) -> Mask:
         """What must not be passed on is not there."""
         restricted = mask(arrow(frame["has_restricted_access"]), null=False)
         if not restricted.any():
@@ -135,9 +135,9 @@ class ParentDemographics(Table):
         )
         return ~(restricted & reachable)
 
-    @column_check("has_restricted_access", name="is answered for all or for none")
+    @column_check("has_restricted_access")
     @classmethod
-    def restriction_is_known_or_not(cls, column: pd.Series) -> Mask:
+    def is_answered_for_all_or_for_none(cls, column: pd.Series) -> Mask:
         """The field is granted or not; where it is, an unanswered one was counted as true."""
         known = given(column)
         return known if known.any() else all_true(len(known))

@@ -54,38 +54,38 @@ class FilteredEnrollments(Table):
         "IsCrossEntityCourseEnrollment, which does not decide; null where not granted"
     )
 
-    @row_check(name="an enrollment stands once")
+    @row_check
     @classmethod
-    def enrollment_stands_once(cls, frame: pd.DataFrame) -> Mask:
+    def an_enrollment_stands_once(cls, frame: pd.DataFrame) -> Mask:
         """A repeat is one row, a contradiction is none."""
         return unique(frame, ("enrollment_id",))
 
-    @row_check(name="the last day is not before the first")
+    @row_check
     @classmethod
-    def last_day_is_not_before_first(cls, frame: pd.DataFrame) -> Mask:
+    def the_last_day_is_not_before_the_first(cls, frame: pd.DataFrame) -> Mask:
         """Such an enrollment was never effective."""
         return not_before(frame["last_day"], frame["first_day"])
 
-    @column_check("withdrawal_code", name="is not CECS")
+    @column_check("withdrawal_code")
     @classmethod
-    def code_is_not_cecs(cls, column: pd.Series) -> Mask:
+    def is_not_cecs(cls, column: pd.Series) -> Mask:
         """Cross-entity course enrollments never count."""
         return each_text(
             column, lambda codes: pc.not_equal(pc.utf8_upper(pc.utf8_trim_whitespace(codes)), CECS)
         )
 
-    @column_check("withdrawal_code", name="is trimmed and not blank")
+    @column_check("withdrawal_code")
     @classmethod
-    def code_is_trimmed(cls, column: pd.Series) -> Mask:
+    def is_trimmed_and_not_blank(cls, column: pd.Series) -> Mask:
         """A padded 01 would not be 01."""
         return each_text(
             column,
             lambda codes: pc.and_(pc.equal(pc.utf8_trim_whitespace(codes), codes), pc.not_equal(codes, "")),
         )
 
-    @column_check("first_day", name="mostly lies in 1990 to 2100")
+    @column_check("first_day")
     @classmethod
-    def first_day_is_plausible(cls, column: pd.Series) -> Mask:
+    def mostly_lies_in_1990_to_2100(cls, column: pd.Series) -> Mask:
         """One odd date is a typing error, many are a date read wrongly."""
         return mostly(years_between(column, 1990, 2100))
 
@@ -114,26 +114,26 @@ class LeftOutEnrollments(Table):
         f"Why: filtered as {', '.join(FILTERED)}; set aside as {', '.join(SET_ASIDE)}"
     )
 
-    @row_check(name="outcome and reason belong together")
+    @row_check
     @classmethod
-    def outcome_and_reason_agree(cls, frame: pd.DataFrame) -> Mask:
+    def outcome_and_reason_belong_together(cls, frame: pd.DataFrame) -> Mask:
         """Each reason has one outcome, and there are no other reasons."""
         filtered = (frame["outcome"] == "filtered") & one_of(frame["reason"], FILTERED).array
         set_aside = (frame["outcome"] == "set_aside") & one_of(frame["reason"], SET_ASIDE).array
         return mask(arrow(filtered | set_aside), null=False)
 
-    @row_check(name="the dates bear the reason out")
+    @row_check
     @classmethod
-    def dates_bear_reason_out(cls, frame: pd.DataFrame) -> Mask:
+    def the_dates_bear_the_reason_out(cls, frame: pd.DataFrame) -> Mask:
         """Never closed is open, outside the window has ended, never effective ends before it begins."""
         reason, ended = frame["reason"], given(frame["last_day"]).array
         wrong = ((reason == "never_closed") & ended) | ((reason == "outside_window") & ~ended)
         effective = not_before(frame["last_day"], frame["first_day"]).array
         return mask(arrow(~(wrong | ((reason == "never_effective") & effective))))
 
-    @row_check(name="CECS is left out as CECS")
+    @row_check
     @classmethod
-    def cecs_is_cecs(cls, frame: pd.DataFrame) -> Mask:
+    def cecs_is_left_out_as_cecs(cls, frame: pd.DataFrame) -> Mask:
         """The reason cecs stands exactly where the code does, contradicting duplicates apart."""
         codes = arrow(frame["withdrawal_code"])
         cecs = pc.equal(pc.utf8_upper(codes.dictionary), CECS).take(codes.indices).fill_null(False)

@@ -38,24 +38,24 @@ class RawObject(Table):
         "JSON object, field to value as it came, of the fields with a wrong type; null for a sound row"
     )
 
-    @row_check(name="the key is given, unless it was unreadable")
+    @row_check
     @classmethod
-    def key_is_given(cls, frame: pd.DataFrame) -> Mask:
+    def the_key_is_given_unless_it_was_unreadable(cls, frame: pd.DataFrame) -> Mask:
         """A key is null only in a row that says so in Unreadable."""
         keys = [given(frame[name]) for name in cls._key]
         if all(key.all() for key in keys):
             return all_true(len(frame))
         return pd.concat(keys, axis="columns").all(axis="columns") | given(frame["Unreadable"])
 
-    @row_check(name="the key stands once")
+    @row_check
     @classmethod
-    def key_stands_once(cls, frame: pd.DataFrame) -> Mask:
+    def the_key_stands_once(cls, frame: pd.DataFrame) -> Mask:
         """Two rows with one key would make every lookup a guess."""
         return all_true(len(frame)) if cls._repeats else unique(frame, cls._key, null=True)
 
-    @column_check("Unreadable", name="is a JSON object")
+    @column_check("Unreadable")
     @classmethod
-    def unreadable_is_an_object(cls, column: pd.Series) -> Mask:
+    def is_a_json_object(cls, column: pd.Series) -> Mask:
         """Else the rules cannot tell which field was unreadable."""
         values = arrow(column)
         return mask(pc.and_(pc.starts_with(values, "{"), pc.ends_with(values, "}")))
@@ -76,15 +76,15 @@ class SchoolYear(RawObject):
         "True for a year set up in advance; its open enrollments count, so nobody drops out in summer"
     )
 
-    @column_check("IsCurrentYearForProvidedEntity", name="one year is current")
+    @column_check("IsCurrentYearForProvidedEntity")
     @classmethod
     def one_year_is_current(cls, column: pd.Series) -> bool:
         """Without a current year, every open enrollment would look forgotten and every student inactive."""
         return column.empty or bool(column.fillna(False).any())
 
-    @column_check("NumericYear", name="is a calendar year")
+    @column_check("NumericYear")
     @classmethod
-    def numeric_year_is_a_year(cls, column: pd.Series) -> Mask:
+    def is_a_calendar_year(cls, column: pd.Series) -> Mask:
         """Not the year's id, which is also a number."""
         values = arrow(column)
         return mask(pc.and_(pc.greater_equal(values, 1900), pc.less_equal(values, 2200)))
@@ -151,9 +151,9 @@ class School(RawObject):
     StateAssignedID: Text = optional("The state's number of the school (in Texas nine digits); text")
     SchoolYearID: Integer = optional("The school year for which name and number hold")
 
-    @row_check(name="one name and number per school and year")
+    @row_check
     @classmethod
-    def one_name_per_school_and_year(cls, frame: pd.DataFrame) -> Mask:
+    def one_name_and_number_per_school_and_year(cls, frame: pd.DataFrame) -> Mask:
         """The same row may come again; two different ones would make the building a guess."""
         once = frame[["SchoolID", "SchoolYearID", "Name", "StateAssignedID"]].drop_duplicates()
         clashing = once.loc[once.duplicated(["SchoolID", "SchoolYearID"], keep=False)].index

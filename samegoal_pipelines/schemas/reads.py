@@ -31,14 +31,14 @@ class Reads(Table):
     Rereads: Integer = required("Times the object was read again because its pages did not fit together")
     Seconds: Number = required("Time from the first request to the last row, in seconds")
 
-    @row_check(name="an object stands once")
+    @row_check
     @classmethod
-    def object_stands_once(cls, frame: pd.DataFrame) -> pd.Series:
+    def an_object_stands_once(cls, frame: pd.DataFrame) -> pd.Series:
         """One row per object."""
         return unique(frame, ("Object",))
 
-    @column_check("Rows", name="is a count")
+    @column_check("Rows")
     @classmethod
-    def rows_is_a_count(cls, column: pd.Series) -> pd.Series:
+    def is_a_count(cls, column: pd.Series) -> pd.Series:
         """Not negative."""
         return (column >= 0).astype(bool)

@@ -59,12 +59,13 @@ def validate(frame: pd.DataFrame, model: type[pa.DataFrameModel]) -> SchemaRepor
     pandera's own messages quote the values that failed; what leaves this function holds none, and no
     exception of pandera's does either.
     """
-    failures: tuple[Failure, ...] = ()
+    failures: set[Failure] = set()
     try:
         model.validate(frame, lazy=True)
     except SchemaErrors as errors:
-        failures = tuple(sorted({_failure(error, len(frame)) for error in errors.schema_errors}))
-    return SchemaReport(model.__name__, len(frame), failures)
+        failures = {_failure(error, len(frame)) for error in errors.schema_errors}
+    failures |= _other_types(frame, model)
+    return SchemaReport(model.__name__, len(frame), tuple(sorted(failures)))
 
 
 def column_descriptions(model: type[pa.DataFrameModel]) -> list[ColumnDescription]:
@@ -75,6 +76,16 @@ def column_descriptions(model: type[pa.DataFrameModel]) -> list[ColumnDescriptio
     ]
 
 
+def _other_types(frame: pd.DataFrame, model: type[pa.DataFrameModel]) -> set[Failure]:
+    """Columns of another type than declared; pandera lets some pass, such as numpy's int64 for Arrow's."""
+    declared = {name: column.dtype.type for name, column in model.to_schema().columns.items()}
+    return {
+        Failure(_name(name), f"has the type {declared[name]}", len(frame))
+        for name, dtype in frame.dtypes.items()
+        if name in declared and dtype != declared[name]
+    }
+
+
 def _failure(error: SchemaError, rows: int) -> Failure:
     check = error.check
     match error.reason_code:
@@ -83,12 +94,17 @@ def _failure(error: SchemaError, rows: int) -> Failure:
         case SchemaErrorReason.COLUMN_NOT_IN_SCHEMA:
             return Failure(_name(error.failure_cases), "is not expected", rows)
         case SchemaErrorReason.WRONG_DATATYPE:
-            return Failure(_name(error.schema.name), f"has the type {error.schema.dtype}", rows)
+            return Failure(_name(error.schema.name), f"has the type {error.schema.dtype.type}", rows)
         case SchemaErrorReason.SERIES_CONTAINS_NULLS:
             return Failure(_name(error.schema.name), "is given", _violations(error, rows))
         case SchemaErrorReason.CHECK_ERROR:
-            return Failure(_column(error), f"{getattr(check, 'name', 'check')} (could not be checked)", rows)
-    return Failure(_column(error), str(getattr(check, "name", None) or "check"), _violations(error, rows))
+            return Failure(_column(error), f"{_told(check)}, which could not be checked", rows)
+    return Failure(_column(error), _told(check), _violations(error, rows))
+
+
+def _told(check: Any) -> str:
+    """A check's name is its method's, which says what ought to be."""
+    return str(getattr(check, "name", None) or "check").replace("_", " ")
 
 
 def _column(error: SchemaError) -> str:

@@ -48,50 +48,50 @@ class StudentStatus(Table):
     building: Text = optional("Its school's name: the student's building")
     building_reporting_id: Text = optional("Its school's number at the state; text")
 
-    @row_check(name="a student has one status")
+    @row_check
     @classmethod
-    def student_has_one_status(cls, frame: pd.DataFrame) -> Mask:
+    def a_student_has_one_status(cls, frame: pd.DataFrame) -> Mask:
         """One row per student."""
         return unique(frame, ("student_id",))
 
-    @row_check(name="an enrollment decides one status")
+    @row_check
     @classmethod
-    def enrollment_decides_once(cls, frame: pd.DataFrame) -> Mask:
+    def an_enrollment_decides_one_status(cls, frame: pd.DataFrame) -> Mask:
         """An enrollment belongs to one student."""
         return unique(frame, ("enrollment_id",))
 
-    @column_check("status", name="is one of the four")
+    @column_check("status")
     @classmethod
-    def status_is_one_of_four(cls, column: pd.Series) -> Mask:
+    def is_one_of_the_four(cls, column: pd.Series) -> Mask:
         """There are these statuses and no other."""
         return one_of(column, STATUSES)
 
-    @row_check(name="status and reason belong together")
+    @row_check
     @classmethod
-    def status_and_reason_agree(cls, frame: pd.DataFrame) -> Mask:
+    def status_and_reason_belong_together(cls, frame: pd.DataFrame) -> Mask:
         """Each reason leads to one status, and there are no other reasons."""
         position = pc.index_in(arrow(frame["reason"]), value_set=pyarrow.array(STATUS_OF_REASON))
         expected = pc.index_in(pyarrow.array(STATUS_OF_REASON.values()), value_set=pyarrow.array(STATUSES))
         actual = pc.index_in(arrow(frame["status"]), value_set=pyarrow.array(STATUSES))
         return mask(pc.equal(expected.take(position), actual), null=False)
 
-    @row_check(name="who left has a last day")
+    @row_check
     @classmethod
     def who_left_has_a_last_day(cls, frame: pd.DataFrame) -> Mask:
         """Graduated and inactive students left on a day."""
         return mask(pc.or_(pc.invert(_left(frame)), arrow(frame["last_day"]).is_valid()))
 
-    @row_check(name="graduated means code 01")
+    @row_check
     @classmethod
-    def graduated_means_01(cls, frame: pd.DataFrame) -> Mask:
+    def graduated_means_code_01(cls, frame: pd.DataFrame) -> Mask:
         """Who left with 01 graduated, and nobody else did."""
         said = pc.equal(arrow(frame["status"]), "GRADUATED")
         graduated = pc.equal(arrow(frame["withdrawal_code"]), GRADUATED_CODE).fill_null(False)
         return mask(pc.or_(pc.invert(_left(frame)), pc.equal(graduated, said)))
 
-    @row_check(name="the last day is not before the first")
+    @row_check
     @classmethod
-    def last_day_is_not_before_first(cls, frame: pd.DataFrame) -> Mask:
+    def the_last_day_is_not_before_the_first(cls, frame: pd.DataFrame) -> Mask:
         """No enrollment that was never effective decides."""
         return not_before(frame["last_day"], frame["first_day"])
 
@@ -108,15 +108,15 @@ class UncertainStudents(Table):
     student_id: Integer = required("Qmlativ's StudentID")
     reasons: Text = required("Why the student's rows were set aside, comma-separated")
 
-    @row_check(name="a student stands once")
+    @row_check
     @classmethod
-    def student_stands_once(cls, frame: pd.DataFrame) -> Mask:
+    def a_student_stands_once(cls, frame: pd.DataFrame) -> Mask:
         """One row per student, with all reasons."""
         return unique(frame, ("student_id",))
 
-    @column_check("reasons", name="are reasons that make uncertain")
+    @column_check("reasons")
     @classmethod
-    def reasons_make_uncertain(cls, column: pd.Series) -> Mask:
+    def are_reasons_that_make_uncertain(cls, column: pd.Series) -> Mask:
         """An enrollment that was never effective leaves nothing in doubt."""
         return pd.Series(
             [set(reasons.split(",")) <= set(UNCERTAIN) for reasons in column.fillna("").tolist()], dtype=bool

@@ -1,0 +1,215 @@
+"""Who the parents are, and whose contacts must not be passed on."""
+
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from samegoal_pipelines.schemas import demographics as models
+from samegoal_pipelines.schemas.report import validate
+from samegoal_pipelines.schemas.status import StudentStatus
+from samegoal_pipelines.transforms.parents import ParentDemographics, build_parent_demographics
+from samegoal_pipelines.transforms.snapshot import assemble_snapshot
+from samegoal_pipelines_tests.transforms.builders import Row, raw, table
+from samegoal_pipelines_tests.transforms.test_students import build as build_students
+from samegoal_pipelines_tests.transforms.test_students import phone, status_row, uses
+
+CONTACTS = models.PARENT_CONTACTS
+
+
+def guardian(number: int = 1, student: int | None = 1, parent: int | None = 10, **fields: Any) -> Row:
+    return {
+        "StudentGuardianID": number,
+        "StudentID": student,
+        "NameIDGuardian": parent,
+        "HasActiveRestrictedAccess": False,
+    } | fields
+
+
+def build(
+    guardians: list[Row],
+    *,
+    restriction_known: bool = True,
+    statuses: list[Row] | None = None,
+    **objects: list[Row],
+) -> ParentDemographics:
+    """Parents of student 1 (or of those in `statuses`); the people 10, 11 and 12 are known by name."""
+    usual: dict[str, list[Row]] = {
+        "StudentGuardian": guardians,
+        "Name": [
+            {"NameID": number, "FirstName": f"P{number}", "LastName": "Ruiz"} for number in (10, 11, 12)
+        ],
+        "Relationship": [
+            {"RelationshipID": 1, "Code": "M", "Description": "Mother"},
+            {"RelationshipID": 2, "Code": "F"},
+        ],
+        "PhoneType": [
+            {"PhoneTypeID": 1, "Code": "H", "Description": "Home Phone"},
+            {"PhoneTypeID": 2, "Code": "MOBILE", "Description": None},
+            {"PhoneTypeID": 3, "Code": "B", "Description": "Business"},
+            {"PhoneTypeID": 4, "Code": "X", "Description": "Pager"},
+        ],
+        "Zip": [{"ZipID": 1, "City": "Grand Bend", "ZipCode": "78701", "StateID": 1}],
+        "State": [{"StateID": 1, "Code": "TX"}],
+        "NameEmail": [{"NameEmailID": 1, "NameID": 10, "EmailAddress": "p@example.org"}],
+        "NamePhone": [phone(1, PhoneTypeID=1), phone(2, PhoneTypeID=2), phone(3, PhoneTypeID=3)],
+    }
+    rows = raw("raw_parents", usual | uses((True, True)) | objects)
+    known = table(StudentStatus, statuses or [status_row()])
+    built = build_parent_demographics(rows, known, restriction_known=restriction_known)
+    assert validate(built.parents, models.ParentDemographics).ok
+    return built
+
+
+def people(built: ParentDemographics) -> list[dict[str, Any]]:
+    return [
+        {name: None if pd.isna(value) else value for name, value in row.items()}
+        for row in built.parents.to_dict("records")
+    ]
+
+
+def one(*guardians: Row, **more: Any) -> dict[str, Any]:
+    (person,) = people(build(list(guardians), **more))
+    return person
+
+
+def test_a_parent_comes_with_relationship_rank_flags_and_name():
+    row = one(guardian(RelationshipID=1, Rank=2, IsCustodialGuardian=True, IsEmergencyContact=None))
+    columns = ("student_id", "parent_id", "relationship", "rank", "first_name", "last_name", "is_custodial")
+    assert [row[column] for column in columns] == [1, 10, "Mother", 2, "P10", "Ruiz", True]
+    assert row["is_emergency_contact"] is None
+    assert row["home_language"] is None
+
+
+def test_a_relationship_without_description_goes_by_its_code():
+    assert one(guardian(RelationshipID=2))["relationship"] == "F"
+
+
+def test_contacts_of_an_unrestricted_parent_are_all_there():
+    row = one(guardian())
+    assert row["has_restricted_access"] is False
+    assert [row[column] for column in CONTACTS] == [
+        "1 Elm St",
+        "Grand Bend",
+        "TX",
+        "78701",
+        "5551",
+        "5552",
+        "5553",
+        "p@example.org",
+    ]
+
+
+@pytest.mark.parametrize("flag", [True, None])
+def test_a_parent_under_restricted_access_keeps_the_row_and_loses_every_contact(flag):
+    """A restriction that is not answered counts as one."""
+    row = one(guardian(HasActiveRestrictedAccess=flag))
+    assert row["has_restricted_access"] is True
+    assert row["last_name"] == "Ruiz"
+    assert [row[column] for column in CONTACTS] == [None] * len(CONTACTS)
+
+
+def test_where_the_restriction_field_is_not_granted_the_flag_is_null_and_contacts_stay():
+    row = one(guardian(HasActiveRestrictedAccess=None), restriction_known=False)
+    assert row["has_restricted_access"] is None
+    assert row["email"] == "p@example.org"
+
+
+def test_a_restriction_holds_for_that_student_and_not_for_a_sibling():
+    rows = [guardian(1, student=1, HasActiveRestrictedAccess=True), guardian(2, student=2)]
+    built = people(build(rows, statuses=[status_row(1), status_row(2)]))
+    assert [(row["student_id"], row["email"]) for row in built] == [(1, None), (2, "p@example.org")]
+
+
+def test_a_pair_that_comes_several_times_is_one_row_of_the_lowest_rank_then_the_first_recorded():
+    rows = [
+        guardian(4, Rank=None, RelationshipID=2),
+        guardian(3, Rank=2, RelationshipID=1),
+        guardian(2, Rank=2, RelationshipID=2),
+        guardian(1, Rank=3, RelationshipID=1),
+    ]
+    built = build(rows)
+    assert [(row["rank"], row["relationship"]) for row in people(built)] == [(2, "F")]
+    assert built.counts["repeated"] == 3
+
+
+@pytest.mark.parametrize("other", [{"HasActiveRestrictedAccess": True}, {"HasActiveRestrictedAccess": None}])
+@pytest.mark.parametrize("unreadable", [None, '{"Rank": "first"}'])
+def test_a_pair_is_restricted_if_any_of_its_rows_is_even_one_that_is_set_aside(other, unreadable):
+    rows = [guardian(1, Rank=1), guardian(2, Rank=9, Unreadable=unreadable, **other)]
+    row = one(*rows)
+    assert (row["rank"], row["has_restricted_access"], row["email"]) == (1, True, None)
+
+
+def test_a_parent_s_address_is_where_mail_goes_then_where_the_parent_lives():
+    assert one(guardian(), **uses((True, False), (False, True)))["street"] == "2 Elm St"
+    assert one(guardian(), **uses((False, False), (True, False)))["street"] == "2 Elm St"
+
+
+def test_phones_go_by_what_code_or_description_of_their_type_say():
+    phones = [
+        phone(4, PhoneTypeID=4),
+        phone(5, PhoneTypeID=3, Rank=2),
+        phone(6, PhoneTypeID=3, Rank=1),
+        phone(7),
+    ]
+    row = one(guardian(), NamePhone=phones)
+    assert [row[kind] for kind in ("home_phone", "cell_phone", "work_phone")] == [None, None, "5556"]
+
+
+def test_a_confidential_phone_is_left_out_of_a_parent_too():
+    row = one(guardian(), NamePhone=[phone(1, PhoneTypeID=1, IsConfidential=True), phone(2, PhoneTypeID=2)])
+    assert (row["home_phone"], row["cell_phone"]) == (None, "5552")
+
+
+@pytest.mark.parametrize(
+    ("row", "reason"),
+    [
+        (guardian(student=None), "no_student_or_parent"),
+        (guardian(parent=None), "no_student_or_parent"),
+        (guardian(student=99), "student_without_status"),
+        (guardian(parent=99), "unknown_name"),
+        (guardian(Unreadable='{"Rank": "first"}'), "unreadable"),
+    ],
+)
+def test_a_guardian_who_cannot_be_placed_is_left_out_and_counted(row, reason):
+    built = build([row])
+    assert built.parents.empty
+    assert {name: count for name, count in built.counts.items() if count} == {reason: 1}
+
+
+def test_siblings_share_their_parents_and_rows_come_ordered():
+    rows = [
+        guardian(n, student, parent)
+        for n, (student, parent) in enumerate([(2, 11), (1, 11), (2, 10), (1, 10)])
+    ]
+    built = people(build(rows, statuses=[status_row(1), status_row(2)]))
+    assert [(row["student_id"], row["parent_id"]) for row in built] == [(1, 10), (1, 11), (2, 10), (2, 11)]
+
+
+def test_no_guardians_give_no_parents():
+    assert build([]).parents.empty
+
+
+# The snapshot
+
+
+def test_a_snapshot_speaks_of_the_same_students_in_all_its_tables():
+    """Every student in the statuses has demographics; parents come with their student's number."""
+    statuses = [status_row(1), status_row(2)]
+    students = build_students(statuses)
+    parents = build([guardian(1, student=1), guardian(2, student=2)], statuses=statuses).parents
+    uncertain = pd.DataFrame({"student_id": [3], "reasons": ["no_start_date"]})
+    snapshot = assemble_snapshot(table(StudentStatus, statuses), uncertain, students, parents)
+    assert list(snapshot.status["student_id"]) == list(snapshot.students["student_id"]) == [1]
+    assert list(snapshot.status["student_number"]) == list(snapshot.parents["student_number"]) == ["00123"]
+    assert list(snapshot.parents["student_id"]) == [1]
+
+
+def test_uncertain_students_and_those_without_a_record_keep_what_was_last_published():
+    statuses = [status_row(1), status_row(2)]
+    uncertain = pd.DataFrame({"student_id": [3], "reasons": ["no_start_date"]})
+    snapshot = assemble_snapshot(
+        table(StudentStatus, statuses), uncertain, build_students(statuses), build([]).parents
+    )
+    assert snapshot.kept == {2, 3}

@@ -340,7 +340,7 @@ def postgres_status(deployment: Deployment) -> None:
 @cli.command()
 @click.option("--districts", "district_count", default=3, show_default=True, type=click.IntRange(1, 2000))
 @click.option("--students", default=500, show_default=True, type=click.IntRange(0), help="Per district.")
-@click.option("--port", default=8765, show_default=True, type=click.IntRange(0, 65535))
+@click.option("--port", default=8471, show_default=True, type=click.IntRange(0, 65535))
 @click.option(
     "--faults", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="Faults, as JSON."
 )
@@ -359,7 +359,7 @@ def sandbox(
     today: datetime | None,
 ) -> None:
     """Serve a sandbox Qmlativ with synthetic districts until stopped."""
-    from samegoal_pipelines.sandbox import run
+    from samegoal_pipelines.sandbox.command import run
 
     run(
         districts=district_count,
@@ -368,7 +368,7 @@ def sandbox(
         faults_file=faults,
         night=night,
         seed=seed,
-        today=(today or datetime.now()).date(),  # noqa: DTZ005 - the sandbox lives in local time
+        today=today.date() if today else None,
         announce=click.echo,
     )
 

@@ -12,16 +12,17 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager, nullcontext
 from datetime import date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 import click
 
 from samegoal_pipelines.cli import DONE, FAILED, print_nights, run_nights
 from samegoal_pipelines.deployment import Deployment
-from samegoal_pipelines.districts.registry import UnknownDistrict
+from samegoal_pipelines.districts.errors import UnknownDistrict
 from samegoal_pipelines.runs import add_partition, prepare_dagster_home
 from samegoal_pipelines.settings import Settings, project_root
 
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from samegoal_pipelines.sandbox import SandboxServer
 
 STUDENTS = [12_000, 900, 120]
-PREFERRED_PORT = 8765
+PREFERRED_PORT = 8471
 
 
 def run_demo(deployment: Deployment, *, debug: bool = False) -> int:
@@ -47,7 +48,7 @@ def run_demo(deployment: Deployment, *, debug: bool = False) -> int:
     click.echo(
         "Where to look next:\n"
         "  make dev                                        the Dagster UI on this state\n"
-        "  .venv/bin/samegoal-pipelines postgres start     keep Postgres up, and print how to reach it with psql\n"
+        "  .venv/bin/samegoal-pipelines postgres start     keep Postgres up; says how to reach it with psql\n"
         "  select * from samegoal.student_details limit 5; what SameGoal reads, in psql"
     )
     return DONE if all(night.published for night in nights) else FAILED
@@ -106,7 +107,7 @@ def _with_local_sources(deployment: Deployment) -> Deployment:
 @contextmanager
 def _demo_source(home: Path) -> Iterator[SandboxServer]:
     """The sandbox of this home: the same districts each time, a night on for every day since the first."""
-    from samegoal_pipelines.sandbox import PortInUse, Sandbox, serve
+    from samegoal_pipelines.sandbox import Sandbox, serve
 
     today = datetime.now().astimezone().date()
     facts = _demo_facts(home) or {"first_day": today.isoformat(), "port": PREFERRED_PORT}
@@ -118,18 +119,15 @@ def _demo_source(home: Path) -> Iterator[SandboxServer]:
         today=first_day,
         night=max(0, (today - first_day).days),
     )
-    try:
-        served = serve(sandbox, port=facts["port"])
-        server = served.__enter__()
-    except PortInUse:
-        served = serve(sandbox, port=0)
-        server = served.__enter__()
-    try:
+    with ExitStack() as stack:
+        try:
+            server = stack.enter_context(serve(sandbox, facts["port"]))
+        except OSError:  # somebody else has the port by now
+            server = stack.enter_context(serve(sandbox, 0))
         home.mkdir(mode=0o700, parents=True, exist_ok=True)
-        _demo_file(home).write_text(json.dumps({"first_day": first_day.isoformat(), "port": server.port}))
+        port = urlsplit(server.url).port
+        _demo_file(home).write_text(json.dumps({"first_day": first_day.isoformat(), "port": port}))
         yield server
-    finally:
-        served.__exit__(None, None, None)
 
 
 def _demo_file(home: Path) -> Path:

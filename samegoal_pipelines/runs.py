@@ -18,7 +18,7 @@ from samegoal_pipelines.defs.night import SOURCE_HOST_TAG, TODAY_TAG
 from samegoal_pipelines.defs.nightly import nightly_snapshot
 from samegoal_pipelines.defs.partitions import DISTRICTS
 from samegoal_pipelines.deployment import Deployment
-from samegoal_pipelines.districts.registry import DistrictError
+from samegoal_pipelines.districts.errors import DistrictError
 from samegoal_pipelines.settings import Settings, project_root
 from samegoal_pipelines.warehouse.publish import Attempt, find_attempt
 

@@ -1,7 +1,5 @@
 """Group demographics: who the students with a status are, and who their parents are."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from typing import Any
 

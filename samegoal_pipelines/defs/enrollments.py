@@ -1,7 +1,5 @@
 """Group enrollments: the home-campus enrollments that count, and every other row with its reason."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from typing import Any
 

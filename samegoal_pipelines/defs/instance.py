@@ -16,7 +16,7 @@ from dagster_postgres.storage import DagsterPostgresStorage
 
 from samegoal_pipelines.defs.night import PARTITION_TAG, SOURCE_HOST_TAG
 from samegoal_pipelines.deployment import Deployment
-from samegoal_pipelines.districts.registry import DistrictError
+from samegoal_pipelines.districts.errors import DistrictError
 from samegoal_pipelines.warehouse import server
 
 
@@ -33,7 +33,7 @@ class PipelineStorage(DagsterPostgresStorage):
         cls,
         inst_data: ConfigurableClassData | None,
         config_value: Any,  # noqa: ARG003 - Dagster hands over what `config_type` asks for: nothing
-    ) -> DagsterPostgresStorage:
+    ) -> PipelineStorage:
         """Storage over the configured Postgres, or the embedded one, which this starts."""
         return cls(
             postgres_url=server.dagster_storage_url(Deployment().database_url),

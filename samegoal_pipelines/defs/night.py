@@ -17,7 +17,8 @@ import dagster as dg
 import pandas as pd
 
 from samegoal_pipelines.deployment import Deployment
-from samegoal_pipelines.districts.registry import District, DistrictError
+from samegoal_pipelines.districts.errors import DistrictError
+from samegoal_pipelines.districts.registry import District
 from samegoal_pipelines.qmlativ import QmlativClient
 from samegoal_pipelines.warehouse.errors import WarehouseError
 from samegoal_pipelines.warehouse.publish import record_failure

@@ -6,8 +6,6 @@ short by a restart neither runs a district twice nor forgets one. An hourly test
 o'clock there?" would skip a night when the clocks change.
 """
 
-from __future__ import annotations
-
 from collections.abc import Collection, Iterable, Iterator
 from datetime import UTC, date, datetime, time
 from zoneinfo import ZoneInfo

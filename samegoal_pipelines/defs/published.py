@@ -1,7 +1,5 @@
 """Group published: tonight's snapshot in the warehouse, all of it or none of it."""
 
-from __future__ import annotations
-
 from dataclasses import asdict
 
 import dagster as dg

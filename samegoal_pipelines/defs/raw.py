@@ -4,8 +4,6 @@ One step reads everything that the selected assets need, several objects at a ti
 object read alone leaves the connections idle; if any object fails, nothing of the night is stored.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
@@ -57,11 +55,10 @@ def read_qmlativ(
             read = read_district(
                 client,
                 selected,
-                expected=deployment.registry.pinned_identity(night.district),
+                expected=deployment.registry.recognise(night.district, client.identity()),
                 expected_rows=rows_expected(night.last_landed(selected, "Reads")),
                 progress=deployment.progress,
             )
-        deployment.registry.pin_identity(night.district, read.identity)
         for asset in (asset for asset in RAW_ASSETS if asset in selected):
             tables = {**read.frames[asset], "Reads": reads_table(read.reads[asset])}
             models = {**RAW_MODELS[asset], "Reads": Reads}

@@ -1,7 +1,5 @@
 """Group status: one status per student as of tonight, and the enrollment that decided it."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from typing import Any
 

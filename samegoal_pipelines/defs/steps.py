@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
-from samegoal_pipelines.districts.registry import DistrictError
+from samegoal_pipelines.districts.errors import DistrictError
 from samegoal_pipelines.landing import LandingError
 from samegoal_pipelines.qmlativ import QmlativError
 from samegoal_pipelines.schemas.report import column_descriptions, validate
@@ -85,15 +85,12 @@ def checked(
             asset_key=key,
             check_name=SCHEMA_CHECK,
             passed=not broken,
-            description="; ".join(f"{name}: {report.summary()}" for name, report in broken.items())
+            description="; ".join(report.summary() for report in broken.values())
             or f"{len(tables)} table(s), every column as declared",
             metadata={f"{name} rows": report.rows for name, report in reports.items()},
         )
     if broken:
-        raise SchemaBroken(
-            "; ".join(f"{name}: {report.summary()}" for name, report in broken.items())
-            + "; nothing was stored; if Qmlativ sends this, see the runbook, else report a defect"
-        )
+        raise SchemaBroken("; ".join(report.summary() for report in broken.values()) + "; nothing was stored")
     rows = {f"{name} rows" if len(tables) > 1 else "rows": len(frame) for name, frame in tables.items()}
     yield dg.MaterializeResult(asset_key=key, value=value, metadata={**rows, **(metadata or {})})
 
@@ -112,8 +109,13 @@ def column_schema(model: Any) -> dict[str, Any]:
     return {
         "dagster/column_schema": dg.TableSchema(
             columns=[
-                dg.TableColumn(name=name, type=dtype, description=description)
-                for name, dtype, description in column_descriptions(model)
+                dg.TableColumn(
+                    name=column.name,
+                    type=column.dtype,
+                    description=column.description,
+                    constraints=dg.TableColumnConstraints(nullable=column.nullable),
+                )
+                for column in column_descriptions(model)
             ]
         )
     }

@@ -63,7 +63,7 @@ def validate(frame: pd.DataFrame, model: type[pa.DataFrameModel]) -> SchemaRepor
     try:
         model.validate(frame, lazy=True)
     except SchemaErrors as errors:
-        failures = {_failure(error, len(frame)) for error in errors.schema_errors}
+        failures = _failures(errors.schema_errors, len(frame))
     failures |= _other_types(frame, model)
     return SchemaReport(model.__name__, len(frame), tuple(sorted(failures)))
 
@@ -74,6 +74,13 @@ def column_descriptions(model: type[pa.DataFrameModel]) -> list[ColumnDescriptio
         ColumnDescription(name, str(column.dtype.type), column.description or "", bool(column.nullable))
         for name, column in model.to_schema().columns.items()
     ]
+
+
+def _failures(errors: list[SchemaError], rows: int) -> set[Failure]:
+    """What failed. That a check stumbled counts only where nothing else did, such as a column's type."""
+    stumbled = [error for error in errors if error.reason_code is SchemaErrorReason.CHECK_ERROR]
+    found = [error for error in errors if error.reason_code is not SchemaErrorReason.CHECK_ERROR]
+    return {_failure(error, rows) for error in found or stumbled}
 
 
 def _other_types(frame: pd.DataFrame, model: type[pa.DataFrameModel]) -> set[Failure]:

@@ -27,6 +27,14 @@ class OlderSnapshot(WarehouseError):
     """A night older than the last published one was to be published."""
 
 
+class SupersededRun(WarehouseError):
+    """A run came late: one that began after it has published the same night."""
+
+
+class EmptySnapshot(WarehouseError):
+    """A snapshot without any student was to replace one that had some."""
+
+
 class SnapshotInProgress(WarehouseError):
     """Another run is publishing this district right now."""
 

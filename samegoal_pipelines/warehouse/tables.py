@@ -144,7 +144,7 @@ snapshots = sa.Table(
     ),
     sa.PrimaryKeyConstraint("snapshot_id"),
     _one_of("state", STATES),
-    sa.Index("snapshots_run_key", "district_id", "run_id", unique=True),
+    sa.Index("snapshots_run_key", "run_id", "district_id", unique=True),
     sa.Index(
         "snapshots_published_key",
         "district_id",

@@ -22,7 +22,8 @@ def plain_url(url: str) -> str:
     scheme, separator, rest = url.strip().partition("://")
     if not separator or scheme.partition("+")[0] not in ("postgresql", "postgres"):
         raise WarehouseError(
-            "the database URL is not a Postgres URL; write SAMEGOAL_DATABASE_URL as postgresql://user:password@host/database"
+            "the database URL is not one of Postgres; "
+            "write SAMEGOAL_DATABASE_URL as postgresql://user:password@host/database"
         )
     return f"postgresql://{rest}"
 

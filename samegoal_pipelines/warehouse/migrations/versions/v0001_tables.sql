@@ -138,7 +138,7 @@ create table samegoal.snapshots (
 
 create unique index snapshots_published_key on samegoal.snapshots (district_id, snapshot_date) where state = 'published';
 
-create unique index snapshots_run_key on samegoal.snapshots (district_id, run_id);
+create unique index snapshots_run_key on samegoal.snapshots (run_id, district_id);
 
 comment on table samegoal.snapshots is 'One row per district and attempted snapshot';
 comment on column samegoal.snapshots.district_id is 'The district, as registered';

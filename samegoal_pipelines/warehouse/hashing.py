@@ -1,0 +1,88 @@
+"""Stable hashes of rows and of whole snapshots, computed column by column on the client.
+
+A row's hash tells whether the row needs a closer look; Postgres then compares the columns themselves, so a
+change of this algorithm costs one slower night and makes no change appear. What must hold: equal rows hash
+equally on every machine and in every version of the libraries, so there is only integer arithmetic here.
+
+The algorithm, all in unsigned 64-bit arithmetic that wraps: `mix(x)` multiplies by an odd constant and folds
+the upper half into the lower. The hash of a number is mix(value). That of a text starts as mix(bytes in all)
+and, for each eight of its UTF-8 bytes (little-endian, padded with zeros, at least once), becomes
+mix(hash xor word). That of a null is a constant. The hash of a row starts as its number of columns and, for
+each column in order, becomes mix(hash + hash of the column).
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+Words = npt.NDArray[np.uint64]
+Hashes = npt.NDArray[np.int64]
+
+_MULTIPLIER = np.uint64(0x9FB21C651E98DF25)
+_NULL = np.uint64(0xD6E8FEB86659FD93)
+_HALF = np.uint64(32)
+_VERSION = b"samegoal rows 1"
+# the mask of a word's first n bytes
+_FIRST_BYTES = np.array([(1 << (8 * n)) - 1 for n in range(9)], dtype=np.uint64)
+
+
+def row_hashes(table: pa.Table) -> Hashes:
+    """The hash of each row, over all columns: integers, dates, flags and texts."""
+    hashes = np.full(table.num_rows, table.num_columns, dtype=np.uint64)
+    for column in table.columns:
+        hashes = _mix(hashes + _column_hashes(column))
+    return hashes.view(np.int64)
+
+
+def content_hash(parts: Iterable[npt.NDArray[Any]]) -> bytes:
+    """One hash of a whole snapshot: of its row hashes in the order of their keys, and what else it says."""
+    digest = hashlib.sha256(_VERSION)
+    for part in parts:
+        digest.update(len(part).to_bytes(8, "little"))
+        digest.update(np.ascontiguousarray(part, dtype="<i8").data)
+    return digest.digest()
+
+
+def _mix(words: Words) -> Words:
+    words = words * _MULTIPLIER
+    words ^= words >> _HALF
+    return words
+
+
+def _column_hashes(column: pa.ChunkedArray) -> Words:
+    array = column.combine_chunks() if column.num_chunks != 1 else column.chunk(0)
+    if pa.types.is_string(array.type):
+        hashes = _text_hashes(array)
+    else:
+        numbers = array.cast(pa.int32()) if pa.types.is_date32(array.type) else array
+        hashes = _mix(numbers.cast(pa.int64()).fill_null(0).to_numpy(zero_copy_only=False).view(np.uint64))
+    if array.null_count:
+        hashes[pc.is_null(array).to_numpy(zero_copy_only=False)] = _NULL
+    return hashes
+
+
+def _text_hashes(array: pa.StringArray) -> Words:
+    _, offsets_buffer, data_buffer = array.buffers()
+    offsets = np.frombuffer(offsets_buffer, np.int32, len(array) + 1, 4 * array.offset)
+    first, last = int(offsets[0]), int(offsets[-1])
+    data = np.zeros(last - first + 8, dtype=np.uint8)  # eight more, so that a word may be read at every byte
+    if last > first:
+        data[:-8] = np.frombuffer(data_buffer, np.uint8, last - first, first)
+    word_at = np.ndarray(last - first + 1, dtype="<u8", buffer=data.data, strides=(1,))
+    starts, lengths = offsets[:-1] - first, np.diff(offsets)
+    hashes = _mix(lengths.astype(np.uint64))
+    hashes = _mix(hashes ^ (word_at[starts] & _FIRST_BYTES.take(lengths, mode="clip")))
+    done, rows = 8, np.flatnonzero(lengths > 8)
+    while len(rows):  # the next eight bytes of every text that has any left
+        left = lengths[rows] - done
+        words = word_at[starts[rows] + done] & _FIRST_BYTES.take(left, mode="clip")
+        hashes[rows] = _mix(hashes[rows] ^ words)
+        done, rows = done + 8, rows[left > 8]
+    return hashes

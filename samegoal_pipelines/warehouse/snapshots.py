@@ -1,0 +1,107 @@
+"""The record of attempted snapshots: what became of each night. Writing a published one is `publish`'s."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date, datetime
+
+import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import insert
+
+from samegoal_pipelines.warehouse.engine import transaction
+from samegoal_pipelines.warehouse.tables import snapshots
+
+_REASON_LIMIT = 2_000  # characters
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """One row of `snapshots`; counts are None where nothing was counted."""
+
+    district_id: str
+    snapshot_date: date
+    state: str
+    students: int | None
+    enrolled: int | None
+    pre_enrolled: int | None
+    graduated: int | None
+    inactive: int | None
+    added: int | None
+    changed: int | None
+    removed: int | None
+    kept: int | None
+    reason: str | None
+    run_id: str
+    started_at: datetime
+    published_at: datetime | None
+
+
+_ATTEMPT = (
+    snapshots.c.district_id,
+    snapshots.c.snapshot_date,
+    snapshots.c.state,
+    snapshots.c.students,
+    snapshots.c.enrolled,
+    snapshots.c.pre_enrolled,
+    snapshots.c.graduated,
+    snapshots.c.inactive,
+    snapshots.c.added,
+    snapshots.c.changed,
+    snapshots.c.removed,
+    snapshots.c.kept,
+    snapshots.c.held_reason.label("reason"),
+    snapshots.c.run_id,
+    snapshots.c.started_at,
+    snapshots.c.published_at,
+)
+
+
+def record_failure(
+    engine: sa.Engine,
+    *,
+    district_id: str,
+    snapshot_date: date,
+    run_id: str,
+    started_at: datetime,
+    reason: str,
+) -> None:
+    """Write down that this run failed and why, unless it has published all the same."""
+    row = {"snapshot_date": snapshot_date, "held_reason": reason[:_REASON_LIMIT]}
+    statement = insert(snapshots).values(
+        district_id=district_id, run_id=run_id, started_at=started_at, state="failed", **row
+    )
+    statement = statement.on_conflict_do_update(
+        index_elements=["run_id", "district_id"], set_=row, where=snapshots.c.state == "failed"
+    )
+    with transaction(engine, "recording the failure") as connection:
+        connection.execute(statement)
+
+
+def find_attempt(engine: sa.Engine, run_id: str) -> Attempt | None:
+    """What became of one run; None if it has not come to anything yet."""
+    query = sa.select(*_ATTEMPT).where(snapshots.c.run_id == run_id).order_by(snapshots.c.snapshot_id.desc())
+    return next(iter(_attempts(engine, query.limit(1))), None)
+
+
+def last_attempts(engine: sa.Engine, district_id: str | None = None, limit: int = 100) -> list[Attempt]:
+    """The latest attempts of one district or of all, newest first."""
+    query = sa.select(*_ATTEMPT).order_by(snapshots.c.snapshot_id.desc()).limit(limit)
+    if district_id is not None:
+        query = query.where(snapshots.c.district_id == district_id)
+    return _attempts(engine, query)
+
+
+def last_published(engine: sa.Engine, district_id: str) -> Attempt | None:
+    """The snapshot of a district that the current views show."""
+    query = (
+        sa.select(*_ATTEMPT)
+        .where(snapshots.c.district_id == district_id, snapshots.c.state == "published")
+        .order_by(snapshots.c.snapshot_date.desc())
+        .limit(1)
+    )
+    return next(iter(_attempts(engine, query)), None)
+
+
+def _attempts(engine: sa.Engine, query: sa.Select) -> list[Attempt]:
+    with transaction(engine, "looking up snapshots") as connection:
+        return [Attempt(**row._mapping) for row in connection.execute(query)]

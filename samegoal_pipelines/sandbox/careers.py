@@ -5,6 +5,7 @@ off it, so that the same district is seen a day later with only that day's chang
 """
 
 import datetime as dt
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -33,6 +34,12 @@ def first_day(school_year_id: int) -> int:
 def last_day(school_year_id: int) -> int:
     """Last day of school."""
     return day_number(dt.date(school_year_id + NUMERIC_YEAR_OF_ID_0, 5, 27))
+
+
+def on_calendar(day_of: Callable[[int], int], years: np.ndarray) -> np.ndarray:
+    """``first_day`` or ``last_day`` of each of many years."""
+    known, place = np.unique(years, return_inverse=True)
+    return np.array([day_of(int(year)) for year in known], np.int64)[place]
 
 
 @dataclass(frozen=True)
@@ -90,9 +97,7 @@ def careers_of(seed: int, number: int, students: int, anchor: int) -> Careers:
     last_year, leaves, exit_day = _exits(rng, grade, first_year, graduates, anchor)
     transfer_year = rng.integers(anchor - YEARS_BACK, anchor + 1, students)
     transfer_year = np.where(chance(rng, students, 0.09), transfer_year, 0)
-    transfer_day = rng.integers(40, 230, students) + np.vectorize(_first_day_or_zero, otypes=[np.int64])(
-        transfer_year
-    )
+    transfer_day = rng.integers(40, 230, students) + on_calendar(first_day, transfer_year)
     gap = np.where(chance(rng, students, 0.12), rng.integers(15, 40, students), 0)
 
     pool = np.nonzero((grade >= KINDERGARTEN) & (grade <= SENIOR) & (first_year < anchor) & ~leaves)[0]
@@ -128,10 +133,6 @@ def careers_of(seed: int, number: int, students: int, anchor: int) -> Careers:
     )
 
 
-def _first_day_or_zero(year: int) -> int:
-    return first_day(int(year)) if year else 0
-
-
 def _arrivals(
     rng: np.random.Generator, grade: np.ndarray, graduates: np.ndarray, anchor: int
 ) -> tuple[np.ndarray, np.ndarray]:
@@ -161,9 +162,7 @@ def _exits(
         reached += share
     leaves = (leave_year >= first_year) & (leave_year <= graduates) & (leave_year > 0)
     last_year = np.where(leaves, leave_year, np.minimum(graduates, anchor + 1))
-    years = np.arange(anchor - YEARS_BACK, anchor + 2)
-    opens = np.array([first_day(int(year)) for year in years])[last_year - years[0]]
-    closes = np.array([last_day(int(year)) for year in years])[last_year - years[0]]
+    opens, closes = on_calendar(first_day, last_year), on_calendar(last_day, last_year)
     within = opens + 210 + rng.integers(0, 60, count)
     within = np.where(chance(rng, count, 0.8), opens + 10 + rng.integers(0, 260, count), within)
     exit_day = np.where(chance(rng, count, 0.7), within, closes)

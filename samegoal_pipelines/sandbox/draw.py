@@ -64,8 +64,3 @@ def nullable(values: Ints, missing: Mask, type_: Any = None) -> pa.Array:
 def days(values: Ints, missing: Mask | None = None) -> pa.Array:
     """Days since 1970 as dates."""
     return pa.array(values.astype(np.int32), pa.int32(), mask=missing).cast(pa.date32())
-
-
-def constant(value: Any, count: int, type_: Any) -> pa.Array:
-    """The same value at every position."""
-    return pa.repeat(pa.scalar(value, type_), count)

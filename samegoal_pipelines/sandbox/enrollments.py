@@ -24,7 +24,6 @@ from samegoal_pipelines.sandbox.school_years import (
 )
 
 FIRST_ENROLLMENT_ID = 4_000_001
-_OPEN = np.iinfo(np.int64).max
 _NO_CODE = -1
 _NUMBER = {code: number for number, (code, _) in enumerate(WITHDRAWAL_CODES)}
 _PREREGISTRATION = 217
@@ -200,7 +199,7 @@ def _second_campus(careers: Careers, campuses: Campuses, today: int) -> _Rows:
 
 def _table(columns: dict[str, np.ndarray], campuses: Campuses, student_id: np.ndarray) -> pa.Table:
     """The rows with Qmlativ's columns."""
-    closed, shown = columns["known"] & (columns["end"] != _OPEN), columns["end_shown"]
+    closed, shown = columns["known"], columns["end_shown"]
     # A course elsewhere carries its code from the start; any other code comes with the end.
     coded = (columns["code"] != _NO_CODE) & (closed | (columns["code"] == _NUMBER[CECS]))
     code_id = withdrawal_code_id(columns["year"], columns["code"])

@@ -12,6 +12,8 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
+MAINTENANCE_PAGE = "<!DOCTYPE html><html><title>Maintenance</title><body>Back at 5 a.m.</body></html>"
+
 
 @dataclass
 class Fault:
@@ -44,6 +46,8 @@ class Fault:
     """Answer this status at once, with ``body`` (empty by default)."""
     body: str | bytes | None = None
     """This body instead of the real one."""
+    html: bool = False
+    """Answer 200 with the HTML page of a maintenance window."""
     headers: dict[str, str] = field(default_factory=dict)
     set: dict[str, Any] = field(default_factory=dict)
     """Keys of a JSON answer to overwrite; texts may hold {base}, {entity}, {object}, {page}, {size}."""

@@ -34,7 +34,7 @@ def district_of(
     number: int, students: int, *, seed: int, today: dt.date, night: int, anchor: int
 ) -> SandboxDistrict:
     """The district of this number, with the students of a school year, as it stands on the given night."""
-    town = _town(number)
+    town = town_name(number)
     name, slug = f"{town} ISD", town.lower().replace(" ", "-")
     code = f"{number % 254 + 1:03d}{901 + number // 254:03d}"
     return SandboxDistrict(
@@ -86,7 +86,7 @@ def tables_of(
     return evolve(tables, seed, number, today, night)
 
 
-def _town(number: int) -> str:
+def town_name(number: int) -> str:
     """A name for each district; the pairs of words run out after 900."""
     first, second = TOWN_FIRST, TOWN_SECOND
     turn, place = divmod(number, len(first))

@@ -5,6 +5,7 @@
 """
 
 import asyncio
+import json
 import threading
 import time
 from collections import Counter, deque
@@ -13,12 +14,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-import orjson
 import uvicorn
 
 from samegoal_pipelines.sandbox.answers import Answer, CustomApi
 from samegoal_pipelines.sandbox.district import SandboxDistrict
-from samegoal_pipelines.sandbox.faults import Fault, Faults
+from samegoal_pipelines.sandbox.faults import MAINTENANCE_PAGE, Fault, Faults
 from samegoal_pipelines.sandbox.requests import Asked, parse
 from samegoal_pipelines.sandbox.sandbox import Sandbox
 
@@ -153,14 +153,16 @@ class SandboxServer:
 
     async def _answer(self, asked: Asked, faults: list[Fault]) -> Answer:
         for fault in faults:
+            if fault.html:
+                return Answer(200, MAINTENANCE_PAGE.encode(), {"content-type": "text/html; charset=utf-8"})
             if fault.status is not None:
                 return Answer(fault.status, _as_bytes(fault.body or b""), _plain(fault.headers))
         answer = await asyncio.to_thread(self.api.answer, asked)
         for fault in faults:
             if fault.changes_json and answer.status == 200:
                 names = {name: getattr(asked, name) for name in ("base", "entity", "object", "page", "size")}
-                changed = fault.changed_json(orjson.loads(answer.body), names)
-                answer = Answer(answer.status, orjson.dumps(changed), answer.headers)
+                changed = fault.changed_json(json.loads(answer.body), names)
+                answer = Answer(answer.status, json.dumps(changed).encode(), answer.headers)
             if fault.body is not None:
                 answer = Answer(answer.status, _as_bytes(fault.body), answer.headers)
             if fault.headers:
@@ -211,7 +213,7 @@ def serve(sandbox: Sandbox, port: int = 0, faults: Faults | None = None) -> Iter
         log_level="critical",
         access_log=False,
         server_header=False,
-        timeout_graceful_shutdown=1,
+        timeout_keep_alive=60,
     )
     socket = _bound(port)
     server = uvicorn.Server(config)
@@ -225,7 +227,7 @@ def serve(sandbox: Sandbox, port: int = 0, faults: Faults | None = None) -> Iter
             time.sleep(0.002)
         yield app
     finally:
-        server.should_exit = True
+        server.should_exit = server.force_exit = True  # nobody waits for an answer that hangs on request
         thread.join(timeout=10)
         socket.close()
 

@@ -1,0 +1,77 @@
+"""The sandbox as a command: it says where it is, and stops when told to."""
+
+from __future__ import annotations
+
+import re
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from datetime import date
+
+import pytest
+import requests
+
+from samegoal_pipelines.sandbox import Sandbox, SandboxError, run, serve
+
+SCRIPT = """
+from datetime import date
+from samegoal_pipelines.sandbox import run
+run(districts=2, students=30, port=0, today=date(2026, 10, 5))
+"""
+
+
+@pytest.fixture
+def process() -> Iterator[subprocess.Popen[str]]:
+    started = subprocess.Popen([sys.executable, "-c", SCRIPT], stdout=subprocess.PIPE, text=True)
+    yield started
+    started.kill()
+    started.wait()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_it_prints_what_is_needed_to_read_it_and_stops_on_a_signal(process, number):
+    told = ""
+    for line in process.stdout:
+        told += line
+        if told.count("to register") == 2:
+            break
+    found = {
+        label: re.findall(rf"{label} +(\S+)", told)
+        for label in ("id", "base URL", "client key", "client secret")
+    }
+    assert found["id"] == ["cedar-hollow", "dry-fork"]
+    form = {
+        "grant_type": "client_credentials",
+        "client_id": found["client key"][1],
+        "client_secret": found["client secret"][1],
+    }
+    assert requests.post(f"{found['base URL'][1]}/oauth/token", data=form, timeout=5).status_code == 200
+    process.send_signal(number)
+    rest = process.stdout.read()
+    assert process.wait(timeout=5) == 0
+    assert rest.splitlines()[-1] == "The sandbox has stopped."
+
+
+def test_a_taken_port_is_one_clear_line():
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        port = other.getsockname()[1]
+        with pytest.raises(SandboxError, match=f"cannot listen on port {port}: Address already in use"):
+            run(districts=1, students=1, port=port, today=date(2026, 10, 5))
+
+
+def test_a_faults_file_that_cannot_be_used_is_one_clear_line(tmp_path):
+    with pytest.raises(SandboxError, match=r"missing\.json"):
+        run(faults_file=tmp_path / "missing.json")
+
+
+def test_several_servers_may_run_at_once():
+    with serve(Sandbox([])) as first, serve(Sandbox([])) as second:
+        assert first.url != second.url
+        assert requests.get(first.url, timeout=5).status_code == 404
+        assert requests.get(second.url, timeout=5).status_code == 404
+    with pytest.raises(requests.ConnectionError):
+        requests.get(first.url, timeout=5)

@@ -1,0 +1,292 @@
+"""Every point of the Custom API contract, as a client meets it."""
+
+from __future__ import annotations
+
+import time
+from datetime import date
+
+import pytest
+
+from samegoal_pipelines.sandbox import SandboxDistrict
+from samegoal_pipelines.sandbox.objects import OBJECTS
+from samegoal_pipelines_tests.sandbox.caller import ENROLLMENTS, Caller
+from samegoal_pipelines_tests.sandbox.conftest import TODAY
+
+
+def test_a_token_is_a_bearer_token_with_a_lifetime(caller):
+    answer = caller.ask_token()
+    assert answer.status_code == 200
+    assert answer.json()["token_type"] == "bearer"
+    assert answer.json()["expires_in"] == 3600
+
+
+@pytest.mark.parametrize("status", [400, 401])
+def test_wrong_credentials_are_an_invalid_client(server, caller, status):
+    server.sandbox.invalid_client_status = status
+    for wrong in ({"client_secret": "no"}, {"client_id": "nobody"}):
+        answer = caller.ask_token(**wrong)
+        assert (answer.status_code, answer.json()["error"]) == (status, "invalid_client")
+
+
+def test_credentials_are_refused_from_the_day_on_which_the_access_expires(caller, district):
+    district.expires = date(2026, 10, 6)
+    assert caller.ask_token().status_code == 200
+    district.expires = TODAY
+    assert caller.ask_token().json()["error"] == "invalid_client"
+
+
+def test_only_client_credentials_are_granted(caller):
+    assert caller.ask_token(grant_type="password").status_code == 400
+
+
+def test_nothing_is_read_without_a_token(caller):
+    caller.token = "made up"
+    assert caller.call("/Custom/GetSystemMetadata").status_code == 401
+
+
+@pytest.mark.parametrize("status", [401, 403])
+def test_a_token_runs_out(caller, district, status):
+    district.token_lifetime = 0.2
+    district.token_expired_status = status
+    assert caller.call("/Custom/GetSystemMetadata").status_code == 200
+    time.sleep(0.25)
+    answer = caller.call("/Custom/GetSystemMetadata")
+    assert (answer.status_code, answer.json()) == (status, {"Message": "Token has expired"})
+    caller.token = None
+    assert caller.call("/Custom/GetSystemMetadata").status_code == 200
+
+
+def test_metadata_names_the_district(caller):
+    assert caller.call("/Custom/GetSystemMetadata").json() == {
+        "System": {
+            "EntityID": 1,
+            "Code": "000",
+            "Name": "Grand Bend ISD",
+            "Districts": [
+                {
+                    "DistrictID": 1,
+                    "EntityID": 1,
+                    "Code": "255901",
+                    "Name": "Grand Bend ISD",
+                    "SchoolYearCurrent": {
+                        "SchoolYearID": 27,
+                        "NumericYear": 2027,
+                        "Description": "2026-2027",
+                    },
+                }
+            ],
+        }
+    }
+
+
+def test_metadata_answers_for_the_credentials_and_not_for_the_base_url(server, district):
+    other = SandboxDistrict.from_rows(today=TODAY, id="other", name="Other ISD", code="111111")
+    server.sandbox.districts.append(other)
+    caller = Caller(server, district, credentials=other)
+    metadata = caller.call("/Custom/GetSystemMetadata").json()
+    assert metadata["System"]["Districts"][0]["Code"] == "111111"
+    assert caller.page("Student/Student").status_code == 403
+    assert caller.call("/Custom/1/Student/Student").status_code == 403
+
+
+def test_a_page_has_objects_and_the_path_of_the_next(caller):
+    answer = caller.page(ENROLLMENTS, ["EntryWithdrawalID"], size=2, year=27).json()
+    assert len(answer["Objects"]) == 2
+    assert answer["Paging"] == {"Next": "/Custom/1/Enrollment/EntryWithdrawal/2/2"}
+
+
+@pytest.mark.parametrize(
+    ("end", "paging"),
+    [
+        ("null", {"Next": None}),
+        ("empty", {"Next": ""}),
+        ("absent", {}),
+        ("same", {"Next": "/Custom/1/Enrollment/EntryWithdrawal/3/2"}),
+        ("beyond", {"Next": "/Custom/1/Enrollment/EntryWithdrawal/4/2"}),
+    ],
+)
+def test_the_last_page_says_so_in_one_of_five_ways(caller, district, end, paging):
+    district.paging_end = end
+    assert caller.page(ENROLLMENTS, page=3, size=2, year=27).json()["Paging"] == paging
+    pages = list(caller.pages(ENROLLMENTS, ["StudentID"], 2, year=27))
+    assert sorted(row["StudentID"] for page in pages for row in page) == [1, 2, 3, 4, 5]
+
+
+def test_a_page_past_the_end_is_empty(caller):
+    assert caller.page(ENROLLMENTS, page=9, year=27).json() == {"Objects": [], "Paging": {"Next": None}}
+
+
+def test_pages_are_numbered_from_one(caller):
+    assert caller.page(ENROLLMENTS, page=0).status_code == 400
+
+
+def test_a_page_is_never_longer_than_the_limit(caller, district):
+    district.page_size_limit = 3
+    answer = caller.page(ENROLLMENTS, size=20_000).json()
+    assert len(answer["Objects"]) == 3
+    assert answer["Paging"]["Next"].endswith("/2/3")
+
+
+def test_without_search_fields_only_the_primary_key_comes(caller):
+    assert caller.objects("Demographics/PhoneType")[0] == {"PhoneTypeID": 1}
+
+
+def test_search_fields_come_in_the_order_of_their_numbers(caller):
+    answer = caller.call(
+        "/Custom/1/Demographics/PhoneType/1/1",
+        params={"searchFields[1]": "Code", "searchFields[0]": "Description"},
+    )
+    assert answer.text.startswith('{"Objects":[{"Description":"Home","Code":"H"}]')
+
+
+def test_values_have_the_types_of_the_contract(caller, district):
+    district.edit(ENROLLMENTS, 6, IsNoShow=None)
+    (row,) = caller.objects(
+        ENROLLMENTS,
+        ["StartDate", "EndDate", "IsDefaultEntity", "IsNoShow", "StudentID", "WithdrawalDate"],
+        year=26,
+    )
+    assert row == {
+        "StartDate": "2025-08-12T00:00:00",
+        "EndDate": "2026-05-27T00:00:00",
+        "IsDefaultEntity": True,
+        "IsNoShow": None,
+        "StudentID": 1,
+        "WithdrawalDate": None,
+    }
+    codes = caller.objects("Enrollment/WithdrawalCode", ["Code"])
+    assert {"Code": "01"} in codes
+
+
+def test_year_bound_objects_show_the_year_asked_for_or_else_the_current_one(caller):
+    assert len(caller.objects(ENROLLMENTS, year=27)) == len(caller.objects(ENROLLMENTS)) == 5
+    assert len(caller.objects(ENROLLMENTS, year=26)) == 1
+    assert caller.objects(ENROLLMENTS, year=28) == []
+    assert caller.page(ENROLLMENTS, year="x").status_code == 400
+
+
+def test_the_same_code_has_another_id_each_year(caller):
+    def code(year: int) -> list[int]:
+        codes = caller.objects("Enrollment/WithdrawalCode", ["WithdrawalCodeID", "Code"], year=year)
+        return [row["WithdrawalCodeID"] for row in codes if row["Code"] == "CECS"]
+
+    assert len(code(26)) == 1
+    assert code(26) != code(27)
+
+
+def test_grade_is_computed_for_the_year_asked_for(caller, district):
+    district.edit("Student/Student", 1, Grade="KG", GradeNumeric=0)
+    district.edit("Student/Student", 2, Grade=None, GradeNumeric=13)
+    grades = {
+        year: [row["Grade"] for row in caller.objects("Student/Student", ["Grade"], year=year)][:2]
+        for year in (26, 27, 28)
+    }
+    assert grades == {26: ["PK", "12"], 27: ["KG", None], 28: ["01", None]}
+
+
+def test_a_school_entity_shows_its_own_enrollments(caller, district):
+    district.edit(ENROLLMENTS, 1, EntityID=102)
+    assert len(caller.objects(ENROLLMENTS, entity=102)) == 1
+    assert len(caller.objects(ENROLLMENTS, entity=101)) == 4
+
+
+def test_a_description_has_the_granted_fields_as_keys(caller, district):
+    district.denied_fields.add(f"{ENROLLMENTS}.IsNoShow")
+    described = caller.call(f"/Custom/1/{ENROLLMENTS}").json()
+    assert set(described) == {*OBJECTS[ENROLLMENTS].types, "Relationships", "ValidationRules"} - {"IsNoShow"}
+
+
+def test_a_field_that_is_not_granted_is_refused_wherever_it_is_named(caller, district):
+    district.deny_optional_fields()
+    message = {"Message": "Field IsWhite of Demographics/Name is not available to this integration"}
+    condition = {"BooleanSearchCondition": {"FieldName": "IsWhite", "ConditionType": "Equal", "Value": True}}
+    for answer in (
+        caller.page("Demographics/Name", ["IsWhite"]),
+        caller.page("Demographics/Name", search={"SearchCondition": condition}),
+        caller.page("Demographics/Name", search={"SearchSort": [{"FieldName": "IsWhite"}]}),
+    ):
+        assert (answer.status_code, answer.json()) == (403, message)
+    unknown = caller.page("Demographics/Name", ["SocialSecurityNumber"])
+    assert unknown.status_code == 403
+
+
+def test_an_entity_that_is_not_granted_or_not_there_is_refused(caller, district):
+    district.denied_entities.add(102)
+    for entity in (102, 999):
+        answer = caller.page(ENROLLMENTS, entity=entity)
+        assert answer.status_code == 403
+        assert answer.json() == {"Message": f"Entity {entity} is not available to this integration"}
+
+
+def test_an_object_can_be_denied_as_a_whole(caller, district):
+    district.denied_fields.add("Demographics/Language")
+    assert caller.call("/Custom/1/Demographics/Language").status_code == 403
+
+
+def test_every_object_of_the_contract_is_served_with_all_its_fields(caller):
+    for name, declared in OBJECTS.items():
+        assert set(caller.call(f"/Custom/1/{name}").json()) > set(declared.types), name
+        assert caller.page(name, list(declared.types)).status_code == 200, name
+
+
+def test_answers_are_compressed_for_those_who_accept_it(caller, district):
+    def coding() -> str | None:
+        answer = caller.page(ENROLLMENTS, list(OBJECTS[ENROLLMENTS].types))
+        assert len(answer.json()["Objects"]) == 5
+        return answer.headers.get("Content-Encoding")
+
+    assert coding() == "gzip"
+    district.gzip = False
+    assert coding() is None
+    district.gzip = True
+    caller.session.headers["Accept-Encoding"] = "identity"
+    assert coding() is None
+
+
+def test_a_page_takes_as_long_as_the_district_is_slow(caller, district):
+    district.latency = 0.15
+    assert caller.page(ENROLLMENTS).elapsed.total_seconds() >= 0.15
+
+
+def test_unknown_paths_and_methods_are_refused(caller):
+    assert caller.call("/Custom/1/Student").status_code == 404
+    assert caller.call("/Custom/GetSystemMetadata", json={}).status_code == 405
+
+
+def test_edits_show_at_once(caller, district):
+    assert len(caller.objects(ENROLLMENTS)) == 5
+    district.remove_row(ENROLLMENTS, 1)
+    district.add_row(ENROLLMENTS, EntryWithdrawalID=90, StudentID=9, SchoolYearID=27)
+    district.edit(ENROLLMENTS, 2, StudentID=33)
+    students = [row["StudentID"] for row in caller.objects(ENROLLMENTS, ["StudentID"])]
+    assert students == [33, 1, 4, 2, 9]
+
+
+def test_values_of_any_type_are_served_as_they_were_given(caller, district):
+    district.edit(ENROLLMENTS, 1, StartDate="2026-02-31T00:00:00", StudentID="x", IsNoShow=2**70)
+    district.edit("Student/Student", 1, StudentNumber='"\\\n\t\x00é😀', Grade="\ud800")
+    district.edit("Student/Student", 2, StudentNumber=7)
+    row = caller.objects(ENROLLMENTS, ["EntryWithdrawalID", "StartDate", "StudentID", "IsNoShow"])[0]
+    assert row == {
+        "EntryWithdrawalID": 1,
+        "StartDate": "2026-02-31T00:00:00",
+        "StudentID": "x",
+        "IsNoShow": 2**70,
+    }
+    students = caller.objects("Student/Student", ["StudentNumber", "Grade"])[:2]
+    assert students == [
+        {"StudentNumber": '"\\\n\t\x00é😀', "Grade": "\ud800"},
+        {"StudentNumber": 7, "Grade": "05"},
+    ]
+
+
+def test_the_server_counts_what_it_was_asked(server, caller, district):
+    district.latency = 0.1
+    caller.page(ENROLLMENTS)
+    caller.page(ENROLLMENTS, size=3)
+    assert server.traffic.token_calls == 1
+    assert server.traffic.peak_concurrency == 1
+    assert len(server.traffic.requests(kind="list", object=ENROLLMENTS, district=district.id)) == 2
+    assert server.traffic.by_path[f"{district.base_path}/Custom/1/{ENROLLMENTS}/1/3"] == 1
+    (token,) = server.traffic.requests(kind="token")
+    assert token.asked.headers["suppress-development-permissions"] == "true"

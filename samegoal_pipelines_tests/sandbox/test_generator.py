@@ -1,0 +1,334 @@
+"""Synthetic districts: the same from the same seed, and like real ones."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import subprocess
+import sys
+from collections import Counter
+from datetime import date, timedelta
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+import pytest
+
+from samegoal_pipelines.sandbox import Sandbox, SandboxDistrict, serve
+from samegoal_pipelines.sandbox.generate import town_name
+from samegoal_pipelines.sandbox.objects import OBJECTS
+from samegoal_pipelines_tests.sandbox.caller import ENROLLMENTS, Caller
+
+TODAY = date(2026, 10, 5)
+STUDENTS = 3000
+AUTUMN, SPRING, SUMMER, AUGUST = date(2026, 10, 5), date(2027, 4, 1), date(2027, 6, 15), date(2026, 7, 20)
+
+
+def digest(sandbox: Sandbox) -> str:
+    """A fingerprint of every table's bytes."""
+    hashed = hashlib.sha256()
+    for district in sandbox.districts:
+        hashed.update(f"{district.id} {district.client_key} {district.client_secret}".encode())
+        for name, table in district.tables.items():
+            sink = pa.BufferOutputStream()
+            with pa.ipc.new_stream(sink, table.schema) as writer:
+                writer.write_table(table.combine_chunks())
+            hashed.update(name.encode() + sink.getvalue().to_pybytes())
+    return hashed.hexdigest()
+
+
+@pytest.fixture(scope="module")
+def town() -> SandboxDistrict:
+    return Sandbox.generate(1, STUDENTS, seed=7, today=TODAY).districts[0]
+
+
+def frame(district: SandboxDistrict, name: str) -> pd.DataFrame:
+    return district.tables[name].to_pandas(types_mapper=pd.ArrowDtype)
+
+
+def enrollments(today: date, students: int = STUDENTS) -> pd.DataFrame:
+    """Enrollments with their codes, as of a day."""
+    district = Sandbox.generate(1, students, seed=7, today=today).districts[0]
+    codes = frame(district, "Enrollment/WithdrawalCode")[["WithdrawalCodeID", "Code"]]
+    return frame(district, ENROLLMENTS).merge(
+        codes, on="WithdrawalCodeID", how="left", validate="many_to_one"
+    )
+
+
+def test_the_same_seed_day_and_night_give_the_same_bytes_in_another_process():
+    arguments = "3, [300, 40, 7], seed=5, today=date(2026, 10, 5), night=2"
+    script = (
+        "from datetime import date\n"
+        "from samegoal_pipelines.sandbox import Sandbox\n"
+        "from samegoal_pipelines_tests.sandbox.test_generator import digest\n"
+        f"print(digest(Sandbox.generate({arguments})))"
+    )
+    digests = {
+        subprocess.run(
+            [sys.executable, "-c", script],
+            env={**os.environ, "PYTHONHASHSEED": seed},
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        for seed in ("1", "2")
+    }
+    here = digest(Sandbox.generate(3, [300, 40, 7], seed=5, today=date(2026, 10, 5), night=2))
+    assert digests == {here + "\n"}
+
+
+def test_another_seed_gives_another_district():
+    assert digest(Sandbox.generate(1, 50, 1, TODAY)) != digest(Sandbox.generate(1, 50, 2, TODAY))
+
+
+def test_there_may_be_any_number_of_districts_and_they_differ():
+    districts = Sandbox.generate(100, 0, today=TODAY).districts
+    for trait in ("id", "name", "code", "base_path", "client_key", "client_secret"):
+        assert len({getattr(district, trait) for district in districts}) == 100, trait
+    assert len({town_name(number) for number in range(5000)}) == 5000
+
+
+@pytest.mark.parametrize("students", [0, 1, 2, 9, 60])
+@pytest.mark.parametrize("today", [AUTUMN, SUMMER, date(2028, 2, 29)])
+def test_a_district_of_any_size_on_any_day_can_be_served(students, today):
+    (district,) = Sandbox.generate(1, students, today=today, night=3).districts
+    assert district.tables["Student/Student"].num_rows >= students
+    for name, declared in OBJECTS.items():
+        assert district.tables[name].schema == declared.schema, name
+
+
+def test_keys_are_unique_and_references_lead_somewhere(town):
+    for name, declared in OBJECTS.items():
+        year = ["SchoolYearID"] if name == "Enrollment/School" else []
+        assert not frame(town, name).duplicated([declared.key, *year]).any(), name
+    for name, column, target, key in (
+        (ENROLLMENTS, "StudentID", "Student/Student", "StudentID"),
+        (ENROLLMENTS, "EntityID", "District/Entity", "EntityID"),
+        (ENROLLMENTS, "SchoolID", "Enrollment/School", "SchoolID"),
+        (ENROLLMENTS, "WithdrawalCodeID", "Enrollment/WithdrawalCode", "WithdrawalCodeID"),
+        ("Student/Student", "NameID", "Demographics/Name", "NameID"),
+        ("Student/Student", "LanguageIDPrimary", "Demographics/Language", "LanguageID"),
+        ("Demographics/Name", "NameSuffixID", "Demographics/NameSuffix", "NameSuffixID"),
+        ("Demographics/NamePhone", "NameID", "Demographics/Name", "NameID"),
+        ("Demographics/NamePhone", "PhoneTypeID", "Demographics/PhoneType", "PhoneTypeID"),
+        ("Demographics/NameEmail", "NameID", "Demographics/Name", "NameID"),
+        ("Demographics/NameAddress", "NameID", "Demographics/Name", "NameID"),
+        ("Demographics/NameAddress", "AddressID", "Demographics/Address", "AddressID"),
+        ("Demographics/Address", "ZipID", "Demographics/Zip", "ZipID"),
+        ("Demographics/Address", "CountyID", "Demographics/County", "CountyID"),
+        ("Family/StudentGuardian", "StudentID", "Student/Student", "StudentID"),
+        ("Family/StudentGuardian", "NameIDGuardian", "Demographics/Name", "NameID"),
+        ("Family/StudentGuardian", "RelationshipID", "Demographics/Relationship", "RelationshipID"),
+    ):
+        values = set(frame(town, name)[column].dropna())
+        assert values <= set(frame(town, target)[key]), f"{name}.{column}"
+        assert values or town.tables[name].num_rows == 0
+
+
+def test_withdrawal_code_ids_are_those_of_the_enrollments_year(town):
+    codes = frame(town, "Enrollment/WithdrawalCode")[["WithdrawalCodeID", "SchoolYearID"]]
+    both = frame(town, ENROLLMENTS).merge(codes, on="WithdrawalCodeID", suffixes=("", "OfCode"))
+    assert len(both)
+    assert (both["SchoolYearID"] == both["SchoolYearIDOfCode"]).all()
+
+
+def test_siblings_share_guardians_and_homes(town):
+    links = frame(town, "Family/StudentGuardian")
+    by_guardian = links.groupby("NameIDGuardian")["StudentID"].nunique()
+    assert (by_guardian > 1).mean() > 0.2
+    per_student = links.groupby("StudentID").size()
+    assert set(per_student) >= {1, 2, 3}
+    assert len(per_student) == STUDENTS
+    name = frame(town, "Student/Student").set_index("StudentID")["NameID"]
+    home = frame(town, "Demographics/NameAddress").query("IsPhysical").set_index("NameID")["AddressID"]
+    mothers = links[links["RelationshipID"] == 1]
+    assert (mothers["StudentID"].map(name).map(home) == mothers["NameIDGuardian"].map(home)).all()
+    fathers = links[(links["RelationshipID"] == 2)]
+    elsewhere = fathers["StudentID"].map(name).map(home) != fathers["NameIDGuardian"].map(home)
+    assert 0.05 < elsewhere.mean() < 0.5, "some parents have another household"
+
+
+def test_contact_data_are_as_patchy_as_real_ones(town):
+    names = frame(town, "Demographics/Name")
+    guardians = names[names["IsGuardianName"]]["NameID"]
+    phones, mails = frame(town, "Demographics/NamePhone"), frame(town, "Demographics/NameEmail")
+    assert 0.7 < guardians.isin(mails["NameID"]).mean() < 0.95
+    several = phones.groupby("NameID").size()
+    assert set(several) >= {1, 2, 3}
+    ranks = phones.groupby("NameID")["Rank"].agg(["min", "max", "nunique"])
+    assert (ranks["min"] == 1).all()
+    assert (ranks["max"] == ranks["nunique"]).all()
+    assert 0.005 < phones["IsConfidential"].mean() < 0.1
+    assert phones["Extension"].notna().any()
+    assert set(phones["PhoneTypeID"]) == {1, 2, 3}
+    assert phones["PhoneNumber"].str.slice(3, 6).eq("555").all(), "numbers stay fictional"
+    assert mails["EmailAddress"].str.contains(r"@(?:example\.(?:com|net|org)|[a-z.-]+\.example)$").all()
+    addresses = frame(town, "Demographics/Address")
+    street = addresses["StreetNumberAndNameIncludeSecondaryUnit"]
+    assert (street.isna() == addresses["POBox"].notna()).all()
+    assert addresses["POBox"].notna().any()
+    assert 0.1 < addresses["ZipCodeAddOn"].notna().mean() < 0.9
+
+
+def test_names_are_as_varied_as_real_ones(town):
+    names = frame(town, "Demographics/Name")
+    students = names[names["IsStudentName"]]
+    last = students["LastName"]
+    for pattern in ("'", "-", " ", "[áéíóúñ]", "^de "):
+        assert last.str.contains(pattern).any(), pattern
+    assert 0.1 < students["MiddleName"].isna().mean() < 0.4
+    different = students["FirstName"] != students["FirstNameLegal"]
+    assert 0.005 < different.mean() < 0.1
+    assert students["NameSuffixID"].nunique() >= 3
+    assert set(students["Gender"]) == {"Male", "Female"}
+    assert "Two or More Races" in set(students["Race"])
+    flags = students[["IsHispanic", "IsWhite", "IsBlack", "IsAsian", "IsAlaskan", "IsHawaiian"]]
+    assert flags.any().all()
+    grade = frame(town, "Student/Student").set_index("NameID")["GradeNumeric"]
+    age = 2026 - students.set_index("NameID")["BirthDate"].dt.year
+    assert (age - grade).between(5, 6).all()
+
+
+def test_staff_and_vendors_have_names_and_phones_too(town):
+    names = frame(town, "Demographics/Name")
+    strangers = names[~names["IsStudentName"] & ~names["IsGuardianName"]]
+    assert strangers["FirstName"].isna().any(), "vendors"
+    assert strangers["FirstName"].notna().any(), "staff"
+    assert strangers["NameID"].isin(frame(town, "Demographics/NamePhone")["NameID"]).any()
+
+
+def test_some_guardians_are_under_restricted_access_and_for_some_it_is_not_said(town):
+    restricted = frame(town, "Family/StudentGuardian")["HasActiveRestrictedAccess"]
+    assert restricted.any()
+    assert restricted.isna().any()
+    assert restricted.isna().mean() < 0.01
+    assert restricted.mean() < 0.02
+
+
+def test_student_numbers_are_text_with_leading_zeros(town):
+    students = frame(town, "Student/Student")
+    assert students["StudentNumber"].str.fullmatch(r"\d{6}").all()
+    assert students["StudentNumber"].str.startswith("0").any()
+    assert students["StudentNumber"].is_unique
+    assert students["CalculatedStudentStateID"].isna().mean() < 0.02
+
+
+def test_there_are_years_before_and_after_the_current_one(town):
+    years = frame(town, "District/SchoolYear")
+    assert list(years["SchoolYearID"]) == [24, 25, 26, 27, 28]
+    assert list(years[years["IsCurrentYearForProvidedEntity"]]["Description"]) == ["2026-2027"]
+    assert list(years[years["IsUpcomingYearForProvidedEntity"]]["SchoolYearID"]) == [28]
+
+
+def test_every_kind_of_enrollment_that_the_rules_name_is_there_in_autumn():
+    rows = enrollments(AUTUMN)
+    today = pd.Timestamp(AUTUMN).date()
+    year_ago = today - timedelta(days=365)
+    ended = rows["EndDate"].notna()
+    cecs, code = (rows["Code"] == "CECS").fillna(False), rows["Code"]
+    open_ended = rows["EndDate"].isna() & rows["WithdrawalDate"].isna()
+    kinds = {
+        "current": open_ended & (rows["SchoolYearID"] == 27) & (rows["StartDate"] <= today) & ~cecs,
+        "upcoming": rows["StartDate"] > today,
+        "graduated": ended & (code == "01") & (rows["EndDate"] >= year_ago),
+        "withdrawn within the year": ended & code.notna() & ~cecs & (rows["EndDate"] >= year_ago),
+        "withdrawn this year": ended & code.notna() & (rows["EndDate"] >= date(2026, 8, 12)),
+        "withdrawn long ago": ended & (rows["EndDate"] < year_ago),
+        "never closed": open_ended & (rows["SchoolYearID"] < 27) & ~cecs,
+        "course elsewhere": cecs & rows["IsCrossEntityCourseEnrollment"] & ~rows["IsDefaultEntity"],
+        "course without the code": rows["IsCrossEntityCourseEnrollment"] & code.isna(),
+        "planned withdrawal": ended & (rows["EndDate"] > today),
+        "never effective": ended & (rows["EndDate"] < rows["StartDate"]),
+        "no-show": rows["IsNoShow"] & (rows["EndDate"] == rows["StartDate"]),
+        "withdrawal date only": rows["EndDate"].isna() & rows["WithdrawalDate"].notna(),
+        "beside the home campus": ~rows["IsDefaultEntity"] & ~cecs,
+        "left without a code": ended & code.isna() & (rows["SchoolYearID"] == 26),
+    }
+    counts = {kind: int(mask.fillna(False).sum()) for kind, mask in kinds.items()}
+    assert min(counts.values()) > 0, counts
+    assert counts["current"] > 0.75 * STUDENTS
+    assert counts["never effective"] < 0.01 * len(rows)
+    by_student = rows.assign(cecs=cecs).groupby("StudentID")["cecs"].all()
+    assert by_student.any(), "some have nothing but a course"
+    assert by_student.mean() < 0.01
+
+
+@pytest.mark.parametrize(
+    ("today", "expected"),
+    [
+        (AUTUMN, {"current": (0.8, 0.95), "between": (0, 0.02)}),
+        (SPRING, {"current": (0.8, 0.95), "next year": (0.5, 0.95)}),
+        (SUMMER, {"current": (0, 0.01), "between": (0.6, 0.9), "graduated": (0.04, 0.09)}),
+        (AUGUST, {"current": (0, 0.01), "between": (0.6, 0.9), "first": (0.08, 0.25)}),
+    ],
+)
+def test_proportions_follow_the_season(today, expected):
+    """In summer students are between two enrollments; next year's exist from spring on."""
+    rows = enrollments(today)
+    rows = rows[(rows["Code"] != "CECS").fillna(True)]
+    start, end = rows["StartDate"], rows["EndDate"].fillna(date(2999, 1, 1))
+    flags = pd.DataFrame(
+        {
+            "StudentID": rows["StudentID"],
+            "current": (start <= today)
+            & (end >= today)
+            & (rows["SchoolYearID"] >= (27 if today < SUMMER else 28)),
+            "upcoming": start > today,
+            "past": (end < today) & (end >= start),
+            "next year": rows["SchoolYearID"] == 28,
+            "graduated": (rows["Code"] == "01") & (end > today - timedelta(days=60)),
+        }
+    )
+    by = flags.groupby("StudentID").any()
+    by["between"] = ~by["current"] & by["upcoming"] & by["past"]
+    by["first"] = ~by["current"] & by["upcoming"] & ~by["past"]
+    if today in (SUMMER, AUGUST):
+        by["current"] &= False
+    for kind, (low, high) in expected.items():
+        assert low <= by[kind].sum() / STUDENTS <= high, kind
+
+
+def test_every_student_has_an_enrollment_and_a_name(town):
+    assert set(frame(town, "Student/Student")["StudentID"]) == set(frame(town, ENROLLMENTS)["StudentID"])
+
+
+def test_a_day_later_only_that_days_changes_show():
+    """What a date moves is what happened on it; ids keep their meaning."""
+    first, second = (
+        Sandbox.generate(1, STUDENTS, seed=7, today=TODAY + timedelta(days=days)).districts[0]
+        for days in (0, 1)
+    )
+    for name in OBJECTS:
+        if name != ENROLLMENTS:
+            assert first.tables[name].equals(second.tables[name]), name
+    rows = [Counter(map(tuple, frame(each, ENROLLMENTS).astype(str).to_numpy())) for each in (first, second)]
+    changed = sum((rows[1] - rows[0]).values())
+    assert 0 < changed < 0.01 * STUDENTS
+
+
+def test_the_same_students_can_be_had_on_both_sides_of_1_july():
+    before, after = (
+        Sandbox.generate(1, 200, today=day, school_year=26).districts[0]
+        for day in (date(2026, 6, 30), date(2026, 7, 1))
+    )
+    assert before.tables["Demographics/Name"].equals(after.tables["Demographics/Name"])
+    assert before.current_year_id() == 26
+    assert after.current_year_id() == 27
+    grades = [frame(each, "Student/Student")["GradeNumeric"] for each in (before, after)]
+    assert (grades[0] + 1 == grades[1]).all()
+
+
+def test_a_generated_district_is_read_page_by_page_over_the_socket(town):
+    with serve(Sandbox([town])) as server:
+        caller = Caller(server, town)
+        table = town.tables[ENROLLMENTS]
+        fields = list(OBJECTS[ENROLLMENTS].types)
+        sort = {"SearchSort": [{"FieldName": "EntryWithdrawalID", "Descending": False}]}
+        pages = list(caller.pages(ENROLLMENTS, fields, 700, year=26, search=sort))
+    rows = [row for page in pages for row in page]
+    expected = table.filter(pc.equal(table["SchoolYearID"], 26)).sort_by("EntryWithdrawalID").to_pylist()
+    assert [len(page) for page in pages[:-1]] == [700] * (len(pages) - 1)
+    assert len(rows) == len(expected)
+    for row, wanted in zip(rows, expected, strict=True):
+        shown = {k: f"{v}T00:00:00" if isinstance(v, date) else v for k, v in wanted.items()}
+        assert row == shown

@@ -74,10 +74,8 @@ def test_a_field_missing_that_is_optional_leaves_its_column_empty_and_is_reporte
 
 
 def test_a_page_that_is_html_says_maintenance(pipeline, published, source):
-    from samegoal_pipelines.sandbox import Fault
-
     _, before = published
-    source.faults.add(Fault(object="Demographics/NameAddress", html=True))
+    source.faults.add(object="Demographics/NameAddress", html=True)
     fails(pipeline, before, "NameAddress", "text/html")
 
 

@@ -113,7 +113,7 @@ class CustomApi:
             200,
             {
                 "access_token": token,
-                "token_type": "bearer",  # nosec B105 - a word of the protocol
+                "token_type": "bearer",  # nosec B105
                 "expires_in": int(lifetime) if lifetime == int(lifetime) else lifetime,
             },
         )

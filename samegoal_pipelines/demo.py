@@ -108,6 +108,7 @@ def _with_local_sources(deployment: Deployment) -> Deployment:
 def _demo_source(home: Path) -> Iterator[SandboxServer]:
     """The sandbox of this home: the same districts each time, a night on for every day since the first."""
     from samegoal_pipelines.sandbox import Sandbox, serve
+    from samegoal_pipelines.sandbox.school_years import school_year_of
 
     today = datetime.now().astimezone().date()
     facts = _demo_facts(home) or {"first_day": today.isoformat(), "port": PREFERRED_PORT}
@@ -116,8 +117,9 @@ def _demo_source(home: Path) -> Iterator[SandboxServer]:
         districts=len(STUDENTS),
         students=STUDENTS,
         seed=1,
-        today=first_day,
+        today=today,
         night=max(0, (today - first_day).days),
+        school_year=school_year_of(first_day),  # the same students, also after the summer
     )
     with ExitStack() as stack:
         try:

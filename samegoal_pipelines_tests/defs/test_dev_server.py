@@ -24,6 +24,8 @@ pytestmark = pytest.mark.slow
 GRAPH = ["raw_enrollments", "raw_students", "raw_parents", "cecs_filtered_enrollments", "student_status"]
 GRAPH += ["student_demographics", "parent_demographics", "published_snapshot"]
 
+GROUPS = ["raw", "enrollments", "status", "demographics", "published"]
+
 LAUNCH_BACKFILL = """
 mutation ($backfill: LaunchBackfillParams!) {
   launchPartitionBackfill(backfillParams: $backfill) {
@@ -126,9 +128,8 @@ def look_at_the_graph(url: str, screenshot: Path) -> None:
             executable_path=chromium,
             args=["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-sync"],
         )
-        page = browser.new_page(viewport={"width": 1600, "height": 900})
-        page.goto(f"{url}/asset-groups~/?groups=*")
-        page.goto(f"{url}/asset-groups")
+        page = browser.new_page(viewport={"width": 2300, "height": 1000})
+        page.goto(f"{url}/asset-groups?expanded={','.join(f'global@global:{group}' for group in GROUPS)}")
         for asset in GRAPH:
             expect(page.get_by_text(asset, exact=True).first).to_be_visible(timeout=30_000)
         page.screenshot(path=str(screenshot))

@@ -19,6 +19,7 @@ import sqlalchemy as sa
 
 from samegoal_pipelines.warehouse import engine as warehouse_engine
 from samegoal_pipelines.warehouse.server import EmbeddedPostgres
+from samegoal_pipelines.warehouse.tables import metadata
 from samegoal_pipelines.warehouse.urls import with_database
 
 SHARED_HOME = "SAMEGOAL_TEST_HOME"
@@ -74,12 +75,21 @@ def database_url(postgres: EmbeddedPostgres, warehouse_template: str) -> Iterato
     yield from _database(postgres, warehouse_template)
 
 
+@pytest.fixture(scope="session")
+def _emptied_warehouse(postgres: EmbeddedPostgres, warehouse_template: str) -> Iterator[sa.Engine]:
+    for url in _database(postgres, warehouse_template):
+        engine = warehouse_engine.connect(url)
+        yield engine
+        engine.dispose()
+
+
 @pytest.fixture
-def warehouse(database_url: str) -> Iterator[sa.Engine]:
-    """An engine on an empty warehouse of this test's own."""
-    engine = warehouse_engine.connect(database_url)
-    yield engine
-    engine.dispose()
+def warehouse(_emptied_warehouse: sa.Engine) -> Iterator[sa.Engine]:
+    """An engine on an empty warehouse; its rows, not its tables, are this test's own."""
+    yield _emptied_warehouse
+    names = ", ".join(table.fullname for table in metadata.sorted_tables)
+    with _emptied_warehouse.begin() as connection:
+        connection.execute(sa.text(f"truncate {names}"))
 
 
 def _database(postgres: EmbeddedPostgres, template: str) -> Iterator[str]:

@@ -1,0 +1,456 @@
+"""What a published snapshot leaves for readers, night after night."""
+
+from __future__ import annotations
+
+import threading
+from datetime import date, timedelta
+
+import pandas as pd
+import pytest
+import sqlalchemy as sa
+
+from samegoal_pipelines.warehouse import publish as publishing
+from samegoal_pipelines.warehouse import staging
+from samegoal_pipelines.warehouse.errors import (
+    EmptySnapshot,
+    OlderSnapshot,
+    SnapshotInProgress,
+    SupersededRun,
+    UnfitSnapshot,
+    WarehouseError,
+)
+from samegoal_pipelines.warehouse.publish import (
+    find_attempt,
+    last_attempts,
+    last_published,
+    publish,
+    record_failure,
+)
+from samegoal_pipelines_tests.warehouse.snapshots_at_hand import (
+    NIGHT,
+    STARTED,
+    FewStudents,
+    publish_night,
+    rows,
+    snapshot,
+    student,
+    views,
+)
+from samegoal_pipelines_tests.warehouse.test_migrations import INTERFACE
+
+ANA = student(1, first_name="Ana", building="Elm", parents={10: {"rank": 1, "first_name": "Bo"}})
+BEN = student(2, first_name="Ben", status="INACTIVE")
+CAM = student(3, first_name="Cam", status="PRE-ENROLLED", parents={10: {"rank": 2}, 11: {"rank": 1}})
+
+
+def changes(engine: sa.Engine, night: int) -> list[tuple]:
+    return rows(
+        engine,
+        "select student_id, change, old_status, new_status, changed_columns from samegoal.student_changes"
+        " where snapshot_date = :night order by student_id",
+        night=NIGHT + timedelta(days=night),
+    )
+
+
+def status_of(engine: sa.Engine) -> dict[int, str]:
+    return dict(rows(engine, "select student_id, status from samegoal.student_status"))
+
+
+def history(engine: sa.Engine, table: str, column: str) -> list[tuple]:
+    """(student, first night, night after the last, value)"""
+    return [
+        (student_id, (first - NIGHT).days, last and (last - NIGHT).days, value)
+        for student_id, first, last, value in rows(
+            engine,
+            f"select student_id, valid_from, valid_to, {column} from samegoal.{table}_history order by 1, 2",
+        )
+    ]
+
+
+def test_the_first_snapshot_is_what_readers_see_and_is_counted(warehouse: sa.Engine) -> None:
+    published = publish_night(warehouse, 0, snapshot(ANA, BEN, CAM), run_id="first")
+    assert published == publishing.Published(
+        students=3, enrolled=1, pre_enrolled=1, graduated=0, inactive=1, added=3, changed=0, removed=0, kept=0
+    )
+    assert rows(
+        warehouse,
+        "select student_id, first_name, building, snapshot_date from samegoal.student_demographics"
+        " order by student_id",
+    ) == [(1, "Ana", "Elm", NIGHT), (2, "Ben", None, NIGHT), (3, "Cam", None, NIGHT)]
+    assert status_of(warehouse) == {1: "ENROLLED", 2: "INACTIVE", 3: "PRE-ENROLLED"}
+    assert changes(warehouse, 0)[1] == (2, "added", None, "INACTIVE", [])
+    attempt = find_attempt(warehouse, "first")
+    assert attempt is not None
+    assert (attempt.state, attempt.students, attempt.added, attempt.reason) == ("published", 3, 3, None)
+    assert attempt.published_at is not None
+    assert last_published(warehouse, "grand-bend") == attempt
+
+
+def test_a_second_night_writes_only_what_differs_and_says_what_changed(warehouse: sa.Engine) -> None:
+    publish_night(warehouse, 0, snapshot(ANA, BEN, CAM))
+    tonight = snapshot(
+        {
+            **ANA,
+            "phone": "512-555-0100",
+            "building": "Oak",
+            "parents": {10: {"rank": 1, "first_name": "Bob"}},
+        },
+        {**BEN, "email": "ben@example.org"},
+        {**CAM, "parents": {11: {"rank": 1}}},
+        student(4, first_name="Dee"),
+    )
+    published = publish_night(warehouse, 1, tonight)
+    assert (published.added, published.changed, published.removed) == (1, 3, 0)
+    assert changes(warehouse, 1) == [
+        (1, "status", "ENROLLED", "ENROLLED", ["building", "phone", "parents.first_name"]),
+        (2, "demographics", "INACTIVE", "INACTIVE", ["email"]),
+        (3, "parents", "PRE-ENROLLED", "PRE-ENROLLED", ["parents"]),
+        (4, "added", None, "ENROLLED", []),
+    ]
+    assert history(warehouse, "student_status", "building") == [
+        (1, 0, 1, "Elm"),
+        (1, 1, None, "Oak"),
+        (2, 0, None, None),
+        (3, 0, None, None),
+        (4, 1, None, None),
+    ]
+    assert sorted(
+        history(warehouse, "parent_demographics", "parent_id"), key=lambda row: (row[3], row[:2])
+    ) == [
+        (1, 0, 1, 10),
+        (1, 1, None, 10),
+        (3, 0, 1, 10),  # the parent who is gone
+        (3, 0, None, 11),
+    ]
+
+
+def test_a_student_who_is_gone_leaves_every_view_and_may_return(warehouse: sa.Engine) -> None:
+    publish_night(warehouse, 0, snapshot(ANA, BEN))
+    published = publish_night(warehouse, 1, snapshot(BEN))
+    assert (published.students, published.removed) == (1, 1)
+    assert changes(warehouse, 1) == [(1, "removed", "ENROLLED", None, [])]
+    assert all(
+        len(found) == (0 if view == "parent_demographics" else 1) for view, found in views(warehouse).items()
+    )
+    publish_night(warehouse, 3, snapshot(ANA, BEN))
+    assert changes(warehouse, 3) == [(1, "added", None, "ENROLLED", [])]
+    assert history(warehouse, "student_demographics", "first_name") == [
+        (1, 0, 1, "Ana"),
+        (1, 3, None, "Ana"),
+        (2, 0, None, "Ben"),
+    ]
+
+
+def test_a_kept_student_keeps_the_rows_that_were_published_last(warehouse: sa.Engine) -> None:
+    publish_night(warehouse, 0, snapshot(ANA, BEN))
+    published = publish_night(warehouse, 1, snapshot(BEN, kept=frozenset({1, 99})))
+    assert (published.students, published.enrolled, published.removed, published.kept) == (2, 1, 0, 1)
+    assert changes(warehouse, 1) == []
+    assert history(warehouse, "student_status", "status") == [
+        (1, 0, None, "ENROLLED"),
+        (2, 0, None, "INACTIVE"),
+    ]
+    assert len(rows(warehouse, "select from samegoal.parent_demographics")) == 1
+
+
+def test_publishing_the_same_night_again_replaces_that_night(warehouse: sa.Engine) -> None:
+    publish_night(warehouse, 0, snapshot(ANA, BEN))
+    before = views(warehouse)
+    publish_night(warehouse, 1, snapshot({**ANA, "status": "GRADUATED"}, student(5)), run_id="wrong")
+    published = publish_night(warehouse, 1, snapshot(ANA, {**BEN, "grade": "04"}), run_id="right")
+    assert (published.added, published.changed, published.removed) == (0, 1, 0)
+    assert changes(warehouse, 1) == [(2, "demographics", "INACTIVE", "INACTIVE", ["grade"])]
+    assert history(warehouse, "student_status", "status") == [
+        (1, 0, None, "ENROLLED"),
+        (2, 0, None, "INACTIVE"),
+    ]
+    states = rows(
+        warehouse, "select run_id, state from samegoal.snapshots where snapshot_date > :night", night=NIGHT
+    )
+    assert sorted(states) == [("right", "published"), ("wrong", "superseded")]
+    publish_night(warehouse, 1, snapshot(ANA, BEN))
+    assert changes(warehouse, 1) == []
+    assert {view: len(found) for view, found in views(warehouse).items()} == {
+        view: len(found) for view, found in before.items()
+    }
+
+
+def test_publishing_the_same_content_again_leaves_every_byte_and_row_where_it_was(
+    warehouse: sa.Engine,
+) -> None:
+    def places() -> list[tuple]:
+        return rows(
+            warehouse, "select ctid::text, xmin::text from samegoal.student_status_history order by 1"
+        )
+
+    first = publish_night(warehouse, 0, snapshot(ANA, BEN, CAM))
+    before, before_places = views(warehouse), places()
+    shuffled = snapshot(CAM, ANA, BEN)
+    assert publish_night(warehouse, 0, shuffled) == first
+    assert views(warehouse) == before
+    assert places() == before_places
+    later = publish_night(warehouse, 1, shuffled)
+    assert (later.students, later.added, later.changed, later.removed) == (3, 0, 0, 0)
+    assert places() == before_places
+    assert rows(warehouse, "select distinct snapshot_date from samegoal.student_details") == [
+        (NIGHT + timedelta(days=1),)
+    ]
+
+
+def test_a_rerun_forgets_a_kept_student_who_was_new_that_night(warehouse: sa.Engine) -> None:
+    """What is kept is what the night before left, not what an earlier run of this night published."""
+    publish_night(warehouse, 0, snapshot(ANA))
+    publish_night(warehouse, 1, snapshot({**ANA, "building": "Oak"}, BEN))
+    publish_night(warehouse, 1, snapshot(CAM, kept=frozenset({1, 2})))
+    assert status_of(warehouse) == {1: "ENROLLED", 3: "PRE-ENROLLED"}
+    assert rows(warehouse, "select building from samegoal.student_status where student_id = 1") == [("Elm",)]
+
+
+def test_another_district_is_left_alone(warehouse: sa.Engine) -> None:
+    publish_night(warehouse, 0, snapshot(ANA, BEN), district_id="riverside")
+    before = views(warehouse, "riverside")
+    publish_night(warehouse, 0, snapshot(CAM))
+    publish_night(warehouse, 1, snapshot(ANA))
+    publish_night(warehouse, 1, snapshot(BEN))
+    assert views(warehouse, "riverside") == before
+
+
+def test_an_older_night_is_refused(warehouse: sa.Engine) -> None:
+    publish_night(warehouse, 1, snapshot(ANA))
+    before = views(warehouse)
+    with pytest.raises(
+        OlderSnapshot, match="the night 2026-09-01 is older than 2026-09-02, which is published"
+    ):
+        publish_night(warehouse, 0, snapshot(BEN))
+    assert views(warehouse) == before
+
+
+def test_a_run_that_was_overtaken_cannot_publish(warehouse: sa.Engine) -> None:
+    """A run that hung until a second run of the night was done must not put older rows in its place."""
+    publish_night(warehouse, 0, snapshot(ANA), run_id="second")
+    with pytest.raises(
+        SupersededRun, match="run second, which began later, has published the night 2026-09-01"
+    ):
+        publish(
+            warehouse,
+            district_id="grand-bend",
+            snapshot_date=NIGHT,
+            snapshot=snapshot(BEN),
+            run_id="hung",
+            started_at=STARTED - timedelta(hours=1),
+        )
+    assert status_of(warehouse) == {1: "ENROLLED"}
+
+
+def test_an_empty_snapshot_does_not_replace_one_with_students(warehouse: sa.Engine) -> None:
+    publish_night(warehouse, 0, snapshot(ANA, BEN))
+    before = views(warehouse)
+    with pytest.raises(
+        EmptySnapshot, match=r"nobody is in the snapshot, but 2 student\(s\) were in the last one"
+    ):
+        publish_night(warehouse, 1, snapshot())
+    assert views(warehouse) == before
+    assert publish_night(warehouse, 1, snapshot(kept=frozenset({1, 2}))).kept == 2
+
+
+def test_an_empty_first_snapshot_is_published(warehouse: sa.Engine) -> None:
+    assert publish_night(warehouse, 0, snapshot()).students == 0
+    assert publish_night(warehouse, 1, snapshot(ANA)).added == 1
+
+
+def test_a_failure_in_the_middle_leaves_everything_as_it_was(
+    warehouse: sa.Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    publish_night(warehouse, 0, snapshot(ANA, BEN))
+    before = views(warehouse)
+    monkeypatch.setattr(
+        staging, "_OPEN", "insert into {history} ({loaded}) select {loaded} from {new}, {new} as twice"
+    )
+    with pytest.raises(WarehouseError, match=r"^publishing: .*SQLSTATE 42702"):
+        publish_night(warehouse, 1, snapshot({**ANA, "status": "GRADUATED"}, CAM))
+    monkeypatch.undo()
+    assert views(warehouse) == before
+    assert [attempt.state for attempt in last_attempts(warehouse)] == ["published"]
+
+
+def test_a_value_that_postgres_refuses_is_not_quoted(warehouse: sa.Engine) -> None:
+    publish_night(warehouse, 0, snapshot(ANA))
+    before = views(warehouse)
+    with pytest.raises(WarehouseError, match="SQLSTATE 23514") as caught:
+        publish_night(warehouse, 1, snapshot({**ANA, "status": "EXPELLED"}))
+    assert "EXPELLED" not in str(caught.value)
+    assert caught.value.__cause__ is None
+    assert caught.value.__suppress_context__
+    assert views(warehouse) == before
+
+
+def test_texts_arrive_as_they_are(warehouse: sa.Engine) -> None:
+    """Null is not the empty text, and nothing is taken for a number, a null or a separator."""
+    texts = [
+        "",
+        "NULL",
+        "\\N",
+        "\\.",
+        '"',
+        ",",
+        "00123",
+        "O'Neil\n\r\t",
+        "=cmd()",
+        "‮Zoë 🎒",
+        "x" * 10_000,
+        None,
+        "None",
+    ]
+    publish_night(warehouse, 0, snapshot(*(student(n, last_name=text) for n, text in enumerate(texts))))
+    found = rows(warehouse, "select last_name from samegoal.student_demographics order by student_id")
+    assert [name for (name,) in found] == texts
+
+
+def test_large_ids_stay_exact(warehouse: sa.Engine) -> None:
+    publish_night(warehouse, 0, snapshot(student(2**53 + 1, parents={2**62: {}})))
+    publish_night(warehouse, 1, snapshot(student(2**53 + 1, parents={2**62: {}, -5: {}}), ANA))
+    found = rows(warehouse, "select student_id, parent_id from samegoal.parent_demographics order by 1, 2")
+    assert found == [(1, 10), (2**53 + 1, -5), (2**53 + 1, 2**62)]
+
+
+def test_details_hold_the_parents_in_order_of_rank(warehouse: sa.Engine) -> None:
+    publish_night(warehouse, 0, snapshot(ANA, BEN, CAM))
+    found = dict(rows(warehouse, "select student_id, parents from samegoal.student_details"))
+    assert found[2] == []
+    assert [parent["parent_id"] for parent in found[3]] == [11, 10]
+    expected = {*INTERFACE["parent_demographics"]}
+    expected -= {"district_id", "student_id", "student_number", "snapshot_date"}
+    assert found[1][0].keys() == expected
+    assert (found[1][0]["first_name"], found[1][0]["email"]) == ("Bo", None)
+
+
+def test_a_second_writer_waits_and_then_says_so(
+    warehouse: sa.Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(publishing, "LOCK_SECONDS", 1)
+    entered, leave = threading.Event(), threading.Event()
+
+    def hang(*_: object) -> None:
+        entered.set()
+        assert leave.wait(30)
+
+    with monkeypatch.context() as hanging:
+        hanging.setattr(staging, "write", hang)
+        first = threading.Thread(target=publish_night, args=(warehouse, 0, snapshot(ANA)))
+        first.start()
+        assert entered.wait(30)
+    with pytest.raises(SnapshotInProgress, match="another run has been publishing this district for 1 s"):
+        publish_night(warehouse, 0, snapshot(BEN))
+    publish_night(warehouse, 0, snapshot(BEN), district_id="riverside")  # not in anybody's way
+    leave.set()
+    first.join()
+
+
+def test_a_change_of_the_hash_algorithm_is_no_change(warehouse: sa.Engine) -> None:
+    publish_night(warehouse, 0, snapshot(ANA, BEN, CAM))
+    with warehouse.begin() as connection:
+        for table in ("student_status", "student_demographics", "parent_demographics"):
+            connection.execute(sa.text(f"update samegoal.{table}_history set row_hash = row_hash + 1"))
+        connection.execute(sa.text("update samegoal.current_snapshots set content_hash = 'another'"))
+    published = publish_night(warehouse, 1, snapshot(ANA, BEN, CAM))
+    assert (published.added, published.changed, published.removed) == (0, 0, 0)
+    assert changes(warehouse, 1) == []
+    assert {first for _, first, _, _ in history(warehouse, "student_status", "status")} == {0}
+
+
+@pytest.mark.parametrize(
+    ("broken", "message"),
+    [
+        (
+            lambda sound: {"status": sound.status.drop(columns="reason")},
+            "student_status: columns missing: reason; columns unknown: none",
+        ),
+        (
+            lambda sound: {"students": sound.students.assign(ssn="1")},
+            "student_demographics: columns missing: none; columns unknown: ssn",
+        ),
+        (
+            lambda sound: {"status": pd.concat([sound.status, sound.status])},
+            "student_status: rows with the same student_id",
+        ),
+        (
+            lambda sound: {"students": sound.students.iloc[:1]},
+            "1 student.s. have a status or demographics, but not both",
+        ),
+        (
+            lambda sound: {"kept": frozenset(sound.status["student_id"][:1])},
+            "1 student.s. are to be kept as they were and to be published anew",
+        ),
+        (
+            lambda sound: {"parents": sound.parents.assign(student_id=77)},
+            "1 parent row.s. belong to no student of the snapshot",
+        ),
+        (
+            lambda sound: {"students": sound.students.assign(birth_date=["2 May", None])},
+            "student_demographics.birth_date: not all values are of type date32",
+        ),
+        (
+            lambda sound: {"status": sound.status.assign(status=["ENROLLED", None])},
+            "student_status.status: 1 row.s. have no value",
+        ),
+    ],
+)
+def test_frames_that_do_not_fit_are_refused_without_a_value(
+    warehouse: sa.Engine, broken, message: str
+) -> None:
+    sound = snapshot(ANA, BEN)
+    parts = {"status": sound.status, "students": sound.students, "parents": sound.parents, **broken(sound)}
+    with pytest.raises(UnfitSnapshot, match=message) as caught:
+        publish_night(warehouse, 0, FewStudents(**parts))
+    assert "2 May" not in str(caught.value)
+    assert last_attempts(warehouse) == []
+
+
+def test_a_failure_is_recorded_but_never_over_what_the_run_has_published(warehouse: sa.Engine) -> None:
+    def fail(run_id: str, reason: str) -> None:
+        record_failure(
+            warehouse,
+            district_id="grand-bend",
+            snapshot_date=NIGHT,
+            run_id=run_id,
+            started_at=STARTED,
+            reason=reason,
+        )
+
+    fail("one", "reading Qmlativ: maintenance")
+    fail("one", "reading Qmlativ: still maintenance")
+    attempt = find_attempt(warehouse, "one")
+    assert attempt is not None
+    assert (attempt.state, attempt.reason, attempt.students) == (
+        "failed",
+        "reading Qmlativ: still maintenance",
+        None,
+    )
+    publish_night(warehouse, 0, snapshot(ANA), run_id="one")
+    fail("one", "the connection broke after the commit")
+    attempt = find_attempt(warehouse, "one")
+    assert attempt is not None
+    assert (attempt.state, attempt.reason, attempt.students) == ("published", None, 1)
+    assert find_attempt(warehouse, "two") is None
+
+
+def test_the_same_run_may_publish_again_after_an_unknown_commit(warehouse: sa.Engine) -> None:
+    publish_night(warehouse, 0, snapshot(ANA), run_id="one")
+    publish_night(warehouse, 0, snapshot(ANA, BEN), run_id="one")
+    assert [(a.run_id, a.state, a.students) for a in last_attempts(warehouse, "grand-bend")] == [
+        ("one", "published", 2)
+    ]
+
+
+def test_dates_are_those_of_the_district(warehouse: sa.Engine) -> None:
+    leap = date(2028, 2, 29)
+    began_on_it = snapshot(student(1, first_day=leap))
+    publish(
+        warehouse,
+        district_id="grand-bend",
+        snapshot_date=leap,
+        snapshot=began_on_it,
+        run_id="leap",
+        started_at=STARTED,
+    )
+    assert rows(warehouse, "select first_day, snapshot_date from samegoal.student_status") == [(leap, leap)]

@@ -1,0 +1,271 @@
+"""The embedded Postgres is there for whoever needs it, and goes when nobody does."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import psycopg2
+import pytest
+
+from samegoal_pipelines.warehouse import place, server
+from samegoal_pipelines.warehouse.errors import PostgresNotStarted, WarehouseError
+from samegoal_pipelines.warehouse.server import EmbeddedPostgres, database_url
+from samegoal_pipelines.warehouse.urls import dagster_storage_url, plain_url, sqlalchemy_url
+
+PROGRAM = """
+import sys, time
+from pathlib import Path
+from samegoal_pipelines.warehouse.server import database_url
+print(database_url(Path(sys.argv[1]), None), flush=True)
+sys.stdin.read()
+"""
+
+
+@pytest.fixture(scope="module")
+def prepared_home() -> Iterator[Path]:
+    """A home whose data folder was made already: the slow part of a first start."""
+    with _temporary_home() as home:
+        with EmbeddedPostgres(home):
+            pass
+        yield home
+
+
+@pytest.fixture
+def home(prepared_home: Path) -> Iterator[Path]:
+    """That home, with no server up before and after."""
+    yield prepared_home
+    EmbeddedPostgres(prepared_home).stop()
+
+
+class _temporary_home:
+    def __enter__(self) -> Path:
+        self.path = Path(tempfile.mkdtemp(prefix="samegoal-home-"))
+        self.path.chmod(0o711)
+        return self.path
+
+    def __exit__(self, *_: object) -> None:
+        data = EmbeddedPostgres(self.path).data
+        shutil.rmtree(data.parent if place.ELSEWHERE in data.parents else data, ignore_errors=True)
+        shutil.rmtree(self.path, ignore_errors=True)
+
+
+class Program:
+    """A command that uses the server until it is told to end."""
+
+    def __init__(self, home: Path) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", PROGRAM, str(home)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        assert self.process.stdout is not None
+        self.url = self.process.stdout.readline().strip()
+
+    def end(self) -> None:
+        self.process.communicate(timeout=60)
+
+    def kill(self) -> None:
+        self.process.kill()
+        self.process.communicate(timeout=60)
+
+
+def answers(url: str) -> bool:
+    try:
+        psycopg2.connect(url).close()
+    except psycopg2.OperationalError:
+        return False
+    return True
+
+
+def query(url: str, statement: str) -> list[tuple]:
+    connection = psycopg2.connect(url)
+    try:
+        with connection, connection.cursor() as cursor:
+            cursor.execute(statement)
+            return cursor.fetchall() if cursor.description else []
+    finally:
+        connection.close()
+
+
+def test_the_server_stops_with_the_last_command_that_uses_it(home: Path) -> None:
+    one, two = Program(home), Program(home)
+    assert one.url == two.url
+    one.end()
+    assert answers(two.url)
+    two.end()
+    assert not answers(two.url)
+
+
+def test_data_outlives_the_server(home: Path) -> None:
+    with EmbeddedPostgres(home) as postgres:
+        query(postgres.url, "create table kept_over_a_restart as select 1 as one")
+    with EmbeddedPostgres(home) as postgres:
+        assert query(postgres.url, "select * from kept_over_a_restart") == [(1,)]
+
+
+def test_a_server_whose_starter_was_killed_is_found_used_and_stopped(home: Path) -> None:
+    starter = Program(home)
+    starter.kill()
+    assert answers(starter.url)
+    with EmbeddedPostgres(home) as postgres:
+        assert postgres.url == starter.url
+    assert not answers(starter.url)
+
+
+def test_a_server_that_was_killed_itself_is_started_again(home: Path) -> None:
+    killed = Program(home)
+    os.kill(int((EmbeddedPostgres(home).data / "postmaster.pid").read_text().split()[0]), signal.SIGKILL)
+    with EmbeddedPostgres(home) as postgres:
+        assert query(postgres.url, "select 1") == [(1,)]
+    killed.end()
+
+
+def test_a_process_id_that_someone_else_has_by_now_confuses_nobody(home: Path) -> None:
+    """After a power failure postmaster.pid names whatever process has that number today."""
+    data = EmbeddedPostgres(home).data
+    (data / "postmaster.pid").write_text(f"{os.getpid()}\n{data}\n")
+    with EmbeddedPostgres(home) as postgres:
+        assert answers(postgres.url)
+
+
+def test_commands_that_start_at_once_share_one_server(home: Path) -> None:
+    with ThreadPoolExecutor(4) as threads:
+        programs = list(threads.map(Program, [home] * 4))
+    assert len({program.url for program in programs}) == 1
+    for program in programs:
+        program.end()
+        assert program.process.returncode == 0
+    assert not answers(programs[0].url)
+
+
+def test_started_by_hand_it_stays_up_until_stopped_by_hand(home: Path) -> None:
+    postgres = EmbeddedPostgres(home)
+    url = postgres.start()
+    Program(home).end()
+    assert answers(url)
+    status = postgres.status()
+    assert (status.running, status.kept, status.in_use) == (True, True, False)
+    assert postgres.stop() == "stopped"
+    assert not answers(url)
+    assert postgres.stop() == "not running"
+
+
+def test_it_is_not_stopped_under_a_command_that_uses_it(home: Path) -> None:
+    postgres = EmbeddedPostgres(home)
+    postgres.start()
+    user = Program(home)
+    assert postgres.stop() == "in use"
+    assert answers(user.url)
+    user.end()
+    assert not answers(user.url)
+
+
+def test_several_uses_in_one_process_are_one(home: Path) -> None:
+    with EmbeddedPostgres(home) as outer:
+        with EmbeddedPostgres(home):
+            pass
+        assert answers(outer.url)
+    assert not answers(outer.url)
+
+
+def test_a_forked_child_that_ends_leaves_the_server_to_its_parent(home: Path) -> None:
+    with EmbeddedPostgres(home) as postgres:
+        child = os.fork()
+        if child == 0:
+            server.release_all()
+            os._exit(0)
+        os.waitpid(child, 0)
+        assert answers(postgres.url)
+        assert postgres.status().in_use
+    assert not answers(postgres.url)
+
+
+def test_status_starts_nothing(tmp_path: Path) -> None:
+    status = EmbeddedPostgres(tmp_path / "nothing-here").status()
+    assert not status.running
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_only_its_owner_can_reach_the_server(home: Path) -> None:
+    with EmbeddedPostgres(home) as postgres:
+        assert postgres.data.stat().st_mode & 0o777 == 0o700
+        assert query(postgres.url, "show listen_addresses") == [("",)]
+        assert query(postgres.url, "show fsync") == [("on",)]
+
+
+def test_the_servers_log_quotes_no_row(home: Path) -> None:
+    with EmbeddedPostgres(home) as postgres:
+        with pytest.raises(psycopg2.Error, match="Zebulon"):
+            query(postgres.url, "select 'Zebulon'::int")
+        log = postgres.log.read_text()
+    assert "Zebulon" not in log
+    assert "ready to accept connections" in log
+
+
+def test_a_path_too_long_for_a_socket_is_no_obstacle() -> None:
+    with _temporary_home() as short:
+        home = short / ("long" * 25)
+        with EmbeddedPostgres(home) as postgres:
+            assert len(postgres.url) < 120
+            assert answers(postgres.url)
+            folder = place.socket_folder(postgres.data)
+        shutil.rmtree(folder)
+
+
+def test_settings_that_postgres_refuses_are_said_in_one_line(home: Path) -> None:
+    with pytest.raises(
+        PostgresNotStarted, match=r"did not start: .*samegoal\.conf.* contains errors; see .*server\.log"
+    ) as caught:
+        EmbeddedPostgres(home, {"shared_bufers": "1GB"}).acquire()
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root's server runs as another account")
+def test_for_root_data_moves_where_its_account_can_reach_it() -> None:
+    """A project below /root, or in a private temporary folder: no folder of it is opened to others."""
+    with _temporary_home() as home:
+        home.chmod(0o700)
+        with EmbeddedPostgres(home) as postgres:
+            assert answers(postgres.url)
+            status = postgres.status()
+        assert place.ELSEWHERE in status.data.parents
+        assert (home / "postgres" / "data").readlink() == status.data
+        assert status.note is not None
+        assert home.stat().st_mode & 0o777 == 0o700
+
+
+def test_a_configured_database_takes_the_place_of_the_embedded_one(tmp_path: Path) -> None:
+    url = database_url(
+        tmp_path / "home", "postgresql+psycopg2://sam:secret@db.example.org/warehouse?sslmode=require"
+    )
+    assert url == "postgresql://sam:secret@db.example.org/warehouse?sslmode=require"
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_urls_have_a_form_for_each_reader() -> None:
+    url = "postgres://sam:p%40ss@db.example.org/warehouse?options=-cfoo%3Dbar"
+    assert plain_url(url) == "postgresql://sam:p%40ss@db.example.org/warehouse?options=-cfoo%3Dbar"
+    assert sqlalchemy_url(url).startswith("postgresql+psycopg2://sam:p%40ss@")
+    assert dagster_storage_url(url).endswith("/warehouse?options=-csearch_path%3Ddagster")
+
+
+@pytest.mark.parametrize("url", ["mysql://db/warehouse", "warehouse", "sqlite:///warehouse.db"])
+def test_another_kind_of_database_is_refused(url: str) -> None:
+    with pytest.raises(WarehouseError, match="SAMEGOAL_DATABASE_URL"):
+        plain_url(url)
+
+
+def test_dagsters_schema_is_made_once(empty_database_url: str) -> None:
+    for _ in range(2):
+        url = server.dagster_storage_url(empty_database_url)
+    assert query(empty_database_url, "select count(*) from pg_namespace where nspname = 'dagster'") == [(1,)]
+    assert query(plain_url(url), "show search_path") == [("dagster",)]

@@ -1,4 +1,4 @@
-"""Who the districts are: the registry, their credentials sealed at rest, and whether a night could work.
+"""Who the districts are, how their secrets are kept, and whether their Qmlativ can be read.
 
-Dagster's partitions are made by whoever registers a district; nothing here knows Dagster.
+No student's data passes through here, and nothing knows Dagster.
 """

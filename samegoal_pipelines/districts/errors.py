@@ -1,15 +1,25 @@
-"""What can be wrong with a district's registration; each message names the district and what to do."""
+"""What is wrong with a district's registration. Each message is one line that begins with the district."""
+
+from __future__ import annotations
 
 
 class DistrictError(Exception):
-    """A district's registration is missing, wrong or cannot be used."""
+    """A registration that cannot be used, or a change of it that is refused."""
 
     transient = False
 
 
 class UnknownDistrict(DistrictError):
-    """No district is registered under this id."""
+    """No district of this id is registered."""
 
 
-class LostKey(DistrictError):
-    """A client secret was sealed with a key that is not among the present ones."""
+class InvalidDistrict(DistrictError):
+    """Something about a registration is not acceptable; the message says what, and what would be."""
+
+
+class DuplicateDistrict(DistrictError):
+    """Another registered district has this id, this address or this identity."""
+
+
+class SealBroken(DistrictError):
+    """A secret cannot be opened with the keys at hand, or the keys themselves cannot be used."""

@@ -1,74 +1,159 @@
-"""The registry: which districts there are, where their Qmlativ is, and their sealed credentials.
+"""The registry: which districts there are, where their Qmlativ is, and whether they run.
 
-A district's own identity in Qmlativ is remembered at the first contact and checked ever after, so that
-credentials that get mixed up cannot publish one district's students as another's.
+Rows of `districts` and `district_credentials`. What is registered is checked here once, so that nobody else
+has to. Nothing here calls Qmlativ.
 """
 
 from __future__ import annotations
 
+import builtins
 import re
-from builtins import list as List  # `Registry.list` hides the name
-from dataclasses import asdict, dataclass, field
-from datetime import date, datetime
-from typing import Any
-from urllib.parse import urlsplit
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from datetime import date
+from typing import Any, Protocol
+from urllib.parse import urlsplit, urlunsplit
+from zoneinfo import available_timezones
 
 import sqlalchemy as sa
 
-from samegoal_pipelines.districts.errors import DistrictError, LostKey, UnknownDistrict
+from samegoal_pipelines.districts.errors import (
+    DistrictError,
+    DuplicateDistrict,
+    InvalidDistrict,
+    SealBroken,
+    UnknownDistrict,
+)
 from samegoal_pipelines.districts.sealing import Sealer
-from samegoal_pipelines.qmlativ import Connection, Identity, QmlativError
 from samegoal_pipelines.qmlativ.addresses import checked_url
+from samegoal_pipelines.qmlativ.connection import Connection
+from samegoal_pipelines.qmlativ.errors import QmlativError
 from samegoal_pipelines.warehouse.engine import transaction
 from samegoal_pipelines.warehouse.tables import district_credentials, districts
 
-ID_PATTERN = re.compile(r"[a-z0-9][a-z0-9-]{0,39}")
+__all__ = [
+    "District",
+    "DistrictError",
+    "DuplicateDistrict",
+    "InvalidDistrict",
+    "Pin",
+    "Registry",
+    "SealBroken",
+    "UnknownDistrict",
+]
+
+DEFAULT_TIMEZONE = "America/Chicago"
+_ID = re.compile(r"[a-z0-9][a-z0-9-]{0,39}", re.ASCII)
 
 
 @dataclass(frozen=True)
 class Pin:
-    """Who a district is in Qmlativ, remembered at the first contact."""
+    """Which district of Qmlativ a registration turned out to be, at the first contact that succeeded."""
 
     district_id: int
     code: str
-    entity_id: int
     name: str
+    entity_id: int | None
+
+
+class Answered(Protocol):
+    """Qmlativ's own account of which district it is: `qmlativ.Identity`."""
+
+    @property
+    def district_id(self) -> int: ...
+    @property
+    def entity_id(self) -> int: ...
+    @property
+    def code(self) -> str: ...
+    @property
+    def name(self) -> str: ...
 
 
 @dataclass(frozen=True)
 class District:
-    """A registered district; its secret stays sealed and is not here."""
+    """A registered district, without its credentials."""
 
     id: str
     name: str
     base_url: str
-    source_host: str
-    client_key: str = field(repr=False)
+    token_url: str | None
+    entity_id: int | None
     timezone: str
-    token_url: str | None = None
-    entity_id: int | None = None
-    expires: date | None = None
-    active: bool = True
-    registered_at: datetime | None = None
-    pin: Pin | None = None
+    expires: date | None
+    active: bool
+    source_host: str
+    pin: Pin | None
 
     def public_facts(self) -> dict[str, Any]:
-        """Everything that may be shown, by name."""
+        """Everything about the district that may be shown."""
         facts = asdict(self)
         pin = facts.pop("pin") or {}
-        return facts | {
-            "qmlativ_district": f"{pin['name']} ({pin['code']})" if pin else None,
-            "qmlativ_entity_id": pin.get("entity_id"),
-        }
+        return {**facts, "qmlativ_code": pin.get("code"), "qmlativ_name": pin.get("name")}
 
 
 class Registry:
-    """Reads and writes the districts of one warehouse."""
+    """The districts of one deployment."""
 
     def __init__(self, engine: sa.Engine, sealer: Sealer) -> None:
         self._engine = engine
         self._sealer = sealer
+
+    # -- looking --
+
+    def get(self, district_id: str) -> District:
+        """The district of this id.
+
+        Raises:
+            UnknownDistrict: there is none.
+        """
+        with transaction(self._engine, "looking up the district") as connection:
+            return _get(connection, district_id)
+
+    def list(self) -> builtins.list[District]:
+        """All districts, by id."""
+        return self._list(sa.true())
+
+    def list_active(self) -> builtins.list[District]:
+        """The districts that run by schedule, by id."""
+        return self._list(districts.c.active)
+
+    def _list(self, which: sa.ColumnElement[bool]) -> builtins.list[District]:
+        with transaction(self._engine, "listing the districts") as connection:
+            rows = connection.execute(sa.select(districts).where(which).order_by(districts.c.district_id))
+            return [_district(row._mapping) for row in rows]
+
+    def connection(self, district: District, *, allow_local: bool = False, **limits: Any) -> Connection:
+        """What it takes to talk to the district's Qmlativ, its secret opened.
+
+        Args:
+            limits: further fields of `qmlativ.Connection`.
+
+        Raises:
+            SealBroken: the secret was sealed with a key that is not at hand.
+            QmlativError: address or credentials cannot be used.
+        """
+        query = sa.select(district_credentials.c.client_key, district_credentials.c.sealed_secret)
+        with transaction(self._engine, "looking up the credentials") as connection:
+            row = connection.execute(
+                query.where(district_credentials.c.district_id == district.id)
+            ).one_or_none()
+        if row is None:
+            raise InvalidDistrict(
+                f"{district.id}: no credentials are stored; give them: "
+                f"samegoal-pipelines districts rotate-secret {district.id}"
+            )
+        return Connection(
+            base_url=district.base_url,
+            client_key=row.client_key,
+            client_secret=self._sealer.open(bytes(row.sealed_secret), district.id),
+            token_url=district.token_url,
+            entity_id=district.entity_id,
+            allow_local=allow_local,
+            **limits,
+        )
+
+    # -- changing --
 
     def add(
         self,
@@ -78,7 +163,7 @@ class Registry:
         base_url: str,
         client_key: str,
         client_secret: str,
-        timezone: str = "America/Chicago",
+        timezone: str = DEFAULT_TIMEZONE,
         token_url: str | None = None,
         entity_id: int | None = None,
         expires: date | None = None,
@@ -87,213 +172,227 @@ class Registry:
         """Register a district.
 
         Raises:
-            DistrictError: the id, the time zone or an address cannot be used, or the id is taken.
+            InvalidDistrict: something about it is not acceptable.
+            DuplicateDistrict: the id, or the address with this entity, is registered already.
         """
-        if not ID_PATTERN.fullmatch(id):
-            raise DistrictError(
-                "a district id has 1 to 40 lower-case letters, digits and hyphens, and begins with no hyphen"
+        if not _ID.fullmatch(id):
+            raise InvalidDistrict(
+                f"{_shown(id)}: not a district id; use 1 to 40 lower-case letters, digits and hyphens, "
+                "the first no hyphen"
             )
-        if not client_key.strip() or not client_secret.strip():
-            raise DistrictError(f"{id}: the Client Key or the Client Secret is empty")
-        row = {
-            "name": name,
-            "timezone": _checked_timezone(id, timezone),
-            "entity_id": entity_id,
-            "expires": expires,
-            **_checked_addresses(id, base_url, token_url, allow_local),
-        }
-        with transaction(self._engine, f"{id}: registering") as connection:
-            self._refuse_source_of_another(connection, id, row["base_url"], entity_id)
-            found = connection.execute(
-                sa.select(districts.c.district_id).where(districts.c.district_id == id)
-            )
-            if found.first():
-                raise DistrictError(
-                    f"{id}: is registered already; see: samegoal-pipelines districts show {id}"
-                )
-            connection.execute(districts.insert().values(district_id=id, **row))
-            connection.execute(
-                district_credentials.insert().values(
-                    district_id=id,
-                    client_key=client_key.strip(),
-                    sealed_secret=self._sealer.seal(client_secret),
-                    sealed_at=sa.func.now(),
-                )
-            )
-        return self.get(id)
-
-    def set(self, id: str, *, base_url: str, allow_local: bool = False) -> District:
-        """Point a district at another address of its Qmlativ; its remembered identity is still checked."""
-        district = self.get(id)
-        addresses = _checked_addresses(id, base_url, district.token_url, allow_local)
-        with transaction(self._engine, f"{id}: changing its registration") as connection:
-            self._refuse_source_of_another(connection, id, addresses["base_url"], district.entity_id)
-            connection.execute(districts.update().where(districts.c.district_id == id).values(**addresses))
-        return self.get(id)
-
-    def get(self, id: str) -> District:
-        """One district.
-
-        Raises:
-            UnknownDistrict: there is none with this id.
-        """
-        found = self._select(districts.c.district_id == id)
-        if not found:
-            raise UnknownDistrict(
-                f"{id}: is not registered; see `samegoal-pipelines districts list`, or register it with "
-                "`samegoal-pipelines districts add`"
-            )
-        return found[0]
-
-    def list(self) -> List[District]:
-        """All districts, by id."""
-        return self._select(sa.true())
-
-    def list_active(self) -> List[District]:
-        """The districts that the schedule runs, by id."""
-        return self._select(districts.c.active)
-
-    def set_active(self, id: str, active: bool) -> None:
-        """Take a district into the schedule, or out of it."""
-        self.get(id)
-        with transaction(self._engine, f"{id}: changing its registration") as connection:
-            connection.execute(districts.update().where(districts.c.district_id == id).values(active=active))
-
-    def connection(self, district: District, *, allow_local: bool = False) -> Connection:
-        """What the Qmlativ client needs to talk to this district, its secret unsealed.
-
-        Raises:
-            DistrictError: the secret cannot be unsealed, or the address may not be used.
-        """
-        query = sa.select(district_credentials.c.sealed_secret).where(
-            district_credentials.c.district_id == district.id
+        values = _checked(
+            id,
+            {
+                "name": name,
+                "base_url": base_url,
+                "token_url": token_url,
+                "timezone": timezone,
+                "entity_id": entity_id,
+                "expires": expires,
+            },
+            allow_local,
         )
-        with transaction(self._engine, f"{district.id}: reading its credentials") as connection:
-            sealed = connection.scalar(query)
-        if sealed is None:
-            raise UnknownDistrict(f"{district.id}: has no credentials; register it again")
-        try:
-            return Connection(
-                base_url=district.base_url,
-                client_key=district.client_key,
-                client_secret=self._sealer.unseal(bytes(sealed)),
-                token_url=district.token_url,
-                entity_id=district.entity_id,
-                allow_local=allow_local,
-            )
-        except LostKey as error:
-            raise LostKey(f"{district.id}: {error}") from None
-        except QmlativError as error:
-            raise DistrictError(f"{district.id}: {error}") from None
+        credentials = self._sealed(id, client_key, client_secret)
+        with self._changing("registering the district") as connection:
+            if (
+                connection.scalar(sa.select(districts.c.name).where(districts.c.district_id == id))
+                is not None
+            ):
+                raise DuplicateDistrict(
+                    f"{id}: already registered; change it: samegoal-pipelines districts set {id}"
+                )
+            _refuse_second_of_source(connection, id, values["base_url"], entity_id)
+            connection.execute(sa.insert(districts).values(district_id=id, **values))
+            connection.execute(sa.insert(district_credentials).values(district_id=id, **credentials))
+            return _get(connection, id)
 
-    def recognise(self, district: District, identity: Identity) -> Pin:
-        """Remember who the district is in Qmlativ, or recall it: what `read_district` is to expect.
+    def set(self, district_id: str, *, allow_local: bool = False, **changes: Any) -> District:
+        """Change name, base_url, token_url, entity_id, timezone or expires of a district; None empties.
+
+        The identity that was remembered stays: a district may move, but not become another.
 
         Raises:
-            DistrictError: another registered district has this identity.
+            InvalidDistrict, DuplicateDistrict, UnknownDistrict: and nothing is changed.
         """
-        if district.pin:
+        unknown = changes.keys() - {"name", "base_url", "token_url", "entity_id", "timezone", "expires"}
+        if unknown:
+            raise InvalidDistrict(f"{district_id}: cannot change {', '.join(sorted(unknown))}")
+        values = _checked(district_id, changes, allow_local)
+        with self._changing("changing the district") as connection:
+            before = _get(connection, district_id)
+            _refuse_second_of_source(
+                connection,
+                district_id,
+                values.get("base_url", before.base_url),
+                values.get("entity_id", before.entity_id),
+            )
+            if "entity_id" in values and before.pin:
+                values["qmlativ_entity_id"] = values["entity_id"]
+            if values:
+                _update(connection, district_id, values)
+            return _get(connection, district_id)
+
+    def set_active(self, district_id: str, active: bool) -> District:
+        """Take a district into the schedule, or out of it."""
+        with self._changing("changing the district") as connection:
+            _update(connection, district_id, {"active": active})
+            return _get(connection, district_id)
+
+    def rotate_secret(self, district_id: str, *, client_secret: str, client_key: str | None = None) -> None:
+        """Replace the Client Secret, and the Client Key if one is given; seals with the first key."""
+        with self._changing("replacing the secret") as connection:
+            _get(connection, district_id)
+            stored = district_credentials.c.district_id == district_id
+            key = client_key or connection.scalar(sa.select(district_credentials.c.client_key).where(stored))
+            connection.execute(sa.delete(district_credentials).where(stored))
+            connection.execute(
+                sa.insert(district_credentials).values(
+                    district_id=district_id, **self._sealed(district_id, key or "", client_secret)
+                )
+            )
+
+    def recognise(self, district: District, answered: Answered) -> Pin:
+        """Which district of Qmlativ this registration is for: as remembered, or from now on who answered.
+
+        Whoever reads compares the two; here only a second registration of the same district is refused.
+
+        Raises:
+            DuplicateDistrict: the one that answered is registered under another id.
+        """
+        if district.pin is not None and district.pin.entity_id is not None:
             return district.pin
-        pin = Pin(identity.district_id, identity.code, identity.entity_id, identity.name)
-        with transaction(self._engine, f"{district.id}: remembering its identity") as connection:
+        with self._changing("remembering the district's identity") as connection:
+            pin = _get(connection, district.id).pin or Pin(
+                answered.district_id, answered.code, answered.name, entity_id=None
+            )
+            entity_id = pin.entity_id or district.entity_id or answered.entity_id
             other = connection.scalar(
                 sa.select(districts.c.district_id).where(
                     districts.c.district_id != district.id,
                     districts.c.source_host == district.source_host,
                     districts.c.qmlativ_district_id == pin.district_id,
                     districts.c.qmlativ_code == pin.code,
-                    districts.c.qmlativ_entity_id == pin.entity_id,
+                    districts.c.qmlativ_entity_id == entity_id,
                 )
             )
-            if other:
-                raise DistrictError(
-                    f"{district.id}: these credentials belong to another district, "
-                    f"which is registered as {other}: check API Base URL, Client Key and Client Secret; no student was read"
+            if other is not None:
+                raise DuplicateDistrict(
+                    f"{district.id}: Qmlativ says that this is district {pin.code}, "
+                    f"which is registered as {other}; check the base URL and the credentials"
                 )
-            connection.execute(
-                districts.update()
-                .where(districts.c.district_id == district.id)
-                .values(
-                    qmlativ_district_id=pin.district_id,
-                    qmlativ_code=pin.code,
-                    qmlativ_entity_id=pin.entity_id,
-                    qmlativ_name=pin.name,
-                )
+            _update(
+                connection,
+                district.id,
+                {
+                    "qmlativ_district_id": pin.district_id,
+                    "qmlativ_entity_id": entity_id,
+                    "qmlativ_code": pin.code,
+                    "qmlativ_name": pin.name,
+                },
             )
-        return pin
+            return Pin(pin.district_id, pin.code, pin.name, entity_id)
 
-    def _select(self, condition: sa.ColumnElement[bool]) -> List[District]:
-        query = (
-            sa.select(districts, district_credentials.c.client_key)
-            .join(district_credentials, isouter=True)
-            .where(condition)
-            .order_by(districts.c.district_id)
+    @contextmanager
+    def _changing(self, step: str) -> Iterator[sa.Connection]:
+        """One change of the registry at a time, so that what was looked up still holds when it is written."""
+        with transaction(self._engine, step) as connection:
+            connection.execute(sa.text(f"lock table {districts.fullname} in share row exclusive mode"))
+            yield connection
+
+    def _sealed(self, district_id: str, client_key: str, client_secret: str) -> dict[str, Any]:
+        client_key, client_secret = client_key.strip(), client_secret.strip()
+        if not client_key or not client_secret:
+            missing = "Client Key" if not client_key else "Client Secret"
+            raise InvalidDistrict(
+                f"{district_id}: the {missing} is blank; copy it from Qmlativ's Integration Access"
+            )
+        sealed = self._sealer.seal(client_secret)
+        return {"client_key": client_key, "sealed_secret": sealed, "sealed_at": sa.func.now()}
+
+
+def _checked(district_id: str, given: dict[str, Any], allow_local: bool) -> dict[str, Any]:
+    """What was given, checked and in the one form in which it is stored."""
+    values = dict(given)
+    if "name" in values:
+        values["name"] = (values["name"] or "").strip()
+        if not values["name"]:
+            raise InvalidDistrict(f"{district_id}: the name is blank; give the district's name")
+    if "timezone" in values and values["timezone"] not in available_timezones():
+        raise InvalidDistrict(
+            f"{district_id}: {_shown(values['timezone'])} is no IANA time zone; "
+            f"use one such as {DEFAULT_TIMEZONE}"
         )
-        with transaction(self._engine, "looking up districts") as connection:
-            return [_district(row) for row in connection.execute(query).mappings()]
+    for column, what in (("base_url", "API Base URL"), ("token_url", "Token URL")):
+        if column in values and (column == "base_url" or values[column]):
+            values[column] = _normal_url(district_id, values[column] or "", what, allow_local)
+    if "base_url" in values:
+        values["source_host"] = urlsplit(values["base_url"]).hostname
+    return values
 
-    def _refuse_source_of_another(
-        self, connection: sa.Connection, id: str, base_url: str, entity_id: int | None
-    ) -> None:
-        """Two districts that read the same rows would publish each other's students."""
-        other = connection.scalar(
-            sa.select(districts.c.district_id).where(
-                districts.c.district_id != id,
-                sa.func.lower(districts.c.base_url) == base_url.lower(),
-                sa.or_(
-                    districts.c.entity_id.is_not_distinct_from(entity_id),
-                    districts.c.entity_id.is_(None),
-                    sa.literal(entity_id is None),
-                ),
-            )
+
+def _normal_url(district_id: str, url: str, what: str, allow_local: bool) -> str:
+    try:
+        parts = urlsplit(checked_url(url, what, allow_local=allow_local))
+    except QmlativError as error:
+        raise InvalidDistrict(f"{district_id}: {error}") from None
+    standard = {"https": ":443", "http": ":80"}[parts.scheme]
+    return urlunsplit(parts._replace(netloc=parts.netloc.lower().removesuffix(standard)))
+
+
+def _refuse_second_of_source(
+    connection: sa.Connection, district_id: str, base_url: str, entity_id: int | None
+) -> None:
+    other = connection.scalar(
+        sa.select(districts.c.district_id).where(
+            districts.c.district_id != district_id,
+            districts.c.base_url == base_url,
+            districts.c.entity_id.is_not_distinct_from(entity_id),
         )
-        if other:
-            raise DistrictError(
-                f"{id}: {other} reads the same API Base URL; "
-                "give each of them an --entity-id of its own, or correct the URL"
-            )
+    )
+    if other is not None:
+        raise DuplicateDistrict(
+            f"{district_id}: this base URL and entity are registered as {other}; "
+            "give another --entity-id, or use that registration"
+        )
 
 
-def _district(row: Any) -> District:
+def _get(connection: sa.Connection, district_id: str) -> District:
+    row = connection.execute(sa.select(districts).where(districts.c.district_id == district_id)).one_or_none()
+    if row is None:
+        raise UnknownDistrict(
+            f"{_shown(district_id)}: no such district is registered; see samegoal-pipelines districts list"
+        )
+    return _district(row._mapping)
+
+
+def _update(connection: sa.Connection, district_id: str, values: dict[str, Any]) -> None:
+    changed = connection.execute(
+        sa.update(districts).where(districts.c.district_id == district_id).values(**values)
+    )
+    if not changed.rowcount:
+        _get(connection, district_id)  # says that there is none
+
+
+def _district(row: sa.RowMapping) -> District:
     pin = None
-    if row["qmlativ_district_id"] is not None:
+    if row["qmlativ_code"] is not None:
         pin = Pin(
-            row["qmlativ_district_id"], row["qmlativ_code"], row["qmlativ_entity_id"], row["qmlativ_name"]
+            row["qmlativ_district_id"], row["qmlativ_code"], row["qmlativ_name"], row["qmlativ_entity_id"]
         )
     return District(
         id=row["district_id"],
-        client_key=row["client_key"] or "",
+        name=row["name"],
+        base_url=row["base_url"],
+        token_url=row["token_url"],
+        entity_id=row["entity_id"],
+        timezone=row["timezone"],
+        expires=row["expires"],
+        active=row["active"],
+        source_host=row["source_host"],
         pin=pin,
-        **{
-            name: row[name]
-            for name in (
-                "name",
-                "base_url",
-                "source_host",
-                "timezone",
-                "token_url",
-                "entity_id",
-                "expires",
-                "active",
-                "registered_at",
-            )
-        },
     )
 
 
-def _checked_timezone(id: str, timezone: str) -> str:
-    try:
-        return ZoneInfo(timezone).key
-    except (ZoneInfoNotFoundError, ValueError, OSError):
-        raise DistrictError(
-            f"{id}: there is no such time zone; name one like America/Chicago (IANA's list)"
-        ) from None
-
-
-def _checked_addresses(id: str, base_url: str, token_url: str | None, allow_local: bool) -> dict[str, Any]:
-    try:
-        base = checked_url(base_url, allow_local=allow_local)
-        token = checked_url(token_url, "Token URL", allow_local=allow_local) if token_url else None
-    except QmlativError as error:
-        raise DistrictError(f"{id}: {error}") from None
-    return {"base_url": base, "token_url": token, "source_host": urlsplit(base).hostname}
+def _shown(text: object) -> str:
+    """A text that somebody typed, on one line and not endless."""
+    return ascii(text)[1:-1][:60]

@@ -21,7 +21,14 @@ from samegoal_pipelines.qmlativ.arrival import Arrival, Shifted, settled
 from samegoal_pipelines.qmlativ.catalogue import Field, QmlativObject
 from samegoal_pipelines.qmlativ.connection import Connection
 from samegoal_pipelines.qmlativ.decode import ARROW_TYPES, UNREADABLE, Page, PageDecoder
-from samegoal_pipelines.qmlativ.errors import GRANT, DataChanged, MalformedAnswer, MissingField
+from samegoal_pipelines.qmlativ.errors import (
+    GRANT,
+    DataChanged,
+    MalformedAnswer,
+    MissingField,
+    RequestRefused,
+)
+from samegoal_pipelines.qmlativ.gaps import Gap, gaps_between, questions, within
 from samegoal_pipelines.qmlativ.paging import Listing, PageRef, PageWalk
 from samegoal_pipelines.qmlativ.transport import Answer
 
@@ -36,7 +43,8 @@ class ObjectRead:
     `path` is below the base URL and without page and size. `rows` counts what was kept; `arrived` counts what
     came, per listing (`Enrollment/EntryWithdrawal?SchoolYearID=27`): handed back as `expected_rows` on the
     next night, it lets pages that are known to exist be loaded at once. `missing` fields are optional ones
-    that are not granted.
+    that are not granted. `in_order` and `gaps_checked` are false for a server that cannot sort or search by
+    key: then a row that was lost to a deletion in mid-read would not be noticed.
     """
 
     path: str
@@ -53,6 +61,7 @@ class ObjectRead:
     unreadable: int = 0
     rereads: int = 0
     in_order: bool = True
+    gaps_checked: bool = True
     arrived: Mapping[str, int] = field(default_factory=dict)
 
 
@@ -87,10 +96,11 @@ class ListingReader:
         self._decoder = PageDecoder(asked)
         self._query = _query(asked, school_year_id)
         self._search = _search(wanted)
-        self._lock = threading.Lock()
+        self._lock = threading.Lock()  # pages are loaded by several threads
         self._pages = self._retries = 0
         self._short: list[int] = []
         self._absent: frozenset[str] = frozenset()
+        self._gaps_checked = True
 
     def read(self, expected_rows: int | None = None, progress: Progress | None = None) -> Reading:
         """All rows. Raises `DataChanged` where they did not fit together on any attempt."""
@@ -123,6 +133,7 @@ class ListingReader:
         rows = 0
         for number, page in enumerate(walk, start=1):
             self._check_new(page.table, number, seen)
+            self._pages += 1
             tables.append(page.table)
             rows += page.table.num_rows
             if page.table.num_rows:
@@ -136,7 +147,35 @@ class ListingReader:
                 raise MissingField(
                     f"the field {asked.name} is missing from every row: {GRANT}", self._listing.label
                 )
-        return settled(tables, self._wanted.key, keep_repeats=self._wanted.keep_repeats)
+        arrival = settled(tables, self._wanted.key, keep_repeats=self._wanted.keep_repeats)
+        if arrival.in_order:
+            self._check_gaps(gaps_between(tables, self._wanted.key))
+        return arrival
+
+    def _check_gaps(self, gaps: Sequence[Gap]) -> None:
+        """Raise `Shifted` if a row was lost between two pages; see `gaps`."""
+        asked = [self._submit(self._keys_found, each) for each in questions(gaps, self._wanted.key)]
+        try:
+            found = [key for each in asked for key in each.result()]
+        except RequestRefused:  # a server that does not know these conditions
+            self._gaps_checked = False
+            return
+        if within(found, gaps):
+            raise Shifted
+        self._gaps_checked = not found  # other keys come from a server that ignores conditions
+
+    def _keys_found(self, conditions: Sequence[dict[str, Any]]) -> list[int | None]:
+        """Runs on a connection: keys of the rows of this listing for which the conditions hold."""
+        where = f"{self._listing.label}, check between pages"
+        key = Field(self._wanted.key, "integer")
+        answer = self._ask(
+            where,
+            "POST",
+            f"{self._listing.path}/1/{self._connection.page_size}",
+            params=_query([key], self._year),
+            json=_search(self._wanted, conditions),
+        )
+        return PageDecoder([key]).decode(answer.body, where).table[key.name].to_pylist()
 
     def _check_new(self, table: pa.Table, number: int, seen: dict[tuple[int, int], int]) -> None:
         """Refuse a page that brings an earlier page's rows under a new number."""
@@ -162,7 +201,6 @@ class ListingReader:
         glance(answer.body)
         page = self._decoder.decode(answer.body, where)
         with self._lock:
-            self._pages += 1
             self._retries += answer.retries
         return page
 
@@ -195,6 +233,7 @@ class ListingReader:
                 unreadable=rows - unreadable.null_count,
                 rereads=rereads,
                 in_order=arrival.in_order,
+                gaps_checked=self._gaps_checked and arrival.in_order,
                 arrived={self._listing.label: rows},
             ),
         )
@@ -205,11 +244,14 @@ def _query(asked: Sequence[Field], school_year_id: int | None) -> dict[str, str]
     return {**year, **{f"searchFields[{number}]": each.name for number, each in enumerate(asked)}}
 
 
-def _search(wanted: QmlativObject) -> dict[str, Any]:
+def _search(wanted: QmlativObject, on_key: Sequence[dict[str, Any]] = ()) -> dict[str, Any]:
     """Order by primary key, and the condition where the object has one."""
     search: dict[str, Any] = {"SearchSort": [{"FieldName": wanted.key, "Descending": False}]}
+    conditions: list[dict[str, Any]] = [{"LongSearchCondition": condition} for condition in on_key]
     if wanted.only:
         flag = {"FieldName": wanted.only, "ConditionType": "Equal", "Value": "true"}
-        group = {"ConditionGroupType": "And", "Conditions": [{"StringSearchCondition": flag}]}
+        conditions.insert(0, {"StringSearchCondition": flag})
+    if conditions:
+        group = {"ConditionGroupType": "And", "Conditions": conditions}
         search["SearchCondition"] = {"SearchConditionGroup": group}
     return search

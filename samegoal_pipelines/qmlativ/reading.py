@@ -7,6 +7,7 @@ is `client`'s business; which objects exist, `catalogue`'s.
 
 from __future__ import annotations
 
+import itertools
 import threading
 from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
@@ -158,30 +159,30 @@ def _read_all(
             progress=lambda rows, pages: told.tell(wanted.name, (wanted, year), rows, pages),
         )
 
-    # A thread per listing only waits: the client's own threads bound what runs at once.
-    with ThreadPoolExecutor(3 * len(objects), thread_name_prefix="reading") as threads:
+    yearly = any(each.year_bound for each in objects)
+    with ThreadPoolExecutor(3 * len(objects), thread_name_prefix="reading") as threads:  # they only wait
         try:
-            yearly = any(each.year_bound for each in objects)
-            early = {
-                each: threads.submit(read, each)
+            reading: dict[tuple[QmlativObject, int | None], Future[Reading]] = {
+                (each, None): threads.submit(read, each)
                 for each in (SCHOOL_YEAR, ENTITY)
                 if each in objects or (yearly and each is SCHOOL_YEAR)
             }
-            _results([*early.values(), *(threads.submit(client.granted, each) for each in objects)])
-            years = (
-                school_years(early[SCHOOL_YEAR].result().table, identity.current_school_year_id)
-                if yearly
-                else []
-            )
-            listings = [(each, year) for each in objects for year in (years if each.year_bound else [None])]
-            late = [key for key in listings if key[0] not in early]
-            readings = dict(zip(late, _results([threads.submit(read, *key) for key in late]), strict=True))
+            _results([threads.submit(client.granted, each) for each in objects])
+            for each in objects:
+                if not each.year_bound and (each, None) not in reading:
+                    reading[each, None] = threads.submit(read, each)
+            if yearly:
+                known = reading[SCHOOL_YEAR, None].result().table
+                years = school_years(known, identity.current_school_year_id)
+                for each, year in itertools.product(filter(lambda each: each.year_bound, objects), years):
+                    reading[each, year] = threads.submit(read, each, year)
+            readings = dict(zip(reading, _results(list(reading.values())), strict=True))
         except BaseException:
             client.cancel()
             raise
-    readings |= {(each, None): future.result() for each, future in early.items()}
     return {
-        each: _over_years([readings[key] for key in listings if key[0] is each], each) for each in objects
+        each: _over_years([found for (wanted, _), found in readings.items() if wanted is each], each)
+        for each in objects
     }
 
 
@@ -198,14 +199,13 @@ def _over_years(readings: Sequence[Reading], wanted: QmlativObject) -> Reading:
     """The readings of one object for several school years as one."""
     if not wanted.year_bound:
         return readings[0]
-    tables = [reading.table for reading in readings]
     reads = [reading.read for reading in readings]
     if wanted is STUDENT:
-        tables = [_with_year(reading) for reading in readings]
-    table = pa.concat_tables(tables)
-    if (
-        not wanted.keep_repeats and wanted is not STUDENT
-    ):  # a server that ignores the year sends all, each time
+        table = pa.concat_tables([_with_year(reading) for reading in readings])
+    else:
+        table = pa.concat_tables([reading.table for reading in readings])
+    if wanted is not STUDENT and not wanted.keep_repeats:
+        # A server that ignores the year sends the rows of all years each time.
         table = without_repeats(table, [wanted.key])
     return Reading(
         table,
@@ -222,6 +222,7 @@ def _over_years(readings: Sequence[Reading], wanted: QmlativObject) -> Reading:
             unreadable=sum(read.unreadable for read in reads),
             rereads=sum(read.rereads for read in reads),
             in_order=all(read.in_order for read in reads),
+            gaps_checked=all(read.gaps_checked for read in reads),
             arrived={label: rows for read in reads for label, rows in read.arrived.items()},
         ),
     )

@@ -1,5 +1,8 @@
 """One object, whole: what was asked for, what is missing, and whether the pages make one set of rows."""
 
+import json
+
+import pyarrow as pa
 import pytest
 
 from samegoal_pipelines.qmlativ import QmlativClient
@@ -13,6 +16,7 @@ from samegoal_pipelines.qmlativ.errors import (
     MalformedAnswer,
     MissingField,
 )
+from samegoal_pipelines.qmlativ.gaps import Gap, gaps_between, questions
 from samegoal_pipelines_tests.qmlativ.scripted import Reply, counties, county_path, pages_of, serving
 
 
@@ -95,6 +99,64 @@ def test_an_enrollment_that_comes_twice_is_left_to_the_rules():
     reading = read(pages_of({1: page(rows)}), ENTRY_WITHDRAWAL)
     assert reading.table["EntryWithdrawalID"].to_pylist() == [7, 7, 7]
     assert (reading.read.repeats, reading.read.in_order) == (2, True)
+
+
+def gappy(lost=(), refuse=False):
+    """Counties 10, 20, 30 | 40, 50 on two pages; asked for keys in between, the `lost` ones are there."""
+
+    def answers(request):
+        if request.page and b"LongSearchCondition" in request.body:
+            asked.append(json.loads(request.body)["SearchCondition"]["SearchConditionGroup"]["Conditions"])
+            return Reply(400) if refuse else page([county(number) for number in lost])
+        pages = {
+            1: page([county(10), county(20), county(30)], county_path(2)),
+            2: page([county(40), county(50)]),
+        }
+        return pages.get(request.page)
+
+    asked = []
+    return answers, asked
+
+
+def test_keys_between_two_pages_are_asked_for_so_that_no_row_is_lost():
+    answers, asked = gappy()
+    assert read(answers).read.gaps_checked
+    assert asked == [
+        [
+            {
+                "LongSearchCondition": {
+                    "FieldName": "CountyID",
+                    "ConditionType": "List",
+                    "List": [*range(31, 40)],
+                }
+            }
+        ]
+    ]
+
+
+def test_a_row_found_between_two_pages_is_data_that_changed():
+    answers, asked = gappy(lost=[35])
+    assert failure(answers, DataChanged)[0] == "data changed while reading Demographics/County; run again"
+    assert len(asked) == 3
+
+
+def test_a_server_that_ignores_or_refuses_the_question_is_believed_and_reported():
+    for answers, _ in (gappy(lost=[10, 20, 30]), gappy(refuse=True)):
+        reading = read(answers)
+        assert reading.table["CountyID"].to_pylist() == [10, 20, 30, 40, 50]
+        assert not reading.read.gaps_checked
+
+
+def test_wide_gaps_are_asked_for_by_their_ends_and_no_gap_not_at_all():
+    assert questions([Gap(1, 3), Gap(10, 1000), Gap(2000, 2003)], "ID") == [
+        [{"FieldName": "ID", "ConditionType": "List", "List": [2, 2001, 2002]}],
+        [
+            {"FieldName": "ID", "ConditionType": "Greater", "Value": 10},
+            {"FieldName": "ID", "ConditionType": "Less", "Value": 1000},
+        ],
+    ]
+    dense = [pa.table({"ID": [1, 2]}), pa.table({"ID": pa.array([], pa.int64())}), pa.table({"ID": [3, 4]})]
+    assert gaps_between(dense, "ID") == []
 
 
 def test_rows_without_a_readable_key_are_kept():

@@ -7,20 +7,24 @@ starting a process per district costs more than a small district's night.
 from __future__ import annotations
 
 import os
+import platform
 from dataclasses import asdict, dataclass
 from datetime import date
 from typing import Any
 
 import dagster as dg
+import psutil
 
 from samegoal_pipelines.definitions import build_defs
-from samegoal_pipelines.defs.night import SOURCE_HOST_TAG, TODAY_TAG
+from samegoal_pipelines.defs.night import PARTITION_TAG, SOURCE_HOST_TAG, TODAY_TAG
 from samegoal_pipelines.defs.nightly import nightly_snapshot
 from samegoal_pipelines.defs.partitions import DISTRICTS
 from samegoal_pipelines.deployment import Deployment
 from samegoal_pipelines.districts.errors import DistrictError
 from samegoal_pipelines.settings import Settings, project_root
 from samegoal_pipelines.warehouse.publish import Attempt, find_attempt
+
+PROCESS_TAG = "samegoal/process"
 
 
 @dataclass(frozen=True)
@@ -89,12 +93,13 @@ def run_night(
         return NightOutcome(
             district_id, None, f"disabled; enable it with: samegoal-pipelines districts enable {district_id}"
         )
-    tags = {SOURCE_HOST_TAG: district.source_host}
+    tags = {SOURCE_HOST_TAG: district.source_host, PROCESS_TAG: _this_process()}
     if today is not None:
         tags[TODAY_TAG] = today.isoformat()
     log_level = "DEBUG" if debug else "CRITICAL"
     with open_instance(deployment.settings) as instance:
         instance.add_dynamic_partitions(DISTRICTS.name or "", [district_id])
+        close_abandoned_runs(instance, district_id)
         result = (
             build_defs(deployment)
             .resolve_job_def(nightly_snapshot.name)
@@ -116,6 +121,30 @@ def _first_failure(result: dg.ExecuteInProcessResult) -> str:
         if event.is_step_failure and event.step_failure_data.user_failure_data:
             return str(event.step_failure_data.user_failure_data.description)
     return "the run failed before its first step; see it in the Dagster UI"
+
+
+def close_abandoned_runs(instance: dg.DagsterInstance, district_id: str) -> None:
+    """Mark as failed what earlier commands on this machine were killed in the middle of.
+
+    Dagster watches over the runs that its daemon launched; a run in a command's own process is ours to close.
+    """
+    running = [dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED]
+    for run in instance.get_runs(dg.RunsFilter(statuses=running, tags={PARTITION_TAG: district_id})):
+        machine, _, process = run.tags.get(PROCESS_TAG, "").partition(" ")
+        if machine == platform.node() and process not in _processes():
+            instance.report_run_failed(run, "the command that ran it was ended before it was done")
+
+
+def _this_process() -> str:
+    """Names this process among all that this machine ever had: machine, number and time of birth."""
+    return f"{platform.node()} {os.getpid()}/{psutil.Process().create_time():.0f}"
+
+
+def _processes() -> set[str]:
+    return {
+        f"{process.info['pid']}/{process.info['create_time']:.0f}"
+        for process in psutil.process_iter(["pid", "create_time"])
+    }
 
 
 def add_partition(district_id: str) -> None:

@@ -111,13 +111,13 @@ def _answer(name: str, question: Callable[[], str]) -> Step:
         return _failure(name, error)
 
 
-def _failure(name: str, error: Exception) -> Step:
-    what = error.what if isinstance(error, QmlativError) else str(error)
-    for separator in (": ", "; "):
-        outcome, found, remedy = what.partition(separator)
-        if found:
-            return Step(name, "failed", outcome, remedy)
-    return Step(name, "failed", what)
+def _failure(name: str, error: DistrictError | QmlativError) -> Step:
+    if isinstance(error, QmlativError):
+        outcome, _, remedy = error.what.partition(": ")
+    else:
+        _, _, message = str(error).partition(": ")  # it begins with the district
+        outcome, _, remedy = message.partition("; ")
+    return Step(name, "failed", outcome, remedy)
 
 
 def _expiry(expires: date | None, today: date) -> str:

@@ -1,0 +1,238 @@
+"""Which districts there are, and which registrations are refused."""
+
+from __future__ import annotations
+
+from datetime import date
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+
+from samegoal_pipelines.districts.registry import (
+    District,
+    DuplicateDistrict,
+    InvalidDistrict,
+    Registry,
+    SealBroken,
+    UnknownDistrict,
+)
+from samegoal_pipelines.districts.sealing import Sealer
+
+URL = "https://skyward.example.org/GrandBendTXStuAPI"
+
+
+@pytest.fixture
+def registry(warehouse: sa.Engine, tmp_path: Path) -> Registry:
+    return Registry(warehouse, Sealer.load(tmp_path, None))
+
+
+def add(registry: Registry, id: str = "grand-bend", **facts: Any) -> District:
+    facts = {
+        "base_url": URL,
+        "client_key": "key",
+        "client_secret": "secret",
+        "name": "Grand Bend ISD",
+    } | facts
+    return registry.add(id=id, **facts)
+
+
+def identity(code: str = "255901", district_id: int = 1, entity_id: int = 1) -> Any:
+    return SimpleNamespace(district_id=district_id, entity_id=entity_id, code=code, name=f"District {code}")
+
+
+def test_a_district_is_found_as_it_was_registered(registry: Registry) -> None:
+    added = add(registry, timezone="America/Denver", entity_id=7, expires=date(2027, 8, 1))
+    assert added == registry.get("grand-bend")
+    assert registry.list() == [added]
+    assert added.public_facts() == {
+        "id": "grand-bend",
+        "name": "Grand Bend ISD",
+        "base_url": URL,
+        "token_url": None,
+        "entity_id": 7,
+        "timezone": "America/Denver",
+        "expires": date(2027, 8, 1),
+        "active": True,
+        "source_host": "skyward.example.org",
+        "qmlativ_code": None,
+        "qmlativ_name": None,
+    }
+
+
+def test_texas_is_the_default_time_zone(registry: Registry) -> None:
+    assert add(registry).timezone == "America/Chicago"
+
+
+def test_the_secret_is_sealed_in_the_database_and_opened_for_a_connection(
+    registry: Registry, warehouse: sa.Engine
+) -> None:
+    district = add(registry, client_secret=" topsecret\n")
+    with warehouse.connect() as connection:
+        stored = connection.scalar(sa.text("select sealed_secret from samegoal.district_credentials"))
+    assert b"topsecret" not in bytes(stored)
+    connection_ = registry.connection(district, connections=2)
+    assert (connection_.client_key, connection_.secret, connection_.connections) == ("key", "topsecret", 2)
+    assert "topsecret" not in repr(connection_)
+    assert "topsecret" not in repr(district.public_facts())
+
+
+def test_a_secret_can_be_replaced(registry: Registry, warehouse: sa.Engine, tmp_path: Path) -> None:
+    district = add(registry)
+    elsewhere = Registry(warehouse, Sealer.load(tmp_path / "elsewhere", None))
+    with pytest.raises(SealBroken, match=r"^grand-bend: "):
+        elsewhere.connection(district)
+    elsewhere.rotate_secret("grand-bend", client_secret="newer")
+    assert elsewhere.connection(district).secret == "newer"
+    assert elsewhere.connection(district).client_key == "key"
+    elsewhere.rotate_secret("grand-bend", client_secret="newest", client_key="another")
+    assert elsewhere.connection(district).client_key == "another"
+
+
+@pytest.mark.parametrize("secret", ["", "  \n"])
+def test_a_blank_secret_is_refused(registry: Registry, secret: str) -> None:
+    with pytest.raises(InvalidDistrict, match="grand-bend: the Client Secret is blank"):
+        add(registry, client_secret=secret)
+    assert registry.list() == []
+
+
+@pytest.mark.parametrize(
+    "district_id",
+    ["", "../x", "';--", "a\nb", "a|b", "a b", "Grand-Bend", "-a", "a" * 41, "grånd", "a_b", "a\n", "１２"],
+)
+def test_an_id_of_another_form_is_refused_in_one_line(registry: Registry, district_id: str) -> None:
+    with pytest.raises(InvalidDistrict, match="not a district id; use 1 to 40 lower-case letters") as caught:
+        add(registry, district_id)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("district_id", ["a", "7", "a" * 40, "grand-bend-", "0-0"])
+def test_an_id_of_the_right_form_is_accepted(registry: Registry, district_id: str) -> None:
+    assert add(registry, district_id).id == district_id
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://skyward.example.org/X",
+        "https://localhost/X",
+        "https://127.0.0.1/X",
+        "https://10.1.2.3/X",
+        "https://169.254.169.254/X",
+        "https://[::1]/X",
+        "https://user:pw@skyward.example.org/X",
+        "skyward.example.org/X",
+        "https://skyward.example.org/X?y=1",
+        "",
+    ],
+)
+def test_an_unsafe_address_is_refused(registry: Registry, url: str) -> None:
+    with pytest.raises(InvalidDistrict, match=r"^grand-bend: the API Base URL") as caught:
+        add(registry, base_url=url)
+    assert "pw" not in str(caught.value)
+    with pytest.raises(InvalidDistrict, match="^grand-bend: the Token URL" if url else "blank"):
+        add(registry, token_url=url, client_secret="x" if url else "")
+
+
+def test_a_local_address_is_accepted_where_that_is_allowed(registry: Registry) -> None:
+    district = add(registry, base_url="http://127.0.0.1:8765/grand-bend/", allow_local=True)
+    assert (district.base_url, district.source_host) == ("http://127.0.0.1:8765/grand-bend", "127.0.0.1")
+    assert registry.connection(district, allow_local=True).base_url == district.base_url
+
+
+@pytest.mark.parametrize("timezone", ["", "Texas", "CST", "../etc/passwd", "america/chicago", None])
+def test_a_time_zone_that_is_none_is_refused(registry: Registry, timezone: Any) -> None:
+    with pytest.raises(InvalidDistrict, match="is no IANA time zone; use one such as America/Chicago"):
+        add(registry, timezone=timezone)
+
+
+def test_the_same_id_is_refused(registry: Registry) -> None:
+    add(registry)
+    with pytest.raises(DuplicateDistrict, match="grand-bend: already registered"):
+        add(registry, base_url=URL + "2")
+
+
+@pytest.mark.parametrize(
+    "url", [URL, URL + "/", URL.replace("skyward", "Skyward"), URL.replace(".org", ".org:443")]
+)
+def test_the_same_address_and_entity_are_refused_however_written(registry: Registry, url: str) -> None:
+    add(registry)
+    with pytest.raises(
+        DuplicateDistrict, match="riverside: this base URL and entity are registered as grand-bend"
+    ):
+        add(registry, "riverside", base_url=url)
+    assert add(registry, "riverside", base_url=url, entity_id=2).entity_id == 2
+
+
+def test_a_district_can_be_disabled_and_enabled(registry: Registry) -> None:
+    add(registry)
+    riverside = add(registry, "riverside", base_url=URL + "2")
+    assert not registry.set_active("grand-bend", False).active
+    assert registry.list_active() == [riverside]
+    registry.set_active("grand-bend", True)
+    assert [district.id for district in registry.list_active()] == ["grand-bend", "riverside"]
+
+
+def test_a_district_can_be_changed_under_the_same_rules(registry: Registry) -> None:
+    add(registry)
+    add(registry, "riverside", base_url=URL + "2")
+    moved = registry.set(
+        "grand-bend", base_url=URL + "3/", timezone="America/Denver", expires=date(2027, 1, 1)
+    )
+    assert (moved.base_url, moved.timezone, moved.expires) == (URL + "3", "America/Denver", date(2027, 1, 1))
+    assert registry.set("grand-bend", expires=None).expires is None
+    with pytest.raises(DuplicateDistrict, match="registered as riverside"):
+        registry.set("grand-bend", base_url=URL + "2")
+    with pytest.raises(InvalidDistrict, match="is no IANA time zone"):
+        registry.set("grand-bend", timezone="Texas")
+    with pytest.raises(InvalidDistrict, match="cannot change active"):
+        registry.set("grand-bend", active=False)
+    assert registry.get("grand-bend").base_url == URL + "3"
+
+
+@pytest.mark.parametrize(
+    "act",
+    [
+        lambda registry: registry.get("nowhere"),
+        lambda registry: registry.set("nowhere", name="X"),
+        lambda registry: registry.set_active("nowhere", True),
+        lambda registry: registry.rotate_secret("nowhere", client_secret="x"),
+    ],
+)
+def test_a_district_that_is_not_registered_is_said_so(registry: Registry, act: Any) -> None:
+    with pytest.raises(UnknownDistrict, match="nowhere: no such district is registered"):
+        act(registry)
+
+
+def test_the_identity_is_remembered_at_the_first_contact(registry: Registry) -> None:
+    district = add(registry)
+    pin = registry.recognise(district, identity("255901"))
+    assert (pin.code, pin.district_id, pin.entity_id) == ("255901", 1, 1)
+    assert registry.get("grand-bend").pin == pin
+    assert registry.recognise(registry.get("grand-bend"), identity("999999", 9)) == pin  # the reader compares
+    assert registry.recognise(district, identity("999999", 9)) == pin  # also with what was looked up before
+    assert registry.set("grand-bend", base_url=URL + "9").pin == pin
+
+
+def test_another_registration_of_the_same_district_is_refused(registry: Registry) -> None:
+    """Two addresses on one host may lead to the same district; it would be published twice."""
+    registry.recognise(add(registry), identity("255901"))
+    second = add(registry, "riverside", base_url=URL + "2")
+    with pytest.raises(
+        DuplicateDistrict, match=r"riverside: .* district 255901, which is registered as grand-bend"
+    ):
+        registry.recognise(second, identity("255901"))
+    assert registry.get("riverside").pin is None
+    registry.recognise(second, identity("255902"))
+    school = add(registry, "one-school", entity_id=30)
+    assert registry.recognise(school, identity("255901")).entity_id == 30
+
+
+def test_the_entity_of_a_remembered_identity_follows_the_registration(registry: Registry) -> None:
+    registry.recognise(add(registry), identity("255901"))
+    changed = registry.set("grand-bend", entity_id=30)
+    assert changed.pin is not None
+    assert (changed.pin.code, changed.pin.entity_id) == ("255901", 30)
+    back = registry.set("grand-bend", entity_id=None)
+    assert registry.recognise(back, identity("255901", entity_id=1)).entity_id == 1

@@ -210,7 +210,7 @@ def _tally(
     connection: sa.Connection, column: sa.Column[str], *where: sa.ColumnElement[bool]
 ) -> dict[str, int]:
     query = sa.select(column, sa.func.count()).where(*where).group_by(column)
-    return {value: count for value, count in connection.execute(query)}  # noqa: C416
+    return {value: count for value, count in connection.execute(query)}
 
 
 def _record(

@@ -245,7 +245,8 @@ def test_for_root_data_moves_where_its_account_can_reach_it() -> None:
 
 def test_a_configured_database_takes_the_place_of_the_embedded_one(tmp_path: Path) -> None:
     url = database_url(
-        tmp_path / "home", "postgresql+psycopg2://sam:secret@db.example.org/warehouse?sslmode=require"
+        tmp_path / "home",
+        "postgresql+psycopg2://sam:secret@db.example.org/warehouse?sslmode=require",
     )
     assert url == "postgresql://sam:secret@db.example.org/warehouse?sslmode=require"
     assert list(tmp_path.iterdir()) == []

@@ -23,7 +23,7 @@ def plain_url(url: str) -> str:
     if not separator or scheme.partition("+")[0] not in ("postgresql", "postgres"):
         raise WarehouseError(
             "the database URL is not one of Postgres; "
-            "write SAMEGOAL_DATABASE_URL as postgresql://USER@HOST/DATABASE, with the password after USER"
+            "write SAMEGOAL_DATABASE_URL as postgresql://USER[:PASSWORD]@HOST/DATABASE"
         )
     return f"postgresql://{rest}"
 

@@ -102,7 +102,8 @@ def one_of(column: pd.Series, values: tuple[str, ...]) -> Mask:
 def unique(frame: pd.DataFrame, key: tuple[str, ...], *, null: bool = False) -> Mask:
     """Where a key stands in one row only; with `null`, a key that has a null may stand in several."""
     values = arrow(frame[key[0]])
-    if len(key) == 1 and not values.null_count:  # sorting integers is the quickest way to see that all differ
+    if len(key) == 1 and not values.null_count and pyarrow.types.is_integer(values.type):
+        # sorting integers is the quickest way to see that all differ
         keys = values.to_numpy()
         if (keys[1:] > keys[:-1]).all() or (np.diff(np.sort(keys)) != 0).all():
             return all_true(len(keys))

@@ -1,6 +1,6 @@
 """Columns in and columns out: the bridge between pandas frames and the arrays that the transforms compute on.
 
-Here: taking a column out as numpy or Arrow, looking rows up by id, choosing one row per group, putting
+Here: taking columns out as Arrow and numpy, looking rows up by id, choosing one row per group, putting
 columns back into a frame. Not here: any rule about enrollments or people.
 
 Ids and days travel as plain numpy integers in which a null is `MISSING` or `NO_DAY`; text stays in Arrow.
@@ -22,86 +22,95 @@ DENSE_ENOUGH = 4
 WORD_BITS = 63  # of an int64, the sign left alone
 
 
-def arrow(column: pd.Series) -> pa.Array:
-    """The column as one contiguous Arrow array, without a copy where it is one already."""
-    values = pa.array(column.array)
-    return values.combine_chunks() if isinstance(values, pa.ChunkedArray) else values
+def columns_of(frame: pd.DataFrame) -> dict[str, pa.Array]:
+    """The frame's columns, each as one contiguous Arrow array; without a copy where it is one already."""
+    return {str(name): _contiguous(pa.array(column.array)) for name, column in frame.items()}
 
 
-def ids(column: pd.Series) -> np.ndarray:
-    """An integer column as int64, null as `MISSING`."""
-    return _filled(arrow(column), MISSING).to_numpy()
+def frame_of(columns: Mapping[str, pa.Array]) -> pd.DataFrame:
+    """A pandas frame on Arrow columns, without a copy."""
+    return pd.DataFrame({name: pd.arrays.ArrowExtensionArray(values) for name, values in columns.items()})
 
 
-def days(column: pd.Series) -> np.ndarray:
-    """A date column as days since 1970 (int32), null as `NO_DAY`."""
-    return _filled(arrow(column).view(pa.int32()), NO_DAY).to_numpy()
+def ids(values: pa.Array) -> np.ndarray:
+    """Integers as int64, null as `MISSING`."""
+    return _filled(values, MISSING).to_numpy()
 
 
-def flags(column: pd.Series) -> np.ndarray:
-    """A flag column as booleans; null counts as false."""
-    return _filled(arrow(column), False).to_numpy(zero_copy_only=False)
+def days(dates: pa.Array) -> np.ndarray:
+    """Dates as days since 1970 (int32), null as `NO_DAY`."""
+    return _filled(dates.view(pa.int32()), NO_DAY).to_numpy()
 
 
-def _filled(values: pa.Array, null: int | bool) -> pa.Array:
-    return values.fill_null(null) if values.null_count else values
+def dates(values: np.ndarray) -> pa.Array:
+    """Days since 1970 as dates, `NO_DAY` as null."""
+    return pa.array(values, mask=values == NO_DAY).view(pa.date32())
 
 
-def present(column: pd.Series) -> np.ndarray:
-    """Where the column is not null."""
-    values = arrow(column)
+def flags(values: pa.Array) -> np.ndarray:
+    """Flags as booleans; null counts as false."""
+    return _filled(values, False).to_numpy(zero_copy_only=False)
+
+
+def present(values: pa.Array) -> np.ndarray:
+    """Where the values are not null."""
     if values.null_count in (0, len(values)):
         return np.full(len(values), values.null_count == 0)
     return values.is_valid().to_numpy(zero_copy_only=False)
 
 
-def text(column: pd.Series) -> pa.Array:
-    """A text column without NUL, which Postgres cannot store."""
-    values = arrow(column)
-    data = values.buffers()[2] if len(values) else None
+def storable(texts: pa.Array) -> pa.Array:
+    """Texts without NUL, which Postgres cannot store."""
+    data = texts.buffers()[2] if len(texts) else None
     if data is not None and not np.frombuffer(data, np.uint8).all():  # one look at the bytes tells for all
-        values = pc.replace_substring(values, "\0", "")
-    return values
+        texts = pc.replace_substring(texts, "\0", "")
+    return texts
 
 
-def given_text(column: pd.Series) -> pa.Array:
-    """A text column in which blank (empty, only spaces) is null: blank is how some screens save "none"."""
-    values = text(column)
-    blank = pc.or_(pc.equal(pc.binary_length(values), 0), pc.utf8_is_space(values))
-    return pc.if_else(blank.fill_null(False), None, values) if pc.any(blank).as_py() else values
-
-
-def date_array(values: np.ndarray) -> pa.Array:
-    """Days since 1970 as an Arrow date column, `NO_DAY` as null."""
-    return pa.array(values, mask=values == NO_DAY).view(pa.date32())
+def given(texts: pa.Array) -> pa.Array:
+    """Texts without NUL, and null where blank (empty or only spaces): so some screens save "none"."""
+    texts = storable(texts)
+    blank = pc.or_(pc.equal(pc.binary_length(texts), 0), pc.utf8_is_space(texts))
+    return pc.if_else(blank.fill_null(False), None, texts) if pc.any(blank).as_py() else texts
 
 
 def take(values: pa.Array, rows: np.ndarray) -> pa.Array:
     """The values of these rows; null for a row that is `NOWHERE`."""
     lost = rows < 0
-    return values.take(pa.array(rows, mask=lost) if lost.any() else pa.array(rows))
+    if lost.any():
+        return values.take(pa.array(rows, mask=lost))
+    if values.null_count == 0 and pa.types.is_integer(values.type):
+        return pa.array(values.to_numpy()[rows])  # in half the time
+    return values.take(pa.array(rows))
 
 
-def take_codes(values: pa.Array, rows: np.ndarray) -> pa.Array:
+def take_codes(texts: pa.Array, rows: np.ndarray) -> pa.Array:
     """The texts of these rows as a dictionary array: a small number per row instead of a string.
 
-    For millions of rows that share a few texts; `take` turns it into the strings where a table ends up
+    For millions of rows that share a few texts; `take_text` makes strings of them for a table that is
     published.
     """
-    encoded = values.dictionary_encode()
-    return pa.DictionaryArray.from_arrays(take(encoded.indices, rows), encoded.dictionary)
+    encoded = texts.dictionary_encode()
+    if not len(texts):
+        return pa.DictionaryArray.from_arrays(pa.nulls(len(rows), pa.int32()), encoded.dictionary)
+    codes = encoded.indices.fill_null(-1).to_numpy()
+    codes = np.append(codes, np.int32(-1))[rows]  # the last entry is what NOWHERE finds
+    return pa.DictionaryArray.from_arrays(pa.array(codes, mask=codes < 0), encoded.dictionary)
 
 
-def take_text(values: pa.Array, rows: np.ndarray) -> pa.Array:
+def take_text(texts: pa.Array, rows: np.ndarray) -> pa.Array:
     """The texts of these rows as strings, whether they are kept as strings or as a dictionary."""
-    if not pa.types.is_dictionary(values.type):
-        return take(values, rows)
-    return values.dictionary.take(take(values.indices, rows))
+    if not pa.types.is_dictionary(texts.type):
+        return take(texts, rows)
+    return texts.dictionary.take(take(texts.indices, rows))
 
 
-def frame(columns: Mapping[str, pa.Array]) -> pd.DataFrame:
-    """A pandas frame on Arrow columns, without a copy."""
-    return pd.DataFrame({name: pd.arrays.ArrowExtensionArray(values) for name, values in columns.items()})
+def _contiguous(values: pa.Array | pa.ChunkedArray) -> pa.Array:
+    return values.combine_chunks() if isinstance(values, pa.ChunkedArray) else values
+
+
+def _filled(values: pa.Array, null: int | bool) -> pa.Array:
+    return values.fill_null(null) if values.null_count else values
 
 
 def group_codes(keys: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -129,12 +138,10 @@ def best_rows(codes: np.ndarray, groups: int, fields: Sequence[np.ndarray]) -> n
     fields are packed into one integer as long as their ranges fit, and each further word is
     compared only among the rows that lead so far.
     """
-    rows = np.arange(len(codes))
-    for word in _pack(fields):
-        leading, led = word[rows] if len(rows) < len(word) else word, codes[rows]
-        best = np.full(groups, -1, np.int64)
-        np.maximum.at(best, led, leading)
-        rows = rows[leading == best[led]]
+    first, *further = _pack(fields)
+    rows = _leading(first, codes, groups)
+    for word in further:
+        rows = rows[_leading(word[rows], codes[rows], groups)]
     chosen = np.full(groups, NOWHERE, np.int64)
     chosen[codes[rows]] = rows
     return chosen
@@ -157,6 +164,13 @@ def lowest_first(values: np.ndarray) -> np.ndarray:
     if missing.any():
         values = np.where(missing, values.max() + 1, values)
     return -values
+
+
+def _leading(values: np.ndarray, codes: np.ndarray, groups: int) -> np.ndarray:
+    """The rows whose value, which is not negative, is the greatest of their group."""
+    best = np.full(groups, -1, np.int64)
+    np.maximum.at(best, codes, values)
+    return np.flatnonzero(values == best[codes])
 
 
 def _pack(fields: Sequence[np.ndarray]) -> list[np.ndarray]:
@@ -188,16 +202,17 @@ class RowIndex:
         """Raise ValueError, naming `what`, where a key occurs twice."""
         rows = np.flatnonzero(keys != MISSING)
         keys = keys[rows]
-        self._low, self._table, self._index = 0, np.empty(0, np.int64), None
+        self._index, self._offset, self._table = None, 0, np.full(1, NOWHERE)
         if not len(keys):
             return
-        self._low, high = int(keys.min()), int(keys.max())
-        if high - self._low < DENSE_ENOUGH * len(keys):
-            self._table = np.full(high - self._low + 1, NOWHERE, np.int64)
-            self._table[keys - self._low] = rows
+        low, high = int(keys.min()), int(keys.max())
+        if high - low < DENSE_ENOUGH * len(keys):
+            self._offset = low - 1
+            self._table = np.full(high - low + 3, NOWHERE)  # a place on either side for what lies outside
+            self._table[keys - self._offset] = rows
             unique = np.count_nonzero(self._table != NOWHERE) == len(keys)
         else:
-            self._index, self._rows = pd.Index(keys), rows
+            self._index, self._rows = pd.Index(keys), np.append(rows, NOWHERE)
             unique = self._index.is_unique
         if not unique:
             raise ValueError(f"{what} is not unique: the same key stands in several rows")
@@ -205,11 +220,5 @@ class RowIndex:
     def find(self, keys: np.ndarray) -> np.ndarray:
         """The row of each key, `NOWHERE` where the table has none."""
         if self._index is not None:
-            at = self._index.get_indexer(keys)
-            return np.where(at < 0, NOWHERE, self._rows[at])
-        if not len(self._table):
-            return np.full(len(keys), NOWHERE)
-        inside = (keys >= self._low) & (keys < self._low + len(self._table))
-        if inside.all():
-            return self._table[keys - self._low]
-        return np.where(inside, self._table[np.where(inside, keys - self._low, 0)], NOWHERE)
+            return self._rows[self._index.get_indexer(keys)]
+        return self._table.take(keys - self._offset, mode="clip")

@@ -20,19 +20,21 @@ from samegoal_pipelines.transforms.columns import (
     NO_DAY,
     NOWHERE,
     RowIndex,
-    arrow,
     best_rows,
-    date_array,
+    columns_of,
+    dates,
     days,
     flags,
-    frame,
+    frame_of,
     group_codes,
     ids,
     present,
+    storable,
     take,
     take_codes,
-    text,
 )
+
+Columns = Mapping[str, pa.Array]
 
 COUNTED = "counted"
 
@@ -51,7 +53,7 @@ class FilteredEnrollments(NamedTuple):
     repeated: int
 
 
-class _Columns(NamedTuple):
+class _Rows(NamedTuple):
     """EntryWithdrawal as arrays; each as long as the table."""
 
     enrollment: np.ndarray
@@ -69,22 +71,23 @@ def filter_enrollments(raw: Mapping[str, pd.DataFrame], today: date) -> Filtered
 
     Raises ValueError where there are enrollments and no school year is flagged as current.
     """
-    entries, repeated = collapse_repeats(raw["EntryWithdrawal"])
-    codes, row_codes = _withdrawal_codes(raw["WithdrawalCode"], ids(entries["WithdrawalCodeID"]))
-    columns = _columns(entries, row_codes)
-    outcome = _decide(columns, codes, raw["SchoolYear"], today)
-    schools = _school_rows(raw["School"], ids(entries["SchoolID"]), columns.school_year)
+    unrepeated, repeated = collapse_repeats(raw["EntryWithdrawal"])
+    entries, schools = columns_of(unrepeated), columns_of(raw["School"])
+    codes, row_codes = _withdrawal_codes(columns_of(raw["WithdrawalCode"]), ids(entries["WithdrawalCodeID"]))
+    rows = _rows(entries, row_codes)
+    outcome = _decide(rows, codes, columns_of(raw["SchoolYear"]), today)
+    school_rows = _school_rows(schools, ids(entries["SchoolID"]), rows.school_year)
 
-    def pick(rows: np.ndarray) -> dict[str, pa.Array]:
-        return _enrollment_columns(entries, columns, codes, raw["School"], schools, rows)
+    def pick(chosen: np.ndarray) -> dict[str, pa.Array]:
+        return _enrollment_columns(entries, rows, codes, schools, school_rows, chosen)
 
     left_out = np.flatnonzero(outcome)
     reasons = outcome[left_out]
     names = pa.array([COUNTED, *FILTERED, *SET_ASIDE])
     outcomes = pa.array([COUNTED, *["filtered"] * len(FILTERED), *["set_aside"] * len(SET_ASIDE)])
     return FilteredEnrollments(
-        enrollments=frame(pick(np.flatnonzero(outcome == 0))),
-        left_out=frame(
+        enrollments=frame_of(pick(np.flatnonzero(outcome == 0))),
+        left_out=frame_of(
             pick(left_out) | {"outcome": take_codes(outcomes, reasons), "reason": take_codes(names, reasons)}
         ),
         repeated=repeated,
@@ -99,7 +102,8 @@ def window_start(today: date) -> date:
 
 def collapse_repeats(entries: pd.DataFrame) -> tuple[pd.DataFrame, int]:
     """The rows without exact repeats, and how many those were: the same row twice is one row."""
-    suspects = np.flatnonzero(_comes_again(ids(entries["EntryWithdrawalID"])))
+    keys = columns_of(entries[["EntryWithdrawalID"]])["EntryWithdrawalID"]
+    suspects = np.flatnonzero(_comes_again(ids(keys)))
     repeats = suspects[entries.iloc[suspects].duplicated().to_numpy()]
     if not len(repeats):
         return entries, 0
@@ -123,21 +127,21 @@ def count_outcomes(filtered: FilteredEnrollments) -> dict[str, int]:
     return counts
 
 
-def _columns(entries: pd.DataFrame, row_codes: np.ndarray) -> _Columns:
-    unreadable = arrow(entries["Unreadable"])
+def _rows(entries: Columns, row_codes: np.ndarray) -> _Rows:
+    unreadable = entries["Unreadable"]
     end, withdrawal = days(entries["EndDate"]), days(entries["WithdrawalDate"])
     # A student is not in membership on the withdrawal date, so the day before it was the last one.
     day_before = np.where(withdrawal > FIRST_DAY_OF_ALL, withdrawal - 1, withdrawal)
     last_day = np.where(end == NO_DAY, day_before, end)
     end_known: np.ndarray | bool = True
     if unreadable.null_count < len(unreadable):
-        end_known = np.ones(len(entries), bool)
+        end_known = np.ones(len(end), bool)
         for row in np.flatnonzero(unreadable.is_valid().to_numpy(zero_copy_only=False)):
             fields = json.loads(unreadable[row].as_py())
             if "EndDate" in fields or (end[row] == NO_DAY and "WithdrawalDate" in fields):
                 last_day[row], end_known[row] = NO_DAY, False
     enrollment = ids(entries["EntryWithdrawalID"])
-    return _Columns(
+    return _Rows(
         enrollment=enrollment,
         student=ids(entries["StudentID"]),
         school_year=ids(entries["SchoolYearID"]),
@@ -149,7 +153,7 @@ def _columns(entries: pd.DataFrame, row_codes: np.ndarray) -> _Columns:
     )
 
 
-def _decide(rows: _Columns, codes: pa.Array, years: pd.DataFrame, today: date) -> np.ndarray:
+def _decide(rows: _Rows, codes: pa.Array, years: Columns, today: date) -> np.ndarray:
     """Per row the position in (counted, *FILTERED, *SET_ASIDE) of the first reason that holds."""
     start = (window_start(today) - EPOCH).days
     is_open = (rows.last_day == NO_DAY) & rows.end_known
@@ -182,7 +186,7 @@ def _comes_again(keys: np.ndarray) -> np.ndarray:
     return np.bincount(codes, minlength=len(found))[codes] > 1
 
 
-def _withdrawal_codes(listed: pd.DataFrame, row_ids: np.ndarray) -> tuple[pa.Array, np.ndarray]:
+def _withdrawal_codes(listed: Columns, row_ids: np.ndarray) -> tuple[pa.Array, np.ndarray]:
     """The distinct codes, trimmed, after entries for "no code" and "unknown"; and the position of each row's.
 
     The same code has another id each year, so an id alone says which code is meant. An id without a code,
@@ -190,7 +194,7 @@ def _withdrawal_codes(listed: pd.DataFrame, row_ids: np.ndarray) -> tuple[pa.Arr
     """
     code_of: dict[int, str | None] = {}
     for key, code in zip(
-        ids(listed["WithdrawalCodeID"]).tolist(), text(listed["Code"]).to_pylist(), strict=True
+        ids(listed["WithdrawalCodeID"]).tolist(), storable(listed["Code"]).to_pylist(), strict=True
     ):
         trimmed = (code or "").strip() or None
         code_of[key] = trimmed if code_of.get(key, trimmed) == trimmed else None
@@ -207,7 +211,7 @@ def _withdrawal_codes(listed: pd.DataFrame, row_ids: np.ndarray) -> tuple[pa.Arr
     return pa.array([None, None, *distinct], pa.string()), positions
 
 
-def _school_years(years: pd.DataFrame, row_years: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _school_years(years: Columns, row_years: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Per row: whether its school year is listed, and whether it is the current or an upcoming one."""
     counts = flags(years["IsCurrentYearForProvidedEntity"]) | flags(years["IsUpcomingYearForProvidedEntity"])
     if len(row_years) and not flags(years["IsCurrentYearForProvidedEntity"]).any():
@@ -221,7 +225,7 @@ def _school_years(years: pd.DataFrame, row_years: np.ndarray) -> tuple[np.ndarra
     return at != NOWHERE, np.append(counts_by_year[listed], False)[at]
 
 
-def _school_rows(schools: pd.DataFrame, row_schools: np.ndarray, row_years: np.ndarray) -> np.ndarray:
+def _school_rows(schools: Columns, row_schools: np.ndarray, row_years: np.ndarray) -> np.ndarray:
     """Per row the row of `schools` for its school and year; where that year has none, the school's latest."""
     keys, years = ids(schools["SchoolID"]), ids(schools["SchoolYearID"])
     school_codes, school_ids = group_codes(keys)
@@ -230,33 +234,33 @@ def _school_rows(schools: pd.DataFrame, row_schools: np.ndarray, row_years: np.n
     latest = best_rows(school_codes, len(school_ids), [years])
     table = np.full(shape, NOWHERE)
     table[:-1, :] = latest[:, None]
-    table[school_codes, year_codes] = np.arange(len(schools))
+    table[school_codes, year_codes] = np.arange(len(keys))
     at_school = RowIndex(school_ids, "SchoolID").find(row_schools)
     at_year = RowIndex(year_ids, "SchoolYearID").find(row_years)
     return table[at_school, at_year]
 
 
 def _enrollment_columns(
-    entries: pd.DataFrame,
-    columns: _Columns,
+    entries: Columns,
+    rows: _Rows,
     codes: pa.Array,
-    schools: pd.DataFrame,
+    schools: Columns,
     school_rows: np.ndarray,
-    rows: np.ndarray,
+    chosen: np.ndarray,
 ) -> dict[str, pa.Array]:
-    """These rows of EntryWithdrawal under the warehouse's names, with school and code looked up."""
-    at_school = school_rows[rows]
+    """The chosen rows of EntryWithdrawal under the warehouse's names, with school and code looked up."""
+    at_school = school_rows[chosen]
     return {
-        "enrollment_id": take(arrow(entries["EntryWithdrawalID"]), rows),
-        "student_id": take(arrow(entries["StudentID"]), rows),
-        "entity_id": take(arrow(entries["EntityID"]), rows),
-        "school_id": take(arrow(entries["SchoolID"]), rows),
-        "school_year_id": take(arrow(entries["SchoolYearID"]), rows),
-        "building": take_codes(text(schools["Name"]), at_school),
-        "building_reporting_id": take_codes(text(schools["StateAssignedID"]), at_school),
-        "first_day": date_array(columns.first_day[rows]),
-        "last_day": date_array(columns.last_day[rows]),
-        "withdrawal_code": take_codes(codes, columns.code[rows]),
-        "is_default_entity": pa.array(flags(entries["IsDefaultEntity"])[rows]),
-        "is_cross_entity_course": take(arrow(entries["IsCrossEntityCourseEnrollment"]), rows),
+        "enrollment_id": take(entries["EntryWithdrawalID"], chosen),
+        "student_id": take(entries["StudentID"], chosen),
+        "entity_id": take(entries["EntityID"], chosen),
+        "school_id": take(entries["SchoolID"], chosen),
+        "school_year_id": take(entries["SchoolYearID"], chosen),
+        "building": take_codes(storable(schools["Name"]), at_school),
+        "building_reporting_id": take_codes(storable(schools["StateAssignedID"]), at_school),
+        "first_day": dates(rows.first_day[chosen]),
+        "last_day": dates(rows.last_day[chosen]),
+        "withdrawal_code": take_codes(codes, rows.code[chosen]),
+        "is_default_entity": pa.array(flags(entries["IsDefaultEntity"])[chosen]),
+        "is_cross_entity_course": take(entries["IsCrossEntityCourseEnrollment"], chosen),
     }

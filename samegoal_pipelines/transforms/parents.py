@@ -17,11 +17,11 @@ from samegoal_pipelines.transforms.columns import (
     MISSING,
     NOWHERE,
     RowIndex,
-    arrow,
     best_rows,
+    columns_of,
     flags,
-    frame,
-    given_text,
+    frame_of,
+    given,
     group_codes,
     ids,
     lowest_first,
@@ -30,13 +30,15 @@ from samegoal_pipelines.transforms.columns import (
 )
 from samegoal_pipelines.transforms.people import (
     PHONE_KINDS,
+    Columns,
+    Tables,
     find_addresses,
     find_emails,
     find_phones,
     find_suffixes,
     look_up_text,
     rows_by_id,
-    sound,
+    sound_tables,
 )
 
 
@@ -56,9 +58,10 @@ def build_parent_demographics(
     guardian whose access is restricted, or of whom it is not said, keeps the row and loses every contact.
     Where it does not, nobody's restriction is known, and the flag is null.
     """
-    guardianships, names = raw["StudentGuardian"], sound(raw["Name"])
+    tables = sound_tables(raw)
+    guardianships, names = columns_of(raw["StudentGuardian"]), tables["Name"]
     students, guardians = ids(guardianships["StudentID"]), ids(guardianships["NameIDGuardian"])
-    at_status = RowIndex(ids(statuses["student_id"]), "student_id of the statuses").find(students)
+    at_status = RowIndex(ids(columns_of(statuses)["student_id"]), "student_id of the statuses").find(students)
     at_name = rows_by_id(names, "NameID", guardians)
     left_out = {
         "unreadable": present(guardianships["Unreadable"]),
@@ -66,7 +69,7 @@ def build_parent_demographics(
         "student_without_status": at_status == NOWHERE,
         "unknown_name": at_name == NOWHERE,
     }
-    counted, counts = np.ones(len(guardianships), bool), {}
+    counted, counts = np.ones(len(students), bool), {}
     for reason, holds in left_out.items():
         counts[reason] = int(np.count_nonzero(counted & holds))
         counted &= ~holds
@@ -79,18 +82,19 @@ def build_parent_demographics(
     restricted = _restricted_pairs(guardianships, pairs)[pairs[rows]] if restriction_known else None
     people = guardians[rows]
     columns = (
-        _guardianship_columns(raw, guardianships, rows)
-        | _name_columns(raw, names, at_name[rows])
+        _guardianship_columns(tables, guardianships, rows)
+        | _name_columns(tables, names, at_name[rows])
         | {
             "has_restricted_access": pa.nulls(len(rows), pa.bool_())
             if restricted is None
             else pa.array(restricted)
         }
         | {"home_language": pa.nulls(len(rows), pa.string())}
-        | _withhold(_contact_columns(raw, people), restricted)
+        | _withhold(_contact_columns(tables, people), restricted)
     )
     return ParentDemographics(
-        frame({column: columns[column] for column in models.ParentDemographics.to_schema().columns}), counts
+        frame_of({column: columns[column] for column in models.ParentDemographics.to_schema().columns}),
+        counts,
     )
 
 
@@ -100,9 +104,7 @@ def _pair_codes(students: np.ndarray, guardians: np.ndarray) -> np.ndarray:
     return group_codes(students * (len(found) + 1) + guardian_codes)[0]
 
 
-def _deciding_guardianships(
-    guardianships: pd.DataFrame, pairs: np.ndarray, counted: np.ndarray
-) -> np.ndarray:
+def _deciding_guardianships(guardianships: Columns, pairs: np.ndarray, counted: np.ndarray) -> np.ndarray:
     """One row per pair of those that count: the lowest rank, then the one recorded first."""
     candidates = np.flatnonzero(counted)
     order = [
@@ -113,7 +115,7 @@ def _deciding_guardianships(
     return candidates[best[best >= 0]]
 
 
-def _restricted_pairs(guardianships: pd.DataFrame, pairs: np.ndarray) -> np.ndarray:
+def _restricted_pairs(guardianships: Columns, pairs: np.ndarray) -> np.ndarray:
     """Per pair whether any of its rows restricts access or does not say, rows that are set aside included."""
     flag = guardianships["HasActiveRestrictedAccess"]
     restricted = np.zeros(int(pairs.max(initial=-1)) + 1, bool)
@@ -121,9 +123,7 @@ def _restricted_pairs(guardianships: pd.DataFrame, pairs: np.ndarray) -> np.ndar
     return restricted
 
 
-def _guardianship_columns(
-    raw: Mapping[str, pd.DataFrame], guardianships: pd.DataFrame, rows: np.ndarray
-) -> dict[str, pa.Array]:
+def _guardianship_columns(tables: Tables, guardianships: Columns, rows: np.ndarray) -> dict[str, pa.Array]:
     relationship_ids = ids(guardianships["RelationshipID"])[rows]
     fields = {
         "student_id": "StudentID",
@@ -133,28 +133,26 @@ def _guardianship_columns(
         "is_emergency_contact": "IsEmergencyContact",
     }
     relationship = look_up_text(
-        raw["Relationship"], "RelationshipID", relationship_ids, "Description", "Code"
+        tables["Relationship"], "RelationshipID", relationship_ids, "Description", "Code"
     )
-    return {column: take(arrow(guardianships[field]), rows) for column, field in fields.items()} | {
+    return {column: take(guardianships[field], rows) for column, field in fields.items()} | {
         "relationship": relationship
     }
 
 
-def _name_columns(
-    raw: Mapping[str, pd.DataFrame], names: pd.DataFrame, rows: np.ndarray
-) -> dict[str, pa.Array]:
+def _name_columns(tables: Tables, names: Columns, rows: np.ndarray) -> dict[str, pa.Array]:
     return {
-        "first_name": take(given_text(names["FirstName"]), rows),
-        "middle_name": take(given_text(names["MiddleName"]), rows),
-        "last_name": take(given_text(names["LastName"]), rows),
-        "suffix": find_suffixes(raw, ids(names["NameSuffixID"])[rows]),
+        "first_name": take(given(names["FirstName"]), rows),
+        "middle_name": take(given(names["MiddleName"]), rows),
+        "last_name": take(given(names["LastName"]), rows),
+        "suffix": find_suffixes(tables, ids(names["NameSuffixID"])[rows]),
     }
 
 
-def _contact_columns(raw: Mapping[str, pd.DataFrame], people: np.ndarray) -> dict[str, pa.Array]:
-    address = find_addresses(raw, people, preferred=("IsMailing", "IsPhysical"))
-    phones = {kind: find_phones(raw, people, kind) for kind in PHONE_KINDS}
-    return address | phones | {"email": find_emails(raw, people)}
+def _contact_columns(tables: Tables, people: np.ndarray) -> dict[str, pa.Array]:
+    address = find_addresses(tables, people, preferred=("IsMailing", "IsPhysical"))
+    phones = {kind: find_phones(tables, people, kind) for kind in PHONE_KINDS}
+    return address | phones | {"email": find_emails(tables, people)}
 
 
 def _withhold(contacts: dict[str, pa.Array], restricted: np.ndarray | None) -> dict[str, pa.Array]:

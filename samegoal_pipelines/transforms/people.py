@@ -15,55 +15,62 @@ from samegoal_pipelines.transforms.columns import (
     NOWHERE,
     RowIndex,
     best_row_of,
+    columns_of,
     flags,
-    given_text,
+    given,
     ids,
     lowest_first,
     present,
     take,
 )
 
-Raw = Mapping[str, pd.DataFrame]
+Columns = Mapping[str, pa.Array]
+Tables = Mapping[str, Columns]
 
 # Districts name their phone types themselves; what a type is about is read from its code and description.
 PHONE_KINDS = {"home_phone": ("home",), "cell_phone": ("cell", "mobile"), "work_phone": ("work", "business")}
 
 
-def sound(rows: pd.DataFrame) -> pd.DataFrame:
-    """The rows without an unreadable field; the others are set aside."""
-    unreadable = present(rows["Unreadable"])
-    return rows.loc[~unreadable].reset_index(drop=True) if unreadable.any() else rows
+def sound_tables(raw: Mapping[str, pd.DataFrame]) -> dict[str, dict[str, pa.Array]]:
+    """The raw tables' columns without the rows that have an unreadable field: those are set aside."""
+    tables = {}
+    for name, frame in raw.items():
+        columns = columns_of(frame)
+        unreadable = present(columns["Unreadable"])
+        if unreadable.any():
+            columns = {field: take(values, np.flatnonzero(~unreadable)) for field, values in columns.items()}
+        tables[name] = columns
+    return tables
 
 
-def count_unreadable(raw: Raw) -> dict[str, int]:
+def count_unreadable(raw: Mapping[str, pd.DataFrame]) -> dict[str, int]:
     """Of each object that has any, how many rows are set aside because a field could not be read."""
-    counts = {name: int(present(rows["Unreadable"]).sum()) for name, rows in raw.items()}
+    counts = {name: int(rows["Unreadable"].notna().sum()) for name, rows in raw.items()}
     return {name: count for name, count in counts.items() if count}
 
 
-def rows_by_id(table: pd.DataFrame, key: str, keys: np.ndarray) -> np.ndarray:
+def rows_by_id(table: Columns, key: str, keys: np.ndarray) -> np.ndarray:
     """For each key the table's row with it, `NOWHERE` where there is none. The table's key must be unique."""
     return RowIndex(ids(table[key]), key).find(keys)
 
 
-def look_up_text(table: pd.DataFrame, key: str, keys: np.ndarray, *columns: str) -> pa.Array:
+def look_up_text(table: Columns, key: str, keys: np.ndarray, *columns: str) -> pa.Array:
     """For each key the table's text: the first of the columns that is not blank."""
-    table = sound(table)
-    texts = pc.coalesce(*(given_text(table[column]) for column in columns))
+    texts = pc.coalesce(*(given(table[column]) for column in columns))
     return take(texts, rows_by_id(table, key, keys))
 
 
-def find_suffixes(raw: Raw, suffix_ids: np.ndarray) -> pa.Array:
+def find_suffixes(tables: Tables, suffix_ids: np.ndarray) -> pa.Array:
     """The suffixes of names, as written."""
-    return look_up_text(raw["NameSuffix"], "NameSuffixID", suffix_ids, "Description", "Code")
+    return look_up_text(tables["NameSuffix"], "NameSuffixID", suffix_ids, "Description", "Code")
 
 
-def find_addresses(raw: Raw, people: np.ndarray, preferred: tuple[str, str]) -> dict[str, pa.Array]:
+def find_addresses(tables: Tables, people: np.ndarray, preferred: tuple[str, str]) -> dict[str, pa.Array]:
     """Street, city, state, zip and county of each person, from the address that suits best.
 
     `preferred` are the flags of NameAddress to go by, the more important first; then the use recorded first.
     """
-    uses, addresses, zips = sound(raw["NameAddress"]), sound(raw["Address"]), sound(raw["Zip"])
+    uses, addresses, zips = tables["NameAddress"], tables["Address"], tables["Zip"]
     at_address = rows_by_id(addresses, "AddressID", ids(uses["AddressID"]))
     order = [
         *(flags(uses[flag]).view(np.int8) for flag in preferred),
@@ -74,51 +81,51 @@ def find_addresses(raw: Raw, people: np.ndarray, preferred: tuple[str, str]) -> 
     at = np.append(at_address, NOWHERE)[chosen]
     at_zip = np.append(rows_by_id(zips, "ZipID", ids(addresses["ZipID"])), NOWHERE)[at]
     state_ids = ids(zips["StateID"])
-    zip_codes = take(given_text(zips["ZipCode"]), at_zip)
-    add_ons = take(given_text(addresses["ZipCodeAddOn"]), at)
+    zip_codes = take(given(zips["ZipCode"]), at_zip)
+    add_ons = take(given(addresses["ZipCodeAddOn"]), at)
     return {
         "street": take(_streets(addresses), at),
-        "city": take(given_text(zips["City"]), at_zip),
-        "state": take(look_up_text(raw["State"], "StateID", state_ids, "Code"), at_zip),
+        "city": take(given(zips["City"]), at_zip),
+        "state": take(look_up_text(tables["State"], "StateID", state_ids, "Code"), at_zip),
         "zip": pc.coalesce(pc.binary_join_element_wise(zip_codes, add_ons, "-"), zip_codes),
-        "county": take(look_up_text(raw["County"], "CountyID", ids(addresses["CountyID"]), "Name"), at),
+        "county": take(look_up_text(tables["County"], "CountyID", ids(addresses["CountyID"]), "Name"), at),
     }
 
 
-def find_phones(raw: Raw, people: np.ndarray, kind: str | None = None) -> pa.Array:
+def find_phones(tables: Tables, people: np.ndarray, kind: str | None = None) -> pa.Array:
     """The first phone of each person by rank, of that kind or of any; never a confidential one.
 
     Whether a phone is confidential must be answered: null counts as confidential.
     """
-    phones = sound(raw["NamePhone"])
-    numbers = pc.coalesce(given_text(phones["FormattedPhoneNumber"]), given_text(phones["PhoneNumber"]))
-    with_extension = pc.binary_join_element_wise(numbers, given_text(phones["Extension"]), " x")
+    phones = tables["NamePhone"]
+    numbers = pc.coalesce(given(phones["FormattedPhoneNumber"]), given(phones["PhoneNumber"]))
+    with_extension = pc.binary_join_element_wise(numbers, given(phones["Extension"]), " x")
     public = present(phones["IsConfidential"]) & ~flags(phones["IsConfidential"])
     eligible = public & numbers.is_valid().to_numpy(zero_copy_only=False)
     if kind is not None:
-        eligible &= _is_of_kind(sound(raw["PhoneType"]), ids(phones["PhoneTypeID"]), PHONE_KINDS[kind])
+        eligible &= _is_of_kind(tables["PhoneType"], ids(phones["PhoneTypeID"]), PHONE_KINDS[kind])
     order = [lowest_first(ids(phones["Rank"])), lowest_first(ids(phones["NamePhoneID"]))]
     return take(
         pc.coalesce(with_extension, numbers), best_row_of(people, ids(phones["NameID"]), eligible, order)
     )
 
 
-def find_emails(raw: Raw, people: np.ndarray) -> pa.Array:
+def find_emails(tables: Tables, people: np.ndarray) -> pa.Array:
     """The first e-mail address of each person by rank."""
-    emails = sound(raw["NameEmail"])
-    addresses = given_text(emails["EmailAddress"])
+    emails = tables["NameEmail"]
+    addresses = given(emails["EmailAddress"])
     order = [lowest_first(ids(emails["Rank"])), lowest_first(ids(emails["NameEmailID"]))]
     eligible = addresses.is_valid().to_numpy(zero_copy_only=False)
     return take(addresses, best_row_of(people, ids(emails["NameID"]), eligible, order))
 
 
-def _streets(addresses: pd.DataFrame) -> pa.Array:
+def _streets(addresses: Columns) -> pa.Array:
     """Street with its second line; where there is no street, the post office box."""
-    street = given_text(addresses["StreetNumberAndNameIncludeSecondaryUnit"])
-    box = given_text(addresses["POBox"])
+    street = given(addresses["StreetNumberAndNameIncludeSecondaryUnit"])
+    box = given(addresses["POBox"])
     named = pc.if_else(pc.match_substring(box, "box", ignore_case=True), box, _prefixed("PO Box ", box))
     return pc.coalesce(
-        pc.binary_join_element_wise(street, given_text(addresses["AddressLine2"]), ", "), street, named
+        pc.binary_join_element_wise(street, given(addresses["AddressLine2"]), ", "), street, named
     )
 
 
@@ -126,8 +133,8 @@ def _prefixed(prefix: str, texts: pa.Array) -> pa.Array:
     return pc.binary_join_element_wise(pa.scalar(prefix), texts, "")
 
 
-def _is_of_kind(types: pd.DataFrame, type_ids: np.ndarray, words: tuple[str, ...]) -> np.ndarray:
-    codes, descriptions = given_text(types["Code"]).to_pylist(), given_text(types["Description"]).to_pylist()
+def _is_of_kind(types: Columns, type_ids: np.ndarray, words: tuple[str, ...]) -> np.ndarray:
+    codes, descriptions = given(types["Code"]).to_pylist(), given(types["Description"]).to_pylist()
     named = [
         f"{code or ''} {description or ''}".lower()
         for code, description in zip(codes, descriptions, strict=True)

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from samegoal_pipelines.transforms.columns import NOWHERE, RowIndex, arrow, frame, ids, take
+from samegoal_pipelines.transforms.columns import NOWHERE, RowIndex, columns_of, frame_of, ids, take
 from samegoal_pipelines.transforms.students import StudentDemographics
 
 
@@ -37,8 +37,9 @@ def assemble_snapshot(
 
 def _with_student_number(rows: pd.DataFrame, students: pd.DataFrame) -> pd.DataFrame:
     """The rows of these students, with the student number after the student id."""
-    at = RowIndex(ids(students["student_id"]), "student_id").find(ids(rows["student_id"]))
-    known = np.flatnonzero(at != NOWHERE)
-    columns = {name: take(arrow(rows[name]), known) for name in rows.columns}
-    number = take(arrow(students["student_number"]), at[known])
-    return frame({"student_id": columns.pop("student_id"), "student_number": number} | columns)
+    columns, known = columns_of(rows), columns_of(students[["student_id", "student_number"]])
+    at = RowIndex(ids(known["student_id"]), "student_id").find(ids(columns["student_id"]))
+    kept = np.flatnonzero(at != NOWHERE)
+    columns = {name: take(values, kept) for name, values in columns.items()}
+    number = take(known["student_number"], at[kept])
+    return frame_of({"student_id": columns.pop("student_id"), "student_number": number} | columns)

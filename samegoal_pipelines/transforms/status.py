@@ -4,6 +4,7 @@ Here: section 3 of the rules, and who is too uncertain to get a status. Not here
 count (`enrollments`), nor anything about the student as a person.
 """
 
+from collections.abc import Mapping
 from datetime import date
 from typing import NamedTuple
 
@@ -15,11 +16,12 @@ import pyarrow.compute as pc
 from samegoal_pipelines.schemas.vocabulary import GRADUATED_CODE, STATUS_OF_REASON, UNCERTAIN
 from samegoal_pipelines.transforms.columns import (
     NO_DAY,
-    arrow,
+    NOWHERE,
     best_rows,
+    columns_of,
     days,
     flags,
-    frame,
+    frame_of,
     group_codes,
     ids,
     take,
@@ -48,40 +50,54 @@ def classify_students(enrollments: pd.DataFrame, left_out: pd.DataFrame, today: 
     aside (other than as never effective) is uncertain, unless a sound enrollment is current, which nothing
     else can change.
     """
-    codes, students = group_codes(ids(enrollments["student_id"]))
-    first_day, last_day = days(enrollments["first_day"]), days(enrollments["last_day"])
+    columns = columns_of(enrollments)
+    codes, students = group_codes(ids(columns["student_id"]))
+    first_day, last_day = days(columns["first_day"]), days(columns["last_day"])
     when = _when(first_day, last_day, (today - EPOCH).days)
 
-    deciding = _deciding_rows(enrollments, codes, len(students), first_day, last_day, when)
+    deciding = _deciding_rows(columns, codes, len(students), first_day, last_day, when)
     has_past = np.zeros(len(students), bool)
     has_past[codes[when == PAST]] = True
 
-    known = np.flatnonzero(deciding >= 0)
-    known = known[np.argsort(students[known], kind="stable")]
-    rows = deciding[known]
-    graduated = pc.equal(arrow(enrollments["withdrawal_code"]), GRADUATED_CODE).fill_null(False)
-    reason = np.select(
-        [when[rows] == CURRENT, when[rows] == UPCOMING, take(graduated, rows).to_numpy(zero_copy_only=False)],
-        [CURRENT_ENROLLMENT, np.where(has_past[known], BETWEEN, UPCOMING_ONLY), GRADUATED],
-        WITHDRAWN,
+    known = np.flatnonzero(deciding != NOWHERE)
+    if (students[known][1:] < students[known][:-1]).any():
+        known = known[np.argsort(students[known], kind="stable")]
+    found = _deciding_columns(columns, deciding[known])
+    reason = _reasons(when[deciding[known]], has_past[known], found["withdrawal_code"])
+    statuses = frame_of(
+        {
+            "student_id": found.pop("student_id"),
+            "status": take(pa.array(STATUS_OF_REASON.values()), reason),
+            "reason": take(pa.array(STATUS_OF_REASON), reason),
+            **found,
+        }
     )
     uncertain = _uncertain_students(left_out, students[known], reason == CURRENT_ENROLLMENT)
     if len(uncertain):
-        certain = ~np.isin(students[known], ids(uncertain["student_id"]))
-        rows, reason = rows[certain], reason[certain]
-    return StudentStatuses(_status_rows(enrollments, rows, reason), uncertain)
+        statuses = statuses.loc[~statuses["student_id"].isin(uncertain["student_id"])].reset_index(drop=True)
+    return StudentStatuses(statuses, uncertain)
 
 
 def _when(first_day: np.ndarray, last_day: np.ndarray, today: int) -> np.ndarray:
     """Per enrollment PAST, UPCOMING or CURRENT; both its first and its last day belong to it."""
     when = np.full(len(first_day), CURRENT, np.int8)
-    when[first_day > today] = UPCOMING
-    when[(last_day < today) & (last_day != NO_DAY)] = PAST
+    np.copyto(when, UPCOMING, where=first_day > today, casting="unsafe")
+    np.copyto(when, PAST, where=(last_day < today) & (last_day != NO_DAY), casting="unsafe")
     return when
 
 
+def _reasons(when: np.ndarray, has_past: np.ndarray, code: pa.Array) -> np.ndarray:
+    """Per student the reason, by when the deciding enrollment lies and with which code it ended."""
+    graduated = pc.equal(code, GRADUATED_CODE).fill_null(False).to_numpy(zero_copy_only=False)
+    return np.select(
+        [when == CURRENT, (when == UPCOMING) & has_past, when == UPCOMING, graduated],
+        [np.int8(CURRENT_ENROLLMENT), np.int8(BETWEEN), np.int8(UPCOMING_ONLY), np.int8(GRADUATED)],
+        np.int8(WITHDRAWN),
+    )
+
+
 def _deciding_rows(
-    enrollments: pd.DataFrame,
+    columns: Mapping[str, pa.Array],
     codes: np.ndarray,
     students: int,
     first_day: np.ndarray,
@@ -95,16 +111,17 @@ def _deciding_rows(
     id.
     """
     past, upcoming = when == PAST, when == UPCOMING
-    last_past_day = np.where(past, last_day, last_day[past].min() if past.any() else 0)
+    earliest = last_day.min(where=past, initial=np.iinfo(np.int32).max)
+    last_past_day = np.where(past, last_day, earliest)
     return best_rows(
         codes,
         students,
         [
             when,
             last_past_day,
-            flags(enrollments["is_default_entity"]).view(np.int8),
+            flags(columns["is_default_entity"]).view(np.int8),
             np.where(upcoming, -first_day, first_day),
-            ids(enrollments["enrollment_id"]),
+            ids(columns["enrollment_id"]),
         ],
     )
 
@@ -119,7 +136,7 @@ def _uncertain_students(left_out: pd.DataFrame, students: np.ndarray, enrolled: 
         for student in np.intersect1d(list(reasons), students[enrolled]).tolist():
             del reasons[student]
     in_doubt = sorted(reasons)
-    return frame(
+    return frame_of(
         {
             "student_id": pa.array(in_doubt, pa.int64()),
             "reasons": pa.array(
@@ -129,10 +146,10 @@ def _uncertain_students(left_out: pd.DataFrame, students: np.ndarray, enrolled: 
     )
 
 
-def _status_rows(enrollments: pd.DataFrame, rows: np.ndarray, reason: np.ndarray) -> pd.DataFrame:
-    """The statuses: the deciding enrollments' columns next to status and reason."""
-    reason = reason.astype(np.int8)
+def _deciding_columns(columns: Mapping[str, pa.Array], rows: np.ndarray) -> dict[str, pa.Array]:
+    """What the statuses carry of the deciding enrollments, in the order in which it is published."""
     carried = (
+        "student_id",
         "enrollment_id",
         "first_day",
         "last_day",
@@ -142,11 +159,4 @@ def _status_rows(enrollments: pd.DataFrame, rows: np.ndarray, reason: np.ndarray
         "building",
         "building_reporting_id",
     )
-    return frame(
-        {
-            "student_id": take(arrow(enrollments["student_id"]), rows),
-            "status": take(pa.array(STATUS_OF_REASON.values()), reason),
-            "reason": take(pa.array(STATUS_OF_REASON), reason),
-            **{name: take_text(arrow(enrollments[name]), rows) for name in carried},
-        }
-    )
+    return {name: take_text(columns[name], rows) for name in carried}

@@ -4,12 +4,13 @@ Imports nothing of the other rooms. It keeps no data, writes no file, logs nothi
 names below are its interface; they are loaded when first used, so that naming an error costs no import of
 Arrow.
 
-errors       what can go wrong, by meaning          connection   address, credentials, limits addresses
-which addresses a source may have      catalogue    objects, fields, types, which asset needs which transport
-one HTTP exchange, done safely         auth         the token, shared by all threads paging       which page
-comes next                  decode       a page's bytes into columns arrival      do the pages make one true
-set?        client       one district, one object at a time, whole reading      one district, all objects at
-once, split by asset
+errors      what can go wrong, by meaning        connection  address, credentials, limits
+addresses   which addresses a source may have    catalogue   objects, fields, types, which asset needs which
+transport   one HTTP exchange, done safely       auth        the token, shared by all threads
+paging      which page comes next                decode      a page's bytes into columns
+arrival     do the pages make one set of rows?   gaps        was a row lost between two pages?
+listing     one object and year, whole           client      one district: identity, grants, objects
+reading     everything a night needs, at once, split by asset
 """
 
 from __future__ import annotations

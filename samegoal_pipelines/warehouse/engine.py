@@ -103,7 +103,7 @@ def _version(engine: sa.Engine) -> str | None:
 def _version_in(connection: sa.Connection) -> str | None:
     try:
         with connection.begin_nested():
-            return connection.scalar(sa.text(f"select version_num from {SCHEMA}.alembic_version"))  # noqa: S608  # nosec B608
+            return connection.scalar(sa.select(_versions.c.version_num))
     except DBAPIError as error:
         if getattr(error.orig, "pgcode", None) in ("42P01", "3F000"):  # no such table, no such schema
             return None

@@ -6,6 +6,8 @@ Postgres quotes row values in its messages ("Key (student_number)=(…)"); none 
 
 from __future__ import annotations
 
+import psycopg2
+
 
 class WarehouseError(Exception):
     """The warehouse refused or failed; the message is one line without any row's value."""
@@ -71,7 +73,11 @@ def from_database(error: BaseException, step: str) -> WarehouseError:
     """Say what a psycopg2 or SQLAlchemy error means, without its text; raise the result ``from None``."""
     driver = getattr(error, "orig", None) or error
     state = getattr(driver, "pgcode", None)
-    if state is None:  # psycopg2 gives no code when there is no connection (any more)
+    if state is None:
+        if not isinstance(driver, psycopg2.OperationalError | psycopg2.InterfaceError):
+            return WarehouseError(
+                f"{step}: the database driver refused ({type(driver).__name__}); report this"
+            )
         return WarehouseUnavailable(
             f"{step}: no connection to Postgres; check that the server is up and reachable, then run again"
         )

@@ -102,6 +102,21 @@ class ServerStatus:
     account: str | None
     note: str | None
 
+    def __str__(self) -> str:
+        """For people, one thing per line."""
+        state = "up" if self.running else "not running"
+        state += ", until `postgres stop`" if self.kept else ""
+        state += ", in use" if self.in_use else ""
+        facts = {
+            "server": state,
+            "url": self.url,
+            "data": self.data,
+            "log": self.log,
+            "runs as": self.account,
+        }
+        facts["note"] = self.note
+        return "\n".join(f"{name:8} {fact}" for name, fact in facts.items() if fact is not None)
+
 
 class EmbeddedPostgres:
     """The embedded Postgres below `home`; as a context manager up inside, then left to others or stopped.
@@ -216,7 +231,12 @@ class EmbeddedPostgres:
 
     @contextlib.contextmanager
     def _transition(self) -> Iterator[None]:
-        self.folder.mkdir(parents=True, exist_ok=True)
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise PostgresNotStarted(
+                f"{self.folder} cannot be made: {error.strerror}; choose another SAMEGOAL_HOME"
+            ) from None
         lock = _open_lock(self.folder / "transition.lock")
         try:
             fcntl.flock(lock, fcntl.LOCK_EX)

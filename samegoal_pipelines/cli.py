@@ -307,7 +307,7 @@ def _embedded(deployment: Deployment) -> Any:
         raise PlainError(
             "SAMEGOAL_DATABASE_URL is set, so the embedded Postgres is not in use; unset it first"
         )
-    return EmbeddedPostgres(deployment.settings.home)
+    return EmbeddedPostgres(deployment.settings.make_home())
 
 
 @postgres.command("start")

@@ -40,7 +40,7 @@ def run_demo(deployment: Deployment, *, debug: bool = False) -> int:
     """
     deployment = _with_local_sources(deployment)
     click.echo("Starting a sandbox Qmlativ with three synthetic districts ...")
-    with _demo_source(deployment.settings.home) as server:
+    with _demo_source(deployment.settings.make_home()) as server:
         district_ids = _register(deployment, server)
         click.echo("Running the nightly job for each of them through Dagster ...")
         nights = run_nights(deployment, district_ids, debug=debug)
@@ -57,7 +57,7 @@ def run_demo(deployment: Deployment, *, debug: bool = False) -> int:
 def run_dev(deployment: Deployment, *, host: str, port: int) -> int:
     """Run the Dagster webserver and daemon, and the sandbox if the demo's districts are registered."""
     deployment = _with_local_sources(deployment)
-    home = deployment.settings.home
+    home = deployment.settings.make_home()
     prepare_dagster_home(deployment.settings)
     source = _demo_source(home) if _demo_facts(home) else nullcontext()
     with source as server:
@@ -126,7 +126,6 @@ def _demo_source(home: Path) -> Iterator[SandboxServer]:
             server = stack.enter_context(serve(sandbox, facts["port"]))
         except OSError:  # somebody else has the port by now
             server = stack.enter_context(serve(sandbox, 0))
-        home.mkdir(mode=0o700, parents=True, exist_ok=True)
         port = urlsplit(server.url).port
         _demo_file(home).write_text(json.dumps({"first_day": first_day.isoformat(), "port": port}))
         yield server

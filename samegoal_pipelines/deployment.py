@@ -36,7 +36,7 @@ class Deployment:
     @cached_property
     def database_url(self) -> str:
         """The Postgres of this deployment; starts the embedded one if none is configured."""
-        return server.database_url(self.settings.home, self.settings.configured_database_url)
+        return server.database_url(self.settings.make_home(), self.settings.configured_database_url)
 
     @cached_property
     def warehouse(self) -> Engine:
@@ -48,10 +48,12 @@ class Deployment:
     @cached_property
     def registry(self) -> Registry:
         """Who the districts are, and their sealed credentials."""
-        sealer = Sealer.load(self.settings.home, self.settings.configured_secret_keys)
+        sealer = Sealer.load(self.settings.make_home(), self.settings.configured_secret_keys)
         return Registry(self.warehouse, sealer)
 
     @cached_property
     def landing(self) -> Landing:
         """Where landed files lie."""
+        if self.settings.landing_url is None:
+            (self.settings.make_home() / "landing").mkdir(mode=0o700, exist_ok=True)
         return Landing(self.settings.landing_root)

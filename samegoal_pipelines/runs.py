@@ -161,9 +161,8 @@ def open_instance(settings: Settings) -> dg.DagsterInstance:
 
 def prepare_dagster_home(settings: Settings) -> None:
     """Point DAGSTER_HOME at the deployment's home, where it is not set, and put `dagster.yaml` there."""
-    home = settings.home
+    home = settings.make_home()
     if not os.environ.get("DAGSTER_HOME"):
-        home.mkdir(mode=0o700, parents=True, exist_ok=True)
         os.environ["DAGSTER_HOME"] = str(home)
         target, link = project_root() / "dagster.yaml", home / "dagster.yaml"
         if not link.exists():

@@ -6,6 +6,7 @@ that a test can point it anywhere. Nothing here starts a server or opens a conne
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from pydantic import Field, SecretStr
@@ -37,6 +38,15 @@ class Settings(BaseSettings):
     def model_post_init(self, _context: object) -> None:
         """Make the home absolute, so that a change of directory does not move it."""
         self.home = self.home.expanduser().absolute()
+
+    def make_home(self) -> Path:
+        """The home, made where it is missing, and closed to other accounts.
+
+        Run by root, Postgres works there as an account of its own, which must pass through; the secret key
+        and the landing are closed to it all the same.
+        """
+        self.home.mkdir(mode=0o711 if os.geteuid() == 0 else 0o700, parents=True, exist_ok=True)
+        return self.home
 
     @property
     def landing_root(self) -> str:

@@ -28,10 +28,10 @@ def print_table(columns: Sequence[str] | None, rows: Sequence[Sequence[Any]]) ->
 
     table = Table(box=box.SIMPLE, show_header=columns is not None, pad_edge=False)
     for index, column in enumerate(columns or [""] * len(rows[0])):
-        numbers = bool(rows) and all(isinstance(row[index], int) for row in rows)
+        numbers = bool(rows) and all(type(row[index]) is int for row in rows)
         table.add_column(column, justify="right" if numbers else "left", overflow="fold")
     for row in rows:
-        table.add_row(*(f"{cell:,}" if isinstance(cell, int) else str(cell) for cell in row))
+        table.add_row(*(f"{cell:,}" if type(cell) is int else str(cell) for cell in row))
     console = Console()
     (console if console.is_terminal else Console(width=PIPED_WIDTH)).print(table)
 

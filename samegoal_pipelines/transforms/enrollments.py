@@ -131,7 +131,7 @@ def _rows(entries: Columns, row_codes: np.ndarray) -> _Rows:
     unreadable = entries["Unreadable"]
     end, withdrawal = days(entries["EndDate"]), days(entries["WithdrawalDate"])
     # A student is not in membership on the withdrawal date, so the day before it was the last one.
-    day_before = np.where(withdrawal > FIRST_DAY_OF_ALL, withdrawal - 1, withdrawal)
+    day_before = withdrawal - (withdrawal > FIRST_DAY_OF_ALL)
     last_day = np.where(end == NO_DAY, day_before, end)
     end_known: np.ndarray | bool = True
     if unreadable.null_count < len(unreadable):
@@ -207,7 +207,7 @@ def _withdrawal_codes(listed: Columns, row_ids: np.ndarray) -> tuple[pa.Array, n
     index = RowIndex(np.fromiter(code_of, np.int64, len(code_of)), "WithdrawalCodeID")
     at = index.find(row_ids)
     positions = np.append(known, UNKNOWN_CODE).astype(np.int8 if len(distinct) < 100 else np.int32)[at]
-    positions[row_ids == MISSING] = NO_CODE
+    positions *= row_ids != MISSING  # no id is no code, whose position is zero
     return pa.array([None, None, *distinct], pa.string()), positions
 
 
@@ -258,7 +258,7 @@ def _enrollment_columns(
         "school_year_id": take(entries["SchoolYearID"], chosen),
         "building": take_codes(storable(schools["Name"]), at_school),
         "building_reporting_id": take_codes(storable(schools["StateAssignedID"]), at_school),
-        "first_day": dates(rows.first_day[chosen]),
+        "first_day": take(entries["StartDate"], chosen),
         "last_day": dates(rows.last_day[chosen]),
         "withdrawal_code": take_codes(codes, rows.code[chosen]),
         "is_default_entity": pa.array(flags(entries["IsDefaultEntity"])[chosen]),

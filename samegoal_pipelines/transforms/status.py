@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 
 from samegoal_pipelines.schemas.vocabulary import GRADUATED_CODE, STATUS_OF_REASON, UNCERTAIN
 from samegoal_pipelines.transforms.columns import (
-    NO_DAY,
+    FOREVER,
     NOWHERE,
     best_rows,
     columns_of,
@@ -52,10 +52,9 @@ def classify_students(enrollments: pd.DataFrame, left_out: pd.DataFrame, today: 
     """
     columns = columns_of(enrollments)
     codes, students = group_codes(ids(columns["student_id"]))
-    first_day, last_day = days(columns["first_day"]), days(columns["last_day"])
-    when = _when(first_day, last_day, (today - EPOCH).days)
+    when, order = _order(columns, (today - EPOCH).days)
 
-    deciding = _deciding_rows(columns, codes, len(students), first_day, last_day, when)
+    deciding = best_rows(codes, len(students), order)
     has_past = np.zeros(len(students), bool)
     has_past[codes[when == PAST]] = True
 
@@ -78,12 +77,24 @@ def classify_students(enrollments: pd.DataFrame, left_out: pd.DataFrame, today: 
     return StudentStatuses(statuses, uncertain)
 
 
-def _when(first_day: np.ndarray, last_day: np.ndarray, today: int) -> np.ndarray:
-    """Per enrollment PAST, UPCOMING or CURRENT; both its first and its last day belong to it."""
-    when = np.full(len(first_day), CURRENT, np.int8)
-    np.copyto(when, UPCOMING, where=first_day > today, casting="unsafe")
-    np.copyto(when, PAST, where=(last_day < today) & (last_day != NO_DAY), casting="unsafe")
-    return when
+def _order(columns: Mapping[str, pa.Array], today: int) -> tuple[np.ndarray, list[np.ndarray]]:
+    """Per enrollment PAST, UPCOMING or CURRENT, and the fields by which the greatest of a student's decides.
+
+    Current ones come before upcoming ones before past ones. Among past ones the latest last day is first;
+    then in all three the default entity, the latest first day (of upcoming ones the earliest), the highest
+    id.
+    """
+    first_day, last_day = days(columns["first_day"]), days(columns["last_day"], null=FOREVER)
+    upcoming = (first_day > today).view(np.int8)
+    past = (last_day < today).view(np.int8)
+    when = CURRENT - upcoming - 2 * past  # both its first and its last day belong to an enrollment
+    return when, [
+        when,
+        np.minimum(last_day, today),  # past ones alone differ by it
+        flags(columns["is_default_entity"]).view(np.int8),
+        first_day * (1 - 2 * upcoming),
+        ids(columns["enrollment_id"]),
+    ]
 
 
 def _reasons(when: np.ndarray, has_past: np.ndarray, code: pa.Array) -> np.ndarray:
@@ -93,36 +104,6 @@ def _reasons(when: np.ndarray, has_past: np.ndarray, code: pa.Array) -> np.ndarr
         [when == CURRENT, (when == UPCOMING) & has_past, when == UPCOMING, graduated],
         [np.int8(CURRENT_ENROLLMENT), np.int8(BETWEEN), np.int8(UPCOMING_ONLY), np.int8(GRADUATED)],
         np.int8(WITHDRAWN),
-    )
-
-
-def _deciding_rows(
-    columns: Mapping[str, pa.Array],
-    codes: np.ndarray,
-    students: int,
-    first_day: np.ndarray,
-    last_day: np.ndarray,
-    when: np.ndarray,
-) -> np.ndarray:
-    """Per student the row of the enrollment that decides: the greatest in the order of the rules.
-
-    Current ones come before upcoming ones before past ones. Among past ones the latest last day is first;
-    then in all three the default entity, the latest first day (of upcoming ones the earliest), the highest
-    id.
-    """
-    past, upcoming = when == PAST, when == UPCOMING
-    earliest = last_day.min(where=past, initial=np.iinfo(np.int32).max)
-    last_past_day = np.where(past, last_day, earliest)
-    return best_rows(
-        codes,
-        students,
-        [
-            when,
-            last_past_day,
-            flags(columns["is_default_entity"]).view(np.int8),
-            np.where(upcoming, -first_day, first_day),
-            ids(columns["enrollment_id"]),
-        ],
     )
 
 

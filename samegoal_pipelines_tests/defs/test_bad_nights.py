@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from datetime import date
 
+import dagster as dg
 import pytest
 
+from samegoal_pipelines.runs import open_instance
 from samegoal_pipelines.sandbox import Sandbox
+from samegoal_pipelines.settings import Settings
 from samegoal_pipelines_tests.pipeline import TODAY
 
 TOMORROW = date(2026, 10, 13)
@@ -135,6 +138,32 @@ def test_a_date_that_is_no_date_sets_the_row_aside_and_keeps_it(pipeline, publis
     assert pipeline.run(today=TOMORROW).published
     assert pipeline.statuses()[11] == ("ENROLLED", "current_enrollment")
     assert left_out(pipeline, TOMORROW) == [("set_aside", "unreadable", 1)]
+
+
+def test_a_table_that_breaks_its_schema_is_a_failed_check_and_nothing_downstream_runs(pipeline, published):
+    made, before = published
+    made.add_row(
+        "Enrollment/School", SchoolID=None, Name="Sentinel School", SchoolYearID=made.current_year_id()
+    )
+
+    fails(pipeline, before, "School", "key is given")
+
+    with open_instance(Settings()) as instance:
+        records = instance.get_records_for_run(run_id_of(pipeline)).records
+    events = [event for record in records if (event := record.event_log_entry.dagster_event)]
+    assert "Sentinel" not in str(events)
+    assert not [event for event in events if event.is_step_materialization]
+    kind = dg.DagsterEventType.ASSET_CHECK_EVALUATION
+    checks = [event.event_specific_data for event in events if event.event_type == kind]
+    assert [(check.asset_key.to_user_string(), check.passed) for check in checks] == [
+        ("raw_enrollments", False)
+    ]
+    assert "School" in checks[0].description
+
+
+def run_id_of(pipeline) -> str:
+    ((run_id,),) = pipeline.rows("select run_id from samegoal.snapshots order by snapshot_id desc limit 1")
+    return run_id
 
 
 def test_an_empty_district_is_an_empty_snapshot_the_first_time(pipeline, district):

@@ -4,11 +4,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
+from zoneinfo import ZoneInfo
 
 import dagster as dg
 import pytest
 
-from samegoal_pipelines.defs.nightly import SCHEDULE_NAME, SCHEDULE_TAG, districts_due, nights_started
+from samegoal_pipelines.definitions import build_defs
+from samegoal_pipelines.defs.nightly import (
+    SCHEDULE_NAME,
+    SCHEDULE_TAG,
+    districts_due,
+    nightly_by_district,
+    nights_started,
+)
 
 
 @dataclass(frozen=True)
@@ -71,3 +79,37 @@ def test_what_the_schedule_has_started_is_known_from_the_runs_whatever_became_of
 
         assert nights_started(instance, {night}) == {("austin", night)}
         assert nights_started(instance, {date(2026, 10, 13)}) == set()
+
+
+def tick(pipeline, instance) -> tuple[list[dg.RunRequest], str | None]:
+    """What the schedule asks for now, and why it asks for nothing."""
+    context = dg.build_schedule_context(
+        instance=instance,
+        repository_def=build_defs(pipeline.deployment).get_repository_def(),
+        resources={"deployment": pipeline.deployment},
+    )
+    data = nightly_by_district.evaluate_tick(context)
+    return list(data.run_requests or []), data.skip_message
+
+
+def test_a_tick_asks_for_every_active_district_once_and_a_second_tick_for_none(pipeline, district):
+    at_noon = f"Etc/GMT{datetime.now(UTC).hour - 12:+d}"  # Etc/GMT-5 is five hours ahead of Greenwich
+    for name in ("alpha", "beta", "gamma"):
+        pipeline.add(district([], id=name, name=f"{name.title()} ISD", code=name), timezone=at_noon)
+    pipeline.deployment.registry.set_active("gamma", False)
+
+    with dg.instance_for_test() as instance:
+        requests, _ = tick(pipeline, instance)
+        assert [request.partition_key for request in requests] == ["alpha", "beta"]
+        there = datetime.now(ZoneInfo(at_noon)).date().isoformat()
+        assert {request.tags["samegoal/today"] for request in requests} == {there}
+        assert {request.tags["samegoal/source_host"] for request in requests} == {"127.0.0.1"}
+        assert instance.get_dynamic_partitions("district") == ["alpha", "beta"]
+
+        for request in requests:
+            tags = {**request.tags, "dagster/partition": request.partition_key, SCHEDULE_TAG: SCHEDULE_NAME}
+            instance.add_run(dg.DagsterRun(job_name="nightly_snapshot", tags=tags))
+        requests, skipped = tick(pipeline, instance)
+
+    assert requests == []
+    assert "2 district(s) past 01:00 local time, all started already" in skipped

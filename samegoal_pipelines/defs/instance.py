@@ -19,6 +19,9 @@ from samegoal_pipelines.deployment import Deployment
 from samegoal_pipelines.districts.errors import DistrictError
 from samegoal_pipelines.warehouse import server
 
+_RECYCLED_AFTER = 300  # seconds: a connection that outlived a restart of Postgres is not kept for long
+_CONNECTIONS = 20  # beyond the one that is kept, for each of the three storages of a process
+
 
 class PipelineStorage(DagsterPostgresStorage):
     """dagster-postgres in the schema `dagster` of the deployment's database."""
@@ -35,11 +38,18 @@ class PipelineStorage(DagsterPostgresStorage):
         config_value: Any,  # noqa: ARG003 - Dagster hands over what `config_type` asks for: nothing
     ) -> PipelineStorage:
         """Storage over the configured Postgres, or the embedded one, which this starts."""
-        return cls(
+        storage = cls(
             postgres_url=server.dagster_storage_url(Deployment().database_url),
             should_autocreate_tables=True,
             inst_data=inst_data,
         )
+        # Left alone, dagster-postgres connects anew for every statement, 360 times a run: half a small night.
+        # What it does for the webserver keeps a connection, without a limit on statements here.
+        for part in (storage.run_storage, storage.event_log_storage, storage.schedule_storage):
+            part.optimize_for_webserver(
+                statement_timeout=0, pool_recycle=_RECYCLED_AFTER, max_overflow=_CONNECTIONS
+            )
+        return storage
 
 
 class SourceHostCoordinator(QueuedRunCoordinator):

@@ -61,7 +61,7 @@ class _Rows(NamedTuple):
     school_year: np.ndarray
     first_day: np.ndarray
     last_day: np.ndarray
-    end_known: np.ndarray | bool
+    is_open: np.ndarray
     code: np.ndarray
     unreadable: np.ndarray
 
@@ -133,13 +133,11 @@ def _rows(entries: Columns, row_codes: np.ndarray) -> _Rows:
     # A student is not in membership on the withdrawal date, so the day before it was the last one.
     day_before = withdrawal - (withdrawal > FIRST_DAY_OF_ALL)
     last_day = np.where(end == NO_DAY, day_before, end)
-    end_known: np.ndarray | bool = True
-    if unreadable.null_count < len(unreadable):
-        end_known = np.ones(len(end), bool)
-        for row in np.flatnonzero(unreadable.is_valid().to_numpy(zero_copy_only=False)):
-            fields = json.loads(unreadable[row].as_py())
-            if "EndDate" in fields or (end[row] == NO_DAY and "WithdrawalDate" in fields):
-                last_day[row], end_known[row] = NO_DAY, False
+    is_open = last_day == NO_DAY
+    for row in np.flatnonzero(present(unreadable)):
+        fields = json.loads(unreadable[row].as_py())
+        if "EndDate" in fields or (end[row] == NO_DAY and "WithdrawalDate" in fields):
+            last_day[row], is_open[row] = NO_DAY, False  # it may have ended, nobody knows when
     enrollment = ids(entries["EntryWithdrawalID"])
     return _Rows(
         enrollment=enrollment,
@@ -147,28 +145,27 @@ def _rows(entries: Columns, row_codes: np.ndarray) -> _Rows:
         school_year=ids(entries["SchoolYearID"]),
         first_day=days(entries["StartDate"]),
         last_day=last_day,
-        end_known=end_known,
+        is_open=is_open,
         code=row_codes,
-        unreadable=present(entries["Unreadable"]) | (enrollment == MISSING),
+        unreadable=present(unreadable) | (enrollment == MISSING),
     )
 
 
 def _decide(rows: _Rows, codes: pa.Array, years: Columns, today: date) -> np.ndarray:
     """Per row the position in (counted, *FILTERED, *SET_ASIDE) of the first reason that holds."""
     start = (window_start(today) - EPOCH).days
-    is_open = (rows.last_day == NO_DAY) & rows.end_known
     year_known, year_counts = _school_years(years, rows.school_year)
     cecs = np.asarray([code is not None and code.upper() == CECS for code in codes.to_pylist()])
     holds = {
         "conflicting_duplicate": _comes_again(rows.enrollment) & (rows.enrollment != MISSING),
         "cecs": cecs[rows.code],
         "outside_window": (rows.last_day < start) & (rows.last_day != NO_DAY),
-        "never_closed": is_open & year_known & ~year_counts,
+        "never_closed": rows.is_open & year_known & ~year_counts,
         "unreadable": rows.unreadable,
         "no_student": rows.student == MISSING,
         "no_start_date": rows.first_day == NO_DAY,
         "unknown_withdrawal_code": rows.code == UNKNOWN_CODE,
-        "no_school_year": is_open & ~year_known,
+        "no_school_year": rows.is_open & ~year_known,
         "never_effective": (rows.last_day < rows.first_day) & (rows.last_day != NO_DAY),
     }
     position = {reason: n for n, reason in enumerate((COUNTED, *FILTERED, *SET_ASIDE))}

@@ -22,19 +22,17 @@ from samegoal_pipelines.transforms.columns import (
     flags,
     frame_of,
     given,
-    group_codes,
     ids,
     lowest_first,
     present,
     take,
 )
 from samegoal_pipelines.transforms.people import (
-    PHONE_KINDS,
     Columns,
     Tables,
     find_addresses,
     find_emails,
-    find_phones,
+    find_phones_by_kind,
     find_suffixes,
     look_up_text,
     rows_by_id,
@@ -52,7 +50,7 @@ class ParentDemographics(NamedTuple):
 def build_parent_demographics(
     raw: Mapping[str, pd.DataFrame], statuses: pd.DataFrame, *, restriction_known: bool
 ) -> ParentDemographics:
-    """Describe the parents of the students of `statuses` from `raw_parents` (Qmlativ object → frame).
+    """Describe the parents of the students of `statuses`, in its order, from `raw_parents` (object → frame).
 
     `restriction_known` says whether the district grants HasActiveRestrictedAccess. Where it does, a
     guardian whose access is restricted, or of whom it is not said, keeps the row and loses every contact.
@@ -77,7 +75,6 @@ def build_parent_demographics(
     pairs = _pair_codes(at_status, guardians)
     rows = _deciding_guardianships(guardianships, pairs, counted)
     counts["repeated"] = int(np.count_nonzero(counted)) - len(rows)
-    rows = rows[np.lexsort((guardians[rows], students[rows]))]
 
     restricted = _restricted_pairs(guardianships, pairs)[pairs[rows]] if restriction_known else None
     people = guardians[rows]
@@ -99,13 +96,13 @@ def build_parent_demographics(
 
 
 def _pair_codes(students: np.ndarray, guardians: np.ndarray) -> np.ndarray:
-    """A number per row, the same for rows of the same student and guardian."""
-    guardian_codes, found = group_codes(guardians)
-    return group_codes(students * (len(found) + 1) + guardian_codes)[0]
+    """A number per row, the same for rows of the same student and guardian, in the order of these."""
+    found, guardian_codes = np.unique(guardians, return_inverse=True)
+    return np.unique(students * (len(found) + 1) + guardian_codes, return_inverse=True)[1]
 
 
 def _deciding_guardianships(guardianships: Columns, pairs: np.ndarray, counted: np.ndarray) -> np.ndarray:
-    """One row per pair of those that count: the lowest rank, then the one recorded first."""
+    """One row per pair of those that count, in the order of the pairs: the lowest rank, then the first."""
     candidates = np.flatnonzero(counted)
     order = [
         lowest_first(ids(guardianships["Rank"])[candidates]),
@@ -151,8 +148,7 @@ def _name_columns(tables: Tables, names: Columns, rows: np.ndarray) -> dict[str,
 
 def _contact_columns(tables: Tables, people: np.ndarray) -> dict[str, pa.Array]:
     address = find_addresses(tables, people, preferred=("IsMailing", "IsPhysical"))
-    phones = {kind: find_phones(tables, people, kind) for kind in PHONE_KINDS}
-    return address | phones | {"email": find_emails(tables, people)}
+    return address | find_phones_by_kind(tables, people) | {"email": find_emails(tables, people)}
 
 
 def _withhold(contacts: dict[str, pa.Array], restricted: np.ndarray | None) -> dict[str, pa.Array]:

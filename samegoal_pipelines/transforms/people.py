@@ -5,6 +5,7 @@ and whether a contact may be passed on at all (`students`, `parents`).
 """
 
 from collections.abc import Mapping
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -41,12 +42,6 @@ def sound_tables(raw: Mapping[str, pd.DataFrame]) -> dict[str, dict[str, pa.Arra
             columns = {field: take(values, np.flatnonzero(~unreadable)) for field, values in columns.items()}
         tables[name] = columns
     return tables
-
-
-def count_unreadable(raw: Mapping[str, pd.DataFrame]) -> dict[str, int]:
-    """Of each object that has any, how many rows are set aside because a field could not be read."""
-    counts = {name: int(rows["Unreadable"].notna().sum()) for name, rows in raw.items()}
-    return {name: count for name, count in counts.items() if count}
 
 
 def rows_by_id(table: Columns, key: str, keys: np.ndarray) -> np.ndarray:
@@ -92,22 +87,21 @@ def find_addresses(tables: Tables, people: np.ndarray, preferred: tuple[str, str
     }
 
 
-def find_phones(tables: Tables, people: np.ndarray, kind: str | None = None) -> pa.Array:
-    """The first phone of each person by rank, of that kind or of any; never a confidential one.
+def find_phones(tables: Tables, people: np.ndarray) -> pa.Array:
+    """The first phone of each person by rank, of whatever kind; never a confidential one."""
+    phones = _public_phones(tables["NamePhone"])
+    return take(phones.numbers, best_row_of(people, phones.people, phones.usable, phones.order))
 
-    Whether a phone is confidential must be answered: null counts as confidential.
-    """
-    phones = tables["NamePhone"]
-    numbers = pc.coalesce(given(phones["FormattedPhoneNumber"]), given(phones["PhoneNumber"]))
-    with_extension = pc.binary_join_element_wise(numbers, given(phones["Extension"]), " x")
-    public = present(phones["IsConfidential"]) & ~flags(phones["IsConfidential"])
-    eligible = public & numbers.is_valid().to_numpy(zero_copy_only=False)
-    if kind is not None:
-        eligible &= _is_of_kind(tables["PhoneType"], ids(phones["PhoneTypeID"]), PHONE_KINDS[kind])
-    order = [lowest_first(ids(phones["Rank"])), lowest_first(ids(phones["NamePhoneID"]))]
-    return take(
-        pc.coalesce(with_extension, numbers), best_row_of(people, ids(phones["NameID"]), eligible, order)
-    )
+
+def find_phones_by_kind(tables: Tables, people: np.ndarray) -> dict[str, pa.Array]:
+    """For each of the `PHONE_KINDS` the first such phone of each person by rank; never a confidential one."""
+    phones, types = _public_phones(tables["NamePhone"]), tables["PhoneType"]
+    at_type = rows_by_id(types, "PhoneTypeID", ids(tables["NamePhone"]["PhoneTypeID"]))
+    found = {}
+    for kind, words in PHONE_KINDS.items():
+        usable = phones.usable & _types_about(types, words)[at_type]
+        found[kind] = take(phones.numbers, best_row_of(people, phones.people, usable, phones.order))
+    return found
 
 
 def find_emails(tables: Tables, people: np.ndarray) -> pa.Array:
@@ -115,8 +109,36 @@ def find_emails(tables: Tables, people: np.ndarray) -> pa.Array:
     emails = tables["NameEmail"]
     addresses = given(emails["EmailAddress"])
     order = [lowest_first(ids(emails["Rank"])), lowest_first(ids(emails["NameEmailID"]))]
-    eligible = addresses.is_valid().to_numpy(zero_copy_only=False)
-    return take(addresses, best_row_of(people, ids(emails["NameID"]), eligible, order))
+    return take(addresses, best_row_of(people, ids(emails["NameID"]), present(addresses), order))
+
+
+class _Phones(NamedTuple):
+    """NamePhone as arrays: numbers, whose they are, which may be passed on, and what orders them."""
+
+    numbers: pa.Array
+    people: np.ndarray
+    usable: np.ndarray
+    order: list[np.ndarray]
+
+
+def _public_phones(phones: Columns) -> _Phones:
+    numbers = pc.coalesce(given(phones["FormattedPhoneNumber"]), given(phones["PhoneNumber"]))
+    with_extension = pc.binary_join_element_wise(numbers, given(phones["Extension"]), " x")
+    # Whether a phone is confidential must be answered: null counts as confidential.
+    public = present(phones["IsConfidential"]) & ~flags(phones["IsConfidential"])
+    return _Phones(
+        numbers=pc.coalesce(with_extension, numbers),
+        people=ids(phones["NameID"]),
+        usable=public & present(numbers),
+        order=[lowest_first(ids(phones["Rank"])), lowest_first(ids(phones["NamePhoneID"]))],
+    )
+
+
+def _types_about(types: Columns, words: tuple[str, ...]) -> np.ndarray:
+    """For each phone type, and at the end for none, whether its code or description has one of the words."""
+    both = zip(given(types["Code"]).to_pylist(), given(types["Description"]).to_pylist(), strict=True)
+    names = [f"{code or ''} {description or ''}".lower() for code, description in both]
+    return np.asarray([*(any(word in name for word in words) for name in names), False])
 
 
 def _streets(addresses: Columns) -> pa.Array:
@@ -131,13 +153,3 @@ def _streets(addresses: Columns) -> pa.Array:
 
 def _prefixed(prefix: str, texts: pa.Array) -> pa.Array:
     return pc.binary_join_element_wise(pa.scalar(prefix), texts, "")
-
-
-def _is_of_kind(types: Columns, type_ids: np.ndarray, words: tuple[str, ...]) -> np.ndarray:
-    codes, descriptions = given(types["Code"]).to_pylist(), given(types["Description"]).to_pylist()
-    named = [
-        f"{code or ''} {description or ''}".lower()
-        for code, description in zip(codes, descriptions, strict=True)
-    ]
-    fits = np.asarray([*(any(word in name for word in words) for name in named), False])
-    return fits[rows_by_id(types, "PhoneTypeID", type_ids)]

@@ -10,7 +10,6 @@ import pytest
 from samegoal_pipelines.schemas import demographics as models
 from samegoal_pipelines.schemas.report import validate
 from samegoal_pipelines.schemas.status import StudentStatus
-from samegoal_pipelines.transforms.people import count_unreadable
 from samegoal_pipelines.transforms.students import StudentDemographics, build_student_demographics
 from samegoal_pipelines_tests.transforms.builders import Row, raw, table
 
@@ -289,11 +288,6 @@ def test_a_student_whom_student_or_name_does_not_know_is_named_as_being_without_
     built = build(**objects)
     assert built.students.empty
     assert list(built.without_record["student_id"]) == [1]
-
-
-def test_rows_set_aside_as_unreadable_are_counted():
-    rows = {"Name": name(Unreadable="{}"), "NamePhone": [phone(1)]}
-    assert count_unreadable(raw("raw_students", rows)) == {"Name": 1}
 
 
 def test_students_without_a_status_are_left_out_and_the_others_keep_the_order_of_the_statuses():

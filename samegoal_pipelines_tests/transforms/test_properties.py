@@ -18,7 +18,7 @@ from samegoal_pipelines_tests.transforms.naive import Row, Verdict, a_year_befor
 from samegoal_pipelines_tests.transforms.nasty import nasty_district
 
 seeds = st.integers(0, 10**9)
-thorough = settings(max_examples=40, deadline=None)
+thorough = settings(max_examples=25, deadline=None)
 
 
 def run(district: dict[str, list[Row]], today: date, *, check: bool = False) -> Verdict:
@@ -62,7 +62,7 @@ def assert_same(ours: Verdict, expected: Verdict) -> None:
 @pytest.mark.parametrize("seed", range(200))
 def test_statuses_of_all_students_equal_those_of_the_naive_implementation(seed):
     district, today = nasty_district(seed)
-    assert_same(run(district, today, check=True), judge(district, today))
+    assert_same(run(district, today, check=seed % 4 == 0), judge(district, today))
 
 
 def test_the_random_districts_are_nasty_enough():

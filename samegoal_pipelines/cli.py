@@ -6,6 +6,7 @@ HTTP lives here. Heavy imports wait until a command needs them, so that `--help`
 
 from __future__ import annotations
 
+import signal
 import sys
 from collections.abc import Sequence
 from datetime import date, datetime
@@ -34,6 +35,7 @@ class PlainError(click.ClickException):
 def main() -> None:
     """Entry point. Exit status: 0 done, 1 failed, 2 wrong usage, 3 held."""
     debug = "--debug" in sys.argv
+    signal.signal(signal.SIGTERM, _terminate)
     try:
         status = cli.main(standalone_mode=False)
     except click.exceptions.Exit as stop:
@@ -53,6 +55,11 @@ def main() -> None:
         click.echo(f"error: {_plain(error)}", err=True)
         status = FAILED
     sys.exit(status or DONE)
+
+
+def _terminate(*_: object) -> None:
+    """End like any other program that is done: what was started for this command is stopped at exit."""
+    sys.exit(128 + signal.SIGTERM)
 
 
 def _plain(error: Exception) -> str:
@@ -212,6 +219,43 @@ def verify_districts(deployment: Deployment, district_ids: Sequence[str], every:
     return DONE if all(result.ok for result in results) else FAILED
 
 
+@districts.command("set")
+@click.argument("district_id", metavar="ID")
+@click.option("--name")
+@click.option("--base-url", help="Its remembered identity in Qmlativ is still checked.")
+@click.option("--token-url")
+@click.option("--entity-id", type=int)
+@click.option("--timezone")
+@click.option("--expires", type=click.DateTime(["%Y-%m-%d"]), help="When the Integration Access expires.")
+@click.pass_obj
+def set_district(
+    deployment: Deployment, district_id: str, expires: datetime | None, **given: str | int | None
+) -> None:
+    """Change what is registered about a district."""
+    changes: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
+    if expires:
+        changes["expires"] = expires.date()
+    if not changes:
+        raise click.UsageError("name what to change; see --help")
+    deployment.registry.set(district_id, allow_local=deployment.settings.allow_local_sources, **changes)
+    click.echo(f"{district_id}: changed {', '.join(sorted(changes))}")
+
+
+@districts.command("rotate-secret")
+@click.argument("district_id", metavar="ID")
+@click.option("--client-key", help="The new Client Key, if it has changed as well.")
+@click.option("--client-secret-file", type=click.File("r"), help="As with `districts add`.")
+@click.pass_obj
+def rotate_secret(
+    deployment: Deployment, district_id: str, client_key: str | None, client_secret_file: Any
+) -> None:
+    """Replace a district's Client Secret."""
+    deployment.registry.get(district_id)
+    secret = _read_secret(client_secret_file)
+    deployment.registry.rotate_secret(district_id, client_secret=secret, client_key=client_key)
+    click.echo(f"{district_id}: secret replaced; next: samegoal-pipelines districts verify {district_id}")
+
+
 @districts.command("disable")
 @click.argument("district_id", metavar="ID")
 @click.pass_obj
@@ -323,8 +367,12 @@ def start_postgres(deployment: Deployment) -> None:
 @click.pass_obj
 def stop_postgres(deployment: Deployment) -> None:
     """Stop it."""
-    _embedded(deployment).stop()
-    click.echo("Postgres is stopped")
+    told = {
+        "stopped": "Postgres is stopped",
+        "not running": "Postgres was not running",
+        "in use": "other commands are using Postgres; the last of them will stop it",
+    }
+    click.echo(told[_embedded(deployment).stop()])
 
 
 @postgres.command("status")

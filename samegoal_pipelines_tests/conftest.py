@@ -10,7 +10,7 @@ import os
 import shutil
 import tempfile
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import psycopg2
@@ -18,12 +18,11 @@ import pytest
 import sqlalchemy as sa
 
 from samegoal_pipelines.warehouse import engine as warehouse_engine
-from samegoal_pipelines.warehouse.server import EmbeddedPostgres
+from samegoal_pipelines.warehouse.server import EmbeddedPostgres, dagster_storage_url
 from samegoal_pipelines.warehouse.tables import metadata
 from samegoal_pipelines.warehouse.urls import with_database
 
 SHARED_HOME = "SAMEGOAL_TEST_HOME"
-TEMPLATE = "migrated_warehouse"
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -52,15 +51,36 @@ def postgres() -> Iterator[EmbeddedPostgres]:
 @pytest.fixture(scope="session")
 def warehouse_template(postgres: EmbeddedPostgres) -> str:
     """The name of a database with an empty, migrated warehouse, to be copied by `database_url`."""
+    return _template(postgres, "migrated_warehouse", "template1", _migrate)
+
+
+@pytest.fixture(scope="session")
+def deployment_template(postgres: EmbeddedPostgres, warehouse_template: str) -> str:
+    """The name of a database that has Dagster's tables as well; making them costs more than a short test."""
+    return _template(postgres, "migrated_deployment", warehouse_template, _make_dagster_tables)
+
+
+def _template(postgres: EmbeddedPostgres, name: str, source: str, prepare: Callable[[str], None]) -> str:
+    """Make a database to copy from, once for all workers."""
     with (postgres.folder / "template.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)  # one worker makes it
-        if not _admin(postgres, "select from pg_database where datname = %s", TEMPLATE):
-            _admin(postgres, "create database building_warehouse")
-            engine = warehouse_engine.connect(with_database(postgres.url, "building_warehouse"))
-            warehouse_engine.migrate(engine)
-            engine.dispose()
-            _admin(postgres, f"alter database building_warehouse rename to {TEMPLATE}")
-    return TEMPLATE
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not _admin(postgres, "select from pg_database where datname = %s", name):
+            _admin(postgres, f"create database building_{name} template {source}")
+            prepare(with_database(postgres.url, f"building_{name}"))
+            _admin(postgres, f"alter database building_{name} rename to {name}")
+    return name
+
+
+def _migrate(url: str) -> None:
+    engine = warehouse_engine.connect(url)
+    warehouse_engine.migrate(engine)
+    engine.dispose()
+
+
+def _make_dagster_tables(url: str) -> None:
+    from dagster_postgres.storage import DagsterPostgresStorage
+
+    DagsterPostgresStorage(dagster_storage_url(url)).event_log_storage.dispose()
 
 
 @pytest.fixture
@@ -73,6 +93,12 @@ def empty_database_url(postgres: EmbeddedPostgres) -> Iterator[str]:
 def database_url(postgres: EmbeddedPostgres, warehouse_template: str) -> Iterator[str]:
     """The URL of a database of this test's own, with an empty warehouse."""
     yield from _database(postgres, warehouse_template)
+
+
+@pytest.fixture
+def deployment_url(postgres: EmbeddedPostgres, deployment_template: str) -> Iterator[str]:
+    """The URL of a database of this test's own, with an empty warehouse and an empty Dagster instance."""
+    yield from _database(postgres, deployment_template)
 
 
 @pytest.fixture(scope="session")

@@ -17,10 +17,10 @@ TODAY = date(2026, 10, 12)
 
 
 @pytest.fixture
-def environment(tmp_path, monkeypatch, database_url) -> None:
+def environment(tmp_path, monkeypatch, deployment_url) -> None:
     """The environment of a deployment that may read a sandbox on this machine."""
     monkeypatch.setenv("SAMEGOAL_HOME", str(tmp_path / "home"))
-    monkeypatch.setenv("SAMEGOAL_DATABASE_URL", database_url)
+    monkeypatch.setenv("SAMEGOAL_DATABASE_URL", deployment_url)
     monkeypatch.setenv("SAMEGOAL_ALLOW_LOCAL_SOURCES", "1")
     # Set, and empty: what the code under test puts there is undone with the test.
     monkeypatch.setenv("DAGSTER_HOME", "")

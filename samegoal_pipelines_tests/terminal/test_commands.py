@@ -90,6 +90,27 @@ def test_a_wrong_secret_fails_with_one_line_and_status_1(served):
     assert "Client Secret" in verified.stdout
 
 
+def test_a_wrong_secret_is_mended_by_rotating_it(served):
+    made, add = served
+    run(*add, stdin="another")
+    assert run("sync", "grand-bend").returncode == 1
+
+    rotated = run("districts", "rotate-secret", "grand-bend", stdin=made.client_secret)
+    assert rotated.returncode == 0, rotated.stderr
+    assert run("sync", "grand-bend").returncode == 0
+
+
+def test_a_registration_can_be_changed(served):
+    made, add = served
+    run(*add, stdin=made.client_secret)
+
+    changed = run("districts", "set", "grand-bend", "--name", "Grand Bend", "--expires", "2027-08-01")
+    assert changed.returncode == 0, changed.stderr
+    shown = json.loads(run("districts", "show", "grand-bend", "--json").stdout)
+    assert (shown["name"], shown["expires"]) == ("Grand Bend", "2027-08-01")
+    assert run("districts", "set", "grand-bend").returncode == 2
+
+
 def test_with_several_districts_each_is_tried_and_the_worst_counts(served):
     made, add = served
     run(*add, stdin=made.client_secret)

@@ -1,6 +1,8 @@
 """Group published: tonight's snapshot in the warehouse, all of it or none of it."""
 
+from collections.abc import Iterator
 from dataclasses import asdict
+from typing import Any
 
 import dagster as dg
 import pandas as pd
@@ -8,21 +10,32 @@ import pandas as pd
 from samegoal_pipelines.defs.io import Tables
 from samegoal_pipelines.defs.night import Night
 from samegoal_pipelines.defs.partitions import DISTRICTS
-from samegoal_pipelines.defs.steps import recorded
+from samegoal_pipelines.defs.steps import check_tables, recorded, schema_check
 from samegoal_pipelines.deployment import Deployment
+from samegoal_pipelines.schemas.demographics import PublishedParents
+from samegoal_pipelines.schemas.demographics import StudentDemographics as PublishedStudents
+from samegoal_pipelines.schemas.status import PublishedStatus
 from samegoal_pipelines.transforms.snapshot import assemble_snapshot
 from samegoal_pipelines.transforms.students import StudentDemographics
 from samegoal_pipelines.warehouse.publish import publish
 
+PUBLISHED_MODELS = {"status": PublishedStatus, "students": PublishedStudents, "parents": PublishedParents}
 
-@dg.asset(group_name="published", kinds={"postgres"}, partitions_def=DISTRICTS)
+
+@dg.asset(
+    group_name="published",
+    kinds={"postgres"},
+    partitions_def=DISTRICTS,
+    check_specs=[schema_check("published_snapshot")],
+)
 def published_snapshot(
+    context: dg.AssetExecutionContext,
     student_status: Tables,
     student_demographics: Tables,
     parent_demographics: pd.DataFrame,
     night: dg.ResourceParam[Night],
     deployment: dg.ResourceParam[Deployment],
-) -> dg.MaterializeResult:
+) -> Iterator[Any]:
     """The status and demographics that SameGoal reads, replaced in one transaction.
 
     Uncertain students and students without a record keep what was last published.
@@ -36,6 +49,8 @@ def published_snapshot(
             ),
             parent_demographics,
         )
+        tables = {"status": snapshot.status, "students": snapshot.students, "parents": snapshot.parents}
+        yield from check_tables(context, "published_snapshot", tables, PUBLISHED_MODELS)
         published = publish(
             deployment.warehouse,
             district_id=night.district_id,
@@ -44,4 +59,4 @@ def published_snapshot(
             run_id=night.run_id,
             started_at=night.started_at,
         )
-        return dg.MaterializeResult(metadata={**asdict(published), "snapshot date": night.today.isoformat()})
+        yield dg.MaterializeResult(metadata={**asdict(published), "snapshot date": night.today.isoformat()})

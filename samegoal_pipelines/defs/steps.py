@@ -60,6 +60,32 @@ def recorded(step: str, night: Night) -> Iterator[None]:
         raise dg.Failure(f"{night.district_id}: {step}: {reason}", allow_retries=False) from None
 
 
+def check_tables(
+    context: dg.AssetExecutionContext,
+    asset: str,
+    tables: Mapping[str, pd.DataFrame],
+    models: Mapping[str, Any],
+) -> Iterator[dg.AssetCheckResult]:
+    """Check an asset's tables against their models, and say in the UI what was found, by column and count.
+
+    Raises:
+        SchemaBroken: after the failed check was yielded.
+    """
+    reports = {name: validate(frame, models[name]) for name, frame in tables.items()}
+    broken = "; ".join(report.summary() for report in reports.values() if not report.ok)
+    key = dg.AssetKey(asset)
+    if dg.AssetCheckKey(key, SCHEMA_CHECK) in context.op_execution_context.selected_asset_check_keys:
+        yield dg.AssetCheckResult(
+            asset_key=key,
+            check_name=SCHEMA_CHECK,
+            passed=not broken,
+            description=broken or f"{len(tables)} table(s), every column as declared",
+            metadata={f"{name} rows": report.rows for name, report in reports.items()},
+        )
+    if broken:
+        raise SchemaBroken(f"{broken}; nothing was stored")
+
+
 def checked(
     context: dg.AssetExecutionContext,
     asset: str,
@@ -72,27 +98,13 @@ def checked(
     Args:
         value: the asset's tables by name, or the one table named like the asset.
         models: table name → pandera model. Every table must have one.
-
-    Raises:
-        SchemaBroken: after the failed check was yielded.
     """
     tables = value if isinstance(value, Mapping) else {asset: value}
-    reports = {name: validate(frame, models[name]) for name, frame in tables.items()}
-    broken = {name: report for name, report in reports.items() if not report.ok}
-    key = dg.AssetKey(asset)
-    if dg.AssetCheckKey(key, SCHEMA_CHECK) in context.op_execution_context.selected_asset_check_keys:
-        yield dg.AssetCheckResult(
-            asset_key=key,
-            check_name=SCHEMA_CHECK,
-            passed=not broken,
-            description="; ".join(report.summary() for report in broken.values())
-            or f"{len(tables)} table(s), every column as declared",
-            metadata={f"{name} rows": report.rows for name, report in reports.items()},
-        )
-    if broken:
-        raise SchemaBroken("; ".join(report.summary() for report in broken.values()) + "; nothing was stored")
+    yield from check_tables(context, asset, tables, models)
     rows = {f"{name} rows" if len(tables) > 1 else "rows": len(frame) for name, frame in tables.items()}
-    yield dg.MaterializeResult(asset_key=key, value=value, metadata={**rows, **(metadata or {})})
+    yield dg.MaterializeResult(
+        asset_key=dg.AssetKey(asset), value=value, metadata={**rows, **(metadata or {})}
+    )
 
 
 def schema_check(asset: str) -> dg.AssetCheckSpec:

@@ -194,10 +194,10 @@ def test_a_night_older_than_the_last_published_is_refused(pipeline, published):
     assert pipeline.published() == before
 
 
-def test_an_unknown_district_says_how_to_register_it(pipeline):
+def test_an_unknown_district_says_where_to_look(pipeline):
     night = pipeline.run("nowhere")
     assert "nowhere" in night.line()
-    assert "districts add" in night.line()
+    assert "districts list" in night.line()
 
 
 def test_no_failure_text_holds_a_value_of_a_row(pipeline, published):

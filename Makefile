@@ -25,7 +25,7 @@ check: .venv/installed  ## what a developer runs before a commit
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/bandit -q -ll -c pyproject.toml -r samegoal_pipelines
+	$(BIN)/bandit -q -c pyproject.toml -r samegoal_pipelines
 	git ls-files -z ':!samegoal_pipelines_tests' ':!benchmarks' | xargs -0 $(BIN)/detect-secrets-hook
 	git ls-files -z samegoal_pipelines_tests benchmarks | xargs -0 $(BIN)/detect-secrets-hook \
 	    --disable-plugin KeywordDetector --disable-plugin BasicAuthDetector  # tests are full of made-up secrets

@@ -113,7 +113,7 @@ class CustomApi:
             200,
             {
                 "access_token": token,
-                "token_type": "bearer",  # nosec B105
+                "token_type": "bearer",
                 "expires_in": int(lifetime) if lifetime == int(lifetime) else lifetime,
             },
         )

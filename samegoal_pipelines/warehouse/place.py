@@ -14,7 +14,7 @@ import os
 import pwd
 import shutil
 import stat
-import subprocess  # nosec B404
+import subprocess
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -78,7 +78,7 @@ def _own_account() -> Account:
     if useradd is None:  # a minimal image: the one unprivileged account that is always there
         return _account(pwd.getpwnam("nobody"))
     command = [useradd, "--system", "--no-create-home", "--shell", "/usr/sbin/nologin", ACCOUNT]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 # nosec B603
+    done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603
     try:  # two projects at once may both have tried: what counts is that the account is there
         return _account(pwd.getpwnam(ACCOUNT))
     except KeyError:
@@ -104,7 +104,7 @@ def run(
     identity: dict[str, Any] = (
         {} if account is None else {"user": account.uid, "group": account.gid, "extra_groups": []}
     )
-    return subprocess.run(  # noqa: S603 # nosec B603
+    return subprocess.run(  # noqa: S603
         [str(part) for part in command],
         **({"stdin": subprocess.DEVNULL} if text is None else {"input": text}),
         **identity,
@@ -177,7 +177,7 @@ def socket_folder(data: Path) -> Path:
     if len(os.fsencode(data / ".s.PGSQL.5432")) <= _SOCKET_PATH_LIMIT:
         return data
     owner = data.stat().st_uid if data.exists() else os.geteuid()
-    return Path("/tmp") / f"samegoal-{owner}-{hashlib.sha256(os.fsencode(data)).hexdigest()[:16]}"  # noqa: S108  # nosec B108
+    return Path("/tmp") / f"samegoal-{owner}-{hashlib.sha256(os.fsencode(data)).hexdigest()[:16]}"  # noqa: S108
 
 
 def make_socket_folder(folder: Path, account: Account | None) -> None:

@@ -213,8 +213,8 @@ def verify_districts(deployment: Deployment, district_ids: Sequence[str], every:
     else:
         for result in results:
             print_table(
-                [result.district_id, "", "what to do"],
-                [[step.name, step.outcome, step.remedy] for step in result.steps],
+                [result.district_id, "", "", "what to do"],
+                [[step.name, step.state, step.outcome, step.remedy] for step in result.steps],
             )
     return DONE if all(result.ok for result in results) else FAILED
 
@@ -310,23 +310,9 @@ def run_nights(
 
 
 def print_nights(nights: Sequence[Any]) -> None:
-    """A row per district: what was published and how many students have which status."""
-    print_table(
-        [
-            "district",
-            "night",
-            "state",
-            "students",
-            "enrolled",
-            "pre-enrolled",
-            "graduated",
-            "inactive",
-            "added",
-            "changed",
-            "removed",
-        ],
-        [night.row() for night in nights],
-    )
+    """A row per district: what became of its night, and how many students have which status."""
+    columns = ["district", "snapshot", "students", "enrolled", "pre-enrolled", "graduated", "inactive"]
+    print_table(columns, [night.row() for night in nights])
 
 
 # --------------------------------------------------------------------------- Postgres

@@ -52,20 +52,9 @@ class NightOutcome:
 
     def row(self) -> list[Any]:
         """Cells of the summary table."""
-        if self.attempt is None:
-            return [self.district_id, "", "failed", *([""] * 8)]
         a = self.attempt
-        counts = [
-            a.students,
-            a.enrolled,
-            a.pre_enrolled,
-            a.graduated,
-            a.inactive,
-            a.added,
-            a.changed,
-            a.removed,
-        ]
-        return [self.district_id, a.snapshot_date, a.state, *("" if n is None else n for n in counts)]
+        counts = [a.students, a.enrolled, a.pre_enrolled, a.graduated, a.inactive] if a else [None] * 5
+        return [self.district_id, a.state if a else "failed", *("" if n is None else n for n in counts)]
 
     def facts(self) -> dict[str, Any]:
         """For scripts."""

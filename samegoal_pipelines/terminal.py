@@ -26,9 +26,11 @@ def print_table(columns: Sequence[str] | None, rows: Sequence[Sequence[Any]]) ->
     from rich.console import Console
     from rich.table import Table
 
-    table = Table(box=box.SIMPLE, show_header=columns is not None, pad_edge=False)
+    table = Table(
+        box=box.SIMPLE, show_header=columns is not None, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0)
+    )
     for index, column in enumerate(columns or [""] * len(rows[0])):
-        numbers = bool(rows) and all(type(row[index]) is int for row in rows)
+        numbers = any(type(row[index]) is int for row in rows)
         table.add_column(column, justify="right" if numbers else "left", overflow="fold")
     for row in rows:
         table.add_row(*(f"{cell:,}" if type(cell) is int else str(cell) for cell in row))

@@ -20,6 +20,7 @@ import functools
 import importlib
 import multiprocessing
 import os
+import shutil
 import statistics
 import tempfile
 import time
@@ -28,6 +29,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import date, timedelta
 from multiprocessing.connection import Connection
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from benchmarks.cases import Breakdown, Case, compared
@@ -202,8 +204,12 @@ def _deployment(home: str, source: _Source) -> Iterator[_Deployment]:
         pipe.recv()
         yield _Deployment(pipe)
     finally:
+        data = Path(home, "postgres", "data").resolve()
         pipe.close()
         process.join(60)
+        # For root, Postgres' data lies outside of the home, which only links to it.
+        if process.exitcode is not None and not data.is_relative_to(Path(home).resolve()):
+            shutil.rmtree(data.parent, ignore_errors=True)
 
 
 def _run_nights(pipe: Connection, home: str, facts: dict[str, Any]) -> None:

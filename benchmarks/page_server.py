@@ -19,7 +19,7 @@ from typing import Any
 
 OBJECT = "Enrollment/EntryWithdrawal"
 PAGE_SIZE = 10_000
-CLIENT_KEY, CLIENT_SECRET = "bench", "bench"
+CLIENT_KEY = CLIENT_SECRET = "bench"  # pragma: allowlist secret
 TOKEN = {"access_token": "bench", "token_type": "bearer", "expires_in": 3600}
 _METADATA = {
     "System": {

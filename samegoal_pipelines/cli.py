@@ -6,6 +6,7 @@ HTTP lives here. Heavy imports wait until a command needs them, so that `--help`
 
 from __future__ import annotations
 
+import logging
 import signal
 import sys
 from collections.abc import Sequence
@@ -34,10 +35,13 @@ class PlainError(click.ClickException):
 
 def main() -> None:
     """Entry point. Exit status: 0 done, 1 failed, 2 wrong usage, 3 held."""
-    debug = "--debug" in sys.argv
+    debug = "--debug" in sys.argv  # wherever it stands: the hint of an error is to add it
+    words = [word for word in sys.argv[1:] if word != "--debug"]
+    if not debug:
+        logging.basicConfig(level=logging.CRITICAL)  # Dagster's own retries warn with a driver's raw text
     signal.signal(signal.SIGTERM, _terminate)
     try:
-        status = cli.main(standalone_mode=False)
+        status = cli.main(["--debug", *words] if debug else words, standalone_mode=False)
     except click.exceptions.Exit as stop:
         status = stop.exit_code
     except click.Abort:
@@ -64,8 +68,16 @@ def _terminate(*_: object) -> None:
 
 def _plain(error: Exception) -> str:
     """The error's own line where it was written for people; a stranger's text may quote a row's value."""
-    if type(error).__module__.startswith("samegoal_pipelines."):
+    kind = type(error)
+    if kind.__module__.startswith("samegoal_pipelines."):
         return str(error)
+    if kind.__name__ == "ValidationError" and hasattr(error, "errors"):  # pydantic's, of the settings
+        names = ", ".join(f"SAMEGOAL_{fault['loc'][0]}".upper() for fault in error.errors() if fault["loc"])
+        return f"{names or 'a SAMEGOAL_ variable'} has a value that cannot be used; see the README's table"
+    if isinstance(error, OSError) and error.filename:
+        return f"{error.filename}: {error.strerror}"
+    if kind.__module__.partition(".")[0] in ("dagster_postgres", "sqlalchemy", "psycopg2"):
+        return "the connection to Postgres was lost or refused; check that it is up, then run again"
     return f"unforeseen {type(error).__name__}; run the command again with --debug for the traceback"
 
 
@@ -199,15 +211,20 @@ def _district_facts(district: District) -> dict[str, Any]:
 @click.pass_obj
 def verify_districts(deployment: Deployment, district_ids: Sequence[str], every: bool, as_json: bool) -> int:
     """Ask Qmlativ whether a night could work: token, identity, entities, school years, granted fields."""
+    from samegoal_pipelines.districts.registry import UnknownDistrict
     from samegoal_pipelines.districts.verify import verify
 
     if bool(district_ids) == every:
         raise click.UsageError("name the districts to verify, or give --all")
     registry = deployment.registry
-    chosen = registry.list_active() if every else [registry.get(district_id) for district_id in district_ids]
-    results = [
-        verify(registry, district, allow_local=deployment.settings.allow_local_sources) for district in chosen
-    ]
+    results, unknown = [], []
+    for district_id in [district.id for district in registry.list_active()] if every else district_ids:
+        try:
+            district = registry.get(district_id)
+        except UnknownDistrict as error:
+            unknown.append(str(error))
+            continue
+        results.append(verify(registry, district, allow_local=deployment.settings.allow_local_sources))
     if as_json:
         print_json([result.facts() for result in results])
     else:
@@ -216,7 +233,9 @@ def verify_districts(deployment: Deployment, district_ids: Sequence[str], every:
                 [result.district_id, "", "", "what to do"],
                 [[step.name, step.state, step.outcome, step.remedy] for step in result.steps],
             )
-    return DONE if all(result.ok for result in results) else FAILED
+    for line in unknown:
+        click.echo(f"error: {line}", err=True)
+    return DONE if not unknown and all(result.ok for result in results) else FAILED
 
 
 @districts.command("set")
@@ -298,14 +317,21 @@ def run_nights(
     deployment: Deployment, district_ids: Sequence[str], *, today: date | None = None, debug: bool = False
 ) -> list[Any]:
     """Run each district's night with progress on standard error; a district that fails stops no other."""
-    from samegoal_pipelines.runs import run_night
+    from samegoal_pipelines.runs import NightOutcome, run_night
 
     nights = []
     for district_id in district_ids:
-        with reading_progress(deployment, district_id):
-            night = run_night(deployment, district_id, today=today, debug=debug)
+        try:
+            with reading_progress(deployment, district_id):
+                night = run_night(deployment, district_id, today=today, debug=debug)
+        except Exception as error:
+            if debug:
+                raise
+            night = NightOutcome(district_id, None, _plain(error))
         nights.append(night)
         click.echo(night.line(), err=True)
+        if night.stopped:
+            break
     return nights
 
 

@@ -47,7 +47,7 @@ def run_demo(deployment: Deployment, *, debug: bool = False) -> int:
     print_nights(nights)
     click.echo(
         "Where to look next:\n"
-        "  make dev                                        the Dagster UI on this state\n"
+        "  make dev                                        the Dagster UI on this state, with the sandbox\n"
         "  .venv/bin/samegoal-pipelines postgres start     keep Postgres up; says how to reach it with psql\n"
         "  select * from samegoal.student_details limit 5; what SameGoal reads, in psql"
     )
@@ -56,8 +56,9 @@ def run_demo(deployment: Deployment, *, debug: bool = False) -> int:
 
 def run_dev(deployment: Deployment, *, host: str, port: int) -> int:
     """Run the Dagster webserver and daemon, and the sandbox if the demo's districts are registered."""
-    deployment = _with_local_sources(deployment)
     home = deployment.settings.make_home()
+    if _demo_facts(home):
+        deployment = _with_local_sources(deployment)
     prepare_dagster_home(deployment.settings)
     source = _demo_source(home) if _demo_facts(home) else nullcontext()
     with source as server:

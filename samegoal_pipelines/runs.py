@@ -34,6 +34,8 @@ class NightOutcome:
     district_id: str
     attempt: Attempt | None
     reason: str | None = None
+    stopped: bool = False
+    """Whether a person or the machine stopped it: the districts that follow are not to be tried."""
 
     @property
     def published(self) -> bool:
@@ -47,7 +49,8 @@ class NightOutcome:
         a = self.attempt
         return (
             f"{self.district_id}: published {a.students:,} students for {a.snapshot_date} "
-            f"({a.added:,} added, {a.changed:,} changed, {a.removed:,} removed)"
+            f"({a.added:,} added, {a.changed:,} changed, {a.removed:,} removed"
+            + (f"; {a.kept:,} unreadable, kept as last published)" if a.kept else ")")
         )
 
     def row(self) -> list[Any]:
@@ -101,7 +104,15 @@ def run_night(
             )
         )
     attempt = find_attempt(deployment.warehouse, result.run_id)
-    return NightOutcome(district_id, attempt, attempt.reason if attempt else _first_failure(result))
+    stopped = any(_was_interrupted(event) for event in result.all_events)
+    reason = attempt.reason if attempt else "stopped" if stopped else _first_failure(result)
+    return NightOutcome(district_id, attempt, reason, stopped)
+
+
+def _was_interrupted(event: dg.DagsterEvent) -> bool:
+    """Whether a step ended because a person or the machine stopped this process."""
+    error = event.step_failure_data.error if event.is_step_failure else None
+    return error is not None and error.cls_name == dg.DagsterExecutionInterruptedError.__name__
 
 
 def _first_failure(result: dg.ExecuteInProcessResult) -> str:

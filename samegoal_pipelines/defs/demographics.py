@@ -8,8 +8,9 @@ import dagster as dg
 from samegoal_pipelines.defs.io import Tables
 from samegoal_pipelines.defs.night import Night
 from samegoal_pipelines.defs.partitions import DISTRICTS
-from samegoal_pipelines.defs.raw import missing_fields
+from samegoal_pipelines.defs.raw import is_granted
 from samegoal_pipelines.defs.steps import checked, column_schema, recorded, schema_check
+from samegoal_pipelines.deployment import Deployment
 from samegoal_pipelines.schemas.demographics import (
     ParentDemographics,
     StudentDemographics,
@@ -17,6 +18,7 @@ from samegoal_pipelines.schemas.demographics import (
 )
 from samegoal_pipelines.transforms.parents import build_parent_demographics
 from samegoal_pipelines.transforms.students import build_student_demographics
+from samegoal_pipelines.warehouse.withholding import refuse_to_forget_restrictions
 
 
 @dg.asset(
@@ -56,14 +58,15 @@ def parent_demographics(
     raw_parents: Tables,
     student_status: Tables,
     night: dg.ResourceParam[Night],
+    deployment: dg.ResourceParam[Deployment],
 ) -> Iterator[Any]:
     """One row per student and guardian; one under active restricted access has no contact data in it."""
     with recorded("parent_demographics", night):
+        known = is_granted(raw_parents, "StudentGuardian", "HasActiveRestrictedAccess")
+        if not known:
+            refuse_to_forget_restrictions(deployment.warehouse, night.district_id)
         built = build_parent_demographics(
-            raw_parents,
-            student_status["student_status"],
-            restriction_known="HasActiveRestrictedAccess"
-            not in missing_fields(raw_parents, "StudentGuardian"),
+            raw_parents, student_status["student_status"], restriction_known=known
         )
         yield from checked(
             context,

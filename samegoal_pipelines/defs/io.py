@@ -14,7 +14,7 @@ import pandas as pd
 
 from samegoal_pipelines.defs.night import Night
 from samegoal_pipelines.defs.steps import recorded
-from samegoal_pipelines.landing import Landing
+from samegoal_pipelines.deployment import Deployment
 
 Tables = dict[str, pd.DataFrame]
 
@@ -22,8 +22,8 @@ Tables = dict[str, pd.DataFrame]
 class LandingIOManager(dg.IOManager):
     """Lands every asset's value under its district, night and run."""
 
-    def __init__(self, landing: Landing, night: Night) -> None:
-        self._landing = landing
+    def __init__(self, deployment: Deployment, night: Night) -> None:
+        self._deployment = deployment
         self._night = night
         self._in_memory: dict[str, Tables | pd.DataFrame] = {}
 
@@ -34,7 +34,7 @@ class LandingIOManager(dg.IOManager):
         asset = context.asset_key.to_user_string()
         with recorded(asset, self._night):
             tables = obj if isinstance(obj, dict) else {asset: obj}
-            self._landing.write(
+            self._deployment.landing.write(
                 tables,
                 district_id=self._night.district_id,
                 night=self._night.today,
@@ -51,7 +51,9 @@ class LandingIOManager(dg.IOManager):
         if asset in self._in_memory:
             return self._in_memory[asset]
         with recorded(asset, self._night):
-            tables = self._landing.read(asset, district_id=self._night.district_id, night=self._night.today)
+            tables = self._deployment.landing.read(
+                asset, district_id=self._night.district_id, night=self._night.today
+            )
         return tables[asset] if list(tables) == [asset] else tables
 
 
@@ -68,4 +70,4 @@ def _facts(tables: Tables) -> dict[str, dict[str, Any]]:
 @dg.io_manager(required_resource_keys={"deployment", "night"})
 def landing_io_manager(context: dg.InitResourceContext) -> LandingIOManager:
     """Dagster's IO manager over this deployment's landing."""
-    return LandingIOManager(context.resources.deployment.landing, context.resources.night)
+    return LandingIOManager(context.resources.deployment, context.resources.night)

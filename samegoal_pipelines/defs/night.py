@@ -28,6 +28,10 @@ SOURCE_HOST_TAG = "samegoal/source_host"
 PARTITION_TAG = "dagster/partition"
 
 
+class NotADate(Exception):
+    """A run's date cannot be read."""
+
+
 class Night:
     """The district and local date that one run is about."""
 
@@ -62,9 +66,17 @@ class Night:
 
     @cached_property
     def today(self) -> date:
-        """The district's local date of this run."""
+        """The local date that this run is about: its tag, or else the district's date now."""
         if tagged := self._run.tags.get(TODAY_TAG):
-            return date.fromisoformat(tagged)
+            try:
+                return date.fromisoformat(tagged)
+            except ValueError:
+                raise NotADate(f"the run's tag {TODAY_TAG} is no date; write it as YYYY-MM-DD") from None
+        return self.local_date
+
+    @cached_property
+    def local_date(self) -> date:
+        """The district's date now."""
         return datetime.now(ZoneInfo(self.district.timezone)).date()
 
     def client(self) -> QmlativClient:
@@ -85,7 +97,7 @@ class Night:
 
     def record_failure(self, reason: str) -> None:
         """Write this run's failure to `snapshots`; an unreachable warehouse must not hide the reason."""
-        with suppress(WarehouseError, DistrictError):
+        with suppress(WarehouseError, DistrictError, NotADate):
             record_failure(
                 self._deployment.warehouse,
                 district_id=self.district_id,

@@ -58,5 +58,6 @@ def published_snapshot(
             snapshot=snapshot,
             run_id=night.run_id,
             started_at=night.started_at,
+            local_date=night.local_date,
         )
         yield dg.MaterializeResult(metadata={**asdict(published), "snapshot date": night.today.isoformat()})

@@ -99,11 +99,11 @@ def rows_expected(last_reads: Iterable[pd.DataFrame]) -> dict[str, int]:
     }
 
 
-def missing_fields(raw: Raw, qmlativ_object: str) -> frozenset[str]:
-    """The optional fields of an object that are not granted, from a raw asset's reads."""
+def is_granted(raw: Raw, qmlativ_object: str, field: str) -> bool:
+    """Whether a field was asked for, from a raw asset's reads; granted fields are, whatever came back."""
     reads = raw["Reads"]
-    missing = reads.loc[reads["Object"] == qmlativ_object, "Missing"]
-    return frozenset(json.loads(missing.iloc[0])) if len(missing) else frozenset()
+    (fields,) = reads.loc[reads["Object"] == qmlativ_object, "Fields"]
+    return field in json.loads(fields)
 
 
 def reading_costs(reads: Mapping[str, ObjectRead]) -> dict[str, Any]:

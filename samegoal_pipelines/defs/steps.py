@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
+from samegoal_pipelines.defs.night import Night, NotADate
 from samegoal_pipelines.districts.errors import DistrictError
 from samegoal_pipelines.landing import LandingError
 from samegoal_pipelines.qmlativ import QmlativError
@@ -24,10 +25,8 @@ from samegoal_pipelines.warehouse.errors import WarehouseError
 if TYPE_CHECKING:
     import pandas as pd
 
-    from samegoal_pipelines.defs.night import Night
-
 SCHEMA_CHECK = "schema"
-PLAIN_ERRORS = (QmlativError, LandingError, WarehouseError, DistrictError)
+PLAIN_ERRORS = (QmlativError, LandingError, WarehouseError, DistrictError, NotADate)
 
 
 class SchemaBroken(Exception):
@@ -46,8 +45,12 @@ def recorded(step: str, night: Night) -> Iterator[None]:
     except dg.Failure as failure:
         night.record_failure(failure.description or step)
         raise
+    except dg.DagsterExecutionInterruptedError:
+        night.record_failure(f"{step}: stopped by hand or by the machine; run it again")
+        raise
     except (*PLAIN_ERRORS, SchemaBroken) as error:
-        reason, retry = str(error), getattr(error, "transient", False)
+        reason = str(error).removeprefix(f"{night.district_id}: ")
+        retry = getattr(error, "transient", False)
         night.record_failure(f"{step}: {reason}")
         raise dg.Failure(f"{night.district_id}: {step}: {reason}", allow_retries=retry) from None
     except Exception as error:

@@ -335,6 +335,8 @@ def _normal_url(district_id: str, url: str, what: str, allow_local: bool) -> str
         parts = urlsplit(checked_url(url, what, allow_local=allow_local))
     except QmlativError as error:
         raise InvalidDistrict(f"{district_id}: {error}") from None
+    if parts.path.lower().endswith("/custom"):
+        raise InvalidDistrict(f"{district_id}: the {what} must end before /Custom")
     standard = {"https": ":443", "http": ":80"}[parts.scheme]
     return urlunsplit(parts._replace(netloc=parts.netloc.lower().removesuffix(standard)))
 

@@ -173,7 +173,7 @@ class _Questions:
         from samegoal_pipelines.qmlativ.reading import school_years
 
         table = self.client.read(SCHOOL_YEAR)
-        self.years = school_years(table, self.client.identity().current_school_year_id)
+        self.years = school_years(table)
         names = {year["SchoolYearID"]: year["Description"] for year in table.to_pylist()}
         return ", ".join(str(names[year] or year) for year in self.years)
 

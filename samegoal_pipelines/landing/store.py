@@ -50,7 +50,13 @@ class Landing:
 
     def __init__(self, root: str) -> None:
         self.root = root.rstrip("/")
-        self._fs, self._base = fsspec.url_to_fs(self.root)
+        try:
+            self._fs, self._base = fsspec.url_to_fs(self.root)
+        except (ImportError, ValueError):
+            raise LandingError(
+                "SAMEGOAL_LANDING_URL cannot be used: no package for its kind of storage is installed "
+                "(for s3:// install samegoal-pipelines[s3]), or it is misspelt"
+            ) from None
 
     def write(
         self,

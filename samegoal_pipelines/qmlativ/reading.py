@@ -36,8 +36,9 @@ from samegoal_pipelines.qmlativ.catalogue import (
 )
 from samegoal_pipelines.qmlativ.client import Identity, ObjectRead, QmlativClient, Reading
 from samegoal_pipelines.qmlativ.decode import UNREADABLE
-from samegoal_pipelines.qmlativ.errors import NoSchoolYear, ReadCancelled, WrongDistrict
+from samegoal_pipelines.qmlativ.errors import MalformedAnswer, NoSchoolYear, ReadCancelled, WrongDistrict
 
+ROWS_THAT_TELL = 20  # fewer may be wrong by chance
 YEAR_ASKED = "SchoolYearIDAsked"
 Progress = Callable[[str, int, int], None]
 
@@ -90,7 +91,7 @@ def read_district(
     if expected is not None:
         _check_identity(identity, expected)
     objects = list(dict.fromkeys(each for wanted in needed.values() for each in wanted))
-    readings = _read_all(client, objects, identity, expected_rows or {}, _Told(progress))
+    readings = _read_all(client, objects, expected_rows or {}, _Told(progress))
     kept = {
         asset: _whose(asset, {each: readings[each] for each in wanted}) for asset, wanted in needed.items()
     }
@@ -110,16 +111,15 @@ def read_district(
     )
 
 
-def school_years(table: pa.Table, current_id: int | None) -> list[int]:
+def school_years(table: pa.Table) -> list[int]:
     """Ids of the previous, the current and the upcoming school year, as far as they exist.
 
-    The current year is flagged, else the one that GetSystemMetadata names (`current_id`); the upcoming is
-    flagged; the previous has the NumericYear before the current. Raises `NoSchoolYear`.
+    The current and the upcoming year are flagged; the previous has the NumericYear before the current. What
+    GetSystemMetadata calls current is no substitute: where the flags are wrong, a guess would leave a whole
+    year's enrollments unread. Raises `NoSchoolYear`.
     """
     years = table.to_pylist()
     current = [year for year in years if year["IsCurrentYearForProvidedEntity"]]
-    if len(current) != 1:
-        current = [year for year in current or years if year["SchoolYearID"] == current_id]
     if len(current) != 1 or current[0]["NumericYear"] is None:
         raise NoSchoolYear(
             "not exactly one school year is flagged as current: set this entity's current year in Qmlativ",
@@ -145,7 +145,6 @@ def _check_identity(identity: Identity, expected: Pin) -> None:
 def _read_all(
     client: QmlativClient,
     objects: Sequence[QmlativObject],
-    identity: Identity,
     expected_rows: Mapping[str, int],
     told: _Told,
 ) -> dict[QmlativObject, Reading]:
@@ -172,18 +171,28 @@ def _read_all(
                 if not each.year_bound and (each, None) not in reading:
                     reading[each, None] = threads.submit(read, each)
             if yearly:
-                known = reading[SCHOOL_YEAR, None].result().table
-                years = school_years(known, identity.current_school_year_id)
+                years = school_years(reading[SCHOOL_YEAR, None].result().table)
                 for each, year in itertools.product(filter(lambda each: each.year_bound, objects), years):
                     reading[each, year] = threads.submit(read, each, year)
             readings = dict(zip(reading, _results(list(reading.values())), strict=True))
         except BaseException:
             client.cancel()
             raise
+    for found in readings.values():
+        _refuse_another_type(found.read)
     return {
         each: _over_years([found for (wanted, _), found in readings.items() if wanted is each], each)
         for each in objects
     }
+
+
+def _refuse_another_type(read: ObjectRead) -> None:
+    """Some rows of the wrong type are set aside; all of them mean that Qmlativ has changed a field's type."""
+    if read.unreadable == read.rows >= ROWS_THAT_TELL:
+        raise MalformedAnswer(
+            "in every row a field has another type than the contract says: report this",
+            next(iter(read.arrived), read.path),
+        )
 
 
 def _results(futures: Sequence[Future[Any]]) -> list[Any]:

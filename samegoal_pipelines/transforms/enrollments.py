@@ -164,9 +164,10 @@ def _decide(rows: _Rows, codes: pa.Array, years: Columns, today: date) -> np.nda
         "unreadable": rows.unreadable,
         "no_student": rows.student == MISSING,
         "no_start_date": rows.first_day == NO_DAY,
+        # Before the code: whichever it is, such a row cannot count and leaves nothing in doubt.
+        "never_effective": (rows.last_day < rows.first_day) & (rows.last_day != NO_DAY),
         "unknown_withdrawal_code": rows.code == UNKNOWN_CODE,
         "no_school_year": rows.is_open & ~year_known,
-        "never_effective": (rows.last_day < rows.first_day) & (rows.last_day != NO_DAY),
     }
     position = {reason: n for n, reason in enumerate((COUNTED, *FILTERED, *SET_ASIDE))}
     outcome = np.zeros(len(rows.enrollment), np.int8)

@@ -72,6 +72,7 @@ def publish(
     snapshot: Snapshot,
     run_id: str,
     started_at: datetime,
+    local_date: date | None = None,
 ) -> Published:
     """Make `snapshot` what SameGoal reads of this district, as of the night `snapshot_date`.
 
@@ -81,6 +82,8 @@ def publish(
         snapshot: frames `status`, `students` and `parents` with the columns of the views (without district_id
             and snapshot_date), and `kept`: ids of students who keep the rows that the night before left.
         started_at: when the run began; a run that began before the published one may not replace it.
+        local_date: the district's date now. Published nights that have not come yet (a rehearsal of a day to
+            come) are taken back in favour of this one.
 
     Raises:
         UnfitSnapshot: the frames do not fit the tables or each other.
@@ -95,16 +98,18 @@ def publish(
         cursor = connection.connection.cursor()
         _lock(cursor, district_id)
         last = _last(connection, district_id)
-        _refuse_what_is_late(last, snapshot_date, run_id, started_at)
+        to_come = last is not None and snapshot_date <= (local_date or date.max) < last.snapshot_date
+        if not to_come:
+            _refuse_what_is_late(last, snapshot_date, run_id, started_at)
         same_night = last is not None and last.snapshot_date == snapshot_date
-        if last is not None and last.content_hash == content.hash:
+        if last is not None and last.content_hash == content.hash and not to_come:
             published = (
                 last.published if same_night else replace(last.published, added=0, changed=0, removed=0)
             )
         else:
             if not content.status.table.num_rows:
                 _refuse_to_empty(connection, content, district_id)
-            if same_night:
+            if same_night or to_come:
                 staging.undo(cursor, district_id, snapshot_date)
             staging.write(cursor, content, district_id, snapshot_date)
             published = _count(connection, content, district_id, snapshot_date)
@@ -223,7 +228,7 @@ def _record(
     started_at: datetime,
 ) -> None:
     """The row of `snapshots`, and the mark that it is the current one."""
-    this_night = (snapshots.c.district_id == district_id) & (snapshots.c.snapshot_date == night)
+    this_night = (snapshots.c.district_id == district_id) & (snapshots.c.snapshot_date >= night)
     connection.execute(
         sa.update(snapshots)
         .where(this_night, snapshots.c.state == "published", snapshots.c.run_id != run_id)

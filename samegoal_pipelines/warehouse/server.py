@@ -126,6 +126,11 @@ class EmbeddedPostgres:
 
     def __init__(self, home: Path, settings: Mapping[str, str] | None = None):
         self.folder = home.expanduser().resolve() / "postgres"
+        if set(str(self.folder)) & set('"$`\\\n'):
+            raise PostgresNotStarted(
+                "SAMEGOAL_HOME must hold no double quote, dollar sign, backquote, backslash or line break: "
+                "Postgres' own programs hand its path to a shell"
+            )
         self.log = self.folder / "server.log"
         self._link = self.folder / "data"
         self._keep = self.folder / "keep"

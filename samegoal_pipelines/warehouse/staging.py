@@ -37,16 +37,16 @@ class _Difference:
 
 
 def undo(cursor: Any, district_id: str, night: date) -> None:
-    """Take back what the last publication of `night` did; there must be none of a later night."""
+    """Take back what was published as of `night` and of any later one."""
     for history in HISTORIES:
         parameters = {"district": district_id, "night": night}
         for statement in (
-            "delete from {history} where district_id = %(district)s and valid_from = %(night)s",
-            "update {history} set valid_to = null where district_id = %(district)s and valid_to = %(night)s",
+            "delete from {history} where district_id = %(district)s and valid_from >= %(night)s",
+            "update {history} set valid_to = null where district_id = %(district)s and valid_to >= %(night)s",
         ):
             cursor.execute(SQL(statement).format(history=_table(history)), parameters)
     cursor.execute(
-        "delete from samegoal.student_changes where district_id = %s and snapshot_date = %s",
+        "delete from samegoal.student_changes where district_id = %s and snapshot_date >= %s",
         (district_id, night),
     )
 

@@ -90,6 +90,7 @@ def test_an_unknown_withdrawal_code_id_keeps_the_student_as_last_published(pipel
     night = pipeline.run(today=TOMORROW)
 
     assert night.published
+    assert "1 unreadable, kept as last published" in night.line()
     assert pipeline.statuses()[11] == ("ENROLLED", "current_enrollment")
     assert left_out(pipeline, TOMORROW) == [("set_aside", "unknown_withdrawal_code", 1)]
 
@@ -192,6 +193,116 @@ def test_a_night_older_than_the_last_published_is_refused(pipeline, published):
     assert not night.published
     assert "2026-10-12" in night.line()
     assert pipeline.published() == before
+
+
+def test_a_night_that_has_not_come_yet_is_taken_back_by_the_real_one(pipeline, published):
+    """A mistyped --today must not lock a district out until that day."""
+    made, _ = published
+    made.remove_row("Enrollment/EntryWithdrawal", 2)
+    assert pipeline.run(today=date(2062, 10, 12)).published
+    assert set(pipeline.statuses()) == {11}
+    made.add_row("Enrollment/EntryWithdrawal", **{**ENROLLED, "EntryWithdrawalID": 2, "StudentID": 12})
+    made.edit("Enrollment/EntryWithdrawal", 2, SchoolYearID=made.current_year_id())
+
+    night = pipeline.run(today=TOMORROW)
+
+    assert night.published, night.reason
+    assert set(pipeline.statuses()) == {11, 12}
+    assert pipeline.rows(
+        "select snapshot_date::text, state from samegoal.snapshots order by snapshot_id"
+    ) == [("2026-10-12", "published"), ("2062-10-12", "superseded"), ("2026-10-13", "published")]
+    assert pipeline.rows(
+        "select count(*) from samegoal.student_changes where snapshot_date > '2026-10-13'"
+    ) == [(0,)]
+
+
+GUARDIAN = {
+    "Family/StudentGuardian": [
+        {
+            "StudentGuardianID": 1,
+            "StudentID": 11,
+            "NameIDGuardian": 77,
+            "Rank": 1,
+            "HasActiveRestrictedAccess": True,
+        }
+    ],
+    "Demographics/Name": [
+        {
+            "NameID": 1_000_011,
+            "FirstName": "Sam",
+            "LastName": "Young",
+            "IsStudentName": True,
+            "IsGuardianName": False,
+        },
+        {
+            "NameID": 77,
+            "FirstName": "Pat",
+            "LastName": "Young",
+            "IsStudentName": False,
+            "IsGuardianName": True,
+        },
+    ],
+    "Demographics/NameEmail": [
+        {"NameEmailID": 1, "NameID": 77, "EmailAddress": "pat@example.org", "Rank": 1}
+    ],
+}
+PARENTS = "select has_restricted_access, email from samegoal.parent_demographics"
+
+
+def test_a_lost_grant_does_not_forget_who_is_restricted(pipeline, district):
+    made = district([ENROLLED], rows=GUARDIAN)
+    pipeline.add(made)
+    assert pipeline.run().published
+    assert pipeline.rows(PARENTS) == [(True, None)]
+    before = pipeline.published()
+
+    made.denied_fields.add("Family/StudentGuardian.HasActiveRestrictedAccess")
+
+    fails(pipeline, before, "HasActiveRestrictedAccess", "grant it again")
+    fails_again = pipeline.run(today=TOMORROW)
+    assert not fails_again.published
+
+
+def test_a_granted_flag_that_comes_in_no_row_counts_as_restricted(pipeline, district, source):
+    pipeline.add(district([ENROLLED], rows=GUARDIAN))
+    source.faults.add(
+        object="Family/StudentGuardian", kind="list", remove_fields=["HasActiveRestrictedAccess"]
+    )
+
+    assert pipeline.run().published
+    assert pipeline.rows(PARENTS) == [(True, None)]
+
+
+def test_a_field_of_another_type_in_every_row_fails_the_night(pipeline, district):
+    """Setting every row aside would freeze the district without a word."""
+    made = district([{"StudentID": n, "StartDate": "2026-08-12"} for n in range(1, 31)])
+    pipeline.add(made)
+    assert pipeline.run().published
+    before = pipeline.published()
+    for key in range(1, 31):
+        made.edit("Enrollment/EntryWithdrawal", key, SchoolID="1101")
+
+    fails(pipeline, before, "EntryWithdrawal", "another type")
+
+
+def test_a_rubbish_date_tag_is_one_line(pipeline, district):
+    from samegoal_pipelines.definitions import build_defs
+
+    pipeline.add(district([ENROLLED]))
+    with open_instance(Settings()) as instance:
+        instance.add_dynamic_partitions("district", ["grand-bend"])
+        result = (
+            build_defs(pipeline.deployment)
+            .resolve_job_def("nightly_snapshot")
+            .execute_in_process(
+                instance=instance,
+                partition_key="grand-bend",
+                tags={"samegoal/today": "rubbish"},
+                raise_on_error=False,
+            )
+        )
+    failures = [event.step_failure_data for event in result.all_events if event.is_step_failure]
+    assert "YYYY-MM-DD" in failures[0].user_failure_data.description
 
 
 def test_an_unknown_district_says_where_to_look(pipeline):

@@ -509,8 +509,8 @@ def year(number, *, current=False, upcoming=False):
     }
 
 
-def years_of(*years, current_id=None):
-    return school_years(pa.Table.from_pylist(list(years)), current_id)
+def years_of(*years):
+    return school_years(pa.Table.from_pylist(list(years)))
 
 
 def test_the_previous_the_current_and_the_upcoming_year_are_read():
@@ -522,15 +522,10 @@ def test_years_that_do_not_exist_are_left_out():
     assert years_of(year(2027, current=True)) == [27]
 
 
-def test_the_current_year_of_the_metadata_stands_in_for_a_missing_flag():
-    assert years_of(year(2026), year(2027), current_id=27) == [26, 27]
-    assert years_of(year(2026, current=True), year(2027, current=True), current_id=27) == [26, 27]
-
-
 @pytest.mark.parametrize("years", [[year(2026)], [year(2026, current=True), year(2027, current=True)]])
 def test_no_current_year_or_two_is_a_clear_error(years):
     with pytest.raises(NoSchoolYear) as refused:
-        years_of(*years, current_id=99)
+        years_of(*years)
     assert str(refused.value) == (
         "District/SchoolYear: not exactly one school year is flagged as current: set this entity's "
         "current year in "

@@ -164,6 +164,21 @@ def test_a_database_that_cannot_be_reached_is_one_line(environment):
     assert "Postgres" in answer.stderr
 
 
+def test_debug_may_stand_anywhere_and_settings_that_cannot_be_used_are_named(environment):
+    assert run("districts", "list", "--debug").returncode == 0
+    odd = run("districts", "list", SAMEGOAL_ALLOW_LOCAL_SOURCES="banana")
+    assert odd.returncode == 1
+    assert "SAMEGOAL_ALLOW_LOCAL_SOURCES" in odd.stderr
+
+
+def test_a_landing_without_its_package_is_named(served):
+    made, add = served
+    run(*add, stdin=made.client_secret)
+    synced = run("sync", "grand-bend", SAMEGOAL_LANDING_URL="s3://bucket/landing")
+    assert synced.returncode == 1
+    assert "SAMEGOAL_LANDING_URL" in synced.stderr
+
+
 def test_a_plain_http_source_is_refused_unless_allowed(served):
     made, add = served
     added = run(*add, stdin=made.client_secret, SAMEGOAL_ALLOW_LOCAL_SOURCES="")

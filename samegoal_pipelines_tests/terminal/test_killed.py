@@ -7,6 +7,7 @@ import subprocess
 import time
 
 import dagster as dg
+import pytest
 
 from samegoal_pipelines.runs import open_instance
 from samegoal_pipelines.settings import Settings
@@ -38,6 +39,27 @@ def test_a_sync_that_is_killed_while_reading_is_told_as_failed_and_the_next_one_
     with open_instance(Settings()) as instance:
         statuses = [run.status for run in instance.get_runs()]
     assert statuses == [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE]
+
+
+@pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM])
+def test_a_sync_that_is_stopped_tries_no_further_district_and_says_so(pipeline, district, source, stop):
+    pipeline.add(district(ENROLLED), district(ENROLLED, id="other", name="Other ISD", code="other"))
+    hanging = source.faults.add(object="Demographics/NamePhone", district="grand-bend", hang=20)
+    sync = subprocess.Popen(
+        [PROGRAM, "sync", "grand-bend", "other"], stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    deadline = time.monotonic() + 60
+    while not hanging.applied:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    sync.send_signal(stop)
+    _, told = sync.communicate(timeout=60)
+
+    assert sync.returncode not in (0, None)
+    assert "stopped" in told
+    assert "other: published" not in told
+    assert "Traceback" not in told
+    assert pipeline.rows("select district_id, state from samegoal.snapshots") == [("grand-bend", "failed")]
 
 
 def test_two_commands_at_once_on_one_district_both_end_and_leave_one_snapshot(pipeline, district):

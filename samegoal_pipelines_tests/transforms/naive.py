@@ -82,12 +82,12 @@ def fate(row: Row, rows: list[Row], district: dict[str, list[Row]], today: date)
         return "no_student"
     if row["StartDate"] is None:
         return "no_start_date"
+    if last is not None and last < row["StartDate"]:
+        return "never_effective"
     if row["WithdrawalCodeID"] is not None and code is None:
         return "unknown_withdrawal_code"
     if open_ended and year == "unknown":
         return "no_school_year"
-    if last is not None and last < row["StartDate"]:
-        return "never_effective"
     return None
 
 

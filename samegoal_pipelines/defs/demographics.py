@@ -13,10 +13,11 @@ from samegoal_pipelines.defs.steps import checked, column_schema, recorded, sche
 from samegoal_pipelines.deployment import Deployment
 from samegoal_pipelines.schemas.demographics import (
     ParentDemographics,
+    RestrictedPairs,
     StudentDemographics,
     StudentsWithoutRecord,
 )
-from samegoal_pipelines.transforms.parents import build_parent_demographics
+from samegoal_pipelines.transforms.parents import build_parent_demographics, find_restricted_pairs
 from samegoal_pipelines.transforms.students import build_student_demographics
 from samegoal_pipelines.warehouse.withholding import refuse_to_forget_restrictions
 
@@ -68,10 +69,13 @@ def parent_demographics(
         built = build_parent_demographics(
             raw_parents, student_status["student_status"], restriction_known=known
         )
+        restricted = find_restricted_pairs(raw_parents)
+        if not known:
+            restricted = restricted.iloc[:0]
         yield from checked(
             context,
             "parent_demographics",
-            built.parents,
-            {"parent_demographics": ParentDemographics},
+            {"parent_demographics": built.parents, "restricted": restricted},
+            {"parent_demographics": ParentDemographics, "restricted": RestrictedPairs},
             built.counts,
         )

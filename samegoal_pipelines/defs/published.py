@@ -5,7 +5,6 @@ from dataclasses import asdict
 from typing import Any
 
 import dagster as dg
-import pandas as pd
 
 from samegoal_pipelines.defs.io import Tables
 from samegoal_pipelines.defs.night import Night
@@ -32,13 +31,14 @@ def published_snapshot(
     context: dg.AssetExecutionContext,
     student_status: Tables,
     student_demographics: Tables,
-    parent_demographics: pd.DataFrame,
+    parent_demographics: Tables,
     night: dg.ResourceParam[Night],
     deployment: dg.ResourceParam[Deployment],
 ) -> Iterator[Any]:
     """The status and demographics that SameGoal reads, replaced in one transaction.
 
-    Uncertain students and students without a record keep what was last published.
+    Uncertain students and students without a record keep what was last published, but for the contact
+    data of parents who have come under restriction.
     """
     with recorded("published_snapshot", night):
         snapshot = assemble_snapshot(
@@ -47,7 +47,7 @@ def published_snapshot(
             StudentDemographics(
                 student_demographics["student_demographics"], student_demographics["without_record"]
             ),
-            parent_demographics,
+            parent_demographics["parent_demographics"],
         )
         tables = {"status": snapshot.status, "students": snapshot.students, "parents": snapshot.parents}
         yield from check_tables(context, "published_snapshot", tables, PUBLISHED_MODELS)
@@ -56,6 +56,7 @@ def published_snapshot(
             district_id=night.district_id,
             snapshot_date=night.today,
             snapshot=snapshot,
+            restricted=parent_demographics["restricted"],
             run_id=night.run_id,
             started_at=night.started_at,
             local_date=night.local_date,

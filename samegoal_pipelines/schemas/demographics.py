@@ -143,6 +143,19 @@ class ParentDemographics(Table):
         return known if known.any() else all_true(len(known))
 
 
+class RestrictedPairs(Table):
+    """Students and guardians between whom access is restricted tonight, whoever is published tonight."""
+
+    student_id: Integer = required("Qmlativ's StudentID")
+    parent_id: Integer = required("Qmlativ's NameIDGuardian")
+
+    @row_check
+    @classmethod
+    def a_pair_stands_once(cls, frame: pd.DataFrame) -> Mask:
+        """Each student and guardian once."""
+        return unique(frame, ("student_id", "parent_id"))
+
+
 class PublishedParents(ParentDemographics):
     """The parents as published: with the number by which the district knows the student."""
 

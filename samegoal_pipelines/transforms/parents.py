@@ -95,6 +95,20 @@ def build_parent_demographics(
     )
 
 
+def find_restricted_pairs(raw: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
+    """Students and guardians between whom access is restricted, or it is not said, from `raw_parents`.
+
+    Also of students who are not published tonight: what was last published about them must hide it too.
+    Returns student_id and parent_id, int64, each pair once.
+    """
+    guardianships = columns_of(raw["StudentGuardian"])
+    flag = guardianships["HasActiveRestrictedAccess"]
+    students, guardians = ids(guardianships["StudentID"]), ids(guardianships["NameIDGuardian"])
+    rows = (flags(flag) | ~present(flag)) & (students != MISSING) & (guardians != MISSING)
+    pairs = np.unique(np.stack([students[rows], guardians[rows]]), axis=1)
+    return frame_of({"student_id": pa.array(pairs[0]), "parent_id": pa.array(pairs[1])})
+
+
 def _pair_codes(students: np.ndarray, guardians: np.ndarray) -> np.ndarray:
     """A number per row, the same for rows of the same student and guardian, in the order of these."""
     found, guardian_codes = np.unique(guardians, return_inverse=True)

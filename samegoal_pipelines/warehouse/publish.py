@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass, replace
 from datetime import date, datetime
 from typing import Any
 
+import pandas as pd
 import psycopg2.errors
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
@@ -33,6 +34,7 @@ from samegoal_pipelines.warehouse.snapshots import (
     record_failure,
 )
 from samegoal_pipelines.warehouse.tables import STATUS, current_snapshots, snapshots, student_changes
+from samegoal_pipelines.warehouse.withholding import hide_from_kept
 
 __all__ = [
     "Attempt",
@@ -72,6 +74,7 @@ def publish(
     snapshot: Snapshot,
     run_id: str,
     started_at: datetime,
+    restricted: pd.DataFrame | None = None,
     local_date: date | None = None,
 ) -> Published:
     """Make `snapshot` what SameGoal reads of this district, as of the night `snapshot_date`.
@@ -82,6 +85,8 @@ def publish(
         snapshot: frames `status`, `students` and `parents` with the columns of the views (without district_id
             and snapshot_date), and `kept`: ids of students who keep the rows that the night before left.
         started_at: when the run began; a run that began before the published one may not replace it.
+        restricted: student_id and parent_id of every pair under restriction tonight: the contact data of
+            such a parent goes from the rows that kept students keep, too.
         local_date: the district's date now. Published nights that have not come yet (a rehearsal of a day to
             come) are taken back in favour of this one.
 
@@ -113,6 +118,9 @@ def publish(
                 staging.undo(cursor, district_id, snapshot_date)
             staging.write(cursor, content, district_id, snapshot_date)
             published = _count(connection, content, district_id, snapshot_date)
+        if restricted is not None and len(content.kept):
+            hidden = hide_from_kept(connection, restricted, content.kept, district_id, snapshot_date)
+            published = replace(published, changed=published.changed + hidden)
         _record(connection, published, content, district_id, snapshot_date, run_id, started_at)
     return published
 

@@ -263,6 +263,34 @@ def test_a_lost_grant_does_not_forget_who_is_restricted(pipeline, district):
     assert not fails_again.published
 
 
+def test_a_new_restriction_reaches_a_student_who_is_unreadable_tonight(pipeline, district):
+    """Keeping what was last published must not keep an address that a court has closed since."""
+    made = district([ENROLLED], rows=GUARDIAN)
+    made.edit("Family/StudentGuardian", 1, HasActiveRestrictedAccess=False)
+    pipeline.add(made)
+    assert pipeline.run().published
+    assert pipeline.rows(PARENTS) == [(False, "pat@example.org")]
+
+    made.edit("Family/StudentGuardian", 1, HasActiveRestrictedAccess=True)
+    made.edit("Enrollment/EntryWithdrawal", 1, WithdrawalCodeID=424242)
+    night = pipeline.run(today=TOMORROW)
+
+    assert night.published, night.reason
+    assert (night.attempt.kept, night.attempt.changed) == (1, 1)
+    assert pipeline.rows(PARENTS) == [(True, None)]
+    assert (
+        pipeline.rows("select email from samegoal.parent_demographics_history where email is not null") == []
+    )
+    assert pipeline.rows(
+        "select student_id, change from samegoal.student_changes where snapshot_date = '2026-10-13'"
+    ) == [(11, "parents")]
+
+    made.edit("Family/StudentGuardian", 1, HasActiveRestrictedAccess=False)
+    made.edit("Enrollment/EntryWithdrawal", 1, WithdrawalCodeID=None)
+    assert pipeline.run(today=date(2026, 10, 14)).published
+    assert pipeline.rows(PARENTS) == [(False, "pat@example.org")]
+
+
 def test_a_granted_flag_that_comes_in_no_row_counts_as_restricted(pipeline, district, source):
     pipeline.add(district([ENROLLED], rows=GUARDIAN))
     source.faults.add(

@@ -352,6 +352,22 @@ def test_no_failure_text_holds_a_value_of_a_row(pipeline, published):
     assert pipeline.rows("select count(*) from dagster.event_logs where event like '%Sentinel%'") == [(0,)]
 
 
+def test_an_unforeseen_error_keeps_its_text_to_itself(pipeline, published, monkeypatch):
+    """A library's exception may quote a row; Dagster stores an exception's text, and that of its context."""
+    _, before = published
+
+    def stumble(*_):
+        raise KeyError("Sentinel-Surname")
+
+    monkeypatch.setattr("samegoal_pipelines.defs.status.classify_students", stumble)
+
+    fails(pipeline, before, "student_status", "unforeseen KeyError")
+    assert pipeline.rows("select count(*) from dagster.event_logs where event like '%Sentinel%'") == [(0,)]
+    assert pipeline.rows("select count(*) from samegoal.snapshots where held_reason like '%Sentinel%'") == [
+        (0,)
+    ]
+
+
 def test_a_held_back_secret_never_reaches_the_event_log(pipeline):
     sandbox = Sandbox.generate(districts=1, students=20, seed=2, today=TODAY)
     (generated,) = sandbox.districts

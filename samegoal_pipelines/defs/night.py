@@ -19,6 +19,7 @@ import pandas as pd
 from samegoal_pipelines.deployment import Deployment
 from samegoal_pipelines.districts.errors import DistrictError
 from samegoal_pipelines.districts.registry import District
+from samegoal_pipelines.landing import LandingError
 from samegoal_pipelines.qmlativ import QmlativClient
 from samegoal_pipelines.warehouse.errors import WarehouseError
 from samegoal_pipelines.warehouse.publish import record_failure
@@ -87,12 +88,14 @@ class Night:
         return QmlativClient(connection)
 
     def last_landed(self, assets: Collection[str], table: str) -> list[pd.DataFrame]:
-        """One table of each of these assets, as they were landed last, tonight or before."""
-        landing = self._deployment.landing
-        found = (
-            landing.read_last(asset, table, district_id=self.district_id, up_to=self.today)
-            for asset in assets
-        )
+        """One table of each of these assets, as they were landed last, tonight or before.
+
+        A damaged file counts as none: what it would tell is a hint, and must not stand in tonight's way.
+        """
+        landing, found = self._deployment.landing, []
+        for asset in assets:
+            with suppress(LandingError):
+                found.append(landing.read_last(asset, table, district_id=self.district_id, up_to=self.today))
         return [frame for frame in found if frame is not None]
 
     def record_failure(self, reason: str) -> None:

@@ -352,6 +352,16 @@ def test_no_failure_text_holds_a_value_of_a_row(pipeline, published):
     assert pipeline.rows("select count(*) from dagster.event_logs where event like '%Sentinel%'") == [(0,)]
 
 
+def test_a_damaged_file_of_last_night_does_not_stand_in_tonights_way(pipeline, published):
+    """Last night's page counts only make tonight faster."""
+    for file in pipeline.deployment.settings.home.rglob("Reads.parquet"):
+        file.write_bytes(file.read_bytes()[:20])
+
+    night = pipeline.run(today=TOMORROW)
+
+    assert night.published, night.reason
+
+
 def test_an_unforeseen_error_keeps_its_text_to_itself(pipeline, published, monkeypatch):
     """A library's exception may quote a row; Dagster stores an exception's text, and that of its context."""
     _, before = published

@@ -1,8 +1,7 @@
 """Asset values between steps and runs: the landing as Dagster's IO manager.
 
-An asset's value is a mapping of table name to frame; an asset of one table named like itself is
-that frame. Within a run the value is handed on from memory; a later run reads the landed files of
-the same district and night.
+An asset's value is a mapping of table name to frame. Within a run the value is handed on from memory;
+a later run reads the landed files of the same district and night.
 """
 
 from __future__ import annotations
@@ -25,36 +24,34 @@ class LandingIOManager(dg.IOManager):
     def __init__(self, deployment: Deployment, night: Night) -> None:
         self._deployment = deployment
         self._night = night
-        self._in_memory: dict[str, Tables | pd.DataFrame] = {}
+        self._in_memory: dict[str, Tables] = {}
 
-    def handle_output(self, context: dg.OutputContext, obj: Tables | pd.DataFrame) -> None:
+    def handle_output(self, context: dg.OutputContext, obj: Tables | None) -> None:
         """Land the value; an asset without one (`published_snapshot`) lands nothing."""
         if obj is None:
             return
         asset = context.asset_key.to_user_string()
         with recorded(asset, self._night):
-            tables = obj if isinstance(obj, dict) else {asset: obj}
             self._deployment.landing.write(
-                tables,
+                obj,
                 district_id=self._night.district_id,
                 night=self._night.today,
                 run_id=self._night.run_id,
                 asset=asset,
                 landed_at=self._night.started_at,
-                about=_facts(tables),
+                about=_facts(obj),
             )
         self._in_memory[asset] = obj
 
-    def load_input(self, context: dg.InputContext) -> Tables | pd.DataFrame:
+    def load_input(self, context: dg.InputContext) -> Tables:
         """The value landed by this run, or else by the last run of the same night."""
         asset = context.asset_key.to_user_string()
         if asset in self._in_memory:
             return self._in_memory[asset]
         with recorded(asset, self._night):
-            tables = self._deployment.landing.read(
+            return self._deployment.landing.read(
                 asset, district_id=self._night.district_id, night=self._night.today
             )
-        return tables[asset] if list(tables) == [asset] else tables
 
 
 def _facts(tables: Tables) -> dict[str, dict[str, Any]]:

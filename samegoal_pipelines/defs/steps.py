@@ -92,21 +92,20 @@ def check_tables(
 def checked(
     context: dg.AssetExecutionContext,
     asset: str,
-    value: Mapping[str, pd.DataFrame] | pd.DataFrame,
+    tables: Mapping[str, pd.DataFrame],
     models: Mapping[str, Any],
     metadata: Mapping[str, Any] | None = None,
 ) -> Iterator[dg.AssetCheckResult | dg.MaterializeResult]:
     """Check an asset's tables, then hand them over; or say what is wrong, and hand over nothing.
 
     Args:
-        value: the asset's tables by name, or the one table named like the asset.
+        tables: the asset's tables by name.
         models: table name → pandera model. Every table must have one.
     """
-    tables = value if isinstance(value, Mapping) else {asset: value}
     yield from check_tables(context, asset, tables, models)
-    rows = {f"{name} rows" if len(tables) > 1 else "rows": len(frame) for name, frame in tables.items()}
+    rows = {f"{name} rows": len(frame) for name, frame in tables.items()}
     yield dg.MaterializeResult(
-        asset_key=dg.AssetKey(asset), value=value, metadata={**rows, **(metadata or {})}
+        asset_key=dg.AssetKey(asset), value=tables, metadata={**rows, **(metadata or {})}
     )
 
 

@@ -345,10 +345,19 @@ def print_nights(nights: Sequence[Any]) -> None:
 
 
 @cli.command("database-url")
+@click.option(
+    "--role",
+    type=click.Choice(["operator", "reader", "writer", "owner"]),
+    default="operator",
+    show_default=True,
+    help="Who the tool is to act as; reader and writer reach the district of their transaction only.",
+)
 @click.pass_obj
-def database_url(deployment: Deployment) -> None:
+def database_url(deployment: Deployment, role: str) -> None:
     """Print a URL for psql and other tools."""
-    click.echo(deployment.database_url)
+    from samegoal_pipelines.warehouse.roles import Role
+
+    click.echo(deployment.role_url(Role[role.upper()]))
 
 
 @cli.group()
@@ -370,9 +379,10 @@ def _embedded(deployment: Deployment) -> Any:
 @click.pass_obj
 def start_postgres(deployment: Deployment) -> None:
     """Start it and keep it up after this command."""
-    server = _embedded(deployment)
-    server.start()
-    click.echo(f"Postgres is up and stays up: psql '{server.url}'")
+    from samegoal_pipelines.warehouse.roles import Role
+
+    _embedded(deployment).start()
+    click.echo(f"Postgres is up and stays up: psql '{deployment.role_url(Role.OPERATOR)}'")
 
 
 @postgres.command("stop")

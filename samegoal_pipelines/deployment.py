@@ -17,6 +17,8 @@ from samegoal_pipelines.landing import Landing
 from samegoal_pipelines.settings import Settings
 from samegoal_pipelines.warehouse import engine as warehouse_engine
 from samegoal_pipelines.warehouse import server
+from samegoal_pipelines.warehouse.roles import Role
+from samegoal_pipelines.warehouse.urls import role_url
 
 Progress = Callable[[str, int, int], None]
 
@@ -37,6 +39,11 @@ class Deployment:
     def database_url(self) -> str:
         """The Postgres of this deployment; starts the embedded one if none is configured."""
         return server.database_url(self.settings.make_home(), self.settings.configured_database_url)
+
+    def role_url(self, role: Role) -> str:
+        """A URL for psql and other tools that act as `role`; the tables are there by then."""
+        _ = self.warehouse
+        return role_url(self.database_url, role, as_login=not self.settings.configured_database_url)
 
     @cached_property
     def warehouse(self) -> Engine:

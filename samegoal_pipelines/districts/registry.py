@@ -29,7 +29,8 @@ from samegoal_pipelines.districts.sealing import Sealer
 from samegoal_pipelines.qmlativ.addresses import checked_url
 from samegoal_pipelines.qmlativ.connection import Connection
 from samegoal_pipelines.qmlativ.errors import QmlativError
-from samegoal_pipelines.warehouse.engine import transaction
+from samegoal_pipelines.warehouse.engine import as_operator, as_writer, take_role
+from samegoal_pipelines.warehouse.roles import Role
 from samegoal_pipelines.warehouse.tables import district_credentials, districts
 
 __all__ = [
@@ -107,7 +108,7 @@ class Registry:
         Raises:
             UnknownDistrict: there is none.
         """
-        with transaction(self._engine, "looking up the district") as connection:
+        with as_operator(self._engine, "looking up the district") as connection:
             return _get(connection, district_id)
 
     def list(self) -> builtins.list[District]:
@@ -119,7 +120,7 @@ class Registry:
         return self._list(districts.c.active)
 
     def _list(self, which: sa.ColumnElement[bool]) -> builtins.list[District]:
-        with transaction(self._engine, "listing the districts") as connection:
+        with as_operator(self._engine, "listing the districts") as connection:
             rows = connection.execute(sa.select(districts).where(which).order_by(districts.c.district_id))
             return [_district(row._mapping) for row in rows]
 
@@ -134,7 +135,7 @@ class Registry:
             QmlativError: address or credentials cannot be used.
         """
         query = sa.select(district_credentials.c.client_key, district_credentials.c.sealed_secret)
-        with transaction(self._engine, "looking up the credentials") as connection:
+        with as_writer(self._engine, district.id, "looking up the credentials") as connection:
             row = connection.execute(
                 query.where(district_credentials.c.district_id == district.id)
             ).one_or_none()
@@ -193,7 +194,7 @@ class Registry:
             allow_local,
         )
         credentials = self._sealed(id, client_key, client_secret)
-        with self._changing("registering the district") as connection:
+        with self._changing(id, "registering the district") as connection:
             if (
                 connection.scalar(sa.select(districts.c.name).where(districts.c.district_id == id))
                 is not None
@@ -218,7 +219,7 @@ class Registry:
         if unknown:
             raise InvalidDistrict(f"{district_id}: cannot change {', '.join(sorted(unknown))}")
         values = _checked(district_id, changes, allow_local)
-        with self._changing("changing the district") as connection:
+        with self._changing(district_id, "changing the district") as connection:
             before = _get(connection, district_id)
             _refuse_second_of_source(
                 connection,
@@ -234,13 +235,13 @@ class Registry:
 
     def set_active(self, district_id: str, active: bool) -> District:
         """Take a district into the schedule, or out of it."""
-        with self._changing("changing the district") as connection:
+        with self._changing(district_id, "changing the district") as connection:
             _update(connection, district_id, {"active": active})
             return _get(connection, district_id)
 
     def rotate_secret(self, district_id: str, *, client_secret: str, client_key: str | None = None) -> None:
         """Replace the Client Secret, and the Client Key if one is given; seals with the first key."""
-        with self._changing("replacing the secret") as connection:
+        with self._changing(district_id, "replacing the secret") as connection:
             _get(connection, district_id)
             stored = district_credentials.c.district_id == district_id
             key = client_key or connection.scalar(sa.select(district_credentials.c.client_key).where(stored))
@@ -261,19 +262,18 @@ class Registry:
         """
         if district.pin is not None and district.pin.entity_id is not None:
             return district.pin
-        with self._changing("remembering the district's identity") as connection:
+        with self._changing(district.id, "remembering the district's identity") as connection:
             pin = _get(connection, district.id).pin or Pin(
                 answered.district_id, answered.code, answered.name, entity_id=None
             )
             entity_id = pin.entity_id or district.entity_id or answered.entity_id
-            other = connection.scalar(
-                sa.select(districts.c.district_id).where(
-                    districts.c.district_id != district.id,
-                    districts.c.source_host == district.source_host,
-                    districts.c.qmlativ_district_id == pin.district_id,
-                    districts.c.qmlativ_code == pin.code,
-                    districts.c.qmlativ_entity_id == entity_id,
-                )
+            other = _find_among_all(
+                connection,
+                district.id,
+                districts.c.source_host == district.source_host,
+                districts.c.qmlativ_district_id == pin.district_id,
+                districts.c.qmlativ_code == pin.code,
+                districts.c.qmlativ_entity_id == entity_id,
             )
             if other is not None:
                 raise DuplicateDistrict(
@@ -293,9 +293,9 @@ class Registry:
             return Pin(pin.district_id, pin.code, pin.name, entity_id)
 
     @contextmanager
-    def _changing(self, step: str) -> Iterator[sa.Connection]:
+    def _changing(self, district_id: str, step: str) -> Iterator[sa.Connection]:
         """One change of the registry at a time, so that what was looked up still holds when it is written."""
-        with transaction(self._engine, step) as connection:
+        with as_writer(self._engine, district_id, step) as connection:
             connection.execute(sa.text(f"lock table {districts.fullname} in share row exclusive mode"))
             yield connection
 
@@ -344,18 +344,29 @@ def _normal_url(district_id: str, url: str, what: str, allow_local: bool) -> str
 def _refuse_second_of_source(
     connection: sa.Connection, district_id: str, base_url: str, entity_id: int | None
 ) -> None:
-    other = connection.scalar(
-        sa.select(districts.c.district_id).where(
-            districts.c.district_id != district_id,
-            districts.c.base_url == base_url,
-            districts.c.entity_id.is_not_distinct_from(entity_id),
-        )
+    other = _find_among_all(
+        connection,
+        district_id,
+        districts.c.base_url == base_url,
+        districts.c.entity_id.is_not_distinct_from(entity_id),
     )
     if other is not None:
         raise DuplicateDistrict(
             f"{district_id}: this base URL and entity are registered as {other}; "
             "give another --entity-id, or use that registration"
         )
+
+
+def _find_among_all(
+    connection: sa.Connection, district_id: str, *which: sa.ColumnElement[bool]
+) -> str | None:
+    """Another district of which this holds; a writer would see its own only."""
+    take_role(connection, Role.OPERATOR)
+    other = connection.scalar(
+        sa.select(districts.c.district_id).where(districts.c.district_id != district_id, *which)
+    )
+    take_role(connection, Role.WRITER, district_id)
+    return other
 
 
 def _get(connection: sa.Connection, district_id: str) -> District:

@@ -1,4 +1,4 @@
-"""Connections to the warehouse: the engine, transactions with our own errors, migrations that run themselves.
+"""Connections to the warehouse: the engine, transactions in a role, migrations that run themselves.
 
 No table's content is read or written here. Alembic is imported only when there is something to migrate: what
 this module imports at start counts once per district and night.
@@ -16,12 +16,17 @@ import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError
 
 from samegoal_pipelines.warehouse.errors import WarehouseError, from_database
+from samegoal_pipelines.warehouse.roles import Role
 from samegoal_pipelines.warehouse.tables import SCHEMA
 from samegoal_pipelines.warehouse.urls import sqlalchemy_url
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 OLDEST_POSTGRES = 15  # views with their reader's rights, unique keys over nulls
 _versions = sa.table("alembic_version", sa.column("version_num", sa.Text), schema=SCHEMA)
+_ISOLATED_SINCE = "v0003"  # the migration that made the roles
+_TAKE_ROLE = sa.text(
+    "select set_config('role', :role, true), set_config('samegoal.district_id', :district_id, true)"
+)
 _MIGRATION_LOCK = 0x5361_6D65_476F_616C  # "SameGoal": any number that nobody else would take
 
 
@@ -47,8 +52,39 @@ def _use_utc(connection: Any, _record: object) -> None:
 
 
 @contextmanager
+def as_writer(engine: sa.Engine, district_id: str, step: str) -> Iterator[sa.Connection]:
+    """One transaction that sees and writes this district and no other.
+
+    Raises:
+        WarehouseError: as `transaction` does.
+    """
+    with transaction(engine, step) as connection:
+        take_role(connection, Role.WRITER, district_id)
+        yield connection
+
+
+@contextmanager
+def as_operator(engine: sa.Engine, step: str) -> Iterator[sa.Connection]:
+    """One transaction that sees every district and writes none.
+
+    Raises:
+        WarehouseError: as `transaction` does.
+    """
+    with transaction(engine, step) as connection:
+        take_role(connection, Role.OPERATOR)
+        yield connection
+
+
+def take_role(connection: sa.Connection, role: Role, district_id: str = "") -> None:
+    """Act as `role`, for this district where it is bound to one, until the transaction ends."""
+    connection.execute(_TAKE_ROLE, {"role": role.value, "district_id": district_id})
+
+
+@contextmanager
 def transaction(engine: sa.Engine, step: str) -> Iterator[sa.Connection]:
-    """One transaction: committed at the end, rolled back on any error.
+    """One transaction as whoever has logged in: committed at the end, rolled back on any error.
+
+    Whatever touches a district's rows takes a role first: `as_writer`, `as_operator`.
 
     Raises:
         WarehouseError: in place of whatever Postgres or its driver said, which may quote a row.
@@ -85,9 +121,13 @@ def migrate(engine: sa.Engine) -> None:
                 f"the warehouse's tables are of version {version}, which this program does not know; "
                 "update the program"
             )
-        if version != known[-1]:
+        if version == known[-1]:
+            return
+        if version is None:
             connection.execute(sa.text(f"create schema if not exists {SCHEMA}"))
-            _upgrade(connection)
+        elif version >= _ISOLATED_SINCE:
+            take_role(connection, Role.OWNER)
+        _upgrade(connection)
 
 
 def revisions() -> list[str]:

@@ -18,7 +18,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
 
 from samegoal_pipelines.warehouse import staging
-from samegoal_pipelines.warehouse.engine import transaction
+from samegoal_pipelines.warehouse.engine import as_writer
 from samegoal_pipelines.warehouse.errors import (
     EmptySnapshot,
     OlderSnapshot,
@@ -99,7 +99,7 @@ def publish(
         WarehouseError: Postgres failed; nothing was changed (unless the connection broke at the commit).
     """
     content = content_of(snapshot)
-    with transaction(engine, "publishing") as connection:
+    with as_writer(engine, district_id, "publishing") as connection:
         cursor = connection.connection.cursor()
         _lock(cursor, district_id)
         last = _last(connection, district_id)

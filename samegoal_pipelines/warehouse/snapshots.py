@@ -8,7 +8,7 @@ from datetime import date, datetime
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
 
-from samegoal_pipelines.warehouse.engine import transaction
+from samegoal_pipelines.warehouse.engine import as_operator, as_writer
 from samegoal_pipelines.warehouse.tables import snapshots
 
 _REASON_LIMIT = 2_000  # characters
@@ -30,8 +30,14 @@ class Attempt:
     changed: int | None
     removed: int | None
     kept: int | None
+    enrollment_rows: int | None
+    set_aside: int | None
+    lost: int | None
+    lost_by_time: int | None
+    notes: list[str]
     reason: str | None
     run_id: str
+    landed_run_id: str | None
     started_at: datetime
     published_at: datetime | None
 
@@ -49,8 +55,14 @@ _ATTEMPT = (
     snapshots.c.changed,
     snapshots.c.removed,
     snapshots.c.kept,
+    snapshots.c.enrollment_rows,
+    snapshots.c.set_aside,
+    snapshots.c.lost,
+    snapshots.c.lost_by_time,
+    snapshots.c.notes,
     snapshots.c.held_reason.label("reason"),
     snapshots.c.run_id,
+    snapshots.c.landed_run_id,
     snapshots.c.started_at,
     snapshots.c.published_at,
 )
@@ -73,7 +85,7 @@ def record_failure(
     statement = statement.on_conflict_do_update(
         index_elements=["run_id", "district_id"], set_=row, where=snapshots.c.state == "failed"
     )
-    with transaction(engine, "recording the failure") as connection:
+    with as_writer(engine, district_id, "recording the failure") as connection:
         connection.execute(statement)
 
 
@@ -103,5 +115,5 @@ def last_published(engine: sa.Engine, district_id: str) -> Attempt | None:
 
 
 def _attempts(engine: sa.Engine, query: sa.Select) -> list[Attempt]:
-    with transaction(engine, "looking up snapshots") as connection:
+    with as_operator(engine, "looking up snapshots") as connection:
         return [Attempt(**row._mapping) for row in connection.execute(query)]

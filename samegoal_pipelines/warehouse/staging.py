@@ -85,9 +85,15 @@ def _as_one_number(new: tuple[Keys, ...], old: tuple[Keys, ...]) -> tuple[Keys, 
 
 
 def _write_first(cursor: Any, differences: Iterable[_Difference], district_id: str, night: date) -> None:
-    """Load everything at once: there is nothing to compare with."""
+    """Load everything at once: there is nothing to compare with.
+
+    By way of a temporary table, because COPY does not go into a table under row-level security.
+    """
     for difference in differences:
-        copy_in(cursor, _table(difference.rows.history), difference.rows, None, district_id, night)
+        history = difference.rows.history
+        cursor.execute(_fill(_LOAD, history))
+        copy_in(cursor, _new(history), difference.rows, None, district_id, night)
+        cursor.execute(_fill(_OPEN_ALL, history))
     cursor.execute(_ALL_ADDED, (district_id, night))
 
 
@@ -150,6 +156,9 @@ _CLOSE = "update {history} set valid_to = %(night)s where ctid = any (array(sele
 
 _OPEN = "insert into {history} ({loaded}) select {loaded} from {new} order by {key}"
 
+# The rows came in the order of their keys.
+_OPEN_ALL = "insert into {history} ({loaded}) select {loaded} from {new}"
+
 _CHANGES = """
     with status_rows as (
         select coalesce(new.student_id, old.student_id) as student_id,
@@ -178,7 +187,7 @@ _CHANGES = """
         select student_id, array_agg(distinct name order by name) as names
         from parent_names group by student_id
     ),
-    others as (
+    others as materialized (  -- so that its key is a column and no expression, which row-level security distrusts
         select student_id,
             case when student_rows.names is null then 'parents' else 'demographics' end as change,
             coalesce(student_rows.names, '{{}}') as student_names,

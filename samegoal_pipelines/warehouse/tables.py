@@ -11,12 +11,19 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import sqlalchemy as sa
-from sqlalchemy.dialects.postgresql import ARRAY, BYTEA, TIMESTAMP
+from sqlalchemy.dialects.postgresql import ARRAY, BYTEA, JSONB, TIMESTAMP
 
 SCHEMA = "samegoal"
 STATUSES = ("ENROLLED", "PRE-ENROLLED", "GRADUATED", "INACTIVE")
 STATES = ("published", "held", "failed", "superseded")
 CHANGES = ("added", "status", "demographics", "parents", "removed")
+DEPARTURES = (
+    "left the import window",
+    "CECS only",
+    "rows unreadable",
+    "no rows in Qmlativ",
+    "never effective only",
+)
 
 metadata = sa.MetaData(
     schema=SCHEMA,
@@ -47,6 +54,12 @@ def _date(name: str, comment: str, nullable: bool = True) -> sa.Column[object]:
 
 def _moment(name: str, comment: str, nullable: bool = True) -> sa.Column[object]:
     return sa.Column(name, TIMESTAMP(timezone=True), nullable=nullable, comment=comment)
+
+
+def _now(name: str, comment: str) -> sa.Column[object]:
+    return sa.Column(
+        name, TIMESTAMP(timezone=True), nullable=False, server_default=sa.func.now(), comment=comment
+    )
 
 
 def _district() -> sa.Column[str]:
@@ -81,6 +94,27 @@ districts = sa.Table(
         nullable=False,
         server_default=sa.func.now(),
         comment="When the district was added",
+    ),
+    sa.Column(
+        "gate_limits",
+        JSONB,
+        nullable=False,
+        server_default="{}",
+        comment="Limits of the gate that differ from the usual ones, by name",
+    ),
+    sa.Column(
+        "show_restricted_contacts",
+        sa.Boolean,
+        nullable=False,
+        server_default=sa.false(),
+        comment="Publish contact data of parents under active restricted access; off unless set",
+    ),
+    sa.Column(
+        "show_confidential_phones",
+        sa.Boolean,
+        nullable=False,
+        server_default=sa.false(),
+        comment="Publish confidential phones; off unless set",
     ),
     sa.PrimaryKeyConstraint("district_id"),
     sa.CheckConstraint("district_id ~ '^[a-z0-9][a-z0-9-]{0,39}$'", name="district_id"),
@@ -142,6 +176,28 @@ snapshots = sa.Table(
     sa.Column(
         "kept", sa.Integer, comment="Students who kept their last published rows: not readable tonight"
     ),
+    _text("landed_run_id", "The run whose landed rows the snapshot was made from"),
+    sa.Column("enrollment_rows", sa.Integer, comment="Enrollment rows that Qmlativ gave"),
+    sa.Column("set_aside", sa.Integer, comment="Of these, rows that could not be relied on"),
+    sa.Column(
+        "lost",
+        sa.Integer,
+        comment="Students last published as ENROLLED or PRE-ENROLLED who are so no longer",
+    ),
+    sa.Column(
+        "lost_by_time",
+        sa.Integer,
+        comment="Of these, the ones whom passing time alone explains; null where it was not asked",
+    ),
+    sa.Column(
+        "notes",
+        ARRAY(sa.Text),
+        nullable=False,
+        server_default="{}",
+        comment="What a reader of the snapshot should know, such as a field that is not granted",
+    ),
+    sa.Column("content_hash", BYTEA, comment="Hash of all that was to be published"),
+    _integer("compared_with", "The snapshot_id that was current when this one was held"),
     sa.PrimaryKeyConstraint("snapshot_id"),
     _one_of("state", STATES),
     sa.Index("snapshots_run_key", "run_id", "district_id", unique=True),
@@ -192,6 +248,57 @@ student_changes = sa.Table(
     sa.PrimaryKeyConstraint("district_id", "snapshot_date", "student_id"),
     _one_of("change", CHANGES),
     comment="One row per student and night with a change",
+)
+
+releases = sa.Table(
+    "releases",
+    metadata,
+    _district(),
+    _integer("held_snapshot_id", "The held attempt in snapshots", nullable=False),
+    _integer("published_snapshot_id", "The row of snapshots that its release wrote", nullable=False),
+    _date("snapshot_date", "The night; the release holds for no other", nullable=False),
+    _text("released_by", "Who released it, as configured", nullable=False),
+    _text("reason", "Why, in that person's words", nullable=False),
+    _now("released_at", "When"),
+    sa.PrimaryKeyConstraint("held_snapshot_id"),
+    comment="Held snapshots that a person has published",
+)
+
+departures = sa.Table(
+    "departures",
+    metadata,
+    _district(),
+    _date("snapshot_date", "The first night without the student", nullable=False),
+    _integer("student_id", "Qmlativ's StudentID", nullable=False),
+    _text("student_number", "Qmlativ's StudentNumber, as it was last published"),
+    _text("last_status", "The status that was last published", nullable=False),
+    _text("why", "What Qmlativ's enrollments of the student say that night", nullable=False),
+    sa.PrimaryKeyConstraint("district_id", "snapshot_date", "student_id"),
+    _one_of("last_status", STATUSES),
+    _one_of("why", DEPARTURES),
+    comment="The ageing-out ledger: one row per student and night on which the student left the "
+    "published tables",
+)
+
+erasures = sa.Table(
+    "erasures",
+    metadata,
+    sa.Column(
+        "erasure_id",
+        sa.BigInteger,
+        sa.Identity(always=True),
+        nullable=False,
+        comment="Order of the erasures",
+    ),
+    sa.Column(
+        "district_id", sa.Text, nullable=False, index=True, comment="The district, as it was registered"
+    ),
+    _now("erased_at", "When its rows were erased"),
+    _text("erased_by", "Who erased it, as configured", nullable=False),
+    sa.Column("rows_erased", JSONB, nullable=False, comment="Rows erased, by table"),
+    _integer("files_erased", "Landed files erased; null: the landing has yet to be emptied"),
+    sa.PrimaryKeyConstraint("erasure_id"),
+    comment="Which districts were erased, when, and how much; nothing about anybody in them",
 )
 
 # -- the history --

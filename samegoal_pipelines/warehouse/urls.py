@@ -6,10 +6,12 @@ from pathlib import Path
 from urllib.parse import parse_qsl, quote, urlencode, urlsplit, urlunsplit
 
 from samegoal_pipelines.warehouse.errors import WarehouseError
+from samegoal_pipelines.warehouse.roles import Role
 
 DATABASE = "samegoal"
 DAGSTER_SCHEMA = "dagster"
 PORT = 5432
+_READERS = (Role.OPERATOR, Role.READER)
 
 
 def socket_url(socket_dir: Path, database: str = DATABASE, user: str = "postgres") -> str:
@@ -36,6 +38,29 @@ def sqlalchemy_url(url: str) -> str:
 def with_database(url: str, database: str) -> str:
     """`url` pointing at another database of the same server."""
     return urlunsplit(urlsplit(plain_url(url))._replace(path=f"/{quote(database, safe='')}"))
+
+
+def role_url(url: str, role: Role, *, as_login: bool) -> str:
+    """`url` for a tool that is to act as `role`.
+
+    Args:
+        as_login: log in as the role itself (the embedded server lets it); else the URL's own user takes the
+            role on, which it must be a member of.
+    """
+    parts = urlsplit(plain_url(url))
+    # A reader's transaction sees one night, also where it runs several statements.
+    settings = {"default_transaction_isolation": r"repeatable\ read"} if role in _READERS else {}
+    if as_login:
+        parts = parts._replace(netloc=f"{role}@{parts.netloc.rpartition('@')[2]}")
+    else:
+        settings["role"] = role.value
+    query = parse_qsl(parts.query)
+    options = [value for name, value in query if name == "options"]
+    options += [f"-c{name}={value}" for name, value in settings.items()]
+    query = [(name, value) for name, value in query if name != "options"]
+    if options:
+        query.append(("options", " ".join(options)))
+    return urlunsplit(parts._replace(query=urlencode(query, quote_via=quote, safe="/")))
 
 
 def dagster_storage_url(url: str) -> str:

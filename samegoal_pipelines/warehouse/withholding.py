@@ -8,7 +8,7 @@ import pandas as pd
 import sqlalchemy as sa
 
 from samegoal_pipelines.schemas.demographics import PARENT_CONTACTS
-from samegoal_pipelines.warehouse.engine import transaction
+from samegoal_pipelines.warehouse.engine import as_writer
 from samegoal_pipelines.warehouse.errors import WarehouseError
 from samegoal_pipelines.warehouse.rows import Keys
 from samegoal_pipelines.warehouse.tables import PARENTS, STATUS, student_changes
@@ -34,7 +34,7 @@ def refuse_to_forget_restrictions(engine: sa.Engine, district_id: str) -> None:
             parents.has_restricted_access.is_not(None),
         )
     )
-    with transaction(engine, "looking up restrictions") as connection:
+    with as_writer(engine, district_id, "looking up restrictions") as connection:
         if connection.scalar(published):
             raise RestrictionsForgotten(
                 "the field HasActiveRestrictedAccess of Family/StudentGuardian is no longer granted, so "

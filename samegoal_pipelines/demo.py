@@ -20,7 +20,8 @@ from urllib.parse import urlsplit
 
 import click
 
-from samegoal_pipelines.cli import DONE, FAILED, print_nights, run_nights
+from samegoal_pipelines.commands.exits import DONE, FAILED
+from samegoal_pipelines.commands.nights import print_nights, run_nights
 from samegoal_pipelines.deployment import Deployment
 from samegoal_pipelines.districts.errors import UnknownDistrict
 from samegoal_pipelines.runs import add_partition, prepare_dagster_home

@@ -187,7 +187,7 @@ _CHANGES = """
         select student_id, array_agg(distinct name order by name) as names
         from parent_names group by student_id
     ),
-    others as materialized (  -- so that its key is a column and no expression, which row-level security distrusts
+    others as materialized (  -- or its key would be an expression, which row-level security distrusts
         select student_id,
             case when student_rows.names is null then 'parents' else 'demographics' end as change,
             coalesce(student_rows.names, '{{}}') as student_names,

@@ -1,0 +1,215 @@
+"""`districts …`: register districts and look after them."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from samegoal_pipelines.commands.exits import DONE, FAILED, PlainError
+from samegoal_pipelines.terminal import print_json, print_table
+
+if TYPE_CHECKING:
+    from samegoal_pipelines.deployment import Deployment
+    from samegoal_pipelines.districts.registry import District
+
+
+@click.group()
+def districts() -> None:
+    """Register districts and look after them."""
+
+
+@districts.command("add")
+@click.argument("district_id", metavar="ID")
+@click.option("--name", required=True, help="The district's name, for people.")
+@click.option("--base-url", required=True, help="Qmlativ's API Base URL, ending before /Custom.")
+@click.option("--client-key", required=True, help="Client Key of the Integration Access.")
+@click.option(
+    "--client-secret-file",
+    type=click.File("r"),
+    help="File with the Client Secret ('-' for standard input); without it, you are asked.",
+)
+@click.option(
+    "--timezone", default="America/Chicago", show_default=True, help="The district's IANA time zone."
+)
+@click.option("--token-url", help="Where tokens come from, if not {base}/oauth/token.")
+@click.option("--entity-id", type=int, help="Entity to read through, if not the district's own.")
+@click.option("--expires", type=click.DateTime(["%Y-%m-%d"]), help="When the Integration Access expires.")
+@click.pass_obj
+def add_district(
+    deployment: Deployment,
+    district_id: str,
+    name: str,
+    base_url: str,
+    client_key: str,
+    client_secret_file: Any,
+    timezone: str,
+    token_url: str | None,
+    entity_id: int | None,
+    expires: datetime | None,
+) -> None:
+    """Register a district and its partition."""
+    from samegoal_pipelines.runs import add_partition
+
+    district = deployment.registry.add(
+        id=district_id,
+        name=name,
+        base_url=base_url,
+        client_key=client_key,
+        client_secret=_read_secret(client_secret_file),
+        timezone=timezone,
+        token_url=token_url,
+        entity_id=entity_id,
+        expires=expires.date() if expires else None,
+        allow_local=deployment.settings.allow_local_sources,
+    )
+    add_partition(district.id)
+    click.echo(f"{district.id}: registered; next: samegoal-pipelines districts verify {district.id}")
+
+
+def _read_secret(file: Any) -> str:
+    """The secret from a file, standard input or a prompt; never from an argument, which others can see."""
+    if file is not None:
+        secret = file.read()
+    elif sys.stdin.isatty():
+        secret = click.prompt("Client Secret", hide_input=True)
+    else:
+        secret = sys.stdin.read()
+    if not secret.strip():
+        raise PlainError(
+            "the Client Secret is empty; give it with --client-secret-file, standard input or the prompt"
+        )
+    return secret.strip()
+
+
+@districts.command("list")
+@click.option("--json", "as_json", is_flag=True, help="For scripts.")
+@click.pass_obj
+def list_districts(deployment: Deployment, as_json: bool) -> None:
+    """List the registered districts."""
+    found = deployment.registry.list()
+    if as_json:
+        print_json([_district_facts(district) for district in found])
+        return
+    if not found:
+        click.echo("no district is registered yet; next: samegoal-pipelines districts add --help")
+        return
+    print_table(
+        ["district", "name", "time zone", "source", "expires", "active"],
+        [
+            [d.id, d.name, d.timezone, d.source_host, d.expires or "", "yes" if d.active else "disabled"]
+            for d in found
+        ],
+    )
+
+
+@districts.command("show")
+@click.argument("district_id", metavar="ID")
+@click.option("--json", "as_json", is_flag=True, help="For scripts.")
+@click.pass_obj
+def show_district(deployment: Deployment, district_id: str, as_json: bool) -> None:
+    """Show one district: its registration and last snapshot; never its secret."""
+    facts = _district_facts(deployment.registry.get(district_id))
+    if as_json:
+        print_json(facts)
+        return
+    print_table(
+        None, [[name.replace("_", " "), "" if fact is None else fact] for name, fact in facts.items()]
+    )
+
+
+def _district_facts(district: District) -> dict[str, Any]:
+    """A district's registration as it may be shown: everything but the secret."""
+    return district.public_facts()
+
+
+@districts.command("verify")
+@click.argument("district_ids", metavar="ID…", nargs=-1)
+@click.option("--all", "every", is_flag=True, help="Every active district.")
+@click.option("--json", "as_json", is_flag=True, help="For scripts.")
+@click.pass_obj
+def verify_districts(deployment: Deployment, district_ids: Sequence[str], every: bool, as_json: bool) -> int:
+    """Ask Qmlativ whether a night could work: token, identity, entities, school years, granted fields."""
+    from samegoal_pipelines.districts.registry import UnknownDistrict
+    from samegoal_pipelines.districts.verify import verify
+
+    if bool(district_ids) == every:
+        raise click.UsageError("name the districts to verify, or give --all")
+    registry = deployment.registry
+    results, unknown = [], []
+    for district_id in [district.id for district in registry.list_active()] if every else district_ids:
+        try:
+            district = registry.get(district_id)
+        except UnknownDistrict as error:
+            unknown.append(str(error))
+            continue
+        results.append(verify(registry, district, allow_local=deployment.settings.allow_local_sources))
+    if as_json:
+        print_json([result.facts() for result in results])
+    else:
+        for result in results:
+            print_table(
+                [result.district_id, "", "", "what to do"],
+                [[step.name, step.state, step.outcome, step.remedy] for step in result.steps],
+            )
+    for line in unknown:
+        click.echo(f"error: {line}", err=True)
+    return DONE if not unknown and all(result.ok for result in results) else FAILED
+
+
+@districts.command("set")
+@click.argument("district_id", metavar="ID")
+@click.option("--name")
+@click.option("--base-url", help="Its remembered identity in Qmlativ is still checked.")
+@click.option("--token-url")
+@click.option("--entity-id", type=int)
+@click.option("--timezone")
+@click.option("--expires", type=click.DateTime(["%Y-%m-%d"]), help="When the Integration Access expires.")
+@click.pass_obj
+def set_district(
+    deployment: Deployment, district_id: str, expires: datetime | None, **given: str | int | None
+) -> None:
+    """Change what is registered about a district."""
+    changes: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
+    if expires:
+        changes["expires"] = expires.date()
+    if not changes:
+        raise click.UsageError("name what to change; see --help")
+    deployment.registry.set(district_id, allow_local=deployment.settings.allow_local_sources, **changes)
+    click.echo(f"{district_id}: changed {', '.join(sorted(changes))}")
+
+
+@districts.command("rotate-secret")
+@click.argument("district_id", metavar="ID")
+@click.option("--client-key", help="The new Client Key, if it has changed as well.")
+@click.option("--client-secret-file", type=click.File("r"), help="As with `districts add`.")
+@click.pass_obj
+def rotate_secret(
+    deployment: Deployment, district_id: str, client_key: str | None, client_secret_file: Any
+) -> None:
+    """Replace a district's Client Secret."""
+    deployment.registry.get(district_id)
+    secret = _read_secret(client_secret_file)
+    deployment.registry.rotate_secret(district_id, client_secret=secret, client_key=client_key)
+    click.echo(f"{district_id}: secret replaced; next: samegoal-pipelines districts verify {district_id}")
+
+
+@districts.command("disable")
+@click.argument("district_id", metavar="ID")
+@click.pass_obj
+def disable_district(deployment: Deployment, district_id: str) -> None:
+    """Leave a district out of the schedule; what it has published stays."""
+    deployment.registry.set_active(district_id, False)
+    click.echo(f"{district_id}: disabled; what it has published stays")
+
+
+@districts.command("enable")
+@click.argument("district_id", metavar="ID")
+@click.pass_obj
+def enable_district(deployment: Deployment, district_id: str) -> None:
+    """Take a district back into the schedule."""
+    deployment.registry.set_active(district_id, True)
+    click.echo(f"{district_id}: enabled; its next night runs by schedule")

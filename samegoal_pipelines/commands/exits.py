@@ -1,0 +1,28 @@
+"""How a command ends: its exit status, and the one line that says why it failed."""
+
+from __future__ import annotations
+
+import click
+
+DONE, FAILED, WRONG_USAGE, HELD = 0, 1, 2, 3
+
+
+class PlainError(click.ClickException):
+    """One line on standard error: which district, which step, what to do."""
+
+    exit_code = FAILED
+
+
+def plain(error: Exception) -> str:
+    """The error's own line where it was written for people; a stranger's text may quote a row's value."""
+    kind = type(error)
+    if kind.__module__.startswith("samegoal_pipelines."):
+        return str(error)
+    if kind.__name__ == "ValidationError" and hasattr(error, "errors"):  # pydantic's, of the settings
+        names = ", ".join(f"SAMEGOAL_{fault['loc'][0]}".upper() for fault in error.errors() if fault["loc"])
+        return f"{names or 'a SAMEGOAL_ variable'} has a value that cannot be used; see the README's table"
+    if isinstance(error, OSError) and error.filename:
+        return f"{error.filename}: {error.strerror}"
+    if kind.__module__.partition(".")[0] in ("dagster_postgres", "sqlalchemy", "psycopg2"):
+        return "the connection to Postgres was lost or refused; check that it is up, then run again"
+    return f"unforeseen {type(error).__name__}; run the command again with --debug for the traceback"

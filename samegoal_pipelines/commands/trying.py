@@ -1,0 +1,68 @@
+"""`sandbox`, `demo` and `dev`: trying the pipeline out."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from samegoal_pipelines.deployment import Deployment
+
+
+@click.command()
+@click.option("--districts", "district_count", default=3, show_default=True, type=click.IntRange(1, 2000))
+@click.option("--students", default=500, show_default=True, type=click.IntRange(0), help="Per district.")
+@click.option("--port", default=8471, show_default=True, type=click.IntRange(0, 65535))
+@click.option(
+    "--faults", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="Faults, as JSON."
+)
+@click.option(
+    "--night", default=0, show_default=True, type=click.IntRange(0), help="Nights that have passed."
+)
+@click.option("--seed", default=1, show_default=True, type=int)
+@click.option("--today", type=click.DateTime(["%Y-%m-%d"]), help="The date of night 0; default: today.")
+def sandbox(
+    district_count: int,
+    students: int,
+    port: int,
+    faults: Path | None,
+    night: int,
+    seed: int,
+    today: datetime | None,
+) -> None:
+    """Serve a sandbox Qmlativ with synthetic districts until stopped."""
+    from samegoal_pipelines.sandbox.command import run
+
+    run(
+        districts=district_count,
+        students=students,
+        port=port,
+        faults_file=faults,
+        night=night,
+        seed=seed,
+        today=today.date() if today else None,
+        announce=click.echo,
+    )
+
+
+@click.command()
+@click.pass_context
+def demo(context: click.Context) -> int:
+    """Run the whole pipeline on synthetic districts: sandbox, registry, nightly job, published tables."""
+    from samegoal_pipelines.demo import run_demo
+
+    return run_demo(context.obj, debug=context.meta["debug"])
+
+
+@click.command()
+@click.option("--host", default="127.0.0.1", show_default=True)
+@click.option("--port", default=3000, show_default=True, type=click.IntRange(1, 65535))
+@click.pass_obj
+def dev(deployment: Deployment, host: str, port: int) -> int:
+    """Run the Dagster UI with schedule and daemon until stopped."""
+    from samegoal_pipelines.demo import run_dev
+
+    return run_dev(deployment, host=host, port=port)

@@ -1,0 +1,86 @@
+"""The forecast says exactly what classifying as of each day to come would say."""
+
+from __future__ import annotations
+
+from datetime import date, timedelta
+
+import pytest
+
+from samegoal_pipelines.schemas.raw import RAW_MODELS
+from samegoal_pipelines.transforms.enrollments import filter_enrollments
+from samegoal_pipelines.transforms.forecast import UNCERTAIN_STATUS, count_flips, forecast_statuses
+from samegoal_pipelines.transforms.status import classify_students
+from samegoal_pipelines_tests.transforms.builders import enrollments, entry, table
+from samegoal_pipelines_tests.transforms.nasty import complete, nasty_district
+
+TODAY = date(2026, 10, 12)
+
+
+def flips(raw, horizon: int, today: date = TODAY) -> list[tuple]:
+    found = forecast_statuses(raw, today, horizon).astype(object)
+    return list(found.where(found.notna(), None).itertuples(index=False, name=None))
+
+
+def statuses(raw, today: date) -> dict[int, str]:
+    filtered = filter_enrollments(raw, today)
+    found = classify_students(filtered.enrollments, filtered.left_out, today)
+    known = dict(zip(found.statuses["student_id"], found.statuses["status"], strict=True))
+    return known | dict.fromkeys(found.uncertain["student_id"], UNCERTAIN_STATUS)
+
+
+def test_each_flip_stands_on_its_day():
+    raw = enrollments(
+        [
+            entry(1, "2026-08-12", "2026-10-14", "82", student=1),
+            entry(2, "2026-08-12", "2026-10-14", "01", student=2),
+            entry(3, "2026-10-15", student=3),
+            entry(4, "2025-08-12", "2025-10-13", "82", student=4),
+            entry(5, "2026-08-12", student=5),
+        ],
+        TODAY,
+    )
+    assert flips(raw, 5) == [
+        (4, date(2026, 10, 14), "INACTIVE", None),
+        (1, date(2026, 10, 15), "ENROLLED", "INACTIVE"),
+        (2, date(2026, 10, 15), "ENROLLED", "GRADUATED"),
+        (3, date(2026, 10, 15), "PRE-ENROLLED", "ENROLLED"),
+    ]
+
+
+def test_the_horizon_is_the_last_day_that_is_looked_at():
+    raw = enrollments([entry(1, "2026-08-12", "2026-10-14", "82")], TODAY)
+    assert flips(raw, 2) == []
+    assert len(flips(raw, 3)) == 1
+
+
+def test_a_district_without_enrollments_has_no_forecast():
+    assert flips(enrollments([], TODAY), 30) == []
+
+
+def test_a_row_leaves_the_window_a_day_later_after_a_29_february():
+    """28 February 2027 is still in on 29 February 2028, which counts from it."""
+    raw = enrollments([entry(1, "2026-08-12", "2027-02-28", "82")], date(2028, 2, 27))
+    assert flips(raw, 5, date(2028, 2, 27)) == [(1, date(2028, 3, 1), "INACTIVE", None)]
+
+
+@pytest.mark.parametrize("seed", range(25))
+def test_the_forecast_is_what_each_day_would_say(seed):
+    rows, today = nasty_district(seed)
+    raw = {name: table(RAW_MODELS["raw_enrollments"][name], some) for name, some in complete(rows).items()}
+    expected, before = [], statuses(raw, today)
+    for step in range(1, 31):
+        day = today + timedelta(days=step)
+        after = statuses(raw, day)
+        expected += [
+            (student, day, before.get(student), after.get(student))
+            for student in sorted(before.keys() | after.keys())
+            if before.get(student) != after.get(student)
+        ]
+        before = after
+    assert flips(raw, 30, today) == expected
+
+
+def test_flips_are_counted_by_day_and_status():
+    raw = enrollments([entry(n, "2026-08-12", "2026-10-14", "82", student=n) for n in (1, 2)], TODAY)
+    counted = count_flips(forecast_statuses(raw, TODAY, 7))
+    assert counted.values.tolist() == [[date(2026, 10, 15), "ENROLLED", "INACTIVE", 2]]

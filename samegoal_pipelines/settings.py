@@ -7,9 +7,10 @@ that a test can point it anywhere. Nothing here starts a server or opens a conne
 from __future__ import annotations
 
 import os
+import pwd
 from pathlib import Path
 
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
@@ -17,6 +18,14 @@ def project_root() -> Path:
     """The checkout this package runs from, or the working directory where it was installed as a wheel."""
     checkout = Path(__file__).resolve().parent.parent
     return checkout if (checkout / "workspace.yaml").is_file() else Path.cwd()
+
+
+def account_name() -> str:
+    """The login name of the account that this process runs as; its number where it has no name."""
+    try:
+        return pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:  # usual in containers
+        return f"uid {os.getuid()}"
 
 
 class Settings(BaseSettings):
@@ -34,6 +43,16 @@ class Settings(BaseSettings):
     """Key(s) that seal client secrets, comma-separated; unset means a key file under `home`."""
     allow_local_sources: bool = False
     """Lets a base URL be plain http or a loopback or private address: demo and tests only."""
+    landing_nights: int = Field(default=35, ge=2)
+    """How many nights of landed files are kept: as far as a replay can reach back."""
+    operator: str = Field(default_factory=account_name, max_length=200)
+    """Who releases and erases, as it is written down; unset means the account this runs as."""
+
+    @field_validator("operator")
+    @classmethod
+    def _on_one_line(cls, operator: str) -> str:
+        """Without line breaks, which would make one record look like two; blank is no name."""
+        return " ".join(operator.split()) or account_name()
 
     def model_post_init(self, _context: object) -> None:
         """Make the home absolute, so that a change of directory does not move it."""

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import builtins
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import date
 from typing import Any, Protocol
 from urllib.parse import urlsplit, urlunsplit
@@ -29,7 +29,9 @@ from samegoal_pipelines.districts.sealing import Sealer
 from samegoal_pipelines.qmlativ.addresses import checked_url
 from samegoal_pipelines.qmlativ.connection import Connection
 from samegoal_pipelines.qmlativ.errors import QmlativError
+from samegoal_pipelines.transforms.withholding import Withholding
 from samegoal_pipelines.warehouse.engine import as_operator, as_writer, take_role
+from samegoal_pipelines.warehouse.gate import Limits
 from samegoal_pipelines.warehouse.roles import Role
 from samegoal_pipelines.warehouse.tables import district_credentials, districts
 
@@ -46,6 +48,17 @@ __all__ = [
 
 DEFAULT_TIMEZONE = "America/Chicago"
 _ID = re.compile(r"[a-z0-9][a-z0-9-]{0,39}", re.ASCII)
+_CHANGEABLE = {
+    "name",
+    "base_url",
+    "token_url",
+    "entity_id",
+    "timezone",
+    "expires",
+    "gate_limits",
+    "show_restricted_contacts",
+    "show_confidential_phones",
+}
 
 
 @dataclass(frozen=True)
@@ -85,12 +98,31 @@ class District:
     active: bool
     source_host: str
     pin: Pin | None
+    gate_limits: dict[str, float] = field(default_factory=dict)
+    """Limits of the gate that differ from the usual ones; what is in force is `limits`."""
+    show_restricted_contacts: bool = False
+    show_confidential_phones: bool = False
+
+    @property
+    def limits(self) -> Limits:
+        """The gate's limits for this district."""
+        return Limits(**self.gate_limits)  # type: ignore[arg-type]
+
+    @property
+    def withholding(self) -> Withholding:
+        """Which contacts this district publishes that are withheld by default."""
+        return Withholding(self.show_restricted_contacts, self.show_confidential_phones)
 
     def public_facts(self) -> dict[str, Any]:
-        """Everything about the district that may be shown."""
+        """Everything about the district that may be shown; `gate_limits` are the ones in force."""
         facts = asdict(self)
         pin = facts.pop("pin") or {}
-        return {**facts, "qmlativ_code": pin.get("code"), "qmlativ_name": pin.get("name")}
+        return {
+            **facts,
+            "gate_limits": asdict(self.limits),
+            "qmlativ_code": pin.get("code"),
+            "qmlativ_name": pin.get("name"),
+        }
 
 
 class Registry:
@@ -208,19 +240,26 @@ class Registry:
             return _get(connection, id)
 
     def set(self, district_id: str, *, allow_local: bool = False, **changes: Any) -> District:
-        """Change name, base_url, token_url, entity_id, timezone or expires of a district; None empties.
+        """Change what is registered about a district; None empties.
 
         The identity that was remembered stays: a district may move, but not become another.
+
+        Args:
+            changes: name, base_url, token_url, entity_id, timezone, expires, show_restricted_contacts,
+                show_confidential_phones; and gate_limits, of which those that are named change, and None
+                takes one back to the usual.
 
         Raises:
             InvalidDistrict, DuplicateDistrict, UnknownDistrict: and nothing is changed.
         """
-        unknown = changes.keys() - {"name", "base_url", "token_url", "entity_id", "timezone", "expires"}
+        unknown = changes.keys() - _CHANGEABLE
         if unknown:
             raise InvalidDistrict(f"{district_id}: cannot change {', '.join(sorted(unknown))}")
         values = _checked(district_id, changes, allow_local)
         with self._changing(district_id, "changing the district") as connection:
             before = _get(connection, district_id)
+            if "gate_limits" in values:
+                values["gate_limits"] = _merged(district_id, before.gate_limits, values["gate_limits"])
             _refuse_second_of_source(
                 connection,
                 district_id,
@@ -330,6 +369,17 @@ def _checked(district_id: str, given: dict[str, Any], allow_local: bool) -> dict
     return values
 
 
+def _merged(
+    district_id: str, before: Mapping[str, float], changes: Mapping[str, float | None]
+) -> dict[str, float]:
+    """The limits that differ from the usual ones, after these changes."""
+    merged = {name: value for name, value in {**before, **changes}.items() if value is not None}
+    unknown = {*changes} - {*Limits.__dataclass_fields__}
+    if unknown:
+        raise InvalidDistrict(f"{district_id}: {_shown(min(unknown))} is no limit of the gate")
+    return merged
+
+
 def _normal_url(district_id: str, url: str, what: str, allow_local: bool) -> str:
     try:
         parts = urlsplit(checked_url(url, what, allow_local=allow_local))
@@ -403,6 +453,9 @@ def _district(row: sa.RowMapping) -> District:
         active=row["active"],
         source_host=row["source_host"],
         pin=pin,
+        gate_limits=row["gate_limits"],
+        show_restricted_contacts=row["show_restricted_contacts"],
+        show_confidential_phones=row["show_confidential_phones"],
     )
 
 

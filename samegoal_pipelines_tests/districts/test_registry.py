@@ -56,6 +56,16 @@ def test_a_district_is_found_as_it_was_registered(registry: Registry) -> None:
         "expires": date(2027, 8, 1),
         "active": True,
         "source_host": "skyward.example.org",
+        "gate_limits": {
+            "lost": 10.0,
+            "lost_least": 25,
+            "expired": 50.0,
+            "demographics": 75.0,
+            "contacts": 10.0,
+            "set_aside": 1.0,
+        },
+        "show_restricted_contacts": False,
+        "show_confidential_phones": False,
         "qmlativ_code": None,
         "qmlativ_name": None,
     }

@@ -29,3 +29,11 @@ STATUS_OF_REASON = {
 
 CECS = "CECS"  # withdrawal code of a cross-entity course enrollment, compared without regard to case
 GRADUATED_CODE = "01"  # TEA's leaver code for a graduate
+
+# Why a student who was published is so no longer, as the ledger of departures says it.
+LEFT_WINDOW = "left the import window"
+CECS_ONLY = "CECS only"
+ROWS_UNREADABLE = "rows unreadable"
+NO_ROWS = "no rows in Qmlativ"
+NEVER_EFFECTIVE_ONLY = "never effective only"
+DEPARTURES = (LEFT_WINDOW, CECS_ONLY, ROWS_UNREADABLE, NO_ROWS, NEVER_EFFECTIVE_ONLY)

@@ -13,17 +13,12 @@ from dataclasses import dataclass
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import ARRAY, BYTEA, JSONB, TIMESTAMP
 
+from samegoal_pipelines.schemas.vocabulary import DEPARTURES
+
 SCHEMA = "samegoal"
 STATUSES = ("ENROLLED", "PRE-ENROLLED", "GRADUATED", "INACTIVE")
 STATES = ("published", "held", "failed", "superseded")
 CHANGES = ("added", "status", "demographics", "parents", "removed")
-DEPARTURES = (
-    "left the import window",
-    "CECS only",
-    "rows unreadable",
-    "no rows in Qmlativ",
-    "never effective only",
-)
 
 metadata = sa.MetaData(
     schema=SCHEMA,

@@ -1,0 +1,71 @@
+"""Why a student whom Qmlativ's enrollments mention has no row tonight.
+
+Here: the words of the ledger of departures, from what became of the student's enrollments. Not here: who was
+published before, which only the warehouse knows; nor a student without any enrollment, of whom nothing is
+here to tell from.
+"""
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+
+from samegoal_pipelines.schemas.vocabulary import (
+    CECS_ONLY,
+    LEFT_WINDOW,
+    NEVER_EFFECTIVE_ONLY,
+    ROWS_UNREADABLE,
+)
+from samegoal_pipelines.transforms.columns import (
+    MISSING,
+    NOWHERE,
+    RowIndex,
+    best_rows,
+    columns_of,
+    frame_of,
+    group_codes,
+    ids,
+    take,
+)
+
+# The weightiest of a student's rows explains the absence: an enrollment that once counted says more than one
+# that never did. None of a student's rows being in here, the student is uncertain or has a status.
+_EXPLAINED_BY = {
+    "never_effective": NEVER_EFFECTIVE_ONLY,
+    "cecs": CECS_ONLY,
+    "never_closed": LEFT_WINDOW,
+    "outside_window": LEFT_WINDOW,
+}
+
+
+def explain_absences(left_out: pd.DataFrame, statuses: pd.DataFrame, uncertain: pd.DataFrame) -> pd.DataFrame:
+    """For every student who has enrollments and no status, why that is so: student_id and `why`, by student.
+
+    Takes what `filter_enrollments` left out and both frames of `classify_students`. An uncertain student
+    keeps what was last published, so `rows unreadable` comes to bear only where nothing was there to keep.
+    """
+    in_doubt = ids(columns_of(uncertain)["student_id"])
+    students, weights = _weightiest(columns_of(left_out))
+    decided = np.concatenate([ids(columns_of(statuses)["student_id"]), in_doubt])
+    undecided = (weights > 0) & (RowIndex(decided, "student_id").find(students) == NOWHERE)
+
+    absent = np.concatenate([students[undecided], in_doubt])
+    why = np.concatenate([weights[undecided], np.full(len(in_doubt), len(_EXPLAINED_BY) + 1)])
+    order = np.argsort(absent, kind="stable")
+    words = pa.array([None, *_EXPLAINED_BY.values(), ROWS_UNREADABLE], pa.string())
+    return frame_of({"student_id": pa.array(absent[order], pa.int64()), "why": take(words, why[order])})
+
+
+def _weightiest(left_out: dict[str, pa.Array]) -> tuple[np.ndarray, np.ndarray]:
+    """Each student of these rows, and the position (from 1) of the weightiest reason; 0: none of them."""
+    student = ids(left_out["student_id"])
+    reasons = left_out["reason"].dictionary.to_pylist()
+    weight_of = {reason: weight for weight, reason in enumerate(_EXPLAINED_BY, start=1)}
+    of_reason = np.asarray([weight_of.get(reason, 0) for reason in reasons], np.int64)
+    rows = np.flatnonzero(student != MISSING)
+    if not len(rows):
+        return np.empty(0, np.int64), np.empty(0, np.int64)
+    weight = of_reason[left_out["reason"].indices.to_numpy()[rows]]
+    codes, students = group_codes(student[rows])
+    best = best_rows(codes, len(students), [weight])
+    found = best != NOWHERE  # ids that lie densely have numbers for those between them as well
+    return students[found], weight[best[found]]

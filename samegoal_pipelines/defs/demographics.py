@@ -8,7 +8,6 @@ import dagster as dg
 from samegoal_pipelines.defs.io import Tables
 from samegoal_pipelines.defs.night import Night
 from samegoal_pipelines.defs.partitions import DISTRICTS
-from samegoal_pipelines.defs.raw import is_granted
 from samegoal_pipelines.defs.steps import checked, column_schema, recorded, schema_check
 from samegoal_pipelines.deployment import Deployment
 from samegoal_pipelines.schemas.demographics import (
@@ -17,6 +16,7 @@ from samegoal_pipelines.schemas.demographics import (
     StudentDemographics,
     StudentsWithoutRecord,
 )
+from samegoal_pipelines.schemas.reads import is_granted
 from samegoal_pipelines.transforms.parents import build_parent_demographics, find_restricted_pairs
 from samegoal_pipelines.transforms.students import build_student_demographics
 from samegoal_pipelines.warehouse.withholding import refuse_to_forget_restrictions
@@ -63,7 +63,7 @@ def parent_demographics(
 ) -> Iterator[Any]:
     """One row per student and guardian; one under active restricted access has no contact data in it."""
     with recorded("parent_demographics", night):
-        known = is_granted(raw_parents, "StudentGuardian", "HasActiveRestrictedAccess")
+        known = is_granted(raw_parents["Reads"], "StudentGuardian", "HasActiveRestrictedAccess")
         if not known:
             refuse_to_forget_restrictions(deployment.warehouse, night.district_id)
         built = build_parent_demographics(

@@ -28,8 +28,6 @@ RAW_ASSETS = {
     "tonight. Staff and vendors, who share these objects, are dropped before anything is stored.",
 }
 
-Raw = dict[str, pd.DataFrame]
-
 
 @dg.multi_asset(
     name="read_qmlativ",
@@ -97,13 +95,6 @@ def rows_expected(last_reads: Iterable[pd.DataFrame]) -> dict[str, int]:
         for arrived in reads["Arrived"]
         for listing, rows in json.loads(arrived).items()
     }
-
-
-def is_granted(raw: Raw, qmlativ_object: str, field: str) -> bool:
-    """Whether a field was asked for, from a raw asset's reads; granted fields are, whatever came back."""
-    reads = raw["Reads"]
-    (fields,) = reads.loc[reads["Object"] == qmlativ_object, "Fields"]
-    return field in json.loads(fields)
 
 
 def reading_costs(reads: Mapping[str, ObjectRead]) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 Here: counts and names. Not here: anything that Qmlativ said about a person.
 """
 
+import json
 from typing import Annotated
 
 import pandas as pd
@@ -42,3 +43,9 @@ class Reads(Table):
     def is_a_count(cls, column: pd.Series) -> pd.Series:
         """Not negative."""
         return (column >= 0).astype(bool)
+
+
+def is_granted(reads: pd.DataFrame, qmlativ_object: str, field: str) -> bool:
+    """Whether a field was asked for, from the table of reads; granted fields are, whatever came back."""
+    (fields,) = reads.loc[reads["Object"] == qmlativ_object, "Fields"]
+    return field in json.loads(fields)

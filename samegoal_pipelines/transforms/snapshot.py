@@ -1,16 +1,27 @@
 """What a district publishes for one night: statuses, students and parents that belong together.
 
-Here: putting the three tables together, so that each speaks of the same students. Not here: how the
-tables come about, nor how they are stored.
+Here: putting the three tables together, so that each speaks of the same students; and the whole way of a
+night at once, for nights that are computed again. Not here: how each table comes about, nor how they are
+stored.
 """
 
+from collections.abc import Mapping
+from datetime import date
 from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 
+from samegoal_pipelines.schemas.reads import is_granted
+from samegoal_pipelines.schemas.vocabulary import UNCERTAIN
 from samegoal_pipelines.transforms.columns import NOWHERE, RowIndex, columns_of, frame_of, ids, take
-from samegoal_pipelines.transforms.students import StudentDemographics
+from samegoal_pipelines.transforms.enrollments import FilteredEnrollments, filter_enrollments
+from samegoal_pipelines.transforms.parents import build_parent_demographics, find_restricted_pairs
+from samegoal_pipelines.transforms.status import StudentStatuses, classify_students
+from samegoal_pipelines.transforms.students import StudentDemographics, build_student_demographics
+from samegoal_pipelines.transforms.withholding import Withholding
+
+Raw = Mapping[str, pd.DataFrame]
 
 
 class Snapshot(NamedTuple):
@@ -20,6 +31,50 @@ class Snapshot(NamedTuple):
     students: pd.DataFrame
     parents: pd.DataFrame
     kept: frozenset[int]
+
+
+class Computed(NamedTuple):
+    """All that the raw rows of a night say, as it is published."""
+
+    snapshot: Snapshot
+    restricted: pd.DataFrame
+    """student_id and parent_id of every pair whose contacts are withheld, whoever is published."""
+    enrollment_rows: int
+    """Rows of EntryWithdrawal, exact repeats apart."""
+    set_aside: int
+    """Of these, rows that leave a student in doubt: all that were set aside, but for never effective ones."""
+
+
+def compute_night(
+    raw_enrollments: Raw, raw_students: Raw, raw_parents: Raw, today: date, *, withholding: Withholding
+) -> Computed:
+    """What the landed rows of a night (each asset: Qmlativ object → frame) are published as.
+
+    The assets take the same steps, one by one. Raises ValueError as `filter_enrollments` does.
+    """
+    filtered = filter_enrollments(raw_enrollments, today)
+    classified = classify_students(filtered.enrollments, filtered.left_out, today)
+    students = build_student_demographics(raw_students, classified.statuses)
+    known = is_granted(raw_parents["Reads"], "StudentGuardian", "HasActiveRestrictedAccess")
+    parents = build_parent_demographics(raw_parents, classified.statuses, restriction_known=known).parents
+    restricted = find_restricted_pairs(raw_parents)
+    return Computed(
+        snapshot=assemble_snapshot(classified.statuses, classified.uncertain, students, parents),
+        restricted=restricted if known else restricted.iloc[:0],
+        enrollment_rows=len(filtered.enrollments) + len(filtered.left_out),
+        set_aside=count_in_doubt(filtered),
+    )
+
+
+def statuses_of(raw_enrollments: Raw, today: date) -> StudentStatuses:
+    """Which status each student of landed enrollments has as of `today`, and who is uncertain."""
+    filtered = filter_enrollments(raw_enrollments, today)
+    return classify_students(filtered.enrollments, filtered.left_out, today)
+
+
+def count_in_doubt(filtered: FilteredEnrollments) -> int:
+    """How many rows were set aside, but for those never effective, which leave nothing in doubt."""
+    return int(filtered.left_out["reason"].isin(UNCERTAIN).sum())
 
 
 def assemble_snapshot(

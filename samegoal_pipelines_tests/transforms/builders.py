@@ -3,6 +3,7 @@
 Here: frames as they land. Not here: any rule.
 """
 
+import json
 from collections.abc import Iterable, Mapping
 from datetime import date
 from typing import Any
@@ -11,6 +12,7 @@ import pandas as pd
 import pyarrow as pa
 
 from samegoal_pipelines.schemas.raw import RAW_MODELS
+from samegoal_pipelines.schemas.reads import Reads
 
 Row = Mapping[str, Any]
 RawRows = Mapping[str, Iterable[Row]]
@@ -117,3 +119,8 @@ def enrollments(
         ],
     }
     return raw("raw_enrollments", defaults | {"EntryWithdrawal": entries} | objects)
+
+
+def reads(qmlativ_object: str, fields: Iterable[str]) -> pd.DataFrame:
+    """The table of reads of a raw asset, as far as it says which fields of one object were asked for."""
+    return table(Reads, [{"Object": qmlativ_object, "Fields": json.dumps(list(fields))}])

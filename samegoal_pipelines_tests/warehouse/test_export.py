@@ -1,0 +1,166 @@
+"""students.csv holds what SameGoal takes, and says whom it left out and why."""
+
+from __future__ import annotations
+
+import csv
+import stat
+from datetime import date
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+
+from samegoal_pipelines.warehouse.errors import WarehouseError
+from samegoal_pipelines.warehouse.export import Exported, export_students
+from samegoal_pipelines_tests.warehouse.snapshots_at_hand import publish_night, snapshot, student
+
+COMPLETE = {
+    "first_name": "Ana",
+    "last_name": "Tran",
+    "birth_date": date(2015, 3, 4),
+    "gender": "Female",
+    "building": "Elm",
+    "building_reporting_id": "001",
+}
+
+
+@pytest.fixture
+def registered(warehouse: sa.Engine) -> sa.Engine:
+    with warehouse.begin() as connection:
+        connection.execute(
+            sa.text(
+                "insert into samegoal.districts (district_id, name, base_url, timezone, source_host) values"
+                " ('grand-bend', 'Grand Bend ISD', 'https://a.example', 'America/Chicago', 'a.example')"
+            )
+        )
+    return warehouse
+
+
+def export(engine: sa.Engine, folder: Path, *students: dict) -> tuple[list[dict[str, str]], Exported]:
+    publish_night(engine, 0, snapshot(*students))
+    exported = export_students(engine, "grand-bend", folder)
+    with exported.file.open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file)), exported
+
+
+def test_the_columns_are_those_of_the_layout_in_its_order(registered: sa.Engine, tmp_path: Path) -> None:
+    everything = {
+        "middle_name": "Bo",
+        "grade": "05",
+        "street": "1 Elm St",
+        "city": "Bend",
+        "state": "TX",
+        "zip": "01234",
+        "race": "White",
+        "county": "Travis",
+        "student_reporting_id": "0099",
+    }
+    rows, _ = export(registered, tmp_path, student(7, **COMPLETE, **everything, status="PRE-ENROLLED"))
+    assert list(rows[0].items()) == [
+        ("Student Id", "00007"),
+        ("Last Name", "Tran"),
+        ("Middle Name", "Bo"),
+        ("First Name", "Ana"),
+        ("Date of Birth", "2015-03-04"),
+        ("Gender", "Female"),
+        ("District Enrollment", "PRE_ENROLLED"),
+        ("Grade", "05"),
+        ("Address", "1 Elm St"),
+        ("City", "Bend"),
+        ("State", "TX"),
+        ("Zip", "01234"),
+        ("Race", "White"),
+        ("District of Residence", ""),
+        ("County of Residence", "Travis"),
+        ("District of Service", "Grand Bend ISD"),
+        ("Student Reporting Id", "0099"),
+        ("Building", "Elm"),
+        ("Building Reporting Id", "001"),
+        ("SIS Internal ID", "7"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("column", "field"),
+    [
+        ("student_number", "Student Id"),
+        ("last_name", "Last Name"),
+        ("first_name", "First Name"),
+        ("birth_date", "Date of Birth"),
+        ("gender", "Gender"),
+        ("building", "Building"),
+        ("building_reporting_id", "Building Reporting Id"),
+    ],
+)
+@pytest.mark.parametrize("empty", [None, "  "])
+def test_a_student_who_lacks_a_required_field_is_left_out_and_listed(
+    registered: sa.Engine, tmp_path: Path, column: str, field: str, empty: str | None
+) -> None:
+    lacking = {**COMPLETE, column: None if column == "birth_date" else empty}
+    rows, exported = export(registered, tmp_path, student(1, **COMPLETE), student(2, **lacking))
+    assert [row["SIS Internal ID"] for row in rows] == ["1"]
+    assert [(one.student_id, one.reasons) for one in exported.left_out] == [(2, (f"no {field}",))]
+    if column != "student_number":
+        assert exported.left_out[0].label == "00002"
+
+
+@pytest.mark.parametrize("number", ["12 34", "1" * 21, "a-1", "=1"])
+def test_a_student_id_that_samegoal_refuses_is_listed(
+    registered: sa.Engine, tmp_path: Path, number: str
+) -> None:
+    odd = {**student(2, **COMPLETE), "student_number": number}
+    rows, exported = export(registered, tmp_path, student(1, **COMPLETE), odd)
+    assert len(rows) == 1
+    assert exported.left_out[0].reasons == ("a Student Id that is not up to 20 letters and digits",)
+
+
+def test_two_students_of_one_number_are_both_left_out(registered: sa.Engine, tmp_path: Path) -> None:
+    same = [{**student(n, **COMPLETE), "student_number": "5"} for n in (2, 3)]
+    rows, exported = export(registered, tmp_path, student(1, **COMPLETE), *same)
+    assert [row["SIS Internal ID"] for row in rows] == ["1"]
+    assert [one.reasons for one in exported.left_out] == [("the same Student Id as 1 other student(s)",)] * 2
+
+
+def test_a_gender_that_the_layout_does_not_know_is_listed_without_its_value(
+    registered: sa.Engine, tmp_path: Path
+) -> None:
+    _, exported = export(
+        registered, tmp_path, student(1, **COMPLETE), student(2, **{**COMPLETE, "gender": "Nonbinary"})
+    )
+    assert exported.left_out[0].reasons == ("a Gender that SameGoal's layout does not know",)
+
+
+@pytest.mark.parametrize("name", ["=cmd()", "+1", "-1", "@x", "\tx", "\rx"])
+def test_a_name_is_no_formula(registered: sa.Engine, tmp_path: Path, name: str) -> None:
+    rows, _ = export(registered, tmp_path, student(1, **{**COMPLETE, "last_name": name}))
+    assert rows[0]["Last Name"] == f"'{name}"
+
+
+@pytest.mark.parametrize("name", ["None", "NULL", 'a "b", c', "two\nlines", "Núñez 🎓", "O'Neil"])
+def test_odd_names_arrive_as_they_are(registered: sa.Engine, tmp_path: Path, name: str) -> None:
+    rows, _ = export(registered, tmp_path, student(1, **{**COMPLETE, "last_name": name}))
+    assert rows[0]["Last Name"] == name
+
+
+def test_only_this_district_is_written_and_only_its_owner_may_read_the_file(
+    registered: sa.Engine, tmp_path: Path
+) -> None:
+    publish_night(registered, 0, snapshot(student(9, **COMPLETE)), district_id="other")
+    rows, exported = export(registered, tmp_path, student(1, **COMPLETE))
+    assert [row["SIS Internal ID"] for row in rows] == ["1"]
+    assert stat.S_IMODE(exported.file.stat().st_mode) == 0o600
+
+
+def test_nothing_published_says_what_to_do_and_writes_nothing(registered: sa.Engine, tmp_path: Path) -> None:
+    with pytest.raises(WarehouseError, match="nobody is published; run its night first"):
+        export_students(registered, "grand-bend", tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_that_cannot_be_written_is_named_and_leaves_no_rest(
+    registered: sa.Engine, tmp_path: Path
+) -> None:
+    (tmp_path / "students.csv").mkdir()
+    with pytest.raises(WarehouseError, match="cannot be written"):
+        export(registered, tmp_path, student(1, **COMPLETE))
+    assert [path.name for path in tmp_path.iterdir()] == ["students.csv"]

@@ -76,7 +76,7 @@ def filter_enrollments(raw: Mapping[str, pd.DataFrame], today: date) -> Filtered
     codes, row_codes = _withdrawal_codes(columns_of(raw["WithdrawalCode"]), ids(entries["WithdrawalCodeID"]))
     rows = _rows(entries, row_codes)
     outcome = _decide(rows, codes, columns_of(raw["SchoolYear"]), today)
-    school_rows = _school_rows(schools, ids(entries["SchoolID"]), rows.school_year)
+    school_rows = find_school_rows(schools, ids(entries["SchoolID"]), rows.school_year)
 
     def pick(chosen: np.ndarray) -> dict[str, pa.Array]:
         return _enrollment_columns(entries, rows, codes, schools, school_rows, chosen)
@@ -223,7 +223,7 @@ def _school_years(years: Columns, row_years: np.ndarray) -> tuple[np.ndarray, np
     return at != NOWHERE, np.append(counts_by_year[listed], False)[at]
 
 
-def _school_rows(schools: Columns, row_schools: np.ndarray, row_years: np.ndarray) -> np.ndarray:
+def find_school_rows(schools: Columns, row_schools: np.ndarray, row_years: np.ndarray) -> np.ndarray:
     """Per row the row of `schools` for its school and year; where that year has none, the school's latest."""
     keys, years = ids(schools["SchoolID"]), ids(schools["SchoolYearID"])
     school_codes, school_ids = group_codes(keys)

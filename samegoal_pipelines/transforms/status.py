@@ -34,6 +34,8 @@ CURRENT_ENROLLMENT, UPCOMING_ONLY, BETWEEN, GRADUATED, WITHDRAWN = range(5)
 
 # When an enrollment lies, in the order in which it decides.
 PAST, UPCOMING, CURRENT = range(3)
+# The fields of `deciding_order`.
+DECIDED_BY = ("when", "last_day", "default_entity", "first_day", "enrollment_id")
 
 
 class StudentStatuses(NamedTuple):
@@ -52,7 +54,7 @@ def classify_students(enrollments: pd.DataFrame, left_out: pd.DataFrame, today: 
     """
     columns = columns_of(enrollments)
     codes, students = group_codes(ids(columns["student_id"]))
-    when, order = _order(columns, (today - EPOCH).days)
+    when, order = deciding_order(columns, today)
 
     deciding = best_rows(codes, len(students), order)
     has_past = np.zeros(len(students), bool)
@@ -77,20 +79,21 @@ def classify_students(enrollments: pd.DataFrame, left_out: pd.DataFrame, today: 
     return StudentStatuses(statuses, uncertain)
 
 
-def _order(columns: Mapping[str, pa.Array], today: int) -> tuple[np.ndarray, list[np.ndarray]]:
+def deciding_order(columns: Mapping[str, pa.Array], today: date) -> tuple[np.ndarray, list[np.ndarray]]:
     """Per enrollment PAST, UPCOMING or CURRENT, and the fields by which the greatest of a student's decides.
 
     Current ones come before upcoming ones before past ones. Among past ones the latest last day is first;
     then in all three the default entity, the latest first day (of upcoming ones the earliest), the highest
-    id.
+    id. `DECIDED_BY` names the fields.
     """
+    now = (today - EPOCH).days
     first_day, last_day = days(columns["first_day"]), days(columns["last_day"], null=FOREVER)
-    upcoming = (first_day > today).view(np.int8)
-    past = (last_day < today).view(np.int8)
+    upcoming = (first_day > now).view(np.int8)
+    past = (last_day < now).view(np.int8)
     when = CURRENT - upcoming - 2 * past  # both its first and its last day belong to an enrollment
     return when, [
         when,
-        np.minimum(last_day, today),  # past ones alone differ by it
+        np.minimum(last_day, now),  # past ones alone differ by it
         flags(columns["is_default_entity"]).view(np.int8),
         first_day * (1 - 2 * upcoming),
         ids(columns["enrollment_id"]),

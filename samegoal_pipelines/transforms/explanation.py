@@ -1,0 +1,322 @@
+"""Why students have the status they have: what became of each enrollment, and which one decided, in words.
+
+Here: the outcome of the rules for a few students, told. Not here: any rule. What happens to a row, which
+status follows, which enrollment and which building: all of it is asked of the functions that decide, run on
+the whole district, so that an explanation cannot differ from what is published.
+"""
+
+import json
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, replace
+from datetime import date
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from samegoal_pipelines.schemas.vocabulary import (
+    CECS_ONLY,
+    LEFT_WINDOW,
+    NEVER_EFFECTIVE_ONLY,
+    NO_ROWS,
+)
+from samegoal_pipelines.transforms.columns import NOWHERE, columns_of, ids
+from samegoal_pipelines.transforms.departures import explain_absences
+from samegoal_pipelines.transforms.enrollments import (
+    FilteredEnrollments,
+    filter_enrollments,
+    find_school_rows,
+    window_start,
+)
+from samegoal_pipelines.transforms.status import (
+    DECIDED_BY,
+    UPCOMING,
+    classify_students,
+    deciding_order,
+)
+
+WHEN = ("past", "upcoming", "current")  # in the order of PAST, UPCOMING, CURRENT
+
+# The rules in their own words, by the reason that a status gives, and numbered in this order.
+RULES = {
+    "current_enrollment": "there is a current enrollment",
+    "upcoming_enrollment_only": "there is an upcoming enrollment, and neither a current nor a past one",
+    "between_enrollments": "there are a past and an upcoming enrollment and no current one, "
+    "which keeps a student enrolled over the summer",
+    "graduated": "there are only past enrollments, and the most recent one ended with code 01",
+    "withdrawn": "there are only past enrollments, and the most recent one did not end with code 01",
+}
+
+_FATES = {
+    "cecs": "filtered: a cross-entity course enrollment (CECS)",
+    "outside_window": "filtered: outside the import window, ended before {window_start}",
+    "never_closed": "filtered: never closed, and its school year is neither current nor upcoming",
+    "conflicting_duplicate": "set aside: its id comes more than once, with different content",
+    "unreadable": "set aside: {unreadable} cannot be read",
+    "no_student": "set aside: it names no student",
+    "no_start_date": "set aside: it has no start date",
+    "unknown_withdrawal_code": "set aside: no list says which withdrawal code its code id means",
+    "no_school_year": "set aside: it is open, and its school year is not listed",
+    "never_effective": "set aside: never effective, its last day lies before its first",
+}
+_REPEAT = "a repeat of another row, and counted once with it"
+
+_ABSENCES = {
+    LEFT_WINDOW: "no status: none of the enrollments lies within the import window any more",
+    CECS_ONLY: "no status: there are only cross-entity course enrollments (CECS)",
+    NEVER_EFFECTIVE_ONLY: "no status: no enrollment was ever effective",
+    NO_ROWS: "no status: Qmlativ gave no enrollment of this student for the school years that were read",
+}
+
+# Why one enrollment goes before another of its kind, by the first field in which they differ.
+_PRECEDENCE = {
+    "last_day": "it ended last",
+    "default_entity": "it is at the default entity",
+    "first_day": "it began last",
+    "enrollment_id": "its id is the highest",
+}
+
+
+@dataclass(frozen=True)
+class SeenEnrollment:
+    """One row of EntryWithdrawal, and what became of it."""
+
+    enrollment_id: int | None
+    school_year: str | None
+    entity_id: int | None
+    is_default_entity: bool
+    school: str | None
+    first_day: date | None
+    last_day: date | None
+    withdrawal_code: str | None
+    unreadable: tuple[str, ...]
+    """Names of the fields that could not be read."""
+    outcome: str
+    """counted, filtered, set_aside or repeated."""
+    reason: str
+    """current, upcoming or past; why it was left out; or repeat."""
+    words: str
+    decides: bool
+
+
+@dataclass(frozen=True)
+class Decision:
+    """The status that follows, the enrollment that decided it, and the building."""
+
+    status: str
+    reason: str
+    rule: int
+    rule_words: str
+    enrollment_id: int
+    why_this_enrollment: str
+    building: str | None
+    building_reporting_id: str | None
+    why_this_building: str
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """One student: every enrollment seen, and what follows. Of decision, uncertain, absent one is given."""
+
+    student_id: int
+    today: date
+    window_start: date
+    enrollments: tuple[SeenEnrollment, ...]
+    decision: Decision | None
+    uncertain: tuple[str, ...]
+    """The reasons why rows were set aside that leave the status in doubt."""
+    absent: str | None
+    """Why there is no status, in the words of the ledger of departures."""
+
+    def sentences(self) -> list[str]:
+        """What follows from the enrollments, for people."""
+        window = f"the import window of {self.today} begins on {self.window_start}"
+        if self.decision is not None:
+            decision = self.decision
+            return [
+                f"rule {decision.rule}: {decision.rule_words} ({decision.reason})",
+                f"enrollment {decision.enrollment_id} decides: {decision.why_this_enrollment}",
+                f"building: {decision.building or 'none'}; {decision.why_this_building}",
+                window,
+            ]
+        if self.uncertain:
+            return [
+                f"uncertain: {count_rows(self.enrollments, 'set_aside')} cannot be relied on "
+                f"({', '.join(self.uncertain)}), and no sound one makes the student currently enrolled; "
+                "unreadable is not gone, so what was last published stays",
+                window,
+            ]
+        return [_ABSENCES[self.absent or NO_ROWS], window]
+
+
+def count_rows(seen: Collection[SeenEnrollment], outcome: str) -> str:
+    """How many of the rows met this outcome, as words."""
+    number = sum(one.outcome == outcome for one in seen)
+    return "1 row" if number == 1 else f"{number} rows"
+
+
+def explain_students(
+    raw: Mapping[str, pd.DataFrame], students: Collection[int], today: date
+) -> list[Explanation]:
+    """Explain these students as of `today`, from `raw_enrollments` (Qmlativ object → frame), in their order.
+
+    Raises ValueError as `filter_enrollments` does.
+    """
+    filtered = filter_enrollments(raw, today)
+    statuses, uncertain = classify_students(filtered.enrollments, filtered.left_out, today)
+    absent = explain_absences(filtered.left_out, statuses, uncertain)
+    decided = {row["student_id"]: row for row in _rows_of(statuses, students)}
+    doubts = {row["student_id"]: tuple(row["reasons"].split(",")) for row in _rows_of(uncertain, students)}
+    why = {row["student_id"]: row["why"] for row in _rows_of(absent, students)}
+
+    explained = []
+    for student in students:
+        status = decided.get(student)
+        theirs = FilteredEnrollments(
+            _of(filtered.enrollments, student), _of(filtered.left_out, student), filtered.repeated
+        )
+        seen = _seen(raw, theirs, student, today, status["enrollment_id"] if status else None)
+        explained.append(
+            Explanation(
+                student_id=student,
+                today=today,
+                window_start=window_start(today),
+                enrollments=tuple(seen),
+                decision=_decision(raw, theirs.enrollments, status, today) if status else None,
+                uncertain=doubts.get(student, ()),
+                absent=None if status or student in doubts else why.get(student, NO_ROWS),
+            )
+        )
+    return explained
+
+
+def _of(frame: pd.DataFrame, student: int, key: str = "student_id") -> pd.DataFrame:
+    """The student's rows, in their order."""
+    return frame.loc[(frame[key] == student).fillna(False).to_numpy(bool)].reset_index(drop=True)
+
+
+def _rows_of(frame: pd.DataFrame, students: Collection[int]) -> list[dict[str, Any]]:
+    return _plain_rows(frame.loc[frame["student_id"].isin(list(students))])
+
+
+def _plain_rows(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    """Rows as dictionaries of plain values, null as None."""
+    columns = {name: values.to_pylist() for name, values in columns_of(frame).items()}
+    return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+
+
+def _seen(
+    raw: Mapping[str, pd.DataFrame],
+    theirs: FilteredEnrollments,
+    student: int,
+    today: date,
+    deciding: int | None,
+) -> Iterator[SeenEnrollment]:
+    """The student's rows in the order in which Qmlativ gave them.
+
+    Both frames keep that order, and a row that counts is the only one with its id.
+    """
+    when = [WHEN[kind] for kind in deciding_order(columns_of(theirs.enrollments), today)[0]]
+    counted = {
+        row["enrollment_id"]: row | {"outcome": "counted", "reason": kind}
+        for row, kind in zip(_plain_rows(theirs.enrollments), when, strict=True)
+    }
+    left_out = iter(_plain_rows(theirs.left_out))
+    years = _year_names(raw)
+    before: dict[tuple[Any, ...], SeenEnrollment] = {}
+    for entry in _plain_rows(_of(raw["EntryWithdrawal"], student, "StudentID")):
+        content = tuple(entry.values())
+        if content in before:
+            yield replace(before[content], outcome="repeated", reason="repeat", words=_REPEAT, decides=False)
+            continue
+        row = counted.get(entry["EntryWithdrawalID"]) or next(left_out)
+        unreadable = tuple(json.loads(entry["Unreadable"] or "{}"))
+        before[content] = SeenEnrollment(
+            enrollment_id=row["enrollment_id"],
+            school_year=years.get(row["school_year_id"]),
+            entity_id=row["entity_id"],
+            is_default_entity=row["is_default_entity"],
+            school=row["building"],
+            first_day=row["first_day"],
+            last_day=row["last_day"],
+            withdrawal_code=row["withdrawal_code"],
+            unreadable=unreadable,
+            outcome=row["outcome"],
+            reason=row["reason"],
+            words=_fate(row, unreadable, today),
+            decides=row["outcome"] == "counted" and row["enrollment_id"] == deciding,
+        )
+        yield before[content]
+
+
+def _fate(row: Mapping[str, Any], unreadable: tuple[str, ...], today: date) -> str:
+    if row["outcome"] == "counted":
+        return f"counted as {row['reason']}"
+    return _FATES[row["reason"]].format(
+        window_start=window_start(today), unreadable=", ".join(unreadable) or "its id"
+    )
+
+
+def _year_names(raw: Mapping[str, pd.DataFrame]) -> dict[int, str]:
+    """School years as they are shown."""
+    return {
+        row["SchoolYearID"]: row["Description"] or str(row["NumericYear"] or row["SchoolYearID"])
+        for row in _plain_rows(raw["SchoolYear"])
+        if row["SchoolYearID"] is not None
+    }
+
+
+def _decision(
+    raw: Mapping[str, pd.DataFrame], counted: pd.DataFrame, status: Mapping[str, Any], today: date
+) -> Decision:
+    columns = columns_of(counted)
+    numbers = ids(columns["enrollment_id"])
+    when, order = deciding_order(columns, today)
+    first = int(np.flatnonzero(numbers == status["enrollment_id"])[0])
+    return Decision(
+        status=status["status"],
+        reason=status["reason"],
+        rule=list(RULES).index(status["reason"]) + 1,
+        rule_words=RULES[status["reason"]],
+        enrollment_id=status["enrollment_id"],
+        why_this_enrollment=_why_first(first, numbers, when, order),
+        building=status["building"],
+        building_reporting_id=status["building_reporting_id"],
+        why_this_building=_why_building(raw, counted, first),
+    )
+
+
+def _why_first(first: int, numbers: np.ndarray, when: np.ndarray, order: list[np.ndarray]) -> str:
+    """Why this enrollment goes before the others of its kind: by the first field in which they differ."""
+    kind = WHEN[when[first]]
+    rivals: dict[str, list[int]] = {}
+    for other in np.flatnonzero(when == when[first]).tolist():
+        if other != first:
+            field = next(
+                name for name, values in zip(DECIDED_BY, order, strict=True) if values[other] != values[first]
+            )
+            rivals.setdefault(field, []).append(int(numbers[other]))
+    if not rivals:
+        return f"it is the only {kind} one"
+    reasons = _PRECEDENCE | ({"first_day": "it begins first"} if when[first] == UPCOMING else {})
+    told = [
+        f"over {', '.join(map(str, sorted(rivals[field])))} because {reasons[field]}"
+        for field in DECIDED_BY
+        if field in rivals
+    ]
+    return f"of the {kind} ones, {'; '.join(told)}"
+
+
+def _why_building(raw: Mapping[str, pd.DataFrame], counted: pd.DataFrame, row: int) -> str:
+    columns, schools = columns_of(counted.iloc[[row]]), columns_of(raw["School"])
+    if columns["school_id"][0].as_py() is None:
+        return "the enrollment names no school"
+    wanted = ids(columns["school_year_id"])
+    (found,) = find_school_rows(schools, ids(columns["school_id"]), wanted)
+    if found == NOWHERE:
+        return "no school year lists its school"
+    years = _year_names(raw)
+    listed = schools["SchoolYearID"][int(found)].as_py()
+    if listed == wanted[0]:
+        return f"its school as listed for its school year, {years.get(listed, listed)}"
+    return f"its school is not listed for its school year; {years.get(listed, listed)} is the latest that lists it"

@@ -6,6 +6,7 @@ from datetime import date
 
 import pandas as pd
 import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import insert
 
 from samegoal_pipelines.schemas.demographics import PARENT_CONTACTS
 from samegoal_pipelines.warehouse.engine import as_writer
@@ -48,49 +49,59 @@ def hide_from_kept(
 ) -> int:
     """Empty the contact columns of parents under restriction in the rows that kept students keep.
 
-    The row is changed in place and not closed: what is withheld now is withheld in the history's
-    current row, too. Its hash is cleared, so that the next readable night compares the row itself.
+    As of this night, like any change: the row is closed and an emptied one opened, so that the night can be
+    taken back. The hash is left out, so that the next readable night compares the row itself.
 
     Returns:
         How many students that changed.
     """
     pairs = restricted[restricted["student_id"].isin(kept.tolist())]
-    parents, statuses = PARENTS.table, STATUS.table
-    emptied = dict.fromkeys(PARENT_CONTACTS)
-    changed = {}
+    changed = set()
     for student_id, parent_id in zip(pairs["student_id"], pairs["parent_id"], strict=True):
-        statement = (
-            sa.update(parents)
-            .where(
-                parents.c.district_id == district_id,
-                parents.c.student_id == student_id,
-                parents.c.parent_id == parent_id,
-                parents.c.valid_to.is_(None),
-                parents.c.has_restricted_access.is_not(True),
-            )
-            .values(has_restricted_access=True, row_hash=0, **emptied)
-            .returning(parents.c.student_number)
+        if connection.execute(_empty(district_id, student_id, parent_id, night)).rowcount:
+            changed.add(student_id)
+    noted = [connection.execute(_note(district_id, student_id, night)).rowcount for student_id in changed]
+    return sum(noted)
+
+
+def _empty(district_id: str, student_id: int, parent_id: int, night: date) -> sa.Insert:
+    """Close the pair's row, unless it is flagged already, and open one without contacts."""
+    parents = PARENTS.table
+    emptied = {column: sa.null() for column in PARENT_CONTACTS} | {"has_restricted_access": sa.true()}
+    closed = (
+        sa.update(parents)
+        .where(
+            parents.c.district_id == district_id,
+            parents.c.student_id == student_id,
+            parents.c.parent_id == parent_id,
+            parents.c.valid_to.is_(None),
+            parents.c.has_restricted_access.is_not(True),
         )
-        for number in connection.scalars(statement):
-            changed[student_id] = number
-    for student_id, number in changed.items():
-        status = connection.scalar(
-            sa.select(statuses.c.status).where(
-                statuses.c.district_id == district_id,
-                statuses.c.student_id == student_id,
-                statuses.c.valid_to.is_(None),
-            )
-        )
-        connection.execute(
-            sa.insert(student_changes).values(
-                district_id=district_id,
-                snapshot_date=night,
-                student_id=student_id,
-                student_number=number,
-                change="parents",
-                old_status=status,
-                new_status=status,
-                changed_columns=["parents.has_restricted_access"],
-            )
-        )
-    return len(changed)
+        .values(valid_to=night)
+        .returning(*(parents.c[column] for column in ("district_id", *PARENTS.columns)))
+        .cte("closed")
+    )
+    says = [emptied.get(column, closed.c[column]) for column in PARENTS.columns]
+    opened = sa.select(closed.c.district_id, *says, sa.literal(night), sa.literal(0))
+    return sa.insert(parents).from_select(PARENTS.loaded, opened)
+
+
+def _note(district_id: str, student_id: int, night: date) -> sa.Insert:
+    """Write the change down, unless a run of the same night has."""
+    statuses = STATUS.table
+    change = sa.select(
+        statuses.c.district_id,
+        sa.literal(night),
+        statuses.c.student_id,
+        statuses.c.student_number,
+        sa.literal("parents"),
+        statuses.c.status,
+        statuses.c.status,
+        sa.literal(["parents.has_restricted_access"], student_changes.c.changed_columns.type),
+    ).where(
+        statuses.c.district_id == district_id,
+        statuses.c.student_id == student_id,
+        statuses.c.valid_to.is_(None),
+    )
+    columns = [column.name for column in student_changes.columns]
+    return insert(student_changes).from_select(columns, change).on_conflict_do_nothing()

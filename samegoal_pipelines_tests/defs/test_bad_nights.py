@@ -278,9 +278,9 @@ def test_a_new_restriction_reaches_a_student_who_is_unreadable_tonight(pipeline,
     assert night.published, night.reason
     assert (night.attempt.kept, night.attempt.changed) == (1, 1)
     assert pipeline.rows(PARENTS) == [(True, None)]
-    assert (
-        pipeline.rows("select email from samegoal.parent_demographics_history where email is not null") == []
-    )
+    assert pipeline.rows(
+        "select valid_to from samegoal.parent_demographics_history where email is not null"
+    ) == [(TOMORROW,)]
     assert pipeline.rows(
         "select student_id, change from samegoal.student_changes where snapshot_date = '2026-10-13'"
     ) == [(11, "parents")]

@@ -11,14 +11,15 @@ from samegoal_pipelines.defs.partitions import DISTRICTS
 from samegoal_pipelines.defs.steps import checked, column_schema, recorded, schema_check
 from samegoal_pipelines.deployment import Deployment
 from samegoal_pipelines.schemas.demographics import (
+    ConfidentialPhones,
     ParentDemographics,
     RestrictedPairs,
     StudentDemographics,
     StudentsWithoutRecord,
+    parents_model,
 )
 from samegoal_pipelines.schemas.reads import is_granted
-from samegoal_pipelines.transforms.parents import build_parent_demographics, find_restricted_pairs
-from samegoal_pipelines.transforms.students import build_student_demographics
+from samegoal_pipelines.transforms import parents, students
 from samegoal_pipelines.warehouse.withholding import refuse_to_forget_restrictions
 
 
@@ -37,12 +38,23 @@ def student_demographics(
 ) -> Iterator[Any]:
     """Names, birth date, grade, race, language, contact data and building of every student with a status."""
     with recorded("student_demographics", night):
-        built = build_student_demographics(raw_students, student_status["student_status"])
+        withholding = night.district.withholding
+        built = students.build_student_demographics(
+            raw_students, student_status["student_status"], withholding=withholding
+        )
         yield from checked(
             context,
             "student_demographics",
-            {"student_demographics": built.students, "without_record": built.without_record},
-            {"student_demographics": StudentDemographics, "without_record": StudentsWithoutRecord},
+            {
+                "student_demographics": built.students,
+                "without_record": built.without_record,
+                "confidential": students.find_confidential_phones(raw_students, withholding),
+            },
+            {
+                "student_demographics": StudentDemographics,
+                "without_record": StudentsWithoutRecord,
+                "confidential": ConfidentialPhones,
+            },
             {"students without a record in Qmlativ": len(built.without_record)},
         )
 
@@ -63,19 +75,27 @@ def parent_demographics(
 ) -> Iterator[Any]:
     """One row per student and guardian; one under active restricted access has no contact data in it."""
     with recorded("parent_demographics", night):
+        withholding = night.district.withholding
         known = is_granted(raw_parents["Reads"], "StudentGuardian", "HasActiveRestrictedAccess")
-        if not known:
+        if not known and not withholding.show_restricted_contacts:
             refuse_to_forget_restrictions(deployment.warehouse, night.district_id)
-        built = build_parent_demographics(
-            raw_parents, student_status["student_status"], restriction_known=known
+        built = parents.build_parent_demographics(
+            raw_parents, student_status["student_status"], restriction_known=known, withholding=withholding
         )
-        restricted = find_restricted_pairs(raw_parents)
-        if not known:
-            restricted = restricted.iloc[:0]
         yield from checked(
             context,
             "parent_demographics",
-            {"parent_demographics": built.parents, "restricted": restricted},
-            {"parent_demographics": ParentDemographics, "restricted": RestrictedPairs},
+            {
+                "parent_demographics": built.parents,
+                "restricted": parents.find_restricted_pairs(
+                    raw_parents, restriction_known=known, withholding=withholding
+                ),
+                "confidential": parents.find_confidential_phones(raw_parents, withholding),
+            },
+            {
+                "parent_demographics": parents_model(withholding.show_restricted_contacts),
+                "restricted": RestrictedPairs,
+                "confidential": ConfidentialPhones,
+            },
             built.counts,
         )

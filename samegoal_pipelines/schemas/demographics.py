@@ -26,6 +26,9 @@ from samegoal_pipelines.schemas.fields import (
     years_between,
 )
 
+BESIDE_DIGITS = r"(?is)\s*x.*$|\D"
+"""A regular expression for what does not tell two phone numbers apart: extension, signs and spaces."""
+
 PARENT_CONTACTS = ("street", "city", "state", "zip", "home_phone", "cell_phone", "work_phone", "email")
 
 
@@ -90,8 +93,11 @@ class StudentsWithoutRecord(Table):
         return unique(frame, ("student_id",))
 
 
-class ParentDemographics(Table):
-    """One row per student and parent: who they are to the student, and how to reach them."""
+class ShownParents(Table):
+    """One row per student and parent: who they are to the student, and how to reach them.
+
+    Of a district that shows the contacts of parents under restriction; any other's are `ParentDemographics`.
+    """
 
     student_id: Integer = required("Qmlativ's StudentID")
     parent_id: Integer = required("Qmlativ's NameIDGuardian")
@@ -123,6 +129,17 @@ class ParentDemographics(Table):
         """Repeated guardianships are one."""
         return unique(frame, ("student_id", "parent_id"))
 
+    @column_check("has_restricted_access")
+    @classmethod
+    def is_answered_for_all_or_for_none(cls, column: pd.Series) -> Mask:
+        """The field is granted or not; where it is, an unanswered one was counted as true."""
+        known = given(column)
+        return known if known.any() else all_true(len(known))
+
+
+class ParentDemographics(ShownParents):
+    """One row per student and parent: who they are to the student, and how to reach them."""
+
     @row_check
     @classmethod
     def restricted_access_leaves_no_contact(cls, frame: pd.DataFrame) -> Mask:
@@ -134,13 +151,6 @@ class ParentDemographics(Table):
             axis="columns"
         )
         return ~(restricted & reachable)
-
-    @column_check("has_restricted_access")
-    @classmethod
-    def is_answered_for_all_or_for_none(cls, column: pd.Series) -> Mask:
-        """The field is granted or not; where it is, an unanswered one was counted as true."""
-        known = given(column)
-        return known if known.any() else all_true(len(known))
 
 
 class RestrictedPairs(Table):
@@ -156,7 +166,37 @@ class RestrictedPairs(Table):
         return unique(frame, ("student_id", "parent_id"))
 
 
+class ConfidentialPhones(Table):
+    """Phone numbers that are confidential tonight, of students and parents, whoever is published tonight."""
+
+    student_id: Integer = optional("Qmlativ's StudentID; null: the number is a parent's")
+    parent_id: Integer = optional("Qmlativ's NameIDGuardian; null: the number is a student's own")
+    digits: Text = required("The number without what tells no two numbers apart, its extension included")
+
+    @row_check
+    @classmethod
+    def a_number_is_one_person_s(cls, frame: pd.DataFrame) -> Mask:
+        """Either a student's or a parent's."""
+        return given(frame["student_id"]) ^ given(frame["parent_id"])
+
+
 class PublishedParents(ParentDemographics):
     """The parents as published: with the number by which the district knows the student."""
 
     student_number: Text = optional("The student's number, as in student_demographics")
+
+
+class ShownPublishedParents(ShownParents):
+    """The same, of a district that shows the contacts of parents under restriction."""
+
+    student_number: Text = optional("The student's number, as in student_demographics")
+
+
+def parents_model(show_restricted_contacts: bool) -> type[ShownParents]:
+    """The model of `parent_demographics`: contacts under restriction break it unless they are to be shown."""
+    return ShownParents if show_restricted_contacts else ParentDemographics
+
+
+def published_parents_model(show_restricted_contacts: bool) -> type[ShownParents]:
+    """The model of the parents as published, likewise."""
+    return ShownPublishedParents if show_restricted_contacts else PublishedParents

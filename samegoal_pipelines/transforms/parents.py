@@ -29,7 +29,9 @@ from samegoal_pipelines.transforms.columns import (
 )
 from samegoal_pipelines.transforms.people import (
     Columns,
+    Confidential,
     Tables,
+    confidential_phones,
     find_addresses,
     find_emails,
     find_phones_by_kind,
@@ -38,6 +40,7 @@ from samegoal_pipelines.transforms.people import (
     rows_by_id,
     sound_tables,
 )
+from samegoal_pipelines.transforms.withholding import WITHHOLD, Withholding
 
 
 class ParentDemographics(NamedTuple):
@@ -48,13 +51,17 @@ class ParentDemographics(NamedTuple):
 
 
 def build_parent_demographics(
-    raw: Mapping[str, pd.DataFrame], statuses: pd.DataFrame, *, restriction_known: bool
+    raw: Mapping[str, pd.DataFrame],
+    statuses: pd.DataFrame,
+    *,
+    restriction_known: bool,
+    withholding: Withholding = WITHHOLD,
 ) -> ParentDemographics:
     """Describe the parents of the students of `statuses`, in its order, from `raw_parents` (object → frame).
 
     `restriction_known` says whether the district grants HasActiveRestrictedAccess. Where it does, a
-    guardian whose access is restricted, or of whom it is not said, keeps the row and loses every contact.
-    Where it does not, nobody's restriction is known, and the flag is null.
+    guardian whose access is restricted, or of whom it is not said, keeps the row and loses every contact,
+    unless the district shows them. Where it does not, nobody's restriction is known, and the flag is null.
     """
     tables = sound_tables(raw)
     guardianships, names = columns_of(raw["StudentGuardian"]), tables["Name"]
@@ -87,7 +94,10 @@ def build_parent_demographics(
             else pa.array(restricted)
         }
         | {"home_language": pa.nulls(len(rows), pa.string())}
-        | _withhold(_contact_columns(tables, people), restricted)
+        | _withhold(
+            _contact_columns(tables, people, confidential_phones(raw, withholding)),
+            None if withholding.show_restricted_contacts else restricted,
+        )
     )
     return ParentDemographics(
         frame_of({column: columns[column] for column in models.ParentDemographics.to_schema().columns}),
@@ -95,18 +105,31 @@ def build_parent_demographics(
     )
 
 
-def find_restricted_pairs(raw: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
+def find_restricted_pairs(
+    raw: Mapping[str, pd.DataFrame], *, restriction_known: bool = True, withholding: Withholding = WITHHOLD
+) -> pd.DataFrame:
     """Students and guardians between whom access is restricted, or it is not said, from `raw_parents`.
 
     Also of students who are not published tonight: what was last published about them must hide it too.
-    Returns student_id and parent_id, int64, each pair once.
+    Returns student_id and parent_id, int64, each pair once; nobody where the restriction is not known, or
+    where the district shows the contacts all the same.
     """
     guardianships = columns_of(raw["StudentGuardian"])
+    if not restriction_known or withholding.show_restricted_contacts:
+        guardianships = {name: column[:0] for name, column in guardianships.items()}
     flag = guardianships["HasActiveRestrictedAccess"]
     students, guardians = ids(guardianships["StudentID"]), ids(guardianships["NameIDGuardian"])
     rows = (flags(flag) | ~present(flag)) & (students != MISSING) & (guardians != MISSING)
     pairs = np.unique(np.stack([students[rows], guardians[rows]]), axis=1)
     return frame_of({"student_id": pa.array(pairs[0]), "parent_id": pa.array(pairs[1])})
+
+
+def find_confidential_phones(raw: Mapping[str, pd.DataFrame], withholding: Withholding) -> pd.DataFrame:
+    """The confidential numbers of the people in `raw_parents`, as `ConfidentialPhones`."""
+    people, digits = confidential_phones(raw, withholding)
+    return frame_of(
+        {"student_id": pa.nulls(len(people), pa.int64()), "parent_id": pa.array(people), "digits": digits}
+    )
 
 
 def _pair_codes(students: np.ndarray, guardians: np.ndarray) -> np.ndarray:
@@ -160,13 +183,14 @@ def _name_columns(tables: Tables, names: Columns, rows: np.ndarray) -> dict[str,
     }
 
 
-def _contact_columns(tables: Tables, people: np.ndarray) -> dict[str, pa.Array]:
+def _contact_columns(tables: Tables, people: np.ndarray, confidential: Confidential) -> dict[str, pa.Array]:
     address = find_addresses(tables, people, preferred=("IsMailing", "IsPhysical"))
-    return address | find_phones_by_kind(tables, people) | {"email": find_emails(tables, people)}
+    phones = find_phones_by_kind(tables, people, confidential)
+    return address | phones | {"email": find_emails(tables, people)}
 
 
 def _withhold(contacts: dict[str, pa.Array], restricted: np.ndarray | None) -> dict[str, pa.Array]:
-    """The contacts, empty where access is restricted."""
+    """The contacts, empty where access is restricted; None: restricted is nobody, or whoever is is shown."""
     if restricted is None or not restricted.any():
         return contacts
     hidden = pa.array(restricted)

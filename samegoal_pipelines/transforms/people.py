@@ -12,7 +12,9 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from samegoal_pipelines.schemas.demographics import BESIDE_DIGITS
 from samegoal_pipelines.transforms.columns import (
+    MISSING,
     NOWHERE,
     RowIndex,
     best_row_of,
@@ -24,6 +26,7 @@ from samegoal_pipelines.transforms.columns import (
     present,
     take,
 )
+from samegoal_pipelines.transforms.withholding import Withholding
 
 Columns = Mapping[str, pa.Array]
 Tables = Mapping[str, Columns]
@@ -87,15 +90,38 @@ def find_addresses(tables: Tables, people: np.ndarray, preferred: tuple[str, str
     }
 
 
-def find_phones(tables: Tables, people: np.ndarray) -> pa.Array:
+class Confidential(NamedTuple):
+    """Numbers that are not passed on: whose they are, and their digits."""
+
+    people: np.ndarray
+    digits: pa.Array
+
+
+def confidential_phones(raw: Mapping[str, pd.DataFrame], withholding: Withholding) -> Confidential:
+    """The confidential numbers in raw phones, rows that are set aside included; none where they are shown.
+
+    Whether a phone is confidential must be answered: null counts as confidential.
+    """
+    phones = columns_of(raw["NamePhone"])
+    numbers, people = _numbers(phones), ids(phones["NameID"])
+    public = present(phones["IsConfidential"]) & ~flags(phones["IsConfidential"])
+    if withholding.show_confidential_phones:
+        public[:] = True
+    rows = np.flatnonzero(~public & present(numbers) & (people != MISSING))
+    return Confidential(people[rows], _digits(take(numbers, rows)))
+
+
+def find_phones(tables: Tables, people: np.ndarray, confidential: Confidential) -> pa.Array:
     """The first phone of each person by rank, of whatever kind; never a confidential one."""
-    phones = _public_phones(tables["NamePhone"])
+    phones = _public_phones(tables["NamePhone"], confidential)
     return take(phones.numbers, best_row_of(people, phones.people, phones.usable, phones.order))
 
 
-def find_phones_by_kind(tables: Tables, people: np.ndarray) -> dict[str, pa.Array]:
+def find_phones_by_kind(
+    tables: Tables, people: np.ndarray, confidential: Confidential
+) -> dict[str, pa.Array]:
     """For each of the `PHONE_KINDS` the first such phone of each person by rank; never a confidential one."""
-    phones, types = _public_phones(tables["NamePhone"]), tables["PhoneType"]
+    phones, types = _public_phones(tables["NamePhone"], confidential), tables["PhoneType"]
     at_type = rows_by_id(types, "PhoneTypeID", ids(tables["NamePhone"]["PhoneTypeID"]))
     found = {}
     for kind, words in PHONE_KINDS.items():
@@ -121,17 +147,37 @@ class _Phones(NamedTuple):
     order: list[np.ndarray]
 
 
-def _public_phones(phones: Columns) -> _Phones:
-    numbers = pc.coalesce(given(phones["FormattedPhoneNumber"]), given(phones["PhoneNumber"]))
+def _public_phones(phones: Columns, confidential: Confidential) -> _Phones:
+    numbers, people = _numbers(phones), ids(phones["NameID"])
     with_extension = pc.binary_join_element_wise(numbers, given(phones["Extension"]), " x")
-    # Whether a phone is confidential must be answered: null counts as confidential.
-    public = present(phones["IsConfidential"]) & ~flags(phones["IsConfidential"])
     return _Phones(
         numbers=pc.coalesce(with_extension, numbers),
-        people=ids(phones["NameID"]),
-        usable=public & present(numbers),
+        people=people,
+        usable=present(numbers) & ~_are_confidential(people, numbers, confidential),
         order=[lowest_first(ids(phones["Rank"])), lowest_first(ids(phones["NamePhoneID"]))],
     )
+
+
+def _are_confidential(people: np.ndarray, numbers: pa.Array, confidential: Confidential) -> np.ndarray:
+    """Which numbers are confidential: in their own row, or in another of the same person."""
+    found = np.isin(people, confidential.people)
+    rows = np.flatnonzero(found)
+    theirs = _person_and_digits(people[rows], _digits(take(numbers, rows)))
+    found[rows] = flags(pc.is_in(theirs, _person_and_digits(*confidential)))
+    return found
+
+
+def _person_and_digits(people: np.ndarray, digits: pa.Array) -> pa.Array:
+    return pc.binary_join_element_wise(pa.array(people).cast(pa.string()), digits, " ")
+
+
+def _numbers(phones: Columns) -> pa.Array:
+    return pc.coalesce(given(phones["FormattedPhoneNumber"]), given(phones["PhoneNumber"]))
+
+
+def _digits(numbers: pa.Array) -> pa.Array:
+    """What tells two numbers apart, however they are written."""
+    return pc.replace_substring_regex(numbers, BESIDE_DIGITS, "")
 
 
 def _types_about(types: Columns, words: tuple[str, ...]) -> np.ndarray:

@@ -14,12 +14,13 @@ import pandas as pd
 
 from samegoal_pipelines.schemas.reads import is_granted
 from samegoal_pipelines.schemas.vocabulary import UNCERTAIN
+from samegoal_pipelines.transforms import parents as of_parents
+from samegoal_pipelines.transforms import students as of_students
 from samegoal_pipelines.transforms.columns import NOWHERE, RowIndex, columns_of, frame_of, ids, take
 from samegoal_pipelines.transforms.enrollments import FilteredEnrollments, filter_enrollments
-from samegoal_pipelines.transforms.parents import build_parent_demographics, find_restricted_pairs
 from samegoal_pipelines.transforms.status import StudentStatuses, classify_students
-from samegoal_pipelines.transforms.students import StudentDemographics, build_student_demographics
-from samegoal_pipelines.transforms.withholding import Withholding
+from samegoal_pipelines.transforms.students import StudentDemographics
+from samegoal_pipelines.transforms.withholding import Withholding, withholding_notes
 
 Raw = Mapping[str, pd.DataFrame]
 
@@ -39,10 +40,14 @@ class Computed(NamedTuple):
     snapshot: Snapshot
     restricted: pd.DataFrame
     """student_id and parent_id of every pair whose contacts are withheld, whoever is published."""
+    confidential: pd.DataFrame
+    """The numbers that are withheld, whoever is published (`ConfidentialPhones`)."""
     enrollment_rows: int
     """Rows of EntryWithdrawal, exact repeats apart."""
     set_aside: int
     """Of these, rows that leave a student in doubt: all that were set aside, but for never effective ones."""
+    notes: tuple[str, ...]
+    """What a reader of the snapshot should know."""
 
 
 def compute_night(
@@ -54,15 +59,28 @@ def compute_night(
     """
     filtered = filter_enrollments(raw_enrollments, today)
     classified = classify_students(filtered.enrollments, filtered.left_out, today)
-    students = build_student_demographics(raw_students, classified.statuses)
+    students = of_students.build_student_demographics(
+        raw_students, classified.statuses, withholding=withholding
+    )
     known = is_granted(raw_parents["Reads"], "StudentGuardian", "HasActiveRestrictedAccess")
-    parents = build_parent_demographics(raw_parents, classified.statuses, restriction_known=known).parents
-    restricted = find_restricted_pairs(raw_parents)
+    parents = of_parents.build_parent_demographics(
+        raw_parents, classified.statuses, restriction_known=known, withholding=withholding
+    ).parents
     return Computed(
         snapshot=assemble_snapshot(classified.statuses, classified.uncertain, students, parents),
-        restricted=restricted if known else restricted.iloc[:0],
+        restricted=of_parents.find_restricted_pairs(
+            raw_parents, restriction_known=known, withholding=withholding
+        ),
+        confidential=pd.concat(
+            [
+                of_students.find_confidential_phones(raw_students, withholding),
+                of_parents.find_confidential_phones(raw_parents, withholding),
+            ],
+            ignore_index=True,
+        ),
         enrollment_rows=len(filtered.enrollments) + len(filtered.left_out),
         set_aside=count_in_doubt(filtered),
+        notes=withholding_notes(known, withholding),
     )
 
 

@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 
 from samegoal_pipelines.schemas import demographics as models
 from samegoal_pipelines.transforms.columns import (
+    MISSING,
     NOWHERE,
     RowIndex,
     best_row_of,
@@ -27,6 +28,7 @@ from samegoal_pipelines.transforms.columns import (
 from samegoal_pipelines.transforms.people import (
     Columns,
     Tables,
+    confidential_phones,
     find_addresses,
     find_emails,
     find_phones,
@@ -35,6 +37,7 @@ from samegoal_pipelines.transforms.people import (
     rows_by_id,
     sound_tables,
 )
+from samegoal_pipelines.transforms.withholding import WITHHOLD, Withholding
 
 
 class StudentDemographics(NamedTuple):
@@ -45,7 +48,7 @@ class StudentDemographics(NamedTuple):
 
 
 def build_student_demographics(
-    raw: Mapping[str, pd.DataFrame], statuses: pd.DataFrame
+    raw: Mapping[str, pd.DataFrame], statuses: pd.DataFrame, *, withholding: Withholding = WITHHOLD
 ) -> StudentDemographics:
     """Describe the students of `statuses`, in its order, from `raw_students` (Qmlativ object → frame)."""
     tables, status = sound_tables(raw), columns_of(statuses)
@@ -62,7 +65,7 @@ def build_student_demographics(
         | {"grade": take(given(records["Grade"]), record)}
         | {"home_language": _home_languages(tables, records, record)}
         | find_addresses(tables, ids(names["NameID"])[name], preferred=("IsPhysical", "IsMailing"))
-        | {"phone": find_phones(tables, ids(names["NameID"])[name])}
+        | {"phone": find_phones(tables, ids(names["NameID"])[name], confidential_phones(raw, withholding))}
         | {"email": find_emails(tables, ids(names["NameID"])[name])}
         | {column: take(status[column], rows) for column in ("building", "building_reporting_id")}
     )
@@ -70,6 +73,25 @@ def build_student_demographics(
     return StudentDemographics(
         frame_of({column: columns[column] for column in models.StudentDemographics.to_schema().columns}),
         frame_of({"student_id": without_record}),
+    )
+
+
+def find_confidential_phones(raw: Mapping[str, pd.DataFrame], withholding: Withholding) -> pd.DataFrame:
+    """The students' own confidential numbers, from `raw_students`, as `ConfidentialPhones`.
+
+    Also of students who are not published tonight: what was last published about them must hide it too.
+    """
+    records, confidential = columns_of(raw["Student"]), confidential_phones(raw, withholding)
+    known = pd.DataFrame({"student": ids(records["StudentID"]), "person": ids(records["NameID"])})
+    known = known[(known["student"] != MISSING) & (known["person"] != MISSING)].drop_duplicates()
+    phones = pd.DataFrame({"person": confidential.people, "row": np.arange(len(confidential.people))})
+    found = known.merge(phones, on="person", validate="many_to_many")
+    return frame_of(
+        {
+            "student_id": pa.array(found["student"].to_numpy()),
+            "parent_id": pa.nulls(len(found), pa.int64()),
+            "digits": take(confidential.digits, found["row"].to_numpy()),
+        }
     )
 
 

@@ -8,13 +8,21 @@ import pytest
 from samegoal_pipelines.schemas import demographics as models
 from samegoal_pipelines.schemas.report import validate
 from samegoal_pipelines.schemas.status import StudentStatus
-from samegoal_pipelines.transforms.parents import ParentDemographics, build_parent_demographics
+from samegoal_pipelines.transforms.parents import (
+    ParentDemographics,
+    build_parent_demographics,
+    find_confidential_phones,
+    find_restricted_pairs,
+)
 from samegoal_pipelines.transforms.snapshot import assemble_snapshot
+from samegoal_pipelines.transforms.withholding import WITHHOLD, Withholding, withholding_notes
 from samegoal_pipelines_tests.transforms.builders import Row, raw, table
 from samegoal_pipelines_tests.transforms.test_students import build as build_students
 from samegoal_pipelines_tests.transforms.test_students import phone, status_row, uses
 
 CONTACTS = models.PARENT_CONTACTS
+SHOW_RESTRICTED = Withholding(show_restricted_contacts=True)
+SHOW_PHONES = Withholding(show_confidential_phones=True)
 
 
 def guardian(number: int = 1, student: int | None = 1, parent: int | None = 10, **fields: Any) -> Row:
@@ -31,6 +39,7 @@ def build(
     *,
     restriction_known: bool = True,
     statuses: list[Row] | None = None,
+    withholding: Withholding = WITHHOLD,
     **objects: list[Row],
 ) -> ParentDemographics:
     """Parents of student 1 (or of those in `statuses`); the people 10, 11 and 12 are known by name."""
@@ -56,8 +65,10 @@ def build(
     }
     rows = raw("raw_parents", usual | uses((True, True)) | objects)
     known = table(StudentStatus, statuses or [status_row()])
-    built = build_parent_demographics(rows, known, restriction_known=restriction_known)
-    assert validate(built.parents, models.ParentDemographics).ok
+    built = build_parent_demographics(
+        rows, known, restriction_known=restriction_known, withholding=withholding
+    )
+    assert validate(built.parents, models.parents_model(withholding.show_restricted_contacts)).ok
     return built
 
 
@@ -106,6 +117,33 @@ def test_a_parent_under_restricted_access_keeps_the_row_and_loses_every_contact(
     row = one(guardian(HasActiveRestrictedAccess=flag))
     assert row["has_restricted_access"] is True
     assert row["last_name"] == "Ruiz"
+    assert [row[column] for column in CONTACTS] == [None] * len(CONTACTS)
+
+
+@pytest.mark.parametrize("flag", [True, None])
+def test_a_district_that_shows_restricted_contacts_keeps_flag_and_contacts(flag):
+    row = one(guardian(HasActiveRestrictedAccess=flag), withholding=SHOW_RESTRICTED)
+    assert row["has_restricted_access"] is True
+    assert row["email"] == "p@example.org"
+    assert None not in [row[column] for column in CONTACTS]
+
+
+def test_shown_contacts_of_a_restricted_parent_break_the_schema_of_any_other_district():
+    shown = build([guardian(HasActiveRestrictedAccess=True)], withholding=SHOW_RESTRICTED).parents
+    assert not validate(shown, models.ParentDemographics).ok
+    shown.insert(1, "student_number", table(models.PublishedParents, [{}])["student_number"])
+    assert validate(shown[list(_columns(models.PublishedParents))], models.published_parents_model(True)).ok
+    assert not validate(
+        shown[list(_columns(models.PublishedParents))], models.published_parents_model(False)
+    ).ok
+
+
+def _columns(model: Any) -> list[str]:
+    return list(model.to_schema().columns)
+
+
+def test_shown_phones_do_not_show_a_parent_under_restriction():
+    row = one(guardian(HasActiveRestrictedAccess=True), withholding=SHOW_PHONES)
     assert [row[column] for column in CONTACTS] == [None] * len(CONTACTS)
 
 
@@ -160,6 +198,57 @@ def test_phones_go_by_what_code_or_description_of_their_type_say():
 def test_a_confidential_phone_is_left_out_of_a_parent_too():
     row = one(guardian(), NamePhone=[phone(1, PhoneTypeID=1, IsConfidential=True), phone(2, PhoneTypeID=2)])
     assert (row["home_phone"], row["cell_phone"]) == (None, "5552")
+
+
+def test_a_confidential_phone_is_shown_where_the_district_says_so_and_a_public_one_is_anyway():
+    phones = [
+        phone(1, PhoneTypeID=1, Rank=1, IsConfidential=True),
+        phone(2, PhoneTypeID=1, Rank=2),
+        phone(3, PhoneTypeID=2, IsConfidential=None),
+    ]
+    shown = one(guardian(), NamePhone=phones, withholding=SHOW_PHONES)
+    assert (shown["home_phone"], shown["cell_phone"]) == ("5551", "5553")
+    withheld = one(guardian(), NamePhone=phones, withholding=SHOW_RESTRICTED)
+    assert (withheld["home_phone"], withheld["cell_phone"]) == ("5552", None)
+
+
+# What must be hidden about students who keep what was last published
+
+
+def to_hide(withholding: Withholding = WITHHOLD, **objects: list[Row]) -> list[tuple[Any, ...]]:
+    found = find_confidential_phones(raw("raw_parents", objects), withholding)
+    assert validate(found, models.ConfidentialPhones).ok
+    return [(parent, digits) for _, parent, digits in found.itertuples(index=False)]
+
+
+def test_confidential_numbers_are_told_by_person_and_digits_however_they_are_written():
+    phones = [
+        phone(1, IsConfidential=True, FormattedPhoneNumber="(512) 555-0101 x7"),
+        phone(2, IsConfidential=None, PhoneNumber="512.555.0102", FormattedPhoneNumber=None, Extension="9"),
+        phone(3, PhoneNumber="5125550103"),
+        phone(4, IsConfidential=True, PhoneNumber=" ", FormattedPhoneNumber=None),
+        phone(5, IsConfidential=True, NameID=None),
+        phone(6, IsConfidential=True, Unreadable='{"Rank": "first"}'),
+    ]
+    assert to_hide(NamePhone=phones) == [(10, "5125550101"), (10, "5125550102"), (10, "5556")]
+    assert to_hide(SHOW_PHONES, NamePhone=phones) == []
+
+
+def test_restricted_pairs_are_none_where_it_is_not_known_or_contacts_are_shown():
+    rows = raw("raw_parents", {"StudentGuardian": [guardian(HasActiveRestrictedAccess=True)]})
+    assert find_restricted_pairs(rows).values.tolist() == [[1, 10]]
+    for nobody in ({"restriction_known": False}, {"withholding": SHOW_RESTRICTED}):
+        found = find_restricted_pairs(rows, **nobody)
+        assert found.empty
+        assert validate(found, models.RestrictedPairs).ok
+
+
+def test_a_snapshot_notes_what_is_not_known_and_what_is_shown():
+    assert withholding_notes(True, WITHHOLD) == ()
+    (note,) = withholding_notes(False, WITHHOLD)
+    assert note.startswith("HasActiveRestrictedAccess of Family/StudentGuardian is not granted")
+    assert len(withholding_notes(True, Withholding(True, True))) == 2
+    assert withholding_notes(False, SHOW_RESTRICTED) == (note,)
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,12 @@ import pytest
 from samegoal_pipelines.schemas import demographics as models
 from samegoal_pipelines.schemas.report import validate
 from samegoal_pipelines.schemas.status import StudentStatus
-from samegoal_pipelines.transforms.students import StudentDemographics, build_student_demographics
+from samegoal_pipelines.transforms.students import (
+    StudentDemographics,
+    build_student_demographics,
+    find_confidential_phones,
+)
+from samegoal_pipelines.transforms.withholding import WITHHOLD, Withholding
 from samegoal_pipelines_tests.transforms.builders import Row, raw, table
 
 
@@ -27,7 +32,9 @@ def status_row(student: int = 1, year: int = 2027, **fields: Any) -> dict[str, A
     } | fields
 
 
-def build(statuses: list[Row] | None = None, **objects: list[Row]) -> StudentDemographics:
+def build(
+    statuses: list[Row] | None = None, withholding: Withholding = WITHHOLD, **objects: list[Row]
+) -> StudentDemographics:
     """The demographics of student 1, whose name is 10, with these raw rows in place of the usual ones."""
     usual: dict[str, list[Row]] = {
         "Student": [{"StudentID": 1, "NameID": 10, "StudentNumber": "00123", "SchoolYearIDAsked": 2027}],
@@ -40,15 +47,17 @@ def build(statuses: list[Row] | None = None, **objects: list[Row]) -> StudentDem
         ],
     }
     raw_students = raw("raw_students", usual | objects)
-    built = build_student_demographics(raw_students, table(StudentStatus, statuses or [status_row()]))
+    built = build_student_demographics(
+        raw_students, table(StudentStatus, statuses or [status_row()]), withholding=withholding
+    )
     assert validate(built.students, models.StudentDemographics).ok
     assert validate(built.without_record, models.StudentsWithoutRecord).ok
     return built
 
 
-def one(statuses: list[Row] | None = None, **objects: list[Row]) -> dict[str, Any]:
+def one(statuses: list[Row] | None = None, **more: Any) -> dict[str, Any]:
     """The one student's row, null as None."""
-    students = build(statuses, **objects).students
+    students = build(statuses, **more).students
     assert len(students) == 1
     return {name: None if pd.isna(value) else value for name, value in students.iloc[0].items()}
 
@@ -239,6 +248,47 @@ def test_a_confidential_phone_is_left_out_and_an_unanswered_one_counts_as_confid
     phones = [phone(1, Rank=1, IsConfidential=True), phone(2, Rank=2, IsConfidential=None), phone(3, Rank=3)]
     assert one(NamePhone=phones)["phone"] == "5553"
     assert one(NamePhone=phones[:2])["phone"] is None
+
+
+def test_a_confidential_phone_is_shown_only_where_the_district_says_so():
+    phones = [phone(1, Rank=1, IsConfidential=True), phone(2, Rank=2)]
+    assert one(NamePhone=phones, withholding=Withholding(show_confidential_phones=True))["phone"] == "5551"
+    assert one(NamePhone=phones, withholding=Withholding(show_restricted_contacts=True))["phone"] == "5552"
+
+
+@pytest.mark.parametrize("unreadable", [None, '{"Rank": "first"}'])
+def test_a_number_that_one_row_calls_confidential_is_left_out_of_all_rows_of_that_person(unreadable):
+    phones = [
+        phone(1, PhoneNumber="(512) 555-0101", IsConfidential=True, Unreadable=unreadable),
+        phone(2, PhoneNumber="512-555-0101", Extension="3"),
+        phone(3, PhoneNumber="512-555-0103", Rank=9),
+        phone(4, NameID=99, PhoneNumber="512-555-0103", IsConfidential=True),
+    ]
+    assert one(NamePhone=phones)["phone"] == "512-555-0103"
+
+
+def test_a_student_s_confidential_numbers_are_found_whoever_is_published():
+    """By every record of the student, since the name may have changed with the school year."""
+    rows = {
+        "Student": [
+            {"StudentID": 1, "NameID": 10, "SchoolYearIDAsked": 2026},
+            {"StudentID": 1, "NameID": 10, "SchoolYearIDAsked": 2027},
+            {"StudentID": 2, "NameID": 20, "Unreadable": '{"Grade": "5"}'},
+            {"StudentID": 3, "NameID": None},
+        ],
+        "NamePhone": [
+            phone(1, IsConfidential=True),
+            phone(2, IsConfidential=None, NameID=20),
+            phone(3, NameID=20),
+            phone(4, IsConfidential=True, NameID=30),
+        ],
+    }
+    found = find_confidential_phones(raw("raw_students", rows), WITHHOLD)
+    assert validate(found, models.ConfidentialPhones).ok
+    assert found[["student_id", "digits"]].values.tolist() == [[1, "5551"], [2, "5552"]]
+    shown = find_confidential_phones(raw("raw_students", rows), Withholding(show_confidential_phones=True))
+    assert shown.empty
+    assert validate(shown, models.ConfidentialPhones).ok
 
 
 def test_the_phone_is_the_first_by_rank_then_by_id_and_one_without_rank_comes_last():

@@ -33,8 +33,16 @@ class SupersededRun(WarehouseError):
     """A run came late: one that began after it has published the same night."""
 
 
-class EmptySnapshot(WarehouseError):
-    """A snapshot without any student was to replace one that had some."""
+class DistrictErased(WarehouseError):
+    """A run came late: its district was erased after it had begun."""
+
+
+class NothingHeld(WarehouseError):
+    """A held snapshot was to be released, and there is none."""
+
+
+class ReleaseTooLate(WarehouseError):
+    """A held snapshot was to be released, and the district has moved on since it was held."""
 
 
 class SnapshotInProgress(WarehouseError):

@@ -1,43 +1,51 @@
 """Publishing a district's snapshot: all of it in one transaction, and of its rows only those that differ.
 
-The order: lock the district; refuse what is older than what is published; undo an earlier publication of the
-same night; compare hashes with the current rows, write down the changes, close the rows that are over and
-open the new ones (`staging`); record the snapshot. A reader sees all or nothing of it; a run that dies leaves
-nothing.
+The order: lock the district; refuse what is older than what is published; compare hashes with the current
+rows and stage what differs; ask the gate; undo an earlier publication of the same night; write down the
+changes, close the rows that are over and open the new ones (`writing`, `staging`); record the snapshot. A
+reader sees all or nothing of it; a run that dies leaves nothing. What the gate holds is written as well, to
+be counted, and taken back before anybody can see it.
 """
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from datetime import date, datetime
-from typing import Any
 
 import pandas as pd
-import psycopg2.errors
 import sqlalchemy as sa
-from sqlalchemy.dialects.postgresql import insert
 
 from samegoal_pipelines.warehouse import staging
 from samegoal_pipelines.warehouse.engine import as_writer
-from samegoal_pipelines.warehouse.errors import (
-    EmptySnapshot,
-    OlderSnapshot,
-    SnapshotInProgress,
-    SupersededRun,
-)
+from samegoal_pipelines.warehouse.gate import Gate, Verdict, judge
+from samegoal_pipelines.warehouse.measuring import count_still_shown, measure
 from samegoal_pipelines.warehouse.rows import Content, Snapshot, content_of
 from samegoal_pipelines.warehouse.snapshots import (
     Attempt,
+    attempt_of,
     find_attempt,
     last_attempts,
     last_published,
     record_failure,
 )
-from samegoal_pipelines.warehouse.tables import STATUS, current_snapshots, snapshots, student_changes
-from samegoal_pipelines.warehouse.withholding import hide_from_kept
+from samegoal_pipelines.warehouse.writing import (
+    Counts,
+    Current,
+    Origin,
+    hide,
+    lock,
+    published_now,
+    record_held,
+    record_published,
+    refuse_the_erased,
+    refuse_what_is_late,
+    write_night,
+)
 
 __all__ = [
     "Attempt",
+    "Held",
     "Published",
     "Snapshot",
     "find_attempt",
@@ -47,23 +55,27 @@ __all__ = [
     "record_failure",
 ]
 
-LOCK_SECONDS = 60
-"""How long a run waits for another one that publishes the same district."""
+
+@dataclass(frozen=True)
+class Published(Counts):
+    """What a published snapshot holds, and how it differs from the night before.
+
+    Attributes:
+        lost_by_time: of the lost, those whom passing time alone explains; None where it was not asked.
+        verdict: what the gate found; None where it was not asked.
+    """
+
+    lost_by_time: int | None = None
+    verdict: Verdict | None = None
 
 
 @dataclass(frozen=True)
-class Published:
-    """What a published snapshot holds, and how it differs from the night before."""
+class Held(Counts):
+    """What a snapshot that the gate has held would have published."""
 
-    students: int
-    enrolled: int
-    pre_enrolled: int
-    graduated: int
-    inactive: int
-    added: int
-    changed: int
-    removed: int
-    kept: int
+    lost_by_time: int | None = None
+    verdict: Verdict = field(default_factory=Verdict)
+    reason: str = ""
 
 
 def publish(
@@ -74,10 +86,15 @@ def publish(
     snapshot: Snapshot,
     run_id: str,
     started_at: datetime,
+    landed_run_id: str | None = None,
     restricted: pd.DataFrame | None = None,
+    absent: pd.DataFrame | None = None,
     local_date: date | None = None,
-) -> Published:
-    """Make `snapshot` what SameGoal reads of this district, as of the night `snapshot_date`.
+    notes: Sequence[str] = (),
+    gate: Gate | None = None,
+    on_hold: Callable[[], None] | None = None,
+) -> Published | Held:
+    """Make `snapshot` what SameGoal reads of this district, as of the night `snapshot_date`; or hold it.
 
     The same night again replaces that night: what is left is as if only the last publication had been.
 
@@ -85,177 +102,141 @@ def publish(
         snapshot: frames `status`, `students` and `parents` with the columns of the views (without district_id
             and snapshot_date), and `kept`: ids of students who keep the rows that the night before left.
         started_at: when the run began; a run that began before the published one may not replace it.
+        landed_run_id: the run whose landed rows the snapshot was made from.
         restricted: student_id and parent_id of every pair under restriction tonight: the contact data of
             such a parent goes from the rows that kept students keep, too.
+        absent: student_id and why (`tables.DEPARTURES`) of students whom Qmlativ's enrollments mention and
+            who have no row tonight; of a departed student who is not in it, Qmlativ has no rows.
         local_date: the district's date now. Published nights that have not come yet (a rehearsal of a day to
             come) are taken back in favour of this one.
+        notes: what a reader of the snapshot should know.
+        gate: what must be looked at by a person is held; without a gate, nothing is. The first snapshot of a
+            district, and the same content again, pass without being looked at.
+        on_hold: called within the transaction before the hold is recorded, to store what is held.
 
     Raises:
         UnfitSnapshot: the frames do not fit the tables or each other.
         OlderSnapshot: a later night is published already.
         SupersededRun: a run that began later has published this night already.
-        EmptySnapshot: nobody is in the snapshot, but somebody was in the one before.
+        DistrictErased: the district was erased after the run began.
         SnapshotInProgress: another run is publishing this district, and did not end in time.
         WarehouseError: Postgres failed; nothing was changed (unless the connection broke at the commit).
     """
     content = content_of(snapshot)
+    origin = Origin(
+        run_id,
+        started_at,
+        landed_run_id,
+        tuple(notes),
+        gate.enrollment_rows if gate else None,
+        gate.set_aside if gate else None,
+    )
+    night = snapshot_date
     with as_writer(engine, district_id, "publishing") as connection:
-        cursor = connection.connection.cursor()
-        _lock(cursor, district_id)
-        last = _last(connection, district_id)
-        to_come = last is not None and snapshot_date <= (local_date or date.max) < last.snapshot_date
+        lock(connection, district_id)
+        refuse_the_erased(connection, district_id, origin)
+        now = published_now(connection, district_id)
+        to_come = now is not None and night <= (local_date or date.max) < now.snapshot_date
         if not to_come:
-            _refuse_what_is_late(last, snapshot_date, run_id, started_at)
-        same_night = last is not None and last.snapshot_date == snapshot_date
-        if last is not None and last.content_hash == content.hash and not to_come:
-            published = (
-                last.published if same_night else replace(last.published, added=0, changed=0, removed=0)
-            )
+            refuse_what_is_late(now, night, origin)
+        verdict: Verdict | None = None
+        if now is not None and now.content_hash == content.hash and not to_come:
+            counts, lost_by_time = _unchanged(now, night)
+            counts = hide(connection, counts, content, restricted, district_id, night)
         else:
-            if not content.status.table.num_rows:
-                _refuse_to_empty(connection, content, district_id)
-            if same_night or to_come:
-                staging.undo(cursor, district_id, snapshot_date)
-            staging.write(cursor, content, district_id, snapshot_date)
-            published = _count(connection, content, district_id, snapshot_date)
-        if restricted is not None and len(content.kept):
-            hidden = hide_from_kept(connection, restricted, content.kept, district_id, snapshot_date)
-            published = replace(published, changed=published.changed + hidden)
-        _record(connection, published, content, district_id, snapshot_date, run_id, started_at)
-    return published
-
-
-@dataclass(frozen=True)
-class _Last:
-    """The district's published snapshot."""
-
-    snapshot_date: date
-    content_hash: bytes
-    run_id: str
-    started_at: datetime
-    published: Published
-
-
-def _lock(cursor: Any, district_id: str) -> None:
-    cursor.execute(f"set local lock_timeout = '{LOCK_SECONDS}s'")
-    try:
-        cursor.execute("select pg_advisory_xact_lock(hashtextextended(%s, 0))", (f"publish {district_id}",))
-    except psycopg2.errors.LockNotAvailable:
-        raise SnapshotInProgress(
-            f"another run has been publishing this district for {LOCK_SECONDS} s; run again when it is done"
-        ) from None
-
-
-def _last(connection: sa.Connection, district_id: str) -> _Last | None:
-    counts = [snapshots.c[name] for name in Published.__dataclass_fields__]
-    query = (
-        sa.select(
-            current_snapshots.c.snapshot_date,
-            current_snapshots.c.content_hash,
-            snapshots.c.run_id,
-            snapshots.c.started_at,
-            *counts,
+            savepoint = connection.begin_nested()
+            cursor = connection.connection.cursor()
+            staged = None
+            if gate is not None and now is not None:
+                staged = staging.stage(cursor, content, district_id, night)
+                verdict = _judge(connection, gate, staged, content, now, district_id)
+            if now is not None and now.snapshot_date >= night:
+                if staged is not None:
+                    staging.discard(cursor, staged)
+                staging.undo(cursor, district_id, night)
+                staged = None
+            staged = staged or staging.stage(cursor, content, district_id, night)
+            counts = write_night(
+                connection,
+                content,
+                staged,
+                district_id=district_id,
+                night=night,
+                absent=absent,
+                restricted=restricted,
+            )
+            lost_by_time = _lost_by_time(verdict)
+            if now is not None and verdict is not None and verdict.reasons:
+                savepoint.rollback()
+                reason = _reason(connection, verdict, restricted, district_id)
+                if on_hold is not None:
+                    on_hold()
+                record_held(
+                    connection,
+                    counts,
+                    content,
+                    origin,
+                    district_id=district_id,
+                    night=night,
+                    lost_by_time=lost_by_time,
+                    reason=reason,
+                    compared_with=now.snapshot_id,
+                )
+                return Held(**asdict(counts), lost_by_time=lost_by_time, verdict=verdict, reason=reason)
+            savepoint.commit()
+        record_published(
+            connection,
+            counts,
+            content,
+            origin,
+            district_id=district_id,
+            night=night,
+            lost_by_time=lost_by_time,
         )
-        .join(snapshots, snapshots.c.snapshot_id == current_snapshots.c.snapshot_id)
-        .where(current_snapshots.c.district_id == district_id)
-    )
-    row = connection.execute(query).one_or_none()
-    if row is None:
-        return None
-    snapshot_date, content_hash, run_id, started_at, *numbers = row
-    return _Last(snapshot_date, bytes(content_hash), run_id, started_at, Published(*numbers))
+    return Published(**asdict(counts), lost_by_time=lost_by_time, verdict=verdict)
 
 
-def _refuse_what_is_late(last: _Last | None, night: date, run_id: str, started_at: datetime) -> None:
-    if last is None or night > last.snapshot_date:
-        return
-    if night < last.snapshot_date:
-        raise OlderSnapshot(
-            f"the night {night} is older than {last.snapshot_date}, which is published; run the current night"
-        )
-    if last.run_id != run_id and last.started_at > started_at:
-        raise SupersededRun(f"run {last.run_id}, which began later, has published the night {night} already")
+def _unchanged(now: Current, night: date) -> tuple[Counts, int | None]:
+    """The counts of content that is published already: of the same night, or of a new one."""
+    if now.snapshot_date == night:
+        return now.counts, now.lost_by_time
+    return replace(now.counts, added=0, changed=0, removed=0, lost=0), None
 
 
-def _refuse_to_empty(connection: sa.Connection, content: Content, district_id: str) -> None:
-    status = STATUS.table
-    lost = connection.scalar(
-        sa.select(sa.func.count()).where(
-            status.c.district_id == district_id,
-            status.c.valid_to.is_(None),
-            status.c.student_id.not_in(content.kept.tolist()),
-        )
-    )
-    if lost:
-        raise EmptySnapshot(
-            f"nobody is in the snapshot, but {lost} student(s) were in the last one, which stays; "
-            "check in Qmlativ whether the Integration Access still sees the enrollments"
-        )
-
-
-def _count(connection: sa.Connection, content: Content, district_id: str, night: date) -> Published:
-    status = STATUS.table
-    having = _tally(
-        connection, status.c.status, status.c.district_id == district_id, status.c.valid_to.is_(None)
-    )
-    changes = _tally(
-        connection,
-        student_changes.c.change,
-        student_changes.c.district_id == district_id,
-        student_changes.c.snapshot_date == night,
-    )
-    added, removed = changes.pop("added", 0), changes.pop("removed", 0)
-    students = sum(having.values())
-    return Published(
-        students=students,
-        enrolled=having.get("ENROLLED", 0),
-        pre_enrolled=having.get("PRE-ENROLLED", 0),
-        graduated=having.get("GRADUATED", 0),
-        inactive=having.get("INACTIVE", 0),
-        added=added,
-        changed=sum(changes.values()),
-        removed=removed,
-        kept=students - content.status.table.num_rows,
-    )
-
-
-def _tally(
-    connection: sa.Connection, column: sa.Column[str], *where: sa.ColumnElement[bool]
-) -> dict[str, int]:
-    query = sa.select(column, sa.func.count()).where(*where).group_by(column)
-    return {value: count for value, count in connection.execute(query)}
-
-
-def _record(
+def _judge(
     connection: sa.Connection,
-    published: Published,
+    gate: Gate,
+    staged: staging.Staged,
     content: Content,
+    now: Current,
     district_id: str,
-    night: date,
-    run_id: str,
-    started_at: datetime,
-) -> None:
-    """The row of `snapshots`, and the mark that it is the current one."""
-    this_night = (snapshots.c.district_id == district_id) & (snapshots.c.snapshot_date >= night)
-    connection.execute(
-        sa.update(snapshots)
-        .where(this_night, snapshots.c.state == "published", snapshots.c.run_id != run_id)
-        .values(state="superseded")
+) -> Verdict:
+    measured = measure(
+        connection.connection.cursor(),
+        staged,
+        content,
+        district_id,
+        published=now.counts.students,
+        published_active=now.counts.enrolled + now.counts.pre_enrolled,
     )
-    row = {
-        **asdict(published),
-        "snapshot_date": night,
-        "state": "published",
-        "held_reason": None,
-        "started_at": started_at,
-        "published_at": sa.func.now(),
-    }
-    statement = insert(snapshots).values(district_id=district_id, run_id=run_id, **row)
-    statement = statement.on_conflict_do_update(index_elements=["run_id", "district_id"], set_=row)
-    snapshot_id = connection.scalar(statement.returning(snapshots.c.snapshot_id))
-    mark = {"snapshot_date": night, "snapshot_id": snapshot_id, "content_hash": content.hash}
-    connection.execute(
-        insert(current_snapshots)
-        .values(district_id=district_id, **mark)
-        .on_conflict_do_update(index_elements=["district_id"], set_=mark)
+    return judge(gate, measured, attempt_of(connection, now.snapshot_id))
+
+
+def _lost_by_time(verdict: Verdict | None) -> int | None:
+    found = verdict.numbers.get("lost_by_time") if verdict else None
+    return None if found is None else int(found)
+
+
+def _reason(
+    connection: sa.Connection, verdict: Verdict, restricted: pd.DataFrame | None, district_id: str
+) -> str:
+    """Why a snapshot is held and what to do, in one line."""
+    parts = [*verdict.reasons]
+    cursor = connection.connection.cursor()
+    if restricted is not None and (shown := count_still_shown(cursor, restricted, district_id)):
+        parts.append(f"{shown:,} parent(s) newly under restriction are still shown because of this")
+    parts.append(
+        "then run again, or, if tonight's rows are right, publish them with: "
+        f"samegoal-pipelines sync {district_id} --release"
     )
+    return "; ".join(parts)

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
 
 from samegoal_pipelines.warehouse.engine import as_operator, as_writer
-from samegoal_pipelines.warehouse.tables import snapshots
+from samegoal_pipelines.warehouse.tables import erasures, snapshots
 
 _REASON_LIMIT = 2_000  # characters
 
@@ -86,7 +86,19 @@ def record_failure(
         index_elements=["run_id", "district_id"], set_=row, where=snapshots.c.state == "failed"
     )
     with as_writer(engine, district_id, "recording the failure") as connection:
-        connection.execute(statement)
+        if not connection.scalar(sa.select(erased_since(district_id, started_at))):
+            connection.execute(statement)
+
+
+def erased_since(district_id: str, moment: datetime) -> sa.ColumnElement[bool]:
+    """Whether the district was erased after this moment."""
+    return sa.exists().where(erasures.c.district_id == district_id, erasures.c.erased_at > moment)
+
+
+def attempt_of(connection: sa.Connection, snapshot_id: int) -> Attempt:
+    """One attempt that is known to be there, within a transaction that sees its district."""
+    query = sa.select(*_ATTEMPT).where(snapshots.c.snapshot_id == snapshot_id)
+    return Attempt(**connection.execute(query).one()._mapping)
 
 
 def find_attempt(engine: sa.Engine, run_id: str) -> Attempt | None:

@@ -16,6 +16,7 @@ from datetime import date
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 from psycopg2.sql import SQL, Composable, Composed, Identifier, Literal
 
@@ -27,13 +28,37 @@ _MANY = 1_000  # rows
 
 
 @dataclass(frozen=True)
-class _Difference:
+class Difference:
     """Where a snapshot's rows and the current rows of one table part."""
 
     rows: Rows
     wanted: pa.Array  # positions of rows that are new or may differ
     over: tuple[Keys, ...]  # keys of current rows that may differ, or that the snapshot does not have
-    first: bool  # there is no current row at all
+    published: int  # current rows
+
+
+@dataclass(frozen=True)
+class Staged:
+    """What a snapshot would change, compared and loaded into temporary tables, but not written yet."""
+
+    status: Difference
+    students: Difference
+    parents: Difference
+
+    @property
+    def all(self) -> tuple[Difference, ...]:
+        """The three tables' differences."""
+        return (self.status, self.students, self.parents)
+
+    @property
+    def first(self) -> bool:
+        """Whether there is no current row at all: nothing is in temporary tables then."""
+        return not any(difference.published for difference in self.all)
+
+    @property
+    def empty(self) -> bool:
+        """Whether nothing may differ: nothing is in temporary tables then."""
+        return not any(len(difference.wanted) or len(difference.over[0]) for difference in self.all)
 
 
 def undo(cursor: Any, district_id: str, night: date) -> None:
@@ -45,32 +70,78 @@ def undo(cursor: Any, district_id: str, night: date) -> None:
             "update {history} set valid_to = null where district_id = %(district)s and valid_to >= %(night)s",
         ):
             cursor.execute(SQL(statement).format(history=_table(history)), parameters)
-    cursor.execute(
-        "delete from samegoal.student_changes where district_id = %s and snapshot_date >= %s",
-        (district_id, night),
-    )
+    for ledger in ("student_changes", "departures"):
+        cursor.execute(
+            SQL("delete from {} where district_id = %s and snapshot_date >= %s").format(
+                Identifier("samegoal", ledger)
+            ),
+            (district_id, night),
+        )
 
 
-def write(cursor: Any, content: Content, district_id: str, night: date) -> None:
-    """Make the snapshot's rows the current ones as of `night`, except for the students that are kept."""
-    differences = [_compare(cursor, rows, content.kept, district_id) for rows in content.all_rows]
-    if all(difference.first for difference in differences):
-        _write_first(cursor, differences, district_id, night)
-    elif any(len(difference.wanted) or len(difference.over[0]) for difference in differences):
-        _write_differences(cursor, differences, district_id, night)
+def stage(cursor: Any, content: Content, district_id: str, night: date) -> Staged:
+    """Compare the snapshot with the current rows, and load what differs into temporary tables.
+
+    They last until the transaction ends, or `discard`.
+    """
+    staged = Staged(*(_compare(cursor, rows, content.kept, district_id) for rows in content.all_rows))
+    if not (staged.first or staged.empty):
+        parameters: dict[str, object] = {"district": district_id}
+        for difference in staged.all:
+            history = difference.rows.history
+            over = {key: values.tolist() for key, values in zip(history.key, difference.over, strict=True)}
+            cursor.execute(fill(_LOAD, history))
+            copy_in(cursor, _new(history), difference.rows, difference.wanted, district_id, night)
+            cursor.execute(fill(_LOOK_UP, history), parameters | over)
+            if max(len(difference.wanted), len(difference.over[0])) > _MANY:
+                cursor.execute(fill(_MEASURE, history))
+            cursor.execute(fill(_SETTLE_EQUAL_ROWS, history))
+    return staged
 
 
-def _compare(cursor: Any, rows: Rows, kept: Keys, district_id: str) -> _Difference:
+def discard(cursor: Any, staged: Staged) -> None:
+    """Forget what was staged: the current rows have changed since."""
+    if not (staged.first or staged.empty):
+        for history in HISTORIES:
+            cursor.execute(fill("drop table {new}, {old}", history))
+
+
+def write(cursor: Any, staged: Staged, absent: pd.DataFrame | None, district_id: str, night: date) -> None:
+    """Make what was staged current as of `night`, and write down the changes and departures.
+
+    Args:
+        absent: why students whom Qmlativ's enrollments mention have no row: student_id, why.
+    """
+    if staged.first:
+        _write_first(cursor, staged, district_id, night)
+    elif not staged.empty:
+        parameters: dict[str, object] = {"district": district_id, "night": night}
+        cursor.execute(_changes(), parameters)
+        for difference in staged.all:
+            cursor.execute(fill(_CLOSE, difference.rows.history), parameters)
+            cursor.execute(fill(_OPEN, difference.rows.history))
+        cursor.execute(_DEPARTURES, parameters | _reasons(absent, staged.status.over[0]))
+
+
+def _reasons(absent: pd.DataFrame | None, gone: Keys) -> dict[str, object]:
+    """Why students are gone, as far as it is known: two lists of the same length."""
+    if absent is None:
+        return {"students": [], "reasons": []}
+    known = absent[absent["student_id"].isin(gone.tolist())]
+    return {"students": known["student_id"].tolist(), "reasons": known["why"].tolist()}
+
+
+def _compare(cursor: Any, rows: Rows, kept: Keys, district_id: str) -> Difference:
     keys, hashes = current_keys(cursor, rows.history, district_id)
     if not len(hashes):
-        return _Difference(rows, pa.array(np.arange(len(rows.hashes))), keys, first=True)
+        return Difference(rows, pa.array(np.arange(len(rows.hashes))), keys, published=0)
     new, old = _as_one_number(rows.keys, keys)
     place = np.minimum(np.searchsorted(old, new), len(old) - 1)
     known = old[place] == new
     same = known & (hashes[place] == rows.hashes)
     over = ~np.isin(keys[0], kept)
     over[place[same]] = False
-    return _Difference(rows, pa.array(np.flatnonzero(~same)), tuple(key[over] for key in keys), first=False)
+    return Difference(rows, pa.array(np.flatnonzero(~same)), tuple(key[over] for key in keys), len(hashes))
 
 
 def _as_one_number(new: tuple[Keys, ...], old: tuple[Keys, ...]) -> tuple[Keys, Keys]:
@@ -84,34 +155,17 @@ def _as_one_number(new: tuple[Keys, ...], old: tuple[Keys, ...]) -> tuple[Keys, 
     return packed[: len(new[0])], packed[len(new[0]) :]
 
 
-def _write_first(cursor: Any, differences: Iterable[_Difference], district_id: str, night: date) -> None:
+def _write_first(cursor: Any, staged: Staged, district_id: str, night: date) -> None:
     """Load everything at once: there is nothing to compare with.
 
     By way of a temporary table, because COPY does not go into a table under row-level security.
     """
-    for difference in differences:
+    for difference in staged.all:
         history = difference.rows.history
-        cursor.execute(_fill(_LOAD, history))
+        cursor.execute(fill(_LOAD, history))
         copy_in(cursor, _new(history), difference.rows, None, district_id, night)
-        cursor.execute(_fill(_OPEN_ALL, history))
+        cursor.execute(fill(_OPEN_ALL, history))
     cursor.execute(_ALL_ADDED, (district_id, night))
-
-
-def _write_differences(cursor: Any, differences: list[_Difference], district_id: str, night: date) -> None:
-    parameters: dict[str, object] = {"district": district_id, "night": night}
-    for difference in differences:
-        history = difference.rows.history
-        over = {key: values.tolist() for key, values in zip(history.key, difference.over, strict=True)}
-        cursor.execute(_fill(_LOAD, history))
-        copy_in(cursor, _new(history), difference.rows, difference.wanted, district_id, night)
-        cursor.execute(_fill(_LOOK_UP, history), parameters | over)
-        if len(difference.wanted) > _MANY:
-            cursor.execute(_fill(_MEASURE, history))
-        cursor.execute(_fill(_SETTLE_EQUAL_ROWS, history))
-    cursor.execute(_changes(), parameters)
-    for difference in differences:
-        cursor.execute(_fill(_CLOSE, difference.rows.history), parameters)
-        cursor.execute(_fill(_OPEN, difference.rows.history))
 
 
 # -- the SQL --
@@ -158,6 +212,17 @@ _OPEN = "insert into {history} ({loaded}) select {loaded} from {new} order by {k
 
 # The rows came in the order of their keys.
 _OPEN_ALL = "insert into {history} ({loaded}) select {loaded} from {new}"
+
+_DEPARTURES = """
+    insert into samegoal.departures (district_id, snapshot_date, student_id, student_number, last_status, why)
+    select district_id, snapshot_date, student_id, student_number, old_status,
+        coalesce(known.why, 'no rows in Qmlativ')
+    from samegoal.student_changes
+    left join unnest(%(students)s::bigint[], %(reasons)s::text[]) as known (student_id, why)
+        using (student_id)
+    where district_id = %(district)s and snapshot_date = %(night)s and change = 'removed'
+    order by student_id
+    """
 
 _CHANGES = """
     with status_rows as (
@@ -242,7 +307,8 @@ def _old(history: History) -> Identifier:
     return Identifier("pg_temp", f"old_{history.table.name}")
 
 
-def _fill(statement: str, history: History) -> Composed:
+def fill(statement: str, history: History, **parts: Composable) -> Composed:
+    """A statement about one table, with the names of its columns and of its temporary tables."""
     return SQL(statement).format(
         history=_table(history),
         new=_new(history),
@@ -254,6 +320,7 @@ def _fill(statement: str, history: History) -> Composed:
         columns_of_new=_list(Identifier("new", column) for column in history.columns),
         columns_of_old=_list(Identifier("old", column) for column in history.columns),
         loaded=_list(Identifier(column) for column in history.loaded),
+        **parts,
     )
 
 

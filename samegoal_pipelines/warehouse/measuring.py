@@ -1,0 +1,127 @@
+"""Measuring, for the gate, how far a staged snapshot is from what is published. Nothing is changed or judged.
+
+All of it is asked of the temporary tables that `staging` has filled, so that it costs as little as the nights
+differ.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from psycopg2.sql import SQL, Composed, Identifier
+
+from samegoal_pipelines.schemas.demographics import PARENT_CONTACTS
+from samegoal_pipelines.warehouse.gate import Measured
+from samegoal_pipelines.warehouse.rows import Content
+from samegoal_pipelines.warehouse.staging import Staged, fill
+from samegoal_pipelines.warehouse.tables import PARENTS, STATUS, STUDENTS
+
+_REACHED_BY = ("street", "home_phone", "cell_phone", "work_phone", "email")
+
+
+def measure(
+    cursor: Any, staged: Staged, content: Content, district_id: str, *, published: int, published_active: int
+) -> Measured:
+    """How the staged snapshot differs from the published one.
+
+    Args:
+        published: students who are published now.
+        published_active: of these, the ENROLLED and PRE-ENROLLED.
+    """
+    lost: list[tuple[int, bool]] = []
+    changed = contacts_lost = 0
+    if not (staged.first or staged.empty):
+        cursor.execute(fill(_LOST, STATUS))
+        lost = cursor.fetchall()
+        for history in (STUDENTS, PARENTS):
+            cursor.execute(fill(_CHANGED, history))
+            changed += cursor.fetchone()[0]
+        cursor.execute(_contacts_lost(), {"district": district_id})
+        contacts_lost = cursor.fetchone()[0]
+    return Measured(
+        students=content.status.table.num_rows,
+        kept=len(content.kept),
+        published=published,
+        published_active=published_active,
+        lost=np.array([student_id for student_id, _ in lost], dtype=np.int64),
+        graduated=np.array([graduated for _, graduated in lost], dtype=bool),
+        demographics_changed=changed,
+        demographics_published=staged.students.published + staged.parents.published,
+        contacts_lost=contacts_lost,
+    )
+
+
+def count_still_shown(cursor: Any, restricted: pd.DataFrame, district_id: str) -> int:
+    """Parents under restriction tonight whose contact data the published rows show.
+
+    Args:
+        restricted: student_id and parent_id of every pair under restriction tonight.
+    """
+    pairs = [restricted[key].tolist() for key in PARENTS.key]
+    reached = _reached("history", PARENT_CONTACTS)
+    cursor.execute(fill(_STILL_SHOWN, PARENTS, reached=reached), (*pairs, district_id))
+    return int(cursor.fetchone()[0])
+
+
+# -- the SQL --
+
+_STILL_SHOWN = """
+    select count(distinct shown.parent_id) from unnest(%s::bigint[], %s::bigint[]) as pair ({key})
+    cross join lateral (
+        select history.parent_id from {history} as history
+        where history.district_id = %s and history.valid_to is null and history.student_id = pair.student_id
+            and history.parent_id = pair.parent_id and history.has_restricted_access is not true and {reached}
+        offset 0
+    ) as shown
+    """
+
+_LOST = """
+    select old.student_id, coalesce(new.status = 'GRADUATED', false)
+    from {old} as old left join {new} as new using (student_id)
+    where old.status in ('ENROLLED', 'PRE-ENROLLED')
+        and (new.student_id is null or new.status in ('INACTIVE', 'GRADUATED'))
+    """
+
+_CHANGED = "select count(*) from {new} as new join {old} as old using ({key})"
+
+# A parent's row that is to be closed may be the student's last; the other current rows tell.
+_CONTACTS_LOST = """
+    with had as materialized (
+        select distinct student_id from {old} as old where {reached_old}
+        except select student_id from {new} as new where {reached_new}
+        except select old.student_id from {old_status} as old left join {new_status} as new using (student_id)
+            where new.student_id is null
+    )
+    select count(*) from had where not exists (
+        select from (
+            select history.parent_id, {reached_history} as reached from {history} as history
+            where history.district_id = %(district)s and history.valid_to is null
+                and history.student_id = had.student_id
+            offset 0
+        ) as other
+        where other.reached and not exists (
+            select from {old} as old
+            where old.student_id = had.student_id and old.parent_id = other.parent_id
+        )
+    )
+    """
+
+
+def _contacts_lost() -> Composed:
+    return fill(
+        _CONTACTS_LOST,
+        PARENTS,
+        reached_old=_reached("old", _REACHED_BY),
+        reached_new=_reached("new", _REACHED_BY),
+        reached_history=_reached("history", _REACHED_BY),
+        old_status=fill("{old}", STATUS),
+        new_status=fill("{new}", STATUS),
+    )
+
+
+def _reached(table: str, columns: tuple[str, ...]) -> Composed:
+    """Whether a row of parents has anything in these columns."""
+    given = (SQL("nullif({}, '')").format(Identifier(table, column)) for column in columns)
+    return SQL("num_nonnulls({}) > 0").format(SQL(", ").join(given))

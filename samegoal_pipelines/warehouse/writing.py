@@ -1,0 +1,304 @@
+"""Writing one night's snapshot within a transaction that somebody else began: what publishing, releasing and
+replaying have in common.
+
+Whoever writes locks the district first and asks what is published now; whether the night may be written is
+the caller's to decide, by the refusals here. Nothing here commits.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, replace
+from datetime import date, datetime
+
+import pandas as pd
+import psycopg2.errors
+import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import insert
+
+from samegoal_pipelines.warehouse import staging
+from samegoal_pipelines.warehouse.errors import (
+    DistrictErased,
+    OlderSnapshot,
+    SnapshotInProgress,
+    SupersededRun,
+    WarehouseError,
+)
+from samegoal_pipelines.warehouse.rows import Content
+from samegoal_pipelines.warehouse.snapshots import erased_since
+from samegoal_pipelines.warehouse.staging import Staged
+from samegoal_pipelines.warehouse.tables import STATUS, current_snapshots, snapshots, student_changes
+from samegoal_pipelines.warehouse.withholding import hide_from_kept
+
+LOCK_SECONDS = 60
+"""How long a run waits for another one that publishes the same district."""
+
+
+@dataclass(frozen=True)
+class Counts:
+    """What a snapshot holds, and how it differs from the night before."""
+
+    students: int
+    enrolled: int
+    pre_enrolled: int
+    graduated: int
+    inactive: int
+    added: int
+    changed: int
+    removed: int
+    kept: int
+    lost: int = 0
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where a snapshot comes from: the run, and what it knows of the rows besides the rows."""
+
+    run_id: str
+    started_at: datetime
+    landed_run_id: str | None = None
+    notes: tuple[str, ...] = ()
+    enrollment_rows: int | None = None
+    set_aside: int | None = None
+
+
+@dataclass(frozen=True)
+class Current:
+    """The district's published snapshot."""
+
+    snapshot_id: int
+    snapshot_date: date
+    content_hash: bytes
+    run_id: str
+    started_at: datetime
+    counts: Counts
+    lost_by_time: int | None
+
+
+def lock(connection: sa.Connection, district_id: str) -> None:
+    """Be the only one who writes this district, until the transaction ends.
+
+    Raises:
+        SnapshotInProgress: somebody else was at it, and did not end in time.
+    """
+    cursor = connection.connection.cursor()
+    cursor.execute(f"set local lock_timeout = '{LOCK_SECONDS}s'")
+    try:
+        cursor.execute("select pg_advisory_xact_lock(hashtextextended(%s, 0))", (f"publish {district_id}",))
+    except psycopg2.errors.LockNotAvailable:
+        raise SnapshotInProgress(
+            f"another run has been publishing this district for {LOCK_SECONDS} s; run again when it is done"
+        ) from None
+
+
+def published_now(connection: sa.Connection, district_id: str) -> Current | None:
+    """The snapshot that the current views show; None before the first."""
+    counts = [snapshots.c[name] for name in Counts.__dataclass_fields__]
+    query = (
+        sa.select(
+            snapshots.c.snapshot_id,
+            current_snapshots.c.snapshot_date,
+            current_snapshots.c.content_hash,
+            snapshots.c.run_id,
+            snapshots.c.started_at,
+            snapshots.c.lost_by_time,
+            *counts,
+        )
+        .join(snapshots, snapshots.c.snapshot_id == current_snapshots.c.snapshot_id)
+        .where(current_snapshots.c.district_id == district_id)
+    )
+    row = connection.execute(query).one_or_none()
+    if row is None:
+        return None
+    snapshot_id, snapshot_date, content_hash, run_id, started_at, lost_by_time, *numbers = row
+    counted = Counts(*(number or 0 for number in numbers))
+    return Current(snapshot_id, snapshot_date, bytes(content_hash), run_id, started_at, counted, lost_by_time)
+
+
+def refuse_what_is_late(now: Current | None, night: date, origin: Origin) -> None:
+    """Let nobody put an older night, or the rows of a run that was overtaken, in place of what is published.
+
+    Raises:
+        OlderSnapshot: a later night is published already.
+        SupersededRun: a run that began later has published this night already.
+    """
+    if now is None or night > now.snapshot_date:
+        return
+    if night < now.snapshot_date:
+        raise OlderSnapshot(
+            f"the night {night} is older than {now.snapshot_date}, which is published; run the current night"
+        )
+    if now.run_id != origin.run_id and now.started_at > origin.started_at:
+        raise SupersededRun(f"run {now.run_id}, which began later, has published the night {night} already")
+
+
+def refuse_the_erased(connection: sa.Connection, district_id: str, origin: Origin) -> None:
+    """Let no run that began before the district was erased bring its rows back.
+
+    Raises:
+        DistrictErased: it was erased since.
+    """
+    if connection.scalar(sa.select(erased_since(district_id, origin.started_at))):
+        raise DistrictErased(
+            "the district was erased after this run had begun; nothing of it was stored: run it again only "
+            "if the district was registered anew"
+        )
+
+
+def write_night(
+    connection: sa.Connection,
+    content: Content,
+    staged: Staged,
+    *,
+    district_id: str,
+    night: date,
+    absent: pd.DataFrame | None,
+    restricted: pd.DataFrame | None,
+) -> Counts:
+    """Make the staged rows the current ones as of `night`, with changes and departures; count them."""
+    staging.write(connection.connection.cursor(), staged, absent, district_id, night)
+    counts = _count(connection, content, district_id, night)
+    return hide(connection, counts, content, restricted, district_id, night)
+
+
+def hide(
+    connection: sa.Connection,
+    counts: Counts,
+    content: Content,
+    restricted: pd.DataFrame | None,
+    district_id: str,
+    night: date,
+) -> Counts:
+    """Take the contact data of parents under restriction from the rows that kept students keep."""
+    if restricted is None or not len(content.kept):
+        return counts
+    hidden = hide_from_kept(connection, restricted, content.kept, district_id, night)
+    return replace(counts, changed=counts.changed + hidden)
+
+
+def _count(connection: sa.Connection, content: Content, district_id: str, night: date) -> Counts:
+    status = STATUS.table
+    having = _tally(
+        connection, status.c.status, status.c.district_id == district_id, status.c.valid_to.is_(None)
+    )
+    tonight = (student_changes.c.district_id == district_id) & (student_changes.c.snapshot_date == night)
+    changes = _tally(connection, student_changes.c.change, tonight)
+    was_active = student_changes.c.old_status.in_(["ENROLLED", "PRE-ENROLLED"])
+    is_active = sa.func.coalesce(student_changes.c.new_status, "").in_(["ENROLLED", "PRE-ENROLLED"])
+    lost = sa.select(sa.func.count()).where(tonight, was_active, ~is_active)
+    added, removed = changes.pop("added", 0), changes.pop("removed", 0)
+    students = sum(having.values())
+    return Counts(
+        students=students,
+        enrolled=having.get("ENROLLED", 0),
+        pre_enrolled=having.get("PRE-ENROLLED", 0),
+        graduated=having.get("GRADUATED", 0),
+        inactive=having.get("INACTIVE", 0),
+        added=added,
+        changed=sum(changes.values()),
+        removed=removed,
+        kept=students - content.status.table.num_rows,
+        lost=connection.scalar(lost) or 0,
+    )
+
+
+def _tally(
+    connection: sa.Connection, column: sa.Column[str], *where: sa.ColumnElement[bool]
+) -> dict[str, int]:
+    query = sa.select(column, sa.func.count()).where(*where).group_by(column)
+    return {value: count for value, count in connection.execute(query)}
+
+
+def record_published(
+    connection: sa.Connection,
+    counts: Counts,
+    content: Content,
+    origin: Origin,
+    *,
+    district_id: str,
+    night: date,
+    lost_by_time: int | None = None,
+) -> int:
+    """The row of `snapshots`, and the mark that it is the current one.
+
+    What was published or held of this night before is superseded.
+
+    Returns:
+        The row's snapshot_id.
+    """
+    connection.execute(
+        sa.update(snapshots)
+        .where(
+            snapshots.c.district_id == district_id,
+            snapshots.c.snapshot_date >= night,
+            snapshots.c.state.in_(["published", "held"]),
+            snapshots.c.run_id != origin.run_id,
+        )
+        .values(state="superseded")
+    )
+    row = _row(counts, content, origin, night, lost_by_time) | {
+        "state": "published",
+        "held_reason": None,
+        "compared_with": None,
+        "published_at": sa.func.now(),
+    }
+    statement = insert(snapshots).values(district_id=district_id, run_id=origin.run_id, **row)
+    statement = statement.on_conflict_do_update(index_elements=["run_id", "district_id"], set_=row)
+    snapshot_id = connection.execute(statement.returning(snapshots.c.snapshot_id)).scalar_one()
+    mark = {"snapshot_date": night, "snapshot_id": snapshot_id, "content_hash": content.hash}
+    connection.execute(
+        insert(current_snapshots)
+        .values(district_id=district_id, **mark)
+        .on_conflict_do_update(index_elements=["district_id"], set_=mark)
+    )
+    return int(snapshot_id)
+
+
+def record_held(
+    connection: sa.Connection,
+    counts: Counts,
+    content: Content,
+    origin: Origin,
+    *,
+    district_id: str,
+    night: date,
+    lost_by_time: int | None,
+    reason: str,
+    compared_with: int,
+) -> None:
+    """The row of `snapshots` for what was held, with the counts that publishing would have given.
+
+    Raises:
+        WarehouseError: this very run has published the night, and read other rows since.
+    """
+    row = _row(counts, content, origin, night, lost_by_time) | {
+        "state": "held",
+        "held_reason": reason,
+        "compared_with": compared_with,
+        "published_at": None,
+    }
+    statement = insert(snapshots).values(district_id=district_id, run_id=origin.run_id, **row)
+    statement = statement.on_conflict_do_update(
+        index_elements=["run_id", "district_id"], set_=row, where=snapshots.c.state.in_(["failed", "held"])
+    )
+    if connection.scalar(statement.returning(snapshots.c.snapshot_id)) is None:
+        raise WarehouseError(
+            "this run has published the night already and has read very different rows since; "
+            "what it published stays: run the night again"
+        )
+
+
+def _row(
+    counts: Counts, content: Content, origin: Origin, night: date, lost_by_time: int | None
+) -> dict[str, object]:
+    """What a row of `snapshots` says of any attempt that was counted."""
+    return {
+        **asdict(counts),
+        "lost_by_time": lost_by_time,
+        "snapshot_date": night,
+        "started_at": origin.started_at,
+        "landed_run_id": origin.landed_run_id,
+        "notes": list(origin.notes),
+        "enrollment_rows": origin.enrollment_rows,
+        "set_aside": origin.set_aside,
+        "content_hash": content.hash,
+    }

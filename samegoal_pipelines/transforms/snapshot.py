@@ -17,6 +17,7 @@ from samegoal_pipelines.schemas.vocabulary import UNCERTAIN
 from samegoal_pipelines.transforms import parents as of_parents
 from samegoal_pipelines.transforms import students as of_students
 from samegoal_pipelines.transforms.columns import NOWHERE, RowIndex, columns_of, frame_of, ids, take
+from samegoal_pipelines.transforms.departures import explain_absences
 from samegoal_pipelines.transforms.enrollments import FilteredEnrollments, filter_enrollments
 from samegoal_pipelines.transforms.status import StudentStatuses, classify_students
 from samegoal_pipelines.transforms.students import StudentDemographics
@@ -42,6 +43,8 @@ class Computed(NamedTuple):
     """student_id and parent_id of every pair whose contacts are withheld, whoever is published."""
     confidential: pd.DataFrame
     """The numbers that are withheld, whoever is published (`ConfidentialPhones`)."""
+    absent: pd.DataFrame
+    """student_id and why, of every student who has enrollments and no row."""
     enrollment_rows: int
     """Rows of EntryWithdrawal, exact repeats apart."""
     set_aside: int
@@ -78,6 +81,7 @@ def compute_night(
             ],
             ignore_index=True,
         ),
+        absent=explain_absences(filtered.left_out, classified.statuses, classified.uncertain),
         enrollment_rows=len(filtered.enrollments) + len(filtered.left_out),
         set_aside=count_in_doubt(filtered),
         notes=withholding_notes(known, withholding),

@@ -195,6 +195,7 @@ snapshots = sa.Table(
     _integer("compared_with", "The snapshot_id that was current when this one was held"),
     sa.PrimaryKeyConstraint("snapshot_id"),
     _one_of("state", STATES),
+    sa.Index("snapshots_snapshot_date_idx", "snapshot_date"),
     sa.Index("snapshots_run_key", "run_id", "district_id", unique=True),
     sa.Index(
         "snapshots_published_key",
@@ -294,6 +295,49 @@ erasures = sa.Table(
     _integer("files_erased", "Landed files erased; null: the landing has yet to be emptied"),
     sa.PrimaryKeyConstraint("erasure_id"),
     comment="Which districts were erased, when, and how much; nothing about anybody in them",
+)
+
+# -- districts that are left out, and what people were told of --
+
+pauses = sa.Table(
+    "pauses",
+    metadata,
+    _district(),
+    _date("paused_from", "First night that is left out, by the district's calendar", nullable=False),
+    _date("paused_to", "Last night that is left out, by the district's calendar", nullable=False),
+    _text("reason", "Why, in the words of whoever paused it"),
+    _text("set_by", "Who paused it, as configured", nullable=False),
+    _now("set_at", "When it was paused"),
+    sa.PrimaryKeyConstraint("district_id"),
+    sa.ForeignKeyConstraint(["district_id"], [districts.c.district_id], ondelete="CASCADE"),
+    sa.CheckConstraint("paused_to >= paused_from", name="paused_to"),
+    comment="Districts that the schedule leaves out for a while, such as over the summer",
+)
+
+alarms_sent = sa.Table(
+    "alarms_sent",
+    metadata,
+    _date("night", "The night that it is about, by the districts' calendar", nullable=False),
+    _moment(
+        "deadline", "The moment at which the snapshots of these districts were to be there", nullable=False
+    ),
+    _text("channel", "How it was sent, such as email", nullable=False),
+    sa.Column(
+        "part",
+        sa.Integer,
+        nullable=False,
+        comment="1: the look at the deadline; then every further message about trouble that came later",
+    ),
+    _moment("sent_at", "When it was sent", nullable=False),
+    sa.Column(
+        "districts",
+        sa.Integer,
+        nullable=False,
+        comment="How many districts it named; 0: nothing was wrong, and nothing was sent",
+    ),
+    _text("digest", "What was told: a district and its state on each line", nullable=False),
+    sa.PrimaryKeyConstraint("night", "deadline", "channel", "part"),
+    comment="Which alarms went out through which channel, so that none goes out twice",
 )
 
 # -- the history --

@@ -88,6 +88,7 @@ def publish(
     started_at: datetime,
     landed_run_id: str | None = None,
     restricted: pd.DataFrame | None = None,
+    confidential: pd.DataFrame | None = None,
     absent: pd.DataFrame | None = None,
     local_date: date | None = None,
     notes: Sequence[str] = (),
@@ -105,6 +106,8 @@ def publish(
         landed_run_id: the run whose landed rows the snapshot was made from.
         restricted: student_id and parent_id of every pair under restriction tonight: the contact data of
             such a parent goes from the rows that kept students keep, too.
+        confidential: numbers that are confidential tonight (`schemas.demographics.ConfidentialPhones`): they
+            go from these rows as well.
         absent: student_id and why (`tables.DEPARTURES`) of students whom Qmlativ's enrollments mention and
             who have no row tonight; of a departed student who is not in it, Qmlativ has no rows.
         local_date: the district's date now. Published nights that have not come yet (a rehearsal of a day to
@@ -142,7 +145,7 @@ def publish(
         verdict: Verdict | None = None
         if now is not None and now.content_hash == content.hash and not to_come:
             counts, lost_by_time = _unchanged(now, night)
-            counts = hide(connection, counts, content, restricted, district_id, night)
+            counts = hide(connection, counts, content, restricted, confidential, district_id, night)
         else:
             savepoint = connection.begin_nested()
             cursor = connection.connection.cursor()
@@ -152,7 +155,7 @@ def publish(
                 verdict = _judge(connection, gate, staged, content, now, district_id)
             if now is not None and now.snapshot_date >= night:
                 if staged is not None:
-                    staging.discard(cursor, staged)
+                    staging.discard(cursor)
                 staging.undo(cursor, district_id, night)
                 staged = None
             staged = staged or staging.stage(cursor, content, district_id, night)
@@ -164,6 +167,7 @@ def publish(
                 night=night,
                 absent=absent,
                 restricted=restricted,
+                confidential=confidential,
             )
             lost_by_time = _lost_by_time(verdict)
             if now is not None and verdict is not None and verdict.reasons:

@@ -90,6 +90,7 @@ def release(
     held: HeldSnapshot,
     snapshot: Snapshot,
     restricted: pd.DataFrame | None,
+    confidential: pd.DataFrame | None = None,
     absent: pd.DataFrame | None,
     run_id: str,
     started_at: datetime,
@@ -100,7 +101,8 @@ def release(
 
     Args:
         held: what `find_held` found.
-        snapshot: what was landed when it was held; as `publish` takes it, like `restricted` and `absent`.
+        snapshot: what was landed when it was held; as `publish` takes it, like `restricted`,
+            `confidential` and `absent`.
 
     Raises:
         NothingHeld: somebody else was faster: it was released, or published by a rerun.
@@ -145,6 +147,7 @@ def release(
             night=night,
             absent=absent,
             restricted=restricted,
+            confidential=confidential,
         )
         published_snapshot_id = record_published(
             connection,

@@ -153,11 +153,12 @@ def write_night(
     night: date,
     absent: pd.DataFrame | None,
     restricted: pd.DataFrame | None,
+    confidential: pd.DataFrame | None = None,
 ) -> Counts:
     """Make the staged rows the current ones as of `night`, with changes and departures; count them."""
     staging.write(connection.connection.cursor(), staged, absent, district_id, night)
     counts = _count(connection, content, district_id, night)
-    return hide(connection, counts, content, restricted, district_id, night)
+    return hide(connection, counts, content, restricted, confidential, district_id, night)
 
 
 def hide(
@@ -165,13 +166,14 @@ def hide(
     counts: Counts,
     content: Content,
     restricted: pd.DataFrame | None,
+    confidential: pd.DataFrame | None,
     district_id: str,
     night: date,
 ) -> Counts:
-    """Take the contact data of parents under restriction from the rows that kept students keep."""
-    if restricted is None or not len(content.kept):
+    """Take what is withheld tonight from the rows that kept students keep."""
+    if not len(content.kept):
         return counts
-    hidden = hide_from_kept(connection, restricted, content.kept, district_id, night)
+    hidden = hide_from_kept(connection, restricted, confidential, content.kept, district_id, night)
     return replace(counts, changed=counts.changed + hidden)
 
 

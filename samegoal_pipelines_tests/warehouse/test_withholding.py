@@ -1,14 +1,16 @@
-"""A restriction that comes on a night on which its student cannot be read."""
+"""What comes to be withheld on a night on which its student cannot be read."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import date, timedelta
 from typing import Any
 
-import pandas as pd
+import pyarrow as pa
 import pytest
 import sqlalchemy as sa
 
+from samegoal_pipelines.transforms.columns import frame_of
 from samegoal_pipelines.warehouse.publish import Published, publish
 from samegoal_pipelines_tests.warehouse.snapshots_at_hand import (
     NIGHT,
@@ -19,20 +21,33 @@ from samegoal_pipelines_tests.warehouse.snapshots_at_hand import (
     student,
 )
 
+HOME, CELL = "(512) 555-0101", "512-555-0102 x7"
 PAT, KIM = {"has_restricted_access": False, "email": "pat@x.org"}, {"has_restricted_access": False}
 ANA = student(1, parents={10: PAT, 11: KIM})
 BEN = student(2)
 
 
-def publish_ana_unreadable(engine: sa.Engine, *restricted: int) -> Published:
-    """The second night: Ana keeps her rows, and these parents of hers are under restriction."""
+def publish_ana_unreadable(
+    engine: sa.Engine,
+    *restricted: int,
+    confidential: Sequence[tuple[int | None, int | None, str]] = (),
+    night: int = 1,
+) -> Published:
+    """The second night: Ana keeps her rows, and of her parents and phones these are withheld."""
+    pairs = [pa.array(ids, pa.int64()) for ids in ([1] * len(restricted), restricted)]
+    columns = list(zip(*confidential, strict=True)) or [[]] * 3
+    phones = [
+        pa.array(values, kind)
+        for values, kind in zip(columns, (pa.int64(), pa.int64(), pa.string()), strict=True)
+    ]
     published = publish(
         engine,
         district_id="grand-bend",
-        snapshot_date=NIGHT + timedelta(days=1),
+        snapshot_date=NIGHT + timedelta(days=night),
         snapshot=snapshot(BEN, kept=frozenset({1})),
-        restricted=pd.DataFrame({"student_id": [1] * len(restricted), "parent_id": list(restricted)}),
-        run_id=f"restricting {restricted}",
+        restricted=frame_of(dict(zip(["student_id", "parent_id"], pairs, strict=True))),
+        confidential=frame_of(dict(zip(["student_id", "parent_id", "digits"], phones, strict=True))),
+        run_id=f"restricting {restricted} {confidential} {night}",
         started_at=STARTED,
     )
     assert isinstance(published, Published)
@@ -60,7 +75,7 @@ def test_it_holds_as_of_its_night(ana: sa.Engine) -> None:
     assert rows(ana, "select student_id, change, changed_columns from samegoal.student_changes") == [
         (1, "added", []),
         (2, "added", []),
-        (1, "parents", ["parents.has_restricted_access"]),
+        (1, "parents", ["parents.has_restricted_access", "parents.email"]),
     ]
 
 
@@ -75,3 +90,78 @@ def test_a_rerun_of_the_night_may_restrict_another_parent_of_the_student(ana: sa
     assert publish_ana_unreadable(ana, 10, 11).changed == 1
     restricted = "select parent_id from samegoal.parent_demographics where has_restricted_access"
     assert sorted(rows(ana, restricted)) == [(10,), (11,)]
+
+
+def test_contacts_that_the_district_showed_until_now_are_emptied_too(warehouse: sa.Engine) -> None:
+    """A parent who is flagged already and has contacts: the district has taken its switch back."""
+    shown = {"has_restricted_access": True, "email": "pat@x.org"}
+    publish_night(warehouse, 0, snapshot(student(1, parents={10: shown}), BEN))
+    assert publish_ana_unreadable(warehouse, 10).changed == 1
+    assert rows(warehouse, "select has_restricted_access, email from samegoal.parent_demographics") == [
+        (True, None)
+    ]
+    assert publish_ana_unreadable(warehouse, 10, night=2).changed == 0
+
+
+PHONES = "select phone, home_phone, cell_phone, parent_id from samegoal.student_demographics as s "
+PHONES += "left join samegoal.parent_demographics using (student_id) order by s.student_id, parent_id"
+
+
+@pytest.fixture
+def phones(warehouse: sa.Engine) -> sa.Engine:
+    """Ana and her two parents share a number; Ben has it as well and can be read."""
+    pat, kim = {"home_phone": HOME, "cell_phone": CELL}, {"home_phone": HOME}
+    ana = student(1, phone=HOME, parents={10: pat, 11: kim})
+    publish_night(warehouse, 0, snapshot(ana, student(2, phone=HOME)))
+    return warehouse
+
+
+def test_a_parent_s_number_that_has_become_confidential_goes_whatever_its_form(phones: sa.Engine) -> None:
+    confidential = [(None, 10, "5125550102")]
+    assert publish_ana_unreadable(phones, confidential=confidential).changed == 2  # Ben's phone is gone
+    assert rows(phones, PHONES)[:2] == [(HOME, HOME, None, 10), (HOME, HOME, None, 11)]
+    assert rows(
+        phones,
+        "select change, changed_columns from samegoal.student_changes "
+        "where student_id = 1 and snapshot_date = '2026-09-02'",
+    ) == [("parents", ["parents.cell_phone"])]
+    assert publish_ana_unreadable(phones, confidential=confidential, night=2).changed == 0
+
+
+def test_a_number_is_confidential_for_its_own_person_only(phones: sa.Engine) -> None:
+    publish_ana_unreadable(phones, confidential=[(None, 11, "5125550101"), (2, None, "5125550101")])
+    assert rows(phones, PHONES)[:2] == [(HOME, HOME, CELL, 10), (HOME, None, None, 11)]
+    publish_ana_unreadable(phones, confidential=[(1, None, "5125550101")], night=2)
+    assert rows(phones, PHONES)[:2] == [(None, HOME, CELL, 10), (None, None, None, 11)]
+
+
+def test_a_rerun_of_the_night_may_withhold_more_of_the_same_student(phones: sa.Engine) -> None:
+    """Nothing of the snapshot itself differs; what the night says of the student is still one change."""
+    first = publish_ana_unreadable(phones, confidential=[(None, 10, "5125550102")])
+    again = publish_ana_unreadable(
+        phones, 11, confidential=[(None, 10, "5125550102"), (None, 10, "5125550101"), (1, None, "5125550101")]
+    )
+    assert again.changed == first.changed
+    assert rows(phones, PHONES)[:2] == [(None, None, None, 10), (None, None, None, 11)]
+    assert rows(
+        phones,
+        "select change, changed_columns from samegoal.student_changes "
+        "where student_id = 1 and snapshot_date = '2026-09-02'",
+    ) == [
+        (
+            "demographics",
+            ["parents.cell_phone", "phone", "parents.home_phone", "parents.has_restricted_access"],
+        )
+    ]
+
+
+def test_a_student_who_can_be_read_again_has_the_public_number_back(phones: sa.Engine) -> None:
+    publish_ana_unreadable(phones, confidential=[(1, None, "5125550101")])
+    before = "select valid_from, valid_to, phone from samegoal.student_demographics_history "
+    before += "where student_id = 1 order by 1"
+    publish_night(phones, 2, snapshot(student(1, phone=HOME), BEN))
+    assert rows(phones, before) == [
+        (NIGHT, date(2026, 9, 2), HOME),
+        (date(2026, 9, 2), date(2026, 9, 3), None),
+        (date(2026, 9, 3), None, HOME),
+    ]

@@ -45,6 +45,10 @@ class ReleaseTooLate(WarehouseError):
     """A held snapshot was to be released, and the district has moved on since it was held."""
 
 
+class NothingToReplay(WarehouseError):
+    """Nights were to be replayed, and none of them is published."""
+
+
 class SnapshotInProgress(WarehouseError):
     """Another run is publishing this district right now."""
 

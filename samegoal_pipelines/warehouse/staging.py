@@ -99,11 +99,10 @@ def stage(cursor: Any, content: Content, district_id: str, night: date) -> Stage
     return staged
 
 
-def discard(cursor: Any, staged: Staged) -> None:
-    """Forget what was staged: the current rows have changed since."""
-    if not (staged.first or staged.empty):
-        for history in HISTORIES:
-            cursor.execute(fill("drop table {new}, {old}", history))
+def discard(cursor: Any) -> None:
+    """Forget what was staged: it is written, or the current rows have changed since."""
+    for history in HISTORIES:
+        cursor.execute(fill("drop table if exists {new}, {old}", history))
 
 
 def write(cursor: Any, staged: Staged, absent: pd.DataFrame | None, district_id: str, night: date) -> None:

@@ -95,6 +95,12 @@ def database_url(postgres: EmbeddedPostgres, warehouse_template: str) -> Iterato
     yield from _database(postgres, warehouse_template)
 
 
+@pytest.fixture(scope="module")
+def module_database_url(postgres: EmbeddedPostgres, warehouse_template: str) -> Iterator[str]:
+    """The same for a module whose tests leave the rows as they found them."""
+    yield from _database(postgres, warehouse_template)
+
+
 @pytest.fixture
 def deployment_url(postgres: EmbeddedPostgres, deployment_template: str) -> Iterator[str]:
     """The URL of a database of this test's own, with an empty warehouse and an empty Dagster instance."""

@@ -27,6 +27,12 @@ _ISOLATED_SINCE = "v0003"  # the migration that made the roles
 _TAKE_ROLE = sa.text(
     "select set_config('role', :role, true), set_config('samegoal.district_id', :district_id, true)"
 )
+_NO_RIGHT = "42501"
+_RIGHTS_MISSING = (
+    f"migrating the warehouse: the login in SAMEGOAL_DATABASE_URL may not make the schema {SCHEMA}, or "
+    f"neither make nor take on the roles {', '.join(Role)}: let an administrator make them, grant all but "
+    "the last to the login, let it create schemas in the database, then run again"
+)
 _MIGRATION_LOCK = 0x5361_6D65_476F_616C  # "SameGoal": any number that nobody else would take
 
 
@@ -102,7 +108,7 @@ def migrate(engine: sa.Engine) -> None:
     Two at once wait for each other. A step that fails leaves everything as it was.
 
     Raises:
-        WarehouseError: the database is newer than this program, or Postgres too old.
+        WarehouseError: the database is newer than this program, Postgres too old, or a right is missing.
     """
     known = revisions()
     if _version(engine) == known[-1]:
@@ -123,11 +129,16 @@ def migrate(engine: sa.Engine) -> None:
             )
         if version == known[-1]:
             return
-        if version is None:
-            connection.execute(sa.text(f"create schema if not exists {SCHEMA}"))
-        elif version >= _ISOLATED_SINCE:
-            take_role(connection, Role.OWNER)
-        _upgrade(connection)
+        try:
+            if version is None:
+                connection.execute(sa.text(f"create schema if not exists {SCHEMA}"))
+            elif version >= _ISOLATED_SINCE:
+                take_role(connection, Role.OWNER)
+            _upgrade(connection)
+        except DBAPIError as error:
+            if _state(error) == _NO_RIGHT:
+                raise WarehouseError(_RIGHTS_MISSING) from None
+            raise
 
 
 def revisions() -> list[str]:
@@ -141,13 +152,21 @@ def _version(engine: sa.Engine) -> str | None:
 
 
 def _version_in(connection: sa.Connection) -> str | None:
+    version = sa.select(_versions.c.version_num)
     try:
         with connection.begin_nested():
-            return connection.scalar(sa.select(_versions.c.version_num))
+            return connection.scalar(version)
     except DBAPIError as error:
-        if getattr(error.orig, "pgcode", None) in ("42P01", "3F000"):  # no such table, no such schema
+        if _state(error) in ("42P01", "3F000"):  # no such table, no such schema
             return None
-        raise
+        if _state(error) != _NO_RIGHT:
+            raise
+    take_role(connection, Role.WRITER)  # a login may be a member of roles without inheriting their rights
+    return connection.scalar(version)
+
+
+def _state(error: DBAPIError) -> str | None:
+    return getattr(error.orig, "pgcode", None)
 
 
 def _upgrade(connection: sa.Connection) -> None:

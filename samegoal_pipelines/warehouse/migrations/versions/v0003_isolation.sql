@@ -31,23 +31,34 @@ begin
 end
 $$;
 
-alter schema samegoal owner to samegoal_owner;
+-- The schema goes last: a login that does not inherit its roles' rights loses its way into it with that.
+grant usage, create on schema samegoal to samegoal_owner;
 
 do $$
 declare
     relation record;
+    routine record;
 begin
     for relation in
         select relname from pg_class where relnamespace = 'samegoal'::regnamespace and relkind in ('r', 'v')
     loop
         execute format('alter table samegoal.%I owner to samegoal_owner', relation.relname);
     end loop;
+    for routine in
+        select oid::regprocedure as signature from pg_proc where pronamespace = 'samegoal'::regnamespace
+    loop
+        execute format('alter function %s owner to samegoal_owner', routine.signature);
+    end loop;
+    -- Publishing goes by way of temporary tables, which a careful administrator may have taken from everybody.
+    begin
+        execute format('grant temporary on database %I to samegoal_writer', current_database());
+    exception when insufficient_privilege then
+        null;  -- not ours to give
+    end;
 end
 $$;
 
-alter function samegoal.student_status_as_of(date) owner to samegoal_owner;
-alter function samegoal.student_demographics_as_of(date) owner to samegoal_owner;
-alter function samegoal.parent_demographics_as_of(date) owner to samegoal_owner;
+alter schema samegoal owner to samegoal_owner;
 
 -- From here on, and in every later migration, the owner is at work.
 set local role samegoal_owner;
@@ -83,21 +94,16 @@ grant select on
     to samegoal_reader;
 
 -- Functions may be called by everybody unless that is taken back.
-revoke execute on function
-    samegoal.student_status_as_of(date), samegoal.student_demographics_as_of(date),
-    samegoal.parent_demographics_as_of(date)
-    from public;
-grant execute on function
-    samegoal.student_status_as_of(date), samegoal.student_demographics_as_of(date),
-    samegoal.parent_demographics_as_of(date)
-    to samegoal_writer, samegoal_operator, samegoal_reader;
+revoke execute on all functions in schema samegoal from public;
+grant execute on all functions in schema samegoal to samegoal_writer, samegoal_operator, samegoal_reader;
 
 -- One rule for everybody, the owner included: the district that the transaction has named, or nothing.
--- Only the operator reads every district.
+-- Only the operator reads every district, except for its credentials. A setting that a transaction of the same
+-- session has had is the empty text afterwards.
 do $$
 declare
     guarded text;
-    named constant text := 'district_id = current_setting(''samegoal.district_id'', true)';
+    named constant text := 'district_id = nullif(current_setting(''samegoal.district_id'', true), '''')';
 begin
     foreach guarded in array array[
         'districts', 'district_credentials', 'snapshots', 'current_snapshots', 'student_changes', 'departures',
@@ -107,7 +113,9 @@ begin
         execute format('alter table samegoal.%I enable row level security', guarded);
         execute format('alter table samegoal.%I force row level security', guarded);
         execute format('create policy named_district on samegoal.%I using (%s) with check (%s)', guarded, named, named);
-        execute format('create policy every_district on samegoal.%I for select to samegoal_operator using (true)', guarded);
+        if guarded <> 'district_credentials' then
+            execute format('create policy every_district on samegoal.%I for select to samegoal_operator using (true)', guarded);
+        end if;
     end loop;
 end
 $$;

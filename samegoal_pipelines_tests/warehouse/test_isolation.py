@@ -1,0 +1,281 @@
+"""Nobody reads another district's rows: every table, view and function of the catalogue, role by role."""
+
+from __future__ import annotations
+
+import pytest
+import sqlalchemy as sa
+
+from samegoal_pipelines.warehouse.roles import Role
+from samegoal_pipelines_tests.warehouse.roles_at_hand import (
+    NOT_FOR_READERS,
+    OURS,
+    THEIRS,
+    Act,
+    districts_in,
+    guarded,
+    is_refused,
+    login,
+    name_district,
+    relations,
+    sources,
+)
+from samegoal_pipelines_tests.warehouse.snapshots_at_hand import rows
+
+# -- what the catalogue must say of every table, view and function, also of those to come --
+
+
+def test_every_table_with_districts_is_under_forced_row_level_security(two_districts: sa.Engine) -> None:
+    secured = rows(
+        two_districts,
+        "select relname from pg_class where relnamespace = 'samegoal'::regnamespace"
+        " and relrowsecurity and relforcerowsecurity order by 1",
+    )
+    assert [name for (name,) in secured] == guarded(two_districts)
+    assert set(relations(two_districts, "rmfp")) - set(guarded(two_districts)) == {"alembic_version"}
+
+
+def test_no_policy_but_the_two_lets_anybody_in(two_districts: sa.Engine) -> None:
+    found = set(
+        rows(
+            two_districts,
+            "select tablename, policyname, permissive, roles::text, cmd, qual, with_check from pg_policies"
+            " where schemaname = 'samegoal'",
+        )
+    )
+    named = "(district_id = NULLIF(current_setting('samegoal.district_id'::text, true), ''::text))"
+    assert found == {
+        (table, "named_district", "PERMISSIVE", "{public}", "ALL", named, named)
+        for table in guarded(two_districts)
+    } | {
+        (table, "every_district", "PERMISSIVE", "{samegoal_operator}", "SELECT", "true", None)
+        for table in guarded(two_districts)
+        if table != "district_credentials"
+    }
+
+
+def test_views_and_functions_have_their_callers_rights(two_districts: sa.Engine) -> None:
+    definers = rows(
+        two_districts,
+        "select relname from pg_class where relnamespace = 'samegoal'::regnamespace and relkind in ('v', 'm')"
+        " and not coalesce(reloptions && array['security_invoker=true', 'security_invoker=on'], false)"
+        " union all select proname from pg_proc where pronamespace = 'samegoal'::regnamespace and prosecdef",
+    )
+    assert definers == []
+
+
+def test_everything_belongs_to_the_owner_and_nobody_else_has_a_right_to_it(two_districts: sa.Engine) -> None:
+    objects = """
+        select relowner as owner, coalesce(relacl, acldefault('r', relowner)) as acl
+        from pg_class where relnamespace = 'samegoal'::regnamespace and relkind <> 'i'
+        union all
+        select proowner, coalesce(proacl, acldefault('f', proowner))
+        from pg_proc where pronamespace = 'samegoal'::regnamespace
+        union all
+        select nspowner, coalesce(nspacl, acldefault('n', nspowner))
+        from pg_namespace where nspname = 'samegoal'
+    """
+    assert rows(two_districts, f"select distinct owner::regrole::text from ({objects})") == [
+        ("samegoal_owner",)
+    ]
+    grantees = rows(
+        two_districts,
+        f"select distinct case grantee when 0 then 'everybody' else grantee::regrole::text end"
+        f" from ({objects}) cross join aclexplode(acl)",
+    )
+    assert {name for (name,) in grantees} == set(Role)
+
+
+def test_no_role_may_step_around_the_rules(two_districts: sa.Engine) -> None:
+    found = rows(
+        two_districts,
+        """
+        select rolname from pg_roles where rolname like 'samegoal%'
+            and (rolsuper or rolbypassrls or rolcreaterole or rolcreatedb or rolreplication)
+        union all
+        select member::regrole::text from pg_auth_members where member::regrole::text like 'samegoal%'
+        """,
+    )
+    assert found == []
+
+
+def test_each_district_has_rows_wherever_these_tests_look(two_districts: sa.Engine) -> None:
+    """A table to come must be filled above, or the tests below would prove nothing of it."""
+    for name, source in sources(two_districts).items():
+        if name != "alembic_version":
+            found = {one for (one,) in rows(two_districts, f"select district_id from {source}")}
+            assert found == {OURS, THEIRS}, name
+
+
+# -- the reader --
+
+
+def test_a_reader_sees_the_district_that_it_names_and_no_other(act: Act, two_districts: sa.Engine) -> None:
+    with act(Role.READER, OURS) as connection:
+        found = {name: districts_in(connection, source) for name, source in sources(two_districts).items()}
+    assert {name for name, seen in found.items() if seen is None} == NOT_FOR_READERS
+    assert {name: seen for name, seen in found.items() if seen not in (None, {OURS})} == {}
+
+
+def test_a_reader_who_names_no_district_sees_nothing(act: Act, two_districts: sa.Engine) -> None:
+    with act(Role.READER) as connection:
+        found = {name: districts_in(connection, source) for name, source in sources(two_districts).items()}
+    assert {name: seen for name, seen in found.items() if seen} == {}
+
+
+STRANGE = (
+    "",
+    " ",
+    "%",
+    "*",
+    "grand-%",
+    "GRAND-BEND",
+    "grand-bend ",
+    "grand-bend,riverside",
+    "grand-bend;riverside",
+    "{grand-bend,riverside}",
+    "grand-bend' or '1'='1",
+    "' or true --",
+    "'; set role samegoal_operator; --",
+    "null",
+    "current_setting('samegoal.district_id')",
+)
+
+
+def test_sql_and_patterns_in_a_district_id_show_nothing(act: Act, two_districts: sa.Engine) -> None:
+    from_all = sources(two_districts)
+    for named in STRANGE:
+        with act(Role.READER, named) as connection:
+            found = {name: districts_in(connection, source) for name, source in from_all.items()}
+        assert {name: seen for name, seen in found.items() if seen} == {}, named
+
+
+def test_a_reader_writes_nothing(act: Act, two_districts: sa.Engine) -> None:
+    rights = "has_table_privilege(:name, 'insert, update, delete, truncate, references, trigger')"
+    rights += " or has_any_column_privilege(:name, 'insert, update, references')"
+    with act(Role.READER, OURS) as connection:
+        for name in relations(two_districts):
+            assert not connection.scalar(sa.text(f"select {rights}"), {"name": f"samegoal.{name}"}), name
+        for table in relations(two_districts, "r"):
+            column = sa.inspect(two_districts).get_columns(table, "samegoal")[-1]["name"]
+            for statement in (
+                f"insert into samegoal.{table} default values",
+                f"update samegoal.{table} set {column} = null",
+                f"delete from samegoal.{table}",
+                f"truncate samegoal.{table}",
+                f"select from samegoal.{table} for update",
+                f"lock table samegoal.{table} in exclusive mode",
+            ):
+                assert is_refused(connection, statement), statement
+
+
+FORBIDDEN = (
+    "create table samegoal.mine (n int)",
+    "create table public.mine (n int)",
+    "create view samegoal.mine as select 1",
+    "create function samegoal.mine() returns int language sql as 'select 1'",
+    "create function public.mine() returns int language sql as 'select 1'",
+    "create schema mine",
+    "create role mine",
+    "alter table samegoal.student_status_history disable row level security",
+    "alter table samegoal.student_status_history no force row level security",
+    "create policy mine on samegoal.student_status_history using (true)",
+    "alter policy named_district on samegoal.student_status_history using (true)",
+    "create or replace view samegoal.student_status as select 1 as district_id",
+    "alter role samegoal_reader bypassrls",
+    "grant samegoal_operator to samegoal_reader",
+    "select pg_read_file('postgresql.conf')",
+    "copy samegoal.student_status_history to program 'cat'",
+    "select * from pg_statistic",
+)
+
+
+def test_a_reader_makes_and_changes_nothing(act: Act) -> None:
+    with act(Role.READER, OURS) as connection:
+        for statement in FORBIDDEN:
+            assert is_refused(connection, statement), statement
+
+
+def test_whoever_logs_in_as_a_role_cannot_take_on_another(two_districts: sa.Engine) -> None:
+    for role in Role:
+        engine = login(two_districts, role)
+        with engine.connect() as connection:
+            for other in (*(other for other in Role if other != role), "postgres"):
+                assert is_refused(connection, f"set role {other}"), (role, other)
+                assert is_refused(connection, f"set session authorization {other}"), (role, other)
+            connection.execute(sa.text("reset role"))
+            assert connection.scalar(sa.text("select current_user")) == role
+        engine.dispose()
+
+
+def test_switching_row_level_security_off_is_an_error_and_shows_nothing(
+    act: Act, two_districts: sa.Engine
+) -> None:
+    with act(Role.READER, OURS) as connection:
+        connection.execute(sa.text("set local row_security = off"))
+        found = {districts_in(connection, source) for source in sources(two_districts).values()}
+    assert found == {None}
+
+
+_PEEK = """
+    create function pg_temp.peek(district text, what text) returns boolean
+    language plpgsql cost 0.000001 as $$
+    begin
+        raise notice 'seen: % %', district, what;
+        return true;
+    end $$
+"""
+
+
+@pytest.mark.parametrize("named", [OURS, None])
+def test_conditions_that_speak_of_what_they_see_see_no_other_district(
+    act: Act, two_districts: sa.Engine, named: str | None
+) -> None:
+    """Neither a cheap function of one's own nor an error may be evaluated before the rule of districts."""
+    told: list[str] = []
+    with act(Role.READER, named) as connection:
+        session = connection.connection.driver_connection
+        session.notices = told
+        cursor = session.cursor()  # past SQLAlchemy, which throws away what Postgres tells
+        cursor.execute(_PEEK)
+        for name, source in sources(two_districts).items():
+            if name in NOT_FOR_READERS:
+                continue
+            for condition in (
+                f"1 / (case when district_id = '{THEIRS}' then 0 else 1 end) = 1",
+                f"(case when district_id = '{THEIRS}' then row_to_json(found)::text else '1' end)::int = 1",
+                "pg_temp.peek(district_id, row_to_json(found)::text)",
+                f"district_id = '{THEIRS}' and pg_temp.peek(district_id, '')",
+                f"district_id = '{THEIRS}' or pg_temp.peek(district_id, '')",
+            ):
+                cursor.execute(f"select from {source} as found where {condition}")
+    assert any("seen: grand-bend" in notice for notice in told) == (named == OURS)
+    assert not any(THEIRS in notice for notice in told)
+
+
+def test_what_postgres_remembers_of_columns_shows_no_value(act: Act, two_districts: sa.Engine) -> None:
+    with two_districts.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        connection.execute(sa.text("analyze"))
+        kept = "select from pg_stats where schemaname = 'samegoal' and attname = 'district_id'"
+        assert len(connection.execute(sa.text(kept)).all()) >= len(guarded(two_districts))
+    for role in (Role.READER, Role.WRITER, Role.OWNER):
+        with act(role, OURS) as connection:
+            for table in ("pg_stats", "pg_stats_ext", "pg_stats_ext_exprs"):
+                query = f"select tablename from {table} where schemaname = 'samegoal'"
+                assert set(connection.scalars(sa.text(query))) <= {"alembic_version"}, (role, table)
+
+
+@pytest.mark.parametrize("role", [Role.READER, Role.WRITER])
+def test_a_pooled_session_forgets_the_district_with_the_transaction(
+    two_districts: sa.Engine, role: Role
+) -> None:
+    engine = login(two_districts, role)
+    seen, sessions = [], set()
+    for named in (OURS, None, THEIRS, None):
+        with engine.begin() as connection:
+            if named is not None:
+                name_district(connection, named)
+            seen.append(districts_in(connection, "samegoal.student_details"))
+            sessions.add(connection.scalar(sa.text("select pg_backend_pid()")))
+    engine.dispose()
+    assert seen == [{OURS}, set(), {THEIRS}, set()]
+    assert len(sessions) == 1

@@ -9,8 +9,9 @@ from __future__ import annotations
 import os
 import pwd
 from pathlib import Path
+from urllib.parse import urlsplit
 
-from pydantic import Field, SecretStr, field_validator
+from pydantic import Field, SecretStr, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
@@ -31,7 +32,10 @@ def account_name() -> str:
 class Settings(BaseSettings):
     """The environment (`SAMEGOAL_*`). An empty variable counts as unset."""
 
-    model_config = SettingsConfigDict(env_prefix="SAMEGOAL_", env_ignore_empty=True)
+    # An error that quoted what was set would show a password.
+    model_config = SettingsConfigDict(
+        env_prefix="SAMEGOAL_", env_ignore_empty=True, hide_input_in_errors=True
+    )
 
     home: Path = Field(default_factory=lambda: project_root() / ".samegoal")
     """Embedded state: Postgres, landing, secret key. Also DAGSTER_HOME where that is not set."""
@@ -47,6 +51,36 @@ class Settings(BaseSettings):
     """How many nights of landed files are kept: as far as a replay can reach back."""
     operator: str = Field(default_factory=account_name, max_length=200)
     """Who releases and erases, as it is written down; unset means the account this runs as."""
+    smtp_url: SecretStr | None = None
+    """The mail server: smtp://user:password@host:587 (STARTTLS) or smtps://…; needed for alarms by e-mail."""
+    alarm_email_to: str | None = None
+    """Who gets the night's alarm by e-mail, comma-separated."""
+    alarm_email_from: str | None = None
+    """The sender's address; unset means the first of `alarm_email_to`."""
+    alarm_webhook_url: SecretStr | None = None
+    """Where the night's alarm is posted as JSON. Without it and e-mail, an alarm is a line in the log."""
+
+    @field_validator("smtp_url", "alarm_webhook_url")
+    @classmethod
+    def _a_url(cls, url: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
+        """A misspelt channel is told at the start, not on the night that has something to say."""
+        schemes = ("smtp", "smtps") if info.field_name == "smtp_url" else ("https", "http")
+        try:
+            parts = urlsplit(url.get_secret_value() if url else f"{schemes[0]}://none")
+            usable = parts.scheme in schemes and parts.hostname and parts.port != 0
+        except ValueError:  # whose text would quote a part of it
+            usable = False
+        if not usable:
+            raise ValueError(f"it must be {schemes[0]}:// and a host")
+        return url
+
+    @field_validator("alarm_email_to")
+    @classmethod
+    def _with_a_server(cls, addresses: str | None, info: ValidationInfo) -> str | None:
+        """Addresses without a mail server would be an alarm that never rings."""
+        if addresses and not info.data.get("smtp_url"):
+            raise ValueError("it needs SAMEGOAL_SMTP_URL")
+        return addresses
 
     @field_validator("operator")
     @classmethod

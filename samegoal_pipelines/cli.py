@@ -11,7 +11,7 @@ import sys
 
 import click
 
-from samegoal_pipelines.commands import database, districts, export, nights, trying
+from samegoal_pipelines.commands import changes, database, districts, explain, export, nights, trying
 from samegoal_pipelines.commands.exits import DONE, FAILED, WRONG_USAGE, PlainError, plain
 
 CONTEXT_SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 110}
@@ -66,6 +66,8 @@ for command in (
     nights.sync,
     database.database_url,
     database.postgres,
+    explain.explain,
+    changes.changes,
     export.export,
     trying.sandbox,
     trying.demo,

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+import textwrap
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -36,6 +37,19 @@ def print_table(columns: Sequence[str] | None, rows: Sequence[Sequence[Any]]) ->
         table.add_row(*(f"{cell:,}" if type(cell) is int else str(cell) for cell in row))
     console = Console()
     (console if console.is_terminal else Console(width=PIPED_WIDTH)).print(table)
+
+
+def print_sentences(sentences: Iterable[str]) -> None:
+    """Print each on a line of its own, broken between words where a terminal is too narrow for it."""
+    from rich.console import Console
+
+    console = Console()
+    for sentence in sentences:
+        if console.is_terminal:
+            lines = textwrap.wrap(sentence, console.width, subsequent_indent="  ", break_on_hyphens=False)
+            click.echo("\n".join(lines))
+        else:
+            click.echo(sentence)
 
 
 @contextmanager

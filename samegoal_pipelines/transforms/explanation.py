@@ -6,13 +6,14 @@ the whole district, so that an explanation cannot differ from what is published.
 """
 
 import json
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import date
 from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 
 from samegoal_pipelines.schemas.vocabulary import (
     CECS_ONLY,
@@ -20,7 +21,7 @@ from samegoal_pipelines.schemas.vocabulary import (
     NEVER_EFFECTIVE_ONLY,
     NO_ROWS,
 )
-from samegoal_pipelines.transforms.columns import NOWHERE, columns_of, ids
+from samegoal_pipelines.transforms.columns import NOWHERE, columns_of, frame_of, ids
 from samegoal_pipelines.transforms.departures import explain_absences
 from samegoal_pipelines.transforms.enrollments import (
     FilteredEnrollments,
@@ -34,6 +35,7 @@ from samegoal_pipelines.transforms.status import (
     classify_students,
     deciding_order,
 )
+from samegoal_pipelines.transforms.students import build_student_demographics
 
 WHEN = ("past", "upcoming", "current")  # in the order of PAST, UPCOMING, CURRENT
 
@@ -109,6 +111,11 @@ class Decision:
     rule_words: str
     enrollment_id: int
     why_this_enrollment: str
+    first_day: date
+    last_day: date | None
+    withdrawal_code: str | None
+    school_year_id: int | None
+    entity_id: int | None
     building: str | None
     building_reporting_id: str | None
     why_this_building: str
@@ -188,6 +195,26 @@ def explain_students(
             )
         )
     return explained
+
+
+def numbers_on_record(
+    raw: Mapping[str, pd.DataFrame], explained: Iterable[Explanation]
+) -> dict[int, str | None]:
+    """The student number that goes with each decided status, from `raw_students` (Qmlativ object → frame).
+
+    A student without an entry has no sound record in Student and Name, and keeps what was last published.
+    """
+    decided = [(one.student_id, one.decision) for one in explained if one.decision is not None]
+    statuses = {
+        "student_id": pa.array([student for student, _ in decided], pa.int64()),
+        "school_year_id": pa.array([decision.school_year_id for _, decision in decided], pa.int64()),
+        "building": pa.array([decision.building for _, decision in decided], pa.string()),
+        "building_reporting_id": pa.array(
+            [decision.building_reporting_id for _, decision in decided], pa.string()
+        ),
+    }
+    known = build_student_demographics(raw, frame_of(statuses)).students
+    return {row["student_id"]: row["student_number"] for row in _plain_rows(known)}
 
 
 def _of(frame: pd.DataFrame, student: int, key: str = "student_id") -> pd.DataFrame:
@@ -274,14 +301,10 @@ def _decision(
     when, order = deciding_order(columns, today)
     first = int(np.flatnonzero(numbers == status["enrollment_id"])[0])
     return Decision(
-        status=status["status"],
-        reason=status["reason"],
+        **{name: value for name, value in status.items() if name != "student_id"},
         rule=list(RULES).index(status["reason"]) + 1,
         rule_words=RULES[status["reason"]],
-        enrollment_id=status["enrollment_id"],
         why_this_enrollment=_why_first(first, numbers, when, order),
-        building=status["building"],
-        building_reporting_id=status["building_reporting_id"],
         why_this_building=_why_building(raw, counted, first),
     )
 
@@ -319,4 +342,5 @@ def _why_building(raw: Mapping[str, pd.DataFrame], counted: pd.DataFrame, row: i
     listed = schools["SchoolYearID"][int(found)].as_py()
     if listed == wanted[0]:
         return f"its school as listed for its school year, {years.get(listed, listed)}"
-    return f"its school is not listed for its school year; {years.get(listed, listed)} is the latest that lists it"
+    latest = years.get(listed, listed)
+    return f"its school is not listed for its school year; {latest} is the latest that lists it"

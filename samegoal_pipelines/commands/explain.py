@@ -1,0 +1,71 @@
+"""`explain`: why a student has the status that is published."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+import click
+
+from samegoal_pipelines.commands.exits import PlainError
+from samegoal_pipelines.terminal import print_json, print_sentences, print_table
+
+if TYPE_CHECKING:
+    from samegoal_pipelines.deployment import Deployment
+    from samegoal_pipelines.explanations import Answer
+    from samegoal_pipelines.transforms.explanation import SeenEnrollment
+
+
+@click.command()
+@click.argument("district_id", metavar="ID")
+@click.argument("student_number")
+@click.option(
+    "--on", type=click.DateTime(["%Y-%m-%d"]), help="As of the night that was published on this date."
+)
+@click.option("--json", "as_json", is_flag=True, help="For scripts.")
+@click.pass_obj
+def explain(
+    deployment: Deployment, district_id: str, student_number: str, on: datetime | None, as_json: bool
+) -> None:
+    """Explain why a student has the published status: every enrollment seen, and the rule that decided."""
+    from samegoal_pipelines.explanations import NothingToExplain, explain_student
+
+    try:
+        answer = explain_student(deployment, district_id, student_number, on.date() if on else None)
+    except NothingToExplain as error:
+        raise PlainError(str(error)) from None
+    if as_json:
+        print_json(answer.facts())
+    else:
+        _print(answer)
+
+
+def _print(answer: Answer) -> None:
+    print_sentences([f"{answer.district_id}, night of {answer.night}"])
+    for remark in answer.remarks:
+        print_sentences([f"note: {remark}"])
+    for student in answer.students:
+        click.echo()
+        print_sentences([f"student number {answer.student_number}, StudentID {student.student_id}"])
+        print_sentences(student.published_sentences())
+        print_sentences(student.decision_sentences())
+        if student.explanation and student.explanation.enrollments:
+            click.echo()
+            print_table(
+                ["enrollment", "first day", "last day", "code", "year", "school", "what became of it"],
+                [_row(seen) for seen in student.explanation.enrollments],
+            )
+
+
+def _row(seen: SeenEnrollment) -> list[str]:
+    ended = "unreadable" if {"EndDate", "WithdrawalDate"} & set(seen.unreadable) else "open"
+    begun = "unreadable" if "StartDate" in seen.unreadable else "none"
+    return [
+        f"{seen.enrollment_id or 'unreadable'}{' *' if seen.decides else ''}",
+        str(seen.first_day or begun),
+        str(seen.last_day or ended),
+        seen.withdrawal_code or "",
+        seen.school_year or "",
+        f"{seen.school or ''}{'' if seen.is_default_entity else ' (not home)'}".strip(),
+        f"{seen.words}{'; decides' if seen.decides else ''}",
+    ]

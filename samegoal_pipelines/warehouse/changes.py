@@ -1,0 +1,367 @@
+"""Looking back: what changed from night to night, and what was published about a student as of a night.
+
+Reads of history, `student_changes`, `departures` and `snapshots`; nothing is written here. Each function
+reads one moment of the warehouse, whatever is published meanwhile.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import date
+from typing import Any
+
+import sqlalchemy as sa
+
+from samegoal_pipelines.warehouse.engine import as_operator
+from samegoal_pipelines.warehouse.tables import (
+    CHANGES,
+    STATUS,
+    departures,
+    releases,
+    snapshots,
+    student_changes,
+)
+
+
+@dataclass(frozen=True)
+class Flip:
+    """So many students with the same kind of change, and the same status before and after."""
+
+    change: str
+    old_status: str | None
+    new_status: str | None
+    students: int
+
+
+@dataclass(frozen=True)
+class StudentChange:
+    """One student's change of one night; names of columns, not values."""
+
+    student_id: int
+    student_number: str | None
+    change: str
+    old_status: str | None
+    new_status: str | None
+    changed_columns: list[str]
+    why: str | None
+    """Why a removed student is gone."""
+
+
+@dataclass(frozen=True)
+class NightChanges:
+    """One night that was published, held or failed, and what it changed."""
+
+    snapshot_date: date
+    state: str
+    students: int | None
+    kept: int | None
+    reason: str | None
+    """Why it was held, or why it failed."""
+    released_by: str | None
+    run_id: str
+    counts: dict[str, int] = field(default_factory=dict)
+    """Students by kind of change, every kind; empty where nothing was published."""
+    flips: tuple[Flip, ...] = ()
+    departures: dict[str, int] = field(default_factory=dict)
+    """Removed students by why they are gone."""
+    listed: tuple[StudentChange, ...] | None = None
+    """Every student with a change, where it was asked for."""
+
+
+@dataclass(frozen=True)
+class PublishedNight:
+    """A published snapshot, and where the rows lie that it was made from."""
+
+    snapshot_id: int
+    snapshot_date: date
+    landed_run_id: str
+
+
+@dataclass(frozen=True)
+class Unpublished:
+    """An attempt that did not come to be published."""
+
+    snapshot_date: date
+    state: str
+    reason: str | None
+
+
+@dataclass(frozen=True)
+class PublishedStudent:
+    """What the warehouse knows of a student as of a night."""
+
+    status: dict[str, Any] | None
+    """The row of `student_status` as of the night, without the district; None: not published then."""
+    since: date | None
+    """The first night on which that row was so."""
+    last_change: dict[str, Any] | None
+    """The latest row of `student_changes` up to that night: snapshot_date, change, old and new status."""
+    departure: dict[str, Any] | None
+    """Where not published: the latest entry in the ledger of departures up to that night."""
+
+
+# -- from night to night --
+
+
+def changes_by_night(
+    engine: sa.Engine,
+    district_id: str,
+    *,
+    since: date | None = None,
+    last_nights: int | None = None,
+    students: bool = False,
+) -> list[NightChanges]:
+    """What each night changed, oldest first: nights from `since` on, else so many of the last ones, else all.
+
+    A night is there once per state: as it is published; and held or failed, where that came after.
+
+    Args:
+        students: also list every student with a change.
+    """
+    with _one_moment(engine, "looking up the changes") as connection:
+        nights = _attempts(connection, district_id, since)
+        if since is None and last_nights is not None:
+            dates = sorted({row["snapshot_date"] for row in nights})[-last_nights:]
+            nights = [row for row in nights if row["snapshot_date"] in dates]
+        if not nights:
+            return []
+        start = nights[0]["snapshot_date"]
+        flips = _flips(connection, district_id, start)
+        why = _departures(connection, district_id, start)
+        listed = _listed(connection, district_id, start) if students else {}
+    return [
+        NightChanges(
+            **row,
+            **_of_published(flips.get(row["snapshot_date"], []), why.get(row["snapshot_date"], {})),
+            listed=tuple(listed.get(row["snapshot_date"], [])) if students else None,
+        )
+        if row["state"] == "published"
+        else NightChanges(**row)
+        for row in nights
+    ]
+
+
+def _of_published(flips: list[Flip], why: dict[str, int]) -> dict[str, Any]:
+    counts = {kind: sum(flip.students for flip in flips if flip.change == kind) for kind in CHANGES}
+    return {"counts": counts, "flips": tuple(flips), "departures": why}
+
+
+def _attempts(connection: sa.Connection, district_id: str, since: date | None) -> list[dict[str, Any]]:
+    """Per night: the published attempt; and the last held and the last failed one that came after it."""
+    query = (
+        sa.select(
+            snapshots.c.snapshot_date,
+            snapshots.c.state,
+            snapshots.c.students,
+            snapshots.c.kept,
+            snapshots.c.held_reason.label("reason"),
+            releases.c.released_by,
+            snapshots.c.run_id,
+        )
+        .outerjoin(
+            releases,
+            (releases.c.district_id == snapshots.c.district_id)
+            & (releases.c.published_snapshot_id == snapshots.c.snapshot_id),
+        )
+        .where(snapshots.c.district_id == district_id, snapshots.c.state != "superseded")
+        .order_by(snapshots.c.snapshot_date, snapshots.c.snapshot_id)
+    )
+    if since is not None:
+        query = query.where(snapshots.c.snapshot_date >= since)
+    found: dict[date, dict[str, dict[str, Any]]] = {}
+    for row in connection.execute(query):
+        night = found.setdefault(row.snapshot_date, {})
+        if row.state == "published":
+            night.clear()
+        night.pop(row.state, None)  # so that the later one stands where it came
+        night[row.state] = dict(row._mapping)
+    return [attempt for night in found.values() for attempt in night.values()]
+
+
+def _flips(connection: sa.Connection, district_id: str, start: date) -> dict[date, list[Flip]]:
+    kind = (student_changes.c.change, student_changes.c.old_status, student_changes.c.new_status)
+    query = (
+        sa.select(student_changes.c.snapshot_date, *kind, sa.func.count())
+        .where(student_changes.c.district_id == district_id, student_changes.c.snapshot_date >= start)
+        .group_by(student_changes.c.snapshot_date, *kind)
+        .order_by(sa.func.array_position(sa.cast(list(CHANGES), sa.ARRAY(sa.Text)), kind[0]), *kind)
+    )
+    return _by_night((night, Flip(*row)) for night, *row in connection.execute(query))
+
+
+def _departures(connection: sa.Connection, district_id: str, start: date) -> dict[date, dict[str, int]]:
+    query = (
+        sa.select(departures.c.snapshot_date, departures.c.why, sa.func.count())
+        .where(departures.c.district_id == district_id, departures.c.snapshot_date >= start)
+        .group_by(departures.c.snapshot_date, departures.c.why)
+        .order_by(sa.func.count().desc(), departures.c.why)
+    )
+    found = _by_night((night, (why, students)) for night, why, students in connection.execute(query))
+    return {night: dict(counts) for night, counts in found.items()}
+
+
+def _listed(connection: sa.Connection, district_id: str, start: date) -> dict[date, list[StudentChange]]:
+    c = student_changes.c
+    same = (
+        (departures.c.district_id == c.district_id)
+        & (departures.c.snapshot_date == c.snapshot_date)
+        & (departures.c.student_id == c.student_id)
+    )
+    query = (
+        sa.select(
+            c.snapshot_date,
+            c.student_id,
+            c.student_number,
+            c.change,
+            c.old_status,
+            c.new_status,
+            c.changed_columns,
+            departures.c.why,
+        )
+        .outerjoin(departures, same)
+        .where(c.district_id == district_id, c.snapshot_date >= start)
+        .order_by(c.snapshot_date, c.student_number, c.student_id)
+    )
+    return _by_night((night, StudentChange(*row)) for night, *row in connection.execute(query))
+
+
+def _by_night(pairs: Iterable[tuple[date, Any]]) -> dict[date, list[Any]]:
+    found: dict[date, list[Any]] = {}
+    for night, one in pairs:
+        found.setdefault(night, []).append(one)
+    return found
+
+
+# -- one student as of a night --
+
+
+def published_night(engine: sa.Engine, district_id: str, on: date | None = None) -> PublishedNight | None:
+    """The snapshot that was published last, or that was so on a date; None before the first."""
+    query = (
+        sa.select(
+            snapshots.c.snapshot_id,
+            snapshots.c.snapshot_date,
+            sa.func.coalesce(snapshots.c.landed_run_id, snapshots.c.run_id),
+        )
+        .where(snapshots.c.district_id == district_id, snapshots.c.state == "published")
+        .order_by(snapshots.c.snapshot_date.desc())
+        .limit(1)
+    )
+    if on is not None:
+        query = query.where(snapshots.c.snapshot_date <= on)
+    with _one_moment(engine, "looking up the published night") as connection:
+        row = connection.execute(query).one_or_none()
+    return PublishedNight(*row) if row else None
+
+
+def first_published_night(engine: sa.Engine, district_id: str) -> date | None:
+    """The first night that the district has published."""
+    query = sa.select(sa.func.min(snapshots.c.snapshot_date)).where(
+        snapshots.c.district_id == district_id, snapshots.c.state == "published"
+    )
+    with _one_moment(engine, "looking up the published nights") as connection:
+        return connection.scalar(query)
+
+
+def unpublished_since(
+    engine: sa.Engine, district_id: str, night: PublishedNight, up_to: date | None = None
+) -> Unpublished | None:
+    """The last attempt after this snapshot that was held or failed, for a night up to a date."""
+    query = (
+        sa.select(snapshots.c.snapshot_date, snapshots.c.state, snapshots.c.held_reason)
+        .where(
+            snapshots.c.district_id == district_id,
+            sa.or_(
+                snapshots.c.snapshot_date > night.snapshot_date,
+                (snapshots.c.snapshot_date == night.snapshot_date)
+                & (snapshots.c.snapshot_id > night.snapshot_id),
+            ),
+            snapshots.c.state.in_(["held", "failed"]),
+        )
+        .order_by(snapshots.c.snapshot_id.desc())
+        .limit(1)
+    )
+    if up_to is not None:
+        query = query.where(snapshots.c.snapshot_date <= up_to)
+    with _one_moment(engine, "looking up later nights") as connection:
+        row = connection.execute(query).one_or_none()
+    return Unpublished(*row) if row else None
+
+
+def numbers_like(
+    engine: sa.Engine, district_id: str, number: str, on: date | None = None
+) -> set[tuple[int, str]]:
+    """Student ids and numbers that contain these characters: published as of a night, or else ever.
+
+    Which of them are meant, exactly or but for spaces, is up to the caller.
+    """
+    status = STATUS.table
+    query = (
+        sa.select(status.c.student_id, status.c.student_number)
+        .distinct()
+        .where(status.c.district_id == district_id, sa.func.strpos(status.c.student_number, number) > 0)
+    )
+    if on is not None:
+        query = query.where(_valid_on(on))
+    with _one_moment(engine, "looking up the student") as connection:
+        return {(student_id, text) for student_id, text in connection.execute(query)}
+
+
+def students_as_of(
+    engine: sa.Engine, district_id: str, students: Collection[int], night: date
+) -> dict[int, PublishedStudent]:
+    """What the warehouse knows of these students as of a night; an entry for each."""
+    status, change, gone = STATUS.table, student_changes.c, departures.c
+    rows = (
+        sa.select(*(status.c[name] for name in STATUS.columns), status.c.valid_from)
+        .where(status.c.district_id == district_id, status.c.student_id.in_(students))
+        .where(_valid_on(night))
+    )
+    changes = (
+        sa.select(
+            change.student_id, change.snapshot_date, change.change, change.old_status, change.new_status
+        )
+        .distinct(change.student_id)
+        .where(change.district_id == district_id, change.student_id.in_(students))
+        .where(change.snapshot_date <= night)
+        .order_by(change.student_id, change.snapshot_date.desc())
+    )
+    left = (
+        sa.select(gone.student_id, gone.snapshot_date, gone.last_status, gone.why)
+        .distinct(gone.student_id)
+        .where(gone.district_id == district_id, gone.student_id.in_(students), gone.snapshot_date <= night)
+        .order_by(gone.student_id, gone.snapshot_date.desc())
+    )
+    with _one_moment(engine, "looking up what was published") as connection:
+        published, changed, departed = (
+            {row.student_id: dict(row._mapping) for row in connection.execute(query)}
+            for query in (rows, changes, left)
+        )
+    found = {}
+    for student in students:
+        row = published.get(student)
+        found[student] = PublishedStudent(
+            status={name: row[name] for name in STATUS.columns} if row else None,
+            since=row["valid_from"] if row else None,
+            last_change=_without_id(changed.get(student)),
+            departure=None if row else _without_id(departed.get(student)),
+        )
+    return found
+
+
+def _valid_on(night: date) -> sa.ColumnElement[bool]:
+    status = STATUS.table
+    return (status.c.valid_from <= night) & (status.c.valid_to.is_(None) | (status.c.valid_to > night))
+
+
+def _without_id(row: dict[str, Any] | None) -> dict[str, Any] | None:
+    return row and {name: value for name, value in row.items() if name != "student_id"}
+
+
+@contextmanager
+def _one_moment(engine: sa.Engine, step: str) -> Iterator[sa.Connection]:
+    """A transaction of which every query sees the same rows."""
+    with as_operator(engine.execution_options(isolation_level="REPEATABLE READ"), step) as connection:
+        yield connection

@@ -11,7 +11,9 @@ wins. Paths carry ids and dates only, never a person's data.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import re
+from collections.abc import Collection, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
@@ -23,6 +25,8 @@ import pyarrow.parquet as pq
 
 MANIFEST = "landed.json"
 METADATA_KEY = b"samegoal"
+_FOLDER_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*", re.ASCII)
+_TRIES = 5  # how often files that others write or delete at the same moment are looked for again
 
 
 class LandingError(Exception):
@@ -158,6 +162,78 @@ class Landing:
                 if table in landed.rows:
                     return self._read_table(landed, table)
         return None
+
+    def prune(
+        self, district_id: str, keep_from: date, also_keep: Collection[date] = frozenset()
+    ) -> list[date]:
+        """Delete the nights before `keep_from`, whole, except the ones to keep as well.
+
+        A night that is deleted halfway, because of a kill, is not read: its manifests go first.
+
+        Returns:
+            The nights that were deleted, oldest first.
+
+        Raises:
+            LandingError: files cannot be deleted; of later nights nothing was.
+        """
+        self._fs.invalidate_cache()
+        pruned = [night for night in self.nights(district_id) if night < keep_from and night not in also_keep]
+        for night in pruned:
+            self._delete(self._night(district_id, night), f"landed files of {district_id} on {night}")
+        return pruned
+
+    def erase(self, district_id: str) -> int:
+        """Delete all that has landed for a district, whatever lies in its folder.
+
+        Returns:
+            How many files that were; none where the folder is missing.
+
+        Raises:
+            LandingError: files cannot be deleted.
+        """
+        if not _FOLDER_NAME.fullmatch(district_id):
+            raise LandingError(f"{district_id!a} names no district's folder; nothing was deleted")
+        return self._delete(f"{self._base}/{district_id}", f"landed files of {district_id}")
+
+    def count_files(self, district_id: str) -> int:
+        """How many files have landed for a district and are still there."""
+        self._fs.invalidate_cache()
+        return len(self._fs.find(f"{self._base}/{district_id}"))
+
+    def _delete(self, folder: str, what: str) -> int:
+        """Delete a folder, manifests first; what others have deleted meanwhile is no fault."""
+        deleted = 0
+        try:
+            for _ in range(_TRIES):
+                self._fs.invalidate_cache()
+                files = self._fs.find(folder)
+                manifests = [path for path in files if path.endswith(f"/{MANIFEST}")]
+                self._delete_files(manifests)
+                self._delete_files(sorted({*files} - {*manifests}))
+                deleted += len(files)
+                with suppress(FileNotFoundError):
+                    self._fs.rm(folder, recursive=True)  # folders, where the storage has such
+                self._fs.invalidate_cache()
+                if not self._fs.exists(folder):
+                    return deleted
+        except OSError as error:
+            reason = _os_reason(error)
+        else:
+            reason = "somebody else is writing there"
+        raise LandingError(
+            f"{what} cannot all be deleted below {self.root} ({reason}); check that the storage is there "
+            "and may be written, then run again"
+        )
+
+    def _delete_files(self, paths: list[str]) -> None:
+        if not paths:
+            return
+        try:
+            self._fs.rm(paths)  # in bulk, where the storage can
+        except FileNotFoundError:
+            for path in paths:
+                with suppress(FileNotFoundError):
+                    self._fs.rm_file(path)
 
     def _read_table(self, landed: LandedAsset, table: str) -> pd.DataFrame:
         folder = f"{self._night(landed.district_id, landed.night)}/{landed.run_id}/{landed.asset}"

@@ -1,0 +1,125 @@
+"""Nights that are over are deleted whole, and a district's files all at once."""
+
+import shutil
+from datetime import date, timedelta
+from pathlib import Path
+
+import pytest
+
+from samegoal_pipelines.landing import Landing, LandingError
+from samegoal_pipelines.landing.store import MANIFEST
+from samegoal_pipelines_tests.landing.test_store import NIGHT, frame, land
+
+NIGHTS = [NIGHT - timedelta(days=n) for n in (3, 2, 1, 0)]
+
+
+@pytest.fixture(params=["folder", "memory"])
+def landing(request, tmp_path: Path) -> Landing:
+    """Four nights of alpha, the second with two runs; and one of its neighbour, whose name begins alike."""
+    root = str(tmp_path / "landing") if request.param == "folder" else f"memory://{tmp_path.name}"
+    landing = Landing(root)
+    for night in NIGHTS:
+        land(landing, {"School": frame(SchoolID=[1])}, night=night)
+    land(landing, {"School": frame(SchoolID=[2])}, night=NIGHTS[1], run_id="run-2")
+    landing.write(
+        {"School": frame(SchoolID=[7])},
+        district_id="alpha-2",
+        night=NIGHTS[0],
+        run_id="run-1",
+        asset="raw_enrollments",
+        landed_at=land(landing, {}, asset="empty").landed_at,
+    )
+    return landing
+
+
+def schools(landing: Landing, night: date, district_id: str = "alpha") -> list[int]:
+    landed = landing.read("raw_enrollments", district_id=district_id, night=night)
+    return landed["School"]["SchoolID"].tolist()
+
+
+def test_nights_before_the_first_to_keep_are_deleted_with_all_their_runs(landing):
+    assert landing.prune("alpha", NIGHTS[2]) == NIGHTS[:2]
+    assert landing.nights("alpha") == NIGHTS[2:]
+    assert [schools(landing, night) for night in NIGHTS[2:]] == [[1], [1]]
+    assert schools(landing, NIGHTS[0], "alpha-2") == [7]
+    assert landing.prune("alpha", NIGHTS[2]) == []
+
+
+def test_a_night_may_be_kept_although_it_is_older(landing):
+    assert landing.prune("alpha", NIGHTS[3], {NIGHTS[1]}) == [NIGHTS[0], NIGHTS[2]]
+    assert landing.nights("alpha") == [NIGHTS[1], NIGHTS[3]]
+
+
+def test_what_a_killed_run_left_in_a_kept_night_stays(landing):
+    folder = landing._night("alpha", NIGHTS[3])
+    landing._fs.rm_file(f"{folder}/run-1/raw_enrollments/{MANIFEST}")
+    landing.prune("alpha", NIGHTS[3])
+    assert landing._fs.exists(f"{folder}/run-1/raw_enrollments/School.parquet")
+
+
+def test_a_night_that_is_deleted_halfway_is_not_read(landing, monkeypatch):
+    """Killed after its first deletions; the next prune does the rest."""
+    deleting = landing._delete_files
+
+    def die_after_the_manifests(paths):
+        deleting(paths)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(landing, "_delete_files", die_after_the_manifests)
+    with pytest.raises(KeyboardInterrupt):
+        landing.prune("alpha", NIGHTS[2])
+    monkeypatch.undo()
+
+    assert landing.nights("alpha") == NIGHTS
+    with pytest.raises(LandingError, match="nothing has landed"):
+        landing.read("raw_enrollments", district_id="alpha", night=NIGHTS[0])
+    assert landing.prune("alpha", NIGHTS[2]) == NIGHTS[:2]
+    assert landing.nights("alpha") == NIGHTS[2:]
+
+
+def test_files_that_somebody_else_deletes_meanwhile_are_no_fault(landing, monkeypatch):
+    other, deleting = Landing(landing.root), landing._delete_files
+
+    def be_overtaken(paths):
+        other.prune("alpha", NIGHTS[2])
+        deleting(paths)
+
+    monkeypatch.setattr(landing, "_delete_files", be_overtaken)
+    assert landing.prune("alpha", NIGHTS[2]) == NIGHTS[:2]
+    assert landing.nights("alpha") == NIGHTS[2:]
+
+
+def test_a_district_without_a_folder_has_nothing_to_delete(landing):
+    assert landing.prune("nowhere", NIGHT) == []
+    assert landing.erase("nowhere") == 0
+
+
+def test_erasing_a_district_leaves_no_file_and_no_neighbour_untouched(landing):
+    assert landing.count_files("alpha") == 11
+    assert landing.erase("alpha") == 11
+    assert (landing.count_files("alpha"), landing.nights("alpha")) == (0, [])
+    assert not landing._fs.exists(f"{landing._base}/alpha")
+    assert schools(landing, NIGHTS[0], "alpha-2") == [7]
+
+
+@pytest.mark.parametrize("name", ["", ".", "..", "../alpha", "alpha/2026-10-12", "al*", "alpha\n"])
+def test_only_a_district_s_own_folder_can_be_erased(landing, name):
+    with pytest.raises(LandingError, match="names no district's folder"):
+        landing.erase(name)
+    assert landing.count_files("alpha") == 11
+
+
+def test_files_that_cannot_be_deleted_are_said_in_one_line(tmp_path, monkeypatch):
+    landing = Landing(str(tmp_path / "landing"))
+    land(landing, {"School": frame(SchoolID=[1])}, night=NIGHTS[0])
+
+    def refuse(path, **_):
+        raise PermissionError(13, "Permission denied", path)
+
+    monkeypatch.setattr(shutil, "rmtree", refuse)
+    with pytest.raises(LandingError) as caught:
+        landing.prune("alpha", NIGHT)
+    assert str(caught.value) == (
+        f"landed files of alpha on {NIGHTS[0]} cannot all be deleted below {tmp_path / 'landing'} "
+        "(Permission denied); check that the storage is there and may be written, then run again"
+    )

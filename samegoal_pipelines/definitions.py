@@ -7,18 +7,27 @@ from __future__ import annotations
 
 import dagster as dg
 
-from samegoal_pipelines.defs import demographics, enrollments, nightly, published, raw, status
+from samegoal_pipelines.defs import (
+    demographics,
+    enrollments,
+    housekeeping,
+    nightly,
+    published,
+    raw,
+    release,
+    status,
+)
 from samegoal_pipelines.defs.io import landing_io_manager
 from samegoal_pipelines.defs.night import night
 from samegoal_pipelines.deployment import Deployment
 
 
 def build_defs(deployment: Deployment | None = None) -> dg.Definitions:
-    """The assets, job, schedule and resources over one deployment, by default the environment's."""
+    """The assets, jobs, schedule and resources over one deployment, by default the environment's."""
     return dg.Definitions(
         assets=dg.load_assets_from_modules([raw, enrollments, status, demographics, published]),
-        jobs=[nightly.nightly_snapshot],
-        schedules=[nightly.nightly_by_district],
+        jobs=[nightly.nightly_snapshot, release.release_held_snapshot, housekeeping.prune_landing],
+        schedules=[nightly.nightly_by_district, housekeeping.nightly_prune],
         resources={
             "deployment": deployment or Deployment(),
             "night": night,

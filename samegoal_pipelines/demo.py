@@ -21,7 +21,7 @@ from urllib.parse import urlsplit
 import click
 
 from samegoal_pipelines.commands.exits import DONE, FAILED
-from samegoal_pipelines.commands.nights import print_nights, run_nights
+from samegoal_pipelines.commands.nights import print_nights, run_nights, worst_of
 from samegoal_pipelines.deployment import Deployment
 from samegoal_pipelines.districts.errors import UnknownDistrict
 from samegoal_pipelines.runs import add_partition, prepare_dagster_home
@@ -52,7 +52,7 @@ def run_demo(deployment: Deployment, *, debug: bool = False) -> int:
         "  .venv/bin/samegoal-pipelines postgres start     keep Postgres up; says how to reach it with psql\n"
         "  select * from samegoal.student_details limit 5; what SameGoal reads, in psql"
     )
-    return DONE if all(night.published for night in nights) else FAILED
+    return worst_of(nights)
 
 
 def run_dev(deployment: Deployment, *, host: str, port: int) -> int:

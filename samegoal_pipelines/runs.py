@@ -1,6 +1,6 @@
-"""Dagster runs started from a terminal: one district's night in this process, recorded like any other.
+"""Dagster runs started from a terminal: one district's night or release in this process, recorded like any.
 
-The same job, assets and instance as the schedule's runs; only the launcher is left out, because
+The same jobs, assets and instance as the schedule's runs; only the launcher is left out, because
 starting a process per district costs more than a small district's night.
 """
 
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import platform
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import date
 from typing import Any
@@ -19,6 +20,7 @@ from samegoal_pipelines.definitions import build_defs
 from samegoal_pipelines.defs.night import PARTITION_TAG, SOURCE_HOST_TAG, TODAY_TAG
 from samegoal_pipelines.defs.nightly import nightly_snapshot
 from samegoal_pipelines.defs.partitions import DISTRICTS
+from samegoal_pipelines.defs.release import release_held_snapshot
 from samegoal_pipelines.deployment import Deployment
 from samegoal_pipelines.districts.errors import DistrictError
 from samegoal_pipelines.settings import Settings, project_root
@@ -42,8 +44,15 @@ class NightOutcome:
         """Whether this run's snapshot is what SameGoal reads now."""
         return self.attempt is not None and self.attempt.state == "published"
 
+    @property
+    def held(self) -> bool:
+        """Whether this run's snapshot waits for a person."""
+        return self.attempt is not None and self.attempt.state == "held"
+
     def line(self) -> str:
         """One line for people."""
+        if self.held:
+            return f"held: {self.district_id}: {self.reason}"  # which ends with the command to release it
         if self.attempt is None or not self.published:
             return f"error: {self.district_id}: {self.reason}"
         a = self.attempt
@@ -77,6 +86,32 @@ def run_night(
         today: classify as of this date; by default the district's local date.
         debug: let Dagster write its own log to the terminal.
     """
+    return _run(deployment, district_id, nightly_snapshot.name, today=today, debug=debug)
+
+
+def run_release(
+    deployment: Deployment, district_id: str, *, why: str, today: date | None = None, debug: bool = False
+) -> NightOutcome:
+    """Run the job that publishes what one district's gate has held.
+
+    Args:
+        why: goes on record with the release.
+        today: the night that was held; by default the district's local date.
+        debug: as in `run_night`.
+    """
+    config = {"ops": {"release": {"config": {"why": why}}}}
+    return _run(deployment, district_id, release_held_snapshot.name, config, today=today, debug=debug)
+
+
+def _run(
+    deployment: Deployment,
+    district_id: str,
+    job: str,
+    config: Mapping[str, Any] | None = None,
+    *,
+    today: date | None,
+    debug: bool,
+) -> NightOutcome:
     try:
         district = deployment.registry.get(district_id)
     except DistrictError as error:
@@ -94,18 +129,22 @@ def run_night(
         close_abandoned_runs(instance, district_id)
         result = (
             build_defs(deployment)
-            .resolve_job_def(nightly_snapshot.name)
+            .resolve_job_def(job)
             .execute_in_process(
                 instance=instance,
                 partition_key=district_id,
                 tags=tags,
                 raise_on_error=False,
-                run_config={"loggers": {"console": {"config": {"log_level": log_level}}}},
+                run_config={**(config or {}), "loggers": {"console": {"config": {"log_level": log_level}}}},
             )
         )
     attempt = find_attempt(deployment.warehouse, result.run_id)
     stopped = any(_was_interrupted(event) for event in result.all_events)
     reason = attempt.reason if attempt else "stopped" if stopped else _first_failure(result)
+    if reason:
+        reason = reason.removeprefix(f"{district_id}: ")
+    if attempt and attempt.state == "held" and today is not None:
+        reason = f"{reason} --today {today}"  # it ends with the command to release it
     return NightOutcome(district_id, attempt, reason, stopped)
 
 

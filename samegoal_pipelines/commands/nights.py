@@ -1,48 +1,83 @@
-"""`sync`: run nights now."""
+"""`sync`: run nights now, or publish what they held."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import date, datetime
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import TYPE_CHECKING
 
 import click
 
-from samegoal_pipelines.commands.exits import DONE, FAILED, plain
+from samegoal_pipelines.commands.exits import DONE, FAILED, HELD, plain
 from samegoal_pipelines.terminal import print_json, print_table, reading_progress
 
 if TYPE_CHECKING:
     from samegoal_pipelines.deployment import Deployment
+    from samegoal_pipelines.runs import NightOutcome
+
+RELEASED_BY_HAND = "released by hand with sync --release"
 
 
 @click.command()
 @click.argument("district_ids", metavar="ID…", nargs=-1, required=True)
-@click.option("--today", type=click.DateTime(["%Y-%m-%d"]), help="Classify as of this date.")
+@click.option(
+    "--today", type=click.DateTime(["%Y-%m-%d"]), help="The night: classify as of this date; default: today."
+)
+@click.option("--release", is_flag=True, help="Publish exactly what was held that night; reads nothing anew.")
+@click.option("--why", help="With --release: why, to go on record with who releases it (SAMEGOAL_OPERATOR).")
 @click.option("--json", "as_json", is_flag=True, help="For scripts.")
 @click.pass_context
-def sync(context: click.Context, district_ids: Sequence[str], today: datetime | None, as_json: bool) -> int:
-    """Run the nightly job for these districts now, as Dagster runs."""
+def sync(
+    context: click.Context,
+    district_ids: Sequence[str],
+    today: datetime | None,
+    release: bool,
+    why: str | None,
+    as_json: bool,
+) -> int:
+    """Run the nightly job for these districts now, as Dagster runs.
+
+    Exit status 3: a snapshot is held, because it differs too much from the published one, which stays.
+    Look at it, then publish it with --release, or mend Qmlativ and run the night again.
+    """
+    if why is not None and not release:
+        raise click.UsageError("--why goes with --release")
     nights = run_nights(
-        context.obj, district_ids, today=today.date() if today else None, debug=context.meta["debug"]
+        context.obj,
+        district_ids,
+        today=today.date() if today else None,
+        release_because=(RELEASED_BY_HAND if why is None else why) if release else None,
+        debug=context.meta["debug"],
     )
     if as_json:
         print_json([night.facts() for night in nights])
-    elif any(night.published for night in nights):
+    elif any(night.published or night.held for night in nights):
         print_nights(nights)
-    return FAILED if any(not night.published for night in nights) else DONE
+    return worst_of(nights)
 
 
 def run_nights(
-    deployment: Deployment, district_ids: Sequence[str], *, today: date | None = None, debug: bool = False
-) -> list[Any]:
-    """Run each district's night with progress on standard error; a district that fails stops no other."""
-    from samegoal_pipelines.runs import NightOutcome, run_night
+    deployment: Deployment,
+    district_ids: Sequence[str],
+    *,
+    today: date | None = None,
+    release_because: str | None = None,
+    debug: bool = False,
+) -> list[NightOutcome]:
+    """Run each district's night with progress on standard error; a district that fails stops no other.
 
+    Args:
+        release_because: publish what each district's night has held, for this reason, and run no night.
+    """
+    from samegoal_pipelines.runs import NightOutcome, run_night, run_release
+
+    run = run_night if release_because is None else partial(run_release, why=release_because)
     nights = []
     for district_id in district_ids:
         try:
             with reading_progress(deployment, district_id):
-                night = run_night(deployment, district_id, today=today, debug=debug)
+                night = run(deployment, district_id, today=today, debug=debug)
         except Exception as error:
             if debug:
                 raise
@@ -54,7 +89,14 @@ def run_nights(
     return nights
 
 
-def print_nights(nights: Sequence[Any]) -> None:
+def worst_of(nights: Sequence[NightOutcome]) -> int:
+    """The exit status of several nights: one that failed counts more than one that waits for a person."""
+    if not all(night.published or night.held for night in nights):
+        return FAILED
+    return HELD if any(night.held for night in nights) else DONE
+
+
+def print_nights(nights: Sequence[NightOutcome]) -> None:
     """A row per district: what became of its night, and how many students have which status."""
     columns = ["district", "snapshot", "students", "enrolled", "pre-enrolled", "graduated", "inactive"]
     print_table(columns, [night.row() for night in nights])

@@ -32,15 +32,7 @@ class LandingIOManager(dg.IOManager):
             return
         asset = context.asset_key.to_user_string()
         with recorded(asset, self._night):
-            self._deployment.landing.write(
-                obj,
-                district_id=self._night.district_id,
-                night=self._night.today,
-                run_id=self._night.run_id,
-                asset=asset,
-                landed_at=self._night.started_at,
-                about=_facts(obj),
-            )
+            self._night.land(asset, obj, _facts(obj))
         self._in_memory[asset] = obj
 
     def load_input(self, context: dg.InputContext) -> Tables:

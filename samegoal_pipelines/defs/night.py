@@ -7,10 +7,11 @@ one process, so every asset of a run sees the same date.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from contextlib import suppress
 from datetime import UTC, date, datetime
 from functools import cached_property
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import dagster as dg
@@ -31,6 +32,18 @@ PARTITION_TAG = "dagster/partition"
 
 class NotADate(Exception):
     """A run's date cannot be read."""
+
+
+def read_date(text: str, what: str) -> date:
+    """A date as people write it into a run's tags and configuration.
+
+    Raises:
+        NotADate: it is none; says `what` should be one.
+    """
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        raise NotADate(f"{what} is no date; write it as YYYY-MM-DD") from None
 
 
 class Night:
@@ -69,10 +82,7 @@ class Night:
     def today(self) -> date:
         """The local date that this run is about: its tag, or else the district's date now."""
         if tagged := self._run.tags.get(TODAY_TAG):
-            try:
-                return date.fromisoformat(tagged)
-            except ValueError:
-                raise NotADate(f"the run's tag {TODAY_TAG} is no date; write it as YYYY-MM-DD") from None
+            return read_date(tagged, f"the run's tag {TODAY_TAG}")
         return self.local_date
 
     @cached_property
@@ -97,6 +107,47 @@ class Night:
             with suppress(LandingError):
                 found.append(landing.read_last(asset, table, district_id=self.district_id, up_to=self.today))
         return [frame for frame in found if frame is not None]
+
+    def land(
+        self,
+        asset: str,
+        tables: Mapping[str, pd.DataFrame],
+        about: Mapping[str, Mapping[str, Any]] | None = None,
+    ) -> None:
+        """Land an asset's tables under this district, night and run."""
+        self._deployment.landing.write(
+            tables,
+            district_id=self.district_id,
+            night=self.today,
+            run_id=self.run_id,
+            asset=asset,
+            landed_at=self.started_at,
+            about=about,
+        )
+
+    def read_landed(self, asset: str, night: date, run_id: str) -> dict[str, pd.DataFrame]:
+        """An asset of this district as that run has landed it.
+
+        Raises:
+            LandingError: it is not there, or damaged.
+        """
+        return self._deployment.landing.read(asset, district_id=self.district_id, night=night, run_id=run_id)
+
+    def landed_run_id(self) -> str | None:
+        """The run that landed the raw enrollments from which tonight's statuses were made.
+
+        This one, where it has read Qmlativ itself; else the last that had landed them when the enrollments
+        were filtered. None: their files are gone.
+        """
+        raw, filtered = (
+            self._deployment.landing.landed(asset, district_id=self.district_id, night=self.today)
+            for asset in ("raw_enrollments", "cecs_filtered_enrollments")
+        )
+        filtered_at = filtered[-1].landed_at if filtered else self.started_at
+        found = [landed for landed in raw if landed.landed_at <= filtered_at]
+        return next((one.run_id for one in found if one.run_id == self.run_id), None) or (
+            found[-1].run_id if found else None
+        )
 
     def record_failure(self, reason: str) -> None:
         """Write this run's failure to `snapshots`; an unreachable warehouse must not hide the reason."""

@@ -9,13 +9,15 @@ because it may quote one.
 from __future__ import annotations
 
 import traceback
-from collections.abc import Iterator, Mapping
+import warnings
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
 from samegoal_pipelines.defs.night import Night, NotADate
+from samegoal_pipelines.defs.partitions import DISTRICTS
 from samegoal_pipelines.districts.errors import DistrictError
 from samegoal_pipelines.landing import LandingError
 from samegoal_pipelines.qmlativ import QmlativError
@@ -37,21 +39,37 @@ class SchemaBroken(Exception):
 def recorded(step: str, night: Night) -> Iterator[None]:
     """Turn whatever goes wrong inside into one plain line, write it to `snapshots`, and fail the step.
 
+    A night that was held has its row there already, which stays.
+
     Raises:
         Failure: with district, step and remedy; retryable only where trying again can help.
+    """
+    with plainly_failing(step, night, night.record_failure):
+        yield
+
+
+@contextmanager
+def plainly_failing(step: str, night: Night, tell: Callable[[str], object] = str) -> Iterator[None]:
+    """Turn whatever goes wrong inside into one plain line, and fail the step.
+
+    Args:
+        tell: is called with the line first.
+
+    Raises:
+        Failure: as `recorded` does.
     """
     try:
         yield
     except dg.Failure as failure:
-        night.record_failure(failure.description or step)
+        tell(failure.description or step)
         raise
     except dg.DagsterExecutionInterruptedError:
-        night.record_failure(f"{step}: stopped by hand or by the machine; run it again")
+        tell(f"{step}: stopped by hand or by the machine; run it again")
         raise
     except (*PLAIN_ERRORS, SchemaBroken) as error:
         reason = str(error).removeprefix(f"{night.district_id}: ")
         retry = getattr(error, "transient", False)
-        night.record_failure(f"{step}: {reason}")
+        tell(f"{step}: {reason}")
         raise dg.Failure(f"{night.district_id}: {step}: {reason}", allow_retries=retry) from None
     except Exception as error:
         place = traceback.extract_tb(error.__traceback__)[-1]
@@ -59,7 +77,7 @@ def recorded(step: str, night: Night) -> Iterator[None]:
             f"unforeseen {type(error).__name__} at {place.filename.rsplit('/', 1)[-1]}:{place.lineno}; "
             "last night's snapshot stays; this is a defect of the pipeline, please report it"
         )
-        night.record_failure(f"{step}: {reason}")
+        tell(f"{step}: {reason}")
         raise dg.Failure(f"{night.district_id}: {step}: {reason}", allow_retries=False) from None
 
 
@@ -76,10 +94,9 @@ def check_tables(
     """
     reports = {name: validate(frame, models[name]) for name, frame in tables.items()}
     broken = "; ".join(report.summary() for report in reports.values() if not report.ok)
-    key = dg.AssetKey(asset)
-    if dg.AssetCheckKey(key, SCHEMA_CHECK) in context.op_execution_context.selected_asset_check_keys:
+    if is_selected(context, asset, SCHEMA_CHECK):
         yield dg.AssetCheckResult(
-            asset_key=key,
+            asset_key=dg.AssetKey(asset),
             check_name=SCHEMA_CHECK,
             passed=not broken,
             description=broken or f"{len(tables)} table(s), every column as declared",
@@ -109,13 +126,26 @@ def checked(
     )
 
 
+def is_selected(context: dg.AssetExecutionContext, asset: str, check: str) -> bool:
+    """Whether this run is to tell the outcome of a check; Dagster refuses one that it was not asked for."""
+    key = dg.AssetCheckKey(dg.AssetKey(asset), check)
+    return key in context.op_execution_context.selected_asset_check_keys
+
+
 def schema_check(asset: str) -> dg.AssetCheckSpec:
     """The check that every stored asset carries."""
-    return dg.AssetCheckSpec(
+    return district_check(
+        asset,
         SCHEMA_CHECK,
-        asset=asset,
-        description="Every table keeps its pandera model; where one does not, nothing is stored.",
+        "Every table keeps its pandera model; where one does not, nothing is stored.",
     )
+
+
+def district_check(asset: str, name: str, description: str) -> dg.AssetCheckSpec:
+    """A check with an outcome of its own for each district: one district's green hides no other's red."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", dg.PreviewWarning)  # of checks with partitions, in Dagster 1.13
+        return dg.AssetCheckSpec(name, asset=asset, description=description, partitions_def=DISTRICTS)
 
 
 def column_schema(model: Any) -> dict[str, Any]:

@@ -1,0 +1,145 @@
+"""Once a day the landing is pruned to the nights that are kept."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime, timedelta
+from zoneinfo import ZoneInfo
+
+import dagster as dg
+import pyarrow as pa
+import pytest
+
+from samegoal_pipelines.definitions import build_defs
+from samegoal_pipelines.defs.housekeeping import prune_district
+from samegoal_pipelines.landing import LandingError
+from samegoal_pipelines.runs import open_instance
+from samegoal_pipelines.settings import Settings
+from samegoal_pipelines.transforms.columns import frame_of
+
+ENROLLED = [{"StudentID": 11, "StartDate": "2026-08-12"}]
+
+
+def prune(deployment) -> dg.ExecuteInProcessResult:
+    with open_instance(Settings()) as instance:
+        job = build_defs(deployment).resolve_job_def("prune_landing")
+        return job.execute_in_process(instance=instance, raise_on_error=False)
+
+
+def today(district) -> date:
+    return datetime.now(ZoneInfo(district.timezone)).date()
+
+
+def land(deployment, district_id: str, *nights: date) -> None:
+    for night in nights:
+        deployment.landing.write(
+            {"School": frame_of({"SchoolID": pa.array([1])})},
+            district_id=district_id,
+            night=night,
+            run_id="a-run",
+            asset="raw_enrollments",
+            landed_at=datetime.now(UTC),
+        )
+
+
+def back(day: date, *days: int) -> list[date]:
+    return [day - timedelta(days=n) for n in days]
+
+
+def test_each_district_keeps_its_last_nights_also_one_that_is_disabled(pipeline, district, deployment):
+    alpha, beta = (district(ENROLLED, id=name, name=name, code=name) for name in ("alpha", "beta"))
+    pipeline.add(alpha, beta)
+    deployment.registry.set_active("beta", False)
+    tonight = today(alpha)
+    land(deployment, "alpha", *back(tonight, 40, 36, 35, 34, 0))
+    land(deployment, "beta", *back(tonight, 50, 3))
+
+    result = prune(deployment)
+
+    assert result.success
+    assert deployment.landing.nights("alpha") == back(tonight, 35, 34, 0)
+    assert deployment.landing.nights("beta") == back(tonight, 3)
+    (output,) = [event for event in result.all_node_events if event.is_successful_output]
+    told = output.step_output_data.metadata
+    assert told["nights pruned"].value == 3
+    assert [record.data for record in told["by district"].records] == [
+        {"district": "alpha", "nights pruned": 2},
+        {"district": "beta", "nights pruned": 1},
+    ]
+
+
+def test_how_many_nights_are_kept_is_a_setting(pipeline, district, monkeypatch, deployment):
+    made = district(ENROLLED)
+    pipeline.add(made)
+    deployment.settings.landing_nights = 2
+    tonight = today(made)
+    land(deployment, made.id, *back(tonight, 4, 3, 2, 1, 0))
+    assert prune(deployment).success
+    assert deployment.landing.nights(made.id) == back(tonight, 2, 1, 0)
+
+
+def test_the_published_night_stays_however_old_it_is(pipeline, district, deployment):
+    """The next night is compared with its rows; a district may have been paused for a summer."""
+    made = district(ENROLLED)
+    pipeline.add(made)
+    night = date(2026, 8, 20)
+    assert pipeline.run(today=night).published
+    land(deployment, made.id, *back(night, 1))
+    afterwards = datetime(2026, 12, 1, 12, tzinfo=UTC)
+
+    assert prune_district(deployment, deployment.registry.get(made.id), afterwards) == back(night, 1)
+    assert deployment.landing.nights(made.id) == [night]
+
+
+def test_the_date_is_the_district_s_own(pipeline, district, deployment):
+    pipeline.add(district(ENROLLED), timezone="Pacific/Kiritimati")
+    registered = deployment.registry.get("grand-bend")
+    land(deployment, "grand-bend", date(2026, 10, 1), date(2026, 10, 2))
+    noon = datetime(2026, 11, 5, 12, tzinfo=UTC)  # the 6th there
+    assert prune_district(deployment, registered, noon) == [date(2026, 10, 1)]
+
+
+def test_a_district_that_cannot_be_pruned_is_named_and_stops_no_other(
+    pipeline, district, deployment, monkeypatch
+):
+    alpha, beta = (district(ENROLLED, id=name, name=name, code=name) for name in ("alpha", "beta"))
+    pipeline.add(alpha, beta)
+    tonight = today(alpha)
+    land(deployment, "beta", *back(tonight, 50))
+    pruning = deployment.landing.prune
+
+    def fail_for_alpha(district_id, **how):
+        if district_id == "alpha":
+            raise LandingError("landed files of alpha cannot all be deleted: check the storage")
+        return pruning(district_id, **how)
+
+    monkeypatch.setattr(deployment.landing, "prune", fail_for_alpha)
+    result = prune(deployment)
+
+    assert not result.success
+    assert deployment.landing.nights("beta") == []
+    (failure,) = [event for event in result.all_node_events if event.is_step_failure]
+    told = failure.step_failure_data.user_failure_data
+    assert told.description == (
+        "pruning the landing: 1 of 2 district(s) failed: "
+        "alpha: landed files of alpha cannot all be deleted: check the storage"
+    )
+    assert told.metadata["nights pruned"].value == 1
+
+
+def test_it_is_scheduled_daily_without_being_switched_on(deployment):
+    schedule = build_defs(deployment).resolve_schedule_def("nightly_prune")
+    assert schedule.default_status is dg.DefaultScheduleStatus.RUNNING
+    with dg.build_schedule_context(
+        scheduled_execution_time=datetime(2026, 10, 12, 12, tzinfo=UTC)
+    ) as context:
+        (request,) = schedule.evaluate_tick(context).run_requests
+    assert (request.job_name, request.partition_key) == (None, None)
+    assert (schedule.cron_schedule, schedule.execution_timezone) == ("0 12 * * *", "UTC")
+    assert schedule.job_name == "prune_landing"
+
+
+@pytest.mark.parametrize("nights", ["1", "0", "-3", "many"])
+def test_fewer_than_two_nights_cannot_be_set(monkeypatch, nights):
+    monkeypatch.setenv("SAMEGOAL_LANDING_NIGHTS", nights)
+    with pytest.raises(ValueError, match="landing_nights"):
+        Settings()

@@ -15,6 +15,7 @@ import dagster as dg
 from samegoal_pipelines.defs.night import PARTITION_TAG, SOURCE_HOST_TAG, TODAY_TAG
 from samegoal_pipelines.defs.partitions import DISTRICTS
 from samegoal_pipelines.deployment import Deployment
+from samegoal_pipelines.districts.pauses import unpaused
 from samegoal_pipelines.districts.registry import District
 
 NIGHT_BEGINS = time(1, 0)
@@ -37,7 +38,7 @@ nightly_snapshot = dg.define_asset_job(
     cron_schedule="*/15 * * * *",
     execution_timezone="UTC",
     default_status=dg.DefaultScheduleStatus.STOPPED,
-    description="One run per active district and local night, once 01:00 has passed there.",
+    description="One run per active, unpaused district and local night, once 01:00 has passed there.",
 )
 def nightly_by_district(
     context: dg.ScheduleEvaluationContext, deployment: dg.ResourceParam[Deployment]
@@ -47,7 +48,8 @@ def nightly_by_district(
     The date is that of the clock, not of the tick: a tick that is made up for after an outage must
     not stamp yesterday's date on what Qmlativ says today.
     """
-    due = list(districts_due(deployment.registry.list_active(), datetime.now(UTC)))
+    begun = districts_due(deployment.registry.list_active(), datetime.now(UTC))
+    due = list(unpaused(deployment.warehouse, begun))
     started = nights_started(context.instance, {night for _, night in due})
     requested = [(district, night) for district, night in due if (district.id, night) not in started]
     context.instance.add_dynamic_partitions(DISTRICTS.name or "", [district.id for district, _ in requested])

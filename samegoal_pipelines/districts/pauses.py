@@ -1,0 +1,123 @@
+"""Pauses: districts that the schedule leaves out for a while, such as over the summer.
+
+One pause per district, from a night to a night, both included, by the district's own calendar. A night that
+somebody runs by hand takes place all the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import TYPE_CHECKING
+
+import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import insert
+
+from samegoal_pipelines.districts.errors import InvalidDistrict, UnknownDistrict
+from samegoal_pipelines.warehouse.engine import as_operator, as_writer
+from samegoal_pipelines.warehouse.tables import districts, pauses
+
+if TYPE_CHECKING:
+    from samegoal_pipelines.districts.registry import District
+
+REASON_LIMIT = 500  # characters
+
+
+@dataclass(frozen=True)
+class Pause:
+    """One district's pause."""
+
+    district_id: str
+    paused_from: date
+    paused_to: date
+    reason: str | None
+    set_by: str
+    set_at: datetime
+
+    def covers(self, night: date) -> bool:
+        """Whether this night is left out."""
+        return self.paused_from <= night <= self.paused_to
+
+    def nights_until(self, night: date) -> int:
+        """How many nights up to this one were left out."""
+        return max(0, (min(night, self.paused_to) - self.paused_from).days + 1)
+
+
+def pause(
+    engine: sa.Engine,
+    district_id: str,
+    *,
+    paused_from: date,
+    paused_to: date,
+    set_by: str,
+    reason: str | None = None,
+) -> Pause:
+    """Leave a district out of the schedule from a night to a night; replaces the pause that it had.
+
+    Raises:
+        UnknownDistrict: there is no such district.
+        InvalidDistrict: the pause would end before it begins, or the reason is too long.
+    """
+    if paused_to < paused_from:
+        raise InvalidDistrict(
+            f"{district_id}: the pause would end on {paused_to}, before it begins on {paused_from}; "
+            "give --from the earlier date"
+        )
+    reason = " ".join((reason or "").split()) or None
+    if reason and len(reason) > REASON_LIMIT:
+        raise InvalidDistrict(f"{district_id}: the reason is longer than {REASON_LIMIT} characters")
+    values = {"paused_from": paused_from, "paused_to": paused_to, "reason": reason, "set_by": set_by}
+    statement = (
+        insert(pauses)
+        .values(district_id=district_id, **values)
+        .on_conflict_do_update(index_elements=["district_id"], set_={**values, "set_at": sa.func.now()})
+    )
+    with as_writer(engine, district_id, "pausing the district") as connection:
+        _refuse_unknown(connection, district_id)
+        return Pause(**connection.execute(statement.returning(*pauses.c)).one()._mapping)
+
+
+def resume(engine: sa.Engine, district_id: str) -> Pause | None:
+    """Take a district back into the schedule.
+
+    Returns:
+        The pause that it had, begun or not; None if it had none.
+
+    Raises:
+        UnknownDistrict: there is no such district.
+    """
+    with as_writer(engine, district_id, "resuming the district") as connection:
+        _refuse_unknown(connection, district_id)
+        row = connection.execute(
+            sa.delete(pauses).where(pauses.c.district_id == district_id).returning(*pauses.c)
+        ).one_or_none()
+    return None if row is None else Pause(**row._mapping)
+
+
+def all_pauses(engine: sa.Engine) -> dict[str, Pause]:
+    """Every district's pause, past and to come ones as well, by district."""
+    with as_operator(engine, "looking up the pauses") as connection:
+        return {row.district_id: Pause(**row._mapping) for row in connection.execute(sa.select(*pauses.c))}
+
+
+def paused_on(engine: sa.Engine, night: date) -> dict[str, Pause]:
+    """The districts whose own calendar leaves this night out, with their pauses."""
+    return {district_id: one for district_id, one in all_pauses(engine).items() if one.covers(night)}
+
+
+def unpaused(engine: sa.Engine, due: Iterable[tuple[District, date]]) -> Iterator[tuple[District, date]]:
+    """Of the districts that are due, each with its night, the ones that are not paused on it."""
+    found = all_pauses(engine)
+    for district, night in due:
+        if district.id not in found or not found[district.id].covers(night):
+            yield district, night
+
+
+def _refuse_unknown(connection: sa.Connection, district_id: str) -> None:
+    known = sa.select(districts.c.district_id).where(districts.c.district_id == district_id)
+    if connection.scalar(known) is None:
+        raise UnknownDistrict(
+            f"{ascii(district_id)[1:-1][:60]}: no such district is registered; "
+            "see samegoal-pipelines districts list"
+        )

@@ -1,0 +1,89 @@
+"""A paused district is left out of the schedule, by its own calendar, and nothing else changes for it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+
+import pytest
+import sqlalchemy as sa
+
+from samegoal_pipelines.defs.nightly import districts_due
+from samegoal_pipelines.districts.errors import InvalidDistrict, UnknownDistrict
+from samegoal_pipelines.districts.pauses import pause, paused_on, resume, unpaused
+from samegoal_pipelines_tests.reports.nights_at_hand import register
+
+JUNE, AUGUST = date(2027, 6, 1), date(2027, 8, 15)
+
+
+@dataclass(frozen=True)
+class Somewhere:
+    id: str
+    timezone: str
+
+
+def test_a_pause_holds_from_its_first_night_to_its_last(warehouse: sa.Engine) -> None:
+    register(warehouse, "grand-bend")
+    pause(warehouse, "grand-bend", paused_from=JUNE, paused_to=AUGUST, set_by="pat", reason=" no\nschool ")
+
+    assert paused_on(warehouse, date(2027, 5, 31)) == {}
+    assert paused_on(warehouse, AUGUST)["grand-bend"].reason == "no school"
+    assert paused_on(warehouse, JUNE)["grand-bend"].set_by == "pat"
+    assert paused_on(warehouse, date(2027, 8, 16)) == {}
+
+
+def test_a_second_pause_replaces_the_first(warehouse: sa.Engine) -> None:
+    register(warehouse, "grand-bend")
+    pause(warehouse, "grand-bend", paused_from=JUNE, paused_to=AUGUST, set_by="pat", reason="summer")
+    pause(warehouse, "grand-bend", paused_from=AUGUST, paused_to=AUGUST, set_by="sam")
+
+    assert paused_on(warehouse, JUNE) == {}
+    assert (
+        paused_on(warehouse, AUGUST)["grand-bend"].set_by,
+        paused_on(warehouse, AUGUST)["grand-bend"].reason,
+    ) == (
+        "sam",
+        None,
+    )
+
+
+def test_a_resumed_district_is_not_paused_any_more_and_was_not_twice(warehouse: sa.Engine) -> None:
+    register(warehouse, "grand-bend")
+    pause(warehouse, "grand-bend", paused_from=JUNE, paused_to=AUGUST, set_by="pat")
+
+    ended = resume(warehouse, "grand-bend")
+    assert ended is not None
+    assert ended.paused_to == AUGUST
+    assert paused_on(warehouse, JUNE) == {}
+    assert resume(warehouse, "grand-bend") is None
+
+
+def test_a_pause_that_ends_before_it_begins_is_refused(warehouse: sa.Engine) -> None:
+    register(warehouse, "grand-bend")
+    with pytest.raises(InvalidDistrict, match="would end on 2027-06-01, before it begins on 2027-08-15"):
+        pause(warehouse, "grand-bend", paused_from=AUGUST, paused_to=JUNE, set_by="pat")
+
+
+def test_a_district_that_nobody_knows_cannot_be_paused_or_resumed(warehouse: sa.Engine) -> None:
+    with pytest.raises(UnknownDistrict, match="nowhere: no such district is registered"):
+        pause(warehouse, "nowhere", paused_from=JUNE, paused_to=AUGUST, set_by="pat")
+    with pytest.raises(UnknownDistrict, match="nowhere"):
+        resume(warehouse, "nowhere")
+
+
+def test_the_schedule_leaves_a_paused_district_out_by_its_own_date(warehouse: sa.Engine) -> None:
+    """At this moment it is the night of the pause in New York, and still the one before in Honolulu."""
+    honolulu = Somewhere("honolulu", "Pacific/Honolulu")
+    new_york = Somewhere("new-york", "America/New_York")
+    austin = Somewhere("austin", "America/Chicago")
+    for one in (honolulu, new_york, austin):
+        register(warehouse, one.id, one.timezone)
+    for one in (honolulu, new_york):
+        pause(warehouse, one.id, paused_from=AUGUST, paused_to=AUGUST, set_by="pat")
+
+    now = datetime(2027, 8, 15, 7, tzinfo=UTC)
+    due = districts_due([honolulu, new_york, austin], now)  # type: ignore[list-item]
+    assert [(one.id, night) for one, night in unpaused(warehouse, due)] == [
+        ("honolulu", date(2027, 8, 14)),
+        ("austin", AUGUST),
+    ]

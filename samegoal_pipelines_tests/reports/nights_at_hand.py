@@ -1,0 +1,74 @@
+"""Districts and attempts for tests of reports and alarms, as the pipeline would have left them."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime, time, timedelta
+from itertools import count
+from typing import Any
+
+import sqlalchemy as sa
+
+from samegoal_pipelines.warehouse.engine import as_writer
+from samegoal_pipelines.warehouse.tables import districts, snapshots
+
+NIGHT = date(2026, 10, 12)
+REGISTERED = datetime(2026, 8, 1, tzinfo=UTC)
+_runs = count(1)
+
+
+def at(text: str, night: date = NIGHT) -> datetime:
+    """A moment in UTC, on this day."""
+    return datetime.combine(night, time.fromisoformat(text), UTC)
+
+
+def register(engine: sa.Engine, district_id: str, timezone: str = "America/Chicago", **facts: Any) -> None:
+    """A district in the registry, without credentials."""
+    row = {
+        "name": f"{district_id.replace('-', ' ').title()} ISD",
+        "base_url": f"https://{district_id}.example.com/API",
+        "source_host": f"{district_id}.example.com",
+        "registered_at": REGISTERED,
+        **facts,
+    }
+    with as_writer(engine, district_id, "registering") as connection:
+        connection.execute(sa.insert(districts).values(district_id=district_id, timezone=timezone, **row))
+
+
+def attempt(
+    engine: sa.Engine,
+    district_id: str,
+    state: str,
+    night: date = NIGHT,
+    reason: str | None = None,
+    **facts: Any,
+) -> str:
+    """One attempt in `snapshots`; returns its run."""
+    run_id = facts.pop("run_id", None) or f"run-{next(_runs)}"
+    started = datetime.combine(night, time(7), UTC)
+    row: dict[str, Any] = {"started_at": started, "held_reason": reason}
+    if state in ("published", "held", "superseded"):
+        students = facts.pop("students", 100)
+        row |= {
+            "students": students,
+            "enrolled": students - 10,
+            "pre_enrolled": 4,
+            "graduated": 3,
+            "inactive": 3,
+            "added": 2,
+            "changed": 5,
+            "removed": 1,
+            "kept": 0,
+        }
+    if state == "published":
+        row["published_at"] = started + timedelta(minutes=3)
+    with as_writer(engine, district_id, "recording") as connection:
+        connection.execute(
+            sa.insert(snapshots).values(
+                district_id=district_id,
+                run_id=run_id,
+                snapshot_date=night,
+                state=state,
+                **{**row, **facts},
+            )
+        )
+    return run_id

@@ -30,8 +30,8 @@ _TAKE_ROLE = sa.text(
 _NO_RIGHT = "42501"
 _RIGHTS_MISSING = (
     f"migrating the warehouse: the login in SAMEGOAL_DATABASE_URL may not make the schema {SCHEMA}, or "
-    f"neither make nor take on the roles {', '.join(Role)}: let an administrator make them, grant all but "
-    "the last to the login, let it create schemas in the database, then run again"
+    f"neither make nor take on the roles {', '.join(Role)}: let an administrator make them, grant them to "
+    "the login, let it create schemas in the database, then run again"
 )
 _MIGRATION_LOCK = 0x5361_6D65_476F_616C  # "SameGoal": any number that nobody else would take
 

@@ -12,7 +12,7 @@ begin
         exception when duplicate_object or unique_violation then
             null;  -- made by another database's migration at the same moment
         end;
-        if role_name <> 'samegoal_reader' and not (select rolsuper from pg_roles where rolname = current_user) then
+        if not (select rolsuper from pg_roles where rolname = current_user) then
             begin
                 execute format('grant %I to current_user', role_name);
             exception when insufficient_privilege then

@@ -1,0 +1,226 @@
+"""Migrations on a server that is not ours: by logins that are no superusers, and over rows that are there."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psycopg2
+import pytest
+import sqlalchemy as sa
+from alembic import command
+from alembic.config import Config
+
+from samegoal_pipelines.warehouse import engine as warehouse_engine
+from samegoal_pipelines.warehouse import place
+from samegoal_pipelines.warehouse.errors import WarehouseError
+from samegoal_pipelines.warehouse.roles import Role
+from samegoal_pipelines.warehouse.server import EmbeddedPostgres
+from samegoal_pipelines.warehouse.snapshots import last_attempts
+from samegoal_pipelines.warehouse.urls import role_url, with_database
+from samegoal_pipelines_tests.warehouse.snapshots_at_hand import publish_night, rows, snapshot, student
+
+BEFOREHAND = "; ".join(f"create role {role}" for role in Role)
+TO_THE_LOGIN = "grant samegoal_owner, samegoal_writer, samegoal_operator to pipeline"
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[EmbeddedPostgres]:
+    """A server of this module's own: roles belong to all databases of a server."""
+    home = Path(tempfile.mkdtemp(prefix="samegoal-home-"))
+    home.chmod(0o711)
+    with EmbeddedPostgres(home, {"fsync": "off"}) as server:
+        yield server
+    data = server.data
+    shutil.rmtree(data.parent if place.ELSEWHERE in data.parents else data, ignore_errors=True)
+    shutil.rmtree(home, ignore_errors=True)
+
+
+Customer = Callable[..., sa.Engine]
+
+
+@pytest.fixture
+def customer(server: EmbeddedPostgres) -> Iterator[Customer]:
+    """A customer's database `warehouse`, whose login `pipeline` has what the administrator gave it."""
+    engines: list[sa.Engine] = []
+
+    def administrate(*statements: str) -> None:
+        connection = psycopg2.connect(with_database(server.url, "postgres"))
+        connection.autocommit = True
+        with connection.cursor() as cursor:
+            for statement in statements:
+                cursor.execute(statement)
+        connection.close()
+
+    def prepare(*given: str, login: str = "login") -> sa.Engine:
+        administrate(
+            f"create role pipeline {login}",
+            *(statement for line in given for statement in line.split("; ")),
+            "create database warehouse",
+            "grant create on database warehouse to pipeline",
+        )
+        url = with_database(server.url, "warehouse").replace("//postgres@", "//pipeline@")
+        engines.append(warehouse_engine.connect(url))
+        return engines[-1]
+
+    forget = (
+        "drop database if exists warehouse with (force)",
+        *(f"drop role if exists {role}" for role in ("pipeline", *Role)),
+    )
+    administrate(*forget)  # the embedded server has made them, to let people log in
+    yield prepare
+    for engine in engines:
+        engine.dispose()
+    administrate(*forget)
+
+
+LOGINS = {
+    "may make roles": ("login createrole", ()),
+    "may make roles and inherits nothing": ("login createrole noinherit", ()),
+    "finds the roles made": ("login", (BEFOREHAND, TO_THE_LOGIN)),
+    "finds the roles made and inherits nothing": ("login noinherit", (BEFOREHAND, TO_THE_LOGIN)),
+    "may take the roles on and no more": (
+        "login",
+        (BEFOREHAND, f"{TO_THE_LOGIN} with inherit false, set true"),
+    ),
+    "may make roles but found them made": ("login createrole", (BEFOREHAND, TO_THE_LOGIN)),
+}
+
+
+@pytest.mark.parametrize("kind", LOGINS)
+def test_a_login_that_is_no_superuser_migrates_and_publishes(customer: Customer, kind: str) -> None:
+    login, given = LOGINS[kind]
+    warehouse = customer(*given, login=login)
+    warehouse_engine.migrate(warehouse)
+    warehouse_engine.migrate(warehouse)  # looked up as whoever the login is by now
+    for district in ("grand-bend", "riverside"):
+        publish_night(warehouse, 0, snapshot(student(1), student(2)), district_id=district)
+        assert publish_night(warehouse, 1, snapshot(student(1)), district_id=district).removed == 1
+    assert {attempt.district_id for attempt in last_attempts(warehouse)} == {"grand-bend", "riverside"}
+    assert seen_by(warehouse, Role.OPERATOR) == [("grand-bend", 1), ("riverside", 1)]
+    if "createrole" in login and not given:  # whoever makes the roles may take on the reader as well
+        assert seen_by(warehouse, Role.READER) == []
+
+
+def seen_by(warehouse: sa.Engine, role: Role) -> list[tuple]:
+    """What the role's URL shows of all districts."""
+    url = role_url(warehouse.url.render_as_string(hide_password=False), role, as_login=False)
+    engine = sa.create_engine(warehouse_engine.connect(url).url, poolclass=sa.NullPool)
+    return sorted(rows(engine, "select district_id, student_id from samegoal.student_status"))
+
+
+def test_a_later_migration_is_the_owners(customer: Customer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of which the login is a member; what it makes belongs to the owner, and not to the login."""
+    warehouse = customer(BEFOREHAND, TO_THE_LOGIN, login="login noinherit")
+    with monkeypatch.context() as earlier:
+        earlier.setattr(warehouse_engine, "_upgrade", upgrade_to("v0003"))
+        earlier.setattr(warehouse_engine, "revisions", lambda: ["v0001", "v0002", "v0003"])
+        warehouse_engine.migrate(warehouse)
+
+    def make_a_table(connection: sa.Connection) -> None:
+        connection.execute(sa.text("create table samegoal.later (n int)"))
+
+    monkeypatch.setattr(warehouse_engine, "_upgrade", make_a_table)
+    monkeypatch.setattr(warehouse_engine, "revisions", lambda: ["v0001", "v0002", "v0003", "v9999"])
+    warehouse_engine.migrate(warehouse)
+    owner = rows(warehouse, "select relowner::regrole::text from pg_class where relname = 'later'")
+    assert owner == [("samegoal_owner",)]
+
+
+@pytest.mark.parametrize("given", [(), (BEFOREHAND,), (BEFOREHAND, "grant samegoal_writer to pipeline")])
+def test_a_login_without_the_roles_is_told_what_an_administrator_has_to_do(
+    customer: Customer, given: tuple[str, ...]
+) -> None:
+    warehouse = customer(*given)
+    with pytest.raises(WarehouseError) as caught:
+        warehouse_engine.migrate(warehouse)
+    assert str(caught.value) == (
+        "migrating the warehouse: the login in SAMEGOAL_DATABASE_URL may not make the schema samegoal, or "
+        "neither make nor take on the roles samegoal_owner, samegoal_writer, samegoal_operator, "
+        "samegoal_reader: let an administrator make them, grant them to the login, let it create schemas in "
+        "the database, then run again"
+    )
+    assert rows(warehouse, "select to_regnamespace('samegoal')") == [(None,)]
+
+
+def test_publishing_needs_no_right_that_everybody_has_by_default(customer: Customer) -> None:
+    """Careful administrators take `temporary` and `public` from everybody."""
+    warehouse = customer(login="login createrole")
+    owner = "alter database warehouse owner to pipeline; revoke all on database warehouse from public"
+    administrator = warehouse.url.set(username="postgres")
+    with sa.create_engine(administrator).begin() as connection:
+        for statement in (*owner.split("; "), "revoke all on schema public from public"):
+            connection.execute(sa.text(statement))
+    warehouse_engine.migrate(warehouse)
+    assert publish_night(warehouse, 0, snapshot(student(1))).students == 1
+
+
+# -- rows of the first release --
+
+
+def upgrade_to(revision: str) -> Callable[[sa.Connection], None]:
+    def upgrade(connection: sa.Connection) -> None:
+        config = Config()
+        config.set_main_option("script_location", str(warehouse_engine.MIGRATIONS))
+        config.attributes["connection"] = connection
+        command.upgrade(config, revision)
+
+    return upgrade
+
+
+FIRST_ROWS = """
+    insert into samegoal.districts (district_id, name, base_url, timezone, source_host)
+        values ('grand-bend', 'Grand Bend', 'https://q.example.org/api', 'America/Chicago', 'q.example.org');
+    insert into samegoal.district_credentials values ('grand-bend', 'key', 'sealed', now());
+    insert into samegoal.student_status_history
+        (district_id, student_id, student_number, status, reason, valid_from, valid_to, row_hash) values
+        ('grand-bend', 1, '00001', 'PRE-ENROLLED', 'upcoming', '2026-08-30', '2026-08-31', 1),
+        ('grand-bend', 1, '00001', 'ENROLLED', 'current_enrollment', '2026-08-31', null, 2);
+    insert into samegoal.student_demographics_history
+        (district_id, student_id, student_number, last_name, valid_from, row_hash)
+        values ('grand-bend', 1, '00001', 'Tran', '2026-08-30', 3);
+    insert into samegoal.parent_demographics_history
+        (district_id, student_id, student_number, parent_id, last_name, valid_from, row_hash)
+        values ('grand-bend', 1, '00001', 10, 'Tran', '2026-08-30', 4);
+    insert into samegoal.student_changes values
+        ('grand-bend', '2026-08-30', 1, '00001', 'added', null, 'PRE-ENROLLED', '{}'),
+        ('grand-bend', '2026-08-31', 1, '00001', 'status', 'PRE-ENROLLED', 'ENROLLED', '{status,reason}');
+    insert into samegoal.snapshots
+        (district_id, snapshot_date, state, students, enrolled, pre_enrolled, graduated, inactive, added,
+        changed, removed, kept, run_id, started_at, published_at) values
+        ('grand-bend', '2026-08-30', 'published', 1, 0, 1, 0, 0, 1, 0, 0, 0, 'one', '2026-08-30', now()),
+        ('grand-bend', '2026-08-31', 'published', 1, 1, 0, 0, 0, 0, 1, 0, 0, 'two', '2026-08-31', now());
+    insert into samegoal.current_snapshots values ('grand-bend', '2026-08-31', 2, 'hash');
+"""
+
+
+@pytest.mark.parametrize("kind", ["may make roles", "finds the roles made and inherits nothing"])
+def test_rows_of_the_first_release_outlive_the_migration(
+    customer: Customer, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    login, given = LOGINS[kind]
+    warehouse = customer(*given, login=login)
+    with monkeypatch.context() as first_release:
+        first_release.setattr(warehouse_engine, "_upgrade", upgrade_to("v0001"))
+        warehouse_engine.migrate(warehouse)
+    with warehouse.begin() as connection:
+        connection.exec_driver_sql(FIRST_ROWS)
+    tables = [
+        name for (name,) in rows(warehouse, "select tablename from pg_tables where schemaname = 'samegoal'")
+    ]
+    before = {table: rows(warehouse, f"select to_jsonb(t) from samegoal.{table} t") for table in tables}
+    assert min(map(len, before.values())) == 1
+    warehouse_engine.migrate(warehouse)
+    with warehouse_engine.as_writer(warehouse, "grand-bend", "looking") as connection:
+        for table in set(tables) - {"alembic_version"}:
+            found = connection.scalars(sa.text(f"select to_jsonb(t) from samegoal.{table} t")).all()
+            kept = [
+                {name: row[name] for name in old} for (old,), row in zip(before[table], found, strict=True)
+            ]
+            assert kept == [old for (old,) in before[table]], table
+        as_of = "select status from samegoal.student_status_as_of('2026-08-30')"
+        assert connection.scalar(sa.text(as_of)) == "PRE-ENROLLED"
+    published = publish_night(warehouse, 1, snapshot(student(1, last_name="Tran", parents={10: {}})))
+    assert (published.added, published.removed) == (0, 0)

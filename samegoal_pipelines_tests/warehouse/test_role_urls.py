@@ -1,0 +1,119 @@
+"""The URLs for psql and other tools: they act as the role, and a reader's transaction sees one night."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import psycopg2
+import pytest
+import sqlalchemy as sa
+
+from samegoal_pipelines.deployment import Deployment
+from samegoal_pipelines.settings import Settings
+from samegoal_pipelines.warehouse import engine as warehouse_engine
+from samegoal_pipelines.warehouse import place
+from samegoal_pipelines.warehouse.roles import Role
+from samegoal_pipelines.warehouse.server import EmbeddedPostgres
+from samegoal_pipelines.warehouse.urls import role_url
+from samegoal_pipelines_tests.warehouse.snapshots_at_hand import publish_night, snapshot, student
+
+ISOLATION = {
+    Role.OWNER: "read committed",
+    Role.WRITER: "read committed",
+    Role.OPERATOR: "repeatable read",
+    Role.READER: "repeatable read",
+}
+
+
+def ask(url: str, query: str) -> list[tuple]:
+    connection = psycopg2.connect(url)
+    try:
+        with connection, connection.cursor() as cursor:
+            cursor.execute(query)
+            return cursor.fetchall()
+    finally:
+        connection.close()
+
+
+@pytest.mark.parametrize("as_login", [True, False])
+@pytest.mark.parametrize("role", list(Role))
+def test_a_roles_url_acts_as_the_role_from_the_first_statement(
+    module_database_url: str, role: Role, as_login: bool
+) -> None:
+    url = role_url(module_database_url, role, as_login=as_login)
+    facts = "select current_user, session_user, current_setting('transaction_isolation')"
+    assert ask(url, facts) == [(role, role if as_login else "postgres", ISOLATION[role])]
+    with warehouse_engine.connect(url).connect() as connection:  # in the pipeline's own form, too
+        assert connection.scalar(sa.text("select current_user")) == role
+
+
+@pytest.mark.parametrize("as_login", [True, False])
+def test_a_readers_url_shows_one_night_however_many_statements_there_are(
+    warehouse: sa.Engine, as_login: bool
+) -> None:
+    publish_night(warehouse, 0, snapshot(student(1, building="Elm")))
+    url = warehouse.url.render_as_string(hide_password=False)
+    connection = psycopg2.connect(role_url(url, Role.READER, as_login=as_login))
+    cursor = connection.cursor()
+    seen = []
+    for view in ("student_status", "student_demographics"):
+        cursor.execute("set local samegoal.district_id = 'grand-bend'")
+        cursor.execute(f"select building, snapshot_date::text from samegoal.{view}")
+        seen += cursor.fetchall()
+        publish_night(warehouse, 1, snapshot(student(1, building="Oak")))
+    connection.close()
+    assert seen == [("Elm", "2026-09-01")] * 2
+
+
+@pytest.mark.parametrize("as_login", [True, False])
+def test_an_operators_url_sees_every_district_and_a_readers_none_unasked(
+    warehouse: sa.Engine, as_login: bool
+) -> None:
+    for district in ("grand-bend", "riverside"):
+        publish_night(warehouse, 0, snapshot(student(1)), district_id=district)
+    url = warehouse.url.render_as_string(hide_password=False)
+    query = "select district_id from samegoal.student_status order by 1"
+    assert ask(role_url(url, Role.OPERATOR, as_login=as_login), query) == [("grand-bend",), ("riverside",)]
+    assert ask(role_url(url, Role.READER, as_login=as_login), query) == []
+
+
+def test_a_configured_url_keeps_its_login_and_what_else_it_says() -> None:
+    url = "postgresql+psycopg2://sam:p%40ss%2F@db.example.org:5433/warehouse"
+    url += "?sslmode=require&options=-cfoo%3Dbar"
+    assert role_url(url, Role.WRITER, as_login=False) == (
+        "postgresql://sam:p%40ss%2F@db.example.org:5433/warehouse"
+        "?sslmode=require&options=-cfoo%3Dbar%20-crole%3Dsamegoal_writer"
+    )
+
+
+def test_options_that_the_url_had_before_still_hold(module_database_url: str) -> None:
+    url = f"{module_database_url}&options=-cstatement_timeout%3D4321%20-capplication_name%3Dnightly%5C%20look"
+    settings = "current_setting('statement_timeout'), current_setting('application_name')"
+    found = ask(role_url(url, Role.READER, as_login=False), f"select current_user, {settings}")
+    assert found == [("samegoal_reader", "4321ms", "nightly look")]
+
+
+def test_psql_takes_the_url_as_it_is(module_database_url: str) -> None:
+    url = role_url(module_database_url, Role.READER, as_login=False)
+    query = "select current_user, current_setting('transaction_isolation')"
+    done = subprocess.run(
+        [place.programs(None) / "psql", url, "--no-psqlrc", "-Atc", query],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.strip() == "samegoal_reader|repeatable read"
+
+
+def test_a_deployments_url_logs_in_as_the_role_on_its_own_postgres_alone(
+    postgres: EmbeddedPostgres, module_database_url: str, tmp_path: Path
+) -> None:
+    configured = Deployment(Settings(home=tmp_path, database_url=module_database_url))
+    who = "select session_user, current_user"
+    assert ask(configured.role_url(Role.OPERATOR), who) == [("postgres", "samegoal_operator")]
+    configured.warehouse.dispose()
+    own = Deployment(Settings(home=postgres.folder.parent))
+    assert ask(own.role_url(Role.OPERATOR), who) == [("samegoal_operator", "samegoal_operator")]
+    own.warehouse.dispose()
+    postgres.release()  # the deployment's use of the server, which would end with the process

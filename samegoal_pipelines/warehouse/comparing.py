@@ -1,0 +1,215 @@
+"""Comparing a district's history before and after it was rewritten, within the transaction that rewrites it.
+
+By student and night: what was published as of each night then, and what is now. Changes nothing; gives
+counts, and no student.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date
+from typing import Any
+
+from psycopg2.sql import SQL, Composable, Composed, Identifier
+
+from samegoal_pipelines.warehouse.tables import HISTORIES, PARENTS, STATUS, STUDENTS, History
+
+_LEDGERS = ("student_changes", "departures")
+
+
+@dataclass(frozen=True)
+class Transition:
+    """How many students have another status as of a night than they had."""
+
+    old_status: str
+    new_status: str
+    students: int
+
+
+@dataclass(frozen=True)
+class Difference:
+    """How many students differ as of one night.
+
+    Attributes:
+        added, removed: students who were not published as of this night and are now, or the reverse.
+        status, demographics, parents: of the students of both, those with any difference in these rows.
+        transitions: those of `status` that are another status.
+        changes, departures: students of whom these ledgers say something else of this night.
+    """
+
+    added: int = 0
+    removed: int = 0
+    status: int = 0
+    demographics: int = 0
+    parents: int = 0
+    changes: int = 0
+    departures: int = 0
+    transitions: tuple[Transition, ...] = ()
+
+
+def remember(cursor: Any, district_id: str, first: date) -> None:
+    """Put aside what is published as of `first` and of every later night, until the transaction ends."""
+    _copy(cursor, "before", district_id, first)
+
+
+def compare(cursor: Any, district_id: str, nights: Sequence[date]) -> dict[date, Difference]:
+    """How each of these nights differs from what was remembered; the first of them is where that began."""
+    _copy(cursor, "after", district_id, nights[0])
+    cursor.execute(_DIFFERENCES)
+    for history, statement in ((STATUS, _STATUS), (STUDENTS, _STUDENTS), (PARENTS, _PARENTS)):
+        cursor.execute(_fill(_DIFFERING, history))
+        as_of = _fill(_AS_OF, history)
+        cursor.execute(_fill(statement, history, as_of=as_of), {"nights": list(nights)})
+    cursor.execute(_COUNT)
+    counts = {night: dict(zip(_PARTS, numbers, strict=True)) for night, *numbers in cursor.fetchall()}
+    for ledger, part in zip(_LEDGERS, ("changes", "departures"), strict=True):
+        cursor.execute(_ledger(_COUNT_LEDGER, ledger))
+        for night, students in cursor.fetchall():
+            counts.setdefault(night, {})[part] = students
+    cursor.execute(_TRANSITIONS)
+    transitions: dict[date, list[Transition]] = {}
+    for night, *transition in cursor.fetchall():
+        transitions.setdefault(night, []).append(Transition(*transition))
+    return {
+        night: Difference(**counts.get(night, {}), transitions=tuple(transitions.get(night, ())))
+        for night in nights
+    }
+
+
+def _copy(cursor: Any, when: str, district_id: str, first: date) -> None:
+    parameters = {"district": district_id, "first": first}
+    for history in HISTORIES:
+        cursor.execute(_fill(_COPY, history, copied=_temporary(when, history.table.name)), parameters)
+        cursor.execute(_fill("analyze {copied}", history, copied=_temporary(when, history.table.name)))
+    for ledger in _LEDGERS:
+        cursor.execute(_ledger(_COPY_LEDGER, ledger, copied=_temporary(when, ledger)), parameters)
+
+
+# -- the SQL --
+
+_COPY = """
+    create temporary table {copied} on commit drop as
+    select {columns}, valid_from, valid_to from {history}
+    where district_id = %(district)s and (valid_to is null or valid_to > %(first)s)
+    """
+
+_COPY_LEDGER = """
+    create temporary table {copied} on commit drop as
+    select * from {ledger} where district_id = %(district)s and snapshot_date >= %(first)s
+    """
+
+# Students of whom any row differs, in content or in time: most often few. Only these are looked at by night.
+_DIFFERING = """
+    create temporary table {differing} on commit drop as
+    select distinct student_id from (
+        (table {before} except all table {after}) union all (table {after} except all table {before})
+    ) as rows
+    """
+
+_DIFFERENCES = """
+    create temporary table differences (
+        night date, student_id bigint, part text, old_status text, new_status text
+    ) on commit drop
+    """
+
+_AS_OF = """
+    with nights as (
+        select unnest(%(nights)s::date[]) as night
+    ),
+    old as (
+        select night, history.* from nights join {before} as history
+            on valid_from <= night and (valid_to is null or valid_to > night)
+        where student_id in (select student_id from {differing})
+    ),
+    new as (
+        select night, history.* from nights join {after} as history
+            on valid_from <= night and (valid_to is null or valid_to > night)
+        where student_id in (select student_id from {differing})
+    )
+    """
+
+_STATUS = """
+    {as_of}
+    insert into pg_temp.differences
+    select night, student_id,
+        case when old.status is null then 'added' when new.status is null then 'removed' else 'status' end,
+        old.status, new.status
+    from old full join new using (night, student_id)
+    where ({columns_of_old}) is distinct from ({columns_of_new})
+    """
+
+_STUDENTS = """
+    {as_of}
+    insert into pg_temp.differences
+    select night, student_id, 'demographics'
+    from old join new using (night, student_id)
+    where ({columns_of_old}) is distinct from ({columns_of_new})
+    """
+
+_PARENTS = """
+    {as_of}
+    insert into pg_temp.differences
+    select distinct night, student_id, 'parents'
+    from old full join new using (night, student_id, parent_id)
+    where ({columns_of_old}) is distinct from ({columns_of_new})
+        and not exists (
+            select from pg_temp.differences as student
+            where student.night = coalesce(old.night, new.night)
+                and student.student_id = coalesce(old.student_id, new.student_id)
+                and student.part in ('added', 'removed')
+        )
+    """
+
+_PARTS = ("added", "removed", "status", "demographics", "parents")
+
+_COUNT = """
+    select night, count(*) filter (where part = 'added'), count(*) filter (where part = 'removed'),
+        count(*) filter (where part = 'status'), count(*) filter (where part = 'demographics'),
+        count(*) filter (where part = 'parents')
+    from pg_temp.differences group by night
+    """
+
+_COUNT_LEDGER = """
+    select snapshot_date, count(distinct student_id) from (
+        (table {before} except all table {after}) union all (table {after} except all table {before})
+    ) as rows
+    group by snapshot_date
+    """
+
+_TRANSITIONS = """
+    select night, old_status, new_status, count(*) from pg_temp.differences
+    where part = 'status' and old_status <> new_status
+    group by night, old_status, new_status order by night, count(*) desc, old_status, new_status
+    """
+
+
+def _fill(statement: str, history: History, **parts: Composable) -> Composed:
+    name = history.table.name
+    return SQL(statement).format(
+        history=Identifier("samegoal", name),
+        before=_temporary("before", name),
+        after=_temporary("after", name),
+        differing=_temporary("differing", name),
+        columns=_list(history.columns),
+        columns_of_old=_list(history.columns, "old"),
+        columns_of_new=_list(history.columns, "new"),
+        **parts,
+    )
+
+
+def _ledger(statement: str, name: str, **parts: Composable) -> Composed:
+    return SQL(statement).format(
+        ledger=Identifier("samegoal", name),
+        before=_temporary("before", name),
+        after=_temporary("after", name),
+        **parts,
+    )
+
+
+def _temporary(when: str, name: str) -> Identifier:
+    return Identifier("pg_temp", f"{when}_{name}")
+
+
+def _list(columns: Sequence[str], *table: str) -> Composed:
+    return SQL(", ").join(Identifier(*table, column) for column in columns)

@@ -1,0 +1,289 @@
+"""Replaying: a district's history from one night on, rewritten in one transaction from what was landed.
+
+The nights are those that were published; each is computed again by the caller, in order and one at a time,
+and written as publishing it would have. The rows of `snapshots` stay, with the new counts and a note of the
+run that replayed them. Where nothing differs, nothing is written. There is no gate: a replay is asked for by
+a person, who can see first what it would change.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from datetime import date, datetime
+from typing import Protocol
+
+import pandas as pd
+import sqlalchemy as sa
+
+from samegoal_pipelines.warehouse import comparing, staging
+from samegoal_pipelines.warehouse.comparing import Difference, Transition
+from samegoal_pipelines.warehouse.engine import as_writer
+from samegoal_pipelines.warehouse.errors import NothingToReplay, SnapshotInProgress
+from samegoal_pipelines.warehouse.rows import Snapshot, content_of
+from samegoal_pipelines.warehouse.tables import current_snapshots, snapshots
+from samegoal_pipelines.warehouse.writing import Counts, Origin, lock, refuse_the_erased, write_night
+
+__all__ = ["Difference", "PublishedNight", "Replayed", "ReplayedNight", "Transition", "find_nights", "replay"]
+
+_REPLAYED_BY = "replayed by run "
+
+
+@dataclass(frozen=True)
+class PublishedNight:
+    """A published night, as `snapshots` has it."""
+
+    night: date
+    snapshot_id: int
+    run_id: str
+    landed_run_id: str
+    started_at: datetime
+    counts: Counts
+    lost_by_time: int | None
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """A night in the range of a replay that never was published: held or failed."""
+
+    night: date
+    state: str
+
+
+class Recomputed(Protocol):
+    """What the caller makes of a night's landed rows: what `publish` takes under the same names."""
+
+    @property
+    def snapshot(self) -> Snapshot: ...
+    @property
+    def restricted(self) -> pd.DataFrame: ...
+    @property
+    def confidential(self) -> pd.DataFrame: ...
+    @property
+    def absent(self) -> pd.DataFrame: ...
+    @property
+    def enrollment_rows(self) -> int: ...
+    @property
+    def set_aside(self) -> int: ...
+    @property
+    def notes(self) -> Sequence[str]: ...
+
+
+@dataclass(frozen=True)
+class ReplayedNight:
+    """What became of one night.
+
+    Attributes:
+        counts: what it holds now.
+        recounted: whether these counts are not those that it had.
+    """
+
+    night: date
+    counts: Counts
+    recounted: bool
+    difference: Difference
+
+    @property
+    def differs(self) -> bool:
+        """Whether anything of this night is told otherwise than before."""
+        return self.recounted or self.difference != Difference()
+
+
+@dataclass(frozen=True)
+class Replayed:
+    """What became of a replay; `written` says whether it stays."""
+
+    nights: tuple[ReplayedNight, ...]
+    written: bool
+
+    @property
+    def differs(self) -> bool:
+        """Whether any night does."""
+        return any(night.differs for night in self.nights)
+
+
+def find_nights(
+    engine: sa.Engine, district_id: str, first: date
+) -> tuple[list[PublishedNight], list[LeftOut]]:
+    """The district's nights from `first` on: those that are published, and the others; oldest first.
+
+    Raises:
+        NothingToReplay: none is published.
+    """
+    with as_writer(engine, district_id, "looking up nights") as connection:
+        nights = _published(connection, district_id, first)
+        if not nights:
+            last = connection.scalar(
+                sa.select(current_snapshots.c.snapshot_date).where(
+                    current_snapshots.c.district_id == district_id
+                )
+            )
+            raise NothingToReplay(
+                f"no night from {first} on is published; the last one is {last}"
+                if last
+                else "nothing is published yet, so there is nothing to replay"
+            )
+        known = {night.night for night in nights}
+        others = connection.execute(
+            sa.select(snapshots.c.snapshot_date, sa.func.max(snapshots.c.state))  # held, before failed
+            .where(
+                snapshots.c.district_id == district_id,
+                snapshots.c.snapshot_date >= first,
+                snapshots.c.state.in_(["held", "failed"]),
+            )
+            .group_by(snapshots.c.snapshot_date)
+            .order_by(snapshots.c.snapshot_date)
+        )
+        return nights, [LeftOut(night, state) for night, state in others if night not in known]
+
+
+def replay(
+    engine: sa.Engine,
+    *,
+    district_id: str,
+    nights: Sequence[PublishedNight],
+    recompute: Callable[[PublishedNight], Recomputed],
+    run_id: str,
+    started_at: datetime,
+    dry_run: bool,
+) -> Replayed:
+    """Rewrite these nights as `recompute` tells them, and say what differs.
+
+    All or nothing: whatever goes wrong, `recompute` included, leaves everything as it was. Nobody else
+    publishes the district meanwhile.
+
+    Args:
+        nights: what `find_nights` found.
+        recompute: called once for each night, in order, within the transaction.
+        dry_run: take everything back in the end.
+
+    Raises:
+        SnapshotInProgress: another run is publishing this district, or has since the nights were looked up.
+        DistrictErased: the district was erased after the run began.
+        UnfitSnapshot: what was computed does not fit the tables.
+        WarehouseError: Postgres failed.
+    """
+    first, last = nights[0], nights[-1]
+    with as_writer(engine, district_id, "replaying") as connection:
+        lock(connection, district_id)
+        refuse_the_erased(connection, district_id, Origin(run_id, started_at))
+        if _published(connection, district_id, first.night) != list(nights):
+            raise SnapshotInProgress(
+                "another run has published this district since the replay began; replay it again"
+            )
+        savepoint = connection.begin_nested()
+        cursor = connection.connection.cursor()
+        comparing.remember(cursor, district_id, first.night)
+        staging.undo(cursor, district_id, first.night)
+        rewritten = [_rewrite(connection, district_id, night, recompute) for night in nights]
+        differences = comparing.compare(cursor, district_id, [night.night for night in nights])
+        replayed = tuple(
+            ReplayedNight(night.night, new.counts, new.counts != night.counts, differences[night.night])
+            for night, new in zip(nights, rewritten, strict=True)
+        )
+        written = not dry_run and any(night.differs for night in replayed)
+        if not written:
+            savepoint.rollback()
+            return Replayed(replayed, written)
+        for night, new, told in zip(nights, rewritten, replayed, strict=True):
+            if told.differs:
+                _record(connection, district_id, night, new, run_id)
+        _mark(connection, district_id, last, rewritten[-1].content_hash, moved=replayed[-1].differs)
+    return Replayed(replayed, written)
+
+
+@dataclass(frozen=True)
+class _Rewritten:
+    """What the row of `snapshots` is to say of a night."""
+
+    counts: Counts
+    content_hash: bytes
+    enrollment_rows: int
+    set_aside: int
+    notes: tuple[str, ...]
+
+
+def _published(connection: sa.Connection, district_id: str, first: date) -> list[PublishedNight]:
+    columns, counted = snapshots.c, list(Counts.__dataclass_fields__)
+    query = (
+        sa.select(
+            columns.snapshot_date.label("night"),
+            columns.snapshot_id,
+            columns.run_id,
+            sa.func.coalesce(columns.landed_run_id, columns.run_id).label("landed_run_id"),
+            columns.started_at,
+            columns.lost_by_time,
+            *(sa.func.coalesce(columns[name], 0).label(name) for name in counted),
+        )
+        .where(
+            columns.district_id == district_id, columns.state == "published", columns.snapshot_date >= first
+        )
+        .order_by(columns.snapshot_date)
+    )
+    nights = []
+    for row in connection.execute(query):
+        facts = dict(row._mapping)
+        counts = Counts(**{name: facts.pop(name) for name in counted})
+        nights.append(PublishedNight(counts=counts, **facts))
+    return nights
+
+
+def _rewrite(
+    connection: sa.Connection,
+    district_id: str,
+    night: PublishedNight,
+    recompute: Callable[[PublishedNight], Recomputed],
+) -> _Rewritten:
+    """Compute and write one night; its frames are gone when this returns."""
+    computed = recompute(night)
+    content = content_of(computed.snapshot)
+    cursor = connection.connection.cursor()
+    counts = write_night(
+        connection,
+        content,
+        staging.stage(cursor, content, district_id, night.night),
+        district_id=district_id,
+        night=night.night,
+        absent=computed.absent,
+        restricted=computed.restricted,
+        confidential=computed.confidential,
+    )
+    staging.discard(cursor)
+    return _Rewritten(
+        counts, content.hash, computed.enrollment_rows, computed.set_aside, tuple(computed.notes)
+    )
+
+
+def _record(
+    connection: sa.Connection, district_id: str, night: PublishedNight, new: _Rewritten, run_id: str
+) -> None:
+    same_lost = new.counts.lost == night.counts.lost
+    connection.execute(
+        sa.update(snapshots)
+        .where(snapshots.c.district_id == district_id, snapshots.c.snapshot_id == night.snapshot_id)
+        .values(
+            **asdict(new.counts),
+            lost_by_time=night.lost_by_time if same_lost else None,
+            enrollment_rows=new.enrollment_rows,
+            set_aside=new.set_aside,
+            notes=[*new.notes, f"{_REPLAYED_BY}{run_id}"],
+            content_hash=new.content_hash,
+        )
+    )
+
+
+def _mark(
+    connection: sa.Connection, district_id: str, last: PublishedNight, content_hash: bytes, *, moved: bool
+) -> None:
+    """Which content the current views show; what was held beside another content is not to be released."""
+    connection.execute(
+        sa.update(current_snapshots)
+        .where(current_snapshots.c.district_id == district_id)
+        .values(content_hash=content_hash)
+    )
+    if moved:
+        connection.execute(
+            sa.update(snapshots)
+            .where(snapshots.c.district_id == district_id, snapshots.c.compared_with == last.snapshot_id)
+            .values(compared_with=None)
+        )

@@ -1,0 +1,437 @@
+"""Rewriting nights leaves what publishing them would have left, or leaves everything as it was."""
+
+from __future__ import annotations
+
+import multiprocessing
+import random
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+import pytest
+import sqlalchemy as sa
+
+from samegoal_pipelines.transforms.columns import frame_of
+from samegoal_pipelines.warehouse import engine as engine_module
+from samegoal_pipelines.warehouse import writing
+from samegoal_pipelines.warehouse.comparing import Difference, Transition
+from samegoal_pipelines.warehouse.errors import NothingToReplay, ReleaseTooLate, SnapshotInProgress
+from samegoal_pipelines.warehouse.gate import Gate, Limits
+from samegoal_pipelines.warehouse.publish import Held, publish, record_failure
+from samegoal_pipelines.warehouse.release import find_held
+from samegoal_pipelines.warehouse.replay import Replayed, find_nights, replay
+from samegoal_pipelines.warehouse.tables import SCHEMA
+from samegoal_pipelines_tests.warehouse.snapshots_at_hand import (
+    NIGHT,
+    STARTED,
+    FewStudents,
+    publish_night,
+    rows,
+    snapshot,
+    student,
+    views,
+)
+
+TABLES = (
+    "student_status_history",
+    "student_demographics_history",
+    "parent_demographics_history",
+    "student_changes",
+    "departures",
+)
+COUNTS = "students, enrolled, pre_enrolled, graduated, inactive, added, changed, removed, kept, lost"
+
+
+@dataclass(frozen=True)
+class Computed:
+    """What a replay is told of a night."""
+
+    snapshot: FewStudents
+    restricted: pd.DataFrame
+    confidential: pd.DataFrame
+    absent: pd.DataFrame
+    enrollment_rows: int = 8
+    set_aside: int = 1
+    notes: Sequence[str] = ("a note",)
+
+
+def computed(
+    what: FewStudents, restricted: Sequence[tuple[int, int]] = (), absent: Mapping[int, str] | None = None
+) -> Computed:
+    students, parents = zip(*restricted, strict=True) if restricted else ((), ())
+    absent = absent or {}
+    return Computed(
+        what,
+        frame_of({"student_id": pa.array(students, pa.int64()), "parent_id": pa.array(parents, pa.int64())}),
+        frame_of(
+            {
+                "student_id": pa.array([], pa.int64()),
+                "parent_id": pa.array([], pa.int64()),
+                "digits": pa.array([], pa.string()),
+            }
+        ),
+        frame_of(
+            {
+                "student_id": pa.array(absent.keys(), pa.int64()),
+                "why": pa.array(absent.values(), pa.string()),
+            }
+        ),
+    )
+
+
+def publish_computed(engine: sa.Engine, night: int, what: Computed, district_id: str, run: int = 0) -> None:
+    publish(
+        engine,
+        district_id=district_id,
+        snapshot_date=NIGHT + timedelta(days=night),
+        snapshot=what.snapshot,
+        restricted=what.restricted,
+        confidential=what.confidential,
+        absent=what.absent,
+        run_id=f"{district_id} {night} {run}",
+        started_at=STARTED + timedelta(days=night, hours=run),
+    )
+
+
+def replay_from(
+    engine: sa.Engine,
+    night: int,
+    recompute: Callable[[int], Computed],
+    *,
+    dry_run: bool = False,
+    district_id: str = "grand-bend",
+) -> Replayed:
+    """Replay as of so many days after the first night; `recompute` is told these numbers."""
+    nights, _ = find_nights(engine, district_id, NIGHT + timedelta(days=night))
+    return replay(
+        engine,
+        district_id=district_id,
+        nights=nights,
+        recompute=lambda one: recompute((one.night - NIGHT).days),
+        run_id="again",
+        started_at=datetime.now(UTC),
+        dry_run=dry_run,
+    )
+
+
+def everything(engine: sa.Engine, district_id: str = "grand-bend") -> dict[str, list[tuple[Any, ...]]]:
+    """All that the warehouse says of a district's students, but for which district and which run."""
+    found = {
+        table: rows(
+            engine,
+            f"select to_jsonb(t) - 'district_id' from {SCHEMA}.{table} t where district_id = :id order by 1",
+            id=district_id,
+        )
+        for table in (*TABLES, *views(engine))
+    }
+    found["snapshots"] = rows(
+        engine,
+        f"select snapshot_date, {COUNTS} from {SCHEMA}.snapshots "
+        "where district_id = :id and state = 'published' order by 1",
+        id=district_id,
+    )
+    found["hash"] = rows(
+        engine,
+        f"select snapshot_date, content_hash from {SCHEMA}.current_snapshots where district_id = :id",
+        id=district_id,
+    )
+    return found
+
+
+def every_byte(engine: sa.Engine) -> list[list[tuple[Any, ...]]]:
+    """Every row where it lies, with what Postgres knows of it."""
+    return [
+        rows(engine, f"select ctid::text, xmin::text, t::text from {SCHEMA}.{table} t order by 1")
+        for table in (*TABLES, "snapshots", "current_snapshots")
+    ]
+
+
+# -- random nights under two rules --
+
+
+def rule(draw: random.Random, before: Mapping[int, dict[str, Any]]) -> dict[str, Any]:
+    """What Qmlativ says one night: students, who cannot be read, who is restricted."""
+    students = {}
+    for n in range(1, 13):
+        if draw.random() < 0.15:
+            continue  # leaves, and may return
+        if n in before and draw.random() < 0.7:
+            students[n] = before[n]
+        else:
+            parents = {p: {"rank": draw.choice([1, 2])} for p in (20, 21) if draw.random() < 0.5}
+            students[n] = {
+                "code": draw.choice(["", "01", "77"]),
+                "first_name": draw.choice(["Ana", "", None]),
+                "parents": parents,
+            }
+    doubtful = {n for n in students if draw.random() < 0.15}
+    restricted = {(n, p) for n in students for p in (20, 21) if draw.random() < 0.2}
+    return {"students": students, "doubtful": doubtful, "restricted": restricted}
+
+
+def under(night: Mapping[str, Any], graduate: str) -> Computed:
+    """What a night is published as where this code means graduation, which nothing puts in doubt."""
+    published, kept, absent = [], set(), {}
+    for n, one in night["students"].items():
+        status = {"": "ENROLLED", graduate: "GRADUATED"}.get(one["code"], "INACTIVE")
+        if n in night["doubtful"] and status != "GRADUATED":
+            kept.add(n)
+            absent[n] = "rows unreadable"
+            continue
+        if one["code"] == "77" and n % 3 == 0:
+            absent[n] = "CECS only" if graduate == "77" else "left the import window"
+            continue
+        parents = {
+            p: {**facts, "has_restricted_access": hidden, "email": None if hidden else f"{p}@x.org"}
+            for p, facts in one["parents"].items()
+            for hidden in [(n, p) in night["restricted"]]
+        }
+        published.append(student(n, status=status, first_name=one["first_name"], parents=parents))
+    return computed(snapshot(*published, kept=frozenset(kept)), sorted(night["restricted"]), absent)
+
+
+@pytest.mark.parametrize(("seed", "first"), [(1, 0), (2, 4)])
+def test_a_replay_after_a_changed_rule_is_publishing_with_that_rule(
+    warehouse: sa.Engine, seed: int, first: int
+) -> None:
+    """Ten nights, some run twice, some without anything published; students are kept, go and return."""
+    draw = random.Random(seed)
+    nights: dict[int, dict[str, Any]] = {}
+    before: dict[int, dict[str, Any]] = {}
+    for night in (0, 1, 2, 3, 5, 6, 7, 8, 10, 11):
+        for run in range(draw.choice([1, 2])):
+            nights[night] = rule(draw, before)
+            publish_computed(warehouse, night, under(nights[night], "01"), "grand-bend", run)
+        publish_computed(warehouse, night, under(nights[night], "01" if night < first else "77"), "riverside")
+        before = nights[night]["students"]
+
+    assert everything(warehouse) != everything(warehouse, "riverside")
+    replayed = replay_from(warehouse, first, lambda night: under(nights[night], "77"))
+
+    assert replayed.written
+    assert [(night.night - NIGHT).days for night in replayed.nights] == [n for n in nights if n >= first]
+    assert everything(warehouse) == everything(warehouse, "riverside")
+    assert not replay_from(warehouse, first, lambda night: under(nights[night], "77")).differs
+
+
+# -- small nights --
+
+PAT = {"has_restricted_access": False, "email": "pat@x.org"}
+ANA = student(1, parents={10: PAT})
+BEN = student(2, status="INACTIVE", building="Elm")
+CAM = student(3)
+GRADUATE = {**BEN, "status": "GRADUATED"}
+
+
+@pytest.fixture
+def three_nights(warehouse: sa.Engine) -> sa.Engine:
+    """Ana and Ben; then Ana alone is new at Oak; then Cam comes and Ben goes."""
+    for night, what in enumerate(OLD):
+        publish_computed(warehouse, night, what, "grand-bend")
+    publish_computed(warehouse, 1, OLD[0], "riverside")
+    return warehouse
+
+
+OAK = {**ANA, "building": "Oak"}
+OLD = [computed(snapshot(ANA, BEN)), computed(snapshot(OAK, BEN)), computed(snapshot(OAK, CAM))]
+NEW = [
+    OLD[0],
+    computed(snapshot({**OAK, "first_name": "Ana"}, GRADUATE)),
+    computed(snapshot({**OAK, "parents": {10: PAT, 11: {}}}, GRADUATE)),
+]
+
+
+def test_it_tells_by_night_how_many_students_differ_and_how(three_nights: sa.Engine) -> None:
+    replayed = replay_from(three_nights, 0, NEW.__getitem__)
+
+    assert [night.difference for night in replayed.nights] == [
+        Difference(),
+        Difference(
+            status=1,
+            demographics=1,
+            changes=2,  # Ana's, who changes anyway, and Ben's, who did not
+            transitions=(Transition("INACTIVE", "GRADUATED", 1),),
+        ),
+        Difference(added=1, removed=1, parents=1, changes=3, departures=1),
+    ]
+    assert [night.differs for night in replayed.nights] == [False, True, True]
+    assert [night.counts.graduated for night in replayed.nights] == [0, 1, 1]
+
+
+def test_a_dry_run_tells_the_same_and_changes_nothing(three_nights: sa.Engine) -> None:
+    before = every_byte(three_nights)
+    dry = replay_from(three_nights, 0, NEW.__getitem__, dry_run=True)
+    assert every_byte(three_nights) == before
+    assert not dry.written
+    assert dry.nights == replay_from(three_nights, 0, NEW.__getitem__).nights
+    assert every_byte(three_nights) != before
+
+
+def test_where_nothing_differs_nothing_is_written(three_nights: sa.Engine) -> None:
+    before = every_byte(three_nights)
+    replayed = replay_from(three_nights, 0, OLD.__getitem__)
+    assert not replayed.differs
+    assert not replayed.written
+    assert every_byte(three_nights) == before
+
+
+def test_a_replayed_night_keeps_its_row_and_notes_the_last_replay(three_nights: sa.Engine) -> None:
+    kept = "snapshot_id, run_id, landed_run_id, started_at, published_at, state"
+    query = f"select {kept} from samegoal.snapshots where district_id = 'grand-bend' order by 1"
+    before = rows(three_nights, query)
+    replay_from(three_nights, 0, NEW.__getitem__)
+    replay_from(three_nights, 0, OLD.__getitem__)
+    assert rows(three_nights, query) == before
+    assert rows(
+        three_nights,
+        "select notes, enrollment_rows, set_aside from samegoal.snapshots "
+        "where district_id = 'grand-bend' order by snapshot_date",
+    ) == [([], None, None), *[(["a note", "replayed by run again"], 8, 1)] * 2]
+
+
+def test_another_district_and_older_nights_are_left_alone(three_nights: sa.Engine) -> None:
+    before = everything(three_nights, "riverside")
+    as_of_the_first = "select t::text from samegoal.student_status_as_of('2026-09-01') t order by 1"
+    first = rows(three_nights, as_of_the_first)
+    replay_from(three_nights, 1, NEW.__getitem__)
+    assert everything(three_nights, "riverside") == before
+    assert rows(three_nights, as_of_the_first) == first
+
+
+def test_a_replay_that_fails_in_the_middle_leaves_everything_as_it_was(three_nights: sa.Engine) -> None:
+    def recompute(night: int) -> Computed:
+        if night == 2:
+            raise RuntimeError("the third night cannot be computed")
+        return NEW[night]
+
+    before = every_byte(three_nights)
+    with pytest.raises(RuntimeError, match="third night"):
+        replay_from(three_nights, 0, recompute)
+    assert every_byte(three_nights) == before
+
+
+def replay_and_hang(url: str, reached: Any) -> None:
+    """In a process of its own: write two nights, and get no further."""
+
+    def recompute(night: int) -> Computed:
+        if night == 2:
+            reached.set()
+            time.sleep(60)
+        return NEW[night]
+
+    replay_from(engine_module.connect(url), 0, recompute)
+
+
+def test_a_replay_that_is_killed_leaves_everything_as_it_was(three_nights: sa.Engine) -> None:
+    before = every_byte(three_nights)
+    spawned = multiprocessing.get_context("spawn")
+    reached = spawned.Event()
+    url = three_nights.url.render_as_string(hide_password=False)
+    process = spawned.Process(target=replay_and_hang, args=(url, reached))
+    process.start()
+    assert reached.wait(60)
+    process.kill()
+    process.join()
+    assert every_byte(three_nights) == before
+    assert replay_from(three_nights, 0, NEW.__getitem__).written
+
+
+def test_nights_that_were_never_published_are_left_out_and_told(three_nights: sa.Engine) -> None:
+    for night, state in ((1, "failed"), (3, "failed"), (4, "held"), (4, "failed")):
+        record_failure(
+            three_nights,
+            district_id="grand-bend",
+            snapshot_date=NIGHT + timedelta(days=night),
+            run_id=f"{night} {state}",
+            started_at=STARTED,
+            reason="no reason",
+        )
+    with three_nights.begin() as connection:
+        connection.execute(sa.text("update samegoal.snapshots set state = 'held' where run_id = '4 held'"))
+
+    nights, left_out = find_nights(three_nights, "grand-bend", NIGHT)
+
+    assert [night.run_id for night in nights] == ["grand-bend 0 0", "grand-bend 1 0", "grand-bend 2 0"]
+    assert [(one.night, one.state) for one in left_out] == [
+        (date(2026, 9, 4), "failed"),
+        (date(2026, 9, 5), "held"),
+    ]
+
+
+def test_a_date_after_every_published_night_is_refused(three_nights: sa.Engine) -> None:
+    with pytest.raises(
+        NothingToReplay, match="no night from 2026-09-04 on is published; the last one is 2026-09-03"
+    ):
+        find_nights(three_nights, "grand-bend", date(2026, 9, 4))
+    with pytest.raises(NothingToReplay, match="nothing is published yet"):
+        find_nights(three_nights, "nowhere", NIGHT)
+
+
+def test_a_replay_waits_for_who_publishes_and_then_says_so(
+    three_nights: sa.Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(writing, "LOCK_SECONDS", 1)
+    entered, leave = threading.Event(), threading.Event()
+
+    def hang(night: int) -> Computed:
+        entered.set()
+        assert leave.wait(30)
+        return NEW[night]
+
+    first = threading.Thread(target=replay_from, args=(three_nights, 0, hang))
+    first.start()
+    assert entered.wait(30)
+    with pytest.raises(SnapshotInProgress, match="another run has been publishing this district for 1 s"):
+        replay_from(three_nights, 0, OLD.__getitem__)
+    with pytest.raises(SnapshotInProgress, match="another run has been publishing this district for 1 s"):
+        publish_night(three_nights, 3, OLD[0].snapshot)
+    leave.set()
+    first.join()
+
+
+def test_a_night_that_is_published_meanwhile_stops_the_replay(three_nights: sa.Engine) -> None:
+    nights, _ = find_nights(three_nights, "grand-bend", NIGHT)
+    publish_computed(three_nights, 3, OLD[0], "grand-bend")
+    before = every_byte(three_nights)
+    with pytest.raises(SnapshotInProgress, match="published this district since the replay began"):
+        replay(
+            three_nights,
+            district_id="grand-bend",
+            nights=nights,
+            recompute=lambda one: NEW[(one.night - NIGHT).days],
+            run_id="again",
+            started_at=datetime.now(UTC),
+            dry_run=False,
+        )
+    assert every_byte(three_nights) == before
+
+
+def test_what_was_held_beside_the_old_rows_cannot_be_released_after_a_replay(three_nights: sa.Engine) -> None:
+    tonight = NIGHT + timedelta(days=3)
+    published = publish(
+        three_nights,
+        district_id="grand-bend",
+        snapshot_date=tonight,
+        snapshot=snapshot(),
+        run_id="held",
+        started_at=STARTED + timedelta(days=3),
+        gate=Gate(Limits(), enrollment_rows=0, set_aside=0, status_by_time=lambda _: None),
+    )
+    assert isinstance(published, Held)
+    replay_from(three_nights, 0, OLD.__getitem__)
+    assert find_held(three_nights, "grand-bend", tonight).run_id == "held"
+    replay_from(three_nights, 0, NEW.__getitem__)
+    with pytest.raises(ReleaseTooLate, match="moved on"):
+        find_held(three_nights, "grand-bend", tonight)
+
+
+def test_the_next_night_goes_on_from_the_replayed_ones(three_nights: sa.Engine) -> None:
+    replay_from(three_nights, 0, NEW.__getitem__)
+    same = publish_night(three_nights, 3, NEW[2].snapshot)
+    assert (same.added, same.changed, same.removed) == (0, 0, 0)
+    assert publish_night(three_nights, 4, OLD[2].snapshot).removed == 1

@@ -11,7 +11,16 @@ import sys
 
 import click
 
-from samegoal_pipelines.commands import changes, database, districts, explain, export, nights, trying
+from samegoal_pipelines.commands import (
+    changes,
+    database,
+    districts,
+    explain,
+    export,
+    forecast,
+    nights,
+    trying,
+)
 from samegoal_pipelines.commands.exits import DONE, FAILED, WRONG_USAGE, PlainError, plain
 
 CONTEXT_SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 110}
@@ -69,6 +78,7 @@ for command in (
     explain.explain,
     changes.changes,
     export.export,
+    forecast.forecast,
     trying.sandbox,
     trying.demo,
     trying.dev,

@@ -111,14 +111,30 @@ def list_districts(deployment: Deployment, as_json: bool) -> None:
 @click.option("--json", "as_json", is_flag=True, help="For scripts.")
 @click.pass_obj
 def show_district(deployment: Deployment, district_id: str, as_json: bool) -> None:
-    """Show one district: its registration and last snapshot; never its secret."""
-    facts = _district_facts(deployment.registry.get(district_id))
+    """Show one district's registration, with the limits and switches in force; never its secret."""
+    district = deployment.registry.get(district_id)
+    facts = _district_facts(district)
     if as_json:
         print_json(facts)
         return
+    rows = [[name.replace("_", " "), "" if fact is None else fact] for name, fact in facts.items()]
     print_table(
-        None, [[name.replace("_", " "), "" if fact is None else fact] for name, fact in facts.items()]
+        None,
+        [row for row, name in zip(rows, facts, strict=True) if name not in _SHOWN_IN_WORDS]
+        + [["restricted contacts", "shown" if district.show_restricted_contacts else "withheld"]]
+        + [["confidential phones", "shown" if district.show_confidential_phones else "withheld"]]
+        + [
+            [f"limit {name}", _limit(name, value) + (" (set)" if name in district.gate_limits else "")]
+            for name, value in facts["gate_limits"].items()
+        ],
     )
+
+
+_SHOWN_IN_WORDS = ("gate_limits", "show_restricted_contacts", "show_confidential_phones")
+
+
+def _limit(name: str, value: float) -> str:
+    return f"{value:g} students" if name == "lost_least" else f"{value:g} %"
 
 
 def _district_facts(district: District) -> dict[str, Any]:
@@ -160,6 +176,31 @@ def verify_districts(deployment: Deployment, district_ids: Sequence[str], every:
     return DONE if not unknown and all(result.ok for result in results) else FAILED
 
 
+def _read_limits(
+    _context: click.Context, _option: click.Parameter, given: Sequence[str]
+) -> dict[str, float | None]:
+    """What `--limit` says: name → value, None where the usual one is to hold again."""
+    limits: dict[str, float | None] = {}
+    for text in given:
+        name, _, value = text.partition("=")
+        try:
+            limits[name.strip()] = None if value.strip() == "default" else float(value)
+        except ValueError:
+            raise click.BadParameter(
+                "write NAME=VALUE, such as lost=15, or NAME=default to take it back"
+            ) from None
+    return limits
+
+
+MEANINGS = {
+    "show_restricted_contacts": "from its next snapshot on, addresses, phones and e-mails of parents under "
+    "active restricted access are published with the flag; take it back with --restricted-contacts withhold",
+    "show_confidential_phones": "from its next snapshot on, phones that are marked as confidential are "
+    "published; take it back with --confidential-phones withhold",
+}
+"""What it means to set a switch to show."""
+
+
 @districts.command("set")
 @click.argument("district_id", metavar="ID")
 @click.option("--name")
@@ -168,18 +209,50 @@ def verify_districts(deployment: Deployment, district_ids: Sequence[str], every:
 @click.option("--entity-id", type=int)
 @click.option("--timezone")
 @click.option("--expires", type=click.DateTime(["%Y-%m-%d"]), help="When the Integration Access expires.")
+@click.option(
+    "--limit",
+    "gate_limits",
+    metavar="NAME=VALUE",
+    multiple=True,
+    callback=_read_limits,
+    help="A limit beyond which a night is held: lost, expired, demographics, contacts, set_aside (per cent), "
+    "lost_least (students); NAME=default takes it back. May be given several times.",
+)
+@click.option(
+    "--restricted-contacts",
+    "show_restricted_contacts",
+    type=click.Choice(["withhold", "show"]),
+    help="Contact data of parents under active restricted access; withheld unless set.",
+)
+@click.option(
+    "--confidential-phones",
+    "show_confidential_phones",
+    type=click.Choice(["withhold", "show"]),
+    help="Phones that are marked as confidential; withheld unless set.",
+)
 @click.pass_obj
 def set_district(
-    deployment: Deployment, district_id: str, expires: datetime | None, **given: str | int | None
+    deployment: Deployment,
+    district_id: str,
+    expires: datetime | None,
+    gate_limits: dict[str, float | None],
+    **given: str | int | None,
 ) -> None:
     """Change what is registered about a district."""
     changes: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
     if expires:
         changes["expires"] = expires.date()
+    if gate_limits:
+        changes["gate_limits"] = gate_limits
+    for switch in MEANINGS.keys() & changes.keys():
+        changes[switch] = changes[switch] == "show"
     if not changes:
         raise click.UsageError("name what to change; see --help")
     deployment.registry.set(district_id, allow_local=deployment.settings.allow_local_sources, **changes)
     click.echo(f"{district_id}: changed {', '.join(sorted(changes))}")
+    for switch, meaning in MEANINGS.items():
+        if changes.get(switch):
+            click.echo(f"{district_id}: {meaning}")
 
 
 @districts.command("rotate-secret")

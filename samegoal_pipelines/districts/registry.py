@@ -106,7 +106,7 @@ class District:
     @property
     def limits(self) -> Limits:
         """The gate's limits for this district."""
-        return Limits(**self.gate_limits)  # type: ignore[arg-type]
+        return Limits.of(self.gate_limits)
 
     @property
     def withholding(self) -> Withholding:
@@ -373,11 +373,11 @@ def _merged(
     district_id: str, before: Mapping[str, float], changes: Mapping[str, float | None]
 ) -> dict[str, float]:
     """The limits that differ from the usual ones, after these changes."""
-    merged = {name: value for name, value in {**before, **changes}.items() if value is not None}
-    unknown = {*changes} - {*Limits.__dataclass_fields__}
-    if unknown:
-        raise InvalidDistrict(f"{district_id}: {_shown(min(unknown))} is no limit of the gate")
-    return merged
+    try:
+        Limits.of({name: 0 if value is None else value for name, value in changes.items()})
+    except ValueError as error:
+        raise InvalidDistrict(f"{district_id}: {error}") from None
+    return {name: value for name, value in {**before, **changes}.items() if value is not None}
 
 
 def _normal_url(district_id: str, url: str, what: str, allow_local: bool) -> str:

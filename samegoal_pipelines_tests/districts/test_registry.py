@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from datetime import date
 from pathlib import Path
 from types import SimpleNamespace
@@ -19,6 +20,8 @@ from samegoal_pipelines.districts.registry import (
     UnknownDistrict,
 )
 from samegoal_pipelines.districts.sealing import Sealer
+from samegoal_pipelines.transforms.withholding import Withholding
+from samegoal_pipelines.warehouse.gate import Limits
 
 URL = "https://skyward.example.org/GrandBendTXStuAPI"
 
@@ -199,6 +202,44 @@ def test_a_district_can_be_changed_under_the_same_rules(registry: Registry) -> N
     with pytest.raises(InvalidDistrict, match="cannot change active"):
         registry.set("grand-bend", active=False)
     assert registry.get("grand-bend").base_url == URL + "3"
+
+
+def test_limits_of_the_gate_change_one_by_one_and_can_be_taken_back(registry: Registry) -> None:
+    usual = add(registry).limits
+    assert usual == Limits()
+    registry.set("grand-bend", gate_limits={"lost": 15.0, "lost_least": 40.0})
+    changed = registry.set("grand-bend", gate_limits={"contacts": 2.5, "lost": None})
+    assert changed == registry.get("grand-bend") == registry.list()[0]
+    assert changed.limits == Limits(lost_least=40, contacts=2.5)
+    assert changed.public_facts()["gate_limits"] == asdict(changed.limits)
+
+
+@pytest.mark.parametrize(
+    ("limits", "told"),
+    [
+        ({"lost": 101.0}, "the limit lost is a percentage: a number from 0 to 100"),
+        ({"lost": -1.0}, "the limit lost is a percentage"),
+        ({"lost": float("nan")}, "the limit lost is a percentage"),
+        ({"lost_least": 2.5}, "the limit lost_least is a number of students"),
+        ({"most": 5.0}, "the gate has no limit named most; its limits are lost, "),
+        ({"most": None}, "the gate has no limit named most"),
+    ],
+)
+def test_a_limit_that_is_none_is_refused_and_nothing_is_changed(
+    registry: Registry, limits: dict[str, float | None], told: str
+) -> None:
+    add(registry)
+    with pytest.raises(InvalidDistrict, match=f"^grand-bend: {told}"):
+        registry.set("grand-bend", name="Other", gate_limits={"set_aside": 2.0, **limits})
+    assert registry.get("grand-bend").limits == Limits()
+    assert registry.get("grand-bend").name == "Grand Bend ISD"
+
+
+def test_what_is_withheld_is_shown_only_where_it_was_set(registry: Registry) -> None:
+    assert add(registry).withholding == Withholding(False, False)
+    assert registry.set("grand-bend", show_restricted_contacts=True).withholding == Withholding(True, False)
+    assert registry.set("grand-bend", show_confidential_phones=True).withholding == Withholding(True, True)
+    assert registry.set("grand-bend", show_restricted_contacts=False).withholding == Withholding(False, True)
 
 
 @pytest.mark.parametrize(

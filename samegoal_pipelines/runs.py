@@ -120,27 +120,13 @@ def _run(
         return NightOutcome(
             district_id, None, f"disabled; enable it with: samegoal-pipelines districts enable {district_id}"
         )
-    tags = {SOURCE_HOST_TAG: district.source_host, PROCESS_TAG: _this_process()}
+    tags = {SOURCE_HOST_TAG: district.source_host}
     if today is not None:
         tags[TODAY_TAG] = today.isoformat()
-    log_level = "DEBUG" if debug else "CRITICAL"
-    with open_instance(deployment.settings) as instance:
-        instance.add_dynamic_partitions(DISTRICTS.name or "", [district_id])
-        close_abandoned_runs(instance, district_id)
-        result = (
-            build_defs(deployment)
-            .resolve_job_def(job)
-            .execute_in_process(
-                instance=instance,
-                partition_key=district_id,
-                tags=tags,
-                raise_on_error=False,
-                run_config={**(config or {}), "loggers": {"console": {"config": {"log_level": log_level}}}},
-            )
-        )
+    result = execute(deployment, district_id, job, config, tags, debug=debug)
     attempt = find_attempt(deployment.warehouse, result.run_id)
-    stopped = any(_was_interrupted(event) for event in result.all_events)
-    reason = attempt.reason if attempt else "stopped" if stopped else _first_failure(result)
+    stopped = was_stopped(result)
+    reason = attempt.reason if attempt else "stopped" if stopped else first_failure(result)
     if reason:
         reason = reason.removeprefix(f"{district_id}: ")
     if attempt and attempt.state == "held" and today is not None:
@@ -148,14 +134,41 @@ def _run(
     return NightOutcome(district_id, attempt, reason, stopped)
 
 
-def _was_interrupted(event: dg.DagsterEvent) -> bool:
+def execute(
+    deployment: Deployment,
+    district_id: str,
+    job: str,
+    config: Mapping[str, Any] | None = None,
+    tags: Mapping[str, str] | None = None,
+    *,
+    debug: bool = False,
+) -> dg.ExecuteInProcessResult:
+    """Run a job for one district in this process, on the instance that the UI shows."""
+    log_level = "DEBUG" if debug else "CRITICAL"
+    with open_instance(deployment.settings) as instance:
+        instance.add_dynamic_partitions(DISTRICTS.name or "", [district_id])
+        close_abandoned_runs(instance, district_id)
+        return (
+            build_defs(deployment)
+            .resolve_job_def(job)
+            .execute_in_process(
+                instance=instance,
+                partition_key=district_id,
+                tags={**(tags or {}), PROCESS_TAG: _this_process()},
+                raise_on_error=False,
+                run_config={**(config or {}), "loggers": {"console": {"config": {"log_level": log_level}}}},
+            )
+        )
+
+
+def was_stopped(result: dg.ExecuteInProcessResult) -> bool:
     """Whether a step ended because a person or the machine stopped this process."""
-    error = event.step_failure_data.error if event.is_step_failure else None
-    return error is not None and error.cls_name == dg.DagsterExecutionInterruptedError.__name__
+    errors = [event.step_failure_data.error for event in result.all_events if event.is_step_failure]
+    return any(error and error.cls_name == dg.DagsterExecutionInterruptedError.__name__ for error in errors)
 
 
-def _first_failure(result: dg.ExecuteInProcessResult) -> str:
-    """Why a run failed that could not even write its failure down."""
+def first_failure(result: dg.ExecuteInProcessResult) -> str:
+    """Why a run failed, in its step's own words."""
     for event in result.all_events:
         if event.is_step_failure and event.step_failure_data.user_failure_data:
             return str(event.step_failure_data.user_failure_data.description)

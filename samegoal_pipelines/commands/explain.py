@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import date, datetime
 from typing import TYPE_CHECKING
 
 import click
@@ -53,8 +53,12 @@ def _print(answer: Answer) -> None:
             click.echo()
             print_table(
                 ["enrollment", "first day", "last day", "code", "year", "school", "what became of it"],
-                [_row(seen) for seen in student.explanation.enrollments],
+                [_row(seen) for seen in sorted(student.explanation.enrollments, key=_first_day)],
             )
+
+
+def _first_day(seen: SeenEnrollment) -> date:
+    return seen.first_day or date.max
 
 
 def _row(seen: SeenEnrollment) -> list[str]:

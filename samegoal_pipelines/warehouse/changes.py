@@ -13,6 +13,7 @@ from datetime import date
 from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import distinct_on
 
 from samegoal_pipelines.warehouse.engine import as_operator
 from samegoal_pipelines.warehouse.tables import (
@@ -323,14 +324,14 @@ def students_as_of(
         sa.select(
             change.student_id, change.snapshot_date, change.change, change.old_status, change.new_status
         )
-        .distinct(change.student_id)
+        .ext(distinct_on(change.student_id))
         .where(change.district_id == district_id, change.student_id.in_(students))
         .where(change.snapshot_date <= night)
         .order_by(change.student_id, change.snapshot_date.desc())
     )
     left = (
         sa.select(gone.student_id, gone.snapshot_date, gone.last_status, gone.why)
-        .distinct(gone.student_id)
+        .ext(distinct_on(gone.student_id))
         .where(gone.district_id == district_id, gone.student_id.in_(students), gone.snapshot_date <= night)
         .order_by(gone.student_id, gone.snapshot_date.desc())
     )

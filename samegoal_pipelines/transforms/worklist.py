@@ -1,0 +1,326 @@
+"""What a registrar should look at in Qmlativ: enrollments that the rules could not use, or used with doubt.
+
+Here: which problem stands where, in words that help to find the enrollment. Not here: the rules themselves
+(`enrollments`, `status`), what to do about a problem (schemas/worklist), where the list is kept (warehouse).
+
+A no-show (never effective) is sound and no problem. Nothing about a person is in the list but the number by
+which the district knows the student.
+"""
+
+import json
+from collections.abc import Iterator, Mapping
+from datetime import date
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from samegoal_pipelines.schemas import worklist as problems
+from samegoal_pipelines.schemas.vocabulary import GRADUATED_CODE, UNCERTAIN
+from samegoal_pipelines.transforms.columns import (
+    MISSING,
+    NO_DAY,
+    NOWHERE,
+    RowIndex,
+    best_row_of,
+    best_rows,
+    columns_of,
+    days,
+    flags,
+    frame_of,
+    group_codes,
+    ids,
+    present,
+    storable,
+    take,
+    take_text,
+)
+from samegoal_pipelines.transforms.status import PAST, UPCOMING, deciding_order
+
+Columns = Mapping[str, pa.Array]
+
+# A school closes its year with a code where this share of the year's enrollments, and this many, end on one
+# day with that code.
+YEAR_END_SHARE = 0.5
+YEAR_END_ENROLLMENTS = 20
+
+# What the snapshot takes from the deciding enrollment, for people: column → how it is called.
+_PUBLISHED = {"school_id": "school", "entity_id": "entity", "withdrawal_code": "withdrawal code"}
+
+
+class _Found(NamedTuple):
+    """Rows of a table of enrollments with one problem, and a text for each."""
+
+    problem: str
+    table: Columns
+    rows: np.ndarray
+    detail: pa.Array
+
+
+def list_problems(
+    raw_enrollments: Mapping[str, pd.DataFrame],
+    raw_students: Mapping[str, pd.DataFrame],
+    enrollments: pd.DataFrame,
+    left_out: pd.DataFrame,
+    statuses: pd.DataFrame,
+    uncertain: pd.DataFrame,
+    today: date,
+) -> pd.DataFrame:
+    """The registrar's worklist (`schemas.worklist.RegistrarWorklist`), by school, problem and student.
+
+    Takes both frames of `filter_enrollments` and both of `classify_students`, made of `raw_enrollments` on
+    `today`; student numbers are those of the latest year in `raw_students`.
+    """
+    counted, unused = columns_of(enrollments), columns_of(left_out)
+    found = [
+        _never_closed(unused, columns_of(raw_enrollments["SchoolYear"])),
+        _upcoming_after_withdrawal(counted, columns_of(statuses), today),
+        _cecs_only(unused, counted),
+        _ties(counted, columns_of(statuses), today),
+        *_set_aside(unused, columns_of(raw_enrollments["EntryWithdrawal"]), columns_of(uncertain)),
+        _flagged_without_code(counted),
+    ]
+    return _in_order(_once(pa.concat_tables([_table(one) for one in found])), raw_students)
+
+
+def count_problems(worklist: pd.DataFrame) -> dict[str, int]:
+    """How many enrollments have each problem, also of those that none has; of `CECS only`, students."""
+    counts = worklist["problem"].value_counts()
+    return {problem: int(counts.get(problem, 0)) for problem in problems.PROBLEMS}
+
+
+# -- the problems --
+
+
+def _never_closed(left_out: Columns, years: Columns) -> _Found:
+    """Open enrollments of school years that are over."""
+    rows = _with_reason(left_out, "never_closed")
+    keys = ids(years["SchoolYearID"])
+    named = best_row_of(
+        ids(left_out["school_year_id"])[rows], keys, present(years["Description"]), [np.arange(len(keys))]
+    )
+    school_year = take(storable(years["Description"]), named)
+    detail = _joined(_period(left_out, rows), ", never ended, school year ", school_year)
+    return _Found(problems.NEVER_CLOSED, left_out, rows, detail)
+
+
+def _upcoming_after_withdrawal(counted: Columns, statuses: Columns, today: date) -> _Found:
+    """Upcoming enrollments of students who have left, because of which they still count as enrolled.
+
+    A student between two enrollments whom the last one let go with a withdrawal code, unless it is the code
+    with which the school closes its year for everybody. Graduates (01) always.
+    """
+    when, order = deciding_order(counted, today)
+    student = ids(counted["student_id"])
+    between = pc.equal(statuses["reason"], "between_enrollments").to_numpy(zero_copy_only=False)
+    students = ids(statuses["student_id"])[between]
+    last = best_row_of(students, student, when == PAST, order)
+
+    left = present(counted["withdrawal_code"])[last] if len(last) else np.zeros(0, bool)
+    left &= ~_closes_the_year(counted)[last] if left.any() else True
+    students, last = students[left], last[left]
+
+    upcoming = np.flatnonzero(when == UPCOMING)
+    at = RowIndex(students, "student_id").find(student[upcoming])
+    rows, last = upcoming[at != NOWHERE], np.append(last, NOWHERE)[at[at != NOWHERE]]
+    detail = _joined(
+        _period(counted, rows),
+        "; left after ",
+        take(counted["last_day"], last).cast(pa.string()),
+        " with code ",
+        take_text(counted["withdrawal_code"], last),
+    )
+    return _Found(problems.UPCOMING_AFTER_WITHDRAWAL, counted, rows, detail)
+
+
+def _closes_the_year(counted: Columns) -> np.ndarray:
+    """Per enrollment whether most of its school's and year's end on the same day with the same code."""
+    school = _packed(ids(counted["school_id"]), ids(counted["school_year_id"]))
+    codes = counted["withdrawal_code"].indices.fill_null(-1).to_numpy()
+    ending = _packed(school, days(counted["last_day"]), codes)
+    of_school, alike = np.bincount(school)[school], np.bincount(ending)[ending]
+    graduates = [code == GRADUATED_CODE for code in counted["withdrawal_code"].dictionary.to_pylist()]
+    usual = (alike >= YEAR_END_ENROLLMENTS) & (alike >= YEAR_END_SHARE * of_school)
+    return usual & ~np.asarray([*graduates, False])[codes]
+
+
+def _cecs_only(left_out: Columns, counted: Columns) -> _Found:
+    """Of students with no enrollment but cross-entity course enrollments, the latest."""
+    student = ids(left_out["student_id"])
+    cecs = np.zeros(len(student), bool)
+    cecs[_with_reason(left_out, "cecs")] = True
+    cecs &= student != MISSING
+    others = np.unique(np.concatenate([student[~cecs], ids(counted["student_id"])]))
+
+    rows = np.flatnonzero(cecs)
+    rows = rows[~np.isin(student[rows], others)]
+    codes, found = group_codes(student[rows])
+    order = [days(left_out["first_day"])[rows], ids(left_out["enrollment_id"])[rows]]
+    latest = best_rows(codes, len(found), order)
+    latest = latest[latest != NOWHERE]
+    number = pa.array(np.bincount(codes, minlength=len(found))[codes[latest]] if len(rows) else latest)
+    rows = rows[latest]
+    detail = _joined(
+        number.cast(pa.string()), " enrollment(s), all CECS; the latest ", _period(left_out, rows)
+    )
+    return _Found(problems.CECS_ONLY, left_out, rows, detail)
+
+
+def _ties(counted: Columns, statuses: Columns, today: date) -> _Found:
+    """Enrollments that the deciding one of the same student goes before by nothing but its higher id."""
+    order = deciding_order(counted, today)[1][:-1]
+    deciding = RowIndex(ids(counted["enrollment_id"]), "enrollment_id").find(ids(statuses["enrollment_id"]))
+    at = RowIndex(ids(statuses["student_id"]), "student_id").find(ids(counted["student_id"]))
+    rival = np.append(deciding, NOWHERE)[at]
+    rows = np.flatnonzero((rival != NOWHERE) & (rival != np.arange(len(rival))))
+    for field in order:
+        rows = rows[field[rows] == field[rival[rows]]]
+    rival = rival[rows]
+
+    differing = [
+        pc.if_else(pc.equal(*(_comparable(counted[column], at) for at in (rows, rival))), "", f", {name}")
+        for column, name in _PUBLISHED.items()
+    ]
+    differences = _joined(*differing)
+    detail = _joined(
+        _period(counted, rows),
+        "; enrollment ",
+        take(counted["enrollment_id"], rival).cast(pa.string()),
+        " decided only because its id is higher; they differ in: ",
+        pc.if_else(pc.equal(differences, ""), "nothing", pc.utf8_slice_codeunits(differences, 2)),
+    )
+    return _Found(problems.TIE, counted, rows, detail)
+
+
+def _set_aside(left_out: Columns, entries: Columns, uncertain: Columns) -> Iterator[_Found]:
+    """Rows that could not be relied on, by reason."""
+    in_doubt = RowIndex(ids(uncertain["student_id"]), "student_id")
+    for reason in UNCERTAIN:
+        rows = _with_reason(left_out, reason)
+        kept = in_doubt.find(ids(left_out["student_id"])[rows]) != NOWHERE
+        consequence = pc.if_else(pa.array(kept), "; the student keeps what was last published", "")
+        detail = _joined(_period(left_out, rows), _oddness(reason, left_out, rows, entries), consequence)
+        yield _Found(problems.set_aside_as(reason), left_out, rows, detail)
+
+
+def _oddness(reason: str, left_out: Columns, rows: np.ndarray, entries: Columns) -> pa.Array:
+    """Which field or id a row was set aside for; never what stood in a field."""
+    if reason == "unreadable":
+        fields = _unreadable_fields(entries)
+        chosen = pa.array(rows)
+        enrollments, students = (
+            left_out[name].take(chosen).to_pylist() for name in ("enrollment_id", "student_id")
+        )
+        named = [", ".join(sorted(fields.get(key, ()))) for key in zip(enrollments, students, strict=True)]
+        return _joined("; unreadable: ", pa.array(named, pa.string()))
+    if reason == "unknown_withdrawal_code":
+        keys = ids(entries["EntryWithdrawalID"])
+        at = best_row_of(
+            ids(left_out["enrollment_id"])[rows], keys, np.ones(len(keys), bool), [np.arange(len(keys))]
+        )
+        return _joined("; WithdrawalCodeID ", take(entries["WithdrawalCodeID"], at).cast(pa.string()))
+    if reason == "no_school_year":
+        return _joined("; SchoolYearID ", take(left_out["school_year_id"], rows).cast(pa.string()))
+    return pa.array([""] * len(rows), pa.string())
+
+
+def _flagged_without_code(counted: Columns) -> _Found:
+    """Enrollments that count though Qmlativ flags them as cross-entity course enrollments."""
+    rows = np.flatnonzero(flags(counted["is_cross_entity_course"]))
+    return _Found(problems.FLAGGED_WITHOUT_CODE, counted, rows, _period(counted, rows))
+
+
+# -- what they are made of --
+
+
+def _with_reason(left_out: Columns, reason: str) -> np.ndarray:
+    """The rows that were left out for a reason."""
+    reasons = left_out["reason"]
+    position = pc.index(reasons.dictionary, reason).as_py()
+    return np.flatnonzero(reasons.indices.to_numpy() == position) if position >= 0 else np.empty(0, np.int64)
+
+
+def _unreadable_fields(entries: Columns) -> dict[tuple[int | None, int | None], set[str]]:
+    """Enrollment and student → the names of the fields with a wrong type."""
+    rows = pa.array(np.flatnonzero(present(entries["Unreadable"]) | ~present(entries["EntryWithdrawalID"])))
+    names = ("EntryWithdrawalID", "StudentID", "Unreadable")
+    columns = (entries[name].take(rows).to_pylist() for name in names)
+    found: dict[tuple[int | None, int | None], set[str]] = {}
+    for enrollment, student, unreadable in zip(*columns, strict=True):
+        fields = json.loads(unreadable) if unreadable else ["EntryWithdrawalID"]
+        found.setdefault((enrollment, student), set()).update(fields)
+    return found
+
+
+def _packed(*columns: np.ndarray) -> np.ndarray:
+    """A small number per row, equal where the rows are in every column."""
+    number = np.zeros(len(columns[0]), np.int64)
+    for column in columns:
+        codes, found = pd.factorize(column)
+        number = pd.factorize(number * (len(found) + 1) + codes)[0]
+    return number
+
+
+def _comparable(values: pa.Array, rows: np.ndarray) -> pa.Array:
+    """The values of these rows as texts, with one for null, which is equal to itself."""
+    return take_text(values, rows).cast(pa.string()).fill_null("")
+
+
+def _period(table: Columns, rows: np.ndarray) -> pa.Array:
+    """`from 2026-08-12 to 2026-09-30` of each row."""
+    first = take(table["first_day"], rows).cast(pa.string()).fill_null("an unknown day")
+    last = _joined(" to ", take(table["last_day"], rows).cast(pa.string()))
+    ended = pa.array(days(table["last_day"])[rows] != NO_DAY)
+    return _joined("from ", first, pc.if_else(ended, last, ""))
+
+
+def _joined(*parts: pa.Array | str) -> pa.Array:
+    """The parts of each row one after the other; what is null is not known."""
+    return pc.binary_join_element_wise(*parts, "", null_handling="replace", null_replacement="unknown")
+
+
+# -- the list --
+
+
+def _table(found: _Found) -> pa.Table:
+    columns = {
+        name: take_text(found.table[name], found.rows)
+        for name in ("student_id", "enrollment_id", "building", "building_reporting_id")
+    }
+    number = len(found.rows)
+    texts = {"problem": pa.repeat(found.problem, number), "detail": found.detail}
+    return pa.table(columns | texts | {"fix": pa.repeat(problems.FIX[found.problem], number)})
+
+
+def _once(listed: pa.Table) -> pd.DataFrame:
+    """One row per problem, student and enrollment; where there were several, the first, with their number."""
+    frame = frame_of({name: listed[name].combine_chunks() for name in listed.column_names})
+    key = ["problem", "student_id", "enrollment_id"]
+    again = frame.duplicated(key, keep=False)
+    if not again.any():
+        return frame
+    rows = frame.loc[again].groupby(key, dropna=False, sort=False)["detail"].transform("size")
+    frame.loc[again, "detail"] = frame.loc[again, "detail"] + " (" + rows.astype("string[pyarrow]") + " rows)"
+    return frame.loc[~frame.duplicated(key)].reset_index(drop=True)
+
+
+def _in_order(worklist: pd.DataFrame, raw_students: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
+    """The list with student numbers: by school, problem, student and enrollment; without a school last."""
+    columns = columns_of(worklist)
+    keys = {name: columns[name] for name in ("building", "student_id", "enrollment_id")}
+    keys["problem"] = pc.index_in(columns["problem"], pa.array(problems.PROBLEMS))
+    by = [(name, "ascending") for name in ("building", "problem", "student_id", "enrollment_id")]
+    order = pc.sort_indices(pa.table(keys), sort_keys=by)
+    columns = {name: values.take(order) for name, values in columns.items()}
+    students = columns_of(raw_students["Student"])
+    columns["student_number"] = _student_numbers(students, ids(columns["student_id"]))
+    return frame_of({name: columns[name] for name in problems.RegistrarWorklist.to_schema().columns})
+
+
+def _student_numbers(records: Columns, students: np.ndarray) -> pa.Array:
+    """The students' numbers, of the latest year that has one."""
+    numbered, year = present(records["StudentNumber"]), ids(records["SchoolYearIDAsked"])
+    at = best_row_of(students, ids(records["StudentID"]), numbered, [year])
+    return take(storable(records["StudentNumber"]), at)

@@ -1,0 +1,329 @@
+"""What the registrar is asked to look at, and what is left alone."""
+
+from __future__ import annotations
+
+from datetime import date, timedelta
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from samegoal_pipelines.schemas.report import validate
+from samegoal_pipelines.schemas.worklist import (
+    CECS_ONLY,
+    FIX,
+    FLAGGED_WITHOUT_CODE,
+    NEVER_CLOSED,
+    PROBLEMS,
+    TIE,
+    UPCOMING_AFTER_WITHDRAWAL,
+    RegistrarWorklist,
+)
+from samegoal_pipelines.transforms.enrollments import count_outcomes, filter_enrollments
+from samegoal_pipelines.transforms.status import classify_students
+from samegoal_pipelines.transforms.worklist import count_problems, list_problems
+from samegoal_pipelines_tests.transforms.builders import enrollments, entry, raw
+from samegoal_pipelines_tests.transforms.nasty import nasty_district
+
+TODAY = date(2026, 10, 12)
+SUMMER = date(2027, 7, 5)  # the year 2026-2027 is over; builders' years turn on 1 July
+
+
+def worklist(entries: Any, today: date = TODAY, students: Any = (), **objects: Any) -> pd.DataFrame:
+    """The list of a district with these entries."""
+    tables = enrollments(entries, today, **objects)
+    filtered = filter_enrollments(tables, today)
+    classified = classify_students(filtered.enrollments, filtered.left_out, today)
+    people = raw("raw_students", {"Student": students})
+    listed = list_problems(tables, people, filtered.enrollments, filtered.left_out, *classified, today)
+    report = validate(listed, RegistrarWorklist)
+    assert report.ok, report.summary()
+    return listed
+
+
+def problems(*args: Any, **more: Any) -> list[tuple[str, int, int]]:
+    """Problem, student and enrollment of each row of the list."""
+    listed = worklist(*args, **more)
+    return list(zip(listed["problem"], listed["student_id"], listed["enrollment_id"], strict=True))
+
+
+def student(number: str | None, year: int = 2027, student_id: int = 1) -> dict[str, Any]:
+    return {
+        "StudentID": student_id,
+        "NameID": student_id,
+        "StudentNumber": number,
+        "SchoolYearIDAsked": year,
+    }
+
+
+def test_a_district_without_problems_has_an_empty_list():
+    sound = [
+        entry(1, "2026-08-12"),
+        entry(2, "2025-08-12", "2026-05-28"),
+        entry(3, "2026-08-12", "2026-09-30", "82", student=2),
+        entry(4, "2026-08-12", "2026-08-11", student=3),  # a no-show
+    ]
+    listed = worklist(sound)
+    assert len(listed) == 0
+    assert count_problems(listed) == dict.fromkeys(PROBLEMS, 0)
+
+
+def test_a_row_names_student_school_enrollment_and_what_to_do():
+    (row,) = worklist([entry(7, "2024-08-14")], students=[student("00123")]).to_dict("records")
+    assert row["student_number"] == "00123"
+    assert (row["building"], row["building_reporting_id"]) == ("Main", "255901001")
+    assert (row["problem"], row["enrollment_id"]) == (NEVER_CLOSED, 7)
+    assert row["detail"] == "from 2024-08-14, never ended, school year 2024-2025"
+    assert row["fix"].startswith("Entry/Withdrawal of the student: ")
+    assert "EndDate" in row["fix"]
+
+
+def test_the_student_number_is_that_of_the_latest_year_that_has_one():
+    years = [student("old", 2026), student("new", 2027), student(None, 2028)]
+    listed = worklist([entry(1, "2024-08-14"), entry(2, "2024-08-14", student=2)], students=years)
+    assert listed["student_number"].fillna("none").tolist() == ["new", "none"]
+
+
+# -- upcoming after a withdrawal --
+
+
+def test_an_enrollment_left_over_after_a_withdrawal_is_listed():
+    """Left in March for another district; next year's enrollment was made in February and forgotten."""
+    left = [entry(1, "2026-08-12", "2027-03-05", "82"), entry(2, "2027-08-11")]
+    assert problems(left, SUMMER) == [(UPCOMING_AFTER_WITHDRAWAL, 1, 2)]
+    (detail,) = worklist(left, SUMMER)["detail"]
+    assert detail == "from 2027-08-11; left after 2027-03-05 with code 82"
+
+
+def test_who_ended_the_year_without_a_code_is_only_on_holiday():
+    assert problems([entry(1, "2026-08-12", "2027-05-28"), entry(2, "2027-08-11")], SUMMER) == []
+
+
+def test_who_came_back_is_left_alone():
+    back = [
+        entry(1, "2026-08-12", "2026-12-01", "82"),
+        entry(2, "2027-01-10", "2027-05-28"),
+        entry(3, "2027-08-11"),
+    ]
+    assert problems(back, SUMMER) == []
+    assert (
+        problems([entry(1, "2026-08-12", "2026-09-20", "82"), entry(2, "2026-10-01"), entry(3, "2027-08-11")])
+        == []
+    )
+
+
+def year_end(code: str, students: int, first_student: int = 100) -> list[dict[str, Any]]:
+    """Enrollments of one school that end on the same day with the same code, and go on in August."""
+    everybody = range(first_student, first_student + students)
+    ending = [entry(2 * n, "2026-08-12", "2027-05-28", code, student=n) for n in everybody]
+    return ending + [entry(2 * n + 1, "2027-08-11", student=n) for n in everybody]
+
+
+def test_a_code_with_which_a_school_closes_its_year_is_no_withdrawal():
+    assert problems(year_end("33", 20), SUMMER) == []
+
+
+def test_beside_it_who_left_with_another_code_or_on_another_day_is_listed():
+    others = [
+        entry(1, "2026-08-12", "2027-05-28", "82", student=1),  # told in July that they move
+        entry(2, "2027-08-11", student=1),
+        entry(3, "2026-08-12", "2027-04-01", "33", student=2),
+        entry(4, "2027-08-11", student=2),
+    ]
+    assert problems([*year_end("33", 30), *others], SUMMER) == [
+        (UPCOMING_AFTER_WITHDRAWAL, 1, 2),
+        (UPCOMING_AFTER_WITHDRAWAL, 2, 4),
+    ]
+
+
+def test_a_handful_of_students_is_no_custom():
+    assert len(problems(year_end("33", 19), SUMMER)) == 19
+
+
+def test_a_code_that_fewer_than_half_of_the_school_end_with_is_a_withdrawal():
+    assert len(problems(year_end("33", 20) + year_end("82", 21, first_student=500), SUMMER)) == 20
+
+
+def test_graduates_with_an_upcoming_enrollment_are_always_listed():
+    assert len(problems(year_end("01", 40), SUMMER)) == 40
+
+
+# -- CECS only --
+
+
+def test_a_student_with_nothing_but_cecs_is_listed_once():
+    guest = [
+        entry(1, "2026-08-12", "2026-09-10", "CECS", student=4),
+        entry(2, "2026-09-01", "2026-09-30", " cecs ", student=4),
+        entry(3, "2026-08-12", "2026-09-10", "CECS", student=5),
+        entry(4, "2026-08-12", student=5),
+        entry(5, "2026-08-12", "2026-09-10", "CECS", student=None),
+    ]
+    assert problems(guest) == [(CECS_ONLY, 4, 2)]
+    (detail,) = worklist(guest)["detail"]
+    assert detail == "2 enrollment(s), all CECS; the latest from 2026-09-01 to 2026-09-30"
+
+
+# -- ties --
+
+
+def test_two_enrollments_that_only_the_id_tells_apart_are_a_tie():
+    both = [entry(1, "2026-08-12", SchoolID=6), entry(2, "2026-08-12")]
+    assert problems(both) == [(TIE, 1, 1)]
+    (detail,) = worklist(both)["detail"]
+    assert detail == (
+        "from 2026-08-12; enrollment 2 decided only because its id is higher; they differ in: school"
+    )
+
+
+def test_what_a_tie_decides_is_named():
+    both = [
+        entry(1, "2026-08-12", "2026-09-30", "01"),
+        entry(2, "2026-08-12", "2026-09-30", "82", EntityID=9),
+        entry(3, "2026-08-12", "2026-09-30", student=2),
+        entry(4, "2026-08-12", "2026-09-30", student=2),
+    ]
+    details = worklist(both)["detail"].tolist()
+    assert [detail.rpartition(": ")[2] for detail in details] == ["entity, withdrawal code", "nothing"]
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"first": "2026-08-13"},
+        {"default": False},
+        {"last": "2026-09-30"},
+    ],
+)
+def test_what_the_rules_can_tell_apart_is_no_tie(other):
+    entries = [entry(1, **{"first": "2026-08-12", **other}), entry(2, "2026-08-12")]
+    assert problems(entries) == []
+
+
+def test_a_tie_among_enrollments_that_decide_nothing_is_left_alone():
+    past = [entry(1, "2025-09-01", "2026-05-28"), entry(2, "2025-09-01", "2026-05-28")]
+    assert problems([*past, entry(3, "2026-08-12")]) == []
+
+
+# -- set aside and flagged --
+
+
+def test_a_row_that_was_set_aside_says_why_and_never_what_stood_there():
+    entries = [
+        entry(1, "2026-08-12", student=1, Unreadable='{"EndDate": "31 February"}'),
+        entry(2, "2026-08-12", student=2, WithdrawalCodeID=99_999),
+        entry(3, "2026-08-12", student=None),
+        entry(4, None, student=4),
+        entry(5, "2026-08-12", student=5, year=1999),
+        entry(6, "2026-08-12", student=6),
+        entry(6, "2026-08-13", student=6),
+    ]
+    listed = worklist(entries).set_index("problem")["detail"].to_dict()
+    kept = "; the student keeps what was last published"
+    assert listed == {
+        "set aside: unreadable": f"from 2026-08-12; unreadable: EndDate{kept}",
+        "set aside: unknown withdrawal code": f"from 2026-08-12; WithdrawalCodeID 99999{kept}",
+        "set aside: no student": "from 2026-08-12",
+        "set aside: no start date": f"from an unknown day{kept}",
+        "set aside: no school year": f"from 2026-08-12; SchoolYearID 1999{kept}",
+        "set aside: conflicting duplicate": f"from 2026-08-12{kept} (2 rows)",
+    }
+
+
+def test_a_row_set_aside_beside_a_sound_current_one_changes_nothing_for_the_student():
+    entries = [entry(1, "2026-08-12"), entry(2, None)]
+    (detail,) = worklist(entries)["detail"]
+    assert "keeps what was last published" not in detail
+
+
+def test_an_enrollment_whose_id_was_unreadable_is_listed_without_one():
+    broken = entry(1, "2026-08-12") | {"EntryWithdrawalID": None, "Unreadable": '{"EntryWithdrawalID": "x"}'}
+    (row,) = worklist([broken, entry(2, "2026-08-12", student=2)]).to_dict("records")
+    assert pd.isna(row["enrollment_id"])
+    assert "unreadable: EntryWithdrawalID" in row["detail"]
+
+
+def test_an_enrollment_flagged_as_a_course_without_the_code_is_listed():
+    flagged = [
+        entry(1, "2026-08-12", IsCrossEntityCourseEnrollment=True),
+        entry(2, "2026-08-12", "2026-09-01", "CECS", IsCrossEntityCourseEnrollment=True),
+        entry(3, "2026-08-12", student=2, IsCrossEntityCourseEnrollment=False),
+    ]
+    assert problems(flagged) == [(FLAGGED_WITHOUT_CODE, 1, 1)]
+
+
+# -- the list as a whole --
+
+
+def test_the_list_goes_by_school_then_problem_then_student():
+    schools = [
+        {"SchoolID": number, "SchoolYearID": year, "Name": name, "StateAssignedID": None}
+        for number, name in ((5, "Zavala"), (6, "Austin"))
+        for year in range(2020, 2030)
+    ]
+    entries = [
+        entry(1, "2026-08-12", "2026-09-30", "CECS", student=3),
+        entry(2, "2024-08-14", student=2),
+        entry(3, "2024-08-14", student=1),
+        entry(4, "2024-08-14", student=9, SchoolID=6),
+        entry(5, "2024-08-14", student=1, SchoolID=None),
+    ]
+    listed = worklist(entries, School=schools)
+    assert listed["building"].tolist()[:4] == ["Austin", "Zavala", "Zavala", "Zavala"]
+    assert pd.isna(listed["building"][4])
+    assert listed["enrollment_id"].tolist() == [4, 3, 2, 1, 5]
+
+
+def test_every_problem_says_which_screen_to_open():
+    assert set(FIX) == set(PROBLEMS)
+    screens = ("Entry/Withdrawal", "Withdrawal Codes", "School Year")
+    assert all(fix.startswith(screens) for fix in FIX.values())
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_on_nasty_districts_the_list_adds_up_with_the_counts_of_the_rules(seed):
+    rows, today = nasty_district(seed)
+    tables = raw("raw_enrollments", rows)
+    filtered = filter_enrollments(tables, today)
+    classified = classify_students(filtered.enrollments, filtered.left_out, today)
+    people = raw("raw_students", {"Student": [student("7", student_id=7)]})
+    listed = list_problems(tables, people, filtered.enrollments, filtered.left_out, *classified, today)
+    report = validate(listed, RegistrarWorklist)
+    assert report.ok, report.summary()
+
+    counts, expected = count_problems(listed), count_outcomes(filtered)
+    never_closed = filtered.left_out.loc[filtered.left_out["reason"] == "never_closed"]
+    assert counts[NEVER_CLOSED] == len(never_closed.drop_duplicates(["student_id", "enrollment_id"]))
+    assert counts[CECS_ONLY] == expected["cecs_only_students"]
+    assert counts[FLAGGED_WITHOUT_CODE] == expected["flagged_without_code"]
+    assert sum(counts.values()) == len(listed)
+    assert set(listed["student_number"].dropna()) <= {"7"}
+    left_behind = listed.loc[listed["problem"] == UPCOMING_AFTER_WITHDRAWAL, "student_id"]
+    between = classified.statuses.loc[classified.statuses["reason"] == "between_enrollments", "student_id"]
+    assert set(left_behind) <= set(between)
+    decided = set(classified.statuses["enrollment_id"])
+    assert not decided & set(listed.loc[listed["problem"] == TIE, "enrollment_id"])
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_the_order_in_which_rows_come_does_not_change_the_list(seed):
+    rows, today = nasty_district(seed)
+    once = rows["EntryWithdrawal"]
+
+    def listed(entries):
+        tables = raw("raw_enrollments", {**rows, "EntryWithdrawal": entries})
+        filtered = filter_enrollments(tables, today)
+        classified = classify_students(filtered.enrollments, filtered.left_out, today)
+        people = raw("raw_students", {})
+        found = list_problems(tables, people, filtered.enrollments, filtered.left_out, *classified, today)
+        return sorted(map(str, found[["problem", "student_id", "enrollment_id"]].itertuples(index=False)))
+
+    assert listed(once) == listed(once[::-1])
+
+
+def test_a_day_later_a_list_may_be_shorter_only_by_the_calendar():
+    """The day on which the left-over enrollment begins, the student is simply enrolled."""
+    left = [entry(1, "2026-08-12", "2027-03-05", "82"), entry(2, "2027-08-11")]
+    begins = date(2027, 8, 11)
+    assert problems(left, begins - timedelta(days=1)) == [(UPCOMING_AFTER_WITHDRAWAL, 1, 2)]
+    assert problems(left, begins) == []

@@ -32,7 +32,8 @@ from samegoal_pipelines_tests.warehouse.snapshots_at_hand import (
 )
 
 OURS, THEIRS = "grand-bend", "riverside"
-NOT_FOR_READERS = {"districts", "district_credentials", "releases", "erasures", "alembic_version"}
+WITHOUT_DISTRICTS = {"alembic_version", "alarms_sent"}
+NOT_FOR_READERS = {"districts", "district_credentials", "releases", "erasures", "pauses", *WITHOUT_DISTRICTS}
 NO_RIGHT = "42501"
 
 Act = Callable[..., AbstractContextManager[sa.Connection]]
@@ -83,6 +84,8 @@ _LEDGERS = (
     " values (:district, :night, 9, 'ENROLLED', 'CECS only')",
     "insert into samegoal.releases (district_id, held_snapshot_id, published_snapshot_id, snapshot_date,"
     " released_by, reason) values (:district, :number, :number, :night, 'Pat', 'as planned')",
+    "insert into samegoal.pauses (district_id, paused_from, paused_to, set_by)"
+    " values (:district, :night, :night, 'Pat')",
     "insert into samegoal.erasures (district_id, erased_by, rows_erased) values (:district, 'Pat', '{}')",
 )
 

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
 
 from samegoal_pipelines.warehouse.engine import as_operator, as_writer
-from samegoal_pipelines.warehouse.tables import erasures, snapshots
+from samegoal_pipelines.warehouse.tables import districts, erasures, snapshots
 
 _REASON_LIMIT = 2_000  # characters
 
@@ -91,8 +91,10 @@ def record_failure(
 
 
 def erased_since(district_id: str, moment: datetime) -> sa.ColumnElement[bool]:
-    """Whether the district was erased after this moment."""
-    return sa.exists().where(erasures.c.district_id == district_id, erasures.c.erased_at > moment)
+    """Whether the district was erased after this moment, or was erased and is not registered."""
+    erasure = sa.exists().where(erasures.c.district_id == district_id)
+    registration = sa.exists().where(districts.c.district_id == district_id)
+    return erasure.where(erasures.c.erased_at > moment) | (erasure & ~registration)
 
 
 def attempt_of(connection: sa.Connection, snapshot_id: int) -> Attempt:

@@ -139,8 +139,8 @@ def refuse_the_erased(connection: sa.Connection, district_id: str, origin: Origi
     """
     if connection.scalar(sa.select(erased_since(district_id, origin.started_at))):
         raise DistrictErased(
-            "the district was erased after this run had begun; nothing of it was stored: run it again only "
-            "if the district was registered anew"
+            "the district was erased after this run had begun, and nothing of it was stored; "
+            "register the district again if it is wanted after all"
         )
 
 

@@ -11,8 +11,9 @@ import pandas as pd
 import pyarrow as pa
 import sqlalchemy as sa
 
-from samegoal_pipelines.warehouse.publish import Published, publish
-from samegoal_pipelines.warehouse.tables import PARENTS, STATUS, STUDENTS, History
+from samegoal_pipelines.warehouse.gate import Gate, Limits
+from samegoal_pipelines.warehouse.publish import Attempt, Held, Published, publish
+from samegoal_pipelines.warehouse.tables import PARENTS, STATUS, STUDENTS, History, metadata
 
 NIGHT = date(2026, 9, 1)
 STARTED = datetime(2026, 9, 1, 6, tzinfo=UTC)
@@ -67,21 +68,95 @@ def publish_night(
     *,
     district_id: str = "grand-bend",
     run_id: str | None = None,
+    **further: Any,
 ) -> Published:
     """Publish as of so many days after the first night; each call is a run, begun after the last."""
-    global _runs
-    _runs += 1
+    published = try_night(engine, night, what, district_id=district_id, run_id=run_id, **further)
+    assert isinstance(published, Published), published.reason
+    return published
+
+
+def hold_night(engine: sa.Engine, night: int, what: FewStudents, gate: Gate, **further: Any) -> Held:
+    """The same of a snapshot that the gate is to hold."""
+    held = try_night(engine, night, what, gate=gate, **further)
+    assert isinstance(held, Held)
+    return held
+
+
+def try_night(
+    engine: sa.Engine,
+    night: int,
+    what: FewStudents,
+    *,
+    district_id: str = "grand-bend",
+    run_id: str | None = None,
+    **further: Any,
+) -> Published | Held:
+    """The same of a snapshot that may be held or not."""
+    run_number, began = next_run()
     return publish(
         engine,
         district_id=district_id,
         snapshot_date=NIGHT + timedelta(days=night),
         snapshot=what,
-        run_id=run_id or f"run-{_runs}",
-        started_at=STARTED + timedelta(seconds=_runs),
+        run_id=run_id or f"run-{run_number}",
+        started_at=began,
+        **further,
     )
 
 
+def next_run() -> tuple[int, datetime]:
+    """The number of a new run, and when it began: after the last one."""
+    global _runs
+    _runs += 1
+    return _runs, STARTED + timedelta(seconds=_runs)
+
+
 _runs = 0
+
+
+def gate_of(
+    *,
+    enrollment_rows: int = 0,
+    set_aside: int = 0,
+    by_time: Mapping[int, str | None] | None = None,
+    asked: list[Attempt] | None = None,
+    **limits: float,
+) -> Gate:
+    """A gate with the usual limits, but for these.
+
+    Args:
+        by_time: student → the status that the published night's rows give as of tonight; None: they are gone.
+        asked: is told of what night that was asked.
+    """
+
+    def status_by_time(published: Attempt) -> pd.DataFrame | None:
+        if asked is not None:
+            asked.append(published)
+        if by_time is None:
+            return None
+        columns = {
+            "student_id": pa.array(by_time.keys(), pa.int64()),
+            "status": pa.array(by_time.values(), pa.string()),
+        }
+        return pa.table(columns).to_pandas(types_mapper=pd.ArrowDtype)
+
+    return Gate(Limits.of(limits), enrollment_rows, set_aside, status_by_time)
+
+
+def absences(why: Mapping[int, str]) -> pd.DataFrame:
+    """What `publish` is told of students without a row: student → why."""
+    columns = {"student_id": pa.array(why.keys(), pa.int64()), "why": pa.array(why.values(), pa.string())}
+    return pa.table(columns).to_pandas(types_mapper=pd.ArrowDtype)
+
+
+def pairs(*pairs: tuple[int, int]) -> pd.DataFrame:
+    """Student and parent of each pair under restriction."""
+    columns = {
+        "student_id": pa.array([student_id for student_id, _ in pairs], pa.int64()),
+        "parent_id": pa.array([parent_id for _, parent_id in pairs], pa.int64()),
+    }
+    return pa.table(columns).to_pandas(types_mapper=pd.ArrowDtype)
 
 
 def rows(engine: sa.Engine, query: str, **parameters: Any) -> list[tuple[Any, ...]]:
@@ -100,3 +175,19 @@ def views(engine: sa.Engine, district_id: str = "grand-bend") -> dict[str, list[
         )
         for view in ("student_status", "student_demographics", "parent_demographics", "student_details")
     }
+
+
+def everything(engine: sa.Engine) -> dict[str, list[tuple[Any, ...]]]:
+    """Every row of every table but `snapshots` as text, and where it lies: what a hold must not touch."""
+    return {
+        table.name: rows(
+            engine, f"select ctid::text, row_to_json(t)::text from {table.fullname} as t order by 1, 2"
+        )
+        for table in metadata.sorted_tables
+        if table.name != "snapshots"
+    }
+
+
+def attempts(engine: sa.Engine, *columns: str) -> list[tuple[Any, ...]]:
+    """These columns of every attempted snapshot, in the order of the attempts."""
+    return rows(engine, f"select {', '.join(columns)} from samegoal.snapshots order by snapshot_id")

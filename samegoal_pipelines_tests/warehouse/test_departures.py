@@ -1,0 +1,102 @@
+"""The ageing-out ledger: who has left the published tables, and why."""
+
+from __future__ import annotations
+
+from datetime import date, timedelta
+
+import sqlalchemy as sa
+
+from samegoal_pipelines.warehouse.tables import DEPARTURES
+from samegoal_pipelines_tests.warehouse.snapshots_at_hand import (
+    NIGHT,
+    absences,
+    gate_of,
+    hold_night,
+    publish_night,
+    rows,
+    snapshot,
+    student,
+)
+
+EVERYBODY = [
+    student(1),
+    student(2, status="INACTIVE"),
+    student(3, status="GRADUATED"),
+    student(4, status="PRE-ENROLLED"),
+    student(5),
+    student(6, student_number=None),
+]
+
+
+def ledger(engine: sa.Engine) -> list[tuple]:
+    return rows(
+        engine,
+        "select snapshot_date, student_id, student_number, last_status, why from samegoal.departures"
+        " order by 1, 2",
+    )
+
+
+def night(number: int) -> date:
+    return NIGHT + timedelta(days=number)
+
+
+def test_each_departed_student_is_in_the_ledger_with_status_day_and_reason(warehouse: sa.Engine) -> None:
+    publish_night(warehouse, 0, snapshot(*EVERYBODY))
+    assert ledger(warehouse) == []
+    why = dict(enumerate(DEPARTURES, start=1))
+    assert why[4] == "no rows in Qmlativ"
+    del why[4]  # who is not mentioned has none
+    publish_night(warehouse, 1, snapshot(student(7)), absent=absences(why | {99: "CECS only"}))
+    assert ledger(warehouse) == [
+        (night(1), 1, "00001", "ENROLLED", "left the import window"),
+        (night(1), 2, "00002", "INACTIVE", "CECS only"),
+        (night(1), 3, "00003", "GRADUATED", "rows unreadable"),
+        (night(1), 4, "00004", "PRE-ENROLLED", "no rows in Qmlativ"),
+        (night(1), 5, "00005", "ENROLLED", "never effective only"),
+        (night(1), 6, None, "ENROLLED", "no rows in Qmlativ"),
+    ]
+
+
+def test_a_student_who_is_kept_or_only_changes_has_not_departed(warehouse: sa.Engine) -> None:
+    publish_night(warehouse, 0, snapshot(*EVERYBODY))
+    tonight = snapshot({**EVERYBODY[0], "status": "INACTIVE"}, *EVERYBODY[2:], kept=frozenset({2}))
+    publish_night(warehouse, 1, tonight, absent=absences({2: "rows unreadable", 1: "CECS only"}))
+    assert ledger(warehouse) == []
+
+
+def test_who_returns_and_leaves_again_is_in_the_ledger_twice(warehouse: sa.Engine) -> None:
+    for number, what in enumerate([EVERYBODY, EVERYBODY[1:], EVERYBODY, EVERYBODY[1:]]):
+        publish_night(warehouse, number, snapshot(*what), absent=absences({1: "CECS only"}))
+    assert ledger(warehouse) == [
+        (night(1), 1, "00001", "ENROLLED", "CECS only"),
+        (night(3), 1, "00001", "ENROLLED", "CECS only"),
+    ]
+
+
+def test_running_a_night_again_forgets_who_departed_in_the_first_run(warehouse: sa.Engine) -> None:
+    publish_night(warehouse, 0, snapshot(*EVERYBODY))
+    publish_night(warehouse, 1, snapshot(*EVERYBODY[1:]))
+    publish_night(warehouse, 2, snapshot(*EVERYBODY[2:]))
+    publish_night(warehouse, 2, snapshot(*EVERYBODY[1:4]), absent=absences({5: "left the import window"}))
+    assert ledger(warehouse) == [
+        (night(1), 1, "00001", "ENROLLED", "no rows in Qmlativ"),
+        (night(2), 5, "00005", "ENROLLED", "left the import window"),
+        (night(2), 6, None, "ENROLLED", "no rows in Qmlativ"),
+    ]
+    publish_night(warehouse, 2, snapshot(*EVERYBODY[1:]))
+    assert [row[:2] for row in ledger(warehouse)] == [(night(1), 1)]
+
+
+def test_a_held_night_lets_nobody_depart(warehouse: sa.Engine) -> None:
+    publish_night(warehouse, 0, snapshot(*EVERYBODY))
+    hold_night(warehouse, 1, snapshot(), gate_of())
+    assert ledger(warehouse) == []
+
+
+def test_departures_stay_within_their_district(warehouse: sa.Engine) -> None:
+    for district_id in ("grand-bend", "riverside"):
+        publish_night(warehouse, 0, snapshot(*EVERYBODY), district_id=district_id)
+    publish_night(warehouse, 1, snapshot(*EVERYBODY[1:]), district_id="riverside")
+    publish_night(warehouse, 1, snapshot(*EVERYBODY[:5]))
+    publish_night(warehouse, 1, snapshot(*EVERYBODY))
+    assert rows(warehouse, "select district_id, student_id from samegoal.departures") == [("riverside", 1)]

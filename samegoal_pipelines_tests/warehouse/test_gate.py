@@ -1,0 +1,436 @@
+"""Which nights are held, on either side of each limit, and what a hold says and leaves alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+
+from samegoal_pipelines.warehouse.gate import Limits
+from samegoal_pipelines.warehouse.publish import Attempt, Held
+from samegoal_pipelines.warehouse.writing import Counts
+from samegoal_pipelines_tests.warehouse.snapshots_at_hand import (
+    NIGHT,
+    FewStudents,
+    attempts,
+    gate_of,
+    hold_night,
+    publish_night,
+    rows,
+    snapshot,
+    student,
+    try_night,
+)
+
+COUNTS = tuple(Counts.__dataclass_fields__)
+
+
+def students(count: int, **facts: Any) -> list[dict[str, Any]]:
+    return [student(student_id, **facts) for student_id in range(1, count + 1)]
+
+
+def school(
+    count: int,
+    *,
+    inactive: int = 0,
+    graduated: int = 0,
+    gone: int = 0,
+    kept: Iterable[int] = (),
+) -> FewStudents:
+    """A school of so many students, of whom these are lost; the rest is ENROLLED."""
+    everybody = students(count)
+    for one in everybody[:inactive]:
+        one["status"] = "INACTIVE"
+    for one in everybody[inactive : inactive + graduated]:
+        one["status"] = "GRADUATED"
+    there = everybody[: inactive + graduated] + everybody[inactive + graduated + gone :]
+    kept = frozenset(kept)
+    return snapshot(*(one for one in there if one["student_id"] not in kept), kept=kept)
+
+
+def expiring(count: int, status: str = "INACTIVE") -> dict[int, str | None]:
+    """What the rows of the last night say tonight: time makes so many of the students this."""
+    return dict.fromkeys(range(1, count + 1), status)
+
+
+# -- students who are lost --
+
+
+@pytest.mark.parametrize(
+    "lost",
+    [
+        {"inactive": 99},
+        {"graduated": 99},
+        {"gone": 99},
+        {"inactive": 40, "graduated": 30, "gone": 29},
+        {"inactive": 50, "gone": 50},  # exactly the limit
+    ],
+)
+def test_up_to_a_tenth_of_the_students_may_be_lost_in_a_night(warehouse: sa.Engine, lost: dict) -> None:
+    asked: list[Attempt] = []
+    publish_night(warehouse, 0, school(1000))
+    published = publish_night(warehouse, 1, school(1000, **lost), gate=gate_of(asked=asked))
+    assert published.lost == sum(lost.values())
+    assert published.verdict is not None
+    assert (published.verdict.reasons, published.verdict.numbers["lost"]) == ((), sum(lost.values()))
+    assert asked == []  # the slow question is asked only of a night that may be held
+    assert attempts(warehouse, "state", "lost", "lost_by_time")[1] == ("published", published.lost, None)
+
+
+@pytest.mark.parametrize(
+    "lost",
+    [{"inactive": 101}, {"graduated": 101}, {"gone": 101}, {"inactive": 40, "graduated": 30, "gone": 31}],
+)
+def test_a_night_that_loses_more_than_a_tenth_is_held(warehouse: sa.Engine, lost: dict) -> None:
+    publish_night(warehouse, 0, school(1000))
+    held = hold_night(warehouse, 1, school(1000, **lost), gate_of())
+    assert held.verdict.reasons == (
+        "101 of 1,000 students (10.1 %) last published as ENROLLED or PRE-ENROLLED would be gone, INACTIVE "
+        "or GRADUATED (how many of them only because time has passed cannot be told: the rows that the "
+        "published snapshot was made from are not in the landing); the limit is 10 %: check in "
+        "Qmlativ whether their enrollments were ended or deleted on purpose",
+    )
+    assert held.reason == held.verdict.reasons[0] + (
+        "; then run again, or, if tonight's rows are right, publish them with: "
+        "samegoal-pipelines sync grand-bend --release"
+    )
+    assert rows(warehouse, "select count(*), max(status) from samegoal.student_status") == [
+        (1000, "ENROLLED")
+    ]
+    assert attempts(warehouse, "state", "lost", "held_reason")[1] == ("held", 101, held.reason)
+
+
+def test_who_was_not_active_before_is_not_lost(warehouse: sa.Engine) -> None:
+    publish_night(warehouse, 0, school(100, inactive=60, graduated=10))
+    published = publish_night(warehouse, 1, snapshot(*students(100)[70:]), gate=gate_of())
+    assert (published.removed, published.lost) == (70, 0)
+
+
+def test_who_was_to_come_and_comes_no_more_is_lost(warehouse: sa.Engine) -> None:
+    coming = [{**one, "status": "PRE-ENROLLED"} for one in students(60)]
+    publish_night(warehouse, 0, snapshot(*coming))
+    assert publish_night(warehouse, 1, snapshot(*students(60)), gate=gate_of()).lost == 0
+    publish_night(warehouse, 2, snapshot(*coming), gate=gate_of(demographics=100))
+    assert hold_night(warehouse, 3, snapshot(*coming[30:]), gate_of()).lost == 30
+
+
+def test_24_students_may_be_lost_of_any_district_and_25_may_not(warehouse: sa.Engine) -> None:
+    publish_night(warehouse, 0, school(26))
+    held = hold_night(warehouse, 1, school(26, inactive=25), gate_of())
+    assert held.lost == 25
+    assert publish_night(warehouse, 1, school(26, inactive=24), gate=gate_of()).lost == 24
+
+
+def test_kept_students_are_not_lost(warehouse: sa.Engine) -> None:
+    publish_night(warehouse, 0, school(100))
+    tonight = school(100, inactive=10, kept=range(11, 61))
+    published = publish_night(warehouse, 1, tonight, gate=gate_of())
+    assert (published.kept, published.lost, published.removed) == (50, 10, 0)
+
+
+# -- what passing time explains --
+
+
+def test_what_passing_time_explains_does_not_count(warehouse: sa.Engine) -> None:
+    asked: list[Attempt] = []
+    publish_night(warehouse, 0, school(100), run_id="the night before", landed_run_id="its landing")
+    gate = gate_of(by_time=expiring(40) | dict.fromkeys(range(41, 101), "ENROLLED"), asked=asked)
+    published = publish_night(warehouse, 1, school(100, inactive=50), gate=gate)
+    assert (published.lost, published.lost_by_time) == (50, 40)  # and 10 edited: the limit, not above it
+    assert attempts(warehouse, "lost", "lost_by_time")[1] == (50, 40)
+    assert [(one.run_id, one.landed_run_id, one.snapshot_date) for one in asked] == [
+        ("the night before", "its landing", NIGHT)
+    ]
+
+
+def test_what_edits_explain_counts_alone(warehouse: sa.Engine) -> None:
+    publish_night(warehouse, 0, school(100))
+    time = expiring(30) | dict.fromkeys(range(31, 101), "ENROLLED")
+    held = hold_night(warehouse, 1, school(100, inactive=60), gate_of(by_time=time))
+    assert held.verdict.reasons == (
+        "60 of 100 students (60.0 %) last published as ENROLLED or PRE-ENROLLED would be gone, INACTIVE or "
+        "GRADUATED, 30 of them (30.0 %) not because time has passed; the limit is 10 %: check in Qmlativ "
+        "whether their enrollments were ended or deleted on purpose",
+    )
+    assert (held.lost, held.lost_by_time) == (60, 30)
+    assert attempts(warehouse, "state", "lost", "lost_by_time")[1] == ("held", 60, 30)
+
+
+def test_time_explains_a_student_whose_rows_leave_the_window_but_not_one_in_doubt(
+    warehouse: sa.Engine,
+) -> None:
+    publish_night(warehouse, 0, school(100))
+    absent = gate_of(by_time=dict.fromkeys(range(41, 101), "ENROLLED"))
+    assert publish_night(warehouse, 1, school(100, gone=40), gate=absent).lost_by_time == 40
+    publish_night(warehouse, 2, school(100))
+    in_doubt = gate_of(by_time=dict.fromkeys(range(1, 41), None) | dict.fromkeys(range(41, 101), "ENROLLED"))
+    assert hold_night(warehouse, 3, school(100, gone=40), in_doubt).lost_by_time == 0
+
+
+def test_time_may_end_half_of_a_district_but_not_more(warehouse: sa.Engine) -> None:
+    publish_night(warehouse, 0, school(100))
+    over_half = school(100, inactive=30, gone=21)
+    held = hold_night(warehouse, 1, over_half, gate_of(by_time=expiring(30)))
+    assert held.verdict.reasons == (
+        "51 of 100 students (51.0 %) last published as ENROLLED or PRE-ENROLLED would be gone or INACTIVE "
+        "only because time has passed; the limit is 50 %: next year's enrollments are probably not in "
+        "Qmlativ yet; enter them there",
+    )
+    half = school(100, inactive=30, gone=20)
+    gate = gate_of(by_time=expiring(30) | dict.fromkeys(range(51, 101), "ENROLLED"))
+    assert publish_night(warehouse, 1, half, gate=gate).lost_by_time == 50
+
+
+def test_a_whole_class_may_graduate_by_time(warehouse: sa.Engine) -> None:
+    publish_night(warehouse, 0, school(100))
+    gate = gate_of(by_time=expiring(90, "GRADUATED"))
+    assert publish_night(warehouse, 1, school(100, graduated=90), gate=gate).graduated == 90
+
+
+def test_four_students_may_expire_of_any_district_and_five_may_not(warehouse: sa.Engine) -> None:
+    publish_night(warehouse, 0, school(6))
+    hold_night(warehouse, 1, school(6, inactive=5), gate_of(by_time=expiring(5)))
+    assert publish_night(warehouse, 1, school(6, inactive=4), gate=gate_of(by_time=expiring(4))).inactive == 4
+
+
+def test_the_roll_over_in_june_is_held_until_next_years_enrollments_are_there(warehouse: sa.Engine) -> None:
+    publish_night(warehouse, 0, school(200))
+    for night in (1, 2):
+        held = hold_night(warehouse, night, school(200, inactive=200), gate_of(by_time=expiring(200)))
+        assert "next year's enrollments are probably not in Qmlativ yet" in held.reason
+        assert "10 %" not in held.reason
+        assert held.inactive == held.lost_by_time == 200
+    assert rows(warehouse, "select distinct status, snapshot_date from samegoal.student_status") == [
+        ("ENROLLED", NIGHT)
+    ]
+    summer = [{**one, "reason": "between_enrollments"} for one in students(200)]
+    published = publish_night(warehouse, 3, snapshot(*summer), gate=gate_of(by_time=expiring(200)))
+    assert (published.enrolled, published.changed, published.lost) == (200, 200, 0)
+
+
+# -- nobody left, demographics, contacts, rows set aside --
+
+
+def test_nobody_left_is_held_whatever_the_size(warehouse: sa.Engine) -> None:
+    publish_night(warehouse, 0, school(1))
+    held = hold_night(warehouse, 1, snapshot(), gate_of())
+    assert held.verdict.reasons == (
+        "nobody is in the snapshot, but 1 student(s) are in the published one: check in Qmlativ whether the "
+        "Integration Access still sees enrollments and students",
+    )
+
+
+def test_nobody_but_kept_students_is_nobody(warehouse: sa.Engine) -> None:
+    """As when not one record of a student could be read: to go on like that unseen would hide it for ever."""
+    publish_night(warehouse, 0, school(3))
+    held = hold_night(warehouse, 1, snapshot(kept=frozenset({1, 2, 3})), gate_of())
+    assert "(3 who could not be read would stay as they are)" in held.reason
+    assert (held.students, held.kept) == (3, 3)
+
+
+def test_a_district_without_students_may_go_on_without(warehouse: sa.Engine) -> None:
+    publish_night(warehouse, 0, snapshot())
+    assert publish_night(warehouse, 1, snapshot(kept=frozenset({9})), gate=gate_of()).students == 0
+    assert publish_night(warehouse, 2, school(30), gate=gate_of()).added == 30
+
+
+def family(student_id: int, name: str = "Tran", **contact: str) -> dict[str, Any]:
+    return student(student_id, first_name=name, parents={student_id: {"first_name": name, **contact}})
+
+
+@pytest.mark.parametrize(("changed", "is_held"), [(7, False), (8, True)])
+def test_three_quarters_of_the_rows_of_demographics_may_change(
+    warehouse: sa.Engine, changed: int, is_held: bool
+) -> None:
+    publish_night(warehouse, 0, snapshot(*map(family, range(1, 11))))
+    parent_alone = {**family(10), "parents": {10: {"first_name": "Kim"}}}
+    tonight = snapshot(
+        *(family(n, "Nguyen" if n <= changed else "Tran") for n in range(1, 10)),
+        parent_alone,
+        family(11),  # new: no row that changes
+    )
+    done = try_night(warehouse, 1, tonight, gate=gate_of())
+    assert isinstance(done, Held) == is_held
+    assert done.verdict is not None
+    assert done.verdict.numbers["demographics_changed"] == 2 * changed + 1
+    assert done.verdict.numbers["demographics_published"] == 20
+    if is_held:
+        assert done.verdict.reasons == (
+            "17 of 20 published rows of demographics (85.0 %) would change; the limit is 75 %: check in "
+            "Qmlativ whether a field was withdrawn, or edited for everybody",
+        )
+
+
+def test_four_rows_of_demographics_may_change_in_any_district_and_five_may_not(warehouse: sa.Engine) -> None:
+    publish_night(warehouse, 0, snapshot(family(1), family(2)))
+    publish_night(warehouse, 1, snapshot(family(1, "Nguyen"), family(2, "Nguyen")), gate=gate_of())
+    publish_night(warehouse, 2, snapshot(*students(5)))
+    hold_night(warehouse, 3, snapshot(*students(5, grade="01")), gate_of())
+
+
+def test_rows_that_only_hash_differently_are_no_change(warehouse: sa.Engine) -> None:
+    """A new version of the program may hash in another way; a night must not be held for that."""
+    publish_night(warehouse, 0, snapshot(*map(family, range(1, 41))))
+    with warehouse.begin() as connection:
+        for table in ("student_status", "student_demographics", "parent_demographics"):
+            connection.execute(sa.text(f"update samegoal.{table}_history set row_hash = row_hash + 1"))
+    tonight = snapshot(family(1, "Nguyen"), *map(family, range(2, 41)))
+    published = publish_night(warehouse, 1, tonight, gate=gate_of(lost_least=1))
+    assert published.verdict is not None
+    assert (published.changed, published.lost) == (1, 0)
+    assert published.verdict.numbers["demographics_changed"] == 2
+
+
+CONTACTS = ("street", "home_phone", "cell_phone", "work_phone", "email")
+
+
+def reachable(count: int) -> list[dict[str, Any]]:
+    return [family(n, **{CONTACTS[n % len(CONTACTS)]: "given"}) for n in range(1, count + 1)]
+
+
+@pytest.mark.parametrize(("unreachable", "is_held"), [(5, False), (6, True)])
+def test_a_tenth_of_the_students_may_lose_their_last_contact(
+    warehouse: sa.Engine, unreachable: int, is_held: bool
+) -> None:
+    publish_night(warehouse, 0, snapshot(*reachable(50)))
+    tonight = reachable(50)
+    tonight[0]["parents"] = {}  # the parent is gone
+    tonight[1]["parents"] = {2: {"first_name": "Tran", "city": "Austin"}}  # a city alone reaches nobody
+    for one in tonight[2:unreachable]:
+        one["parents"] = {
+            one["student_id"]: {"first_name": "Tran", "email": "", "has_restricted_access": True}
+        }
+    done = try_night(warehouse, 1, snapshot(*tonight), gate=gate_of())
+    assert isinstance(done, Held) == is_held
+    assert done.verdict is not None
+    assert done.verdict.numbers["contacts_lost"] == unreachable
+    if is_held:
+        assert done.verdict.reasons == (
+            "6 of 50 students (12.0 %) would lose their last parent with a phone, an e-mail address or a "
+            "street; the limit is 10 %: check in Qmlativ whether guardians, phones or addresses were "
+            "withdrawn",
+        )
+
+
+def test_a_student_with_another_contact_or_none_to_lose_or_who_is_gone_or_kept_loses_none(
+    warehouse: sa.Engine,
+) -> None:
+    def with_parents(student_id: int, **parents: dict[str, str]) -> dict[str, Any]:
+        return student(student_id, parents={int(name[1:]): facts for name, facts in parents.items()})
+
+    reached, not_reached = {"email": "x@example.org"}, {"city": "Austin"}
+    publish_night(
+        warehouse,
+        0,
+        snapshot(
+            with_parents(1, p1=reached, p2=reached),
+            with_parents(2, p1=reached),
+            with_parents(3, p1=reached, p2=not_reached),
+            with_parents(4, p1=not_reached),
+            with_parents(5, p1=reached),
+            with_parents(6, p1=reached),
+            with_parents(7, p1=reached, p2=not_reached),
+        ),
+    )
+    tonight = snapshot(
+        with_parents(1, p1=not_reached, p2=reached),  # the other one is as before
+        with_parents(2, p3={"work_phone": "555"}),  # another one has come
+        with_parents(3, p2={"street": "1 Elm"}),  # the other one can be reached now
+        with_parents(4),
+        with_parents(7, p2=not_reached),  # lost: the other one never could
+        kept=frozenset({5}),
+    )
+    published = publish_night(warehouse, 1, tonight, gate=gate_of())
+    assert published.verdict is not None
+    assert published.verdict.numbers["contacts_lost"] == 1
+
+
+def test_four_students_may_lose_their_contacts_in_any_district_and_five_may_not(warehouse: sa.Engine) -> None:
+    def losing(count: int) -> FewStudents:
+        return snapshot(*(family(n) for n in range(1, count + 1)), *reachable(9)[count:])
+
+    publish_night(warehouse, 0, snapshot(*reachable(9)))
+    hold_night(warehouse, 1, losing(5), gate_of())
+    publish_night(warehouse, 1, losing(4), gate=gate_of())
+
+
+@pytest.mark.parametrize(
+    ("set_aside", "enrollment_rows", "is_held"),
+    [(2, 200, False), (3, 200, True), (1, 10, False), (2, 10, True)],
+)
+def test_a_hundredth_of_the_enrollment_rows_may_be_set_aside(
+    warehouse: sa.Engine, set_aside: int, enrollment_rows: int, is_held: bool
+) -> None:
+    publish_night(warehouse, 0, school(5))
+    gate = gate_of(set_aside=set_aside, enrollment_rows=enrollment_rows)
+    done = try_night(warehouse, 1, school(6), gate=gate)
+    assert isinstance(done, Held) == is_held
+    if isinstance(done, Held) and enrollment_rows == 200:
+        assert done.verdict.reasons == (
+            "3 of 200 enrollment rows (1.5 %) were set aside as not to be relied on; the limit is 1 %: see "
+            "their reasons in the Dagster UI, and mend them in Qmlativ",
+        )
+    assert attempts(warehouse, "enrollment_rows", "set_aside")[1] == (enrollment_rows, set_aside)
+
+
+# -- when the gate is not asked, and what it is told --
+
+
+def test_the_first_snapshot_of_a_district_and_the_same_content_again_pass(warehouse: sa.Engine) -> None:
+    gate = gate_of(set_aside=9, enrollment_rows=10)
+    assert publish_night(warehouse, 0, school(30, inactive=30), gate=gate).verdict is None
+    assert publish_night(warehouse, 0, school(30, inactive=30), gate=gate).verdict is None
+    assert publish_night(warehouse, 1, school(30, inactive=30), gate=gate).verdict is None
+    hold_night(warehouse, 2, school(31, inactive=30), gate)
+
+
+def test_without_a_gate_nothing_is_held(warehouse: sa.Engine) -> None:
+    publish_night(warehouse, 0, school(30))
+    published = publish_night(warehouse, 1, snapshot())
+    assert (published.students, published.lost, published.verdict) == (0, 30, None)
+
+
+def test_a_districts_own_limits_decide(warehouse: sa.Engine) -> None:
+    publish_night(warehouse, 0, school(100))
+    hold_night(warehouse, 1, school(100, gone=4), gate_of(lost=3, lost_least=0))
+    hold_night(warehouse, 1, school(100, gone=40), gate_of(lost=39.9))
+    assert publish_night(warehouse, 1, school(100, gone=40), gate=gate_of(lost=40)).removed == 40
+
+
+def test_a_share_that_is_just_above_the_limit_does_not_read_like_the_limit(warehouse: sa.Engine) -> None:
+    publish_night(warehouse, 0, school(5))
+    held = hold_night(warehouse, 1, school(6), gate_of(set_aside=1001, enrollment_rows=100_000))
+    assert "1,001 of 100,000 enrollment rows (1.001 %)" in held.reason
+
+
+def test_several_reasons_are_all_told(warehouse: sa.Engine) -> None:
+    publish_night(warehouse, 0, school(30))
+    held = hold_night(warehouse, 1, school(30, gone=29), gate_of(set_aside=9, enrollment_rows=10))
+    assert len(held.verdict.reasons) == 2
+    assert all(reason in held.reason for reason in held.verdict.reasons)
+    assert held.reason.count("--release") == 1
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"losses": 5}, "the gate has no limit named losses; its limits are lost, lost_least, expired"),
+        ({"lost": 100.1}, "the limit lost is a percentage: a number from 0 to 100"),
+        ({"contacts": -1}, "the limit contacts is a percentage"),
+        ({"set_aside": float("nan")}, "the limit set_aside is a percentage"),
+        ({"expired": True}, "the limit expired is a percentage"),
+        ({"expired": "50"}, "the limit expired is a percentage"),
+        ({"lost_least": 2.5}, "the limit lost_least is a number of students"),
+        ({"lost_least": -1}, "the limit lost_least is a number of students"),
+    ],
+)
+def test_limits_that_make_no_sense_are_refused(changed: dict, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        Limits.of(changed)
+
+
+def test_limits_are_the_usual_ones_but_for_those_that_differ() -> None:
+    assert Limits.of({}) == Limits(10.0, 25, 50.0, 75.0, 10.0, 1.0)
+    assert Limits.of({"lost_least": 500, "set_aside": 0}) == Limits(lost_least=500, set_aside=0.0)

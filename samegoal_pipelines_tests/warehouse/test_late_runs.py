@@ -1,0 +1,144 @@
+"""Runs that come late, or two at once: who may publish, and who is told what."""
+
+from __future__ import annotations
+
+import threading
+from datetime import timedelta
+
+import pytest
+import sqlalchemy as sa
+
+from samegoal_pipelines.warehouse import staging, writing
+from samegoal_pipelines.warehouse.errors import (
+    DistrictErased,
+    OlderSnapshot,
+    SnapshotInProgress,
+    SupersededRun,
+)
+from samegoal_pipelines.warehouse.publish import last_attempts, publish, record_failure
+from samegoal_pipelines_tests.warehouse.snapshots_at_hand import (
+    NIGHT,
+    STARTED,
+    everything,
+    publish_night,
+    rows,
+    snapshot,
+    student,
+    views,
+)
+
+ANA, BEN = student(1), student(2)
+
+
+def published_students(engine: sa.Engine) -> list[tuple]:
+    return rows(engine, "select student_id from samegoal.student_status order by 1")
+
+
+def test_an_older_night_is_refused(warehouse: sa.Engine) -> None:
+    publish_night(warehouse, 1, snapshot(ANA))
+    before = views(warehouse)
+    with pytest.raises(
+        OlderSnapshot, match="the night 2026-09-01 is older than 2026-09-02, which is published"
+    ):
+        publish_night(warehouse, 0, snapshot(BEN))
+    assert views(warehouse) == before
+
+
+def test_a_run_that_was_overtaken_cannot_publish(warehouse: sa.Engine) -> None:
+    """A run that hung until a second run of the night was done must not put older rows in its place."""
+    publish_night(warehouse, 0, snapshot(ANA), run_id="second")
+    with pytest.raises(
+        SupersededRun, match="run second, which began later, has published the night 2026-09-01"
+    ):
+        publish(
+            warehouse,
+            district_id="grand-bend",
+            snapshot_date=NIGHT,
+            snapshot=snapshot(BEN),
+            run_id="hung",
+            started_at=STARTED - timedelta(hours=1),
+        )
+    assert published_students(warehouse) == [(1,)]
+
+
+def test_a_second_writer_waits_and_then_says_so(
+    warehouse: sa.Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(writing, "LOCK_SECONDS", 1)
+    entered, leave = threading.Event(), threading.Event()
+
+    def hang(*_: object) -> None:
+        entered.set()
+        assert leave.wait(30)
+
+    with monkeypatch.context() as hanging:
+        hanging.setattr(staging, "write", hang)
+        first = threading.Thread(target=publish_night, args=(warehouse, 0, snapshot(ANA)))
+        first.start()
+        assert entered.wait(30)
+    with pytest.raises(SnapshotInProgress, match="another run has been publishing this district for 1 s"):
+        publish_night(warehouse, 0, snapshot(BEN))
+    publish_night(warehouse, 0, snapshot(BEN), district_id="riverside")  # not in anybody's way
+    leave.set()
+    first.join()
+
+
+def test_the_same_run_may_publish_again_after_an_unknown_commit(warehouse: sa.Engine) -> None:
+    publish_night(warehouse, 0, snapshot(ANA), run_id="one")
+    publish_night(warehouse, 0, snapshot(ANA, BEN), run_id="one")
+    assert [(a.run_id, a.state, a.students) for a in last_attempts(warehouse, "grand-bend")] == [
+        ("one", "published", 2)
+    ]
+
+
+def erase(engine: sa.Engine, moment: str) -> None:
+    """Leave the mark that erasing the district at this moment leaves, and take its registration away."""
+    with engine.begin() as connection:
+        connection.execute(sa.text("delete from samegoal.districts"))
+        connection.execute(
+            sa.text(
+                "insert into samegoal.erasures (district_id, erased_at, erased_by, rows_erased)"
+                " values ('grand-bend', :moment, 'mvega', '{}')"
+            ),
+            {"moment": moment},
+        )
+
+
+def register(engine: sa.Engine) -> None:
+    with engine.begin() as connection:
+        connection.execute(
+            sa.text(
+                "insert into samegoal.districts (district_id, name, base_url, timezone, source_host)"
+                " values ('grand-bend', 'Grand Bend', 'https://q.example.org', 'America/Chicago', 'q')"
+            )
+        )
+
+
+def test_a_run_that_outlived_the_erasure_of_its_district_leaves_nothing(warehouse: sa.Engine) -> None:
+    """Neither rows nor a reason may come back of a district whose every row was promised to be gone."""
+    for again in (False, True):
+        erase(warehouse, "2026-09-01 07:00Z")  # the run below began an hour before
+        if again:
+            register(warehouse)
+        before = everything(warehouse)
+        with pytest.raises(DistrictErased, match="erased after this run had begun, and nothing of it was"):
+            publish_night(warehouse, 0, snapshot(ANA))
+        record_failure(
+            warehouse,
+            district_id="grand-bend",
+            snapshot_date=NIGHT,
+            run_id="late",
+            started_at=STARTED,
+            reason="publishing: the district was erased",
+        )
+        assert everything(warehouse) == before
+        assert last_attempts(warehouse) == []
+
+
+def test_a_district_that_was_registered_again_after_its_erasure_is_published(warehouse: sa.Engine) -> None:
+    erase(warehouse, "2026-09-01 05:00Z")
+    with pytest.raises(DistrictErased):
+        publish_night(warehouse, 0, snapshot(ANA))  # not registered: nobody can have asked for this
+    publish_night(warehouse, 0, snapshot(ANA), district_id="riverside")
+    register(warehouse)
+    assert publish_night(warehouse, 0, snapshot(ANA)).students == 1

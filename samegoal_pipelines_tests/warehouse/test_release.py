@@ -1,0 +1,325 @@
+"""A held snapshot that a person releases: exactly that one, only for its night, and only once."""
+
+from __future__ import annotations
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from datetime import date, timedelta
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+
+from samegoal_pipelines.warehouse.errors import (
+    DistrictErased,
+    NothingHeld,
+    ReleaseTooLate,
+    SupersededRun,
+    WarehouseError,
+)
+from samegoal_pipelines.warehouse.publish import Published, find_attempt, last_published, publish
+from samegoal_pipelines.warehouse.release import HeldSnapshot, find_held, release
+from samegoal_pipelines_tests.warehouse.snapshots_at_hand import (
+    NIGHT,
+    STARTED,
+    FewStudents,
+    absences,
+    attempts,
+    everything,
+    gate_of,
+    hold_night,
+    next_run,
+    pairs,
+    publish_night,
+    rows,
+    snapshot,
+    student,
+    try_night,
+    views,
+)
+
+SCHOOL = [student(n, grade="04", parents={n: {"email": "x@example.org"}}) for n in range(1, 41)]
+LAST = snapshot(*SCHOOL)
+TONIGHT = snapshot(
+    *({**one, "grade": "05"} for one in SCHOOL[30:39]),
+    student(50, status="PRE-ENROLLED"),
+    kept=frozenset({40}),
+)
+ABSENT = absences({1: "CECS only", 2: "left the import window"})
+RESTRICTED = pairs((40, 40))
+
+
+def night(number: int) -> date:
+    return NIGHT + timedelta(days=number)
+
+
+def hold(engine: sa.Engine, number: int = 1, what: FewStudents = TONIGHT, **further: Any) -> HeldSnapshot:
+    """Hold a night, and find it as the one who releases does."""
+    hold_night(engine, number, what, gate_of(enrollment_rows=90, set_aside=0), **further)
+    return find_held(engine, "grand-bend", night(number))
+
+
+def release_held(
+    engine: sa.Engine, held: HeldSnapshot, what: FewStudents = TONIGHT, run_id: str | None = None
+) -> Published:
+    run_number, began = next_run()
+    return release(
+        engine,
+        district_id="grand-bend",
+        held=held,
+        snapshot=what,
+        restricted=RESTRICTED,
+        absent=ABSENT,
+        run_id=run_id or f"release-{run_number}",
+        started_at=began,
+        released_by="mvega",
+        reason="the school has closed",
+    )
+
+
+def content(engine: sa.Engine, district_id: str) -> dict[str, list[tuple]]:
+    """All that is stored of a district's nights, but for its name, its runs and moments."""
+    tables = ("student_status_history", "student_demographics_history", "parent_demographics_history")
+    return {
+        table: rows(
+            engine,
+            f"select (to_jsonb(t) - 'district_id')::text from samegoal.{table} as t"
+            " where district_id = :district order by 1",
+            district=district_id,
+        )
+        for table in (*tables, "student_changes", "departures")
+    }
+
+
+@pytest.fixture
+def district(warehouse: sa.Engine) -> sa.Engine:
+    """A warehouse in which Grand Bend has one published night."""
+    publish_night(warehouse, 0, LAST)
+    return warehouse
+
+
+@pytest.mark.parametrize("number", [0, 1], ids=["the published night again", "the next night"])
+def test_a_release_publishes_exactly_what_was_held(district: sa.Engine, number: int) -> None:
+    held = hold(
+        district, number, run_id="held", landed_run_id="landed", notes=["not granted"], restricted=RESTRICTED
+    )
+    assert held.run_id == "held"
+    assert "check in Qmlativ" in held.reason
+    published = release_held(district, held, run_id="released")
+    publish_night(district, 0, LAST, district_id="riverside")
+    direct = publish_night(
+        district, number, TONIGHT, district_id="riverside", absent=ABSENT, restricted=RESTRICTED
+    )
+    assert published == direct
+    assert content(district, "grand-bend") == content(district, "riverside")
+    assert len(rows(district, "select from samegoal.departures where district_id = 'grand-bend'")) == (
+        30 if number else 0
+    )
+    attempt = last_published(district, "grand-bend")
+    assert attempt is not None
+    assert attempt == find_attempt(district, "released")
+    assert (attempt.landed_run_id, attempt.notes, attempt.enrollment_rows, attempt.set_aside) == (
+        "landed",
+        ["not granted"],
+        90,
+        0,
+    )
+    assert (attempt.students, attempt.removed, attempt.lost) == (
+        published.students,
+        published.removed,
+        published.lost,
+    )
+    assert attempt.snapshot_date == night(number)
+
+
+def test_a_release_is_on_record_with_who_and_why_and_when(district: sa.Engine) -> None:
+    held = hold(district, run_id="held")
+    release_held(district, held, run_id="released")
+    assert rows(
+        district,
+        """
+        select held.run_id, published.run_id, r.snapshot_date, released_by, reason,
+            released_at between now() - interval '1 minute' and now()
+        from samegoal.releases as r
+        join samegoal.snapshots as held on held.snapshot_id = held_snapshot_id
+        join samegoal.snapshots as published on published.snapshot_id = published_snapshot_id
+        """,
+    ) == [("held", "released", night(1), "mvega", "the school has closed", True)]
+    assert attempts(district, "run_id", "state")[1:] == [("held", "superseded"), ("released", "published")]
+    assert attempts(district, "held_reason")[1] == (held.reason,)  # why it was held stays on record
+
+
+def test_what_time_explained_stays_on_record(district: sa.Engine) -> None:
+    gate = gate_of(by_time=dict.fromkeys(range(1, 4), "INACTIVE") | dict.fromkeys(range(4, 41), "ENROLLED"))
+    hold_night(district, 1, TONIGHT, gate)
+    published = release_held(district, find_held(district, "grand-bend", night(1)))
+    assert (published.lost, published.lost_by_time) == (30, 3)
+    assert attempts(district, "lost_by_time")[-1] == (3,)
+
+
+def test_there_is_nothing_to_release_where_nothing_is_held(district: sa.Engine) -> None:
+    with pytest.raises(NothingHeld, match="nothing is held for the night 2026-09-02"):
+        find_held(district, "grand-bend", night(1))
+    hold_night(district, 1, TONIGHT, gate_of())
+    publish_night(district, 1, LAST, district_id="riverside")
+    with pytest.raises(NothingHeld):
+        find_held(district, "riverside", night(1))
+
+
+def test_a_release_does_not_outlive_its_night(district: sa.Engine) -> None:
+    hold(district)
+    with pytest.raises(
+        ReleaseTooLate, match=r"held on 2026-09-02, .* the night 2026-09-03 is decided anew; run it without"
+    ):
+        find_held(district, "grand-bend", night(2))
+
+
+def test_a_night_that_has_passed_since_has_nothing_to_release(district: sa.Engine) -> None:
+    hold(district)
+    publish_night(district, 2, snapshot(*SCHOOL[1:]))
+    with pytest.raises(NothingHeld, match="nothing is held for the night 2026-09-03"):
+        find_held(district, "grand-bend", night(2))
+    with pytest.raises(ReleaseTooLate, match="the district has moved on since its snapshot was held"):
+        find_held(district, "grand-bend", night(1))
+
+
+@pytest.mark.parametrize("later", [1, 2], ids=["its night was run again", "the next night was published"])
+def test_a_release_that_comes_after_another_publication_changes_nothing(
+    district: sa.Engine, later: int
+) -> None:
+    held = hold(district)
+    publish_night(district, later, snapshot(*SCHOOL[1:]))
+    before = everything(district)
+    with pytest.raises((NothingHeld, ReleaseTooLate), match=r"is held no more|has moved on"):
+        release_held(district, held)
+    assert everything(district) == before
+
+
+def test_a_night_that_was_taken_back_cannot_be_released_upon(district: sa.Engine) -> None:
+    """The held snapshot was compared with rows that are not published any more."""
+    held = hold(district)
+    publish_night(district, 0, snapshot(*SCHOOL[1:]))
+    before = everything(district)
+    with pytest.raises(WarehouseError, match=r"is held no more|has moved on"):
+        release_held(district, held)
+    assert everything(district) == before
+
+
+def test_rows_that_are_not_those_that_were_held_are_not_released(district: sa.Engine) -> None:
+    held = hold(district)
+    before = everything(district)
+    for other in (snapshot(*SCHOOL[30:]), replace(TONIGHT, kept=frozenset())):
+        with pytest.raises(ReleaseTooLate, match="rows that are landed for the night 2026-09-02"):
+            release_held(district, held, other)
+    assert everything(district) == before
+    assert attempts(district, "state")[-1] == ("held",)
+    assert release_held(district, held).removed == 30
+
+
+def test_only_the_newest_hold_of_a_night_can_be_released(district: sa.Engine) -> None:
+    first = hold(district, run_id="first")
+    other = snapshot(*SCHOOL[38:])
+    second = hold(district, what=other, run_id="second")
+    assert (first.run_id, second.run_id) == ("first", "second")
+    with pytest.raises(NothingHeld, match="what was held for the night 2026-09-02 is held no more"):
+        release_held(district, first)
+    assert release_held(district, second, other).students == 2
+    with pytest.raises(NothingHeld):
+        find_held(district, "grand-bend", night(1))
+
+
+def test_of_two_releases_at_once_one_wins_and_the_other_is_told(district: sa.Engine) -> None:
+    held = hold(district)
+    together = threading.Barrier(2)
+
+    def try_to(_: int) -> Published | NothingHeld:
+        together.wait(30)
+        try:
+            return release_held(district, held)
+        except NothingHeld as error:
+            return error
+
+    with ThreadPoolExecutor(2) as threads:
+        outcomes = list(threads.map(try_to, range(2)))
+    assert {type(outcome) for outcome in outcomes} == {Published, NothingHeld}
+    assert len(rows(district, "select from samegoal.releases")) == 1
+    assert [state for (state,) in attempts(district, "state")] == ["published", "superseded", "published"]
+
+
+def test_the_night_after_a_release_is_compared_with_what_was_released(district: sa.Engine) -> None:
+    release_held(district, hold(district))
+    remaining = SCHOOL[30:39]
+    much_more_gone = snapshot(*remaining[:2])
+    hold_night(district, 2, much_more_gone, gate_of(lost_least=1))
+    assert publish_night(district, 2, snapshot(*remaining), gate=gate_of()).removed == 2
+
+
+def test_the_night_after_a_hold_is_held_anew(district: sa.Engine) -> None:
+    hold(district)
+    held = hold(district, 2)
+    assert held.snapshot_date == night(2)
+    release_held(district, held)
+    assert [state for (state,) in attempts(district, "state")] == [
+        "published",
+        "held",
+        "superseded",
+        "published",
+    ]
+    with pytest.raises(NothingHeld):
+        find_held(district, "grand-bend", night(3))
+
+
+def test_running_a_released_night_again_compares_with_what_was_released(district: sa.Engine) -> None:
+    published = release_held(district, hold(district))
+    before = views(district)
+    assert publish_night(district, 1, TONIGHT, gate=gate_of()) == published
+    assert views(district) == before
+    back = publish_night(district, 1, LAST, gate=gate_of(demographics=100))
+    assert (back.added, back.changed, back.removed, back.lost) == (0, 0, 0, 0)
+    hold_night(district, 1, TONIGHT, gate_of())
+    assert len(rows(district, "select from samegoal.releases")) == 1
+
+
+def test_a_run_that_began_before_the_release_cannot_publish_after_it(district: sa.Engine) -> None:
+    release_held(district, hold(district), run_id="released")
+    before = everything(district)
+    with pytest.raises(SupersededRun, match="run released, which began later, has published the night"):
+        publish(
+            district,
+            district_id="grand-bend",
+            snapshot_date=night(1),
+            snapshot=LAST,
+            run_id="hung",
+            started_at=STARTED,
+        )
+    assert everything(district) == before
+
+
+def test_nothing_is_released_of_a_district_that_was_erased(district: sa.Engine) -> None:
+    held = hold(district)
+    with district.begin() as connection:
+        connection.execute(
+            sa.text(
+                "insert into samegoal.erasures (district_id, erased_by, rows_erased)"
+                " values ('grand-bend', 'mvega', '{}')"
+            )
+        )
+    before = everything(district)
+    with pytest.raises(DistrictErased, match="the district was erased after this run had begun"):
+        release_held(district, held)
+    assert everything(district) == before
+
+
+def test_a_hold_that_fails_to_be_released_can_be_released_later(
+    district: sa.Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held = hold(district)
+    before = everything(district)
+    with monkeypatch.context() as broken:
+        broken.setattr("samegoal_pipelines.warehouse.staging._CLOSE", "select 1 / 0")
+        with pytest.raises(WarehouseError, match=r"^releasing: .*SQLSTATE 22012"):
+            release_held(district, held)
+    assert everything(district) == before
+    release_held(district, find_held(district, "grand-bend", night(1)))
+    assert try_night(district, 1, TONIGHT, gate=gate_of()).removed == 30

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from dataclasses import asdict
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from samegoal_pipelines.commands.exits import DONE, FAILED, PlainError
+from samegoal_pipelines.commands.exits import DONE, FAILED, WRONG_USAGE, PlainError
 from samegoal_pipelines.terminal import print_json, print_table
 
 if TYPE_CHECKING:
@@ -286,3 +287,43 @@ def enable_district(deployment: Deployment, district_id: str) -> None:
     """Take a district back into the schedule."""
     deployment.registry.set_active(district_id, True)
     click.echo(f"{district_id}: enabled; its next night runs by schedule")
+
+
+@districts.command("erase")
+@click.argument("district_id", metavar="ID")
+@click.option("--yes", is_flag=True, help="Erase; without it, you are told what would go.")
+@click.option("--json", "as_json", is_flag=True, help="For scripts.")
+@click.pass_obj
+def erase_district(deployment: Deployment, district_id: str, yes: bool, as_json: bool) -> int:
+    """Remove a district for good: rows, history, credentials, landed files and partition.
+
+    What stays is a record of counts, time and who did it, and Dagster's record of past runs, which names the
+    district and no student. Backups are yours to let expire. Killed in the middle, it is run again.
+    """
+    from samegoal_pipelines import erasure
+
+    found = (erasure.erase_district if yes else erasure.holdings)(deployment, district_id)
+    if as_json:
+        print_json({"district_id": district_id, "erased": yes, **asdict(found)})
+    else:
+        print_table(
+            ["erased" if yes else "would be erased", "how many"],
+            [
+                *([f"rows of {name}", count] for name, count in sorted(found.rows.items())),
+                ["landed files", found.files],
+                ["partitions in Dagster", int(found.partition)],
+            ],
+        )
+    if not yes:
+        click.echo(
+            f"error: {district_id}: nothing is erased yet; to erase all this for good: "
+            f"samegoal-pipelines districts erase {district_id} --yes",
+            err=True,
+        )
+        return WRONG_USAGE
+    click.echo(
+        f"{district_id}: erased, and recorded as done by {deployment.settings.operator}; Dagster's record of "
+        "past runs still names the district, with counts and no student",
+        err=as_json,
+    )
+    return DONE

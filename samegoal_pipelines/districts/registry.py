@@ -33,7 +33,7 @@ from samegoal_pipelines.transforms.withholding import Withholding
 from samegoal_pipelines.warehouse.engine import as_operator, as_writer, take_role
 from samegoal_pipelines.warehouse.gate import Limits
 from samegoal_pipelines.warehouse.roles import Role
-from samegoal_pipelines.warehouse.tables import district_credentials, districts
+from samegoal_pipelines.warehouse.tables import district_credentials, districts, erasures
 
 __all__ = [
     "District",
@@ -208,11 +208,7 @@ class Registry:
             InvalidDistrict: something about it is not acceptable.
             DuplicateDistrict: the id, or the address with this entity, is registered already.
         """
-        if not _ID.fullmatch(id):
-            raise InvalidDistrict(
-                f"{_shown(id)}: not a district id; use 1 to 40 lower-case letters, digits and hyphens, "
-                "the first no hyphen"
-            )
+        checked_id(id)
         values = _checked(
             id,
             {
@@ -234,6 +230,7 @@ class Registry:
                 raise DuplicateDistrict(
                     f"{id}: already registered; change it: samegoal-pipelines districts set {id}"
                 )
+            _refuse_half_erased(connection, id)
             _refuse_second_of_source(connection, id, values["base_url"], entity_id)
             connection.execute(sa.insert(districts).values(district_id=id, **values))
             connection.execute(sa.insert(district_credentials).values(district_id=id, **credentials))
@@ -349,6 +346,20 @@ class Registry:
         return {"client_key": client_key, "sealed_secret": sealed, "sealed_at": sa.func.now()}
 
 
+def checked_id(district_id: str) -> str:
+    """The id, which may stand in a path and in SQL.
+
+    Raises:
+        InvalidDistrict: it is none.
+    """
+    if not _ID.fullmatch(district_id):
+        raise InvalidDistrict(
+            f"{_shown(district_id)}: not a district id; use 1 to 40 lower-case letters, digits and hyphens, "
+            "the first no hyphen"
+        )
+    return district_id
+
+
 def _checked(district_id: str, given: dict[str, Any], allow_local: bool) -> dict[str, Any]:
     """What was given, checked and in the one form in which it is stored."""
     values = dict(given)
@@ -404,6 +415,16 @@ def _refuse_second_of_source(
         raise DuplicateDistrict(
             f"{district_id}: this base URL and entity are registered as {other}; "
             "give another --entity-id, or use that registration"
+        )
+
+
+def _refuse_half_erased(connection: sa.Connection, district_id: str) -> None:
+    """Files of the district that was may still be there: they must not become those of the new one."""
+    unfinished = (erasures.c.district_id == district_id) & erasures.c.files_erased.is_(None)
+    if connection.scalar(sa.select(sa.exists().where(unfinished))):
+        raise InvalidDistrict(
+            f"{district_id}: the erasure of a district of this id was stopped before its end; finish it "
+            f"first: samegoal-pipelines districts erase {district_id} --yes"
         )
 
 

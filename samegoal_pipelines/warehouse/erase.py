@@ -1,0 +1,84 @@
+"""Erasing a district: every row of every table that names it, in one transaction, and the record of that.
+
+Which tables these are is asked of the tables themselves, so that none that comes later is forgotten. What
+lies elsewhere (landed files, Dagster's partition) is `samegoal_pipelines.erasure`'s.
+"""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+
+from samegoal_pipelines.warehouse.engine import as_writer
+from samegoal_pipelines.warehouse.tables import erasures, metadata
+from samegoal_pipelines.warehouse.writing import lock
+
+TABLES = tuple(
+    table for table in reversed(metadata.sorted_tables) if "district_id" in table.c and table is not erasures
+)
+"""Every table with a district's rows, those that refer to others first; the record of erasures stays."""
+
+_unfinished = erasures.c.files_erased.is_(None)
+
+
+def count_rows(engine: sa.Engine, district_id: str) -> dict[str, int]:
+    """How many rows of the district each table has; tables without any are left out."""
+    with as_writer(engine, district_id, "counting the district's rows") as connection:
+        counts = {
+            table.name: connection.scalar(
+                sa.select(sa.func.count()).select_from(table).where(table.c.district_id == district_id)
+            )
+            for table in TABLES
+        }
+    return {name: count for name, count in counts.items() if count}
+
+
+def erase_rows(engine: sa.Engine, district_id: str, erased_by: str) -> dict[str, int]:
+    """Delete every row of the district, and write down how many, when, and by whom.
+
+    Until `finish` is called, the erasure counts as unfinished: files have yet to be deleted. Where it is so
+    already, and there is no row any more, nothing is written anew.
+
+    Returns:
+        Rows deleted, by table.
+
+    Raises:
+        SnapshotInProgress: somebody is publishing the district, and did not end in time.
+        WarehouseError: Postgres failed, and nothing was deleted.
+    """
+    with as_writer(engine, district_id, "erasing the district's rows") as connection:
+        lock(connection, district_id)
+        counts = {}
+        for table in TABLES:
+            deleted = connection.execute(sa.delete(table).where(table.c.district_id == district_id))
+            if deleted.rowcount:
+                counts[table.name] = deleted.rowcount
+        if counts or not connection.scalar(_is_unfinished(district_id)):
+            connection.execute(
+                sa.insert(erasures).values(
+                    district_id=district_id,
+                    erased_at=sa.func.clock_timestamp(),  # of the end, not of the transaction's beginning
+                    erased_by=erased_by,
+                    rows_erased=counts,
+                )
+            )
+    return counts
+
+
+def finish(engine: sa.Engine, district_id: str, files_erased: int) -> None:
+    """Write down that the district's files are gone, too."""
+    with as_writer(engine, district_id, "recording the erasure") as connection:
+        connection.execute(
+            sa.update(erasures)
+            .where(erasures.c.district_id == district_id, _unfinished)
+            .values(files_erased=files_erased)
+        )
+
+
+def is_unfinished(engine: sa.Engine, district_id: str) -> bool:
+    """Whether an erasure of the district was stopped before its files were gone."""
+    with as_writer(engine, district_id, "looking up erasures") as connection:
+        return bool(connection.scalar(_is_unfinished(district_id)))
+
+
+def _is_unfinished(district_id: str) -> sa.Select[tuple[bool]]:
+    return sa.select(sa.exists().where(erasures.c.district_id == district_id, _unfinished))

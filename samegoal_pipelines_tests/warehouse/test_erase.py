@@ -1,0 +1,152 @@
+"""Erasing a district's rows: all of them, nobody else's, and a record of how many."""
+
+from __future__ import annotations
+
+import json
+import threading
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+
+from samegoal_pipelines.warehouse import erase, writing
+from samegoal_pipelines.warehouse.engine import as_writer
+from samegoal_pipelines.warehouse.errors import DistrictErased, SnapshotInProgress
+from samegoal_pipelines.warehouse.publish import last_attempts, publish, record_failure
+from samegoal_pipelines.warehouse.tables import metadata
+from samegoal_pipelines_tests.warehouse.roles_at_hand import OURS, THEIRS, fill
+from samegoal_pipelines_tests.warehouse.snapshots_at_hand import NIGHT, rows, snapshot, student, views
+
+
+@pytest.fixture
+def filled(warehouse: sa.Engine, tmp_path: Path) -> sa.Engine:
+    """Two districts that have rows in every table, and no erasure that waits for its end."""
+    fill(warehouse, tmp_path)
+    with warehouse.begin() as connection:
+        connection.execute(sa.text("delete from samegoal.erasures"))
+    return warehouse
+
+
+def tables_of_districts(engine: sa.Engine) -> set[str]:
+    """Every table with a column district_id, from the catalogue of Postgres."""
+    return {
+        name
+        for (name,) in rows(
+            engine,
+            "select relname from pg_class join pg_attribute on attrelid = pg_class.oid "
+            "where relnamespace = 'samegoal'::regnamespace and relkind in ('r', 'p', 'm', 'f') "
+            "and attname = 'district_id'",
+        )
+    }
+
+
+def everything(engine: sa.Engine, district_id: str) -> dict[str, list[str]]:
+    """Every row of a district, of every table, with its place on disk: a row that was rewritten differs."""
+    return {
+        name: [
+            row
+            for (row,) in rows(
+                engine,
+                f"select ctid::text || xmin::text || t::text from samegoal.{name} as t "
+                "where district_id = :id order by 1",
+                id=district_id,
+            )
+        ]
+        for name in tables_of_districts(engine)
+    }
+
+
+def test_no_table_with_a_district_is_forgotten(warehouse: sa.Engine) -> None:
+    assert {table.name for table in erase.TABLES} == tables_of_districts(warehouse) - {"erasures"}
+
+
+def test_every_row_of_the_district_goes_and_no_other_is_touched(filled: sa.Engine) -> None:
+    before, theirs = everything(filled, OURS), everything(filled, THEIRS)
+    assert all(found for name, found in before.items() if name != "erasures")
+    counted = erase.count_rows(filled, OURS)
+
+    erased = erase.erase_rows(filled, OURS, "Pat")
+
+    assert erased == counted == {name: len(found) for name, found in before.items() if found}
+    assert {name for name, found in everything(filled, OURS).items() if found} == {"erasures"}
+    assert everything(filled, THEIRS) == theirs
+    assert erase.count_rows(filled, OURS) == {}
+    assert all(not found for found in views(filled, OURS).values())
+
+
+def test_the_record_has_counts_and_who_and_nothing_of_anybody(filled: sa.Engine) -> None:
+    erased = erase.erase_rows(filled, OURS, "Pat")
+    assert erase.is_unfinished(filled, OURS)
+    erase.finish(filled, OURS, 7)
+    assert not erase.is_unfinished(filled, OURS)
+    ((record,),) = rows(filled, "select to_jsonb(e) - 'erased_at' - 'erasure_id' from samegoal.erasures as e")
+    assert record == {
+        "district_id": OURS,
+        "erased_by": "Pat",
+        "rows_erased": erased,
+        "files_erased": 7,
+    }
+    assert set(erased) <= {table.name for table in metadata.sorted_tables}
+    assert "secret" not in json.dumps(record)
+
+
+def test_an_erasure_that_is_taken_up_again_is_one_record(filled: sa.Engine) -> None:
+    erase.erase_rows(filled, OURS, "Pat")
+    assert erase.erase_rows(filled, OURS, "Kim") == {}
+    assert rows(filled, "select erased_by from samegoal.erasures") == [("Pat",)]
+
+
+def test_a_run_that_began_before_cannot_bring_a_row_back(filled: sa.Engine) -> None:
+    started = datetime.now(UTC) - timedelta(minutes=1)
+    erase.erase_rows(filled, OURS, "Pat")
+    with pytest.raises(DistrictErased, match="erased after this run had begun"):
+        publish(
+            filled,
+            district_id=OURS,
+            snapshot_date=NIGHT + timedelta(days=9),
+            snapshot=snapshot(student(1)),
+            run_id="zombie",
+            started_at=started,
+        )
+    record_failure(
+        filled, district_id=OURS, snapshot_date=NIGHT, run_id="zombie", started_at=started, reason="late"
+    )
+    assert last_attempts(filled, OURS) == []
+    assert erase.count_rows(filled, OURS) == {}
+
+
+def test_erasing_waits_for_whoever_publishes_and_gives_up_in_plain_words(
+    filled: sa.Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = everything(filled, OURS)
+    with as_writer(filled, OURS, "publishing") as publishing:
+        writing.lock(publishing, OURS)
+        monkeypatch.setattr(writing, "LOCK_SECONDS", 1)
+        with pytest.raises(SnapshotInProgress, match="run again when it is done"):
+            erase.erase_rows(filled, OURS, "Pat")
+    assert everything(filled, OURS) == before
+
+    monkeypatch.undo()
+    with as_writer(filled, OURS, "publishing") as publishing:
+        writing.lock(publishing, OURS)
+        erasing = threading.Thread(target=erase.erase_rows, args=(filled, OURS, "Pat"))
+        erasing.start()
+        erasing.join(0.2)
+        assert erasing.is_alive()
+    erasing.join(30)
+    assert erase.count_rows(filled, OURS) == {}
+
+
+def test_a_reader_in_one_transaction_sees_all_of_it_to_the_end(filled: sa.Engine) -> None:
+    counting = sa.text(f"select count(*) from samegoal.student_status where district_id = '{OURS}'")
+    with filled.connect().execution_options(isolation_level="REPEATABLE READ") as reading:
+        before = reading.scalar(counting)
+        erase.erase_rows(filled, OURS, "Pat")
+        assert reading.scalar(counting) == before == 1
+
+
+def test_sql_in_an_id_is_no_sql(filled: sa.Engine) -> None:
+    theirs = everything(filled, THEIRS)
+    assert erase.erase_rows(filled, f"' or district_id = '{THEIRS}", "Pat") == {}
+    assert everything(filled, THEIRS) == theirs

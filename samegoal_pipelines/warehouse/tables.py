@@ -340,6 +340,45 @@ alarms_sent = sa.Table(
     comment="Which alarms went out through which channel, so that none goes out twice",
 )
 
+# -- what a registrar should look at --
+
+registrar_worklist = sa.Table(
+    "registrar_worklist",
+    metadata,
+    _district(),
+    _date("snapshot_date", "The night that found it", nullable=False),
+    _integer("student_id", "Qmlativ's StudentID; null where the enrollment has none"),
+    _text("student_number", "Qmlativ's StudentNumber, as it came"),
+    _text("building", "Name of the enrollment's school"),
+    _text("building_reporting_id", "The state's id of that school"),
+    _text("problem", "What is wrong, in a few words that are always the same", nullable=False),
+    _integer("enrollment_id", "Qmlativ's EntryWithdrawalID; null where it was unreadable"),
+    _text(
+        "detail",
+        "Days, codes and ids by which to find the enrollment, and what is odd about it",
+        nullable=False,
+    ),
+    _text("fix", "The Qmlativ screen, and what to change there", nullable=False),
+    sa.Column(
+        "line",
+        sa.Integer,
+        nullable=False,
+        comment="Order in which to work through the list: by school, problem and student",
+    ),
+    sa.PrimaryKeyConstraint("district_id", "line"),
+    sa.Index(
+        "registrar_worklist_problem_key",
+        "district_id",
+        "problem",
+        "student_id",
+        "enrollment_id",
+        unique=True,
+        postgresql_nulls_not_distinct=True,
+    ),
+    comment="What a registrar should look at in Qmlativ, as of the last published night; one row per "
+    "student, enrollment and problem",
+)
+
 # -- the history --
 
 

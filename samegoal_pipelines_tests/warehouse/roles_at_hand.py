@@ -33,7 +33,15 @@ from samegoal_pipelines_tests.warehouse.snapshots_at_hand import (
 
 OURS, THEIRS = "grand-bend", "riverside"
 WITHOUT_DISTRICTS = {"alembic_version", "alarms_sent"}
-NOT_FOR_READERS = {"districts", "district_credentials", "releases", "erasures", "pauses", *WITHOUT_DISTRICTS}
+NOT_FOR_READERS = {
+    "districts",
+    "district_credentials",
+    "releases",
+    "erasures",
+    "pauses",
+    "registrar_worklist",
+    *WITHOUT_DISTRICTS,
+}
 NO_RIGHT = "42501"
 
 Act = Callable[..., AbstractContextManager[sa.Connection]]
@@ -86,6 +94,8 @@ _LEDGERS = (
     " released_by, reason) values (:district, :number, :number, :night, 'Pat', 'as planned')",
     "insert into samegoal.pauses (district_id, paused_from, paused_to, set_by)"
     " values (:district, :night, :night, 'Pat')",
+    "insert into samegoal.registrar_worklist (district_id, snapshot_date, student_id, problem, detail, fix,"
+    " line) values (:district, :night, 9, 'tie', 'from 2026-08-12', 'Entry/Withdrawal', 1)",
     "insert into samegoal.erasures (district_id, erased_by, rows_erased) values (:district, 'Pat', '{}')",
 )
 

@@ -1,0 +1,106 @@
+"""The registrar's worklist as it is kept: the current one of each district, replaced as a whole.
+
+Here: writing it within somebody's transaction, and reading it. Not here: what belongs on it (transforms).
+"""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass
+from datetime import date
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.csv
+import sqlalchemy as sa
+from psycopg2.sql import SQL, Identifier
+
+from samegoal_pipelines.warehouse.engine import as_operator
+from samegoal_pipelines.warehouse.errors import UnfitSnapshot
+from samegoal_pipelines.warehouse.tables import registrar_worklist
+
+_COLUMNS = {
+    "student_id": pa.int64(),
+    "student_number": pa.string(),
+    "building": pa.string(),
+    "building_reporting_id": pa.string(),
+    "problem": pa.string(),
+    "enrollment_id": pa.int64(),
+    "detail": pa.string(),
+    "fix": pa.string(),
+}
+
+
+@dataclass(frozen=True)
+class WorklistItem:
+    """One row of `registrar_worklist`."""
+
+    district_id: str
+    snapshot_date: date
+    student_id: int | None
+    student_number: str | None
+    building: str | None
+    building_reporting_id: str | None
+    problem: str
+    enrollment_id: int | None
+    detail: str
+    fix: str
+
+
+def replace_worklist(
+    connection: sa.Connection, worklist: pd.DataFrame, *, district_id: str, snapshot_date: date
+) -> None:
+    """Make this the district's list, in its order, in place of the one that was there.
+
+    Args:
+        connection: a transaction as the district's writer (`as_writer`); the list stands with its commit.
+        worklist: student_id, student_number, building, building_reporting_id, problem, enrollment_id, detail
+            and fix; one row per problem, student and enrollment.
+
+    Raises:
+        UnfitSnapshot: columns or types are others; names no value.
+    """
+    rows = _rows(worklist, district_id, snapshot_date)
+    text = io.BytesIO()
+    pyarrow.csv.write_csv(rows, text, pyarrow.csv.WriteOptions(include_header=False))
+    text.seek(0)
+    columns = SQL(", ").join(map(Identifier, rows.column_names))
+    cursor: Any = connection.connection.cursor()
+    cursor.execute("delete from samegoal.registrar_worklist where district_id = %s", (district_id,))
+    if rows.num_rows:  # COPY does not go into a table under row-level security
+        cursor.execute(
+            "create temporary table new_worklist (like samegoal.registrar_worklist) on commit drop"
+        )
+        cursor.copy_expert(SQL("copy new_worklist ({}) from stdin (format csv)").format(columns), text)
+        cursor.execute(
+            SQL("insert into samegoal.registrar_worklist ({0}) select {0} from new_worklist").format(columns)
+        )
+        cursor.execute("drop table new_worklist")
+
+
+def read_worklist(engine: sa.Engine, district_id: str, *, building: str | None = None) -> list[WorklistItem]:
+    """The district's current list in its order, of all schools or of one."""
+    columns = [registrar_worklist.c[name] for name in WorklistItem.__dataclass_fields__]
+    query = sa.select(*columns).where(registrar_worklist.c.district_id == district_id)
+    if building is not None:
+        query = query.where(registrar_worklist.c.building == building)
+    with as_operator(engine, "reading the registrar's worklist") as connection:
+        found = connection.execute(query.order_by(registrar_worklist.c.line))
+        return [WorklistItem(**row._mapping) for row in found]
+
+
+def _rows(worklist: pd.DataFrame, district_id: str, night: date) -> pa.Table:
+    if set(worklist.columns) != set(_COLUMNS):
+        raise UnfitSnapshot(f"registrar_worklist: the columns must be {', '.join(_COLUMNS)}")
+    number = len(worklist)
+    columns = {
+        "district_id": pa.repeat(district_id, number),
+        "snapshot_date": pa.repeat(pa.scalar(night), number),
+    }
+    for name, kind in _COLUMNS.items():
+        try:
+            columns[name] = pa.chunked_array(pa.Array.from_pandas(worklist[name])).cast(kind)
+        except (pa.ArrowException, TypeError, ValueError, OverflowError):  # their messages quote values
+            raise UnfitSnapshot(f"registrar_worklist.{name}: not all values are of type {kind}") from None
+    return pa.table({**columns, "line": pa.array(range(1, number + 1), pa.int32())})

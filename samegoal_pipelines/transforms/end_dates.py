@@ -1,0 +1,57 @@
+"""How EndDate and WithdrawalDate lie to each other: whether the last day is inclusive, as the rules assume.
+
+Here: the observed difference of a district's rows, and whether it contradicts the reading. Not here: which
+day counts as the last one (`enrollments`).
+
+EndDate is the last day enrolled, and a student is not in membership on the withdrawal date; so WithdrawalDate
+lies one day after EndDate. Where they are the same day, one of the two means something else in this district.
+"""
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from samegoal_pipelines.transforms.columns import NO_DAY, columns_of, days
+
+INCLUSIVE, SAME_DAY = 1, 0
+ROWS_THAT_TELL = 20
+SHARE_THAT_CONTRADICTS = 0.6
+LISTED = 10
+
+
+class EndDates(NamedTuple):
+    """What the rows with both dates say.
+
+    `differences` are days from EndDate to WithdrawalDate and how many rows have them, the most common first,
+    at most `LISTED`; of `rows` in all.
+    """
+
+    rows: int
+    differences: dict[int, int]
+
+    @property
+    def most_common(self) -> int | None:
+        """The most common difference in days; None without rows."""
+        return next(iter(self.differences), None)
+
+    def share(self, difference: int) -> float:
+        """The share of rows with this difference."""
+        return self.differences.get(difference, 0) / self.rows if self.rows else 0.0
+
+    @property
+    def contradicts_inclusive_reading(self) -> bool:
+        """Whether most of enough rows end and withdraw on the same day."""
+        return self.rows >= ROWS_THAT_TELL and self.share(SAME_DAY) >= SHARE_THAT_CONTRADICTS
+
+
+def observe_end_dates(raw: Mapping[str, pd.DataFrame]) -> EndDates:
+    """Compare the two dates in the EntryWithdrawal of `raw_enrollments`, where a row has both."""
+    dates = columns_of(raw["EntryWithdrawal"][["EndDate", "WithdrawalDate"]])
+    end, withdrawal = days(dates["EndDate"]), days(dates["WithdrawalDate"])
+    both = (end != NO_DAY) & (withdrawal != NO_DAY)
+    found, rows = np.unique(withdrawal[both].astype(np.int64) - end[both], return_counts=True)
+    order = np.lexsort((np.abs(found - INCLUSIVE), -rows))[:LISTED]
+    differences = dict(zip(found[order].tolist(), rows[order].tolist(), strict=True))
+    return EndDates(int(both.sum()), differences)

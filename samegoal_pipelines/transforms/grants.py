@@ -1,0 +1,83 @@
+"""Which Qmlativ fields are not granted tonight, which were lost, and which published columns go empty.
+
+Here: comparing tables of reads. Not here: which column comes from which field (schemas/lineage), nor asking
+Qmlativ for its grants (qmlativ).
+"""
+
+import json
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import pandas as pd
+
+from samegoal_pipelines.schemas.lineage import empty_without, fed_by
+
+RESTRICTION = "raw_parents.StudentGuardian.HasActiveRestrictedAccess"
+COURSE_FLAG = "raw_enrollments.EntryWithdrawal.IsCrossEntityCourseEnrollment"
+
+# What a missing field costs beyond empty columns.
+_ALSO = {
+    RESTRICTION: "nobody can tell which parents are under active restricted access",
+    COURSE_FLAG: "no published column; course enrollments without the code CECS go unnoticed",
+}
+
+
+class MissingField(NamedTuple):
+    """An optional field that the Integration Access does not grant, and what that costs.
+
+    `field` is `raw asset.Object.Field`; `empty` are published columns (`view.column`) that have no value
+    tonight because of it, `poorer` such that have one less source; `lost` says that it was granted when the
+    asset was last read.
+    """
+
+    field: str
+    lost: bool
+    empty: tuple[str, ...]
+    poorer: tuple[str, ...]
+
+    @property
+    def label(self) -> str:
+        """The field as Qmlativ's administrators find it: `StudentGuardian.HasActiveRestrictedAccess`."""
+        return self.field.partition(".")[2]
+
+    @property
+    def cost(self) -> str:
+        """What is missing because of it, in words."""
+        parts = [f"empty: {', '.join(self.empty)}"] if self.empty else []
+        parts += [f"one source less: {', '.join(self.poorer)}"] if self.poorer else []
+        parts += [_ALSO[self.field]] if self.field in _ALSO else []
+        return "; ".join(parts) or "no published column"
+
+
+def find_missing_fields(
+    tonight: Mapping[str, pd.DataFrame], last: Mapping[str, pd.DataFrame]
+) -> tuple[MissingField, ...]:
+    """The fields that tonight's tables of reads (raw asset → `schemas.reads.Reads`) call missing.
+
+    `last` are the tables of the last night before, as far as there are any. What was lost comes first.
+    """
+    missing = _fields(tonight, "Missing")
+    granted = _fields(last, "Fields")
+    empty = set(empty_without(missing))
+    found = []
+    for field in sorted(missing):
+        fed = fed_by(field)
+        found.append(
+            MissingField(
+                field,
+                lost=field in granted,
+                empty=tuple(column for column in fed if column in empty),
+                poorer=tuple(column for column in fed if column not in empty),
+            )
+        )
+    return tuple(sorted(found, key=lambda each: not each.lost))
+
+
+def _fields(reads: Mapping[str, pd.DataFrame], column: str) -> set[str]:
+    """`raw asset.Object.Field` of every field in a column of the tables of reads."""
+    return {
+        f"{asset}.{qmlativ_object}.{field}"
+        for asset, table in reads.items()
+        for qmlativ_object, fields in zip(table["Object"], table[column], strict=True)
+        for field in json.loads(fields)
+    }

@@ -39,10 +39,6 @@ class Pause:
         """Whether this night is left out."""
         return self.paused_from <= night <= self.paused_to
 
-    def nights_until(self, night: date) -> int:
-        """How many nights up to this one were left out."""
-        return max(0, (min(night, self.paused_to) - self.paused_from).days + 1)
-
 
 def pause(
     engine: sa.Engine,

@@ -1,0 +1,327 @@
+"""The board: what became of one night in every district, as plain data.
+
+Two queries whatever the number of districts. `now` is handed in. What is said about it, and to whom, is
+decided elsewhere (`page`, `message`).
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Iterable
+from dataclasses import asdict, dataclass
+from datetime import UTC, date, datetime, time, timedelta
+from functools import cache
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import sqlalchemy as sa
+
+from samegoal_pipelines.reports import remedies
+from samegoal_pipelines.warehouse.engine import as_operator
+from samegoal_pipelines.warehouse.tables import districts, pauses, snapshots
+
+NIGHT_BEGINS = time(1, 0)
+"""From this local time on, a district's night is the one of its date."""
+DEADLINE = time(6, 0)
+"""By this local time, every active district's snapshot of the night must be there."""
+
+TROUBLE = ("failed", "late", "held")
+"""The states that somebody must do something about, the most urgent first."""
+STATES = ("published", "held", "failed", "late", "pending", "paused", "disabled")
+EXPIRY_WARNINGS = (7, 30, 60)
+"""Days before the Integration Access expires on which the report says so, ever more loudly."""
+
+_COUNTED = ("students", "enrolled", "pre_enrolled", "graduated", "inactive")
+_CHANGES = ("added", "changed", "removed", "kept")
+
+
+@dataclass(frozen=True)
+class DistrictNight:
+    """What became of one night in one district."""
+
+    district_id: str
+    name: str
+    night: date
+    state: str
+    """published, held, failed; late: nothing has come of the night by the deadline; pending: it is not due
+    yet; paused; disabled."""
+    timezone: str
+    deadline: datetime
+    """When the snapshot was, or is, to be there."""
+    last_published: date | None
+    """The night that SameGoal reads; None: never published."""
+    students: int | None
+    """Students that SameGoal reads, of these by status."""
+    enrolled: int | None
+    pre_enrolled: int | None
+    graduated: int | None
+    inactive: int | None
+    added: int | None
+    """What the night changed, or would change if what is held were published; None: nothing was counted."""
+    changed: int | None
+    removed: int | None
+    kept: int | None
+    reason: str | None
+    remedy: str | None
+    nights_in_trouble: int
+    """Nights up to this one without a snapshot, pauses apart; 0: there is no trouble."""
+    notes: tuple[str, ...]
+    run_id: str | None
+    started_at: datetime | None
+    expires: date | None
+    days_to_expiry: int | None
+    expiry_warning: int | None
+    """The tightest limit of `EXPIRY_WARNINGS` that is passed; 0: expired."""
+
+    @property
+    def in_trouble(self) -> bool:
+        """Whether somebody must do something."""
+        return self.state in TROUBLE
+
+    def facts(self) -> dict[str, Any]:
+        """For scripts."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class Board:
+    """One night in all districts: trouble first, the most urgent and oldest at the top."""
+
+    night: date
+    now: datetime
+    districts: tuple[DistrictNight, ...]
+
+    @property
+    def totals(self) -> dict[str, int]:
+        """How many districts are in which state; every state is there."""
+        found = Counter(one.state for one in self.districts)
+        return {state: found[state] for state in STATES}
+
+    @property
+    def trouble(self) -> tuple[DistrictNight, ...]:
+        """The districts that somebody must do something about."""
+        return tuple(one for one in self.districts if one.in_trouble)
+
+    @property
+    def rest(self) -> tuple[DistrictNight, ...]:
+        """All others."""
+        return tuple(one for one in self.districts if not one.in_trouble)
+
+    @property
+    def due(self) -> int:
+        """How many districts are to have a snapshot of this night."""
+        return sum(one.state not in ("paused", "disabled") for one in self.districts)
+
+    @property
+    def expiring(self) -> tuple[DistrictNight, ...]:
+        """The active districts whose Integration Access expires soon or has expired, the soonest first."""
+        soon = [d for d in self.districts if d.expiry_warning is not None and d.state != "disabled"]
+        return tuple(sorted(soon, key=lambda one: (one.days_to_expiry or 0, one.district_id)))
+
+    def of(self, district_ids: Collection[str]) -> Board:
+        """The same night, in these districts only."""
+        return Board(self.night, self.now, tuple(d for d in self.districts if d.district_id in district_ids))
+
+
+@cache
+def deadline_of(night: date, timezone: str) -> datetime:
+    """When the snapshots of this night are to be there, in this time zone; in UTC."""
+    return datetime.combine(night, DEADLINE, ZoneInfo(timezone)).astimezone(UTC)
+
+
+def night_now(timezones: Iterable[str], now: datetime) -> date:
+    """The newest night that has begun somewhere: what a report is about unless it is told otherwise."""
+    return max((_night_since(NIGHT_BEGINS, zone, now) for zone in timezones), default=now.date())
+
+
+def night_judged(timezone: str, now: datetime) -> date:
+    """The newest night whose deadline has passed in this time zone."""
+    return _night_since(DEADLINE, timezone, now)
+
+
+def _night_since(begins: time, timezone: str, now: datetime) -> date:
+    local = now.astimezone(ZoneInfo(timezone))
+    return local.date() - timedelta(days=local.time() < begins)
+
+
+def active_timezones(engine: sa.Engine) -> set[str]:
+    """The time zones of the active districts."""
+    with as_operator(engine, "looking up the time zones") as connection:
+        return set(connection.scalars(sa.select(districts.c.timezone).where(districts.c.active).distinct()))
+
+
+def read_board(
+    engine: sa.Engine, night: date, now: datetime, district_ids: Collection[str] | None = None
+) -> Board:
+    """What became of this night, in all districts or in these.
+
+    A district that was registered after the night, and has no attempt of it, is left out.
+
+    Args:
+        now: an aware instant; what is late depends on it.
+    """
+    wanted = sa.true() if district_ids is None else districts.c.district_id.in_(district_ids)
+    attempts: dict[str, list[sa.RowMapping]] = {}
+    with as_operator(engine, "looking up the night of all districts") as connection:
+        for row in connection.execute(_attempts_of(night)).mappings():
+            attempts.setdefault(row["district_id"], []).append(row)
+        registered = connection.execute(_registered(night).where(wanted)).mappings().all()
+    found = [
+        _district_night(row, attempts.get(row["district_id"], []), night, now)
+        for row in registered
+        if row["district_id"] in attempts
+        or row["registered_at"].astimezone(ZoneInfo(row["timezone"])).date() <= night
+    ]
+    return Board(night, now, tuple(sorted(found, key=_urgency)))
+
+
+def _urgency(one: DistrictNight) -> tuple[int, int, str]:
+    rank = TROUBLE.index(one.state) if one.in_trouble else len(TROUBLE) + STATES.index(one.state)
+    return rank, -one.nights_in_trouble, one.district_id
+
+
+def _attempts_of(night: date) -> sa.Select[Any]:
+    """What was attempted that night, in order; what a rerun or a release has replaced is left out."""
+    return (
+        sa.select(snapshots)
+        .where(snapshots.c.snapshot_date == night, snapshots.c.state != "superseded")
+        .order_by(snapshots.c.snapshot_id)
+    )
+
+
+def _registered(night: date) -> sa.Select[Any]:
+    """Every district with its pause and the snapshot that was current after that night."""
+    columns = [snapshots.c[name] for name in ("snapshot_date", *_COUNTED)]
+    last = (
+        sa.select(*columns)
+        .where(
+            snapshots.c.district_id == districts.c.district_id,
+            snapshots.c.state == "published",
+            snapshots.c.snapshot_date <= night,
+        )
+        .order_by(snapshots.c.snapshot_date.desc())
+        .limit(1)
+        .lateral("last")
+    )
+    return (
+        sa.select(
+            districts.c.district_id,
+            districts.c.name,
+            districts.c.timezone,
+            districts.c.active,
+            districts.c.expires,
+            districts.c.registered_at,
+            pauses.c.paused_from,
+            pauses.c.paused_to,
+            pauses.c.reason.label("pause_reason"),
+            last,
+        )
+        .outerjoin(pauses, pauses.c.district_id == districts.c.district_id)
+        .outerjoin(last, sa.true())
+    )
+
+
+def _district_night(
+    row: sa.RowMapping, attempts: list[sa.RowMapping], night: date, now: datetime
+) -> DistrictNight:
+    district_id, timezone = row["district_id"], row["timezone"]
+    deadline = deadline_of(night, timezone)
+    # A district that came after its deadline is not late: the next night is its first.
+    overdue = row["registered_at"] <= deadline <= now
+    state, decisive = _state(row, attempts, night, overdue=overdue)
+    counted = decisive if decisive is not None and decisive["state"] in ("published", "held") else None
+    days_left = None if row["expires"] is None else (row["expires"] - night).days
+    local_date = now.astimezone(ZoneInfo(timezone)).date()
+    return DistrictNight(
+        district_id=district_id,
+        name=row["name"],
+        night=night,
+        state=state,
+        timezone=timezone,
+        deadline=deadline,
+        last_published=row["snapshot_date"],
+        **{name: row[name] for name in _COUNTED},
+        **{name: counted[name] if counted is not None else None for name in _CHANGES},
+        reason=_reason(state, row, attempts, decisive),
+        remedy=_remedy(state, district_id, night, local_date, decisive),
+        nights_in_trouble=_nights_without(row, night) if state in TROUBLE else 0,
+        notes=tuple(decisive["notes"]) if decisive is not None else (),
+        run_id=decisive["run_id"] if decisive is not None else None,
+        started_at=decisive["started_at"] if decisive is not None else None,
+        expires=row["expires"],
+        days_to_expiry=days_left,
+        expiry_warning=_expiry_warning(days_left),
+    )
+
+
+def _state(
+    row: sa.RowMapping, attempts: list[sa.RowMapping], night: date, *, overdue: bool
+) -> tuple[str, sa.RowMapping | None]:
+    """The district's state, and the attempt that it rests on.
+
+    A night that is published stays so, though a later run of it may have failed; one that is held after it
+    was published waits for a person. Whoever has paused or disabled a district has dealt with its failures.
+    """
+    last = attempts[-1] if attempts else None
+    published = next((one for one in reversed(attempts) if one["state"] == "published"), None)
+    if last is not None and last["state"] == "failed" and published is not None:
+        last = published
+    if last is not None and last["state"] == "published":
+        return "published", last
+    if not row["active"]:
+        return "disabled", last
+    if row["paused_from"] is not None and row["paused_from"] <= night <= row["paused_to"]:
+        return "paused", last
+    if last is not None:
+        return last["state"], last
+    return ("late" if overdue else "pending"), None
+
+
+def _reason(
+    state: str, row: sa.RowMapping, attempts: list[sa.RowMapping], decisive: sa.RowMapping | None
+) -> str | None:
+    if state == "late":
+        return f"nothing has come of the night by {DEADLINE:%H:%M}: it has not run, or still runs"
+    if state == "paused":
+        return f"paused until {row['paused_to']}" + (
+            f": {row['pause_reason']}" if row["pause_reason"] else ""
+        )
+    if state == "published" and decisive is not None and attempts[-1]["state"] == "failed":
+        return f"published; a later run failed: {_plain(row['district_id'], attempts[-1])}"
+    if state in ("failed", "held") and decisive is not None:
+        return _plain(row["district_id"], decisive)
+    return None
+
+
+def _plain(district_id: str, attempt: sa.RowMapping) -> str | None:
+    reason = attempt["held_reason"]
+    return reason.removeprefix(f"{district_id}: ") if reason else reason
+
+
+def _remedy(
+    state: str, district_id: str, night: date, local_date: date, decisive: sa.RowMapping | None
+) -> str | None:
+    if state == "late":
+        return remedies.of_lateness(district_id)
+    if state == "held":
+        return remedies.of_hold(district_id, night, local_date)
+    if state == "failed" and decisive is not None:
+        return remedies.of_failure(district_id, decisive["held_reason"], decisive["run_id"])
+    return None
+
+
+def _nights_without(row: sa.RowMapping, night: date) -> int:
+    """Nights since the last one that was published, or since the registration, up to this one; at least 1."""
+    registered = row["registered_at"].astimezone(ZoneInfo(row["timezone"])).date()
+    before = row["snapshot_date"] or registered - timedelta(days=1)
+    paused = 0
+    if row["paused_from"] is not None:
+        first, last = max(row["paused_from"], before + timedelta(days=1)), min(row["paused_to"], night)
+        paused = max(0, (last - first).days + 1)
+    return max(1, (night - before).days - paused)
+
+
+def _expiry_warning(days_left: int | None) -> int | None:
+    if days_left is None:
+        return None
+    return 0 if days_left < 0 else next((limit for limit in EXPIRY_WARNINGS if days_left <= limit), None)

@@ -1,0 +1,122 @@
+"""What to do about a district's night, by the kind of trouble: the line that a person at 7 a.m. can act on.
+
+The reason itself often says what to check; here is which command to type. Kinds are told apart by the words
+of our own errors, which a test holds against the errors themselves.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import date
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind of failure: how its reason reads, and what to do; `{id}` and `{run}` are filled in."""
+
+    name: str
+    words: re.Pattern[str]
+    remedy: str
+
+
+_SYNC = "samegoal-pipelines sync {id}"
+_VERIFY = "samegoal-pipelines districts verify {id}"
+
+
+def _kind(name: str, words: str, remedy: str) -> Kind:
+    return Kind(name, re.compile(words, re.IGNORECASE), remedy)
+
+
+# The first that matches counts: where several are spoken of, the one to look at first stands first.
+KINDS = (
+    _kind("defect", r"unforeseen|defect of the pipeline|report this", "report it, with the run {run}"),
+    _kind("stopped", r"stopped by hand or by the machine", f"run it again: {_SYNC}"),
+    _kind(
+        "secret key",
+        r"sealed with a key|holds something that is no key|can be read by others",
+        "bring back the key in SAMEGOAL_SECRET_KEY, or give the secret again: "
+        "samegoal-pipelines districts rotate-secret {id}",
+    ),
+    _kind(
+        "identity",
+        r"belong to another district|is registered as|names no district",
+        f"compare the registration with Qmlativ: {_VERIFY}",
+    ),
+    _kind(
+        "address",
+        r"correct the API Base URL|Token URL|HTTP 404|API Base URL (is|must)",
+        "correct the address: samegoal-pipelines districts set {id} --base-url …",
+    ),
+    _kind(
+        "certificate",
+        r"certificate",
+        f"ask whoever runs the district's Qmlativ server to mend its certificate, then: {_SYNC}",
+    ),
+    _kind(
+        "credentials",
+        r"credentials|Client Key|Client Secret|refuses a token|refuses the token",
+        "renew the Integration Access in Qmlativ if it has expired, and give its secret: "
+        f"samegoal-pipelines districts rotate-secret {{id}}; then: {_SYNC}",
+    ),
+    _kind(
+        "grants",
+        r"not granted|grant it|not available to this Integration Access|is missing from every row",
+        f"grant in Qmlativ what the reason names, look with: {_VERIFY}; then: {_SYNC}",
+    ),
+    _kind(
+        "school year",
+        r"school year is flagged",
+        f"let the district set its current school year in Qmlativ, then: {_SYNC}",
+    ),
+    _kind(
+        "database",
+        r"Postgres|SQLSTATE|database|the warehouse|another run is publishing|another run has been publishing",
+        f"see that Postgres is up and has space (docs/production.md), then: {_SYNC}",
+    ),
+    _kind(
+        "landing",
+        r"landing|landed",
+        f"see that SAMEGOAL_LANDING_URL can be written and has space, then: {_SYNC}",
+    ),
+    _kind(
+        "source",
+        r"try(ing)? again later|HTTP (429|5\d\d)|unavailable|in time|cut short|connection|maintenance page"
+        r"|data changed|something else failed",
+        f"wait until the district's Qmlativ answers again, then: {_SYNC}; if it stays so, ask the district",
+    ),
+    _kind(
+        "answer",
+        r"the answer|Paging|Qmlativ refuses the request|page \d",
+        f"run it again: {_SYNC}; if it stays so, ask Skyward's support with the reason as it stands here",
+    ),
+)
+
+_OTHERWISE = _kind("other", r"", "open the run {run} in the Dagster UI")
+
+
+def kind_of(reason: str | None) -> Kind:
+    """Which kind of failure a reason tells of."""
+    return next((kind for kind in KINDS if kind.words.search(reason or "")), _OTHERWISE)
+
+
+def of_failure(district_id: str, reason: str | None, run_id: str | None) -> str:
+    """What to do about a night that failed."""
+    return kind_of(reason).remedy.format(id=district_id, run=run_id or "of this night")
+
+
+def of_hold(district_id: str, night: date, local_date: date) -> str:
+    """What to do about a night that the gate holds; it is named where it is not the district's date."""
+    then = "" if night == local_date else f" --today {night}"
+    return (
+        "look at the numbers in the Dagster UI; if the change is meant, publish it: "
+        f"samegoal-pipelines sync {district_id} --release{then}"
+    )
+
+
+def of_lateness(district_id: str) -> str:
+    """What to do about a night that did not happen."""
+    return (
+        "see in the Dagster UI that the daemon is up, the schedule nightly_by_district is on and its queue "
+        f"moves; or: {_SYNC.format(id=district_id)}"
+    )

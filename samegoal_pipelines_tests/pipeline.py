@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import text
 
 from samegoal_pipelines.deployment import Deployment
-from samegoal_pipelines.runs import NightOutcome, run_night
+from samegoal_pipelines.runs import NightOutcome, run_night, run_release
 from samegoal_pipelines.sandbox import Sandbox, SandboxDistrict, SandboxServer, serve
 
 TODAY = date(2026, 10, 12)
@@ -64,6 +64,11 @@ class Pipeline:
 
     def run(self, district_id: str = "grand-bend", today: date = TODAY) -> NightOutcome:
         return run_night(self.deployment, district_id, today=today)
+
+    def release(
+        self, district_id: str = "grand-bend", today: date = TODAY, why: str = "the campus has closed"
+    ) -> NightOutcome:
+        return run_release(self.deployment, district_id, why=why, today=today)
 
     def rows(self, sql: str, **parameters: Any) -> list[tuple[Any, ...]]:
         with self.deployment.warehouse.connect() as connection:

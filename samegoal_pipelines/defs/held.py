@@ -6,12 +6,15 @@ the night's other files. Not here: whether a night is held (`warehouse.gate`).
 
 from __future__ import annotations
 
+from datetime import date
 from typing import NamedTuple
 
 import pandas as pd
 import pyarrow as pa
 
 from samegoal_pipelines.defs.io import Tables
+from samegoal_pipelines.defs.night import Night
+from samegoal_pipelines.landing import LandingError
 from samegoal_pipelines.transforms.columns import frame_of
 from samegoal_pipelines.transforms.departures import explain_absences
 from samegoal_pipelines.transforms.snapshot import Snapshot, assemble_snapshot
@@ -51,6 +54,21 @@ class ToPublish(NamedTuple):
         kept = frozenset(tables["kept"]["student_id"].tolist())
         snapshot = Snapshot(tables["status"], tables["students"], tables["parents"], kept)
         return cls(snapshot, tables["restricted"], tables["confidential"], tables["absent"])
+
+
+def read_held(night: Night, snapshot_date: date, run_id: str) -> ToPublish:
+    """What that run's night was held with.
+
+    Raises:
+        LandingError: it is not in the landing any more, or damaged; only a new run can tell.
+    """
+    try:
+        return ToPublish.of_tables(night.read_landed(HELD_SNAPSHOT, snapshot_date, run_id))
+    except LandingError:
+        raise LandingError(
+            f"what was held on {snapshot_date} is no longer in the landing, or is damaged: run the night "
+            f"again with: samegoal-pipelines sync {night.district_id}"
+        ) from None
 
 
 def to_publish(

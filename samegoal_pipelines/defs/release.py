@@ -12,7 +12,7 @@ import dagster as dg
 from pydantic import Field
 
 from samegoal_pipelines.defs.gate import GATE_CHECK, PUBLISHED_SNAPSHOT, RELEASE_JOB
-from samegoal_pipelines.defs.held import HELD_SNAPSHOT, ToPublish
+from samegoal_pipelines.defs.held import read_held
 from samegoal_pipelines.defs.night import Night, read_date
 from samegoal_pipelines.defs.partitions import DISTRICTS
 from samegoal_pipelines.defs.published import facts_of
@@ -47,7 +47,6 @@ def release(
         snapshot_date = read_date(config.night, "the night") if config.night else night.today
         held = held_of(deployment, night.district_id, snapshot_date)
         who, why = config.who.strip() or deployment.settings.operator, config.why.strip()
-        landed = ToPublish.of_tables(night.read_landed(HELD_SNAPSHOT, snapshot_date, held.run_id))
         published = release_held(
             deployment.warehouse,
             district_id=night.district_id,
@@ -56,7 +55,7 @@ def release(
             started_at=night.started_at,
             released_by=who,
             reason=why,
-            **landed._asdict(),
+            **read_held(night, snapshot_date, held.run_id)._asdict(),
         )
         record = {"released by": who, "why": why, "held in run": held.run_id, "held because": held.reason}
         facts = {**facts_of(published, snapshot_date), **record}

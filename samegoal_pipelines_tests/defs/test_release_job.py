@@ -1,0 +1,217 @@
+"""Releasing a held night: exactly what was held, on somebody's word, and for that night only."""
+
+from __future__ import annotations
+
+from datetime import date
+from typing import Any
+
+import dagster as dg
+import pytest
+
+from samegoal_pipelines.definitions import build_defs
+from samegoal_pipelines.runs import open_instance
+from samegoal_pipelines.settings import Settings
+from samegoal_pipelines_tests.mass_changes import (
+    ENTRIES,
+    TOMORROW,
+    change,
+    enrolled,
+    gate_checks,
+    materializations,
+)
+
+DAY_AFTER = date(2026, 10, 14)
+WITHDRAWN = range(1, 40)
+
+
+@pytest.fixture
+def held(pipeline, district, monkeypatch):
+    """A district of 300 students with one good night, and one that is held for 39 withdrawals and a CECS."""
+    monkeypatch.setenv("SAMEGOAL_OPERATOR", "Dana Data")
+    pipeline.deployment.settings.operator = "Dana Data"
+    made = district([*enrolled(300), {"StudentID": 301, "StartDate": "2026-08-12", "WithdrawalCode": "CECS"}])
+    pipeline.add(made)
+    assert pipeline.run().published
+    (cecs,) = {row["WithdrawalCodeID"] for row in made.rows(ENTRIES)} - {None}
+    change(made, WITHDRAWN, EndDate="2026-10-09")
+    change(made, {300}, WithdrawalCodeID=cecs)
+    night = pipeline.run(today=TOMORROW)
+    assert night.held, night.line()
+    return made, night.attempt
+
+
+def refused(pipeline, today: date, *words: str) -> None:
+    """A release fails in one line with these words, changes nothing, and leaves no failed night behind."""
+    before, attempts = pipeline.published(), pipeline.rows("select * from samegoal.snapshots order by 1")
+    outcome = pipeline.release(today=today)
+    line = outcome.line()
+    assert line.startswith("error: grand-bend: release: "), line
+    assert "\n" not in line
+    for word in words:
+        assert word in line
+    assert pipeline.published() == before
+    assert pipeline.rows("select * from samegoal.snapshots order by 1") == attempts
+
+
+def launch(pipeline, config: dict[str, Any], **tags: str) -> dg.ExecuteInProcessResult:
+    """The job as the UI's launchpad runs it."""
+    with open_instance(Settings()) as instance:
+        return (
+            build_defs(pipeline.deployment)
+            .resolve_job_def("release_held_snapshot")
+            .execute_in_process(
+                instance=instance,
+                partition_key="grand-bend",
+                run_config={"ops": {"release": {"config": config}}},
+                tags=tags,
+                raise_on_error=False,
+            )
+        )
+
+
+def failure_of(result: dg.ExecuteInProcessResult) -> str:
+    (failure,) = [event.step_failure_data for event in result.all_events if event.is_step_failure]
+    return failure.user_failure_data.description
+
+
+def test_a_release_publishes_exactly_what_was_held_although_qmlativ_has_changed_since(pipeline, held, source):
+    made, attempt = held
+    change(made, WITHDRAWN, EndDate=None)
+    made.edit("Demographics/Name", 1_000_200, LastName="Renamed-Since")
+    made.remove_row(ENTRIES, 250)
+    source.traffic.log.clear()
+
+    night = pipeline.release(today=TOMORROW)
+
+    assert night.published, night.line()
+    statuses = pipeline.statuses()
+    assert {student for student, (status, _) in statuses.items() if status == "INACTIVE"} == {*WITHDRAWN}
+    assert set(statuses) == set(range(1, 300))
+    assert pipeline.rows(
+        "select count(*) from samegoal.student_demographics where last_name = 'Renamed-Since'"
+    ) == [(0,)]
+    assert pipeline.rows("select student_id, why from samegoal.departures") == [(300, "CECS only")]
+    assert not source.traffic.log
+    counts = "students, enrolled, inactive, changed, removed, lost, lost_by_time, landed_run_id, state"
+    assert pipeline.rows(f"select {counts} from samegoal.snapshots order by snapshot_id")[1:] == [
+        (299, 260, 39, 39, 1, 40, 0, attempt.run_id, "superseded"),
+        (299, 260, 39, 39, 1, 40, 0, attempt.run_id, "published"),
+    ]
+
+
+def test_a_release_is_on_record_and_turns_the_check_green(pipeline, held):
+    _, attempt = held
+
+    night = pipeline.release(today=TOMORROW, why="the campus has closed")
+
+    assert pipeline.rows(
+        "select released_by, reason, r.snapshot_date, h.run_id, p.run_id from samegoal.releases r "
+        "join samegoal.snapshots h on h.snapshot_id = r.held_snapshot_id "
+        "join samegoal.snapshots p on p.snapshot_id = r.published_snapshot_id"
+    ) == [("Dana Data", "the campus has closed", TOMORROW, attempt.run_id, night.attempt.run_id)]
+    *_, (red_run, red), (green_run, green) = gate_checks()
+    assert (red_run, red.passed) == (attempt.run_id, False)
+    assert (green_run, green.passed) == (night.attempt.run_id, True)
+    assert green.description == "released by Dana Data: the campus has closed"
+    run, facts = materializations()[-1]
+    assert run == night.attempt.run_id
+    assert (facts["released by"], facts["why"], facts["held in run"]) == (
+        "Dana Data",
+        "the campus has closed",
+        attempt.run_id,
+    )
+    assert (facts["students"], facts["inactive"], facts["snapshot date"]) == (299, 39, "2026-10-13")
+
+
+def test_a_release_comes_too_late_once_the_next_night_is_published(pipeline, held):
+    made, _ = held
+    change(made, WITHDRAWN, EndDate=None)
+    assert pipeline.run(today=DAY_AFTER).published
+
+    refused(pipeline, TOMORROW, "moved on since its snapshot was held on 2026-10-13")
+    refused(pipeline, DAY_AFTER, "nothing is held for the night 2026-10-14", "2026-10-14: published")
+
+
+def test_a_release_does_not_outlive_its_night(pipeline, held):
+    made, _ = held
+    assert pipeline.release(today=TOMORROW).published
+    change(made, range(101, 140), EndDate="2026-10-12")
+
+    again = pipeline.run(today=DAY_AFTER)
+
+    assert again.held, again.line()
+    refused(pipeline, TOMORROW, "2026-10-14", "does not outlive its night")
+    assert pipeline.release(today=DAY_AFTER).published
+    assert pipeline.rows("select count(*) from samegoal.releases") == [(2,)]
+
+
+def test_what_is_released_once_cannot_be_released_twice(pipeline, held):
+    assert pipeline.release(today=TOMORROW).published
+
+    refused(pipeline, TOMORROW, "nothing is held for the night 2026-10-13", "2026-10-13: published")
+
+
+def test_a_release_wants_a_reason(pipeline, held):
+    assert "say why" in failure_of(launch(pipeline, {"why": " "}, **{"samegoal/today": "2026-10-13"}))
+    with pytest.raises(dg.DagsterInvalidConfigError, match="why"):
+        launch(pipeline, {})
+    assert pipeline.rows("select state from samegoal.snapshots order by snapshot_id") == [
+        ("published",),
+        ("held",),
+    ]
+
+
+def test_in_the_ui_a_release_may_name_its_night_and_who_releases_it(pipeline, held):
+    rubbish = launch(pipeline, {"why": "moved", "night": "yesterday"})
+    assert "YYYY-MM-DD" in failure_of(rubbish)
+
+    released = launch(pipeline, {"why": "moved", "who": "Pat Principal", "night": "2026-10-13"})
+
+    assert released.success
+    assert pipeline.rows("select released_by, reason from samegoal.releases") == [("Pat Principal", "moved")]
+    assert pipeline.statuses()[1] == ("INACTIVE", "withdrawn")
+
+
+def test_a_disabled_district_is_released_no_more_than_it_is_run(pipeline, held):
+    pipeline.deployment.registry.set_active("grand-bend", False)
+
+    outcome = pipeline.release(today=TOMORROW)
+
+    assert "districts enable grand-bend" in outcome.line()
+    assert not outcome.published
+
+
+def test_held_rows_that_are_damaged_or_gone_are_not_released(pipeline, held):
+    (file,) = pipeline.deployment.settings.home.rglob("held_snapshot/status.parquet")
+    file.write_bytes(file.read_bytes()[:100])
+
+    refused(pipeline, TOMORROW, "no longer in the landing", "sync grand-bend")
+
+
+def test_students_who_could_not_be_read_are_kept_by_a_release_as_well(pipeline, held):
+    made, _ = held
+    change(made, {200}, WithdrawalCodeID=424242)
+    assert pipeline.run(today=TOMORROW).held
+
+    night = pipeline.release(today=TOMORROW)
+
+    assert night.published, night.line()
+    assert night.attempt.kept == 1
+    assert pipeline.statuses()[200] == ("ENROLLED", "current_enrollment")
+
+
+def test_the_ui_offers_the_night_of_all_assets_and_the_release():
+    definitions = build_defs()
+    nightly = definitions.resolve_job_def("nightly_snapshot")
+    assert {key.to_user_string() for key in nightly.asset_layer.executable_asset_keys} == {
+        "raw_enrollments",
+        "raw_students",
+        "raw_parents",
+        "cecs_filtered_enrollments",
+        "student_status",
+        "student_demographics",
+        "parent_demographics",
+        "published_snapshot",
+    }
+    release = definitions.resolve_job_def("release_held_snapshot")
+    assert release.partitions_def == nightly.partitions_def

@@ -1,0 +1,65 @@
+"""A held night as a person at a terminal meets it: exit status 3, what to do, and `sync --release`."""
+
+from __future__ import annotations
+
+import json
+
+from samegoal_pipelines_tests.mass_changes import TOMORROW, change, enrolled
+from samegoal_pipelines_tests.terminal.test_commands import run
+
+NIGHT = ["--today", TOMORROW.isoformat()]
+
+
+def test_a_held_district_exits_with_3_and_its_release_with_0(pipeline, district):
+    held = district(enrolled(300))
+    pipeline.add(held, district(enrolled(2), id="beta", name="Beta ISD", code="222222"))
+    assert pipeline.run().published
+    change(held, range(1, 32), EndDate="2026-10-09")
+
+    both = run("sync", "grand-bend", "beta", *NIGHT)
+
+    assert both.returncode == 3, both.stderr
+    first, second = both.stderr.splitlines()
+    assert first.startswith("held: grand-bend: 31 of 300 students (10.3 %)")
+    assert first.endswith("samegoal-pipelines sync grand-bend --release --today 2026-10-13")
+    assert second.startswith("beta: published 2 students")
+    (row,) = [line.split() for line in both.stdout.splitlines() if line.startswith("grand-bend")]
+    assert row == ["grand-bend", "held", "300", "269", "0", "0", "31"]
+
+    released = run(
+        "sync", "grand-bend", "--release", "--why", "the campus has closed", *NIGHT, SAMEGOAL_OPERATOR="Dana"
+    )
+
+    assert (released.returncode, released.stderr.startswith("grand-bend: published 300")) == (0, True)
+    assert pipeline.statuses()[1] == ("INACTIVE", "withdrawn")
+    assert pipeline.rows("select released_by, reason from samegoal.releases") == [
+        ("Dana", "the campus has closed")
+    ]
+
+    again = run("sync", "grand-bend", "--release", *NIGHT)
+
+    assert again.returncode == 1
+    assert again.stderr.startswith("error: grand-bend: release: nothing is held for the night 2026-10-13")
+    assert "2026-10-13: published" in again.stderr
+    assert again.stderr.count("\n") == 1
+    assert again.stdout == ""
+
+
+def test_scripts_are_told_what_is_held_and_a_failure_counts_more(pipeline, district):
+    held = district(enrolled(300))
+    pipeline.add(held)
+    assert pipeline.run().published
+    change(held, range(1, 32), EndDate="2026-10-09")
+
+    told = run("sync", "grand-bend", "nowhere", "--json", *NIGHT)
+
+    assert told.returncode == 1
+    facts, unknown = json.loads(told.stdout)
+    assert (facts["state"], facts["students"], facts["inactive"]) == ("held", 300, 31)
+    assert (facts["lost"], facts["lost_by_time"]) == (31, 0)
+    assert facts["reason"].startswith("31 of 300 students")
+    assert (unknown["state"], unknown["district_id"]) == ("failed", "nowhere")
+
+
+def test_a_reason_without_a_release_is_wrong_usage(environment):
+    assert run("sync", "grand-bend", "--why", "moved").returncode == 2

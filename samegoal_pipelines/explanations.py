@@ -59,12 +59,12 @@ class StudentAnswer:
                 f"published: nothing; left on {left['snapshot_date']} as {left['last_status']}: {left['why']}"
             ]
         building = status["building"] or "no building"
-        told = [f"published: {status['status']} at {building}, so since {self.published.since}"]
+        told = [f"published: {status['status']} at {building}, unchanged since {self.published.since}"]
         if self.kept:
             told = [f"{told[0]}; kept, because this night's rows cannot be relied on"]
         change = self.published.last_change
         if change and change["change"] == "status" and change["old_status"] != change["new_status"]:
-            told.append(f"before {change['snapshot_date']} it was {change['old_status']}")
+            told.append(f"published before {change['snapshot_date']}: {change['old_status']}")
         return told
 
     def decision_sentences(self) -> list[str]:

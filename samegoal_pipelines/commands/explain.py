@@ -65,7 +65,7 @@ def _row(seen: SeenEnrollment) -> list[str]:
     ended = "unreadable" if {"EndDate", "WithdrawalDate"} & set(seen.unreadable) else "open"
     begun = "unreadable" if "StartDate" in seen.unreadable else "none"
     return [
-        f"{seen.enrollment_id or 'unreadable'}{' *' if seen.decides else ''}",
+        str(seen.enrollment_id or "unreadable"),
         str(seen.first_day or begun),
         str(seen.last_day or ended),
         seen.withdrawal_code or "",

@@ -126,7 +126,7 @@ class Explanation:
     """One student: every enrollment seen, and what follows. Of decision, uncertain, absent one is given."""
 
     student_id: int
-    today: date
+    night: date
     window_start: date
     enrollments: tuple[SeenEnrollment, ...]
     decision: Decision | None
@@ -137,7 +137,7 @@ class Explanation:
 
     def sentences(self) -> list[str]:
         """What follows from the enrollments, for people."""
-        window = f"the import window of {self.today} begins on {self.window_start}"
+        window = f"the import window of {self.night} begins on {self.window_start}"
         if self.decision is not None:
             decision = self.decision
             return [
@@ -186,7 +186,7 @@ def explain_students(
         explained.append(
             Explanation(
                 student_id=student,
-                today=today,
+                night=today,
                 window_start=window_start(today),
                 enrollments=tuple(seen),
                 decision=_decision(raw, theirs.enrollments, status, today) if status else None,

@@ -9,6 +9,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from sqlalchemy import text
 
 from samegoal_pipelines_tests.pipeline import TODAY
 from samegoal_pipelines_tests.terminal.asking import Ask, ask
@@ -48,19 +49,19 @@ def test_every_enrollment_the_rule_and_the_building_are_told(pipeline, district,
     pipeline.add(district(rows))
     assert pipeline.run().published
 
-    text = told("000011")
+    said = told("000011")
 
-    assert "grand-bend, night of 2026-10-12" in text
-    assert "published: ENROLLED" in text
-    assert "rule 1: there is a current enrollment (current_enrollment)" in text
-    assert "enrollment 1 decides: it is the only current one" in text
-    assert "as listed for its school year" in text
-    assert "begins on 2025-10-12" in text
+    assert "grand-bend, night of 2026-10-12" in said
+    assert "published: ENROLLED" in said
+    assert "rule 1: there is a current enrollment (current_enrollment)" in said
+    assert "enrollment 1 decides: it is the only current one" in said
+    assert "as listed for its school year" in said
+    assert "begins on 2025-10-12" in said
     for fate in ("counted as current; decides", "counted as past", "filtered: a cross-entity course"):
-        assert fate in text
-    assert "Student1000011" not in text, "names are not shown"
-    assert "differs" not in text
-    assert "replay" not in text
+        assert fate in said
+    assert "Student1000011" not in said, "names are not shown"
+    assert "differs" not in said
+    assert "replay" not in said
 
     (student,) = explained("000011")["students"]
     assert [row["enrollment_id"] for row in student["enrollments"]] == [2, 1, 5]
@@ -73,10 +74,10 @@ def test_a_student_without_a_status_is_explained_in_words(pipeline, district, ex
     pipeline.add(district([OTHER, COURSE]))
     assert pipeline.run().published
 
-    text = told("000012")
+    said = told("000012")
 
-    assert "published: nothing, that night or before" in text
-    assert "there are only cross-entity course enrollments (CECS)" in text
+    assert "published: nothing, that night or before" in said
+    assert "there are only cross-entity course enrollments (CECS)" in said
     assert explained("000012")["students"][0]["absent"] == "CECS only"
 
 
@@ -87,14 +88,14 @@ def test_a_kept_student_is_told_as_kept_and_the_unreadable_row_with_its_field(pi
     made.edit("Enrollment/EntryWithdrawal", 1, StartDate="31 February")
     assert pipeline.run(today=TOMORROW).attempt.kept == 1
 
-    text = told("000011")
+    said = told("000011")
 
-    assert "night of 2026-10-13" in text
-    assert "so since 2026-10-12; kept, because this night's rows cannot be relied on" in text
-    assert "uncertain: 1 row cannot be relied on (unreadable)" in text
-    assert "set aside: StartDate cannot be read" in text
-    assert "31 February" not in text
-    assert "replay" not in text
+    assert "night of 2026-10-13" in said
+    assert "unchanged since 2026-10-12; kept, because this night's rows cannot be relied on" in said
+    assert "uncertain: 1 row cannot be relied on (unreadable)" in said
+    assert "set aside: StartDate cannot be read" in said
+    assert "31 February" not in said
+    assert "replay" not in said
 
 
 def test_a_student_who_left_is_told_with_the_day_and_why(pipeline, district, told):
@@ -104,10 +105,10 @@ def test_a_student_who_left_is_told_with_the_day_and_why(pipeline, district, tol
     made.edit("Enrollment/EntryWithdrawal", 1, StartDate="2024-08-14", EndDate="2025-06-01")
     assert pipeline.run(today=TOMORROW).published
 
-    text = told("000011")
+    said = told("000011")
 
-    assert "published: nothing; left on 2026-10-13 as INACTIVE: left the import window" in text
-    assert "filtered: outside the import window, ended before 2025-10-13" in text
+    assert "published: nothing; left on 2026-10-13 as INACTIVE: left the import window" in said
+    assert "filtered: outside the import window, ended before 2025-10-13" in said
     assert "published: INACTIVE" in told("000011", "--on", "2026-10-12")
 
 
@@ -120,7 +121,7 @@ def test_the_night_that_was_published_on_a_date_is_explained(pipeline, district,
     assert pipeline.run(today=later).published
 
     assert "INACTIVE" in told("000011")
-    assert "before 2026-10-17 it was ENROLLED" in told("000011")
+    assert "published before 2026-10-17: ENROLLED" in told("000011")
     between = explained("000011", "--on", "2026-10-16")
     assert between["night"] == "2026-10-12"
     assert between["students"][0]["published"]["status"] == "ENROLLED"
@@ -137,11 +138,27 @@ def test_a_night_that_failed_later_is_mentioned(pipeline, district, told):
     made.client_secret = "another"
     assert not pipeline.run(today=TOMORROW).published
 
-    text = told("000011")
+    said = told("000011")
 
-    assert "night of 2026-10-12" in text
-    assert "note: the night 2026-10-13 failed: reading Qmlativ: " in text
+    assert "night of 2026-10-12" in said
+    assert "note: the night 2026-10-13 failed: reading Qmlativ: " in said
     assert "note:" not in told("000011", "--on", "2026-10-12")
+
+
+def test_a_night_that_is_held_is_mentioned_with_its_reason(pipeline, district, told):
+    pipeline.add(district([ENROLLED]))
+    assert pipeline.run().published
+    with pipeline.deployment.warehouse.begin() as connection:
+        connection.execute(
+            text(
+                "insert into samegoal.snapshots "
+                "(district_id, snapshot_date, state, held_reason, run_id, started_at) "
+                "values ('grand-bend', :night, 'held', 'too many are lost', 'a-run', now())"
+            ),
+            {"night": TOMORROW},
+        )
+
+    assert "note: the night 2026-10-13 was held: too many are lost" in told("000011")
 
 
 def test_numbers_are_text_compared_exactly_and_then_without_the_spaces_around(pipeline, district, explained):
@@ -165,11 +182,11 @@ def test_two_students_with_one_number_are_both_explained(pipeline, district, tol
     pipeline.add(made)
     assert pipeline.run().published
 
-    text = told("7")
+    said = told("7")
 
-    assert "2 students have this number" in text
-    assert "StudentID 11" in text
-    assert "StudentID 13" in text
+    assert "2 students have this number" in said
+    assert "StudentID 11" in said
+    assert "StudentID 13" in said
 
 
 @pytest.mark.parametrize("number", ["999", "11", "%", "'; --", ""])
@@ -199,12 +216,12 @@ def test_where_the_landing_was_pruned_the_warehouse_still_tells(pipeline, distri
     assert pipeline.run().published
     shutil.rmtree(pipeline.deployment.settings.landing_root + "/grand-bend")
 
-    text = told("000011")
+    said = told("000011")
 
-    assert "not in the landing any more" in text
-    assert "published: ENROLLED" in text
-    assert "rule 1 decided: there is a current enrollment" in text
-    assert "enrollment 1 decided, 2026-08-12 to open" in text
+    assert "not in the landing any more" in said
+    assert "published: ENROLLED" in said
+    assert "rule 1 decided: there is a current enrollment" in said
+    assert "enrollment 1 decided, 2026-08-12 to open" in said
     answer = explained("000011")
     assert answer["landed_run_id"] is None
     assert answer["students"][0]["enrollments"] is None
@@ -215,8 +232,6 @@ def test_what_the_rules_would_say_otherwise_today_is_told(pipeline, district, ex
     pipeline.add(district([ENROLLED]))
     assert pipeline.run().published
     with pipeline.deployment.warehouse.begin() as connection:
-        from sqlalchemy import text
-
         connection.execute(
             text("update samegoal.student_status_history set status = 'INACTIVE', reason = 'withdrawn'")
         )
@@ -235,11 +250,11 @@ def test_a_student_without_a_record_is_told_to_keep_what_was_published(pipeline,
     made.remove_row("Demographics/Name", 1_000_011)
     assert pipeline.run(today=TOMORROW).attempt.kept == 1
 
-    text = told("000011")
+    said = told("000011")
 
-    assert "no sound record" in text
-    assert "; kept, because" in text
-    assert "replay" not in text
+    assert "no sound record" in said
+    assert "; kept, because" in said
+    assert "replay" not in said
 
 
 def test_a_date_that_is_none_is_wrong_usage(environment):

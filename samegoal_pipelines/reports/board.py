@@ -50,6 +50,8 @@ class DistrictNight:
     """When the snapshot was, or is, to be there."""
     last_published: date | None
     """The night that SameGoal reads; None: never published."""
+    landed_run_id: str | None
+    """The run that landed the rows from which it was made."""
     students: int | None
     """Students that SameGoal reads, of these by status."""
     enrolled: int | None
@@ -191,9 +193,9 @@ def _attempts_of(night: date) -> sa.Select[Any]:
 
 def _registered(night: date) -> sa.Select[Any]:
     """Every district with its pause and the snapshot that was current after that night."""
-    columns = [snapshots.c[name] for name in ("snapshot_date", *_COUNTED)]
+    landed_run_id = sa.func.coalesce(snapshots.c.landed_run_id, snapshots.c.run_id).label("landed_run_id")
     last = (
-        sa.select(*columns)
+        sa.select(snapshots.c.snapshot_date, landed_run_id, *(snapshots.c[name] for name in _COUNTED))
         .where(
             snapshots.c.district_id == districts.c.district_id,
             snapshots.c.state == "published",
@@ -240,6 +242,7 @@ def _district_night(
         timezone=timezone,
         deadline=deadline,
         last_published=row["snapshot_date"],
+        landed_run_id=row["landed_run_id"],
         **{name: row[name] for name in _COUNTED},
         **{name: counted[name] if counted is not None else None for name in _CHANGES},
         reason=_reason(state, row, attempts, decisive),

@@ -1,0 +1,75 @@
+"""A night's report: everything that its page shows, put together; and where the page is kept."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from datetime import date, datetime
+from typing import Any
+
+import fsspec
+import sqlalchemy as sa
+
+from samegoal_pipelines.landing import Landing, LandingError
+from samegoal_pipelines.reports.ahead import Ahead, look_ahead
+from samegoal_pipelines.reports.board import Board, active_timezones, night_now, read_board
+from samegoal_pipelines.reports.trends import TrendNight, read_trends
+
+FOLDER = "reports"
+
+
+@dataclass(frozen=True)
+class Report:
+    """One night's board, how the last nights went, and what the next days bring (None: not looked at)."""
+
+    board: Board
+    trends: tuple[TrendNight, ...]
+    ahead: Ahead | None
+
+    def facts(self) -> dict[str, Any]:
+        """For scripts."""
+        return {
+            "night": self.board.night,
+            "made_at": self.board.now,
+            "totals": self.board.totals,
+            "districts": [one.facts() for one in self.board.districts],
+            "expiring": [one.district_id for one in self.board.expiring],
+            "trends": [asdict(one) for one in self.trends],
+            "ahead": None if self.ahead is None else asdict(self.ahead),
+        }
+
+
+def make_report(
+    engine: sa.Engine, now: datetime, night: date | None = None, *, landing: Landing | None = None
+) -> Report:
+    """The report of a night.
+
+    Args:
+        now: an aware instant.
+        night: by default the newest night that has begun in any active district.
+        landing: where landed rows lie, if the next days are to be looked at, which takes a part of a second
+            for each district.
+    """
+    if night is None:
+        night = night_now(active_timezones(engine), now)
+    board = read_board(engine, night, now)
+    ahead = None if landing is None else look_ahead(landing, board)
+    return Report(board, tuple(read_trends(engine, night)), ahead)
+
+
+def keep_page(landing_root: str, night: date, page: str) -> str:
+    """Write a night's page into the landing, in place of an earlier one of that night; returns where.
+
+    Raises:
+        LandingError: it cannot be written.
+    """
+    try:
+        filesystem, base = fsspec.url_to_fs(landing_root.rstrip("/"))
+        filesystem.makedirs(f"{base}/{FOLDER}", exist_ok=True)
+        with filesystem.open(f"{base}/{FOLDER}/{night.isoformat()}.html", "w", encoding="utf-8") as file:
+            file.write(page)
+    except OSError as error:
+        raise LandingError(
+            f"the report of {night} cannot be written below {landing_root} "
+            f"({error.strerror or type(error).__name__}); check that the folder is writable and has space"
+        ) from None
+    return f"{landing_root.rstrip('/')}/{FOLDER}/{night.isoformat()}.html"

@@ -1,0 +1,60 @@
+"""The words that every form of the report shares: terminal, page, message."""
+
+from __future__ import annotations
+
+from datetime import date
+
+from samegoal_pipelines.reports.board import Board, DistrictNight
+
+SUMMED_UP = ("failed", "held", "late")
+"""The order in which trouble is summed up in a line."""
+
+
+def summary(board: Board) -> str:
+    """One line: `2 failed, 1 held, 1 late of 300`, or that all is well."""
+    totals = board.totals
+    wrong = ", ".join(f"{totals[state]:,} {state}" for state in SUMMED_UP if totals[state])
+    if wrong:
+        return f"{wrong} of {board.due:,}"
+    if totals["pending"]:
+        return f"{totals['published']:,} of {board.due:,} published, {totals['pending']:,} not due yet"
+    return f"all {board.due:,} published" if board.due else "no district is due"
+
+
+def since(one: DistrictNight) -> str:
+    """Since when a district is in trouble."""
+    if one.last_published is None:
+        return f"never published, for {nights(one.nights_in_trouble)}"
+    if one.last_published >= one.night:
+        return "since a rerun of the night"
+    return f"for {nights(one.nights_in_trouble)}, last published {one.last_published}"
+
+
+def nights(count: int) -> str:
+    """`1 night`, `2 nights`."""
+    return "1 night" if count == 1 else f"{count:,} nights"
+
+
+def expiry(one: DistrictNight) -> str:
+    """When a district's Integration Access expires."""
+    days = one.days_to_expiry
+    if days is None:
+        return "not known"
+    if days < 0:
+        return f"expired on {one.expires}"
+    return f"expires on {one.expires}, " + ("today" if days == 0 else f"in {days} day{'s' * (days != 1)}")
+
+
+def flip(old_status: str | None, new_status: str | None) -> str:
+    """What a student goes from and to."""
+    return f"{old_status or 'not in the snapshot'} → {new_status or 'not in the snapshot'}"
+
+
+def on_one_line(text: str | None) -> str:
+    """A text without line breaks and control characters, which would make one line look like two."""
+    return "".join(c if c.isprintable() else " " for c in " ".join((text or "").split()))
+
+
+def title(night: date) -> str:
+    """How a report and a message are called."""
+    return f"SameGoal night {night}"

@@ -19,6 +19,7 @@ from samegoal_pipelines.commands import (
     export,
     forecast,
     nights,
+    replay,
     trying,
 )
 from samegoal_pipelines.commands.exits import DONE, FAILED, WRONG_USAGE, PlainError, plain
@@ -79,6 +80,7 @@ for command in (
     changes.changes,
     export.export,
     forecast.forecast,
+    replay.replay,
     trying.sandbox,
     trying.demo,
     trying.dev,

@@ -15,6 +15,7 @@ from samegoal_pipelines.defs import (
     published,
     raw,
     release,
+    replay,
     status,
 )
 from samegoal_pipelines.defs.io import landing_io_manager
@@ -26,12 +27,18 @@ def build_defs(deployment: Deployment | None = None) -> dg.Definitions:
     """The assets, jobs, schedule and resources over one deployment, by default the environment's."""
     return dg.Definitions(
         assets=dg.load_assets_from_modules([raw, enrollments, status, demographics, published]),
-        jobs=[nightly.nightly_snapshot, release.release_held_snapshot, housekeeping.prune_landing],
+        jobs=[
+            nightly.nightly_snapshot,
+            release.release_held_snapshot,
+            replay.replay_nights,
+            housekeeping.prune_landing,
+        ],
         schedules=[nightly.nightly_by_district, housekeeping.nightly_prune],
         resources={
             "deployment": deployment or Deployment(),
             "night": night,
             "io_manager": landing_io_manager,
+            replay.IN_MEMORY: dg.mem_io_manager,
         },
         # One process per run: `today` is decided once, and frames are handed on from memory.
         executor=dg.in_process_executor,

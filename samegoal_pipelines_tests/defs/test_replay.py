@@ -2,13 +2,36 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+import shutil
+from collections.abc import Callable
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import Any
 
-from samegoal_pipelines.sandbox import Sandbox
+import dagster as dg
+import pytest
+
+from samegoal_pipelines.defs.replay import REPLAY_JOB, read_night
+from samegoal_pipelines.replays import ReplayOutcome, run_replay
+from samegoal_pipelines.runs import execute, first_failure, open_instance
+from samegoal_pipelines.sandbox import Sandbox, SandboxDistrict
 from samegoal_pipelines.transforms.snapshot import compute_night
 from samegoal_pipelines.transforms.withholding import Withholding
 from samegoal_pipelines.warehouse.publish import publish
+from samegoal_pipelines.warehouse.replay import find_nights
 from samegoal_pipelines_tests.pipeline import TODAY
+from samegoal_pipelines_tests.warehouse.test_replay import every_byte, everything
+
+ENROLLMENTS, GUARDIANS = "Enrollment/EntryWithdrawal", "Family/StudentGuardian"
+LAST_YEAR = {"StartDate": "2025-08-13", "EndDate": "2026-05-28"}
+
+
+def night(n: int) -> date:
+    return TODAY + timedelta(days=n)
+
+
+def replay(pipeline, first: date = TODAY, dry_run: bool = False) -> ReplayOutcome:
+    return run_replay(pipeline.deployment, "grand-bend", first=first, dry_run=dry_run)
 
 
 def test_a_night_computed_at_once_is_what_the_assets_published(pipeline, deployment):
@@ -36,3 +59,257 @@ def test_a_night_computed_at_once_is_what_the_assets_published(pipeline, deploym
     assert len(by_assets["parent_demographics"]) > 200
     for view, rows in by_assets.items():
         assert [row[1:] for row in at_once[view]] == [row[1:] for row in rows], view
+
+
+# -- ten nights under a changed rule --
+
+
+def a_district(district: Callable[..., SandboxDistrict]) -> SandboxDistrict:
+    """Twelve students: enrolled, gone in spring with 77, with 01 and with 82, and gone in winter."""
+    gone = {12: "77", 13: "01", 14: "82"}
+    enrollments = [
+        {
+            "StudentID": n,
+            **({**LAST_YEAR, "WithdrawalCode": gone[n]} if n in gone else {"StartDate": "2026-08-12"}),
+        }
+        for n in range(11, 22)
+    ]
+    left_in_winter = {"StudentID": 22, "StartDate": "2025-08-13", "EndDate": "2026-01-09"}
+    names = [
+        {"NameID": 1_000_000 + n, "FirstName": f"Sam{n}", "IsStudentName": True, "IsGuardianName": False}
+        for n in range(11, 23)
+    ]
+    guardian = {"NameID": 77, "FirstName": "Pat", "IsStudentName": False, "IsGuardianName": True}
+    return district(
+        [*enrollments, left_in_winter],
+        rows={
+            "Demographics/Name": [*names, guardian],
+            "Demographics/NameEmail": [
+                {"NameEmailID": 1, "NameID": 77, "EmailAddress": "pat@example.org", "Rank": 1}
+            ],
+            GUARDIANS: [
+                {
+                    "StudentGuardianID": n,
+                    "StudentID": n,
+                    "NameIDGuardian": 77,
+                    "HasActiveRestrictedAccess": False,
+                }
+                for n in (11, 16)
+            ],
+        },
+    )
+
+
+def edit(key: int, **fields: Any) -> Callable[[SandboxDistrict], None]:
+    """An edit of an enrollment; its id counts from 1, for student 11."""
+    return lambda made: made.edit(ENROLLMENTS, key, **fields)
+
+
+NIGHTS: list[tuple[int, Callable[[SandboxDistrict], None]]] = [
+    (0, edit(1, StartDate="2026-08-13")),
+    (1, edit(5, EndDate="2026-10-12")),
+    (2, edit(6, WithdrawalCodeID=424242)),  # student 16 cannot be read
+    (3, lambda made: made.edit(GUARDIANS, 16, HasActiveRestrictedAccess=True)),
+    (4, lambda made: made.remove_row(ENROLLMENTS, 7)),
+    (5, edit(8, SchoolID=1001)),
+    (5, edit(8, SchoolID=1101, EntityID=102)),  # the same night again
+    (6, lambda made: made.add_row(ENROLLMENTS, **RETURNING)),
+    (8, edit(6, WithdrawalCodeID=None)),
+    (9, lambda made: made.edit("Demographics/Name", 1_000_012, FirstName="Another")),
+    (10, lambda made: made.remove_row(ENROLLMENTS, 3)),
+]
+RETURNING = {
+    "EntryWithdrawalID": 70,
+    "StudentID": 17,
+    "StartDate": "2026-08-12",
+    "SchoolYearID": 2027,
+    "EntityID": 101,
+    "SchoolID": 1101,
+    "IsDefaultEntity": True,
+}
+
+
+def another_rule(patch: pytest.MonkeyPatch) -> None:
+    """Code 77 means graduation, and what ended before the summer is not imported."""
+    for module in ("transforms.status", "schemas.status"):
+        patch.setattr(f"samegoal_pipelines.{module}.GRADUATED_CODE", "77")
+    patch.setattr("samegoal_pipelines.transforms.enrollments.window_start", lambda _: date(2026, 2, 1))
+
+
+def published_from_the_start(pipeline) -> None:
+    """What the ten nights landed, published one by one as of a district of its own."""
+    for published in find_nights(pipeline.deployment.warehouse, "grand-bend", TODAY)[0]:
+        landed = read_night(pipeline.deployment, "grand-bend", published)
+        computed = compute_night(*landed, published.night, withholding=Withholding())
+        publish(
+            pipeline.deployment.warehouse,
+            district_id="from-the-start",
+            snapshot_date=published.night,
+            snapshot=computed.snapshot,
+            restricted=computed.restricted,
+            confidential=computed.confidential,
+            absent=computed.absent,
+            run_id=f"from the start {published.night}",
+            started_at=published.started_at,
+        )
+
+
+@pytest.mark.slow
+def test_a_replay_over_ten_nights_is_publishing_them_with_the_changed_rule(pipeline, district, monkeypatch):
+    """And the replay back, with the rule as it was, is what the assets had published."""
+    made = a_district(district)
+    pipeline.add(made)
+    for n, change in NIGHTS:
+        change(made)
+        run = pipeline.run(today=night(n))
+        assert run.published, run.reason
+    engine = pipeline.deployment.warehouse
+    before = everything(engine)
+
+    with monkeypatch.context() as patch:
+        another_rule(patch)
+        published_from_the_start(pipeline)
+        dry = replay(pipeline, dry_run=True)
+        assert everything(engine) == before != everything(engine, "from-the-start")
+        replayed = replay(pipeline)
+
+    assert everything(engine) == everything(engine, "from-the-start")
+    assert len(replayed.nights) == 10
+    assert replayed.nights == dry.nights
+    changes = {row["change"] for (row,) in everything(engine)["student_changes"]}
+    assert changes == {"added", "status", "demographics", "parents", "removed"}
+    assert replay(pipeline).differing
+    assert everything(engine) == before
+
+
+# -- one night and the next --
+
+
+@pytest.fixture
+def two_nights(pipeline, district) -> Any:
+    """A graduate among three, twice."""
+    pipeline.add(
+        district(
+            [
+                {"StudentID": 11, "StartDate": "2026-08-12"},
+                {"StudentID": 12, "StartDate": "2026-08-12"},
+                {"StudentID": 13, **LAST_YEAR, "WithdrawalCode": "77"},
+            ]
+        )
+    )
+    for n in (0, 1):
+        assert pipeline.run(today=night(n)).published
+    return pipeline
+
+
+def landed(pipeline, n: int) -> Path:
+    return Path(pipeline.deployment.landing.root) / "grand-bend" / night(n).isoformat()
+
+
+def test_with_the_same_rules_there_is_no_difference_and_nothing_is_written(two_nights):
+    before = every_byte(two_nights.deployment.warehouse)
+    replayed = replay(two_nights)
+    assert replayed.line() == (
+        "grand-bend: replayed 2 night(s) from 2026-10-12 to 2026-10-13: no difference; nothing was changed"
+    )
+    assert every_byte(two_nights.deployment.warehouse) == before
+
+
+def test_the_job_in_the_ui_only_tells_unless_it_is_told_to_write(two_nights, monkeypatch):
+    another_rule(monkeypatch)
+    before = every_byte(two_nights.deployment.warehouse)
+
+    config = {"ops": {"replay_landed_nights": {"config": {"from_date": "2026-10-13"}}}}
+    result = execute(two_nights.deployment, "grand-bend", REPLAY_JOB, config)
+
+    assert result.success
+    assert every_byte(two_nights.deployment.warehouse) == before
+    (output,) = [event for event in result.all_events if event.is_successful_output]
+    told = output.step_output_data.metadata
+    assert (told["nights"].value, told["nights that differ"].value, told["dry run"].value) == (1, 1, True)
+    (record,) = told["differences"].records
+    assert record.data == {
+        "night": "2026-10-13",
+        "students": 3,
+        "added": 0,
+        "removed": 0,
+        "status": 1,
+        "demographics": 0,
+        "parents": 0,
+        "changes": 1,
+        "departures": 0,
+    }
+    assert "| 2026-10-13 | INACTIVE | GRADUATED | 1 |" in told["another status"].value
+
+
+def test_what_was_rewritten_shows_at_the_published_asset(two_nights, monkeypatch):
+    another_rule(monkeypatch)
+    assert replay(two_nights, first=night(1)).outcome.replayed.written
+    assert two_nights.statuses()[13] == ("GRADUATED", "graduated")
+    as_of = "select student_id, status from samegoal.student_status_as_of(:night) order by 1"
+    assert two_nights.rows(as_of, night=TODAY)[2] == (13, "INACTIVE")
+
+    with open_instance(two_nights.deployment.settings) as instance:
+        (event,) = instance.fetch_observations(dg.AssetKey("published_snapshot"), limit=5).records
+        (run,) = instance.get_runs(dg.RunsFilter(job_name=REPLAY_JOB))
+    assert event.asset_observation.partition == "grand-bend"
+    assert event.asset_observation.metadata["nights that differ"].value == 1
+    assert (
+        run.run_id in two_nights.rows("select notes[1] from samegoal.snapshots order by snapshot_date")[1][0]
+    )
+    assert run.tags["dagster/partition"] == "grand-bend"
+
+
+def test_a_night_that_is_not_landed_any_more_is_named_with_the_earliest_date_that_works(two_nights):
+    shutil.rmtree(landed(two_nights, 0))
+    before = every_byte(two_nights.deployment.warehouse)
+
+    refused = replay(two_nights)
+
+    assert refused.line() == (
+        "error: grand-bend: replay: the landed rows of the night 2026-10-12 are missing; "
+        "the earliest date to replay from is 2026-10-13"
+    )
+    assert every_byte(two_nights.deployment.warehouse) == before, "a failed replay is no failed night"
+    assert replay(two_nights, first=night(1)).outcome
+
+
+def test_damaged_and_outdated_files_are_refused_before_anything_is_computed(two_nights):
+    (file,) = landed(two_nights, 1).glob("*/raw_students/Name.parquet")
+    file.write_bytes(file.read_bytes()[:-100])
+    assert replay(two_nights).reason.endswith(
+        "the landed rows of the night 2026-10-13 are damaged; no later night can be replayed"
+    )
+    (other,) = landed(two_nights, 0).glob("*/raw_parents/landed.json")
+    other.write_text(
+        other.read_text().replace('"Relationship": 0', '"Kinship": 0').replace("Relationship", "Kinship")
+    )
+    shutil.copy(other.parent / "Relationship.parquet", other.parent / "Kinship.parquet")
+    assert "2026-10-12 are of an older version" in replay(two_nights).reason
+    assert "and those of 1 later night(s)" in replay(two_nights).reason
+
+
+def test_rows_that_break_their_schema_are_not_written(two_nights, monkeypatch):
+    """A rule that was changed in one place only: what follows from it is no published status."""
+    monkeypatch.setattr("samegoal_pipelines.transforms.status.GRADUATED_CODE", "77")
+    before = every_byte(two_nights.deployment.warehouse)
+    failed = replay(two_nights)
+    assert "the night 2026-10-12: " in failed.reason
+    assert "graduated means code 01 (1); nothing was changed" in failed.reason
+    assert every_byte(two_nights.deployment.warehouse) == before
+
+
+def test_a_night_is_replayed_from_the_rows_of_the_run_that_published_it(two_nights, district):
+    """A later run of the night landed other rows, and was not published."""
+    served = two_nights.source.sandbox["grand-bend"]
+    served.edit(ENROLLMENTS, 1, WithdrawalCodeID=424242)
+    served.edit(ENROLLMENTS, 2, WithdrawalCodeID=424242)
+    assert two_nights.run(today=night(1)).held
+    assert not replay(two_nights).differing
+
+
+@pytest.mark.parametrize("first", ["2026-13-01", ""])
+def test_a_rubbish_date_is_one_line(deployment, first):
+    config = {"ops": {"replay_landed_nights": {"config": {"from_date": first}}}}
+    result = execute(deployment, "grand-bend", REPLAY_JOB, config)
+    assert first_failure(result).startswith("grand-bend: replay: the first night to replay is no date")

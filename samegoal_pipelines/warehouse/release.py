@@ -32,14 +32,19 @@ from samegoal_pipelines.warehouse.writing import (
 
 @dataclass(frozen=True)
 class HeldSnapshot:
-    """One held attempt, as `snapshots` has it; `reason` says why it was held."""
+    """One held attempt, as `snapshots` has it.
+
+    Attributes:
+        compared_with: the snapshot that was published then; None once that was replayed to other content.
+        reason: why it was held.
+    """
 
     snapshot_id: int
     snapshot_date: date
     run_id: str
     landed_run_id: str | None
     content_hash: bytes
-    compared_with: int
+    compared_with: int | None
     reason: str
     notes: list[str]
     enrollment_rows: int | None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -384,6 +385,27 @@ def test_the_first_snapshot_of_a_district_and_the_same_content_again_pass(wareho
     assert publish_night(warehouse, 0, school(30, inactive=30), gate=gate).verdict is None
     assert publish_night(warehouse, 1, school(30, inactive=30), gate=gate).verdict is None
     hold_night(warehouse, 2, school(31, inactive=30), gate)
+
+
+def test_a_night_that_is_run_again_is_compared_with_what_is_published_now(warehouse: sa.Engine) -> None:
+    publish_night(warehouse, 0, school(100))
+    publish_night(warehouse, 1, school(100, gone=50))
+    again = publish_night(warehouse, 1, school(100, gone=51), gate=gate_of())
+    assert (again.removed, again.lost) == (51, 51)  # since the night before
+    assert again.verdict is not None
+    assert again.verdict.numbers["lost"] == 1  # since the first run of this night
+    hold_night(warehouse, 1, school(100, gone=51, inactive=30), gate_of())
+
+
+def test_a_night_that_takes_a_rehearsal_back_is_compared_with_the_rehearsal(warehouse: sa.Engine) -> None:
+    today = NIGHT + timedelta(days=1)
+    publish_night(warehouse, 0, school(100))
+    publish_night(warehouse, 300, school(100, inactive=60), local_date=today)
+    held = hold_night(warehouse, 1, school(40), gate_of(), local_date=today)
+    assert (held.students, held.removed) == (40, 60)
+    back = publish_night(warehouse, 1, school(100), gate=gate_of(), local_date=today)
+    assert (back.enrolled, back.changed) == (100, 0)
+    assert attempts(warehouse, "state") == [("published",), ("superseded",), ("superseded",), ("published",)]
 
 
 def test_without_a_gate_nothing_is_held(warehouse: sa.Engine) -> None:

@@ -1,0 +1,152 @@
+"""Whose contacts a district publishes, night by night: by default nobody's that are withheld."""
+
+from __future__ import annotations
+
+from datetime import date
+
+import pytest
+
+from samegoal_pipelines.transforms.withholding import (
+    CONFIDENTIAL_PHONES_SHOWN,
+    RESTRICTED_CONTACTS_SHOWN,
+    RESTRICTION_NOT_KNOWN,
+)
+from samegoal_pipelines_tests.defs.test_bad_nights import GUARDIAN, PARENTS, TOMORROW
+
+ENROLLED = {"StudentID": 11, "StartDate": "2026-08-12"}
+DAY_AFTER = date(2026, 10, 14)
+RESTRICTION = "Family/StudentGuardian.HasActiveRestrictedAccess"
+HOME, CELL = 1, 2
+PHONES = "select phone, home_phone, cell_phone from samegoal.student_demographics "
+PHONES += "join samegoal.parent_demographics using (district_id, student_id)"
+
+
+def phone(key: int, person: int, kind: int, number: str, confidential: bool | None = False) -> dict:
+    return {
+        "NamePhoneID": key,
+        "NameID": person,
+        "PhoneTypeID": kind,
+        "PhoneNumber": number,
+        "IsConfidential": confidential,
+        "Rank": key,
+    }
+
+
+FAMILY = {
+    **GUARDIAN,
+    "Demographics/Name": [
+        *GUARDIAN["Demographics/Name"],
+        {**GUARDIAN["Demographics/Name"][0], "NameID": 1_000_012},
+    ],
+    "Demographics/NamePhone": [
+        phone(1, 1_000_011, HOME, "5125550101"),
+        phone(2, 77, HOME, "5125550101"),
+        phone(3, 77, CELL, "5125550102"),
+    ],
+}
+
+
+@pytest.fixture
+def made(pipeline, district):
+    """A student whose only parent is under restriction, nothing of them confidential; and another student."""
+    made = district([ENROLLED, {**ENROLLED, "StudentID": 12}], rows=FAMILY)
+    pipeline.add(made)
+    return made
+
+
+def notes(pipeline) -> list[str]:
+    """What the newest snapshot notes."""
+    return pipeline.rows("select notes from samegoal.snapshots order by snapshot_id desc limit 1")[0][0]
+
+
+def test_restricted_contacts_are_published_only_by_a_switch_and_only_while_it_is_set(
+    pipeline, deployment, made
+):
+    assert pipeline.run().published
+    assert pipeline.rows(PARENTS) == [(True, None)]
+    assert notes(pipeline) == []
+
+    deployment.registry.set("grand-bend", show_restricted_contacts=True)
+    shown = pipeline.run(today=TOMORROW)
+    assert shown.published, shown.reason
+    assert pipeline.rows(PARENTS) == [(True, "pat@example.org")]
+    assert notes(pipeline) == [RESTRICTED_CONTACTS_SHOWN]
+
+    deployment.registry.set("grand-bend", show_restricted_contacts=False)
+    assert pipeline.run(today=DAY_AFTER).published
+    assert pipeline.rows(PARENTS) == [(True, None)]
+    assert notes(pipeline) == []
+
+
+def test_a_switch_that_is_taken_back_reaches_a_student_who_is_unreadable_tonight(pipeline, deployment, made):
+    deployment.registry.set("grand-bend", show_restricted_contacts=True)
+    assert pipeline.run().published
+    made.edit("Enrollment/EntryWithdrawal", 1, WithdrawalCodeID=424242)
+    deployment.registry.set("grand-bend", show_restricted_contacts=False)
+    night = pipeline.run(today=TOMORROW)
+    assert night.attempt.kept == 1
+    assert pipeline.rows(PARENTS) == [(True, None)]
+
+
+def test_where_the_restriction_is_not_granted_the_snapshot_says_so_once(pipeline, made):
+    made.denied_fields.add(RESTRICTION)
+    assert pipeline.run().published
+    assert pipeline.rows(PARENTS) == [(None, "pat@example.org")]
+    assert notes(pipeline) == [RESTRICTION_NOT_KNOWN]
+
+
+def test_a_lost_grant_passes_only_where_restricted_contacts_are_shown(pipeline, deployment, made):
+    assert pipeline.run().published
+    made.denied_fields.add(RESTRICTION)
+    refused = pipeline.run(today=TOMORROW)
+    assert not refused.published
+    assert "districts set grand-bend --restricted-contacts show" in refused.reason
+    assert pipeline.rows(PARENTS) == [(True, None)]
+
+    deployment.registry.set("grand-bend", show_restricted_contacts=True)
+    assert pipeline.run(today=TOMORROW).published
+    assert pipeline.rows(PARENTS) == [(None, "pat@example.org")]
+    assert notes(pipeline) == [RESTRICTION_NOT_KNOWN]
+
+
+@pytest.fixture
+def unrestricted(made):
+    made.edit("Family/StudentGuardian", 1, HasActiveRestrictedAccess=False)
+    return made
+
+
+def test_confidential_phones_are_published_only_by_a_switch(pipeline, deployment, unrestricted):
+    for key in (1, 3):
+        unrestricted.edit("Demographics/NamePhone", key, IsConfidential=True)
+    assert pipeline.run().published
+    assert pipeline.rows(PHONES) == [(None, "5125550101", None)]
+    deployment.registry.set("grand-bend", show_confidential_phones=True)
+    assert pipeline.run(today=TOMORROW).published
+    assert pipeline.rows(PHONES) == [("5125550101", "5125550101", "5125550102")]
+    assert notes(pipeline) == [CONFIDENTIAL_PHONES_SHOWN]
+
+
+@pytest.mark.parametrize("show", [False, True])
+def test_a_phone_that_becomes_confidential_goes_from_a_student_who_is_unreadable_tonight(
+    pipeline, deployment, unrestricted, show
+):
+    assert pipeline.run().published
+    assert pipeline.rows(PHONES) == [("5125550101", "5125550101", "5125550102")]
+    deployment.registry.set("grand-bend", show_confidential_phones=show)
+    for key in (1, 3):
+        unrestricted.edit("Demographics/NamePhone", key, IsConfidential=True)
+    unrestricted.edit("Enrollment/EntryWithdrawal", 1, WithdrawalCodeID=424242)
+
+    night = pipeline.run(today=TOMORROW)
+
+    assert night.published, night.reason
+    assert (night.attempt.kept, night.attempt.changed) == (1, 0 if show else 1)
+    left = ("5125550101", "5125550101", "5125550102") if show else (None, "5125550101", None)
+    assert pipeline.rows(PHONES) == [left]
+    changes = [] if show else [("demographics", ["phone", "parents.cell_phone"])]
+    assert (
+        pipeline.rows(
+            "select change, changed_columns from samegoal.student_changes where snapshot_date = '2026-10-13'"
+        )
+        == changes
+    )

@@ -17,11 +17,19 @@ class Origin(NamedTuple):
     """The sources of a column.
 
     `needs` are groups of sources, of each of which one at least must be there, or the column is empty; the
-    first of a group goes before the others. `also` shape the value or choose it among several.
+    first of a group goes before the others. The last group is the value itself, those before lead to it.
+    `also` shape the value or choose it among several.
     """
 
     needs: tuple[tuple[str, ...], ...]
     also: tuple[str, ...] = ()
+    worked_out: bool = False
+    """Whether the rules make the value out of all its sources, rather than take it from one."""
+
+    @property
+    def value(self) -> tuple[str, ...]:
+        """What the value itself is taken from: the first of these that is there; or worked out of."""
+        return self.sources if self.worked_out else self.needs[-1]
 
     @property
     def sources(self) -> tuple[str, ...]:
@@ -74,7 +82,7 @@ _ENROLLMENTS = {
     "is_cross_entity_course": _enrollment("EntryWithdrawal.IsCrossEntityCourseEnrollment"),
 }
 
-_DECIDES = ("first_day", "last_day", "is_default_entity", "enrollment_id")
+_DECIDES = ("student_id", "first_day", "last_day", "is_default_entity", "enrollment_id")
 
 
 def _deciding(column: str, *also: str) -> Origin:
@@ -84,8 +92,8 @@ def _deciding(column: str, *also: str) -> Origin:
 
 _STATUS = {
     "student_id": _of("cecs_filtered_enrollments", "student_id"),
-    "status": _deciding("first_day", "withdrawal_code"),
-    "reason": _deciding("first_day", "withdrawal_code"),
+    "status": _deciding("first_day", "withdrawal_code")._replace(worked_out=True),
+    "reason": _deciding("first_day", "withdrawal_code")._replace(worked_out=True),
     **{
         column: _deciding(column)
         for column in (
@@ -106,11 +114,8 @@ _STATUS = {
 _ADDRESS = ("NameAddress.NameID", "NameAddress.AddressID", "Address.AddressID")
 _BEST_ADDRESS = ("NameAddress.IsPhysical", "NameAddress.IsMailing", "NameAddress.NameAddressID")
 _ZIP = (*_ADDRESS, "Address.ZipID", "Zip.ZipID")
-_NUMBER = (
-    "NamePhone.NameID",
-    ("NamePhone.FormattedPhoneNumber", "NamePhone.PhoneNumber"),
-    "NamePhone.IsConfidential",
-)
+_NUMBERS = ("NamePhone.FormattedPhoneNumber", "NamePhone.PhoneNumber")
+_MAY_BE_CALLED = ("NamePhone.NameID", "NamePhone.IsConfidential")
 _FIRST_PHONE = ("NamePhone.Extension", "NamePhone.Rank", "NamePhone.NamePhoneID")
 _KIND = ("NamePhone.PhoneTypeID", "PhoneType.PhoneTypeID", ("PhoneType.Code", "PhoneType.Description"))
 _SUFFIX = (
@@ -138,7 +143,7 @@ def _contacts(
             *_ADDRESS, "Address.CountyID", "County.CountyID", "County.Name", also=_BEST_ADDRESS
         ),
         **{
-            column: contact(*_NUMBER, *(_KIND if by_kind else ()), also=_FIRST_PHONE)
+            column: contact(*_MAY_BE_CALLED, *(_KIND if by_kind else ()), _NUMBERS, also=_FIRST_PHONE)
             for column, by_kind in phones.items()
         },
         "email": contact(
@@ -147,7 +152,7 @@ def _contacts(
     }
 
 
-_RECORD = ("Student.StudentID", "student_status.student_id")
+_RECORD = ("student_status.student_id", "Student.StudentID")
 _RECORD_OF_YEAR = ("student_status.school_year_id",)
 _STUDENT = (*_RECORD, "Student.NameID", "Name.NameID")
 
@@ -161,7 +166,7 @@ def _student(*needs: str | tuple[str, ...]) -> Origin:
 
 
 _STUDENTS = {
-    "student_id": _of("raw_students", "student_status.student_id", *_STUDENT[:1], *_STUDENT[2:]),
+    "student_id": _of("raw_students", *_STUDENT, "student_status.student_id"),
     "student_number": _record("Student.StudentNumber"),
     "student_reporting_id": _record("Student.CalculatedStudentStateID"),
     "grade": _record("Student.Grade"),
@@ -197,7 +202,8 @@ _STUDENTS = {
 }
 
 _GUARDIAN = ("StudentGuardian.NameIDGuardian", "Name.NameID")
-_FIRST_GUARDIANSHIP = ("StudentGuardian.Rank", "StudentGuardian.StudentGuardianID")
+_PAIR = ("StudentGuardian.StudentID", "StudentGuardian.NameIDGuardian")
+_FIRST_GUARDIANSHIP = (*_PAIR, "StudentGuardian.Rank", "StudentGuardian.StudentGuardianID")
 _RESTRICTED = "StudentGuardian.HasActiveRestrictedAccess"
 
 
@@ -206,17 +212,17 @@ def _guardianship(*needs: str | tuple[str, ...]) -> Origin:
 
 
 _PARENTS = {
-    "student_id": _of("raw_parents", "StudentGuardian.StudentID", "student_status.student_id"),
-    "parent_id": _of("raw_parents", *_GUARDIAN),
+    "student_id": _of("raw_parents", "student_status.student_id", "StudentGuardian.StudentID"),
+    "parent_id": _of("raw_parents", "Name.NameID", "StudentGuardian.NameIDGuardian"),
     "relationship": _guardianship(
         "StudentGuardian.RelationshipID",
         "Relationship.RelationshipID",
         ("Relationship.Description", "Relationship.Code"),
     ),
-    "rank": _of("raw_parents", "StudentGuardian.Rank", also=_FIRST_GUARDIANSHIP[1:]),
+    "rank": _guardianship("StudentGuardian.Rank"),
     "is_custodial": _guardianship("StudentGuardian.IsCustodialGuardian"),
     "is_emergency_contact": _guardianship("StudentGuardian.IsEmergencyContact"),
-    "has_restricted_access": _of("raw_parents", _RESTRICTED),
+    "has_restricted_access": _of("raw_parents", _RESTRICTED, also=_PAIR),
     **{
         column: _of("raw_parents", *_GUARDIAN, f"Name.{field}")
         for column, field in {
@@ -231,7 +237,7 @@ _PARENTS = {
         for column, origin in _contacts(
             "raw_parents",
             _GUARDIAN,
-            (_RESTRICTED,),
+            (_RESTRICTED, *_PAIR),
             {"home_phone": True, "cell_phone": True, "work_phone": True},
         ).items()
         if column != "county"

@@ -1,0 +1,252 @@
+"""The map of lineage says what the transforms do: tried field by field on a generated district."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from datetime import date
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pytest
+
+from samegoal_pipelines.qmlativ import Connection, QmlativClient, read_district
+from samegoal_pipelines.qmlativ.catalogue import NEEDED
+from samegoal_pipelines.sandbox import Sandbox, serve
+from samegoal_pipelines.schemas.demographics import ParentDemographics, StudentDemographics
+from samegoal_pipelines.schemas.enrollments import FilteredEnrollments
+from samegoal_pipelines.schemas.lineage import (
+    CONSTANT,
+    LINEAGE,
+    VIEWS,
+    empty_without,
+    fed_by,
+    fields_behind,
+)
+from samegoal_pipelines.schemas.status import StudentStatus
+from samegoal_pipelines.transforms.grants import RESTRICTION
+from samegoal_pipelines.transforms.snapshot import compute_night
+from samegoal_pipelines.transforms.withholding import Withholding
+from samegoal_pipelines.warehouse.tables import PARENTS, STATUS, STUDENTS
+from samegoal_pipelines_tests.transforms.builders import reads
+
+TODAY = date(2026, 10, 12)
+HISTORIES = {"student_status": STATUS, "student_demographics": STUDENTS, "parent_demographics": PARENTS}
+FIELDS = [
+    f"{asset}.{wanted.name}.{field.name}"
+    for asset, objects in NEEDED.items()
+    for wanted in objects
+    for field in wanted.fields
+]
+
+CURRENT_YEAR = "raw_enrollments.SchoolYear.IsCurrentYearForProvidedEntity"  # no night goes without it
+
+Raw = dict[str, dict[str, pd.DataFrame]]
+Views = dict[str, pd.DataFrame]
+
+
+@pytest.fixture(scope="module")
+def landed() -> Raw:
+    """A generated district, as it is read; with something in every column that a district may leave empty."""
+    sandbox = Sandbox.generate(districts=1, students=150, seed=3, today=TODAY)
+    (district,) = sandbox.districts
+    with serve(sandbox) as server:
+        connection = Connection(
+            server.base_url(district), district.client_key, district.client_secret, allow_local=True
+        )
+        with QmlativClient(connection) as client:
+            frames = read_district(client, list(NEEDED)).frames
+    frames["raw_parents"]["Reads"] = reads("StudentGuardian", ["HasActiveRestrictedAccess"])
+    for asset in ("raw_students", "raw_parents"):
+        addresses, kinds = frames[asset]["Address"], frames[asset]["PhoneType"]
+        addresses["POBox"] = addresses["POBox"].fillna("12")
+        kinds["Code"] = kinds["Description"].str.upper()
+    return frames
+
+
+@pytest.fixture(scope="module")
+def published(landed: Raw) -> Views:
+    return publish(landed)
+
+
+def publish(raw: Raw) -> Views:
+    """The views' columns from the raw frames, each indexed by its key."""
+    computed = compute_night(
+        raw["raw_enrollments"],
+        raw["raw_students"],
+        raw["raw_parents"],
+        TODAY,
+        withholding=Withholding(),
+    )
+    frames = {
+        "student_status": computed.snapshot.status,
+        "student_demographics": computed.snapshot.students,
+        "parent_demographics": computed.snapshot.parents,
+    }
+    return {
+        view: frame.set_index(list(HISTORIES[view].key), drop=False).sort_index()
+        for view, frame in frames.items()
+    }
+
+
+def with_field(raw: Raw, field: str, change: Callable[[pa.Array], pa.Array]) -> Raw:
+    """The raw frames with one field's values changed."""
+    asset, name, column = field.split(".")
+    frame = raw[asset][name]
+    changed = frame.assign(**{column: pd.arrays.ArrowExtensionArray(change(arrow(frame[column])))})
+    return {**raw, asset: {**raw[asset], name: changed}}
+
+
+def without_field(raw: Raw, field: str) -> Raw:
+    """The raw frames of a district that does not grant a field."""
+    raw = with_field(raw, field, emptied)
+    if field == RESTRICTION:
+        raw["raw_parents"]["Reads"] = reads("StudentGuardian", [])
+    return raw
+
+
+def arrow(column: pd.Series) -> pa.Array:
+    values = pa.array(column.array)
+    return values.combine_chunks() if isinstance(values, pa.ChunkedArray) else values
+
+
+def shuffled(values: pa.Array) -> pa.Array:
+    """The same values in other rows."""
+    return values.take(pa.array(np.random.default_rng(1).permutation(len(values))))
+
+
+def emptied(values: pa.Array) -> pa.Array:
+    return pa.nulls(len(values), values.type)
+
+
+def columns_of_both(before: Views, after: Views) -> Iterator[tuple[str, pa.Array, pa.Array]]:
+    """Each column (`view.column`) in the rows that both have."""
+    for view, frame in before.items():
+        rows = frame.index.intersection(after[view].index)
+        old, new = frame.loc[rows], after[view].loc[rows]
+        for column in frame:
+            yield f"{view}.{column}", arrow(old[column]), arrow(new[column])
+
+
+def changed_columns(before: Views, after: Views) -> set[str]:
+    """The columns that differ in a row that both have."""
+    return {name for name, old, new in columns_of_both(before, after) if old != new}
+
+
+def emptied_columns(before: Views, after: Views) -> tuple[set[str], set[str]]:
+    """Of the columns that have values in the rows that both have: those that have none any more, and all."""
+    asked = {name: new for name, old, new in columns_of_both(before, after) if old.null_count < len(old)}
+    return {name for name, new in asked.items() if new.null_count == len(new)}, set(asked)
+
+
+# -- what the map must cover --
+
+
+def test_every_published_column_has_its_sources_or_is_said_to_be_constant():
+    for view, history in HISTORIES.items():
+        for column in ("district_id", *history.columns, "snapshot_date"):
+            name = f"{view}.{column}"
+            sources = fields_behind(f"published_snapshot.{name}")
+            assert bool(sources) != (name in CONSTANT["published_snapshot"]), name
+
+
+@pytest.mark.parametrize(
+    ("asset", "model"),
+    [
+        ("cecs_filtered_enrollments", FilteredEnrollments),
+        ("student_status", StudentStatus),
+        ("student_demographics", StudentDemographics),
+        ("parent_demographics", ParentDemographics),
+    ],
+)
+def test_every_column_of_an_asset_has_its_sources_or_is_said_to_be_constant(asset, model):
+    declared = set(LINEAGE[asset]) | set(CONSTANT.get(asset, {}))
+    assert declared == set(model.to_schema().columns)
+    assert not set(LINEAGE[asset]) & set(CONSTANT.get(asset, {}))
+
+
+def test_every_field_that_the_map_names_is_asked_of_qmlativ():
+    named = {
+        field
+        for asset, columns in LINEAGE.items()
+        for column in columns
+        for field in fields_behind(f"{asset}.{column}")
+    }
+    assert named - set(FIELDS) == set()
+    assert {source.split(".")[0] for source in named} == set(NEEDED)
+
+
+def test_every_source_in_an_asset_of_our_own_is_a_column_of_it():
+    for columns in LINEAGE.values():
+        for origin in columns.values():
+            for source in origin.sources:
+                asset, _, column = source.partition(".")
+                assert asset in NEEDED or column in LINEAGE[asset], source
+
+
+def test_the_views_of_the_map_are_those_that_are_published():
+    assert set(VIEWS) == set(HISTORIES)
+
+
+# -- whether the map is true --
+
+
+def test_the_district_that_this_is_tried_on_has_values_in_every_column(published):
+    empty = {
+        f"{view}.{column}"
+        for view, frame in published.items()
+        for column in frame
+        if frame[column].isna().all()
+    }
+    assert empty == {"parent_demographics.home_language"}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("field", [field for field in FIELDS if field != CURRENT_YEAR])
+def test_a_field_changes_and_empties_the_columns_that_the_map_says(landed, published, field):
+    named = {
+        f"{view}.{column}"
+        for view, history in HISTORIES.items()
+        for column in history.columns
+        if field in fields_behind(f"published_snapshot.{view}.{column}")
+    }
+    other, missing = publish(with_field(landed, field, shuffled)), publish(without_field(landed, field))
+
+    assert changed_columns(published, other) - named == set(), "other values"
+    assert changed_columns(published, missing) - named == set(), "no values"
+    empty, asked = emptied_columns(published, missing)
+    assert empty == set(empty_without([field])) & asked
+
+
+ALTERNATIVES = sorted(
+    {
+        group
+        for columns in LINEAGE.values()
+        for origin in columns.values()
+        for group in origin.needs
+        if len(group) > 1
+    }
+)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("group", ALTERNATIVES)
+def test_of_fields_that_stand_in_for_each_other_the_last_one_must_not_go(landed, published, group):
+    raw = landed
+    for field in group:
+        views = publish(raw)
+        assert emptied_columns(published, views)[0] == set(), f"{field} alone is not enough"
+        raw = without_field(raw, field)
+    empty, asked = emptied_columns(published, publish(raw))
+    assert empty == set(empty_without(group)) & asked
+    assert empty
+
+
+def test_a_field_feeds_the_columns_that_are_made_of_it_and_not_those_that_it_only_orders():
+    assert fed_by("raw_students.NamePhone.FormattedPhoneNumber") == ("student_demographics.phone",)
+    assert fed_by("raw_students.NamePhone.Rank") == ()
+    assert "raw_students.NamePhone.Rank" in fields_behind("published_snapshot.student_demographics.phone")
+    assert fed_by("raw_enrollments.School.Name") == (
+        "student_status.building",
+        "student_demographics.building",
+    )

@@ -7,7 +7,6 @@ from zoneinfo import ZoneInfo
 
 import dagster as dg
 import pyarrow as pa
-import pytest
 
 from samegoal_pipelines.definitions import build_defs
 from samegoal_pipelines.defs.housekeeping import prune_district
@@ -136,10 +135,3 @@ def test_it_is_scheduled_daily_without_being_switched_on(deployment):
     assert (request.job_name, request.partition_key) == (None, None)
     assert (schedule.cron_schedule, schedule.execution_timezone) == ("0 12 * * *", "UTC")
     assert schedule.job_name == "prune_landing"
-
-
-@pytest.mark.parametrize("nights", ["1", "0", "-3", "many"])
-def test_fewer_than_two_nights_cannot_be_set(monkeypatch, nights):
-    monkeypatch.setenv("SAMEGOAL_LANDING_NIGHTS", nights)
-    with pytest.raises(ValueError, match="landing_nights"):
-        Settings()

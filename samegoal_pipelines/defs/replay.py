@@ -103,7 +103,13 @@ class Recomputing:
 
     def __call__(self, published: PublishedNight) -> Computed:
         """What a published night's landed rows give today."""
-        landed = read_night(self._deployment, self._night.district_id, published)
+        try:
+            landed = read_night(self._deployment, self._night.district_id, published)
+        except NotLanded:
+            raise LandingError(
+                f"the landed rows of the night {published.night} were there when the replay began and are "
+                "gone now; nothing was changed: replay again"
+            ) from None
         computed = compute_night(*landed, published.night, withholding=self._night.district.withholding)
         for table, model in published_models(self._night).items():
             report = validate(getattr(computed.snapshot, table), model)

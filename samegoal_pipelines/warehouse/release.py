@@ -202,5 +202,5 @@ def _refuse(held: HeldSnapshot, now: Current | None, night: date) -> None:
     if _moved_on(held, now):
         raise ReleaseTooLate(
             f"the district has moved on since its snapshot was held on {held.snapshot_date}: another one was "
-            "published; run it again without --release"
+            "published, or its nights were replayed; run it again without --release"
         )

@@ -25,7 +25,9 @@ from samegoal_pipelines.warehouse.gate import Gate, Limits
 from samegoal_pipelines.warehouse.publish import Held, publish, record_failure
 from samegoal_pipelines.warehouse.release import find_held
 from samegoal_pipelines.warehouse.replay import Replayed, find_nights, replay
+from samegoal_pipelines.warehouse.roles import Role
 from samegoal_pipelines.warehouse.tables import SCHEMA
+from samegoal_pipelines_tests.warehouse.roles_at_hand import login
 from samegoal_pipelines_tests.warehouse.snapshots_at_hand import (
     NIGHT,
     STARTED,
@@ -301,6 +303,12 @@ def test_another_district_and_older_nights_are_left_alone(three_nights: sa.Engin
     replay_from(three_nights, 1, NEW.__getitem__)
     assert everything(three_nights, "riverside") == before
     assert rows(three_nights, as_of_the_first) == first
+
+
+def test_a_login_that_is_no_superuser_may_replay(three_nights: sa.Engine) -> None:
+    engine = login(three_nights, Role.WRITER)
+    assert replay_from(engine, 0, NEW.__getitem__).written
+    engine.dispose()
 
 
 def test_a_replay_that_fails_in_the_middle_leaves_everything_as_it_was(three_nights: sa.Engine) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import dagster as dg
 
 from samegoal_pipelines.defs import (
+    alarms,
     demographics,
     enrollments,
     housekeeping,
@@ -16,6 +17,7 @@ from samegoal_pipelines.defs import (
     raw,
     release,
     replay,
+    report,
     status,
 )
 from samegoal_pipelines.defs.io import landing_io_manager
@@ -26,13 +28,16 @@ from samegoal_pipelines.deployment import Deployment
 def build_defs(deployment: Deployment | None = None) -> dg.Definitions:
     """The assets, jobs, schedule and resources over one deployment, by default the environment's."""
     return dg.Definitions(
-        assets=dg.load_assets_from_modules([raw, enrollments, status, demographics, published]),
+        assets=dg.load_assets_from_modules([raw, enrollments, status, demographics, published, report]),
+        asset_checks=[alarms.on_time],
         jobs=[
             nightly.nightly_snapshot,
             release.release_held_snapshot,
             replay.replay_nights,
             housekeeping.prune_landing,
+            report.make_nightly_report,
         ],
+        sensors=[report.report_after_the_night, alarms.night_alarm],
         schedules=[nightly.nightly_by_district, housekeeping.nightly_prune],
         resources={
             "deployment": deployment or Deployment(),

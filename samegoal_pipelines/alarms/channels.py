@@ -154,7 +154,10 @@ def _what_went_wrong(error: Exception) -> str:
     code = f" (SMTP {error.smtp_code})" if isinstance(error, smtplib.SMTPResponseException) else ""
     if isinstance(error, _NotEncrypted):
         return "the mail server offers no encryption, so the password was not sent: use smtps://"
-    if isinstance(error, smtplib.SMTPNotSupportedError):
+    if type(error) in (
+        smtplib.SMTPNotSupportedError,
+        smtplib.SMTPException,
+    ):  # no way to log in that both know
         return "the mail server takes no login here: check SAMEGOAL_SMTP_URL, or leave user and password out"
     if isinstance(error, smtplib.SMTPAuthenticationError):
         return f"the mail server refuses the login{code}: check user and password in SAMEGOAL_SMTP_URL"

@@ -70,6 +70,7 @@ class DistrictNight:
     notes: tuple[str, ...]
     run_id: str | None
     started_at: datetime | None
+    published_at: datetime | None
     expires: date | None
     days_to_expiry: int | None
     expiry_warning: int | None
@@ -113,6 +114,17 @@ class Board:
     def due(self) -> int:
         """How many districts are to have a snapshot of this night."""
         return sum(one.state not in ("paused", "disabled") for one in self.districts)
+
+    @property
+    def over(self) -> bool:
+        """Whether the night is over: something was attempted or missed, and nothing is waited for any more.
+
+        A failure is waited for until the deadline: a run that is tried again may still bring the snapshot.
+        """
+        due = [one for one in self.districts if one.state not in ("paused", "disabled")]
+        return any(one.state != "pending" for one in due) and all(
+            one.state in ("published", "held") or one.deadline <= self.now for one in due
+        )
 
     @property
     def expiring(self) -> tuple[DistrictNight, ...]:
@@ -162,12 +174,11 @@ def read_board(
     Args:
         now: an aware instant; what is late depends on it.
     """
-    wanted = sa.true() if district_ids is None else districts.c.district_id.in_(district_ids)
     attempts: dict[str, list[sa.RowMapping]] = {}
     with as_operator(engine, "looking up the night of all districts") as connection:
-        for row in connection.execute(_attempts_of(night)).mappings():
+        for row in connection.execute(_attempts_of(night, district_ids)).mappings():
             attempts.setdefault(row["district_id"], []).append(row)
-        registered = connection.execute(_registered(night).where(wanted)).mappings().all()
+        registered = connection.execute(_registered(night, district_ids)).mappings().all()
     found = [
         _district_night(row, attempts.get(row["district_id"], []), night, now)
         for row in registered
@@ -182,16 +193,17 @@ def _urgency(one: DistrictNight) -> tuple[int, int, str]:
     return rank, -one.nights_in_trouble, one.district_id
 
 
-def _attempts_of(night: date) -> sa.Select[Any]:
+def _attempts_of(night: date, district_ids: Collection[str] | None) -> sa.Select[Any]:
     """What was attempted that night, in order; what a rerun or a release has replaced is left out."""
     return (
         sa.select(snapshots)
         .where(snapshots.c.snapshot_date == night, snapshots.c.state != "superseded")
+        .where(_in(snapshots.c.district_id, district_ids))
         .order_by(snapshots.c.snapshot_id)
     )
 
 
-def _registered(night: date) -> sa.Select[Any]:
+def _registered(night: date, district_ids: Collection[str] | None) -> sa.Select[Any]:
     """Every district with its pause and the snapshot that was current after that night."""
     landed_run_id = sa.func.coalesce(snapshots.c.landed_run_id, snapshots.c.run_id).label("landed_run_id")
     last = (
@@ -220,7 +232,12 @@ def _registered(night: date) -> sa.Select[Any]:
         )
         .outerjoin(pauses, pauses.c.district_id == districts.c.district_id)
         .outerjoin(last, sa.true())
+        .where(_in(districts.c.district_id, district_ids))
     )
+
+
+def _in(column: sa.Column[str], district_ids: Collection[str] | None) -> sa.ColumnElement[bool]:
+    return sa.true() if district_ids is None else column.in_(district_ids)
 
 
 def _district_night(
@@ -251,6 +268,7 @@ def _district_night(
         notes=tuple(decisive["notes"]) if decisive is not None else (),
         run_id=decisive["run_id"] if decisive is not None else None,
         started_at=decisive["started_at"] if decisive is not None else None,
+        published_at=decisive["published_at"] if decisive is not None else None,
         expires=row["expires"],
         days_to_expiry=days_left,
         expiry_warning=_expiry_warning(days_left),

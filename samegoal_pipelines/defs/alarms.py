@@ -1,0 +1,169 @@
+"""The sensor that raises its voice when snapshots are missing, and the check that shows it for each district.
+
+Dagster's freshness policies know an asset, not its partitions: any district's snapshot would do for all. So
+each deadline is looked at here, also when nothing has run at all. What is wrong, what was told already and
+how it reads is decided in `reports`; how it is sent, in `alarms`.
+"""
+
+import json
+import warnings
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from typing import Any
+
+import dagster as dg
+
+from samegoal_pipelines.alarms.channels import Channel, ChannelError, channels_of
+from samegoal_pipelines.defs.gate import PUBLISHED_SNAPSHOT
+from samegoal_pipelines.defs.night import Night
+from samegoal_pipelines.defs.partitions import DISTRICTS
+from samegoal_pipelines.deployment import Deployment
+from samegoal_pipelines.reports.alarm import boards_judged, tell
+from samegoal_pipelines.reports.board import DEADLINE, Board, DistrictNight, read_board
+from samegoal_pipelines.reports.words import since
+from samegoal_pipelines.warehouse.errors import WarehouseError
+
+ON_TIME_CHECK = "on_time"
+EVENTS_AT_ONCE = 200
+"""How many districts' checks one look changes at most: the daemon writes them one by one."""
+
+
+class AlarmNotSent(Exception):
+    """A channel could not send; says why, without a secret."""
+
+
+@dg.sensor(
+    name="night_alarm",
+    minimum_interval_seconds=60,
+    # Whoever forgets to switch the schedule on must hear of it; without a channel it is a line in the log.
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    description="At 06:00 of each time zone: one message through every channel about the districts whose "
+    "snapshot of the night failed, is held or has not come, and their check on_time turns red. Also when "
+    "nothing has run at all.",
+)
+def night_alarm(
+    context: dg.SensorEvaluationContext, deployment: dg.ResourceParam[Deployment]
+) -> dg.SensorResult:
+    """Look at every deadline that has passed last."""
+    return look(context, deployment, datetime.now(UTC))
+
+
+def look(context: dg.SensorEvaluationContext, deployment: Deployment, now: datetime) -> dg.SensorResult:
+    """Tell what has not been told, and bring the checks up to date.
+
+    Raises:
+        AlarmNotSent: a channel failed, and there was nothing else to write down: the tick is red. The next
+            one tries again.
+    """
+    boards = boards_judged(deployment.warehouse, now)
+    sent, faults = _tell_all(deployment, boards, now)
+    for line in sent:
+        context.log.info(line)
+    for line in faults:
+        context.log.error(line)
+    red = {**json.loads(context.cursor or "{}")}
+    events = _bring_up_to_date(red, boards)
+    if faults and not events:
+        raise AlarmNotSent("; ".join(faults))
+    said = "; ".join([*faults, *sent]) or f"{len(boards)} deadline(s) looked at, nothing new to tell"
+    return dg.SensorResult(asset_events=events, cursor=json.dumps(red), skip_reason=dg.SkipReason(said))
+
+
+def _tell_all(deployment: Deployment, boards: Sequence[Board], now: datetime) -> tuple[list[str], list[str]]:
+    """Tell of every board through every channel; a channel that fails or hangs keeps no other from it.
+
+    Returns:
+        What was sent, and what went wrong, in a line each.
+    """
+    settings = deployment.settings
+    channels = channels_of(
+        email_to=settings.alarm_email_to,
+        email_from=settings.alarm_email_from,
+        smtp_url=settings.smtp_url,
+        webhook_url=settings.alarm_webhook_url,
+    )
+
+    def tell_through(channel: Channel) -> tuple[list[str], list[str]]:
+        sent: list[str] = []
+        for board in boards:
+            try:
+                message = tell(deployment.warehouse, board, channel, now)
+            except (ChannelError, WarehouseError) as error:
+                return sent, [f"alarm not sent: {error}"]
+            if message is not None:
+                sent.append(f"sent by {channel.name}: {message.subject}")
+        return sent, []
+
+    with ThreadPoolExecutor(len(channels)) as threads:
+        outcomes = list(threads.map(tell_through, channels))
+    return [line for sent, _ in outcomes for line in sent], [line for _, wrong in outcomes for line in wrong]
+
+
+def _bring_up_to_date(red: dict[str, Any], boards: Iterable[Board]) -> list[Any]:
+    """The evaluations that make the check on_time tell what the boards say.
+
+    Args:
+        red: district → night and state of the red that is shown; is changed to what will be shown then.
+    """
+    judged = {one.district_id: one for board in boards for one in board.districts}
+    wanted = {one.district_id: [str(one.night), one.state] for one in judged.values() if one.in_trouble}
+    changed = [
+        district_id
+        for district_id in sorted({*red, *wanted})
+        if red.get(district_id) != wanted.get(district_id)
+    ]
+    events = []
+    for district_id in changed[:EVENTS_AT_ONCE]:
+        if district_id in wanted:
+            red[district_id] = wanted[district_id]
+        else:
+            red.pop(district_id)
+        if district_id in judged:  # else it was erased
+            events.append(evaluation(judged[district_id]))
+    return events
+
+
+def evaluation(one: DistrictNight) -> dg.AssetCheckEvaluation:
+    """What the check says of a district, as an event without a run."""
+    result = _result(one)
+    return dg.AssetCheckEvaluation(
+        asset_key=dg.AssetKey(PUBLISHED_SNAPSHOT),
+        check_name=ON_TIME_CHECK,
+        passed=result.passed,
+        description=result.description,
+        metadata=result.metadata,
+        partition=one.district_id,
+    )
+
+
+def _result(one: DistrictNight) -> dg.AssetCheckResult:
+    what: dict[str, Any] = {"night": str(one.night), "state": one.state}
+    if one.in_trouble:
+        what |= {"reason": one.reason or "", "what to do": one.remedy or ""}
+        said = f"overdue since {DEADLINE:%H:%M} of {one.night}: {one.state}, {since(one)}"
+    elif one.state == "published":
+        when = "by" if one.published_at is None or one.published_at <= one.deadline else "after"
+        said = f"the snapshot of {one.night} is there; it came {when} {DEADLINE:%H:%M} of the district's time"
+    else:
+        said = f"no snapshot of {one.night} is waited for: {one.reason or one.state}"
+    return dg.AssetCheckResult(passed=not one.in_trouble, description=said, metadata=what)
+
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore", dg.PreviewWarning)  # of checks with partitions, in Dagster 1.13
+
+    @dg.asset_check(
+        asset=PUBLISHED_SNAPSHOT,
+        name=ON_TIME_CHECK,
+        partitions_def=DISTRICTS,
+        description="The snapshot of the night is there by 06:00 of the district's time. Red: it is overdue, "
+        "because it failed, is held, or nothing has run at all. The sensor night_alarm turns it red, and the "
+        "next snapshot green.",
+    )
+    def on_time(
+        night: dg.ResourceParam[Night], deployment: dg.ResourceParam[Deployment]
+    ) -> dg.AssetCheckResult:
+        """Look at the night of this run, as the sensor does."""
+        board = read_board(deployment.warehouse, night.today, datetime.now(UTC), [night.district_id])
+        return _result(board.districts[0])

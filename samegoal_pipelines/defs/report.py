@@ -1,0 +1,131 @@
+"""Group report: the page about the night of all districts, and the sensor that asks for it afterwards.
+
+Which night is over is read from the warehouse, and whether it was reported from Dagster's own runs: a restart
+neither forgets a night nor reports it twice. What is on the page is decided in `reports`.
+"""
+
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, date, datetime, timedelta
+
+import dagster as dg
+from pydantic import Field
+
+from samegoal_pipelines.defs.night import TODAY_TAG, read_date
+from samegoal_pipelines.defs.steps import PLAIN_ERRORS
+from samegoal_pipelines.deployment import Deployment
+from samegoal_pipelines.reports.board import active_timezones, night_now, read_board
+from samegoal_pipelines.reports.report import keep_page, make_report
+from samegoal_pipelines.reports.words import summary
+
+REPORT_JOB = "make_nightly_report"
+
+
+class WhichNight(dg.Config):
+    """What a report is about."""
+
+    night: str = Field(default="", description="As YYYY-MM-DD; blank: the newest night that has begun.")
+    forecast: bool = Field(
+        default=True,
+        description="Look at the next two weeks as well, which takes a part of a second for each district.",
+    )
+
+
+@dg.asset(
+    group_name="report",
+    kinds={"markdown"},
+    deps=["published_snapshot"],
+    description="What became of the night in every district: published, held, failed, late and paused, with "
+    "reason and remedy; how the last 60 snapshots went; which Integration Access expires; what the next two "
+    "weeks bring if nobody edits anything. The same as one HTML file in the landing.",
+)
+def nightly_report(
+    context: dg.AssetExecutionContext, config: WhichNight, deployment: dg.ResourceParam[Deployment]
+) -> dg.MaterializeResult:
+    """The page about one night of all districts."""
+    from samegoal_pipelines.reports import page  # whose plots take a second to import
+
+    with _plainly_failing():
+        named = config.night or context.run.tags.get(TODAY_TAG)
+        report = make_report(
+            deployment.warehouse,
+            datetime.now(UTC),
+            read_date(named, "the night") if named else None,
+            landing=deployment.landing if config.forecast else None,
+        )
+        night, landing_root = report.board.night, deployment.settings.landing_root
+        return dg.MaterializeResult(
+            metadata={
+                "report": dg.MetadataValue.md(page.markdown(report)),
+                "plots": dg.MetadataValue.md(page.plots_markdown(report)),
+                "page": dg.MetadataValue.path(keep_page(landing_root, night, page.html(report))),
+                "night": night.isoformat(),
+                "summary": summary(report.board),
+                **report.board.totals,
+            }
+        )
+
+
+@contextmanager
+def _plainly_failing() -> Iterator[None]:
+    """One plain line in the place of whatever goes wrong: a text from elsewhere may quote a row."""
+    try:
+        yield
+    except PLAIN_ERRORS as error:
+        raise dg.Failure(f"nightly_report: {error}", allow_retries=False) from None
+    except Exception as error:
+        place = traceback.extract_tb(error.__traceback__)[-1]
+        raise dg.Failure(
+            f"nightly_report: unforeseen {type(error).__name__} at "
+            f"{place.filename.rsplit('/', 1)[-1]}:{place.lineno}; please report it, and see in a terminal: "
+            "samegoal-pipelines report",
+            allow_retries=False,
+        ) from None
+
+
+make_nightly_report = dg.define_asset_job(
+    REPORT_JOB,
+    selection=[nightly_report],
+    description="Make the page about one night of all districts.",
+    executor_def=dg.in_process_executor,
+)
+
+
+@dg.sensor(
+    name="report_after_the_night",
+    job=make_nightly_report,
+    minimum_interval_seconds=60,
+    # It only reads, and shows what there is: nothing that a person would have to decide first.
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    description="Asks for the report once per night: when every district that is due has published or is "
+    "held, or its deadline (06:00 of its own time) has passed.",
+)
+def report_after_the_night(
+    context: dg.SensorEvaluationContext, deployment: dg.ResourceParam[Deployment]
+) -> Iterator[dg.RunRequest | dg.SkipReason]:
+    """Ask for the reports of the nights that are over and not reported."""
+    yield from reports_due(context.instance, deployment, datetime.now(UTC))
+
+
+def reports_due(
+    instance: dg.DagsterInstance, deployment: Deployment, now: datetime
+) -> Iterator[dg.RunRequest | dg.SkipReason]:
+    """What the sensor asks for; the last night may not be over yet where this one has begun further east."""
+    newest = night_now(active_timezones(deployment.warehouse), now)
+    due = [
+        night
+        for night in (newest - timedelta(days=1), newest)
+        if not is_reported(instance, night) and read_board(deployment.warehouse, night, now).over
+    ]
+    for night in due:
+        # Dagster starts no second run for the same key, whatever became of the first.
+        yield dg.RunRequest(run_key=f"report:{night}", tags={TODAY_TAG: night.isoformat()})
+    if not due:
+        yield dg.SkipReason(f"the night {newest} is not over, or reported already")
+
+
+def is_reported(instance: dg.DagsterInstance, night: date) -> bool:
+    """Whether a report of this night was asked for."""
+    asked_for = dg.RunsFilter(job_name=REPORT_JOB, tags={TODAY_TAG: night.isoformat()})
+    return bool(instance.get_run_records(asked_for, limit=1))

@@ -11,10 +11,10 @@ from samegoal_pipelines.transforms.withholding import (
     RESTRICTED_CONTACTS_SHOWN,
     RESTRICTION_NOT_KNOWN,
 )
-from samegoal_pipelines_tests.defs.test_bad_nights import GUARDIAN, PARENTS, TOMORROW
 
 ENROLLED = {"StudentID": 11, "StartDate": "2026-08-12"}
-DAY_AFTER = date(2026, 10, 14)
+TOMORROW, DAY_AFTER = date(2026, 10, 13), date(2026, 10, 14)
+PARENTS = "select has_restricted_access, email from samegoal.parent_demographics"
 RESTRICTION = "Family/StudentGuardian.HasActiveRestrictedAccess"
 HOME, CELL = 1, 2
 PHONES = "select phone, home_phone, cell_phone from samegoal.student_demographics "
@@ -33,11 +33,15 @@ def phone(key: int, person: int, kind: int, number: str, confidential: bool | No
 
 
 FAMILY = {
-    **GUARDIAN,
-    "Demographics/Name": [
-        *GUARDIAN["Demographics/Name"],
-        {**GUARDIAN["Demographics/Name"][0], "NameID": 1_000_012},
+    "Family/StudentGuardian": [
+        {"StudentGuardianID": 1, "StudentID": 11, "NameIDGuardian": 77, "HasActiveRestrictedAccess": True}
     ],
+    "Demographics/Name": [
+        {"NameID": 1_000_011, "LastName": "Young", "IsStudentName": True, "IsGuardianName": False},
+        {"NameID": 1_000_012, "LastName": "Ortiz", "IsStudentName": True, "IsGuardianName": False},
+        {"NameID": 77, "LastName": "Young", "IsStudentName": False, "IsGuardianName": True},
+    ],
+    "Demographics/NameEmail": [{"NameEmailID": 1, "NameID": 77, "EmailAddress": "pat@example.org"}],
     "Demographics/NamePhone": [
         phone(1, 1_000_011, HOME, "5125550101"),
         phone(2, 77, HOME, "5125550101"),

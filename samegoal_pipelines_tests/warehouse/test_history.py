@@ -3,15 +3,32 @@
 from __future__ import annotations
 
 import random
-from datetime import timedelta
+from datetime import date, timedelta
 from typing import Any
 
 import pytest
 import sqlalchemy as sa
 
-from samegoal_pipelines_tests.warehouse.snapshots_at_hand import NIGHT, publish_night, rows, snapshot, student
+from samegoal_pipelines.warehouse.tables import DEPARTURES
+from samegoal_pipelines_tests.warehouse.snapshots_at_hand import (
+    NIGHT,
+    absences,
+    publish_night,
+    rows,
+    snapshot,
+    student,
+    views,
+)
 
 Students = dict[int, dict[str, Any]]
+"""A full copy of one night."""
+
+CURRENT = {
+    "student_status": "select student_id, status, building from {source}",
+    "student_demographics": "select student_id, first_name, building from {source}",
+    "parent_demographics": "select student_id, parent_id, rank from {source}",
+}
+EVERYBODY = range(1, 11)
 
 
 def somebody(draw: random.Random, student_id: int) -> dict[str, Any]:
@@ -24,61 +41,146 @@ def somebody(draw: random.Random, student_id: int) -> dict[str, Any]:
     )
 
 
-def everybody(students: Students) -> dict[int, tuple]:
-    """What the three tables should say of each student."""
+def copied(students: Students) -> dict[str, list[tuple]]:
+    """What the three tables should say, by table, in order of their keys."""
+    everyone = [one for _, one in sorted(students.items())]
     return {
-        one["student_id"]: (
-            one["status"],
-            one["first_name"],
-            one["building"],
-            sorted((parent_id, facts["rank"]) for parent_id, facts in one["parents"].items()),
-        )
-        for one in students.values()
+        "student_status": [(one["student_id"], one["status"], one["building"]) for one in everyone],
+        "student_demographics": [(one["student_id"], one["first_name"], one["building"]) for one in everyone],
+        "parent_demographics": [
+            (one["student_id"], parent_id, facts["rank"])
+            for one in everyone
+            for parent_id, facts in sorted(one["parents"].items())
+        ],
     }
 
 
-def as_of(engine: sa.Engine, night: int) -> dict[int, tuple]:
-    """What the history says of each student as of a night."""
-    found = rows(
-        engine,
-        """
-        select s.student_id, s.status, d.first_name, s.building,
-            (select array_agg(array[p.parent_id, p.rank] order by p.parent_id)
-            from samegoal.parent_demographics_history p
-            where (p.district_id, p.student_id) = (s.district_id, s.student_id)
-                and p.valid_from <= :night and (p.valid_to is null or p.valid_to > :night))
-        from samegoal.student_status_history s
-        join samegoal.student_demographics_history d using (district_id, student_id)
-        where s.valid_from <= :night and (s.valid_to is null or s.valid_to > :night)
-            and d.valid_from <= :night and (d.valid_to is null or d.valid_to > :night)
-        """,
-        night=NIGHT + timedelta(days=night),
-    )
-    return {row[0]: (*row[1:4], [tuple(parent) for parent in row[4] or []]) for row in found}
+def changes_between(before: Students, after: Students) -> list[tuple]:
+    """What `student_changes` should say: student, change, old and new status, changed columns in order."""
+    found = []
+    for n in sorted(before.keys() | after.keys()):
+        if n not in before:
+            found.append((n, "added", None, after[n]["status"], []))
+        elif n not in after:
+            found.append((n, "removed", before[n]["status"], None, []))
+        elif before[n] != after[n]:
+            old, new = before[n], after[n]
+            status = [name for name in ("status", "building") if old[name] != new[name]]
+            demographics = [name for name in ("first_name", "building") if old[name] != new[name]]
+            was, now = old["parents"], new["parents"]
+            parents = {"parents"} if was.keys() != now.keys() else set()
+            if any(was[parent] != now[parent] for parent in was.keys() & now.keys()):
+                parents.add("parents.rank")
+            change = "status" if status else "demographics" if demographics else "parents"
+            names = [*status, *(name for name in demographics if name not in status), *sorted(parents)]
+            found.append((n, change, old["status"], new["status"], names))
+    return found
 
 
-@pytest.mark.parametrize("seed", [1, 2])
-def test_the_history_agrees_with_full_copies_of_every_night(warehouse: sa.Engine, seed: int) -> None:
-    """Students come, go, return, change and are kept; every third night is run again with other content."""
+class Warehouse:
+    """The warehouse's own account of what the copies say."""
+
+    def __init__(self, engine: sa.Engine) -> None:
+        self.engine = engine
+
+    def current(self) -> dict[str, list[tuple]]:
+        return {name: self._ask(query, f"samegoal.{name}") for name, query in CURRENT.items()}
+
+    def as_of(self, night: int) -> dict[str, list[tuple]]:
+        """By the functions."""
+        return {
+            name: self._ask(query, f"samegoal.{name}_as_of('{day(night)}')")
+            for name, query in CURRENT.items()
+        }
+
+    def valid(self, night: int) -> dict[str, list[tuple]]:
+        """By the history's own dates."""
+        on = f"'{day(night)}' >= valid_from and ('{day(night)}' < valid_to or valid_to is null)"
+        return {
+            name: self._ask(query, f"samegoal.{name}_history where {on}") for name, query in CURRENT.items()
+        }
+
+    def whole_rows_as_of(self, night: int) -> dict[str, list[tuple]]:
+        """Every column, as the views' rows are."""
+        return {
+            name: rows(
+                self.engine,
+                f"select row_to_json(t)::text from samegoal.{name}_as_of('{day(night)}') as t order by 1",
+            )
+            for name in CURRENT
+        }
+
+    def changes(self, night: int) -> list[tuple]:
+        return self._ask(
+            "select student_id, change, old_status, new_status, changed_columns"
+            f" from {{source}} where snapshot_date = '{day(night)}'",
+            "samegoal.student_changes",
+        )
+
+    def departures(self, night: int) -> list[tuple]:
+        return self._ask(
+            f"select student_id, last_status, why from {{source}} where snapshot_date = '{day(night)}'",
+            "samegoal.departures",
+        )
+
+    def _ask(self, query: str, source: str) -> list[tuple]:
+        return rows(self.engine, query.format(source=source) + " order by 1, 2")
+
+
+def day(night: int) -> date:
+    return NIGHT + timedelta(days=night)
+
+
+@pytest.mark.parametrize(("seed", "nights"), [(1, 12), (2, 12), pytest.param(3, 60, marks=pytest.mark.slow)])
+def test_history_changes_and_as_of_agree_with_full_copies(
+    warehouse: sa.Engine, seed: int, nights: int
+) -> None:
+    """Students come, go, return, change and are kept; nights are left out, and run again otherwise."""
     draw = random.Random(seed)
+    found = Warehouse(warehouse)
     copies: dict[int, Students] = {}
-    before: Students = {}
-    for night in range(12):
-        for _ in range(2 if night % 3 == 2 else 1):
+    shown: dict[int, dict[str, list[tuple]]] = {}
+    night, before = 0, Students()
+    for _ in range(nights):
+        for _ in range(draw.choice([1, 1, 2, 3])):
             tonight = {
                 n: before[n] if n in before and draw.random() < 0.6 else somebody(draw, n)
-                for n in range(1, 9)
+                for n in EVERYBODY
                 if draw.random() < 0.8
             }
             tonight = tonight or {1: somebody(draw, 1)}
-            kept = frozenset(n for n in range(1, 10) if n not in tonight and draw.random() < 0.5)
-            published = publish_night(warehouse, night, snapshot(*tonight.values(), kept=kept))
-            copies[night] = tonight | {n: before[n] for n in kept if n in before}
-        was, now = everybody(before), everybody(copies[night])
+            kept = frozenset(n for n in EVERYBODY if n not in tonight and draw.random() < 0.5)
+            absent = {n: draw.choice(DEPARTURES) for n in {*EVERYBODY} - {*tonight} if draw.random() < 0.5}
+            published = publish_night(
+                warehouse, night, snapshot(*tonight.values(), kept=kept), absent=absences(absent)
+            )
+            now = copies[night] = tonight | {n: before[n] for n in kept if n in before}
+        shown[night] = views(warehouse)
+        changes = changes_between(before, now)
+        assert found.current() == copied(now)
+        assert found.changes(night) == changes
+        assert found.departures(night) == [
+            (n, before[n]["status"], absent.get(n, "no rows in Qmlativ")) for n in sorted({*before} - {*now})
+        ]
         assert published.students == len(now)
-        assert published.added == len(now.keys() - was.keys())
-        assert published.removed == len(was.keys() - now.keys())
-        assert published.changed == sum(was[n] != now[n] for n in was.keys() & now.keys())
-        before = copies[night]
-    for night, students in copies.items():
-        assert as_of(warehouse, night) == everybody(students)
+        assert published.added == len(now.keys() - before.keys())
+        assert published.removed == len(before.keys() - now.keys())
+        assert published.changed == len(changes) - published.added - published.removed
+        before = now
+        night += draw.choice([1, 1, 1, 2, 5])
+    for any_day in range(-2, night + 3):
+        published_by_then = max((one for one in copies if one <= any_day), default=None)
+        if published_by_then is None:
+            nobody: dict[str, list[tuple]] = {name: [] for name in CURRENT}
+            assert found.as_of(any_day) == found.valid(any_day) == nobody
+        else:
+            then = copied(copies[published_by_then])
+            assert found.as_of(any_day) == found.valid(any_day) == then
+            whole = {name: shown[published_by_then][name] for name in CURRENT}
+            assert found.whole_rows_as_of(any_day) == whole
+    before = {}
+    for one, students in sorted(copies.items()):  # and nothing that a later night wrote has touched these
+        assert found.changes(one) == changes_between(before, students)
+        before = students
+    total = rows(warehouse, "select count(*) from samegoal.student_changes")
+    assert total == [(sum(len(found.changes(one)) for one in copies),)]

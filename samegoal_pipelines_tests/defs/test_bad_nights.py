@@ -10,9 +10,9 @@ import pytest
 from samegoal_pipelines.runs import open_instance
 from samegoal_pipelines.sandbox import Sandbox
 from samegoal_pipelines.settings import Settings
+from samegoal_pipelines_tests.mass_changes import TOMORROW, enrolled
 from samegoal_pipelines_tests.pipeline import TODAY
 
-TOMORROW = date(2026, 10, 13)
 ENROLLED = {"EntryWithdrawalID": 1, "StudentID": 11, "StartDate": "2026-08-12"}
 TWO = [ENROLLED, {"EntryWithdrawalID": 2, "StudentID": 12, "StartDate": "2026-08-12"}]
 
@@ -120,15 +120,17 @@ def test_the_same_enrollment_twice_is_one_enrollment(pipeline, district):
     assert left_out(pipeline, TODAY) == []
 
 
-def test_the_same_enrollment_id_with_another_content_sets_both_aside(pipeline, published):
-    made, _ = published
+def test_the_same_enrollment_id_with_another_content_sets_both_aside(pipeline, district):
+    made = district(enrolled(300))
+    pipeline.add(made)
+    assert pipeline.run().published
     row = made.rows("Enrollment/EntryWithdrawal")[0]
     made.add_row("Enrollment/EntryWithdrawal", **{**row, "EndDate": "2026-09-01"})
 
     night = pipeline.run(today=TOMORROW)
 
     assert night.published, night.reason
-    assert pipeline.statuses()[11] == ("ENROLLED", "current_enrollment")
+    assert pipeline.statuses()[1] == ("ENROLLED", "current_enrollment")
     assert left_out(pipeline, TOMORROW) == [("set_aside", "conflicting_duplicate", 1)] * 2
 
 
@@ -235,6 +237,13 @@ GUARDIAN = {
             "IsGuardianName": False,
         },
         {
+            "NameID": 1_000_012,
+            "FirstName": "Kim",
+            "LastName": "Other",
+            "IsStudentName": True,
+            "IsGuardianName": False,
+        },
+        {
             "NameID": 77,
             "FirstName": "Pat",
             "LastName": "Young",
@@ -265,7 +274,7 @@ def test_a_lost_grant_does_not_forget_who_is_restricted(pipeline, district):
 
 def test_a_new_restriction_reaches_a_student_who_is_unreadable_tonight(pipeline, district):
     """Keeping what was last published must not keep an address that a court has closed since."""
-    made = district([ENROLLED], rows=GUARDIAN)
+    made = district(TWO, rows=GUARDIAN)
     made.edit("Family/StudentGuardian", 1, HasActiveRestrictedAccess=False)
     pipeline.add(made)
     assert pipeline.run().published

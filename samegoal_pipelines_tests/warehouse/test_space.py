@@ -1,0 +1,98 @@
+"""A year of nights takes little more space than one."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import numpy as np
+import pandas as pd
+import pytest
+import sqlalchemy as sa
+
+from samegoal_pipelines.warehouse import engine as warehouse_engine
+from samegoal_pipelines_tests.warehouse.snapshots_at_hand import (
+    FewStudents,
+    publish_night,
+    rows,
+    snapshot,
+    student,
+)
+
+STUDENTS = 2_000
+NIGHTS = 365
+CHANGED = 0.005
+
+
+def district() -> FewStudents:
+    """Students with two parents each, and as much in each row as in a real district."""
+    return snapshot(
+        *(
+            student(
+                n,
+                building="Grand Bend Elementary School",
+                building_reporting_id="012345101",
+                first_name=f"First{n}",
+                last_name=f"Lastname{n}",
+                grade="04",
+                street=f"{n} North Main Street",
+                city="Grand Bend",
+                state="TX",
+                zip="77001-1234",
+                home_language="Spanish",
+                phone="(281) 555-0100",
+                email=f"student{n}@example.org",
+                parents={
+                    2 * n + side: {
+                        "relationship": "Mother",
+                        "rank": side,
+                        "first_name": f"First{n}",
+                        "street": f"{n} North Main Street",
+                        "city": "Grand Bend",
+                        "state": "TX",
+                        "zip": "77001-1234",
+                        "cell_phone": "(281) 555-0100",
+                        "email": f"parent{n}.{side}@example.org",
+                    }
+                    for side in (0, 1)
+                },
+            )
+            for n in range(STUDENTS)
+        )
+    )
+
+
+def one_night_later(before: FewStudents, draw: np.random.Generator, night: int) -> FewStudents:
+    """With so many rows of each table changed."""
+
+    def changed(frame: pd.DataFrame, column: str) -> pd.DataFrame:
+        frame = frame.copy()
+        some = draw.choice(len(frame), round(CHANGED * len(frame)), replace=False)
+        frame.loc[some, column] = f"as of night {night}"
+        return frame
+
+    return FewStudents(
+        changed(before.status, "reason"), changed(before.students, "phone"), changed(before.parents, "email")
+    )
+
+
+def space(engine: sa.Engine) -> int:
+    """Bytes of all tables and indexes of the warehouse, vacuumed as a server does by itself in time."""
+    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        connection.execute(sa.text("vacuum"))
+    tables = "select sum(pg_total_relation_size(oid)) from pg_class where relkind = 'r'"
+    return int(rows(engine, f"{tables} and relnamespace = 'samegoal'::regnamespace")[0][0])
+
+
+@pytest.mark.slow
+def test_a_year_of_nights_takes_less_than_four_times_the_space_of_one(database_url: str) -> None:
+    """Three times, measured; without any vacuum on the way, which would leave less."""
+    engine = warehouse_engine.connect(database_url)
+    draw = np.random.default_rng(365)
+    content = district()
+    publish_night(engine, 0, content)
+    of_one = space(engine)
+    for night in range(1, NIGHTS):
+        content = one_night_later(content, draw, night)
+        assert publish_night(engine, night, content).students == STUDENTS
+    assert space(engine) < 4 * of_one
+    engine.dispose()

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 
+import pytest
+
 from samegoal_pipelines_tests.mass_changes import TOMORROW, change, enrolled
 from samegoal_pipelines_tests.terminal.test_commands import run
 
 NIGHT = ["--today", TOMORROW.isoformat()]
 
 
+@pytest.mark.slow
 def test_a_held_district_exits_with_3_and_its_release_with_0(pipeline, district):
     held = district(enrolled(300))
     pipeline.add(held, district(enrolled(2), id="beta", name="Beta ISD", code="222222"))

@@ -16,9 +16,10 @@ import pyarrow.csv
 import sqlalchemy as sa
 from psycopg2.sql import SQL, Identifier
 
-from samegoal_pipelines.warehouse.engine import as_operator
-from samegoal_pipelines.warehouse.errors import UnfitSnapshot
+from samegoal_pipelines.warehouse.engine import as_operator, as_writer
+from samegoal_pipelines.warehouse.errors import UnfitSnapshot, WarehouseError
 from samegoal_pipelines.warehouse.tables import registrar_worklist
+from samegoal_pipelines.warehouse.writing import lock, published_now
 
 _COLUMNS = {
     "student_id": pa.int64(),
@@ -46,6 +47,33 @@ class WorklistItem:
     enrollment_id: int | None
     detail: str
     fix: str
+
+
+class NightNotPublished(WarehouseError):
+    """A list belongs to a snapshot; what is published of the district is of another night, or nothing."""
+
+
+def publish_worklist(
+    engine: sa.Engine, worklist: pd.DataFrame, *, district_id: str, snapshot_date: date
+) -> None:
+    """Make this the district's list, if it belongs to what is published now.
+
+    An erasure that came between leaves nothing published, and so nothing is written for it to have missed.
+
+    Raises:
+        NightNotPublished: it does not.
+        UnfitSnapshot: as `replace_worklist` does.
+        SnapshotInProgress: somebody is publishing the district, and did not end in time.
+    """
+    with as_writer(engine, district_id, "writing the registrar's worklist") as connection:
+        lock(connection, district_id)
+        current = published_now(connection, district_id)
+        if current is None or current.snapshot_date != snapshot_date:
+            raise NightNotPublished(
+                "the district's published snapshot is not of this night, so the registrar's worklist stays "
+                "as it is: run the whole night"
+            )
+        replace_worklist(connection, worklist, district_id=district_id, snapshot_date=snapshot_date)
 
 
 def replace_worklist(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from datetime import date
+from datetime import date, timedelta
 from typing import Any
 
 import pandas as pd
@@ -13,10 +13,18 @@ import sqlalchemy as sa
 
 from samegoal_pipelines.schemas.worklist import FIX, NEVER_CLOSED, TIE, RegistrarWorklist
 from samegoal_pipelines.warehouse.engine import as_writer
+from samegoal_pipelines.warehouse.erase import erase_rows
 from samegoal_pipelines.warehouse.errors import UnfitSnapshot, WarehouseError
-from samegoal_pipelines.warehouse.worklist import WorklistItem, read_worklist, replace_worklist
+from samegoal_pipelines.warehouse.worklist import (
+    NightNotPublished,
+    WorklistItem,
+    publish_worklist,
+    read_worklist,
+    replace_worklist,
+)
 from samegoal_pipelines_tests.transforms.builders import table
-from samegoal_pipelines_tests.warehouse.snapshots_at_hand import rows
+from samegoal_pipelines_tests.warehouse.snapshots_at_hand import NIGHT as FIRST_NIGHT
+from samegoal_pipelines_tests.warehouse.snapshots_at_hand import publish_night, rows, snapshot, student
 
 NIGHT = date(2026, 10, 12)
 
@@ -134,4 +142,23 @@ def test_a_frame_of_other_columns_or_types_is_refused_without_quoting_it(warehou
 def test_a_writer_of_another_district_cannot_write_it(warehouse: sa.Engine) -> None:
     with pytest.raises(WarehouseError), as_writer(warehouse, "riverside", "writing") as connection:
         replace_worklist(connection, worklist(item(1, 1)), district_id="grand-bend", snapshot_date=NIGHT)
+    assert rows(warehouse, "select count(*) from samegoal.registrar_worklist") == [(0,)]
+
+
+def test_a_list_belongs_to_the_night_that_is_published(warehouse: sa.Engine) -> None:
+    publish_night(warehouse, 0, snapshot(student(1)))
+    publish_worklist(warehouse, worklist(item(1, 1)), district_id="grand-bend", snapshot_date=FIRST_NIGHT)
+    assert len(read_worklist(warehouse, "grand-bend")) == 1
+    for night in (FIRST_NIGHT - timedelta(days=1), FIRST_NIGHT + timedelta(days=1)):
+        with pytest.raises(NightNotPublished, match="run the whole night"):
+            publish_worklist(warehouse, worklist(item(2, 2)), district_id="grand-bend", snapshot_date=night)
+    assert [one.student_id for one in read_worklist(warehouse, "grand-bend")] == [1]
+
+
+def test_a_district_that_was_erased_meanwhile_gets_no_list(warehouse: sa.Engine) -> None:
+    publish_night(warehouse, 0, snapshot(student(1)))
+    publish_worklist(warehouse, worklist(item(1, 1)), district_id="grand-bend", snapshot_date=FIRST_NIGHT)
+    assert erase_rows(warehouse, "grand-bend", "Pat")["registrar_worklist"] == 1
+    with pytest.raises(NightNotPublished):
+        publish_worklist(warehouse, worklist(item(1, 1)), district_id="grand-bend", snapshot_date=FIRST_NIGHT)
     assert rows(warehouse, "select count(*) from samegoal.registrar_worklist") == [(0,)]

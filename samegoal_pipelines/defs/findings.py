@@ -1,0 +1,289 @@
+"""What is looked at every night beyond schemas and the gate, and how it is told: asset checks in plain words.
+
+Here: each check's name, asset and description, and its finding from frames, in counts. Not here: the schema
+check (`steps`), the gate (`gate`), which rows are concerned (the table registrar_worklist).
+
+A check that fails warns (WARN) where a registrar or Qmlativ's administrator should act, and is an error
+(ERROR) where the pipeline's own books do not balance or a field was lost over night. None keeps a snapshot
+back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
+
+import dagster as dg
+import numpy as np
+import pandas as pd
+
+from samegoal_pipelines.defs.steps import district_check, is_selected
+from samegoal_pipelines.schemas import worklist as problems
+from samegoal_pipelines.transforms.columns import columns_of, ids
+from samegoal_pipelines.transforms.end_dates import INCLUSIVE, SAME_DAY, observe_end_dates
+from samegoal_pipelines.transforms.enrollments import FilteredEnrollments
+from samegoal_pipelines.transforms.grants import find_missing_fields
+
+WARN, ERROR = dg.AssetCheckSeverity.WARN, dg.AssetCheckSeverity.ERROR
+RAW = ("raw_enrollments", "raw_students", "raw_parents")
+WORKLIST = "registrar_worklist"
+_DEFECT = "; this is a defect of the pipeline, please report it"
+
+
+class Finding(NamedTuple):
+    """The outcome of a check: counts only, never a row's value."""
+
+    passed: bool
+    description: str
+    metadata: dict[str, Any]
+    severity: dg.AssetCheckSeverity = WARN
+
+
+class _Check(NamedTuple):
+    assets: tuple[str, ...]
+    description: str
+
+
+CHECKS: dict[str, _Check] = {
+    "field_grants": _Check(
+        RAW,
+        "Every optional field is granted by the Integration Access. Yellow: one is not, and published "
+        "columns are empty because of it. Red: one was granted when the asset was last read.",
+    ),
+    "end_dates": _Check(
+        RAW[:1],
+        "WithdrawalDate is the day after EndDate, as it must be where EndDate is the last day enrolled. "
+        "Yellow: in most rows both are the same day, so one of them means something else in this district.",
+    ),
+    "window_and_filter_add_up": _Check(
+        ("cecs_filtered_enrollments",),
+        "Every enrollment that came is counted, filtered, set aside or a repeat, and none is two of these.",
+    ),
+    "every_status_has_demographics": _Check(
+        ("published_snapshot",),
+        "Every student with a status has a row of demographics, and the other way round.",
+    ),
+    "no_orphan_parents": _Check(
+        ("published_snapshot",), "Every parent belongs to a student of the snapshot."
+    ),
+    "never_closed": _Check(
+        (WORKLIST,), "No enrollment of a school year that is over is still open. Such a one is not imported."
+    ),
+    "upcoming_after_withdrawal": _Check(
+        (WORKLIST,),
+        "No student who has left still has an upcoming enrollment, because of which they count as ENROLLED.",
+    ),
+    "cecs_only": _Check(
+        (WORKLIST,),
+        "Every student has an enrollment besides cross-entity courses (CECS); else there is no row.",
+    ),
+    "ties": _Check(
+        (WORKLIST,), "Days and entity tell which of a student's enrollments decides; not only the higher id."
+    ),
+    "set_aside": _Check((WORKLIST,), "Every enrollment can be relied on; none was set aside."),
+    "flagged_without_code": _Check(
+        (WORKLIST,),
+        "Every enrollment that Qmlativ flags as a cross-entity course has the withdrawal code CECS.",
+    ),
+}
+
+
+def finding_checks(asset: str) -> list[dg.AssetCheckSpec]:
+    """The checks of this module that speak of an asset, for its `check_specs`."""
+    return [
+        district_check(asset, name, check.description)
+        for name, check in CHECKS.items()
+        if asset in check.assets
+    ]
+
+
+def tell(
+    context: dg.AssetExecutionContext, asset: str, findings: Mapping[str, Finding]
+) -> Iterator[dg.AssetCheckResult]:
+    """The findings about an asset (check → finding) as far as this run is to tell them."""
+    for name, finding in findings.items():
+        if is_selected(context, asset, name):
+            yield dg.AssetCheckResult(
+                asset_key=dg.AssetKey(asset),
+                check_name=name,
+                passed=finding.passed,
+                severity=finding.severity,
+                description=finding.description,
+                metadata=finding.metadata,
+            )
+
+
+# -- what was read --
+
+
+def field_grants(asset: str, reads: pd.DataFrame, last: pd.DataFrame | None) -> Finding:
+    """Which optional fields a raw asset's table of reads calls missing, and which the last one still had."""
+    missing = find_missing_fields({asset: reads}, {} if last is None else {asset: last})
+    lost = [field for field in missing if field.lost]
+    columns = {column for field in missing for column in field.empty}
+    parts = [
+        f"{field.label} is {'no longer' if field.lost else 'not'} granted ({field.cost})" for field in missing
+    ]
+    remedy = "; grant it in the Integration Access in Qmlativ" if missing else ""
+    return Finding(
+        not missing,
+        ("; ".join(parts) or "every optional field is granted") + remedy,
+        {
+            "fields not granted": len(missing),
+            "fields lost since it was last read": len(lost),
+            "published columns that are empty": len(columns),
+        },
+        ERROR if lost else WARN,
+    )
+
+
+def end_dates(raw_enrollments: Mapping[str, pd.DataFrame]) -> Finding:
+    """Whether the dates bear out that EndDate is the last day enrolled."""
+    seen = observe_end_dates(raw_enrollments)
+    if not seen.rows:
+        told = "no enrollment has both EndDate and WithdrawalDate, so there is nothing to compare"
+    elif seen.contradicts_inclusive_reading:
+        told = (
+            f"in {seen.share(SAME_DAY):.0%} of {seen.rows:,} enrollments EndDate and WithdrawalDate are the "
+            "same day: ask the district whether EndDate is the last day enrolled; statuses take it for that, "
+            "and change a day late if it is not"
+        )
+    else:
+        share = f"{seen.share(INCLUSIVE):.0%} of {seen.rows:,} enrollments"
+        told = f"in {share} WithdrawalDate is the day after EndDate"
+    records = [
+        dg.TableRecord({"days": str(days), "enrollments": f"{rows:,}", "share": f"{rows / seen.rows:.1%}"})
+        for days, rows in seen.differences.items()
+    ]
+    names = {
+        "days": "Days from EndDate to WithdrawalDate",
+        "enrollments": "Enrollments with this difference",
+        "share": "Of those with both dates",
+    }
+    schema = dg.TableSchema([dg.TableColumn(name, "string", text) for name, text in names.items()])
+    return Finding(
+        not seen.contradicts_inclusive_reading,
+        told,
+        {"enrollments with both dates": seen.rows, "differences": dg.MetadataValue.table(records, schema)},
+    )
+
+
+# -- whether the books balance --
+
+
+def window_and_filter_add_up(
+    raw_enrollments: Mapping[str, pd.DataFrame], filtered: FilteredEnrollments
+) -> Finding:
+    """Whether each row that came met exactly one fate."""
+    came = len(raw_enrollments["EntryWithdrawal"])
+    outcomes = filtered.left_out["outcome"].value_counts()
+    fates = {
+        "counted": len(filtered.enrollments),
+        "filtered": int(outcomes.get("filtered", 0)),
+        "set aside": int(outcomes.get("set_aside", 0)),
+        "repeats of another": filtered.repeated,
+    }
+    difference = came - sum(fates.values())
+    counted, left_out = (_ids(frame, "enrollment_id") for frame in (filtered.enrollments, filtered.left_out))
+    raw_ids = _ids(raw_enrollments["EntryWithdrawal"], "EntryWithdrawalID")
+    strangers = len(np.setxor1d(raw_ids, np.concatenate([counted, left_out])))
+    twice = int(np.isin(counted, left_out).sum()) + len(counted) - len(np.unique(counted))
+
+    sound = not (difference or strangers or twice)
+    told = f"{came:,} rows came: " + ", ".join(f"{number:,} {fate}" for fate, number in fates.items())
+    if not sound:
+        told += (
+            f"; that is {abs(difference):,} too {'few' if difference > 0 else 'many'}, {strangers:,} "
+            f"enrollment(s) are on one side only, {twice:,} met two fates{_DEFECT}"
+        )
+    return Finding(sound, told, {"rows that came": came, **fates}, ERROR)
+
+
+def every_status_has_demographics(status: pd.DataFrame, students: pd.DataFrame) -> Finding:
+    """Whether the snapshot's statuses and demographics are of the same students."""
+    with_status, described = _ids(status, "student_id"), _ids(students, "student_id")
+    bare, unasked = len(np.setdiff1d(with_status, described)), len(np.setdiff1d(described, with_status))
+    told = f"{len(with_status):,} students have a status and demographics"
+    if bare or unasked:
+        told = (
+            f"{bare:,} student(s) have a status and no demographics, {unasked:,} demographics and no status"
+            + _DEFECT
+        )
+    counts = {"students": len(with_status), "without demographics": bare, "without status": unasked}
+    return Finding(not (bare or unasked), told, counts, ERROR)
+
+
+def no_orphan_parents(parents: pd.DataFrame, students: pd.DataFrame) -> Finding:
+    """Whether every parent of the snapshot is the parent of a student of it."""
+    children = _ids(parents, "student_id")
+    orphans = int((~np.isin(children, _ids(students, "student_id"))).sum())
+    counts = {"parents": len(children), "of students who are not in the snapshot": orphans}
+    told = f"{len(children):,} parent rows, each of a student of the snapshot"
+    if orphans:
+        told = f"{orphans:,} parent row(s) belong to no student of the snapshot{_DEFECT}"
+    return Finding(not orphans, told, counts, ERROR)
+
+
+def _ids(frame: pd.DataFrame, column: str) -> np.ndarray:
+    return ids(columns_of(frame[[column]])[column])
+
+
+# -- what a registrar should look at --
+
+
+def worklist_findings(worklist: pd.DataFrame) -> dict[str, Finding]:
+    """The checks that count the registrar's worklist."""
+    return {
+        "never_closed": _listed(
+            worklist,
+            (problems.NEVER_CLOSED,),
+            "no enrollment of a school year that is over is still open",
+            "still open in a school year that is over, and not imported for that",
+        ),
+        "upcoming_after_withdrawal": _listed(
+            worklist,
+            (problems.UPCOMING_AFTER_WITHDRAWAL,),
+            "no upcoming enrollment is left of a student who has left",
+            "upcoming although the student has left, who counts as ENROLLED because of it",
+        ),
+        "cecs_only": _listed(
+            worklist,
+            (problems.CECS_ONLY,),
+            "no student has only cross-entity courses (CECS)",
+            "the latest of a student with nothing but cross-entity courses (CECS), who has no row for that",
+        ),
+        "ties": _listed(
+            worklist,
+            (problems.TIE,),
+            "no student's status hangs on the higher id of two enrollments",
+            "equal to the one that decides the student's status but for a lower id",
+        ),
+        "set_aside": _listed(
+            worklist,
+            problems.SET_ASIDE_PROBLEMS,
+            "no enrollment was set aside",
+            "set aside, because it cannot be relied on",
+        ),
+        "flagged_without_code": _listed(
+            worklist,
+            (problems.FLAGGED_WITHOUT_CODE,),
+            "no enrollment is flagged as a cross-entity course without the code CECS",
+            "flagged as a cross-entity course without the code CECS, and counted",
+        ),
+    }
+
+
+def _listed(worklist: pd.DataFrame, wanted: tuple[str, ...], none: str, some: str) -> Finding:
+    """How many enrollments, students and schools have one of these problems."""
+    listed = worklist.loc[worklist["problem"].isin(wanted)]
+    students, schools = listed["student_id"].nunique(), listed["building"].nunique()
+    counts: dict[str, Any] = {"enrollments": len(listed), "students": students, "schools": schools}
+    if listed.empty:
+        return Finding(True, none, counts)
+    if len(wanted) > 1:
+        counts |= {problem: int(n) for problem, n in listed["problem"].value_counts().items()}
+    told = (
+        f"{len(listed):,} enrollment(s) of {students:,} student(s) at {schools:,} school(s): {some}; the "
+        "table registrar_worklist has each of them, with what to do in Qmlativ"
+    )
+    return Finding(False, told, counts)

@@ -36,6 +36,7 @@ def build_defs(deployment: Deployment | None = None) -> dg.Definitions:
             replay.replay_nights,
             housekeeping.prune_landing,
             report.make_nightly_report,
+            alarms.show_lateness,
         ],
         sensors=[report.report_after_the_night, alarms.night_alarm],
         schedules=[nightly.nightly_by_district, housekeeping.nightly_prune],

@@ -13,6 +13,9 @@ from datetime import UTC, datetime
 from typing import Any
 
 import dagster as dg
+from dagster._core.definitions.asset_checks.asset_check_evaluation import (  # exported by no public name
+    AssetCheckEvaluationTargetMaterializationData,
+)
 
 from samegoal_pipelines.alarms.channels import Channel, ChannelError, channels_of
 from samegoal_pipelines.defs.gate import PUBLISHED_SNAPSHOT
@@ -24,6 +27,7 @@ from samegoal_pipelines.reports.board import DEADLINE, Board, DistrictNight, rea
 from samegoal_pipelines.reports.words import since
 from samegoal_pipelines.warehouse.errors import WarehouseError
 
+_PUBLISHED = dg.AssetKey(PUBLISHED_SNAPSHOT)
 ON_TIME_CHECK = "on_time"
 EVENTS_AT_ONCE = 200
 """How many districts' checks one look changes at most: the daemon writes them one by one."""
@@ -63,11 +67,13 @@ def look(context: dg.SensorEvaluationContext, deployment: Deployment, now: datet
     for line in faults:
         context.log.error(line)
     red = {**json.loads(context.cursor or "{}")}
-    events = _bring_up_to_date(red, boards)
-    if faults and not events:
+    outcomes = _bring_up_to_date(red, boards)
+    if outcomes:
+        _show(context.instance, outcomes)
+    elif faults:
         raise AlarmNotSent("; ".join(faults))
     said = "; ".join([*faults, *sent]) or f"{len(boards)} deadline(s) looked at, nothing new to tell"
-    return dg.SensorResult(asset_events=events, cursor=json.dumps(red), skip_reason=dg.SkipReason(said))
+    return dg.SensorResult(cursor=json.dumps(red), skip_reason=dg.SkipReason(said))
 
 
 def _tell_all(deployment: Deployment, boards: Sequence[Board], now: datetime) -> tuple[list[str], list[str]]:
@@ -100,8 +106,8 @@ def _tell_all(deployment: Deployment, boards: Sequence[Board], now: datetime) ->
     return [line for sent, _ in outcomes for line in sent], [line for _, wrong in outcomes for line in wrong]
 
 
-def _bring_up_to_date(red: dict[str, Any], boards: Iterable[Board]) -> list[Any]:
-    """The evaluations that make the check on_time tell what the boards say.
+def _bring_up_to_date(red: dict[str, Any], boards: Iterable[Board]) -> list[dict[str, Any]]:
+    """The outcomes that make the check on_time say what the boards say.
 
     Args:
         red: district → night and state of the red that is shown; is changed to what will be shown then.
@@ -113,32 +119,79 @@ def _bring_up_to_date(red: dict[str, Any], boards: Iterable[Board]) -> list[Any]
         for district_id in sorted({*red, *wanted})
         if red.get(district_id) != wanted.get(district_id)
     ]
-    events = []
+    outcomes = []
     for district_id in changed[:EVENTS_AT_ONCE]:
         if district_id in wanted:
             red[district_id] = wanted[district_id]
         else:
             red.pop(district_id)
         if district_id in judged:  # else it was erased
-            events.append(evaluation(judged[district_id]))
-    return events
+            outcomes.append({"district_id": district_id, **_outcome(judged[district_id])})
+    return outcomes
 
 
-def evaluation(one: DistrictNight) -> dg.AssetCheckEvaluation:
-    """What the check says of a district, as an event without a run."""
-    result = _result(one)
-    return dg.AssetCheckEvaluation(
-        asset_key=dg.AssetKey(PUBLISHED_SNAPSHOT),
-        check_name=ON_TIME_CHECK,
-        passed=result.passed,
-        description=result.description,
-        metadata=result.metadata,
-        partition=one.district_id,
+class Outcomes(dg.Config):
+    """What the check on_time is to say: district_id, passed, description, metadata of each."""
+
+    outcomes: list[dict[str, Any]]
+
+
+@dg.op(out=dg.Out(dg.Nothing))
+def show_outcomes(context: dg.OpExecutionContext, config: Outcomes) -> None:
+    """Write the outcomes down as evaluations of the check."""
+    for one in config.outcomes:
+        context.log_event(  # which takes evaluations, though its signature does not say so
+            dg.AssetCheckEvaluation(  # type: ignore[arg-type]
+                asset_key=_PUBLISHED,
+                check_name=ON_TIME_CHECK,
+                passed=one["passed"],
+                description=one["description"],
+                metadata=one["metadata"],
+                target_materialization_data=_last_materialization(context.instance, one["district_id"]),
+                partition=one["district_id"],
+            )
+        )
+
+
+@dg.job(
+    executor_def=dg.in_process_executor,
+    description="Turns the check on_time of districts red and green; the sensor night_alarm runs it.",
+)
+def show_lateness() -> None:
+    """One step for all districts that have changed."""
+    show_outcomes()
+
+
+def _show(instance: dg.DagsterInstance, outcomes: list[dict[str, Any]]) -> None:
+    """Run that job here and now: in the queue it would wait behind the very runs that are late.
+
+    A sensor's own asset events will not do: without a run, Dagster 1.13 stores one evaluation per partition
+    and refuses every later one (a unique key over asset, check, run and partition).
+    """
+    show_lateness.execute_in_process(
+        instance=instance,
+        run_config={
+            "ops": {"show_outcomes": {"config": {"outcomes": outcomes}}},
+            "loggers": {"console": {"config": {"log_level": "CRITICAL"}}},
+        },
     )
 
 
-def _result(one: DistrictNight) -> dg.AssetCheckResult:
-    what: dict[str, Any] = {"night": str(one.night), "state": one.state}
+def _last_materialization(
+    instance: dg.DagsterInstance, district_id: str
+) -> AssetCheckEvaluationTargetMaterializationData | None:
+    """What the check is about: a partition shows no outcome that is not about its last materialization."""
+    which = dg.AssetRecordsFilter(asset_key=_PUBLISHED, asset_partitions=[district_id])
+    for record in instance.fetch_materializations(which, limit=1).records:
+        return AssetCheckEvaluationTargetMaterializationData(
+            storage_id=record.storage_id, run_id=record.run_id, timestamp=record.timestamp
+        )
+    return None
+
+
+def _outcome(one: DistrictNight) -> dict[str, Any]:
+    """What the check says of a district: passed, description, metadata."""
+    what = {"night": str(one.night), "state": one.state}
     if one.in_trouble:
         what |= {"reason": one.reason or "", "what to do": one.remedy or ""}
         said = f"overdue since {DEADLINE:%H:%M} of {one.night}: {one.state}, {since(one)}"
@@ -147,7 +200,7 @@ def _result(one: DistrictNight) -> dg.AssetCheckResult:
         said = f"the snapshot of {one.night} is there; it came {when} {DEADLINE:%H:%M} of the district's time"
     else:
         said = f"no snapshot of {one.night} is waited for: {one.reason or one.state}"
-    return dg.AssetCheckResult(passed=not one.in_trouble, description=said, metadata=what)
+    return {"passed": not one.in_trouble, "description": said, "metadata": what}
 
 
 with warnings.catch_warnings():
@@ -166,4 +219,4 @@ with warnings.catch_warnings():
     ) -> dg.AssetCheckResult:
         """Look at the night of this run, as the sensor does."""
         board = read_board(deployment.warehouse, night.today, datetime.now(UTC), [night.district_id])
-        return _result(board.districts[0])
+        return dg.AssetCheckResult(**_outcome(board.districts[0]))

@@ -12,7 +12,7 @@ from samegoal_pipelines.reports.board import Board, DistrictNight
 NAMES_IN_A_GROUP = 20
 GROUPS = 60
 _HEADINGS = {
-    "failed": "failed: last night's snapshot stays",
+    "failed": "failed: what was last published stays",
     "late": "late",
     "held": "held: the change is too large to publish unseen",
 }

@@ -17,7 +17,7 @@ import dagster as dg
 import psutil
 
 from samegoal_pipelines.definitions import build_defs
-from samegoal_pipelines.defs.night import PARTITION_TAG, SOURCE_HOST_TAG, TODAY_TAG
+from samegoal_pipelines.defs.night import PARTITION_TAG, PROCESS_TAG, SOURCE_HOST_TAG, TODAY_TAG
 from samegoal_pipelines.defs.nightly import nightly_snapshot
 from samegoal_pipelines.defs.partitions import DISTRICTS
 from samegoal_pipelines.defs.release import release_held_snapshot
@@ -25,8 +25,6 @@ from samegoal_pipelines.deployment import Deployment
 from samegoal_pipelines.districts.errors import DistrictError
 from samegoal_pipelines.settings import Settings, project_root
 from samegoal_pipelines.warehouse.publish import Attempt, find_attempt
-
-PROCESS_TAG = "samegoal/process"
 
 
 @dataclass(frozen=True)

@@ -49,6 +49,9 @@ class Settings(BaseSettings):
     """Lets a base URL be plain http or a loopback or private address: demo and tests only."""
     landing_nights: int = Field(default=35, ge=2)
     """How many nights of landed files are kept: as far as a replay can reach back."""
+    retry_seconds: float = Field(default=60, ge=0, le=600)
+    """How long a run of the schedule waits before it tries a step again that failed for a passing reason; the
+    second and last time three times as long. 0: not at all."""
     operator: str = Field(default_factory=account_name, max_length=200)
     """Who releases and erases, as it is written down; unset means the account this runs as."""
     smtp_url: SecretStr | None = None

@@ -17,6 +17,7 @@ from zoneinfo import ZoneInfo
 import dagster as dg
 import pandas as pd
 
+from samegoal_pipelines.defs.retries import Retries
 from samegoal_pipelines.deployment import Deployment
 from samegoal_pipelines.districts.errors import DistrictError
 from samegoal_pipelines.districts.registry import District
@@ -28,6 +29,8 @@ from samegoal_pipelines.warehouse.publish import record_failure
 TODAY_TAG = "samegoal/today"
 SOURCE_HOST_TAG = "samegoal/source_host"
 PARTITION_TAG = "dagster/partition"
+PROCESS_TAG = "samegoal/process"
+"""On runs that a person at a terminal waits for: which process they run in."""
 
 
 class NotADate(Exception):
@@ -53,6 +56,9 @@ class Night:
         self._deployment = deployment
         self._run = run
         self.started_at = datetime.now(UTC)
+        # At a terminal somebody waits, who reads the reason at once and decides.
+        by_hand = PROCESS_TAG in run.tags
+        self.retries = Retries(0 if by_hand else deployment.settings.retry_seconds)
 
     @property
     def run_id(self) -> str:

@@ -18,6 +18,7 @@ import dagster as dg
 
 from samegoal_pipelines.defs.night import Night, NotADate
 from samegoal_pipelines.defs.partitions import DISTRICTS
+from samegoal_pipelines.defs.retries import RETRIES
 from samegoal_pipelines.districts.errors import DistrictError
 from samegoal_pipelines.landing import LandingError
 from samegoal_pipelines.qmlativ import QmlativError
@@ -39,27 +40,37 @@ class SchemaBroken(Exception):
 def recorded(step: str, night: Night) -> Iterator[None]:
     """Turn whatever goes wrong inside into one plain line, write it to `snapshots`, and fail the step.
 
-    A night that was held has its row there already, which stays.
+    A night that was held has its row there already, which stays. A step that is tried again and succeeds
+    leaves a published row; one that fails again, the reason of its last try.
 
     Raises:
-        Failure: with district, step and remedy; retryable only where trying again can help.
+        Failure: with district, step and remedy.
+        RetryRequested: the same, where trying again can help and the run has a retry left.
     """
-    with plainly_failing(step, night, night.record_failure):
+    with plainly_failing(step, night, night.record_failure, night.retries.wait_after):
         yield
 
 
 @contextmanager
-def plainly_failing(step: str, night: Night, tell: Callable[[str], object] = str) -> Iterator[None]:
+def plainly_failing(
+    step: str,
+    night: Night,
+    tell: Callable[[str], object] = str,
+    wait_after: Callable[[Exception], float | None] | None = None,
+) -> Iterator[None]:
     """Turn whatever goes wrong inside into one plain line, and fail the step.
 
     Args:
         tell: is called with the line first.
+        wait_after: how many seconds after this error the step is to be tried again; None: not at all.
 
     Raises:
-        Failure: as `recorded` does.
+        Failure, RetryRequested: as `recorded` does.
     """
     try:
         yield
+    except dg.RetryRequested:
+        raise
     except dg.Failure as failure:
         tell(failure.description or step)
         raise
@@ -68,9 +79,15 @@ def plainly_failing(step: str, night: Night, tell: Callable[[str], object] = str
         raise
     except (*PLAIN_ERRORS, SchemaBroken) as error:
         reason = str(error).removeprefix(f"{night.district_id}: ")
-        retry = getattr(error, "transient", False)
+        wait = wait_after(error) if wait_after else None
+        if wait is not None:
+            reason += f"; this run tries it again after {wait:.0f} seconds"
         tell(f"{step}: {reason}")
-        raise dg.Failure(f"{night.district_id}: {step}: {reason}", allow_retries=retry) from None
+        # No RetryPolicy on the asset: Dagster applies it to a run that somebody has stopped as well.
+        failure = dg.Failure(f"{night.district_id}: {step}: {reason}", allow_retries=False)
+        if wait is None:
+            raise failure from None
+        raise dg.RetryRequested(max_retries=RETRIES, seconds_to_wait=wait) from failure
     except Exception as error:
         place = traceback.extract_tb(error.__traceback__)[-1]
         reason = (

@@ -109,7 +109,9 @@ class Transport:
                 self.stats.add(retries=1)
                 self._cancelled.wait(self._pause(attempt, trouble.retry_after))
         advice = "try again later" if attempt == 1 else f"gave up after {attempt} attempts; try again later"
-        raise type(trouble)(f"{trouble.what}; {advice}", where)
+        given_up = type(trouble)(f"{trouble.what}; {advice}", where)
+        given_up.retry_after = trouble.retry_after
+        raise given_up
 
     def cancel(self) -> None:
         """Let every request under way, and every later one, fail at once."""

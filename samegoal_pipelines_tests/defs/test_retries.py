@@ -1,0 +1,217 @@
+"""A night of the schedule that stumbles over something that passes is tried again; nothing else is.
+
+The runs are as the daemon would start them: without a terminal that waits for them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import dagster as dg
+import pytest
+
+from samegoal_pipelines.definitions import build_defs
+from samegoal_pipelines.defs.retries import LONGEST_WAIT, Retries
+from samegoal_pipelines.qmlativ.errors import InvalidCredentials, SourceUnavailable
+from samegoal_pipelines.runs import open_instance
+from samegoal_pipelines.settings import Settings
+from samegoal_pipelines_tests.mass_changes import TOMORROW, enrolled
+from samegoal_pipelines_tests.pipeline import TODAY
+
+TWO = [{"StudentID": 11, "StartDate": "2026-08-12"}, {"StudentID": 12, "StartDate": "2026-08-12"}]
+ATTEMPTS = 5  # requests that the client makes before it gives a page up
+
+Night = Callable[..., dg.ExecuteInProcessResult]
+
+
+@pytest.fixture
+def scheduled_night(pipeline, monkeypatch) -> Night:
+    """A district's night without a terminal, its waits shortened."""
+    monkeypatch.setenv("SAMEGOAL_RETRY_SECONDS", "0.05")
+    pipeline.deployment.settings = Settings()
+    quick = pipeline.deployment.registry.connection
+
+    def impatient(district, **how):
+        from samegoal_pipelines.qmlativ.connection import Patience
+
+        return quick(district, patience=Patience(attempts=ATTEMPTS, backoff=0.001, longest_wait=0.01), **how)
+
+    monkeypatch.setattr(pipeline.deployment.registry, "connection", impatient)
+
+    def run(district_id: str = "grand-bend", today=TODAY) -> dg.ExecuteInProcessResult:
+        with open_instance(pipeline.deployment.settings) as instance:
+            instance.add_dynamic_partitions("district", [district_id])
+            job = build_defs(pipeline.deployment).resolve_job_def("nightly_snapshot")
+            return job.execute_in_process(
+                instance=instance,
+                partition_key=district_id,
+                tags={"samegoal/today": today.isoformat()},
+                raise_on_error=False,
+                run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
+            )
+
+    return run
+
+
+def attempts(pipeline) -> list[tuple]:
+    return pipeline.rows(
+        "select snapshot_date, state, held_reason from samegoal.snapshots order by snapshot_id"
+    )
+
+
+def events(result: dg.ExecuteInProcessResult, kind: str) -> list[dg.DagsterEvent]:
+    return [event for event in result.all_events if event.event_type_value == kind]
+
+
+def test_a_night_that_meets_503_is_tried_again_and_published_as_one_attempt(
+    pipeline, district, source, scheduled_night
+):
+    pipeline.add(district(TWO))
+    storm = source.faults.add(object="Student/Student", status=503, times=ATTEMPTS)
+
+    result = scheduled_night()
+
+    assert result.success
+    assert storm.applied == ATTEMPTS
+    assert attempts(pipeline) == [(TODAY, "published", None)]
+    assert set(pipeline.statuses()) == {11, 12}
+    (again,) = events(result, "STEP_UP_FOR_RETRY")
+    told = str(again.step_retry_data.error)
+    assert "grand-bend: reading Qmlativ: Student/Student" in told
+    assert "HTTP 503" in told
+    assert "this run tries it again after 0 seconds" in told
+
+
+def test_while_it_waits_the_reason_is_there_to_read(pipeline, district, source, scheduled_night):
+    pipeline.add(district(TWO))
+    meanwhile: list[tuple] = []
+    source.faults.add(object="Student/Student", status=503, times=ATTEMPTS)
+    source.faults.add(kind="metadata", nth=2, run=lambda _: meanwhile.extend(attempts(pipeline)))
+
+    assert scheduled_night().success
+
+    ((night, state, reason),) = meanwhile
+    assert (night, state) == (TODAY, "failed")
+    assert "HTTP 503" in reason
+    assert "this run tries it again after" in reason
+
+
+def test_a_source_that_stays_down_is_tried_three_times_and_the_last_reason_stands(
+    pipeline, district, source, scheduled_night
+):
+    pipeline.add(district(TWO))
+    storm = source.faults.add(kind="metadata", status=503)
+
+    result = scheduled_night()
+
+    assert not result.success
+    assert storm.applied == 3 * ATTEMPTS
+    assert len(events(result, "STEP_UP_FOR_RETRY")) == 2
+    ((_, state, reason),) = attempts(pipeline)
+    assert state == "failed"
+    assert "HTTP 503" in reason
+    assert "tries it again" not in reason
+    (failure,) = events(result, "STEP_FAILURE")
+    assert failure.step_failure_data.user_failure_data.description == f"grand-bend: {reason}"
+
+
+def test_wrong_credentials_are_tried_once(pipeline, district, source, scheduled_night):
+    made = district(TWO)
+    pipeline.add(made, client_secret="another")
+
+    result = scheduled_night()
+
+    assert not result.success
+    assert source.traffic.token_calls == 1
+    assert events(result, "STEP_UP_FOR_RETRY") == []
+    ((_, state, reason),) = attempts(pipeline)
+    assert (state, "Client Secret" in reason) == ("failed", True)
+
+
+def test_a_grant_that_is_missing_is_not_asked_for_again(pipeline, district, source, scheduled_night):
+    made = district(TWO)
+    made.denied_fields.add("Enrollment/EntryWithdrawal.StartDate")
+    pipeline.add(made)
+
+    result = scheduled_night()
+
+    assert not result.success
+    assert len(source.traffic.requests(kind="metadata")) == 1
+    assert events(result, "STEP_UP_FOR_RETRY") == []
+
+
+def test_a_held_night_is_not_tried_again(pipeline, district, source, scheduled_night):
+    made = district(enrolled(60))
+    pipeline.add(made)
+    assert scheduled_night().success
+    source.traffic.clear()
+    for row in range(1, 41):
+        made.remove_row("Enrollment/EntryWithdrawal", row)
+
+    result = scheduled_night(today=TOMORROW)
+
+    assert not result.success
+    assert [state for _, state, _ in attempts(pipeline)] == ["published", "held"]
+    assert len(source.traffic.requests(kind="metadata")) == 1
+    assert events(result, "STEP_UP_FOR_RETRY") == []
+
+
+def test_a_publish_that_postgres_breaks_off_is_tried_again_without_reading_again(
+    pipeline, district, source, scheduled_night, monkeypatch
+):
+    from samegoal_pipelines.defs import published
+    from samegoal_pipelines.warehouse.errors import WarehouseUnavailable
+
+    pipeline.add(district(TWO))
+    publish, broken = published.publish, []
+
+    def once_broken(*arguments, **facts):
+        if not broken:
+            broken.append(True)
+            raise WarehouseUnavailable("publishing: Postgres cancelled the work or is shutting down")
+        return publish(*arguments, **facts)
+
+    monkeypatch.setattr(published, "publish", once_broken)
+
+    assert scheduled_night().success
+
+    assert attempts(pipeline) == [(TODAY, "published", None)]
+    assert len(source.traffic.requests(kind="metadata")) == 1
+
+
+def test_at_a_terminal_nothing_is_tried_again(pipeline, district, source, scheduled_night):
+    pipeline.add(district(TWO))
+    storm = source.faults.add(kind="metadata", status=503)
+
+    night = pipeline.run()
+
+    assert storm.applied == ATTEMPTS
+    assert "HTTP 503" in night.line()
+    assert "tries it again" not in night.line()
+
+
+def test_the_waits_grow_are_spread_and_come_to_an_end():
+    down = SourceUnavailable("Qmlativ is unavailable (HTTP 503)")
+    waits = [
+        (run.wait_after(down), run.wait_after(down), run.wait_after(down)) for run in map(Retries, [60] * 200)
+    ]
+    assert all(45 <= first <= 75 and 135 <= second <= 225 and third is None for first, second, third in waits)
+    assert len({first for first, _, _ in waits}) > 100
+
+
+def test_what_qmlativ_asks_to_wait_is_waited_for_unless_it_is_too_long():
+    def asking_for(seconds: float) -> SourceUnavailable:
+        error = SourceUnavailable("Qmlativ is unavailable (HTTP 503)")
+        error.retry_after = seconds
+        return error
+
+    assert Retries(60).wait_after(asking_for(200)) == 200
+    assert Retries(60).wait_after(asking_for(1)) >= 45
+    assert Retries(60).wait_after(asking_for(LONGEST_WAIT + 1)) is None
+
+
+def test_what_does_not_pass_by_itself_has_no_wait_and_costs_none():
+    run = Retries(60)
+    assert run.wait_after(InvalidCredentials("no")) is None
+    assert run.wait_after(SourceUnavailable("down")) is not None
+    assert Retries(0).wait_after(SourceUnavailable("down")) is None

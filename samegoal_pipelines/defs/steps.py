@@ -84,10 +84,10 @@ def plainly_failing(
             reason += f"; this run tries it again after {wait:.0f} seconds"
         tell(f"{step}: {reason}")
         # No RetryPolicy on the asset: Dagster applies it to a run that somebody has stopped as well.
-        failure = dg.Failure(f"{night.district_id}: {step}: {reason}", allow_retries=False)
+        plain = dg.Failure(f"{night.district_id}: {step}: {reason}", allow_retries=False)
         if wait is None:
-            raise failure from None
-        raise dg.RetryRequested(max_retries=RETRIES, seconds_to_wait=wait) from failure
+            raise plain from None
+        raise dg.RetryRequested(max_retries=RETRIES, seconds_to_wait=wait) from plain
     except Exception as error:
         place = traceback.extract_tb(error.__traceback__)[-1]
         reason = (

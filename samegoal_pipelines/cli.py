@@ -19,7 +19,9 @@ from samegoal_pipelines.commands import (
     export,
     forecast,
     nights,
+    pause,
     replay,
+    report,
     trying,
 )
 from samegoal_pipelines.commands.exits import DONE, FAILED, WRONG_USAGE, PlainError, plain
@@ -81,6 +83,9 @@ for command in (
     export.export,
     forecast.forecast,
     replay.replay,
+    report.report,
+    pause.pause,
+    pause.resume,
     trying.sandbox,
     trying.demo,
     trying.dev,

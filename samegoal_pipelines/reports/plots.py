@@ -6,7 +6,7 @@ matplotlib takes a second to import, which only a page is worth.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from io import StringIO
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -21,17 +21,19 @@ _STATUSES = {
     "graduated": "#8a8a8a",
     "inactive": "#d0c8b6",
 }
+FEW_DAYS = 8
+"""Of fewer days, each gets its date: the usual ticks would be hours."""
 _CHANGES = {"added": "#2e8b57", "changed": "#e0a030", "removed": "#b5443c"}
 
 
 def students_plot(trends: Sequence[TrendNight]) -> str:
     """Students by status, over all districts, as one SVG element."""
-    return _svg("students", lambda axes: _stack(axes, trends, _STATUSES, step=None))
+    return _svg("students", trends, _STATUSES, step=None)
 
 
 def changes_plot(trends: Sequence[TrendNight]) -> str:
     """Students added, changed and removed each night, over all districts, as one SVG element."""
-    return _svg("students changed", lambda axes: _stack(axes, trends, _CHANGES, step="mid"))
+    return _svg("students changed", trends, _CHANGES, step="mid")
 
 
 def _stack(
@@ -51,9 +53,11 @@ def _stack(
         below = above
 
 
-def _svg(name: str, draw: Callable[[Axes], None]) -> str:
+def _svg(
+    name: str, trends: Sequence[TrendNight], colours: Mapping[str, str], step: Literal["mid"] | None
+) -> str:
     import matplotlib as mpl
-    from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
+    from matplotlib.dates import AutoDateLocator, ConciseDateFormatter, DayLocator
     from matplotlib.figure import Figure
     from matplotlib.ticker import FuncFormatter, MaxNLocator
 
@@ -61,13 +65,14 @@ def _svg(name: str, draw: Callable[[Axes], None]) -> str:
     with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": name, "font.size": 9}):
         figure = Figure(figsize=(9, 2.8), layout="constrained")
         axes = figure.add_subplot()
-        draw(axes)
+        _stack(axes, trends, colours, step)
         axes.set_ylabel(name)
         axes.margins(x=0.01)
-        axes.set_ylim(bottom=0)
+        axes.set_ylim(0, axes.dataLim.y1 * 1.05 or 1)
         axes.yaxis.set_major_locator(MaxNLocator(integer=True))
         axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
-        locator = AutoDateLocator()
+        few = len(trends) < 2 or (trends[-1].night - trends[0].night).days < FEW_DAYS
+        locator = DayLocator() if few else AutoDateLocator()
         axes.xaxis.set_major_locator(locator)
         axes.xaxis.set_major_formatter(ConciseDateFormatter(locator))
         axes.spines[["top", "right"]].set_visible(False)

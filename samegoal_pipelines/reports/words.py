@@ -18,7 +18,7 @@ def summary(board: Board) -> str:
         return f"{wrong} of {board.due:,}"
     if totals["pending"]:
         return f"{totals['published']:,} of {board.due:,} published, {totals['pending']:,} not due yet"
-    return f"all {board.due:,} published" if board.due else "no district is due"
+    return f"{board.due:,} of {board.due:,} published" if board.due else "no district is due"
 
 
 def since(one: DistrictNight) -> str:

@@ -57,7 +57,7 @@ def _svg(
     name: str, trends: Sequence[TrendNight], colours: Mapping[str, str], step: Literal["mid"] | None
 ) -> str:
     import matplotlib as mpl
-    from matplotlib.dates import AutoDateLocator, ConciseDateFormatter, DayLocator
+    from matplotlib.dates import AutoDateLocator, ConciseDateFormatter, DateFormatter, DayLocator
     from matplotlib.figure import Figure
     from matplotlib.ticker import FuncFormatter, MaxNLocator
 
@@ -73,8 +73,9 @@ def _svg(
         axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
         few = len(trends) < 2 or (trends[-1].night - trends[0].night).days < FEW_DAYS
         locator = DayLocator() if few else AutoDateLocator()
+        formatter = DateFormatter("%b %d") if few else ConciseDateFormatter(locator)
         axes.xaxis.set_major_locator(locator)
-        axes.xaxis.set_major_formatter(ConciseDateFormatter(locator))
+        axes.xaxis.set_major_formatter(formatter)
         axes.spines[["top", "right"]].set_visible(False)
         axes.legend(loc="upper left", bbox_to_anchor=(1, 1), frameon=False)
         file = StringIO()

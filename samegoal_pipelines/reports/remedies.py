@@ -40,7 +40,7 @@ KINDS = (
     ),
     _kind(
         "identity",
-        r"belong to another district|is registered as|names no district",
+        r"belong to another district|is registered as|the answer names no district",
         f"compare the registration with Qmlativ: {_VERIFY}",
     ),
     _kind(
@@ -71,17 +71,17 @@ KINDS = (
     ),
     _kind(
         "database",
-        r"Postgres|SQLSTATE|database|the warehouse|another run is publishing|another run has been publishing",
+        r"Postgres|SQLSTATE|database|the warehouse|another run (is|has)",
         f"see that Postgres is up and has space (docs/production.md), then: {_SYNC}",
     ),
     _kind(
         "landing",
-        r"landing|landed",
+        r"landing|landed|storage|folder",
         f"see that SAMEGOAL_LANDING_URL can be written and has space, then: {_SYNC}",
     ),
     _kind(
         "source",
-        r"try(ing)? again later|HTTP (429|5\d\d)|unavailable|in time|cut short|connection|maintenance page"
+        r"(try|run) again later|HTTP (429|5\d\d)|unavailable|in time|cut short|connection|maintenance page"
         r"|data changed|something else failed",
         f"wait until the district's Qmlativ answers again, then: {_SYNC}; if it stays so, ask the district",
     ),

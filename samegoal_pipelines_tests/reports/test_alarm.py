@@ -1,0 +1,273 @@
+"""Somebody is told once of each trouble, in words that say what to do, whatever restarts or fails."""
+
+from __future__ import annotations
+
+import threading
+from datetime import datetime, timedelta
+
+import pytest
+import sqlalchemy as sa
+
+from samegoal_pipelines.alarms.channels import ChannelError
+from samegoal_pipelines.districts.pauses import pause, resume
+from samegoal_pipelines.reports.alarm import boards_judged, tell
+from samegoal_pipelines.reports.message import Message, alarm_message
+from samegoal_pipelines.warehouse.engine import as_operator, as_writer
+from samegoal_pipelines.warehouse.tables import districts
+from samegoal_pipelines_tests.reports.nights_at_hand import NIGHT, at, attempt, register
+
+SIX_IN_NEW_YORK, SIX_IN_CHICAGO, SIX_IN_HONOLULU = at("10:00"), at("11:00"), at("16:00")
+
+
+class Ear:
+    """A channel that remembers what it heard, or fails while it is told to."""
+
+    def __init__(self, name: str = "ear") -> None:
+        self.name, self.broken = name, False
+        self.heard: list[str] = []
+
+    def send(self, subject: str, text: str, html: str | None = None) -> None:
+        if self.broken:
+            raise ChannelError("ear: deaf")
+        self.heard.append(f"{subject}\n{text}")
+
+    @property
+    def subjects(self) -> list[str]:
+        return [message.splitlines()[0] for message in self.heard]
+
+
+@pytest.fixture
+def ear() -> Ear:
+    return Ear()
+
+
+def look(engine: sa.Engine, now: datetime, *channels: Ear) -> list[Message]:
+    """What one look sends."""
+    found = [
+        tell(engine, board, channel, now) for board in boards_judged(engine, now) for channel in channels
+    ]
+    return [message for message in found if message is not None]
+
+
+def put(
+    engine: sa.Engine,
+    district_id: str,
+    state: str | None,
+    reason: str = "no luck",
+    zone: str = "America/Chicago",
+) -> None:
+    """A district that was published last night, and tonight is in this state; None: nothing has run."""
+    register(engine, district_id, zone)
+    attempt(engine, district_id, "published", NIGHT - timedelta(days=1))
+    if state is not None:
+        attempt(engine, district_id, state, reason=f"{district_id}: {reason}")
+
+
+def test_one_message_tells_of_all_that_is_wrong_at_the_deadline(warehouse: sa.Engine, ear: Ear) -> None:
+    put(warehouse, "alpha", "failed", "reading Qmlativ: Qmlativ does not accept the credentials (HTTP 400)")
+    put(warehouse, "beta", "failed", "publishing: no connection to Postgres")
+    put(warehouse, "gamma", "failed", "publishing: no connection to Postgres")
+    put(warehouse, "delta", "held", "200 of 1,190 students would be gone")
+    put(warehouse, "epsilon", None)
+    put(warehouse, "zeta", "published")
+
+    assert look(warehouse, SIX_IN_CHICAGO - timedelta(seconds=1), ear) == []
+    look(warehouse, SIX_IN_CHICAGO, ear)
+    (told,) = ear.heard
+    assert (
+        told
+        == """\
+SameGoal night 2026-10-12: 3 failed, 1 held, 1 late of 6
+1 of 6 district(s) published.
+
+1 district failed: what was last published stays
+  reading Qmlativ: Qmlativ does not accept the credentials (HTTP 400)
+  - Alpha ISD (alpha): for 1 night, last published 2026-10-11
+  To do: renew the Integration Access in Qmlativ if it has expired, and give its secret: \
+samegoal-pipelines districts rotate-secret alpha; then: samegoal-pipelines sync alpha
+
+2 districts failed: what was last published stays
+  publishing: no connection to Postgres
+  - Beta ISD (beta): for 1 night, last published 2026-10-11
+  - Gamma ISD (gamma): for 1 night, last published 2026-10-11
+  To do: see that Postgres is up and has space (docs/production.md), then: samegoal-pipelines sync ID
+
+1 district late
+  nothing has come of the night by 06:00: it has not run, or still runs
+  - Epsilon ISD (epsilon): for 1 night, last published 2026-10-11
+  To do: see in the Dagster UI that the daemon is up, the schedule nightly_by_district is on and its queue \
+moves; or: samegoal-pipelines sync epsilon
+
+1 district held: the change is too large to publish unseen
+  200 of 1,190 students would be gone
+  - Delta ISD (delta): for 1 night, last published 2026-10-11
+  To do: look at the numbers in the Dagster UI; if the change is meant, publish it: \
+samegoal-pipelines sync delta --release
+
+All of it: samegoal-pipelines report --night 2026-10-12, or nightly_report in Dagster.
+"""
+    )
+
+
+def test_a_message_is_sent_once_however_often_and_whoever_looks(warehouse: sa.Engine, ear: Ear) -> None:
+    put(warehouse, "alpha", "failed")
+    for minutes in range(0, 300, 7):
+        look(warehouse, SIX_IN_CHICAGO + timedelta(minutes=minutes), ear)
+    look(warehouse, SIX_IN_CHICAGO, Ear())  # another process, with the same channel; the clock went back
+    assert ear.subjects == ["SameGoal night 2026-10-12: 1 failed of 1"]
+
+
+def test_two_daemons_that_look_at_once_send_one_message(warehouse: sa.Engine) -> None:
+    put(warehouse, "alpha", "failed")
+    sending, other_has_looked = threading.Event(), threading.Event()
+
+    class Slow(Ear):
+        def send(self, subject: str, text: str, html: str | None = None) -> None:
+            super().send(subject, text)
+            sending.set()
+            assert other_has_looked.wait(30)
+
+    slow, other = Slow(), Ear()
+    first = threading.Thread(target=look, args=(warehouse, SIX_IN_CHICAGO, slow))
+    first.start()
+    assert sending.wait(30)
+    assert look(warehouse, SIX_IN_CHICAGO, other) == []
+    other_has_looked.set()
+    first.join()
+    assert look(warehouse, SIX_IN_CHICAGO, other) == []
+    assert (len(slow.heard), other.heard) == (1, [])
+
+
+def test_a_channel_that_fails_is_tried_again_and_the_others_are_not_told_twice(warehouse: sa.Engine) -> None:
+    put(warehouse, "alpha", "failed")
+    deaf, ear = Ear("deaf"), Ear()
+    deaf.broken = True
+    look(warehouse, SIX_IN_CHICAGO, ear)
+    for _ in range(2):
+        with pytest.raises(ChannelError):
+            look(warehouse, SIX_IN_CHICAGO, deaf)
+    deaf.broken = False
+    look(warehouse, SIX_IN_CHICAGO + timedelta(minutes=5), deaf, ear)
+    assert deaf.subjects == ear.subjects == ["SameGoal night 2026-10-12: 1 failed of 1"]
+
+
+def test_each_time_zone_has_its_own_deadline_and_message(warehouse: sa.Engine, ear: Ear) -> None:
+    put(warehouse, "new-york", None, zone="America/New_York")
+    put(warehouse, "detroit", None, zone="America/Detroit")
+    put(warehouse, "honolulu", "failed", zone="Pacific/Honolulu")
+    look(warehouse, SIX_IN_NEW_YORK, ear)
+    assert ear.subjects == ["SameGoal night 2026-10-12: 2 late of 2"]
+    look(warehouse, SIX_IN_HONOLULU - timedelta(seconds=1), ear)
+    look(warehouse, SIX_IN_HONOLULU, ear)
+    assert ear.subjects[1:] == ["SameGoal night 2026-10-12: 1 failed of 1"]
+
+
+def test_a_district_that_fails_every_night_is_in_every_nights_message(warehouse: sa.Engine, ear: Ear) -> None:
+    put(warehouse, "alpha", "failed")
+    for night in range(1, 5):
+        attempt(warehouse, "alpha", "failed", NIGHT + timedelta(days=night), "no luck")
+    for night in range(5):
+        look(warehouse, SIX_IN_CHICAGO + timedelta(days=night), ear)
+    assert [f"for {nights} night" in message for nights, message in enumerate(ear.heard, 1)] == [True] * 5
+
+
+def test_where_nothing_is_wrong_nothing_is_sent_and_the_look_is_recorded(
+    warehouse: sa.Engine, ear: Ear
+) -> None:
+    put(warehouse, "alpha", "published")
+    look(warehouse, SIX_IN_CHICAGO, ear)
+    assert ear.heard == []
+    with as_operator(warehouse, "looking") as connection:
+        rows = connection.execute(
+            sa.text("select night, channel, part, districts, digest from samegoal.alarms_sent")
+        )
+        assert [tuple(row) for row in rows] == [(NIGHT, "ear", 1, 0, "")]
+
+
+def test_trouble_that_comes_later_is_told_in_a_message_of_its_own_at_most_hourly(
+    warehouse: sa.Engine, ear: Ear
+) -> None:
+    for district_id, state in (
+        ("alpha", "failed"),
+        ("beta", "published"),
+        ("gamma", "published"),
+        ("delta", None),
+    ):
+        put(warehouse, district_id, state)
+    look(warehouse, SIX_IN_CHICAGO, ear)
+    attempt(warehouse, "beta", "held", reason="too many")
+    look(warehouse, SIX_IN_CHICAGO + timedelta(minutes=59), ear)
+    assert ear.subjects == ["SameGoal night 2026-10-12: 1 failed, 1 late of 4"]
+
+    attempt(warehouse, "delta", "failed", reason="no luck")  # was late when it was told of
+    look(warehouse, SIX_IN_CHICAGO + timedelta(minutes=60), ear)
+    attempt(warehouse, "gamma", "held", reason="too many")
+    look(warehouse, SIX_IN_CHICAGO + timedelta(minutes=61), ear)
+    look(warehouse, SIX_IN_CHICAGO + timedelta(minutes=121), ear)
+    assert ear.subjects[1:] == [
+        "SameGoal night 2026-10-12: also 1 failed, 1 held of 4",
+        "SameGoal night 2026-10-12: also 1 held of 4",
+    ]
+    assert "Alpha ISD" not in ear.heard[1]
+
+
+def test_a_district_that_is_resumed_during_the_day_is_not_late_that_day(
+    warehouse: sa.Engine, ear: Ear
+) -> None:
+    put(warehouse, "alpha", "published")
+    put(warehouse, "beta", None)
+    pause(warehouse, "beta", paused_from=NIGHT, paused_to=NIGHT, set_by="pat")
+    look(warehouse, SIX_IN_CHICAGO, ear)
+    resume(warehouse, "beta")
+    look(warehouse, SIX_IN_CHICAGO + timedelta(hours=5), ear)
+    assert ear.heard == []
+    look(warehouse, SIX_IN_CHICAGO + timedelta(days=1), ear)
+    assert ear.subjects == ["SameGoal night 2026-10-13: 2 late of 2"]
+
+
+def test_paused_and_disabled_districts_raise_no_alarm(warehouse: sa.Engine, ear: Ear) -> None:
+    put(warehouse, "alpha", None)
+    put(warehouse, "beta", None)
+    pause(warehouse, "alpha", paused_from=NIGHT, paused_to=NIGHT, set_by="pat")
+    with as_writer(warehouse, "beta", "disabling") as connection:
+        connection.execute(sa.update(districts).values(active=False))
+    look(warehouse, SIX_IN_CHICAGO, ear)
+    assert ear.heard == []
+
+
+@pytest.mark.parametrize(
+    ("night", "deadline"),
+    [("2026-11-01", "12:00"), ("2027-03-14", "11:00")],
+)
+def test_the_nights_of_the_clock_change_are_told_once_each_at_six(
+    warehouse: sa.Engine, ear: Ear, night: str, deadline: str
+) -> None:
+    register(warehouse, "austin")
+    midnight = at("05:00", datetime.fromisoformat(night).date())
+    quarters = [midnight + timedelta(minutes=15 * n) for n in range(4 * 24)]
+    told_at = [now for now in quarters if look(warehouse, now, ear)]
+    assert told_at[-1] == at(deadline, datetime.fromisoformat(night).date())
+    assert ear.subjects[-1] == f"SameGoal night {night}: 1 late of 1"
+    assert len(ear.subjects) == len(set(ear.subjects)) == 2  # and the night before, at the first look
+
+
+def test_a_name_is_text_in_every_form_of_a_message(warehouse: sa.Engine) -> None:
+    register(warehouse, "alpha", name="Al\r\nBcc: <b>pha</b>")
+    (board,) = boards_judged(warehouse, SIX_IN_CHICAGO)
+    message = alarm_message(board, board.trouble)
+    assert "- Al Bcc: <b>pha</b> (alpha): never published" in message.text
+    assert "Al Bcc: &lt;b&gt;pha&lt;/b&gt; (alpha)" in message.html
+    assert "<b>pha" not in message.html
+
+
+def test_a_message_about_hundreds_of_districts_stays_readable(warehouse: sa.Engine) -> None:
+    for number in range(150):
+        register(warehouse, f"late-{number:03}")
+    for number in range(80):
+        register(warehouse, f"failed-{number:03}")
+        attempt(warehouse, f"failed-{number:03}", "failed", reason=f"reason {number}")
+    (board,) = boards_judged(warehouse, SIX_IN_CHICAGO)
+    message = alarm_message(board, board.trouble)
+    assert message.subject == "SameGoal night 2026-10-12: 80 failed, 150 late of 230"
+    assert len(message.text.splitlines()) < 400
+    assert "And 170 more district(s)." in message.text

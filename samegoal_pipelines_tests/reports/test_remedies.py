@@ -1,0 +1,98 @@
+"""Every reason that the pipeline itself can give leads to the command that helps."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import samegoal_pipelines
+from samegoal_pipelines.qmlativ import errors as qmlativ_errors
+from samegoal_pipelines.qmlativ.auth import REMEDY
+from samegoal_pipelines.qmlativ.errors import GRANT
+from samegoal_pipelines.reports.remedies import kind_of, of_failure
+from samegoal_pipelines.warehouse.errors import _MEANINGS, from_database
+
+ROOT = Path(samegoal_pipelines.__file__).parent
+CONSTANTS = {"REMEDY": REMEDY, "GRANT": GRANT}
+KINDS = {
+    "InvalidCredentials": {"credentials"},
+    "WrongDistrict": {"identity"},
+    "AccessRefused": {"grants"},
+    "EntityNotGranted": {"grants"},
+    "FieldNotGranted": {"grants"},
+    "MissingField": {"grants"},
+    "CertificateRefused": {"certificate"},
+    "NoSchoolYear": {"school year"},
+    "SourceUnavailable": {"source"},
+    "RateLimited": {"source"},
+    "ReadCancelled": {"source"},
+    "UnexpectedContent": {"source"},
+    "DataChanged": {"source"},
+    "MalformedAnswer": {"answer", "address", "defect", "identity"},
+    "RequestRefused": {"answer", "address"},
+    "SealBroken": {"secret key"},
+    "SnapshotInProgress": {"database"},
+    "LandingError": {"landing"},
+}
+"""What each error of ours is, as far as it can end a night."""
+
+TRANSPORT_ADDS = {
+    "SourceUnavailable": "gave up after 5 attempts; try again later",
+    "RateLimited": "try again later",
+}
+
+
+def messages() -> Iterator[tuple[str, str]]:
+    """Every error that the code makes: its class, and its text with N for what is filled in."""
+    for room in ("qmlativ", "landing", "warehouse", "districts"):
+        for path in (ROOT / room).rglob("*.py"):
+            for node in ast.walk(ast.parse(path.read_text())):
+                if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.args:
+                    text = _text(node.args[0])
+                    if node.func.id in KINDS and text:
+                        remedy = getattr(getattr(qmlativ_errors, node.func.id, None), "remedy", "")
+                        more = TRANSPORT_ADDS.get(node.func.id, "")
+                        yield node.func.id, "; ".join(filter(None, [f"N page 3: {text}", more, remedy]))
+
+
+def _text(node: ast.expr) -> str | None:
+    if isinstance(node, ast.Constant) and isinstance(node.value, str):
+        return node.value
+    if isinstance(node, ast.JoinedStr):
+        return "".join(_text(part) or "N" for part in node.values)
+    if isinstance(node, ast.FormattedValue) and isinstance(node.value, ast.Name):
+        return CONSTANTS.get(node.value.id)
+    return None
+
+
+@pytest.mark.parametrize(("error", "reason"), sorted(set(messages())))
+def test_every_error_that_can_end_a_night_is_told_by_its_kind(error: str, reason: str) -> None:
+    assert kind_of(f"reading Qmlativ: {reason}").name in KINDS[error], reason
+
+
+def test_the_errors_of_the_code_were_found() -> None:
+    assert {error for error, _ in messages()} >= {*KINDS} - {"AccessRefused"}
+
+
+@pytest.mark.parametrize("state", sorted(_MEANINGS))
+def test_whatever_postgres_says_leads_to_the_database_or_to_a_report(state: str) -> None:
+    class Driver(Exception):
+        pgcode = f"{state}000"
+
+    reason = str(from_database(Driver(), "publishing"))
+    assert kind_of(reason).name in {"database", "defect"}, reason
+
+
+def test_a_reason_that_nobody_foresaw_leads_to_the_run() -> None:
+    assert of_failure("grand-bend", "something else", "0a1b") == "open the run 0a1b in the Dagster UI"
+    assert of_failure("grand-bend", None, None) == "open the run of this night in the Dagster UI"
+
+
+def test_a_remedy_names_the_district_in_its_command() -> None:
+    reason = f"reading Qmlativ: token: Qmlativ does not accept the credentials (HTTP 400): {REMEDY}"
+    remedy = of_failure("grand-bend", reason, "0a1b")
+    assert "samegoal-pipelines districts rotate-secret grand-bend; then:" in remedy
+    assert remedy.endswith("samegoal-pipelines sync grand-bend")

@@ -4,10 +4,14 @@ The schedule asks one question of each district: has its night begun, and has it
 yet? What has been started is read from Dagster's own runs, so a tick that is repeated, late or cut
 short by a restart neither runs a district twice nor forgets one. An hourly test like "is it one
 o'clock there?" would skip a night when the clocks change.
+
+A night that somebody has run by hand is run by the schedule all the same: by hand may have been before
+the night began, or a rehearsal.
 """
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence, Set
 from datetime import UTC, date, datetime, time
+from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
 import dagster as dg
@@ -23,6 +27,16 @@ NIGHT_BEGINS = time(1, 0)
 
 SCHEDULE_NAME = "nightly_by_district"
 SCHEDULE_TAG = "dagster/schedule_name"
+TICK_TAG = "dagster/scheduled_execution_time"
+
+UNFINISHED = [
+    dg.DagsterRunStatus.NOT_STARTED,
+    dg.DagsterRunStatus.QUEUED,
+    dg.DagsterRunStatus.STARTING,
+    dg.DagsterRunStatus.STARTED,
+    dg.DagsterRunStatus.CANCELING,
+]
+_NAMED = 10  # districts in a tick's log
 
 nightly_snapshot = dg.define_asset_job(
     "nightly_snapshot",
@@ -48,21 +62,91 @@ def nightly_by_district(
     The date is that of the clock, not of the tick: a tick that is made up for after an outage must
     not stamp yesterday's date on what Qmlativ says today.
     """
-    begun = districts_due(deployment.registry.list_active(), datetime.now(UTC))
-    due = list(unpaused(deployment.warehouse, begun))
-    started = nights_started(context.instance, {night for _, night in due})
-    requested = [(district, night) for district, night in due if (district.id, night) not in started]
-    context.instance.add_dynamic_partitions(DISTRICTS.name or "", [district.id for district, _ in requested])
-    for district, night in requested:
+    tick = context.scheduled_execution_time.astimezone(UTC).isoformat()
+    tonight = look_at_tonight(deployment, context.instance, datetime.now(UTC), tick)
+    requested = [district.id for district, _ in tonight.requested]
+    context.instance.add_dynamic_partitions(DISTRICTS.name or "", requested)
+    context.log.info(tonight.sentence())
+    for district, night in tonight.requested:
         yield dg.RunRequest(
             run_key=f"{district.id}:{night.isoformat()}",
             partition_key=district.id,
-            tags={TODAY_TAG: night.isoformat(), SOURCE_HOST_TAG: district.source_host},
+            tags={
+                PARTITION_TAG: district.id,  # named here, it is not looked up again: two queries each
+                TODAY_TAG: night.isoformat(),
+                SOURCE_HOST_TAG: district.source_host,
+            },
         )
     if not requested:
-        yield dg.SkipReason(
-            f"{len(due)} district(s) past {NIGHT_BEGINS:%H:%M} local time, all started already"
-        )
+        yield dg.SkipReason(tonight.sentence())
+
+
+class Tonight(NamedTuple):
+    """What one tick found: every registered district is in one of these."""
+
+    requested: Sequence[tuple[District, date]]
+    started: int
+    in_progress: Sequence[str]
+    paused: Sequence[str]
+    disabled: int
+    not_begun: int
+
+    def sentence(self) -> str:
+        """All of it for people, in a line."""
+        parts = [
+            f"{len(self.requested):,} run(s) requested",
+            f"{self.started:,} district(s) started already",
+        ]
+        if self.in_progress:
+            parts.append(
+                f"{len(self.in_progress):,} skipped, because a run of theirs is still in progress, "
+                f"and looked at again at the next tick: {_names(self.in_progress)}"
+            )
+        if self.paused:
+            parts.append(f"{len(self.paused):,} paused: {_names(self.paused)}")
+        if self.disabled:
+            parts.append(f"{self.disabled:,} disabled")
+        if self.not_begun:
+            parts.append(f"{self.not_begun:,} before {NIGHT_BEGINS:%H:%M} local time")
+        return "; ".join(parts)
+
+
+class Ledger(NamedTuple):
+    """What Dagster's runs say of the districts."""
+
+    started: Mapping[str, date]
+    """District → the newest night that the schedule has started, whatever became of the run."""
+    unfinished: Set[str]
+    """Districts of which a run, however started, is not over."""
+
+    def has(self, district_id: str, night: date) -> bool:
+        """Whether a night is started; so it counts where a later one is: then the clock was set back."""
+        return district_id in self.started and self.started[district_id] >= night
+
+
+def look_at_tonight(
+    deployment: Deployment, instance: dg.DagsterInstance, now: datetime, tick: str
+) -> Tonight:
+    """Who is due now, and what became of the others; a few queries, whatever the number of districts.
+
+    Args:
+        now: an aware instant.
+        tick: the time that this tick was scheduled for, as Dagster writes it into the tags of its runs.
+    """
+    registered = deployment.registry.list()
+    active = [district for district in registered if district.active]
+    begun = list(districts_due(active, now))
+    due = list(unpaused(deployment.warehouse, begun))
+    ledger = read_ledger(instance, {night for _, night in due}, now, tick)
+    missing = [(district, night) for district, night in due if not ledger.has(district.id, night)]
+    return Tonight(
+        requested=[(district, night) for district, night in missing if district.id not in ledger.unfinished],
+        started=len(due) - len(missing),
+        in_progress=[district.id for district, _ in missing if district.id in ledger.unfinished],
+        paused=sorted({district.id for district, _ in begun} - {district.id for district, _ in due}),
+        disabled=len(registered) - len(active),
+        not_begun=len(active) - len(begun),
+    )
 
 
 def districts_due(districts: Iterable[District], now: datetime) -> Iterator[tuple[District, date]]:
@@ -77,12 +161,30 @@ def districts_due(districts: Iterable[District], now: datetime) -> Iterator[tupl
             yield district, local.date()
 
 
-def nights_started(instance: dg.DagsterInstance, nights: Collection[date]) -> set[tuple[str, date]]:
-    """The districts that the schedule has started for these nights, whatever became of their runs."""
-    return {
-        (run.tags[PARTITION_TAG], night)
-        for night in nights
-        for run in instance.get_runs(
-            dg.RunsFilter(tags={SCHEDULE_TAG: SCHEDULE_NAME, TODAY_TAG: night.isoformat()})
-        )
+def read_ledger(instance: dg.DagsterInstance, nights: Collection[date], now: datetime, tick: str) -> Ledger:
+    """What the schedule has started of these nights, and what is still in progress.
+
+    A run that this same tick has made and not handed over, because the daemon was ended in between, does not
+    count: asked for again under its key, Dagster hands it over. Runs made after `now` show that the clock was
+    set back; their nights are not to come again, nor the ones before.
+    """
+    by_schedule = {SCHEDULE_TAG: SCHEDULE_NAME}
+    asked = [dg.RunsFilter(tags={**by_schedule, TODAY_TAG: night.isoformat()}) for night in nights]
+    asked.append(dg.RunsFilter(tags=by_schedule, created_after=now))
+    started: dict[str, date] = {}
+    for run in (run for which in asked for run in instance.get_runs(which)):
+        if run.status == dg.DagsterRunStatus.NOT_STARTED and run.tags.get(TICK_TAG) == tick:
+            continue
+        district_id, night = run.tags[PARTITION_TAG], date.fromisoformat(run.tags[TODAY_TAG])
+        started[district_id] = max(night, started.get(district_id, night))
+    unfinished = {
+        run.tags[PARTITION_TAG]
+        for run in instance.get_runs(dg.RunsFilter(statuses=UNFINISHED))
+        if PARTITION_TAG in run.tags and run.tags.get(TICK_TAG) != tick
     }
+    return Ledger(started, unfinished)
+
+
+def _names(district_ids: Sequence[str]) -> str:
+    more = len(district_ids) - _NAMED
+    return ", ".join(district_ids[:_NAMED]) + (f" and {more:,} more" if more > 0 else "")

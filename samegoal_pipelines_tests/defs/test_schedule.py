@@ -2,21 +2,39 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import dagster as dg
 import pytest
+import sqlalchemy as sa
+from dagster._core.remote_origin import (
+    RegisteredCodeLocationOrigin,
+    RemoteJobOrigin,
+    RemoteRepositoryOrigin,
+)
+from sqlalchemy.engine import Engine
 
 from samegoal_pipelines.definitions import build_defs
 from samegoal_pipelines.defs.nightly import (
+    NIGHT_BEGINS,
     SCHEDULE_NAME,
     SCHEDULE_TAG,
+    TICK_TAG,
+    Ledger,
+    Tonight,
     districts_due,
     nightly_by_district,
-    nights_started,
+    read_ledger,
 )
+from samegoal_pipelines.districts.pauses import pause
+from samegoal_pipelines.runs import open_instance
+from samegoal_pipelines.warehouse.tables import districts as districts_table
 
 
 @dataclass(frozen=True)
@@ -30,6 +48,18 @@ AUSTIN, HONOLULU, NEW_YORK = (
     Somewhere("honolulu", "Pacific/Honolulu"),
     Somewhere("new-york", "America/New_York"),
 )
+EVERYWHERE = [
+    AUSTIN,
+    HONOLULU,
+    NEW_YORK,
+    Somewhere("phoenix", "America/Phoenix"),
+    Somewhere("adak", "America/Adak"),
+    Somewhere("pago-pago", "Pacific/Pago_Pago"),
+    Somewhere("guam", "Pacific/Guam"),
+    Somewhere("greenwich", "Europe/London"),
+]
+HERE = RemoteRepositoryOrigin(RegisteredCodeLocationOrigin("here"), "here")
+TICK, EARLIER_TICK = "2026-10-12T08:15:00+00:00", "2026-10-12T08:00:00+00:00"
 
 
 def due(*districts: Somewhere, at: str) -> list[tuple[str, date]]:
@@ -55,30 +85,147 @@ def test_a_night_that_was_missed_is_still_due_in_the_afternoon():
     assert due(AUSTIN, at="2026-10-12T21:00") == [("austin", date(2026, 10, 12))]
 
 
-@pytest.mark.parametrize("day", ["2026-03-08", "2026-11-01"])
-def test_both_nights_of_the_clock_change_are_due_once_each_day(day):
-    """In March the hour from two to three does not exist, in November the one from one to two comes twice."""
-    nights = {
-        night
-        for hour in range(24)
-        for minute in (0, 15, 30, 45)
-        for _, night in due(AUSTIN, at=f"{day}T{hour:02d}:{minute:02d}")
+def started_over(first: str, last: str) -> list[tuple[Somewhere, date, datetime]]:
+    """What the schedule starts, tick by tick, between two days in UTC: district, night, local time."""
+    now, end = (datetime.fromisoformat(day).replace(tzinfo=UTC) for day in (first, last))
+    started: dict[str, date] = {}
+    found = []
+    while now < end:
+        for district, night in districts_due(EVERYWHERE, now):
+            if not Ledger(started, set()).has(district.id, night):
+                started[district.id] = night
+                found.append((district, night, now.astimezone(ZoneInfo(district.timezone))))
+        now += timedelta(minutes=15)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("first", "last"),
+    [
+        ("2026-03-04", "2026-03-13"),  # on 8 March the hour from two to three does not exist
+        ("2026-10-28", "2026-11-06"),  # on 1 November the hour from one to two comes twice
+        ("2026-03-26", "2026-04-02"),  # where Europe changes its clocks
+        ("2028-02-26", "2028-03-04"),  # 29 February
+        ("2027-02-26", "2027-03-04"),  # none
+        ("2026-12-29", "2027-01-04"),
+    ],
+)
+def test_every_local_date_is_started_exactly_once_and_soon_after_one(first, last):
+    found = started_over(first, last)
+
+    assert set(Counter((district.id, night) for district, night, _ in found).values()) == {1}
+    for district in EVERYWHERE:
+        nights = [night for one, night, _ in found if one is district]
+        assert nights == [nights[0] + timedelta(days=n) for n in range(len(nights))], district
+        assert len(nights) >= (date.fromisoformat(last) - date.fromisoformat(first)).days
+    for district, night, local in found[len(EVERYWHERE) :]:  # those under way at the beginning apart
+        assert local.date() == night
+        waited = local.astimezone(UTC) - datetime.combine(night, NIGHT_BEGINS, ZoneInfo(district.timezone))
+        assert timedelta(0) <= waited < timedelta(minutes=15), (district, local)
+
+
+# -- what Dagster's runs tell --
+
+
+def run_of(district_id: str, night: str, **facts: Any) -> dg.DagsterRun:
+    """A run that the schedule has started."""
+    tags = {
+        SCHEDULE_TAG: SCHEDULE_NAME,
+        "samegoal/today": night,
+        "dagster/partition": district_id,
+        TICK_TAG: EARLIER_TICK,
+        **facts.pop("tags", {}),
     }
-    assert date.fromisoformat(day) in nights
+    return made(tags, facts.pop("status", dg.DagsterRunStatus.SUCCESS))
 
 
-def test_what_the_schedule_has_started_is_known_from_the_runs_whatever_became_of_them():
-    night = date(2026, 10, 12)
-    tags = {SCHEDULE_TAG: SCHEDULE_NAME, "samegoal/today": "2026-10-12", "dagster/partition": "austin"}
+def made(tags: dict[str, str], status: dg.DagsterRunStatus, job: str = "nightly_snapshot") -> dg.DagsterRun:
+    return dg.DagsterRun(job, tags=tags, status=status, remote_job_origin=RemoteJobOrigin(HERE, job))
+
+
+def ledger(*runs: dg.DagsterRun, night: str = "2026-10-12", now: datetime | None = None) -> Ledger:
     with dg.DagsterInstance.ephemeral() as instance:
-        instance.add_run(
-            dg.DagsterRun(job_name="nightly_snapshot", tags=tags, status=dg.DagsterRunStatus.FAILURE)
-        )
-        by_hand = {"samegoal/today": "2026-10-12", "dagster/partition": "new-york"}
-        instance.add_run(dg.DagsterRun(job_name="nightly_snapshot", tags=by_hand))
+        for run in runs:
+            instance.add_run(run)
+        now = now or datetime.now(UTC) + timedelta(minutes=1)
+        return read_ledger(instance, {date.fromisoformat(night)}, now, TICK)
 
-        assert nights_started(instance, {night}) == {("austin", night)}
-        assert nights_started(instance, {date(2026, 10, 13)}) == set()
+
+@pytest.mark.parametrize("status", set(dg.DagsterRunStatus) - {dg.DagsterRunStatus.MANAGED})
+def test_a_night_that_was_started_is_not_started_again_whatever_became_of_it(status):
+    found = ledger(run_of("austin", "2026-10-12", status=status))
+    assert found.has("austin", date(2026, 10, 12))
+    assert not found.has("austin", date(2026, 10, 13))
+    assert not found.has("new-york", date(2026, 10, 12))
+
+
+def test_a_night_that_was_run_by_hand_is_run_by_the_schedule_all_the_same():
+    by_hand = {"samegoal/today": "2026-10-12", "dagster/partition": "austin"}
+    found = ledger(made(by_hand, dg.DagsterRunStatus.SUCCESS))
+    assert not found.has("austin", date(2026, 10, 12))
+    assert found.unfinished == set()
+
+
+def test_a_run_that_this_tick_made_and_did_not_hand_over_is_asked_for_again():
+    """The daemon was killed between making the run and queueing it; Dagster takes the tick up again."""
+    made = run_of("austin", "2026-10-12", status=dg.DagsterRunStatus.NOT_STARTED, tags={TICK_TAG: TICK})
+    queued = run_of("new-york", "2026-10-12", status=dg.DagsterRunStatus.QUEUED, tags={TICK_TAG: TICK})
+    found = ledger(made, queued)
+    assert not found.has("austin", date(2026, 10, 12))
+    assert "austin" not in found.unfinished
+    assert found.has("new-york", date(2026, 10, 12))
+
+
+def test_a_run_that_an_earlier_tick_did_not_hand_over_is_left_to_dagsters_watch_over_runs():
+    """Which fails it after five minutes and starts it anew: asked for again, the district would run twice."""
+    assert ledger(run_of("austin", "2026-10-12", status=dg.DagsterRunStatus.NOT_STARTED)).has(
+        "austin", date(2026, 10, 12)
+    )
+
+
+@pytest.mark.parametrize("hours", [1, 24, 24 * 400])
+def test_a_clock_that_was_set_back_brings_no_night_again_nor_the_one_before(hours):
+    """The run was made just now; to the clock that was set back, that is still to come."""
+    now = datetime.now(UTC)
+    started, before = now.date(), (now - timedelta(hours=hours)).date()
+
+    found = ledger(
+        run_of("austin", started.isoformat()), night=before.isoformat(), now=now - timedelta(hours=hours)
+    )
+
+    assert found.has("austin", started)
+    assert found.has("austin", before)
+    assert found.has("austin", before - timedelta(days=1))
+    assert not found.has("austin", started + timedelta(days=1))
+
+
+@pytest.mark.parametrize("status", ["NOT_STARTED", "QUEUED", "STARTING", "STARTED", "CANCELING"])
+def test_a_run_that_is_not_over_is_known_however_it_was_started(status):
+    by_hand = {"dagster/partition": "austin"}
+    of_last_night = run_of("new-york", "2026-10-11", status=dg.DagsterRunStatus[status])
+    found = ledger(
+        of_last_night,
+        made(by_hand, dg.DagsterRunStatus[status]),
+        made({}, dg.DagsterRunStatus[status], "make_nightly_report"),
+        run_of("honolulu", "2026-10-11"),
+    )
+    assert found.unfinished == {"austin", "new-york"}
+
+
+# -- a tick --
+
+
+@pytest.fixture
+def at_noon() -> str:
+    """A time zone in which it is noon, so that the night has begun there."""
+    return f"Etc/GMT{datetime.now(UTC).hour - 12:+d}"  # Etc/GMT-5 is five hours ahead of Greenwich
+
+
+@pytest.fixture
+def instance(deployment) -> Iterator[dg.DagsterInstance]:
+    """The deployment's own, on Postgres."""
+    with open_instance(deployment.settings) as opened:
+        yield opened
 
 
 def tick(pipeline, instance) -> tuple[list[dg.RunRequest], str | None]:
@@ -87,29 +234,133 @@ def tick(pipeline, instance) -> tuple[list[dg.RunRequest], str | None]:
         instance=instance,
         repository_def=build_defs(pipeline.deployment).get_repository_def(),
         resources={"deployment": pipeline.deployment},
+        scheduled_execution_time=datetime.fromisoformat(TICK),
     )
     data = nightly_by_district.evaluate_tick(context)
     return list(data.run_requests or []), data.skip_message
 
 
-def test_a_tick_asks_for_every_active_district_once_and_a_second_tick_for_none(pipeline, district):
-    at_noon = f"Etc/GMT{datetime.now(UTC).hour - 12:+d}"  # Etc/GMT-5 is five hours ahead of Greenwich
+def start(instance: dg.DagsterInstance, request: dg.RunRequest, status: str = "SUCCESS") -> None:
+    """Make the run that was asked for, as the daemon does."""
+    tags = {**request.tags, "dagster/partition": request.partition_key or "", TICK_TAG: EARLIER_TICK}
+    instance.add_run(made(tags, dg.DagsterRunStatus[status]))
+
+
+def test_a_tick_asks_for_every_active_district_once_and_a_second_tick_for_none(
+    pipeline, district, instance, at_noon
+):
     for name in ("alpha", "beta", "gamma"):
         pipeline.add(district([], id=name, name=f"{name.title()} ISD", code=name), timezone=at_noon)
     pipeline.deployment.registry.set_active("gamma", False)
 
-    with dg.instance_for_test() as instance:
-        requests, _ = tick(pipeline, instance)
-        assert [request.partition_key for request in requests] == ["alpha", "beta"]
-        there = datetime.now(ZoneInfo(at_noon)).date().isoformat()
-        assert {request.tags["samegoal/today"] for request in requests} == {there}
-        assert {request.tags["samegoal/source_host"] for request in requests} == {"127.0.0.1"}
-        assert instance.get_dynamic_partitions("district") == ["alpha", "beta"]
+    requests, _ = tick(pipeline, instance)
+    assert [request.partition_key for request in requests] == ["alpha", "beta"]
+    there = datetime.now(ZoneInfo(at_noon)).date().isoformat()
+    assert {request.tags["samegoal/today"] for request in requests} == {there}
+    assert {request.tags["samegoal/source_host"] for request in requests} == {"127.0.0.1"}
+    assert instance.get_dynamic_partitions("district") == ["alpha", "beta"]
 
-        for request in requests:
-            tags = {**request.tags, "dagster/partition": request.partition_key, SCHEDULE_TAG: SCHEDULE_NAME}
-            instance.add_run(dg.DagsterRun(job_name="nightly_snapshot", tags=tags))
-        requests, skipped = tick(pipeline, instance)
+    for request in requests:
+        start(instance, request)
+    requests, skipped = tick(pipeline, instance)
 
     assert requests == []
-    assert "2 district(s) past 01:00 local time, all started already" in skipped
+    assert skipped == "0 run(s) requested; 2 district(s) started already; 1 disabled"
+
+
+def test_paused_districts_are_left_out_on_their_own_date_and_named(pipeline, district, instance, at_noon):
+    for name in ("alpha", "beta", "gamma"):
+        pipeline.add(district([], id=name, name=name, code=name), timezone=at_noon)
+    there = datetime.now(ZoneInfo(at_noon)).date()
+    nights = {"alpha": (there, there), "beta": (there - timedelta(days=9), there - timedelta(days=1))}
+    for name, (first, last) in nights.items():
+        pause(pipeline.deployment.warehouse, name, paused_from=first, paused_to=last, set_by="pat")
+    pipeline.deployment.registry.set_active("gamma", False)
+
+    requests, _ = tick(pipeline, instance)
+    assert [request.partition_key for request in requests] == ["beta"]
+
+    start(instance, requests[0])
+    _, skipped = tick(pipeline, instance)
+    assert skipped == "0 run(s) requested; 1 district(s) started already; 1 paused: alpha; 1 disabled"
+
+
+def test_a_district_whose_last_night_is_still_running_is_skipped_and_looked_at_again(
+    pipeline, district, instance, at_noon
+):
+    for name in ("alpha", "beta"):
+        pipeline.add(district([], id=name, name=name, code=name), timezone=at_noon)
+    last_night = (datetime.now(ZoneInfo(at_noon)).date() - timedelta(days=1)).isoformat()
+    running = run_of("alpha", last_night, status=dg.DagsterRunStatus.STARTED)
+    instance.add_run(running)
+
+    requests, _ = tick(pipeline, instance)
+    assert [request.partition_key for request in requests] == ["beta"]
+    start(instance, requests[0])
+    requests, skipped = tick(pipeline, instance)
+    assert requests == []
+    assert "1 skipped, because a run of theirs is still in progress" in skipped
+    assert skipped.endswith("looked at again at the next tick: alpha")
+
+    instance.report_run_failed(running)
+    requests, _ = tick(pipeline, instance)
+    assert [request.partition_key for request in requests] == ["alpha"]
+
+
+def test_a_tick_names_a_few_districts_and_counts_the_others():
+    tonight = Tonight([], 0, [], [f"district-{n:02d}" for n in range(1, 41)], 0, 1_200)
+    assert tonight.sentence() == (
+        "0 run(s) requested; 0 district(s) started already; 40 paused: "
+        + ", ".join(f"district-{n:02d}" for n in range(1, 11))
+        + " and 30 more; 1,200 before 01:00 local time"
+    )
+
+
+# -- 1,200 districts --
+
+
+def register(engine: sa.Engine, count: int, timezone: str) -> None:
+    """Districts in the registry, by the fastest way."""
+    rows = [
+        {
+            "district_id": f"district-{n:04d}",
+            "name": f"District {n}",
+            "base_url": f"https://qmlativ{n}.example.org/API",
+            "source_host": f"qmlativ{n}.example.org",
+            "timezone": timezone,
+        }
+        for n in range(count)
+    ]
+    with engine.begin() as connection:
+        connection.execute(sa.insert(districts_table), rows)
+
+
+@contextmanager
+def statements() -> Iterator[list[str]]:
+    """Every SQL statement meanwhile, of the warehouse and of Dagster."""
+    seen: list[str] = []
+
+    def remember(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
+        seen.append(statement)
+
+    sa.event.listen(Engine, "before_cursor_execute", remember)
+    try:
+        yield seen
+    finally:
+        sa.event.remove(Engine, "before_cursor_execute", remember)
+
+
+def test_a_tick_for_1200_districts_asks_the_databases_no_more_often_than_one_for_3(
+    pipeline, instance, at_noon
+):
+    counts = []
+    for registered in (3, 1_200):
+        with pipeline.deployment.warehouse.begin() as connection:
+            connection.execute(sa.text("delete from samegoal.districts"))
+        register(pipeline.deployment.warehouse, registered, at_noon)
+        with statements() as seen:
+            requests, _ = tick(pipeline, instance)
+        assert len(requests) == registered
+        counts.append(len(seen))
+    assert counts[0] == counts[1] <= 30, counts
+    assert len(instance.get_dynamic_partitions("district")) == 1_200

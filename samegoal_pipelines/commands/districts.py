@@ -271,6 +271,26 @@ def rotate_secret(
     click.echo(f"{district_id}: secret replaced; next: samegoal-pipelines districts verify {district_id}")
 
 
+@districts.command("rotate-key")
+@click.pass_obj
+def rotate_key(deployment: Deployment) -> int:
+    """Seal every Client Secret anew with the first key of SAMEGOAL_SECRET_KEY.
+
+    Where the key lies in a file under SAMEGOAL_HOME, a new one is made first, and the old ones go in the end.
+    May be stopped and run again at any moment. Exit status 1: some secrets were sealed with a key that is
+    lost; their districts are named, and all others are done.
+    """
+    rotation = deployment.registry.rotate_key()
+    done = f"{rotation.resealed:,} client secret(s) are sealed with "
+    if rotation.new_key:
+        click.echo(f"{done}a new key; the keys before it are gone")
+    else:
+        click.echo(f"{done}the first key of SAMEGOAL_SECRET_KEY; the keys behind it can be taken out")
+    for line in rotation.lost:
+        click.echo(f"error: {line}", err=True)
+    return FAILED if rotation.lost else DONE
+
+
 @districts.command("disable")
 @click.argument("district_id", metavar="ID")
 @click.pass_obj

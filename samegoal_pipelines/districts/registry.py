@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import builtins
 import re
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import date
 from typing import Any, Protocol
@@ -18,6 +17,7 @@ from zoneinfo import available_timezones
 
 import sqlalchemy as sa
 
+from samegoal_pipelines.districts.changing import changing
 from samegoal_pipelines.districts.errors import (
     DistrictError,
     DuplicateDistrict,
@@ -25,6 +25,7 @@ from samegoal_pipelines.districts.errors import (
     SealBroken,
     UnknownDistrict,
 )
+from samegoal_pipelines.districts.rotation import Rotation, rotate_key
 from samegoal_pipelines.districts.sealing import Sealer
 from samegoal_pipelines.qmlativ.addresses import checked_url
 from samegoal_pipelines.qmlativ.connection import Connection
@@ -166,25 +167,37 @@ class Registry:
             SealBroken: the secret was sealed with a key that is not at hand.
             QmlativError: address or credentials cannot be used.
         """
-        query = sa.select(district_credentials.c.client_key, district_credentials.c.sealed_secret)
-        with as_writer(self._engine, district.id, "looking up the credentials") as connection:
-            row = connection.execute(
-                query.where(district_credentials.c.district_id == district.id)
-            ).one_or_none()
-        if row is None:
-            raise InvalidDistrict(
-                f"{district.id}: no credentials are stored; give them: "
-                f"samegoal-pipelines districts rotate-secret {district.id}"
-            )
+        client_key, sealed = self._credentials(district.id)
+        try:
+            client_secret = self._sealer.open(sealed, district.id)
+        except SealBroken:
+            client_key, again = self._credentials(district.id)
+            if again == sealed:
+                raise
+            client_secret = self._sealer.open(again, district.id)  # the key was rotated in between
         return Connection(
             base_url=district.base_url,
-            client_key=row.client_key,
-            client_secret=self._sealer.open(bytes(row.sealed_secret), district.id),
+            client_key=client_key,
+            client_secret=client_secret,
             token_url=district.token_url,
             entity_id=district.entity_id,
             allow_local=allow_local,
             **limits,
         )
+
+    def _credentials(self, district_id: str) -> tuple[str, bytes]:
+        """Client Key and sealed Client Secret."""
+        query = sa.select(district_credentials.c.client_key, district_credentials.c.sealed_secret)
+        with as_writer(self._engine, district_id, "looking up the credentials") as connection:
+            row = connection.execute(
+                query.where(district_credentials.c.district_id == district_id)
+            ).one_or_none()
+        if row is None:
+            raise InvalidDistrict(
+                f"{district_id}: no credentials are stored; give them: "
+                f"samegoal-pipelines districts rotate-secret {district_id}"
+            )
+        return row.client_key, bytes(row.sealed_secret)
 
     # -- changing --
 
@@ -221,8 +234,7 @@ class Registry:
             },
             allow_local,
         )
-        credentials = self._sealed(id, client_key, client_secret)
-        with self._changing(id, "registering the district") as connection:
+        with changing(self._engine, id, "registering the district") as connection:
             if (
                 connection.scalar(sa.select(districts.c.name).where(districts.c.district_id == id))
                 is not None
@@ -232,6 +244,7 @@ class Registry:
                 )
             _refuse_half_erased(connection, id)
             _refuse_second_of_source(connection, id, values["base_url"], entity_id)
+            credentials = self._sealed(id, client_key, client_secret)
             connection.execute(sa.insert(districts).values(district_id=id, **values))
             connection.execute(sa.insert(district_credentials).values(district_id=id, **credentials))
             return _get(connection, id)
@@ -253,7 +266,7 @@ class Registry:
         if unknown:
             raise InvalidDistrict(f"{district_id}: cannot change {', '.join(sorted(unknown))}")
         values = _checked(district_id, changes, allow_local)
-        with self._changing(district_id, "changing the district") as connection:
+        with changing(self._engine, district_id, "changing the district") as connection:
             before = _get(connection, district_id)
             if "gate_limits" in values:
                 values["gate_limits"] = _merged(district_id, before.gate_limits, values["gate_limits"])
@@ -271,13 +284,13 @@ class Registry:
 
     def set_active(self, district_id: str, active: bool) -> District:
         """Take a district into the schedule, or out of it."""
-        with self._changing(district_id, "changing the district") as connection:
+        with changing(self._engine, district_id, "changing the district") as connection:
             _update(connection, district_id, {"active": active})
             return _get(connection, district_id)
 
     def rotate_secret(self, district_id: str, *, client_secret: str, client_key: str | None = None) -> None:
         """Replace the Client Secret, and the Client Key if one is given; seals with the first key."""
-        with self._changing(district_id, "replacing the secret") as connection:
+        with changing(self._engine, district_id, "replacing the secret") as connection:
             _get(connection, district_id)
             stored = district_credentials.c.district_id == district_id
             key = client_key or connection.scalar(sa.select(district_credentials.c.client_key).where(stored))
@@ -298,7 +311,7 @@ class Registry:
         """
         if district.pin is not None and district.pin.entity_id is not None:
             return district.pin
-        with self._changing(district.id, "remembering the district's identity") as connection:
+        with changing(self._engine, district.id, "remembering the district's identity") as connection:
             pin = _get(connection, district.id).pin or Pin(
                 answered.district_id, answered.code, answered.name, entity_id=None
             )
@@ -328,12 +341,9 @@ class Registry:
             )
             return Pin(pin.district_id, pin.code, pin.name, entity_id)
 
-    @contextmanager
-    def _changing(self, district_id: str, step: str) -> Iterator[sa.Connection]:
-        """One change of the registry at a time, so that what was looked up still holds when it is written."""
-        with as_writer(self._engine, district_id, step) as connection:
-            connection.execute(sa.text(f"lock table {districts.fullname} in share row exclusive mode"))
-            yield connection
+    def rotate_key(self) -> Rotation:
+        """Seal every secret anew with the first key; see `rotation.rotate_key`."""
+        return rotate_key(self._engine, self._sealer)
 
     def _sealed(self, district_id: str, client_key: str, client_secret: str) -> dict[str, Any]:
         client_key, client_secret = client_key.strip(), client_secret.strip()

@@ -1,0 +1,245 @@
+"""`districts rotate-key`: a new key for every secret, and none lost on the way."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import stat
+from pathlib import Path
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+from cryptography.fernet import Fernet, InvalidToken
+
+from samegoal_pipelines.districts import sealing
+from samegoal_pipelines.districts.errors import SealBroken
+from samegoal_pipelines.districts.registry import Registry
+from samegoal_pipelines.districts.rotation import rotate_key
+from samegoal_pipelines.districts.sealing import Sealer
+from samegoal_pipelines.warehouse import engine as warehouse_engine
+
+IDS = ["alpha", "beta", "gamma"]
+KILLED = 9
+
+
+def registry(engine: sa.Engine, home: Path, keys: str | None = None) -> Registry:
+    return Registry(engine, Sealer.load(home, keys))
+
+
+def register(registry: Registry, *district_ids: str) -> None:
+    for district_id in district_ids:
+        registry.add(
+            id=district_id,
+            name=district_id.title(),
+            base_url=f"https://{district_id}.example.org/API",
+            client_key=f"key of {district_id}",
+            client_secret=f"secret of {district_id}",
+        )
+
+
+def opened(registry: Registry) -> dict[str, str]:
+    return {one.id: registry.connection(one).secret for one in registry.list()}
+
+
+def all_secrets(*district_ids: str) -> dict[str, str]:
+    return {district_id: f"secret of {district_id}" for district_id in district_ids}
+
+
+def sealed(engine: sa.Engine) -> dict[str, bytes]:
+    with engine.connect() as connection:
+        rows = connection.execute(
+            sa.text("select district_id, sealed_secret from samegoal.district_credentials")
+        )
+        return {district_id: bytes(secret) for district_id, secret in rows}
+
+
+def new_key() -> str:
+    return Fernet.generate_key().decode()
+
+
+def test_a_new_key_is_made_in_the_file_and_the_old_one_opens_nothing(warehouse: sa.Engine, tmp_path: Path):
+    register(registry(warehouse, tmp_path), *IDS)
+    file = tmp_path / "secret.key"
+    old, before = file.read_text(), sealed(warehouse)
+
+    rotation = registry(warehouse, tmp_path).rotate_key()
+
+    assert (rotation.resealed, rotation.lost, rotation.new_key) == (3, (), True)
+    assert opened(registry(warehouse, tmp_path)) == all_secrets(*IDS)
+    assert old.strip() not in file.read_text()
+    assert len(file.read_text().split()) == 1
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    assert [one.name for one in tmp_path.iterdir()] == ["secret.key"]
+    for district_id, secret in sealed(warehouse).items():
+        assert secret != before[district_id]
+        with pytest.raises(InvalidToken):
+            Fernet(old.strip()).decrypt(secret)
+
+
+def test_a_process_that_was_there_before_goes_on_with_the_new_key(warehouse: sa.Engine, tmp_path: Path):
+    """The daemon lives for months."""
+    daemon = registry(warehouse, tmp_path)
+    register(daemon, "alpha")
+    assert opened(daemon) == all_secrets("alpha")
+
+    registry(warehouse, tmp_path).rotate_key()
+
+    assert opened(daemon) == all_secrets("alpha")
+    register(daemon, "beta")
+    assert opened(registry(warehouse, tmp_path)) == all_secrets("alpha", "beta")
+
+
+def test_a_key_that_is_rotated_while_a_secret_is_being_opened_does_no_harm(
+    warehouse: sa.Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    daemon = registry(warehouse, tmp_path)
+    register(daemon, "alpha")
+    looked_up = daemon._credentials
+
+    def and_then_the_key_goes(district_id: str) -> Any:
+        found = looked_up(district_id)
+        monkeypatch.undo()
+        registry(warehouse, tmp_path).rotate_key()
+        return found
+
+    monkeypatch.setattr(daemon, "_credentials", and_then_the_key_goes)
+    assert opened(daemon) == all_secrets("alpha")
+
+
+def test_the_first_key_of_the_environment_seals_and_the_others_can_go(warehouse: sa.Engine, tmp_path: Path):
+    old, new = new_key(), new_key()
+    register(registry(warehouse, tmp_path, old), "alpha")
+    register(registry(warehouse, tmp_path, f"{new},{old}"), "beta")
+
+    rotation = registry(warehouse, tmp_path, f"{new},{old}").rotate_key()
+
+    assert (rotation.resealed, rotation.lost, rotation.new_key) == (2, (), False)
+    assert opened(registry(warehouse, tmp_path, new)) == all_secrets("alpha", "beta")
+    assert list(tmp_path.iterdir()) == []  # no key was made
+
+
+def test_a_district_sealed_with_a_lost_key_is_named_and_stops_no_other(warehouse: sa.Engine, tmp_path: Path):
+    register(registry(warehouse, tmp_path / "lost"), "beta")
+    register(registry(warehouse, tmp_path), "alpha", "gamma")
+    before = sealed(warehouse)["beta"]
+
+    rotation = registry(warehouse, tmp_path).rotate_key()
+
+    assert rotation.resealed == 2
+    (line,) = rotation.lost
+    assert line.startswith("beta: the Client Secret was sealed with a key that is not in ")
+    assert line.endswith("samegoal-pipelines districts rotate-secret beta")
+    assert sealed(warehouse)["beta"] == before
+    assert len((tmp_path / "secret.key").read_text().split()) == 1
+    found = registry(warehouse, tmp_path)
+    assert found.connection(found.get("alpha")).secret == "secret of alpha"
+    with pytest.raises(SealBroken):
+        found.connection(found.get("beta"))
+
+
+def test_keys_that_are_none_are_refused_before_anything_changes(warehouse: sa.Engine, tmp_path: Path):
+    register(registry(warehouse, tmp_path), "alpha")
+    file = tmp_path / "secret.key"
+    good, before = file.read_text(), sealed(warehouse)
+    file.write_text("hunter2\n")
+    with pytest.raises(SealBroken, match="holds something that is no key"):
+        registry(warehouse, tmp_path).rotate_key()
+    assert file.read_text() == "hunter2\n"
+    file.write_text(good)
+    assert sealed(warehouse) == before
+
+
+def test_without_districts_there_is_nothing_to_seal(warehouse: sa.Engine, tmp_path: Path):
+    assert registry(warehouse, tmp_path).rotate_key().resealed == 0
+
+
+def test_a_key_file_that_is_a_link_stays_one(warehouse: sa.Engine, tmp_path: Path):
+    """As where an orchestrator mounts it."""
+    home, vault = tmp_path / "home", tmp_path / "vault"
+    home.mkdir()
+    vault.mkdir()
+    (vault / "secret.key").touch(0o600)
+    (vault / "secret.key").write_text(new_key())
+    (home / "secret.key").symlink_to(vault / "secret.key")
+    register(registry(warehouse, home), "alpha")
+
+    registry(warehouse, home).rotate_key()
+
+    assert (home / "secret.key").is_symlink()
+    assert opened(registry(warehouse, home)) == all_secrets("alpha")
+
+
+# -- killed --
+
+
+def _rotate_until_killed(url: str, home: Path, kill_before: int) -> None:
+    """Runs in a process of its own, which ends without a word before its n-th step into the outside."""
+    steps = 0
+
+    def counted(function: Any) -> Any:
+        def step(*arguments: Any, **named: Any) -> Any:
+            nonlocal steps
+            steps += 1
+            if steps == kill_before:
+                os._exit(KILLED)
+            return function(*arguments, **named)
+
+        return step
+
+    for where, name in ((os, "open"), (os, "fsync"), (Path, "replace"), (Path, "unlink")):
+        setattr(where, name, counted(getattr(where, name)))
+    engine = warehouse_engine.connect(url)
+    for event in ("before_cursor_execute", "commit"):
+        sa.event.listen(engine, event, counted(lambda *_: None))
+    rotate_key(engine, Sealer.load(home, None))
+    os._exit(0)
+
+
+def test_killed_at_any_moment_every_secret_opens_and_the_next_rotation_finishes(
+    warehouse: sa.Engine, tmp_path: Path
+):
+    register(registry(warehouse, tmp_path), *IDS)
+    file, keys = tmp_path / "secret.key", set()
+    url = warehouse.url.render_as_string(hide_password=False)
+    context = multiprocessing.get_context("fork")
+    warehouse.dispose()
+    moments = 0
+    while True:
+        moments += 1
+        child = context.Process(target=_rotate_until_killed, args=(url, tmp_path, moments))
+        child.start()
+        child.join(60)
+        assert child.exitcode in (0, KILLED)
+        assert opened(registry(warehouse, tmp_path)) == all_secrets(*IDS), moments
+        assert stat.S_IMODE(file.stat().st_mode) == 0o600
+        keys |= set(file.read_text().split())
+        if child.exitcode == 0:
+            break
+    assert moments > 30
+    assert len(file.read_text().split()) == 1
+    assert [one.name for one in tmp_path.iterdir()] == ["secret.key"]
+    assert len(keys) > 10
+
+
+def test_two_rotations_at_once_lose_nothing(
+    warehouse: sa.Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """The second puts its key first when the first has sealed everything and not yet dropped the old keys."""
+    register(registry(warehouse, tmp_path), *IDS)
+    reseal, other = sealing.Sealer.reseal, registry(warehouse, tmp_path)
+    done: list[str] = []
+
+    def and_then_the_other(self: Sealer, secret: bytes, district_id: str) -> bytes:
+        resealed = reseal(self, secret, district_id)
+        done.append(district_id)
+        if done == IDS:
+            other._sealer.put_new_key_first()
+        return resealed
+
+    monkeypatch.setattr(sealing.Sealer, "reseal", and_then_the_other)
+    registry(warehouse, tmp_path).rotate_key()
+
+    assert done == [*IDS, *IDS]
+    assert opened(registry(warehouse, tmp_path)) == all_secrets(*IDS)
+    assert len((tmp_path / "secret.key").read_text().split()) == 1

@@ -1,0 +1,259 @@
+"""The sensor night_alarm: one message through real servers, and a check that is red for whom it concerns."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import dagster as dg
+import pytest
+import sqlalchemy as sa
+
+from samegoal_pipelines.definitions import build_defs
+from samegoal_pipelines.defs import alarms
+from samegoal_pipelines.defs.alarms import AlarmNotSent, look, night_alarm
+from samegoal_pipelines.defs.partitions import DISTRICTS
+from samegoal_pipelines.deployment import Deployment
+from samegoal_pipelines.districts.pauses import pause
+from samegoal_pipelines.runs import open_instance
+from samegoal_pipelines.warehouse.engine import as_writer
+from samegoal_pipelines.warehouse.tables import districts
+from samegoal_pipelines_tests.alarms.listeners import Hook, Mailbox, smtp_server, web_server
+from samegoal_pipelines_tests.pipeline import TODAY
+from samegoal_pipelines_tests.reports.nights_at_hand import NIGHT, REGISTERED, at, attempt, register
+
+ON_TIME = dg.AssetCheckKey(dg.AssetKey("published_snapshot"), "on_time")
+STAYS = {"EntryWithdrawalID": 1, "StudentID": 11, "StartDate": "2026-08-12"}
+SIX_IN_NEW_YORK, SIX_IN_CHICAGO, SIX_IN_HONOLULU = at("10:00"), at("11:00"), at("16:00")
+
+
+@pytest.fixture
+def mailbox() -> Iterator[Mailbox]:
+    with smtp_server() as mailbox:
+        yield mailbox
+
+
+@pytest.fixture
+def hook() -> Iterator[Hook]:
+    with web_server() as hook:
+        yield hook
+
+
+@pytest.fixture
+def deployment(environment, monkeypatch, mailbox: Mailbox, hook: Hook) -> Iterator[Deployment]:
+    """A deployment whose alarms go to the servers of this test."""
+    monkeypatch.setenv("SAMEGOAL_SMTP_URL", f"smtp://127.0.0.1:{mailbox.port}")
+    monkeypatch.setenv("SAMEGOAL_ALARM_EMAIL_TO", "ana@example.com")
+    monkeypatch.setenv("SAMEGOAL_ALARM_WEBHOOK_URL", hook.url)
+    deployment = Deployment()
+    yield deployment
+    deployment.warehouse.dispose()
+
+
+@pytest.fixture
+def instance(deployment: Deployment) -> Iterator[dg.DagsterInstance]:
+    """The deployment's own, on Postgres."""
+    with open_instance(deployment.settings) as instance:
+        yield instance
+
+
+class Daemon:
+    """Looks at given moments, and keeps the cursor as Dagster's daemon does."""
+
+    def __init__(self, deployment: Deployment, instance: dg.DagsterInstance) -> None:
+        self.deployment, self.instance, self.cursor = deployment, instance, None
+
+    def look(self, now: datetime) -> str:
+        context = dg.build_sensor_context(instance=self.instance, cursor=self.cursor)
+        result = look(context, self.deployment, now)
+        self.cursor = result.cursor
+        return result.skip_reason.skip_message
+
+    def shown(self) -> dict[str, bool]:
+        """District → whether its check is green, as far as the UI would show an outcome at all."""
+        return {
+            info.partition_key: info.latest_execution_status.value == "SUCCEEDED"
+            for info in self.instance.event_log_storage.get_asset_check_partition_info([ON_TIME])
+            if info.is_current
+        }
+
+    def said(self, district_id: str) -> tuple[str, dict[str, Any]]:
+        """The description and metadata of a district's last outcome."""
+        (found,) = [
+            record.evaluation
+            for record in self.instance.event_log_storage.get_asset_check_execution_history(
+                ON_TIME, limit=100
+            )
+            if record.partition == district_id
+        ][:1]
+        return found.description, {name: value.value for name, value in found.metadata.items()}
+
+
+@pytest.fixture
+def daemon(deployment: Deployment, instance: dg.DagsterInstance) -> Daemon:
+    return Daemon(deployment, instance)
+
+
+def put(deployment: Deployment, district_id: str, state: str | None, zone: str = "America/Chicago") -> None:
+    register(deployment.warehouse, district_id, zone)
+    if state is not None:
+        attempt(deployment.warehouse, district_id, state, reason="no luck")
+
+
+def test_a_tick_of_the_sensor_sends_one_message_through_every_channel_and_a_second_tick_none(
+    deployment, instance, mailbox, hook
+):
+    noon = f"Etc/GMT{datetime.now(UTC).hour - 12:+d}"  # Etc/GMT-5 is five hours ahead of Greenwich
+    for district_id in ("alpha", "beta"):
+        register(deployment.warehouse, district_id, noon)
+
+    def tick(cursor: str | None) -> Any:
+        context = dg.build_sensor_context(
+            instance=instance,
+            cursor=cursor,
+            repository_def=build_defs(deployment).get_repository_def(),
+            resources={"deployment": deployment},
+        )
+        return night_alarm.evaluate_tick(context)
+
+    first = tick(None)
+    second = tick(first.cursor)
+    forgetful = tick(None)  # a cursor that is lost must not ring again
+    assert [message["Subject"][-13:] for message in mailbox.received] == [": 2 late of 2"]
+    assert [posted["subject"][-13:] for posted in hook.received] == [": 2 late of 2"]
+    assert "sent by email: SameGoal night" in first.skip_message
+    assert "sent by webhook: SameGoal night" in first.skip_message
+    assert second.skip_message == "1 deadline(s) looked at, nothing new to tell"
+    assert "nothing new to tell" in forgetful.skip_message
+    assert night_alarm.default_status == dg.DefaultSensorStatus.RUNNING
+
+
+def test_the_check_is_red_for_the_districts_that_are_overdue_and_says_what_to_do(daemon, deployment):
+    put(deployment, "alpha", "failed")
+    put(deployment, "beta", None)
+    put(deployment, "gamma", "published")
+    daemon.look(SIX_IN_CHICAGO)
+    assert daemon.shown() == {"alpha": False, "beta": False}
+    assert daemon.said("beta") == (
+        "overdue since 06:00 of 2026-10-12: late, never published, for 74 nights",
+        {
+            "night": "2026-10-12",
+            "state": "late",
+            "reason": "nothing has come of the night by 06:00: it has not run, or still runs",
+            "what to do": "see in the Dagster UI that the daemon is up, the schedule nightly_by_district is "
+            "on and its queue moves; or: samegoal-pipelines sync beta",
+        },
+    )
+
+
+def test_nothing_needs_to_have_run_for_a_district_to_be_overdue_on_its_own_clock(daemon, deployment, mailbox):
+    put(deployment, "honolulu", None, "Pacific/Honolulu")
+    put(deployment, "new-york", None, "America/New_York")
+    daemon.look(SIX_IN_NEW_YORK)
+    assert daemon.shown()["new-york"] is False
+    assert daemon.said("honolulu")[1]["night"] == "2026-10-11"
+    daemon.look(SIX_IN_HONOLULU)
+    assert daemon.said("honolulu")[1]["night"] == "2026-10-12"
+    assert [message["Subject"] for message in mailbox.received] == [
+        "SameGoal night 2026-10-11: 1 late of 1",
+        "SameGoal night 2026-10-12: 1 late of 1",
+        "SameGoal night 2026-10-12: 1 late of 1",
+    ]
+
+
+def test_a_district_turns_red_and_green_night_after_night(daemon, deployment):
+    """Dagster refuses a second evaluation of a partition without a run; ours have one."""
+    put(deployment, "alpha", None)
+    for night in range(3):
+        now = SIX_IN_CHICAGO + timedelta(days=night)
+        daemon.look(now)
+        assert daemon.shown() == {"alpha": False}
+        attempt(deployment.warehouse, "alpha", "published", NIGHT + timedelta(days=night))
+        daemon.look(now + timedelta(minutes=1))
+        assert daemon.shown() == {"alpha": True}
+    assert daemon.said("alpha")[0] == (
+        "the snapshot of 2026-10-14 is there; it came by 06:00 of the district's time"
+    )
+
+
+def test_a_look_without_news_writes_nothing(daemon, deployment, instance):
+    put(deployment, "alpha", "failed")
+    daemon.look(SIX_IN_CHICAGO)
+    runs = instance.get_runs_count()
+    for minutes in range(1, 4):
+        assert "nothing new" in daemon.look(SIX_IN_CHICAGO + timedelta(minutes=minutes))
+    assert instance.get_runs_count() == runs == 1
+
+
+def test_a_district_that_is_paused_is_waited_for_no_more(daemon, deployment):
+    put(deployment, "alpha", None)
+    daemon.look(SIX_IN_CHICAGO)
+    pause(deployment.warehouse, "alpha", paused_from=NIGHT, paused_to=NIGHT, set_by="pat", reason="fire")
+    daemon.look(SIX_IN_CHICAGO + timedelta(minutes=1))
+    assert daemon.shown() == {"alpha": True}
+    assert daemon.said("alpha")[0] == "no snapshot of 2026-10-12 is waited for: paused until 2026-10-12: fire"
+
+
+def test_a_district_that_is_erased_while_it_is_red_is_forgotten(daemon, deployment):
+    put(deployment, "alpha", None)
+    put(deployment, "beta", "published")
+    daemon.look(SIX_IN_CHICAGO)
+    with as_writer(deployment.warehouse, "alpha", "erasing") as connection:
+        connection.execute(sa.delete(districts).where(districts.c.district_id == "alpha"))
+    assert "nothing new" in daemon.look(SIX_IN_CHICAGO + timedelta(minutes=1))
+    assert daemon.cursor == "{}"
+
+
+def test_many_districts_turn_red_over_several_looks(daemon, deployment, monkeypatch):
+    monkeypatch.setattr(alarms, "EVENTS_AT_ONCE", 2)
+    for district_id in ("alpha", "beta", "gamma"):
+        put(deployment, district_id, None)
+    daemon.look(SIX_IN_CHICAGO)
+    assert len(daemon.shown()) == 2
+    daemon.look(SIX_IN_CHICAGO + timedelta(minutes=1))
+    assert daemon.shown() == {"alpha": False, "beta": False, "gamma": False}
+
+
+def test_a_channel_that_fails_is_tried_again_in_red_ticks(daemon, deployment, mailbox, hook):
+    put(deployment, "alpha", "failed")
+    hook.status = 500
+    assert "alarm not sent: webhook: the server answers with HTTP 500" in daemon.look(SIX_IN_CHICAGO)
+    assert daemon.shown() == {"alpha": False}
+    with pytest.raises(AlarmNotSent) as caught:
+        daemon.look(SIX_IN_CHICAGO + timedelta(minutes=1))
+    assert str(caught.value) == (
+        "alarm not sent: webhook: the server answers with HTTP 500: check SAMEGOAL_ALARM_WEBHOOK_URL"
+    )
+    hook.status = 204
+    assert "sent by webhook" in daemon.look(SIX_IN_CHICAGO + timedelta(minutes=2))
+    assert len(mailbox.received) == 1
+    assert [posted["subject"] for posted in hook.received[-1:]] == [
+        "SameGoal night 2026-10-12: 1 failed of 1"
+    ]
+
+
+def test_a_run_that_publishes_turns_its_district_green_at_once(
+    daemon, deployment, pipeline, district, instance
+):
+    pipeline.add(district([STAYS], id="grand-bend"))
+    with as_writer(deployment.warehouse, "grand-bend", "making it older") as connection:
+        connection.execute(sa.update(districts).values(registered_at=REGISTERED))
+    assert pipeline.run(today=TODAY - timedelta(days=1)).published
+    assert daemon.shown() == {"grand-bend": True}
+
+    daemon.look(SIX_IN_CHICAGO)
+    assert daemon.shown() == {"grand-bend": False}
+    assert daemon.said("grand-bend")[0] == (
+        "overdue since 06:00 of 2026-10-12: late, for 1 night, last published 2026-10-11"
+    )
+    assert instance.get_dynamic_partitions(DISTRICTS.name) == ["grand-bend"]
+
+    assert pipeline.run(today=TODAY).published
+    assert daemon.shown() == {"grand-bend": True}
+    assert daemon.said("grand-bend")[0] == (  # the machine's clock is past that night's six o'clock
+        "the snapshot of 2026-10-12 is there; it came after 06:00 of the district's time"
+    )
+    daemon.look(SIX_IN_CHICAGO + timedelta(minutes=5))
+    assert daemon.shown() == {"grand-bend": True}
+    assert daemon.cursor == "{}"

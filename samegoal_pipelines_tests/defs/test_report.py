@@ -1,0 +1,172 @@
+"""The report of all districts: once per night, when the night is over, also after a restart."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import pytest
+import sqlalchemy as sa
+
+from samegoal_pipelines.definitions import build_defs
+from samegoal_pipelines.defs.report import REPORT_JOB, report_after_the_night, reports_due
+from samegoal_pipelines.districts.pauses import pause
+from samegoal_pipelines.warehouse.engine import as_writer
+from samegoal_pipelines.warehouse.tables import districts
+from samegoal_pipelines_tests.pipeline import TODAY
+from samegoal_pipelines_tests.reports.nights_at_hand import NIGHT, REGISTERED, at, attempt, register
+
+STAYS = {"EntryWithdrawalID": 1, "StudentID": 11, "StartDate": "2026-08-12"}
+LEAVES = {
+    "EntryWithdrawalID": 2,
+    "StudentID": 12,
+    "StartDate": "2026-08-12",
+    "EndDate": "2026-10-14",
+    "WithdrawalCode": "82",
+}
+THREE_IN_CHICAGO, SIX_IN_CHICAGO, SIX_IN_HONOLULU = at("08:00"), at("11:00"), at("16:00")
+
+
+def asked_for(instance: dg.DagsterInstance, deployment: Any, now: datetime) -> list[str]:
+    """The nights whose report is asked for now; the daemon makes their runs."""
+    nights = []
+    for request in reports_due(instance, deployment, now):
+        if isinstance(request, dg.RunRequest):
+            nights.append(request.tags["samegoal/today"])
+            instance.add_run(dg.DagsterRun(job_name=REPORT_JOB, tags=dict(request.tags)))
+    return nights
+
+
+@pytest.fixture
+def instance() -> Any:
+    with dg.instance_for_test() as instance:
+        yield instance
+
+
+def test_the_report_is_asked_for_once_when_the_last_deadline_has_passed(deployment, instance):
+    register(deployment.warehouse, "austin")
+    register(deployment.warehouse, "honolulu", "Pacific/Honolulu")
+    attempt(deployment.warehouse, "austin", "failed", reason="no luck")
+    attempt(deployment.warehouse, "honolulu", "published", NIGHT - timedelta(days=1))
+    attempt(deployment.warehouse, "austin", "published", NIGHT - timedelta(days=1))
+
+    assert asked_for(instance, deployment, SIX_IN_CHICAGO) == ["2026-10-11"]
+    assert asked_for(instance, deployment, SIX_IN_HONOLULU - timedelta(seconds=1)) == []
+    assert asked_for(instance, deployment, SIX_IN_HONOLULU) == ["2026-10-12"]
+    assert asked_for(instance, deployment, SIX_IN_HONOLULU) == []
+    assert asked_for(instance, deployment, SIX_IN_HONOLULU + timedelta(hours=10)) == []
+
+
+def test_the_report_comes_earlier_where_nothing_is_waited_for_any_more(deployment, instance):
+    for district_id in ("alpha", "beta", "gamma"):
+        register(deployment.warehouse, district_id, registered_at=at("00:00"))
+    pause(deployment.warehouse, "gamma", paused_from=NIGHT, paused_to=NIGHT, set_by="pat")
+    attempt(deployment.warehouse, "alpha", "published")
+    attempt(deployment.warehouse, "beta", "failed", reason="no luck")
+    assert asked_for(instance, deployment, THREE_IN_CHICAGO) == []  # it may be tried again
+    attempt(deployment.warehouse, "beta", "held", reason="too many")
+    assert asked_for(instance, deployment, THREE_IN_CHICAGO) == ["2026-10-12"]
+
+
+def test_a_night_in_which_nothing_was_due_is_not_reported(deployment, instance):
+    register(deployment.warehouse, "alpha", active=False)
+    register(deployment.warehouse, "beta", registered_at=at("20:00"))
+    assert asked_for(instance, deployment, at("23:00")) == []
+
+
+@pytest.mark.parametrize("night", ["2026-10-31", "2026-11-01", "2027-03-13", "2027-03-14", "2028-02-29"])
+def test_every_night_is_reported_once_whatever_the_clocks_do(deployment, instance, night):
+    register(deployment.warehouse, "austin")
+    begin = at("00:00", date.fromisoformat(night) - timedelta(days=1))
+    nights = [asked_for(instance, deployment, begin + timedelta(hours=n)) for n in range(72)]
+    found = [one for some in nights for one in some]
+    assert found.count(night) == 1
+    assert sorted(found) == sorted(set(found))
+
+
+def test_the_sensor_asks_with_a_key_that_dagster_knows_again(deployment, instance):
+    noon = f"Etc/GMT{datetime.now(UTC).hour - 12:+d}"
+    register(deployment.warehouse, "alpha", noon)
+    context = dg.build_sensor_context(
+        instance=instance,
+        repository_def=build_defs(deployment).get_repository_def(),
+        resources={"deployment": deployment},
+    )
+    requests = report_after_the_night.evaluate_tick(context).run_requests
+    nights = [request.tags["samegoal/today"] for request in requests]
+    assert [request.run_key for request in requests] == [f"report:{night}" for night in nights]
+    assert len(nights) == 2  # today's, and yesterday's that nobody has reported
+
+
+def materialize(deployment, instance, **config: Any) -> dg.ExecuteInProcessResult:
+    job = build_defs(deployment).resolve_job_def(REPORT_JOB)
+    return job.execute_in_process(
+        instance=instance,
+        raise_on_error=False,
+        run_config={
+            "ops": {"nightly_report": {"config": config}},
+            "loggers": {"console": {"config": {"log_level": "CRITICAL"}}},
+        },
+    )
+
+
+def test_the_asset_shows_the_page_and_keeps_it_in_the_landing(deployment, pipeline, district, instance):
+    pipeline.add(district([STAYS, LEAVES], id="grand-bend"))
+    with as_writer(deployment.warehouse, "grand-bend", "making it older") as connection:
+        connection.execute(sa.update(districts).values(registered_at=REGISTERED))
+    assert pipeline.run().published
+    register(deployment.warehouse, "alpha", name="Alpha | <b>ISD</b>")
+
+    result = materialize(deployment, instance, night=TODAY.isoformat())
+    (event,) = result.asset_materializations_for_node("nightly_report")
+    facts = {name: value.value for name, value in event.metadata.items()}
+    assert (facts["night"], facts["summary"]) == ("2026-10-12", "1 late of 2")
+    assert (facts["published"], facts["late"], facts["held"]) == (1, 1, 0)
+    assert "grand-bend" in facts["report"]
+    assert "| 2026-10-15 | ENROLLED → INACTIVE | 1 |" in facts["report"]
+    assert "<b>" not in facts["report"]
+    assert facts["plots"].count("data:image/svg+xml;base64,") == 2
+    page = Path(facts["page"])
+    assert page == Path(deployment.settings.landing_root) / "reports" / "2026-10-12.html"
+    assert "1 late of 2" in page.read_text()
+    assert event.partition is None
+
+
+def test_no_student_is_in_the_report(deployment, pipeline, district, instance):
+    pipeline.add(district([STAYS, LEAVES], id="grand-bend"))
+    pipeline.run()
+    (event,) = materialize(deployment, instance).asset_materializations_for_node("nightly_report")
+    shown = str(event.metadata) + Path(str(event.metadata["page"].value)).read_text()
+    published = pipeline.rows("select student_number, last_name from samegoal.student_demographics")
+    for number, last_name in published:
+        assert last_name not in shown
+        assert f">{number}<" not in shown
+    assert len(published) == 2
+
+
+def test_a_report_that_cannot_be_kept_fails_in_plain_words(deployment, instance):
+    register(deployment.warehouse, "alpha")
+    deployment.landing  # noqa: B018  # makes the folder
+    (Path(deployment.settings.landing_root) / "reports").write_text("a file")
+    result = materialize(deployment, instance)
+    (failure,) = [event for event in result.all_events if event.is_step_failure]
+    said = failure.step_failure_data.user_failure_data.description
+    assert said.startswith("nightly_report: the report of ")
+    assert "cannot be written below" in said
+
+
+def test_a_night_that_is_no_date_is_said_in_plain_words(deployment, instance):
+    result = materialize(deployment, instance, night="yesterday")
+    (failure,) = [event for event in result.all_events if event.is_step_failure]
+    assert failure.step_failure_data.user_failure_data.description == (
+        "nightly_report: the night is no date; write it as YYYY-MM-DD"
+    )
+
+
+def test_a_districts_night_does_not_make_the_report(deployment):
+    defs = build_defs(deployment)
+    nightly = defs.resolve_job_def("nightly_snapshot")
+    assert dg.AssetKey("nightly_report") not in nightly.asset_layer.executable_asset_keys
+    assert dg.AssetKey("published_snapshot") in nightly.asset_layer.executable_asset_keys

@@ -18,7 +18,7 @@ import pyarrow as pa
 import requests
 
 from samegoal_pipelines.qmlativ.auth import REMEDY, ClientCredentials
-from samegoal_pipelines.qmlativ.catalogue import OBJECTS, Field, QmlativObject
+from samegoal_pipelines.qmlativ.catalogue import ENTITY, OBJECTS, Field, QmlativObject
 from samegoal_pipelines.qmlativ.connection import Connection
 from samegoal_pipelines.qmlativ.decode import parse_json
 from samegoal_pipelines.qmlativ.errors import (
@@ -163,7 +163,33 @@ class QmlativClient:
         Raises `MissingField` where a required field is not granted or in no row, `DataChanged` where rows
         moved from page to page on every attempt.
         """
-        reader = ListingReader(
+        try:
+            reading = self._reader(wanted, school_year_id).read(expected_rows, progress)
+        except CancelledError:
+            raise ReadCancelled("given up, because something else failed", wanted.label) from None
+        self.stats.add(pages=reading.read.pages)
+        return reading
+
+    def has_rows(self, wanted: QmlativObject, *, school_year_id: int | None = None) -> bool:
+        """Whether an object has any row: one call for one row, of the same fields as `read` asks for."""
+        try:
+            return bool(self._reader(wanted, school_year_id).first_row())
+        except CancelledError:
+            raise ReadCancelled("given up, because something else failed", wanted.label) from None
+
+    def grants_entity(self, entity_id: int) -> bool:
+        """Whether the Integration Access may read as this entity."""
+        asked = self._submit(self._ask, f"entity {entity_id}", "GET", f"/Custom/{entity_id}/{ENTITY.path}")
+        try:
+            asked.result()
+        except EntityNotGranted:
+            return False
+        except CancelledError:
+            raise ReadCancelled("given up, because something else failed", f"entity {entity_id}") from None
+        return True
+
+    def _reader(self, wanted: QmlativObject, school_year_id: int | None) -> ListingReader:
+        return ListingReader(
             self._connection,
             self._submit,
             self._ask,
@@ -172,12 +198,6 @@ class QmlativClient:
             entity_id=self.entity_id,
             school_year_id=school_year_id,
         )
-        try:
-            reading = reader.read(expected_rows, progress)
-        except CancelledError:
-            raise ReadCancelled("given up, because something else failed", wanted.label) from None
-        self.stats.add(pages=reading.read.pages)
-        return reading
 
     def _json(self, coming: Future[Answer], where: str) -> Any:
         try:

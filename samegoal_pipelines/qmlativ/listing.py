@@ -118,6 +118,11 @@ class ListingReader:
             last = arrival.keys
         raise DataChanged(f"data changed while reading {self._listing.label}")
 
+    def first_row(self) -> int:
+        """How many rows a first page of one row brings: 1, or 0 where the listing is empty."""
+        page = self._load(PageRef(1, size=1), lambda _: None).result()
+        return page.table.num_rows
+
     def _once(self, expected_rows: int, progress: Progress | None) -> Arrival:
         walk = PageWalk(
             self._listing,

@@ -16,6 +16,7 @@ from zoneinfo import ZoneInfo
 
 import sqlalchemy as sa
 
+from samegoal_pipelines.districts.expiry import expiry_warning
 from samegoal_pipelines.reports import remedies
 from samegoal_pipelines.warehouse.engine import as_operator
 from samegoal_pipelines.warehouse.tables import districts, pauses, snapshots
@@ -28,8 +29,6 @@ DEADLINE = time(6, 0)
 TROUBLE = ("failed", "late", "held")
 """The states that somebody must do something about, the most urgent first."""
 STATES = ("published", "held", "failed", "late", "pending", "paused", "disabled")
-EXPIRY_WARNINGS = (7, 30, 60)
-"""Days before the Integration Access expires on which the report says so, ever more loudly."""
 
 _COUNTED = ("students", "enrolled", "pre_enrolled", "graduated", "inactive")
 _CHANGES = ("added", "changed", "removed", "kept")
@@ -271,7 +270,7 @@ def _district_night(
         published_at=decisive["published_at"] if decisive is not None else None,
         expires=row["expires"],
         days_to_expiry=days_left,
-        expiry_warning=_expiry_warning(days_left),
+        expiry_warning=expiry_warning(days_left),
     )
 
 
@@ -340,9 +339,3 @@ def _nights_without(row: sa.RowMapping, night: date) -> int:
         first, last = max(row["paused_from"], before + timedelta(days=1)), min(row["paused_to"], night)
         paused = max(0, (last - first).days + 1)
     return max(1, (night - before).days - paused)
-
-
-def _expiry_warning(days_left: int | None) -> int | None:
-    if days_left is None:
-        return None
-    return 0 if days_left < 0 else next((limit for limit in EXPIRY_WARNINGS if days_left <= limit), None)

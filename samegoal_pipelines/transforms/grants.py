@@ -5,7 +5,7 @@ Qmlativ for its grants (qmlativ).
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import NamedTuple
 
 import pandas as pd
@@ -56,8 +56,14 @@ def find_missing_fields(
 
     `last` are the tables of the last night before, as far as there are any. What was lost comes first.
     """
-    missing = _fields(tonight, "Missing")
-    granted = _fields(last, "Fields")
+    return costs_of(_fields(tonight, "Missing"), _fields(last, "Fields"))
+
+
+def costs_of(missing: Collection[str], granted: Collection[str] = ()) -> tuple[MissingField, ...]:
+    """What these fields (`raw asset.Object.Field`) cost that are missing together.
+
+    `granted` are fields that were granted lately: one of these is lost. What was lost comes first.
+    """
     empty = set(empty_without(missing))
     found = []
     for field in sorted(missing):

@@ -11,12 +11,12 @@ from typing import Any
 from rich.table import Table
 
 PACKAGES = ("pyarrow", "pandas", "numpy", "dagster", "dlt", "polars", "requests", "orjson")
-_HEAD = ("Case", "Ours s", "Peer", "Peer s", "Ours / peer", "Target", "Ours MB", "Peer MB")
+_HEAD = ("Case", "Ours", "Peer", "Peer's", "Ours / peer", "Target", "Ours MB", "Peer MB")
 
 
 @dataclass(frozen=True)
 class Case:
-    """One comparison in one run: medians in seconds; `ratio` is ours by the peer's, so that less is better.
+    """One comparison in one run: medians, in `unit`; `ratio` is ours by the peer's, so that less is better.
 
     `ratio` is the median of the ratios of rounds, which is not quite the ratio of the medians. `target` is
     the ratio not to exceed; memory is what a process needed above what it had at the start, in MB.
@@ -25,11 +25,12 @@ class Case:
     case: str
     ours: float
     peer: str
-    peer_seconds: float
+    theirs: float
     ratio: float
     target: float | None = None
     ours_mb: float | None = None
     peer_mb: float | None = None
+    unit: str = "s"
 
     @property
     def key(self) -> str:
@@ -47,10 +48,10 @@ class Case:
         """The row of a table."""
         return [
             self.case,
-            f"{self.ours:.2f}",
+            f"{self.ours:.2f} {self.unit}",
             self.peer,
-            f"{self.peer_seconds:.2f}",
-            _ratio(self.ratio),
+            f"{self.theirs:.2f} {self.unit}",
+            _ratio(self.ratio, "as fast" if self.unit == "s" else "less"),
             self.verdict,
             *("" if mb is None else f"{mb:.0f}" for mb in (self.ours_mb, self.peer_mb)),
         ]
@@ -78,11 +79,12 @@ def compared(
     *,
     ours_mb: float | None = None,
     peer_mb: float | None = None,
+    unit: str = "s",
 ) -> Case:
-    """A case from the seconds of rounds that were taken in turns."""
+    """A case from rounds that were taken in turns: their seconds, or what else `unit` says."""
     ratios = [mine / other for mine, other in zip(ours, theirs, strict=True)]
     middle = statistics.median
-    return Case(case, middle(ours), peer, middle(theirs), middle(ratios), target, ours_mb, peer_mb)
+    return Case(case, middle(ours), peer, middle(theirs), middle(ratios), target, ours_mb, peer_mb, unit)
 
 
 def table(cases: Iterable[Case]) -> Table:
@@ -138,8 +140,8 @@ def _rows(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
     return [f"| {' | '.join(cells)} |" for cells in (head, ["---"] * len(head), *rows)]
 
 
-def _ratio(ratio: float) -> str:
-    return f"{_figure(ratio)} ({1 / ratio:.1f} × as fast)" if ratio < 0.8 else _figure(ratio)
+def _ratio(ratio: float, better: str) -> str:
+    return f"{_figure(ratio)} ({1 / ratio:.1f} × {better})" if ratio < 0.8 else _figure(ratio)
 
 
 def _figure(ratio: float) -> str:

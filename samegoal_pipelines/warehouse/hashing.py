@@ -58,6 +58,8 @@ def _mix(words: Words) -> Words:
 
 def _column_hashes(column: pa.ChunkedArray) -> Words:
     array = column.combine_chunks() if column.num_chunks != 1 else column.chunk(0)
+    if array.null_count == len(array):  # as of a field that is not granted
+        return np.full(len(array), _NULL, dtype=np.uint64)
     if pa.types.is_string(array.type):
         hashes = _text_hashes(array)
     else:

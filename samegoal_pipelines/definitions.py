@@ -19,6 +19,7 @@ from samegoal_pipelines.defs import (
     replay,
     report,
     status,
+    worklist,
 )
 from samegoal_pipelines.defs.io import landing_io_manager
 from samegoal_pipelines.defs.night import night
@@ -28,7 +29,9 @@ from samegoal_pipelines.deployment import Deployment
 def build_defs(deployment: Deployment | None = None) -> dg.Definitions:
     """The assets, jobs, schedule and resources over one deployment, by default the environment's."""
     return dg.Definitions(
-        assets=dg.load_assets_from_modules([raw, enrollments, status, demographics, published, report]),
+        assets=dg.load_assets_from_modules(
+            [raw, enrollments, status, demographics, published, worklist, report]
+        ),
         asset_checks=[alarms.on_time],
         jobs=[
             nightly.nightly_snapshot,

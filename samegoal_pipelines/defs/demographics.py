@@ -5,7 +5,9 @@ from typing import Any
 
 import dagster as dg
 
+from samegoal_pipelines.defs.facts import parent_facts, student_facts
 from samegoal_pipelines.defs.io import Tables
+from samegoal_pipelines.defs.lineage import column_lineage
 from samegoal_pipelines.defs.night import Night
 from samegoal_pipelines.defs.partitions import DISTRICTS
 from samegoal_pipelines.defs.steps import checked, column_schema, recorded, schema_check
@@ -28,7 +30,7 @@ from samegoal_pipelines.warehouse.withholding import refuse_to_forget_restrictio
     kinds={"pandas", "pandera"},
     partitions_def=DISTRICTS,
     check_specs=[schema_check("student_demographics")],
-    metadata=column_schema(StudentDemographics),
+    metadata=column_schema(StudentDemographics) | column_lineage("student_demographics"),
 )
 def student_demographics(
     context: dg.AssetExecutionContext,
@@ -42,21 +44,18 @@ def student_demographics(
         built = students.build_student_demographics(
             raw_students, student_status["student_status"], withholding=withholding
         )
-        yield from checked(
-            context,
-            "student_demographics",
-            {
-                "student_demographics": built.students,
-                "without_record": built.without_record,
-                "confidential": students.find_confidential_phones(raw_students, withholding),
-            },
-            {
-                "student_demographics": StudentDemographics,
-                "without_record": StudentsWithoutRecord,
-                "confidential": ConfidentialPhones,
-            },
-            {"students without a record in Qmlativ": len(built.without_record)},
-        )
+        tables = {
+            "student_demographics": built.students,
+            "without_record": built.without_record,
+            "confidential": students.find_confidential_phones(raw_students, withholding),
+        }
+        models = {
+            "student_demographics": StudentDemographics,
+            "without_record": StudentsWithoutRecord,
+            "confidential": ConfidentialPhones,
+        }
+        facts = student_facts(student_status["student_status"], tables)
+        yield from checked(context, "student_demographics", tables, models, facts)
 
 
 @dg.asset(
@@ -64,7 +63,7 @@ def student_demographics(
     kinds={"pandas", "pandera"},
     partitions_def=DISTRICTS,
     check_specs=[schema_check("parent_demographics")],
-    metadata=column_schema(ParentDemographics),
+    metadata=column_schema(ParentDemographics) | column_lineage("parent_demographics"),
 )
 def parent_demographics(
     context: dg.AssetExecutionContext,
@@ -82,20 +81,17 @@ def parent_demographics(
         built = parents.build_parent_demographics(
             raw_parents, student_status["student_status"], restriction_known=known, withholding=withholding
         )
-        yield from checked(
-            context,
-            "parent_demographics",
-            {
-                "parent_demographics": built.parents,
-                "restricted": parents.find_restricted_pairs(
-                    raw_parents, restriction_known=known, withholding=withholding
-                ),
-                "confidential": parents.find_confidential_phones(raw_parents, withholding),
-            },
-            {
-                "parent_demographics": parents_model(withholding.show_restricted_contacts),
-                "restricted": RestrictedPairs,
-                "confidential": ConfidentialPhones,
-            },
-            built.counts,
-        )
+        tables = {
+            "parent_demographics": built.parents,
+            "restricted": parents.find_restricted_pairs(
+                raw_parents, restriction_known=known, withholding=withholding
+            ),
+            "confidential": parents.find_confidential_phones(raw_parents, withholding),
+        }
+        models = {
+            "parent_demographics": parents_model(withholding.show_restricted_contacts),
+            "restricted": RestrictedPairs,
+            "confidential": ConfidentialPhones,
+        }
+        facts = parent_facts(raw_parents["StudentGuardian"], built, tables)
+        yield from checked(context, "parent_demographics", tables, models, facts)

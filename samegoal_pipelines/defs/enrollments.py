@@ -5,20 +5,25 @@ from typing import Any
 
 import dagster as dg
 
+from samegoal_pipelines.defs.facts import filtering_facts
+from samegoal_pipelines.defs.findings import finding_checks, tell, window_and_filter_add_up
 from samegoal_pipelines.defs.io import Tables
+from samegoal_pipelines.defs.lineage import column_lineage
 from samegoal_pipelines.defs.night import Night
 from samegoal_pipelines.defs.partitions import DISTRICTS
 from samegoal_pipelines.defs.steps import checked, column_schema, recorded, schema_check
 from samegoal_pipelines.schemas.enrollments import FilteredEnrollments, LeftOutEnrollments
-from samegoal_pipelines.transforms.enrollments import count_outcomes, filter_enrollments
+from samegoal_pipelines.transforms.enrollments import filter_enrollments
+
+FILTERED = "cecs_filtered_enrollments"
 
 
 @dg.asset(
     group_name="enrollments",
     kinds={"pandas", "pandera"},
     partitions_def=DISTRICTS,
-    check_specs=[schema_check("cecs_filtered_enrollments")],
-    metadata=column_schema(FilteredEnrollments),
+    check_specs=[schema_check(FILTERED), *finding_checks(FILTERED)],
+    metadata=column_schema(FilteredEnrollments) | column_lineage(FILTERED),
 )
 def cecs_filtered_enrollments(
     context: dg.AssetExecutionContext, raw_enrollments: Tables, night: dg.ResourceParam[Night]
@@ -27,12 +32,14 @@ def cecs_filtered_enrollments(
 
     Rows that cannot be relied on are set aside. Everything left out is landed beside it with its reason.
     """
-    with recorded("cecs_filtered_enrollments", night):
+    with recorded(FILTERED, night):
         filtered = filter_enrollments(raw_enrollments, night.today)
         yield from checked(
             context,
-            "cecs_filtered_enrollments",
+            FILTERED,
             {"enrollments": filtered.enrollments, "left_out": filtered.left_out},
             {"enrollments": FilteredEnrollments, "left_out": LeftOutEnrollments},
-            count_outcomes(filtered),
+            filtering_facts(raw_enrollments["EntryWithdrawal"], filtered),
         )
+        adds_up = window_and_filter_add_up(raw_enrollments, filtered)
+        yield from tell(context, FILTERED, {"window_and_filter_add_up": adds_up})

@@ -10,14 +10,14 @@ back.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import dagster as dg
 import numpy as np
 import pandas as pd
 
-from samegoal_pipelines.defs.steps import district_check, is_selected
+from samegoal_pipelines.defs.steps import district_check, is_selected, last_materialization
 from samegoal_pipelines.schemas import worklist as problems
 from samegoal_pipelines.transforms.columns import columns_of, group_codes, ids
 from samegoal_pipelines.transforms.end_dates import INCLUSIVE, SAME_DAY, observe_end_dates
@@ -113,7 +113,40 @@ def tell(
             )
 
 
+def tell_apart(
+    instance: dg.DagsterInstance, asset: str, district_id: str, findings: Mapping[str, Finding]
+) -> Iterator[dg.AssetCheckEvaluation]:
+    """The findings about a district's asset, from a job that materializes it beside its own steps."""
+    about = last_materialization(instance, asset, district_id)
+    for name, finding in findings.items():
+        yield dg.AssetCheckEvaluation(
+            asset_key=dg.AssetKey(asset),
+            check_name=name,
+            passed=finding.passed,
+            severity=finding.severity,
+            description=finding.description,
+            metadata=finding.metadata,
+            target_materialization_data=about,
+            partition=district_id,
+        )
+
+
 # -- what was read --
+
+
+def reading_findings(
+    asset: str, tables: Mapping[str, pd.DataFrame], last: Sequence[pd.DataFrame]
+) -> dict[str, Finding]:
+    """The checks of a raw asset.
+
+    Args:
+        tables: its tables, `Reads` among them.
+        last: its table of reads as it was landed last, if it was.
+    """
+    findings = {"field_grants": field_grants(asset, tables["Reads"], next(iter(last), None))}
+    if asset in CHECKS["end_dates"].assets:
+        findings["end_dates"] = end_dates(tables)
+    return findings
 
 
 def field_grants(asset: str, reads: pd.DataFrame, last: pd.DataFrame | None) -> Finding:
@@ -169,6 +202,15 @@ def end_dates(raw_enrollments: Mapping[str, pd.DataFrame]) -> Finding:
 
 
 # -- whether the books balance --
+
+
+def snapshot_findings(tables: Mapping[str, pd.DataFrame]) -> dict[str, Finding]:
+    """The checks of what is to be published: tables `status`, `students` and `parents`."""
+    status, students, parents = (tables[name] for name in ("status", "students", "parents"))
+    return {
+        "every_status_has_demographics": every_status_has_demographics(status, students),
+        "no_orphan_parents": no_orphan_parents(parents, students),
+    }
 
 
 def window_and_filter_add_up(

@@ -5,6 +5,7 @@ Not here: when a snapshot is held (`warehouse.gate`), nor the release itself (`r
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import date
 from functools import partial
 from typing import Any
@@ -12,6 +13,7 @@ from typing import Any
 import dagster as dg
 import pandas as pd
 
+from samegoal_pipelines.defs.findings import Finding
 from samegoal_pipelines.defs.io import Tables
 from samegoal_pipelines.defs.night import Night
 from samegoal_pipelines.defs.steps import district_check
@@ -19,7 +21,7 @@ from samegoal_pipelines.landing import LandingError
 from samegoal_pipelines.transforms.enrollments import FilteredEnrollments
 from samegoal_pipelines.transforms.snapshot import count_in_doubt, statuses_of
 from samegoal_pipelines.warehouse.gate import Gate, Limits, Verdict
-from samegoal_pipelines.warehouse.publish import Held
+from samegoal_pipelines.warehouse.publish import Held, Published
 from samegoal_pipelines.warehouse.snapshots import Attempt
 
 PUBLISHED_SNAPSHOT = "published_snapshot"
@@ -62,21 +64,23 @@ def statuses_as_of_tonight(night: Night, published: Attempt) -> pd.DataFrame | N
     return pd.concat([statuses[["student_id", "status"]], uncertain[["student_id"]]], ignore_index=True)
 
 
-def gate_result(verdict: Verdict | None, limits: Limits) -> dg.AssetCheckResult:
-    """The check's outcome: green, or red with the reasons; with the counts and their limits either way."""
-    reasons = verdict.reasons if verdict else ()
-    passed = (
-        "nothing to compare: the district's first snapshot, or the same rows as are published"
-        if verdict is None
-        else "within the limits"
-    )
-    return dg.AssetCheckResult(
-        asset_key=dg.AssetKey(PUBLISHED_SNAPSHOT),
-        check_name=GATE_CHECK,
-        passed=not reasons,
-        description="held: " + "; ".join(reasons) if reasons else passed,
-        metadata=gate_facts(verdict, limits) if verdict else {},
-    )
+def gate_finding(
+    outcome: Published | Held, limits: Limits, about_held: Mapping[str, Any]
+) -> dict[str, Finding]:
+    """The check's outcome: green, or red with the reasons; with the counts and their limits either way.
+
+    Args:
+        about_held: what is to be seen with a snapshot that is held: there is no materialization to see it at.
+    """
+    verdict = outcome.verdict
+    facts = gate_facts(verdict, limits) if verdict else {}
+    if isinstance(outcome, Held):
+        told, facts = f"held: {outcome.reason}", {**facts, **about_held}
+    elif verdict is None:
+        told = "nothing to compare: the district's first snapshot, or the same rows as are published"
+    else:
+        told = "within the limits"
+    return {GATE_CHECK: Finding(not isinstance(outcome, Held), told, facts, dg.AssetCheckSeverity.ERROR)}
 
 
 def gate_facts(verdict: Verdict, limits: Limits) -> dict[str, Any]:

@@ -36,12 +36,18 @@ class ToPublish(NamedTuple):
     absent: pd.DataFrame
     """student_id and `why` of every student whom the enrollments mention and who has no row."""
 
-    def tables(self) -> Tables:
-        """The same as tables to land."""
+    def published(self) -> Tables:
+        """The tables that SameGoal is to read."""
         return {
             "status": self.snapshot.status,
             "students": self.snapshot.students,
             "parents": self.snapshot.parents,
+        }
+
+    def tables(self) -> Tables:
+        """The same as tables to land."""
+        return {
+            **self.published(),
             "kept": frame_of({"student_id": pa.array(sorted(self.snapshot.kept), pa.int64())}),
             "restricted": self.restricted,
             "confidential": self.confidential,

@@ -1,36 +1,38 @@
 """Group published: tonight's snapshot in the warehouse, all of it or none of it; or held for a person."""
 
 from collections.abc import Iterator
-from dataclasses import asdict
-from datetime import date
+from itertools import chain
 from typing import Any
 
 import dagster as dg
 
+from samegoal_pipelines.defs.facts import ATTEMPTS_SHOWN, row_facts, snapshot_facts
+from samegoal_pipelines.defs.findings import finding_checks, snapshot_findings, tell
 from samegoal_pipelines.defs.gate import (
-    GATE_CHECK,
     PUBLISHED_SNAPSHOT,
     gate_check,
+    gate_finding,
     gate_of,
-    gate_result,
     held_failure,
 )
 from samegoal_pipelines.defs.held import HELD_SNAPSHOT, notes_of, to_publish
 from samegoal_pipelines.defs.io import Tables
+from samegoal_pipelines.defs.lineage import column_lineage, published_columns
 from samegoal_pipelines.defs.night import Night
 from samegoal_pipelines.defs.partitions import DISTRICTS
-from samegoal_pipelines.defs.steps import check_tables, is_selected, recorded, schema_check
+from samegoal_pipelines.defs.steps import check_tables, recorded, schema_check
 from samegoal_pipelines.deployment import Deployment
 from samegoal_pipelines.schemas.demographics import StudentDemographics, published_parents_model
 from samegoal_pipelines.schemas.status import PublishedStatus
-from samegoal_pipelines.warehouse.publish import Held, Published, publish
+from samegoal_pipelines.warehouse.publish import Held, last_attempts, publish
 
 
 @dg.asset(
     group_name="published",
     kinds={"postgres"},
     partitions_def=DISTRICTS,
-    check_specs=[schema_check(PUBLISHED_SNAPSHOT), gate_check],
+    check_specs=[schema_check(PUBLISHED_SNAPSHOT), *finding_checks(PUBLISHED_SNAPSHOT), gate_check],
+    metadata=published_columns() | column_lineage(PUBLISHED_SNAPSHOT),
 )
 def published_snapshot(
     context: dg.AssetExecutionContext,
@@ -52,8 +54,8 @@ def published_snapshot(
         tonight = to_publish(
             cecs_filtered_enrollments, student_status, student_demographics, parent_demographics
         )
-        tables = {name: tonight.tables()[name] for name in ("status", "students", "parents")}
-        yield from check_tables(context, PUBLISHED_SNAPSHOT, tables, published_models(night))
+        tables = tonight.published()
+        sound = yield from check_tables(context, PUBLISHED_SNAPSHOT, tables, published_models(night))
         outcome = publish(
             deployment.warehouse,
             district_id=night.district_id,
@@ -67,20 +69,17 @@ def published_snapshot(
             on_hold=lambda: night.land(HELD_SNAPSHOT, tonight.tables()),
             **tonight._asdict(),
         )
-        if is_selected(context, PUBLISHED_SNAPSHOT, GATE_CHECK):
-            yield gate_result(outcome.verdict, night.district.limits)
+        attempts = last_attempts(deployment.warehouse, night.district_id, limit=ATTEMPTS_SHOWN)
+        facts = snapshot_facts(outcome, attempts, night.today)
+        found = snapshot_findings(tables) | gate_finding(outcome, night.district.limits, facts)
         if isinstance(outcome, Held):
+            yield from chain(sound, tell(context, PUBLISHED_SNAPSHOT, found))
             raise held_failure(night, outcome)
-        yield dg.MaterializeResult(metadata=facts_of(outcome, night.today))
+        yield dg.MaterializeResult(metadata=row_facts(tables, outcome) | facts)
+        yield from chain(sound, tell(context, PUBLISHED_SNAPSHOT, found))
 
 
 def published_models(night: Night) -> dict[str, Any]:
     """Table name → pandera model of what this district publishes."""
     parents = published_parents_model(night.district.show_restricted_contacts)
     return {"status": PublishedStatus, "students": StudentDemographics, "parents": parents}
-
-
-def facts_of(published: Published, snapshot_date: date) -> dict[str, Any]:
-    """What the UI shows with a published snapshot: its counts and its night."""
-    counts = {name: count for name, count in asdict(published).items() if isinstance(count, int)}
-    return {**counts, "snapshot date": snapshot_date.isoformat()}

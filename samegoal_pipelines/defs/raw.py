@@ -6,12 +6,16 @@ object read alone leaves the connections idle; if any object fails, nothing of t
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
+from itertools import chain
 from typing import Any
 
 import dagster as dg
 import pandas as pd
 import pyarrow as pa
 
+from samegoal_pipelines.defs.facts import reading_facts
+from samegoal_pipelines.defs.findings import finding_checks, reading_findings, tell
+from samegoal_pipelines.defs.lineage import raw_columns
 from samegoal_pipelines.defs.night import Night
 from samegoal_pipelines.defs.partitions import DISTRICTS
 from samegoal_pipelines.defs.steps import checked, recorded, schema_check
@@ -33,11 +37,15 @@ RAW_ASSETS = {
     name="read_qmlativ",
     outs={
         asset: dg.AssetOut(
-            group_name="raw", description=description, kinds={"qmlativ", "parquet"}, is_required=False
+            group_name="raw",
+            description=description,
+            kinds={"qmlativ", "parquet"},
+            metadata=raw_columns(asset),
+            is_required=False,
         )
         for asset, description in RAW_ASSETS.items()
     },
-    check_specs=[schema_check(asset) for asset in RAW_ASSETS],
+    check_specs=[check for asset in RAW_ASSETS for check in (schema_check(asset), *finding_checks(asset))],
     partitions_def=DISTRICTS,
     can_subset=True,
 )
@@ -49,18 +57,20 @@ def read_qmlativ(
     """Read the selected raw assets in one pass."""
     selected = {key.to_user_string() for key in context.op_execution_context.selected_asset_keys}
     with recorded("reading Qmlativ", night):
+        last = {asset: night.last_landed({asset}, "Reads") for asset in selected}
         with night.client() as client:
             read = read_district(
                 client,
                 selected,
                 expected=deployment.registry.recognise(night.district, client.identity()),
-                expected_rows=rows_expected(night.last_landed(selected, "Reads")),
+                expected_rows=rows_expected(chain.from_iterable(last.values())),
                 progress=deployment.progress,
             )
         for asset in (asset for asset in RAW_ASSETS if asset in selected):
             tables = {**read.frames[asset], "Reads": reads_table(read.reads[asset])}
             models = {**RAW_MODELS[asset], "Reads": Reads}
-            yield from checked(context, asset, tables, models, reading_costs(read.reads[asset]))
+            yield from checked(context, asset, tables, models, reading_facts(read.reads[asset]))
+            yield from tell(context, asset, reading_findings(asset, tables, last[asset]))
 
 
 def reads_table(reads: Mapping[str, ObjectRead]) -> pd.DataFrame:
@@ -94,16 +104,4 @@ def rows_expected(last_reads: Iterable[pd.DataFrame]) -> dict[str, int]:
         for reads in last_reads
         for arrived in reads["Arrived"]
         for listing, rows in json.loads(arrived).items()
-    }
-
-
-def reading_costs(reads: Mapping[str, ObjectRead]) -> dict[str, Any]:
-    """What the read cost, what was odd about it, and which optional fields were not granted."""
-    missing = sorted(f"{name}.{field}" for name, read in reads.items() for field in read.missing)
-    return {
-        "pages read": sum(read.pages for read in reads.values()),
-        "requests repeated": sum(read.retries for read in reads.values()),
-        "objects read again": sum(bool(read.rereads) for read in reads.values()),
-        "rows with an unreadable value": sum(read.unreadable for read in reads.values()),
-        "fields not granted": ", ".join(missing) or "none",
     }

@@ -6,20 +6,23 @@ district has moved on since, is the warehouse's to say. A release that fails is 
 
 from collections.abc import Iterator
 from datetime import date
-from typing import Any
+from typing import Any, NamedTuple
 
 import dagster as dg
+from dagster._core.events import EngineEventData  # exported by no public name
 from pydantic import Field
 
+from samegoal_pipelines.defs.facts import ATTEMPTS_SHOWN, snapshot_facts
+from samegoal_pipelines.defs.findings import Finding, tell_apart
 from samegoal_pipelines.defs.gate import GATE_CHECK, PUBLISHED_SNAPSHOT, RELEASE_JOB
 from samegoal_pipelines.defs.held import read_held
 from samegoal_pipelines.defs.night import Night, read_date
 from samegoal_pipelines.defs.partitions import DISTRICTS
-from samegoal_pipelines.defs.published import facts_of
 from samegoal_pipelines.defs.steps import plainly_failing
+from samegoal_pipelines.defs.worklist import refreshed
 from samegoal_pipelines.deployment import Deployment
 from samegoal_pipelines.warehouse.errors import NothingHeld
-from samegoal_pipelines.warehouse.publish import last_attempts
+from samegoal_pipelines.warehouse.publish import Published, last_attempts
 from samegoal_pipelines.warehouse.release import HeldSnapshot, find_held
 from samegoal_pipelines.warehouse.release import release as release_held
 
@@ -36,6 +39,7 @@ class Release(dg.Config):
 
 @dg.op(out={})
 def release(
+    context: dg.OpExecutionContext,
     config: Release,
     night: dg.ResourceParam[Night],
     deployment: dg.ResourceParam[Deployment],
@@ -57,9 +61,9 @@ def release(
             reason=why,
             **read_held(night, snapshot_date, held.run_id)._asdict(),
         )
-        record = {"released by": who, "why": why, "held in run": held.run_id, "held because": held.reason}
-        facts = {**facts_of(published, snapshot_date), **record}
-        yield from events(night.district_id, facts, f"released by {who}: {why}")
+        link_to_release(context, held)
+        yield from events(context, deployment, published, Record(who, why, held))
+        yield from refreshed(context, deployment, night, held)
 
 
 def held_of(deployment: Deployment, district_id: str, snapshot_date: date) -> HeldSnapshot:
@@ -77,20 +81,41 @@ def held_of(deployment: Deployment, district_id: str, snapshot_date: date) -> He
         raise NothingHeld(f"{error}; {there}") from None
 
 
+class Record(NamedTuple):
+    """Who released what, and why."""
+
+    who: str
+    why: str
+    held: HeldSnapshot
+
+    def facts(self) -> dict[str, Any]:
+        """As the UI shows it, with a link to the run that was held."""
+        return {
+            "released by": self.who,
+            "why": self.why,
+            "held in run": dg.MetadataValue.dagster_run(self.held.run_id),
+            "held because": self.held.reason,
+        }
+
+
 def events(
-    district_id: str, facts: dict[str, Any], why: str
+    context: dg.OpExecutionContext, deployment: Deployment, published: Published, record: Record
 ) -> Iterator[dg.AssetMaterialization | dg.AssetCheckEvaluation]:
     """The release where the UI shows that a night was published: at the asset, and at its check."""
-    asset = dg.AssetKey(PUBLISHED_SNAPSHOT)
-    yield dg.AssetMaterialization(asset, partition=district_id, description=why, metadata=facts)
-    yield dg.AssetCheckEvaluation(
-        asset_key=asset,
-        check_name=GATE_CHECK,
-        passed=True,
-        partition=district_id,
-        description=why,
-        metadata=facts,
-    )
+    district_id, told = context.partition_key, f"released by {record.who}: {record.why}"
+    attempts = last_attempts(deployment.warehouse, district_id, limit=ATTEMPTS_SHOWN)
+    facts = record.facts() | snapshot_facts(published, attempts, record.held.snapshot_date)
+    yield dg.AssetMaterialization(PUBLISHED_SNAPSHOT, partition=district_id, description=told, metadata=facts)
+    gate = {GATE_CHECK: Finding(True, told, record.facts())}
+    yield from tell_apart(context.instance, PUBLISHED_SNAPSHOT, district_id, gate)
+
+
+def link_to_release(context: dg.OpExecutionContext, held: HeldSnapshot) -> None:
+    """Write the release into the log of the run that was held, as far as Dagster still has that run."""
+    run = context.instance.get_run_by_id(held.run_id)
+    if run is not None:
+        link = EngineEventData(metadata={"released in run": dg.MetadataValue.dagster_run(context.run_id)})
+        context.instance.report_engine_event("What was held here has been released.", run, link)
 
 
 @dg.job(

@@ -5,7 +5,9 @@ from typing import Any
 
 import dagster as dg
 
+from samegoal_pipelines.defs.facts import status_facts
 from samegoal_pipelines.defs.io import Tables
+from samegoal_pipelines.defs.lineage import column_lineage
 from samegoal_pipelines.defs.night import Night
 from samegoal_pipelines.defs.partitions import DISTRICTS
 from samegoal_pipelines.defs.steps import checked, column_schema, recorded, schema_check
@@ -18,7 +20,7 @@ from samegoal_pipelines.transforms.status import classify_students
     kinds={"pandas", "pandera"},
     partitions_def=DISTRICTS,
     check_specs=[schema_check("student_status")],
-    metadata=column_schema(StudentStatus),
+    metadata=column_schema(StudentStatus) | column_lineage("student_status"),
 )
 def student_status(
     context: dg.AssetExecutionContext, cecs_filtered_enrollments: Tables, night: dg.ResourceParam[Night]
@@ -31,11 +33,10 @@ def student_status(
         classified = classify_students(
             cecs_filtered_enrollments["enrollments"], cecs_filtered_enrollments["left_out"], night.today
         )
-        counts = classified.statuses["status"].value_counts()
         yield from checked(
             context,
             "student_status",
             {"student_status": classified.statuses, "uncertain": classified.uncertain},
             {"student_status": StudentStatus, "uncertain": UncertainStudents},
-            {status: int(count) for status, count in counts.items()},
+            status_facts(cecs_filtered_enrollments["enrollments"], classified),
         )

@@ -10,11 +10,14 @@ from __future__ import annotations
 
 import traceback
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
+from dagster._core.definitions.asset_checks.asset_check_evaluation import (  # exported by no public name
+    AssetCheckEvaluationTargetMaterializationData,
+)
 
 from samegoal_pipelines.defs.night import Night, NotADate
 from samegoal_pipelines.defs.partitions import DISTRICTS
@@ -103,24 +106,32 @@ def check_tables(
     asset: str,
     tables: Mapping[str, pd.DataFrame],
     models: Mapping[str, Any],
-) -> Iterator[dg.AssetCheckResult]:
-    """Check an asset's tables against their models, and say in the UI what was found, by column and count.
+) -> Generator[dg.AssetCheckResult, None, list[dg.AssetCheckResult]]:
+    """Check an asset's tables against their models, and say in the UI what is broken, by column and count.
+
+    Returns:
+        What is to be said when the asset is materialized: of a partition, Dagster shows only what was told
+        of its last materialization.
 
     Raises:
         SchemaBroken: after the failed check was yielded.
     """
     reports = {name: validate(frame, models[name]) for name, frame in tables.items()}
     broken = "; ".join(report.summary() for report in reports.values() if not report.ok)
+    told = []
     if is_selected(context, asset, SCHEMA_CHECK):
-        yield dg.AssetCheckResult(
+        result = dg.AssetCheckResult(
             asset_key=dg.AssetKey(asset),
             check_name=SCHEMA_CHECK,
             passed=not broken,
             description=broken or f"{len(tables)} table(s), every column as declared",
-            metadata={f"{name} rows": report.rows for name, report in reports.items()},
+            metadata={"rows checked": sum(report.rows for report in reports.values())},
         )
+        told.append(result)
     if broken:
+        yield from told
         raise SchemaBroken(f"{broken}; nothing was stored")
+    return told
 
 
 def checked(
@@ -128,25 +139,36 @@ def checked(
     asset: str,
     tables: Mapping[str, pd.DataFrame],
     models: Mapping[str, Any],
-    metadata: Mapping[str, Any] | None = None,
+    facts: Mapping[str, Any],
 ) -> Iterator[dg.AssetCheckResult | dg.MaterializeResult]:
     """Check an asset's tables, then hand them over; or say what is wrong, and hand over nothing.
 
     Args:
         tables: the asset's tables by name.
         models: table name → pandera model. Every table must have one.
+        facts: what the UI shows with the materialization (`facts`).
     """
-    yield from check_tables(context, asset, tables, models)
-    rows = {f"{name} rows": len(frame) for name, frame in tables.items()}
-    yield dg.MaterializeResult(
-        asset_key=dg.AssetKey(asset), value=tables, metadata={**rows, **(metadata or {})}
-    )
+    sound = yield from check_tables(context, asset, tables, models)
+    yield dg.MaterializeResult(asset_key=dg.AssetKey(asset), value=tables, metadata=facts)
+    yield from sound
 
 
 def is_selected(context: dg.AssetExecutionContext, asset: str, check: str) -> bool:
     """Whether this run is to tell the outcome of a check; Dagster refuses one that it was not asked for."""
     key = dg.AssetCheckKey(dg.AssetKey(asset), check)
     return key in context.op_execution_context.selected_asset_check_keys
+
+
+def last_materialization(
+    instance: dg.DagsterInstance, asset: str, district_id: str
+) -> AssetCheckEvaluationTargetMaterializationData | None:
+    """What an outcome must say it is about, where no step says so: else the partition does not show it."""
+    which = dg.AssetRecordsFilter(dg.AssetKey(asset), asset_partitions=[district_id])
+    for record in instance.fetch_materializations(which, limit=1).records:
+        return AssetCheckEvaluationTargetMaterializationData(
+            storage_id=record.storage_id, run_id=record.run_id, timestamp=record.timestamp
+        )
+    return None
 
 
 def schema_check(asset: str) -> dg.AssetCheckSpec:

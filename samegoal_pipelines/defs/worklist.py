@@ -5,19 +5,25 @@ belongs to what SameGoal reads. Not here: what belongs on it (`transforms.workli
 """
 
 from collections.abc import Iterator
+from itertools import chain
 from typing import Any
 
 import dagster as dg
 
-from samegoal_pipelines.defs.findings import WORKLIST, finding_checks, tell, worklist_findings
+from samegoal_pipelines.defs.facts import worklist_facts
+from samegoal_pipelines.defs.findings import WORKLIST, finding_checks, tell, tell_apart, worklist_findings
 from samegoal_pipelines.defs.gate import PUBLISHED_SNAPSHOT
 from samegoal_pipelines.defs.io import Tables
 from samegoal_pipelines.defs.night import Night
 from samegoal_pipelines.defs.partitions import DISTRICTS
 from samegoal_pipelines.defs.steps import check_tables, column_schema, plainly_failing, schema_check
 from samegoal_pipelines.deployment import Deployment
+from samegoal_pipelines.landing import LandingError
 from samegoal_pipelines.schemas.worklist import RegistrarWorklist
-from samegoal_pipelines.transforms.worklist import count_problems, list_problems
+from samegoal_pipelines.transforms.enrollments import filter_enrollments
+from samegoal_pipelines.transforms.status import classify_students
+from samegoal_pipelines.transforms.worklist import list_problems
+from samegoal_pipelines.warehouse.release import HeldSnapshot
 from samegoal_pipelines.warehouse.worklist import publish_worklist
 
 
@@ -52,9 +58,37 @@ def registrar_worklist(
             student_status["uncertain"],
             night.today,
         )
-        yield from check_tables(context, WORKLIST, {WORKLIST: worklist}, {WORKLIST: RegistrarWorklist})
+        tables, models = {WORKLIST: worklist}, {WORKLIST: RegistrarWorklist}
+        sound = yield from check_tables(context, WORKLIST, tables, models)
         publish_worklist(
             deployment.warehouse, worklist, district_id=night.district_id, snapshot_date=night.today
         )
-        yield from tell(context, WORKLIST, worklist_findings(worklist))
-        yield dg.MaterializeResult(metadata=count_problems(worklist))
+        yield dg.MaterializeResult(metadata=worklist_facts(worklist, night.today))
+        yield from chain(sound, tell(context, WORKLIST, worklist_findings(worklist)))
+
+
+def refreshed(
+    context: dg.OpExecutionContext, deployment: Deployment, night: Night, held: HeldSnapshot
+) -> Iterator[dg.AssetMaterialization | dg.AssetCheckEvaluation]:
+    """The list of a snapshot that has just been released, from the rows that were landed for it.
+
+    Where they are gone, the list stays; its rows say of which night it is.
+    """
+    today, run_id = held.snapshot_date, held.landed_run_id or held.run_id
+    try:
+        raw_enrollments, raw_students = (
+            night.read_landed(asset, today, run_id) for asset in ("raw_enrollments", "raw_students")
+        )
+    except LandingError:
+        context.log.warning(f"{WORKLIST} stays that of the night before: its landed rows are not there")
+        return
+    filtered = filter_enrollments(raw_enrollments, today)
+    statuses, uncertain = classify_students(filtered.enrollments, filtered.left_out, today)
+    worklist = list_problems(
+        raw_enrollments, raw_students, filtered.enrollments, filtered.left_out, statuses, uncertain, today
+    )
+    publish_worklist(deployment.warehouse, worklist, district_id=night.district_id, snapshot_date=today)
+    yield dg.AssetMaterialization(
+        WORKLIST, partition=night.district_id, metadata=worklist_facts(worklist, today)
+    )
+    yield from tell_apart(context.instance, WORKLIST, night.district_id, worklist_findings(worklist))

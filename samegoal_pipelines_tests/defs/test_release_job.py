@@ -212,6 +212,7 @@ def test_the_ui_offers_the_night_of_all_assets_and_the_release():
         "student_demographics",
         "parent_demographics",
         "published_snapshot",
+        "registrar_worklist",
     }
     release = definitions.resolve_job_def("release_held_snapshot")
     assert release.partitions_def == nightly.partitions_def

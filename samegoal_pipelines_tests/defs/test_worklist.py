@@ -5,16 +5,12 @@ from __future__ import annotations
 from datetime import date, timedelta
 
 import dagster as dg
-import pytest
 
 from samegoal_pipelines import runs
-from samegoal_pipelines.definitions import build_defs
 from samegoal_pipelines.defs.worklist import registrar_worklist
 from samegoal_pipelines.schemas.worklist import FIX, NEVER_CLOSED, TIE
 from samegoal_pipelines.warehouse.worklist import read_worklist
-from samegoal_pipelines_tests.pipeline import TODAY, deployment, district, environment, pipeline, source
-
-__all__ = ["deployment", "district", "environment", "pipeline", "source"]
+from samegoal_pipelines_tests.pipeline import TODAY
 
 PROBLEMATIC = [
     {"EntryWithdrawalID": 1, "StudentID": 1, "StartDate": "2025-08-12", "SchoolYearID": 26},
@@ -22,19 +18,6 @@ PROBLEMATIC = [
     {"EntryWithdrawalID": 3, "StudentID": 2, "StartDate": "2026-08-12"},
     {"EntryWithdrawalID": 4, "StudentID": 3, "StartDate": "2026-08-12"},
 ]
-
-
-@pytest.fixture(autouse=True)
-def _with_the_worklist(monkeypatch):
-    """The pipeline with this asset, also before `definitions` names it."""
-
-    def build(*args):
-        defs = build_defs(*args)
-        if any(spec.key == registrar_worklist.key for spec in defs.resolve_all_asset_specs()):
-            return defs
-        return dg.Definitions.merge(defs, dg.Definitions(assets=[registrar_worklist]))
-
-    monkeypatch.setattr(runs, "build_defs", build)
 
 
 def evaluations(deployment, name: str) -> list[tuple[bool, str]]:

@@ -1,0 +1,187 @@
+"""What the UI shows with a materialization: rows in and out, what became of the rest, what reading cost.
+
+Here: Dagster metadata out of counts, in plain words, the same words at every asset. Not here: checks
+(`findings`, `gate`), columns (`lineage`), the picture and the table of statuses (`plots`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
+from datetime import date
+from typing import Any
+
+import dagster as dg
+import pandas as pd
+
+from samegoal_pipelines.defs.plots import LAST_SNAPSHOTS, snapshots_plot, status_table
+from samegoal_pipelines.qmlativ import ObjectRead
+from samegoal_pipelines.schemas.vocabulary import FILTERED, SET_ASIDE
+from samegoal_pipelines.transforms.enrollments import FilteredEnrollments, count_outcomes
+from samegoal_pipelines.transforms.parents import ParentDemographics
+from samegoal_pipelines.transforms.status import StudentStatuses
+from samegoal_pipelines.transforms.worklist import count_problems
+from samegoal_pipelines.warehouse.publish import Held, Published
+from samegoal_pipelines.warehouse.snapshots import Attempt
+
+ROWS_IN, ROWS_OUT = "rows in", "rows out"
+SET_ASIDE_ROWS = "set aside"
+ATTEMPTS_SHOWN = 200
+"""From so many of a district's last attempts, reruns among them, its last snapshots are taken."""
+PARTITION_ROWS = "dagster/partition_row_count"
+"""As Dagster calls the rows of one partition; `dagster/row_count` would be those of all districts."""
+
+WHY_LEFT_OUT = {
+    "cecs": "cross-entity course: the student's home is another campus",
+    "outside_window": "ended more than a year ago",
+    "never_closed": "still open in a school year that is over",
+    "conflicting_duplicate": "came twice with different content",
+    "unreadable": "a field has a wrong type",
+    "no_student": "belongs to no student",
+    "no_start_date": "has no first day",
+    "unknown_withdrawal_code": "its withdrawal code is not in Qmlativ's list",
+    "no_school_year": "open, and its school year is not in Qmlativ's list",
+    "never_effective": "ended before it began: a no-show",
+}
+
+
+def reading_facts(reads: Mapping[str, ObjectRead]) -> dict[str, Any]:
+    """What was read for a raw asset, object by object, and what it cost."""
+    read = reads.values()
+    arrived = sum(sum(one.arrived.values()) for one in read)
+    kept, repeats = sum(one.rows for one in read), sum(one.repeats for one in read)
+    missing = sorted(f"{name}.{field}" for name, one in reads.items() for field in one.missing)
+    return {
+        ROWS_IN: arrived,
+        "exact repeats dropped": repeats,
+        "rows of other people dropped": arrived - repeats - kept,
+        ROWS_OUT: kept,
+        PARTITION_ROWS: kept,
+        "rows with an unreadable value": sum(one.unreadable for one in read),
+        "pages read": sum(one.pages for one in read),
+        "seconds of the slowest object": round(max(one.seconds for one in read), 2),
+        "requests repeated": sum(one.retries for one in read),
+        "objects read again": sum(bool(one.rereads) for one in read),
+        "fields not granted": ", ".join(missing) or "none",
+        "objects": table(
+            ("object", "rows", "pages", "seconds", "requests repeated"),
+            ((name, one.rows, one.pages, round(one.seconds, 2), one.retries) for name, one in reads.items()),
+        ),
+    }
+
+
+def filtering_facts(came: pd.DataFrame, filtered: FilteredEnrollments) -> dict[str, Any]:
+    """What became of every enrollment that came."""
+    counts = count_outcomes(filtered)
+    fates = [("filtered", reason) for reason in FILTERED] + [(SET_ASIDE_ROWS, reason) for reason in SET_ASIDE]
+    return {
+        ROWS_IN: len(came),
+        "exact repeats dropped": counts["repeated"],
+        "filtered": sum(counts[reason] for reason in FILTERED),
+        SET_ASIDE_ROWS: sum(counts[reason] for reason in SET_ASIDE),
+        "counted": counts["counted"],
+        ROWS_OUT: counts["counted"],
+        PARTITION_ROWS: counts["counted"],
+        "students with nothing but CECS": counts["cecs_only_students"],
+        "flagged as CECS without the code": counts["flagged_without_code"],
+        "left out": table(
+            ("fate", "rows", "why"),
+            ((fate, counts[reason], WHY_LEFT_OUT[reason]) for fate, reason in fates if counts[reason]),
+        ),
+    }
+
+
+def status_facts(enrollments: pd.DataFrame, classified: StudentStatuses) -> dict[str, Any]:
+    """How many students have which status, and for which reason."""
+    statuses = classified.statuses
+    found = statuses[["status", "reason"]].value_counts(sort=False).sort_index()
+    return {
+        ROWS_IN: len(enrollments),
+        ROWS_OUT: len(statuses),
+        PARTITION_ROWS: len(statuses),
+        "uncertain students, who keep what was published": len(classified.uncertain),
+        **{status: int(rows) for status, rows in statuses["status"].value_counts().items()},
+        "reasons": table(
+            ("status", "reason", "students"),
+            ((status, reason.replace("_", " "), int(rows)) for (status, reason), rows in found.items()),
+        ),
+    }
+
+
+def student_facts(statuses: pd.DataFrame, tables: Mapping[str, pd.DataFrame]) -> dict[str, Any]:
+    """How many students with a status are described."""
+    return {
+        ROWS_IN: len(statuses),
+        "students without a record in Qmlativ, who keep what was published": len(tables["without_record"]),
+        ROWS_OUT: len(tables["student_demographics"]),
+        PARTITION_ROWS: len(tables["student_demographics"]),
+        "confidential numbers left out": len(tables["confidential"]),
+    }
+
+
+def parent_facts(
+    guardianships: pd.DataFrame, built: ParentDemographics, tables: Mapping[str, pd.DataFrame]
+) -> dict[str, Any]:
+    """How many guardianships of students with a status have become parents, and why the others have not."""
+    return {
+        ROWS_IN: len(guardianships),
+        **{f"left out: {reason.replace('_', ' ')}": rows for reason, rows in built.counts.items()},
+        ROWS_OUT: len(built.parents),
+        PARTITION_ROWS: len(built.parents),
+        "under active restricted access": int(built.parents["has_restricted_access"].sum()),
+        "confidential numbers left out": len(tables["confidential"]),
+    }
+
+
+def row_facts(tables: Mapping[str, pd.DataFrame], published: Published) -> dict[str, Any]:
+    """How many rows of the views a snapshot has, and of how many students."""
+    return {
+        ROWS_IN: sum(map(len, tables.values())),
+        **{f"{name} rows": len(frame) for name, frame in tables.items()},
+        PARTITION_ROWS: published.students,
+    }
+
+
+def snapshot_facts(
+    counts: Published | Held, attempts: Sequence[Attempt], snapshot_date: date
+) -> dict[str, Any]:
+    """A snapshot that was published or held: its statuses beside those before, and how the last ones went.
+
+    Args:
+        attempts: the district's last, this one among them.
+    """
+    held = isinstance(counts, Held)
+    published = [one for one in attempts if one.state == "published"]
+    earlier = [one for one in published if held or one.snapshot_date < snapshot_date]
+    before = max(earlier, key=lambda one: one.snapshot_date, default=None)
+    numbers = {name: number for name, number in asdict(counts).items() if isinstance(number, int)}
+    return {
+        "snapshot date": snapshot_date.isoformat(),
+        "statuses": status_table(counts, before),
+        f"last {LAST_SNAPSHOTS} snapshots": snapshots_plot(attempts),
+        **{name.replace("_", " "): number for name, number in numbers.items()},
+    }
+
+
+def worklist_facts(worklist: pd.DataFrame, snapshot_date: date) -> dict[str, Any]:
+    """How long the registrar's list is, and how often each problem stands on it."""
+    return {
+        "snapshot date": snapshot_date.isoformat(),
+        ROWS_OUT: len(worklist),
+        PARTITION_ROWS: len(worklist),
+        **count_problems(worklist),
+    }
+
+
+def table(columns: Iterable[str], rows: Iterable[Iterable[str | int | float]]) -> dg.TableMetadataValue:
+    """Rows for people, under these columns."""
+    names = list(columns)
+    records = [dict(zip(names, row, strict=True)) for row in rows]
+    kinds = {name: _KINDS[type(value)] for record in records for name, value in record.items()}
+    return dg.MetadataValue.table(
+        [dg.TableRecord(record) for record in records],
+        dg.TableSchema([dg.TableColumn(name, kinds.get(name, "string")) for name in names]),
+    )
+
+
+_KINDS = {str: "string", int: "int", float: "float"}

@@ -90,7 +90,7 @@ class Board:
     """One night in all districts: trouble first, the most urgent and oldest at the top."""
 
     night: date
-    now: datetime
+    looked_at: datetime
     districts: tuple[DistrictNight, ...]
 
     @property
@@ -122,7 +122,7 @@ class Board:
         """
         due = [one for one in self.districts if one.state not in ("paused", "disabled")]
         return any(one.state != "pending" for one in due) and all(
-            one.state in ("published", "held") or one.deadline <= self.now for one in due
+            one.state in ("published", "held") or one.deadline <= self.looked_at for one in due
         )
 
     @property
@@ -133,7 +133,9 @@ class Board:
 
     def of(self, district_ids: Collection[str]) -> Board:
         """The same night, in these districts only."""
-        return Board(self.night, self.now, tuple(d for d in self.districts if d.district_id in district_ids))
+        return Board(
+            self.night, self.looked_at, tuple(d for d in self.districts if d.district_id in district_ids)
+        )
 
 
 @cache

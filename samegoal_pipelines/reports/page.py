@@ -26,7 +26,7 @@ def html(report: Report) -> str:
     return _template().render(
         title=words.title(report.board.night),
         summary=words.summary(report.board),
-        made=f"{report.board.now:%Y-%m-%d %H:%M} UTC",
+        made=f"{report.board.looked_at:%Y-%m-%d %H:%M} UTC",
         totals=report.board.totals,
         board=report.board,
         trends=report.trends,

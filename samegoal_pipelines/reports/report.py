@@ -29,7 +29,7 @@ class Report:
         """For scripts."""
         return {
             "night": self.board.night,
-            "made_at": self.board.now,
+            "made_at": self.board.looked_at,
             "totals": self.board.totals,
             "districts": [one.facts() for one in self.board.districts],
             "expiring": [one.district_id for one in self.board.expiring],

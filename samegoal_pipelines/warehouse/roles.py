@@ -5,6 +5,7 @@ row-level security, in the migrations too.
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import Any
 
 
 class Role(StrEnum):
@@ -18,3 +19,36 @@ class Role(StrEnum):
     """Reads every district, and writes none: data engineers, the schedule."""
     READER = "samegoal_reader"
     """Reads the one district that its transaction names: SameGoal."""
+
+
+_LET_IN = """
+    do $$
+    declare
+        role_name text;
+    begin
+        foreach role_name in array %s loop
+            if not exists (select from pg_roles where rolname = role_name) then
+                execute format('create role %%I login', role_name);
+            elsif not (select rolcanlogin from pg_roles where rolname = role_name) then
+                execute format('alter role %%I login', role_name);
+            end if;
+        end loop;
+    end
+    $$
+    """
+
+
+def let_roles_log_in(connection: Any) -> None:
+    """Let whoever may reach the server log in as each of the pipeline's roles, to be held by its limits.
+
+    The migrations make the roles on any server, and without login.
+    """
+    import psycopg2.errors
+
+    try:
+        with connection, connection.cursor() as cursor:
+            cursor.execute(_LET_IN, ([role.value for role in Role],))
+    except (psycopg2.errors.DuplicateObject, psycopg2.errors.UniqueViolation, psycopg2.errors.InternalError):
+        pass  # another command's start does the same at this moment
+    finally:
+        connection.close()

@@ -26,12 +26,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal
+from typing import Literal
 
 from samegoal_pipelines.warehouse import place, urls
 from samegoal_pipelines.warehouse.errors import PostgresNotStarted, from_database
 from samegoal_pipelines.warehouse.place import Account
-from samegoal_pipelines.warehouse.roles import Role
+from samegoal_pipelines.warehouse.roles import let_roles_log_in
 from samegoal_pipelines.warehouse.urls import DAGSTER_SCHEMA, DATABASE, plain_url, socket_url
 
 START_SECONDS = 60.0
@@ -396,7 +396,7 @@ class EmbeddedPostgres:
         while True:
             try:
                 connection = psycopg2.connect(socket_url(folder), connect_timeout=10)
-                _let_roles_log_in(connection)
+                let_roles_log_in(connection)
                 return True
             except psycopg2.OperationalError:
                 pass  # not ready yet, or the database has yet to be made
@@ -420,39 +420,6 @@ class EmbeddedPostgres:
                         cursor.execute(f'create database "{DATABASE}"')
             finally:
                 connection.close()
-
-
-_LET_IN = """
-    do $$
-    declare
-        role_name text;
-    begin
-        foreach role_name in array %s loop
-            if not exists (select from pg_roles where rolname = role_name) then
-                execute format('create role %%I login', role_name);
-            elsif not (select rolcanlogin from pg_roles where rolname = role_name) then
-                execute format('alter role %%I login', role_name);
-            end if;
-        end loop;
-    end
-    $$
-    """
-
-
-def _let_roles_log_in(connection: Any) -> None:
-    """Let whoever may reach the server log in as each of the pipeline's roles, to be held by its limits.
-
-    The migrations make the roles on any server, and without login.
-    """
-    import psycopg2.errors
-
-    try:
-        with connection, connection.cursor() as cursor:
-            cursor.execute(_LET_IN, ([role.value for role in Role],))
-    except (psycopg2.errors.DuplicateObject, psycopg2.errors.UniqueViolation, psycopg2.errors.InternalError):
-        pass  # another command's start does the same at this moment
-    finally:
-        connection.close()
 
 
 @dataclass

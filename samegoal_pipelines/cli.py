@@ -23,6 +23,7 @@ from samegoal_pipelines.commands import (
     replay,
     report,
     trying,
+    verify,
 )
 from samegoal_pipelines.commands.exits import DONE, FAILED, WRONG_USAGE, PlainError, plain
 
@@ -91,6 +92,9 @@ for command in (
     trying.dev,
 ):
     cli.add_command(command)
+
+
+districts.districts.add_command(verify.verify)
 
 
 if __name__ == "__main__":

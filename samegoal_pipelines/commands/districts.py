@@ -143,40 +143,6 @@ def _district_facts(district: District) -> dict[str, Any]:
     return district.public_facts()
 
 
-@districts.command("verify")
-@click.argument("district_ids", metavar="ID…", nargs=-1)
-@click.option("--all", "every", is_flag=True, help="Every active district.")
-@click.option("--json", "as_json", is_flag=True, help="For scripts.")
-@click.pass_obj
-def verify_districts(deployment: Deployment, district_ids: Sequence[str], every: bool, as_json: bool) -> int:
-    """Ask Qmlativ whether a night could work: token, identity, entities, school years, granted fields."""
-    from samegoal_pipelines.districts.registry import UnknownDistrict
-    from samegoal_pipelines.districts.verify import verify
-
-    if bool(district_ids) == every:
-        raise click.UsageError("name the districts to verify, or give --all")
-    registry = deployment.registry
-    results, unknown = [], []
-    for district_id in [district.id for district in registry.list_active()] if every else district_ids:
-        try:
-            district = registry.get(district_id)
-        except UnknownDistrict as error:
-            unknown.append(str(error))
-            continue
-        results.append(verify(registry, district, allow_local=deployment.settings.allow_local_sources))
-    if as_json:
-        print_json([result.facts() for result in results])
-    else:
-        for result in results:
-            print_table(
-                [result.district_id, "", "", "what to do"],
-                [[step.name, step.state, step.outcome, step.remedy] for step in result.steps],
-            )
-    for line in unknown:
-        click.echo(f"error: {line}", err=True)
-    return DONE if not unknown and all(result.ok for result in results) else FAILED
-
-
 def _read_limits(
     _context: click.Context, _option: click.Parameter, given: Sequence[str]
 ) -> dict[str, float | None]:

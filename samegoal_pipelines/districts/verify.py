@@ -1,26 +1,49 @@
 """Whether a night could work for a district: all that can be asked of its Qmlativ without reading a student.
 
 Each question becomes a row of the answer, whatever comes of it; a question that rests on another one is not
-asked where that one failed. Rows are counted by their keys alone.
+asked where that one failed. Qmlativ has no count of rows: what is told is what came on the last night that
+landed; before the first, and on request, the keys alone are read.
 """
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field, replace
 from datetime import date, datetime
 from functools import partial
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 from zoneinfo import ZoneInfo
 
+from samegoal_pipelines.districts.expiry import expiry_warning
 from samegoal_pipelines.districts.registry import District, DistrictError, Registry
+from samegoal_pipelines.landing import Landing, LandingError
 from samegoal_pipelines.qmlativ import QmlativClient, QmlativError
+from samegoal_pipelines.qmlativ.catalogue import (
+    ENTITY,
+    ENTRY_WITHDRAWAL,
+    NEEDED,
+    OBJECTS,
+    SCHOOL,
+    SCHOOL_YEAR,
+    STUDENT,
+    STUDENT_NAME,
+    QmlativObject,
+)
+from samegoal_pipelines.qmlativ.errors import GRANT
+from samegoal_pipelines.transforms.grants import costs_of
 
-if TYPE_CHECKING:
-    from samegoal_pipelines.qmlativ.catalogue import QmlativObject
-
-EXPIRY_WARNING_DAYS = 30
+CONNECTIONS = 4
+"""Requests to one district at once: schools work while somebody verifies."""
+NEVER_EMPTY = (ENTRY_WITHDRAWAL, STUDENT, STUDENT_NAME, SCHOOL)
+_NAMED = 12  # entities
+_RENEW = {
+    0: "renew the Integration Access in Qmlativ, then: samegoal-pipelines districts rotate-secret {id}",
+    7: "renew the Integration Access in Qmlativ today: without it, no night works",
+    30: "renew the Integration Access in Qmlativ this week",
+    60: "plan to renew the Integration Access in Qmlativ",
+}
 
 
 @dataclass(frozen=True)
@@ -33,25 +56,51 @@ class Step:
     remedy: str = ""
 
 
+@dataclass(frozen=True)
+class ObjectFacts:
+    """What the Integration Access gives of one object."""
+
+    name: str
+    fields: int
+    """Of the fields that are read, how many it has."""
+    granted: int
+    rows: int | None
+    """As they came, of all school years that are read; None: not known."""
+
+
+@dataclass(frozen=True)
+class Missing:
+    """A field that is not granted, and what that costs."""
+
+    field: str
+    required: bool
+    cost: str
+
+
 @dataclass
 class Verification:
     """All that was asked about one district."""
 
     district_id: str
+    name: str
     steps: list[Step] = field(default_factory=list)
+    objects: list[ObjectFacts] = field(default_factory=list)
+    missing: list[Missing] = field(default_factory=list)
+
+    @property
+    def state(self) -> str:
+        """The worst of all steps."""
+        found = {step.state for step in self.steps}
+        return next((state for state in ("failed", "warning") if state in found), "ok")
 
     @property
     def ok(self) -> bool:
         """Whether nothing stands in the way of a night."""
-        return all(step.state != "failed" for step in self.steps)
+        return self.state != "failed"
 
     def facts(self) -> dict[str, Any]:
         """For scripts."""
-        return {
-            "district_id": self.district_id,
-            "ok": self.ok,
-            "steps": [asdict(step) for step in self.steps],
-        }
+        return {"ok": self.ok, "state": self.state, **asdict(self)}
 
 
 class _NotOk(Exception):
@@ -66,39 +115,41 @@ def verify(
     registry: Registry,
     district: District,
     *,
+    landing: Landing | None = None,
     allow_local: bool = False,
     today: date | None = None,
-    count_rows: bool = True,
+    count_rows: bool = False,
 ) -> Verification:
     """Ask everything about one district. Raises nothing: each failure is a row.
 
     Args:
+        landing: where the last night's counts are.
         today: from which to count the days until the Integration Access expires; default: today there.
-        count_rows: also read the keys of every object, which takes a few seconds per 10,000 students.
+        count_rows: read the keys of every object now, which takes a few seconds per 10,000 students.
     """
-    found = Verification(district.id)
-    asked = _Questions(registry, district)
+    found = Verification(district.id, district.name)
 
     def ask(name: str, question: Callable[[], str]) -> bool:
         found.steps.append(_answer(name, question))
         return found.steps[-1].state != "failed"
 
     today = today or datetime.now(ZoneInfo(district.timezone)).date()
-    ask("expiry", partial(_expiry, district.expires, today))
+    ask("expiry", partial(_expiry, district, today))
     try:
-        connection = registry.connection(district, allow_local=allow_local)
+        connection = registry.connection(district, allow_local=allow_local, connections=CONNECTIONS)
     except (DistrictError, QmlativError) as error:
         found.steps.append(_failure("credentials", error))
         return found
     with QmlativClient(connection) as client:
-        asked.client = client
-        if not ask("token and identity", asked.identity):
+        asked = _Questions(registry, district, client)
+        if not (ask("token", asked.token) and ask("identity", asked.identity)):
             return found
         if ask("entities", asked.entities):
             ask("school years", asked.school_years)
-            granted = [ask(wanted.label, partial(asked.fields, wanted)) for wanted in asked.objects()]
-            if count_rows and asked.years and all(granted):
-                ask("rows", asked.rows)
+            if ask("fields", asked.fields) and asked.years:
+                ask("objects", asked.answers)
+                ask("rows", partial(asked.rows, landing, today, count_rows=count_rows))
+    found.objects, found.missing = asked.objects(), asked.missing
     return found
 
 
@@ -107,91 +158,205 @@ def _answer(name: str, question: Callable[[], str]) -> Step:
         return Step(name, "ok", question())
     except _NotOk as answer:
         return Step(name, *answer.step_facts)
-    except (DistrictError, QmlativError) as error:
+    except (DistrictError, QmlativError, LandingError) as error:
         return _failure(name, error)
 
 
-def _failure(name: str, error: DistrictError | QmlativError) -> Step:
+def _failure(name: str, error: DistrictError | QmlativError | LandingError) -> Step:
     if isinstance(error, QmlativError):
-        outcome, _, remedy = error.what.partition(": ")
-    else:
-        _, _, message = str(error).partition(": ")  # it begins with the district
-        outcome, _, remedy = message.partition("; ")
+        what, _, advice = error.what.partition(": ")
+        where = f"{error.where}: " if error.where and error.where not in (name, "GetSystemMetadata") else ""
+        return Step(name, "failed", where + what, "; ".join(filter(None, [advice, error.remedy])))
+    _, _, message = str(error).partition(": ")  # it begins with the district
+    outcome, _, remedy = (message or str(error)).partition("; ")
     return Step(name, "failed", outcome, remedy)
 
 
-def _expiry(expires: date | None, today: date) -> str:
-    if expires is None:
-        raise _NotOk("not known", "register the Integration Access' expiration date (--expires)", "warning")
-    days = (expires - today).days
+def _expiry(district: District, today: date) -> str:
+    if district.expires is None:
+        remedy = (
+            f"register the day that Qmlativ shows: samegoal-pipelines districts set {district.id} --expires …"
+        )
+        raise _NotOk("not known", remedy, "warning")
+    days = (district.expires - today).days
     if days < 0:
-        raise _NotOk(
-            f"expired on {expires}", "renew the Integration Access in Qmlativ, then rotate the secret"
-        )
-    if days <= EXPIRY_WARNING_DAYS:
-        raise _NotOk(
-            f"{expires}, in {days} day(s)", "renew the Integration Access in Qmlativ soon", "warning"
-        )
-    return f"{expires}, in {days} days"
+        raise _NotOk(f"expired on {district.expires}", _RENEW[0].format(id=district.id))
+    told = f"{district.expires}, " + ("today" if days == 0 else f"in {days} day{'s' * (days != 1)}")
+    warning = expiry_warning(days)
+    if warning is not None:
+        raise _NotOk(told, _RENEW[warning], "warning")
+    return told
 
 
 class _Questions:
     """The questions, each of which returns its answer for people or raises."""
 
-    client: QmlativClient
-
-    def __init__(self, registry: Registry, district: District) -> None:
+    def __init__(self, registry: Registry, district: District, client: QmlativClient) -> None:
         self._registry = registry
         self._district = district
+        self._client = client
+        self._described: dict[QmlativObject, frozenset[str]] = {}
+        self._rows: dict[str, int] = {}
         self.years: list[int] = []
+        self._current: int | None = None
+        self.missing: list[Missing] = []
 
-    @staticmethod
-    def objects() -> list[QmlativObject]:
-        from samegoal_pipelines.qmlativ.catalogue import OBJECTS
-
-        return list(OBJECTS.values())
+    def token(self) -> str:
+        try:
+            self._client.identity()
+        except QmlativError as error:
+            if error.where == "token":
+                raise
+        return "accepted"
 
     def identity(self) -> str:
-        answered = self.client.identity()
+        answered = self._client.identity()
         pin = self._registry.recognise(self._district, answered)
         if (pin.district_id, pin.code) != (answered.district_id, answered.code):
             raise _NotOk(
                 f"the credentials are of district {answered.code} {answered.name}, not {pin.code} {pin.name}",
                 "check the base URL, the Client Key and the Client Secret",
             )
-        return f"{answered.code} {answered.name}, read as entity {self.client.entity_id}"
+        return f"{answered.code} {answered.name}"
 
     def entities(self) -> str:
-        from samegoal_pipelines.qmlativ.catalogue import ENTITY
-
-        entities = self.client.read(ENTITY).to_pylist()
-        names = ", ".join(f"{entity['EntityID']} {entity['Name']}" for entity in entities[:5])
-        return f"{len(entities)}: {names}" + (", …" if len(entities) > 5 else "")
+        read_as = self._client.entity_id
+        names = {each["EntityID"]: each["Name"] for each in self._client.read(ENTITY).to_pylist()}
+        others = [each for each in names if each != read_as]
+        granted = dict(zip(others, self._at_once(self._client.grants_entity, others), strict=True))
+        told = f"read as {read_as} {names.get(read_as) or ''}".rstrip()
+        for words, wanted in (("also granted", True), ("not granted, and not needed", False)):
+            found = [f"{each} {names[each]}" for each in others if granted[each] is wanted]
+            more = f" and {len(found) - _NAMED} more" if len(found) > _NAMED else ""
+            told += f"; {words}: {', '.join(found[:_NAMED])}{more}" if found else ""
+        return told
 
     def school_years(self) -> str:
-        from samegoal_pipelines.qmlativ.catalogue import SCHOOL_YEAR
         from samegoal_pipelines.qmlativ.reading import school_years
 
-        table = self.client.read(SCHOOL_YEAR)
-        self.years = school_years(table)
-        names = {year["SchoolYearID"]: year["Description"] for year in table.to_pylist()}
-        return ", ".join(str(names[year] or year) for year in self.years)
-
-    def fields(self, wanted: QmlativObject) -> str:
-        granted = {field.name for field in self.client.granted(wanted)}
-        missing = [field.name for field in wanted.fields if field.name not in granted]
-        if missing:
+        table = self._client.read(SCHOOL_YEAR)
+        years = table.to_pylist()
+        names = {year["SchoolYearID"]: str(year["Description"] or year["SchoolYearID"]) for year in years}
+        current = [year["SchoolYearID"] for year in years if year["IsCurrentYearForProvidedEntity"]]
+        if len(current) != 1:
+            flagged = ", ".join(names[year] for year in current)
             raise _NotOk(
-                f"{len(granted)} fields granted, without {', '.join(missing)}",
-                "these stay empty until they are granted to the Integration Access",
+                f"{len(current)} years are flagged as current: {flagged}"
+                if current
+                else "none of the years is flagged as current",
+                "flag the one that is, for this entity, in Qmlativ",
+            )
+        self.years, self._current = school_years(table), current[0]
+        position = self.years.index(current[0])
+        before, after = self.years[:position], self.years[position + 1 :]
+        told = f"{names[current[0]]} current; " + (f"{names[after[0]]}" if after else "none") + " upcoming; "
+        if not before:
+            raise _NotOk(
+                f"{told}none before", "students who left last year will not be seen as such", "warning"
+            )
+        return f"{told}{names[before[0]]} before"
+
+    def fields(self) -> str:
+        """What of each object is granted; sets `missing`."""
+        wanted = list(OBJECTS.values())
+        described = dict(zip(wanted, self._at_once(self._client.describe, wanted), strict=True))
+        self._described = described
+        lacking = {each: [one for one in each.fields if one.name not in described[each]] for each in wanted}
+        required = [
+            f"{each.path}.{one.name}" for each in wanted for one in lacking[each] if not one.optional
+        ] + [f"{each.path}.{each.only}" for each in wanted if each.only and each.only not in described[each]]
+        required = list(dict.fromkeys(required))
+        priced = costs_of(
+            {
+                f"{asset}.{each.name}.{one.name}"
+                for asset, objects in NEEDED.items()
+                for each in objects
+                for one in lacking[each]
+                if one.optional
+            }
+        )
+        paths = {each.name: each.path for each in wanted}
+        costs = [
+            (f"{paths[qmlativ_object]}.{name}", each.cost)
+            for each in priced
+            for qmlativ_object, _, name in [each.label.partition(".")]
+        ]
+        self.missing = [Missing(name, True, "no night works without it") for name in required]
+        self.missing += [Missing(name, False, cost) for name, cost in dict.fromkeys(costs)]
+        total = sum(len(each.fields) for each in wanted)
+        if required:
+            raise _NotOk(f"{', '.join(required)} not granted", GRANT)
+        if priced:
+            raise _NotOk(f"{len(priced)} of {total} not granted", "see below what each costs", "warning")
+        return f"all {total} granted"
+
+    def answers(self) -> str:
+        """Whether each object answers tonight, asked for one row."""
+
+        def ask(wanted: QmlativObject) -> bool:
+            year = self._current if wanted.year_bound else None
+            return self._client.has_rows(wanted, school_year_id=year)
+
+        wanted = list(OBJECTS.values())
+        filled = dict(zip(wanted, self._at_once(ask, wanted), strict=True))
+        empty = [each.label for each in NEVER_EMPTY if not filled[each]]
+        if empty:
+            raise _NotOk(
+                f"all {len(wanted)} answer; none has come yet of {', '.join(empty)}",
+                "check that the entity is the district's own",
                 "warning",
             )
-        return f"{len(granted)} fields granted"
+        return f"all {len(wanted)} answer"
 
-    def rows(self) -> str:
-        counts: Counter[str] = Counter()
-        for wanted in self.objects():
+    def rows(self, landing: Landing | None, today: date, *, count_rows: bool) -> str:
+        """How many rows there are; sets them."""
+        landed = None if count_rows or landing is None else landed_rows(landing, self._district.id, today)
+        if landed is not None:
+            night, self._rows = landed
+            return f"as they came on the night of {night}"
+        for wanted in OBJECTS.values():
             keys_only = replace(wanted, fields=tuple(f for f in wanted.fields if f.name == wanted.key))
-            for year in self.years if wanted.year_bound else [None]:
-                counts[wanted.label] += self.client.read(keys_only, school_year_id=year).num_rows
-        return ", ".join(f"{label} {count:,}" for label, count in counts.items())
+            years: Sequence[int | None] = self.years if wanted.year_bound else [None]
+            tables = [self._client.read(keys_only, school_year_id=year) for year in years]
+            self._rows[wanted.label] = sum(table.num_rows for table in tables)
+        return "counted just now"
+
+    def objects(self) -> list[ObjectFacts]:
+        """What was found out about each object."""
+        return [
+            ObjectFacts(
+                each.label,
+                len(each.fields),
+                sum(one.name in described for one in each.fields),
+                self._rows.get(each.label),
+            )
+            for each, described in self._described.items()
+        ]
+
+    @staticmethod
+    def _at_once(ask: Callable[[Any], Any], about: Iterable[Any]) -> list[Any]:
+        """Answers in order; the client bounds how many requests run at once."""
+        with ThreadPoolExecutor(CONNECTIONS) as threads:
+            return list(threads.map(ask, about))
+
+
+def landed_rows(landing: Landing, district_id: str, today: date) -> tuple[date, dict[str, int]] | None:
+    """The last night that landed, and how many rows came of each object, of all school years; None: none has.
+
+    Raises:
+        LandingError: the landing cannot be read.
+    """
+    for night in sorted((night for night in landing.nights(district_id) if night <= today), reverse=True):
+        arrived: dict[str, int] = {}
+        for asset in NEEDED:
+            if landing.landed(asset, district_id=district_id, night=night):
+                reads = landing.read_last(asset, "Reads", district_id=district_id, up_to=night)
+                for listings in [] if reads is None else reads["Arrived"]:
+                    arrived |= json.loads(listings)
+        if arrived:
+            rows: dict[str, int] = {}
+            for listing, count in arrived.items():
+                label = listing.partition("?")[0]
+                rows[label] = rows.get(label, 0) + count
+            return night, rows
+    return None

@@ -2,29 +2,35 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
-from datetime import date
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+import pyarrow as pa
 import pytest
 import sqlalchemy as sa
 
 from samegoal_pipelines.districts.registry import District, Registry
 from samegoal_pipelines.districts.sealing import Sealer
-from samegoal_pipelines.districts.verify import Step, Verification, verify
-from samegoal_pipelines.sandbox import Sandbox, SandboxDistrict, serve
+from samegoal_pipelines.districts.verify import Step, Verification, landed_rows, verify
+from samegoal_pipelines.landing import Landing
+from samegoal_pipelines.sandbox import Sandbox, SandboxDistrict, SandboxServer, serve
 
 TODAY = date(2026, 10, 1)
+CODES = {"District/Entity", "District/SchoolYear"}
 
 
 class Source:
     """A sandbox district, registered."""
 
-    def __init__(self, registry: Registry, qmlativ: SandboxDistrict, base_url: str) -> None:
+    def __init__(self, registry: Registry, qmlativ: SandboxDistrict, server: SandboxServer) -> None:
         self.registry = registry
         self.qmlativ = qmlativ
-        self.base_url = base_url
+        self.server = server
+        self.base_url = server.base_url(qmlativ)
 
     def register(self, **facts: Any) -> District:
         facts = {"client_secret": self.qmlativ.client_secret, "expires": date(2027, 7, 1)} | facts
@@ -47,54 +53,241 @@ def source(warehouse: sa.Engine, tmp_path: Path) -> Iterator[Source]:
     sandbox = Sandbox.generate(districts=1, students=30, seed=3, today=TODAY)
     with serve(sandbox) as server:
         qmlativ = sandbox.districts[0]
-        yield Source(Registry(warehouse, Sealer.load(tmp_path, None)), qmlativ, server.base_url(qmlativ))
+        yield Source(Registry(warehouse, Sealer.load(tmp_path, None)), qmlativ, server)
 
 
 def test_a_district_that_is_in_order_is_said_to_be(source: Source) -> None:
     found, steps = source.verify(source.register())
-    assert found.ok
-    assert {step.state for step in found.steps} == {"ok"}
-    assert (
-        steps["token and identity"].outcome
-        == f"{source.qmlativ.code} {source.qmlativ.name}, read as entity 1"
-    )
-    assert steps["school years"].outcome == "2025-2026, 2026-2027, 2027-2028"
-    assert steps["Enrollment/EntryWithdrawal"].outcome.endswith(" fields granted")
-    assert "Demographics/Name (IsStudentName) " in steps["rows"].outcome
+    assert (found.ok, found.state) == (True, "ok")
+    assert [(step.name, step.state) for step in found.steps] == [
+        ("expiry", "ok"),
+        ("token", "ok"),
+        ("identity", "ok"),
+        ("entities", "ok"),
+        ("school years", "ok"),
+        ("fields", "ok"),
+        ("objects", "ok"),
+        ("rows", "ok"),
+    ]
     assert steps["expiry"].outcome == "2027-07-01, in 273 days"
+    assert steps["identity"].outcome == f"{source.qmlativ.code} {source.qmlativ.name}"
+    assert steps["school years"].outcome == "2026-2027 current; 2027-2028 upcoming; 2025-2026 before"
+    assert steps["fields"].outcome == "all 115 granted"
+    assert steps["objects"].outcome == "all 20 answer"
+    assert found.missing == []
     assert found.facts()["steps"][0]["name"] == "expiry"
     pin = source.registry.get("grand-bend").pin
     assert pin is not None
     assert pin.code == source.qmlativ.code
 
 
+def test_no_student_is_read(source: Source) -> None:
+    """Only keys where rows are counted, and one row of each object."""
+    source.verify(source.register())
+    lists = source.server.traffic.requests(kind="list")
+    named = [entry.asked for entry in lists if len(entry.asked.fields) > 1]
+    assert named
+    assert all(asked.size == 1 for asked in named if asked.object not in CODES)
+
+
 def test_a_wrong_secret_is_one_row_and_ends_the_questions(source: Source) -> None:
     found, steps = source.verify(source.register(client_secret="wrong"))
     assert not found.ok
-    assert list(steps) == ["expiry", "token and identity"]
-    assert "does not accept the credentials" in steps["token and identity"].outcome
-    assert "check the Client Key, the Client Secret" in steps["token and identity"].remedy
+    assert list(steps) == ["expiry", "token"]
+    assert "does not accept the credentials" in steps["token"].outcome
+    assert "check the Client Key, the Client Secret" in steps["token"].remedy
     assert "wrong" not in str(found.facts())
 
 
-def test_a_required_field_that_is_not_granted_is_named(source: Source) -> None:
-    source.qmlativ.denied_fields |= {"Student/Student.StudentNumber", "Demographics/Name.IsHispanic"}
+def test_what_answers_in_the_place_of_qmlativ_is_told_apart_from_the_token(source: Source) -> None:
+    source.server.faults.add(kind="metadata", status=404)
+    _, steps = source.verify(source.register())
+    assert steps["token"].state == "ok"
+    assert (steps["identity"].state, steps["identity"].outcome) == ("failed", "not found (HTTP 404)")
+    assert steps["identity"].remedy == "check the API Base URL"
+
+
+def test_the_entity_that_is_read_and_the_others_are_told_apart(source: Source) -> None:
+    source.qmlativ.denied_entities.add(3)
+    found, steps = source.verify(source.register())
+    names = {each["EntityID"]: each["Name"] for each in source.qmlativ.rows("District/Entity")}
+    assert len(names) > 3
+    assert steps["entities"].outcome.startswith(f"read as 1 {names[1]}; also granted: 2 {names[2]}, 4 ")
+    assert steps["entities"].outcome.endswith(f"; not granted, and not needed: 3 {names[3]}")
+    assert found.ok
+
+
+def test_the_districts_own_entity_must_be_granted(source: Source) -> None:
+    source.qmlativ.denied_entities.add(1)
     found, steps = source.verify(source.register())
     assert not found.ok
-    assert steps["Student/Student"].state == "failed"
-    assert "StudentNumber is not granted" in steps["Student/Student"].outcome
-    names = steps["Demographics/Name (IsStudentName)"]
-    assert (names.state, "without IsHispanic" in names.outcome) == ("warning", True)
+    assert list(steps)[-1] == "entities"
+    assert steps["entities"].outcome.endswith("the district's entity is not granted")
+    assert "Custom API Entities" in steps["entities"].remedy
+
+
+def test_a_required_field_that_is_not_granted_is_named(source: Source) -> None:
+    source.qmlativ.denied_fields |= {"Student/Student.StudentNumber", "Student/Student.Grade"}
+    source.qmlativ.denied_fields |= {"Demographics/Name.IsHispanic"}
+    found, steps = source.verify(source.register())
+    assert not found.ok
+    assert steps["fields"].state == "failed"
+    assert steps["fields"].outcome == "Student/Student.StudentNumber, Student/Student.Grade not granted"
+    assert steps["fields"].remedy == "grant it in the Integration Access in Qmlativ"
+    assert [(each.field, each.required) for each in found.missing] == [
+        ("Student/Student.StudentNumber", True),
+        ("Student/Student.Grade", True),
+        ("Demographics/Name.IsHispanic", False),
+    ]
+    assert not {"objects", "rows"} & steps.keys()
+
+
+def test_what_each_missing_field_costs_is_told(source: Source) -> None:
+    source.qmlativ.deny_optional_fields()
+    found, steps = source.verify(source.register())
+    assert (found.ok, found.state) == (True, "warning")
+    assert (steps["fields"].state, steps["fields"].outcome) == ("warning", "10 of 115 not granted")
+    costs = {each.field: each.cost for each in found.missing}
+    assert costs["Demographics/Name.IsHispanic"] == "empty: student_demographics.is_hispanic"
+    assert costs["Student/Student.LanguageIDPrimary"] == "empty: student_demographics.home_language"
+    assert (
+        "which parents are under active restricted access"
+        in (costs["Family/StudentGuardian.HasActiveRestrictedAccess"])
+    )
+    granted = {each.name: (each.granted, each.fields) for each in found.objects}
+    assert granted["Student/Student"] == (5, 7)
+    assert granted["Demographics/Zip"] == (4, 4)
+
+
+def test_one_language_less_costs_a_source_and_no_column(source: Source) -> None:
+    source.qmlativ.denied_fields.add("Student/Student.LanguageIDPrimary")
+    found, _ = source.verify(source.register())
+    (missing,) = found.missing
+    assert missing.cost == "one source less: student_demographics.home_language"
+
+
+def flag(source: Source, *current: str, without: str = "") -> None:
+    years = [year for year in source.qmlativ.rows("District/SchoolYear") if year["Description"] != without]
+    for year in years:
+        year["IsCurrentYearForProvidedEntity"] = year["Description"] in current
+    source.qmlativ.replace_rows("District/SchoolYear", years)
+
+
+def test_two_current_school_years_are_named(source: Source) -> None:
+    flag(source, "2025-2026", "2026-2027")
+    found, steps = source.verify(source.register())
+    assert not found.ok
+    assert steps["school years"].outcome == "2 years are flagged as current: 2025-2026, 2026-2027"
+    assert "in Qmlativ" in steps["school years"].remedy
+    assert "fields" in steps
     assert "rows" not in steps
+
+
+def test_no_current_school_year_is_said(source: Source) -> None:
+    flag(source)
+    _, steps = source.verify(source.register())
+    assert steps["school years"].outcome == "none of the years is flagged as current"
+
+
+def test_a_year_before_that_is_missing_is_a_warning(source: Source) -> None:
+    flag(source, "2026-2027", without="2025-2026")
+    found, steps = source.verify(source.register())
+    assert steps["school years"].state == "warning"
+    assert steps["school years"].outcome == "2026-2027 current; 2027-2028 upcoming; none before"
+    assert found.ok
+
+
+def test_an_object_that_does_not_answer_tonight_is_named(source: Source) -> None:
+    source.server.faults.add(object="Demographics/NamePhone", kind="list", status=400)
+    found, steps = source.verify(source.register())
+    assert not found.ok
+    assert steps["objects"].state == "failed"
+    assert steps["objects"].outcome.startswith("Demographics/NamePhone, page 1: ")
+
+
+def test_an_entity_without_students_is_a_warning(source: Source) -> None:
+    source.qmlativ.replace_rows("Student/Student", [])
+    found, steps = source.verify(source.register())
+    assert steps["objects"].state == "warning"
+    assert steps["objects"].outcome == "all 20 answer; none has come yet of Student/Student"
+    assert found.ok
+
+
+def rows_of(found: Verification) -> dict[str, int | None]:
+    return {each.name: each.rows for each in found.objects}
+
+
+def test_before_the_first_night_rows_are_counted(source: Source) -> None:
+    found, steps = source.verify(source.register())
+    assert steps["rows"].outcome == "counted just now"
+    assert rows_of(found)["Demographics/Name (IsStudentName)"] == 30
+    assert rows_of(found)["Student/Student"] == 90  # of three school years
+
+
+def landing_with(folder: Path, night: date, **arrived: dict[str, int]) -> Landing:
+    """A landing in which this came."""
+    landing = Landing(str(folder))
+    for asset, listings in arrived.items():
+        reads = pa.table({"Object": ["all"], "Arrived": [json.dumps(listings)]})
+        landing.write(
+            {"Reads": reads.to_pandas(types_mapper=pd.ArrowDtype)},
+            district_id="grand-bend",
+            night=night,
+            run_id="run",
+            asset=asset,
+            landed_at=datetime(2026, 10, 1, tzinfo=UTC),
+        )
+    return landing
+
+
+def test_after_a_night_its_rows_are_told_and_none_is_counted(source: Source, tmp_path: Path) -> None:
+    landing = landing_with(
+        tmp_path,
+        date(2026, 9, 30),
+        raw_students={
+            "Student/Student?SchoolYearID=26": 5,
+            "Student/Student?SchoolYearID=27": 6,
+            "Demographics/Zip": 3,
+        },
+        raw_parents={"Demographics/Zip": 3, "Demographics/Name (IsGuardianName)": 9},
+    )
+    district = source.register()
+    found, steps = source.verify(district, landing=landing)
+    assert steps["rows"].outcome == "as they came on the night of 2026-09-30"
+    rows = rows_of(found)
+    assert rows["Student/Student"] == 11
+    assert rows["Demographics/Zip"] == 3
+    assert rows["Demographics/Name (IsGuardianName)"] == 9
+    assert rows["Enrollment/School"] is None
+    sizes = {
+        entry.asked.size for entry in source.server.traffic.requests(object="Student/Student", kind="list")
+    }
+    assert sizes == {1}
+
+    found, steps = source.verify(district, landing=landing, count_rows=True)
+    assert steps["rows"].outcome == "counted just now"
+    assert rows_of(found)["Student/Student"] == 90
+
+
+def test_the_newest_night_that_landed_counts(tmp_path: Path) -> None:
+    for day in (28, 29, 30):
+        landing_with(tmp_path, date(2026, 9, day), raw_students={"Demographics/Zip": day})
+    landing = Landing(str(tmp_path))
+    assert landed_rows(landing, "grand-bend", TODAY) == (date(2026, 9, 30), {"Demographics/Zip": 30})
+    assert landed_rows(landing, "grand-bend", date(2026, 9, 29)) == (
+        date(2026, 9, 29),
+        {"Demographics/Zip": 29},
+    )
+    assert landed_rows(landing, "riverside", TODAY) is None
 
 
 def test_credentials_of_another_district_are_said_so(source: Source) -> None:
     district = source.register()
-    source.verify(district, count_rows=False)
+    source.verify(district)
     source.qmlativ.code = "999999"
     found, steps = source.verify(source.registry.get("grand-bend"))
     assert not found.ok
-    assert "the credentials are of district 999999" in steps["token and identity"].outcome
+    assert "the credentials are of district 999999" in steps["identity"].outcome
     assert "entities" not in steps
 
 
@@ -108,14 +301,24 @@ def test_a_lost_key_is_a_row(source: Source, warehouse: sa.Engine, tmp_path: Pat
 
 
 @pytest.mark.parametrize(
-    ("expires", "state", "outcome"),
+    ("expires", "state", "outcome", "remedy"),
     [
-        (None, "warning", "not known"),
-        (date(2026, 9, 30), "failed", "expired on 2026-09-30"),
-        (date(2026, 10, 31), "warning", "2026-10-31, in 30 day(s)"),
-        (date(2026, 11, 1), "ok", "2026-11-01, in 31 days"),
+        (None, "warning", "not known", "samegoal-pipelines districts set grand-bend --expires"),
+        (date(2026, 9, 30), "failed", "expired on 2026-09-30", "districts rotate-secret grand-bend"),
+        (date(2026, 10, 1), "warning", "2026-10-01, today", "today"),
+        (date(2026, 10, 2), "warning", "2026-10-02, in 1 day", "today"),
+        (date(2026, 10, 8), "warning", "2026-10-08, in 7 days", "today"),
+        (date(2026, 10, 9), "warning", "2026-10-09, in 8 days", "this week"),
+        (date(2026, 10, 31), "warning", "2026-10-31, in 30 days", "this week"),
+        (date(2026, 11, 30), "warning", "2026-11-30, in 60 days", "plan to renew"),
+        (date(2026, 12, 1), "ok", "2026-12-01, in 61 days", ""),
     ],
 )
-def test_the_expiry_is_told_in_time(source: Source, expires: date | None, state: str, outcome: str) -> None:
-    _, steps = source.verify(source.register(expires=expires), count_rows=False)
+def test_the_expiry_is_told_in_time(
+    source: Source, expires: date | None, state: str, outcome: str, remedy: str
+) -> None:
+    source.server.faults.add(kind="token", status=400)  # so that nothing else is asked
+    _, steps = source.verify(source.register(expires=expires))
     assert (steps["expiry"].state, steps["expiry"].outcome) == (state, outcome)
+    assert remedy in steps["expiry"].remedy
+    assert bool(steps["expiry"].remedy) == bool(remedy)

@@ -128,7 +128,7 @@ def look_at_the_graph(url: str, screenshot: Path) -> None:
             executable_path=chromium,
             args=["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-sync"],
         )
-        page = browser.new_page(viewport={"width": 2300, "height": 1000})
+        page = browser.new_page(viewport={"width": 2600, "height": 1900})
         page.goto(f"{url}/asset-groups?expanded={','.join(f'global@global:{group}' for group in GROUPS)}")
         for asset in GRAPH:
             expect(page.get_by_text(asset, exact=True).first).to_be_visible(timeout=30_000)

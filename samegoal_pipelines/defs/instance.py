@@ -12,6 +12,7 @@ from typing import Any
 import dagster as dg
 from dagster._core.run_coordinator import QueuedRunCoordinator, SubmitRunContext
 from dagster._serdes import ConfigurableClassData
+from dagster_postgres.event_log import PostgresEventLogStorage
 from dagster_postgres.storage import DagsterPostgresStorage
 
 from samegoal_pipelines.defs.night import PARTITION_TAG, SOURCE_HOST_TAG
@@ -49,7 +50,20 @@ class PipelineStorage(DagsterPostgresStorage):
             part.optimize_for_webserver(
                 statement_timeout=0, pool_recycle=_RECYCLED_AFTER, max_overflow=_CONNECTIONS
             )
+        _ask_once_for_tables(storage.event_log_storage)  # type: ignore[arg-type]
         return storage
+
+
+def _ask_once_for_tables(events: PostgresEventLogStorage) -> None:
+    """Let the event log ask no second time whether a table of its own is there: it does for every event."""
+    ask, known = events.has_table, set[str]()
+
+    def has_table(table_name: str) -> bool:
+        if table_name not in known and ask(table_name):
+            known.add(table_name)
+        return table_name in known
+
+    events.has_table = has_table  # type: ignore[method-assign]
 
 
 class SourceHostCoordinator(QueuedRunCoordinator):

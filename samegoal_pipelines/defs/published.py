@@ -20,7 +20,7 @@ from samegoal_pipelines.defs.io import Tables
 from samegoal_pipelines.defs.lineage import column_lineage, published_columns
 from samegoal_pipelines.defs.night import Night
 from samegoal_pipelines.defs.partitions import DISTRICTS
-from samegoal_pipelines.defs.steps import check_tables, recorded, schema_check
+from samegoal_pipelines.defs.steps import check_tables, materialized, recorded, schema_check
 from samegoal_pipelines.deployment import Deployment
 from samegoal_pipelines.schemas.demographics import StudentDemographics, published_parents_model
 from samegoal_pipelines.schemas.status import PublishedStatus
@@ -75,7 +75,7 @@ def published_snapshot(
         if isinstance(outcome, Held):
             yield from chain(sound, tell(context, PUBLISHED_SNAPSHOT, found))
             raise held_failure(night, outcome)
-        yield dg.MaterializeResult(metadata=row_facts(tables, outcome) | facts)
+        yield materialized(context, PUBLISHED_SNAPSHOT, row_facts(tables, outcome) | facts)
         yield from chain(sound, tell(context, PUBLISHED_SNAPSHOT, found))
 
 

@@ -149,8 +149,20 @@ def checked(
         facts: what the UI shows with the materialization (`facts`).
     """
     sound = yield from check_tables(context, asset, tables, models)
-    yield dg.MaterializeResult(asset_key=dg.AssetKey(asset), value=tables, metadata=facts)
+    yield materialized(context, asset, facts, value=tables)
     yield from sound
+
+
+def materialized(
+    context: dg.AssetExecutionContext, asset: str, facts: Mapping[str, Any], **value: Any
+) -> dg.MaterializeResult:
+    """The result that materializes an asset.
+
+    Its facts go to the materialization alone: Dagster keeps the metadata of a result with the output of the
+    step as well, and every night's events would hold the picture twice.
+    """
+    context.add_asset_metadata(facts, asset_key=asset)
+    return dg.MaterializeResult(asset_key=dg.AssetKey(asset), **value)
 
 
 def is_selected(context: dg.AssetExecutionContext, asset: str, check: str) -> bool:

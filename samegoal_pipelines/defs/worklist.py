@@ -16,7 +16,13 @@ from samegoal_pipelines.defs.gate import PUBLISHED_SNAPSHOT
 from samegoal_pipelines.defs.io import Tables
 from samegoal_pipelines.defs.night import Night
 from samegoal_pipelines.defs.partitions import DISTRICTS
-from samegoal_pipelines.defs.steps import check_tables, column_schema, plainly_failing, schema_check
+from samegoal_pipelines.defs.steps import (
+    check_tables,
+    column_schema,
+    materialized,
+    plainly_failing,
+    schema_check,
+)
 from samegoal_pipelines.deployment import Deployment
 from samegoal_pipelines.landing import LandingError
 from samegoal_pipelines.schemas.worklist import RegistrarWorklist
@@ -63,7 +69,7 @@ def registrar_worklist(
         publish_worklist(
             deployment.warehouse, worklist, district_id=night.district_id, snapshot_date=night.today
         )
-        yield dg.MaterializeResult(metadata=worklist_facts(worklist, night.today))
+        yield materialized(context, WORKLIST, worklist_facts(worklist, night.today))
         yield from chain(sound, tell(context, WORKLIST, worklist_findings(worklist)))
 
 

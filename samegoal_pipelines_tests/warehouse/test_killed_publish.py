@@ -232,10 +232,13 @@ def test_a_kill_between_any_two_statements_leaves_all_old_or_all_new(warehouse: 
 
 
 def wait_for_the_dead(engine: sa.Engine) -> None:
-    """Until Postgres has noticed that the other side is gone."""
+    """Until Postgres has noticed that the other side is gone: nobody else is in a transaction."""
     others = "select from pg_stat_activity where backend_type = 'client backend' and pid <> pg_backend_pid()"
-    while rows(engine, f"{others} and datname = current_database()"):
+    for _ in range(10_000):
+        if not rows(engine, f"{others} and datname = current_database() and state <> 'idle'"):
+            return
         time.sleep(0.001)
+    pytest.fail("a killed process still has a transaction")
 
 
 @pytest.mark.slow

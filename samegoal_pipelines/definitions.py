@@ -5,6 +5,10 @@
 
 from __future__ import annotations
 
+import warnings
+from collections.abc import Iterable, Sequence
+from typing import Any
+
 import dagster as dg
 
 from samegoal_pipelines.defs import (
@@ -25,12 +29,14 @@ from samegoal_pipelines.defs.io import landing_io_manager
 from samegoal_pipelines.defs.night import night
 from samegoal_pipelines.deployment import Deployment
 
+OWNER = "team:data-engineers"
+
 
 def build_defs(deployment: Deployment | None = None) -> dg.Definitions:
     """The assets, jobs, schedule and resources over one deployment, by default the environment's."""
     return dg.Definitions(
-        assets=dg.load_assets_from_modules(
-            [raw, enrollments, status, demographics, published, worklist, report]
+        assets=_with_owner_and_code(
+            dg.load_assets_from_modules([raw, enrollments, status, demographics, published, worklist, report])
         ),
         asset_checks=[alarms.on_time],
         jobs=[
@@ -52,6 +58,14 @@ def build_defs(deployment: Deployment | None = None) -> dg.Definitions:
         # One process per run: `today` is decided once, and frames are handed on from memory.
         executor=dg.in_process_executor,
     )
+
+
+def _with_owner_and_code(assets: Iterable[Any]) -> Sequence[Any]:
+    """Every asset with its owner, and where its code lies on the machine that runs it."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", dg.BetaWarning)  # of code references, in Dagster 1.13
+        linked: Any = dg.with_source_code_references(list(assets))
+    return dg.map_asset_specs(lambda spec: spec.replace_attributes(owners=[OWNER]), linked)
 
 
 @dg.definitions

@@ -36,6 +36,7 @@ from samegoal_pipelines.warehouse.writing import (
     hide,
     lock,
     published_now,
+    published_until,
     record_held,
     record_published,
     refuse_the_erased,
@@ -139,9 +140,11 @@ def publish(
         lock(connection, district_id)
         refuse_the_erased(connection, district_id, origin)
         now = published_now(connection, district_id)
-        to_come = now is not None and night <= (local_date or date.max) < now.snapshot_date
-        if not to_come:
-            refuse_what_is_late(now, night, origin)
+        today = local_date or date.max
+        to_come = now is not None and night <= today < now.snapshot_date
+        refuse_what_is_late(
+            published_until(connection, district_id, today) if to_come else now, night, origin
+        )
         verdict: Verdict | None = None
         if now is not None and now.content_hash == content.hash and not to_come:
             counts, lost_by_time = _unchanged(now, night)

@@ -135,14 +135,17 @@ def release(
                 "it was released or run again in the meantime"
             )
         _refuse(newest, now, night)
-        refuse_what_is_late(now, night, origin)
+        # A later night that was published when this one was held is a rehearsal, which gives way to it.
+        rehearsed = now is not None and now.snapshot_date > night
+        if not rehearsed:
+            refuse_what_is_late(now, night, origin)
         if content.hash != newest.content_hash:
             raise ReleaseTooLate(
                 f"the rows that are landed for the night {night} are not those that were held; "
                 f"run the night again with: samegoal-pipelines sync {district_id}"
             )
         cursor = connection.connection.cursor()
-        if now is not None and now.snapshot_date == night:
+        if now is not None and now.snapshot_date >= night:
             staging.undo(cursor, district_id, night)
         counts = write_night(
             connection,

@@ -62,14 +62,20 @@ class Origin:
 
 
 @dataclass(frozen=True)
-class Current:
+class Standing:
+    """A published night, and the run that published it."""
+
+    snapshot_date: date
+    run_id: str
+    started_at: datetime
+
+
+@dataclass(frozen=True)
+class Current(Standing):
     """The district's published snapshot."""
 
     snapshot_id: int
-    snapshot_date: date
     content_hash: bytes
-    run_id: str
-    started_at: datetime
     counts: Counts
     lost_by_time: int | None
 
@@ -95,11 +101,11 @@ def published_now(connection: sa.Connection, district_id: str) -> Current | None
     counts = [snapshots.c[name] for name in Counts.__dataclass_fields__]
     query = (
         sa.select(
-            snapshots.c.snapshot_id,
             current_snapshots.c.snapshot_date,
-            current_snapshots.c.content_hash,
             snapshots.c.run_id,
             snapshots.c.started_at,
+            snapshots.c.snapshot_id,
+            current_snapshots.c.content_hash,
             snapshots.c.lost_by_time,
             *counts,
         )
@@ -109,26 +115,45 @@ def published_now(connection: sa.Connection, district_id: str) -> Current | None
     row = connection.execute(query).one_or_none()
     if row is None:
         return None
-    snapshot_id, snapshot_date, content_hash, run_id, started_at, lost_by_time, *numbers = row
+    night, run_id, started_at, snapshot_id, content_hash, lost_by_time, *numbers = row
     counted = Counts(*(number or 0 for number in numbers))
-    return Current(snapshot_id, snapshot_date, bytes(content_hash), run_id, started_at, counted, lost_by_time)
+    return Current(night, run_id, started_at, snapshot_id, bytes(content_hash), counted, lost_by_time)
 
 
-def refuse_what_is_late(now: Current | None, night: date, origin: Origin) -> None:
+def published_until(connection: sa.Connection, district_id: str, last: date) -> Standing | None:
+    """The last published night that is not after this date: the last real one, where a rehearsal is current."""
+    query = (
+        sa.select(snapshots.c.snapshot_date, snapshots.c.run_id, snapshots.c.started_at)
+        .where(
+            snapshots.c.district_id == district_id,
+            snapshots.c.state == "published",
+            snapshots.c.snapshot_date <= last,
+        )
+        .order_by(snapshots.c.snapshot_date.desc())
+        .limit(1)
+    )
+    row = connection.execute(query).one_or_none()
+    return None if row is None else Standing(*row)
+
+
+def refuse_what_is_late(last: Standing | None, night: date, origin: Origin) -> None:
     """Let nobody put an older night, or the rows of a run that was overtaken, in place of what is published.
+
+    Args:
+        last: the last published night that a publication of `night` may not take back.
 
     Raises:
         OlderSnapshot: a later night is published already.
         SupersededRun: a run that began later has published this night already.
     """
-    if now is None or night > now.snapshot_date:
+    if last is None or night > last.snapshot_date:
         return
-    if night < now.snapshot_date:
+    if night < last.snapshot_date:
         raise OlderSnapshot(
-            f"the night {night} is older than {now.snapshot_date}, which is published; run the current night"
+            f"the night {night} is older than {last.snapshot_date}, which is published; run the current night"
         )
-    if now.run_id != origin.run_id and now.started_at > origin.started_at:
-        raise SupersededRun(f"run {now.run_id}, which began later, has published the night {night} already")
+    if last.run_id != origin.run_id and last.started_at > origin.started_at:
+        raise SupersededRun(f"run {last.run_id}, which began later, has published the night {night} already")
 
 
 def refuse_the_erased(connection: sa.Connection, district_id: str, origin: Origin) -> None:

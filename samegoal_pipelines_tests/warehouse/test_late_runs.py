@@ -44,6 +44,29 @@ def test_an_older_night_is_refused(warehouse: sa.Engine) -> None:
     assert views(warehouse) == before
 
 
+def test_a_rehearsal_opens_no_way_for_an_older_night(warehouse: sa.Engine) -> None:
+    today = NIGHT + timedelta(days=2)
+    publish_night(warehouse, 0, snapshot(ANA))
+    publish_night(warehouse, 2, snapshot(ANA, BEN), run_id="second")
+    publish_night(warehouse, 300, snapshot(BEN), local_date=today)
+    before = everything(warehouse)
+    with pytest.raises(OlderSnapshot, match="the night 2026-09-02 is older than 2026-09-03"):
+        publish_night(warehouse, 1, snapshot(BEN), local_date=today)
+    with pytest.raises(SupersededRun, match="run second, which began later"):
+        publish(
+            warehouse,
+            district_id="grand-bend",
+            snapshot_date=today,
+            snapshot=snapshot(ANA),
+            run_id="hung",
+            started_at=STARTED - timedelta(hours=1),
+            local_date=today,
+        )
+    assert everything(warehouse) == before
+    publish_night(warehouse, 2, snapshot(ANA), local_date=today)
+    assert published_students(warehouse) == [(1,)]
+
+
 def test_a_run_that_was_overtaken_cannot_publish(warehouse: sa.Engine) -> None:
     """A run that hung until a second run of the night was done must not put older rows in its place."""
     publish_night(warehouse, 0, snapshot(ANA), run_id="second")

@@ -165,7 +165,7 @@ def test_a_night_that_is_no_date_is_said_in_plain_words(deployment, instance):
     )
 
 
-def test_a_districts_night_does_not_make_the_report(deployment):
+def test_a_districts_night_does_not_make_the_report(deployment, instance):
     defs = build_defs(deployment)
     nightly = defs.resolve_job_def("nightly_snapshot")
     assert dg.AssetKey("nightly_report") not in nightly.asset_layer.executable_asset_keys

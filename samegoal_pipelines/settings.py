@@ -55,7 +55,7 @@ class Settings(BaseSettings):
     operator: str = Field(default_factory=account_name, max_length=200)
     """Who releases and erases, as it is written down; unset means the account this runs as."""
     smtp_url: SecretStr | None = None
-    """The mail server: smtp://user:password@host:587 (STARTTLS) or smtps://…; needed for alarms by e-mail."""
+    """The mail server of alarms: smtp://[user:password@]host:587 (STARTTLS) or smtps://…."""
     alarm_email_to: str | None = None
     """Who gets the night's alarm by e-mail, comma-separated."""
     alarm_email_from: str | None = None

@@ -78,7 +78,7 @@ class SmtpChannel:
 
     @classmethod
     def from_url(cls, url: SecretStr, recipients: Sequence[str], sender: str | None = None) -> SmtpChannel:
-        """The channel that `smtp://user:password@host:port` or `smtps://…` describes; ports 587 and 465."""
+        """The channel that `smtp://[user:password@]host:port` or `smtps://…` describes; ports 587 and 465."""
         parts = urlsplit(url.get_secret_value())
         encrypted = parts.scheme == "smtps"
         return cls(

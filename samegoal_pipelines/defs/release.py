@@ -21,10 +21,17 @@ from samegoal_pipelines.defs.partitions import DISTRICTS
 from samegoal_pipelines.defs.steps import plainly_failing
 from samegoal_pipelines.defs.worklist import refreshed
 from samegoal_pipelines.deployment import Deployment
-from samegoal_pipelines.warehouse.errors import NothingHeld
+from samegoal_pipelines.transforms.withholding import (
+    CONFIDENTIAL_PHONES_SHOWN,
+    RESTRICTED_CONTACTS_SHOWN,
+    RESTRICTION_NOT_KNOWN,
+    withholding_notes,
+)
+from samegoal_pipelines.warehouse.errors import NothingHeld, ReleaseTooLate
 from samegoal_pipelines.warehouse.publish import Published, last_attempts
 from samegoal_pipelines.warehouse.release import HeldSnapshot, find_held
 from samegoal_pipelines.warehouse.release import release as release_held
+from samegoal_pipelines.warehouse.withholding import refuse_to_forget_restrictions
 
 
 class Release(dg.Config):
@@ -50,6 +57,7 @@ def release(
             raise dg.Failure(f"{night.district_id}: release: say why; it goes on record", allow_retries=False)
         snapshot_date = read_date(config.night, "the night") if config.night else night.today
         held = held_of(deployment, night.district_id, snapshot_date)
+        refuse_what_is_withheld_since(deployment, night, held)
         who, why = config.who.strip() or deployment.settings.operator, config.why.strip()
         published = release_held(
             deployment.warehouse,
@@ -79,6 +87,25 @@ def held_of(deployment: Deployment, district_id: str, snapshot_date: date) -> He
         last = next(iter(last_attempts(deployment.warehouse, district_id, limit=1)), None)
         there = f"its last attempt is of {last.snapshot_date}: {last.state}" if last else "it has no night"
         raise NothingHeld(f"{error}; {there}") from None
+
+
+def refuse_what_is_withheld_since(deployment: Deployment, night: Night, held: HeldSnapshot) -> None:
+    """Let no release show contacts that the district has been set to withhold since they were held.
+
+    Raises:
+        ReleaseTooLate: it shows some.
+        RestrictionsForgotten: it shows all, because nobody could tell which parents were under restriction.
+    """
+    switches, known = night.district.withholding, RESTRICTION_NOT_KNOWN not in held.notes
+    if {RESTRICTED_CONTACTS_SHOWN, CONFIDENTIAL_PHONES_SHOWN} & (
+        {*held.notes} - {*withholding_notes(known, switches)}
+    ):
+        raise ReleaseTooLate(
+            f"what was held on {held.snapshot_date} shows contacts that the district has been set to "
+            f"withhold since: run the night again with: samegoal-pipelines sync {night.district_id}"
+        )
+    if not known and not switches.show_restricted_contacts:
+        refuse_to_forget_restrictions(deployment.warehouse, night.district_id)
 
 
 class Record(NamedTuple):

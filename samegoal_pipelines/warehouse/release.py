@@ -82,7 +82,7 @@ def find_held(engine: sa.Engine, district_id: str, night: date) -> HeldSnapshot:
         if held is None or (held.snapshot_date != night and _moved_on(held, now)):
             raise NothingHeld(
                 f"nothing is held for the night {night}; "
-                f"see what became of it with: samegoal-pipelines districts show {district_id}"
+                f"see what became of it with: samegoal-pipelines changes {district_id}"
             )
         _refuse(held, now, night)
     return held

@@ -121,7 +121,7 @@ def published_now(connection: sa.Connection, district_id: str) -> Current | None
 
 
 def published_until(connection: sa.Connection, district_id: str, last: date) -> Standing | None:
-    """The last published night that is not after this date: the last real one, where a rehearsal is current."""
+    """The last published night up to this date: the last real one, where a rehearsal is current."""
     query = (
         sa.select(snapshots.c.snapshot_date, snapshots.c.run_id, snapshots.c.started_at)
         .where(

@@ -188,6 +188,19 @@ def test_held_rows_that_are_damaged_or_gone_are_not_released(pipeline, held):
     refused(pipeline, TOMORROW, "no longer in the landing", "sync grand-bend")
 
 
+@pytest.mark.parametrize("switch", ["show_restricted_contacts", "show_confidential_phones"])
+def test_contacts_that_were_set_to_be_withheld_since_are_not_released(pipeline, held, switch):
+    registry = pipeline.deployment.registry
+    registry.set("grand-bend", **{switch: True})
+    assert pipeline.run(today=TOMORROW).held
+    registry.set("grand-bend", **{switch: False})
+
+    refused(pipeline, TOMORROW, "set to withhold since", "sync grand-bend")
+
+    registry.set("grand-bend", **{switch: True})
+    assert pipeline.release(today=TOMORROW).published
+
+
 def test_students_who_could_not_be_read_are_kept_by_a_release_as_well(pipeline, held):
     made, _ = held
     change(made, {200}, WithdrawalCodeID=424242)

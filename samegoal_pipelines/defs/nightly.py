@@ -27,7 +27,7 @@ NIGHT_BEGINS = time(1, 0)
 
 SCHEDULE_NAME = "nightly_by_district"
 SCHEDULE_TAG = "dagster/schedule_name"
-TICK_TAG = "dagster/scheduled_execution_time"
+TICK_TAG = ".dagster/scheduled_execution_time"
 
 UNFINISHED = [
     dg.DagsterRunStatus.NOT_STARTED,

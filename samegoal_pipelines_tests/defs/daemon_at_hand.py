@@ -1,0 +1,133 @@
+"""The real daemon, with the schedule switched on: for tests of whole nights.
+
+The schedule asks every quarter of an hour. Nobody waits for the next one: the schedule is switched on as if
+that had been a quarter of an hour ago, so that the daemon makes up for the last one at once.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+
+import dagster as dg
+import psutil
+from dagster._core.definitions.instigation_logger import get_instigation_log_records
+from dagster._core.definitions.run_request import InstigatorType
+from dagster._core.scheduler.instigation import InstigatorTick, ScheduleInstigatorData
+
+from samegoal_pipelines.defs.nightly import SCHEDULE_NAME, SCHEDULE_TAG
+from samegoal_pipelines.settings import project_root
+
+QUARTER = 15 * 60
+WORKSPACE = str(project_root() / "workspace.yaml")
+BINARIES = Path(sys.executable).parent
+
+
+def zone_at(hour: int) -> str:
+    """A time zone in which this hour has begun."""
+    ahead = (hour - datetime.now(UTC).hour + 12) % 24 - 12
+    return f"Etc/GMT{-ahead:+d}"  # Etc/GMT-5 is five hours ahead of Greenwich
+
+
+class Daemon:
+    """`dagster-daemon run` on this test's deployment."""
+
+    def __init__(self, log: Path) -> None:
+        self.log = log
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        with self.log.open("ab") as log:
+            self._process = subprocess.Popen(
+                [str(BINARIES / "dagster-daemon"), "run", "-w", WORKSPACE],
+                cwd=self.log.parent,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                env=os.environ.copy(),
+            )
+
+    def family(self) -> list[psutil.Process]:
+        """The daemon, its code server, and the runs under way."""
+        assert self._process is not None
+        daemon = psutil.Process(self._process.pid)
+        return [daemon, *daemon.children(recursive=True)]
+
+    def kill(self) -> None:
+        """End it without a word, and the code server with it, as when the machine goes."""
+        for process in reversed(self.family()):
+            process.kill()
+        assert self._process is not None
+        self._process.wait(20)
+
+    def stop(self) -> None:
+        """As one stops a service."""
+        if self._process is not None and self._process.poll() is None:
+            family = self.family()
+            self._process.terminate()
+            _, alive = psutil.wait_procs(family, timeout=30)
+            for process in alive:
+                process.kill()
+
+    def wait(self, until: Callable[[], object], what: str, seconds: float = 300) -> None:
+        """Wait until something holds; the daemon's log is shown where it does not come."""
+        deadline = time.monotonic() + seconds
+        while not until():
+            assert self._process is None or self._process.poll() is None, f"the daemon ended\n{self.told()}"
+            assert time.monotonic() < deadline, f"{what} did not come\n{self.told()}"
+            time.sleep(0.1)
+
+    def told(self) -> str:
+        return self.log.read_text()[-6_000:]
+
+
+def away_from_the_quarter(seconds: float) -> None:
+    """Wait, if need be, so that no tick comes in between for so long."""
+    left = QUARTER - time.time() % QUARTER
+    if left < seconds:
+        time.sleep(left + 1)
+
+
+def switch_on(instance: dg.DagsterInstance) -> None:
+    """Switch the schedule on, as of a quarter of an hour ago."""
+    subprocess.run(
+        [str(BINARIES / "dagster"), "schedule", "start", SCHEDULE_NAME, "-w", WORKSPACE],
+        check=True,
+        capture_output=True,
+        timeout=120,
+    )
+    (state,) = [
+        one
+        for one in instance.all_instigator_state(instigator_type=InstigatorType.SCHEDULE)
+        if one.instigator_name == SCHEDULE_NAME
+    ]
+    assert isinstance(state.instigator_data, ScheduleInstigatorData)
+    earlier = ScheduleInstigatorData(state.instigator_data.cron_schedule, time.time() - QUARTER)
+    instance.update_instigator_state(state.with_data(earlier))
+
+
+def ticks(instance: dg.DagsterInstance) -> list[InstigatorTick]:
+    """The schedule's ticks, newest first."""
+    (state,) = [
+        one
+        for one in instance.all_instigator_state(instigator_type=InstigatorType.SCHEDULE)
+        if one.instigator_name == SCHEDULE_NAME
+    ]
+    return list(instance.get_ticks(state.instigator_origin_id, state.selector_id))
+
+
+def log_of(instance: dg.DagsterInstance, tick: InstigatorTick) -> list[str]:
+    """What the tick wrote into its log."""
+    return [
+        record["dagster_meta"]["orig_message"]
+        for record in get_instigation_log_records(instance, tick.log_key or [])
+    ]
+
+
+def scheduled_runs(instance: dg.DagsterInstance) -> list[dg.DagsterRun]:
+    """Every run that the schedule has made."""
+    return list(instance.get_runs(dg.RunsFilter(tags={SCHEDULE_TAG: SCHEDULE_NAME})))

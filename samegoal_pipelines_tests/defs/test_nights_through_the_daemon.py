@@ -15,6 +15,7 @@ from dagster._core.scheduler.instigation import TickStatus
 from samegoal_pipelines.districts.pauses import pause
 from samegoal_pipelines.runs import add_partition, open_instance
 from samegoal_pipelines.sandbox import Sandbox
+from samegoal_pipelines_tests import traces
 from samegoal_pipelines_tests.defs.daemon_at_hand import (
     Daemon,
     away_from_the_quarter,
@@ -50,7 +51,9 @@ def partition(run: dg.DagsterRun) -> str:
     return run.tags["dagster/partition"]
 
 
-def test_exactly_those_who_are_due_run_and_each_comes_out_as_it_should(pipeline, source, daemon, instance):
+def test_exactly_those_who_are_due_run_and_each_comes_out_as_it_should(
+    pipeline, source, daemon, instance, tmp_path
+):
     zone = zone_at(2)  # the night has begun there, and nothing is late yet
     tonight = datetime.now(ZoneInfo(zone)).date()
     names = ["wrong-secret", "held", "down", "stumbling", "paused", "disabled", "registered-later"]
@@ -80,6 +83,9 @@ def test_exactly_those_who_are_due_run_and_each_comes_out_as_it_should(pipeline,
     switch_on(instance)
     due = {name for name in names if name not in ("paused", "disabled")}
     daemon.wait(lambda: len(scheduled_runs(instance)) >= len(due), "the runs")
+    daemon.wait(lambda: len(daemon.family()) > 2, "a run's process")
+    secrets = [one.client_secret for one in made] + (tmp_path / "home" / "secret.key").read_text().split()
+    assert traces.in_processes(daemon.family(), secrets) == []
     daemon.wait(lambda: all(run.status in OVER for run in scheduled_runs(instance)), "their end")
 
     assert Counter(map(partition, scheduled_runs(instance))) == Counter(due)
@@ -107,6 +113,9 @@ def test_exactly_those_who_are_due_run_and_each_comes_out_as_it_should(pipeline,
     assert source.traffic.token_calls == len(due)  # the one that is down asks for none, the stumbling for two
     runs = {partition(run): run for run in scheduled_runs(instance)}
     assert {name for name in due if retried(instance, runs[name])} == {"stumbling", "down"}
+    secrets += list(source.api._tokens)
+    assert traces.in_database(pipeline.deployment.warehouse, secrets) == []
+    assert traces.in_files([tmp_path], secrets) == []  # compute logs and the daemon's own among them
     *later, first = ticks(instance)
     assert first.status == TickStatus.SUCCESS
     assert all(tick.status == TickStatus.SKIPPED for tick in later)  # where a quarter has passed meanwhile

@@ -1,0 +1,70 @@
+"""Looking for a text in every place where it must not stand."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection, Iterable
+from pathlib import Path
+
+import psutil
+import sqlalchemy as sa
+
+KEPT_SEALED = {"secret.key"}
+"""Files whose purpose is to hold a secret."""
+CLIENT_KEYS = "samegoal.district_credentials"
+"""Where Client Keys stand in clear, and Client Secrets sealed."""
+
+
+def in_database(engine: sa.Engine, words: Collection[str]) -> list[str]:
+    """`table: word` for every row of any table of ours and of Dagster's that holds one, in text or bytes."""
+    found = []
+    with engine.connect() as connection:
+        tables = connection.execute(
+            sa.text(
+                "select format('%I.%I', table_schema, table_name) from information_schema.tables"
+                " where table_schema in ('samegoal', 'dagster') and table_type = 'BASE TABLE' order by 1"
+            )
+        ).scalars()
+        for table in tables.all():
+            for word in words:
+                count = connection.scalar(
+                    sa.text(
+                        f"select count(*) from {table} as t"
+                        " where position(:word in t::text) > 0 or position(:hex in t::text) > 0"
+                    ),
+                    {"word": word, "hex": word.encode().hex()},
+                )
+                found += [f"{table}: {word}"] if count else []
+    return found
+
+
+def rows_looked_at(engine: sa.Engine) -> int:
+    """How many rows Dagster's event log has: a search that looked at nothing would find nothing."""
+    with engine.connect() as connection:
+        return connection.scalar(sa.text("select count(*) from dagster.event_logs")) or 0
+
+
+def in_files(folders: Iterable[Path], words: Collection[str]) -> list[str]:
+    """`file: word` for every file that holds one, or is called so."""
+    found = []
+    for path in (path for folder in folders for path in folder.rglob("*")):
+        content = path.read_bytes() if path.is_file() and path.name not in KEPT_SEALED else b""
+        found += [f"{path}: {word}" for word in words if word.encode() in content or word in str(path)]
+    return found
+
+
+def in_texts(texts: Iterable[str], words: Collection[str]) -> list[str]:
+    """The words that stand in one of these texts."""
+    return [word for text in texts for word in words if word in text]
+
+
+def in_processes(processes: Iterable[psutil.Process], words: Collection[str]) -> list[str]:
+    """`process: word` for every process that has one in its arguments or its environment."""
+    found = []
+    for process in processes:
+        try:
+            seen = [*process.cmdline(), *(f"{name}={value}" for name, value in process.environ().items())]
+        except psutil.NoSuchProcess:
+            continue
+        found += [f"{process.pid} {seen[:3]}: {word}" for word in words if word in os.linesep.join(seen)]
+    return found

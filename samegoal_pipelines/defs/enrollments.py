@@ -8,10 +8,10 @@ import dagster as dg
 from samegoal_pipelines.defs.facts import filtering_facts
 from samegoal_pipelines.defs.findings import finding_checks, tell, window_and_filter_add_up
 from samegoal_pipelines.defs.io import Tables
-from samegoal_pipelines.defs.lineage import column_lineage
+from samegoal_pipelines.defs.lineage import column_lineage, column_schema
 from samegoal_pipelines.defs.night import Night
 from samegoal_pipelines.defs.partitions import DISTRICTS
-from samegoal_pipelines.defs.steps import checked, column_schema, recorded, schema_check
+from samegoal_pipelines.defs.steps import checked, recorded, schema_check
 from samegoal_pipelines.schemas.enrollments import FilteredEnrollments, LeftOutEnrollments
 from samegoal_pipelines.transforms.enrollments import filter_enrollments
 

@@ -7,7 +7,6 @@ Here: Dagster metadata out of counts, in plain words, the same words at every as
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict
 from datetime import date
 from typing import Any
 
@@ -16,11 +15,10 @@ import pandas as pd
 
 from samegoal_pipelines.defs.plots import LAST_SNAPSHOTS, snapshots_plot, status_table
 from samegoal_pipelines.qmlativ import ObjectRead
-from samegoal_pipelines.schemas.vocabulary import FILTERED, SET_ASIDE
+from samegoal_pipelines.schemas.vocabulary import FILTERED, SET_ASIDE, STATUSES
 from samegoal_pipelines.transforms.enrollments import FilteredEnrollments, count_outcomes
 from samegoal_pipelines.transforms.parents import ParentDemographics
 from samegoal_pipelines.transforms.status import StudentStatuses
-from samegoal_pipelines.transforms.worklist import count_problems
 from samegoal_pipelines.warehouse.publish import Held, Published
 from samegoal_pipelines.warehouse.snapshots import Attempt
 
@@ -56,7 +54,6 @@ def reading_facts(reads: Mapping[str, ObjectRead]) -> dict[str, Any]:
         "exact repeats dropped": repeats,
         "rows of other people dropped": arrived - repeats - kept,
         ROWS_OUT: kept,
-        PARTITION_ROWS: kept,
         "rows with an unreadable value": sum(one.unreadable for one in read),
         "pages read": sum(one.pages for one in read),
         "seconds of the slowest object": round(max(one.seconds for one in read), 2),
@@ -67,6 +64,7 @@ def reading_facts(reads: Mapping[str, ObjectRead]) -> dict[str, Any]:
             ("object", "rows", "pages", "seconds", "requests repeated"),
             ((name, one.rows, one.pages, round(one.seconds, 2), one.retries) for name, one in reads.items()),
         ),
+        PARTITION_ROWS: kept,
     }
 
 
@@ -81,13 +79,13 @@ def filtering_facts(came: pd.DataFrame, filtered: FilteredEnrollments) -> dict[s
         SET_ASIDE_ROWS: sum(counts[reason] for reason in SET_ASIDE),
         "counted": counts["counted"],
         ROWS_OUT: counts["counted"],
-        PARTITION_ROWS: counts["counted"],
         "students with nothing but CECS": counts["cecs_only_students"],
         "flagged as CECS without the code": counts["flagged_without_code"],
         "left out": table(
             ("fate", "rows", "why"),
             ((fate, counts[reason], WHY_LEFT_OUT[reason]) for fate, reason in fates if counts[reason]),
         ),
+        PARTITION_ROWS: counts["counted"],
     }
 
 
@@ -98,13 +96,13 @@ def status_facts(enrollments: pd.DataFrame, classified: StudentStatuses) -> dict
     return {
         ROWS_IN: len(enrollments),
         ROWS_OUT: len(statuses),
-        PARTITION_ROWS: len(statuses),
         "uncertain students, who keep what was published": len(classified.uncertain),
-        **{status: int(rows) for status, rows in statuses["status"].value_counts().items()},
+        **{status: int((statuses["status"] == status).sum()) for status in STATUSES},
         "reasons": table(
             ("status", "reason", "students"),
             ((status, reason.replace("_", " "), int(rows)) for (status, reason), rows in found.items()),
         ),
+        PARTITION_ROWS: len(statuses),
     }
 
 
@@ -114,8 +112,8 @@ def student_facts(statuses: pd.DataFrame, tables: Mapping[str, pd.DataFrame]) ->
         ROWS_IN: len(statuses),
         "students without a record in Qmlativ, who keep what was published": len(tables["without_record"]),
         ROWS_OUT: len(tables["student_demographics"]),
-        PARTITION_ROWS: len(tables["student_demographics"]),
         "confidential numbers left out": len(tables["confidential"]),
+        PARTITION_ROWS: len(tables["student_demographics"]),
     }
 
 
@@ -127,18 +125,9 @@ def parent_facts(
         ROWS_IN: len(guardianships),
         **{f"left out: {reason.replace('_', ' ')}": rows for reason, rows in built.counts.items()},
         ROWS_OUT: len(built.parents),
-        PARTITION_ROWS: len(built.parents),
         "under active restricted access": int(built.parents["has_restricted_access"].sum()),
         "confidential numbers left out": len(tables["confidential"]),
-    }
-
-
-def row_facts(tables: Mapping[str, pd.DataFrame], published: Published) -> dict[str, Any]:
-    """How many rows of the views a snapshot has, and of how many students."""
-    return {
-        ROWS_IN: sum(map(len, tables.values())),
-        **{f"{name} rows": len(frame) for name, frame in tables.items()},
-        PARTITION_ROWS: published.students,
+        PARTITION_ROWS: len(built.parents),
     }
 
 
@@ -154,22 +143,42 @@ def snapshot_facts(
     published = [one for one in attempts if one.state == "published"]
     earlier = [one for one in published if held or one.snapshot_date < snapshot_date]
     before = max(earlier, key=lambda one: one.snapshot_date, default=None)
-    numbers = {name: number for name, number in asdict(counts).items() if isinstance(number, int)}
     return {
         "snapshot date": snapshot_date.isoformat(),
         "statuses": status_table(counts, before),
         f"last {LAST_SNAPSHOTS} snapshots": snapshots_plot(attempts),
-        **{name.replace("_", " "): number for name, number in numbers.items()},
+        "students added": counts.added,
+        "students changed": counts.changed,
+        "students removed": counts.removed,
+        "students who keep what was published": counts.kept,
+    }
+
+
+def rows_facts(tables: Mapping[str, pd.DataFrame], published: Published) -> dict[str, Any]:
+    """How many rows a night brings, and of how many students the views have one now."""
+    return {
+        ROWS_IN: sum(map(len, tables.values())),
+        "students in": len(tables["status"]),
+        "parents in": len(tables["parents"]),
+        "students out": published.students,
+        PARTITION_ROWS: published.students,
     }
 
 
 def worklist_facts(worklist: pd.DataFrame, snapshot_date: date) -> dict[str, Any]:
-    """How long the registrar's list is, and how often each problem stands on it."""
+    """How long the registrar's list is, and which problems stand on it."""
+    by_problem = worklist.groupby("problem", sort=True)
+    found = by_problem.agg({"problem": "size", "student_id": "nunique", "building": "nunique"})
+    counts = zip(found.index, *(found[column] for column in found), strict=True)
     return {
         "snapshot date": snapshot_date.isoformat(),
         ROWS_OUT: len(worklist),
+        "problems": table(
+            ("problem", "enrollments", "students", "schools"),
+            ((problem, *map(int, numbers)) for problem, *numbers in counts),
+        ),
+        "to be read in": "the warehouse: table samegoal.registrar_worklist, by school and in this order",
         PARTITION_ROWS: len(worklist),
-        **count_problems(worklist),
     }
 
 

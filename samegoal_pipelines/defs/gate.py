@@ -9,13 +9,15 @@ from collections.abc import Mapping
 from datetime import date
 from functools import partial
 from typing import Any
+from urllib.parse import urlencode
 
 import dagster as dg
 import pandas as pd
 
+from samegoal_pipelines.defs.facts import table
 from samegoal_pipelines.defs.findings import Finding
 from samegoal_pipelines.defs.io import Tables
-from samegoal_pipelines.defs.night import Night
+from samegoal_pipelines.defs.night import PARTITION_TAG, Night
 from samegoal_pipelines.defs.steps import district_check
 from samegoal_pipelines.landing import LandingError
 from samegoal_pipelines.transforms.enrollments import FilteredEnrollments
@@ -27,6 +29,8 @@ from samegoal_pipelines.warehouse.snapshots import Attempt
 PUBLISHED_SNAPSHOT = "published_snapshot"
 GATE_CHECK = "gate"
 RELEASE_JOB = "release_held_snapshot"
+LOCATION = "samegoal_pipelines.definitions"
+"""As `workspace.yaml` has Dagster call the code location."""
 
 gate_check = district_check(
     PUBLISHED_SNAPSHOT,
@@ -67,13 +71,13 @@ def statuses_as_of_tonight(night: Night, published: Attempt) -> pd.DataFrame | N
 def gate_finding(
     outcome: Published | Held, limits: Limits, about_held: Mapping[str, Any]
 ) -> dict[str, Finding]:
-    """The check's outcome: green, or red with the reasons; with the counts and their limits either way.
+    """The check's outcome: green, or red with the reasons; with the shares and their limits either way.
 
     Args:
         about_held: what is to be seen with a snapshot that is held: there is no materialization to see it at.
     """
     verdict = outcome.verdict
-    facts = gate_facts(verdict, limits) if verdict else {}
+    facts = {"shares": shares_table(verdict, limits)} if verdict else {}
     if isinstance(outcome, Held):
         told, facts = f"held: {outcome.reason}", {**facts, **about_held}
     elif verdict is None:
@@ -83,32 +87,45 @@ def gate_finding(
     return {GATE_CHECK: Finding(not isinstance(outcome, Held), told, facts, dg.AssetCheckSeverity.ERROR)}
 
 
-def gate_facts(verdict: Verdict, limits: Limits) -> dict[str, Any]:
-    """What the gate counted: each share beside its limit for people, and the numbers themselves."""
+def shares_table(verdict: Verdict, limits: Limits) -> dg.TableMetadataValue:
+    """What the gate counted, each share beside its limit."""
     n = verdict.numbers
-    by_time = n.get("lost_by_time", 0)
+    lost, active = n["lost"] - n.get("lost_by_time", 0), n["published_active"]
+    few = f", from {limits.lost_least} students on"
     shares = [
-        ("students lost, time apart", n["lost"] - by_time, n["published_active"], limits.lost),
-        ("students lost by time", n.get("expired_by_time", 0), n["published_active"], limits.expired),
-        ("rows changed", n["demographics_changed"], n["demographics_published"], limits.demographics),
-        ("students without a contact", n["contacts_lost"], n["published_students"], limits.contacts),
-        ("enrollment rows set aside", n["set_aside"], n["enrollment_rows"], limits.set_aside),
+        ("students lost, time apart", lost, active, f"{limits.lost:g} %{few}"),
+        ("students lost by time alone", n.get("expired_by_time", 0), active, f"{limits.expired:g} %"),
+        (
+            "demographics changed",
+            n["demographics_changed"],
+            n["demographics_published"],
+            f"{limits.demographics:g} %",
+        ),
+        (
+            "students with no contact left",
+            n["contacts_lost"],
+            n["published_students"],
+            f"{limits.contacts:g} %",
+        ),
+        ("enrollments set aside", n["set_aside"], n["enrollment_rows"], f"{limits.set_aside:g} %"),
     ]
-    records = [
-        dg.TableRecord(
-            {"what": what, "rows": part, "of": of, "percent": _percent(part, of), "limit in percent": limit}
-        )
-        for what, part, of, limit in shares
-    ]
-    return {
-        "shares": dg.MetadataValue.table(records),
-        "fewest lost students to be held for": limits.lost_least,
-        **{name.replace("_", " "): number for name, number in n.items()},
-    }
+    return table(
+        ("what", "rows", "of", "share", "held above"),
+        (
+            (what, f"{part:,}", f"{of:,}", f"{100 * part / (of or 1):.2f} %", limit)
+            for what, part, of, limit in shares
+        ),
+    )
 
 
-def _percent(part: float, of: float) -> float:
-    return round(100 * part / of, 3) if of else 0.0
+def release_page(context: dg.AssetExecutionContext, night: Night) -> dg.MetadataValue:
+    """The launchpad of the release, filled in but for who and why."""
+    origin = context.run.remote_job_origin
+    location = origin.location_name if origin else LOCATION
+    config = f"ops:\n  release:\n    config:\n      night: '{night.today}'\n      who: ''\n      why: ''\n"
+    tag = {"tags[0][key]": PARTITION_TAG, "tags[0][value]": night.district_id}
+    query = urlencode({"config": config, **tag})
+    return dg.MetadataValue.url(f"/locations/{location}/jobs/{RELEASE_JOB}/playground/setup?{query}")
 
 
 def held_failure(night: Night, held: Held) -> dg.Failure:

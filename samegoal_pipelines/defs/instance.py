@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 import dagster as dg
+from dagster._core.events.log import EventLogEntry
 from dagster._core.run_coordinator import QueuedRunCoordinator, SubmitRunContext
 from dagster._serdes import ConfigurableClassData
 from dagster_postgres.event_log import PostgresEventLogStorage
@@ -24,8 +25,35 @@ _RECYCLED_AFTER = 300  # seconds: a connection that outlived a restart of Postgr
 _CONNECTIONS = 20  # beyond the one that is kept, for each of the three storages of a process
 
 
+class PipelineEventLog(PostgresEventLogStorage):
+    """dagster-postgres' event log, which asks for less and says no more than it knows."""
+
+    def __init__(self, postgres_url: str, *, should_autocreate_tables: bool = True) -> None:
+        super().__init__(postgres_url, should_autocreate_tables)
+        self._tables: set[str] = set()
+
+    def has_table(self, table_name: str) -> bool:
+        """Whether a table of its own is there; for each of them Dagster asks at every event."""
+        if table_name not in self._tables and super().has_table(table_name):
+            self._tables.add(table_name)
+        return table_name in self._tables
+
+    def store_event(self, event: EventLogEntry) -> None:
+        """Store an event, unless it is the plan to evaluate a check.
+
+        Dagster shows a check as failed where a run that had planned it ended before it was evaluated: one
+        district with a wrong secret would turn every check of every asset red.
+        """
+        if event.dagster_event_type is not dg.DagsterEventType.ASSET_CHECK_EVALUATION_PLANNED:
+            super().store_event(event)
+
+
 class PipelineStorage(DagsterPostgresStorage):
     """dagster-postgres in the schema `dagster` of the deployment's database."""
+
+    def __init__(self, postgres_url: str, inst_data: ConfigurableClassData | None = None) -> None:
+        super().__init__(postgres_url, should_autocreate_tables=True, inst_data=inst_data)
+        self._event_log_storage = PipelineEventLog(postgres_url)
 
     @classmethod
     def config_type(cls) -> dict[str, Any]:
@@ -39,31 +67,14 @@ class PipelineStorage(DagsterPostgresStorage):
         config_value: Any,  # noqa: ARG003 - Dagster hands over what `config_type` asks for: nothing
     ) -> PipelineStorage:
         """Storage over the configured Postgres, or the embedded one, which this starts."""
-        storage = cls(
-            postgres_url=server.dagster_storage_url(Deployment().database_url),
-            should_autocreate_tables=True,
-            inst_data=inst_data,
-        )
+        storage = cls(server.dagster_storage_url(Deployment().database_url), inst_data)
         # Left alone, dagster-postgres connects anew for every statement, 360 times a run: half a small night.
         # What it does for the webserver keeps a connection, without a limit on statements here.
         for part in (storage.run_storage, storage.event_log_storage, storage.schedule_storage):
             part.optimize_for_webserver(
                 statement_timeout=0, pool_recycle=_RECYCLED_AFTER, max_overflow=_CONNECTIONS
             )
-        _ask_once_for_tables(storage.event_log_storage)  # type: ignore[arg-type]
         return storage
-
-
-def _ask_once_for_tables(events: PostgresEventLogStorage) -> None:
-    """Let the event log ask no second time whether a table of its own is there: it does for every event."""
-    ask, known = events.has_table, set[str]()
-
-    def has_table(table_name: str) -> bool:
-        if table_name not in known and ask(table_name):
-            known.add(table_name)
-        return table_name in known
-
-    events.has_table = has_table  # type: ignore[method-assign]
 
 
 class SourceHostCoordinator(QueuedRunCoordinator):

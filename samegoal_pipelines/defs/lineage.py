@@ -6,7 +6,6 @@ log. Dagster's own UI keeps `dagster/column_lineage` for its API, so the same st
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import dagster as dg
@@ -20,6 +19,15 @@ from samegoal_pipelines.schemas.status import PublishedStatus
 COLUMN_SCHEMA = "dagster/column_schema"
 COLUMN_LINEAGE = "dagster/column_lineage"
 FOR_PEOPLE = "where its columns come from"
+
+_REQUIRED = dg.TableColumnConstraints(nullable=False)
+_PLAIN_TYPES = {
+    "string[pyarrow]": "string",
+    "int64[pyarrow]": "integer",
+    "double[pyarrow]": "float",
+    "bool[pyarrow]": "boolean",
+    "date32[day][pyarrow]": "date",
+}
 
 PUBLISHED_VIEWS = {
     "student_status": PublishedStatus,
@@ -40,34 +48,42 @@ def column_lineage(asset: str) -> dict[str, Any]:
     }
 
 
+def column_schema(model: Any) -> dict[str, Any]:
+    """Metadata for the definition of an asset: names, types and descriptions of a model's columns."""
+    return {COLUMN_SCHEMA: dg.TableSchema(_columns("", model))}
+
+
 def raw_columns(asset: str) -> dict[str, Any]:
     """Metadata for the definition of a raw asset: its columns as `Object.Field`."""
-    return _schema({f"{name}.": model for name, model in RAW_MODELS[asset].items()})
+    models = RAW_MODELS[asset].items()
+    return {COLUMN_SCHEMA: dg.TableSchema([one for name, model in models for one in _columns(name, model)])}
 
 
 def published_columns() -> dict[str, Any]:
     """Metadata for the definition of `published_snapshot`: the columns of its views as `view.column`."""
-    schema = _schema({f"{view}.": model for view, model in PUBLISHED_VIEWS.items()})[COLUMN_SCHEMA]
-    ours = [
-        dg.TableColumn(name, "date" if name.endswith("_date") else "string", description=description)
-        for name, description in CONSTANT["published_snapshot"].items()
-        if not name.endswith("home_language")
-    ]
-    return {COLUMN_SCHEMA: dg.TableSchema(sorted([*schema.columns, *ours], key=lambda one: one.name))}
+    columns = [column for view, model in PUBLISHED_VIEWS.items() for column in _view_columns(view, model)]
+    return {COLUMN_SCHEMA: dg.TableSchema(columns)}
 
 
-def _schema(models: Mapping[str, Any]) -> dict[str, Any]:
-    columns = [
+def _view_columns(view: str, model: Any) -> list[dg.TableColumn]:
+    """The model's columns between the two that a view has besides."""
+    first, last = (
+        dg.TableColumn(name, kind, CONSTANT["published_snapshot"][name], constraints=_REQUIRED)
+        for name, kind in ((f"{view}.district_id", "string"), (f"{view}.snapshot_date", "date"))
+    )
+    return [first, *_columns(view, model), last]
+
+
+def _columns(table: str, model: Any) -> list[dg.TableColumn]:
+    return [
         dg.TableColumn(
-            name=f"{prefix}{column.name}",
-            type=column.dtype,
+            name=f"{table}.{column.name}" if table else column.name,
+            type=_PLAIN_TYPES.get(column.dtype, column.dtype),
             description=column.description,
             constraints=dg.TableColumnConstraints(nullable=column.nullable),
         )
-        for prefix, model in models.items()
         for column in column_descriptions(model)
     ]
-    return {COLUMN_SCHEMA: dg.TableSchema(columns)}
 
 
 def _dep(source: str) -> dg.TableColumnDep:

@@ -6,7 +6,7 @@ from typing import Any
 
 import dagster as dg
 
-from samegoal_pipelines.defs.facts import ATTEMPTS_SHOWN, row_facts, snapshot_facts
+from samegoal_pipelines.defs.facts import ATTEMPTS_SHOWN, rows_facts, snapshot_facts
 from samegoal_pipelines.defs.findings import finding_checks, snapshot_findings, tell
 from samegoal_pipelines.defs.gate import (
     PUBLISHED_SNAPSHOT,
@@ -14,6 +14,7 @@ from samegoal_pipelines.defs.gate import (
     gate_finding,
     gate_of,
     held_failure,
+    release_page,
 )
 from samegoal_pipelines.defs.held import HELD_SNAPSHOT, notes_of, to_publish
 from samegoal_pipelines.defs.io import Tables
@@ -71,11 +72,12 @@ def published_snapshot(
         )
         attempts = last_attempts(deployment.warehouse, night.district_id, limit=ATTEMPTS_SHOWN)
         facts = snapshot_facts(outcome, attempts, night.today)
-        found = snapshot_findings(tables) | gate_finding(outcome, night.district.limits, facts)
+        about_held = {**facts, "release it here": release_page(context, night)}
+        found = snapshot_findings(tables) | gate_finding(outcome, night.district.limits, about_held)
         if isinstance(outcome, Held):
             yield from chain(sound, tell(context, PUBLISHED_SNAPSHOT, found))
             raise held_failure(night, outcome)
-        yield materialized(context, PUBLISHED_SNAPSHOT, row_facts(tables, outcome) | facts)
+        yield materialized(context, PUBLISHED_SNAPSHOT, facts | rows_facts(tables, outcome))
         yield from chain(sound, tell(context, PUBLISHED_SNAPSHOT, found))
 
 

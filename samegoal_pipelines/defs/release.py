@@ -37,7 +37,9 @@ from samegoal_pipelines.warehouse.withholding import refuse_to_forget_restrictio
 class Release(dg.Config):
     """On whose word a held snapshot is published, and why; both go on record."""
 
-    why: str = Field(description="Why it is right that so much changes at once, for the record.")
+    why: str = Field(
+        default="", description="Why it is right that so much changes at once, for the record; must be said."
+    )
     who: str = Field(default="", description="Who releases it; empty: SAMEGOAL_OPERATOR, as configured.")
     night: str = Field(
         default="", description="The held night as YYYY-MM-DD; empty: the district's date now."

@@ -7,10 +7,10 @@ import dagster as dg
 
 from samegoal_pipelines.defs.facts import status_facts
 from samegoal_pipelines.defs.io import Tables
-from samegoal_pipelines.defs.lineage import column_lineage
+from samegoal_pipelines.defs.lineage import column_lineage, column_schema
 from samegoal_pipelines.defs.night import Night
 from samegoal_pipelines.defs.partitions import DISTRICTS
-from samegoal_pipelines.defs.steps import checked, column_schema, recorded, schema_check
+from samegoal_pipelines.defs.steps import checked, recorded, schema_check
 from samegoal_pipelines.schemas.status import StudentStatus, UncertainStudents
 from samegoal_pipelines.transforms.status import classify_students
 

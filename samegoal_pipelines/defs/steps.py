@@ -25,7 +25,7 @@ from samegoal_pipelines.defs.retries import RETRIES
 from samegoal_pipelines.districts.errors import DistrictError
 from samegoal_pipelines.landing import LandingError
 from samegoal_pipelines.qmlativ import QmlativError
-from samegoal_pipelines.schemas.report import column_descriptions, validate
+from samegoal_pipelines.schemas.report import validate
 from samegoal_pipelines.warehouse.errors import WarehouseError
 
 if TYPE_CHECKING:
@@ -197,20 +197,3 @@ def district_check(asset: str, name: str, description: str) -> dg.AssetCheckSpec
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", dg.PreviewWarning)  # of checks with partitions, in Dagster 1.13
         return dg.AssetCheckSpec(name, asset=asset, description=description, partitions_def=DISTRICTS)
-
-
-def column_schema(model: Any) -> dict[str, Any]:
-    """Column names, types and descriptions of a model, for the asset's page in the UI."""
-    return {
-        "dagster/column_schema": dg.TableSchema(
-            columns=[
-                dg.TableColumn(
-                    name=column.name,
-                    type=column.dtype,
-                    description=column.description,
-                    constraints=dg.TableColumnConstraints(nullable=column.nullable),
-                )
-                for column in column_descriptions(model)
-            ]
-        )
-    }

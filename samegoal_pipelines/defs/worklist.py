@@ -14,11 +14,11 @@ from samegoal_pipelines.defs.facts import worklist_facts
 from samegoal_pipelines.defs.findings import WORKLIST, finding_checks, tell, tell_apart, worklist_findings
 from samegoal_pipelines.defs.gate import PUBLISHED_SNAPSHOT
 from samegoal_pipelines.defs.io import Tables
+from samegoal_pipelines.defs.lineage import column_schema
 from samegoal_pipelines.defs.night import Night
 from samegoal_pipelines.defs.partitions import DISTRICTS
 from samegoal_pipelines.defs.steps import (
     check_tables,
-    column_schema,
     materialized,
     plainly_failing,
     schema_check,
@@ -94,7 +94,6 @@ def refreshed(
         raw_enrollments, raw_students, filtered.enrollments, filtered.left_out, statuses, uncertain, today
     )
     publish_worklist(deployment.warehouse, worklist, district_id=night.district_id, snapshot_date=today)
-    yield dg.AssetMaterialization(
-        WORKLIST, partition=night.district_id, metadata=worklist_facts(worklist, today)
-    )
+    facts = worklist_facts(worklist, today)
+    yield dg.AssetMaterialization(WORKLIST, partition=night.district_id, metadata=facts)
     yield from tell_apart(context.instance, WORKLIST, night.district_id, worklist_findings(worklist))

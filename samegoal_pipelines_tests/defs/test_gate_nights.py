@@ -77,10 +77,12 @@ def test_a_held_night_is_red_in_dagster_with_the_numbers_and_materializes_nothin
     assert green.passed
     assert (run_id, red.passed, red.severity) == (held.run_id, False, dg.AssetCheckSeverity.ERROR)
     assert "31 of 300 students (10.3 %)" in red.description
-    numbers = {name: value.value for name, value in red.metadata.items() if name != "shares"}
-    assert (numbers["lost"], numbers["lost by time"], numbers["published active"]) == (31, 0, 300)
-    lost = red.metadata["shares"].records[0].data
-    assert (lost["rows"], lost["of"], lost["percent"], lost["limit in percent"]) == (31, 300, 10.333, 10)
+    lost, *_ = (record.data for record in red.metadata["shares"].records)
+    assert (lost["what"], lost["rows"], lost["of"]) == ("students lost, time apart", "31", "300")
+    assert (lost["share"], lost["held above"]) == ("10.33 %", "10 %, from 25 students on")
+    enrolled_now, *_ = (record.data for record in red.metadata["statuses"].records)
+    assert enrolled_now == {"status": "ENROLLED", "students": "269", "before": "300", "change": "-31"}
+    assert "release_held_snapshot/playground" in red.metadata["release it here"].value
     assert [run for run, _ in materializations()] == [gate_checks()[0][0]]
     with open_instance(Settings()) as instance:
         assert instance.get_run_by_id(held.run_id).status == dg.DagsterRunStatus.FAILURE

@@ -1,4 +1,4 @@
-"""Pauses of districts, the alarms that were sent, and the nights in the order in which reports ask for them."""
+"""Pauses of districts, the alarms that were sent, and an index for the reports of a night."""
 
 from __future__ import annotations
 

@@ -1,0 +1,204 @@
+"""A scheduled night of many districts through the real daemon: who came out how, who was told, what it cost.
+
+    python -m benchmarks.night --districts 300 --students 40
+
+Not a ratio against a peer, and so not one of the cases of `python -m benchmarks`: it shows that the whole
+holds together at this size. Everything is real but Qmlativ, a sandbox in this process: the daemon, its
+queue of three runs at once and two per host, a process per run, the embedded Postgres, the webhook. Of the
+districts, 3 have a wrong secret, 2 come with a tenth of their students, 1 is down, 1 is paused. It is two in
+the morning where the districts are. When the night is over, all of them move east, to where it is seven: then
+the alarm and the report are due.
+
+Exit status 1: something is not as it should be; it is printed.
+"""
+
+import argparse
+import json
+import os
+import resource
+import sys
+import tempfile
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from itertools import islice
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from samegoal_pipelines_tests.defs.daemon_at_hand import Daemon, scheduled_runs, switch_on, ticks
+
+WRONG, HELD, DOWN, PAUSED = 3, 2, 1, 1
+CLOSED = "http://127.0.0.1:9"  # nobody listens there
+MORNING = 7
+OVER = {"SUCCESS", "FAILURE", "CANCELED"}
+
+
+def main() -> int:
+    """One night."""
+    parser = argparse.ArgumentParser(prog="benchmarks.night", description=__doc__.splitlines()[0])
+    parser.add_argument("--districts", type=int, default=300)
+    parser.add_argument("--students", type=int, default=40, help="per district; at least 40")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="samegoal-night-", ignore_cleanup_errors=True) as folder:
+        Path(folder).chmod(0o711)  # run by root, Postgres works there as another account
+        with _webhook() as (url, messages):
+            os.environ |= {
+                "SAMEGOAL_HOME": f"{folder}/home",
+                "SAMEGOAL_ALLOW_LOCAL_SOURCES": "1",
+                "SAMEGOAL_ALARM_WEBHOOK_URL": url,
+                "SAMEGOAL_RETRY_SECONDS": "5",
+                "DAGSTER_HOME": "",
+            }
+            return _night(Path(folder), options.districts, options.students, messages)
+
+
+def _night(folder: Path, count: int, students: int, messages: list[str]) -> int:
+    from samegoal_pipelines.deployment import Deployment
+    from samegoal_pipelines.districts.pauses import pause
+    from samegoal_pipelines.reports.board import read_board
+    from samegoal_pipelines.runs import add_partition, open_instance, run_night
+    from samegoal_pipelines.sandbox import Sandbox, serve
+
+    deployment = Deployment()
+    zone, further_east = _zones()
+    tonight = datetime.now(ZoneInfo(zone)).date()
+    sandbox = Sandbox.generate(districts=count, students=students, seed=1, today=tonight)
+    ids = sorted(one.id for one in sandbox.districts)
+    places = iter(ids)
+    wrong, held, down, paused = (list(islice(places, n)) for n in (WRONG, HELD, DOWN, PAUSED))
+    with serve(sandbox) as server:
+        began = time.monotonic()
+        for one in sandbox.districts:
+            deployment.registry.add(
+                id=one.id,
+                name=one.name,
+                base_url=(CLOSED + one.base_path) if one.id in down else server.base_url(one),
+                client_key=one.client_key,
+                client_secret="wrong" if one.id in wrong else one.client_secret,
+                timezone=zone,
+                allow_local=True,
+            )
+            add_partition(one.id)
+        _say(f"{count} districts registered in {time.monotonic() - began:.0f} s")
+        for one in (one for one in sandbox.districts if one.id in held):
+            assert run_night(deployment, one.id, today=tonight - timedelta(days=1)).published
+            for row in one.rows("Enrollment/EntryWithdrawal")[students // 10 :]:
+                one.remove_row("Enrollment/EntryWithdrawal", row["EntryWithdrawalID"])
+        for district_id in paused:
+            pause(deployment.warehouse, district_id, paused_from=tonight, paused_to=tonight, set_by="night")
+
+        daemon = Daemon(folder / "daemon.log")
+        with open_instance(deployment.settings) as instance:
+            switch_on(instance)
+            daemon.start()
+            began = time.monotonic()
+            try:
+                daemon.wait(lambda: bool(scheduled_runs(instance)), "the first run")
+                first = time.monotonic()
+                due = count - PAUSED
+                daemon.wait(lambda: len(scheduled_runs(instance)) >= due, "all runs", 1_800)
+                submitted = time.monotonic()
+                _wait_and_tell(lambda: Counter(run.status.value for run in scheduled_runs(instance)), due)
+                over = time.monotonic()
+                for one in sandbox.districts:
+                    deployment.registry.set(one.id, timezone=further_east)
+                daemon.wait(lambda: bool(messages), "the alarm", 300)
+                reports = {"job_name": "make_nightly_report"}
+                daemon.wait(lambda: _reported(instance, tonight, **reports), "the report", 300)
+                time.sleep(75)  # a further look of the alarm: no second message
+                by_partition = Counter(run.tags["dagster/partition"] for run in scheduled_runs(instance))
+                tick = ticks(instance)[-1]
+                memory = sum(process.memory_info().rss for process in daemon.family()) / 1e6
+            finally:
+                daemon.stop()
+        board = read_board(deployment.warehouse, tonight, datetime.now(ZoneInfo(zone)))
+        states = {one.district_id: one.state for one in board.districts}
+        used = resource.getrusage(resource.RUSAGE_CHILDREN)
+        cpu = used.ru_utime + used.ru_stime
+        _say(f"totals: {board.totals}")
+        _say(f"first run made after {first - began:.0f} s, all {due} after {submitted - began:.0f} s")
+        _say(f"all over after {over - began:.0f} s; CPU of daemon and runs {cpu:.0f} s")
+        _say(f"memory of daemon and code server {memory:.0f} MB; tick {tick.status.value}")
+        _say(f"messages: {len(messages)}\n{messages[0] if messages else ''}")
+        wanted = {one: "published" for one in ids}
+        wanted |= dict.fromkeys(wrong + down, "failed") | dict.fromkeys(held, "held")
+        wanted |= dict.fromkeys(paused, "paused")
+        named = {one for one in ids if messages and f"({one})" in messages[0]}
+        checks = {
+            "every district came out as it should": states == wanted,
+            "every district that is due has run exactly once": by_partition
+            == Counter(one for one in ids if one not in paused),
+            "one message was sent": len(messages) == 1,
+            "it names exactly those in trouble": named == {*wrong, *held, *down},
+        }
+    for what, holds in checks.items():
+        _say(f"{'yes' if holds else 'NO '}  {what}")
+    deployment.warehouse.dispose()
+    return 0 if all(checks.values()) else 1
+
+
+def _zones() -> tuple[str, str]:
+    """A time zone where it is night, and one to the east of it where it is past six on the same date."""
+    hour = datetime.now(UTC).hour
+    for night in (2, 3, 4):
+        for ahead in (night - hour, night - hour + 24, night - hour - 24):
+            if ahead >= -12 and ahead + MORNING - night <= 14:
+                return f"Etc/GMT{-ahead:+d}", f"Etc/GMT{-(ahead + MORNING - night):+d}"
+    raise AssertionError(hour)
+
+
+def _wait_and_tell(states: Callable[[], Counter[str]], due: int) -> None:
+    """Until all runs are over; says how far they are now and then."""
+    told = 0.0
+    while True:
+        found = states()
+        over = sum(count for state, count in found.items() if state in OVER)
+        if time.monotonic() - told > 30 or over >= due:
+            told = time.monotonic()
+            _say(f"  {over} of {due} over: {dict(found)}")
+        if over >= due:
+            return
+        time.sleep(2)
+
+
+def _reported(instance: Any, night: Any, **which: Any) -> bool:
+    import dagster as dg
+
+    runs = instance.get_runs(dg.RunsFilter(tags={"samegoal/today": night.isoformat()}, **which))
+    return any(run.status == dg.DagsterRunStatus.SUCCESS for run in runs)
+
+
+@contextmanager
+def _webhook() -> Iterator[tuple[str, list[str]]]:
+    """Where alarms go, and what came."""
+    messages: list[str] = []
+
+    class Hook(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            content = json.loads(self.rfile.read(int(self.headers["content-length"])))
+            messages.append("\n".join(str(part) for part in content.values()))
+            self.send_response(200)
+            self.end_headers()
+
+        def log_message(self, *_: Any) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Hook)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}/", messages
+    finally:
+        server.shutdown()
+
+
+def _say(text: str) -> None:
+    print(text, flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

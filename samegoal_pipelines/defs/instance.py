@@ -10,6 +10,8 @@ from __future__ import annotations
 from typing import Any
 
 import dagster as dg
+import psycopg2
+import sqlalchemy as sa
 from dagster._core.events.log import EventLogEntry
 from dagster._core.run_coordinator import QueuedRunCoordinator, SubmitRunContext
 from dagster._serdes import ConfigurableClassData
@@ -74,7 +76,17 @@ class PipelineStorage(DagsterPostgresStorage):
             part.optimize_for_webserver(
                 statement_timeout=0, pool_recycle=_RECYCLED_AFTER, max_overflow=_CONNECTIONS
             )
+            sa.event.listen(part._engine, "checkout", _refuse_the_dead)  # type: ignore[union-attr]
         return storage
+
+
+def _refuse_the_dead(connection: Any, _record: object, _proxy: object) -> None:
+    """A connection that a restart of Postgres has cut is replaced: its first event would end the run."""
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute("select 1")
+    except psycopg2.Error:
+        raise sa.exc.DisconnectionError from None
 
 
 class SourceHostCoordinator(QueuedRunCoordinator):

@@ -177,7 +177,7 @@ def worklist_facts(worklist: pd.DataFrame, snapshot_date: date) -> dict[str, Any
             ("problem", "enrollments", "students", "schools"),
             ((problem, *map(int, numbers)) for problem, *numbers in counts),
         ),
-        "to be read in": "the warehouse: table samegoal.registrar_worklist, by school and in this order",
+        "where to read it": "table samegoal.registrar_worklist of the warehouse, school by school",
         PARTITION_ROWS: len(worklist),
     }
 

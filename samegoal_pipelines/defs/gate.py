@@ -118,14 +118,15 @@ def shares_table(verdict: Verdict, limits: Limits) -> dg.TableMetadataValue:
     )
 
 
-def release_page(context: dg.AssetExecutionContext, night: Night) -> dg.MetadataValue:
-    """The launchpad of the release, filled in but for who and why."""
+def release_link(context: dg.AssetExecutionContext, night: Night) -> dg.MarkdownMetadataValue:
+    """A link to the launchpad of the release, filled in but for who and why."""
     origin = context.run.remote_job_origin
     location = origin.location_name if origin else LOCATION
     config = f"ops:\n  release:\n    config:\n      night: '{night.today}'\n      who: ''\n      why: ''\n"
     tag = {"tags[0][key]": PARTITION_TAG, "tags[0][value]": night.district_id}
+    page = f"/locations/{location}/jobs/{RELEASE_JOB}/playground/setup"
     query = urlencode({"config": config, **tag})
-    return dg.MetadataValue.url(f"/locations/{location}/jobs/{RELEASE_JOB}/playground/setup?{query}")
+    return dg.MetadataValue.md(f"[Publish what is held: say why, and launch]({page}?{query})")
 
 
 def held_failure(night: Night, held: Held) -> dg.Failure:

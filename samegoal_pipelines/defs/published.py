@@ -14,7 +14,7 @@ from samegoal_pipelines.defs.gate import (
     gate_finding,
     gate_of,
     held_failure,
-    release_page,
+    release_link,
 )
 from samegoal_pipelines.defs.held import HELD_SNAPSHOT, notes_of, to_publish
 from samegoal_pipelines.defs.io import Tables
@@ -72,7 +72,7 @@ def published_snapshot(
         )
         attempts = last_attempts(deployment.warehouse, night.district_id, limit=ATTEMPTS_SHOWN)
         facts = snapshot_facts(outcome, attempts, night.today)
-        about_held = {**facts, "release it here": release_page(context, night)}
+        about_held = {**facts, "release it": release_link(context, night)}
         found = snapshot_findings(tables) | gate_finding(outcome, night.district.limits, about_held)
         if isinstance(outcome, Held):
             yield from chain(sound, tell(context, PUBLISHED_SNAPSHOT, found))

@@ -34,7 +34,7 @@ from samegoal_pipelines.warehouse.worklist import publish_worklist
 
 
 @dg.asset(
-    group_name="published",
+    group_name="worklist",
     kinds={"pandas", "postgres"},
     partitions_def=DISTRICTS,
     deps=[PUBLISHED_SNAPSHOT],

@@ -82,7 +82,7 @@ def test_a_held_night_is_red_in_dagster_with_the_numbers_and_materializes_nothin
     assert (lost["share"], lost["held above"]) == ("10.33 %", "10 %, from 25 students on")
     enrolled_now, *_ = (record.data for record in red.metadata["statuses"].records)
     assert enrolled_now == {"status": "ENROLLED", "students": "269", "before": "300", "change": "-31"}
-    assert "release_held_snapshot/playground" in red.metadata["release it here"].value
+    assert "release_held_snapshot/playground" in red.metadata["release it"].value
     assert [run for run, _ in materializations()] == [gate_checks()[0][0]]
     with open_instance(Settings()) as instance:
         assert instance.get_run_by_id(held.run_id).status == dg.DagsterRunStatus.FAILURE

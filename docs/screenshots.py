@@ -91,7 +91,7 @@ class Story:
         today = self._begin(NIGHTS - 1)
         held, failing, paused, *others = self._server.sandbox.districts
         withdraw_a_campus(held, today)
-        failing.client_secret = "another one"  # noqa: S105
+        failing.client_secret = failing.id  # a wrong one
         pause(
             self._deployment.warehouse,
             paused.id,

@@ -22,6 +22,7 @@ from samegoal_pipelines.commands import (
     pause,
     replay,
     report,
+    standing,
     trying,
     verify,
 )
@@ -94,7 +95,8 @@ for command in (
     cli.add_command(command)
 
 
-districts.districts.add_command(verify.verify)
+for command in (standing.list_districts, standing.show_district, verify.verify):
+    districts.districts.add_command(command)
 
 
 if __name__ == "__main__":

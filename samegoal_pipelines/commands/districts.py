@@ -15,7 +15,6 @@ from samegoal_pipelines.terminal import print_json, print_table
 
 if TYPE_CHECKING:
     from samegoal_pipelines.deployment import Deployment
-    from samegoal_pipelines.districts.registry import District
 
 
 @click.group()
@@ -84,63 +83,6 @@ def _read_secret(file: Any) -> str:
             "the Client Secret is empty; give it with --client-secret-file, standard input or the prompt"
         )
     return secret.strip()
-
-
-@districts.command("list")
-@click.option("--json", "as_json", is_flag=True, help="For scripts.")
-@click.pass_obj
-def list_districts(deployment: Deployment, as_json: bool) -> None:
-    """List the registered districts."""
-    found = deployment.registry.list()
-    if as_json:
-        print_json([_district_facts(district) for district in found])
-        return
-    if not found:
-        click.echo("no district is registered yet; next: samegoal-pipelines districts add --help")
-        return
-    print_table(
-        ["district", "name", "time zone", "source", "expires", "active"],
-        [
-            [d.id, d.name, d.timezone, d.source_host, d.expires or "", "yes" if d.active else "disabled"]
-            for d in found
-        ],
-    )
-
-
-@districts.command("show")
-@click.argument("district_id", metavar="ID")
-@click.option("--json", "as_json", is_flag=True, help="For scripts.")
-@click.pass_obj
-def show_district(deployment: Deployment, district_id: str, as_json: bool) -> None:
-    """Show one district's registration, with the limits and switches in force; never its secret."""
-    district = deployment.registry.get(district_id)
-    facts = _district_facts(district)
-    if as_json:
-        print_json(facts)
-        return
-    rows = [[name.replace("_", " "), "" if fact is None else fact] for name, fact in facts.items()]
-    print_table(
-        None,
-        [row for row, name in zip(rows, facts, strict=True) if name not in _SHOWN_IN_WORDS]
-        + [["restricted contacts", "shown" if district.show_restricted_contacts else "withheld"]]
-        + [["confidential phones", "shown" if district.show_confidential_phones else "withheld"]]
-        + [
-            [f"limit {name}", _limit(name, value) + (" (set)" if name in district.gate_limits else "")]
-            for name, value in facts["gate_limits"].items()
-        ],
-    )
-
-
-_SHOWN_IN_WORDS = ("gate_limits", "show_restricted_contacts", "show_confidential_phones")
-
-
-def _limit(name: str, value: float) -> str:
-    return f"{value:g} students" if name == "lost_least" else f"{value:g} %"
-
-
-def _district_facts(district: District) -> dict[str, Any]:
-    """A district's registration as it may be shown: everything but the secret."""
-    return district.public_facts()
 
 
 def _read_limits(

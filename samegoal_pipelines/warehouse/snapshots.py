@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
 
 from samegoal_pipelines.warehouse.engine import as_operator, as_writer
-from samegoal_pipelines.warehouse.tables import districts, erasures, snapshots
+from samegoal_pipelines.warehouse.tables import current_snapshots, districts, erasures, snapshots
 
 _REASON_LIMIT = 2_000  # characters
 
@@ -126,6 +126,21 @@ def last_published(engine: sa.Engine, district_id: str) -> Attempt | None:
         .limit(1)
     )
     return next(iter(_attempts(engine, query)), None)
+
+
+def reason_as_of(reason: str, *, district_id: str, night: date, local_date: date) -> str:
+    """Why a night was held, as it reads on the district's date: then the release must name its night."""
+    release = f"sync {district_id} --release"
+    if night == local_date or f"{release} --today" in reason:
+        return reason
+    return reason.replace(release, f"{release} --today {night}")
+
+
+def current_nights(engine: sa.Engine) -> dict[str, date]:
+    """District → the night that the current views show; without those that have never published."""
+    query = sa.select(current_snapshots.c.district_id, current_snapshots.c.snapshot_date)
+    with as_operator(engine, "looking up the published nights") as connection:
+        return {district_id: night for district_id, night in connection.execute(query)}
 
 
 def _attempts(engine: sa.Engine, query: sa.Select) -> list[Attempt]:

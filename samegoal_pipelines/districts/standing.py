@@ -1,0 +1,86 @@
+"""How a district stands: what SameGoal reads of it, what became of its last attempt, whether it is paused.
+
+`now` is handed in. What is to be done about it is said in `reports.remedies`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date, datetime
+from zoneinfo import ZoneInfo
+
+import sqlalchemy as sa
+
+from samegoal_pipelines.districts.pauses import Pause, all_pauses
+from samegoal_pipelines.districts.registry import District
+from samegoal_pipelines.warehouse.snapshots import Attempt, current_nights, last_attempts, last_published
+
+
+@dataclass(frozen=True)
+class Standing:
+    """One district, as it stands now."""
+
+    district: District
+    local_date: date
+    pause: Pause | None
+    """A pause that holds or is to come."""
+    published: Attempt | None
+    """The snapshot that SameGoal reads."""
+    in_the_way: Attempt | None
+    """The last attempt, where it failed or is held: since then nothing was published."""
+
+    @property
+    def state(self) -> str:
+        """For people: `active`, `disabled`, or until when it is paused."""
+        return state_of(self.district, self.pause, self.local_date)
+
+
+def standing_of(engine: sa.Engine, district: District, now: datetime) -> Standing:
+    """How one district stands at an aware instant."""
+    local_date = local_date_of(district, now)
+    pause = all_pauses(engine).get(district.id)
+    last = next(iter(last_attempts(engine, district.id, limit=1)), None)
+    return Standing(
+        district=district,
+        local_date=local_date,
+        pause=pause if pause and pause.paused_to >= local_date else None,
+        published=last_published(engine, district.id),
+        in_the_way=last if last and last.state in ("failed", "held") else None,
+    )
+
+
+@dataclass(frozen=True)
+class Standings:
+    """The same of all districts, in what a line has room for."""
+
+    nights: Mapping[str, date]
+    pauses: Mapping[str, Pause]
+    now: datetime
+
+    def night(self, district: District) -> date | None:
+        """The night that SameGoal reads."""
+        return self.nights.get(district.id)
+
+    def state(self, district: District) -> str:
+        """As `Standing.state`."""
+        return state_of(district, self.pauses.get(district.id), local_date_of(district, self.now))
+
+
+def all_standings(engine: sa.Engine, now: datetime) -> Standings:
+    """How all districts stand; two queries, whatever their number."""
+    return Standings(current_nights(engine), all_pauses(engine), now)
+
+
+def state_of(district: District, pause: Pause | None, local_date: date) -> str:
+    """What the schedule makes of a district, for people."""
+    if not district.active:
+        return "disabled"
+    if pause and pause.covers(local_date):
+        return f"paused until {pause.paused_to}"
+    return "active"
+
+
+def local_date_of(district: District, now: datetime) -> date:
+    """The district's own date at an aware instant."""
+    return now.astimezone(ZoneInfo(district.timezone)).date()

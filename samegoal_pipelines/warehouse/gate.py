@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, fields
+from datetime import date
 from fractions import Fraction
 
 import numpy as np
@@ -89,14 +90,27 @@ class Verdict:
     reasons: tuple[str, ...] = ()
     numbers: dict[str, int | float] = field(default_factory=dict)
 
+    def along_with(self, earlier: Verdict, night: date) -> Verdict:
+        """Both verdicts on the same snapshot as one, the other one from comparing it with an earlier night.
+
+        Either may hold it. The numbers are those of the comparison that does; of both or neither, these.
+        """
+        further = tuple(
+            f"compared with the night {night}, the last one published before this one: {reason}"
+            for reason in earlier.reasons
+            if reason not in self.reasons
+        )
+        numbers = earlier.numbers if further and not self.reasons else self.numbers
+        return Verdict((*self.reasons, *further), numbers)
+
 
 @dataclass(frozen=True)
 class Measured:
-    """How tonight's snapshot differs from what is published now.
+    """How tonight's snapshot differs from a published one.
 
     Attributes:
         students, kept: students with rows of tonight's own, and students who keep the published ones.
-        published: students who are published now.
+        published: students of the published one.
         published_active: of these, the ENROLLED and PRE-ENROLLED.
         lost: ids of the latter who tonight are gone, INACTIVE or GRADUATED.
         graduated: for each of them, whether tonight says GRADUATED.
@@ -119,7 +133,7 @@ def judge(gate: Gate, measured: Measured, published: Attempt) -> Verdict:
     """What the gate says to tonight's snapshot.
 
     Args:
-        published: the attempt that the current views show.
+        published: the attempt that it was measured against.
     """
     limits, active, lost = gate.limits, measured.published_active, len(measured.lost)
     numbers: dict[str, int | float] = {

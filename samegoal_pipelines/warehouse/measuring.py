@@ -1,4 +1,4 @@
-"""Measuring, for the gate, how far a staged snapshot is from what is published. Nothing is changed or judged.
+"""Measuring, for the gate, how far a staged snapshot is from a published one. Nothing is changed or judged.
 
 All of it is asked of the temporary tables that `staging` has filled, so that it costs as little as the nights
 differ.
@@ -24,10 +24,10 @@ _REACHED_BY = ("street", "home_phone", "cell_phone", "work_phone", "email")
 def measure(
     cursor: Any, staged: Staged, content: Content, district_id: str, *, published: int, published_active: int
 ) -> Measured:
-    """How the staged snapshot differs from the published one.
+    """How the snapshot differs from the one that it was staged against.
 
     Args:
-        published: students who are published now.
+        published: students of that one.
         published_active: of these, the ENROLLED and PRE-ENROLLED.
     """
     lost: list[tuple[int, bool]] = []

@@ -1,10 +1,10 @@
 """Publishing a district's snapshot: all of it in one transaction, and of its rows only those that differ.
 
 The order: lock the district; refuse what is older than what is published; compare hashes with the current
-rows and stage what differs; ask the gate; undo an earlier publication of the same night; write down the
-changes, close the rows that are over and open the new ones (`writing`, `staging`); record the snapshot. A
-reader sees all or nothing of it; a run that dies leaves nothing. What the gate holds is written as well, to
-be counted, and taken back before anybody can see it.
+rows and stage what differs; ask the gate; undo an earlier publication of the same night and ask it again,
+compared with the night before; write down the changes, close the rows that are over and open the new ones
+(`writing`, `staging`); record the snapshot. A reader sees all or nothing of it; a run that dies leaves
+nothing. What the gate holds is written as well, to be counted, and taken back before anybody can see it.
 """
 
 from __future__ import annotations
@@ -35,12 +35,14 @@ from samegoal_pipelines.warehouse.writing import (
     Origin,
     hide,
     lock,
+    published_before,
     published_now,
     published_until,
     record_held,
     record_published,
     refuse_the_erased,
     refuse_what_is_late,
+    was_released,
     write_night,
 )
 
@@ -115,7 +117,9 @@ def publish(
             come) are taken back in favour of this one.
         notes: what a reader of the snapshot should know.
         gate: what must be looked at by a person is held; without a gate, nothing is. The first snapshot of a
-            district, and the same content again, pass without being looked at.
+            district, and the same content again, pass without being looked at. A night that is run again is
+            compared with its last run and with the night before, so that many small steps are not taken
+            unseen; unless its last run was released, for then a person has looked.
         on_hold: called within the transaction before the hold is recorded, to store what is held.
 
     Raises:
@@ -151,17 +155,7 @@ def publish(
             counts = hide(connection, counts, content, restricted, confidential, district_id, night)
         else:
             savepoint = connection.begin_nested()
-            cursor = connection.connection.cursor()
-            staged = None
-            if gate is not None and now is not None:
-                staged = staging.stage(cursor, content, district_id, night)
-                verdict = _judge(connection, gate, staged, content, now, district_id)
-            if now is not None and now.snapshot_date >= night:
-                if staged is not None:
-                    staging.discard(cursor)
-                staging.undo(cursor, district_id, night)
-                staged = None
-            staged = staged or staging.stage(cursor, content, district_id, night)
+            staged, verdict, lost_by_time = _stage(connection, content, gate, now, night, district_id)
             counts = write_night(
                 connection,
                 content,
@@ -172,7 +166,6 @@ def publish(
                 restricted=restricted,
                 confidential=confidential,
             )
-            lost_by_time = _lost_by_time(verdict)
             if now is not None and verdict is not None and verdict.reasons:
                 savepoint.rollback()
                 reason = _reason(connection, verdict, restricted, district_id)
@@ -210,23 +203,63 @@ def _unchanged(now: Current, night: date) -> tuple[Counts, int | None]:
     return replace(now.counts, added=0, changed=0, removed=0, lost=0), None
 
 
-def _judge(
+def _stage(
     connection: sa.Connection,
-    gate: Gate,
-    staged: staging.Staged,
     content: Content,
-    now: Current,
+    gate: Gate | None,
+    now: Current | None,
+    night: date,
     district_id: str,
+) -> tuple[staging.Staged, Verdict | None, int | None]:
+    """Stage the snapshot against the night before, having taken back what is published of this one.
+
+    Returns:
+        What is staged; what the gate says; and how many students time has taken since the night before.
+    """
+    cursor = connection.connection.cursor()
+    staged, verdict, earlier = None, None, None
+    if gate is not None and now is not None:
+        staged = staging.stage(cursor, content, district_id, night)
+        verdict = _judge(connection, gate, staged, content, now.snapshot_id)
+    lost_by_time = _lost_by_time(verdict)
+    if now is not None and now.snapshot_date >= night:
+        if staged is not None:
+            earlier = _unseen_since(connection, now, night, district_id)
+            staging.discard(cursor)
+        staging.undo(cursor, district_id, night)
+        staged = None
+    staged = staged or staging.stage(cursor, content, district_id, night)
+    if gate is not None and verdict is not None and earlier is not None:
+        since = _judge(connection, gate, staged, content, earlier)
+        lost_by_time = _lost_by_time(since)
+        verdict = verdict.along_with(since, attempt_of(connection, earlier).snapshot_date)
+    return staged, verdict, lost_by_time
+
+
+def _judge(
+    connection: sa.Connection, gate: Gate, staged: staging.Staged, content: Content, snapshot_id: int
 ) -> Verdict:
+    """What the gate says to what is staged against the rows of this published snapshot."""
+    published = attempt_of(connection, snapshot_id)
     measured = measure(
         connection.connection.cursor(),
         staged,
         content,
-        district_id,
-        published=now.counts.students,
-        published_active=now.counts.enrolled + now.counts.pre_enrolled,
+        published.district_id,
+        published=published.students or 0,
+        published_active=(published.enrolled or 0) + (published.pre_enrolled or 0),
     )
-    return judge(gate, measured, attempt_of(connection, now.snapshot_id))
+    return judge(gate, measured, published)
+
+
+def _unseen_since(connection: sa.Connection, now: Current, night: date, district_id: str) -> int | None:
+    """The snapshot of the night before, with which a night that is run again is compared as well.
+
+    None: there is none, or a person has looked at what the night has changed since, and released it.
+    """
+    if now.snapshot_date == night and was_released(connection, now, district_id):
+        return None
+    return published_before(connection, district_id, night)
 
 
 def _lost_by_time(verdict: Verdict | None) -> int | None:

@@ -26,7 +26,13 @@ from samegoal_pipelines.warehouse.errors import (
 from samegoal_pipelines.warehouse.rows import Content
 from samegoal_pipelines.warehouse.snapshots import erased_since
 from samegoal_pipelines.warehouse.staging import Staged
-from samegoal_pipelines.warehouse.tables import STATUS, current_snapshots, snapshots, student_changes
+from samegoal_pipelines.warehouse.tables import (
+    STATUS,
+    current_snapshots,
+    releases,
+    snapshots,
+    student_changes,
+)
 from samegoal_pipelines.warehouse.withholding import hide_from_kept
 
 LOCK_SECONDS = 60
@@ -134,6 +140,31 @@ def published_until(connection: sa.Connection, district_id: str, last: date) -> 
     )
     row = connection.execute(query).one_or_none()
     return None if row is None else Standing(*row)
+
+
+def published_before(connection: sa.Connection, district_id: str, night: date) -> int | None:
+    """The snapshot_id of the last published night before this one; None if there is none."""
+    return connection.scalar(
+        sa.select(snapshots.c.snapshot_id)
+        .where(
+            snapshots.c.district_id == district_id,
+            snapshots.c.state == "published",
+            snapshots.c.snapshot_date < night,
+        )
+        .order_by(snapshots.c.snapshot_date.desc())
+        .limit(1)
+    )
+
+
+def was_released(connection: sa.Connection, now: Current, district_id: str) -> bool:
+    """Whether a person has released the current content for its night, in this run of the night or before."""
+    query = sa.exists().where(
+        releases.c.district_id == district_id,
+        releases.c.snapshot_date == now.snapshot_date,
+        snapshots.c.snapshot_id == releases.c.published_snapshot_id,
+        snapshots.c.content_hash == now.content_hash,
+    )
+    return bool(connection.scalar(sa.select(query)))
 
 
 def refuse_what_is_late(last: Standing | None, night: date, origin: Origin) -> None:

@@ -1,0 +1,219 @@
+"""A night that is run again and again gets no further from the night before than one run may."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+
+from samegoal_pipelines.warehouse.publish import Attempt, Held
+from samegoal_pipelines.warehouse.release import find_held, release
+from samegoal_pipelines_tests.warehouse.snapshots_at_hand import (
+    NIGHT,
+    FewStudents,
+    attempts,
+    gate_of,
+    hold_night,
+    next_run,
+    pairs,
+    publish_night,
+    rows,
+    snapshot,
+    student,
+    try_night,
+    views,
+)
+
+BEFORE = "compared with the night 2026-09-01, the last one published before this one: "
+
+
+def school(remaining: int, **facts: Any) -> FewStudents:
+    """A school of 1,000 students, of whom so many remain."""
+    return snapshot(*(student(n, **facts) for n in range(1001 - remaining, 1001)))
+
+
+def families(unreachable: int, changed: int) -> FewStudents:
+    """40 students, of whom so many have no contact left, and so many another first name."""
+    return snapshot(
+        *(
+            student(
+                n,
+                first_name="Ana" if n > changed else "Ben",
+                parents={n: {"city": "Austin"} if n <= unreachable else {"email": "x@example.org"}},
+            )
+            for n in range(1, 41)
+        )
+    )
+
+
+def release_held(engine: sa.Engine, what: FewStudents) -> None:
+    """Release what is held of the second night."""
+    number, began = next_run()
+    release(
+        engine,
+        district_id="grand-bend",
+        held=find_held(engine, "grand-bend", NIGHT.replace(day=2)),
+        snapshot=what,
+        restricted=pairs(),
+        absent=None,
+        run_id=f"release-{number}",
+        started_at=began,
+        released_by="mvega",
+        reason="the school has closed",
+    )
+
+
+def test_six_reruns_that_lose_seven_percent_each_stop_at_a_tenth(warehouse: sa.Engine) -> None:
+    publish_night(warehouse, 0, school(1000))
+    publish_night(warehouse, 1, school(930), gate=gate_of())
+    before = views(warehouse)
+    for remaining in (865, 804, 748, 696, 647):  # 7 % fewer each time
+        held = hold_night(warehouse, 1, school(remaining), gate_of())
+        assert views(warehouse) == before
+    assert held.verdict.reasons == (
+        "283 of 930 students (30.4 %) last published as ENROLLED or PRE-ENROLLED would be gone, INACTIVE or "
+        "GRADUATED (how many of them only because time has passed cannot be told: the rows that the "
+        "published snapshot was made from are not in the landing); the limit is 10 %: check in "
+        "Qmlativ whether their enrollments were ended or deleted on purpose",
+        BEFORE + "353 of 1,000 students (35.3 %) last published as ENROLLED or PRE-ENROLLED would be gone, "
+        "INACTIVE or GRADUATED (how many of them only because time has passed cannot be told: the rows that "
+        "the published snapshot was made from are not in the landing); the limit is 10 %: check in "
+        "Qmlativ whether their enrollments were ended or deleted on purpose",
+    )
+
+
+def test_a_rerun_within_the_limit_is_held_for_what_the_night_adds_up_to(warehouse: sa.Engine) -> None:
+    asked: list[Attempt] = []
+    publish_night(warehouse, 0, school(1000), run_id="the night before")
+    publish_night(warehouse, 1, school(930), gate=gate_of())
+    still = publish_night(warehouse, 1, school(900), gate=gate_of())  # exactly the limit, in two steps
+    assert (still.removed, still.lost) == (100, 100)
+
+    gate = gate_of(by_time=dict.fromkeys(range(1, 1001), "ENROLLED"), asked=asked)
+    held = hold_night(warehouse, 1, school(899), gate)
+
+    assert held.verdict.reasons == (
+        BEFORE + "101 of 1,000 students (10.1 %) last published as ENROLLED or PRE-ENROLLED would be gone, "
+        "INACTIVE or GRADUATED, 101 of them (10.1 %) not because time has passed; the limit is 10 %: check "
+        "in Qmlativ whether their enrollments were ended or deleted on purpose",
+    )
+    assert held.verdict.numbers["lost"] == 101
+    assert (held.removed, held.lost, held.lost_by_time) == (101, 101, 0)
+    assert [one.run_id for one in asked] == ["the night before"]
+    assert attempts(warehouse, "state", "lost", "lost_by_time")[-1] == ("held", 101, 0)
+
+
+def test_what_time_has_taken_since_the_night_before_does_not_count_against_a_rerun(
+    warehouse: sa.Engine,
+) -> None:
+    time = {n: "INACTIVE" if n <= 300 else "ENROLLED" for n in range(1, 1001)}
+    publish_night(warehouse, 0, school(1000))
+    publish_night(warehouse, 1, school(650), gate=gate_of(by_time=time))
+    again = publish_night(warehouse, 1, school(640), gate=gate_of(by_time=time))
+    assert (again.lost, again.lost_by_time) == (360, 300)
+    assert hold_night(warehouse, 1, school(599), gate_of(by_time=time)).lost_by_time == 300
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "said"),
+    [
+        ((4, 0), (8, 0), "8 of 40 students (20.0 %) would lose their last parent"),
+        ((0, 25), (0, 40), "40 of 80 published rows of demographics (50.0 %) would change"),
+    ],
+    ids=["contacts", "demographics"],
+)
+def test_reruns_add_up_for_contacts_and_demographics_as_well(
+    warehouse: sa.Engine, first: tuple[int, int], second: tuple[int, int], said: str
+) -> None:
+    publish_night(warehouse, 0, families(0, 0))
+    publish_night(warehouse, 1, families(*first), gate=gate_of(demographics=40))
+    held = hold_night(warehouse, 1, families(*second), gate_of(demographics=40))
+    (reason,) = held.verdict.reasons
+    assert reason.startswith(BEFORE + said)
+
+
+def test_what_is_no_comparison_is_told_once(warehouse: sa.Engine) -> None:
+    publish_night(warehouse, 0, school(1000))
+    publish_night(warehouse, 1, school(999), gate=gate_of())
+    held = hold_night(warehouse, 1, school(998), gate_of(set_aside=9, enrollment_rows=100))
+    (reason,) = held.verdict.reasons
+    assert reason.startswith("9 of 100 enrollment rows")
+
+
+def test_a_rerun_that_undoes_the_nights_loss_passes(warehouse: sa.Engine) -> None:
+    publish_night(warehouse, 0, school(1000))
+    publish_night(warehouse, 1, school(930), gate=gate_of())
+    back = publish_night(warehouse, 1, school(1000), gate=gate_of())
+    assert (back.added, back.removed, back.lost) == (0, 0, 0)
+
+
+def test_a_rerun_after_a_release_is_not_held_again_for_what_was_released(warehouse: sa.Engine) -> None:
+    publish_night(warehouse, 0, school(1000))
+    hold_night(warehouse, 1, school(600), gate_of())
+    release_held(warehouse, school(600))
+    publish_night(warehouse, 1, school(600), gate=gate_of())  # nothing has changed
+    again = publish_night(warehouse, 1, school(560), gate=gate_of())
+    assert (again.removed, again.lost) == (440, 440)
+
+
+def test_after_a_release_reruns_add_up_all_the_same(warehouse: sa.Engine) -> None:
+    """Of what a release was followed by, nobody has seen more than one run's worth."""
+    publish_night(warehouse, 0, school(1000))
+    hold_night(warehouse, 1, school(600), gate_of())
+    release_held(warehouse, school(600))
+    publish_night(warehouse, 1, school(560), gate=gate_of())
+    held = hold_night(warehouse, 1, school(520), gate_of())
+    (reason,) = held.verdict.reasons
+    assert reason.startswith(BEFORE + "480 of 1,000 students (48.0 %)")
+    release_held(warehouse, school(520))
+    assert publish_night(warehouse, 1, school(500), gate=gate_of()).removed == 500
+
+
+def test_a_release_of_one_night_lets_no_other_pass(warehouse: sa.Engine) -> None:
+    publish_night(warehouse, 0, school(1000))
+    hold_night(warehouse, 1, school(600), gate_of())
+    release_held(warehouse, school(600))
+    publish_night(warehouse, 2, school(600), gate=gate_of())
+    publish_night(warehouse, 2, school(560), gate=gate_of())
+    held = hold_night(warehouse, 2, school(520), gate_of())
+    (reason,) = held.verdict.reasons
+    assert "the night 2026-09-02, the last one published before" in reason
+    assert "80 of 600 students (13.3 %)" in reason
+
+
+def test_the_first_night_of_a_district_run_again_has_its_first_run_alone_to_compare_with(
+    warehouse: sa.Engine,
+) -> None:
+    publish_night(warehouse, 0, school(1000))
+    for remaining in (930, 865, 804):
+        published = publish_night(warehouse, 0, school(remaining), gate=gate_of())
+        assert (published.students, published.removed) == (remaining, 0)
+    assert isinstance(try_night(warehouse, 0, school(600), gate=gate_of()), Held)
+
+
+def test_a_held_rerun_names_the_run_in_whose_place_it_may_be_released(warehouse: sa.Engine) -> None:
+    publish_night(warehouse, 0, school(1000))
+    publish_night(warehouse, 1, school(930), gate=gate_of(), run_id="current")
+    hold_night(warehouse, 1, school(899), gate_of())
+    compared = "select c.run_id from samegoal.snapshots as s join samegoal.snapshots as c"
+    compared += " on c.snapshot_id = s.compared_with where s.state = 'held'"
+    assert rows(warehouse, compared) == [("current",)]
+    release_held(warehouse, school(899))
+    assert rows(warehouse, "select count(*) from samegoal.student_status") == [(899,)]
+
+
+def test_a_night_that_follows_is_compared_with_the_last_one_alone(warehouse: sa.Engine) -> None:
+    publish_night(warehouse, 0, school(1000))
+    publish_night(warehouse, 1, school(930), gate=gate_of())
+    assert publish_night(warehouse, 2, school(865), gate=gate_of()).lost == 65
+
+
+def test_a_rehearsal_does_not_let_a_rerun_go_further(warehouse: sa.Engine) -> None:
+    today = NIGHT.replace(day=2)
+    publish_night(warehouse, 0, school(1000))
+    publish_night(warehouse, 1, school(930), gate=gate_of(), local_date=today)
+    publish_night(warehouse, 300, school(880), local_date=today)
+    held = hold_night(warehouse, 1, school(850), gate_of(), local_date=today)
+    (reason,) = held.verdict.reasons
+    assert reason.startswith(BEFORE + "150 of 1,000 students (15.0 %)")

@@ -1,9 +1,11 @@
-"""What is put away every day: landed nights that are older than the deployment keeps them.
+"""What is put away every day: landed nights and pages of reports, older than the deployment keeps them.
 
 What a replay can reach back to is decided here and by `SAMEGOAL_LANDING_NIGHTS`. Not here: a district's end
 (`erasure`), nor Dagster's own record of runs.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
@@ -12,6 +14,7 @@ import dagster as dg
 from samegoal_pipelines.defs.steps import PLAIN_ERRORS
 from samegoal_pipelines.deployment import Deployment
 from samegoal_pipelines.districts.registry import District
+from samegoal_pipelines.reports.report import FOLDER
 from samegoal_pipelines.warehouse.publish import last_published
 
 _NAMED = 10  # districts that a failure names
@@ -21,19 +24,22 @@ _NAMED = 10  # districts that a failure names
 def prune_landed_nights(context: dg.OpExecutionContext, deployment: dg.ResourceParam[Deployment]) -> None:
     """Delete every district's landed nights beyond the last SAMEGOAL_LANDING_NIGHTS; the published one stays.
 
-    A district that cannot be pruned stops no other; the run fails at its end and names it.
+    The pages of reports as old as that go with them. A district that cannot be pruned stops no other; the run
+    fails at its end and names it.
     """
     pruned: dict[str, int] = {}
     faults: dict[str, str] = {}
+    now = datetime.now(UTC)
     for district in deployment.registry.list():
-        try:
-            pruned[district.id] = len(prune_district(deployment, district, datetime.now(UTC)))
-        except PLAIN_ERRORS as error:
-            faults[district.id] = str(error).removeprefix(f"{district.id}: ")
-        except Exception as error:
-            faults[district.id] = f"unforeseen {type(error).__name__}; please report it"
+        with _noted(faults, district.id):
+            pruned[district.id] = len(prune_district(deployment, district, now))
+    page_fault: dict[str, str] = {}
+    pages: list[date] = []
+    with _noted(page_fault, "pages of reports"):
+        pages = deployment.landing.prune_pages(FOLDER, _keep_from(deployment, now.date()))
     metadata: dict[str, dg.MetadataValue] = {
         "nights pruned": dg.MetadataValue.int(sum(pruned.values())),
+        "pages of reports pruned": dg.MetadataValue.int(len(pages)),
         "by district": dg.MetadataValue.table(
             [
                 dg.TableRecord({"district": district_id, "nights pruned": nights})
@@ -44,16 +50,30 @@ def prune_landed_nights(context: dg.OpExecutionContext, deployment: dg.ResourceP
             ),
         ),
     }
+    told = [f"{what}: {fault}" for what, fault in page_fault.items()]
     if faults:
         named = "; ".join(f"{district_id}: {fault}" for district_id, fault in [*faults.items()][:_NAMED])
         more = f"; and {len(faults) - _NAMED} more" if len(faults) > _NAMED else ""
-        raise dg.Failure(
-            f"pruning the landing: {len(faults)} of {len(faults) + len(pruned)} district(s) failed: "
-            f"{named}{more}",
-            metadata=metadata,
-            allow_retries=False,
-        )
+        told.insert(0, f"{len(faults)} of {len(faults) + len(pruned)} district(s) failed: {named}{more}")
+    if told:
+        raise dg.Failure(f"pruning the landing: {'; '.join(told)}", metadata=metadata, allow_retries=False)
     context.add_output_metadata(metadata)
+
+
+@contextmanager
+def _noted(faults: dict[str, str], name: str) -> Iterator[None]:
+    """Write down what goes wrong inside under this name, and go on."""
+    try:
+        yield
+    except PLAIN_ERRORS as error:
+        faults[name] = str(error).removeprefix(f"{name}: ")
+    except Exception as error:
+        faults[name] = f"unforeseen {type(error).__name__}; please report it"
+
+
+def _keep_from(deployment: Deployment, today: date) -> date:
+    """The first night that is kept."""
+    return today - timedelta(days=deployment.settings.landing_nights)
 
 
 def prune_district(deployment: Deployment, district: District, now: datetime) -> list[date]:
@@ -65,13 +85,14 @@ def prune_district(deployment: Deployment, district: District, now: datetime) ->
     published = last_published(deployment.warehouse, district.id)
     return deployment.landing.prune(
         district.id,
-        keep_from=today - timedelta(days=deployment.settings.landing_nights),
+        keep_from=_keep_from(deployment, today),
         also_keep={published.snapshot_date} if published else set(),
     )
 
 
 @dg.job(
-    description="Delete the landed nights that are older than SAMEGOAL_LANDING_NIGHTS, of every district.",
+    description="Delete the landed nights of every district and the pages of reports that are older than "
+    "SAMEGOAL_LANDING_NIGHTS.",
     executor_def=dg.in_process_executor,
 )
 def prune_landing() -> None:

@@ -26,6 +26,7 @@ import pyarrow.parquet as pq
 MANIFEST = "landed.json"
 METADATA_KEY = b"samegoal"
 _FOLDER_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*", re.ASCII)
+_PAGE_NAME = re.compile(r"(\d{4}-\d{2}-\d{2})\.html", re.ASCII)
 _TRIES = 5  # how often files that others write or delete at the same moment are looked for again
 
 
@@ -182,6 +183,33 @@ class Landing:
             self._delete(self._night(district_id, night), f"landed files of {district_id} on {night}")
         return pruned
 
+    def prune_pages(self, folder: str, keep_from: date) -> list[date]:
+        """Delete the pages `<folder>/<night>.html` of nights before `keep_from`, and nothing else.
+
+        Returns:
+            The nights whose pages were deleted, oldest first.
+
+        Raises:
+            LandingError: a page cannot be deleted; of later nights none was.
+        """
+        self._fs.invalidate_cache()
+        pruned = []
+        try:
+            for path in sorted(self._fs.ls(f"{self._base}/{folder}", detail=False)):
+                night = _night_of_page(path)
+                if night is not None and night < keep_from:
+                    with suppress(FileNotFoundError):
+                        self._fs.rm_file(path)
+                    pruned.append(night)
+        except FileNotFoundError:
+            return []
+        except OSError as error:
+            raise LandingError(
+                f"old pages in {folder} cannot all be deleted below {self.root} ({_os_reason(error)}); "
+                "check that the storage is there and may be written, then run again"
+            ) from None
+        return pruned
+
     def erase(self, district_id: str) -> int:
         """Delete all that has landed for a district, whatever lies in its folder.
 
@@ -262,6 +290,14 @@ class Landing:
 
     def _night(self, district_id: str, night: date) -> str:
         return f"{self._base}/{district_id}/{night.isoformat()}"
+
+
+def _night_of_page(path: str) -> date | None:
+    """The night that a page is about; None where the file is something else."""
+    found = _PAGE_NAME.fullmatch(path.rstrip("/").rsplit("/", 1)[-1])
+    with suppress(ValueError):
+        return date.fromisoformat(found[1]) if found else None
+    return None
 
 
 def _os_reason(error: OSError) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import dagster as dg
@@ -11,6 +12,7 @@ import pyarrow as pa
 from samegoal_pipelines.definitions import build_defs
 from samegoal_pipelines.defs.housekeeping import prune_district
 from samegoal_pipelines.landing import LandingError
+from samegoal_pipelines.reports.report import keep_page
 from samegoal_pipelines.runs import open_instance
 from samegoal_pipelines.settings import Settings
 from samegoal_pipelines.transforms.columns import frame_of
@@ -123,6 +125,43 @@ def test_a_district_that_cannot_be_pruned_is_named_and_stops_no_other(
         "alpha: landed files of alpha cannot all be deleted: check the storage"
     )
     assert told.metadata["nights pruned"].value == 1
+
+
+def test_the_pages_of_old_reports_go_with_their_nights(pipeline, district, deployment):
+    made = district(ENROLLED)
+    pipeline.add(made)
+    nights = back(datetime.now(UTC).date(), 40, 36, 34, 0)
+    for night in nights:
+        keep_page(deployment.settings.landing_root, night, "<html></html>")
+
+    result = prune(deployment)
+
+    assert result.success
+    (output,) = [event for event in result.all_node_events if event.is_successful_output]
+    assert output.step_output_data.metadata["pages of reports pruned"].value == 2
+    left = sorted(path.name for path in (Path(deployment.settings.landing_root) / "reports").iterdir())
+    assert left == [f"{night}.html" for night in nights[2:]]
+
+
+def test_pages_that_cannot_be_deleted_are_named_and_the_nights_are_pruned_all_the_same(
+    pipeline, district, deployment, monkeypatch
+):
+    made = district(ENROLLED)
+    pipeline.add(made)
+    land(deployment, made.id, *back(today(made), 50))
+
+    def fail(*_):
+        raise LandingError("old pages in reports cannot all be deleted: check the storage")
+
+    monkeypatch.setattr(deployment.landing, "prune_pages", fail)
+    result = prune(deployment)
+
+    assert not result.success
+    assert deployment.landing.nights(made.id) == []
+    (failure,) = [event for event in result.all_node_events if event.is_step_failure]
+    assert failure.step_failure_data.user_failure_data.description == (
+        "pruning the landing: pages of reports: old pages in reports cannot all be deleted: check the storage"
+    )
 
 
 def test_it_is_scheduled_daily_without_being_switched_on(deployment):

@@ -123,3 +123,45 @@ def test_files_that_cannot_be_deleted_are_said_in_one_line(tmp_path, monkeypatch
         f"landed files of alpha on {NIGHTS[0]} cannot all be deleted below {tmp_path / 'landing'} "
         "(Permission denied); check that the storage is there and may be written, then run again"
     )
+
+
+def page(landing: Landing, name: str, folder: str = "reports") -> str:
+    path = f"{landing._base}/{folder}/{name}"
+    landing._fs.makedirs(f"{landing._base}/{folder}", exist_ok=True)
+    landing._fs.pipe_file(path, b"a page")
+    return path
+
+
+def test_pages_of_old_nights_are_deleted_and_no_other_file(landing):
+    old, older = page(landing, "2026-09-01.html"), page(landing, "2026-08-31.html")
+    kept = [
+        page(landing, "2026-09-02.html"),
+        page(landing, "2026-08-31.html.bak"),
+        page(landing, "2026-08-31.csv"),
+        page(landing, "9999-99-99.html"),
+        page(landing, "notes.html"),
+        page(landing, "2026-08-31.html", folder="elsewhere"),
+    ]
+
+    pruned = landing.prune_pages("reports", date(2026, 9, 2))
+
+    assert pruned == [date(2026, 8, 31), date(2026, 9, 1)]
+    assert not any(landing._fs.exists(path) for path in (old, older))
+    assert all(landing._fs.exists(path) for path in kept)
+    assert landing.nights("alpha") == NIGHTS
+    assert landing.prune_pages("reports", date(2026, 9, 2)) == []
+
+
+def test_where_no_page_was_ever_kept_there_is_nothing_to_delete(landing):
+    assert landing.prune_pages("reports", date(2026, 9, 2)) == []
+
+
+def test_a_page_that_cannot_be_deleted_is_said_in_one_line(landing, monkeypatch):
+    page(landing, "2026-08-31.html")
+
+    def refuse(path: str) -> None:
+        raise PermissionError(13, "Permission denied", path)
+
+    monkeypatch.setattr(landing._fs, "rm_file", refuse)
+    with pytest.raises(LandingError, match=r"old pages in reports cannot all be deleted .*Permission denied"):
+        landing.prune_pages("reports", date(2026, 9, 2))

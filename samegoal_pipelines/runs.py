@@ -176,12 +176,14 @@ def first_failure(result: dg.ExecuteInProcessResult) -> str:
 def close_abandoned_runs(instance: dg.DagsterInstance, district_id: str) -> None:
     """Mark as failed what earlier commands on this machine were killed in the middle of.
 
-    Dagster watches over the runs that its daemon launched; a run in a command's own process is ours to close.
+    Dagster watches over the runs that its daemon launched, also where the UI executes a command's run
+    again; a run in a command's own process is ours to close.
     """
     running = [dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED]
     for run in instance.get_runs(dg.RunsFilter(statuses=running, tags={PARTITION_TAG: district_id})):
         machine, _, process = run.tags.get(PROCESS_TAG, "").partition(" ")
-        if machine == platform.node() and process not in _processes():
+        ours = machine == platform.node() and run.parent_run_id is None
+        if ours and process not in _processes():
             instance.report_run_failed(run, "the command that ran it was ended before it was done")
 
 

@@ -27,6 +27,7 @@ from samegoal_pipelines.warehouse.errors import WarehouseError
 from samegoal_pipelines.warehouse.publish import record_failure
 
 TODAY_TAG = "samegoal/today"
+SCHEDULE_TAG = "dagster/schedule_name"
 SOURCE_HOST_TAG = "samegoal/source_host"
 PARTITION_TAG = "dagster/partition"
 PROCESS_TAG = "samegoal/process"
@@ -35,6 +36,10 @@ PROCESS_TAG = "samegoal/process"
 
 class NotADate(Exception):
     """A run's date cannot be read."""
+
+
+class NotTonight(Exception):
+    """A run would stamp the date of another night on what Qmlativ says now."""
 
 
 def read_date(text: str, what: str) -> date:
@@ -56,8 +61,9 @@ class Night:
         self._deployment = deployment
         self._run = run
         self.started_at = datetime.now(UTC)
-        # At a terminal somebody waits, who reads the reason at once and decides.
-        by_hand = PROCESS_TAG in run.tags
+        # At a terminal somebody waits, who reads the reason at once and decides. A run that is executed again
+        # has the tags of the first one, and no terminal.
+        by_hand = PROCESS_TAG in run.tags and run.parent_run_id is None
         self.retries = Retries(0 if by_hand else deployment.settings.retry_seconds)
 
     @property
@@ -95,6 +101,28 @@ class Night:
     def local_date(self) -> date:
         """The district's date now."""
         return datetime.now(ZoneInfo(self.district.timezone)).date()
+
+    @property
+    def is_scheduled(self) -> bool:
+        """Whether the schedule has started this run; not so where a person executes such a run again."""
+        return SCHEDULE_TAG in self._run.tags and self._run.parent_run_id is None
+
+    def refuse_another_night(self) -> None:
+        """Let no run read Qmlativ for a night that is over, or not here yet, unless a person has named it.
+
+        The schedule's runs bear the date on which they were asked for, and may have waited since; those that
+        are executed again bear the date of the first time, whoever had named it then.
+
+        Raises:
+            NotTonight: the run's tag is another date than the district's, and nobody gave it to this run.
+        """
+        named_for_this_run = SCHEDULE_TAG not in self._run.tags and self._run.parent_run_id is None
+        if self.today != self.local_date and not named_for_this_run:
+            raise NotTonight(
+                f"{self.district_id}: this run is for the night of {self.today}, but it is {self.local_date} "
+                "there, and Qmlativ answers only for now; launch nightly_snapshot anew, or: "
+                f"samegoal-pipelines sync {self.district_id}"
+            )
 
     def client(self) -> QmlativClient:
         """A client with this district's credentials, to be closed by the caller."""

@@ -7,6 +7,9 @@ o'clock there?" would skip a night when the clocks change.
 
 A night that somebody has run by hand is run by the schedule all the same: by hand may have been before
 the night began, or a rehearsal.
+
+A run that is still queued when its night is over fails as soon as it starts, because Qmlativ answers only for
+now; the next tick after that finds the district free, and asks for the night that has begun since.
 """
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence, Set
@@ -16,7 +19,7 @@ from zoneinfo import ZoneInfo
 
 import dagster as dg
 
-from samegoal_pipelines.defs.night import PARTITION_TAG, SOURCE_HOST_TAG, TODAY_TAG
+from samegoal_pipelines.defs.night import PARTITION_TAG, SCHEDULE_TAG, SOURCE_HOST_TAG, TODAY_TAG
 from samegoal_pipelines.defs.partitions import DISTRICTS
 from samegoal_pipelines.deployment import Deployment
 from samegoal_pipelines.districts.pauses import unpaused
@@ -26,7 +29,6 @@ NIGHT_BEGINS = time(1, 0)
 """A night begins at this local time; before it, the Qmlativ day may not be over."""
 
 SCHEDULE_NAME = "nightly_by_district"
-SCHEDULE_TAG = "dagster/schedule_name"
 TICK_TAG = ".dagster/scheduled_execution_time"
 
 UNFINISHED = [

@@ -18,12 +18,13 @@ from samegoal_pipelines.defs.findings import finding_checks, reading_findings, t
 from samegoal_pipelines.defs.lineage import raw_columns
 from samegoal_pipelines.defs.night import Night
 from samegoal_pipelines.defs.partitions import DISTRICTS
-from samegoal_pipelines.defs.steps import checked, recorded, schema_check
+from samegoal_pipelines.defs.steps import checked, plainly_failing, recorded, schema_check
 from samegoal_pipelines.deployment import Deployment
 from samegoal_pipelines.qmlativ import ObjectRead, read_district
 from samegoal_pipelines.schemas.raw import RAW_MODELS
 from samegoal_pipelines.schemas.reads import Reads
 
+STEP = "reading Qmlativ"
 RAW_ASSETS = {
     "raw_enrollments": "Entries and withdrawals of the previous, current and upcoming school year, with "
     "their codes, schools, entities and school years, as Qmlativ gave them tonight.",
@@ -56,7 +57,11 @@ def read_qmlativ(
 ) -> Iterator[Any]:
     """Read the selected raw assets in one pass."""
     selected = {key.to_user_string() for key in context.op_execution_context.selected_asset_keys}
-    with recorded("reading Qmlativ", night):
+    # What somebody executes again to no effect is no attempt of the night that it was for.
+    record = night.record_failure if night.is_scheduled else str
+    with plainly_failing(STEP, night, record, night.retries.wait_after):
+        night.refuse_another_night()
+    with recorded(STEP, night):
         last = {asset: night.last_landed({asset}, "Reads") for asset in selected}
         with night.client() as client:
             read = read_district(

@@ -31,6 +31,11 @@ def _kind(name: str, words: str, remedy: str) -> Kind:
 # The first that matches counts: where several are spoken of, the one to look at first stands first.
 KINDS = (
     _kind("defect", r"unforeseen|defect of the pipeline|report this", "report it, with the run {run}"),
+    _kind(
+        "another night",
+        r"answers only for now",
+        f"that night cannot be read any more; tonight's runs by itself, or now: {_SYNC}",
+    ),
     _kind("stopped", r"stopped by hand or by the machine", f"run it again: {_SYNC}"),
     _kind(
         "secret key",

@@ -1,0 +1,203 @@
+"""Qmlativ answers only for now: a run that comes late, or comes again, stamps no other night on its rows."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Iterator
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import dagster as dg
+import pytest
+from dagster._core.definitions.job_base import InMemoryJob
+from dagster._core.execution.api import create_execution_plan, execute_run
+from dagster._core.execution.plan.state import KnownExecutionState
+
+from samegoal_pipelines.definitions import build_defs
+from samegoal_pipelines.defs.nightly import SCHEDULE_NAME, SCHEDULE_TAG, TICK_TAG, look_at_tonight
+from samegoal_pipelines.reports.remedies import kind_of
+from samegoal_pipelines.runs import PROCESS_TAG, close_abandoned_runs, open_instance
+from samegoal_pipelines.warehouse.errors import WarehouseError
+
+ZONE = f"Etc/GMT{datetime.now(UTC).hour - 12:+d}"  # where it is about noon
+TONIGHT = datetime.now(ZoneInfo(ZONE)).date()
+LAST_NIGHT = TONIGHT - timedelta(days=1)
+TICK = "2026-10-12T08:15:00+00:00"
+REFUSED = (
+    f"grand-bend: reading Qmlativ: this run is for the night of {LAST_NIGHT}, but it is {TONIGHT} there, and "
+    "Qmlativ answers only for now; launch nightly_snapshot anew, or: samegoal-pipelines sync grand-bend"
+)
+ENROLLED = [{"EntryWithdrawalID": 1, "StudentID": 11, "StartDate": "2026-08-12"}]
+
+
+@pytest.fixture
+def instance(deployment) -> Iterator[dg.DagsterInstance]:
+    with open_instance(deployment.settings) as opened:
+        yield opened
+
+
+@pytest.fixture
+def grand_bend(pipeline, district):
+    """A district that is registered and served, as of tonight."""
+    made = district(ENROLLED, today=TONIGHT)
+    made.edit("Enrollment/EntryWithdrawal", 1, StartDate=str(TONIGHT - timedelta(days=30)))
+    pipeline.add(made, timezone=ZONE)
+    return made
+
+
+class Runs:
+    """Runs of the nightly job as a daemon or a webserver makes them, executed at once."""
+
+    def __init__(self, pipeline, instance: dg.DagsterInstance) -> None:
+        self.instance = instance
+        self.job = build_defs(pipeline.deployment).resolve_job_def("nightly_snapshot")
+        instance.add_dynamic_partitions("district", ["grand-bend"])
+
+    def launch(self, **tags: str) -> dg.DagsterRun:
+        return self._execute({"dagster/partition": "grand-bend", **tags})
+
+    def scheduled(self, night: date) -> dg.DagsterRun:
+        tags = {SCHEDULE_TAG: SCHEDULE_NAME, TICK_TAG: TICK, "samegoal/today": night.isoformat()}
+        return self.launch(**tags)
+
+    def again(self, parent: dg.DagsterRun, *, from_failure: bool = False) -> dg.DagsterRun:
+        """As the buttons of the UI do: with the tags of the first run."""
+        family = {"root_run_id": parent.root_run_id or parent.run_id, "parent_run_id": parent.run_id}
+        plan = None
+        if from_failure:
+            steps, known = KnownExecutionState.build_resume_retry_reexecution(self.instance, parent)
+            plan = create_execution_plan(self.job, step_keys_to_execute=steps, known_state=known)
+        return self._execute(dict(parent.tags), execution_plan=plan, **family)
+
+    def reason(self, run: dg.DagsterRun) -> str | None:
+        """Why the run failed, as its page in the UI says it."""
+        for record in self.instance.all_logs(run.run_id, of_type=dg.DagsterEventType.STEP_FAILURE):
+            told = record.get_dagster_event().step_failure_data.user_failure_data
+            if told:
+                return told.description
+        return None
+
+    def _execute(self, tags: dict[str, str], **how: Any) -> dg.DagsterRun:
+        run = self.instance.create_run_for_job(job_def=self.job, tags=tags, **how)
+        execute_run(InMemoryJob(self.job), run, self.instance)
+        return self.instance.get_run_by_id(run.run_id)
+
+
+@pytest.fixture
+def runs(pipeline, grand_bend, instance) -> Runs:
+    return Runs(pipeline, instance)
+
+
+def attempts(pipeline) -> list[tuple[date, str, str | None]]:
+    return pipeline.rows(
+        "select snapshot_date, state, held_reason from samegoal.snapshots order by snapshot_id"
+    )
+
+
+def test_a_scheduled_run_that_starts_after_its_night_fails_before_any_request(pipeline, runs, source):
+    """It waited in the queue, or the daemon was down. The night that it was for is lost, and says why."""
+    source.traffic.clear()
+    run = runs.scheduled(LAST_NIGHT)
+
+    assert run.is_failure
+    assert runs.reason(run) == REFUSED
+    assert source.traffic.token_calls == 0
+    assert attempts(pipeline) == [(LAST_NIGHT, "failed", REFUSED.removeprefix("grand-bend: "))]
+    assert kind_of(attempts(pipeline)[0][2]).name == "another night"
+
+
+def test_the_schedule_then_asks_for_the_night_that_has_begun(pipeline, runs, instance):
+    """While the old run waits, the district is skipped; once it has failed, tonight is asked for."""
+
+    def requested() -> list[tuple[str, date]]:
+        tonight = look_at_tonight(pipeline.deployment, instance, datetime.now(UTC), "another tick")
+        return [(district.id, night) for district, night in tonight.requested]
+
+    tags = {SCHEDULE_TAG: SCHEDULE_NAME, TICK_TAG: TICK, "samegoal/today": LAST_NIGHT.isoformat()}
+    tags["dagster/partition"] = "grand-bend"
+    waiting = instance.create_run_for_job(job_def=runs.job, tags=tags, status=dg.DagsterRunStatus.NOT_STARTED)
+    assert requested() == []
+
+    execute_run(InMemoryJob(runs.job), waiting, instance)
+
+    assert requested() == [("grand-bend", TONIGHT)]
+    assert runs.scheduled(TONIGHT).is_success
+    assert requested() == []
+    assert [(night, state) for night, state, _ in attempts(pipeline)] == [
+        (LAST_NIGHT, "failed"),
+        (TONIGHT, "published"),
+    ]
+
+
+def test_an_old_run_executed_again_in_the_ui_reads_nothing_and_leaves_the_record_of_its_night(
+    pipeline, runs, source, grand_bend
+):
+    first = runs.launch(**{"samegoal/today": LAST_NIGHT.isoformat()})  # a person has named that night
+    assert first.is_success
+    before = attempts(pipeline), pipeline.published()
+    grand_bend.edit("Enrollment/EntryWithdrawal", 1, EndDate=str(LAST_NIGHT))
+    source.traffic.clear()
+
+    again = runs.again(first)
+    and_again = runs.again(again)
+
+    assert runs.reason(again) == runs.reason(and_again) == REFUSED
+    assert source.traffic.token_calls == 0
+    assert (attempts(pipeline), pipeline.published()) == before
+
+
+def test_a_run_of_tonight_may_be_executed_again_in_the_ui(pipeline, runs):
+    first = runs.scheduled(TONIGHT)
+    assert first.is_success
+    assert runs.again(first).is_success
+    assert [(night, state) for night, state, _ in attempts(pipeline)] == [
+        (TONIGHT, "superseded"),
+        (TONIGHT, "published"),
+    ]
+
+
+def test_from_failure_an_old_run_goes_on_from_what_landed_that_night(
+    pipeline, runs, source, grand_bend, monkeypatch
+):
+    """Qmlativ is not asked again, so what is published is of that night."""
+
+    def fail(*_: Any, **__: Any) -> None:
+        raise WarehouseError("publishing: Postgres has no space left")
+
+    with monkeypatch.context() as meanwhile:
+        meanwhile.setattr("samegoal_pipelines.defs.published.publish", fail)
+        failed = runs.launch(**{"samegoal/today": LAST_NIGHT.isoformat()})
+    assert failed.is_failure
+    grand_bend.edit("Enrollment/EntryWithdrawal", 1, EndDate=str(LAST_NIGHT - timedelta(days=2)))
+    source.traffic.clear()
+
+    assert runs.again(failed, from_failure=True).is_success
+
+    assert source.traffic.token_calls == 0
+    assert [(night, state) for night, state, _ in attempts(pipeline)] == [
+        (LAST_NIGHT, "failed"),
+        (LAST_NIGHT, "published"),
+    ]
+    assert pipeline.statuses() == {11: ("ENROLLED", "current_enrollment")}
+
+
+def test_a_night_that_failed_while_reading_is_not_read_again_on_another_date(runs, source, grand_bend):
+    source.faults.add(district="grand-bend", kind="metadata", status=401, times=99)
+    failed = runs.launch(**{"samegoal/today": LAST_NIGHT.isoformat()})
+    assert failed.is_failure
+    source.faults.clear()
+    assert runs.reason(runs.again(failed, from_failure=True)) == REFUSED
+
+
+def test_a_run_of_a_terminal_that_is_executed_again_in_the_ui_is_nobody_s_to_close(pipeline, runs, instance):
+    """It has the tag of a process that is over, and runs elsewhere."""
+    night = pipeline.run(today=TONIGHT)
+    first = instance.get_run_by_id(night.attempt.run_id)
+    tags = {**first.tags, PROCESS_TAG: f"{platform.node()} 1/1"}
+    family = {"root_run_id": first.run_id, "parent_run_id": first.run_id}
+    again = instance.create_run_for_job(
+        job_def=runs.job, tags=tags, status=dg.DagsterRunStatus.STARTED, **family
+    )
+    close_abandoned_runs(instance, "grand-bend")
+    assert instance.get_run_by_id(again.run_id).status == dg.DagsterRunStatus.STARTED

@@ -49,6 +49,8 @@ class Settings(BaseSettings):
     """Lets a base URL be plain http or a loopback or private address: demo and tests only."""
     landing_nights: int = Field(default=35, ge=2)
     """How many nights of landed files are kept: as far as a replay can reach back."""
+    run_nights: int = Field(default=400, ge=7)
+    """How many nights of Dagster's runs are kept, with their events and logs."""
     retry_seconds: float = Field(default=60, ge=0, le=600)
     """How long a run of the schedule waits before it tries a step again that failed for a passing reason; the
     second and last time three times as long. 0: not at all."""

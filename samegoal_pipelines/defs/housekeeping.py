@@ -1,10 +1,10 @@
-"""What is put away every day: landed nights and pages of reports, older than the deployment keeps them.
+"""What is put away every day: landed nights, pages of reports and Dagster's runs, older than they are kept.
 
 What a replay can reach back to is decided here and by `SAMEGOAL_LANDING_NIGHTS`. Not here: a district's end
-(`erasure`), nor Dagster's own record of runs.
+(`erasure`), nor the warehouse's history, which stays.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from contextlib import contextmanager
 from datetime import UTC, date, datetime, timedelta
 from zoneinfo import ZoneInfo
@@ -18,6 +18,9 @@ from samegoal_pipelines.reports.report import FOLDER
 from samegoal_pipelines.warehouse.publish import last_published
 
 _NAMED = 10  # districts that a failure names
+RUNS_AT_ONCE = 5_000
+"""So many runs are deleted in one day at most, a few milliseconds each."""
+_OVER = [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED]
 
 
 @dg.op(out=dg.Out(dg.Nothing))
@@ -90,14 +93,45 @@ def prune_district(deployment: Deployment, district: District, now: datetime) ->
     )
 
 
+@dg.op(out=dg.Out(dg.Nothing))
+def prune_old_runs(context: dg.OpExecutionContext, deployment: dg.ResourceParam[Deployment]) -> None:
+    """Delete Dagster's record of runs older than SAMEGOAL_RUN_NIGHTS, with their logs: Dagster keeps all.
+
+    The run that published what a district's views show stays, however old; so does one that is not over.
+    """
+    fault: dict[str, str] = {}
+    pruned = 0
+    with _noted(fault, "Dagster's runs"):
+        last = (last_published(deployment.warehouse, one.id) for one in deployment.registry.list())
+        keep = {published.run_id for published in last if published}
+        before = datetime.now(UTC) - timedelta(days=deployment.settings.run_nights)
+        pruned = prune_runs(context.instance, before, keep)
+    for what, told in fault.items():
+        raise dg.Failure(f"pruning {what}: {told}", allow_retries=False)
+    context.add_output_metadata({"runs pruned": dg.MetadataValue.int(pruned)})
+
+
+def prune_runs(instance: dg.DagsterInstance, before: datetime, keep: Set[str]) -> int:
+    """Delete the runs that were made before an instant and are over, but for some; returns how many."""
+    old = dg.RunsFilter(created_before=before, statuses=_OVER)
+    records = instance.get_run_records(old, limit=RUNS_AT_ONCE + len(keep), ascending=True)
+    run_ids = [record.dagster_run.run_id for record in records]
+    pruned = [run_id for run_id in run_ids if run_id not in keep][:RUNS_AT_ONCE]
+    for run_id in pruned:
+        instance.compute_log_manager.delete_logs(prefix=[run_id])
+        instance.delete_run(run_id)
+    return len(pruned)
+
+
 @dg.job(
     description="Delete the landed nights of every district and the pages of reports that are older than "
-    "SAMEGOAL_LANDING_NIGHTS.",
+    "SAMEGOAL_LANDING_NIGHTS, and Dagster's runs older than SAMEGOAL_RUN_NIGHTS.",
     executor_def=dg.in_process_executor,
 )
 def prune_landing() -> None:
     """One step for all districts: there is next to nothing to do for each."""
     prune_landed_nights()
+    prune_old_runs()
 
 
 nightly_prune = dg.ScheduleDefinition(

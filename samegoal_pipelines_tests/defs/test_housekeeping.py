@@ -8,12 +8,13 @@ from zoneinfo import ZoneInfo
 
 import dagster as dg
 import pyarrow as pa
+import sqlalchemy as sa
 
 from samegoal_pipelines.definitions import build_defs
 from samegoal_pipelines.defs.housekeeping import prune_district
 from samegoal_pipelines.landing import LandingError
 from samegoal_pipelines.reports.report import keep_page
-from samegoal_pipelines.runs import open_instance
+from samegoal_pipelines.runs import NightOutcome, open_instance
 from samegoal_pipelines.settings import Settings
 from samegoal_pipelines.transforms.columns import frame_of
 
@@ -24,6 +25,11 @@ def prune(deployment) -> dg.ExecuteInProcessResult:
     with open_instance(Settings()) as instance:
         job = build_defs(deployment).resolve_job_def("prune_landing")
         return job.execute_in_process(instance=instance, raise_on_error=False)
+
+
+def output_of(result: dg.ExecuteInProcessResult, op: str) -> dg.DagsterEvent:
+    (output,) = [event for event in result.events_for_node(op) if event.is_successful_output]
+    return output
 
 
 def today(district) -> date:
@@ -59,7 +65,7 @@ def test_each_district_keeps_its_last_nights_also_one_that_is_disabled(pipeline,
     assert result.success
     assert deployment.landing.nights("alpha") == back(tonight, 35, 34, 0)
     assert deployment.landing.nights("beta") == back(tonight, 3)
-    (output,) = [event for event in result.all_node_events if event.is_successful_output]
+    output = output_of(result, "prune_landed_nights")
     told = output.step_output_data.metadata
     assert told["nights pruned"].value == 3
     assert [record.data for record in told["by district"].records] == [
@@ -137,7 +143,7 @@ def test_the_pages_of_old_reports_go_with_their_nights(pipeline, district, deplo
     result = prune(deployment)
 
     assert result.success
-    (output,) = [event for event in result.all_node_events if event.is_successful_output]
+    output = output_of(result, "prune_landed_nights")
     assert output.step_output_data.metadata["pages of reports pruned"].value == 2
     left = sorted(path.name for path in (Path(deployment.settings.landing_root) / "reports").iterdir())
     assert left == [f"{night}.html" for night in nights[2:]]
@@ -174,3 +180,62 @@ def test_it_is_scheduled_daily_without_being_switched_on(deployment):
     assert (request.job_name, request.partition_key) == (None, None)
     assert (schedule.cron_schedule, schedule.execution_timezone) == ("0 12 * * *", "UTC")
     assert schedule.job_name == "prune_landing"
+
+
+def run_id_of(outcome: NightOutcome) -> str:
+    assert outcome.attempt is not None
+    return outcome.attempt.run_id
+
+
+def age_runs(deployment, days: int) -> None:
+    """Let every run that Dagster knows of be so many days older."""
+    with deployment.warehouse.begin() as connection:
+        connection.execute(
+            sa.text(
+                "update dagster.runs set create_timestamp = create_timestamp - make_interval(days => :days)"
+            ),
+            {"days": days},
+        )
+
+
+def test_old_runs_go_with_their_events_and_logs_and_the_published_one_stays(pipeline, district, deployment):
+    """Dagster itself keeps every run for good."""
+    made = district(ENROLLED)
+    pipeline.add(made)
+    old, published = (run_id_of(pipeline.run(today=date(2026, 8, day))) for day in (20, 21))
+    age_runs(deployment, 401)
+    made.client_secret = made.id
+    failed = run_id_of(pipeline.run(today=date(2026, 8, 22)))
+    with open_instance(Settings()) as instance:
+        manager = instance.compute_log_manager
+        logs = [Path(manager.get_captured_local_path([run, "a step"], "out")) for run in (old, published)]
+        for log in logs:
+            log.parent.mkdir(parents=True, exist_ok=True)
+            log.write_text("what a step has printed")
+
+        result = prune(deployment)
+
+        assert result.success
+        (output,) = [
+            event for event in result.events_for_node("prune_old_runs") if event.is_successful_output
+        ]
+        assert output.step_output_data.metadata["runs pruned"].value == 1
+        assert {run.run_id for run in instance.get_runs()} == {published, failed, result.run_id}
+        assert not instance.all_logs(old)
+        assert instance.all_logs(published)
+        assert [log.exists() for log in logs] == [False, True]
+        shown = instance.get_materialized_partitions(dg.AssetKey("published_snapshot"))
+        assert shown == {made.id}
+
+
+def test_runs_are_kept_as_long_as_the_setting_says(pipeline, district, deployment):
+    pipeline.add(district(ENROLLED))
+    deployment.settings.run_nights = 30
+    runs = [run_id_of(pipeline.run(today=date(2026, 8, day))) for day in (20, 21)]
+    age_runs(deployment, 29)
+    assert prune(deployment).success
+    with open_instance(Settings()) as instance:
+        assert {*runs} <= {run.run_id for run in instance.get_runs()}
+        age_runs(deployment, 2)
+        assert prune(deployment).success
+        assert {*runs} & {run.run_id for run in instance.get_runs()} == {runs[1]}

@@ -86,7 +86,7 @@ SCHOOL_YEAR = QmlativObject(
 ENTITY = QmlativObject(
     "District/Entity",
     "EntityID",
-    (*_integer("EntityID"), *_text("Code", "Name"), *_integer("DistrictID"), *_flag("IsDistrictWide")),
+    (*_integer("EntityID"), *_text("Name")),
 )
 ENTRY_WITHDRAWAL = QmlativObject(
     "Enrollment/EntryWithdrawal",
@@ -104,13 +104,13 @@ ENTRY_WITHDRAWAL = QmlativObject(
 WITHDRAWAL_CODE = QmlativObject(
     "Enrollment/WithdrawalCode",
     "WithdrawalCodeID",
-    (*_integer("WithdrawalCodeID"), *_text("Code", "Description"), *_integer("SchoolYearID")),
+    (*_integer("WithdrawalCodeID"), *_text("Code")),
     year_bound=True,
 )
 SCHOOL = QmlativObject(
     "Enrollment/School",
     "SchoolID",
-    (*_integer("SchoolID"), *_text("Code", "Name", "StateAssignedID"), *_integer("SchoolYearID")),
+    (*_integer("SchoolID"), *_text("Name", "StateAssignedID"), *_integer("SchoolYearID")),
     year_bound=True,
 )
 STUDENT = QmlativObject(
@@ -123,16 +123,13 @@ STUDENT = QmlativObject(
     ),
     year_bound=True,
 )
-_PERSON = (
-    *_integer("NameID"),
-    *_text("FirstName", "MiddleName", "LastName", "FirstNameLegal", "MiddleNameLegal", "LastNameLegal"),
-    *_integer("NameSuffixID"),
-)
+_PERSON = (*_integer("NameID"), *_text("FirstName", "MiddleName", "LastName"), *_integer("NameSuffixID"))
 STUDENT_NAME = QmlativObject(
     "Demographics/Name",
     "NameID",
     (
         *_PERSON,
+        *_text("FirstNameLegal", "MiddleNameLegal", "LastNameLegal"),
         *_date("BirthDate"),
         *_text("Gender", "GenderCode", "Race"),
         *_flag("IsHispanic", "IsWhite", "IsBlack", "IsAsian", "IsAlaskan", "IsHawaiian", optional=True),
@@ -186,7 +183,9 @@ COUNTY = QmlativObject("Demographics/County", "CountyID", (*_integer("CountyID")
 STATE = QmlativObject("SkySys/State", "StateID", (*_integer("StateID"), *_text("Code")))
 NAME_SUFFIX = _lookup("Demographics/NameSuffix")
 PHONE_TYPE = _lookup("Demographics/PhoneType")
-LANGUAGE = _lookup("Demographics/Language")
+LANGUAGE = QmlativObject(
+    "Demographics/Language", "LanguageID", (*_integer("LanguageID"), *_text("Description"))
+)
 RELATIONSHIP = _lookup("Demographics/Relationship")
 
 # The bulky ones first: whoever reads them all at once starts with those that take longest.

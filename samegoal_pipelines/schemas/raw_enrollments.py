@@ -96,10 +96,7 @@ class Entity(RawObject):
     _key = ("EntityID",)
 
     EntityID: Integer = optional("Key of the entity (District/Entity)")
-    Code: Text = optional("The entity's code; text, leading zeros belong to it")
     Name: Text = optional("The entity's name")
-    DistrictID: Integer = optional("The district to which the entity belongs")
-    IsDistrictWide: Flag = optional("True for the entity that stands for the whole district")
 
 
 class EntryWithdrawal(RawObject):
@@ -133,10 +130,8 @@ class WithdrawalCode(RawObject):
     _key = ("WithdrawalCodeID",)
     _repeats = True
 
-    WithdrawalCodeID: Integer = optional("Key of the code in its year (Enrollment/WithdrawalCode)")
+    WithdrawalCodeID: Integer = optional("Key of the code (Enrollment/WithdrawalCode); another one each year")
     Code: Text = optional("The code; text: 01 is not 1. CECS marks a cross-entity course enrollment")
-    Description: Text = optional("What the code means")
-    SchoolYearID: Integer = optional("The school year to which this id of the code belongs")
 
 
 class School(RawObject):
@@ -146,7 +141,6 @@ class School(RawObject):
     _repeats = True
 
     SchoolID: Integer = optional("Key of the school (Enrollment/School)")
-    Code: Text = optional("The school's code; text")
     Name: Text = optional("The school's name: the student's building")
     StateAssignedID: Text = optional("The state's number of the school (in Texas nine digits); text")
     SchoolYearID: Integer = optional("The school year for which name and number hold")

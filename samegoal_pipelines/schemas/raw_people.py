@@ -34,15 +34,15 @@ class GuardianName(RawObject):
     FirstName: Text = optional("First name in use")
     MiddleName: Text = optional("Middle name in use")
     LastName: Text = optional("Last name in use; None, NULL and NaN are names")
-    FirstNameLegal: Text = optional("First name on record")
-    MiddleNameLegal: Text = optional("Middle name on record")
-    LastNameLegal: Text = optional("Last name on record")
     NameSuffixID: Integer = optional("Jr., III and the like, in NameSuffix")
 
 
 class StudentName(GuardianName):
     """A student as a person: names, birth date, and what the state asks about gender and race."""
 
+    FirstNameLegal: Text = optional("First name on record")
+    MiddleNameLegal: Text = optional("Middle name on record")
+    LastNameLegal: Text = optional("Last name on record")
     BirthDate: Day = optional("Date of birth")
     Gender: Text = optional("Gender as shown")
     GenderCode: Text = optional("Gender as a code; used where Gender is empty")
@@ -164,7 +164,6 @@ class Language(RawObject):
     _key = ("LanguageID",)
 
     LanguageID: Integer = optional("Key (Demographics/Language)")
-    Code: Text = optional("Code of the language; text")
     Description: Text = optional("Name of the language")
 
 

@@ -359,7 +359,7 @@ def test_an_entity_that_is_not_granted_is_named(server, district):
 
 def test_another_entity_can_be_read_as(server, district):
     entities = read(server, district, ["raw_enrollments"]).frames["raw_enrollments"]["Entity"]
-    campus = int(entities.loc[~entities["IsDistrictWide"], "EntityID"].iloc[0])
+    campus = int(entities.loc[entities["EntityID"] != district.entity_id, "EntityID"].iloc[0])
     result = read(server, district, ["raw_enrollments"], entity_id=campus)
     assert set(result.frames["raw_enrollments"]["EntryWithdrawal"]["EntityID"]) == {campus}
     assert (
@@ -414,10 +414,10 @@ def test_values_of_the_wrong_type_are_kept_beside_the_row(server, district):
 def test_ids_beyond_2_to_the_53_and_codes_with_zeros_arrive_exactly(server, district):
     code = truth(district, "Enrollment/WithdrawalCode", SchoolYearID=27)[0]["WithdrawalCodeID"]
     district.edit("Enrollment/WithdrawalCode", code, Code="01")
-    district.add_row("Enrollment/School", SchoolID=2**53 + 1, Code="007", Name="x", SchoolYearID=27)
+    district.add_row("Enrollment/School", SchoolID=2**53 + 1, StateAssignedID="007", Name="x", SchoolYearID=27)
     frames = read(server, district, ["raw_enrollments"]).frames["raw_enrollments"]
     assert 2**53 + 1 in frames["School"]["SchoolID"].tolist()
-    assert "007" in frames["School"]["Code"].tolist()
+    assert "007" in frames["School"]["StateAssignedID"].tolist()
     assert "01" in frames["WithdrawalCode"]["Code"].tolist()
 
 

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pytest
 
 from samegoal_pipelines.qmlativ import Connection, QmlativClient, read_district
-from samegoal_pipelines.qmlativ.catalogue import NEEDED
+from samegoal_pipelines.qmlativ.catalogue import NEEDED, OBJECTS
 from samegoal_pipelines.sandbox import Sandbox, serve
 from samegoal_pipelines.schemas.demographics import ParentDemographics, StudentDemographics
 from samegoal_pipelines.schemas.enrollments import FilteredEnrollments
@@ -38,6 +38,16 @@ FIELDS = [
     for wanted in objects
     for field in wanted.fields
 ]
+
+BESIDE_COLUMNS = {
+    "raw_enrollments.EntryWithdrawal.IsCrossEntityCourseEnrollment": "a check counts rows that have the flag "
+    "and not the code CECS",
+    "raw_enrollments.SchoolYear.NumericYear": "tells which school year is the one before the current one",
+    "raw_enrollments.SchoolYear.Description": "`explain`, `verify` and the worklist name the year",
+    "raw_enrollments.Entity.EntityID": "`verify` tells which entities are granted",
+    "raw_enrollments.Entity.Name": "`verify` tells which entities are granted",
+}
+"""Fields that no published column is made of, and what they are asked for all the same."""
 
 CURRENT_YEAR = "raw_enrollments.SchoolYear.IsCurrentYearForProvidedEntity"  # no night goes without it
 
@@ -174,6 +184,28 @@ def test_every_field_that_the_map_names_is_asked_of_qmlativ():
     }
     assert named - set(FIELDS) == set()
     assert {source.split(".")[0] for source in named} == set(NEEDED)
+
+
+def test_every_field_that_is_asked_for_makes_a_published_column_or_serves_a_named_rule():
+    """Least data: an object that several assets share is asked for once, for all of them."""
+    behind = {
+        field
+        for view, history in HISTORIES.items()
+        for column in history.columns
+        for field in fields_behind(f"published_snapshot.{view}.{column}")
+    }
+    idle = {
+        f"{wanted.label}.{field.name}"
+        for wanted in OBJECTS.values()
+        for field in wanted.fields
+        if not any(
+            f"{asset}.{wanted.name}.{field.name}" in behind | BESIDE_COLUMNS.keys()
+            for asset, objects in NEEDED.items()
+            if wanted in objects
+        )
+    }
+    assert idle == set()
+    assert BESIDE_COLUMNS.keys() <= {*FIELDS} - behind
 
 
 def test_every_source_in_an_asset_of_our_own_is_a_column_of_it():

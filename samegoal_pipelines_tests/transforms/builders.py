@@ -107,11 +107,9 @@ def enrollments(
     numbers = [year["SchoolYearID"] for year in years]
     defaults: dict[str, Iterable[Row]] = {
         "SchoolYear": years,
-        "Entity": [{"EntityID": 1, "Code": "000", "Name": "District"}],
+        "Entity": [{"EntityID": 1, "Name": "District"}],
         "WithdrawalCode": [
-            {"WithdrawalCodeID": code_id(code, year), "Code": code, "SchoolYearID": year}
-            for code in codes
-            for year in numbers
+            {"WithdrawalCodeID": code_id(code, year), "Code": code} for code in codes for year in numbers
         ],
         "School": [
             {"SchoolID": 5, "SchoolYearID": year, "Name": "Main", "StateAssignedID": "255901001"}

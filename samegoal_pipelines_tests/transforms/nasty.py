@@ -45,7 +45,7 @@ def days_around(today: date) -> list[date]:
 def codes_listed(random: Random, years: list[int], trouble: float) -> list[Row]:
     """Codes with an id per year; some ids listed twice, with the same code, another one or none."""
     listed = [
-        {"WithdrawalCodeID": 100 * n + year % 100, "Code": code, "SchoolYearID": year}
+        {"WithdrawalCodeID": 100 * n + year % 100, "Code": code}
         for n, code in enumerate(CODES, start=1)
         for year in years
     ]

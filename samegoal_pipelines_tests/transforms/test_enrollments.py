@@ -226,7 +226,7 @@ def test_a_row_whose_end_is_unreadable_is_not_taken_for_open():
 @pytest.mark.parametrize("code", [None, "", "  "])
 def test_a_withdrawal_code_id_without_a_code_is_unknown_because_it_might_be_cecs(code):
     """Section 2: a withdrawal code id that no code list knows."""
-    listed = [{"WithdrawalCodeID": code_id("82", 2027), "Code": code, "SchoolYearID": 2027}]
+    listed = [{"WithdrawalCodeID": code_id("82", 2027), "Code": code}]
     assert fates(entry(1, "2026-08-12", "2026-09-30", "82"), WithdrawalCode=listed) == {
         1: ("set_aside", "unknown_withdrawal_code")
     }

@@ -1,19 +1,23 @@
 """What a district's published rows will turn into by themselves: landed rows and the forecast, put together.
 
-Beside `runs`, because it asks several rooms at once. No rule lives here: `transforms.forecast` has them.
+Beside `runs`, because it asks several rooms at once. No rule lives here: `transforms.forecast` and the
+gate have them.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, timedelta
 
 import pandas as pd
 
 from samegoal_pipelines.deployment import Deployment
+from samegoal_pipelines.districts.pauses import all_pauses
 from samegoal_pipelines.landing import LandingError
+from samegoal_pipelines.reports.outlook import HoldAhead, LastPublished, first_hold, nights_to_come
 from samegoal_pipelines.transforms.forecast import forecast_statuses
 from samegoal_pipelines.warehouse.changes import published_night, students_as_of
+from samegoal_pipelines.warehouse.publish import last_published
 
 
 class NothingToForecast(Exception):
@@ -29,6 +33,8 @@ class Forecast:
     days: int
     flips: pd.DataFrame
     """student_id, day, old_status, new_status, as `forecast_statuses` gives them, and student_number."""
+    hold: HoldAhead | None
+    """The first of the nights that the gate will hold because of these flips."""
 
 
 def forecast_district(deployment: Deployment, district_id: str, days: int) -> Forecast:
@@ -38,7 +44,7 @@ def forecast_district(deployment: Deployment, district_id: str, days: int) -> Fo
         UnknownDistrict: no such district.
         NothingToForecast: nothing is published, or its landed rows are not there any more.
     """
-    deployment.registry.get(district_id)
+    district = deployment.registry.get(district_id)
     night = published_night(deployment.warehouse, district_id)
     if night is None:
         raise NothingToForecast(
@@ -59,6 +65,22 @@ def forecast_district(deployment: Deployment, district_id: str, days: int) -> Fo
     flips = forecast_statuses(raw, night.snapshot_date, days)
     students = flips["student_id"].unique().tolist()
     known = students_as_of(deployment.warehouse, district_id, students, night.snapshot_date)
-    numbers = {student: found.status["student_number"] for student, found in known.items() if found.status}
-    flips = flips.assign(student_number=[numbers.get(student) for student in flips["student_id"]])
-    return Forecast(district_id, night.snapshot_date, days, flips)
+    published = {student: found.status for student, found in known.items() if found.status}
+    flips = flips.assign(
+        student_number=[published.get(student, {}).get("student_number") for student in flips["student_id"]]
+    )
+    attempt = last_published(deployment.warehouse, district_id)
+    hold = None
+    if attempt is not None:
+        last = LastPublished(
+            students=attempt.students or 0,
+            active=(attempt.enrolled or 0) + (attempt.pre_enrolled or 0),
+            statuses={student: status["status"] for student, status in published.items()},
+        )
+        nights = nights_to_come(
+            night.snapshot_date + timedelta(days=1),
+            night.snapshot_date + timedelta(days=days),
+            all_pauses(deployment.warehouse).get(district_id),
+        )
+        hold = first_hold(district_id, flips, last, district.limits, nights)
+    return Forecast(district_id, night.snapshot_date, days, flips, hold)

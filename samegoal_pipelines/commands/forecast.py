@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -25,7 +26,10 @@ NO_ROW = "no row"
 @click.option("--json", "as_json", is_flag=True, help="For scripts.")
 @click.pass_obj
 def forecast(deployment: Deployment, district_id: str, days: int, by_student: bool, as_json: bool) -> None:
-    """Say which statuses will flip on which day if nobody edits anything in Qmlativ."""
+    """Say which statuses will flip on which day if nobody edits anything in Qmlativ.
+
+    And which night will be held for it, so that somebody does.
+    """
     from samegoal_pipelines.forecasts import NothingToForecast, forecast_district
     from samegoal_pipelines.transforms.forecast import count_flips
 
@@ -36,7 +40,13 @@ def forecast(deployment: Deployment, district_id: str, days: int, by_student: bo
     counted = _rows(count_flips(found.flips))
     listed = _rows(found.flips)
     if as_json:
-        facts = {"district_id": district_id, "night": found.night, "days": days, "flips": counted}
+        facts = {
+            "district_id": district_id,
+            "night": found.night,
+            "days": days,
+            "flips": counted,
+            "held_from": found.hold and asdict(found.hold),
+        }
         print_json({**facts, "students": listed} if by_student else facts)
         return
     until = found.night + timedelta(days=days)
@@ -48,6 +58,13 @@ def forecast(deployment: Deployment, district_id: str, days: int, by_student: bo
     print_sentences([f"{district_id}: by {until}, as the rows of the night {found.night} stand:"])
     rows = [[flip["day"], *_statuses(flip), flip["students"]] for flip in counted]
     print_table(["day", "from", "to", "students"], rows)
+    if found.hold:
+        print_sentences(
+            [
+                f"the night {found.hold.night} will be held: {found.hold.reason}",
+                f"to do: {found.hold.remedy}",
+            ]
+        )
     if by_student:
         print_table(
             ["student number", "day", "from", "to"],

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import sys
 import textwrap
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,7 +17,11 @@ from samegoal_pipelines.terminal import print_json, print_table
 
 if TYPE_CHECKING:
     from samegoal_pipelines.deployment import Deployment
+    from samegoal_pipelines.reports.ahead import Ahead
     from samegoal_pipelines.reports.board import Board
+
+HOLDS_SHOWN = 20
+"""How many districts that will be held the terminal names; the page and JSON have all."""
 
 
 @click.command()
@@ -30,10 +35,19 @@ if TYPE_CHECKING:
     "--html",
     "file",
     type=click.Path(dir_okay=False, writable=True, path_type=Path),
-    help="Write the page with plots and the next two weeks to this file as well.",
+    help="Write the page, with plots, to this file as well.",
+)
+@click.option(
+    "--forecast/--no-forecast",
+    "forecast",
+    default=True,
+    show_default=True,
+    help="Look at the next two weeks as well: which districts will be held if nobody edits anything.",
 )
 @click.pass_obj
-def report(deployment: Deployment, night: datetime | None, as_json: bool, file: Path | None) -> int:
+def report(
+    deployment: Deployment, night: datetime | None, as_json: bool, file: Path | None, forecast: bool
+) -> int:
     """Show what was published, held, failed or is late, why, and what to do.
 
     Exit status 0: all is well. 1: a district failed or is late. 3: a district is held, and none failed.
@@ -47,18 +61,20 @@ def report(deployment: Deployment, night: datetime | None, as_json: bool, file: 
     """  # noqa: D301  # click wants the backspace itself
     from datetime import UTC
 
+    from samegoal_pipelines.reports.ahead import look_ahead
     from samegoal_pipelines.reports.report import make_report
 
-    made = make_report(
-        deployment.warehouse,
-        datetime.now(UTC),
-        night.date() if night else None,
-        landing=deployment.landing if file else None,
-    )
+    made = make_report(deployment.warehouse, datetime.now(UTC), night.date() if night else None)
+    if not as_json:
+        _print_trouble(made.board)  # at once: to look ahead takes a while where there are many districts
+    if forecast:
+        made = replace(made, ahead=look_ahead(deployment.warehouse, deployment.landing, made.board))
     if as_json:
         print_json(made.facts())
     else:
-        _print_board(made.board)
+        if made.ahead is not None:
+            _print_ahead(made.ahead)
+        _print_rest(made.board)
     if file:
         from samegoal_pipelines.reports.page import html
 
@@ -75,7 +91,7 @@ def exit_status(board: Board) -> int:
     return HELD if totals["held"] else DONE
 
 
-def _print_board(board: Board) -> None:
+def _print_trouble(board: Board) -> None:
     from samegoal_pipelines.reports import words
 
     click.echo(f"{words.title(board.night)}: {words.summary(board)}")
@@ -91,6 +107,11 @@ def _print_board(board: Board) -> None:
         for one in board.expiring:
             who = f"{words.on_one_line(one.name)} ({one.district_id})"
             _echo(f"Integration Access of {who} {words.expiry(one)}")
+
+
+def _print_rest(board: Board) -> None:
+    from samegoal_pipelines.reports import words
+
     if board.rest:
         _echo("")
         print_table(
@@ -108,6 +129,23 @@ def _print_board(board: Board) -> None:
                 for one in board.rest
             ],
         )
+
+
+def _print_ahead(ahead: Ahead) -> None:
+    from samegoal_pipelines.reports import words
+
+    _echo("")
+    days = f"the next {ahead.days} days, if nobody edits anything"
+    if not ahead.holds:
+        _echo(f"{days}: no district will be held because time passes. {words.looked_at(ahead)}")
+        return
+    _echo(f"{days}: {len(ahead.holds):,} will be held because time passes. {words.looked_at(ahead)}")
+    for one in ahead.holds[:HOLDS_SHOWN]:
+        _echo(f"from {one.night} on: {words.on_one_line(one.name)} ({one.district_id})")
+        _echo(one.reason, indent=4)
+        _echo(f"to do: {one.remedy}", indent=4)
+    if len(ahead.holds) > HOLDS_SHOWN:
+        _echo(f"and {len(ahead.holds) - HOLDS_SHOWN:,} more, in --html and --json")
 
 
 def _echo(text: str, indent: int = 0) -> None:

@@ -12,11 +12,13 @@ from functools import cache
 from typing import Any
 
 from samegoal_pipelines.reports import plots, words
+from samegoal_pipelines.reports.ahead import DistrictHold
 from samegoal_pipelines.reports.board import DistrictNight
 from samegoal_pipelines.reports.report import Report
 
 ROWS_IN_MARKDOWN = 100
-"""How many districts without trouble the Markdown lists; Dagster keeps every night's. The file lists all."""
+"""How many districts without trouble, and how many that will be held, the Markdown lists; Dagster keeps every
+night's. The file lists all."""
 
 _SPECIAL = re.compile(r"[\\`*_\[\]<>!|~&:@]")
 
@@ -36,6 +38,7 @@ def html(report: Report) -> str:
         since=words.since,
         expiry=words.expiry,
         flip=words.flip,
+        looked_at=words.looked_at,
         remarks=remarks,
     )
 
@@ -112,6 +115,20 @@ def _ahead_lines(report: Report) -> Iterator[str]:
     if ahead is None:
         return
     yield f"\n### The next {ahead.days} days, if nobody edits anything\n"
+    if ahead.holds:
+        yield f"Will be held because time passes: {len(ahead.holds):,}.\n"
+        yield from _table(
+            ["From the night", "District", "Reason", "What to do"],
+            (
+                [f"**{one.night}**", _who(one), _escaped(one.reason), _escaped(one.remedy)]
+                for one in ahead.holds[:ROWS_IN_MARKDOWN]
+            ),
+        )
+        if len(ahead.holds) > ROWS_IN_MARKDOWN:
+            yield f"\nand {len(ahead.holds) - ROWS_IN_MARKDOWN:,} more, in the file."
+        yield ""
+    else:
+        yield "No district will be held because time passes.\n"
     if ahead.flips:
         yield from _table(
             ["Day", "Status", "Students"],
@@ -122,8 +139,7 @@ def _ahead_lines(report: Report) -> Iterator[str]:
         )
     else:
         yield "No status changes by time alone."
-    left_out = f"; without {', '.join(ahead.left_out)}: landed rows are gone" if ahead.left_out else ""
-    yield f"\nLooked at {ahead.districts:,} district(s){left_out}."
+    yield f"\n{words.looked_at(ahead)}."
 
 
 def _table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[str]:
@@ -138,7 +154,7 @@ def remarks(one: DistrictNight) -> str:
     return "; ".join([*([one.reason] if one.reason else []), *one.notes])
 
 
-def _who(one: DistrictNight) -> str:
+def _who(one: DistrictNight | DistrictHold) -> str:
     return f"{_escaped(one.name)} ({_escaped(one.district_id)})"
 
 

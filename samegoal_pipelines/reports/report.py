@@ -52,7 +52,7 @@ def make_report(
     if night is None:
         night = night_now(active_timezones(engine), now)
     board = read_board(engine, night, now)
-    ahead = None if landing is None else look_ahead(landing, board)
+    ahead = None if landing is None else look_ahead(engine, landing, board)
     return Report(board, tuple(read_trends(engine, night)), ahead)
 
 

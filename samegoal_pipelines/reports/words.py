@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import date
 
+from samegoal_pipelines.reports.ahead import Ahead
 from samegoal_pipelines.reports.board import Board, DistrictNight
 
 SUMMED_UP = ("failed", "held", "late")
@@ -48,6 +50,19 @@ def expiry(one: DistrictNight) -> str:
 def flip(old_status: str | None, new_status: str | None) -> str:
     """What a student goes from and to."""
     return f"{old_status or 'not in the snapshot'} → {new_status or 'not in the snapshot'}"
+
+
+def looked_at(ahead: Ahead) -> str:
+    """How many districts the look ahead is about, and which ones it is not about."""
+    districts = f"Looked at {ahead.districts:,} district{'s' * (ahead.districts != 1)}"
+    if not ahead.left_out:
+        return districts
+    return f"{districts}; not at {some(ahead.left_out)}: their landed rows are gone or cannot be read"
+
+
+def some(names: Sequence[str], most: int = 20) -> str:
+    """The first of a list of names, and how many more there are."""
+    return ", ".join(names[:most]) + (f" and {len(names) - most:,} more" if len(names) > most else "")
 
 
 def on_one_line(text: str | None) -> str:

@@ -136,17 +136,7 @@ def judge(gate: Gate, measured: Measured, published: Attempt) -> Verdict:
         published: the attempt that it was measured against.
     """
     limits, active, lost = gate.limits, measured.published_active, len(measured.lost)
-    numbers: dict[str, int | float] = {
-        "students": measured.students,
-        "published_students": measured.published,
-        "published_active": active,
-        "lost": lost,
-        "demographics_changed": measured.demographics_changed,
-        "demographics_published": measured.demographics_published,
-        "contacts_lost": measured.contacts_lost,
-        "enrollment_rows": gate.enrollment_rows,
-        "set_aside": gate.set_aside,
-    }
+    numbers = _numbers(measured) | {"enrollment_rows": gate.enrollment_rows, "set_aside": gate.set_aside}
     expired = int((~measured.graduated).sum())  # at most so many have expired
     too_many = lost >= limits.lost_least and _exceeds(lost, active, limits.lost)
     if too_many or (expired >= EXPIRED_LEAST and _exceeds(expired, active, limits.expired)):
@@ -155,6 +145,28 @@ def judge(gate: Gate, measured: Measured, published: Attempt) -> Verdict:
             numbers["lost_by_time"] = int(by_time.sum())
             numbers["expired_by_time"] = int((by_time & ~measured.graduated).sum())
     return Verdict(tuple(_reasons(limits, measured, numbers)), numbers)
+
+
+def judge_passing_time(limits: Limits, measured: Measured) -> Verdict:
+    """What the gate says where nobody has edited anything: whoever is lost, time alone has taken.
+
+    Of a night to come, for a forecast; by the same arithmetic as of a night that is there.
+    """
+    by_time = {"lost_by_time": len(measured.lost), "expired_by_time": int((~measured.graduated).sum())}
+    numbers = _numbers(measured) | by_time | {"enrollment_rows": 0, "set_aside": 0}
+    return Verdict(tuple(_reasons(limits, measured, numbers)), numbers)
+
+
+def _numbers(measured: Measured) -> dict[str, int | float]:
+    return {
+        "students": measured.students,
+        "published_students": measured.published,
+        "published_active": measured.published_active,
+        "lost": len(measured.lost),
+        "demographics_changed": measured.demographics_changed,
+        "demographics_published": measured.demographics_published,
+        "contacts_lost": measured.contacts_lost,
+    }
 
 
 def _by_time(gate: Gate, measured: Measured, published: Attempt) -> np.ndarray | None:
@@ -183,35 +195,35 @@ def _reasons(limits: Limits, measured: Measured, numbers: Mapping[str, int | flo
             because = " (how many of them only because time has passed cannot be told: the rows that the "
             because += "published snapshot was made from are not in the landing)"
         yield (
-            f"{_part(lost, active, 'students', limits.lost)} last published as ENROLLED or PRE-ENROLLED "
+            f"{part_of(lost, active, 'students', limits.lost)} last published as ENROLLED or PRE-ENROLLED "
             f"would be gone, INACTIVE or GRADUATED{because}; the limit is {limits.lost:g} %: check in "
             "Qmlativ whether their enrollments were ended or deleted on purpose"
         )
     expired = int(numbers.get("expired_by_time", 0))
     if expired >= EXPIRED_LEAST and _exceeds(expired, active, limits.expired):
         yield (
-            f"{_part(expired, active, 'students', limits.expired)} last published as ENROLLED or "
+            f"{part_of(expired, active, 'students', limits.expired)} last published as ENROLLED or "
             "PRE-ENROLLED would be gone or INACTIVE only because time has passed; the limit is "
             f"{limits.expired:g} %: next year's enrollments are probably not in Qmlativ yet; enter them there"
         )
     changed, rows = measured.demographics_changed, measured.demographics_published
     if changed >= DEMOGRAPHICS_LEAST and _exceeds(changed, rows, limits.demographics):
         yield (
-            f"{_part(changed, rows, 'published rows of demographics', limits.demographics)} would change; "
+            f"{part_of(changed, rows, 'published rows of demographics', limits.demographics)} would change; "
             f"the limit is {limits.demographics:g} %: check in Qmlativ whether a field was withdrawn, or "
             "edited for everybody"
         )
     unreachable, students = measured.contacts_lost, measured.published
     if unreachable >= CONTACTS_LEAST and _exceeds(unreachable, students, limits.contacts):
         yield (
-            f"{_part(unreachable, students, 'students', limits.contacts)} would lose their last parent "
+            f"{part_of(unreachable, students, 'students', limits.contacts)} would lose their last parent "
             f"with a phone, an e-mail address or a street; the limit is {limits.contacts:g} %: check in "
             "Qmlativ whether guardians, phones or addresses were withdrawn"
         )
     aside, came = int(numbers["set_aside"]), int(numbers["enrollment_rows"])
     if aside >= SET_ASIDE_LEAST and _exceeds(aside, came, limits.set_aside):
         yield (
-            f"{_part(aside, came, 'enrollment rows', limits.set_aside)} were set aside as not to be relied "
+            f"{part_of(aside, came, 'enrollment rows', limits.set_aside)} were set aside as not to be relied "
             f"on; the limit is {limits.set_aside:g} %: see their reasons in the Dagster UI, and mend them in "
             "Qmlativ"
         )
@@ -222,7 +234,8 @@ def _exceeds(part: int, whole: int, limit: float) -> bool:
     return 100 * part > Fraction(str(limit)) * whole
 
 
-def _part(part: int, whole: int, what: str, limit: float) -> str:
+def part_of(part: int, whole: int, what: str, limit: float) -> str:
+    """`812 of 900 students (90.2 %)`."""
     return f"{part:,} of {whole:,} {what} ({_share(part, whole, limit)})"
 
 

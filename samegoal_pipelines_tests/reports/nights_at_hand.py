@@ -8,8 +8,12 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from samegoal_pipelines.landing import Landing
 from samegoal_pipelines.warehouse.engine import as_writer
+from samegoal_pipelines.warehouse.publish import publish
 from samegoal_pipelines.warehouse.tables import districts, snapshots
+from samegoal_pipelines_tests.transforms.builders import enrollments, entry
+from samegoal_pipelines_tests.warehouse.snapshots_at_hand import snapshot, student
 
 NIGHT = date(2026, 10, 12)
 REGISTERED = datetime(2026, 8, 1, tzinfo=UTC)
@@ -72,3 +76,31 @@ def attempt(
             )
         )
     return run_id
+
+
+def publish_the_years_end(
+    engine: sa.Engine, landing: Landing, district_id: str, last_day: date, ending: int = 90, staying: int = 10
+) -> None:
+    """Register a district and publish its night: so many enrolled students end on that day, so many stay."""
+    register(engine, district_id)
+    run_id, began = f"run of {district_id}", at("07:00")
+    rows = [
+        entry(n, "2026-08-12", last_day if n <= ending else None, student=n)
+        for n in range(1, ending + staying + 1)
+    ]
+    landing.write(
+        enrollments(rows, NIGHT),
+        district_id=district_id,
+        night=NIGHT,
+        run_id=run_id,
+        asset="raw_enrollments",
+        landed_at=began,
+    )
+    publish(
+        engine,
+        district_id=district_id,
+        snapshot_date=NIGHT,
+        snapshot=snapshot(*(student(row["StudentID"]) for row in rows)),
+        run_id=run_id,
+        started_at=began,
+    )

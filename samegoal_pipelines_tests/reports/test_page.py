@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from datetime import timedelta
 from html.parser import HTMLParser
 from pathlib import Path
@@ -14,9 +15,16 @@ import sqlalchemy as sa
 from samegoal_pipelines.districts.pauses import pause
 from samegoal_pipelines.landing import Landing, LandingError
 from samegoal_pipelines.reports import page, plots
+from samegoal_pipelines.reports.ahead import DistrictHold
 from samegoal_pipelines.reports.report import Report, keep_page, make_report
 from samegoal_pipelines.reports.trends import TrendNight
-from samegoal_pipelines_tests.reports.nights_at_hand import NIGHT, at, attempt, register
+from samegoal_pipelines_tests.reports.nights_at_hand import (
+    NIGHT,
+    at,
+    attempt,
+    publish_the_years_end,
+    register,
+)
 from samegoal_pipelines_tests.transforms.builders import enrollments, entry
 
 NASTY = '<script>alert(1)</script> | [x](javascript:alert(1)) ![y](http://evil/z.png) "ISD" & `co`'
@@ -99,10 +107,49 @@ def test_the_next_two_weeks_are_counted_and_districts_without_rows_are_named(rep
     shown = re.sub(r"\s+", " ", Text(page.html(report)).text)
     assert "2026-10-15 ENROLLED → INACTIVE 2 " in shown
     assert "2026-10-20 PRE-ENROLLED → ENROLLED 1 " in shown
-    assert (
-        "Looked at 1 district(s); without the rows that were landed for failing, held, late, resting" in shown
-    )
+    assert "Looked at 1 district; not at failing, held, late, resting: their landed rows are gone" in shown
+    assert "No district will be held because time passes." in shown
     assert "| 2026-10-15 | ENROLLED → INACTIVE | 2 |" in page.markdown(report)
+
+
+def test_districts_that_will_be_held_are_on_the_page_the_soonest_first(
+    warehouse: sa.Engine, tmp_path: Path
+) -> None:
+    landing = Landing(str(tmp_path / "landing"))
+    for district_id, days in (("alpha", 9), ("beta", 3), ("gamma", 30)):
+        publish_the_years_end(warehouse, landing, district_id, NIGHT + timedelta(days=days))
+    report = make_report(warehouse, at("12:00"), landing=landing)
+
+    shown = re.sub(r"\s+", " ", Text(page.html(report)).text)
+    reason = (
+        "90 of 100 ENROLLED and PRE-ENROLLED students (90.0 %) become INACTIVE or leave the import window "
+        "because time passes; the limit is 50 %"
+    )
+    assert "Will be held because time passes: 2. " in shown
+    first = shown.index(f"2026-10-16 Beta ISD beta {reason} have next year's enrollments entered in Qmlativ")
+    assert first < shown.index(f"2026-10-22 Alpha ISD alpha {reason}")
+    assert shown.count(reason) == 2
+
+    lines = page.markdown(report).splitlines()
+    begin = lines.index("Will be held because time passes: 2.")
+    table = lines[begin + 2 : begin + 6]
+    assert [line.split(" | ")[:2] for line in table[2:]] == [
+        ["| **2026-10-16**", "Beta ISD (beta)"],
+        ["| **2026-10-22**", "Alpha ISD (alpha)"],
+    ]
+    assert "90 of 100 ENROLLED" in table[2]
+
+
+def test_of_districts_that_will_be_held_markdown_lists_a_hundred(report: Report) -> None:
+    hold = DistrictHold(NIGHT, 90, 100, 50.0, f"because | {NASTY}", "act", "nasty", NASTY)
+    assert report.ahead is not None
+    many = replace(report, ahead=replace(report.ahead, holds=(hold,) * 103, left_out=("gone",) * 25))
+    markdown = page.markdown(many)
+    assert "\nand 3 more, in the file.\n" in markdown
+    assert "gone and 5 more: their landed rows" in markdown
+    (line, *_) = [line for line in markdown.splitlines() if "because" in line and "act" in line]
+    assert line.count("|") == 5  # its own columns, no others
+    assert page.html(many).count('<td class="held">2026-10-12</td>') == 103
 
 
 def test_a_name_stays_text_on_the_page(report: Report) -> None:

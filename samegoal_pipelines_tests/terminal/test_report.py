@@ -12,7 +12,12 @@ from click.testing import CliRunner, Result
 
 from samegoal_pipelines.cli import cli
 from samegoal_pipelines.districts.pauses import pause
-from samegoal_pipelines_tests.reports.nights_at_hand import NIGHT, attempt, register
+from samegoal_pipelines_tests.reports.nights_at_hand import (
+    NIGHT,
+    attempt,
+    publish_the_years_end,
+    register,
+)
 
 LAST_NIGHT = NIGHT - timedelta(days=1)
 
@@ -65,8 +70,12 @@ def test_totals_and_trouble_stand_first_and_then_the_rest(deployment, run):
         "",
         "Integration Access of Epsilon ISD (epsilon) expires on 2026-11-01, in 20 days",
         "",
+        "the next 14 days, if nobody edits anything: no district will be held because time passes. Looked "
+        "at 0 districts; not at alpha, beta, delta, epsilon, gamma: their landed rows are gone or cannot be "
+        "read",
+        "",
         "district  state      students  enrolled  added  changed  removed",
-        "─" * len(result.output.splitlines()[18]),
+        "─" * len(result.output.splitlines()[20]),
         "alpha     published       100        90      2        5        1",
         "epsilon   paused          100        90                           paused until 2026-10-12: summer",
     ]
@@ -117,7 +126,55 @@ def test_the_page_is_written_where_it_is_wanted(deployment, run, tmp_path: Path)
     assert (
         "<title>SameGoal night 2026-10-12: 1 of 1 published</title>" in (tmp_path / "night.html").read_text()
     )
-    assert "without the rows that were landed for alpha" in (tmp_path / "night.html").read_text()
+    assert "Looked at 0 districts; not at alpha: their landed" in (tmp_path / "night.html").read_text()
+
+
+def will_end(deployment: Any, district_id: str, days: int) -> None:
+    """A district of 100 students, for 90 of whom the year ends so many days after the night."""
+    last_day = NIGHT + timedelta(days=days)
+    publish_the_years_end(deployment.warehouse, deployment.landing, district_id, last_day)
+
+
+def test_districts_that_will_be_held_are_told_the_soonest_first(deployment, run):
+    will_end(deployment, "alpha", 9)
+    will_end(deployment, "beta", 3)
+    result = run()
+    assert result.return_value == 0  # nothing is wrong yet
+    lines = result.output.splitlines()
+    begin = lines.index(
+        "the next 14 days, if nobody edits anything: 2 will be held because time passes. "
+        "Looked at 2 districts"
+    )
+    assert lines[begin + 1 : begin + 7] == [
+        "from 2026-10-16 on: Beta ISD (beta)",
+        "    90 of 100 ENROLLED and PRE-ENROLLED students (90.0 %) become INACTIVE or leave the import "
+        "window because time passes; the limit is 50 %",
+        "    to do: have next year's enrollments entered in Qmlativ before; if it is right as it is, publish "
+        "it that day: samegoal-pipelines sync beta --release",
+        "from 2026-10-22 on: Alpha ISD (alpha)",
+        lines[begin + 2],
+        lines[begin + 3].replace("beta", "alpha"),
+    ]
+
+    told = json.loads(run("--json").output)["ahead"]["holds"]
+    assert [(one["district_id"], one["night"], one["students"], one["of"]) for one in told] == [
+        ("beta", "2026-10-16", 90, 100),
+        ("alpha", "2026-10-22", 90, 100),
+    ]
+
+
+def test_of_many_districts_that_will_be_held_the_terminal_names_twenty(deployment, run):
+    for number in range(22):
+        will_end(deployment, f"district-{number:02}", 3)
+    lines = run().output.splitlines()
+    assert len([line for line in lines if line.startswith("from 2026-10-16 on: ")]) == 20
+    assert "and 2 more, in --html and --json" in lines
+
+
+def test_without_a_forecast_nothing_is_said_of_the_days_to_come(deployment, run):
+    will_end(deployment, "alpha", 3)
+    assert "the next 14 days" not in run("--no-forecast").output
+    assert json.loads(run("--no-forecast", "--json").output)["ahead"] is None
 
 
 def test_without_a_night_the_report_is_about_the_newest(deployment):

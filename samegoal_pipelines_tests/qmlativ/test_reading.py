@@ -414,7 +414,9 @@ def test_values_of_the_wrong_type_are_kept_beside_the_row(server, district):
 def test_ids_beyond_2_to_the_53_and_codes_with_zeros_arrive_exactly(server, district):
     code = truth(district, "Enrollment/WithdrawalCode", SchoolYearID=27)[0]["WithdrawalCodeID"]
     district.edit("Enrollment/WithdrawalCode", code, Code="01")
-    district.add_row("Enrollment/School", SchoolID=2**53 + 1, StateAssignedID="007", Name="x", SchoolYearID=27)
+    district.add_row(
+        "Enrollment/School", SchoolID=2**53 + 1, StateAssignedID="007", Name="x", SchoolYearID=27
+    )
     frames = read(server, district, ["raw_enrollments"]).frames["raw_enrollments"]
     assert 2**53 + 1 in frames["School"]["SchoolID"].tolist()
     assert "007" in frames["School"]["StateAssignedID"].tolist()

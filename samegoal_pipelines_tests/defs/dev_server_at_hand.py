@@ -1,0 +1,117 @@
+"""The real webserver and daemon, and a browser to look at them with."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import requests
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Page
+
+RUNS = "{ runsOrError { ... on Runs { results { runId status pipelineName tags { key value } } } } }"
+
+
+class DevServer:
+    """`samegoal-pipelines dev` on this test's deployment, started from some other directory."""
+
+    def __init__(self, folder: Path) -> None:
+        self.url = f"http://127.0.0.1:{_free_port()}"
+        self._log = folder / "dev.log"
+        command = [str(Path(sys.executable).parent / "samegoal-pipelines"), "dev"]
+        with self._log.open("wb") as log:
+            self._process = subprocess.Popen(
+                [*command, "--port", self.url.rpartition(":")[2]],
+                cwd=folder,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                env=os.environ.copy(),
+            )
+
+    def stop(self) -> None:
+        """As Ctrl-C does, and well."""
+        self._process.send_signal(signal.SIGTERM)
+        assert self._process.wait(60) == 0
+
+    def is_up(self) -> bool:
+        try:
+            return bool(self.ask("{ version }"))
+        except requests.ConnectionError:
+            return False
+
+    def ask(self, query: str, **variables: Any) -> dict[str, Any]:
+        """A query or mutation, as the UI sends it."""
+        answer = requests.post(
+            f"{self.url}/graphql", json={"query": query, "variables": variables}, timeout=30
+        )
+        answer.raise_for_status()
+        data = answer.json()
+        assert "errors" not in data, data["errors"]
+        return data["data"]
+
+    def finished_runs(self, job: str = "") -> list[dict[str, Any]]:
+        """All runs, or those of a job, if each of them is over; else none."""
+        runs = [run for run in self.ask(RUNS)["runsOrError"]["results"] if job in run["pipelineName"]]
+        over = all(run["status"] in {"SUCCESS", "FAILURE", "CANCELED"} for run in runs)
+        return runs if over else []
+
+    def wait(self, until: Callable[[], Any], what: str, seconds: float = 180) -> Any:
+        """Wait until something holds, and return it; the server's log is shown where it does not come."""
+        deadline = time.monotonic() + seconds
+        while not (found := until()):
+            assert self._process.poll() is None, f"the server has ended\n{self._told()}"
+            assert time.monotonic() < deadline, f"{what} did not come\n{self._told()}"
+            time.sleep(0.2)
+        return found
+
+    def _told(self) -> str:
+        return self._log.read_text()[-6_000:]
+
+
+@contextmanager
+def dev_server(folder: Path) -> Iterator[DevServer]:
+    """The server, when it answers; stopped in the end."""
+    server = DevServer(folder)
+    try:
+        server.wait(server.is_up, "the webserver", 120)
+        yield server
+    finally:
+        server.stop()
+
+
+@contextmanager
+def browser_page() -> Iterator[Page]:
+    """A page of headless Chromium. It keeps a loop of its own, in which no night can run in this process.
+
+    Where there is no Chromium, the test is skipped; `.ci/run` sees to it that there is one.
+    """
+    chromium = shutil.which("chromium") or shutil.which("chromium-browser")
+    if chromium is None:
+        pytest.skip("Chromium is not installed")
+    from playwright.sync_api import expect, sync_playwright
+
+    expect.set_options(timeout=30_000)
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=chromium,
+            args=["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-sync"],
+        )
+        yield browser.new_page(viewport={"width": 1600, "height": 1200})
+        browser.close()
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])

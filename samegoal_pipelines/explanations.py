@@ -10,8 +10,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from datetime import date
+from datetime import date, datetime
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pandas as pd
 
@@ -20,8 +21,11 @@ from samegoal_pipelines.landing import LandingError
 from samegoal_pipelines.transforms.explanation import RULES, Explanation, explain_students, numbers_on_record
 from samegoal_pipelines.warehouse import changes
 from samegoal_pipelines.warehouse.changes import PublishedNight, PublishedStudent
+from samegoal_pipelines.warehouse.snapshots import reason_as_of
 
 Tables = Mapping[str, pd.DataFrame]
+
+LONGEST_NUMBER = 60  # characters; Qmlativ's are shorter by far
 
 
 class NothingToExplain(Exception):
@@ -249,6 +253,13 @@ def _find(
     wanted = number.strip()
     if not wanted:
         raise NothingToExplain(f"{district_id}: the student number is empty; give it as Qmlativ shows it")
+    nobody = NothingToExplain(
+        f"{district_id}: nobody has the student number {shown(number)}, neither in what landed on {night} "
+        "nor in what was ever published; it is text: check leading zeros, and that it is StudentNumber and "
+        "not StudentID"
+    )
+    if len(wanted) > LONGEST_NUMBER or not wanted.isprintable():  # nor do the databases take all of these
+        raise nobody
     warehouse = deployment.warehouse
     that_night = changes.numbers_like(warehouse, district_id, wanted, night) | _landed_numbers(people, wanted)
     ever = changes.numbers_like(warehouse, district_id, wanted)
@@ -260,11 +271,13 @@ def _find(
         trimmed = sorted({student for student, text in found if text.strip() == wanted})
         if trimmed:
             return trimmed, ["the number was found with other spaces around it", *_several(trimmed)]
-    raise NothingToExplain(
-        f"{district_id}: nobody has the student number {number}, neither in what landed on {night} nor in "
-        "what was ever published; it is text: check leading zeros, and that it is StudentNumber and not "
-        "StudentID"
-    )
+    raise nobody
+
+
+def shown(number: str) -> str:
+    """A student number as somebody typed it, on one line and not endless."""
+    cut = number if len(number) <= LONGEST_NUMBER else f"{number[:LONGEST_NUMBER]}…"
+    return "".join(letter if letter.isprintable() else "?" for letter in cut)
 
 
 def _several(students: list[int]) -> list[str]:
@@ -304,5 +317,14 @@ def _what_came_after(
     later = changes.unpublished_since(deployment.warehouse, district_id, night, on)
     if later is None:
         return []
-    why = f": {later.reason}" if later.reason else ""
-    return [f"the night {later.snapshot_date} {'was held' if later.state == 'held' else 'failed'}{why}"]
+    told = f"the night {later.snapshot_date} {'was held' if later.state == 'held' else 'failed'}"
+    if not later.reason:
+        return [told]
+    here = ZoneInfo(deployment.registry.get(district_id).timezone)
+    reason = reason_as_of(
+        later.reason,
+        district_id=district_id,
+        night=later.snapshot_date,
+        local_date=datetime.now(here).date(),
+    )
+    return [f"{told}: {reason}"]

@@ -41,12 +41,14 @@ def explain(
 
 
 def _print(answer: Answer) -> None:
+    from samegoal_pipelines.explanations import shown
+
     print_sentences([f"{answer.district_id}, night of {answer.night}"])
     for remark in answer.remarks:
         print_sentences([f"note: {remark}"])
     for student in answer.students:
         click.echo()
-        print_sentences([f"student number {answer.student_number}, StudentID {student.student_id}"])
+        print_sentences([f"student number {shown(answer.student_number)}, StudentID {student.student_id}"])
         print_sentences(student.published_sentences())
         print_sentences(student.decision_sentences())
         if student.explanation and student.explanation.enrollments:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from samegoal_pipelines.commands.dates import Night
 from samegoal_pipelines.commands.exits import DONE, FAILED, HELD, plain
 from samegoal_pipelines.terminal import print_json, print_table, reading_progress
 
@@ -21,9 +22,7 @@ RELEASED_BY_HAND = "released by hand with sync --release"
 
 @click.command()
 @click.argument("district_ids", metavar="ID…", nargs=-1, required=True)
-@click.option(
-    "--today", type=click.DateTime(["%Y-%m-%d"]), help="The night: classify as of this date; default: today."
-)
+@click.option("--today", type=Night(), help="The night: classify as of this date; default: today.")
 @click.option("--release", is_flag=True, help="Publish exactly what was held that night; reads nothing anew.")
 @click.option("--why", help="With --release: why, to go on record with who releases it (SAMEGOAL_OPERATOR).")
 @click.option("--json", "as_json", is_flag=True, help="For scripts.")

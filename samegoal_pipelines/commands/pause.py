@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from samegoal_pipelines.commands.dates import Night
+
 if TYPE_CHECKING:
     from samegoal_pipelines.deployment import Deployment
 
@@ -17,14 +19,14 @@ if TYPE_CHECKING:
     "--from",
     "paused_from",
     required=True,
-    type=click.DateTime(["%Y-%m-%d"]),
+    type=Night(),
     help="First night that is left out, by the district's calendar.",
 )
 @click.option(
     "--to",
     "paused_to",
     required=True,
-    type=click.DateTime(["%Y-%m-%d"]),
+    type=Night(),
     help="Last night that is left out.",
 )
 @click.option("--reason", help="Why; shown in the report.")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from samegoal_pipelines.commands.dates import Night
 from samegoal_pipelines.commands.exits import DONE, FAILED
 from samegoal_pipelines.terminal import print_json, print_sentences, print_table, reading_progress
 
@@ -23,7 +24,7 @@ DIFFERENCES = ("added", "removed", "status", "demographics", "parents", "changes
 @click.option(
     "--from",
     "first",
-    type=click.DateTime(["%Y-%m-%d"]),
+    type=Night(),
     required=True,
     metavar="DATE",
     help="The first night to replay; every published night from then on follows.",

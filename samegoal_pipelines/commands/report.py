@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from samegoal_pipelines.commands.dates import Night
 from samegoal_pipelines.commands.exits import DONE, FAILED, HELD
 from samegoal_pipelines.terminal import print_json, print_table
 
@@ -27,7 +28,7 @@ HOLDS_SHOWN = 20
 @click.command()
 @click.option(
     "--night",
-    type=click.DateTime(["%Y-%m-%d"]),
+    type=Night(),
     help="By the districts' calendar; default: the newest night that has begun anywhere.",
 )
 @click.option("--json", "as_json", is_flag=True, help="For scripts.")

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from samegoal_pipelines.commands.dates import Night
+
 if TYPE_CHECKING:
     from samegoal_pipelines.deployment import Deployment
 
@@ -23,7 +25,7 @@ if TYPE_CHECKING:
     "--night", default=0, show_default=True, type=click.IntRange(0), help="Nights that have passed."
 )
 @click.option("--seed", default=1, show_default=True, type=int)
-@click.option("--today", type=click.DateTime(["%Y-%m-%d"]), help="The date of night 0; default: today.")
+@click.option("--today", type=Night(), help="The date of night 0; default: today.")
 def sandbox(
     district_count: int,
     students: int,

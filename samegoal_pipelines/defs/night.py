@@ -23,6 +23,7 @@ from samegoal_pipelines.districts.errors import DistrictError
 from samegoal_pipelines.districts.registry import District
 from samegoal_pipelines.landing import LandingError
 from samegoal_pipelines.qmlativ import QmlativClient
+from samegoal_pipelines.schemas.vocabulary import FIRST_NIGHT, LAST_NIGHT
 from samegoal_pipelines.warehouse.errors import WarehouseError
 from samegoal_pipelines.warehouse.publish import record_failure
 
@@ -43,15 +44,18 @@ class NotTonight(Exception):
 
 
 def read_date(text: str, what: str) -> date:
-    """A date as people write it into a run's tags and configuration.
+    """The date of a night as people write it into a run's tags and configuration.
 
     Raises:
-        NotADate: it is none; says `what` should be one.
+        NotADate: it is none, or nowhere near; says `what` should be one.
     """
     try:
-        return date.fromisoformat(text)
+        found = date.fromisoformat(text)
     except ValueError:
         raise NotADate(f"{what} is no date; write it as YYYY-MM-DD") from None
+    if not FIRST_NIGHT <= found <= LAST_NIGHT:
+        raise NotADate(f"{what} is no night; give a date from {FIRST_NIGHT} to {LAST_NIGHT}")
+    return found
 
 
 class Night:

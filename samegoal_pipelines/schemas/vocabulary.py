@@ -3,6 +3,8 @@
 Here: which words there are and which belong together. Not here: when each applies (transforms).
 """
 
+from datetime import date
+
 # An enrollment that does not count is either filtered, because the rules leave it out ...
 FILTERED = ("cecs", "outside_window", "never_closed")
 # ... or set aside, because it cannot be relied on.
@@ -37,3 +39,7 @@ ROWS_UNREADABLE = "rows unreadable"
 NO_ROWS = "no rows in Qmlativ"
 NEVER_EFFECTIVE_ONLY = "never effective only"
 DEPARTURES = (LEFT_WINDOW, CECS_ONLY, ROWS_UNREADABLE, NO_ROWS, NEVER_EFFECTIVE_ONLY)
+
+# A night before or after these is a slip of the pen: nobody was in Qmlativ then, and some rules have no day
+# a year before it.
+FIRST_NIGHT, LAST_NIGHT = date(2000, 1, 1), date(2199, 12, 31)

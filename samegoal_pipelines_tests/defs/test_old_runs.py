@@ -201,3 +201,14 @@ def test_a_run_of_a_terminal_that_is_executed_again_in_the_ui_is_nobody_s_to_clo
     )
     close_abandoned_runs(instance, "grand-bend")
     assert instance.get_run_by_id(again.run_id).status == dg.DagsterRunStatus.STARTED
+
+
+@pytest.mark.parametrize("tag", ["0001-01-01", "9999-12-31"])
+def test_a_tag_that_is_no_night_is_said_to_be_none(runs, source, tag):
+    source.traffic.clear()
+    run = runs.launch(**{"samegoal/today": tag})
+    assert runs.reason(run) == (
+        "grand-bend: reading Qmlativ: the run's tag samegoal/today is no night; "
+        "give a date from 2000-01-01 to 2199-12-31"
+    )
+    assert source.traffic.token_calls == 0

@@ -11,6 +11,9 @@ from pathlib import Path
 import pytest
 
 from samegoal_pipelines_tests.pipeline import TODAY
+from samegoal_pipelines_tests.terminal.asking import ask
+
+__all__ = ["ask"]
 
 PROGRAM = str(Path(sys.executable).parent / "samegoal-pipelines")
 ENROLLED = [{"StudentID": 11, "StartDate": "2026-08-12"}]
@@ -194,3 +197,25 @@ def test_help_lists_every_command(environment):
     shown = run("--help").stdout
     for command in ("districts", "sync", "database-url", "postgres", "sandbox", "demo", "dev"):
         assert command in shown
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["sync", "grand-bend", "--today"],
+        ["report", "--night"],
+        ["replay", "grand-bend", "--from"],
+        ["pause", "grand-bend", "--from", "2026-10-12", "--to"],
+        ["sandbox", "--today"],
+    ],
+    ids=lambda words: words[0],
+)
+@pytest.mark.parametrize("night", ["0001-01-01", "9999-12-31", "0206-10-12"])
+def test_a_night_that_can_be_none_is_wrong_usage(words, night, ask):
+    answer = ask(*words, night)
+    assert (answer.returncode, answer.stdout) == (2, "")
+    assert f"{night} is no night of this pipeline; give a date from 2000-01-01 to 2199-12-31" in answer.stderr
+
+
+def test_a_leap_day_is_a_night(environment, ask):
+    assert "nowhere: no such district" in ask("sync", "nowhere", "--today", "2028-02-29").stderr

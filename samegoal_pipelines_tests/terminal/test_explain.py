@@ -153,12 +153,17 @@ def test_a_night_that_is_held_is_mentioned_with_its_reason(pipeline, district, t
             text(
                 "insert into samegoal.snapshots "
                 "(district_id, snapshot_date, state, held_reason, run_id, started_at) "
-                "values ('grand-bend', :night, 'held', 'too many are lost', 'a-run', now())"
+                "values ('grand-bend', :night, 'held', 'too many are lost; publish them with: "
+                "samegoal-pipelines sync grand-bend --release', 'a-run', now())"
             ),
             {"night": TOMORROW},
         )
 
-    assert "note: the night 2026-10-13 was held: too many are lost" in told("000011")
+    # Typed on another day, the command must say which night is meant.
+    assert (
+        "note: the night 2026-10-13 was held: too many are lost; publish them with: "
+        "samegoal-pipelines sync grand-bend --release --today 2026-10-13\n" in told("000011")
+    )
 
 
 def test_numbers_are_text_compared_exactly_and_then_without_the_spaces_around(pipeline, district, explained):
@@ -189,7 +194,9 @@ def test_two_students_with_one_number_are_both_explained(pipeline, district, tol
     assert "StudentID 13" in said
 
 
-@pytest.mark.parametrize("number", ["999", "11", "%", "'; --", ""])
+@pytest.mark.parametrize(
+    "number", ["999", "11", "%", "'; --", "", "9" * 5_000, "9\nerror: 9", "\x1b[31m9", "9\udc80"]
+)
 def test_an_unknown_number_says_what_to_check(pipeline, district, number, ask):
     pipeline.add(district([ENROLLED]))
     assert pipeline.run().published
@@ -201,6 +208,8 @@ def test_an_unknown_number_says_what_to_check(pipeline, district, number, ask):
     assert answer.stderr.count("\n") == 1
     assert "student number" in answer.stderr
     assert "000011" not in answer.stderr
+    assert len(answer.stderr) < 400
+    assert answer.stderr.rstrip("\n").isprintable()
 
 
 def test_without_a_published_night_and_without_a_district_it_says_so(pipeline, district, ask):

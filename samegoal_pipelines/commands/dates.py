@@ -1,0 +1,28 @@
+"""Dates as people type them: a night that could be one, or a word on what is wrong with it."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+import click
+
+from samegoal_pipelines.schemas.vocabulary import FIRST_NIGHT, LAST_NIGHT
+
+
+class Night(click.DateTime):
+    """A date on which a night could be; a slip of the pen such as the year 0206 is wrong usage."""
+
+    def __init__(self) -> None:
+        super().__init__(["%Y-%m-%d"])
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> datetime | Any:
+        """Read it, or end the command."""
+        found = super().convert(value, param, ctx)
+        if found is not None and not FIRST_NIGHT <= found.date() <= LAST_NIGHT:
+            self.fail(
+                f"{value} is no night of this pipeline; give a date from {FIRST_NIGHT} to {LAST_NIGHT}",
+                param,
+                ctx,
+            )
+        return found

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import json
 import shutil
+from datetime import date
 from pathlib import Path
 
+import pytest
+
+from samegoal_pipelines_tests.mass_changes import ENTRIES
 from samegoal_pipelines_tests.terminal.asking import Ask, ask
 
 __all__ = ["ask"]
@@ -56,3 +60,47 @@ def test_without_a_published_night_or_its_landed_rows_it_says_what_to_do(pipelin
     told = ask("forecast", "grand-bend")
     assert told.returncode == 1
     assert "the landed rows of 2026-10-12 are gone or damaged" in told.stderr
+
+
+@pytest.mark.slow
+def test_a_night_that_will_be_held_is_told_and_is_held_unless_next_years_enrollments_come(
+    pipeline, district, ask: Ask
+):
+    """The year ends for 40 of 60, and 20 graduate; nobody has entered the next year yet."""
+    last_but_one, last_day, first_day_off = date(2026, 5, 27), date(2026, 5, 28), date(2026, 5, 29)
+    entries = [
+        {
+            "StudentID": student,
+            "StartDate": "2025-08-13",
+            "EndDate": last_day.isoformat(),
+            "WithdrawalCode": "01" if student > 40 else None,
+        }
+        for student in range(1, 61)
+    ]
+    made = district(entries, today=last_day)
+    pipeline.add(made)
+    assert pipeline.run(today=last_but_one).published
+
+    told = ask("forecast", "grand-bend")
+    reason = (
+        "40 of 60 ENROLLED and PRE-ENROLLED students (66.7 %) become INACTIVE or leave the import window "
+        "because time passes; the limit is 50 %"
+    )
+    assert f"the night 2026-05-29 will be held: {reason}" in told.stdout
+    assert "to do: have next year's enrollments entered in Qmlativ before; if it is right" in told.stdout
+    said = json.loads(ask("forecast", "grand-bend", "--json").stdout)["held_from"]
+    assert (said["night"], said["students"], said["of"], said["reason"]) == ("2026-05-29", 40, 60, reason)
+    assert "will be held" not in ask("forecast", "grand-bend", "--days", "1").stdout
+
+    assert pipeline.run(today=last_day).published
+    held = pipeline.run(today=first_day_off)
+    assert held.held, held.line()
+    assert "40 of 60 students (66.7 %)" in held.line()
+
+    next_year = {"StartDate": "2026-08-12", "EndDate": None, "SchoolYearID": made.current_year_id() + 1}
+    rows = made.rows(ENTRIES)
+    upcoming = [row | next_year | {"EntryWithdrawalID": 1000 + row["StudentID"]} for row in rows[:40]]
+    made.replace_rows(ENTRIES, [*rows, *upcoming])
+    assert pipeline.run(today=last_day).published
+    assert json.loads(ask("forecast", "grand-bend", "--json").stdout)["held_from"] is None
+    assert pipeline.run(today=first_day_off).published

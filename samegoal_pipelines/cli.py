@@ -27,6 +27,7 @@ from samegoal_pipelines.commands import (
     verify,
 )
 from samegoal_pipelines.commands.exits import DONE, FAILED, WRONG_USAGE, PlainError, plain
+from samegoal_pipelines.commands.sections import Sections
 
 CONTEXT_SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 110}
 
@@ -64,8 +65,14 @@ def _terminate(*_: object) -> None:
     sys.exit(128 + signal.SIGTERM)
 
 
-@click.group(context_settings=CONTEXT_SETTINGS)
+@click.group(
+    cls=Sections,
+    context_settings=CONTEXT_SETTINGS,
+    epilog="ID is a district's id, as it was registered. Exit status: 0 done, 1 failed, 2 wrong usage, "
+    "3 held. Every command tells more with --help.",
+)
 @click.option("--debug", is_flag=True, help="Show tracebacks and Dagster's own log.")
+@click.version_option(None, "--version", package_name="samegoal-pipelines", message="%(version)s")
 @click.pass_context
 def cli(context: click.Context, debug: bool) -> None:
     """Nightly student status and demographics snapshots for SameGoal, from Skyward Qmlativ."""
@@ -75,28 +82,29 @@ def cli(context: click.Context, debug: bool) -> None:
     context.meta["debug"] = debug
 
 
-for command in (
-    districts.districts,
-    nights.sync,
-    database.database_url,
-    database.postgres,
-    explain.explain,
-    changes.changes,
-    export.export,
-    forecast.forecast,
-    replay.replay,
-    report.report,
-    pause.pause,
-    pause.resume,
-    trying.sandbox,
-    trying.demo,
-    trying.dev,
-):
-    cli.add_command(command)
+cli.add_section("Try it out", [trying.demo, trying.dev, trying.sandbox])
+cli.add_section("Districts", [districts.districts, pause.pause, pause.resume])
+cli.add_section("Nights", [nights.sync, replay.replay])
+cli.add_section(
+    "The morning after", [report.report, changes.changes, explain.explain, forecast.forecast, export.export]
+)
+cli.add_section("Database", [database.database_url, database.postgres])
 
-
-for command in (standing.list_districts, standing.show_district, verify.verify):
-    districts.districts.add_command(command)
+districts.districts.add_section(
+    "Commands",
+    [
+        districts.add_district,
+        verify.verify,
+        standing.list_districts,
+        standing.show_district,
+        districts.set_district,
+        districts.rotate_secret,
+        districts.disable_district,
+        districts.enable_district,
+        districts.erase_district,
+        districts.rotate_key,
+    ],
+)
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from samegoal_pipelines.commands.dates import Day
 from samegoal_pipelines.terminal import print_json, print_sentences, print_table
 
 if TYPE_CHECKING:
@@ -23,11 +24,11 @@ KINDS = ("added", "status", "demographics", "parents", "removed")
 @click.argument("district_id", metavar="ID")
 @click.option(
     "--since",
-    type=click.DateTime(["%Y-%m-%d"]),
+    type=Day(),
     help=f"The first night to show; without it, the last {NIGHTS} nights.",
 )
 @click.option("--students", is_flag=True, help="List the students with a change, by number.")
-@click.option("--json", "as_json", is_flag=True, help="For scripts.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, for scripts.")
 @click.pass_obj
 def changes(
     deployment: Deployment, district_id: str, since: datetime | None, students: bool, as_json: bool

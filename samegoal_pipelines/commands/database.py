@@ -30,7 +30,7 @@ def database_url(deployment: Deployment, role: str) -> None:
 
 @click.group()
 def postgres() -> None:
-    """The embedded Postgres, kept up for psql and other tools (not needed with SAMEGOAL_DATABASE_URL)."""
+    """Keep the embedded Postgres up for psql and other tools; not needed with SAMEGOAL_DATABASE_URL."""
 
 
 def _embedded(deployment: Deployment) -> Any:

@@ -1,4 +1,4 @@
-"""Dates as people type them: a night that could be one, or a word on what is wrong with it."""
+"""Dates as people type them, and a word on what is wrong with one."""
 
 from __future__ import annotations
 
@@ -10,11 +10,19 @@ import click
 from samegoal_pipelines.schemas.vocabulary import FIRST_NIGHT, LAST_NIGHT
 
 
-class Night(click.DateTime):
-    """A date on which a night could be; a slip of the pen such as the year 0206 is wrong usage."""
+class Day(click.DateTime):
+    """A date, written as 2026-10-12."""
 
     def __init__(self) -> None:
         super().__init__(["%Y-%m-%d"])
+
+    def get_metavar(self, *_: Any, **__: Any) -> str:
+        """How the help shows it."""
+        return "YYYY-MM-DD"
+
+
+class Night(Day):
+    """A date on which a night could be; a slip of the pen such as the year 0206 is wrong usage."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> datetime | Any:
         """Read it, or end the command."""

@@ -10,19 +10,21 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from samegoal_pipelines.commands.dates import Day
 from samegoal_pipelines.commands.exits import DONE, FAILED, WRONG_USAGE, PlainError
+from samegoal_pipelines.commands.sections import Sections
 from samegoal_pipelines.terminal import print_json, print_table
 
 if TYPE_CHECKING:
     from samegoal_pipelines.deployment import Deployment
 
 
-@click.group()
+@click.group(cls=Sections)
 def districts() -> None:
     """Register districts and look after them."""
 
 
-@districts.command("add")
+@click.command("add")
 @click.argument("district_id", metavar="ID")
 @click.option("--name", required=True, help="The district's name, for people.")
 @click.option("--base-url", required=True, help="Qmlativ's API Base URL, ending before /Custom.")
@@ -37,7 +39,7 @@ def districts() -> None:
 )
 @click.option("--token-url", help="Where tokens come from, if not {base}/oauth/token.")
 @click.option("--entity-id", type=int, help="Entity to read through, if not the district's own.")
-@click.option("--expires", type=click.DateTime(["%Y-%m-%d"]), help="When the Integration Access expires.")
+@click.option("--expires", type=Day(), help="When the Integration Access expires.")
 @click.pass_obj
 def add_district(
     deployment: Deployment,
@@ -51,7 +53,7 @@ def add_district(
     entity_id: int | None,
     expires: datetime | None,
 ) -> None:
-    """Register a district and its partition."""
+    """Register a district; the schedule takes it up from its next night on."""
     from samegoal_pipelines.runs import add_partition
 
     district = deployment.registry.add(
@@ -110,14 +112,17 @@ MEANINGS = {
 """What it means to set a switch to show."""
 
 
-@districts.command("set")
+@click.command("set")
 @click.argument("district_id", metavar="ID")
-@click.option("--name")
-@click.option("--base-url", help="Its remembered identity in Qmlativ is still checked.")
-@click.option("--token-url")
-@click.option("--entity-id", type=int)
-@click.option("--timezone")
-@click.option("--expires", type=click.DateTime(["%Y-%m-%d"]), help="When the Integration Access expires.")
+@click.option("--name", help="The district's name, for people.")
+@click.option(
+    "--base-url",
+    help="Qmlativ's API Base URL, ending before /Custom; who answers there must be the same district.",
+)
+@click.option("--token-url", help="Where tokens come from, if not {base}/oauth/token.")
+@click.option("--entity-id", type=int, help="Entity to read through, if not the district's own.")
+@click.option("--timezone", help="The district's IANA time zone.")
+@click.option("--expires", type=Day(), help="When the Integration Access expires.")
 @click.option(
     "--limit",
     "gate_limits",
@@ -164,10 +169,14 @@ def set_district(
             click.echo(f"{district_id}: {meaning}")
 
 
-@districts.command("rotate-secret")
+@click.command("rotate-secret")
 @click.argument("district_id", metavar="ID")
 @click.option("--client-key", help="The new Client Key, if it has changed as well.")
-@click.option("--client-secret-file", type=click.File("r"), help="As with `districts add`.")
+@click.option(
+    "--client-secret-file",
+    type=click.File("r"),
+    help="File with the new Client Secret ('-' for standard input); without it, you are asked.",
+)
 @click.pass_obj
 def rotate_secret(
     deployment: Deployment, district_id: str, client_key: str | None, client_secret_file: Any
@@ -179,7 +188,7 @@ def rotate_secret(
     click.echo(f"{district_id}: secret replaced; next: samegoal-pipelines districts verify {district_id}")
 
 
-@districts.command("rotate-key")
+@click.command("rotate-key")
 @click.pass_obj
 def rotate_key(deployment: Deployment) -> int:
     """Seal every Client Secret anew with the first key of SAMEGOAL_SECRET_KEY.
@@ -199,28 +208,31 @@ def rotate_key(deployment: Deployment) -> int:
     return FAILED if rotation.lost else DONE
 
 
-@districts.command("disable")
+@click.command("disable")
 @click.argument("district_id", metavar="ID")
 @click.pass_obj
 def disable_district(deployment: Deployment, district_id: str) -> None:
-    """Leave a district out of the schedule; what it has published stays."""
+    """Leave a district out of the schedule for good; for some nights, see `pause`.
+
+    What it has published stays.
+    """
     deployment.registry.set_active(district_id, False)
     click.echo(f"{district_id}: disabled; what it has published stays")
 
 
-@districts.command("enable")
+@click.command("enable")
 @click.argument("district_id", metavar="ID")
 @click.pass_obj
 def enable_district(deployment: Deployment, district_id: str) -> None:
-    """Take a district back into the schedule."""
+    """Take a disabled district back into the schedule."""
     deployment.registry.set_active(district_id, True)
     click.echo(f"{district_id}: enabled; its next night runs by schedule")
 
 
-@districts.command("erase")
+@click.command("erase")
 @click.argument("district_id", metavar="ID")
 @click.option("--yes", is_flag=True, help="Erase; without it, you are told what would go.")
-@click.option("--json", "as_json", is_flag=True, help="For scripts.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, for scripts.")
 @click.pass_obj
 def erase_district(deployment: Deployment, district_id: str, yes: bool, as_json: bool) -> int:
     """Remove a district for good: rows, history, credentials, landed files and partition.

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from samegoal_pipelines.commands.dates import Day
 from samegoal_pipelines.commands.exits import PlainError
 from samegoal_pipelines.terminal import print_json, print_sentences, print_table
 
@@ -19,15 +20,16 @@ if TYPE_CHECKING:
 @click.command()
 @click.argument("district_id", metavar="ID")
 @click.argument("student_number")
-@click.option(
-    "--on", type=click.DateTime(["%Y-%m-%d"]), help="As of the night that was published on this date."
-)
-@click.option("--json", "as_json", is_flag=True, help="For scripts.")
+@click.option("--on", type=Day(), help="As of the night that was published on this date.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, for scripts.")
 @click.pass_obj
 def explain(
     deployment: Deployment, district_id: str, student_number: str, on: datetime | None, as_json: bool
 ) -> None:
-    """Explain why a student has the published status: every enrollment seen, and the rule that decided."""
+    """Explain why a student has the published status: every enrollment seen, and the rule that decided.
+
+    STUDENT_NUMBER is Qmlativ's StudentNumber, which is text: leading zeros belong to it.
+    """
     from samegoal_pipelines.explanations import NothingToExplain, explain_student
 
     try:

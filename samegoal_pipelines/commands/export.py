@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     type=click.Path(file_okay=False, path_type=Path),
     help="Folder for students.csv.",
 )
-@click.option("--json", "as_json", is_flag=True, help="For scripts.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, for scripts.")
 @click.pass_obj
 def export(deployment: Deployment, district_id: str, folder: Path, as_json: bool) -> None:
     """Write students.csv in SameGoal's Generic CSV layout from what is published."""

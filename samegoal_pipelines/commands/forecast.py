@@ -23,7 +23,7 @@ NO_ROW = "no row"
 @click.argument("district_id", metavar="ID")
 @click.option("--days", default=14, show_default=True, type=click.IntRange(1, 366), help="How far to look.")
 @click.option("--students", "by_student", is_flag=True, help="List the students by number.")
-@click.option("--json", "as_json", is_flag=True, help="For scripts.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, for scripts.")
 @click.pass_obj
 def forecast(deployment: Deployment, district_id: str, days: int, by_student: bool, as_json: bool) -> None:
     """Say which statuses will flip on which day if nobody edits anything in Qmlativ.

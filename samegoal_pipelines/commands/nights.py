@@ -22,10 +22,12 @@ RELEASED_BY_HAND = "released by hand with sync --release"
 
 @click.command()
 @click.argument("district_ids", metavar="ID…", nargs=-1, required=True)
-@click.option("--today", type=Night(), help="The night: classify as of this date; default: today.")
+@click.option(
+    "--today", type=Night(), help="The night: classify as of this date; default: the district's own date."
+)
 @click.option("--release", is_flag=True, help="Publish exactly what was held that night; reads nothing anew.")
 @click.option("--why", help="With --release: why, to go on record with who releases it (SAMEGOAL_OPERATOR).")
-@click.option("--json", "as_json", is_flag=True, help="For scripts.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, for scripts.")
 @click.pass_context
 def sync(
     context: click.Context,

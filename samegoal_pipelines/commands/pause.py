@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     type=Night(),
     help="Last night that is left out.",
 )
-@click.option("--reason", help="Why; shown in the report.")
+@click.option("--reason", help="Why, as the report is to say it.")
 @click.pass_obj
 def pause(
     deployment: Deployment, district_id: str, paused_from: datetime, paused_to: datetime, reason: str | None

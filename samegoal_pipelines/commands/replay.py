@@ -26,11 +26,10 @@ DIFFERENCES = ("added", "removed", "status", "demographics", "parents", "changes
     "first",
     type=Night(),
     required=True,
-    metavar="DATE",
     help="The first night to replay; every published night from then on follows.",
 )
 @click.option("--dry-run", is_flag=True, help="Only show what would differ.")
-@click.option("--json", "as_json", is_flag=True, help="For scripts.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, for scripts.")
 @click.pass_context
 def replay(context: click.Context, district_id: str, first: datetime, dry_run: bool, as_json: bool) -> int:
     """Compute past nights again from the landing, with today's rules and without asking Qmlativ.

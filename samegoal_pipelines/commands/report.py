@@ -31,7 +31,7 @@ HOLDS_SHOWN = 20
     type=Night(),
     help="By the districts' calendar; default: the newest night that has begun anywhere.",
 )
-@click.option("--json", "as_json", is_flag=True, help="For scripts.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, for scripts.")
 @click.option(
     "--html",
     "file",

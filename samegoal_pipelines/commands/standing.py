@@ -21,7 +21,7 @@ _COUNTED = ("enrolled", "pre_enrolled", "graduated", "inactive")
 
 
 @click.command("list")
-@click.option("--json", "as_json", is_flag=True, help="For scripts.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, for scripts.")
 @click.pass_obj
 def list_districts(deployment: Deployment, as_json: bool) -> None:
     """List the registered districts, with the last published night and who is paused or disabled."""
@@ -55,12 +55,13 @@ def list_districts(deployment: Deployment, as_json: bool) -> None:
 
 @click.command("show")
 @click.argument("district_id", metavar="ID")
-@click.option("--json", "as_json", is_flag=True, help="For scripts.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, for scripts.")
 @click.pass_obj
 def show_district(deployment: Deployment, district_id: str, as_json: bool) -> None:
-    """Show how one district stands, its registration, and the limits and switches in force; never its secret.
+    """Show how one district stands, and all that is registered about it but its secret.
 
-    How it stands: its last published snapshot, the last attempt where that failed or is held, its pause.
+    How it stands: its last published snapshot, the last attempt where that failed or is held, its pause. Then
+    its registration, the limits of the gate, and which contacts are withheld.
     """
     from samegoal_pipelines.districts.standing import standing_of
 

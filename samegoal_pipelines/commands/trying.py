@@ -15,16 +15,37 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.option("--districts", "district_count", default=3, show_default=True, type=click.IntRange(1, 2000))
+@click.option(
+    "--districts",
+    "district_count",
+    default=3,
+    show_default=True,
+    type=click.IntRange(1, 2000),
+    help="How many.",
+)
 @click.option("--students", default=500, show_default=True, type=click.IntRange(0), help="Per district.")
-@click.option("--port", default=8471, show_default=True, type=click.IntRange(0, 65535))
 @click.option(
-    "--faults", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="Faults, as JSON."
+    "--port",
+    default=8471,
+    show_default=True,
+    type=click.IntRange(0, 65535),
+    help="On this machine only; 0: any that is free.",
 )
 @click.option(
-    "--night", default=0, show_default=True, type=click.IntRange(0), help="Nights that have passed."
+    "--faults",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="What is to go wrong, as JSON.",
 )
-@click.option("--seed", default=1, show_default=True, type=int)
+@click.option(
+    "--night",
+    default=0,
+    show_default=True,
+    type=click.IntRange(0),
+    help="How many nights have passed, each with its changes.",
+)
+@click.option(
+    "--seed", default=1, show_default=True, type=int, help="Another one gives other people and schools."
+)
 @click.option("--today", type=Night(), help="The date of night 0; default: today.")
 def sandbox(
     district_count: int,
@@ -53,18 +74,23 @@ def sandbox(
 @click.command()
 @click.pass_context
 def demo(context: click.Context) -> int:
-    """Run the whole pipeline on synthetic districts: sandbox, registry, nightly job, published tables."""
+    """Run the whole pipeline on synthetic districts, from a sandbox Qmlativ to the published tables."""
     from samegoal_pipelines.demo import run_demo
 
     return run_demo(context.obj, debug=context.meta["debug"])
 
 
 @click.command()
-@click.option("--host", default="127.0.0.1", show_default=True)
-@click.option("--port", default=3000, show_default=True, type=click.IntRange(1, 65535))
+@click.option(
+    "--host",
+    default="127.0.0.1",
+    show_default=True,
+    help="Where the UI listens; it has no login.",
+)
+@click.option("--port", default=3000, show_default=True, type=click.IntRange(1, 65535), help="Of the UI.")
 @click.pass_obj
 def dev(deployment: Deployment, host: str, port: int) -> int:
-    """Run the Dagster UI with schedule and daemon until stopped."""
+    """Run the Dagster UI with its schedules until stopped."""
     from samegoal_pipelines.demo import run_dev
 
     return run_dev(deployment, host=host, port=port)

@@ -21,19 +21,20 @@ _VERDICTS = {"ok": "ready", "warning": "ready, with warnings", "failed": "not re
 
 
 @click.command()
-@click.argument("district_ids", metavar="ID…", nargs=-1)
-@click.option("--all", "every", is_flag=True, help="Every active district, in a line each.")
+@click.argument("district_ids", metavar="[ID…]", nargs=-1)
+@click.option("--all", "every", is_flag=True, help="Every active district, in a row each.")
 @click.option(
     "--count", is_flag=True, help="Count the rows of every object now, rather than tell the last night's."
 )
-@click.option("--json", "as_json", is_flag=True, help="For scripts.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, for scripts.")
 @click.pass_obj
 def verify(
     deployment: Deployment, district_ids: Sequence[str], every: bool, count: bool, as_json: bool
 ) -> int:
-    """Ask Qmlativ whether a night could work: token, identity, entities, school years, fields, rows, expiry.
+    """Ask Qmlativ whether a night could work.
 
-    Exit status 1: a night could not work for one of them. Warnings do not count.
+    Looks at the token, the identity, entities, school years, fields, rows, and when the Integration Access
+    expires. Exit status 1: a night could not work for one of them. Warnings do not count.
     """
     from samegoal_pipelines.districts.registry import UnknownDistrict
 

@@ -212,7 +212,7 @@ def rotate_key(deployment: Deployment) -> int:
 @click.argument("district_id", metavar="ID")
 @click.pass_obj
 def disable_district(deployment: Deployment, district_id: str) -> None:
-    """Leave a district out of the schedule for good; for some nights, see `pause`.
+    """Leave a district out of the schedule until it is enabled again; for some nights, see `pause`.
 
     What it has published stays.
     """

@@ -76,9 +76,9 @@ def show_district(deployment: Deployment, district_id: str, as_json: bool) -> No
         [
             *_standing_rows(standing),
             *(
-                [name.replace("_", " "), "" if fact is None else fact]
+                [name.replace("_", " "), fact]
                 for name, fact in registration.items()
-                if name not in _SHOWN_IN_WORDS
+                if name not in _SHOWN_IN_WORDS and fact is not None
             ),
             ["restricted contacts", "shown" if district.show_restricted_contacts else "withheld"],
             ["confidential phones", "shown" if district.show_confidential_phones else "withheld"],

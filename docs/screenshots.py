@@ -39,6 +39,7 @@ LARGEST = 150_000
 """Bytes of a picture."""
 COLOURS = 48
 SMALL: ViewportSize = {"width": 1360, "height": 900}
+WIDE: ViewportSize = {"width": 1600, "height": 1000}
 LARGE: ViewportSize = {"width": 2200, "height": 2000}
 
 STUDENTS = [900, 260, 150, 600, 420]
@@ -181,15 +182,19 @@ def take_pictures_of_the_bad_night(page: Page, url: str, story: Story) -> None:
     page.get_by_role("dialog").get_by_text(held).first.wait_for()
     save(page, "nightly-report", dialog(page))
 
+    page.set_viewport_size(WIDE)
     open_gate(page, url, held)
     save(page, "held-check")
-    page.get_by_text("[Show Markdown]").last.click()
-    release = page.get_by_role("link", name="Publish what is held").get_attribute("href") or ""
-    page.goto(url + release.replace("why%3A+%27%27", "why%3A+the+campus+has+closed"))
+    page.get_by_role("row", name="release it").last.get_by_text("[Show Markdown]").click()
+    page.get_by_role("link", name="Publish what is held").click()
     page.get_by_text("No errors").wait_for()
+    page.set_viewport_size(SMALL)
+    write(page, "who: ''", "Dana Data")
+    write(page, "why: ''", "the campus has closed")
     save(page, "release")
     page.get_by_text("Launch Run", exact=True).click()
     story.wait_for_the_release()
+    page.set_viewport_size(WIDE)
     open_gate(page, url, held)
     page.get_by_text("released by").first.wait_for()
     save(page, "released-check")
@@ -198,10 +203,19 @@ def take_pictures_of_the_bad_night(page: Page, url: str, story: Story) -> None:
 def open_gate(page: Page, url: str, district_id: str) -> None:
     """Open the gate's outcome for one district."""
     page.goto(url + GATE)
-    page.get_by_text("Partitions", exact=True).last.click()
-    page.get_by_text(district_id, exact=True).first.click()
-    page.get_by_text("Latest execution").last.wait_for()
-    page.wait_for_timeout(1_000)
+    page.get_by_text("Partitions", exact=True).nth(1).click()  # of the check, below those of the asset
+    page.get_by_placeholder("Filter by partition").wait_for()
+    page.get_by_text(district_id, exact=True).filter(visible=True).last.click()
+    page.get_by_text("Latest execution", exact=True).wait_for()
+
+
+def write(page: Page, line: str, text: str) -> None:
+    """Write between the quotes in a line of the launchpad's editor."""
+    page.locator(".CodeMirror-line", has_text=line).click()
+    page.keyboard.press("Home")
+    for _ in range(len(line) - 1):
+        page.keyboard.press("ArrowRight")
+    page.keyboard.type(text)
 
 
 def dialog(page: Page) -> FloatRect:

@@ -122,11 +122,25 @@ def release_link(context: dg.AssetExecutionContext, night: Night) -> dg.Markdown
     """A link to the launchpad of the release, filled in but for who and why."""
     origin = context.run.remote_job_origin
     location = origin.location_name if origin else LOCATION
-    config = f"ops:\n  release:\n    config:\n      night: '{night.today}'\n      who: ''\n      why: ''\n"
+    config = _RELEASE_CONFIG.format(night=night.today)
     tag = {"tags[0][key]": PARTITION_TAG, "tags[0][value]": night.district_id}
     page = f"/locations/{location}/jobs/{RELEASE_JOB}/playground/setup"
     query = urlencode({"config": config, **tag})
-    return dg.MetadataValue.md(f"[Publish what is held: say why, and launch]({page}?{query})")
+    return dg.MetadataValue.md(
+        f"[Publish what is held: say why, and launch]({page}?{query})\n\n"
+        f"That publishes exactly what was held of {night.district_id} for {night.today}, whatever Qmlativ "
+        "says by now. Who released it and why goes on record."
+    )
+
+
+_RELEASE_CONFIG = """\
+ops:
+  release:
+    config:
+      night: '{night}'
+      who: ''  # your name; empty: SAMEGOAL_OPERATOR
+      why: ''  # must be said
+"""
 
 
 def held_failure(night: Night, held: Held) -> dg.Failure:

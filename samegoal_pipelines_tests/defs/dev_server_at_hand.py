@@ -91,9 +91,10 @@ def dev_server(folder: Path) -> Iterator[DevServer]:
 
 
 @contextmanager
-def browser_page() -> Iterator[Page]:
-    """A page of headless Chromium. It keeps a loop of its own, in which no night can run in this process.
+def browser_page(folder: Path) -> Iterator[Page]:
+    """A page of headless Chromium; what it showed when a test failed is kept in the folder.
 
+    It has a loop of its own, in which no night can run in this process.
     Where there is no Chromium, the test is skipped; `.ci/run` sees to it that there is one.
     """
     chromium = shutil.which("chromium") or shutil.which("chromium-browser")
@@ -107,7 +108,12 @@ def browser_page() -> Iterator[Page]:
             executable_path=chromium,
             args=["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-sync"],
         )
-        yield browser.new_page(viewport={"width": 1600, "height": 1200})
+        page = browser.new_page(viewport={"width": 1600, "height": 1200})
+        try:
+            yield page
+        except BaseException:
+            page.screenshot(path=folder / "page.png")
+            raise
         browser.close()
 
 

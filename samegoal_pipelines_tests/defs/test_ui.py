@@ -1,0 +1,192 @@
+"""What a person sees and does in the Dagster UI, in a real browser, on the real webserver and daemon."""
+
+from __future__ import annotations
+
+from datetime import date, datetime, timedelta
+from typing import TYPE_CHECKING, NamedTuple
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from samegoal_pipelines.definitions import build_defs
+from samegoal_pipelines.runs import add_partition
+from samegoal_pipelines_tests.defs.daemon_at_hand import zone_at
+from samegoal_pipelines_tests.defs.dev_server_at_hand import DevServer, browser_page, dev_server
+from samegoal_pipelines_tests.mass_changes import change
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Locator, Page
+
+    from samegoal_pipelines_tests.pipeline import Pipeline
+
+pytestmark = pytest.mark.slow
+
+GROUPS = {"raw", "enrollments", "status", "demographics", "published", "worklist", "report"}
+WITHDRAWN = range(1, 31)
+BY_NIGHT = "last 60 snapshots"
+
+
+class Nights(NamedTuple):
+    """Two nights of `alpha`, the second one held; and `beta`, published tonight."""
+
+    yesterday: date
+    tonight: date
+
+
+@pytest.fixture
+def nights(pipeline, district, monkeypatch) -> Nights:
+    """They are those of the clock: the report that comes by itself is to be about them."""
+    monkeypatch.setenv("SAMEGOAL_OPERATOR", "Olive Operator")
+    zone = zone_at(3)  # where the night has begun, and nothing is late yet
+    tonight = datetime.now(ZoneInfo(zone)).date()
+    yesterday = tonight - timedelta(days=1)
+    since = (yesterday - timedelta(days=20)).isoformat()
+    for name, students in (("alpha", 60), ("beta", 2)):
+        enrollments = [{"StudentID": student, "StartDate": since} for student in range(1, students + 1)]
+        made = district(
+            enrollments,
+            today=tonight,
+            id=name,
+            name=f"{name.title()} ISD",
+            code=name,
+            timezone=zone,
+        )
+        pipeline.add(made)
+        add_partition(name)
+        if name == "alpha":
+            assert pipeline.run("alpha", yesterday).published
+            change(made, WITHDRAWN, EndDate=(yesterday - timedelta(days=2)).isoformat())
+            assert pipeline.run("alpha", tonight).held
+    assert pipeline.run("beta", tonight).published
+    return Nights(yesterday, tonight)
+
+
+def test_what_a_night_was_like_is_seen_in_the_ui_and_a_held_one_is_released_there(pipeline, nights, tmp_path):
+    with dev_server(tmp_path) as server, browser_page(tmp_path) as page:
+        see_every_asset_in_its_group(page, server)
+        see_a_district_s_snapshot(page, server, nights)
+        see_what_is_held(page, server)
+        assert set(pipeline.statuses("alpha").values()) == {("ENROLLED", "current_enrollment")}
+        release_it(page)
+        server.wait(lambda: server.finished_runs("release_held_snapshot"), "the run of the release")
+        see_that_it_is_released(page, server)
+        assert inactive(pipeline) == {*WITHDRAWN}
+        see_the_report(page, server)
+
+
+def see_every_asset_in_its_group(page: Page, server: DevServer) -> None:
+    from playwright.sync_api import expect
+
+    specs = build_defs().resolve_all_asset_specs()
+    assert {spec.group_name for spec in specs} == GROUPS
+    page.set_viewport_size({"width": 2600, "height": 1900})  # in which no name is shortened
+    page.goto(f"{server.url}/asset-groups?expanded={','.join(f'global@global:{group}' for group in GROUPS)}")
+    for name in [*GROUPS, *(spec.key.to_user_string() for spec in specs)]:
+        expect(page.get_by_text(name, exact=True).last).to_be_visible()
+    page.set_viewport_size({"width": 1600, "height": 1200})
+
+
+def see_a_district_s_snapshot(page: Page, server: DevServer, nights: Nights) -> None:
+    """Its metadata in words, how many students have which status, and the picture."""
+    from playwright.sync_api import expect
+
+    page.goto(f"{server.url}/assets/published_snapshot?view=partitions&partition=alpha")
+    expect(entry(page, "snapshot date")).to_contain_text(nights.yesterday.isoformat())
+    expect(entry(page, "students added")).to_contain_text("60")
+    expect(entry(page, "statuses").get_by_role("row", name="ENROLLED 60").first).to_be_visible()
+    entry(page, BY_NIGHT).get_by_text("[Show Markdown]").click()
+    see_the_picture(page, "1 published")
+
+
+def see_what_is_held(page: Page, server: DevServer) -> None:
+    """The gate's check is red, with its numbers."""
+    from playwright.sync_api import expect
+
+    open_gate(page, server)
+    expect(page.get_by_text("Failed", exact=True).last).to_be_visible()
+    expect(page.get_by_text("held: 30 of 60 students (50.0 %) last published").last).to_be_visible()
+    expect(page.get_by_role("row", name="students lost, time apart 30 60 50.00 % 10 %").last).to_be_visible()
+    entry(page, BY_NIGHT).get_by_text("[Show Markdown]").click()
+    see_the_picture(page, "1 published, 1 held")
+
+
+def release_it(page: Page) -> None:
+    """Follow the link to the launchpad, say who and why, and launch."""
+    from playwright.sync_api import expect
+
+    entry(page, "release it").get_by_text("[Show Markdown]").click()
+    page.get_by_role("link", name="Publish what is held").click()
+    expect(page.get_by_text("partition: alpha")).to_be_visible()
+    write(page, "who: ''", "Pat Principal")
+    write(page, "why: ''", "the campus has closed")
+    expect(page.get_by_text("No errors")).to_be_visible()
+    page.get_by_text("Launch Run", exact=True).click()
+
+
+def see_that_it_is_released(page: Page, server: DevServer) -> None:
+    from playwright.sync_api import expect
+
+    open_gate(page, server)
+    expect(page.get_by_text("Passed", exact=True).last).to_be_visible()
+    expect(page.get_by_text("released by Pat Principal: the campus has closed").last).to_be_visible()
+    expect(entry(page, "held because")).to_contain_text("30 of 60 students")
+    entry(page, "held in run").get_by_role("link").click()
+    expect(page.get_by_text("What was held here has been released.")).to_be_visible()
+
+
+def see_the_report(page: Page, server: DevServer) -> None:
+    """It has come by itself, when each district was published or held."""
+    from playwright.sync_api import expect
+
+    server.wait(lambda: server.finished_runs("make_nightly_report"), "the report")
+    page.goto(f"{server.url}/assets/nightly_report")
+    page.get_by_text("[Show Markdown]").first.click()
+    dialog = page.get_by_role("dialog")
+    expect(dialog.get_by_role("row", name="Alpha ISD (alpha) held").first).to_be_visible()
+    expect(dialog.get_by_role("row", name="Beta ISD (beta) published 2").first).to_be_visible()
+    close(page)
+    page.get_by_text("[Show Markdown]").nth(1).click()
+    see_the_picture(page, "students by status")
+
+
+# -- hands and eyes --
+
+
+def open_gate(page: Page, server: DevServer) -> None:
+    """What the gate says of `alpha`."""
+    page.goto(f"{server.url}/assets/published_snapshot?view=checks&checkDetail=gate")
+    page.get_by_text("Partitions", exact=True).nth(1).click()  # of the check, below those of the asset
+    page.get_by_placeholder("Filter by partition").wait_for()
+    page.get_by_text("alpha", exact=True).filter(visible=True).last.click()
+    page.get_by_text("Latest execution", exact=True).wait_for()
+
+
+def entry(page: Page, label: str) -> Locator:
+    """The metadata of this name."""
+    return page.get_by_role("row").filter(has=page.get_by_role("cell", name=label, exact=True)).last
+
+
+def see_the_picture(page: Page, words: str) -> None:
+    """The open dialog has a picture with these words, which the browser has drawn; close it."""
+    picture = page.get_by_role("dialog").locator(f"img[alt*='{words}']")
+    picture.wait_for()
+    assert picture.evaluate("image => image.decode().then(() => image.naturalWidth)") > 300
+    close(page)
+
+
+def close(page: Page) -> None:
+    page.get_by_role("dialog").get_by_text("Close", exact=True).click()
+    page.get_by_role("dialog").wait_for(state="hidden")
+
+
+def write(page: Page, line: str, text: str) -> None:
+    """Write into the quotes that end a line of the launchpad's editor."""
+    page.locator(".CodeMirror-line", has_text=line).click()
+    page.keyboard.press("Home")
+    for _ in range(len(line) - 1):
+        page.keyboard.press("ArrowRight")
+    page.keyboard.type(text)
+
+
+def inactive(pipeline: Pipeline) -> set[int]:
+    return {student for student, (status, _) in pipeline.statuses("alpha").items() if status == "INACTIVE"}

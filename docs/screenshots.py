@@ -37,9 +37,10 @@ from samegoal_pipelines.warehouse.server import EmbeddedPostgres
 HERE = Path(__file__).parent
 LARGEST = 150_000
 """Bytes of a picture."""
-COLOURS = 48
+COLOURS = 128
 SMALL: ViewportSize = {"width": 1360, "height": 900}
 WIDE: ViewportSize = {"width": 1600, "height": 1000}
+HIGH: ViewportSize = {"width": 1500, "height": 1300}
 LARGE: ViewportSize = {"width": 2200, "height": 2000}
 
 STUDENTS = [900, 260, 150, 600, 420]
@@ -158,6 +159,7 @@ def take_pictures_of_good_nights(page: Page, url: str, story: Story) -> None:
     for asset in CORNERS:
         page.get_by_text(asset, exact=True).last.wait_for(timeout=60_000)
     page.wait_for_timeout(5_000)  # for the counts at its nodes
+    page.get_by_text("Materializing").first.wait_for(state="hidden")  # the report, which comes by itself
     save(page, "asset-graph", around(page, CORNERS))
 
     page.set_viewport_size(SMALL)
@@ -177,6 +179,7 @@ def take_pictures_of_the_bad_night(page: Page, url: str, story: Story) -> None:
     page.get_by_text("problems", exact=True).wait_for()
     save(page, "registrar-worklist")
 
+    page.set_viewport_size(HIGH)
     page.goto(url + REPORT)
     page.get_by_text("[Show Markdown]").first.click()
     page.get_by_role("dialog").get_by_text(held).first.wait_for()
@@ -221,10 +224,10 @@ def write(page: Page, line: str, text: str) -> None:
 def dialog(page: Page) -> FloatRect:
     """Where the open dialog is, as far as it is in view."""
     page.wait_for_timeout(1_000)
-    box = page.get_by_role("dialog").last.bounding_box()
-    if box is None:
+    box, view = page.get_by_role("dialog").last.bounding_box(), page.viewport_size
+    if box is None or view is None:
         raise SystemExit("the dialog is not in view")
-    return box | {"height": min(box["height"], SMALL["height"] - box["y"])}
+    return box | {"height": min(box["height"], view["height"] - box["y"])}
 
 
 def around(page: Page, texts: Iterable[str]) -> FloatRect:

@@ -10,6 +10,7 @@ import pytest
 
 from samegoal_pipelines.definitions import build_defs
 from samegoal_pipelines.runs import add_partition
+from samegoal_pipelines.sandbox.school_years import school_year_of
 from samegoal_pipelines_tests.defs.daemon_at_hand import zone_at
 from samegoal_pipelines_tests.defs.dev_server_at_hand import DevServer, browser_page, dev_server
 from samegoal_pipelines_tests.mass_changes import change
@@ -40,16 +41,14 @@ def nights(pipeline, district, monkeypatch) -> Nights:
     zone = zone_at(3)  # where the night has begun, and nothing is late yet
     tonight = datetime.now(ZoneInfo(zone)).date()
     yesterday = tonight - timedelta(days=1)
-    since = (yesterday - timedelta(days=20)).isoformat()
+    row = {
+        "StartDate": (yesterday - timedelta(days=20)).isoformat(),
+        "SchoolYearID": school_year_of(tonight),  # whatever the day: around 1 July it would be last year's
+    }
     for name, students in (("alpha", 60), ("beta", 2)):
-        enrollments = [{"StudentID": student, "StartDate": since} for student in range(1, students + 1)]
+        enrollments = [{"StudentID": student, **row} for student in range(1, students + 1)]
         made = district(
-            enrollments,
-            today=tonight,
-            id=name,
-            name=f"{name.title()} ISD",
-            code=name,
-            timezone=zone,
+            enrollments, today=tonight, id=name, name=f"{name.title()} ISD", code=name, timezone=zone
         )
         pipeline.add(made)
         add_partition(name)

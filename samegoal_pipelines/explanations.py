@@ -10,9 +10,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from datetime import date, datetime
+from datetime import date
 from typing import Any
-from zoneinfo import ZoneInfo
 
 import pandas as pd
 
@@ -21,7 +20,6 @@ from samegoal_pipelines.landing import LandingError
 from samegoal_pipelines.transforms.explanation import RULES, Explanation, explain_students, numbers_on_record
 from samegoal_pipelines.warehouse import changes
 from samegoal_pipelines.warehouse.changes import PublishedNight, PublishedStudent
-from samegoal_pipelines.warehouse.snapshots import reason_as_of
 
 Tables = Mapping[str, pd.DataFrame]
 
@@ -320,11 +318,4 @@ def _what_came_after(
     told = f"the night {later.snapshot_date} {'was held' if later.state == 'held' else 'failed'}"
     if not later.reason:
         return [told]
-    here = ZoneInfo(deployment.registry.get(district_id).timezone)
-    reason = reason_as_of(
-        later.reason,
-        district_id=district_id,
-        night=later.snapshot_date,
-        local_date=datetime.now(here).date(),
-    )
-    return [f"{told}: {reason}"]
+    return [f"{told}: {later.reason}"]

@@ -10,8 +10,9 @@ import os
 import platform
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from datetime import date
+from datetime import date, datetime
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import dagster as dg
 import psutil
@@ -23,6 +24,7 @@ from samegoal_pipelines.defs.partitions import DISTRICTS
 from samegoal_pipelines.defs.release import release_held_snapshot
 from samegoal_pipelines.deployment import Deployment
 from samegoal_pipelines.districts.errors import DistrictError
+from samegoal_pipelines.reports.remedies import of_hold
 from samegoal_pipelines.settings import Settings, project_root
 from samegoal_pipelines.warehouse.publish import Attempt, find_attempt
 
@@ -36,6 +38,8 @@ class NightOutcome:
     reason: str | None = None
     stopped: bool = False
     """Whether a person or the machine stopped it: the districts that follow are not to be tried."""
+    remedy: str | None = None
+    """What to do about a night that is held."""
 
     @property
     def published(self) -> bool:
@@ -50,7 +54,7 @@ class NightOutcome:
     def line(self) -> str:
         """One line for people."""
         if self.held:
-            return f"held: {self.district_id}: {self.reason}"  # which ends with the command to release it
+            return f"held: {self.district_id}: {self.reason}. To do: {self.remedy}"
         if self.attempt is None or not self.published:
             return f"error: {self.district_id}: {self.reason}"
         a = self.attempt
@@ -71,6 +75,7 @@ class NightOutcome:
         return {
             "district_id": self.district_id,
             "reason": self.reason,
+            "remedy": self.remedy,
             **(asdict(self.attempt) if self.attempt else {"state": "failed"}),
         }
 
@@ -127,9 +132,11 @@ def _run(
     reason = attempt.reason if attempt else "stopped" if stopped else first_failure(result)
     if reason:
         reason = reason.removeprefix(f"{district_id}: ")
-    if attempt and attempt.state == "held" and today is not None:
-        reason = f"{reason} --today {today}"  # it ends with the command to release it
-    return NightOutcome(district_id, attempt, reason, stopped)
+    remedy = None
+    if attempt and attempt.state == "held":
+        local_date = datetime.now(ZoneInfo(district.timezone)).date()
+        remedy = of_hold(district_id, attempt.snapshot_date, local_date)
+    return NightOutcome(district_id, attempt, reason, stopped, remedy)
 
 
 def execute(

@@ -114,10 +114,9 @@ def _standing_rows(standing: Standing) -> list[list[str]]:
     if trouble:
         rows += [
             ["last attempt", f"{trouble.state}, night of {trouble.snapshot_date}"],
-            ["because", _reason(standing, trouble)],
+            ["because", _reason(trouble)],
+            ["to do", _remedy(standing, trouble)],
         ]
-        if trouble.state == "failed":  # why a night is held ends with what to do
-            rows.append(["to do", _remedy(standing, trouble)])
     return rows
 
 
@@ -131,7 +130,7 @@ def _standing_facts(standing: Standing) -> dict[str, Any]:
         "last_attempt": trouble
         and {
             **asdict(trouble),
-            "reason": _reason(standing, trouble),
+            "reason": _reason(trouble),
             "remedy": _remedy(standing, trouble),
         },
     }
@@ -143,15 +142,8 @@ def _moment(standing: Standing, published: Attempt) -> str:
     return f"{moment.astimezone(ZoneInfo(standing.district.timezone)):%Y-%m-%d at %H:%M}"
 
 
-def _reason(standing: Standing, attempt: Attempt) -> str:
-    from samegoal_pipelines.warehouse.snapshots import reason_as_of
-
-    return reason_as_of(
-        (attempt.reason or "no reason was recorded").removeprefix(f"{attempt.district_id}: "),
-        district_id=attempt.district_id,
-        night=attempt.snapshot_date,
-        local_date=standing.local_date,
-    )
+def _reason(attempt: Attempt) -> str:
+    return (attempt.reason or "no reason was recorded").removeprefix(f"{attempt.district_id}: ")
 
 
 def _remedy(standing: Standing, attempt: Attempt) -> str:

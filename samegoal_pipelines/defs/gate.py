@@ -6,7 +6,6 @@ Not here: when a snapshot is held (`warehouse.gate`), nor the release itself (`r
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import date
 from functools import partial
 from typing import Any
 from urllib.parse import urlencode
@@ -20,6 +19,7 @@ from samegoal_pipelines.defs.io import Tables
 from samegoal_pipelines.defs.night import PARTITION_TAG, Night
 from samegoal_pipelines.defs.steps import district_check
 from samegoal_pipelines.landing import LandingError
+from samegoal_pipelines.reports.remedies import of_hold
 from samegoal_pipelines.transforms.enrollments import FilteredEnrollments
 from samegoal_pipelines.transforms.snapshot import count_in_doubt, statuses_of
 from samegoal_pipelines.warehouse.gate import Gate, Limits, Verdict
@@ -145,13 +145,9 @@ ops:
 
 def held_failure(night: Night, held: Held) -> dg.Failure:
     """Why a held night's run is red, and what to do; trying again by itself would hold it again."""
+    remedy = of_hold(night.district_id, night.today, night.local_date)
     return dg.Failure(
-        f"{night.district_id}: held: {held.reason}{other_night(night.today, night.local_date)}, or with the "
-        f"job {RELEASE_JOB} in the Dagster UI; until then last night's snapshot stays",
+        f"{night.district_id}: held: {held.reason}; last night's snapshot stays. To do: {remedy}, or with "
+        f"the job {RELEASE_JOB} in the Dagster UI",
         allow_retries=False,
     )
-
-
-def other_night(night: date, local_date: date) -> str:
-    """What the command that releases a night needs besides, where that night is not the district's date."""
-    return "" if night == local_date else f" --today {night}"

@@ -14,7 +14,8 @@ from samegoal_pipelines.reports.ahead import Ahead, look_ahead
 from samegoal_pipelines.reports.board import Board, active_timezones, night_now, read_board
 from samegoal_pipelines.reports.trends import TrendNight, read_trends
 
-FOLDER = "reports"
+FOLDER = "_reports"
+"""No district can be called so: its id begins with a letter or a digit."""
 
 
 @dataclass(frozen=True)

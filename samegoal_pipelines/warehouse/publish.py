@@ -270,13 +270,9 @@ def _lost_by_time(verdict: Verdict | None) -> int | None:
 def _reason(
     connection: sa.Connection, verdict: Verdict, restricted: pd.DataFrame | None, district_id: str
 ) -> str:
-    """Why a snapshot is held and what to do, in one line."""
+    """Why a snapshot is held, in one line; how it is released is for those who tell people of it to say."""
     parts = [*verdict.reasons]
     cursor = connection.connection.cursor()
     if restricted is not None and (shown := count_still_shown(cursor, restricted, district_id)):
         parts.append(f"{shown:,} parent(s) newly under restriction are still shown because of this")
-    parts.append(
-        "then run again, or, if tonight's rows are right, publish them with: "
-        f"samegoal-pipelines sync {district_id} --release"
-    )
     return "; ".join(parts)

@@ -128,14 +128,6 @@ def last_published(engine: sa.Engine, district_id: str) -> Attempt | None:
     return next(iter(_attempts(engine, query)), None)
 
 
-def reason_as_of(reason: str, *, district_id: str, night: date, local_date: date) -> str:
-    """Why a night was held, as it reads on the district's date: then the release must name its night."""
-    release = f"sync {district_id} --release"
-    if night == local_date or f"{release} --today" in reason:
-        return reason
-    return reason.replace(release, f"{release} --today {night}")
-
-
 def current_nights(engine: sa.Engine) -> dict[str, date]:
     """District → the night that the current views show; without those that have never published."""
     query = sa.select(current_snapshots.c.district_id, current_snapshots.c.snapshot_date)

@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from samegoal_pipelines.definitions import build_defs
 from samegoal_pipelines.defs.housekeeping import prune_district
 from samegoal_pipelines.landing import LandingError
-from samegoal_pipelines.reports.report import keep_page
+from samegoal_pipelines.reports.report import FOLDER, keep_page
 from samegoal_pipelines.runs import NightOutcome, open_instance
 from samegoal_pipelines.settings import Settings
 from samegoal_pipelines.transforms.columns import frame_of
@@ -145,7 +145,7 @@ def test_the_pages_of_old_reports_go_with_their_nights(pipeline, district, deplo
     assert result.success
     output = output_of(result, "prune_landed_nights")
     assert output.step_output_data.metadata["pages of reports pruned"].value == 2
-    left = sorted(path.name for path in (Path(deployment.settings.landing_root) / "reports").iterdir())
+    left = sorted(path.name for path in (Path(deployment.settings.landing_root) / FOLDER).iterdir())
     assert left == [f"{night}.html" for night in nights[2:]]
 
 

@@ -13,6 +13,7 @@ import sqlalchemy as sa
 from samegoal_pipelines.definitions import build_defs
 from samegoal_pipelines.defs.report import REPORT_JOB, report_after_the_night, reports_due
 from samegoal_pipelines.districts.pauses import pause
+from samegoal_pipelines.reports.report import FOLDER
 from samegoal_pipelines.warehouse.engine import as_writer
 from samegoal_pipelines.warehouse.tables import districts
 from samegoal_pipelines_tests.pipeline import TODAY
@@ -129,7 +130,7 @@ def test_the_asset_shows_the_page_and_keeps_it_in_the_landing(deployment, pipeli
     assert "<b>" not in facts["report"]
     assert facts["plots"].count("data:image/svg+xml;base64,") == 2
     page = Path(facts["page"])
-    assert page == Path(deployment.settings.landing_root) / "reports" / "2026-10-12.html"
+    assert page == Path(deployment.settings.landing_root) / FOLDER / "2026-10-12.html"
     assert "1 late of 2" in page.read_text()
     assert event.partition is None
 
@@ -149,7 +150,7 @@ def test_no_student_is_in_the_report(deployment, pipeline, district, instance):
 def test_a_report_that_cannot_be_kept_fails_in_plain_words(deployment, instance):
     register(deployment.warehouse, "alpha")
     deployment.landing  # noqa: B018  # makes the folder
-    (Path(deployment.settings.landing_root) / "reports").write_text("a file")
+    (Path(deployment.settings.landing_root) / FOLDER).write_text("a file")
     result = materialize(deployment, instance)
     (failure,) = [event for event in result.all_events if event.is_step_failure]
     said = failure.step_failure_data.user_failure_data.description

@@ -101,8 +101,8 @@ moves; or: samegoal-pipelines sync epsilon
 1 district held: the change is too large to publish unseen
   200 of 1,190 students would be gone
   - Delta ISD (delta): for 1 night, last published 2026-10-11
-  To do: look at the numbers in the Dagster UI; if the change is meant, publish it: \
-samegoal-pipelines sync delta --release
+  To do: look at the numbers in the Dagster UI; mend it in Qmlativ and run the night again, or, if the \
+change is meant, publish what is held: samegoal-pipelines sync delta --release
 
 All of it: samegoal-pipelines report --night 2026-10-12, or nightly_report in Dagster.
 """

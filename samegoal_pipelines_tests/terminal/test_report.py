@@ -65,7 +65,8 @@ def test_totals_and_trouble_stand_first_and_then_the_rest(deployment, run):
         "",
         "held: Delta ISD (delta), for 1 night, last published 2026-10-11",
         "    200 of 1,190 students would be gone",
-        "    to do: look at the numbers in the Dagster UI; if the change is meant, publish it: "
+        "    to do: look at the numbers in the Dagster UI; mend it in Qmlativ and run the night again, or, "
+        "if the change is meant, publish what is held: "
         "samegoal-pipelines sync delta --release --today 2026-10-12",
         "",
         "Integration Access of Epsilon ISD (epsilon) expires on 2026-11-01, in 20 days",

@@ -150,5 +150,5 @@ def test_a_hold_says_how_many_parents_it_leaves_shown_who_are_restricted_now(war
     publish_night(warehouse, 0, snapshot(student(1, parents=parents), student(2, parents={10: shown})))
     restricted = pairs((1, 10), (1, 11), (1, 12), (2, 10), (3, 13))
     held = hold_night(warehouse, 1, snapshot(), gate_of(), restricted=restricted)
-    assert "; 1 parent(s) newly under restriction are still shown because of this; " in held.reason
+    assert "; 1 parent(s) newly under restriction are still shown because of this" in held.reason
     assert "still shown" not in hold_night(warehouse, 1, snapshot(), gate_of(), restricted=pairs()).reason

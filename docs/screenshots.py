@@ -22,7 +22,7 @@ from pathlib import Path
 
 import requests
 from PIL import Image
-from playwright.sync_api import FloatRect, Page, ViewportSize, sync_playwright
+from playwright.sync_api import FloatRect, Locator, Page, ViewportSize, sync_playwright
 
 from samegoal_pipelines.definitions import build_defs
 from samegoal_pipelines.defs.night import TODAY_TAG
@@ -53,7 +53,7 @@ GROUPS = ("raw", "enrollments", "status", "demographics", "published", "worklist
 GRAPH = "/asset-groups?expanded=" + ",".join(f"global@global:{group}" for group in GROUPS)
 CORNERS = ("raw_enrollments", "cecs_filtered_enrollments", "registrar_worklist", "nightly_report")
 """Assets at the edges of the graph."""
-REPORT = "/assets/nightly_report"
+REPORT = "/assets/nightly_report?view=events"
 GATE = "/assets/published_snapshot?view=checks&checkDetail=gate"
 
 
@@ -181,14 +181,14 @@ def take_pictures_of_the_bad_night(page: Page, url: str, story: Story) -> None:
 
     page.set_viewport_size(HIGH)
     page.goto(url + REPORT)
-    page.get_by_text("[Show Markdown]").first.click()
+    entry(page, "report").get_by_text("[Show Markdown]").click()
     page.get_by_role("dialog").get_by_text(held).first.wait_for()
     save(page, "nightly-report", dialog(page))
 
     page.set_viewport_size(WIDE)
     open_gate(page, url, held)
     save(page, "held-check")
-    page.get_by_role("row", name="release it").last.get_by_text("[Show Markdown]").click()
+    entry(page, "release it").get_by_text("[Show Markdown]").click()
     page.get_by_role("link", name="Publish what is held").click()
     page.get_by_text("No errors").wait_for()
     page.set_viewport_size(SMALL)
@@ -210,6 +210,11 @@ def open_gate(page: Page, url: str, district_id: str) -> None:
     page.get_by_placeholder("Filter by partition").wait_for()
     page.get_by_text(district_id, exact=True).filter(visible=True).last.click()
     page.get_by_text("Latest execution", exact=True).wait_for()
+
+
+def entry(page: Page, label: str) -> Locator:
+    """The metadata of this name."""
+    return page.get_by_role("row").filter(has=page.get_by_role("cell", name=label, exact=True)).last
 
 
 def write(page: Page, line: str, text: str) -> None:

@@ -138,13 +138,13 @@ def see_the_report(page: Page, server: DevServer) -> None:
     from playwright.sync_api import expect
 
     server.wait(lambda: server.finished_runs("make_nightly_report"), "the report")
-    page.goto(f"{server.url}/assets/nightly_report")
-    page.get_by_text("[Show Markdown]").first.click()
+    page.goto(f"{server.url}/assets/nightly_report?view=events")
+    entry(page, "report").get_by_text("[Show Markdown]").click()
     dialog = page.get_by_role("dialog")
     expect(dialog.get_by_role("row", name="Alpha ISD (alpha) held").first).to_be_visible()
     expect(dialog.get_by_role("row", name="Beta ISD (beta) published 2").first).to_be_visible()
     close(page)
-    page.get_by_text("[Show Markdown]").nth(1).click()
+    entry(page, "plots").get_by_text("[Show Markdown]").click()
     see_the_picture(page, "students by status")
 
 

@@ -6,6 +6,7 @@ BIN := .venv/bin
 
 export UV_COMPILE_BYTECODE := 1
 export UV_PYTHON_DOWNLOADS := never
+export UV_SYSTEM_CERTS := 1  # a school's network may have certificates of its own
 unexport PYTHONDONTWRITEBYTECODE
 
 

@@ -16,8 +16,10 @@ from zoneinfo import ZoneInfo
 
 import dagster as dg
 import psutil
+from dagster._core.storage.tags import REPOSITORY_LABEL_TAG  # exported by no public name
 
 from samegoal_pipelines.definitions import build_defs
+from samegoal_pipelines.defs.gate import LOCATION
 from samegoal_pipelines.defs.night import PARTITION_TAG, PROCESS_TAG, SOURCE_HOST_TAG, TODAY_TAG
 from samegoal_pipelines.defs.nightly import nightly_snapshot
 from samegoal_pipelines.defs.partitions import DISTRICTS
@@ -27,6 +29,9 @@ from samegoal_pipelines.districts.errors import DistrictError
 from samegoal_pipelines.reports.remedies import of_hold
 from samegoal_pipelines.settings import Settings, project_root
 from samegoal_pipelines.warehouse.publish import Attempt, find_attempt
+
+REPOSITORY = f"__repository__@{LOCATION}"
+"""As Dagster labels runs that it launches itself; without it, the UI lists a run under no job."""
 
 
 @dataclass(frozen=True)
@@ -159,7 +164,7 @@ def execute(
             .execute_in_process(
                 instance=instance,
                 partition_key=district_id,
-                tags={**(tags or {}), PROCESS_TAG: _this_process()},
+                tags={**(tags or {}), PROCESS_TAG: _this_process(), REPOSITORY_LABEL_TAG: REPOSITORY},
                 raise_on_error=False,
                 run_config={**(config or {}), "loggers": {"console": {"config": {"log_level": log_level}}}},
             )

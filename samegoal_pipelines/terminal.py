@@ -6,6 +6,7 @@ import json
 import textwrap
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from datetime import date
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -18,7 +19,11 @@ PIPED_WIDTH = 160
 
 def print_json(value: Any) -> None:
     """Print for scripts; dates as ISO text."""
-    click.echo(json.dumps(value, indent=2, default=str))
+    click.echo(json.dumps(value, indent=2, default=_text))
+
+
+def _text(value: Any) -> str:
+    return value.isoformat() if isinstance(value, date) else str(value)  # a datetime is a date
 
 
 def print_table(columns: Sequence[str] | None, rows: Sequence[Sequence[Any]]) -> None:

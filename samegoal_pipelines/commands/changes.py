@@ -112,7 +112,7 @@ def _sentence(night: NightChanges) -> str:
     if night.kept:
         parts.append(f"{night.kept:,} kept as last published, their rows cannot be relied on")
     if night.released_by:
-        parts.append(f"held, and released by {night.released_by}")
+        parts.append(f"held, and released by {night.released_by}: {night.released_because}")
     return f"{night.snapshot_date}: {'; '.join(parts)}" if parts else ""
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -69,4 +70,8 @@ def stop_postgres(deployment: Deployment) -> None:
 @click.pass_obj
 def postgres_status(deployment: Deployment) -> None:
     """Say whether it is up, and where its data lies."""
-    click.echo(str(_embedded(deployment).status()))
+    from samegoal_pipelines.warehouse.roles import Role
+    from samegoal_pipelines.warehouse.urls import role_url
+
+    status = _embedded(deployment).status()
+    click.echo(str(replace(status, url=role_url(status.url, Role.OPERATOR, as_login=True))))

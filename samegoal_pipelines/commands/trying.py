@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 @click.option("--students", default=500, show_default=True, type=click.IntRange(0), help="Per district.")
 @click.option(
     "--port",
-    default=8471,
+    default=8472,
     show_default=True,
     type=click.IntRange(0, 65535),
     help="On this machine only; 0: any that is free.",

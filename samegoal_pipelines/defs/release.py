@@ -58,7 +58,7 @@ def release(
         if not config.why.strip():
             raise dg.Failure(f"{night.district_id}: release: say why; it goes on record", allow_retries=False)
         snapshot_date = read_date(config.night, "the night") if config.night else night.today
-        held = held_of(deployment, night.district_id, snapshot_date)
+        held = held_of(deployment, night, snapshot_date)
         refuse_what_is_withheld_since(deployment, night, held)
         who, why = config.who.strip() or deployment.settings.operator, config.why.strip()
         published = release_held(
@@ -69,6 +69,7 @@ def release(
             started_at=night.started_at,
             released_by=who,
             reason=why,
+            local_date=night.local_date,
             **read_held(night, snapshot_date, held.run_id)._asdict(),
         )
         link_to_release(context, held)
@@ -76,7 +77,7 @@ def release(
         yield from refreshed(context, deployment, night, held)
 
 
-def held_of(deployment: Deployment, district_id: str, snapshot_date: date) -> HeldSnapshot:
+def held_of(deployment: Deployment, night: Night, snapshot_date: date) -> HeldSnapshot:
     """What is held of this night.
 
     Raises:
@@ -84,9 +85,9 @@ def held_of(deployment: Deployment, district_id: str, snapshot_date: date) -> He
         ReleaseTooLate: as `find_held` does.
     """
     try:
-        return find_held(deployment.warehouse, district_id, snapshot_date)
+        return find_held(deployment.warehouse, night.district_id, snapshot_date, local_date=night.local_date)
     except NothingHeld as error:
-        last = next(iter(last_attempts(deployment.warehouse, district_id, limit=1)), None)
+        last = next(iter(last_attempts(deployment.warehouse, night.district_id, limit=1)), None)
         there = f"its last attempt is of {last.snapshot_date}: {last.state}" if last else "it has no night"
         raise NothingHeld(f"{error}; {there}") from None
 

@@ -29,7 +29,9 @@ def checked_url(url: str, what: str = "API Base URL", *, allow_local: bool = Fal
     except ValueError:
         raise UnsafeUrl(f"the {what} is not a URL") from None
     if parts.scheme != "https" and not (allow_local and parts.scheme == "http"):
-        raise UnsafeUrl(f"the {what} must start with https://")
+        raise UnsafeUrl(
+            f"the {what} must start with https:// (a sandbox on this machine: SAMEGOAL_ALLOW_LOCAL_SOURCES=1)"
+        )
     if "@" in parts.netloc:
         raise UnsafeUrl(f"the {what} must not hold a user name or password")
     if "?" in url or "#" in url:

@@ -206,6 +206,11 @@ def _attempts_of(night: date, district_ids: Collection[str] | None) -> sa.Select
 
 def _registered(night: date, district_ids: Collection[str] | None) -> sa.Select[Any]:
     """Every district with its pause and the snapshot that was current after that night."""
+    later = sa.select(sa.func.max(snapshots.c.snapshot_date)).where(
+        snapshots.c.district_id == districts.c.district_id,
+        snapshots.c.state == "published",
+        snapshots.c.snapshot_date > night,
+    )
     landed_run_id = sa.func.coalesce(snapshots.c.landed_run_id, snapshots.c.run_id).label("landed_run_id")
     last = (
         sa.select(snapshots.c.snapshot_date, landed_run_id, *(snapshots.c[name] for name in _COUNTED))
@@ -229,6 +234,7 @@ def _registered(night: date, district_ids: Collection[str] | None) -> sa.Select[
             pauses.c.paused_from,
             pauses.c.paused_to,
             pauses.c.reason.label("pause_reason"),
+            later.scalar_subquery().label("later_night"),
             last,
         )
         .outerjoin(pauses, pauses.c.district_id == districts.c.district_id)
@@ -264,7 +270,7 @@ def _district_night(
         **{name: row[name] for name in _COUNTED},
         **{name: counted[name] if counted is not None else None for name in _CHANGES},
         reason=_reason(state, row, attempts, decisive),
-        remedy=_remedy(state, district_id, night, local_date, decisive),
+        remedy=_remedy(state, row, night, local_date, decisive),
         nights_in_trouble=_nights_without(row, night) if state in TROUBLE else 0,
         notes=tuple(decisive["notes"]) if decisive is not None else (),
         run_id=decisive["run_id"] if decisive is not None else None,
@@ -309,7 +315,9 @@ def _reason(
             f": {row['pause_reason']}" if row["pause_reason"] else ""
         )
     if state == "published" and decisive is not None and attempts[-1]["state"] == "failed":
-        return f"published; a later run failed: {_plain(row['district_id'], attempts[-1])}"
+        failed = attempts[-1]
+        remedy = remedies.of_failure(row["district_id"], failed["held_reason"], failed["run_id"])
+        return f"published; a later run failed: {_plain(row['district_id'], failed)}; to do: {remedy}"
     if state in ("failed", "held") and decisive is not None:
         return _plain(row["district_id"], decisive)
     return None
@@ -321,8 +329,11 @@ def _plain(district_id: str, attempt: sa.RowMapping) -> str | None:
 
 
 def _remedy(
-    state: str, district_id: str, night: date, local_date: date, decisive: sa.RowMapping | None
+    state: str, row: sa.RowMapping, night: date, local_date: date, decisive: sa.RowMapping | None
 ) -> str | None:
+    district_id, later = row["district_id"], row["later_night"]
+    if later is not None and state in TROUBLE:
+        return f"nothing any more: the night {later} has been published since"
     if state == "late":
         return remedies.of_lateness(district_id)
     if state == "held":

@@ -13,7 +13,7 @@ from samegoal_pipelines.sandbox.faults import Faults
 from samegoal_pipelines.sandbox.sandbox import DEFAULT_SIZES, Sandbox
 from samegoal_pipelines.sandbox.server import SandboxServer, serve
 
-DEFAULT_PORT = 8471
+DEFAULT_PORT = 8472  # the demo and `make dev` have 8471
 _say = partial(print, flush=True)
 
 

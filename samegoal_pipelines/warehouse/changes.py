@@ -61,6 +61,7 @@ class NightChanges:
     reason: str | None
     """Why it was held, or why it failed."""
     released_by: str | None
+    released_because: str | None
     run_id: str
     counts: dict[str, int] = field(default_factory=dict)
     """Students by kind of change, every kind; empty where nothing was published."""
@@ -159,6 +160,7 @@ def _attempts(connection: sa.Connection, district_id: str, since: date | None) -
             snapshots.c.kept,
             snapshots.c.held_reason.label("reason"),
             releases.c.released_by,
+            releases.c.reason.label("released_because"),
             snapshots.c.run_id,
         )
         .outerjoin(

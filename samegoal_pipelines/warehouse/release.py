@@ -69,8 +69,14 @@ _HELD = (
 )
 
 
-def find_held(engine: sa.Engine, district_id: str, night: date) -> HeldSnapshot:
+def find_held(
+    engine: sa.Engine, district_id: str, night: date, *, local_date: date | None = None
+) -> HeldSnapshot:
     """The snapshot of this night that waits for a person: the newest one.
+
+    Args:
+        local_date: the district's date; what is held of nights to come, which were rehearsed, is then in no
+            other night's way.
 
     Raises:
         NothingHeld: none waits.
@@ -78,7 +84,7 @@ def find_held(engine: sa.Engine, district_id: str, night: date) -> HeldSnapshot:
     """
     with as_writer(engine, district_id, "looking up what is held") as connection:
         now = published_now(connection, district_id)
-        held = _newest(connection, district_id)
+        held = _newest(connection, district_id, night, local_date)
         if held is None or (held.snapshot_date != night and _moved_on(held, now)):
             raise NothingHeld(
                 f"nothing is held for the night {night}; "
@@ -101,6 +107,7 @@ def release(
     started_at: datetime,
     released_by: str,
     reason: str,
+    local_date: date | None = None,
 ) -> Published:
     """Publish what was held, and write down who wanted it and why.
 
@@ -128,7 +135,7 @@ def release(
         lock(connection, district_id)
         refuse_the_erased(connection, district_id, origin)
         now = published_now(connection, district_id)
-        newest = _newest(connection, district_id)
+        newest = _newest(connection, district_id, night, local_date)
         if newest is None or newest.snapshot_id != held.snapshot_id:
             raise NothingHeld(
                 f"what was held for the night {night} is held no more: "
@@ -179,10 +186,17 @@ def release(
     return Published(**asdict(counts), lost_by_time=newest.lost_by_time)
 
 
-def _newest(connection: sa.Connection, district_id: str) -> HeldSnapshot | None:
+def _newest(
+    connection: sa.Connection, district_id: str, night: date, local_date: date | None
+) -> HeldSnapshot | None:
+    last = max(night, local_date) if local_date else date.max
     query = (
         sa.select(*_HELD)
-        .where(snapshots.c.district_id == district_id, snapshots.c.state == "held")
+        .where(
+            snapshots.c.district_id == district_id,
+            snapshots.c.state == "held",
+            snapshots.c.snapshot_date <= last,
+        )
         .order_by(snapshots.c.snapshot_id.desc())
         .limit(1)
     )
@@ -199,8 +213,8 @@ def _moved_on(held: HeldSnapshot, now: Current | None) -> bool:
 def _refuse(held: HeldSnapshot, now: Current | None, night: date) -> None:
     if held.snapshot_date != night:
         raise ReleaseTooLate(
-            f"a snapshot was held on {held.snapshot_date}, and a release does not outlive its night: "
-            f"the night {night} is decided anew; run it without --release"
+            f"what is held is of {held.snapshot_date}, and a release does not outlive its night: name that "
+            f"night to publish it (--today {held.snapshot_date}), or run {night} without --release"
         )
     if _moved_on(held, now):
         raise ReleaseTooLate(

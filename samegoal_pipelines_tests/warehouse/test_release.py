@@ -170,9 +170,18 @@ def test_there_is_nothing_to_release_where_nothing_is_held(district: sa.Engine) 
 def test_a_release_does_not_outlive_its_night(district: sa.Engine) -> None:
     hold(district)
     with pytest.raises(
-        ReleaseTooLate, match=r"held on 2026-09-02, .* the night 2026-09-03 is decided anew; run it without"
+        ReleaseTooLate, match=r"is of 2026-09-02, .*\(--today 2026-09-02\), or run 2026-09-03 without"
     ):
         find_held(district, "grand-bend", night(2))
+
+
+def test_a_rehearsal_that_is_held_as_well_is_in_no_releases_way(district: sa.Engine) -> None:
+    hold(district)
+    hold_night(district, 30, TONIGHT, gate_of())
+    with pytest.raises(ReleaseTooLate):
+        find_held(district, "grand-bend", night(1), local_date=night(30))
+    assert find_held(district, "grand-bend", night(1), local_date=night(1)).snapshot_date == night(1)
+    assert find_held(district, "grand-bend", night(30), local_date=night(1)).snapshot_date == night(30)
 
 
 def test_a_night_that_has_passed_since_has_nothing_to_release(district: sa.Engine) -> None:

@@ -9,7 +9,8 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from samegoal_pipelines.definitions import build_defs
-from samegoal_pipelines.runs import add_partition
+from samegoal_pipelines.defs.night import TODAY_TAG
+from samegoal_pipelines.runs import add_partition, open_instance
 from samegoal_pipelines.sandbox.school_years import school_year_of
 from samegoal_pipelines_tests.defs.daemon_at_hand import zone_at
 from samegoal_pipelines_tests.defs.dev_server_at_hand import DevServer, browser_page, dev_server
@@ -57,6 +58,9 @@ def nights(pipeline, district, monkeypatch) -> Nights:
             change(made, WITHDRAWN, EndDate=(yesterday - timedelta(days=2)).isoformat())
             assert pipeline.run("alpha", tonight).held
     assert pipeline.run("beta", tonight).published
+    with open_instance(pipeline.deployment.settings) as instance:  # else it comes with tonight's
+        report = build_defs(pipeline.deployment).resolve_job_def("make_nightly_report")
+        assert report.execute_in_process(instance=instance, tags={TODAY_TAG: yesterday.isoformat()}).success
     return Nights(yesterday, tonight)
 
 
@@ -137,7 +141,7 @@ def see_the_report(page: Page, server: DevServer) -> None:
     """It has come by itself, when each district was published or held."""
     from playwright.sync_api import expect
 
-    server.wait(lambda: server.finished_runs("make_nightly_report"), "the report")
+    server.wait(lambda: len(server.finished_runs("make_nightly_report")) == 2, "tonight's report")
     page.goto(f"{server.url}/assets/nightly_report?view=events")
     entry(page, "report").get_by_text("[Show Markdown]").click()
     dialog = page.get_by_role("dialog")

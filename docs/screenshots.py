@@ -7,7 +7,6 @@ pictures exists.
 
 from __future__ import annotations
 
-import atexit
 import os
 import shutil
 import socket
@@ -264,7 +263,6 @@ def save(page: Page, name: str, clip: FloatRect | None = None) -> None:
 def deployed() -> Iterator[tuple[Deployment, SandboxServer]]:
     """A deployment in a temporary folder, and a sandbox without districts."""
     home = Path(tempfile.mkdtemp(prefix="samegoal-pictures-"))
-    atexit.register(shutil.rmtree, home, ignore_errors=True)  # after Postgres' own, which locks files there
     home.chmod(0o711)  # run by root, Postgres works there as another account
     for name in [name for name in os.environ if name.startswith(("SAMEGOAL_", "DAGSTER_"))]:
         del os.environ[name]
@@ -280,6 +278,7 @@ def deployed() -> Iterator[tuple[Deployment, SandboxServer]]:
     finally:
         deployment.warehouse.dispose()
         EmbeddedPostgres(home).stop()
+        shutil.rmtree(home, ignore_errors=True)
 
 
 @contextmanager

@@ -17,7 +17,7 @@ from samegoal_pipelines.defs.night import PARTITION_TAG
 from samegoal_pipelines.defs.partitions import DISTRICTS
 from samegoal_pipelines.deployment import Deployment
 from samegoal_pipelines.districts.errors import DistrictError, UnknownDistrict
-from samegoal_pipelines.districts.registry import checked_id
+from samegoal_pipelines.districts.names import checked_id
 from samegoal_pipelines.landing import LandingError
 from samegoal_pipelines.runs import close_abandoned_runs, open_instance
 from samegoal_pipelines.warehouse import erase

@@ -11,6 +11,7 @@ from typing import Any
 
 from samegoal_pipelines.defs.replay import REPLAY_JOB, Outcome, replay_landed_nights
 from samegoal_pipelines.deployment import Deployment
+from samegoal_pipelines.printable import on_one_line
 from samegoal_pipelines.runs import execute, first_failure, was_stopped
 from samegoal_pipelines.warehouse.replay import LeftOut, ReplayedNight
 
@@ -43,7 +44,7 @@ class ReplayOutcome:
     def line(self) -> str:
         """One line for people."""
         if self.outcome is None:
-            return f"error: {self.district_id}: {self.reason}"
+            return on_one_line(f"error: {self.district_id}: {self.reason}")
         nights = f"{len(self.nights):,} night(s) from {self.nights[0].night} to {self.nights[-1].night}"
         if not self.differing:
             return f"{self.district_id}: replayed {nights}: no difference; nothing was changed"

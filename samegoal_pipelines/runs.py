@@ -26,6 +26,7 @@ from samegoal_pipelines.defs.partitions import DISTRICTS
 from samegoal_pipelines.defs.release import release_held_snapshot
 from samegoal_pipelines.deployment import Deployment
 from samegoal_pipelines.districts.errors import DistrictError
+from samegoal_pipelines.printable import on_one_line
 from samegoal_pipelines.reports.remedies import of_hold
 from samegoal_pipelines.settings import Settings, project_root
 from samegoal_pipelines.warehouse.publish import Attempt, find_attempt
@@ -56,13 +57,29 @@ class NightOutcome:
         """Whether this run's snapshot waits for a person."""
         return self.attempt is not None and self.attempt.state == "held"
 
+    @property
+    def replaced(self) -> bool:
+        """Whether this run's snapshot was published, or held, and another run has taken its place since."""
+        return self.attempt is not None and self.attempt.state == "superseded"
+
+    @property
+    def well(self) -> bool:
+        """Whether SameGoal reads this run's snapshot, or one that came after it."""
+        return self.published or self.replaced
+
     def line(self) -> str:
         """One line for people."""
+        return on_one_line(self._line())
+
+    def _line(self) -> str:
         if self.held:
             return f"held: {self.district_id}: {self.reason}. To do: {self.remedy}"
-        if self.attempt is None or not self.published:
+        if self.attempt is None or not self.well:
             return f"error: {self.district_id}: {self.reason}"
         a = self.attempt
+        if self.replaced:
+            became = "published" if a.published_at else "held"
+            return f"{self.district_id}: {became}, and replaced by a later run of the same night"
         return (
             f"{self.district_id}: published {a.students:,} students for {a.snapshot_date} "
             f"({a.added:,} added, {a.changed:,} changed, {a.removed:,} removed"

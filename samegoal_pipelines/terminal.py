@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from samegoal_pipelines.printable import on_one_line
+
 if TYPE_CHECKING:
     from samegoal_pipelines.deployment import Deployment
 
@@ -27,21 +29,32 @@ def _text(value: Any) -> str:
 
 
 def print_table(columns: Sequence[str] | None, rows: Sequence[Sequence[Any]]) -> None:
-    """Print rows in columns, numbers to the right; as wide as it needs where it is piped."""
+    """Print rows in columns, numbers to the right; as wide as it needs where it is piped.
+
+    Args:
+        rows: a cell is shown as it is, on one line; a list is a line for each of what is in it.
+    """
     from rich import box
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
     table = Table(
         box=box.SIMPLE, show_header=columns is not None, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0)
     )
     for index, column in enumerate(columns or [""] * len(rows[0])):
         numbers = any(type(row[index]) is int for row in rows)
-        table.add_column(column, justify="right" if numbers else "left", overflow="fold")
+        table.add_column(Text(_cell(column)), justify="right" if numbers else "left", overflow="fold")
     for row in rows:
-        table.add_row(*(f"{cell:,}" if type(cell) is int else str(cell) for cell in row))
+        table.add_row(*(Text(_cell(cell)) for cell in row))  # a str would be read as rich's markup
     console = Console()
     (console if console.is_terminal else Console(width=PIPED_WIDTH)).print(table)
+
+
+def _cell(cell: Any) -> str:
+    if isinstance(cell, list):
+        return "\n".join(map(_cell, cell))
+    return f"{cell:,}" if type(cell) is int else on_one_line(str(cell))
 
 
 def print_sentences(sentences: Iterable[str]) -> None:
@@ -49,7 +62,7 @@ def print_sentences(sentences: Iterable[str]) -> None:
     from rich.console import Console
 
     console = Console()
-    for sentence in sentences:
+    for sentence in map(on_one_line, sentences):
         if console.is_terminal:
             lines = textwrap.wrap(sentence, console.width, subsequent_indent="  ", break_on_hyphens=False)
             click.echo("\n".join(lines))
@@ -68,8 +81,13 @@ def reading_progress(deployment: Deployment, district_id: str) -> Iterator[None]
         return
     from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-    columns = (SpinnerColumn(), TextColumn("{task.description}"), TextColumn("{task.completed:,} rows"))
-    with Progress(*columns, TimeElapsedColumn(), console=console, transient=True) as bars:
+    columns = (
+        SpinnerColumn(),
+        TextColumn("{task.description}", markup=False),
+        TextColumn("{task.completed:,} rows"),
+        TimeElapsedColumn(),
+    )
+    with Progress(*columns, console=console, transient=True) as bars:
         tasks: dict[str, Any] = {}
 
         def report(name: str, rows: int, _pages: int) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from samegoal_pipelines.printable import on_one_line
 from samegoal_pipelines.terminal import print_json
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ def export(deployment: Deployment, district_id: str, folder: Path, as_json: bool
         print_json(asdict(exported))
         return
     for student in exported.left_out:
-        click.echo(f"left out: {student.label}: {', '.join(student.reasons)}", err=True)
+        click.echo(on_one_line(f"left out: {student.label}: {', '.join(student.reasons)}"), err=True)
     click.echo(
         f"{district_id}: {exported.students:,} student(s) of the snapshot {exported.snapshot_date} "
         f"written to {exported.file}"

@@ -53,7 +53,7 @@ def sync(
     )
     if as_json:
         print_json([night.facts() for night in nights])
-    elif any(night.published or night.held for night in nights):
+    elif any(night.well or night.held for night in nights):
         print_nights(nights)
     return worst_of(nights)
 
@@ -92,7 +92,7 @@ def run_nights(
 
 def worst_of(nights: Sequence[NightOutcome]) -> int:
     """The exit status of several nights: one that failed counts more than one that waits for a person."""
-    if not all(night.published or night.held for night in nights):
+    if not all(night.well or night.held for night in nights):
         return FAILED
     return HELD if any(night.held for night in nights) else DONE
 

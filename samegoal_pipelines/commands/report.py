@@ -14,6 +14,7 @@ import click
 
 from samegoal_pipelines.commands.dates import Night
 from samegoal_pipelines.commands.exits import DONE, FAILED, HELD
+from samegoal_pipelines.printable import on_one_line
 from samegoal_pipelines.terminal import print_json, print_table
 
 if TYPE_CHECKING:
@@ -100,19 +101,16 @@ def _print_trouble(board: Board) -> None:
         click.echo(", ".join(f"{state} {count:,}" for state, count in board.totals.items() if count))
     for one in board.trouble:
         _echo("")
-        _echo(f"{one.state}: {words.on_one_line(one.name)} ({one.district_id}), {words.since(one)}")
-        _echo(words.on_one_line(one.reason), indent=4)
+        _echo(f"{one.state}: {one.name} ({one.district_id}), {words.since(one)}")
+        _echo(one.reason or "", indent=4)
         _echo(f"to do: {one.remedy}", indent=4)
     if board.expiring:
         _echo("")
         for one in board.expiring:
-            who = f"{words.on_one_line(one.name)} ({one.district_id})"
-            _echo(f"Integration Access of {who} {words.expiry(one)}")
+            _echo(f"Integration Access of {one.name} ({one.district_id}) {words.expiry(one)}")
 
 
 def _print_rest(board: Board) -> None:
-    from samegoal_pipelines.reports import words
-
     if board.rest:
         _echo("")
         print_table(
@@ -125,7 +123,7 @@ def _print_rest(board: Board) -> None:
                         "" if count is None else count
                         for count in (one.students, one.enrolled, one.added, one.changed, one.removed)
                     ),
-                    words.on_one_line(one.reason),
+                    one.reason or "",
                 ]
                 for one in board.rest
             ],
@@ -142,7 +140,7 @@ def _print_ahead(ahead: Ahead) -> None:
         return
     _echo(f"{days}: {len(ahead.holds):,} will be held because time passes. {words.looked_at(ahead)}")
     for one in ahead.holds[:HOLDS_SHOWN]:
-        _echo(f"from {one.night} on: {words.on_one_line(one.name)} ({one.district_id})")
+        _echo(f"from {one.night} on: {one.name} ({one.district_id})")
         _echo(one.reason, indent=4)
         _echo(f"to do: {one.remedy}", indent=4)
     if len(ahead.holds) > HOLDS_SHOWN:
@@ -151,6 +149,7 @@ def _print_ahead(ahead: Ahead) -> None:
 
 def _echo(text: str, indent: int = 0) -> None:
     """Wrapped for whoever reads it in a terminal; one line each where it is piped."""
+    text = on_one_line(text)
     if sys.stdout.isatty():
         width = max(40, shutil.get_terminal_size().columns)
         margin = " " * indent

@@ -77,7 +77,7 @@ def _verifications(
 
 def _print_district(result: Verification) -> None:
     """All that was found about one district."""
-    click.echo(f"{result.district_id}, {result.name}: {_VERDICTS[result.state]}")
+    print_sentences([f"{result.district_id}, {result.name}: {_VERDICTS[result.state]}"])
     print_table(None, [[step.name, step.state, _told(step)] for step in result.steps])
     if result.objects:
         click.echo()
@@ -99,8 +99,8 @@ def _print_district(result: Verification) -> None:
     click.echo()
 
 
-def _told(step: Step) -> str:
-    return f"{step.outcome}\n→ {step.remedy}" if step.remedy else step.outcome
+def _told(step: Step, of: str = "") -> list[str]:
+    return [f"{of}{step.outcome}", *([f"→ {step.remedy}"] if step.remedy else [])]
 
 
 def _print_all(results: Sequence[Verification]) -> None:
@@ -113,7 +113,7 @@ def _print_all(results: Sequence[Verification]) -> None:
             [
                 result.district_id,
                 _VERDICTS[result.state],
-                "\n".join(f"{step.name}: {_told(step)}" for step in wrong),
+                [line for step in wrong for line in _told(step, f"{step.name}: ")],
             ]
         )
     if rows:

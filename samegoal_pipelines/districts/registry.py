@@ -7,7 +7,6 @@ has to. Nothing here calls Qmlativ.
 from __future__ import annotations
 
 import builtins
-import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import date
@@ -25,6 +24,7 @@ from samegoal_pipelines.districts.errors import (
     SealBroken,
     UnknownDistrict,
 )
+from samegoal_pipelines.districts.names import checked_id, checked_name, shown
 from samegoal_pipelines.districts.rotation import Rotation, rotate_key
 from samegoal_pipelines.districts.sealing import Sealer
 from samegoal_pipelines.qmlativ.addresses import checked_url
@@ -48,7 +48,6 @@ __all__ = [
 ]
 
 DEFAULT_TIMEZONE = "America/Chicago"
-_ID = re.compile(r"[a-z0-9][a-z0-9-]{0,39}", re.ASCII)
 _CHANGEABLE = {
     "name",
     "base_url",
@@ -356,30 +355,14 @@ class Registry:
         return {"client_key": client_key, "sealed_secret": sealed, "sealed_at": sa.func.now()}
 
 
-def checked_id(district_id: str) -> str:
-    """The id, which may stand in a path and in SQL.
-
-    Raises:
-        InvalidDistrict: it is none.
-    """
-    if not _ID.fullmatch(district_id):
-        raise InvalidDistrict(
-            f"{_shown(district_id)}: not a district id; use 1 to 40 lower-case letters, digits and hyphens, "
-            "the first no hyphen"
-        )
-    return district_id
-
-
 def _checked(district_id: str, given: dict[str, Any], allow_local: bool) -> dict[str, Any]:
     """What was given, checked and in the one form in which it is stored."""
     values = dict(given)
     if "name" in values:
-        values["name"] = (values["name"] or "").strip()
-        if not values["name"]:
-            raise InvalidDistrict(f"{district_id}: the name is blank; give the district's name")
+        values["name"] = checked_name(district_id, values["name"] or "")
     if "timezone" in values and values["timezone"] not in available_timezones():
         raise InvalidDistrict(
-            f"{district_id}: {_shown(values['timezone'])} is no IANA time zone; "
+            f"{district_id}: {shown(values['timezone'])} is no IANA time zone; "
             f"use one such as {DEFAULT_TIMEZONE}"
         )
     for column, what in (("base_url", "API Base URL"), ("token_url", "Token URL")):
@@ -454,7 +437,7 @@ def _get(connection: sa.Connection, district_id: str) -> District:
     row = connection.execute(sa.select(districts).where(districts.c.district_id == district_id)).one_or_none()
     if row is None:
         raise UnknownDistrict(
-            f"{_shown(district_id)}: no such district is registered; see samegoal-pipelines districts list"
+            f"{shown(district_id)}: no such district is registered; see samegoal-pipelines districts list"
         )
     return _district(row._mapping)
 
@@ -488,8 +471,3 @@ def _district(row: sa.RowMapping) -> District:
         show_restricted_contacts=row["show_restricted_contacts"],
         show_confidential_phones=row["show_confidential_phones"],
     )
-
-
-def _shown(text: object) -> str:
-    """A text that somebody typed, on one line and not endless."""
-    return ascii(text)[1:-1][:60]

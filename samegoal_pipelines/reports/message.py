@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from html import escape
 
+from samegoal_pipelines.printable import on_one_line
 from samegoal_pipelines.reports import remedies, words
 from samegoal_pipelines.reports.board import Board, DistrictNight
 
@@ -79,7 +80,7 @@ def _groups(told: Sequence[DistrictNight]) -> Iterator[_Group]:
     """The groups, in the order of the first district of each."""
     found: dict[tuple[str, str], list[DistrictNight]] = {}
     for one in told:
-        found.setdefault((one.state, words.on_one_line(one.reason)), []).append(one)
+        found.setdefault((one.state, on_one_line(one.reason)), []).append(one)
     for (state, reason), alike in found.items():
         names = [f"{_who(one)}: {words.since(one)}" for one in alike[:NAMES_IN_A_GROUP]]
         if len(alike) > NAMES_IN_A_GROUP:
@@ -101,4 +102,4 @@ def _remedy(group: Sequence[DistrictNight]) -> str:
 
 
 def _who(one: DistrictNight) -> str:
-    return f"{words.on_one_line(one.name)} ({one.district_id})"
+    return f"{on_one_line(one.name)} ({one.district_id})"

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
 from typing import Any
 
+from samegoal_pipelines.printable import on_one_line
 from samegoal_pipelines.reports import plots, words
 from samegoal_pipelines.reports.ahead import DistrictHold
 from samegoal_pipelines.reports.board import DistrictNight
@@ -160,4 +161,4 @@ def _who(one: DistrictNight | DistrictHold) -> str:
 
 def _escaped(text: str | None) -> str:
     """Text that Markdown shows as it is: no link, no image, no HTML, no column of its own."""
-    return _SPECIAL.sub(lambda found: f"&#{ord(found[0])};", words.on_one_line(text))
+    return _SPECIAL.sub(lambda found: f"&#{ord(found[0])};", on_one_line(text))

@@ -65,11 +65,6 @@ def some(names: Sequence[str], most: int = 20) -> str:
     return ", ".join(names[:most]) + (f" and {len(names) - most:,} more" if len(names) > most else "")
 
 
-def on_one_line(text: str | None) -> str:
-    """A text without line breaks and control characters, which would make one line look like two."""
-    return "".join(c if c.isprintable() else " " for c in " ".join((text or "").split()))
-
-
 def title(night: date) -> str:
     """How a report and a message are called."""
     return f"SameGoal night {night}"

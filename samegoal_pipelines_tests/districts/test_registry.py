@@ -103,6 +103,24 @@ def test_a_secret_can_be_replaced(registry: Registry, warehouse: sa.Engine, tmp_
     assert elsewhere.connection(district).client_key == "another"
 
 
+@pytest.mark.parametrize("letter", ["\x1b", "\x07", "\u202e", "\n", "\t", "\u200b", "\udc80"])
+def test_a_name_with_what_is_not_seen_is_refused_in_one_line(registry: Registry, letter: str) -> None:
+    for change in (
+        lambda: add(registry, name=f"Dry{letter}Fork"),
+        lambda: registry.set("alpha", name=f"Dry{letter}Fork"),
+    ):
+        with pytest.raises(InvalidDistrict, match=rf"the name holds .*\(U\+{ord(letter):04X}\)") as caught:
+            change()
+        assert str(caught.value).isprintable()
+    assert registry.list() == []
+
+
+def test_a_pasted_name_has_plain_spaces(registry: Registry) -> None:
+    assert add(registry, name=" Dry\u00a0[Fork] Núñez ISD\n").name == "Dry [Fork] Núñez ISD"
+    with pytest.raises(InvalidDistrict, match="the name is blank"):
+        registry.set("grand-bend", name="\u00a0")
+
+
 @pytest.mark.parametrize("secret", ["", "  \n"])
 def test_a_blank_secret_is_refused(registry: Registry, secret: str) -> None:
     with pytest.raises(InvalidDistrict, match="grand-bend: the Client Secret is blank"):

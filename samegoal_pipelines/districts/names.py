@@ -1,0 +1,43 @@
+"""What a district may be called: its id, for paths and SQL, and its name, for people."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+
+from samegoal_pipelines.districts.errors import InvalidDistrict
+
+_ID = re.compile(r"[a-z0-9][a-z0-9-]{0,39}", re.ASCII)
+
+
+def checked_id(district_id: str) -> str:
+    """The id, which may stand in a path and in SQL.
+
+    Raises:
+        InvalidDistrict: it is none.
+    """
+    if not _ID.fullmatch(district_id):
+        raise InvalidDistrict(
+            f"{shown(district_id)}: not a district id; use 1 to 40 lower-case letters, digits and hyphens, "
+            "the first no hyphen"
+        )
+    return district_id
+
+
+def checked_name(district_id: str, name: str) -> str:
+    """The name, which is shown in terminals, pages and messages: its spaces plain, nothing in it unseen."""
+    name = "".join(" " if unicodedata.category(each) == "Zs" else each for each in name).strip()
+    if not name:
+        raise InvalidDistrict(f"{district_id}: the name is blank; give the district's name")
+    unseen = next((each for each in name if not each.isprintable()), None)
+    if unseen is not None:
+        raise InvalidDistrict(
+            f"{district_id}: the name holds a control character or another that is not seen "
+            f"(U+{ord(unseen):04X}); give it without"
+        )
+    return name
+
+
+def shown(text: object) -> str:
+    """A text that somebody typed, on one line and not endless."""
+    return ascii(text)[1:-1][:60]

@@ -8,6 +8,7 @@ import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, date, datetime, timedelta
+from typing import Any
 
 import dagster as dg
 from pydantic import Field
@@ -15,17 +16,21 @@ from pydantic import Field
 from samegoal_pipelines.defs.night import TODAY_TAG, read_date
 from samegoal_pipelines.defs.steps import PLAIN_ERRORS
 from samegoal_pipelines.deployment import Deployment
+from samegoal_pipelines.landing import LandingError
 from samegoal_pipelines.reports.board import active_timezones, night_now, read_board
 from samegoal_pipelines.reports.report import keep_page, make_report
 from samegoal_pipelines.reports.words import summary
 
 REPORT_JOB = "make_nightly_report"
+TRIES = 3
+"""How many times the report of a night is tried."""
+_FAILED = (dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED)
 
 
 class WhichNight(dg.Config):
     """What a report is about."""
 
-    night: str = Field(default="", description="As YYYY-MM-DD; blank: the newest night that has begun.")
+    night: str = Field(default="", description="As YYYY-MM-DD; blank: every district's newest night.")
     forecast: bool = Field(
         default=True,
         description="Look at the next two weeks as well, which takes a part of a second for each district.",
@@ -54,17 +59,27 @@ def nightly_report(
             read_date(named, "the night") if named else None,
             landing=deployment.landing if config.forecast else None,
         )
-        night, landing_root = report.board.night, deployment.settings.landing_root
         return dg.MaterializeResult(
             metadata={
                 "report": dg.MetadataValue.md(page.markdown(report)),
                 "plots": dg.MetadataValue.md(page.plots_markdown(report)),
-                "page": dg.MetadataValue.path(keep_page(landing_root, night, page.html(report))),
-                "night": night.isoformat(),
+                "page": _kept(context, deployment, report.board.night, page.html(report)),
+                "night": report.board.night.isoformat(),
                 "summary": summary(report.board),
                 **report.board.totals,
             }
         )
+
+
+def _kept(
+    context: dg.AssetExecutionContext, deployment: Deployment, night: date, page: str
+) -> dg.MetadataValue[Any]:
+    """Where the file is; or why it is not there, which is no reason to show nothing at all."""
+    try:
+        return dg.MetadataValue.path(keep_page(deployment.settings.landing_root, night, page))
+    except LandingError as error:
+        context.log.error(f"nightly_report: {error}")
+        return dg.MetadataValue.text(f"not kept as a file: {error}")
 
 
 @contextmanager
@@ -98,7 +113,7 @@ make_nightly_report = dg.define_asset_job(
     minimum_interval_seconds=60,
     # It only reads, and shows what there is: nothing that a person would have to decide first.
     default_status=dg.DefaultSensorStatus.RUNNING,
-    description="Asks for the report once per night: when every district that is due has published or is "
+    description="Asks for the report once per night, again where it fails: when every district that is due has published or is "
     "held, or its deadline (06:00 of its own time) has passed.",
 )
 def report_after_the_night(
@@ -114,18 +129,24 @@ def reports_due(
     """What the sensor asks for; the last night may not be over yet where this one has begun further east."""
     newest = night_now(active_timezones(deployment.warehouse), now)
     due = [
-        night
+        (night, tries + 1)
         for night in (newest - timedelta(days=1), newest)
-        if not is_reported(instance, night) and read_board(deployment.warehouse, night, now).over
+        if (tries := failed_tries(instance, night)) is not None
+        and tries < TRIES
+        and read_board(deployment.warehouse, night, now).over
     ]
-    for night in due:
+    for night, number in due:
         # Dagster starts no second run for the same key, whatever became of the first.
-        yield dg.RunRequest(run_key=f"report:{night}", tags={TODAY_TAG: night.isoformat()})
+        key = f"report:{night}" if number == 1 else f"report:{night}:{number}"
+        yield dg.RunRequest(run_key=key, tags={TODAY_TAG: night.isoformat()})
     if not due:
-        yield dg.SkipReason(f"the night {newest} is not over, or reported already")
+        yield dg.SkipReason(
+            f"the night {newest} is not over, or reported already, or its report failed for good"
+        )
 
 
-def is_reported(instance: dg.DagsterInstance, night: date) -> bool:
-    """Whether a report of this night was asked for."""
+def failed_tries(instance: dg.DagsterInstance, night: date) -> int | None:
+    """How many times the report of this night has failed; None: it is there or being made."""
     asked_for = dg.RunsFilter(job_name=REPORT_JOB, tags={TODAY_TAG: night.isoformat()})
-    return bool(instance.get_run_records(asked_for, limit=1))
+    statuses = [run.status for run in instance.get_runs(asked_for)]
+    return len(statuses) if all(status in _FAILED for status in statuses) else None

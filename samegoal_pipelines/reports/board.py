@@ -93,6 +93,11 @@ class Board:
     looked_at: datetime
     districts: tuple[DistrictNight, ...]
 
+    @classmethod
+    def in_order(cls, night: date, looked_at: datetime, found: Iterable[DistrictNight]) -> Board:
+        """The board of these districts, in whatever order they come."""
+        return cls(night, looked_at, tuple(sorted(found, key=_urgency)))
+
     @property
     def totals(self) -> dict[str, int]:
         """How many districts are in which state; every state is there."""
@@ -145,7 +150,7 @@ def deadline_of(night: date, timezone: str) -> datetime:
 
 
 def night_now(timezones: Iterable[str], now: datetime) -> date:
-    """The newest night that has begun somewhere: what a report is about unless it is told otherwise."""
+    """The newest night that has begun somewhere."""
     return max((_night_since(NIGHT_BEGINS, zone, now) for zone in timezones), default=now.date())
 
 
@@ -186,7 +191,7 @@ def read_board(
         if row["district_id"] in attempts
         or row["registered_at"].astimezone(ZoneInfo(row["timezone"])).date() <= night
     ]
-    return Board(night, now, tuple(sorted(found, key=_urgency)))
+    return Board.in_order(night, now, found)
 
 
 def _urgency(one: DistrictNight) -> tuple[int, int, str]:

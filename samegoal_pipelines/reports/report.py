@@ -11,7 +11,8 @@ import sqlalchemy as sa
 
 from samegoal_pipelines.landing import Landing, LandingError
 from samegoal_pipelines.reports.ahead import Ahead, look_ahead
-from samegoal_pipelines.reports.board import Board, active_timezones, night_now, read_board
+from samegoal_pipelines.reports.board import Board, read_board
+from samegoal_pipelines.reports.newest import read_newest
 from samegoal_pipelines.reports.trends import TrendNight, read_trends
 
 FOLDER = "_reports"
@@ -46,15 +47,13 @@ def make_report(
 
     Args:
         now: an aware instant.
-        night: by default the newest night that has begun in any active district.
+        night: by default every district's own newest one, as `read_newest` says.
         landing: where landed rows lie, if the next days are to be looked at, which takes a part of a second
             for each district.
     """
-    if night is None:
-        night = night_now(active_timezones(engine), now)
-    board = read_board(engine, night, now)
+    board = read_newest(engine, now) if night is None else read_board(engine, night, now)
     ahead = None if landing is None else look_ahead(engine, landing, board)
-    return Report(board, tuple(read_trends(engine, night)), ahead)
+    return Report(board, tuple(read_trends(engine, board.night)), ahead)
 
 
 def keep_page(landing_root: str, night: date, page: str) -> str:

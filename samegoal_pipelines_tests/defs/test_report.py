@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -58,6 +59,28 @@ def test_the_report_is_asked_for_once_when_the_last_deadline_has_passed(deployme
     assert asked_for(instance, deployment, SIX_IN_HONOLULU) == ["2026-10-12"]
     assert asked_for(instance, deployment, SIX_IN_HONOLULU) == []
     assert asked_for(instance, deployment, SIX_IN_HONOLULU + timedelta(hours=10)) == []
+
+
+def test_a_report_that_fails_is_asked_for_again_three_times_in_all(deployment, instance):
+    register(deployment.warehouse, "austin", registered_at=at("00:00"))
+    keys = []
+    for minutes in range(5):
+        for request in reports_due(instance, deployment, SIX_IN_CHICAGO + timedelta(minutes=minutes)):
+            if isinstance(request, dg.RunRequest):
+                keys.append(request.run_key)
+                failed = dg.DagsterRunStatus.FAILURE
+                instance.add_run(dg.DagsterRun(job_name=REPORT_JOB, tags=dict(request.tags), status=failed))
+    assert keys == ["report:2026-10-12", "report:2026-10-12:2", "report:2026-10-12:3"]
+
+
+@pytest.mark.parametrize("status", ["NOT_STARTED", "STARTED", "SUCCESS"])
+def test_a_report_that_is_being_made_or_there_is_not_asked_for_again(deployment, instance, status):
+    register(deployment.warehouse, "austin", registered_at=at("00:00"))
+    for became in (dg.DagsterRunStatus.CANCELED, dg.DagsterRunStatus[status]):
+        (request,) = reports_due(instance, deployment, SIX_IN_CHICAGO)
+        assert isinstance(request, dg.RunRequest)
+        instance.add_run(dg.DagsterRun(job_name=REPORT_JOB, tags=dict(request.tags), status=became))
+    assert asked_for(instance, deployment, SIX_IN_CHICAGO) == []
 
 
 def test_the_report_comes_earlier_where_nothing_is_waited_for_any_more(deployment, instance):
@@ -147,15 +170,21 @@ def test_no_student_is_in_the_report(deployment, pipeline, district, instance):
     assert len(published) == 2
 
 
-def test_a_report_that_cannot_be_kept_fails_in_plain_words(deployment, instance):
+def test_a_report_that_cannot_be_kept_as_a_file_is_shown_all_the_same(deployment, instance):
     register(deployment.warehouse, "alpha")
     deployment.landing  # noqa: B018  # makes the folder
     (Path(deployment.settings.landing_root) / FOLDER).write_text("a file")
-    result = materialize(deployment, instance)
-    (failure,) = [event for event in result.all_events if event.is_step_failure]
-    said = failure.step_failure_data.user_failure_data.description
-    assert said.startswith("nightly_report: the report of ")
-    assert "cannot be written below" in said
+    result = materialize(deployment, instance, night=TODAY.isoformat())
+    (event,) = result.asset_materializations_for_node("nightly_report")
+    assert "Alpha ISD" in str(event.metadata["report"].value)
+    said = str(event.metadata["page"].value)
+    assert said.startswith("not kept as a file: the report of 2026-10-12 cannot be written below ")
+    (logged,) = [
+        entry.user_message
+        for entry in instance.all_logs(result.run_id)
+        if entry.level == logging.ERROR and entry.dagster_event is None
+    ]
+    assert logged == said.replace("not kept as a file", "nightly_report")
 
 
 def test_a_night_that_is_no_date_is_said_in_plain_words(deployment, instance):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ from click.testing import CliRunner, Result
 
 from samegoal_pipelines.cli import cli
 from samegoal_pipelines.districts.pauses import pause
+from samegoal_pipelines.reports.board import night_now
 from samegoal_pipelines_tests.reports.nights_at_hand import (
     NIGHT,
     attempt,
@@ -183,6 +184,16 @@ def test_without_a_night_the_report_is_about_the_newest(deployment):
     result = CliRunner().invoke(cli, ["report"], standalone_mode=False)
     assert result.output.startswith("SameGoal night 20")
     assert "2026-10-12" not in result.output.splitlines()[0]
+
+
+def test_without_a_night_a_district_far_in_the_east_hides_no_failure_of_the_west(deployment):
+    now, east, west = datetime.now(UTC), "Etc/GMT-14", "Etc/GMT+12"  # more than a day apart
+    for district_id, zone, state in (("alpha", west, "failed"), ("beta", east, "published")):
+        register(deployment.warehouse, district_id, zone)
+        attempt(deployment.warehouse, district_id, state, night_now([zone], now), "no luck")
+    result = CliRunner().invoke(cli, ["report", "--no-forecast"], standalone_mode=False)
+    assert ": 1 failed of 2" in result.output.splitlines()[0]
+    assert result.return_value == 1
 
 
 def test_the_help_says_that_a_cron_can_use_it_as_a_dead_mans_switch():

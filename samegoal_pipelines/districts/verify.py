@@ -8,6 +8,7 @@ landed; before the first, and on request, the keys alone are read.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field, replace
@@ -38,6 +39,8 @@ CONNECTIONS = 4
 """Requests to one district at once: schools work while somebody verifies."""
 NEVER_EMPTY = (ENTRY_WITHDRAWAL, STUDENT, STUDENT_NAME, SCHOOL)
 _NAMED = 12  # entities
+_COLON, _SEMICOLON = (re.compile(rf"{mark} (?![^()]*\))") for mark in ":;")
+"""Where an error goes over to what to do; not within brackets."""
 _RENEW = {
     0: "renew the Integration Access in Qmlativ, then: samegoal-pipelines districts rotate-secret {id}",
     7: "renew the Integration Access in Qmlativ today: without it, no night works",
@@ -130,7 +133,7 @@ def verify(
     found = Verification(district.id, district.name)
 
     def ask(name: str, question: Callable[[], str]) -> bool:
-        found.steps.append(_answer(name, question))
+        found.steps.append(_answer(district.id, name, question))
         return found.steps[-1].state != "failed"
 
     today = today or datetime.now(ZoneInfo(district.timezone)).date()
@@ -138,7 +141,7 @@ def verify(
     try:
         connection = registry.connection(district, allow_local=allow_local, connections=CONNECTIONS)
     except (DistrictError, QmlativError) as error:
-        found.steps.append(_failure("credentials", error))
+        found.steps.append(_failure(district.id, "credentials", error))
         return found
     with QmlativClient(connection) as client:
         asked = _Questions(registry, district, client)
@@ -153,23 +156,28 @@ def verify(
     return found
 
 
-def _answer(name: str, question: Callable[[], str]) -> Step:
+def _answer(district_id: str, name: str, question: Callable[[], str]) -> Step:
     try:
         return Step(name, "ok", question())
     except _NotOk as answer:
         return Step(name, *answer.step_facts)
     except (DistrictError, QmlativError, LandingError) as error:
-        return _failure(name, error)
+        return _failure(district_id, name, error)
 
 
-def _failure(name: str, error: DistrictError | QmlativError | LandingError) -> Step:
+def _failure(district_id: str, name: str, error: DistrictError | QmlativError | LandingError) -> Step:
+    """What is wrong, and, behind it in our own errors' words, what to do."""
     if isinstance(error, QmlativError):
-        what, _, advice = error.what.partition(": ")
+        what, advice = _divided(error.what, _COLON)
         where = f"{error.where}: " if error.where and error.where not in (name, "GetSystemMetadata") else ""
         return Step(name, "failed", where + what, "; ".join(filter(None, [advice, error.remedy])))
-    _, _, message = str(error).partition(": ")  # it begins with the district
-    outcome, _, remedy = (message or str(error)).partition("; ")
-    return Step(name, "failed", outcome, remedy)
+    message = str(error).removeprefix(f"{district_id}: ")
+    return Step(name, "failed", *_divided(message, _SEMICOLON if _SEMICOLON.search(message) else _COLON))
+
+
+def _divided(text: str, mark: re.Pattern[str]) -> tuple[str, str]:
+    what, *advice = mark.split(text, maxsplit=1)
+    return what, "".join(advice)
 
 
 def _expiry(district: District, today: date) -> str:

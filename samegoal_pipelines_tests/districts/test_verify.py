@@ -16,7 +16,7 @@ import sqlalchemy as sa
 from samegoal_pipelines.districts.registry import District, Registry
 from samegoal_pipelines.districts.sealing import Sealer
 from samegoal_pipelines.districts.verify import Step, Verification, landed_rows, verify
-from samegoal_pipelines.landing import Landing
+from samegoal_pipelines.landing import Landing, LandingError
 from samegoal_pipelines.sandbox import Sandbox, SandboxDistrict, SandboxServer, serve
 
 TODAY = date(2026, 10, 1)
@@ -298,6 +298,52 @@ def test_a_lost_key_is_a_row(source: Source, warehouse: sa.Engine, tmp_path: Pat
     assert not found.ok
     assert "sealed with a key that is not in" in found.steps[-1].outcome
     assert "rotate-secret grand-bend" in found.steps[-1].remedy
+
+
+def test_a_key_file_that_others_can_read_is_the_outcome_and_its_mode_the_remedy(
+    source: Source, tmp_path: Path
+) -> None:
+    district = source.register()
+    file = tmp_path / "secret.key"
+    file.chmod(0o644)
+    found, _ = source.verify(district)
+    assert found.steps[-1] == Step(
+        "credentials", "failed", f"{file} can be read by others (mode 0644)", f"run: chmod 600 {file}"
+    )
+
+
+def test_a_key_that_is_none_is_the_outcome_and_how_to_make_one_the_remedy(
+    source: Source, warehouse: sa.Engine, tmp_path: Path
+) -> None:
+    district = source.register()
+    source.registry = Registry(warehouse, Sealer.load(tmp_path, "abc"))
+    found, _ = source.verify(district)
+    assert found.steps[-1].outcome == "SAMEGOAL_SECRET_KEY holds something that is no key"
+    assert found.steps[-1].remedy.startswith("make one with: python -c 'from cryptography.fernet import ")
+    assert found.steps[-1].remedy.endswith("; print(Fernet.generate_key().decode())'")
+
+
+def test_landed_rows_that_are_damaged_are_the_outcome(source: Source, tmp_path: Path) -> None:
+    class Damaged(Landing):
+        def nights(self, *_: Any, **__: Any) -> Any:
+            raise LandingError("landed file Reads of raw_students is damaged: run the district again")
+
+    _, steps = source.verify(source.register(), landing=Damaged(str(tmp_path / "landing")))
+    assert (steps["rows"].outcome, steps["rows"].remedy) == (
+        "landed file Reads of raw_students is damaged",
+        "run the district again",
+    )
+
+
+def test_an_address_that_is_refused_keeps_what_stands_in_brackets(source: Source) -> None:
+    district = source.register()
+    found = verify(source.registry, district, today=TODAY)
+    assert found.steps[-1] == Step(
+        "credentials",
+        "failed",
+        "the API Base URL must start with https:// "
+        "(a sandbox on this machine: SAMEGOAL_ALLOW_LOCAL_SOURCES=1)",
+    )
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ from __future__ import annotations
 import csv
 import os
 import tempfile
+import unicodedata
 from collections import Counter
 from collections.abc import Mapping
 from contextlib import suppress
@@ -25,7 +26,7 @@ from samegoal_pipelines.warehouse.errors import WarehouseError
 FILE_NAME = "students.csv"
 GENDERS = {"M", "F", "m", "f", "male", "female", "Male", "Female"}
 STUDENT_ID_LENGTH = 20
-_FORMULA_BEGINS = ("=", "+", "-", "@", "\t", "\r")
+_FORMULA_BEGINS = frozenset("=+-@")
 
 
 @dataclass(frozen=True)
@@ -146,7 +147,13 @@ def _blank_as_none(value: Any) -> Any:
 def _as_text(value: Any) -> str:
     """The cell; one that a spreadsheet would take for a formula begins with an apostrophe."""
     text = "" if value is None else str(value)
-    return f"'{text}" if text.startswith(_FORMULA_BEGINS) else text
+    return f"'{text}" if text.startswith(("\t", "\r")) or _is_formula(text) else text
+
+
+def _is_formula(text: str) -> bool:
+    """By its first letter that is seen, in whatever width: some programs trim what comes before it."""
+    first = next((letter for letter in text if letter.isprintable() and letter != " "), "")
+    return not _FORMULA_BEGINS.isdisjoint(unicodedata.normalize("NFKC", first))
 
 
 def _write(file: Path, lines: list[list[str]]) -> None:

@@ -130,13 +130,20 @@ def test_a_gender_that_the_layout_does_not_know_is_listed_without_its_value(
     assert exported.left_out[0].reasons == ("a Gender that SameGoal's layout does not know",)
 
 
-@pytest.mark.parametrize("name", ["=cmd()", "+1", "-1", "@x", "\tx", "\rx"])
+@pytest.mark.parametrize("name", [
+    "=cmd()", "+1", "-1", "@x", "\tx", "\rx",
+    "\n=1", "\x0b=1", "\u00a0=1", " \t =1", "\ufeff=1", "\u200b-1", "\x01@x", "\u202e=1",
+    "＝1+1", "＋1", "－1", "＠x", "﹢1", "\u3000＝1", "=\u0338",
+])  # fmt: skip
 def test_a_name_is_no_formula(registered: sa.Engine, tmp_path: Path, name: str) -> None:
     rows, _ = export(registered, tmp_path, student(1, **{**COMPLETE, "last_name": name}))
     assert rows[0]["Last Name"] == f"'{name}"
 
 
-@pytest.mark.parametrize("name", ["None", "NULL", 'a "b", c', "two\nlines", "Núñez 🎓", "O'Neil"])
+@pytest.mark.parametrize(
+    "name",
+    ["None", "NULL", 'a "b", c', "two\nlines", "Núñez 🎓", "O'Neil", "A=1", " Lee-Ann", "\u00a0Lee", "''Lee"],
+)
 def test_odd_names_arrive_as_they_are(registered: sa.Engine, tmp_path: Path, name: str) -> None:
     rows, _ = export(registered, tmp_path, student(1, **{**COMPLETE, "last_name": name}))
     assert rows[0]["Last Name"] == name

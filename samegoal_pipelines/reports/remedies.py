@@ -36,6 +36,16 @@ KINDS = (
         r"answers only for now",
         f"that night cannot be read any more; tonight's runs by itself, or now: {_SYNC}",
     ),
+    _kind(
+        "older night",
+        r"is older than .*, which is published",
+        f"nothing for that night, which is over; tonight's runs by itself, or now: {_SYNC}",
+    ),
+    _kind(
+        "overtaken",
+        r"which began later, has published the night",
+        "nothing: what the later run has read of that night is published",
+    ),
     _kind("stopped", r"stopped by hand or by the machine", f"run it again: {_SYNC}"),
     _kind(
         "secret key",

@@ -36,6 +36,8 @@ KINDS = {
     "SealBroken": {"secret key"},
     "SnapshotInProgress": {"database"},
     "LandingError": {"landing"},
+    "OlderSnapshot": {"older night"},
+    "SupersededRun": {"overtaken"},
 }
 """What each error of ours is, as far as it can end a night."""
 
@@ -84,6 +86,14 @@ def test_whatever_postgres_says_leads_to_the_database_or_to_a_report(state: str)
 
     reason = str(from_database(Driver(), "publishing"))
     assert kind_of(reason).name in {"database", "defect"}, reason
+
+
+def test_a_night_that_is_over_is_told_with_the_command_for_the_current_one() -> None:
+    reason = "the night 2026-10-11 is older than 2026-10-12, which is published; run the current night"
+    assert of_failure("grand-bend", f"publishing: {reason}", "0a1b") == (
+        "nothing for that night, which is over; tonight's runs by itself, or now: "
+        "samegoal-pipelines sync grand-bend"
+    )
 
 
 def test_a_reason_that_nobody_foresaw_leads_to_the_run() -> None:

@@ -30,7 +30,8 @@ HOLDS_SHOWN = 20
 @click.option(
     "--night",
     type=Night(),
-    help="By the districts' calendar; default: the newest night that has begun anywhere.",
+    help="By the districts' calendar; default: every district's newest night that has begun there, or the "
+    "one before if that is in trouble and the new one not due yet.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, for scripts.")
 @click.option(

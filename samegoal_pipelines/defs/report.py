@@ -113,8 +113,8 @@ make_nightly_report = dg.define_asset_job(
     minimum_interval_seconds=60,
     # It only reads, and shows what there is: nothing that a person would have to decide first.
     default_status=dg.DefaultSensorStatus.RUNNING,
-    description="Asks for the report once per night, again where it fails: when every district that is due has published or is "
-    "held, or its deadline (06:00 of its own time) has passed.",
+    description="Asks for the report once per night, up to three times where it fails: when every district "
+    "that is due has published or is held, or its deadline (06:00 of its own time) has passed.",
 )
 def report_after_the_night(
     context: dg.SensorEvaluationContext, deployment: dg.ResourceParam[Deployment]
@@ -140,9 +140,7 @@ def reports_due(
         key = f"report:{night}" if number == 1 else f"report:{night}:{number}"
         yield dg.RunRequest(run_key=key, tags={TODAY_TAG: night.isoformat()})
     if not due:
-        yield dg.SkipReason(
-            f"the night {newest} is not over, or reported already, or its report failed for good"
-        )
+        yield dg.SkipReason(f"the night {newest} is not over, or is reported already, or cannot be")
 
 
 def failed_tries(instance: dg.DagsterInstance, night: date) -> int | None:

@@ -26,8 +26,9 @@ from samegoal_pipelines.commands import (
     trying,
     verify,
 )
-from samegoal_pipelines.commands.exits import DONE, FAILED, WRONG_USAGE, PlainError, plain
+from samegoal_pipelines.commands.exits import DONE, FAILED, NO_OUTPUT, WRONG_USAGE, PlainError, plain
 from samegoal_pipelines.commands.sections import Sections
+from samegoal_pipelines.printable import on_one_line
 
 CONTEXT_SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 110}
 
@@ -40,6 +41,8 @@ def main() -> None:
         logging.basicConfig(level=logging.CRITICAL)  # Dagster's own retries warn with a driver's raw text
     signal.signal(signal.SIGTERM, _terminate)
     try:
+        if sys.stdout is None:  # closed by who started this: before anything is done that nobody can read of
+            raise PlainError(NO_OUTPUT.format("it is closed"))
         status = cli.main(["--debug", *words] if debug else words, standalone_mode=False)
     except click.exceptions.Exit as stop:
         status = stop.exit_code
@@ -50,12 +53,12 @@ def main() -> None:
         error.show()
         status = WRONG_USAGE
     except PlainError as error:
-        click.echo(f"error: {error.message}", err=True)
+        click.echo(f"error: {on_one_line(error.message)}", err=True)
         status = error.exit_code
     except Exception as error:
         if debug:
             raise
-        click.echo(f"error: {plain(error)}", err=True)
+        click.echo(f"error: {on_one_line(plain(error))}", err=True)
         status = FAILED
     sys.exit(status or DONE)
 

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import sys
+import traceback
+from contextlib import suppress
+
 import click
 
 DONE, FAILED, WRONG_USAGE, HELD = 0, 1, 2, 3
+NO_OUTPUT = "cannot write to standard output: {}"
 
 
 class PlainError(click.ClickException):
@@ -16,6 +22,8 @@ class PlainError(click.ClickException):
 def plain(error: Exception) -> str:
     """The error's own line where it was written for people; a stranger's text may quote a row's value."""
     kind = type(error)
+    if isinstance(error, OSError) and (why := _refused_output(error)):
+        return why
     if kind.__module__.startswith("samegoal_pipelines."):
         return str(error)
     if kind.__name__ == "ValidationError" and hasattr(error, "errors"):  # pydantic's, of the settings
@@ -26,3 +34,13 @@ def plain(error: Exception) -> str:
     if kind.__module__.partition(".")[0] in ("dagster_postgres", "sqlalchemy", "psycopg2"):
         return "the connection to Postgres was lost or refused; check that it is up, then run again"
     return f"unforeseen {type(error).__name__}; run the command again with --debug for the traceback"
+
+
+def _refused_output(error: OSError) -> str | None:
+    """What standard output refused, if it is this that the error tells of; nothing more is written to it."""
+    frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
+    if not frames or frames[-1].f_globals["__name__"] not in ("click.utils", "rich.console"):
+        return None
+    with suppress(OSError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python tries again at its end
+    return NO_OUTPUT.format(error.strerror)

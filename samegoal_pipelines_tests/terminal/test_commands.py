@@ -167,6 +167,54 @@ def test_a_database_that_cannot_be_reached_is_one_line(environment):
     assert "Postgres" in answer.stderr
 
 
+@pytest.mark.parametrize(
+    ("output", "why", "command"),
+    [
+        (">/dev/full", "No space left on device", ["report", "--no-forecast"]),
+        (">/dev/full", "No space left on device", ["districts", "list", "--json"]),
+        (">&-", "it is closed", ["report", "--no-forecast"]),
+    ],
+)
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_output_that_cannot_be_written_is_one_line(environment, output, why, command, unbuffered):
+    answer = subprocess.run(
+        ["sh", "-c", f'exec "$0" "$@" {output}', PROGRAM, *command],
+        stderr=subprocess.PIPE,
+        text=True,
+        timeout=120,
+        check=False,
+        env={**os.environ, "PYTHONUNBUFFERED": unbuffered},
+    )
+    assert (answer.returncode, answer.stderr) == (1, f"error: cannot write to standard output: {why}\n")
+
+
+def test_a_table_that_cannot_be_written_is_one_line(served):
+    made, add = served
+    run(*add, stdin=made.client_secret)
+    with Path("/dev/full").open("w") as full:
+        answer = subprocess.run(
+            [PROGRAM, "districts", "list"],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+    assert answer.returncode == 1
+    assert answer.stderr == "error: cannot write to standard output: No space left on device\n"
+
+
+def test_a_reader_that_goes_early_is_no_error(environment):
+    answer = subprocess.run(
+        ["sh", "-c", '("$0" "$@"; echo $? >&2) | true', PROGRAM, "--help"],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert "rror" not in answer.stderr
+
+
 def test_debug_may_stand_anywhere_and_settings_that_cannot_be_used_are_named(environment):
     assert run("districts", "list", "--debug").returncode == 0
     odd = run("districts", "list", SAMEGOAL_ALLOW_LOCAL_SOURCES="banana")

@@ -5,4 +5,4 @@ from __future__ import annotations
 
 def on_one_line(text: str | None) -> str:
     """A text on one line, for more would look like a line of ours, and without what steers a terminal."""
-    return "".join(c if c.isprintable() else " " for c in " ".join((text or "").split()))
+    return " ".join("".join(c if c.isprintable() else " " for c in text or "").split())

@@ -15,6 +15,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
 
 from samegoal_pipelines.districts.errors import InvalidDistrict, UnknownDistrict
+from samegoal_pipelines.printable import on_one_line
 from samegoal_pipelines.warehouse.engine import as_operator, as_writer
 from samegoal_pipelines.warehouse.tables import districts, pauses
 
@@ -60,7 +61,7 @@ def pause(
             f"{district_id}: the pause would end on {paused_to}, before it begins on {paused_from}; "
             "give --from the earlier date"
         )
-    reason = " ".join((reason or "").split()) or None
+    reason = on_one_line(reason) or None
     if reason and len(reason) > REASON_LIMIT:
         raise InvalidDistrict(f"{district_id}: the reason is longer than {REASON_LIMIT} characters")
     values = {"paused_from": paused_from, "paused_to": paused_to, "reason": reason, "set_by": set_by}

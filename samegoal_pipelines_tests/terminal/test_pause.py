@@ -14,6 +14,7 @@ from samegoal_pipelines.cli import cli
 from samegoal_pipelines.definitions import build_defs
 from samegoal_pipelines.defs.nightly import nightly_by_district
 from samegoal_pipelines.districts.errors import InvalidDistrict, UnknownDistrict
+from samegoal_pipelines.districts.pauses import all_pauses
 from samegoal_pipelines_tests.reports.nights_at_hand import register
 
 ZONE = f"Etc/GMT{datetime.now(UTC).hour - 12:+d}"  # where it is about noon
@@ -71,6 +72,13 @@ def test_what_cannot_be_paused_is_said_in_one_line(deployment):
     register(deployment.warehouse, "alpha")
     with pytest.raises(InvalidDistrict, match="before it begins on 2027-08-15"):
         raise run("pause", "alpha", "--from", "2027-08-15", "--to", "2027-06-01").exception
+
+
+def test_a_reason_is_kept_as_one_line_that_can_be_read(deployment):
+    register(deployment.warehouse, "alpha")
+    words = ["pause", "alpha", "--from", "2027-06-01", "--to", "2027-08-15", "--reason"]
+    assert run(*words, "summer\n[break] \x1b[2J\udc80\u202e").exit_code == 0
+    assert all_pauses(deployment.warehouse)["alpha"].reason == "summer [break] [2J"
 
 
 @pytest.mark.parametrize(

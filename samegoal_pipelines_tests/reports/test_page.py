@@ -228,10 +228,10 @@ def test_equal_nights_give_an_equal_plot_and_two_plots_share_no_id() -> None:
 
 def test_the_page_is_kept_in_the_landing_under_its_night(report: Report, tmp_path: Path) -> None:
     where = keep_page(str(tmp_path / "landing"), NIGHT, page.html(report))
-    assert where == str(tmp_path / "landing" / "reports" / "2026-10-12.html")
+    assert where == str(tmp_path / "landing" / "_reports" / "2026-10-12.html")
     assert "2 failed, 1 held, 1 late of 5" in Path(where).read_text()
     assert (
-        keep_page("memory://bucket/landing", NIGHT, "x") == "memory://bucket/landing/reports/2026-10-12.html"
+        keep_page("memory://bucket/landing", NIGHT, "x") == "memory://bucket/landing/_reports/2026-10-12.html"
     )
 
 

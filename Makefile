@@ -6,7 +6,8 @@ BIN := .venv/bin
 
 export UV_COMPILE_BYTECODE := 1
 export UV_PYTHON_DOWNLOADS := never
-export UV_SYSTEM_CERTS := 1  # a school's network may have certificates of its own
+# A school's network may have certificates of its own.
+export UV_SYSTEM_CERTS := 1
 unexport PYTHONDONTWRITEBYTECODE
 
 

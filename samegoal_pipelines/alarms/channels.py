@@ -21,8 +21,12 @@ from urllib.parse import unquote, urlsplit
 import requests
 from pydantic import SecretStr
 
+from samegoal_pipelines.alarms.sending import WatchedAdapter, WatchedSMTP, WatchedSMTPS, in_time
+
 SECONDS = 10
 """How long a channel waits for each answer of its server."""
+SECONDS_IN_ALL = 20
+"""How long one message may take, whatever its server says meanwhile; a look at all channels has a minute."""
 
 
 class ChannelError(Exception):
@@ -74,6 +78,7 @@ class SmtpChannel:
     user: str | None = None
     password: SecretStr = field(default_factory=lambda: SecretStr(""))
     timeout: float = SECONDS
+    in_all: float = SECONDS_IN_ALL
     name: str = "email"
 
     @classmethod
@@ -95,12 +100,7 @@ class SmtpChannel:
         """Send one e-mail to all recipients; that some are refused is a line in the log."""
         try:
             message = self._message(subject, text, html)
-            server = self._connected()
-            try:
-                refused = server.send_message(message)
-            finally:
-                with suppress(smtplib.SMTPException, OSError):  # by then the message is sent, or is not
-                    server.quit()
+            refused = in_time(lambda: self._sent(message), self.in_all)
         except (smtplib.SMTPException, OSError, ValueError, MessageError) as error:
             raise ChannelError(f"{self.name}: {_what_went_wrong(error)}") from None
         if refused:
@@ -111,13 +111,26 @@ class SmtpChannel:
                 len(self.recipients),
             )
 
+    def _sent(self, message: EmailMessage) -> dict[str, Any]:
+        """Send it; returns the recipients that the server refuses."""
+        server = self._connected()
+        try:
+            refused = server.send_message(message)
+            with suppress(smtplib.SMTPException, OSError):
+                server.putcmd("quit")  # the message is sent: what the server answers is not waited for
+        except smtplib.SMTPNotSupportedError:
+            raise _AddressNotTaken from None
+        finally:
+            server.close()
+        return refused
+
     def _connected(self) -> smtplib.SMTP:
         context = ssl.create_default_context()
         server: smtplib.SMTP
         if self.ssl:
-            server = smtplib.SMTP_SSL(self.host, self.port, timeout=self.timeout, context=context)
+            server = WatchedSMTPS(self.host, self.port, timeout=self.timeout, context=context)
         else:
-            server = smtplib.SMTP(self.host, self.port, timeout=self.timeout)
+            server = WatchedSMTP(self.host, self.port, timeout=self.timeout)
         try:
             server.ehlo()
             if not self.ssl and server.has_extn("starttls"):
@@ -150,10 +163,19 @@ class _NotEncrypted(smtplib.SMTPException):
     """There is a password to send, and no encryption."""
 
 
+class _AddressNotTaken(smtplib.SMTPException):
+    """An address has letters that this server takes in none (no SMTPUTF8)."""
+
+
 def _what_went_wrong(error: Exception) -> str:
     code = f" (SMTP {error.smtp_code})" if isinstance(error, smtplib.SMTPResponseException) else ""
     if isinstance(error, _NotEncrypted):
         return "the mail server offers no encryption, so the password was not sent: use smtps://"
+    if isinstance(error, _AddressNotTaken):
+        return (
+            "the mail server takes no address with other letters than ASCII: "
+            "check SAMEGOAL_ALARM_EMAIL_TO and SAMEGOAL_ALARM_EMAIL_FROM"
+        )
     if type(error) in (
         smtplib.SMTPNotSupportedError,
         smtplib.SMTPException,
@@ -186,13 +208,32 @@ class WebhookChannel:
 
     url: SecretStr
     timeout: float = SECONDS
+    in_all: float = SECONDS_IN_ALL
     name: str = "webhook"
 
     def send(self, subject: str, text: str, html: str | None = None) -> None:  # noqa: ARG002
         """Post the message; any status but 2xx means that it did not arrive."""
-        content: dict[str, Any] = {"subject": subject, "text": f"{subject}\n\n{text}"}
+        content = {"subject": subject, "text": f"{subject}\n\n{text}"}
         try:
-            answer = requests.post(
+            status = in_time(lambda: self._posted(content), self.in_all)
+        except requests.exceptions.SSLError:
+            what = "the server's certificate is not acceptable"
+        except (requests.exceptions.Timeout, TimeoutError):
+            what = "the server did not answer in time; it will be tried again"
+        except (requests.exceptions.RequestException, ValueError):
+            what = "the server cannot be reached: check SAMEGOAL_ALARM_WEBHOOK_URL"
+        else:
+            if 200 <= status < 300:
+                return
+            what = f"the server answers with HTTP {status}: check SAMEGOAL_ALARM_WEBHOOK_URL"
+        raise ChannelError(f"{self.name}: {what}")
+
+    def _posted(self, content: dict[str, str]) -> int:
+        """Post it; returns the status."""
+        with requests.Session() as session:
+            for scheme in ("http://", "https://"):
+                session.mount(scheme, WatchedAdapter())
+            answer = session.post(
                 self.url.get_secret_value(),
                 json=content,
                 timeout=self.timeout,
@@ -200,17 +241,7 @@ class WebhookChannel:
                 stream=True,  # what it says is not read
             )
             answer.close()
-        except requests.exceptions.SSLError:
-            what = "the server's certificate is not acceptable"
-        except requests.exceptions.Timeout:
-            what = "the server did not answer in time; it will be tried again"
-        except (requests.exceptions.RequestException, ValueError):
-            what = "the server cannot be reached: check SAMEGOAL_ALARM_WEBHOOK_URL"
-        else:
-            if 200 <= answer.status_code < 300:
-                return
-            what = f"the server answers with HTTP {answer.status_code}: check SAMEGOAL_ALARM_WEBHOOK_URL"
-        raise ChannelError(f"{self.name}: {what}")
+            return answer.status_code
 
 
 def channels_of(

@@ -13,9 +13,17 @@ from datetime import datetime, timedelta
 import sqlalchemy as sa
 
 from samegoal_pipelines.alarms.channels import Channel
-from samegoal_pipelines.reports.board import Board, active_timezones, deadline_of, night_judged, read_board
+from samegoal_pipelines.reports.board import (
+    Board,
+    DistrictNight,
+    active_timezones,
+    deadline_of,
+    night_judged,
+    read_board,
+)
 from samegoal_pipelines.reports.message import Message, alarm_message
-from samegoal_pipelines.reports.told import telling
+from samegoal_pipelines.reports.remedies import kind_of
+from samegoal_pipelines.reports.told import Telling, telling
 
 BETWEEN_LATER_MESSAGES = timedelta(hours=1)
 
@@ -57,7 +65,7 @@ def tell(engine: sa.Engine, board: Board, channel: Channel, now: datetime) -> Me
     with telling(engine, board.night, deadline, channel.name) as ledger:
         if ledger is None:
             return None
-        news = [one for one in board.trouble if (one.district_id, one.state) not in ledger.told]
+        news = [one for one in board.trouble if _telling(one) not in ledger.told]
         if ledger.parts:
             news = [one for one in news if one.state != "late"]
             if not news or ledger.last_at is None or now - ledger.last_at < BETWEEN_LATER_MESSAGES:
@@ -65,5 +73,11 @@ def tell(engine: sa.Engine, board: Board, channel: Channel, now: datetime) -> Me
         message = alarm_message(board, news, later=bool(ledger.told)) if news else None
         if message is not None:
             channel.send(message.subject, message.text, message.html)
-        ledger.record(now, [(one.district_id, one.state) for one in news])
+        ledger.record(now, [_telling(one) for one in news])
         return message
+
+
+def _telling(one: DistrictNight) -> Telling:
+    """A night that fails again, but for another reason, is news: something else is to be done."""
+    kind = f" ({kind_of(one.reason).name})" if one.state == "failed" else ""
+    return one.district_id, f"{one.state}{kind}"

@@ -19,7 +19,10 @@ from samegoal_pipelines.warehouse.roles import Role
 from samegoal_pipelines.warehouse.tables import alarms_sent
 
 Telling = tuple[str, str]
-"""A district and its state."""
+"""A district and its state; of a failure also its kind."""
+_END_WITH_A_SENDER_THAT_HANGS = sa.text(  # after three times a channel's deadline
+    "select set_config('idle_in_transaction_session_timeout', '60s', true)"
+)
 
 
 @dataclass(frozen=True)
@@ -48,6 +51,7 @@ def telling(engine: sa.Engine, night: date, deadline: datetime, channel: str) ->
     row: dict[str, object] = {"night": night, "deadline": deadline, "channel": channel}
     with transaction(engine, "looking up the alarms that were sent") as connection:
         take_role(connection, Role.WRITER)
+        connection.execute(_END_WITH_A_SENDER_THAT_HANGS)
         name = f"alarm {night} {deadline.isoformat()} {channel}"
         if not connection.scalar(
             sa.select(sa.func.pg_try_advisory_xact_lock(sa.func.hashtextextended(name, 0)))

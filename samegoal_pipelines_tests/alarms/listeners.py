@@ -7,7 +7,7 @@ import socket
 import ssl
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from email import message_from_bytes
@@ -58,7 +58,11 @@ class Mailbox:
 
 @contextmanager
 def smtp_server(
-    certificate: Path | None = None, *, encrypted: bool = False, login: bool = False
+    certificate: Path | None = None,
+    *,
+    encrypted: bool = False,
+    login: bool = False,
+    ascii_only: bool = False,
 ) -> Iterator[Mailbox]:
     """An SMTP server.
 
@@ -66,6 +70,7 @@ def smtp_server(
         certificate: offers STARTTLS with it.
         encrypted: speaks TLS from the first byte instead.
         login: takes the user and password above, over an encrypted connection only.
+        ascii_only: knows nothing of addresses with other letters (SMTPUTF8).
     """
     mailbox, context = Mailbox(), None
     if certificate is not None:
@@ -91,6 +96,7 @@ def smtp_server(
         port=mailbox.port,
         ssl_context=context if encrypted else None,
         tls_context=None if encrypted else context,
+        enable_SMTPUTF8=not ascii_only,
         **options,
     )
     controller.start()
@@ -178,3 +184,37 @@ def make_certificate(folder: Path) -> Path:
         + certificate.public_bytes(serialization.Encoding.PEM)
     )
     return file
+
+
+@dataclass
+class Dripping:
+    """A server that never comes to an end, and whether its caller has hung up."""
+
+    port: int = 0
+    left_alone: threading.Event = field(default_factory=threading.Event)
+
+
+@contextmanager
+def dripping_server(first: bytes, drip: bytes) -> Iterator[Dripping]:
+    """A server that says `first` to whoever connects, and then `drip` for ever."""
+    server = Dripping()
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        server.port = listener.getsockname()[1]
+
+        def serve() -> None:
+            with suppress(OSError):  # closed before anybody came
+                connection, _ = listener.accept()
+                with connection, suppress(OSError):
+                    connection.sendall(first)
+                    while not stop.wait(0.02):
+                        connection.sendall(drip)
+                server.left_alone.set()
+
+        stop = threading.Event()
+        thread = threading.Thread(target=serve, daemon=True)
+        thread.start()
+        try:
+            yield server
+        finally:
+            stop.set()
+            thread.join(10)

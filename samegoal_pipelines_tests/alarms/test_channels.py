@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import requests
 from pydantic import SecretStr, ValidationError
 
 from samegoal_pipelines.alarms.channels import (
@@ -23,6 +24,7 @@ from samegoal_pipelines_tests.alarms.listeners import (
     PASSWORD,
     USER,
     closed_port,
+    dripping_server,
     make_certificate,
     smtp_server,
     web_server,
@@ -156,6 +158,19 @@ def test_a_mail_server_that_hangs_is_given_up(silent_port: int) -> None:
     assert "hung up or did not answer in time" in why_not(channel)
 
 
+def test_an_address_that_the_server_cannot_write_is_said_in_plain_words() -> None:
+    recipient = ("jürgen@example.com",)
+    with smtp_server(ascii_only=True) as mailbox:
+        line = why_not(email(f"smtp://127.0.0.1:{mailbox.port}", recipient, "night@example.com"))
+    assert line == (
+        "email: the mail server takes no address with other letters than ASCII: "
+        "check SAMEGOAL_ALARM_EMAIL_TO and SAMEGOAL_ALARM_EMAIL_FROM"
+    )
+    with smtp_server() as mailbox:
+        email(f"smtp://127.0.0.1:{mailbox.port}", recipient, "night@example.com").send(SUBJECT, TEXT)
+    assert mailbox.recipients == [["jürgen@example.com"]]
+
+
 def test_an_address_that_is_none_is_said_in_plain_words() -> None:
     with smtp_server() as mailbox:
         line = why_not(email(f"smtp://127.0.0.1:{mailbox.port}", ("ana\nBcc: eve@example.com",)))
@@ -187,6 +202,45 @@ def test_a_webhook_that_is_not_there_or_hangs_is_said_in_plain_words(silent_port
     assert "cannot be reached: check SAMEGOAL_ALARM_WEBHOOK_URL" in why_not(gone)
     hanging = WebhookChannel(SecretStr(f"http://127.0.0.1:{silent_port}/abracadabra"), timeout=0.2)
     assert "did not answer in time" in why_not(hanging)
+
+
+@pytest.mark.parametrize(
+    ("first", "drip"),
+    [
+        (b"HTTP/1.1 200 OK\r\nX-Slow: ", b"x"),
+        (b"", b"HTTP/1.1 100 Continue\r\n\r\n"),
+    ],
+)
+def test_a_webhook_that_drips_is_given_up_and_its_connection_cut(first: bytes, drip: bytes) -> None:
+    """No single read takes long."""
+    with dripping_server(first, drip) as server:
+        url = SecretStr(f"http://127.0.0.1:{server.port}/abracadabra")
+        assert "did not answer in time" in why_not(WebhookChannel(url, in_all=0.3))
+        assert server.left_alone.wait(30)
+
+
+@pytest.mark.parametrize(
+    ("encrypted", "first", "drip"),
+    [(False, b"", b"220-wait\r\n"), (False, b"220 ", b"x"), (True, b"\x16\x03\x03\x40\x00", b"\x02")],
+)
+def test_a_mail_server_that_drips_is_given_up_and_its_connection_cut(
+    encrypted: bool, first: bytes, drip: bytes
+) -> None:
+    with dripping_server(first, drip) as server:
+        channel = SmtpChannel("127.0.0.1", server.port, "me@example.com", TO, ssl=encrypted, in_all=0.3)
+        assert "hung up or did not answer in time" in why_not(channel)
+        assert server.left_alone.wait(30)
+
+
+def test_a_webhooks_address_is_in_no_log(caplog: pytest.LogCaptureFixture) -> None:
+    """urllib3 quotes it, query and all: of every request at DEBUG, of strange headers at WARNING."""
+    caplog.set_level(logging.DEBUG)
+    with web_server() as hook:
+        hook.headers = {"X-Strange": "1\r\nno header at all"}
+        WebhookChannel(SecretStr(hook.url)).send(SUBJECT, TEXT)
+        assert "abracadabra" not in caplog.text
+        requests.post(hook.url, json={}, timeout=10)
+        assert "Failed to parse headers" in caplog.text  # of others it is logged as before
 
 
 def test_without_any_channel_the_message_is_a_line_in_the_log(caplog: pytest.LogCaptureFixture) -> None:

@@ -12,6 +12,7 @@ from samegoal_pipelines.alarms.channels import ChannelError
 from samegoal_pipelines.districts.pauses import pause, resume
 from samegoal_pipelines.reports.alarm import boards_judged, tell
 from samegoal_pipelines.reports.message import Message, alarm_message
+from samegoal_pipelines.reports.told import telling
 from samegoal_pipelines.warehouse.engine import as_operator, as_writer
 from samegoal_pipelines.warehouse.tables import districts
 from samegoal_pipelines_tests.reports.nights_at_hand import NIGHT, at, attempt, register
@@ -209,6 +210,35 @@ def test_trouble_that_comes_later_is_told_in_a_message_of_its_own_at_most_hourly
         "SameGoal night 2026-10-12: also 1 held of 4",
     ]
     assert "Alpha ISD" not in ear.heard[1]
+
+
+def test_a_night_that_fails_again_for_another_reason_is_told_again(warehouse: sa.Engine, ear: Ear) -> None:
+    put(warehouse, "alpha", "failed", "publishing: no connection to Postgres")
+    attempts = [
+        ("held", "too many"),
+        ("failed", "reading Qmlativ: Qmlativ does not accept the credentials (HTTP 400)"),
+        ("failed", "publishing: Postgres is out of space"),  # another one of the first kind
+    ]
+    look(warehouse, SIX_IN_CHICAGO, ear)
+    for hours, (state, reason) in enumerate(attempts, 1):
+        attempt(warehouse, "alpha", state, reason=reason)
+        look(warehouse, SIX_IN_CHICAGO + timedelta(hours=hours), ear)
+    assert [subject.partition(": ")[2] for subject in ear.subjects] == [
+        "1 failed of 1",
+        "also 1 held of 1",
+        "also 1 failed of 1",
+    ]
+    assert "rotate-secret alpha" in ear.heard[2]
+
+
+def test_a_sender_that_hangs_for_good_does_not_keep_the_lock(warehouse: sa.Engine) -> None:
+    """Postgres itself ends the transaction in which nothing happens, and its session takes no harm else."""
+    limit = sa.text("show idle_in_transaction_session_timeout")
+    with telling(warehouse, NIGHT, SIX_IN_CHICAGO, "ear") as ledger:
+        assert ledger is not None
+        assert ledger._connection.scalar(limit) == "1min"
+    with as_operator(warehouse, "looking") as connection:
+        assert connection.scalar(limit) == "0"
 
 
 def test_a_district_that_is_resumed_during_the_day_is_not_late_that_day(

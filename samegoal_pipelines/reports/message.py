@@ -1,7 +1,11 @@
-"""An alarm's words: which districts, what, since when, what to do. Counts and names of districts only."""
+"""An alarm's words: which districts, what, since when, what to do. Counts and names of districts only.
+
+However many they are, every district that a message is about is named, at the least by its id.
+"""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from html import escape
@@ -12,6 +16,9 @@ from samegoal_pipelines.reports.board import Board, DistrictNight
 
 NAMES_IN_A_GROUP = 20
 GROUPS = 60
+_NUMBERS = re.compile(r"\d[\d,.-]*")
+_MEASURED = re.compile(r"[\d,]+ of [\d,]+ [^();:,]{1,40}\([\d.]+ %\)")
+"""What a reason of the gate begins with: `812 of 900 students (90.2 %)`."""
 _HEADINGS = {
     "failed": "failed: what was last published stays",
     "late": "late",
@@ -45,7 +52,8 @@ def alarm_message(board: Board, told: Sequence[DistrictNight], *, later: bool = 
     first = f"{board.totals['published']:,} of {board.due:,} district(s) published."
     last = f"All of it: samegoal-pipelines report --night {board.night}, or nightly_report in Dagster."
     if len(groups) > GROUPS:
-        last = f"And {sum(group.count for group in groups[GROUPS:]):,} more district(s). {last}"
+        unnamed = [district_id for group in groups[GROUPS:] for district_id in group.district_ids]
+        last = f"And {len(unnamed):,} more district(s): {', '.join(unnamed)}. {last}"
     shown = groups[:GROUPS]
     return Message(
         subject,
@@ -58,7 +66,7 @@ def alarm_message(board: Board, told: Sequence[DistrictNight], *, later: bool = 
 class _Group:
     """Districts with the same state and the same reason, which are told together."""
 
-    count: int
+    district_ids: list[str]
     heading: str
     reason: str | None
     names: list[str]
@@ -80,13 +88,33 @@ def _groups(told: Sequence[DistrictNight]) -> Iterator[_Group]:
     """The groups, in the order of the first district of each."""
     found: dict[tuple[str, str], list[DistrictNight]] = {}
     for one in told:
-        found.setdefault((one.state, on_one_line(one.reason)), []).append(one)
-    for (state, reason), alike in found.items():
-        names = [f"{_who(one)}: {words.since(one)}" for one in alike[:NAMES_IN_A_GROUP]]
-        if len(alike) > NAMES_IN_A_GROUP:
-            names.append(f"and {len(alike) - NAMES_IN_A_GROUP:,} more")
+        found.setdefault((one.state, _kind(one)), []).append(one)
+    for (state, _), alike in found.items():
+        reasons = {on_one_line(one.reason) for one in alike}
+        reason = on_one_line(alike[0].reason)
+        if len(reasons) > 1:
+            reason = f"such as {alike[0].district_id}: {reason}"
+        names = [
+            f"{_who(one)}: {words.since(one)}" + (_measured(one) if len(reasons) > 1 else "")
+            for one in alike[:NAMES_IN_A_GROUP]
+        ]
+        district_ids = [one.district_id for one in alike]
+        if unnamed := district_ids[NAMES_IN_A_GROUP:]:
+            names.append(f"and {len(unnamed):,} more: {', '.join(unnamed)}")
         count = "1 district" if len(alike) == 1 else f"{len(alike):,} districts"
-        yield _Group(len(alike), f"{count} {_HEADINGS[state]}", reason or None, names, _remedy(alike))
+        yield _Group(district_ids, f"{count} {_HEADINGS[state]}", reason or None, names, _remedy(alike))
+
+
+def _kind(one: DistrictNight) -> str:
+    """The reason; of a night that is held, without the numbers, which are every district's own."""
+    reason = on_one_line(one.reason)
+    return _NUMBERS.sub("", reason) if one.state == "held" else reason
+
+
+def _measured(one: DistrictNight) -> str:
+    """The first of a reason's numbers, where it has any."""
+    found = _MEASURED.search(on_one_line(one.reason))
+    return f"; {found[0]}" if found else ""
 
 
 def _remedy(group: Sequence[DistrictNight]) -> str:

@@ -300,4 +300,33 @@ def test_a_message_about_hundreds_of_districts_stays_readable(warehouse: sa.Engi
     message = alarm_message(board, board.trouble)
     assert message.subject == "SameGoal night 2026-10-12: 80 failed, 150 late of 230"
     assert len(message.text.splitlines()) < 400
-    assert "And 170 more district(s)." in message.text
+    assert "And 170 more district(s): failed-060, failed-061, " in message.text
+    for number in range(150):
+        assert f"late-{number:03}" in message.text
+        assert f"late-{number:03}" in message.html
+
+
+def test_districts_that_are_held_by_the_same_rule_are_told_together_each_with_its_numbers(
+    warehouse: sa.Engine,
+) -> None:
+    for number in range(200):
+        lost = f"{100 + number} of 1,{number:03} students ({10 + number / 10:.1f} %) were ENROLLED"
+        register(warehouse, f"held-{number:03}")
+        attempt(warehouse, f"held-{number:03}", "held", reason=f"{lost} would be gone; the limit is 10 %")
+    register(warehouse, "other")
+    attempt(warehouse, "other", "held", reason="300 of 900 enrollment rows (33.3 %) were set aside")
+    (board,) = boards_judged(warehouse, SIX_IN_CHICAGO)
+    message = alarm_message(board, board.trouble)
+    lines = message.text.splitlines()
+    begin = lines.index("200 districts held: the change is too large to publish unseen")
+    assert lines[begin + 1 : begin + 4] == [
+        "  such as held-000: 100 of 1,000 students (10.0 %) were ENROLLED would be gone; the limit is 10 %",
+        "  - Held 000 ISD (held-000): never published, for 74 nights; 100 of 1,000 students (10.0 %)",
+        "  - Held 001 ISD (held-001): never published, for 74 nights; 101 of 1,001 students (10.1 %)",
+    ]
+    assert lines[begin + 22].startswith("  - and 180 more: held-020, held-021, ")
+    assert "--release" in lines[begin + 23]
+    assert "1 district held: the change is too large to publish unseen" in lines
+    for one in board.trouble:
+        assert one.district_id in message.text
+        assert one.district_id in message.html

@@ -7,9 +7,11 @@ how it reads is decided in `reports`; how it is sent, in `alarms`.
 
 import json
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from datetime import UTC, datetime
+from time import monotonic
 from typing import Any
 
 import dagster as dg
@@ -29,6 +31,8 @@ from samegoal_pipelines.warehouse.errors import WarehouseError
 
 _PUBLISHED = dg.AssetKey(PUBLISHED_SNAPSHOT)
 ON_TIME_CHECK = "on_time"
+SECONDS_OF_A_CHANNEL = 10
+"""After how many seconds a look begins no further message through a channel: a tick has 60 in all."""
 EVENTS_AT_ONCE = 200
 """How many districts' checks one look changes at most: the daemon writes them one by one."""
 
@@ -61,26 +65,32 @@ def look(context: dg.SensorEvaluationContext, deployment: Deployment, now: datet
             one tries again.
     """
     boards = boards_judged(deployment.warehouse, now)
-    sent, faults = _tell_all(deployment, boards, now)
+    red = {**json.loads(context.cursor or "{}")}
+    outcomes = _bring_up_to_date(red, boards)
+    with _telling_all(deployment, boards, now) as told:  # meanwhile: neither waits for the other
+        if outcomes:
+            _show(context.instance, outcomes)
+    sent, faults = told()
     for line in sent:
         context.log.info(line)
     for line in faults:
         context.log.error(line)
-    red = {**json.loads(context.cursor or "{}")}
-    outcomes = _bring_up_to_date(red, boards)
-    if outcomes:
-        _show(context.instance, outcomes)
-    elif faults:
+    if faults and not outcomes:
         raise AlarmNotSent("; ".join(faults))
     said = "; ".join([*faults, *sent]) or f"{len(boards)} deadline(s) looked at, nothing new to tell"
     return dg.SensorResult(cursor=json.dumps(red), skip_reason=dg.SkipReason(said))
 
 
-def _tell_all(deployment: Deployment, boards: Sequence[Board], now: datetime) -> tuple[list[str], list[str]]:
-    """Tell of every board through every channel; a channel that fails or hangs keeps no other from it.
+@contextmanager
+def _telling_all(
+    deployment: Deployment, boards: Sequence[Board], now: datetime
+) -> Iterator[Callable[[], tuple[list[str], list[str]]]]:
+    """Tell of every board through every channel, each in a thread; at the end all of them are done.
 
-    Returns:
-        What was sent, and what went wrong, in a line each.
+    A channel that fails or hangs keeps no other from it, and a message that is refused no later one.
+
+    Yields:
+        What, asked at the end, says what was sent and what went wrong, in a line each.
     """
     settings = deployment.settings
     channels = channels_of(
@@ -92,18 +102,31 @@ def _tell_all(deployment: Deployment, boards: Sequence[Board], now: datetime) ->
 
     def tell_through(channel: Channel) -> tuple[list[str], list[str]]:
         sent: list[str] = []
+        faults: dict[str, None] = {}  # each once, though it be the same for every message
+        began = monotonic()
         for board in boards:
+            if monotonic() - began > SECONDS_OF_A_CHANNEL:
+                faults[f"alarm not sent: {channel.name} is slow: the rest comes with the next look"] = None
+                break
             try:
                 message = tell(deployment.warehouse, board, channel, now)
             except (ChannelError, WarehouseError) as error:
-                return sent, [f"alarm not sent: {error}"]
+                faults[f"alarm not sent: {error}"] = None
+                continue
             if message is not None:
                 sent.append(f"sent by {channel.name}: {message.subject}")
-        return sent, []
+        return sent, [*faults]
 
     with ThreadPoolExecutor(len(channels)) as threads:
-        outcomes = list(threads.map(tell_through, channels))
-    return [line for sent, _ in outcomes for line in sent], [line for _, wrong in outcomes for line in wrong]
+        outcomes = threads.map(tell_through, channels)
+
+        def told() -> tuple[list[str], list[str]]:
+            found = list(outcomes)
+            return [line for sent, _ in found for line in sent], [
+                line for _, wrong in found for line in wrong
+            ]
+
+        yield told
 
 
 def _bring_up_to_date(red: dict[str, Any], boards: Iterable[Board]) -> list[dict[str, Any]]:

@@ -122,6 +122,8 @@ class Hook:
     headers: dict[str, str] = field(default_factory=dict)
     received: list[Any] = field(default_factory=list)
     paths: list[str] = field(default_factory=list)
+    refuse: str | None = None
+    """Text: a message with it is refused (HTTP 400)."""
 
 
 @contextmanager
@@ -133,8 +135,10 @@ def web_server() -> Iterator[Hook]:
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["Content-Length"]))
             hook.paths.append(self.path)
-            hook.received.append(json.loads(body))
-            self.send_response(hook.status)
+            refused = hook.refuse is not None and hook.refuse in body.decode()
+            if not refused:
+                hook.received.append(json.loads(body))
+            self.send_response(400 if refused else hook.status)
             for name, value in hook.headers.items():
                 self.send_header(name, value)
             self.send_header("Content-Length", "0")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -10,6 +11,8 @@ import dagster as dg
 import pytest
 import sqlalchemy as sa
 
+from samegoal_pipelines.alarms import channels
+from samegoal_pipelines.alarms.sending import in_time
 from samegoal_pipelines.definitions import build_defs
 from samegoal_pipelines.defs import alarms
 from samegoal_pipelines.defs.alarms import AlarmNotSent, look, night_alarm
@@ -19,7 +22,7 @@ from samegoal_pipelines.districts.pauses import pause
 from samegoal_pipelines.runs import open_instance
 from samegoal_pipelines.warehouse.engine import as_writer
 from samegoal_pipelines.warehouse.tables import districts
-from samegoal_pipelines_tests.alarms.listeners import Hook, Mailbox, smtp_server, web_server
+from samegoal_pipelines_tests.alarms.listeners import Hook, Mailbox, dripping_server, smtp_server, web_server
 from samegoal_pipelines_tests.pipeline import TODAY
 from samegoal_pipelines_tests.reports.nights_at_hand import NIGHT, REGISTERED, at, attempt, register
 
@@ -231,6 +234,62 @@ def test_a_channel_that_fails_is_tried_again_in_red_ticks(daemon, deployment, ma
     assert [posted["subject"] for posted in hook.received[-1:]] == [
         "SameGoal night 2026-10-12: 1 failed of 1"
     ]
+
+
+def test_a_message_that_is_refused_keeps_no_later_one_from_its_channel(daemon, deployment, hook):
+    put(deployment, "new-york", None, "America/New_York")
+    put(deployment, "chicago", None)
+    hook.refuse = "new-york"
+    said = daemon.look(SIX_IN_CHICAGO)
+    assert "alarm not sent: webhook: the server answers with HTTP 400" in said
+    assert "sent by webhook: SameGoal night 2026-10-12: 1 late of 1" in said
+    (posted,) = hook.received
+    assert "(chicago)" in posted["text"]
+
+
+def test_a_channel_that_hangs_holds_up_neither_the_checks_nor_the_other_channel(
+    deployment, instance, mailbox, hook, monkeypatch
+):
+    """And the next look finds nothing locked."""
+    put(deployment, "alpha", "failed")
+    put(deployment, "new-york", "failed", "America/New_York")
+    monkeypatch.setattr(alarms, "SECONDS_OF_A_CHANNEL", 1)
+    monkeypatch.setattr(channels, "in_time", lambda send, _: in_time(send, 2))
+    with dripping_server(b"HTTP/1.1 200 OK\r\nX-Slow: ", b"x") as server:
+        monkeypatch.setenv("SAMEGOAL_ALARM_WEBHOOK_URL", f"http://127.0.0.1:{server.port}/abracadabra")
+        daemon = Daemon(Deployment(), instance)
+        said = daemon.look(SIX_IN_CHICAGO)
+        daemon.deployment.warehouse.dispose()
+    assert "alarm not sent: webhook: the server did not answer in time" in said
+    assert "alarm not sent: webhook is slow: the rest comes with the next look" in said
+    assert daemon.shown() == {"alpha": False, "new-york": False}
+    assert len(mailbox.received) == 2
+
+    daemon.deployment = deployment
+    assert "sent by webhook" in daemon.look(SIX_IN_CHICAGO + timedelta(minutes=1))
+    assert (len(hook.received), len(mailbox.received)) == (2, 2)
+
+
+def test_neither_the_checks_nor_the_messages_wait_for_each_other(daemon, deployment, mailbox, monkeypatch):
+    put(deployment, "alpha", "failed")
+    show, tell, shown = alarms._show, alarms.tell, threading.Event()
+    monkeypatch.setattr(alarms, "_show", lambda *what: (show(*what), shown.set()))
+    monkeypatch.setattr(alarms, "tell", lambda *what: tell(*what) if shown.wait(30) else None)
+    assert "sent by email" in daemon.look(SIX_IN_CHICAGO)
+    assert len(mailbox.received) == 1
+
+
+def test_checks_that_cannot_be_written_keep_no_message_from_being_sent(
+    daemon, deployment, mailbox, hook, monkeypatch
+):
+    def broken(*_: Any) -> None:
+        raise RuntimeError("no space")
+
+    put(deployment, "alpha", "failed")
+    monkeypatch.setattr(alarms, "_show", broken)
+    with pytest.raises(RuntimeError):
+        daemon.look(SIX_IN_CHICAGO)
+    assert (len(mailbox.received), len(hook.received)) == (1, 1)
 
 
 def test_a_run_that_publishes_turns_its_district_green_at_once(

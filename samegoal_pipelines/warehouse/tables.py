@@ -323,7 +323,7 @@ alarms_sent = sa.Table(
         nullable=False,
         comment="How many districts it named; 0: nothing was wrong, and nothing was sent",
     ),
-    text("digest", "What was told: a district and its state on each line", nullable=False),
+    text("digest", "What was told: district, state and kind of failure on each line", nullable=False),
     sa.PrimaryKeyConstraint("night", "deadline", "channel", "part"),
     comment="Which alarms went out through which channel, so that none goes out twice",
 )

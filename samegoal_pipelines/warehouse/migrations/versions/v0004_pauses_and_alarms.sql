@@ -52,7 +52,7 @@ comment on column samegoal.alarms_sent.channel is 'How it was sent, such as emai
 comment on column samegoal.alarms_sent.part is '1: the look at the deadline; then every further message about trouble that came later';
 comment on column samegoal.alarms_sent.sent_at is 'When it was sent';
 comment on column samegoal.alarms_sent.districts is 'How many districts it named; 0: nothing was wrong, and nothing was sent';
-comment on column samegoal.alarms_sent.digest is 'What was told: a district and its state on each line';
+comment on column samegoal.alarms_sent.digest is 'What was told: district, state and kind of failure on each line';
 
 grant select, insert on samegoal.alarms_sent to samegoal_writer;
 grant select on samegoal.alarms_sent to samegoal_operator;

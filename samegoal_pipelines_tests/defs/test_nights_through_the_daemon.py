@@ -165,7 +165,9 @@ def test_a_daemon_that_is_killed_while_it_submits_starts_every_district_exactly_
         blocking.execute(sa.text("select pg_advisory_lock(:lock)"), {"lock": LOCK})
         switch_on(instance)
         daemon.start()
-        daemon.wait(lambda: pipeline.rows(WAITING, lock=LOCK) > [(1,)], "the middle of submitting")
+        # All of them: one that does not wait yet may be between a run's event and its state.
+        threads = instance.get_settings("schedules")["num_submit_workers"]
+        daemon.wait(lambda: pipeline.rows(WAITING, lock=LOCK) == [(threads,)], "the middle of submitting")
         daemon.kill()
         blocking.execute(
             sa.text(
@@ -176,7 +178,7 @@ def test_a_daemon_that_is_killed_while_it_submits_starts_every_district_exactly_
         )
     at_the_kill = Counter(run.status for run in scheduled_runs(instance))
     assert at_the_kill.pop(dg.DagsterRunStatus.NOT_STARTED) > 0
-    assert sum(at_the_kill.values()) == BLOCKED_AFTER
+    assert sum(at_the_kill.values()) >= BLOCKED_AFTER  # those who came at the same moment are let through
     assert len(scheduled_runs(instance)) < len(names)
     with engine.begin() as connection:
         connection.execute(sa.text("drop trigger wait_while_enqueueing on dagster.event_logs"))

@@ -22,6 +22,7 @@ from samegoal_pipelines.defs.lineage import column_lineage, published_columns
 from samegoal_pipelines.defs.night import Night
 from samegoal_pipelines.defs.partitions import DISTRICTS
 from samegoal_pipelines.defs.steps import check_tables, materialized, recorded, schema_check
+from samegoal_pipelines.defs.worklist import list_of_held
 from samegoal_pipelines.deployment import Deployment
 from samegoal_pipelines.schemas.demographics import StudentDemographics, published_parents_model
 from samegoal_pipelines.schemas.status import PublishedStatus
@@ -57,13 +58,14 @@ def published_snapshot(
         )
         tables = tonight.published()
         sound = yield from check_tables(context, PUBLISHED_SNAPSHOT, tables, published_models(night))
+        landed_run_id = night.landed_run_id()
         outcome = publish(
             deployment.warehouse,
             district_id=night.district_id,
             snapshot_date=night.today,
             run_id=night.run_id,
             started_at=night.started_at,
-            landed_run_id=night.landed_run_id(),
+            landed_run_id=landed_run_id,
             local_date=night.local_date,
             notes=notes_of(parent_demographics, night.district.withholding),
             gate=gate_of(night, cecs_filtered_enrollments),
@@ -76,6 +78,7 @@ def published_snapshot(
         found = snapshot_findings(tables) | gate_finding(outcome, night.district.limits, about_held)
         if isinstance(outcome, Held):
             yield from chain(sound, tell(context, PUBLISHED_SNAPSHOT, found))
+            yield from list_of_held(context, deployment, night, landed_run_id)
             raise held_failure(night, outcome)
         yield materialized(context, PUBLISHED_SNAPSHOT, facts | rows_facts(tables, outcome))
         yield from chain(sound, tell(context, PUBLISHED_SNAPSHOT, found))

@@ -74,7 +74,7 @@ def release(
         )
         link_to_release(context, held)
         yield from events(context, deployment, published, Record(who, why, held))
-        yield from refreshed(context, deployment, night, held)
+        yield from refreshed(context, deployment, night, snapshot_date, held.landed_run_id or held.run_id)
 
 
 def held_of(deployment: Deployment, night: Night, snapshot_date: date) -> HeldSnapshot:

@@ -1,10 +1,12 @@
 """The registrar's worklist: what should be looked at in Qmlativ, by school, with the checks that count it.
 
-It follows a published snapshot and is replaced with it: a night that failed or was held leaves the list that
-belongs to what SameGoal reads. Not here: what belongs on it (`transforms.worklist`).
+It follows a night's snapshot, published or held: what holds a night is often what a registrar can mend in the
+morning. A night that failed leaves the list that was there. Not here: what belongs on it
+(`transforms.worklist`), nor which night's list stands (`warehouse.worklist`).
 """
 
 from collections.abc import Iterator
+from datetime import date
 from itertools import chain
 from typing import Any
 
@@ -29,7 +31,6 @@ from samegoal_pipelines.schemas.worklist import RegistrarWorklist
 from samegoal_pipelines.transforms.enrollments import filter_enrollments
 from samegoal_pipelines.transforms.status import classify_students
 from samegoal_pipelines.transforms.worklist import list_problems
-from samegoal_pipelines.warehouse.release import HeldSnapshot
 from samegoal_pipelines.warehouse.worklist import publish_worklist
 
 
@@ -67,33 +68,72 @@ def registrar_worklist(
         tables, models = {WORKLIST: worklist}, {WORKLIST: RegistrarWorklist}
         sound = yield from check_tables(context, WORKLIST, tables, models)
         publish_worklist(
-            deployment.warehouse, worklist, district_id=night.district_id, snapshot_date=night.today
+            deployment.warehouse,
+            worklist,
+            district_id=night.district_id,
+            snapshot_date=night.today,
+            local_date=night.local_date,
         )
         yield materialized(context, WORKLIST, worklist_facts(worklist, night.today))
         yield from chain(sound, tell(context, WORKLIST, worklist_findings(worklist)))
 
 
-def refreshed(
-    context: dg.OpExecutionContext, deployment: Deployment, night: Night, held: HeldSnapshot
+def list_of_held(
+    context: dg.AssetExecutionContext, deployment: Deployment, night: Night, landed_run_id: str | None
 ) -> Iterator[dg.AssetMaterialization | dg.AssetCheckEvaluation]:
-    """The list of a snapshot that has just been released, from the rows that were landed for it.
+    """The list of a night that this run has just held; the asset itself comes only after what is published.
+
+    Whatever goes wrong with it is a line in the log: the run is to end by saying why the night is held.
+    """
+    try:
+        with plainly_failing(WORKLIST, night):
+            yield from refreshed(context, deployment, night, night.today, landed_run_id, held_by=night.run_id)
+    except dg.Failure as failure:
+        context.log.warning(failure.description)
+
+
+def refreshed(
+    context: dg.OpExecutionContext | dg.AssetExecutionContext,
+    deployment: Deployment,
+    night: Night,
+    snapshot_date: date,
+    landed_run_id: str | None,
+    held_by: str | None = None,
+) -> Iterator[dg.AssetMaterialization | dg.AssetCheckEvaluation]:
+    """The list of a snapshot that has just been held or released, from the rows that were landed for it.
 
     Where they are gone, the list stays; its rows say of which night it is.
+
+    Args:
+        held_by: the run that holds the snapshot; None: it is published.
     """
-    today, run_id = held.snapshot_date, held.landed_run_id or held.run_id
     try:
         raw_enrollments, raw_students = (
-            night.read_landed(asset, today, run_id) for asset in ("raw_enrollments", "raw_students")
+            night.read_landed(asset, snapshot_date, landed_run_id or night.run_id)
+            for asset in ("raw_enrollments", "raw_students")
         )
     except LandingError:
-        context.log.warning(f"{WORKLIST} stays that of the night before: its landed rows are not there")
+        context.log.warning(f"{WORKLIST} stays as it is: the landed rows of {snapshot_date} are not there")
         return
-    filtered = filter_enrollments(raw_enrollments, today)
-    statuses, uncertain = classify_students(filtered.enrollments, filtered.left_out, today)
+    filtered = filter_enrollments(raw_enrollments, snapshot_date)
+    statuses, uncertain = classify_students(filtered.enrollments, filtered.left_out, snapshot_date)
     worklist = list_problems(
-        raw_enrollments, raw_students, filtered.enrollments, filtered.left_out, statuses, uncertain, today
+        raw_enrollments,
+        raw_students,
+        filtered.enrollments,
+        filtered.left_out,
+        statuses,
+        uncertain,
+        snapshot_date,
     )
-    publish_worklist(deployment.warehouse, worklist, district_id=night.district_id, snapshot_date=today)
-    facts = worklist_facts(worklist, today)
+    publish_worklist(
+        deployment.warehouse,
+        worklist,
+        district_id=night.district_id,
+        snapshot_date=snapshot_date,
+        local_date=night.local_date,
+        held_by=held_by,
+    )
+    facts = worklist_facts(worklist, snapshot_date)
     yield dg.AssetMaterialization(WORKLIST, partition=night.district_id, metadata=facts)
     yield from tell_apart(context.instance, WORKLIST, night.district_id, worklist_findings(worklist))

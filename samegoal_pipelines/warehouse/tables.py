@@ -363,6 +363,6 @@ registrar_worklist = sa.Table(
         unique=True,
         postgresql_nulls_not_distinct=True,
     ),
-    comment="What a registrar should look at in Qmlativ, as of the last published night; one row per "
-    "student, enrollment and problem",
+    comment="What a registrar should look at in Qmlativ, as of the last night published or held; "
+    "one row per student, enrollment and problem",
 )

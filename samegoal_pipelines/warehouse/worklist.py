@@ -18,8 +18,8 @@ from psycopg2.sql import SQL, Identifier
 
 from samegoal_pipelines.warehouse.engine import as_operator, as_writer
 from samegoal_pipelines.warehouse.errors import UnfitSnapshot, WarehouseError
-from samegoal_pipelines.warehouse.tables import registrar_worklist
-from samegoal_pipelines.warehouse.writing import lock, published_now
+from samegoal_pipelines.warehouse.tables import current_snapshots, registrar_worklist, snapshots
+from samegoal_pipelines.warehouse.writing import lock
 
 _COLUMNS = {
     "student_id": pa.int64(),
@@ -49,31 +49,64 @@ class WorklistItem:
     fix: str
 
 
-class NightNotPublished(WarehouseError):
-    """A list belongs to a snapshot; what is published of the district is of another night, or nothing."""
+class NotTheNewest(WarehouseError):
+    """A list belongs to the snapshot that is published or held of the newest night, and that is another."""
 
 
 def publish_worklist(
-    engine: sa.Engine, worklist: pd.DataFrame, *, district_id: str, snapshot_date: date
+    engine: sa.Engine,
+    worklist: pd.DataFrame,
+    *,
+    district_id: str,
+    snapshot_date: date,
+    local_date: date | None = None,
+    held_by: str | None = None,
 ) -> None:
-    """Make this the district's list, if it belongs to what is published now.
+    """Make this the district's list, if it belongs to what is published now, or to what is held since.
 
-    An erasure that came between leaves nothing published, and so nothing is written for it to have missed.
+    What is held of a later night, or was held after this one, keeps its list; a night to come that is held (a
+    rehearsal) gets none. An erasure that came between leaves no snapshot, and so nothing is written for it to
+    have missed.
+
+    Args:
+        local_date: the district's date now.
+        held_by: the run that holds the snapshot; None: it is published.
 
     Raises:
-        NightNotPublished: it does not.
+        NotTheNewest: it does not.
         UnfitSnapshot: as `replace_worklist` does.
         SnapshotInProgress: somebody is publishing the district, and did not end in time.
     """
+    today = local_date or date.max
     with as_writer(engine, district_id, "writing the registrar's worklist") as connection:
         lock(connection, district_id)
-        current = published_now(connection, district_id)
-        if current is None or current.snapshot_date != snapshot_date:
-            raise NightNotPublished(
-                "the district's published snapshot is not of this night, so the registrar's worklist stays "
-                "as it is: run the whole night"
+        if not connection.scalar(_is_newest(district_id, snapshot_date, today, held_by)):
+            raise NotTheNewest(
+                f"the night {snapshot_date} is not the newest that is published or held of the district, so "
+                "the registrar's worklist stays as it is: run the whole night"
             )
         replace_worklist(connection, worklist, district_id=district_id, snapshot_date=snapshot_date)
+
+
+def _is_newest(district_id: str, night: date, today: date, held_by: str | None) -> sa.Select[tuple[bool]]:
+    this, other = snapshots.alias(), snapshots.alias()
+    if held_by is None:
+        current = sa.select(current_snapshots.c.snapshot_id).where(
+            current_snapshots.c.district_id == district_id
+        )
+        its_state = this.c.snapshot_id == current.scalar_subquery()
+    else:
+        its_state = sa.and_(this.c.run_id == held_by, this.c.state == "held", this.c.snapshot_date <= today)
+    later = sa.exists().where(
+        other.c.district_id == district_id,
+        other.c.state.in_(["published", "held"]),
+        other.c.snapshot_date <= today,
+        sa.tuple_(other.c.snapshot_date, other.c.snapshot_id)
+        > sa.tuple_(this.c.snapshot_date, this.c.snapshot_id),
+    )
+    return sa.select(
+        sa.exists().where(this.c.district_id == district_id, this.c.snapshot_date == night, its_state, ~later)
+    )
 
 
 def replace_worklist(

@@ -5,13 +5,19 @@ from __future__ import annotations
 from datetime import date, timedelta
 
 import dagster as dg
+import pytest
 
 from samegoal_pipelines import runs
+from samegoal_pipelines.defs import worklist
+from samegoal_pipelines.defs.night import Night
 from samegoal_pipelines.defs.worklist import registrar_worklist
-from samegoal_pipelines.schemas.worklist import FIX, NEVER_CLOSED, TIE
+from samegoal_pipelines.schemas.worklist import FIX, NEVER_CLOSED, SET_ASIDE_PROBLEMS, TIE
+from samegoal_pipelines.settings import Settings
 from samegoal_pipelines.warehouse.worklist import read_worklist
+from samegoal_pipelines_tests.mass_changes import change
 from samegoal_pipelines_tests.pipeline import TODAY
 
+TOMORROW = TODAY + timedelta(days=1)
 PROBLEMATIC = [
     {"EntryWithdrawalID": 1, "StudentID": 1, "StartDate": "2025-08-12", "SchoolYearID": 26},
     {"EntryWithdrawalID": 2, "StudentID": 2, "StartDate": "2026-08-12"},
@@ -71,4 +77,86 @@ def test_a_night_that_fails_leaves_the_list(pipeline, deployment, district):
     before = read_worklist(deployment.warehouse, "grand-bend")
     source.expires = date(2020, 1, 1)
     assert not pipeline.run(today=TODAY + timedelta(days=1)).published
+    assert read_worklist(deployment.warehouse, "grand-bend") == before
+
+
+@pytest.fixture
+def set_aside(pipeline, deployment, district, monkeypatch):
+    """A district with a good night, whose next one has two enrollments set aside and will be held for it."""
+    monkeypatch.setattr(Night, "local_date", TOMORROW)
+    source = district(PROBLEMATIC)
+    pipeline.add(source)
+    assert pipeline.run().published
+    change(source, {2}, WithdrawalCodeID=424242)
+    return source
+
+
+def told_in_the_log(run_id: str) -> str:
+    """Everything that a run has logged."""
+    with runs.open_instance(Settings()) as instance:
+        return "\n".join(
+            record.event_log_entry.user_message for record in instance.get_records_for_run(run_id).records
+        )
+
+
+def test_a_held_night_lists_what_holds_it_so_that_it_can_be_mended_in_the_morning(
+    pipeline, deployment, set_aside
+):
+    held = pipeline.run(today=TOMORROW)
+
+    assert held.held
+    assert "set aside" in held.reason
+    found = read_worklist(deployment.warehouse, "grand-bend")
+    assert {item.snapshot_date for item in found} == {TOMORROW}
+    assert {item.enrollment_id for item in found if item.problem in SET_ASIDE_PROBLEMS} == {2, 3}
+    (passed, told), (passed_before, _) = evaluations(deployment, "set_aside")
+    assert passed_before
+    assert not passed
+    assert told.startswith("2 enrollment(s) of 1 student(s)")
+    with runs.open_instance(deployment.settings) as instance:
+        newest, _ = instance.fetch_materializations(registrar_worklist.key, limit=5).records
+    assert newest.run_id == held.attempt.run_id
+    assert newest.partition_key == "grand-bend"
+    assert newest.asset_materialization.metadata["snapshot date"].value == str(TOMORROW)
+
+    change(set_aside, {2}, WithdrawalCodeID=None)
+    assert pipeline.run(today=TOMORROW).published
+    found = read_worklist(deployment.warehouse, "grand-bend")
+    assert {(item.problem, item.snapshot_date) for item in found} == {
+        (NEVER_CLOSED, TOMORROW),
+        (TIE, TOMORROW),
+    }
+
+
+def test_a_rehearsal_that_is_held_leaves_the_list_and_the_run_says_why_it_is_held(
+    pipeline, deployment, set_aside
+):
+    before = read_worklist(deployment.warehouse, "grand-bend")
+    held = pipeline.run(today=TOMORROW + timedelta(days=1))
+    assert held.held
+    assert read_worklist(deployment.warehouse, "grand-bend") == before
+    assert "the registrar's worklist stays as it is" in told_in_the_log(held.attempt.run_id)
+
+
+def test_a_list_that_cannot_be_made_hides_no_hold(pipeline, deployment, set_aside, monkeypatch):
+    before = read_worklist(deployment.warehouse, "grand-bend")
+
+    def fail(*_: object) -> None:
+        raise RuntimeError("Ana")
+
+    monkeypatch.setattr(worklist, "filter_enrollments", fail)
+    held = pipeline.run(today=TOMORROW)
+    assert held.held
+    assert "set aside" in held.line()
+    assert read_worklist(deployment.warehouse, "grand-bend") == before
+    log = told_in_the_log(held.attempt.run_id)
+    assert "registrar_worklist: unforeseen RuntimeError" in log
+    assert "Ana" not in log
+
+
+def test_a_release_keeps_the_list_of_what_was_held(pipeline, deployment, set_aside):
+    assert pipeline.run(today=TOMORROW).held
+    before = read_worklist(deployment.warehouse, "grand-bend")
+    change(set_aside, {2}, WithdrawalCodeID=None)
+    assert pipeline.release(today=TOMORROW).published
     assert read_worklist(deployment.warehouse, "grand-bend") == before

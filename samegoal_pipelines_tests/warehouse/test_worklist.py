@@ -16,7 +16,7 @@ from samegoal_pipelines.warehouse.engine import as_writer
 from samegoal_pipelines.warehouse.erase import erase_rows
 from samegoal_pipelines.warehouse.errors import UnfitSnapshot, WarehouseError
 from samegoal_pipelines.warehouse.worklist import (
-    NightNotPublished,
+    NotTheNewest,
     WorklistItem,
     publish_worklist,
     read_worklist,
@@ -24,7 +24,14 @@ from samegoal_pipelines.warehouse.worklist import (
 )
 from samegoal_pipelines_tests.transforms.builders import table
 from samegoal_pipelines_tests.warehouse.snapshots_at_hand import NIGHT as FIRST_NIGHT
-from samegoal_pipelines_tests.warehouse.snapshots_at_hand import publish_night, rows, snapshot, student
+from samegoal_pipelines_tests.warehouse.snapshots_at_hand import (
+    gate_of,
+    hold_night,
+    publish_night,
+    rows,
+    snapshot,
+    student,
+)
 
 NIGHT = date(2026, 10, 12)
 
@@ -150,7 +157,7 @@ def test_a_list_belongs_to_the_night_that_is_published(warehouse: sa.Engine) -> 
     publish_worklist(warehouse, worklist(item(1, 1)), district_id="grand-bend", snapshot_date=FIRST_NIGHT)
     assert len(read_worklist(warehouse, "grand-bend")) == 1
     for night in (FIRST_NIGHT - timedelta(days=1), FIRST_NIGHT + timedelta(days=1)):
-        with pytest.raises(NightNotPublished, match="run the whole night"):
+        with pytest.raises(NotTheNewest, match="run the whole night"):
             publish_worklist(warehouse, worklist(item(2, 2)), district_id="grand-bend", snapshot_date=night)
     assert [one.student_id for one in read_worklist(warehouse, "grand-bend")] == [1]
 
@@ -159,6 +166,107 @@ def test_a_district_that_was_erased_meanwhile_gets_no_list(warehouse: sa.Engine)
     publish_night(warehouse, 0, snapshot(student(1)))
     publish_worklist(warehouse, worklist(item(1, 1)), district_id="grand-bend", snapshot_date=FIRST_NIGHT)
     assert erase_rows(warehouse, "grand-bend", "Pat")["registrar_worklist"] == 1
-    with pytest.raises(NightNotPublished):
+    with pytest.raises(NotTheNewest):
         publish_worklist(warehouse, worklist(item(1, 1)), district_id="grand-bend", snapshot_date=FIRST_NIGHT)
     assert rows(warehouse, "select count(*) from samegoal.registrar_worklist") == [(0,)]
+
+
+def hold(engine: sa.Engine, night: int, run_id: str, **further: Any) -> None:
+    """Hold a night as that run: there is nobody in it."""
+    hold_night(engine, night, snapshot(), gate_of(), run_id=run_id, **further)
+
+
+def list_night(engine: sa.Engine, night: int, student_id: int, today: int = 9, **further: Any) -> bool:
+    """Offer a list with this student; whether it was taken. Days are counted from the first night."""
+    try:
+        publish_worklist(
+            engine,
+            worklist(item(student_id, 1)),
+            district_id="grand-bend",
+            snapshot_date=FIRST_NIGHT + timedelta(days=night),
+            local_date=FIRST_NIGHT + timedelta(days=today),
+            **further,
+        )
+    except NotTheNewest:
+        return False
+    return True
+
+
+def listed(engine: sa.Engine) -> list[tuple[int, int | None]]:
+    """Night and student of each row, nights counted from the first."""
+    return [
+        ((one.snapshot_date - FIRST_NIGHT).days, one.student_id)
+        for one in read_worklist(engine, "grand-bend")
+    ]
+
+
+def test_a_held_night_brings_its_list_and_the_publication_of_that_night_the_next_one(
+    warehouse: sa.Engine,
+) -> None:
+    publish_night(warehouse, 0, snapshot(student(1)))
+    assert list_night(warehouse, 0, 1)
+    hold(warehouse, 1, "held")
+    assert list_night(warehouse, 1, 2, held_by="held")
+    assert listed(warehouse) == [(1, 2)]
+    publish_night(warehouse, 1, snapshot(student(1)))
+    assert not list_night(warehouse, 1, 2, held_by="held")  # it is held no more
+    assert list_night(warehouse, 1, 3)
+    assert listed(warehouse) == [(1, 3)]
+
+
+def test_a_published_night_that_is_run_again_and_held_brings_its_list(warehouse: sa.Engine) -> None:
+    publish_night(warehouse, 0, snapshot(student(1)))
+    hold(warehouse, 0, "held")
+    assert list_night(warehouse, 0, 2, held_by="held")
+    assert not list_night(warehouse, 0, 1)  # by the first run, which is slow
+    assert listed(warehouse) == [(0, 2)]
+
+
+def test_of_two_runs_that_hold_a_night_the_later_ones_list_stands(warehouse: sa.Engine) -> None:
+    publish_night(warehouse, 0, snapshot(student(1)))
+    for run_id in ("first", "second"):
+        hold(warehouse, 1, run_id)
+    assert list_night(warehouse, 1, 2, held_by="second")
+    assert not list_night(warehouse, 1, 1, held_by="first")
+    assert listed(warehouse) == [(1, 2)]
+
+
+def test_an_older_night_held_or_published_takes_no_newer_ones_list(warehouse: sa.Engine) -> None:
+    publish_night(warehouse, 0, snapshot(student(1)))
+    hold(warehouse, 1, "newer")
+    hold(warehouse, 0, "older")
+    assert list_night(warehouse, 1, 2, held_by="newer")
+    assert not list_night(warehouse, 0, 1, held_by="older")
+    assert not list_night(warehouse, 0, 1)
+    assert listed(warehouse) == [(1, 2)]
+
+
+def test_a_held_rehearsal_of_a_day_to_come_takes_no_real_nights_list_nor_hinders_the_next(
+    warehouse: sa.Engine,
+) -> None:
+    publish_night(warehouse, 0, snapshot(student(1)))
+    assert list_night(warehouse, 0, 1, today=0)
+    hold(warehouse, 5, "rehearsal")
+    assert not list_night(warehouse, 5, 2, today=0, held_by="rehearsal")
+    assert listed(warehouse) == [(0, 1)]
+    hold(warehouse, 1, "real")
+    assert list_night(warehouse, 1, 3, today=1, held_by="real")
+    assert listed(warehouse) == [(1, 3)]
+
+
+def test_a_real_night_that_is_held_takes_the_list_of_a_rehearsal(warehouse: sa.Engine) -> None:
+    publish_night(warehouse, 0, snapshot(student(1)))
+    publish_night(warehouse, 5, snapshot(student(1)))
+    assert list_night(warehouse, 5, 1, today=1)
+    hold(warehouse, 1, "real", local_date=FIRST_NIGHT + timedelta(days=1))
+    assert list_night(warehouse, 1, 2, today=1, held_by="real")
+    assert listed(warehouse) == [(1, 2)]
+
+
+def test_a_held_nights_list_goes_with_its_district(warehouse: sa.Engine) -> None:
+    publish_night(warehouse, 0, snapshot(student(1)))
+    hold(warehouse, 1, "held")
+    assert list_night(warehouse, 1, 2, held_by="held")
+    assert erase_rows(warehouse, "grand-bend", "Pat")["registrar_worklist"] == 1
+    assert not list_night(warehouse, 1, 2, held_by="held")
+    assert listed(warehouse) == []

@@ -1,4 +1,4 @@
-"""The registrar's worklist: what should be looked at in Qmlativ, as of the last published night."""
+"""The registrar's worklist: what should be looked at in Qmlativ, as of the last night published or held."""
 
 from __future__ import annotations
 

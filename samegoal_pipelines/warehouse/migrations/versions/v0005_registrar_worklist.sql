@@ -18,7 +18,7 @@ create table samegoal.registrar_worklist (
 create unique index registrar_worklist_problem_key
     on samegoal.registrar_worklist (district_id, problem, student_id, enrollment_id) nulls not distinct;
 
-comment on table samegoal.registrar_worklist is 'What a registrar should look at in Qmlativ, as of the last published night; one row per student, enrollment and problem';
+comment on table samegoal.registrar_worklist is 'What a registrar should look at in Qmlativ, as of the last night published or held; one row per student, enrollment and problem';
 comment on column samegoal.registrar_worklist.district_id is 'The district, as registered';
 comment on column samegoal.registrar_worklist.snapshot_date is 'The night that found it';
 comment on column samegoal.registrar_worklist.student_id is 'Qmlativ''s StudentID; null where the enrollment has none';

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import TYPE_CHECKING
+from zoneinfo import ZoneInfo
 
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
@@ -71,7 +72,7 @@ def pause(
         .on_conflict_do_update(index_elements=["district_id"], set_={**values, "set_at": sa.func.now()})
     )
     with as_writer(engine, district_id, "pausing the district") as connection:
-        _refuse_unknown(connection, district_id)
+        _timezone(connection, district_id)
         return Pause(**connection.execute(statement.returning(*pauses.c)).one()._mapping)
 
 
@@ -85,11 +86,15 @@ def resume(engine: sa.Engine, district_id: str) -> Pause | None:
         UnknownDistrict: there is no such district.
     """
     with as_writer(engine, district_id, "resuming the district") as connection:
-        _refuse_unknown(connection, district_id)
+        timezone = _timezone(connection, district_id)
         row = connection.execute(
             sa.delete(pauses).where(pauses.c.district_id == district_id).returning(*pauses.c)
         ).one_or_none()
-    return None if row is None else Pause(**row._mapping)
+        ended = None if row is None else Pause(**row._mapping)
+        if ended is not None and ended.covers(datetime.now(ZoneInfo(timezone)).date()):
+            here = districts.c.district_id == district_id
+            connection.execute(sa.update(districts).where(here).values(due_since=sa.func.now()))
+    return ended
 
 
 def all_pauses(engine: sa.Engine) -> dict[str, Pause]:
@@ -111,10 +116,11 @@ def unpaused(engine: sa.Engine, due: Iterable[tuple[District, date]]) -> Iterato
             yield district, night
 
 
-def _refuse_unknown(connection: sa.Connection, district_id: str) -> None:
-    known = sa.select(districts.c.district_id).where(districts.c.district_id == district_id)
-    if connection.scalar(known) is None:
+def _timezone(connection: sa.Connection, district_id: str) -> str:
+    found = connection.scalar(sa.select(districts.c.timezone).where(districts.c.district_id == district_id))
+    if found is None:
         raise UnknownDistrict(
             f"{ascii(district_id)[1:-1][:60]}: no such district is registered; "
             "see samegoal-pipelines districts list"
         )
+    return str(found)

@@ -277,6 +277,8 @@ class Registry:
             )
             if "entity_id" in values and before.pin:
                 values["qmlativ_entity_id"] = values["entity_id"]
+            if values.get("timezone", before.timezone) != before.timezone:
+                values["due_since"] = sa.func.now()
             if values:
                 _update(connection, district_id, values)
             return _get(connection, district_id)
@@ -284,7 +286,9 @@ class Registry:
     def set_active(self, district_id: str, active: bool) -> District:
         """Take a district into the schedule, or out of it."""
         with changing(self._engine, district_id, "changing the district") as connection:
-            _update(connection, district_id, {"active": active})
+            came_back = active and not _get(connection, district_id).active
+            since = {"due_since": sa.func.now()} if came_back else {}
+            _update(connection, district_id, {"active": active, **since})
             return _get(connection, district_id)
 
     def rotate_secret(self, district_id: str, *, client_secret: str, client_key: str | None = None) -> None:

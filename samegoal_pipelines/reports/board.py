@@ -143,10 +143,14 @@ class Board:
         )
 
 
-@cache
 def deadline_of(night: date, timezone: str) -> datetime:
     """When the snapshots of this night are to be there, in this time zone; in UTC."""
-    return datetime.combine(night, DEADLINE, ZoneInfo(timezone)).astimezone(UTC)
+    return _moment(night, DEADLINE, timezone)
+
+
+@cache
+def _moment(night: date, local: time, timezone: str) -> datetime:
+    return datetime.combine(night, local, ZoneInfo(timezone)).astimezone(UTC)
 
 
 def night_now(timezones: Iterable[str], now: datetime) -> date:
@@ -236,6 +240,7 @@ def _registered(night: date, district_ids: Collection[str] | None) -> sa.Select[
             districts.c.active,
             districts.c.expires,
             districts.c.registered_at,
+            sa.func.greatest(districts.c.registered_at, districts.c.due_since).label("due_since"),
             pauses.c.paused_from,
             pauses.c.paused_to,
             pauses.c.reason.label("pause_reason"),
@@ -257,8 +262,8 @@ def _district_night(
 ) -> DistrictNight:
     district_id, timezone = row["district_id"], row["timezone"]
     deadline = deadline_of(night, timezone)
-    # A district that came after its deadline is not late: the next night is its first.
-    overdue = row["registered_at"] <= deadline <= now
+    # A district that came, or came back, in the night is not late: the next night is the first that is due.
+    overdue = row["due_since"] <= _moment(night, NIGHT_BEGINS, timezone) and deadline <= now
     state, decisive = _state(row, attempts, night, overdue=overdue)
     counted = decisive if decisive is not None and decisive["state"] in ("published", "held") else None
     days_left = None if row["expires"] is None else (row["expires"] - night).days

@@ -79,6 +79,12 @@ districts = sa.Table(
         comment="When the district was added",
     ),
     sa.Column(
+        "due_since",
+        TIMESTAMP(timezone=True),
+        comment="When it was last enabled, resumed or moved to another time zone; a night that had begun by "
+        "then is not late",
+    ),
+    sa.Column(
         "gate_limits",
         JSONB,
         nullable=False,

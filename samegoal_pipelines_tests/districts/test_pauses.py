@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 
 import pytest
 import sqlalchemy as sa
@@ -11,6 +11,7 @@ import sqlalchemy as sa
 from samegoal_pipelines.defs.nightly import districts_due
 from samegoal_pipelines.districts.errors import InvalidDistrict, UnknownDistrict
 from samegoal_pipelines.districts.pauses import pause, paused_on, resume, unpaused
+from samegoal_pipelines.warehouse.engine import as_operator
 from samegoal_pipelines_tests.reports.nights_at_hand import register
 
 JUNE, AUGUST = date(2027, 6, 1), date(2027, 8, 15)
@@ -56,6 +57,25 @@ def test_a_resumed_district_is_not_paused_any_more_and_was_not_twice(warehouse: 
     assert ended.paused_to == AUGUST
     assert paused_on(warehouse, JUNE) == {}
     assert resume(warehouse, "grand-bend") is None
+
+
+def test_a_district_is_waited_for_anew_only_where_it_was_paused_by_now(warehouse: sa.Engine) -> None:
+    """Calling off next summer's pause is no reason to wait for tonight's snapshot any less."""
+    today = datetime.now(UTC).date()
+    week, year = timedelta(days=7), timedelta(days=365)
+    for name, first, last in (
+        ("paused", today - week, today + week),
+        ("to-come", today + week, today + year),
+        ("over", today - year, today - week),
+    ):
+        register(warehouse, name)
+        pause(warehouse, name, paused_from=first, paused_to=last, set_by="pat")
+        resume(warehouse, name)
+    with as_operator(warehouse, "looking") as connection:
+        found = connection.execute(sa.text("select district_id, due_since from samegoal.districts")).all()
+    since = {district_id: moment for district_id, moment in found if moment is not None}
+    assert since.keys() == {"paused"}
+    assert datetime.now(UTC) - since["paused"] < timedelta(minutes=5)
 
 
 def test_a_pause_that_ends_before_it_begins_is_refused(warehouse: sa.Engine) -> None:

@@ -21,6 +21,7 @@ from samegoal_pipelines.districts.registry import (
 )
 from samegoal_pipelines.districts.sealing import Sealer
 from samegoal_pipelines.transforms.withholding import Withholding
+from samegoal_pipelines.warehouse.engine import as_operator
 from samegoal_pipelines.warehouse.gate import Limits
 
 URL = "https://skyward.example.org/GrandBendTXStuAPI"
@@ -220,6 +221,25 @@ def test_a_district_can_be_changed_under_the_same_rules(registry: Registry) -> N
     with pytest.raises(InvalidDistrict, match="cannot change active"):
         registry.set("grand-bend", active=False)
     assert registry.get("grand-bend").base_url == URL + "3"
+
+
+def test_nights_are_waited_for_anew_after_a_move_to_another_time_zone_or_out_of_a_rest(
+    registry: Registry, warehouse: sa.Engine
+) -> None:
+    def since() -> Any:
+        with as_operator(warehouse, "looking") as connection:
+            return connection.scalar(sa.text("select due_since from samegoal.districts"))
+
+    add(registry, timezone="America/Chicago")
+    registry.set("grand-bend", timezone="America/Chicago", name="Grand Bend ISD of Texas")
+    registry.set_active("grand-bend", True)  # which it was
+    registry.set_active("grand-bend", False)
+    assert since() is None
+    registry.set_active("grand-bend", True)
+    enabled = since()
+    assert enabled is not None
+    registry.set("grand-bend", timezone="America/New_York")
+    assert since() > enabled
 
 
 def test_limits_of_the_gate_change_one_by_one_and_can_be_taken_back(registry: Registry) -> None:

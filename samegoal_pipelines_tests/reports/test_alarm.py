@@ -126,12 +126,12 @@ def test_two_daemons_that_look_at_once_send_one_message(warehouse: sa.Engine) ->
         def send(self, subject: str, text: str, html: str | None = None) -> None:
             super().send(subject, text)
             sending.set()
-            assert other_has_looked.wait(30)
+            assert other_has_looked.wait(50)
 
     slow, other = Slow(), Ear()
     first = threading.Thread(target=look, args=(warehouse, SIX_IN_CHICAGO, slow))
     first.start()
-    assert sending.wait(30)
+    assert sending.wait(50)
     assert look(warehouse, SIX_IN_CHICAGO, other) == []
     other_has_looked.set()
     first.join()
@@ -253,6 +253,19 @@ def test_a_district_that_is_resumed_during_the_day_is_not_late_that_day(
     assert ear.heard == []
     look(warehouse, SIX_IN_CHICAGO + timedelta(days=1), ear)
     assert ear.subjects == ["SameGoal night 2026-10-13: 2 late of 2"]
+
+
+def test_a_district_that_moves_to_an_earlier_time_zone_is_told_of_the_next_night_at_the_latest(
+    warehouse: sa.Engine, ear: Ear
+) -> None:
+    put(warehouse, "alpha", None)
+    with as_writer(warehouse, "alpha", "moving, ten minutes to six in New York") as connection:
+        connection.execute(sa.update(districts).values(timezone="America/New_York", due_since=at("09:50")))
+    for hours in range(24):
+        look(warehouse, SIX_IN_NEW_YORK + timedelta(hours=hours), ear)
+    assert ear.heard == []
+    look(warehouse, SIX_IN_NEW_YORK + timedelta(days=1), ear)
+    assert ear.subjects == ["SameGoal night 2026-10-13: 1 late of 1"]
 
 
 def test_paused_and_disabled_districts_raise_no_alarm(warehouse: sa.Engine, ear: Ear) -> None:

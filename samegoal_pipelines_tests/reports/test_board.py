@@ -201,6 +201,25 @@ def test_a_district_that_came_after_the_deadline_is_not_late_and_not_in_the_nigh
     assert read_board(warehouse, NIGHT - timedelta(days=1), at("23:00")).districts == ()
 
 
+@pytest.mark.parametrize("facts", ["registered_at", "due_since"])
+def test_a_district_that_came_or_came_back_in_the_night_is_late_from_the_next_one_on(
+    warehouse: sa.Engine, facts: str
+) -> None:
+    """A run takes time: five to six is no fair chance for a snapshot by six."""
+    one_in_chicago = at("06:00")
+    register(warehouse, "before", **{facts: one_in_chicago})
+    register(warehouse, "after", **{facts: one_in_chicago + timedelta(seconds=1)})
+    register(warehouse, "close", **{facts: at("10:55")})
+    register(warehouse, "failing", **{facts: at("10:55")})
+    attempt(warehouse, "failing", "failed", reason="no luck")
+
+    tonight = states(read_board(warehouse, NIGHT, SEVEN_IN_CHICAGO))
+    assert tonight == {"failing": "failed", "before": "late", "after": "pending", "close": "pending"}
+    next_day = timedelta(days=1)
+    tomorrow = states(read_board(warehouse, NIGHT + next_day, SEVEN_IN_CHICAGO + next_day))
+    assert set(tomorrow.values()) == {"late"}
+
+
 def test_trouble_stands_first_the_oldest_at_the_top(warehouse: sa.Engine) -> None:
     for district_id in ("alpha", "beta", "gamma", "delta", "epsilon"):
         register(warehouse, district_id)

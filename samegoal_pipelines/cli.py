@@ -6,6 +6,7 @@ The commands themselves are in `commands/`; here is what they share: the entry p
 from __future__ import annotations
 
 import logging
+import os
 import signal
 import sys
 
@@ -26,7 +27,7 @@ from samegoal_pipelines.commands import (
     trying,
     verify,
 )
-from samegoal_pipelines.commands.exits import DONE, FAILED, NO_OUTPUT, WRONG_USAGE, PlainError, plain
+from samegoal_pipelines.commands.exits import DONE, FAILED, WRONG_USAGE, PlainError, plain
 from samegoal_pipelines.commands.sections import Sections
 from samegoal_pipelines.printable import on_one_line
 
@@ -40,9 +41,8 @@ def main() -> None:
     if not debug:
         logging.basicConfig(level=logging.CRITICAL)  # Dagster's own retries warn with a driver's raw text
     signal.signal(signal.SIGTERM, _terminate)
+    _replace_closed_streams()
     try:
-        if sys.stdout is None:  # closed by who started this: before anything is done that nobody can read of
-            raise PlainError(NO_OUTPUT.format("it is closed"))
         status = cli.main(["--debug", *words] if debug else words, standalone_mode=False)
     except click.exceptions.Exit as stop:
         status = stop.exit_code
@@ -61,6 +61,18 @@ def main() -> None:
         click.echo(f"error: {on_one_line(plain(error))}", err=True)
         status = FAILED
     sys.exit(status or DONE)
+
+
+def _replace_closed_streams() -> None:
+    """Where whoever started this has closed a standard stream, nobody reads or writes there: as /dev/null.
+
+    Else the next file that is opened has its number, and gets what a library or another program writes there.
+    """
+    for number, (name, mode) in enumerate((("stdin", "r"), ("stdout", "w"), ("stderr", "w"))):
+        if getattr(sys, name) is None:
+            nowhere = os.open(os.devnull, os.O_RDWR)  # the lowest number that is free
+            os.set_inheritable(nowhere, nowhere == number)
+            setattr(sys, name, os.fdopen(nowhere, mode))
 
 
 def _terminate(*_: object) -> None:

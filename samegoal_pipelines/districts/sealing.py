@@ -10,8 +10,8 @@ from __future__ import annotations
 import os
 import secrets
 import stat
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -74,6 +74,7 @@ class Sealer:
 
     def needs_an_old_key(self, sealed: bytes) -> bool:
         """Whether the secret opens, and not with the first key alone."""
+        self.check()  # keys that cannot be used are no answer
         with suppress(SealBroken):
             self.open(sealed, "")
             return not self.is_sealed_with_first_key(sealed)
@@ -85,7 +86,7 @@ class Sealer:
         Raises:
             SealBroken: they cannot be used.
         """
-        if not self.keys_in_file or self._file.exists():
+        if not self.keys_in_file or self._has_key_file():
             self._box()
 
     # -- the key file --
@@ -99,7 +100,9 @@ class Sealer:
         """Make a new key, which seals from now on; what was sealed before still opens."""
         from cryptography.fernet import Fernet
 
-        self._write_key_file([Fernet.generate_key().decode(), *(self._keys() if self._file.exists() else [])])
+        self._write_key_file(
+            [Fernet.generate_key().decode(), *(self._keys() if self._has_key_file() else [])]
+        )
 
     def drop_old_keys(self) -> None:
         """Keep the first key only."""
@@ -111,7 +114,7 @@ class Sealer:
         from cryptography.fernet import InvalidToken
 
         try:
-            if self.keys_in_file and not self._file.exists():
+            if self.keys_in_file and not self._has_key_file():
                 raise InvalidToken
             return use(self._box())
         except InvalidToken:
@@ -139,17 +142,33 @@ class Sealer:
         text = self._read_key_file() if self._configured is None else self._configured
         return [key.strip() for key in text.replace("\n", ",").split(",") if key.strip()]
 
+    def _has_key_file(self) -> bool:
+        with self._plainly_failing():
+            return self._file.exists()
+
     def _read_key_file(self) -> str:
-        mode = stat.S_IMODE(self._file.stat().st_mode)
+        with self._plainly_failing():
+            mode, text = stat.S_IMODE(self._file.stat().st_mode), self._file.read_text()
         if mode & 0o077:
             raise SealBroken(
                 f"{self._file} can be read by others (mode {mode:04o}); run: chmod 600 {self._file}"
             )
-        return self._file.read_text()
+        return text
+
+    @contextmanager
+    def _plainly_failing(self) -> Iterator[None]:
+        """Of every district the same line: its secret is not at fault."""
+        try:
+            yield
+        except OSError as error:
+            raise SealBroken(
+                f"{self._file} cannot be read ({error.strerror}); it must belong to the account that runs "
+                "this: run this as that account, or give it the file with chown"
+            ) from None
 
     def _make_key_file(self) -> None:
         """Make the key file, unless there is one: whole or not at all, and never a second one."""
-        if self._file.exists():
+        if self._has_key_file():
             return
         from cryptography.fernet import Fernet
 

@@ -65,6 +65,36 @@ def test_a_key_file_that_others_can_read_is_refused(tmp_path: Path) -> None:
         Sealer.load(tmp_path, None).open(sealed, "grand-bend")
 
 
+@pytest.mark.parametrize("method", ["read_text", "exists"])
+def test_a_key_file_of_another_account_is_one_plain_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, method: str
+) -> None:
+    """Root, as whom tests may run, is refused nothing: so the refusal is played. Or the folder is refused."""
+    sealer = Sealer.load(tmp_path, None)
+    sealed = sealer.seal(SECRET)
+
+    def refuse(self: Path, *_: object, **__: object) -> None:
+        raise PermissionError(13, "Permission denied", str(self))
+
+    monkeypatch.setattr(Path, method, refuse)
+    for use in (
+        lambda: sealer.open(sealed, "grand-bend"),
+        lambda: sealer.reseal(sealed, "grand-bend"),
+        lambda: sealer.needs_an_old_key(sealed),
+        lambda: sealer.seal(SECRET),
+        sealer.check,
+        sealer.put_new_key_first,
+    ):
+        with pytest.raises(SealBroken, match=r"secret.key cannot be read \(Permission denied\); .*chown"):
+            use()
+
+
+def test_a_folder_in_the_place_of_the_key_file_is_one_plain_line(tmp_path: Path) -> None:
+    (tmp_path / "secret.key").mkdir(mode=0o700)
+    with pytest.raises(SealBroken, match=r"secret.key cannot be read \(Is a directory\)"):
+        Sealer.load(tmp_path, None).open(b"sealed", "grand-bend")
+
+
 @pytest.mark.parametrize("key", ["hunter2", "äöü", ",", f"{'A' * 44},"])
 def test_what_is_no_key_is_refused_and_not_shown(tmp_path: Path, key: str) -> None:
     with pytest.raises(

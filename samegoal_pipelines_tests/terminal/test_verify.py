@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 from datetime import date
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -41,6 +43,24 @@ def test_what_a_missing_field_costs_is_told_and_does_not_fail_it(three, ask: Ask
     assert told.returncode == 0
     assert told.stdout.startswith("beta, Beta ISD: ready, with warnings\n")
     assert "- Demographics/Name.IsHispanic: empty: student_demographics.is_hispanic\n" in told.stdout
+
+
+def test_a_key_file_that_this_account_may_not_read_is_told_of_each_district(
+    three, ask: Ask, deployment, monkeypatch
+):
+    key_file, read_text = deployment.settings.home / "secret.key", Path.read_text
+
+    def refuse(self: Path, *words: Any, **more: Any) -> str:
+        if self.name == key_file.name:
+            raise PermissionError(13, "Permission denied", str(self))
+        return read_text(self, *words, **more)
+
+    assert key_file.exists()
+    monkeypatch.setattr(Path, "read_text", refuse)
+    told = ask("districts", "verify", "--all")
+    assert (told.returncode, told.stderr) == (1, "")
+    assert told.stdout.count("secret.key cannot be read (Permission denied)") == 3
+    assert told.stdout.endswith("3 not ready\n")
 
 
 def test_all_are_told_in_a_row_each_with_trouble_first(three, pipeline, ask: Ask):

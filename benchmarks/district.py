@@ -53,11 +53,15 @@ PARTS = {
     "transform": [
         f"{DEFS}.enrollments:filter_enrollments",
         f"{DEFS}.status:classify_students",
-        f"{DEFS}.demographics:build_student_demographics",
-        f"{DEFS}.demographics:build_parent_demographics",
-        f"{DEFS}.published:assemble_snapshot",
+        f"{DEFS}.demographics:students.build_student_demographics",
+        f"{DEFS}.demographics:students.find_confidential_phones",
+        f"{DEFS}.demographics:parents.build_parent_demographics",
+        f"{DEFS}.demographics:parents.find_restricted_pairs",
+        f"{DEFS}.demographics:parents.find_confidential_phones",
+        f"{DEFS}.published:to_publish",
+        f"{DEFS}.worklist:list_problems",
     ],
-    "publish": [f"{DEFS}.published:publish"],
+    "publish": [f"{DEFS}.published:publish", f"{DEFS}.worklist:publish_worklist"],
 }
 REST = "Dagster and the rest"
 _spawning = multiprocessing.get_context("spawn")

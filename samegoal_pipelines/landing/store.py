@@ -18,20 +18,18 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
 
-import fsspec
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
+
+from samegoal_pipelines.landing.storage import LandingError, Storage
 
 MANIFEST = "landed.json"
 METADATA_KEY = b"samegoal"
 _FOLDER_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*", re.ASCII)
 _PAGE_NAME = re.compile(r"(\d{4}-\d{2}-\d{2})\.html", re.ASCII)
+_REACH_IT = "check that the storage is there and may be written, then run again"
 _TRIES = 5  # how often files that others write or delete at the same moment are looked for again
-
-
-class LandingError(Exception):
-    """A landed file is missing, damaged or cannot be written; says which asset and night, and what to do."""
 
 
 @dataclass(frozen=True)
@@ -54,14 +52,13 @@ class Landing:
     """
 
     def __init__(self, root: str) -> None:
-        self.root = root.rstrip("/")
-        try:
-            self._fs, self._base = fsspec.url_to_fs(self.root)
-        except (ImportError, ValueError):
-            raise LandingError(
-                "SAMEGOAL_LANDING_URL cannot be used: no package for its kind of storage is installed "
-                "(for s3:// install samegoal-pipelines[s3]), or it is misspelt"
-            ) from None
+        self._storage = Storage(root)
+        self._fs, self._base = self._storage.files, self._storage.base
+
+    @property
+    def root(self) -> str:
+        """The path or URL below which everything lies, without a slash at its end."""
+        return self._storage.root
 
     def write(
         self,
@@ -88,7 +85,7 @@ class Landing:
             district_id, night, run_id, asset, landed_at, {name: len(frame) for name, frame in tables.items()}
         )
         try:
-            self._fs.makedirs(folder, exist_ok=True)
+            self._storage.make_folder(folder)
             for name, frame in tables.items():
                 facts = {
                     "district_id": district_id,
@@ -105,10 +102,11 @@ class Landing:
             manifest = {"asset": asset, "landed_at": landed_at.isoformat(), "rows": landed.rows}
             with self._fs.open(f"{folder}/{MANIFEST}", "w") as file:
                 json.dump(manifest, file)
-        except OSError as error:
-            raise LandingError(
-                f"landing of {asset} for {district_id} on {night} failed: cannot write below {self.root} "
-                f"({_os_reason(error)}); check that the folder exists, is writable and has space"
+        except self._storage.failures as error:
+            raise self._storage.error(
+                f"landing of {asset} for {district_id} on {night} failed: cannot write",
+                error,
+                "check that the folder or bucket exists, is writable and has space",
             ) from None
         return landed
 
@@ -127,27 +125,38 @@ class Landing:
         return {table: self._read_table(landed, table) for table in landed.rows}
 
     def landed(self, asset: str, *, district_id: str, night: date) -> list[LandedAsset]:
-        """Every run's landing of this asset that night, oldest first."""
+        """Every run's landing of this asset that night, oldest first.
+
+        Raises:
+            LandingError: the storage cannot be read, which is not to say that nothing has landed.
+        """
         found = []
-        for path in self._fs.glob(f"{self._night(district_id, night)}/*/{asset}/{MANIFEST}"):
-            run_id = path.split("/")[-3]
-            try:
-                with self._fs.open(path, "r") as file:
-                    manifest = json.load(file)
-                landed_at = datetime.fromisoformat(manifest["landed_at"])
-                found.append(
-                    LandedAsset(district_id, night, run_id, asset, landed_at, dict(manifest["rows"]))
-                )
-            except (OSError, ValueError, KeyError):
-                continue  # a manifest cut short by a kill: that run never finished landing
+        try:
+            for path in self._fs.glob(f"{self._night(district_id, night)}/*/{asset}/{MANIFEST}"):
+                run_id = path.split("/")[-3]
+                with suppress(FileNotFoundError, ValueError, KeyError):
+                    # a manifest cut short by a kill, or deleted meanwhile: that run has not landed
+                    with self._fs.open(path, "r") as file:
+                        manifest = json.load(file)
+                    landed_at = datetime.fromisoformat(manifest["landed_at"])
+                    rows = dict(manifest["rows"])
+                    found.append(LandedAsset(district_id, night, run_id, asset, landed_at, rows))
+        except self._storage.failures as error:
+            raise self._unreadable(district_id, error) from None
         return sorted(found, key=lambda one: (one.landed_at, one.run_id))
 
     def nights(self, district_id: str) -> list[date]:
-        """The nights this district has a folder for, oldest first."""
+        """The nights this district has a folder for, oldest first.
+
+        Raises:
+            LandingError: the storage cannot be read.
+        """
         try:
             entries = self._fs.ls(f"{self._base}/{district_id}", detail=False)
         except FileNotFoundError:
             return []
+        except self._storage.failures as error:
+            raise self._unreadable(district_id, error) from None
         nights = []
         for path in entries:
             try:
@@ -203,10 +212,9 @@ class Landing:
                     pruned.append(night)
         except FileNotFoundError:
             return []
-        except OSError as error:
-            raise LandingError(
-                f"old pages in {folder} cannot all be deleted below {self.root} ({_os_reason(error)}); "
-                "check that the storage is there and may be written, then run again"
+        except self._storage.failures as error:
+            raise self._storage.error(
+                f"old pages in {folder} cannot all be deleted", error, _REACH_IT
             ) from None
         return pruned
 
@@ -244,13 +252,10 @@ class Landing:
                 self._fs.invalidate_cache()
                 if not self._fs.exists(folder):
                     return deleted
-        except OSError as error:
-            reason = _os_reason(error)
-        else:
-            reason = "somebody else is writing there"
+        except self._storage.failures as error:
+            raise self._storage.error(f"{what} cannot all be deleted", error, _REACH_IT) from None
         raise LandingError(
-            f"{what} cannot all be deleted below {self.root} ({reason}); check that the storage is there "
-            "and may be written, then run again"
+            f"{what} cannot all be deleted (storage at {self.root}: somebody else is writing); {_REACH_IT}"
         )
 
     def _delete_files(self, paths: list[str]) -> None:
@@ -265,17 +270,26 @@ class Landing:
 
     def _read_table(self, landed: LandedAsset, table: str) -> pd.DataFrame:
         folder = f"{self._night(landed.district_id, landed.night)}/{landed.run_id}/{landed.asset}"
+        frame = None
         try:
-            with self._fs.open(f"{folder}/{table}.parquet", "rb") as file:
-                frame = pq.read_table(file).to_pandas(types_mapper=pd.ArrowDtype)
-        except (OSError, pa.ArrowException):
-            frame = None
+            content = self._fs.cat_file(f"{folder}/{table}.parquet")
+        except FileNotFoundError:
+            content = b""
+        except self._storage.failures as error:
+            raise self._unreadable(landed.district_id, error) from None
+        with suppress(OSError, pa.ArrowException):  # either, where the bytes are damaged
+            frame = pq.read_table(pa.BufferReader(content)).to_pandas(types_mapper=pd.ArrowDtype)
         if frame is None or len(frame) != landed.rows[table]:
             raise LandingError(
                 f"landed file {table} of {landed.asset} for {landed.district_id} on {landed.night} is "
                 "damaged: run the district again to land that night anew"
             )
         return frame
+
+    def _unreadable(self, district_id: str, error: Exception) -> LandingError:
+        return self._storage.error(
+            f"landed files of {district_id} cannot be read", error, "check that the storage is there"
+        )
 
     def _newest(self, asset: str, district_id: str, night: date, run_id: str | None) -> LandedAsset:
         landed = self.landed(asset, district_id=district_id, night=night)
@@ -298,8 +312,3 @@ def _night_of_page(path: str) -> date | None:
     with suppress(ValueError):
         return date.fromisoformat(found[1]) if found else None
     return None
-
-
-def _os_reason(error: OSError) -> str:
-    """The system's own words without the path, which belongs to the message around it."""
-    return error.strerror or type(error).__name__

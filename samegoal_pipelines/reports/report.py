@@ -6,10 +6,9 @@ from dataclasses import asdict, dataclass
 from datetime import date, datetime
 from typing import Any
 
-import fsspec
 import sqlalchemy as sa
 
-from samegoal_pipelines.landing import Landing, LandingError
+from samegoal_pipelines.landing import Landing, Storage
 from samegoal_pipelines.reports.ahead import Ahead, look_ahead
 from samegoal_pipelines.reports.board import Board, read_board
 from samegoal_pipelines.reports.newest import read_newest
@@ -62,14 +61,16 @@ def keep_page(landing_root: str, night: date, page: str) -> str:
     Raises:
         LandingError: it cannot be written.
     """
+    storage = Storage(landing_root)
+    folder = f"{storage.base}/{FOLDER}"
     try:
-        filesystem, base = fsspec.url_to_fs(landing_root.rstrip("/"))
-        filesystem.makedirs(f"{base}/{FOLDER}", exist_ok=True)
-        with filesystem.open(f"{base}/{FOLDER}/{night.isoformat()}.html", "w", encoding="utf-8") as file:
+        storage.make_folder(folder)
+        with storage.files.open(f"{folder}/{night.isoformat()}.html", "w", encoding="utf-8") as file:
             file.write(page)
-    except OSError as error:
-        raise LandingError(
-            f"the report of {night} cannot be written below {landing_root} "
-            f"({error.strerror or type(error).__name__}); check that the folder is writable and has space"
+    except storage.failures as error:
+        raise storage.error(
+            f"the report of {night} cannot be written",
+            error,
+            "check that the folder or bucket is writable and has space",
         ) from None
-    return f"{landing_root.rstrip('/')}/{FOLDER}/{night.isoformat()}.html"
+    return f"{storage.root}/{FOLDER}/{night.isoformat()}.html"

@@ -178,7 +178,7 @@ def test_a_report_that_cannot_be_kept_as_a_file_is_shown_all_the_same(deployment
     (event,) = result.asset_materializations_for_node("nightly_report")
     assert "Alpha ISD" in str(event.metadata["report"].value)
     said = str(event.metadata["page"].value)
-    assert said.startswith("not kept as a file: the report of 2026-10-12 cannot be written below ")
+    assert said.startswith("not kept as a file: the report of 2026-10-12 cannot be written (storage at ")
     (logged,) = [
         entry.user_message
         for entry in instance.all_logs(result.run_id)

@@ -120,8 +120,9 @@ def test_files_that_cannot_be_deleted_are_said_in_one_line(tmp_path, monkeypatch
     with pytest.raises(LandingError) as caught:
         landing.prune("alpha", NIGHT)
     assert str(caught.value) == (
-        f"landed files of alpha on {NIGHTS[0]} cannot all be deleted below {tmp_path / 'landing'} "
-        "(Permission denied); check that the storage is there and may be written, then run again"
+        f"landed files of alpha on {NIGHTS[0]} cannot all be deleted "
+        f"(storage at {tmp_path / 'landing'}: Permission denied); "
+        "check that the storage is there and may be written, then run again"
     )
 
 

@@ -237,7 +237,7 @@ def test_the_page_is_kept_in_the_landing_under_its_night(report: Report, tmp_pat
 
 def test_a_landing_that_cannot_be_written_is_said_in_plain_words(tmp_path: Path) -> None:
     (tmp_path / "landing").write_text("a file")
-    with pytest.raises(LandingError, match=r"the report of 2026-10-12 cannot be written below .*landing"):
+    with pytest.raises(LandingError, match=r"report of 2026-10-12 cannot be written [(]storage at .*landing"):
         keep_page(str(tmp_path / "landing"), NIGHT, "x")
 
 

@@ -1,0 +1,106 @@
+"""The landing on S3, as production has it: a real S3 server (moto's), spoken to through s3fs and botocore."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, date, datetime
+
+import boto3
+import pandas as pd
+import pyarrow as pa
+import pytest
+import s3fs
+from moto.server import ThreadedMotoServer
+
+from samegoal_pipelines.landing import Landing, LandingError
+
+NIGHT = date(2026, 10, 12)
+SCHOOLS = pa.table({"SchoolID": [1, 2], "Code": ["01", None]}).to_pandas(types_mapper=pd.ArrowDtype)
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[ThreadedMotoServer]:
+    started = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    started.start()
+    yield started
+    started.stop()
+
+
+@pytest.fixture
+def bucket(server, monkeypatch) -> Iterator[str]:
+    """A bucket's URL; the environment leads to the server."""
+    host, port = server.get_host_and_port()
+    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://{host}:{port}")
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "made-up")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "made-up")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    s3fs.S3FileSystem.clear_instance_cache()
+    made = boto3.resource("s3").create_bucket(Bucket="nights")
+    yield "s3://nights/landing"
+    made.objects.all().delete()
+    made.delete()
+    s3fs.S3FileSystem.clear_instance_cache()
+
+
+def land(landing: Landing, night: date = NIGHT) -> None:
+    landing.write(
+        {"School": SCHOOLS},
+        district_id="alpha",
+        night=night,
+        run_id="run-1",
+        asset="raw_enrollments",
+        landed_at=datetime(2026, 10, 12, 6, tzinfo=UTC),
+    )
+
+
+def read(landing: Landing) -> dict[str, pd.DataFrame]:
+    return landing.read("raw_enrollments", district_id="alpha", night=NIGHT)
+
+
+def test_what_lands_on_s3_comes_back_is_pruned_and_is_erased(bucket):
+    land(Landing(bucket))
+    land(Landing(bucket), night=date(2026, 9, 1))
+
+    landing = Landing(bucket)
+    pd.testing.assert_frame_equal(read(landing)["School"], SCHOOLS)
+    assert landing.nights("alpha") == [date(2026, 9, 1), NIGHT]
+    assert landing.prune("alpha", keep_from=NIGHT) == [date(2026, 9, 1)]
+    assert landing.nights("alpha") == [NIGHT]
+    assert landing.erase("alpha") == 2
+    assert [*boto3.resource("s3").Bucket("nights").objects.all()] == []
+
+
+def test_a_bucket_that_is_missing_is_said_and_not_made(bucket):
+    with pytest.raises(LandingError, match=r"storage at s3://misspelt/x: .*the folder or bucket"):
+        land(Landing("s3://misspelt/x"))
+
+    assert [one["Name"] for one in boto3.client("s3").list_buckets()["Buckets"]] == ["nights"]
+
+
+def test_an_s3_that_cannot_be_reached_is_said_and_is_worth_another_try(bucket, monkeypatch):
+    land(Landing(bucket))
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")  # nobody listens there
+    s3fs.S3FileSystem.clear_instance_cache()
+    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
+    landing = Landing(bucket)
+
+    for attempt in (land, read, lambda landing: landing.erase("alpha")):
+        with pytest.raises(
+            LandingError, match="storage at s3://nights/landing: EndpointConnectionError"
+        ) as caught:
+            attempt(landing)
+        assert caught.value.transient
+
+
+def test_an_s3_that_refuses_is_said_and_is_not_tried_again(bucket, monkeypatch):
+    landing = Landing(bucket)
+
+    def refuse(*_, **__):
+        raise PermissionError("Access Denied")
+
+    monkeypatch.setattr(landing._fs, "open", refuse)
+    with pytest.raises(
+        LandingError, match=r"cannot write [(]storage at .*: PermissionError[)]; check"
+    ) as caught:
+        land(landing)
+    assert not caught.value.transient

@@ -15,6 +15,7 @@ import socket
 import ssl
 import threading
 import time
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -178,13 +179,15 @@ class Transport:
             if int(announced) > MAX_BODY:
                 raise _too_large(where)
             return raw.read(decode_content=False)
+        packed = headers.get("Content-Encoding", "").strip().lower() == "gzip"
         chunks, size = [], 0
-        while chunk := raw.read(_CHUNK, decode_content=True):
+        while chunk := raw.read(_CHUNK, decode_content=not packed):
             size += len(chunk)
             if size > MAX_BODY:
                 raise _too_large(where)
             chunks.append(chunk)
-        return b"".join(chunks)
+        body = b"".join(chunks)
+        return _unpacked(body, where) if packed else body
 
     @contextlib.contextmanager
     def _watched(self) -> Iterator[_Exchange]:
@@ -262,6 +265,37 @@ def _check_json(body: bytes, content_type: str, where: str) -> None:
         raise UnexpectedContent("expected JSON, got another content type: check the API Base URL", where)
     if not body[-64:].rstrip().endswith((b"}", b"]")):
         raise SourceUnavailable("the answer was cut short", where)
+
+
+def _unpacked(packed: bytes, where: str) -> bytes:
+    """A gzip answer, unpacked. Its last bytes say how large it is: of a bomb nothing is kept."""
+    announced = int.from_bytes(packed[-4:], "little")
+    kept, size = [], 0
+    for piece in _pieces(packed, max(announced + 1, _CHUNK) if announced <= MAX_BODY else _CHUNK):
+        size += len(piece)
+        if size > MAX_BODY:
+            raise _too_large(where)
+        if announced <= MAX_BODY:
+            kept.append(piece)
+    if announced > MAX_BODY:  # and yet it ends before that: these were not the last bytes
+        raise DecodeError
+    return b"".join(kept)
+
+
+def _pieces(packed: bytes, size: int) -> Iterator[bytes]:
+    """What a gzip file holds, in pieces of at most `size` bytes."""
+    while packed:
+        unpacker = zlib.decompressobj(wbits=31)
+        while not unpacker.eof:
+            try:
+                piece = unpacker.decompress(packed, size)
+            except zlib.error:
+                raise DecodeError from None
+            if not piece and not unpacker.eof:
+                raise DecodeError
+            yield piece
+            packed = unpacker.unconsumed_tail
+        packed = unpacker.unused_data
 
 
 def _too_large(where: str) -> MalformedAnswer:

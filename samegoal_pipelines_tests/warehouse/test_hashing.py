@@ -64,3 +64,11 @@ def test_a_text_may_move_between_columns_only_with_another_hash() -> None:
         )
         == 4
     )
+
+
+def test_a_very_long_text_changes_no_other_rows_hash() -> None:
+    """Texts are padded to the longest one's length; rows beside a long one are looked at apart from it."""
+    short = [(n, "x" * (n % 30), "Zoë", None) for n in range(1_000)]
+    beside_a_long_one = [*short, (1, "y" * 100_000, "", None)]
+    assert hashes(beside_a_long_one)[:-1] == hashes(short)
+    assert hashes(beside_a_long_one)[-1] == hashes([beside_a_long_one[-1]])[0]

@@ -20,7 +20,8 @@ from samegoal_pipelines.qmlativ import Connection, Patience
 from samegoal_pipelines.qmlativ.catalogue import OBJECTS
 
 SECRET = "a-secret-that-must-not-show"
-IMPATIENT = Patience(connect=2, read=2, total=5, attempts=3, backoff=0.01, longest_wait=0.3)
+IMPATIENT = Patience(connect=60, read=60, total=120, attempts=3, backoff=0.01, longest_wait=0.3)
+"""Waits little between attempts; for an answer as long as a busy machine may take."""
 _PAGE = re.compile(r"/Tenant/Custom/(\d+)/(\w+/\w+)/(\d+)/(\d+)")
 
 

@@ -131,7 +131,7 @@ def test_an_answer_without_a_usable_token_is_malformed(body):
 
 def test_eight_threads_that_meet_an_expired_token_cause_one_token_call():
     tokens = Tokens()
-    barrier = threading.Barrier(8, timeout=5)
+    barrier = threading.Barrier(8, timeout=60)
 
     def answers(request):
         if request.path.endswith("/County") and tokens.valid_from == 2 and "token-1" in str(request.headers):

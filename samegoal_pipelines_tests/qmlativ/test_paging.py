@@ -204,7 +204,7 @@ def test_a_wrong_expectation_of_rows_gives_the_same_rows(expected, rows):
 def test_pages_known_to_exist_are_loaded_at_once_within_the_limit():
     import threading
 
-    together = threading.Barrier(4, timeout=5)
+    together = threading.Barrier(4, timeout=60)
 
     def reply(page):
         together.wait()
@@ -234,7 +234,7 @@ def test_the_next_page_loads_while_this_one_is_decoded(monkeypatch):
 
     def decode(self, body, where):
         if where.endswith("page 1"):
-            assert second.wait(5)
+            assert second.wait(60)
         return real(self, body, where)
 
     def reply(page):

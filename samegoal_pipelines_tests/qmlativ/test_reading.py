@@ -370,11 +370,11 @@ def test_another_entity_can_be_read_as(server, district):
 
 def test_one_object_that_fails_ends_the_whole_read_quickly_and_names_itself(server, district):
     server.faults.add(kind="list", object="Demographics/NameEmail", status=400)
-    server.faults.add(kind="list", object="Student/Student", hang=5)
+    server.faults.add(kind="list", object="Student/Student", hang=60)
     started = time.monotonic()
     said = failure(QmlativError, server, district)
     assert said == "Demographics/NameEmail, page 1: Qmlativ refuses the request (HTTP 400)"
-    assert time.monotonic() - started < 4
+    assert time.monotonic() - started < 30
 
 
 def test_an_outage_in_mid_read_ends_in_a_bounded_number_of_requests(server, district):

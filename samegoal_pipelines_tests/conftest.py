@@ -16,6 +16,7 @@ from pathlib import Path
 import psycopg2
 import pytest
 import sqlalchemy as sa
+from hypothesis import HealthCheck, settings
 
 from samegoal_pipelines.warehouse import engine as warehouse_engine
 from samegoal_pipelines.warehouse.server import EmbeddedPostgres, dagster_storage_url
@@ -23,6 +24,13 @@ from samegoal_pipelines.warehouse.tables import metadata
 from samegoal_pipelines.warehouse.urls import with_database
 
 SHARED_HOME = "SAMEGOAL_TEST_HOME"
+
+# The same examples each time, so that nobody's change fails for what it has not touched; and no time limits,
+# which a busy machine would miss. `--hypothesis-profile=default` looks for others.
+settings.register_profile(
+    "steady", derandomize=True, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("steady")
 
 
 def pytest_configure(config: pytest.Config) -> None:

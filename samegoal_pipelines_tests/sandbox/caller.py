@@ -30,7 +30,7 @@ class Caller:
             "client_secret": self.credentials.client_secret,
         }
         headers = {"Suppress-Development-Permissions": "true"}
-        return self.session.post(f"{self.base}/oauth/token", data=asked | form, headers=headers, timeout=5)
+        return self.session.post(f"{self.base}/oauth/token", data=asked | form, headers=headers, timeout=60)
 
     def call(self, path: str, *, json: Any = None, params: Any = None, **headers: str) -> requests.Response:
         if self.token is None:
@@ -38,7 +38,7 @@ class Caller:
         sent = {"Authorization": f"Bearer {self.token}"} | headers
         method = "GET" if json is None else "POST"
         return self.session.request(
-            method, self.base + path, json=json, params=params, headers=sent, timeout=5
+            method, self.base + path, json=json, params=params, headers=sent, timeout=60
         )
 
     def page(

@@ -47,10 +47,10 @@ def test_it_prints_what_is_needed_to_read_it_and_stops_on_a_signal(process, numb
         "client_id": found["client key"][1],
         "client_secret": found["client secret"][1],
     }
-    assert requests.post(f"{found['base URL'][1]}/oauth/token", data=form, timeout=5).status_code == 200
+    assert requests.post(f"{found['base URL'][1]}/oauth/token", data=form, timeout=60).status_code == 200
     process.send_signal(number)
     rest = process.stdout.read()
-    assert process.wait(timeout=5) == 0
+    assert process.wait(timeout=60) == 0
     assert rest.splitlines()[-1] == "The sandbox has stopped."
 
 
@@ -71,7 +71,7 @@ def test_a_faults_file_that_cannot_be_used_is_one_clear_line(tmp_path):
 def test_several_servers_may_run_at_once():
     with serve(Sandbox([])) as first, serve(Sandbox([])) as second:
         assert first.url != second.url
-        assert requests.get(first.url, timeout=5).status_code == 404
-        assert requests.get(second.url, timeout=5).status_code == 404
+        assert requests.get(first.url, timeout=60).status_code == 404
+        assert requests.get(second.url, timeout=60).status_code == 404
     with pytest.raises(requests.ConnectionError):
-        requests.get(first.url, timeout=5)
+        requests.get(first.url, timeout=60)

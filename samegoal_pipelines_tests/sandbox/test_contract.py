@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import time
 from datetime import date
+from types import SimpleNamespace
 
 import pytest
 
-from samegoal_pipelines.sandbox import SandboxDistrict
+from samegoal_pipelines.sandbox import SandboxDistrict, answers
 from samegoal_pipelines.sandbox.objects import OBJECTS
 from samegoal_pipelines_tests.sandbox.caller import ENROLLMENTS, Caller
 from samegoal_pipelines_tests.sandbox.conftest import TODAY
@@ -45,11 +45,13 @@ def test_nothing_is_read_without_a_token(caller):
 
 
 @pytest.mark.parametrize("status", [401, 403])
-def test_a_token_runs_out(caller, district, status):
+def test_a_token_runs_out(caller, district, status, monkeypatch):
+    now = 1_000.0
+    monkeypatch.setattr(answers, "time", SimpleNamespace(monotonic=lambda: now))
     district.token_lifetime = 0.2
     district.token_expired_status = status
     assert caller.call("/Custom/GetSystemMetadata").status_code == 200
-    time.sleep(0.25)
+    now += 0.25
     answer = caller.call("/Custom/GetSystemMetadata")
     assert (answer.status_code, answer.json()) == (status, {"Message": "Token has expired"})
     caller.token = None

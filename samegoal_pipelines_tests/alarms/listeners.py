@@ -37,7 +37,7 @@ class Mailbox:
         self.encrypted: list[bool] = []
         self.refuse: str | None = None
         self.refuse_recipients: set[str] = set()
-        self.port = closed_port()
+        self.port = 0
 
     async def handle_RCPT(self, server: Any, session: Any, envelope: Any, address: str, options: Any) -> str:
         if address in self.refuse_recipients:
@@ -90,10 +90,10 @@ def smtp_server(
         options = {"authenticator": authenticate, "auth_required": True}
     if encrypted:
         options["auth_require_tls"] = False  # it knows of STARTTLS only
-    controller = Controller(
+    controller = _Controller(
         mailbox,
         hostname="127.0.0.1",
-        port=mailbox.port,
+        ready_timeout=120,
         ssl_context=context if encrypted else None,
         tls_context=None if encrypted else context,
         enable_SMTPUTF8=not ascii_only,
@@ -101,16 +101,27 @@ def smtp_server(
     )
     controller.start()
     try:
+        mailbox.port = controller.port
         yield mailbox
     finally:
         controller.stop()
 
 
-def closed_port() -> int:
-    """A port on which nobody listens."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
+class _Controller(Controller):
+    """It takes the port that is free when it begins to listen: one found out before may be gone by then."""
+
+    async def _create_server(self) -> Any:
+        listener = socket.create_server(("127.0.0.1", 0))
+        self.port = listener.getsockname()[1]
+        return await self.loop.create_server(self._factory_invoker, sock=listener, ssl=self.ssl_context)
+
+
+@contextmanager
+def closed_port() -> Iterator[int]:
+    """A port on which nobody listens, and nobody else can meanwhile."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        yield int(taken.getsockname()[1])
 
 
 @dataclass

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from time import monotonic
 from typing import Any
 
 import dagster as dg
 import pytest
 import sqlalchemy as sa
 
-from samegoal_pipelines.alarms import channels
-from samegoal_pipelines.alarms.sending import in_time
+from samegoal_pipelines.alarms.channels import channels_of
 from samegoal_pipelines.definitions import build_defs
 from samegoal_pipelines.defs import alarms
 from samegoal_pipelines.defs.alarms import AlarmNotSent, look, night_alarm
@@ -247,16 +248,32 @@ def test_a_message_that_is_refused_keeps_no_later_one_from_its_channel(daemon, d
     assert "(chicago)" in posted["text"]
 
 
+def with_little_patience_for_a_webhook(**settings: Any) -> list[Any]:
+    mail, webhook = channels_of(**settings)
+    return [mail, replace(webhook, in_all=2)]
+
+
 def test_a_channel_that_hangs_holds_up_neither_the_checks_nor_the_other_channel(
     deployment, instance, mailbox, hook, monkeypatch
 ):
     """And the next look finds nothing locked."""
     put(deployment, "alpha", "failed")
     put(deployment, "new-york", "failed", "America/New_York")
-    monkeypatch.setattr(alarms, "SECONDS_OF_A_CHANNEL", 1)
-    monkeypatch.setattr(channels, "in_time", lambda send, _: in_time(send, 2))
-    with dripping_server(b"HTTP/1.1 200 OK\r\nX-Slow: ", b"x") as server:
-        monkeypatch.setenv("SAMEGOAL_ALARM_WEBHOOK_URL", f"http://127.0.0.1:{server.port}/abracadabra")
+    clocks, tell = threading.local(), alarms.tell  # of each channel's thread: only the webhook's goes on
+
+    def tell_and_look_at_the_clock(warehouse, board, channel, now) -> Any:
+        began = monotonic()
+        try:
+            return tell(warehouse, board, channel, now)
+        finally:
+            clocks.now = monotonic() - began if channel.name == "webhook" else 0
+
+    with dripping_server(b"HTTP/1.1 200 OK\r\nX-Slow: ", b"x") as server, monkeypatch.context() as meanwhile:
+        meanwhile.setattr(alarms, "SECONDS_OF_A_CHANNEL", 1)
+        meanwhile.setattr(alarms, "channels_of", with_little_patience_for_a_webhook)
+        meanwhile.setattr(alarms, "tell", tell_and_look_at_the_clock)
+        meanwhile.setattr(alarms, "monotonic", lambda: getattr(clocks, "now", 0))
+        meanwhile.setenv("SAMEGOAL_ALARM_WEBHOOK_URL", f"http://127.0.0.1:{server.port}/abracadabra")
         daemon = Daemon(Deployment(), instance)
         said = daemon.look(SIX_IN_CHICAGO)
         daemon.deployment.warehouse.dispose()
@@ -274,7 +291,7 @@ def test_neither_the_checks_nor_the_messages_wait_for_each_other(daemon, deploym
     put(deployment, "alpha", "failed")
     show, tell, shown = alarms._show, alarms.tell, threading.Event()
     monkeypatch.setattr(alarms, "_show", lambda *what: (show(*what), shown.set()))
-    monkeypatch.setattr(alarms, "tell", lambda *what: tell(*what) if shown.wait(30) else None)
+    monkeypatch.setattr(alarms, "tell", lambda *what: tell(*what) if shown.wait(120) else None)
     assert "sent by email" in daemon.look(SIX_IN_CHICAGO)
     assert len(mailbox.received) == 1
 

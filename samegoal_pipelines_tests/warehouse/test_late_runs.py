@@ -92,13 +92,13 @@ def test_a_second_writer_waits_and_then_says_so(
 
     def hang(*_: object) -> None:
         entered.set()
-        assert leave.wait(30)
+        assert leave.wait(120)
 
     with monkeypatch.context() as hanging:
         hanging.setattr(staging, "write", hang)
         first = threading.Thread(target=publish_night, args=(warehouse, 0, snapshot(ANA)))
         first.start()
-        assert entered.wait(30)
+        assert entered.wait(120)
     with pytest.raises(SnapshotInProgress, match="another run has been publishing this district for 1 s"):
         publish_night(warehouse, 0, snapshot(BEN))
     publish_night(warehouse, 0, snapshot(BEN), district_id="riverside")  # not in anybody's way

@@ -243,7 +243,7 @@ def test_of_two_releases_at_once_one_wins_and_the_other_is_told(district: sa.Eng
     together = threading.Barrier(2)
 
     def try_to(_: int) -> Published | NothingHeld:
-        together.wait(30)
+        together.wait(120)
         try:
             return release_held(district, held)
         except NothingHeld as error:

@@ -329,7 +329,7 @@ def replay_and_hang(url: str, reached: Any) -> None:
     def recompute(night: int) -> Computed:
         if night == 2:
             reached.set()
-            time.sleep(60)
+            time.sleep(600)
         return NEW[night]
 
     replay_from(engine_module.connect(url), 0, recompute)
@@ -342,7 +342,7 @@ def test_a_replay_that_is_killed_leaves_everything_as_it_was(three_nights: sa.En
     url = three_nights.url.render_as_string(hide_password=False)
     process = spawned.Process(target=replay_and_hang, args=(url, reached))
     process.start()
-    assert reached.wait(60)
+    assert reached.wait(300)
     process.kill()
     process.join()
     assert every_byte(three_nights) == before
@@ -388,12 +388,12 @@ def test_a_replay_waits_for_who_publishes_and_then_says_so(
 
     def hang(night: int) -> Computed:
         entered.set()
-        assert leave.wait(30)
+        assert leave.wait(120)
         return NEW[night]
 
     first = threading.Thread(target=replay_from, args=(three_nights, 0, hang))
     first.start()
-    assert entered.wait(30)
+    assert entered.wait(120)
     with pytest.raises(SnapshotInProgress, match="another run has been publishing this district for 1 s"):
         replay_from(three_nights, 0, OLD.__getitem__)
     with pytest.raises(SnapshotInProgress, match="another run has been publishing this district for 1 s"):

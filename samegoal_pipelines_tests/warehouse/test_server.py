@@ -71,11 +71,11 @@ class Program:
         self.url = self.process.stdout.readline().strip()
 
     def end(self) -> None:
-        self.process.communicate(timeout=60)
+        self.process.communicate(timeout=300)
 
     def kill(self) -> None:
         self.process.kill()
-        self.process.communicate(timeout=60)
+        self.process.communicate(timeout=300)
 
 
 def answers(url: str) -> bool:

@@ -26,6 +26,11 @@ Ask = Callable[..., Answered]
 @pytest.fixture
 def ask(environment, monkeypatch, capsys) -> Ask:
     """Run a command of `samegoal-pipelines` through its entry point, errors and exit status included."""
+    return answering(monkeypatch, capsys)
+
+
+def answering(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Ask:
+    """The same on whatever deployment the environment names."""
 
     def run(*arguments: str) -> Answered:
         monkeypatch.setattr(sys, "argv", ["samegoal-pipelines", *arguments])

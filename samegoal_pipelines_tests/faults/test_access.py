@@ -1,0 +1,95 @@
+"""Credentials and grants that do not hold: nothing is read that must not be, and nothing is published."""
+
+from __future__ import annotations
+
+import pytest
+
+from samegoal_pipelines_tests.faults.standing import READING
+
+STUDENTS, ENTRIES = "Student/Student", "Enrollment/EntryWithdrawal"
+REMEDY = (
+    "check the Client Key, the Client Secret and the expiration date of the Integration Access in Qmlativ"
+)
+
+
+@pytest.mark.parametrize("status", [401, 403])
+def test_a_fresh_token_that_is_refused_costs_two_token_calls_at_most(standing, fails, status):
+    standing.source.faults.add(kind="metadata", status=status, body='{"Message": "Token has expired"}')
+    fails(f"GetSystemMetadata: Qmlativ refuses a token it has just issued: {REMEDY}")
+    assert standing.source.traffic.token_calls == 2
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"remove": ["expires_in"]},
+        {"set": {"expires_in": 0}},
+        {"set": {"expires_in": "soon"}},
+    ],
+    ids=["absent", "zero", "text"],
+)
+def test_a_token_of_unknown_lifetime_is_used_until_it_is_refused(standing, tonight, changed):
+    standing.source.faults.add(kind="token", **changed)
+    standing.source.faults.add(kind="list", object=ENTRIES, nth=2, expire_tokens=True)
+    assert tonight().returncode == 0
+    assert standing.source.traffic.token_calls == 2
+
+
+def test_tokens_that_expire_all_the_time_change_nothing(standing, tonight):
+    assert tonight().returncode == 0
+    before = standing.pipeline.published()
+    standing.district.token_lifetime = 0.05
+    assert tonight().returncode == 0
+    assert standing.pipeline.published() == before
+    assert standing.source.traffic.token_calls > 2
+
+
+def test_a_wrong_secret_is_tried_once_and_says_what_to_check(standing, fails):
+    standing.district.client_secret = "another"
+    fails(f"token: Qmlativ does not accept the credentials (HTTP 401): {REMEDY}")
+    assert standing.source.traffic.token_calls == 1
+
+
+def test_another_districts_credentials_are_noticed_before_any_student_is_read(standing, fails):
+    standing.district.code, standing.district.name = "999999", "Elsewhere ISD"
+    line = fails(
+        "these credentials belong to another district, Elsewhere ISD (999999)", "no student was read"
+    )
+    assert "check API Base URL, Client Key and Client Secret" in line
+    assert not standing.source.traffic.requests(kind="list")
+
+
+def denied(standing, *fields: str, **rule) -> None:
+    """Withdraw these grants when a request comes that the rule matches."""
+    standing.source.faults.add(nth=1, run=lambda made: made.denied_fields.update(fields), **rule)
+
+
+def test_a_field_that_is_withdrawn_in_mid_read_is_named(standing, fails):
+    denied(standing, f"{ENTRIES}.StartDate", kind="list", object=ENTRIES, page=2)
+    standing.limits["connections"] = 1
+    fails(
+        f"{ENTRIES}?SchoolYearID=",
+        ", page 2: the field StartDate is not granted: grant it in the Integration",
+    )
+
+
+def test_a_field_that_is_not_granted_any_more_is_named_before_any_student_is_read(standing, fails):
+    denied(standing, f"{STUDENTS}.StudentNumber", kind="metadata")
+    fails(f"{READING}{STUDENTS}: the field StudentNumber is not granted: grant it in the Integration Access")
+    asked = {entry.asked.object for entry in standing.source.traffic.requests(kind="list")}
+    assert asked <= {"District/SchoolYear", "District/Entity"}
+
+
+def test_an_object_that_is_not_granted_any_more_is_named(standing, fails):
+    denied(standing, "Family/StudentGuardian", kind="metadata")
+    fails(
+        "Family/StudentGuardian, description: not available to this Integration Access (HTTP 403): grant it"
+    )
+
+
+def test_an_entity_that_is_withdrawn_is_named(standing, fails):
+    entity = standing.district.entity_id
+    standing.source.faults.add(
+        kind="list", object=ENTRIES, nth=1, run=lambda made: made.denied_entities.add(entity)
+    )
+    fails(", page ", "the district's entity is not granted: add it to the Custom API Entities")

@@ -1,0 +1,75 @@
+"""Qmlativ's rows change while they are read: what is published was true at some moment, or nothing is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from samegoal_pipelines.sandbox import SandboxDistrict
+from samegoal_pipelines_tests.faults.standing import OURS
+from samegoal_pipelines_tests.mass_changes import TOMORROW
+
+STUDENTS, EMAILS = "Student/Student", "Demographics/NameEmail"
+
+
+def first_key(district: SandboxDistrict, name: str) -> int:
+    return min(row[key_of(name)] for row in district.rows(name))
+
+
+def key_of(name: str) -> str:
+    return f"{name.partition('/')[2]}ID"
+
+
+def deleted(district: SandboxDistrict) -> None:
+    district.remove_row(EMAILS, first_key(district, EMAILS))
+
+
+def inserted(district: SandboxDistrict) -> None:
+    district.add_row(EMAILS, NameEmailID=first_key(district, EMAILS) - 1, NameID=None)
+
+
+def changed(district: SandboxDistrict) -> None:
+    keys = sorted(row["NameEmailID"] for row in district.rows(EMAILS))
+    district.edit(EMAILS, keys[-1], EmailAddress="changed@example.org")
+
+
+def inserted_and_changed(district: SandboxDistrict) -> None:
+    """The last row of the first page comes again, on the second, with another content."""
+    keys = sorted(row["NameEmailID"] for row in district.rows(EMAILS))
+    district.edit(EMAILS, keys[9], EmailAddress="changed@example.org")
+    inserted(district)
+
+
+@pytest.mark.parametrize("happens", [deleted, inserted, changed, inserted_and_changed])
+def test_rows_that_change_between_two_pages_give_the_set_that_a_quiet_night_reads(
+    standing, tonight, happens: Callable[[SandboxDistrict], None]
+):
+    standing.limits["connections"] = 1
+    struck = standing.source.faults.add(object=EMAILS, kind="list", page=2, nth=1, run=happens)
+    assert tonight().returncode == 0
+    assert struck.applied == 1
+    drifting = standing.pipeline.published()
+    rereads = landed_reads(standing, "NameEmail")["Rereads"]
+    assert rereads == (happens in (deleted, inserted_and_changed))
+    standing.source.faults.clear()
+    assert tonight().returncode == 0
+    assert standing.pipeline.published() == drifting
+
+
+@pytest.mark.parametrize("name", [STUDENTS, EMAILS])
+def test_rows_that_never_stand_still_fail_the_night_after_three_readings(standing, fails, name):
+    struck = standing.source.faults.add(
+        object=name,
+        kind="list",
+        page=2,
+        run=lambda district: district.remove_row(name, first_key(district, name)),
+    )
+    standing.limits["connections"] = 1
+    fails(f"data changed while reading {name}", "; run again")
+    assert struck.applied <= 3 * 3  # of three school years
+
+
+def landed_reads(standing, name: str) -> dict:
+    landed = standing.pipeline.deployment.landing.read("raw_students", district_id=OURS, night=TOMORROW)
+    return landed["Reads"].set_index("Object").loc[name].to_dict()

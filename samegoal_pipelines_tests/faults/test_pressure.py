@@ -1,0 +1,110 @@
+"""A source that is down, slow, or sends too much: bounded requests, bounded time, bounded memory."""
+
+from __future__ import annotations
+
+import email.utils
+import threading
+import time
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+
+import psutil
+import pytest
+
+from samegoal_pipelines_tests.faults.standing import ATTEMPTS, IMPATIENT
+
+STUDENTS = "Student/Student"
+GIVEN_UP = f"gave up after {ATTEMPTS} attempts; try again later"
+CONNECTIONS = 8
+MB = 2**20
+
+
+@pytest.mark.parametrize(
+    ("status", "retry_after", "says"),
+    [
+        (503, None, "Qmlativ is unavailable (HTTP 503)"),
+        (503, "2", "Qmlativ is unavailable (HTTP 503)"),
+        (
+            429,
+            email.utils.formatdate(time.time() + 3600, usegmt=True),
+            "Qmlativ asks for fewer calls (HTTP 429)",
+        ),
+        (429, "rubbish", "Qmlativ asks for fewer calls (HTTP 429)"),
+        (503, "999999", "Qmlativ is unavailable (HTTP 503)"),
+    ],
+    ids=["no Retry-After", "number", "date", "rubbish", "999999"],
+)
+def test_a_storm_ends_in_bounded_requests_whatever_it_asks_to_wait(
+    standing, fails, status, retry_after, says
+):
+    headers = {"Retry-After": retry_after} if retry_after else {}
+    storm = standing.source.faults.add(kind="list", status=status, body="Sentinel", headers=headers)
+    fails(f", page 1: {says}; {GIVEN_UP}")
+    assert storm.applied <= CONNECTIONS * ATTEMPTS
+
+
+def test_a_connection_that_is_reset_each_time_is_given_up(standing, fails):
+    dropped = standing.source.faults.add(object=STUDENTS, kind="list", page=2, drop=True)
+    fails(f"{STUDENTS}?SchoolYearID=", f", page 2: the answer was cut short; {GIVEN_UP}")
+    assert dropped.applied <= 3 * ATTEMPTS
+
+
+def test_a_storm_that_passes_changes_nothing(standing, tonight):
+    assert tonight().returncode == 0
+    before = standing.pipeline.published()
+    standing.source.faults.add(kind="list", status=503, times=4)
+    standing.source.faults.add(kind="list", drop=True, nth=9)
+    standing.limits["patience"] = replace(IMPATIENT, attempts=9)
+    assert tonight().returncode == 0
+    assert standing.pipeline.published() == before
+
+
+def test_a_body_that_drips_ends_at_the_total_deadline(standing, fails):
+    standing.source.faults.add(object=STUDENTS, kind="list", page=2, drip=0.2, drip_bytes=16)
+    standing.district.gzip = False
+    standing.limits["patience"] = replace(IMPATIENT, total=1.5, attempts=1)
+    fails(f"{STUDENTS}?SchoolYearID=", ", page 2: no whole answer within 1.5 s; try again later")
+
+
+def test_a_server_that_hangs_ends_at_the_read_deadline(standing, fails):
+    standing.source.faults.add(object=STUDENTS, kind="list", page=2, hang=30)
+    standing.limits["patience"] = replace(IMPATIENT, read=1.5, attempts=1)
+    fails(f"{STUDENTS}?SchoolYearID=", ", page 2: Qmlativ did not answer in time; try again later")
+
+
+@pytest.mark.parametrize("where", [{"object": STUDENTS}, {}], ids=["one object", "every object at once"])
+def test_a_gzip_bomb_ends_at_the_cap_and_takes_less_than_100_mb(standing, fails, where):
+    standing.source.faults.add(
+        kind="list", body=bomb(400 * MB), headers={"Content-Encoding": "gzip"}, **where
+    )
+    with watched_memory() as memory:
+        fails(", page 1: the answer is larger than 32 MB; ask for smaller pages")
+    assert memory[0] < 100 * MB
+
+
+def bomb(size: int) -> bytes:
+    """So many spaces, packed a thousandfold."""
+    packer = zlib.compressobj(9, zlib.DEFLATED, 31)
+    return b"".join(packer.compress(b" " * MB) for _ in range(size // MB)) + packer.flush()
+
+
+@contextmanager
+def watched_memory() -> Iterator[list[int]]:
+    """The most memory that this process takes meanwhile, beyond what it had."""
+    process, over = psutil.Process(), threading.Event()
+    had = process.memory_info().rss
+    most = [0]
+
+    def watch() -> None:
+        while not over.wait(0.002):
+            most[0] = max(most[0], process.memory_info().rss - had)
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    try:
+        yield most
+    finally:
+        over.set()
+        watcher.join()

@@ -20,6 +20,9 @@ from samegoal_pipelines.warehouse.rows import Keys, Rows
 from samegoal_pipelines.warehouse.tables import SCHEMA, History
 
 _CHUNK = 1 << 20
+# What binary COPY of one value has around it: signature, flags, extension, number of fields, length; the end.
+_BEFORE_VALUE = 11 + 4 + 4 + 2 + 4
+_AFTER_VALUE = 2
 
 
 def copy_in(
@@ -55,27 +58,25 @@ def copy_in(
 def current_keys(cursor: Any, history: History, district_id: str) -> tuple[tuple[Keys, ...], Hashes]:
     """The keys of a district's current rows, in order, and the rows' hashes.
 
-    None of these columns can be null, so each row of binary COPY has the same length: a count of fields, then
-    for each field its length and eight bytes, all big-endian.
+    Postgres strings them together, eight bytes each and big-endian: a client spends more on taking in a row
+    of COPY's than on what the row says. One value may have 1 GB, which is forty million rows.
     """
     columns = (*history.key, "row_hash")
     query = sql.SQL(
-        "copy (select {columns} from {table} where district_id = {district} and valid_to is null"
-        " order by {key}) to stdout (format binary)"
+        "copy (select string_agg({packed}, '' order by {key}) from {table}"
+        " where district_id = {district} and valid_to is null) to stdout (format binary)"
     ).format(
-        columns=_identifiers(columns),
+        packed=sql.SQL(" || ").join(
+            sql.SQL("int8send({})").format(sql.Identifier(column)) for column in columns
+        ),
         table=sql.Identifier(SCHEMA, history.table.name),
         district=sql.Literal(district_id),
         key=_identifiers(history.key),
     )
     answer = io.BytesIO()
     cursor.copy_expert(query, answer, _CHUNK)
-    fields = [part for column in columns for part in ((f"{column} length", ">i4"), (column, ">i8"))]
-    row = np.dtype([("fields", ">i2"), *fields])
-    header = 19 if answer.tell() else 0  # signature, flags and the length of an extension that is not there
-    count = (answer.tell() - header - 2) // row.itemsize  # the last two bytes mark the end
-    found = np.frombuffer(answer.getbuffer(), dtype=row, count=count, offset=header)
-    *keys, hashes = (found[column].astype(np.int64) for column in columns)
+    found = np.frombuffer(answer.getbuffer()[_BEFORE_VALUE:-_AFTER_VALUE], dtype=">i8")
+    *keys, hashes = found.reshape(-1, len(columns)).T.astype(np.int64)
     return tuple(keys), hashes
 
 

@@ -25,6 +25,7 @@ from samegoal_pipelines.warehouse.rows import Content, Keys, Rows
 from samegoal_pipelines.warehouse.tables import HISTORIES, PARENTS, STATUS, STUDENTS, History
 
 _MANY = 1_000  # rows
+_WORD_BITS = 63  # of an int64, the sign left alone
 
 
 @dataclass(frozen=True)
@@ -144,9 +145,23 @@ def _compare(cursor: Any, rows: Rows, kept: Keys, district_id: str) -> Differenc
 
 
 def _as_one_number(new: tuple[Keys, ...], old: tuple[Keys, ...]) -> tuple[Keys, Keys]:
-    """Keys of several columns as one number each, in the same order: the ranks of their parts."""
-    if len(new) == 1:
-        return new[0], old[0]
+    """Keys of several columns as one number each, in the same order.
+
+    Their parts side by side where these are small enough, as Qmlativ's are; else the ranks of the parts.
+    """
+    packed = np.zeros(len(new[0]) + len(old[0]), dtype=np.int64)
+    used = 0
+    for mine, theirs in zip(new, old, strict=True):
+        parts = np.concatenate([mine, theirs])
+        low, bits = int(parts.min()), (int(parts.max()) - int(parts.min())).bit_length()
+        if used + bits > _WORD_BITS:
+            return _as_one_rank(new, old)
+        packed = (packed << bits) | (parts - low)
+        used += bits
+    return packed[: len(new[0])], packed[len(new[0]) :]
+
+
+def _as_one_rank(new: tuple[Keys, ...], old: tuple[Keys, ...]) -> tuple[Keys, Keys]:
     packed = np.zeros(len(new[0]) + len(old[0]), dtype=np.int64)
     for mine, theirs in zip(new, old, strict=True):
         parts, ranks = np.unique(np.concatenate([mine, theirs]), return_inverse=True)

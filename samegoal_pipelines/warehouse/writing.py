@@ -7,13 +7,14 @@ the caller's to decide, by the refusals here. Nothing here commits.
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import asdict, dataclass, replace
 from datetime import date, datetime
 
 import pandas as pd
 import psycopg2.errors
 import sqlalchemy as sa
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.dialects.postgresql import ARRAY, insert
 
 from samegoal_pipelines.warehouse import staging
 from samegoal_pipelines.warehouse.errors import (
@@ -234,23 +235,27 @@ def hide(
 
 
 def _count(connection: sa.Connection, content: Content, district_id: str, night: date) -> Counts:
+    """Who has which status is what the snapshot says, and of kept students what their rows say."""
     status = STATUS.table
-    having = _tally(
-        connection, status.c.status, status.c.district_id == district_id, status.c.valid_to.is_(None)
-    )
+    counted = content.status.table["status"].value_counts().to_pylist()
+    having = Counter({each["values"]: each["counts"] for each in counted})
+    if len(content.kept):
+        kept = status.c.student_id == sa.any_(sa.literal(content.kept.tolist(), ARRAY(sa.BigInteger)))
+        current = (status.c.district_id == district_id) & status.c.valid_to.is_(None)
+        having.update(_tally(connection, status.c.status, current, kept))
     tonight = (student_changes.c.district_id == district_id) & (student_changes.c.snapshot_date == night)
     changes = _tally(connection, student_changes.c.change, tonight)
     was_active = student_changes.c.old_status.in_(["ENROLLED", "PRE-ENROLLED"])
     is_active = sa.func.coalesce(student_changes.c.new_status, "").in_(["ENROLLED", "PRE-ENROLLED"])
     lost = sa.select(sa.func.count()).where(tonight, was_active, ~is_active)
     added, removed = changes.pop("added", 0), changes.pop("removed", 0)
-    students = sum(having.values())
+    students = having.total()
     return Counts(
         students=students,
-        enrolled=having.get("ENROLLED", 0),
-        pre_enrolled=having.get("PRE-ENROLLED", 0),
-        graduated=having.get("GRADUATED", 0),
-        inactive=having.get("INACTIVE", 0),
+        enrolled=having["ENROLLED"],
+        pre_enrolled=having["PRE-ENROLLED"],
+        graduated=having["GRADUATED"],
+        inactive=having["INACTIVE"],
         added=added,
         changed=sum(changes.values()),
         removed=removed,

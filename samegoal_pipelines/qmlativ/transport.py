@@ -198,6 +198,8 @@ class Transport:
         with self._lock:
             self._under_way.add(exchange)
             self.stats.most_at_once = max(self.stats.most_at_once, len(self._under_way))
+            if self._cancelled.is_set():  # since it was looked at: nobody else will cut this one
+                exchange.cut()
         timer.start()
         _this_thread.exchange = exchange
         try:

@@ -362,6 +362,37 @@ def test_closing_the_client_ends_a_read_under_way():
         client.describe("Student/Student")
 
 
+def test_a_read_that_is_cancelled_when_it_is_about_to_ask_waits_for_no_answer(monkeypatch):
+    """Of what is under way, that request is none yet; a moment later it would be."""
+    outcome = []
+    with serving(pages_of(lambda _: Reply(write=hanging))) as server:
+        client = QmlativClient(server.connection())
+        client.granted(COUNTY)
+        cancelled = client._transport._cancelled
+        is_cancelled = cancelled.is_set
+
+        def is_not_yet():
+            monkeypatch.undo()
+            assert not is_cancelled()
+            client.cancel()
+            return False
+
+        monkeypatch.setattr(cancelled, "is_set", is_not_yet)
+
+        def read():
+            try:
+                client.read(COUNTY)
+            except QmlativError as error:
+                outcome.append(error)
+
+        reader = threading.Thread(target=read, daemon=True)
+        reader.start()
+        reader.join(IMPATIENT.read / 2)
+        assert not reader.is_alive()
+        client.close()
+    assert isinstance(outcome[0], ReadCancelled)
+
+
 @pytest.fixture(scope="module")
 def certificates(tmp_path_factory):
     """A certificate for localhost that signs itself."""

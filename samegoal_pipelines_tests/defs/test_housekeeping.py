@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from zoneinfo import ZoneInfo
 
 import dagster as dg
 import pyarrow as pa
+import pytest
 import sqlalchemy as sa
 
 from samegoal_pipelines.definitions import build_defs
+from samegoal_pipelines.defs import housekeeping
 from samegoal_pipelines.defs.housekeeping import prune_district
 from samegoal_pipelines.landing import LandingError
 from samegoal_pipelines.reports.report import FOLDER, keep_page
@@ -19,6 +22,14 @@ from samegoal_pipelines.settings import Settings
 from samegoal_pipelines.transforms.columns import frame_of
 
 ENROLLED = [{"StudentID": 11, "StartDate": "2026-08-12"}]
+
+
+@pytest.fixture(autouse=True)
+def moment(monkeypatch) -> datetime:
+    """Now, and no later: no day ends in the middle of a test."""
+    moment = datetime.now(UTC)
+    monkeypatch.setattr(housekeeping, "datetime", SimpleNamespace(now=moment.astimezone))
+    return moment
 
 
 def prune(deployment) -> dg.ExecuteInProcessResult:
@@ -32,8 +43,10 @@ def output_of(result: dg.ExecuteInProcessResult, op: str) -> dg.DagsterEvent:
     return output
 
 
-def today(district) -> date:
-    return datetime.now(ZoneInfo(district.timezone)).date()
+@pytest.fixture
+def today(moment, district) -> date:
+    """The date where the districts are."""
+    return moment.astimezone(ZoneInfo(district(ENROLLED).timezone)).date()
 
 
 def land(deployment, district_id: str, *nights: date) -> None:
@@ -52,19 +65,18 @@ def back(day: date, *days: int) -> list[date]:
     return [day - timedelta(days=n) for n in days]
 
 
-def test_each_district_keeps_its_last_nights_also_one_that_is_disabled(pipeline, district, deployment):
+def test_each_district_keeps_its_last_nights_also_one_that_is_disabled(pipeline, district, deployment, today):
     alpha, beta = (district(ENROLLED, id=name, name=name, code=name) for name in ("alpha", "beta"))
     pipeline.add(alpha, beta)
     deployment.registry.set_active("beta", False)
-    tonight = today(alpha)
-    land(deployment, "alpha", *back(tonight, 40, 36, 35, 34, 0))
-    land(deployment, "beta", *back(tonight, 50, 3))
+    land(deployment, "alpha", *back(today, 40, 36, 35, 34, 0))
+    land(deployment, "beta", *back(today, 50, 3))
 
     result = prune(deployment)
 
     assert result.success
-    assert deployment.landing.nights("alpha") == back(tonight, 35, 34, 0)
-    assert deployment.landing.nights("beta") == back(tonight, 3)
+    assert deployment.landing.nights("alpha") == back(today, 35, 34, 0)
+    assert deployment.landing.nights("beta") == back(today, 3)
     output = output_of(result, "prune_landed_nights")
     told = output.step_output_data.metadata
     assert told["nights pruned"].value == 3
@@ -74,14 +86,13 @@ def test_each_district_keeps_its_last_nights_also_one_that_is_disabled(pipeline,
     ]
 
 
-def test_how_many_nights_are_kept_is_a_setting(pipeline, district, monkeypatch, deployment):
+def test_how_many_nights_are_kept_is_a_setting(pipeline, district, deployment, today):
     made = district(ENROLLED)
     pipeline.add(made)
     deployment.settings.landing_nights = 2
-    tonight = today(made)
-    land(deployment, made.id, *back(tonight, 4, 3, 2, 1, 0))
+    land(deployment, made.id, *back(today, 4, 3, 2, 1, 0))
     assert prune(deployment).success
-    assert deployment.landing.nights(made.id) == back(tonight, 2, 1, 0)
+    assert deployment.landing.nights(made.id) == back(today, 2, 1, 0)
 
 
 def test_the_published_night_stays_however_old_it_is(pipeline, district, deployment):
@@ -106,12 +117,11 @@ def test_the_date_is_the_district_s_own(pipeline, district, deployment):
 
 
 def test_a_district_that_cannot_be_pruned_is_named_and_stops_no_other(
-    pipeline, district, deployment, monkeypatch
+    pipeline, district, deployment, today, monkeypatch
 ):
     alpha, beta = (district(ENROLLED, id=name, name=name, code=name) for name in ("alpha", "beta"))
     pipeline.add(alpha, beta)
-    tonight = today(alpha)
-    land(deployment, "beta", *back(tonight, 50))
+    land(deployment, "beta", *back(today, 50))
     pruning = deployment.landing.prune
 
     def fail_for_alpha(district_id, **how):
@@ -133,10 +143,10 @@ def test_a_district_that_cannot_be_pruned_is_named_and_stops_no_other(
     assert told.metadata["nights pruned"].value == 1
 
 
-def test_the_pages_of_old_reports_go_with_their_nights(pipeline, district, deployment):
+def test_the_pages_of_old_reports_go_with_their_nights(pipeline, district, deployment, moment):
     made = district(ENROLLED)
     pipeline.add(made)
-    nights = back(datetime.now(UTC).date(), 40, 36, 34, 0)
+    nights = back(moment.date(), 40, 36, 34, 0)
     for night in nights:
         keep_page(deployment.settings.landing_root, night, "<html></html>")
 
@@ -150,11 +160,11 @@ def test_the_pages_of_old_reports_go_with_their_nights(pipeline, district, deplo
 
 
 def test_pages_that_cannot_be_deleted_are_named_and_the_nights_are_pruned_all_the_same(
-    pipeline, district, deployment, monkeypatch
+    pipeline, district, deployment, today, monkeypatch
 ):
     made = district(ENROLLED)
     pipeline.add(made)
-    land(deployment, made.id, *back(today(made), 50))
+    land(deployment, made.id, *back(today, 50))
 
     def fail(*_):
         raise LandingError("old pages in reports cannot all be deleted: check the storage")

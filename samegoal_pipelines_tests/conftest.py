@@ -9,11 +9,13 @@ import fcntl
 import os
 import shutil
 import tempfile
+import time
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import psycopg2
+import psycopg2.errors
 import pytest
 import sqlalchemy as sa
 from hypothesis import HealthCheck, settings
@@ -140,12 +142,21 @@ def _database(postgres: EmbeddedPostgres, template: str) -> Iterator[str]:
 
 
 def _admin(postgres: EmbeddedPostgres, statement: str, *parameters: object) -> bool:
-    """Run a statement outside any transaction; whether it found a row."""
+    """Run a statement outside any transaction; whether it found a row.
+
+    Postgres waits five seconds for sessions that have ended to leave a database; a busy machine takes longer.
+    """
     connection = psycopg2.connect(with_database(postgres.url, "postgres"))
+    deadline = time.monotonic() + 120
     try:
         connection.autocommit = True
         with connection.cursor() as cursor:
-            cursor.execute(statement, parameters)
-            return cursor.rowcount > 0
+            while True:
+                try:
+                    cursor.execute(statement, parameters)
+                    return cursor.rowcount > 0
+                except psycopg2.errors.ObjectInUse:
+                    if time.monotonic() > deadline:
+                        raise
     finally:
         connection.close()

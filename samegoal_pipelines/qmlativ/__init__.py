@@ -10,6 +10,7 @@ transport   one HTTP exchange, done safely       auth        the token, shared b
 paging      which page comes next                decode      a page's bytes into columns
 arrival     do the pages make one set of rows?   gaps        was a row lost between two pages?
 listing     one object and year, whole           client      one district: identity, grants, objects
+workers     threads that ask, and threads that decode
 reading     everything a night needs, at once, split by asset
 """
 

@@ -198,3 +198,24 @@ NEEDED: dict[Asset, tuple[QmlativObject, ...]] = {
 OBJECTS: dict[str, QmlativObject] = {
     wanted.label: wanted for objects in NEEDED.values() for wanted in objects
 }
+
+# What others wait for first, and then those of which a district has the most rows; the rest is short.
+_MOST_URGENT = (
+    SCHOOL_YEAR,
+    ENTITY,
+    NAME_ADDRESS,
+    NAME_PHONE,
+    STUDENT_GUARDIAN,
+    NAME_EMAIL,
+    GUARDIAN_NAME,
+    STUDENT,
+    STUDENT_NAME,
+    ENTRY_WITHDRAWAL,
+    ADDRESS,
+)
+
+
+def urgency(wanted: QmlativObject) -> int:
+    """From 1, which comes first: a long listing that begins late is the last to end."""
+    ranked = wanted in _MOST_URGENT
+    return 1 + (_MOST_URGENT.index(wanted) if ranked else len(_MOST_URGENT))

@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Callable
-from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
+from concurrent.futures import CancelledError, Future
 from dataclasses import dataclass
 from typing import Any
 
@@ -35,6 +34,7 @@ from samegoal_pipelines.qmlativ.errors import (
 )
 from samegoal_pipelines.qmlativ.listing import ListingReader, ObjectRead, Progress, Reading
 from samegoal_pipelines.qmlativ.transport import Answer, Stats, Transport
+from samegoal_pipelines.qmlativ.workers import Workers
 
 __all__ = ["Identity", "ObjectRead", "QmlativClient", "Reading"]
 
@@ -66,7 +66,7 @@ class QmlativClient:
         self._connection = connection
         self._transport = Transport(connection)
         self._credentials = ClientCredentials(connection, self._transport.exchange)
-        self._pool = ThreadPoolExecutor(connection.connections, thread_name_prefix="qmlativ")
+        self._workers = Workers(connection.connections)
         self._lock = threading.Lock()
         self._identity: Identity | None = None
         self._described: dict[str, Future[Answer]] = {}
@@ -80,13 +80,13 @@ class QmlativClient:
     def close(self) -> None:
         """End every request under way and close all connections. The client cannot be used afterwards."""
         self.cancel()
-        self._pool.shutdown(wait=True)
+        self._workers.close()
         self._transport.close()
 
     def cancel(self) -> None:
         """End every request under way without waiting for it: whoever asked gets `ReadCancelled`."""
         self._transport.cancel()
-        self._pool.shutdown(wait=False, cancel_futures=True)
+        self._workers.cancel()
 
     @property
     def stats(self) -> Stats:
@@ -98,7 +98,7 @@ class QmlativClient:
         """The district of these credentials; asked once."""
         with self._lock:
             if self._identity is None:
-                metadata = self._submit(self._ask, _METADATA, "GET", f"/Custom/{_METADATA}")
+                metadata = self._call(_METADATA, f"/Custom/{_METADATA}")
                 self._identity = _identity_in(self._json(metadata, _METADATA), self._connection.entity_id)
             return self._identity
 
@@ -113,7 +113,7 @@ class QmlativClient:
         where, asked = f"{path}, description", f"/Custom/{self.entity_id}/{path}"
         with self._lock:
             if path not in self._described:
-                self._described[path] = self._submit(self._ask, where, "GET", asked)
+                self._described[path] = self._call(where, asked)
         description = self._json(self._described[path], where)
         if not isinstance(description, dict):
             raise MalformedAnswer("the answer describes no object", where)
@@ -179,7 +179,7 @@ class QmlativClient:
 
     def grants_entity(self, entity_id: int) -> bool:
         """Whether the Integration Access may read as this entity."""
-        asked = self._submit(self._ask, f"entity {entity_id}", "GET", f"/Custom/{entity_id}/{ENTITY.path}")
+        asked = self._call(f"entity {entity_id}", f"/Custom/{entity_id}/{ENTITY.path}")
         try:
             asked.result()
         except EntityNotGranted:
@@ -191,7 +191,7 @@ class QmlativClient:
     def _reader(self, wanted: QmlativObject, school_year_id: int | None) -> ListingReader:
         return ListingReader(
             self._connection,
-            self._submit,
+            self._workers,
             self._ask,
             wanted=wanted,
             asked=self.granted(wanted),
@@ -205,12 +205,9 @@ class QmlativClient:
         except CancelledError:
             raise ReadCancelled("given up, because something else failed", where) from None
 
-    def _submit(self, function: Callable[..., Any], *arguments: Any) -> Future[Any]:
-        """Run on one of the client's connections."""
-        try:
-            return self._pool.submit(function, *arguments)
-        except RuntimeError:  # shut down
-            raise ReadCancelled("the client is closed, or something else failed") from None
+    def _call(self, where: str, path: str) -> Future[Answer]:
+        """A GET on one of the client's connections."""
+        return self._workers.submit(lambda: self._ask(where, "GET", path))
 
     def _ask(self, where: str, method: str, path: str, **content: Any) -> Answer:
         """One signed call; once more, with a new token, where the token has expired."""

@@ -12,13 +12,14 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
 
 from samegoal_pipelines.qmlativ.arrival import Arrival, Shifted, settled
-from samegoal_pipelines.qmlativ.catalogue import Field, QmlativObject
+from samegoal_pipelines.qmlativ.catalogue import Field, QmlativObject, urgency
 from samegoal_pipelines.qmlativ.connection import Connection
 from samegoal_pipelines.qmlativ.decode import ARROW_TYPES, UNREADABLE, Page, PageDecoder
 from samegoal_pipelines.qmlativ.errors import (
@@ -31,6 +32,7 @@ from samegoal_pipelines.qmlativ.errors import (
 from samegoal_pipelines.qmlativ.gaps import Gap, gaps_between, questions, within
 from samegoal_pipelines.qmlativ.paging import Listing, PageRef, PageWalk
 from samegoal_pipelines.qmlativ.transport import Answer
+from samegoal_pipelines.qmlativ.workers import Workers
 
 ATTEMPTS = 3  # to read an object until its pages belong together
 Progress = Callable[[int, int], None]
@@ -73,12 +75,12 @@ class Reading(NamedTuple):
 
 
 class ListingReader:
-    """Reads one listing. `submit` runs a function on one of the client's connections, which may `ask`."""
+    """Reads one listing. The `workers` run on the client's connections what may `ask`."""
 
     def __init__(
         self,
         connection: Connection,
-        submit: Callable[..., Future[Any]],
+        workers: Workers,
         ask: Callable[..., Answer],
         *,
         wanted: QmlativObject,
@@ -87,12 +89,13 @@ class ListingReader:
         school_year_id: int | None,
     ) -> None:
         self._connection = connection
-        self._submit = submit
+        self._workers = workers
         self._ask = ask
         self._wanted = wanted
         self._asked = asked
         self._year = school_year_id
         self._listing = Listing(f"/Custom/{entity_id}/{wanted.path}", wanted.listing(school_year_id))
+        self._urgency = urgency(wanted)
         self._decoder = PageDecoder(asked)
         self._query = _query(asked, school_year_id)
         self._search = _search(wanted)
@@ -159,7 +162,10 @@ class ListingReader:
 
     def _check_gaps(self, gaps: Sequence[Gap]) -> None:
         """Raise `Shifted` if a row was lost between two pages; see `gaps`."""
-        asked = [self._submit(self._keys_found, each) for each in questions(gaps, self._wanted.key)]
+        asked = [
+            self._workers.submit(partial(self._keys_found, each))
+            for each in questions(gaps, self._wanted.key)
+        ]
         try:
             found = [key for each in asked for key in each.result()]
         except RequestRefused:  # a server that does not know these conditions
@@ -196,18 +202,21 @@ class ListingReader:
             )
 
     def _load(self, ref: PageRef, glance: Callable[[bytes], None]) -> Future[Page]:
-        return self._submit(self._page, ref, glance)
+        return self._workers.submit(
+            partial(self._body, ref, glance),
+            partial(self._decoder.decode, where=self._listing.where(ref.number)),
+            urgency=self._urgency,
+        )
 
-    def _page(self, ref: PageRef, glance: Callable[[bytes], None]) -> Page:
-        """Runs on a connection: load and decode one page."""
+    def _body(self, ref: PageRef, glance: Callable[[bytes], None]) -> bytes:
+        """Runs on a connection: load one page."""
         where = self._listing.where(ref.number)
         path = f"{self._listing.path}/{ref.number}/{ref.size}"
         answer = self._ask(where, "POST", path, params=self._query, json=self._search)
         glance(answer.body)
-        page = self._decoder.decode(answer.body, where)
         with self._lock:
             self._retries += answer.retries
-        return page
+        return answer.body
 
     def _account(self, arrival: Arrival, rereads: int, seconds: float) -> Reading:
         """The table with all declared columns, and the account."""

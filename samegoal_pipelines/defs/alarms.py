@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from functools import partial
 from time import monotonic
 from typing import Any
 
@@ -23,9 +24,11 @@ from samegoal_pipelines.alarms.channels import Channel, ChannelError, channels_o
 from samegoal_pipelines.defs.gate import PUBLISHED_SNAPSHOT
 from samegoal_pipelines.defs.night import Night
 from samegoal_pipelines.defs.partitions import DISTRICTS
+from samegoal_pipelines.defs.report import missing_reports
 from samegoal_pipelines.deployment import Deployment
-from samegoal_pipelines.reports.alarm import boards_judged, tell
+from samegoal_pipelines.reports.alarm import boards_judged, tell, tell_of_report
 from samegoal_pipelines.reports.board import DEADLINE, Board, DistrictNight, read_board
+from samegoal_pipelines.reports.message import MissingReport
 from samegoal_pipelines.reports.words import since
 from samegoal_pipelines.warehouse.errors import WarehouseError
 
@@ -67,7 +70,8 @@ def look(context: dg.SensorEvaluationContext, deployment: Deployment, now: datet
     boards = boards_judged(deployment.warehouse, now)
     red = {**json.loads(context.cursor or "{}")}
     outcomes = _bring_up_to_date(red, boards)
-    with _telling_all(deployment, boards, now) as told:  # meanwhile: neither waits for the other
+    missing = missing_reports(context.instance, {board.night for board in boards})
+    with _telling_all(deployment, boards, missing, now) as told:  # meanwhile: neither waits for the other
         if outcomes:
             _show(context.instance, outcomes)
     sent, faults = told()
@@ -83,9 +87,9 @@ def look(context: dg.SensorEvaluationContext, deployment: Deployment, now: datet
 
 @contextmanager
 def _telling_all(
-    deployment: Deployment, boards: Sequence[Board], now: datetime
+    deployment: Deployment, boards: Sequence[Board], missing: Sequence[MissingReport], now: datetime
 ) -> Iterator[Callable[[], tuple[list[str], list[str]]]]:
-    """Tell of every board through every channel, each in a thread; at the end all of them are done.
+    """Tell of boards and reports through every channel, each in a thread; at the end all of them are done.
 
     A channel that fails or hangs keeps no other from it, and a message that is refused no later one.
 
@@ -104,12 +108,16 @@ def _telling_all(
         sent: list[str] = []
         faults: dict[str, None] = {}  # each once, though it be the same for every message
         began = monotonic()
-        for board in boards:
+        all_there_is = [
+            *(partial(tell, deployment.warehouse, board) for board in boards),
+            *(partial(tell_of_report, deployment.warehouse, report) for report in missing),
+        ]
+        for tell_it in all_there_is:
             if monotonic() - began > SECONDS_OF_A_CHANNEL:
                 faults[f"alarm not sent: {channel.name} is slow: the rest comes with the next look"] = None
                 break
             try:
-                message = tell(deployment.warehouse, board, channel, now)
+                message = tell_it(channel, now)
             except (ChannelError, WarehouseError) as error:
                 faults[f"alarm not sent: {error}"] = None
                 continue

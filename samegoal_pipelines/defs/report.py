@@ -5,7 +5,7 @@ neither forgets a night nor reports it twice. What is on the page is decided in 
 """
 
 import traceback
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
@@ -18,6 +18,7 @@ from samegoal_pipelines.defs.steps import PLAIN_ERRORS
 from samegoal_pipelines.deployment import Deployment
 from samegoal_pipelines.landing import LandingError
 from samegoal_pipelines.reports.board import active_timezones, night_now, read_board
+from samegoal_pipelines.reports.message import MissingReport
 from samegoal_pipelines.reports.report import keep_page, make_report
 from samegoal_pipelines.reports.words import summary
 
@@ -129,10 +130,10 @@ def reports_due(
     """What the sensor asks for; the last night may not be over yet where this one has begun further east."""
     newest = night_now(active_timezones(deployment.warehouse), now)
     due = [
-        (night, tries + 1)
+        (night, len(tries) + 1)
         for night in (newest - timedelta(days=1), newest)
         if (tries := failed_tries(instance, night)) is not None
-        and tries < TRIES
+        and len(tries) < TRIES
         and read_board(deployment.warehouse, night, now).over
     ]
     for night, number in due:
@@ -143,8 +144,18 @@ def reports_due(
         yield dg.SkipReason(f"the night {newest} is not over, or is reported already, or cannot be")
 
 
-def failed_tries(instance: dg.DagsterInstance, night: date) -> int | None:
-    """How many times the report of this night has failed; None: it is there or being made."""
+def failed_tries(instance: dg.DagsterInstance, night: date) -> list[dg.DagsterRun] | None:
+    """The runs that could not make the report of a night, newest first; None: it is there or being made."""
     asked_for = dg.RunsFilter(job_name=REPORT_JOB, tags={TODAY_TAG: night.isoformat()})
-    statuses = [run.status for run in instance.get_runs(asked_for)]
-    return len(statuses) if all(status in _FAILED for status in statuses) else None
+    runs = list(instance.get_runs(asked_for))
+    return runs if all(run.status in _FAILED for run in runs) else None
+
+
+def missing_reports(instance: dg.DagsterInstance, nights: Collection[date]) -> list[MissingReport]:
+    """Which of these nights have no report and will get none any more."""
+    failed = {night: failed_tries(instance, night) or [] for night in sorted(nights)}
+    return [
+        MissingReport(night, len(runs), runs[0].run_id)
+        for night, runs in failed.items()
+        if len(runs) >= TRIES
+    ]

@@ -21,11 +21,12 @@ from samegoal_pipelines.reports.board import (
     night_judged,
     read_board,
 )
-from samegoal_pipelines.reports.message import Message, alarm_message
+from samegoal_pipelines.reports.message import Message, MissingReport, alarm_message
 from samegoal_pipelines.reports.remedies import kind_of
 from samegoal_pipelines.reports.told import Telling, telling
 
 BETWEEN_LATER_MESSAGES = timedelta(hours=1)
+_REPORT_IS_MISSING: Telling = ("nightly_report", "missing")
 
 
 def boards_judged(engine: sa.Engine, now: datetime) -> list[Board]:
@@ -74,6 +75,29 @@ def tell(engine: sa.Engine, board: Board, channel: Channel, now: datetime) -> Me
         if message is not None:
             channel.send(message.subject, message.text, message.html)
         ledger.record(now, [_telling(one) for one in news])
+        return message
+
+
+def tell_of_report(
+    engine: sa.Engine, missing: MissingReport, channel: Channel, now: datetime
+) -> Message | None:
+    """Send through a channel, once, that the report of a night is missing.
+
+    A message of its own: the one about the districts has gone out before the report was tried.
+
+    Returns:
+        What was sent.
+
+    Raises:
+        ChannelError, WarehouseError: as `tell` does.
+    """
+    deadline, line = deadline_of(missing.night, "UTC"), f"{channel.name}: report"
+    with telling(engine, missing.night, deadline, line) as ledger:
+        if ledger is None or ledger.parts:
+            return None
+        message = missing.message()
+        channel.send(message.subject, message.text, message.html)
+        ledger.record(now, [_REPORT_IS_MISSING])
         return message
 
 

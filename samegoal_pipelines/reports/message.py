@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from datetime import date
 from html import escape
 
 from samegoal_pipelines.printable import on_one_line
@@ -33,6 +34,29 @@ class Message:
     subject: str
     text: str
     html: str
+
+
+@dataclass(frozen=True)
+class MissingReport:
+    """A night whose report could not be made, however often it was tried."""
+
+    night: date
+    tries: int
+    run_id: str
+    """The last run that tried."""
+
+    def message(self) -> Message:
+        """What is said of it."""
+        told = (
+            f"nightly_report of the night {self.night} could not be made in {self.tries} tries; the last is "
+            f"run {self.run_id}."
+        )
+        remedy = (
+            f"To do: see in the Dagster UI why that run failed; what the report would say: "
+            f"samegoal-pipelines report --night {self.night}"
+        )
+        subject = f"{words.title(self.night)}: its report is missing"
+        return Message(subject, f"{told}\n\n{remedy}\n", f"<p>{escape(told)}</p>\n<p>{escape(remedy)}</p>")
 
 
 def alarm_message(board: Board, told: Sequence[DistrictNight], *, later: bool = False) -> Message:

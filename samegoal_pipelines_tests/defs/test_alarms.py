@@ -18,6 +18,7 @@ from samegoal_pipelines.definitions import build_defs
 from samegoal_pipelines.defs import alarms
 from samegoal_pipelines.defs.alarms import AlarmNotSent, look, night_alarm
 from samegoal_pipelines.defs.partitions import DISTRICTS
+from samegoal_pipelines.defs.report import REPORT_JOB, TRIES
 from samegoal_pipelines.deployment import Deployment
 from samegoal_pipelines.districts.pauses import pause
 from samegoal_pipelines.runs import open_instance
@@ -285,6 +286,24 @@ def test_a_channel_that_hangs_holds_up_neither_the_checks_nor_the_other_channel(
     daemon.deployment = deployment
     assert "sent by webhook" in daemon.look(SIX_IN_CHICAGO + timedelta(minutes=1))
     assert (len(hook.received), len(mailbox.received)) == (2, 2)
+
+
+def test_a_report_that_failed_to_the_last_try_is_told_though_every_district_is_well(
+    daemon, deployment, instance, mailbox, hook
+):
+    put(deployment, "alpha", "published")
+    for number in range(1, TRIES + 1):
+        daemon.look(SIX_IN_CHICAGO + timedelta(minutes=number))
+        assert not mailbox.received
+        tags = {"samegoal/today": str(NIGHT)}
+        failed = dg.DagsterRun(job_name=REPORT_JOB, tags=tags, status=dg.DagsterRunStatus.FAILURE)
+        instance.add_run(failed)
+    said = daemon.look(SIX_IN_CHICAGO + timedelta(minutes=10))
+    assert "sent by email: SameGoal night 2026-10-12: its report is missing" in said
+    assert "nothing new to tell" in daemon.look(SIX_IN_CHICAGO + timedelta(minutes=11))
+    (mail,), (posted,) = mailbox.received, hook.received
+    assert mail["Subject"] == posted["subject"] == "SameGoal night 2026-10-12: its report is missing"
+    assert f"the last is run {failed.run_id}." in posted["text"]
 
 
 def test_neither_the_checks_nor_the_messages_wait_for_each_other(daemon, deployment, mailbox, monkeypatch):

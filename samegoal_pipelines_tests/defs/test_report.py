@@ -12,8 +12,9 @@ import pytest
 import sqlalchemy as sa
 
 from samegoal_pipelines.definitions import build_defs
-from samegoal_pipelines.defs.report import REPORT_JOB, report_after_the_night, reports_due
+from samegoal_pipelines.defs.report import REPORT_JOB, missing_reports, report_after_the_night, reports_due
 from samegoal_pipelines.districts.pauses import pause
+from samegoal_pipelines.reports.message import MissingReport
 from samegoal_pipelines.reports.report import FOLDER
 from samegoal_pipelines.warehouse.engine import as_writer
 from samegoal_pipelines.warehouse.tables import districts
@@ -70,7 +71,11 @@ def test_a_report_that_fails_is_asked_for_again_three_times_in_all(deployment, i
                 keys.append(request.run_key)
                 failed = dg.DagsterRunStatus.FAILURE
                 instance.add_run(dg.DagsterRun(job_name=REPORT_JOB, tags=dict(request.tags), status=failed))
+        gone = missing_reports(instance, [NIGHT - timedelta(days=1), NIGHT])
+        assert len(gone) == (minutes > 1)
     assert keys == ["report:2026-10-12", "report:2026-10-12:2", "report:2026-10-12:3"]
+    last, *_ = instance.get_runs()
+    assert gone == [MissingReport(NIGHT, 3, last.run_id)]
 
 
 @pytest.mark.parametrize("status", ["NOT_STARTED", "STARTED", "SUCCESS"])

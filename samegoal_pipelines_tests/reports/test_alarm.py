@@ -10,8 +10,8 @@ import sqlalchemy as sa
 
 from samegoal_pipelines.alarms.channels import ChannelError
 from samegoal_pipelines.districts.pauses import pause, resume
-from samegoal_pipelines.reports.alarm import boards_judged, tell
-from samegoal_pipelines.reports.message import Message, alarm_message
+from samegoal_pipelines.reports.alarm import boards_judged, tell, tell_of_report
+from samegoal_pipelines.reports.message import Message, MissingReport, alarm_message
 from samegoal_pipelines.reports.told import telling
 from samegoal_pipelines.warehouse.engine import as_operator, as_writer
 from samegoal_pipelines.warehouse.tables import districts
@@ -276,6 +276,33 @@ def test_paused_and_disabled_districts_raise_no_alarm(warehouse: sa.Engine, ear:
         connection.execute(sa.update(districts).values(active=False))
     look(warehouse, SIX_IN_CHICAGO, ear)
     assert ear.heard == []
+
+
+def test_a_report_that_is_missing_is_told_once_through_each_channel_and_by_itself(
+    warehouse: sa.Engine, ear: Ear
+) -> None:
+    missing = MissingReport(NIGHT, 3, "run-of-the-third-try")
+    put(warehouse, "reykjavik", "failed", zone="Atlantic/Reykjavik")  # whose deadline is six in UTC
+    other = Ear("other")
+    other.broken = True
+    for minutes in range(3):
+        with pytest.raises(ChannelError):
+            tell_of_report(warehouse, missing, other, SIX_IN_CHICAGO)
+        tell_of_report(warehouse, missing, ear, SIX_IN_CHICAGO + timedelta(minutes=minutes))
+    other.broken = False
+    tell_of_report(warehouse, missing, other, SIX_IN_CHICAGO)
+    assert ear.heard == other.heard
+    assert ear.heard == [
+        "SameGoal night 2026-10-12: its report is missing\n"
+        "nightly_report of the night 2026-10-12 could not be made in 3 tries; the last is run "
+        "run-of-the-third-try.\n\n"
+        "To do: see in the Dagster UI why that run failed; what the report would say: samegoal-pipelines "
+        "report --night 2026-10-12\n"
+    ]
+    look(warehouse, SIX_IN_CHICAGO, ear)  # the districts' own message is not kept back by it
+    assert ear.subjects[1:] == ["SameGoal night 2026-10-12: 1 failed of 1"]
+    tell_of_report(warehouse, MissingReport(NIGHT + timedelta(days=1), 3, "another"), ear, SIX_IN_CHICAGO)
+    assert ear.subjects[2:] == ["SameGoal night 2026-10-13: its report is missing"]
 
 
 @pytest.mark.parametrize(

@@ -65,7 +65,11 @@ def erase_rows(engine: sa.Engine, district_id: str, erased_by: str) -> dict[str,
 
 
 def finish(engine: sa.Engine, district_id: str, files_erased: int) -> None:
-    """Write down that the district's files are gone, too."""
+    """Write down that the district's files are gone, too.
+
+    Args:
+        files_erased: by this try; how many one that was stopped had deleted before, nobody knows.
+    """
     with as_writer(engine, district_id, "recording the erasure") as connection:
         connection.execute(
             sa.update(erasures)

@@ -286,9 +286,21 @@ erasures = sa.Table(
     now("erased_at", "When its rows were erased"),
     text("erased_by", "Who erased it, as configured", nullable=False),
     sa.Column("rows_erased", JSONB, nullable=False, comment="Rows erased, by table"),
-    integer("files_erased", "Landed files erased; null: the landing has yet to be emptied"),
+    integer(
+        "files_erased",
+        "Landed files erased by the try that came to the end; where one before it was stopped, fewer than "
+        "there were. Null: the landing has yet to be emptied",
+    ),
     sa.PrimaryKeyConstraint("erasure_id"),
     comment="Which districts were erased, when, and how much; nothing about anybody in them",
+)
+
+locks = sa.Table(
+    "locks",
+    metadata,
+    sa.Column("key", sa.BigInteger, autoincrement=False, nullable=False, comment="A hash of what is locked"),
+    sa.PrimaryKeyConstraint("key"),
+    comment="Rows to lock, so that one run at a time publishes a district; what they hold means nothing",
 )
 
 # -- districts that are left out, and what people were told of --

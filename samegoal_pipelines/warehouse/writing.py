@@ -38,6 +38,10 @@ from samegoal_pipelines.warehouse.withholding import hide_from_kept
 
 LOCK_SECONDS = 60
 """How long a run waits for another one that publishes the same district."""
+_LOCK = (  # the row that is there is locked though nothing is updated
+    "insert into samegoal.locks (key) values (hashtextextended(%s, 0)) "
+    "on conflict (key) do update set key = excluded.key where false"
+)
 
 
 @dataclass(frozen=True)
@@ -88,19 +92,23 @@ class Current(Standing):
 
 
 def lock(connection: sa.Connection, district_id: str) -> None:
-    """Be the only one who writes this district, until the transaction ends.
+    """Be the only one who writes this district, until the transaction ends, however it ends.
+
+    What is locked is a row that none but writers can lock: a reader could take an advisory lock, and keep it.
 
     Raises:
         SnapshotInProgress: somebody else was at it, and did not end in time.
     """
     cursor = connection.connection.cursor()
-    cursor.execute(f"set local lock_timeout = '{LOCK_SECONDS}s'")
+    for timeout in ("lock_timeout", "statement_timeout"):  # the third in a row would wait for two locks
+        cursor.execute(f"set local {timeout} = '{LOCK_SECONDS}s'")
     try:
-        cursor.execute("select pg_advisory_xact_lock(hashtextextended(%s, 0))", (f"publish {district_id}",))
-    except psycopg2.errors.LockNotAvailable:
+        cursor.execute(_LOCK, (f"publish {district_id}",))
+    except (psycopg2.errors.LockNotAvailable, psycopg2.errors.QueryCanceled):
         raise SnapshotInProgress(
             f"another run has been publishing this district for {LOCK_SECONDS} s; run again when it is done"
         ) from None
+    cursor.execute("set local statement_timeout to default")
 
 
 def published_now(connection: sa.Connection, district_id: str) -> Current | None:

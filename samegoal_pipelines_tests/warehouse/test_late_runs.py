@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
 import pytest
 import sqlalchemy as sa
 
 from samegoal_pipelines.warehouse import staging, writing
+from samegoal_pipelines.warehouse.engine import as_writer, take_role
 from samegoal_pipelines.warehouse.errors import (
     DistrictErased,
     OlderSnapshot,
@@ -16,6 +18,8 @@ from samegoal_pipelines.warehouse.errors import (
     SupersededRun,
 )
 from samegoal_pipelines.warehouse.publish import last_attempts, publish, record_failure
+from samegoal_pipelines.warehouse.roles import Role
+from samegoal_pipelines_tests.warehouse.roles_at_hand import is_refused, login
 from samegoal_pipelines_tests.warehouse.snapshots_at_hand import (
     NIGHT,
     STARTED,
@@ -104,6 +108,48 @@ def test_a_second_writer_waits_and_then_says_so(
     publish_night(warehouse, 0, snapshot(BEN), district_id="riverside")  # not in anybody's way
     leave.set()
     first.join()
+
+
+def test_the_lock_is_let_go_with_the_transaction_or_the_connection_and_limits_nothing_else(
+    warehouse: sa.Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(writing, "LOCK_SECONDS", 1)
+    for _ in range(2):  # the first time of this district, and when its row is there
+        with as_writer(warehouse, "grand-bend", "publishing") as holding:
+            writing.lock(holding, "grand-bend")
+            writing.lock(holding, "grand-bend")  # it has it already
+            with ThreadPoolExecutor(3) as threads:
+                waiting = [threads.submit(publish_night, warehouse, 0, snapshot(BEN)) for _ in range(3)]
+            for one in waiting:
+                with pytest.raises(SnapshotInProgress):
+                    one.result()
+            holding.execute(sa.text("select pg_sleep(1.5)"))  # a night may take longer than a lock
+
+    with warehouse.connect() as lost:
+        take_role(lost, Role.WRITER, "grand-bend")
+        writing.lock(lost, "grand-bend")
+        process = lost.scalar(sa.text("select pg_backend_pid()"))
+        publish_night(warehouse, 0, snapshot(BEN), district_id="riverside")
+        with warehouse.connect() as killing:
+            killing.execute(sa.text("select pg_terminate_backend(:process)"), {"process": process})
+        publish_night(warehouse, 0, snapshot(ANA))
+        lost.invalidate()
+    assert published_students(warehouse) == [(1,), (2,)]
+
+
+def test_a_reader_holds_up_no_publication(warehouse: sa.Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Advisory locks are anybody's, who may log in; the row that a publication locks is not."""
+    monkeypatch.setattr(writing, "LOCK_SECONDS", 1)
+    publish_night(warehouse, 0, snapshot(ANA))
+    reader = login(warehouse, Role.READER)
+    with reader.connect() as reading:
+        keys = sa.text("select pg_advisory_lock(hashtextextended('publish grand-bend', 0))")
+        reading.execute(keys)
+        assert is_refused(reading, "select from samegoal.locks for update")
+        assert is_refused(reading, "lock table samegoal.locks in access share mode")
+        publish_night(warehouse, 1, snapshot(BEN))
+    reader.dispose()
+    assert published_students(warehouse) == [(2,)]
 
 
 def test_the_same_run_may_publish_again_after_an_unknown_commit(warehouse: sa.Engine) -> None:

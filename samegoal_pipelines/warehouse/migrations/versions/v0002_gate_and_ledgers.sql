@@ -92,7 +92,7 @@ comment on column samegoal.erasures.district_id is 'The district, as it was regi
 comment on column samegoal.erasures.erased_at is 'When its rows were erased';
 comment on column samegoal.erasures.erased_by is 'Who erased it, as configured';
 comment on column samegoal.erasures.rows_erased is 'Rows erased, by table';
-comment on column samegoal.erasures.files_erased is 'Landed files erased; null: the landing has yet to be emptied';
+comment on column samegoal.erasures.files_erased is 'Landed files erased by the try that came to the end; where one before it was stopped, fewer than there were. Null: the landing has yet to be emptied';
 
 -- -- what was published as of a night --
 

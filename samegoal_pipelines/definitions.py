@@ -27,6 +27,7 @@ from samegoal_pipelines.defs import (
 )
 from samegoal_pipelines.defs.io import landing_io_manager
 from samegoal_pipelines.defs.night import night
+from samegoal_pipelines.defs.warm import start_runs_warm
 from samegoal_pipelines.deployment import Deployment
 
 OWNER = "team:data-engineers"
@@ -70,5 +71,6 @@ def _with_owner_and_code(assets: Iterable[Any]) -> Sequence[Any]:
 
 @dg.definitions
 def defs() -> dg.Definitions:
-    """The definitions of the environment's deployment."""
+    """The definitions of the environment's deployment, for Dagster's code server and the runs it starts."""
+    start_runs_warm()
     return build_defs()

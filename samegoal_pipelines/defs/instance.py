@@ -7,6 +7,7 @@ webserver and the daemon start from any directory without preparation.
 
 from __future__ import annotations
 
+import select
 from typing import Any
 
 import dagster as dg
@@ -33,12 +34,19 @@ class PipelineEventLog(PostgresEventLogStorage):
     def __init__(self, postgres_url: str, *, should_autocreate_tables: bool = True) -> None:
         super().__init__(postgres_url, should_autocreate_tables)
         self._tables: set[str] = set()
+        self._columns: set[str] = set()
 
     def has_table(self, table_name: str) -> bool:
         """Whether a table of its own is there; for each of them Dagster asks at every event."""
         if table_name not in self._tables and super().has_table(table_name):
             self._tables.add(table_name)
         return table_name in self._tables
+
+    def has_asset_key_col(self, column_name: str) -> bool:
+        """Whether its table of assets has a column; for each check's outcome Dagster asks for all of them."""
+        if column_name not in self._columns and super().has_asset_key_col(column_name):
+            self._columns.add(column_name)
+        return column_name in self._columns
 
     def store_event(self, event: EventLogEntry) -> None:
         """Store an event, unless it is the plan to evaluate a check.
@@ -81,10 +89,17 @@ class PipelineStorage(DagsterPostgresStorage):
 
 
 def _refuse_the_dead(connection: Any, _record: object, _proxy: object) -> None:
-    """A connection that a restart of Postgres has cut is replaced: its first event would end the run."""
+    """A connection that a restart of Postgres has cut is replaced: its first event would end the run.
+
+    Postgres says so before it closes a connection. One on which nothing has come is asked no question, which
+    would be one for every statement.
+    """
+    line = select.poll()
     try:
-        with connection.cursor() as cursor:
-            cursor.execute("select 1")
+        line.register(connection, select.POLLIN)
+        if line.poll(0):
+            with connection.cursor() as cursor:
+                cursor.execute("select 1")
     except psycopg2.Error:
         raise sa.exc.DisconnectionError from None
 

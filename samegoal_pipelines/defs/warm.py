@@ -1,0 +1,35 @@
+"""Runs start from a process that has imported everything: else that is half the work of a small night.
+
+Dagster's code server starts a process for every run by Python's `spawn`, which imports Dagster, pandas and
+this package each time anew. Steps may start from a fork server instead (`start_method: forkserver`), runs may
+not; here Python's fork server answers to `spawn`. It is made at the first run, holds imported modules and no
+connection, and ends with the code server: new code is read when that is new.
+"""
+
+from __future__ import annotations
+
+from multiprocessing import set_forkserver_preload, util
+from multiprocessing.context import ForkServerProcess, SpawnContext
+
+from samegoal_pipelines.warehouse import server
+
+PRELOADED = [
+    "dagster._grpc.impl",
+    "samegoal_pipelines.definitions",
+    "samegoal_pipelines.defs.instance",
+    "pandera.backends.pandas.builtin_checks",  # left to the first validation, as what lies behind it
+]
+
+
+def start_runs_warm() -> None:
+    """From now on, processes that this one starts by `spawn` come from a fork server."""
+    set_forkserver_preload([*PRELOADED])
+    SpawnContext.Process = ForkServerProcess  # type: ignore[assignment]
+
+
+def _leave_postgres_at_the_end(_: object) -> None:
+    """A process of a fork server ends without Python's exit."""
+    util.Finalize(None, server.release_all, exitpriority=0)
+
+
+util.register_after_fork(start_runs_warm, _leave_postgres_at_the_end)

@@ -13,6 +13,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Collection, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date, datetime
@@ -29,6 +30,8 @@ METADATA_KEY = b"samegoal"
 _FOLDER_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*", re.ASCII)
 _PAGE_NAME = re.compile(r"(\d{4}-\d{2}-\d{2})\.html", re.ASCII)
 _REACH_IT = "check that the storage is there and may be written, then run again"
+_WRITERS = 4  # tables of an asset that are written at once
+_DICTIONARY = 2**14  # bytes of distinct values, from which on a column is written value by value
 _TRIES = 5  # how often files that others write or delete at the same moment are looked for again
 
 
@@ -86,19 +89,25 @@ class Landing:
         )
         try:
             self._storage.make_folder(folder)
-            for name, frame in tables.items():
-                facts = {
-                    "district_id": district_id,
-                    "night": night.isoformat(),
-                    "run_id": run_id,
-                    "landed_at": landed_at.isoformat(),
-                    "rows": len(frame),
-                    **(about or {}).get(name, {}),
-                }
-                table = pa.Table.from_pandas(frame, preserve_index=False)
-                table = table.replace_schema_metadata({METADATA_KEY: json.dumps(facts, default=str)})
-                with self._fs.open(f"{folder}/{name}.parquet", "wb") as file:
-                    pq.write_table(table, file, compression="zstd")
+            facts = {
+                "district_id": district_id,
+                "night": night.isoformat(),
+                "run_id": run_id,
+                "landed_at": landed_at.isoformat(),
+            }
+            # Arrow's writer and the wait for a disk or a bucket let other threads run.
+            with ThreadPoolExecutor(_WRITERS, thread_name_prefix="landing") as threads:
+                writing = [
+                    threads.submit(
+                        self._write_table,
+                        f"{folder}/{name}.parquet",
+                        frame,
+                        {**facts, "rows": len(frame), **(about or {}).get(name, {})},
+                    )
+                    for name, frame in tables.items()
+                ]
+                for written in writing:
+                    written.result()
             manifest = {"asset": asset, "landed_at": landed_at.isoformat(), "rows": landed.rows}
             with self._fs.open(f"{folder}/{MANIFEST}", "w") as file:
                 json.dump(manifest, file)
@@ -111,9 +120,18 @@ class Landing:
         return landed
 
     def read(
-        self, asset: str, *, district_id: str, night: date, run_id: str | None = None
+        self,
+        asset: str,
+        *,
+        district_id: str,
+        night: date,
+        run_id: str | None = None,
+        only: str | None = None,
     ) -> dict[str, pd.DataFrame]:
         """The asset's tables as landed by `run_id`, or else by the last run of that night that landed it.
+
+        Args:
+            only: this table and no other.
 
         Returns:
             table name → frame with Arrow dtypes.
@@ -122,7 +140,7 @@ class Landing:
             LandingError: nothing was landed for that night, or a file is damaged.
         """
         landed = self._newest(asset, district_id, night, run_id)
-        return {table: self._read_table(landed, table) for table in landed.rows}
+        return {table: self._read_table(landed, table) for table in landed.rows if only in (None, table)}
 
     def landed(self, asset: str, *, district_id: str, night: date) -> list[LandedAsset]:
         """Every run's landing of this asset that night, oldest first.
@@ -267,6 +285,13 @@ class Landing:
             for path in paths:
                 with suppress(FileNotFoundError):
                     self._fs.rm_file(path)
+
+    def _write_table(self, path: str, frame: pd.DataFrame, facts: Mapping[str, Any]) -> None:
+        table = pa.Table.from_pandas(frame, preserve_index=False)
+        table = table.replace_schema_metadata({METADATA_KEY: json.dumps(facts, default=str)})
+        with self._fs.open(path, "wb") as file:
+            # Columns of codes and flags stay dictionaries; texts and ids, each another, are no gain as such.
+            pq.write_table(table, file, compression="zstd", dictionary_pagesize_limit=_DICTIONARY)
 
     def _read_table(self, landed: LandedAsset, table: str) -> pd.DataFrame:
         folder = f"{self._night(landed.district_id, landed.night)}/{landed.run_id}/{landed.asset}"

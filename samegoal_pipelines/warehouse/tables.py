@@ -300,7 +300,8 @@ locks = sa.Table(
     metadata,
     sa.Column("key", sa.BigInteger, autoincrement=False, nullable=False, comment="A hash of what is locked"),
     sa.PrimaryKeyConstraint("key"),
-    comment="Rows to lock, so that one run at a time publishes a district; what they hold means nothing",
+    comment="Rows to lock, so that one at a time publishes a district, or sends an alarm; what they hold "
+    "means nothing",
 )
 
 # -- districts that are left out, and what people were told of --

@@ -38,10 +38,11 @@ from samegoal_pipelines.warehouse.withholding import hide_from_kept
 
 LOCK_SECONDS = 60
 """How long a run waits for another one that publishes the same district."""
-_LOCK = (  # the row that is there is locked though nothing is updated
+LOCK_ROW = (
     "insert into samegoal.locks (key) values (hashtextextended(%s, 0)) "
     "on conflict (key) do update set key = excluded.key where false"
 )
+"""Locks the row of a name until the transaction ends: also one that is there, though nothing is updated."""
 
 
 @dataclass(frozen=True)
@@ -103,7 +104,7 @@ def lock(connection: sa.Connection, district_id: str) -> None:
     for timeout in ("lock_timeout", "statement_timeout"):  # the third in a row would wait for two locks
         cursor.execute(f"set local {timeout} = '{LOCK_SECONDS}s'")
     try:
-        cursor.execute(_LOCK, (f"publish {district_id}",))
+        cursor.execute(LOCK_ROW, (f"publish {district_id}",))
     except (psycopg2.errors.LockNotAvailable, psycopg2.errors.QueryCanceled):
         raise SnapshotInProgress(
             f"another run has been publishing this district for {LOCK_SECONDS} s; run again when it is done"

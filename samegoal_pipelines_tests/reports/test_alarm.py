@@ -14,8 +14,10 @@ from samegoal_pipelines.reports.alarm import boards_judged, tell, tell_of_report
 from samegoal_pipelines.reports.message import Message, MissingReport, alarm_message
 from samegoal_pipelines.reports.told import telling
 from samegoal_pipelines.warehouse.engine import as_operator, as_writer
+from samegoal_pipelines.warehouse.roles import Role
 from samegoal_pipelines.warehouse.tables import districts
 from samegoal_pipelines_tests.reports.nights_at_hand import NIGHT, at, attempt, register
+from samegoal_pipelines_tests.warehouse.roles_at_hand import is_refused, login
 
 SIX_IN_NEW_YORK, SIX_IN_CHICAGO, SIX_IN_HONOLULU = at("10:00"), at("11:00"), at("16:00")
 
@@ -137,6 +139,20 @@ def test_two_daemons_that_look_at_once_send_one_message(warehouse: sa.Engine) ->
     first.join()
     assert look(warehouse, SIX_IN_CHICAGO, other) == []
     assert (len(slow.heard), other.heard) == (1, [])
+
+
+def test_a_reader_of_the_warehouse_keeps_no_alarm_from_being_sent(warehouse: sa.Engine, ear: Ear) -> None:
+    """Advisory locks are anybody's, who may log in."""
+    put(warehouse, "alpha", "failed")
+    reader = login(warehouse, Role.READER)
+    with reader.connect() as reading:
+        for name in ("alarm ear", f"alarm {NIGHT} {SIX_IN_CHICAGO.isoformat()} ear"):
+            taking = sa.text("select pg_advisory_lock(hashtextextended(:name, 0))")
+            reading.execute(taking, {"name": name})
+        assert is_refused(reading, "select from samegoal.locks for update")
+        look(warehouse, SIX_IN_CHICAGO, ear)
+    reader.dispose()
+    assert ear.subjects == ["SameGoal night 2026-10-12: 1 failed of 1"]
 
 
 def test_a_channel_that_fails_is_tried_again_and_the_others_are_not_told_twice(warehouse: sa.Engine) -> None:

@@ -6,7 +6,7 @@ create table samegoal.locks (
     constraint locks_pkey primary key (key)
 );
 
-comment on table samegoal.locks is 'Rows to lock, so that one run at a time publishes a district; what they hold means nothing';
+comment on table samegoal.locks is 'Rows to lock, so that one at a time publishes a district, or sends an alarm; what they hold means nothing';
 comment on column samegoal.locks.key is 'A hash of what is locked';
 
 grant select, insert, update on samegoal.locks to samegoal_writer;

@@ -46,9 +46,12 @@ class Standing:
     @property
     def values(self) -> set[str]:
         """What stands in published rows and must stand in no message: texts that no message has by chance."""
-        columns = ("student_number", "last_name", "street", "phone", "email")
-        rows = self.pipeline.rows(f"select {', '.join(columns)} from samegoal.student_demographics")
-        return {value for row in rows for value in row if value and len(value) > 3}
+        columns = ("last_name", "street", "phone", "email")
+        return {value for column in columns for value in self.values_of(column) if len(value) > 4}
+
+    def values_of(self, column: str) -> list[str]:
+        rows = self.pipeline.rows(f"select {column} from samegoal.student_demographics")
+        return [value for (value,) in rows if value]
 
     def sealed(self) -> list[tuple[Any, ...]]:
         """The ledgers of what was published: neither may a failed night touch them."""
@@ -116,35 +119,57 @@ def tonight(ask) -> Callable[[], Answered]:
     return lambda: ask("sync", OURS, "--today", TOMORROW.isoformat())
 
 
-Fails = Callable[..., str]
+BadNight = Callable[..., str]
 
 
 @pytest.fixture
-def fails(standing, tonight) -> Fails:
-    """Tonight fails, saying these words; everything stays as it was. The line that a person reads."""
+def fails(standing, tonight) -> BadNight:
+    """Tonight fails, saying these words, and everything stays as it was. The line that a person reads."""
 
     def night(*words: str, step: str = READING) -> str:
-        before, sealed = standing.pipeline.published(), standing.sealed()
-        assert before["student_status"]
-        answered = tonight()
-        assert answered.returncode == 1, answered
-        (line,) = [line for line in answered.stderr.splitlines() if line.startswith("error: ")]
+        line, reason = _ends(standing, tonight, "failed", 1, words)
         assert line.startswith(f"error: {OURS}: {step}")
-        for word in words:
-            assert word in line
-        assert standing.pipeline.published() == before
-        assert standing.sealed() == sealed
-        ((run_id, state, reason),) = standing.pipeline.rows(
-            "select run_id, state, held_reason from samegoal.snapshots order by snapshot_id desc limit 1"
-        )
-        assert (state, f"error: {OURS}: {reason}") == ("failed", line)
-        assert standing.pipeline.rows("select status from dagster.runs where run_id = :id", id=run_id) == [
-            ("FAILURE",)
-        ]
-        says_no_value(standing, run_id, answered.stdout + answered.stderr)
+        assert line == f"error: {OURS}: {reason}"
         return line
 
     return night
+
+
+@pytest.fixture
+def holds(standing, tonight) -> BadNight:
+    """Tonight is held, saying these words, and everything stays as it was."""
+
+    def night(*words: str) -> str:
+        line, reason = _ends(standing, tonight, "held", 3, words)
+        assert line.startswith(f"held: {OURS}: {reason}. To do: ")
+        assert f"sync {OURS} --release" in line
+        return line
+
+    return night
+
+
+def _ends(
+    standing: Standing, tonight: Callable[[], Answered], state: str, status: int, words: tuple[str, ...]
+) -> tuple[str, str]:
+    """The night's one line, and its reason as `snapshots` has it."""
+    before, sealed = standing.pipeline.published(), standing.sealed()
+    assert before["student_status"]
+    answered = tonight()
+    assert answered.returncode == status, answered
+    (line,) = [line for line in answered.stderr.splitlines() if line.startswith(("error: ", "held: "))]
+    for word in words:
+        assert word in line
+    assert standing.pipeline.published() == before
+    assert standing.sealed() == sealed
+    ((run_id, was, reason),) = standing.pipeline.rows(
+        "select run_id, state, held_reason from samegoal.snapshots order by snapshot_id desc limit 1"
+    )
+    assert was == state
+    assert standing.pipeline.rows("select status from dagster.runs where run_id = :id", id=run_id) == [
+        ("FAILURE",)
+    ]
+    says_no_value(standing, run_id, answered.stdout + answered.stderr)
+    return line, reason
 
 
 def says_no_value(standing: Standing, run_id: str, told: str) -> None:

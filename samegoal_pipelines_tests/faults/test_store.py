@@ -1,0 +1,201 @@
+"""Postgres or the landing fails in the middle: all of the night is there or none; the next run finishes."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import psycopg2
+import pytest
+from fsspec.implementations.local import LocalFileSystem
+
+from samegoal_pipelines.warehouse import publish as publishing
+from samegoal_pipelines.warehouse import writing
+from samegoal_pipelines.warehouse.engine import as_writer
+from samegoal_pipelines_tests.faults.standing import OURS
+from samegoal_pipelines_tests.mass_changes import TOMORROW
+
+PUBLISHING = "published_snapshot: publishing: "
+
+
+@pytest.fixture
+def changed(standing) -> None:
+    """Tonight is another content than was ever published, so that there is something to write."""
+    name = next(row for row in standing.district.rows("Demographics/Name") if row["IsStudentName"])
+    standing.district.edit("Demographics/Name", name["NameID"], FirstName=f"Robin {next(_numbers)}")
+
+
+_numbers = itertools.count()
+
+
+@contextmanager
+def refusing(standing, table: str, sqlstate: str) -> Iterator[None]:
+    """Postgres refuses to write this table, with that code and a message that quotes a row."""
+    name = f"refuse_{table.replace('.', '_')}"
+    run(
+        standing,
+        f"""create function public.{name}() returns trigger language plpgsql as $$
+        begin raise exception 'Key (last_name)=(Sentinel)' using errcode = '{sqlstate}'; end $$""",
+        f"create trigger {name} before insert on {table} for each row execute function public.{name}()",
+    )
+    try:
+        yield
+    finally:
+        run(standing, f"drop trigger {name} on {table}", f"drop function public.{name}()")
+
+
+def run(standing, *statements: str) -> None:
+    with psycopg2.connect(standing.environment["SAMEGOAL_DATABASE_URL"]) as connection:
+        for statement in statements:
+            connection.cursor().execute(statement)
+    connection.close()
+
+
+@pytest.mark.parametrize("table", ["student_demographics_history", "student_changes"])
+def test_a_disk_of_postgres_that_is_full_leaves_last_nights_snapshot(
+    standing, changed, fails, tonight, table
+):
+    with refusing(standing, f"samegoal.{table}", "53100"):
+        fails(
+            f"{PUBLISHING}Postgres ran out of disk, memory or connections (SQLSTATE 53100); free some",
+            step="",
+        )
+    assert tonight().returncode == 0
+
+
+def test_a_constraint_that_is_broken_is_not_quoted(standing, changed, fails):
+    with refusing(standing, "samegoal.student_changes", "23505"):
+        fails(f"{PUBLISHING}a row broke a constraint (SQLSTATE 23505)", "report this", step="")
+
+
+def test_another_run_that_does_not_end_is_waited_for_and_then_named(standing, changed, fails, monkeypatch):
+    monkeypatch.setattr(writing, "LOCK_SECONDS", 1)
+    with as_writer(standing.pipeline.deployment.warehouse, OURS, "publishing") as other:
+        writing.lock(other, OURS)
+        fails(
+            "another run has been publishing this district for 1 s; run again when it is done",
+            step="published_snapshot: ",
+        )
+
+
+def test_a_table_that_somebody_has_locked_is_waited_for_and_then_said(standing, changed, fails, monkeypatch):
+    monkeypatch.setattr(writing, "LOCK_SECONDS", 1)
+    with psycopg2.connect(standing.environment["SAMEGOAL_DATABASE_URL"]) as other:
+        other.cursor().execute("lock table samegoal.student_changes in share mode")
+        fails(f"{PUBLISHING}Postgres gave up waiting for a lock (SQLSTATE 55P03)", step="")
+    other.close()
+
+
+@pytest.fixture
+def commit_breaks():
+    """The connection breaks at the commit that publishes: before Postgres has heard of it, or after."""
+    real = publishing.record_published
+
+    def at(moment: str) -> list[str]:
+        broken: list[str] = []
+
+        def recorded(connection, *arguments, **named):
+            real(connection, *arguments, **named)
+            commit = connection.dialect.do_commit
+
+            def breaking(session) -> None:
+                connection.dialect.do_commit = commit
+                broken.append(moment)
+                if moment == "after":
+                    commit(session)
+                end(session)
+                commit(session)  # of a session that is gone: the driver's own error
+
+            connection.dialect.do_commit = breaking
+
+        publishing.record_published = recorded
+        return broken
+
+    at.real = real
+    yield at
+    publishing.record_published = real
+
+
+def end(session) -> None:
+    """The server ends this session, which its client has not noticed yet."""
+    driver = session.driver_connection
+    with psycopg2.connect(driver.dsn) as other:
+        other.cursor().execute("select pg_terminate_backend(%s, 10000)", (driver.info.backend_pid,))
+    other.close()
+
+
+def test_a_commit_that_never_arrived_publishes_nothing_and_the_next_run_finishes(
+    standing, changed, fails, tonight, commit_breaks
+):
+    broken = commit_breaks("before")
+    fails(PUBLISHING, "run again", step="")
+    publishing.record_published = commit_breaks.real
+    assert broken == ["before"]
+    assert tonight().returncode == 0
+
+
+def test_a_commit_whose_answer_was_lost_is_known_to_have_published(standing, changed, tonight, commit_breaks):
+    """Dagster's run is red, for its step has failed; what counts is what SameGoal reads."""
+    before = standing.pipeline.published()
+    broken = commit_breaks("after")
+    answered = tonight()
+    publishing.record_published = commit_breaks.real
+    assert broken == ["after"]
+    assert answered.returncode == 0
+    assert f"{OURS}: published " in answered.stderr
+    there = standing.pipeline.published()
+    assert there != before
+    assert standing.pipeline.rows(
+        "select state, held_reason from samegoal.snapshots order by snapshot_id desc limit 1"
+    ) == [("published", None)]
+    assert tonight().returncode == 0
+    assert standing.pipeline.published() == there
+
+
+def test_a_landing_that_cannot_be_written_publishes_nothing(standing, fails, monkeypatch, tmp_path):
+    (tmp_path / "landing").write_text("a file where the folder should be")
+    monkeypatch.setenv("SAMEGOAL_LANDING_URL", str(tmp_path / "landing"))
+    fails("raw_", "check that", step="")
+
+
+@pytest.mark.parametrize("full", ["Student.parquet", "landed.json"])
+def test_a_landing_whose_disk_is_full_publishes_nothing_and_the_next_run_finishes(
+    standing, fails, tonight, monkeypatch, full
+):
+    real = LocalFileSystem.open
+
+    def opened(self, path, mode="rb", **how):
+        into = "/dev/full" if path.endswith(full) and "w" in mode else path
+        return real(self, into, mode, **how)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(LocalFileSystem, "open", opened)
+        fails(f"{OURS} on {TOMORROW} failed: cannot write", "No space left on device", step="")
+    assert tonight().returncode == 0
+    run_ids = standing.pipeline.rows(
+        "select run_id, landed_run_id from samegoal.snapshots order by snapshot_id desc limit 1"
+    )
+    assert run_ids[0][0] == run_ids[0][1]
+
+
+def test_what_a_killed_run_left_half_landed_is_read_by_nobody(standing, tonight):
+    landing = (
+        standing.pipeline.deployment.settings.home / "landing" / OURS / TOMORROW.isoformat() / "zz-killed"
+    )
+    (landing / "raw_students").mkdir(parents=True)
+    (landing / "raw_students" / "Student.parquet").write_bytes(b"PAR1")
+    (landing / "raw_students" / "landed.json").write_text('{"asset": "raw_st')
+    assert tonight().returncode == 0
+
+
+def test_a_landed_file_that_is_corrupt_stops_no_night_and_is_named_where_it_is_needed(standing, tonight, ask):
+    assert tonight().returncode == 0
+    home, number = standing.pipeline.deployment.settings.home, min(standing.values_of("student_number"))
+    for file in (home / "landing" / OURS).rglob("EntryWithdrawal.parquet"):
+        file.write_bytes(file.read_bytes()[:-40])
+    asked = ask("explain", OURS, number)
+    assert "landed file EntryWithdrawal of raw_enrollments" in asked.stdout + asked.stderr
+    assert "Traceback" not in asked.stderr
+    assert tonight().returncode == 0
+    assert "landed file" not in "".join(ask("explain", OURS, number)[1:])

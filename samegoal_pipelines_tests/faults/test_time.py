@@ -1,0 +1,38 @@
+"""The clock is wrong: nothing older takes the place of what is published."""
+
+from __future__ import annotations
+
+import datetime as dt
+
+from samegoal_pipelines.defs import night
+from samegoal_pipelines_tests.mass_changes import TOMORROW
+from samegoal_pipelines_tests.pipeline import deployment, district, environment, pipeline, source
+
+__all__ = ["deployment", "district", "environment", "pipeline", "source"]
+
+
+class HourBack(dt.datetime):
+    """A clock that was set back by an hour since the last run."""
+
+    @classmethod
+    def now(cls, tz: dt.tzinfo | None = None) -> dt.datetime:
+        return super().now(tz) - dt.timedelta(hours=1)
+
+
+def test_a_run_by_a_clock_that_was_set_back_is_refused_and_the_next_night_publishes(
+    pipeline, district, monkeypatch
+):
+    made = district([{"StudentID": student, "StartDate": "2026-08-12"} for student in (11, 12)])
+    pipeline.add(made)
+    assert pipeline.run().published
+    before = pipeline.published()
+    monkeypatch.setattr(night, "datetime", HourBack)
+    made.edit("Student/Student", 12, StudentNumber="another")
+
+    again = pipeline.run()
+
+    assert not again.well
+    assert "which began later, has published the night 2026-10-12 already" in again.line()
+    assert pipeline.published() == before
+    assert pipeline.run(today=TOMORROW).published
+    assert pipeline.published() != before

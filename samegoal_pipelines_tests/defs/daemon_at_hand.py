@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -60,9 +61,9 @@ class Daemon:
     def kill(self) -> None:
         """End it without a word, and the code server with it, as when the machine goes."""
         for process in reversed(self.family()):
-            process.kill()
+            _end(process)
         assert self._process is not None
-        self._process.wait(20)
+        self._process.wait(60)
 
     def stop(self) -> None:
         """As one stops a service."""
@@ -71,9 +72,9 @@ class Daemon:
             self._process.terminate()
             _, alive = psutil.wait_procs(family, timeout=30)
             for process in alive:
-                process.kill()
+                _end(process)
 
-    def wait(self, until: Callable[[], object], what: str, seconds: float = 300) -> None:
+    def wait(self, until: Callable[[], object], what: str, seconds: float = 900) -> None:
         """Wait until something holds; the daemon's log is shown where it does not come."""
         deadline = time.monotonic() + seconds
         while not until():
@@ -81,8 +82,18 @@ class Daemon:
             assert time.monotonic() < deadline, f"{what} did not come\n{self.told()}"
             time.sleep(0.1)
 
+    def is_up(self) -> bool:
+        """Whether its log says so."""
+        return "Instance is configured with the following daemons" in self.log.read_text()
+
     def told(self) -> str:
         return self.log.read_text()[-6_000:]
+
+
+def _end(process: psutil.Process) -> None:
+    """Kill it, unless it has come to its end by itself meanwhile, as runs do."""
+    with suppress(psutil.NoSuchProcess):
+        process.kill()
 
 
 def away_from_the_quarter(seconds: float) -> None:
@@ -98,8 +109,13 @@ def switch_on(instance: dg.DagsterInstance) -> None:
         [str(BINARIES / "dagster"), "schedule", "start", SCHEDULE_NAME, "-w", WORKSPACE],
         check=True,
         capture_output=True,
-        timeout=120,
+        timeout=600,
     )
+    make_up_for_the_last_tick(instance)
+
+
+def make_up_for_the_last_tick(instance: dg.DagsterInstance) -> None:
+    """Let the schedule, which is switched on, have been so for a quarter of an hour and no longer."""
     (state,) = [
         one
         for one in instance.all_instigator_state(instigator_type=InstigatorType.SCHEDULE)

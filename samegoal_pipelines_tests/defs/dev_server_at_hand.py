@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import shutil
 import signal
 import socket
@@ -10,7 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +21,7 @@ import requests
 if TYPE_CHECKING:
     from playwright.sync_api import Page
 
+PATIENCE = 180_000  # milliseconds that a browser on a busy machine may take for anything
 RUNS = "{ runsOrError { ... on Runs { results { runId status pipelineName tags { key value } } } } }"
 
 
@@ -42,18 +44,18 @@ class DevServer:
     def stop(self) -> None:
         """As Ctrl-C does, and well."""
         self._process.send_signal(signal.SIGTERM)
-        assert self._process.wait(60) == 0
+        assert self._process.wait(300) == 0
 
     def is_up(self) -> bool:
         try:
             return bool(self.ask("{ version }"))
-        except requests.ConnectionError:
+        except (requests.ConnectionError, requests.Timeout):
             return False
 
     def ask(self, query: str, **variables: Any) -> dict[str, Any]:
         """A query or mutation, as the UI sends it."""
         answer = requests.post(
-            f"{self.url}/graphql", json={"query": query, "variables": variables}, timeout=30
+            f"{self.url}/graphql", json={"query": query, "variables": variables}, timeout=120
         )
         answer.raise_for_status()
         data = answer.json()
@@ -66,7 +68,7 @@ class DevServer:
         over = all(run["status"] in {"SUCCESS", "FAILURE", "CANCELED"} for run in runs)
         return runs if over else []
 
-    def wait(self, until: Callable[[], Any], what: str, seconds: float = 180) -> Any:
+    def wait(self, until: Callable[[], Any], what: str, seconds: float = 900) -> Any:
         """Wait until something holds, and return it; the server's log is shown where it does not come."""
         deadline = time.monotonic() + seconds
         while not (found := until()):
@@ -84,7 +86,7 @@ def dev_server(folder: Path) -> Iterator[DevServer]:
     """The server, when it answers; stopped in the end."""
     server = DevServer(folder)
     try:
-        server.wait(server.is_up, "the webserver", 120)
+        server.wait(server.is_up, "the webserver")
         yield server
     finally:
         server.stop()
@@ -102,13 +104,15 @@ def browser_page(folder: Path) -> Iterator[Page]:
         pytest.skip("Chromium is not installed")
     from playwright.sync_api import expect, sync_playwright
 
-    expect.set_options(timeout=30_000)
+    expect.set_options(timeout=PATIENCE)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(
             executable_path=chromium,
             args=["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-sync"],
+            timeout=PATIENCE,
         )
         page = browser.new_page(viewport={"width": 1600, "height": 1200})
+        page.set_default_timeout(PATIENCE)
         try:
             yield page
         except BaseException:
@@ -118,6 +122,9 @@ def browser_page(folder: Path) -> Iterator[Page]:
 
 
 def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """One below those that the system gives out: until the server listens, nobody else gets it."""
+    while True:
+        port = random.randrange(20_000, 30_000)
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port

@@ -23,7 +23,7 @@ def test_the_demo_publishes_three_districts_and_works_a_second_time(tmp_path):
             [str(program), "demo"],
             capture_output=True,
             text=True,
-            timeout=280,
+            timeout=900,
             env={**environment, "SAMEGOAL_HOME": str(home)},
             check=False,
         )
@@ -35,7 +35,7 @@ def test_the_demo_publishes_three_districts_and_works_a_second_time(tmp_path):
         [str(program), "postgres", "status"],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=600,
         env={**environment, "SAMEGOAL_HOME": str(home)},
         check=False,
     )

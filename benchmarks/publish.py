@@ -24,6 +24,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
+from benchmarks import first_publish
 from benchmarks.cases import Case, compared
 from benchmarks.contestant import Contestant
 
@@ -42,7 +43,7 @@ def run(runs: int = 5, students: int = STUDENTS) -> list[Case]:
     with _server() as server:
         without = _measure(server, runs, students, checkpoint=False)
         after = _measure(server, runs, students, checkpoint=True)
-    cases = []
+        cases = first_publish.run(server, runs, students * first_publish.STUDENTS // STUDENTS)
     for name, target in TIME_TARGETS.items():
         label = f"{students:,} students, later publish, {name}"
         mine = without[name]
@@ -119,6 +120,18 @@ class _Server:
         if checkpoint:
             self._execute(self._url, "checkpoint")
 
+    def empty(self, database: str) -> None:
+        """Truncate every table with rows of a district, of the warehouse or plain; and a checkpoint."""
+        tables = self._execute(
+            database,
+            "select string_agg(format('%I.%I', table_schema, table_name), ', ')"
+            " from information_schema.columns join information_schema.tables using (table_schema, table_name)"
+            " where column_name = 'district_id' and table_type = 'BASE TABLE'"
+            " and table_schema in ('samegoal', 'public')",
+        )
+        self._execute(database, f"truncate {tables}")
+        self._execute(database, "checkpoint")
+
     def wal_bytes(self) -> int:
         """Since the server was made."""
         return int(self._execute(self._url, "select pg_current_wal_insert_lsn() - '0/0'"))
@@ -178,13 +191,11 @@ def replace(
     connection = psycopg2.connect(url)
     with connection, connection.cursor() as cursor:
         for history in HISTORIES:
-            copied, key = history.table.name, ", ".join(("district_id", *history.key))
-            columns = ", ".join(("district_id", *history.columns))
             if as_the_warehouse:
+                copied = history.table.name
                 cursor.execute(f"create table {copied} (like samegoal.{copied} including all)")
-            else:
-                cursor.execute(f"create table {copied} as select {columns} from samegoal.{copied}")  # noqa: S608
-                cursor.execute(f"alter table {copied} add primary key ({key})")
+        for statement in () if as_the_warehouse else plain_tables():
+            cursor.execute(statement)
     constants: dict[str, Any] = {"valid_from": FIRST_NIGHT, "row_hash": 0} if as_the_warehouse else {}
     nights = _nights(students, rounds + 1, share)
 
@@ -200,6 +211,17 @@ def replace(
 
     replace_all()
     return replace_all
+
+
+def plain_tables() -> Iterator[str]:
+    """The statements that make the warehouse's columns and primary keys anew, and nothing else of it."""
+    from samegoal_pipelines.warehouse.tables import HISTORIES
+
+    for history in HISTORIES:
+        name, key = history.table.name, ", ".join(("district_id", *history.key))
+        columns = ", ".join(("district_id", *history.columns))
+        yield f"create table {name} as select {columns} from samegoal.{name}"  # noqa: S608
+        yield f"alter table {name} add primary key ({key})"
 
 
 def _copy(
@@ -226,7 +248,7 @@ def _copy(
 def _nights(students: int, count: int, share: float) -> list[Any]:
     """So many nights, each with this share of the rows of each table changed since the one before."""
     draw = np.random.default_rng(1)
-    nights = [_first_night(students)]
+    nights = [first_night(students)]
     while len(nights) < count:
         last, number = nights[-1], len(nights)
         nights.append(
@@ -249,7 +271,7 @@ def _changed(
     return frame.assign(**{column: values})
 
 
-def _first_night(students: int) -> Any:
+def first_night(students: int) -> Any:
     """Rows as full as a real district's: two parents each, addresses, phones, e-mail addresses."""
     from samegoal_pipelines.warehouse.tables import PARENTS, STATUS, STUDENTS
 

@@ -17,7 +17,13 @@ PRELOADED = [
     "dagster._grpc.impl",
     "samegoal_pipelines.definitions",
     "samegoal_pipelines.defs.instance",
-    "pandera.backends.pandas.builtin_checks",  # left to the first validation, as what lies behind it
+    # What these import when they are first used, as every run uses them.
+    "cryptography.fernet",
+    "dagster._core.storage.local_compute_log_manager",
+    "pandera.backends.pandas.builtin_checks",
+    "pandera.backends.pandas.container",
+    "pyarrow.dataset",
+    "upath.implementations.local",
 ]
 
 

@@ -36,7 +36,7 @@ def python(code: str, *arguments: str, folder: Path) -> str:
         [sys.executable, str(script), *arguments],
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=600,
         env={**os.environ, "SAMEGOAL_HOME": str(folder / "home")},
         cwd=folder,
     )
@@ -79,7 +79,7 @@ STARTED_BY_DAGSTER = """
         for _ in range(2):
             process = spawn.Process(target=run, args=(loaded, Path(sys.argv[1])))
             process.start()
-            print(loaded.get(timeout=60) not in (False, os.getpid()))
+            print(loaded.get(timeout=300) not in (False, os.getpid()))
             process.join()
             print(process.exitcode)
 """

@@ -20,9 +20,17 @@ def test_every_link_within_the_project_leads_somewhere(page: Path) -> None:
             assert (page.parent / target).exists(), target
 
 
-def test_every_test_that_the_rules_name_is_there() -> None:
-    named = set(re.findall(r"`(test_\w+)`", (ROOT / "docs" / "rules.md").read_text()))
-    tests = (ROOT / "samegoal_pipelines_tests").rglob("test_*.py")
-    there = set(re.findall(r"^def (test_\w+)", "\n".join(path.read_text() for path in tests), re.MULTILINE))
+@pytest.mark.parametrize("page", ["rules.md", "faults.md"])
+def test_every_test_that_a_page_names_is_there(page: str) -> None:
+    """And in the file that the page names right before it, if it names one."""
+    folder = ROOT / "samegoal_pipelines_tests"
+    text = (ROOT / "docs" / page).read_text()
+    there = {
+        str(path.relative_to(folder)): set(re.findall(r"^def (test_\w+)", path.read_text(), re.MULTILINE))
+        for path in folder.rglob("test_*.py")
+    }
+    everywhere = set().union(*there.values())
+    named = re.findall(r"`(?:(\w+/test_\w+\.py)`: `)?(test_\w+)`", text)
     assert len(named) > 40
-    assert named - there == set()
+    assert {test for _, test in named} - everywhere == set()
+    assert [(file, test) for file, test in named if file and test not in there[file]] == []

@@ -5,7 +5,10 @@ Not here: when a snapshot is held (`warehouse.gate`), nor the release itself (`r
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
+from contextlib import suppress
+from datetime import date
 from functools import partial
 from typing import Any
 from urllib.parse import urlencode
@@ -20,6 +23,7 @@ from samegoal_pipelines.defs.night import PARTITION_TAG, Night
 from samegoal_pipelines.defs.steps import district_check
 from samegoal_pipelines.landing import LandingError
 from samegoal_pipelines.reports.remedies import of_hold
+from samegoal_pipelines.schemas.raw import RAW_MODELS
 from samegoal_pipelines.transforms.enrollments import FilteredEnrollments
 from samegoal_pipelines.transforms.snapshot import count_in_doubt, statuses_of
 from samegoal_pipelines.warehouse.gate import Gate, Limits, Verdict
@@ -49,6 +53,7 @@ def gate_of(night: Night, cecs_filtered_enrollments: Tables) -> Gate:
         enrollment_rows=len(enrollments) + len(left_out),
         set_aside=count_in_doubt(FilteredEnrollments(enrollments, left_out, repeated=0)),
         status_by_time=partial(statuses_as_of_tonight, night),
+        emptied=partial(emptied_since, night),
     )
 
 
@@ -66,6 +71,28 @@ def statuses_as_of_tonight(night: Night, published: Attempt) -> pd.DataFrame | N
         return None
     statuses, uncertain = statuses_of(landed, night.today)
     return pd.concat([statuses[["student_id", "status"]], uncertain[["student_id"]]], ignore_index=True)
+
+
+def emptied_since(night: Night, published: Attempt) -> dict[str, int]:
+    """Objects that came with rows for the published night and with none tonight, and with how many then."""
+    tonight = _rows_that_came(night, night.today, night.landed_run_id() or night.run_id)
+    before = _rows_that_came(night, published.snapshot_date, published.landed_run_id or published.run_id)
+    return {name: rows for name, rows in before.items() if rows and tonight.get(name) == 0}
+
+
+def _rows_that_came(night: Night, on: date, run_id: str) -> dict[str, int]:
+    """Rows by object, over all school years, as far as their account is in the landing."""
+    listings: dict[str, int] = {}
+    for asset in RAW_MODELS:
+        with suppress(LandingError):
+            reads = night.read_landed(asset, on, run_id, only="Reads")["Reads"]
+            for arrived in reads["Arrived"]:
+                listings |= json.loads(arrived)
+    came: dict[str, int] = {}
+    for listing, rows in listings.items():
+        name = listing.partition("?")[0]
+        came[name] = came.get(name, 0) + rows
+    return came
 
 
 def gate_finding(

@@ -163,13 +163,17 @@ class Night:
             about=about,
         )
 
-    def read_landed(self, asset: str, night: date, run_id: str) -> dict[str, pd.DataFrame]:
-        """An asset of this district as that run has landed it.
+    def read_landed(
+        self, asset: str, night: date, run_id: str, only: str | None = None
+    ) -> dict[str, pd.DataFrame]:
+        """An asset of this district as that run has landed it: all its tables, or `only` one.
 
         Raises:
             LandingError: it is not there, or damaged.
         """
-        return self._deployment.landing.read(asset, district_id=self.district_id, night=night, run_id=run_id)
+        return self._deployment.landing.read(
+            asset, district_id=self.district_id, night=night, run_id=run_id, only=only
+        )
 
     def landed_run_id(self) -> str | None:
         """The run that landed the raw enrollments from which tonight's statuses were made.

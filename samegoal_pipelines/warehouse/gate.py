@@ -23,6 +23,7 @@ EXPIRED_LEAST = 5  # students
 DEMOGRAPHICS_LEAST = 5  # rows
 CONTACTS_LEAST = 5  # students
 SET_ASIDE_LEAST = 2  # rows
+EMPTIED_LEAST = 5  # rows
 
 
 @dataclass(frozen=True)
@@ -75,12 +76,15 @@ class Gate:
         status_by_time: given the published attempt, the statuses that its landed rows give as of tonight:
             `student_id` and `status`, which is null for a student whose rows there leave it open. None if
             these rows are not there any more. Asked only where the lost students exceed a limit: it is slow.
+        emptied: given the same, the objects of which Qmlativ gave rows then and gives none tonight, and how
+            many rows those were.
     """
 
     limits: Limits
     enrollment_rows: int
     set_aside: int
     status_by_time: Callable[[Attempt], pd.DataFrame | None]
+    emptied: Callable[[Attempt], Mapping[str, int]] = lambda _: {}
 
 
 @dataclass(frozen=True)
@@ -144,7 +148,8 @@ def judge(gate: Gate, measured: Measured, published: Attempt) -> Verdict:
         if by_time is not None:
             numbers["lost_by_time"] = int(by_time.sum())
             numbers["expired_by_time"] = int((by_time & ~measured.graduated).sum())
-    return Verdict(tuple(_reasons(limits, measured, numbers)), numbers)
+    reasons = (*_reasons(limits, measured, numbers), *_reasons_of_emptied(gate.emptied(published)))
+    return Verdict(reasons, numbers)
 
 
 def judge_passing_time(limits: Limits, measured: Measured) -> Verdict:
@@ -227,6 +232,16 @@ def _reasons(limits: Limits, measured: Measured, numbers: Mapping[str, int | flo
             f"on; the limit is {limits.set_aside:g} %: see their reasons in the Dagster UI, and mend them in "
             "Qmlativ"
         )
+
+
+def _reasons_of_emptied(emptied: Mapping[str, int]) -> Iterator[str]:
+    """A list that is gone altogether is no edit, however few published rows it touches."""
+    for qmlativ_object, rows in emptied.items():
+        if rows >= EMPTIED_LEAST:
+            yield (
+                f"{qmlativ_object} came without a single row, but with {rows:,} for the published snapshot: "
+                "check in Qmlativ whether they were deleted, or the Integration Access sees them no more"
+            )
 
 
 def _exceeds(part: int, whole: int, limit: float) -> bool:

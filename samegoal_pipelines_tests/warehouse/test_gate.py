@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -371,6 +372,21 @@ def test_a_hundredth_of_the_enrollment_rows_may_be_set_aside(
             "their reasons in the Dagster UI, and mend them in Qmlativ",
         )
     assert attempts(warehouse, "enrollment_rows", "set_aside")[1] == (enrollment_rows, set_aside)
+
+
+@pytest.mark.parametrize(("rows_before", "is_held"), [(4, False), (5, True)])
+def test_a_list_that_comes_without_a_row_is_held_if_it_had_five(
+    warehouse: sa.Engine, rows_before: int, is_held: bool
+) -> None:
+    publish_night(warehouse, 0, school(5))
+    gate = replace(gate_of(), emptied=lambda _: {"Demographics/NamePhone": rows_before})
+    done = try_night(warehouse, 1, school(6), gate=gate)
+    assert isinstance(done, Held) == is_held
+    if isinstance(done, Held):
+        assert done.verdict.reasons == (
+            "Demographics/NamePhone came without a single row, but with 5 for the published snapshot: check "
+            "in Qmlativ whether they were deleted, or the Integration Access sees them no more",
+        )
 
 
 # -- when the gate is not asked, and what it is told --

@@ -23,7 +23,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import islice
@@ -99,8 +99,7 @@ def _night(folder: Path, count: int, students: int, messages: list[str]) -> int:
         daemon = Daemon(folder / "daemon.log")
         with open_instance(deployment.settings) as instance:
             switch_on(instance)
-            postmaster = _postmaster(deployment)
-            before = _cpu_by_process(None, postmaster)
+            spent = Spent(daemon, _postmaster(deployment))
             daemon.start()
             began = time.monotonic()
             try:
@@ -109,9 +108,11 @@ def _night(folder: Path, count: int, students: int, messages: list[str]) -> int:
                 due = count - PAUSED
                 daemon.wait(lambda: len(scheduled_runs(instance)) >= due, "all runs", 1_800)
                 submitted = time.monotonic()
-                _wait_and_tell(lambda: Counter(run.status.value for run in scheduled_runs(instance)), due)
+                _wait_and_tell(
+                    lambda: Counter(run.status.value for run in scheduled_runs(instance)), due, spent.note
+                )
                 over = time.monotonic()
-                cpu = _cpu_by_process(daemon, postmaster) - before
+                cpu = spent.seconds()
                 for one in sandbox.districts:
                     deployment.registry.set(one.id, timezone=further_east)
                 daemon.wait(lambda: bool(messages), "the alarm", 300)
@@ -159,10 +160,11 @@ def _zones() -> tuple[str, str]:
     raise AssertionError(hour)
 
 
-def _wait_and_tell(states: Callable[[], Counter[str]], due: int) -> None:
-    """Until all runs are over; says how far they are now and then."""
+def _wait_and_tell(states: Callable[[], Counter[str]], due: int, look: Callable[[], None]) -> None:
+    """Until all runs are over; says how far they are now and then, and looks meanwhile."""
     told = 0.0
     while True:
+        look()
         found = states()
         over = sum(count for state, count in found.items() if state in OVER)
         if time.monotonic() - told > 30 or over >= due:
@@ -173,17 +175,45 @@ def _wait_and_tell(states: Callable[[], Counter[str]], due: int) -> None:
         time.sleep(2)
 
 
-def _cpu_by_process(daemon: Daemon | None, postmaster: psutil.Process) -> Counter[str]:
-    """CPU seconds until now, by who spent them; a code server is replaced by the daemon every minute."""
-    family = daemon.family() if daemon else []
-    return Counter(
-        {
-            "daemon": sum(map(_own, family[:1])),
-            "code servers and runs": sum(map(_own, family[1:])) + sum(map(_ended, family)),
-            "Postgres": _own(postmaster) + _ended(postmaster) + sum(map(_own, postmaster.children())),
-            "sandbox and this script": _own(psutil.Process()),
-        }
-    )
+class Spent:
+    """CPU seconds by who spent them.
+
+    To be noted often: the daemon replaces its code server every minute, and what the fork server of the old
+    one and its runs have spent is nowhere to be read after that.
+    """
+
+    def __init__(self, daemon: Daemon, postmaster: psutil.Process) -> None:
+        self._daemon = daemon
+        self._outside = {"Postgres": postmaster, "sandbox and this script": psutil.Process()}
+        self._before = {who: _with_children(one) for who, one in self._outside.items()}
+        self._by_process: dict[psutil.Process, tuple[str, float]] = {}
+
+    def note(self) -> None:
+        """Look at every process."""
+        daemon, *others = self._daemon.family()
+        self._by_process[daemon] = "daemon", _own(daemon)
+        for one in others:
+            with suppress(psutil.NoSuchProcess):
+                command, parent = one.cmdline(), one.parent()
+                if "grpc" in command:
+                    self._by_process[one] = "code servers", _own(one)
+                elif parent and "grpc" in parent.cmdline():
+                    self._by_process[one] = "runs", _own(one) + _ended(one)
+
+    def seconds(self) -> Counter[str]:
+        """Until now."""
+        self.note()
+        total = Counter({who: _with_children(one) - self._before[who] for who, one in self._outside.items()})
+        for who, spent in self._by_process.values():
+            total[who] += spent
+        return total
+
+
+def _with_children(process: psutil.Process) -> float:
+    """Its own and, of Postgres, those of its backends; of this script, without the daemon."""
+    if process.pid == os.getpid():
+        return _own(process)
+    return _own(process) + _ended(process) + sum(map(_own, process.children()))
 
 
 def _postmaster(deployment: Any) -> psutil.Process:

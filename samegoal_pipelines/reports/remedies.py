@@ -48,6 +48,12 @@ KINDS = (
     ),
     _kind("stopped", r"stopped by hand or by the machine", f"run it again: {_SYNC}"),
     _kind(
+        "key file",
+        r"it must belong to the account that runs this",
+        "run daemon and commands as the account that owns the key file, or give it the file by chown; then: "
+        "samegoal-pipelines sync {id}",
+    ),
+    _kind(
         "secret key",
         r"sealed with a key|holds something that is no key|can be read by others",
         "bring back the key in SAMEGOAL_SECRET_KEY, or give the secret again: "

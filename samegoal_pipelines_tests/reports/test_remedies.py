@@ -33,7 +33,7 @@ KINDS = {
     "DataChanged": {"source"},
     "MalformedAnswer": {"answer", "address", "defect", "identity"},
     "RequestRefused": {"answer", "address"},
-    "SealBroken": {"secret key"},
+    "SealBroken": {"secret key", "key file"},
     "SnapshotInProgress": {"database"},
     "LandingError": {"landing"},
     "OlderSnapshot": {"older night"},

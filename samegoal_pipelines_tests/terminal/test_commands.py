@@ -255,9 +255,9 @@ def test_debug_may_stand_anywhere_and_settings_that_cannot_be_used_are_named(env
 def test_a_landing_without_its_package_is_named(served):
     made, add = served
     run(*add, stdin=made.client_secret)
-    synced = run("sync", "grand-bend", SAMEGOAL_LANDING_URL="s3://bucket/landing")
+    synced = run("sync", "grand-bend", SAMEGOAL_LANDING_URL="gs://bucket/landing")
     assert synced.returncode == 1
-    assert "SAMEGOAL_LANDING_URL" in synced.stderr
+    assert "SAMEGOAL_LANDING_URL cannot be used" in synced.stderr
 
 
 def test_a_plain_http_source_is_refused_unless_allowed(served):

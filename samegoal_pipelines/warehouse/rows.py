@@ -91,7 +91,7 @@ def content_of(snapshot: Snapshot) -> Content:
         raise UnfitSnapshot(f"{strangers} student(s) have a status or demographics, but not both")
     if strangers := int((~np.isin(parents.keys[0], status.keys[0])).sum()):
         raise UnfitSnapshot(f"{strangers} parent row(s) belong to no student of the snapshot")
-    if twofold := int(np.isin(kept, status.keys[0]).sum()):
+    if twofold := int(np.isin(status.keys[0], kept).sum()):
         raise UnfitSnapshot(f"{twofold} student(s) are to be kept as they were and to be published anew")
     hashes = [part for rows in (status, students, parents) for part in (*rows.keys, rows.hashes)]
     return Content(status, students, parents, kept, content_hash([*hashes, kept]))

@@ -62,5 +62,5 @@ class Deployment:
     def landing(self) -> Landing:
         """Where landed files lie."""
         if self.settings.landing_url is None:
-            (self.settings.make_home() / "landing").mkdir(mode=0o700, exist_ok=True)
+            self.settings.make_home()
         return Landing(self.settings.landing_root)

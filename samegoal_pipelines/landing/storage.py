@@ -7,6 +7,7 @@ What fsspec leaves to each kind of storage is settled here, once: S3's own libra
 from __future__ import annotations
 
 import errno
+from pathlib import Path
 from typing import Any
 
 import fsspec
@@ -19,6 +20,15 @@ _PASSING = {
     errno.EREMOTEIO,  # what s3fs makes of S3's internal errors
     errno.ETIMEDOUT,
 }
+_NO_CREDENTIALS = (
+    "no AWS credentials: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or give the machine a role"
+)
+_PLAIN_WORDS = {
+    "NoCredentialsError": _NO_CREDENTIALS,
+    "PartialCredentialsError": _NO_CREDENTIALS,
+    "NotImplementedError": "this kind of storage is only for reading",
+}
+"""What to say in place of an error's name, where that alone tells nobody what to do."""
 
 
 class LandingError(Exception):
@@ -40,26 +50,29 @@ class Storage:
         root: a path or any fsspec URL (`s3://bucket/prefix`).
 
     Attributes:
+        root: the root as it may be shown: without a user and password, and without a slash at its end.
         files: fsspec's file system.
         base: the root as `files` spells it.
         failures: what `files` raises where it cannot read or write.
 
     Raises:
-        LandingError: the root names no kind of storage that can be used.
+        LandingError: the root names no kind of storage that can be used, or one that cannot be reached.
     """
 
     def __init__(self, root: str) -> None:
-        self.root = root.rstrip("/")
+        self.root = _without_login(root.rstrip("/"))
+        self.failures: tuple[type[Exception], ...] = (OSError, NotImplementedError)
+        self._unreachable: tuple[type[Exception], ...] = (ConnectionError, TimeoutError)
         try:
-            files, self.base = fsspec.url_to_fs(self.root)
+            files, self.base = fsspec.url_to_fs(root.rstrip("/"))
         except (ImportError, ValueError):
             raise LandingError(
                 "SAMEGOAL_LANDING_URL cannot be used: no package for its kind of storage is installed "
                 "(for s3:// install samegoal-pipelines[s3]), or it is misspelt"
             ) from None
+        except OSError as error:  # some kinds connect at once
+            raise self.error("the landing cannot be used", error, "check SAMEGOAL_LANDING_URL") from None
         self.files: Any = files
-        self.failures: tuple[type[Exception], ...] = (OSError,)
-        self._unreachable: tuple[type[Exception], ...] = (ConnectionError, TimeoutError)
         self._has_folders = "s3" not in files.protocol
         if not self._has_folders:
             from botocore import exceptions as s3
@@ -68,15 +81,28 @@ class Storage:
             self._unreachable += (s3.ConnectionError, s3.HTTPClientError)
 
     def make_folder(self, path: str) -> None:
-        """Make a folder and those above it, where the storage has any; never a bucket."""
+        """Make a folder and those above it, where the storage has any; never a bucket.
+
+        A root on this machine is made closed to other accounts: what lies below it are children's records.
+        """
         if self._has_folders:
+            if "file" in self.files.protocol:
+                Path(self.base).mkdir(mode=0o700, parents=True, exist_ok=True)
             self.files.makedirs(path, exist_ok=True)
 
     def error(self, what: str, because_of: Exception, remedy: str) -> LandingError:
         """What to raise for one of `failures`: the storage's own words without the path, and what to do."""
-        reason = getattr(because_of, "strerror", None) or type(because_of).__name__
+        name = type(because_of).__name__
+        reason = _PLAIN_WORDS.get(name) or getattr(because_of, "strerror", None) or name
         return LandingError(
             f"{what} (storage at {self.root}: {reason}); {remedy}",
             transient=isinstance(because_of, self._unreachable)
             or getattr(because_of, "errno", None) in _PASSING,
         )
+
+
+def _without_login(url: str) -> str:
+    """The URL as it may stand in an error, which people of a district read."""
+    scheme, separator, rest = url.partition("://")
+    host, slash, path = rest.partition("/")
+    return f"{scheme}{separator}{host.rpartition('@')[2]}{slash}{path}"

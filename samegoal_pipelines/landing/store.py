@@ -16,7 +16,7 @@ from collections.abc import Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from typing import Any
 
 import pandas as pd
@@ -152,11 +152,11 @@ class Landing:
         try:
             for path in self._fs.glob(f"{self._night(district_id, night)}/*/{asset}/{MANIFEST}"):
                 run_id = path.split("/")[-3]
-                with suppress(FileNotFoundError, ValueError, KeyError):
-                    # a manifest cut short by a kill, or deleted meanwhile: that run has not landed
+                # cut short by a kill, damaged, or deleted meanwhile: that run has not landed
+                with suppress(FileNotFoundError, ValueError, KeyError, TypeError):
                     with self._fs.open(path, "r") as file:
                         manifest = json.load(file)
-                    landed_at = datetime.fromisoformat(manifest["landed_at"])
+                    landed_at = datetime.fromisoformat(manifest["landed_at"]).astimezone(UTC)
                     rows = dict(manifest["rows"])
                     found.append(LandedAsset(district_id, night, run_id, asset, landed_at, rows))
         except self._storage.failures as error:
@@ -250,9 +250,16 @@ class Landing:
         return self._delete(f"{self._base}/{district_id}", f"landed files of {district_id}")
 
     def count_files(self, district_id: str) -> int:
-        """How many files have landed for a district and are still there."""
+        """How many files have landed for a district and are still there.
+
+        Raises:
+            LandingError: the storage cannot be read.
+        """
         self._fs.invalidate_cache()
-        return len(self._fs.find(f"{self._base}/{district_id}"))
+        try:
+            return len(self._fs.find(f"{self._base}/{district_id}"))
+        except self._storage.failures as error:
+            raise self._unreadable(district_id, error) from None
 
     def _delete(self, folder: str, what: str) -> int:
         """Delete a folder, manifests first; what others have deleted meanwhile is no fault."""

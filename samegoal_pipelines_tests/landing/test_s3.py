@@ -84,12 +84,30 @@ def test_an_s3_that_cannot_be_reached_is_said_and_is_worth_another_try(bucket, m
     monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
     landing = Landing(bucket)
 
-    for attempt in (land, read, lambda landing: landing.erase("alpha")):
+    for attempt in (
+        land,
+        read,
+        lambda landing: landing.count_files("alpha"),
+        lambda landing: landing.erase("alpha"),
+    ):
         with pytest.raises(
             LandingError, match="storage at s3://nights/landing: EndpointConnectionError"
         ) as caught:
             attempt(landing)
         assert caught.value.transient
+
+
+def test_an_s3_without_credentials_says_which_to_give(bucket, monkeypatch, tmp_path):
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_PROFILE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    monkeypatch.setenv("HOME", str(tmp_path))  # nor from its files
+    s3fs.S3FileSystem.clear_instance_cache()
+
+    for attempt in (land, read, lambda landing: landing.count_files("alpha")):
+        with pytest.raises(LandingError, match=r": no AWS credentials: set AWS_ACCESS_KEY_ID and") as caught:
+            attempt(Landing(bucket))
+        assert not caught.value.transient
 
 
 def test_an_s3_that_refuses_is_said_and_is_not_tried_again(bucket, monkeypatch):

@@ -79,6 +79,28 @@ def test_a_run_that_was_killed_while_landing_is_not_read(landing, tmp_path):
     ].tolist() == [1]
 
 
+@pytest.mark.parametrize(
+    "content", ["[]", "null", "7", '{"landed_at": 7, "rows": {}}', '{"landed_at": "2026-10-12", "rows": 7}']
+)
+def test_a_manifest_of_another_form_counts_as_none(landing, tmp_path, content):
+    land(landing, {"School": frame(SchoolID=[1])}, run_id="whole", landed_at=EARLY)
+    land(landing, {"School": frame(SchoolID=[2])}, run_id="odd", landed_at=LATE)
+    (tmp_path / "landing/alpha/2026-10-12/odd/raw_enrollments/landed.json").write_text(content)
+
+    (landed,) = landing.landed("raw_enrollments", district_id="alpha", night=NIGHT)
+
+    assert landed.run_id == "whole"
+
+
+def test_manifests_with_and_without_a_time_zone_are_put_in_one_order(landing, tmp_path):
+    land(landing, {"School": frame(SchoolID=[1])}, run_id="odd", landed_at=datetime(2026, 10, 10))
+    land(landing, {"School": frame(SchoolID=[2])}, run_id="whole", landed_at=LATE)
+
+    found = landing.landed("raw_enrollments", district_id="alpha", night=NIGHT)
+
+    assert [one.run_id for one in found] == ["odd", "whole"]
+
+
 def test_a_damaged_file_is_named_with_its_remedy(landing, tmp_path):
     land(landing, {"School": frame(SchoolID=[1])})
     file = tmp_path / "landing/alpha/2026-10-12/run-1/raw_enrollments/School.parquet"
@@ -102,6 +124,31 @@ def test_a_folder_that_cannot_be_written_is_said_in_one_line(tmp_path):
 
     with pytest.raises(LandingError, match=r"cannot write [(]storage at"):
         land(Landing(str(tmp_path / "landing")), {"School": frame(SchoolID=[1])})
+
+
+def test_a_folder_that_the_landing_makes_is_closed_to_other_accounts(tmp_path):
+    land(Landing(f"file://{tmp_path}/new/landing"), {"School": frame(SchoolID=[1])})
+
+    assert (tmp_path / "new/landing").stat().st_mode & 0o077 == 0
+
+
+def test_a_password_in_the_landing_s_url_stands_in_no_error():
+    with pytest.raises(LandingError) as caught:
+        Landing("ftp://nightly:made-up@127.0.0.1:9/landing")
+
+    assert str(caught.value) == (
+        "the landing cannot be used (storage at ftp://127.0.0.1:9/landing: Connection refused); "
+        "check SAMEGOAL_LANDING_URL"
+    )
+    assert caught.value.transient
+    assert "made-up" not in Landing("http://nightly:made-up@127.0.0.1/landing").root
+
+
+def test_a_storage_that_is_only_for_reading_is_said_in_one_line():
+    with pytest.raises(
+        LandingError, match=r"cannot write [(].*: this kind of storage is only for reading[)]"
+    ):
+        land(Landing("http://127.0.0.1:9/landing"), {"School": frame(SchoolID=[1])})
 
 
 def test_the_last_landed_table_is_found_on_the_newest_night_that_has_it(landing):

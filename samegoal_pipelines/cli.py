@@ -41,6 +41,8 @@ def main() -> None:
     if not debug:
         logging.basicConfig(level=logging.CRITICAL)  # Dagster's own retries warn with a driver's raw text
     signal.signal(signal.SIGTERM, _terminate)
+    if signal.getsignal(signal.SIGHUP) is signal.SIG_DFL:  # else, as under nohup, it is to be left alone
+        signal.signal(signal.SIGHUP, _hang_up)
     _replace_closed_streams()
     try:
         status = cli.main(["--debug", *words] if debug else words, standalone_mode=False)
@@ -78,6 +80,11 @@ def _replace_closed_streams() -> None:
 def _terminate(*_: object) -> None:
     """End like any other program that is done: what was started for this command is stopped at exit."""
     sys.exit(128 + signal.SIGTERM)
+
+
+def _hang_up(*_: object) -> None:
+    """A terminal that is gone ends a command like any other stop: the night under way is told as stopped."""
+    signal.raise_signal(signal.SIGTERM)
 
 
 @click.group(

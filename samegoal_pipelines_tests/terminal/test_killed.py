@@ -41,7 +41,7 @@ def test_a_sync_that_is_killed_while_reading_is_told_as_failed_and_the_next_one_
     assert statuses == [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE]
 
 
-@pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_sync_that_is_stopped_tries_no_further_district_and_says_so(pipeline, district, source, stop):
     pipeline.add(district(ENROLLED), district(ENROLLED, id="other", name="Other ISD", code="other"))
     hanging = source.faults.add(object="Demographics/NamePhone", district="grand-bend", hang=20)

@@ -48,6 +48,8 @@ __all__ = [
 ]
 
 DEFAULT_TIMEZONE = "America/Chicago"
+_NO_PLACES = {"localtime", "Factory"}
+"""What lies among the time zones and is none: the machine's own, and that of a machine nobody has set."""
 _CHANGEABLE = {
     "name",
     "base_url",
@@ -364,11 +366,14 @@ def _checked(district_id: str, given: dict[str, Any], allow_local: bool) -> dict
     values = dict(given)
     if "name" in values:
         values["name"] = checked_name(district_id, values["name"] or "")
-    if "timezone" in values and values["timezone"] not in available_timezones():
+    if "timezone" in values and values["timezone"] not in available_timezones() - _NO_PLACES:
         raise InvalidDistrict(
             f"{district_id}: {shown(values['timezone'])} is no IANA time zone; "
             f"use one such as {DEFAULT_TIMEZONE}"
         )
+    entity_id = values.get("entity_id")
+    if entity_id is not None and not 0 < entity_id < 2**63:
+        raise InvalidDistrict(f"{district_id}: {entity_id} is no EntityID of Qmlativ")
     for column, what in (("base_url", "API Base URL"), ("token_url", "Token URL")):
         if column in values and (column == "base_url" or values[column]):
             values[column] = _normal_url(district_id, values[column] or "", what, allow_local)

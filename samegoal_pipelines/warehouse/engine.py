@@ -22,6 +22,8 @@ from samegoal_pipelines.warehouse.urls import sqlalchemy_url
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 OLDEST_POSTGRES = 15  # views with their reader's rights, unique keys over nulls
+LOCK_SECONDS = 60
+"""How long anybody waits for a lock, such as a run for another one that publishes the same district."""
 _versions = sa.table("alembic_version", sa.column("version_num", sa.Text), schema=SCHEMA)
 _ISOLATED_SINCE = "v0003"  # the migration that made the roles
 _TAKE_ROLE = sa.text(
@@ -39,7 +41,8 @@ _MIGRATION_LOCK = 0x5361_6D65_476F_616C  # "SameGoal": any number that nobody el
 def connect(url: str) -> sa.Engine:
     """An engine on the warehouse's database; connects when it is first used.
 
-    Sessions run in UTC, so that no timestamp depends on the machine.
+    Sessions run in UTC, so that no timestamp depends on the machine, and wait for no lock for ever: somebody
+    who holds one and does nothing would stop a night without a word.
     """
     engine = sa.create_engine(
         sqlalchemy_url(url),
@@ -47,13 +50,14 @@ def connect(url: str) -> sa.Engine:
         pool_pre_ping=True,
         hide_parameters=True,  # SQLAlchemy would quote rows in its messages
     )
-    sa.event.listen(engine, "connect", _use_utc)
+    sa.event.listen(engine, "connect", _prepare)
     return engine
 
 
-def _use_utc(connection: Any, _record: object) -> None:
+def _prepare(connection: Any, _record: object) -> None:
     with connection.cursor() as cursor:
         cursor.execute("set time zone 'UTC'")
+        cursor.execute(f"set lock_timeout = '{LOCK_SECONDS}s'")
     connection.commit()
 
 

@@ -17,6 +17,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import ARRAY, insert
 
 from samegoal_pipelines.warehouse import staging
+from samegoal_pipelines.warehouse.engine import LOCK_SECONDS
 from samegoal_pipelines.warehouse.errors import (
     DistrictErased,
     OlderSnapshot,
@@ -36,8 +37,6 @@ from samegoal_pipelines.warehouse.tables import (
 )
 from samegoal_pipelines.warehouse.withholding import hide_from_kept
 
-LOCK_SECONDS = 60
-"""How long a run waits for another one that publishes the same district."""
 LOCK_ROW = (
     "insert into samegoal.locks (key) values (hashtextextended(%s, 0)) "
     "on conflict (key) do update set key = excluded.key where false"

@@ -21,7 +21,9 @@ from samegoal_pipelines.districts.registry import (
 )
 from samegoal_pipelines.districts.sealing import Sealer
 from samegoal_pipelines.transforms.withholding import Withholding
-from samegoal_pipelines.warehouse.engine import as_operator
+from samegoal_pipelines.warehouse import engine as warehouse_engine
+from samegoal_pipelines.warehouse.engine import as_operator, as_writer
+from samegoal_pipelines.warehouse.errors import WarehouseUnavailable
 from samegoal_pipelines.warehouse.gate import Limits
 
 URL = "https://skyward.example.org/GrandBendTXStuAPI"
@@ -173,10 +175,34 @@ def test_a_local_address_is_accepted_where_that_is_allowed(registry: Registry) -
     assert registry.connection(district, allow_local=True).base_url == district.base_url
 
 
-@pytest.mark.parametrize("timezone", ["", "Texas", "CST", "../etc/passwd", "america/chicago", None])
+@pytest.mark.parametrize(
+    "timezone", ["", "Texas", "CST", "../etc/passwd", "america/chicago", "localtime", None]
+)
 def test_a_time_zone_that_is_none_is_refused(registry: Registry, timezone: Any) -> None:
     with pytest.raises(InvalidDistrict, match="is no IANA time zone; use one such as America/Chicago"):
         add(registry, timezone=timezone)
+
+
+@pytest.mark.parametrize("entity_id", [0, -5, 2**63])
+def test_an_entity_that_none_can_be_is_refused(registry: Registry, entity_id: int) -> None:
+    with pytest.raises(InvalidDistrict, match=f"grand-bend: {entity_id} is no EntityID of Qmlativ"):
+        add(registry, entity_id=entity_id)
+    add(registry, entity_id=2**63 - 1)
+
+
+def test_a_change_that_somebody_else_does_not_end_is_not_waited_for_for_ever(
+    warehouse: sa.Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(warehouse_engine, "LOCK_SECONDS", 1)
+    registry = Registry(
+        warehouse_engine.connect(warehouse.url.render_as_string()), Sealer.load(tmp_path, None)
+    )
+    add(registry)
+    with as_writer(warehouse, "grand-bend", "hanging") as connection:
+        connection.execute(sa.text("update samegoal.districts set name = name"))
+        with pytest.raises(WarehouseUnavailable, match=r"gave up waiting for a lock .*; run again when"):
+            registry.set("grand-bend", name="Grand Bend")
+    assert registry.set("grand-bend", name="Grand Bend").name == "Grand Bend"
 
 
 def test_the_same_id_is_refused(registry: Registry) -> None:

@@ -106,6 +106,22 @@ def test_several_programs_may_migrate_an_empty_database_at_once(empty_database_u
         assert all(found[0] == "district_id" for found in threads.map(migrate, range(4)))
 
 
+def test_a_migration_that_is_kept_from_its_lock_ends_and_says_so(
+    empty_database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An advisory lock can be taken, and kept, by whoever may log in."""
+    monkeypatch.setattr(warehouse_engine, "LOCK_SECONDS", 1)
+    somebody, program = (warehouse_engine.connect(empty_database_url) for _ in range(2))
+    with somebody.begin() as connection:
+        connection.execute(sa.select(sa.func.pg_advisory_lock(warehouse_engine._MIGRATION_LOCK)))
+        with pytest.raises(WarehouseUnavailable, match="migrating the warehouse: Postgres gave up waiting"):
+            warehouse_engine.migrate(program)
+    somebody.dispose()
+    warehouse_engine.migrate(program)
+    assert columns(program, "snapshots")
+    program.dispose()
+
+
 def test_tables_of_a_newer_program_are_left_alone(database_url: str) -> None:
     warehouse = warehouse_engine.connect(database_url)
     with warehouse.begin() as connection:

@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     from samegoal_pipelines.deployment import Deployment
 
 
+_ENCODING = "utf-8-sig"  # some editors put a mark before the text
+_SECRET_FILE = click.File("r", _ENCODING, "replace")  # the registry refuses what could not be read
+
+
 @click.group(cls=Sections)
 def districts() -> None:
     """Register districts and look after them."""
@@ -31,7 +35,7 @@ def districts() -> None:
 @click.option("--client-key", required=True, help="Client Key of the Integration Access.")
 @click.option(
     "--client-secret-file",
-    type=click.File("r"),
+    type=_SECRET_FILE,
     help="File with the Client Secret ('-' for standard input); without it, you are asked.",
 )
 @click.option(
@@ -79,7 +83,7 @@ def _read_secret(file: Any) -> str:
     elif sys.stdin.isatty():
         secret = click.prompt("Client Secret", hide_input=True)
     else:
-        secret = sys.stdin.read()
+        secret = sys.stdin.buffer.read().decode(_ENCODING, "replace")
     if not secret.strip():
         raise PlainError(
             "the Client Secret is empty; give it with --client-secret-file, standard input or the prompt"
@@ -174,7 +178,7 @@ def set_district(
 @click.option("--client-key", help="The new Client Key, if it has changed as well.")
 @click.option(
     "--client-secret-file",
-    type=click.File("r"),
+    type=_SECRET_FILE,
     help="File with the new Client Secret ('-' for standard input); without it, you are asked.",
 )
 @click.pass_obj

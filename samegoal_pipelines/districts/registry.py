@@ -352,11 +352,16 @@ class Registry:
 
     def _sealed(self, district_id: str, client_key: str, client_secret: str) -> dict[str, Any]:
         client_key, client_secret = client_key.strip(), client_secret.strip()
-        if not client_key or not client_secret:
-            missing = "Client Key" if not client_key else "Client Secret"
-            raise InvalidDistrict(
-                f"{district_id}: the {missing} is blank; copy it from Qmlativ's Integration Access"
-            )
+        for what, given in (("Client Key", client_key), ("Client Secret", client_secret)):
+            if not given:
+                raise InvalidDistrict(
+                    f"{district_id}: the {what} is blank; copy it from Qmlativ's Integration Access"
+                )
+            if not (given.isascii() and given.isprintable()):
+                raise InvalidDistrict(
+                    f"{district_id}: the {what} holds a line break or a letter that none has; copy it alone, "
+                    "and as plain text, from Qmlativ's Integration Access"
+                )
         sealed = self._sealer.seal(client_secret)
         return {"client_key": client_key, "sealed_secret": sealed, "sealed_at": sa.func.now()}
 

@@ -131,6 +131,15 @@ def test_a_blank_secret_is_refused(registry: Registry, secret: str) -> None:
     assert registry.list() == []
 
 
+@pytest.mark.parametrize("odd", ["one\ntwo", "a\0b", "se\ufffdret", "\ufeffsecret", "naïve"])
+def test_credentials_that_can_be_none_are_refused_and_not_repeated(registry: Registry, odd: str) -> None:
+    for what, given in (("Client Key", {"client_key": odd}), ("Client Secret", {"client_secret": odd})):
+        with pytest.raises(InvalidDistrict, match=f"grand-bend: the {what} holds a line break") as caught:
+            add(registry, **given)
+        assert odd not in str(caught.value)
+    assert registry.list() == []
+
+
 @pytest.mark.parametrize(
     "district_id",
     ["", "../x", "';--", "a\nb", "a|b", "a b", "Grand-Bend", "-a", "a" * 41, "grånd", "a_b", "a\n", "１２"],

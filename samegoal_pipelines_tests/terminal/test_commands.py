@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from samegoal_pipelines.deployment import Deployment
 from samegoal_pipelines_tests.pipeline import TODAY
 from samegoal_pipelines_tests.terminal.asking import ask
 
@@ -142,6 +143,19 @@ def test_an_empty_secret_is_refused(served):
     added = run(*add, stdin="  \n")
     assert added.returncode == 1
     assert "Client Secret is empty" in added.stderr
+
+
+def test_a_secret_from_a_file_of_windows_is_the_same_or_refused(served, tmp_path):
+    _, add = served
+    file = tmp_path / "secret.txt"
+    file.write_bytes("made-up".encode("utf-16"))
+    refused = run(*add, "--client-secret-file", str(file))
+    assert refused.returncode == 1
+    assert "the Client Secret holds a line break or a letter that none has" in refused.stderr
+    file.write_bytes("made-up\r\n".encode("utf-8-sig"))
+    assert run(*add, "--client-secret-file", str(file)).returncode == 0
+    registry = Deployment().registry
+    assert registry.connection(registry.get("grand-bend"), allow_local=True).secret == "made-up"
 
 
 @pytest.mark.parametrize("district_id", ["../x", "Upper", "a b", "a|b", "';--", "a\nb", "-a"])

@@ -75,19 +75,26 @@ def statuses_as_of_tonight(night: Night, published: Attempt) -> pd.DataFrame | N
 
 def emptied_since(night: Night, published: Attempt) -> dict[str, int]:
     """Objects that came with rows for the published night and with none tonight, and with how many then."""
-    tonight = _rows_that_came(night, night.today, night.landed_run_id() or night.run_id)
-    before = _rows_that_came(night, published.snapshot_date, published.landed_run_id or published.run_id)
+    tonight = _rows_that_came(night, night.today, night.run_id)
+    before = _rows_that_came(night, published.snapshot_date, published.run_id, published.landed_run_id)
     return {name: rows for name, rows in before.items() if rows and tonight.get(name) == 0}
 
 
-def _rows_that_came(night: Night, on: date, run_id: str) -> dict[str, int]:
-    """Rows by object, over all school years, as far as their account is in the landing."""
+def _rows_that_came(night: Night, on: date, *run_ids: str | None) -> dict[str, int]:
+    """Rows by object, over all school years, as far as their account is in the landing.
+
+    Args:
+        run_ids: of these runs, the first that has landed an asset tells of it; where none has, the last of
+            that night: a run that goes on where another one failed has what that one had landed.
+    """
     listings: dict[str, int] = {}
     for asset in RAW_MODELS:
-        with suppress(LandingError):
-            reads = night.read_landed(asset, on, run_id, only="Reads")["Reads"]
-            for arrived in reads["Arrived"]:
-                listings |= json.loads(arrived)
+        for run_id in (*filter(None, run_ids), None):
+            with suppress(LandingError):
+                reads = night.read_landed(asset, on, run_id, only="Reads")["Reads"]
+                for arrived in reads["Arrived"]:
+                    listings |= json.loads(arrived)
+                break
     came: dict[str, int] = {}
     for listing, rows in listings.items():
         name = listing.partition("?")[0]

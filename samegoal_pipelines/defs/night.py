@@ -164,9 +164,10 @@ class Night:
         )
 
     def read_landed(
-        self, asset: str, night: date, run_id: str, only: str | None = None
+        self, asset: str, night: date, run_id: str | None, only: str | None = None
     ) -> dict[str, pd.DataFrame]:
-        """An asset of this district as that run has landed it: all its tables, or `only` one.
+        """An asset of this district as that run has landed it, or the last of that night: all its tables, or
+        `only` one.
 
         Raises:
             LandingError: it is not there, or damaged.

@@ -10,6 +10,7 @@ import pytest
 
 from samegoal_pipelines.definitions import build_defs
 from samegoal_pipelines.runs import open_instance
+from samegoal_pipelines.sandbox import Sandbox
 from samegoal_pipelines.settings import Settings
 from samegoal_pipelines_tests.mass_changes import (
     ENTRIES,
@@ -246,3 +247,30 @@ def test_a_snapshot_that_is_published_apart_names_the_run_that_read_qmlativ(pipe
     first, apart = pipeline.rows("select run_id, landed_run_id from samegoal.snapshots order by snapshot_id")
     assert first == (first[0], first[0])
     assert apart == (result.run_id, first[0])
+
+
+def test_a_list_that_comes_empty_is_held_also_where_a_run_reads_only_a_part(pipeline):
+    """As where Dagster goes on, from failure, with a run whose process died, or by hand in the UI."""
+    (made,) = Sandbox.generate(districts=1, students=40, seed=7, today=TODAY).districts
+    made.id = "grand-bend"
+    pipeline.add(made)
+    assert pipeline.run().published
+    nothing = {"Objects": [], "Paging": {"Next": None}}
+    pipeline.source.faults.add(object="Demographics/Relationship", kind="list", set=nothing)
+    with open_instance(Settings()) as instance:
+        build_defs(pipeline.deployment).resolve_job_def("nightly_snapshot").execute_in_process(
+            instance=instance,
+            partition_key="grand-bend",
+            asset_selection=[
+                dg.AssetKey(asset) for asset in ("raw_parents", "parent_demographics", "published_snapshot")
+            ],
+            tags={"samegoal/today": TODAY.isoformat()},
+            raise_on_error=False,
+        )
+
+    assert pipeline.rows("select state from samegoal.snapshots order by snapshot_id") == [
+        ("published",),
+        ("held",),
+    ]
+    (reason,) = pipeline.rows("select held_reason from samegoal.snapshots where state = 'held'")[0]
+    assert "Demographics/Relationship came without a single row, but with 9 for the published" in reason

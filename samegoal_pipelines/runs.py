@@ -27,7 +27,7 @@ from samegoal_pipelines.defs.release import release_held_snapshot
 from samegoal_pipelines.deployment import Deployment
 from samegoal_pipelines.districts.errors import DistrictError
 from samegoal_pipelines.printable import on_one_line
-from samegoal_pipelines.reports.remedies import of_hold
+from samegoal_pipelines.reports.remedies import of_failure, of_hold
 from samegoal_pipelines.settings import Settings, project_root
 from samegoal_pipelines.warehouse.publish import Attempt, find_attempt
 
@@ -45,7 +45,7 @@ class NightOutcome:
     stopped: bool = False
     """Whether a person or the machine stopped it: the districts that follow are not to be tried."""
     remedy: str | None = None
-    """What to do about a night that is held."""
+    """What to do about a night that is held, or that failed and was recorded."""
 
     @property
     def published(self) -> bool:
@@ -75,7 +75,8 @@ class NightOutcome:
         if self.held:
             return f"held: {self.district_id}: {self.reason}. To do: {self.remedy}"
         if self.attempt is None or not self.well:
-            return f"error: {self.district_id}: {self.reason}"
+            to_do = f". To do: {self.remedy}" if self.remedy else ""
+            return f"error: {self.district_id}: {self.reason}{to_do}"
         a = self.attempt
         if self.replaced:
             became = "published" if a.published_at else "held"
@@ -158,6 +159,8 @@ def _run(
     if attempt and attempt.state == "held":
         local_date = datetime.now(ZoneInfo(district.timezone)).date()
         remedy = of_hold(district_id, attempt.snapshot_date, local_date)
+    elif attempt and attempt.state == "failed":
+        remedy = of_failure(district_id, attempt.reason, attempt.run_id)
     return NightOutcome(district_id, attempt, reason, stopped, remedy)
 
 

@@ -136,6 +136,9 @@ def _print_ahead(ahead: Ahead) -> None:
 
     _echo("")
     days = f"the next {ahead.days} days, if nobody edits anything"
+    if not ahead.districts:
+        _echo(f"{days}: not known. {words.looked_at(ahead)}")
+        return
     if not ahead.holds:
         _echo(f"{days}: no district will be held because time passes. {words.looked_at(ahead)}")
         return

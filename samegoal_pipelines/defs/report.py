@@ -129,19 +129,22 @@ def reports_due(
 ) -> Iterator[dg.RunRequest | dg.SkipReason]:
     """What the sensor asks for; the last night may not be over yet where this one has begun further east."""
     newest = night_now(active_timezones(deployment.warehouse), now)
-    due = [
-        (night, len(tries) + 1)
-        for night in (newest - timedelta(days=1), newest)
-        if (tries := failed_tries(instance, night)) is not None
-        and len(tries) < TRIES
-        and read_board(deployment.warehouse, night, now).over
-    ]
-    for night, number in due:
-        # Dagster starts no second run for the same key, whatever became of the first.
-        key = f"report:{night}" if number == 1 else f"report:{night}:{number}"
-        yield dg.RunRequest(run_key=key, tags={TODAY_TAG: night.isoformat()})
-    if not due:
-        yield dg.SkipReason(f"the night {newest} is not over, or is reported already, or cannot be")
+    nights = (newest - timedelta(days=1), newest)
+    why_not = {}
+    for night in nights:
+        tries = failed_tries(instance, night)
+        if tries is None:
+            why_not[night] = "is reported, or its report is being made"
+        elif len(tries) >= TRIES:
+            why_not[night] = f"could not be reported in {len(tries)} tries"
+        elif not read_board(deployment.warehouse, night, now).over:
+            why_not[night] = "is not over, or no district was due"
+        else:
+            # Dagster starts no second run for the same key, whatever became of the first.
+            key = f"report:{night}:{len(tries) + 1}" if tries else f"report:{night}"
+            yield dg.RunRequest(run_key=key, tags={TODAY_TAG: night.isoformat()})
+    if len(why_not) == len(nights):
+        yield dg.SkipReason("; ".join(f"the night {night} {why}" for night, why in why_not.items()))
 
 
 def failed_tries(instance: dg.DagsterInstance, night: date) -> list[dg.DagsterRun] | None:

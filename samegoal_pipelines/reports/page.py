@@ -128,7 +128,7 @@ def _ahead_lines(report: Report) -> Iterator[str]:
         if len(ahead.holds) > ROWS_IN_MARKDOWN:
             yield f"\nand {len(ahead.holds) - ROWS_IN_MARKDOWN:,} more, in the file."
         yield ""
-    else:
+    elif ahead.districts:
         yield "No district will be held because time passes.\n"
     if ahead.flips:
         yield from _table(
@@ -138,7 +138,7 @@ def _ahead_lines(report: Report) -> Iterator[str]:
                 for one in ahead.flips
             ),
         )
-    else:
+    elif ahead.districts:
         yield "No status changes by time alone."
     yield f"\n{words.looked_at(ahead)}."
 

@@ -26,7 +26,7 @@ def summary(board: Board) -> str:
 def since(one: DistrictNight) -> str:
     """Since when a district is in trouble."""
     if one.last_published is None:
-        return f"never published, for {nights(one.nights_in_trouble)}"
+        return f"never published, {nights(one.nights_in_trouble)} so far"
     if one.last_published >= one.night:
         return "since a rerun of the night"
     return f"for {nights(one.nights_in_trouble)}, last published {one.last_published}"
@@ -54,6 +54,8 @@ def flip(old_status: str | None, new_status: str | None) -> str:
 
 def looked_at(ahead: Ahead) -> str:
     """How many districts the look ahead is about, and which ones it is not about."""
+    if not (ahead.districts or ahead.left_out):
+        return "No district is published yet"
     districts = f"Looked at {ahead.districts:,} district{'s' * (ahead.districts != 1)}"
     if not ahead.left_out:
         return districts

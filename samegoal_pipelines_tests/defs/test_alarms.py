@@ -141,7 +141,7 @@ def test_the_check_is_red_for_the_districts_that_are_overdue_and_says_what_to_do
     daemon.look(SIX_IN_CHICAGO)
     assert daemon.shown() == {"alpha": False, "beta": False}
     assert daemon.said("beta") == (
-        "overdue since 06:00 of 2026-10-12: late, never published, for 74 nights",
+        "overdue since 06:00 of 2026-10-12: late, never published, 74 nights so far",
         {
             "night": "2026-10-12",
             "state": "late",

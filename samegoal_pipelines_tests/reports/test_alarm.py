@@ -377,8 +377,8 @@ def test_districts_that_are_held_by_the_same_rule_are_told_together_each_with_it
     begin = lines.index("200 districts held: the change is too large to publish unseen")
     assert lines[begin + 1 : begin + 4] == [
         "  such as held-000: 100 of 1,000 students (10.0 %) were ENROLLED would be gone; the limit is 10 %",
-        "  - Held 000 ISD (held-000): never published, for 74 nights; 100 of 1,000 students (10.0 %)",
-        "  - Held 001 ISD (held-001): never published, for 74 nights; 101 of 1,001 students (10.1 %)",
+        "  - Held 000 ISD (held-000): never published, 74 nights so far; 100 of 1,000 students (10.0 %)",
+        "  - Held 001 ISD (held-001): never published, 74 nights so far; 101 of 1,001 students (10.1 %)",
     ]
     assert lines[begin + 22].startswith("  - and 180 more: held-020, held-021, ")
     assert "--release" in lines[begin + 23]

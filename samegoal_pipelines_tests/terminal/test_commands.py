@@ -85,6 +85,7 @@ def test_a_wrong_secret_fails_with_one_line_and_status_1(served):
     synced = run("sync", "grand-bend")
     assert synced.returncode == 1
     assert synced.stderr.startswith("error: grand-bend: reading Qmlativ: ")
+    assert "samegoal-pipelines districts rotate-secret grand-bend" in synced.stderr
     assert "Client Secret" in synced.stderr
     assert synced.stderr.count("\n") == 1
     assert synced.stdout == ""

@@ -73,9 +73,8 @@ def test_totals_and_trouble_stand_first_and_then_the_rest(deployment, run):
         "",
         "Integration Access of Epsilon ISD (epsilon) expires on 2026-11-01, in 20 days",
         "",
-        "the next 14 days, if nobody edits anything: no district will be held because time passes. Looked "
-        "at 0 districts; not at alpha, beta, delta, epsilon, gamma: their landed rows are gone or cannot be "
-        "read",
+        "the next 14 days, if nobody edits anything: not known. Looked at 0 districts; not at alpha, beta, "
+        "delta, epsilon, gamma: their landed rows are gone or cannot be read",
         "",
         "district  state      students  enrolled  added  changed  removed",
         "─" * len(result.output.splitlines()[20]),
@@ -120,6 +119,16 @@ def test_scripts_get_json(deployment, run):
     assert result.return_value == 1
     assert facts["totals"]["failed"] == 1
     assert facts["districts"][0]["remedy"].startswith("open the run run-")
+
+
+def test_where_nothing_is_published_nothing_is_foreseen(deployment, run, tmp_path: Path):
+    register(deployment.warehouse, "alpha")
+    attempt(deployment.warehouse, "alpha", "failed", reason="no luck")
+    shown = run("--html", str(tmp_path / "night.html")).output
+    assert "the next 14 days, if nobody edits anything: not known. No district is published yet" in shown
+    page = (tmp_path / "night.html").read_text()
+    assert "No district is published yet." in page
+    assert "because time passes" not in page
 
 
 def test_the_page_is_written_where_it_is_wanted(deployment, run, tmp_path: Path):

@@ -131,7 +131,8 @@ def fails(standing, tonight) -> BadNight:
         assert line.startswith(f"error: {OURS}: {step}")
         said, _, to_do = line.partition(". To do: ")
         assert said == f"error: {OURS}: {reason}"
-        assert to_do and "{" not in to_do
+        assert to_do
+        assert "{" not in to_do
         return said
 
     return night

@@ -26,7 +26,7 @@ from samegoal_pipelines.reports.remedies import of_hold
 from samegoal_pipelines.schemas.raw import RAW_MODELS
 from samegoal_pipelines.transforms.enrollments import FilteredEnrollments
 from samegoal_pipelines.transforms.snapshot import count_in_doubt, statuses_of
-from samegoal_pipelines.warehouse.gate import Gate, Limits, Verdict
+from samegoal_pipelines.warehouse.gate import KEPT_LEAST, Gate, Limits, Verdict
 from samegoal_pipelines.warehouse.publish import Held, Published
 from samegoal_pipelines.warehouse.snapshots import Attempt
 
@@ -142,6 +142,12 @@ def shares_table(verdict: Verdict, limits: Limits) -> dg.TableMetadataValue:
             f"{limits.contacts:g} %",
         ),
         ("enrollments set aside", n["set_aside"], n["enrollment_rows"], f"{limits.set_aside:g} %"),
+        (
+            "students who cannot be read",
+            n["kept"],
+            n["published_students"],
+            f"{limits.kept:g} %, from {KEPT_LEAST} students on",
+        ),
     ]
     return table(
         ("what", "rows", "of", "share", "held above"),

@@ -23,6 +23,7 @@ EXPIRED_LEAST = 5  # students
 DEMOGRAPHICS_LEAST = 5  # rows
 CONTACTS_LEAST = 5  # students
 SET_ASIDE_LEAST = 2  # rows
+KEPT_LEAST = 25  # students
 EMPTIED_LEAST = 5  # rows
 
 
@@ -42,6 +43,8 @@ class Limits:
     """Students who lose their last parent with a phone, an e-mail address or a street."""
     set_aside: float = 1.0
     """Enrollment rows that cannot be relied on."""
+    kept: float = 10.0
+    """Students who cannot be read tonight and keep what was last published: the night would be half a night."""
 
     @classmethod
     def of(cls, changed: Mapping[str, float]) -> Limits:
@@ -165,6 +168,7 @@ def judge_passing_time(limits: Limits, measured: Measured) -> Verdict:
 def _numbers(measured: Measured) -> dict[str, int | float]:
     return {
         "students": measured.students,
+        "kept": measured.kept,
         "published_students": measured.published,
         "published_active": measured.published_active,
         "lost": len(measured.lost),
@@ -231,6 +235,13 @@ def _reasons(limits: Limits, measured: Measured, numbers: Mapping[str, int | flo
             f"{part_of(aside, came, 'enrollment rows', limits.set_aside)} were set aside as not to be relied "
             f"on; the limit is {limits.set_aside:g} %: see their reasons in the Dagster UI, and mend them in "
             "Qmlativ"
+        )
+    kept = measured.kept
+    if not nobody and kept >= KEPT_LEAST and _exceeds(kept, students, limits.kept):
+        yield (
+            f"{part_of(kept, students, 'students', limits.kept)} cannot be read and would stay as they were "
+            f"last published; the limit is {limits.kept:g} %: see in the Dagster UI which rows were set "
+            "aside or unreadable, and mend them in Qmlativ"
         )
 
 

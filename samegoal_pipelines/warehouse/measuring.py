@@ -42,7 +42,7 @@ def measure(
         contacts_lost = cursor.fetchone()[0]
     return Measured(
         students=content.status.table.num_rows,
-        kept=len(content.kept),
+        kept=staged.status.kept,
         published=published,
         published_active=published_active,
         lost=np.array([student_id for student_id, _ in lost], dtype=np.int64),

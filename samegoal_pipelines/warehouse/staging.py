@@ -36,6 +36,7 @@ class Difference:
     wanted: pa.Array  # positions of rows that are new or may differ
     over: tuple[Keys, ...]  # keys of current rows that may differ, or that the snapshot does not have
     published: int  # current rows
+    kept: int = 0  # of these, rows of students who keep them
 
 
 @dataclass(frozen=True)
@@ -139,9 +140,11 @@ def _compare(cursor: Any, rows: Rows, kept: Keys, district_id: str) -> Differenc
     place = np.minimum(np.searchsorted(old, new), len(old) - 1)
     known = old[place] == new
     same = known & (hashes[place] == rows.hashes)
-    over = ~np.isin(keys[0], kept)
+    kept_rows = np.isin(keys[0], kept)
+    over = ~kept_rows
     over[place[same]] = False
-    return Difference(rows, pa.array(np.flatnonzero(~same)), tuple(key[over] for key in keys), len(hashes))
+    wanted, gone = pa.array(np.flatnonzero(~same)), tuple(key[over] for key in keys)
+    return Difference(rows, wanted, gone, published=len(hashes), kept=int(kept_rows.sum()))
 
 
 def _as_one_number(new: tuple[Keys, ...], old: tuple[Keys, ...]) -> tuple[Keys, Keys]:

@@ -69,6 +69,7 @@ def test_a_district_is_found_as_it_was_registered(registry: Registry) -> None:
             "demographics": 75.0,
             "contacts": 10.0,
             "set_aside": 1.0,
+            "kept": 10.0,
         },
         "show_restricted_contacts": False,
         "show_confidential_phones": False,

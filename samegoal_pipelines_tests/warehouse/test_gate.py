@@ -125,7 +125,7 @@ def test_24_students_may_be_lost_of_any_district_and_25_may_not(warehouse: sa.En
 def test_kept_students_are_not_lost(warehouse: sa.Engine) -> None:
     publish_night(warehouse, 0, school(100))
     tonight = school(100, inactive=10, kept=range(11, 61))
-    published = publish_night(warehouse, 1, tonight, gate=gate_of())
+    published = publish_night(warehouse, 1, tonight, gate=gate_of(kept=50))
     assert (published.kept, published.lost, published.removed) == (50, 10, 0)
 
 
@@ -374,6 +374,26 @@ def test_a_hundredth_of_the_enrollment_rows_may_be_set_aside(
     assert attempts(warehouse, "enrollment_rows", "set_aside")[1] == (enrollment_rows, set_aside)
 
 
+@pytest.mark.parametrize(
+    ("count", "kept", "is_held"), [(250, 25, False), (250, 26, True), (26, 24, False), (26, 25, True)]
+)
+def test_a_tenth_of_the_students_may_be_unreadable(
+    warehouse: sa.Engine, count: int, kept: int, is_held: bool
+) -> None:
+    publish_night(warehouse, 0, school(count))
+    strangers = range(1001, 1101)  # who were never published keep nothing
+    tonight = school(count, kept=[*range(1, kept + 1), *strangers])
+    done = try_night(warehouse, 1, tonight, gate=gate_of())
+    assert isinstance(done, Held) == is_held
+    assert done.kept == kept
+    if isinstance(done, Held) and count == 250:
+        assert done.verdict.reasons == (
+            "26 of 250 students (10.4 %) cannot be read and would stay as they were last published; the "
+            "limit is 10 %: see in the Dagster UI which rows were set aside or unreadable, and mend them in "
+            "Qmlativ",
+        )
+
+
 @pytest.mark.parametrize(("rows_before", "is_held"), [(4, False), (5, True)])
 def test_a_list_that_comes_without_a_row_is_held_if_it_had_five(
     warehouse: sa.Engine, rows_before: int, is_held: bool
@@ -466,5 +486,5 @@ def test_limits_that_make_no_sense_are_refused(changed: dict, message: str) -> N
 
 
 def test_limits_are_the_usual_ones_but_for_those_that_differ() -> None:
-    assert Limits.of({}) == Limits(10.0, 25, 50.0, 75.0, 10.0, 1.0)
+    assert Limits.of({}) == Limits(10.0, 25, 50.0, 75.0, 10.0, 1.0, 10.0)
     assert Limits.of({"lost_least": 500, "set_aside": 0}) == Limits(lost_least=500, set_aside=0.0)

@@ -7,17 +7,18 @@ gate have them.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 
 import pandas as pd
 
 from samegoal_pipelines.deployment import Deployment
 from samegoal_pipelines.districts.pauses import all_pauses
+from samegoal_pipelines.districts.standing import local_date_of
 from samegoal_pipelines.landing import LandingError
 from samegoal_pipelines.reports.outlook import HoldAhead, LastPublished, first_hold, nights_to_come
 from samegoal_pipelines.transforms.forecast import forecast_statuses
-from samegoal_pipelines.warehouse.changes import published_night, students_as_of
-from samegoal_pipelines.warehouse.publish import last_published
+from samegoal_pipelines.warehouse.changes import students_as_of
+from samegoal_pipelines.warehouse.snapshots import last_published
 
 
 class NothingToForecast(Exception):
@@ -26,61 +27,76 @@ class NothingToForecast(Exception):
 
 @dataclass(frozen=True)
 class Forecast:
-    """The flips of status on the days after a published night, if nobody edits anything in Qmlativ."""
+    """The flips of status on the days to come, if nobody edits anything in Qmlativ."""
 
     district_id: str
     night: date
+    """The published night, as whose rows stand."""
+    today: date
+    """After which the days to come begin: the district's date, or the night where that lies ahead."""
     days: int
     flips: pd.DataFrame
     """student_id, day, old_status, new_status, as `forecast_statuses` gives them, and student_number."""
+    overdue: int
+    """Flips since the night, up to today, which no snapshot has published yet: the next one does."""
     hold: HoldAhead | None
-    """The first of the nights that the gate will hold because of these flips."""
+    """The first of the nights to come that the gate will hold because of all these flips."""
+
+    @property
+    def until(self) -> date:
+        """The last day that is looked at."""
+        return self.today + timedelta(days=self.days)
 
 
-def forecast_district(deployment: Deployment, district_id: str, days: int) -> Forecast:
-    """Forecast the `days` days after the night that is published now.
+def forecast_district(
+    deployment: Deployment, district_id: str, days: int, today: date | None = None
+) -> Forecast:
+    """Forecast the `days` days to come, from the rows of the night that is published now.
+
+    Args:
+        today: the district's local date; default: now.
 
     Raises:
         UnknownDistrict: no such district.
         NothingToForecast: nothing is published, or its landed rows are not there any more.
     """
     district = deployment.registry.get(district_id)
-    night = published_night(deployment.warehouse, district_id)
-    if night is None:
+    attempt = last_published(deployment.warehouse, district_id)
+    if attempt is None:
         raise NothingToForecast(
             f"{district_id}: no night is published yet; next: samegoal-pipelines sync {district_id}"
         )
+    night = attempt.snapshot_date
     try:
         raw = deployment.landing.read(
             "raw_enrollments",
             district_id=district_id,
-            night=night.snapshot_date,
-            run_id=night.landed_run_id,
+            night=night,
+            run_id=attempt.landed_run_id or attempt.run_id,
         )
     except LandingError:
         raise NothingToForecast(
-            f"{district_id}: the landed rows of {night.snapshot_date} are gone or damaged; "
+            f"{district_id}: the landed rows of {night} are gone or damaged; "
             f"land new ones: samegoal-pipelines sync {district_id}"
         ) from None
-    flips = forecast_statuses(raw, night.snapshot_date, days)
+    today = max(night, today or local_date_of(district, datetime.now(UTC)))
+    flips = forecast_statuses(raw, night, (today - night).days + days)
     students = flips["student_id"].unique().tolist()
-    known = students_as_of(deployment.warehouse, district_id, students, night.snapshot_date)
+    known = students_as_of(deployment.warehouse, district_id, students, night)
     published = {student: found.status for student, found in known.items() if found.status}
     flips = flips.assign(
         student_number=[published.get(student, {}).get("student_number") for student in flips["student_id"]]
     )
-    attempt = last_published(deployment.warehouse, district_id)
-    hold = None
-    if attempt is not None:
-        last = LastPublished(
-            students=attempt.students or 0,
-            active=(attempt.enrolled or 0) + (attempt.pre_enrolled or 0),
-            statuses={student: status["status"] for student, status in published.items()},
-        )
-        nights = nights_to_come(
-            night.snapshot_date + timedelta(days=1),
-            night.snapshot_date + timedelta(days=days),
-            all_pauses(deployment.warehouse).get(district_id),
-        )
-        hold = first_hold(district_id, flips, last, district.limits, nights)
-    return Forecast(district_id, night.snapshot_date, days, flips, hold)
+    last = LastPublished(
+        students=attempt.students or 0,
+        active=(attempt.enrolled or 0) + (attempt.pre_enrolled or 0),
+        statuses={student: status["status"] for student, status in published.items()},
+    )
+    nights = nights_to_come(
+        max(today, night + timedelta(days=1)),
+        today + timedelta(days=days),
+        all_pauses(deployment.warehouse).get(district_id),
+    )
+    hold = first_hold(district_id, flips, last, district.limits, nights)
+    to_come = flips["day"] > today
+    return Forecast(district_id, night, today, days, flips[to_come], int((~to_come).sum()), hold)

@@ -8,11 +8,21 @@ from __future__ import annotations
 
 import os
 import pwd
+import re
 from pathlib import Path
+from typing import Self
 from urllib.parse import urlsplit
 
-from pydantic import Field, SecretStr, ValidationInfo, field_validator
+from pydantic import Field, SecretStr, ValidationInfo, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+_ADDRESS = re.compile(r"""(?:[^<>@,;"]*<)?[^<>@,;"\s]+@[^<>@,;"\s]+>?""")
+"""`ana@example.com` or `Ana <ana@example.com>`: not what is right, but what is surely wrong is told apart."""
+
+
+def addresses_in(text: str) -> list[str]:
+    """The comma-separated e-mail addresses of a variable."""
+    return [address.strip() for address in text.split(",") if address.strip()]
 
 
 def project_root() -> Path:
@@ -59,7 +69,7 @@ class Settings(BaseSettings):
     smtp_url: SecretStr | None = None
     """The mail server of alarms: smtp://[user:password@]host:587 (STARTTLS) or smtps://…."""
     alarm_email_to: str | None = None
-    """Who gets the night's alarm by e-mail, comma-separated."""
+    """Who gets the night's alarm by e-mail: addresses, comma-separated."""
     alarm_email_from: str | None = None
     """The sender's address; unset means the first of `alarm_email_to`."""
     alarm_webhook_url: SecretStr | None = None
@@ -86,6 +96,26 @@ class Settings(BaseSettings):
         if addresses and not info.data.get("smtp_url"):
             raise ValueError("it needs SAMEGOAL_SMTP_URL")
         return addresses
+
+    @field_validator("alarm_email_to", "alarm_email_from")
+    @classmethod
+    def _usable_addresses(cls, addresses: str | None, info: ValidationInfo) -> str | None:
+        """One that no mail server takes is told at the start, too: with it, nobody would get the mail."""
+        if addresses is None:
+            return None
+        given = addresses_in(addresses)
+        if not given or not all(_ADDRESS.fullmatch(address) for address in given):
+            raise ValueError("it must be e-mail addresses such as ana@example.com, separated by commas")
+        if info.field_name == "alarm_email_from" and len(given) > 1:
+            raise ValueError("it must be one e-mail address")
+        return addresses
+
+    @model_validator(mode="after")
+    def _with_recipients(self) -> Self:
+        """A mail server without recipients would be an alarm that never rings, either."""
+        if self.smtp_url and not self.alarm_email_to:
+            raise ValueError("SAMEGOAL_SMTP_URL needs SAMEGOAL_ALARM_EMAIL_TO")
+        return self
 
     @field_validator("operator")
     @classmethod

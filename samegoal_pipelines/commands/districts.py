@@ -13,6 +13,7 @@ import click
 from samegoal_pipelines.commands.dates import Day
 from samegoal_pipelines.commands.exits import DONE, FAILED, WRONG_USAGE, PlainError
 from samegoal_pipelines.commands.sections import Sections
+from samegoal_pipelines.districts.names import shown
 from samegoal_pipelines.terminal import print_json, print_table
 
 if TYPE_CHECKING:
@@ -57,7 +58,7 @@ def add_district(
     entity_id: int | None,
     expires: datetime | None,
 ) -> None:
-    """Register a district; the schedule takes it up from its next night on."""
+    """Register a district; the schedule takes it up with its next tick."""
     from samegoal_pipelines.runs import add_partition
 
     district = deployment.registry.add(
@@ -65,7 +66,7 @@ def add_district(
         name=name,
         base_url=base_url,
         client_key=client_key,
-        client_secret=_read_secret(client_secret_file),
+        client_secret=_read_secret(district_id, client_secret_file),
         timezone=timezone,
         token_url=token_url,
         entity_id=entity_id,
@@ -76,7 +77,7 @@ def add_district(
     click.echo(f"{district.id}: registered; next: samegoal-pipelines districts verify {district.id}")
 
 
-def _read_secret(file: Any) -> str:
+def _read_secret(district_id: str, file: Any) -> str:
     """The secret from a file, standard input or a prompt; never from an argument, which others can see."""
     if file is not None:
         secret = file.read()
@@ -86,7 +87,8 @@ def _read_secret(file: Any) -> str:
         secret = sys.stdin.buffer.read().decode(_ENCODING, "replace")
     if not secret.strip():
         raise PlainError(
-            "the Client Secret is empty; give it with --client-secret-file, standard input or the prompt"
+            f"{shown(district_id)}: the Client Secret is empty; give it with --client-secret-file, standard "
+            "input or the prompt"
         )
     return secret.strip()
 
@@ -123,7 +125,7 @@ MEANINGS = {
     "--base-url",
     help="Qmlativ's API Base URL, ending before /Custom; who answers there must be the same district.",
 )
-@click.option("--token-url", help="Where tokens come from, if not {base}/oauth/token.")
+@click.option("--token-url", help="Where tokens come from, if not {base}/oauth/token; '' takes it back.")
 @click.option("--entity-id", type=int, help="Entity to read through, if not the district's own.")
 @click.option("--timezone", help="The district's IANA time zone.")
 @click.option("--expires", type=Day(), help="When the Integration Access expires.")
@@ -133,8 +135,8 @@ MEANINGS = {
     metavar="NAME=VALUE",
     multiple=True,
     callback=_read_limits,
-    help="A limit beyond which a night is held: lost, expired, demographics, contacts, set_aside, kept (per cent), "
-    "lost_least (students); NAME=default takes it back. May be given several times.",
+    help="A limit beyond which a night is held: lost, expired, demographics, contacts, set_aside, kept (per "
+    "cent), lost_least (students); NAME=default takes it back. May be given several times.",
 )
 @click.option(
     "--restricted-contacts",
@@ -181,14 +183,21 @@ def set_district(
     type=_SECRET_FILE,
     help="File with the new Client Secret ('-' for standard input); without it, you are asked.",
 )
+@click.option("--expires", type=Day(), help="When the renewed Integration Access expires.")
 @click.pass_obj
 def rotate_secret(
-    deployment: Deployment, district_id: str, client_key: str | None, client_secret_file: Any
+    deployment: Deployment,
+    district_id: str,
+    client_key: str | None,
+    client_secret_file: Any,
+    expires: datetime | None,
 ) -> None:
     """Replace a district's Client Secret."""
     deployment.registry.get(district_id)
-    secret = _read_secret(client_secret_file)
+    secret = _read_secret(district_id, client_secret_file)
     deployment.registry.rotate_secret(district_id, client_secret=secret, client_key=client_key)
+    if expires:
+        deployment.registry.set(district_id, expires=expires.date())
     click.echo(f"{district_id}: secret replaced; next: samegoal-pipelines districts verify {district_id}")
 
 
@@ -230,7 +239,7 @@ def disable_district(deployment: Deployment, district_id: str) -> None:
 def enable_district(deployment: Deployment, district_id: str) -> None:
     """Take a disabled district back into the schedule."""
     deployment.registry.set_active(district_id, True)
-    click.echo(f"{district_id}: enabled; its next night runs by schedule")
+    click.echo(f"{district_id}: enabled; the schedule takes it up with its next tick")
 
 
 @click.command("erase")

@@ -6,6 +6,7 @@ import os
 import sys
 import traceback
 from contextlib import suppress
+from typing import Any
 
 import click
 
@@ -27,13 +28,19 @@ def plain(error: Exception) -> str:
     if kind.__module__.startswith("samegoal_pipelines."):
         return str(error)
     if kind.__name__ == "ValidationError" and hasattr(error, "errors"):  # pydantic's, of the settings
-        names = ", ".join(f"SAMEGOAL_{fault['loc'][0]}".upper() for fault in error.errors() if fault["loc"])
-        return f"{names or 'a SAMEGOAL_ variable'} has a value that cannot be used; see the README's table"
+        return "; ".join(_of_setting(fault) for fault in error.errors()) + "; see the README's table"
     if isinstance(error, OSError) and error.filename:
         return f"{error.filename}: {error.strerror}"
     if kind.__module__.partition(".")[0] in ("dagster_postgres", "sqlalchemy", "psycopg2"):
         return "the connection to Postgres was lost or refused; check that it is up, then run again"
     return f"unforeseen {type(error).__name__}; run the command again with --debug for the traceback"
+
+
+def _of_setting(fault: dict[str, Any]) -> str:
+    """Which variable, and why where that is our own text; pydantic's may quote the value."""
+    name = f"SAMEGOAL_{fault['loc'][0]}".upper() if fault["loc"] else ""
+    why = fault["ctx"]["error"] if fault["type"] == "value_error" else None
+    return f"{name} has a value that cannot be used" + (f": {why}" if why else "") if name else str(why)
 
 
 def _refused_output(error: OSError) -> str | None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -43,21 +42,28 @@ def forecast(deployment: Deployment, district_id: str, days: int, by_student: bo
         facts = {
             "district_id": district_id,
             "night": found.night,
+            "until": found.until,
             "days": days,
             "flips": counted,
+            "overdue": found.overdue,
             "held_from": found.hold and asdict(found.hold),
         }
         print_json({**facts, "students": listed} if by_student else facts)
         return
-    until = found.night + timedelta(days=days)
-    if not counted:
+    rows_of_then = f"by {found.until}, as the rows of the night {found.night} stand"
+    if found.overdue:
         print_sentences(
-            [f"{district_id}: no status flips by {until}, as the rows of the night {found.night} stand"]
+            [
+                f"{district_id}: {found.overdue:,} status(es) have flipped since the night {found.night}, "
+                "which is the last one published; the next snapshot will say so"
+            ]
         )
-        return
-    print_sentences([f"{district_id}: by {until}, as the rows of the night {found.night} stand:"])
-    rows = [[flip["day"], *_statuses(flip), flip["students"]] for flip in counted]
-    print_table(["day", "from", "to", "students"], rows)
+    if counted:
+        print_sentences([f"{district_id}: {rows_of_then}:"])
+        rows = [[flip["day"], *_statuses(flip), flip["students"]] for flip in counted]
+        print_table(["day", "from", "to", "students"], rows)
+    else:
+        print_sentences([f"{district_id}: no status flips {rows_of_then}"])
     if found.hold:
         print_sentences(
             [

@@ -37,7 +37,8 @@ def pause(
     """Leave a district out of the schedule for some nights, such as over the summer.
 
     It is not late on these nights, and the report shows it as paused. What it has published stays; `sync`
-    runs it all the same. A second pause replaces the first.
+    runs it all the same. A district has one pause at a time: a second one replaces the first, unless that is
+    under way and the second one does not cover today.
     """
     from samegoal_pipelines.districts.pauses import pause as set_pause
 

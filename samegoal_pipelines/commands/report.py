@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import click
 
 from samegoal_pipelines.commands.dates import Night
-from samegoal_pipelines.commands.exits import DONE, FAILED, HELD
+from samegoal_pipelines.commands.exits import DONE, FAILED, HELD, PlainError
 from samegoal_pipelines.printable import on_one_line
 from samegoal_pipelines.terminal import print_json, print_table
 
@@ -81,7 +81,11 @@ def report(
     if file:
         from samegoal_pipelines.reports.page import html
 
-        file.write_text(html(made), encoding="utf-8")
+        try:
+            file.write_text(html(made), encoding="utf-8")
+        except OSError as error:
+            why = f"writing the page: {file}: {error.strerror}"
+            raise PlainError(f"{why}; give --html another file") from None
         click.echo(f"the page was written to {file}", err=True)
     return exit_status(made.board)
 

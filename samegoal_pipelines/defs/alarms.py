@@ -7,10 +7,10 @@ how it reads is decided in `reports`; how it is sent, in `alarms`.
 
 import json
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from functools import partial
 from time import monotonic
 from typing import Any
@@ -69,7 +69,7 @@ def look(context: dg.SensorEvaluationContext, deployment: Deployment, now: datet
     """
     boards = boards_judged(deployment.warehouse, now)
     red = {**json.loads(context.cursor or "{}")}
-    outcomes = _bring_up_to_date(red, boards)
+    outcomes = _bring_up_to_date(red, [*boards, *_boards_of_the_others(deployment, red, boards, now)])
     missing = missing_reports(context.instance, {board.night for board in boards})
     with _telling_all(deployment, boards, missing, now) as told:  # meanwhile: neither waits for the other
         if outcomes:
@@ -83,6 +83,16 @@ def look(context: dg.SensorEvaluationContext, deployment: Deployment, now: datet
         raise AlarmNotSent("; ".join(faults))
     said = "; ".join([*faults, *sent]) or f"{len(boards)} deadline(s) looked at, nothing new to tell"
     return dg.SensorResult(cursor=json.dumps(red), skip_reason=dg.SkipReason(said))
+
+
+def _boards_of_the_others(
+    deployment: Deployment, red: Mapping[str, Any], boards: Sequence[Board], now: datetime
+) -> Iterator[Board]:
+    """Red districts that no deadline speaks of any more: the last active one of a time zone was disabled."""
+    others = red.keys() - {one.district_id for board in boards for one in board.districts}
+    if others:
+        night = max(date.fromisoformat(red[district_id][0]) for district_id in others)
+        yield read_board(deployment.warehouse, night, now, others)
 
 
 @contextmanager
@@ -120,6 +130,10 @@ def _telling_all(
                 message = tell_it(channel, now)
             except (ChannelError, WarehouseError) as error:
                 faults[f"alarm not sent: {error}"] = None
+                continue
+            except Exception as error:  # whatever it is, the other channels and districts are told
+                what = f"{channel.name}: unforeseen {type(error).__name__}; report this"
+                faults[f"alarm not sent: {what}"] = None
                 continue
             if message is not None:
                 sent.append(f"sent by {channel.name}: {message.subject}")

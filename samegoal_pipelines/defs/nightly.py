@@ -13,7 +13,7 @@ now; the next tick after that finds the district free, and asks for the night th
 """
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence, Set
-from datetime import UTC, date, datetime, time
+from datetime import UTC, date, datetime, time, timedelta
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
@@ -168,16 +168,20 @@ def read_ledger(instance: dg.DagsterInstance, nights: Collection[date], now: dat
 
     A run that this same tick has made and not handed over, because the daemon was ended in between, does not
     count: asked for again under its key, Dagster hands it over. Runs made after `now` show that the clock was
-    set back; their nights are not to come again, nor the ones before.
+    set back; their nights are not to come again, nor the ones before. But a night beyond the next one never
+    was: the clock had been wrong before it was set back, and the nights until then are to be run.
     """
     by_schedule = {SCHEDULE_TAG: SCHEDULE_NAME}
     asked = [dg.RunsFilter(tags={**by_schedule, TODAY_TAG: night.isoformat()}) for night in nights]
     asked.append(dg.RunsFilter(tags=by_schedule, created_after=now))
+    farthest = max(nights, default=now.date()) + timedelta(days=1)
     started: dict[str, date] = {}
     for run in (run for which in asked for run in instance.get_runs(which)):
         if run.status == dg.DagsterRunStatus.NOT_STARTED and run.tags.get(TICK_TAG) == tick:
             continue
         district_id, night = run.tags[PARTITION_TAG], date.fromisoformat(run.tags[TODAY_TAG])
+        if night > farthest:
+            continue
         started[district_id] = max(night, started.get(district_id, night))
     unfinished = {
         run.tags[PARTITION_TAG]

@@ -55,7 +55,8 @@ def pause(
 
     Raises:
         UnknownDistrict: there is no such district.
-        InvalidDistrict: the pause would end before it begins, or the reason is too long.
+        InvalidDistrict: the pause would end before it begins, or the reason is too long; or another pause is
+            under way, which this one would end at once.
     """
     if paused_to < paused_from:
         raise InvalidDistrict(
@@ -72,7 +73,18 @@ def pause(
         .on_conflict_do_update(index_elements=["district_id"], set_={**values, "set_at": sa.func.now()})
     )
     with as_writer(engine, district_id, "pausing the district") as connection:
-        _timezone(connection, district_id)
+        tonight = datetime.now(ZoneInfo(_timezone(connection, district_id))).date()
+        mine = sa.select(pauses.c.paused_to).where(
+            pauses.c.district_id == district_id,
+            pauses.c.paused_from <= tonight,
+            pauses.c.paused_to >= tonight,
+        )
+        under_way = connection.scalar(mine)
+        if under_way is not None and not paused_from <= tonight <= paused_to:
+            raise InvalidDistrict(
+                f"{district_id}: is paused until {under_way}, and has one pause at a time; set the next one "
+                f"after that, or end this one first: samegoal-pipelines resume {district_id}"
+            )
         return Pause(**connection.execute(statement.returning(*pauses.c)).one()._mapping)
 
 

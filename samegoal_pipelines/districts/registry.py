@@ -382,6 +382,8 @@ def _checked(district_id: str, given: dict[str, Any], allow_local: bool) -> dict
     for column, what in (("base_url", "API Base URL"), ("token_url", "Token URL")):
         if column in values and (column == "base_url" or values[column]):
             values[column] = _normal_url(district_id, values[column] or "", what, allow_local)
+        elif column in values:
+            values[column] = None
     if "base_url" in values:
         values["source_host"] = urlsplit(values["base_url"]).hostname
     return values

@@ -42,7 +42,8 @@ _NAMED = 12  # entities
 _COLON, _SEMICOLON = (re.compile(rf"{mark} (?![^()]*\))") for mark in ":;")
 """Where an error goes over to what to do; not within brackets."""
 _RENEW = {
-    0: "renew the Integration Access in Qmlativ, then: samegoal-pipelines districts rotate-secret {id}",
+    0: "renew the Integration Access in Qmlativ, then register its new day: samegoal-pipelines districts set "
+    "{id} --expires …; and a new secret: samegoal-pipelines districts rotate-secret {id}",
     7: "renew the Integration Access in Qmlativ today: without it, no night works",
     30: "renew the Integration Access in Qmlativ this week",
     60: "plan to renew the Integration Access in Qmlativ",
@@ -187,8 +188,8 @@ def _expiry(district: District, today: date) -> str:
         )
         raise _NotOk("not known", remedy, "warning")
     days = (district.expires - today).days
-    if days < 0:
-        raise _NotOk(f"expired on {district.expires}", _RENEW[0].format(id=district.id))
+    if days < 0:  # as it was registered; whether Qmlativ still accepts it, the token tells
+        raise _NotOk(f"expired on {district.expires}", _RENEW[0].format(id=district.id), "warning")
     told = f"{district.expires}, " + ("today" if days == 0 else f"in {days} day{'s' * (days != 1)}")
     warning = expiry_warning(days)
     if warning is not None:

@@ -71,13 +71,18 @@ def look_ahead(engine: sa.Engine, landing: Landing, board: Board, days: int = DA
     found: Counter[tuple[date, str | None, str | None]] = Counter()
     holds: list[DistrictHold] = []
     looked_at, left_out = 0, []
+    unreachable = False  # then it is for all of them: to wait for each would take hours
     for one in sorted(board.districts, key=lambda one: one.district_id):
         if one.last_published is None or one.state == "disabled":
+            continue
+        if unreachable:
+            left_out.append(one.district_id)
             continue
         try:
             flips = _flips_of(landing, one, one.last_published, days)
             of_district = Limits.of(limits.get(one.district_id, {}))
-        except (LandingError, OSError, KeyError, ValueError):
+        except (LandingError, OSError, KeyError, ValueError) as error:
+            unreachable = isinstance(error, LandingError) and error.transient
             left_out.append(one.district_id)
             continue
         looked_at += 1

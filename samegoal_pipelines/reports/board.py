@@ -179,16 +179,19 @@ def read_board(
 ) -> Board:
     """What became of this night, in all districts or in these.
 
-    A district that was registered after the night, and has no attempt of it, is left out.
+    A district that was registered after the night, and has no attempt of it, is left out. A rehearsal, which
+    was run before the night's date had come, says nothing of the night.
 
     Args:
         now: an aware instant; what is late depends on it.
     """
     attempts: dict[str, list[sa.RowMapping]] = {}
     with as_operator(engine, "looking up the night of all districts") as connection:
-        for row in connection.execute(_attempts_of(night, district_ids)).mappings():
-            attempts.setdefault(row["district_id"], []).append(row)
         registered = connection.execute(_registered(night, district_ids)).mappings().all()
+        zones = {row["district_id"]: row["timezone"] for row in registered}
+        for row in connection.execute(_attempts_of(night, district_ids)).mappings():
+            if not _is_rehearsal(night, row["started_at"], zones.get(row["district_id"])):
+                attempts.setdefault(row["district_id"], []).append(row)
     found = [
         _district_night(row, attempts.get(row["district_id"], []), night, now)
         for row in registered
@@ -214,11 +217,19 @@ def _attempts_of(night: date, district_ids: Collection[str] | None) -> sa.Select
 
 
 def _registered(night: date, district_ids: Collection[str] | None) -> sa.Select[Any]:
-    """Every district with its pause and the snapshot that was current after that night."""
-    later = sa.select(sa.func.max(snapshots.c.snapshot_date)).where(
-        snapshots.c.district_id == districts.c.district_id,
-        snapshots.c.state == "published",
-        snapshots.c.snapshot_date > night,
+    """Every district with its pause, the snapshot that was current after that night, and the next one."""
+    later = (
+        sa.select(
+            snapshots.c.snapshot_date.label("later_night"), snapshots.c.started_at.label("later_started_at")
+        )
+        .where(
+            snapshots.c.district_id == districts.c.district_id,
+            snapshots.c.state == "published",
+            snapshots.c.snapshot_date > night,
+        )
+        .order_by(snapshots.c.snapshot_date)  # rehearsals of days to come are the last
+        .limit(1)
+        .lateral("later")
     )
     landed_run_id = sa.func.coalesce(snapshots.c.landed_run_id, snapshots.c.run_id).label("landed_run_id")
     last = (
@@ -244,13 +255,19 @@ def _registered(night: date, district_ids: Collection[str] | None) -> sa.Select[
             pauses.c.paused_from,
             pauses.c.paused_to,
             pauses.c.reason.label("pause_reason"),
-            later.scalar_subquery().label("later_night"),
+            later,
             last,
         )
         .outerjoin(pauses, pauses.c.district_id == districts.c.district_id)
         .outerjoin(last, sa.true())
+        .outerjoin(later, sa.true())
         .where(_in(districts.c.district_id, district_ids))
     )
+
+
+def _is_rehearsal(night: date, started_at: datetime, timezone: str | None) -> bool:
+    """Whether an attempt was made before its night's date had come (`sync --today`)."""
+    return timezone is not None and started_at.astimezone(ZoneInfo(timezone)).date() < night
 
 
 def _in(column: sa.Column[str], district_ids: Collection[str] | None) -> sa.ColumnElement[bool]:
@@ -342,7 +359,8 @@ def _remedy(
     state: str, row: sa.RowMapping, night: date, local_date: date, decisive: sa.RowMapping | None
 ) -> str | None:
     district_id, later = row["district_id"], row["later_night"]
-    if later is not None and state in TROUBLE:
+    has_come = later is not None and not _is_rehearsal(later, row["later_started_at"], row["timezone"])
+    if has_come and state in TROUBLE:
         return f"nothing any more: the night {later} has been published since"
     if state == "late":
         return remedies.of_lateness(district_id)

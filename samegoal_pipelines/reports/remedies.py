@@ -67,7 +67,8 @@ KINDS = (
     _kind(
         "address",
         r"correct the API Base URL|Token URL|HTTP 404|API Base URL (is|must)",
-        "correct the address: samegoal-pipelines districts set {id} --base-url …",
+        "correct the address: samegoal-pipelines districts set {id} --base-url … (where tokens come from: "
+        "--token-url …, or '' for the usual place)",
     ),
     _kind(
         "certificate",

@@ -43,7 +43,10 @@ def expiry(one: DistrictNight) -> str:
     if days is None:
         return "not known"
     if days < 0:
-        return f"expired on {one.expires}"
+        return (
+            f"expired on {one.expires}; once it is renewed: "
+            f"samegoal-pipelines districts set {one.district_id} --expires …"
+        )
     return f"expires on {one.expires}, " + ("today" if days == 0 else f"in {days} day{'s' * (days != 1)}")
 
 

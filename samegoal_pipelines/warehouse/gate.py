@@ -44,7 +44,7 @@ class Limits:
     set_aside: float = 1.0
     """Enrollment rows that cannot be relied on."""
     kept: float = 10.0
-    """Students who cannot be read tonight and keep what was last published: the night would be half a night."""
+    """Students who cannot be read and keep what was last published: beyond, it would be half a night."""
 
     @classmethod
     def of(cls, changed: Mapping[str, float]) -> Limits:
@@ -236,10 +236,10 @@ def _reasons(limits: Limits, measured: Measured, numbers: Mapping[str, int | flo
             f"on; the limit is {limits.set_aside:g} %: see their reasons in the Dagster UI, and mend them in "
             "Qmlativ"
         )
-    kept = measured.kept
-    if not nobody and kept >= KEPT_LEAST and _exceeds(kept, students, limits.kept):
+    unread = measured.kept
+    if not nobody and unread >= KEPT_LEAST and _exceeds(unread, students, limits.kept):
         yield (
-            f"{part_of(kept, students, 'students', limits.kept)} cannot be read and would stay as they were "
+            f"{part_of(unread, students, 'students', limits.kept)} cannot be read and would stay as they were "
             f"last published; the limit is {limits.kept:g} %: see in the Dagster UI which rows were set "
             "aside or unreadable, and mend them in Qmlativ"
         )

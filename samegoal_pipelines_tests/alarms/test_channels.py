@@ -19,6 +19,7 @@ from samegoal_pipelines.alarms.channels import (
     WebhookChannel,
     channels_of,
 )
+from samegoal_pipelines.commands.exits import plain
 from samegoal_pipelines.settings import Settings
 from samegoal_pipelines_tests.alarms.listeners import (
     PASSWORD,
@@ -297,6 +298,43 @@ def test_a_channel_that_cannot_work_is_told_at_the_start_without_its_secret(
         Settings()
     assert PASSWORD not in str(caught.value)
     assert [fault["loc"] for fault in caught.value.errors()] == [(name.removeprefix("SAMEGOAL_").lower(),)]
+
+
+@pytest.mark.parametrize(
+    "to",
+    [
+        "ana@example.com, bob@",
+        " , ",
+        "a@example.com; b@example.com",
+        "a@example.com b@example.com",
+        "ana",
+    ],
+)
+def test_addresses_that_no_mail_server_takes_are_told_at_the_start(
+    monkeypatch: pytest.MonkeyPatch, to: str
+) -> None:
+    monkeypatch.setenv("SAMEGOAL_SMTP_URL", "smtp://mail.example.com")
+    monkeypatch.setenv("SAMEGOAL_ALARM_EMAIL_TO", to)
+    with pytest.raises(ValidationError) as caught:
+        Settings()
+    assert plain(caught.value) == (
+        "SAMEGOAL_ALARM_EMAIL_TO has a value that cannot be used: it must be e-mail addresses such as "
+        "ana@example.com, separated by commas; see the README's table"
+    )
+
+
+def test_a_mail_server_without_recipients_is_told_at_the_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SAMEGOAL_SMTP_URL", "smtp://mail.example.com")
+    with pytest.raises(ValidationError) as caught:
+        Settings()
+    assert plain(caught.value) == ("SAMEGOAL_SMTP_URL needs SAMEGOAL_ALARM_EMAIL_TO; see the README's table")
+
+
+def test_names_beside_addresses_are_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SAMEGOAL_SMTP_URL", "smtp://mail.example.com")
+    monkeypatch.setenv("SAMEGOAL_ALARM_EMAIL_TO", "Ana Ruiz <ana@example.com>, jörg@müller.example")
+    monkeypatch.setenv("SAMEGOAL_ALARM_EMAIL_FROM", "SameGoal <nights@example.com>")
+    assert Settings().alarm_email_from == "SameGoal <nights@example.com>"
 
 
 @pytest.fixture

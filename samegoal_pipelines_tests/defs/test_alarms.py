@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
@@ -247,6 +248,30 @@ def test_a_message_that_is_refused_keeps_no_later_one_from_its_channel(daemon, d
     assert "sent by webhook: SameGoal night 2026-10-12: 1 late of 1" in said
     (posted,) = hook.received
     assert "(chicago)" in posted["text"]
+
+
+def test_the_last_district_of_a_time_zone_is_red_no_more_once_it_is_disabled(daemon, deployment):
+    put(deployment, "honolulu", "failed", "Pacific/Honolulu")
+    put(deployment, "chicago", "published")
+    daemon.look(at("16:30"))
+    assert daemon.shown() == {"honolulu": False}
+    deployment.registry.set_active("honolulu", False)
+    daemon.look(at("16:31"))
+    assert daemon.shown() == {"honolulu": True}
+    assert json.loads(daemon.cursor) == {}
+
+
+def test_an_unforeseen_error_of_a_channel_keeps_neither_the_other_nor_the_checks(
+    daemon, deployment, mailbox, hook, monkeypatch
+):
+    def broken(*_: Any) -> None:
+        raise IndexError("of ana@example.com")
+
+    put(deployment, "alpha", "failed")
+    monkeypatch.setattr("samegoal_pipelines.alarms.channels.SmtpChannel.send", broken)
+    assert "alarm not sent: email: unforeseen IndexError; report this" in daemon.look(SIX_IN_CHICAGO)
+    assert daemon.shown() == {"alpha": False}
+    assert (len(mailbox.received), len(hook.received)) == (0, 1)
 
 
 def with_little_patience_for_a_webhook(**settings: Any) -> list[Any]:

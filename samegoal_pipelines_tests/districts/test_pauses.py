@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
+from zoneinfo import ZoneInfo
 
 import pytest
 import sqlalchemy as sa
@@ -46,6 +47,18 @@ def test_a_second_pause_replaces_the_first(warehouse: sa.Engine) -> None:
         "sam",
         None,
     )
+
+
+def test_a_pause_that_is_under_way_is_not_ended_by_setting_the_next_one(warehouse: sa.Engine) -> None:
+    register(warehouse, "grand-bend")
+    today = datetime.now(ZoneInfo("America/Chicago")).date()
+    week, month = timedelta(days=7), timedelta(days=30)
+    pause(warehouse, "grand-bend", paused_from=today - week, paused_to=today + week, set_by="pat")
+    with pytest.raises(InvalidDistrict, match=f"is paused until {today + week}, and has one pause at a time"):
+        pause(warehouse, "grand-bend", paused_from=today + month, paused_to=today + 2 * month, set_by="pat")
+    assert "grand-bend" in paused_on(warehouse, today)
+    pause(warehouse, "grand-bend", paused_from=today, paused_to=today + month, set_by="pat")  # longer
+    assert "grand-bend" in paused_on(warehouse, today + month)
 
 
 def test_a_resumed_district_is_not_paused_any_more_and_was_not_twice(warehouse: sa.Engine) -> None:

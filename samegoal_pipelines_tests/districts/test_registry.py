@@ -278,6 +278,12 @@ def test_nights_are_waited_for_anew_after_a_move_to_another_time_zone_or_out_of_
     assert since() > enabled
 
 
+def test_a_token_url_is_taken_back_by_an_empty_one(registry: Registry) -> None:
+    add(registry)
+    registry.set("grand-bend", token_url="https://gateway.example.org/token")
+    assert registry.set("grand-bend", token_url="").token_url is None
+
+
 def test_limits_of_the_gate_change_one_by_one_and_can_be_taken_back(registry: Registry) -> None:
     usual = add(registry).limits
     assert usual == Limits()

@@ -350,7 +350,7 @@ def test_an_address_that_is_refused_keeps_what_stands_in_brackets(source: Source
     ("expires", "state", "outcome", "remedy"),
     [
         (None, "warning", "not known", "samegoal-pipelines districts set grand-bend --expires"),
-        (date(2026, 9, 30), "failed", "expired on 2026-09-30", "districts rotate-secret grand-bend"),
+        (date(2026, 9, 30), "warning", "expired on 2026-09-30", "districts set grand-bend --expires"),
         (date(2026, 10, 1), "warning", "2026-10-01, today", "today"),
         (date(2026, 10, 2), "warning", "2026-10-02, in 1 day", "today"),
         (date(2026, 10, 8), "warning", "2026-10-08, in 7 days", "today"),

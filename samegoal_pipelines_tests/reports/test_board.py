@@ -145,6 +145,30 @@ def test_nothing_is_to_be_done_about_a_night_once_a_later_one_is_published(
     )
 
 
+def test_a_rehearsal_of_the_night_says_nothing_of_the_night(warehouse: sa.Engine) -> None:
+    register(warehouse, "grand-bend")
+    rehearsed = at("04:59")  # 23:59 the day before, in Chicago
+    attempt(warehouse, "grand-bend", "published", started_at=rehearsed)
+    assert one(warehouse, FIVE_IN_CHICAGO).state == "pending"
+    late = one(warehouse)
+    assert (late.state, late.nights_in_trouble) == ("late", 1)
+    attempt(warehouse, "grand-bend", "failed", reason="no luck")
+    failed = one(warehouse)
+    assert (failed.state, failed.reason) == ("failed", "no luck")
+    register(warehouse, "northwest")
+    attempt(warehouse, "northwest", "published", started_at=at("05:00"))  # midnight: the date has come
+    assert states(read_board(warehouse, NIGHT, SEVEN_IN_CHICAGO))["northwest"] == "published"
+
+
+def test_a_rehearsal_of_a_night_to_come_ends_no_trouble(warehouse: sa.Engine) -> None:
+    register(warehouse, "grand-bend")
+    attempt(warehouse, "grand-bend", "failed", reason="no luck")
+    attempt(warehouse, "grand-bend", "published", NIGHT + timedelta(days=3), started_at=at("08:00"))
+    assert "nothing any more" not in (one(warehouse).remedy or "")
+    attempt(warehouse, "grand-bend", "published", NIGHT + timedelta(days=1))
+    assert "the night 2026-10-13 has been published since" in (one(warehouse).remedy or "")
+
+
 def test_a_rerun_that_is_held_waits_for_a_person_though_the_night_was_published(warehouse: sa.Engine) -> None:
     register(warehouse, "grand-bend")
     attempt(warehouse, "grand-bend", "published")

@@ -100,8 +100,11 @@ def test_a_wrong_secret_is_mended_by_rotating_it(served):
     run(*add, stdin="another")
     assert run("sync", "grand-bend").returncode == 1
 
-    rotated = run("districts", "rotate-secret", "grand-bend", stdin=made.client_secret)
+    rotated = run(
+        "districts", "rotate-secret", "grand-bend", "--expires", "2028-08-01", stdin=made.client_secret
+    )
     assert rotated.returncode == 0, rotated.stderr
+    assert json.loads(run("districts", "show", "grand-bend", "--json").stdout)["expires"] == "2028-08-01"
     assert run("sync", "grand-bend").returncode == 0
 
 
@@ -210,8 +213,13 @@ ADD = ["districts", "add", "a", "--name", "A", "--base-url", "https://a.example.
     [
         (">&-", ["districts", "list"], 0, ""),
         (">&-", ["report", "--no-forecast"], 0, ""),
-        ("<&- >&-", ADD, 1, "error: the Client Secret is empty; give it with --client-secret-file, standard"),
-        ("<&-", [*ADD, "--client-secret-file", "-"], 1, "error: the Client Secret is empty"),
+        (
+            "<&- >&-",
+            ADD,
+            1,
+            "error: a: the Client Secret is empty; give it with --client-secret-file, standard",
+        ),
+        ("<&-", [*ADD, "--client-secret-file", "-"], 1, "error: a: the Client Secret is empty"),
         ("<&- >&- 2>&-", ["districts", "show", "nowhere"], 1, ""),
         ("2>&-", ["sync"], 2, ""),
     ],

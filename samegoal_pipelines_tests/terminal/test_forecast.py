@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Callable
 from datetime import date
 from pathlib import Path
 
 import pytest
 
+from samegoal_pipelines import forecasts
 from samegoal_pipelines_tests.mass_changes import ENTRIES
 from samegoal_pipelines_tests.terminal.asking import Ask, ask
 
@@ -17,6 +19,17 @@ __all__ = ["ask"]
 STAYS = {"EntryWithdrawalID": 1, "StudentID": 11, "StartDate": "2026-08-12"}
 ENDS = {"EntryWithdrawalID": 2, "StudentID": 12, "StartDate": "2026-08-12", "EndDate": "2026-10-14"}
 BEGINS = {"EntryWithdrawalID": 3, "StudentID": 13, "StartDate": "2026-10-19"}
+
+
+@pytest.fixture(autouse=True)
+def the_date_of_every_district(monkeypatch: pytest.MonkeyPatch) -> Callable[[date], None]:
+    """The day of the night that is published, unless a test sets another."""
+
+    def is_now(today: date) -> None:
+        monkeypatch.setattr(forecasts, "local_date_of", lambda *_: today)
+
+    is_now(date.min)
+    return is_now
 
 
 def test_flips_are_counted_by_day_and_students_are_listed_on_request(pipeline, district, ask: Ask):
@@ -41,6 +54,39 @@ def test_flips_are_counted_by_day_and_students_are_listed_on_request(pipeline, d
             "student_number": "000012",
         }
     ]
+
+
+def test_days_to_come_begin_today_however_long_ago_a_night_was_published(
+    pipeline, district, ask: Ask, the_date_of_every_district
+):
+    later = {"EntryWithdrawalID": 4, "StudentID": 14, "StartDate": "2026-08-12", "EndDate": "2026-12-01"}
+    pipeline.add(district([STAYS, ENDS, BEGINS, later]))
+    assert pipeline.run().published
+    the_date_of_every_district(date(2026, 11, 26))
+
+    told = ask("forecast", "grand-bend").stdout
+    assert "2 status(es) have flipped since the night 2026-10-12, which is the last one published" in told
+    assert "by 2026-12-10, as the rows of the night 2026-10-12 stand" in told
+    lines = [line.split() for line in told.splitlines()]
+    assert ["2026-12-02", "ENROLLED", "INACTIVE", "1"] in lines
+    assert "2026-10-15" not in told
+    said = json.loads(ask("forecast", "grand-bend", "--days", "3", "--json").stdout)
+    assert (said["night"], said["until"], said["overdue"], said["flips"]) == (
+        "2026-10-12",
+        "2026-11-29",
+        2,
+        [],
+    )
+
+
+def test_a_hold_that_is_overdue_is_foretold_for_the_next_night(
+    pipeline, district, ask: Ask, the_date_of_every_district
+):
+    ending = [{"StudentID": n, "StartDate": "2026-08-12", "EndDate": "2026-10-20"} for n in range(1, 61)]
+    pipeline.add(district(ending))
+    assert pipeline.run().published
+    the_date_of_every_district(date(2026, 11, 26))
+    assert "the night 2026-11-26 will be held: 60 of 60" in ask("forecast", "grand-bend").stdout
 
 
 def test_a_forecast_without_flips_says_so(pipeline, district, ask: Ask):

@@ -12,8 +12,11 @@ import pytest
 from click.testing import CliRunner, Result
 
 from samegoal_pipelines.cli import cli
+from samegoal_pipelines.commands.exits import PlainError
 from samegoal_pipelines.districts.pauses import pause
-from samegoal_pipelines.reports.board import night_now
+from samegoal_pipelines.landing import Landing, LandingError
+from samegoal_pipelines.reports.ahead import look_ahead
+from samegoal_pipelines.reports.board import night_now, read_board
 from samegoal_pipelines_tests.reports.nights_at_hand import (
     NIGHT,
     attempt,
@@ -129,6 +132,32 @@ def test_where_nothing_is_published_nothing_is_foreseen(deployment, run, tmp_pat
     page = (tmp_path / "night.html").read_text()
     assert "No district is published yet." in page
     assert "because time passes" not in page
+
+
+def test_a_page_that_cannot_be_written_is_one_plain_line(deployment, run, tmp_path: Path):
+    put(deployment, "alpha", "published")
+    with pytest.raises(PlainError, match=r"^writing the page: .* No such file or directory; give --html"):
+        CliRunner().invoke(
+            cli,
+            ["report", "--night", NIGHT.isoformat(), "--html", str(tmp_path / "nowhere" / "night.html")],
+            standalone_mode=False,
+            catch_exceptions=False,
+        )
+
+
+def test_a_landing_that_cannot_be_reached_is_asked_once_for_all_districts(deployment, monkeypatch):
+    asked: list[str] = []
+
+    def unreachable(*_: object, district_id: str, **__: object) -> None:
+        asked.append(district_id)
+        raise LandingError("the landing cannot be reached", transient=True)
+
+    for name in ("alpha", "beta", "gamma"):
+        put(deployment, name, "published")
+    monkeypatch.setattr(Landing, "read", unreachable)
+    board = read_board(deployment.warehouse, NIGHT, datetime(2026, 10, 12, 12, tzinfo=UTC))
+    ahead = look_ahead(deployment.warehouse, deployment.landing, board)
+    assert (asked, ahead.left_out) == (["alpha"], ("alpha", "beta", "gamma"))
 
 
 def test_the_page_is_written_where_it_is_wanted(deployment, run, tmp_path: Path):

@@ -137,8 +137,8 @@ def prune_landing() -> None:
 nightly_prune = dg.ScheduleDefinition(
     name="nightly_prune",
     job=prune_landing,
-    cron_schedule="0 12 * * *",  # when the night is over in every time zone of the United States
+    cron_schedule="0 18 * * *",  # in Hawaii, where a night of the fifty states is over last, it is 08:00
     execution_timezone="UTC",
     default_status=dg.DefaultScheduleStatus.RUNNING,
-    description="Once a day, when the nights are over.",
+    description="Once a day, when the night is over in all fifty states.",
 )

@@ -184,11 +184,11 @@ def test_it_is_scheduled_daily_without_being_switched_on(deployment):
     schedule = build_defs(deployment).resolve_schedule_def("nightly_prune")
     assert schedule.default_status is dg.DefaultScheduleStatus.RUNNING
     with dg.build_schedule_context(
-        scheduled_execution_time=datetime(2026, 10, 12, 12, tzinfo=UTC)
+        scheduled_execution_time=datetime(2026, 10, 12, 18, tzinfo=UTC)
     ) as context:
         (request,) = schedule.evaluate_tick(context).run_requests
     assert (request.job_name, request.partition_key) == (None, None)
-    assert (schedule.cron_schedule, schedule.execution_timezone) == ("0 12 * * *", "UTC")
+    assert (schedule.cron_schedule, schedule.execution_timezone) == ("0 18 * * *", "UTC")
     assert schedule.job_name == "prune_landing"
 
 

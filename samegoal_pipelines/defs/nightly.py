@@ -13,7 +13,7 @@ now; the next tick after that finds the district free, and asks for the night th
 """
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence, Set
-from datetime import UTC, date, datetime, time
+from datetime import UTC, date, datetime
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
@@ -24,20 +24,18 @@ from samegoal_pipelines.defs.partitions import DISTRICTS
 from samegoal_pipelines.deployment import Deployment
 from samegoal_pipelines.districts.pauses import unpaused
 from samegoal_pipelines.districts.registry import District
-
-NIGHT_BEGINS = time(1, 0)
-"""A night begins at this local time; before it, the Qmlativ day may not be over."""
+from samegoal_pipelines.reports.board import NIGHT_BEGINS
 
 SCHEDULE_NAME = "nightly_by_district"
 TICK_TAG = ".dagster/scheduled_execution_time"
 
-UNFINISHED = [
-    dg.DagsterRunStatus.NOT_STARTED,
+GOING_ON = [
     dg.DagsterRunStatus.QUEUED,
     dg.DagsterRunStatus.STARTING,
     dg.DagsterRunStatus.STARTED,
     dg.DagsterRunStatus.CANCELING,
 ]
+UNFINISHED = [dg.DagsterRunStatus.NOT_STARTED, *GOING_ON]
 _NAMED = 10  # districts in a tick's log
 
 nightly_snapshot = dg.define_asset_job(

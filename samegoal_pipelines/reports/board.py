@@ -22,7 +22,7 @@ from samegoal_pipelines.warehouse.engine import as_operator
 from samegoal_pipelines.warehouse.tables import districts, pauses, snapshots
 
 NIGHT_BEGINS = time(1, 0)
-"""From this local time on, a district's night is the one of its date."""
+"""From this local time on, a district's night is that of its date; before, Qmlativ's day may not be over."""
 DEADLINE = time(6, 0)
 """By this local time, every active district's snapshot of the night must be there."""
 

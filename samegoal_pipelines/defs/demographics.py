@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import dagster as dg
+import pyarrow as pa
 
 from samegoal_pipelines.defs.facts import parent_facts, student_facts
 from samegoal_pipelines.defs.io import Tables
@@ -16,12 +17,13 @@ from samegoal_pipelines.schemas.demographics import (
     ConfidentialPhones,
     ParentDemographics,
     RestrictedPairs,
+    RestrictionKnown,
     StudentDemographics,
     StudentsWithoutRecord,
     parents_model,
 )
-from samegoal_pipelines.schemas.reads import is_granted
 from samegoal_pipelines.transforms import parents, students
+from samegoal_pipelines.transforms.columns import frame_of
 from samegoal_pipelines.warehouse.withholding import refuse_to_forget_restrictions
 
 
@@ -75,7 +77,7 @@ def parent_demographics(
     """One row per student and guardian; one under active restricted access has no contact data in it."""
     with recorded("parent_demographics", night):
         withholding = night.district.withholding
-        known = is_granted(raw_parents["Reads"], "StudentGuardian", "HasActiveRestrictedAccess")
+        known = parents.restriction_is_known(raw_parents)
         if not known and not withholding.show_restricted_contacts:
             refuse_to_forget_restrictions(deployment.warehouse, night.district_id)
         built = parents.build_parent_demographics(
@@ -83,6 +85,7 @@ def parent_demographics(
         )
         tables = {
             "parent_demographics": built.parents,
+            "restriction": frame_of({"is_known": pa.array([known])}),
             "restricted": parents.find_restricted_pairs(
                 raw_parents, restriction_known=known, withholding=withholding
             ),
@@ -90,6 +93,7 @@ def parent_demographics(
         }
         models = {
             "parent_demographics": parents_model(withholding.show_restricted_contacts),
+            "restriction": RestrictionKnown,
             "restricted": RestrictedPairs,
             "confidential": ConfidentialPhones,
         }

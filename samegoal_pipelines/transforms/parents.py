@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from samegoal_pipelines.schemas import demographics as models
+from samegoal_pipelines.schemas.reads import is_granted
 from samegoal_pipelines.transforms.columns import (
     MISSING,
     NOWHERE,
@@ -50,6 +51,11 @@ class ParentDemographics(NamedTuple):
     counts: dict[str, int]
 
 
+def restriction_is_known(raw: Mapping[str, pd.DataFrame]) -> bool:
+    """Whether the district grants HasActiveRestrictedAccess, from `raw_parents`, whatever rows there are."""
+    return is_granted(raw["Reads"], "StudentGuardian", "HasActiveRestrictedAccess")
+
+
 def build_parent_demographics(
     raw: Mapping[str, pd.DataFrame],
     statuses: pd.DataFrame,
@@ -59,9 +65,9 @@ def build_parent_demographics(
 ) -> ParentDemographics:
     """Describe the parents of the students of `statuses`, in its order, from `raw_parents` (object → frame).
 
-    `restriction_known` says whether the district grants HasActiveRestrictedAccess. Where it does, a
-    guardian whose access is restricted, or of whom it is not said, keeps the row and loses every contact,
-    unless the district shows them. Where it does not, nobody's restriction is known, and the flag is null.
+    `restriction_known` is what `restriction_is_known` says. Where it is, a guardian whose access is
+    restricted, or of whom it is not said, keeps the row and loses every contact, unless the district shows
+    them. Where it is not, nobody's restriction is known, and the flag is null.
     """
     tables = sound_tables(raw)
     guardianships, names = columns_of(raw["StudentGuardian"]), tables["Name"]

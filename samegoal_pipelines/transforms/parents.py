@@ -41,7 +41,7 @@ from samegoal_pipelines.transforms.people import (
     rows_by_id,
     sound_tables,
 )
-from samegoal_pipelines.transforms.withholding import WITHHOLD, Withholding
+from samegoal_pipelines.transforms.withholding import Withholding
 
 
 class ParentDemographics(NamedTuple):
@@ -61,7 +61,7 @@ def build_parent_demographics(
     statuses: pd.DataFrame,
     *,
     restriction_known: bool,
-    withholding: Withholding = WITHHOLD,
+    withholding: Withholding,
 ) -> ParentDemographics:
     """Describe the parents of the students of `statuses`, in its order, from `raw_parents` (object → frame).
 
@@ -112,7 +112,7 @@ def build_parent_demographics(
 
 
 def find_restricted_pairs(
-    raw: Mapping[str, pd.DataFrame], *, restriction_known: bool = True, withholding: Withholding = WITHHOLD
+    raw: Mapping[str, pd.DataFrame], *, restriction_known: bool, withholding: Withholding
 ) -> pd.DataFrame:
     """Students and guardians between whom access is restricted, or it is not said, from `raw_parents`.
 

@@ -101,7 +101,7 @@ def release(
     held: HeldSnapshot,
     snapshot: Snapshot,
     restricted: pd.DataFrame | None,
-    confidential: pd.DataFrame | None = None,
+    confidential: pd.DataFrame | None,
     absent: pd.DataFrame | None,
     run_id: str,
     started_at: datetime,

@@ -218,7 +218,7 @@ def write_night(
     night: date,
     absent: pd.DataFrame | None,
     restricted: pd.DataFrame | None,
-    confidential: pd.DataFrame | None = None,
+    confidential: pd.DataFrame | None,
 ) -> Counts:
     """Make the staged rows the current ones as of `night`, with changes and departures; count them."""
     staging.write(connection.connection.cursor(), staged, absent, district_id, night)

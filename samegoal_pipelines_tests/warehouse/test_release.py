@@ -70,6 +70,7 @@ def release_held(
         held=held,
         snapshot=what,
         restricted=RESTRICTED,
+        confidential=None,
         absent=ABSENT,
         run_id=run_id or f"release-{run_number}",
         started_at=began,

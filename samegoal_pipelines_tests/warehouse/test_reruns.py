@@ -56,6 +56,7 @@ def release_held(engine: sa.Engine, what: FewStudents) -> None:
         held=find_held(engine, "grand-bend", NIGHT.replace(day=2)),
         snapshot=what,
         restricted=pairs(),
+        confidential=None,
         absent=None,
         run_id=f"release-{number}",
         started_at=began,

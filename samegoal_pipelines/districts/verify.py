@@ -7,7 +7,6 @@ landed; before the first, and on request, the keys alone are read.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -33,6 +32,7 @@ from samegoal_pipelines.qmlativ.catalogue import (
     QmlativObject,
 )
 from samegoal_pipelines.qmlativ.errors import GRANT
+from samegoal_pipelines.schemas.reads import rows_by_object
 from samegoal_pipelines.transforms.grants import costs_of
 
 CONNECTIONS = 4
@@ -355,16 +355,11 @@ def landed_rows(landing: Landing, district_id: str, today: date) -> tuple[date, 
         LandingError: the landing cannot be read.
     """
     for night in sorted((night for night in landing.nights(district_id) if night <= today), reverse=True):
-        arrived: dict[str, int] = {}
+        arrived: list[str] = []
         for asset in NEEDED:
             if landing.landed(asset, district_id=district_id, night=night):
                 reads = landing.read_last(asset, "Reads", district_id=district_id, up_to=night)
-                for listings in [] if reads is None else reads["Arrived"]:
-                    arrived |= json.loads(listings)
-        if arrived:
-            rows: dict[str, int] = {}
-            for listing, count in arrived.items():
-                label = listing.partition("?")[0]
-                rows[label] = rows.get(label, 0) + count
+                arrived.extend([] if reads is None else reads["Arrived"])
+        if rows := rows_by_object(arrived):
             return night, rows
     return None

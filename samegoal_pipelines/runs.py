@@ -10,9 +10,8 @@ import os
 import platform
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from typing import Any
-from zoneinfo import ZoneInfo
 
 import dagster as dg
 import psutil
@@ -157,8 +156,7 @@ def _run(
         reason = reason.removeprefix(f"{district_id}: ")
     remedy = None
     if attempt and attempt.state == "held":
-        local_date = datetime.now(ZoneInfo(district.timezone)).date()
-        remedy = of_hold(district_id, attempt.snapshot_date, local_date)
+        remedy = of_hold(district_id, attempt.snapshot_date, district.local_date(datetime.now(UTC)))
     elif attempt and attempt.state == "failed":
         remedy = of_failure(district_id, attempt.reason, attempt.run_id)
     return NightOutcome(district_id, attempt, reason, stopped, remedy)

@@ -36,11 +36,14 @@ def test_a_room_below_defs_does_not_know_dagster(room):
             assert not any(name.split(".")[0].startswith("dagster") for name in names), path
 
 
-@pytest.mark.parametrize("room", ["transforms", "schemas", "reports"])
-def test_transforms_schemas_and_reports_read_no_clock_and_no_environment(room):
+NO_CLOCKS = {"sa.func.now", "self.now"}  # Postgres'; an instant that was handed in
+
+
+@pytest.mark.parametrize("room", ["transforms", "schemas", "reports", "districts"])
+def test_these_rooms_read_no_clock_and_no_environment(room):
     for path in (ROOT / room).rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text())):
-            if isinstance(node, ast.Attribute):
+            if isinstance(node, ast.Attribute) and ast.unparse(node) not in NO_CLOCKS:
                 assert node.attr not in {"today", "now", "utcnow", "environ", "getenv"}, (
                     f"{path}:{node.lineno}"
                 )

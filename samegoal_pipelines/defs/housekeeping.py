@@ -7,7 +7,6 @@ What a replay can reach back to is decided here and by `SAMEGOAL_LANDING_NIGHTS`
 from collections.abc import Iterator, Set
 from contextlib import contextmanager
 from datetime import UTC, date, datetime, timedelta
-from zoneinfo import ZoneInfo
 
 import dagster as dg
 
@@ -84,11 +83,10 @@ def prune_district(deployment: Deployment, district: District, now: datetime) ->
 
     The published night stays however old it is: the next one is compared with its rows.
     """
-    today = now.astimezone(ZoneInfo(district.timezone)).date()
     published = last_published(deployment.warehouse, district.id)
     return deployment.landing.prune(
         district.id,
-        keep_from=_keep_from(deployment, today),
+        keep_from=_keep_from(deployment, district.local_date(now)),
         also_keep={published.snapshot_date} if published else set(),
     )
 

@@ -76,8 +76,11 @@ def pause(
         return Pause(**connection.execute(statement.returning(*pauses.c)).one()._mapping)
 
 
-def resume(engine: sa.Engine, district_id: str) -> Pause | None:
+def resume(engine: sa.Engine, district_id: str, now: datetime) -> Pause | None:
     """Take a district back into the schedule.
+
+    Args:
+        now: an aware instant: a pause that holds by then is no reason to wait for the night that has begun.
 
     Returns:
         The pause that it had, begun or not; None if it had none.
@@ -91,7 +94,7 @@ def resume(engine: sa.Engine, district_id: str) -> Pause | None:
             sa.delete(pauses).where(pauses.c.district_id == district_id).returning(*pauses.c)
         ).one_or_none()
         ended = None if row is None else Pause(**row._mapping)
-        if ended is not None and ended.covers(datetime.now(ZoneInfo(timezone)).date()):
+        if ended is not None and ended.covers(now.astimezone(ZoneInfo(timezone)).date()):
             here = districts.c.district_id == district_id
             connection.execute(sa.update(districts).where(here).values(due_since=sa.func.now()))
     return ended

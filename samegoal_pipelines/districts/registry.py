@@ -9,10 +9,10 @@ from __future__ import annotations
 import builtins
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from datetime import date
+from datetime import date, datetime
 from typing import Any, Protocol
 from urllib.parse import urlsplit, urlunsplit
-from zoneinfo import available_timezones
+from zoneinfo import ZoneInfo, available_timezones
 
 import sqlalchemy as sa
 
@@ -104,6 +104,10 @@ class District:
     """Limits of the gate that differ from the usual ones; what is in force is `limits`."""
     show_restricted_contacts: bool = False
     show_confidential_phones: bool = False
+
+    def local_date(self, now: datetime) -> date:
+        """The district's own date at an aware instant."""
+        return now.astimezone(ZoneInfo(self.timezone)).date()
 
     @property
     def limits(self) -> Limits:

@@ -11,10 +11,9 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field, replace
-from datetime import date, datetime
+from datetime import date
 from functools import partial
 from typing import Any, Literal
-from zoneinfo import ZoneInfo
 
 from samegoal_pipelines.districts.expiry import expiry_warning
 from samegoal_pipelines.districts.registry import District, DistrictError, Registry
@@ -118,16 +117,16 @@ def verify(
     registry: Registry,
     district: District,
     *,
+    today: date,
     landing: Landing | None = None,
     allow_local: bool = False,
-    today: date | None = None,
     count_rows: bool = False,
 ) -> Verification:
     """Ask everything about one district. Raises nothing: each failure is a row.
 
     Args:
+        today: the district's date, from which to count the days until the Integration Access expires.
         landing: where the last night's counts are.
-        today: from which to count the days until the Integration Access expires; default: today there.
         count_rows: read the keys of every object now, which takes a few seconds per 10,000 students.
     """
     found = Verification(district.id, district.name)
@@ -136,7 +135,6 @@ def verify(
         found.steps.append(_answer(district.id, name, question))
         return found.steps[-1].state != "failed"
 
-    today = today or datetime.now(ZoneInfo(district.timezone)).date()
     ask("expiry", partial(_expiry, district, today))
     try:
         connection = registry.connection(district, allow_local=allow_local, connections=CONNECTIONS)

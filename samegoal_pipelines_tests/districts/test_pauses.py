@@ -52,11 +52,11 @@ def test_a_resumed_district_is_not_paused_any_more_and_was_not_twice(warehouse: 
     register(warehouse, "grand-bend")
     pause(warehouse, "grand-bend", paused_from=JUNE, paused_to=AUGUST, set_by="pat")
 
-    ended = resume(warehouse, "grand-bend")
+    ended = resume(warehouse, "grand-bend", datetime.now(UTC))
     assert ended is not None
     assert ended.paused_to == AUGUST
     assert paused_on(warehouse, JUNE) == {}
-    assert resume(warehouse, "grand-bend") is None
+    assert resume(warehouse, "grand-bend", datetime.now(UTC)) is None
 
 
 def test_a_district_is_waited_for_anew_only_where_it_was_paused_by_now(warehouse: sa.Engine) -> None:
@@ -70,7 +70,7 @@ def test_a_district_is_waited_for_anew_only_where_it_was_paused_by_now(warehouse
     ):
         register(warehouse, name)
         pause(warehouse, name, paused_from=first, paused_to=last, set_by="pat")
-        resume(warehouse, name)
+        resume(warehouse, name, datetime.now(UTC))
     with as_operator(warehouse, "looking") as connection:
         found = connection.execute(sa.text("select district_id, due_since from samegoal.districts")).all()
     since = {district_id: moment for district_id, moment in found if moment is not None}
@@ -88,7 +88,7 @@ def test_a_district_that_nobody_knows_cannot_be_paused_or_resumed(warehouse: sa.
     with pytest.raises(UnknownDistrict, match="nowhere: no such district is registered"):
         pause(warehouse, "nowhere", paused_from=JUNE, paused_to=AUGUST, set_by="pat")
     with pytest.raises(UnknownDistrict, match="nowhere"):
-        resume(warehouse, "nowhere")
+        resume(warehouse, "nowhere", datetime.now(UTC))
 
 
 def test_the_schedule_leaves_a_paused_district_out_by_its_own_date(warehouse: sa.Engine) -> None:

@@ -135,7 +135,7 @@ def register(deployment: Deployment, district: SandboxDistrict, base_url: str) -
         timezone=district.timezone,
         allow_local=True,
     )
-    add_partition(district.id)
+    add_partition(deployment.settings, district.id)
 
 
 def withdraw_a_campus(district: SandboxDistrict, today: date) -> None:

@@ -229,9 +229,9 @@ def _processes() -> set[str]:
     }
 
 
-def add_partition(district_id: str) -> None:
+def add_partition(settings: Settings, district_id: str) -> None:
     """Make a district's partition, so that it can be materialized at once."""
-    with open_instance(Settings()) as instance:
+    with open_instance(settings) as instance:
         instance.add_dynamic_partitions(DISTRICTS.name or "", [district_id])
 
 

@@ -16,7 +16,7 @@ from samegoal_pipelines.districts.pauses import all_pauses
 from samegoal_pipelines.landing import LandingError
 from samegoal_pipelines.reports.outlook import HoldAhead, LastPublished, first_hold, nights_to_come
 from samegoal_pipelines.transforms.forecast import forecast_statuses
-from samegoal_pipelines.warehouse.changes import published_night, students_as_of
+from samegoal_pipelines.warehouse.changes import students_as_of
 from samegoal_pipelines.warehouse.publish import last_published
 
 
@@ -45,42 +45,40 @@ def forecast_district(deployment: Deployment, district_id: str, days: int) -> Fo
         NothingToForecast: nothing is published, or its landed rows are not there any more.
     """
     district = deployment.registry.get(district_id)
-    night = published_night(deployment.warehouse, district_id)
-    if night is None:
+    attempt = last_published(deployment.warehouse, district_id)
+    if attempt is None:
         raise NothingToForecast(
             f"{district_id}: no night is published yet; next: samegoal-pipelines sync {district_id}"
         )
+    night = attempt.snapshot_date
     try:
         raw = deployment.landing.read(
             "raw_enrollments",
             district_id=district_id,
-            night=night.snapshot_date,
-            run_id=night.landed_run_id,
+            night=night,
+            run_id=attempt.landed_run_id or attempt.run_id,
         )
     except LandingError:
         raise NothingToForecast(
-            f"{district_id}: the landed rows of {night.snapshot_date} are gone or damaged; "
+            f"{district_id}: the landed rows of {night} are gone or damaged; "
             f"land new ones: samegoal-pipelines sync {district_id}"
         ) from None
-    flips = forecast_statuses(raw, night.snapshot_date, days)
+    flips = forecast_statuses(raw, night, days)
     students = flips["student_id"].unique().tolist()
-    known = students_as_of(deployment.warehouse, district_id, students, night.snapshot_date)
+    known = students_as_of(deployment.warehouse, district_id, students, night)
     published = {student: found.status for student, found in known.items() if found.status}
     flips = flips.assign(
         student_number=[published.get(student, {}).get("student_number") for student in flips["student_id"]]
     )
-    attempt = last_published(deployment.warehouse, district_id)
-    hold = None
-    if attempt is not None:
-        last = LastPublished(
-            students=attempt.students or 0,
-            active=(attempt.enrolled or 0) + (attempt.pre_enrolled or 0),
-            statuses={student: status["status"] for student, status in published.items()},
-        )
-        nights = nights_to_come(
-            night.snapshot_date + timedelta(days=1),
-            night.snapshot_date + timedelta(days=days),
-            all_pauses(deployment.warehouse).get(district_id),
-        )
-        hold = first_hold(district_id, flips, last, district.limits, nights)
-    return Forecast(district_id, night.snapshot_date, days, flips, hold)
+    last = LastPublished(
+        students=attempt.students or 0,
+        active=(attempt.enrolled or 0) + (attempt.pre_enrolled or 0),
+        statuses={student: status["status"] for student, status in published.items()},
+    )
+    nights = nights_to_come(
+        night + timedelta(days=1),
+        night + timedelta(days=days),
+        all_pauses(deployment.warehouse).get(district_id),
+    )
+    hold = first_hold(district_id, flips, last, district.limits, nights)
+    return Forecast(district_id, night, days, flips, hold)

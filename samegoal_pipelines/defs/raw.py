@@ -58,7 +58,7 @@ def read_qmlativ(
     """Read the selected raw assets in one pass."""
     selected = {key.to_user_string() for key in context.op_execution_context.selected_asset_keys}
     # What somebody executes again to no effect is no attempt of the night that it was for.
-    record = night.record_failure if night.is_scheduled else str
+    record = night.record_failure if night.is_scheduled else None
     with plainly_failing(STEP, night, record, night.retries.wait_after):
         night.refuse_another_night()
     with recorded(STEP, night):

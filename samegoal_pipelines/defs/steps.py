@@ -58,18 +58,19 @@ def recorded(step: str, night: Night) -> Iterator[None]:
 def plainly_failing(
     step: str,
     night: Night,
-    tell: Callable[[str], object] = str,
+    tell: Callable[[str], None] | None = None,
     wait_after: Callable[[Exception], float | None] | None = None,
 ) -> Iterator[None]:
     """Turn whatever goes wrong inside into one plain line, and fail the step.
 
     Args:
-        tell: is called with the line first.
+        tell: is called with the line first, if anybody is to hear it.
         wait_after: how many seconds after this error the step is to be tried again; None: not at all.
 
     Raises:
         Failure, RetryRequested: as `recorded` does.
     """
+    tell = tell or (lambda _: None)
     try:
         yield
     except dg.RetryRequested:

@@ -10,7 +10,7 @@ from datetime import UTC, date, datetime, timedelta
 
 import dagster as dg
 
-from samegoal_pipelines.defs.steps import PLAIN_ERRORS
+from samegoal_pipelines.defs.steps import PLAIN_ERRORS, unforeseen
 from samegoal_pipelines.deployment import Deployment
 from samegoal_pipelines.districts.registry import District
 from samegoal_pipelines.reports.report import FOLDER
@@ -70,7 +70,7 @@ def _noted(faults: dict[str, str], name: str) -> Iterator[None]:
     except PLAIN_ERRORS as error:
         faults[name] = str(error).removeprefix(f"{name}: ")
     except Exception as error:
-        faults[name] = f"unforeseen {type(error).__name__}; please report it"
+        faults[name] = f"{unforeseen(error)}; please report it"
 
 
 def _keep_from(deployment: Deployment, today: date) -> date:

@@ -4,7 +4,6 @@ Which night is over is read from the warehouse, and whether it was reported from
 neither forgets a night nor reports it twice. What is on the page is decided in `reports`.
 """
 
-import traceback
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from datetime import UTC, date, datetime, timedelta
@@ -14,7 +13,7 @@ import dagster as dg
 from pydantic import Field
 
 from samegoal_pipelines.defs.night import TODAY_TAG, read_date
-from samegoal_pipelines.defs.steps import PLAIN_ERRORS
+from samegoal_pipelines.defs.steps import PLAIN_ERRORS, unforeseen
 from samegoal_pipelines.deployment import Deployment
 from samegoal_pipelines.landing import LandingError
 from samegoal_pipelines.reports.board import active_timezones, night_now, read_board
@@ -91,10 +90,8 @@ def _plainly_failing() -> Iterator[None]:
     except PLAIN_ERRORS as error:
         raise dg.Failure(f"nightly_report: {error}", allow_retries=False) from None
     except Exception as error:
-        place = traceback.extract_tb(error.__traceback__)[-1]
         raise dg.Failure(
-            f"nightly_report: unforeseen {type(error).__name__} at "
-            f"{place.filename.rsplit('/', 1)[-1]}:{place.lineno}; please report it, and see in a terminal: "
+            f"nightly_report: {unforeseen(error)}; please report it, and see in a terminal: "
             "samegoal-pipelines report",
             allow_retries=False,
         ) from None

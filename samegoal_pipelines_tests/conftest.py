@@ -23,7 +23,7 @@ from hypothesis import HealthCheck, settings
 from samegoal_pipelines.warehouse import engine as warehouse_engine
 from samegoal_pipelines.warehouse.server import EmbeddedPostgres, dagster_storage_url
 from samegoal_pipelines.warehouse.tables import metadata
-from samegoal_pipelines.warehouse.urls import with_database
+from samegoal_pipelines_tests.databases import with_database
 
 SHARED_HOME = "SAMEGOAL_TEST_HOME"
 

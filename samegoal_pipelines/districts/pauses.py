@@ -106,11 +106,6 @@ def all_pauses(engine: sa.Engine) -> dict[str, Pause]:
         return {row.district_id: Pause(**row._mapping) for row in connection.execute(sa.select(*pauses.c))}
 
 
-def paused_on(engine: sa.Engine, night: date) -> dict[str, Pause]:
-    """The districts whose own calendar leaves this night out, with their pauses."""
-    return {district_id: one for district_id, one in all_pauses(engine).items() if one.covers(night)}
-
-
 def unpaused(engine: sa.Engine, due: Iterable[tuple[District, date]]) -> Iterator[tuple[District, date]]:
     """Of the districts that are due, each with its night, the ones that are not paused on it."""
     found = all_pauses(engine)

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 
 from samegoal_pipelines.defs.nightly import districts_due
 from samegoal_pipelines.districts.errors import InvalidDistrict, UnknownDistrict
-from samegoal_pipelines.districts.pauses import pause, paused_on, resume, unpaused
+from samegoal_pipelines.districts.pauses import Pause, all_pauses, pause, resume, unpaused
 from samegoal_pipelines.warehouse.engine import as_operator
 from samegoal_pipelines_tests.reports.nights_at_hand import register
 
@@ -21,6 +21,10 @@ JUNE, AUGUST = date(2027, 6, 1), date(2027, 8, 15)
 class Somewhere:
     id: str
     timezone: str
+
+
+def paused_on(engine: sa.Engine, night: date) -> dict[str, Pause]:
+    return {district_id: one for district_id, one in all_pauses(engine).items() if one.covers(night)}
 
 
 def test_a_pause_holds_from_its_first_night_to_its_last(warehouse: sa.Engine) -> None:

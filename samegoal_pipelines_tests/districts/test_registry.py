@@ -31,7 +31,7 @@ URL = "https://skyward.example.org/GrandBendTXStuAPI"
 
 @pytest.fixture
 def registry(warehouse: sa.Engine, tmp_path: Path) -> Registry:
-    return Registry(warehouse, Sealer.load(tmp_path, None))
+    return Registry(warehouse, Sealer(tmp_path, None))
 
 
 def add(registry: Registry, id: str = "grand-bend", **facts: Any) -> District:
@@ -96,7 +96,7 @@ def test_the_secret_is_sealed_in_the_database_and_opened_for_a_connection(
 
 def test_a_secret_can_be_replaced(registry: Registry, warehouse: sa.Engine, tmp_path: Path) -> None:
     district = add(registry)
-    elsewhere = Registry(warehouse, Sealer.load(tmp_path / "elsewhere", None))
+    elsewhere = Registry(warehouse, Sealer(tmp_path / "elsewhere", None))
     with pytest.raises(SealBroken, match=r"^grand-bend: "):
         elsewhere.connection(district)
     elsewhere.rotate_secret("grand-bend", client_secret="newer")
@@ -203,9 +203,7 @@ def test_a_change_that_somebody_else_does_not_end_is_not_waited_for_for_ever(
     warehouse: sa.Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(warehouse_engine, "LOCK_SECONDS", 1)
-    registry = Registry(
-        warehouse_engine.connect(warehouse.url.render_as_string()), Sealer.load(tmp_path, None)
-    )
+    registry = Registry(warehouse_engine.connect(warehouse.url.render_as_string()), Sealer(tmp_path, None))
     add(registry)
     with as_writer(warehouse, "grand-bend", "hanging") as connection:
         connection.execute(sa.text("update samegoal.districts set name = name"))

@@ -17,7 +17,7 @@ from samegoal_pipelines.landing import LandingError
 from samegoal_pipelines.reports.outlook import HoldAhead, LastPublished, first_hold, nights_to_come
 from samegoal_pipelines.transforms.forecast import forecast_statuses
 from samegoal_pipelines.warehouse.changes import students_as_of
-from samegoal_pipelines.warehouse.publish import last_published
+from samegoal_pipelines.warehouse.snapshots import last_published
 
 
 class NothingToForecast(Exception):

@@ -28,7 +28,7 @@ from samegoal_pipelines.districts.errors import DistrictError
 from samegoal_pipelines.printable import on_one_line
 from samegoal_pipelines.reports.remedies import of_failure, of_hold
 from samegoal_pipelines.settings import Settings, project_root
-from samegoal_pipelines.warehouse.publish import Attempt, find_attempt
+from samegoal_pipelines.warehouse.snapshots import Attempt, find_attempt
 
 REPOSITORY = f"__repository__@{LOCATION}"
 """As Dagster labels runs that it launches itself; without it, the UI lists a run under no job."""

@@ -14,7 +14,7 @@ from samegoal_pipelines.defs.steps import PLAIN_ERRORS, unforeseen
 from samegoal_pipelines.deployment import Deployment
 from samegoal_pipelines.districts.registry import District
 from samegoal_pipelines.reports.report import FOLDER
-from samegoal_pipelines.warehouse.publish import last_published
+from samegoal_pipelines.warehouse.snapshots import last_published
 
 _NAMED = 10  # districts that a failure names
 RUNS_AT_ONCE = 5_000

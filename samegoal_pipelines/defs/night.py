@@ -25,7 +25,7 @@ from samegoal_pipelines.landing import LandingError
 from samegoal_pipelines.qmlativ import QmlativClient
 from samegoal_pipelines.schemas.vocabulary import FIRST_NIGHT, LAST_NIGHT
 from samegoal_pipelines.warehouse.errors import WarehouseError
-from samegoal_pipelines.warehouse.publish import record_failure
+from samegoal_pipelines.warehouse.snapshots import record_failure
 
 TODAY_TAG = "samegoal/today"
 SCHEDULE_TAG = "dagster/schedule_name"

@@ -26,7 +26,8 @@ from samegoal_pipelines.defs.worklist import list_of_held
 from samegoal_pipelines.deployment import Deployment
 from samegoal_pipelines.schemas.demographics import StudentDemographics, published_parents_model
 from samegoal_pipelines.schemas.status import PublishedStatus
-from samegoal_pipelines.warehouse.publish import Held, last_attempts, publish
+from samegoal_pipelines.warehouse.publish import Held, publish
+from samegoal_pipelines.warehouse.snapshots import last_attempts
 
 
 @dg.asset(

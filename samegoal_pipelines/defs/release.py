@@ -28,9 +28,10 @@ from samegoal_pipelines.transforms.withholding import (
     withholding_notes,
 )
 from samegoal_pipelines.warehouse.errors import NothingHeld, ReleaseTooLate
-from samegoal_pipelines.warehouse.publish import Published, last_attempts
+from samegoal_pipelines.warehouse.publish import Published
 from samegoal_pipelines.warehouse.release import HeldSnapshot, find_held
 from samegoal_pipelines.warehouse.release import release as release_held
+from samegoal_pipelines.warehouse.snapshots import last_attempts
 from samegoal_pipelines.warehouse.withholding import refuse_to_forget_restrictions
 
 

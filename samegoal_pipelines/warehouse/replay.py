@@ -17,14 +17,12 @@ import pandas as pd
 import sqlalchemy as sa
 
 from samegoal_pipelines.warehouse import comparing, staging
-from samegoal_pipelines.warehouse.comparing import Difference, Transition
+from samegoal_pipelines.warehouse.comparing import Difference
 from samegoal_pipelines.warehouse.engine import as_writer
 from samegoal_pipelines.warehouse.errors import NothingToReplay, SnapshotInProgress
 from samegoal_pipelines.warehouse.rows import Snapshot, content_of
 from samegoal_pipelines.warehouse.tables import current_snapshots, snapshots
 from samegoal_pipelines.warehouse.writing import Counts, Origin, lock, refuse_the_erased, write_night
-
-__all__ = ["Difference", "PublishedNight", "Replayed", "ReplayedNight", "Transition", "find_nights", "replay"]
 
 _REPLAYED_BY = "replayed by run "
 
@@ -54,19 +52,32 @@ class Recomputed(Protocol):
     """What the caller makes of a night's landed rows: what `publish` takes under the same names."""
 
     @property
-    def snapshot(self) -> Snapshot: ...
+    def snapshot(self) -> Snapshot:
+        """The rows to publish, and who keeps the rows that the night before left."""
+
     @property
-    def restricted(self) -> pd.DataFrame: ...
+    def restricted(self) -> pd.DataFrame:
+        """student_id and parent_id of every pair under restriction."""
+
     @property
-    def confidential(self) -> pd.DataFrame: ...
+    def confidential(self) -> pd.DataFrame:
+        """The numbers that are withheld."""
+
     @property
-    def absent(self) -> pd.DataFrame: ...
+    def absent(self) -> pd.DataFrame:
+        """student_id and why, of students who have enrollments and no row."""
+
     @property
-    def enrollment_rows(self) -> int: ...
+    def enrollment_rows(self) -> int:
+        """Rows of enrollments that came."""
+
     @property
-    def set_aside(self) -> int: ...
+    def set_aside(self) -> int:
+        """Of these, rows that leave a student in doubt."""
+
     @property
-    def notes(self) -> Sequence[str]: ...
+    def notes(self) -> Sequence[str]:
+        """What a reader of the snapshot should know."""
 
 
 @dataclass(frozen=True)

@@ -18,8 +18,9 @@ from samegoal_pipelines.warehouse.errors import (
     SupersededRun,
     WarehouseError,
 )
-from samegoal_pipelines.warehouse.publish import Published, find_attempt, last_published, publish
+from samegoal_pipelines.warehouse.publish import Published, publish
 from samegoal_pipelines.warehouse.release import HeldSnapshot, find_held, release
+from samegoal_pipelines.warehouse.snapshots import find_attempt, last_published
 from samegoal_pipelines_tests.warehouse.snapshots_at_hand import (
     NIGHT,
     STARTED,

@@ -24,6 +24,7 @@ from samegoal_pipelines.defs.partitions import DISTRICTS
 from samegoal_pipelines.deployment import Deployment
 from samegoal_pipelines.districts.pauses import unpaused
 from samegoal_pipelines.districts.registry import District
+from samegoal_pipelines.printable import some
 from samegoal_pipelines.reports.board import NIGHT_BEGINS
 
 SCHEDULE_NAME = "nightly_by_district"
@@ -100,10 +101,10 @@ class Tonight(NamedTuple):
         if self.in_progress:
             parts.append(
                 f"{len(self.in_progress):,} skipped, because a run of theirs is still in progress, "
-                f"and looked at again at the next tick: {_names(self.in_progress)}"
+                f"and looked at again at the next tick: {some(self.in_progress, _NAMED)}"
             )
         if self.paused:
-            parts.append(f"{len(self.paused):,} paused: {_names(self.paused)}")
+            parts.append(f"{len(self.paused):,} paused: {some(self.paused, _NAMED)}")
         if self.disabled:
             parts.append(f"{self.disabled:,} disabled")
         if self.not_begun:
@@ -183,8 +184,3 @@ def read_ledger(instance: dg.DagsterInstance, nights: Collection[date], now: dat
         if PARTITION_TAG in run.tags and run.tags.get(TICK_TAG) != tick
     }
     return Ledger(started, unfinished)
-
-
-def _names(district_ids: Sequence[str]) -> str:
-    more = len(district_ids) - _NAMED
-    return ", ".join(district_ids[:_NAMED]) + (f" and {more:,} more" if more > 0 else "")

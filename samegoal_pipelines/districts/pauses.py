@@ -15,7 +15,8 @@ from zoneinfo import ZoneInfo
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
 
-from samegoal_pipelines.districts.errors import InvalidDistrict, UnknownDistrict
+from samegoal_pipelines.districts.errors import InvalidDistrict
+from samegoal_pipelines.districts.names import unknown
 from samegoal_pipelines.printable import on_one_line
 from samegoal_pipelines.warehouse.engine import as_operator, as_writer
 from samegoal_pipelines.warehouse.tables import districts, pauses
@@ -117,8 +118,5 @@ def unpaused(engine: sa.Engine, due: Iterable[tuple[District, date]]) -> Iterato
 def _timezone(connection: sa.Connection, district_id: str) -> str:
     found = connection.scalar(sa.select(districts.c.timezone).where(districts.c.district_id == district_id))
     if found is None:
-        raise UnknownDistrict(
-            f"{ascii(district_id)[1:-1][:60]}: no such district is registered; "
-            "see samegoal-pipelines districts list"
-        )
+        raise unknown(district_id)
     return str(found)

@@ -24,7 +24,7 @@ from samegoal_pipelines.districts.errors import (
     SealBroken,
     UnknownDistrict,
 )
-from samegoal_pipelines.districts.names import checked_id, checked_name, shown
+from samegoal_pipelines.districts.names import checked_id, checked_name, shown, unknown
 from samegoal_pipelines.districts.rotation import Rotation, rotate_key
 from samegoal_pipelines.districts.sealing import Sealer
 from samegoal_pipelines.qmlativ.addresses import checked_url
@@ -454,9 +454,7 @@ def _find_among_all(
 def _get(connection: sa.Connection, district_id: str) -> District:
     row = connection.execute(sa.select(districts).where(districts.c.district_id == district_id)).one_or_none()
     if row is None:
-        raise UnknownDistrict(
-            f"{shown(district_id)}: no such district is registered; see samegoal-pipelines districts list"
-        )
+        raise unknown(district_id)
     return _district(row._mapping)
 
 

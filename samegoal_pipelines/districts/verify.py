@@ -18,6 +18,7 @@ from typing import Any, Literal
 from samegoal_pipelines.districts.expiry import expiry_warning
 from samegoal_pipelines.districts.registry import District, DistrictError, Registry
 from samegoal_pipelines.landing import Landing, LandingError
+from samegoal_pipelines.printable import in_days, some
 from samegoal_pipelines.qmlativ import QmlativClient, QmlativError
 from samegoal_pipelines.qmlativ.catalogue import (
     ENTITY,
@@ -187,7 +188,7 @@ def _expiry(district: District, today: date) -> str:
     days = (district.expires - today).days
     if days < 0:
         raise _NotOk(f"expired on {district.expires}", _RENEW[0].format(id=district.id))
-    told = f"{district.expires}, " + ("today" if days == 0 else f"in {days} day{'s' * (days != 1)}")
+    told = f"{district.expires}, {in_days(days)}"
     warning = expiry_warning(days)
     if warning is not None:
         raise _NotOk(told, _RENEW[warning], "warning")
@@ -233,8 +234,7 @@ class _Questions:
         told = f"read as {read_as} {names.get(read_as) or ''}".rstrip()
         for words, wanted in (("also granted", True), ("not granted, and not needed", False)):
             found = [f"{each} {names[each]}" for each in others if granted[each] is wanted]
-            more = f" and {len(found) - _NAMED} more" if len(found) > _NAMED else ""
-            told += f"; {words}: {', '.join(found[:_NAMED])}{more}" if found else ""
+            told += f"; {words}: {some(found, _NAMED)}" if found else ""
         return told
 
     def school_years(self) -> str:

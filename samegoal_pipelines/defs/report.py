@@ -18,7 +18,7 @@ from samegoal_pipelines.deployment import Deployment
 from samegoal_pipelines.landing import LandingError
 from samegoal_pipelines.reports.board import active_timezones, night_now, read_board
 from samegoal_pipelines.reports.message import MissingReport
-from samegoal_pipelines.reports.report import keep_page, make_report
+from samegoal_pipelines.reports.report import FOLDER, make_report
 from samegoal_pipelines.reports.words import summary
 
 REPORT_JOB = "make_nightly_report"
@@ -76,7 +76,7 @@ def _kept(
 ) -> dg.MetadataValue[Any]:
     """Where the file is; or why it is not there, which is no reason to show nothing at all."""
     try:
-        return dg.MetadataValue.path(keep_page(deployment.settings.landing_root, night, page))
+        return dg.MetadataValue.path(deployment.landing.keep_page(FOLDER, night, page))
     except LandingError as error:
         context.log.error(f"nightly_report: {error}")
         return dg.MetadataValue.text(f"not kept as a file: {error}")

@@ -363,8 +363,8 @@ class Registry:
                 )
             if not (given.isascii() and given.isprintable()):
                 raise InvalidDistrict(
-                    f"{district_id}: the {what} holds a line break or a letter that none has; copy it alone, "
-                    "and as plain text, from Qmlativ's Integration Access"
+                    f"{district_id}: the {what} contains a line break or a character that cannot occur in "
+                    "one; copy it alone, and as plain text, from Qmlativ's Integration Access"
                 )
         sealed = self._sealer.seal(client_secret)
         return {"client_key": client_key, "sealed_secret": sealed, "sealed_at": sa.func.now()}

@@ -129,9 +129,7 @@ class Sealer:
         try:
             return MultiFernet([Fernet(key) for key in self._keys()])
         except ValueError:
-            raise SealBroken(
-                f"{self._where} holds something that is no key; make one with: {_MAKE_KEY}"
-            ) from None
+            raise SealBroken(f"{self._where} contains an invalid key; make one with: {_MAKE_KEY}") from None
 
     def _keys(self) -> list[str]:
         text = self._read_key_file() if self._configured is None else self._configured

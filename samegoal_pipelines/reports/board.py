@@ -319,7 +319,7 @@ def _reason(
     state: str, row: sa.RowMapping, attempts: list[sa.RowMapping], decisive: sa.RowMapping | None
 ) -> str | None:
     if state == "late":
-        return f"nothing has come of the night by {DEADLINE:%H:%M}: it has not run, or still runs"
+        return f"no snapshot by {DEADLINE:%H:%M}: the run has not started or is still going"
     if state == "paused":
         return f"paused until {row['paused_to']}" + (
             f": {row['pause_reason']}" if row["pause_reason"] else ""
@@ -343,7 +343,7 @@ def _remedy(
 ) -> str | None:
     district_id, later = row["district_id"], row["later_night"]
     if later is not None and state in TROUBLE:
-        return f"nothing any more: the night {later} has been published since"
+        return f"nothing: the night {later} has been published since"
     if state == "late":
         return remedies.of_lateness(district_id)
     if state == "held":

@@ -110,7 +110,8 @@ def export_students(engine: sa.Engine, district_id: str, folder: Path) -> Export
         rows = [dict(row) for row in connection.execute(_PUBLISHED, {"district_id": district_id}).mappings()]
     if not rows:
         raise WarehouseError(
-            f"{district_id}: nobody is published; run its night first: samegoal-pipelines sync {district_id}"
+            f"{district_id}: no students are published yet; run its night first: "
+            f"samegoal-pipelines sync {district_id}"
         )
     numbers = Counter(row["student_number"] for row in rows)
     lines, left_out = [], []

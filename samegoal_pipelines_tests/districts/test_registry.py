@@ -134,7 +134,7 @@ def test_a_blank_secret_is_refused(registry: Registry, secret: str) -> None:
 @pytest.mark.parametrize("odd", ["one\ntwo", "a\0b", "se\ufffdret", "\ufeffsecret", "naïve"])
 def test_credentials_that_can_be_none_are_refused_and_not_repeated(registry: Registry, odd: str) -> None:
     for what, given in (("Client Key", {"client_key": odd}), ("Client Secret", {"client_secret": odd})):
-        with pytest.raises(InvalidDistrict, match=f"grand-bend: the {what} holds a line break") as caught:
+        with pytest.raises(InvalidDistrict, match=f"grand-bend: the {what} contains a line break") as caught:
             add(registry, **given)
         assert odd not in str(caught.value)
     assert registry.list() == []

@@ -143,7 +143,7 @@ def test_keys_that_are_none_are_refused_before_anything_changes(warehouse: sa.En
     file = tmp_path / "secret.key"
     good, before = file.read_text(), sealed(warehouse)
     file.write_text("hunter2\n")
-    with pytest.raises(SealBroken, match="holds something that is no key"):
+    with pytest.raises(SealBroken, match="contains an invalid key"):
         registry(warehouse, tmp_path).rotate_key()
     assert file.read_text() == "hunter2\n"
     file.write_text(good)

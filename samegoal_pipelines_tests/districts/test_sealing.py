@@ -98,7 +98,7 @@ def test_a_folder_in_the_place_of_the_key_file_is_one_plain_line(tmp_path: Path)
 @pytest.mark.parametrize("key", ["hunter2", "äöü", ",", f"{'A' * 44},"])
 def test_what_is_no_key_is_refused_and_not_shown(tmp_path: Path, key: str) -> None:
     with pytest.raises(
-        SealBroken, match="SAMEGOAL_SECRET_KEY holds something that is no key; make one with: python"
+        SealBroken, match="SAMEGOAL_SECRET_KEY contains an invalid key; make one with: python"
     ) as caught:
         Sealer(tmp_path, key).seal(SECRET)
     assert "hunter2" not in str(caught.value)

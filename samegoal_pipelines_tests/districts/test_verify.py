@@ -318,7 +318,7 @@ def test_a_key_that_is_none_is_the_outcome_and_how_to_make_one_the_remedy(
     district = source.register()
     source.registry = Registry(warehouse, Sealer(tmp_path, "abc"))
     found, _ = source.verify(district)
-    assert found.steps[-1].outcome == "SAMEGOAL_SECRET_KEY holds something that is no key"
+    assert found.steps[-1].outcome == "SAMEGOAL_SECRET_KEY contains an invalid key"
     assert found.steps[-1].remedy.startswith("make one with: python -c 'from cryptography.fernet import ")
     assert found.steps[-1].remedy.endswith("; print(Fernet.generate_key().decode())'")
 

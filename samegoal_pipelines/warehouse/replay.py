@@ -28,7 +28,7 @@ _REPLAYED_BY = "replayed by run "
 
 
 @dataclass(frozen=True)
-class PublishedNight:
+class NightToReplay:
     """A published night, as `snapshots` has it."""
 
     night: date
@@ -115,7 +115,7 @@ class Replayed:
 
 def find_nights(
     engine: sa.Engine, district_id: str, first: date
-) -> tuple[list[PublishedNight], list[LeftOut]]:
+) -> tuple[list[NightToReplay], list[LeftOut]]:
     """The district's nights from `first` on: those that are published, and the others; oldest first.
 
     Raises:
@@ -152,8 +152,8 @@ def replay(
     engine: sa.Engine,
     *,
     district_id: str,
-    nights: Sequence[PublishedNight],
-    recompute: Callable[[PublishedNight], Recomputed],
+    nights: Sequence[NightToReplay],
+    recompute: Callable[[NightToReplay], Recomputed],
     run_id: str,
     started_at: datetime,
     dry_run: bool,
@@ -214,7 +214,7 @@ class _Rewritten:
     notes: tuple[str, ...]
 
 
-def _published(connection: sa.Connection, district_id: str, first: date) -> list[PublishedNight]:
+def _published(connection: sa.Connection, district_id: str, first: date) -> list[NightToReplay]:
     columns, counted = snapshots.c, list(Counts.__dataclass_fields__)
     query = (
         sa.select(
@@ -235,15 +235,15 @@ def _published(connection: sa.Connection, district_id: str, first: date) -> list
     for row in connection.execute(query):
         facts = dict(row._mapping)
         counts = Counts(**{name: facts.pop(name) for name in counted})
-        nights.append(PublishedNight(counts=counts, **facts))
+        nights.append(NightToReplay(counts=counts, **facts))
     return nights
 
 
 def _rewrite(
     connection: sa.Connection,
     district_id: str,
-    night: PublishedNight,
-    recompute: Callable[[PublishedNight], Recomputed],
+    night: NightToReplay,
+    recompute: Callable[[NightToReplay], Recomputed],
 ) -> _Rewritten:
     """Compute and write one night; its frames are gone when this returns."""
     computed = recompute(night)
@@ -266,7 +266,7 @@ def _rewrite(
 
 
 def _record(
-    connection: sa.Connection, district_id: str, night: PublishedNight, new: _Rewritten, run_id: str
+    connection: sa.Connection, district_id: str, night: NightToReplay, new: _Rewritten, run_id: str
 ) -> None:
     same_lost = new.counts.lost == night.counts.lost
     connection.execute(
@@ -284,7 +284,7 @@ def _record(
 
 
 def _mark(
-    connection: sa.Connection, district_id: str, last: PublishedNight, content_hash: bytes, *, moved: bool
+    connection: sa.Connection, district_id: str, last: NightToReplay, content_hash: bytes, *, moved: bool
 ) -> None:
     """Which content the current views show; what was held beside another content is not to be released."""
     connection.execute(

@@ -87,7 +87,7 @@ def _night(folder: Path, count: int, students: int, messages: list[str]) -> int:
                 timezone=zone,
                 allow_local=True,
             )
-            add_partition(one.id)
+            add_partition(deployment.settings, one.id)
         _say(f"{count} districts registered in {time.monotonic() - began:.0f} s")
         for one in (one for one in sandbox.districts if one.id in held):
             assert run_night(deployment, one.id, today=tonight - timedelta(days=1)).published

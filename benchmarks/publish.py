@@ -108,7 +108,7 @@ class _Server:
 
     def new_database(self) -> str:
         """The URL of an empty database."""
-        from samegoal_pipelines.warehouse.urls import with_database
+        from samegoal_pipelines_tests.databases import with_database
 
         self._databases += 1
         name = f"bench_{self._databases}"

@@ -31,8 +31,8 @@ from samegoal_pipelines.deployment import Deployment
 from samegoal_pipelines.districts.pauses import pause
 from samegoal_pipelines.runs import add_partition, open_instance, run_night
 from samegoal_pipelines.sandbox import Sandbox, SandboxDistrict, SandboxServer, serve
-from samegoal_pipelines.warehouse.publish import last_published
 from samegoal_pipelines.warehouse.server import EmbeddedPostgres
+from samegoal_pipelines.warehouse.snapshots import last_published
 
 HERE = Path(__file__).parent
 LARGEST = 150_000
@@ -135,7 +135,7 @@ def register(deployment: Deployment, district: SandboxDistrict, base_url: str) -
         timezone=district.timezone,
         allow_local=True,
     )
-    add_partition(district.id)
+    add_partition(deployment.settings, district.id)
 
 
 def withdraw_a_campus(district: SandboxDistrict, today: date) -> None:

@@ -163,5 +163,5 @@ def _register(deployment: Deployment, server: SandboxServer) -> list[str]:
             timezone=district.timezone,
             allow_local=True,
         )
-        add_partition(district.id)
+        add_partition(deployment.settings, district.id)
     return [district.id for district in server.sandbox.districts]

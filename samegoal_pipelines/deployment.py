@@ -55,7 +55,7 @@ class Deployment:
     @cached_property
     def registry(self) -> Registry:
         """Who the districts are, and their sealed credentials."""
-        sealer = Sealer.load(self.settings.make_home(), self.settings.configured_secret_keys)
+        sealer = Sealer(self.settings.make_home(), self.settings.configured_secret_keys)
         return Registry(self.warehouse, sealer)
 
     @cached_property

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import dagster as dg
 
 from samegoal_pipelines.defs.night import PARTITION_TAG
+from samegoal_pipelines.defs.nightly import GOING_ON
 from samegoal_pipelines.defs.partitions import DISTRICTS
 from samegoal_pipelines.deployment import Deployment
 from samegoal_pipelines.districts.errors import DistrictError, UnknownDistrict
@@ -23,12 +24,6 @@ from samegoal_pipelines.runs import close_abandoned_runs, open_instance
 from samegoal_pipelines.warehouse import erase
 from samegoal_pipelines.warehouse.errors import WarehouseError
 
-_GOING_ON = [
-    dg.DagsterRunStatus.QUEUED,
-    dg.DagsterRunStatus.STARTING,
-    dg.DagsterRunStatus.STARTED,
-    dg.DagsterRunStatus.CANCELING,
-]
 _PARTITIONS = DISTRICTS.name or ""
 
 
@@ -109,6 +104,6 @@ def _holdings(deployment: Deployment, instance: dg.DagsterInstance, district_id:
 
 
 def _refuse_while_running(instance: dg.DagsterInstance, district_id: str, remedy: str) -> None:
-    runs = instance.get_runs(dg.RunsFilter(statuses=_GOING_ON, tags={PARTITION_TAG: district_id}), limit=1)
+    runs = instance.get_runs(dg.RunsFilter(statuses=GOING_ON, tags={PARTITION_TAG: district_id}), limit=1)
     if runs:
         raise EraseRefused(f"{district_id}: erasing: run {runs[0].run_id} of it is going on: {remedy}")

@@ -13,7 +13,6 @@ import pandas as pd
 
 from samegoal_pipelines.deployment import Deployment
 from samegoal_pipelines.districts.pauses import all_pauses
-from samegoal_pipelines.districts.standing import local_date_of
 from samegoal_pipelines.landing import LandingError
 from samegoal_pipelines.reports.outlook import HoldAhead, LastPublished, first_hold, nights_to_come
 from samegoal_pipelines.transforms.forecast import forecast_statuses
@@ -79,7 +78,7 @@ def forecast_district(
             f"{district_id}: the landed rows of {night} are gone or damaged; "
             f"land new ones: samegoal-pipelines sync {district_id}"
         ) from None
-    today = max(night, today or local_date_of(district, datetime.now(UTC)))
+    today = max(night, today or district.local_date(datetime.now(UTC)))
     flips = forecast_statuses(raw, night, (today - night).days + days)
     students = flips["student_id"].unique().tolist()
     known = students_as_of(deployment.warehouse, district_id, students, night)

@@ -1,8 +1,20 @@
-"""Text that others wrote, such as names from Qmlativ, made fit to be shown: no more is done to it here."""
+"""Text made fit to be shown on a line: what others wrote, such as names from Qmlativ; lists; days to come."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 
 def on_one_line(text: str | None) -> str:
     """A text on one line, for more would look like a line of ours, and without what steers a terminal."""
     return " ".join("".join(c if c.isprintable() else " " for c in text or "").split())
+
+
+def some(names: Sequence[str], most: int) -> str:
+    """The first of a list of names, and how many more there are."""
+    return ", ".join(names[:most]) + (f" and {len(names) - most:,} more" if len(names) > most else "")
+
+
+def in_days(days: int) -> str:
+    """`today`, `in 1 day`, `in 2 days`."""
+    return "today" if days == 0 else f"in {days} day{'s' * (days != 1)}"

@@ -10,9 +10,8 @@ import os
 import platform
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from typing import Any
-from zoneinfo import ZoneInfo
 
 import dagster as dg
 import psutil
@@ -29,7 +28,7 @@ from samegoal_pipelines.districts.errors import DistrictError
 from samegoal_pipelines.printable import on_one_line
 from samegoal_pipelines.reports.remedies import of_failure, of_hold
 from samegoal_pipelines.settings import Settings, project_root
-from samegoal_pipelines.warehouse.publish import Attempt, find_attempt
+from samegoal_pipelines.warehouse.snapshots import Attempt, find_attempt
 
 REPOSITORY = f"__repository__@{LOCATION}"
 """As Dagster labels runs that it launches itself; without it, the UI lists a run under no job."""
@@ -157,8 +156,7 @@ def _run(
         reason = reason.removeprefix(f"{district_id}: ")
     remedy = None
     if attempt and attempt.state == "held":
-        local_date = datetime.now(ZoneInfo(district.timezone)).date()
-        remedy = of_hold(district_id, attempt.snapshot_date, local_date)
+        remedy = of_hold(district_id, attempt.snapshot_date, district.local_date(datetime.now(UTC)))
     elif attempt and attempt.state == "failed":
         remedy = of_failure(district_id, attempt.reason, attempt.run_id)
     return NightOutcome(district_id, attempt, reason, stopped, remedy)
@@ -231,9 +229,9 @@ def _processes() -> set[str]:
     }
 
 
-def add_partition(district_id: str) -> None:
+def add_partition(settings: Settings, district_id: str) -> None:
     """Make a district's partition, so that it can be materialized at once."""
-    with open_instance(Settings()) as instance:
+    with open_instance(settings) as instance:
         instance.add_dynamic_partitions(DISTRICTS.name or "", [district_id])
 
 

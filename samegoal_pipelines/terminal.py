@@ -57,17 +57,24 @@ def _cell(cell: Any) -> str:
     return f"{cell:,}" if type(cell) is int else on_one_line(str(cell))
 
 
-def print_sentences(sentences: Iterable[str]) -> None:
+def print_sentences(sentences: Iterable[str], indent: int = 0) -> None:
     """Print each on a line of its own, broken between words where a terminal is too narrow for it."""
+    margin = " " * indent
     from rich.console import Console
 
     console = Console()
     for sentence in map(on_one_line, sentences):
         if console.is_terminal:
-            lines = textwrap.wrap(sentence, console.width, subsequent_indent="  ", break_on_hyphens=False)
+            lines = textwrap.wrap(
+                sentence,
+                console.width,
+                initial_indent=margin,
+                subsequent_indent=f"{margin}  ",
+                break_on_hyphens=False,
+            )
             click.echo("\n".join(lines))
         else:
-            click.echo(sentence)
+            click.echo(margin + sentence)
 
 
 @contextmanager

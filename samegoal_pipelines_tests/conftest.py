@@ -21,9 +21,9 @@ import sqlalchemy as sa
 from hypothesis import HealthCheck, settings
 
 from samegoal_pipelines.warehouse import engine as warehouse_engine
-from samegoal_pipelines.warehouse.server import EmbeddedPostgres, dagster_storage_url
+from samegoal_pipelines.warehouse.server import EmbeddedPostgres, prepare_dagster_storage
 from samegoal_pipelines.warehouse.tables import metadata
-from samegoal_pipelines.warehouse.urls import with_database
+from samegoal_pipelines_tests.databases import with_database
 
 SHARED_HOME = "SAMEGOAL_TEST_HOME"
 
@@ -90,7 +90,7 @@ def _migrate(url: str) -> None:
 def _make_dagster_tables(url: str) -> None:
     from dagster_postgres.storage import DagsterPostgresStorage
 
-    DagsterPostgresStorage(dagster_storage_url(url)).event_log_storage.dispose()
+    DagsterPostgresStorage(prepare_dagster_storage(url)).event_log_storage.dispose()
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from samegoal_pipelines.terminal import print_json, print_sentences, print_table
 
 if TYPE_CHECKING:
     from samegoal_pipelines.deployment import Deployment
-    from samegoal_pipelines.warehouse.changes import Flip, NightChanges
+    from samegoal_pipelines.warehouse.changes import NightChanges, StatusChange
 
 NIGHTS = 14
 KINDS = ("added", "status", "demographics", "parents", "removed")
@@ -116,7 +116,7 @@ def _sentence(night: NightChanges) -> str:
     return f"{night.snapshot_date}: {'; '.join(parts)}" if parts else ""
 
 
-def _told(flip: Flip) -> str:
+def _told(flip: StatusChange) -> str:
     if flip.change == "added":
         return f"{flip.students:,} added as {flip.new_status}"
     if flip.change != "status":

@@ -73,7 +73,7 @@ def add_district(
         expires=expires.date() if expires else None,
         allow_local=deployment.settings.allow_local_sources,
     )
-    add_partition(district.id)
+    add_partition(deployment.settings, district.id)
     click.echo(f"{district.id}: registered; next: samegoal-pipelines districts verify {district.id}")
 
 

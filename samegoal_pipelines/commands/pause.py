@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import click
@@ -65,7 +65,7 @@ def resume(deployment: Deployment, district_id: str) -> None:
     """Take a paused district back into the schedule."""
     from samegoal_pipelines.districts.pauses import resume as end_pause
 
-    ended = end_pause(deployment.warehouse, district_id)
+    ended = end_pause(deployment.warehouse, district_id, datetime.now(UTC))
     if ended is None:
         click.echo(f"{district_id}: was not paused")
     else:

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-import sys
-import textwrap
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -14,8 +11,7 @@ import click
 
 from samegoal_pipelines.commands.dates import Night
 from samegoal_pipelines.commands.exits import DONE, FAILED, HELD, PlainError
-from samegoal_pipelines.printable import on_one_line
-from samegoal_pipelines.terminal import print_json, print_table
+from samegoal_pipelines.terminal import print_json, print_sentences, print_table
 
 if TYPE_CHECKING:
     from samegoal_pipelines.deployment import Deployment
@@ -105,19 +101,20 @@ def _print_trouble(board: Board) -> None:
     if board.districts:
         click.echo(", ".join(f"{state} {count:,}" for state, count in board.totals.items() if count))
     for one in board.trouble:
-        _echo("")
-        _echo(f"{one.state}: {one.name} ({one.district_id}), {words.since(one)}")
-        _echo(one.reason or "", indent=4)
-        _echo(f"to do: {one.remedy}", indent=4)
+        click.echo()
+        print_sentences([f"{one.state}: {one.name} ({one.district_id}), {words.since(one)}"])
+        print_sentences([one.reason or "", f"to do: {one.remedy}"], indent=4)
     if board.expiring:
-        _echo("")
-        for one in board.expiring:
-            _echo(f"Integration Access of {one.name} ({one.district_id}) {words.expiry(one)}")
+        click.echo()
+        print_sentences(
+            f"Integration Access of {one.name} ({one.district_id}) {words.expiry(one)}"
+            for one in board.expiring
+        )
 
 
 def _print_rest(board: Board) -> None:
     if board.rest:
-        _echo("")
+        click.echo()
         print_table(
             ["district", "state", "students", "enrolled", "added", "changed", "removed", ""],
             [
@@ -138,30 +135,19 @@ def _print_rest(board: Board) -> None:
 def _print_ahead(ahead: Ahead) -> None:
     from samegoal_pipelines.reports import words
 
-    _echo("")
+    click.echo()
     days = f"the next {ahead.days} days, if nobody edits anything"
     if not ahead.districts:
-        _echo(f"{days}: not known. {words.looked_at(ahead)}")
+        print_sentences([f"{days}: not known. {words.looked_at(ahead)}"])
         return
     if not ahead.holds:
-        _echo(f"{days}: no district will be held because time passes. {words.looked_at(ahead)}")
+        print_sentences([f"{days}: no district will be held because time passes. {words.looked_at(ahead)}"])
         return
-    _echo(f"{days}: {len(ahead.holds):,} will be held because time passes. {words.looked_at(ahead)}")
+    print_sentences(
+        [f"{days}: {len(ahead.holds):,} will be held because time passes. {words.looked_at(ahead)}"]
+    )
     for one in ahead.holds[:HOLDS_SHOWN]:
-        _echo(f"from {one.night} on: {one.name} ({one.district_id})")
-        _echo(one.reason, indent=4)
-        _echo(f"to do: {one.remedy}", indent=4)
+        print_sentences([f"from {one.night} on: {one.name} ({one.district_id})"])
+        print_sentences([one.reason, f"to do: {one.remedy}"], indent=4)
     if len(ahead.holds) > HOLDS_SHOWN:
-        _echo(f"and {len(ahead.holds) - HOLDS_SHOWN:,} more, in --html and --json")
-
-
-def _echo(text: str, indent: int = 0) -> None:
-    """Wrapped for whoever reads it in a terminal; one line each where it is piped."""
-    text = on_one_line(text)
-    if sys.stdout.isatty():
-        width = max(40, shutil.get_terminal_size().columns)
-        margin = " " * indent
-        text = textwrap.fill(text, width, initial_indent=margin, subsequent_indent=margin + "  ")
-    else:
-        text = " " * indent + text
-    click.echo(text)
+        print_sentences([f"and {len(ahead.holds) - HOLDS_SHOWN:,} more, in --html and --json"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import click
@@ -68,11 +69,14 @@ def _verifications(
     from samegoal_pipelines.districts.verify import verify as ask
 
     registry, landing = deployment.registry, deployment.landing
-    local = deployment.settings.allow_local_sources
+    local, now = deployment.settings.allow_local_sources, datetime.now(UTC)
+
+    def asked(one: District) -> Verification:
+        today = one.local_date(now)
+        return ask(registry, one, today=today, landing=landing, allow_local=local, count_rows=count)
+
     with ThreadPoolExecutor(AT_ONCE) as threads:
-        yield from threads.map(
-            lambda one: ask(registry, one, landing=landing, allow_local=local, count_rows=count), districts
-        )
+        yield from threads.map(asked, districts)
 
 
 def _print_district(result: Verification) -> None:

@@ -16,15 +16,13 @@ from time import monotonic
 from typing import Any
 
 import dagster as dg
-from dagster._core.definitions.asset_checks.asset_check_evaluation import (  # exported by no public name
-    AssetCheckEvaluationTargetMaterializationData,
-)
 
 from samegoal_pipelines.alarms.channels import Channel, ChannelError, channels_of
 from samegoal_pipelines.defs.gate import PUBLISHED_SNAPSHOT
 from samegoal_pipelines.defs.night import Night
 from samegoal_pipelines.defs.partitions import DISTRICTS
 from samegoal_pipelines.defs.report import missing_reports
+from samegoal_pipelines.defs.steps import last_materialization
 from samegoal_pipelines.deployment import Deployment
 from samegoal_pipelines.reports.alarm import boards_judged, tell, tell_of_report
 from samegoal_pipelines.reports.board import DEADLINE, Board, DistrictNight, read_board
@@ -32,7 +30,6 @@ from samegoal_pipelines.reports.message import MissingReport
 from samegoal_pipelines.reports.words import since
 from samegoal_pipelines.warehouse.errors import WarehouseError
 
-_PUBLISHED = dg.AssetKey(PUBLISHED_SNAPSHOT)
 ON_TIME_CHECK = "on_time"
 SECONDS_OF_A_CHANNEL = 10
 """After how many seconds a look begins no further message through a channel: a tick has 60 in all."""
@@ -187,12 +184,14 @@ def show_outcomes(context: dg.OpExecutionContext, config: Outcomes) -> None:
     for one in config.outcomes:
         context.log_event(  # which takes evaluations, though its signature does not say so
             dg.AssetCheckEvaluation(  # type: ignore[arg-type]
-                asset_key=_PUBLISHED,
+                asset_key=dg.AssetKey(PUBLISHED_SNAPSHOT),
                 check_name=ON_TIME_CHECK,
                 passed=one["passed"],
                 description=one["description"],
                 metadata=one["metadata"],
-                target_materialization_data=_last_materialization(context.instance, one["district_id"]),
+                target_materialization_data=last_materialization(
+                    context.instance, PUBLISHED_SNAPSHOT, one["district_id"]
+                ),
                 partition=one["district_id"],
             )
         )
@@ -220,18 +219,6 @@ def _show(instance: dg.DagsterInstance, outcomes: list[dict[str, Any]]) -> None:
             "loggers": {"console": {"config": {"log_level": "CRITICAL"}}},
         },
     )
-
-
-def _last_materialization(
-    instance: dg.DagsterInstance, district_id: str
-) -> AssetCheckEvaluationTargetMaterializationData | None:
-    """What the check is about: a partition shows no outcome that is not about its last materialization."""
-    which = dg.AssetRecordsFilter(asset_key=_PUBLISHED, asset_partitions=[district_id])
-    for record in instance.fetch_materializations(which, limit=1).records:
-        return AssetCheckEvaluationTargetMaterializationData(
-            storage_id=record.storage_id, run_id=record.run_id, timestamp=record.timestamp
-        )
-    return None
 
 
 def _outcome(one: DistrictNight) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import dagster as dg
+import pyarrow as pa
 
 from samegoal_pipelines.defs.facts import parent_facts, student_facts
 from samegoal_pipelines.defs.io import Tables
@@ -16,12 +17,14 @@ from samegoal_pipelines.schemas.demographics import (
     ConfidentialPhones,
     ParentDemographics,
     RestrictedPairs,
+    RestrictionKnown,
     StudentDemographics,
     StudentsWithoutRecord,
     parents_model,
 )
-from samegoal_pipelines.schemas.reads import is_granted
 from samegoal_pipelines.transforms import parents, students
+from samegoal_pipelines.transforms.columns import frame_of
+from samegoal_pipelines.transforms.withholding import Withholding
 from samegoal_pipelines.warehouse.withholding import refuse_to_forget_restrictions
 
 
@@ -74,24 +77,45 @@ def parent_demographics(
 ) -> Iterator[Any]:
     """One row per student and guardian; one under active restricted access has no contact data in it."""
     with recorded("parent_demographics", night):
-        withholding = night.district.withholding
-        known = is_granted(raw_parents["Reads"], "StudentGuardian", "HasActiveRestrictedAccess")
-        if not known and not withholding.show_restricted_contacts:
-            refuse_to_forget_restrictions(deployment.warehouse, night.district_id)
+        known, withholding = parents.restriction_is_known(raw_parents), night.district.withholding
+        refuse_a_lost_restriction(deployment, night, known)
         built = parents.build_parent_demographics(
             raw_parents, student_status["student_status"], restriction_known=known, withholding=withholding
         )
-        tables = {
-            "parent_demographics": built.parents,
-            "restricted": parents.find_restricted_pairs(
-                raw_parents, restriction_known=known, withholding=withholding
-            ),
-            "confidential": parents.find_confidential_phones(raw_parents, withholding),
-        }
-        models = {
-            "parent_demographics": parents_model(withholding.show_restricted_contacts),
-            "restricted": RestrictedPairs,
-            "confidential": ConfidentialPhones,
-        }
+        tables = parent_tables(raw_parents, built, known, withholding)
         facts = parent_facts(raw_parents["StudentGuardian"], built, tables)
-        yield from checked(context, "parent_demographics", tables, models, facts)
+        yield from checked(context, "parent_demographics", tables, parent_models(withholding), facts)
+
+
+def refuse_a_lost_restriction(deployment: Deployment, night: Night, known: bool) -> None:
+    """Let nobody show contacts because it is not known any more who is under restriction.
+
+    Raises:
+        RestrictionsForgotten: it is not known, the last snapshot knew it, and such contacts are not shown.
+    """
+    if not known and not night.district.show_restricted_contacts:
+        refuse_to_forget_restrictions(deployment.warehouse, night.district_id)
+
+
+def parent_tables(
+    raw_parents: Tables, built: parents.ParentDemographics, known: bool, withholding: Withholding
+) -> Tables:
+    """The parents, whether it is known who is under restriction, and what is withheld of whomever."""
+    return {
+        "parent_demographics": built.parents,
+        "restriction": frame_of({"is_known": pa.array([known])}),
+        "restricted": parents.find_restricted_pairs(
+            raw_parents, restriction_known=known, withholding=withholding
+        ),
+        "confidential": parents.find_confidential_phones(raw_parents, withholding),
+    }
+
+
+def parent_models(withholding: Withholding) -> dict[str, Any]:
+    """Table name → pandera model of these."""
+    return {
+        "parent_demographics": parents_model(withholding.show_restricted_contacts),
+        "restriction": RestrictionKnown,
+        "restricted": RestrictedPairs,
+        "confidential": ConfidentialPhones,
+    }

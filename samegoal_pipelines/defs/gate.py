@@ -5,7 +5,6 @@ Not here: when a snapshot is held (`warehouse.gate`), nor the release itself (`r
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from contextlib import suppress
 from datetime import date
@@ -24,6 +23,7 @@ from samegoal_pipelines.defs.steps import district_check
 from samegoal_pipelines.landing import LandingError
 from samegoal_pipelines.reports.remedies import of_hold
 from samegoal_pipelines.schemas.raw import RAW_MODELS
+from samegoal_pipelines.schemas.reads import rows_by_object
 from samegoal_pipelines.transforms.enrollments import FilteredEnrollments
 from samegoal_pipelines.transforms.snapshot import count_in_doubt, statuses_of
 from samegoal_pipelines.warehouse.gate import KEPT_LEAST, Gate, Limits, Verdict
@@ -87,19 +87,13 @@ def _rows_that_came(night: Night, on: date, *run_ids: str | None) -> dict[str, i
         run_ids: of these runs, the first that has landed an asset tells of it; where none has, the last of
             that night: a run that goes on where another one failed has what that one had landed.
     """
-    listings: dict[str, int] = {}
+    arrived: list[str] = []
     for asset in RAW_MODELS:
         for run_id in (*filter(None, run_ids), None):
             with suppress(LandingError):
-                reads = night.read_landed(asset, on, run_id, only="Reads")["Reads"]
-                for arrived in reads["Arrived"]:
-                    listings |= json.loads(arrived)
+                arrived.extend(night.read_landed(asset, on, run_id, only="Reads")["Reads"]["Arrived"])
                 break
-    came: dict[str, int] = {}
-    for listing, rows in listings.items():
-        name = listing.partition("?")[0]
-        came[name] = came.get(name, 0) + rows
-    return came
+    return rows_by_object(arrived)
 
 
 def gate_finding(

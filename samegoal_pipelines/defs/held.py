@@ -17,7 +17,7 @@ from samegoal_pipelines.defs.night import Night
 from samegoal_pipelines.landing import LandingError
 from samegoal_pipelines.transforms.columns import frame_of
 from samegoal_pipelines.transforms.departures import explain_absences
-from samegoal_pipelines.transforms.snapshot import Snapshot, assemble_snapshot
+from samegoal_pipelines.transforms.snapshot import Snapshot, all_confidential, assemble_snapshot
 from samegoal_pipelines.transforms.students import StudentDemographics
 from samegoal_pipelines.transforms.withholding import Withholding, withholding_notes
 
@@ -91,15 +91,12 @@ def to_publish(
     return ToPublish(
         assemble_snapshot(statuses, uncertain, students, parent_demographics["parent_demographics"]),
         parent_demographics["restricted"],
-        pd.concat(
-            [student_demographics["confidential"], parent_demographics["confidential"]], ignore_index=True
-        ),
+        all_confidential(student_demographics["confidential"], parent_demographics["confidential"]),
         explain_absences(cecs_filtered_enrollments["left_out"], statuses, uncertain),
     )
 
 
 def notes_of(parent_demographics: Tables, withholding: Withholding) -> tuple[str, ...]:
-    """What a reader of the snapshot should know about contacts in it."""
-    flags = parent_demographics["parent_demographics"]["has_restricted_access"]
-    known = bool(flags.notna().any()) or not len(flags)  # null throughout: the field is not granted
-    return withholding_notes(known, withholding)
+    """What a reader of the snapshot should know about contacts in it, of parents or, for now, of none."""
+    (known,) = parent_demographics["restriction"]["is_known"]
+    return withholding_notes(bool(known), withholding)

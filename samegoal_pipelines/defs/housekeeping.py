@@ -7,15 +7,14 @@ What a replay can reach back to is decided here and by `SAMEGOAL_LANDING_NIGHTS`
 from collections.abc import Iterator, Set
 from contextlib import contextmanager
 from datetime import UTC, date, datetime, timedelta
-from zoneinfo import ZoneInfo
 
 import dagster as dg
 
-from samegoal_pipelines.defs.steps import PLAIN_ERRORS
+from samegoal_pipelines.defs.steps import PLAIN_ERRORS, unforeseen
 from samegoal_pipelines.deployment import Deployment
 from samegoal_pipelines.districts.registry import District
 from samegoal_pipelines.reports.report import FOLDER
-from samegoal_pipelines.warehouse.publish import last_published
+from samegoal_pipelines.warehouse.snapshots import last_published
 
 _NAMED = 10  # districts that a failure names
 RUNS_AT_ONCE = 5_000
@@ -71,7 +70,7 @@ def _noted(faults: dict[str, str], name: str) -> Iterator[None]:
     except PLAIN_ERRORS as error:
         faults[name] = str(error).removeprefix(f"{name}: ")
     except Exception as error:
-        faults[name] = f"unforeseen {type(error).__name__}; please report it"
+        faults[name] = f"{unforeseen(error)}; please report it"
 
 
 def _keep_from(deployment: Deployment, today: date) -> date:
@@ -84,11 +83,10 @@ def prune_district(deployment: Deployment, district: District, now: datetime) ->
 
     The published night stays however old it is: the next one is compared with its rows.
     """
-    today = now.astimezone(ZoneInfo(district.timezone)).date()
     published = last_published(deployment.warehouse, district.id)
     return deployment.landing.prune(
         district.id,
-        keep_from=_keep_from(deployment, today),
+        keep_from=_keep_from(deployment, district.local_date(now)),
         also_keep={published.snapshot_date} if published else set(),
     )
 
@@ -137,8 +135,8 @@ def prune_landing() -> None:
 nightly_prune = dg.ScheduleDefinition(
     name="nightly_prune",
     job=prune_landing,
-    cron_schedule="0 12 * * *",  # when the night is over in every time zone of the United States
+    cron_schedule="0 18 * * *",  # in Hawaii, where a night of the fifty states is over last, it is 08:00
     execution_timezone="UTC",
     default_status=dg.DefaultScheduleStatus.RUNNING,
-    description="Once a day, when the nights are over.",
+    description="Once a day, when the night is over in all fifty states.",
 )

@@ -77,7 +77,7 @@ class PipelineStorage(DagsterPostgresStorage):
         config_value: Any,  # noqa: ARG003 - Dagster hands over what `config_type` asks for: nothing
     ) -> PipelineStorage:
         """Storage over the configured Postgres, or the embedded one, which this starts."""
-        storage = cls(server.dagster_storage_url(Deployment().database_url), inst_data)
+        storage = cls(server.prepare_dagster_storage(Deployment().database_url), inst_data)
         # Left alone, dagster-postgres connects anew for every statement, 360 times a run: half a small night.
         # What it does for the webserver keeps a connection, without a limit on statements here.
         for part in (storage.run_storage, storage.event_log_storage, storage.schedule_storage):

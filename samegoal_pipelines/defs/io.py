@@ -13,7 +13,6 @@ import pandas as pd
 
 from samegoal_pipelines.defs.night import Night
 from samegoal_pipelines.defs.steps import recorded
-from samegoal_pipelines.deployment import Deployment
 
 Tables = dict[str, pd.DataFrame]
 
@@ -21,8 +20,7 @@ Tables = dict[str, pd.DataFrame]
 class LandingIOManager(dg.IOManager):
     """Lands every asset's value under its district, night and run."""
 
-    def __init__(self, deployment: Deployment, night: Night) -> None:
-        self._deployment = deployment
+    def __init__(self, night: Night) -> None:
         self._night = night
         self._in_memory: dict[str, Tables] = {}
 
@@ -41,9 +39,7 @@ class LandingIOManager(dg.IOManager):
         if asset in self._in_memory:
             return self._in_memory[asset]
         with recorded(asset, self._night):
-            return self._deployment.landing.read(
-                asset, district_id=self._night.district_id, night=self._night.today
-            )
+            return self._night.read_landed(asset, self._night.today, None)
 
 
 def _facts(tables: Tables) -> dict[str, dict[str, Any]]:
@@ -56,7 +52,7 @@ def _facts(tables: Tables) -> dict[str, dict[str, Any]]:
     }
 
 
-@dg.io_manager(required_resource_keys={"deployment", "night"})
+@dg.io_manager(required_resource_keys={"night"})
 def landing_io_manager(context: dg.InitResourceContext) -> LandingIOManager:
-    """Dagster's IO manager over this deployment's landing."""
-    return LandingIOManager(context.resources.deployment, context.resources.night)
+    """Dagster's IO manager over the landing of this run's night."""
+    return LandingIOManager(context.resources.night)

@@ -1,8 +1,9 @@
 """One run's district and date, decided once and handed down.
 
-The only clock of the pipeline besides the schedule's: `today` is the run's tag where it carries
-one, and else the local date in the district's time zone when it is first asked for. Runs execute in
-one process, so every asset of a run sees the same date.
+No asset reads the clock for a date: `today` is the run's tag where it carries one, and else the local date
+in the district's time zone when it is first asked for. Runs execute in one process, so every asset of a run
+sees the same date. Schedules, sensors, what is about all districts, and commands read the clock themselves,
+once, and hand the instant down.
 """
 
 from __future__ import annotations
@@ -12,7 +13,6 @@ from contextlib import suppress
 from datetime import UTC, date, datetime
 from functools import cached_property
 from typing import Any
-from zoneinfo import ZoneInfo
 
 import dagster as dg
 import pandas as pd
@@ -25,7 +25,7 @@ from samegoal_pipelines.landing import LandingError
 from samegoal_pipelines.qmlativ import QmlativClient
 from samegoal_pipelines.schemas.vocabulary import FIRST_NIGHT, LAST_NIGHT
 from samegoal_pipelines.warehouse.errors import WarehouseError
-from samegoal_pipelines.warehouse.publish import record_failure
+from samegoal_pipelines.warehouse.snapshots import record_failure
 
 TODAY_TAG = "samegoal/today"
 SCHEDULE_TAG = "dagster/schedule_name"
@@ -104,7 +104,7 @@ class Night:
     @cached_property
     def local_date(self) -> date:
         """The district's date now."""
-        return datetime.now(ZoneInfo(self.district.timezone)).date()
+        return self.district.local_date(datetime.now(UTC))
 
     @property
     def is_scheduled(self) -> bool:

@@ -13,7 +13,7 @@ now; the next tick after that finds the district free, and asks for the night th
 """
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence, Set
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
@@ -24,20 +24,19 @@ from samegoal_pipelines.defs.partitions import DISTRICTS
 from samegoal_pipelines.deployment import Deployment
 from samegoal_pipelines.districts.pauses import unpaused
 from samegoal_pipelines.districts.registry import District
-
-NIGHT_BEGINS = time(1, 0)
-"""A night begins at this local time; before it, the Qmlativ day may not be over."""
+from samegoal_pipelines.printable import some
+from samegoal_pipelines.reports.board import NIGHT_BEGINS
 
 SCHEDULE_NAME = "nightly_by_district"
 TICK_TAG = ".dagster/scheduled_execution_time"
 
-UNFINISHED = [
-    dg.DagsterRunStatus.NOT_STARTED,
+GOING_ON = [
     dg.DagsterRunStatus.QUEUED,
     dg.DagsterRunStatus.STARTING,
     dg.DagsterRunStatus.STARTED,
     dg.DagsterRunStatus.CANCELING,
 ]
+UNFINISHED = [dg.DagsterRunStatus.NOT_STARTED, *GOING_ON]
 _NAMED = 10  # districts in a tick's log
 
 nightly_snapshot = dg.define_asset_job(
@@ -102,10 +101,10 @@ class Tonight(NamedTuple):
         if self.in_progress:
             parts.append(
                 f"{len(self.in_progress):,} skipped, because a run of theirs is still in progress, "
-                f"and looked at again at the next tick: {_names(self.in_progress)}"
+                f"and looked at again at the next tick: {some(self.in_progress, _NAMED)}"
             )
         if self.paused:
-            parts.append(f"{len(self.paused):,} paused: {_names(self.paused)}")
+            parts.append(f"{len(self.paused):,} paused: {some(self.paused, _NAMED)}")
         if self.disabled:
             parts.append(f"{self.disabled:,} disabled")
         if self.not_begun:
@@ -189,8 +188,3 @@ def read_ledger(instance: dg.DagsterInstance, nights: Collection[date], now: dat
         if PARTITION_TAG in run.tags and run.tags.get(TICK_TAG) != tick
     }
     return Ledger(started, unfinished)
-
-
-def _names(district_ids: Sequence[str]) -> str:
-    more = len(district_ids) - _NAMED
-    return ", ".join(district_ids[:_NAMED]) + (f" and {more:,} more" if more > 0 else "")

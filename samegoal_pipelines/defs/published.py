@@ -1,6 +1,6 @@
 """Group published: tonight's snapshot in the warehouse, all of it or none of it; or held for a person."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
 from typing import Any
 
@@ -16,7 +16,7 @@ from samegoal_pipelines.defs.gate import (
     held_failure,
     release_link,
 )
-from samegoal_pipelines.defs.held import HELD_SNAPSHOT, notes_of, to_publish
+from samegoal_pipelines.defs.held import HELD_SNAPSHOT, ToPublish, notes_of, to_publish
 from samegoal_pipelines.defs.io import Tables
 from samegoal_pipelines.defs.lineage import column_lineage, published_columns
 from samegoal_pipelines.defs.night import Night
@@ -26,7 +26,9 @@ from samegoal_pipelines.defs.worklist import list_of_held
 from samegoal_pipelines.deployment import Deployment
 from samegoal_pipelines.schemas.demographics import StudentDemographics, published_parents_model
 from samegoal_pipelines.schemas.status import PublishedStatus
-from samegoal_pipelines.warehouse.publish import Held, last_attempts, publish
+from samegoal_pipelines.warehouse.gate import Gate
+from samegoal_pipelines.warehouse.publish import Held, Published, publish
+from samegoal_pipelines.warehouse.snapshots import last_attempts
 
 
 @dg.asset(
@@ -56,32 +58,59 @@ def published_snapshot(
         tonight = to_publish(
             cecs_filtered_enrollments, student_status, student_demographics, parent_demographics
         )
-        tables = tonight.published()
-        sound = yield from check_tables(context, PUBLISHED_SNAPSHOT, tables, published_models(night))
-        landed_run_id = night.landed_run_id()
-        outcome = publish(
-            deployment.warehouse,
-            district_id=night.district_id,
-            snapshot_date=night.today,
-            run_id=night.run_id,
-            started_at=night.started_at,
-            landed_run_id=landed_run_id,
-            local_date=night.local_date,
-            notes=notes_of(parent_demographics, night.district.withholding),
-            gate=gate_of(night, cecs_filtered_enrollments),
-            on_hold=lambda: night.land(HELD_SNAPSHOT, tonight.tables()),
-            **tonight._asdict(),
+        sound = yield from check_tables(
+            context, PUBLISHED_SNAPSHOT, tonight.published(), published_models(night)
         )
-        attempts = last_attempts(deployment.warehouse, night.district_id, limit=ATTEMPTS_SHOWN)
-        facts = snapshot_facts(outcome, attempts, night.today)
-        about_held = {**facts, "release it": release_link(context, night)}
-        found = snapshot_findings(tables) | gate_finding(outcome, night.district.limits, about_held)
+        landed_run_id = night.landed_run_id()
+        gate = gate_of(night, cecs_filtered_enrollments)
+        notes = notes_of(parent_demographics, night.district.withholding)
+        outcome = publish_or_hold(deployment, night, tonight, landed_run_id, gate, notes)
+        yield from events(context, deployment, night, tonight, outcome, sound)
         if isinstance(outcome, Held):
-            yield from chain(sound, tell(context, PUBLISHED_SNAPSHOT, found))
             yield from list_of_held(context, deployment, night, landed_run_id)
             raise held_failure(night, outcome)
+
+
+def publish_or_hold(
+    deployment: Deployment,
+    night: Night,
+    tonight: ToPublish,
+    landed_run_id: str | None,
+    gate: Gate,
+    notes: Sequence[str],
+) -> Published | Held:
+    """Publish the night as this run's, as `warehouse.publish` does; what is held is landed."""
+    return publish(
+        deployment.warehouse,
+        district_id=night.district_id,
+        snapshot_date=night.today,
+        run_id=night.run_id,
+        started_at=night.started_at,
+        landed_run_id=landed_run_id,
+        local_date=night.local_date,
+        notes=notes,
+        gate=gate,
+        on_hold=lambda: night.land(HELD_SNAPSHOT, tonight.tables()),
+        **tonight._asdict(),
+    )
+
+
+def events(
+    context: dg.AssetExecutionContext,
+    deployment: Deployment,
+    night: Night,
+    tonight: ToPublish,
+    outcome: Published | Held,
+    sound: Iterable[dg.AssetCheckResult],
+) -> Iterator[dg.MaterializeResult | dg.AssetCheckResult]:
+    """What the UI shows: the checks, and before them the materialization, where the night is published."""
+    attempts = last_attempts(deployment.warehouse, night.district_id, limit=ATTEMPTS_SHOWN)
+    facts, tables = snapshot_facts(outcome, attempts, night.today), tonight.published()
+    about_held = {**facts, "release it": release_link(context, night)}
+    found = snapshot_findings(tables) | gate_finding(outcome, night.district.limits, about_held)
+    if isinstance(outcome, Published):
         yield materialized(context, PUBLISHED_SNAPSHOT, facts | rows_facts(tables, outcome))
-        yield from chain(sound, tell(context, PUBLISHED_SNAPSHOT, found))
+    yield from chain(sound, tell(context, PUBLISHED_SNAPSHOT, found))
 
 
 def published_models(night: Night) -> dict[str, Any]:

@@ -22,7 +22,7 @@ from samegoal_pipelines.defs.steps import checked, plainly_failing, recorded, sc
 from samegoal_pipelines.deployment import Deployment
 from samegoal_pipelines.qmlativ import ObjectRead, read_district
 from samegoal_pipelines.schemas.raw import RAW_MODELS
-from samegoal_pipelines.schemas.reads import Reads
+from samegoal_pipelines.schemas.reads import Reads, rows_by_listing
 
 STEP = "reading Qmlativ"
 RAW_ASSETS = {
@@ -58,7 +58,7 @@ def read_qmlativ(
     """Read the selected raw assets in one pass."""
     selected = {key.to_user_string() for key in context.op_execution_context.selected_asset_keys}
     # What somebody executes again to no effect is no attempt of the night that it was for.
-    record = night.record_failure if night.is_scheduled else str
+    record = night.record_failure if night.is_scheduled else None
     with plainly_failing(STEP, night, record, night.retries.wait_after):
         night.refuse_another_night()
     with recorded(STEP, night):
@@ -104,9 +104,4 @@ def reads_table(reads: Mapping[str, ObjectRead]) -> pd.DataFrame:
 
 def rows_expected(last_reads: Iterable[pd.DataFrame]) -> dict[str, int]:
     """How many rows each listing had when it was last read: pages that are known to exist load at once."""
-    return {
-        listing: rows
-        for reads in last_reads
-        for arrived in reads["Arrived"]
-        for listing, rows in json.loads(arrived).items()
-    }
+    return rows_by_listing(arrived for reads in last_reads for arrived in reads["Arrived"])

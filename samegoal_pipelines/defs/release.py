@@ -12,6 +12,7 @@ import dagster as dg
 from dagster._core.events import EngineEventData  # exported by no public name
 from pydantic import Field
 
+from samegoal_pipelines.defs.demographics import refuse_a_lost_restriction
 from samegoal_pipelines.defs.facts import ATTEMPTS_SHOWN, snapshot_facts
 from samegoal_pipelines.defs.findings import Finding, tell_apart
 from samegoal_pipelines.defs.gate import GATE_CHECK, PUBLISHED_SNAPSHOT, RELEASE_JOB
@@ -28,10 +29,10 @@ from samegoal_pipelines.transforms.withholding import (
     withholding_notes,
 )
 from samegoal_pipelines.warehouse.errors import NothingHeld, ReleaseTooLate
-from samegoal_pipelines.warehouse.publish import Published, last_attempts
+from samegoal_pipelines.warehouse.publish import Published
 from samegoal_pipelines.warehouse.release import HeldSnapshot, find_held
 from samegoal_pipelines.warehouse.release import release as release_held
-from samegoal_pipelines.warehouse.withholding import refuse_to_forget_restrictions
+from samegoal_pipelines.warehouse.snapshots import last_attempts
 
 
 class Release(dg.Config):
@@ -107,8 +108,7 @@ def refuse_what_is_withheld_since(deployment: Deployment, night: Night, held: He
             f"what was held on {held.snapshot_date} shows contacts that the district has been set to "
             f"withhold since: run the night again with: samegoal-pipelines sync {night.district_id}"
         )
-    if not known and not switches.show_restricted_contacts:
-        refuse_to_forget_restrictions(deployment.warehouse, night.district_id)
+    refuse_a_lost_restriction(deployment, night, known)
 
 
 class Record(NamedTuple):

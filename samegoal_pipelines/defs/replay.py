@@ -25,7 +25,7 @@ from samegoal_pipelines.schemas.report import validate
 from samegoal_pipelines.transforms.snapshot import Computed, compute_night
 from samegoal_pipelines.warehouse.replay import (
     LeftOut,
-    PublishedNight,
+    NightToReplay,
     Replayed,
     ReplayedNight,
     find_nights,
@@ -101,7 +101,7 @@ class Recomputing:
         self._context, self._deployment, self._night = context, deployment, night
         self._rows = self._nights = 0
 
-    def __call__(self, published: PublishedNight) -> Computed:
+    def __call__(self, published: NightToReplay) -> Computed:
         """What a published night's landed rows give today."""
         try:
             landed = read_night(self._deployment, self._night.district_id, published)
@@ -123,7 +123,7 @@ class Recomputing:
 
 
 def refuse_what_is_not_landed(
-    deployment: Deployment, district_id: str, nights: Sequence[PublishedNight]
+    deployment: Deployment, district_id: str, nights: Sequence[NightToReplay]
 ) -> None:
     """Read every night's landed rows once, before anything is computed from them.
 
@@ -152,7 +152,7 @@ class NotLanded(LandingError):
     """A night's landed rows cannot be replayed from; says only in which way."""
 
 
-def read_night(deployment: Deployment, district_id: str, published: PublishedNight) -> LandedNight:
+def read_night(deployment: Deployment, district_id: str, published: NightToReplay) -> LandedNight:
     """The raw rows that a published night was made from.
 
     Raises:
@@ -162,7 +162,7 @@ def read_night(deployment: Deployment, district_id: str, published: PublishedNig
     return LandedNight(*(_read(deployment, asset, district_id, published) for asset in LandedNight._fields))
 
 
-def _read(deployment: Deployment, asset: str, district_id: str, published: PublishedNight) -> Tables:
+def _read(deployment: Deployment, asset: str, district_id: str, published: NightToReplay) -> Tables:
     """As landed by the run that published, the one whose enrollments it took, or the last one before."""
     landing, night = deployment.landing, published.night
     landed = landing.landed(asset, district_id=district_id, night=night)

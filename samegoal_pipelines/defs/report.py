@@ -4,7 +4,6 @@ Which night is over is read from the warehouse, and whether it was reported from
 neither forgets a night nor reports it twice. What is on the page is decided in `reports`.
 """
 
-import traceback
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from datetime import UTC, date, datetime, timedelta
@@ -14,12 +13,12 @@ import dagster as dg
 from pydantic import Field
 
 from samegoal_pipelines.defs.night import TODAY_TAG, read_date
-from samegoal_pipelines.defs.steps import PLAIN_ERRORS
+from samegoal_pipelines.defs.steps import PLAIN_ERRORS, unforeseen
 from samegoal_pipelines.deployment import Deployment
 from samegoal_pipelines.landing import LandingError
 from samegoal_pipelines.reports.board import active_timezones, night_now, read_board
 from samegoal_pipelines.reports.message import MissingReport
-from samegoal_pipelines.reports.report import keep_page, make_report
+from samegoal_pipelines.reports.report import FOLDER, make_report
 from samegoal_pipelines.reports.words import summary
 
 REPORT_JOB = "make_nightly_report"
@@ -77,7 +76,7 @@ def _kept(
 ) -> dg.MetadataValue[Any]:
     """Where the file is; or why it is not there, which is no reason to show nothing at all."""
     try:
-        return dg.MetadataValue.path(keep_page(deployment.settings.landing_root, night, page))
+        return dg.MetadataValue.path(deployment.landing.keep_page(FOLDER, night, page))
     except LandingError as error:
         context.log.error(f"nightly_report: {error}")
         return dg.MetadataValue.text(f"not kept as a file: {error}")
@@ -91,10 +90,8 @@ def _plainly_failing() -> Iterator[None]:
     except PLAIN_ERRORS as error:
         raise dg.Failure(f"nightly_report: {error}", allow_retries=False) from None
     except Exception as error:
-        place = traceback.extract_tb(error.__traceback__)[-1]
         raise dg.Failure(
-            f"nightly_report: unforeseen {type(error).__name__} at "
-            f"{place.filename.rsplit('/', 1)[-1]}:{place.lineno}; please report it, and see in a terminal: "
+            f"nightly_report: {unforeseen(error)}; please report it, and see in a terminal: "
             "samegoal-pipelines report",
             allow_retries=False,
         ) from None

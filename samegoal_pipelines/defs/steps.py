@@ -58,18 +58,19 @@ def recorded(step: str, night: Night) -> Iterator[None]:
 def plainly_failing(
     step: str,
     night: Night,
-    tell: Callable[[str], object] = str,
+    tell: Callable[[str], None] | None = None,
     wait_after: Callable[[Exception], float | None] | None = None,
 ) -> Iterator[None]:
     """Turn whatever goes wrong inside into one plain line, and fail the step.
 
     Args:
-        tell: is called with the line first.
+        tell: is called with the line first, if anybody is to hear it.
         wait_after: how many seconds after this error the step is to be tried again; None: not at all.
 
     Raises:
         Failure, RetryRequested: as `recorded` does.
     """
+    tell = tell or (lambda _: None)
     try:
         yield
     except dg.RetryRequested:
@@ -92,13 +93,18 @@ def plainly_failing(
             raise plain from None
         raise dg.RetryRequested(max_retries=RETRIES, seconds_to_wait=wait) from plain
     except Exception as error:
-        place = traceback.extract_tb(error.__traceback__)[-1]
         reason = (
-            f"unforeseen {type(error).__name__} at {place.filename.rsplit('/', 1)[-1]}:{place.lineno}; "
-            "last night's snapshot stays; this is a defect of the pipeline, please report it"
+            f"{unforeseen(error)}; last night's snapshot stays; this is a defect of the pipeline, "
+            "please report it"
         )
         tell(f"{step}: {reason}")
         raise dg.Failure(f"{night.district_id}: {step}: {reason}", allow_retries=False) from None
+
+
+def unforeseen(error: Exception) -> str:
+    """An error that is none of ours: its type and place, without its text, which may quote a row."""
+    place = traceback.extract_tb(error.__traceback__)[-1]
+    return f"unforeseen {type(error).__name__} at {place.filename.rsplit('/', 1)[-1]}:{place.lineno}"
 
 
 def check_tables(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 
-from samegoal_pipelines.districts.errors import InvalidDistrict
+from samegoal_pipelines.districts.errors import InvalidDistrict, UnknownDistrict
 
 _ID = re.compile(r"[a-z0-9][a-z0-9-]{0,39}", re.ASCII)
 
@@ -36,6 +36,13 @@ def checked_name(district_id: str, name: str) -> str:
             f"(U+{ord(unseen):04X}); give it without"
         )
     return name
+
+
+def unknown(district_id: str) -> UnknownDistrict:
+    """What to raise for an id that nobody has registered."""
+    return UnknownDistrict(
+        f"{shown(district_id)}: no such district is registered; see samegoal-pipelines districts list"
+    )
 
 
 def shown(text: object) -> str:

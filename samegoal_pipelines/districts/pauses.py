@@ -15,7 +15,8 @@ from zoneinfo import ZoneInfo
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
 
-from samegoal_pipelines.districts.errors import InvalidDistrict, UnknownDistrict
+from samegoal_pipelines.districts.errors import InvalidDistrict
+from samegoal_pipelines.districts.names import unknown
 from samegoal_pipelines.printable import on_one_line
 from samegoal_pipelines.warehouse.engine import as_operator, as_writer
 from samegoal_pipelines.warehouse.tables import districts, pauses
@@ -73,7 +74,8 @@ def pause(
         .on_conflict_do_update(index_elements=["district_id"], set_={**values, "set_at": sa.func.now()})
     )
     with as_writer(engine, district_id, "pausing the district") as connection:
-        tonight = datetime.now(ZoneInfo(_timezone(connection, district_id))).date()
+        timezone = ZoneInfo(_timezone(connection, district_id))
+        tonight = connection.execute(sa.select(sa.func.now())).scalar_one().astimezone(timezone).date()
         mine = sa.select(pauses.c.paused_to).where(
             pauses.c.district_id == district_id,
             pauses.c.paused_from <= tonight,
@@ -88,8 +90,11 @@ def pause(
         return Pause(**connection.execute(statement.returning(*pauses.c)).one()._mapping)
 
 
-def resume(engine: sa.Engine, district_id: str) -> Pause | None:
+def resume(engine: sa.Engine, district_id: str, now: datetime) -> Pause | None:
     """Take a district back into the schedule.
+
+    Args:
+        now: an aware instant: a pause that holds by then is no reason to wait for the night that has begun.
 
     Returns:
         The pause that it had, begun or not; None if it had none.
@@ -103,7 +108,7 @@ def resume(engine: sa.Engine, district_id: str) -> Pause | None:
             sa.delete(pauses).where(pauses.c.district_id == district_id).returning(*pauses.c)
         ).one_or_none()
         ended = None if row is None else Pause(**row._mapping)
-        if ended is not None and ended.covers(datetime.now(ZoneInfo(timezone)).date()):
+        if ended is not None and ended.covers(now.astimezone(ZoneInfo(timezone)).date()):
             here = districts.c.district_id == district_id
             connection.execute(sa.update(districts).where(here).values(due_since=sa.func.now()))
     return ended
@@ -113,11 +118,6 @@ def all_pauses(engine: sa.Engine) -> dict[str, Pause]:
     """Every district's pause, past and to come ones as well, by district."""
     with as_operator(engine, "looking up the pauses") as connection:
         return {row.district_id: Pause(**row._mapping) for row in connection.execute(sa.select(*pauses.c))}
-
-
-def paused_on(engine: sa.Engine, night: date) -> dict[str, Pause]:
-    """The districts whose own calendar leaves this night out, with their pauses."""
-    return {district_id: one for district_id, one in all_pauses(engine).items() if one.covers(night)}
 
 
 def unpaused(engine: sa.Engine, due: Iterable[tuple[District, date]]) -> Iterator[tuple[District, date]]:
@@ -131,8 +131,5 @@ def unpaused(engine: sa.Engine, due: Iterable[tuple[District, date]]) -> Iterato
 def _timezone(connection: sa.Connection, district_id: str) -> str:
     found = connection.scalar(sa.select(districts.c.timezone).where(districts.c.district_id == district_id))
     if found is None:
-        raise UnknownDistrict(
-            f"{ascii(district_id)[1:-1][:60]}: no such district is registered; "
-            "see samegoal-pipelines districts list"
-        )
+        raise unknown(district_id)
     return str(found)

@@ -9,10 +9,10 @@ from __future__ import annotations
 import builtins
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from datetime import date
+from datetime import date, datetime
 from typing import Any, Protocol
 from urllib.parse import urlsplit, urlunsplit
-from zoneinfo import available_timezones
+from zoneinfo import ZoneInfo, available_timezones
 
 import sqlalchemy as sa
 
@@ -24,7 +24,7 @@ from samegoal_pipelines.districts.errors import (
     SealBroken,
     UnknownDistrict,
 )
-from samegoal_pipelines.districts.names import checked_id, checked_name, shown
+from samegoal_pipelines.districts.names import checked_id, checked_name, shown, unknown
 from samegoal_pipelines.districts.rotation import Rotation, rotate_key
 from samegoal_pipelines.districts.sealing import Sealer
 from samegoal_pipelines.qmlativ.addresses import checked_url
@@ -104,6 +104,10 @@ class District:
     """Limits of the gate that differ from the usual ones; what is in force is `limits`."""
     show_restricted_contacts: bool = False
     show_confidential_phones: bool = False
+
+    def local_date(self, now: datetime) -> date:
+        """The district's own date at an aware instant."""
+        return now.astimezone(ZoneInfo(self.timezone)).date()
 
     @property
     def limits(self) -> Limits:
@@ -359,8 +363,8 @@ class Registry:
                 )
             if not (given.isascii() and given.isprintable()):
                 raise InvalidDistrict(
-                    f"{district_id}: the {what} holds a line break or a letter that none has; copy it alone, "
-                    "and as plain text, from Qmlativ's Integration Access"
+                    f"{district_id}: the {what} contains a line break or a character that cannot occur in "
+                    "one; copy it alone, and as plain text, from Qmlativ's Integration Access"
                 )
         sealed = self._sealer.seal(client_secret)
         return {"client_key": client_key, "sealed_secret": sealed, "sealed_at": sa.func.now()}
@@ -452,9 +456,7 @@ def _find_among_all(
 def _get(connection: sa.Connection, district_id: str) -> District:
     row = connection.execute(sa.select(districts).where(districts.c.district_id == district_id)).one_or_none()
     if row is None:
-        raise UnknownDistrict(
-            f"{shown(district_id)}: no such district is registered; see samegoal-pipelines districts list"
-        )
+        raise unknown(district_id)
     return _district(row._mapping)
 
 

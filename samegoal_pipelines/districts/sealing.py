@@ -25,20 +25,15 @@ _MAKE_KEY = "python -c 'from cryptography.fernet import Fernet; print(Fernet.gen
 
 
 class Sealer:
-    """Seals and opens secrets. Nothing is read or made before the first one."""
+    """Seals and opens secrets. Nothing is read or made before the first one.
 
-    def __init__(self, home: Path, configured: str | None = None) -> None:
+    Args:
+        configured: comma-separated keys (``SAMEGOAL_SECRET_KEY``); without them, a key file in `home`.
+    """
+
+    def __init__(self, home: Path, configured: str | None) -> None:
         self._file = home / KEY_FILE
         self._configured = configured
-
-    @classmethod
-    def load(cls, home: Path, configured: str | None) -> Sealer:
-        """The sealer of a deployment.
-
-        Args:
-            configured: comma-separated keys (``SAMEGOAL_SECRET_KEY``); without them, a key file in `home`.
-        """
-        return cls(home, configured)
 
     def seal(self, secret: str) -> bytes:
         """The secret as it may be stored."""
@@ -134,9 +129,7 @@ class Sealer:
         try:
             return MultiFernet([Fernet(key) for key in self._keys()])
         except ValueError:
-            raise SealBroken(
-                f"{self._where} holds something that is no key; make one with: {_MAKE_KEY}"
-            ) from None
+            raise SealBroken(f"{self._where} contains an invalid key; make one with: {_MAKE_KEY}") from None
 
     def _keys(self) -> list[str]:
         text = self._read_key_file() if self._configured is None else self._configured

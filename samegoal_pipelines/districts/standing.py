@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
-from zoneinfo import ZoneInfo
 
 import sqlalchemy as sa
 
@@ -38,7 +37,7 @@ class Standing:
 
 def standing_of(engine: sa.Engine, district: District, now: datetime) -> Standing:
     """How one district stands at an aware instant."""
-    local_date = local_date_of(district, now)
+    local_date = district.local_date(now)
     pause = all_pauses(engine).get(district.id)
     last = next(iter(last_attempts(engine, district.id, limit=1)), None)
     return Standing(
@@ -64,7 +63,7 @@ class Standings:
 
     def state(self, district: District) -> str:
         """As `Standing.state`."""
-        return state_of(district, self.pauses.get(district.id), local_date_of(district, self.now))
+        return state_of(district, self.pauses.get(district.id), district.local_date(self.now))
 
 
 def all_standings(engine: sa.Engine, now: datetime) -> Standings:
@@ -79,8 +78,3 @@ def state_of(district: District, pause: Pause | None, local_date: date) -> str:
     if pause and pause.covers(local_date):
         return f"paused until {pause.paused_to}"
     return "active"
-
-
-def local_date_of(district: District, now: datetime) -> date:
-    """The district's own date at an aware instant."""
-    return now.astimezone(ZoneInfo(district.timezone)).date()

@@ -7,19 +7,18 @@ landed; before the first, and on request, the keys alone are read.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field, replace
-from datetime import date, datetime
+from datetime import date
 from functools import partial
 from typing import Any, Literal
-from zoneinfo import ZoneInfo
 
 from samegoal_pipelines.districts.expiry import expiry_warning
 from samegoal_pipelines.districts.registry import District, DistrictError, Registry
 from samegoal_pipelines.landing import Landing, LandingError
+from samegoal_pipelines.printable import in_days, some
 from samegoal_pipelines.qmlativ import QmlativClient, QmlativError
 from samegoal_pipelines.qmlativ.catalogue import (
     ENTITY,
@@ -33,6 +32,7 @@ from samegoal_pipelines.qmlativ.catalogue import (
     QmlativObject,
 )
 from samegoal_pipelines.qmlativ.errors import GRANT
+from samegoal_pipelines.schemas.reads import rows_by_object
 from samegoal_pipelines.transforms.grants import costs_of
 
 CONNECTIONS = 4
@@ -119,16 +119,16 @@ def verify(
     registry: Registry,
     district: District,
     *,
+    today: date,
     landing: Landing | None = None,
     allow_local: bool = False,
-    today: date | None = None,
     count_rows: bool = False,
 ) -> Verification:
     """Ask everything about one district. Raises nothing: each failure is a row.
 
     Args:
+        today: the district's date, from which to count the days until the Integration Access expires.
         landing: where the last night's counts are.
-        today: from which to count the days until the Integration Access expires; default: today there.
         count_rows: read the keys of every object now, which takes a few seconds per 10,000 students.
     """
     found = Verification(district.id, district.name)
@@ -137,7 +137,6 @@ def verify(
         found.steps.append(_answer(district.id, name, question))
         return found.steps[-1].state != "failed"
 
-    today = today or datetime.now(ZoneInfo(district.timezone)).date()
     ask("expiry", partial(_expiry, district, today))
     try:
         connection = registry.connection(district, allow_local=allow_local, connections=CONNECTIONS)
@@ -190,7 +189,7 @@ def _expiry(district: District, today: date) -> str:
     days = (district.expires - today).days
     if days < 0:  # as it was registered; whether Qmlativ still accepts it, the token tells
         raise _NotOk(f"expired on {district.expires}", _RENEW[0].format(id=district.id), "warning")
-    told = f"{district.expires}, " + ("today" if days == 0 else f"in {days} day{'s' * (days != 1)}")
+    told = f"{district.expires}, {in_days(days)}"
     warning = expiry_warning(days)
     if warning is not None:
         raise _NotOk(told, _RENEW[warning], "warning")
@@ -236,8 +235,7 @@ class _Questions:
         told = f"read as {read_as} {names.get(read_as) or ''}".rstrip()
         for words, wanted in (("also granted", True), ("not granted, and not needed", False)):
             found = [f"{each} {names[each]}" for each in others if granted[each] is wanted]
-            more = f" and {len(found) - _NAMED} more" if len(found) > _NAMED else ""
-            told += f"; {words}: {', '.join(found[:_NAMED])}{more}" if found else ""
+            told += f"; {words}: {some(found, _NAMED)}" if found else ""
         return told
 
     def school_years(self) -> str:
@@ -356,16 +354,11 @@ def landed_rows(landing: Landing, district_id: str, today: date) -> tuple[date, 
         LandingError: the landing cannot be read.
     """
     for night in sorted((night for night in landing.nights(district_id) if night <= today), reverse=True):
-        arrived: dict[str, int] = {}
+        arrived: list[str] = []
         for asset in NEEDED:
             if landing.landed(asset, district_id=district_id, night=night):
                 reads = landing.read_last(asset, "Reads", district_id=district_id, up_to=night)
-                for listings in [] if reads is None else reads["Arrived"]:
-                    arrived |= json.loads(listings)
-        if arrived:
-            rows: dict[str, int] = {}
-            for listing, count in arrived.items():
-                label = listing.partition("?")[0]
-                rows[label] = rows.get(label, 0) + count
+                arrived.extend([] if reads is None else reads["Arrived"])
+        if rows := rows_by_object(arrived):
             return night, rows
     return None

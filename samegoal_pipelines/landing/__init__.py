@@ -4,7 +4,7 @@ The pipeline's own record of a night: what Qmlativ said, as it came, and what th
 it. Not here: what the rows mean (`transforms`), or which night it is (`defs`).
 """
 
-from samegoal_pipelines.landing.storage import LandingError, Storage
+from samegoal_pipelines.landing.storage import LandingError
 from samegoal_pipelines.landing.store import Landing
 
-__all__ = ["Landing", "LandingError", "Storage"]
+__all__ = ["Landing", "LandingError"]

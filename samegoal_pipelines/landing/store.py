@@ -210,6 +210,25 @@ class Landing:
             self._delete(self._night(district_id, night), f"landed files of {district_id} on {night}")
         return pruned
 
+    def keep_page(self, folder: str, night: date, page: str) -> str:
+        """Write the page `<folder>/<night>.html`, in place of an earlier one; returns where it is.
+
+        Raises:
+            LandingError: it cannot be written.
+        """
+        name = f"{folder}/{night.isoformat()}.html"
+        try:
+            self._storage.make_folder(f"{self._base}/{folder}")
+            with self._fs.open(f"{self._base}/{name}", "w", encoding="utf-8") as file:
+                file.write(page)
+        except self._storage.failures as error:
+            raise self._storage.error(
+                f"the report of {night} cannot be written",
+                error,
+                "check that the folder or bucket is writable and has space",
+            ) from None
+        return f"{self.root}/{name}"
+
     def prune_pages(self, folder: str, keep_from: date) -> list[date]:
         """Delete the pages `<folder>/<night>.html` of nights before `keep_from`, and nothing else.
 

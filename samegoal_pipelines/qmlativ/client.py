@@ -52,7 +52,6 @@ class Identity:
     entity_id: int
     code: str
     name: str
-    current_school_year_id: int | None = None
 
 
 class QmlativClient:
@@ -267,7 +266,6 @@ def _identity_in(metadata: Any, entity_id: int | None) -> Identity:
 
 
 def _district_in(district: dict[str, Any]) -> Identity:
-    year = (district.get("SchoolYearCurrent") or {}).get("SchoolYearID")
     if not all(type(district[name]) is int for name in ("DistrictID", "EntityID")):
         raise TypeError
     return Identity(
@@ -275,5 +273,4 @@ def _district_in(district: dict[str, Any]) -> Identity:
         entity_id=district["EntityID"],
         code=str(district["Code"]),
         name=str(district.get("Name") or ""),
-        current_school_year_id=year if type(year) is int else None,
     )

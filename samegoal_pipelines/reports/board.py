@@ -22,7 +22,7 @@ from samegoal_pipelines.warehouse.engine import as_operator
 from samegoal_pipelines.warehouse.tables import districts, pauses, snapshots
 
 NIGHT_BEGINS = time(1, 0)
-"""From this local time on, a district's night is the one of its date."""
+"""From this local time on, a district's night is that of its date; before, Qmlativ's day may not be over."""
 DEADLINE = time(6, 0)
 """By this local time, every active district's snapshot of the night must be there."""
 
@@ -336,7 +336,7 @@ def _reason(
     state: str, row: sa.RowMapping, attempts: list[sa.RowMapping], decisive: sa.RowMapping | None
 ) -> str | None:
     if state == "late":
-        return f"nothing has come of the night by {DEADLINE:%H:%M}: it has not run, or still runs"
+        return f"no snapshot by {DEADLINE:%H:%M}: the run has not started or is still going"
     if state == "paused":
         return f"paused until {row['paused_to']}" + (
             f": {row['pause_reason']}" if row["pause_reason"] else ""
@@ -361,7 +361,7 @@ def _remedy(
     district_id, later = row["district_id"], row["later_night"]
     has_come = later is not None and not _is_rehearsal(later, row["later_started_at"], row["timezone"])
     if has_come and state in TROUBLE:
-        return f"nothing any more: the night {later} has been published since"
+        return f"nothing: the night {later} has been published since"
     if state == "late":
         return remedies.of_lateness(district_id)
     if state == "held":

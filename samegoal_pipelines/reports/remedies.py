@@ -55,7 +55,7 @@ KINDS = (
     ),
     _kind(
         "secret key",
-        r"sealed with a key|holds something that is no key|can be read by others",
+        r"sealed with a key|contains an invalid key|can be read by others",
         "bring back the key in SAMEGOAL_SECRET_KEY, or give the secret again: "
         "samegoal-pipelines districts rotate-secret {id}",
     ),
@@ -140,6 +140,6 @@ def of_hold(district_id: str, night: date, local_date: date) -> str:
 def of_lateness(district_id: str) -> str:
     """What to do about a night that did not happen."""
     return (
-        "see in the Dagster UI that the daemon is up, the schedule nightly_by_district is on and its queue "
-        f"moves; or: {_SYNC.format(id=district_id)}"
+        "check in the Dagster UI that the daemon is running, nightly_by_district is on and runs are not "
+        f"stuck in the queue; or: {_SYNC.format(id=district_id)}"
     )

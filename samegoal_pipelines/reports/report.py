@@ -1,4 +1,4 @@
-"""A night's report: everything that its page shows, put together; and where the page is kept."""
+"""A night's report: everything that its page shows, put together; and the folder in which it is kept."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from samegoal_pipelines.landing import Landing, Storage
+from samegoal_pipelines.landing import Landing
 from samegoal_pipelines.reports.ahead import Ahead, look_ahead
 from samegoal_pipelines.reports.board import Board, read_board
 from samegoal_pipelines.reports.newest import read_newest
 from samegoal_pipelines.reports.trends import TrendNight, read_trends
 
 FOLDER = "_reports"
-"""No district can be called so: its id begins with a letter or a digit."""
+"""Where the landing keeps the pages. No district can be called so: its id begins with a letter or a digit."""
 
 
 @dataclass(frozen=True)
@@ -53,24 +53,3 @@ def make_report(
     board = read_newest(engine, now) if night is None else read_board(engine, night, now)
     ahead = None if landing is None else look_ahead(engine, landing, board)
     return Report(board, tuple(read_trends(engine, board.night)), ahead)
-
-
-def keep_page(landing_root: str, night: date, page: str) -> str:
-    """Write a night's page into the landing, in place of an earlier one of that night; returns where.
-
-    Raises:
-        LandingError: it cannot be written.
-    """
-    storage = Storage(landing_root)
-    folder = f"{storage.base}/{FOLDER}"
-    try:
-        storage.make_folder(folder)
-        with storage.files.open(f"{folder}/{night.isoformat()}.html", "w", encoding="utf-8") as file:
-            file.write(page)
-    except storage.failures as error:
-        raise storage.error(
-            f"the report of {night} cannot be written",
-            error,
-            "check that the folder or bucket is writable and has space",
-        ) from None
-    return f"{storage.root}/{FOLDER}/{night.isoformat()}.html"

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from datetime import date
 
+from samegoal_pipelines.printable import in_days, some
 from samegoal_pipelines.reports.ahead import Ahead
 from samegoal_pipelines.reports.board import Board, DistrictNight
 
 SUMMED_UP = ("failed", "held", "late")
 """The order in which trouble is summed up in a line."""
+_NAMED = 20  # districts that are left out
 
 
 def summary(board: Board) -> str:
@@ -47,7 +48,7 @@ def expiry(one: DistrictNight) -> str:
             f"expired on {one.expires}; once it is renewed: "
             f"samegoal-pipelines districts set {one.district_id} --expires …"
         )
-    return f"expires on {one.expires}, " + ("today" if days == 0 else f"in {days} day{'s' * (days != 1)}")
+    return f"expires on {one.expires}, {in_days(days)}"
 
 
 def flip(old_status: str | None, new_status: str | None) -> str:
@@ -62,12 +63,7 @@ def looked_at(ahead: Ahead) -> str:
     districts = f"Looked at {ahead.districts:,} district{'s' * (ahead.districts != 1)}"
     if not ahead.left_out:
         return districts
-    return f"{districts}; not at {some(ahead.left_out)}: their landed rows are gone or cannot be read"
-
-
-def some(names: Sequence[str], most: int = 20) -> str:
-    """The first of a list of names, and how many more there are."""
-    return ", ".join(names[:most]) + (f" and {len(names) - most:,} more" if len(names) > most else "")
+    return f"{districts}; not at {some(ahead.left_out, _NAMED)}: their landed rows are gone or cannot be read"
 
 
 def title(night: date) -> str:

@@ -60,11 +60,6 @@ def school_year_of(day: dt.date) -> int:
     return day.year + (day.month >= 7) - NUMERIC_YEAR_OF_ID_0
 
 
-def first_of_year(school_year_id: int) -> dt.date:
-    """1 July, when a school year begins."""
-    return dt.date(school_year_id - 1 + NUMERIC_YEAR_OF_ID_0, 7, 1)
-
-
 def school_years(today: dt.date) -> list[dict[str, Any]]:
     """Three years back, the current and the upcoming one, flagged relative to today."""
     current = school_year_of(today)

@@ -153,6 +153,12 @@ class ParentDemographics(ShownParents):
         return ~(restricted & reachable)
 
 
+class RestrictionKnown(Table):
+    """Whether tonight tells who is under restriction: one row, also where there is no parent."""
+
+    is_known: Flag = required("StudentGuardian.HasActiveRestrictedAccess is granted")
+
+
 class RestrictedPairs(Table):
     """Students and guardians between whom access is restricted tonight, whoever is published tonight."""
 

@@ -4,6 +4,7 @@ Here: counts and names. Not here: anything that Qmlativ said about a person.
 """
 
 import json
+from collections.abc import Iterable
 from typing import Annotated
 
 import pandas as pd
@@ -49,3 +50,17 @@ def is_granted(reads: pd.DataFrame, qmlativ_object: str, field: str) -> bool:
     """Whether a field was asked for, from the table of reads; granted fields are, whatever came back."""
     (fields,) = reads.loc[reads["Object"] == qmlativ_object, "Fields"]
     return field in json.loads(fields)
+
+
+def rows_by_listing(arrived: Iterable[str]) -> dict[str, int]:
+    """Rows that came, per listing, from `Arrived` of any tables of reads; where two tell of one, the last."""
+    return {listing: rows for each in arrived for listing, rows in json.loads(each).items()}
+
+
+def rows_by_object(arrived: Iterable[str]) -> dict[str, int]:
+    """The same per object, over all school years."""
+    found: dict[str, int] = {}
+    for listing, rows in rows_by_listing(arrived).items():
+        name = listing.partition("?")[0]
+        found[name] = found.get(name, 0) + rows
+    return found

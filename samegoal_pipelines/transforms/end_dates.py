@@ -31,11 +31,6 @@ class EndDates(NamedTuple):
     rows: int
     differences: dict[int, int]
 
-    @property
-    def most_common(self) -> int | None:
-        """The most common difference in days; None without rows."""
-        return next(iter(self.differences), None)
-
     def share(self, difference: int) -> float:
         """The share of rows with this difference."""
         return self.differences.get(difference, 0) / self.rows if self.rows else 0.0

@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from samegoal_pipelines.schemas import demographics as models
+from samegoal_pipelines.schemas.reads import is_granted
 from samegoal_pipelines.transforms.columns import (
     MISSING,
     NOWHERE,
@@ -40,7 +41,7 @@ from samegoal_pipelines.transforms.people import (
     rows_by_id,
     sound_tables,
 )
-from samegoal_pipelines.transforms.withholding import WITHHOLD, Withholding
+from samegoal_pipelines.transforms.withholding import Withholding
 
 
 class ParentDemographics(NamedTuple):
@@ -50,18 +51,23 @@ class ParentDemographics(NamedTuple):
     counts: dict[str, int]
 
 
+def restriction_is_known(raw: Mapping[str, pd.DataFrame]) -> bool:
+    """Whether the district grants HasActiveRestrictedAccess, from `raw_parents`, whatever rows there are."""
+    return is_granted(raw["Reads"], "StudentGuardian", "HasActiveRestrictedAccess")
+
+
 def build_parent_demographics(
     raw: Mapping[str, pd.DataFrame],
     statuses: pd.DataFrame,
     *,
     restriction_known: bool,
-    withholding: Withholding = WITHHOLD,
+    withholding: Withholding,
 ) -> ParentDemographics:
     """Describe the parents of the students of `statuses`, in its order, from `raw_parents` (object → frame).
 
-    `restriction_known` says whether the district grants HasActiveRestrictedAccess. Where it does, a
-    guardian whose access is restricted, or of whom it is not said, keeps the row and loses every contact,
-    unless the district shows them. Where it does not, nobody's restriction is known, and the flag is null.
+    `restriction_known` is what `restriction_is_known` says. Where it is, a guardian whose access is
+    restricted, or of whom it is not said, keeps the row and loses every contact, unless the district shows
+    them. Where it is not, nobody's restriction is known, and the flag is null.
     """
     tables = sound_tables(raw)
     guardianships, names = columns_of(raw["StudentGuardian"]), tables["Name"]
@@ -106,7 +112,7 @@ def build_parent_demographics(
 
 
 def find_restricted_pairs(
-    raw: Mapping[str, pd.DataFrame], *, restriction_known: bool = True, withholding: Withholding = WITHHOLD
+    raw: Mapping[str, pd.DataFrame], *, restriction_known: bool, withholding: Withholding
 ) -> pd.DataFrame:
     """Students and guardians between whom access is restricted, or it is not said, from `raw_parents`.
 

@@ -12,7 +12,6 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from samegoal_pipelines.schemas.reads import is_granted
 from samegoal_pipelines.schemas.vocabulary import UNCERTAIN
 from samegoal_pipelines.transforms import parents as of_parents
 from samegoal_pipelines.transforms import students as of_students
@@ -65,7 +64,7 @@ def compute_night(
     students = of_students.build_student_demographics(
         raw_students, classified.statuses, withholding=withholding
     )
-    known = is_granted(raw_parents["Reads"], "StudentGuardian", "HasActiveRestrictedAccess")
+    known = of_parents.restriction_is_known(raw_parents)
     parents = of_parents.build_parent_demographics(
         raw_parents, classified.statuses, restriction_known=known, withholding=withholding
     ).parents
@@ -74,12 +73,9 @@ def compute_night(
         restricted=of_parents.find_restricted_pairs(
             raw_parents, restriction_known=known, withholding=withholding
         ),
-        confidential=pd.concat(
-            [
-                of_students.find_confidential_phones(raw_students, withholding),
-                of_parents.find_confidential_phones(raw_parents, withholding),
-            ],
-            ignore_index=True,
+        confidential=all_confidential(
+            of_students.find_confidential_phones(raw_students, withholding),
+            of_parents.find_confidential_phones(raw_parents, withholding),
         ),
         absent=explain_absences(filtered.left_out, classified.statuses, classified.uncertain),
         enrollment_rows=len(filtered.enrollments) + len(filtered.left_out),
@@ -97,6 +93,11 @@ def statuses_of(raw_enrollments: Raw, today: date) -> StudentStatuses:
 def count_in_doubt(filtered: FilteredEnrollments) -> int:
     """How many rows were set aside, but for those never effective, which leave nothing in doubt."""
     return int(filtered.left_out["reason"].isin(UNCERTAIN).sum())
+
+
+def all_confidential(students: pd.DataFrame, parents: pd.DataFrame) -> pd.DataFrame:
+    """The numbers that are withheld of students and of parents, in one table (each `ConfidentialPhones`)."""
+    return pd.concat([students, parents], ignore_index=True)
 
 
 def assemble_snapshot(

@@ -85,12 +85,6 @@ def list_problems(
     return _in_order(_once(pa.concat_tables([_table(one) for one in found])), raw_students)
 
 
-def count_problems(worklist: pd.DataFrame) -> dict[str, int]:
-    """How many enrollments have each problem, also of those that none has; of `CECS only`, students."""
-    counts = worklist["problem"].value_counts()
-    return {problem: int(counts.get(problem, 0)) for problem in problems.PROBLEMS}
-
-
 # -- the problems --
 
 

@@ -27,7 +27,7 @@ from samegoal_pipelines.warehouse.tables import (
 
 
 @dataclass(frozen=True)
-class Flip:
+class StatusChange:
     """So many students with the same kind of change, and the same status before and after."""
 
     change: str
@@ -65,7 +65,7 @@ class NightChanges:
     run_id: str
     counts: dict[str, int] = field(default_factory=dict)
     """Students by kind of change, every kind; empty where nothing was published."""
-    flips: tuple[Flip, ...] = ()
+    flips: tuple[StatusChange, ...] = ()
     departures: dict[str, int] = field(default_factory=dict)
     """Removed students by why they are gone."""
     listed: tuple[StudentChange, ...] | None = None
@@ -145,7 +145,7 @@ def changes_by_night(
     ]
 
 
-def _of_published(flips: list[Flip], why: dict[str, int]) -> dict[str, Any]:
+def _of_published(flips: list[StatusChange], why: dict[str, int]) -> dict[str, Any]:
     counts = {kind: sum(flip.students for flip in flips if flip.change == kind) for kind in CHANGES}
     return {"counts": counts, "flips": tuple(flips), "departures": why}
 
@@ -183,7 +183,7 @@ def _attempts(connection: sa.Connection, district_id: str, since: date | None) -
     return [attempt for night in found.values() for attempt in night.values()]
 
 
-def _flips(connection: sa.Connection, district_id: str, start: date) -> dict[date, list[Flip]]:
+def _flips(connection: sa.Connection, district_id: str, start: date) -> dict[date, list[StatusChange]]:
     kind = (student_changes.c.change, student_changes.c.old_status, student_changes.c.new_status)
     query = (
         sa.select(student_changes.c.snapshot_date, *kind, sa.func.count())
@@ -191,7 +191,7 @@ def _flips(connection: sa.Connection, district_id: str, start: date) -> dict[dat
         .group_by(student_changes.c.snapshot_date, *kind)
         .order_by(sa.func.array_position(sa.cast(list(CHANGES), sa.ARRAY(sa.Text)), kind[0]), *kind)
     )
-    return _by_night((night, Flip(*row)) for night, *row in connection.execute(query))
+    return _by_night((night, StatusChange(*row)) for night, *row in connection.execute(query))
 
 
 def _departures(connection: sa.Connection, district_id: str, start: date) -> dict[date, dict[str, int]]:

@@ -30,7 +30,7 @@ _FORMULA_BEGINS = frozenset("=+-@")
 
 
 @dataclass(frozen=True)
-class LeftOut:
+class RefusedStudent:
     """A student whom SameGoal would refuse, and why; by number, or by Qmlativ's id where there is none."""
 
     student_number: str | None
@@ -50,7 +50,7 @@ class Exported:
     file: Path
     snapshot_date: date
     students: int
-    left_out: tuple[LeftOut, ...]
+    left_out: tuple[RefusedStudent, ...]
 
 
 # Column of the layout → column of the views; Qmlativ does not say in which district a student lives.
@@ -110,7 +110,8 @@ def export_students(engine: sa.Engine, district_id: str, folder: Path) -> Export
         rows = [dict(row) for row in connection.execute(_PUBLISHED, {"district_id": district_id}).mappings()]
     if not rows:
         raise WarehouseError(
-            f"{district_id}: nobody is published; run its night first: samegoal-pipelines sync {district_id}"
+            f"{district_id}: no students are published yet; run its night first: "
+            f"samegoal-pipelines sync {district_id}"
         )
     numbers = Counter(row["student_number"] for row in rows)
     lines, left_out = [], []
@@ -118,7 +119,9 @@ def export_students(engine: sa.Engine, district_id: str, folder: Path) -> Export
         cells = {column: _blank_as_none(row.get(name or "")) for column, name in _COLUMNS.items()}
         reasons = _complaints(cells, numbers)
         if reasons:
-            left_out.append(LeftOut(_blank_as_none(row["student_number"]), row["student_id"], tuple(reasons)))
+            left_out.append(
+                RefusedStudent(_blank_as_none(row["student_number"]), row["student_id"], tuple(reasons))
+            )
         else:
             lines.append([_as_text(cell) for cell in cells.values()])
     file = folder / FILE_NAME

@@ -239,9 +239,9 @@ def _reasons(limits: Limits, measured: Measured, numbers: Mapping[str, int | flo
     unread = measured.kept
     if not nobody and unread >= KEPT_LEAST and _exceeds(unread, students, limits.kept):
         yield (
-            f"{part_of(unread, students, 'students', limits.kept)} cannot be read and would stay as they were "
-            f"last published; the limit is {limits.kept:g} %: see in the Dagster UI which rows were set "
-            "aside or unreadable, and mend them in Qmlativ"
+            f"{part_of(unread, students, 'students', limits.kept)} cannot be read and would stay as they "
+            f"were last published; the limit is {limits.kept:g} %: see in the Dagster UI which rows were "
+            "set aside or unreadable, and mend them in Qmlativ"
         )
 
 

@@ -22,12 +22,7 @@ from samegoal_pipelines.warehouse.gate import Gate, Verdict, judge
 from samegoal_pipelines.warehouse.measuring import count_still_shown, measure
 from samegoal_pipelines.warehouse.rows import Content, Snapshot, content_of
 from samegoal_pipelines.warehouse.snapshots import (
-    Attempt,
     attempt_of,
-    find_attempt,
-    last_attempts,
-    last_published,
-    record_failure,
 )
 from samegoal_pipelines.warehouse.writing import (
     Counts,
@@ -45,18 +40,6 @@ from samegoal_pipelines.warehouse.writing import (
     was_released,
     write_night,
 )
-
-__all__ = [
-    "Attempt",
-    "Held",
-    "Published",
-    "Snapshot",
-    "find_attempt",
-    "last_attempts",
-    "last_published",
-    "publish",
-    "record_failure",
-]
 
 
 @dataclass(frozen=True)

@@ -101,7 +101,7 @@ def release(
     held: HeldSnapshot,
     snapshot: Snapshot,
     restricted: pd.DataFrame | None,
-    confidential: pd.DataFrame | None = None,
+    confidential: pd.DataFrame | None,
     absent: pd.DataFrame | None,
     run_id: str,
     started_at: datetime,
@@ -138,7 +138,7 @@ def release(
         newest = _newest(connection, district_id, night, local_date)
         if newest is None or newest.snapshot_id != held.snapshot_id:
             raise NothingHeld(
-                f"what was held for the night {night} is held no more: "
+                f"what was held for the night {night} is no longer held: "
                 "it was released or run again in the meantime"
             )
         _refuse(newest, now, night)

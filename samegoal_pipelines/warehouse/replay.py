@@ -17,20 +17,18 @@ import pandas as pd
 import sqlalchemy as sa
 
 from samegoal_pipelines.warehouse import comparing, staging
-from samegoal_pipelines.warehouse.comparing import Difference, Transition
+from samegoal_pipelines.warehouse.comparing import Difference
 from samegoal_pipelines.warehouse.engine import as_writer
 from samegoal_pipelines.warehouse.errors import NothingToReplay, SnapshotInProgress
 from samegoal_pipelines.warehouse.rows import Snapshot, content_of
 from samegoal_pipelines.warehouse.tables import current_snapshots, snapshots
 from samegoal_pipelines.warehouse.writing import Counts, Origin, lock, refuse_the_erased, write_night
 
-__all__ = ["Difference", "PublishedNight", "Replayed", "ReplayedNight", "Transition", "find_nights", "replay"]
-
 _REPLAYED_BY = "replayed by run "
 
 
 @dataclass(frozen=True)
-class PublishedNight:
+class NightToReplay:
     """A published night, as `snapshots` has it."""
 
     night: date
@@ -54,19 +52,32 @@ class Recomputed(Protocol):
     """What the caller makes of a night's landed rows: what `publish` takes under the same names."""
 
     @property
-    def snapshot(self) -> Snapshot: ...
+    def snapshot(self) -> Snapshot:
+        """The rows to publish, and who keeps the rows that the night before left."""
+
     @property
-    def restricted(self) -> pd.DataFrame: ...
+    def restricted(self) -> pd.DataFrame:
+        """student_id and parent_id of every pair under restriction."""
+
     @property
-    def confidential(self) -> pd.DataFrame: ...
+    def confidential(self) -> pd.DataFrame:
+        """The numbers that are withheld."""
+
     @property
-    def absent(self) -> pd.DataFrame: ...
+    def absent(self) -> pd.DataFrame:
+        """student_id and why, of students who have enrollments and no row."""
+
     @property
-    def enrollment_rows(self) -> int: ...
+    def enrollment_rows(self) -> int:
+        """Rows of enrollments that came."""
+
     @property
-    def set_aside(self) -> int: ...
+    def set_aside(self) -> int:
+        """Of these, rows that leave a student in doubt."""
+
     @property
-    def notes(self) -> Sequence[str]: ...
+    def notes(self) -> Sequence[str]:
+        """What a reader of the snapshot should know."""
 
 
 @dataclass(frozen=True)
@@ -104,7 +115,7 @@ class Replayed:
 
 def find_nights(
     engine: sa.Engine, district_id: str, first: date
-) -> tuple[list[PublishedNight], list[LeftOut]]:
+) -> tuple[list[NightToReplay], list[LeftOut]]:
     """The district's nights from `first` on: those that are published, and the others; oldest first.
 
     Raises:
@@ -141,8 +152,8 @@ def replay(
     engine: sa.Engine,
     *,
     district_id: str,
-    nights: Sequence[PublishedNight],
-    recompute: Callable[[PublishedNight], Recomputed],
+    nights: Sequence[NightToReplay],
+    recompute: Callable[[NightToReplay], Recomputed],
     run_id: str,
     started_at: datetime,
     dry_run: bool,
@@ -203,7 +214,7 @@ class _Rewritten:
     notes: tuple[str, ...]
 
 
-def _published(connection: sa.Connection, district_id: str, first: date) -> list[PublishedNight]:
+def _published(connection: sa.Connection, district_id: str, first: date) -> list[NightToReplay]:
     columns, counted = snapshots.c, list(Counts.__dataclass_fields__)
     query = (
         sa.select(
@@ -224,15 +235,15 @@ def _published(connection: sa.Connection, district_id: str, first: date) -> list
     for row in connection.execute(query):
         facts = dict(row._mapping)
         counts = Counts(**{name: facts.pop(name) for name in counted})
-        nights.append(PublishedNight(counts=counts, **facts))
+        nights.append(NightToReplay(counts=counts, **facts))
     return nights
 
 
 def _rewrite(
     connection: sa.Connection,
     district_id: str,
-    night: PublishedNight,
-    recompute: Callable[[PublishedNight], Recomputed],
+    night: NightToReplay,
+    recompute: Callable[[NightToReplay], Recomputed],
 ) -> _Rewritten:
     """Compute and write one night; its frames are gone when this returns."""
     computed = recompute(night)
@@ -255,7 +266,7 @@ def _rewrite(
 
 
 def _record(
-    connection: sa.Connection, district_id: str, night: PublishedNight, new: _Rewritten, run_id: str
+    connection: sa.Connection, district_id: str, night: NightToReplay, new: _Rewritten, run_id: str
 ) -> None:
     same_lost = new.counts.lost == night.counts.lost
     connection.execute(
@@ -273,7 +284,7 @@ def _record(
 
 
 def _mark(
-    connection: sa.Connection, district_id: str, last: PublishedNight, content_hash: bytes, *, moved: bool
+    connection: sa.Connection, district_id: str, last: NightToReplay, content_hash: bytes, *, moved: bool
 ) -> None:
     """Which content the current views show; what was held beside another content is not to be released."""
     connection.execute(

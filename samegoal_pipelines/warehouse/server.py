@@ -65,7 +65,7 @@ def database_url(home: Path, configured: str | None) -> str:
     return plain_url(configured) if configured else EmbeddedPostgres(home).acquire()
 
 
-def dagster_storage_url(url: str) -> str:
+def prepare_dagster_storage(url: str) -> str:
     """The SQLAlchemy URL of Dagster's storage: a schema of its own in the same database, made where missing.
 
     Raises:

@@ -29,7 +29,7 @@ _WORD_BITS = 63  # of an int64, the sign left alone
 
 
 @dataclass(frozen=True)
-class Difference:
+class TableDifference:
     """Where a snapshot's rows and the current rows of one table part."""
 
     rows: Rows
@@ -43,12 +43,12 @@ class Difference:
 class Staged:
     """What a snapshot would change, compared and loaded into temporary tables, but not written yet."""
 
-    status: Difference
-    students: Difference
-    parents: Difference
+    status: TableDifference
+    students: TableDifference
+    parents: TableDifference
 
     @property
-    def all(self) -> tuple[Difference, ...]:
+    def all(self) -> tuple[TableDifference, ...]:
         """The three tables' differences."""
         return (self.status, self.students, self.parents)
 
@@ -132,10 +132,10 @@ def _reasons(absent: pd.DataFrame | None, gone: Keys) -> dict[str, object]:
     return {"students": known["student_id"].tolist(), "reasons": known["why"].tolist()}
 
 
-def _compare(cursor: Any, rows: Rows, kept: Keys, district_id: str) -> Difference:
+def _compare(cursor: Any, rows: Rows, kept: Keys, district_id: str) -> TableDifference:
     keys, hashes = current_keys(cursor, rows.history, district_id)
     if not len(hashes):
-        return Difference(rows, pa.array(np.arange(len(rows.hashes))), keys, published=0)
+        return TableDifference(rows, pa.array(np.arange(len(rows.hashes))), keys, published=0)
     new, old = _as_one_number(rows.keys, keys)
     place = np.minimum(np.searchsorted(old, new), len(old) - 1)
     known = old[place] == new
@@ -144,7 +144,7 @@ def _compare(cursor: Any, rows: Rows, kept: Keys, district_id: str) -> Differenc
     over = ~kept_rows
     over[place[same]] = False
     wanted, gone = pa.array(np.flatnonzero(~same)), tuple(key[over] for key in keys)
-    return Difference(rows, wanted, gone, published=len(hashes), kept=int(kept_rows.sum()))
+    return TableDifference(rows, wanted, gone, published=len(hashes), kept=int(kept_rows.sum()))
 
 
 def _as_one_number(new: tuple[Keys, ...], old: tuple[Keys, ...]) -> tuple[Keys, Keys]:

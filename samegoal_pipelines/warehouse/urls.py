@@ -35,11 +35,6 @@ def sqlalchemy_url(url: str) -> str:
     return "postgresql+psycopg2" + plain_url(url).removeprefix("postgresql")
 
 
-def with_database(url: str, database: str) -> str:
-    """`url` pointing at another database of the same server."""
-    return urlunsplit(urlsplit(plain_url(url))._replace(path=f"/{quote(database, safe='')}"))
-
-
 def role_url(url: str, role: Role, *, as_login: bool) -> str:
     """`url` for a tool that is to act as `role`.
 

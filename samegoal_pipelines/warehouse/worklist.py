@@ -1,12 +1,11 @@
 """The registrar's worklist as it is kept: the current one of each district, replaced as a whole.
 
-Here: writing it within somebody's transaction, and reading it. Not here: what belongs on it (transforms).
+Here: writing it, also within somebody's transaction. Not here: what belongs on it (transforms).
 """
 
 from __future__ import annotations
 
 import io
-from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
@@ -16,9 +15,9 @@ import pyarrow.csv
 import sqlalchemy as sa
 from psycopg2.sql import SQL, Identifier
 
-from samegoal_pipelines.warehouse.engine import as_operator, as_writer
+from samegoal_pipelines.warehouse.engine import as_writer
 from samegoal_pipelines.warehouse.errors import UnfitSnapshot, WarehouseError
-from samegoal_pipelines.warehouse.tables import current_snapshots, registrar_worklist, snapshots
+from samegoal_pipelines.warehouse.tables import current_snapshots, snapshots
 from samegoal_pipelines.warehouse.writing import lock
 
 _COLUMNS = {
@@ -31,22 +30,6 @@ _COLUMNS = {
     "detail": pa.string(),
     "fix": pa.string(),
 }
-
-
-@dataclass(frozen=True)
-class WorklistItem:
-    """One row of `registrar_worklist`."""
-
-    district_id: str
-    snapshot_date: date
-    student_id: int | None
-    student_number: str | None
-    building: str | None
-    building_reporting_id: str | None
-    problem: str
-    enrollment_id: int | None
-    detail: str
-    fix: str
 
 
 class NotTheNewest(WarehouseError):
@@ -138,17 +121,6 @@ def replace_worklist(
             SQL("insert into samegoal.registrar_worklist ({0}) select {0} from new_worklist").format(columns)
         )
         cursor.execute("drop table new_worklist")
-
-
-def read_worklist(engine: sa.Engine, district_id: str, *, building: str | None = None) -> list[WorklistItem]:
-    """The district's current list in its order, of all schools or of one."""
-    columns = [registrar_worklist.c[name] for name in WorklistItem.__dataclass_fields__]
-    query = sa.select(*columns).where(registrar_worklist.c.district_id == district_id)
-    if building is not None:
-        query = query.where(registrar_worklist.c.building == building)
-    with as_operator(engine, "reading the registrar's worklist") as connection:
-        found = connection.execute(query.order_by(registrar_worklist.c.line))
-        return [WorklistItem(**row._mapping) for row in found]
 
 
 def _rows(worklist: pd.DataFrame, district_id: str, night: date) -> pa.Table:

@@ -73,7 +73,7 @@ class Origin:
 
 
 @dataclass(frozen=True)
-class Standing:
+class Publication:
     """A published night, and the run that published it."""
 
     snapshot_date: date
@@ -82,7 +82,7 @@ class Standing:
 
 
 @dataclass(frozen=True)
-class Current(Standing):
+class Current(Publication):
     """The district's published snapshot."""
 
     snapshot_id: int
@@ -135,7 +135,7 @@ def published_now(connection: sa.Connection, district_id: str) -> Current | None
     return Current(night, run_id, started_at, snapshot_id, bytes(content_hash), counted, lost_by_time)
 
 
-def published_until(connection: sa.Connection, district_id: str, last: date) -> Standing | None:
+def published_until(connection: sa.Connection, district_id: str, last: date) -> Publication | None:
     """The last published night up to this date: the last real one, where a rehearsal is current."""
     query = (
         sa.select(snapshots.c.snapshot_date, snapshots.c.run_id, snapshots.c.started_at)
@@ -148,7 +148,7 @@ def published_until(connection: sa.Connection, district_id: str, last: date) -> 
         .limit(1)
     )
     row = connection.execute(query).one_or_none()
-    return None if row is None else Standing(*row)
+    return None if row is None else Publication(*row)
 
 
 def published_before(connection: sa.Connection, district_id: str, night: date) -> int | None:
@@ -176,7 +176,7 @@ def was_released(connection: sa.Connection, now: Current, district_id: str) -> b
     return bool(connection.scalar(sa.select(query)))
 
 
-def refuse_what_is_late(last: Standing | None, night: date, origin: Origin) -> None:
+def refuse_what_is_late(last: Publication | None, night: date, origin: Origin) -> None:
     """Let nobody put an older night, or the rows of a run that was overtaken, in place of what is published.
 
     Args:
@@ -218,7 +218,7 @@ def write_night(
     night: date,
     absent: pd.DataFrame | None,
     restricted: pd.DataFrame | None,
-    confidential: pd.DataFrame | None = None,
+    confidential: pd.DataFrame | None,
 ) -> Counts:
     """Make the staged rows the current ones as of `night`, with changes and departures; count them."""
     staging.write(connection.connection.cursor(), staged, absent, district_id, night)

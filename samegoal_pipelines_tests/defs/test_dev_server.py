@@ -81,7 +81,7 @@ def test_a_backfill_in_the_ui_publishes_the_same_rows_as_sync(pipeline, begin_ni
     begin_night(TODAY, 0)
     for name in TWINS:
         assert pipeline.run(name).published
-        add_partition(name)
+        add_partition(pipeline.deployment.settings, name)
     begin_night(TOMORROW, NIGHTS_BETWEEN)
 
     with dev_server(tmp_path) as server:

@@ -16,7 +16,7 @@ from samegoal_pipelines.definitions import build_defs
 from samegoal_pipelines.defs import housekeeping
 from samegoal_pipelines.defs.housekeeping import prune_district
 from samegoal_pipelines.landing import LandingError
-from samegoal_pipelines.reports.report import FOLDER, keep_page
+from samegoal_pipelines.reports.report import FOLDER
 from samegoal_pipelines.runs import NightOutcome, open_instance
 from samegoal_pipelines.settings import Settings
 from samegoal_pipelines.transforms.columns import frame_of
@@ -148,7 +148,7 @@ def test_the_pages_of_old_reports_go_with_their_nights(pipeline, district, deplo
     pipeline.add(made)
     nights = back(moment.date(), 40, 36, 34, 0)
     for night in nights:
-        keep_page(deployment.settings.landing_root, night, "<html></html>")
+        deployment.landing.keep_page(FOLDER, night, "<html></html>")
 
     result = prune(deployment)
 
@@ -184,11 +184,11 @@ def test_it_is_scheduled_daily_without_being_switched_on(deployment):
     schedule = build_defs(deployment).resolve_schedule_def("nightly_prune")
     assert schedule.default_status is dg.DefaultScheduleStatus.RUNNING
     with dg.build_schedule_context(
-        scheduled_execution_time=datetime(2026, 10, 12, 12, tzinfo=UTC)
+        scheduled_execution_time=datetime(2026, 10, 12, 18, tzinfo=UTC)
     ) as context:
         (request,) = schedule.evaluate_tick(context).run_requests
     assert (request.job_name, request.partition_key) == (None, None)
-    assert (schedule.cron_schedule, schedule.execution_timezone) == ("0 12 * * *", "UTC")
+    assert (schedule.cron_schedule, schedule.execution_timezone) == ("0 18 * * *", "UTC")
     assert schedule.job_name == "prune_landing"
 
 

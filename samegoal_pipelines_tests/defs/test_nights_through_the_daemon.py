@@ -79,7 +79,7 @@ def test_exactly_those_who_are_due_run_and_each_comes_out_as_it_should(
     daemon.start()
     daemon.wait(daemon.is_up, "the daemon")
     pipeline.add(districts["registered-later"], timezone=zone)  # nothing is restarted for it
-    add_partition("registered-later")
+    add_partition(pipeline.deployment.settings, "registered-later")
     assert "registered-later" in instance.get_dynamic_partitions("district")
     switch_on(instance)
     due = {name for name in names if name not in ("paused", "disabled")}

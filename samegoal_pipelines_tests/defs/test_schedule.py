@@ -22,7 +22,6 @@ from sqlalchemy.engine import Engine
 
 from samegoal_pipelines.definitions import build_defs
 from samegoal_pipelines.defs.nightly import (
-    NIGHT_BEGINS,
     SCHEDULE_NAME,
     SCHEDULE_TAG,
     TICK_TAG,
@@ -33,6 +32,7 @@ from samegoal_pipelines.defs.nightly import (
     read_ledger,
 )
 from samegoal_pipelines.districts.pauses import pause
+from samegoal_pipelines.reports.board import NIGHT_BEGINS
 from samegoal_pipelines.runs import open_instance
 from samegoal_pipelines.warehouse.tables import districts as districts_table
 

@@ -52,7 +52,7 @@ def nights(pipeline, district, monkeypatch) -> Nights:
             enrollments, today=tonight, id=name, name=f"{name.title()} ISD", code=name, timezone=zone
         )
         pipeline.add(made)
-        add_partition(name)
+        add_partition(pipeline.deployment.settings, name)
         if name == "alpha":
             assert pipeline.run("alpha", yesterday).published
             change(made, WITHDRAWN, EndDate=(yesterday - timedelta(days=2)).isoformat())

@@ -99,6 +99,18 @@ def test_where_the_restriction_is_not_granted_the_snapshot_says_so_once(pipeline
     assert notes(pipeline) == [RESTRICTION_NOT_KNOWN]
 
 
+@pytest.mark.parametrize("granted", [True, False])
+def test_a_night_without_a_parent_says_so_as_well(pipeline, district, granted):
+    """What a release may show hangs on the note: no row of a parent is not the grant."""
+    nobody = district([ENROLLED])
+    if not granted:
+        nobody.denied_fields.add(RESTRICTION)
+    pipeline.add(nobody)
+    assert pipeline.run().published
+    assert pipeline.rows(PARENTS) == []
+    assert notes(pipeline) == ([] if granted else [RESTRICTION_NOT_KNOWN])
+
+
 def test_a_lost_grant_passes_only_where_restricted_contacts_are_shown(pipeline, deployment, made):
     assert pipeline.run().published
     made.denied_fields.add(RESTRICTION)

@@ -13,9 +13,9 @@ from samegoal_pipelines.defs.night import Night
 from samegoal_pipelines.defs.worklist import registrar_worklist
 from samegoal_pipelines.schemas.worklist import FIX, NEVER_CLOSED, SET_ASIDE_PROBLEMS, TIE
 from samegoal_pipelines.settings import Settings
-from samegoal_pipelines.warehouse.worklist import read_worklist
 from samegoal_pipelines_tests.mass_changes import change
 from samegoal_pipelines_tests.pipeline import TODAY
+from samegoal_pipelines_tests.warehouse.worklist_at_hand import read_worklist
 
 TOMORROW = TODAY + timedelta(days=1)
 PROBLEMATIC = [

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 
 from samegoal_pipelines.defs.nightly import districts_due
 from samegoal_pipelines.districts.errors import InvalidDistrict, UnknownDistrict
-from samegoal_pipelines.districts.pauses import pause, paused_on, resume, unpaused
+from samegoal_pipelines.districts.pauses import Pause, all_pauses, pause, resume, unpaused
 from samegoal_pipelines.warehouse.engine import as_operator
 from samegoal_pipelines_tests.reports.nights_at_hand import register
 
@@ -22,6 +22,10 @@ JUNE, AUGUST = date(2027, 6, 1), date(2027, 8, 15)
 class Somewhere:
     id: str
     timezone: str
+
+
+def paused_on(engine: sa.Engine, night: date) -> dict[str, Pause]:
+    return {district_id: one for district_id, one in all_pauses(engine).items() if one.covers(night)}
 
 
 def test_a_pause_holds_from_its_first_night_to_its_last(warehouse: sa.Engine) -> None:
@@ -65,11 +69,11 @@ def test_a_resumed_district_is_not_paused_any_more_and_was_not_twice(warehouse: 
     register(warehouse, "grand-bend")
     pause(warehouse, "grand-bend", paused_from=JUNE, paused_to=AUGUST, set_by="pat")
 
-    ended = resume(warehouse, "grand-bend")
+    ended = resume(warehouse, "grand-bend", datetime.now(UTC))
     assert ended is not None
     assert ended.paused_to == AUGUST
     assert paused_on(warehouse, JUNE) == {}
-    assert resume(warehouse, "grand-bend") is None
+    assert resume(warehouse, "grand-bend", datetime.now(UTC)) is None
 
 
 def test_a_district_is_waited_for_anew_only_where_it_was_paused_by_now(warehouse: sa.Engine) -> None:
@@ -83,7 +87,7 @@ def test_a_district_is_waited_for_anew_only_where_it_was_paused_by_now(warehouse
     ):
         register(warehouse, name)
         pause(warehouse, name, paused_from=first, paused_to=last, set_by="pat")
-        resume(warehouse, name)
+        resume(warehouse, name, datetime.now(UTC))
     with as_operator(warehouse, "looking") as connection:
         found = connection.execute(sa.text("select district_id, due_since from samegoal.districts")).all()
     since = {district_id: moment for district_id, moment in found if moment is not None}
@@ -101,7 +105,7 @@ def test_a_district_that_nobody_knows_cannot_be_paused_or_resumed(warehouse: sa.
     with pytest.raises(UnknownDistrict, match="nowhere: no such district is registered"):
         pause(warehouse, "nowhere", paused_from=JUNE, paused_to=AUGUST, set_by="pat")
     with pytest.raises(UnknownDistrict, match="nowhere"):
-        resume(warehouse, "nowhere")
+        resume(warehouse, "nowhere", datetime.now(UTC))
 
 
 def test_the_schedule_leaves_a_paused_district_out_by_its_own_date(warehouse: sa.Engine) -> None:

@@ -31,7 +31,7 @@ URL = "https://skyward.example.org/GrandBendTXStuAPI"
 
 @pytest.fixture
 def registry(warehouse: sa.Engine, tmp_path: Path) -> Registry:
-    return Registry(warehouse, Sealer.load(tmp_path, None))
+    return Registry(warehouse, Sealer(tmp_path, None))
 
 
 def add(registry: Registry, id: str = "grand-bend", **facts: Any) -> District:
@@ -97,7 +97,7 @@ def test_the_secret_is_sealed_in_the_database_and_opened_for_a_connection(
 
 def test_a_secret_can_be_replaced(registry: Registry, warehouse: sa.Engine, tmp_path: Path) -> None:
     district = add(registry)
-    elsewhere = Registry(warehouse, Sealer.load(tmp_path / "elsewhere", None))
+    elsewhere = Registry(warehouse, Sealer(tmp_path / "elsewhere", None))
     with pytest.raises(SealBroken, match=r"^grand-bend: "):
         elsewhere.connection(district)
     elsewhere.rotate_secret("grand-bend", client_secret="newer")
@@ -135,7 +135,7 @@ def test_a_blank_secret_is_refused(registry: Registry, secret: str) -> None:
 @pytest.mark.parametrize("odd", ["one\ntwo", "a\0b", "se\ufffdret", "\ufeffsecret", "naïve"])
 def test_credentials_that_can_be_none_are_refused_and_not_repeated(registry: Registry, odd: str) -> None:
     for what, given in (("Client Key", {"client_key": odd}), ("Client Secret", {"client_secret": odd})):
-        with pytest.raises(InvalidDistrict, match=f"grand-bend: the {what} holds a line break") as caught:
+        with pytest.raises(InvalidDistrict, match=f"grand-bend: the {what} contains a line break") as caught:
             add(registry, **given)
         assert odd not in str(caught.value)
     assert registry.list() == []
@@ -204,9 +204,7 @@ def test_a_change_that_somebody_else_does_not_end_is_not_waited_for_for_ever(
     warehouse: sa.Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(warehouse_engine, "LOCK_SECONDS", 1)
-    registry = Registry(
-        warehouse_engine.connect(warehouse.url.render_as_string()), Sealer.load(tmp_path, None)
-    )
+    registry = Registry(warehouse_engine.connect(warehouse.url.render_as_string()), Sealer(tmp_path, None))
     add(registry)
     with as_writer(warehouse, "grand-bend", "hanging") as connection:
         connection.execute(sa.text("update samegoal.districts set name = name"))

@@ -24,7 +24,7 @@ KILLED = 9
 
 
 def registry(engine: sa.Engine, home: Path, keys: str | None = None) -> Registry:
-    return Registry(engine, Sealer.load(home, keys))
+    return Registry(engine, Sealer(home, keys))
 
 
 def register(registry: Registry, *district_ids: str) -> None:
@@ -143,7 +143,7 @@ def test_keys_that_are_none_are_refused_before_anything_changes(warehouse: sa.En
     file = tmp_path / "secret.key"
     good, before = file.read_text(), sealed(warehouse)
     file.write_text("hunter2\n")
-    with pytest.raises(SealBroken, match="holds something that is no key"):
+    with pytest.raises(SealBroken, match="contains an invalid key"):
         registry(warehouse, tmp_path).rotate_key()
     assert file.read_text() == "hunter2\n"
     file.write_text(good)
@@ -192,7 +192,7 @@ def _rotate_until_killed(url: str, home: Path, kill_before: int) -> None:
     engine = warehouse_engine.connect(url)
     for event in ("before_cursor_execute", "commit"):
         sa.event.listen(engine, event, counted(lambda *_: None))
-    rotate_key(engine, Sealer.load(home, None))
+    rotate_key(engine, Sealer(home, None))
     os._exit(0)
 
 

@@ -21,35 +21,35 @@ def new_key() -> str:
 
 def test_a_key_is_made_on_first_use_for_its_owner_only(tmp_path: Path) -> None:
     home = tmp_path / "home"
-    sealer = Sealer.load(home, None)
+    sealer = Sealer(home, None)
     assert not home.exists()
     sealed = sealer.seal(SECRET)
     assert SECRET.encode() not in sealed
     assert stat.S_IMODE((home / "secret.key").stat().st_mode) == 0o600
     assert [file.name for file in home.iterdir()] == ["secret.key"]
-    assert Sealer.load(home, None).open(sealed, "grand-bend") == SECRET
+    assert Sealer(home, None).open(sealed, "grand-bend") == SECRET
 
 
 def test_commands_that_start_at_once_make_one_key(tmp_path: Path) -> None:
     with ThreadPoolExecutor(8) as threads:
-        sealed = list(threads.map(lambda _: Sealer.load(tmp_path, None).seal(SECRET), range(8)))
-    assert {Sealer.load(tmp_path, None).open(one, "grand-bend") for one in sealed} == {SECRET}
+        sealed = list(threads.map(lambda _: Sealer(tmp_path, None).seal(SECRET), range(8)))
+    assert {Sealer(tmp_path, None).open(one, "grand-bend") for one in sealed} == {SECRET}
 
 
 def test_the_first_of_several_keys_seals_and_all_of_them_open(tmp_path: Path) -> None:
     old, new = new_key(), new_key()
-    sealed = Sealer.load(tmp_path, old).seal(SECRET)
-    rotated = Sealer.load(tmp_path, f"{new}, {old}")
+    sealed = Sealer(tmp_path, old).seal(SECRET)
+    rotated = Sealer(tmp_path, f"{new}, {old}")
     assert rotated.open(sealed, "grand-bend") == SECRET
-    assert Sealer.load(tmp_path, new).open(rotated.seal(SECRET), "grand-bend") == SECRET
+    assert Sealer(tmp_path, new).open(rotated.seal(SECRET), "grand-bend") == SECRET
     with pytest.raises(SealBroken):
-        Sealer.load(tmp_path, old).open(rotated.seal(SECRET), "grand-bend")
+        Sealer(tmp_path, old).open(rotated.seal(SECRET), "grand-bend")
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_lost_key_is_said_with_district_and_remedy(tmp_path: Path) -> None:
-    sealed = Sealer.load(tmp_path / "one", None).seal(SECRET)
-    for sealer in (Sealer.load(tmp_path / "two", None), Sealer.load(tmp_path, new_key())):
+    sealed = Sealer(tmp_path / "one", None).seal(SECRET)
+    for sealer in (Sealer(tmp_path / "two", None), Sealer(tmp_path, new_key())):
         with pytest.raises(
             SealBroken, match=r"^grand-bend: .*bring that key back, or .*rotate-secret grand-bend"
         ) as caught:
@@ -59,10 +59,10 @@ def test_a_lost_key_is_said_with_district_and_remedy(tmp_path: Path) -> None:
 
 
 def test_a_key_file_that_others_can_read_is_refused(tmp_path: Path) -> None:
-    sealed = Sealer.load(tmp_path, None).seal(SECRET)
+    sealed = Sealer(tmp_path, None).seal(SECRET)
     (tmp_path / "secret.key").chmod(0o644)
     with pytest.raises(SealBroken, match=r"can be read by others \(mode 0644\); run: chmod 600"):
-        Sealer.load(tmp_path, None).open(sealed, "grand-bend")
+        Sealer(tmp_path, None).open(sealed, "grand-bend")
 
 
 @pytest.mark.parametrize("method", ["read_text", "exists"])
@@ -70,7 +70,7 @@ def test_a_key_file_of_another_account_is_one_plain_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, method: str
 ) -> None:
     """Root, as whom tests may run, is refused nothing: so the refusal is played. Or the folder is refused."""
-    sealer = Sealer.load(tmp_path, None)
+    sealer = Sealer(tmp_path, None)
     sealed = sealer.seal(SECRET)
 
     def refuse(self: Path, *_: object, **__: object) -> None:
@@ -92,13 +92,13 @@ def test_a_key_file_of_another_account_is_one_plain_line(
 def test_a_folder_in_the_place_of_the_key_file_is_one_plain_line(tmp_path: Path) -> None:
     (tmp_path / "secret.key").mkdir(mode=0o700)
     with pytest.raises(SealBroken, match=r"secret.key cannot be read \(Is a directory\)"):
-        Sealer.load(tmp_path, None).open(b"sealed", "grand-bend")
+        Sealer(tmp_path, None).open(b"sealed", "grand-bend")
 
 
 @pytest.mark.parametrize("key", ["hunter2", "äöü", ",", f"{'A' * 44},"])
 def test_what_is_no_key_is_refused_and_not_shown(tmp_path: Path, key: str) -> None:
     with pytest.raises(
-        SealBroken, match="SAMEGOAL_SECRET_KEY holds something that is no key; make one with: python"
+        SealBroken, match="SAMEGOAL_SECRET_KEY contains an invalid key; make one with: python"
     ) as caught:
-        Sealer.load(tmp_path, key).seal(SECRET)
+        Sealer(tmp_path, key).seal(SECRET)
     assert "hunter2" not in str(caught.value)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 import sqlalchemy as sa
@@ -96,10 +96,10 @@ samegoal-pipelines districts rotate-secret alpha; then: samegoal-pipelines sync 
   To do: see that Postgres is up and has space (docs/production.md), then: samegoal-pipelines sync ID
 
 1 district late
-  nothing has come of the night by 06:00: it has not run, or still runs
+  no snapshot by 06:00: the run has not started or is still going
   - Epsilon ISD (epsilon): for 1 night, last published 2026-10-11
-  To do: see in the Dagster UI that the daemon is up, the schedule nightly_by_district is on and its queue \
-moves; or: samegoal-pipelines sync epsilon
+  To do: check in the Dagster UI that the daemon is running, nightly_by_district is on and runs are not \
+stuck in the queue; or: samegoal-pipelines sync epsilon
 
 1 district held: the change is too large to publish unseen
   200 of 1,190 students would be gone
@@ -264,7 +264,7 @@ def test_a_district_that_is_resumed_during_the_day_is_not_late_that_day(
     put(warehouse, "beta", None)
     pause(warehouse, "beta", paused_from=NIGHT, paused_to=NIGHT, set_by="pat")
     look(warehouse, SIX_IN_CHICAGO, ear)
-    resume(warehouse, "beta")
+    resume(warehouse, "beta", datetime.now(UTC))
     look(warehouse, SIX_IN_CHICAGO + timedelta(hours=5), ear)
     assert ear.heard == []
     look(warehouse, SIX_IN_CHICAGO + timedelta(days=1), ear)

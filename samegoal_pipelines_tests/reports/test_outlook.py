@@ -22,7 +22,8 @@ from samegoal_pipelines.reports.board import read_board
 from samegoal_pipelines.reports.outlook import LastPublished, first_hold, nights_to_come
 from samegoal_pipelines.transforms.snapshot import statuses_of
 from samegoal_pipelines.warehouse.gate import Gate, Limits
-from samegoal_pipelines.warehouse.publish import Attempt, Held, Published, publish
+from samegoal_pipelines.warehouse.publish import Held, Published, publish
+from samegoal_pipelines.warehouse.snapshots import Attempt
 from samegoal_pipelines_tests.reports.nights_at_hand import attempt, register
 from samegoal_pipelines_tests.transforms.builders import enrollments, entry
 from samegoal_pipelines_tests.warehouse.snapshots_at_hand import snapshot, student

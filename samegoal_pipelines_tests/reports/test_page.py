@@ -16,7 +16,7 @@ from samegoal_pipelines.districts.pauses import pause
 from samegoal_pipelines.landing import Landing, LandingError
 from samegoal_pipelines.reports import page, plots
 from samegoal_pipelines.reports.ahead import DistrictHold
-from samegoal_pipelines.reports.report import Report, keep_page, make_report
+from samegoal_pipelines.reports.report import FOLDER, Report, make_report
 from samegoal_pipelines.reports.trends import TrendNight
 from samegoal_pipelines_tests.reports.nights_at_hand import (
     NIGHT,
@@ -227,18 +227,19 @@ def test_equal_nights_give_an_equal_plot_and_two_plots_share_no_id() -> None:
 
 
 def test_the_page_is_kept_in_the_landing_under_its_night(report: Report, tmp_path: Path) -> None:
-    where = keep_page(str(tmp_path / "landing"), NIGHT, page.html(report))
+    where = Landing(str(tmp_path / "landing")).keep_page(FOLDER, NIGHT, page.html(report))
     assert where == str(tmp_path / "landing" / "_reports" / "2026-10-12.html")
     assert "2 failed, 1 held, 1 late of 5" in Path(where).read_text()
     assert (
-        keep_page("memory://bucket/landing", NIGHT, "x") == "memory://bucket/landing/_reports/2026-10-12.html"
+        Landing("memory://bucket/landing").keep_page(FOLDER, NIGHT, "x")
+        == "memory://bucket/landing/_reports/2026-10-12.html"
     )
 
 
 def test_a_landing_that_cannot_be_written_is_said_in_plain_words(tmp_path: Path) -> None:
     (tmp_path / "landing").write_text("a file")
     with pytest.raises(LandingError, match=r"report of 2026-10-12 cannot be written [(]storage at .*landing"):
-        keep_page(str(tmp_path / "landing"), NIGHT, "x")
+        Landing(str(tmp_path / "landing")).keep_page(FOLDER, NIGHT, "x")
 
 
 def test_scripts_get_the_same_facts(report: Report) -> None:

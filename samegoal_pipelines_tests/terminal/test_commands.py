@@ -155,7 +155,7 @@ def test_a_secret_from_a_file_of_windows_is_the_same_or_refused(served, tmp_path
     file.write_bytes("made-up".encode("utf-16"))
     refused = run(*add, "--client-secret-file", str(file))
     assert refused.returncode == 1
-    assert "the Client Secret holds a line break or a letter that none has" in refused.stderr
+    assert "the Client Secret contains a line break or a character that cannot occur in one" in refused.stderr
     file.write_bytes("made-up\r\n".encode("utf-8-sig"))
     assert run(*add, "--client-secret-file", str(file)).returncode == 0
     registry = Deployment().registry

@@ -50,7 +50,7 @@ def registered(pipeline, deployment, alpha, beta):
     """Two districts that are registered, have a partition, and of which something has landed."""
     pipeline.add(alpha, beta)
     for made in (alpha, beta):
-        add_partition(made.id)
+        add_partition(deployment.settings, made.id)
         deployment.landing.write(
             {"School": frame_of({"SchoolID": pa.array([1])})},
             district_id=made.id,

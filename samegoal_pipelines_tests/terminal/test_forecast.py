@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from samegoal_pipelines import forecasts
+from samegoal_pipelines.districts.registry import District
 from samegoal_pipelines_tests.mass_changes import ENTRIES
 from samegoal_pipelines_tests.terminal.asking import Ask, ask
 
@@ -26,7 +26,7 @@ def the_date_of_every_district(monkeypatch: pytest.MonkeyPatch) -> Callable[[dat
     """The day of the night that is published, unless a test sets another."""
 
     def is_now(today: date) -> None:
-        monkeypatch.setattr(forecasts, "local_date_of", lambda *_: today)
+        monkeypatch.setattr(District, "local_date", lambda *_: today)
 
     is_now(date.min)
     return is_now

@@ -64,9 +64,9 @@ def test_totals_and_trouble_stand_first_and_then_the_rest(deployment, run):
         "if it stays so, ask the district",
         "",
         "late: Gamma ISD (gamma), for 1 night, last published 2026-10-11",
-        "    nothing has come of the night by 06:00: it has not run, or still runs",
-        "    to do: see in the Dagster UI that the daemon is up, the schedule nightly_by_district is on and "
-        "its queue moves; or: samegoal-pipelines sync gamma",
+        "    no snapshot by 06:00: the run has not started or is still going",
+        "    to do: check in the Dagster UI that the daemon is running, nightly_by_district is on and "
+        "runs are not stuck in the queue; or: samegoal-pipelines sync gamma",
         "",
         "held: Delta ISD (delta), for 1 night, last published 2026-10-11",
         "    200 of 1,190 students would be gone",

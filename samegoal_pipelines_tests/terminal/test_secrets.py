@@ -125,7 +125,7 @@ def test_nothing_that_holds_a_secret_shows_it(pipeline, district, monkeypatch: p
             for thing in (settings, one, connection, client, connection.client_secret)
         ]
     shown += [repr(thing) for thing in (deployment, registry, deployment.warehouse, made)]
-    shown += [repr(Sealer.load(settings.home, key)), repr(Registry(deployment.warehouse, registry._sealer))]
+    shown += [repr(Sealer(settings.home, key)), repr(Registry(deployment.warehouse, registry._sealer))]
     shown += [
         settings.model_dump_json(),
         json.dumps(settings.model_dump(), default=str),

@@ -236,9 +236,10 @@ def test_confidential_numbers_are_told_by_person_and_digits_however_they_are_wri
 
 def test_restricted_pairs_are_none_where_it_is_not_known_or_contacts_are_shown():
     rows = raw("raw_parents", {"StudentGuardian": [guardian(HasActiveRestrictedAccess=True)]})
-    assert find_restricted_pairs(rows).values.tolist() == [[1, 10]]
-    for nobody in ({"restriction_known": False}, {"withholding": SHOW_RESTRICTED}):
-        found = find_restricted_pairs(rows, **nobody)
+    found = find_restricted_pairs(rows, restriction_known=True, withholding=WITHHOLD)
+    assert found.values.tolist() == [[1, 10]]
+    for known, withholding in ((False, WITHHOLD), (True, SHOW_RESTRICTED)):
+        found = find_restricted_pairs(rows, restriction_known=known, withholding=withholding)
         assert found.empty
         assert validate(found, models.RestrictedPairs).ok
 

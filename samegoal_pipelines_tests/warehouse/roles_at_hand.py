@@ -57,7 +57,7 @@ def two_districts(module_database_url: str, tmp_path_factory: pytest.TempPathFac
 
 
 def fill(warehouse: sa.Engine, home: Path) -> None:
-    registry = Registry(warehouse, Sealer.load(home, None))
+    registry = Registry(warehouse, Sealer(home, None))
     for number, district in enumerate((OURS, THEIRS), start=1):
         registry.add(
             id=district,

@@ -12,7 +12,8 @@ import pyarrow as pa
 import sqlalchemy as sa
 
 from samegoal_pipelines.warehouse.gate import Gate, Limits
-from samegoal_pipelines.warehouse.publish import Attempt, Held, Published, publish
+from samegoal_pipelines.warehouse.publish import Held, Published, publish
+from samegoal_pipelines.warehouse.snapshots import Attempt
 from samegoal_pipelines.warehouse.tables import PARENTS, STATUS, STUDENTS, History, metadata
 
 NIGHT = date(2026, 9, 1)

@@ -159,7 +159,7 @@ def test_only_this_district_is_written_and_only_its_owner_may_read_the_file(
 
 
 def test_nothing_published_says_what_to_do_and_writes_nothing(registered: sa.Engine, tmp_path: Path) -> None:
-    with pytest.raises(WarehouseError, match="nobody is published; run its night first"):
+    with pytest.raises(WarehouseError, match="no students are published yet; run its night first"):
         export_students(registered, "grand-bend", tmp_path)
     assert list(tmp_path.iterdir()) == []
 

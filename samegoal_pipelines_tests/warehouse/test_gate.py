@@ -11,7 +11,8 @@ import pytest
 import sqlalchemy as sa
 
 from samegoal_pipelines.warehouse.gate import Limits
-from samegoal_pipelines.warehouse.publish import Attempt, Held
+from samegoal_pipelines.warehouse.publish import Held
+from samegoal_pipelines.warehouse.snapshots import Attempt
 from samegoal_pipelines.warehouse.writing import Counts
 from samegoal_pipelines_tests.warehouse.snapshots_at_hand import (
     NIGHT,

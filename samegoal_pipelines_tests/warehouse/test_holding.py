@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 import sqlalchemy as sa
 
-from samegoal_pipelines.warehouse.publish import find_attempt, publish, record_failure
+from samegoal_pipelines.warehouse.publish import publish
+from samegoal_pipelines.warehouse.snapshots import find_attempt, record_failure
 from samegoal_pipelines.warehouse.writing import Counts
 from samegoal_pipelines_tests.warehouse.snapshots_at_hand import (
     NIGHT,

@@ -17,8 +17,9 @@ from samegoal_pipelines.warehouse.errors import (
     SnapshotInProgress,
     SupersededRun,
 )
-from samegoal_pipelines.warehouse.publish import last_attempts, publish, record_failure
+from samegoal_pipelines.warehouse.publish import publish
 from samegoal_pipelines.warehouse.roles import Role
+from samegoal_pipelines.warehouse.snapshots import last_attempts, record_failure
 from samegoal_pipelines_tests.warehouse.roles_at_hand import is_refused, login
 from samegoal_pipelines_tests.warehouse.snapshots_at_hand import (
     NIGHT,

@@ -19,7 +19,8 @@ from samegoal_pipelines.warehouse.errors import WarehouseError
 from samegoal_pipelines.warehouse.roles import Role
 from samegoal_pipelines.warehouse.server import EmbeddedPostgres
 from samegoal_pipelines.warehouse.snapshots import last_attempts
-from samegoal_pipelines.warehouse.urls import role_url, with_database
+from samegoal_pipelines.warehouse.urls import role_url
+from samegoal_pipelines_tests.databases import with_database
 from samegoal_pipelines_tests.warehouse.snapshots_at_hand import publish_night, rows, snapshot, student
 
 BEFOREHAND = "; ".join(f"create role {role}" for role in Role)

@@ -14,13 +14,8 @@ from samegoal_pipelines.warehouse.errors import (
     UnfitSnapshot,
     WarehouseError,
 )
-from samegoal_pipelines.warehouse.publish import (
-    find_attempt,
-    last_attempts,
-    last_published,
-    publish,
-    record_failure,
-)
+from samegoal_pipelines.warehouse.publish import publish
+from samegoal_pipelines.warehouse.snapshots import find_attempt, last_attempts, last_published, record_failure
 from samegoal_pipelines_tests.warehouse.snapshots_at_hand import (
     NIGHT,
     STARTED,

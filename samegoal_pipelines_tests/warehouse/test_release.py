@@ -18,8 +18,9 @@ from samegoal_pipelines.warehouse.errors import (
     SupersededRun,
     WarehouseError,
 )
-from samegoal_pipelines.warehouse.publish import Published, find_attempt, last_published, publish
+from samegoal_pipelines.warehouse.publish import Published, publish
 from samegoal_pipelines.warehouse.release import HeldSnapshot, find_held, release
+from samegoal_pipelines.warehouse.snapshots import find_attempt, last_published
 from samegoal_pipelines_tests.warehouse.snapshots_at_hand import (
     NIGHT,
     STARTED,
@@ -70,6 +71,7 @@ def release_held(
         held=held,
         snapshot=what,
         restricted=RESTRICTED,
+        confidential=None,
         absent=ABSENT,
         run_id=run_id or f"release-{run_number}",
         started_at=began,
@@ -200,7 +202,7 @@ def test_a_release_that_comes_after_another_publication_changes_nothing(
     held = hold(district)
     publish_night(district, later, snapshot(*SCHOOL[1:]))
     before = everything(district)
-    with pytest.raises((NothingHeld, ReleaseTooLate), match=r"is held no more|has moved on"):
+    with pytest.raises((NothingHeld, ReleaseTooLate), match=r"is no longer held|has moved on"):
         release_held(district, held)
     assert everything(district) == before
 
@@ -210,7 +212,7 @@ def test_a_night_that_was_taken_back_cannot_be_released_upon(district: sa.Engine
     held = hold(district)
     publish_night(district, 0, snapshot(*SCHOOL[1:]))
     before = everything(district)
-    with pytest.raises(WarehouseError, match=r"is held no more|has moved on"):
+    with pytest.raises(WarehouseError, match=r"is no longer held|has moved on"):
         release_held(district, held)
     assert everything(district) == before
 
@@ -231,7 +233,7 @@ def test_only_the_newest_hold_of_a_night_can_be_released(district: sa.Engine) ->
     other = snapshot(*SCHOOL[38:])
     second = hold(district, what=other, run_id="second")
     assert (first.run_id, second.run_id) == ("first", "second")
-    with pytest.raises(NothingHeld, match="what was held for the night 2026-09-02 is held no more"):
+    with pytest.raises(NothingHeld, match="what was held for the night 2026-09-02 is no longer held"):
         release_held(district, first)
     assert release_held(district, second, other).students == 2
     with pytest.raises(NothingHeld):

@@ -22,10 +22,11 @@ from samegoal_pipelines.warehouse import writing
 from samegoal_pipelines.warehouse.comparing import Difference, Transition
 from samegoal_pipelines.warehouse.errors import NothingToReplay, ReleaseTooLate, SnapshotInProgress
 from samegoal_pipelines.warehouse.gate import Gate, Limits
-from samegoal_pipelines.warehouse.publish import Held, publish, record_failure
+from samegoal_pipelines.warehouse.publish import Held, publish
 from samegoal_pipelines.warehouse.release import find_held
 from samegoal_pipelines.warehouse.replay import Replayed, find_nights, replay
 from samegoal_pipelines.warehouse.roles import Role
+from samegoal_pipelines.warehouse.snapshots import record_failure
 from samegoal_pipelines.warehouse.tables import SCHEMA
 from samegoal_pipelines_tests.warehouse.roles_at_hand import login
 from samegoal_pipelines_tests.warehouse.snapshots_at_hand import (

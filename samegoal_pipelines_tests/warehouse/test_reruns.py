@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from samegoal_pipelines.warehouse.publish import Attempt, Held
+from samegoal_pipelines.warehouse.publish import Held
 from samegoal_pipelines.warehouse.release import find_held, release
+from samegoal_pipelines.warehouse.snapshots import Attempt
 from samegoal_pipelines_tests.warehouse.snapshots_at_hand import (
     NIGHT,
     FewStudents,
@@ -56,6 +57,7 @@ def release_held(engine: sa.Engine, what: FewStudents) -> None:
         held=find_held(engine, "grand-bend", NIGHT.replace(day=2)),
         snapshot=what,
         restricted=pairs(),
+        confidential=None,
         absent=None,
         run_id=f"release-{number}",
         started_at=began,

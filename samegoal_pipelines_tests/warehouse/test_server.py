@@ -267,6 +267,6 @@ def test_another_kind_of_database_is_refused(url: str) -> None:
 
 def test_dagsters_schema_is_made_once(empty_database_url: str) -> None:
     for _ in range(2):
-        url = server.dagster_storage_url(empty_database_url)
+        url = server.prepare_dagster_storage(empty_database_url)
     assert query(empty_database_url, "select count(*) from pg_namespace where nspname = 'dagster'") == [(1,)]
     assert query(plain_url(url), "show search_path") == [("dagster",)]

@@ -17,9 +17,7 @@ from samegoal_pipelines.warehouse.erase import erase_rows
 from samegoal_pipelines.warehouse.errors import UnfitSnapshot, WarehouseError
 from samegoal_pipelines.warehouse.worklist import (
     NotTheNewest,
-    WorklistItem,
     publish_worklist,
-    read_worklist,
     replace_worklist,
 )
 from samegoal_pipelines_tests.transforms.builders import table
@@ -32,6 +30,7 @@ from samegoal_pipelines_tests.warehouse.snapshots_at_hand import (
     snapshot,
     student,
 )
+from samegoal_pipelines_tests.warehouse.worklist_at_hand import WorklistItem, read_worklist
 
 NIGHT = date(2026, 10, 12)
 

@@ -111,6 +111,16 @@ class Night:
         """Whether the schedule has started this run; not so where a person executes such a run again."""
         return SCHEDULE_TAG in self._run.tags and self._run.parent_run_id is None
 
+    @property
+    def is_named_as_today(self) -> bool:
+        """Whether a person has named this run's date (`sync --today`), and it is the district's now."""
+        named = TODAY_TAG in self._run.tags and self._named_for_this_run
+        return named and self.today == self.local_date
+
+    @property
+    def _named_for_this_run(self) -> bool:
+        return SCHEDULE_TAG not in self._run.tags and self._run.parent_run_id is None
+
     def refuse_another_night(self) -> None:
         """Let no run read Qmlativ for a night that is over, or not here yet, unless a person has named it.
 
@@ -120,8 +130,7 @@ class Night:
         Raises:
             NotTonight: the run's tag is another date than the district's, and nobody gave it to this run.
         """
-        named_for_this_run = SCHEDULE_TAG not in self._run.tags and self._run.parent_run_id is None
-        if self.today != self.local_date and not named_for_this_run:
+        if self.today != self.local_date and not self._named_for_this_run:
             raise NotTonight(
                 f"{self.district_id}: this run is for the night of {self.today}, but it is {self.local_date} "
                 "there, and Qmlativ answers only for now; launch nightly_snapshot anew, or: "
@@ -202,6 +211,7 @@ class Night:
                 run_id=self.run_id,
                 started_at=self.started_at,
                 reason=reason,
+                local_date=self.local_date,
             )
 
 

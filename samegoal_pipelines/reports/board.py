@@ -180,7 +180,7 @@ def read_board(
     """What became of this night, in all districts or in these.
 
     A district that was registered after the night, and has no attempt of it, is left out. A rehearsal, which
-    was run before the night's date had come, says nothing of the night.
+    was run before the night's date had come, says nothing of the night once that has come.
 
     Args:
         now: an aware instant; what is late depends on it.
@@ -188,10 +188,8 @@ def read_board(
     attempts: dict[str, list[sa.RowMapping]] = {}
     with as_operator(engine, "looking up the night of all districts") as connection:
         registered = connection.execute(_registered(night, district_ids)).mappings().all()
-        zones = {row["district_id"]: row["timezone"] for row in registered}
         for row in connection.execute(_attempts_of(night, district_ids)).mappings():
-            if not _is_rehearsal(night, row["started_at"], zones.get(row["district_id"])):
-                attempts.setdefault(row["district_id"], []).append(row)
+            attempts.setdefault(row["district_id"], []).append(row)
     found = [
         _district_night(row, attempts.get(row["district_id"], []), night, now)
         for row in registered
@@ -220,7 +218,7 @@ def _registered(night: date, district_ids: Collection[str] | None) -> sa.Select[
     """Every district with its pause, the snapshot that was current after that night, and the next one."""
     later = (
         sa.select(
-            snapshots.c.snapshot_date.label("later_night"), snapshots.c.started_at.label("later_started_at")
+            snapshots.c.snapshot_date.label("later_night"), snapshots.c.local_date.label("later_local_date")
         )
         .where(
             snapshots.c.district_id == districts.c.district_id,
@@ -265,9 +263,9 @@ def _registered(night: date, district_ids: Collection[str] | None) -> sa.Select[
     )
 
 
-def _is_rehearsal(night: date, started_at: datetime, timezone: str | None) -> bool:
+def _is_rehearsal(night: date, local_date: date | None) -> bool:
     """Whether an attempt was made before its night's date had come (`sync --today`)."""
-    return timezone is not None and started_at.astimezone(ZoneInfo(timezone)).date() < night
+    return local_date is not None and local_date < night
 
 
 def _in(column: sa.Column[str], district_ids: Collection[str] | None) -> sa.ColumnElement[bool]:
@@ -278,13 +276,15 @@ def _district_night(
     row: sa.RowMapping, attempts: list[sa.RowMapping], night: date, now: datetime
 ) -> DistrictNight:
     district_id, timezone = row["district_id"], row["timezone"]
+    local_date = now.astimezone(ZoneInfo(timezone)).date()
+    if night <= local_date:
+        attempts = [one for one in attempts if not _is_rehearsal(night, one["local_date"])]
     deadline = deadline_of(night, timezone)
     # A district that came, or came back, in the night is not late: the next night is the first that is due.
     overdue = row["due_since"] <= _moment(night, NIGHT_BEGINS, timezone) and deadline <= now
     state, decisive = _state(row, attempts, night, overdue=overdue)
     counted = decisive if decisive is not None and decisive["state"] in ("published", "held") else None
     days_left = None if row["expires"] is None else (row["expires"] - night).days
-    local_date = now.astimezone(ZoneInfo(timezone)).date()
     return DistrictNight(
         district_id=district_id,
         name=row["name"],
@@ -359,7 +359,7 @@ def _remedy(
     state: str, row: sa.RowMapping, night: date, local_date: date, decisive: sa.RowMapping | None
 ) -> str | None:
     district_id, later = row["district_id"], row["later_night"]
-    has_come = later is not None and not _is_rehearsal(later, row["later_started_at"], row["timezone"])
+    has_come = later is not None and not _is_rehearsal(later, row["later_local_date"])
     if has_come and state in TROUBLE:
         return f"nothing: the night {later} has been published since"
     if state == "late":

@@ -37,6 +37,12 @@ KINDS = (
         f"that night cannot be read any more; tonight's runs by itself, or now: {_SYNC}",
     ),
     _kind(
+        "clock",
+        r"check this machine's clock",
+        "set the clock or the time zone right; if that is the date there, and what is published comes of a "
+        "wrong clock, take it back by naming the date: samegoal-pipelines sync {id} --today …",
+    ),
+    _kind(
         "older night",
         r"is older than .*, which is published",
         f"nothing for that night, which is over; tonight's runs by itself, or now: {_SYNC}",

@@ -30,9 +30,9 @@ from samegoal_pipelines.warehouse.writing import (
     Origin,
     hide,
     lock,
+    not_to_be_taken_back,
     published_before,
     published_now,
-    published_until,
     record_held,
     record_published,
     refuse_the_erased,
@@ -77,6 +77,7 @@ def publish(
     confidential: pd.DataFrame | None = None,
     absent: pd.DataFrame | None = None,
     local_date: date | None = None,
+    take_back: bool = False,
     notes: Sequence[str] = (),
     gate: Gate | None = None,
     on_hold: Callable[[], None] | None = None,
@@ -96,8 +97,10 @@ def publish(
             go from these rows as well.
         absent: student_id and why (`tables.DEPARTURES`) of students whom Qmlativ's enrollments mention and
             who have no row tonight; of a departed student who is not in it, Qmlativ has no rows.
-        local_date: the district's date now. Published nights that have not come yet (a rehearsal of a day to
-            come) are taken back in favour of this one.
+        local_date: the district's date now. Published nights that had not come yet when they were run (a
+            rehearsal of a day to come) are taken back in favour of this one.
+        take_back: so are all others after today, which a person has named as the date that it is: they were
+            published while the clock was wrong.
         notes: what a reader of the snapshot should know.
         gate: what must be looked at by a person is held; without a gate, nothing is. The first snapshot of a
             district, and the same content again, pass without being looked at. A night that is run again is
@@ -121,6 +124,7 @@ def publish(
         tuple(notes),
         gate.enrollment_rows if gate else None,
         gate.set_aside if gate else None,
+        local_date,
     )
     night = snapshot_date
     with as_writer(engine, district_id, "publishing") as connection:
@@ -129,9 +133,8 @@ def publish(
         now = published_now(connection, district_id)
         today = local_date or date.max
         to_come = now is not None and night <= today < now.snapshot_date
-        refuse_what_is_late(
-            published_until(connection, district_id, today) if to_come else now, night, origin
-        )
+        last = not_to_be_taken_back(connection, district_id, today, take_back=take_back) if to_come else now
+        refuse_what_is_late(last, night, origin)
         verdict: Verdict | None = None
         if now is not None and now.content_hash == content.hash and not to_come:
             counts, lost_by_time = _unchanged(now, night)

@@ -130,6 +130,7 @@ def release(
         tuple(held.notes),
         held.enrollment_rows,
         held.set_aside,
+        local_date,
     )
     with as_writer(engine, district_id, "releasing") as connection:
         lock(connection, district_id)
@@ -197,7 +198,7 @@ def _newest(
             snapshots.c.state == "held",
             snapshots.c.snapshot_date <= last,
         )
-        .order_by(snapshots.c.snapshot_id.desc())
+        .order_by(snapshots.c.started_at.desc(), snapshots.c.snapshot_id.desc())
         .limit(1)
     )
     row = connection.execute(query).one_or_none()

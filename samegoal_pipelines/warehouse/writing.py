@@ -70,6 +70,7 @@ class Origin:
     notes: tuple[str, ...] = ()
     enrollment_rows: int | None = None
     set_aside: int | None = None
+    local_date: date | None = None
 
 
 @dataclass(frozen=True)
@@ -135,14 +136,23 @@ def published_now(connection: sa.Connection, district_id: str) -> Current | None
     return Current(night, run_id, started_at, snapshot_id, bytes(content_hash), counted, lost_by_time)
 
 
-def published_until(connection: sa.Connection, district_id: str, last: date) -> Publication | None:
-    """The last published night up to this date: the last real one, where a rehearsal is current."""
+def not_to_be_taken_back(
+    connection: sa.Connection, district_id: str, today: date, *, take_back: bool
+) -> Publication | None:
+    """The last published night that one of today's may not take back: no rehearsal of a night to come.
+
+    A night after today whose date had come when it was run is none: clock or time zone were set back since.
+
+    Args:
+        take_back: a person says that today is right, so that whatever lies after it is wrong.
+    """
+    its_date = today if take_back else sa.func.coalesce(snapshots.c.local_date, today)
     query = (
         sa.select(snapshots.c.snapshot_date, snapshots.c.run_id, snapshots.c.started_at)
         .where(
             snapshots.c.district_id == district_id,
             snapshots.c.state == "published",
-            snapshots.c.snapshot_date <= last,
+            snapshots.c.snapshot_date <= its_date,
         )
         .order_by(snapshots.c.snapshot_date.desc())
         .limit(1)
@@ -188,6 +198,11 @@ def refuse_what_is_late(last: Publication | None, night: date, origin: Origin) -
     """
     if last is None or night > last.snapshot_date:
         return
+    if night < last.snapshot_date and night == origin.local_date:
+        raise OlderSnapshot(
+            f"the district's date is {night}, but {last.snapshot_date} is published already: check this "
+            "machine's clock and the district's time zone"
+        )
     if night < last.snapshot_date:
         raise OlderSnapshot(
             f"the night {night} is older than {last.snapshot_date}, which is published; run the current night"
@@ -371,5 +386,6 @@ def _row(
         "notes": list(origin.notes),
         "enrollment_rows": origin.enrollment_rows,
         "set_aside": origin.set_aside,
+        "local_date": origin.local_date,
         "content_hash": content.hash,
     }

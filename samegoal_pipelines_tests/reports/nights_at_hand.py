@@ -5,7 +5,6 @@ from __future__ import annotations
 from datetime import UTC, date, datetime, time, timedelta
 from itertools import count
 from typing import Any
-from zoneinfo import ZoneInfo
 
 import sqlalchemy as sa
 
@@ -47,14 +46,10 @@ def attempt(
     reason: str | None = None,
     **facts: Any,
 ) -> str:
-    """One attempt in `snapshots`, begun at 02:00 there unless told otherwise; returns its run."""
+    """One attempt in `snapshots`; returns its run."""
     run_id = facts.pop("run_id", None) or f"run-{next(_runs)}"
-    with as_writer(engine, district_id, "looking up the time zone") as connection:
-        timezone = connection.scalar(
-            sa.select(districts.c.timezone).where(districts.c.district_id == district_id)
-        )
-    started = facts.get("started_at") or datetime.combine(night, time(2), ZoneInfo(timezone or "UTC"))
-    row: dict[str, Any] = {"started_at": started, "held_reason": reason}
+    started = datetime.combine(night, time(7), UTC)
+    row: dict[str, Any] = {"started_at": started, "local_date": night, "held_reason": reason}
     if state in ("published", "held", "superseded"):
         students = facts.pop("students", 100)
         row |= {

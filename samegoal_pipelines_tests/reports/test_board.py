@@ -98,7 +98,7 @@ def test_a_district_is_late_from_six_in_the_morning_of_its_own_clock(warehouse: 
     }
     late = read_board(warehouse, NIGHT, six_in_honolulu)
     assert states(late) == {"honolulu": "late", "new-york": "late"}
-    assert "schedule nightly_by_district is on" in (late.districts[0].remedy or "")
+    assert "nightly_by_district is on" in (late.districts[0].remedy or "")
 
 
 def test_a_night_that_failed_or_is_held_stays_so_after_the_deadline(warehouse: sa.Engine) -> None:
@@ -145,25 +145,25 @@ def test_nothing_is_to_be_done_about_a_night_once_a_later_one_is_published(
     )
 
 
-def test_a_rehearsal_of_the_night_says_nothing_of_the_night(warehouse: sa.Engine) -> None:
+def test_a_rehearsal_of_a_night_says_nothing_of_it_once_its_date_has_come(warehouse: sa.Engine) -> None:
     register(warehouse, "grand-bend")
-    rehearsed = at("04:59")  # 23:59 the day before, in Chicago
-    attempt(warehouse, "grand-bend", "published", started_at=rehearsed)
-    assert one(warehouse, FIVE_IN_CHICAGO).state == "pending"
+    attempt(warehouse, "grand-bend", "published", local_date=NIGHT - timedelta(days=1))
+    assert one(warehouse, at("04:59")).state == "published"  # 23:59 the day before, in Chicago
+    assert one(warehouse, at("05:00")).state == "pending"
     late = one(warehouse)
     assert (late.state, late.nights_in_trouble) == ("late", 1)
     attempt(warehouse, "grand-bend", "failed", reason="no luck")
     failed = one(warehouse)
     assert (failed.state, failed.reason) == ("failed", "no luck")
     register(warehouse, "northwest")
-    attempt(warehouse, "northwest", "published", started_at=at("05:00"))  # midnight: the date has come
+    attempt(warehouse, "northwest", "published", local_date=None)  # as of before the date was kept
     assert states(read_board(warehouse, NIGHT, SEVEN_IN_CHICAGO))["northwest"] == "published"
 
 
 def test_a_rehearsal_of_a_night_to_come_ends_no_trouble(warehouse: sa.Engine) -> None:
     register(warehouse, "grand-bend")
     attempt(warehouse, "grand-bend", "failed", reason="no luck")
-    attempt(warehouse, "grand-bend", "published", NIGHT + timedelta(days=3), started_at=at("08:00"))
+    attempt(warehouse, "grand-bend", "published", NIGHT + timedelta(days=3), local_date=NIGHT)
     assert "has been published since" not in (one(warehouse).remedy or "")
     attempt(warehouse, "grand-bend", "published", NIGHT + timedelta(days=1))
     assert "the night 2026-10-13 has been published since" in (one(warehouse).remedy or "")

@@ -36,7 +36,7 @@ KINDS = {
     "SealBroken": {"secret key", "key file"},
     "SnapshotInProgress": {"database"},
     "LandingError": {"landing"},
-    "OlderSnapshot": {"older night"},
+    "OlderSnapshot": {"older night", "clock"},
     "SupersededRun": {"overtaken"},
 }
 """What each error of ours is, as far as it can end a night."""

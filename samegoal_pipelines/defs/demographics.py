@@ -4,12 +4,13 @@ from collections.abc import Iterator
 from typing import Any
 
 import dagster as dg
+import pandas as pd
 import pyarrow as pa
 
 from samegoal_pipelines.defs.facts import parent_facts, student_facts
 from samegoal_pipelines.defs.io import Tables
 from samegoal_pipelines.defs.lineage import column_lineage, column_schema
-from samegoal_pipelines.defs.night import Night
+from samegoal_pipelines.defs.night import Night, Outdated
 from samegoal_pipelines.defs.partitions import DISTRICTS
 from samegoal_pipelines.defs.steps import checked, recorded, schema_check
 from samegoal_pipelines.deployment import Deployment
@@ -20,6 +21,7 @@ from samegoal_pipelines.schemas.demographics import (
     RestrictionKnown,
     StudentDemographics,
     StudentsWithoutRecord,
+    WithholdingUsed,
     parents_model,
 )
 from samegoal_pipelines.transforms import parents, students
@@ -51,11 +53,13 @@ def student_demographics(
             "student_demographics": built.students,
             "without_record": built.without_record,
             "confidential": students.find_confidential_phones(raw_students, withholding),
+            "withholding": withholding_table(withholding),
         }
         models = {
             "student_demographics": StudentDemographics,
             "without_record": StudentsWithoutRecord,
             "confidential": ConfidentialPhones,
+            "withholding": WithholdingUsed,
         }
         facts = student_facts(student_status["student_status"], tables)
         yield from checked(context, "student_demographics", tables, models, facts)
@@ -108,6 +112,7 @@ def parent_tables(
             raw_parents, restriction_known=known, withholding=withholding
         ),
         "confidential": parents.find_confidential_phones(raw_parents, withholding),
+        "withholding": withholding_table(withholding),
     }
 
 
@@ -118,4 +123,31 @@ def parent_models(withholding: Withholding) -> dict[str, Any]:
         "restriction": RestrictionKnown,
         "restricted": RestrictedPairs,
         "confidential": ConfidentialPhones,
+        "withholding": WithholdingUsed,
     }
+
+
+def withholding_table(withholding: Withholding) -> pd.DataFrame:
+    """The switches that contacts were put together by, to be landed with them."""
+    return frame_of(
+        {
+            "shows_restricted_contacts": pa.array([withholding.show_restricted_contacts]),
+            "shows_confidential_phones": pa.array([withholding.show_confidential_phones]),
+        }
+    )
+
+
+def refuse_other_switches(night: Night, *demographics: Tables) -> None:
+    """Let no contacts be published that were put together before the district's switches were set.
+
+    Raises:
+        Outdated: some were.
+    """
+    switches = night.district.withholding
+    for tables in demographics:
+        (used,) = tables["withholding"].itertuples(index=False)
+        if Withholding(*(bool(switch) for switch in used)) != switches:
+            raise Outdated(
+                "the district has been set to withhold other contacts since they were put together; "
+                f"materialize nightly_snapshot anew, or: samegoal-pipelines sync {night.district_id}"
+            )

@@ -61,15 +61,16 @@ def statuses_as_of_tonight(night: Night, published: Attempt) -> pd.DataFrame | N
     """What the rows that were landed for the published night say as of tonight: what time alone explains.
 
     Returns:
-        student_id and status; a student whom they leave in doubt has none. None: they are gone.
+        student_id and status; a student whom they leave in doubt has none. None: they are gone, or an older
+        version has landed them without what today's rules use.
     """
     try:
         landed = night.read_landed(
             "raw_enrollments", published.snapshot_date, published.landed_run_id or published.run_id
         )
-    except LandingError:
+        statuses, uncertain = statuses_of(landed, night.today)
+    except (LandingError, KeyError, ValueError):
         return None
-    statuses, uncertain = statuses_of(landed, night.today)
     return pd.concat([statuses[["student_id", "status"]], uncertain[["student_id"]]], ignore_index=True)
 
 
@@ -90,7 +91,7 @@ def _rows_that_came(night: Night, on: date, *run_ids: str | None) -> dict[str, i
     arrived: list[str] = []
     for asset in RAW_MODELS:
         for run_id in (*filter(None, run_ids), None):
-            with suppress(LandingError):
+            with suppress(LandingError, KeyError):  # the latter: as an older version has landed it
                 arrived.extend(night.read_landed(asset, on, run_id, only="Reads")["Reads"]["Arrived"])
                 break
     return rows_by_object(arrived)

@@ -98,5 +98,10 @@ def to_publish(
 
 def notes_of(parent_demographics: Tables, withholding: Withholding) -> tuple[str, ...]:
     """What a reader of the snapshot should know about contacts in it, of parents or, for now, of none."""
+    return withholding_notes(restriction_is_known(parent_demographics), withholding)
+
+
+def restriction_is_known(parent_demographics: Tables) -> bool:
+    """Whether the night tells which parents are under restriction."""
     (known,) = parent_demographics["restriction"]["is_known"]
-    return withholding_notes(bool(known), withholding)
+    return bool(known)

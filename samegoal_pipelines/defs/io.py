@@ -1,7 +1,8 @@
 """Asset values between steps and runs: the landing as Dagster's IO manager.
 
 An asset's value is a mapping of table name to frame. Within a run the value is handed on from memory;
-a later run reads the landed files of the same district and night.
+a later run reads the landed files of the same district and night, unless Qmlativ was read again since they
+were made: one snapshot never mixes two readings.
 """
 
 from __future__ import annotations
@@ -11,10 +12,19 @@ from typing import Any
 import dagster as dg
 import pandas as pd
 
-from samegoal_pipelines.defs.night import Night
+from samegoal_pipelines.defs.night import Night, Outdated
 from samegoal_pipelines.defs.steps import recorded
 
 Tables = dict[str, pd.DataFrame]
+
+
+MADE_FROM = {
+    "cecs_filtered_enrollments": ("raw_enrollments",),
+    "student_status": ("raw_enrollments",),
+    "student_demographics": ("raw_enrollments", "raw_students"),
+    "parent_demographics": ("raw_enrollments", "raw_parents"),
+}
+"""Asset → the raw assets that it comes of."""
 
 
 class LandingIOManager(dg.IOManager):
@@ -39,7 +49,23 @@ class LandingIOManager(dg.IOManager):
         if asset in self._in_memory:
             return self._in_memory[asset]
         with recorded(asset, self._night):
+            self._refuse_outdated(asset)
             return self._night.read_landed(asset, self._night.today, None)
+
+    def _refuse_outdated(self, asset: str) -> None:
+        """Let nothing be published that is made of an older reading than the last one of the night.
+
+        Raises:
+            Outdated: a run that began later has read Qmlativ again.
+        """
+        made_at = self._night.last_landed_at(asset)
+        for raw in MADE_FROM.get(asset, ()):
+            read_at = self._night.last_landed_at(raw)
+            if made_at and read_at and read_at > made_at:
+                raise Outdated(
+                    f"{raw} was read again after it was made; materialize nightly_snapshot anew, or: "
+                    f"samegoal-pipelines sync {self._night.district_id}"
+                )
 
 
 def _facts(tables: Tables) -> dict[str, dict[str, Any]]:

@@ -43,6 +43,10 @@ class NotTonight(Exception):
     """A run would stamp the date of another night on what Qmlativ says now."""
 
 
+class Outdated(Exception):
+    """What a run would go on from holds no more: Qmlativ was read again since, or a switch was set."""
+
+
 def read_date(text: str, what: str) -> date:
     """The date of a night as people write it into a run's tags and configuration.
 
@@ -184,6 +188,11 @@ class Night:
         return self._deployment.landing.read(
             asset, district_id=self.district_id, night=night, run_id=run_id, only=only
         )
+
+    def last_landed_at(self, asset: str) -> datetime | None:
+        """When the run began that has landed this asset of the night last; None: nothing has landed."""
+        landed = self._deployment.landing.landed(asset, district_id=self.district_id, night=self.today)
+        return landed[-1].landed_at if landed else None
 
     def landed_run_id(self) -> str | None:
         """The run that landed the raw enrollments from which tonight's statuses were made.

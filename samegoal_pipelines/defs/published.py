@@ -6,6 +6,7 @@ from typing import Any
 
 import dagster as dg
 
+from samegoal_pipelines.defs.demographics import refuse_a_lost_restriction, refuse_other_switches
 from samegoal_pipelines.defs.facts import ATTEMPTS_SHOWN, rows_facts, snapshot_facts
 from samegoal_pipelines.defs.findings import finding_checks, snapshot_findings, tell
 from samegoal_pipelines.defs.gate import (
@@ -16,7 +17,7 @@ from samegoal_pipelines.defs.gate import (
     held_failure,
     release_link,
 )
-from samegoal_pipelines.defs.held import HELD_SNAPSHOT, ToPublish, notes_of, to_publish
+from samegoal_pipelines.defs.held import HELD_SNAPSHOT, ToPublish, notes_of, restriction_is_known, to_publish
 from samegoal_pipelines.defs.io import Tables
 from samegoal_pipelines.defs.lineage import column_lineage, published_columns
 from samegoal_pipelines.defs.night import Night
@@ -55,6 +56,8 @@ def published_snapshot(
     later night passes.
     """
     with recorded(PUBLISHED_SNAPSHOT, night):
+        refuse_other_switches(night, student_demographics, parent_demographics)
+        refuse_a_lost_restriction(deployment, night, restriction_is_known(parent_demographics))
         tonight = to_publish(
             cecs_filtered_enrollments, student_status, student_demographics, parent_demographics
         )

@@ -19,7 +19,7 @@ from dagster._core.definitions.asset_checks.asset_check_evaluation import (  # e
     AssetCheckEvaluationTargetMaterializationData,
 )
 
-from samegoal_pipelines.defs.night import Night, NotADate, NotTonight
+from samegoal_pipelines.defs.night import Night, NotADate, NotTonight, Outdated
 from samegoal_pipelines.defs.partitions import DISTRICTS
 from samegoal_pipelines.defs.retries import RETRIES
 from samegoal_pipelines.districts.errors import DistrictError
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 SCHEMA_CHECK = "schema"
-PLAIN_ERRORS = (QmlativError, LandingError, WarehouseError, DistrictError, NotADate, NotTonight)
+PLAIN_ERRORS = (QmlativError, LandingError, WarehouseError, DistrictError, NotADate, NotTonight, Outdated)
 
 
 class SchemaBroken(Exception):

@@ -52,6 +52,7 @@ KINDS = (
         r"which began later, has published the night",
         "nothing: what the later run has read of that night is published",
     ),
+    _kind("outdated", r"materialize nightly_snapshot anew", f"run the night anew: {_SYNC}"),
     _kind("stopped", r"stopped by hand or by the machine", f"run it again: {_SYNC}"),
     _kind(
         "key file",

@@ -159,6 +159,13 @@ class RestrictionKnown(Table):
     is_known: Flag = required("StudentGuardian.HasActiveRestrictedAccess is granted")
 
 
+class WithholdingUsed(Table):
+    """By which of the district's switches contacts were put together: one row."""
+
+    shows_restricted_contacts: Flag = required("Contacts of parents under active restricted access are in it")
+    shows_confidential_phones: Flag = required("Phones that are marked as confidential are in it")
+
+
 class RestrictedPairs(Table):
     """Students and guardians between whom access is restricted tonight, whoever is published tonight."""
 

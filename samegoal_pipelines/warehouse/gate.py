@@ -121,7 +121,8 @@ class Measured:
         published_active: of these, the ENROLLED and PRE-ENROLLED.
         lost: ids of the latter who tonight are gone, INACTIVE or GRADUATED.
         graduated: for each of them, whether tonight says GRADUATED.
-        demographics_changed, demographics_published: rows of both demographics tables.
+        demographics_changed, demographics_published: published rows of both demographics tables; changed are
+            those that say something else tonight or, of a student who stays, are gone.
         contacts_lost: students of both nights who had a parent who could be reached, and have none now.
     """
 

@@ -16,7 +16,7 @@ from samegoal_pipelines.schemas.demographics import PARENT_CONTACTS
 from samegoal_pipelines.warehouse.gate import Measured
 from samegoal_pipelines.warehouse.rows import Content
 from samegoal_pipelines.warehouse.staging import Staged, fill
-from samegoal_pipelines.warehouse.tables import PARENTS, STATUS, STUDENTS
+from samegoal_pipelines.warehouse.tables import PARENTS, STATUS, STUDENTS, History
 
 _REACHED_BY = ("street", "home_phone", "cell_phone", "work_phone", "email")
 
@@ -36,7 +36,7 @@ def measure(
         cursor.execute(fill(_LOST, STATUS))
         lost = cursor.fetchall()
         for history in (STUDENTS, PARENTS):
-            cursor.execute(fill(_CHANGED, history))
+            cursor.execute(_changed(history))
             changed += cursor.fetchone()[0]
         cursor.execute(_contacts_lost(), {"district": district_id})
         contacts_lost = cursor.fetchone()[0]
@@ -84,7 +84,13 @@ _LOST = """
         and (new.student_id is null or new.status in ('INACTIVE', 'GRADUATED'))
     """
 
-_CHANGED = "select count(*) from {new} as new join {old} as old using ({key})"
+# A parent who gives way to another is a change; a student who is gone is none of these, but lost.
+_CHANGED = """
+    select count(*) from {old} as old where not exists (
+        select from {old_status} as status left join {new_status} as new using (student_id)
+        where status.student_id = old.student_id and new.student_id is null
+    )
+    """
 
 # A parent's row that is to be closed may be the student's last; the other current rows tell.
 _CONTACTS_LOST = """
@@ -107,6 +113,10 @@ _CONTACTS_LOST = """
         )
     )
     """
+
+
+def _changed(history: History) -> Composed:
+    return fill(_CHANGED, history, old_status=fill("{old}", STATUS), new_status=fill("{new}", STATUS))
 
 
 def _contacts_lost() -> Composed:

@@ -31,21 +31,17 @@ class RestrictionsForgotten(WarehouseError):
 
 
 def refuse_to_forget_restrictions(engine: sa.Engine, district_id: str) -> None:
-    """For a night without HasActiveRestrictedAccess: fail where the last snapshot knew it.
+    """For a night without HasActiveRestrictedAccess: fail where any snapshot knew it.
 
     Publishing would show the contact data of parents under a court's restriction. A district that shows
-    them anyway need not ask.
+    them anyway need not ask; one that has shown them for a while has not forgotten them for that.
 
     Raises:
-        RestrictionsForgotten: the published parents carry the flag.
+        RestrictionsForgotten: parents are, or were, published with the flag.
     """
     parents = PARENTS.table.c
     published = sa.select(
-        sa.exists().where(
-            parents.district_id == district_id,
-            parents.valid_to.is_(None),
-            parents.has_restricted_access.is_not(None),
-        )
+        sa.exists().where(parents.district_id == district_id, parents.has_restricted_access.is_not(None))
     )
     with as_writer(engine, district_id, "looking up restrictions") as connection:
         if connection.scalar(published):
@@ -159,7 +155,7 @@ def _current(
     query = sa.select(table.valid_from, *(table[column] for column in (*history.key, *columns))).where(
         table.district_id == district_id, table.valid_to.is_(None), *wanted
     )
-    return list(connection.execute(query).mappings())
+    return list(connection.execute(query.order_by(*(table[key] for key in history.key))).mappings())
 
 
 def _rewrite(

@@ -6,6 +6,7 @@ import shutil
 from datetime import date
 
 import dagster as dg
+import pyarrow.parquet as pq
 import pytest
 
 from samegoal_pipelines.definitions import build_defs
@@ -118,6 +119,16 @@ def test_without_last_nights_files_nobody_can_tell_what_time_explains(pipeline, 
     shutil.rmtree(pipeline.deployment.settings.home / "landing")
 
     holds(pipeline, TOMORROW, "40 of 300 students (13.3 %)", "cannot be told")
+
+
+def test_last_nights_files_of_an_older_version_are_as_good_as_gone(pipeline, published):
+    """A column that today's rules use was not read then: nobody can tell, and the gate says so."""
+    landing = pipeline.deployment.settings.home / "landing"
+    for path in landing.rglob("raw_enrollments/EntryWithdrawal.parquet"):
+        table = pq.read_table(path)
+        pq.write_table(table.drop_columns(["IsDefaultEntity"]), path)
+    change(published, range(1, 41), EndDate="2026-10-09")
+    holds(pipeline, TOMORROW, "40 of 300 students", "cannot be told")
 
 
 def test_the_end_of_the_year_is_held_until_next_years_enrollments_are_there(pipeline, district):

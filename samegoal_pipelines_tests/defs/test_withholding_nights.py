@@ -166,3 +166,18 @@ def test_a_phone_that_becomes_confidential_goes_from_a_student_who_is_unreadable
         )
         == changes
     )
+
+
+def test_who_was_under_restriction_is_not_forgotten_for_having_been_shown(pipeline, deployment, made):
+    assert pipeline.run().published
+    deployment.registry.set("grand-bend", show_restricted_contacts=True)
+    made.denied_fields.add(RESTRICTION)
+    assert pipeline.run(today=TOMORROW).published
+    deployment.registry.set("grand-bend", show_restricted_contacts=False)
+
+    refused = pipeline.run(today=DAY_AFTER)
+
+    assert not refused.well
+    assert (
+        "the field HasActiveRestrictedAccess of Family/StudentGuardian is no longer granted" in refused.line()
+    )

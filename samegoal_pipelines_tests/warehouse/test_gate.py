@@ -356,6 +356,19 @@ def test_four_students_may_lose_their_contacts_in_any_district_and_five_may_not(
     publish_night(warehouse, 1, losing(4), gate=gate_of())
 
 
+def test_parents_who_give_way_to_others_are_changed_demographics(warehouse: sa.Engine) -> None:
+    """And those of a student who is gone are not: that student is lost."""
+
+    def families(first_parent: int, gone: int = 0) -> FewStudents:
+        parents = {one: {first_parent + 10 * one + n: {} for n in range(4)} for one in range(1 + gone, 11)}
+        return snapshot(*(student(one, parents=theirs) for one, theirs in parents.items()))
+
+    publish_night(warehouse, 0, families(1000))
+    held = hold_night(warehouse, 1, families(5000, gone=1), gate_of(demographics=70))
+    assert held.verdict.numbers["demographics_changed"] == 9 * 4
+    assert held.verdict.numbers["demographics_published"] == 10 + 10 * 4
+
+
 @pytest.mark.parametrize(
     ("set_aside", "enrollment_rows", "is_held"),
     [(2, 200, False), (3, 200, True), (1, 10, False), (2, 10, True)],

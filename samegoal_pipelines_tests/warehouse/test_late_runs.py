@@ -72,6 +72,27 @@ def test_a_rehearsal_opens_no_way_for_an_older_night(warehouse: sa.Engine) -> No
     assert published_students(warehouse) == [(1,)]
 
 
+def test_a_clock_or_time_zone_that_goes_back_takes_no_real_night_back(warehouse: sa.Engine) -> None:
+    for night in (0, 1, 2):
+        named = snapshot(student(1, first_name=f"n{night}"))
+        publish_night(warehouse, night, named, local_date=NIGHT + timedelta(night))
+    publish_night(warehouse, 30, snapshot(BEN), local_date=NIGHT + timedelta(2))  # a rehearsal
+    before = everything(warehouse)
+    set_back = NIGHT + timedelta(1)
+    with pytest.raises(
+        OlderSnapshot,
+        match="the district's date is 2026-09-02, but 2026-09-03 is published already: check this machine's",
+    ):
+        publish_night(warehouse, 1, snapshot(ANA), local_date=set_back)
+    assert everything(warehouse) == before
+
+    publish_night(warehouse, 1, snapshot(ANA), local_date=set_back, take_back=True)
+    assert rows(
+        warehouse,
+        "select snapshot_date from samegoal.snapshots where state = 'published' order by snapshot_date",
+    ) == [(NIGHT,), (set_back,)]
+
+
 def test_a_run_that_was_overtaken_cannot_publish(warehouse: sa.Engine) -> None:
     """A run that hung until a second run of the night was done must not put older rows in its place."""
     publish_night(warehouse, 0, snapshot(ANA), run_id="second")

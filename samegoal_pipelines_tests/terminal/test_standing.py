@@ -111,17 +111,18 @@ def test_pauses_that_hold_or_are_to_come_are_told_and_past_ones_are_not(deployme
         )
         return shown(ask, "alpha")
 
+    told = paused(TODAY + timedelta(days=1), until)
+    assert (told["state"], told["pause"]) == (
+        "active",
+        f"from {TODAY + timedelta(days=1)} to {until}: summer, set by Pat",
+    )
     told = paused(TODAY, until)
     assert told["state"] == f"paused until {until}"
     assert told["pause"] == f"from {TODAY} to {until}: summer, set by Pat"
     assert told["last published"] == "never; next: samegoal-pipelines sync alpha"
     assert facts(ask, "alpha")["pause"]["paused_to"] == str(until)
 
-    told = paused(TODAY + timedelta(days=1), until)
-    assert (told["state"], told["pause"]) == (
-        "active",
-        f"from {TODAY + timedelta(days=1)} to {until}: summer, set by Pat",
-    )
+    assert ask("resume", "alpha").returncode == 0
     told = paused(YESTERDAY, YESTERDAY)
     assert told["state"] == "active"
     assert "pause" not in told

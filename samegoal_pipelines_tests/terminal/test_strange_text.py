@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from datetime import date
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -21,6 +21,8 @@ from samegoal_pipelines_tests.terminal.asking import Ask, ask
 
 __all__ = ["ask"]
 
+SOON = datetime.now(UTC).date() + timedelta(days=5)
+"""When a status flips, as a forecast is to tell."""
 MARKUP = "Dry [/x] [red]Fork [b]ISD[/b] :smile:"
 CONTROL = "Dry \x1b[2J\x1b]0;t\x07\u202eFork\nerror: nobody\r\x9b1m is \u2028published"
 AS_SHOWN = {MARKUP: MARKUP, CONTROL: "Dry [2J ]0;t Fork error: nobody 1m is published"}
@@ -33,7 +35,7 @@ def strange(request, pipeline, district) -> str:
     made = district(
         [
             {"EntryWithdrawalID": 1, "StudentID": 11, "StartDate": "2026-08-12"},
-            {"EntryWithdrawalID": 2, "StudentID": 12, "StartDate": "2026-08-12", "EndDate": "2026-10-14"},
+            {"EntryWithdrawalID": 2, "StudentID": 12, "StartDate": "2026-08-12", "EndDate": str(SOON)},
         ],
         name=text,
     )

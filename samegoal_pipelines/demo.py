@@ -5,9 +5,11 @@ Everything here is for trying the pipeline out; nothing in production imports it
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -20,7 +22,7 @@ from urllib.parse import urlsplit
 
 import click
 
-from samegoal_pipelines.commands.exits import DONE, FAILED
+from samegoal_pipelines.commands.exits import DONE, FAILED, PlainError
 from samegoal_pipelines.commands.nights import print_nights, run_nights, worst_of
 from samegoal_pipelines.deployment import Deployment
 from samegoal_pipelines.districts.errors import UnknownDistrict
@@ -72,9 +74,22 @@ def run_dev(deployment: Deployment, *, host: str, port: int) -> int:
             ["dagster-webserver", "-h", host, "-p", str(port), "-w", workspace],
             ["dagster-daemon", "run", "-w", workspace],
         ]
+        if _is_taken(host, port):
+            raise PlainError(f"starting the UI: another program has port {port}; give another: --port")
         click.echo(f"The Dagster UI comes up at http://{host}:{port} (Ctrl-C stops everything).")
         click.echo("The schedule nightly_by_district is off until you switch it on under Automation.")
         return _run_until_stopped(commands)
+
+
+def _is_taken(host: str, port: int) -> bool:
+    """Whether somebody listens there already: the webserver would say so only after half a minute."""
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            return error.errno == errno.EADDRINUSE
+    return False
 
 
 def _run_until_stopped(commands: list[list[str]]) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -27,7 +27,11 @@ KINDS = ("added", "status", "demographics", "parents", "removed")
     type=Day(),
     help=f"The first night to show; without it, the last {NIGHTS} nights.",
 )
-@click.option("--students", is_flag=True, help="List the students with a change, by number.")
+@click.option(
+    "--students",
+    is_flag=True,
+    help="List the students with a change, by number; of a held night, those whose status it would change.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, for scripts.")
 @click.pass_obj
 def changes(
@@ -45,6 +49,8 @@ def changes(
         last_nights=NIGHTS,
         students=students,
     )
+    if students:
+        nights = [_with_students(deployment, district_id, night) for night in nights]
     if as_json:
         print_json(
             {"district_id": district_id, "since": start, "nights": [_facts(night) for night in nights]}
@@ -55,6 +61,22 @@ def changes(
         click.echo(f"{district_id}: no night since {start}")
     else:
         click.echo(f"{district_id}: no night yet; next: samegoal-pipelines sync {district_id}")
+
+
+def _with_students(deployment: Deployment, district_id: str, night: NightChanges) -> NightChanges:
+    """A held night with the students whom it would change, as far as what was held is still landed."""
+    from samegoal_pipelines.landing import LandingError
+
+    if night.state != "held":
+        return night
+    from samegoal_pipelines.holds import students_of_hold
+
+    try:
+        listed = students_of_hold(deployment, district_id, night.snapshot_date, night.run_id)
+    except LandingError:
+        told = f"{night.reason}; what was held is no longer landed, so its students cannot be listed"
+        return replace(night, reason=told)
+    return replace(night, listed=listed)
 
 
 def _facts(night: NightChanges) -> dict[str, Any]:

@@ -138,7 +138,8 @@ def of_hold(district_id: str, night: date, local_date: date) -> str:
     """What to do about a night that the gate holds; it is named where it is not the district's date."""
     then = "" if night == local_date else f" --today {night}"
     return (
-        "look at the numbers in the Dagster UI; mend it in Qmlativ and run the night again, or, if the "
+        "look at the numbers in the Dagster UI, and at the students with: samegoal-pipelines changes "
+        f"{district_id} --students; mend it in Qmlativ and run the night again, or, if the "
         "change is meant, publish what is held: "
         f"samegoal-pipelines sync {district_id} --release{then}"
     )

@@ -104,7 +104,8 @@ stuck in the queue; or: samegoal-pipelines sync epsilon
 1 district held: the change is too large to publish unseen
   200 of 1,190 students would be gone
   - Delta ISD (delta): for 1 night, last published 2026-10-11
-  To do: look at the numbers in the Dagster UI; mend it in Qmlativ and run the night again, or, if the \
+  To do: look at the numbers in the Dagster UI, and at the students with: samegoal-pipelines changes delta \
+--students; mend it in Qmlativ and run the night again, or, if the \
 change is meant, publish what is held: samegoal-pipelines sync delta --release
 
 All of it: samegoal-pipelines report --night 2026-10-12, or nightly_report in Dagster.

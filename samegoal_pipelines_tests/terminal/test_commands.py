@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import subprocess
 import sys
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -320,3 +322,19 @@ def test_a_night_that_can_be_none_is_wrong_usage(words, night, ask):
 
 def test_a_leap_day_is_a_night(environment, ask):
     assert "nowhere: no such district" in ask("sync", "nowhere", "--today", "2028-02-29").stderr
+
+
+def test_a_port_that_is_taken_is_said_at_once(environment):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        answer = run("dev", "--port", str(port))
+    assert answer.returncode == 1
+    assert f"error: starting the UI: another program has port {port}; give another: --port" in answer.stderr
+    assert "comes up" not in answer.stdout
+
+
+def test_a_rehearsal_says_that_it_is_one(pipeline, district):
+    pipeline.add(district([{"StudentID": 11, "StartDate": "2026-08-12"}]))
+    to_come = (datetime.now(UTC) + timedelta(days=3)).date()
+    assert "a rehearsal of a night to come, which SameGoal reads until" in pipeline.run(today=to_come).line()
+    assert "rehearsal" not in pipeline.run().line()

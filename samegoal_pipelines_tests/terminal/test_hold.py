@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
+import shutil
 
 import pytest
 
-from samegoal_pipelines_tests.mass_changes import TOMORROW, change, enrolled
+from samegoal_pipelines_tests.mass_changes import ENTRIES, TOMORROW, change, enrolled
+from samegoal_pipelines_tests.terminal.asking import Ask, ask
 from samegoal_pipelines_tests.terminal.test_commands import run
+
+__all__ = ["ask"]
 
 NIGHT = ["--today", TOMORROW.isoformat()]
 
@@ -46,6 +50,28 @@ def test_a_held_district_exits_with_3_and_its_release_with_0(pipeline, district)
     assert "2026-10-13: published" in again.stderr
     assert again.stderr.count("\n") == 1
     assert again.stdout == ""
+
+
+def test_the_students_whom_a_held_night_would_change_are_listed_by_number(pipeline, district, ask: Ask):
+    made = district(enrolled(300))
+    pipeline.add(made)
+    assert pipeline.run().published
+    change(made, range(1, 31), EndDate="2026-10-09")
+    change(made, [31], EndDate="2026-10-09", WithdrawalCodeID=424242)  # unreadable: stays as it was
+    made.replace_rows(ENTRIES, [row for row in made.rows(ENTRIES) if row["StudentID"] != 32])
+    assert pipeline.run(today=TOMORROW).held
+
+    told = ask("changes", "grand-bend", "--students").stdout
+    lines = [line.split() for line in told.splitlines()]
+    assert ["2026-10-13", "000001", "status", "ENROLLED", "INACTIVE"] in lines
+    assert ["2026-10-13", "000032", "removed", "ENROLLED", "no", "rows", "in", "Qmlativ"] in lines
+    assert "000031" not in [line[1] for line in lines if line[:1] == ["2026-10-13"]]
+    held = json.loads(ask("changes", "grand-bend", "--students", "--json").stdout)["nights"][-1]
+    assert (held["state"], len(held["listed"])) == ("held", 31)
+
+    shutil.rmtree(pipeline.deployment.settings.home / "landing" / "grand-bend")
+    told = ask("changes", "grand-bend", "--students").stdout
+    assert "no longer landed, so its students cannot be listed" in told
 
 
 def test_scripts_are_told_what_is_held_and_a_failure_counts_more(pipeline, district):

@@ -70,7 +70,8 @@ def test_totals_and_trouble_stand_first_and_then_the_rest(deployment, run):
         "",
         "held: Delta ISD (delta), for 1 night, last published 2026-10-11",
         "    200 of 1,190 students would be gone",
-        "    to do: look at the numbers in the Dagster UI; mend it in Qmlativ and run the night again, or, "
+        "    to do: look at the numbers in the Dagster UI, and at the students with: samegoal-pipelines "
+        "changes delta --students; mend it in Qmlativ and run the night again, or, "
         "if the change is meant, publish what is held: "
         "samegoal-pipelines sync delta --release --today 2026-10-12",
         "",

@@ -1,0 +1,74 @@
+"""Whom a held snapshot would change if it were released: landed rows and the warehouse, put together.
+
+Beside `runs`, because it asks several rooms at once. Whether a night is held is the gate's to say; a release
+publishes. Least data: ids, numbers and statuses, no names.
+"""
+
+from __future__ import annotations
+
+from datetime import date
+
+import pandas as pd
+import sqlalchemy as sa
+
+from samegoal_pipelines.defs.held import HELD_SNAPSHOT, ToPublish
+from samegoal_pipelines.deployment import Deployment
+from samegoal_pipelines.warehouse.changes import StudentChange
+from samegoal_pipelines.warehouse.engine import as_operator
+from samegoal_pipelines.warehouse.tables import STATUS
+
+
+def students_of_hold(
+    deployment: Deployment, district_id: str, night: date, run_id: str
+) -> tuple[StudentChange, ...]:
+    """The students who would be added, gone or of another status, by number.
+
+    Args:
+        night, run_id: of the attempt that is held.
+
+    Raises:
+        LandingError: what was held is not in the landing any more.
+        WarehouseError: as `as_operator` does.
+    """
+    held = ToPublish.of_tables(
+        deployment.landing.read(HELD_SNAPSHOT, district_id=district_id, night=night, run_id=run_id)
+    )
+    columns = ["student_id", "student_number", "status"]
+    published = pd.DataFrame(_published(deployment.warehouse, district_id), columns=columns)
+    published = published[~published["student_id"].isin(held.snapshot.kept)]
+    both = published.merge(
+        held.snapshot.status[columns],
+        on="student_id",
+        how="outer",
+        suffixes=("_old", "_new"),
+        validate="one_to_one",
+    ).astype(object)
+    both = both.where(both.notna(), None)
+    why = dict(zip(held.absent["student_id"].tolist(), held.absent["why"].tolist(), strict=True))
+    found = [
+        StudentChange(
+            student_id=int(row.student_id),
+            student_number=row.student_number_new or row.student_number_old,
+            change=_kind(row.status_old, row.status_new),
+            old_status=row.status_old,
+            new_status=row.status_new,
+            changed_columns=[],
+            why=None if row.status_new else why.get(row.student_id, "no rows in Qmlativ"),
+        )
+        for row in both.itertuples()
+        if row.status_old != row.status_new
+    ]
+    return tuple(sorted(found, key=lambda one: (one.student_number or "", one.student_id)))
+
+
+def _kind(old: str | None, new: str | None) -> str:
+    return "added" if old is None else "removed" if new is None else "status"
+
+
+def _published(engine: sa.Engine, district_id: str) -> list[tuple[int, str, str]]:
+    rows = STATUS.table.c
+    query = sa.select(rows.student_id, rows.student_number, rows.status).where(
+        rows.district_id == district_id, rows.valid_to.is_(None)
+    )
+    with as_operator(engine, "looking up the published statuses") as connection:
+        return [tuple(row) for row in connection.execute(query)]

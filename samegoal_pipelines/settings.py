@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 from pydantic import Field, SecretStr, ValidationInfo, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-_ADDRESS = re.compile(r"""(?:[^<>@,;"]*<)?[^<>@,;"\s]+@[^<>@,;"\s]+>?""")
+_ADDRESS = re.compile(r"""(?:(?:"[^"]*"|[^<>@,;"]*)\s*<)?[^<>@,;"\s]+@[^<>@,;"\s]+>?""")
 """`ana@example.com` or `Ana <ana@example.com>`: not what is right, but what is surely wrong is told apart."""
 
 

@@ -50,7 +50,12 @@ def changes(
         students=students,
     )
     if students:
-        nights = [_with_students(deployment, district_id, night) for night in nights]
+        last_published = max((n for n, night in enumerate(nights) if night.state == "published"), default=-1)
+        nights = [
+            # what was held before the last publication was compared with another one
+            _with_students(deployment, district_id, night) if n > last_published else night
+            for n, night in enumerate(nights)
+        ]
     if as_json:
         print_json(
             {"district_id": district_id, "since": start, "nights": [_facts(night) for night in nights]}

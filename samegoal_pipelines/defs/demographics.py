@@ -145,6 +145,11 @@ def refuse_other_switches(night: Night, *demographics: Tables) -> None:
     """
     switches = night.district.withholding
     for tables in demographics:
+        if "withholding" not in tables:
+            raise Outdated(
+                "an older version of the pipeline has put the contacts together; materialize "
+                f"nightly_snapshot anew, or: samegoal-pipelines sync {night.district_id}"
+            )
         (used,) = tables["withholding"].itertuples(index=False)
         if Withholding(*(bool(switch) for switch in used)) != switches:
             raise Outdated(

@@ -2,7 +2,7 @@
 
 An asset's value is a mapping of table name to frame. Within a run the value is handed on from memory;
 a later run reads the landed files of the same district and night, unless Qmlativ was read again since they
-were made: one snapshot never mixes two readings.
+were made: what is published is never older than what it would be made of now.
 """
 
 from __future__ import annotations

@@ -215,28 +215,14 @@ def _attempts_of(night: date, district_ids: Collection[str] | None) -> sa.Select
 
 
 def _registered(night: date, district_ids: Collection[str] | None) -> sa.Select[Any]:
-    """Every district with its pause, the snapshot that was current after that night, and the next one."""
-    later = (
-        sa.select(
-            snapshots.c.snapshot_date.label("later_night"), snapshots.c.local_date.label("later_local_date")
-        )
-        .where(
-            snapshots.c.district_id == districts.c.district_id,
-            snapshots.c.state == "published",
-            snapshots.c.snapshot_date > night,
-        )
-        .order_by(snapshots.c.snapshot_date)  # rehearsals of days to come are the last
-        .limit(1)
-        .lateral("later")
-    )
+    """Every district with its pause, the snapshot that was current after that night, and what came since."""
+    of_district = (snapshots.c.district_id == districts.c.district_id, snapshots.c.state == "published")
+    real = snapshots.c.local_date.is_(None) | (snapshots.c.local_date >= snapshots.c.snapshot_date)
+    date_of_real = sa.select(sa.func.max(snapshots.c.snapshot_date)).where(*of_district, real)
     landed_run_id = sa.func.coalesce(snapshots.c.landed_run_id, snapshots.c.run_id).label("landed_run_id")
     last = (
         sa.select(snapshots.c.snapshot_date, landed_run_id, *(snapshots.c[name] for name in _COUNTED))
-        .where(
-            snapshots.c.district_id == districts.c.district_id,
-            snapshots.c.state == "published",
-            snapshots.c.snapshot_date <= night,
-        )
+        .where(*of_district, snapshots.c.snapshot_date <= night)
         .order_by(snapshots.c.snapshot_date.desc())
         .limit(1)
         .lateral("last")
@@ -253,12 +239,12 @@ def _registered(night: date, district_ids: Collection[str] | None) -> sa.Select[
             pauses.c.paused_from,
             pauses.c.paused_to,
             pauses.c.reason.label("pause_reason"),
-            later,
+            date_of_real.where(snapshots.c.snapshot_date > night).scalar_subquery().label("later_night"),
+            date_of_real.where(snapshots.c.snapshot_date <= night).scalar_subquery().label("last_real_night"),
             last,
         )
         .outerjoin(pauses, pauses.c.district_id == districts.c.district_id)
         .outerjoin(last, sa.true())
-        .outerjoin(later, sa.true())
         .where(_in(districts.c.district_id, district_ids))
     )
 
@@ -359,8 +345,7 @@ def _remedy(
     state: str, row: sa.RowMapping, night: date, local_date: date, decisive: sa.RowMapping | None
 ) -> str | None:
     district_id, later = row["district_id"], row["later_night"]
-    has_come = later is not None and not _is_rehearsal(later, row["later_local_date"])
-    if has_come and state in TROUBLE:
+    if later is not None and state in TROUBLE:
         return f"nothing: the night {later} has been published since"
     if state == "late":
         return remedies.of_lateness(district_id)
@@ -372,9 +357,9 @@ def _remedy(
 
 
 def _nights_without(row: sa.RowMapping, night: date) -> int:
-    """Nights since the last one that was published, or since the registration, up to this one; at least 1."""
+    """Nights since the last one that was really published, or since the registration; at least 1."""
     registered = row["registered_at"].astimezone(ZoneInfo(row["timezone"])).date()
-    before = row["snapshot_date"] or registered - timedelta(days=1)
+    before = row["last_real_night"] or registered - timedelta(days=1)
     paused = 0
     if row["paused_from"] is not None:
         first, last = max(row["paused_from"], before + timedelta(days=1)), min(row["paused_to"], night)

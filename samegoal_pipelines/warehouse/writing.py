@@ -146,7 +146,7 @@ def not_to_be_taken_back(
     Args:
         take_back: a person says that today is right, so that whatever lies after it is wrong.
     """
-    its_date = today if take_back else sa.func.coalesce(snapshots.c.local_date, today)
+    its_date = today if take_back else sa.func.greatest(today, snapshots.c.local_date)
     query = (
         sa.select(snapshots.c.snapshot_date, snapshots.c.run_id, snapshots.c.started_at)
         .where(

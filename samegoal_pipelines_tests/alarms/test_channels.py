@@ -332,7 +332,9 @@ def test_a_mail_server_without_recipients_is_told_at_the_start(monkeypatch: pyte
 
 def test_names_beside_addresses_are_taken(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SAMEGOAL_SMTP_URL", "smtp://mail.example.com")
-    monkeypatch.setenv("SAMEGOAL_ALARM_EMAIL_TO", "Ana Ruiz <ana@example.com>, jörg@müller.example")
+    monkeypatch.setenv(
+        "SAMEGOAL_ALARM_EMAIL_TO", 'Ana Ruiz <ana@example.com>, "Ben" <b@example.com>, jörg@müller.example'
+    )
     monkeypatch.setenv("SAMEGOAL_ALARM_EMAIL_FROM", "SameGoal <nights@example.com>")
     assert Settings().alarm_email_from == "SameGoal <nights@example.com>"
 

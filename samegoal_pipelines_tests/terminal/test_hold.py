@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from datetime import timedelta
 
 import pytest
 
@@ -69,6 +70,18 @@ def test_the_students_whom_a_held_night_would_change_are_listed_by_number(pipeli
     held = json.loads(ask("changes", "grand-bend", "--students", "--json").stdout)["nights"][-1]
     assert (held["state"], len(held["listed"])) == ("held", 31)
 
+    change(made, range(1, 32), EndDate=None, WithdrawalCodeID=None)
+    assert pipeline.run(today=TOMORROW + timedelta(days=1)).published
+    nights = json.loads(ask("changes", "grand-bend", "--students", "--json").stdout)["nights"]
+    assert [(one["state"], "listed" in one) for one in nights[1:]] == [("held", False), ("published", True)]
+
+
+def test_where_what_was_held_is_landed_no_more_its_students_cannot_be_listed(pipeline, district, ask: Ask):
+    made = district(enrolled(300))
+    pipeline.add(made)
+    assert pipeline.run().published
+    change(made, range(1, 32), EndDate="2026-10-09")
+    assert pipeline.run(today=TOMORROW).held
     shutil.rmtree(pipeline.deployment.settings.home / "landing" / "grand-bend")
     told = ask("changes", "grand-bend", "--students").stdout
     assert "no longer landed, so its students cannot be listed" in told

@@ -95,7 +95,7 @@ def refuse_a_lost_restriction(deployment: Deployment, night: Night, known: bool)
     """Let nobody show contacts because it is not known any more who is under restriction.
 
     Raises:
-        RestrictionsForgotten: it is not known, the last snapshot knew it, and such contacts are not shown.
+        RestrictionsForgotten: it is not known, some snapshot knew it, and such contacts are not shown.
     """
     if not known and not night.district.show_restricted_contacts:
         refuse_to_forget_restrictions(deployment.warehouse, night.district_id)

@@ -62,6 +62,7 @@ class PageDecoder:
     def __init__(self, fields: Sequence[Field]) -> None:
         self._fields = tuple(fields)
         raw = {"integer": pa.int64(), "text": pa.string(), "date": pa.string(), "flag": pa.bool_()}
+        # Types are those declared: none is inferred, and what has another goes the strict way.
         row = pa.struct([(field.name, raw[field.type]) for field in fields])
         schema = pa.schema([("Objects", pa.list_(row)), ("Paging", pa.struct([("Next", pa.string())]))])
         self._parsing = pj.ParseOptions(

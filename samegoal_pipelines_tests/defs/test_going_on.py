@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import dagster as dg
 import pytest
 
 from samegoal_pipelines.reports.remedies import kind_of
-from samegoal_pipelines.runs import open_instance
 from samegoal_pipelines.warehouse.errors import WarehouseError
-from samegoal_pipelines_tests.defs.test_old_runs import Runs
+from samegoal_pipelines_tests.defs.test_old_runs import Runs, instance
 from samegoal_pipelines_tests.defs.test_withholding_nights import (
     ENROLLED,
     FAMILY,
@@ -22,16 +20,12 @@ from samegoal_pipelines_tests.defs.test_withholding_nights import (
 )
 from samegoal_pipelines_tests.pipeline import TODAY
 
+__all__ = ["instance"]
+
 TONIGHT = {"samegoal/today": TODAY.isoformat()}
 TOMORROWS = {"samegoal/today": TOMORROW.isoformat()}
 PUBLISHING = "samegoal_pipelines.defs.published.publish"
 PARENTS_BUILT = "samegoal_pipelines.defs.demographics.parents.build_parent_demographics"
-
-
-@pytest.fixture
-def instance(deployment) -> Iterator[dg.DagsterInstance]:
-    with open_instance(deployment.settings) as opened:
-        yield opened
 
 
 @pytest.fixture

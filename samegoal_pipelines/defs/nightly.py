@@ -115,14 +115,18 @@ class Tonight(NamedTuple):
 class Ledger(NamedTuple):
     """What Dagster's runs say of the districts."""
 
-    started: Mapping[str, date]
-    """District → the newest night that the schedule has started, whatever became of the run."""
+    started: Mapping[str, Set[date]]
+    """District → the nights that the schedule has started, whatever became of the runs."""
     unfinished: Set[str]
     """Districts of which a run, however started, is not over."""
 
     def has(self, district_id: str, night: date) -> bool:
-        """Whether a night is started; so it counts where a later one is: then the clock was set back."""
-        return district_id in self.started and self.started[district_id] >= night
+        """Whether a night is started; so it counts where the next one is: then the clock was set back.
+
+        A night beyond that never was: the clock had been wrong before it was set back, and the nights until
+        then are to be run.
+        """
+        return not {night, night + timedelta(days=1)}.isdisjoint(self.started.get(district_id, ()))
 
 
 def look_at_tonight(
@@ -167,21 +171,17 @@ def read_ledger(instance: dg.DagsterInstance, nights: Collection[date], now: dat
 
     A run that this same tick has made and not handed over, because the daemon was ended in between, does not
     count: asked for again under its key, Dagster hands it over. Runs made after `now` show that the clock was
-    set back; their nights are not to come again, nor the ones before. But a night beyond the next one never
-    was: the clock had been wrong before it was set back, and the nights until then are to be run.
+    set back; their nights are not to come again.
     """
     by_schedule = {SCHEDULE_TAG: SCHEDULE_NAME}
     asked = [dg.RunsFilter(tags={**by_schedule, TODAY_TAG: night.isoformat()}) for night in nights]
     asked.append(dg.RunsFilter(tags=by_schedule, created_after=now))
-    farthest = max(nights, default=now.date()) + timedelta(days=1)
-    started: dict[str, date] = {}
+    started: dict[str, set[date]] = {}
     for run in (run for which in asked for run in instance.get_runs(which)):
         if run.status == dg.DagsterRunStatus.NOT_STARTED and run.tags.get(TICK_TAG) == tick:
             continue
-        district_id, night = run.tags[PARTITION_TAG], date.fromisoformat(run.tags[TODAY_TAG])
-        if night > farthest:
-            continue
-        started[district_id] = max(night, started.get(district_id, night))
+        night = date.fromisoformat(run.tags[TODAY_TAG])
+        started.setdefault(run.tags[PARTITION_TAG], set()).add(night)
     unfinished = {
         run.tags[PARTITION_TAG]
         for run in instance.get_runs(dg.RunsFilter(statuses=UNFINISHED))

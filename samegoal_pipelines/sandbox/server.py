@@ -142,13 +142,13 @@ class SandboxServer:
                 fault.run(district)
             if fault.expire_tokens:
                 self.api.expire_tokens()
-            await asyncio.sleep(fault.hang)
+            await _until(time.monotonic() + fault.hang)
         if any(fault.drop for fault in faults):
             _transport(receive).abort()
             return 0, 0
         answer = await self._answer(asked, faults)
         if district and asked.kind == "list":
-            await asyncio.sleep(max(0.0, district.latency - (time.monotonic() - started)))
+            await _until(started + district.latency)
         return await self._send(answer, faults, asked, district, send)
 
     async def _answer(self, asked: Asked, faults: list[Fault]) -> Answer:
@@ -195,6 +195,12 @@ class SandboxServer:
         if not body and cut is None:
             await send({"type": "http.response.body", "body": b""})
         return answer.status, len(body)  # after a cut, uvicorn notices the missing rest and closes
+
+
+async def _until(moment: float) -> None:
+    """Wait until this monotonic time: uvloop counts whole milliseconds, and wakes a little early."""
+    while (left := moment - time.monotonic()) > 0:
+        await asyncio.sleep(left)
 
 
 @contextmanager

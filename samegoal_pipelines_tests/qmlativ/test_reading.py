@@ -5,12 +5,13 @@ import datetime as dt
 import threading
 import time
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pandas as pd
 import pyarrow as pa
 import pytest
 
-from samegoal_pipelines.qmlativ import Connection, Identity, QmlativClient, read_district
+from samegoal_pipelines.qmlativ import Connection, Identity, QmlativClient, auth, read_district
 from samegoal_pipelines.qmlativ.catalogue import NAME_EMAIL, NEEDED
 from samegoal_pipelines.qmlativ.errors import (
     AccessRefused,
@@ -23,7 +24,7 @@ from samegoal_pipelines.qmlativ.errors import (
     WrongDistrict,
 )
 from samegoal_pipelines.qmlativ.reading import school_years
-from samegoal_pipelines.sandbox import Sandbox, serve
+from samegoal_pipelines.sandbox import Sandbox, answers, serve
 from samegoal_pipelines_tests.qmlativ.scripted import IMPATIENT
 
 TODAY = dt.date(2026, 10, 1)
@@ -270,12 +271,22 @@ def test_a_token_that_expires_in_mid_district_changes_nothing(server, district, 
         assert_same(first, read(server, district))
 
 
-def test_tokens_that_live_for_a_moment_change_nothing(server, district):
+@pytest.mark.parametrize("told", [True, False], ids=["lifetime told", "lifetime not told"])
+def test_tokens_that_live_for_a_moment_change_nothing(server, district, monkeypatch, told):
+    """Every answer takes a second of a clock that both sides share, and a token lives for 30 seconds."""
     first = read(server, district)
-    district.token_lifetime = 0.25
-    district.latency = 0.02
+    clock = SimpleNamespace(monotonic=lambda: float(len(server.traffic.log)))
+    monkeypatch.setattr(auth, "time", clock)
+    monkeypatch.setattr(answers, "time", clock)
+    district.token_lifetime = 30
+    if not told:
+        server.faults.add(kind="token", remove=["expires_in"])
+    server.traffic.clear()
     assert_same(first, read(server, district))
-    assert server.traffic.token_calls > 2
+    requests = len(server.traffic.log)
+    assert requests > 60
+    assert requests // 30 <= server.traffic.token_calls <= requests // 10
+    assert told or server.traffic.requests(status=401)
 
 
 def test_a_wrong_secret_says_what_to_check(server, district):

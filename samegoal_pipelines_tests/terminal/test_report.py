@@ -219,11 +219,15 @@ def test_without_a_forecast_nothing_is_said_of_the_days_to_come(deployment, run)
     assert json.loads(run("--no-forecast", "--json").output)["ahead"] is None
 
 
-def test_without_a_night_the_report_is_about_the_newest(deployment):
-    register(deployment.warehouse, "alpha")
-    result = CliRunner().invoke(cli, ["report"], standalone_mode=False)
-    assert result.output.startswith("SameGoal night 20")
-    assert "2026-10-12" not in result.output.splitlines()[0]
+def test_without_a_night_the_report_is_about_the_newest(deployment, monkeypatch):
+    register(deployment.warehouse, "alpha", "America/Chicago")
+    for hour, night in ((11, "2028-02-28"), (12, "2028-02-29")):  # due at 06:00 in Chicago
+        now = datetime(2028, 2, 29, hour, tzinfo=UTC)
+        monkeypatch.setattr(
+            "samegoal_pipelines.commands.report.datetime", SimpleNamespace(now=now.astimezone)
+        )
+        result = CliRunner().invoke(cli, ["report"], standalone_mode=False)
+        assert result.output.startswith(f"SameGoal night {night}: ")
 
 
 def test_without_a_night_a_district_far_in_the_east_hides_no_failure_of_the_west(deployment, monkeypatch):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
@@ -192,3 +193,15 @@ def everything(engine: sa.Engine) -> dict[str, list[tuple[Any, ...]]]:
 def attempts(engine: sa.Engine, *columns: str) -> list[tuple[Any, ...]]:
     """These columns of every attempted snapshot, in the order of the attempts."""
     return rows(engine, f"select {', '.join(columns)} from samegoal.snapshots order by snapshot_id")
+
+
+def wait_until_a_session_waits_for_a_lock(engine: sa.Engine) -> None:
+    """Return once some session of this database waits for a lock of another one."""
+    waiting = sa.text(
+        "select count(*) from pg_stat_activity "
+        "where datname = current_database() and wait_event_type = 'Lock'"
+    )
+    deadline = time.monotonic() + 120
+    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        while not connection.scalar(waiting):
+            assert time.monotonic() < deadline, "no session waits for a lock"

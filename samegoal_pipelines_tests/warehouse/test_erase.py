@@ -17,7 +17,14 @@ from samegoal_pipelines.warehouse.publish import publish
 from samegoal_pipelines.warehouse.snapshots import last_attempts, record_failure
 from samegoal_pipelines.warehouse.tables import metadata
 from samegoal_pipelines_tests.warehouse.roles_at_hand import OURS, THEIRS, fill
-from samegoal_pipelines_tests.warehouse.snapshots_at_hand import NIGHT, rows, snapshot, student, views
+from samegoal_pipelines_tests.warehouse.snapshots_at_hand import (
+    NIGHT,
+    rows,
+    snapshot,
+    student,
+    views,
+    wait_until_a_session_waits_for_a_lock,
+)
 
 
 @pytest.fixture
@@ -133,8 +140,8 @@ def test_erasing_waits_for_whoever_publishes_and_gives_up_in_plain_words(
         writing.lock(publishing, OURS)
         erasing = threading.Thread(target=erase.erase_rows, args=(filled, OURS, "Pat"))
         erasing.start()
-        erasing.join(0.2)
-        assert erasing.is_alive()
+        wait_until_a_session_waits_for_a_lock(filled)
+        assert everything(filled, OURS) == before
     erasing.join(120)
     assert not erasing.is_alive()
     assert erase.count_rows(filled, OURS) == {}

@@ -113,7 +113,6 @@ def test_a_run_that_was_overtaken_cannot_publish(warehouse: sa.Engine) -> None:
 def test_a_second_writer_waits_and_then_says_so(
     warehouse: sa.Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(writing, "LOCK_SECONDS", 1)
     entered, leave = threading.Event(), threading.Event()
 
     def hang(*_: object) -> None:
@@ -125,8 +124,10 @@ def test_a_second_writer_waits_and_then_says_so(
         first = threading.Thread(target=publish_night, args=(warehouse, 0, snapshot(ANA)))
         first.start()
         assert entered.wait(120)
-    with pytest.raises(SnapshotInProgress, match="another run has been publishing this district for 1 s"):
-        publish_night(warehouse, 0, snapshot(BEN))
+    with monkeypatch.context() as impatient:
+        impatient.setattr(writing, "LOCK_SECONDS", 1)
+        with pytest.raises(SnapshotInProgress, match="another run has been publishing this district for 1 s"):
+            publish_night(warehouse, 0, snapshot(BEN))
     publish_night(warehouse, 0, snapshot(BEN), district_id="riverside")  # not in anybody's way
     leave.set()
     first.join()
@@ -135,17 +136,18 @@ def test_a_second_writer_waits_and_then_says_so(
 def test_the_lock_is_let_go_with_the_transaction_or_the_connection_and_limits_nothing_else(
     warehouse: sa.Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(writing, "LOCK_SECONDS", 1)
     for _ in range(2):  # the first time of this district, and when its row is there
         with as_writer(warehouse, "grand-bend", "publishing") as holding:
+            unlimited = holding.scalar(sa.text("show statement_timeout"))
             writing.lock(holding, "grand-bend")
             writing.lock(holding, "grand-bend")  # it has it already
-            with ThreadPoolExecutor(3) as threads:
+            assert holding.scalar(sa.text("show statement_timeout")) == unlimited
+            with monkeypatch.context() as impatient, ThreadPoolExecutor(3) as threads:
+                impatient.setattr(writing, "LOCK_SECONDS", 1)
                 waiting = [threads.submit(publish_night, warehouse, 0, snapshot(BEN)) for _ in range(3)]
-            for one in waiting:
-                with pytest.raises(SnapshotInProgress):
-                    one.result()
-            holding.execute(sa.text("select pg_sleep(1.5)"))  # a night may take longer than a lock
+                for one in waiting:
+                    with pytest.raises(SnapshotInProgress):
+                        one.result()
 
     with warehouse.connect() as lost:
         take_role(lost, Role.WRITER, "grand-bend")

@@ -384,7 +384,6 @@ def test_a_date_after_every_published_night_is_refused(three_nights: sa.Engine) 
 def test_a_replay_waits_for_who_publishes_and_then_says_so(
     three_nights: sa.Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(writing, "LOCK_SECONDS", 1)
     entered, leave = threading.Event(), threading.Event()
 
     def hang(night: int) -> Computed:
@@ -395,6 +394,7 @@ def test_a_replay_waits_for_who_publishes_and_then_says_so(
     first = threading.Thread(target=replay_from, args=(three_nights, 0, hang))
     first.start()
     assert entered.wait(120)
+    monkeypatch.setattr(writing, "LOCK_SECONDS", 1)
     with pytest.raises(SnapshotInProgress, match="another run has been publishing this district for 1 s"):
         replay_from(three_nights, 0, OLD.__getitem__)
     with pytest.raises(SnapshotInProgress, match="another run has been publishing this district for 1 s"):

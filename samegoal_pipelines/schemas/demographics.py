@@ -26,9 +26,6 @@ from samegoal_pipelines.schemas.fields import (
     years_between,
 )
 
-BESIDE_DIGITS = r"(?is)\s*x.*$|\D"
-"""A regular expression for what does not tell two phone numbers apart: extension, signs and spaces."""
-
 PARENT_CONTACTS = ("street", "city", "state", "zip", "home_phone", "cell_phone", "work_phone", "email")
 
 
@@ -184,7 +181,10 @@ class ConfidentialPhones(Table):
 
     student_id: Integer = optional("Qmlativ's StudentID; null: the number is a parent's")
     parent_id: Integer = optional("Qmlativ's NameIDGuardian; null: the number is a student's own")
-    digits: Text = required("The number without what tells no two numbers apart, its extension included")
+    digits: Text = required(
+        "The number without country code and extension, digits only; empty where nobody can read it, which "
+        "withholds all phones of that person"
+    )
 
     @row_check
     @classmethod

@@ -132,7 +132,7 @@ def find_restricted_pairs(
 
 def find_confidential_phones(raw: Mapping[str, pd.DataFrame], withholding: Withholding) -> pd.DataFrame:
     """The confidential numbers of the people in `raw_parents`, as `ConfidentialPhones`."""
-    people, digits = confidential_phones(raw, withholding)
+    people, digits, _ = confidential_phones(raw, withholding)
     return frame_of(
         {"student_id": pa.nulls(len(people), pa.int64()), "parent_id": pa.array(people), "digits": digits}
     )

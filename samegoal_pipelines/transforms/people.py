@@ -4,7 +4,9 @@ Here: finding them for people by NameID, in the raw frames of either. Not here: 
 and whether a contact may be passed on at all (`students`, `parents`).
 """
 
-from collections.abc import Mapping
+import json
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -12,7 +14,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from samegoal_pipelines.schemas.demographics import BESIDE_DIGITS
+from samegoal_pipelines import phones
 from samegoal_pipelines.transforms.columns import (
     MISSING,
     NOWHERE,
@@ -33,6 +35,7 @@ Tables = Mapping[str, Columns]
 
 # Districts name their phone types themselves; what a type is about is read from its code and description.
 PHONE_KINDS = {"home_phone": ("home",), "cell_phone": ("cell", "mobile"), "work_phone": ("work", "business")}
+_NUMBER_FIELDS = ("FormattedPhoneNumber", "PhoneNumber")  # the first one given is shown
 
 
 def sound_tables(raw: Mapping[str, pd.DataFrame]) -> dict[str, dict[str, pa.Array]]:
@@ -91,42 +94,57 @@ def find_addresses(tables: Tables, people: np.ndarray, preferred: tuple[str, str
 
 
 class Confidential(NamedTuple):
-    """Numbers that are not passed on: whose they are, and their digits."""
+    """Numbers that are not passed on: whose they are, and their digits.
+
+    `phones.ANY` in place of digits withholds all numbers of that person.
+    """
 
     people: np.ndarray
     digits: pa.Array
+    shown: bool
+    """The district shows confidential phones; there are no numbers then."""
 
 
 def confidential_phones(raw: Mapping[str, pd.DataFrame], withholding: Withholding) -> Confidential:
-    """The confidential numbers in raw phones, rows that are set aside included; none where they are shown.
+    """The confidential numbers in raw phones, quarantined rows included; none where the district shows them.
 
-    Whether a phone is confidential must be answered: null counts as confidential.
+    A phone without an answer counts as confidential. If nobody can read a confidential number, it may be any
+    of that person's.
     """
-    phones = columns_of(raw["NamePhone"])
-    numbers, people = _numbers(phones), ids(phones["NameID"])
-    public = present(phones["IsConfidential"]) & ~flags(phones["IsConfidential"])
-    if withholding.show_confidential_phones:
-        public[:] = True
-    rows = np.flatnonzero(~public & present(numbers) & (people != MISSING))
-    return Confidential(people[rows], _digits(take(numbers, rows)))
+    rows = columns_of(raw["NamePhone"])
+    people = ids(rows["NameID"])
+    shown = withholding.show_confidential_phones
+    chosen = np.flatnonzero(~_say_public(rows) & (people != MISSING) & (not shown))
+    unreadable = take(rows["Unreadable"], chosen).to_pylist()
+    found: list[tuple[int, str]] = []
+    for person, texts, fields in zip(people[chosen].tolist(), _texts(rows, chosen), unreadable, strict=True):
+        numbers = phones.numbers_in(*texts)
+        if not any(texts) and fields and not json.loads(fields).keys().isdisjoint(_NUMBER_FIELDS):
+            numbers = {phones.ANY}
+        found += [(person, digits) for digits in sorted(numbers)]
+    return Confidential(
+        np.asarray([person for person, _ in found], np.int64),
+        pa.array([digits for _, digits in found], pa.string()),
+        shown,
+    )
 
 
 def find_phones(tables: Tables, people: np.ndarray, confidential: Confidential) -> pa.Array:
     """The first phone of each person by rank, of whatever kind; never a confidential one."""
-    phones = _public_phones(tables["NamePhone"], confidential)
-    return take(phones.numbers, best_row_of(people, phones.people, phones.usable, phones.order))
+    found = _public_phones(tables["NamePhone"], confidential)
+    return take(found.numbers, best_row_of(people, found.people, found.usable, found.order))
 
 
 def find_phones_by_kind(
     tables: Tables, people: np.ndarray, confidential: Confidential
 ) -> dict[str, pa.Array]:
     """For each of the `PHONE_KINDS` the first such phone of each person by rank; never a confidential one."""
-    phones, types = _public_phones(tables["NamePhone"], confidential), tables["PhoneType"]
+    rows, types = _public_phones(tables["NamePhone"], confidential), tables["PhoneType"]
     at_type = rows_by_id(types, "PhoneTypeID", ids(tables["NamePhone"]["PhoneTypeID"]))
     found = {}
     for kind, words in PHONE_KINDS.items():
-        usable = phones.usable & _types_about(types, words)[at_type]
-        found[kind] = take(phones.numbers, best_row_of(people, phones.people, usable, phones.order))
+        usable = rows.usable & _types_about(types, words)[at_type]
+        found[kind] = take(rows.numbers, best_row_of(people, rows.people, usable, rows.order))
     return found
 
 
@@ -147,37 +165,53 @@ class _Phones(NamedTuple):
     order: list[np.ndarray]
 
 
-def _public_phones(phones: Columns, confidential: Confidential) -> _Phones:
-    numbers, people = _numbers(phones), ids(phones["NameID"])
-    with_extension = pc.binary_join_element_wise(numbers, given(phones["Extension"]), " x")
+def _public_phones(rows: Columns, confidential: Confidential) -> _Phones:
+    numbers = pc.coalesce(*(given(rows[field]) for field in _NUMBER_FIELDS))
+    people = ids(rows["NameID"])
+    usable = present(numbers)
+    if not confidential.shown:
+        usable &= _say_public(rows) & ~_may_be_confidential(rows, people, confidential)
     return _Phones(
-        numbers=pc.coalesce(with_extension, numbers),
+        numbers=_with_extensions(numbers, given(rows["Extension"])),
         people=people,
-        usable=present(numbers) & ~_are_confidential(people, numbers, confidential),
-        order=[lowest_first(ids(phones["Rank"])), lowest_first(ids(phones["NamePhoneID"]))],
+        usable=usable,
+        order=[lowest_first(ids(rows["Rank"])), lowest_first(ids(rows["NamePhoneID"]))],
     )
 
 
-def _are_confidential(people: np.ndarray, numbers: pa.Array, confidential: Confidential) -> np.ndarray:
-    """Which numbers are confidential: in their own row, or in another of the same person."""
+def _say_public(rows: Columns) -> np.ndarray:
+    return present(rows["IsConfidential"]) & ~flags(rows["IsConfidential"])
+
+
+def _may_be_confidential(rows: Columns, people: np.ndarray, confidential: Confidential) -> np.ndarray:
+    """Which rows may name a confidential number of the same person."""
+    numbers: defaultdict[int, set[str]] = defaultdict(set)
+    for person, digits in zip(confidential.people.tolist(), confidential.digits.to_pylist(), strict=True):
+        numbers[person].add(digits)
     found = np.isin(people, confidential.people)
-    rows = np.flatnonzero(found)
-    theirs = _person_and_digits(people[rows], _digits(take(numbers, rows)))
-    found[rows] = flags(pc.is_in(theirs, _person_and_digits(*confidential)))
+    chosen = np.flatnonzero(found)
+    found[chosen] = [
+        any(phones.may_be_one_of(text, numbers[person]) for text in texts if text)
+        for person, texts in zip(people[chosen].tolist(), _texts(rows, chosen), strict=True)
+    ]
     return found
 
 
-def _person_and_digits(people: np.ndarray, digits: pa.Array) -> pa.Array:
-    return pc.binary_join_element_wise(pa.array(people).cast(pa.string()), digits, " ")
+def _texts(rows: Columns, chosen: np.ndarray) -> Iterator[tuple[str | None, ...]]:
+    """What the chosen rows have in the fields of the number."""
+    return zip(*(take(given(rows[field]), chosen).to_pylist() for field in _NUMBER_FIELDS), strict=True)
 
 
-def _numbers(phones: Columns) -> pa.Array:
-    return pc.coalesce(given(phones["FormattedPhoneNumber"]), given(phones["PhoneNumber"]))
-
-
-def _digits(numbers: pa.Array) -> pa.Array:
-    """What tells two numbers apart, however they are written."""
-    return pc.replace_substring_regex(numbers, BESIDE_DIGITS, "")
+def _with_extensions(numbers: pa.Array, extensions: pa.Array) -> pa.Array:
+    chosen = np.flatnonzero(present(numbers) & present(extensions))
+    if not len(chosen):
+        return numbers
+    pairs = zip(take(numbers, chosen).to_pylist(), take(extensions, chosen).to_pylist(), strict=True)
+    extended = np.zeros(len(numbers), bool)
+    extended[chosen] = True
+    return pc.replace_with_mask(
+        numbers, pa.array(extended), pa.array([phones.with_extension(*pair) for pair in pairs], pa.string())
+    )
 
 
 def _types_about(types: Columns, words: tuple[str, ...]) -> np.ndarray:

@@ -5,7 +5,6 @@ How contacts are withheld of everybody else is the business of `transforms`.
 
 from __future__ import annotations
 
-import re
 from collections import defaultdict
 from collections.abc import Iterator
 from datetime import date
@@ -15,7 +14,8 @@ import pandas as pd
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import ARRAY, insert
 
-from samegoal_pipelines.schemas.demographics import BESIDE_DIGITS, PARENT_CONTACTS
+from samegoal_pipelines import phones
+from samegoal_pipelines.schemas.demographics import PARENT_CONTACTS
 from samegoal_pipelines.warehouse.engine import as_writer
 from samegoal_pipelines.warehouse.errors import WarehouseError
 from samegoal_pipelines.warehouse.rows import Keys
@@ -133,11 +133,9 @@ def _numbers(confidential: pd.DataFrame | None, whose: str) -> defaultdict[int, 
     return numbers
 
 
-def _without(row: sa.RowMapping, columns: tuple[str, ...], digits: set[str]) -> dict[str, Any]:
-    """The columns whose number is one of these, emptied."""
-    return {
-        column: None for column in columns if row[column] and re.sub(BESIDE_DIGITS, "", row[column]) in digits
-    }
+def _without(row: sa.RowMapping, columns: tuple[str, ...], numbers: set[str]) -> dict[str, Any]:
+    """Empty the columns whose text may name one of these numbers."""
+    return {column: None for column in columns if row[column] and phones.may_be_one_of(row[column], numbers)}
 
 
 def _current(

@@ -221,9 +221,9 @@ def to_hide(withholding: Withholding = WITHHOLD, **objects: list[Row]) -> list[t
     return [(parent, digits) for _, parent, digits in found.itertuples(index=False)]
 
 
-def test_confidential_numbers_are_told_by_person_and_digits_however_they_are_written():
+def test_confidential_numbers_are_found_by_person_however_they_are_written():
     phones = [
-        phone(1, IsConfidential=True, FormattedPhoneNumber="(512) 555-0101 x7"),
+        phone(1, IsConfidential=True, PhoneNumber="5125550101", FormattedPhoneNumber="(512) 555-0101 x7"),
         phone(2, IsConfidential=None, PhoneNumber="512.555.0102", FormattedPhoneNumber=None, Extension="9"),
         phone(3, PhoneNumber="5125550103"),
         phone(4, IsConfidential=True, PhoneNumber=" ", FormattedPhoneNumber=None),

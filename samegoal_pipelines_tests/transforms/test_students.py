@@ -267,6 +267,40 @@ def test_a_number_that_one_row_calls_confidential_is_left_out_of_all_rows_of_tha
     assert one(NamePhone=phones)["phone"] == "512-555-0103"
 
 
+@pytest.mark.parametrize("public", ["+1 512-555-0101", "512-555-0101 ext. 4", "512-555-0101 #4", "555-0101"])
+@pytest.mark.parametrize("confidential", ["(512) 555-0101", "Fax 512-555-0101", "1 512 555 0101 x7"])
+def test_a_confidential_number_is_left_out_however_another_row_writes_it(confidential, public):
+    phones = [phone(1, PhoneNumber=confidential, IsConfidential=True), phone(2, PhoneNumber=public)]
+    assert one(NamePhone=phones)["phone"] is None
+    assert one(NamePhone=[*phones, phone(3, PhoneNumber="512-555-0103")])["phone"] == "512-555-0103"
+
+
+def test_a_row_is_left_out_for_either_of_its_two_numbers():
+    phones = [
+        phone(1, PhoneNumber="5125550101", FormattedPhoneNumber="unlisted", IsConfidential=True),
+        phone(2, PhoneNumber="5125550101", FormattedPhoneNumber="(512) 555-0102"),
+    ]
+    assert one(NamePhone=phones)["phone"] is None
+
+
+def test_a_confidential_number_that_nobody_can_read_may_be_any_of_that_person():
+    unreadable = phone(1, PhoneNumber=None, IsConfidential=True, Unreadable='{"PhoneNumber": 5125550101}')
+    assert one(NamePhone=[unreadable, phone(2)])["phone"] is None
+    unreadable["NameID"] = 99
+    assert one(NamePhone=[unreadable, phone(2)])["phone"] == "5552"
+
+
+def test_a_confidential_row_without_a_number_hides_itself_and_no_other_number():
+    phones = [phone(1, PhoneNumber="unlisted", IsConfidential=True), phone(2)]
+    assert one(NamePhone=phones[:1])["phone"] is None
+    assert one(NamePhone=phones)["phone"] == "5552"
+
+
+def test_an_extension_that_the_formatted_number_has_is_not_appended_again():
+    formatted = {"FormattedPhoneNumber": "(512) 555-0101 x4", "PhoneNumber": "5125550101"}
+    assert one(NamePhone=[phone(1, Extension="4", **formatted)])["phone"] == "(512) 555-0101 x4"
+
+
 def test_a_student_s_confidential_numbers_are_found_whoever_is_published():
     """By every record of the student, since the name may have changed with the school year."""
     rows = {

@@ -128,6 +128,25 @@ def test_a_parent_s_number_that_has_become_confidential_goes_whatever_its_form(p
     assert publish_ana_unreadable(phones, confidential=confidential, night=2).changed == 0
 
 
+@pytest.mark.parametrize(
+    "published", ["+1 512-555-0102", "512-555-0102 ext. 4", "Cell 512.555.0102", "555-0102"]
+)
+def test_a_number_that_has_become_confidential_goes_however_it_was_published(
+    warehouse: sa.Engine, published: str
+) -> None:
+    ana = student(1, phone=published, parents={10: {"cell_phone": published, "home_phone": HOME}})
+    publish_night(warehouse, 0, snapshot(ana, BEN))
+    publish_ana_unreadable(warehouse, confidential=[(None, 10, "5125550102"), (1, None, "5125550102")])
+    assert rows(warehouse, PHONES)[0] == (None, HOME, None, 10)
+
+
+def test_a_confidential_number_that_nobody_can_read_empties_all_phones_of_its_person(
+    phones: sa.Engine,
+) -> None:
+    publish_ana_unreadable(phones, confidential=[(None, 10, "")])
+    assert rows(phones, PHONES)[:2] == [(HOME, None, None, 10), (HOME, HOME, None, 11)]
+
+
 def test_a_number_is_confidential_for_its_own_person_only(phones: sa.Engine) -> None:
     publish_ana_unreadable(phones, confidential=[(None, 11, "5125550101"), (2, None, "5125550101")])
     assert rows(phones, PHONES)[:2] == [(HOME, HOME, CELL, 10), (HOME, None, None, 11)]

@@ -14,16 +14,8 @@ from samegoal_pipelines.defs.night import Night, Outdated
 from samegoal_pipelines.defs.partitions import DISTRICTS
 from samegoal_pipelines.defs.steps import checked, recorded, schema_check
 from samegoal_pipelines.deployment import Deployment
-from samegoal_pipelines.schemas.demographics import (
-    ConfidentialPhones,
-    ParentDemographics,
-    RestrictedPairs,
-    RestrictionKnown,
-    StudentDemographics,
-    StudentsWithoutRecord,
-    WithholdingUsed,
-    parents_model,
-)
+from samegoal_pipelines.schemas.demographics import ParentDemographics, StudentDemographics, parents_model
+from samegoal_pipelines.schemas.landed import LANDED_MODELS
 from samegoal_pipelines.transforms import parents, students
 from samegoal_pipelines.transforms.columns import frame_of
 from samegoal_pipelines.transforms.withholding import Withholding
@@ -55,12 +47,7 @@ def student_demographics(
             "confidential": students.find_confidential_phones(raw_students, withholding),
             "withholding": withholding_table(withholding),
         }
-        models = {
-            "student_demographics": StudentDemographics,
-            "without_record": StudentsWithoutRecord,
-            "confidential": ConfidentialPhones,
-            "withholding": WithholdingUsed,
-        }
+        models = LANDED_MODELS["student_demographics"]
         facts = student_facts(student_status["student_status"], tables)
         yield from checked(context, "student_demographics", tables, models, facts)
 
@@ -118,13 +105,8 @@ def parent_tables(
 
 def parent_models(withholding: Withholding) -> dict[str, Any]:
     """Table name → pandera model of these."""
-    return {
-        "parent_demographics": parents_model(withholding.show_restricted_contacts),
-        "restriction": RestrictionKnown,
-        "restricted": RestrictedPairs,
-        "confidential": ConfidentialPhones,
-        "withholding": WithholdingUsed,
-    }
+    parents = parents_model(withholding.show_restricted_contacts)
+    return {**LANDED_MODELS["parent_demographics"], "parent_demographics": parents}
 
 
 def withholding_table(withholding: Withholding) -> pd.DataFrame:

@@ -12,7 +12,8 @@ from samegoal_pipelines.defs.lineage import column_lineage, column_schema
 from samegoal_pipelines.defs.night import Night
 from samegoal_pipelines.defs.partitions import DISTRICTS
 from samegoal_pipelines.defs.steps import checked, recorded, schema_check
-from samegoal_pipelines.schemas.enrollments import FilteredEnrollments, LeftOutEnrollments
+from samegoal_pipelines.schemas.enrollments import FilteredEnrollments
+from samegoal_pipelines.schemas.landed import LANDED_MODELS
 from samegoal_pipelines.transforms.enrollments import filter_enrollments
 
 FILTERED = "cecs_filtered_enrollments"
@@ -38,7 +39,7 @@ def cecs_filtered_enrollments(
             context,
             FILTERED,
             {"enrollments": filtered.enrollments, "left_out": filtered.left_out},
-            {"enrollments": FilteredEnrollments, "left_out": LeftOutEnrollments},
+            LANDED_MODELS[FILTERED],
             filtering_facts(raw_enrollments["EntryWithdrawal"], filtered),
         )
         adds_up = window_and_filter_add_up(raw_enrollments, filtered)

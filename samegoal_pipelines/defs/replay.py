@@ -19,7 +19,7 @@ from samegoal_pipelines.defs.partitions import DISTRICTS
 from samegoal_pipelines.defs.published import published_models
 from samegoal_pipelines.defs.steps import SchemaBroken, plainly_failing
 from samegoal_pipelines.deployment import Deployment
-from samegoal_pipelines.landing import LandingError
+from samegoal_pipelines.landing import LandedFileError, LandingError
 from samegoal_pipelines.schemas.raw import RAW_MODELS
 from samegoal_pipelines.schemas.report import validate
 from samegoal_pipelines.transforms.snapshot import Computed, compute_night
@@ -133,11 +133,11 @@ def refuse_what_is_not_landed(
     faults: dict[date, str] = {}
     for published in nights:
         try:
-            refuse_other_columns(read_night(deployment, district_id, published))
-        except NotLanded as fault:
-            faults[published.night] = str(fault)
-        except LandingError:
-            faults[published.night] = "damaged"
+            read_night(deployment, district_id, published)
+        except NotLanded as error:
+            faults[published.night] = str(error)
+        except LandedFileError as error:
+            faults[published.night] = f"cannot be used: file {error.table} of {error.asset} {error.fault}"
     if not faults:
         return
     night, what = next(iter(faults.items()))
@@ -145,7 +145,7 @@ def refuse_what_is_not_landed(
     also = f", and those of {others} later night(s) are missing or cannot be used either" if others else ""
     sound = [published.night for published in nights if published.night > max(faults)]
     remedy = f"the earliest date to replay from is {sound[0]}" if sound else "no later night can be replayed"
-    raise LandingError(f"the landed rows of the night {night} are {what}{also}; {remedy}")
+    raise LandingError(f"the landed rows of the night {night} {what}{also}; {remedy}")
 
 
 class NotLanded(LandingError):
@@ -156,8 +156,8 @@ def read_night(deployment: Deployment, district_id: str, published: NightToRepla
     """The raw rows that a published night was made from.
 
     Raises:
-        NotLanded: they are not there.
-        LandingError: a file is damaged.
+        NotLanded: they are not there, or an older version landed them.
+        LandedFileError: a file cannot be used.
     """
     return LandedNight(*(_read(deployment, asset, district_id, published) for asset in LandedNight._fields))
 
@@ -169,20 +169,11 @@ def _read(deployment: Deployment, asset: str, district_id: str, published: Night
     runs = [one.run_id for one in landed if one.landed_at <= published.started_at]
     for run_id in (published.run_id, published.landed_run_id, *reversed(runs)):
         if run_id in runs:
-            return landing.read(asset, district_id=district_id, night=night, run_id=run_id)
-    raise NotLanded("missing")
-
-
-def refuse_other_columns(landed: LandedNight) -> None:
-    """Let no rows pass that an older version has landed without what is used today.
-
-    Raises:
-        NotLanded: a table or column is not there.
-    """
-    for asset, tables in landed._asdict().items():
-        for table, model in RAW_MODELS[asset].items():
-            if table not in tables or set(model.to_schema().columns) - set(tables[table].columns):
-                raise NotLanded("of an older version, which did not read all that is used today")
+            tables = landing.read(asset, district_id=district_id, night=night, run_id=run_id)
+            if RAW_MODELS[asset].keys() - tables.keys():
+                raise NotLanded("are of an older version, which did not read all that is used today")
+            return tables
+    raise NotLanded("are missing")
 
 
 # -- what the UI shows --

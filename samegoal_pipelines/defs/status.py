@@ -11,7 +11,8 @@ from samegoal_pipelines.defs.lineage import column_lineage, column_schema
 from samegoal_pipelines.defs.night import Night
 from samegoal_pipelines.defs.partitions import DISTRICTS
 from samegoal_pipelines.defs.steps import checked, recorded, schema_check
-from samegoal_pipelines.schemas.status import StudentStatus, UncertainStudents
+from samegoal_pipelines.schemas.landed import LANDED_MODELS
+from samegoal_pipelines.schemas.status import StudentStatus
 from samegoal_pipelines.transforms.status import classify_students
 
 
@@ -37,6 +38,6 @@ def student_status(
             context,
             "student_status",
             {"student_status": classified.statuses, "uncertain": classified.uncertain},
-            {"student_status": StudentStatus, "uncertain": UncertainStudents},
+            LANDED_MODELS["student_status"],
             status_facts(cecs_filtered_enrollments["enrollments"], classified),
         )

@@ -5,6 +5,6 @@ it. Not here: what the rows mean (`transforms`), or which night it is (`defs`).
 """
 
 from samegoal_pipelines.landing.storage import LandingError
-from samegoal_pipelines.landing.store import Landing
+from samegoal_pipelines.landing.store import LandedFileError, Landing
 
-__all__ = ["Landing", "LandingError"]
+__all__ = ["LandedFileError", "Landing", "LandingError"]

@@ -5,7 +5,8 @@
 
 A folder is written once and never changed: a run that dies leaves a folder without a manifest,
 which nobody reads, and two runs of one night cannot mix their files. The newest manifest of a night
-wins. Paths carry ids and dates only, never a person's data.
+wins. The manifest holds the SHA-256 of every file, and every file says which district, night, run, asset
+and table it is: no other file can take its place. Paths carry ids and dates only, never a person's data.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
+from hashlib import sha256
 from typing import Any
 
 import pandas as pd
@@ -24,6 +26,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from samegoal_pipelines.landing.storage import LandingError, Storage
+from samegoal_pipelines.schemas.landed import landed_types
 
 MANIFEST = "landed.json"
 METADATA_KEY = b"samegoal"
@@ -32,12 +35,13 @@ _PAGE_NAME = re.compile(r"(\d{4}-\d{2}-\d{2})\.html", re.ASCII)
 _REACH_IT = "check that the storage is there and may be written, then run again"
 _WRITERS = 4  # tables of an asset that are written at once
 _DICTIONARY = 2**14  # bytes of distinct values, from which on a column is written value by value
+_UNREADABLE_JSON = (ValueError, KeyError, TypeError, AttributeError, RecursionError)
 _TRIES = 5  # how often files that others write or delete at the same moment are looked for again
 
 
 @dataclass(frozen=True)
 class LandedAsset:
-    """One asset of one run, as its manifest tells: rows per table, and when it was landed."""
+    """One asset of one run: where it is, and what its manifest says of its tables."""
 
     district_id: str
     night: date
@@ -45,6 +49,33 @@ class LandedAsset:
     asset: str
     landed_at: datetime
     rows: dict[str, int]
+    sha256: dict[str, str]
+
+    def identity(self, table: str) -> dict[str, str]:
+        """What the file of this table says about itself, so that no other file can take its place."""
+        return {
+            "district_id": self.district_id,
+            "night": self.night.isoformat(),
+            "run_id": self.run_id,
+            "asset": self.asset,
+            "table": table,
+        }
+
+
+class LandedFileError(LandingError):
+    """A landed file cannot be used.
+
+    Attributes:
+        asset, table: which file it is.
+        fault: what is wrong with it, as a predicate.
+    """
+
+    def __init__(self, landed: LandedAsset, table: str, fault: str) -> None:
+        self.asset, self.table, self.fault = landed.asset, table, fault
+        super().__init__(
+            f"landed file {table} of {landed.asset} for {landed.district_id} on {landed.night} {fault}: "
+            "run the district again, which lands tonight's rows"
+        )
 
 
 class Landing:
@@ -84,31 +115,33 @@ class Landing:
             LandingError: the folder cannot be written.
         """
         folder = f"{self._night(district_id, night)}/{run_id}/{asset}"
-        landed = LandedAsset(
-            district_id, night, run_id, asset, landed_at, {name: len(frame) for name, frame in tables.items()}
-        )
+        rows = {name: len(frame) for name, frame in tables.items()}
+        landed = LandedAsset(district_id, night, run_id, asset, landed_at, rows, {})
         try:
             self._storage.make_folder(folder)
-            facts = {
-                "district_id": district_id,
-                "night": night.isoformat(),
-                "run_id": run_id,
-                "landed_at": landed_at.isoformat(),
-            }
             # Arrow's writer and the wait for a disk or a bucket let other threads run.
             with ThreadPoolExecutor(_WRITERS, thread_name_prefix="landing") as threads:
-                writing = [
-                    threads.submit(
+                writing = {
+                    name: threads.submit(
                         self._write_table,
                         f"{folder}/{name}.parquet",
                         frame,
-                        {**facts, "rows": len(frame), **(about or {}).get(name, {})},
+                        {
+                            **(about or {}).get(name, {}),
+                            **landed.identity(name),
+                            "landed_at": landed_at.isoformat(),
+                            "rows": len(frame),
+                        },
                     )
                     for name, frame in tables.items()
-                ]
-                for written in writing:
-                    written.result()
-            manifest = {"asset": asset, "landed_at": landed_at.isoformat(), "rows": landed.rows}
+                }
+                landed.sha256.update({name: written.result() for name, written in writing.items()})
+            manifest = {
+                "asset": asset,
+                "landed_at": landed_at.isoformat(),
+                "rows": landed.rows,
+                "sha256": landed.sha256,
+            }
             with self._fs.open(f"{folder}/{MANIFEST}", "w") as file:
                 json.dump(manifest, file)
         except self._storage.failures as error:
@@ -153,12 +186,12 @@ class Landing:
             for path in self._fs.glob(f"{self._night(district_id, night)}/*/{asset}/{MANIFEST}"):
                 run_id = path.split("/")[-3]
                 # cut short by a kill, damaged, or deleted meanwhile: that run has not landed
-                with suppress(FileNotFoundError, ValueError, KeyError, TypeError):
+                with suppress(FileNotFoundError, *_UNREADABLE_JSON):
                     with self._fs.open(path, "r") as file:
                         manifest = json.load(file)
                     landed_at = datetime.fromisoformat(manifest["landed_at"]).astimezone(UTC)
-                    rows = dict(manifest["rows"])
-                    found.append(LandedAsset(district_id, night, run_id, asset, landed_at, rows))
+                    rows, sha256 = dict(manifest["rows"]), dict(manifest["sha256"])
+                    found.append(LandedAsset(district_id, night, run_id, asset, landed_at, rows, sha256))
         except self._storage.failures as error:
             raise self._unreadable(district_id, error) from None
         return sorted(found, key=lambda one: (one.landed_at, one.run_id))
@@ -312,30 +345,46 @@ class Landing:
                 with suppress(FileNotFoundError):
                     self._fs.rm_file(path)
 
-    def _write_table(self, path: str, frame: pd.DataFrame, facts: Mapping[str, Any]) -> None:
+    def _write_table(self, path: str, frame: pd.DataFrame, facts: Mapping[str, Any]) -> str:
+        """Write one file; returns its SHA-256."""
         table = pa.Table.from_pandas(frame, preserve_index=False)
         table = table.replace_schema_metadata({METADATA_KEY: json.dumps(facts, default=str)})
+        buffer = pa.BufferOutputStream()
+        # Columns of codes and flags stay dictionaries; texts and ids, each another, are no gain as such.
+        pq.write_table(table, buffer, compression="zstd", dictionary_pagesize_limit=_DICTIONARY)
+        content = buffer.getvalue()
         with self._fs.open(path, "wb") as file:
-            # Columns of codes and flags stay dictionaries; texts and ids, each another, are no gain as such.
-            pq.write_table(table, file, compression="zstd", dictionary_pagesize_limit=_DICTIONARY)
+            file.write(content)
+        return sha256(content).hexdigest()
 
     def _read_table(self, landed: LandedAsset, table: str) -> pd.DataFrame:
+        """One landed file as a frame, if it is the file that this run landed and has the declared columns.
+
+        Raises:
+            LandedFileError: it is damaged, another file, or of another version.
+        """
         folder = f"{self._night(landed.district_id, landed.night)}/{landed.run_id}/{landed.asset}"
-        frame = None
         try:
             content = self._fs.cat_file(f"{folder}/{table}.parquet")
         except FileNotFoundError:
-            content = b""
+            raise LandedFileError(landed, table, "is missing") from None
         except self._storage.failures as error:
             raise self._unreadable(landed.district_id, error) from None
-        with suppress(OSError, pa.ArrowException):  # either, where the bytes are damaged
-            frame = pq.read_table(pa.BufferReader(content)).to_pandas(types_mapper=pd.ArrowDtype)
-        if frame is None or len(frame) != landed.rows[table]:
-            raise LandingError(
-                f"landed file {table} of {landed.asset} for {landed.district_id} on {landed.night} is "
-                "damaged: run the district again to land that night anew"
-            )
-        return frame
+        if sha256(content).hexdigest() != landed.sha256.get(table):
+            raise LandedFileError(landed, table, "is damaged or was replaced")
+        try:
+            found = pq.read_table(pa.BufferReader(content))
+            facts = json.loads((found.schema.metadata or {})[METADATA_KEY])
+            identity = {key: facts.get(key) for key in landed.identity(table)}
+        except (OSError, pa.ArrowException, *_UNREADABLE_JSON):
+            raise LandedFileError(landed, table, "is damaged") from None
+        if identity != landed.identity(table):
+            raise LandedFileError(landed, table, "belongs to another district, night or run")
+        if len(found) != landed.rows[table]:
+            raise LandedFileError(landed, table, "is damaged")
+        if other := _other_columns(found.schema, landed_types(landed.asset, table)):
+            raise LandedFileError(landed, table, f"is of another version: {other}")
+        return found.to_pandas(types_mapper=pd.ArrowDtype)
 
     def _unreadable(self, district_id: str, error: Exception) -> LandingError:
         return self._storage.error(
@@ -355,6 +404,16 @@ class Landing:
 
     def _night(self, district_id: str, night: date) -> str:
         return f"{self._base}/{district_id}/{night.isoformat()}"
+
+
+def _other_columns(found: pa.Schema, declared: Mapping[str, pa.DataType]) -> str:
+    """Which declared columns a file lacks or has with another type; empty: none."""
+    wrong = [
+        f"{name} is not {declared_type}" if name in found.names else f"{name} is missing"
+        for name, declared_type in declared.items()
+        if name not in found.names or found.field(name).type != declared_type
+    ]
+    return ", ".join(wrong)
 
 
 def _night_of_page(path: str) -> date | None:

@@ -1,6 +1,6 @@
 """Models of what the rules say about each student: a status with its reason, or uncertainty.
 
-Here: `StudentStatus`, `PublishedStatus`, `UncertainStudents`. Not here: the rules (transforms/status).
+Here: also who is uncertain, kept or absent. Not here: the rules (transforms/status).
 """
 
 import pandas as pd
@@ -121,3 +121,16 @@ class UncertainStudents(Table):
         return pd.Series(
             [set(reasons.split(",")) <= set(UNCERTAIN) for reasons in column.fillna("").tolist()], dtype=bool
         )
+
+
+class KeptStudents(Table):
+    """Students who keep what was last published about them."""
+
+    student_id: Integer = required("Qmlativ's StudentID")
+
+
+class AbsentStudents(Table):
+    """Students whom the enrollments mention and who have no row, with the reason."""
+
+    student_id: Integer = required("Qmlativ's StudentID")
+    why: Text = required("Why the student has no row")

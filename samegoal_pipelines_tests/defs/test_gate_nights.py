@@ -13,6 +13,7 @@ from samegoal_pipelines.definitions import build_defs
 from samegoal_pipelines.runs import open_instance
 from samegoal_pipelines.sandbox import Sandbox
 from samegoal_pipelines.settings import Settings
+from samegoal_pipelines_tests.landing.forging import replace_file
 from samegoal_pipelines_tests.mass_changes import (
     ENTRIES,
     TOMORROW,
@@ -125,8 +126,7 @@ def test_last_nights_files_of_an_older_version_are_as_good_as_gone(pipeline, pub
     """A column that today's rules use was not read then: nobody can tell, and the gate says so."""
     landing = pipeline.deployment.settings.home / "landing"
     for path in landing.rglob("raw_enrollments/EntryWithdrawal.parquet"):
-        table = pq.read_table(path)
-        pq.write_table(table.drop_columns(["IsDefaultEntity"]), path)
+        replace_file(path, pq.read_table(path).drop_columns(["IsDefaultEntity"]))
     change(published, range(1, 41), EndDate="2026-10-09")
     holds(pipeline, TOMORROW, "40 of 300 students", "cannot be told")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
@@ -9,9 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import dagster as dg
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from samegoal_pipelines.defs.replay import REPLAY_JOB, read_night
+from samegoal_pipelines.landing.store import METADATA_KEY
 from samegoal_pipelines.replays import ReplayOutcome, run_replay
 from samegoal_pipelines.runs import execute, first_failure, open_instance
 from samegoal_pipelines.sandbox import Sandbox, SandboxDistrict
@@ -19,6 +23,7 @@ from samegoal_pipelines.transforms.snapshot import compute_night
 from samegoal_pipelines.transforms.withholding import Withholding
 from samegoal_pipelines.warehouse.publish import publish
 from samegoal_pipelines.warehouse.replay import find_nights
+from samegoal_pipelines_tests.landing.forging import replace_file
 from samegoal_pipelines_tests.pipeline import TODAY
 from samegoal_pipelines_tests.warehouse.test_replay import every_byte, everything
 
@@ -278,15 +283,41 @@ def test_damaged_and_outdated_files_are_refused_before_anything_is_computed(two_
     (file,) = landed(two_nights, 1).glob("*/raw_students/Name.parquet")
     file.write_bytes(file.read_bytes()[:-100])
     assert replay(two_nights).reason.endswith(
-        "the landed rows of the night 2026-10-13 are damaged; no later night can be replayed"
+        "the landed rows of the night 2026-10-13 cannot be used: file Name of raw_students "
+        "is damaged or was replaced; no later night can be replayed"
     )
     (other,) = landed(two_nights, 0).glob("*/raw_parents/landed.json")
     other.write_text(
         other.read_text().replace('"Relationship": 0', '"Kinship": 0').replace("Relationship", "Kinship")
     )
-    shutil.copy(other.parent / "Relationship.parquet", other.parent / "Kinship.parquet")
+    other_file = other.parent / "Kinship.parquet"
+    shutil.copy(other.parent / "Relationship.parquet", other_file)
+    replace_file(other_file, of_table(pq.read_table(other_file), "Kinship"))
     assert "2026-10-12 are of an older version" in replay(two_nights).reason
     assert "and those of 1 later night(s)" in replay(two_nights).reason
+
+
+def of_table(found: pa.Table, table: str) -> pa.Table:
+    """The same rows, landed under another name."""
+    facts = json.loads(found.schema.metadata[METADATA_KEY]) | {"table": table}
+    return found.replace_schema_metadata({METADATA_KEY: json.dumps(facts)})
+
+
+def test_a_file_of_another_district_is_not_replayed(pipeline, two_nights):
+    """The same number of rows, and even the manifest agrees."""
+    (ours,) = landed(two_nights, 0).glob("*/raw_students/Name.parquet")
+    theirs = pq.read_table(ours)
+    facts = json.loads(theirs.schema.metadata[METADATA_KEY]) | {"district_id": "riverside"}
+    replace_file(ours, theirs.replace_schema_metadata({METADATA_KEY: json.dumps(facts)}))
+    before = every_byte(two_nights.deployment.warehouse)
+
+    refused = replay(two_nights)
+
+    assert refused.reason.endswith(
+        "the landed rows of the night 2026-10-12 cannot be used: file Name of raw_students belongs to "
+        "another district, night or run; the earliest date to replay from is 2026-10-13"
+    )
+    assert every_byte(two_nights.deployment.warehouse) == before
 
 
 def test_rows_that_break_their_schema_are_not_written(two_nights, monkeypatch):

@@ -8,8 +8,6 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
-import pyarrow as pa
 import pytest
 import sqlalchemy as sa
 
@@ -18,6 +16,7 @@ from samegoal_pipelines.districts.sealing import Sealer
 from samegoal_pipelines.districts.verify import Step, Verification, landed_rows, verify
 from samegoal_pipelines.landing import Landing, LandingError
 from samegoal_pipelines.sandbox import Sandbox, SandboxDistrict, SandboxServer, serve
+from samegoal_pipelines_tests.landing.forging import with_declared_columns
 
 TODAY = date(2026, 10, 1)
 CODES = {"District/Entity", "District/SchoolYear"}
@@ -228,9 +227,9 @@ def landing_with(folder: Path, night: date, **arrived: dict[str, int]) -> Landin
     """A landing in which this came."""
     landing = Landing(str(folder))
     for asset, listings in arrived.items():
-        reads = pa.table({"Object": ["all"], "Arrived": [json.dumps(listings)]})
+        reads = with_declared_columns(asset, "Reads", {"Object": ["all"], "Arrived": [json.dumps(listings)]})
         landing.write(
-            {"Reads": reads.to_pandas(types_mapper=pd.ArrowDtype)},
+            {"Reads": reads},
             district_id="grand-bend",
             night=night,
             run_id="run",

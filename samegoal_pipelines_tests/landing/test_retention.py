@@ -26,14 +26,14 @@ def landing(request, tmp_path: Path) -> Landing:
         district_id="alpha-2",
         night=NIGHTS[0],
         run_id="run-1",
-        asset="raw_enrollments",
+        asset="schools",
         landed_at=land(landing, {}, asset="empty").landed_at,
     )
     return landing
 
 
 def schools(landing: Landing, night: date, district_id: str = "alpha") -> list[int]:
-    landed = landing.read("raw_enrollments", district_id=district_id, night=night)
+    landed = landing.read("schools", district_id=district_id, night=night)
     return landed["School"]["SchoolID"].tolist()
 
 
@@ -52,9 +52,9 @@ def test_a_night_may_be_kept_although_it_is_older(landing):
 
 def test_what_a_killed_run_left_in_a_kept_night_stays(landing):
     folder = landing._night("alpha", NIGHTS[3])
-    landing._fs.rm_file(f"{folder}/run-1/raw_enrollments/{MANIFEST}")
+    landing._fs.rm_file(f"{folder}/run-1/schools/{MANIFEST}")
     landing.prune("alpha", NIGHTS[3])
-    assert landing._fs.exists(f"{folder}/run-1/raw_enrollments/School.parquet")
+    assert landing._fs.exists(f"{folder}/run-1/schools/School.parquet")
 
 
 def test_a_night_that_is_deleted_halfway_is_not_read(landing, monkeypatch):
@@ -72,7 +72,7 @@ def test_a_night_that_is_deleted_halfway_is_not_read(landing, monkeypatch):
 
     assert landing.nights("alpha") == NIGHTS
     with pytest.raises(LandingError, match="nothing has landed"):
-        landing.read("raw_enrollments", district_id="alpha", night=NIGHTS[0])
+        landing.read("schools", district_id="alpha", night=NIGHTS[0])
     assert landing.prune("alpha", NIGHTS[2]) == NIGHTS[:2]
     assert landing.nights("alpha") == NIGHTS[2:]
 

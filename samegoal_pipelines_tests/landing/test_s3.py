@@ -48,13 +48,13 @@ def land(landing: Landing, night: date = NIGHT) -> None:
         district_id="alpha",
         night=night,
         run_id="run-1",
-        asset="raw_enrollments",
+        asset="schools",
         landed_at=datetime(2026, 10, 12, 6, tzinfo=UTC),
     )
 
 
 def read(landing: Landing) -> dict[str, pd.DataFrame]:
-    return landing.read("raw_enrollments", district_id="alpha", night=NIGHT)
+    return landing.read("schools", district_id="alpha", night=NIGHT)
 
 
 def test_what_lands_on_s3_comes_back_is_pruned_and_is_erased(bucket):

@@ -1,6 +1,7 @@
 """Landed files survive what nights do to them."""
 
 import json
+import shutil
 from datetime import UTC, date, datetime
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from samegoal_pipelines.landing import Landing, LandingError
+from samegoal_pipelines_tests.landing.forging import replace_file
 
 NIGHT = date(2026, 10, 12)
 EARLY, LATE = datetime(2026, 10, 12, 6, tzinfo=UTC), datetime(2026, 10, 12, 7, tzinfo=UTC)
@@ -24,9 +26,7 @@ def frame(**columns: list) -> pd.DataFrame:
     return pa.table(columns).to_pandas(types_mapper=pd.ArrowDtype)
 
 
-def land(
-    landing: Landing, tables, run_id="run-1", landed_at=EARLY, asset="raw_enrollments", night=NIGHT, **more
-):
+def land(landing: Landing, tables, run_id="run-1", landed_at=EARLY, asset="schools", night=NIGHT, **more):
     return landing.write(
         tables, district_id="alpha", night=night, run_id=run_id, asset=asset, landed_at=landed_at, **more
     )
@@ -38,7 +38,7 @@ def test_a_landed_asset_comes_back_as_it_was_with_its_types(landing):
     )
     land(landing, {"WithdrawalCode": codes, "School": frame(SchoolID=pa.array([], pa.int64()))})
 
-    back = landing.read("raw_enrollments", district_id="alpha", night=NIGHT)
+    back = landing.read("schools", district_id="alpha", night=NIGHT)
 
     pd.testing.assert_frame_equal(back["WithdrawalCode"], codes)
     assert back["WithdrawalCode"]["Code"][0] == "01"
@@ -48,7 +48,7 @@ def test_a_landed_asset_comes_back_as_it_was_with_its_types(landing):
 def test_each_file_tells_what_was_asked_when_and_how_many_rows(landing, tmp_path):
     land(landing, {"School": frame(SchoolID=[1, 2])}, about={"School": {"fields": ["SchoolID"], "pages": 1}})
 
-    (file,) = tmp_path.glob("landing/alpha/2026-10-12/run-1/raw_enrollments/School.parquet")
+    (file,) = tmp_path.glob("landing/alpha/2026-10-12/run-1/schools/School.parquet")
     facts = json.loads(pq.read_schema(file).metadata[b"samegoal"])
 
     assert facts["fields"] == ["SchoolID"]
@@ -61,33 +61,37 @@ def test_the_last_run_of_a_night_wins_and_an_earlier_one_can_still_be_asked_for(
     land(landing, {"School": frame(SchoolID=[1])}, run_id="zz-first", landed_at=EARLY)
     land(landing, {"School": frame(SchoolID=[2])}, run_id="aa-second", landed_at=LATE)
 
-    assert landing.read("raw_enrollments", district_id="alpha", night=NIGHT)["School"][
-        "SchoolID"
-    ].tolist() == [2]
-    first = landing.read("raw_enrollments", district_id="alpha", night=NIGHT, run_id="zz-first")
+    assert landing.read("schools", district_id="alpha", night=NIGHT)["School"]["SchoolID"].tolist() == [2]
+    first = landing.read("schools", district_id="alpha", night=NIGHT, run_id="zz-first")
     assert first["School"]["SchoolID"].tolist() == [1]
 
 
 def test_a_run_that_was_killed_while_landing_is_not_read(landing, tmp_path):
     land(landing, {"School": frame(SchoolID=[1])}, run_id="whole", landed_at=EARLY)
     land(landing, {"School": frame(SchoolID=[2])}, run_id="killed", landed_at=LATE)
-    manifest = tmp_path / "landing/alpha/2026-10-12/killed/raw_enrollments/landed.json"
+    manifest = tmp_path / "landing/alpha/2026-10-12/killed/schools/landed.json"
     manifest.write_text(manifest.read_text()[:20])
 
-    assert landing.read("raw_enrollments", district_id="alpha", night=NIGHT)["School"][
-        "SchoolID"
-    ].tolist() == [1]
+    assert landing.read("schools", district_id="alpha", night=NIGHT)["School"]["SchoolID"].tolist() == [1]
 
 
 @pytest.mark.parametrize(
-    "content", ["[]", "null", "7", '{"landed_at": 7, "rows": {}}', '{"landed_at": "2026-10-12", "rows": 7}']
+    "content",
+    [
+        "[]",
+        "null",
+        "7",
+        '{"landed_at": 7, "rows": {}, "sha256": {}}',
+        '{"landed_at": "2026-10-12", "rows": 7, "sha256": {}}',
+        pytest.param("[" * 100_000, id="100,000 levels deep"),
+    ],
 )
 def test_a_manifest_of_another_form_counts_as_none(landing, tmp_path, content):
     land(landing, {"School": frame(SchoolID=[1])}, run_id="whole", landed_at=EARLY)
     land(landing, {"School": frame(SchoolID=[2])}, run_id="odd", landed_at=LATE)
-    (tmp_path / "landing/alpha/2026-10-12/odd/raw_enrollments/landed.json").write_text(content)
+    (tmp_path / "landing/alpha/2026-10-12/odd/schools/landed.json").write_text(content)
 
-    (landed,) = landing.landed("raw_enrollments", district_id="alpha", night=NIGHT)
+    (landed,) = landing.landed("schools", district_id="alpha", night=NIGHT)
 
     assert landed.run_id == "whole"
 
@@ -96,27 +100,78 @@ def test_manifests_with_and_without_a_time_zone_are_put_in_one_order(landing, tm
     land(landing, {"School": frame(SchoolID=[1])}, run_id="odd", landed_at=datetime(2026, 10, 10))
     land(landing, {"School": frame(SchoolID=[2])}, run_id="whole", landed_at=LATE)
 
-    found = landing.landed("raw_enrollments", district_id="alpha", night=NIGHT)
+    found = landing.landed("schools", district_id="alpha", night=NIGHT)
 
     assert [one.run_id for one in found] == ["odd", "whole"]
 
 
 def test_a_damaged_file_is_named_with_its_remedy(landing, tmp_path):
     land(landing, {"School": frame(SchoolID=[1])})
-    file = tmp_path / "landing/alpha/2026-10-12/run-1/raw_enrollments/School.parquet"
+    file = tmp_path / "landing/alpha/2026-10-12/run-1/schools/School.parquet"
     file.write_bytes(file.read_bytes()[:30])
 
     with pytest.raises(
-        LandingError, match="landed file School of raw_enrollments for alpha on 2026-10-12 is damaged"
+        LandingError, match="landed file School of schools for alpha on 2026-10-12 is damaged"
     ):
-        landing.read("raw_enrollments", district_id="alpha", night=NIGHT)
+        landing.read("schools", district_id="alpha", night=NIGHT)
+
+
+@pytest.mark.parametrize("other", ["district", "night", "run", "asset", "table"])
+def test_a_file_that_was_landed_elsewhere_is_not_read(landing, tmp_path, other):
+    """Copied over with its manifest, as a restored backup would leave it."""
+    where = {"night": date(2026, 10, 11)} if other == "night" else {}
+    where |= {"run_id": "run-2"} if other == "run" else {}
+    where |= {"asset": "campuses"} if other == "asset" else {}
+    land(landing, {"School": frame(SchoolID=[1]), "Campus": frame(SchoolID=[2])}, **where)
+    (manifest,) = tmp_path.rglob("landed.json")
+    place = tmp_path / "landing" / ("beta" if other == "district" else "alpha") / "2026-10-12/run-1/schools"
+    if place != manifest.parent:
+        shutil.copytree(manifest.parent, place)
+    if other == "table":
+        replace_file(place / "School.parquet", pq.read_table(place / "Campus.parquet"))
+
+    with pytest.raises(LandingError) as caught:
+        landing.read("schools", district_id=place.parts[-4], night=NIGHT, run_id="run-1", only="School")
+
+    assert f"landed file School of schools for {place.parts[-4]} on 2026-10-12" in str(caught.value)
+    assert "belongs to another district, night or run" in str(caught.value)
+
+
+def test_a_file_with_other_rows_than_were_landed_is_not_read(landing, tmp_path):
+    """The same number of rows of the same columns, and it says the same of itself."""
+    land(landing, {"School": frame(SchoolID=[1])})
+    file = tmp_path / "landing/alpha/2026-10-12/run-1/schools/School.parquet"
+    metadata = pq.read_schema(file).metadata
+    pq.write_table(pa.table({"SchoolID": [2]}).replace_schema_metadata(metadata), file)
+
+    with pytest.raises(LandingError, match=r"landed file School of schools .* is damaged or was replaced"):
+        landing.read("schools", district_id="alpha", night=NIGHT)
+
+
+@pytest.mark.parametrize(
+    ("columns", "fault"),
+    [
+        ({"student_id": [1.5], "reasons": ["x"]}, "student_id is not int64"),
+        ({"student_id": [1]}, "reasons is missing"),
+    ],
+)
+def test_a_file_with_other_columns_than_declared_is_named_with_them(landing, columns, fault):
+    land(landing, {"uncertain": frame(**columns)}, asset="student_status")
+
+    with pytest.raises(LandingError) as caught:
+        landing.read("student_status", district_id="alpha", night=NIGHT)
+
+    assert str(caught.value) == (
+        "landed file uncertain of student_status for alpha on 2026-10-12 is of another version: "
+        f"{fault}: run the district again, which lands tonight's rows"
+    )
 
 
 def test_a_night_without_landing_says_what_to_materialize(landing):
     with pytest.raises(
-        LandingError, match="nothing has landed as raw_parents for alpha on 2026-10-12: materialize"
+        LandingError, match="nothing has landed as parents for alpha on 2026-10-12: materialize"
     ):
-        landing.read("raw_parents", district_id="alpha", night=NIGHT)
+        landing.read("parents", district_id="alpha", night=NIGHT)
 
 
 def test_a_folder_that_cannot_be_written_is_said_in_one_line(tmp_path):
@@ -153,12 +208,10 @@ def test_a_storage_that_is_only_for_reading_is_said_in_one_line():
 
 def test_the_last_landed_table_is_found_on_the_newest_night_that_has_it(landing):
     land(landing, {"School": frame(SchoolID=[1, 2, 3])}, night=date(2026, 10, 10))
-    land(landing, {"Name": frame(NameID=[1])}, night=date(2026, 10, 11), asset="raw_students")
+    land(landing, {"Name": frame(NameID=[1])}, night=date(2026, 10, 11), asset="names")
 
     def last(**where) -> pd.DataFrame | None:
-        return landing.read_last(
-            "raw_enrollments", "School", **{"district_id": "alpha", "up_to": NIGHT, **where}
-        )
+        return landing.read_last("schools", "School", **{"district_id": "alpha", "up_to": NIGHT, **where})
 
     assert len(last()) == 3
     assert last(up_to=date(2026, 10, 9)) is None
@@ -169,7 +222,5 @@ def test_landing_works_on_any_fsspec_url():
     memory = Landing("memory://landing")
     land(memory, {"School": frame(SchoolID=[7])})
 
-    assert memory.read("raw_enrollments", district_id="alpha", night=NIGHT)["School"][
-        "SchoolID"
-    ].tolist() == [7]
+    assert memory.read("schools", district_id="alpha", night=NIGHT)["School"]["SchoolID"].tolist() == [7]
     assert memory.nights("alpha") == [NIGHT]

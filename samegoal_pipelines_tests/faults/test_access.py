@@ -39,11 +39,13 @@ def test_tokens_that_expire_all_the_time_change_nothing(standing, tonight):
     assert tonight().returncode == 0
     before = standing.pipeline.published()
     standing.limits["connections"] = 1  # else a new token may run out before whoever asked for it has used it
-    for nth in range(3, 30, 3):
-        standing.source.faults.add(kind="list", nth=nth, expire_tokens=True)
+    expiries = [
+        standing.source.faults.add(kind="list", nth=nth, expire_tokens=True) for nth in range(3, 30, 3)
+    ]
     assert tonight().returncode == 0
     assert standing.pipeline.published() == before
-    assert standing.source.traffic.token_calls > 2 + 5
+    assert [one.applied for one in expiries] == [1] * 9
+    assert standing.source.traffic.token_calls == 2 + 9
 
 
 def test_a_wrong_secret_is_tried_once_and_says_what_to_check(standing, fails):

@@ -4,6 +4,7 @@ kept.
 
 import datetime as dt
 import json
+from collections import Counter
 
 import pyarrow as pa
 import pytest
@@ -255,6 +256,16 @@ def test_next_is_handed_on_as_it_is(following):
     assert decoded(body).next == following
 
 
+of_its_type = {
+    "ID": st.none() | st.integers(-(2**63), 2**63 - 1),
+    "Code": st.none() | st.text(st.characters(exclude_categories=["Cs"]), max_size=5),
+    "Start": st.sampled_from([None, "2026-08-12T00:00:00", "2026-08-12"]),
+    "Home": st.none() | st.booleans(),
+}
+plain_rows = st.lists(
+    st.fixed_dictionaries({}, optional=of_its_type | {"Other": st.sampled_from([1, "x", None, [1], {}])}),
+    max_size=4,
+)
 any_value = (
     st.none()
     | st.booleans()
@@ -267,14 +278,27 @@ any_value = (
 )
 
 
-@settings(max_examples=300, deadline=None)
-@given(st.lists(st.dictionaries(st.sampled_from(["ID", "Code", "Start", "Home", "Other"]), any_value)))
-def test_the_quick_way_and_the_strict_way_agree(rows):
-    body = page(*rows)
-    decoder = PageDecoder(FIELDS)
-    quick = decoder.decode(body, WHERE)
-    decoder._quick = lambda _: None
-    assert quick.table.equals(decoder.decode(body, WHERE).table)
+odd_rows = st.lists(st.dictionaries(st.sampled_from(["ID", "Code", "Start", "Home", "Other"]), any_value))
+
+
+def test_the_quick_way_and_the_strict_way_agree():
+    ways = Counter()
+
+    @settings(max_examples=300, deadline=None)
+    @given(plain_rows, odd_rows | st.just([]), st.sampled_from([None, "/Custom/1/Module/Object/2/10000"]))
+    def decode(plain, odd, following):
+        body = page(*plain, *odd, Paging={"Next": following})
+        decoder = PageDecoder(FIELDS)
+        ways[("quick" if decoder._quick(body) else "strict") if plain or odd else "empty"] += 1
+        usual = decoder.decode(body, WHERE)
+        decoder._quick = lambda _: None
+        strict = decoder.decode(body, WHERE)
+        assert usual.table.equals(strict.table)
+        assert (usual.next, usual.absent) == (strict.next, strict.absent) == (following, usual.absent)
+
+    decode()
+    assert ways["quick"] >= 100
+    assert ways["strict"] >= 50
 
 
 def test_the_quick_way_takes_plain_pages():

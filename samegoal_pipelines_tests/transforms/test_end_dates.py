@@ -26,6 +26,7 @@ def ended(*differences: int | None) -> dict[str, pd.DataFrame]:
 def test_a_withdrawal_on_the_day_after_the_last_one_bears_the_reading_out():
     seen = observe_end_dates(ended(*[1] * 30))
     assert (seen.rows, seen.differences, seen.share(1)) == (30, {1: 30}, 1.0)
+    assert seen.share(0) == seen.share(7) == 0.0  # no row has them
     assert not seen.contradicts_inclusive_reading
 
 

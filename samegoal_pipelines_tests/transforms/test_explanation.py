@@ -120,6 +120,28 @@ def test_each_row_has_its_fate_in_words():
     ]
 
 
+def test_a_row_whose_id_cannot_be_read_is_told_as_such_beside_the_others():
+    nameless = entry(None, "2026-08-12", Unreadable=json.dumps({"EntryWithdrawalID": "x"}))
+    missing, filtered = entry(None, "2026-08-13"), entry(2, "2026-08-12", code="CECS")
+    explained = explain(nameless, entry(1, "2026-08-12"), missing, filtered)
+    assert [
+        (seen.enrollment_id, seen.first_day and seen.first_day.day) for seen in explained.enrollments
+    ] == [
+        (None, 12),
+        (1, 12),
+        (None, 13),
+        (2, 12),
+    ]
+    assert [seen.words for seen in explained.enrollments] == [
+        "set aside: EntryWithdrawalID cannot be read",
+        "counted as current",
+        "set aside: its id cannot be read",
+        "filtered: a cross-entity course enrollment (CECS)",
+    ]
+    assert explained.decision is not None
+    assert [seen.decides for seen in explained.enrollments] == [False, True, False, False]
+
+
 def test_a_contradicting_duplicate_is_set_aside_also_where_the_other_row_is_another_student_s():
     explained = explain(entry(1, "2026-08-12"), entry(1, "2026-08-12", student=2))
     assert fates(explained) == [(1, "set_aside", "conflicting_duplicate")]

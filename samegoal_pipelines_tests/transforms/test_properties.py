@@ -139,27 +139,36 @@ def test_shuffling_rows_changes_nothing(seed):
     assert list(after.statuses) == sorted(after.statuses)
 
 
-@given(seeds)
-@settings(max_examples=15, deadline=None)
-def test_moving_today_changes_a_status_only_where_an_enrollment_turns(seed):
+def test_moving_today_changes_a_status_only_where_an_enrollment_turns():
     """Section 4: a status flips on a first day, after a last day, or when a row leaves the window; a row that
     leaves the window makes nobody ENROLLED. School years keep their flags, so that the calendar alone moves.
+
+    Students have few rows here: who has many keeps the status when one of them leaves the window.
     """
-    district, start = nasty_district(seed)
-    for year in district["SchoolYear"]:
-        year["IsUpcomingYearForProvidedEntity"] = True
-    previous = run(district, start)
-    for today in (start + timedelta(days=step) for step in range(1, 6)):
-        verdict = run(district, today)
-        turning = turns(district, today)
-        for student in previous.statuses.keys() | verdict.statuses.keys():
-            old, new = previous.statuses.get(student), verdict.statuses.get(student)
-            if (old and old[0]) == (new and new[0]):
-                continue
-            assert student in turning
-            if turning[student] == {"left the window"}:
-                assert new is None or new[0] != "ENROLLED"
-        previous = verdict
+    flips = Counter()
+    for seed in range(30):
+        district, day = nasty_district(seed)
+        for row in district["EntryWithdrawal"]:
+            if row["StudentID"] is not None and row["EntryWithdrawalID"] is not None:
+                row["StudentID"] = 100 * (row["EntryWithdrawalID"] % 97) + row["StudentID"] % 2
+        for year in district["SchoolYear"]:
+            year["IsUpcomingYearForProvidedEntity"] = True
+        start = day - timedelta(days=3)
+        previous = run(district, start)
+        for today in (start + timedelta(days=step) for step in range(1, 6)):
+            verdict = run(district, today)
+            turning = turns(district, today)
+            for student in previous.statuses.keys() | verdict.statuses.keys():
+                old, new = previous.statuses.get(student), verdict.statuses.get(student)
+                if (old and old[0]) == (new and new[0]):
+                    continue
+                assert student in turning
+                flips.update(turning[student])
+                if turning[student] == {"left the window"}:
+                    assert new is None or new[0] != "ENROLLED"
+            previous = verdict
+    assert flips.keys() == {"begins", "ended", "left the window"}
+    assert min(flips.values()) >= 15, flips
 
 
 def turns(district: dict[str, list[Row]], today: date) -> dict[int, set[str]]:

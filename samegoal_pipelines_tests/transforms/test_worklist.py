@@ -24,6 +24,7 @@ from samegoal_pipelines.transforms.enrollments import count_outcomes, filter_enr
 from samegoal_pipelines.transforms.status import classify_students
 from samegoal_pipelines.transforms.worklist import list_problems
 from samegoal_pipelines_tests.transforms.builders import enrollments, entry, raw
+from samegoal_pipelines_tests.transforms.naive import Row, code_of, judge, last_day
 from samegoal_pipelines_tests.transforms.nasty import nasty_district
 
 TODAY = date(2026, 10, 12)
@@ -298,11 +299,51 @@ def test_on_nasty_districts_the_list_adds_up_with_the_counts_of_the_rules(seed):
     assert counts[FLAGGED_WITHOUT_CODE] == expected["flagged_without_code"]
     assert sum(counts.values()) == len(listed)
     assert set(listed["student_number"].dropna()) <= {"7"}
-    left_behind = listed.loc[listed["problem"] == UPCOMING_AFTER_WITHDRAWAL, "student_id"]
-    between = classified.statuses.loc[classified.statuses["reason"] == "between_enrollments", "student_id"]
-    assert set(left_behind) <= set(between)
-    decided = set(classified.statuses["enrollment_id"])
-    assert not decided & set(listed.loc[listed["problem"] == TIE, "enrollment_id"])
+    found = {problem: set(listed.loc[listed["problem"] == problem, "enrollment_id"]) for problem in counts}
+    ties, left_behind = ties_and_left_behind(rows, today)
+    assert found.get(TIE, set()) == ties
+    assert found.get(UPCOMING_AFTER_WITHDRAWAL, set()) == left_behind
+
+
+def ties_and_left_behind(district: dict[str, list[Row]], today: date) -> tuple[set[int], set[int]]:
+    """By the naive version of the rules: the ids of enrollments with either problem."""
+    verdict = judge(district, today)
+    counted = {
+        row["EntryWithdrawalID"]: row
+        for row in district["EntryWithdrawal"]
+        if row["EntryWithdrawalID"] in verdict.counted
+    }
+
+    def kind(row: Row) -> str:
+        last = last_day(row)
+        over = last is not None and last < today
+        return "upcoming" if row["StartDate"] > today else "past" if over else "current"
+
+    def place(row: Row) -> tuple[Any, ...]:
+        ended = last_day(row) if kind(row) == "past" else None
+        return kind(row), ended, row["IsDefaultEntity"] is True, row["StartDate"]
+
+    ties, left_behind = set(), set()
+    for student_id, (_, reason, deciding) in verdict.statuses.items():
+        theirs = {number: row for number, row in counted.items() if row["StudentID"] == student_id}
+        decided = place(theirs[deciding])
+        ties |= {number for number, row in theirs.items() if place(row) == decided} - {deciding}
+        if reason == "between_enrollments":
+            past = [(place(row), number) for number, row in theirs.items() if kind(row) == "past"]
+            if code_of(theirs[max(past)[1]], district):
+                left_behind |= {number for number, row in theirs.items() if kind(row) == "upcoming"}
+    return ties, left_behind
+
+
+def test_the_nasty_districts_have_problems_of_every_kind():
+    """Else that they add up would say little."""
+    found: Counter[str] = Counter()
+    for seed in range(60):
+        rows, today = nasty_district(seed)
+        ties, left_behind = ties_and_left_behind(rows, today)
+        found.update(reason for _, reason in judge(rows, today).left_out)
+        found.update(ties=len(ties), left_behind=len(left_behind))
+    assert min(found[problem] for problem in ("never_closed", "cecs", "left_behind", "ties")) >= 9, found
 
 
 @pytest.mark.parametrize("seed", range(20))

@@ -113,6 +113,8 @@ def _print_trouble(board: Board) -> None:
 
 
 def _print_rest(board: Board) -> None:
+    from samegoal_pipelines.reports import words
+
     if board.rest:
         click.echo()
         print_table(
@@ -125,7 +127,7 @@ def _print_rest(board: Board) -> None:
                         "" if count is None else count
                         for count in (one.students, one.enrolled, one.added, one.changed, one.removed)
                     ),
-                    one.reason or "",
+                    words.remarks(one),
                 ]
                 for one in board.rest
             ],

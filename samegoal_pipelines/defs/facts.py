@@ -59,10 +59,21 @@ def reading_facts(reads: Mapping[str, ObjectRead]) -> dict[str, Any]:
         "seconds of the slowest object": round(max(one.seconds for one in read), 2),
         "requests repeated": sum(one.retries for one in read),
         "objects read again": sum(bool(one.rereads) for one in read),
+        "objects in which one read cannot show lost rows": sum(not one.gaps_checked for one in read),
         "fields not granted": ", ".join(missing) or "none",
         "objects": table(
-            ("object", "rows", "pages", "seconds", "requests repeated"),
-            ((name, one.rows, one.pages, round(one.seconds, 2), one.retries) for name, one in reads.items()),
+            ("object", "rows", "pages", "seconds", "requests repeated", "lost rows would show"),
+            (
+                (
+                    name,
+                    one.rows,
+                    one.pages,
+                    round(one.seconds, 2),
+                    one.retries,
+                    "yes" if one.gaps_checked else "no: read twice",
+                )
+                for name, one in reads.items()
+            ),
         ),
         PARTITION_ROWS: kept,
     }

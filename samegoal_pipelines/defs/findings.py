@@ -19,10 +19,12 @@ import pandas as pd
 
 from samegoal_pipelines.defs.steps import district_check, is_selected, last_materialization
 from samegoal_pipelines.schemas import worklist as problems
+from samegoal_pipelines.schemas.reads import unchecked_objects
 from samegoal_pipelines.transforms.columns import columns_of, group_codes, ids
 from samegoal_pipelines.transforms.end_dates import INCLUSIVE, SAME_DAY, observe_end_dates
 from samegoal_pipelines.transforms.enrollments import FilteredEnrollments
 from samegoal_pipelines.transforms.grants import find_missing_fields
+from samegoal_pipelines.transforms.reads import read_twice_note
 
 WARN, ERROR = dg.AssetCheckSeverity.WARN, dg.AssetCheckSeverity.ERROR
 RAW = ("raw_enrollments", "raw_students", "raw_parents")
@@ -49,6 +51,11 @@ CHECKS: dict[str, _Check] = {
         RAW,
         "Every optional field is granted by the Integration Access. Yellow: one is not, and published "
         "columns are empty because of it. Red: one was granted when the asset was last read.",
+    ),
+    "no_lost_rows": _Check(
+        RAW,
+        "Qmlativ shows that no row was lost between two pages. Yellow: for an object it does not, because it "
+        "refuses or ignores the order or the search by key. Such an object is read until two reads agree.",
     ),
     "end_dates": _Check(
         RAW[:1],
@@ -150,7 +157,10 @@ def reading_findings(
         tables: its tables, `Reads` among them.
         last: its table of reads as it was landed last, if it was.
     """
-    findings = {"field_grants": field_grants(asset, tables["Reads"], next(iter(last), None))}
+    findings = {
+        "field_grants": field_grants(asset, tables["Reads"], next(iter(last), None)),
+        "no_lost_rows": no_lost_rows(tables["Reads"]),
+    }
     if asset in CHECKS["end_dates"].assets:
         findings["end_dates"] = end_dates(tables)
     return findings
@@ -175,6 +185,13 @@ def field_grants(asset: str, reads: pd.DataFrame, last: pd.DataFrame | None) -> 
         },
         ERROR if lost else WARN,
     )
+
+
+def no_lost_rows(reads: pd.DataFrame) -> Finding:
+    """Whether each object's own pages show that none of its rows was lost while it was read."""
+    unchecked = unchecked_objects([reads])
+    told = read_twice_note(unchecked) if unchecked else "no row was lost between two pages"
+    return Finding(not unchecked, told, {"objects read twice": len(unchecked)})
 
 
 def end_dates(raw_enrollments: Mapping[str, pd.DataFrame]) -> Finding:

@@ -82,19 +82,25 @@ def emptied_since(night: Night, published: Attempt) -> dict[str, int]:
 
 
 def _rows_that_came(night: Night, on: date, *run_ids: str | None) -> dict[str, int]:
-    """Rows by object, over all school years, as far as their account is in the landing.
+    """Rows by object, over all school years, as far as their account is in the landing."""
+    reads = reads_that_landed(night, on, *run_ids)
+    return rows_by_object(arrived for one in reads if "Arrived" in one for arrived in one["Arrived"])
+
+
+def reads_that_landed(night: Night, on: date, *run_ids: str | None) -> list[pd.DataFrame]:
+    """The tables of reads of a night's raw assets, as far as they are in the landing.
 
     Args:
         run_ids: of these runs, the first that has landed an asset tells of it; where none has, the last of
             that night: a run that goes on where another one failed has what that one had landed.
     """
-    arrived: list[str] = []
+    found: list[pd.DataFrame] = []
     for asset in RAW_MODELS:
         for run_id in (*filter(None, run_ids), None):
             with suppress(LandingError, KeyError):  # the latter: as an older version has landed it
-                arrived.extend(night.read_landed(asset, on, run_id, only="Reads")["Reads"]["Arrived"])
+                found.append(night.read_landed(asset, on, run_id, only="Reads")["Reads"])
                 break
-    return rows_by_object(arrived)
+    return found
 
 
 def gate_finding(

@@ -6,6 +6,7 @@ the night's other files. Not here: whether a night is held (`warehouse.gate`).
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import date
 from typing import NamedTuple
 
@@ -17,6 +18,7 @@ from samegoal_pipelines.defs.night import Night
 from samegoal_pipelines.landing import LandingError
 from samegoal_pipelines.transforms.columns import frame_of
 from samegoal_pipelines.transforms.departures import explain_absences
+from samegoal_pipelines.transforms.reads import reading_notes
 from samegoal_pipelines.transforms.snapshot import Snapshot, all_confidential, assemble_snapshot
 from samegoal_pipelines.transforms.students import StudentDemographics
 from samegoal_pipelines.transforms.withholding import Withholding, withholding_notes
@@ -96,9 +98,12 @@ def to_publish(
     )
 
 
-def notes_of(parent_demographics: Tables, withholding: Withholding) -> tuple[str, ...]:
-    """What a reader of the snapshot should know about contacts in it, of parents or, for now, of none."""
-    return withholding_notes(restriction_is_known(parent_demographics), withholding)
+def notes_of(
+    parent_demographics: Tables, withholding: Withholding, reads: Iterable[pd.DataFrame]
+) -> tuple[str, ...]:
+    """What a reader of the snapshot should know about its contacts and about how its rows were read."""
+    known = restriction_is_known(parent_demographics)
+    return (*withholding_notes(known, withholding), *reading_notes(reads))
 
 
 def restriction_is_known(parent_demographics: Tables) -> bool:

@@ -15,6 +15,7 @@ from samegoal_pipelines.defs.gate import (
     gate_finding,
     gate_of,
     held_failure,
+    reads_that_landed,
     release_link,
 )
 from samegoal_pipelines.defs.held import HELD_SNAPSHOT, ToPublish, notes_of, restriction_is_known, to_publish
@@ -66,7 +67,8 @@ def published_snapshot(
         )
         landed_run_id = night.landed_run_id()
         gate = gate_of(night, cecs_filtered_enrollments)
-        notes = notes_of(parent_demographics, night.district.withholding)
+        reads = reads_that_landed(night, night.today, night.run_id)
+        notes = notes_of(parent_demographics, night.district.withholding, reads)
         outcome = publish_or_hold(deployment, night, tonight, landed_run_id, gate, notes)
         yield from events(context, deployment, night, tonight, outcome, sound)
         if isinstance(outcome, Held):

@@ -95,6 +95,7 @@ def reads_table(reads: Mapping[str, ObjectRead]) -> pd.DataFrame:
             "ShortPages": len(read.short_pages),
             "Retries": read.retries,
             "Rereads": read.rereads,
+            "GapsChecked": read.gaps_checked,
             "Seconds": read.seconds,
         }
         for name, read in reads.items()

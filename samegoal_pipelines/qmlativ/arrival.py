@@ -19,13 +19,16 @@ class Shifted(Exception):
 
 
 class Arrival(NamedTuple):
-    """One read's rows. `repeats` rows came more than once, alike; `in_order` is whether keys only rise."""
+    """One read's rows. `repeats` rows came more than once, alike; `in_order` is whether keys only rise.
+
+    `gaps_checked` is false where a row that was lost between two pages would have gone unnoticed.
+    """
 
     table: pa.Table
     pages: int
     repeats: int
     in_order: bool
-    keys: np.ndarray  # each once
+    gaps_checked: bool = True
 
 
 def settled(pages: Sequence[pa.Table], key: str, *, keep_repeats: bool) -> Arrival:
@@ -38,17 +41,28 @@ def settled(pages: Sequence[pa.Table], key: str, *, keep_repeats: bool) -> Arriv
     keys = _keys(table, key)
     steps = np.diff(keys)
     if (steps > 0).all():
-        return Arrival(table, len(pages), 0, True, keys)
+        return Arrival(table, len(pages), 0, True)
     distinct, counts = np.unique(keys, return_counts=True)
     repeats = int(counts.sum() - len(distinct))
     if keep_repeats:
-        return Arrival(table, len(pages), repeats, bool((steps >= 0).all()), distinct)
+        return Arrival(table, len(pages), repeats, bool((steps >= 0).all()))
     if repeats:
         table = without_repeats(table, [key])
         keys = _keys(table, key)
         if len(keys) != len(distinct):
             raise Shifted
-    return Arrival(table, len(pages), repeats, bool((np.diff(keys) > 0).all()), distinct)
+    return Arrival(table, len(pages), repeats, bool((np.diff(keys) > 0).all()))
+
+
+def same_rows(one: Arrival, other: Arrival) -> bool:
+    """Whether two reads of an object brought the same rows, in whatever order."""
+    if one.table.num_rows != other.table.num_rows:
+        return False
+    return one.table.equals(other.table) or _sorted(one.table).equals(_sorted(other.table))
+
+
+def _sorted(table: pa.Table) -> pa.Table:
+    return table.sort_by([(name, "ascending") for name in table.column_names])
 
 
 def without_repeats(table: pa.Table, key: Sequence[str]) -> pa.Table:

@@ -27,9 +27,9 @@ class Gap(NamedTuple):
 
 
 def gaps_between(pages: Sequence[pa.Table], key: str) -> list[Gap]:
-    """The gaps between the pages of a read that is in order."""
-    ends = [(page[key][0].as_py(), page[key][-1].as_py()) for page in pages if page.num_rows]
-    gaps = [Gap(last, first) for (_, last), (first, _) in pairwise(ends) if None not in (last, first)]
+    """The gaps between the pages of a read that is in order. Rows without a readable key do not count."""
+    readable = [keys for page in pages if len(keys := page[key].drop_null())]
+    gaps = [Gap(before[-1].as_py(), after[0].as_py()) for before, after in pairwise(readable)]
     return [gap for gap in gaps if _width(gap) > 0]
 
 

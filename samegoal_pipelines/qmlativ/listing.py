@@ -15,21 +15,22 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, NamedTuple
 
-import numpy as np
 import pyarrow as pa
 
-from samegoal_pipelines.qmlativ.arrival import Arrival, Shifted, settled
+from samegoal_pipelines.qmlativ.arrival import Arrival, Shifted, same_rows, settled
 from samegoal_pipelines.qmlativ.catalogue import Field, QmlativObject, urgency
 from samegoal_pipelines.qmlativ.connection import Connection
 from samegoal_pipelines.qmlativ.decode import ARROW_TYPES, UNREADABLE, Page, PageDecoder
 from samegoal_pipelines.qmlativ.errors import (
     GRANT,
+    AccessRefused,
     DataChanged,
     MalformedAnswer,
     MissingField,
     RequestRefused,
+    SourceUnavailable,
 )
-from samegoal_pipelines.qmlativ.gaps import Gap, gaps_between, questions, within
+from samegoal_pipelines.qmlativ.gaps import gaps_between, questions, within
 from samegoal_pipelines.qmlativ.paging import Listing, PageRef, PageWalk
 from samegoal_pipelines.qmlativ.transport import Answer
 from samegoal_pipelines.qmlativ.workers import Workers
@@ -45,8 +46,9 @@ class ObjectRead:
     `path` is below the base URL and without page and size. `rows` counts what was kept; `arrived` counts what
     came, per listing (`Enrollment/EntryWithdrawal?SchoolYearID=27`): handed back as `expected_rows` on the
     next night, it lets pages that are known to exist be loaded at once. `missing` fields are optional ones
-    that are not granted. `in_order` and `gaps_checked` are false for a server that cannot sort or search by
-    key: then a row that was lost to a deletion in mid-read would not be noticed.
+    that are not granted. `in_order` is false for a server that does not sort by key. `gaps_checked` is false
+    where the server does not sort or search by key, so that one read alone would not show a row lost to a
+    deletion in mid-read: such an object was read until two reads in a row agreed.
     """
 
     path: str
@@ -103,22 +105,25 @@ class ListingReader:
         self._pages = self._retries = 0
         self._short: list[int] = []
         self._absent: frozenset[str] = frozenset()
-        self._gaps_checked = True
+        self._can_ask_for_keys = True
 
     def read(self, expected_rows: int | None = None, progress: Progress | None = None) -> Reading:
-        """All rows. Raises `DataChanged` where they did not fit together on any attempt."""
+        """All rows. Raises `DataChanged` where they did not fit together on any attempt.
+
+        A read that cannot show whether rows were lost between its pages counts only where the next one brings
+        the same rows.
+        """
         started = time.monotonic()
-        last = np.empty(0)
+        last: Arrival | None = None
         for reread in range(ATTEMPTS):
             try:
                 arrival = self._once(expected_rows or 0, progress)
             except Shifted:
+                last = None
                 continue
-            # Rows out of order come from a server that ignores SearchSort, or from a change between two
-            # pages: a single page is one moment, and of several the second reading tells.
-            if arrival.in_order or arrival.pages == 1 or np.array_equal(arrival.keys, last):
+            if arrival.gaps_checked or (last is not None and same_rows(arrival, last)):
                 return self._account(arrival, reread, time.monotonic() - started)
-            last = arrival.keys
+            last = arrival
         raise DataChanged(f"data changed while reading {self._listing.label}")
 
     def first_row(self) -> int:
@@ -156,24 +161,32 @@ class ListingReader:
                     f"the field {asked.name} is missing from every row: {GRANT}", self._listing.label
                 )
         arrival = settled(tables, self._wanted.key, keep_repeats=self._wanted.keep_repeats)
-        if arrival.in_order:
-            self._check_gaps(gaps_between(tables, self._wanted.key))
-        return arrival
+        return arrival._replace(gaps_checked=self._gaps_checked(arrival, tables))
 
-    def _check_gaps(self, gaps: Sequence[Gap]) -> None:
-        """Raise `Shifted` if a row was lost between two pages; see `gaps`."""
+    def _gaps_checked(self, arrival: Arrival, tables: Sequence[pa.Table]) -> bool:
+        """Whether it is certain that no row was lost between two pages. Raises `Shifted` if one was.
+
+        It is certain for a single page, which shows one moment, and where Qmlativ answers for the keys
+        between the pages; see `gaps`.
+        """
+        if arrival.pages == 1:
+            return True
+        if not (arrival.in_order and self._can_ask_for_keys):
+            return False
+        gaps = gaps_between(tables, self._wanted.key)
         asked = [
             self._workers.submit(partial(self._keys_found, each))
             for each in questions(gaps, self._wanted.key)
         ]
         try:
             found = [key for each in asked for key in each.result()]
-        except RequestRefused:  # a server that does not know these conditions
-            self._gaps_checked = False
-            return
+        except (RequestRefused, AccessRefused, MalformedAnswer, SourceUnavailable):
+            # The pages came, so it is this question that the server refuses or fails at.
+            self._can_ask_for_keys = False
+            return False
         if within(found, gaps):
             raise Shifted
-        self._gaps_checked = not found  # other keys come from a server that ignores conditions
+        return not found  # other keys come from a server that ignores conditions
 
     def _keys_found(self, conditions: Sequence[dict[str, Any]]) -> list[int | None]:
         """Runs on a connection: keys of the rows of this listing for which the conditions hold."""
@@ -247,7 +260,7 @@ class ListingReader:
                 unreadable=rows - unreadable.null_count,
                 rereads=rereads,
                 in_order=arrival.in_order,
-                gaps_checked=self._gaps_checked and arrival.in_order,
+                gaps_checked=arrival.gaps_checked,
                 arrived={self._listing.label: rows},
             ),
         )

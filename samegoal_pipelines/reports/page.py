@@ -40,7 +40,7 @@ def html(report: Report) -> str:
         expiry=words.expiry,
         flip=words.flip,
         looked_at=words.looked_at,
-        remarks=remarks,
+        remarks=words.remarks,
     )
 
 
@@ -102,7 +102,7 @@ def _lines(report: Report) -> Iterator[str]:
                         "" if count is None else f"{count:,}"
                         for count in (one.students, one.enrolled, one.added, one.changed, one.removed)
                     ),
-                    _escaped(remarks(one)),
+                    _escaped(words.remarks(one)),
                 ]
                 for one in board.rest[:ROWS_IN_MARKDOWN]
             ),
@@ -148,11 +148,6 @@ def _table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[st
     yield f"|{'---|' * len(columns)}"
     for row in rows:
         yield f"| {' | '.join(row)} |"
-
-
-def remarks(one: DistrictNight) -> str:
-    """What should be known of a district that is in no trouble."""
-    return "; ".join([*([one.reason] if one.reason else []), *one.notes])
 
 
 def _who(one: DistrictNight | DistrictHold) -> str:

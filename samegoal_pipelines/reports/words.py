@@ -51,6 +51,11 @@ def expiry(one: DistrictNight) -> str:
     return f"expires on {one.expires}, {in_days(days)}"
 
 
+def remarks(one: DistrictNight) -> str:
+    """What should be known of a district that is in no trouble."""
+    return "; ".join([*([one.reason] if one.reason else []), *one.notes])
+
+
 def flip(old_status: str | None, new_status: str | None) -> str:
     """What a student goes from and to."""
     return f"{old_status or 'not in the snapshot'} → {new_status or 'not in the snapshot'}"

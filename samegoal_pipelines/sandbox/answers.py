@@ -152,6 +152,11 @@ class CustomApi:
     def _list(self, asked: Asked, district: SandboxDistrict) -> Answer:
         name = self._checked_object(asked, district)
         condition, sort = asked.search()
+        refused = district.refused_conditions.intersection(search.condition_kinds(condition or {}))
+        if refused:
+            raise BadRequest(f"Unknown condition {min(refused)}")
+        if condition and district.ignored_conditions:
+            condition = search.without_kinds(condition, district.ignored_conditions)
         fields = tuple(asked.fields) or (OBJECTS[name].key,)
         named = [*fields, *search.condition_fields(condition or {}), *search.sort_fields(sort)]
         district.check_fields(name, named)

@@ -73,6 +73,10 @@ class SandboxDistrict:
     """Seconds that each page takes at least."""
     gzip: bool = True
     """Whether answers are compressed for a client that accepts it."""
+    refused_conditions: set[str] = field(default_factory=set)
+    """Kinds of search conditions that are answered with 400, such as "LongSearchCondition"."""
+    ignored_conditions: set[str] = field(default_factory=set)
+    """Kinds of search conditions that change nothing: the rows come as without them."""
     page_size_limit: int = 10_000
     paging_end: PagingEnd = "null"
     """How the last page says so; "beyond" points to an empty page after it."""

@@ -8,7 +8,7 @@ StringSearchCondition). No HTTP here; what cannot be understood raises BadSearch
 
 import datetime as dt
 import operator
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from functools import reduce
 from typing import Any
 
@@ -43,6 +43,30 @@ def condition_fields(condition: Any) -> Iterator[str]:
                 yield from condition_fields(nested)
         else:
             yield _field(body)
+
+
+def condition_kinds(condition: Any) -> Iterator[str]:
+    """The kinds of the conditions that a SearchCondition joins, such as "LongSearchCondition"."""
+    for kind, body in _entries(condition):
+        if kind == "SearchConditionGroup":
+            for nested in body.get("Conditions") or []:
+                yield from condition_kinds(nested)
+        else:
+            yield kind
+
+
+def without_kinds(condition: Any, kinds: Collection[str]) -> Any:
+    """A SearchCondition without the conditions of these kinds; None where nothing is left of it."""
+    kept: dict[str, Any] = {}
+    for kind, body in _entries(condition):
+        if kind != "SearchConditionGroup":
+            if kind not in kinds:
+                kept[kind] = body
+            continue
+        nested = [without_kinds(each, kinds) for each in body.get("Conditions") or []]
+        if any(nested):
+            kept[kind] = {**body, "Conditions": [each for each in nested if each]}
+    return kept or None
 
 
 def sort_fields(sort: Any) -> Iterator[str]:

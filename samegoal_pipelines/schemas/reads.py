@@ -10,7 +10,7 @@ from typing import Annotated
 import pandas as pd
 import pyarrow
 
-from samegoal_pipelines.schemas.fields import Integer, Table, Text, column_check, required, row_check
+from samegoal_pipelines.schemas.fields import Flag, Integer, Table, Text, column_check, required, row_check
 
 Number = Annotated[pd.ArrowDtype, pyarrow.float64()]
 
@@ -30,7 +30,12 @@ class Reads(Table):
     Pages: Integer = required("Pages read")
     ShortPages: Integer = required("Pages shorter than asked for that were not the last")
     Retries: Integer = required("Requests that had to be repeated")
-    Rereads: Integer = required("Times the object was read again because its pages did not fit together")
+    Rereads: Integer = required(
+        "Times the object was read again because its pages did not fit together or could not be checked"
+    )
+    GapsChecked: Flag = required(
+        "Whether Qmlativ showed that no row was lost between pages; if not, two equal reads had to do"
+    )
     Seconds: Number = required("Time from the first request to the last row, in seconds")
 
     @row_check
@@ -50,6 +55,13 @@ def is_granted(reads: pd.DataFrame, qmlativ_object: str, field: str) -> bool:
     """Whether a field was asked for, from the table of reads; granted fields are, whatever came back."""
     (fields,) = reads.loc[reads["Object"] == qmlativ_object, "Fields"]
     return field in json.loads(fields)
+
+
+def unchecked_objects(reads: Iterable[pd.DataFrame]) -> list[str]:
+    """Objects read twice, because one read could not show whether a row was lost between its pages."""
+    frames = [frame for frame in reads if "GapsChecked" in frame]  # older files do not tell
+    paths = [path for frame in frames for path in frame.loc[frame["GapsChecked"].eq(False).fillna(False), "Path"]]
+    return sorted({"/".join(path.split("/")[-2:]) for path in paths})
 
 
 def rows_by_listing(arrived: Iterable[str]) -> dict[str, int]:

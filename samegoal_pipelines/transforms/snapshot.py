@@ -18,6 +18,7 @@ from samegoal_pipelines.transforms import students as of_students
 from samegoal_pipelines.transforms.columns import NOWHERE, RowIndex, columns_of, frame_of, ids, take
 from samegoal_pipelines.transforms.departures import explain_absences
 from samegoal_pipelines.transforms.enrollments import FilteredEnrollments, filter_enrollments
+from samegoal_pipelines.transforms.reads import reading_notes
 from samegoal_pipelines.transforms.status import StudentStatuses, classify_students
 from samegoal_pipelines.transforms.students import StudentDemographics
 from samegoal_pipelines.transforms.withholding import Withholding, withholding_notes
@@ -80,7 +81,12 @@ def compute_night(
         absent=explain_absences(filtered.left_out, classified.statuses, classified.uncertain),
         enrollment_rows=len(filtered.enrollments) + len(filtered.left_out),
         set_aside=count_in_doubt(filtered),
-        notes=withholding_notes(known, withholding),
+        notes=(
+            *withholding_notes(known, withholding),
+            *reading_notes(
+                raw["Reads"] for raw in (raw_enrollments, raw_students, raw_parents) if "Reads" in raw
+            ),
+        ),
     )
 
 

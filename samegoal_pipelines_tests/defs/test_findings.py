@@ -15,6 +15,7 @@ from samegoal_pipelines.defs.findings import (
     every_status_has_demographics,
     field_grants,
     finding_checks,
+    no_lost_rows,
     no_orphan_parents,
     window_and_filter_add_up,
     worklist_findings,
@@ -63,6 +64,17 @@ def test_a_field_that_was_there_last_night_is_an_error():
     assert (finding.passed, finding.severity) == (False, ERROR)
     assert "is no longer granted" in finding.description
     assert finding.metadata["fields lost since it was last read"] == 1
+
+
+def test_objects_that_were_read_twice_are_named():
+    rows = [
+        {"Object": "Name", "Path": "/Custom/1/Demographics/Name", "GapsChecked": True},
+        {"Object": "NameEmail", "Path": "/Custom/1/Demographics/NameEmail", "GapsChecked": False},
+    ]
+    finding = no_lost_rows(table(Reads, rows))
+    assert (finding.passed, finding.severity, finding.metadata) == (False, WARN, {"objects read twice": 1})
+    assert finding.description.startswith("read twice: Demographics/NameEmail; Qmlativ does not search")
+    assert no_lost_rows(table(Reads, rows[:1])).passed
 
 
 def ended(*differences: int) -> dict[str, pd.DataFrame]:

@@ -99,6 +99,7 @@ def standing(published_once, monkeypatch) -> Iterator[Standing]:
     )
     district = published_once.district
     district.denied_fields, district.denied_entities = set(), set()
+    district.refused_conditions, district.ignored_conditions = set(), set()
     as_it_was = vars(district) | {"tables": dict(district.tables)}
     published_once.source.traffic.clear()
     yield published_once

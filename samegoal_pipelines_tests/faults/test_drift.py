@@ -70,6 +70,29 @@ def test_rows_that_never_stand_still_fail_the_night_after_three_readings(standin
     assert struck.applied <= 3 * 3  # of three school years
 
 
+@pytest.mark.parametrize("how", ["refused_conditions", "ignored_conditions"])
+def test_where_lost_rows_cannot_be_asked_for_two_reads_must_agree_and_people_are_told(
+    standing, tonight, ask, how
+):
+    getattr(standing.district, how).add("LongSearchCondition")
+    standing.limits["connections"] = 1
+    rows = standing.district.rows(EMAILS)
+    apart = [row | {"NameEmailID": 3 * row["NameEmailID"]} for row in rows]  # so that there are gaps
+    standing.district.replace_rows(EMAILS, apart)
+    standing.source.faults.add(object=EMAILS, kind="list", page=2, nth=1, run=deleted)
+    assert tonight().returncode == 0
+    read = landed_reads(standing, "NameEmail")
+    assert (read["Rereads"], read["GapsChecked"]) == (2, False)
+    shown = ask("report", "--night", TOMORROW.isoformat(), "--no-forecast").stdout
+    assert "read twice: " in shown
+    assert EMAILS in shown
+    drifting = standing.pipeline.published()
+    standing.source.faults.clear()
+    getattr(standing.district, how).clear()
+    assert tonight().returncode == 0
+    assert standing.pipeline.published() == drifting
+
+
 def landed_reads(standing, name: str) -> dict:
     landed = standing.pipeline.deployment.landing.read("raw_students", district_id=OURS, night=TOMORROW)
     return landed["Reads"].set_index("Object").loc[name].to_dict()

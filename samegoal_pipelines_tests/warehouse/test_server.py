@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib.machinery
+import importlib.util
 import os
 import shutil
 import signal
@@ -241,6 +243,50 @@ def test_for_root_data_moves_where_its_account_can_reach_it() -> None:
         assert (home / "postgres" / "data").readlink() == status.data
         assert status.note is not None
         assert home.stat().st_mode & 0o777 == 0o700
+
+
+@pytest.fixture
+def package_that_only_root_can_enter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """The installed package where only root may go, and an empty place for the copy of it."""
+    site = tmp_path / "site-packages"
+    (site / place.PACKAGE).mkdir(parents=True)
+    installed = place.programs(None).parent
+    for source, target in (
+        (installed, site / place.PACKAGE / "pginstall"),
+        (installed.parent.with_name(f"{place.PACKAGE}.libs"), site / f"{place.PACKAGE}.libs"),
+    ):
+        shutil.copytree(source, target, symlinks=True, copy_function=os.link)
+    site.chmod(0o700)
+    spec = importlib.machinery.ModuleSpec(place.PACKAGE, None, is_package=True)
+    spec.submodule_search_locations = [str(site / place.PACKAGE)]
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: spec)
+    with tempfile.TemporaryDirectory(prefix="samegoal-", dir="/var/tmp") as elsewhere:
+        Path(elsewhere).chmod(0o755)
+        monkeypatch.setattr(place, "ELSEWHERE", Path(elsewhere) / "lib" / "samegoal-pipelines")
+        yield site
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root's server runs as another account")
+@pytest.mark.usefixtures("package_that_only_root_can_enter")
+@pytest.mark.parametrize("umask", [0o022, 0o077])
+def test_root_starts_postgres_from_a_checkout_that_only_root_can_enter(umask: int) -> None:
+    before = os.umask(umask)
+    try:
+        with _temporary_home() as home, EmbeddedPostgres(home) as postgres:
+            assert answers(postgres.url)
+    finally:
+        os.umask(before)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root's server runs as another account")
+@pytest.mark.usefixtures("package_that_only_root_can_enter")
+def test_a_copy_of_postgres_that_does_not_run_is_replaced() -> None:
+    account = place.server_account(Path("/nonexistent"))
+    broken = place.programs(account)
+    library = next(broken.parents[2].glob(f"{place.PACKAGE}.libs/libpq-*"))
+    library.unlink()
+    programs = place.programs(account)
+    assert place.run([programs / "initdb", "--version"], account).returncode == 0
 
 
 def test_a_configured_database_takes_the_place_of_the_embedded_one(tmp_path: Path) -> None:

@@ -32,7 +32,9 @@ def plain(error: Exception) -> str:
     if isinstance(error, OSError) and error.filename:
         return f"{error.filename}: {error.strerror}"
     if kind.__module__.partition(".")[0] in ("dagster_postgres", "sqlalchemy", "psycopg2"):
-        return "the connection to Postgres was lost or refused; check that it is up, then run again"
+        from samegoal_pipelines.postgres.errors import from_database
+
+        return str(from_database(error.__cause__ or error, "using Dagster's storage"))
     return f"unforeseen {type(error).__name__}; run the command again with --debug for the traceback"
 
 

@@ -55,6 +55,11 @@ KINDS = (
     _kind("outdated", r"materialize nightly_snapshot anew", f"run the night anew: {_SYNC}"),
     _kind("stopped", r"stopped by hand or by the machine", f"run it again: {_SYNC}"),
     _kind(
+        "database setting",
+        r"SAMEGOAL_DATABASE_URL|Postgres has no connection left",
+        f"do what the reason says about the database (docs/production.md), then: {_SYNC}",
+    ),
+    _kind(
         "key file",
         r"it must belong to the account that runs this",
         "run daemon and commands as the account that owns the key file, or give it the file by chown; then: "

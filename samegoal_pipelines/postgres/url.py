@@ -1,0 +1,140 @@
+"""One database URL, parsed once by libpq, and written out for each program that reads it.
+
+psql and psycopg2 (libpq), SQLAlchemy and Dagster each read URLs by rules of their own. `DatabaseURL` holds
+the parts, and each form is built from them. Nothing here connects.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from urllib.parse import quote, urlencode
+
+from samegoal_pipelines.postgres.errors import WarehouseError
+
+DEFAULT_PORT = 5432
+_SCHEME = re.compile(r"(?:postgresql|postgres)(?:\+\w+)?://", re.IGNORECASE)
+_PARTS = {"host", "port", "user", "password", "dbname"}
+_EXAMPLE = "write SAMEGOAL_DATABASE_URL as postgresql://USER[:PASSWORD]@HOST/DATABASE"
+_ENCODE = "in the user and password of SAMEGOAL_DATABASE_URL write / as %2F, @ as %40, : as %3A and % as %25"
+
+
+@dataclass(frozen=True)
+class DatabaseURL:
+    """The parts of a database URL, decoded.
+
+    Attributes:
+        hosts: names, addresses or socket folders, each with its port. Empty: libpq's default.
+        keywords: libpq's other connection keywords, such as `sslmode`.
+        settings: Postgres settings of the session, as the text of libpq's keyword `options`.
+    """
+
+    hosts: tuple[tuple[str, int], ...] = ()
+    user: str | None = None
+    password: str | None = field(default=None, repr=False)
+    database: str | None = None
+    keywords: Mapping[str, str] = field(default_factory=dict)
+    settings: str = ""
+
+    @classmethod
+    def parse(cls, url: str) -> DatabaseURL:
+        """The parts of `url`, whatever driver it names (`postgres://`, `postgresql+psycopg2://`).
+
+        Raises:
+            WarehouseError: this is not a URL of Postgres, or one that libpq cannot read. The message says
+                which part is wrong and quotes none of it.
+        """
+        import psycopg2
+        from psycopg2.extensions import parse_dsn
+
+        scheme = _SCHEME.match(url.strip())
+        if scheme is None:
+            raise WarehouseError(f"the database URL is not one of Postgres; {_EXAMPLE}")
+        try:
+            parts = parse_dsn("postgresql://" + url.strip()[scheme.end() :])
+        except psycopg2.Error as error:
+            raise _unreadable(str(error)) from None
+        hosts = tuple(part.strip() for part in parts.get("host", parts.get("hostaddr", "")).split(","))
+        ports = parts.get("port", "").split(",")
+        if len(ports) == 1:
+            ports *= len(hosts)
+        if len(ports) != len(hosts):
+            raise WarehouseError(f"the database URL has another number of hosts than of ports; {_EXAMPLE}")
+        if any("@" in host for host in hosts if not host.startswith("@")):
+            raise WarehouseError(f"the database URL has an @ in its user or password; {_ENCODE}")
+        if not all(re.fullmatch(r"[0-9]{0,5}", port.strip()) for port in ports):
+            raise WarehouseError(f"the port in the database URL is not a number; {_EXAMPLE}; {_ENCODE}")
+        named = any(hosts) or any(port.strip() for port in ports)
+        numbers = (int(port.strip() or DEFAULT_PORT) for port in ports)
+        return cls(
+            hosts=tuple(zip(hosts, numbers, strict=True)) if named else (),
+            user=parts.get("user"),
+            password=parts.get("password"),
+            database=parts.get("dbname"),
+            keywords={key: value for key, value in parts.items() if key not in {*_PARTS, "options"}},
+            settings=parts.get("options", ""),
+        )
+
+    def with_settings(self, **settings: str) -> DatabaseURL:
+        """The same database, with these Postgres settings in each of its sessions."""
+        escaped = (f"-c{name}={_escaped(value)}" for name, value in settings.items())
+        return replace(self, settings=" ".join(filter(None, [self.settings, *escaped])))
+
+    def with_login(self, user: str) -> DatabaseURL:
+        """The same database for another login, which has no password."""
+        return replace(self, user=user, password=None)
+
+    def with_database(self, database: str) -> DatabaseURL:
+        """Another database of the same server."""
+        return replace(self, database=database)
+
+    @cached_property
+    def libpq(self) -> str:
+        """For psql, psycopg2 and other tools on libpq.
+
+        Socket folders and lists of hosts are keywords: not every reader takes them before the database.
+        """
+        query: dict[str, str] = {}
+        host = port = database = ""
+        if len(self.hosts) == 1 and re.fullmatch(r"[\w.:-]+", self.hosts[0][0]):
+            name, number = self.hosts[0]
+            host = f"[{name}]" if ":" in name else name
+            port = f":{number}" if number != DEFAULT_PORT else ""
+        elif self.hosts:
+            query["host"] = ",".join(host for host, _ in self.hosts)
+            query["port"] = ",".join(str(port) for _, port in self.hosts)
+        if self.database is not None and re.fullmatch(r"[\w.-]+", self.database, re.ASCII):
+            database = f"/{self.database}"
+        elif self.database is not None:
+            database, query["dbname"] = "/", self.database
+        query |= self.keywords
+        # COPY and the texts that we send are UTF-8, whatever PGCLIENTENCODING or the database prefer.
+        query["client_encoding"] = "utf8"
+        if self.settings:
+            query["options"] = self.settings
+        login = "" if self.user is None else quote(self.user, safe="")
+        login += "" if self.password is None else f":{quote(self.password, safe='')}"
+        login += "@" if login else ""
+        return f"postgresql://{login}{host}{port}{database}?{urlencode(query, quote_via=quote, safe='/')}"
+
+    @property
+    def sqlalchemy(self) -> str:
+        """For SQLAlchemy and Dagster. It names the driver: SQLAlchemy 2.1 would choose psycopg 3."""
+        return f"postgresql+psycopg2{self.libpq.removeprefix('postgresql')}"
+
+
+def _unreadable(complaint: str) -> WarehouseError:
+    """What libpq's complaint means; it quotes the part that it is about, which may be a password."""
+    if "query parameter" in complaint:
+        what = "has a parameter after the ? that libpq does not know, or one without a value"
+    elif "percent-encoded" in complaint or "%00" in complaint:
+        return WarehouseError(f"the database URL has a % that begins no %-code; {_ENCODE}")
+    else:
+        what = "cannot be read"
+    return WarehouseError(f"the database URL {what}; {_EXAMPLE}; {_ENCODE}")
+
+
+def _escaped(value: str) -> str:
+    return value.replace("\\", "\\\\").replace(" ", "\\ ")

@@ -1,0 +1,128 @@
+"""Why a connection was not made, told apart; and only "nobody answers" is worth another try."""
+
+from __future__ import annotations
+
+import socket
+
+import psycopg2
+import pytest
+
+from samegoal_pipelines.postgres.errors import WarehouseError, WarehouseUnavailable, from_database
+from samegoal_pipelines.postgres.url import DatabaseURL
+from samegoal_pipelines.reports.remedies import kind_of
+from samegoal_pipelines.warehouse import engine
+from samegoal_pipelines.warehouse.server import EmbeddedPostgres, prepare_dagster_storage
+from samegoal_pipelines_tests.postgres.scripted import refusing_server
+
+REFUSALS = [
+    ("28P01", 'password authentication failed for user "sam"', "refused the login; check the user and pass"),
+    ("3D000", 'database "warehouse" does not exist', "the database does not exist; create it with: createdb"),
+    ("28000", 'role "sam" does not exist', "does not let this user log in; create the user"),
+    ("28000", 'role "sam" is not permitted to log in', "does not let this user log in"),
+    ("42501", 'permission denied for database "warehouse"', "may not connect to this database; grant it"),
+    ("53300", "sorry, too many clients already", "no connection left; raise max_connections"),
+    ("53300", 'too many connections for role "sam"', "no connection left"),
+    (
+        "28000",
+        'no pg_hba.conf entry for host "10.1.1.1", user "sam", database "warehouse", no encryption',
+        "pg_hba.conf; add one, and check sslmode",
+    ),
+    ("08P01", "unsupported startup parameter: options", "a connection pooler .* name Postgres itself"),
+    ("08P01", "unsupported startup parameter in options: search_path", "a connection pooler"),
+    ("28000", "Anmeldung nicht möglich", "Postgres refused the connection; see the server's log"),
+]
+
+
+@pytest.mark.parametrize(("state", "message", "said"), REFUSALS)
+def test_a_refused_connection_says_what_to_correct_and_is_not_tried_again(
+    state: str, message: str, said: str
+) -> None:
+    with refusing_server(state, message) as url:
+        with pytest.raises(WarehouseError, match=f"preparing Dagster's storage: .*{said}") as caught:
+            prepare_dagster_storage(url)
+        with pytest.raises(WarehouseError, match=said):
+            engine.migrate(engine.connect(url))
+    assert not caught.value.transient
+    assert "sam" not in str(caught.value).lower().replace("samegoal", "")
+    assert kind_of(str(caught.value)).name == "database setting"
+
+
+@pytest.mark.parametrize("parameter", ["sslmode=require", "sslmode=verify-full&sslrootcert=/nowhere.pem"])
+def test_a_server_without_encryption_is_told_apart(parameter: str) -> None:
+    with refusing_server("28000", "not reached") as url:
+        with pytest.raises(WarehouseError, match="do not agree on encryption; check sslmode") as caught:
+            prepare_dagster_storage(f"{url}?{parameter}")
+    assert not caught.value.transient
+
+
+def test_a_host_name_that_nobody_has_is_told_apart() -> None:
+    with pytest.raises(WarehouseError, match="no machine has the host name") as caught:
+        prepare_dagster_storage("postgresql://sam@no-such-host.invalid/warehouse")
+    assert not caught.value.transient
+
+
+@pytest.mark.parametrize("login", ["nobody-here", "postgres"])
+def test_the_real_servers_refusals_are_understood(postgres: EmbeddedPostgres, login: str) -> None:
+    url = DatabaseURL.parse(postgres.url).with_login(login).with_database("not-there").libpq
+    with pytest.raises(WarehouseError, match=r"the database does not exist|let this user log in") as caught:
+        prepare_dagster_storage(url)
+    assert not caught.value.transient
+
+
+@pytest.mark.parametrize(
+    "message", ["the database system is starting up", "the database system is shutting down"]
+)
+def test_a_server_that_is_not_ready_is_worth_another_try(message: str) -> None:
+    with refusing_server("57P03", message) as url:
+        with pytest.raises(
+            WarehouseUnavailable, match="no connection to Postgres; check that the server is up"
+        ):
+            prepare_dagster_storage(url)
+
+
+def test_nobody_answering_is_worth_another_try() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+    for url in (f"postgresql://sam@127.0.0.1:{port}/warehouse", "postgresql://sam@/warehouse?host=/nowhere"):
+        with pytest.raises(WarehouseUnavailable, match="no connection to Postgres"):
+            prepare_dagster_storage(url)
+
+
+def test_with_several_servers_the_one_that_refuses_counts_more_than_the_one_that_is_down() -> None:
+    with refusing_server("28P01", 'password authentication failed for user "sam"') as url:
+        port = DatabaseURL.parse(url).hosts[0][1]
+        with pytest.raises(WarehouseError, match="refused the login"):
+            prepare_dagster_storage(f"postgresql://sam@127.0.0.1:1,127.0.0.1:{port}/warehouse")
+
+
+def test_a_connection_that_is_lost_in_the_middle_is_worth_another_try() -> None:
+    for text in ("server closed the connection unexpectedly", "SSL SYSCALL error: EOF detected"):
+        assert from_database(psycopg2.OperationalError(text), "publishing").transient
+
+
+def test_a_standby_is_told_apart(database_url: str) -> None:
+    url = DatabaseURL.parse(database_url).with_settings(default_transaction_read_only="on").libpq
+    with pytest.raises(
+        WarehouseError, match=r"read-only.* name the primary.* target_session_attrs"
+    ) as caught:
+        with engine.as_writer(engine.connect(url), "grand-bend", "publishing") as connection:
+            connection.exec_driver_sql("create table samegoal.anything (id int)")
+    assert not caught.value.transient
+
+
+def test_a_pooler_that_ignores_our_settings_is_refused(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """PgBouncer with `ignore_startup_parameters = options`: Dagster's tables would land in another schema."""
+    ignoring = psycopg2.connect
+    url = DatabaseURL.parse(database_url)
+
+    def connect(dsn: str = "", **arguments: object) -> object:
+        arguments.pop("options", None)
+        return ignoring(dsn.partition("&options=")[0], **arguments)
+
+    monkeypatch.setattr(psycopg2, "connect", connect)
+    with pytest.raises(WarehouseError, match="a connection pooler"):
+        prepare_dagster_storage(url.libpq)
+    with pytest.raises(WarehouseError, match="a connection pooler"):
+        engine.migrate(engine.connect(url.libpq))

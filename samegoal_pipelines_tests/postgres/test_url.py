@@ -1,0 +1,172 @@
+"""One database URL means the same to psql, SQLAlchemy and Dagster, or is refused by name."""
+
+from __future__ import annotations
+
+import io
+import subprocess
+
+import psycopg2
+import pytest
+import sqlalchemy as sa
+from dagster_postgres.storage import DagsterPostgresStorage
+
+from samegoal_pipelines.postgres.errors import WarehouseError
+from samegoal_pipelines.postgres.url import DatabaseURL
+from samegoal_pipelines.warehouse import engine, place
+from samegoal_pipelines.warehouse.server import EmbeddedPostgres, prepare_dagster_storage
+from samegoal_pipelines.warehouse.urls import dagster_storage_url, role_url
+
+SOCKET = (("/var/run/postgresql", 5432),)
+PARTS = {
+    "postgresql:///db?host=/var/run/postgresql": DatabaseURL(SOCKET, database="db"),
+    "postgresql://%2Fvar%2Frun%2Fpostgresql/db": DatabaseURL(SOCKET, database="db"),
+    "postgres://sam:p%40ss@h1:5432,h2:5433/db": DatabaseURL(
+        (("h1", 5432), ("h2", 5433)), "sam", "p@ss", "db"
+    ),
+    "postgresql://h1,h2/db?target_session_attrs=read-write": DatabaseURL(
+        (("h1", 5432), ("h2", 5432)), database="db", keywords={"target_session_attrs": "read-write"}
+    ),
+    "postgresql+psycopg2://sam:a#b%25c%2F%3A@h/db": DatabaseURL((("h", 5432),), "sam", "a#b%c/:", "db"),
+    "postgresql+psycopg://sam@[::1]:77/db?options=-cfoo%3Dbar": DatabaseURL(
+        (("::1", 77),), "sam", database="db", settings="-cfoo=bar"
+    ),
+    "postgresql:///db": DatabaseURL(database="db"),
+    "postgresql://h/d%20%C3%A9%2F%25b": DatabaseURL((("h", 5432),), database="d é/%b"),
+}
+
+
+@pytest.mark.parametrize("url", PARTS)
+def test_a_url_is_read_as_libpq_reads_it(url: str) -> None:
+    assert DatabaseURL.parse(url) == PARTS[url]
+
+
+@pytest.mark.parametrize("url", PARTS)
+def test_every_form_connects_with_the_same_parts(url: str) -> None:
+    parts = PARTS[url]
+    expected = {
+        "host": ",".join(host for host, _ in parts.hosts) or None,
+        "port": ",".join(str(port) for _, port in parts.hosts) or None,
+        "user": parts.user,
+        "password": parts.password,
+        "dbname": parts.database,
+        "client_encoding": "utf8",
+        "options": parts.settings or None,
+        **parts.keywords,
+    }
+    expected = {name: value for name, value in expected.items() if value is not None}
+
+    libpq = psycopg2.extensions.parse_dsn(parts.libpq)
+    assert {"port": "5432", **libpq} == {"port": "5432", **expected}
+
+    url_of_sqlalchemy = sa.make_url(parts.sqlalchemy)
+    _, arguments = url_of_sqlalchemy.get_dialect()().create_connect_args(url_of_sqlalchemy)
+    given = {name: str(value) for name, value in arguments.items()}
+    assert {"port": "5432", **given} == {"port": "5432", **expected}
+
+
+@pytest.mark.parametrize(
+    ("url", "named"),
+    [
+        ("mysql://db/warehouse", "not one of Postgres"),
+        ("warehouse", "not one of Postgres"),
+        ("sqlite:///warehouse.db", "not one of Postgres"),
+        ("postgresql://sam:hidden%zz@h/db", "% that begins no %-code"),
+        ("postgresql://sam:hid@den@h/db", "an @ in its user or password"),
+        ("postgresql://sam:hid/den@h/db", "port .* is not a number"),
+        ("postgresql://h1:5432,h2:5433,h3/db?port=1,2", "hosts than of ports"),
+        ("postgresql://h/db?hidden=1", "a parameter after the [?] that libpq does not know"),
+        ("postgresql://[::1/db", "cannot be read"),
+    ],
+)
+def test_a_url_that_cannot_work_is_refused_by_what_is_wrong_with_it(url: str, named: str) -> None:
+    with pytest.raises(WarehouseError, match=rf"the .*database URL.*{named}|{named}") as caught:
+        DatabaseURL.parse(url)
+    assert "SAMEGOAL_DATABASE_URL" in str(caught.value)
+    assert "hid" not in str(caught.value)
+    assert "den" not in str(caught.value)
+
+
+def test_a_password_shows_in_no_representation() -> None:
+    assert "hidden" not in repr(DatabaseURL.parse("postgresql://sam:hidden@h/db"))
+
+
+def test_settings_are_added_to_those_of_the_url() -> None:
+    url = "postgresql://sam@h/db?options=-cfoo%3Dbar"
+    assert dagster_storage_url(url).endswith("options=-cfoo%3Dbar%20-csearch_path%3Ddagster")
+
+
+@pytest.fixture
+def awkward_url(postgres: EmbeddedPostgres, database_url: str) -> str:
+    """The socket as a list of hosts of which the first is not there, and a password full of syntax."""
+    parts = DatabaseURL.parse(database_url)
+    folder = parts.hosts[0][0]
+    login = "postgres:%23%25%40%3A%2F%3F%26%C3%A9"
+    return (
+        f"postgresql+psycopg2://{login}@/{parts.database}?host=/nowhere,{folder}&port=5432,5432"
+        "&options=-cstatement_timeout%3D4321"
+    )
+
+
+def test_psql_sqlalchemy_and_dagster_reach_the_same_database(awkward_url: str) -> None:
+    question = "select current_database(), current_setting('statement_timeout')"
+    expected = (DatabaseURL.parse(awkward_url).database, "4321ms")
+
+    with engine.connect(awkward_url).connect() as connection:
+        assert connection.execute(sa.text(question)).one() == expected
+        assert connection.connection.driver_connection.info.password == "#%@:/?&é"  # type: ignore[union-attr]
+
+    psql = subprocess.run(
+        [place.programs(None) / "psql", DatabaseURL.parse(awkward_url).libpq, "-XAtc", question],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert tuple(psql.stdout.strip().split("|")) == expected
+
+    storage = DagsterPostgresStorage(prepare_dagster_storage(awkward_url))
+    with storage.run_storage.connect() as connection:
+        assert connection.execute(sa.text(question)).one() == expected
+        assert connection.scalar(sa.text("show search_path")) == "dagster"
+
+
+@pytest.mark.parametrize("encoding", ["LATIN1", "SQL_ASCII"])
+def test_every_session_sends_utf8_whatever_the_environment_says(
+    database_url: str, monkeypatch: pytest.MonkeyPatch, encoding: str
+) -> None:
+    monkeypatch.setenv("PGCLIENTENCODING", encoding)
+    parts = DatabaseURL.parse(database_url)
+    reader = role_url(database_url, engine.Role.READER, as_login=False)
+    for url in (parts.libpq, reader, DatabaseURL.parse(dagster_storage_url(database_url)).libpq):
+        with psycopg2.connect(url) as connection:
+            assert connection.encoding == "UTF8"
+    with engine.connect(database_url).connect() as connection:
+        assert connection.scalar(sa.text("show client_encoding")) == "UTF8"
+        raw = connection.connection.driver_connection
+        with raw.cursor() as cursor:  # type: ignore[union-attr]
+            cursor.execute("create temp table names (name text)")
+            cursor.copy_expert("copy names from stdin", io.BytesIO("Nguyễn Núñez\n".encode()))
+            cursor.execute("select octet_length(name), name from names")
+            assert cursor.fetchone() == (16, "Nguyễn Núñez")
+
+
+@pytest.mark.parametrize("encoding", ["LATIN1", "SQL_ASCII"])
+def test_a_database_that_is_not_utf8_is_refused_with_the_command_to_use(
+    postgres: EmbeddedPostgres, empty_database_url: str, encoding: str
+) -> None:
+    name = f"{DatabaseURL.parse(empty_database_url).database}_{encoding.lower()}"
+    administrator = psycopg2.connect(empty_database_url)
+    administrator.autocommit = True
+    with administrator.cursor() as cursor:
+        cursor.execute(
+            f"create database {name} encoding '{encoding}' template template0 locale_provider libc locale 'C'"
+        )
+        url = DatabaseURL.parse(empty_database_url).with_database(name).libpq
+        try:
+            message = rf"stores text as {encoding}.* createdb --encoding=UTF8 --template=template0"
+            with pytest.raises(WarehouseError, match=message):
+                engine.migrate(engine.connect(url))
+            with pytest.raises(WarehouseError, match=message):
+                prepare_dagster_storage(url)
+        finally:
+            cursor.execute(f"drop database {name} with (force)")
+    administrator.close()

@@ -1,7 +1,7 @@
 """What can go wrong between us and Postgres, by meaning.
 
 Postgres quotes row values in its messages ("Key (student_number)=(…)"); none of them may pass.
-`from_database` is the one place that turns a driver's error into ours; it keeps the SQLSTATE and drops its text.
+`from_database` is the one place that turns a driver's error into ours; it drops the text, keeps the SQLSTATE.
 """
 
 from __future__ import annotations

@@ -43,9 +43,9 @@ def ours(folder: Path) -> Contest:
 
 
 def validation(folder: Path) -> Contest:
-    """Our models on the largest raw table, on both filtered ones and on the statuses."""
-    from samegoal_pipelines.schemas import enrollments, raw, status
-    from samegoal_pipelines.schemas.report import validate
+    """Our declarations on the largest raw table, on both filtered ones and on the statuses."""
+    from samegoal_pipelines.tables import enrollments
+    from samegoal_pipelines.tables.validation import validate
     from samegoal_pipelines.transforms.enrollments import filter_enrollments
     from samegoal_pipelines.transforms.status import classify_students
 
@@ -54,14 +54,14 @@ def validation(folder: Path) -> Contest:
     classified = classify_students(filtered.enrollments, filtered.left_out, TODAY)
 
     def run() -> None:
-        for frame, model in (
-            (frames["EntryWithdrawal"], raw.RAW_MODELS["raw_enrollments"]["EntryWithdrawal"]),
-            (filtered.enrollments, enrollments.FilteredEnrollments),
-            (filtered.left_out, enrollments.LeftOutEnrollments),
-            (classified.statuses, status.StudentStatus),
-            (classified.uncertain, status.UncertainStudents),
+        for frame, table in (
+            (frames["EntryWithdrawal"], enrollments.ENTRY_WITHDRAWAL.table),
+            (filtered.enrollments, enrollments.FILTERED_ENROLLMENTS),
+            (filtered.left_out, enrollments.LEFT_OUT_ENROLLMENTS),
+            (classified.statuses, enrollments.STUDENT_STATUS),
+            (classified.uncertain, enrollments.UNCERTAIN_STUDENTS),
         ):
-            report = validate(frame, model)
+            report = validate(frame, table)
             assert report.ok, report.summary()
 
     return run, lambda _: classified.statuses[RESULT]

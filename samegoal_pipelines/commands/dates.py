@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from samegoal_pipelines.schemas.vocabulary import FIRST_NIGHT, LAST_NIGHT
+from samegoal_pipelines.tables.vocabulary import FIRST_NIGHT, LAST_NIGHT
 
 
 class Day(click.DateTime):

@@ -14,8 +14,9 @@ from samegoal_pipelines.defs.night import Night, Outdated
 from samegoal_pipelines.defs.partitions import DISTRICTS
 from samegoal_pipelines.defs.steps import checked, recorded, schema_check
 from samegoal_pipelines.deployment import Deployment
-from samegoal_pipelines.schemas.demographics import ParentDemographics, StudentDemographics, parents_model
-from samegoal_pipelines.schemas.landed import LANDED_MODELS
+from samegoal_pipelines.tables.catalog import LANDED
+from samegoal_pipelines.tables.declaration import Table
+from samegoal_pipelines.tables.people import PARENT_DEMOGRAPHICS, STUDENT_DEMOGRAPHICS, parents_table
 from samegoal_pipelines.transforms import parents, students
 from samegoal_pipelines.transforms.columns import frame_of
 from samegoal_pipelines.transforms.withholding import Withholding
@@ -27,7 +28,7 @@ from samegoal_pipelines.warehouse.withholding import refuse_to_forget_restrictio
     kinds={"pandas", "pandera"},
     partitions_def=DISTRICTS,
     check_specs=[schema_check("student_demographics")],
-    metadata=column_schema(StudentDemographics) | column_lineage("student_demographics"),
+    metadata=column_schema(STUDENT_DEMOGRAPHICS) | column_lineage("student_demographics"),
 )
 def student_demographics(
     context: dg.AssetExecutionContext,
@@ -47,9 +48,8 @@ def student_demographics(
             "confidential": students.find_confidential_phones(raw_students, withholding),
             "withholding": withholding_table(withholding),
         }
-        models = LANDED_MODELS["student_demographics"]
         facts = student_facts(student_status["student_status"], tables)
-        yield from checked(context, "student_demographics", tables, models, facts)
+        yield from checked(context, "student_demographics", tables, LANDED["student_demographics"], facts)
 
 
 @dg.asset(
@@ -57,7 +57,7 @@ def student_demographics(
     kinds={"pandas", "pandera"},
     partitions_def=DISTRICTS,
     check_specs=[schema_check("parent_demographics")],
-    metadata=column_schema(ParentDemographics) | column_lineage("parent_demographics"),
+    metadata=column_schema(PARENT_DEMOGRAPHICS) | column_lineage("parent_demographics"),
 )
 def parent_demographics(
     context: dg.AssetExecutionContext,
@@ -75,7 +75,7 @@ def parent_demographics(
         )
         tables = parent_tables(raw_parents, built, known, withholding)
         facts = parent_facts(raw_parents["StudentGuardian"], built, tables)
-        yield from checked(context, "parent_demographics", tables, parent_models(withholding), facts)
+        yield from checked(context, "parent_demographics", tables, declared_tables(withholding), facts)
 
 
 def refuse_a_lost_restriction(deployment: Deployment, night: Night, known: bool) -> None:
@@ -103,10 +103,10 @@ def parent_tables(
     }
 
 
-def parent_models(withholding: Withholding) -> dict[str, Any]:
-    """Table name → pandera model of these."""
-    parents = parents_model(withholding.show_restricted_contacts)
-    return {**LANDED_MODELS["parent_demographics"], "parent_demographics": parents}
+def declared_tables(withholding: Withholding) -> dict[str, Table]:
+    """The declarations of these: contacts under restriction break the table unless they are to be shown."""
+    parents = parents_table(withholding.show_restricted_contacts)
+    return LANDED["parent_demographics"] | {"parent_demographics": parents}
 
 
 def withholding_table(withholding: Withholding) -> pd.DataFrame:

@@ -12,8 +12,8 @@ from samegoal_pipelines.defs.lineage import column_lineage, column_schema
 from samegoal_pipelines.defs.night import Night
 from samegoal_pipelines.defs.partitions import DISTRICTS
 from samegoal_pipelines.defs.steps import checked, recorded, schema_check
-from samegoal_pipelines.schemas.enrollments import FilteredEnrollments
-from samegoal_pipelines.schemas.landed import LANDED_MODELS
+from samegoal_pipelines.tables.catalog import LANDED
+from samegoal_pipelines.tables.enrollments import FILTERED_ENROLLMENTS
 from samegoal_pipelines.transforms.enrollments import filter_enrollments
 
 FILTERED = "cecs_filtered_enrollments"
@@ -24,7 +24,7 @@ FILTERED = "cecs_filtered_enrollments"
     kinds={"pandas", "pandera"},
     partitions_def=DISTRICTS,
     check_specs=[schema_check(FILTERED), *finding_checks(FILTERED)],
-    metadata=column_schema(FilteredEnrollments) | column_lineage(FILTERED),
+    metadata=column_schema(FILTERED_ENROLLMENTS) | column_lineage(FILTERED),
 )
 def cecs_filtered_enrollments(
     context: dg.AssetExecutionContext, raw_enrollments: Tables, night: dg.ResourceParam[Night]
@@ -39,7 +39,7 @@ def cecs_filtered_enrollments(
             context,
             FILTERED,
             {"enrollments": filtered.enrollments, "left_out": filtered.left_out},
-            LANDED_MODELS[FILTERED],
+            LANDED[FILTERED],
             filtering_facts(raw_enrollments["EntryWithdrawal"], filtered),
         )
         adds_up = window_and_filter_add_up(raw_enrollments, filtered)

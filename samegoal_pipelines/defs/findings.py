@@ -18,8 +18,8 @@ import numpy as np
 import pandas as pd
 
 from samegoal_pipelines.defs.steps import district_check, is_selected, last_materialization
-from samegoal_pipelines.schemas import worklist as problems
-from samegoal_pipelines.schemas.reads import unchecked_objects
+from samegoal_pipelines.tables import worklist as problems
+from samegoal_pipelines.tables.reads import unchecked_objects
 from samegoal_pipelines.transforms.columns import columns_of, group_codes, ids
 from samegoal_pipelines.transforms.end_dates import INCLUSIVE, SAME_DAY, observe_end_dates
 from samegoal_pipelines.transforms.enrollments import FilteredEnrollments

@@ -22,8 +22,8 @@ from samegoal_pipelines.defs.night import PARTITION_TAG, Night
 from samegoal_pipelines.defs.steps import district_check
 from samegoal_pipelines.landing import LandingError
 from samegoal_pipelines.reports.remedies import of_hold
-from samegoal_pipelines.schemas.raw import RAW_MODELS
-from samegoal_pipelines.schemas.reads import rows_by_object
+from samegoal_pipelines.tables.catalog import RAW_TABLES
+from samegoal_pipelines.tables.reads import rows_by_object
 from samegoal_pipelines.transforms.enrollments import FilteredEnrollments
 from samegoal_pipelines.transforms.snapshot import count_in_doubt, statuses_of
 from samegoal_pipelines.warehouse.gate import KEPT_LEAST, Gate, Limits, Verdict
@@ -95,7 +95,7 @@ def reads_that_landed(night: Night, on: date, *run_ids: str | None) -> list[pd.D
             that night: a run that goes on where another one failed has what that one had landed.
     """
     found: list[pd.DataFrame] = []
-    for asset in RAW_MODELS:
+    for asset in RAW_TABLES:
         for run_id in (*filter(None, run_ids), None):
             with suppress(LandingError, KeyError):  # the latter: as an older version has landed it
                 found.append(night.read_landed(asset, on, run_id, only="Reads")["Reads"])

@@ -1,4 +1,4 @@
-"""Column schemas and column lineage as Dagster shows them, from the one map in `schemas.lineage`.
+"""Column schemas and column lineage as Dagster shows them, from the declarations of the tables.
 
 They belong to an asset's definition: they hold for every district and night, and so cost nothing in the event
 log. Dagster's own UI keeps `dagster/column_lineage` for its API, so the same stands in a table for people.
@@ -10,29 +10,21 @@ from typing import Any
 
 import dagster as dg
 
-from samegoal_pipelines.schemas.demographics import PublishedParents, StudentDemographics
-from samegoal_pipelines.schemas.lineage import CONSTANT, LINEAGE, Origin
-from samegoal_pipelines.schemas.raw import RAW_MODELS
-from samegoal_pipelines.schemas.report import column_descriptions
-from samegoal_pipelines.schemas.status import PublishedStatus
+from samegoal_pipelines.tables.catalog import DISTRICT_ID, PUBLISHED, RAW_TABLES, SNAPSHOT_DATE
+from samegoal_pipelines.tables.declaration import Column, Origin, Table, Type
+from samegoal_pipelines.tables.lineage import CONSTANT, LINEAGE
 
 COLUMN_SCHEMA = "dagster/column_schema"
 COLUMN_LINEAGE = "dagster/column_lineage"
 FOR_PEOPLE = "where its columns come from"
 
-_REQUIRED = dg.TableColumnConstraints(nullable=False)
-_PLAIN_TYPES = {
-    "string[pyarrow]": "string",
-    "int64[pyarrow]": "integer",
-    "double[pyarrow]": "float",
-    "bool[pyarrow]": "boolean",
-    "date32[day][pyarrow]": "date",
-}
-
-PUBLISHED_VIEWS = {
-    "student_status": PublishedStatus,
-    "student_demographics": StudentDemographics,
-    "parent_demographics": PublishedParents,
+_PLAIN_TYPES: dict[Type, str] = {
+    "integer": "integer",
+    "text": "string",
+    "code": "string",
+    "date": "date",
+    "flag": "boolean",
+    "number": "float",
 }
 
 
@@ -48,42 +40,39 @@ def column_lineage(asset: str) -> dict[str, Any]:
     }
 
 
-def column_schema(model: Any) -> dict[str, Any]:
-    """Metadata for the definition of an asset: names, types and descriptions of a model's columns."""
-    return {COLUMN_SCHEMA: dg.TableSchema(_columns("", model))}
+def column_schema(table: Table) -> dict[str, Any]:
+    """Metadata for the definition of an asset: names, types and descriptions of a table's columns."""
+    return {COLUMN_SCHEMA: dg.TableSchema([_column(column, column.name) for column in table.columns])}
 
 
 def raw_columns(asset: str) -> dict[str, Any]:
     """Metadata for the definition of a raw asset: its columns as `Object.Field`."""
-    models = RAW_MODELS[asset].items()
-    return {COLUMN_SCHEMA: dg.TableSchema([one for name, model in models for one in _columns(name, model)])}
+    return _columns_of(RAW_TABLES[asset])
 
 
 def published_columns() -> dict[str, Any]:
     """Metadata for the definition of `published_snapshot`: the columns of its views as `view.column`."""
-    columns = [column for view, model in PUBLISHED_VIEWS.items() for column in _view_columns(view, model)]
+    return _columns_of(PUBLISHED, (DISTRICT_ID,), (SNAPSHOT_DATE,))
+
+
+def _columns_of(
+    tables: dict[str, Table], before: tuple[Column, ...] = (), after: tuple[Column, ...] = ()
+) -> dict[str, Any]:
+    columns = [
+        _column(column, f"{name}.{column.name}")
+        for name, table in tables.items()
+        for column in (*before, *table.columns, *after)
+    ]
     return {COLUMN_SCHEMA: dg.TableSchema(columns)}
 
 
-def _view_columns(view: str, model: Any) -> list[dg.TableColumn]:
-    """The model's columns between the two that a view has besides."""
-    first, last = (
-        dg.TableColumn(name, kind, CONSTANT["published_snapshot"][name], constraints=_REQUIRED)
-        for name, kind in ((f"{view}.district_id", "string"), (f"{view}.snapshot_date", "date"))
+def _column(column: Column, name: str) -> dg.TableColumn:
+    return dg.TableColumn(
+        name=name,
+        type=_PLAIN_TYPES[column.type],
+        description=column.description,
+        constraints=dg.TableColumnConstraints(nullable=not column.required),
     )
-    return [first, *_columns(view, model), last]
-
-
-def _columns(table: str, model: Any) -> list[dg.TableColumn]:
-    return [
-        dg.TableColumn(
-            name=f"{table}.{column.name}" if table else column.name,
-            type=_PLAIN_TYPES.get(column.dtype, column.dtype),
-            description=column.description,
-            constraints=dg.TableColumnConstraints(nullable=column.nullable),
-        )
-        for column in column_descriptions(model)
-    ]
 
 
 def _dep(source: str) -> dg.TableColumnDep:
@@ -96,14 +85,14 @@ def _table_for_people(asset: str) -> str:
         f"| {column} | {_value(f'{asset}.{column}')} | {_found_by(origin)} |"
         for column, origin in LINEAGE[asset].items()
     ]
-    rows += [f"| {column} | {text} | |" for column, text in CONSTANT.get(asset, {}).items()]
+    rows += [f"| {column} | {text} | |" for column, text in CONSTANT[asset].items()]
     return "\n".join(["| Column | Made of | Found and chosen by |", "|---|---|---|", *rows])
 
 
 def _value(source: str) -> str:
     """The Qmlativ fields that a column's value is taken from in the end, or what it is worked out of."""
     asset, _, column = source.partition(".")
-    if asset in RAW_MODELS:
+    if asset in RAW_TABLES:
         return column
     origin = LINEAGE[asset][column]
     made_of = list(dict.fromkeys(map(_value, origin.value)))
@@ -113,4 +102,4 @@ def _value(source: str) -> str:
 def _found_by(origin: Origin) -> str:
     """The columns that lead to the value or choose it; without the name of a raw asset."""
     others = (source.partition(".") for source in origin.sources if source not in origin.value)
-    return ", ".join(column if asset in RAW_MODELS else f"{asset}.{column}" for asset, _, column in others)
+    return ", ".join(column if asset in RAW_TABLES else f"{asset}.{column}" for asset, _, column in others)

@@ -26,8 +26,7 @@ from samegoal_pipelines.defs.partitions import DISTRICTS
 from samegoal_pipelines.defs.steps import check_tables, materialized, recorded, schema_check
 from samegoal_pipelines.defs.worklist import list_of_held
 from samegoal_pipelines.deployment import Deployment
-from samegoal_pipelines.schemas.demographics import StudentDemographics, published_parents_model
-from samegoal_pipelines.schemas.status import PublishedStatus
+from samegoal_pipelines.tables.catalog import published_tables
 from samegoal_pipelines.warehouse.gate import Gate
 from samegoal_pipelines.warehouse.publish import Held, Published, publish
 from samegoal_pipelines.warehouse.snapshots import last_attempts
@@ -63,7 +62,10 @@ def published_snapshot(
             cecs_filtered_enrollments, student_status, student_demographics, parent_demographics
         )
         sound = yield from check_tables(
-            context, PUBLISHED_SNAPSHOT, tonight.published(), published_models(night)
+            context,
+            PUBLISHED_SNAPSHOT,
+            tonight.published(),
+            published_tables(night.district.show_restricted_contacts),
         )
         landed_run_id = night.landed_run_id()
         gate = gate_of(night, cecs_filtered_enrollments)
@@ -117,9 +119,3 @@ def events(
     if isinstance(outcome, Published):
         yield materialized(context, PUBLISHED_SNAPSHOT, facts | rows_facts(tables, outcome))
     yield from chain(sound, tell(context, PUBLISHED_SNAPSHOT, found))
-
-
-def published_models(night: Night) -> dict[str, Any]:
-    """Table name → pandera model of what this district publishes."""
-    parents = published_parents_model(night.district.show_restricted_contacts)
-    return {"status": PublishedStatus, "students": StudentDemographics, "parents": parents}

@@ -21,8 +21,8 @@ from samegoal_pipelines.defs.partitions import DISTRICTS
 from samegoal_pipelines.defs.steps import checked, plainly_failing, recorded, schema_check
 from samegoal_pipelines.deployment import Deployment
 from samegoal_pipelines.qmlativ import ObjectRead, read_district
-from samegoal_pipelines.schemas.landed import LANDED_MODELS
-from samegoal_pipelines.schemas.reads import rows_by_listing
+from samegoal_pipelines.tables.catalog import LANDED
+from samegoal_pipelines.tables.reads import rows_by_listing
 
 STEP = "reading Qmlativ"
 RAW_ASSETS = {
@@ -74,7 +74,7 @@ def read_qmlativ(
         for asset in (asset for asset in RAW_ASSETS if asset in selected):
             tables = {**read.frames[asset], "Reads": reads_table(read.reads[asset])}
             facts = reading_facts(read.reads[asset])
-            yield from checked(context, asset, tables, LANDED_MODELS[asset], facts)
+            yield from checked(context, asset, tables, LANDED[asset], facts)
             yield from tell(context, asset, reading_findings(asset, tables, last[asset]))
 
 

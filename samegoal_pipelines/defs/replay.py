@@ -16,12 +16,11 @@ from samegoal_pipelines.defs.gate import PUBLISHED_SNAPSHOT
 from samegoal_pipelines.defs.io import Tables
 from samegoal_pipelines.defs.night import Night, read_date
 from samegoal_pipelines.defs.partitions import DISTRICTS
-from samegoal_pipelines.defs.published import published_models
 from samegoal_pipelines.defs.steps import SchemaBroken, plainly_failing
 from samegoal_pipelines.deployment import Deployment
 from samegoal_pipelines.landing import LandedFileError, LandingError
-from samegoal_pipelines.schemas.raw import RAW_MODELS
-from samegoal_pipelines.schemas.report import validate
+from samegoal_pipelines.tables.catalog import RAW_TABLES, published_tables
+from samegoal_pipelines.tables.validation import validate
 from samegoal_pipelines.transforms.snapshot import Computed, compute_night
 from samegoal_pipelines.warehouse.replay import (
     LeftOut,
@@ -111,8 +110,9 @@ class Recomputing:
                 "gone now; nothing was changed: replay again"
             ) from None
         computed = compute_night(*landed, published.night, withholding=self._night.district.withholding)
-        for table, model in published_models(self._night).items():
-            report = validate(getattr(computed.snapshot, table), model)
+        declared = published_tables(self._night.district.show_restricted_contacts)
+        for name, table in declared.items():
+            report = validate(getattr(computed.snapshot, name), table)
             if not report.ok:
                 raise SchemaBroken(f"the night {published.night}: {report.summary()}; nothing was changed")
         self._rows, self._nights = self._rows + computed.enrollment_rows, self._nights + 1
@@ -170,7 +170,7 @@ def _read(deployment: Deployment, asset: str, district_id: str, published: Night
     for run_id in (published.run_id, published.landed_run_id, *reversed(runs)):
         if run_id in runs:
             tables = landing.read(asset, district_id=district_id, night=night, run_id=run_id)
-            if RAW_MODELS[asset].keys() - tables.keys():
+            if RAW_TABLES[asset].keys() - tables.keys():
                 raise NotLanded("are of an older version, which did not read all that is used today")
             return tables
     raise NotLanded("are missing")

@@ -11,8 +11,8 @@ from samegoal_pipelines.defs.lineage import column_lineage, column_schema
 from samegoal_pipelines.defs.night import Night
 from samegoal_pipelines.defs.partitions import DISTRICTS
 from samegoal_pipelines.defs.steps import checked, recorded, schema_check
-from samegoal_pipelines.schemas.landed import LANDED_MODELS
-from samegoal_pipelines.schemas.status import StudentStatus
+from samegoal_pipelines.tables.catalog import LANDED
+from samegoal_pipelines.tables.enrollments import STUDENT_STATUS
 from samegoal_pipelines.transforms.status import classify_students
 
 
@@ -21,7 +21,7 @@ from samegoal_pipelines.transforms.status import classify_students
     kinds={"pandas", "pandera"},
     partitions_def=DISTRICTS,
     check_specs=[schema_check("student_status")],
-    metadata=column_schema(StudentStatus) | column_lineage("student_status"),
+    metadata=column_schema(STUDENT_STATUS) | column_lineage("student_status"),
 )
 def student_status(
     context: dg.AssetExecutionContext, cecs_filtered_enrollments: Tables, night: dg.ResourceParam[Night]
@@ -38,6 +38,6 @@ def student_status(
             context,
             "student_status",
             {"student_status": classified.statuses, "uncertain": classified.uncertain},
-            LANDED_MODELS["student_status"],
+            LANDED["student_status"],
             status_facts(cecs_filtered_enrollments["enrollments"], classified),
         )

@@ -25,7 +25,8 @@ from samegoal_pipelines.defs.retries import RETRIES
 from samegoal_pipelines.districts.errors import DistrictError
 from samegoal_pipelines.landing import LandingError
 from samegoal_pipelines.qmlativ import QmlativError
-from samegoal_pipelines.schemas.report import validate
+from samegoal_pipelines.tables.declaration import Table
+from samegoal_pipelines.tables.validation import validate
 from samegoal_pipelines.warehouse.errors import WarehouseError
 
 if TYPE_CHECKING:
@@ -111,9 +112,9 @@ def check_tables(
     context: dg.AssetExecutionContext,
     asset: str,
     tables: Mapping[str, pd.DataFrame],
-    models: Mapping[str, Any],
+    declared: Mapping[str, Table],
 ) -> Generator[dg.AssetCheckResult, None, list[dg.AssetCheckResult]]:
-    """Check an asset's tables against their models, and say in the UI what is broken, by column and count.
+    """Check an asset's tables against their declarations; show in the UI what is broken, by column and count.
 
     Returns:
         What is to be said when the asset is materialized: of a partition, Dagster shows only what was told
@@ -122,7 +123,7 @@ def check_tables(
     Raises:
         SchemaBroken: after the failed check was yielded.
     """
-    reports = {name: validate(frame, models[name]) for name, frame in tables.items()}
+    reports = {name: validate(frame, declared[name]) for name, frame in tables.items()}
     broken = "; ".join(report.summary() for report in reports.values() if not report.ok)
     told = []
     if is_selected(context, asset, SCHEMA_CHECK):
@@ -144,17 +145,17 @@ def checked(
     context: dg.AssetExecutionContext,
     asset: str,
     tables: Mapping[str, pd.DataFrame],
-    models: Mapping[str, Any],
+    declared: Mapping[str, Table],
     facts: Mapping[str, Any],
 ) -> Iterator[dg.AssetCheckResult | dg.MaterializeResult]:
     """Check an asset's tables, then hand them over; or say what is wrong, and hand over nothing.
 
     Args:
         tables: the asset's tables by name.
-        models: table name → pandera model. Every table must have one.
+        declared: table name → declaration. Every table must have one.
         facts: what the UI shows with the materialization (`facts`).
     """
-    sound = yield from check_tables(context, asset, tables, models)
+    sound = yield from check_tables(context, asset, tables, declared)
     yield materialized(context, asset, facts, value=tables)
     yield from sound
 
@@ -194,7 +195,7 @@ def schema_check(asset: str) -> dg.AssetCheckSpec:
     return district_check(
         asset,
         SCHEMA_CHECK,
-        "Every table keeps its pandera model; where one does not, nothing is stored.",
+        "Every table is as declared; where one is not, nothing is stored.",
     )
 
 

@@ -27,7 +27,7 @@ from samegoal_pipelines.defs.steps import (
 )
 from samegoal_pipelines.deployment import Deployment
 from samegoal_pipelines.landing import LandingError
-from samegoal_pipelines.schemas.worklist import RegistrarWorklist
+from samegoal_pipelines.tables.worklist import REGISTRAR_WORKLIST
 from samegoal_pipelines.transforms.enrollments import filter_enrollments
 from samegoal_pipelines.transforms.status import classify_students
 from samegoal_pipelines.transforms.worklist import list_problems
@@ -40,7 +40,7 @@ from samegoal_pipelines.warehouse.worklist import publish_worklist
     partitions_def=DISTRICTS,
     deps=[PUBLISHED_SNAPSHOT],
     check_specs=[schema_check(WORKLIST), *finding_checks(WORKLIST)],
-    metadata=column_schema(RegistrarWorklist),
+    metadata=column_schema(REGISTRAR_WORKLIST),
 )
 def registrar_worklist(
     context: dg.AssetExecutionContext,
@@ -65,8 +65,8 @@ def registrar_worklist(
             student_status["uncertain"],
             night.today,
         )
-        tables, models = {WORKLIST: worklist}, {WORKLIST: RegistrarWorklist}
-        sound = yield from check_tables(context, WORKLIST, tables, models)
+        tables, declared = {WORKLIST: worklist}, {WORKLIST: REGISTRAR_WORKLIST}
+        sound = yield from check_tables(context, WORKLIST, tables, declared)
         publish_worklist(
             deployment.warehouse,
             worklist,

@@ -20,19 +20,12 @@ from samegoal_pipelines.districts.registry import District, DistrictError, Regis
 from samegoal_pipelines.landing import Landing, LandingError
 from samegoal_pipelines.printable import in_days, some
 from samegoal_pipelines.qmlativ import QmlativClient, QmlativError
-from samegoal_pipelines.qmlativ.catalogue import (
-    ENTITY,
-    ENTRY_WITHDRAWAL,
-    NEEDED,
-    OBJECTS,
-    SCHOOL,
-    SCHOOL_YEAR,
-    STUDENT,
-    STUDENT_NAME,
-    QmlativObject,
-)
 from samegoal_pipelines.qmlativ.errors import GRANT
-from samegoal_pipelines.schemas.reads import rows_by_object
+from samegoal_pipelines.tables.catalog import NEEDED, OBJECTS
+from samegoal_pipelines.tables.declaration import QmlativObject
+from samegoal_pipelines.tables.enrollments import ENTITY, ENTRY_WITHDRAWAL, SCHOOL, SCHOOL_YEAR
+from samegoal_pipelines.tables.people import STUDENT, STUDENT_NAME
+from samegoal_pipelines.tables.reads import rows_by_object
 from samegoal_pipelines.transforms.grants import costs_of
 
 CONNECTIONS = 4

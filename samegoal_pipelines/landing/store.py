@@ -26,7 +26,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from samegoal_pipelines.landing.storage import LandingError, Storage
-from samegoal_pipelines.schemas.landed import landed_types
+from samegoal_pipelines.tables.arrow_types import landed_types
 
 MANIFEST = "landed.json"
 METADATA_KEY = b"samegoal"

@@ -1,11 +1,11 @@
 """The Qmlativ Custom API client: authenticates, pages, and yields columns typed by declaration.
 
-Imports nothing of the other rooms. It keeps no data, writes no file, logs nothing, and knows no Dagster. The
-names below are its interface; they are loaded when first used, so that naming an error costs no import of
-Arrow.
+Imports no other room but `tables`, which declares the objects and fields. It keeps no data, writes no file,
+logs nothing, and knows no Dagster. The names below are its interface; they are loaded when first used, so
+naming an error imports no Arrow.
 
 errors      what can go wrong, by meaning        connection  address, credentials, limits
-addresses   which addresses a source may have    catalogue   objects, fields, types, which asset needs which
+addresses   which addresses a source may have
 transport   one HTTP exchange, done safely       auth        the token, shared by all threads
 paging      which page comes next                decode      a page's bytes into columns
 arrival     do the pages make one set of rows?   gaps        was a row lost between two pages?

@@ -17,7 +17,6 @@ import pyarrow as pa
 import requests
 
 from samegoal_pipelines.qmlativ.auth import REMEDY, ClientCredentials
-from samegoal_pipelines.qmlativ.catalogue import ENTITY, OBJECTS, Field, QmlativObject
 from samegoal_pipelines.qmlativ.connection import Connection
 from samegoal_pipelines.qmlativ.decode import parse_json
 from samegoal_pipelines.qmlativ.errors import (
@@ -35,6 +34,9 @@ from samegoal_pipelines.qmlativ.errors import (
 from samegoal_pipelines.qmlativ.listing import ListingReader, ObjectRead, Progress, Reading
 from samegoal_pipelines.qmlativ.transport import Answer, Stats, Transport
 from samegoal_pipelines.qmlativ.workers import Workers
+from samegoal_pipelines.tables.catalog import OBJECTS
+from samegoal_pipelines.tables.declaration import Column, QmlativObject
+from samegoal_pipelines.tables.enrollments import ENTITY
 
 __all__ = ["Identity", "ObjectRead", "QmlativClient", "Reading"]
 
@@ -118,7 +120,7 @@ class QmlativClient:
             raise MalformedAnswer("the answer describes no object", where)
         return frozenset(description) - _NOT_FIELDS
 
-    def granted(self, wanted: QmlativObject) -> tuple[Field, ...]:
+    def granted(self, wanted: QmlativObject) -> tuple[Column, ...]:
         """The fields of an object to ask for; optional ones that are not granted are left out.
 
         Raises `MissingField`, naming object and field, where one is not granted that cannot be done without.
@@ -138,7 +140,7 @@ class QmlativClient:
         expected_rows: int | None = None,
         progress: Progress | None = None,
     ) -> pa.Table:
-        """One object, whole, by its entry or its label in the catalogue; see `read_with_account`."""
+        """One object, whole, by its declaration or its label; see `read_with_account`."""
         entry = OBJECTS[wanted] if isinstance(wanted, str) else wanted
         return self.read_with_account(
             entry, school_year_id=school_year_id, expected_rows=expected_rows, progress=progress

@@ -19,16 +19,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.json as pj
 
-from samegoal_pipelines.qmlativ.catalogue import Field, FieldType
 from samegoal_pipelines.qmlativ.errors import MalformedAnswer
+from samegoal_pipelines.tables.arrow_types import ARROW_TYPES
+from samegoal_pipelines.tables.declaration import UNREADABLE, Column, Type
 
-UNREADABLE = "Unreadable"
-ARROW_TYPES: dict[FieldType, pa.DataType] = {
-    "integer": pa.int64(),
-    "text": pa.string(),
-    "date": pa.date32(),
-    "flag": pa.bool_(),
-}
 _MAX_DEPTH = 64
 _YEAR_1 = (dt.date(1, 1, 1) - dt.date(1970, 1, 1)).days
 _DATE = re.compile(
@@ -59,7 +53,7 @@ class _Raw(NamedTuple):
 class PageDecoder:
     """Decodes the pages of one read: the fields asked for, in order."""
 
-    def __init__(self, fields: Sequence[Field]) -> None:
+    def __init__(self, fields: Sequence[Column]) -> None:
         self._fields = tuple(fields)
         raw = {"integer": pa.int64(), "text": pa.string(), "date": pa.string(), "flag": pa.bool_()}
         # Types are those declared: none is inferred, and what has another goes the strict way.
@@ -82,7 +76,9 @@ class PageDecoder:
             for name, column in zip(names, columns, strict=True)
             if rows and column.null_count == rows and f'"{name}"'.encode() not in body
         )
-        return Page(pa.table([*columns, _unreadable(rows, wrong)], [*names, UNREADABLE]), following, absent)
+        return Page(
+            pa.table([*columns, _unreadable(rows, wrong)], [*names, UNREADABLE.name]), following, absent
+        )
 
     def _quick(self, body: bytes) -> _Raw | None:
         """What the page holds, or None where it is not plain enough to be sure."""
@@ -172,7 +168,7 @@ def _is_utf8(body: bytes) -> bool:
     return True
 
 
-def _column(objects: list[dict[str, Any]], field: Field, wrong: _Wrong) -> pa.Array:
+def _column(objects: list[dict[str, Any]], field: Column, wrong: _Wrong) -> pa.Array:
     """A field's values as an array; dates stay text for now. What has another type goes to `wrong`."""
     fits = _FITS[field.type]
     values = [row.get(field.name) for row in objects]
@@ -199,7 +195,7 @@ def _is_flag(value: Any) -> bool:
     return isinstance(value, bool)
 
 
-_FITS: dict[FieldType, Callable[[Any], bool]] = {
+_FITS: dict[Type, Callable[[Any], bool]] = {
     "integer": _is_integer,
     "text": _is_text,
     "date": _is_text,

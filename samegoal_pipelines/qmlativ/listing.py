@@ -18,9 +18,8 @@ from typing import Any, NamedTuple
 import pyarrow as pa
 
 from samegoal_pipelines.qmlativ.arrival import Arrival, Shifted, same_rows, settled
-from samegoal_pipelines.qmlativ.catalogue import Field, QmlativObject, urgency
 from samegoal_pipelines.qmlativ.connection import Connection
-from samegoal_pipelines.qmlativ.decode import ARROW_TYPES, UNREADABLE, Page, PageDecoder
+from samegoal_pipelines.qmlativ.decode import Page, PageDecoder
 from samegoal_pipelines.qmlativ.errors import (
     GRANT,
     AccessRefused,
@@ -34,7 +33,34 @@ from samegoal_pipelines.qmlativ.gaps import gaps_between, questions, within
 from samegoal_pipelines.qmlativ.paging import Listing, PageRef, PageWalk
 from samegoal_pipelines.qmlativ.transport import Answer
 from samegoal_pipelines.qmlativ.workers import Workers
+from samegoal_pipelines.tables.arrow_types import ARROW_TYPES
+from samegoal_pipelines.tables.declaration import UNREADABLE, Column, QmlativObject
+from samegoal_pipelines.tables.enrollments import ENTITY, ENTRY_WITHDRAWAL, SCHOOL_YEAR
+from samegoal_pipelines.tables.people import (
+    ADDRESS,
+    GUARDIAN_NAME,
+    NAME_ADDRESS,
+    NAME_EMAIL,
+    NAME_PHONE,
+    STUDENT,
+    STUDENT_GUARDIAN,
+    STUDENT_NAME,
+)
 
+# What others wait for first, and then those of which a district has the most rows; the rest is short.
+_MOST_URGENT = (
+    SCHOOL_YEAR,
+    ENTITY,
+    NAME_ADDRESS,
+    NAME_PHONE,
+    STUDENT_GUARDIAN,
+    NAME_EMAIL,
+    GUARDIAN_NAME,
+    STUDENT,
+    STUDENT_NAME,
+    ENTRY_WITHDRAWAL,
+    ADDRESS,
+)
 ATTEMPTS = 3  # to read an object until its pages belong together
 Progress = Callable[[int, int], None]
 
@@ -86,7 +112,7 @@ class ListingReader:
         ask: Callable[..., Answer],
         *,
         wanted: QmlativObject,
-        asked: Sequence[Field],
+        asked: Sequence[Column],
         entity_id: int,
         school_year_id: int | None,
     ) -> None:
@@ -191,7 +217,7 @@ class ListingReader:
     def _keys_found(self, conditions: Sequence[dict[str, Any]]) -> list[int | None]:
         """Runs on a connection: keys of the rows of this listing for which the conditions hold."""
         where = f"{self._listing.label}, check between pages"
-        key = Field(self._wanted.key, "integer")
+        key = self._wanted.fields[0]
         answer = self._ask(
             where,
             "POST",
@@ -240,8 +266,8 @@ class ListingReader:
             else pa.nulls(rows, ARROW_TYPES[each.type])
             for each in self._wanted.fields
         }
-        unreadable = arrival.table[UNREADABLE]
-        table = pa.table({**columns, UNREADABLE: unreadable})
+        unreadable = arrival.table[UNREADABLE.name]
+        table = pa.table({**columns, UNREADABLE.name: unreadable})
         asked = tuple(each.name for each in self._asked)
         return Reading(
             table,
@@ -266,7 +292,7 @@ class ListingReader:
         )
 
 
-def _query(asked: Sequence[Field], school_year_id: int | None) -> dict[str, str]:
+def _query(asked: Sequence[Column], school_year_id: int | None) -> dict[str, str]:
     year = {} if school_year_id is None else {"SchoolYearID": str(school_year_id)}
     return {**year, **{f"searchFields[{number}]": each.name for number, each in enumerate(asked)}}
 
@@ -282,3 +308,9 @@ def _search(wanted: QmlativObject, on_key: Sequence[dict[str, Any]] = ()) -> dic
         group = {"ConditionGroupType": "And", "Conditions": conditions}
         search["SearchCondition"] = {"SearchConditionGroup": group}
     return search
+
+
+def urgency(wanted: QmlativObject) -> int:
+    """From 1, which comes first: a long listing that begins late is the last to end."""
+    ranked = wanted in _MOST_URGENT
+    return 1 + (_MOST_URGENT.index(wanted) if ranked else len(_MOST_URGENT))

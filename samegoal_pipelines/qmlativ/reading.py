@@ -2,7 +2,7 @@
 
 Decides which school years are read and whose rows may stay: staff and vendors share Qmlativ's objects with
 students and guardians, and their rows are dropped here, before anything is handed on. How an object is read
-is `client`'s business; which objects exist, `catalogue`'s.
+is `client`'s business; which objects exist, `tables`'.
 """
 
 from __future__ import annotations
@@ -19,27 +19,23 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from samegoal_pipelines.qmlativ.arrival import without_repeats
-from samegoal_pipelines.qmlativ.catalogue import (
+from samegoal_pipelines.qmlativ.client import Identity, ObjectRead, QmlativClient, Reading
+from samegoal_pipelines.qmlativ.errors import MalformedAnswer, NoSchoolYear, ReadCancelled, WrongDistrict
+from samegoal_pipelines.tables.catalog import NEEDED, RawAsset
+from samegoal_pipelines.tables.declaration import UNREADABLE, YEAR_ASKED, QmlativObject
+from samegoal_pipelines.tables.enrollments import ENTITY, SCHOOL_YEAR
+from samegoal_pipelines.tables.people import (
     ADDRESS,
-    ENTITY,
     GUARDIAN_NAME,
     NAME_ADDRESS,
     NAME_EMAIL,
     NAME_PHONE,
-    NEEDED,
-    SCHOOL_YEAR,
     STUDENT,
     STUDENT_GUARDIAN,
     STUDENT_NAME,
-    Asset,
-    QmlativObject,
 )
-from samegoal_pipelines.qmlativ.client import Identity, ObjectRead, QmlativClient, Reading
-from samegoal_pipelines.qmlativ.decode import UNREADABLE
-from samegoal_pipelines.qmlativ.errors import MalformedAnswer, NoSchoolYear, ReadCancelled, WrongDistrict
 
 ROWS_THAT_TELL = 20  # fewer may be wrong by chance
-YEAR_ASKED = "SchoolYearIDAsked"
 Progress = Callable[[str, int, int], None]
 
 
@@ -86,7 +82,7 @@ def read_district(
         WrongDistrict: before anything but GetSystemMetadata was read.
         QmlativError: the first that any object met; nothing is returned in part.
     """
-    needed = {asset: NEEDED[cast("Asset", asset)] for asset in sorted(assets)}
+    needed = {asset: NEEDED[cast("RawAsset", asset)] for asset in sorted(assets)}
     identity = client.identity()
     if expected is not None:
         _check_identity(identity, expected)
@@ -239,7 +235,7 @@ def _over_years(readings: Sequence[Reading], wanted: QmlativObject) -> Reading:
 
 def _with_year(reading: Reading) -> pa.Table:
     years = pa.array([reading.read.school_years[0]] * reading.table.num_rows, pa.int64())
-    return reading.table.add_column(reading.table.num_columns - 1, YEAR_ASKED, years)
+    return reading.table.add_column(reading.table.num_columns - 1, YEAR_ASKED.name, years)
 
 
 def _whose(asset: str, readings: Mapping[QmlativObject, Reading]) -> dict[QmlativObject, Reading]:
@@ -260,7 +256,7 @@ def _whose(asset: str, readings: Mapping[QmlativObject, Reading]) -> dict[Qmlati
 
 def _only(reading: Reading, column: str, ids: pa.ChunkedArray) -> Reading:
     table = reading.table.filter(pc.is_in(reading.table[column], value_set=pc.unique(ids).drop_null()))
-    unreadable = table.num_rows - table[UNREADABLE].null_count
+    unreadable = table.num_rows - table[UNREADABLE.name].null_count
     return Reading(table, replace(reading.read, rows=table.num_rows, unreadable=unreadable))
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from samegoal_pipelines.schemas.vocabulary import (
+from samegoal_pipelines.tables.vocabulary import (
     CECS_ONLY,
     LEFT_WINDOW,
     NEVER_EFFECTIVE_ONLY,

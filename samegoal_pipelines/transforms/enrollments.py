@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from samegoal_pipelines.schemas.vocabulary import CECS, FILTERED, SET_ASIDE
+from samegoal_pipelines.tables.vocabulary import CECS, FILTERED, SET_ASIDE
 from samegoal_pipelines.transforms.columns import (
     MISSING,
     NO_DAY,

@@ -1,6 +1,6 @@
 """Which Qmlativ fields are not granted tonight, which were lost, and which published columns go empty.
 
-Here: comparing tables of reads. Not here: which column comes from which field (schemas/lineage), nor asking
+Here: comparing tables of reads. Not here: which column comes from which field (tables/lineage), nor asking
 Qmlativ for its grants (qmlativ).
 """
 
@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from samegoal_pipelines.schemas.lineage import empty_without, fed_by
+from samegoal_pipelines.tables.lineage import empty_without, fed_by
 
 RESTRICTION = "raw_parents.StudentGuardian.HasActiveRestrictedAccess"
 COURSE_FLAG = "raw_enrollments.EntryWithdrawal.IsCrossEntityCourseEnrollment"
@@ -52,7 +52,7 @@ class MissingField(NamedTuple):
 def find_missing_fields(
     tonight: Mapping[str, pd.DataFrame], last: Mapping[str, pd.DataFrame]
 ) -> tuple[MissingField, ...]:
-    """The fields that tonight's tables of reads (raw asset → `schemas.reads.Reads`) call missing.
+    """The fields that tonight's tables of reads (raw asset → `tables.reads.READS`) call missing.
 
     `last` are the tables of the last night before, as far as there are any. What was lost comes first.
     """

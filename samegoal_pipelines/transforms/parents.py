@@ -12,8 +12,8 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from samegoal_pipelines.schemas import demographics as models
-from samegoal_pipelines.schemas.reads import is_granted
+from samegoal_pipelines.tables.people import PARENT_DEMOGRAPHICS
+from samegoal_pipelines.tables.reads import is_granted
 from samegoal_pipelines.transforms.columns import (
     MISSING,
     NOWHERE,
@@ -106,7 +106,7 @@ def build_parent_demographics(
         )
     )
     return ParentDemographics(
-        frame_of({column: columns[column] for column in models.ParentDemographics.to_schema().columns}),
+        frame_of({column: columns[column] for column in PARENT_DEMOGRAPHICS.names}),
         counts,
     )
 

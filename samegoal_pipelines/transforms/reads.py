@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 
 import pandas as pd
 
-from samegoal_pipelines.schemas.reads import unchecked_objects
+from samegoal_pipelines.tables.reads import unchecked_objects
 
 
 def reading_notes(reads: Iterable[pd.DataFrame]) -> tuple[str, ...]:

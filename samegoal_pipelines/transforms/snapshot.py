@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from samegoal_pipelines.schemas.vocabulary import UNCERTAIN
+from samegoal_pipelines.tables.vocabulary import UNCERTAIN
 from samegoal_pipelines.transforms import parents as of_parents
 from samegoal_pipelines.transforms import students as of_students
 from samegoal_pipelines.transforms.columns import NOWHERE, RowIndex, columns_of, frame_of, ids, take

@@ -13,7 +13,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from samegoal_pipelines.schemas.vocabulary import GRADUATED_CODE, STATUS_OF_REASON, UNCERTAIN
+from samegoal_pipelines.tables.vocabulary import GRADUATED_CODE, STATUS_OF_REASON, UNCERTAIN
 from samegoal_pipelines.transforms.columns import (
     FOREVER,
     NOWHERE,

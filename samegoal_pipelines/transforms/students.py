@@ -12,7 +12,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from samegoal_pipelines.schemas import demographics as models
+from samegoal_pipelines.tables.people import STUDENT_DEMOGRAPHICS
 from samegoal_pipelines.transforms.columns import (
     MISSING,
     NOWHERE,
@@ -71,7 +71,7 @@ def build_student_demographics(
     )
     without_record = take(status["student_id"], np.flatnonzero(~known))
     return StudentDemographics(
-        frame_of({column: columns[column] for column in models.StudentDemographics.to_schema().columns}),
+        frame_of({column: columns[column] for column in STUDENT_DEMOGRAPHICS.names}),
         frame_of({"student_id": without_record}),
     )
 

@@ -1,7 +1,7 @@
 """What a registrar should look at in Qmlativ: enrollments that the rules could not use, or used with doubt.
 
 Here: which problem stands where, in words that help to find the enrollment. Not here: the rules themselves
-(`enrollments`, `status`), what to do about a problem (schemas/worklist), where the list is kept (warehouse).
+(`enrollments`, `status`), what to do about a problem (tables/worklist), where the list is kept (warehouse).
 
 A no-show (never effective) is sound and no problem. Nothing about a person is in the list but the number by
 which the district knows the student.
@@ -17,8 +17,8 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from samegoal_pipelines.schemas import worklist as problems
-from samegoal_pipelines.schemas.vocabulary import GRADUATED_CODE, UNCERTAIN
+from samegoal_pipelines.tables import worklist as problems
+from samegoal_pipelines.tables.vocabulary import GRADUATED_CODE, UNCERTAIN
 from samegoal_pipelines.transforms.columns import (
     MISSING,
     NO_DAY,
@@ -68,7 +68,7 @@ def list_problems(
     uncertain: pd.DataFrame,
     today: date,
 ) -> pd.DataFrame:
-    """The registrar's worklist (`schemas.worklist.RegistrarWorklist`), by school, problem and student.
+    """The registrar's worklist (`tables.worklist.REGISTRAR_WORKLIST`), by school, problem and student.
 
     Takes both frames of `filter_enrollments` and both of `classify_students`, made of `raw_enrollments` on
     `today`; student numbers are those of the latest year in `raw_students`.
@@ -310,7 +310,7 @@ def _in_order(worklist: pd.DataFrame, raw_students: Mapping[str, pd.DataFrame]) 
     columns = {name: values.take(order) for name, values in columns.items()}
     students = columns_of(raw_students["Student"])
     columns["student_number"] = _student_numbers(students, ids(columns["student_id"]))
-    return frame_of({name: columns[name] for name in problems.RegistrarWorklist.to_schema().columns})
+    return frame_of({name: columns[name] for name in problems.REGISTRAR_WORKLIST.names})
 
 
 def _student_numbers(records: Columns, students: np.ndarray) -> pa.Array:

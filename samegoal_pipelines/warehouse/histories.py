@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import sqlalchemy as sa
 
-from samegoal_pipelines.schemas.vocabulary import STATUSES
+from samegoal_pipelines.tables.vocabulary import STATUSES
 from samegoal_pipelines.warehouse.columns import SCHEMA, day, district, flag, integer, metadata, one_of, text
 
 

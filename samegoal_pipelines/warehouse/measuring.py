@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 from psycopg2.sql import SQL, Composed, Identifier
 
-from samegoal_pipelines.schemas.demographics import PARENT_CONTACTS
+from samegoal_pipelines.tables.people import PARENT_CONTACTS
 from samegoal_pipelines.warehouse.gate import Measured
 from samegoal_pipelines.warehouse.rows import Content
 from samegoal_pipelines.warehouse.staging import Staged, fill

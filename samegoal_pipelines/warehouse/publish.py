@@ -93,7 +93,7 @@ def publish(
         landed_run_id: the run whose landed rows the snapshot was made from.
         restricted: student_id and parent_id of every pair under restriction tonight: the contact data of
             such a parent goes from the rows that kept students keep, too.
-        confidential: numbers that are confidential tonight (`schemas.demographics.ConfidentialPhones`): they
+        confidential: numbers that are confidential tonight (`tables.people.CONFIDENTIAL_PHONES`): they
             go from these rows as well.
         absent: student_id and why (`tables.DEPARTURES`) of students whom Qmlativ's enrollments mention and
             who have no row tonight; of a departed student who is not in it, Qmlativ has no rows.

@@ -13,7 +13,7 @@ from __future__ import annotations
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import ARRAY, BYTEA, JSONB, TIMESTAMP
 
-from samegoal_pipelines.schemas.vocabulary import DEPARTURES, STATUSES
+from samegoal_pipelines.tables.vocabulary import DEPARTURES, STATUSES
 from samegoal_pipelines.warehouse.columns import (
     SCHEMA,
     day,

@@ -15,7 +15,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import ARRAY, insert
 
 from samegoal_pipelines import phones
-from samegoal_pipelines.schemas.demographics import PARENT_CONTACTS
+from samegoal_pipelines.tables.people import PARENT_CONTACTS
 from samegoal_pipelines.warehouse.engine import as_writer
 from samegoal_pipelines.warehouse.errors import WarehouseError
 from samegoal_pipelines.warehouse.rows import Keys
@@ -68,7 +68,7 @@ def hide_from_kept(
 
     Args:
         restricted: student_id and parent_id of every pair under restriction.
-        confidential: the confidential numbers (`schemas.demographics.ConfidentialPhones`).
+        confidential: the confidential numbers (`tables.people.CONFIDENTIAL_PHONES`).
 
     Returns:
         How many students that changed who had not changed yet tonight.

@@ -20,10 +20,10 @@ from samegoal_pipelines.defs.findings import (
     window_and_filter_add_up,
     worklist_findings,
 )
-from samegoal_pipelines.schemas.demographics import ParentDemographics, StudentDemographics
-from samegoal_pipelines.schemas.reads import Reads
-from samegoal_pipelines.schemas.status import StudentStatus
-from samegoal_pipelines.schemas.worklist import RegistrarWorklist
+from samegoal_pipelines.tables.enrollments import STUDENT_STATUS
+from samegoal_pipelines.tables.people import PARENT_DEMOGRAPHICS, STUDENT_DEMOGRAPHICS
+from samegoal_pipelines.tables.reads import READS
+from samegoal_pipelines.tables.worklist import REGISTRAR_WORKLIST
 from samegoal_pipelines.transforms.enrollments import filter_enrollments
 from samegoal_pipelines_tests.transforms.builders import enrollments, entry, raw, table
 from samegoal_pipelines_tests.transforms.nasty import nasty_district
@@ -39,7 +39,7 @@ def reads(*missing: str) -> pd.DataFrame:
         "Fields": json.dumps(sorted(fields)),
         "Missing": json.dumps(list(missing)),
     }
-    return table(Reads, [row])
+    return table(READS, [row])
 
 
 def test_granted_fields_need_no_word():
@@ -71,10 +71,10 @@ def test_objects_that_were_read_twice_are_named():
         {"Object": "Name", "Path": "/Custom/1/Demographics/Name", "GapsChecked": True},
         {"Object": "NameEmail", "Path": "/Custom/1/Demographics/NameEmail", "GapsChecked": False},
     ]
-    finding = no_lost_rows(table(Reads, rows))
+    finding = no_lost_rows(table(READS, rows))
     assert (finding.passed, finding.severity, finding.metadata) == (False, WARN, {"objects read twice": 1})
     assert finding.description.startswith("read twice: Demographics/NameEmail; Qmlativ does not search")
-    assert no_lost_rows(table(Reads, rows[:1])).passed
+    assert no_lost_rows(table(READS, rows[:1])).passed
 
 
 def ended(*differences: int) -> dict[str, pd.DataFrame]:
@@ -153,15 +153,15 @@ def test_on_nasty_districts_the_books_balance(seed):
 
 
 def students(*ids: int) -> pd.DataFrame:
-    return table(StudentDemographics, [{"student_id": one} for one in ids])
+    return table(STUDENT_DEMOGRAPHICS, [{"student_id": one} for one in ids])
 
 
 def statuses(*ids: int) -> pd.DataFrame:
-    return table(StudentStatus, [{"student_id": one} for one in ids])
+    return table(STUDENT_STATUS, [{"student_id": one} for one in ids])
 
 
 def parents(*ids: int) -> pd.DataFrame:
-    return table(ParentDemographics, [{"student_id": one, "parent_id": 9} for one in ids])
+    return table(PARENT_DEMOGRAPHICS, [{"student_id": one, "parent_id": 9} for one in ids])
 
 
 def test_statuses_and_demographics_of_the_same_students_pass():
@@ -187,7 +187,7 @@ def test_parents_of_students_who_are_not_there_are_an_error():
 
 def listed(*rows: tuple[str, int | None, int]) -> pd.DataFrame:
     return table(
-        RegistrarWorklist,
+        REGISTRAR_WORKLIST,
         [
             {"problem": problem, "student_id": student, "student_number": "S-1", "enrollment_id": enrollment}
             | {"building": "Austin High", "detail": "from 2024-08-14", "fix": "Entry/Withdrawal"}

@@ -8,13 +8,12 @@ from dagster._core.definitions.metadata import TableMetadataSet
 
 from samegoal_pipelines.defs.lineage import (
     FOR_PEOPLE,
-    PUBLISHED_VIEWS,
     column_lineage,
     published_columns,
     raw_columns,
 )
-from samegoal_pipelines.schemas.lineage import CONSTANT, LINEAGE
-from samegoal_pipelines.schemas.raw import RAW_MODELS
+from samegoal_pipelines.tables.catalog import PUBLISHED, RAW_TABLES
+from samegoal_pipelines.tables.lineage import CONSTANT, LINEAGE
 
 ASSETS = list(LINEAGE)
 
@@ -36,7 +35,7 @@ def test_every_column_of_every_asset_has_lineage_that_dagster_takes(asset):
 @pytest.mark.parametrize("asset", ASSETS)
 def test_every_column_that_another_comes_from_is_in_the_schema_of_its_asset(asset):
     """So that one can walk from a published column to Qmlativ's fields."""
-    known = {raw: set(names(raw_columns(raw))) for raw in RAW_MODELS} | {
+    known = {raw: set(names(raw_columns(raw))) for raw in RAW_TABLES} | {
         ours: set(columns) for ours, columns in LINEAGE.items()
     }
     lineage = column_lineage(asset)["dagster/column_lineage"]
@@ -49,7 +48,7 @@ def test_published_columns_are_those_that_have_lineage_or_are_constant():
     found = names(published_columns())
     assert len(found) == len(set(found))
     assert set(found) == set(LINEAGE["published_snapshot"]) | set(CONSTANT["published_snapshot"])
-    assert {name.partition(".")[0] for name in found} == set(PUBLISHED_VIEWS)
+    assert {name.partition(".")[0] for name in found} == set(PUBLISHED)
 
 
 @pytest.mark.parametrize("asset", ASSETS)

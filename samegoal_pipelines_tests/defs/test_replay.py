@@ -136,7 +136,7 @@ RETURNING = {
 
 def another_rule(patch: pytest.MonkeyPatch) -> None:
     """Code 77 means graduation, and what ended before the summer is not imported."""
-    for module in ("transforms.status", "schemas.status"):
+    for module in ("transforms.status", "tables.checks"):
         patch.setattr(f"samegoal_pipelines.{module}.GRADUATED_CODE", "77")
     patch.setattr("samegoal_pipelines.transforms.enrollments.window_start", lambda _: date(2026, 2, 1))
 

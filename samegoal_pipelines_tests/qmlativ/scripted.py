@@ -17,7 +17,7 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 from samegoal_pipelines.qmlativ import Connection, Patience
-from samegoal_pipelines.qmlativ.catalogue import OBJECTS
+from samegoal_pipelines.tables.catalog import OBJECTS
 
 SECRET = "a-secret-that-must-not-show"
 IMPATIENT = Patience(connect=60, read=60, total=120, attempts=3, backoff=0.01, longest_wait=0.3)

@@ -4,8 +4,8 @@ import pytest
 
 from samegoal_pipelines.qmlativ import Connection, QmlativClient
 from samegoal_pipelines.qmlativ.addresses import checked_url, is_public
-from samegoal_pipelines.qmlativ.catalogue import COUNTY
 from samegoal_pipelines.qmlativ.errors import InvalidCredentials, UnsafeUrl
+from samegoal_pipelines.tables.people import COUNTY
 from samegoal_pipelines_tests.qmlativ.scripted import serving
 
 

@@ -8,8 +8,8 @@ import pytest
 
 from samegoal_pipelines.qmlativ import QmlativClient
 from samegoal_pipelines.qmlativ import auth as auth_module
-from samegoal_pipelines.qmlativ.catalogue import COUNTY
 from samegoal_pipelines.qmlativ.errors import InvalidCredentials, MalformedAnswer
+from samegoal_pipelines.tables.people import COUNTY
 from samegoal_pipelines_tests.qmlativ.scripted import SECRET, Reply, counties, county_path, serving
 
 EXPIRED = Reply(401, {"Message": "Token has expired"})

@@ -11,15 +11,19 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from samegoal_pipelines.qmlativ.catalogue import OBJECTS, Field
-from samegoal_pipelines.qmlativ.decode import ARROW_TYPES, UNREADABLE, PageDecoder, parse_json
+from samegoal_pipelines.qmlativ.decode import PageDecoder, parse_json
 from samegoal_pipelines.qmlativ.errors import MalformedAnswer
+from samegoal_pipelines.tables import declaration
+from samegoal_pipelines.tables.arrow_types import ARROW_TYPES
+from samegoal_pipelines.tables.catalog import OBJECTS
+from samegoal_pipelines.tables.declaration import day, flag, integer, text
 
+UNREADABLE = declaration.UNREADABLE.name
 FIELDS = (
-    Field("ID", "integer"),
-    Field("Code", "text"),
-    Field("Start", "date"),
-    Field("Home", "flag"),
+    integer("ID", ""),
+    text("Code", ""),
+    day("Start", ""),
+    flag("Home", ""),
 )
 WHERE = "Module/Object, page 1"
 NOT_JSON = f"{WHERE}: the answer is not valid JSON; run again, and ask Skyward's support if it stays so"

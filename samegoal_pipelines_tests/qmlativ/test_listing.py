@@ -6,7 +6,6 @@ import pyarrow as pa
 import pytest
 
 from samegoal_pipelines.qmlativ import QmlativClient
-from samegoal_pipelines.qmlativ.catalogue import COUNTY, ENTRY_WITHDRAWAL, STUDENT, STUDENT_NAME
 from samegoal_pipelines.qmlativ.errors import (
     AccessRefused,
     DataChanged,
@@ -17,6 +16,8 @@ from samegoal_pipelines.qmlativ.errors import (
     MissingField,
 )
 from samegoal_pipelines.qmlativ.gaps import Gap, gaps_between, questions
+from samegoal_pipelines.tables.enrollments import ENTRY_WITHDRAWAL
+from samegoal_pipelines.tables.people import COUNTY, STUDENT, STUDENT_NAME
 from samegoal_pipelines_tests.qmlativ.scripted import Reply, counties, county_path, pages_of, serving
 
 

@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from samegoal_pipelines.qmlativ import QmlativClient
-from samegoal_pipelines.qmlativ.catalogue import COUNTY
 from samegoal_pipelines.qmlativ.errors import MalformedAnswer
 from samegoal_pipelines.qmlativ.paging import peek
+from samegoal_pipelines.tables.people import COUNTY
 from samegoal_pipelines_tests.qmlativ.scripted import Reply, counties, county_path, pages_of, serving
 
 PERSISTS = "; run again, and ask Skyward's support if it stays so"

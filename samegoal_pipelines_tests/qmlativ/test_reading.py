@@ -12,7 +12,6 @@ import pyarrow as pa
 import pytest
 
 from samegoal_pipelines.qmlativ import Connection, Identity, QmlativClient, auth, read_district
-from samegoal_pipelines.qmlativ.catalogue import NAME_EMAIL, NEEDED
 from samegoal_pipelines.qmlativ.errors import (
     AccessRefused,
     EntityNotGranted,
@@ -25,6 +24,8 @@ from samegoal_pipelines.qmlativ.errors import (
 )
 from samegoal_pipelines.qmlativ.reading import school_years
 from samegoal_pipelines.sandbox import Sandbox, answers, serve
+from samegoal_pipelines.tables.catalog import NEEDED
+from samegoal_pipelines.tables.people import NAME_EMAIL
 from samegoal_pipelines_tests.qmlativ.scripted import IMPATIENT
 
 TODAY = dt.date(2026, 10, 1)

@@ -16,7 +16,6 @@ from types import SimpleNamespace
 import pytest
 
 from samegoal_pipelines.qmlativ import QmlativClient, transport
-from samegoal_pipelines.qmlativ.catalogue import COUNTY
 from samegoal_pipelines.qmlativ.errors import (
     CertificateRefused,
     MalformedAnswer,
@@ -27,6 +26,7 @@ from samegoal_pipelines.qmlativ.errors import (
     SourceUnavailable,
     UnexpectedContent,
 )
+from samegoal_pipelines.tables.people import COUNTY
 from samegoal_pipelines_tests.qmlativ.scripted import (
     IMPATIENT,
     SECRET,

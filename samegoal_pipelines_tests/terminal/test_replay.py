@@ -52,7 +52,7 @@ def test_a_dry_run_shows_what_a_replay_then_does(two_nights, ask: Ask):
 
 
 def test_another_status_is_told_in_words_and_a_script_gets_numbers(two_nights, ask: Ask, monkeypatch):
-    for module in ("transforms.status", "schemas.status"):
+    for module in ("transforms.status", "tables.checks"):
         monkeypatch.setattr(f"samegoal_pipelines.{module}.GRADUATED_CODE", "77")
 
     told = ask("replay", "grand-bend", "--from", "2026-10-13", "--dry-run")

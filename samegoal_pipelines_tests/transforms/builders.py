@@ -11,31 +11,30 @@ from typing import Any
 import pandas as pd
 import pyarrow as pa
 
-from samegoal_pipelines.schemas.raw import RAW_MODELS
-from samegoal_pipelines.schemas.reads import Reads
+from samegoal_pipelines.tables.arrow_types import arrow_types
+from samegoal_pipelines.tables.catalog import RAW_TABLES
+from samegoal_pipelines.tables.declaration import Table
+from samegoal_pipelines.tables.reads import READS
 
 Row = Mapping[str, Any]
 RawRows = Mapping[str, Iterable[Row]]
 
 
-def table(model: Any, rows: Iterable[Row]) -> pd.DataFrame:
-    """A frame of the model's columns and types."""
+def table(declared: Table, rows: Iterable[Row]) -> pd.DataFrame:
+    """A frame of the declared columns and types."""
     rows = list(rows)
-    columns = model.to_schema().columns
+    columns = arrow_types(declared)
     strange = {name for row in rows for name in row} - set(columns)
-    assert not strange, f"{model.__name__} has no {strange}"
-    arrays = {
-        name: pa.array([row.get(name) for row in rows], column.dtype.type.pyarrow_dtype)
-        for name, column in columns.items()
-    }
+    assert not strange, f"{declared.name} has no {strange}"
+    arrays = {name: pa.array([row.get(name) for row in rows], kind) for name, kind in columns.items()}
     return pd.DataFrame({name: pd.arrays.ArrowExtensionArray(values) for name, values in arrays.items()})
 
 
 def raw(asset: str, rows: RawRows) -> dict[str, pd.DataFrame]:
     """A raw asset: a frame for each of its objects, empty where no rows are given."""
-    strange = set(rows) - set(RAW_MODELS[asset])
+    strange = set(rows) - set(RAW_TABLES[asset])
     assert not strange, f"{asset} has no {strange}"
-    return {name: table(model, rows.get(name, ())) for name, model in RAW_MODELS[asset].items()}
+    return {name: table(declared, rows.get(name, ())) for name, declared in RAW_TABLES[asset].items()}
 
 
 def day(text: str | date | None) -> date | None:
@@ -121,4 +120,4 @@ def enrollments(
 
 def reads(qmlativ_object: str, fields: Iterable[str]) -> pd.DataFrame:
     """The table of reads of a raw asset, as far as it says which fields of one object were asked for."""
-    return table(Reads, [{"Object": qmlativ_object, "Fields": json.dumps(list(fields))}])
+    return table(READS, [{"Object": qmlativ_object, "Fields": json.dumps(list(fields))}])

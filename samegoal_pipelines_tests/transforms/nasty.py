@@ -9,7 +9,7 @@ from datetime import date, timedelta
 from random import Random
 from typing import Any
 
-from samegoal_pipelines.schemas.raw import RAW_MODELS
+from samegoal_pipelines.tables.catalog import RAW_TABLES
 from samegoal_pipelines_tests.transforms.builders import school_years, year_of
 
 Row = dict[str, Any]
@@ -19,11 +19,8 @@ CODES = ("01", " 01 ", "1", "82", "33", "CECS", " cecs", "cEcS", "", "  ", None)
 
 def complete(objects: dict[str, list[Row]]) -> dict[str, list[Row]]:
     """The rows with every column that their model has, null where nothing is said."""
-    models = RAW_MODELS["raw_enrollments"]
-    return {
-        name: [dict.fromkeys(models[name].to_schema().columns) | row for row in rows]
-        for name, rows in objects.items()
-    }
+    tables = RAW_TABLES["raw_enrollments"]
+    return {name: [dict.fromkeys(tables[name].names) | row for row in rows] for name, rows in objects.items()}
 
 
 def days_around(today: date) -> list[date]:

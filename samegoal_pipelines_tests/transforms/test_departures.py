@@ -5,7 +5,7 @@ from datetime import date
 import pyarrow as pa
 import pytest
 
-from samegoal_pipelines.schemas.vocabulary import DEPARTURES, NO_ROWS
+from samegoal_pipelines.tables.vocabulary import DEPARTURES, NO_ROWS
 from samegoal_pipelines.transforms.departures import explain_absences
 from samegoal_pipelines.transforms.enrollments import filter_enrollments
 from samegoal_pipelines.transforms.status import classify_students

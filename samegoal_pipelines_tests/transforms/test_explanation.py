@@ -6,7 +6,7 @@ from datetime import date
 
 import pytest
 
-from samegoal_pipelines.schemas.vocabulary import FILTERED, SET_ASIDE, STATUS_OF_REASON
+from samegoal_pipelines.tables.vocabulary import FILTERED, SET_ASIDE, STATUS_OF_REASON
 from samegoal_pipelines.transforms.departures import explain_absences
 from samegoal_pipelines.transforms.enrollments import filter_enrollments
 from samegoal_pipelines.transforms.explanation import RULES, Explanation, explain_students

@@ -6,7 +6,7 @@ from datetime import date, timedelta
 
 import pytest
 
-from samegoal_pipelines.schemas.raw import RAW_MODELS
+from samegoal_pipelines.tables.catalog import RAW_TABLES
 from samegoal_pipelines.transforms.enrollments import filter_enrollments
 from samegoal_pipelines.transforms.forecast import UNCERTAIN_STATUS, count_flips, forecast_statuses
 from samegoal_pipelines.transforms.status import classify_students
@@ -66,7 +66,7 @@ def test_a_row_leaves_the_window_a_day_later_after_a_29_february():
 @pytest.mark.parametrize("seed", range(25))
 def test_the_forecast_is_what_each_day_would_say(seed):
     rows, today = nasty_district(seed)
-    raw = {name: table(RAW_MODELS["raw_enrollments"][name], some) for name, some in complete(rows).items()}
+    raw = {name: table(RAW_TABLES["raw_enrollments"][name], some) for name, some in complete(rows).items()}
     expected, before = [], statuses(raw, today)
     for step in range(1, 31):
         day = today + timedelta(days=step)

@@ -6,7 +6,7 @@ import json
 
 import pandas as pd
 
-from samegoal_pipelines.schemas.reads import Reads
+from samegoal_pipelines.tables.reads import READS
 from samegoal_pipelines.transforms.grants import find_missing_fields
 from samegoal_pipelines_tests.transforms.builders import table
 
@@ -20,7 +20,7 @@ def reads(**missing: list[str]) -> pd.DataFrame:
         "StudentGuardian": ["HasActiveRestrictedAccess"],
     }
     return table(
-        Reads,
+        READS,
         [
             {
                 "Object": name,

@@ -3,11 +3,19 @@
 from typing import Any
 
 import pandas as pd
+import pyarrow as pa
 import pytest
 
-from samegoal_pipelines.schemas import demographics as models
-from samegoal_pipelines.schemas.report import validate
-from samegoal_pipelines.schemas.status import StudentStatus
+from samegoal_pipelines.tables.catalog import published_tables
+from samegoal_pipelines.tables.enrollments import STUDENT_STATUS
+from samegoal_pipelines.tables.people import (
+    CONFIDENTIAL_PHONES,
+    PARENT_CONTACTS,
+    PARENT_DEMOGRAPHICS,
+    RESTRICTED_PAIRS,
+    parents_table,
+)
+from samegoal_pipelines.tables.validation import validate
 from samegoal_pipelines.transforms.parents import (
     ParentDemographics,
     build_parent_demographics,
@@ -20,7 +28,7 @@ from samegoal_pipelines_tests.transforms.builders import Row, raw, table
 from samegoal_pipelines_tests.transforms.test_students import build as build_students
 from samegoal_pipelines_tests.transforms.test_students import phone, status_row, uses
 
-CONTACTS = models.PARENT_CONTACTS
+CONTACTS = PARENT_CONTACTS
 SHOW_RESTRICTED = Withholding(show_restricted_contacts=True)
 SHOW_PHONES = Withholding(show_confidential_phones=True)
 
@@ -64,11 +72,11 @@ def build(
         "NamePhone": [phone(1, PhoneTypeID=1), phone(2, PhoneTypeID=2), phone(3, PhoneTypeID=3)],
     }
     rows = raw("raw_parents", usual | uses((True, True)) | objects)
-    known = table(StudentStatus, statuses or [status_row()])
+    known = table(STUDENT_STATUS, statuses or [status_row()])
     built = build_parent_demographics(
         rows, known, restriction_known=restriction_known, withholding=withholding
     )
-    assert validate(built.parents, models.parents_model(withholding.show_restricted_contacts)).ok
+    assert validate(built.parents, parents_table(withholding.show_restricted_contacts)).ok
     return built
 
 
@@ -130,16 +138,10 @@ def test_a_district_that_shows_restricted_contacts_keeps_flag_and_contacts(flag)
 
 def test_shown_contacts_of_a_restricted_parent_break_the_schema_of_any_other_district():
     shown = build([guardian(HasActiveRestrictedAccess=True)], withholding=SHOW_RESTRICTED).parents
-    assert not validate(shown, models.ParentDemographics).ok
-    shown.insert(1, "student_number", table(models.PublishedParents, [{}])["student_number"])
-    assert validate(shown[list(_columns(models.PublishedParents))], models.published_parents_model(True)).ok
-    assert not validate(
-        shown[list(_columns(models.PublishedParents))], models.published_parents_model(False)
-    ).ok
-
-
-def _columns(model: Any) -> list[str]:
-    return list(model.to_schema().columns)
+    assert not validate(shown, PARENT_DEMOGRAPHICS).ok
+    shown.insert(1, "student_number", pd.array([None], pd.ArrowDtype(pa.string())))
+    assert validate(shown, published_tables(True)["parents"]).ok
+    assert not validate(shown, published_tables(False)["parents"]).ok
 
 
 def test_shown_phones_do_not_show_a_parent_under_restriction():
@@ -217,7 +219,7 @@ def test_a_confidential_phone_is_shown_where_the_district_says_so_and_a_public_o
 
 def to_hide(withholding: Withholding = WITHHOLD, **objects: list[Row]) -> list[tuple[Any, ...]]:
     found = find_confidential_phones(raw("raw_parents", objects), withholding)
-    assert validate(found, models.ConfidentialPhones).ok
+    assert validate(found, CONFIDENTIAL_PHONES).ok
     return [(parent, digits) for _, parent, digits in found.itertuples(index=False)]
 
 
@@ -241,7 +243,7 @@ def test_restricted_pairs_are_none_where_it_is_not_known_or_contacts_are_shown()
     for known, withholding in ((False, WITHHOLD), (True, SHOW_RESTRICTED)):
         found = find_restricted_pairs(rows, restriction_known=known, withholding=withholding)
         assert found.empty
-        assert validate(found, models.RestrictedPairs).ok
+        assert validate(found, RESTRICTED_PAIRS).ok
 
 
 def test_a_snapshot_notes_what_is_not_known_and_what_is_shown():
@@ -290,7 +292,7 @@ def test_a_snapshot_speaks_of_the_same_students_in_all_its_tables():
     students = build_students(statuses)
     parents = build([guardian(1, student=1), guardian(2, student=2)], statuses=statuses).parents
     uncertain = pd.DataFrame({"student_id": [3], "reasons": ["no_start_date"]})
-    snapshot = assemble_snapshot(table(StudentStatus, statuses), uncertain, students, parents)
+    snapshot = assemble_snapshot(table(STUDENT_STATUS, statuses), uncertain, students, parents)
     assert list(snapshot.status["student_id"]) == list(snapshot.students["student_id"]) == [1]
     assert list(snapshot.status["student_number"]) == list(snapshot.parents["student_number"]) == ["00123"]
     assert list(snapshot.parents["student_id"]) == [1]
@@ -300,6 +302,6 @@ def test_uncertain_students_and_those_without_a_record_keep_what_was_last_publis
     statuses = [status_row(1), status_row(2)]
     uncertain = pd.DataFrame({"student_id": [3], "reasons": ["no_start_date"]})
     snapshot = assemble_snapshot(
-        table(StudentStatus, statuses), uncertain, build_students(statuses), build([]).parents
+        table(STUDENT_STATUS, statuses), uncertain, build_students(statuses), build([]).parents
     )
     assert snapshot.kept == {2, 3}

@@ -8,9 +8,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from samegoal_pipelines.schemas.enrollments import FilteredEnrollments, LeftOutEnrollments
-from samegoal_pipelines.schemas.report import validate
-from samegoal_pipelines.schemas.status import StudentStatus, UncertainStudents
+from samegoal_pipelines.tables.enrollments import (
+    FILTERED_ENROLLMENTS,
+    LEFT_OUT_ENROLLMENTS,
+    STUDENT_STATUS,
+    UNCERTAIN_STUDENTS,
+)
+from samegoal_pipelines.tables.validation import validate
 from samegoal_pipelines.transforms.enrollments import filter_enrollments
 from samegoal_pipelines.transforms.status import classify_students
 from samegoal_pipelines_tests.transforms.builders import raw
@@ -27,10 +31,10 @@ def run(district: dict[str, list[Row]], today: date, *, check: bool = False) -> 
     enrollments, left_out = filtered.enrollments, filtered.left_out
     statuses, uncertain = classify_students(enrollments, left_out, today)
     if check:
-        assert_sound(enrollments, FilteredEnrollments)
-        assert_sound(left_out, LeftOutEnrollments)
-        assert_sound(statuses, StudentStatus)
-        assert_sound(uncertain, UncertainStudents)
+        assert_sound(enrollments, FILTERED_ENROLLMENTS)
+        assert_sound(left_out, LEFT_OUT_ENROLLMENTS)
+        assert_sound(statuses, STUDENT_STATUS)
+        assert_sound(uncertain, UNCERTAIN_STUDENTS)
     decided = zip(statuses["status"], statuses["reason"], statuses["enrollment_id"], strict=True)
     doubts = zip(uncertain["student_id"], uncertain["reasons"], strict=True)
     return Verdict(

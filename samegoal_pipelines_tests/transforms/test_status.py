@@ -5,7 +5,7 @@ from datetime import date
 import numpy as np
 import pytest
 
-from samegoal_pipelines.schemas.vocabulary import STATUSES
+from samegoal_pipelines.tables.vocabulary import STATUSES
 from samegoal_pipelines.transforms.columns import best_rows, group_codes
 from samegoal_pipelines.transforms.enrollments import filter_enrollments
 from samegoal_pipelines.transforms.status import classify_students

@@ -7,9 +7,13 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from samegoal_pipelines.schemas import demographics as models
-from samegoal_pipelines.schemas.report import validate
-from samegoal_pipelines.schemas.status import StudentStatus
+from samegoal_pipelines.tables.enrollments import STUDENT_STATUS
+from samegoal_pipelines.tables.people import (
+    CONFIDENTIAL_PHONES,
+    STUDENT_DEMOGRAPHICS,
+    STUDENTS_WITHOUT_RECORD,
+)
+from samegoal_pipelines.tables.validation import validate
 from samegoal_pipelines.transforms.students import (
     StudentDemographics,
     build_student_demographics,
@@ -48,10 +52,10 @@ def build(
     }
     raw_students = raw("raw_students", usual | objects)
     built = build_student_demographics(
-        raw_students, table(StudentStatus, statuses or [status_row()]), withholding=withholding
+        raw_students, table(STUDENT_STATUS, statuses or [status_row()]), withholding=withholding
     )
-    assert validate(built.students, models.StudentDemographics).ok
-    assert validate(built.without_record, models.StudentsWithoutRecord).ok
+    assert validate(built.students, STUDENT_DEMOGRAPHICS).ok
+    assert validate(built.without_record, STUDENTS_WITHOUT_RECORD).ok
     return built
 
 
@@ -318,11 +322,11 @@ def test_a_student_s_confidential_numbers_are_found_whoever_is_published():
         ],
     }
     found = find_confidential_phones(raw("raw_students", rows), WITHHOLD)
-    assert validate(found, models.ConfidentialPhones).ok
+    assert validate(found, CONFIDENTIAL_PHONES).ok
     assert found[["student_id", "digits"]].values.tolist() == [[1, "5551"], [2, "5552"]]
     shown = find_confidential_phones(raw("raw_students", rows), Withholding(show_confidential_phones=True))
     assert shown.empty
-    assert validate(shown, models.ConfidentialPhones).ok
+    assert validate(shown, CONFIDENTIAL_PHONES).ok
 
 
 def test_the_phone_is_the_first_by_rank_then_by_id_and_one_without_rank_comes_last():
@@ -386,6 +390,6 @@ def test_the_building_is_that_of_the_status():
 
 
 def test_no_students_have_no_demographics():
-    built = build_student_demographics(raw("raw_students", {}), table(StudentStatus, []))
+    built = build_student_demographics(raw("raw_students", {}), table(STUDENT_STATUS, []))
     assert built.students.empty
     assert built.without_record.empty

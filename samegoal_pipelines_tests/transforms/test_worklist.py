@@ -9,16 +9,16 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from samegoal_pipelines.schemas.report import validate
-from samegoal_pipelines.schemas.worklist import (
+from samegoal_pipelines.tables.validation import validate
+from samegoal_pipelines.tables.worklist import (
     CECS_ONLY,
     FIX,
     FLAGGED_WITHOUT_CODE,
     NEVER_CLOSED,
     PROBLEMS,
+    REGISTRAR_WORKLIST,
     TIE,
     UPCOMING_AFTER_WITHDRAWAL,
-    RegistrarWorklist,
 )
 from samegoal_pipelines.transforms.enrollments import count_outcomes, filter_enrollments
 from samegoal_pipelines.transforms.status import classify_students
@@ -38,7 +38,7 @@ def worklist(entries: Any, today: date = TODAY, students: Any = (), **objects: A
     classified = classify_students(filtered.enrollments, filtered.left_out, today)
     people = raw("raw_students", {"Student": students})
     listed = list_problems(tables, people, filtered.enrollments, filtered.left_out, *classified, today)
-    report = validate(listed, RegistrarWorklist)
+    report = validate(listed, REGISTRAR_WORKLIST)
     assert report.ok, report.summary()
     return listed
 
@@ -289,7 +289,7 @@ def test_on_nasty_districts_the_list_adds_up_with_the_counts_of_the_rules(seed):
     classified = classify_students(filtered.enrollments, filtered.left_out, today)
     people = raw("raw_students", {"Student": [student("7", student_id=7)]})
     listed = list_problems(tables, people, filtered.enrollments, filtered.left_out, *classified, today)
-    report = validate(listed, RegistrarWorklist)
+    report = validate(listed, REGISTRAR_WORKLIST)
     assert report.ok, report.summary()
 
     counts, expected = Counter(listed["problem"]), count_outcomes(filtered)

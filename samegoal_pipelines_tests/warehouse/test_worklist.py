@@ -11,7 +11,7 @@ import pyarrow as pa
 import pytest
 import sqlalchemy as sa
 
-from samegoal_pipelines.schemas.worklist import FIX, NEVER_CLOSED, TIE, RegistrarWorklist
+from samegoal_pipelines.tables.worklist import FIX, NEVER_CLOSED, REGISTRAR_WORKLIST, TIE
 from samegoal_pipelines.warehouse.engine import as_writer
 from samegoal_pipelines.warehouse.erase import erase_rows
 from samegoal_pipelines.warehouse.errors import UnfitSnapshot, WarehouseError
@@ -50,7 +50,7 @@ def item(
 
 
 def worklist(*items: dict[str, Any]) -> pd.DataFrame:
-    return table(RegistrarWorklist, items)
+    return table(REGISTRAR_WORKLIST, items)
 
 
 def replace(

@@ -6,9 +6,10 @@ from datetime import date
 import pandas as pd
 import pytest
 
-from samegoal_pipelines.schemas import demographics, enrollments, raw, status
-from samegoal_pipelines.schemas.report import validate
-from samegoal_pipelines_tests.schemas.test_models import ALL_MODELS, counted, parent, student
+from samegoal_pipelines.tables import enrollments, people
+from samegoal_pipelines.tables.catalog import RAW_TABLES
+from samegoal_pipelines.tables.validation import validate
+from samegoal_pipelines_tests.tables.test_models import ALL_TABLES, counted, parent, student
 from samegoal_pipelines_tests.transforms.builders import table
 
 SENTINEL = "Zz-sentinel-741"
@@ -21,18 +22,18 @@ def leaks(report) -> bool:
 
 
 BROKEN = {
-    "text": (status.StudentStatus, [student(status=SENTINEL, reason=SENTINEL)]),
-    "number": (status.StudentStatus, [student(NUMBER), student(NUMBER)]),
+    "text": (enrollments.STUDENT_STATUS, [student(status=SENTINEL, reason=SENTINEL)]),
+    "number": (enrollments.STUDENT_STATUS, [student(NUMBER), student(NUMBER)]),
     "date": (
-        enrollments.FilteredEnrollments,
+        enrollments.FILTERED_ENROLLMENTS,
         [counted(last_day=date(741, 7, 4), withdrawal_code=f" {SENTINEL} ")],
     ),
-    "restricted": (demographics.ParentDemographics, [parent(has_restricted_access=True, email=SENTINEL)]),
+    "restricted": (people.PARENT_DEMOGRAPHICS, [parent(has_restricted_access=True, email=SENTINEL)]),
     "raw": (
-        raw.RAW_MODELS["raw_students"]["Name"],
+        RAW_TABLES["raw_students"]["Name"],
         [{"LastName": SENTINEL}, {"Unreadable": SENTINEL, "NameID": NUMBER}],
     ),
-    "reasons": (status.UncertainStudents, [{"student_id": 1, "reasons": SENTINEL}]),
+    "reasons": (enrollments.UNCERTAIN_STUDENTS, [{"student_id": 1, "reasons": SENTINEL}]),
 }
 
 
@@ -44,40 +45,40 @@ def test_a_report_never_contains_a_value(name):
     assert not leaks(report)
 
 
-@pytest.mark.parametrize("name", ALL_MODELS)
+@pytest.mark.parametrize("name", ALL_TABLES)
 def test_a_report_never_contains_a_value_of_a_column_of_the_wrong_type(name):
     """Checks may stumble over such a column; what they say then stays inside."""
-    model = ALL_MODELS[name]
-    frame = pd.DataFrame({column: [SENTINEL, f"{SENTINEL} {NUMBER}"] for column in model.to_schema().columns})
-    report = validate(frame, model)
+    declared = ALL_TABLES[name]
+    frame = pd.DataFrame({column: [SENTINEL, f"{SENTINEL} {NUMBER}"] for column in declared.names})
+    report = validate(frame, declared)
     assert not report.ok
     assert not leaks(report)
 
 
 def test_no_exception_leaves_with_a_value():
     """Not even one that a check of pandera's hides behind another."""
-    frame = table(status.StudentStatus, [student(NUMBER)])
+    frame = table(enrollments.STUDENT_STATUS, [student(NUMBER)])
     frame["status"] = [[SENTINEL]]
     try:
-        assert not leaks(validate(frame, status.StudentStatus))
+        assert not leaks(validate(frame, enrollments.STUDENT_STATUS))
     except Exception:
         assert SENTINEL not in traceback.format_exc()
         raise
 
 
 def test_a_summary_names_table_rows_columns_checks_and_counts_in_one_line():
-    report = validate(table(status.StudentStatus, [student(1), student(1)]), status.StudentStatus)
+    report = validate(table(enrollments.STUDENT_STATUS, [student(1), student(1)]), enrollments.STUDENT_STATUS)
     assert report.summary() == (
-        "StudentStatus: 2 rows, "
-        "(table): a student has one status (2); (table): an enrollment decides one status (2)"
+        "student_status: 2 rows, "
+        "(table): an enrollment decides one status (2); (table): the key is unique (2)"
     )
-    sound = validate(table(status.StudentStatus, [student()]), status.StudentStatus)
-    assert sound.summary() == "StudentStatus: 1 rows, sound"
+    sound = validate(table(enrollments.STUDENT_STATUS, [student()]), enrollments.STUDENT_STATUS)
+    assert sound.summary() == "student_status: 1 rows, sound"
 
 
 def test_a_missing_and_an_unexpected_column_are_named_and_an_unexpected_name_is_cut():
-    frame = table(status.UncertainStudents, [{"student_id": 1, "reasons": "unreadable"}])
-    report = validate(frame.rename(columns={"reasons": "x" * 500}), status.UncertainStudents)
+    frame = table(enrollments.UNCERTAIN_STUDENTS, [{"student_id": 1, "reasons": "unreadable"}])
+    report = validate(frame.rename(columns={"reasons": "x" * 500}), enrollments.UNCERTAIN_STUDENTS)
     assert {(failure.column, failure.check) for failure in report.failures} == {
         ("reasons", "is missing"),
         ("x" * 60, "is not expected"),
@@ -85,17 +86,17 @@ def test_a_missing_and_an_unexpected_column_are_named_and_an_unexpected_name_is_
 
 
 def test_counts_are_right_on_a_frame_with_any_index():
-    frame = table(status.StudentStatus, [student(n, status="other") for n in range(5)])
+    frame = table(enrollments.STUDENT_STATUS, [student(n, status="other") for n in range(5)])
     frame.index = pd.Index([7, 7, 3, 1, 0])
-    report = validate(frame, status.StudentStatus)
+    report = validate(frame, enrollments.STUDENT_STATUS)
     assert {failure.rows for failure in report.failures} == {5}
 
 
 def test_every_failure_of_a_frame_is_reported_at_once():
     rows = [student(1, status="other", first_day=None), student(1, enrollment_id=None)]
-    report = validate(table(status.StudentStatus, rows), status.StudentStatus)
+    report = validate(table(enrollments.STUDENT_STATUS, rows), enrollments.STUDENT_STATUS)
     assert {failure.check for failure in report.failures} == {
-        "a student has one status",
+        "the key is unique",
         "is given",
         "is one of the four",
         "status and reason belong together",

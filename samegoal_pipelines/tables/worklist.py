@@ -1,27 +1,16 @@
-"""The registrar's worklist: which problems there are, what to do about each, and the model of the list.
+"""The registrar's worklist: which problems there are, what to do about each, and the list's columns.
 
-Here: words, and `RegistrarWorklist`. Not here: how a problem is found (transforms/worklist), where the
+Here: words, and `REGISTRAR_WORKLIST`. Not here: how a problem is found (transforms/worklist), where the
 list is kept (warehouse).
 
 Fields are called as Qmlativ's API calls them. "Entry/Withdrawal of the student" is where Qmlativ shows an
 EntryWithdrawal; menus differ from district to district and are not named.
 """
 
-import pandas as pd
+from __future__ import annotations
 
-from samegoal_pipelines.schemas.fields import (
-    Integer,
-    Mask,
-    Table,
-    Text,
-    column_check,
-    one_of,
-    optional,
-    required,
-    row_check,
-    unique,
-)
-from samegoal_pipelines.schemas.vocabulary import UNCERTAIN
+from samegoal_pipelines.tables.declaration import Table, integer, text
+from samegoal_pipelines.tables.vocabulary import UNCERTAIN
 
 NEVER_CLOSED = "never closed"
 UPCOMING_AFTER_WITHDRAWAL = "upcoming enrollment after a withdrawal"
@@ -74,27 +63,22 @@ PROBLEMS = tuple(FIX)
 # A no-show is sound: an enrollment that was never effective is no problem.
 SET_ASIDE_PROBLEMS = tuple(set_aside_as(reason) for reason in UNCERTAIN)
 
-
-class RegistrarWorklist(Table):
-    """What a registrar should look at in Qmlativ, one row per student, enrollment and problem."""
-
-    student_id: Integer = optional("Qmlativ's StudentID; null where the enrollment has none")
-    student_number: Text = optional("Student.StudentNumber as it came; null where Student has none")
-    building: Text = optional("The school of the enrollment")
-    building_reporting_id: Text = optional("That school's number at the state; text")
-    problem: Text = required(f"One of: {', '.join(PROBLEMS)}")
-    enrollment_id: Integer = optional("Qmlativ's EntryWithdrawalID; null where it was unreadable")
-    detail: Text = required("Days, codes and ids by which to find the enrollment, and what is odd about it")
-    fix: Text = required("The Qmlativ screen, and what to change there")
-
-    @row_check
-    @classmethod
-    def a_problem_stands_once(cls, frame: pd.DataFrame) -> Mask:
-        """One row per problem, student and enrollment."""
-        return unique(frame, ("problem", "student_id", "enrollment_id"))
-
-    @column_check("problem")
-    @classmethod
-    def is_a_known_problem(cls, column: pd.Series) -> Mask:
-        """There are no others."""
-        return one_of(column, PROBLEMS)
+REGISTRAR_WORKLIST = Table(
+    "registrar_worklist",
+    "What a registrar should look at in Qmlativ, one row per student, enrollment and problem",
+    (
+        integer("student_id", "Qmlativ's StudentID; null where the enrollment has none"),
+        text("student_number", "Qmlativ's StudentNumber as it came; null where Student has none"),
+        text("building", "Name of the enrollment's school"),
+        text("building_reporting_id", "The state's number of that school; text"),
+        text("problem", f"One of: {', '.join(PROBLEMS)}", required=True),
+        integer("enrollment_id", "Qmlativ's EntryWithdrawalID; null where it was unreadable"),
+        text(
+            "detail",
+            "Days, codes and ids by which to find the enrollment, and what is odd about it",
+            required=True,
+        ),
+        text("fix", "The Qmlativ screen, and what to change there", required=True),
+    ),
+    key=("problem", "student_id", "enrollment_id"),
+)

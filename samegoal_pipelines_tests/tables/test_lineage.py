@@ -11,19 +11,11 @@ import pyarrow as pa
 import pytest
 
 from samegoal_pipelines.qmlativ import Connection, QmlativClient, read_district
-from samegoal_pipelines.qmlativ.catalogue import NEEDED, OBJECTS
 from samegoal_pipelines.sandbox import Sandbox, serve
-from samegoal_pipelines.schemas.demographics import ParentDemographics, StudentDemographics
-from samegoal_pipelines.schemas.enrollments import FilteredEnrollments
-from samegoal_pipelines.schemas.lineage import (
-    CONSTANT,
-    LINEAGE,
-    VIEWS,
-    empty_without,
-    fed_by,
-    fields_behind,
-)
-from samegoal_pipelines.schemas.status import StudentStatus
+from samegoal_pipelines.tables.catalog import NEEDED, OBJECTS, PUBLISHED
+from samegoal_pipelines.tables.enrollments import FILTERED_ENROLLMENTS, STUDENT_STATUS
+from samegoal_pipelines.tables.lineage import CONSTANT, LINEAGE, empty_without, fed_by, fields_behind
+from samegoal_pipelines.tables.people import PARENT_DEMOGRAPHICS, STUDENT_DEMOGRAPHICS
 from samegoal_pipelines.transforms.grants import RESTRICTION
 from samegoal_pipelines.transforms.snapshot import compute_night
 from samegoal_pipelines.transforms.withholding import Withholding
@@ -161,17 +153,17 @@ def test_every_published_column_has_its_sources_or_is_said_to_be_constant():
 
 
 @pytest.mark.parametrize(
-    ("asset", "model"),
+    ("asset", "table"),
     [
-        ("cecs_filtered_enrollments", FilteredEnrollments),
-        ("student_status", StudentStatus),
-        ("student_demographics", StudentDemographics),
-        ("parent_demographics", ParentDemographics),
+        ("cecs_filtered_enrollments", FILTERED_ENROLLMENTS),
+        ("student_status", STUDENT_STATUS),
+        ("student_demographics", STUDENT_DEMOGRAPHICS),
+        ("parent_demographics", PARENT_DEMOGRAPHICS),
     ],
 )
-def test_every_column_of_an_asset_has_its_sources_or_is_said_to_be_constant(asset, model):
+def test_every_column_of_an_asset_has_its_sources_or_is_said_to_be_constant(asset, table):
     declared = set(LINEAGE[asset]) | set(CONSTANT.get(asset, {}))
-    assert declared == set(model.to_schema().columns)
+    assert declared == set(table.names)
     assert not set(LINEAGE[asset]) & set(CONSTANT.get(asset, {}))
 
 
@@ -217,7 +209,7 @@ def test_every_source_in_an_asset_of_our_own_is_a_column_of_it():
 
 
 def test_the_views_of_the_map_are_those_that_are_published():
-    assert set(VIEWS) == set(HISTORIES)
+    assert set(PUBLISHED) == set(HISTORIES)
 
 
 # -- whether the map is true --

@@ -1,54 +1,19 @@
-"""What the models are made of: column types, field constructors, and masks for their checks.
+"""Checks over whole columns: a boolean per row, computed by Arrow or numpy; true where the row is sound.
 
-Here: Arrow types by declaration, and checks over whole columns (a boolean per row, computed by Arrow or
-numpy). Not here: any table.
+Not here: which table is checked for what (`checks`).
 """
 
+from __future__ import annotations
+
 from collections.abc import Callable
-from functools import partial
-from typing import Annotated, Any, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 import pandas as pd
-import pandera.pandas as pa
 import pyarrow
 import pyarrow.compute as pc
 
-Integer = Annotated[pd.ArrowDtype, pyarrow.int64()]
-Text = Annotated[pd.ArrowDtype, pyarrow.string()]
-Day = Annotated[pd.ArrowDtype, pyarrow.date32()]
-Flag = Annotated[pd.ArrowDtype, pyarrow.bool_()]
-# A text of which millions of rows share a few values: a small number per row, and a list of the texts.
-SharedText = Annotated[pd.ArrowDtype, pyarrow.dictionary(pyarrow.int32(), pyarrow.string())]
-
-Mask: TypeAlias = pd.Series  # a boolean per row: true where the row is as it should be
-
-# ignore_na makes pandera copy or scan whole frames around each check; our masks say themselves what a null
-# means.
-# Without n_failure_cases pandera would copy out every row that failed, for minutes where millions did.
-# A check goes by its method's name: pandera forgets a name= after the first model or thread that asks for it.
-row_check = partial(pa.dataframe_check, ignore_na=False, n_failure_cases=1)
-column_check = partial(pa.check, ignore_na=False, n_failure_cases=1)
-
-
-def required(description: str) -> Any:
-    """A column that is never null."""
-    return pa.Field(description=description)
-
-
-def optional(description: str) -> Any:
-    """A column in which a null means: none, or not known."""
-    return pa.Field(nullable=True, description=description)
-
-
-class Table(pa.DataFrameModel):
-    """What all models share: exactly the declared columns, and nothing is converted."""
-
-    class Config:
-        """Strict."""
-
-        strict = True
-        coerce = False
+Mask: TypeAlias = pd.Series
 
 
 def arrow(column: pd.Series) -> pyarrow.Array:
@@ -100,7 +65,7 @@ def one_of(column: pd.Series, values: tuple[str, ...]) -> Mask:
 
 
 def unique(frame: pd.DataFrame, key: tuple[str, ...], *, null: bool = False) -> Mask:
-    """Where a key stands in one row only; with `null`, a key that has a null may stand in several."""
+    """Where a key is in one row only; with `null`, a key that has a null may be in several."""
     values = arrow(frame[key[0]])
     if len(key) == 1 and not values.null_count and pyarrow.types.is_integer(values.type):
         # sorting integers is the quickest way to see that all differ

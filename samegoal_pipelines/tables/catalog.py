@@ -1,0 +1,109 @@
+"""Which tables there are: what each asset reads and lands, and what is published.
+
+Not here: the declarations themselves (`enrollments`, `people`, `worklist`, `reads`).
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from samegoal_pipelines.tables import enrollments, people
+from samegoal_pipelines.tables.declaration import Origin, QmlativObject, Table, day, text
+from samegoal_pipelines.tables.reads import READS
+
+RawAsset = Literal["raw_enrollments", "raw_students", "raw_parents"]
+
+# The bulky ones first: a reader of all of them at once starts with those that take longest.
+_CONTACTS = (
+    people.NAME_ADDRESS,
+    people.ADDRESS,
+    people.NAME_PHONE,
+    people.NAME_EMAIL,
+    people.ZIP,
+    people.COUNTY,
+    people.STATE,
+    people.PHONE_TYPE,
+    people.NAME_SUFFIX,
+)
+NEEDED: dict[RawAsset, tuple[QmlativObject, ...]] = {
+    "raw_enrollments": (
+        enrollments.ENTRY_WITHDRAWAL,
+        enrollments.WITHDRAWAL_CODE,
+        enrollments.SCHOOL,
+        enrollments.SCHOOL_YEAR,
+        enrollments.ENTITY,
+    ),
+    "raw_students": (people.STUDENT, people.STUDENT_NAME, *_CONTACTS, people.LANGUAGE),
+    "raw_parents": (people.STUDENT_GUARDIAN, people.GUARDIAN_NAME, *_CONTACTS, people.RELATIONSHIP),
+}
+"""Raw asset → the objects that it is read from. Least data: a field that nothing uses is not declared."""
+
+OBJECTS: dict[str, QmlativObject] = {
+    wanted.label: wanted for objects in NEEDED.values() for wanted in objects
+}
+
+RAW_TABLES: dict[str, dict[str, Table]] = {
+    asset: {wanted.name: wanted.table for wanted in objects} for asset, objects in NEEDED.items()
+}
+"""Raw asset → Qmlativ object → the table that its rows land in."""
+
+STUDENT_NUMBER = text(
+    "student_number",
+    "Qmlativ's StudentNumber (SameGoal's Student Id) as it came; text",
+    Origin((("student_demographics.student_number",),)),
+)
+DISTRICT_ID = text("district_id", "The district, as registered", required=True)
+SNAPSHOT_DATE = day("snapshot_date", "The night of the district's last published snapshot", required=True)
+
+
+def _with_number(table: Table) -> Table:
+    return table.plus(STUDENT_NUMBER, after="student_id")
+
+
+PUBLISHED = {
+    "student_status": _with_number(enrollments.STUDENT_STATUS),
+    "student_demographics": people.STUDENT_DEMOGRAPHICS,
+    "parent_demographics": _with_number(people.PARENT_DEMOGRAPHICS),
+}
+"""View → what a snapshot says in it; the view adds the district before, and the night after."""
+
+
+def published_tables(show_restricted_contacts: bool) -> dict[str, Table]:
+    """The tables of a snapshot by the names under which it is put together."""
+    status, students, _ = PUBLISHED.values()
+    parents = _with_number(people.parents_table(show_restricted_contacts))
+    return {"status": status, "students": students, "parents": parents}
+
+
+LANDED: dict[str, dict[str, Table]] = {
+    **{asset: {**tables, "Reads": READS} for asset, tables in RAW_TABLES.items()},
+    "cecs_filtered_enrollments": {
+        "enrollments": enrollments.FILTERED_ENROLLMENTS,
+        "left_out": enrollments.LEFT_OUT_ENROLLMENTS,
+    },
+    "student_status": {
+        "student_status": enrollments.STUDENT_STATUS,
+        "uncertain": enrollments.UNCERTAIN_STUDENTS,
+    },
+    "student_demographics": {
+        "student_demographics": people.STUDENT_DEMOGRAPHICS,
+        "without_record": people.STUDENTS_WITHOUT_RECORD,
+        "confidential": people.CONFIDENTIAL_PHONES,
+        "withholding": people.WITHHOLDING_USED,
+    },
+    "parent_demographics": {
+        "parent_demographics": people.PARENT_DEMOGRAPHICS,
+        "restricted": people.RESTRICTED_PAIRS,
+        "restriction": people.RESTRICTION_KNOWN,
+        "confidential": people.CONFIDENTIAL_PHONES,
+        "withholding": people.WITHHOLDING_USED,
+    },
+    "held_snapshot": {
+        **published_tables(show_restricted_contacts=False),
+        "kept": enrollments.KEPT_STUDENTS,
+        "restricted": people.RESTRICTED_PAIRS,
+        "confidential": people.CONFIDENTIAL_PHONES,
+        "absent": enrollments.ABSENT_STUDENTS,
+    },
+}
+"""Asset → landed table → its declaration. `held_snapshot` is what a held night wanted published."""

@@ -1,0 +1,261 @@
+"""What a table's rows must fulfill beyond types and key, registered by table: `@check(TABLE)`.
+
+A check is a function of the frame, or of one column, that returns a `Mask`; its name says what ought to be
+and is what a report shows. Not here: what every table is checked for (`validation`).
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import pandas as pd
+import pyarrow
+import pyarrow.compute as pc
+
+from samegoal_pipelines.tables.declaration import Table
+from samegoal_pipelines.tables.enrollments import (
+    FILTERED_ENROLLMENTS,
+    LEFT_OUT_ENROLLMENTS,
+    SCHOOL,
+    SCHOOL_YEAR,
+    STUDENT_STATUS,
+    UNCERTAIN_STUDENTS,
+)
+from samegoal_pipelines.tables.masks import (
+    Mask,
+    all_true,
+    arrow,
+    each_text,
+    given,
+    mask,
+    mostly,
+    not_before,
+    one_of,
+    unique,
+    years_between,
+)
+from samegoal_pipelines.tables.people import (
+    CONFIDENTIAL_PHONES,
+    PARENT_CONTACTS,
+    PARENT_DEMOGRAPHICS,
+    STUDENT_DEMOGRAPHICS,
+)
+from samegoal_pipelines.tables.reads import READS
+from samegoal_pipelines.tables.vocabulary import (
+    CECS,
+    FILTERED,
+    GRADUATED_CODE,
+    SET_ASIDE,
+    STATUS_OF_REASON,
+    STATUSES,
+    UNCERTAIN,
+)
+from samegoal_pipelines.tables.worklist import PROBLEMS, REGISTRAR_WORKLIST
+
+Function = Callable[[Any], Any]
+
+
+class Check(NamedTuple):
+    """A check of the column, or of the whole table where there is none."""
+
+    column: str | None
+    function: Function
+
+
+_CHECKS: dict[str, list[Check]] = defaultdict(list)
+
+
+def check(table: Table, column: str | None = None) -> Callable[[Function], Function]:
+    """Register a check for all tables of this name."""
+
+    def register(function: Function) -> Function:
+        _CHECKS[table.name].append(Check(column, function))
+        return function
+
+    return register
+
+
+def checks_of(table: Table) -> list[Check]:
+    """The checks that hold for a table."""
+    return [each for each in _CHECKS[table.name] if each.function.__name__ not in table.without_checks]
+
+
+# -- as Qmlativ gives them: structure only, odd content is left to the rules --
+
+
+@check(SCHOOL_YEAR.table, "IsCurrentYearForProvidedEntity")
+def one_year_is_current(column: pd.Series) -> bool:
+    """Without a current year, every open enrollment would look forgotten and every student inactive."""
+    return column.empty or bool(column.fillna(False).any())
+
+
+@check(SCHOOL_YEAR.table, "NumericYear")
+def is_a_calendar_year(column: pd.Series) -> Mask:
+    """Not the year's id, which is also a number."""
+    values = arrow(column)
+    return mask(pc.and_(pc.greater_equal(values, 1900), pc.less_equal(values, 2200)))
+
+
+@check(SCHOOL.table)
+def one_name_and_number_per_school_and_year(frame: pd.DataFrame) -> Mask:
+    """The same row may come again; two different ones would make the building a guess."""
+    once = frame[["SchoolID", "SchoolYearID", "Name", "StateAssignedID"]].drop_duplicates()
+    clashing = once.loc[once.duplicated(["SchoolID", "SchoolYearID"], keep=False)].index
+    return pd.Series(~frame.index.isin(clashing))
+
+
+@check(READS, "Rows")
+def is_a_count(column: pd.Series) -> Mask:
+    """Not negative."""
+    return (column >= 0).astype(bool)
+
+
+# -- enrollments --
+
+
+@check(FILTERED_ENROLLMENTS)
+@check(STUDENT_STATUS)
+def the_last_day_is_not_before_the_first(frame: pd.DataFrame) -> Mask:
+    """Such an enrollment was never effective: it neither counts nor decides."""
+    return not_before(frame["last_day"], frame["first_day"])
+
+
+@check(FILTERED_ENROLLMENTS, "withdrawal_code")
+def is_not_cecs(column: pd.Series) -> Mask:
+    """Cross-entity course enrollments never count."""
+    return each_text(column, lambda codes: pc.not_equal(pc.utf8_upper(pc.utf8_trim_whitespace(codes)), CECS))
+
+
+@check(FILTERED_ENROLLMENTS, "withdrawal_code")
+def is_trimmed_and_not_blank(column: pd.Series) -> Mask:
+    """A padded 01 would not be 01."""
+    return each_text(
+        column,
+        lambda codes: pc.and_(pc.equal(pc.utf8_trim_whitespace(codes), codes), pc.not_equal(codes, "")),
+    )
+
+
+@check(FILTERED_ENROLLMENTS, "first_day")
+def mostly_lies_in_1990_to_2100(column: pd.Series) -> Mask:
+    """One odd date is a typing error, many are a date read wrongly."""
+    return mostly(years_between(column, 1990, 2100))
+
+
+@check(LEFT_OUT_ENROLLMENTS)
+def outcome_and_reason_belong_together(frame: pd.DataFrame) -> Mask:
+    """Each reason has one outcome, and there are no other reasons."""
+    filtered = (frame["outcome"] == "filtered") & one_of(frame["reason"], FILTERED).array
+    set_aside = (frame["outcome"] == "set_aside") & one_of(frame["reason"], SET_ASIDE).array
+    return mask(arrow(filtered | set_aside), null=False)
+
+
+@check(LEFT_OUT_ENROLLMENTS)
+def the_dates_bear_the_reason_out(frame: pd.DataFrame) -> Mask:
+    """Never closed is open, outside the window has ended, never effective ends before it begins."""
+    reason, ended = frame["reason"], given(frame["last_day"]).array
+    wrong = ((reason == "never_closed") & ended) | ((reason == "outside_window") & ~ended)
+    effective = not_before(frame["last_day"], frame["first_day"]).array
+    return mask(arrow(~(wrong | ((reason == "never_effective") & effective))))
+
+
+@check(LEFT_OUT_ENROLLMENTS)
+def cecs_is_left_out_as_cecs(frame: pd.DataFrame) -> Mask:
+    """The reason cecs goes with the code CECS and no other, contradicting duplicates apart."""
+    codes = arrow(frame["withdrawal_code"])
+    cecs = pc.equal(pc.utf8_upper(codes.dictionary), CECS).take(codes.indices).fill_null(False)
+    said = pc.equal(arrow(frame["reason"]), "cecs")
+    contradicting = pc.equal(arrow(frame["reason"]), "conflicting_duplicate")
+    return mask(pc.or_(pc.equal(cecs, said), contradicting))
+
+
+# -- statuses --
+
+
+@check(STUDENT_STATUS)
+def an_enrollment_decides_one_status(frame: pd.DataFrame) -> Mask:
+    """An enrollment belongs to one student."""
+    return unique(frame, ("enrollment_id",))
+
+
+@check(STUDENT_STATUS, "status")
+def is_one_of_the_four(column: pd.Series) -> Mask:
+    """There are these statuses and no other."""
+    return one_of(column, STATUSES)
+
+
+@check(STUDENT_STATUS)
+def status_and_reason_belong_together(frame: pd.DataFrame) -> Mask:
+    """Each reason leads to one status, and there are no other reasons."""
+    position = pc.index_in(arrow(frame["reason"]), value_set=pyarrow.array(STATUS_OF_REASON))
+    expected = pc.index_in(pyarrow.array(STATUS_OF_REASON.values()), value_set=pyarrow.array(STATUSES))
+    actual = pc.index_in(arrow(frame["status"]), value_set=pyarrow.array(STATUSES))
+    return mask(pc.equal(expected.take(position), actual), null=False)
+
+
+def _left(frame: pd.DataFrame) -> pyarrow.Array:
+    status = arrow(frame["status"])
+    return pc.or_(pc.equal(status, "GRADUATED"), pc.equal(status, "INACTIVE"))
+
+
+@check(STUDENT_STATUS)
+def who_left_has_a_last_day(frame: pd.DataFrame) -> Mask:
+    """Graduated and inactive students left on a day."""
+    return mask(pc.or_(pc.invert(_left(frame)), arrow(frame["last_day"]).is_valid()))
+
+
+@check(STUDENT_STATUS)
+def graduated_means_code_01(frame: pd.DataFrame) -> Mask:
+    """Who left with 01 graduated, and nobody else did."""
+    said = pc.equal(arrow(frame["status"]), "GRADUATED")
+    graduated = pc.equal(arrow(frame["withdrawal_code"]), GRADUATED_CODE).fill_null(False)
+    return mask(pc.or_(pc.invert(_left(frame)), pc.equal(graduated, said)))
+
+
+@check(UNCERTAIN_STUDENTS, "reasons")
+def are_reasons_that_make_uncertain(column: pd.Series) -> Mask:
+    """An enrollment that was never effective leaves nothing in doubt."""
+    return pd.Series(
+        [set(reasons.split(",")) <= set(UNCERTAIN) for reasons in column.fillna("").tolist()], dtype=bool
+    )
+
+
+@check(REGISTRAR_WORKLIST, "problem")
+def is_a_known_problem(column: pd.Series) -> Mask:
+    """There are no others."""
+    return one_of(column, PROBLEMS)
+
+
+# -- people --
+
+
+@check(STUDENT_DEMOGRAPHICS, "birth_date")
+def mostly_lies_in_1980_to_2100(column: pd.Series) -> Mask:
+    """One odd date is a typing error, many are a date read wrongly."""
+    return mostly(years_between(column, 1980, 2100))
+
+
+@check(PARENT_DEMOGRAPHICS, "has_restricted_access")
+def is_answered_for_all_or_for_none(column: pd.Series) -> Mask:
+    """The field is granted or not; where it is, an unanswered one was counted as true."""
+    known = given(column)
+    return known if known.any() else all_true(len(known))
+
+
+@check(PARENT_DEMOGRAPHICS)
+def restricted_access_leaves_no_contact(frame: pd.DataFrame) -> Mask:
+    """What must not be passed on is not there."""
+    restricted = mask(arrow(frame["has_restricted_access"]), null=False)
+    if not restricted.any():
+        return all_true(len(frame))
+    reachable = pd.concat([given(frame[name]) for name in PARENT_CONTACTS], axis="columns").any(
+        axis="columns"
+    )
+    return ~(restricted & reachable)
+
+
+@check(CONFIDENTIAL_PHONES)
+def a_number_is_one_person_s(frame: pd.DataFrame) -> Mask:
+    """Either a student's or a parent's."""
+    return given(frame["student_id"]) ^ given(frame["parent_id"])

@@ -1,0 +1,281 @@
+"""Enrollments and what they say about each student: what Qmlativ gives, what counts, and the statuses.
+
+Not here: the rules (transforms), checks beyond type and key (`checks`).
+"""
+
+from __future__ import annotations
+
+from samegoal_pipelines.tables.declaration import (
+    Column,
+    Need,
+    Origin,
+    QmlativObject,
+    Table,
+    code,
+    day,
+    flag,
+    integer,
+    origin,
+    text,
+)
+from samegoal_pipelines.tables.vocabulary import FILTERED, SET_ASIDE, STATUS_OF_REASON, STATUSES
+
+# -- as Qmlativ gives them --
+
+SCHOOL_YEAR = QmlativObject(
+    "District/SchoolYear",
+    "School years: which one is current and which are upcoming",
+    (
+        integer("SchoolYearID", "Key of the school year"),
+        integer("NumericYear", "The calendar year in which the school year ends: 2027 for 2026-2027"),
+        text("Description", "The school year as shown, such as 2026-2027"),
+        flag(
+            "IsCurrentYearForProvidedEntity",
+            "True for the year that the asked entity is in; null counts as false",
+        ),
+        flag(
+            "IsUpcomingYearForProvidedEntity",
+            "True for a year set up in advance; its open enrollments count, so nobody drops out in summer",
+        ),
+    ),
+)
+ENTITY = QmlativObject(
+    "District/Entity",
+    "Entities: the district itself and its schools",
+    (integer("EntityID", "Key of the entity"), text("Name", "The entity's name")),
+)
+ENTRY_WITHDRAWAL = QmlativObject(
+    "Enrollment/EntryWithdrawal",
+    "One enrollment of a student at a school, as it came: repeats, contradictions and gaps included",
+    (
+        integer("EntryWithdrawalID", "Key of the enrollment; may come twice"),
+        integer("StudentID", "The student; a row without one is set aside"),
+        integer("EntityID", "The entity in which the student is enrolled"),
+        integer("SchoolID", "The school in which the student is enrolled"),
+        integer("SchoolYearID", "The school year of the enrollment"),
+        day("StartDate", "First day enrolled, inclusive; a row without one is set aside"),
+        day("EndDate", "Last day enrolled, inclusive; null while open"),
+        day(
+            "WithdrawalDate",
+            "Computed by Qmlativ: in Texas the day after the last one; used where EndDate is null",
+        ),
+        integer("WithdrawalCodeID", "Why the student left; the same code has another id each year"),
+        flag("IsDefaultEntity", "True at the student's home entity; null counts as false"),
+        flag(
+            "IsCrossEntityCourseEnrollment",
+            "Qmlativ's flag for cross-entity courses; the code CECS decides",
+            optional=True,
+        ),
+    ),
+    year_bound=True,
+    keep_repeats=True,
+)
+WITHDRAWAL_CODE = QmlativObject(
+    "Enrollment/WithdrawalCode",
+    "The withdrawal codes of each school year",
+    (
+        integer("WithdrawalCodeID", "Key of the code; another one each year"),
+        text("Code", "The code; text: 01 is not 1. CECS marks a cross-entity course enrollment"),
+    ),
+    year_bound=True,
+)
+SCHOOL = QmlativObject(
+    "Enrollment/School",
+    "The schools of each school year: a student's building",
+    (
+        integer("SchoolID", "Key of the school"),
+        text("Name", "The school's name: the student's building"),
+        text("StateAssignedID", "The state's number of the school (in Texas nine digits); text"),
+        integer("SchoolYearID", "The school year for which name and number hold"),
+    ),
+    year_bound=True,
+    year_column="SchoolYearID",
+)
+
+# -- what counts --
+
+
+def _enrollment(*needs: Need, also: tuple[str, ...] = ()) -> Origin:
+    return origin("raw_enrollments", *needs, also=also)
+
+
+_CODE = ("EntryWithdrawal.WithdrawalCodeID", "WithdrawalCode.WithdrawalCodeID", "WithdrawalCode.Code")
+_SCHOOL = ("EntryWithdrawal.SchoolID", "School.SchoolID")
+_SCHOOL_IN_YEAR = ("EntryWithdrawal.SchoolYearID", "School.SchoolYearID")
+_DECIDE_WHAT_COUNTS = (
+    "EntryWithdrawal.StartDate",
+    "EntryWithdrawal.EndDate",
+    "EntryWithdrawal.WithdrawalDate",
+    *_CODE,
+    "EntryWithdrawal.SchoolYearID",
+    "SchoolYear.SchoolYearID",
+    "SchoolYear.IsCurrentYearForProvidedEntity",
+    "SchoolYear.IsUpcomingYearForProvidedEntity",
+)
+
+FILTERED_ENROLLMENTS = Table(
+    "cecs_filtered_enrollments",
+    "The enrollments that count: at the home campus, within the import window, and sound",
+    (
+        integer(
+            "enrollment_id",
+            "Qmlativ's EntryWithdrawalID",
+            _enrollment("EntryWithdrawal.EntryWithdrawalID", also=_DECIDE_WHAT_COUNTS),
+            required=True,
+        ),
+        integer("student_id", "Qmlativ's StudentID", _enrollment("EntryWithdrawal.StudentID"), required=True),
+        integer("entity_id", "Qmlativ's EntityID", _enrollment("EntryWithdrawal.EntityID")),
+        integer("school_id", "Qmlativ's SchoolID", _enrollment("EntryWithdrawal.SchoolID")),
+        integer(
+            "school_year_id",
+            "Qmlativ's SchoolYearID; an open enrollment counts only in a current or upcoming year",
+            _enrollment("EntryWithdrawal.SchoolYearID"),
+        ),
+        code(
+            "building",
+            "School.Name in that year, else in the latest year that lists the school",
+            _enrollment(*_SCHOOL, "School.Name", also=_SCHOOL_IN_YEAR),
+        ),
+        code(
+            "building_reporting_id",
+            "School.StateAssignedID, looked up like the building",
+            _enrollment(*_SCHOOL, "School.StateAssignedID", also=_SCHOOL_IN_YEAR),
+        ),
+        day("first_day", "The first day enrolled", _enrollment("EntryWithdrawal.StartDate"), required=True),
+        day(
+            "last_day",
+            "The last day enrolled, inclusive: EndDate, else the day before WithdrawalDate; null while open",
+            _enrollment(("EntryWithdrawal.EndDate", "EntryWithdrawal.WithdrawalDate")),
+        ),
+        code(
+            "withdrawal_code",
+            "WithdrawalCode.Code, trimmed; text, so 01 stays 01; null without one",
+            _enrollment(*_CODE),
+        ),
+        flag(
+            "is_default_entity",
+            "At the student's home entity; null counted as false",
+            _enrollment("EntryWithdrawal.IsDefaultEntity"),
+            required=True,
+        ),
+        flag(
+            "is_cross_entity_course",
+            "Qmlativ's flag for cross-entity courses, which does not decide; null where not granted",
+            _enrollment("EntryWithdrawal.IsCrossEntityCourseEnrollment"),
+        ),
+    ),
+    key=("enrollment_id",),
+)
+LEFT_OUT_ENROLLMENTS = Table(
+    "left_out",
+    "The enrollments that do not count, each with its reason: filtered by rule, or set aside",
+    (
+        integer("enrollment_id", "Qmlativ's EntryWithdrawalID; null where it was unreadable"),
+        integer("student_id", "Qmlativ's StudentID; null where there is none"),
+        integer("entity_id", "Qmlativ's EntityID"),
+        integer("school_id", "Qmlativ's SchoolID"),
+        integer("school_year_id", "Qmlativ's SchoolYearID"),
+        code("building", "School.Name in that year, else in the latest year that lists the school"),
+        code("building_reporting_id", "School.StateAssignedID, looked up like the building"),
+        day("first_day", "The first day enrolled"),
+        day(
+            "last_day",
+            "EndDate, else the day before WithdrawalDate; null while open or unreadable",
+        ),
+        code("withdrawal_code", "WithdrawalCode.Code, trimmed; null without one or where it is unknown"),
+        flag("is_default_entity", "At the student's home entity; null counted as false", required=True),
+        flag("is_cross_entity_course", "Qmlativ's flag for cross-entity courses; null where not granted"),
+        code("outcome", "filtered: the rules leave it out. set_aside: it cannot be relied on", required=True),
+        code(
+            "reason",
+            f"Why: filtered as {', '.join(FILTERED)}; set aside as {', '.join(SET_ASIDE)}",
+            required=True,
+        ),
+    ),
+)
+
+# -- what they say about each student --
+
+_DECIDES = ("student_id", "first_day", "last_day", "is_default_entity", "enrollment_id")
+
+
+def _deciding(column: str) -> Origin:
+    """A column of the enrollment that decides the status."""
+    also = (other for other in _DECIDES if other != column)
+    return origin("cecs_filtered_enrollments", column, also=also)
+
+
+def _ruled() -> Origin:
+    """What the rules make of the deciding enrollment."""
+    also = ("withdrawal_code", *(other for other in _DECIDES if other != "first_day"))
+    return origin("cecs_filtered_enrollments", "first_day", also=also, worked_out=True)
+
+
+STUDENT_STATUS = Table(
+    "student_status",
+    "One row per student: the status, why, and the enrollment that decided it",
+    (
+        integer(
+            "student_id",
+            "Qmlativ's StudentID",
+            origin("cecs_filtered_enrollments", "student_id"),
+            required=True,
+        ),
+        text("status", f"One of {', '.join(STATUSES)}", _ruled(), required=True),
+        text(
+            "reason",
+            f"The rule that decided the status: {', '.join(STATUS_OF_REASON)}",
+            _ruled(),
+            required=True,
+        ),
+        integer(
+            "enrollment_id",
+            "The enrollment that decided it: Qmlativ's EntryWithdrawalID",
+            _deciding("enrollment_id"),
+            required=True,
+        ),
+        day("first_day", "First day of that enrollment", _deciding("first_day"), required=True),
+        day("last_day", "Last day of that enrollment, inclusive; null while open", _deciding("last_day")),
+        text(
+            "withdrawal_code",
+            "Withdrawal code of that enrollment, trimmed; text, 01 is the state's code for a graduate",
+            _deciding("withdrawal_code"),
+        ),
+        integer(
+            "school_year_id",
+            "School year of that enrollment: Qmlativ's SchoolYearID",
+            _deciding("school_year_id"),
+        ),
+        integer("entity_id", "Entity of that enrollment: Qmlativ's EntityID", _deciding("entity_id")),
+        text("building", "Name of that enrollment's school", _deciding("building")),
+        text(
+            "building_reporting_id",
+            "The state's number of that school; text",
+            _deciding("building_reporting_id"),
+        ),
+    ),
+    key=("student_id",),
+)
+
+
+def student_ids(name: str, description: str, *further: Column) -> Table:
+    """A table of students, each once."""
+    return Table(
+        name,
+        description,
+        (integer("student_id", "Qmlativ's StudentID", required=True), *further),
+        key=("student_id",),
+    )
+
+
+UNCERTAIN_STUDENTS = student_ids(
+    "uncertain",
+    "Students whose enrollments cannot be relied on: they keep what was last published",
+    text("reasons", "Why the student's rows were set aside, comma-separated", required=True),
+)
+KEPT_STUDENTS = student_ids("kept", "Students who keep what was last published about them")
+ABSENT_STUDENTS = student_ids(
+    "absent",
+    "Students whom the enrollments mention and who have no row, with the reason",
+    text("why", "Why the student has no row", required=True),
+)

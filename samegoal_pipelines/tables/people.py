@@ -1,0 +1,500 @@
+"""Students and parents: what Qmlativ gives about them and how to reach them, and what is published.
+
+Not here: how a row is made (transforms), checks beyond type and key (`checks`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+from samegoal_pipelines.tables.declaration import (
+    YEAR_ASKED,
+    Column,
+    Need,
+    Origin,
+    QmlativObject,
+    Table,
+    day,
+    flag,
+    integer,
+    origin,
+    text,
+)
+from samegoal_pipelines.tables.enrollments import student_ids
+
+# -- as Qmlativ gives them --
+
+STUDENT = QmlativObject(
+    "Student/Student",
+    "A student in one school year: Qmlativ computes some fields per year, so one row for each",
+    (
+        integer("StudentID", "Key of the student"),
+        integer("NameID", "The student as a person, in Name"),
+        text("StudentNumber", "The number by which the district knows the student; text, 00123 is not 123"),
+        text("Grade", "Grade in the year asked for; text such as 05, KG, EE"),
+        text("CalculatedStudentStateID", "The state's number of the student; text"),
+        integer("LanguageIDPrimary", "Language spoken at home, in Language", optional=True),
+        integer("LanguageIDNative", "First language, in Language", optional=True),
+    ),
+    year_bound=True,
+    year_column=YEAR_ASKED.name,
+)
+_PERSON = (
+    integer("NameID", "Key of the person"),
+    text("FirstName", "First name in use"),
+    text("MiddleName", "Middle name in use"),
+    text("LastName", "Last name in use; None, NULL and NaN are names"),
+    integer("NameSuffixID", "Jr., III and the like, in NameSuffix"),
+)
+STUDENT_NAME = QmlativObject(
+    "Demographics/Name",
+    "A student as a person: names, birth date, and what the state asks about gender and race",
+    (
+        *_PERSON,
+        text("FirstNameLegal", "First name on record"),
+        text("MiddleNameLegal", "Middle name on record"),
+        text("LastNameLegal", "Last name on record"),
+        day("BirthDate", "Date of birth"),
+        text("Gender", "Gender as shown"),
+        text("GenderCode", "Gender as a code; used where Gender is empty"),
+        text("Race", "Race as Qmlativ words it"),
+        flag("IsHispanic", "Hispanic or Latino", optional=True),
+        flag("IsWhite", "White", optional=True),
+        flag("IsBlack", "Black or African American", optional=True),
+        flag("IsAsian", "Asian", optional=True),
+        flag("IsAlaskan", "American Indian or Alaska Native", optional=True),
+        flag("IsHawaiian", "Native Hawaiian or Pacific Islander", optional=True),
+    ),
+    only="IsStudentName",
+)
+GUARDIAN_NAME = QmlativObject(
+    "Demographics/Name", "A guardian as a person: names only", _PERSON, only="IsGuardianName"
+)
+STUDENT_GUARDIAN = QmlativObject(
+    "Family/StudentGuardian",
+    "Who is a guardian of whom",
+    (
+        integer("StudentGuardianID", "Key of the guardianship"),
+        integer("StudentID", "The student"),
+        integer("NameIDGuardian", "The guardian as a person, in Name; the same pair may come several times"),
+        integer("RelationshipID", "How they are related, in Relationship"),
+        integer("Rank", "1 is the first guardian to turn to; one without a rank comes last"),
+        flag("IsCustodialGuardian", "True where the guardian has custody"),
+        flag("IsEmergencyContact", "True where the guardian is called in an emergency"),
+        flag(
+            "HasActiveRestrictedAccess",
+            "True: a court or the district restricts the guardian's access, so no contact is passed on. "
+            "Null counts as true where the field is granted",
+            optional=True,
+        ),
+    ),
+)
+NAME_PHONE = QmlativObject(
+    "Demographics/NamePhone",
+    "Phones of a person, in the order in which to call them",
+    (
+        integer("NamePhoneID", "Key of the phone"),
+        integer("NameID", "The person"),
+        text("PhoneNumber", "Digits; used where the formatted number is empty"),
+        text("FormattedPhoneNumber", "The number as shown"),
+        text("Extension", "Extension behind the number"),
+        integer("PhoneTypeID", "Home, cell, work and so on, in PhoneType"),
+        integer("Rank", "1 is called first; a phone without a rank comes last"),
+        flag("IsConfidential", "True or null: the number goes nowhere"),
+    ),
+)
+NAME_EMAIL = QmlativObject(
+    "Demographics/NameEmail",
+    "E-mail addresses of a person, in order",
+    (
+        integer("NameEmailID", "Key of the address"),
+        integer("NameID", "The person"),
+        text("EmailAddress", "The address"),
+        integer("Rank", "1 comes first; an address without a rank comes last"),
+    ),
+)
+NAME_ADDRESS = QmlativObject(
+    "Demographics/NameAddress",
+    "Which addresses a person has, and for what",
+    (
+        integer("NameAddressID", "Key of the use of an address"),
+        integer("NameID", "The person"),
+        integer("AddressID", "The address"),
+        flag("IsMailing", "Mail goes there; null counts as false"),
+        flag("IsPhysical", "The person lives there; null counts as false"),
+    ),
+)
+ADDRESS = QmlativObject(
+    "Demographics/Address",
+    "An address, shared by everybody who has it",
+    (
+        integer("AddressID", "Key of the address"),
+        text("StreetNumberAndNameIncludeSecondaryUnit", "House number, street and apartment in one line"),
+        text("AddressLine2", "Second line"),
+        text("POBox", "Post office box; used where there is no street"),
+        integer("CountyID", "The county"),
+        integer("ZipID", "ZIP code and city, in Zip"),
+        text("ZipCodeAddOn", "The four digits after the ZIP code; text"),
+    ),
+)
+ZIP = QmlativObject(
+    "Demographics/Zip",
+    "ZIP codes with their cities",
+    (
+        integer("ZipID", "Key of the ZIP code"),
+        text("City", "The city"),
+        text("ZipCode", "Five digits; text, 01234 is not 1234"),
+        integer("StateID", "The state"),
+    ),
+)
+COUNTY = QmlativObject(
+    "Demographics/County", "Counties", (integer("CountyID", "Key"), text("Name", "The county's name"))
+)
+STATE = QmlativObject(
+    "SkySys/State",
+    "States of the union",
+    (integer("StateID", "Key"), text("Code", "Two letters, such as TX")),
+)
+
+
+def _lookup(path: str, description: str, code: str, meaning: str) -> QmlativObject:
+    """A short list of codes with their descriptions."""
+    key = path.rpartition("/")[2] + "ID"
+    return QmlativObject(
+        path, description, (integer(key, "Key"), text("Code", code), text("Description", meaning))
+    )
+
+
+_SHORT = "Short form; used where the description is empty"
+NAME_SUFFIX = _lookup(
+    "Demographics/NameSuffix", "Suffixes of names", _SHORT, "The suffix as written, such as Jr."
+)
+PHONE_TYPE = _lookup(
+    "Demographics/PhoneType",
+    "Kinds of phones, named by each district",
+    "Short name of the kind",
+    "Name of the kind: it tells home, cell or mobile, and work or business apart",
+)
+RELATIONSHIP = _lookup(
+    "Demographics/Relationship",
+    "How a guardian is related to a student",
+    _SHORT,
+    "Mother, grandfather and so on",
+)
+LANGUAGE = QmlativObject(
+    "Demographics/Language",
+    "Languages",
+    (integer("LanguageID", "Key"), text("Description", "Name of the language")),
+)
+
+# -- what students and parents have in common --
+
+PARENT_CONTACTS = ("street", "city", "state", "zip", "home_phone", "cell_phone", "work_phone", "email")
+
+_SUFFIX = ("Name.NameSuffixID", "NameSuffix.NameSuffixID", ("NameSuffix.Description", "NameSuffix.Code"))
+_ADDRESS = ("NameAddress.NameID", "NameAddress.AddressID", "Address.AddressID")
+_BEST_ADDRESS = ("NameAddress.IsPhysical", "NameAddress.IsMailing", "NameAddress.NameAddressID")
+_ZIP = (*_ADDRESS, "Address.ZipID", "Zip.ZipID")
+_PHONE_KIND = ("NamePhone.PhoneTypeID", "PhoneType.PhoneTypeID", ("PhoneType.Code", "PhoneType.Description"))
+
+
+def _contacts(
+    asset: str, person: Iterable[str], chosen_by: Iterable[str], street: str, phones: dict[str, str]
+) -> dict[str, Column]:
+    """Address, phones (column → description) and e-mail of a person, by name."""
+    by_kind = _PHONE_KIND if len(phones) > 1 else ()
+
+    def contact(*needs: Need, also: Iterable[str] = _BEST_ADDRESS) -> Origin:
+        return origin(asset, *person, *needs, also=(*also, *chosen_by))
+
+    columns = [
+        text(
+            "street",
+            f"{street}; a PO box where there is no street",
+            contact(
+                *_ADDRESS,
+                ("Address.StreetNumberAndNameIncludeSecondaryUnit", "Address.POBox"),
+                also=("Address.AddressLine2", *_BEST_ADDRESS),
+            ),
+        ),
+        text("city", "City of that address", contact(*_ZIP, "Zip.City")),
+        text(
+            "state",
+            "State of that address, two letters",
+            contact(*_ZIP, "Zip.StateID", "State.StateID", "State.Code"),
+        ),
+        text(
+            "zip",
+            "ZIP code of that address, its four further digits after a hyphen; text",
+            contact(*_ZIP, "Zip.ZipCode", also=("Address.ZipCodeAddOn", *_BEST_ADDRESS)),
+        ),
+        text(
+            "county",
+            "County of that address",
+            contact(*_ADDRESS, "Address.CountyID", "County.CountyID", "County.Name"),
+        ),
+        *(
+            text(
+                column,
+                description,
+                contact(
+                    "NamePhone.NameID",
+                    "NamePhone.IsConfidential",
+                    *by_kind,
+                    ("NamePhone.FormattedPhoneNumber", "NamePhone.PhoneNumber"),
+                    also=("NamePhone.Extension", "NamePhone.Rank", "NamePhone.NamePhoneID"),
+                ),
+            )
+            for column, description in phones.items()
+        ),
+        text(
+            "email",
+            "The first e-mail address by rank",
+            contact(
+                "NameEmail.NameID",
+                "NameEmail.EmailAddress",
+                also=("NameEmail.Rank", "NameEmail.NameEmailID"),
+            ),
+        ),
+    ]
+    return {column.name: column for column in columns}
+
+
+# -- students --
+
+_RECORD = ("student_status.student_id", "Student.StudentID")
+_YEAR = ("student_status.school_year_id",)
+_STUDENT = (*_RECORD, "Student.NameID", "Name.NameID")
+
+
+def _record(*needs: Need) -> Origin:
+    """A field of the student's record in the year of the deciding enrollment."""
+    return origin("raw_students", *_RECORD, *needs, also=_YEAR)
+
+
+def _student(*needs: Need) -> Origin:
+    """A field of the student as a person."""
+    return origin("raw_students", *_STUDENT, *needs, also=_YEAR)
+
+
+_OF_STUDENT = _contacts(
+    "raw_students",
+    _STUDENT,
+    _YEAR,
+    "Where the student lives, else gets mail",
+    {"phone": "The first phone by rank that is not confidential"},
+)
+_UNANSWERED = "null: not answered or not granted"
+
+STUDENT_DEMOGRAPHICS = Table(
+    "student_demographics",
+    "One row per student with a status: who they are, where they live, how to reach them",
+    (
+        integer(
+            "student_id",
+            "Qmlativ's StudentID",
+            origin("raw_students", *_STUDENT, "student_status.student_id"),
+            required=True,
+        ),
+        text(
+            "student_number",
+            "Qmlativ's StudentNumber (SameGoal's Student Id) as it came; text",
+            _record("Student.StudentNumber"),
+        ),
+        text(
+            "student_reporting_id",
+            "The state's number of the student; text",
+            _record("Student.CalculatedStudentStateID"),
+        ),
+        text("first_name", "First name in use", _student("Name.FirstName")),
+        text("middle_name", "Middle name in use", _student("Name.MiddleName")),
+        text("last_name", "Last name in use", _student("Name.LastName")),
+        text("suffix", "Suffix of the name: its description, else its code", _student(*_SUFFIX)),
+        text("legal_first_name", "Legal first name", _student("Name.FirstNameLegal")),
+        text("legal_middle_name", "Legal middle name", _student("Name.MiddleNameLegal")),
+        text("legal_last_name", "Legal last name", _student("Name.LastNameLegal")),
+        day("birth_date", "Date of birth", _student("Name.BirthDate")),
+        text(
+            "gender",
+            "Gender as Qmlativ shows it, else its code",
+            _student(("Name.Gender", "Name.GenderCode")),
+        ),
+        text(
+            "grade",
+            "Grade in the school year of the deciding enrollment, else in the latest year; text",
+            _record("Student.Grade"),
+        ),
+        text("race", "Race as Qmlativ words it", _student("Name.Race")),
+        flag("is_hispanic", f"Hispanic or Latino; {_UNANSWERED}", _student("Name.IsHispanic")),
+        flag("is_white", f"White; {_UNANSWERED}", _student("Name.IsWhite")),
+        flag("is_black", f"Black or African American; {_UNANSWERED}", _student("Name.IsBlack")),
+        flag("is_asian", f"Asian; {_UNANSWERED}", _student("Name.IsAsian")),
+        flag(
+            "is_native_american",
+            f"American Indian or Alaska Native; {_UNANSWERED}",
+            _student("Name.IsAlaskan"),
+        ),
+        flag(
+            "is_pacific_islander",
+            f"Native Hawaiian or other Pacific Islander; {_UNANSWERED}",
+            _student("Name.IsHawaiian"),
+        ),
+        text(
+            "home_language",
+            "Language spoken at home, else the first language",
+            _record(
+                ("Student.LanguageIDPrimary", "Student.LanguageIDNative"),
+                "Language.LanguageID",
+                "Language.Description",
+            ),
+        ),
+        *_OF_STUDENT.values(),
+        text(
+            "building",
+            "Name of the school of the deciding enrollment",
+            origin("raw_students", "student_status.building"),
+        ),
+        text(
+            "building_reporting_id",
+            "The state's number of that school; text",
+            origin("raw_students", "student_status.building_reporting_id"),
+        ),
+    ),
+    key=("student_id",),
+)
+STUDENTS_WITHOUT_RECORD = student_ids(
+    "without_record",
+    "Students with a status whom Student or Name does not know: they keep what was last published",
+)
+
+# -- parents --
+
+_GUARDIAN = ("StudentGuardian.NameIDGuardian", "Name.NameID")
+_PAIR = ("StudentGuardian.StudentID", "StudentGuardian.NameIDGuardian")
+_RESTRICTED = "StudentGuardian.HasActiveRestrictedAccess"
+
+
+def _guardianship(*needs: Need) -> Origin:
+    """A field of the pair's first guardianship by rank."""
+    also = (*_PAIR, "StudentGuardian.Rank", "StudentGuardian.StudentGuardianID")
+    return origin("raw_parents", *needs, also=also)
+
+
+def _guardian(*needs: Need) -> Origin:
+    """A field of the guardian as a person."""
+    return origin("raw_parents", *_GUARDIAN, *needs)
+
+
+_OF_PARENT = _contacts(
+    "raw_parents",
+    _GUARDIAN,
+    (_RESTRICTED, *_PAIR),
+    "Where mail goes, else where the parent lives",
+    {
+        "home_phone": "First phone by rank whose type is home, unless confidential",
+        "cell_phone": "First phone by rank whose type is cell or mobile, unless confidential",
+        "work_phone": "First phone by rank whose type is work or business, unless confidential",
+    },
+)
+
+PARENT_DEMOGRAPHICS = Table(
+    "parent_demographics",
+    "One row per student and parent: who they are to the student, and how to reach them",
+    (
+        integer(
+            "student_id",
+            "Qmlativ's StudentID",
+            origin("raw_parents", "student_status.student_id", "StudentGuardian.StudentID"),
+            required=True,
+        ),
+        integer(
+            "parent_id",
+            "Qmlativ's NameID of the guardian",
+            origin("raw_parents", "Name.NameID", "StudentGuardian.NameIDGuardian"),
+            required=True,
+        ),
+        text(
+            "relationship",
+            "What the parent is to the student: the description, else the code",
+            _guardianship(
+                "StudentGuardian.RelationshipID",
+                "Relationship.RelationshipID",
+                ("Relationship.Description", "Relationship.Code"),
+            ),
+        ),
+        integer(
+            "rank", "Order among the student's parents: 1 is first", _guardianship("StudentGuardian.Rank")
+        ),
+        text("first_name", "First name", _guardian("Name.FirstName")),
+        text("middle_name", "Middle name", _guardian("Name.MiddleName")),
+        text("last_name", "Last name", _guardian("Name.LastName")),
+        text("suffix", "Suffix of the name: its description, else its code", _guardian(*_SUFFIX)),
+        flag("is_custodial", "Custodial guardian", _guardianship("StudentGuardian.IsCustodialGuardian")),
+        flag(
+            "is_emergency_contact",
+            "Emergency contact",
+            _guardianship("StudentGuardian.IsEmergencyContact"),
+        ),
+        flag(
+            "has_restricted_access",
+            "Active restricted access in any row of the pair; unanswered counts as true. True: all contact "
+            "columns are empty. Null: not granted",
+            origin("raw_parents", _RESTRICTED, also=_PAIR),
+        ),
+        text("home_language", "Always null: Qmlativ has no field for it"),
+        *(_OF_PARENT[name] for name in PARENT_CONTACTS),
+    ),
+    key=("student_id", "parent_id"),
+)
+SHOWN_PARENTS = replace(
+    PARENT_DEMOGRAPHICS, without_checks=frozenset({"restricted_access_leaves_no_contact"})
+)
+"""The same table of a district that shows the contacts of parents under restriction."""
+
+
+def parents_table(show_restricted_contacts: bool) -> Table:
+    """The parents' table of a district that shows contacts under restriction, or withholds them."""
+    return SHOWN_PARENTS if show_restricted_contacts else PARENT_DEMOGRAPHICS
+
+
+RESTRICTION_KNOWN = Table(
+    "restriction",
+    "Whether tonight tells who is under restriction: one row, also where there is no parent",
+    (flag("is_known", "StudentGuardian.HasActiveRestrictedAccess is granted", required=True),),
+)
+WITHHOLDING_USED = Table(
+    "withholding",
+    "The district's switches by which contacts were put together: one row",
+    (
+        flag(
+            "shows_restricted_contacts",
+            "Contacts of parents under active restricted access are in it",
+            required=True,
+        ),
+        flag("shows_confidential_phones", "Phones that are marked as confidential are in it", required=True),
+    ),
+)
+RESTRICTED_PAIRS = Table(
+    "restricted",
+    "Students and guardians between whom access is restricted tonight, whoever is published tonight",
+    (
+        integer("student_id", "Qmlativ's StudentID", required=True),
+        integer("parent_id", "Qmlativ's NameID of the guardian", required=True),
+    ),
+    key=("student_id", "parent_id"),
+)
+CONFIDENTIAL_PHONES = Table(
+    "confidential",
+    "Phone numbers that are confidential tonight, of students and parents, whoever is published tonight",
+    (
+        integer("student_id", "Qmlativ's StudentID; null: the number is a parent's"),
+        integer("parent_id", "Qmlativ's NameID of the guardian; null: the number is a student's own"),
+        text(
+            "digits",
+            "The number without country code and extension, digits only; empty where nobody can read it, "
+            "which withholds all phones of that person",
+            required=True,
+        ),
+    ),
+)

@@ -1,0 +1,87 @@
+"""The table of reads, landed beside each raw asset's rows: what was asked of Qmlativ, and how it went.
+
+Here: counts and names. Not here: anything that Qmlativ said about a person.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from samegoal_pipelines.tables.declaration import Column, Table, flag, integer, text
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+READS = Table(
+    "Reads",
+    "One row per Qmlativ object that was read for the asset",
+    (
+        text("Object", "Qmlativ's object, as the landed file is called", required=True),
+        text("Path", "What was asked for, below the base URL", required=True),
+        text("Fields", "JSON list of the fields that were asked for", required=True),
+        text(
+            "Missing",
+            "JSON list of the optional fields that the Integration Access does not grant",
+            required=True,
+        ),
+        text(
+            "SchoolYearIDs",
+            "JSON list of the school years that were asked for; empty: not year-bound",
+            required=True,
+        ),
+        text(
+            "Arrived",
+            "JSON object: rows that came, per listing; tomorrow's guess at the pages",
+            required=True,
+        ),
+        integer("Rows", "Rows that were kept", required=True),
+        integer("Unreadable", "Of these, rows with a value of the wrong type", required=True),
+        integer("Repeats", "Exact repeats that were dropped", required=True),
+        integer("Pages", "Pages read", required=True),
+        integer("ShortPages", "Pages shorter than asked for that were not the last", required=True),
+        integer("Retries", "Requests that had to be repeated", required=True),
+        integer(
+            "Rereads",
+            "Times the object was read again because its pages did not fit together or could not be checked",
+            required=True,
+        ),
+        flag(
+            "GapsChecked",
+            "Whether Qmlativ showed that no row was lost between pages; if not, two equal reads had to do",
+            required=True,
+        ),
+        Column("Seconds", "number", "Seconds from the first request to the last row", required=True),
+    ),
+    key=("Object",),
+)
+
+
+def is_granted(reads: pd.DataFrame, qmlativ_object: str, field: str) -> bool:
+    """Whether a field was asked for, from the table of reads; granted fields are, whatever came back."""
+    (fields,) = reads.loc[reads["Object"] == qmlativ_object, "Fields"]
+    return field in json.loads(fields)
+
+
+def unchecked_objects(reads: Iterable[pd.DataFrame]) -> list[str]:
+    """Objects read twice, because one read could not show whether a row was lost between its pages."""
+    frames = [frame for frame in reads if "GapsChecked" in frame]  # older files do not tell
+    paths = [
+        path for frame in frames for path in frame.loc[frame["GapsChecked"].eq(False).fillna(False), "Path"]
+    ]
+    return sorted({"/".join(path.split("/")[-2:]) for path in paths})
+
+
+def rows_by_listing(arrived: Iterable[str]) -> dict[str, int]:
+    """Rows that came, per listing, from `Arrived` of any tables of reads; where two tell of one, the last."""
+    return {listing: rows for each in arrived for listing, rows in json.loads(each).items()}
+
+
+def rows_by_object(arrived: Iterable[str]) -> dict[str, int]:
+    """The same per object, over all school years."""
+    found: dict[str, int] = {}
+    for listing, rows in rows_by_listing(arrived).items():
+        name = listing.partition("?")[0]
+        found[name] = found.get(name, 0) + rows
+    return found

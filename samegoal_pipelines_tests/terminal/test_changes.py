@@ -10,8 +10,7 @@ import sqlalchemy as sa
 
 from samegoal_pipelines.warehouse.changes import changes_by_night
 from samegoal_pipelines_tests.pipeline import TODAY
-from samegoal_pipelines_tests.terminal.asking import Ask, ask
-from samegoal_pipelines_tests.terminal.test_commands import run
+from samegoal_pipelines_tests.terminal.asking import Ask, ask, run
 from samegoal_pipelines_tests.warehouse.snapshots_at_hand import NIGHT, publish_night, rows, snapshot, student
 
 __all__ = ["ask"]

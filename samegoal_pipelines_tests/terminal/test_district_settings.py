@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from samegoal_pipelines_tests.terminal.test_commands import run
+from samegoal_pipelines_tests.terminal.asking import run
 
 pytestmark = pytest.mark.slow  # a process per command
 

@@ -20,7 +20,7 @@ from samegoal_pipelines.settings import Settings
 from samegoal_pipelines.transforms.columns import frame_of
 from samegoal_pipelines.warehouse import erase
 from samegoal_pipelines_tests.pipeline import TODAY
-from samegoal_pipelines_tests.terminal.test_commands import run
+from samegoal_pipelines_tests.terminal.asking import run
 
 ENROLLED = [{"StudentID": 11, "StartDate": "2026-08-12"}]
 ERASURES = "select district_id, erased_by, files_erased from samegoal.erasures order by 1"

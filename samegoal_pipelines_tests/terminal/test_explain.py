@@ -12,8 +12,7 @@ import pytest
 from sqlalchemy import text
 
 from samegoal_pipelines_tests.pipeline import TODAY
-from samegoal_pipelines_tests.terminal.asking import Ask, ask
-from samegoal_pipelines_tests.terminal.test_commands import run
+from samegoal_pipelines_tests.terminal.asking import Ask, ask, run
 
 __all__ = ["ask"]
 

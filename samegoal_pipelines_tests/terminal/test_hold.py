@@ -9,8 +9,7 @@ from datetime import timedelta
 import pytest
 
 from samegoal_pipelines_tests.mass_changes import ENTRIES, TOMORROW, change, enrolled
-from samegoal_pipelines_tests.terminal.asking import Ask, ask
-from samegoal_pipelines_tests.terminal.test_commands import run
+from samegoal_pipelines_tests.terminal.asking import Ask, ask, run
 
 __all__ = ["ask"]
 

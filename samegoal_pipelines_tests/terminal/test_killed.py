@@ -12,7 +12,7 @@ import pytest
 from samegoal_pipelines.runs import open_instance
 from samegoal_pipelines.settings import Settings
 from samegoal_pipelines_tests.pipeline import TODAY
-from samegoal_pipelines_tests.terminal.test_commands import PROGRAM, run
+from samegoal_pipelines_tests.terminal.test_commands import PROGRAM, program
 
 ENROLLED = [{"StudentID": 11, "StartDate": "2026-08-12"}]
 
@@ -32,7 +32,7 @@ def test_a_sync_that_is_killed_while_reading_is_told_as_failed_and_the_next_one_
     source.faults.clear()
     assert pipeline.statuses() == {}
 
-    again = run("sync", "grand-bend", "--today", TODAY.isoformat())
+    again = program("sync", "grand-bend", "--today", TODAY.isoformat())
 
     assert again.returncode == 0, again.stderr
     assert pipeline.statuses() == {11: ("ENROLLED", "current_enrollment")}

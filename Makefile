@@ -9,6 +9,8 @@ export UV_PYTHON_DOWNLOADS := never
 # A school's network may have certificates of its own.
 export UV_SYSTEM_CERTS := 1
 unexport PYTHONDONTWRITEBYTECODE
+# Python must be able to read the checkout's path, which may have characters beyond ASCII.
+export LC_ALL := C.UTF-8
 
 
 .PHONY: demo test dev check bench format lock clean

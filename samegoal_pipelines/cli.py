@@ -5,6 +5,7 @@ The commands themselves are in `commands/`; here is what they share: the entry p
 
 from __future__ import annotations
 
+import io
 import logging
 import os
 import signal
@@ -44,6 +45,7 @@ def main() -> None:
     if signal.getsignal(signal.SIGHUP) is signal.SIG_DFL:  # else, as under nohup, it is to be left alone
         signal.signal(signal.SIGHUP, _hang_up)
     _replace_closed_streams()
+    _write_every_name()
     try:
         status = cli.main(["--debug", *words] if debug else words, standalone_mode=False)
     except click.exceptions.Exit as stop:
@@ -75,6 +77,13 @@ def _replace_closed_streams() -> None:
             nowhere = os.open(os.devnull, os.O_RDWR)  # the lowest number that is free
             os.set_inheritable(nowhere, nowhere == number)
             setattr(sys, name, os.fdopen(nowhere, mode))
+
+
+def _write_every_name() -> None:
+    """Escape what the terminal's encoding cannot hold, instead of ending in a traceback."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def _terminate(*_: object) -> None:

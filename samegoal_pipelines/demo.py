@@ -12,6 +12,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, nullcontext
@@ -34,13 +35,23 @@ if TYPE_CHECKING:
 
 STUDENTS = [12_000, 900, 120]
 PREFERRED_PORT = 8471
+_LONGEST_TMPDIR = 60
+"""Bytes: Dagster's code server listens on a socket there, whose whole path may have 107."""
 
 
-def run_demo(deployment: Deployment, *, debug: bool = False) -> int:
+def run_demo(deployment: Deployment, *, here: bool = False, debug: bool = False) -> int:
     """Serve three synthetic districts, register them, run their night and show what was published.
 
     A second demo works on the state of the first: the same districts, a night on for every day since.
+
+    Args:
+        here: work in the database and landing that the environment names, too.
+
+    Raises:
+        PlainError: the environment names a database or a landing, which may be those of production.
     """
+    if not here:
+        _refuse_configured(deployment.settings)
     deployment = _with_local_sources(deployment)
     click.echo("Starting a sandbox Qmlativ with three synthetic districts ...")
     with _demo_source(deployment.settings.make_home()) as server:
@@ -95,7 +106,13 @@ def _is_taken(host: str, port: int) -> bool:
 def _run_until_stopped(commands: list[list[str]]) -> int:
     """Run the commands until one of them ends or someone stops us; then stop them all."""
     binaries = Path(sys.executable).parent
-    processes = [subprocess.Popen([str(binaries / command[0]), *command[1:]]) for command in commands]  # noqa: S603
+    environment = dict(os.environ)
+    if len(os.fsencode(tempfile.gettempdir())) > _LONGEST_TMPDIR:
+        environment["TMPDIR"] = "/tmp"  # noqa: S108 - its sockets are made private by Dagster and Python
+    processes = [
+        subprocess.Popen([str(binaries / command[0]), *command[1:]], env=environment)  # noqa: S603
+        for command in commands
+    ]
     stopping = []
     previous = signal.signal(signal.SIGTERM, lambda *_: stopping.append(True))
     try:
@@ -113,6 +130,18 @@ def _run_until_stopped(commands: list[list[str]]) -> int:
             except subprocess.TimeoutExpired:
                 process.kill()
     return DONE if stopping else FAILED
+
+
+def _refuse_configured(settings: Settings) -> None:
+    configured = {
+        "SAMEGOAL_DATABASE_URL": settings.database_url,
+        "SAMEGOAL_LANDING_URL": settings.landing_url,
+    }
+    if names := [name for name, value in configured.items() if value]:
+        raise PlainError(
+            f"starting the demo: {' and '.join(names)} set, and the demo would publish synthetic districts "
+            f"there; unset {'them' if len(names) > 1 else 'it'}, or add --here if that is what you want"
+        )
 
 
 def _with_local_sources(deployment: Deployment) -> Deployment:

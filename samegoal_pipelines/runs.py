@@ -6,13 +6,19 @@ starting a process per district costs more than a small district's night.
 
 from __future__ import annotations
 
+import errno
+import hashlib
 import os
 import platform
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, date, datetime
+from glob import has_magic
+from pathlib import Path
 from typing import Any
 
+import click
 import dagster as dg
 import psutil
 from dagster._core.storage.tags import REPOSITORY_LABEL_TAG  # exported by no public name
@@ -30,6 +36,7 @@ from samegoal_pipelines.reports.remedies import of_failure, of_hold
 from samegoal_pipelines.settings import Settings, project_root
 from samegoal_pipelines.warehouse.snapshots import Attempt, find_attempt
 
+STORAGE_MODULE = "samegoal_pipelines.defs.instance"
 REPOSITORY = f"__repository__@{LOCATION}"
 """As Dagster labels runs that it launches itself; without it, the UI lists a run under no job."""
 
@@ -251,11 +258,44 @@ def open_instance(settings: Settings) -> dg.DagsterInstance:
 
 
 def prepare_dagster_home(settings: Settings) -> None:
-    """Point DAGSTER_HOME at the deployment's home, where it is not set, and put `dagster.yaml` there."""
+    """Point DAGSTER_HOME at the deployment's home and put `dagster.yaml` there.
+
+    A DAGSTER_HOME that is set counts if its `dagster.yaml` is the pipeline's. Otherwise it is another
+    project's, and runs would go to an instance that nobody looks at.
+    """
     home = settings.make_home()
-    if not os.environ.get("DAGSTER_HOME"):
-        os.environ["DAGSTER_HOME"] = str(home)
+    configured = os.environ.get("DAGSTER_HOME")
+    if configured and not _is_of_the_pipeline(Path(configured)):
+        click.echo(
+            f"note: DAGSTER_HOME is not the pipeline's (no dagster.yaml there names {STORAGE_MODULE}); "
+            f"using {home} instead",
+            err=True,
+        )
+        configured = None
+    if not configured:
+        os.environ["DAGSTER_HOME"] = str(_link_without_patterns(home) if has_magic(str(home)) else home)
         target, link = project_root() / "dagster.yaml", home / "dagster.yaml"
         if not link.exists():
             link.unlink(missing_ok=True)
             link.symlink_to(target)
+
+
+def _link_without_patterns(home: Path) -> Path:
+    """A link to a home whose path has brackets, an asterisk or a question mark.
+
+    Dagster looks for `dagster.yaml` by a glob. It would find none there, and silently use SQLite.
+    """
+    digest = hashlib.sha256(os.fsencode(home)).hexdigest()[:16]
+    link = Path("/var/tmp") / f"samegoal-{os.getuid()}-{digest}"  # noqa: S108
+    with suppress(FileExistsError):
+        link.symlink_to(home)
+    if link.lstat().st_uid != os.getuid() or not link.is_symlink() or link.readlink() != home:
+        raise FileExistsError(errno.EEXIST, "it is not the link that the pipeline made; remove it", str(link))
+    return link
+
+
+def _is_of_the_pipeline(dagster_home: Path) -> bool:
+    try:
+        return STORAGE_MODULE in (dagster_home / "dagster.yaml").read_text(encoding="utf-8")
+    except (OSError, ValueError):
+        return False

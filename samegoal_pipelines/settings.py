@@ -52,7 +52,7 @@ class Settings(BaseSettings):
     database_url: SecretStr | None = None
     """Warehouse and Dagster storage; unset means the embedded Postgres under `home`."""
     landing_url: str | None = None
-    """Any fsspec URL; unset means a folder under `home`."""
+    """Any fsspec URL; a relative path is relative to `home`; unset means a folder under `home`."""
     secret_key: SecretStr | None = None
     """Key(s) that seal client secrets, comma-separated; unset means a key file under `home`."""
     allow_local_sources: bool = False
@@ -123,6 +123,14 @@ class Settings(BaseSettings):
         """Without line breaks, which would make one record look like two; blank is no name."""
         return " ".join(operator.split()) or account_name()
 
+    @model_validator(mode="after")
+    def _certificates_at_hand(self) -> Self:
+        """Requests would fail at every request to Qmlativ, as if the district's server did not answer."""
+        bundle = os.environ.get("REQUESTS_CA_BUNDLE")
+        if bundle and not Path(bundle).exists():
+            raise ValueError("REQUESTS_CA_BUNDLE names a file that is not there: correct or unset it")
+        return self
+
     def model_post_init(self, _context: object) -> None:
         """Make the home absolute, so that a change of directory does not move it."""
         self.home = self.home.expanduser().absolute()
@@ -131,15 +139,21 @@ class Settings(BaseSettings):
         """The home, made where it is missing, and closed to other accounts.
 
         Run by root, Postgres works there as an account of its own, which must pass through; the secret key
-        and the landing are closed to it all the same.
+        and the landing are closed to it all the same. From here on, nothing that this process makes can be
+        written by others, whatever its umask was.
         """
+        os.umask(os.umask(0o077) | 0o022)
         self.home.mkdir(mode=0o711 if os.geteuid() == 0 else 0o700, parents=True, exist_ok=True)
         return self.home
 
     @property
     def landing_root(self) -> str:
-        """Where landed files lie: a path or fsspec URL without a slash at its end."""
-        return (self.landing_url or str(self.home / "landing")).rstrip("/")
+        """Where landed files are: a path or fsspec URL without a slash at its end.
+
+        A relative path is below the home: each process of the pipeline may have another working directory.
+        """
+        url = self.landing_url or "landing"
+        return (url if "://" in url else str(self.home / Path(url).expanduser())).rstrip("/")
 
     @property
     def configured_database_url(self) -> str | None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from samegoal_pipelines.commands.dates import Day
-from samegoal_pipelines.commands.exits import DONE, FAILED, WRONG_USAGE, PlainError
+from samegoal_pipelines.commands.exits import DONE, FAILED, PlainError
 from samegoal_pipelines.commands.sections import Sections
 from samegoal_pipelines.districts.names import shown
 from samegoal_pipelines.terminal import print_json, print_table
@@ -269,11 +269,11 @@ def erase_district(deployment: Deployment, district_id: str, yes: bool, as_json:
         )
     if not yes:
         click.echo(
-            f"error: {district_id}: nothing is erased yet; to erase all this for good: "
+            f"{district_id}: nothing is erased yet; to erase all this for good: "
             f"samegoal-pipelines districts erase {district_id} --yes",
             err=True,
         )
-        return WRONG_USAGE
+        return DONE
     click.echo(
         f"{district_id}: erased, and recorded as done by {deployment.settings.operator}; Dagster's record of "
         "past runs still names the district, with counts and no student",

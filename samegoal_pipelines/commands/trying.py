@@ -72,12 +72,17 @@ def sandbox(
 
 
 @click.command()
+@click.option(
+    "--here",
+    is_flag=True,
+    help="Publish in the database and landing that SAMEGOAL_DATABASE_URL and SAMEGOAL_LANDING_URL name.",
+)
 @click.pass_context
-def demo(context: click.Context) -> int:
+def demo(context: click.Context, here: bool) -> int:
     """Run the whole pipeline on synthetic districts, from a sandbox Qmlativ to the published tables."""
     from samegoal_pipelines.demo import run_demo
 
-    return run_demo(context.obj, debug=context.meta["debug"])
+    return run_demo(context.obj, here=here, debug=context.meta["debug"])
 
 
 @click.command()

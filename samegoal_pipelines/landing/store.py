@@ -18,6 +18,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
+from glob import has_magic
 from hashlib import sha256
 from typing import Any
 
@@ -183,8 +184,10 @@ class Landing:
         """
         found = []
         try:
-            for path in self._fs.glob(f"{self._night(district_id, night)}/*/{asset}/{MANIFEST}"):
-                run_id = path.split("/")[-3]
+            for path in self._fs.find(self._night(district_id, night)):  # a glob would read brackets in it
+                run_id, of_asset, name = path.split("/")[-3:]
+                if (of_asset, name) != (asset, MANIFEST):
+                    continue
                 # cut short by a kill, damaged, or deleted meanwhile: that run has not landed
                 with suppress(FileNotFoundError, *_UNREADABLE_JSON):
                     with self._fs.open(path, "r") as file:
@@ -336,6 +339,11 @@ class Landing:
         )
 
     def _delete_files(self, paths: list[str]) -> None:
+        if has_magic(self._base):  # in bulk, brackets in the root would be read as a pattern
+            for path in paths:
+                with suppress(FileNotFoundError):
+                    self._fs.rm_file(path)
+            return
         if not paths:
             return
         try:

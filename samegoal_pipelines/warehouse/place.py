@@ -204,11 +204,12 @@ def make_data_folder(link: Path, account: Account | None) -> Path:
 
 
 def socket_folder(data: Path) -> Path:
-    """The folder of the server's socket: the data folder, or one below /tmp where that path is too long.
+    """The folder of the server's socket: the data folder, or one below /tmp where clients could not name it.
 
+    A socket's path may have 107 bytes, and libpq takes a comma for the end of a host.
     Either belongs to the server's account with mode 0700, so nobody else reaches the socket.
     """
-    if len(os.fsencode(data / ".s.PGSQL.5432")) <= _SOCKET_PATH_LIMIT:
+    if len(os.fsencode(data / ".s.PGSQL.5432")) <= _SOCKET_PATH_LIMIT and "," not in str(data):
         return data
     owner = data.stat().st_uid if data.exists() else os.geteuid()
     return Path("/tmp") / f"samegoal-{owner}-{hashlib.sha256(os.fsencode(data)).hexdigest()[:16]}"  # noqa: S108

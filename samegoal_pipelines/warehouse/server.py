@@ -266,6 +266,7 @@ class EmbeddedPostgres:
             os.close(lock)
 
     def _ensure_running(self) -> None:
+        _forget_libpq_environment()
         for _ in range(3):  # a server that is just shutting down is waited for, and started again
             if not self._listening() and not self._processes():
                 account = place.server_account(self.data)
@@ -459,6 +460,12 @@ def _forget_in_child() -> None:
 
 
 os.register_at_fork(after_in_child=_forget_in_child)
+
+
+def _forget_libpq_environment() -> None:
+    """Drop PGHOSTADDR, PGSERVICE, PGOPTIONS and the like: they are about another server than ours."""
+    for name in [name for name in os.environ if name.startswith("PG")]:
+        del os.environ[name]
 
 
 def _open_lock(path: Path) -> int:

@@ -93,7 +93,7 @@ def test_what_has_landed_is_found_again_from_any_working_directory(surroundings:
     again = surroundings.run("replay", "grand-bend", "--from", TODAY.isoformat(), "--dry-run", cwd="/")
     assert again.returncode == 0, again.stderr
     assert "no difference; nothing was changed" in again.stderr
-    why = surroundings.run("explain", "grand-bend", "11", cwd="/")
+    why = surroundings.run("explain", "grand-bend", "000011", cwd="/")
     assert "ENROLLED" in why.stdout, why.stdout + why.stderr
 
 

@@ -92,6 +92,7 @@ def filtering_facts(came: pd.DataFrame, filtered: FilteredEnrollments) -> dict[s
         ROWS_OUT: counts["counted"],
         "students with nothing but CECS": counts["cecs_only_students"],
         "flagged as CECS without the code": counts["flagged_without_code"],
+        "rows with a placeholder for no date": counts["placeholder_dates"],
         "left out": table(
             ("fate", "rows", "why"),
             ((fate, counts[reason], WHY_LEFT_OUT[reason]) for fate, reason in fates if counts[reason]),

@@ -314,7 +314,11 @@ STUDENT_DEMOGRAPHICS = Table(
         text("legal_first_name", "Legal first name", _student("Name.FirstNameLegal")),
         text("legal_middle_name", "Legal middle name", _student("Name.MiddleNameLegal")),
         text("legal_last_name", "Legal last name", _student("Name.LastNameLegal")),
-        day("birth_date", "Date of birth", _student("Name.BirthDate")),
+        day(
+            "birth_date",
+            "Date of birth; null for a placeholder such as 1900-01-01",
+            _student("Name.BirthDate"),
+        ),
         text(
             "gender",
             "Gender as Qmlativ shows it, else its code",

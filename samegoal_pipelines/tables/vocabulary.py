@@ -40,6 +40,9 @@ NO_ROWS = "no rows in Qmlativ"
 NEVER_EFFECTIVE_ONLY = "never effective only"
 DEPARTURES = (LEFT_WINDOW, CECS_ONLY, ROWS_UNREADABLE, NO_ROWS, NEVER_EFFECTIVE_ONLY)
 
+# What some screens and imports write where there is no date.
+PLACEHOLDER_DATES = (date.min, date(1753, 1, 1), date(1900, 1, 1), date.max)
+
 # A night before or after these is a slip of the pen: nobody was in Qmlativ then, and some rules have no day
 # a year before it.
 FIRST_NIGHT, LAST_NIGHT = date(2000, 1, 1), date(2199, 12, 31)

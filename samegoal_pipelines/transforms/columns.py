@@ -7,16 +7,21 @@ Ids and days travel as plain numpy integers in which a null is `MISSING` or `NO_
 """
 
 from collections.abc import Mapping, Sequence
+from datetime import date
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from samegoal_pipelines.tables.vocabulary import PLACEHOLDER_DATES
+
 MISSING = np.iinfo(np.int64).min  # no id of Qmlativ's; the null of an id in numpy
 NO_DAY = np.iinfo(np.int32).min  # the null of a day, which is counted from 1 January 1970
 FOREVER = np.iinfo(np.int32).max  # the null of a day on which something ends
 NOWHERE = -1  # the row that a lookup did not find
+
+_PLACEHOLDER_DAYS = [(day - date(1970, 1, 1)).days for day in PLACEHOLDER_DATES]
 
 # A table from id to row is worth its memory while the ids' range is within this many times their number.
 DENSE_ENOUGH = 4
@@ -73,6 +78,17 @@ def given(texts: pa.Array) -> pa.Array:
     texts = storable(texts)
     blank = pc.or_(pc.equal(pc.binary_length(texts), 0), pc.utf8_is_space(texts))
     return pc.if_else(blank.fill_null(False), None, texts) if pc.any(blank).as_py() else texts
+
+
+def real_dates(dates: pa.Array) -> pa.Array:
+    """Dates, null where a placeholder stands for "no date"."""
+    placeholders = is_placeholder(dates)
+    return pc.if_else(pa.array(placeholders), None, dates) if placeholders.any() else dates
+
+
+def is_placeholder(dates: pa.Array) -> np.ndarray:
+    """Where a date is one that some screens save for "no date"."""
+    return np.isin(days(dates), _PLACEHOLDER_DAYS)
 
 
 def take(values: pa.Array, rows: np.ndarray) -> pa.Array:

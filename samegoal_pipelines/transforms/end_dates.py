@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from samegoal_pipelines.transforms.columns import NO_DAY, columns_of, days
+from samegoal_pipelines.transforms.columns import NO_DAY, columns_of, days, real_dates
 
 INCLUSIVE, SAME_DAY = 1, 0
 ROWS_THAT_TELL = 20
@@ -44,7 +44,7 @@ class EndDates(NamedTuple):
 def observe_end_dates(raw: Mapping[str, pd.DataFrame]) -> EndDates:
     """Compare the two dates in the EntryWithdrawal of `raw_enrollments`, where a row has both."""
     dates = columns_of(raw["EntryWithdrawal"][["EndDate", "WithdrawalDate"]])
-    end, withdrawal = days(dates["EndDate"]), days(dates["WithdrawalDate"])
+    end, withdrawal = (days(real_dates(dates[field])) for field in ("EndDate", "WithdrawalDate"))
     both = (end != NO_DAY) & (withdrawal != NO_DAY)
     found, rows = np.unique(withdrawal[both].astype(np.int64) - end[both], return_counts=True)
     order = np.lexsort((np.abs(found - INCLUSIVE), -rows))[:LISTED]

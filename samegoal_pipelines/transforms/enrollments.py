@@ -28,7 +28,9 @@ from samegoal_pipelines.transforms.columns import (
     frame_of,
     group_codes,
     ids,
+    is_placeholder,
     present,
+    real_dates,
     storable,
     take,
     take_codes,
@@ -39,7 +41,7 @@ Columns = Mapping[str, pa.Array]
 COUNTED = "counted"
 
 EPOCH = date(1970, 1, 1)
-FIRST_DAY_OF_ALL = (date.min - EPOCH).days
+DATE_FIELDS = ("StartDate", "EndDate", "WithdrawalDate")
 
 # Positions in the list of withdrawal codes that `_withdrawal_codes` returns with two entries put in front.
 NO_CODE, UNKNOWN_CODE = 0, 1
@@ -51,6 +53,8 @@ class FilteredEnrollments(NamedTuple):
     enrollments: pd.DataFrame
     left_out: pd.DataFrame
     repeated: int
+    placeholder_dates: int = 0
+    """Rows in which a placeholder stood for "no date"."""
 
 
 class _Rows(NamedTuple):
@@ -72,7 +76,8 @@ def filter_enrollments(raw: Mapping[str, pd.DataFrame], today: date) -> Filtered
     Raises ValueError where there are enrollments and no school year is flagged as current.
     """
     unrepeated, repeated = collapse_repeats(raw["EntryWithdrawal"])
-    entries, schools = columns_of(unrepeated), columns_of(raw["School"])
+    entries, placeholder_dates = _with_real_dates(columns_of(unrepeated))
+    schools = columns_of(raw["School"])
     codes, row_codes = _withdrawal_codes(columns_of(raw["WithdrawalCode"]), ids(entries["WithdrawalCodeID"]))
     rows = _rows(entries, row_codes)
     outcome = _decide(rows, codes, columns_of(raw["SchoolYear"]), today)
@@ -91,6 +96,7 @@ def filter_enrollments(raw: Mapping[str, pd.DataFrame], today: date) -> Filtered
             pick(left_out) | {"outcome": take_codes(outcomes, reasons), "reason": take_codes(names, reasons)}
         ),
         repeated=repeated,
+        placeholder_dates=placeholder_dates,
     )
 
 
@@ -120,18 +126,29 @@ def count_outcomes(filtered: FilteredEnrollments) -> dict[str, int]:
     students = filtered.left_out["student_id"]
     others = pd.concat([students[reasons != "cecs"], filtered.enrollments["student_id"]])
     cecs = students[reasons == "cecs"].dropna()
-    counts = {COUNTED: len(filtered.enrollments), "repeated": filtered.repeated}
+    counts = {
+        COUNTED: len(filtered.enrollments),
+        "repeated": filtered.repeated,
+        "placeholder_dates": filtered.placeholder_dates,
+    }
     counts |= {reason: int((reasons == reason).sum()) for reason in (*FILTERED, *SET_ASIDE)}
     counts["cecs_only_students"] = int(cecs[~cecs.isin(others)].nunique())
     counts["flagged_without_code"] = int(filtered.enrollments["is_cross_entity_course"].sum())
     return counts
 
 
+def _with_real_dates(entries: Columns) -> tuple[dict[str, pa.Array], int]:
+    """The entries with null for each placeholder date, and how many rows had one."""
+    dated = {field: entries[field] for field in DATE_FIELDS}
+    rows = np.any([is_placeholder(values) for values in dated.values()], axis=0)
+    return {**entries, **{field: real_dates(values) for field, values in dated.items()}}, int(rows.sum())
+
+
 def _rows(entries: Columns, row_codes: np.ndarray) -> _Rows:
     unreadable = entries["Unreadable"]
     end, withdrawal = days(entries["EndDate"]), days(entries["WithdrawalDate"])
     # A student is not in membership on the withdrawal date, so the day before it was the last one.
-    day_before = withdrawal - (withdrawal > FIRST_DAY_OF_ALL)
+    day_before = withdrawal - (withdrawal != NO_DAY)
     last_day = np.where(end == NO_DAY, day_before, end)
     is_open = last_day == NO_DAY
     for row in np.flatnonzero(present(unreadable)):

@@ -22,6 +22,7 @@ from samegoal_pipelines.transforms.columns import (
     frame_of,
     given,
     ids,
+    real_dates,
     storable,
     take,
 )
@@ -125,7 +126,6 @@ def _name_columns(tables: Tables, names: Columns, rows: np.ndarray) -> dict[str,
         "race": "Race",
     }
     others = {
-        "birth_date": "BirthDate",
         "is_hispanic": "IsHispanic",
         "is_white": "IsWhite",
         "is_black": "IsBlack",
@@ -133,11 +133,13 @@ def _name_columns(tables: Tables, names: Columns, rows: np.ndarray) -> dict[str,
         "is_native_american": "IsAlaskan",
         "is_pacific_islander": "IsHawaiian",
     }
+    birth_date = take(real_dates(names["BirthDate"]), rows)
     gender = pc.coalesce(given(names["Gender"]), given(names["GenderCode"]))
     return (
         {column: take(given(names[field]), rows) for column, field in texts.items()}
         | {column: take(names[field], rows) for column, field in others.items()}
-        | {"gender": take(gender, rows), "suffix": find_suffixes(tables, ids(names["NameSuffixID"])[rows])}
+        | {"birth_date": birth_date, "gender": take(gender, rows)}
+        | {"suffix": find_suffixes(tables, ids(names["NameSuffixID"])[rows])}
     )
 
 

@@ -19,6 +19,7 @@ class Verdict:
     counted: list[int | None] = field(default_factory=list)
     left_out: list[tuple[int | None, str]] = field(default_factory=list)
     repeated: int = 0
+    placeholder_dates: int = 0
     statuses: dict[int, tuple[str, str, int]] = field(default_factory=dict)
     uncertain: dict[int, set[str]] = field(default_factory=dict)
 
@@ -26,12 +27,14 @@ class Verdict:
 def judge(district: dict[str, list[Row]], today: date) -> Verdict:
     """Statuses, reasons, deciding enrollments and every row's fate, of a district given as plain rows."""
     verdict = Verdict()
-    rows: list[Row] = []
+    came: list[Row] = []
     for row in district["EntryWithdrawal"]:
-        if row in rows:
+        if row in came:
             verdict.repeated += 1
         else:
-            rows.append(row)
+            came.append(row)
+    rows = [without_placeholders(row) for row in came]
+    verdict.placeholder_dates = sum(row != real for row, real in zip(came, rows, strict=True))
 
     by_student: dict[int, list[Row]] = {}
     for row in rows:
@@ -123,13 +126,20 @@ def classify(enrollments: list[Row], district: dict[str, list[Row]], today: date
     return "INACTIVE", "withdrawn", latest
 
 
+def without_placeholders(row: Row) -> Row:
+    """The row with no date where a placeholder stands for none."""
+    found = dict(row)
+    for name in ("StartDate", "EndDate", "WithdrawalDate"):
+        if str(row[name]) in ("0001-01-01", "1753-01-01", "1900-01-01", "9999-12-31"):
+            found[name] = None
+    return found
+
+
 def last_day(row: Row) -> date | None:
     if row["EndDate"] is not None:
         return row["EndDate"]
     if row["WithdrawalDate"] is None:
         return None
-    if row["WithdrawalDate"] == date.min:
-        return date.min
     return row["WithdrawalDate"] - timedelta(days=1)
 
 

@@ -36,7 +36,8 @@ def days_around(today: date) -> list[date]:
         date(year, 8, 12),
     ]
     near = [day + timedelta(days=step) for day in turning for step in (-2, -1, 0, 1, 2)]
-    return [*near, date.min, date(9999, 12, 31), date(2016, 2, 29)]
+    placeholders = [date.min, date(1753, 1, 1), date(1900, 1, 1), date.max]
+    return [*near, *placeholders, date(2016, 2, 29)]
 
 
 def codes_listed(random: Random, years: list[int], trouble: float) -> list[Row]:

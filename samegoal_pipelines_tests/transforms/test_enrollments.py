@@ -306,6 +306,35 @@ def none(column) -> list:
     return column.astype(object).where(column.notna(), None).tolist()
 
 
+def test_however_many_codes_there_are_each_enrollment_keeps_its_own():
+    """More codes than a byte can number: no leaver takes another's code, and no CECS row loses its own."""
+    codes = [*(f"{number:03}" for number in range(300)), "CECS"]
+    rows = [entry(n, "2026-08-12", "2026-09-30", code) for n, code in enumerate(codes, start=1)]
+    filtered = run(*rows, codes=codes)
+    assert none(filtered.enrollments["withdrawal_code"]) == codes[:-1]
+    assert none(filtered.left_out["withdrawal_code"]) == ["CECS"]
+    assert fates(*rows, codes=codes) == {len(codes): ("filtered", "cecs")}
+
+
+def test_nul_is_dropped_from_codes_and_school_names_because_postgres_cannot_store_it():
+    row = entry(1, "2026-08-12", "2026-09-30", "82")
+    listed = [{"WithdrawalCodeID": row["WithdrawalCodeID"], "Code": "8\x002"}]
+    school = {"SchoolID": 5, "SchoolYearID": 2027, "Name": "Ma\x00in", "StateAssignedID": "2559\x0001"}
+    found = run(row, WithdrawalCode=listed, School=[school]).enrollments
+    columns = ("withdrawal_code", "building", "building_reporting_id")
+    assert [found[column][0] for column in columns] == ["82", "Main", "255901"]
+
+
+def test_enrollments_without_a_readable_id_are_no_duplicates_of_each_other():
+    """Each is unreadable for itself: neither says anything about the other."""
+    unreadable = {"EntryWithdrawalID": None, "Unreadable": json.dumps({"EntryWithdrawalID": "?"})}
+    rows = [entry(0, "2026-08-12", student=student) | unreadable for student in (1, 2)]
+    filtered = run(*rows)
+    assert list(filtered.left_out["reason"]) == ["unreadable", "unreadable"]
+    assert filtered.repeated == 0
+    assert dict(statuses(*rows).uncertain.values.tolist()) == {1: "unreadable", 2: "unreadable"}
+
+
 def test_codes_are_trimmed_text_and_no_code_is_null():
     rows = [entry(1, "2026-08-12", code="01 "), entry(2, "2026-08-12", code="1"), entry(3, "2026-08-12")]
     assert none(run(*rows).enrollments["withdrawal_code"]) == ["01", "1", None]
@@ -317,15 +346,42 @@ def test_an_unanswered_default_entity_counts_as_false_and_an_unanswered_flag_sta
     assert none(found["is_cross_entity_course"]) == [None]
 
 
-def test_dates_at_the_ends_of_time_are_dates():
+PLACEHOLDERS = ["0001-01-01", "1753-01-01", "1900-01-01", "9999-12-31"]
+
+
+@pytest.mark.parametrize("placeholder", PLACEHOLDERS)
+def test_a_placeholder_for_no_date_is_no_date(placeholder):
+    """Section 1: such an enrollment is open; where the other date is real, that one counts."""
+    no_date = date.fromisoformat(placeholder)
     rows = [
-        entry(1, "0001-01-01", "9999-12-31"),
-        entry(2, "2026-08-12", WithdrawalDate=date(1, 1, 1)),
-        entry(3, "2026-08-12", "9999-12-31"),
+        entry(1, "2026-08-12", placeholder),
+        entry(2, "2026-08-12", WithdrawalDate=no_date),
+        entry(3, "2026-08-12", placeholder, WithdrawalDate=no_date),
+        entry(4, "2026-08-12", placeholder, WithdrawalDate=date(2026, 10, 1)),
+        entry(5, "2026-08-12", "2026-09-15", WithdrawalDate=no_date),
+        entry(6, "2026-08-12"),
     ]
     filtered = run(*rows)
-    assert list(filtered.enrollments["enrollment_id"]) == [1, 3]
+    ends = [None, None, None, date(2026, 9, 30), date(2026, 9, 15), None]
+    assert none(filtered.enrollments["last_day"]) == ends
+    assert count_outcomes(filtered)["placeholder_dates"] == 5
+    assert list(statuses(rows[0]).statuses["reason"]) == ["current_enrollment"]
+    assert fates(entry(1, "2024-08-14", placeholder)) == {1: ("filtered", "never_closed")}
+
+
+@pytest.mark.parametrize("placeholder", PLACEHOLDERS)
+def test_a_placeholder_for_the_first_day_is_no_start_date(placeholder):
+    row = entry(1, placeholder, year=2027)
+    assert fates(row) == {1: ("set_aside", "no_start_date")}
+    assert list(statuses(row).uncertain["student_id"]) == [1]
+
+
+def test_the_days_beside_a_placeholder_are_days():
+    rows = [entry(1, "0001-01-02", "9999-12-30"), entry(2, "1900-01-02", WithdrawalDate=date(1, 1, 2))]
+    filtered = run(*rows)
+    assert list(filtered.enrollments["last_day"]) == [date(9999, 12, 30)]
     assert list(filtered.left_out["last_day"]) == [date(1, 1, 1)]
+    assert filtered.placeholder_dates == 0
 
 
 def test_ids_beyond_what_a_float_can_hold_stay_what_they_are():

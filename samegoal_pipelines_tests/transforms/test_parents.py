@@ -197,6 +197,12 @@ def test_phones_go_by_what_code_or_description_of_their_type_say():
     assert [row[kind] for kind in ("home_phone", "cell_phone", "work_phone")] == [None, None, "5556"]
 
 
+def test_a_name_of_one_space_is_no_name_and_nul_is_dropped_because_postgres_cannot_store_it():
+    odd = {"NameID": 10, "FirstName": " ", "MiddleName": "\x00", "LastName": "Ru\x00iz"}
+    row = one(guardian(), Name=[odd])
+    assert (row["first_name"], row["middle_name"], row["last_name"]) == (None, None, "Ruiz")
+
+
 def test_a_confidential_phone_is_left_out_of_a_parent_too():
     row = one(guardian(), NamePhone=[phone(1, PhoneTypeID=1, IsConfidential=True), phone(2, PhoneTypeID=2)])
     assert (row["home_phone"], row["cell_phone"]) == (None, "5552")

@@ -41,6 +41,7 @@ def run(district: dict[str, list[Row]], today: date, *, check: bool = False) -> 
         counted=list(enrollments["enrollment_id"]),
         left_out=list(zip(none_for_null(left_out["enrollment_id"]), left_out["reason"], strict=True)),
         repeated=filtered.repeated,
+        placeholder_dates=filtered.placeholder_dates,
         statuses=dict(zip(statuses["student_id"], decided, strict=True)),
         uncertain={student: set(reasons.split(",")) for student, reasons in doubts},
     )
@@ -59,6 +60,7 @@ def assert_same(ours: Verdict, expected: Verdict) -> None:
     assert ours.statuses == expected.statuses
     assert ours.uncertain == expected.uncertain
     assert ours.repeated == expected.repeated
+    assert ours.placeholder_dates == expected.placeholder_dates
     assert sorted(ours.counted) == sorted(expected.counted)
     assert Counter(ours.left_out) == Counter(expected.left_out)
 

@@ -103,6 +103,12 @@ def test_blank_text_is_no_text():
     assert one(Name=name(FirstName="Ana", MiddleName=" ", LastNameLegal=""))["middle_name"] is None
 
 
+@pytest.mark.parametrize("placeholder", ["0001-01-01", "1753-01-01", "1900-01-01", "9999-12-31"])
+def test_a_placeholder_is_no_birth_date(placeholder):
+    assert one(Name=name(BirthDate=date.fromisoformat(placeholder)))["birth_date"] is None
+    assert one(Name=name(BirthDate=date(2014, 3, 9)))["birth_date"] == date(2014, 3, 9)
+
+
 def test_the_record_is_that_of_the_deciding_enrollment_s_school_year():
     rows = [
         {"StudentID": 1, "NameID": 10, "StudentNumber": "7", "Grade": grade, "SchoolYearIDAsked": year}
@@ -215,6 +221,8 @@ def test_an_address_comes_with_city_state_zip_and_county():
         ({"StreetNumberAndNameIncludeSecondaryUnit": "1 Elm St", "AddressLine2": "Lot 5"}, "1 Elm St, Lot 5"),
         ({"StreetNumberAndNameIncludeSecondaryUnit": "1 Elm St", "POBox": "77"}, "1 Elm St"),
         ({"StreetNumberAndNameIncludeSecondaryUnit": " ", "POBox": "77"}, "PO Box 77"),
+        ({"POBox": " "}, None),
+        ({"StreetNumberAndNameIncludeSecondaryUnit": "1 Elm St", "POBox": " "}, "1 Elm St"),
         ({"POBox": "P.O. Box 77"}, "P.O. Box 77"),
         ({}, None),
     ],

@@ -11,7 +11,7 @@ import pandas as pd
 import pyarrow as pa
 
 from samegoal_pipelines.transforms.columns import MISSING, NO_DAY, columns_of, days, frame_of, ids
-from samegoal_pipelines.transforms.enrollments import EPOCH, filter_enrollments
+from samegoal_pipelines.transforms.enrollments import EPOCH, FilteredEnrollments, filter_enrollments
 from samegoal_pipelines.transforms.status import classify_students
 
 UNCERTAIN_STATUS = "uncertain"
@@ -64,12 +64,10 @@ def count_flips(flips: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-def _turning_days(
-    filtered: tuple[pd.DataFrame, pd.DataFrame, int], today: int, horizon: int
-) -> tuple[np.ndarray, np.ndarray]:
+def _turning_days(filtered: FilteredEnrollments, today: int, horizon: int) -> tuple[np.ndarray, np.ndarray]:
     """Students and days within the horizon on which one of their rows may turn; one entry for each."""
     students, turning = [], []
-    for frame in filtered[:2]:
+    for frame in (filtered.enrollments, filtered.left_out):
         columns = columns_of(frame[["student_id", "first_day", "last_day"]])
         owner, last = ids(columns["student_id"]), days(columns["last_day"]).astype(np.int64)
         first = days(columns["first_day"]).astype(np.int64)

@@ -173,6 +173,24 @@ def set_district(
     for switch, meaning in MEANINGS.items():
         if changes.get(switch):
             click.echo(f"{district_id}: {meaning}")
+    if withheld := {switch for switch in MEANINGS if changes.get(switch) is False}:
+        _hide_published(deployment, district_id, withheld)
+
+
+def _hide_published(deployment: Deployment, district_id: str, withheld: set[str]) -> None:
+    """Remove what is withheld from now on from the published rows, and say how much that was."""
+    from samegoal_pipelines.hidden_contacts import hide_published_contacts
+
+    hidden = hide_published_contacts(
+        deployment,
+        district_id,
+        restricted="show_restricted_contacts" in withheld,
+        confidential="show_confidential_phones" in withheld,
+    )
+    click.echo(
+        f"{district_id}: removed from what is published: contacts of {hidden.parents:,} restricted parents, "
+        f"{hidden.phones:,} phones"
+    )
 
 
 @click.command("rotate-secret")

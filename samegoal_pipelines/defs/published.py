@@ -96,6 +96,7 @@ def publish_or_hold(
         landed_run_id=landed_run_id,
         local_date=night.local_date,
         take_back=night.is_named_as_today,
+        switches=night.district.withholding,
         notes=notes,
         gate=gate,
         on_hold=lambda: night.land(HELD_SNAPSHOT, tonight.tables()),

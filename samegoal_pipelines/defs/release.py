@@ -26,6 +26,7 @@ from samegoal_pipelines.transforms.withholding import (
     CONFIDENTIAL_PHONES_SHOWN,
     RESTRICTED_CONTACTS_SHOWN,
     RESTRICTION_NOT_KNOWN,
+    Withholding,
     withholding_notes,
 )
 from samegoal_pipelines.warehouse.errors import NothingHeld, ReleaseTooLate
@@ -66,6 +67,7 @@ def release(
             deployment.warehouse,
             district_id=night.district_id,
             held=held,
+            switches=shown_by(held),
             run_id=night.run_id,
             started_at=night.started_at,
             released_by=who,
@@ -91,6 +93,11 @@ def held_of(deployment: Deployment, night: Night, snapshot_date: date) -> HeldSn
         last = next(iter(last_attempts(deployment.warehouse, night.district_id, limit=1)), None)
         there = f"its last attempt is of {last.snapshot_date}: {last.state}" if last else "it has no night"
         raise NothingHeld(f"{error}; {there}") from None
+
+
+def shown_by(held: HeldSnapshot) -> Withholding:
+    """Which contacts that are withheld by default the held snapshot shows."""
+    return Withholding(RESTRICTED_CONTACTS_SHOWN in held.notes, CONFIDENTIAL_PHONES_SHOWN in held.notes)
 
 
 def refuse_what_is_withheld_since(deployment: Deployment, night: Night, held: HeldSnapshot) -> None:

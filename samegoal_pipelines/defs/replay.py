@@ -78,6 +78,7 @@ def replay_landed_nights(
             district_id=night.district_id,
             nights=nights,
             recompute=Recomputing(context, deployment, night),
+            switches=night.district.withholding,
             run_id=night.run_id,
             started_at=night.started_at,
             dry_run=config.dry_run,

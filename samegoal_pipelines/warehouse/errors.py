@@ -12,7 +12,7 @@ class OlderSnapshot(WarehouseError):
 
 
 class SupersededRun(WarehouseError):
-    """A run came late: one that began after it has published the same night."""
+    """A run came late: a newer one has published the same night, or a switch to withhold was set since."""
 
 
 class DistrictErased(WarehouseError):

@@ -1,22 +1,25 @@
 """Measuring, for the gate, how far a staged snapshot is from a published one. Nothing is changed or judged.
 
-All of it is asked of the temporary tables that `staging` has filled, so that it costs as little as the nights
-differ.
+What the gate needs is asked of the temporary tables that `staging` has filled, so that it costs as little as
+the nights differ.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from psycopg2.sql import SQL, Composed, Identifier
 
-from samegoal_pipelines.tables.people import PARENT_CONTACTS
+from samegoal_pipelines.warehouse.copying import current_keys
 from samegoal_pipelines.warehouse.gate import Measured
-from samegoal_pipelines.warehouse.rows import Content
+from samegoal_pipelines.warehouse.hashing import Hashes
+from samegoal_pipelines.warehouse.rows import Content, Keys
 from samegoal_pipelines.warehouse.staging import Staged, fill
-from samegoal_pipelines.warehouse.tables import PARENTS, STATUS, STUDENTS, History
+from samegoal_pipelines.warehouse.tables import HISTORIES, PARENTS, STATUS, STUDENTS, History
 
 _REACHED_BY = ("street", "home_phone", "cell_phone", "work_phone", "email")
 
@@ -53,29 +56,43 @@ def measure(
     )
 
 
-def count_still_shown(cursor: Any, restricted: pd.DataFrame, district_id: str) -> int:
-    """Parents under restriction tonight whose contact data the published rows show.
+@dataclass(frozen=True)
+class Changes:
+    """How many students an attempt adds, changes in any of their rows, and removes."""
 
-    Args:
-        restricted: student_id and parent_id of every pair under restriction tonight.
-    """
-    pairs = [restricted[key].tolist() for key in PARENTS.key]
-    reached = _reached("history", PARENT_CONTACTS)
-    cursor.execute(fill(_STILL_SHOWN, PARENTS, reached=reached), (*pairs, district_id))
-    return int(cursor.fetchone()[0])
+    added: int
+    changed: int
+    removed: int
+
+
+Shown = Sequence[tuple[tuple[Keys, ...], Hashes]]
+"""Keys and hashes of the current rows, of each history table."""
+
+
+def shown(cursor: Any, district_id: str) -> Shown:
+    """What is published now."""
+    return [current_keys(cursor, history, district_id) for history in HISTORIES]
+
+
+def changes_between(before: Shown, after: Shown) -> Changes:
+    """How many students are published now and were not, have any other row, or are published no longer."""
+    (((had,), _), *_), (((have,), _), *_) = before, after
+    differing: list[Keys] = []
+    for old, new in zip(before, after, strict=True):
+        rows = [
+            pd.DataFrame({str(n): part for n, part in enumerate((*keys, hashes))})
+            for keys, hashes in (old, new)
+        ]
+        differing.append(pd.concat(rows).drop_duplicates(keep=False)["0"].to_numpy())
+    both = np.intersect1d(had, have)
+    return Changes(
+        added=len(np.setdiff1d(have, had)),
+        changed=len(np.intersect1d(np.concatenate(differing), both)),
+        removed=len(np.setdiff1d(had, have)),
+    )
 
 
 # -- the SQL --
-
-_STILL_SHOWN = """
-    select count(distinct shown.parent_id) from unnest(%s::bigint[], %s::bigint[]) as pair ({key})
-    cross join lateral (
-        select history.parent_id from {history} as history
-        where history.district_id = %s and history.valid_to is null and history.student_id = pair.student_id
-            and history.parent_id = pair.parent_id and history.has_restricted_access is not true and {reached}
-        offset 0
-    ) as shown
-    """
 
 _LOST = """
     select old.student_id, coalesce(new.status = 'GRADUATED', false)

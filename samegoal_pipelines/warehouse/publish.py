@@ -5,13 +5,17 @@ rows and stage what differs; ask the gate; undo an earlier publication of the sa
 compared with the night before; write down the changes, close the rows that are over and open the new ones
 (`writing`, `staging`); record the snapshot. A reader sees all or nothing of it; a run that dies leaves
 nothing. What the gate holds is written as well, to be counted, and taken back before anybody can see it.
+
+Nothing is read from or written to the landing while the district is locked. Where the transaction needs
+something from there, it raises `OutsideLock`, rolls back, and starts over once that is done.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import date, datetime
+from typing import Any
 
 import pandas as pd
 import sqlalchemy as sa
@@ -19,16 +23,16 @@ import sqlalchemy as sa
 from samegoal_pipelines.warehouse import staging
 from samegoal_pipelines.warehouse.engine import as_writer
 from samegoal_pipelines.warehouse.gate import Gate, Verdict, judge
-from samegoal_pipelines.warehouse.measuring import count_still_shown, measure
+from samegoal_pipelines.warehouse.measuring import Shown, measure, shown
 from samegoal_pipelines.warehouse.rows import Content, Snapshot, content_of
-from samegoal_pipelines.warehouse.snapshots import (
-    attempt_of,
-)
+from samegoal_pipelines.warehouse.snapshots import Attempt, attempt_of
+from samegoal_pipelines.warehouse.withholding import Hidden, Switches, refuse_what_is_withheld
 from samegoal_pipelines.warehouse.writing import (
     Counts,
     Current,
     Origin,
     hide,
+    hide_now,
     lock,
     not_to_be_taken_back,
     published_before,
@@ -44,7 +48,7 @@ from samegoal_pipelines.warehouse.writing import (
 
 @dataclass(frozen=True)
 class Published(Counts):
-    """What a published snapshot holds, and how it differs from the night before.
+    """What a published snapshot holds, and how it differs from what was published before this attempt.
 
     Attributes:
         lost_by_time: of the lost, those whom passing time alone explains; None where it was not asked.
@@ -76,6 +80,7 @@ def publish(
     restricted: pd.DataFrame | None = None,
     confidential: pd.DataFrame | None = None,
     absent: pd.DataFrame | None = None,
+    switches: Switches | None = None,
     local_date: date | None = None,
     take_back: bool = False,
     notes: Sequence[str] = (),
@@ -97,6 +102,7 @@ def publish(
             go from these rows as well.
         absent: student_id and why (`tables.DEPARTURES`) of students whom Qmlativ's enrollments mention and
             who have no row tonight; of a departed student who is not in it, Qmlativ has no rows.
+        switches: which contacts the snapshot shows that are withheld by default; None: none of them.
         local_date: the district's date now. Published nights that had not come yet when they were run (a
             rehearsal of a day to come) are taken back in favour of this one.
         take_back: so are all others after today, which a person has named as the date that it is: they were
@@ -106,12 +112,13 @@ def publish(
             district, and the same content again, pass without being looked at. A night that is run again is
             compared with its last run and with the night before, so that many small steps are not taken
             unseen; unless its last run was released, for then a person has looked.
-        on_hold: called within the transaction before the hold is recorded, to store what is held.
+        on_hold: stores what is held; called before the hold is recorded, while the district is not locked.
 
     Raises:
         UnfitSnapshot: the frames do not fit the tables or each other.
         OlderSnapshot: a later night is published already.
-        SupersededRun: a run that began later has published this night already.
+        SupersededRun: a run that began later has published this night already, or the district has been set
+            to withhold contacts that the snapshot shows.
         DistrictErased: the district was erased after the run began.
         SnapshotInProgress: another run is publishing this district, and did not end in time.
         WarehouseError: Postgres failed; nothing was changed (unless the connection broke at the commit).
@@ -126,12 +133,92 @@ def publish(
         gate.set_aside if gate else None,
         local_date,
     )
-    night = snapshot_date
+    outside = _OutsideTheLock(gate, on_hold)
+    while True:
+        try:
+            return _publish(
+                engine,
+                content,
+                origin,
+                outside,
+                district_id=district_id,
+                night=snapshot_date,
+                restricted=restricted,
+                confidential=confidential,
+                absent=absent,
+                switches=switches,
+                take_back=take_back,
+            )
+        except OutsideLock as needed:
+            needed.do()
+
+
+class OutsideLock(Exception):
+    """Something must be done before the transaction can go on, and not while the district is locked."""
+
+    def __init__(self, do: Callable[[], None]) -> None:
+        super().__init__()
+        self.do = do
+
+
+class _OutsideTheLock:
+    """What the landing is needed for: the gate's questions, each asked once, and storing what is held.
+
+    Attributes:
+        gate: answers what is known already, and raises `OutsideLock` otherwise.
+    """
+
+    def __init__(self, gate: Gate | None, on_hold: Callable[[], None] | None) -> None:
+        self.gate = gate and replace(
+            gate,
+            status_by_time=lambda published: self._answer(gate.status_by_time, published),
+            emptied=lambda published: self._answer(gate.emptied, published),
+        )
+        self._answers: dict[tuple[Callable[[Attempt], Any], str], Any] = {}
+        self._on_hold = on_hold
+
+    def _answer(self, question: Callable[[Attempt], Any], published: Attempt) -> Any:
+        key = (question, published.run_id)
+        if key not in self._answers:
+
+            def ask() -> None:
+                self._answers[key] = question(published)
+
+            raise OutsideLock(ask)
+        return self._answers[key]
+
+    def store_what_is_held(self) -> None:
+        """Have it stored, unless it is already."""
+        on_hold, self._on_hold = self._on_hold, None
+        if on_hold is not None:
+            raise OutsideLock(on_hold)
+
+
+def _publish(
+    engine: sa.Engine,
+    content: Content,
+    origin: Origin,
+    outside: _OutsideTheLock,
+    *,
+    district_id: str,
+    night: date,
+    restricted: pd.DataFrame | None,
+    confidential: pd.DataFrame | None,
+    absent: pd.DataFrame | None,
+    switches: Switches | None,
+    take_back: bool,
+) -> Published | Held:
+    """One try of `publish`, in one transaction.
+
+    Raises:
+        OutsideLock: nothing was changed; do what it says and try again.
+    """
     with as_writer(engine, district_id, "publishing") as connection:
         lock(connection, district_id)
         refuse_the_erased(connection, district_id, origin)
+        refuse_what_is_withheld(connection, district_id, switches)
         now = published_now(connection, district_id)
-        today = local_date or date.max
+        today = origin.local_date or date.max
         to_come = now is not None and night <= today < now.snapshot_date
         last = not_to_be_taken_back(connection, district_id, today, take_back=take_back) if to_come else now
         refuse_what_is_late(last, night, origin)
@@ -141,22 +228,24 @@ def publish(
             counts = hide(connection, counts, content, restricted, confidential, district_id, night)
         else:
             savepoint = connection.begin_nested()
-            staged, verdict, lost_by_time = _stage(connection, content, gate, now, night, district_id)
+            staged = _stage(connection, content, outside.gate, now, night, district_id)
+            verdict, lost_by_time = staged.verdict, staged.lost_by_time
             counts = write_night(
                 connection,
                 content,
-                staged,
+                staged.staged,
                 district_id=district_id,
                 night=night,
                 absent=absent,
                 restricted=restricted,
                 confidential=confidential,
+                before=staged.before,
             )
             if now is not None and verdict is not None and verdict.reasons:
                 savepoint.rollback()
-                reason = _reason(connection, verdict, restricted, district_id)
-                if on_hold is not None:
-                    on_hold()
+                outside.store_what_is_held()
+                hidden = hide_now(connection, now, restricted, confidential, district_id)
+                reason = "; ".join((*verdict.reasons, *_what_is_hidden(hidden)))
                 record_held(
                     connection,
                     counts,
@@ -189,6 +278,21 @@ def _unchanged(now: Current, night: date) -> tuple[Counts, int | None]:
     return replace(now.counts, added=0, changed=0, removed=0, lost=0), None
 
 
+@dataclass(frozen=True)
+class _Staged:
+    """A snapshot that is staged against the night before.
+
+    Attributes:
+        lost_by_time: how many students time has taken since the night before; None where it was not asked.
+        before: what was published before this attempt, where that is not the night before.
+    """
+
+    staged: staging.Staged
+    verdict: Verdict | None = None
+    lost_by_time: int | None = None
+    before: Shown | None = None
+
+
 def _stage(
     connection: sa.Connection,
     content: Content,
@@ -196,36 +300,39 @@ def _stage(
     now: Current | None,
     night: date,
     district_id: str,
-) -> tuple[staging.Staged, Verdict | None, int | None]:
-    """Stage the snapshot against the night before, having taken back what is published of this one.
-
-    Returns:
-        What is staged; what the gate says; and how many students time has taken since the night before.
-    """
+) -> _Staged:
+    """Stage the snapshot against the night before, having taken back what is published of this one."""
     cursor = connection.connection.cursor()
-    staged, verdict, earlier = None, None, None
-    if gate is not None and now is not None:
-        staged = staging.stage(cursor, content, district_id, night)
-        verdict = _judge(connection, gate, staged, content, now.snapshot_id)
+    if now is None:
+        return _Staged(staging.stage(cursor, content, district_id, night))
+    again = now.snapshot_date >= night
+    earlier = _unseen_since(connection, now, night, district_id) if again else None
+    if gate is not None:  # asked before anything is staged: it may have to be asked outside the lock
+        for snapshot_id in (now.snapshot_id, *([] if earlier is None else [earlier])):
+            gate.emptied(attempt_of(connection, snapshot_id))
+    staged = staging.stage(cursor, content, district_id, night)
+    verdict = _judge(connection, gate, staged, content, now.snapshot_id)
+    if not again:
+        return _Staged(staged, verdict, _lost_by_time(verdict))
+    before = shown(cursor, district_id)
+    staging.discard(cursor)
+    staging.undo(cursor, district_id, night)
+    staged = staging.stage(cursor, content, district_id, night)
     lost_by_time = _lost_by_time(verdict)
-    if now is not None and now.snapshot_date >= night:
-        if staged is not None:
-            earlier = _unseen_since(connection, now, night, district_id)
-            staging.discard(cursor)
-        staging.undo(cursor, district_id, night)
-        staged = None
-    staged = staged or staging.stage(cursor, content, district_id, night)
-    if gate is not None and verdict is not None and earlier is not None:
+    if verdict is not None and earlier is not None:
         since = _judge(connection, gate, staged, content, earlier)
-        lost_by_time = _lost_by_time(since)
-        verdict = verdict.along_with(since, attempt_of(connection, earlier).snapshot_date)
-    return staged, verdict, lost_by_time
+        if since is not None:
+            lost_by_time = _lost_by_time(since)
+            verdict = verdict.along_with(since, attempt_of(connection, earlier).snapshot_date)
+    return _Staged(staged, verdict, lost_by_time, before)
 
 
 def _judge(
-    connection: sa.Connection, gate: Gate, staged: staging.Staged, content: Content, snapshot_id: int
-) -> Verdict:
-    """What the gate says to what is staged against the rows of this published snapshot."""
+    connection: sa.Connection, gate: Gate | None, staged: staging.Staged, content: Content, snapshot_id: int
+) -> Verdict | None:
+    """What the gate, if there is one, says to what is staged against the rows of this published snapshot."""
+    if gate is None:
+        return None
     published = attempt_of(connection, snapshot_id)
     measured = measure(
         connection.connection.cursor(),
@@ -253,12 +360,12 @@ def _lost_by_time(verdict: Verdict | None) -> int | None:
     return None if found is None else int(found)
 
 
-def _reason(
-    connection: sa.Connection, verdict: Verdict, restricted: pd.DataFrame | None, district_id: str
-) -> str:
-    """Why a snapshot is held, in one line; how it is released is for those who tell people of it to say."""
-    parts = [*verdict.reasons]
-    cursor = connection.connection.cursor()
-    if restricted is not None and (shown := count_still_shown(cursor, restricted, district_id)):
-        parts.append(f"{shown:,} parent(s) newly under restriction are still shown because of this")
-    return "; ".join(parts)
+def _what_is_hidden(hidden: Hidden) -> Iterator[str]:
+    """What was removed at once from the published rows although the snapshot is held."""
+    if hidden.parents:
+        yield (
+            f"the contacts of {hidden.parents:,} parent(s) newly under restriction were removed from what is "
+            "published"
+        )
+    if hidden.phones:
+        yield f"{hidden.phones:,} phone(s) newly confidential were removed from what is published"

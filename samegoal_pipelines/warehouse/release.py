@@ -15,9 +15,11 @@ import sqlalchemy as sa
 from samegoal_pipelines.warehouse import staging
 from samegoal_pipelines.warehouse.engine import as_writer
 from samegoal_pipelines.warehouse.errors import NothingHeld, ReleaseTooLate
+from samegoal_pipelines.warehouse.measuring import shown
 from samegoal_pipelines.warehouse.publish import Published
 from samegoal_pipelines.warehouse.rows import Snapshot, content_of
 from samegoal_pipelines.warehouse.tables import releases, snapshots
+from samegoal_pipelines.warehouse.withholding import Switches, refuse_what_is_withheld
 from samegoal_pipelines.warehouse.writing import (
     Current,
     Origin,
@@ -103,6 +105,7 @@ def release(
     restricted: pd.DataFrame | None,
     confidential: pd.DataFrame | None,
     absent: pd.DataFrame | None,
+    switches: Switches | None = None,
     run_id: str,
     started_at: datetime,
     released_by: str,
@@ -114,11 +117,12 @@ def release(
     Args:
         held: what `find_held` found.
         snapshot: what was landed when it was held; as `publish` takes it, like `restricted`,
-            `confidential` and `absent`.
+            `confidential`, `absent` and `switches`.
 
     Raises:
         NothingHeld: somebody else was faster: it was released, or published by a rerun.
         ReleaseTooLate: the district has moved on since it was held, or the landed rows are not what was held.
+        SupersededRun: the district has been set to withhold contacts that it shows.
         WarehouseError: as `publish` does.
     """
     content = content_of(snapshot)
@@ -135,6 +139,7 @@ def release(
     with as_writer(engine, district_id, "releasing") as connection:
         lock(connection, district_id)
         refuse_the_erased(connection, district_id, origin)
+        refuse_what_is_withheld(connection, district_id, switches, f"what was held on {night}")
         now = published_now(connection, district_id)
         newest = _newest(connection, district_id, night, local_date)
         if newest is None or newest.snapshot_id != held.snapshot_id:
@@ -153,7 +158,9 @@ def release(
                 f"run the night again with: samegoal-pipelines sync {district_id}"
             )
         cursor = connection.connection.cursor()
+        before = None
         if now is not None and now.snapshot_date >= night:
+            before = shown(cursor, district_id)
             staging.undo(cursor, district_id, night)
         counts = write_night(
             connection,
@@ -164,6 +171,7 @@ def release(
             absent=absent,
             restricted=restricted,
             confidential=confidential,
+            before=before,
         )
         published_snapshot_id = record_published(
             connection,

@@ -22,7 +22,20 @@ from samegoal_pipelines.warehouse.engine import as_writer
 from samegoal_pipelines.warehouse.errors import NothingToReplay, SnapshotInProgress
 from samegoal_pipelines.warehouse.rows import Snapshot, content_of
 from samegoal_pipelines.warehouse.tables import current_snapshots, snapshots
-from samegoal_pipelines.warehouse.writing import Counts, Origin, lock, refuse_the_erased, write_night
+from samegoal_pipelines.warehouse.withholding import (
+    Switches,
+    hidden_since,
+    hide_again,
+    refuse_what_is_withheld,
+)
+from samegoal_pipelines.warehouse.writing import (
+    OTHER_CONTENT,
+    Counts,
+    Origin,
+    lock,
+    refuse_the_erased,
+    write_night,
+)
 
 _REPLAYED_BY = "replayed by run "
 
@@ -86,7 +99,7 @@ class ReplayedNight:
 
     Attributes:
         counts: what it holds now.
-        recounted: whether these counts are not those that it had.
+        recounted: whether it holds other numbers of students than it did.
     """
 
     night: date
@@ -154,6 +167,7 @@ def replay(
     district_id: str,
     nights: Sequence[NightToReplay],
     recompute: Callable[[NightToReplay], Recomputed],
+    switches: Switches | None = None,
     run_id: str,
     started_at: datetime,
     dry_run: bool,
@@ -166,11 +180,13 @@ def replay(
     Args:
         nights: what `find_nights` found.
         recompute: called once for each night, in order, within the transaction.
+        switches: as `publish` takes them, of every night that is computed.
         dry_run: take everything back in the end.
 
     Raises:
         SnapshotInProgress: another run is publishing this district, or has since the nights were looked up.
         DistrictErased: the district was erased after the run began.
+        SupersededRun: the district has been set to withhold contacts that the nights show.
         UnfitSnapshot: what was computed does not fit the tables.
         WarehouseError: Postgres failed.
     """
@@ -178,6 +194,7 @@ def replay(
     with as_writer(engine, district_id, "replaying") as connection:
         lock(connection, district_id)
         refuse_the_erased(connection, district_id, Origin(run_id, started_at))
+        refuse_what_is_withheld(connection, district_id, switches, "the replay")
         if _published(connection, district_id, first.night) != list(nights):
             raise SnapshotInProgress(
                 "another run has published this district since the replay began; replay it again"
@@ -185,11 +202,17 @@ def replay(
         savepoint = connection.begin_nested()
         cursor = connection.connection.cursor()
         comparing.remember(cursor, district_id, first.night)
+        hidden = (
+            hidden_since(connection, district_id) if _awaits_release(connection, district_id, last) else []
+        )
         staging.undo(cursor, district_id, first.night)
         rewritten = [_rewrite(connection, district_id, night, recompute) for night in nights]
+        hide_again(connection, hidden, district_id, last.night)
         differences = comparing.compare(cursor, district_id, [night.night for night in nights])
         replayed = tuple(
-            ReplayedNight(night.night, new.counts, new.counts != night.counts, differences[night.night])
+            ReplayedNight(
+                night.night, new.counts, _held(new.counts) != _held(night.counts), differences[night.night]
+            )
             for night, new in zip(nights, rewritten, strict=True)
         )
         written = not dry_run and any(night.differs for night in replayed)
@@ -199,8 +222,31 @@ def replay(
         for night, new, told in zip(nights, rewritten, replayed, strict=True):
             if told.differs:
                 _record(connection, district_id, night, new, run_id)
-        _mark(connection, district_id, last, rewritten[-1].content_hash, moved=replayed[-1].differs)
+        content_hash = OTHER_CONTENT if hidden else rewritten[-1].content_hash
+        _mark(connection, district_id, last, content_hash, moved=replayed[-1].differs)
     return Replayed(replayed, written)
+
+
+def _held(counts: Counts) -> tuple[int, ...]:
+    """What a snapshot holds. Its changes may have been counted against an earlier run of its night."""
+    return (
+        counts.students,
+        counts.enrolled,
+        counts.pre_enrolled,
+        counts.graduated,
+        counts.inactive,
+        counts.kept,
+    )
+
+
+def _awaits_release(connection: sa.Connection, district_id: str, last: NightToReplay) -> bool:
+    """Whether a snapshot is held that was compared with the last published night."""
+    held = sa.exists().where(
+        snapshots.c.district_id == district_id,
+        snapshots.c.state == "held",
+        snapshots.c.compared_with == last.snapshot_id,
+    )
+    return bool(connection.scalar(sa.select(held)))
 
 
 @dataclass(frozen=True)

@@ -148,9 +148,13 @@ snapshots = sa.Table(
     sa.Column("pre_enrolled", sa.Integer, comment="Students with status PRE-ENROLLED"),
     sa.Column("graduated", sa.Integer, comment="Students with status GRADUATED"),
     sa.Column("inactive", sa.Integer, comment="Students with status INACTIVE"),
-    sa.Column("added", sa.Integer, comment="Students that the night before did not have"),
-    sa.Column("changed", sa.Integer, comment="Students of both nights with any change"),
-    sa.Column("removed", sa.Integer, comment="Students that the night before had"),
+    sa.Column("added", sa.Integer, comment="Students who were not published before this attempt"),
+    sa.Column(
+        "changed", sa.Integer, comment="Students who were published before this attempt, with any change"
+    ),
+    sa.Column(
+        "removed", sa.Integer, comment="Students who were published before this attempt and are no longer"
+    ),
     text("held_reason", "Why it was held, or why it failed"),
     text("run_id", "Dagster's id of the run", nullable=False),
     moment("started_at", "When the run began", nullable=False),

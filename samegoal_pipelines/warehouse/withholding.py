@@ -6,9 +6,10 @@ How contacts are withheld of everybody else is the business of `transforms`.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from datetime import date
-from typing import Any
+from typing import Any, Protocol
 
 import pandas as pd
 import sqlalchemy as sa
@@ -17,9 +18,16 @@ from sqlalchemy.dialects.postgresql import ARRAY, insert
 from samegoal_pipelines import phones
 from samegoal_pipelines.tables.people import PARENT_CONTACTS
 from samegoal_pipelines.warehouse.engine import as_writer
-from samegoal_pipelines.warehouse.errors import WarehouseError
+from samegoal_pipelines.warehouse.errors import SupersededRun, WarehouseError
 from samegoal_pipelines.warehouse.rows import Keys
-from samegoal_pipelines.warehouse.tables import PARENTS, STATUS, STUDENTS, History, student_changes
+from samegoal_pipelines.warehouse.tables import (
+    PARENTS,
+    STATUS,
+    STUDENTS,
+    History,
+    districts,
+    student_changes,
+)
 
 PARENT_PHONES = tuple(column for column in PARENT_CONTACTS if column.endswith("_phone"))
 RESTRICTED = {**dict.fromkeys(PARENT_CONTACTS), "has_restricted_access": True}
@@ -53,6 +61,70 @@ def refuse_to_forget_restrictions(engine: sa.Engine, district_id: str) -> None:
             )
 
 
+class Switches(Protocol):
+    """Which contacts a district shows that are withheld by default: `transforms.withholding.Withholding`."""
+
+    @property
+    def show_restricted_contacts(self) -> bool: ...  # noqa: D102
+    @property
+    def show_confidential_phones(self) -> bool: ...  # noqa: D102
+
+
+def refuse_what_is_withheld(
+    connection: sa.Connection, district_id: str, switches: Switches | None, what: str = "this snapshot"
+) -> None:
+    """Refuse a snapshot that shows contacts which the district has been set to withhold since.
+
+    Call it within the publishing transaction, after the district is locked.
+
+    Args:
+        switches: which contacts the snapshot shows; None: none that are withheld by default.
+
+    Raises:
+        SupersededRun: the district withholds some of them by now.
+    """
+    if switches is None:
+        return
+    columns = (districts.c.show_restricted_contacts, districts.c.show_confidential_phones)
+    query = sa.select(*columns).where(districts.c.district_id == district_id)
+    row = connection.execute(query).one_or_none()
+    if row is None:
+        return
+    restricted, confidential = row
+    if (switches.show_restricted_contacts and not restricted) or (
+        switches.show_confidential_phones and not confidential
+    ):
+        raise SupersededRun(
+            f"{what} shows contacts that the district has been set to withhold since it was made; nothing of "
+            f"it was published: run the night again with: samegoal-pipelines sync {district_id}"
+        )
+
+
+@dataclass(frozen=True)
+class Hidden:
+    """What was taken from published rows.
+
+    Attributes:
+        students: who changed and had not changed yet that night.
+        parents: parents whose contacts went because of a restriction.
+        phones: numbers that went because they are confidential.
+        rows: rows that were changed, also where only the flag was.
+    """
+
+    students: int = 0
+    parents: int = 0
+    phones: int = 0
+    rows: int = 0
+
+    def __add__(self, other: Hidden) -> Hidden:
+        return Hidden(
+            self.students + other.students,
+            self.parents + other.parents,
+            self.phones + other.phones,
+            self.rows + other.rows,
+        )
+
+
 def hide_from_kept(
     connection: sa.Connection,
     restricted: pd.DataFrame | None,
@@ -63,9 +135,6 @@ def hide_from_kept(
 ) -> int:
     """Take what is withheld tonight from the rows that kept students keep.
 
-    As of this night, like any change: the row is closed and an emptied one opened, so that the night can be
-    taken back. The hash is left out, so that the next readable night compares the row itself.
-
     Args:
         restricted: student_id and parent_id of every pair under restriction.
         confidential: the confidential numbers (`tables.people.CONFIDENTIAL_PHONES`).
@@ -73,18 +142,111 @@ def hide_from_kept(
     Returns:
         How many students that changed who had not changed yet tonight.
     """
+    students = _students_to_hide(connection, confidential, kept, district_id)
+    parents = _parents_to_hide(connection, restricted, confidential, kept, district_id)
+    return _hide(connection, students, parents, district_id, night).students
+
+
+def hide_from_published(
+    connection: sa.Connection,
+    restricted: pd.DataFrame | None,
+    confidential: pd.DataFrame | None,
+    district_id: str,
+    night: date,
+) -> Hidden:
+    """Take what has come to be withheld from the current rows of all students.
+
+    Args:
+        restricted, confidential: as in `hide_from_kept`.
+        night: the published night; the rows change as of it, so that a new run of it takes this back.
+    """
+    students = _students_to_hide(connection, confidential, None, district_id)
+    parents = _parents_to_hide(connection, restricted, confidential, None, district_id)
+    return _hide(connection, students, parents, district_id, night)
+
+
+def hidden_since(connection: sa.Connection, district_id: str) -> list[tuple[History, sa.RowMapping]]:
+    """The current rows from which something was hidden after they were published: those without a hash."""
+    return [
+        (history, row)
+        for history, columns in ((STUDENTS, ("phone",)), (PARENTS, tuple(RESTRICTED)))
+        for row in _rows_where(connection, history, columns, district_id, history.table.c.row_hash == 0)
+    ]
+
+
+def hide_again(
+    connection: sa.Connection,
+    hidden: Sequence[tuple[History, sa.RowMapping]],
+    district_id: str,
+    night: date,
+) -> Hidden:
+    """Empty again what `hidden_since` found empty, after the rows were written from what was landed."""
+
+    def of(wanted: History) -> Found:
+        before = {tuple(row[key] for key in wanted.key): row for history, row in hidden if history is wanted}
+        keys = {key: sorted({one[place] for one in before}) for place, key in enumerate(wanted.key)}
+        phones = ("phone",) if wanted is STUDENTS else PARENT_PHONES
+        columns = phones if wanted is STUDENTS else tuple(RESTRICTED)
+        for row in _current(connection, wanted, columns, district_id, **keys):
+            if (was := before.get(tuple(row[key] for key in wanted.key))) is None:
+                continue
+            if was.get("has_restricted_access"):
+                yield row, RESTRICTED
+            else:
+                yield row, {column: None for column in phones if was[column] is None}
+
+    return _hide(connection, of(STUDENTS), of(PARENTS), district_id, night)
+
+
+def hide_flagged(connection: sa.Connection, district_id: str, night: date) -> Hidden:
+    """Empty the contacts of every parent who is published as restricted."""
+    parents = PARENTS.table.c
+    shown = sa.or_(*(parents[column].is_not(None) for column in PARENT_CONTACTS))
+    found = _rows_where(
+        connection, PARENTS, tuple(RESTRICTED), district_id, parents.has_restricted_access.is_(True), shown
+    )
+    return _hide(connection, iter(()), ((row, RESTRICTED) for row in found), district_id, night)
+
+
+def hide_every_phone(connection: sa.Connection, district_id: str, night: date) -> Hidden:
+    """Empty every phone: for a district whose confidential numbers nobody can tell from the others."""
+
+    def with_phone(history: History, columns: tuple[str, ...]) -> Found:
+        given = sa.or_(*(history.table.c[column].is_not(None) for column in columns))
+        for row in _rows_where(connection, history, columns, district_id, given):
+            yield row, dict.fromkeys(columns)
+
+    students, parents = with_phone(STUDENTS, ("phone",)), with_phone(PARENTS, PARENT_PHONES)
+    return _hide(connection, students, parents, district_id, night)
+
+
+def _hide(
+    connection: sa.Connection, students: Found, parents: Found, district_id: str, night: date
+) -> Hidden:
+    """Make these current rows say what they are to say, and write down who changed.
+
+    As of `night`, like any change: the row is closed and an emptied one opened, so that the night can be
+    taken back. The hash is left out, so that the next readable night compares the row itself.
+    """
     changed: defaultdict[int, list[str]] = defaultdict(list)
-    for history, prefix, found in (
-        (STUDENTS, "", _students_to_hide(connection, confidential, kept, district_id)),
-        (PARENTS, "parents.", _parents_to_hide(connection, restricted, confidential, kept, district_id)),
-    ):
+    restricted: set[int] = set()
+    phones = rows = 0
+    for history, prefix, found in ((STUDENTS, "", students), (PARENTS, "parents.", parents)):
         for row, says in found:
             differing = {column: value for column, value in says.items() if row[column] != value}
-            if differing:
-                _rewrite(connection, history, row, differing, district_id, night)
-                new = [prefix + column for column in history.columns if column in differing]
-                changed[row["student_id"]] += [name for name in new if name not in changed[row["student_id"]]]
-    return sum(_note(connection, district_id, night, *change) for change in changed.items())
+            if not differing:
+                continue
+            _rewrite(connection, history, row, differing, district_id, night)
+            rows += 1
+            emptied = [column for column, value in differing.items() if value is None]
+            if says is not RESTRICTED:
+                phones += len(emptied)
+            elif emptied:
+                restricted.add(row["parent_id"])
+            new = [prefix + column for column in history.columns if column in differing]
+            changed[row["student_id"]] += [name for name in new if name not in changed[row["student_id"]]]
+    students_changed = sum(_note(connection, district_id, night, *change) for change in changed.items())
+    return Hidden(students_changed, len(restricted), phones, rows)
 
 
 Found = Iterator[tuple[sa.RowMapping, dict[str, Any]]]
@@ -92,10 +254,11 @@ Found = Iterator[tuple[sa.RowMapping, dict[str, Any]]]
 
 
 def _students_to_hide(
-    connection: sa.Connection, confidential: pd.DataFrame | None, kept: Keys, district_id: str
+    connection: sa.Connection, confidential: pd.DataFrame | None, among: Keys | None, district_id: str
 ) -> Found:
+    """Among these students, or all."""
     numbers = _numbers(confidential, "student_id")
-    students = [student_id for student_id in kept.tolist() if student_id in numbers]
+    students = [one for one in (numbers if among is None else among.tolist()) if one in numbers]
     for row in _current(connection, STUDENTS, ("phone",), district_id, student_id=students):
         yield row, _without(row, ("phone",), numbers[row["student_id"]])
 
@@ -104,19 +267,19 @@ def _parents_to_hide(
     connection: sa.Connection,
     restricted: pd.DataFrame | None,
     confidential: pd.DataFrame | None,
-    kept: Keys,
+    among: Keys | None,
     district_id: str,
 ) -> Found:
+    """Parents of these students, or of all."""
     numbers = _numbers(confidential, "parent_id")
     pairs = set()
     if restricted is not None:
-        mine = restricted[restricted["student_id"].isin(kept.tolist())]
+        mine = restricted if among is None else restricted[restricted["student_id"].isin(among.tolist())]
         pairs = set(zip(mine["student_id"].tolist(), mine["parent_id"].tolist(), strict=True))
-    parents = sorted({parent_id for _, parent_id in pairs} | numbers.keys())
-    columns = tuple(RESTRICTED)
-    for row in _current(
-        connection, PARENTS, columns, district_id, student_id=kept.tolist(), parent_id=parents
-    ):
+    keys = {"parent_id": sorted({parent_id for _, parent_id in pairs} | numbers.keys())}
+    if among is not None:
+        keys["student_id"] = among.tolist()
+    for row in _current(connection, PARENTS, tuple(RESTRICTED), district_id, **keys):
         if (row["student_id"], row["parent_id"]) in pairs:
             yield row, RESTRICTED
         else:
@@ -150,6 +313,18 @@ def _current(
         return []
     table = history.table.c
     wanted = [table[key] == sa.any_(sa.literal(values, ARRAY(sa.BigInteger))) for key, values in keys.items()]
+    return _rows_where(connection, history, columns, district_id, *wanted)
+
+
+def _rows_where(
+    connection: sa.Connection,
+    history: History,
+    columns: tuple[str, ...],
+    district_id: str,
+    *wanted: sa.ColumnElement[bool],
+) -> list[sa.RowMapping]:
+    """The current rows of which this holds: their key, these columns, and since when they hold."""
+    table = history.table.c
     query = sa.select(table.valid_from, *(table[column] for column in (*history.key, *columns))).where(
         table.district_id == district_id, table.valid_to.is_(None), *wanted
     )

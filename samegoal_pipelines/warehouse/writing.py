@@ -25,6 +25,7 @@ from samegoal_pipelines.warehouse.errors import (
     SupersededRun,
     WarehouseError,
 )
+from samegoal_pipelines.warehouse.measuring import Shown, changes_between, shown
 from samegoal_pipelines.warehouse.rows import Content
 from samegoal_pipelines.warehouse.snapshots import erased_since
 from samegoal_pipelines.warehouse.staging import Staged
@@ -35,7 +36,10 @@ from samegoal_pipelines.warehouse.tables import (
     snapshots,
     student_changes,
 )
-from samegoal_pipelines.warehouse.withholding import hide_from_kept
+from samegoal_pipelines.warehouse.withholding import Hidden, hide_from_kept, hide_from_published
+
+OTHER_CONTENT = b""
+"""The content hash of published rows that were changed since: no snapshot has it."""
 
 LOCK_ROW = (
     "insert into samegoal.locks (key) values (hashtextextended(%s, 0)) "
@@ -46,7 +50,11 @@ LOCK_ROW = (
 
 @dataclass(frozen=True)
 class Counts:
-    """What a snapshot holds, and how it differs from the night before."""
+    """What a snapshot holds, and how it differs from what was published before.
+
+    A snapshot that is published or held counts `added`, `changed` and `removed` against what was published
+    before the attempt. For the first attempt of a night, that is the night before.
+    """
 
     students: int
     enrolled: int
@@ -177,11 +185,13 @@ def published_before(connection: sa.Connection, district_id: str, night: date) -
 
 def was_released(connection: sa.Connection, now: Current, district_id: str) -> bool:
     """Whether a person has released the current content for its night, in this run of the night or before."""
+    current = snapshots.alias()
     query = sa.exists().where(
         releases.c.district_id == district_id,
         releases.c.snapshot_date == now.snapshot_date,
         snapshots.c.snapshot_id == releases.c.published_snapshot_id,
-        snapshots.c.content_hash == now.content_hash,
+        snapshots.c.content_hash == current.c.content_hash,
+        current.c.snapshot_id == now.snapshot_id,
     )
     return bool(connection.scalar(sa.select(query)))
 
@@ -234,11 +244,20 @@ def write_night(
     absent: pd.DataFrame | None,
     restricted: pd.DataFrame | None,
     confidential: pd.DataFrame | None,
+    before: Shown | None = None,
 ) -> Counts:
-    """Make the staged rows the current ones as of `night`, with changes and departures; count them."""
-    staging.write(connection.connection.cursor(), staged, absent, district_id, night)
+    """Make the staged rows the current ones as of `night`, with changes and departures; count them.
+
+    Args:
+        before: what was published before this attempt, to count its changes against; None: the night before.
+    """
+    cursor = connection.connection.cursor()
+    staging.write(cursor, staged, absent, district_id, night)
     counts = _count(connection, content, district_id, night)
-    return hide(connection, counts, content, restricted, confidential, district_id, night)
+    counts = hide(connection, counts, content, restricted, confidential, district_id, night)
+    if before is None:
+        return counts
+    return replace(counts, **asdict(changes_between(before, shown(cursor, district_id))))
 
 
 def hide(
@@ -255,6 +274,35 @@ def hide(
         return counts
     hidden = hide_from_kept(connection, restricted, confidential, content.kept, district_id, night)
     return replace(counts, changed=counts.changed + hidden)
+
+
+def hide_now(
+    connection: sa.Connection,
+    now: Current,
+    restricted: pd.DataFrame | None,
+    confidential: pd.DataFrame | None,
+    district_id: str,
+) -> Hidden:
+    """Take what has come to be withheld from the published rows, although no new snapshot replaces them."""
+    hidden = hide_from_published(connection, restricted, confidential, district_id, now.snapshot_date)
+    note_hidden(connection, now.snapshot_id, hidden, district_id)
+    return hidden
+
+
+def note_hidden(connection: sa.Connection, snapshot_id: int, hidden: Hidden, district_id: str) -> None:
+    """Count what was hidden as a change of the published snapshot, and have the next one compared in full."""
+    if not hidden.rows:
+        return
+    connection.execute(
+        sa.update(snapshots)
+        .where(snapshots.c.district_id == district_id, snapshots.c.snapshot_id == snapshot_id)
+        .values(changed=sa.func.coalesce(snapshots.c.changed, 0) + hidden.students)
+    )
+    connection.execute(
+        sa.update(current_snapshots)
+        .where(current_snapshots.c.district_id == district_id)
+        .values(content_hash=OTHER_CONTENT)
+    )
 
 
 def _count(connection: sa.Connection, content: Content, district_id: str, night: date) -> Counts:

@@ -6,11 +6,17 @@ from datetime import date
 
 import pytest
 
+from samegoal_pipelines.defs import published, replay
+from samegoal_pipelines.replays import run_replay
 from samegoal_pipelines.transforms.withholding import (
     CONFIDENTIAL_PHONES_SHOWN,
     RESTRICTED_CONTACTS_SHOWN,
     RESTRICTION_NOT_KNOWN,
 )
+from samegoal_pipelines.warehouse.publish import publish
+from samegoal_pipelines.warehouse.replay import replay as warehouse_replay
+from samegoal_pipelines_tests.pipeline import TODAY
+from samegoal_pipelines_tests.terminal.asking import ask  # noqa: F401  (a fixture)
 
 ENROLLED = {"StudentID": 11, "StartDate": "2026-08-12"}
 TOMORROW, DAY_AFTER = date(2026, 10, 13), date(2026, 10, 14)
@@ -181,3 +187,94 @@ def test_who_was_under_restriction_is_not_forgotten_for_having_been_shown(pipeli
     assert (
         "the field HasActiveRestrictedAccess of Family/StudentGuardian is no longer granted" in refused.line()
     )
+
+
+# -- a switch to withhold holds from the moment it is set --
+
+
+@pytest.fixture
+def showing(pipeline, deployment, made):
+    """A district that has published restricted contacts and confidential phones."""
+    for key in (1, 3):
+        made.edit("Demographics/NamePhone", key, IsConfidential=True)
+    deployment.registry.set("grand-bend", show_restricted_contacts=True, show_confidential_phones=True)
+    assert pipeline.run().published
+    assert pipeline.rows(PHONES) == [("5125550101", "5125550101", "5125550102")]
+    assert pipeline.rows(PARENTS) == [(True, "pat@example.org")]
+    return made
+
+
+def test_setting_a_switch_to_withhold_hides_restricted_contacts_at_once(pipeline, showing, ask):  # noqa: F811
+    answered = ask("districts", "set", "grand-bend", "--restricted-contacts", "withhold")
+    assert answered.returncode == 0, answered.stderr
+    assert "removed from what is published: contacts of 1 restricted parents, 0 phones" in answered.stdout
+    assert pipeline.rows(PARENTS) == [(True, None)]
+    assert pipeline.rows(PHONES) == [("5125550101", None, None)]
+
+
+def test_setting_a_switch_to_withhold_hides_confidential_phones_at_once(pipeline, showing, ask):  # noqa: F811
+    answered = ask("districts", "set", "grand-bend", "--confidential-phones", "withhold")
+    assert answered.returncode == 0, answered.stderr
+    assert pipeline.rows(PHONES) == [(None, "5125550101", None)]
+    assert pipeline.rows(PARENTS) == [(True, "pat@example.org")]
+    assert pipeline.run(today=TOMORROW).published
+    assert pipeline.rows(PHONES) == [(None, "5125550101", None)]
+
+
+def test_where_no_landed_row_tells_which_phones_are_confidential_all_are_hidden(
+    pipeline,
+    deployment,
+    showing,
+    ask,  # noqa: F811
+):
+    deployment.landing.erase("grand-bend")
+    assert ask("districts", "set", "grand-bend", "--confidential-phones", "withhold").returncode == 0
+    assert pipeline.rows(PHONES) == [(None, None, None)]
+    assert pipeline.run(today=TOMORROW).published
+    assert pipeline.rows(PHONES) == [(None, "5125550101", None)]
+
+
+@pytest.mark.parametrize("switch", ["show_restricted_contacts", "show_confidential_phones"])
+def test_a_run_that_was_under_way_when_a_switch_was_set_publishes_nothing(
+    pipeline, deployment, showing, monkeypatch, switch
+):
+    before = pipeline.published()
+
+    def set_in_the_last_moment(*arguments, **named):
+        deployment.registry.set("grand-bend", **{switch: False})
+        return publish(*arguments, **named)
+
+    monkeypatch.setattr(published, "publish", set_in_the_last_moment)
+    refused = pipeline.run(today=TOMORROW)
+    assert not refused.published
+    assert "has been set to withhold since it was made; nothing of it was published" in refused.reason
+    assert pipeline.published() == before
+
+
+def test_a_replay_that_was_under_way_when_a_switch_was_set_rewrites_nothing(
+    pipeline, deployment, showing, monkeypatch
+):
+    before = pipeline.published()
+
+    def set_in_the_last_moment(*arguments, **named):
+        deployment.registry.set("grand-bend", show_restricted_contacts=False)
+        return warehouse_replay(*arguments, **named)
+
+    monkeypatch.setattr(replay, "replay", set_in_the_last_moment)
+    refused = run_replay(deployment, "grand-bend", first=TODAY, dry_run=False)
+    assert "the replay shows contacts that the district has been set to withhold" in refused.reason
+    assert pipeline.published() == before
+
+
+def test_a_replay_does_not_show_again_what_a_held_night_has_hidden(pipeline, deployment, unrestricted):
+    """The landed rows of the published night do not say yet that the parent is restricted."""
+    assert pipeline.run().published
+    unrestricted.edit("Family/StudentGuardian", 1, HasActiveRestrictedAccess=True)
+    for key in (1, 2):
+        unrestricted.edit("Enrollment/EntryWithdrawal", key, WithdrawalCodeID=424242)
+    deployment.registry.set("grand-bend", gate_limits={"set_aside": 0})
+    held = pipeline.run(today=TOMORROW)
+    assert "newly under restriction were removed from what is published" in held.reason
+    assert pipeline.rows(PARENTS) == [(True, None)]
+    run_replay(deployment, "grand-bend", first=TODAY, dry_run=False)
+    assert pipeline.rows(PARENTS) == [(True, None)]

@@ -161,6 +161,16 @@ def pairs(*pairs: tuple[int, int]) -> pd.DataFrame:
     return pa.table(columns).to_pandas(types_mapper=pd.ArrowDtype)
 
 
+def phones(*numbers: tuple[int | None, int | None, str]) -> pd.DataFrame:
+    """Confidential numbers: whose they are, a student or a parent, and the digits."""
+    names, types = ("student_id", "parent_id", "digits"), (pa.int64(), pa.int64(), pa.string())
+    columns = {
+        name: pa.array([number[place] for number in numbers], kind)
+        for place, (name, kind) in enumerate(zip(names, types, strict=True))
+    }
+    return pa.table(columns).to_pandas(types_mapper=pd.ArrowDtype)
+
+
 def rows(engine: sa.Engine, query: str, **parameters: Any) -> list[tuple[Any, ...]]:
     """The rows of a query, as plain tuples."""
     with engine.connect() as connection:

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+import pandas as pd
 import pytest
 import sqlalchemy as sa
 
-from samegoal_pipelines.warehouse.publish import publish
-from samegoal_pipelines.warehouse.snapshots import find_attempt, record_failure
+from samegoal_pipelines.warehouse import writing
+from samegoal_pipelines.warehouse.engine import as_writer
+from samegoal_pipelines.warehouse.publish import Held, publish
+from samegoal_pipelines.warehouse.snapshots import Attempt, find_attempt, record_failure
 from samegoal_pipelines.warehouse.writing import Counts
 from samegoal_pipelines_tests.warehouse.snapshots_at_hand import (
     NIGHT,
@@ -17,6 +22,7 @@ from samegoal_pipelines_tests.warehouse.snapshots_at_hand import (
     gate_of,
     hold_night,
     pairs,
+    phones,
     publish_night,
     rows,
     snapshot,
@@ -141,15 +147,89 @@ def test_a_run_that_is_held_on_a_second_try_does_not_unpublish_what_it_published
     assert attempts(warehouse, "run_id", "state") == [("one", "published")]
 
 
-def test_a_hold_says_how_many_parents_it_leaves_shown_who_are_restricted_now(warehouse: sa.Engine) -> None:
-    shown, not_flagged, flagged = (
-        {"email": "x@example.org"},
-        {"last_name": "Tran"},
-        {"has_restricted_access": True},
-    )
-    parents = {10: shown, 11: not_flagged, 12: flagged}
-    publish_night(warehouse, 0, snapshot(student(1, parents=parents), student(2, parents={10: shown})))
-    restricted = pairs((1, 10), (1, 11), (1, 12), (2, 10), (3, 13))
-    held = hold_night(warehouse, 1, snapshot(), gate_of(), restricted=restricted)
-    assert "; 1 parent(s) newly under restriction are still shown because of this" in held.reason
-    assert "still shown" not in hold_night(warehouse, 1, snapshot(), gate_of(), restricted=pairs()).reason
+# -- what a held night hides at once --
+
+SHOWN = {"email": "x@example.org", "home_phone": "(512) 555-0101"}
+FAMILY = snapshot(
+    student(1, phone="(512) 555-0101", parents={10: SHOWN, 11: {}, 12: {"has_restricted_access": True}}),
+    student(2, parents={10: SHOWN}),
+)
+PARENTS = "select student_id, parent_id, has_restricted_access, email, home_phone"
+PARENTS += " from samegoal.parent_demographics order by 1, 2"
+
+
+def hold_with(warehouse: sa.Engine, **withheld: pd.DataFrame) -> Held:
+    return hold_night(warehouse, 1, snapshot(), gate_of(), **withheld)
+
+
+def test_a_hold_removes_newly_restricted_contacts_from_the_published_rows(warehouse: sa.Engine) -> None:
+    publish_night(warehouse, 0, FAMILY)
+    held = hold_with(warehouse, restricted=pairs((1, 10), (1, 11), (1, 12), (3, 13)))
+    assert rows(warehouse, PARENTS) == [
+        (1, 10, True, None, None),
+        (1, 11, True, None, None),
+        (1, 12, True, None, None),
+        (2, 10, None, "x@example.org", "(512) 555-0101"),  # restricted for the other student only
+    ]
+    assert "; the contacts of 1 parent(s) newly under restriction were removed from what is" in held.reason
+    details = "select parents::text from samegoal.student_details where student_id = 1"
+    assert "x@example.org" not in rows(warehouse, details)[0][0]
+    again = hold_with(warehouse, restricted=pairs((1, 10)))
+    assert "removed from what is published" not in again.reason
+
+
+def test_a_hold_removes_newly_confidential_phones_from_the_published_rows(warehouse: sa.Engine) -> None:
+    publish_night(warehouse, 0, FAMILY)
+    numbers = phones((1, None, "5125550101"), (None, 10, "5125550101"), (None, 11, "5125550101"))
+    held = hold_with(warehouse, confidential=numbers)
+    assert rows(warehouse, "select phone from samegoal.student_demographics order by student_id") == [
+        (None,),
+        (None,),
+    ]
+    assert [row[3:] for row in rows(warehouse, PARENTS)][::3] == [("x@example.org", None)] * 2
+    assert held.reason.endswith("; 3 phone(s) newly confidential were removed from what is published")
+
+
+def test_what_a_hold_hides_is_a_change_of_the_published_night_and_comes_back_only_with_a_new_one(
+    warehouse: sa.Engine,
+) -> None:
+    publish_night(warehouse, 0, FAMILY)
+    publish_night(warehouse, 1, FAMILY)
+    hold_night(warehouse, 2, snapshot(), gate_of(), restricted=pairs((1, 10)))
+    changed = "select snapshot_date::text, student_id, change, changed_columns from samegoal.student_changes"
+    assert rows(warehouse, f"{changed} where change <> 'added'") == [
+        (
+            "2026-09-02",
+            1,
+            "parents",
+            ["parents.has_restricted_access", "parents.home_phone", "parents.email"],
+        ),
+    ]
+    assert attempts(warehouse, "state", "changed")[:2] == [("published", 0), ("published", 1)]
+    publish_night(warehouse, 3, FAMILY, gate=gate_of())  # the same content as before
+    assert rows(warehouse, PARENTS)[0] == (1, 10, None, "x@example.org", "(512) 555-0101")
+
+
+def test_what_is_held_is_stored_while_the_district_is_not_locked(
+    warehouse: sa.Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Reading and writing landed files may take minutes; nobody waits for that."""
+    monkeypatch.setattr(writing, "LOCK_SECONDS", 1)
+    calls: list[str] = []
+
+    def lock_it(what: str) -> None:
+        with as_writer(warehouse, "grand-bend", "looking whether it is locked") as connection:
+            writing.lock(connection, "grand-bend")
+        calls.append(what)
+
+    def emptied(_: Attempt) -> dict[str, int]:
+        lock_it("emptied")
+        return {}
+
+    def by_time(_: Attempt) -> None:
+        lock_it("by time")
+
+    gate = replace(gate_of(), emptied=emptied, status_by_time=by_time)
+    publish_night(warehouse, 0, school(30))
+    hold_night(warehouse, 1, snapshot(), gate, on_hold=lambda: lock_it("stored"))
+    assert calls == ["emptied", "by time", "stored"]

@@ -47,7 +47,8 @@ TABLES = (
     "student_changes",
     "departures",
 )
-COUNTS = "students, enrolled, pre_enrolled, graduated, inactive, added, changed, removed, kept, lost"
+COUNTS = "students, enrolled, pre_enrolled, graduated, inactive, kept, lost"
+"""What a night holds. Its changes are counted against the run before, and a replay makes one run of them."""
 
 
 @dataclass(frozen=True)

@@ -81,7 +81,7 @@ def test_it_holds_as_of_its_night(ana: sa.Engine) -> None:
 
 def test_a_rerun_of_the_night_takes_it_back(ana: sa.Engine) -> None:
     publish_ana_unreadable(ana, 10)
-    assert publish_night(ana, 1, snapshot(ANA, BEN)).changed == 0
+    assert publish_night(ana, 1, snapshot(ANA, BEN)).changed == 1
     assert emails(ana) == [(NIGHT, None, False, "pat@x.org")]
 
 

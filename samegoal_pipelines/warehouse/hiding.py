@@ -1,0 +1,64 @@
+"""Hiding contacts in the published rows of a district, in a transaction of its own.
+
+Which rows change, and how, is in `withholding`.
+"""
+
+from __future__ import annotations
+
+import pandas as pd
+import sqlalchemy as sa
+
+from samegoal_pipelines.warehouse.engine import as_writer
+from samegoal_pipelines.warehouse.withholding import (
+    Hidden,
+    hide_every_phone,
+    hide_flagged,
+    hide_from_published,
+)
+from samegoal_pipelines.warehouse.writing import Current, lock, note_hidden, published_now
+
+
+def published_night(engine: sa.Engine, district_id: str) -> Current | None:
+    """The district's published snapshot; None before the first."""
+    with as_writer(engine, district_id, "looking up the published night") as connection:
+        return published_now(connection, district_id)
+
+
+def hide_contacts(
+    engine: sa.Engine,
+    district_id: str,
+    published: Current,
+    *,
+    restricted: bool,
+    confidential: pd.DataFrame | None,
+    every_phone: bool,
+) -> Hidden | None:
+    """Empty contacts in the current rows, as of their night.
+
+    Args:
+        published: the snapshot that `confidential` was read for.
+        restricted: empty the contacts of parents who are published as restricted.
+        confidential: empty these numbers (`schemas.demographics.ConfidentialPhones`).
+        every_phone: empty all phones.
+
+    Returns:
+        What was emptied; None if another snapshot was published meanwhile, and nothing was changed.
+
+    Raises:
+        SnapshotInProgress: another run is publishing this district, and did not end in time.
+    """
+    with as_writer(engine, district_id, "hiding published contacts") as connection:
+        lock(connection, district_id)
+        now = published_now(connection, district_id)
+        if now is None or now.snapshot_id != published.snapshot_id:
+            return None
+        night = now.snapshot_date
+        hidden = Hidden()
+        if restricted:
+            hidden += hide_flagged(connection, district_id, night)
+        if every_phone:
+            hidden += hide_every_phone(connection, district_id, night)
+        else:
+            hidden += hide_from_published(connection, None, confidential, district_id, night)
+        note_hidden(connection, now.snapshot_id, hidden, district_id)
+    return hidden

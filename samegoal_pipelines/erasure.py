@@ -1,4 +1,4 @@
-"""A district's end: its rows, its credentials, its landed files, its partition; and a record without anybody.
+"""A district's end: its rows, credentials, landed files, partition, and its lines in reports and messages.
 
 Put together here, because no room below knows more than its own part. What stays: the record (`erasures`:
 counts, when, who), and Dagster's own tables of past runs, whose tags and events name the district and hold
@@ -7,20 +7,24 @@ counts, and no student.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 import dagster as dg
 
 from samegoal_pipelines.defs.night import PARTITION_TAG
 from samegoal_pipelines.defs.nightly import GOING_ON
 from samegoal_pipelines.defs.partitions import DISTRICTS
+from samegoal_pipelines.defs.processes import close_abandoned_runs
 from samegoal_pipelines.deployment import Deployment
 from samegoal_pipelines.districts.errors import DistrictError, UnknownDistrict
 from samegoal_pipelines.districts.names import checked_id
 from samegoal_pipelines.landing import LandingError
-from samegoal_pipelines.runs import close_abandoned_runs, open_instance
+from samegoal_pipelines.reports.report import FOLDER, make_report
+from samegoal_pipelines.runs import open_instance
 from samegoal_pipelines.warehouse import erase
 from samegoal_pipelines.warehouse.errors import WarehouseError
 
@@ -74,6 +78,7 @@ def erase_district(deployment: Deployment, district_id: str) -> Holdings:
             instance, district_id, "the rows are erased; when it has ended, run this again for the files"
         )
         files = deployment.landing.erase(district_id)
+        _make_reports_again(deployment, district_id)
         instance.delete_dynamic_partition(_PARTITIONS, district_id)
         erase.finish(deployment.warehouse, district_id, files)
     return Holdings(rows, files, had_partition)
@@ -101,6 +106,17 @@ def _holdings(deployment: Deployment, instance: dg.DagsterInstance, district_id:
             f"{district_id}: there is nothing of such a district; see samegoal-pipelines districts list"
         )
     return found
+
+
+def _make_reports_again(deployment: Deployment, district_id: str) -> None:
+    """Make the pages again that name the district, from the rows that are left."""
+    from samegoal_pipelines.reports import page  # whose plots take a second to import
+
+    named = re.compile(rf"(?<![a-z0-9-]){district_id}(?![a-z0-9-])")
+    for night, text in deployment.landing.pages(FOLDER).items():
+        if named.search(text):
+            report = make_report(deployment.warehouse, datetime.now(UTC), night)
+            deployment.landing.keep_page(FOLDER, night, page.html(report))
 
 
 def _refuse_while_running(instance: dg.DagsterInstance, district_id: str, remedy: str) -> None:

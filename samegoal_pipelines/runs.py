@@ -9,7 +9,6 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
-import platform
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass
@@ -20,14 +19,14 @@ from typing import Any
 
 import click
 import dagster as dg
-import psutil
 from dagster._core.storage.tags import REPOSITORY_LABEL_TAG  # exported by no public name
 
 from samegoal_pipelines.definitions import build_defs
 from samegoal_pipelines.defs.gate import LOCATION
-from samegoal_pipelines.defs.night import PARTITION_TAG, PROCESS_TAG, SOURCE_HOST_TAG, TODAY_TAG
+from samegoal_pipelines.defs.night import PROCESS_TAG, SOURCE_HOST_TAG, TODAY_TAG
 from samegoal_pipelines.defs.nightly import nightly_snapshot
 from samegoal_pipelines.defs.partitions import DISTRICTS
+from samegoal_pipelines.defs.processes import close_abandoned_runs, this_process
 from samegoal_pipelines.defs.release import release_held_snapshot
 from samegoal_pipelines.deployment import Deployment
 from samegoal_pipelines.districts.errors import DistrictError
@@ -198,7 +197,7 @@ def execute(
             .execute_in_process(
                 instance=instance,
                 partition_key=district_id,
-                tags={**(tags or {}), PROCESS_TAG: _this_process(), REPOSITORY_LABEL_TAG: REPOSITORY},
+                tags={**(tags or {}), PROCESS_TAG: this_process(), REPOSITORY_LABEL_TAG: REPOSITORY},
                 raise_on_error=False,
                 run_config={**(config or {}), "loggers": {"console": {"config": {"log_level": log_level}}}},
             )
@@ -217,32 +216,6 @@ def first_failure(result: dg.ExecuteInProcessResult) -> str:
         if event.is_step_failure and event.step_failure_data.user_failure_data:
             return str(event.step_failure_data.user_failure_data.description)
     return "the run failed before its first step; see it in the Dagster UI"
-
-
-def close_abandoned_runs(instance: dg.DagsterInstance, district_id: str) -> None:
-    """Mark as failed what earlier commands on this machine were killed in the middle of.
-
-    Dagster watches over the runs that its daemon launched, also where the UI executes a command's run
-    again; a run in a command's own process is ours to close.
-    """
-    running = [dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED]
-    for run in instance.get_runs(dg.RunsFilter(statuses=running, tags={PARTITION_TAG: district_id})):
-        machine, _, process = run.tags.get(PROCESS_TAG, "").partition(" ")
-        ours = machine == platform.node() and run.parent_run_id is None
-        if ours and process not in _processes():
-            instance.report_run_failed(run, "the command that ran it was ended before it was done")
-
-
-def _this_process() -> str:
-    """Names this process among all that this machine ever had: machine, number and time of birth."""
-    return f"{platform.node()} {os.getpid()}/{psutil.Process().create_time():.0f}"
-
-
-def _processes() -> set[str]:
-    return {
-        f"{process.info['pid']}/{process.info['create_time']:.0f}"
-        for process in psutil.process_iter(["pid", "create_time"])
-    }
 
 
 def add_partition(settings: Settings, district_id: str) -> None:

@@ -21,6 +21,7 @@ import dagster as dg
 
 from samegoal_pipelines.defs.night import PARTITION_TAG, SCHEDULE_TAG, SOURCE_HOST_TAG, TODAY_TAG
 from samegoal_pipelines.defs.partitions import DISTRICTS
+from samegoal_pipelines.defs.processes import close_abandoned_runs
 from samegoal_pipelines.deployment import Deployment
 from samegoal_pipelines.districts.pauses import unpaused
 from samegoal_pipelines.districts.registry import District
@@ -63,6 +64,8 @@ def nightly_by_district(
     The date is that of the clock, not of the tick: a tick that is made up for after an outage must
     not stamp yesterday's date on what Qmlativ says today.
     """
+    if closed := close_abandoned_runs(context.instance):
+        context.log.info(f"{closed:,} run(s) of commands that were killed marked as failed")
     tick = context.scheduled_execution_time.astimezone(UTC).isoformat()
     tonight = look_at_tonight(deployment, context.instance, datetime.now(UTC), tick)
     requested = [district.id for district, _ in tonight.requested]

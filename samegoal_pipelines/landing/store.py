@@ -265,6 +265,25 @@ class Landing:
             ) from None
         return f"{self.root}/{name}"
 
+    def pages(self, folder: str) -> dict[date, str]:
+        """The pages `<folder>/<night>.html` by night, as text.
+
+        Raises:
+            LandingError: they cannot be read.
+        """
+        self._fs.invalidate_cache()
+        found = {}
+        try:
+            for path in sorted(self._fs.ls(f"{self._base}/{folder}", detail=False)):
+                if (night := _night_of_page(path)) is not None:
+                    with suppress(FileNotFoundError):
+                        found[night] = self._fs.cat_file(path).decode(errors="replace")
+        except FileNotFoundError:
+            return {}
+        except self._storage.failures as error:
+            raise self._storage.error(f"pages in {folder} cannot be read", error, _REACH_IT) from None
+        return found
+
     def prune_pages(self, folder: str, keep_from: date) -> list[date]:
         """Delete the pages `<folder>/<night>.html` of nights before `keep_from`, and nothing else.
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import platform
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
@@ -15,10 +14,13 @@ from dagster._core.execution.api import create_execution_plan, execute_run
 from dagster._core.execution.plan.state import KnownExecutionState
 
 from samegoal_pipelines.definitions import build_defs
+from samegoal_pipelines.defs.night import PROCESS_TAG
 from samegoal_pipelines.defs.nightly import SCHEDULE_NAME, SCHEDULE_TAG, TICK_TAG, look_at_tonight
+from samegoal_pipelines.defs.processes import close_abandoned_runs
 from samegoal_pipelines.reports.remedies import kind_of
-from samegoal_pipelines.runs import PROCESS_TAG, close_abandoned_runs, open_instance
+from samegoal_pipelines.runs import open_instance
 from samegoal_pipelines.warehouse.errors import WarehouseError
+from samegoal_pipelines_tests.defs.test_processes import ENDED
 
 ZONE = f"Etc/GMT{datetime.now(UTC).hour - 12:+d}"  # where it is about noon
 TONIGHT = datetime.now(ZoneInfo(ZONE)).date()
@@ -194,7 +196,7 @@ def test_a_run_of_a_terminal_that_is_executed_again_in_the_ui_is_nobody_s_to_clo
     """It has the tag of a process that is over, and runs elsewhere."""
     night = pipeline.run(today=TONIGHT)
     first = instance.get_run_by_id(night.attempt.run_id)
-    tags = {**first.tags, PROCESS_TAG: f"{platform.node()} 1/1"}
+    tags = {**first.tags, PROCESS_TAG: ENDED}
     family = {"root_run_id": first.run_id, "parent_run_id": first.run_id}
     again = instance.create_run_for_job(
         job_def=runs.job, tags=tags, status=dg.DagsterRunStatus.STARTED, **family

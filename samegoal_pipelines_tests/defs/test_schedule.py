@@ -21,6 +21,7 @@ from dagster._core.remote_origin import (
 from sqlalchemy.engine import Engine
 
 from samegoal_pipelines.definitions import build_defs
+from samegoal_pipelines.defs.night import PROCESS_TAG
 from samegoal_pipelines.defs.nightly import (
     SCHEDULE_NAME,
     SCHEDULE_TAG,
@@ -35,6 +36,7 @@ from samegoal_pipelines.districts.pauses import pause
 from samegoal_pipelines.reports.board import NIGHT_BEGINS
 from samegoal_pipelines.runs import open_instance
 from samegoal_pipelines.warehouse.tables import districts as districts_table
+from samegoal_pipelines_tests.defs.test_processes import ENDED
 
 
 @dataclass(frozen=True)
@@ -317,6 +319,24 @@ def test_a_district_whose_last_night_is_still_running_is_skipped_and_looked_at_a
     instance.report_run_failed(running)
     requests, _ = tick(pipeline, instance)
     assert [request.partition_key for request in requests] == ["alpha"]
+
+
+@pytest.mark.parametrize("status", ["NOT_STARTED", "STARTED"])
+def test_a_district_whose_command_was_killed_is_run_at_the_next_tick(
+    pipeline, district, instance, at_noon, status
+):
+    pipeline.add(district([], id="alpha", name="Alpha ISD", code="alpha"), timezone=at_noon)
+    killed = dg.DagsterRun(
+        job_name="nightly_snapshot",
+        status=dg.DagsterRunStatus[status],
+        tags={"dagster/partition": "alpha", PROCESS_TAG: ENDED},
+    )
+    instance.add_run(killed)
+
+    requests, _ = tick(pipeline, instance)
+
+    assert [request.partition_key for request in requests] == ["alpha"]
+    assert instance.get_run_by_id(killed.run_id).status == dg.DagsterRunStatus.FAILURE
 
 
 def test_a_tick_names_a_few_districts_and_counts_the_others():

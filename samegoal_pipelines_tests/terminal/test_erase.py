@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-import platform
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import dagster as dg
@@ -13,12 +12,17 @@ import pytest
 from dagster._core.remote_origin import RegisteredCodeLocationOrigin, RemoteJobOrigin, RemoteRepositoryOrigin
 
 from samegoal_pipelines.definitions import build_defs
+from samegoal_pipelines.defs.night import PROCESS_TAG
 from samegoal_pipelines.districts.registry import InvalidDistrict, UnknownDistrict
 from samegoal_pipelines.erasure import EraseRefused, erase_district, holdings
-from samegoal_pipelines.runs import PROCESS_TAG, add_partition, open_instance
+from samegoal_pipelines.reports import page
+from samegoal_pipelines.reports.report import FOLDER, make_report
+from samegoal_pipelines.reports.told import telling
+from samegoal_pipelines.runs import add_partition, open_instance
 from samegoal_pipelines.settings import Settings
 from samegoal_pipelines.transforms.columns import frame_of
 from samegoal_pipelines.warehouse import erase
+from samegoal_pipelines_tests.defs.test_processes import ENDED
 from samegoal_pipelines_tests.pipeline import TODAY
 from samegoal_pipelines_tests.terminal.asking import run
 
@@ -118,6 +122,42 @@ def test_a_district_is_erased_only_when_it_is_confirmed(published, deployment, m
     assert again.stderr.startswith("error: alpha: there is nothing of such a district")
 
 
+def test_an_erased_district_stands_in_no_report_and_in_no_row(published, deployment):
+    """Each table is searched, not only those with a column for the district; and each file."""
+    now = datetime.now(UTC)
+    for night in (TODAY, TODAY - timedelta(days=1)):
+        report = make_report(deployment.warehouse, now, night)
+        deployment.landing.keep_page(FOLDER, night, page.html(report) + "<!-- alpha, beta and alpha-2 -->")
+    several = [("alpha", "late"), ("alpha-2", "held"), ("beta", "failed (clock)")]
+    for lines in (several, [("alpha", "failed")]):
+        with telling(deployment.warehouse, TODAY, now, "email") as ledger:
+            ledger.record(now, lines)
+
+    erase_district(deployment, "alpha")
+
+    tables = published.rows(
+        "select table_name from information_schema.tables where table_schema = 'samegoal' "
+        "and table_type = 'BASE TABLE'"
+    )
+    named = {
+        name
+        for (name,) in tables
+        if published.rows(f"select from samegoal.{name} as t where t::text ~ '\\malpha(?!-)|Alpha ISD'")
+    }
+    assert named == {"erasures"}
+    assert published.rows("select digest, districts from samegoal.alarms_sent order by part") == [
+        ("alpha-2 held\nbeta failed (clock)", 3),
+        ("", 1),
+    ]
+    pages = deployment.landing.pages(FOLDER)
+    assert [*pages] == [TODAY - timedelta(days=1), TODAY]
+    assert not [
+        night for night, text in pages.items() if "alpha" in text.replace("alpha-2", "") or "Alpha" in text
+    ]
+    assert "Beta ISD" in pages[TODAY]
+    assert not [path for path in Path(deployment.settings.landing_root).rglob("*alpha*")]
+
+
 def test_a_script_may_ask_what_would_go(registered):
     told = json.loads(run("districts", "erase", "alpha", "--json").stdout)
     assert told == {
@@ -184,7 +224,7 @@ def test_a_district_with_a_run_going_on_is_not_erased(registered, deployment, st
 
 
 def test_a_run_of_a_command_that_was_killed_does_not_stand_in_the_way(registered, deployment):
-    start_run(deployment, "alpha", {PROCESS_TAG: f"{platform.node()} 1/1"})
+    start_run(deployment, "alpha", {PROCESS_TAG: ENDED})
     assert erase_district(deployment, "alpha").partition
 
 
@@ -195,7 +235,7 @@ def test_a_run_that_begins_at_the_last_moment_keeps_the_files_until_it_has_ended
     erasing = erase.erase_rows
 
     def overtaken(*arguments):
-        start_run(deployment, "alpha", {PROCESS_TAG: f"{platform.node()} 1/1"})
+        start_run(deployment, "alpha", {PROCESS_TAG: ENDED})
         return erasing(*arguments)
 
     with monkeypatch.context() as meanwhile:

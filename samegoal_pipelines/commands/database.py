@@ -23,7 +23,16 @@ if TYPE_CHECKING:
 )
 @click.pass_obj
 def database_url(deployment: Deployment, role: str) -> None:
-    """Print a URL for psql and other tools."""
+    r"""Print a URL for psql and other tools.
+
+    Reader and writer see no row until their transaction names a district:
+
+    \b
+      begin;
+      set local samegoal.district_id = 'grand-bend';
+      select * from samegoal.student_details limit 5;
+      commit;
+    """
     from samegoal_pipelines.warehouse.roles import Role
 
     click.echo(deployment.role_url(Role[role.upper()]))

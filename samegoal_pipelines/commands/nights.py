@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from samegoal_pipelines.deployment import Deployment
     from samegoal_pipelines.runs import NightOutcome
 
-RELEASED_BY_HAND = "released by hand with sync --release"
-
 
 @click.command()
 @click.argument("district_ids", metavar="ID…", nargs=-1, required=True)
@@ -26,7 +24,7 @@ RELEASED_BY_HAND = "released by hand with sync --release"
     "--today", type=Night(), help="The night: classify as of this date; default: the district's own date."
 )
 @click.option("--release", is_flag=True, help="Publish exactly what was held that night; reads nothing anew.")
-@click.option("--why", help="With --release: why, to go on record with who releases it (SAMEGOAL_OPERATOR).")
+@click.option("--why", help="The reason for --release, which goes on record with SAMEGOAL_OPERATOR.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, for scripts.")
 @click.pass_context
 def sync(
@@ -40,15 +38,17 @@ def sync(
     """Run the nightly job for these districts now, as Dagster runs.
 
     Exit status 3: a snapshot is held, because it differs too much from the published one, which stays.
-    Look at it, then publish it with --release, or mend Qmlativ and run the night again.
+    Look at it, then publish it with --release --why, or correct Qmlativ and run the night again.
     """
     if why is not None and not release:
         raise click.UsageError("--why goes with --release")
+    if release and not (why or "").strip():
+        raise click.UsageError("--release needs a reason, which goes on record: --why REASON")
     nights = run_nights(
         context.obj,
         district_ids,
         today=today.date() if today else None,
-        release_because=(RELEASED_BY_HAND if why is None else why) if release else None,
+        release_because=why if release else None,
         debug=context.meta["debug"],
     )
     if as_json:

@@ -6,7 +6,6 @@ from typing import Any
 import dagster as dg
 
 from samegoal_pipelines.defs.facts import filtering_facts
-from samegoal_pipelines.defs.findings import finding_checks, tell, window_and_filter_add_up
 from samegoal_pipelines.defs.io import Tables
 from samegoal_pipelines.defs.lineage import column_lineage, column_schema
 from samegoal_pipelines.defs.night import Night
@@ -23,7 +22,7 @@ FILTERED = "cecs_filtered_enrollments"
     group_name="enrollments",
     kinds={"pandas", "pandera"},
     partitions_def=DISTRICTS,
-    check_specs=[schema_check(FILTERED), *finding_checks(FILTERED)],
+    check_specs=[schema_check(FILTERED)],
     metadata=column_schema(FILTERED_ENROLLMENTS) | column_lineage(FILTERED),
 )
 def cecs_filtered_enrollments(
@@ -42,5 +41,3 @@ def cecs_filtered_enrollments(
             LANDED[FILTERED],
             filtering_facts(raw_enrollments["EntryWithdrawal"], filtered),
         )
-        adds_up = window_and_filter_add_up(raw_enrollments, filtered)
-        yield from tell(context, FILTERED, {"window_and_filter_add_up": adds_up})

@@ -4,7 +4,7 @@ Here: each check's name, asset and description, and its finding from frames, in 
 check (`steps`), the gate (`gate`), which rows are concerned (the table registrar_worklist).
 
 A check that fails warns (WARN) where a registrar or Qmlativ's administrator should act, and is an error
-(ERROR) where the pipeline's own books do not balance or a field was lost over night. None keeps a snapshot
+(ERROR) where a field was lost over night. None keeps a snapshot
 back.
 """
 
@@ -14,22 +14,18 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import dagster as dg
-import numpy as np
 import pandas as pd
 
 from samegoal_pipelines.defs.steps import district_check, is_selected, last_materialization
 from samegoal_pipelines.tables import worklist as problems
 from samegoal_pipelines.tables.reads import unchecked_objects
-from samegoal_pipelines.transforms.columns import columns_of, group_codes, ids
 from samegoal_pipelines.transforms.end_dates import INCLUSIVE, SAME_DAY, observe_end_dates
-from samegoal_pipelines.transforms.enrollments import FilteredEnrollments
 from samegoal_pipelines.transforms.grants import find_missing_fields
 from samegoal_pipelines.transforms.reads import read_twice_note
 
 WARN, ERROR = dg.AssetCheckSeverity.WARN, dg.AssetCheckSeverity.ERROR
 RAW = ("raw_enrollments", "raw_students", "raw_parents")
 WORKLIST = "registrar_worklist"
-_DEFECT = "; this is a defect of the pipeline, please report it"
 
 
 class Finding(NamedTuple):
@@ -61,17 +57,6 @@ CHECKS: dict[str, _Check] = {
         RAW[:1],
         "WithdrawalDate is the day after EndDate, as it must be where EndDate is the last day enrolled. "
         "Yellow: in most rows both are the same day, so one of them means something else in this district.",
-    ),
-    "window_and_filter_add_up": _Check(
-        ("cecs_filtered_enrollments",),
-        "Every enrollment that came is counted, filtered, set aside or a repeat, and none is two of these.",
-    ),
-    "every_status_has_demographics": _Check(
-        ("published_snapshot",),
-        "Every student with a status has a row of demographics, and the other way round.",
-    ),
-    "no_orphan_parents": _Check(
-        ("published_snapshot",), "Every parent belongs to a student of the snapshot."
     ),
     "never_closed": _Check(
         (WORKLIST,), "No enrollment of a school year that is over is still open. Such a one is not imported."
@@ -223,84 +208,6 @@ def end_dates(raw_enrollments: Mapping[str, pd.DataFrame]) -> Finding:
         told,
         {"enrollments with both dates": seen.rows, "differences": dg.MetadataValue.table(records, schema)},
     )
-
-
-# -- whether the books balance --
-
-
-def snapshot_findings(tables: Mapping[str, pd.DataFrame]) -> dict[str, Finding]:
-    """The checks of what is to be published: tables `status`, `students` and `parents`."""
-    status, students, parents = (tables[name] for name in ("status", "students", "parents"))
-    return {
-        "every_status_has_demographics": every_status_has_demographics(status, students),
-        "no_orphan_parents": no_orphan_parents(parents, students),
-    }
-
-
-def window_and_filter_add_up(
-    raw_enrollments: Mapping[str, pd.DataFrame], filtered: FilteredEnrollments
-) -> Finding:
-    """Whether each row that came met exactly one fate."""
-    came = len(raw_enrollments["EntryWithdrawal"])
-    outcomes = filtered.left_out["outcome"].value_counts()
-    fates = {
-        "counted": len(filtered.enrollments),
-        "filtered": int(outcomes.get("filtered", 0)),
-        "set aside": int(outcomes.get("set_aside", 0)),
-        "repeats of another": filtered.repeated,
-    }
-    difference = came - sum(fates.values())
-    counted, left_out = (_ids(frame, "enrollment_id") for frame in (filtered.enrollments, filtered.left_out))
-    raw_ids = _ids(raw_enrollments["EntryWithdrawal"], "EntryWithdrawalID")
-    came_as, counted_as, left_as = _times(raw_ids, counted, left_out)
-    strangers = int(((came_as > 0) != (counted_as + left_as > 0)).sum())
-    twice = int(((counted_as > 1) | ((counted_as > 0) & (left_as > 0))).sum())
-
-    sound = not (difference or strangers or twice)
-    told = f"{came:,} rows came: " + ", ".join(f"{number:,} {fate}" for fate, number in fates.items())
-    if not sound:
-        told += (
-            f"; that is {abs(difference):,} too {'few' if difference > 0 else 'many'}, {strangers:,} "
-            f"enrollment(s) are on one side only, {twice:,} met two fates{_DEFECT}"
-        )
-    return Finding(sound, told, {"rows that came": came, **fates}, ERROR)
-
-
-def every_status_has_demographics(status: pd.DataFrame, students: pd.DataFrame) -> Finding:
-    """Whether the snapshot's statuses and demographics are of the same students."""
-    with_status, described = _times(_ids(status, "student_id"), _ids(students, "student_id"))
-    bare = int(((with_status > 0) & (described == 0)).sum())
-    unasked = int(((described > 0) & (with_status == 0)).sum())
-    told = f"{len(status):,} students have a status and demographics"
-    if bare or unasked:
-        told = (
-            f"{bare:,} student(s) have a status and no demographics, {unasked:,} demographics and no status"
-            + _DEFECT
-        )
-    counts = {"students": len(status), "without demographics": bare, "without status": unasked}
-    return Finding(not (bare or unasked), told, counts, ERROR)
-
-
-def no_orphan_parents(parents: pd.DataFrame, students: pd.DataFrame) -> Finding:
-    """Whether every parent of the snapshot is the parent of a student of it."""
-    with_parents, here = _times(_ids(parents, "student_id"), _ids(students, "student_id"))
-    orphans = int(with_parents[here == 0].sum())
-    counts = {"parents": len(parents), "of students who are not in the snapshot": orphans}
-    told = f"{len(parents):,} parent rows, each of a student of the snapshot"
-    if orphans:
-        told = f"{orphans:,} parent row(s) belong to no student of the snapshot{_DEFECT}"
-    return Finding(not orphans, told, counts, ERROR)
-
-
-def _ids(frame: pd.DataFrame, column: str) -> np.ndarray:
-    return ids(columns_of(frame[[column]])[column])
-
-
-def _times(*columns: np.ndarray) -> list[np.ndarray]:
-    """How often each id of any of the columns stands in each of them, in one order of ids."""
-    codes, found = group_codes(np.concatenate(columns))
-    parts = np.split(codes, np.cumsum([len(column) for column in columns])[:-1])
-    return [np.bincount(part, minlength=len(found)) for part in parts]
 
 
 # -- what a registrar should look at --

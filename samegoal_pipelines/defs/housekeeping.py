@@ -79,14 +79,17 @@ def _keep_from(deployment: Deployment, today: date) -> date:
 
 
 def prune_district(deployment: Deployment, district: District, now: datetime) -> list[date]:
-    """Delete one district's nights that lie further back than is kept; which these were.
+    """Delete one district's nights that landed longer ago than is kept. Return which.
 
     The published night stays however old it is: the next one is compared with its rows.
     """
     published = last_published(deployment.warehouse, district.id)
+    today = district.local_date(now)
     return deployment.landing.prune(
         district.id,
-        keep_from=_keep_from(deployment, district.local_date(now)),
+        keep_from=_keep_from(deployment, today),
+        today=today,
+        local_date=district.local_date,
         also_keep={published.snapshot_date} if published else set(),
     )
 

@@ -8,6 +8,7 @@ webserver and the daemon start from any directory without preparation.
 from __future__ import annotations
 
 import select
+from functools import cached_property
 from typing import Any
 
 import dagster as dg
@@ -110,13 +111,18 @@ class SourceHostCoordinator(QueuedRunCoordinator):
     The tag's concurrency limit keeps all districts of one host, however started, from asking it at once.
     """
 
+    @cached_property
+    def _deployment(self) -> Deployment:
+        """One for all runs: each would connect and check the migrations again."""
+        return Deployment()
+
     def submit_run(self, context: SubmitRunContext) -> dg.DagsterRun:
         """Tag the run with its district's host, then queue it."""
         run = context.dagster_run
         district_id = run.tags.get(PARTITION_TAG)
         if district_id and SOURCE_HOST_TAG not in run.tags:
             try:
-                host = Deployment().registry.get(district_id).source_host
+                host = self._deployment.registry.get(district_id).source_host
             except DistrictError:
                 host = "unknown"  # the run itself will say that the district is not registered
             self._instance.add_run_tags(run.run_id, {SOURCE_HOST_TAG: host})

@@ -8,7 +8,7 @@ import dagster as dg
 
 from samegoal_pipelines.defs.demographics import refuse_a_lost_restriction, refuse_other_switches
 from samegoal_pipelines.defs.facts import ATTEMPTS_SHOWN, rows_facts, snapshot_facts
-from samegoal_pipelines.defs.findings import finding_checks, snapshot_findings, tell
+from samegoal_pipelines.defs.findings import tell
 from samegoal_pipelines.defs.gate import (
     PUBLISHED_SNAPSHOT,
     gate_check,
@@ -36,7 +36,7 @@ from samegoal_pipelines.warehouse.snapshots import last_attempts
     group_name="published",
     kinds={"postgres"},
     partitions_def=DISTRICTS,
-    check_specs=[schema_check(PUBLISHED_SNAPSHOT), *finding_checks(PUBLISHED_SNAPSHOT), gate_check],
+    check_specs=[schema_check(PUBLISHED_SNAPSHOT), gate_check],
     metadata=published_columns() | column_lineage(PUBLISHED_SNAPSHOT),
 )
 def published_snapshot(
@@ -116,7 +116,7 @@ def events(
     attempts = last_attempts(deployment.warehouse, night.district_id, limit=ATTEMPTS_SHOWN)
     facts, tables = snapshot_facts(outcome, attempts, night.today), tonight.published()
     about_held = {**facts, "release it": release_link(context, night)}
-    found = snapshot_findings(tables) | gate_finding(outcome, night.district.limits, about_held)
+    found = gate_finding(outcome, night.district.limits, about_held)
     if isinstance(outcome, Published):
         yield materialized(context, PUBLISHED_SNAPSHOT, facts | rows_facts(tables, outcome))
     yield from chain(sound, tell(context, PUBLISHED_SNAPSHOT, found))

@@ -4,9 +4,10 @@ Which night is over is read from the warehouse, and whether it was reported from
 neither forgets a night nor reports it twice. What is on the page is decided in `reports`.
 """
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, date, datetime, timedelta
+from itertools import takewhile
 from typing import Any
 
 import dagster as dg
@@ -24,6 +25,8 @@ from samegoal_pipelines.reports.words import summary
 REPORT_JOB = "make_nightly_report"
 TRIES = 3
 """How many times the report of a night is tried."""
+BOARD_TAG = "samegoal/board"
+"""On the runs of a report: the fingerprint of the board that was to be reported."""
 _FAILED = (dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED)
 
 
@@ -111,43 +114,69 @@ make_nightly_report = dg.define_asset_job(
     minimum_interval_seconds=60,
     # It only reads, and shows what there is: nothing that a person would have to decide first.
     default_status=dg.DefaultSensorStatus.RUNNING,
-    description="Asks for the report once per night, up to three times where it fails: when every district "
-    "that is due has published or is held, or its deadline (06:00 of its own time) has passed.",
+    description="Asks for the report when every district that is due has published or is held, or its "
+    "deadline (06:00 of its own time) has passed; again when the night changes, such as by a release. "
+    "A report that fails is tried three times.",
 )
 def report_after_the_night(
     context: dg.SensorEvaluationContext, deployment: dg.ResourceParam[Deployment]
 ) -> Iterator[dg.RunRequest | dg.SkipReason]:
-    """Ask for the reports of the nights that are over and not reported."""
+    """Ask for the reports of nights that are over and not reported as they are now."""
     yield from reports_due(context.instance, deployment, datetime.now(UTC))
 
 
 def reports_due(
     instance: dg.DagsterInstance, deployment: Deployment, now: datetime
 ) -> Iterator[dg.RunRequest | dg.SkipReason]:
-    """What the sensor asks for; the last night may not be over yet where this one has begun further east."""
+    """What the sensor asks for. The last night may not be over yet when this one has begun further east.
+
+    A report is made again when its night has changed since: a hold was released, or a later run failed. The
+    last night's is not, once tonight's is there: the asset shows the report that was made last.
+    """
     newest = night_now(active_timezones(deployment.warehouse), now)
     nights = (newest - timedelta(days=1), newest)
-    why_not = {}
+    runs = {night: _reports_of(instance, night) for night in nights}
+    tonight_is_there = any(run.is_success for run in runs[newest])
+    why_not: dict[date, str] = {}
     for night in nights:
-        tries = failed_tries(instance, night)
+        if night != newest and runs[night] and tonight_is_there:
+            why_not[night] = "is reported, and so is the night after it"
+            continue
+        board = read_board(deployment.warehouse, night, now)
+        tries = _tries(runs[night], board.fingerprint)
         if tries is None:
             why_not[night] = "is reported, or its report is being made"
-        elif len(tries) >= TRIES:
-            why_not[night] = f"could not be reported in {len(tries)} tries"
-        elif not read_board(deployment.warehouse, night, now).over:
+        elif not board.over:
             why_not[night] = "is not over, or no district was due"
+        elif tries >= TRIES:
+            why_not[night] = f"could not be reported in {tries} tries"
         else:
             # Dagster starts no second run for the same key, whatever became of the first.
-            key = f"report:{night}:{len(tries) + 1}" if tries else f"report:{night}"
-            yield dg.RunRequest(run_key=key, tags={TODAY_TAG: night.isoformat()})
+            yield dg.RunRequest(
+                run_key=f"report:{night}:{board.fingerprint}:{len(runs[night]) + 1}",
+                tags={TODAY_TAG: night.isoformat(), BOARD_TAG: board.fingerprint},
+            )
     if len(why_not) == len(nights):
         yield dg.SkipReason("; ".join(f"the night {night} {why}" for night, why in why_not.items()))
 
 
+def _reports_of(instance: dg.DagsterInstance, night: date) -> list[dg.DagsterRun]:
+    """The runs that were asked to report a night, newest first."""
+    asked_for = dg.RunsFilter(job_name=REPORT_JOB, tags={TODAY_TAG: night.isoformat()})
+    return list(instance.get_runs(asked_for))
+
+
+def _tries(runs: Sequence[dg.DagsterRun], fingerprint: str) -> int | None:
+    """How many runs failed to report the night as it is now. None: one has, or some run is still going."""
+    if any(not run.is_finished for run in runs):
+        return None
+    latest = list(takewhile(lambda run: run.tags.get(BOARD_TAG) == fingerprint, runs))
+    return None if any(run.is_success for run in latest) else len(latest)
+
+
 def failed_tries(instance: dg.DagsterInstance, night: date) -> list[dg.DagsterRun] | None:
     """The runs that could not make the report of a night, newest first; None: it is there or being made."""
-    asked_for = dg.RunsFilter(job_name=REPORT_JOB, tags={TODAY_TAG: night.isoformat()})
-    runs = list(instance.get_runs(asked_for))
+    runs = _reports_of(instance, night)
     return runs if all(run.status in _FAILED for run in runs) else None
 
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
@@ -37,6 +37,7 @@ _REACH_IT = "check that the storage is there and may be written, then run again"
 _WRITERS = 4  # tables of an asset that are written at once
 _DICTIONARY = 2**14  # bytes of distinct values, from which on a column is written value by value
 _UNREADABLE_JSON = (ValueError, KeyError, TypeError, AttributeError, RecursionError)
+_LONG_AGO = datetime(1970, 1, 2, tzinfo=UTC)
 _TRIES = 5  # how often files that others write or delete at the same moment are looked for again
 
 
@@ -177,7 +178,7 @@ class Landing:
         return {table: self._read_table(landed, table) for table in landed.rows if only in (None, table)}
 
     def landed(self, asset: str, *, district_id: str, night: date) -> list[LandedAsset]:
-        """Every run's landing of this asset that night, oldest first.
+        """Every run's landing of this asset that night, or of every asset (`*`), oldest first.
 
         Raises:
             LandingError: the storage cannot be read, which is not to say that nothing has landed.
@@ -185,8 +186,8 @@ class Landing:
         found = []
         try:
             for path in self._fs.find(self._night(district_id, night)):  # a glob would read brackets in it
-                run_id, of_asset, name = path.split("/")[-3:]
-                if (of_asset, name) != (asset, MANIFEST):
+                run_id, found_asset, name = path.split("/")[-3:]
+                if name != MANIFEST or asset not in (found_asset, "*"):
                     continue
                 # cut short by a kill, damaged, or deleted meanwhile: that run has not landed
                 with suppress(FileNotFoundError, *_UNREADABLE_JSON):
@@ -194,7 +195,9 @@ class Landing:
                         manifest = json.load(file)
                     landed_at = datetime.fromisoformat(manifest["landed_at"]).astimezone(UTC)
                     rows, sha256 = dict(manifest["rows"]), dict(manifest["sha256"])
-                    found.append(LandedAsset(district_id, night, run_id, asset, landed_at, rows, sha256))
+                    found.append(
+                        LandedAsset(district_id, night, run_id, found_asset, landed_at, rows, sha256)
+                    )
         except self._storage.failures as error:
             raise self._unreadable(district_id, error) from None
         return sorted(found, key=lambda one: (one.landed_at, one.run_id))
@@ -228,11 +231,22 @@ class Landing:
         return None
 
     def prune(
-        self, district_id: str, keep_from: date, also_keep: Collection[date] = frozenset()
+        self,
+        district_id: str,
+        keep_from: date,
+        also_keep: Collection[date] = frozenset(),
+        *,
+        today: date,
+        local_date: Callable[[datetime], date],
     ) -> list[date]:
-        """Delete the nights before `keep_from`, whole, except the ones to keep as well.
+        """Delete, whole, the nights that landed before `keep_from`, except the ones to keep as well.
 
-        A night that is deleted halfway, because of a kill, is not read: its manifests go first.
+        A night's own date may lie far from the day on which it landed (`sync --today`). A night that is
+        deleted halfway, because of a kill, is not read: its manifests go first.
+
+        Args:
+            today: the district's date; a night from `keep_from` to here is kept without looking at its files.
+            local_date: the district's date at a moment.
 
         Returns:
             The nights that were deleted, oldest first.
@@ -241,10 +255,21 @@ class Landing:
             LandingError: files cannot be deleted; of later nights nothing was.
         """
         self._fs.invalidate_cache()
-        pruned = [night for night in self.nights(district_id) if night < keep_from and night not in also_keep]
+        pruned = [
+            night
+            for night in self.nights(district_id)
+            if night not in also_keep
+            and not keep_from <= night <= today
+            and local_date(self._landed_at(district_id, night)) < keep_from
+        ]
         for night in pruned:
             self._delete(self._night(district_id, night), f"landed files of {district_id} on {night}")
         return pruned
+
+    def _landed_at(self, district_id: str, night: date) -> datetime:
+        """When a night's last asset landed. A night without a manifest is what a kill left: long ago."""
+        landed = self.landed("*", district_id=district_id, night=night)
+        return landed[-1].landed_at if landed else _LONG_AGO
 
     def keep_page(self, folder: str, night: date, page: str) -> str:
         """Write the page `<folder>/<night>.html`, in place of an earlier one; returns where it is.

@@ -11,6 +11,7 @@ from collections.abc import Collection, Iterable
 from dataclasses import asdict, dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from functools import cache
+from hashlib import sha256
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -129,6 +130,12 @@ class Board:
         return any(one.state != "pending" for one in due) and all(
             one.state in ("published", "held") or one.deadline <= self.looked_at for one in due
         )
+
+    @property
+    def fingerprint(self) -> str:
+        """What the night came to in each district, as a short text that differs when any of it does."""
+        told = [(one.district_id, one.state, one.run_id, one.reason) for one in self.districts]
+        return sha256(repr(sorted(told, key=lambda one: one[0])).encode()).hexdigest()[:16]
 
     @property
     def expiring(self) -> tuple[DistrictNight, ...]:

@@ -171,6 +171,6 @@ def _hold(district_id: str, night: date, limits: Limits, verdict: Verdict) -> Ho
             "have enrollments entered in Qmlativ before, or, if the district is done: "
             f"samegoal-pipelines districts disable {district_id}"
         )
-    release = f"samegoal-pipelines sync {district_id} --release"
+    release = f"samegoal-pipelines sync {district_id} --release --why REASON"
     remedy += f"; if it is right as it is, publish it that day: {release}"
     return HoldAhead(night, students, of, limits.expired, reason, remedy)

@@ -104,6 +104,11 @@ KINDS = (
         f"let the district set its current school year in Qmlativ, then: {_SYNC}",
     ),
     _kind(
+        "landed rows",
+        r"nothing has landed as|landed file |no longer in the landing",
+        f"run the night again, which reads and lands it: {_SYNC}",
+    ),
+    _kind(
         "database",
         r"Postgres|SQLSTATE|database|the warehouse|another run (is|has)",
         f"see that Postgres is up and has space (docs/production.md), then: {_SYNC}",
@@ -146,7 +151,7 @@ def of_hold(district_id: str, night: date, local_date: date) -> str:
         "look at the numbers in the Dagster UI, and at the students with: samegoal-pipelines changes "
         f"{district_id} --students; mend it in Qmlativ and run the night again, or, if the "
         "change is meant, publish what is held: "
-        f"samegoal-pipelines sync {district_id} --release{then}"
+        f"samegoal-pipelines sync {district_id} --release{then} --why REASON"
     )
 
 

@@ -12,21 +12,14 @@ import pytest
 from samegoal_pipelines.defs.findings import (
     CHECKS,
     end_dates,
-    every_status_has_demographics,
     field_grants,
     finding_checks,
     no_lost_rows,
-    no_orphan_parents,
-    window_and_filter_add_up,
     worklist_findings,
 )
-from samegoal_pipelines.tables.enrollments import STUDENT_STATUS
-from samegoal_pipelines.tables.people import PARENT_DEMOGRAPHICS, STUDENT_DEMOGRAPHICS
 from samegoal_pipelines.tables.reads import READS
 from samegoal_pipelines.tables.worklist import REGISTRAR_WORKLIST
-from samegoal_pipelines.transforms.enrollments import filter_enrollments
-from samegoal_pipelines_tests.transforms.builders import enrollments, entry, raw, table
-from samegoal_pipelines_tests.transforms.nasty import nasty_district
+from samegoal_pipelines_tests.transforms.builders import entry, raw, table
 
 TODAY = date(2026, 10, 12)
 WARN, ERROR = dg.AssetCheckSeverity.WARN, dg.AssetCheckSeverity.ERROR
@@ -103,86 +96,6 @@ def test_without_any_end_there_is_nothing_to_compare():
     finding = end_dates(raw("raw_enrollments", {}))
     assert finding.passed
     assert "nothing to compare" in finding.description
-
-
-MIXED = [
-    entry(1, "2026-08-12"),
-    entry(1, "2026-08-12"),
-    entry(2, "2026-08-12", "2026-09-01", "CECS", student=2),
-    entry(3, None, student=3),
-]
-
-
-def test_rows_that_came_are_counted_filtered_set_aside_or_repeats():
-    tables = enrollments(MIXED, TODAY)
-    finding = window_and_filter_add_up(tables, filter_enrollments(tables, TODAY))
-    assert finding.passed
-    assert finding.description == "4 rows came: 1 counted, 1 filtered, 1 set aside, 1 repeats of another"
-
-
-@pytest.mark.parametrize(
-    ("spoil", "told"),
-    [
-        (
-            lambda f: f._replace(left_out=f.left_out.iloc[1:]),
-            "1 too few, 1 enrollment(s) are on one side only",
-        ),
-        (lambda f: f._replace(repeated=0), "1 too few, 0 enrollment(s)"),
-        (lambda f: f._replace(enrollments=pd.concat([f.enrollments] * 2)), "1 too many"),
-        (
-            lambda f: f._replace(enrollments=f.enrollments.assign(enrollment_id=f.left_out["enrollment_id"])),
-            "1 met two fates",
-        ),
-    ],
-)
-def test_books_that_do_not_balance_are_an_error(spoil, told):
-    tables = enrollments(MIXED, TODAY)
-    finding = window_and_filter_add_up(tables, spoil(filter_enrollments(tables, TODAY)))
-    assert (finding.passed, finding.severity) == (False, ERROR)
-    assert told in finding.description
-    assert finding.description.endswith("please report it")
-
-
-@pytest.mark.parametrize("seed", range(40))
-def test_on_nasty_districts_the_books_balance(seed):
-    rows, today = nasty_district(seed)
-    tables = raw("raw_enrollments", rows)
-    finding = window_and_filter_add_up(tables, filter_enrollments(tables, today))
-    assert finding.passed, finding.description
-    assert end_dates(tables).metadata["enrollments with both dates"] <= len(rows["EntryWithdrawal"])
-
-
-def students(*ids: int) -> pd.DataFrame:
-    return table(STUDENT_DEMOGRAPHICS, [{"student_id": one} for one in ids])
-
-
-def statuses(*ids: int) -> pd.DataFrame:
-    return table(STUDENT_STATUS, [{"student_id": one} for one in ids])
-
-
-def parents(*ids: int) -> pd.DataFrame:
-    return table(PARENT_DEMOGRAPHICS, [{"student_id": one, "parent_id": 9} for one in ids])
-
-
-def test_statuses_and_demographics_of_the_same_students_pass():
-    assert every_status_has_demographics(statuses(1, 2), students(2, 1)).passed
-
-
-@pytest.mark.parametrize(
-    ("with_status", "described", "told"),
-    [((1, 2), (1,), "1 student(s) have a status and no"), ((1,), (1, 2), "1 demographics and no status")],
-)
-def test_a_student_with_half_of_it_is_an_error(with_status, described, told):
-    finding = every_status_has_demographics(statuses(*with_status), students(*described))
-    assert (finding.passed, finding.severity) == (False, ERROR)
-    assert told in finding.description
-
-
-def test_parents_of_students_who_are_not_there_are_an_error():
-    assert no_orphan_parents(parents(1, 1, 2), students(1, 2, 3)).passed
-    finding = no_orphan_parents(parents(1, 7, 7), students(1))
-    assert (finding.passed, finding.severity) == (False, ERROR)
-    assert finding.description.startswith("2 parent row(s) belong to no student")
 
 
 def listed(*rows: tuple[str, int | None, int]) -> pd.DataFrame:

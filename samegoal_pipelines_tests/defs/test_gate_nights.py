@@ -59,7 +59,7 @@ def test_a_mass_withdrawal_is_held_and_last_nights_snapshot_stays(pipeline, publ
         TOMORROW,
         "31 of 300 students (10.3 %)",
         "the limit is 10 %",
-        "samegoal-pipelines sync grand-bend --release --today 2026-10-13",
+        "samegoal-pipelines sync grand-bend --release --today 2026-10-13 --why REASON",
     )
 
     assert pipeline.rows(

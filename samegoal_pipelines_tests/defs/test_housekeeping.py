@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
 from types import SimpleNamespace
 from zoneinfo import ZoneInfo
@@ -57,7 +57,7 @@ def land(deployment, district_id: str, *nights: date) -> None:
             night=night,
             run_id="a-run",
             asset="raw_enrollments",
-            landed_at=datetime.now(UTC),
+            landed_at=datetime.combine(night, time(9), UTC),
         )
 
 

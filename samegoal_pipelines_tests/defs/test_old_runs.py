@@ -18,7 +18,7 @@ from samegoal_pipelines.defs.night import PROCESS_TAG
 from samegoal_pipelines.defs.nightly import SCHEDULE_NAME, SCHEDULE_TAG, TICK_TAG, look_at_tonight
 from samegoal_pipelines.defs.processes import close_abandoned_runs
 from samegoal_pipelines.reports.remedies import kind_of
-from samegoal_pipelines.runs import open_instance
+from samegoal_pipelines.runs import REPOSITORY, open_instance
 from samegoal_pipelines.warehouse.errors import WarehouseError
 from samegoal_pipelines_tests.defs.test_processes import ENDED
 
@@ -190,6 +190,15 @@ def test_a_night_that_failed_while_reading_is_not_read_again_on_another_date(run
     assert failed.is_failure
     source.faults.clear()
     assert runs.reason(runs.again(failed, from_failure=True)) == REFUSED
+
+
+def test_a_run_of_a_terminal_is_on_the_timeline_and_is_not_retried_by_itself(pipeline, instance, grand_bend):
+    """The timeline shows runs that say of which job of which code location they are, and no others."""
+    night = pipeline.run(today=TONIGHT)
+    run = instance.get_run_by_id(night.attempt.run_id)
+    assert run.remote_job_origin.job_name == "nightly_snapshot"
+    assert run.remote_job_origin.repository_origin.get_label() == REPOSITORY
+    assert run.tags["dagster/max_retries"] == "0"
 
 
 def test_a_run_of_a_terminal_that_is_executed_again_in_the_ui_is_nobody_s_to_close(pipeline, runs, instance):

@@ -73,9 +73,50 @@ def test_a_report_that_fails_is_asked_for_again_three_times_in_all(deployment, i
                 instance.add_run(dg.DagsterRun(job_name=REPORT_JOB, tags=dict(request.tags), status=failed))
         gone = missing_reports(instance, [NIGHT - timedelta(days=1), NIGHT])
         assert len(gone) == (minutes > 1)
-    assert keys == ["report:2026-10-12", "report:2026-10-12:2", "report:2026-10-12:3"]
+    assert [key.rpartition(":")[2] for key in keys] == ["1", "2", "3"]
+    assert len({key.rpartition(":")[0] for key in keys}) == 1
     last, *_ = instance.get_runs()
     assert gone == [MissingReport(NIGHT, 3, last.run_id)]
+
+
+def run_what_is_asked_for(instance: dg.DagsterInstance, deployment: Any, now: datetime) -> list[str]:
+    """The same, and the runs succeed."""
+    nights = asked_for(instance, deployment, now)
+    for run in instance.get_runs(dg.RunsFilter(statuses=[dg.DagsterRunStatus.NOT_STARTED])):
+        instance.delete_run(run.run_id)
+        instance.add_run(
+            dg.DagsterRun(job_name=REPORT_JOB, tags=run.tags, status=dg.DagsterRunStatus.SUCCESS)
+        )
+    return nights
+
+
+def test_the_report_is_made_again_when_its_night_changes(deployment, instance):
+    """By a release, and by a run that fails later; not by time alone."""
+    register(deployment.warehouse, "austin", registered_at=at("00:00"))
+    attempt(deployment.warehouse, "austin", "held", reason="too many")
+    assert run_what_is_asked_for(instance, deployment, SIX_IN_CHICAGO) == ["2026-10-12"]
+    assert run_what_is_asked_for(instance, deployment, SIX_IN_HONOLULU) == []
+
+    attempt(deployment.warehouse, "austin", "published")
+    assert run_what_is_asked_for(instance, deployment, SIX_IN_HONOLULU) == ["2026-10-12"]
+    assert run_what_is_asked_for(instance, deployment, SIX_IN_HONOLULU) == []
+
+    attempt(deployment.warehouse, "austin", "failed", reason="no luck")
+    assert run_what_is_asked_for(instance, deployment, SIX_IN_HONOLULU) == ["2026-10-12"]
+    assert run_what_is_asked_for(instance, deployment, SIX_IN_HONOLULU) == []
+
+
+def test_an_older_report_does_not_take_the_place_of_a_newer_one(deployment, instance):
+    register(deployment.warehouse, "austin", registered_at=at("00:00"))
+    attempt(deployment.warehouse, "austin", "failed", reason="no luck")
+    next_day = timedelta(days=1)
+    assert run_what_is_asked_for(instance, deployment, SIX_IN_CHICAGO) == ["2026-10-12"]
+    attempt(deployment.warehouse, "austin", "published", NIGHT + next_day)
+    assert run_what_is_asked_for(instance, deployment, SIX_IN_CHICAGO + next_day) == ["2026-10-13"]
+
+    attempt(deployment.warehouse, "austin", "published")
+
+    assert run_what_is_asked_for(instance, deployment, SIX_IN_CHICAGO + next_day) == []
 
 
 @pytest.mark.parametrize("status", ["NOT_STARTED", "STARTED", "SUCCESS"])
@@ -129,7 +170,7 @@ def test_the_sensor_asks_with_a_key_that_dagster_knows_again(deployment, instanc
     )
     requests = report_after_the_night.evaluate_tick(context).run_requests
     nights = [request.tags["samegoal/today"] for request in requests]
-    assert [request.run_key for request in requests] == [f"report:{night}" for night in nights]
+    assert len({request.run_key for request in requests}) == 2
     assert len(nights) == 2  # today's, and yesterday's that nobody has reported
 
 

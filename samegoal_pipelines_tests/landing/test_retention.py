@@ -1,7 +1,8 @@
 """Nights that are over are deleted whole, and a district's files all at once."""
 
 import shutil
-from datetime import date, timedelta
+from collections.abc import Collection
+from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
 
 import pytest
@@ -13,14 +14,29 @@ from samegoal_pipelines_tests.landing.test_store import NIGHT, frame, land
 NIGHTS = [NIGHT - timedelta(days=n) for n in (3, 2, 1, 0)]
 
 
+def morning(night: date) -> datetime:
+    return datetime.combine(night, time(6), UTC)
+
+
+def prune(landing: Landing, keep_from: date, also_keep: Collection[date] = frozenset()) -> list[date]:
+    """Prune alpha on the last of the nights."""
+    return landing.prune("alpha", keep_from, also_keep, today=NIGHT, local_date=datetime.date)
+
+
 @pytest.fixture(params=["folder", "memory"])
 def landing(request, tmp_path: Path) -> Landing:
     """Four nights of alpha, the second with two runs; and one of its neighbour, whose name begins alike."""
     root = str(tmp_path / "landing") if request.param == "folder" else f"memory://{tmp_path.name}"
     landing = Landing(root)
     for night in NIGHTS:
-        land(landing, {"School": frame(SchoolID=[1])}, night=night)
-    land(landing, {"School": frame(SchoolID=[2])}, night=NIGHTS[1], run_id="run-2")
+        land(landing, {"School": frame(SchoolID=[1])}, night=night, landed_at=morning(night))
+    land(
+        landing,
+        {"School": frame(SchoolID=[2])},
+        night=NIGHTS[1],
+        run_id="run-2",
+        landed_at=morning(NIGHTS[1]),
+    )
     landing.write(
         {"School": frame(SchoolID=[7])},
         district_id="alpha-2",
@@ -38,22 +54,32 @@ def schools(landing: Landing, night: date, district_id: str = "alpha") -> list[i
 
 
 def test_nights_before_the_first_to_keep_are_deleted_with_all_their_runs(landing):
-    assert landing.prune("alpha", NIGHTS[2]) == NIGHTS[:2]
+    assert prune(landing, NIGHTS[2]) == NIGHTS[:2]
     assert landing.nights("alpha") == NIGHTS[2:]
     assert [schools(landing, night) for night in NIGHTS[2:]] == [[1], [1]]
     assert schools(landing, NIGHTS[0], "alpha-2") == [7]
-    assert landing.prune("alpha", NIGHTS[2]) == []
+    assert prune(landing, NIGHTS[2]) == []
+
+
+def test_a_night_is_kept_as_long_after_it_landed_whatever_its_date(landing):
+    """`sync --today` names days to come and days that are long over."""
+    to_come, long_over = date(2030, 1, 1), date(2025, 1, 1)
+    for night in (to_come, long_over):
+        land(landing, {"School": frame(SchoolID=[1])}, night=night, landed_at=morning(NIGHTS[1]))
+
+    assert prune(landing, NIGHTS[1]) == NIGHTS[:1]
+    assert prune(landing, NIGHTS[2]) == [long_over, NIGHTS[1], to_come]
 
 
 def test_a_night_may_be_kept_although_it_is_older(landing):
-    assert landing.prune("alpha", NIGHTS[3], {NIGHTS[1]}) == [NIGHTS[0], NIGHTS[2]]
+    assert prune(landing, NIGHTS[3], {NIGHTS[1]}) == [NIGHTS[0], NIGHTS[2]]
     assert landing.nights("alpha") == [NIGHTS[1], NIGHTS[3]]
 
 
 def test_what_a_killed_run_left_in_a_kept_night_stays(landing):
     folder = landing._night("alpha", NIGHTS[3])
     landing._fs.rm_file(f"{folder}/run-1/schools/{MANIFEST}")
-    landing.prune("alpha", NIGHTS[3])
+    prune(landing, NIGHTS[3])
     assert landing._fs.exists(f"{folder}/run-1/schools/School.parquet")
 
 
@@ -67,13 +93,13 @@ def test_a_night_that_is_deleted_halfway_is_not_read(landing, monkeypatch):
 
     monkeypatch.setattr(landing, "_delete_files", die_after_the_manifests)
     with pytest.raises(KeyboardInterrupt):
-        landing.prune("alpha", NIGHTS[2])
+        prune(landing, NIGHTS[2])
     monkeypatch.undo()
 
     assert landing.nights("alpha") == NIGHTS
     with pytest.raises(LandingError, match="nothing has landed"):
         landing.read("schools", district_id="alpha", night=NIGHTS[0])
-    assert landing.prune("alpha", NIGHTS[2]) == NIGHTS[:2]
+    assert prune(landing, NIGHTS[2]) == NIGHTS[:2]
     assert landing.nights("alpha") == NIGHTS[2:]
 
 
@@ -81,16 +107,16 @@ def test_files_that_somebody_else_deletes_meanwhile_are_no_fault(landing, monkey
     other, deleting = Landing(landing.root), landing._delete_files
 
     def be_overtaken(paths):
-        other.prune("alpha", NIGHTS[2])
+        prune(other, NIGHTS[2])
         deleting(paths)
 
     monkeypatch.setattr(landing, "_delete_files", be_overtaken)
-    assert landing.prune("alpha", NIGHTS[2]) == NIGHTS[:2]
+    assert prune(landing, NIGHTS[2]) == NIGHTS[:2]
     assert landing.nights("alpha") == NIGHTS[2:]
 
 
 def test_a_district_without_a_folder_has_nothing_to_delete(landing):
-    assert landing.prune("nowhere", NIGHT) == []
+    assert landing.prune("nowhere", NIGHT, today=NIGHT, local_date=datetime.date) == []
     assert landing.erase("nowhere") == 0
 
 
@@ -111,14 +137,14 @@ def test_only_a_district_s_own_folder_can_be_erased(landing, name):
 
 def test_files_that_cannot_be_deleted_are_said_in_one_line(tmp_path, monkeypatch):
     landing = Landing(str(tmp_path / "landing"))
-    land(landing, {"School": frame(SchoolID=[1])}, night=NIGHTS[0])
+    land(landing, {"School": frame(SchoolID=[1])}, night=NIGHTS[0], landed_at=morning(NIGHTS[0]))
 
     def refuse(path, **_):
         raise PermissionError(13, "Permission denied", path)
 
     monkeypatch.setattr(shutil, "rmtree", refuse)
     with pytest.raises(LandingError) as caught:
-        landing.prune("alpha", NIGHT)
+        prune(landing, NIGHT)
     assert str(caught.value) == (
         f"landed files of alpha on {NIGHTS[0]} cannot all be deleted "
         f"(storage at {tmp_path / 'landing'}: Permission denied); "

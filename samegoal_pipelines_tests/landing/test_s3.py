@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, time
 
 import boto3
 import pandas as pd
@@ -49,7 +49,7 @@ def land(landing: Landing, night: date = NIGHT) -> None:
         night=night,
         run_id="run-1",
         asset="schools",
-        landed_at=datetime(2026, 10, 12, 6, tzinfo=UTC),
+        landed_at=datetime.combine(night, time(6), UTC),
     )
 
 
@@ -64,7 +64,7 @@ def test_what_lands_on_s3_comes_back_is_pruned_and_is_erased(bucket):
     landing = Landing(bucket)
     pd.testing.assert_frame_equal(read(landing)["School"], SCHOOLS)
     assert landing.nights("alpha") == [date(2026, 9, 1), NIGHT]
-    assert landing.prune("alpha", keep_from=NIGHT) == [date(2026, 9, 1)]
+    assert landing.prune("alpha", NIGHT, today=NIGHT, local_date=datetime.date) == [date(2026, 9, 1)]
     assert landing.nights("alpha") == [NIGHT]
     assert landing.erase("alpha") == 2
     assert [*boto3.resource("s3").Bucket("nights").objects.all()] == []

@@ -106,7 +106,7 @@ stuck in the queue; or: samegoal-pipelines sync epsilon
   - Delta ISD (delta): for 1 night, last published 2026-10-11
   To do: look at the numbers in the Dagster UI, and at the students with: samegoal-pipelines changes delta \
 --students; mend it in Qmlativ and run the night again, or, if the \
-change is meant, publish what is held: samegoal-pipelines sync delta --release
+change is meant, publish what is held: samegoal-pipelines sync delta --release --why REASON
 
 All of it: samegoal-pipelines report --night 2026-10-12, or nightly_report in Dagster.
 """

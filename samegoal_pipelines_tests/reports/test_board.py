@@ -79,10 +79,10 @@ def test_a_held_night_says_what_would_change_and_how_to_release_it(warehouse: sa
     found = one(warehouse)
     assert (found.state, found.reason) == ("held", "200 of 1,190 students would be gone")
     assert (found.students, found.removed) == (1200, 200)  # SameGoal still reads last night's
-    assert (found.remedy or "").endswith("samegoal-pipelines sync grand-bend --release")
+    assert (found.remedy or "").endswith("samegoal-pipelines sync grand-bend --release --why REASON")
 
     next_day = one(warehouse, SEVEN_IN_CHICAGO + timedelta(days=1))
-    assert (next_day.remedy or "").endswith("samegoal-pipelines sync grand-bend --release --today 2026-10-12")
+    assert (next_day.remedy or "").endswith("sync grand-bend --release --today 2026-10-12 --why REASON")
 
 
 def test_a_district_is_late_from_six_in_the_morning_of_its_own_clock(warehouse: sa.Engine) -> None:

@@ -190,7 +190,7 @@ def test_the_hold_is_told_with_its_numbers_and_what_to_do(district) -> None:
     )
     assert hold.remedy == (
         "have next year's enrollments entered in Qmlativ before; if it is right as it is, publish it that "
-        "day: samegoal-pipelines sync grand-bend --release"
+        "day: samegoal-pipelines sync grand-bend --release --why REASON"
     )
 
 

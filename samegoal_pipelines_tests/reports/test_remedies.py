@@ -35,7 +35,7 @@ KINDS = {
     "RequestRefused": {"answer", "address"},
     "SealBroken": {"secret key", "key file"},
     "SnapshotInProgress": {"database"},
-    "LandingError": {"landing"},
+    "LandingError": {"landing", "landed rows"},
     "OlderSnapshot": {"older night", "clock"},
     "SupersededRun": {"overtaken"},
 }
@@ -73,6 +73,20 @@ def _text(node: ast.expr) -> str | None:
 @pytest.mark.parametrize(("error", "reason"), sorted(set(messages())))
 def test_every_error_that_can_end_a_night_is_told_by_its_kind(error: str, reason: str) -> None:
     assert kind_of(f"reading Qmlativ: {reason}").name in KINDS[error], reason
+
+
+@pytest.mark.parametrize(
+    "reason",
+    [
+        "student_status: nothing has landed as raw_enrollments for alpha on 2026-10-12: materialize it",
+        "release: landed file status of held_snapshot for alpha on 2026-10-12 is damaged or was replaced",
+        "release: what was held on 2026-10-12 is no longer in the landing, or is damaged",
+    ],
+)
+def test_rows_that_are_gone_or_damaged_are_read_again_and_no_disk_is_looked_at(reason: str) -> None:
+    remedy = of_failure("alpha", reason, None)
+    assert remedy.endswith("samegoal-pipelines sync alpha")
+    assert "space" not in remedy
 
 
 def test_the_errors_of_the_code_were_found() -> None:

@@ -28,7 +28,7 @@ def test_a_held_district_exits_with_3_and_its_release_with_0(pipeline, district)
     assert both.returncode == 3, both.stderr
     first, second = both.stderr.splitlines()
     assert first.startswith("held: grand-bend: 31 of 300 students (10.3 %)")
-    assert first.endswith("samegoal-pipelines sync grand-bend --release --today 2026-10-13")
+    assert first.endswith("samegoal-pipelines sync grand-bend --release --today 2026-10-13 --why REASON")
     assert second.startswith("beta: published 2 students")
     (row,) = [line.split() for line in both.stdout.splitlines() if line.startswith("grand-bend")]
     assert row == ["grand-bend", "held", "300", "269", "0", "0", "31"]
@@ -43,13 +43,20 @@ def test_a_held_district_exits_with_3_and_its_release_with_0(pipeline, district)
         ("Dana", "the campus has closed")
     ]
 
-    again = run("sync", "grand-bend", "--release", *NIGHT)
+    again = run("sync", "grand-bend", "--release", "--why", "again", *NIGHT)
 
     assert again.returncode == 1
     assert again.stderr.startswith("error: grand-bend: release: nothing is held for the night 2026-10-13")
     assert "2026-10-13: published" in again.stderr
     assert again.stderr.count("\n") == 1
     assert again.stdout == ""
+
+
+@pytest.mark.parametrize("why", [[], ["--why", ""], ["--why", "  "]])
+def test_a_release_needs_a_reason(ask: Ask, why):
+    asked = ask("sync", "grand-bend", "--release", *why)
+    assert asked.returncode == 2
+    assert "--release needs a reason, which goes on record: --why REASON" in asked.stderr
 
 
 def test_the_students_whom_a_held_night_would_change_are_listed_by_number(pipeline, district, ask: Ask):

@@ -73,7 +73,7 @@ def test_totals_and_trouble_stand_first_and_then_the_rest(deployment, run):
         "    to do: look at the numbers in the Dagster UI, and at the students with: samegoal-pipelines "
         "changes delta --students; mend it in Qmlativ and run the night again, or, "
         "if the change is meant, publish what is held: "
-        "samegoal-pipelines sync delta --release --today 2026-10-12",
+        "samegoal-pipelines sync delta --release --today 2026-10-12 --why REASON",
         "",
         "Integration Access of Epsilon ISD (epsilon) expires on 2026-11-01, in 20 days",
         "",
@@ -192,7 +192,7 @@ def test_districts_that_will_be_held_are_told_the_soonest_first(deployment, run)
         "    90 of 100 ENROLLED and PRE-ENROLLED students (90.0 %) become INACTIVE or leave the import "
         "window because time passes; the limit is 50 %",
         "    to do: have next year's enrollments entered in Qmlativ before; if it is right as it is, publish "
-        "it that day: samegoal-pipelines sync beta --release",
+        "it that day: samegoal-pipelines sync beta --release --why REASON",
         "from 2026-10-22 on: Alpha ISD (alpha)",
         lines[begin + 2],
         lines[begin + 3].replace("beta", "alpha"),

@@ -77,7 +77,7 @@ def test_a_failure_since_then_is_told_with_its_reason_and_what_to_do(deployment,
 def test_a_hold_names_its_night_in_the_command_that_releases_it(deployment, ask):
     """As written that night, the command is about the day on which it is typed."""
     register(deployment.warehouse, "alpha", ZONE)
-    reason, release = "31 students would be lost", "samegoal-pipelines sync alpha --release"
+    reason, release = "31 students would be lost", "samegoal-pipelines sync alpha --release --why REASON"
     attempt(deployment.warehouse, "alpha", "held", YESTERDAY, reason)
     told = shown(ask, "alpha")
     assert told["last published"] == "never"

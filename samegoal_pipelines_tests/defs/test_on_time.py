@@ -1,0 +1,32 @@
+"""The check `on_time`, materialized by hand for a partition that has no night to judge."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import dagster as dg
+import pytest
+
+from samegoal_pipelines.defs.alarms import on_time
+from samegoal_pipelines.defs.night import Night
+from samegoal_pipelines_tests.reports.nights_at_hand import NIGHT, at, register
+
+
+def night_of(deployment, district_id: str, today: str) -> Night:
+    tags = {"dagster/partition": district_id, "samegoal/today": today}
+    return Night(deployment, dg.DagsterRun(job_name="nightly_snapshot", tags=tags))
+
+
+def test_a_district_that_is_not_registered_is_named_in_one_line(deployment):
+    with pytest.raises(dg.Failure) as caught:
+        on_time(night=night_of(deployment, "nowhere", NIGHT.isoformat()), deployment=deployment)
+    assert (caught.value.description or "").startswith("nowhere: on_time: ")
+    assert "unforeseen" not in (caught.value.description or "")
+
+
+def test_a_night_before_the_district_was_registered_is_not_waited_for(deployment):
+    register(deployment.warehouse, "alpha", registered_at=at("12:00"))
+    before = (NIGHT - timedelta(days=3)).isoformat()
+    found = on_time(night=night_of(deployment, "alpha", before), deployment=deployment)
+    assert found.passed
+    assert found.description == f"the district was registered after the night of {before}"

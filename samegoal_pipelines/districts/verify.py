@@ -208,7 +208,9 @@ class _Questions:
         except QmlativError as error:
             if error.where == "token":
                 raise
-        return "accepted"
+        if self._client.client_auth == "basic":
+            return "accepted as HTTP Basic; the form is refused"
+        return "accepted in the form"
 
     def identity(self) -> str:
         answered = self._client.identity()

@@ -13,6 +13,19 @@ from urllib.parse import urlsplit
 from samegoal_pipelines.qmlativ.errors import UnsafeUrl
 
 _NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
+_NOT_PUBLIC = [  # by IANA's registries of special-purpose addresses; Python 3.11 takes some for public
+    ipaddress.ip_network(each)
+    for each in (
+        "192.0.0.0/24",  # protocol assignments
+        "192.88.99.0/24",  # relays from IPv6 to IPv4, given up
+        "64:ff9b:1::/48",  # translation within one network
+        "100:0:0:1::/64",  # dummy prefix
+        "2001::/23",  # protocol assignments
+        "3fff::/20",  # documentation
+        "5f00::/16",  # segment routing
+        "fec0::/10",  # site-local
+    )
+]
 
 
 def checked_url(url: str, what: str = "API Base URL", *, allow_local: bool = False) -> str:
@@ -62,6 +75,8 @@ def is_public(address: str) -> bool:
             inner = ipaddress.IPv4Address(int(ip) & 0xFFFFFFFF)
         if inner is not None:
             ip = inner
+    if any(ip in network for network in _NOT_PUBLIC):
+        return False
     return ip.is_global and not ip.is_multicast and not ip.is_reserved
 
 

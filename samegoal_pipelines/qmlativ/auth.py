@@ -6,6 +6,7 @@ deadlines and retries live in `transport`, and which answer says "expired" is th
 
 from __future__ import annotations
 
+import base64
 import json
 import math
 import re
@@ -13,12 +14,20 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Literal
+from urllib.parse import quote_plus
 
 import requests
 from requests.auth import AuthBase
 
 from samegoal_pipelines.qmlativ.connection import Connection
-from samegoal_pipelines.qmlativ.errors import InvalidCredentials, MalformedAnswer
+from samegoal_pipelines.qmlativ.errors import (
+    BlockedByFirewall,
+    InvalidCredentials,
+    MalformedAnswer,
+    QmlativError,
+    ReadCancelled,
+)
 from samegoal_pipelines.qmlativ.transport import Answer
 
 _WHERE = "token"
@@ -27,12 +36,21 @@ REMEDY = (
 )
 
 
-@dataclass(frozen=True)
+FIREWALL = (
+    "a firewall in front of Qmlativ refuses the request (HTTP 403 with a web page): ask the district, or "
+    "Skyward if it hosts Qmlativ, to let this machine's address through"
+)
+ClientAuth = Literal["form", "basic"]
+
+
+@dataclass(eq=False)
 class Token(AuthBase):
     """An access token that signs a request. `good_until` is on the monotonic clock."""
 
     value: str = field(repr=False)
     good_until: float
+    accepted: bool = False
+    """Whether Qmlativ has let it in: then a refusal means that it has been forgotten or has run out."""
 
     def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
         """Sign the request."""
@@ -50,6 +68,8 @@ class ClientCredentials:
         self._token: Token | None = None
         self._unproven = 0  # tokens fetched since Qmlativ last accepted one
         self.calls = 0
+        self.method: ClientAuth = "form"
+        """How the credentials are sent: the form, or HTTP Basic once only that has been accepted."""
 
     def token(self) -> Token:
         """The current token, or a new one if there is none or it runs out within the margin."""
@@ -72,27 +92,19 @@ class ClientCredentials:
 
     def accepted(self, token: Token) -> None:
         """Qmlativ let this token in."""
+        token.accepted = True
         if self._unproven and token is self._token:
             with self._lock:
                 self._unproven = 0
 
     def _fetch(self) -> Token:
         asked = time.monotonic()
-        self.calls += 1
-        answer = self._exchange(
-            requests.Request(
-                "POST",
-                self._connection.token_address,
-                headers={"Suppress-Development-Permissions": "true"},
-                data={
-                    "grant_type": "client_credentials",
-                    "client_id": self._connection.client_key,
-                    "client_secret": self._connection.secret,
-                },
-            ),
-            _WHERE,
-        )
-        if answer.status in (400, 401, 403):
+        answer = self._ask(self.method)
+        if _refuses(answer) and self.method == "form":
+            answer = self._ask_with_basic() or answer
+        if answer.status == 403 and answer.is_html:
+            raise BlockedByFirewall(FIREWALL, _WHERE)
+        if _refuses(answer):
             raise InvalidCredentials(
                 f"Qmlativ does not accept the credentials (HTTP {answer.status}): {REMEDY}", _WHERE
             )
@@ -104,6 +116,37 @@ class ClientCredentials:
         token = _token_in(answer.body, asked)
         self._unproven += 1
         return token
+
+    def _ask_with_basic(self) -> Answer | None:
+        """The answer to HTTP Basic, where that is accepted; from then on it is what is used."""
+        try:
+            answer = self._ask("basic")
+        except ReadCancelled:
+            raise
+        except QmlativError:
+            return None  # what the form was told stays the reason
+        if answer.status != 200:
+            return None
+        self.method = "basic"
+        return answer
+
+    def _ask(self, method: ClientAuth) -> Answer:
+        self.calls += 1
+        headers = {"Suppress-Development-Permissions": "true"}
+        form = {"grant_type": "client_credentials"}
+        key, secret = self._connection.client_key, self._connection.secret
+        if method == "basic":  # RFC 6749, section 2.3.1: each is form-encoded before they are joined
+            pair = f"{quote_plus(key)}:{quote_plus(secret)}"
+            headers["Authorization"] = f"Basic {base64.b64encode(pair.encode()).decode()}"
+        else:
+            form |= {"client_id": key, "client_secret": secret}
+        request = requests.Request("POST", self._connection.token_address, headers=headers, data=form)
+        return self._exchange(request, _WHERE)
+
+
+def _refuses(answer: Answer) -> bool:
+    """Whether the token endpoint refuses the credentials, or how they were sent."""
+    return answer.status in (400, 401, 403) and not (answer.status == 403 and answer.is_html)
 
 
 def _token_in(body: bytes, asked: float) -> Token:

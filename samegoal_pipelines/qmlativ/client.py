@@ -16,12 +16,13 @@ from typing import Any
 import pyarrow as pa
 import requests
 
-from samegoal_pipelines.qmlativ.auth import REMEDY, ClientCredentials
+from samegoal_pipelines.qmlativ.auth import FIREWALL, REMEDY, ClientAuth, ClientCredentials, Token
 from samegoal_pipelines.qmlativ.connection import Connection
 from samegoal_pipelines.qmlativ.decode import parse_json
 from samegoal_pipelines.qmlativ.errors import (
     GRANT,
     AccessRefused,
+    BlockedByFirewall,
     EntityNotGranted,
     FieldNotGranted,
     InvalidCredentials,
@@ -94,6 +95,11 @@ class QmlativClient:
         """Requests, pages, bytes, retries, token calls and seconds so far."""
         self._transport.stats.token_calls = self._credentials.calls
         return self._transport.stats
+
+    @property
+    def client_auth(self) -> ClientAuth:
+        """How the token endpoint takes the credentials, as far as it has been asked."""
+        return self._credentials.method
 
     def identity(self) -> Identity:
         """The district of these credentials; asked once."""
@@ -211,11 +217,11 @@ class QmlativClient:
         return self._workers.submit(lambda: self._ask(where, "GET", path))
 
     def _ask(self, where: str, method: str, path: str, **content: Any) -> Answer:
-        """One signed call; once more, with a new token, where the token has expired."""
+        """One signed call; once more, with a new token, where the token has expired or was forgotten."""
         url = self._connection.base_url + path
         token = self._credentials.token()
         answer = self._transport.exchange(requests.Request(method, url, auth=token, **content), where)
-        if _says_expired(answer):
+        if _needs_new_token(answer, token):
             token = self._credentials.renewed(token)
             answer = self._transport.exchange(requests.Request(method, url, auth=token, **content), where)
             if _says_expired(answer):
@@ -227,8 +233,15 @@ class QmlativClient:
         return answer
 
 
+def _needs_new_token(answer: Answer, token: Token) -> bool:
+    """Whether a new token may help: this one has expired, or a server that restarted has forgotten it."""
+    return _says_expired(answer) or (answer.status == 401 and token.accepted)
+
+
 def _says_expired(answer: Answer) -> bool:
-    return answer.status in (401, 403) and b"token has expired" in answer.body.lower()
+    return answer.status in (401, 403) and (
+        b"token has expired" in answer.body.lower() or "invalid_token" in answer.challenge.lower()
+    )
 
 
 def _refusal(answer: Answer, where: str, entity_id: int | None) -> QmlativError:
@@ -238,6 +251,8 @@ def _refusal(answer: Answer, where: str, entity_id: int | None) -> QmlativError:
             "Qmlativ refuses the token (HTTP 401): check that the Integration Access is still in effect",
             where,
         )
+    if answer.status == 403 and answer.is_html:
+        return BlockedByFirewall(FIREWALL, where)
     if answer.status == 403:
         if _REFUSED_ENTITY.search(answer.body):
             name = "the district's entity" if entity_id is None else f"entity {entity_id}"

@@ -56,7 +56,8 @@ class Connection:
     """One district's access. Raises `UnsafeUrl` or `InvalidCredentials` if it cannot be used.
 
     `base_url` ends before `/Custom`; `entity_id` is the entity to read as, by default the district's own;
-    `connections` bounds how many requests run at once; `max_pages` bounds how many pages one object may have.
+    `connections` bounds how many requests run at once; `max_pages` and `max_bytes` bound
+    how many pages, and bytes of decoded JSON, one object may have.
     """
 
     base_url: str
@@ -68,6 +69,7 @@ class Connection:
     connections: int = 8
     page_size: int = 10_000
     max_pages: int = 2_000
+    max_bytes: int = 2**30
     patience: Patience = Patience()
 
     def __post_init__(self) -> None:

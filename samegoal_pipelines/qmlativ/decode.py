@@ -2,8 +2,8 @@
 
 Nearly every page takes the fast way: Arrow's JSON reader with an explicit schema. A page that it cannot take
 is read value by value: what is not JSON is refused, a value of the wrong type becomes null in its column and
-is kept, as it came, in the column `Unreadable`. No HTTP and no paging here: `Paging.Next` is handed on as it
-is.
+is kept, as it came, in the column `Unreadable`. A text that is too long becomes null as well; only its length
+is kept. No HTTP and no paging here: `Paging.Next` is handed on as it is.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from samegoal_pipelines.tables.arrow_types import ARROW_TYPES
 from samegoal_pipelines.tables.declaration import UNREADABLE, Column, Type
 
 _MAX_DEPTH = 64
+MAX_TEXT = 4_000  # characters; a longer text is unreadable
 _YEAR_1 = (dt.date(1, 1, 1) - dt.date(1970, 1, 1)).days
 _DATE = re.compile(
     r"(\d{4})-(\d\d)-(\d\d)"
@@ -69,6 +70,8 @@ class PageDecoder:
         for number, field in enumerate(self._fields):
             if field.type == "date":
                 columns[number] = _dates(columns[number], field.name, wrong)
+            elif field.type == "text":
+                columns[number] = _texts(columns[number], field.name, wrong)
         rows = len(columns[0])
         names = [field.name for field in self._fields]
         absent = frozenset(
@@ -126,6 +129,21 @@ def parse_json(body: bytes, where: str) -> Any:
     except (ValueError, RecursionError):
         pass
     raise MalformedAnswer("the answer is not valid JSON", where)
+
+
+def is_cut(body: bytes) -> bool:
+    """Whether a JSON document ends before its last bracket is closed."""
+    if body.count(b"[") == body.count(b"]") and body.count(b"{") == body.count(b"}"):
+        return False
+    depth = 0
+    for token in _BRACKETS.finditer(body):  # brackets in texts do not count
+        if token[1]:
+            depth += 1
+        elif token[0] in (b"]", b"}"):
+            depth -= 1
+        if not 0 <= depth <= _MAX_DEPTH:
+            return False  # not JSON, or too deep: whoever decodes it says so
+    return depth > 0
 
 
 def _check_depth(body: bytes) -> None:
@@ -222,6 +240,16 @@ def _dates(texts: pa.Array, name: str, wrong: _Wrong) -> pa.Array:
     return dates
 
 
+def _texts(texts: pa.Array, name: str, wrong: _Wrong) -> pa.Array:
+    """The texts; one that is longer than any of a school's goes to `wrong`."""
+    if (pc.max(pc.binary_length(texts)).as_py() or 0) <= MAX_TEXT:
+        return texts
+    too_long = pc.greater(pc.utf8_length(texts), MAX_TEXT)
+    for row in pc.indices_nonzero(too_long).to_pylist():
+        wrong.setdefault(row, {})[name] = texts[row].as_py()
+    return pc.if_else(too_long, pa.scalar(None, texts.type), texts)
+
+
 def _day(text: str) -> dt.date | None:
     match = _DATE.fullmatch(text)
     try:
@@ -233,5 +261,16 @@ def _day(text: str) -> dt.date | None:
 def _unreadable(rows: int, wrong: _Wrong) -> pa.Array:
     if not wrong:
         return pa.nulls(rows, pa.string())
-    texts = [json.dumps(wrong[row]) if row in wrong else None for row in range(rows)]
+    texts = [json.dumps(_shown(wrong[row])) if row in wrong else None for row in range(rows)]
     return pa.array(texts, pa.string())
+
+
+def _shown(values: dict[str, Any]) -> dict[str, Any]:
+    """The values as they came; of one that is too long, only how long it is."""
+    lengths = {
+        name: len(value if isinstance(value, str) else json.dumps(value)) for name, value in values.items()
+    }
+    return {
+        name: value if lengths[name] <= MAX_TEXT else f"{lengths[name]:,} characters"
+        for name, value in values.items()
+    }

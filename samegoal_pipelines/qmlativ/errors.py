@@ -71,6 +71,7 @@ class UnexpectedContent(MalformedAnswer):
 
     transient = True
     remedy = "run again later, and check the API Base URL if it stays so"
+    retry_after: float | None = None
 
 
 class DataChanged(QmlativError):
@@ -84,10 +85,15 @@ class NoSchoolYear(QmlativError):
     """No school year, or more than one, is flagged as current."""
 
 
+class BlockedByFirewall(RequestRefused):
+    """A web page with status 403: something in front of Qmlativ refuses the request, not Qmlativ itself."""
+
+
 class SourceUnavailable(QmlativError):
     """Qmlativ cannot be reached, does not answer in time or in full, or says that it is unavailable."""
 
     transient = True
+    remedy = "try again later"
     retry_after: float | None = None
 
 

@@ -128,7 +128,7 @@ class ListingReader:
         self._query = _query(asked, school_year_id)
         self._search = _search(wanted)
         self._lock = threading.Lock()  # pages are loaded by several threads
-        self._pages = self._retries = 0
+        self._pages = self._retries = self._bytes = 0
         self._short: list[int] = []
         self._absent: frozenset[str] = frozenset()
         self._can_ask_for_keys = True
@@ -158,6 +158,7 @@ class ListingReader:
         return page.table.num_rows
 
     def _once(self, expected_rows: int, progress: Progress | None) -> Arrival:
+        self._bytes = 0
         walk = PageWalk(
             self._listing,
             self._load,
@@ -252,9 +253,16 @@ class ListingReader:
         where = self._listing.where(ref.number)
         path = f"{self._listing.path}/{ref.number}/{ref.size}"
         answer = self._ask(where, "POST", path, params=self._query, json=self._search)
-        glance(answer.body)
         with self._lock:
             self._retries += answer.retries
+            self._bytes += len(answer.body)
+            if self._bytes > self._connection.max_bytes:
+                raise MalformedAnswer(
+                    f"the pages so far are larger than {self._connection.max_bytes // 2**20:,} MB, more than "
+                    "any district has: nothing of this object was kept",
+                    where,
+                )
+        glance(answer.body)
         return answer.body
 
     def _account(self, arrival: Arrival, rereads: int, seconds: float) -> Reading:

@@ -29,6 +29,7 @@ from urllib3.exceptions import DecodeError, NameResolutionError, ProtocolError
 
 from samegoal_pipelines.qmlativ.addresses import check_peer
 from samegoal_pipelines.qmlativ.connection import Connection
+from samegoal_pipelines.qmlativ.decode import is_cut
 from samegoal_pipelines.qmlativ.errors import (
     CertificateRefused,
     MalformedAnswer,
@@ -43,7 +44,8 @@ from samegoal_pipelines.qmlativ.errors import (
 MAX_BODY = 32 * 2**20  # decoded bytes; a page of 10,000 rows has about 5 MB
 _MAX_ERROR_BODY = 64 * 2**10
 _CHUNK = 2**20
-_UNAVAILABLE = frozenset({429, 500, 502, 503, 504})
+_PASSING = frozenset({408, 425, 429})
+_LASTING = frozenset({501, 505})
 _HEADERS = {
     "Accept": "application/json",
     "Accept-Encoding": "gzip",
@@ -52,11 +54,16 @@ _HEADERS = {
 
 
 class Answer(NamedTuple):
-    """A whole answer with a status that repeating does not change. The body of a 200 looks like JSON."""
+    """A whole answer with a status that repeating does not change. The body of a 200 looks like JSON.
+
+    `challenge` is the WWW-Authenticate header.
+    """
 
     status: int
     body: bytes
     retries: int = 0
+    is_html: bool = False
+    challenge: str = ""
 
     def __repr__(self) -> str:
         return f"Answer({self.status}, {len(self.body)} bytes)"
@@ -104,13 +111,13 @@ class Transport:
                 raise ReadCancelled("given up, because something else failed", where)
             try:
                 return self._once(prepared, where)._replace(retries=attempt - 1)
-            except SourceUnavailable as error:
+            except (SourceUnavailable, UnexpectedContent) as error:
                 trouble = error
             if attempt < self._patience.attempts:
                 self.stats.add(retries=1)
                 self._cancelled.wait(self._pause(attempt, trouble.retry_after))
-        advice = "try again later" if attempt == 1 else f"gave up after {attempt} attempts; try again later"
-        given_up = type(trouble)(f"{trouble.what}; {advice}", where)
+        tried = "" if attempt == 1 else f"; gave up after {attempt} attempts"
+        given_up = type(trouble)(f"{trouble.what}{tried}", where)
         given_up.retry_after = trouble.retry_after
         raise given_up
 
@@ -147,7 +154,13 @@ class Transport:
                     proxies={},
                 )
                 with contextlib.closing(response):
-                    answer = Answer(response.status_code, self._body(response, where))
+                    body = self._body(response, where)
+                    answer = Answer(
+                        response.status_code,
+                        body,
+                        is_html=_is_html(body, response.headers.get("Content-Type", "")),
+                        challenge=response.headers.get("WWW-Authenticate", ""),
+                    )
                 if exchange.is_cut:  # what ended early may look whole
                     raise self._meaning(OSError(), exchange, where)
             except QmlativError:
@@ -157,7 +170,7 @@ class Transport:
             finally:
                 received = len(answer.body) if answer else 0
                 self.stats.add(requests=1, bytes=received, seconds=time.monotonic() - started)
-        if answer.status in _UNAVAILABLE:
+        if _is_passing(answer.status):
             raise _unavailable(answer.status, response.headers.get("Retry-After"))
         if 300 <= answer.status < 400:
             raise RequestRefused(
@@ -166,19 +179,20 @@ class Transport:
                 where,
             )
         if answer.status == 200:
-            _check_json(answer.body, response.headers.get("Content-Type", ""), where)
+            _check_json(answer, response.headers.get("Content-Type", ""), where)
         return answer
 
     def _body(self, response: requests.Response, where: str) -> bytes:
-        """The decoded body: all of it, and of an error the beginning."""
+        """The decoded body: all of it, and of an error the beginning.
+
+        What arrives is counted, whatever the headers announce.
+        """
         raw, headers = response.raw, response.headers
         if response.status_code != 200:
             return raw.read(_MAX_ERROR_BODY, decode_content=True) or b""
         announced = headers.get("Content-Length", "")
-        if announced.isdecimal() and "Content-Encoding" not in headers:
-            if int(announced) > MAX_BODY:
-                raise _too_large(where)
-            return raw.read(decode_content=False)
+        if announced.isdecimal() and int(announced) > MAX_BODY:
+            raise _too_large(where)
         packed = headers.get("Content-Encoding", "").strip().lower() == "gzip"
         chunks, size = [], 0
         while chunk := raw.read(_CHUNK, decode_content=not packed):
@@ -247,6 +261,11 @@ def _unavailable(status: int, retry_after: str | None) -> SourceUnavailable:
     return error
 
 
+def _is_passing(status: int) -> bool:
+    """Whether the same request may succeed later; so it may after Cloudflare's 520 to 526."""
+    return status in _PASSING or (status >= 500 and status not in _LASTING)
+
+
 def _seconds(retry_after: str | None) -> float | None:
     """Seconds that a Retry-After header asks for, as a number or a date; None for rubbish."""
     text = (retry_after or "").strip()
@@ -258,14 +277,22 @@ def _seconds(retry_after: str | None) -> float | None:
         return None
 
 
-def _check_json(body: bytes, content_type: str, where: str) -> None:
-    """A 200 must look like a whole JSON document: begin and end as one."""
-    kind = content_type.partition(";")[0].strip().lower()
-    if kind.startswith("text/html") or body[:64].lstrip().startswith(b"<"):
+def _is_html(body: bytes, content_type: str) -> bool:
+    return _kind(content_type).startswith("text/html") or body[:64].lstrip().startswith(b"<")
+
+
+def _kind(content_type: str) -> str:
+    return content_type.partition(";")[0].strip().lower()
+
+
+def _check_json(answer: Answer, content_type: str, where: str) -> None:
+    """A 200 must look like a whole JSON document: begin and end as one, and close every bracket."""
+    kind = _kind(content_type)
+    if answer.is_html:
         raise UnexpectedContent("expected JSON, got text/html: maintenance page?", where)
     if kind and "json" not in kind and kind not in ("text/plain", "application/octet-stream"):
         raise UnexpectedContent("expected JSON, got another content type: check the API Base URL", where)
-    if not body[-64:].rstrip().endswith((b"}", b"]")):
+    if not answer.body[-64:].rstrip().endswith((b"}", b"]")) or is_cut(answer.body):
         raise SourceUnavailable("the answer was cut short", where)
 
 
@@ -301,7 +328,7 @@ def _pieces(packed: bytes, size: int) -> Iterator[bytes]:
 
 
 def _too_large(where: str) -> MalformedAnswer:
-    return MalformedAnswer(f"the answer is larger than {MAX_BODY // 2**20} MB; ask for smaller pages", where)
+    return MalformedAnswer(f"the answer is larger than {MAX_BODY // 2**20} MB, more than any page has", where)
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:

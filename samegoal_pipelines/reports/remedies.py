@@ -88,6 +88,12 @@ KINDS = (
         f"ask whoever runs the district's Qmlativ server to mend its certificate, then: {_SYNC}",
     ),
     _kind(
+        "firewall",
+        r"a firewall in front of Qmlativ",
+        "ask the district, or Skyward if it hosts Qmlativ, to let this machine's address through; then: "
+        f"{_SYNC}",
+    ),
+    _kind(
         "credentials",
         r"credentials|Client Key|Client Secret|refuses a token|refuses the token",
         "renew the Integration Access in Qmlativ if it has expired, and give its secret: "

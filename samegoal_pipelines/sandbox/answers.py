@@ -93,12 +93,23 @@ class CustomApi:
         with self._lock:
             self._tokens = {token: (district, 0.0) for token, (district, _) in self._tokens.items()}
 
+    def forget_tokens(self) -> None:
+        """No token given out so far is known any more."""
+        with self._lock:
+            self._tokens.clear()
+
     def _token(self, asked: Asked) -> Answer:
         form = asked.form()
         if form.get("grant_type") != "client_credentials":
             return json_answer(400, {"error": "unsupported_grant_type"})
-        district = self.sandbox.by_client_key(form.get("client_id", ""))
-        wrong = district is None or form.get("client_secret") != district.client_secret
+        basic = asked.basic_credentials()
+        key, secret = basic or (form.get("client_id", ""), form.get("client_secret", ""))
+        district = self.sandbox.by_client_key(key)
+        wrong = (
+            district is None
+            or secret != district.client_secret
+            or district.client_auth != ("basic" if basic else "form")
+        )
         if district is None or wrong or (district.expires and district.expires <= district.today):
             description = "The client credentials are unknown or have expired"
             return json_answer(
@@ -123,8 +134,10 @@ class CustomApi:
             scheme, _, token = asked.headers.get("authorization", "").partition(" ")
             with self._lock:
                 district, until = self._tokens.get(token, (None, 0.0))
-            if scheme.lower() != "bearer" or district is None:
+            if scheme.lower() != "bearer":
                 return message(401, "Authorization has been denied for this request.")
+            if district is None:
+                return Answer(401, b"", {"www-authenticate": 'Bearer error="invalid_token"'})
             if time.monotonic() >= until:
                 return message(district.token_expired_status, "Token has expired")
             return make(asked, district)

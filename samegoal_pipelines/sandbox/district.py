@@ -66,6 +66,8 @@ class SandboxDistrict:
     denied_fields: set[str] = field(default_factory=set)
     """Fields that are not granted, as "Module/Object.Field"; a whole object as "Module/Object"."""
     denied_entities: set[int] = field(default_factory=set)
+    client_auth: Literal["form", "basic"] = "form"
+    """How the token endpoint takes the credentials; it refuses the other way."""
     token_lifetime: float = 3600.0
     """Seconds after which a token is refused, and its ``expires_in``."""
     token_expired_status: int = 401

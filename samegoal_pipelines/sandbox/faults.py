@@ -38,6 +38,8 @@ class Fault:
     """Called with the SandboxDistrict before the answer is made, to change data between two pages."""
     expire_tokens: bool = False
     """Every token given out so far is expired from this request on."""
+    forget_tokens: bool = False
+    """Every token given out so far is unknown from this request on, as after a restart of the server."""
     hang: float = 0.0
     """Seconds to wait before the answer."""
     drop: bool = False

@@ -1,10 +1,11 @@
 """What a request to the sandbox asks for: parsed path, query and body. Nothing is answered here."""
 
+import base64
 import json
 import re
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, unquote_plus
 
 _PATH = re.compile(
     r"(?P<base>(?:/[^/]+)+?)/(?:(?P<token>oauth/token)|Custom/(?:(?P<metadata>GetSystemMetadata)"
@@ -60,6 +61,17 @@ class Asked:
         if not isinstance(sort, list):
             raise BadRequest("The body must be an object of SearchCondition and SearchSort")
         return body.get("SearchCondition"), sort
+
+    def basic_credentials(self) -> tuple[str, str] | None:
+        """Key and secret of an Authorization header of the kind Basic."""
+        scheme, _, encoded = self.headers.get("authorization", "").partition(" ")
+        if scheme.lower() != "basic":
+            return None
+        try:
+            key, _, secret = base64.b64decode(encoded, validate=True).decode().partition(":")
+        except ValueError:
+            return None
+        return unquote_plus(key), unquote_plus(secret)
 
     def form(self) -> dict[str, str]:
         """The form of a token request."""

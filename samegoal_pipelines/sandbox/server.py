@@ -142,6 +142,8 @@ class SandboxServer:
                 fault.run(district)
             if fault.expire_tokens:
                 self.api.expire_tokens()
+            if fault.forget_tokens:
+                self.api.forget_tokens()
             await _until(time.monotonic() + fault.hang)
         if any(fault.drop for fault in faults):
             _transport(receive).abort()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from samegoal_pipelines_tests.faults.standing import READING
+from samegoal_pipelines_tests.faults.standing import OURS, READING
 
 STUDENTS, ENTRIES = "Student/Student", "Enrollment/EntryWithdrawal"
 REMEDY = (
@@ -48,10 +48,41 @@ def test_tokens_that_expire_all_the_time_change_nothing(standing, tonight):
     assert standing.source.traffic.token_calls == 2 + 9
 
 
-def test_a_wrong_secret_is_tried_once_and_says_what_to_check(standing, fails):
+def test_a_server_that_forgets_its_tokens_changes_nothing(standing, tonight):
+    assert tonight().returncode == 0
+    before = standing.pipeline.published()
+    standing.limits["connections"] = 1
+    standing.source.traffic.clear()
+    standing.source.faults.add(kind="list", object=ENTRIES, nth=2, forget_tokens=True)
+    assert tonight().returncode == 0
+    assert standing.pipeline.published() == before
+    assert standing.source.traffic.token_calls == 2
+
+
+def test_a_server_that_takes_credentials_only_as_http_basic_is_read(standing, tonight, ask):
+    standing.district.client_auth = "basic"
+    assert tonight().returncode == 0
+    assert "accepted as HTTP Basic" in ask("districts", "verify", OURS).stdout
+    standing.district.client_auth = "form"
+    assert "accepted in the form" in ask("districts", "verify", OURS).stdout
+
+
+def test_a_firewall_in_front_of_qmlativ_is_named_as_that(standing, fails):
+    standing.source.faults.add(
+        kind="list",
+        object=ENTRIES,
+        status=403,
+        body="<html><title>Request Rejected</title></html>",
+        headers={"Content-Type": "text/html"},
+    )
+    line = fails(", page 1: a firewall in front of Qmlativ refuses the request (HTTP 403 with a web page)")
+    assert "grant" not in line
+
+
+def test_a_wrong_secret_is_tried_once_each_way_and_says_what_to_check(standing, fails):
     standing.district.client_secret = "another"
     fails(f"token: Qmlativ does not accept the credentials (HTTP 401): {REMEDY}")
-    assert standing.source.traffic.token_calls == 1
+    assert standing.source.traffic.token_calls == 2  # the form, and HTTP Basic
 
 
 def test_another_districts_credentials_are_noticed_before_any_student_is_read(standing, fails):

@@ -32,8 +32,10 @@ MB = 2**20
         ),
         (429, "rubbish", "Qmlativ asks for fewer calls (HTTP 429)"),
         (503, "999999", "Qmlativ is unavailable (HTTP 503)"),
+        (522, None, "Qmlativ is unavailable (HTTP 522)"),
+        (408, None, "Qmlativ is unavailable (HTTP 408)"),
     ],
-    ids=["no Retry-After", "number", "date", "rubbish", "999999"],
+    ids=["no Retry-After", "number", "date", "rubbish", "999999", "Cloudflare", "timeout"],
 )
 def test_a_storm_ends_in_bounded_requests_whatever_it_asks_to_wait(
     standing, fails, status, retry_after, says
@@ -104,7 +106,7 @@ def test_a_gzip_bomb_ends_at_the_cap_and_takes_less_than_100_mb(standing, fails,
         kind="list", body=bomb(400 * MB), headers={"Content-Encoding": "gzip"}, **where
     )
     with watched_memory() as memory:
-        fails(", page 1: the answer is larger than 32 MB; ask for smaller pages")
+        fails(", page 1: the answer is larger than 32 MB, more than any page has")
     assert memory[0] < 100 * MB
 
 

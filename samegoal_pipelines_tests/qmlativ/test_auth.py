@@ -1,14 +1,17 @@
 """Tokens: fetched once, renewed when they run out, and never more often than that."""
 
+import base64
 import json
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import pytest
 
-from samegoal_pipelines.qmlativ import QmlativClient
+from samegoal_pipelines.qmlativ import Connection, QmlativClient
 from samegoal_pipelines.qmlativ import auth as auth_module
 from samegoal_pipelines.qmlativ.errors import InvalidCredentials, MalformedAnswer
+from samegoal_pipelines.qmlativ.transport import Answer
 from samegoal_pipelines.tables.people import COUNTY
 from samegoal_pipelines_tests.qmlativ.scripted import SECRET, Reply, counties, county_path, serving
 
@@ -85,7 +88,7 @@ def test_wrong_credentials_say_what_to_check_and_are_not_tried_again(status):
     with serving(answers) as server, QmlativClient(server.connection()) as client:
         with pytest.raises(InvalidCredentials) as refused:
             client.identity()
-    assert len(server.requests) == 1
+    assert len(server.requests) == 2  # the form, and HTTP Basic
     assert str(refused.value) == (
         f"token: Qmlativ does not accept the credentials (HTTP {status}): check the Client Key, the "
         "Client Secret "
@@ -102,6 +105,103 @@ def test_an_odd_lifetime_means_that_the_token_is_used_until_it_is_refused(lifeti
     with serving(tokens) as server, QmlativClient(server.connection(page_size=1)) as client:
         assert client.read(COUNTY).num_rows == 4
     assert tokens.given == 1
+
+
+def test_a_lifetime_of_seconds_is_used_but_for_a_tenth(monkeypatch):
+    """No token call per request, and none that comes too late."""
+    now = [0.0]
+    monkeypatch.setattr(auth_module.time, "monotonic", lambda: now[0])
+    handed_out = []
+
+    def exchange(_, where):
+        handed_out.append(where)
+        return Answer(200, json.dumps({"access_token": "x", "expires_in": 5}).encode())
+
+    credentials = auth_module.ClientCredentials(Connection("https://example.org/T", "key", SECRET), exchange)
+    for now[0] in (0.0, 4.4):
+        credentials.token()
+    assert len(handed_out) == 1
+    now[0] = 4.6
+    credentials.token()
+    assert len(handed_out) == 2
+
+
+FORGOTTEN = Reply(401, b"", {"WWW-Authenticate": 'Bearer error="invalid_token"'})
+
+
+@pytest.mark.parametrize("refusal", [FORGOTTEN, Reply(401), Reply(401, b"<html></html>")])
+def test_an_accepted_token_that_a_restarted_server_has_forgotten_is_renewed_once(refusal):
+    tokens = Tokens()
+    tokens.expired = refusal
+
+    def answers(request):
+        if request.page == 3 and tokens.given == 1:
+            tokens.valid_from = 2
+        return tokens(request)
+
+    with serving(answers) as server, QmlativClient(server.connection(page_size=1)) as client:
+        assert client.read(COUNTY)["CountyID"].to_pylist() == [1, 2, 3, 4]
+        assert client.stats.token_calls == 2
+
+
+def test_one_call_that_is_refused_with_every_token_ends_after_one_more_token():
+    tokens = Tokens()
+    answers = lambda request: Reply(401) if request.page else tokens(request)  # noqa: E731
+    with serving(answers) as server, QmlativClient(server.connection()) as client:
+        with pytest.raises(
+            InvalidCredentials, match=r"^Demographics/County, page 1: Qmlativ refuses the token"
+        ):
+            client.read(COUNTY)
+    assert tokens.given == 2
+
+
+def test_a_refusal_says_that_the_token_has_expired_wherever_its_body_does():
+    tokens = Tokens()
+    padding = "x" * 10_000
+    tokens.expired = Reply(403, {"Trace": padding, "Message": "Token has expired"})
+
+    def answers(request):
+        if request.page == 3 and tokens.given == 1:
+            tokens.valid_from = 2
+        return tokens(request)
+
+    with serving(answers) as server, QmlativClient(server.connection(page_size=1)) as client:
+        assert client.read(COUNTY).num_rows == 4
+
+
+def test_where_the_form_is_refused_http_basic_is_tried_and_kept():
+    tokens = Tokens()
+
+    def answers(request):
+        if request.path.endswith("/oauth/token") and b"client_secret" in request.body:
+            return Reply(401, {"error": "invalid_client"})
+        if request.page == 3 and tokens.given == 1:
+            tokens.valid_from = 2
+        return tokens(request)
+
+    with serving(answers) as server:
+        connection = replace(server.connection(page_size=1), client_key="a key:1", client_secret="s%ü+")
+        with QmlativClient(connection) as client:
+            assert client.read(COUNTY)["CountyID"].to_pylist() == [1, 2, 3, 4]
+            assert client.client_auth == "basic"
+    form, *basic = server.asked("/oauth/token")
+    assert b"client_secret" in form.body
+    assert len(basic) == 2  # the first, and the one after it was refused: the form is not tried again
+    for each in basic:
+        assert each.body == b"grant_type=client_credentials"
+        sent = base64.b64decode(each.headers["authorization"].removeprefix("Basic ")).decode()
+        assert sent == "a+key%3A1:s%25%C3%BC%2B"
+
+
+@pytest.mark.parametrize("status", [400, 401, 500, 200])
+def test_where_neither_way_is_accepted_the_answer_to_the_form_is_told(status):
+    def answers(request):
+        return Reply(401 if b"client_secret" in request.body else status)
+
+    with serving(answers) as server, QmlativClient(server.connection()) as client:
+        with pytest.raises(InvalidCredentials, match=r"^token: Qmlativ does not accept .* \(HTTP 401\)"):
+            client.identity()
+        assert client.client_auth == "form"
 
 
 def test_a_lifetime_written_as_text_counts():

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from samegoal_pipelines.qmlativ.decode import PageDecoder, parse_json
+from samegoal_pipelines.qmlativ.decode import MAX_TEXT, PageDecoder, is_cut, parse_json
 from samegoal_pipelines.qmlativ.errors import MalformedAnswer
 from samegoal_pipelines.tables import declaration
 from samegoal_pipelines.tables.arrow_types import ARROW_TYPES
@@ -88,10 +88,59 @@ def test_texts_stay_as_they_came(text):
     assert column(json.dumps(text), "Code") == (text, None)
 
 
-@pytest.mark.parametrize("text", ["José O'Brien", "😀", "\u202eabc", "x" * 10_000, "a\x00b", 'a\nb\t\\"/'])
+@pytest.mark.parametrize(
+    "text", ["José O'Brien", "😀", "\u202eabc", "x" * MAX_TEXT, "é" * MAX_TEXT, "a\x00b", 'a\nb\t\\"/']
+)
 @pytest.mark.parametrize("ascii_only", [True, False])
 def test_odd_texts_stay_as_they_came(text, ascii_only):
     assert column(json.dumps(text, ensure_ascii=ascii_only), "Code") == (text, None)
+
+
+@pytest.mark.parametrize("quick", [True, False])
+@pytest.mark.parametrize("size", [MAX_TEXT + 1, 2**20])
+def test_a_text_that_is_too_long_is_unreadable_and_only_its_length_is_kept(quick, size):
+    odd = {} if quick else {"ID": "x"}
+    first, second = rows_of(page({"ID": 1, "Code": "é" * size} | odd, {"ID": 2, "Code": "01"}))
+    assert first["Code"] is None
+    assert json.loads(first[UNREADABLE]) == {"Code": f"{size:,} characters"} | odd
+    assert (second["Code"], second[UNREADABLE]) == ("01", None)
+
+
+@pytest.mark.parametrize("field", ["ID", "Start", "Home"])
+def test_of_a_wrong_value_that_is_too_long_only_the_length_is_kept(field):
+    assert column(json.dumps("x" * 5_000), field) == (None, "5,000 characters")
+    assert column(json.dumps(["x" * 4_996]), field if field != "Start" else "ID") == (
+        None,
+        "5,000 characters",
+    )
+
+
+@pytest.mark.parametrize(("depth", "fits"), [(64, True), (65, False)])
+@pytest.mark.parametrize(("opening", "closing"), [("[", "]"), ('{"a":', "}")])
+def test_json_may_be_nested_64_deep(depth, fits, opening, closing):
+    inside = depth - 3  # the document, Objects and the row
+    value = opening * inside + "1" + closing * inside
+    if fits:
+        assert column(value, "ID") == (None, json.loads(value))
+    else:
+        with pytest.raises(MalformedAnswer, match="not valid JSON"):
+            rows_of(raw(value, "ID"))
+
+
+@pytest.mark.parametrize(
+    ("body", "cut"),
+    [
+        (b'{"a": [{"b": 1}]}', False),
+        (b'{"a": [{"b": 1}', True),
+        (b'{"a": [{"b": 1}]', True),
+        (b'{"a": "[[{{"}', False),
+        (b'{"a": "]]", "b": [{"c": "}"}', True),
+        (b'{"a": 1}}', False),
+        (b"[" * 1000 + b"]", False),
+    ],
+)
+def test_a_document_is_cut_where_a_bracket_outside_of_texts_stays_open(body, cut):
+    assert is_cut(body) == cut
 
 
 @pytest.mark.parametrize(

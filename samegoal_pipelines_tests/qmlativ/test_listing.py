@@ -127,6 +127,17 @@ def gappy(lost=(), refuse=False):
     return answers, asked
 
 
+def test_an_object_of_more_bytes_than_any_district_has_is_given_up():
+    padding = {"Padding": "x" * 2**18}
+    endless = pages_of(lambda number: counties([number], county_path(number + 1), **padding))
+    with serving(endless) as server:
+        connection = server.connection(connections=1, max_bytes=2**20)
+        with QmlativClient(connection) as client, pytest.raises(MalformedAnswer) as failed:
+            client.read(COUNTY)
+    assert "the pages so far are larger than 1 MB, more than any district has" in str(failed.value)
+    assert len(server.pages) <= 6
+
+
 def test_keys_between_two_pages_are_asked_for_so_that_no_row_is_lost():
     answers, asked = gappy()
     assert read(answers).read.gaps_checked

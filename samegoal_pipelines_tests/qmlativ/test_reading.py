@@ -296,7 +296,7 @@ def test_a_wrong_secret_says_what_to_check(server, district):
         "Secret and the "
         "expiration date of the Integration Access in Qmlativ"
     )
-    assert [entry.kind for entry in server.traffic.log] == ["token"]
+    assert [entry.kind for entry in server.traffic.log] == ["token", "token"]  # the form, and HTTP Basic
 
 
 def test_another_districts_credentials_are_noticed_before_any_student_is_read(server, sandbox, district):

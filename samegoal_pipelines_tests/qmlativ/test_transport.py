@@ -4,6 +4,7 @@ import contextlib
 import datetime as dt
 import gzip
 import os
+import re
 import socket
 import ssl
 import subprocess
@@ -17,6 +18,7 @@ import pytest
 
 from samegoal_pipelines.qmlativ import QmlativClient, transport
 from samegoal_pipelines.qmlativ.errors import (
+    BlockedByFirewall,
     CertificateRefused,
     MalformedAnswer,
     QmlativError,
@@ -105,8 +107,9 @@ def cut_short(body=b'{"Objects": [{"CountyID": 1', promised=500):
 @pytest.mark.parametrize(
     "trouble",
     [
-        Reply(500),
-        Reply(502),
+        *(Reply(status) for status in (408, 425, 500, 502, 507, 520, 522, 524, 599)),
+        Reply(200, b"<html>secret body</html>", {"Content-Type": "text/html; charset=utf-8"}),
+        Reply(body=b'{"Objects": [{"CountyID": 1}'),
         Reply(503, b"<html>secret body</html>"),
         Reply(504),
         Reply(429),
@@ -216,12 +219,22 @@ def test_a_page_of_html_with_status_200_asks_about_maintenance():
     reply = Reply(200, b"<html>secret body</html>", {"Content-Type": "text/html; charset=utf-8"})
     said, server, error = failure(pages_of(lambda _: reply), UnexpectedContent)
     assert said == (
-        f"{PAGE_1}expected JSON, got text/html: maintenance page?; run again later, and check the API "
-        "Base URL if it "
-        "stays so"
+        f"{PAGE_1}expected JSON, got text/html: maintenance page?; gave up after 3 attempts; "
+        "run again later, and check the API Base URL if it stays so"
     )
-    assert server.pages == [1]
+    assert server.pages == [1, 1, 1]
     assert error.transient
+
+
+@pytest.mark.parametrize("path", ["/oauth/token", "/GetSystemMetadata"])
+def test_a_web_page_with_status_403_is_a_firewall_and_no_matter_of_grants_or_secrets(path):
+    page = Reply(403, b"<html>Request Rejected. secret body</html>", {"Content-Type": "text/html"})
+    answers = lambda request: page if request.path.endswith(path) else None  # noqa: E731
+    said, server, error = failure(answers, BlockedByFirewall)
+    assert "a firewall in front of Qmlativ refuses the request (HTTP 403 with a web page)" in said
+    assert not re.search("secret|grant|Client Key|credentials", said.lower())
+    assert len(server.asked(path)) == 1
+    assert not error.transient
 
 
 def test_html_that_calls_itself_json_is_seen_through():
@@ -241,6 +254,8 @@ def test_another_content_type_is_refused():
         (404, "not found (HTTP 404): check the API Base URL"),
         (410, "Qmlativ refuses the request (HTTP 410)"),
         (204, "Qmlativ refuses the request (HTTP 204)"),
+        (501, "Qmlativ refuses the request (HTTP 501)"),
+        (505, "Qmlativ refuses the request (HTTP 505)"),
     ],
 )
 def test_a_lasting_refusal_is_not_tried_again(status, says):
@@ -299,13 +314,41 @@ def test_a_gzip_bomb_ends_at_the_cap_on_decoded_size():
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
-    assert said.startswith(f"{PAGE_1}the answer is larger than 32 MB; ask for smaller pages")
+    assert said.startswith(f"{PAGE_1}the answer is larger than 32 MB, more than any page has")
     assert peak < 100 * 2**20
 
 
 def test_an_answer_that_announces_too_much_is_not_read():
     head = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 99999999999\r\n\r\n"
     assert "larger than 32 MB" in failure(pages_of(lambda _: sending(head, b"{" * 100)))[0]
+
+
+def test_endless_chunks_end_at_the_cap_whatever_length_is_announced():
+    """http.client reads chunks where both are there."""
+    chunk = b"%x\r\n%s\r\n" % (2**20, b" " * 2**20)
+    sent = []
+
+    def write(sock):
+        sock.sendall(
+            b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
+            b"Content-Length: 10\r\nTransfer-Encoding: chunked\r\n\r\n"
+        )
+        with contextlib.suppress(OSError):
+            while len(sent) < 512:
+                sock.sendall(chunk)
+                sent.append(1)
+
+    said, *_ = failure(pages_of(lambda _: Reply(write=write)), MalformedAnswer)
+    assert "larger than 32 MB" in said
+    assert len(sent) < 128  # the cap, and what sockets buffer
+
+
+def test_plain_json_in_chunks_is_read():
+    """As IIS sends it: no Content-Length and no compression."""
+    body = b'{"Objects": [{"CountyID": 7, "Name": "x"}], "Paging": {}}'
+    head = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n"
+    pieces = [b"%x\r\n%s\r\n" % (len(body[at : at + 9]), body[at : at + 9]) for at in range(0, len(body), 9)]
+    assert read_county(pages_of(lambda _: sending(head, *pieces, b"0\r\n\r\n")))[0] == [7]
 
 
 def test_compressed_and_chunked_answers_are_read():

@@ -11,7 +11,7 @@ import pytest
 import samegoal_pipelines
 from samegoal_pipelines.postgres.errors import _MEANINGS, from_database
 from samegoal_pipelines.qmlativ import errors as qmlativ_errors
-from samegoal_pipelines.qmlativ.auth import REMEDY
+from samegoal_pipelines.qmlativ.auth import FIREWALL, REMEDY
 from samegoal_pipelines.qmlativ.errors import GRANT
 from samegoal_pipelines.reports.remedies import kind_of, of_failure
 
@@ -41,10 +41,7 @@ KINDS = {
 }
 """What each error of ours is, as far as it can end a night."""
 
-TRANSPORT_ADDS = {
-    "SourceUnavailable": "gave up after 5 attempts; try again later",
-    "RateLimited": "try again later",
-}
+TRANSPORT_ADDS = {"SourceUnavailable": "gave up after 5 attempts"}
 
 
 def messages() -> Iterator[tuple[str, str]]:
@@ -108,6 +105,13 @@ def test_a_night_that_is_over_is_told_with_the_command_for_the_current_one() -> 
         "nothing for that night, which is over; tonight's runs by itself, or now: "
         "samegoal-pipelines sync grand-bend"
     )
+
+
+def test_a_firewall_is_no_matter_of_secrets_or_grants() -> None:
+    remedy = of_failure("grand-bend", f"reading Qmlativ: Student/Student, page 1: {FIREWALL}", "0a1b")
+    assert "let this machine's address through" in remedy
+    assert "rotate-secret" not in remedy
+    assert "grant" not in remedy.removesuffix("grand-bend")
 
 
 def test_a_reason_that_nobody_foresaw_leads_to_the_run() -> None:

@@ -110,7 +110,7 @@ def resume(engine: sa.Engine, district_id: str, now: datetime) -> Pause | None:
         ended = None if row is None else Pause(**row._mapping)
         if ended is not None and ended.covers(now.astimezone(ZoneInfo(timezone)).date()):
             here = districts.c.district_id == district_id
-            connection.execute(sa.update(districts).where(here).values(due_since=sa.func.now()))
+            connection.execute(sa.update(districts).where(here).values(due_since=now))
     return ended
 
 

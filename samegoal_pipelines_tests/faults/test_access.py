@@ -124,7 +124,8 @@ def test_an_object_that_is_not_granted_any_more_is_named(standing, fails):
 
 def test_an_entity_that_is_withdrawn_is_named(standing, fails):
     entity = standing.district.entity_id
+    standing.limits["connections"] = 1  # so that the request in which it happens is the first to be refused
     standing.source.faults.add(
-        kind="list", object=ENTRIES, nth=1, run=lambda made: made.denied_entities.add(entity)
+        kind="list", object=ENTRIES, page=2, nth=1, run=lambda made: made.denied_entities.add(entity)
     )
-    fails(", page ", "the district's entity is not granted: add it to the Custom API Entities")
+    fails(", page 2: the district's entity is not granted: add it to the Custom API Entities")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 import pytest
 import sqlalchemy as sa
@@ -265,7 +265,7 @@ def test_a_district_that_is_resumed_during_the_day_is_not_late_that_day(
     put(warehouse, "beta", None)
     pause(warehouse, "beta", paused_from=NIGHT, paused_to=NIGHT, set_by="pat")
     look(warehouse, SIX_IN_CHICAGO, ear)
-    resume(warehouse, "beta", datetime.now(UTC))
+    resume(warehouse, "beta", SIX_IN_CHICAGO + timedelta(hours=4))
     look(warehouse, SIX_IN_CHICAGO + timedelta(hours=5), ear)
     assert ear.heard == []
     look(warehouse, SIX_IN_CHICAGO + timedelta(days=1), ear)

@@ -16,7 +16,7 @@ from samegoal_pipelines_tests.warehouse.snapshots_at_hand import (
     student,
 )
 
-STUDENTS = 2_000
+STUDENTS = 400
 NIGHTS = 365
 CHANGED = 0.005
 

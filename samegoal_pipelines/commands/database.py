@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 )
 @click.pass_obj
 def database_url(deployment: Deployment, role: str) -> None:
-    r"""Print a URL for psql and other tools.
+    """Print a URL for psql and other tools.
 
     Reader and writer see no row until their transaction names a district:
 
@@ -32,7 +32,7 @@ def database_url(deployment: Deployment, role: str) -> None:
       set local samegoal.district_id = 'grand-bend';
       select * from samegoal.student_details limit 5;
       commit;
-    """
+    """  # noqa: D301 - click reads the character itself
     from samegoal_pipelines.warehouse.roles import Role
 
     click.echo(deployment.role_url(Role[role.upper()]))

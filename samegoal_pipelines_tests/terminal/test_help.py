@@ -83,3 +83,11 @@ def test_every_command_in_the_documents_exists_with_its_options(page, line):
 def test_the_documents_commands_were_found():
     assert len(in_documents()) > 20
     assert {page for page, _ in in_documents()} >= {"README.md", "production.md", "runbook.md"}
+
+
+def test_the_help_of_database_url_shows_how_a_reader_names_its_district():
+    answer = CliRunner().invoke(cli, ["database-url", "--help"])
+    lines = [line.strip() for line in answer.output.splitlines()]
+    at = lines.index("begin;")
+    assert lines[at + 1] == "set local samegoal.district_id = 'grand-bend';"
+    assert lines[at + 2].startswith("select * from samegoal.student_details")

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import shutil
 import stat
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,6 +16,7 @@ import pytest
 from samegoal_pipelines.demo import _run_until_stopped
 from samegoal_pipelines.sandbox import Sandbox, SandboxDistrict, serve
 from samegoal_pipelines.settings import Settings
+from samegoal_pipelines.warehouse import place
 from samegoal_pipelines_tests.pipeline import TODAY
 
 PROGRAM = str(Path(sys.executable).parent / "samegoal-pipelines")
@@ -59,12 +62,10 @@ class Surroundings:
 
 
 @pytest.fixture(scope="module")
-def surroundings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Surroundings]:
+def surroundings() -> Iterator[Surroundings]:
     """A published night of one district, whose name is Español."""
-    folder = tmp_path_factory.mktemp("surroundings")
-    for parent in (folder, folder.parent, folder.parent.parent):
-        if parent.stat().st_uid == os.geteuid():
-            parent.chmod(0o711)  # root's Postgres passes through
+    folder = Path(tempfile.mkdtemp(prefix="samegoal-surroundings-"))
+    folder.chmod(0o711)  # root's Postgres passes through, as it cannot below pytest's own folder
     made = Surroundings(folder)
     district = SandboxDistrict.from_rows(
         {"Enrollment/EntryWithdrawal": [{"StudentID": 11, "StartDate": "2026-08-12"}]}, today=TODAY
@@ -82,10 +83,14 @@ def surroundings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Surroundi
             assert night.returncode == 0, night.stderr
             yield made
         finally:
-            made.run("postgres", "stop")
+            socket_folder = place.socket_folder(made.home / "postgres" / "data")
+            stopped = made.run("postgres", "stop")
             for link in Path("/var/tmp").glob("samegoal-*"):  # noqa: S108 - Dagster's way to brackets
                 if link.is_symlink() and link.readlink() == made.home:
                     link.unlink()
+            for made_folder in (folder, socket_folder):
+                shutil.rmtree(made_folder, ignore_errors=True)
+    assert stopped.stdout == "Postgres is stopped\n", stopped.stderr
 
 
 def test_what_has_landed_is_found_again_from_any_working_directory(surroundings: Surroundings) -> None:

@@ -19,7 +19,7 @@ from samegoal_pipelines.sandbox import Sandbox, SandboxDistrict, SandboxServer, 
 from samegoal_pipelines_tests.conftest import _database
 from samegoal_pipelines_tests.mass_changes import TOMORROW
 from samegoal_pipelines_tests.pipeline import TODAY, Pipeline
-from samegoal_pipelines_tests.terminal.asking import Answered, Ask, answering
+from samegoal_pipelines_tests.terminal.asking import Answered, Ask, run
 
 OURS = "grand-bend"
 STUDENTS = 24
@@ -109,9 +109,9 @@ def standing(published_once, monkeypatch) -> Iterator[Standing]:
 
 
 @pytest.fixture
-def ask(standing, monkeypatch, capsys) -> Ask:
+def ask(standing) -> Ask:
     """A command of `samegoal-pipelines` on that deployment."""
-    return answering(monkeypatch, capsys)
+    return run
 
 
 @pytest.fixture

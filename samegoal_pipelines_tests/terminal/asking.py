@@ -45,21 +45,6 @@ Ask = Callable[..., Answered]
 
 
 @pytest.fixture
-def ask(environment, monkeypatch, capsys) -> Ask:
-    """Run a command of `samegoal-pipelines` through its entry point, errors and exit status included."""
-    return answering(monkeypatch, capsys)
-
-
-def answering(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Ask:
-    """The same on whatever deployment the environment names."""
-
-    def run(*arguments: str) -> Answered:
-        monkeypatch.setattr(sys, "argv", ["samegoal-pipelines", *arguments])
-        before = signal.getsignal(signal.SIGTERM)
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as stopped:
-            main()
-        signal.signal(signal.SIGTERM, before)
-        return Answered(int(stopped.value.code or 0), *capsys.readouterr())
-
+def ask(environment: None) -> Ask:
+    """`run`, on this test's deployment."""
     return run

@@ -8,8 +8,6 @@ import pytest
 
 from samegoal_pipelines_tests.terminal.asking import run
 
-pytestmark = pytest.mark.slow  # a process per command
-
 ENROLLED = [{"StudentID": 11, "StartDate": "2026-08-12"}]
 
 

@@ -77,16 +77,16 @@ def test_a_failure_since_then_is_told_with_its_reason_and_what_to_do(deployment,
 def test_a_hold_names_its_night_in_the_command_that_releases_it(deployment, ask):
     """As written that night, the command is about the day on which it is typed."""
     register(deployment.warehouse, "alpha", ZONE)
-    reason, release = "31 students would be lost", "samegoal-pipelines sync alpha --release --why REASON"
+    reason, release = "31 students would be lost", "samegoal-pipelines sync alpha --release"
     attempt(deployment.warehouse, "alpha", "held", YESTERDAY, reason)
     told = shown(ask, "alpha")
     assert told["last published"] == "never"
     assert told["last attempt"] == f"held, night of {YESTERDAY}"
     assert told["because"] == facts(ask, "alpha")["last_attempt"]["reason"] == reason
-    assert told["to do"].endswith(f"{release} --today {YESTERDAY}")
+    assert told["to do"].endswith(f"{release} --today {YESTERDAY} --why REASON")
 
     attempt(deployment.warehouse, "alpha", "held", TODAY, reason)
-    assert shown(ask, "alpha")["to do"].endswith(release)
+    assert shown(ask, "alpha")["to do"].endswith(f"{release} --why REASON")
 
 
 def test_a_night_that_was_published_after_all_leaves_no_trouble(deployment, ask):

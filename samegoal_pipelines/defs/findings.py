@@ -18,10 +18,10 @@ import pandas as pd
 
 from samegoal_pipelines.defs.steps import district_check, is_selected, last_materialization
 from samegoal_pipelines.tables import worklist as problems
-from samegoal_pipelines.tables.reads import unchecked_objects
+from samegoal_pipelines.tables.reads import unchecked_objects, years_not_read
 from samegoal_pipelines.transforms.end_dates import INCLUSIVE, SAME_DAY, observe_end_dates
 from samegoal_pipelines.transforms.grants import find_missing_fields
-from samegoal_pipelines.transforms.reads import read_twice_note
+from samegoal_pipelines.transforms.reads import read_twice_note, years_not_read_note
 
 WARN, ERROR = dg.AssetCheckSeverity.WARN, dg.AssetCheckSeverity.ERROR
 RAW = ("raw_enrollments", "raw_students", "raw_parents")
@@ -52,6 +52,11 @@ CHECKS: dict[str, _Check] = {
         RAW,
         "Qmlativ shows that no row was lost between two pages. Yellow: for an object it does not, because it "
         "refuses or ignores the order or the search by key. Such an object is read until two reads agree.",
+    ),
+    "older_years": _Check(
+        RAW[:1],
+        "Qmlativ searches older school years for enrollments that are open or ended within the past year. "
+        "Yellow: it refuses, so only the newest of these years was read, and whole.",
     ),
     "end_dates": _Check(
         RAW[:1],
@@ -148,6 +153,7 @@ def reading_findings(
     }
     if asset in CHECKS["end_dates"].assets:
         findings["end_dates"] = end_dates(tables)
+        findings["older_years"] = older_years(tables["Reads"])
     return findings
 
 
@@ -177,6 +183,13 @@ def no_lost_rows(reads: pd.DataFrame) -> Finding:
     unchecked = unchecked_objects([reads])
     told = read_twice_note(unchecked) if unchecked else "no row was lost between two pages"
     return Finding(not unchecked, told, {"objects read twice": len(unchecked)})
+
+
+def older_years(reads: pd.DataFrame) -> Finding:
+    """Whether every older school year was searched for enrollments that the import window may need."""
+    years = years_not_read([reads])
+    told = years_not_read_note(years) if years else "every listed school year was read or searched"
+    return Finding(not years, told, {"school years not read": len(years)})
 
 
 def end_dates(raw_enrollments: Mapping[str, pd.DataFrame]) -> Finding:

@@ -23,11 +23,13 @@ from samegoal_pipelines.deployment import Deployment
 from samegoal_pipelines.qmlativ import ObjectRead, read_district
 from samegoal_pipelines.tables.catalog import LANDED
 from samegoal_pipelines.tables.reads import rows_by_listing
+from samegoal_pipelines.transforms.enrollments import window_start
 
 STEP = "reading Qmlativ"
 RAW_ASSETS = {
-    "raw_enrollments": "Entries and withdrawals of the previous, current and upcoming school year, with "
-    "their codes, schools, entities and school years, as Qmlativ gave them tonight.",
+    "raw_enrollments": "Entries and withdrawals of the previous, current and upcoming school year, and those "
+    "of older years that are open or ended within the past year, with their "
+    "codes, schools, entities and school years, as Qmlativ gave them tonight.",
     "raw_students": "Students, their names, addresses, phones and e-mails, as Qmlativ gave them tonight.",
     "raw_parents": "Guardians of students, their names, addresses, phones and e-mails, as Qmlativ gave them "
     "tonight. Staff and vendors, who share these objects, are dropped before anything is stored.",
@@ -68,6 +70,7 @@ def read_qmlativ(
                 client,
                 selected,
                 expected=deployment.registry.recognise(night.district, client.identity()),
+                ended_since=window_start(night.today),
                 expected_rows=rows_expected(chain.from_iterable(last.values())),
                 progress=deployment.progress,
             )
@@ -87,6 +90,7 @@ def reads_table(reads: Mapping[str, ObjectRead]) -> pd.DataFrame:
             "Fields": json.dumps(list(read.fields)),
             "Missing": json.dumps(sorted(read.missing)),
             "SchoolYearIDs": json.dumps(list(read.school_years)),
+            "YearsNotRead": json.dumps(list(read.years_not_read)),
             "Arrived": json.dumps(dict(read.arrived)),
             "Rows": read.rows,
             "Unreadable": read.unreadable,

@@ -32,7 +32,7 @@ from samegoal_pipelines.qmlativ.errors import (
     ReadCancelled,
     RequestRefused,
 )
-from samegoal_pipelines.qmlativ.listing import ListingReader, ObjectRead, Progress, Reading
+from samegoal_pipelines.qmlativ.listing import ListingReader, ObjectRead, Progress, Reading, SearchCondition
 from samegoal_pipelines.qmlativ.transport import Answer, Stats, Transport
 from samegoal_pipelines.qmlativ.workers import Workers
 from samegoal_pipelines.tables.catalog import OBJECTS
@@ -157,10 +157,13 @@ class QmlativClient:
         wanted: QmlativObject,
         *,
         school_year_id: int | None = None,
+        only_rows: SearchCondition | None = None,
         expected_rows: int | None = None,
         progress: Progress | None = None,
     ) -> Reading:
-        """One object, whole, ordered by its key, with the account of how it was read.
+        """One object, ordered by its key, with the account of how it was read.
+
+        The object is read whole, or only its rows that meet the search condition `only_rows`.
 
         The table has all declared fields in their order and types, null where one is not granted, and
         `Unreadable`: per row, a JSON object of the values that had another type. `progress` is told rows and
@@ -171,7 +174,7 @@ class QmlativClient:
         moved from page to page on every attempt.
         """
         try:
-            reading = self._reader(wanted, school_year_id).read(expected_rows, progress)
+            reading = self._reader(wanted, school_year_id, only_rows).read(expected_rows, progress)
         except CancelledError:
             raise ReadCancelled("given up, because something else failed", wanted.label) from None
         self.stats.add(pages=reading.read.pages)
@@ -195,7 +198,12 @@ class QmlativClient:
             raise ReadCancelled("given up, because something else failed", f"entity {entity_id}") from None
         return True
 
-    def _reader(self, wanted: QmlativObject, school_year_id: int | None) -> ListingReader:
+    def _reader(
+        self,
+        wanted: QmlativObject,
+        school_year_id: int | None,
+        only_rows: SearchCondition | None = None,
+    ) -> ListingReader:
         return ListingReader(
             self._connection,
             self._workers,
@@ -204,6 +212,7 @@ class QmlativClient:
             asked=self.granted(wanted),
             entity_id=self.entity_id,
             school_year_id=school_year_id,
+            only_rows=only_rows,
         )
 
     def _json(self, coming: Future[Answer], where: str) -> Any:

@@ -63,6 +63,7 @@ _MOST_URGENT = (
 )
 ATTEMPTS = 3  # to read an object until its pages belong together
 Progress = Callable[[int, int], None]
+SearchCondition = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -82,6 +83,7 @@ class ObjectRead:
     missing: frozenset[str] = frozenset()
     only: str | None = None
     school_years: tuple[int, ...] = ()
+    years_not_read: tuple[int, ...] = ()
     rows: int = 0
     pages: int = 0
     seconds: float = 0.0
@@ -115,6 +117,7 @@ class ListingReader:
         asked: Sequence[Column],
         entity_id: int,
         school_year_id: int | None,
+        only_rows: SearchCondition | None = None,
     ) -> None:
         self._connection = connection
         self._workers = workers
@@ -122,11 +125,13 @@ class ListingReader:
         self._wanted = wanted
         self._asked = asked
         self._year = school_year_id
-        self._listing = Listing(f"/Custom/{entity_id}/{wanted.path}", wanted.listing(school_year_id))
+        label = wanted.listing(school_year_id, in_part=only_rows is not None)
+        self._listing = Listing(f"/Custom/{entity_id}/{wanted.path}", label)
         self._urgency = urgency(wanted)
         self._decoder = PageDecoder(asked)
         self._query = _query(asked, school_year_id)
-        self._search = _search(wanted)
+        self._only_rows = only_rows
+        self._search = _search(wanted, only_rows)
         self._lock = threading.Lock()  # pages are loaded by several threads
         self._pages = self._retries = self._bytes = 0
         self._short: list[int] = []
@@ -224,7 +229,7 @@ class ListingReader:
             "POST",
             f"{self._listing.path}/1/{self._connection.page_size}",
             params=_query([key], self._year),
-            json=_search(self._wanted, conditions),
+            json=_search(self._wanted, self._only_rows, conditions),
         )
         return PageDecoder([key]).decode(answer.body, where).table[key.name].to_pylist()
 
@@ -305,10 +310,14 @@ def _query(asked: Sequence[Column], school_year_id: int | None) -> dict[str, str
     return {**year, **{f"searchFields[{number}]": each.name for number, each in enumerate(asked)}}
 
 
-def _search(wanted: QmlativObject, on_key: Sequence[dict[str, Any]] = ()) -> dict[str, Any]:
-    """Order by primary key, and the condition where the object has one."""
+def _search(
+    wanted: QmlativObject, only_rows: SearchCondition | None, on_key: Sequence[dict[str, Any]] = ()
+) -> dict[str, Any]:
+    """Order by primary key, and the conditions that the rows must meet."""
     search: dict[str, Any] = {"SearchSort": [{"FieldName": wanted.key, "Descending": False}]}
     conditions: list[dict[str, Any]] = [{"LongSearchCondition": condition} for condition in on_key]
+    if only_rows:
+        conditions.insert(0, only_rows)
     if wanted.only:
         flag = {"FieldName": wanted.only, "ConditionType": "Equal", "Value": "true"}
         conditions.insert(0, {"StringSearchCondition": flag})

@@ -12,6 +12,7 @@ import threading
 from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
+from datetime import date
 from typing import Any, Protocol, cast
 
 import pandas as pd
@@ -21,9 +22,11 @@ import pyarrow.compute as pc
 from samegoal_pipelines.qmlativ.arrival import without_repeats
 from samegoal_pipelines.qmlativ.client import Identity, ObjectRead, QmlativClient, Reading
 from samegoal_pipelines.qmlativ.errors import MalformedAnswer, NoSchoolYear, ReadCancelled, WrongDistrict
+from samegoal_pipelines.qmlativ.listing import SearchCondition
+from samegoal_pipelines.qmlativ.older_years import OlderYears, read_older_years
 from samegoal_pipelines.tables.catalog import NEEDED, RawAsset
 from samegoal_pipelines.tables.declaration import UNREADABLE, YEAR_ASKED, QmlativObject
-from samegoal_pipelines.tables.enrollments import ENTITY, SCHOOL_YEAR
+from samegoal_pipelines.tables.enrollments import ENTITY, ENTRY_WITHDRAWAL, SCHOOL_YEAR
 from samegoal_pipelines.tables.people import (
     ADDRESS,
     GUARDIAN_NAME,
@@ -62,6 +65,7 @@ def read_district(
     assets: Collection[str],
     *,
     expected: Pin | None = None,
+    ended_since: date | None = None,
     expected_rows: Mapping[str, int] | None = None,
     progress: Progress | None = None,
 ) -> DistrictRead:
@@ -71,6 +75,8 @@ def read_district(
         client: used up by a failure, which ends its other requests at once.
         assets: of raw_enrollments, raw_students, raw_parents.
         expected: the district that the credentials must belong to; None accepts any.
+        ended_since: the first day of the import window. Of school years before the previous one, enrollments
+            that are open or ended on this day or later are read; None reads nothing of these years.
         expected_rows: `ObjectRead.arrived` of last night's reads, merged; only speeds things up.
         progress: told object, rows and pages so far; one call at a time, from several threads.
 
@@ -87,7 +93,7 @@ def read_district(
     if expected is not None:
         _check_identity(identity, expected)
     objects = list(dict.fromkeys(each for wanted in needed.values() for each in wanted))
-    readings = _read_all(client, objects, expected_rows or {}, _Told(progress))
+    readings = _read_all(client, objects, ended_since, expected_rows or {}, _Told(progress))
     kept = {
         asset: _whose(asset, {each: readings[each] for each in wanted}) for asset, wanted in needed.items()
     }
@@ -115,17 +121,35 @@ def school_years(table: pa.Table) -> list[int]:
     year's enrollments unread. Raises `NoSchoolYear`.
     """
     years = table.to_pylist()
+    current = _current_year(years)
+    number = current["NumericYear"]
+    previous = [year for year in years if year["NumericYear"] == number - 1]
+    upcoming = [year for year in years if year["IsUpcomingYearForProvidedEntity"]]
+    ids = [year["SchoolYearID"] for year in (*previous, current, *upcoming)]
+    return list(dict.fromkeys(each for each in ids if each is not None))
+
+
+def older_school_years(table: pa.Table) -> list[int]:
+    """Ids of the school years before the previous one, the newest first; raises as `school_years` does."""
+    whole, years = school_years(table), table.to_pylist()
+    number = _current_year(years)["NumericYear"]
+    older = [
+        year
+        for year in years
+        if year["SchoolYearID"] not in {None, *whole} and (year["NumericYear"] or 0) < number
+    ]
+    older.sort(key=lambda year: (year["NumericYear"] or 0, year["SchoolYearID"]), reverse=True)
+    return list(dict.fromkeys(year["SchoolYearID"] for year in older))
+
+
+def _current_year(years: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
     current = [year for year in years if year["IsCurrentYearForProvidedEntity"]]
     if len(current) != 1 or current[0]["NumericYear"] is None:
         raise NoSchoolYear(
             "not exactly one school year is flagged as current: set this entity's current year in Qmlativ",
             SCHOOL_YEAR.label,
         )
-    number = current[0]["NumericYear"]
-    previous = [year for year in years if year["NumericYear"] == number - 1]
-    upcoming = [year for year in years if year["IsUpcomingYearForProvidedEntity"]]
-    ids = [year["SchoolYearID"] for year in (*previous, *current, *upcoming)]
-    return list(dict.fromkeys(each for each in ids if each is not None))
+    return current[0]
 
 
 def _check_identity(identity: Identity, expected: Pin) -> None:
@@ -141,16 +165,21 @@ def _check_identity(identity: Identity, expected: Pin) -> None:
 def _read_all(
     client: QmlativClient,
     objects: Sequence[QmlativObject],
+    ended_since: date | None,
     expected_rows: Mapping[str, int],
     told: _Told,
 ) -> dict[QmlativObject, Reading]:
-    """Every object, whole: grants are checked for all before a student is read. One failure ends the rest."""
+    """Every object: grants are checked for all before a student is read. One failure ends the rest."""
 
-    def read(wanted: QmlativObject, year: int | None = None) -> Reading:
+    def read(
+        wanted: QmlativObject, year: int | None = None, only_rows: SearchCondition | None = None
+    ) -> Reading:
+        label = wanted.listing(year, in_part=only_rows is not None)
         return client.read_with_account(
             wanted,
             school_year_id=year,
-            expected_rows=expected_rows.get(wanted.listing(year)),
+            only_rows=only_rows,
+            expected_rows=expected_rows.get(label),
             progress=lambda rows, pages: told.tell(wanted.name, (wanted, year), rows, pages),
         )
 
@@ -170,16 +199,25 @@ def _read_all(
                 years = school_years(reading[SCHOOL_YEAR, None].result().table)
                 for each, year in itertools.product(filter(lambda each: each.year_bound, objects), years):
                     reading[each, year] = threads.submit(read, each, year)
-            readings = dict(zip(reading, _results(list(reading.values())), strict=True))
+            older = threads.submit(OlderYears)
+            if ended_since is not None and ENTRY_WITHDRAWAL in objects:
+                years = older_school_years(reading[SCHOOL_YEAR, None].result().table)
+                older = threads.submit(read_older_years, years, ended_since, read)
+            *whole, _ = _results([*reading.values(), older])
+            readings = dict(zip(reading, whole, strict=True)) | older.result().readings
         except BaseException:
             client.cancel()
             raise
-    for found in readings.values():
-        _refuse_another_type(found.read)
-    return {
+    for reading_of in readings.values():
+        _refuse_another_type(reading_of.read)
+    found = {
         each: _over_years([found for (wanted, _), found in readings.items() if wanted is each], each)
         for each in objects
     }
+    if ENTRY_WITHDRAWAL in found:
+        table, account = found[ENTRY_WITHDRAWAL]
+        found[ENTRY_WITHDRAWAL] = Reading(table, replace(account, years_not_read=older.result().not_read))
+    return found
 
 
 def _refuse_another_type(read: ObjectRead) -> None:

@@ -171,9 +171,11 @@ class QmlativObject:
         """Name for people, and unique: `Demographics/Name (IsStudentName)`."""
         return f"{self.path} ({self.only})" if self.only else self.path
 
-    def listing(self, school_year_id: int | None) -> str:
-        """Name of this object as read for one school year, or for none."""
-        return self.label if school_year_id is None else f"{self.label}?SchoolYearID={school_year_id}"
+    def listing(self, school_year_id: int | None, *, in_part: bool = False) -> str:
+        """Name of this object as read for one school year, or for none; `in_part`: only rows searched for."""
+        if school_year_id is None:
+            return self.label
+        return f"{self.label}?SchoolYearID={school_year_id}{' (in part)' if in_part else ''}"
 
     @property
     def table(self) -> Table:

@@ -32,6 +32,11 @@ READS = Table(
             required=True,
         ),
         text(
+            "YearsNotRead",
+            "JSON list of older school years that nobody looked at, as Qmlativ refuses to search by date",
+            required=True,
+        ),
+        text(
             "Arrived",
             "JSON object: rows that came, per listing; tomorrow's guess at the pages",
             required=True,
@@ -71,6 +76,13 @@ def unchecked_objects(reads: Iterable[pd.DataFrame]) -> list[str]:
         path for frame in frames for path in frame.loc[frame["GapsChecked"].eq(False).fillna(False), "Path"]
     ]
     return sorted({"/".join(path.split("/")[-2:]) for path in paths})
+
+
+def years_not_read(reads: Iterable[pd.DataFrame]) -> list[int]:
+    """Older school years that nobody looked at, because Qmlativ refuses to search by date."""
+    frames = [frame for frame in reads if "YearsNotRead" in frame]  # older files do not tell
+    lists = [years for frame in frames for years in frame["YearsNotRead"].dropna()]
+    return sorted({year for years in lists for year in json.loads(years)})
 
 
 def rows_by_listing(arrived: Iterable[str]) -> dict[str, int]:

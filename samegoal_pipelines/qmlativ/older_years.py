@@ -1,0 +1,71 @@
+"""Older school years: which rows of them the import window needs, and how to ask for these rows only.
+
+Lives here: the years, the search condition, and what to do where a server refuses it. Not here: the previous,
+current and upcoming year, which are read whole (`reading`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import date
+from typing import Any
+
+from samegoal_pipelines.qmlativ.errors import RequestRefused
+from samegoal_pipelines.qmlativ.listing import Reading, SearchCondition
+from samegoal_pipelines.tables.declaration import QmlativObject
+from samegoal_pipelines.tables.enrollments import ENTRY_WITHDRAWAL, SCHOOL, WITHDRAWAL_CODE
+
+_LAST_PLACEHOLDER_BEFORE_ALL = date(1900, 1, 1)
+"""Some screens save this day or an earlier one for "no date": the row is open."""
+
+
+@dataclass
+class OlderYears:
+    """Readings by object and school year, and the years that nobody looked at."""
+
+    readings: dict[tuple[QmlativObject, int], Reading] = field(default_factory=dict)
+    not_read: tuple[int, ...] = ()
+
+
+def read_older_years(
+    years: Sequence[int], since: date, read: Callable[[QmlativObject, int, SearchCondition | None], Reading]
+) -> OlderYears:
+    """Read the enrollments of these years (the newest first) that are open or ended on `since` or later.
+
+    Codes and schools have other ids each year, so those of a year come along where it has such an enrollment.
+    If the server refuses the search, read the newest of the years whole, and none of the others.
+    """
+    found = OlderYears()
+    entries: dict[int, Reading] = {}
+    try:
+        for year in years:
+            entries[year] = read(ENTRY_WITHDRAWAL, year, open_or_ended_since(since))
+    except RequestRefused:
+        entries = {year: read(ENTRY_WITHDRAWAL, year, None) for year in years[:1]}
+        found.not_read = tuple(years[1:])
+    for year, reading in entries.items():
+        found.readings[ENTRY_WITHDRAWAL, year] = reading
+        if reading.table.num_rows:
+            for each in (WITHDRAWAL_CODE, SCHOOL):
+                found.readings[each, year] = read(each, year, None)
+    return found
+
+
+def open_or_ended_since(since: date) -> SearchCondition:
+    """The search for enrollments without an end, or with one on this day or later.
+
+    It may find more than these; the import window decides in the end.
+    """
+    conditions = [
+        _on_date("EndDate", "GreaterEqual", since),
+        _on_date("WithdrawalDate", "GreaterEqual", since),
+        _on_date("EndDate", "Null"),
+        _on_date("EndDate", "LessEqual", _LAST_PLACEHOLDER_BEFORE_ALL),
+    ]
+    return {"SearchConditionGroup": {"ConditionGroupType": "Or", "Conditions": conditions}}
+
+
+def _on_date(name: str, how: str, day: date | None = None) -> dict[str, Any]:
+    value = {} if day is None else {"Value": f"{day}T00:00:00"}
+    return {"DateTimeSearchCondition": {"FieldName": name, "ConditionType": how, **value}}

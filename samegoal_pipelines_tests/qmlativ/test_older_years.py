@@ -1,0 +1,89 @@
+"""Which rows of older school years are read, and what happens if Qmlativ cannot search by date."""
+
+from datetime import date
+
+import pytest
+
+from samegoal_pipelines.qmlativ import Connection, QmlativClient, read_district
+from samegoal_pipelines.qmlativ.reading import DistrictRead
+from samegoal_pipelines.sandbox import Sandbox, SandboxDistrict, serve
+from samegoal_pipelines_tests.qmlativ.scripted import IMPATIENT
+
+TODAY, WINDOW_START = date(2026, 10, 12), date(2025, 10, 12)
+ENDED_LATE, ENDED_BEFORE, CLOSED_LATELY, OPEN, PLACEHOLDER, CURRENT, LAST_YEAR = range(1, 8)
+ENTRIES = [
+    {"StudentID": 11, "StartDate": "2024-08-14", "EndDate": "2025-10-12"},
+    {"StudentID": 12, "StartDate": "2024-08-14", "EndDate": "2025-10-11", "WithdrawalDate": "2025-10-11"},
+    {"StudentID": 13, "StartDate": "2023-08-16", "WithdrawalDate": "2026-10-06", "WithdrawalCode": "82"},
+    {"StudentID": 14, "StartDate": "2024-08-14"},
+    {"StudentID": 15, "StartDate": "2024-08-14", "EndDate": "0001-01-01", "WithdrawalDate": "0001-01-01"},
+    {"StudentID": 16, "StartDate": "2026-08-12"},
+    {"StudentID": 17, "StartDate": "2025-08-13", "EndDate": "2025-09-05"},
+]
+NEWER, OLDER = (26, 27, 28), (25, 24)
+
+
+def read(district: SandboxDistrict, *, page_size: int = 500) -> DistrictRead:
+    with serve(Sandbox([district])) as server:
+        connection = Connection(
+            server.base_url(district),
+            district.client_key,
+            district.client_secret,
+            allow_local=True,
+            patience=IMPATIENT,
+            page_size=page_size,
+        )
+        with QmlativClient(connection) as client:
+            return read_district(client, ["raw_enrollments"], ended_since=WINDOW_START)
+
+
+def district(entries=ENTRIES) -> SandboxDistrict:
+    return SandboxDistrict.from_rows({"Enrollment/EntryWithdrawal": entries}, today=TODAY)
+
+
+def came(found: DistrictRead) -> set[int]:
+    return set(found.frames["raw_enrollments"]["EntryWithdrawal"]["EntryWithdrawalID"])
+
+
+def account(found: DistrictRead, name: str = "EntryWithdrawal"):
+    return found.reads["raw_enrollments"][name]
+
+
+@pytest.mark.parametrize("page_size", [1, 500])
+def test_of_older_years_the_open_rows_and_those_that_ended_in_the_window_are_read(page_size):
+    found = read(district(), page_size=page_size)
+    assert came(found) == {ENDED_LATE, CLOSED_LATELY, OPEN, PLACEHOLDER, CURRENT, LAST_YEAR}
+    assert account(found).school_years == (*NEWER, *OLDER)
+    assert account(found).years_not_read == ()
+    assert account(found).gaps_checked
+
+
+def test_codes_and_schools_are_read_of_the_older_years_that_turn_up():
+    """They have other ids each year, so a row of an older year needs those of its year."""
+    found = read(district())
+    assert account(found, "WithdrawalCode").school_years == (*NEWER, *OLDER)
+    assert account(found, "School").school_years == (*NEWER, *OLDER)
+    entries, codes = (found.frames["raw_enrollments"][name] for name in ("EntryWithdrawal", "WithdrawalCode"))
+    (code_id,) = entries.loc[entries["EntryWithdrawalID"] == CLOSED_LATELY, "WithdrawalCodeID"]
+    assert list(codes.loc[codes["WithdrawalCodeID"] == code_id, "Code"]) == ["82"]
+
+    found = read(district([*ENTRIES[:2], *ENTRIES[3:]]))  # nothing of the oldest year
+    assert account(found, "WithdrawalCode").school_years == (*NEWER, OLDER[0])
+    assert account(found, "School").school_years == (*NEWER, OLDER[0])
+
+
+def test_where_the_search_is_refused_the_newest_older_year_is_read_whole_and_the_rest_is_named():
+    made = district()
+    made.refused_conditions.add("DateTimeSearchCondition")
+    found = read(made)
+    assert came(found) == {ENDED_LATE, ENDED_BEFORE, OPEN, PLACEHOLDER, CURRENT, LAST_YEAR}
+    assert account(found).school_years == (*NEWER, OLDER[0])
+    assert account(found).years_not_read == OLDER[1:]
+
+
+def test_where_the_search_is_ignored_older_years_come_whole():
+    made = district()
+    made.ignored_conditions.add("DateTimeSearchCondition")
+    found = read(made)
+    assert len(came(found)) == len(ENTRIES)
+    assert account(found).years_not_read == ()

@@ -7,7 +7,7 @@ holds together at this size. Everything is real but Qmlativ, a sandbox in this p
 queue of three runs at once and two per host, a process per run, the embedded Postgres, the webhook. Of the
 districts, 3 have a wrong secret, 2 come with a tenth of their students, 1 is down, 1 is paused. It is two in
 the morning where the districts are. When the night is over, all of them move east, to where it is seven: then
-the alarm and the report are due.
+the alert and the report are due.
 
 What it cost is told in CPU seconds per run, from the start of the daemon until all runs were over.
 
@@ -54,7 +54,7 @@ def main() -> int:
             os.environ |= {
                 "SAMEGOAL_HOME": f"{folder}/home",
                 "SAMEGOAL_ALLOW_LOCAL_SOURCES": "1",
-                "SAMEGOAL_ALARM_WEBHOOK_URL": url,
+                "SAMEGOAL_ALERT_URLS": url,
                 "SAMEGOAL_RETRY_SECONDS": "5",
                 "DAGSTER_HOME": "",
             }
@@ -115,10 +115,10 @@ def _night(folder: Path, count: int, students: int, messages: list[str]) -> int:
                 cpu = spent.seconds()
                 for one in sandbox.districts:
                     deployment.registry.set(one.id, timezone=further_east)
-                daemon.wait(lambda: bool(messages), "the alarm", 300)
+                daemon.wait(lambda: bool(messages), "the alert", 300)
                 reports = {"job_name": "make_nightly_report"}
                 daemon.wait(lambda: _reported(instance, tonight, **reports), "the report", 300)
-                time.sleep(75)  # a further look of the alarm: no second message
+                time.sleep(75)  # a further check of the deadlines: no second message
                 by_partition = Counter(run.tags["dagster/partition"] for run in scheduled_runs(instance))
                 tick = ticks(instance)[-1]
                 memory = sum(process.memory_info().rss for process in daemon.family()) / 1e6
@@ -242,7 +242,7 @@ def _reported(instance: Any, night: Any, **which: Any) -> bool:
 
 @contextmanager
 def _webhook() -> Iterator[tuple[str, list[str]]]:
-    """Where alarms go, and what came."""
+    """Where alerts go, and what came."""
     messages: list[str] = []
 
     class Hook(BaseHTTPRequestHandler):
@@ -258,7 +258,7 @@ def _webhook() -> Iterator[tuple[str, list[str]]]:
     server = ThreadingHTTPServer(("127.0.0.1", 0), Hook)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     try:
-        yield f"http://127.0.0.1:{server.server_port}/", messages
+        yield f"json://127.0.0.1:{server.server_port}/", messages
     finally:
         server.shutdown()
 

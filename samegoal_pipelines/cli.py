@@ -14,6 +14,7 @@ import sys
 import click
 
 from samegoal_pipelines.commands import (
+    alerts,
     changes,
     database,
     districts,
@@ -119,6 +120,7 @@ cli.add_section("Nights", [nights.sync, replay.replay])
 cli.add_section(
     "The morning after", [report.report, changes.changes, explain.explain, forecast.forecast, export.export]
 )
+cli.add_section("Alerts", [alerts.alerts])
 cli.add_section("Database", [database.database_url, database.postgres])
 
 districts.districts.add_section(

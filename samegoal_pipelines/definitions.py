@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterable, Sequence
+from multiprocessing import parent_process
 from typing import Any
 
 import dagster as dg
 
 from samegoal_pipelines.defs import (
-    alarms,
+    alerts,
     demographics,
     enrollments,
     housekeeping,
@@ -29,6 +30,8 @@ from samegoal_pipelines.defs.io import landing_io_manager
 from samegoal_pipelines.defs.night import night
 from samegoal_pipelines.defs.warm import start_runs_warm
 from samegoal_pipelines.deployment import Deployment
+from samegoal_pipelines.reporting.addresses import check_addresses
+from samegoal_pipelines.settings import Settings
 
 OWNER = "team:data-engineers"
 
@@ -39,16 +42,16 @@ def build_defs(deployment: Deployment | None = None) -> dg.Definitions:
         assets=_with_owner_and_code(
             dg.load_assets_from_modules([raw, enrollments, status, demographics, published, worklist, report])
         ),
-        asset_checks=[alarms.on_time],
+        asset_checks=[alerts.on_time],
         jobs=[
             nightly.nightly_snapshot,
             release.release_held_snapshot,
             replay.replay_nights,
             housekeeping.prune_landing,
             report.make_nightly_report,
-            alarms.show_lateness,
+            alerts.show_lateness,
         ],
-        sensors=[report.report_after_the_night, alarms.night_alarm],
+        sensors=[report.report_after_the_night, alerts.night_alert],
         schedules=[nightly.nightly_by_district, housekeeping.nightly_prune],
         resources={
             "deployment": deployment or Deployment(),
@@ -73,4 +76,6 @@ def _with_owner_and_code(assets: Iterable[Any]) -> Sequence[Any]:
 def defs() -> dg.Definitions:
     """The definitions of the environment's deployment, for Dagster's code server and the runs it starts."""
     start_runs_warm()
+    if parent_process() is None:  # the code server, not each of its runs
+        check_addresses(Settings().alert_urls)
     return build_defs()

@@ -27,6 +27,7 @@ from samegoal_pipelines.commands.exits import DONE, FAILED, PlainError
 from samegoal_pipelines.commands.nights import print_nights, run_nights, worst_of
 from samegoal_pipelines.deployment import Deployment
 from samegoal_pipelines.districts.errors import UnknownDistrict
+from samegoal_pipelines.reporting.addresses import check_addresses
 from samegoal_pipelines.runs import add_partition, prepare_dagster_home
 from samegoal_pipelines.settings import Settings, project_root
 
@@ -70,6 +71,7 @@ def run_demo(deployment: Deployment, *, here: bool = False, debug: bool = False)
 
 def run_dev(deployment: Deployment, *, host: str, port: int) -> int:
     """Run the Dagster webserver and daemon, and the sandbox if the demo's districts are registered."""
+    check_addresses(deployment.settings.alert_urls)
     home = deployment.settings.make_home()
     if _demo_facts(home):
         deployment = _with_local_sources(deployment)

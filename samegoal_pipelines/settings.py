@@ -8,21 +8,11 @@ from __future__ import annotations
 
 import os
 import pwd
-import re
 from pathlib import Path
 from typing import Self
-from urllib.parse import urlsplit
 
-from pydantic import Field, SecretStr, ValidationInfo, field_validator, model_validator
+from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
-
-_ADDRESS = re.compile(r"""(?:(?:"[^"]*"|[^<>@,;"]*)\s*<)?[^<>@,;"\s]+@[^<>@,;"\s]+>?""")
-"""`ana@example.com` or `Ana <ana@example.com>`: not what is right, but what is surely wrong is told apart."""
-
-
-def addresses_in(text: str) -> list[str]:
-    """The comma-separated e-mail addresses of a variable."""
-    return [address.strip() for address in text.split(",") if address.strip()]
 
 
 def project_root() -> Path:
@@ -66,56 +56,10 @@ class Settings(BaseSettings):
     second and last time three times as long. 0: not at all."""
     operator: str = Field(default_factory=account_name, max_length=200)
     """Who releases and erases, as it is written down; unset means the account this runs as."""
-    smtp_url: SecretStr | None = None
-    """The mail server of alarms: smtp://[user:password@]host:587 (STARTTLS) or smtps://…."""
-    alarm_email_to: str | None = None
-    """Who gets the night's alarm by e-mail: addresses, comma-separated."""
-    alarm_email_from: str | None = None
-    """The sender's address; unset means the first of `alarm_email_to`."""
-    alarm_webhook_url: SecretStr | None = None
-    """Where the night's alarm is posted as JSON. Without it and e-mail, an alarm is a line in the log."""
-
-    @field_validator("smtp_url", "alarm_webhook_url")
-    @classmethod
-    def _a_url(cls, url: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
-        """A misspelt channel is told at the start, not on the night that has something to say."""
-        schemes = ("smtp", "smtps") if info.field_name == "smtp_url" else ("https", "http")
-        try:
-            parts = urlsplit(url.get_secret_value() if url else f"{schemes[0]}://none")
-            usable = parts.scheme in schemes and parts.hostname and parts.port != 0
-        except ValueError:  # whose text would quote a part of it
-            usable = False
-        if not usable:
-            raise ValueError(f"it must be {schemes[0]}:// and a host")
-        return url
-
-    @field_validator("alarm_email_to")
-    @classmethod
-    def _with_a_server(cls, addresses: str | None, info: ValidationInfo) -> str | None:
-        """Addresses without a mail server would be an alarm that never rings."""
-        if addresses and not info.data.get("smtp_url"):
-            raise ValueError("it needs SAMEGOAL_SMTP_URL")
-        return addresses
-
-    @field_validator("alarm_email_to", "alarm_email_from")
-    @classmethod
-    def _usable_addresses(cls, addresses: str | None, info: ValidationInfo) -> str | None:
-        """One that no mail server takes is told at the start, too: with it, nobody would get the mail."""
-        if addresses is None:
-            return None
-        given = addresses_in(addresses)
-        if not given or not all(_ADDRESS.fullmatch(address) for address in given):
-            raise ValueError("it must be e-mail addresses such as ana@example.com, separated by commas")
-        if info.field_name == "alarm_email_from" and len(given) > 1:
-            raise ValueError("it must be one e-mail address")
-        return addresses
-
-    @model_validator(mode="after")
-    def _with_recipients(self) -> Self:
-        """A mail server without recipients would be an alarm that never rings, either."""
-        if self.smtp_url and not self.alarm_email_to:
-            raise ValueError("SAMEGOAL_SMTP_URL needs SAMEGOAL_ALARM_EMAIL_TO")
-        return self
+    alert_urls: SecretStr | None = None
+    """Where alerts go: apprise URLs, comma-separated. Without any, an alert is a line in the log."""
+    alert_all_well: bool = False
+    """Whether a night without trouble gets a message, too."""
 
     @field_validator("operator")
     @classmethod

@@ -17,8 +17,8 @@ from samegoal_pipelines.defs.night import TODAY_TAG, read_date
 from samegoal_pipelines.defs.steps import PLAIN_ERRORS, unforeseen
 from samegoal_pipelines.deployment import Deployment
 from samegoal_pipelines.landing import LandingError
+from samegoal_pipelines.reporting.messages import Message, missing_report_message
 from samegoal_pipelines.reports.board import active_timezones, night_now, read_board
-from samegoal_pipelines.reports.message import MissingReport
 from samegoal_pipelines.reports.report import FOLDER, make_report
 from samegoal_pipelines.reports.words import summary
 
@@ -180,11 +180,11 @@ def failed_tries(instance: dg.DagsterInstance, night: date) -> list[dg.DagsterRu
     return runs if all(run.status in _FAILED for run in runs) else None
 
 
-def missing_reports(instance: dg.DagsterInstance, nights: Collection[date]) -> list[MissingReport]:
-    """Which of these nights have no report and will get none any more."""
+def missing_reports(instance: dg.DagsterInstance, nights: Collection[date]) -> list[tuple[date, Message]]:
+    """Messages about those of these nights that have no report and will not get one."""
     failed = {night: failed_tries(instance, night) or [] for night in sorted(nights)}
     return [
-        MissingReport(night, len(runs), runs[0].run_id)
+        (night, missing_report_message(night, len(runs), runs[0].run_id))
         for night, runs in failed.items()
         if len(runs) >= TRIES
     ]

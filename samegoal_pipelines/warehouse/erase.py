@@ -10,7 +10,7 @@ import sqlalchemy as sa
 
 from samegoal_pipelines.warehouse.engine import as_writer, take_role
 from samegoal_pipelines.warehouse.roles import Role
-from samegoal_pipelines.warehouse.tables import alarms_sent, erasures, metadata
+from samegoal_pipelines.warehouse.tables import alerts_sent, erasures, metadata
 from samegoal_pipelines.warehouse.writing import lock
 
 TABLES = tuple(
@@ -69,12 +69,12 @@ def erase_rows(engine: sa.Engine, district_id: str, erased_by: str) -> dict[str,
 def _forget_messages(connection: sa.Connection, district_id: str) -> None:
     """Remove the district's lines from what was sent. Only the owner may change that ledger."""
     take_role(connection, Role.OWNER)
-    line = sa.func.unnest(sa.func.string_to_array(alarms_sent.c.digest, "\n")).column_valued("line")
+    line = sa.func.unnest(sa.func.string_to_array(alerts_sent.c.digest, "\n")).column_valued("line")
     of_others = sa.func.split_part(line, " ", 1) != district_id
     left = sa.select(sa.func.string_agg(line, "\n")).where(of_others).scalar_subquery()
     connection.execute(
-        sa.update(alarms_sent)
-        .where(sa.literal("\n").concat(alarms_sent.c.digest).contains(f"\n{district_id} "))
+        sa.update(alerts_sent)
+        .where(sa.literal("\n").concat(alerts_sent.c.digest).contains(f"\n{district_id} "))
         .values(digest=sa.func.coalesce(left, ""))
     )
 

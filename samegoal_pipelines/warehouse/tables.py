@@ -36,7 +36,7 @@ __all__ = [
     "STATUS",
     "STUDENTS",
     "History",
-    "alarms_sent",
+    "alerts_sent",
     "current_snapshots",
     "departures",
     "district_credentials",
@@ -308,8 +308,8 @@ locks = sa.Table(
     metadata,
     sa.Column("key", sa.BigInteger, autoincrement=False, nullable=False, comment="A hash of what is locked"),
     sa.PrimaryKeyConstraint("key"),
-    comment="Rows to lock, so that one at a time publishes a district, or sends an alarm; what they hold "
-    "means nothing",
+    comment="Rows to lock, so that one process at a time publishes a district or sends an alert; their "
+    "content means nothing",
 )
 
 # -- districts that are left out, and what people were told of --
@@ -329,19 +329,19 @@ pauses = sa.Table(
     comment="Districts that the schedule leaves out for a while, such as over the summer",
 )
 
-alarms_sent = sa.Table(
-    "alarms_sent",
+alerts_sent = sa.Table(
+    "alerts_sent",
     metadata,
     day("night", "The night that it is about, by the districts' calendar", nullable=False),
     moment(
         "deadline", "The moment at which the snapshots of these districts were to be there", nullable=False
     ),
-    text("channel", "How it was sent, such as email", nullable=False),
+    text("channel", "Address by its service and position, such as slack 2", nullable=False),
     sa.Column(
         "part",
         sa.Integer,
         nullable=False,
-        comment="1: the look at the deadline; then every further message about trouble that came later",
+        comment="1: the check at the deadline; then every further message about trouble that came later",
     ),
     moment("sent_at", "When it was sent", nullable=False),
     sa.Column(
@@ -352,7 +352,7 @@ alarms_sent = sa.Table(
     ),
     text("digest", "What was told: district, state and kind of failure on each line", nullable=False),
     sa.PrimaryKeyConstraint("night", "deadline", "channel", "part"),
-    comment="Which alarms went out through which channel, so that none goes out twice",
+    comment="Which alerts were sent to which address, so that none is sent twice",
 )
 
 # -- what a registrar should look at --

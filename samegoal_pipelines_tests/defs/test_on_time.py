@@ -7,7 +7,7 @@ from datetime import timedelta
 import dagster as dg
 import pytest
 
-from samegoal_pipelines.defs.alarms import on_time
+from samegoal_pipelines.defs.alerts import on_time
 from samegoal_pipelines.defs.night import Night
 from samegoal_pipelines_tests.reports.nights_at_hand import NIGHT, at, register
 

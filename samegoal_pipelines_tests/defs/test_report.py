@@ -10,11 +10,11 @@ from typing import Any
 import dagster as dg
 import pytest
 import sqlalchemy as sa
+from samegoal_pipelines.reports.message import MissingReport
 
 from samegoal_pipelines.definitions import build_defs
 from samegoal_pipelines.defs.report import REPORT_JOB, missing_reports, report_after_the_night, reports_due
 from samegoal_pipelines.districts.pauses import pause
-from samegoal_pipelines.reports.message import MissingReport
 from samegoal_pipelines.reports.report import FOLDER
 from samegoal_pipelines.warehouse.engine import as_writer
 from samegoal_pipelines.warehouse.tables import districts

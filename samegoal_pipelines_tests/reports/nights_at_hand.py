@@ -1,4 +1,4 @@
-"""Districts and attempts for tests of reports and alarms, as the pipeline would have left them."""
+"""Districts and attempts for tests of reports and alerts, as the pipeline would have left them."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ from samegoal_pipelines.districts.registry import InvalidDistrict, UnknownDistri
 from samegoal_pipelines.erasure import EraseRefused, erase_district, holdings
 from samegoal_pipelines.reports import page
 from samegoal_pipelines.reports.report import FOLDER, make_report
-from samegoal_pipelines.reports.told import telling
+from samegoal_pipelines.reporting.alerts import _record
 from samegoal_pipelines.runs import add_partition, open_instance
 from samegoal_pipelines.settings import Settings
 from samegoal_pipelines.transforms.columns import frame_of
@@ -128,10 +128,9 @@ def test_an_erased_district_stands_in_no_report_and_in_no_row(published, deploym
     for night in (TODAY, TODAY - timedelta(days=1)):
         report = make_report(deployment.warehouse, now, night)
         deployment.landing.keep_page(FOLDER, night, page.html(report) + "<!-- alpha, beta and alpha-2 -->")
-    several = [("alpha", "late"), ("alpha-2", "held"), ("beta", "failed (clock)")]
-    for lines in (several, [("alpha", "failed")]):
-        with telling(deployment.warehouse, TODAY, now, "email") as ledger:
-            ledger.record(now, lines)
+    for lines in (["alpha late", "alpha-2 held", "beta failed (clock)"], ["alpha failed"]):
+        with _record(deployment.warehouse, TODAY, now, "slack") as record:
+            record.add(now, lines)
 
     erase_district(deployment, "alpha")
 
@@ -145,7 +144,7 @@ def test_an_erased_district_stands_in_no_report_and_in_no_row(published, deploym
         if published.rows(f"select from samegoal.{name} as t where t::text ~ '\\malpha(?!-)|Alpha ISD'")
     }
     assert named == {"erasures"}
-    assert published.rows("select digest, districts from samegoal.alarms_sent order by part") == [
+    assert published.rows("select digest, districts from samegoal.alerts_sent order by part") == [
         ("alpha-2 held\nbeta failed (clock)", 3),
         ("", 1),
     ]

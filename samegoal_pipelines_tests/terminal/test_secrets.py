@@ -35,9 +35,8 @@ def environment(environment: None, deployment_url: str, monkeypatch: pytest.Monk
     """With every setting that may hold a secret."""
     url = sa.make_url(deployment_url).set(password=DATABASE)
     monkeypatch.setenv("SAMEGOAL_DATABASE_URL", url.render_as_string(hide_password=False))
-    monkeypatch.setenv("SAMEGOAL_SMTP_URL", f"smtp://user:{MAIL}@127.0.0.1:9")
-    monkeypatch.setenv("SAMEGOAL_ALARM_EMAIL_TO", "pat@example.org")
-    monkeypatch.setenv("SAMEGOAL_ALARM_WEBHOOK_URL", f"http://127.0.0.1:9/{HOOK}")
+    mail = f"mailtos://user:{MAIL}@127.0.0.1:9?from=nights@example.org&to=pat@example.org"
+    monkeypatch.setenv("SAMEGOAL_ALERT_URLS", f"{mail},json://127.0.0.1:9/{HOOK},slack://{HOOK}")
 
 
 def test_nights_verifying_and_rotating_leave_no_secret_anywhere(
@@ -72,6 +71,14 @@ def test_nights_verifying_and_rotating_leave_no_secret_anywhere(
     (tmp_path / "home" / "secret.key").write_text("plover-is-no-key")
     said += [ask("sync", made.id), ask("districts", "rotate-key"), ask("districts", "verify", made.id)]
     assert [one.returncode for one in said[-3:]] == [1, 1, 1]
+    said += [ask("alerts", "test"), ask("dev"), ask("--debug", "alerts", "test")]
+    assert [one.returncode for one in said[-3:]] == [1, 1, 1]
+    assert said[-3].stdout.splitlines() == [
+        "not sent: mailtos: the server cannot be reached",
+        "not sent: json: the server cannot be reached",
+        "not sent: slack: not a valid apprise URL, or with an invalid recipient; see Alerts in "
+        "docs/production.md",
+    ]
 
     tokens = list(source.api._tokens)
     assert len(tokens) > 3

@@ -32,7 +32,7 @@ from samegoal_pipelines_tests.warehouse.snapshots_at_hand import (
 )
 
 OURS, THEIRS = "grand-bend", "riverside"
-WITHOUT_DISTRICTS = {"alembic_version", "alarms_sent", "locks"}
+WITHOUT_DISTRICTS = {"alembic_version", "alerts_sent", "locks"}
 FOR_READERS = {
     "student_status",
     "student_demographics",

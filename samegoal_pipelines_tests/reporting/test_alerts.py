@@ -8,11 +8,10 @@ from datetime import datetime, timedelta
 import pytest
 import sqlalchemy as sa
 
-from samegoal_pipelines.alarms.channels import ChannelError
 from samegoal_pipelines.districts.pauses import pause, resume
-from samegoal_pipelines.reports.alarm import boards_judged, tell, tell_of_report
-from samegoal_pipelines.reports.message import Message, MissingReport, alarm_message
-from samegoal_pipelines.reports.told import telling
+from samegoal_pipelines.reporting.addresses import AlertError
+from samegoal_pipelines.reporting.alerts import Sent, _record, alerts_due, judged_boards, send_once
+from samegoal_pipelines.reporting.messages import Message, alert_message, missing_report_message
 from samegoal_pipelines.warehouse.engine import as_operator, as_writer
 from samegoal_pipelines.warehouse.roles import Role
 from samegoal_pipelines.warehouse.tables import districts
@@ -23,16 +22,17 @@ SIX_IN_NEW_YORK, SIX_IN_CHICAGO, SIX_IN_HONOLULU = at("10:00"), at("11:00"), at(
 
 
 class Ear:
-    """A channel that remembers what it heard, or fails while it is told to."""
+    """An address that remembers what it received, or fails while it is broken."""
 
     def __init__(self, name: str = "ear") -> None:
         self.name, self.broken = name, False
         self.heard: list[str] = []
 
-    def send(self, subject: str, text: str, html: str | None = None) -> None:
+    def send(self, message: Message) -> str | None:
         if self.broken:
-            raise ChannelError("ear: deaf")
-        self.heard.append(f"{subject}\n{text}")
+            raise AlertError("ear: deaf")
+        self.heard.append(f"{message.subject}\n{message.text}")
+        return None
 
     @property
     def subjects(self) -> list[str]:
@@ -44,12 +44,11 @@ def ear() -> Ear:
     return Ear()
 
 
-def look(engine: sa.Engine, now: datetime, *channels: Ear) -> list[Message]:
-    """What one look sends."""
-    found = [
-        tell(engine, board, channel, now) for board in boards_judged(engine, now) for channel in channels
-    ]
-    return [message for message in found if message is not None]
+def look(engine: sa.Engine, now: datetime, *ears: Ear, all_well: bool = False) -> list[Sent]:
+    """What one check of all deadlines sends."""
+    due = alerts_due(engine, judged_boards(engine, now), [], all_well=all_well)
+    found = [alert(ear, now) for ear in ears for alert in due]
+    return [sent for sent in found if sent is not None]
 
 
 def put(
@@ -81,34 +80,46 @@ def test_one_message_tells_of_all_that_is_wrong_at_the_deadline(warehouse: sa.En
         told
         == """\
 SameGoal night 2026-10-12: 3 failed, 1 held, 1 late of 6
-1 of 6 district(s) published.
+1 of 6 districts published.
 
-1 district failed: what was last published stays
-  reading Qmlativ: Qmlativ does not accept the credentials (HTTP 400)
-  - Alpha ISD (alpha): for 1 night, last published 2026-10-11
-  To do: renew the Integration Access in Qmlativ if it has expired, and give its secret: \
+**1 district failed: the last published snapshot stays**
+
+reading Qmlativ: Qmlativ does not accept the credentials (HTTP 400)
+
+- Alpha ISD (alpha): for 1 night, last published 2026-10-11
+
+To do: renew the Integration Access in Qmlativ if it has expired, and give its secret: \
 samegoal-pipelines districts rotate-secret alpha; then: samegoal-pipelines sync alpha
 
-2 districts failed: what was last published stays
-  publishing: no connection to Postgres
-  - Beta ISD (beta): for 1 night, last published 2026-10-11
-  - Gamma ISD (gamma): for 1 night, last published 2026-10-11
-  To do: see that Postgres is up and has space (docs/production.md), then: samegoal-pipelines sync ID
+**2 districts failed: the last published snapshot stays**
 
-1 district late
-  no snapshot by 06:00: the run has not started or is still going
-  - Epsilon ISD (epsilon): for 1 night, last published 2026-10-11
-  To do: check in the Dagster UI that the daemon is running, nightly_by_district is on and runs are not \
+publishing: no connection to Postgres
+
+- Beta ISD (beta): for 1 night, last published 2026-10-11
+- Gamma ISD (gamma): for 1 night, last published 2026-10-11
+
+To do: see that Postgres is up and has space (docs/production.md), then: samegoal-pipelines sync ID
+
+**1 district late**
+
+no snapshot by 06:00: the run has not started or is still going
+
+- Epsilon ISD (epsilon): for 1 night, last published 2026-10-11
+
+To do: check in the Dagster UI that the daemon is running, nightly_by_district is on and runs are not \
 stuck in the queue; or: samegoal-pipelines sync epsilon
 
-1 district held: the change is too large to publish unseen
-  200 of 1,190 students would be gone
-  - Delta ISD (delta): for 1 night, last published 2026-10-11
-  To do: look at the numbers in the Dagster UI, and at the students with: samegoal-pipelines changes delta \
+**1 district held: the change is too large to publish without review**
+
+200 of 1,190 students would be gone
+
+- Delta ISD (delta): for 1 night, last published 2026-10-11
+
+To do: look at the numbers in the Dagster UI, and at the students with: samegoal-pipelines changes delta \
 --students; mend it in Qmlativ and run the night again, or, if the \
 change is meant, publish what is held: samegoal-pipelines sync delta --release --why REASON
 
-All of it: samegoal-pipelines report --night 2026-10-12, or nightly_report in Dagster.
+Full report: `samegoal-pipelines report --night 2026-10-12`
 """
     )
 
@@ -126,10 +137,11 @@ def test_two_daemons_that_look_at_once_send_one_message(warehouse: sa.Engine) ->
     sending, other_has_looked = threading.Event(), threading.Event()
 
     class Slow(Ear):
-        def send(self, subject: str, text: str, html: str | None = None) -> None:
-            super().send(subject, text)
+        def send(self, message: Message) -> str | None:
+            super().send(message)
             sending.set()
             assert other_has_looked.wait(50)
+            return None
 
     slow, other = Slow(), Ear()
     first = threading.Thread(target=look, args=(warehouse, SIX_IN_CHICAGO, slow))
@@ -142,12 +154,12 @@ def test_two_daemons_that_look_at_once_send_one_message(warehouse: sa.Engine) ->
     assert (len(slow.heard), other.heard) == (1, [])
 
 
-def test_a_reader_of_the_warehouse_keeps_no_alarm_from_being_sent(warehouse: sa.Engine, ear: Ear) -> None:
+def test_a_reader_of_the_warehouse_keeps_no_alert_from_being_sent(warehouse: sa.Engine, ear: Ear) -> None:
     """Advisory locks are anybody's, who may log in."""
     put(warehouse, "alpha", "failed")
     reader = login(warehouse, Role.READER)
     with reader.connect() as reading:
-        for name in ("alarm ear", f"alarm {NIGHT} {SIX_IN_CHICAGO.isoformat()} ear"):
+        for name in ("alert ear", f"alert {NIGHT} {SIX_IN_CHICAGO.isoformat()} ear"):
             taking = sa.text("select pg_advisory_lock(hashtextextended(:name, 0))")
             reading.execute(taking, {"name": name})
         assert is_refused(reading, "select from samegoal.locks for update")
@@ -162,7 +174,7 @@ def test_a_channel_that_fails_is_tried_again_and_the_others_are_not_told_twice(w
     deaf.broken = True
     look(warehouse, SIX_IN_CHICAGO, ear)
     for _ in range(2):
-        with pytest.raises(ChannelError):
+        with pytest.raises(AlertError):
             look(warehouse, SIX_IN_CHICAGO, deaf)
     deaf.broken = False
     look(warehouse, SIX_IN_CHICAGO + timedelta(minutes=5), deaf, ear)
@@ -197,7 +209,7 @@ def test_where_nothing_is_wrong_nothing_is_sent_and_the_look_is_recorded(
     assert ear.heard == []
     with as_operator(warehouse, "looking") as connection:
         rows = connection.execute(
-            sa.text("select night, channel, part, districts, digest from samegoal.alarms_sent")
+            sa.text("select night, channel, part, districts, digest from samegoal.alerts_sent")
         )
         assert [tuple(row) for row in rows] == [(NIGHT, "ear", 1, 0, "")]
 
@@ -251,7 +263,7 @@ def test_a_night_that_fails_again_for_another_reason_is_told_again(warehouse: sa
 def test_a_sender_that_hangs_for_good_does_not_keep_the_lock(warehouse: sa.Engine) -> None:
     """Postgres itself ends the transaction in which nothing happens, and its session takes no harm else."""
     limit = sa.text("show idle_in_transaction_session_timeout")
-    with telling(warehouse, NIGHT, SIX_IN_CHICAGO, "ear") as ledger:
+    with _record(warehouse, NIGHT, SIX_IN_CHICAGO, "ear") as ledger:
         assert ledger is not None
         assert ledger._connection.scalar(limit) == "1min"
     with as_operator(warehouse, "looking") as connection:
@@ -285,7 +297,7 @@ def test_a_district_that_moves_to_an_earlier_time_zone_is_told_of_the_next_night
     assert ear.subjects == ["SameGoal night 2026-10-13: 1 late of 1"]
 
 
-def test_paused_and_disabled_districts_raise_no_alarm(warehouse: sa.Engine, ear: Ear) -> None:
+def test_paused_and_disabled_districts_raise_no_alert(warehouse: sa.Engine, ear: Ear) -> None:
     put(warehouse, "alpha", None)
     put(warehouse, "beta", None)
     pause(warehouse, "alpha", paused_from=NIGHT, paused_to=NIGHT, set_by="pat")
@@ -295,31 +307,58 @@ def test_paused_and_disabled_districts_raise_no_alarm(warehouse: sa.Engine, ear:
     assert ear.heard == []
 
 
-def test_a_report_that_is_missing_is_told_once_through_each_channel_and_by_itself(
-    warehouse: sa.Engine, ear: Ear
-) -> None:
-    missing = MissingReport(NIGHT, 3, "run-of-the-third-try")
+def test_a_missing_report_is_sent_once_to_each_address_and_by_itself(warehouse: sa.Engine, ear: Ear) -> None:
+    missing = missing_report_message(NIGHT, 3, "run-of-the-third-try")
     put(warehouse, "reykjavik", "failed", zone="Atlantic/Reykjavik")  # whose deadline is six in UTC
     other = Ear("other")
     other.broken = True
     for minutes in range(3):
-        with pytest.raises(ChannelError):
-            tell_of_report(warehouse, missing, other, SIX_IN_CHICAGO)
-        tell_of_report(warehouse, missing, ear, SIX_IN_CHICAGO + timedelta(minutes=minutes))
+        with pytest.raises(AlertError):
+            send_once(warehouse, NIGHT, "report", missing, other, SIX_IN_CHICAGO)
+        send_once(warehouse, NIGHT, "report", missing, ear, SIX_IN_CHICAGO + timedelta(minutes=minutes))
     other.broken = False
-    tell_of_report(warehouse, missing, other, SIX_IN_CHICAGO)
+    send_once(warehouse, NIGHT, "report", missing, other, SIX_IN_CHICAGO)
     assert ear.heard == other.heard
     assert ear.heard == [
         "SameGoal night 2026-10-12: its report is missing\n"
-        "nightly_report of the night 2026-10-12 could not be made in 3 tries; the last is run "
-        "run-of-the-third-try.\n\n"
-        "To do: see in the Dagster UI why that run failed; what the report would say: samegoal-pipelines "
-        "report --night 2026-10-12\n"
+        "nightly_report of the night 2026-10-12 failed 3 times, last in run run-of-the-third-try.\n\n"
+        "To do: open that run in the Dagster UI. To see what the report would say: "
+        "`samegoal-pipelines report --night 2026-10-12`\n"
     ]
-    look(warehouse, SIX_IN_CHICAGO, ear)  # the districts' own message is not kept back by it
+    look(warehouse, SIX_IN_CHICAGO, ear)  # the districts' own message is sent all the same
     assert ear.subjects[1:] == ["SameGoal night 2026-10-12: 1 failed of 1"]
-    tell_of_report(warehouse, MissingReport(NIGHT + timedelta(days=1), 3, "another"), ear, SIX_IN_CHICAGO)
-    assert ear.subjects[2:] == ["SameGoal night 2026-10-13: its report is missing"]
+    send_once(warehouse, NIGHT + timedelta(days=1), "report", missing, ear, SIX_IN_CHICAGO)
+    assert len(ear.subjects) == 3
+
+
+def test_all_is_well_is_one_message_a_day_after_the_last_deadline_if_wanted(
+    warehouse: sa.Engine, ear: Ear
+) -> None:
+    put(warehouse, "chicago", "published")
+    put(warehouse, "honolulu", "published", zone="Pacific/Honolulu")
+    look(warehouse, SIX_IN_HONOLULU, ear)
+    look(warehouse, SIX_IN_HONOLULU - timedelta(minutes=1), ear, all_well=True)
+    assert ear.heard == []
+    for minutes in range(3):
+        look(warehouse, SIX_IN_HONOLULU + timedelta(minutes=minutes), ear, all_well=True)
+    assert ear.heard == ["SameGoal night 2026-10-12: all is well\nAll 2 districts published.\n"]
+
+
+def test_all_is_well_waits_until_nothing_is_wrong_and_never_replaces_an_alert(
+    warehouse: sa.Engine, ear: Ear
+) -> None:
+    put(warehouse, "alpha", "failed")
+    put(warehouse, "beta", "published")
+    look(warehouse, SIX_IN_CHICAGO, ear, all_well=True)
+    attempt(warehouse, "alpha", "published")
+    look(warehouse, SIX_IN_CHICAGO + timedelta(hours=1), ear, all_well=True)
+    attempt(warehouse, "beta", "held", reason="too many")
+    look(warehouse, SIX_IN_CHICAGO + timedelta(hours=2), ear, all_well=True)
+    assert [subject.partition(": ")[2] for subject in ear.subjects] == [
+        "1 failed of 2",
+        "all is well",
+        "also 1 held of 2",
+    ]
 
 
 @pytest.mark.parametrize(
@@ -338,13 +377,11 @@ def test_the_nights_of_the_clock_change_are_told_once_each_at_six(
     assert len(ear.subjects) == len(set(ear.subjects)) == 2  # and the night before, at the first look
 
 
-def test_a_name_is_text_in_every_form_of_a_message(warehouse: sa.Engine) -> None:
+def test_a_name_cannot_become_markup(warehouse: sa.Engine) -> None:
     register(warehouse, "alpha", name="Al\r\nBcc: <b>pha</b>")
-    (board,) = boards_judged(warehouse, SIX_IN_CHICAGO)
-    message = alarm_message(board, board.trouble)
-    assert "- Al Bcc: <b>pha</b> (alpha): never published" in message.text
-    assert "Al Bcc: &lt;b&gt;pha&lt;/b&gt; (alpha)" in message.html
-    assert "<b>pha" not in message.html
+    (board,) = judged_boards(warehouse, SIX_IN_CHICAGO)
+    message = alert_message(board, board.trouble)
+    assert "- Al Bcc: &lt;b>pha&lt;/b> (alpha): never published" in message.text
 
 
 def test_a_message_about_hundreds_of_districts_stays_readable(warehouse: sa.Engine) -> None:
@@ -353,14 +390,13 @@ def test_a_message_about_hundreds_of_districts_stays_readable(warehouse: sa.Engi
     for number in range(80):
         register(warehouse, f"failed-{number:03}")
         attempt(warehouse, f"failed-{number:03}", "failed", reason=f"reason {number}")
-    (board,) = boards_judged(warehouse, SIX_IN_CHICAGO)
-    message = alarm_message(board, board.trouble)
+    (board,) = judged_boards(warehouse, SIX_IN_CHICAGO)
+    message = alert_message(board, board.trouble)
     assert message.subject == "SameGoal night 2026-10-12: 80 failed, 150 late of 230"
-    assert len(message.text.splitlines()) < 400
-    assert "And 170 more district(s): failed-060, failed-061, " in message.text
+    assert len(message.text.splitlines()) < 600
+    assert "And 170 more districts: failed-060, failed-061, " in message.text
     for number in range(150):
         assert f"late-{number:03}" in message.text
-        assert f"late-{number:03}" in message.html
 
 
 def test_districts_that_are_held_by_the_same_rule_are_told_together_each_with_its_numbers(
@@ -372,18 +408,18 @@ def test_districts_that_are_held_by_the_same_rule_are_told_together_each_with_it
         attempt(warehouse, f"held-{number:03}", "held", reason=f"{lost} would be gone; the limit is 10 %")
     register(warehouse, "other")
     attempt(warehouse, "other", "held", reason="300 of 900 enrollment rows (33.3 %) were set aside")
-    (board,) = boards_judged(warehouse, SIX_IN_CHICAGO)
-    message = alarm_message(board, board.trouble)
+    (board,) = judged_boards(warehouse, SIX_IN_CHICAGO)
+    message = alert_message(board, board.trouble)
     lines = message.text.splitlines()
-    begin = lines.index("200 districts held: the change is too large to publish unseen")
-    assert lines[begin + 1 : begin + 4] == [
-        "  such as held-000: 100 of 1,000 students (10.0 %) were ENROLLED would be gone; the limit is 10 %",
-        "  - Held 000 ISD (held-000): never published, 74 nights so far; 100 of 1,000 students (10.0 %)",
-        "  - Held 001 ISD (held-001): never published, 74 nights so far; 101 of 1,001 students (10.1 %)",
+    begin = lines.index("**200 districts held: the change is too large to publish without review**")
+    assert lines[begin + 2 : begin + 6] == [
+        "For example held-000: 100 of 1,000 students (10.0 %) were ENROLLED would be gone; the limit is 10 %",
+        "",
+        "- Held 000 ISD (held-000): never published, 74 nights so far; 100 of 1,000 students (10.0 %)",
+        "- Held 001 ISD (held-001): never published, 74 nights so far; 101 of 1,001 students (10.1 %)",
     ]
-    assert lines[begin + 22].startswith("  - and 180 more: held-020, held-021, ")
-    assert "--release" in lines[begin + 23]
-    assert "1 district held: the change is too large to publish unseen" in lines
+    assert lines[begin + 24].startswith("- and 180 more: held-020, held-021, ")
+    assert "--release" in lines[begin + 26]
+    assert "**1 district held: the change is too large to publish without review**" in lines
     for one in board.trouble:
         assert one.district_id in message.text
-        assert one.district_id in message.html

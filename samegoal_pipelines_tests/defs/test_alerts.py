@@ -1,32 +1,30 @@
-"""The sensor night_alarm: one message through real servers, and a check that is red for whom it concerns."""
+"""The sensor night_alert: one message through real servers, and a check that is red for late districts."""
 
 from __future__ import annotations
 
 import json
 import threading
 from collections.abc import Iterator
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from time import monotonic
 from typing import Any
 
 import dagster as dg
 import pytest
 import sqlalchemy as sa
 
-from samegoal_pipelines.alarms.channels import channels_of
 from samegoal_pipelines.definitions import build_defs
-from samegoal_pipelines.defs import alarms
-from samegoal_pipelines.defs.alarms import AlarmNotSent, look, night_alarm
+from samegoal_pipelines.defs import alerts
+from samegoal_pipelines.defs.alerts import check_deadlines, night_alert
 from samegoal_pipelines.defs.partitions import DISTRICTS
 from samegoal_pipelines.defs.report import REPORT_JOB, TRIES
 from samegoal_pipelines.deployment import Deployment
 from samegoal_pipelines.districts.pauses import pause
+from samegoal_pipelines.reporting.addresses import Address, AlertError
 from samegoal_pipelines.runs import open_instance
 from samegoal_pipelines.warehouse.engine import as_writer
 from samegoal_pipelines.warehouse.tables import districts
-from samegoal_pipelines_tests.alarms.listeners import Hook, Mailbox, dripping_server, smtp_server, web_server
 from samegoal_pipelines_tests.pipeline import TODAY
+from samegoal_pipelines_tests.reporting.servers import Hook, Mailbox, smtp_server, web_server
 from samegoal_pipelines_tests.reports.nights_at_hand import NIGHT, REGISTERED, at, attempt, register
 
 ON_TIME = dg.AssetCheckKey(dg.AssetKey("published_snapshot"), "on_time")
@@ -48,10 +46,9 @@ def hook() -> Iterator[Hook]:
 
 @pytest.fixture
 def deployment(environment, monkeypatch, mailbox: Mailbox, hook: Hook) -> Iterator[Deployment]:
-    """A deployment whose alarms go to the servers of this test."""
-    monkeypatch.setenv("SAMEGOAL_SMTP_URL", f"smtp://127.0.0.1:{mailbox.port}")
-    monkeypatch.setenv("SAMEGOAL_ALARM_EMAIL_TO", "ana@example.com")
-    monkeypatch.setenv("SAMEGOAL_ALARM_WEBHOOK_URL", hook.url)
+    """A deployment whose alerts go to the servers of this test."""
+    mail = f"mailto://127.0.0.1:{mailbox.port}?from=nights@example.com&to=ana@example.com"
+    monkeypatch.setenv("SAMEGOAL_ALERT_URLS", f"{mail},{hook.url}")
     deployment = Deployment()
     yield deployment
     deployment.warehouse.dispose()
@@ -72,7 +69,7 @@ class Daemon:
 
     def look(self, now: datetime) -> str:
         context = dg.build_sensor_context(instance=self.instance, cursor=self.cursor)
-        result = look(context, self.deployment, now)
+        result = check_deadlines(context, self.deployment, now)
         self.cursor = result.cursor
         return result.skip_reason.skip_message
 
@@ -107,7 +104,7 @@ def put(deployment: Deployment, district_id: str, state: str | None, zone: str =
         attempt(deployment.warehouse, district_id, state, reason="no luck")
 
 
-def test_a_tick_of_the_sensor_sends_one_message_through_every_channel_and_a_second_tick_none(
+def test_a_tick_of_the_sensor_sends_one_message_to_every_address_and_a_second_tick_none(
     deployment, instance, mailbox, hook
 ):
     noon = f"Etc/GMT{datetime.now(UTC).hour - 12:+d}"  # Etc/GMT-5 is five hours ahead of Greenwich
@@ -121,18 +118,18 @@ def test_a_tick_of_the_sensor_sends_one_message_through_every_channel_and_a_seco
             repository_def=build_defs(deployment).get_repository_def(),
             resources={"deployment": deployment},
         )
-        return night_alarm.evaluate_tick(context)
+        return night_alert.evaluate_tick(context)
 
     first = tick(None)
     second = tick(first.cursor)
     forgetful = tick(None)  # a cursor that is lost must not ring again
     assert [message["Subject"][-13:] for message in mailbox.received] == [": 2 late of 2"]
-    assert [posted["subject"][-13:] for posted in hook.received] == [": 2 late of 2"]
-    assert "sent by email: SameGoal night" in first.skip_message
-    assert "sent by webhook: SameGoal night" in first.skip_message
-    assert second.skip_message == "1 deadline(s) looked at, nothing new to tell"
-    assert "nothing new to tell" in forgetful.skip_message
-    assert night_alarm.default_status == dg.DefaultSensorStatus.RUNNING
+    assert [posted["title"][-13:] for posted in hook.received] == [": 2 late of 2"]
+    assert "sent to mailto: SameGoal night" in first.skip_message
+    assert "sent to json: SameGoal night" in first.skip_message
+    assert second.skip_message == "1 deadlines checked, nothing new"
+    assert "nothing new" in forgetful.skip_message
+    assert night_alert.default_status == dg.DefaultSensorStatus.RUNNING
 
 
 def test_the_check_is_red_for_the_districts_that_are_overdue_and_says_what_to_do(daemon, deployment):
@@ -179,7 +176,7 @@ def test_a_district_turns_red_and_green_night_after_night(daemon, deployment):
         daemon.look(now + timedelta(minutes=1))
         assert daemon.shown() == {"alpha": True}
     assert daemon.said("alpha")[0] == (
-        "the snapshot of 2026-10-14 is there; it came by 06:00 of the district's time"
+        "the snapshot of 2026-10-14 was published by 06:00 of the district's time"
     )
 
 
@@ -198,7 +195,7 @@ def test_a_district_that_is_paused_is_waited_for_no_more(daemon, deployment):
     pause(deployment.warehouse, "alpha", paused_from=NIGHT, paused_to=NIGHT, set_by="pat", reason="fire")
     daemon.look(SIX_IN_CHICAGO + timedelta(minutes=1))
     assert daemon.shown() == {"alpha": True}
-    assert daemon.said("alpha")[0] == "no snapshot of 2026-10-12 is waited for: paused until 2026-10-12: fire"
+    assert daemon.said("alpha")[0] == "no snapshot of 2026-10-12 is due: paused until 2026-10-12: fire"
 
 
 def test_a_district_that_is_erased_while_it_is_red_is_forgotten(daemon, deployment):
@@ -212,7 +209,7 @@ def test_a_district_that_is_erased_while_it_is_red_is_forgotten(daemon, deployme
 
 
 def test_many_districts_turn_red_over_several_looks(daemon, deployment, monkeypatch):
-    monkeypatch.setattr(alarms, "EVENTS_AT_ONCE", 2)
+    monkeypatch.setattr(alerts, "EVENTS_AT_ONCE", 2)
     for district_id in ("alpha", "beta", "gamma"):
         put(deployment, district_id, None)
     daemon.look(SIX_IN_CHICAGO)
@@ -221,33 +218,32 @@ def test_many_districts_turn_red_over_several_looks(daemon, deployment, monkeypa
     assert daemon.shown() == {"alpha": False, "beta": False, "gamma": False}
 
 
-def test_a_channel_that_fails_is_tried_again_in_red_ticks(daemon, deployment, mailbox, hook):
+def test_an_address_that_fails_is_tried_again_in_red_ticks(daemon, deployment, mailbox, hook):
     put(deployment, "alpha", "failed")
     hook.status = 500
-    assert "alarm not sent: webhook: the server answers with HTTP 500" in daemon.look(SIX_IN_CHICAGO)
+    assert "alert not sent: json: the server refused the message (HTTP 500)" in daemon.look(SIX_IN_CHICAGO)
     assert daemon.shown() == {"alpha": False}
-    with pytest.raises(AlarmNotSent) as caught:
+    with pytest.raises(AlertError) as caught:
         daemon.look(SIX_IN_CHICAGO + timedelta(minutes=1))
     assert str(caught.value) == (
-        "alarm not sent: webhook: the server answers with HTTP 500: check SAMEGOAL_ALARM_WEBHOOK_URL"
+        "alert not sent: json: the server refused the message (HTTP 500); to try again: "
+        "samegoal-pipelines alerts test"
     )
     hook.status = 204
-    assert "sent by webhook" in daemon.look(SIX_IN_CHICAGO + timedelta(minutes=2))
+    assert "sent to json" in daemon.look(SIX_IN_CHICAGO + timedelta(minutes=2))
     assert len(mailbox.received) == 1
-    assert [posted["subject"] for posted in hook.received[-1:]] == [
-        "SameGoal night 2026-10-12: 1 failed of 1"
-    ]
+    assert [posted["title"] for posted in hook.received[-1:]] == ["SameGoal night 2026-10-12: 1 failed of 1"]
 
 
-def test_a_message_that_is_refused_keeps_no_later_one_from_its_channel(daemon, deployment, hook):
+def test_a_message_that_is_refused_does_not_block_a_later_one(daemon, deployment, hook):
     put(deployment, "new-york", None, "America/New_York")
     put(deployment, "chicago", None)
     hook.refuse = "new-york"
     said = daemon.look(SIX_IN_CHICAGO)
-    assert "alarm not sent: webhook: the server answers with HTTP 400" in said
-    assert "sent by webhook: SameGoal night 2026-10-12: 1 late of 1" in said
+    assert "alert not sent: json: the server refused the message (HTTP 400)" in said
+    assert "sent to json: SameGoal night 2026-10-12: 1 late of 1" in said
     (posted,) = hook.received
-    assert "(chicago)" in posted["text"]
+    assert "(chicago)" in posted["message"]
 
 
 def test_the_last_district_of_a_time_zone_is_red_no_more_once_it_is_disabled(daemon, deployment):
@@ -261,56 +257,69 @@ def test_the_last_district_of_a_time_zone_is_red_no_more_once_it_is_disabled(dae
     assert json.loads(daemon.cursor) == {}
 
 
-def test_an_unforeseen_error_of_a_channel_keeps_neither_the_other_nor_the_checks(
+def test_an_unforeseen_error_blocks_neither_another_address_nor_the_checks(
     daemon, deployment, mailbox, hook, monkeypatch
 ):
     def broken(*_: Any) -> None:
         raise IndexError("of ana@example.com")
 
     put(deployment, "alpha", "failed")
-    monkeypatch.setattr("samegoal_pipelines.alarms.channels.SmtpChannel.send", broken)
-    assert "alarm not sent: email: unforeseen IndexError; report this" in daemon.look(SIX_IN_CHICAGO)
+    send = Address.send
+    monkeypatch.setattr(
+        Address, "send", lambda self, message: broken() if self.name == "mailto" else send(self, message)
+    )
+    assert "alert not sent: mailto: unforeseen IndexError; report this" in daemon.look(SIX_IN_CHICAGO)
     assert daemon.shown() == {"alpha": False}
     assert (len(mailbox.received), len(hook.received)) == (0, 1)
 
 
-def with_little_patience_for_a_webhook(**settings: Any) -> list[Any]:
-    mail, webhook = channels_of(**settings)
-    return [mail, replace(webhook, in_all=2)]
-
-
-def test_a_channel_that_hangs_holds_up_neither_the_checks_nor_the_other_channel(
-    deployment, instance, mailbox, hook, monkeypatch
+def test_an_address_that_hangs_blocks_neither_the_checks_nor_another_address(
+    daemon, deployment, mailbox, hook, monkeypatch
 ):
     """And the next look finds nothing locked."""
     put(deployment, "alpha", "failed")
     put(deployment, "new-york", "failed", "America/New_York")
-    clocks, tell = threading.local(), alarms.tell  # of each channel's thread: only the webhook's goes on
+    clocks = threading.local()  # of each address's thread: only the webhook's goes on
+    send = Address.send
 
-    def tell_and_look_at_the_clock(warehouse, board, channel, now) -> Any:
-        began = monotonic()
-        try:
-            return tell(warehouse, board, channel, now)
-        finally:
-            clocks.now = monotonic() - began if channel.name == "webhook" else 0
+    def hangs(self, message) -> Any:
+        clocks.now = 0
+        if self.name == "json":
+            clocks.now = alerts.SECONDS_PER_ADDRESS + 1
+            raise AlertError("json: the server did not answer in time")
+        return send(self, message)
 
-    with dripping_server(b"HTTP/1.1 200 OK\r\nX-Slow: ", b"x") as server, monkeypatch.context() as meanwhile:
-        meanwhile.setattr(alarms, "SECONDS_OF_A_CHANNEL", 1)
-        meanwhile.setattr(alarms, "channels_of", with_little_patience_for_a_webhook)
-        meanwhile.setattr(alarms, "tell", tell_and_look_at_the_clock)
-        meanwhile.setattr(alarms, "monotonic", lambda: getattr(clocks, "now", 0))
-        meanwhile.setenv("SAMEGOAL_ALARM_WEBHOOK_URL", f"http://127.0.0.1:{server.port}/abracadabra")
-        daemon = Daemon(Deployment(), instance)
+    with monkeypatch.context() as meanwhile:
+        meanwhile.setattr(Address, "send", hangs)
+        meanwhile.setattr(alerts, "monotonic", lambda: getattr(clocks, "now", 0))
         said = daemon.look(SIX_IN_CHICAGO)
-        daemon.deployment.warehouse.dispose()
-    assert "alarm not sent: webhook: the server did not answer in time" in said
-    assert "alarm not sent: webhook is slow: the rest comes with the next look" in said
+    assert "alert not sent: json: the server did not answer in time" in said
+    assert "alert not sent: json is slow; the next tick sends the rest" in said
     assert daemon.shown() == {"alpha": False, "new-york": False}
     assert len(mailbox.received) == 2
 
-    daemon.deployment = deployment
-    assert "sent by webhook" in daemon.look(SIX_IN_CHICAGO + timedelta(minutes=1))
+    assert "sent to json" in daemon.look(SIX_IN_CHICAGO + timedelta(minutes=1))
     assert (len(hook.received), len(mailbox.received)) == (2, 2)
+
+
+def test_a_message_that_arrives_in_part_is_reported_and_not_sent_again(daemon, deployment, monkeypatch):
+    put(deployment, "alpha", "failed")
+    monkeypatch.setattr(Address, "send", lambda self, _: f"sent in part: {self.name}: SMTP 550")
+    said = daemon.look(SIX_IN_CHICAGO)
+    assert "sent in part: mailto: SMTP 550" in said
+    assert daemon.look(SIX_IN_CHICAGO + timedelta(minutes=1)) == "1 deadlines checked, nothing new"
+
+
+def test_all_is_well_is_sent_where_the_setting_asks_for_it(deployment, instance, mailbox, monkeypatch):
+    put(deployment, "alpha", "published")
+    Daemon(deployment, instance).look(SIX_IN_CHICAGO)
+    assert mailbox.received == []
+    monkeypatch.setenv("SAMEGOAL_ALERT_ALL_WELL", "1")
+    daemon = Daemon(Deployment(), instance)
+    for minutes in range(2):
+        daemon.look(SIX_IN_CHICAGO + timedelta(minutes=minutes))
+    daemon.deployment.warehouse.dispose()
+    assert [mail["Subject"] for mail in mailbox.received] == ["SameGoal night 2026-10-12: all is well"]
 
 
 def test_a_report_that_failed_to_the_last_try_is_told_though_every_district_is_well(
@@ -324,19 +333,21 @@ def test_a_report_that_failed_to_the_last_try_is_told_though_every_district_is_w
         failed = dg.DagsterRun(job_name=REPORT_JOB, tags=tags, status=dg.DagsterRunStatus.FAILURE)
         instance.add_run(failed)
     said = daemon.look(SIX_IN_CHICAGO + timedelta(minutes=10))
-    assert "sent by email: SameGoal night 2026-10-12: its report is missing" in said
-    assert "nothing new to tell" in daemon.look(SIX_IN_CHICAGO + timedelta(minutes=11))
+    assert "sent to mailto: SameGoal night 2026-10-12: its report is missing" in said
+    assert "nothing new" in daemon.look(SIX_IN_CHICAGO + timedelta(minutes=11))
     (mail,), (posted,) = mailbox.received, hook.received
-    assert mail["Subject"] == posted["subject"] == "SameGoal night 2026-10-12: its report is missing"
-    assert f"the last is run {failed.run_id}." in posted["text"]
+    assert mail["Subject"] == posted["title"] == "SameGoal night 2026-10-12: its report is missing"
+    assert f"last in run {failed.run_id}." in posted["message"]
 
 
 def test_neither_the_checks_nor_the_messages_wait_for_each_other(daemon, deployment, mailbox, monkeypatch):
     put(deployment, "alpha", "failed")
-    show, tell, shown = alarms._show, alarms.tell, threading.Event()
-    monkeypatch.setattr(alarms, "_show", lambda *what: (show(*what), shown.set()))
-    monkeypatch.setattr(alarms, "tell", lambda *what: tell(*what) if shown.wait(120) else None)
-    assert "sent by email" in daemon.look(SIX_IN_CHICAGO)
+    show, send, shown = alerts._show, Address.send, threading.Event()
+    monkeypatch.setattr(alerts, "_show", lambda *what: (show(*what), shown.set()))
+    monkeypatch.setattr(
+        Address, "send", lambda self, message: send(self, message) if shown.wait(120) else "never shown"
+    )
+    assert "sent to mailto" in daemon.look(SIX_IN_CHICAGO)
     assert len(mailbox.received) == 1
 
 
@@ -347,7 +358,7 @@ def test_checks_that_cannot_be_written_keep_no_message_from_being_sent(
         raise RuntimeError("no space")
 
     put(deployment, "alpha", "failed")
-    monkeypatch.setattr(alarms, "_show", broken)
+    monkeypatch.setattr(alerts, "_show", broken)
     with pytest.raises(RuntimeError):
         daemon.look(SIX_IN_CHICAGO)
     assert (len(mailbox.received), len(hook.received)) == (1, 1)
@@ -372,7 +383,7 @@ def test_a_run_that_publishes_turns_its_district_green_at_once(
     assert pipeline.run(today=TODAY).published
     assert daemon.shown() == {"grand-bend": True}
     assert daemon.said("grand-bend")[0] == (  # the machine's clock is past that night's six o'clock
-        "the snapshot of 2026-10-12 is there; it came after 06:00 of the district's time"
+        "the snapshot of 2026-10-12 was published after 06:00 of the district's time"
     )
     daemon.look(SIX_IN_CHICAGO + timedelta(minutes=5))
     assert daemon.shown() == {"grand-bend": True}

@@ -1,4 +1,4 @@
-"""Servers that alarms are sent to: a real SMTP server and a real HTTP server on this machine."""
+"""Servers that alerts are sent to: a real SMTP server, and HTTP servers as strict as the chat services."""
 
 from __future__ import annotations
 
@@ -25,7 +25,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-USER, PASSWORD = "alarm@example.com", "hunter2-of-the-mail-server"
+USER, PASSWORD = "alert", "hunter2-of-the-mail-server"
+HOSTS = ("hooks.slack.com", "chat.googleapis.com", "prod-1.westus.logic.azure.com")
 
 
 class Mailbox:
@@ -60,17 +61,13 @@ class Mailbox:
 def smtp_server(
     certificate: Path | None = None,
     *,
-    encrypted: bool = False,
     login: bool = False,
-    ascii_only: bool = False,
 ) -> Iterator[Mailbox]:
     """An SMTP server.
 
     Args:
         certificate: offers STARTTLS with it.
-        encrypted: speaks TLS from the first byte instead.
         login: takes the user and password above, over an encrypted connection only.
-        ascii_only: knows nothing of addresses with other letters (SMTPUTF8).
     """
     mailbox, context = Mailbox(), None
     if certificate is not None:
@@ -88,15 +85,11 @@ def smtp_server(
     options: dict[str, Any] = {"auth_exclude_mechanism": ["LOGIN", "PLAIN"]}
     if login:
         options = {"authenticator": authenticate, "auth_required": True}
-    if encrypted:
-        options["auth_require_tls"] = False  # it knows of STARTTLS only
     controller = _Controller(
         mailbox,
         hostname="127.0.0.1",
         ready_timeout=120,
-        ssl_context=context if encrypted else None,
-        tls_context=None if encrypted else context,
-        enable_SMTPUTF8=not ascii_only,
+        tls_context=context,
         **options,
     )
     controller.start()
@@ -113,47 +106,89 @@ class _Controller(Controller):
     async def _create_server(self) -> Any:
         listener = socket.create_server(("127.0.0.1", 0))
         self.port = listener.getsockname()[1]
-        return await self.loop.create_server(self._factory_invoker, sock=listener, ssl=self.ssl_context)
-
-
-@contextmanager
-def closed_port() -> Iterator[int]:
-    """A port on which nobody listens, and nobody else can meanwhile."""
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        yield int(taken.getsockname()[1])
+        return await self.loop.create_server(self._factory_invoker, sock=listener)
 
 
 @dataclass
 class Hook:
-    """What a web server got, and with what it answers."""
+    """What a web server received, and how it answers."""
 
-    url: str = ""
+    port: int = 0
     status: int = 200
     headers: dict[str, str] = field(default_factory=dict)
     received: list[Any] = field(default_factory=list)
-    paths: list[str] = field(default_factory=list)
     refuse: str | None = None
-    """Text: a message with it is refused (HTTP 400)."""
+    """A message with this text is refused (HTTP 400)."""
+    stall_after: int | None = None
+    """After so many messages, no further one is answered."""
+    stalled: threading.Event = field(default_factory=threading.Event)
+
+    @property
+    def url(self) -> str:
+        """The apprise URL of this server."""
+        return f"json://127.0.0.1:{self.port}/hook?-token=abracadabra"
+
+
+def _accepts(host: str, posted: Any) -> bool:
+    """Whether a service takes this, as strictly as the real one does."""
+    match host:
+        case "hooks.slack.com":
+            (attachment,) = posted.get("attachments", [{}])
+            known = {"text", "attachments", "mrkdwn", "username", "icon_url", "channel"}
+            return set(posted) <= known and 0 < len(attachment.get("text", "")) <= 40_000
+        case "chat.googleapis.com":
+            return set(posted) <= {"text", "cards", "cardsV2", "thread"} and 0 < len(posted["text"]) <= 4096
+        case "prod-1.westus.logic.azure.com":
+            (attachment,) = posted.get("attachments", [{}])
+            card = attachment.get("content", {})
+            return (
+                posted.get("type") == "message"
+                and attachment["contentType"] == "application/vnd.microsoft.card.adaptive"
+                and (card["type"], card["version"]) == ("AdaptiveCard", "1.4")
+                and all(block["type"] == "TextBlock" and block["text"] for block in card["body"])
+                and len(json.dumps(posted)) <= 28 * 1024
+            )
+    return isinstance(posted, dict)
 
 
 @contextmanager
-def web_server() -> Iterator[Hook]:
-    """An HTTP server that takes JSON."""
+def web_server(certificate: Path | None = None) -> Iterator[Hook]:
+    """An HTTP server that takes JSON.
+
+    Args:
+        certificate: the server is also a proxy that plays every HTTPS host named in this certificate.
+    """
     hook = Hook()
 
     class Handler(BaseHTTPRequestHandler):
+        host = ""
+
+        def do_CONNECT(self) -> None:
+            assert certificate is not None
+            self.send_response(200)
+            self.end_headers()
+            context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+            context.load_cert_chain(certificate)
+            self.host = self.path.partition(":")[0]
+            self.connection = context.wrap_socket(self.connection, server_side=True)
+            self.rfile, self.wfile = self.connection.makefile("rb"), self.connection.makefile("wb", 0)
+            self.handle_one_request()
+            self.close_connection = True
+
         def do_POST(self) -> None:
-            body = self.rfile.read(int(self.headers["Content-Length"]))
-            hook.paths.append(self.path)
-            refused = hook.refuse is not None and hook.refuse in body.decode()
+            posted = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            if len(hook.received) == hook.stall_after:
+                hook.stalled.wait(120)
+                return
+            refused = not _accepts(self.host, posted) or (hook.refuse or "\0") in json.dumps(posted)
             if not refused:
-                hook.received.append(json.loads(body))
+                hook.received.append(posted)
             self.send_response(400 if refused else hook.status)
             for name, value in hook.headers.items():
                 self.send_header(name, value)
-            self.send_header("Content-Length", "0")
+            self.send_header("Content-Length", "2")
             self.end_headers()
+            self.wfile.write(b"ok")
 
         do_GET = do_POST
 
@@ -161,7 +196,7 @@ def web_server() -> Iterator[Hook]:
             pass
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    hook.url = f"http://127.0.0.1:{server.server_port}/hook?token=abracadabra"
+    hook.port = server.server_port
     thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
     thread.start()
     try:
@@ -173,7 +208,7 @@ def web_server() -> Iterator[Hook]:
 
 
 def make_certificate(folder: Path) -> Path:
-    """A key and a certificate of this machine's own for 127.0.0.1."""
+    """A key and a certificate for 127.0.0.1 and the chat services."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "mail.example.com")])
     now = datetime.now(UTC)
@@ -185,7 +220,10 @@ def make_certificate(folder: Path) -> Path:
         .serial_number(x509.random_serial_number())
         .not_valid_before(now - timedelta(days=1))
         .not_valid_after(now + timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))]), critical=False)
+        .add_extension(
+            x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1")), *map(x509.DNSName, HOSTS)]),
+            critical=False,
+        )
         .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
         .sign(key, hashes.SHA256())
     )
@@ -201,20 +239,11 @@ def make_certificate(folder: Path) -> Path:
     return file
 
 
-@dataclass
-class Dripping:
-    """A server that never comes to an end, and whether its caller has hung up."""
-
-    port: int = 0
-    left_alone: threading.Event = field(default_factory=threading.Event)
-
-
 @contextmanager
-def dripping_server(first: bytes, drip: bytes) -> Iterator[Dripping]:
-    """A server that says `first` to whoever connects, and then `drip` for ever."""
-    server = Dripping()
+def dripping_server(first: bytes, drip: bytes) -> Iterator[tuple[int, threading.Event]]:
+    """A server that says `first`, and then `drip` forever: its port, and whether its caller has hung up."""
+    left_alone = threading.Event()
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        server.port = listener.getsockname()[1]
 
         def serve() -> None:
             with suppress(OSError):  # closed before anybody came
@@ -223,13 +252,13 @@ def dripping_server(first: bytes, drip: bytes) -> Iterator[Dripping]:
                     connection.sendall(first)
                     while not stop.wait(0.02):
                         connection.sendall(drip)
-                server.left_alone.set()
+                left_alone.set()
 
         stop = threading.Event()
         thread = threading.Thread(target=serve, daemon=True)
         thread.start()
         try:
-            yield server
+            yield listener.getsockname()[1], left_alone
         finally:
             stop.set()
             thread.join(10)

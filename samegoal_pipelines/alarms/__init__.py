@@ -1,1 +1,0 @@
-"""How a message reaches people: channels. What it says, and whether it is sent, is decided elsewhere."""

@@ -1,0 +1,225 @@
+"""The sensor that sends alerts about missing snapshots, and the check that shows them for each district.
+
+Dagster's freshness policies know an asset, not its partitions: any district's snapshot would satisfy them. So
+the sensor checks every deadline itself, even when nothing has run. `reporting` decides what to send.
+"""
+
+import json
+import warnings
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, date, datetime
+from time import monotonic
+from typing import Any
+
+import dagster as dg
+
+from samegoal_pipelines.defs.gate import PUBLISHED_SNAPSHOT
+from samegoal_pipelines.defs.night import Night
+from samegoal_pipelines.defs.partitions import DISTRICTS
+from samegoal_pipelines.defs.report import missing_reports
+from samegoal_pipelines.defs.steps import last_materialization, plainly_failing
+from samegoal_pipelines.deployment import Deployment
+from samegoal_pipelines.reporting.addresses import Address, AlertError, alert_addresses
+from samegoal_pipelines.reporting.alerts import Alert, alerts_due, judged_boards
+from samegoal_pipelines.reports.board import DEADLINE, Board, DistrictNight, read_board
+from samegoal_pipelines.reports.words import since
+from samegoal_pipelines.warehouse.errors import WarehouseError
+
+ON_TIME_CHECK = "on_time"
+SECONDS_PER_ADDRESS = 25
+"""After how many seconds a tick starts no further message to an address: a tick has 60 in all."""
+EVENTS_AT_ONCE = 200
+"""How many districts' checks one tick changes at most: Dagster writes them one by one."""
+
+
+@dg.sensor(
+    name="night_alert",
+    minimum_interval_seconds=60,
+    # A schedule that nobody switched on must raise an alert; without an address it is a line in the log.
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    description="At 06:00 of each time zone: sends one message to each alert address about the districts "
+    "whose snapshot failed, is held or is late, and turns their check on_time red. Works even when nothing "
+    "has run.",
+)
+def night_alert(
+    context: dg.SensorEvaluationContext, deployment: dg.ResourceParam[Deployment]
+) -> dg.SensorResult:
+    """Check every deadline that has passed."""
+    return check_deadlines(context, deployment, datetime.now(UTC))
+
+
+def check_deadlines(
+    context: dg.SensorEvaluationContext, deployment: Deployment, now: datetime
+) -> dg.SensorResult:
+    """Send the alerts that are due, and bring the checks up to date.
+
+    Raises:
+        AlertError: an alert could not be sent and no check changed, so the tick is red; the next one retries.
+    """
+    settings, warehouse = deployment.settings, deployment.warehouse
+    boards = judged_boards(warehouse, now)
+    red = {**json.loads(context.cursor or "{}")}
+    outcomes = _bring_up_to_date(red, [*boards, *_boards_of_the_others(deployment, red, boards, now)])
+    missing = missing_reports(context.instance, {board.night for board in boards})
+    alerts = alerts_due(warehouse, boards, missing, all_well=settings.alert_all_well)
+    addresses = alert_addresses(settings.alert_urls)
+    with ThreadPoolExecutor(len(addresses)) as threads:  # an address that hangs does not block another
+        sending = [threads.submit(_send_all, alerts, address, now) for address in addresses]
+        if outcomes:
+            _show(context.instance, outcomes)
+    sent = [line for one in sending for line in one.result()[0]]
+    problems = [line for one in sending for line in one.result()[1]]
+    for line in sent:
+        context.log.info(line)
+    for line in problems:
+        context.log.error(line)
+    if problems and not outcomes:
+        raise AlertError("; ".join(problems))
+    summary = "; ".join([*problems, *sent]) or f"{len(boards)} deadlines checked, nothing new"
+    return dg.SensorResult(cursor=json.dumps(red), skip_reason=dg.SkipReason(summary))
+
+
+def _send_all(alerts: Sequence[Alert], address: Address, now: datetime) -> tuple[list[str], list[str]]:
+    """What was sent to an address, and each problem once. A message that fails does not stop the next one."""
+    sent, problems = [], dict[str, None]()
+    began = monotonic()
+    for alert in alerts:
+        if monotonic() - began > SECONDS_PER_ADDRESS:
+            problems[f"alert not sent: {address.name} is slow; the next tick sends the rest"] = None
+            break
+        try:
+            done = alert(address, now)
+        except AlertError as error:
+            problems[f"alert not sent: {error}; to try again: samegoal-pipelines alerts test"] = None
+        except WarehouseError as error:
+            problems[f"alert not sent: {error}"] = None
+        except Exception as error:  # the other addresses and messages must still be served
+            what = f"{address.name}: unforeseen {type(error).__name__}; report this"
+            problems[f"alert not sent: {what}"] = None
+        else:
+            if done is not None:
+                sent.append(f"sent to {address.name}: {done.message.subject}")
+            if done is not None and done.problem:
+                problems[done.problem] = None
+    return sent, [*problems]
+
+
+def _boards_of_the_others(
+    deployment: Deployment, red: Mapping[str, Any], boards: Sequence[Board], now: datetime
+) -> Iterator[Board]:
+    """Red districts that no deadline covers any more: the last active one of a time zone was disabled."""
+    others = red.keys() - {one.district_id for board in boards for one in board.districts}
+    if others:
+        night = max(date.fromisoformat(red[district_id][0]) for district_id in others)
+        yield read_board(deployment.warehouse, night, now, others)
+
+
+def _bring_up_to_date(red: dict[str, Any], boards: Iterable[Board]) -> list[dict[str, Any]]:
+    """The outcomes that bring the check on_time in line with the boards.
+
+    Args:
+        red: district → night and state of each red check; updated to what the outcomes will show.
+    """
+    judged = {one.district_id: one for board in boards for one in board.districts}
+    wanted = {one.district_id: [str(one.night), one.state] for one in judged.values() if one.in_trouble}
+    changed = [
+        district_id
+        for district_id in sorted({*red, *wanted})
+        if red.get(district_id) != wanted.get(district_id)
+    ]
+    outcomes = []
+    for district_id in changed[:EVENTS_AT_ONCE]:
+        if district_id in wanted:
+            red[district_id] = wanted[district_id]
+        else:
+            red.pop(district_id)
+        if district_id in judged:  # else it was erased
+            outcomes.append({"district_id": district_id, **_outcome(judged[district_id])})
+    return outcomes
+
+
+class Outcomes(dg.Config):
+    """Outcomes of the check on_time: district_id, passed, description and metadata of each."""
+
+    outcomes: list[dict[str, Any]]
+
+
+@dg.op(out=dg.Out(dg.Nothing))
+def show_outcomes(context: dg.OpExecutionContext, config: Outcomes) -> None:
+    """Record the outcomes as evaluations of the check."""
+    for one in config.outcomes:
+        context.log_event(  # takes evaluations, although its signature does not say so
+            dg.AssetCheckEvaluation(  # type: ignore[arg-type]
+                asset_key=dg.AssetKey(PUBLISHED_SNAPSHOT),
+                check_name=ON_TIME_CHECK,
+                passed=one["passed"],
+                description=one["description"],
+                metadata=one["metadata"],
+                target_materialization_data=last_materialization(
+                    context.instance, PUBLISHED_SNAPSHOT, one["district_id"]
+                ),
+                partition=one["district_id"],
+            )
+        )
+
+
+@dg.job(
+    executor_def=dg.in_process_executor,
+    description="Turns the check on_time of districts red and green; the sensor night_alert runs it.",
+)
+def show_lateness() -> None:
+    """One step for all districts that have changed."""
+    show_outcomes()
+
+
+def _show(instance: dg.DagsterInstance, outcomes: list[dict[str, Any]]) -> None:
+    """Run that job in this process: in the queue it would wait behind the runs that are late.
+
+    A sensor cannot report the events itself: without a run, Dagster 1.13 stores one evaluation per partition
+    and refuses later ones (a unique key over asset, check, run and partition).
+    """
+    show_lateness.execute_in_process(
+        instance=instance,
+        run_config={
+            "ops": {"show_outcomes": {"config": {"outcomes": outcomes}}},
+            "loggers": {"console": {"config": {"log_level": "CRITICAL"}}},
+        },
+    )
+
+
+def _outcome(one: DistrictNight) -> dict[str, Any]:
+    """What the check shows for a district: passed, description, metadata."""
+    what = {"night": str(one.night), "state": one.state}
+    if one.in_trouble:
+        what |= {"reason": one.reason or "", "what to do": one.remedy or ""}
+        said = f"overdue since {DEADLINE:%H:%M} of {one.night}: {one.state}, {since(one)}"
+    elif one.state == "published":
+        when = "by" if one.published_at is None or one.published_at <= one.deadline else "after"
+        said = f"the snapshot of {one.night} was published {when} {DEADLINE:%H:%M} of the district's time"
+    else:
+        said = f"no snapshot of {one.night} is due: {one.reason or one.state}"
+    return {"passed": not one.in_trouble, "description": said, "metadata": what}
+
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore", dg.PreviewWarning)  # of checks with partitions, in Dagster 1.13
+
+    @dg.asset_check(
+        asset=PUBLISHED_SNAPSHOT,
+        name=ON_TIME_CHECK,
+        partitions_def=DISTRICTS,
+        description="The night's snapshot is published by 06:00 of the district's time. Red: it is overdue "
+        "because it failed, is held, or nothing has run. The sensor night_alert turns the check red, and the "
+        "next snapshot turns it green.",
+    )
+    def on_time(
+        night: dg.ResourceParam[Night], deployment: dg.ResourceParam[Deployment]
+    ) -> dg.AssetCheckResult:
+        """Check the night of this run, as the sensor does."""
+        with plainly_failing(ON_TIME_CHECK, night):
+            board = read_board(deployment.warehouse, night.today, datetime.now(UTC), [night.district.id])
+            if not board.districts:
+                told = f"the district was registered after the night of {night.today}"
+                return dg.AssetCheckResult(passed=True, description=told)
+            return dg.AssetCheckResult(**_outcome(board.districts[0]))

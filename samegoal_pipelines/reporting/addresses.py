@@ -1,0 +1,110 @@
+"""Alert addresses: the apprise URLs of `SAMEGOAL_ALERT_URLS`, and sending a message to one of them.
+
+An address is a secret, so errors and records name it by its service and position only (`slack`, `slack 2`).
+What to send, and whether it was sent before, is decided in `alerts`.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+import subprocess
+import sys
+from collections import Counter
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from pydantic import SecretStr
+
+from samegoal_pipelines.reporting.messages import Message
+
+SECONDS = 20
+"""How long sending one message may take in all."""
+_NEXT_URL = re.compile(r",\s*(?=[a-z][a-z0-9]*://)|,\s*$", re.IGNORECASE)
+"""A comma that ends a URL; those inside one separate recipients."""
+_SERVICE = re.compile(r"https?://([\w.-]+)/|([a-z][a-z0-9]*)://", re.IGNORECASE)
+_PROBLEMS = {
+    "in the clear": "it would send its password unencrypted; use mailtos://",
+    "invalid": "not a valid apprise URL, or with an invalid recipient; see Alerts in docs/production.md",
+}
+
+
+class AlertError(Exception):
+    """An address is invalid, or a message did not arrive. The text holds no secret."""
+
+
+@dataclass(frozen=True)
+class Address:
+    """Where alerts go."""
+
+    name: str
+    url: SecretStr | None
+    """`None`: the log of this process, for a deployment without addresses."""
+
+    def send(self, message: Message, seconds: float = SECONDS) -> str | None:
+        """Send one message.
+
+        Returns:
+            What went wrong if only a part arrived, such as at one of two recipients: do not send it again.
+
+        Raises:
+            AlertError: nothing arrived.
+        """
+        if self.url is None:
+            logging.getLogger(__name__).warning("%s\n%s", message.subject, message.text)
+            return None
+        *parts, outcome = _deliver([self], seconds, **asdict(message))
+        if outcome == "done":
+            return None
+        problem = f"{self.name}: {_PROBLEMS.get(outcome, outcome)}"
+        if not parts:
+            raise AlertError(problem)
+        return f"sent in part: {problem}"
+
+
+def alert_addresses(urls: SecretStr | None) -> list[Address]:
+    """The addresses of `SAMEGOAL_ALERT_URLS`; the log if there is none."""
+    addresses, count = [], Counter[str]()
+    for url in filter(None, map(str.strip, _NEXT_URL.split(urls.get_secret_value() if urls else ""))):
+        found = _SERVICE.match(url)
+        service = (found[1] or found[2]).lower() if found else "address"
+        count[service] += 1
+        number = f" {count[service]}" if count[service] > 1 else ""
+        addresses.append(Address(f"{service}{number}", SecretStr(url)))
+    return addresses or [Address("log", None)]
+
+
+def check_addresses(urls: SecretStr | None) -> None:
+    """Reject invalid addresses at startup, not on the night that has something to say.
+
+    Raises:
+        AlertError: names each invalid address.
+    """
+    addresses = [address for address in alert_addresses(urls) if address.url]
+    if not addresses:
+        return
+    outcomes = _deliver(addresses, 60)
+    problems = [
+        f"{address.name}: {_PROBLEMS.get(outcome, outcome)}"
+        for address, outcome in zip(addresses, outcomes, strict=False)
+        if outcome != "valid"
+    ]
+    if problems or len(outcomes) != len(addresses):
+        raise AlertError(f"SAMEGOAL_ALERT_URLS: {'; '.join(problems or ['cannot be checked'])}")
+
+
+def _deliver(addresses: list[Address], seconds: float, **message: Any) -> list[str]:
+    """The lines that the process `deliver` prints; at the deadline it is killed."""
+    request = {"urls": [address.url.get_secret_value() for address in addresses if address.url], **message}
+    command = [sys.executable, "-m", "samegoal_pipelines.reporting.deliver"]
+    try:
+        done = subprocess.run(  # noqa: S603
+            command, input=json.dumps(request).encode(), capture_output=True, timeout=seconds, check=True
+        )
+    except subprocess.TimeoutExpired as stopped:
+        return [*(stopped.stdout or b"").decode().splitlines(), "the server did not answer in time"]
+    except (subprocess.CalledProcessError, OSError) as error:
+        said = (getattr(error, "stdout", None) or b"").decode().splitlines()
+        return [*said, "the process that sends alerts failed"]
+    return done.stdout.decode().splitlines()

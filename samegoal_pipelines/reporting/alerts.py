@@ -1,0 +1,195 @@
+"""Which alerts to send, and which were sent.
+
+Each deadline (06:00 of each time zone) is checked once it has passed: one message per address covers all
+districts that failed, are held or are late. Trouble that comes later, such as a rerun that is held, follows
+at most once an hour. A message is recorded in the transaction in which it is sent, under a lock of its
+address: two daemons send one message, and a message that could not be sent leaves no record, so the next
+check tries again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from functools import partial
+from typing import Protocol
+
+import psycopg2.errors
+import sqlalchemy as sa
+from sqlalchemy.exc import OperationalError
+
+from samegoal_pipelines.reporting.messages import Message, alert_message, all_well_message
+from samegoal_pipelines.reports.board import (
+    Board,
+    DistrictNight,
+    active_timezones,
+    deadline_of,
+    night_judged,
+    read_board,
+)
+from samegoal_pipelines.reports.remedies import kind_of
+from samegoal_pipelines.warehouse.engine import take_role, transaction
+from samegoal_pipelines.warehouse.roles import Role
+from samegoal_pipelines.warehouse.tables import alerts_sent
+from samegoal_pipelines.warehouse.writing import LOCK_ROW
+
+BETWEEN_LATER_MESSAGES = timedelta(hours=1)
+_END_IF_SENDING_HANGS = sa.text("select set_config('idle_in_transaction_session_timeout', '60s', true)")
+
+
+class Recipient(Protocol):
+    """What a message is sent to."""
+
+    @property
+    def name(self) -> str:
+        """What the record of a sent message calls it."""
+        ...
+
+    def send(self, message: Message) -> str | None:
+        """Send it, or raise; return what went wrong if only a part arrived."""
+        ...
+
+
+@dataclass(frozen=True)
+class Sent:
+    """A message that was sent."""
+
+    message: Message
+    problem: str | None = None
+    """What went wrong if only a part arrived."""
+
+
+Alert = Callable[[Recipient, datetime], Sent | None]
+"""Sends a message if the recipient has not had it; returns what was sent."""
+
+
+def alerts_due(
+    engine: sa.Engine, boards: Sequence[Board], of_nights: Iterable[tuple[date, Message]], *, all_well: bool
+) -> list[Alert]:
+    """Everything that a recipient should have received by now.
+
+    Args:
+        boards: as `judged_boards` returns them.
+        of_nights: messages about a whole night, such as a missing report.
+        all_well: whether a night without trouble gets a message, too.
+    """
+    alerts: list[Alert] = [partial(send_news, engine, board) for board in boards]
+    alerts += [partial(send_once, engine, night, "report", message) for night, message in of_nights]
+    if all_well and len({board.night for board in boards}) == 1:  # the last time zone's deadline has passed
+        due = sum(board.due for board in boards)
+        if due and not any(board.trouble for board in boards):
+            night = boards[0].night
+            alerts.append(partial(send_once, engine, night, "all well", all_well_message(night, due)))
+    return alerts
+
+
+def judged_boards(engine: sa.Engine, now: datetime) -> list[Board]:
+    """The districts of each deadline, on the newest night whose deadline has passed for them."""
+    judged = {zone: night_judged(zone, now) for zone in active_timezones(engine)}
+    boards = []
+    for night in sorted(set(judged.values())):
+        board = read_board(engine, night, now)
+        zones = {zone for zone, its_night in judged.items() if its_night == night}
+        for deadline in sorted({deadline_of(night, zone) for zone in zones}):
+            boards.append(
+                board.of(
+                    {d.district_id for d in board.districts if d.timezone in zones and d.deadline == deadline}
+                )
+            )
+    return [board for board in boards if board.districts]
+
+
+def send_news(engine: sa.Engine, board: Board, recipient: Recipient, now: datetime) -> Sent | None:
+    """Send the trouble of a board that the recipient does not know about.
+
+    Raises:
+        WarehouseError: the record cannot be read or written.
+    """
+    deadline = board.districts[0].deadline
+    with _record(engine, board.night, deadline, recipient.name) as record:
+        if record is None:
+            return None
+        news = [one for one in board.trouble if _news(one) not in record.known]
+        if record.parts:  # a district without an attempt was added since; its next night is the first due
+            news = [one for one in news if one.state != "late"]
+            if not news or record.last_at is None or now - record.last_at < BETWEEN_LATER_MESSAGES:
+                return None
+        message = alert_message(board, news, later=bool(record.known)) if news else None
+        sent = Sent(message, recipient.send(message)) if message else None
+        record.add(now, map(_news, news))
+        return sent
+
+
+def send_once(
+    engine: sa.Engine, night: date, topic: str, message: Message, recipient: Recipient, now: datetime
+) -> Sent | None:
+    """Send a message about a whole night, unless the recipient has had it.
+
+    Raises:
+        WarehouseError: the record cannot be read or written.
+    """
+    line = f"{recipient.name}: {topic}"
+    with _record(engine, night, deadline_of(night, "UTC"), line) as record:
+        if record is None or record.parts:
+            return None
+        sent = Sent(message, recipient.send(message))
+        record.add(now, [f"({topic})"])
+        return sent
+
+
+def _news(one: DistrictNight) -> str:
+    """What makes a district's trouble news: its state, and the kind of failure."""
+    kind = f" ({kind_of(one.reason).name})" if one.state == "failed" else ""
+    return f"{one.district_id} {one.state}{kind}"
+
+
+@dataclass(frozen=True)
+class _Record:
+    """What an address has received about one night and deadline."""
+
+    parts: int
+    known: frozenset[str]
+    last_at: datetime | None
+    _connection: sa.Connection
+    _key: dict[str, object]
+
+    def add(self, now: datetime, news: Iterable[str]) -> None:
+        """Record a message; without news, that the deadline was checked."""
+        lines = sorted(news)
+        self._connection.execute(
+            sa.insert(alerts_sent).values(
+                **self._key, part=self.parts + 1, sent_at=now, districts=len(lines), digest="\n".join(lines)
+            )
+        )
+
+
+@contextmanager
+def _record(engine: sa.Engine, night: date, deadline: datetime, channel: str) -> Iterator[_Record | None]:
+    """The record of an address, locked while a message is sent; `None` if another process is sending."""
+    key: dict[str, object] = {"night": night, "deadline": deadline, "channel": channel}
+    with transaction(engine, "looking up which alerts were sent") as connection:
+        take_role(connection, Role.WRITER)
+        connection.execute(_END_IF_SENDING_HANGS)
+        if not _locked(connection, channel):
+            yield None
+            return
+        here = [alerts_sent.c[column] == value for column, value in key.items()]
+        parts = connection.execute(sa.select(alerts_sent).where(*here).order_by(alerts_sent.c.part)).all()
+        known = frozenset(line for part in parts for line in part.digest.splitlines())
+        yield _Record(len(parts), known, parts[-1].sent_at if parts else None, connection, key)
+
+
+def _locked(connection: sa.Connection, channel: str) -> bool:
+    """Lock the address, by a row that only writers can lock. Return whether it was free."""
+    try:
+        with connection.begin_nested():
+            connection.exec_driver_sql("set local lock_timeout = '100ms'")
+            connection.exec_driver_sql(LOCK_ROW, (f"alert {channel}",))
+    except OperationalError as error:
+        if not isinstance(error.orig, psycopg2.errors.LockNotAvailable):
+            raise
+        return False
+    connection.exec_driver_sql("set local lock_timeout to default")
+    return True

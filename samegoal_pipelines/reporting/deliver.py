@@ -1,0 +1,101 @@
+"""The process that checks alert addresses, or sends one message to one address, through apprise.
+
+Run as `python -m samegoal_pipelines.reporting.deliver` with JSON on standard input. It is a process of its
+own because a process can be killed at a deadline, and because apprise loads 190 services and quotes addresses
+in its log. It prints fixed words and status codes only: no address, no message, nothing that a server said.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+import sys
+
+import apprise
+
+LONGEST_TEAMS_MESSAGE = 20_000  # Teams takes 28 KB; apprise would split at 1,000 characters
+_STATUS = re.compile(r"error=([345]\d\d)|^Socket Exception: .*?\((\d{3}), b")
+_REASONS = {
+    "STARTTLS extension": "the mail server offers no encryption",
+    "certificate verify failed": "the server's certificate is not trusted",
+    "timed out": "the server did not answer in time",
+}
+
+
+class _Log(logging.Handler):
+    """Apprise's log, in memory: the only place where it says what went wrong."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lines: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        line = record.getMessage()
+        if line.startswith("Sent "):
+            print("sent", flush=True)  # noqa: T201  # a part has arrived, whatever becomes of the others
+        if record.levelno >= logging.WARNING or line.startswith("Socket Exception"):
+            self.lines.append(line)
+
+    def reason(self) -> str:
+        for line in self.lines:
+            if found := _STATUS.search(line):
+                code = f"HTTP {found[1]}" if found[1] else f"SMTP {found[2]}"
+                return f"the server refused the message ({code})"
+        text = "\n".join(self.lines)
+        return next((why for words, why in _REASONS.items() if words in text), "the server cannot be reached")
+
+
+def main() -> None:
+    """Read a request and print the outcome: a line per address, or of the message."""
+    request = json.load(sys.stdin)
+    log, logger = _Log(), logging.getLogger("apprise")
+    logger.addHandler(log)
+    logger.setLevel(logging.DEBUG)
+    logger.propagate = False
+    asset = apprise.AppriseAsset(
+        app_id="SameGoal",
+        async_mode=False,
+        http_redirects=False,  # a message goes where it was configured to go, or nowhere
+        image_url_mask="",
+        service_timeout=0,
+        storage_mode="memory",
+    )
+    for url in request["urls"]:
+        log.lines.clear()
+        service = apprise.Apprise.instantiate(url, asset=asset)
+        if service is None or log.lines:  # apprise drops an invalid recipient with a warning
+            print("invalid")  # noqa: T201
+        elif getattr(service, "secure_mode", None) == "insecure" and service.password:
+            print("in the clear")  # noqa: T201
+        elif "text" not in request:
+            print("valid")  # noqa: T201
+        elif _send(service, request, overflow_is_set="overflow=" in url):
+            print("done")  # noqa: T201
+        else:
+            print(log.reason())  # noqa: T201
+
+
+def _send(service: apprise.NotifyBase, request: dict[str, str], *, overflow_is_set: bool) -> bool:
+    if type(service).__name__ == "NotifyWorkflows":
+        service.body_maxlen = LONGEST_TEAMS_MESSAGE
+    if not overflow_is_set:  # a service refuses a message that is too long for it
+        chat = service.body_maxlen >= 1_000
+        service.overflow_mode = apprise.OverflowMode.SPLIT if chat else apprise.OverflowMode.TRUNCATE
+    service.request_rate_per_sec = min(service.request_rate_per_sec, 1)
+    service.socket_read_timeout = max(service.socket_read_timeout, 10)
+    if type(service).__name__ == "NotifyEmail":
+        vars(service)["headers"]["Auto-Submitted"] = "auto-generated"  # no out-of-office replies
+    sending = apprise.Apprise(service, asset=service.asset)
+    return bool(
+        sending.notify(
+            body=request["text"],
+            title=request["subject"],
+            notify_type=request["kind"],
+            body_format=apprise.NotifyFormat.MARKDOWN,
+        )
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,248 @@
+"""A message arrives at each kind of address, or an error says why not, without a secret."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from pydantic import SecretStr
+
+from samegoal_pipelines.reporting.addresses import Address, AlertError, alert_addresses, check_addresses
+from samegoal_pipelines.reporting.messages import Message
+from samegoal_pipelines.settings import Settings
+from samegoal_pipelines_tests.reporting.servers import (
+    PASSWORD,
+    USER,
+    Hook,
+    dripping_server,
+    make_certificate,
+    smtp_server,
+    web_server,
+)
+
+MESSAGE = Message(
+    "SameGoal night 2026-10-12: 2 failed of 300",
+    "**2 districts failed**\n\n- Grand Bend ISD — für alle & alle\n- Other\n\n`samegoal-pipelines sync ID`\n",
+)
+SLACK = "https://hooks.slack.com/services/T1JJ3T3L2/A1BRTD4JD/TIiajkdnlazkcOXrIdevi7FQ"
+GOOGLE = "https://chat.googleapis.com/v1/spaces/AAAA/messages?key=abracadabra&token=abracadabra2"
+TEAMS = (
+    "https://prod-1.westus.logic.azure.com/workflows/abra/triggers/manual/paths/invoke"
+    "?api-version=2016-06-01&sp=%2Ftriggers%2Fmanual%2Frun&sv=1.0&sig=abracadabra"
+)
+
+
+@pytest.fixture
+def certificate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A certificate that is trusted."""
+    file = make_certificate(tmp_path)
+    monkeypatch.setenv("SSL_CERT_FILE", str(file))
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(file))
+    return file
+
+
+@pytest.fixture
+def chat(certificate: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hook]:
+    """All chat services: what they accepted."""
+    with web_server(certificate) as hook:
+        monkeypatch.setenv("HTTPS_PROXY", f"http://127.0.0.1:{hook.port}")
+        yield hook
+
+
+def address(url: str) -> Address:
+    (found,) = alert_addresses(SecretStr(url))
+    return found
+
+
+def mail(port: int, options: str = "to=ana@example.com", user: str = "") -> str:
+    return f"mailto{'s' if user else ''}://{user}127.0.0.1:{port}?from=nights@example.com&{options}"
+
+
+def why_not(url: str, seconds: float = 60) -> str:
+    """The error, which must hold neither a secret nor what the server said."""
+    with pytest.raises(AlertError) as caught:
+        address(url).send(MESSAGE, seconds)
+    line = str(caught.value)
+    for secret in ("\n", PASSWORD, "abracadabra", "127.0.0.1", "@example.com"):
+        assert secret not in line
+    assert caught.value.__suppress_context__ or caught.value.__context__ is None
+    return line
+
+
+def test_slack_google_chat_and_teams_accept_a_message(chat: Hook) -> None:
+    for url in (SLACK, GOOGLE, TEAMS):
+        assert address(url).send(MESSAGE) is None
+    slack, google, teams = chat.received
+    (attachment,) = slack["attachments"]
+    assert attachment["title"] == MESSAGE.subject
+    assert "*2 districts failed*\n\n- Grand Bend ISD — für alle &amp; alle" in attachment["text"]
+    assert google["text"].startswith(f"*{MESSAGE.subject}*\n*2 districts failed*\n\n- Grand Bend ISD")
+    assert [block["text"] for block in teams["attachments"][0]["content"]["body"]] == [
+        MESSAGE.subject,
+        MESSAGE.text.strip(),
+    ]
+
+
+@pytest.mark.parametrize(("url", "parts"), [(SLACK, 1), (GOOGLE, 3), (TEAMS, 1)])
+def test_a_long_message_arrives_whole_in_as_few_parts_as_the_service_allows(
+    chat: Hook, url: str, parts: int
+) -> None:
+    lines = [f"- District {number:03} ISD (d-{number:03}): late" for number in range(350)]
+    assert address(url).send(Message(MESSAGE.subject, "\n".join(lines))) is None
+    assert len(chat.received) == parts
+    posted = json.dumps(chat.received)
+    assert [number for number in range(350) if f"(d-{number:03})" not in posted] == []
+
+
+def test_a_webhook_gets_json() -> None:
+    with web_server() as hook:
+        assert address(hook.url).send(MESSAGE) is None
+    (posted,) = hook.received
+    assert (posted["title"], posted["message"]) == (MESSAGE.subject, MESSAGE.text.strip())
+
+
+def test_an_email_arrives_encrypted_as_text_and_html(certificate: Path) -> None:
+    with smtp_server(certificate, login=True) as mailbox:
+        url = mail(mailbox.port, "to=ana@example.com,ben@example.com", user=f"{USER}:{PASSWORD}@")
+        assert address(url).send(MESSAGE) is None
+    assert mailbox.recipients == [["ana@example.com"], ["ben@example.com"]]
+    assert mailbox.encrypted == [True, True]
+    message = mailbox.received[0]
+    assert (message["Subject"], message["From"]) == (MESSAGE.subject, "nights@example.com")
+    assert message["Auto-Submitted"] == "auto-generated"
+    plain, html = message.get_body(("plain",)), message.get_body(("html",))
+    assert plain is not None
+    assert html is not None
+    assert "- Grand Bend ISD — für alle & alle" in plain.get_content()
+    assert "<li>Grand Bend ISD — für alle &amp; alle</li>" in html.get_content()
+
+
+def test_a_subject_cannot_add_a_header() -> None:
+    with smtp_server() as mailbox:
+        address(mail(mailbox.port)).send(Message("one\r\nBcc: eve@example.com", MESSAGE.text))
+    assert mailbox.received[0]["Subject"] == "one Bcc: eve@example.com"
+    assert mailbox.received[0]["Bcc"] is None
+    assert mailbox.recipients == [["ana@example.com"]]
+
+
+def test_a_recipient_that_is_refused_neither_blocks_the_others_nor_makes_them_get_the_message_again() -> None:
+    with smtp_server() as mailbox:
+        mailbox.refuse_recipients = {"ana@example.com"}
+        problem = address(mail(mailbox.port, "to=ana@example.com,ben@example.com")).send(MESSAGE)
+        assert problem == "sent in part: mailto: the server refused the message (SMTP 550)"
+        assert mailbox.recipients == [["ben@example.com"]]
+        assert why_not(mail(mailbox.port)) == "mailto: the server refused the message (SMTP 550)"
+
+
+def test_a_refusal_is_reported_by_its_code_and_not_quoted(certificate: Path) -> None:
+    with smtp_server() as mailbox, web_server() as hook:
+        mailbox.refuse = f"554 ana@example.com says {PASSWORD}"
+        assert why_not(mail(mailbox.port)) == "mailto: the server refused the message (SMTP 554)"
+        hook.status = 401
+        assert why_not(hook.url) == "json: the server refused the message (HTTP 401)"
+    with smtp_server(certificate, login=True) as mailbox:
+        wrong = mail(mailbox.port, user=f"{USER}:wrong@")
+        assert why_not(wrong) == "mailtos: the server refused the message (SMTP 535)"
+
+
+def test_a_message_is_not_sent_to_where_a_server_redirects() -> None:
+    with web_server() as hook, web_server() as other:
+        hook.status, hook.headers = 307, {"Location": f"http://127.0.0.1:{other.port}/"}
+        assert why_not(hook.url) == "json: the server refused the message (HTTP 307)"
+    assert other.received == []
+
+
+def test_a_certificate_that_nobody_trusts_and_a_server_without_encryption_are_not_accepted(
+    tmp_path: Path,
+) -> None:
+    with smtp_server(make_certificate(tmp_path)) as mailbox:
+        untrusted = mail(mailbox.port, user=f"{USER}:{PASSWORD}@")
+        assert why_not(untrusted) == "mailtos: the server's certificate is not trusted"
+    with smtp_server() as mailbox:
+        plain = mail(mailbox.port, user=f"{USER}:{PASSWORD}@")
+        assert why_not(plain) == "mailtos: the mail server offers no encryption"
+
+
+def test_a_server_that_is_not_there_is_reported() -> None:
+    assert why_not("json://127.0.0.1:1/abracadabra") == "json: the server cannot be reached"
+
+
+@pytest.mark.parametrize(
+    ("scheme", "first", "drip"),
+    [
+        ("json", b"HTTP/1.1 200 OK\r\nX-Slow: ", b"x"),
+        ("json", b"", b"HTTP/1.1 100 Continue\r\n\r\n"),
+        ("mailto", b"220 ", b"x"),
+    ],
+)
+def test_a_server_that_drips_forever_is_stopped_at_the_deadline(
+    scheme: str, first: bytes, drip: bytes
+) -> None:
+    """No single read takes long."""
+    with dripping_server(first, drip) as (port, left_alone):
+        url = mail(port) if scheme == "mailto" else f"json://127.0.0.1:{port}/abracadabra"
+        assert why_not(url, seconds=4) == f"{scheme}: the server did not answer in time"
+        assert left_alone.wait(120)
+
+
+def test_what_had_arrived_by_the_deadline_is_not_sent_again(chat: Hook) -> None:
+    chat.stall_after = 1
+    long = "\n".join(f"- District {number:03} ISD" for number in range(350))
+    problem = address(GOOGLE).send(Message(MESSAGE.subject, long), seconds=8)
+    chat.stalled.set()
+    assert problem == "sent in part: chat.googleapis.com: the server did not answer in time"
+    assert len(chat.received) == 1
+
+
+def test_an_address_is_in_no_log_and_no_repr(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG)
+    with web_server() as hook:
+        address(hook.url).send(MESSAGE)
+        shown = f"{address(hook.url)!r} {caplog.text}"
+    assert "abracadabra" not in shown
+
+
+def test_without_an_address_the_message_is_a_line_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    (log,) = alert_addresses(None)
+    assert log.send(MESSAGE) is None
+    (record,) = caplog.records
+    assert record.levelno == logging.WARNING
+    assert record.getMessage() == f"{MESSAGE.subject}\n{MESSAGE.text}"
+
+
+def test_the_addresses_are_those_of_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    mailtos = f"mailtos://{USER}:{PASSWORD}@mail.example.com?to=ana@example.com,ben@example.com"
+    monkeypatch.setenv("SAMEGOAL_ALERT_URLS", f"{mailtos}, {SLACK},slack://a/b/c,slack://d/e/f,")
+    settings = Settings()
+    found = alert_addresses(settings.alert_urls)
+    assert [one.name for one in found] == ["mailtos", "hooks.slack.com", "slack", "slack 2"]
+    assert found[0].url == SecretStr(mailtos)
+    assert PASSWORD not in f"{settings!r} {found!r}"
+
+
+def test_invalid_addresses_are_rejected_at_startup_and_named_without_their_secret() -> None:
+    wrong = [
+        f"slack://{PASSWORD}",
+        f"foo://{PASSWORD}/abracadabra",
+        f"mailto://{USER}:{PASSWORD}@mail.example.com?to=ana@example.com",
+        f"mailtos://{USER}:{PASSWORD}@mail.example.com?to=ben",
+        "jsons://hooks.example.com/abracadabra",
+        f"https://example.com/{PASSWORD}",
+    ]
+    with pytest.raises(AlertError) as caught:
+        check_addresses(SecretStr(",".join(wrong)))
+    invalid = "not a valid apprise URL, or with an invalid recipient; see Alerts in docs/production.md"
+    assert str(caught.value) == (
+        f"SAMEGOAL_ALERT_URLS: slack: {invalid}; foo: {invalid}; mailto: it would send its password "
+        f"unencrypted; use mailtos://; mailtos: {invalid}; example.com: {invalid}"
+    )
+    check_addresses(SecretStr(f"{SLACK},{GOOGLE},{TEAMS},jsons://hooks.example.com/abracadabra"))
+    check_addresses(None)
+
+
+def test_text_that_is_no_url_is_rejected() -> None:
+    with pytest.raises(AlertError, match=r"^SAMEGOAL_ALERT_URLS: address: not a valid apprise URL"):
+        check_addresses(SecretStr("ana@example.com"))

@@ -75,7 +75,7 @@ def _with_owner_and_code(assets: Iterable[Any]) -> Sequence[Any]:
 @dg.definitions
 def defs() -> dg.Definitions:
     """The definitions of the environment's deployment, for Dagster's code server and the runs it starts."""
-    start_runs_warm()
     if parent_process() is None:  # the code server, not each of its runs
         check_addresses(Settings().alert_urls)
+    start_runs_warm()
     return build_defs()

@@ -76,7 +76,7 @@ def check_deadlines(
         context.log.error(line)
     if problems and not outcomes:
         raise AlertError("; ".join(problems))
-    summary = "; ".join([*problems, *sent]) or f"{len(boards)} deadlines checked, nothing new"
+    summary = "; ".join([*problems, *sent]) or f"deadlines checked: {len(boards)}; nothing new"
     return dg.SensorResult(cursor=json.dumps(red), skip_reason=dg.SkipReason(summary))
 
 

@@ -12,7 +12,7 @@ import dagster as dg
 import pytest
 import sqlalchemy as sa
 
-from samegoal_pipelines.definitions import build_defs
+from samegoal_pipelines.definitions import build_defs, defs
 from samegoal_pipelines.defs import alerts
 from samegoal_pipelines.defs.alerts import check_deadlines, night_alert
 from samegoal_pipelines.defs.partitions import DISTRICTS
@@ -127,7 +127,7 @@ def test_a_tick_of_the_sensor_sends_one_message_to_every_address_and_a_second_ti
     assert [posted["title"][-13:] for posted in hook.received] == [": 2 late of 2"]
     assert "sent to mailto: SameGoal night" in first.skip_message
     assert "sent to json: SameGoal night" in first.skip_message
-    assert second.skip_message == "1 deadlines checked, nothing new"
+    assert second.skip_message == "deadlines checked: 1; nothing new"
     assert "nothing new" in forgetful.skip_message
     assert night_alert.default_status == dg.DefaultSensorStatus.RUNNING
 
@@ -307,7 +307,15 @@ def test_a_message_that_arrives_in_part_is_reported_and_not_sent_again(daemon, d
     monkeypatch.setattr(Address, "send", lambda self, _: f"sent in part: {self.name}: SMTP 550")
     said = daemon.look(SIX_IN_CHICAGO)
     assert "sent in part: mailto: SMTP 550" in said
-    assert daemon.look(SIX_IN_CHICAGO + timedelta(minutes=1)) == "1 deadlines checked, nothing new"
+    assert daemon.look(SIX_IN_CHICAGO + timedelta(minutes=1)) == "deadlines checked: 1; nothing new"
+
+
+def test_an_invalid_address_stops_the_code_server_at_its_start(environment, monkeypatch):
+    monkeypatch.setenv("SAMEGOAL_ALERT_URLS", "json://hooks.example.com, slack://abracadabra")
+    with pytest.raises(AlertError) as caught:
+        defs()
+    assert str(caught.value).startswith("SAMEGOAL_ALERT_URLS: slack: not a valid apprise URL")
+    assert "abracadabra" not in str(caught.value)
 
 
 def test_all_is_well_is_sent_where_the_setting_asks_for_it(deployment, instance, mailbox, monkeypatch):

@@ -28,7 +28,7 @@ def commands(
 COMMANDS = dict(commands())
 
 
-@pytest.mark.parametrize("group", [(), ("districts",), ("postgres",)])
+@pytest.mark.parametrize("group", [(), ("alerts",), ("districts",), ("postgres",)])
 def test_every_command_is_listed_with_a_whole_sentence(group):
     answer = CliRunner().invoke(cli, [*group, "--help"])
     assert answer.exit_code == 0

@@ -20,9 +20,9 @@ def alerts() -> None:
 @alerts.command("test")
 @click.pass_obj
 def send_test(deployment: Deployment) -> int:
-    """Send a test message to every address in SAMEGOAL_ALERT_URLS, and say which ones accepted it.
+    """Send a test message to every alert address.
 
-    Exit status 1: at least one address is invalid or did not accept the message.
+    The addresses are those of SAMEGOAL_ALERT_URLS. Exit status 1: at least one did not accept the message.
     """
     from samegoal_pipelines.reporting.addresses import AlertError, alert_addresses
     from samegoal_pipelines.reporting.messages import TEST_MESSAGE

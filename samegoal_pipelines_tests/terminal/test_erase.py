@@ -15,9 +15,9 @@ from samegoal_pipelines.definitions import build_defs
 from samegoal_pipelines.defs.night import PROCESS_TAG
 from samegoal_pipelines.districts.registry import InvalidDistrict, UnknownDistrict
 from samegoal_pipelines.erasure import EraseRefused, erase_district, holdings
+from samegoal_pipelines.reporting.alerts import _record
 from samegoal_pipelines.reports import page
 from samegoal_pipelines.reports.report import FOLDER, make_report
-from samegoal_pipelines.reporting.alerts import _record
 from samegoal_pipelines.runs import add_partition, open_instance
 from samegoal_pipelines.settings import Settings
 from samegoal_pipelines.transforms.columns import frame_of

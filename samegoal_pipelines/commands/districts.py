@@ -135,8 +135,8 @@ MEANINGS = {
     metavar="NAME=VALUE",
     multiple=True,
     callback=_read_limits,
-    help="A limit beyond which a night is held: lost, expired, demographics, contacts, set_aside, kept (per "
-    "cent), lost_least (students); NAME=default takes it back. May be given several times.",
+    help="A limit beyond which a night is held: lost, added, expired, demographics, contacts, set_aside, "
+    "kept (percent), lost_least (students); NAME=default takes it back. May be given several times.",
 )
 @click.option(
     "--restricted-contacts",

@@ -68,9 +68,11 @@ def statuses_as_of_tonight(night: Night, published: Attempt) -> pd.DataFrame | N
         landed = night.read_landed(
             "raw_enrollments", published.snapshot_date, published.landed_run_id or published.run_id
         )
-        statuses, uncertain = statuses_of(landed, night.today)
-    except (LandingError, KeyError, ValueError):
+    except LandingError:
         return None
+    if RAW_TABLES["raw_enrollments"].keys() - landed.keys():
+        return None
+    statuses, uncertain = statuses_of(landed, night.today)
     return pd.concat([statuses[["student_id", "status"]], uncertain[["student_id"]]], ignore_index=True)
 
 
@@ -126,9 +128,11 @@ def shares_table(verdict: Verdict, limits: Limits) -> dg.TableMetadataValue:
     """What the gate counted, each share beside its limit."""
     n = verdict.numbers
     lost, active = n["lost"] - n.get("lost_by_time", 0), n["published_active"]
-    few = f", from {limits.lost_least} students on"
+    published = int(n["published_students"])
+    few = f", from {limits.floor(published)} students on"
     shares = [
         ("students lost, time apart", lost, active, f"{limits.lost:g} %{few}"),
+        ("students added", n.get("added", 0), published, f"{limits.added:g} %{few}"),
         ("students lost by time alone", n.get("expired_by_time", 0), active, f"{limits.expired:g} %"),
         (
             "demographics changed",
@@ -147,7 +151,7 @@ def shares_table(verdict: Verdict, limits: Limits) -> dg.TableMetadataValue:
             "students who cannot be read",
             n["kept"],
             n["published_students"],
-            f"{limits.kept:g} %, from {KEPT_LEAST} students on",
+            f"{limits.kept:g} %, from {limits.floor(published, KEPT_LEAST)} students on",
         ),
     ]
     return table(

@@ -23,8 +23,9 @@ EXPIRED_LEAST = 5  # students
 DEMOGRAPHICS_LEAST = 5  # rows
 CONTACTS_LEAST = 5  # students
 SET_ASIDE_LEAST = 2  # rows
-KEPT_LEAST = 25  # students
 EMPTIED_LEAST = 5  # rows
+KEPT_LEAST = 25  # students, or a fifth of the published ones
+FEWEST = 3  # students: a fifth of a smaller district says nothing
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,7 @@ class Limits:
     lost: float = 10.0
     """Students last published as ENROLLED or PRE-ENROLLED who are gone, INACTIVE or GRADUATED, time apart."""
     lost_least: int = 25
-    """And at least so many of them."""
+    """And at least so many of them, or a fifth of the published students where that is less; see `floor`."""
     expired: float = 50.0
     """Of the same students, those whom passing time alone makes INACTIVE or takes out of the window."""
     demographics: float = 75.0
@@ -45,6 +46,16 @@ class Limits:
     """Enrollment rows that cannot be relied on."""
     kept: float = 10.0
     """Students who cannot be read and keep what was last published: beyond, it would be half a night."""
+    added: float = 30.0
+    """Students who were not published before, as a share of those who were; and from the same number on."""
+
+    def floor(self, published: int, least: int | None = None) -> int:
+        """From how many students on a share is looked at.
+
+        `least` (`lost_least` where not given) or a fifth of the published students, whichever is less, but at
+        least 3. If a district has set a smaller number, that number counts.
+        """
+        return min(self.lost_least if least is None else least, max(FEWEST, -(-published // 5)))
 
     @classmethod
     def of(cls, changed: Mapping[str, float]) -> Limits:
@@ -124,6 +135,7 @@ class Measured:
         demographics_changed, demographics_published: published rows of both demographics tables; changed are
             those that say something else tonight or, of a student who stays, are gone.
         contacts_lost: students of both nights who had a parent who could be reached, and have none now.
+        added: students who are not published and would be.
     """
 
     students: int
@@ -135,6 +147,7 @@ class Measured:
     demographics_changed: int
     demographics_published: int
     contacts_lost: int
+    added: int = 0
 
 
 def judge(gate: Gate, measured: Measured, published: Attempt) -> Verdict:
@@ -146,7 +159,7 @@ def judge(gate: Gate, measured: Measured, published: Attempt) -> Verdict:
     limits, active, lost = gate.limits, measured.published_active, len(measured.lost)
     numbers = _numbers(measured) | {"enrollment_rows": gate.enrollment_rows, "set_aside": gate.set_aside}
     expired = int((~measured.graduated).sum())  # at most so many have expired
-    too_many = lost >= limits.lost_least and _exceeds(lost, active, limits.lost)
+    too_many = lost >= limits.floor(measured.published) and _exceeds(lost, active, limits.lost)
     if too_many or (expired >= EXPIRED_LEAST and _exceeds(expired, active, limits.expired)):
         by_time = _by_time(gate, measured, published)
         if by_time is not None:
@@ -176,6 +189,7 @@ def _numbers(measured: Measured) -> dict[str, int | float]:
         "demographics_changed": measured.demographics_changed,
         "demographics_published": measured.demographics_published,
         "contacts_lost": measured.contacts_lost,
+        "added": measured.added,
     }
 
 
@@ -197,7 +211,8 @@ def _reasons(limits: Limits, measured: Measured, numbers: Mapping[str, int | flo
             "one: check in Qmlativ whether the Integration Access still sees enrollments and students"
         )
     edited = lost - int(numbers.get("lost_by_time", 0))
-    if not nobody and edited >= limits.lost_least and _exceeds(edited, active, limits.lost):
+    floor = limits.floor(measured.published)
+    if not nobody and edited >= floor and _exceeds(edited, active, limits.lost):
         if "lost_by_time" in numbers:
             share = _share(edited, active, limits.lost)
             because = f", {edited:,} of them ({share}) not because time has passed"
@@ -237,8 +252,19 @@ def _reasons(limits: Limits, measured: Measured, numbers: Mapping[str, int | flo
             f"on; the limit is {limits.set_aside:g} %: see their reasons in the Dagster UI, and mend them in "
             "Qmlativ"
         )
+    if students and measured.added >= floor and _exceeds(measured.added, students, limits.added):
+        yield (
+            f"{measured.added:,} students would be new, beside {students:,} published ones "
+            f"({_share(measured.added, students, limits.added)}); the limit is {limits.added:g} %: check in "
+            "Qmlativ whether the Integration Access was granted one entity too many, or whether the rows are "
+            "another district's"
+        )
     unread = measured.kept
-    if not nobody and unread >= KEPT_LEAST and _exceeds(unread, students, limits.kept):
+    if (
+        not nobody
+        and unread >= limits.floor(students, KEPT_LEAST)
+        and _exceeds(unread, students, limits.kept)
+    ):
         yield (
             f"{part_of(unread, students, 'students', limits.kept)} cannot be read and would stay as they "
             f"were last published; the limit is {limits.kept:g} %: see in the Dagster UI which rows were "

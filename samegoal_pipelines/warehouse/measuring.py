@@ -35,6 +35,7 @@ def measure(
     """
     lost: list[tuple[int, bool]] = []
     changed = contacts_lost = 0
+    added = len(staged.status.wanted) if staged.first else 0
     if not (staged.first or staged.empty):
         cursor.execute(fill(_LOST, STATUS))
         lost = cursor.fetchall()
@@ -43,6 +44,8 @@ def measure(
             changed += cursor.fetchone()[0]
         cursor.execute(_contacts_lost(), {"district": district_id})
         contacts_lost = cursor.fetchone()[0]
+        cursor.execute(fill(_ADDED, STATUS))
+        added = cursor.fetchone()[0]
     return Measured(
         students=content.status.table.num_rows,
         kept=staged.status.kept,
@@ -53,6 +56,7 @@ def measure(
         demographics_changed=changed,
         demographics_published=staged.students.published + staged.parents.published,
         contacts_lost=contacts_lost,
+        added=added,
     )
 
 
@@ -99,6 +103,10 @@ _LOST = """
     from {old} as old left join {new} as new using (student_id)
     where old.status in ('ENROLLED', 'PRE-ENROLLED')
         and (new.student_id is null or new.status in ('INACTIVE', 'GRADUATED'))
+    """
+
+_ADDED = """
+    select count(*) from {new} as new left join {old} as old using (student_id) where old.student_id is null
     """
 
 # A parent who gives way to another is a change; a student who is gone is none of these, but lost.

@@ -65,6 +65,7 @@ def test_a_district_is_found_as_it_was_registered(registry: Registry) -> None:
         "gate_limits": {
             "lost": 10.0,
             "lost_least": 25,
+            "added": 30.0,
             "expired": 50.0,
             "demographics": 75.0,
             "contacts": 10.0,

@@ -116,11 +116,11 @@ def test_who_was_to_come_and_comes_no_more_is_lost(warehouse: sa.Engine) -> None
     assert hold_night(warehouse, 3, snapshot(*coming[30:]), gate_of()).lost == 30
 
 
-def test_24_students_may_be_lost_of_any_district_and_25_may_not(warehouse: sa.Engine) -> None:
-    publish_night(warehouse, 0, school(26))
-    held = hold_night(warehouse, 1, school(26, inactive=25), gate_of())
+def test_24_students_may_be_lost_of_a_large_district_and_25_may_not(warehouse: sa.Engine) -> None:
+    publish_night(warehouse, 0, school(200))
+    held = hold_night(warehouse, 1, school(200, inactive=25), gate_of())
     assert held.lost == 25
-    assert publish_night(warehouse, 1, school(26, inactive=24), gate=gate_of()).lost == 24
+    assert publish_night(warehouse, 1, school(200, inactive=24), gate=gate_of()).lost == 24
 
 
 def test_kept_students_are_not_lost(warehouse: sa.Engine) -> None:
@@ -389,7 +389,7 @@ def test_a_hundredth_of_the_enrollment_rows_may_be_set_aside(
 
 
 @pytest.mark.parametrize(
-    ("count", "kept", "is_held"), [(250, 25, False), (250, 26, True), (26, 24, False), (26, 25, True)]
+    ("count", "kept", "is_held"), [(250, 25, False), (250, 26, True), (26, 5, False), (26, 6, True)]
 )
 def test_a_tenth_of_the_students_may_be_unreadable(
     warehouse: sa.Engine, count: int, kept: int, is_held: bool
@@ -436,9 +436,9 @@ def test_the_first_snapshot_of_a_district_and_the_same_content_again_pass(wareho
 
 def test_a_night_that_is_run_again_is_compared_with_what_is_published_now(warehouse: sa.Engine) -> None:
     publish_night(warehouse, 0, school(100))
-    publish_night(warehouse, 1, school(100, gone=20))
-    again = publish_night(warehouse, 1, school(100, gone=21), gate=gate_of())
-    assert (again.removed, again.lost) == (1, 21)  # since the run before, and since the night before
+    publish_night(warehouse, 1, school(100, gone=18))
+    again = publish_night(warehouse, 1, school(100, gone=19), gate=gate_of())
+    assert (again.removed, again.lost) == (1, 19)  # since the run before, and since the night before
     assert again.verdict is not None
     assert again.verdict.numbers["lost"] == 1  # since the first run of this night
     hold_night(warehouse, 1, school(100, gone=21, inactive=30), gate_of())
@@ -500,5 +500,36 @@ def test_limits_that_make_no_sense_are_refused(changed: dict, message: str) -> N
 
 
 def test_limits_are_the_usual_ones_but_for_those_that_differ() -> None:
-    assert Limits.of({}) == Limits(10.0, 25, 50.0, 75.0, 10.0, 1.0, 10.0)
+    assert Limits.of({}) == Limits(10.0, 25, 50.0, 75.0, 10.0, 1.0, 10.0, 30.0)
     assert Limits.of({"lost_least": 500, "set_aside": 0}) == Limits(lost_least=500, set_aside=0.0)
+
+
+# -- small districts, and growth --
+
+
+@pytest.mark.parametrize(
+    ("published", "lost", "held"),
+    [(26, 24, True), (26, 6, True), (26, 5, False), (12, 3, True), (12, 2, False), (1000, 101, True)],
+)
+def test_a_fifth_of_a_small_district_is_enough_to_hold_it(
+    warehouse: sa.Engine, published: int, lost: int, held: bool
+) -> None:
+    publish_night(warehouse, 0, snapshot(*(student(n) for n in range(published))))
+    left = snapshot(*(student(n) for n in range(lost, published)))
+    assert isinstance(try_night(warehouse, 1, left, gate=gate_of()), Held) == held
+
+
+@pytest.mark.parametrize(
+    ("published", "added", "held"),
+    [(100, 31, True), (100, 30, False), (6, 3, True), (6, 2, False), (50, 16, True)],
+)
+def test_too_many_new_students_in_one_night_are_held(
+    warehouse: sa.Engine, published: int, added: int, held: bool
+) -> None:
+    publish_night(warehouse, 0, snapshot(*(student(n) for n in range(published))))
+    grown = snapshot(*(student(n) for n in range(published + added)))
+    outcome = try_night(warehouse, 1, grown, gate=gate_of())
+    assert isinstance(outcome, Held) == held
+    if isinstance(outcome, Held):
+        assert f"{added} students would be new, beside {published} published ones" in outcome.reason
+        assert "one entity too many" in outcome.reason

@@ -103,8 +103,8 @@ def to_sql(url: str, students: int) -> Callable[[], range]:
     import sqlalchemy as sa
 
     from benchmarks.publish import first_night, plain_tables
+    from samegoal_pipelines.tables.history import HISTORIES
     from samegoal_pipelines.warehouse import engine as warehouse_engine
-    from samegoal_pipelines.warehouse.tables import HISTORIES
 
     engine = warehouse_engine.connect(url)
     warehouse_engine.migrate(engine)

@@ -184,8 +184,8 @@ def replace(
     """Tables of our own with a first night in them; each round replaces all of it."""
     import psycopg2
 
+    from samegoal_pipelines.tables.history import HISTORIES, PARENTS, STATUS, STUDENTS
     from samegoal_pipelines.warehouse import engine as warehouse_engine
-    from samegoal_pipelines.warehouse.tables import HISTORIES, PARENTS, STATUS, STUDENTS
 
     warehouse_engine.migrate(warehouse_engine.connect(url))
     connection = psycopg2.connect(url)
@@ -215,7 +215,7 @@ def replace(
 
 def plain_tables() -> Iterator[str]:
     """The statements that make the warehouse's columns and primary keys anew, and nothing else of it."""
-    from samegoal_pipelines.warehouse.tables import HISTORIES
+    from samegoal_pipelines.tables.history import HISTORIES
 
     for history in HISTORIES:
         name, key = history.table.name, ", ".join(("district_id", *history.key))
@@ -273,7 +273,7 @@ def _changed(
 
 def first_night(students: int) -> Any:
     """Rows as full as a real district's: two parents each, addresses, phones, e-mail addresses."""
-    from samegoal_pipelines.warehouse.tables import PARENTS, STATUS, STUDENTS
+    from samegoal_pipelines.tables.history import PARENTS, STATUS, STUDENTS
 
     ids = np.arange(students) * 7 + 100_000
     number = [f"{n:07}" for n in range(students)]

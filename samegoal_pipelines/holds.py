@@ -13,9 +13,9 @@ import sqlalchemy as sa
 
 from samegoal_pipelines.defs.held import HELD_SNAPSHOT, ToPublish
 from samegoal_pipelines.deployment import Deployment
+from samegoal_pipelines.tables.history import STATUS
 from samegoal_pipelines.warehouse.changes import StudentChange
 from samegoal_pipelines.warehouse.engine import as_operator
-from samegoal_pipelines.warehouse.tables import STATUS
 
 
 def students_of_hold(

@@ -20,9 +20,9 @@ import pytest
 import sqlalchemy as sa
 from hypothesis import HealthCheck, settings
 
+from samegoal_pipelines.tables.warehouse import metadata
 from samegoal_pipelines.warehouse import engine as warehouse_engine
 from samegoal_pipelines.warehouse.server import EmbeddedPostgres, prepare_dagster_storage
-from samegoal_pipelines.warehouse.tables import metadata
 from samegoal_pipelines_tests.databases import with_database
 
 SHARED_HOME = "SAMEGOAL_TEST_HOME"

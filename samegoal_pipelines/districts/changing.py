@@ -11,8 +11,8 @@ from contextlib import contextmanager
 
 import sqlalchemy as sa
 
+from samegoal_pipelines.tables.warehouse import districts
 from samegoal_pipelines.warehouse.engine import as_writer
-from samegoal_pipelines.warehouse.tables import districts
 
 
 @contextmanager

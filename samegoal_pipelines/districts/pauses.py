@@ -18,8 +18,8 @@ from sqlalchemy.dialects.postgresql import insert
 from samegoal_pipelines.districts.errors import InvalidDistrict
 from samegoal_pipelines.districts.names import unknown
 from samegoal_pipelines.printable import on_one_line
+from samegoal_pipelines.tables.warehouse import districts, pauses
 from samegoal_pipelines.warehouse.engine import as_operator, as_writer
-from samegoal_pipelines.warehouse.tables import districts, pauses
 
 if TYPE_CHECKING:
     from samegoal_pipelines.districts.registry import District

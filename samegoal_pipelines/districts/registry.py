@@ -30,11 +30,11 @@ from samegoal_pipelines.districts.sealing import Sealer
 from samegoal_pipelines.qmlativ.addresses import checked_url
 from samegoal_pipelines.qmlativ.connection import Connection
 from samegoal_pipelines.qmlativ.errors import QmlativError
+from samegoal_pipelines.tables.warehouse import district_credentials, districts, erasures
 from samegoal_pipelines.transforms.withholding import Withholding
 from samegoal_pipelines.warehouse.engine import as_operator, as_writer, take_role
 from samegoal_pipelines.warehouse.gate import Limits
 from samegoal_pipelines.warehouse.roles import Role
-from samegoal_pipelines.warehouse.tables import district_credentials, districts, erasures
 
 __all__ = [
     "District",

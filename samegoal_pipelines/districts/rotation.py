@@ -14,9 +14,9 @@ import sqlalchemy as sa
 from samegoal_pipelines.districts.changing import changing
 from samegoal_pipelines.districts.errors import SealBroken
 from samegoal_pipelines.districts.sealing import Sealer
+from samegoal_pipelines.tables.warehouse import district_credentials, districts
 from samegoal_pipelines.warehouse.engine import as_operator, take_role
 from samegoal_pipelines.warehouse.roles import Role
-from samegoal_pipelines.warehouse.tables import district_credentials, districts
 
 _NO_DISTRICT = ""
 _SECRET = sa.select(district_credentials.c.sealed_secret)

@@ -30,9 +30,9 @@ from samegoal_pipelines.reports.board import (
     read_board,
 )
 from samegoal_pipelines.reports.remedies import kind_of
+from samegoal_pipelines.tables.warehouse import alerts_sent
 from samegoal_pipelines.warehouse.engine import take_role, transaction
 from samegoal_pipelines.warehouse.roles import Role
-from samegoal_pipelines.warehouse.tables import alerts_sent
 from samegoal_pipelines.warehouse.writing import LOCK_ROW
 
 BETWEEN_LATER_MESSAGES = timedelta(hours=1)

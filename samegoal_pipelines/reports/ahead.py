@@ -26,10 +26,10 @@ from samegoal_pipelines.reports.outlook import (
     nights_to_come,
     published_statuses,
 )
+from samegoal_pipelines.tables.warehouse import districts
 from samegoal_pipelines.transforms.forecast import count_flips, forecast_statuses
 from samegoal_pipelines.warehouse.engine import as_operator
 from samegoal_pipelines.warehouse.gate import Limits
-from samegoal_pipelines.warehouse.tables import districts
 
 DAYS = 14
 

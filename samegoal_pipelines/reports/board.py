@@ -19,8 +19,8 @@ import sqlalchemy as sa
 
 from samegoal_pipelines.districts.expiry import expiry_warning
 from samegoal_pipelines.reports import remedies
+from samegoal_pipelines.tables.warehouse import districts, pauses, snapshots
 from samegoal_pipelines.warehouse.engine import as_operator
-from samegoal_pipelines.warehouse.tables import districts, pauses, snapshots
 
 NIGHT_BEGINS = time(1, 0)
 """From this local time on, a district's night is that of its date; before, Qmlativ's day may not be over."""

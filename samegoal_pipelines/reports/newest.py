@@ -13,8 +13,8 @@ from datetime import datetime
 import sqlalchemy as sa
 
 from samegoal_pipelines.reports.board import Board, DistrictNight, night_judged, night_now, read_board
+from samegoal_pipelines.tables.warehouse import districts
 from samegoal_pipelines.warehouse.engine import as_operator
-from samegoal_pipelines.warehouse.tables import districts
 
 
 def read_newest(engine: sa.Engine, now: datetime) -> Board:

@@ -15,10 +15,10 @@ import pandas as pd
 import sqlalchemy as sa
 
 from samegoal_pipelines.districts.pauses import Pause
+from samegoal_pipelines.tables.history import STATUS
 from samegoal_pipelines.transforms.forecast import UNCERTAIN_STATUS
 from samegoal_pipelines.warehouse.engine import as_operator
 from samegoal_pipelines.warehouse.gate import Limits, Measured, Verdict, judge_passing_time, part_of
-from samegoal_pipelines.warehouse.tables import STATUS
 
 _ACTIVE = ("ENROLLED", "PRE-ENROLLED")
 _LOST = (None, "INACTIVE", "GRADUATED")

@@ -15,15 +15,9 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import distinct_on
 
+from samegoal_pipelines.tables.history import STATUS
+from samegoal_pipelines.tables.warehouse import CHANGES, departures, releases, snapshots, student_changes
 from samegoal_pipelines.warehouse.engine import as_operator
-from samegoal_pipelines.warehouse.tables import (
-    CHANGES,
-    STATUS,
-    departures,
-    releases,
-    snapshots,
-    student_changes,
-)
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from typing import Any
 
 from psycopg2.sql import SQL, Composable, Composed, Identifier
 
-from samegoal_pipelines.warehouse.tables import HISTORIES, PARENTS, STATUS, STUDENTS, History
+from samegoal_pipelines.tables.history import HISTORIES, PARENTS, STATUS, STUDENTS, History
 
 _LEDGERS = ("student_changes", "departures")
 

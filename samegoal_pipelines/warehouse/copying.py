@@ -15,9 +15,10 @@ import pyarrow as pa
 import pyarrow.csv
 from psycopg2 import sql
 
+from samegoal_pipelines.tables.history import History
+from samegoal_pipelines.tables.sql import SCHEMA
 from samegoal_pipelines.warehouse.hashing import Hashes
 from samegoal_pipelines.warehouse.rows import Keys, Rows
-from samegoal_pipelines.warehouse.tables import SCHEMA, History
 
 _CHUNK = 1 << 20
 # What binary COPY of one value has around it: signature, flags, extension, number of fields, length; the end.

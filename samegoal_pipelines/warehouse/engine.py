@@ -6,7 +6,7 @@ this module imports at start counts once per district and night.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -18,8 +18,9 @@ from sqlalchemy.exc import DBAPIError
 from samegoal_pipelines.postgres.errors import WarehouseError, from_database
 from samegoal_pipelines.postgres.session import check_encoding, check_setting
 from samegoal_pipelines.postgres.url import DatabaseURL
+from samegoal_pipelines.tables.history import create_views, drop_views
+from samegoal_pipelines.tables.sql import SCHEMA
 from samegoal_pipelines.warehouse.roles import Role
-from samegoal_pipelines.warehouse.tables import SCHEMA
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 OLDEST_POSTGRES = 15  # views with their reader's rights, unique keys over nulls
@@ -27,7 +28,6 @@ LOCK_SECONDS = 60
 """How long anybody waits for a lock, such as a run for another one that publishes the same district."""
 _CONNECTING = "connecting to the warehouse"
 _versions = sa.table("alembic_version", sa.column("version_num", sa.Text), schema=SCHEMA)
-_ISOLATED_SINCE = "v0003"  # the migration that made the roles
 _TAKE_ROLE = sa.text(
     "select set_config('role', :role, true), set_config('samegoal.district_id', :district_id, true)"
 )
@@ -144,9 +144,9 @@ def migrate(engine: sa.Engine) -> None:
         try:
             if version is None:
                 connection.execute(sa.text(f"create schema if not exists {SCHEMA}"))
-            elif version >= _ISOLATED_SINCE:
+            else:
                 take_role(connection, Role.OWNER)
-            _upgrade(connection)
+            _upgrade(connection, version)
         except DBAPIError as error:
             if _state(error) == _NO_RIGHT:
                 raise WarehouseError(_RIGHTS_MISSING) from None
@@ -155,7 +155,7 @@ def migrate(engine: sa.Engine) -> None:
 
 def revisions() -> list[str]:
     """The revisions that this program knows, oldest first: the beginnings of the migrations' file names."""
-    return sorted(path.stem.partition("_")[0] for path in (MIGRATIONS / "versions").glob("v[0-9]*.py"))
+    return sorted(path.stem.partition("_")[0] for path in (MIGRATIONS / "versions").glob("[0-9]*.py"))
 
 
 def _version(engine: sa.Engine) -> str | None:
@@ -181,11 +181,27 @@ def _state(error: DBAPIError) -> str | None:
     return getattr(error.orig, "pgcode", None)
 
 
-def _upgrade(connection: sa.Connection) -> None:
+def _upgrade(connection: sa.Connection, version: str | None) -> None:
+    """Run the steps since `version`, then make views, functions and grants again from their one source.
+
+    A new database gets today's tables from the first step, so the later ones count as done.
+    """
     from alembic import command
     from alembic.config import Config
 
     config = Config()
     config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
     config.attributes["connection"] = connection
-    command.upgrade(config, "head")
+    _run(connection, drop_views())
+    if version is None:
+        command.upgrade(config, revisions()[0])
+        command.stamp(config, "head")
+    else:
+        command.upgrade(config, "head")
+    _run(connection, create_views())
+    _run(connection, [(MIGRATIONS / "access.sql").read_text()])
+
+
+def _run(connection: sa.Connection, statements: Iterable[str]) -> None:
+    for statement in statements:
+        connection.exec_driver_sql(statement, execution_options={"no_parameters": True})

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import sqlalchemy as sa
 
+from samegoal_pipelines.tables.warehouse import alerts_sent, erasures, metadata
 from samegoal_pipelines.warehouse.engine import as_writer, take_role
 from samegoal_pipelines.warehouse.roles import Role
-from samegoal_pipelines.warehouse.tables import alerts_sent, erasures, metadata
 from samegoal_pipelines.warehouse.writing import lock
 
 TABLES = tuple(

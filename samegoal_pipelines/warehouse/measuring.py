@@ -14,12 +14,12 @@ import numpy as np
 import pandas as pd
 from psycopg2.sql import SQL, Composed, Identifier
 
+from samegoal_pipelines.tables.history import HISTORIES, PARENTS, STATUS, STUDENTS, History
 from samegoal_pipelines.warehouse.copying import current_keys
 from samegoal_pipelines.warehouse.gate import Measured
 from samegoal_pipelines.warehouse.hashing import Hashes
 from samegoal_pipelines.warehouse.rows import Content, Keys
 from samegoal_pipelines.warehouse.staging import Staged, fill
-from samegoal_pipelines.warehouse.tables import HISTORIES, PARENTS, STATUS, STUDENTS, History
 
 _REACHED_BY = ("street", "home_phone", "cell_phone", "work_phone", "email")
 

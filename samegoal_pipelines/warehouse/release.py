@@ -12,13 +12,13 @@ from datetime import date, datetime
 import pandas as pd
 import sqlalchemy as sa
 
+from samegoal_pipelines.tables.warehouse import releases, snapshots
 from samegoal_pipelines.warehouse import staging
 from samegoal_pipelines.warehouse.engine import as_writer
 from samegoal_pipelines.warehouse.errors import NothingHeld, ReleaseTooLate
 from samegoal_pipelines.warehouse.measuring import shown
 from samegoal_pipelines.warehouse.publish import Published
 from samegoal_pipelines.warehouse.rows import Snapshot, content_of
-from samegoal_pipelines.warehouse.tables import releases, snapshots
 from samegoal_pipelines.warehouse.withholding import Switches, refuse_what_is_withheld
 from samegoal_pipelines.warehouse.writing import (
     Current,

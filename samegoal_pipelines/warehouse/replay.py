@@ -16,12 +16,12 @@ from typing import Protocol
 import pandas as pd
 import sqlalchemy as sa
 
+from samegoal_pipelines.tables.warehouse import current_snapshots, snapshots
 from samegoal_pipelines.warehouse import comparing, staging
 from samegoal_pipelines.warehouse.comparing import Difference
 from samegoal_pipelines.warehouse.engine import as_writer
 from samegoal_pipelines.warehouse.errors import NothingToReplay, SnapshotInProgress
 from samegoal_pipelines.warehouse.rows import Snapshot, content_of
-from samegoal_pipelines.warehouse.tables import current_snapshots, snapshots
 from samegoal_pipelines.warehouse.withholding import (
     Switches,
     hidden_since,

@@ -13,20 +13,13 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 import pyarrow as pa
-import sqlalchemy as sa
 
+from samegoal_pipelines.tables.arrow_types import arrow_types
+from samegoal_pipelines.tables.history import PARENTS, STATUS, STUDENTS, History
 from samegoal_pipelines.warehouse.errors import UnfitSnapshot
 from samegoal_pipelines.warehouse.hashing import Hashes, content_hash, row_hashes
-from samegoal_pipelines.warehouse.tables import PARENTS, STATUS, STUDENTS, History
 
 Keys = npt.NDArray[np.int64]
-
-_ARROW: dict[type, pa.DataType] = {
-    sa.BigInteger: pa.int64(),
-    sa.Text: pa.string(),
-    sa.Date: pa.date32(),
-    sa.Boolean: pa.bool_(),
-}
 
 
 class Snapshot(Protocol):
@@ -111,8 +104,7 @@ def rows_of(frame: pd.DataFrame, history: History) -> Rows:
         )
         raise UnfitSnapshot(f"{name}: columns missing: {missing}; columns unknown: {unknown}")
     columns = []
-    for column in history.columns:
-        wanted = _ARROW[type(history.table.c[column].type)]
+    for column, wanted in arrow_types(history.declared).items():
         try:
             columns.append(_column(frame[column], wanted))
         except (pa.ArrowException, TypeError, ValueError, OverflowError):  # their messages quote values

@@ -8,8 +8,8 @@ from datetime import date, datetime
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
 
+from samegoal_pipelines.tables.warehouse import current_snapshots, districts, erasures, snapshots
 from samegoal_pipelines.warehouse.engine import as_operator, as_writer
-from samegoal_pipelines.warehouse.tables import current_snapshots, districts, erasures, snapshots
 
 _REASON_LIMIT = 2_000  # characters
 

@@ -20,9 +20,9 @@ import pandas as pd
 import pyarrow as pa
 from psycopg2.sql import SQL, Composable, Composed, Identifier, Literal
 
+from samegoal_pipelines.tables.history import HISTORIES, PARENTS, STATUS, STUDENTS, History
 from samegoal_pipelines.warehouse.copying import copy_in, current_keys
 from samegoal_pipelines.warehouse.rows import Content, Keys, Rows
-from samegoal_pipelines.warehouse.tables import HISTORIES, PARENTS, STATUS, STUDENTS, History
 
 _MANY = 1_000  # rows
 _WORD_BITS = 63  # of an int64, the sign left alone

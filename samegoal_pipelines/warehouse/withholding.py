@@ -16,18 +16,12 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import ARRAY, insert
 
 from samegoal_pipelines import phones
+from samegoal_pipelines.tables.history import PARENTS, STATUS, STUDENTS, History
 from samegoal_pipelines.tables.people import PARENT_CONTACTS
+from samegoal_pipelines.tables.warehouse import districts, student_changes
 from samegoal_pipelines.warehouse.engine import as_writer
 from samegoal_pipelines.warehouse.errors import SupersededRun, WarehouseError
 from samegoal_pipelines.warehouse.rows import Keys
-from samegoal_pipelines.warehouse.tables import (
-    PARENTS,
-    STATUS,
-    STUDENTS,
-    History,
-    districts,
-    student_changes,
-)
 
 PARENT_PHONES = tuple(column for column in PARENT_CONTACTS if column.endswith("_phone"))
 RESTRICTED = {**dict.fromkeys(PARENT_CONTACTS), "has_restricted_access": True}

@@ -15,21 +15,14 @@ import pyarrow.csv
 import sqlalchemy as sa
 from psycopg2.sql import SQL, Identifier
 
+from samegoal_pipelines.tables.arrow_types import arrow_types
+from samegoal_pipelines.tables.warehouse import current_snapshots, snapshots
+from samegoal_pipelines.tables.worklist import REGISTRAR_WORKLIST
 from samegoal_pipelines.warehouse.engine import as_writer
 from samegoal_pipelines.warehouse.errors import UnfitSnapshot, WarehouseError
-from samegoal_pipelines.warehouse.tables import current_snapshots, snapshots
 from samegoal_pipelines.warehouse.writing import lock
 
-_COLUMNS = {
-    "student_id": pa.int64(),
-    "student_number": pa.string(),
-    "building": pa.string(),
-    "building_reporting_id": pa.string(),
-    "problem": pa.string(),
-    "enrollment_id": pa.int64(),
-    "detail": pa.string(),
-    "fix": pa.string(),
-}
+_COLUMNS = arrow_types(REGISTRAR_WORKLIST)
 
 
 class NotTheNewest(WarehouseError):

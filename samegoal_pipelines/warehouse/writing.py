@@ -16,6 +16,8 @@ import psycopg2.errors
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import ARRAY, insert
 
+from samegoal_pipelines.tables.history import STATUS
+from samegoal_pipelines.tables.warehouse import current_snapshots, releases, snapshots, student_changes
 from samegoal_pipelines.warehouse import staging
 from samegoal_pipelines.warehouse.engine import LOCK_SECONDS
 from samegoal_pipelines.warehouse.errors import (
@@ -29,13 +31,6 @@ from samegoal_pipelines.warehouse.measuring import Shown, changes_between, shown
 from samegoal_pipelines.warehouse.rows import Content
 from samegoal_pipelines.warehouse.snapshots import erased_since
 from samegoal_pipelines.warehouse.staging import Staged
-from samegoal_pipelines.warehouse.tables import (
-    STATUS,
-    current_snapshots,
-    releases,
-    snapshots,
-    student_changes,
-)
 from samegoal_pipelines.warehouse.withholding import Hidden, hide_from_kept, hide_from_published
 
 OTHER_CONTENT = b""

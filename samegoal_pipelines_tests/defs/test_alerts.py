@@ -21,8 +21,8 @@ from samegoal_pipelines.deployment import Deployment
 from samegoal_pipelines.districts.pauses import pause
 from samegoal_pipelines.reporting.addresses import Address, AlertError
 from samegoal_pipelines.runs import open_instance
+from samegoal_pipelines.tables.warehouse import districts
 from samegoal_pipelines.warehouse.engine import as_writer
-from samegoal_pipelines.warehouse.tables import districts
 from samegoal_pipelines_tests.pipeline import TODAY
 from samegoal_pipelines_tests.reporting.servers import Hook, Mailbox, smtp_server, web_server
 from samegoal_pipelines_tests.reports.nights_at_hand import NIGHT, REGISTERED, at, attempt, register

@@ -12,9 +12,9 @@ from samegoal_pipelines.districts.pauses import pause, resume
 from samegoal_pipelines.reporting.addresses import AlertError
 from samegoal_pipelines.reporting.alerts import Sent, _record, alerts_due, judged_boards, send_once
 from samegoal_pipelines.reporting.messages import Message, alert_message, missing_report_message
+from samegoal_pipelines.tables.warehouse import districts
 from samegoal_pipelines.warehouse.engine import as_operator, as_writer
 from samegoal_pipelines.warehouse.roles import Role
-from samegoal_pipelines.warehouse.tables import districts
 from samegoal_pipelines_tests.reports.nights_at_hand import NIGHT, at, attempt, register
 from samegoal_pipelines_tests.warehouse.roles_at_hand import is_refused, login
 

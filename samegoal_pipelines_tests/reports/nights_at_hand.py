@@ -9,9 +9,9 @@ from typing import Any
 import sqlalchemy as sa
 
 from samegoal_pipelines.landing import Landing
+from samegoal_pipelines.tables.warehouse import districts, snapshots
 from samegoal_pipelines.warehouse.engine import as_writer
 from samegoal_pipelines.warehouse.publish import publish
-from samegoal_pipelines.warehouse.tables import districts, snapshots
 from samegoal_pipelines_tests.transforms.builders import enrollments, entry
 from samegoal_pipelines_tests.warehouse.snapshots_at_hand import snapshot, student
 

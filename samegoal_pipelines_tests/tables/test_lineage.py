@@ -14,12 +14,12 @@ from samegoal_pipelines.qmlativ import Connection, QmlativClient, read_district
 from samegoal_pipelines.sandbox import Sandbox, serve
 from samegoal_pipelines.tables.catalog import NEEDED, OBJECTS, PUBLISHED
 from samegoal_pipelines.tables.enrollments import FILTERED_ENROLLMENTS, STUDENT_STATUS
+from samegoal_pipelines.tables.history import PARENTS, STATUS, STUDENTS
 from samegoal_pipelines.tables.lineage import CONSTANT, LINEAGE, empty_without, fed_by, fields_behind
 from samegoal_pipelines.tables.people import PARENT_DEMOGRAPHICS, STUDENT_DEMOGRAPHICS
 from samegoal_pipelines.transforms.grants import RESTRICTION
 from samegoal_pipelines.transforms.snapshot import compute_night
 from samegoal_pipelines.transforms.withholding import Withholding
-from samegoal_pipelines.warehouse.tables import PARENTS, STATUS, STUDENTS
 from samegoal_pipelines_tests.transforms.builders import reads
 
 TODAY = date(2026, 10, 12)

@@ -12,10 +12,11 @@ import pandas as pd
 import pyarrow as pa
 import sqlalchemy as sa
 
+from samegoal_pipelines.tables.history import PARENTS, STATUS, STUDENTS, History
+from samegoal_pipelines.tables.warehouse import metadata
 from samegoal_pipelines.warehouse.gate import Gate, Limits
 from samegoal_pipelines.warehouse.publish import Held, Published, publish
 from samegoal_pipelines.warehouse.snapshots import Attempt
-from samegoal_pipelines.warehouse.tables import PARENTS, STATUS, STUDENTS, History, metadata
 
 NIGHT = date(2026, 9, 1)
 STARTED = datetime(2026, 9, 1, 6, tzinfo=UTC)
@@ -50,7 +51,8 @@ def snapshot(*students: Mapping[str, Any], kept: frozenset[int] = frozenset()) -
         for one in students
         for parent_id, facts in one.get("parents", {}).items()
     ]
-    status = [{"reason": "current_enrollment", **one} for one in students]
+    decided = {"reason": "current_enrollment", "first_day": NIGHT}
+    status = [{"enrollment_id": one["student_id"], **decided, **one} for one in students]
     return FewStudents(frame(STATUS, status), frame(STUDENTS, students), frame(PARENTS, parents), kept)
 
 

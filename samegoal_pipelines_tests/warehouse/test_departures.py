@@ -6,7 +6,7 @@ from datetime import date, timedelta
 
 import sqlalchemy as sa
 
-from samegoal_pipelines.warehouse.tables import DEPARTURES
+from samegoal_pipelines.tables.vocabulary import DEPARTURES
 from samegoal_pipelines_tests.warehouse.snapshots_at_hand import (
     NIGHT,
     absences,

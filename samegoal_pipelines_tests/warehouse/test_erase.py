@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
+from samegoal_pipelines.tables.warehouse import metadata
 from samegoal_pipelines.warehouse import erase, writing
 from samegoal_pipelines.warehouse.engine import as_writer
 from samegoal_pipelines.warehouse.errors import DistrictErased, SnapshotInProgress
 from samegoal_pipelines.warehouse.publish import publish
 from samegoal_pipelines.warehouse.snapshots import last_attempts, record_failure
-from samegoal_pipelines.warehouse.tables import metadata
 from samegoal_pipelines_tests.warehouse.roles_at_hand import OURS, THEIRS, fill
 from samegoal_pipelines_tests.warehouse.snapshots_at_hand import (
     NIGHT,

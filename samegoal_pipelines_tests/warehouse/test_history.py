@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from samegoal_pipelines.warehouse.tables import DEPARTURES
+from samegoal_pipelines.tables.vocabulary import DEPARTURES
 from samegoal_pipelines_tests.warehouse.snapshots_at_hand import (
     NIGHT,
     absences,

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import sqlalchemy as sa
 
+from samegoal_pipelines.tables.history import HISTORIES
 from samegoal_pipelines.warehouse.roles import Role
-from samegoal_pipelines.warehouse.tables import HISTORIES
 from samegoal_pipelines_tests.warehouse.roles_at_hand import (
     FOR_READERS,
     OURS,

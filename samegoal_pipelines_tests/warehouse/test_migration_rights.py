@@ -10,9 +10,8 @@ from pathlib import Path
 import psycopg2
 import pytest
 import sqlalchemy as sa
-from alembic import command
-from alembic.config import Config
 
+from samegoal_pipelines.tables.warehouse import metadata
 from samegoal_pipelines.warehouse import engine as warehouse_engine
 from samegoal_pipelines.warehouse import place
 from samegoal_pipelines.warehouse.errors import WarehouseError
@@ -112,22 +111,49 @@ def seen_by(warehouse: sa.Engine, role: Role) -> list[tuple]:
     return sorted(rows(engine, "select district_id, student_id from samegoal.student_status"))
 
 
-def test_a_later_migration_is_the_owners(customer: Customer, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of which the login is a member; what it makes belongs to the owner, and not to the login."""
+LATER_STEP = """
+import sqlalchemy as sa
+from alembic import op
+
+revision, down_revision, branch_labels, depends_on = "0002", "0001", None, None
+
+
+def upgrade() -> None:
+    homeroom = sa.Column("homeroom", sa.Text, comment="Homeroom")
+    op.add_column("student_demographics_history", homeroom, schema="samegoal")
+    op.create_table("later", sa.Column("district_id", sa.Text), schema="samegoal")
+"""
+
+
+@pytest.fixture
+def later_version(tmp_path: Path) -> Path:
+    """The migrations of a version after this one."""
+    folder = tmp_path / "100% migrations"
+    shutil.copytree(warehouse_engine.MIGRATIONS, folder, ignore=shutil.ignore_patterns("__pycache__"))
+    (folder / "versions" / "0002_later.py").write_text(LATER_STEP)
+    return folder
+
+
+def test_what_a_later_migration_makes_is_the_owners_and_guarded(
+    customer: Customer, monkeypatch: pytest.MonkeyPatch, later_version: Path
+) -> None:
+    """The login is a member of the owner; what it makes belongs to the owner, and not to the login."""
     warehouse = customer(BEFOREHAND, TO_THE_LOGIN, login="login noinherit")
-    with monkeypatch.context() as earlier:
-        earlier.setattr(warehouse_engine, "_upgrade", upgrade_to("v0003"))
-        earlier.setattr(warehouse_engine, "revisions", lambda: ["v0001", "v0002", "v0003"])
-        warehouse_engine.migrate(warehouse)
-
-    def make_a_table(connection: sa.Connection) -> None:
-        connection.execute(sa.text("create table samegoal.later (n int)"))
-
-    monkeypatch.setattr(warehouse_engine, "_upgrade", make_a_table)
-    monkeypatch.setattr(warehouse_engine, "revisions", lambda: ["v0001", "v0002", "v0003", "v9999"])
     warehouse_engine.migrate(warehouse)
-    owner = rows(warehouse, "select relowner::regrole::text from pg_class where relname = 'later'")
-    assert owner == [("samegoal_owner",)]
+    monkeypatch.setattr(warehouse_engine, "MIGRATIONS", later_version)
+    warehouse_engine.migrate(warehouse)
+    made = "select relowner::regrole::text, relforcerowsecurity from pg_class where relname = 'later'"
+    assert rows(warehouse, made) == [("samegoal_owner", True)]
+
+
+def test_a_new_database_has_the_declared_tables_and_skips_the_later_steps(
+    customer: Customer, monkeypatch: pytest.MonkeyPatch, later_version: Path
+) -> None:
+    warehouse = customer(login="login createrole")
+    monkeypatch.setattr(warehouse_engine, "MIGRATIONS", later_version)
+    warehouse_engine.migrate(warehouse)
+    assert rows(warehouse, "select to_regclass('samegoal.later')") == [(None,)]
+    assert publish_night(warehouse, 0, snapshot(student(1))).students == 1
 
 
 @pytest.mark.parametrize("given", [(), (BEFOREHAND,), (BEFOREHAND, "grant samegoal_writer to pipeline")])
@@ -158,17 +184,7 @@ def test_publishing_needs_no_right_that_everybody_has_by_default(customer: Custo
     assert publish_night(warehouse, 0, snapshot(student(1))).students == 1
 
 
-# -- rows of the first release --
-
-
-def upgrade_to(revision: str) -> Callable[[sa.Connection], None]:
-    def upgrade(connection: sa.Connection) -> None:
-        config = Config()
-        config.set_main_option("script_location", str(warehouse_engine.MIGRATIONS))
-        config.attributes["connection"] = connection
-        command.upgrade(config, revision)
-
-    return upgrade
+# -- rows of an older version --
 
 
 FIRST_ROWS = """
@@ -176,9 +192,12 @@ FIRST_ROWS = """
         values ('grand-bend', 'Grand Bend', 'https://q.example.org/api', 'America/Chicago', 'q.example.org');
     insert into samegoal.district_credentials values ('grand-bend', 'key', 'sealed', now());
     insert into samegoal.student_status_history
-        (district_id, student_id, student_number, status, reason, valid_from, valid_to, row_hash) values
-        ('grand-bend', 1, '00001', 'PRE-ENROLLED', 'upcoming', '2026-08-30', '2026-08-31', 1),
-        ('grand-bend', 1, '00001', 'ENROLLED', 'current_enrollment', '2026-08-31', null, 2);
+        (district_id, student_id, student_number, status, reason, enrollment_id, first_day,
+        valid_from, valid_to, row_hash) values
+        ('grand-bend', 1, '00001', 'PRE-ENROLLED', 'upcoming', 1, '2026-08-31',
+        '2026-08-30', '2026-08-31', 1),
+        ('grand-bend', 1, '00001', 'ENROLLED', 'current_enrollment', 1, '2026-08-31',
+        '2026-08-31', null, 2);
     insert into samegoal.student_demographics_history
         (district_id, student_id, student_number, last_name, valid_from, row_hash)
         values ('grand-bend', 1, '00001', 'Tran', '2026-08-30', 3);
@@ -198,30 +217,32 @@ FIRST_ROWS = """
 
 
 @pytest.mark.parametrize("kind", ["may make roles", "finds the roles made and inherits nothing"])
-def test_rows_of_the_first_release_outlive_the_migration(
-    customer: Customer, monkeypatch: pytest.MonkeyPatch, kind: str
+def test_rows_outlive_a_migration_and_the_views_show_them(
+    customer: Customer, monkeypatch: pytest.MonkeyPatch, later_version: Path, kind: str
 ) -> None:
     login, given = LOGINS[kind]
     warehouse = customer(*given, login=login)
-    with monkeypatch.context() as first_release:
-        first_release.setattr(warehouse_engine, "_upgrade", upgrade_to("v0001"))
-        warehouse_engine.migrate(warehouse)
-    with warehouse.begin() as connection:
-        connection.exec_driver_sql(FIRST_ROWS)
-    tables = [
-        name for (name,) in rows(warehouse, "select tablename from pg_tables where schemaname = 'samegoal'")
-    ]
-    before = {table: rows(warehouse, f"select to_jsonb(t) from samegoal.{table} t") for table in tables}
-    assert min(map(len, before.values())) == 1
     warehouse_engine.migrate(warehouse)
+    with warehouse_engine.as_writer(warehouse, "grand-bend", "writing") as connection:
+        connection.exec_driver_sql(FIRST_ROWS)
+    before = rows_by_table(warehouse)
+    monkeypatch.setattr(warehouse_engine, "MIGRATIONS", later_version)
+    warehouse_engine.migrate(warehouse)
+    after = rows_by_table(warehouse)
+    assert all(row.pop("homeroom") is None for row in after["student_demographics_history"])
+    assert after == before
+    assert sum(map(bool, before.values())) == 8
     with warehouse_engine.as_writer(warehouse, "grand-bend", "looking") as connection:
-        for table in set(tables) - {"alembic_version"}:
-            found = connection.scalars(sa.text(f"select to_jsonb(t) from samegoal.{table} t")).all()
-            kept = [
-                {name: row[name] for name in old} for (old,), row in zip(before[table], found, strict=True)
-            ]
-            assert kept == [old for (old,) in before[table]], table
         as_of = "select status from samegoal.student_status_as_of('2026-08-30')"
         assert connection.scalar(sa.text(as_of)) == "PRE-ENROLLED"
     published = publish_night(warehouse, 1, snapshot(student(1, last_name="Tran", parents={10: {}})))
     assert (published.added, published.removed) == (0, 0)
+
+
+def rows_by_table(warehouse: sa.Engine) -> dict[str, list[dict]]:
+    """The rows of the district in every declared table."""
+    with warehouse_engine.as_writer(warehouse, "grand-bend", "looking") as connection:
+        return {
+            table.name: list(connection.scalars(sa.text(f"select to_jsonb(t) from {table.fullname} t")))
+            for table in metadata.sorted_tables
+        }

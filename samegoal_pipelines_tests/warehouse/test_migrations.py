@@ -9,9 +9,11 @@ import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 
+from samegoal_pipelines.tables.catalog import DISTRICT_ID, PUBLISHED
+from samegoal_pipelines.tables.history import DETAILS, VIEW_COLUMNS, details_columns
+from samegoal_pipelines.tables.warehouse import metadata
 from samegoal_pipelines.warehouse import engine as warehouse_engine
 from samegoal_pipelines.warehouse.errors import WarehouseError, WarehouseUnavailable
-from samegoal_pipelines.warehouse.tables import metadata
 
 _INTERFACE = {
     "student_status": """
@@ -94,6 +96,38 @@ def test_the_migrations_make_exactly_the_tables_that_the_program_expects(warehou
         assert compare_metadata(context, metadata) == []
 
 
+TYPES = {"integer": "bigint", "text": "text", "code": "text", "date": "date", "flag": "boolean"}
+"""What a declared type is called in Postgres' catalog."""
+_COLUMNS = """
+    select attname, format_type(atttypid, atttypmod), attnotnull, col_description(attrelid, attnum)
+    from pg_attribute where attrelid = cast(:relation as regclass) and attnum > 0 and not attisdropped
+    order by attnum
+"""
+
+
+def catalog(engine: sa.Engine, relation: str) -> list[tuple]:
+    with engine.connect() as connection:
+        return [tuple(row) for row in connection.execute(sa.text(_COLUMNS), {"relation": relation})]
+
+
+@pytest.mark.parametrize("view", PUBLISHED)
+def test_a_history_table_has_each_declared_column_as_declared(warehouse: sa.Engine, view: str) -> None:
+    found = catalog(warehouse, f"samegoal.{view}_history")
+    assert found[: -len(("snapshot_date", "valid_from", "valid_to", "row_hash"))] == [
+        (column.name, TYPES[column.type], column.required, column.description)
+        for column in (DISTRICT_ID, *PUBLISHED[view].columns)
+    ]
+
+
+@pytest.mark.parametrize("view", [*VIEW_COLUMNS, DETAILS])
+def test_a_view_has_each_declared_column_as_declared(warehouse: sa.Engine, view: str) -> None:
+    declared = VIEW_COLUMNS.get(view) or details_columns()
+    types = {column.name: TYPES[column.type] for column in declared} | {"parents": "json"}
+    assert [(name, kind, comment) for name, kind, _, comment in catalog(warehouse, f"samegoal.{view}")] == [
+        (column.name, types[column.name], column.description) for column in declared
+    ]
+
+
 def test_several_programs_may_migrate_an_empty_database_at_once(empty_database_url: str) -> None:
     def migrate(_: int) -> list[str]:
         engine = warehouse_engine.connect(empty_database_url)
@@ -125,9 +159,9 @@ def test_a_migration_that_is_kept_from_its_lock_ends_and_says_so(
 def test_tables_of_a_newer_program_are_left_alone(database_url: str) -> None:
     warehouse = warehouse_engine.connect(database_url)
     with warehouse.begin() as connection:
-        connection.execute(sa.text("update samegoal.alembic_version set version_num = 'v9999'"))
+        connection.execute(sa.text("update samegoal.alembic_version set version_num = '9999'"))
     with pytest.raises(
-        WarehouseError, match="version v9999, which this program does not know; update the program"
+        WarehouseError, match="version 9999, which this program does not know; update the program"
     ):
         warehouse_engine.migrate(warehouse)
 

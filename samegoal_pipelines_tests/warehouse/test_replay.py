@@ -16,6 +16,7 @@ import pyarrow as pa
 import pytest
 import sqlalchemy as sa
 
+from samegoal_pipelines.tables.sql import SCHEMA
 from samegoal_pipelines.transforms.columns import frame_of
 from samegoal_pipelines.warehouse import engine as engine_module
 from samegoal_pipelines.warehouse import writing
@@ -27,7 +28,6 @@ from samegoal_pipelines.warehouse.release import find_held
 from samegoal_pipelines.warehouse.replay import Replayed, find_nights, replay
 from samegoal_pipelines.warehouse.roles import Role
 from samegoal_pipelines.warehouse.snapshots import record_failure
-from samegoal_pipelines.warehouse.tables import SCHEMA
 from samegoal_pipelines_tests.warehouse.roles_at_hand import login
 from samegoal_pipelines_tests.warehouse.snapshots_at_hand import (
     NIGHT,

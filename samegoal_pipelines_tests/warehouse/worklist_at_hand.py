@@ -7,8 +7,8 @@ from datetime import date
 
 import sqlalchemy as sa
 
+from samegoal_pipelines.tables.warehouse import registrar_worklist
 from samegoal_pipelines.warehouse.engine import as_operator
-from samegoal_pipelines.warehouse.tables import registrar_worklist
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from alembic import context
 
-from samegoal_pipelines.warehouse.tables import SCHEMA, metadata
+from samegoal_pipelines.tables.sql import SCHEMA
+from samegoal_pipelines.tables.warehouse import metadata
 
 context.configure(
     connection=context.config.attributes["connection"],

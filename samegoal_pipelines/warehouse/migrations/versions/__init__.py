@@ -1,1 +1,1 @@
-"""The steps, one module each, named by their revision: `v0001_…`."""
+"""The steps, one module each, named by their revision: `0001_…`."""

@@ -1,9 +1,7 @@
-"""The warehouse's tables, as SQLAlchemy Core metadata: what publishing and the registry read and write.
+"""The warehouse's tables, as SQLAlchemy Core metadata: the registry, the nights, and what people did.
 
-The database itself is made by the migrations, which hold their own copy of each table as it was then; a test
-compares the two. The views that SameGoal reads are SQL and live there only. No query lives here.
-
-The history tables are in `histories`; they are imported from here, as the metadata of all tables is.
+The initial migration makes them from this metadata; a test compares the database with it. The history tables
+are derived (`history`); importing this module completes the metadata. No query lives here.
 
 Every table that holds a district's data begins with `district_id`, so that one rule can guard them all.
 """
@@ -13,42 +11,22 @@ from __future__ import annotations
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import ARRAY, BYTEA, JSONB, TIMESTAMP
 
-from samegoal_pipelines.tables.vocabulary import DEPARTURES, STATUSES
-from samegoal_pipelines.warehouse.columns import (
-    SCHEMA,
+from samegoal_pipelines.tables import history, sql  # noqa: F401 - history completes the metadata
+from samegoal_pipelines.tables.sql import (
     day,
     district,
     integer,
-    metadata,
     moment,
     now,
     one_of,
+    sql_column,
     text,
 )
-from samegoal_pipelines.warehouse.histories import HISTORIES, PARENTS, STATUS, STUDENTS, History
+from samegoal_pipelines.tables.vocabulary import DEPARTURES, STATUSES
+from samegoal_pipelines.tables.worklist import REGISTRAR_WORKLIST
 
-__all__ = [
-    "CHANGES",
-    "HISTORIES",
-    "PARENTS",
-    "SCHEMA",
-    "STATES",
-    "STATUS",
-    "STUDENTS",
-    "History",
-    "alerts_sent",
-    "current_snapshots",
-    "departures",
-    "district_credentials",
-    "districts",
-    "erasures",
-    "metadata",
-    "pauses",
-    "registrar_worklist",
-    "releases",
-    "snapshots",
-    "student_changes",
-]
+metadata = sql.metadata
+"""All tables, `history`'s included."""
 
 STATES = ("published", "held", "failed", "superseded")
 CHANGES = ("added", "status", "demographics", "parents", "removed")
@@ -362,18 +340,7 @@ registrar_worklist = sa.Table(
     metadata,
     district(),
     day("snapshot_date", "The night that found it", nullable=False),
-    integer("student_id", "Qmlativ's StudentID; null where the enrollment has none"),
-    text("student_number", "Qmlativ's StudentNumber, as it came"),
-    text("building", "Name of the enrollment's school"),
-    text("building_reporting_id", "The state's id of that school"),
-    text("problem", "What is wrong, in a few words that are always the same", nullable=False),
-    integer("enrollment_id", "Qmlativ's EntryWithdrawalID; null where it was unreadable"),
-    text(
-        "detail",
-        "Days, codes and ids by which to find the enrollment, and what is odd about it",
-        nullable=False,
-    ),
-    text("fix", "The Qmlativ screen, and what to change there", nullable=False),
+    *map(sql_column, REGISTRAR_WORKLIST.columns),
     sa.Column(
         "line",
         sa.Integer,
@@ -384,12 +351,9 @@ registrar_worklist = sa.Table(
     sa.Index(
         "registrar_worklist_problem_key",
         "district_id",
-        "problem",
-        "student_id",
-        "enrollment_id",
+        *REGISTRAR_WORKLIST.key,
         unique=True,
         postgresql_nulls_not_distinct=True,
     ),
-    comment="What a registrar should look at in Qmlativ, as of the last night published or held; "
-    "one row per student, enrollment and problem",
+    comment=f"{REGISTRAR_WORKLIST.description}; as of the last night published or held",
 )

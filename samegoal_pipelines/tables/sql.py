@@ -1,12 +1,17 @@
-"""What the tables of the warehouse are made of: the metadata that gathers them, and the kinds of columns.
+"""What the warehouse's SQLAlchemy tables are made of: the metadata that gathers them, and kinds of columns.
 
-No table is here (`tables`, `histories`).
+Not here: any table (`history`, `warehouse`).
 """
 
 from __future__ import annotations
 
+from typing import Any
+
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import TIMESTAMP
+
+from samegoal_pipelines.tables.catalog import DISTRICT_ID
+from samegoal_pipelines.tables.declaration import Column, Type
 
 SCHEMA = "samegoal"
 
@@ -21,6 +26,26 @@ metadata = sa.MetaData(
 )
 
 
+_TYPES: dict[Type, type[sa.types.TypeEngine[Any]]] = {
+    "integer": sa.BigInteger,
+    "text": sa.Text,
+    "code": sa.Text,
+    "date": sa.Date,
+    "flag": sa.Boolean,
+    "number": sa.Double,
+}
+
+
+def sql_type(column: Column) -> sa.types.TypeEngine[Any]:
+    """The type of a declared column in Postgres."""
+    return _TYPES[column.type]()
+
+
+def sql_column(column: Column) -> sa.Column[Any]:
+    """A declared column as a table's own."""
+    return sa.Column(column.name, sql_type(column), nullable=not column.required, comment=column.description)
+
+
 def text(name: str, comment: str, nullable: bool = True) -> sa.Column[str]:
     """Text as it came."""
     return sa.Column(name, sa.Text, nullable=nullable, comment=comment)
@@ -29,11 +54,6 @@ def text(name: str, comment: str, nullable: bool = True) -> sa.Column[str]:
 def integer(name: str, comment: str, nullable: bool = True) -> sa.Column[int]:
     """A whole number of any size."""
     return sa.Column(name, sa.BigInteger, nullable=nullable, comment=comment)
-
-
-def flag(name: str, comment: str) -> sa.Column[bool]:
-    """True, false, or null: not known."""
-    return sa.Column(name, sa.Boolean, comment=comment)
 
 
 def day(name: str, comment: str, nullable: bool = True) -> sa.Column[object]:
@@ -55,7 +75,7 @@ def now(name: str, comment: str) -> sa.Column[object]:
 
 def district() -> sa.Column[str]:
     """Whose row it is; the first column of every table with a district's data."""
-    return text("district_id", "The district, as registered", nullable=False)
+    return sql_column(DISTRICT_ID)
 
 
 def one_of(column: str, values: tuple[str, ...]) -> sa.CheckConstraint:

@@ -1,0 +1,207 @@
+"""The history: what was published, from which night to which. One type-2 table per published table.
+
+Here: the SQLAlchemy tables, and the DDL of what shows them: the current views, `student_details`, and the
+functions that show a past night. All are derived from the declarations. Not here: how rows are written
+(warehouse), and who may read them (warehouse/migrations/access.sql).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql
+
+from samegoal_pipelines.tables.catalog import DISTRICT_ID, PUBLISHED, SNAPSHOT_DATE
+from samegoal_pipelines.tables.declaration import Column, Table, day, integer
+from samegoal_pipelines.tables.sql import SCHEMA, metadata, one_of, sql_column, sql_type
+from samegoal_pipelines.tables.vocabulary import STATUSES
+
+DETAILS = "student_details"
+
+
+@dataclass(frozen=True)
+class History:
+    """One type-2 table, and the declaration that it is derived from."""
+
+    table: sa.Table
+    declared: Table
+
+    @property
+    def name(self) -> str:
+        """The table's name with its schema, for SQL that is put together by hand."""
+        return f"{SCHEMA}.{self.table.name}"
+
+    @property
+    def key(self) -> tuple[str, ...]:
+        """What identifies a row within a district and night."""
+        return self.declared.key
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Everything that a snapshot says, key included, in order."""
+        return self.declared.names
+
+    @property
+    def loaded(self) -> tuple[str, ...]:
+        """The columns that a new row is loaded with."""
+        return (DISTRICT_ID.name, *self.columns, "valid_from", "row_hash")
+
+
+def _history(view: str, declared: Table) -> History:
+    name = f"{view}_history"
+    table = sa.Table(
+        name,
+        metadata,
+        *map(sql_column, (DISTRICT_ID, *declared.columns)),
+        sa.Column(
+            SNAPSHOT_DATE.name,
+            sa.Date,
+            sa.Computed("valid_from", persisted=True),
+            comment="The night that wrote this row: valid_from",
+        ),
+        *map(
+            sql_column,
+            (
+                day("valid_from", "First night on which this was so", required=True),
+                day("valid_to", "First night on which it was so no longer; null: it is so now"),
+                integer("row_hash", "Hash of what a snapshot says", required=True),
+            ),
+        ),
+        sa.PrimaryKeyConstraint(DISTRICT_ID.name, *declared.key, "valid_from"),
+        sa.CheckConstraint("valid_to > valid_from", name="valid_to"),
+        sa.Index(
+            f"{name}_current_key",
+            DISTRICT_ID.name,
+            *declared.key,
+            unique=True,
+            postgresql_where=sa.text("valid_to is null"),
+            postgresql_include=["row_hash"],
+        ),
+        *([one_of("status", STATUSES)] if "status" in declared.names else []),
+        comment=f"{declared.description}; from which night to which",
+    )
+    return History(table, declared)
+
+
+STATUS, STUDENTS, PARENTS = HISTORIES = tuple(_history(view, table) for view, table in PUBLISHED.items())
+
+# -- what shows them --
+
+_BY_VIEW = dict(zip(PUBLISHED, HISTORIES, strict=True))
+VIEW_COLUMNS: dict[str, tuple[Column, ...]] = {
+    view: (DISTRICT_ID, *table.columns, SNAPSHOT_DATE) for view, table in PUBLISHED.items()
+}
+"""View → its columns, of the views that show one table each."""
+_BESIDE_STATUS = tuple(
+    column for column in STUDENTS.declared.columns if column.name not in STATUS.declared.names
+)
+_PARENT_FACTS = tuple(name for name in PARENTS.columns if name not in ("student_id", "student_number"))
+_PARENTS_OF_STUDENT = "The student's parents, as parent_demographics has them: a JSON array by rank"
+
+
+# The views run with their owner's rights: SameGoal reads them and no history. Policies show the owner what
+# the caller may see (access.sql).
+_VIEW = """
+    create view {schema}.{view} with (security_barrier = true) as
+    select history.district_id, {columns}, published.snapshot_date
+    from {history} as history
+    join {schema}.current_snapshots as published using (district_id)
+    where history.valid_to is null
+"""
+_AS_OF = """
+    create function {schema}.{view}_as_of(night date) returns table ({typed})
+    language sql stable security invoker
+    begin atomic
+        select history.district_id, {columns}, published.snapshot_date
+        from {history} as history
+        join (
+            select snapshots.district_id, max(snapshots.snapshot_date) as snapshot_date
+            from {schema}.snapshots
+            where snapshots.state = 'published' and snapshots.snapshot_date <= night
+            group by snapshots.district_id
+        ) as published on published.district_id = history.district_id
+        where history.valid_from <= night and (history.valid_to is null or history.valid_to > night);
+    end;
+    comment on function {schema}.{view}_as_of(date) is 'The view {view} as it was after that night'
+"""
+_DETAILS = """
+    create view {schema}.{view} with (security_barrier = true) as
+    select status.district_id, {status_columns}, {student_columns},
+        coalesce(
+            (
+                select json_agg(json_build_object({facts}) order by parent.rank nulls last, parent.parent_id)
+                from {parents} as parent
+                where parent.district_id = status.district_id
+                    and parent.student_id = status.student_id
+                    and parent.valid_to is null
+            ),
+            '[]'::json
+        ) as parents,
+        published.snapshot_date
+    from {status} as status
+    join {students} as student using (district_id, student_id)
+    join {schema}.current_snapshots as published using (district_id)
+    where status.valid_to is null and student.valid_to is null
+"""
+
+
+def drop_views() -> Iterator[str]:
+    """Statements that make way for another version of the tables."""
+    yield f"drop view if exists {SCHEMA}.{DETAILS}"
+    for view in PUBLISHED:
+        yield f"drop view if exists {SCHEMA}.{view}"
+        yield f"drop function if exists {SCHEMA}.{view}_as_of(date)"
+
+
+def create_views() -> Iterator[str]:
+    """Statements that make the current views and the functions of a past night, with their comments."""
+    for view, history in _BY_VIEW.items():
+        parts = {
+            "schema": SCHEMA,
+            "view": view,
+            "history": history.name,
+            "columns": _listed(history.columns, "history"),
+            "typed": ", ".join(map(_typed, VIEW_COLUMNS[view])),
+        }
+        comment = f"{history.declared.description}; as of the last published snapshot"
+        yield _VIEW.format(**parts)
+        yield from _comments(view, comment, VIEW_COLUMNS[view])
+        yield _AS_OF.format(**parts)
+    yield _DETAILS.format(
+        schema=SCHEMA,
+        view=DETAILS,
+        status=STATUS.name,
+        students=STUDENTS.name,
+        parents=PARENTS.name,
+        status_columns=_listed(STATUS.columns, "status"),
+        student_columns=_listed((column.name for column in _BESIDE_STATUS), "student"),
+        facts=", ".join(f"'{name}', parent.{name}" for name in _PARENT_FACTS),
+    )
+    comment = "One row per student: status, demographics and parents; as of the last published snapshot"
+    yield from _comments(DETAILS, comment, details_columns())
+
+
+def details_columns() -> tuple[Column, ...]:
+    """The columns of `student_details`."""
+    parents = Column("parents", "text", _PARENTS_OF_STUDENT, required=True)
+    return (DISTRICT_ID, *STATUS.declared.columns, *_BESIDE_STATUS, parents, SNAPSHOT_DATE)
+
+
+def _listed(names: Iterator[str] | tuple[str, ...], of: str) -> str:
+    return ", ".join(f"{of}.{name}" for name in names)
+
+
+def _typed(column: Column) -> str:
+    return f"{column.name} {sql_type(column).compile(dialect=postgresql.dialect())}"
+
+
+def _comments(view: str, comment: str, columns: tuple[Column, ...]) -> Iterator[str]:
+    yield f"comment on view {SCHEMA}.{view} is {_quoted(comment)}"
+    for column in columns:
+        yield f"comment on column {SCHEMA}.{view}.{column.name} is {_quoted(column.description)}"
+
+
+def _quoted(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"

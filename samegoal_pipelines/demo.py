@@ -26,7 +26,7 @@ import click
 from samegoal_pipelines.commands.exits import DONE, FAILED, PlainError
 from samegoal_pipelines.commands.nights import print_nights, run_nights, worst_of
 from samegoal_pipelines.deployment import Deployment
-from samegoal_pipelines.districts.errors import UnknownDistrict
+from samegoal_pipelines.districts.errors import UnknownDistrictError
 from samegoal_pipelines.reporting.addresses import check_addresses
 from samegoal_pipelines.runs import add_partition, prepare_dagster_home
 from samegoal_pipelines.settings import Settings, project_root
@@ -198,7 +198,7 @@ def _register(deployment: Deployment, server: SandboxServer) -> list[str]:
             if registry.get(district.id).base_url != base_url:
                 registry.set(district.id, base_url=base_url, allow_local=True)
             continue
-        except UnknownDistrict:
+        except UnknownDistrictError:
             pass
         registry.add(
             id=district.id,

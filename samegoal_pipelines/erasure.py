@@ -20,7 +20,7 @@ from samegoal_pipelines.defs.nightly import GOING_ON
 from samegoal_pipelines.defs.partitions import DISTRICTS
 from samegoal_pipelines.defs.processes import close_abandoned_runs
 from samegoal_pipelines.deployment import Deployment
-from samegoal_pipelines.districts.errors import DistrictError, UnknownDistrict
+from samegoal_pipelines.districts.errors import DistrictError, UnknownDistrictError
 from samegoal_pipelines.districts.names import checked_id
 from samegoal_pipelines.landing import LandingError
 from samegoal_pipelines.reports.report import FOLDER, make_report
@@ -31,7 +31,7 @@ from samegoal_pipelines.warehouse.errors import WarehouseError
 _PARTITIONS = DISTRICTS.name or ""
 
 
-class EraseRefused(DistrictError):
+class EraseRefusedError(DistrictError):
     """A district cannot be erased now, or not to the end; the message says what to do."""
 
 
@@ -48,7 +48,7 @@ def holdings(deployment: Deployment, district_id: str) -> Holdings:
     """What erasing the district would remove.
 
     Raises:
-        UnknownDistrict: there is nothing of it, and no erasure to finish.
+        UnknownDistrictError: there is nothing of it, and no erasure to finish.
     """
     checked_id(district_id)
     with open_instance(deployment.settings) as instance, _naming(district_id):
@@ -65,8 +65,8 @@ def erase_district(deployment: Deployment, district_id: str) -> Holdings:
         What was removed.
 
     Raises:
-        UnknownDistrict: there is nothing of it, and no erasure to finish.
-        EraseRefused: a run of the district is going on, or its rows or files cannot be deleted.
+        UnknownDistrictError: there is nothing of it, and no erasure to finish.
+        EraseRefusedError: a run of the district is going on, or its rows or files cannot be deleted.
     """
     checked_id(district_id)
     with open_instance(deployment.settings) as instance, _naming(district_id):
@@ -90,7 +90,7 @@ def _naming(district_id: str) -> Iterator[None]:
     try:
         yield
     except (WarehouseError, LandingError) as error:
-        raise EraseRefused(f"{district_id}: erasing: {error}") from None
+        raise EraseRefusedError(f"{district_id}: erasing: {error}") from None
 
 
 def _holdings(deployment: Deployment, instance: dg.DagsterInstance, district_id: str) -> Holdings:
@@ -102,7 +102,7 @@ def _holdings(deployment: Deployment, instance: dg.DagsterInstance, district_id:
     if not any((found.rows, found.files, found.partition)) and not erase.is_unfinished(
         deployment.warehouse, district_id
     ):
-        raise UnknownDistrict(
+        raise UnknownDistrictError(
             f"{district_id}: there is nothing of such a district; see samegoal-pipelines districts list"
         )
     return found
@@ -122,4 +122,4 @@ def _make_reports_again(deployment: Deployment, district_id: str) -> None:
 def _refuse_while_running(instance: dg.DagsterInstance, district_id: str, remedy: str) -> None:
     runs = instance.get_runs(dg.RunsFilter(statuses=GOING_ON, tags={PARTITION_TAG: district_id}), limit=1)
     if runs:
-        raise EraseRefused(f"{district_id}: erasing: run {runs[0].run_id} of it is going on: {remedy}")
+        raise EraseRefusedError(f"{district_id}: erasing: run {runs[0].run_id} of it is going on: {remedy}")

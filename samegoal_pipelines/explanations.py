@@ -26,7 +26,7 @@ Tables = Mapping[str, pd.DataFrame]
 LONGEST_NUMBER = 60  # characters; Qmlativ's are shorter by far
 
 
-class NothingToExplain(Exception):
+class NothingToExplainError(Exception):
     """No published night, or nobody with this number; says what to check."""
 
 
@@ -155,8 +155,8 @@ def explain_student(
     """Explain what is published about the student, or what was on a date.
 
     Raises:
-        UnknownDistrict: no such district.
-        NothingToExplain: no night is published (by that date), or nobody has this number.
+        UnknownDistrictError: no such district.
+        NothingToExplainError: no night is published (by that date), or nobody has this number.
     """
     deployment.registry.get(district_id)
     night = _night(deployment, district_id, on)
@@ -204,10 +204,12 @@ def _night(deployment: Deployment, district_id: str, on: date | None) -> Publish
         return night
     first = changes.first_published_night(deployment.warehouse, district_id)
     if first is None:
-        raise NothingToExplain(
+        raise NothingToExplainError(
             f"{district_id}: no night is published yet; next: samegoal-pipelines sync {district_id}"
         )
-    raise NothingToExplain(f"{district_id}: nothing was published by {on} yet; the first night is {first}")
+    raise NothingToExplainError(
+        f"{district_id}: nothing was published by {on} yet; the first night is {first}"
+    )
 
 
 class _Landed:
@@ -246,12 +248,14 @@ def _find(
     """The students with this number: exactly, that night or else ever; or else but for spaces around it.
 
     Raises:
-        NothingToExplain: nobody has it.
+        NothingToExplainError: nobody has it.
     """
     wanted = number.strip()
     if not wanted:
-        raise NothingToExplain(f"{district_id}: the student number is empty; give it as Qmlativ shows it")
-    nobody = NothingToExplain(
+        raise NothingToExplainError(
+            f"{district_id}: the student number is empty; give it as Qmlativ shows it"
+        )
+    nobody = NothingToExplainError(
         f"{district_id}: nobody has the student number {shown(number)}, neither in what landed on {night} "
         "nor in what was ever published; it is text: check leading zeros, and that it is StudentNumber and "
         "not StudentID"

@@ -20,7 +20,7 @@ from samegoal_pipelines.warehouse.changes import students_as_of
 from samegoal_pipelines.warehouse.snapshots import last_published
 
 
-class NothingToForecast(Exception):
+class NothingToForecastError(Exception):
     """No published night, or its landed rows are gone; says what to do."""
 
 
@@ -56,13 +56,13 @@ def forecast_district(
         today: the district's local date; default: now.
 
     Raises:
-        UnknownDistrict: no such district.
-        NothingToForecast: nothing is published, or its landed rows are not there any more.
+        UnknownDistrictError: no such district.
+        NothingToForecastError: nothing is published, or its landed rows are not there any more.
     """
     district = deployment.registry.get(district_id)
     attempt = last_published(deployment.warehouse, district_id)
     if attempt is None:
-        raise NothingToForecast(
+        raise NothingToForecastError(
             f"{district_id}: no night is published yet; next: samegoal-pipelines sync {district_id}"
         )
     night = attempt.snapshot_date
@@ -74,7 +74,7 @@ def forecast_district(
             run_id=attempt.landed_run_id or attempt.run_id,
         )
     except LandingError:
-        raise NothingToForecast(
+        raise NothingToForecastError(
             f"{district_id}: the landed rows of {night} are gone or damaged; "
             f"land new ones: samegoal-pipelines sync {district_id}"
         ) from None

@@ -14,7 +14,7 @@ from samegoal_pipelines.landing import LandingError
 from samegoal_pipelines.transforms import parents, students
 from samegoal_pipelines.transforms.snapshot import all_confidential
 from samegoal_pipelines.transforms.withholding import WITHHOLD
-from samegoal_pipelines.warehouse.errors import NothingToReplay, WarehouseError
+from samegoal_pipelines.warehouse.errors import NothingToReplayError, WarehouseError
 from samegoal_pipelines.warehouse.hiding import hide_contacts, published_night
 from samegoal_pipelines.warehouse.replay import find_nights
 from samegoal_pipelines.warehouse.withholding import Hidden
@@ -71,7 +71,7 @@ def _confidential_numbers(
     try:
         nights, _ = find_nights(deployment.warehouse, district_id, published.snapshot_date)
         landed = read_night(deployment, district_id, nights[-1])
-    except (LandingError, NothingToReplay):
+    except (LandingError, NothingToReplayError):
         return None
     return all_confidential(
         students.find_confidential_phones(landed.raw_students, WITHHOLD),

@@ -30,11 +30,11 @@ def explain(
 
     STUDENT_NUMBER is Qmlativ's StudentNumber, which is text: leading zeros belong to it.
     """
-    from samegoal_pipelines.explanations import NothingToExplain, explain_student
+    from samegoal_pipelines.explanations import NothingToExplainError, explain_student
 
     try:
         answer = explain_student(deployment, district_id, student_number, on.date() if on else None)
-    except NothingToExplain as error:
+    except NothingToExplainError as error:
         raise PlainError(str(error)) from None
     if as_json:
         print_json(answer.facts())

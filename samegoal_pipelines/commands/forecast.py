@@ -29,12 +29,12 @@ def forecast(deployment: Deployment, district_id: str, days: int, by_student: bo
 
     And which night will be held for it, so that somebody does.
     """
-    from samegoal_pipelines.forecasts import NothingToForecast, forecast_district
+    from samegoal_pipelines.forecasts import NothingToForecastError, forecast_district
     from samegoal_pipelines.transforms.forecast import count_flips
 
     try:
         found = forecast_district(deployment, district_id, days)
-    except NothingToForecast as error:
+    except NothingToForecastError as error:
         raise PlainError(str(error)) from None
     counted = _rows(count_flips(found.flips))
     listed = _rows(found.flips)

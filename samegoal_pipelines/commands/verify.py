@@ -37,7 +37,7 @@ def verify(
     Looks at the token, the identity, entities, school years, fields, rows, and when the Integration Access
     expires. Exit status 1: a night could not work for one of them. Warnings do not count.
     """
-    from samegoal_pipelines.districts.registry import UnknownDistrict
+    from samegoal_pipelines.districts.registry import UnknownDistrictError
 
     if bool(district_ids) == every:
         raise click.UsageError("name the districts to verify, or give --all")
@@ -46,7 +46,7 @@ def verify(
     for district_id in dict.fromkeys(district_ids):
         try:
             districts.append(registry.get(district_id))
-        except UnknownDistrict as error:
+        except UnknownDistrictError as error:
             unknown.append(str(error))
     results = []
     for result in _verifications(deployment, districts, count=count):

@@ -10,7 +10,7 @@ import pyarrow as pa
 from samegoal_pipelines.defs.facts import parent_facts, student_facts
 from samegoal_pipelines.defs.io import Tables
 from samegoal_pipelines.defs.lineage import column_lineage, column_schema
-from samegoal_pipelines.defs.night import Night, Outdated
+from samegoal_pipelines.defs.night import Night, OutdatedError
 from samegoal_pipelines.defs.partitions import DISTRICTS
 from samegoal_pipelines.defs.steps import checked, recorded, schema_check
 from samegoal_pipelines.deployment import Deployment
@@ -82,7 +82,7 @@ def refuse_a_lost_restriction(deployment: Deployment, night: Night, known: bool)
     """Let nobody show contacts because it is not known any more who is under restriction.
 
     Raises:
-        RestrictionsForgotten: it is not known, some snapshot knew it, and such contacts are not shown.
+        RestrictionsForgottenError: it is not known, some snapshot knew it, and such contacts are not shown.
     """
     if not known and not night.district.show_restricted_contacts:
         refuse_to_forget_restrictions(deployment.warehouse, night.district_id)
@@ -123,18 +123,18 @@ def refuse_other_switches(night: Night, *demographics: Tables) -> None:
     """Let no contacts be published that were put together before the district's switches were set.
 
     Raises:
-        Outdated: some were.
+        OutdatedError: some were.
     """
     switches = night.district.withholding
     for tables in demographics:
         if "withholding" not in tables:
-            raise Outdated(
+            raise OutdatedError(
                 "an older version of the pipeline has put the contacts together; materialize "
                 f"nightly_snapshot anew, or: samegoal-pipelines sync {night.district_id}"
             )
         (used,) = tables["withholding"].itertuples(index=False)
         if Withholding(*(bool(switch) for switch in used)) != switches:
-            raise Outdated(
+            raise OutdatedError(
                 "the district has been set to withhold other contacts since they were put together; "
                 f"materialize nightly_snapshot anew, or: samegoal-pipelines sync {night.district_id}"
             )

@@ -12,7 +12,7 @@ from typing import Any
 import dagster as dg
 import pandas as pd
 
-from samegoal_pipelines.defs.night import Night, Outdated
+from samegoal_pipelines.defs.night import Night, OutdatedError
 from samegoal_pipelines.defs.steps import recorded
 
 Tables = dict[str, pd.DataFrame]
@@ -56,13 +56,13 @@ class LandingIOManager(dg.IOManager):
         """Let nothing be published that is made of an older reading than the last one of the night.
 
         Raises:
-            Outdated: a run that began later has read Qmlativ again.
+            OutdatedError: a run that began later has read Qmlativ again.
         """
         made_at = self._night.last_landed_at(asset)
         for raw in MADE_FROM.get(asset, ()):
             read_at = self._night.last_landed_at(raw)
             if made_at and read_at and read_at > made_at:
-                raise Outdated(
+                raise OutdatedError(
                     f"{raw} was read again after it was made; materialize nightly_snapshot anew, or: "
                     f"samegoal-pipelines sync {self._night.district_id}"
                 )

@@ -35,15 +35,15 @@ PROCESS_TAG = "samegoal/process"
 """On runs that a person at a terminal waits for: which process they run in."""
 
 
-class NotADate(Exception):
+class NotADateError(Exception):
     """A run's date cannot be read."""
 
 
-class NotTonight(Exception):
+class NotTonightError(Exception):
     """A run would stamp the date of another night on what Qmlativ says now."""
 
 
-class Outdated(Exception):
+class OutdatedError(Exception):
     """What a run would go on from holds no more: Qmlativ was read again since, or a switch was set."""
 
 
@@ -51,14 +51,14 @@ def read_date(text: str, what: str) -> date:
     """The date of a night as people write it into a run's tags and configuration.
 
     Raises:
-        NotADate: it is none, or nowhere near; says `what` should be one.
+        NotADateError: it is none, or nowhere near; says `what` should be one.
     """
     try:
         found = date.fromisoformat(text)
     except ValueError:
-        raise NotADate(f"{what} is no date; write it as YYYY-MM-DD") from None
+        raise NotADateError(f"{what} is no date; write it as YYYY-MM-DD") from None
     if not FIRST_NIGHT <= found <= LAST_NIGHT:
-        raise NotADate(f"{what} is no night; give a date from {FIRST_NIGHT} to {LAST_NIGHT}")
+        raise NotADateError(f"{what} is no night; give a date from {FIRST_NIGHT} to {LAST_NIGHT}")
     return found
 
 
@@ -132,10 +132,10 @@ class Night:
         are executed again bear the date of the first time, whoever had named it then.
 
         Raises:
-            NotTonight: the run's tag is another date than the district's, and nobody gave it to this run.
+            NotTonightError: the run's tag is not the district's date, and nobody gave it to this run.
         """
         if self.today != self.local_date and not self._named_for_this_run:
-            raise NotTonight(
+            raise NotTonightError(
                 f"{self.district_id}: this run is for the night of {self.today}, but it is {self.local_date} "
                 "there, and Qmlativ answers only for now; launch nightly_snapshot anew, or: "
                 f"samegoal-pipelines sync {self.district_id}"
@@ -212,7 +212,7 @@ class Night:
 
     def record_failure(self, reason: str) -> None:
         """Write this run's failure to `snapshots`; an unreachable warehouse must not hide the reason."""
-        with suppress(WarehouseError, DistrictError, NotADate):
+        with suppress(WarehouseError, DistrictError, NotADateError):
             record_failure(
                 self._deployment.warehouse,
                 district_id=self.district_id,

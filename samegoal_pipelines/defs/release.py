@@ -29,7 +29,7 @@ from samegoal_pipelines.transforms.withholding import (
     Withholding,
     withholding_notes,
 )
-from samegoal_pipelines.warehouse.errors import NothingHeld, ReleaseTooLate
+from samegoal_pipelines.warehouse.errors import NothingHeldError, ReleaseTooLateError
 from samegoal_pipelines.warehouse.publish import Published
 from samegoal_pipelines.warehouse.release import HeldSnapshot, find_held
 from samegoal_pipelines.warehouse.release import release as release_held
@@ -84,15 +84,15 @@ def held_of(deployment: Deployment, night: Night, snapshot_date: date) -> HeldSn
     """What is held of this night.
 
     Raises:
-        NothingHeld: nothing is; says what is there instead.
-        ReleaseTooLate: as `find_held` does.
+        NothingHeldError: nothing is; says what is there instead.
+        ReleaseTooLateError: as `find_held` does.
     """
     try:
         return find_held(deployment.warehouse, night.district_id, snapshot_date, local_date=night.local_date)
-    except NothingHeld as error:
+    except NothingHeldError as error:
         last = next(iter(last_attempts(deployment.warehouse, night.district_id, limit=1)), None)
         there = f"its last attempt is of {last.snapshot_date}: {last.state}" if last else "it has no night"
-        raise NothingHeld(f"{error}; {there}") from None
+        raise NothingHeldError(f"{error}; {there}") from None
 
 
 def shown_by(held: HeldSnapshot) -> Withholding:
@@ -104,14 +104,14 @@ def refuse_what_is_withheld_since(deployment: Deployment, night: Night, held: He
     """Let no release show contacts that the district has been set to withhold since they were held.
 
     Raises:
-        ReleaseTooLate: it shows some.
-        RestrictionsForgotten: it shows all, because nobody could tell which parents were under restriction.
+        ReleaseTooLateError: it shows some.
+        RestrictionsForgottenError: it shows all contacts: the restriction flag was not readable.
     """
     switches, known = night.district.withholding, RESTRICTION_NOT_KNOWN not in held.notes
     if {RESTRICTED_CONTACTS_SHOWN, CONFIDENTIAL_PHONES_SHOWN} & (
         {*held.notes} - {*withholding_notes(known, switches)}
     ):
-        raise ReleaseTooLate(
+        raise ReleaseTooLateError(
             f"what was held on {held.snapshot_date} shows contacts that the district has been set to "
             f"withhold since: run the night again with: samegoal-pipelines sync {night.district_id}"
         )

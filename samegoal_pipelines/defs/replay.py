@@ -16,7 +16,7 @@ from samegoal_pipelines.defs.gate import PUBLISHED_SNAPSHOT
 from samegoal_pipelines.defs.io import Tables
 from samegoal_pipelines.defs.night import Night, read_date
 from samegoal_pipelines.defs.partitions import DISTRICTS
-from samegoal_pipelines.defs.steps import SchemaBroken, plainly_failing
+from samegoal_pipelines.defs.steps import SchemaBrokenError, plainly_failing
 from samegoal_pipelines.deployment import Deployment
 from samegoal_pipelines.landing import LandedFileError, LandingError
 from samegoal_pipelines.tables.catalog import RAW_TABLES, published_tables
@@ -105,7 +105,7 @@ class Recomputing:
         """What a published night's landed rows give today."""
         try:
             landed = read_night(self._deployment, self._night.district_id, published)
-        except NotLanded:
+        except NotLandedError:
             raise LandingError(
                 f"the landed rows of the night {published.night} were there when the replay began and are "
                 "gone now; nothing was changed: replay again"
@@ -115,7 +115,9 @@ class Recomputing:
         for name, table in declared.items():
             report = validate(getattr(computed.snapshot, name), table)
             if not report.ok:
-                raise SchemaBroken(f"the night {published.night}: {report.summary()}; nothing was changed")
+                raise SchemaBrokenError(
+                    f"the night {published.night}: {report.summary()}; nothing was changed"
+                )
         self._rows, self._nights = self._rows + computed.enrollment_rows, self._nights + 1
         self._context.log.info(f"the night {published.night}: {computed.enrollment_rows} enrollments")
         if self._deployment.progress:
@@ -135,7 +137,7 @@ def refuse_what_is_not_landed(
     for published in nights:
         try:
             read_night(deployment, district_id, published)
-        except NotLanded as error:
+        except NotLandedError as error:
             faults[published.night] = str(error)
         except LandedFileError as error:
             faults[published.night] = f"cannot be used: file {error.table} of {error.asset} {error.fault}"
@@ -149,7 +151,7 @@ def refuse_what_is_not_landed(
     raise LandingError(f"the landed rows of the night {night} {what}{also}; {remedy}")
 
 
-class NotLanded(LandingError):
+class NotLandedError(LandingError):
     """A night's landed rows cannot be replayed from; says only in which way."""
 
 
@@ -157,7 +159,7 @@ def read_night(deployment: Deployment, district_id: str, published: NightToRepla
     """The raw rows that a published night was made from.
 
     Raises:
-        NotLanded: they are not there, or an older version landed them.
+        NotLandedError: they are not there, or an older version landed them.
         LandedFileError: a file cannot be used.
     """
     return LandedNight(*(_read(deployment, asset, district_id, published) for asset in LandedNight._fields))
@@ -172,9 +174,9 @@ def _read(deployment: Deployment, asset: str, district_id: str, published: Night
         if run_id in runs:
             tables = landing.read(asset, district_id=district_id, night=night, run_id=run_id)
             if RAW_TABLES[asset].keys() - tables.keys():
-                raise NotLanded("are of an older version, which did not read all that is used today")
+                raise NotLandedError("are of an older version, which did not read all that is used today")
             return tables
-    raise NotLanded("are missing")
+    raise NotLandedError("are missing")
 
 
 # -- what the UI shows --

@@ -19,7 +19,7 @@ from dagster._core.definitions.asset_checks.asset_check_evaluation import (  # e
     AssetCheckEvaluationTargetMaterializationData,
 )
 
-from samegoal_pipelines.defs.night import Night, NotADate, NotTonight, Outdated
+from samegoal_pipelines.defs.night import Night, NotADateError, NotTonightError, OutdatedError
 from samegoal_pipelines.defs.partitions import DISTRICTS
 from samegoal_pipelines.defs.retries import RETRIES
 from samegoal_pipelines.districts.errors import DistrictError
@@ -33,10 +33,18 @@ if TYPE_CHECKING:
     import pandas as pd
 
 SCHEMA_CHECK = "schema"
-PLAIN_ERRORS = (QmlativError, LandingError, WarehouseError, DistrictError, NotADate, NotTonight, Outdated)
+PLAIN_ERRORS = (
+    QmlativError,
+    LandingError,
+    WarehouseError,
+    DistrictError,
+    NotADateError,
+    NotTonightError,
+    OutdatedError,
+)
 
 
-class SchemaBroken(Exception):
+class SchemaBrokenError(Exception):
     """A table does not keep its schema; names table, columns, checks and counts."""
 
 
@@ -82,7 +90,7 @@ def plainly_failing(
     except dg.DagsterExecutionInterruptedError:
         tell(f"{step}: stopped by hand or by the machine; run it again")
         raise
-    except (*PLAIN_ERRORS, SchemaBroken) as error:
+    except (*PLAIN_ERRORS, SchemaBrokenError) as error:
         reason = str(error).removeprefix(f"{night.district_id}: ")
         wait = wait_after(error) if wait_after else None
         if wait is not None:
@@ -121,7 +129,7 @@ def check_tables(
         of its last materialization.
 
     Raises:
-        SchemaBroken: after the failed check was yielded.
+        SchemaBrokenError: after the failed check was yielded.
     """
     reports = {name: validate(frame, declared[name]) for name, frame in tables.items()}
     broken = "; ".join(report.summary() for report in reports.values() if not report.ok)
@@ -137,7 +145,7 @@ def check_tables(
         told.append(result)
     if broken:
         yield from told
-        raise SchemaBroken(f"{broken}; nothing was stored")
+        raise SchemaBrokenError(f"{broken}; nothing was stored")
     return told
 
 

@@ -9,17 +9,17 @@ class DistrictError(Exception):
     transient = False
 
 
-class UnknownDistrict(DistrictError):
+class UnknownDistrictError(DistrictError):
     """No district of this id is registered."""
 
 
-class InvalidDistrict(DistrictError):
+class InvalidDistrictError(DistrictError):
     """Something about a registration is not acceptable; the message says what, and what would be."""
 
 
-class DuplicateDistrict(DistrictError):
+class DuplicateDistrictError(DistrictError):
     """Another registered district has this id, this address or this identity."""
 
 
-class SealBroken(DistrictError):
+class DecryptionError(DistrictError):
     """A secret cannot be opened with the keys at hand, or the keys themselves cannot be used."""

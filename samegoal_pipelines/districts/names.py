@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 
-from samegoal_pipelines.districts.errors import InvalidDistrict, UnknownDistrict
+from samegoal_pipelines.districts.errors import InvalidDistrictError, UnknownDistrictError
 
 _ID = re.compile(r"[a-z0-9][a-z0-9-]{0,39}", re.ASCII)
 
@@ -14,10 +14,10 @@ def checked_id(district_id: str) -> str:
     """The id, which may stand in a path and in SQL.
 
     Raises:
-        InvalidDistrict: it is none.
+        InvalidDistrictError: it is none.
     """
     if not _ID.fullmatch(district_id):
-        raise InvalidDistrict(
+        raise InvalidDistrictError(
             f"{shown(district_id)}: not a district id; use 1 to 40 lower-case letters, digits and hyphens, "
             "the first no hyphen"
         )
@@ -28,19 +28,19 @@ def checked_name(district_id: str, name: str) -> str:
     """The name, which is shown in terminals, pages and messages: its spaces plain, nothing in it unseen."""
     name = "".join(" " if unicodedata.category(each) == "Zs" else each for each in name).strip()
     if not name:
-        raise InvalidDistrict(f"{district_id}: the name is blank; give the district's name")
+        raise InvalidDistrictError(f"{district_id}: the name is blank; give the district's name")
     unseen = next((each for each in name if not each.isprintable()), None)
     if unseen is not None:
-        raise InvalidDistrict(
+        raise InvalidDistrictError(
             f"{district_id}: the name holds a control character or another that is not seen "
             f"(U+{ord(unseen):04X}); give it without"
         )
     return name
 
 
-def unknown(district_id: str) -> UnknownDistrict:
+def unknown(district_id: str) -> UnknownDistrictError:
     """What to raise for an id that nobody has registered."""
-    return UnknownDistrict(
+    return UnknownDistrictError(
         f"{shown(district_id)}: no such district is registered; see samegoal-pipelines districts list"
     )
 

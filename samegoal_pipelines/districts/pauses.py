@@ -15,7 +15,7 @@ from zoneinfo import ZoneInfo
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
 
-from samegoal_pipelines.districts.errors import InvalidDistrict
+from samegoal_pipelines.districts.errors import InvalidDistrictError
 from samegoal_pipelines.districts.names import unknown
 from samegoal_pipelines.printable import on_one_line
 from samegoal_pipelines.tables.warehouse import districts, pauses
@@ -55,18 +55,18 @@ def pause(
     """Leave a district out of the schedule from a night to a night; replaces the pause that it had.
 
     Raises:
-        UnknownDistrict: there is no such district.
-        InvalidDistrict: the pause would end before it begins, or the reason is too long; or another pause is
-            under way, which this one would end at once.
+        UnknownDistrictError: there is no such district.
+        InvalidDistrictError: the pause would end before it begins, or the reason is too long; or another
+            pause is under way, which this one would end at once.
     """
     if paused_to < paused_from:
-        raise InvalidDistrict(
+        raise InvalidDistrictError(
             f"{district_id}: the pause would end on {paused_to}, before it begins on {paused_from}; "
             "give --from the earlier date"
         )
     reason = on_one_line(reason) or None
     if reason and len(reason) > REASON_LIMIT:
-        raise InvalidDistrict(f"{district_id}: the reason is longer than {REASON_LIMIT} characters")
+        raise InvalidDistrictError(f"{district_id}: the reason is longer than {REASON_LIMIT} characters")
     values = {"paused_from": paused_from, "paused_to": paused_to, "reason": reason, "set_by": set_by}
     statement = (
         insert(pauses)
@@ -83,7 +83,7 @@ def pause(
         )
         under_way = connection.scalar(mine)
         if under_way is not None and not paused_from <= tonight <= paused_to:
-            raise InvalidDistrict(
+            raise InvalidDistrictError(
                 f"{district_id}: is paused until {under_way}, and has one pause at a time; set the next one "
                 f"after that, or end this one first: samegoal-pipelines resume {district_id}"
             )
@@ -100,7 +100,7 @@ def resume(engine: sa.Engine, district_id: str, now: datetime) -> Pause | None:
         The pause that it had, begun or not; None if it had none.
 
     Raises:
-        UnknownDistrict: there is no such district.
+        UnknownDistrictError: there is no such district.
     """
     with as_writer(engine, district_id, "resuming the district") as connection:
         timezone = _timezone(connection, district_id)

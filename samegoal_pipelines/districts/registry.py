@@ -18,11 +18,11 @@ import sqlalchemy as sa
 
 from samegoal_pipelines.districts.changing import changing
 from samegoal_pipelines.districts.errors import (
+    DecryptionError,
     DistrictError,
-    DuplicateDistrict,
-    InvalidDistrict,
-    SealBroken,
-    UnknownDistrict,
+    DuplicateDistrictError,
+    InvalidDistrictError,
+    UnknownDistrictError,
 )
 from samegoal_pipelines.districts.names import checked_id, checked_name, shown, unknown
 from samegoal_pipelines.districts.rotation import Rotation, rotate_key
@@ -37,14 +37,14 @@ from samegoal_pipelines.warehouse.gate import Limits
 from samegoal_pipelines.warehouse.roles import Role
 
 __all__ = [
+    "DecryptionError",
     "District",
     "DistrictError",
-    "DuplicateDistrict",
-    "InvalidDistrict",
+    "DuplicateDistrictError",
+    "InvalidDistrictError",
     "Pin",
     "Registry",
-    "SealBroken",
-    "UnknownDistrict",
+    "UnknownDistrictError",
 ]
 
 DEFAULT_TIMEZONE = "America/Chicago"
@@ -144,7 +144,7 @@ class Registry:
         """The district of this id.
 
         Raises:
-            UnknownDistrict: there is none.
+            UnknownDistrictError: there is none.
         """
         with as_operator(self._engine, "looking up the district") as connection:
             return _get(connection, district_id)
@@ -169,13 +169,13 @@ class Registry:
             limits: further fields of `qmlativ.Connection`.
 
         Raises:
-            SealBroken: the secret was sealed with a key that is not at hand.
+            DecryptionError: the secret was sealed with a key that is not at hand.
             QmlativError: address or credentials cannot be used.
         """
         client_key, sealed = self._credentials(district.id)
         try:
             client_secret = self._sealer.open(sealed, district.id)
-        except SealBroken:
+        except DecryptionError:
             client_key, again = self._credentials(district.id)
             if again == sealed:
                 raise
@@ -198,7 +198,7 @@ class Registry:
                 query.where(district_credentials.c.district_id == district_id)
             ).one_or_none()
         if row is None:
-            raise InvalidDistrict(
+            raise InvalidDistrictError(
                 f"{district_id}: no credentials are stored; give them: "
                 f"samegoal-pipelines districts rotate-secret {district_id}"
             )
@@ -223,8 +223,8 @@ class Registry:
         """Register a district.
 
         Raises:
-            InvalidDistrict: something about it is not acceptable.
-            DuplicateDistrict: the id, or the address with this entity, is registered already.
+            InvalidDistrictError: something about it is not acceptable.
+            DuplicateDistrictError: the id, or the address with this entity, is registered already.
         """
         checked_id(id)
         values = _checked(
@@ -244,7 +244,7 @@ class Registry:
                 connection.scalar(sa.select(districts.c.name).where(districts.c.district_id == id))
                 is not None
             ):
-                raise DuplicateDistrict(
+                raise DuplicateDistrictError(
                     f"{id}: already registered; change it: samegoal-pipelines districts set {id}"
                 )
             _refuse_half_erased(connection, id)
@@ -265,11 +265,11 @@ class Registry:
                 takes one back to the usual.
 
         Raises:
-            InvalidDistrict, DuplicateDistrict, UnknownDistrict: and nothing is changed.
+            InvalidDistrictError, DuplicateDistrictError, UnknownDistrictError: and nothing is changed.
         """
         unknown = changes.keys() - _CHANGEABLE
         if unknown:
-            raise InvalidDistrict(f"{district_id}: cannot change {', '.join(sorted(unknown))}")
+            raise InvalidDistrictError(f"{district_id}: cannot change {', '.join(sorted(unknown))}")
         values = _checked(district_id, changes, allow_local)
         with changing(self._engine, district_id, "changing the district") as connection:
             before = _get(connection, district_id)
@@ -316,7 +316,7 @@ class Registry:
         Whoever reads compares the two; here only a second registration of the same district is refused.
 
         Raises:
-            DuplicateDistrict: the one that answered is registered under another id.
+            DuplicateDistrictError: the one that answered is registered under another id.
         """
         if district.pin is not None and district.pin.entity_id is not None:
             return district.pin
@@ -334,7 +334,7 @@ class Registry:
                 districts.c.qmlativ_entity_id == entity_id,
             )
             if other is not None:
-                raise DuplicateDistrict(
+                raise DuplicateDistrictError(
                     f"{district.id}: Qmlativ says that this is district {pin.code}, "
                     f"which is registered as {other}; check the base URL and the credentials"
                 )
@@ -358,11 +358,11 @@ class Registry:
         client_key, client_secret = client_key.strip(), client_secret.strip()
         for what, given in (("Client Key", client_key), ("Client Secret", client_secret)):
             if not given:
-                raise InvalidDistrict(
+                raise InvalidDistrictError(
                     f"{district_id}: the {what} is blank; copy it from Qmlativ's Integration Access"
                 )
             if not (given.isascii() and given.isprintable()):
-                raise InvalidDistrict(
+                raise InvalidDistrictError(
                     f"{district_id}: the {what} contains a line break or a character that cannot occur in "
                     "one; copy it alone, and as plain text, from Qmlativ's Integration Access"
                 )
@@ -376,13 +376,13 @@ def _checked(district_id: str, given: dict[str, Any], allow_local: bool) -> dict
     if "name" in values:
         values["name"] = checked_name(district_id, values["name"] or "")
     if "timezone" in values and values["timezone"] not in available_timezones() - _NO_PLACES:
-        raise InvalidDistrict(
+        raise InvalidDistrictError(
             f"{district_id}: {shown(values['timezone'])} is no IANA time zone; "
             f"use one such as {DEFAULT_TIMEZONE}"
         )
     entity_id = values.get("entity_id")
     if entity_id is not None and not 0 < entity_id < 2**63:
-        raise InvalidDistrict(f"{district_id}: {entity_id} is no EntityID of Qmlativ")
+        raise InvalidDistrictError(f"{district_id}: {entity_id} is no EntityID of Qmlativ")
     for column, what in (("base_url", "API Base URL"), ("token_url", "Token URL")):
         if column in values and (column == "base_url" or values[column]):
             values[column] = _normal_url(district_id, values[column] or "", what, allow_local)
@@ -400,7 +400,7 @@ def _merged(
     try:
         Limits.of({name: 0 if value is None else value for name, value in changes.items()})
     except ValueError as error:
-        raise InvalidDistrict(f"{district_id}: {error}") from None
+        raise InvalidDistrictError(f"{district_id}: {error}") from None
     return {name: value for name, value in {**before, **changes}.items() if value is not None}
 
 
@@ -408,9 +408,9 @@ def _normal_url(district_id: str, url: str, what: str, allow_local: bool) -> str
     try:
         parts = urlsplit(checked_url(url, what, allow_local=allow_local))
     except QmlativError as error:
-        raise InvalidDistrict(f"{district_id}: {error}") from None
+        raise InvalidDistrictError(f"{district_id}: {error}") from None
     if parts.path.lower().endswith("/custom"):
-        raise InvalidDistrict(f"{district_id}: the {what} must end before /Custom")
+        raise InvalidDistrictError(f"{district_id}: the {what} must end before /Custom")
     standard = {"https": ":443", "http": ":80"}[parts.scheme]
     return urlunsplit(parts._replace(netloc=parts.netloc.lower().removesuffix(standard)))
 
@@ -425,7 +425,7 @@ def _refuse_second_of_source(
         districts.c.entity_id.is_not_distinct_from(entity_id),
     )
     if other is not None:
-        raise DuplicateDistrict(
+        raise DuplicateDistrictError(
             f"{district_id}: this base URL and entity are registered as {other}; "
             "give another --entity-id, or use that registration"
         )
@@ -435,7 +435,7 @@ def _refuse_half_erased(connection: sa.Connection, district_id: str) -> None:
     """Files of the district that was may still be there: they must not become those of the new one."""
     unfinished = (erasures.c.district_id == district_id) & erasures.c.files_erased.is_(None)
     if connection.scalar(sa.select(sa.exists().where(unfinished))):
-        raise InvalidDistrict(
+        raise InvalidDistrictError(
             f"{district_id}: the erasure of a district of this id was stopped before its end; finish it "
             f"first: samegoal-pipelines districts erase {district_id} --yes"
         )

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import sqlalchemy as sa
 
 from samegoal_pipelines.districts.changing import changing
-from samegoal_pipelines.districts.errors import SealBroken
+from samegoal_pipelines.districts.errors import DecryptionError
 from samegoal_pipelines.districts.sealing import Sealer
 from samegoal_pipelines.tables.warehouse import district_credentials, districts
 from samegoal_pipelines.warehouse.engine import as_operator, take_role
@@ -40,7 +40,7 @@ def rotate_key(engine: sa.Engine, sealer: Sealer) -> Rotation:
     Each district in a transaction of its own. One whose secret cannot be opened stops no other.
 
     Raises:
-        SealBroken: the keys themselves cannot be used.
+        DecryptionError: the keys themselves cannot be used.
         WarehouseError: Postgres failed; every secret still opens, and the command can be run again.
     """
     sealer.check()
@@ -59,7 +59,7 @@ def _reseal_all(engine: sa.Engine, sealer: Sealer) -> Rotation:
         try:
             with changing(engine, district_id, "sealing the secret anew") as connection:
                 resealed += _reseal(connection, sealer, district_id)
-        except SealBroken as error:
+        except DecryptionError as error:
             lost.append(str(error))
     return Rotation(resealed, tuple(lost), sealer.keys_in_file)
 

@@ -15,7 +15,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from samegoal_pipelines.districts.errors import SealBroken
+from samegoal_pipelines.districts.errors import DecryptionError
 
 if TYPE_CHECKING:
     from cryptography.fernet import MultiFernet
@@ -45,7 +45,7 @@ class Sealer:
         """The secret itself.
 
         Raises:
-            SealBroken: it was sealed with a key that is not at hand.
+            DecryptionError: it was sealed with a key that is not at hand.
         """
         return self._opening(district_id, lambda box: box.decrypt(sealed)).decode()
 
@@ -53,7 +53,7 @@ class Sealer:
         """The same secret, sealed with the first key.
 
         Raises:
-            SealBroken: it was sealed with a key that is not at hand.
+            DecryptionError: it was sealed with a key that is not at hand.
         """
         return self._opening(district_id, lambda box: box.rotate(sealed))
 
@@ -70,7 +70,7 @@ class Sealer:
     def needs_an_old_key(self, sealed: bytes) -> bool:
         """Whether the secret opens, and not with the first key alone."""
         self.check()  # keys that cannot be used are no answer
-        with suppress(SealBroken):
+        with suppress(DecryptionError):
             self.open(sealed, "")
             return not self.is_sealed_with_first_key(sealed)
         return False
@@ -79,7 +79,7 @@ class Sealer:
         """Look at the keys, if there are any yet.
 
         Raises:
-            SealBroken: they cannot be used.
+            DecryptionError: they cannot be used.
         """
         if not self.keys_in_file or self._has_key_file():
             self._box()
@@ -113,7 +113,7 @@ class Sealer:
                 raise InvalidToken
             return use(self._box())
         except InvalidToken:
-            raise SealBroken(
+            raise DecryptionError(
                 f"{district_id}: the Client Secret was sealed with a key that is not in {self._where}; "
                 "bring that key back, or give the secret again: "
                 f"samegoal-pipelines districts rotate-secret {district_id}"
@@ -129,7 +129,9 @@ class Sealer:
         try:
             return MultiFernet([Fernet(key) for key in self._keys()])
         except ValueError:
-            raise SealBroken(f"{self._where} contains an invalid key; make one with: {_MAKE_KEY}") from None
+            raise DecryptionError(
+                f"{self._where} contains an invalid key; make one with: {_MAKE_KEY}"
+            ) from None
 
     def _keys(self) -> list[str]:
         text = self._read_key_file() if self._configured is None else self._configured
@@ -143,7 +145,7 @@ class Sealer:
         with self._plainly_failing():
             mode, text = stat.S_IMODE(self._file.stat().st_mode), self._file.read_text()
         if mode & 0o077:
-            raise SealBroken(
+            raise DecryptionError(
                 f"{self._file} can be read by others (mode {mode:04o}); run: chmod 600 {self._file}"
             )
         return text
@@ -154,7 +156,7 @@ class Sealer:
         try:
             yield
         except OSError as error:
-            raise SealBroken(
+            raise DecryptionError(
                 f"{self._file} cannot be read ({error.strerror}); it must belong to the account that runs "
                 "this: run this as that account, or give it the file with chown"
             ) from None

@@ -100,7 +100,7 @@ class Verification:
         return {"ok": self.ok, "state": self.state, **asdict(self)}
 
 
-class _NotOk(Exception):
+class _NotOkError(Exception):
     """A question was answered, and the answer is not good."""
 
     def __init__(self, outcome: str, remedy: str, state: Literal["warning", "failed"] = "failed") -> None:
@@ -152,7 +152,7 @@ def verify(
 def _answer(district_id: str, name: str, question: Callable[[], str]) -> Step:
     try:
         return Step(name, "ok", question())
-    except _NotOk as answer:
+    except _NotOkError as answer:
         return Step(name, *answer.step_facts)
     except (DistrictError, QmlativError, LandingError) as error:
         return _failure(district_id, name, error)
@@ -178,14 +178,14 @@ def _expiry(district: District, today: date) -> str:
         remedy = (
             f"register the day that Qmlativ shows: samegoal-pipelines districts set {district.id} --expires …"
         )
-        raise _NotOk("not known", remedy, "warning")
+        raise _NotOkError("not known", remedy, "warning")
     days = (district.expires - today).days
     if days < 0:  # as it was registered; whether Qmlativ still accepts it, the token tells
-        raise _NotOk(f"expired on {district.expires}", _RENEW[0].format(id=district.id), "warning")
+        raise _NotOkError(f"expired on {district.expires}", _RENEW[0].format(id=district.id), "warning")
     told = f"{district.expires}, {in_days(days)}"
     warning = expiry_warning(days)
     if warning is not None:
-        raise _NotOk(told, _RENEW[warning], "warning")
+        raise _NotOkError(told, _RENEW[warning], "warning")
     return told
 
 
@@ -216,7 +216,7 @@ class _Questions:
         answered = self._client.identity()
         pin = self._registry.recognise(self._district, answered)
         if (pin.district_id, pin.code) != (answered.district_id, answered.code):
-            raise _NotOk(
+            raise _NotOkError(
                 f"the credentials are of district {answered.code} {answered.name}, not {pin.code} {pin.name}",
                 "check the base URL, the Client Key and the Client Secret",
             )
@@ -242,7 +242,7 @@ class _Questions:
         current = [year["SchoolYearID"] for year in years if year["IsCurrentYearForProvidedEntity"]]
         if len(current) != 1:
             flagged = ", ".join(names[year] for year in current)
-            raise _NotOk(
+            raise _NotOkError(
                 f"{len(current)} years are flagged as current: {flagged}"
                 if current
                 else "none of the years is flagged as current",
@@ -253,7 +253,7 @@ class _Questions:
         before, after = self.years[:position], self.years[position + 1 :]
         told = f"{names[current[0]]} current; " + (f"{names[after[0]]}" if after else "none") + " upcoming; "
         if not before:
-            raise _NotOk(
+            raise _NotOkError(
                 f"{told}none before", "students who left last year will not be seen as such", "warning"
             )
         return f"{told}{names[before[0]]} before"
@@ -287,9 +287,9 @@ class _Questions:
         self.missing += [Missing(name, False, cost) for name, cost in dict.fromkeys(costs)]
         total = sum(len(each.fields) for each in wanted)
         if required:
-            raise _NotOk(f"{', '.join(required)} not granted", GRANT)
+            raise _NotOkError(f"{', '.join(required)} not granted", GRANT)
         if priced:
-            raise _NotOk(f"{len(priced)} of {total} not granted", "see below what each costs", "warning")
+            raise _NotOkError(f"{len(priced)} of {total} not granted", "see below what each costs", "warning")
         return f"all {total} granted"
 
     def answers(self) -> str:
@@ -303,7 +303,7 @@ class _Questions:
         filled = dict(zip(wanted, self._at_once(ask, wanted), strict=True))
         empty = [each.label for each in NEVER_EMPTY if not filled[each]]
         if empty:
-            raise _NotOk(
+            raise _NotOkError(
                 f"all {len(wanted)} answer; none has come yet of {', '.join(empty)}",
                 "check that the entity is the district's own",
                 "warning",

@@ -17,13 +17,13 @@ class WarehouseError(Exception):
     transient = False
 
 
-class WarehouseUnavailable(WarehouseError):
+class WarehouseUnavailableError(WarehouseError):
     """The database could not be reached, is full, or gave up waiting: the same call may work later."""
 
     transient = True
 
 
-class PostgresNotStarted(WarehouseError):
+class PostgresNotStartedError(WarehouseError):
     """The embedded Postgres could not be set up or started."""
 
 
@@ -135,11 +135,11 @@ def from_database(error: BaseException, step: str) -> WarehouseError:
             return WarehouseError(
                 f"{step}: the database driver refused ({type(driver).__name__}); report this"
             )
-        return WarehouseUnavailable(
+        return WarehouseUnavailableError(
             f"{step}: no connection to Postgres; check that the server is up and reachable, then run again"
         )
     what, remedy, transient = _MEANINGS.get(state) or _MEANINGS.get(
         state[:2], ("Postgres refused", "see the server's log", False)
     )
-    kind = WarehouseUnavailable if transient else WarehouseError
+    kind = WarehouseUnavailableError if transient else WarehouseError
     return kind(f"{step}: {what} (SQLSTATE {state}); {remedy}")

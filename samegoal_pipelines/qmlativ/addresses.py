@@ -10,7 +10,7 @@ import ipaddress
 import re
 from urllib.parse import urlsplit
 
-from samegoal_pipelines.qmlativ.errors import UnsafeUrl
+from samegoal_pipelines.qmlativ.errors import UnsafeUrlError
 
 _NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
 _NOT_PUBLIC = [  # by IANA's registries of special-purpose addresses; Python 3.11 takes some for public
@@ -29,39 +29,41 @@ _NOT_PUBLIC = [  # by IANA's registries of special-purpose addresses; Python 3.1
 
 
 def checked_url(url: str, what: str = "API Base URL", *, allow_local: bool = False) -> str:
-    """The URL without a trailing slash. Raises `UnsafeUrl`, saying why, if a source may not have it.
+    """The URL without a trailing slash. Raises `UnsafeUrlError`, saying why, if a source may not have it.
 
     `allow_local` admits plain http and loopback or private addresses: for the demo and for tests.
     """
     url = url.strip()
     if not url or re.search(r"[\s\\\x00-\x1f\x7f]", url):
-        raise UnsafeUrl(f"the {what} is empty or holds a space, a backslash or a control character")
+        raise UnsafeUrlError(f"the {what} is empty or holds a space, a backslash or a control character")
     try:
         parts = urlsplit(url)
         host, _ = parts.hostname or "", parts.port
     except ValueError:
-        raise UnsafeUrl(f"the {what} is not a URL") from None
+        raise UnsafeUrlError(f"the {what} is not a URL") from None
     if parts.scheme != "https" and not (allow_local and parts.scheme == "http"):
-        raise UnsafeUrl(
+        raise UnsafeUrlError(
             f"the {what} must start with https:// (a sandbox on this machine: SAMEGOAL_ALLOW_LOCAL_SOURCES=1)"
         )
     if "@" in parts.netloc:
-        raise UnsafeUrl(f"the {what} must not hold a user name or password")
+        raise UnsafeUrlError(f"the {what} must not hold a user name or password")
     if "?" in url or "#" in url:
-        raise UnsafeUrl(f"the {what} must not hold a query or fragment (nothing after ? or #)")
+        raise UnsafeUrlError(f"the {what} must not hold a query or fragment (nothing after ? or #)")
     if not host:
-        raise UnsafeUrl(f"the {what} names no host")
+        raise UnsafeUrlError(f"the {what} names no host")
     if any(segment in (".", "..") for segment in parts.path.lower().replace("%2e", ".").split("/")):
-        raise UnsafeUrl(f"the {what} must not hold . or .. as a part of its path")
+        raise UnsafeUrlError(f"the {what} must not hold . or .. as a part of its path")
     if not allow_local and _is_local_name(host):
-        raise UnsafeUrl(f"the {what} leads to this machine or a private network; it must be a public address")
+        raise UnsafeUrlError(
+            f"the {what} leads to this machine or a private network; it must be a public address"
+        )
     return url.rstrip("/")
 
 
 def check_peer(address: str) -> None:
     """Refuse a peer that is not on the public internet, whatever its name promised."""
     if not is_public(address):
-        raise UnsafeUrl(
+        raise UnsafeUrlError(
             "the host of the API Base URL leads to a loopback, private or reserved address; not read"
         )
 

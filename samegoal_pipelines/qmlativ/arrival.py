@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 
 
-class Shifted(Exception):
+class InconsistentPagesError(Exception):
     """The same key came with two contents: something changed between two pages."""
 
 
@@ -34,8 +34,8 @@ class Arrival(NamedTuple):
 def settled(pages: Sequence[pa.Table], key: str, *, keep_repeats: bool) -> Arrival:
     """Join the pages of one read. Rows that came twice alike are dropped and counted, unless `keep_repeats`.
 
-    Raises `Shifted` where a key came twice with different content (not with `keep_repeats`). Rows whose key
-    is null or unreadable are left as they are.
+    Raises `InconsistentPagesError` where a key came twice with different content (not with `keep_repeats`).
+    Rows whose key is null or unreadable stay as they are.
     """
     table = pa.concat_tables(pages)
     keys = _keys(table, key)
@@ -50,7 +50,7 @@ def settled(pages: Sequence[pa.Table], key: str, *, keep_repeats: bool) -> Arriv
         table = without_repeats(table, [key])
         keys = _keys(table, key)
         if len(keys) != len(distinct):
-            raise Shifted
+            raise InconsistentPagesError
     return Arrival(table, len(pages), repeats, bool((np.diff(keys) > 0).all()))
 
 

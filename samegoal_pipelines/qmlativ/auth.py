@@ -22,11 +22,11 @@ from requests.auth import AuthBase
 
 from samegoal_pipelines.qmlativ.connection import Connection
 from samegoal_pipelines.qmlativ.errors import (
-    BlockedByFirewall,
-    InvalidCredentials,
-    MalformedAnswer,
+    BlockedByFirewallError,
+    InvalidCredentialsError,
+    MalformedAnswerError,
     QmlativError,
-    ReadCancelled,
+    ReadCancelledError,
 )
 from samegoal_pipelines.qmlativ.transport import Answer
 
@@ -81,12 +81,14 @@ class ClientCredentials:
     def renewed(self, refused: Token) -> Token:
         """A token other than the `refused` one: another thread may have fetched it already.
 
-        Qmlativ refusing two fresh tokens in a row will refuse the third: then `InvalidCredentials`.
+        Qmlativ refusing two fresh tokens in a row will refuse the third: then `InvalidCredentialsError`.
         """
         with self._lock:
             if self._token is None or self._token is refused:
                 if self._unproven >= 2:
-                    raise InvalidCredentials(f"Qmlativ refuses a token it has just issued: {REMEDY}", _WHERE)
+                    raise InvalidCredentialsError(
+                        f"Qmlativ refuses a token it has just issued: {REMEDY}", _WHERE
+                    )
                 self._token = self._fetch()
             return self._token
 
@@ -103,13 +105,13 @@ class ClientCredentials:
         if _refuses(answer) and self.method == "form":
             answer = self._ask_with_basic() or answer
         if answer.status == 403 and answer.is_html:
-            raise BlockedByFirewall(FIREWALL, _WHERE)
+            raise BlockedByFirewallError(FIREWALL, _WHERE)
         if _refuses(answer):
-            raise InvalidCredentials(
+            raise InvalidCredentialsError(
                 f"Qmlativ does not accept the credentials (HTTP {answer.status}): {REMEDY}", _WHERE
             )
         if answer.status != 200:
-            raise MalformedAnswer(
+            raise MalformedAnswerError(
                 f"HTTP {answer.status} where a token was expected: check the API Base URL and Token URL",
                 _WHERE,
             )
@@ -121,7 +123,7 @@ class ClientCredentials:
         """The answer to HTTP Basic, where that is accepted; from then on it is what is used."""
         try:
             answer = self._ask("basic")
-        except ReadCancelled:
+        except ReadCancelledError:
             raise
         except QmlativError:
             return None  # what the form was told stays the reason
@@ -156,7 +158,7 @@ def _token_in(body: bytes, asked: float) -> Token:
     except (ValueError, KeyError, TypeError, RecursionError):
         value = None
     if not isinstance(value, str) or not re.fullmatch(r"[\x21-\x7e]+", value):
-        raise MalformedAnswer("the answer holds no usable access_token: check the Token URL", _WHERE)
+        raise MalformedAnswerError("the answer holds no usable access_token: check the Token URL", _WHERE)
     return Token(value, asked + _lifetime(answer.get("expires_in")))
 
 

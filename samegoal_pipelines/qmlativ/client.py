@@ -21,16 +21,16 @@ from samegoal_pipelines.qmlativ.connection import Connection
 from samegoal_pipelines.qmlativ.decode import parse_json
 from samegoal_pipelines.qmlativ.errors import (
     GRANT,
-    AccessRefused,
-    BlockedByFirewall,
-    EntityNotGranted,
-    FieldNotGranted,
-    InvalidCredentials,
-    MalformedAnswer,
-    MissingField,
+    AccessRefusedError,
+    BlockedByFirewallError,
+    EntityNotGrantedError,
+    FieldNotGrantedError,
+    InvalidCredentialsError,
+    MalformedAnswerError,
+    MissingFieldError,
     QmlativError,
-    ReadCancelled,
-    RequestRefused,
+    ReadCancelledError,
+    RequestRefusedError,
 )
 from samegoal_pipelines.qmlativ.listing import ListingReader, ObjectRead, Progress, Reading, SearchCondition
 from samegoal_pipelines.qmlativ.transport import Answer, Stats, Transport
@@ -86,7 +86,7 @@ class QmlativClient:
         self._transport.close()
 
     def cancel(self) -> None:
-        """End every request under way without waiting for it: whoever asked gets `ReadCancelled`."""
+        """End every request under way without waiting for it: whoever asked gets `ReadCancelledError`."""
         self._transport.cancel()
         self._workers.cancel()
 
@@ -123,19 +123,19 @@ class QmlativClient:
                 self._described[path] = self._call(where, asked)
         description = self._json(self._described[path], where)
         if not isinstance(description, dict):
-            raise MalformedAnswer("the answer describes no object", where)
+            raise MalformedAnswerError("the answer describes no object", where)
         return frozenset(description) - _NOT_FIELDS
 
     def granted(self, wanted: QmlativObject) -> tuple[Column, ...]:
         """The fields of an object to ask for; optional ones that are not granted are left out.
 
-        Raises `MissingField`, naming object and field, where one is not granted that cannot be done without.
+        Raises `MissingFieldError`, which names object and field, if a required one is not granted.
         """
         described = self.describe(wanted)
         needed = [field.name for field in wanted.fields if not field.optional]
         for name in [*needed, wanted.only or wanted.key]:
             if name not in described:
-                raise MissingField(f"the field {name} is not granted: {GRANT}", wanted.path)
+                raise MissingFieldError(f"the field {name} is not granted: {GRANT}", wanted.path)
         return tuple(field for field in wanted.fields if field.name in described)
 
     def read(
@@ -170,13 +170,13 @@ class QmlativClient:
         pages so far. `expected_rows` is how many came last time, if that is known: it saves time and never
         changes the result.
 
-        Raises `MissingField` where a required field is not granted or in no row, `DataChanged` where rows
-        moved from page to page on every attempt.
+        Raises `MissingFieldError` where a required field is not granted or in no row, `DataChangedError`
+        where rows moved from page to page on every attempt.
         """
         try:
             reading = self._reader(wanted, school_year_id, only_rows).read(expected_rows, progress)
         except CancelledError:
-            raise ReadCancelled("given up, because something else failed", wanted.label) from None
+            raise ReadCancelledError("given up, because something else failed", wanted.label) from None
         self.stats.add(pages=reading.read.pages)
         return reading
 
@@ -185,17 +185,19 @@ class QmlativClient:
         try:
             return bool(self._reader(wanted, school_year_id).first_row())
         except CancelledError:
-            raise ReadCancelled("given up, because something else failed", wanted.label) from None
+            raise ReadCancelledError("given up, because something else failed", wanted.label) from None
 
     def grants_entity(self, entity_id: int) -> bool:
         """Whether the Integration Access may read as this entity."""
         asked = self._call(f"entity {entity_id}", f"/Custom/{entity_id}/{ENTITY.path}")
         try:
             asked.result()
-        except EntityNotGranted:
+        except EntityNotGrantedError:
             return False
         except CancelledError:
-            raise ReadCancelled("given up, because something else failed", f"entity {entity_id}") from None
+            raise ReadCancelledError(
+                "given up, because something else failed", f"entity {entity_id}"
+            ) from None
         return True
 
     def _reader(
@@ -219,7 +221,7 @@ class QmlativClient:
         try:
             return parse_json(coming.result().body, where)
         except CancelledError:
-            raise ReadCancelled("given up, because something else failed", where) from None
+            raise ReadCancelledError("given up, because something else failed", where) from None
 
     def _call(self, where: str, path: str) -> Future[Answer]:
         """A GET on one of the client's connections."""
@@ -234,7 +236,7 @@ class QmlativClient:
             token = self._credentials.renewed(token)
             answer = self._transport.exchange(requests.Request(method, url, auth=token, **content), where)
             if _says_expired(answer):
-                raise InvalidCredentials(f"Qmlativ refuses a token it has just issued: {REMEDY}", where)
+                raise InvalidCredentialsError(f"Qmlativ refuses a token it has just issued: {REMEDY}", where)
         if answer.status not in (401, 403):
             self._credentials.accepted(token)
         if answer.status != 200:
@@ -256,25 +258,25 @@ def _says_expired(answer: Answer) -> bool:
 def _refusal(answer: Answer, where: str, entity_id: int | None) -> QmlativError:
     """What a status other than 200 means, told without quoting the answer."""
     if answer.status == 401:
-        return InvalidCredentials(
+        return InvalidCredentialsError(
             "Qmlativ refuses the token (HTTP 401): check that the Integration Access is still in effect",
             where,
         )
     if answer.status == 403 and answer.is_html:
-        return BlockedByFirewall(FIREWALL, where)
+        return BlockedByFirewallError(FIREWALL, where)
     if answer.status == 403:
         if _REFUSED_ENTITY.search(answer.body):
             name = "the district's entity" if entity_id is None else f"entity {entity_id}"
-            return EntityNotGranted(
+            return EntityNotGrantedError(
                 f"{name} is not granted: add it to the Custom API Entities of the Integration Access", where
             )
         field = _REFUSED_FIELD.search(answer.body)
         if field and (name := field[1].decode()) in _KNOWN_FIELDS:
-            return FieldNotGranted(f"the field {name} is not granted: {GRANT}", where)
-        return AccessRefused(f"not available to this Integration Access (HTTP 403): {GRANT}", where)
+            return FieldNotGrantedError(f"the field {name} is not granted: {GRANT}", where)
+        return AccessRefusedError(f"not available to this Integration Access (HTTP 403): {GRANT}", where)
     if answer.status == 404:
-        return RequestRefused("not found (HTTP 404): check the API Base URL", where)
-    return RequestRefused(f"Qmlativ refuses the request (HTTP {answer.status})", where)
+        return RequestRefusedError("not found (HTTP 404): check the API Base URL", where)
+    return RequestRefusedError(f"Qmlativ refuses the request (HTTP {answer.status})", where)
 
 
 _KNOWN_FIELDS = {field.name for wanted in OBJECTS.values() for field in wanted.fields}
@@ -288,7 +290,7 @@ def _identity_in(metadata: Any, entity_id: int | None) -> Identity:
         wanted = (entity_id, system.get("EntityID"), districts[0].entity_id)
         return next(each for entity in wanted for each in districts if each.entity_id == entity)
     except (KeyError, TypeError, IndexError, AttributeError):
-        raise MalformedAnswer("the answer names no district", _METADATA) from None
+        raise MalformedAnswerError("the answer names no district", _METADATA) from None
 
 
 def _district_in(district: dict[str, Any]) -> Identity:

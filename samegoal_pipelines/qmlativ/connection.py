@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from samegoal_pipelines.qmlativ.addresses import checked_url
-from samegoal_pipelines.qmlativ.errors import InvalidCredentials
+from samegoal_pipelines.qmlativ.errors import InvalidCredentialsError
 
 
 class SupportsSecret(Protocol):
@@ -53,7 +53,7 @@ class Patience:
 
 @dataclass(frozen=True)
 class Connection:
-    """One district's access. Raises `UnsafeUrl` or `InvalidCredentials` if it cannot be used.
+    """One district's access. Raises `UnsafeUrlError` or `InvalidCredentialsError` if it cannot be used.
 
     `base_url` ends before `/Custom`; `entity_id` is the entity to read as, by default the district's own;
     `connections` bounds how many requests run at once; `max_pages` and `max_bytes` bound
@@ -80,7 +80,9 @@ class Connection:
         if isinstance(self.client_secret, str):
             object.__setattr__(self, "client_secret", Secret(self.client_secret))
         if not self.client_key.strip() or not self.secret.strip():
-            raise InvalidCredentials("the Client Key or the Client Secret is missing: register them again")
+            raise InvalidCredentialsError(
+                "the Client Key or the Client Secret is missing: register them again"
+            )
         if self.connections < 1 or not 1 <= self.page_size <= 10_000:
             raise ValueError("connections must be at least 1 and page_size between 1 and 10,000")
 

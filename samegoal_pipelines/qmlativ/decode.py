@@ -19,7 +19,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.json as pj
 
-from samegoal_pipelines.qmlativ.errors import MalformedAnswer
+from samegoal_pipelines.qmlativ.errors import MalformedAnswerError
 from samegoal_pipelines.tables.arrow_types import ARROW_TYPES
 from samegoal_pipelines.tables.declaration import UNREADABLE, Column, Type
 
@@ -65,7 +65,7 @@ class PageDecoder:
         )
 
     def decode(self, body: bytes, where: str) -> Page:
-        """Raises `MalformedAnswer` for what is not a page of the contract."""
+        """Raises `MalformedAnswerError` for what is not a page of the contract."""
         columns, following, wrong = self._quick(body) or self._strict(body, where)
         for number, field in enumerate(self._fields):
             if field.type == "date":
@@ -107,10 +107,10 @@ class PageDecoder:
         document = parse_json(body, where)
         objects = document.get("Objects") if isinstance(document, dict) else None
         if not isinstance(objects, list) or not all(isinstance(row, dict) for row in objects):
-            raise MalformedAnswer("the answer has no list of objects in Objects", where)
+            raise MalformedAnswerError("the answer has no list of objects in Objects", where)
         paging = document.get("Paging")
         if not isinstance(paging, dict):
-            raise MalformedAnswer("the answer has no Paging", where)
+            raise MalformedAnswerError("the answer has no Paging", where)
         wrong: _Wrong = {}
         columns = [_column(objects, field, wrong) for field in self._fields]
         return _Raw(columns, paging.get("Next"), wrong)
@@ -128,7 +128,7 @@ def parse_json(body: bytes, where: str) -> Any:
         )
     except (ValueError, RecursionError):
         pass
-    raise MalformedAnswer("the answer is not valid JSON", where)
+    raise MalformedAnswerError("the answer is not valid JSON", where)
 
 
 def is_cut(body: bytes) -> bool:

@@ -24,49 +24,49 @@ class QmlativError(Exception):
         self.where = where
 
 
-class InvalidCredentials(QmlativError):
+class InvalidCredentialsError(QmlativError):
     """Client Key, Client Secret or the Integration Access behind them are not accepted."""
 
 
-class WrongDistrict(QmlativError):
+class WrongDistrictError(QmlativError):
     """The credentials belong to another district than the one that was asked for."""
 
 
-class AccessRefused(QmlativError):
+class AccessRefusedError(QmlativError):
     """The Integration Access does not allow this."""
 
 
-class EntityNotGranted(AccessRefused):
+class EntityNotGrantedError(AccessRefusedError):
     """The entity is not among the Custom API Entities of the Integration Access."""
 
 
-class FieldNotGranted(AccessRefused):
+class FieldNotGrantedError(AccessRefusedError):
     """A field that was granted when it was described is refused while reading."""
 
 
-class MissingField(AccessRefused):
+class MissingFieldError(AccessRefusedError):
     """A field that cannot be done without is not granted, or missing from every row."""
 
 
-class RequestRefused(QmlativError):
+class RequestRefusedError(QmlativError):
     """Qmlativ answers with a status that repeating does not change (400, 404, a redirect and the like)."""
 
 
-class UnsafeUrl(QmlativError):
+class UnsafeUrlError(QmlativError):
     """A URL, or the address that its name leads to, is not one that a district's source may have."""
 
 
-class CertificateRefused(QmlativError):
+class CertificateRefusedError(QmlativError):
     """The server's certificate is not valid, not for this host, or expired."""
 
 
-class MalformedAnswer(QmlativError):
+class MalformedAnswerError(QmlativError):
     """The answer is not what the contract promises."""
 
     remedy = "run again, and ask Skyward's support if it stays so"
 
 
-class UnexpectedContent(MalformedAnswer):
+class UnexpectedContentError(MalformedAnswerError):
     """Something other than JSON came with status 200: usually a page that tells of maintenance."""
 
     transient = True
@@ -74,22 +74,22 @@ class UnexpectedContent(MalformedAnswer):
     retry_after: float | None = None
 
 
-class DataChanged(QmlativError):
+class DataChangedError(QmlativError):
     """Rows moved from page to page while they were read, time and again."""
 
     transient = True
     remedy = "run again"
 
 
-class NoSchoolYear(QmlativError):
+class NoSchoolYearError(QmlativError):
     """No school year, or more than one, is flagged as current."""
 
 
-class BlockedByFirewall(RequestRefused):
+class BlockedByFirewallError(RequestRefusedError):
     """A web page with status 403: something in front of Qmlativ refuses the request, not Qmlativ itself."""
 
 
-class SourceUnavailable(QmlativError):
+class SourceUnavailableError(QmlativError):
     """Qmlativ cannot be reached, does not answer in time or in full, or says that it is unavailable."""
 
     transient = True
@@ -97,11 +97,11 @@ class SourceUnavailable(QmlativError):
     retry_after: float | None = None
 
 
-class RateLimited(SourceUnavailable):
+class RateLimitedError(SourceUnavailableError):
     """Qmlativ asks for fewer calls (429)."""
 
 
-class ReadCancelled(QmlativError):
+class ReadCancelledError(QmlativError):
     """The call was given up because another one failed, or because the client was closed."""
 
     transient = True

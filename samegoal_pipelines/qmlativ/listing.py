@@ -17,17 +17,17 @@ from typing import Any, NamedTuple
 
 import pyarrow as pa
 
-from samegoal_pipelines.qmlativ.arrival import Arrival, Shifted, same_rows, settled
+from samegoal_pipelines.qmlativ.arrival import Arrival, InconsistentPagesError, same_rows, settled
 from samegoal_pipelines.qmlativ.connection import Connection
 from samegoal_pipelines.qmlativ.decode import Page, PageDecoder
 from samegoal_pipelines.qmlativ.errors import (
     GRANT,
-    AccessRefused,
-    DataChanged,
-    MalformedAnswer,
-    MissingField,
-    RequestRefused,
-    SourceUnavailable,
+    AccessRefusedError,
+    DataChangedError,
+    MalformedAnswerError,
+    MissingFieldError,
+    RequestRefusedError,
+    SourceUnavailableError,
 )
 from samegoal_pipelines.qmlativ.gaps import gaps_between, questions, within
 from samegoal_pipelines.qmlativ.paging import Listing, PageRef, PageWalk
@@ -139,7 +139,7 @@ class ListingReader:
         self._can_ask_for_keys = True
 
     def read(self, expected_rows: int | None = None, progress: Progress | None = None) -> Reading:
-        """All rows. Raises `DataChanged` where they did not fit together on any attempt.
+        """All rows. Raises `DataChangedError` where they did not fit together on any attempt.
 
         A read that cannot show whether rows were lost between its pages counts only where the next one brings
         the same rows.
@@ -149,13 +149,13 @@ class ListingReader:
         for reread in range(ATTEMPTS):
             try:
                 arrival = self._once(expected_rows or 0, progress)
-            except Shifted:
+            except InconsistentPagesError:
                 last = None
                 continue
             if arrival.gaps_checked or (last is not None and same_rows(arrival, last)):
                 return self._account(arrival, reread, time.monotonic() - started)
             last = arrival
-        raise DataChanged(f"data changed while reading {self._listing.label}")
+        raise DataChangedError(f"data changed while reading {self._listing.label}")
 
     def first_row(self) -> int:
         """How many rows a first page of one row brings: 1, or 0 where the listing is empty."""
@@ -189,14 +189,14 @@ class ListingReader:
         self._absent = frozenset.intersection(*absent) if absent else frozenset()
         for asked in self._asked:
             if asked.name in self._absent and not asked.optional:
-                raise MissingField(
+                raise MissingFieldError(
                     f"the field {asked.name} is missing from every row: {GRANT}", self._listing.label
                 )
         arrival = settled(tables, self._wanted.key, keep_repeats=self._wanted.keep_repeats)
         return arrival._replace(gaps_checked=self._gaps_checked(arrival, tables))
 
     def _gaps_checked(self, arrival: Arrival, tables: Sequence[pa.Table]) -> bool:
-        """Whether it is certain that no row was lost between two pages. Raises `Shifted` if one was.
+        """Whether no row can have been lost between two pages. Raises `InconsistentPagesError` if so.
 
         It is certain for a single page, which shows one moment, and where Qmlativ answers for the keys
         between the pages; see `gaps`.
@@ -212,12 +212,12 @@ class ListingReader:
         ]
         try:
             found = [key for each in asked for key in each.result()]
-        except (RequestRefused, AccessRefused, MalformedAnswer, SourceUnavailable):
+        except (RequestRefusedError, AccessRefusedError, MalformedAnswerError, SourceUnavailableError):
             # The pages came, so it is this question that the server refuses or fails at.
             self._can_ask_for_keys = False
             return False
         if within(found, gaps):
-            raise Shifted
+            raise InconsistentPagesError
         return not found  # other keys come from a server that ignores conditions
 
     def _keys_found(self, conditions: Sequence[dict[str, Any]]) -> list[int | None]:
@@ -241,7 +241,7 @@ class ListingReader:
         ends = (keys[0].as_py(), keys[-1].as_py())
         earlier = seen.setdefault(ends, number)
         if earlier != number:
-            raise MalformedAnswer(
+            raise MalformedAnswerError(
                 f"brings the rows of page {earlier} again: Paging.Next runs in a circle",
                 self._listing.where(number),
             )
@@ -262,7 +262,7 @@ class ListingReader:
             self._retries += answer.retries
             self._bytes += len(answer.body)
             if self._bytes > self._connection.max_bytes:
-                raise MalformedAnswer(
+                raise MalformedAnswerError(
                     f"the pages so far are larger than {self._connection.max_bytes // 2**20:,} MB, more than "
                     "any district has: nothing of this object was kept",
                     where,

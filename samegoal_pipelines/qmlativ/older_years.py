@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from datetime import date
 from typing import Any
 
-from samegoal_pipelines.qmlativ.errors import RequestRefused
+from samegoal_pipelines.qmlativ.errors import RequestRefusedError
 from samegoal_pipelines.qmlativ.listing import Reading, SearchCondition
 from samegoal_pipelines.tables.declaration import QmlativObject
 from samegoal_pipelines.tables.enrollments import ENTRY_WITHDRAWAL, SCHOOL, WITHDRAWAL_CODE
@@ -41,7 +41,7 @@ def read_older_years(
     try:
         for year in years:
             entries[year] = read(ENTRY_WITHDRAWAL, year, open_or_ended_since(since))
-    except RequestRefused:
+    except RequestRefusedError:
         entries = {year: read(ENTRY_WITHDRAWAL, year, None) for year in years[:1]}
         found.not_read = tuple(years[1:])
     for year, reading in entries.items():

@@ -16,7 +16,7 @@ from concurrent.futures import Future
 from typing import Any, NamedTuple
 
 from samegoal_pipelines.qmlativ.decode import Page
-from samegoal_pipelines.qmlativ.errors import MalformedAnswer
+from samegoal_pipelines.qmlativ.errors import MalformedAnswerError
 
 _NEXT = re.compile(r"/?(Custom/\d{1,9}/\w+/\w+)/(\d{1,9})/(\d{1,9})", re.ASCII)
 _PAGING = rb'"Paging"\s*:\s*\{\s*"Next"\s*:\s*("[^"\\]*"|null)\s*\}\s*'
@@ -55,18 +55,18 @@ def following(value: Any, here: PageRef, rows_so_far: int, listing: Listing) -> 
     where = listing.where(here.number)
     match = _NEXT.fullmatch(value) if isinstance(value, str) else None
     if match is None or match[1].lower() != listing.path.strip("/").lower():
-        raise MalformedAnswer(
+        raise MalformedAnswerError(
             "Paging.Next does not lead to a page of this object; it was not followed", where
         )
     there = PageRef(int(match[2]), int(match[3]))
     if there == here:
         return None
     if there.number <= here.number:
-        raise MalformedAnswer(f"Paging.Next runs in a circle, back to page {there.number}", where)
+        raise MalformedAnswerError(f"Paging.Next runs in a circle, back to page {there.number}", where)
     if there.number > here.number + 1:
-        raise MalformedAnswer(f"Paging.Next skips to page {there.number}", where)
+        raise MalformedAnswerError(f"Paging.Next skips to page {there.number}", where)
     if there.size != here.size and (there.number - 1) * there.size != rows_so_far:
-        raise MalformedAnswer(
+        raise MalformedAnswerError(
             "Paging.Next changes the page size in mid-read, so that rows would be lost", where
         )
     return there
@@ -129,7 +129,7 @@ class PageWalk:
                 rows += page.table.num_rows
                 there = following(page.next, here, rows, self._listing) if page.table.num_rows else None
                 if there and there.number > self._max_pages:
-                    raise MalformedAnswer(
+                    raise MalformedAnswerError(
                         f"Paging.Next goes on after {self._max_pages:,} pages, more than any district has: "
                         "nothing of this object was kept",
                         self._listing.where(here.number),
@@ -153,7 +153,7 @@ class PageWalk:
         """Start loading the page after `here`, if a look at its body tells that there is one."""
         try:
             there = following(peek(body), here, -1, self._listing)
-        except MalformedAnswer:
+        except MalformedAnswerError:
             return  # said again, aloud, once the page is decoded
         if (
             there

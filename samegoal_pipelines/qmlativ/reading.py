@@ -21,7 +21,12 @@ import pyarrow.compute as pc
 
 from samegoal_pipelines.qmlativ.arrival import without_repeats
 from samegoal_pipelines.qmlativ.client import Identity, ObjectRead, QmlativClient, Reading
-from samegoal_pipelines.qmlativ.errors import MalformedAnswer, NoSchoolYear, ReadCancelled, WrongDistrict
+from samegoal_pipelines.qmlativ.errors import (
+    MalformedAnswerError,
+    NoSchoolYearError,
+    ReadCancelledError,
+    WrongDistrictError,
+)
 from samegoal_pipelines.qmlativ.listing import SearchCondition
 from samegoal_pipelines.qmlativ.older_years import OlderYears, read_older_years
 from samegoal_pipelines.tables.catalog import NEEDED, RawAsset
@@ -85,7 +90,7 @@ def read_district(
         `SchoolYearIDAsked`, because its computed fields hold for the year that was asked for.
 
     Raises:
-        WrongDistrict: before anything but GetSystemMetadata was read.
+        WrongDistrictError: before anything but GetSystemMetadata was read.
         QmlativError: the first that any object met; nothing is returned in part.
     """
     needed = {asset: NEEDED[cast("RawAsset", asset)] for asset in sorted(assets)}
@@ -118,7 +123,7 @@ def school_years(table: pa.Table) -> list[int]:
 
     The current and the upcoming year are flagged; the previous has the NumericYear before the current. What
     GetSystemMetadata calls current is no substitute: where the flags are wrong, a guess would leave a whole
-    year's enrollments unread. Raises `NoSchoolYear`.
+    year's enrollments unread. Raises `NoSchoolYearError`.
     """
     years = table.to_pylist()
     current = _current_year(years)
@@ -145,7 +150,7 @@ def older_school_years(table: pa.Table) -> list[int]:
 def _current_year(years: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
     current = [year for year in years if year["IsCurrentYearForProvidedEntity"]]
     if len(current) != 1 or current[0]["NumericYear"] is None:
-        raise NoSchoolYear(
+        raise NoSchoolYearError(
             "not exactly one school year is flagged as current: set this entity's current year in Qmlativ",
             SCHOOL_YEAR.label,
         )
@@ -156,7 +161,7 @@ def _check_identity(identity: Identity, expected: Pin) -> None:
     if identity.district_id == expected.district_id and identity.code == expected.code:
         return
     theirs = "".join(filter(str.isprintable, f"{identity.name} ({identity.code})"))[:80]
-    raise WrongDistrict(
+    raise WrongDistrictError(
         f"these credentials belong to another district, {theirs}, not to the one registered with code "
         f"{expected.code}: check API Base URL, Client Key and Client Secret; no student was read"
     )
@@ -223,7 +228,7 @@ def _read_all(
 def _refuse_another_type(read: ObjectRead) -> None:
     """Some rows of the wrong type are set aside; all of them mean that Qmlativ has changed a field's type."""
     if read.unreadable == read.rows >= ROWS_THAT_TELL:
-        raise MalformedAnswer(
+        raise MalformedAnswerError(
             "in every row a field has another type than the contract says: report this",
             next(iter(read.arrived), read.path),
         )
@@ -233,7 +238,7 @@ def _results(futures: Sequence[Future[Any]]) -> list[Any]:
     """All results, or the first real error as soon as there is one."""
     done, _ = wait(futures, return_when=FIRST_EXCEPTION)
     errors = [error for future in done if (error := future.exception())]
-    for error in sorted(errors, key=lambda error: isinstance(error, ReadCancelled)):
+    for error in sorted(errors, key=lambda error: isinstance(error, ReadCancelledError)):
         raise error
     return [future.result() for future in futures]
 

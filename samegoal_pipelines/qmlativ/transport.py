@@ -31,14 +31,14 @@ from samegoal_pipelines.qmlativ.addresses import check_peer
 from samegoal_pipelines.qmlativ.connection import Connection
 from samegoal_pipelines.qmlativ.decode import is_cut
 from samegoal_pipelines.qmlativ.errors import (
-    CertificateRefused,
-    MalformedAnswer,
+    CertificateRefusedError,
+    MalformedAnswerError,
     QmlativError,
-    RateLimited,
-    ReadCancelled,
-    RequestRefused,
-    SourceUnavailable,
-    UnexpectedContent,
+    RateLimitedError,
+    ReadCancelledError,
+    RequestRefusedError,
+    SourceUnavailableError,
+    UnexpectedContentError,
 )
 
 MAX_BODY = 32 * 2**20  # decoded bytes; a page of 10,000 rows has about 5 MB
@@ -108,10 +108,10 @@ class Transport:
         prepared = request.prepare()
         for attempt in range(1, self._patience.attempts + 1):
             if self._cancelled.is_set():
-                raise ReadCancelled("given up, because something else failed", where)
+                raise ReadCancelledError("given up, because something else failed", where)
             try:
                 return self._once(prepared, where)._replace(retries=attempt - 1)
-            except (SourceUnavailable, UnexpectedContent) as error:
+            except (SourceUnavailableError, UnexpectedContentError) as error:
                 trouble = error
             if attempt < self._patience.attempts:
                 self.stats.add(retries=1)
@@ -173,7 +173,7 @@ class Transport:
         if _is_passing(answer.status):
             raise _unavailable(answer.status, response.headers.get("Retry-After"))
         if 300 <= answer.status < 400:
-            raise RequestRefused(
+            raise RequestRefusedError(
                 f"Qmlativ answers with a redirect (HTTP {answer.status}), which is not followed: "
                 "correct the API Base URL",
                 where,
@@ -227,36 +227,36 @@ class Transport:
     def _meaning(self, error: Exception, exchange: _Exchange, where: str) -> QmlativError:
         """What a failed exchange means, without quoting anything of it."""
         if self._cancelled.is_set():
-            return ReadCancelled("given up, because something else failed", where)
+            return ReadCancelledError("given up, because something else failed", where)
         if exchange.expired:
-            return SourceUnavailable(f"no whole answer within {self._patience.total:g} s", where)
+            return SourceUnavailableError(f"no whole answer within {self._patience.total:g} s", where)
         causes = list(_causes(error))
 
         def caused_by(*kinds: type[BaseException]) -> bool:
             return any(isinstance(cause, kinds) for cause in causes)
 
         if caused_by(ssl.SSLCertVerificationError):
-            return CertificateRefused(
+            return CertificateRefusedError(
                 "the server's certificate is not valid for this host, expired or of an unknown authority: "
                 "check the API Base URL; certificates are always checked",
                 where,
             )
         if caused_by(NameResolutionError):
-            return SourceUnavailable("the host's name cannot be found: check the API Base URL", where)
+            return SourceUnavailableError("the host's name cannot be found: check the API Base URL", where)
         if caused_by(ConnectionRefusedError):
-            return SourceUnavailable("the connection was refused: check the API Base URL", where)
+            return SourceUnavailableError("the connection was refused: check the API Base URL", where)
         if caused_by(TimeoutError, requests.Timeout, urllib3.exceptions.TimeoutError):
-            return SourceUnavailable("Qmlativ did not answer in time", where)
+            return SourceUnavailableError("Qmlativ did not answer in time", where)
         if caused_by(ProtocolError, DecodeError):
-            return SourceUnavailable("the answer was cut short", where)
-        return SourceUnavailable("the connection failed", where)
+            return SourceUnavailableError("the answer was cut short", where)
+        return SourceUnavailableError("the connection failed", where)
 
 
-def _unavailable(status: int, retry_after: str | None) -> SourceUnavailable:
+def _unavailable(status: int, retry_after: str | None) -> SourceUnavailableError:
     if status == 429:
-        error: SourceUnavailable = RateLimited("Qmlativ asks for fewer calls (HTTP 429)")
+        error: SourceUnavailableError = RateLimitedError("Qmlativ asks for fewer calls (HTTP 429)")
     else:
-        error = SourceUnavailable(f"Qmlativ is unavailable (HTTP {status})")
+        error = SourceUnavailableError(f"Qmlativ is unavailable (HTTP {status})")
     error.retry_after = _seconds(retry_after)
     return error
 
@@ -289,11 +289,11 @@ def _check_json(answer: Answer, content_type: str, where: str) -> None:
     """A 200 must look like a whole JSON document: begin and end as one, and close every bracket."""
     kind = _kind(content_type)
     if answer.is_html:
-        raise UnexpectedContent("expected JSON, got text/html: maintenance page?", where)
+        raise UnexpectedContentError("expected JSON, got text/html: maintenance page?", where)
     if kind and "json" not in kind and kind not in ("text/plain", "application/octet-stream"):
-        raise UnexpectedContent("expected JSON, got another content type: check the API Base URL", where)
+        raise UnexpectedContentError("expected JSON, got another content type: check the API Base URL", where)
     if not answer.body[-64:].rstrip().endswith((b"}", b"]")) or is_cut(answer.body):
-        raise SourceUnavailable("the answer was cut short", where)
+        raise SourceUnavailableError("the answer was cut short", where)
 
 
 def _unpacked(packed: bytes, where: str) -> bytes:
@@ -327,8 +327,10 @@ def _pieces(packed: bytes, size: int) -> Iterator[bytes]:
         packed = unpacker.unused_data
 
 
-def _too_large(where: str) -> MalformedAnswer:
-    return MalformedAnswer(f"the answer is larger than {MAX_BODY // 2**20} MB, more than any page has", where)
+def _too_large(where: str) -> MalformedAnswerError:
+    return MalformedAnswerError(
+        f"the answer is larger than {MAX_BODY // 2**20} MB, more than any page has", where
+    )
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:

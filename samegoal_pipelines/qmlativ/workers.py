@@ -16,7 +16,7 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, NamedTuple
 
-from samegoal_pipelines.qmlativ.errors import ReadCancelled
+from samegoal_pipelines.qmlativ.errors import ReadCancelledError
 
 Decode = Callable[[Any], Any]
 
@@ -32,7 +32,7 @@ class _Task(NamedTuple):
 
 
 class Workers:
-    """`connections` threads that ask. After `cancel` none begins, and `submit` raises `ReadCancelled`."""
+    """`connections` threads that ask. After `cancel`, `submit` raises `ReadCancelledError`."""
 
     def __init__(self, connections: int) -> None:
         cores = min(connections, os.cpu_count() or 1)
@@ -53,7 +53,7 @@ class Workers:
         try:
             self._askers.submit(self._most_urgent)
         except RuntimeError:  # shut down
-            raise ReadCancelled("the client is closed, or something else failed") from None
+            raise ReadCancelledError("the client is closed, or something else failed") from None
         return task.future
 
     def cancel(self) -> None:

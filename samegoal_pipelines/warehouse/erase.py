@@ -43,7 +43,7 @@ def erase_rows(engine: sa.Engine, district_id: str, erased_by: str) -> dict[str,
         Rows deleted, by table.
 
     Raises:
-        SnapshotInProgress: somebody is publishing the district, and did not end in time.
+        SnapshotInProgressError: somebody is publishing the district, and did not end in time.
         WarehouseError: Postgres failed, and nothing was deleted.
     """
     with as_writer(engine, district_id, "erasing the district's rows") as connection:

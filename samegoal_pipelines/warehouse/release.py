@@ -15,7 +15,7 @@ import sqlalchemy as sa
 from samegoal_pipelines.tables.warehouse import releases, snapshots
 from samegoal_pipelines.warehouse import staging
 from samegoal_pipelines.warehouse.engine import as_writer
-from samegoal_pipelines.warehouse.errors import NothingHeld, ReleaseTooLate
+from samegoal_pipelines.warehouse.errors import NothingHeldError, ReleaseTooLateError
 from samegoal_pipelines.warehouse.measuring import shown
 from samegoal_pipelines.warehouse.publish import Published
 from samegoal_pipelines.warehouse.rows import Snapshot, content_of
@@ -81,14 +81,14 @@ def find_held(
             other night's way.
 
     Raises:
-        NothingHeld: none waits.
-        ReleaseTooLate: the one that was held last is of another night, or the district has moved on since.
+        NothingHeldError: none waits.
+        ReleaseTooLateError: the last held one is of another night, or the district has moved on since.
     """
     with as_writer(engine, district_id, "looking up what is held") as connection:
         now = published_now(connection, district_id)
         held = _newest(connection, district_id, night, local_date)
         if held is None or (held.snapshot_date != night and _moved_on(held, now)):
-            raise NothingHeld(
+            raise NothingHeldError(
                 f"nothing is held for the night {night}; "
                 f"see what became of it with: samegoal-pipelines changes {district_id}"
             )
@@ -120,9 +120,9 @@ def release(
             `confidential`, `absent` and `switches`.
 
     Raises:
-        NothingHeld: somebody else was faster: it was released, or published by a rerun.
-        ReleaseTooLate: the district has moved on since it was held, or the landed rows are not what was held.
-        SupersededRun: the district has been set to withhold contacts that it shows.
+        NothingHeldError: somebody else was faster: it was released, or published by a rerun.
+        ReleaseTooLateError: the district has moved on since, or the landed rows are not what was held.
+        SupersededRunError: the district has been set to withhold contacts that it shows.
         WarehouseError: as `publish` does.
     """
     content = content_of(snapshot)
@@ -143,7 +143,7 @@ def release(
         now = published_now(connection, district_id)
         newest = _newest(connection, district_id, night, local_date)
         if newest is None or newest.snapshot_id != held.snapshot_id:
-            raise NothingHeld(
+            raise NothingHeldError(
                 f"what was held for the night {night} is no longer held: "
                 "it was released or run again in the meantime"
             )
@@ -153,7 +153,7 @@ def release(
         if not rehearsed:
             refuse_what_is_late(now, night, origin)
         if content.hash != newest.content_hash:
-            raise ReleaseTooLate(
+            raise ReleaseTooLateError(
                 f"the rows that are landed for the night {night} are not those that were held; "
                 f"run the night again with: samegoal-pipelines sync {district_id}"
             )
@@ -221,12 +221,12 @@ def _moved_on(held: HeldSnapshot, now: Current | None) -> bool:
 
 def _refuse(held: HeldSnapshot, now: Current | None, night: date) -> None:
     if held.snapshot_date != night:
-        raise ReleaseTooLate(
+        raise ReleaseTooLateError(
             f"what is held is of {held.snapshot_date}, and a release does not outlive its night: name that "
             f"night to publish it (--today {held.snapshot_date}), or run {night} without --release"
         )
     if _moved_on(held, now):
-        raise ReleaseTooLate(
+        raise ReleaseTooLateError(
             f"the district has moved on since its snapshot was held on {held.snapshot_date}: another one was "
             "published, or its nights were replayed; run it again without --release"
         )

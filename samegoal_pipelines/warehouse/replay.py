@@ -20,7 +20,7 @@ from samegoal_pipelines.tables.warehouse import current_snapshots, snapshots
 from samegoal_pipelines.warehouse import comparing, staging
 from samegoal_pipelines.warehouse.comparing import Difference
 from samegoal_pipelines.warehouse.engine import as_writer
-from samegoal_pipelines.warehouse.errors import NothingToReplay, SnapshotInProgress
+from samegoal_pipelines.warehouse.errors import NothingToReplayError, SnapshotInProgressError
 from samegoal_pipelines.warehouse.rows import Snapshot, content_of
 from samegoal_pipelines.warehouse.withholding import (
     Switches,
@@ -132,7 +132,7 @@ def find_nights(
     """The district's nights from `first` on: those that are published, and the others; oldest first.
 
     Raises:
-        NothingToReplay: none is published.
+        NothingToReplayError: none is published.
     """
     with as_writer(engine, district_id, "looking up nights") as connection:
         nights = _published(connection, district_id, first)
@@ -142,7 +142,7 @@ def find_nights(
                     current_snapshots.c.district_id == district_id
                 )
             )
-            raise NothingToReplay(
+            raise NothingToReplayError(
                 f"no night from {first} on is published; the last one is {last}"
                 if last
                 else "nothing is published yet, so there is nothing to replay"
@@ -184,10 +184,10 @@ def replay(
         dry_run: take everything back in the end.
 
     Raises:
-        SnapshotInProgress: another run is publishing this district, or has since the nights were looked up.
-        DistrictErased: the district was erased after the run began.
-        SupersededRun: the district has been set to withhold contacts that the nights show.
-        UnfitSnapshot: what was computed does not fit the tables.
+        SnapshotInProgressError: another run publishes this district, or did after the nights were looked up.
+        DistrictErasedError: the district was erased after the run began.
+        SupersededRunError: the district has been set to withhold contacts that the nights show.
+        UnfitSnapshotError: what was computed does not fit the tables.
         WarehouseError: Postgres failed.
     """
     first, last = nights[0], nights[-1]
@@ -196,7 +196,7 @@ def replay(
         refuse_the_erased(connection, district_id, Origin(run_id, started_at))
         refuse_what_is_withheld(connection, district_id, switches, "the replay")
         if _published(connection, district_id, first.night) != list(nights):
-            raise SnapshotInProgress(
+            raise SnapshotInProgressError(
                 "another run has published this district since the replay began; replay it again"
             )
         savepoint = connection.begin_nested()

@@ -16,7 +16,7 @@ import pyarrow as pa
 
 from samegoal_pipelines.tables.arrow_types import arrow_types
 from samegoal_pipelines.tables.history import PARENTS, STATUS, STUDENTS, History
-from samegoal_pipelines.warehouse.errors import UnfitSnapshot
+from samegoal_pipelines.warehouse.errors import UnfitSnapshotError
 from samegoal_pipelines.warehouse.hashing import Hashes, content_hash, row_hashes
 
 Keys = npt.NDArray[np.int64]
@@ -68,7 +68,7 @@ def content_of(snapshot: Snapshot) -> Content:
     """The rows of a snapshot.
 
     Raises:
-        UnfitSnapshot: a frame does not fit its table, or the frames do not fit each other.
+        UnfitSnapshotError: a frame does not fit its table, or the frames do not fit each other.
     """
     status, students, parents = (
         rows_of(frame, history)
@@ -81,11 +81,11 @@ def content_of(snapshot: Snapshot) -> Content:
     kept = np.unique(np.fromiter((int(student_id) for student_id in snapshot.kept), dtype=np.int64))
     if not np.array_equal(status.keys[0], students.keys[0]):
         strangers = len(np.setxor1d(status.keys[0], students.keys[0]))
-        raise UnfitSnapshot(f"{strangers} student(s) have a status or demographics, but not both")
+        raise UnfitSnapshotError(f"{strangers} student(s) have a status or demographics, but not both")
     if strangers := int((~np.isin(parents.keys[0], status.keys[0])).sum()):
-        raise UnfitSnapshot(f"{strangers} parent row(s) belong to no student of the snapshot")
+        raise UnfitSnapshotError(f"{strangers} parent row(s) belong to no student of the snapshot")
     if twofold := int(np.isin(status.keys[0], kept).sum()):
-        raise UnfitSnapshot(f"{twofold} student(s) are to be kept as they were and to be published anew")
+        raise UnfitSnapshotError(f"{twofold} student(s) are to be kept as they were and to be published anew")
     hashes = [part for rows in (status, students, parents) for part in (*rows.keys, rows.hashes)]
     return Content(status, students, parents, kept, content_hash([*hashes, kept]))
 
@@ -94,7 +94,7 @@ def rows_of(frame: pd.DataFrame, history: History) -> Rows:
     """The frame's rows as the table wants them.
 
     Raises:
-        UnfitSnapshot: columns, types or keys are not those of the table; names no value.
+        UnfitSnapshotError: columns, types or keys are not those of the table; names no value.
     """
     name = history.table.name.removesuffix("_history")
     if set(frame.columns) != set(history.columns):
@@ -102,22 +102,22 @@ def rows_of(frame: pd.DataFrame, history: History) -> Rows:
         unknown = (
             ", ".join(sorted({str(column) for column in frame.columns} - set(history.columns))) or "none"
         )
-        raise UnfitSnapshot(f"{name}: columns missing: {missing}; columns unknown: {unknown}")
+        raise UnfitSnapshotError(f"{name}: columns missing: {missing}; columns unknown: {unknown}")
     columns = []
     for column, wanted in arrow_types(history.declared).items():
         try:
             columns.append(_column(frame[column], wanted))
         except (pa.ArrowException, TypeError, ValueError, OverflowError):  # their messages quote values
-            raise UnfitSnapshot(f"{name}.{column}: not all values are of type {wanted}") from None
+            raise UnfitSnapshotError(f"{name}.{column}: not all values are of type {wanted}") from None
         if not history.table.c[column].nullable and columns[-1].null_count:
-            raise UnfitSnapshot(f"{name}.{column}: {columns[-1].null_count} row(s) have no value")
+            raise UnfitSnapshotError(f"{name}.{column}: {columns[-1].null_count} row(s) have no value")
     table = pa.table(columns, names=list(history.columns))
     keys = _keys(table, history)
     if not _ascending(keys):
         table = table.take(pa.array(np.lexsort(keys[::-1])))
         keys = _keys(table, history)
         if not _ascending(keys):
-            raise UnfitSnapshot(f"{name}: rows with the same {' and '.join(history.key)}")
+            raise UnfitSnapshotError(f"{name}: rows with the same {' and '.join(history.key)}")
     return Rows(history, table, keys, row_hashes(table))
 
 

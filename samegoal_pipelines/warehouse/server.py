@@ -28,7 +28,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Literal
 
-from samegoal_pipelines.postgres.errors import PostgresNotStarted, from_database
+from samegoal_pipelines.postgres.errors import PostgresNotStartedError, from_database
 from samegoal_pipelines.postgres.session import check_encoding, check_setting
 from samegoal_pipelines.warehouse import place, urls
 from samegoal_pipelines.warehouse.place import Account
@@ -133,7 +133,7 @@ class EmbeddedPostgres:
     def __init__(self, home: Path, settings: Mapping[str, str] | None = None):
         self.folder = home.expanduser().resolve() / "postgres"
         if set(str(self.folder)) & set('"$`\\\n'):
-            raise PostgresNotStarted(
+            raise PostgresNotStartedError(
                 "SAMEGOAL_HOME must hold no double quote, dollar sign, backquote, backslash or line break: "
                 "Postgres' own programs hand its path to a shell"
             )
@@ -245,7 +245,7 @@ class EmbeddedPostgres:
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise PostgresNotStarted(
+            raise PostgresNotStartedError(
                 f"{self.folder} cannot be made: {error.strerror}; choose another SAMEGOAL_HOME"
             ) from None
         lock = _open_lock(self.folder / "transition.lock")
@@ -279,13 +279,13 @@ class EmbeddedPostgres:
                 self._launch(programs, account)
             if self._ready():
                 return
-        raise PostgresNotStarted(f"the embedded Postgres starts and goes down again; see {self.log}")
+        raise PostgresNotStartedError(f"the embedded Postgres starts and goes down again; see {self.log}")
 
     def _initialise(self, programs: Path, account: Account | None) -> None:
         place.current_account_name()
         data = place.make_data_folder(self._link, account)
         if data.exists() and any(data.iterdir()):
-            raise PostgresNotStarted(f"{data} is neither empty nor a Postgres data folder; move it away")
+            raise PostgresNotStartedError(f"{data} is neither empty nor a Postgres data folder; move it away")
         partial = data.with_name("data.partial")  # so that a data folder is whole or not there
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir(mode=0o700)
@@ -298,7 +298,7 @@ class EmbeddedPostgres:
         done = place.run([programs / "initdb", *options.split(), "-D", partial], account)
         if done.returncode != 0:
             shutil.rmtree(partial, ignore_errors=True)
-            raise PostgresNotStarted(f"initdb could not make {data}: {_last_complaint(done.stdout)}")
+            raise PostgresNotStartedError(f"initdb could not make {data}: {_last_complaint(done.stdout)}")
         self._write(partial / "postgresql.conf", "include 'samegoal.conf'\n", account)
         partial.rename(data)
 
@@ -326,7 +326,7 @@ class EmbeddedPostgres:
         """Write `path` as the account itself: root follows nobody's links."""
         done = place.run(["/bin/sh", "-c", 'cat > "$1"', "sh", path], account, text=text)
         if done.returncode != 0:
-            raise PostgresNotStarted(f"{path} could not be written: {_last_complaint(done.stdout)}")
+            raise PostgresNotStartedError(f"{path} could not be written: {_last_complaint(done.stdout)}")
 
     def _launch(self, programs: Path, account: Account | None) -> None:
         self._drop_stale_notes()
@@ -344,14 +344,14 @@ class EmbeddedPostgres:
             with self.log.open(errors="replace") as lines:
                 lines.seek(before)
                 complaint = _last_complaint(lines.read())
-            raise PostgresNotStarted(f"the embedded Postgres did not start: {complaint}; see {self.log}")
+            raise PostgresNotStartedError(f"the embedded Postgres did not start: {complaint}; see {self.log}")
 
     def _stop(self) -> None:
         account = place.server_account(self.data)
         pg_ctl = place.programs(account) / "pg_ctl"
         done = place.run([pg_ctl, "stop", "-w", "-t", "60", "-D", self.data], account)
         if done.returncode != 0 and self._listening():
-            raise PostgresNotStarted(
+            raise PostgresNotStartedError(
                 f"the embedded Postgres did not stop: {_last_complaint(done.stdout)}; see {self.log}"
             )
 
@@ -366,7 +366,7 @@ class EmbeddedPostgres:
             except (FileNotFoundError, ConnectionRefusedError, NotADirectoryError):
                 return False
             except PermissionError:
-                raise PostgresNotStarted(
+                raise PostgresNotStartedError(
                     f"the Postgres in {self.data} belongs to the account {_owner_name(self.data)}; "
                     "run as that account, or use a SAMEGOAL_HOME of your own"
                 ) from None
@@ -413,7 +413,7 @@ class EmbeddedPostgres:
                     return False
                 if time.monotonic() > deadline:
                     complaint = _last_complaint(str(error))
-                    raise PostgresNotStarted(
+                    raise PostgresNotStartedError(
                         f"the embedded Postgres does not answer: {complaint}; see {self.log}"
                     ) from None
                 time.sleep(0.05)
@@ -472,7 +472,7 @@ def _open_lock(path: Path) -> int:
     try:
         return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except PermissionError:
-        raise PostgresNotStarted(
+        raise PostgresNotStartedError(
             f"{path} belongs to another account ({_owner_name(path)}); "
             "run as that account, or use a SAMEGOAL_HOME of your own"
         ) from None

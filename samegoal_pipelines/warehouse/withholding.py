@@ -20,7 +20,7 @@ from samegoal_pipelines.tables.history import PARENTS, STATUS, STUDENTS, History
 from samegoal_pipelines.tables.people import PARENT_CONTACTS
 from samegoal_pipelines.tables.warehouse import districts, student_changes
 from samegoal_pipelines.warehouse.engine import as_writer
-from samegoal_pipelines.warehouse.errors import SupersededRun, WarehouseError
+from samegoal_pipelines.warehouse.errors import SupersededRunError, WarehouseError
 from samegoal_pipelines.warehouse.rows import Keys
 
 PARENT_PHONES = tuple(column for column in PARENT_CONTACTS if column.endswith("_phone"))
@@ -28,7 +28,7 @@ RESTRICTED = {**dict.fromkeys(PARENT_CONTACTS), "has_restricted_access": True}
 """What the row of a parent under restriction says."""
 
 
-class RestrictionsForgotten(WarehouseError):
+class RestrictionsForgottenError(WarehouseError):
     """Parents are published as restricted, and tonight nobody can tell who is."""
 
 
@@ -39,7 +39,7 @@ def refuse_to_forget_restrictions(engine: sa.Engine, district_id: str) -> None:
     them anyway need not ask; one that has shown them for a while has not forgotten them for that.
 
     Raises:
-        RestrictionsForgotten: parents are, or were, published with the flag.
+        RestrictionsForgottenError: parents are, or were, published with the flag.
     """
     parents = PARENTS.table.c
     published = sa.select(
@@ -47,7 +47,7 @@ def refuse_to_forget_restrictions(engine: sa.Engine, district_id: str) -> None:
     )
     with as_writer(engine, district_id, "looking up restrictions") as connection:
         if connection.scalar(published):
-            raise RestrictionsForgotten(
+            raise RestrictionsForgottenError(
                 "the field HasActiveRestrictedAccess of Family/StudentGuardian is no longer granted, so "
                 "nobody can tell which parents are under restriction: grant it again in the Integration "
                 "Access in Qmlativ, or have the contacts of every parent published: samegoal-pipelines "
@@ -75,7 +75,7 @@ def refuse_what_is_withheld(
         switches: which contacts the snapshot shows; None: none that are withheld by default.
 
     Raises:
-        SupersededRun: the district withholds some of them by now.
+        SupersededRunError: the district withholds some of them by now.
     """
     if switches is None:
         return
@@ -88,7 +88,7 @@ def refuse_what_is_withheld(
     if (switches.show_restricted_contacts and not restricted) or (
         switches.show_confidential_phones and not confidential
     ):
-        raise SupersededRun(
+        raise SupersededRunError(
             f"{what} shows contacts that the district has been set to withhold since it was made; nothing of "
             f"it was published: run the night again with: samegoal-pipelines sync {district_id}"
         )

@@ -19,13 +19,13 @@ from samegoal_pipelines.tables.arrow_types import arrow_types
 from samegoal_pipelines.tables.warehouse import current_snapshots, snapshots
 from samegoal_pipelines.tables.worklist import REGISTRAR_WORKLIST
 from samegoal_pipelines.warehouse.engine import as_writer
-from samegoal_pipelines.warehouse.errors import UnfitSnapshot, WarehouseError
+from samegoal_pipelines.warehouse.errors import UnfitSnapshotError, WarehouseError
 from samegoal_pipelines.warehouse.writing import lock
 
 _COLUMNS = arrow_types(REGISTRAR_WORKLIST)
 
 
-class NotTheNewest(WarehouseError):
+class NotTheNewestError(WarehouseError):
     """A list belongs to the snapshot that is published or held of the newest night, and that is another."""
 
 
@@ -49,15 +49,15 @@ def publish_worklist(
         held_by: the run that holds the snapshot; None: it is published.
 
     Raises:
-        NotTheNewest: it does not.
-        UnfitSnapshot: as `replace_worklist` does.
-        SnapshotInProgress: somebody is publishing the district, and did not end in time.
+        NotTheNewestError: it does not.
+        UnfitSnapshotError: as `replace_worklist` does.
+        SnapshotInProgressError: somebody is publishing the district, and did not end in time.
     """
     today = local_date or date.max
     with as_writer(engine, district_id, "writing the registrar's worklist") as connection:
         lock(connection, district_id)
         if not connection.scalar(_is_newest(district_id, snapshot_date, today, held_by)):
-            raise NotTheNewest(
+            raise NotTheNewestError(
                 f"the night {snapshot_date} is not the newest that is published or held of the district, so "
                 "the registrar's worklist stays as it is: run the whole night"
             )
@@ -96,7 +96,7 @@ def replace_worklist(
             and fix; one row per problem, student and enrollment.
 
     Raises:
-        UnfitSnapshot: columns or types are others; names no value.
+        UnfitSnapshotError: columns or types are others; names no value.
     """
     rows = _rows(worklist, district_id, snapshot_date)
     text = io.BytesIO()
@@ -118,7 +118,7 @@ def replace_worklist(
 
 def _rows(worklist: pd.DataFrame, district_id: str, night: date) -> pa.Table:
     if set(worklist.columns) != set(_COLUMNS):
-        raise UnfitSnapshot(f"registrar_worklist: the columns must be {', '.join(_COLUMNS)}")
+        raise UnfitSnapshotError(f"registrar_worklist: the columns must be {', '.join(_COLUMNS)}")
     number = len(worklist)
     columns = {
         "district_id": pa.repeat(district_id, number),
@@ -128,5 +128,7 @@ def _rows(worklist: pd.DataFrame, district_id: str, night: date) -> pa.Table:
         try:
             columns[name] = pa.chunked_array(pa.Array.from_pandas(worklist[name])).cast(kind)
         except (pa.ArrowException, TypeError, ValueError, OverflowError):  # their messages quote values
-            raise UnfitSnapshot(f"registrar_worklist.{name}: not all values are of type {kind}") from None
+            raise UnfitSnapshotError(
+                f"registrar_worklist.{name}: not all values are of type {kind}"
+            ) from None
     return pa.table({**columns, "line": pa.array(range(1, number + 1), pa.int32())})

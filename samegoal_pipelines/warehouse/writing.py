@@ -21,10 +21,10 @@ from samegoal_pipelines.tables.warehouse import current_snapshots, releases, sna
 from samegoal_pipelines.warehouse import staging
 from samegoal_pipelines.warehouse.engine import LOCK_SECONDS
 from samegoal_pipelines.warehouse.errors import (
-    DistrictErased,
-    OlderSnapshot,
-    SnapshotInProgress,
-    SupersededRun,
+    DistrictErasedError,
+    OlderSnapshotError,
+    SnapshotInProgressError,
+    SupersededRunError,
     WarehouseError,
 )
 from samegoal_pipelines.warehouse.measuring import Shown, changes_between, shown
@@ -101,7 +101,7 @@ def lock(connection: sa.Connection, district_id: str) -> None:
     What is locked is a row that none but writers can lock: a reader could take an advisory lock, and keep it.
 
     Raises:
-        SnapshotInProgress: somebody else was at it, and did not end in time.
+        SnapshotInProgressError: somebody else was at it, and did not end in time.
     """
     cursor = connection.connection.cursor()
     for timeout in ("lock_timeout", "statement_timeout"):  # the third in a row would wait for two locks
@@ -109,7 +109,7 @@ def lock(connection: sa.Connection, district_id: str) -> None:
     try:
         cursor.execute(LOCK_ROW, (f"publish {district_id}",))
     except (psycopg2.errors.LockNotAvailable, psycopg2.errors.QueryCanceled):
-        raise SnapshotInProgress(
+        raise SnapshotInProgressError(
             f"another run has been publishing this district for {LOCK_SECONDS} s; run again when it is done"
         ) from None
     cursor.execute("set local statement_timeout to default")
@@ -198,32 +198,34 @@ def refuse_what_is_late(last: Publication | None, night: date, origin: Origin) -
         last: the last published night that a publication of `night` may not take back.
 
     Raises:
-        OlderSnapshot: a later night is published already.
-        SupersededRun: a run that began later has published this night already.
+        OlderSnapshotError: a later night is published already.
+        SupersededRunError: a run that began later has published this night already.
     """
     if last is None or night > last.snapshot_date:
         return
     if night < last.snapshot_date and night == origin.local_date:
-        raise OlderSnapshot(
+        raise OlderSnapshotError(
             f"the district's date is {night}, but {last.snapshot_date} is published already: check this "
             "machine's clock and the district's time zone"
         )
     if night < last.snapshot_date:
-        raise OlderSnapshot(
+        raise OlderSnapshotError(
             f"the night {night} is older than {last.snapshot_date}, which is published; run the current night"
         )
     if last.run_id != origin.run_id and last.started_at > origin.started_at:
-        raise SupersededRun(f"run {last.run_id}, which began later, has published the night {night} already")
+        raise SupersededRunError(
+            f"run {last.run_id}, which began later, has published the night {night} already"
+        )
 
 
 def refuse_the_erased(connection: sa.Connection, district_id: str, origin: Origin) -> None:
     """Let no run that began before the district was erased bring its rows back.
 
     Raises:
-        DistrictErased: it was erased since.
+        DistrictErasedError: it was erased since.
     """
     if connection.scalar(sa.select(erased_since(district_id, origin.started_at))):
-        raise DistrictErased(
+        raise DistrictErasedError(
             "the district was erased after this run had begun, and nothing of it was stored; "
             "register the district again if it is wanted after all"
         )

@@ -12,7 +12,7 @@ import pytest
 
 from samegoal_pipelines.definitions import build_defs
 from samegoal_pipelines.defs.retries import LONGEST_WAIT, Retries
-from samegoal_pipelines.qmlativ.errors import InvalidCredentials, SourceUnavailable
+from samegoal_pipelines.qmlativ.errors import InvalidCredentialsError, SourceUnavailableError
 from samegoal_pipelines.runs import open_instance
 from samegoal_pipelines.settings import Settings
 from samegoal_pipelines_tests.mass_changes import TOMORROW, enrolled
@@ -160,7 +160,7 @@ def test_a_publish_that_postgres_breaks_off_is_tried_again_without_reading_again
     pipeline, district, source, scheduled_night, monkeypatch
 ):
     from samegoal_pipelines.defs import published
-    from samegoal_pipelines.warehouse.errors import WarehouseUnavailable
+    from samegoal_pipelines.warehouse.errors import WarehouseUnavailableError
 
     pipeline.add(district(TWO))
     publish, broken = published.publish, []
@@ -168,7 +168,7 @@ def test_a_publish_that_postgres_breaks_off_is_tried_again_without_reading_again
     def once_broken(*arguments, **facts):
         if not broken:
             broken.append(True)
-            raise WarehouseUnavailable("publishing: Postgres cancelled the work or is shutting down")
+            raise WarehouseUnavailableError("publishing: Postgres cancelled the work or is shutting down")
         return publish(*arguments, **facts)
 
     monkeypatch.setattr(published, "publish", once_broken)
@@ -191,7 +191,7 @@ def test_at_a_terminal_nothing_is_tried_again(pipeline, district, source, schedu
 
 
 def test_the_waits_grow_are_spread_and_come_to_an_end():
-    down = SourceUnavailable("Qmlativ is unavailable (HTTP 503)")
+    down = SourceUnavailableError("Qmlativ is unavailable (HTTP 503)")
     waits = [
         (run.wait_after(down), run.wait_after(down), run.wait_after(down)) for run in map(Retries, [60] * 200)
     ]
@@ -200,8 +200,8 @@ def test_the_waits_grow_are_spread_and_come_to_an_end():
 
 
 def test_what_qmlativ_asks_to_wait_is_waited_for_unless_it_is_too_long():
-    def asking_for(seconds: float) -> SourceUnavailable:
-        error = SourceUnavailable("Qmlativ is unavailable (HTTP 503)")
+    def asking_for(seconds: float) -> SourceUnavailableError:
+        error = SourceUnavailableError("Qmlativ is unavailable (HTTP 503)")
         error.retry_after = seconds
         return error
 
@@ -212,6 +212,6 @@ def test_what_qmlativ_asks_to_wait_is_waited_for_unless_it_is_too_long():
 
 def test_what_does_not_pass_by_itself_has_no_wait_and_costs_none():
     run = Retries(60)
-    assert run.wait_after(InvalidCredentials("no")) is None
-    assert run.wait_after(SourceUnavailable("down")) is not None
-    assert Retries(0).wait_after(SourceUnavailable("down")) is None
+    assert run.wait_after(InvalidCredentialsError("no")) is None
+    assert run.wait_after(SourceUnavailableError("down")) is not None
+    assert Retries(0).wait_after(SourceUnavailableError("down")) is None

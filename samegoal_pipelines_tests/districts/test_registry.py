@@ -12,18 +12,18 @@ import pytest
 import sqlalchemy as sa
 
 from samegoal_pipelines.districts.registry import (
+    DecryptionError,
     District,
-    DuplicateDistrict,
-    InvalidDistrict,
+    DuplicateDistrictError,
+    InvalidDistrictError,
     Registry,
-    SealBroken,
-    UnknownDistrict,
+    UnknownDistrictError,
 )
 from samegoal_pipelines.districts.sealing import Sealer
 from samegoal_pipelines.transforms.withholding import Withholding
 from samegoal_pipelines.warehouse import engine as warehouse_engine
 from samegoal_pipelines.warehouse.engine import as_operator, as_writer
-from samegoal_pipelines.warehouse.errors import WarehouseUnavailable
+from samegoal_pipelines.warehouse.errors import WarehouseUnavailableError
 from samegoal_pipelines.warehouse.gate import Limits
 
 URL = "https://skyward.example.org/GrandBendTXStuAPI"
@@ -99,7 +99,7 @@ def test_the_secret_is_sealed_in_the_database_and_opened_for_a_connection(
 def test_a_secret_can_be_replaced(registry: Registry, warehouse: sa.Engine, tmp_path: Path) -> None:
     district = add(registry)
     elsewhere = Registry(warehouse, Sealer(tmp_path / "elsewhere", None))
-    with pytest.raises(SealBroken, match=r"^grand-bend: "):
+    with pytest.raises(DecryptionError, match=r"^grand-bend: "):
         elsewhere.connection(district)
     elsewhere.rotate_secret("grand-bend", client_secret="newer")
     assert elsewhere.connection(district).secret == "newer"
@@ -114,7 +114,9 @@ def test_a_name_with_what_is_not_seen_is_refused_in_one_line(registry: Registry,
         lambda: add(registry, name=f"Dry{letter}Fork"),
         lambda: registry.set("alpha", name=f"Dry{letter}Fork"),
     ):
-        with pytest.raises(InvalidDistrict, match=rf"the name holds .*\(U\+{ord(letter):04X}\)") as caught:
+        with pytest.raises(
+            InvalidDistrictError, match=rf"the name holds .*\(U\+{ord(letter):04X}\)"
+        ) as caught:
             change()
         assert str(caught.value).isprintable()
     assert registry.list() == []
@@ -122,13 +124,13 @@ def test_a_name_with_what_is_not_seen_is_refused_in_one_line(registry: Registry,
 
 def test_a_pasted_name_has_plain_spaces(registry: Registry) -> None:
     assert add(registry, name=" Dry\u00a0[Fork] Núñez ISD\n").name == "Dry [Fork] Núñez ISD"
-    with pytest.raises(InvalidDistrict, match="the name is blank"):
+    with pytest.raises(InvalidDistrictError, match="the name is blank"):
         registry.set("grand-bend", name="\u00a0")
 
 
 @pytest.mark.parametrize("secret", ["", "  \n"])
 def test_a_blank_secret_is_refused(registry: Registry, secret: str) -> None:
-    with pytest.raises(InvalidDistrict, match="grand-bend: the Client Secret is blank"):
+    with pytest.raises(InvalidDistrictError, match="grand-bend: the Client Secret is blank"):
         add(registry, client_secret=secret)
     assert registry.list() == []
 
@@ -136,7 +138,9 @@ def test_a_blank_secret_is_refused(registry: Registry, secret: str) -> None:
 @pytest.mark.parametrize("odd", ["one\ntwo", "a\0b", "se\ufffdret", "\ufeffsecret", "naïve"])
 def test_credentials_that_can_be_none_are_refused_and_not_repeated(registry: Registry, odd: str) -> None:
     for what, given in (("Client Key", {"client_key": odd}), ("Client Secret", {"client_secret": odd})):
-        with pytest.raises(InvalidDistrict, match=f"grand-bend: the {what} contains a line break") as caught:
+        with pytest.raises(
+            InvalidDistrictError, match=f"grand-bend: the {what} contains a line break"
+        ) as caught:
             add(registry, **given)
         assert odd not in str(caught.value)
     assert registry.list() == []
@@ -147,7 +151,9 @@ def test_credentials_that_can_be_none_are_refused_and_not_repeated(registry: Reg
     ["", "../x", "';--", "a\nb", "a|b", "a b", "Grand-Bend", "-a", "a" * 41, "grånd", "a_b", "a\n", "１２"],
 )
 def test_an_id_of_another_form_is_refused_in_one_line(registry: Registry, district_id: str) -> None:
-    with pytest.raises(InvalidDistrict, match="not a district id; use 1 to 40 lower-case letters") as caught:
+    with pytest.raises(
+        InvalidDistrictError, match="not a district id; use 1 to 40 lower-case letters"
+    ) as caught:
         add(registry, district_id)
     assert "\n" not in str(caught.value)
 
@@ -173,10 +179,10 @@ def test_an_id_of_the_right_form_is_accepted(registry: Registry, district_id: st
     ],
 )
 def test_an_unsafe_address_is_refused(registry: Registry, url: str) -> None:
-    with pytest.raises(InvalidDistrict, match=r"^grand-bend: the API Base URL") as caught:
+    with pytest.raises(InvalidDistrictError, match=r"^grand-bend: the API Base URL") as caught:
         add(registry, base_url=url)
     assert "pw" not in str(caught.value)
-    with pytest.raises(InvalidDistrict, match="^grand-bend: the Token URL" if url else "blank"):
+    with pytest.raises(InvalidDistrictError, match="^grand-bend: the Token URL" if url else "blank"):
         add(registry, token_url=url, client_secret="x" if url else "")
 
 
@@ -190,13 +196,13 @@ def test_a_local_address_is_accepted_where_that_is_allowed(registry: Registry) -
     "timezone", ["", "Texas", "CST", "../etc/passwd", "america/chicago", "localtime", None]
 )
 def test_a_time_zone_that_is_none_is_refused(registry: Registry, timezone: Any) -> None:
-    with pytest.raises(InvalidDistrict, match="is no IANA time zone; use one such as America/Chicago"):
+    with pytest.raises(InvalidDistrictError, match="is no IANA time zone; use one such as America/Chicago"):
         add(registry, timezone=timezone)
 
 
 @pytest.mark.parametrize("entity_id", [0, -5, 2**63])
 def test_an_entity_that_none_can_be_is_refused(registry: Registry, entity_id: int) -> None:
-    with pytest.raises(InvalidDistrict, match=f"grand-bend: {entity_id} is no EntityID of Qmlativ"):
+    with pytest.raises(InvalidDistrictError, match=f"grand-bend: {entity_id} is no EntityID of Qmlativ"):
         add(registry, entity_id=entity_id)
     add(registry, entity_id=2**63 - 1)
 
@@ -209,14 +215,14 @@ def test_a_change_that_somebody_else_does_not_end_is_not_waited_for_for_ever(
     add(registry)
     with as_writer(warehouse, "grand-bend", "hanging") as connection:
         connection.execute(sa.text("update samegoal.districts set name = name"))
-        with pytest.raises(WarehouseUnavailable, match=r"gave up waiting for a lock .*; run again when"):
+        with pytest.raises(WarehouseUnavailableError, match=r"gave up waiting for a lock .*; run again when"):
             registry.set("grand-bend", name="Grand Bend")
     assert registry.set("grand-bend", name="Grand Bend").name == "Grand Bend"
 
 
 def test_the_same_id_is_refused(registry: Registry) -> None:
     add(registry)
-    with pytest.raises(DuplicateDistrict, match="grand-bend: already registered"):
+    with pytest.raises(DuplicateDistrictError, match="grand-bend: already registered"):
         add(registry, base_url=URL + "2")
 
 
@@ -226,7 +232,7 @@ def test_the_same_id_is_refused(registry: Registry) -> None:
 def test_the_same_address_and_entity_are_refused_however_written(registry: Registry, url: str) -> None:
     add(registry)
     with pytest.raises(
-        DuplicateDistrict, match="riverside: this base URL and entity are registered as grand-bend"
+        DuplicateDistrictError, match="riverside: this base URL and entity are registered as grand-bend"
     ):
         add(registry, "riverside", base_url=url)
     assert add(registry, "riverside", base_url=url, entity_id=2).entity_id == 2
@@ -249,11 +255,11 @@ def test_a_district_can_be_changed_under_the_same_rules(registry: Registry) -> N
     )
     assert (moved.base_url, moved.timezone, moved.expires) == (URL + "3", "America/Denver", date(2027, 1, 1))
     assert registry.set("grand-bend", expires=None).expires is None
-    with pytest.raises(DuplicateDistrict, match="registered as riverside"):
+    with pytest.raises(DuplicateDistrictError, match="registered as riverside"):
         registry.set("grand-bend", base_url=URL + "2")
-    with pytest.raises(InvalidDistrict, match="is no IANA time zone"):
+    with pytest.raises(InvalidDistrictError, match="is no IANA time zone"):
         registry.set("grand-bend", timezone="Texas")
-    with pytest.raises(InvalidDistrict, match="cannot change active"):
+    with pytest.raises(InvalidDistrictError, match="cannot change active"):
         registry.set("grand-bend", active=False)
     assert registry.get("grand-bend").base_url == URL + "3"
 
@@ -308,7 +314,7 @@ def test_a_limit_that_is_none_is_refused_and_nothing_is_changed(
     registry: Registry, limits: dict[str, float | None], told: str
 ) -> None:
     add(registry)
-    with pytest.raises(InvalidDistrict, match=f"^grand-bend: {told}"):
+    with pytest.raises(InvalidDistrictError, match=f"^grand-bend: {told}"):
         registry.set("grand-bend", name="Other", gate_limits={"set_aside": 2.0, **limits})
     assert registry.get("grand-bend").limits == Limits()
     assert registry.get("grand-bend").name == "Grand Bend ISD"
@@ -331,7 +337,7 @@ def test_what_is_withheld_is_shown_only_where_it_was_set(registry: Registry) -> 
     ],
 )
 def test_a_district_that_is_not_registered_is_said_so(registry: Registry, act: Any) -> None:
-    with pytest.raises(UnknownDistrict, match="nowhere: no such district is registered"):
+    with pytest.raises(UnknownDistrictError, match="nowhere: no such district is registered"):
         act(registry)
 
 
@@ -350,7 +356,7 @@ def test_another_registration_of_the_same_district_is_refused(registry: Registry
     registry.recognise(add(registry), identity("255901"))
     second = add(registry, "riverside", base_url=URL + "2")
     with pytest.raises(
-        DuplicateDistrict, match=r"riverside: .* district 255901, which is registered as grand-bend"
+        DuplicateDistrictError, match=r"riverside: .* district 255901, which is registered as grand-bend"
     ):
         registry.recognise(second, identity("255901"))
     assert registry.get("riverside").pin is None

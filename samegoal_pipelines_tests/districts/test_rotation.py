@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from cryptography.fernet import Fernet, InvalidToken
 
 from samegoal_pipelines.districts import sealing
-from samegoal_pipelines.districts.errors import SealBroken
+from samegoal_pipelines.districts.errors import DecryptionError
 from samegoal_pipelines.districts.registry import Registry
 from samegoal_pipelines.districts.rotation import rotate_key
 from samegoal_pipelines.districts.sealing import Sealer
@@ -134,7 +134,7 @@ def test_a_district_sealed_with_a_lost_key_is_named_and_stops_no_other(warehouse
     assert len((tmp_path / "secret.key").read_text().split()) == 1
     found = registry(warehouse, tmp_path)
     assert found.connection(found.get("alpha")).secret == "secret of alpha"
-    with pytest.raises(SealBroken):
+    with pytest.raises(DecryptionError):
         found.connection(found.get("beta"))
 
 
@@ -143,7 +143,7 @@ def test_keys_that_are_none_are_refused_before_anything_changes(warehouse: sa.En
     file = tmp_path / "secret.key"
     good, before = file.read_text(), sealed(warehouse)
     file.write_text("hunter2\n")
-    with pytest.raises(SealBroken, match="contains an invalid key"):
+    with pytest.raises(DecryptionError, match="contains an invalid key"):
         registry(warehouse, tmp_path).rotate_key()
     assert file.read_text() == "hunter2\n"
     file.write_text(good)

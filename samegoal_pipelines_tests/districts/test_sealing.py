@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from cryptography.fernet import Fernet
 
-from samegoal_pipelines.districts.errors import SealBroken
+from samegoal_pipelines.districts.errors import DecryptionError
 from samegoal_pipelines.districts.sealing import Sealer
 
 SECRET = "s3cret-äöü"
@@ -42,7 +42,7 @@ def test_the_first_of_several_keys_seals_and_all_of_them_open(tmp_path: Path) ->
     rotated = Sealer(tmp_path, f"{new}, {old}")
     assert rotated.open(sealed, "grand-bend") == SECRET
     assert Sealer(tmp_path, new).open(rotated.seal(SECRET), "grand-bend") == SECRET
-    with pytest.raises(SealBroken):
+    with pytest.raises(DecryptionError):
         Sealer(tmp_path, old).open(rotated.seal(SECRET), "grand-bend")
     assert list(tmp_path.iterdir()) == []
 
@@ -51,7 +51,7 @@ def test_a_lost_key_is_said_with_district_and_remedy(tmp_path: Path) -> None:
     sealed = Sealer(tmp_path / "one", None).seal(SECRET)
     for sealer in (Sealer(tmp_path / "two", None), Sealer(tmp_path, new_key())):
         with pytest.raises(
-            SealBroken, match=r"^grand-bend: .*bring that key back, or .*rotate-secret grand-bend"
+            DecryptionError, match=r"^grand-bend: .*bring that key back, or .*rotate-secret grand-bend"
         ) as caught:
             sealer.open(sealed, "grand-bend")
         assert caught.value.__suppress_context__
@@ -61,7 +61,7 @@ def test_a_lost_key_is_said_with_district_and_remedy(tmp_path: Path) -> None:
 def test_a_key_file_that_others_can_read_is_refused(tmp_path: Path) -> None:
     sealed = Sealer(tmp_path, None).seal(SECRET)
     (tmp_path / "secret.key").chmod(0o644)
-    with pytest.raises(SealBroken, match=r"can be read by others \(mode 0644\); run: chmod 600"):
+    with pytest.raises(DecryptionError, match=r"can be read by others \(mode 0644\); run: chmod 600"):
         Sealer(tmp_path, None).open(sealed, "grand-bend")
 
 
@@ -85,20 +85,22 @@ def test_a_key_file_of_another_account_is_one_plain_line(
         sealer.check,
         sealer.put_new_key_first,
     ):
-        with pytest.raises(SealBroken, match=r"secret.key cannot be read \(Permission denied\); .*chown"):
+        with pytest.raises(
+            DecryptionError, match=r"secret.key cannot be read \(Permission denied\); .*chown"
+        ):
             use()
 
 
 def test_a_folder_in_the_place_of_the_key_file_is_one_plain_line(tmp_path: Path) -> None:
     (tmp_path / "secret.key").mkdir(mode=0o700)
-    with pytest.raises(SealBroken, match=r"secret.key cannot be read \(Is a directory\)"):
+    with pytest.raises(DecryptionError, match=r"secret.key cannot be read \(Is a directory\)"):
         Sealer(tmp_path, None).open(b"sealed", "grand-bend")
 
 
 @pytest.mark.parametrize("key", ["hunter2", "äöü", ",", f"{'A' * 44},"])
 def test_what_is_no_key_is_refused_and_not_shown(tmp_path: Path, key: str) -> None:
     with pytest.raises(
-        SealBroken, match="SAMEGOAL_SECRET_KEY contains an invalid key; make one with: python"
+        DecryptionError, match="SAMEGOAL_SECRET_KEY contains an invalid key; make one with: python"
     ) as caught:
         Sealer(tmp_path, key).seal(SECRET)
     assert "hunter2" not in str(caught.value)

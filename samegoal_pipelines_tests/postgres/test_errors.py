@@ -7,7 +7,7 @@ import socket
 import psycopg2
 import pytest
 
-from samegoal_pipelines.postgres.errors import WarehouseError, WarehouseUnavailable, from_database
+from samegoal_pipelines.postgres.errors import WarehouseError, WarehouseUnavailableError, from_database
 from samegoal_pipelines.postgres.url import DatabaseURL
 from samegoal_pipelines.reports.remedies import kind_of
 from samegoal_pipelines.warehouse import engine
@@ -75,7 +75,7 @@ def test_the_real_servers_refusals_are_understood(postgres: EmbeddedPostgres, lo
 def test_a_server_that_is_not_ready_is_worth_another_try(message: str) -> None:
     with refusing_server("57P03", message) as url:
         with pytest.raises(
-            WarehouseUnavailable, match="no connection to Postgres; check that the server is up"
+            WarehouseUnavailableError, match="no connection to Postgres; check that the server is up"
         ):
             prepare_dagster_storage(url)
 
@@ -84,7 +84,7 @@ def test_nobody_answering_is_worth_another_try() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
     for url in (f"postgresql://sam@127.0.0.1:{port}/warehouse", "postgresql://sam@/warehouse?host=/nowhere"):
-        with pytest.raises(WarehouseUnavailable, match="no connection to Postgres"):
+        with pytest.raises(WarehouseUnavailableError, match="no connection to Postgres"):
             prepare_dagster_storage(url)
 
 

@@ -4,7 +4,7 @@ import pytest
 
 from samegoal_pipelines.qmlativ import Connection, QmlativClient
 from samegoal_pipelines.qmlativ.addresses import checked_url, is_public
-from samegoal_pipelines.qmlativ.errors import InvalidCredentials, UnsafeUrl
+from samegoal_pipelines.qmlativ.errors import InvalidCredentialsError, UnsafeUrlError
 from samegoal_pipelines.tables.people import COUNTY
 from samegoal_pipelines_tests.qmlativ.scripted import serving
 
@@ -37,7 +37,7 @@ from samegoal_pipelines_tests.qmlativ.scripted import serving
     ],
 )
 def test_a_base_url_that_no_source_may_have_is_refused(url, says):
-    with pytest.raises(UnsafeUrl, match=r"the API Base URL") as refused:
+    with pytest.raises(UnsafeUrlError, match=r"the API Base URL") as refused:
         checked_url(url)
     assert says in str(refused.value)
 
@@ -49,7 +49,7 @@ def test_a_good_base_url_loses_only_its_trailing_slash():
 
 def test_local_addresses_are_admitted_where_that_is_asked_for():
     assert checked_url("http://127.0.0.1:8000/API", allow_local=True) == "http://127.0.0.1:8000/API"
-    with pytest.raises(UnsafeUrl, match="user name"):
+    with pytest.raises(UnsafeUrlError, match="user name"):
         checked_url("http://user@127.0.0.1:8000/API", allow_local=True)
 
 
@@ -99,7 +99,7 @@ def test_a_public_name_that_leads_to_a_private_address_is_refused_before_anythin
     monkeypatch.setattr(socket, "getaddrinfo", resolve)
     with serving(lambda _: None) as server:
         connection = Connection("https://skyward.example.com/Tenant", "key", "secret")
-        with QmlativClient(connection) as client, pytest.raises(UnsafeUrl) as refused:
+        with QmlativClient(connection) as client, pytest.raises(UnsafeUrlError) as refused:
             client.read(COUNTY)
     assert str(refused.value) == (
         "the host of the API Base URL leads to a loopback, private or reserved address; not read"
@@ -108,7 +108,7 @@ def test_a_public_name_that_leads_to_a_private_address_is_refused_before_anythin
 
 
 def test_a_connection_without_a_secret_is_refused():
-    with pytest.raises(InvalidCredentials, match="the Client Secret is missing"):
+    with pytest.raises(InvalidCredentialsError, match="the Client Secret is missing"):
         Connection("https://skyward.example.com/API", "key", "  ")
 
 

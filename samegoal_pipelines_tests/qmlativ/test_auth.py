@@ -10,7 +10,7 @@ import pytest
 
 from samegoal_pipelines.qmlativ import Connection, QmlativClient
 from samegoal_pipelines.qmlativ import auth as auth_module
-from samegoal_pipelines.qmlativ.errors import InvalidCredentials, MalformedAnswer
+from samegoal_pipelines.qmlativ.errors import InvalidCredentialsError, MalformedAnswerError
 from samegoal_pipelines.qmlativ.transport import Answer
 from samegoal_pipelines.tables.people import COUNTY
 from samegoal_pipelines_tests.qmlativ.scripted import SECRET, Reply, counties, county_path, serving
@@ -68,9 +68,9 @@ def test_a_fresh_token_that_is_refused_costs_two_token_calls_and_a_clear_line():
     tokens = Tokens()
     tokens.valid_from = 99
     with serving(tokens) as server, QmlativClient(server.connection()) as client:
-        with pytest.raises(InvalidCredentials) as refused:
+        with pytest.raises(InvalidCredentialsError) as refused:
             client.identity()
-        with pytest.raises(InvalidCredentials):
+        with pytest.raises(InvalidCredentialsError):
             client.describe(COUNTY)
     assert tokens.given == 2
     assert str(refused.value) == (
@@ -86,7 +86,7 @@ def test_wrong_credentials_say_what_to_check_and_are_not_tried_again(status):
         return Reply(status, {"error": "invalid_client", "error_description": f"{SECRET} is wrong"})
 
     with serving(answers) as server, QmlativClient(server.connection()) as client:
-        with pytest.raises(InvalidCredentials) as refused:
+        with pytest.raises(InvalidCredentialsError) as refused:
             client.identity()
     assert len(server.requests) == 2  # the form, and HTTP Basic
     assert str(refused.value) == (
@@ -149,7 +149,7 @@ def test_one_call_that_is_refused_with_every_token_ends_after_one_more_token():
     answers = lambda request: Reply(401) if request.page else tokens(request)  # noqa: E731
     with serving(answers) as server, QmlativClient(server.connection()) as client:
         with pytest.raises(
-            InvalidCredentials, match=r"^Demographics/County, page 1: Qmlativ refuses the token"
+            InvalidCredentialsError, match=r"^Demographics/County, page 1: Qmlativ refuses the token"
         ):
             client.read(COUNTY)
     assert tokens.given == 2
@@ -199,7 +199,7 @@ def test_where_neither_way_is_accepted_the_answer_to_the_form_is_told(status):
         return Reply(401 if b"client_secret" in request.body else status)
 
     with serving(answers) as server, QmlativClient(server.connection()) as client:
-        with pytest.raises(InvalidCredentials, match=r"^token: Qmlativ does not accept .* \(HTTP 401\)"):
+        with pytest.raises(InvalidCredentialsError, match=r"^token: Qmlativ does not accept .* \(HTTP 401\)"):
             client.identity()
         assert client.client_auth == "form"
 
@@ -225,7 +225,7 @@ def test_a_token_that_is_about_to_run_out_is_renewed_before_it_is_used():
 )
 def test_an_answer_without_a_usable_token_is_malformed(body):
     with serving(lambda _: Reply(body=body)) as server, QmlativClient(server.connection()) as client:
-        with pytest.raises(MalformedAnswer, match=r"^token: the answer holds no usable access_token"):
+        with pytest.raises(MalformedAnswerError, match=r"^token: the answer holds no usable access_token"):
             client.identity()
 
 

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from samegoal_pipelines.qmlativ.decode import MAX_TEXT, PageDecoder, is_cut, parse_json
-from samegoal_pipelines.qmlativ.errors import MalformedAnswer
+from samegoal_pipelines.qmlativ.errors import MalformedAnswerError
 from samegoal_pipelines.tables import declaration
 from samegoal_pipelines.tables.arrow_types import ARROW_TYPES
 from samegoal_pipelines.tables.catalog import OBJECTS
@@ -123,7 +123,7 @@ def test_json_may_be_nested_64_deep(depth, fits, opening, closing):
     if fits:
         assert column(value, "ID") == (None, json.loads(value))
     else:
-        with pytest.raises(MalformedAnswer, match="not valid JSON"):
+        with pytest.raises(MalformedAnswerError, match="not valid JSON"):
             rows_of(raw(value, "ID"))
 
 
@@ -261,7 +261,7 @@ def test_only_the_odd_rows_are_marked_and_each_with_all_its_odd_values():
     ],
 )
 def test_what_is_not_json_by_the_letter_is_refused(body):
-    with pytest.raises(MalformedAnswer) as refused:
+    with pytest.raises(MalformedAnswerError) as refused:
         decoded(body)
     assert str(refused.value) == NOT_JSON
 
@@ -284,7 +284,7 @@ def test_what_is_not_json_by_the_letter_is_refused(body):
 )
 def test_an_answer_without_a_list_of_objects_is_malformed(body):
     with pytest.raises(
-        MalformedAnswer, match=r"page 1: the answer has no list of objects in Objects; run again"
+        MalformedAnswerError, match=r"page 1: the answer has no list of objects in Objects; run again"
     ):
         decoded(body)
 
@@ -364,7 +364,7 @@ def test_the_quick_way_takes_plain_pages():
 
 def test_small_documents_are_read_by_the_letter():
     assert parse_json(b'{"a": [1, 2.5, "x", null]}', WHERE) == {"a": [1, 2.5, "x", None]}
-    with pytest.raises(MalformedAnswer):
+    with pytest.raises(MalformedAnswerError):
         parse_json(b'{"a": 1, "a": 2}', WHERE)
 
 

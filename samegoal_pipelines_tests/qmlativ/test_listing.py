@@ -7,13 +7,13 @@ import pytest
 
 from samegoal_pipelines.qmlativ import QmlativClient
 from samegoal_pipelines.qmlativ.errors import (
-    AccessRefused,
-    DataChanged,
-    EntityNotGranted,
-    FieldNotGranted,
-    InvalidCredentials,
-    MalformedAnswer,
-    MissingField,
+    AccessRefusedError,
+    DataChangedError,
+    EntityNotGrantedError,
+    FieldNotGrantedError,
+    InvalidCredentialsError,
+    MalformedAnswerError,
+    MissingFieldError,
 )
 from samegoal_pipelines.qmlativ.gaps import Gap, gaps_between, questions
 from samegoal_pipelines.tables.enrollments import ENTRY_WITHDRAWAL
@@ -71,7 +71,7 @@ def test_a_key_that_came_twice_with_different_content_is_read_again():
 
 def test_data_that_changes_on_every_attempt_ends_in_a_clear_line():
     shifted = [[county(1), county(2), county(3, "old")], [county(3, "new"), county(4)]]
-    said, server = failure(attempts(shifted), DataChanged)
+    said, server = failure(attempts(shifted), DataChangedError)
     assert said == "data changed while reading Demographics/County; run again"
     assert server.pages.count(1) == 3
 
@@ -98,7 +98,7 @@ def test_a_single_page_out_of_order_is_not_read_twice():
 
 def test_rows_out_of_order_that_differ_each_time_are_data_that_changed():
     reads = [[[county(9), county(1), county(3)], [county(n)]] for n in (4, 5, 6)]
-    assert failure(attempts(*reads), DataChanged)[0].startswith("data changed while reading")
+    assert failure(attempts(*reads), DataChangedError)[0].startswith("data changed while reading")
 
 
 def test_an_enrollment_that_comes_twice_is_left_to_the_rules():
@@ -132,7 +132,7 @@ def test_an_object_of_more_bytes_than_any_district_has_is_given_up():
     endless = pages_of(lambda number: counties([number], county_path(number + 1), **padding))
     with serving(endless) as server:
         connection = server.connection(connections=1, max_bytes=2**20)
-        with QmlativClient(connection) as client, pytest.raises(MalformedAnswer) as failed:
+        with QmlativClient(connection) as client, pytest.raises(MalformedAnswerError) as failed:
             client.read(COUNTY)
     assert "the pages so far are larger than 1 MB, more than any district has" in str(failed.value)
     assert len(server.pages) <= 6
@@ -156,7 +156,9 @@ def test_keys_between_two_pages_are_asked_for_so_that_no_row_is_lost():
 
 def test_a_row_found_between_two_pages_is_data_that_changed():
     answers, asked = gappy(lost=[35])
-    assert failure(answers, DataChanged)[0] == "data changed while reading Demographics/County; run again"
+    assert (
+        failure(answers, DataChangedError)[0] == "data changed while reading Demographics/County; run again"
+    )
     assert len(asked) == 3
 
 
@@ -192,7 +194,7 @@ def test_a_row_lost_between_pages_comes_back_with_the_reads_that_agree(reply):
 
 def test_reads_that_never_agree_are_data_that_changed():
     renamed = [[county(10), county(20), county(30)], [county(40), county(50, "y")]]
-    said, _ = failure(unanswered(Reply(400), WHOLE, renamed, LOST_40), DataChanged)
+    said, _ = failure(unanswered(Reply(400), WHOLE, renamed, LOST_40), DataChangedError)
     assert said == "data changed while reading Demographics/County; run again"
 
 
@@ -209,7 +211,7 @@ def test_a_row_without_a_readable_key_hides_no_gap_between_pages():
         2: page([county(None), county(40)]),
     }
     hidden = lambda request: answers(request) if b"Long" in request.body else pages.get(request.page)  # noqa: E731
-    assert failure(hidden, DataChanged)[0].startswith("data changed while reading")
+    assert failure(hidden, DataChangedError)[0].startswith("data changed while reading")
     assert asked
 
 
@@ -235,7 +237,7 @@ def test_rows_without_a_readable_key_are_kept():
 
 def test_a_required_field_that_is_not_granted_is_an_error_before_any_row_is_read():
     grants = lambda request: Reply(body={"CountyID": {}}) if request.path.endswith("County") else None  # noqa: E731
-    said, server = failure(grants, MissingField)
+    said, server = failure(grants, MissingFieldError)
     assert said == (
         "Demographics/County: the field Name is not granted: grant it in the Integration Access in Qmlativ"
     )
@@ -245,7 +247,7 @@ def test_a_required_field_that_is_not_granted_is_an_error_before_any_row_is_read
 def test_the_field_of_a_condition_is_required_as_well():
     names = {field.name: {} for field in STUDENT_NAME.fields}
     grants = lambda request: Reply(body=names) if request.path.endswith("Name") else None  # noqa: E731
-    said, _ = failure(grants, MissingField, STUDENT_NAME)
+    said, _ = failure(grants, MissingFieldError, STUDENT_NAME)
     assert said.startswith("Demographics/Name: the field IsStudentName is not granted")
 
 
@@ -273,7 +275,7 @@ def test_an_optional_field_that_is_not_granted_is_null_not_asked_for_and_reporte
 
 
 def test_a_required_field_that_no_row_has_is_an_error():
-    said, _ = failure(pages_of({1: page([{"CountyID": 1}, {"CountyID": 2}])}), MissingField)
+    said, _ = failure(pages_of({1: page([{"CountyID": 1}, {"CountyID": 2}])}), MissingFieldError)
     assert said == (
         "Demographics/County: the field Name is missing from every row: grant it in the Integration "
         "Access in "
@@ -297,26 +299,26 @@ def test_an_optional_field_that_no_row_has_is_reported():
     [
         (
             Reply(403, {"Message": "Field Name of Demographics/County is not available to this integration"}),
-            FieldNotGranted,
+            FieldNotGrantedError,
             "the field Name is not granted: grant it in the Integration Access in Qmlativ",
         ),
         (
             Reply(
                 403, {"Message": "Field secret of Demographics/County is not available to this integration"}
             ),
-            AccessRefused,
+            AccessRefusedError,
             "not available to this Integration Access (HTTP 403): grant it in the Integration Access in "
             "Qmlativ",
         ),
         (
             Reply(403, {"Message": "Entity 1 is not available to this integration"}),
-            EntityNotGranted,
+            EntityNotGrantedError,
             "the district's entity is not granted: add it to the Custom API Entities of the Integration "
             "Access",
         ),
         (
             Reply(401, {"Message": "secret"}),
-            InvalidCredentials,
+            InvalidCredentialsError,
             "Qmlativ refuses the token (HTTP 401): check that the Integration Access is still in effect",
         ),
     ],
@@ -328,7 +330,7 @@ def test_a_grant_withdrawn_in_mid_read_says_which(reply, kind, says):
 
 
 def test_a_description_that_is_none_is_malformed():
-    said, _ = failure(lambda r: Reply(body=[1]) if r.path.endswith("County") else None, MalformedAnswer)
+    said, _ = failure(lambda r: Reply(body=[1]) if r.path.endswith("County") else None, MalformedAnswerError)
     assert said.startswith("Demographics/County, description: the answer describes no object")
 
 

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from samegoal_pipelines.qmlativ import QmlativClient
-from samegoal_pipelines.qmlativ.errors import MalformedAnswer
+from samegoal_pipelines.qmlativ.errors import MalformedAnswerError
 from samegoal_pipelines.qmlativ.paging import peek
 from samegoal_pipelines.tables.people import COUNTY
 from samegoal_pipelines_tests.qmlativ.scripted import Reply, counties, county_path, pages_of, serving
@@ -25,7 +25,7 @@ def read_county(replies, *, expected_rows=None, **settings):
 
 def failure(replies, **settings):
     with serving(pages_of(replies)) as server, QmlativClient(server.connection(**settings)) as client:
-        with pytest.raises(MalformedAnswer) as failed:
+        with pytest.raises(MalformedAnswerError) as failed:
             client.read(COUNTY)
     return str(failed.value), server
 

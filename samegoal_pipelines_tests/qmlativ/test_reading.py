@@ -13,14 +13,14 @@ import pytest
 
 from samegoal_pipelines.qmlativ import Connection, Identity, QmlativClient, auth, read_district
 from samegoal_pipelines.qmlativ.errors import (
-    AccessRefused,
-    EntityNotGranted,
-    InvalidCredentials,
-    MissingField,
-    NoSchoolYear,
+    AccessRefusedError,
+    EntityNotGrantedError,
+    InvalidCredentialsError,
+    MissingFieldError,
+    NoSchoolYearError,
     QmlativError,
-    SourceUnavailable,
-    WrongDistrict,
+    SourceUnavailableError,
+    WrongDistrictError,
 )
 from samegoal_pipelines.qmlativ.reading import school_years
 from samegoal_pipelines.sandbox import Sandbox, answers, serve
@@ -291,7 +291,7 @@ def test_tokens_that_live_for_a_moment_change_nothing(server, district, monkeypa
 
 
 def test_a_wrong_secret_says_what_to_check(server, district):
-    assert failure(InvalidCredentials, server, district, client_secret="not-it") == (
+    assert failure(InvalidCredentialsError, server, district, client_secret="not-it") == (
         "token: Qmlativ does not accept the credentials (HTTP 401): check the Client Key, the Client "
         "Secret and the "
         "expiration date of the Integration Access in Qmlativ"
@@ -306,7 +306,7 @@ def test_another_districts_credentials_are_noticed_before_any_student_is_read(se
     mixed = Connection(
         server.base_url(district), other.client_key, other.client_secret, allow_local=True, patience=IMPATIENT
     )
-    with QmlativClient(mixed) as client, pytest.raises(WrongDistrict) as refused:
+    with QmlativClient(mixed) as client, pytest.raises(WrongDistrictError) as refused:
         read_district(client, ASSETS, expected=mine)
     assert str(refused.value) == (
         f"these credentials belong to another district, {other.name} ({other.code}), not to the one "
@@ -324,7 +324,7 @@ def test_the_right_district_is_accepted_and_named(server, district):
 
 def test_a_missing_required_field_is_noticed_before_any_student_is_read(server, district):
     district.denied_fields.add("Student/Student.StudentNumber")
-    assert failure(MissingField, server, district) == (
+    assert failure(MissingFieldError, server, district) == (
         "Student/Student: the field StudentNumber is not granted: grant it in the Integration Access in "
         "Qmlativ"
     )
@@ -355,7 +355,7 @@ def test_missing_optional_fields_are_null_and_reported(server, district):
 
 def test_an_object_that_is_not_granted_is_named(server, district):
     district.denied_fields.add("Family/StudentGuardian")
-    assert failure(AccessRefused, server, district) == (
+    assert failure(AccessRefusedError, server, district) == (
         "Family/StudentGuardian, description: not available to this Integration Access (HTTP 403): grant "
         "it in the "
         "Integration Access in Qmlativ"
@@ -363,7 +363,7 @@ def test_an_object_that_is_not_granted_is_named(server, district):
 
 
 def test_an_entity_that_is_not_granted_is_named(server, district):
-    said = failure(EntityNotGranted, server, district, entity_id=987)
+    said = failure(EntityNotGrantedError, server, district, entity_id=987)
     assert said.endswith(
         "description: entity 987 is not granted: add it to the Custom API Entities of the Integration Access"
     )
@@ -390,7 +390,7 @@ def test_one_object_that_fails_ends_the_whole_read_quickly_and_names_itself(serv
 
 def test_an_outage_in_mid_read_ends_in_a_bounded_number_of_requests(server, district):
     server.faults.add(kind="list", status=503, headers={"Retry-After": "0"})
-    said = failure(SourceUnavailable, server, district)
+    said = failure(SourceUnavailableError, server, district)
     assert "Qmlativ is unavailable (HTTP 503); gave up after 3 attempts; try again later" in said
     asked = Counter((entry.asked.path, entry.asked.body) for entry in server.traffic.requests(kind="list"))
     assert max(asked.values()) == 3
@@ -541,7 +541,7 @@ def test_years_that_do_not_exist_are_left_out():
 
 @pytest.mark.parametrize("years", [[year(2026)], [year(2026, current=True), year(2027, current=True)]])
 def test_no_current_year_or_two_is_a_clear_error(years):
-    with pytest.raises(NoSchoolYear) as refused:
+    with pytest.raises(NoSchoolYearError) as refused:
         years_of(*years)
     assert str(refused.value) == (
         "District/SchoolYear: not exactly one school year is flagged as current: set this entity's "

@@ -18,15 +18,15 @@ import pytest
 
 from samegoal_pipelines.qmlativ import QmlativClient, transport
 from samegoal_pipelines.qmlativ.errors import (
-    BlockedByFirewall,
-    CertificateRefused,
-    MalformedAnswer,
+    BlockedByFirewallError,
+    CertificateRefusedError,
+    MalformedAnswerError,
     QmlativError,
-    RateLimited,
-    ReadCancelled,
-    RequestRefused,
-    SourceUnavailable,
-    UnexpectedContent,
+    RateLimitedError,
+    ReadCancelledError,
+    RequestRefusedError,
+    SourceUnavailableError,
+    UnexpectedContentError,
 )
 from samegoal_pipelines.tables.people import COUNTY
 from samegoal_pipelines_tests.qmlativ.scripted import (
@@ -149,14 +149,14 @@ def test_a_connection_that_is_reset_is_tried_again():
     ],
 )
 def test_a_lasting_trouble_ends_after_a_few_attempts(reply, says):
-    said, server, error = failure(pages_of(lambda _: reply), SourceUnavailable)
+    said, server, error = failure(pages_of(lambda _: reply), SourceUnavailableError)
     assert said == PAGE_1 + says
     assert server.pages == [1, 1, 1]
     assert error.transient
 
 
 def test_a_429_is_an_error_of_its_own():
-    assert isinstance(failure(pages_of(lambda _: Reply(429)))[2], RateLimited)
+    assert isinstance(failure(pages_of(lambda _: Reply(429)))[2], RateLimitedError)
 
 
 def test_an_unavailable_token_server_is_tried_again_too():
@@ -206,7 +206,7 @@ def test_retry_after_is_kept_to_within_the_longest_wait(retry_after, waits, monk
 @pytest.mark.parametrize("status", [301, 302, 307, 308])
 def test_a_redirect_is_not_followed_and_says_so(status):
     reply = Reply(status, headers={"Location": "/Tenant/Custom/1/Demographics/County/2/3"})
-    said, server, error = failure(pages_of(lambda _: reply), RequestRefused)
+    said, server, error = failure(pages_of(lambda _: reply), RequestRefusedError)
     assert said == (
         f"{PAGE_1}Qmlativ answers with a redirect (HTTP {status}), which is not followed: correct the "
         "API Base URL"
@@ -217,7 +217,7 @@ def test_a_redirect_is_not_followed_and_says_so(status):
 
 def test_a_page_of_html_with_status_200_asks_about_maintenance():
     reply = Reply(200, b"<html>secret body</html>", {"Content-Type": "text/html; charset=utf-8"})
-    said, server, error = failure(pages_of(lambda _: reply), UnexpectedContent)
+    said, server, error = failure(pages_of(lambda _: reply), UnexpectedContentError)
     assert said == (
         f"{PAGE_1}expected JSON, got text/html: maintenance page?; gave up after 3 attempts; "
         "run again later, and check the API Base URL if it stays so"
@@ -230,7 +230,7 @@ def test_a_page_of_html_with_status_200_asks_about_maintenance():
 def test_a_web_page_with_status_403_is_a_firewall_and_no_matter_of_grants_or_secrets(path):
     page = Reply(403, b"<html>Request Rejected. secret body</html>", {"Content-Type": "text/html"})
     answers = lambda request: page if request.path.endswith(path) else None  # noqa: E731
-    said, server, error = failure(answers, BlockedByFirewall)
+    said, server, error = failure(answers, BlockedByFirewallError)
     assert "a firewall in front of Qmlativ refuses the request (HTTP 403 with a web page)" in said
     assert not re.search("secret|grant|Client Key|credentials", said.lower())
     assert len(server.asked(path)) == 1
@@ -238,7 +238,9 @@ def test_a_web_page_with_status_403_is_a_firewall_and_no_matter_of_grants_or_sec
 
 
 def test_html_that_calls_itself_json_is_seen_through():
-    said, *_ = failure(pages_of(lambda _: Reply(200, b"\n <!DOCTYPE html>secret body")), UnexpectedContent)
+    said, *_ = failure(
+        pages_of(lambda _: Reply(200, b"\n <!DOCTYPE html>secret body")), UnexpectedContentError
+    )
     assert "maintenance page?" in said
 
 
@@ -309,7 +311,7 @@ def test_a_gzip_bomb_ends_at_the_cap_on_decoded_size():
     tracemalloc.start()
     try:
         said, *_ = failure(
-            pages_of(lambda _: Reply(200, bomb, {"Content-Encoding": "gzip"})), MalformedAnswer
+            pages_of(lambda _: Reply(200, bomb, {"Content-Encoding": "gzip"})), MalformedAnswerError
         )
         peak = tracemalloc.get_traced_memory()[1]
     finally:
@@ -338,7 +340,7 @@ def test_endless_chunks_end_at_the_cap_whatever_length_is_announced():
                 sock.sendall(chunk)
                 sent.append(1)
 
-    said, *_ = failure(pages_of(lambda _: Reply(write=write)), MalformedAnswer)
+    said, *_ = failure(pages_of(lambda _: Reply(write=write)), MalformedAnswerError)
     assert "larger than 32 MB" in said
     assert len(sent) < 128  # the cap, and what sockets buffer
 
@@ -406,8 +408,8 @@ def test_closing_the_client_ends_a_read_under_way():
         client.close()
         reader.join(IMPATIENT.read / 2)
         assert not reader.is_alive()
-    assert isinstance(outcome[0], ReadCancelled)
-    with pytest.raises(ReadCancelled, match="the client is closed"):
+    assert isinstance(outcome[0], ReadCancelledError)
+    with pytest.raises(ReadCancelledError, match="the client is closed"):
         client.describe("Student/Student")
 
 
@@ -439,7 +441,7 @@ def test_a_read_that_is_cancelled_when_it_is_about_to_ask_waits_for_no_answer(mo
         reader.join(IMPATIENT.read / 2)
         assert not reader.is_alive()
         client.close()
-    assert isinstance(outcome[0], ReadCancelled)
+    assert isinstance(outcome[0], ReadCancelledError)
 
 
 @pytest.fixture(scope="module")
@@ -479,7 +481,7 @@ def tls_server(folder):
 def test_a_certificate_of_an_unknown_authority_is_refused_at_once(certificates, host):
     with tls_server(certificates) as server:
         connection = server.connection(base_url=f"https://{host}:{server.port}/Tenant")
-        with QmlativClient(connection) as client, pytest.raises(CertificateRefused) as refused:
+        with QmlativClient(connection) as client, pytest.raises(CertificateRefusedError) as refused:
             client.read(COUNTY)
     assert "certificate is not valid for this host, expired or of an unknown authority" in str(refused.value)
     assert server.requests == []
@@ -491,5 +493,5 @@ def test_a_private_certificate_authority_may_be_named(certificates, monkeypatch)
         with QmlativClient(server.connection(base_url=f"https://localhost:{server.port}/Tenant")) as client:
             assert client.read(COUNTY).num_rows == 2
         other = server.connection(base_url=f"https://127.0.0.1:{server.port}/Tenant")
-        with QmlativClient(other) as client, pytest.raises(CertificateRefused):
+        with QmlativClient(other) as client, pytest.raises(CertificateRefusedError):
             client.read(COUNTY)

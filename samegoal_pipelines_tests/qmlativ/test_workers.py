@@ -5,7 +5,7 @@ from concurrent.futures import CancelledError
 
 import pytest
 
-from samegoal_pipelines.qmlativ.errors import ReadCancelled
+from samegoal_pipelines.qmlativ.errors import ReadCancelledError
 from samegoal_pipelines.qmlativ.workers import Workers
 
 LONG = 60
@@ -88,7 +88,7 @@ def test_after_a_cancellation_nothing_begins_and_nobody_waits_for_ever(workers):
     workers.cancel()
     with pytest.raises(CancelledError):
         waiting.result(LONG)
-    with pytest.raises(ReadCancelled):
+    with pytest.raises(ReadCancelledError):
         workers.submit(lambda: 1)
     free.set()
     assert running.result(LONG) is True

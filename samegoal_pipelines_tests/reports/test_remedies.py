@@ -18,30 +18,30 @@ from samegoal_pipelines.reports.remedies import kind_of, of_failure
 ROOT = Path(samegoal_pipelines.__file__).parent
 CONSTANTS = {"REMEDY": REMEDY, "GRANT": GRANT}
 KINDS = {
-    "InvalidCredentials": {"credentials"},
-    "WrongDistrict": {"identity"},
-    "AccessRefused": {"grants"},
-    "EntityNotGranted": {"grants"},
-    "FieldNotGranted": {"grants"},
-    "MissingField": {"grants"},
-    "CertificateRefused": {"certificate"},
-    "NoSchoolYear": {"school year"},
-    "SourceUnavailable": {"source"},
-    "RateLimited": {"source"},
-    "ReadCancelled": {"source"},
-    "UnexpectedContent": {"source"},
-    "DataChanged": {"source"},
-    "MalformedAnswer": {"answer", "address", "defect", "identity"},
-    "RequestRefused": {"answer", "address"},
-    "SealBroken": {"secret key", "key file"},
-    "SnapshotInProgress": {"database"},
+    "InvalidCredentialsError": {"credentials"},
+    "WrongDistrictError": {"identity"},
+    "AccessRefusedError": {"grants"},
+    "EntityNotGrantedError": {"grants"},
+    "FieldNotGrantedError": {"grants"},
+    "MissingFieldError": {"grants"},
+    "CertificateRefusedError": {"certificate"},
+    "NoSchoolYearError": {"school year"},
+    "SourceUnavailableError": {"source"},
+    "RateLimitedError": {"source"},
+    "ReadCancelledError": {"source"},
+    "UnexpectedContentError": {"source"},
+    "DataChangedError": {"source"},
+    "MalformedAnswerError": {"answer", "address", "defect", "identity"},
+    "RequestRefusedError": {"answer", "address"},
+    "DecryptionError": {"secret key", "key file"},
+    "SnapshotInProgressError": {"database"},
     "LandingError": {"landing", "landed rows"},
-    "OlderSnapshot": {"older night", "clock"},
-    "SupersededRun": {"overtaken"},
+    "OlderSnapshotError": {"older night", "clock"},
+    "SupersededRunError": {"overtaken"},
 }
 """What each error of ours is, as far as it can end a night."""
 
-TRANSPORT_ADDS = {"SourceUnavailable": "gave up after 5 attempts"}
+TRANSPORT_ADDS = {"SourceUnavailableError": "gave up after 5 attempts"}
 
 
 def messages() -> Iterator[tuple[str, str]]:
@@ -87,7 +87,7 @@ def test_rows_that_are_gone_or_damaged_are_read_again_and_no_disk_is_looked_at(r
 
 
 def test_the_errors_of_the_code_were_found() -> None:
-    assert {error for error, _ in messages()} >= {*KINDS} - {"AccessRefused"}
+    assert {error for error, _ in messages()} >= {*KINDS} - {"AccessRefusedError"}
 
 
 @pytest.mark.parametrize("state", sorted(_MEANINGS))

@@ -13,8 +13,8 @@ from dagster._core.remote_origin import RegisteredCodeLocationOrigin, RemoteJobO
 
 from samegoal_pipelines.definitions import build_defs
 from samegoal_pipelines.defs.night import PROCESS_TAG
-from samegoal_pipelines.districts.registry import InvalidDistrict, UnknownDistrict
-from samegoal_pipelines.erasure import EraseRefused, erase_district, holdings
+from samegoal_pipelines.districts.registry import InvalidDistrictError, UnknownDistrictError
+from samegoal_pipelines.erasure import EraseRefusedError, erase_district, holdings
 from samegoal_pipelines.reporting.alerts import _record
 from samegoal_pipelines.reports import page
 from samegoal_pipelines.reports.report import FOLDER, make_report
@@ -198,7 +198,9 @@ def test_an_erasure_that_is_killed_in_the_middle_is_finished_by_the_next(
             erase_district(deployment, "alpha")
 
     assert rows_left(registered, "alpha") == {"erasures"}
-    with pytest.raises(InvalidDistrict, match=r"stopped before its end; finish it first: .* alpha --yes"):
+    with pytest.raises(
+        InvalidDistrictError, match=r"stopped before its end; finish it first: .* alpha --yes"
+    ):
         registered.add(alpha)
 
     left = len([path for path in files(deployment, "alpha") if path.is_file()])
@@ -215,7 +217,7 @@ def test_an_erasure_that_is_killed_in_the_middle_is_finished_by_the_next(
 @pytest.mark.parametrize("status", [dg.DagsterRunStatus.QUEUED, dg.DagsterRunStatus.STARTED])
 def test_a_district_with_a_run_going_on_is_not_erased(registered, deployment, status):
     run_id = start_run(deployment, "alpha", status=status)
-    with pytest.raises(EraseRefused, match=f"^alpha: erasing: run {run_id} of it is going on: wait"):
+    with pytest.raises(EraseRefusedError, match=f"^alpha: erasing: run {run_id} of it is going on: wait"):
         erase_district(deployment, "alpha")
     assert rows_left(registered, "alpha") == {"districts", "district_credentials"}
     assert files(deployment, "alpha")
@@ -239,7 +241,7 @@ def test_a_run_that_begins_at_the_last_moment_keeps_the_files_until_it_has_ended
 
     with monkeypatch.context() as meanwhile:
         meanwhile.setattr(erase, "erase_rows", overtaken)
-        with pytest.raises(EraseRefused, match="the rows are erased; when it has ended, run this again"):
+        with pytest.raises(EraseRefusedError, match="the rows are erased; when it has ended, run this again"):
             erase_district(deployment, "alpha")
     assert rows_left(registered, "alpha") == {"erasures"}
     assert files(deployment, "alpha")
@@ -251,7 +253,7 @@ def test_a_run_that_begins_at_the_last_moment_keeps_the_files_until_it_has_ended
 @pytest.mark.parametrize("district_id", ["nowhere", "../beta", "", "beta' or '1'='1"])
 def test_what_is_no_district_erases_nothing(registered, deployment, district_id):
     before = files(deployment, "beta")
-    with pytest.raises((UnknownDistrict, InvalidDistrict)):
+    with pytest.raises((UnknownDistrictError, InvalidDistrictError)):
         erase_district(deployment, district_id)
     assert rows_left(registered, "beta") == {"districts", "district_credentials"}
     assert files(deployment, "beta") == before

@@ -13,7 +13,7 @@ from click.testing import CliRunner, Result
 from samegoal_pipelines.cli import cli
 from samegoal_pipelines.definitions import build_defs
 from samegoal_pipelines.defs.nightly import nightly_by_district
-from samegoal_pipelines.districts.errors import InvalidDistrict, UnknownDistrict
+from samegoal_pipelines.districts.errors import InvalidDistrictError, UnknownDistrictError
 from samegoal_pipelines.districts.pauses import all_pauses
 from samegoal_pipelines_tests.reports.nights_at_hand import register
 
@@ -67,10 +67,10 @@ def test_a_pause_that_is_to_come_or_over_leaves_nobody_out(deployment):
 
 
 def test_what_cannot_be_paused_is_said_in_one_line(deployment):
-    with pytest.raises(UnknownDistrict, match="nowhere: no such district is registered"):
+    with pytest.raises(UnknownDistrictError, match="nowhere: no such district is registered"):
         raise run("pause", "nowhere", "--from", "2027-06-01", "--to", "2027-08-15").exception
     register(deployment.warehouse, "alpha")
-    with pytest.raises(InvalidDistrict, match="before it begins on 2027-08-15"):
+    with pytest.raises(InvalidDistrictError, match="before it begins on 2027-08-15"):
         raise run("pause", "alpha", "--from", "2027-08-15", "--to", "2027-06-01").exception
 
 

@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from samegoal_pipelines.tables.warehouse import metadata
 from samegoal_pipelines.warehouse import erase, writing
 from samegoal_pipelines.warehouse.engine import as_writer
-from samegoal_pipelines.warehouse.errors import DistrictErased, SnapshotInProgress
+from samegoal_pipelines.warehouse.errors import DistrictErasedError, SnapshotInProgressError
 from samegoal_pipelines.warehouse.publish import publish
 from samegoal_pipelines.warehouse.snapshots import last_attempts, record_failure
 from samegoal_pipelines_tests.warehouse.roles_at_hand import OURS, THEIRS, fill
@@ -108,7 +108,7 @@ def test_an_erasure_that_is_taken_up_again_is_one_record(filled: sa.Engine) -> N
 def test_a_run_that_began_before_cannot_bring_a_row_back(filled: sa.Engine) -> None:
     started = datetime.now(UTC) - timedelta(minutes=1)
     erase.erase_rows(filled, OURS, "Pat")
-    with pytest.raises(DistrictErased, match="erased after this run had begun"):
+    with pytest.raises(DistrictErasedError, match="erased after this run had begun"):
         publish(
             filled,
             district_id=OURS,
@@ -131,7 +131,7 @@ def test_erasing_waits_for_whoever_publishes_and_gives_up_in_plain_words(
     with as_writer(filled, OURS, "publishing") as publishing:
         writing.lock(publishing, OURS)
         monkeypatch.setattr(writing, "LOCK_SECONDS", 1)
-        with pytest.raises(SnapshotInProgress, match="run again when it is done"):
+        with pytest.raises(SnapshotInProgressError, match="run again when it is done"):
             erase.erase_rows(filled, OURS, "Pat")
     assert everything(filled, OURS) == before
 

@@ -24,7 +24,7 @@ import pytest
 import sqlalchemy as sa
 
 from samegoal_pipelines.warehouse import engine as warehouse_engine
-from samegoal_pipelines.warehouse.errors import SupersededRun, WarehouseError
+from samegoal_pipelines.warehouse.errors import SupersededRunError, WarehouseError
 from samegoal_pipelines.warehouse.publish import publish
 from samegoal_pipelines_tests.warehouse.snapshots_at_hand import (
     NIGHT,
@@ -285,7 +285,7 @@ def test_a_run_that_lost_its_session_cannot_publish_over_the_one_that_came_after
         with pytest.raises(WarehouseError):
             publish_number(hung, RERUNS, OURS, "hung")
     after = everything_of(warehouse, OURS)
-    with pytest.raises(SupersededRun, match="run came after, which began later"):
+    with pytest.raises(SupersededRunError, match="run came after, which began later"):
         publish_number(hung, RERUNS, OURS, "hung")
     assert everything_of(warehouse, OURS) == after
     hung.dispose()

@@ -12,10 +12,10 @@ import sqlalchemy as sa
 from samegoal_pipelines.warehouse import staging, writing
 from samegoal_pipelines.warehouse.engine import as_writer, take_role
 from samegoal_pipelines.warehouse.errors import (
-    DistrictErased,
-    OlderSnapshot,
-    SnapshotInProgress,
-    SupersededRun,
+    DistrictErasedError,
+    OlderSnapshotError,
+    SnapshotInProgressError,
+    SupersededRunError,
 )
 from samegoal_pipelines.warehouse.publish import publish
 from samegoal_pipelines.warehouse.roles import Role
@@ -43,7 +43,7 @@ def test_an_older_night_is_refused(warehouse: sa.Engine) -> None:
     publish_night(warehouse, 1, snapshot(ANA))
     before = views(warehouse)
     with pytest.raises(
-        OlderSnapshot, match="the night 2026-09-01 is older than 2026-09-02, which is published"
+        OlderSnapshotError, match="the night 2026-09-01 is older than 2026-09-02, which is published"
     ):
         publish_night(warehouse, 0, snapshot(BEN))
     assert views(warehouse) == before
@@ -55,9 +55,9 @@ def test_a_rehearsal_opens_no_way_for_an_older_night(warehouse: sa.Engine) -> No
     publish_night(warehouse, 2, snapshot(ANA, BEN), run_id="second")
     publish_night(warehouse, 300, snapshot(BEN), local_date=today)
     before = everything(warehouse)
-    with pytest.raises(OlderSnapshot, match="the night 2026-09-02 is older than 2026-09-03"):
+    with pytest.raises(OlderSnapshotError, match="the night 2026-09-02 is older than 2026-09-03"):
         publish_night(warehouse, 1, snapshot(BEN), local_date=today)
-    with pytest.raises(SupersededRun, match="run second, which began later"):
+    with pytest.raises(SupersededRunError, match="run second, which began later"):
         publish(
             warehouse,
             district_id="grand-bend",
@@ -80,7 +80,7 @@ def test_a_clock_or_time_zone_that_goes_back_takes_no_real_night_back(warehouse:
     before = everything(warehouse)
     set_back = NIGHT + timedelta(1)
     with pytest.raises(
-        OlderSnapshot,
+        OlderSnapshotError,
         match="the district's date is 2026-09-02, but 2026-09-03 is published already: check this machine's",
     ):
         publish_night(warehouse, 1, snapshot(ANA), local_date=set_back)
@@ -97,7 +97,7 @@ def test_a_run_that_was_overtaken_cannot_publish(warehouse: sa.Engine) -> None:
     """A run that hung until a second run of the night was done must not put older rows in its place."""
     publish_night(warehouse, 0, snapshot(ANA), run_id="second")
     with pytest.raises(
-        SupersededRun, match="run second, which began later, has published the night 2026-09-01"
+        SupersededRunError, match="run second, which began later, has published the night 2026-09-01"
     ):
         publish(
             warehouse,
@@ -126,7 +126,9 @@ def test_a_second_writer_waits_and_then_says_so(
         assert entered.wait(120)
     with monkeypatch.context() as impatient:
         impatient.setattr(writing, "LOCK_SECONDS", 1)
-        with pytest.raises(SnapshotInProgress, match="another run has been publishing this district for 1 s"):
+        with pytest.raises(
+            SnapshotInProgressError, match="another run has been publishing this district for 1 s"
+        ):
             publish_night(warehouse, 0, snapshot(BEN))
     publish_night(warehouse, 0, snapshot(BEN), district_id="riverside")  # not in anybody's way
     leave.set()
@@ -146,7 +148,7 @@ def test_the_lock_is_let_go_with_the_transaction_or_the_connection_and_limits_no
                 impatient.setattr(writing, "LOCK_SECONDS", 1)
                 waiting = [threads.submit(publish_night, warehouse, 0, snapshot(BEN)) for _ in range(3)]
                 for one in waiting:
-                    with pytest.raises(SnapshotInProgress):
+                    with pytest.raises(SnapshotInProgressError):
                         one.result()
 
     with warehouse.connect() as lost:
@@ -214,7 +216,9 @@ def test_a_run_that_outlived_the_erasure_of_its_district_leaves_nothing(warehous
         if again:
             register(warehouse)
         before = everything(warehouse)
-        with pytest.raises(DistrictErased, match="erased after this run had begun, and nothing of it was"):
+        with pytest.raises(
+            DistrictErasedError, match="erased after this run had begun, and nothing of it was"
+        ):
             publish_night(warehouse, 0, snapshot(ANA))
         record_failure(
             warehouse,
@@ -230,7 +234,7 @@ def test_a_run_that_outlived_the_erasure_of_its_district_leaves_nothing(warehous
 
 def test_a_district_that_was_registered_again_after_its_erasure_is_published(warehouse: sa.Engine) -> None:
     erase(warehouse, "2026-09-01 05:00Z")
-    with pytest.raises(DistrictErased):
+    with pytest.raises(DistrictErasedError):
         publish_night(warehouse, 0, snapshot(ANA))  # not registered: nobody can have asked for this
     publish_night(warehouse, 0, snapshot(ANA), district_id="riverside")
     register(warehouse)

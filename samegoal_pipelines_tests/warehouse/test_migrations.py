@@ -13,7 +13,7 @@ from samegoal_pipelines.tables.catalog import DISTRICT_ID, PUBLISHED
 from samegoal_pipelines.tables.history import DETAILS, VIEW_COLUMNS, details_columns
 from samegoal_pipelines.tables.warehouse import metadata
 from samegoal_pipelines.warehouse import engine as warehouse_engine
-from samegoal_pipelines.warehouse.errors import WarehouseError, WarehouseUnavailable
+from samegoal_pipelines.warehouse.errors import WarehouseError, WarehouseUnavailableError
 
 _INTERFACE = {
     "student_status": """
@@ -148,7 +148,9 @@ def test_a_migration_that_is_kept_from_its_lock_ends_and_says_so(
     somebody, program = (warehouse_engine.connect(empty_database_url) for _ in range(2))
     with somebody.begin() as connection:
         connection.execute(sa.select(sa.func.pg_advisory_lock(warehouse_engine._MIGRATION_LOCK)))
-        with pytest.raises(WarehouseUnavailable, match="migrating the warehouse: Postgres gave up waiting"):
+        with pytest.raises(
+            WarehouseUnavailableError, match="migrating the warehouse: Postgres gave up waiting"
+        ):
             warehouse_engine.migrate(program)
     somebody.dispose()
     warehouse_engine.migrate(program)
@@ -174,5 +176,5 @@ def test_sessions_run_in_utc_and_say_who_they_are(warehouse: sa.Engine) -> None:
 
 def test_a_database_that_cannot_be_reached_is_said_in_plain_words() -> None:
     engine = warehouse_engine.connect("postgresql://nobody@127.0.0.1:1/nowhere")
-    with pytest.raises(WarehouseUnavailable, match="no connection to Postgres"):
+    with pytest.raises(WarehouseUnavailableError, match="no connection to Postgres"):
         warehouse_engine.migrate(engine)

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from samegoal_pipelines.warehouse import publish as publishing
 from samegoal_pipelines.warehouse import staging
 from samegoal_pipelines.warehouse.errors import (
-    UnfitSnapshot,
+    UnfitSnapshotError,
     WarehouseError,
 )
 from samegoal_pipelines.warehouse.publish import publish
@@ -355,7 +355,7 @@ def test_frames_that_do_not_fit_are_refused_without_a_value(
 ) -> None:
     sound = snapshot(ANA, BEN)
     parts = {"status": sound.status, "students": sound.students, "parents": sound.parents, **broken(sound)}
-    with pytest.raises(UnfitSnapshot, match=message) as caught:
+    with pytest.raises(UnfitSnapshotError, match=message) as caught:
         publish_night(warehouse, 0, FewStudents(**parts))
     assert "2 May" not in str(caught.value)
     assert last_attempts(warehouse) == []

@@ -12,10 +12,10 @@ import pytest
 import sqlalchemy as sa
 
 from samegoal_pipelines.warehouse.errors import (
-    DistrictErased,
-    NothingHeld,
-    ReleaseTooLate,
-    SupersededRun,
+    DistrictErasedError,
+    NothingHeldError,
+    ReleaseTooLateError,
+    SupersededRunError,
     WarehouseError,
 )
 from samegoal_pipelines.warehouse.publish import Published, publish
@@ -165,18 +165,18 @@ def test_what_time_explained_stays_on_record(district: sa.Engine) -> None:
 
 
 def test_there_is_nothing_to_release_where_nothing_is_held(district: sa.Engine) -> None:
-    with pytest.raises(NothingHeld, match="nothing is held for the night 2026-09-02"):
+    with pytest.raises(NothingHeldError, match="nothing is held for the night 2026-09-02"):
         find_held(district, "grand-bend", night(1))
     hold_night(district, 1, TONIGHT, gate_of())
     publish_night(district, 1, LAST, district_id="riverside")
-    with pytest.raises(NothingHeld):
+    with pytest.raises(NothingHeldError):
         find_held(district, "riverside", night(1))
 
 
 def test_a_release_does_not_outlive_its_night(district: sa.Engine) -> None:
     hold(district)
     with pytest.raises(
-        ReleaseTooLate, match=r"is of 2026-09-02, .*\(--today 2026-09-02\), or run 2026-09-03 without"
+        ReleaseTooLateError, match=r"is of 2026-09-02, .*\(--today 2026-09-02\), or run 2026-09-03 without"
     ):
         find_held(district, "grand-bend", night(2))
 
@@ -184,7 +184,7 @@ def test_a_release_does_not_outlive_its_night(district: sa.Engine) -> None:
 def test_a_rehearsal_that_is_held_as_well_is_in_no_releases_way(district: sa.Engine) -> None:
     hold(district)
     hold_night(district, 30, TONIGHT, gate_of())
-    with pytest.raises(ReleaseTooLate):
+    with pytest.raises(ReleaseTooLateError):
         find_held(district, "grand-bend", night(1), local_date=night(30))
     assert find_held(district, "grand-bend", night(1), local_date=night(1)).snapshot_date == night(1)
     assert find_held(district, "grand-bend", night(30), local_date=night(1)).snapshot_date == night(30)
@@ -193,9 +193,9 @@ def test_a_rehearsal_that_is_held_as_well_is_in_no_releases_way(district: sa.Eng
 def test_a_night_that_has_passed_since_has_nothing_to_release(district: sa.Engine) -> None:
     hold(district)
     publish_night(district, 2, snapshot(*SCHOOL[1:]))
-    with pytest.raises(NothingHeld, match="nothing is held for the night 2026-09-03"):
+    with pytest.raises(NothingHeldError, match="nothing is held for the night 2026-09-03"):
         find_held(district, "grand-bend", night(2))
-    with pytest.raises(ReleaseTooLate, match="the district has moved on since its snapshot was held"):
+    with pytest.raises(ReleaseTooLateError, match="the district has moved on since its snapshot was held"):
         find_held(district, "grand-bend", night(1))
 
 
@@ -206,7 +206,7 @@ def test_a_release_that_comes_after_another_publication_changes_nothing(
     held = hold(district)
     publish_night(district, later, snapshot(*SCHOOL[1:]))
     before = everything(district)
-    with pytest.raises((NothingHeld, ReleaseTooLate), match=r"is no longer held|has moved on"):
+    with pytest.raises((NothingHeldError, ReleaseTooLateError), match=r"is no longer held|has moved on"):
         release_held(district, held)
     assert everything(district) == before
 
@@ -225,7 +225,7 @@ def test_rows_that_are_not_those_that_were_held_are_not_released(district: sa.En
     held = hold(district)
     before = everything(district)
     for other in (snapshot(*SCHOOL[30:]), replace(TONIGHT, kept=frozenset())):
-        with pytest.raises(ReleaseTooLate, match="rows that are landed for the night 2026-09-02"):
+        with pytest.raises(ReleaseTooLateError, match="rows that are landed for the night 2026-09-02"):
             release_held(district, held, other)
     assert everything(district) == before
     assert attempts(district, "state")[-1] == ("held",)
@@ -237,10 +237,10 @@ def test_only_the_newest_hold_of_a_night_can_be_released(district: sa.Engine) ->
     other = snapshot(*SCHOOL[38:])
     second = hold(district, what=other, run_id="second")
     assert (first.run_id, second.run_id) == ("first", "second")
-    with pytest.raises(NothingHeld, match="what was held for the night 2026-09-02 is no longer held"):
+    with pytest.raises(NothingHeldError, match="what was held for the night 2026-09-02 is no longer held"):
         release_held(district, first)
     assert release_held(district, second, other).students == 2
-    with pytest.raises(NothingHeld):
+    with pytest.raises(NothingHeldError):
         find_held(district, "grand-bend", night(1))
 
 
@@ -248,16 +248,16 @@ def test_of_two_releases_at_once_one_wins_and_the_other_is_told(district: sa.Eng
     held = hold(district)
     together = threading.Barrier(2)
 
-    def try_to(_: int) -> Published | NothingHeld:
+    def try_to(_: int) -> Published | NothingHeldError:
         together.wait(120)
         try:
             return release_held(district, held)
-        except NothingHeld as error:
+        except NothingHeldError as error:
             return error
 
     with ThreadPoolExecutor(2) as threads:
         outcomes = list(threads.map(try_to, range(2)))
-    assert {type(outcome) for outcome in outcomes} == {Published, NothingHeld}
+    assert {type(outcome) for outcome in outcomes} == {Published, NothingHeldError}
     assert len(rows(district, "select from samegoal.releases")) == 1
     assert [state for (state,) in attempts(district, "state")] == ["published", "superseded", "published"]
 
@@ -281,7 +281,7 @@ def test_the_night_after_a_hold_is_held_anew(district: sa.Engine) -> None:
         "superseded",
         "published",
     ]
-    with pytest.raises(NothingHeld):
+    with pytest.raises(NothingHeldError):
         find_held(district, "grand-bend", night(3))
 
 
@@ -299,7 +299,7 @@ def test_running_a_released_night_again_compares_with_what_was_released(district
 def test_a_run_that_began_before_the_release_cannot_publish_after_it(district: sa.Engine) -> None:
     release_held(district, hold(district), run_id="released")
     before = everything(district)
-    with pytest.raises(SupersededRun, match="run released, which began later, has published the night"):
+    with pytest.raises(SupersededRunError, match="run released, which began later, has published the night"):
         publish(
             district,
             district_id="grand-bend",
@@ -321,7 +321,7 @@ def test_nothing_is_released_of_a_district_that_was_erased(district: sa.Engine) 
             )
         )
     before = everything(district)
-    with pytest.raises(DistrictErased, match="the district was erased after this run had begun"):
+    with pytest.raises(DistrictErasedError, match="the district was erased after this run had begun"):
         release_held(district, held)
     assert everything(district) == before
 

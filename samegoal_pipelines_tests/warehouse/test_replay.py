@@ -21,7 +21,11 @@ from samegoal_pipelines.transforms.columns import frame_of
 from samegoal_pipelines.warehouse import engine as engine_module
 from samegoal_pipelines.warehouse import writing
 from samegoal_pipelines.warehouse.comparing import Difference, Transition
-from samegoal_pipelines.warehouse.errors import NothingToReplay, ReleaseTooLate, SnapshotInProgress
+from samegoal_pipelines.warehouse.errors import (
+    NothingToReplayError,
+    ReleaseTooLateError,
+    SnapshotInProgressError,
+)
 from samegoal_pipelines.warehouse.gate import Gate, Limits
 from samegoal_pipelines.warehouse.publish import Held, publish
 from samegoal_pipelines.warehouse.release import find_held
@@ -375,10 +379,10 @@ def test_nights_that_were_never_published_are_left_out_and_told(three_nights: sa
 
 def test_a_date_after_every_published_night_is_refused(three_nights: sa.Engine) -> None:
     with pytest.raises(
-        NothingToReplay, match="no night from 2026-09-04 on is published; the last one is 2026-09-03"
+        NothingToReplayError, match="no night from 2026-09-04 on is published; the last one is 2026-09-03"
     ):
         find_nights(three_nights, "grand-bend", date(2026, 9, 4))
-    with pytest.raises(NothingToReplay, match="nothing is published yet"):
+    with pytest.raises(NothingToReplayError, match="nothing is published yet"):
         find_nights(three_nights, "nowhere", NIGHT)
 
 
@@ -396,9 +400,13 @@ def test_a_replay_waits_for_who_publishes_and_then_says_so(
     first.start()
     assert entered.wait(120)
     monkeypatch.setattr(writing, "LOCK_SECONDS", 1)
-    with pytest.raises(SnapshotInProgress, match="another run has been publishing this district for 1 s"):
+    with pytest.raises(
+        SnapshotInProgressError, match="another run has been publishing this district for 1 s"
+    ):
         replay_from(three_nights, 0, OLD.__getitem__)
-    with pytest.raises(SnapshotInProgress, match="another run has been publishing this district for 1 s"):
+    with pytest.raises(
+        SnapshotInProgressError, match="another run has been publishing this district for 1 s"
+    ):
         publish_night(three_nights, 3, OLD[0].snapshot)
     leave.set()
     first.join()
@@ -408,7 +416,7 @@ def test_a_night_that_is_published_meanwhile_stops_the_replay(three_nights: sa.E
     nights, _ = find_nights(three_nights, "grand-bend", NIGHT)
     publish_computed(three_nights, 3, OLD[0], "grand-bend")
     before = every_byte(three_nights)
-    with pytest.raises(SnapshotInProgress, match="published this district since the replay began"):
+    with pytest.raises(SnapshotInProgressError, match="published this district since the replay began"):
         replay(
             three_nights,
             district_id="grand-bend",
@@ -436,7 +444,7 @@ def test_what_was_held_beside_the_old_rows_cannot_be_released_after_a_replay(thr
     replay_from(three_nights, 0, OLD.__getitem__)
     assert find_held(three_nights, "grand-bend", tonight).run_id == "held"
     replay_from(three_nights, 0, NEW.__getitem__)
-    with pytest.raises(ReleaseTooLate, match="moved on"):
+    with pytest.raises(ReleaseTooLateError, match="moved on"):
         find_held(three_nights, "grand-bend", tonight)
 
 

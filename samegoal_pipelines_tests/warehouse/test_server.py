@@ -17,7 +17,7 @@ from pathlib import Path
 import psycopg2
 import pytest
 
-from samegoal_pipelines.postgres.errors import PostgresNotStarted
+from samegoal_pipelines.postgres.errors import PostgresNotStartedError
 from samegoal_pipelines.postgres.url import DatabaseURL
 from samegoal_pipelines.warehouse import place, server
 from samegoal_pipelines.warehouse.server import EmbeddedPostgres, database_url
@@ -225,7 +225,7 @@ def test_a_path_too_long_for_a_socket_is_no_obstacle() -> None:
 
 def test_settings_that_postgres_refuses_are_said_in_one_line(home: Path) -> None:
     with pytest.raises(
-        PostgresNotStarted, match=r"did not start: .*samegoal\.conf.* contains errors; see .*server\.log"
+        PostgresNotStartedError, match=r"did not start: .*samegoal\.conf.* contains errors; see .*server\.log"
     ) as caught:
         EmbeddedPostgres(home, {"shared_bufers": "1GB"}).acquire()
     assert "\n" not in str(caught.value)

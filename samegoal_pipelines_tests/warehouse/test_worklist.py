@@ -14,9 +14,9 @@ import sqlalchemy as sa
 from samegoal_pipelines.tables.worklist import FIX, NEVER_CLOSED, REGISTRAR_WORKLIST, TIE
 from samegoal_pipelines.warehouse.engine import as_writer
 from samegoal_pipelines.warehouse.erase import erase_rows
-from samegoal_pipelines.warehouse.errors import UnfitSnapshot, WarehouseError
+from samegoal_pipelines.warehouse.errors import UnfitSnapshotError, WarehouseError
 from samegoal_pipelines.warehouse.worklist import (
-    NotTheNewest,
+    NotTheNewestError,
     publish_worklist,
     replace_worklist,
 )
@@ -135,12 +135,12 @@ def test_the_same_problem_twice_is_refused_without_quoting_it(warehouse: sa.Engi
 
 
 def test_a_frame_of_other_columns_or_types_is_refused_without_quoting_it(warehouse: sa.Engine) -> None:
-    with pytest.raises(UnfitSnapshot, match="the columns must be student_id, student_number"):
+    with pytest.raises(UnfitSnapshotError, match="the columns must be student_id, student_number"):
         replace(warehouse, worklist(item(1, 1)).drop(columns="fix"))
     ids_as_text = worklist(item(1, 1)).assign(
         student_id=pd.arrays.ArrowExtensionArray(pa.array(["Ana"], pa.string()))
     )
-    with pytest.raises(UnfitSnapshot, match=r"registrar_worklist.student_id: not all values") as refused:
+    with pytest.raises(UnfitSnapshotError, match=r"registrar_worklist.student_id: not all values") as refused:
         replace(warehouse, ids_as_text)
     assert "Ana" not in str(refused.value)
 
@@ -156,7 +156,7 @@ def test_a_list_belongs_to_the_night_that_is_published(warehouse: sa.Engine) -> 
     publish_worklist(warehouse, worklist(item(1, 1)), district_id="grand-bend", snapshot_date=FIRST_NIGHT)
     assert len(read_worklist(warehouse, "grand-bend")) == 1
     for night in (FIRST_NIGHT - timedelta(days=1), FIRST_NIGHT + timedelta(days=1)):
-        with pytest.raises(NotTheNewest, match="run the whole night"):
+        with pytest.raises(NotTheNewestError, match="run the whole night"):
             publish_worklist(warehouse, worklist(item(2, 2)), district_id="grand-bend", snapshot_date=night)
     assert [one.student_id for one in read_worklist(warehouse, "grand-bend")] == [1]
 
@@ -165,7 +165,7 @@ def test_a_district_that_was_erased_meanwhile_gets_no_list(warehouse: sa.Engine)
     publish_night(warehouse, 0, snapshot(student(1)))
     publish_worklist(warehouse, worklist(item(1, 1)), district_id="grand-bend", snapshot_date=FIRST_NIGHT)
     assert erase_rows(warehouse, "grand-bend", "Pat")["registrar_worklist"] == 1
-    with pytest.raises(NotTheNewest):
+    with pytest.raises(NotTheNewestError):
         publish_worklist(warehouse, worklist(item(1, 1)), district_id="grand-bend", snapshot_date=FIRST_NIGHT)
     assert rows(warehouse, "select count(*) from samegoal.registrar_worklist") == [(0,)]
 
@@ -186,7 +186,7 @@ def list_night(engine: sa.Engine, night: int, student_id: int, today: int = 9, *
             local_date=FIRST_NIGHT + timedelta(days=today),
             **further,
         )
-    except NotTheNewest:
+    except NotTheNewestError:
         return False
     return True
 

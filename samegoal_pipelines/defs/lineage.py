@@ -12,7 +12,7 @@ import dagster as dg
 
 from samegoal_pipelines.tables.catalog import DISTRICT_ID, PUBLISHED, RAW_TABLES, SNAPSHOT_DATE
 from samegoal_pipelines.tables.declaration import Column, Origin, Table, Type
-from samegoal_pipelines.tables.lineage import CONSTANT, LINEAGE
+from samegoal_pipelines.tables.lineage import CONSTANT, LINEAGE, made_of
 
 COLUMN_SCHEMA = "dagster/column_schema"
 COLUMN_LINEAGE = "dagster/column_lineage"
@@ -82,21 +82,11 @@ def _dep(source: str) -> dg.TableColumnDep:
 
 def _table_for_people(asset: str) -> str:
     rows = [
-        f"| {column} | {_value(f'{asset}.{column}')} | {_found_by(origin)} |"
+        f"| {column} | {made_of(f'{asset}.{column}')} | {_found_by(origin)} |"
         for column, origin in LINEAGE[asset].items()
     ]
     rows += [f"| {column} | {text} | |" for column, text in CONSTANT[asset].items()]
     return "\n".join(["| Column | Made of | Found and chosen by |", "|---|---|---|", *rows])
-
-
-def _value(source: str) -> str:
-    """The Qmlativ fields that a column's value is taken from in the end, or what it is worked out of."""
-    asset, _, column = source.partition(".")
-    if asset in RAW_TABLES:
-        return column
-    origin = LINEAGE[asset][column]
-    made_of = list(dict.fromkeys(map(_value, origin.value)))
-    return f"the rules, out of {', '.join(made_of)}" if origin.worked_out else " or ".join(made_of)
 
 
 def _found_by(origin: Origin) -> str:

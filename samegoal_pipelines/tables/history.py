@@ -194,7 +194,8 @@ def _listed(names: Iterator[str] | tuple[str, ...], of: str) -> str:
 
 
 def _typed(column: Column) -> str:
-    return f"{column.name} {sql_type(column).compile(dialect=postgresql.dialect())}"
+    kind = sql_type(column).compile(dialect=postgresql.dialect())  # type: ignore[no-untyped-call]
+    return f"{column.name} {kind}"
 
 
 def _comments(view: str, comment: str, columns: tuple[Column, ...]) -> Iterator[str]:

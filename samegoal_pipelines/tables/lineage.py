@@ -75,8 +75,19 @@ def fed_by(field: str) -> tuple[str, ...]:
     return tuple(
         column
         for column in LINEAGE["published_snapshot"]
-        if field in _made_of(f"published_snapshot.{column}")
+        if field in _alternatives(f"published_snapshot.{column}")
     )
+
+
+def made_of(source: str) -> str:
+    """The Qmlativ fields that a column's value is taken from in the end, or what it is worked out of."""
+    if _is_field(source):
+        return source.partition(".")[2]
+    origin = _origin(source)
+    if origin is None:
+        return ""
+    values = list(dict.fromkeys(map(made_of, origin.value)))
+    return f"the rules, out of {', '.join(values)}" if origin.worked_out else " or ".join(values)
 
 
 def _is_field(source: str) -> bool:
@@ -97,8 +108,8 @@ def _is_empty(source: str, missing: frozenset[str]) -> bool:
 
 
 @cache
-def _made_of(source: str) -> frozenset[str]:
+def _alternatives(source: str) -> frozenset[str]:
     origin = _origin(source)
     if origin is None:
         return frozenset({source})
-    return frozenset().union(*(_made_of(one) for group in origin.needs for one in group))
+    return frozenset().union(*(_alternatives(one) for group in origin.needs for one in group))

@@ -1,0 +1,125 @@
+"""The data dictionary: every table that we publish, record, land or read, as Markdown, from the declarations.
+
+`python -m samegoal_pipelines.tables` writes it to `docs/tables.md`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from sqlalchemy.dialects import postgresql
+
+from samegoal_pipelines.tables.catalog import LANDED, NEEDED, OBJECTS, PUBLISHED, RAW_TABLES
+from samegoal_pipelines.tables.declaration import Column, Table
+from samegoal_pipelines.tables.history import DETAILS, HISTORIES, VIEW_COLUMNS, details_columns
+from samegoal_pipelines.tables.lineage import made_of
+from samegoal_pipelines.tables.sql import SCHEMA
+from samegoal_pipelines.tables.warehouse import metadata
+
+_INTRODUCTION = f"""\
+# Data dictionary
+
+Generated from `samegoal_pipelines/tables/` by `python -m samegoal_pipelines.tables`. Do not edit it by hand.
+
+- [Published](#published): what SameGoal reads, in the Postgres schema `{SCHEMA}`.
+- [Recorded](#recorded): the other tables of that schema.
+- [Landed](#landed): what each asset keeps as Parquet, per district and run.
+- [Read from Qmlativ](#read-from-qmlativ): the fields that a district grants, and why we read them.
+"""
+
+
+def dictionary() -> str:
+    """The whole page."""
+    parts = [_INTRODUCTION, *_published(), *_recorded(), *_landed(), *_read()]
+    return "\n".join(parts) + "\n"
+
+
+def _published() -> Iterator[str]:
+    yield "## Published\n\nEach view shows the rows of every district's last published snapshot."
+    for view, table in PUBLISHED.items():
+        yield f"\n### {view}\n\n{table.description}. Key: district_id, {', '.join(table.key)}.\n"
+        yield _table(
+            ("Column", "Type", "Null", "Description", "Made of"),
+            (
+                (*_facts(column), made_of(f"published_snapshot.{view}.{column.name}"))
+                for column in VIEW_COLUMNS[view]
+            ),
+        )
+    yield f"\n### {DETAILS}\n\nOne row per student: status, demographics and parents, as above.\n"
+    yield _columns(details_columns())
+
+
+def _recorded() -> Iterator[str]:
+    yield "\n## Recorded"
+    histories = {history.table.name: history for history in HISTORIES}
+    for table in sorted(metadata.tables.values(), key=lambda table: table.name):
+        yield f"\n### {table.name}\n\n{table.comment}. Key: {', '.join(c.name for c in table.primary_key)}.\n"
+        columns = list(table.columns)
+        if table.name in histories:
+            yield f"The columns of `{table.name.removesuffix('_history')}`, and:\n"
+            columns = [each for each in columns if each.name not in histories[table.name].loaded[:-2]]
+        dialect = postgresql.dialect()  # type: ignore[no-untyped-call]
+        yield _table(
+            ("Column", "Type", "Null", "Description"),
+            (
+                (
+                    column.name,
+                    column.type.compile(dialect=dialect).lower(),
+                    "yes" if column.nullable else "no",
+                    column.comment or "",
+                )
+                for column in columns
+            ),
+        )
+
+
+def _landed() -> Iterator[str]:
+    yield "\n## Landed"
+    for asset, tables in LANDED.items():
+        yield f"\n### {asset}"
+        if asset in RAW_TABLES:
+            yield f"\nOne file per object ([fields](#read-from-qmlativ)): {', '.join(RAW_TABLES[asset])}."
+        yield from _landed_tables(asset, tables)
+
+
+def _landed_tables(asset: str, tables: dict[str, Table]) -> Iterator[str]:
+    for name, table in tables.items():
+        if name in RAW_TABLES.get(asset, {}):
+            continue
+        yield f"\n**{name}**: {table.description}.\n"
+        if table in PUBLISHED.values():
+            yield f"As the view [{table.name}](#{table.name}), without district_id and snapshot_date."
+        else:
+            yield _columns(table.columns)
+
+
+def _read() -> Iterator[str]:
+    yield "\n## Read from Qmlativ\n"
+    yield (
+        "A district may decline to grant an optional field; it is null then. Each landed row also has "
+        "`Unreadable`: a JSON object of the values that had a wrong type."
+    )
+    for label, wanted in OBJECTS.items():
+        assets = [asset for asset, objects in NEEDED.items() if wanted in objects]
+        yield f"\n### {label}\n\n{wanted.description}. For {', '.join(assets)}.\n"
+        yield _table(
+            ("Field", "Type", "Optional", "What it is, and why we read it"),
+            (
+                (field.name, field.type, "yes" if field.optional else "no", field.description)
+                for field in wanted.fields
+            ),
+        )
+
+
+def _columns(columns: Iterable[Column]) -> str:
+    return _table(("Column", "Type", "Null", "Description"), map(_facts, columns))
+
+
+def _facts(column: Column) -> tuple[str, ...]:
+    kind = "text" if column.type == "code" else column.type
+    return (column.name, kind, "no" if column.required else "yes", column.description)
+
+
+def _table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
+    lines = [head, ("---",) * len(head), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)

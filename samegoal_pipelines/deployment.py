@@ -11,8 +11,8 @@ from functools import cached_property
 
 from sqlalchemy import Engine
 
+from samegoal_pipelines.districts.cipher import SecretCipher
 from samegoal_pipelines.districts.registry import Registry
-from samegoal_pipelines.districts.sealing import Sealer
 from samegoal_pipelines.landing import Landing
 from samegoal_pipelines.settings import Settings
 from samegoal_pipelines.warehouse import engine as warehouse_engine
@@ -55,8 +55,8 @@ class Deployment:
     @cached_property
     def registry(self) -> Registry:
         """Who the districts are, and their sealed credentials."""
-        sealer = Sealer(self.settings.make_home(), self.settings.configured_secret_keys)
-        return Registry(self.warehouse, sealer)
+        cipher = SecretCipher(self.settings.make_home(), self.settings.configured_secret_keys)
+        return Registry(self.warehouse, cipher)
 
     @cached_property
     def landing(self) -> Landing:

@@ -229,7 +229,7 @@ def rotate_key(deployment: Deployment) -> int:
     lost; their districts are named, and all others are done.
     """
     rotation = deployment.registry.rotate_key()
-    done = f"{rotation.resealed:,} client secret(s) are sealed with "
+    done = f"{rotation.reencrypted:,} client secret(s) are sealed with "
     if rotation.new_key:
         click.echo(f"{done}a new key; the keys before it are gone")
     else:

@@ -69,7 +69,7 @@ def read_qmlativ(
             read = read_district(
                 client,
                 selected,
-                expected=deployment.registry.recognise(night.district, client.identity()),
+                expected=deployment.registry.recognize(night.district, client.identity()),
                 ended_since=window_start(night.today),
                 expected_rows=rows_expected(chain.from_iterable(last.values())),
                 progress=deployment.progress,

@@ -17,6 +17,7 @@ from zoneinfo import ZoneInfo, available_timezones
 import sqlalchemy as sa
 
 from samegoal_pipelines.districts.changing import changing
+from samegoal_pipelines.districts.cipher import SecretCipher
 from samegoal_pipelines.districts.errors import (
     DecryptionError,
     DistrictError,
@@ -26,7 +27,6 @@ from samegoal_pipelines.districts.errors import (
 )
 from samegoal_pipelines.districts.names import checked_id, checked_name, shown, unknown
 from samegoal_pipelines.districts.rotation import Rotation, rotate_key
-from samegoal_pipelines.districts.sealing import Sealer
 from samegoal_pipelines.qmlativ.addresses import checked_url
 from samegoal_pipelines.qmlativ.connection import Connection
 from samegoal_pipelines.qmlativ.errors import QmlativError
@@ -40,9 +40,9 @@ __all__ = [
     "DecryptionError",
     "District",
     "DistrictError",
+    "DistrictIdentity",
     "DuplicateDistrictError",
     "InvalidDistrictError",
-    "Pin",
     "Registry",
     "UnknownDistrictError",
 ]
@@ -64,7 +64,7 @@ _CHANGEABLE = {
 
 
 @dataclass(frozen=True)
-class Pin:
+class DistrictIdentity:
     """Which district of Qmlativ a registration turned out to be, at the first contact that succeeded."""
 
     district_id: int
@@ -99,7 +99,7 @@ class District:
     expires: date | None
     active: bool
     source_host: str
-    pin: Pin | None
+    identity: DistrictIdentity | None
     gate_limits: dict[str, float] = field(default_factory=dict)
     """Limits of the gate that differ from the usual ones; what is in force is `limits`."""
     show_restricted_contacts: bool = False
@@ -122,21 +122,21 @@ class District:
     def public_facts(self) -> dict[str, Any]:
         """Everything about the district that may be shown; `gate_limits` are the ones in force."""
         facts = asdict(self)
-        pin = facts.pop("pin") or {}
+        identity = facts.pop("identity") or {}
         return {
             **facts,
             "gate_limits": asdict(self.limits),
-            "qmlativ_code": pin.get("code"),
-            "qmlativ_name": pin.get("name"),
+            "qmlativ_code": identity.get("code"),
+            "qmlativ_name": identity.get("name"),
         }
 
 
 class Registry:
     """The districts of one deployment."""
 
-    def __init__(self, engine: sa.Engine, sealer: Sealer) -> None:
+    def __init__(self, engine: sa.Engine, cipher: SecretCipher) -> None:
         self._engine = engine
-        self._sealer = sealer
+        self._cipher = cipher
 
     # -- looking --
 
@@ -169,17 +169,17 @@ class Registry:
             limits: further fields of `qmlativ.Connection`.
 
         Raises:
-            DecryptionError: the secret was sealed with a key that is not at hand.
+            DecryptionError: none of the keys decrypts the secret.
             QmlativError: address or credentials cannot be used.
         """
         client_key, sealed = self._credentials(district.id)
         try:
-            client_secret = self._sealer.open(sealed, district.id)
+            client_secret = self._cipher.decrypt(sealed, district.id)
         except DecryptionError:
             client_key, again = self._credentials(district.id)
             if again == sealed:
                 raise
-            client_secret = self._sealer.open(again, district.id)  # the key was rotated in between
+            client_secret = self._cipher.decrypt(again, district.id)  # the key was rotated in between
         return Connection(
             base_url=district.base_url,
             client_key=client_key,
@@ -281,7 +281,7 @@ class Registry:
                 values.get("base_url", before.base_url),
                 values.get("entity_id", before.entity_id),
             )
-            if "entity_id" in values and before.pin:
+            if "entity_id" in values and before.identity:
                 values["qmlativ_entity_id"] = values["entity_id"]
             if values.get("timezone", before.timezone) != before.timezone:
                 values["due_since"] = sa.func.now()
@@ -298,7 +298,7 @@ class Registry:
             return _get(connection, district_id)
 
     def rotate_secret(self, district_id: str, *, client_secret: str, client_key: str | None = None) -> None:
-        """Replace the Client Secret, and the Client Key if one is given; seals with the first key."""
+        """Replace the Client Secret, and the Client Key if one is given; encrypts with the first key."""
         with changing(self._engine, district_id, "replacing the secret") as connection:
             _get(connection, district_id)
             stored = district_credentials.c.district_id == district_id
@@ -310,7 +310,7 @@ class Registry:
                 )
             )
 
-    def recognise(self, district: District, answered: Answered) -> Pin:
+    def recognize(self, district: District, answered: Answered) -> DistrictIdentity:
         """Which district of Qmlativ this registration is for: as remembered, or from now on who answered.
 
         Whoever reads compares the two; here only a second registration of the same district is refused.
@@ -318,41 +318,41 @@ class Registry:
         Raises:
             DuplicateDistrictError: the one that answered is registered under another id.
         """
-        if district.pin is not None and district.pin.entity_id is not None:
-            return district.pin
+        if district.identity is not None and district.identity.entity_id is not None:
+            return district.identity
         with changing(self._engine, district.id, "remembering the district's identity") as connection:
-            pin = _get(connection, district.id).pin or Pin(
+            identity = _get(connection, district.id).identity or DistrictIdentity(
                 answered.district_id, answered.code, answered.name, entity_id=None
             )
-            entity_id = pin.entity_id or district.entity_id or answered.entity_id
+            entity_id = identity.entity_id or district.entity_id or answered.entity_id
             other = _find_among_all(
                 connection,
                 district.id,
                 districts.c.source_host == district.source_host,
-                districts.c.qmlativ_district_id == pin.district_id,
-                districts.c.qmlativ_code == pin.code,
+                districts.c.qmlativ_district_id == identity.district_id,
+                districts.c.qmlativ_code == identity.code,
                 districts.c.qmlativ_entity_id == entity_id,
             )
             if other is not None:
                 raise DuplicateDistrictError(
-                    f"{district.id}: Qmlativ says that this is district {pin.code}, "
+                    f"{district.id}: Qmlativ says that this is district {identity.code}, "
                     f"which is registered as {other}; check the base URL and the credentials"
                 )
             _update(
                 connection,
                 district.id,
                 {
-                    "qmlativ_district_id": pin.district_id,
+                    "qmlativ_district_id": identity.district_id,
                     "qmlativ_entity_id": entity_id,
-                    "qmlativ_code": pin.code,
-                    "qmlativ_name": pin.name,
+                    "qmlativ_code": identity.code,
+                    "qmlativ_name": identity.name,
                 },
             )
-            return Pin(pin.district_id, pin.code, pin.name, entity_id)
+            return DistrictIdentity(identity.district_id, identity.code, identity.name, entity_id)
 
     def rotate_key(self) -> Rotation:
-        """Seal every secret anew with the first key; see `rotation.rotate_key`."""
-        return rotate_key(self._engine, self._sealer)
+        """Encrypt every secret again with the first key; see `rotation.rotate_key`."""
+        return rotate_key(self._engine, self._cipher)
 
     def _sealed(self, district_id: str, client_key: str, client_secret: str) -> dict[str, Any]:
         client_key, client_secret = client_key.strip(), client_secret.strip()
@@ -366,7 +366,7 @@ class Registry:
                     f"{district_id}: the {what} contains a line break or a character that cannot occur in "
                     "one; copy it alone, and as plain text, from Qmlativ's Integration Access"
                 )
-        sealed = self._sealer.seal(client_secret)
+        sealed = self._cipher.encrypt(client_secret)
         return {"client_key": client_key, "sealed_secret": sealed, "sealed_at": sa.func.now()}
 
 
@@ -469,9 +469,9 @@ def _update(connection: sa.Connection, district_id: str, values: dict[str, Any])
 
 
 def _district(row: sa.RowMapping) -> District:
-    pin = None
+    identity = None
     if row["qmlativ_code"] is not None:
-        pin = Pin(
+        identity = DistrictIdentity(
             row["qmlativ_district_id"], row["qmlativ_code"], row["qmlativ_name"], row["qmlativ_entity_id"]
         )
     return District(
@@ -484,7 +484,7 @@ def _district(row: sa.RowMapping) -> District:
         expires=row["expires"],
         active=row["active"],
         source_host=row["source_host"],
-        pin=pin,
+        identity=identity,
         gate_limits=row["gate_limits"],
         show_restricted_contacts=row["show_restricted_contacts"],
         show_confidential_phones=row["show_confidential_phones"],

@@ -214,10 +214,11 @@ class _Questions:
 
     def identity(self) -> str:
         answered = self._client.identity()
-        pin = self._registry.recognise(self._district, answered)
-        if (pin.district_id, pin.code) != (answered.district_id, answered.code):
+        identity = self._registry.recognize(self._district, answered)
+        if (identity.district_id, identity.code) != (answered.district_id, answered.code):
             raise _NotOkError(
-                f"the credentials are of district {answered.code} {answered.name}, not {pin.code} {pin.name}",
+                f"the credentials are of district {answered.code} {answered.name}, "
+                f"not {identity.code} {identity.name}",
                 "check the base URL, the Client Key and the Client Secret",
             )
         return f"{answered.code} {answered.name}"

@@ -8,7 +8,7 @@ errors      what can go wrong, by meaning        connection  address, credential
 addresses   which addresses a source may have
 transport   one HTTP exchange, done safely       auth        the token, shared by all threads
 paging      which page comes next                decode      a page's bytes into columns
-arrival     do the pages make one set of rows?   gaps        was a row lost between two pages?
+merging     do the pages make one set of rows?   gaps        was a row lost between two pages?
 listing     one object and year, whole           client      one district: identity, grants, objects
 workers     threads that ask, and threads that decode
 reading     everything a night needs, at once, split by asset

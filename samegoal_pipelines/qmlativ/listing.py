@@ -17,7 +17,6 @@ from typing import Any, NamedTuple
 
 import pyarrow as pa
 
-from samegoal_pipelines.qmlativ.arrival import Arrival, InconsistentPagesError, same_rows, settled
 from samegoal_pipelines.qmlativ.connection import Connection
 from samegoal_pipelines.qmlativ.decode import Page, PageDecoder
 from samegoal_pipelines.qmlativ.errors import (
@@ -30,6 +29,7 @@ from samegoal_pipelines.qmlativ.errors import (
     SourceUnavailableError,
 )
 from samegoal_pipelines.qmlativ.gaps import gaps_between, questions, within
+from samegoal_pipelines.qmlativ.merging import InconsistentPagesError, MergedPages, merge_pages, same_rows
 from samegoal_pipelines.qmlativ.paging import Listing, PageRef, PageWalk
 from samegoal_pipelines.qmlativ.transport import Answer
 from samegoal_pipelines.qmlativ.workers import Workers
@@ -48,7 +48,7 @@ from samegoal_pipelines.tables.people import (
 )
 
 # What others wait for first, and then those of which a district has the most rows; the rest is short.
-_MOST_URGENT = (
+_FIRST = (
     SCHOOL_YEAR,
     ENTITY,
     NAME_ADDRESS,
@@ -127,7 +127,7 @@ class ListingReader:
         self._year = school_year_id
         label = wanted.listing(school_year_id, in_part=only_rows is not None)
         self._listing = Listing(f"/Custom/{entity_id}/{wanted.path}", label)
-        self._urgency = urgency(wanted)
+        self._priority = priority(wanted)
         self._decoder = PageDecoder(asked)
         self._query = _query(asked, school_year_id)
         self._only_rows = only_rows
@@ -145,16 +145,16 @@ class ListingReader:
         the same rows.
         """
         started = time.monotonic()
-        last: Arrival | None = None
+        last: MergedPages | None = None
         for reread in range(ATTEMPTS):
             try:
-                arrival = self._once(expected_rows or 0, progress)
+                merged = self._once(expected_rows or 0, progress)
             except InconsistentPagesError:
                 last = None
                 continue
-            if arrival.gaps_checked or (last is not None and same_rows(arrival, last)):
-                return self._account(arrival, reread, time.monotonic() - started)
-            last = arrival
+            if merged.gaps_checked or (last is not None and same_rows(merged, last)):
+                return self._account(merged, reread, time.monotonic() - started)
+            last = merged
         raise DataChangedError(f"data changed while reading {self._listing.label}")
 
     def first_row(self) -> int:
@@ -162,7 +162,7 @@ class ListingReader:
         page = self._load(PageRef(1, size=1), lambda _: None).result()
         return page.table.num_rows
 
-    def _once(self, expected_rows: int, progress: Progress | None) -> Arrival:
+    def _once(self, expected_rows: int, progress: Progress | None) -> MergedPages:
         self._bytes = 0
         walk = PageWalk(
             self._listing,
@@ -192,18 +192,18 @@ class ListingReader:
                 raise MissingFieldError(
                     f"the field {asked.name} is missing from every row: {GRANT}", self._listing.label
                 )
-        arrival = settled(tables, self._wanted.key, keep_repeats=self._wanted.keep_repeats)
-        return arrival._replace(gaps_checked=self._gaps_checked(arrival, tables))
+        merged = merge_pages(tables, self._wanted.key, keep_repeats=self._wanted.keep_repeats)
+        return merged._replace(gaps_checked=self._gaps_checked(merged, tables))
 
-    def _gaps_checked(self, arrival: Arrival, tables: Sequence[pa.Table]) -> bool:
+    def _gaps_checked(self, merged: MergedPages, tables: Sequence[pa.Table]) -> bool:
         """Whether no row can have been lost between two pages. Raises `InconsistentPagesError` if so.
 
         It is certain for a single page, which shows one moment, and where Qmlativ answers for the keys
         between the pages; see `gaps`.
         """
-        if arrival.pages == 1:
+        if merged.pages == 1:
             return True
-        if not (arrival.in_order and self._can_ask_for_keys):
+        if not (merged.in_order and self._can_ask_for_keys):
             return False
         gaps = gaps_between(tables, self._wanted.key)
         asked = [
@@ -250,7 +250,7 @@ class ListingReader:
         return self._workers.submit(
             partial(self._body, ref, glance),
             partial(self._decoder.decode, where=self._listing.where(ref.number)),
-            urgency=self._urgency,
+            priority=self._priority,
         )
 
     def _body(self, ref: PageRef, glance: Callable[[bytes], None]) -> bytes:
@@ -270,16 +270,16 @@ class ListingReader:
         glance(answer.body)
         return answer.body
 
-    def _account(self, arrival: Arrival, rereads: int, seconds: float) -> Reading:
+    def _account(self, merged: MergedPages, rereads: int, seconds: float) -> Reading:
         """The table with all declared columns, and the account."""
-        rows = arrival.table.num_rows
+        rows = merged.table.num_rows
         columns = {
-            each.name: arrival.table[each.name]
+            each.name: merged.table[each.name]
             if each in self._asked
             else pa.nulls(rows, ARROW_TYPES[each.type])
             for each in self._wanted.fields
         }
-        unreadable = arrival.table[UNREADABLE.name]
+        unreadable = merged.table[UNREADABLE.name]
         table = pa.table({**columns, UNREADABLE.name: unreadable})
         asked = tuple(each.name for each in self._asked)
         return Reading(
@@ -295,11 +295,11 @@ class ListingReader:
                 seconds=round(seconds, 3),
                 retries=self._retries,
                 short_pages=tuple(self._short),
-                repeats=arrival.repeats,
+                repeats=merged.repeats,
                 unreadable=rows - unreadable.null_count,
                 rereads=rereads,
-                in_order=arrival.in_order,
-                gaps_checked=arrival.gaps_checked,
+                in_order=merged.in_order,
+                gaps_checked=merged.gaps_checked,
                 arrived={self._listing.label: rows},
             ),
         )
@@ -327,7 +327,7 @@ def _search(
     return search
 
 
-def urgency(wanted: QmlativObject) -> int:
+def priority(wanted: QmlativObject) -> int:
     """From 1, which comes first: a long listing that begins late is the last to end."""
-    ranked = wanted in _MOST_URGENT
-    return 1 + (_MOST_URGENT.index(wanted) if ranked else len(_MOST_URGENT))
+    ranked = wanted in _FIRST
+    return 1 + (_FIRST.index(wanted) if ranked else len(_FIRST))

@@ -19,7 +19,6 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from samegoal_pipelines.qmlativ.arrival import without_repeats
 from samegoal_pipelines.qmlativ.client import Identity, ObjectRead, QmlativClient, Reading
 from samegoal_pipelines.qmlativ.errors import (
     MalformedAnswerError,
@@ -28,6 +27,7 @@ from samegoal_pipelines.qmlativ.errors import (
     WrongDistrictError,
 )
 from samegoal_pipelines.qmlativ.listing import SearchCondition
+from samegoal_pipelines.qmlativ.merging import without_repeats
 from samegoal_pipelines.qmlativ.older_years import OlderYears, read_older_years
 from samegoal_pipelines.tables.catalog import NEEDED, RawAsset
 from samegoal_pipelines.tables.declaration import UNREADABLE, YEAR_ASKED, QmlativObject
@@ -47,7 +47,7 @@ ROWS_THAT_TELL = 20  # fewer may be wrong by chance
 Progress = Callable[[str, int, int], None]
 
 
-class Pin(Protocol):
+class ExpectedDistrict(Protocol):
     """What is known of a district from the day it was registered; an `Identity` is one."""
 
     @property
@@ -69,7 +69,7 @@ def read_district(
     client: QmlativClient,
     assets: Collection[str],
     *,
-    expected: Pin | None = None,
+    expected: ExpectedDistrict | None = None,
     ended_since: date | None = None,
     expected_rows: Mapping[str, int] | None = None,
     progress: Progress | None = None,
@@ -157,7 +157,7 @@ def _current_year(years: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
     return current[0]
 
 
-def _check_identity(identity: Identity, expected: Pin) -> None:
+def _check_identity(identity: Identity, expected: ExpectedDistrict) -> None:
     if identity.district_id == expected.district_id and identity.code == expected.code:
         return
     theirs = "".join(filter(str.isprintable, f"{identity.name} ({identity.code})"))[:80]

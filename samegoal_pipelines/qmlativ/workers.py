@@ -2,7 +2,7 @@
 came.
 
 An answer is decoded elsewhere than where it was asked for, so that no connection waits for a core. Who waits
-for a connection goes by urgency, not by who came first: the longest listing, whose pages lead to each other,
+for a connection goes by priority, not by who came first: the longest listing, whose pages lead to each other,
 decides how long a night takes. Knows no HTTP, no object and no page.
 """
 
@@ -22,9 +22,9 @@ Decode = Callable[[Any], Any]
 
 
 class _Task(NamedTuple):
-    """Tasks are in order of urgency, and those of one urgency in order of arrival."""
+    """Tasks in order of priority (1 comes first); tasks of one priority in the order they came."""
 
-    urgency: int
+    priority: int
     number: int
     future: Future[Any]
     ask: Callable[[], Any]
@@ -44,14 +44,14 @@ class Workers:
         self._waiting: list[_Task] = []
 
     def submit(
-        self, ask: Callable[[], Any], decode: Decode | None = None, *, urgency: int = 0
+        self, ask: Callable[[], Any], decode: Decode | None = None, *, priority: int = 0
     ) -> Future[Any]:
-        """Run `ask` on a connection, the least `urgency` first, and then `decode` on what it returned."""
-        task = _Task(urgency, next(self._numbers), Future(), ask, decode)
+        """Run `ask` on a connection, the lowest `priority` first, and then `decode` on what it returned."""
+        task = _Task(priority, next(self._numbers), Future(), ask, decode)
         with self._lock:
             heapq.heappush(self._waiting, task)
         try:
-            self._askers.submit(self._most_urgent)
+            self._askers.submit(self._run_next)
         except RuntimeError:  # shut down
             raise ReadCancelledError("the client is closed, or something else failed") from None
         return task.future
@@ -69,8 +69,8 @@ class Workers:
         self._askers.shutdown(wait=True)
         self._decoders.shutdown(wait=True)
 
-    def _most_urgent(self) -> None:
-        """Runs on a connection: the task that is most urgent now, not the one that called for a thread."""
+    def _run_next(self) -> None:
+        """Runs on a connection: the task that comes first now, not the one that called for a thread."""
         with self._lock:
             if not self._waiting:  # cancelled
                 return

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
+from samegoal_pipelines.districts.cipher import SecretCipher
 from samegoal_pipelines.districts.registry import (
     DecryptionError,
     District,
@@ -19,7 +20,6 @@ from samegoal_pipelines.districts.registry import (
     Registry,
     UnknownDistrictError,
 )
-from samegoal_pipelines.districts.sealing import Sealer
 from samegoal_pipelines.transforms.withholding import Withholding
 from samegoal_pipelines.warehouse import engine as warehouse_engine
 from samegoal_pipelines.warehouse.engine import as_operator, as_writer
@@ -31,7 +31,7 @@ URL = "https://skyward.example.org/GrandBendTXStuAPI"
 
 @pytest.fixture
 def registry(warehouse: sa.Engine, tmp_path: Path) -> Registry:
-    return Registry(warehouse, Sealer(tmp_path, None))
+    return Registry(warehouse, SecretCipher(tmp_path, None))
 
 
 def add(registry: Registry, id: str = "grand-bend", **facts: Any) -> District:
@@ -98,7 +98,7 @@ def test_the_secret_is_sealed_in_the_database_and_opened_for_a_connection(
 
 def test_a_secret_can_be_replaced(registry: Registry, warehouse: sa.Engine, tmp_path: Path) -> None:
     district = add(registry)
-    elsewhere = Registry(warehouse, Sealer(tmp_path / "elsewhere", None))
+    elsewhere = Registry(warehouse, SecretCipher(tmp_path / "elsewhere", None))
     with pytest.raises(DecryptionError, match=r"^grand-bend: "):
         elsewhere.connection(district)
     elsewhere.rotate_secret("grand-bend", client_secret="newer")
@@ -211,7 +211,9 @@ def test_a_change_that_somebody_else_does_not_end_is_not_waited_for_for_ever(
     warehouse: sa.Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(warehouse_engine, "LOCK_SECONDS", 1)
-    registry = Registry(warehouse_engine.connect(warehouse.url.render_as_string()), Sealer(tmp_path, None))
+    registry = Registry(
+        warehouse_engine.connect(warehouse.url.render_as_string()), SecretCipher(tmp_path, None)
+    )
     add(registry)
     with as_writer(warehouse, "grand-bend", "hanging") as connection:
         connection.execute(sa.text("update samegoal.districts set name = name"))
@@ -343,32 +345,34 @@ def test_a_district_that_is_not_registered_is_said_so(registry: Registry, act: A
 
 def test_the_identity_is_remembered_at_the_first_contact(registry: Registry) -> None:
     district = add(registry)
-    pin = registry.recognise(district, identity("255901"))
-    assert (pin.code, pin.district_id, pin.entity_id) == ("255901", 1, 1)
-    assert registry.get("grand-bend").pin == pin
-    assert registry.recognise(registry.get("grand-bend"), identity("999999", 9)) == pin  # the reader compares
-    assert registry.recognise(district, identity("999999", 9)) == pin  # also with what was looked up before
-    assert registry.set("grand-bend", base_url=URL + "9").pin == pin
+    found = registry.recognize(district, identity("255901"))
+    assert (found.code, found.district_id, found.entity_id) == ("255901", 1, 1)
+    assert registry.get("grand-bend").identity == found
+    assert (
+        registry.recognize(registry.get("grand-bend"), identity("999999", 9)) == found
+    )  # the reader compares
+    assert registry.recognize(district, identity("999999", 9)) == found  # also with what was looked up before
+    assert registry.set("grand-bend", base_url=URL + "9").identity == found
 
 
 def test_another_registration_of_the_same_district_is_refused(registry: Registry) -> None:
     """Two addresses on one host may lead to the same district; it would be published twice."""
-    registry.recognise(add(registry), identity("255901"))
+    registry.recognize(add(registry), identity("255901"))
     second = add(registry, "riverside", base_url=URL + "2")
     with pytest.raises(
         DuplicateDistrictError, match=r"riverside: .* district 255901, which is registered as grand-bend"
     ):
-        registry.recognise(second, identity("255901"))
-    assert registry.get("riverside").pin is None
-    registry.recognise(second, identity("255902"))
+        registry.recognize(second, identity("255901"))
+    assert registry.get("riverside").identity is None
+    registry.recognize(second, identity("255902"))
     school = add(registry, "one-school", entity_id=30)
-    assert registry.recognise(school, identity("255901")).entity_id == 30
+    assert registry.recognize(school, identity("255901")).entity_id == 30
 
 
 def test_the_entity_of_a_remembered_identity_follows_the_registration(registry: Registry) -> None:
-    registry.recognise(add(registry), identity("255901"))
+    registry.recognize(add(registry), identity("255901"))
     changed = registry.set("grand-bend", entity_id=30)
-    assert changed.pin is not None
-    assert (changed.pin.code, changed.pin.entity_id) == ("255901", 30)
+    assert changed.identity is not None
+    assert (changed.identity.code, changed.identity.entity_id) == ("255901", 30)
     back = registry.set("grand-bend", entity_id=None)
-    assert registry.recognise(back, identity("255901", entity_id=1)).entity_id == 1
+    assert registry.recognize(back, identity("255901", entity_id=1)).entity_id == 1

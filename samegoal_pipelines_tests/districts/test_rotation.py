@@ -12,11 +12,11 @@ import pytest
 import sqlalchemy as sa
 from cryptography.fernet import Fernet, InvalidToken
 
-from samegoal_pipelines.districts import sealing
+from samegoal_pipelines.districts import cipher as cipher_module
+from samegoal_pipelines.districts.cipher import SecretCipher
 from samegoal_pipelines.districts.errors import DecryptionError
 from samegoal_pipelines.districts.registry import Registry
 from samegoal_pipelines.districts.rotation import rotate_key
-from samegoal_pipelines.districts.sealing import Sealer
 from samegoal_pipelines.warehouse import engine as warehouse_engine
 
 IDS = ["alpha", "beta", "gamma"]
@@ -24,7 +24,7 @@ KILLED = 9
 
 
 def registry(engine: sa.Engine, home: Path, keys: str | None = None) -> Registry:
-    return Registry(engine, Sealer(home, keys))
+    return Registry(engine, SecretCipher(home, keys))
 
 
 def register(registry: Registry, *district_ids: str) -> None:
@@ -65,7 +65,7 @@ def test_a_new_key_is_made_in_the_file_and_the_old_one_opens_nothing(warehouse: 
 
     rotation = registry(warehouse, tmp_path).rotate_key()
 
-    assert (rotation.resealed, rotation.lost, rotation.new_key) == (3, (), True)
+    assert (rotation.reencrypted, rotation.lost, rotation.new_key) == (3, (), True)
     assert opened(registry(warehouse, tmp_path)) == all_secrets(*IDS)
     assert old.strip() not in file.read_text()
     assert len(file.read_text().split()) == 1
@@ -114,7 +114,7 @@ def test_the_first_key_of_the_environment_seals_and_the_others_can_go(warehouse:
 
     rotation = registry(warehouse, tmp_path, f"{new},{old}").rotate_key()
 
-    assert (rotation.resealed, rotation.lost, rotation.new_key) == (2, (), False)
+    assert (rotation.reencrypted, rotation.lost, rotation.new_key) == (2, (), False)
     assert opened(registry(warehouse, tmp_path, new)) == all_secrets("alpha", "beta")
     assert list(tmp_path.iterdir()) == []  # no key was made
 
@@ -126,7 +126,7 @@ def test_a_district_sealed_with_a_lost_key_is_named_and_stops_no_other(warehouse
 
     rotation = registry(warehouse, tmp_path).rotate_key()
 
-    assert rotation.resealed == 2
+    assert rotation.reencrypted == 2
     (line,) = rotation.lost
     assert line.startswith("beta: the Client Secret was sealed with a key that is not in ")
     assert line.endswith("samegoal-pipelines districts rotate-secret beta")
@@ -151,7 +151,7 @@ def test_keys_that_are_none_are_refused_before_anything_changes(warehouse: sa.En
 
 
 def test_without_districts_there_is_nothing_to_seal(warehouse: sa.Engine, tmp_path: Path):
-    assert registry(warehouse, tmp_path).rotate_key().resealed == 0
+    assert registry(warehouse, tmp_path).rotate_key().reencrypted == 0
 
 
 def test_a_key_file_that_is_a_link_stays_one(warehouse: sa.Engine, tmp_path: Path):
@@ -192,7 +192,7 @@ def _rotate_until_killed(url: str, home: Path, kill_before: int) -> None:
     engine = warehouse_engine.connect(url)
     for event in ("before_cursor_execute", "commit"):
         sa.event.listen(engine, event, counted(lambda *_: None))
-    rotate_key(engine, Sealer(home, None))
+    rotate_key(engine, SecretCipher(home, None))
     os._exit(0)
 
 
@@ -227,17 +227,17 @@ def test_two_rotations_at_once_lose_nothing(
 ):
     """The second puts its key first when the first has sealed everything and not yet dropped the old keys."""
     register(registry(warehouse, tmp_path), *IDS)
-    reseal, other = sealing.Sealer.reseal, registry(warehouse, tmp_path)
+    reencrypt, other = cipher_module.SecretCipher.reencrypt, registry(warehouse, tmp_path)
     done: list[str] = []
 
-    def and_then_the_other(self: Sealer, secret: bytes, district_id: str) -> bytes:
-        resealed = reseal(self, secret, district_id)
+    def and_then_the_other(self: SecretCipher, secret: bytes, district_id: str) -> bytes:
+        reencrypted = reencrypt(self, secret, district_id)
         done.append(district_id)
         if done == IDS:
-            other._sealer.put_new_key_first()
-        return resealed
+            other._cipher.put_new_key_first()
+        return reencrypted
 
-    monkeypatch.setattr(sealing.Sealer, "reseal", and_then_the_other)
+    monkeypatch.setattr(cipher_module.SecretCipher, "reencrypt", and_then_the_other)
     registry(warehouse, tmp_path).rotate_key()
 
     assert done == [*IDS, *IDS]

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
+from samegoal_pipelines.districts.cipher import SecretCipher
 from samegoal_pipelines.districts.registry import District, Registry
-from samegoal_pipelines.districts.sealing import Sealer
 from samegoal_pipelines.districts.verify import Step, Verification, landed_rows, verify
 from samegoal_pipelines.landing import Landing, LandingError
 from samegoal_pipelines.sandbox import Sandbox, SandboxDistrict, SandboxServer, serve
@@ -52,7 +52,7 @@ def source(warehouse: sa.Engine, tmp_path: Path) -> Iterator[Source]:
     sandbox = Sandbox.generate(districts=1, students=30, seed=3, today=TODAY)
     with serve(sandbox) as server:
         qmlativ = sandbox.districts[0]
-        yield Source(Registry(warehouse, Sealer(tmp_path, None)), qmlativ, server)
+        yield Source(Registry(warehouse, SecretCipher(tmp_path, None)), qmlativ, server)
 
 
 def test_a_district_that_is_in_order_is_said_to_be(source: Source) -> None:
@@ -75,9 +75,9 @@ def test_a_district_that_is_in_order_is_said_to_be(source: Source) -> None:
     assert steps["objects"].outcome == "all 20 answer"
     assert found.missing == []
     assert found.facts()["steps"][0]["name"] == "expiry"
-    pin = source.registry.get("grand-bend").pin
-    assert pin is not None
-    assert pin.code == source.qmlativ.code
+    identity = source.registry.get("grand-bend").identity
+    assert identity is not None
+    assert identity.code == source.qmlativ.code
 
 
 def test_no_student_is_read(source: Source) -> None:
@@ -292,7 +292,7 @@ def test_credentials_of_another_district_are_said_so(source: Source) -> None:
 
 def test_a_lost_key_is_a_row(source: Source, warehouse: sa.Engine, tmp_path: Path) -> None:
     district = source.register()
-    elsewhere = Registry(warehouse, Sealer(tmp_path / "elsewhere", None))
+    elsewhere = Registry(warehouse, SecretCipher(tmp_path / "elsewhere", None))
     found = verify(elsewhere, district, allow_local=True, today=TODAY)
     assert not found.ok
     assert "sealed with a key that is not in" in found.steps[-1].outcome
@@ -315,7 +315,7 @@ def test_a_key_that_is_none_is_the_outcome_and_how_to_make_one_the_remedy(
     source: Source, warehouse: sa.Engine, tmp_path: Path
 ) -> None:
     district = source.register()
-    source.registry = Registry(warehouse, Sealer(tmp_path, "abc"))
+    source.registry = Registry(warehouse, SecretCipher(tmp_path, "abc"))
     found, _ = source.verify(district)
     assert found.steps[-1].outcome == "SAMEGOAL_SECRET_KEY contains an invalid key"
     assert found.steps[-1].remedy.startswith("make one with: python -c 'from cryptography.fernet import ")

@@ -19,11 +19,11 @@ def workers():
     made.close()
 
 
-def test_the_most_urgent_task_gets_the_next_connection_and_equals_go_in_turn(workers):
+def test_the_run_next_task_gets_the_next_connection_and_equals_go_in_turn(workers):
     free, done = threading.Event(), []
     tasks = [workers.submit(lambda: free.wait(LONG))]
-    for name, urgency in [("third", 5), ("fourth", 5), ("second", 2), ("first", 1)]:
-        tasks.append(workers.submit(lambda name=name: done.append(name), urgency=urgency))
+    for name, priority in [("third", 5), ("fourth", 5), ("second", 2), ("first", 1)]:
+        tasks.append(workers.submit(lambda name=name: done.append(name), priority=priority))
     free.set()
     for task in tasks:
         task.result(LONG)
@@ -84,7 +84,7 @@ def test_what_goes_wrong_in_asking_or_decoding_reaches_who_waits_and_takes_no_th
 def test_after_a_cancellation_nothing_begins_and_nobody_waits_for_ever(workers):
     free = threading.Event()
     running = workers.submit(lambda: free.wait(LONG), lambda answer: answer)
-    waiting = workers.submit(lambda: pytest.fail("begun"), urgency=1)
+    waiting = workers.submit(lambda: pytest.fail("begun"), priority=1)
     workers.cancel()
     with pytest.raises(CancelledError):
         waiting.result(LONG)

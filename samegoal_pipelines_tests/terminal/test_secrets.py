@@ -13,8 +13,8 @@ import sqlalchemy as sa
 from cryptography.fernet import Fernet
 
 from samegoal_pipelines.deployment import Deployment
+from samegoal_pipelines.districts.cipher import SecretCipher
 from samegoal_pipelines.districts.registry import Registry
-from samegoal_pipelines.districts.sealing import Sealer
 from samegoal_pipelines.qmlativ import QmlativClient
 from samegoal_pipelines.runs import open_instance
 from samegoal_pipelines.settings import Settings
@@ -132,7 +132,7 @@ def test_nothing_that_holds_a_secret_shows_it(pipeline, district, monkeypatch: p
             for thing in (settings, one, connection, client, connection.client_secret)
         ]
     shown += [repr(thing) for thing in (deployment, registry, deployment.warehouse, made)]
-    shown += [repr(Sealer(settings.home, key)), repr(Registry(deployment.warehouse, registry._sealer))]
+    shown += [repr(SecretCipher(settings.home, key)), repr(Registry(deployment.warehouse, registry._cipher))]
     shown += [
         settings.model_dump_json(),
         json.dumps(settings.model_dump(), default=str),

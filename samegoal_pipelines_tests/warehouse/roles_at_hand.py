@@ -16,8 +16,8 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError
 
+from samegoal_pipelines.districts.cipher import SecretCipher
 from samegoal_pipelines.districts.registry import Registry
-from samegoal_pipelines.districts.sealing import Sealer
 from samegoal_pipelines.warehouse import engine as warehouse_engine
 from samegoal_pipelines.warehouse.roles import Role
 from samegoal_pipelines.warehouse.snapshots import record_failure
@@ -57,7 +57,7 @@ def two_districts(module_database_url: str, tmp_path_factory: pytest.TempPathFac
 
 
 def fill(warehouse: sa.Engine, home: Path) -> None:
-    registry = Registry(warehouse, Sealer(home, None))
+    registry = Registry(warehouse, SecretCipher(home, None))
     for number, district in enumerate((OURS, THEIRS), start=1):
         registry.add(
             id=district,

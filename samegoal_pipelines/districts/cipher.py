@@ -1,8 +1,8 @@
-"""Client secrets at rest: sealed with the deployment's keys (Fernet: AES with HMAC), opened only to be sent.
+"""Client secrets at rest: encrypted with our keys (Fernet: AES with HMAC), decrypted only to send them.
 
-The first key seals, all of them open: put a new key in front, seal the secrets anew (`rotation`), then drop
-the old one. Without configured keys, one is made on first use and kept in a file that only its owner can
-read. The file is read each time: a process that lives long notices that its keys were changed.
+The first key encrypts and every key decrypts. To change the key, put a new one in front, encrypt the secrets
+again (`rotation`), then drop the old one. Without configured keys, the first use makes one and keeps it in a
+file that only its owner can read. The file is read each time, so that a long-lived process notices a change.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ KEY_FILE = "secret.key"
 _MAKE_KEY = "python -c 'from cryptography.fernet import Fernet; print(Fernet.generate_key().decode())'"
 
 
-class Sealer:
-    """Seals and opens secrets. Nothing is read or made before the first one.
+class SecretCipher:
+    """Encrypts and decrypts secrets. It reads and makes nothing before the first one.
 
     Args:
         configured: comma-separated keys (``SAMEGOAL_SECRET_KEY``); without them, a key file in `home`.
@@ -35,30 +35,30 @@ class Sealer:
         self._file = home / KEY_FILE
         self._configured = configured
 
-    def seal(self, secret: str) -> bytes:
-        """The secret as it may be stored."""
+    def encrypt(self, secret: str) -> bytes:
+        """The secret as it is stored."""
         if self.keys_in_file:
             self._make_key_file()
-        return self._box().encrypt(secret.encode())
+        return self._fernet().encrypt(secret.encode())
 
-    def open(self, sealed: bytes, district_id: str) -> str:
+    def decrypt(self, sealed: bytes, district_id: str) -> str:
         """The secret itself.
 
         Raises:
-            DecryptionError: it was sealed with a key that is not at hand.
+            DecryptionError: none of the keys decrypts it.
         """
-        return self._opening(district_id, lambda box: box.decrypt(sealed)).decode()
+        return self._decrypting(district_id, lambda fernet: fernet.decrypt(sealed)).decode()
 
-    def reseal(self, sealed: bytes, district_id: str) -> bytes:
-        """The same secret, sealed with the first key.
+    def reencrypt(self, sealed: bytes, district_id: str) -> bytes:
+        """The same secret, encrypted with the first key.
 
         Raises:
-            DecryptionError: it was sealed with a key that is not at hand.
+            DecryptionError: none of the keys decrypts it.
         """
-        return self._opening(district_id, lambda box: box.rotate(sealed))
+        return self._decrypting(district_id, lambda fernet: fernet.rotate(sealed))
 
-    def is_sealed_with_first_key(self, sealed: bytes) -> bool:
-        """Whether the secret opens without any other key."""
+    def uses_first_key(self, sealed: bytes) -> bool:
+        """Whether the first key decrypts the secret."""
         from cryptography.fernet import Fernet, InvalidToken
 
         try:
@@ -68,21 +68,21 @@ class Sealer:
         return True
 
     def needs_an_old_key(self, sealed: bytes) -> bool:
-        """Whether the secret opens, and not with the first key alone."""
-        self.check()  # keys that cannot be used are no answer
+        """Whether only a key behind the first decrypts the secret."""
+        self.check()  # unusable keys are an error, not a "no"
         with suppress(DecryptionError):
-            self.open(sealed, "")
-            return not self.is_sealed_with_first_key(sealed)
+            self.decrypt(sealed, "")
+            return not self.uses_first_key(sealed)
         return False
 
     def check(self) -> None:
-        """Look at the keys, if there are any yet.
+        """Check the keys, if there are any yet.
 
         Raises:
             DecryptionError: they cannot be used.
         """
         if not self.keys_in_file or self._has_key_file():
-            self._box()
+            self._fernet()
 
     # -- the key file --
 
@@ -92,7 +92,7 @@ class Sealer:
         return self._configured is None
 
     def put_new_key_first(self) -> None:
-        """Make a new key, which seals from now on; what was sealed before still opens."""
+        """Make a new key that encrypts from now on; the old keys still decrypt."""
         from cryptography.fernet import Fernet
 
         self._write_key_file(
@@ -105,13 +105,13 @@ class Sealer:
 
     # -- within --
 
-    def _opening(self, district_id: str, use: Callable[[MultiFernet], bytes]) -> bytes:
+    def _decrypting(self, district_id: str, use: Callable[[MultiFernet], bytes]) -> bytes:
         from cryptography.fernet import InvalidToken
 
         try:
             if self.keys_in_file and not self._has_key_file():
                 raise InvalidToken
-            return use(self._box())
+            return use(self._fernet())
         except InvalidToken:
             raise DecryptionError(
                 f"{district_id}: the Client Secret was sealed with a key that is not in {self._where}; "
@@ -123,7 +123,7 @@ class Sealer:
     def _where(self) -> str:
         return str(self._file) if self.keys_in_file else "SAMEGOAL_SECRET_KEY"
 
-    def _box(self) -> MultiFernet:
+    def _fernet(self) -> MultiFernet:
         from cryptography.fernet import Fernet, MultiFernet
 
         try:
@@ -188,7 +188,7 @@ class Sealer:
         partial.replace(target)
         folder = os.open(target.parent, os.O_RDONLY)
         try:
-            os.fsync(folder)  # on the disk before anything is sealed with it
+            os.fsync(folder)  # on disk before anything is encrypted with it
         finally:
             os.close(folder)
 

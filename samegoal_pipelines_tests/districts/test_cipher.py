@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from cryptography.fernet import Fernet
 
+from samegoal_pipelines.districts.cipher import SecretCipher
 from samegoal_pipelines.districts.errors import DecryptionError
-from samegoal_pipelines.districts.sealing import Sealer
 
 SECRET = "s3cret-äöü"
 
@@ -21,48 +21,48 @@ def new_key() -> str:
 
 def test_a_key_is_made_on_first_use_for_its_owner_only(tmp_path: Path) -> None:
     home = tmp_path / "home"
-    sealer = Sealer(home, None)
+    cipher = SecretCipher(home, None)
     assert not home.exists()
-    sealed = sealer.seal(SECRET)
+    sealed = cipher.encrypt(SECRET)
     assert SECRET.encode() not in sealed
     assert stat.S_IMODE((home / "secret.key").stat().st_mode) == 0o600
     assert [file.name for file in home.iterdir()] == ["secret.key"]
-    assert Sealer(home, None).open(sealed, "grand-bend") == SECRET
+    assert SecretCipher(home, None).decrypt(sealed, "grand-bend") == SECRET
 
 
 def test_commands_that_start_at_once_make_one_key(tmp_path: Path) -> None:
     with ThreadPoolExecutor(8) as threads:
-        sealed = list(threads.map(lambda _: Sealer(tmp_path, None).seal(SECRET), range(8)))
-    assert {Sealer(tmp_path, None).open(one, "grand-bend") for one in sealed} == {SECRET}
+        sealed = list(threads.map(lambda _: SecretCipher(tmp_path, None).encrypt(SECRET), range(8)))
+    assert {SecretCipher(tmp_path, None).decrypt(one, "grand-bend") for one in sealed} == {SECRET}
 
 
 def test_the_first_of_several_keys_seals_and_all_of_them_open(tmp_path: Path) -> None:
     old, new = new_key(), new_key()
-    sealed = Sealer(tmp_path, old).seal(SECRET)
-    rotated = Sealer(tmp_path, f"{new}, {old}")
-    assert rotated.open(sealed, "grand-bend") == SECRET
-    assert Sealer(tmp_path, new).open(rotated.seal(SECRET), "grand-bend") == SECRET
+    sealed = SecretCipher(tmp_path, old).encrypt(SECRET)
+    rotated = SecretCipher(tmp_path, f"{new}, {old}")
+    assert rotated.decrypt(sealed, "grand-bend") == SECRET
+    assert SecretCipher(tmp_path, new).decrypt(rotated.encrypt(SECRET), "grand-bend") == SECRET
     with pytest.raises(DecryptionError):
-        Sealer(tmp_path, old).open(rotated.seal(SECRET), "grand-bend")
+        SecretCipher(tmp_path, old).decrypt(rotated.encrypt(SECRET), "grand-bend")
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_lost_key_is_said_with_district_and_remedy(tmp_path: Path) -> None:
-    sealed = Sealer(tmp_path / "one", None).seal(SECRET)
-    for sealer in (Sealer(tmp_path / "two", None), Sealer(tmp_path, new_key())):
+    sealed = SecretCipher(tmp_path / "one", None).encrypt(SECRET)
+    for cipher in (SecretCipher(tmp_path / "two", None), SecretCipher(tmp_path, new_key())):
         with pytest.raises(
             DecryptionError, match=r"^grand-bend: .*bring that key back, or .*rotate-secret grand-bend"
         ) as caught:
-            sealer.open(sealed, "grand-bend")
+            cipher.decrypt(sealed, "grand-bend")
         assert caught.value.__suppress_context__
     assert not (tmp_path / "two").exists()
 
 
 def test_a_key_file_that_others_can_read_is_refused(tmp_path: Path) -> None:
-    sealed = Sealer(tmp_path, None).seal(SECRET)
+    sealed = SecretCipher(tmp_path, None).encrypt(SECRET)
     (tmp_path / "secret.key").chmod(0o644)
     with pytest.raises(DecryptionError, match=r"can be read by others \(mode 0644\); run: chmod 600"):
-        Sealer(tmp_path, None).open(sealed, "grand-bend")
+        SecretCipher(tmp_path, None).decrypt(sealed, "grand-bend")
 
 
 @pytest.mark.parametrize("method", ["read_text", "exists"])
@@ -70,20 +70,20 @@ def test_a_key_file_of_another_account_is_one_plain_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, method: str
 ) -> None:
     """Root, as whom tests may run, is refused nothing: so the refusal is played. Or the folder is refused."""
-    sealer = Sealer(tmp_path, None)
-    sealed = sealer.seal(SECRET)
+    cipher = SecretCipher(tmp_path, None)
+    sealed = cipher.encrypt(SECRET)
 
     def refuse(self: Path, *_: object, **__: object) -> None:
         raise PermissionError(13, "Permission denied", str(self))
 
     monkeypatch.setattr(Path, method, refuse)
     for use in (
-        lambda: sealer.open(sealed, "grand-bend"),
-        lambda: sealer.reseal(sealed, "grand-bend"),
-        lambda: sealer.needs_an_old_key(sealed),
-        lambda: sealer.seal(SECRET),
-        sealer.check,
-        sealer.put_new_key_first,
+        lambda: cipher.decrypt(sealed, "grand-bend"),
+        lambda: cipher.reencrypt(sealed, "grand-bend"),
+        lambda: cipher.needs_an_old_key(sealed),
+        lambda: cipher.encrypt(SECRET),
+        cipher.check,
+        cipher.put_new_key_first,
     ):
         with pytest.raises(
             DecryptionError, match=r"secret.key cannot be read \(Permission denied\); .*chown"
@@ -94,7 +94,7 @@ def test_a_key_file_of_another_account_is_one_plain_line(
 def test_a_folder_in_the_place_of_the_key_file_is_one_plain_line(tmp_path: Path) -> None:
     (tmp_path / "secret.key").mkdir(mode=0o700)
     with pytest.raises(DecryptionError, match=r"secret.key cannot be read \(Is a directory\)"):
-        Sealer(tmp_path, None).open(b"sealed", "grand-bend")
+        SecretCipher(tmp_path, None).decrypt(b"sealed", "grand-bend")
 
 
 @pytest.mark.parametrize("key", ["hunter2", "äöü", ",", f"{'A' * 44},"])
@@ -102,5 +102,5 @@ def test_what_is_no_key_is_refused_and_not_shown(tmp_path: Path, key: str) -> No
     with pytest.raises(
         DecryptionError, match="SAMEGOAL_SECRET_KEY contains an invalid key; make one with: python"
     ) as caught:
-        Sealer(tmp_path, key).seal(SECRET)
+        SecretCipher(tmp_path, key).encrypt(SECRET)
     assert "hunter2" not in str(caught.value)

@@ -18,7 +18,7 @@ class InconsistentPagesError(Exception):
     """The same key came with two contents: something changed between two pages."""
 
 
-class Arrival(NamedTuple):
+class MergedPages(NamedTuple):
     """One read's rows. `repeats` rows came more than once, alike; `in_order` is whether keys only rise.
 
     `gaps_checked` is false where a row that was lost between two pages would have gone unnoticed.
@@ -31,7 +31,7 @@ class Arrival(NamedTuple):
     gaps_checked: bool = True
 
 
-def settled(pages: Sequence[pa.Table], key: str, *, keep_repeats: bool) -> Arrival:
+def merge_pages(pages: Sequence[pa.Table], key: str, *, keep_repeats: bool) -> MergedPages:
     """Join the pages of one read. Rows that came twice alike are dropped and counted, unless `keep_repeats`.
 
     Raises `InconsistentPagesError` where a key came twice with different content (not with `keep_repeats`).
@@ -41,20 +41,20 @@ def settled(pages: Sequence[pa.Table], key: str, *, keep_repeats: bool) -> Arriv
     keys = _keys(table, key)
     steps = np.diff(keys)
     if (steps > 0).all():
-        return Arrival(table, len(pages), 0, True)
+        return MergedPages(table, len(pages), 0, True)
     distinct, counts = np.unique(keys, return_counts=True)
     repeats = int(counts.sum() - len(distinct))
     if keep_repeats:
-        return Arrival(table, len(pages), repeats, bool((steps >= 0).all()))
+        return MergedPages(table, len(pages), repeats, bool((steps >= 0).all()))
     if repeats:
         table = without_repeats(table, [key])
         keys = _keys(table, key)
         if len(keys) != len(distinct):
             raise InconsistentPagesError
-    return Arrival(table, len(pages), repeats, bool((np.diff(keys) > 0).all()))
+    return MergedPages(table, len(pages), repeats, bool((np.diff(keys) > 0).all()))
 
 
-def same_rows(one: Arrival, other: Arrival) -> bool:
+def same_rows(one: MergedPages, other: MergedPages) -> bool:
     """Whether two reads of an object brought the same rows, in whatever order."""
     if one.table.num_rows != other.table.num_rows:
         return False

@@ -33,7 +33,7 @@ check: .venv/installed  ## what a developer runs before a commit
 	git ls-files -z ':!samegoal_pipelines_tests' ':!benchmarks' | xargs -0 $(BIN)/detect-secrets-hook
 	git ls-files -z samegoal_pipelines_tests benchmarks | xargs -0 $(BIN)/detect-secrets-hook \
 	    --disable-plugin KeywordDetector --disable-plugin BasicAuthDetector  # tests are full of made-up secrets
-	$(BIN)/pytest -q $(addprefix samegoal_pipelines_tests/,tables transforms landing test_rooms.py)
+	$(BIN)/pytest -q $(addprefix samegoal_pipelines_tests/,tables transforms landing test_packages.py)
 
 bench: benchmarks/.venv/installed  ## the benchmarks, as ratios against peers measured in the same run
 	benchmarks/.venv/bin/python -m benchmarks

@@ -221,7 +221,7 @@ def _run_nights(pipe: Connection, home: str, facts: dict[str, Any]) -> None:
         del os.environ[name]
     os.environ |= {"SAMEGOAL_HOME": home, "SAMEGOAL_ALLOW_LOCAL_SOURCES": "1"}
     from samegoal_pipelines.deployment import Deployment
-    from samegoal_pipelines.runs import add_partition, run_night
+    from samegoal_pipelines.operations.runs import add_partition, run_night
 
     spent = _timed_parts()
     deployment = Deployment()

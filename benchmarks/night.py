@@ -34,7 +34,7 @@ from zoneinfo import ZoneInfo
 import psutil
 
 from samegoal_pipelines.warehouse.server import EmbeddedPostgres
-from samegoal_pipelines_tests.defs.daemon_at_hand import Daemon, scheduled_runs, switch_on, ticks
+from samegoal_pipelines_tests.defs.daemon_fixtures import Daemon, scheduled_runs, switch_on, ticks
 
 WRONG, HELD, DOWN, PAUSED = 3, 2, 1, 1
 CLOSED = "http://127.0.0.1:9"  # nobody listens there
@@ -64,8 +64,8 @@ def main() -> int:
 def _night(folder: Path, count: int, students: int, messages: list[str]) -> int:
     from samegoal_pipelines.deployment import Deployment
     from samegoal_pipelines.districts.pauses import pause
-    from samegoal_pipelines.reports.board import read_board
-    from samegoal_pipelines.runs import add_partition, open_instance, run_night
+    from samegoal_pipelines.operations.runs import add_partition, open_instance, run_night
+    from samegoal_pipelines.reporting.board import read_board
     from samegoal_pipelines.sandbox import Sandbox, serve
 
     deployment = Deployment()

@@ -26,9 +26,9 @@ from samegoal_pipelines.defs import (
     status,
     worklist,
 )
+from samegoal_pipelines.defs.forkserver import start_runs_warm
 from samegoal_pipelines.defs.io import landing_io_manager
 from samegoal_pipelines.defs.night import night
-from samegoal_pipelines.defs.warm import start_runs_warm
 from samegoal_pipelines.deployment import Deployment
 from samegoal_pipelines.reporting.addresses import check_addresses
 from samegoal_pipelines.settings import Settings

@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import text
 
 from samegoal_pipelines.deployment import Deployment
-from samegoal_pipelines.runs import NightOutcome, run_night, run_release
+from samegoal_pipelines.operations.runs import NightOutcome, run_night, run_release
 from samegoal_pipelines.sandbox import Sandbox, SandboxDistrict, SandboxServer, serve
 
 TODAY = date(2026, 10, 12)

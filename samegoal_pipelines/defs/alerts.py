@@ -14,16 +14,16 @@ from typing import Any
 
 import dagster as dg
 
+from samegoal_pipelines.defs.errors import last_materialization, plainly_failing
 from samegoal_pipelines.defs.gate import PUBLISHED_SNAPSHOT
 from samegoal_pipelines.defs.night import Night
 from samegoal_pipelines.defs.partitions import DISTRICTS
 from samegoal_pipelines.defs.report import missing_reports
-from samegoal_pipelines.defs.steps import last_materialization, plainly_failing
 from samegoal_pipelines.deployment import Deployment
 from samegoal_pipelines.reporting.addresses import Address, AlertError, alert_addresses
 from samegoal_pipelines.reporting.alerts import Alert, alerts_due, judged_boards
-from samegoal_pipelines.reports.board import DEADLINE, Board, DistrictNight, read_board
-from samegoal_pipelines.reports.words import since
+from samegoal_pipelines.reporting.board import DEADLINE, Board, DistrictNight, read_board
+from samegoal_pipelines.reporting.formatting import since
 from samegoal_pipelines.warehouse.errors import WarehouseError
 
 ON_TIME_CHECK = "on_time"

@@ -7,12 +7,12 @@ import dagster as dg
 import pandas as pd
 import pyarrow as pa
 
-from samegoal_pipelines.defs.facts import parent_facts, student_facts
+from samegoal_pipelines.defs.errors import checked, recorded, schema_check
 from samegoal_pipelines.defs.io import Tables
 from samegoal_pipelines.defs.lineage import column_lineage, column_schema
+from samegoal_pipelines.defs.metadata import parent_facts, student_facts
 from samegoal_pipelines.defs.night import Night, OutdatedError
 from samegoal_pipelines.defs.partitions import DISTRICTS
-from samegoal_pipelines.defs.steps import checked, recorded, schema_check
 from samegoal_pipelines.deployment import Deployment
 from samegoal_pipelines.tables.catalog import LANDED
 from samegoal_pipelines.tables.declaration import Table

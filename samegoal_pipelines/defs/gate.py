@@ -15,13 +15,13 @@ from urllib.parse import urlencode
 import dagster as dg
 import pandas as pd
 
-from samegoal_pipelines.defs.facts import table
-from samegoal_pipelines.defs.findings import Finding
+from samegoal_pipelines.defs.checks import Finding
+from samegoal_pipelines.defs.errors import district_check
 from samegoal_pipelines.defs.io import Tables
+from samegoal_pipelines.defs.metadata import table
 from samegoal_pipelines.defs.night import PARTITION_TAG, Night
-from samegoal_pipelines.defs.steps import district_check
 from samegoal_pipelines.landing import LandingError
-from samegoal_pipelines.reports.remedies import of_hold
+from samegoal_pipelines.reporting.remedies import of_hold
 from samegoal_pipelines.tables.catalog import RAW_TABLES
 from samegoal_pipelines.tables.reads import rows_by_object
 from samegoal_pipelines.transforms.enrollments import FilteredEnrollments

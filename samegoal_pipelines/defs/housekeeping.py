@@ -10,10 +10,10 @@ from datetime import UTC, date, datetime, timedelta
 
 import dagster as dg
 
-from samegoal_pipelines.defs.steps import PLAIN_ERRORS, unforeseen
+from samegoal_pipelines.defs.errors import PLAIN_ERRORS, unforeseen
 from samegoal_pipelines.deployment import Deployment
 from samegoal_pipelines.districts.registry import District
-from samegoal_pipelines.reports.report import FOLDER
+from samegoal_pipelines.reporting.report import FOLDER
 from samegoal_pipelines.warehouse.snapshots import last_published
 
 _NAMED = 10  # districts that a failure names

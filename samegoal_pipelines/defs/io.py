@@ -12,8 +12,8 @@ from typing import Any
 import dagster as dg
 import pandas as pd
 
+from samegoal_pipelines.defs.errors import recorded
 from samegoal_pipelines.defs.night import Night, OutdatedError
-from samegoal_pipelines.defs.steps import recorded
 
 Tables = dict[str, pd.DataFrame]
 

@@ -6,9 +6,9 @@ from typing import Any
 
 import dagster as dg
 
+from samegoal_pipelines.defs.checks import tell
 from samegoal_pipelines.defs.demographics import refuse_a_lost_restriction, refuse_other_switches
-from samegoal_pipelines.defs.facts import ATTEMPTS_SHOWN, rows_facts, snapshot_facts
-from samegoal_pipelines.defs.findings import tell
+from samegoal_pipelines.defs.errors import check_tables, materialized, recorded, schema_check
 from samegoal_pipelines.defs.gate import (
     PUBLISHED_SNAPSHOT,
     gate_check,
@@ -21,9 +21,9 @@ from samegoal_pipelines.defs.gate import (
 from samegoal_pipelines.defs.held import HELD_SNAPSHOT, ToPublish, notes_of, restriction_is_known, to_publish
 from samegoal_pipelines.defs.io import Tables
 from samegoal_pipelines.defs.lineage import column_lineage, published_columns
+from samegoal_pipelines.defs.metadata import ATTEMPTS_SHOWN, rows_facts, snapshot_facts
 from samegoal_pipelines.defs.night import Night
 from samegoal_pipelines.defs.partitions import DISTRICTS
-from samegoal_pipelines.defs.steps import check_tables, materialized, recorded, schema_check
 from samegoal_pipelines.defs.worklist import list_of_held
 from samegoal_pipelines.deployment import Deployment
 from samegoal_pipelines.tables.catalog import published_tables

@@ -13,12 +13,12 @@ import dagster as dg
 import pandas as pd
 import pyarrow as pa
 
-from samegoal_pipelines.defs.facts import reading_facts
-from samegoal_pipelines.defs.findings import finding_checks, reading_findings, tell
+from samegoal_pipelines.defs.checks import finding_checks, reading_findings, tell
+from samegoal_pipelines.defs.errors import checked, plainly_failing, recorded, schema_check
 from samegoal_pipelines.defs.lineage import raw_columns
+from samegoal_pipelines.defs.metadata import reading_facts
 from samegoal_pipelines.defs.night import Night
 from samegoal_pipelines.defs.partitions import DISTRICTS
-from samegoal_pipelines.defs.steps import checked, plainly_failing, recorded, schema_check
 from samegoal_pipelines.deployment import Deployment
 from samegoal_pipelines.qmlativ import ObjectRead, read_district
 from samegoal_pipelines.tables.catalog import LANDED

@@ -12,14 +12,14 @@ import dagster as dg
 from dagster._core.events import EngineEventData  # exported by no public name
 from pydantic import Field
 
+from samegoal_pipelines.defs.checks import Finding, tell_apart
 from samegoal_pipelines.defs.demographics import refuse_a_lost_restriction
-from samegoal_pipelines.defs.facts import ATTEMPTS_SHOWN, snapshot_facts
-from samegoal_pipelines.defs.findings import Finding, tell_apart
+from samegoal_pipelines.defs.errors import plainly_failing
 from samegoal_pipelines.defs.gate import GATE_CHECK, PUBLISHED_SNAPSHOT, RELEASE_JOB
 from samegoal_pipelines.defs.held import read_held
+from samegoal_pipelines.defs.metadata import ATTEMPTS_SHOWN, snapshot_facts
 from samegoal_pipelines.defs.night import Night, read_date
 from samegoal_pipelines.defs.partitions import DISTRICTS
-from samegoal_pipelines.defs.steps import plainly_failing
 from samegoal_pipelines.defs.worklist import refreshed
 from samegoal_pipelines.deployment import Deployment
 from samegoal_pipelines.transforms.withholding import (

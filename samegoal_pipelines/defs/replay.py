@@ -12,11 +12,11 @@ from typing import Any, NamedTuple
 import dagster as dg
 from pydantic import Field
 
+from samegoal_pipelines.defs.errors import SchemaBrokenError, plainly_failing
 from samegoal_pipelines.defs.gate import PUBLISHED_SNAPSHOT
 from samegoal_pipelines.defs.io import Tables
 from samegoal_pipelines.defs.night import Night, read_date
 from samegoal_pipelines.defs.partitions import DISTRICTS
-from samegoal_pipelines.defs.steps import SchemaBrokenError, plainly_failing
 from samegoal_pipelines.deployment import Deployment
 from samegoal_pipelines.landing import LandedFileError, LandingError
 from samegoal_pipelines.tables.catalog import RAW_TABLES, published_tables

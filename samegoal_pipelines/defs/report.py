@@ -13,14 +13,14 @@ from typing import Any
 import dagster as dg
 from pydantic import Field
 
+from samegoal_pipelines.defs.errors import PLAIN_ERRORS, unforeseen
 from samegoal_pipelines.defs.night import TODAY_TAG, read_date
-from samegoal_pipelines.defs.steps import PLAIN_ERRORS, unforeseen
 from samegoal_pipelines.deployment import Deployment
 from samegoal_pipelines.landing import LandingError
+from samegoal_pipelines.reporting.board import active_timezones, night_now, read_board
+from samegoal_pipelines.reporting.formatting import summary
 from samegoal_pipelines.reporting.messages import Message, missing_report_message
-from samegoal_pipelines.reports.board import active_timezones, night_now, read_board
-from samegoal_pipelines.reports.report import FOLDER, make_report
-from samegoal_pipelines.reports.words import summary
+from samegoal_pipelines.reporting.report import FOLDER, make_report
 
 REPORT_JOB = "make_nightly_report"
 TRIES = 3
@@ -52,7 +52,7 @@ def nightly_report(
     context: dg.AssetExecutionContext, config: WhichNight, deployment: dg.ResourceParam[Deployment]
 ) -> dg.MaterializeResult:
     """The page about one night of all districts."""
-    from samegoal_pipelines.reports import page  # whose plots take a second to import
+    from samegoal_pipelines.reporting import page  # whose plots take a second to import
 
     with _plainly_failing():
         named = config.night or context.run.tags.get(TODAY_TAG)

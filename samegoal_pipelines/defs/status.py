@@ -5,12 +5,12 @@ from typing import Any
 
 import dagster as dg
 
-from samegoal_pipelines.defs.facts import status_facts
+from samegoal_pipelines.defs.errors import checked, recorded, schema_check
 from samegoal_pipelines.defs.io import Tables
 from samegoal_pipelines.defs.lineage import column_lineage, column_schema
+from samegoal_pipelines.defs.metadata import status_facts
 from samegoal_pipelines.defs.night import Night
 from samegoal_pipelines.defs.partitions import DISTRICTS
-from samegoal_pipelines.defs.steps import checked, recorded, schema_check
 from samegoal_pipelines.tables.catalog import LANDED
 from samegoal_pipelines.tables.enrollments import STUDENT_STATUS
 from samegoal_pipelines.transforms.status import classify_students

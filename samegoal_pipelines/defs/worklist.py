@@ -12,19 +12,19 @@ from typing import Any
 
 import dagster as dg
 
-from samegoal_pipelines.defs.facts import worklist_facts
-from samegoal_pipelines.defs.findings import WORKLIST, finding_checks, tell, tell_apart, worklist_findings
-from samegoal_pipelines.defs.gate import PUBLISHED_SNAPSHOT
-from samegoal_pipelines.defs.io import Tables
-from samegoal_pipelines.defs.lineage import column_schema
-from samegoal_pipelines.defs.night import Night
-from samegoal_pipelines.defs.partitions import DISTRICTS
-from samegoal_pipelines.defs.steps import (
+from samegoal_pipelines.defs.checks import WORKLIST, finding_checks, tell, tell_apart, worklist_findings
+from samegoal_pipelines.defs.errors import (
     check_tables,
     materialized,
     plainly_failing,
     schema_check,
 )
+from samegoal_pipelines.defs.gate import PUBLISHED_SNAPSHOT
+from samegoal_pipelines.defs.io import Tables
+from samegoal_pipelines.defs.lineage import column_schema
+from samegoal_pipelines.defs.metadata import worklist_facts
+from samegoal_pipelines.defs.night import Night
+from samegoal_pipelines.defs.partitions import DISTRICTS
 from samegoal_pipelines.deployment import Deployment
 from samegoal_pipelines.landing import LandingError
 from samegoal_pipelines.tables.worklist import REGISTRAR_WORKLIST

@@ -1,4 +1,4 @@
-"""Alerts about a night: what they say, who has received them, and how they are sent.
+"""What became of a night in every district: read once, shown as a page, a terminal report and alerts.
 
-The state of a night itself is read in `reports`.
+SQL of the snapshots lives in `warehouse`; Dagster sensors and assets live in `defs`.
 """

@@ -20,8 +20,7 @@ import psycopg2.errors
 import sqlalchemy as sa
 from sqlalchemy.exc import OperationalError
 
-from samegoal_pipelines.reporting.messages import Message, alert_message, all_well_message
-from samegoal_pipelines.reports.board import (
+from samegoal_pipelines.reporting.board import (
     Board,
     DistrictNight,
     active_timezones,
@@ -29,11 +28,12 @@ from samegoal_pipelines.reports.board import (
     night_judged,
     read_board,
 )
-from samegoal_pipelines.reports.remedies import kind_of
+from samegoal_pipelines.reporting.messages import Message, alert_message, all_well_message
+from samegoal_pipelines.reporting.remedies import kind_of
 from samegoal_pipelines.tables.warehouse import alerts_sent
 from samegoal_pipelines.warehouse.engine import take_role, transaction
+from samegoal_pipelines.warehouse.history import LOCK_ROW
 from samegoal_pipelines.warehouse.roles import Role
-from samegoal_pipelines.warehouse.writing import LOCK_ROW
 
 BETWEEN_LATER_MESSAGES = timedelta(hours=1)
 _END_IF_SENDING_HANGS = sa.text("select set_config('idle_in_transaction_session_timeout', '60s', true)")

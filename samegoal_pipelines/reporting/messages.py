@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from datetime import date
 
 from samegoal_pipelines.printable import on_one_line
-from samegoal_pipelines.reports import remedies, words
-from samegoal_pipelines.reports.board import Board, DistrictNight
+from samegoal_pipelines.reporting import formatting, remedies
+from samegoal_pipelines.reporting.board import Board, DistrictNight
 
 NAMES_IN_A_GROUP = 20
 GROUPS = 60
@@ -42,7 +42,7 @@ TEST_MESSAGE = Message("SameGoal: test alert", "This is a test. Nothing is wrong
 def missing_report_message(night: date, tries: int, run_id: str) -> Message:
     """What to say about a night whose report could not be made."""
     return Message(
-        f"{words.title(night)}: its report is missing",
+        f"{formatting.title(night)}: its report is missing",
         f"nightly_report of the night {night} failed {tries} times, last in run {run_id}.\n\n"
         "To do: open that run in the Dagster UI. To see what the report would say: "
         f"`samegoal-pipelines report --night {night}`\n",
@@ -52,7 +52,9 @@ def missing_report_message(night: date, tries: int, run_id: str) -> Message:
 def all_well_message(night: date, districts: int) -> Message:
     """The one line about a night on which nothing is wrong."""
     count = "1 district" if districts == 1 else f"all {districts:,} districts"
-    return Message(f"{words.title(night)}: all is well", f"{count} published".capitalize() + ".\n", "success")
+    return Message(
+        f"{formatting.title(night)}: all is well", f"{count} published".capitalize() + ".\n", "success"
+    )
 
 
 def alert_message(board: Board, news: Sequence[DistrictNight], *, later: bool = False) -> Message:
@@ -63,7 +65,7 @@ def alert_message(board: Board, news: Sequence[DistrictNight], *, later: bool = 
         news: the districts in trouble that the message is about.
         later: the message follows an earlier one of the same night.
     """
-    counts = ((sum(one.state == state for one in news), state) for state in words.SUMMED_UP)
+    counts = ((sum(one.state == state for one in news), state) for state in formatting.SUMMED_UP)
     counted = ", ".join(f"{count:,} {state}" for count, state in counts if count)
     groups: dict[tuple[str, str], list[DistrictNight]] = {}
     for one in news:
@@ -76,7 +78,7 @@ def alert_message(board: Board, news: Sequence[DistrictNight], *, later: bool = 
         paragraphs.append(f"And {len(rest):,} more districts: {', '.join(rest)}.")
     paragraphs.append(f"Full report: `samegoal-pipelines report --night {board.night}`")
     return Message(
-        f"{words.title(board.night)}: {'also ' if later else ''}{counted} of {board.due:,}",
+        f"{formatting.title(board.night)}: {'also ' if later else ''}{counted} of {board.due:,}",
         "\n\n".join(paragraphs) + "\n",
     )
 
@@ -89,7 +91,7 @@ def _paragraphs(group: Sequence[DistrictNight]) -> Iterator[str]:
     if reason := _plain(first.reason):
         yield f"For example {first.district_id}: {reason}" if several_reasons else reason
     lines = [
-        f"- {_plain(one.name)} ({one.district_id}): {words.since(one)}"
+        f"- {_plain(one.name)} ({one.district_id}): {formatting.since(one)}"
         + (_measured(one) if several_reasons else "")
         for one in group[:NAMES_IN_A_GROUP]
     ]

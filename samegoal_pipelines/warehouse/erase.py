@@ -1,7 +1,7 @@
 """Erasing a district: every row of every table that names it, in one transaction, and the record of that.
 
 Which tables these are is asked of the tables themselves, so that none that comes later is forgotten. What
-lies elsewhere (landed files, Dagster's partition) is `samegoal_pipelines.erasure`'s.
+lies elsewhere (landed files, Dagster's partition) is `samegoal_pipelines.operations.erase`'s.
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ import sqlalchemy as sa
 
 from samegoal_pipelines.tables.warehouse import alerts_sent, erasures, metadata
 from samegoal_pipelines.warehouse.engine import as_writer, take_role
+from samegoal_pipelines.warehouse.history import lock
 from samegoal_pipelines.warehouse.roles import Role
-from samegoal_pipelines.warehouse.writing import lock
 
 TABLES = tuple(
     table for table in reversed(metadata.sorted_tables) if "district_id" in table.c and table is not erasures

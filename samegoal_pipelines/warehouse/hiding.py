@@ -9,13 +9,13 @@ import pandas as pd
 import sqlalchemy as sa
 
 from samegoal_pipelines.warehouse.engine import as_writer
+from samegoal_pipelines.warehouse.history import Current, lock, note_hidden, published_now
 from samegoal_pipelines.warehouse.withholding import (
     Hidden,
     hide_every_phone,
     hide_flagged,
     hide_from_published,
 )
-from samegoal_pipelines.warehouse.writing import Current, lock, note_hidden, published_now
 
 
 def published_night(engine: sa.Engine, district_id: str) -> Current | None:

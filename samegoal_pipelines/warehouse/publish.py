@@ -20,14 +20,11 @@ from typing import Any
 import pandas as pd
 import sqlalchemy as sa
 
-from samegoal_pipelines.warehouse import staging
+from samegoal_pipelines.warehouse import diff
 from samegoal_pipelines.warehouse.engine import as_writer
 from samegoal_pipelines.warehouse.gate import Gate, Verdict, judge
-from samegoal_pipelines.warehouse.measuring import Shown, measure, shown
-from samegoal_pipelines.warehouse.rows import Content, Snapshot, content_of
-from samegoal_pipelines.warehouse.snapshots import Attempt, attempt_of
-from samegoal_pipelines.warehouse.withholding import Hidden, Switches, refuse_what_is_withheld
-from samegoal_pipelines.warehouse.writing import (
+from samegoal_pipelines.warehouse.gate_metrics import Shown, measure, shown
+from samegoal_pipelines.warehouse.history import (
     Counts,
     Current,
     Origin,
@@ -44,6 +41,9 @@ from samegoal_pipelines.warehouse.writing import (
     was_released,
     write_night,
 )
+from samegoal_pipelines.warehouse.rows import Content, Snapshot, content_of
+from samegoal_pipelines.warehouse.snapshots import Attempt, attempt_of
+from samegoal_pipelines.warehouse.withholding import Hidden, Switches, refuse_what_is_withheld
 
 
 @dataclass(frozen=True)
@@ -287,7 +287,7 @@ class _Staged:
         before: what was published before this attempt, where that is not the night before.
     """
 
-    staged: staging.Staged
+    staged: diff.Staged
     verdict: Verdict | None = None
     lost_by_time: int | None = None
     before: Shown | None = None
@@ -304,20 +304,20 @@ def _stage(
     """Stage the snapshot against the night before, having taken back what is published of this one."""
     cursor = connection.connection.cursor()
     if now is None:
-        return _Staged(staging.stage(cursor, content, district_id, night))
+        return _Staged(diff.stage(cursor, content, district_id, night))
     again = now.snapshot_date >= night
     earlier = _unseen_since(connection, now, night, district_id) if again else None
     if gate is not None:  # asked before anything is staged: it may have to be asked outside the lock
         for snapshot_id in (now.snapshot_id, *([] if earlier is None else [earlier])):
             gate.emptied(attempt_of(connection, snapshot_id))
-    staged = staging.stage(cursor, content, district_id, night)
+    staged = diff.stage(cursor, content, district_id, night)
     verdict = _judge(connection, gate, staged, content, now.snapshot_id)
     if not again:
         return _Staged(staged, verdict, _lost_by_time(verdict))
     before = shown(cursor, district_id)
-    staging.discard(cursor)
-    staging.undo(cursor, district_id, night)
-    staged = staging.stage(cursor, content, district_id, night)
+    diff.discard(cursor)
+    diff.undo(cursor, district_id, night)
+    staged = diff.stage(cursor, content, district_id, night)
     lost_by_time = _lost_by_time(verdict)
     if verdict is not None and earlier is not None:
         since = _judge(connection, gate, staged, content, earlier)
@@ -328,7 +328,7 @@ def _stage(
 
 
 def _judge(
-    connection: sa.Connection, gate: Gate | None, staged: staging.Staged, content: Content, snapshot_id: int
+    connection: sa.Connection, gate: Gate | None, staged: diff.Staged, content: Content, snapshot_id: int
 ) -> Verdict | None:
     """What the gate, if there is one, says to what is staged against the rows of this published snapshot."""
     if gate is None:

@@ -13,14 +13,11 @@ import pandas as pd
 import sqlalchemy as sa
 
 from samegoal_pipelines.tables.warehouse import releases, snapshots
-from samegoal_pipelines.warehouse import staging
+from samegoal_pipelines.warehouse import diff
 from samegoal_pipelines.warehouse.engine import as_writer
 from samegoal_pipelines.warehouse.errors import NothingHeldError, ReleaseTooLateError
-from samegoal_pipelines.warehouse.measuring import shown
-from samegoal_pipelines.warehouse.publish import Published
-from samegoal_pipelines.warehouse.rows import Snapshot, content_of
-from samegoal_pipelines.warehouse.withholding import Switches, refuse_what_is_withheld
-from samegoal_pipelines.warehouse.writing import (
+from samegoal_pipelines.warehouse.gate_metrics import shown
+from samegoal_pipelines.warehouse.history import (
     Current,
     Origin,
     lock,
@@ -30,6 +27,9 @@ from samegoal_pipelines.warehouse.writing import (
     refuse_what_is_late,
     write_night,
 )
+from samegoal_pipelines.warehouse.publish import Published
+from samegoal_pipelines.warehouse.rows import Snapshot, content_of
+from samegoal_pipelines.warehouse.withholding import Switches, refuse_what_is_withheld
 
 
 @dataclass(frozen=True)
@@ -161,11 +161,11 @@ def release(
         before = None
         if now is not None and now.snapshot_date >= night:
             before = shown(cursor, district_id)
-            staging.undo(cursor, district_id, night)
+            diff.undo(cursor, district_id, night)
         counts = write_night(
             connection,
             content,
-            staging.stage(cursor, content, district_id, night),
+            diff.stage(cursor, content, district_id, night),
             district_id=district_id,
             night=night,
             absent=absent,

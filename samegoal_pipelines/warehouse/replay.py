@@ -17,24 +17,24 @@ import pandas as pd
 import sqlalchemy as sa
 
 from samegoal_pipelines.tables.warehouse import current_snapshots, snapshots
-from samegoal_pipelines.warehouse import comparing, staging
-from samegoal_pipelines.warehouse.comparing import Difference
+from samegoal_pipelines.warehouse import diff, replay_diff
 from samegoal_pipelines.warehouse.engine import as_writer
 from samegoal_pipelines.warehouse.errors import NothingToReplayError, SnapshotInProgressError
-from samegoal_pipelines.warehouse.rows import Snapshot, content_of
-from samegoal_pipelines.warehouse.withholding import (
-    Switches,
-    hidden_since,
-    hide_again,
-    refuse_what_is_withheld,
-)
-from samegoal_pipelines.warehouse.writing import (
+from samegoal_pipelines.warehouse.history import (
     OTHER_CONTENT,
     Counts,
     Origin,
     lock,
     refuse_the_erased,
     write_night,
+)
+from samegoal_pipelines.warehouse.replay_diff import Difference
+from samegoal_pipelines.warehouse.rows import Snapshot, content_of
+from samegoal_pipelines.warehouse.withholding import (
+    Switches,
+    hidden_since,
+    hide_again,
+    refuse_what_is_withheld,
 )
 
 _REPLAYED_BY = "replayed by run "
@@ -201,14 +201,14 @@ def replay(
             )
         savepoint = connection.begin_nested()
         cursor = connection.connection.cursor()
-        comparing.remember(cursor, district_id, first.night)
+        replay_diff.remember(cursor, district_id, first.night)
         hidden = (
             hidden_since(connection, district_id) if _awaits_release(connection, district_id, last) else []
         )
-        staging.undo(cursor, district_id, first.night)
+        diff.undo(cursor, district_id, first.night)
         rewritten = [_rewrite(connection, district_id, night, recompute) for night in nights]
         hide_again(connection, hidden, district_id, last.night)
-        differences = comparing.compare(cursor, district_id, [night.night for night in nights])
+        differences = replay_diff.compare(cursor, district_id, [night.night for night in nights])
         replayed = tuple(
             ReplayedNight(
                 night.night, new.counts, _held(new.counts) != _held(night.counts), differences[night.night]
@@ -298,14 +298,14 @@ def _rewrite(
     counts = write_night(
         connection,
         content,
-        staging.stage(cursor, content, district_id, night.night),
+        diff.stage(cursor, content, district_id, night.night),
         district_id=district_id,
         night=night.night,
         absent=computed.absent,
         restricted=computed.restricted,
         confidential=computed.confidential,
     )
-    staging.discard(cursor)
+    diff.discard(cursor)
     return _Rewritten(
         counts, content.hash, computed.enrollment_rows, computed.set_aside, tuple(computed.notes)
     )

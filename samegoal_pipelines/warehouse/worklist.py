@@ -20,7 +20,7 @@ from samegoal_pipelines.tables.warehouse import current_snapshots, snapshots
 from samegoal_pipelines.tables.worklist import REGISTRAR_WORKLIST
 from samegoal_pipelines.warehouse.engine import as_writer
 from samegoal_pipelines.warehouse.errors import UnfitSnapshotError, WarehouseError
-from samegoal_pipelines.warehouse.writing import lock
+from samegoal_pipelines.warehouse.history import lock
 
 _COLUMNS = arrow_types(REGISTRAR_WORKLIST)
 

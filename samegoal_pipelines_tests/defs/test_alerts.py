@@ -19,13 +19,13 @@ from samegoal_pipelines.defs.partitions import DISTRICTS
 from samegoal_pipelines.defs.report import REPORT_JOB, TRIES
 from samegoal_pipelines.deployment import Deployment
 from samegoal_pipelines.districts.pauses import pause
+from samegoal_pipelines.operations.runs import open_instance
 from samegoal_pipelines.reporting.addresses import Address, AlertError
-from samegoal_pipelines.runs import open_instance
 from samegoal_pipelines.tables.warehouse import districts
 from samegoal_pipelines.warehouse.engine import as_writer
 from samegoal_pipelines_tests.pipeline import TODAY
+from samegoal_pipelines_tests.reporting.factories import NIGHT, REGISTERED, at, attempt, register
 from samegoal_pipelines_tests.reporting.servers import Hook, Mailbox, smtp_server, web_server
-from samegoal_pipelines_tests.reports.nights_at_hand import NIGHT, REGISTERED, at, attempt, register
 
 ON_TIME = dg.AssetCheckKey(dg.AssetKey("published_snapshot"), "on_time")
 STAYS = {"EntryWithdrawalID": 1, "StudentID": 11, "StartDate": "2026-08-12"}

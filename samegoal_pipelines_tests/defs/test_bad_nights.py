@@ -7,7 +7,7 @@ from datetime import date
 import dagster as dg
 import pytest
 
-from samegoal_pipelines.runs import open_instance
+from samegoal_pipelines.operations.runs import open_instance
 from samegoal_pipelines.sandbox import Sandbox
 from samegoal_pipelines.settings import Settings
 from samegoal_pipelines_tests.mass_changes import TOMORROW, enrolled

@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from samegoal_pipelines.definitions import build_defs
-from samegoal_pipelines.runs import open_instance
+from samegoal_pipelines.operations.runs import open_instance
 from samegoal_pipelines.sandbox import Sandbox
 from samegoal_pipelines.settings import Settings
 from samegoal_pipelines_tests.landing.forging import replace_file

@@ -7,7 +7,7 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from samegoal_pipelines.reports.remedies import kind_of
+from samegoal_pipelines.reporting.remedies import kind_of
 from samegoal_pipelines.warehouse.errors import WarehouseError
 from samegoal_pipelines_tests.defs.test_old_runs import Runs, instance
 from samegoal_pipelines_tests.defs.test_withholding_nights import (

@@ -16,8 +16,8 @@ from samegoal_pipelines.definitions import build_defs
 from samegoal_pipelines.defs import housekeeping
 from samegoal_pipelines.defs.housekeeping import prune_district
 from samegoal_pipelines.landing import LandingError
-from samegoal_pipelines.reports.report import FOLDER
-from samegoal_pipelines.runs import NightOutcome, open_instance
+from samegoal_pipelines.operations.runs import NightOutcome, open_instance
+from samegoal_pipelines.reporting.report import FOLDER
 from samegoal_pipelines.settings import Settings
 from samegoal_pipelines.transforms.columns import frame_of
 

@@ -13,10 +13,10 @@ import sqlalchemy as sa
 from dagster._core.scheduler.instigation import TickStatus
 
 from samegoal_pipelines.districts.pauses import pause
-from samegoal_pipelines.runs import add_partition, open_instance
+from samegoal_pipelines.operations.runs import add_partition, open_instance
 from samegoal_pipelines.sandbox import Sandbox
 from samegoal_pipelines_tests import traces
-from samegoal_pipelines_tests.defs.daemon_at_hand import (
+from samegoal_pipelines_tests.defs.daemon_fixtures import (
     Daemon,
     away_from_the_quarter,
     log_of,

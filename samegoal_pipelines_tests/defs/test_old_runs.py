@@ -17,8 +17,8 @@ from samegoal_pipelines.definitions import build_defs
 from samegoal_pipelines.defs.night import PROCESS_TAG
 from samegoal_pipelines.defs.nightly import SCHEDULE_NAME, SCHEDULE_TAG, TICK_TAG, look_at_tonight
 from samegoal_pipelines.defs.processes import close_abandoned_runs
-from samegoal_pipelines.reports.remedies import kind_of
-from samegoal_pipelines.runs import REPOSITORY, open_instance
+from samegoal_pipelines.operations.runs import REPOSITORY, open_instance
+from samegoal_pipelines.reporting.remedies import kind_of
 from samegoal_pipelines.warehouse.errors import WarehouseError
 from samegoal_pipelines_tests.defs.test_processes import ENDED
 

@@ -9,7 +9,7 @@ import pytest
 
 from samegoal_pipelines.defs.alerts import on_time
 from samegoal_pipelines.defs.night import Night
-from samegoal_pipelines_tests.reports.nights_at_hand import NIGHT, at, register
+from samegoal_pipelines_tests.reporting.factories import NIGHT, at, register
 
 
 def night_of(deployment, district_id: str, today: str) -> Night:

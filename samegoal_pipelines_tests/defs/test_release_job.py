@@ -9,7 +9,7 @@ import dagster as dg
 import pytest
 
 from samegoal_pipelines.definitions import build_defs
-from samegoal_pipelines.runs import open_instance
+from samegoal_pipelines.operations.runs import open_instance
 from samegoal_pipelines.settings import Settings
 from samegoal_pipelines_tests.mass_changes import (
     ENTRIES,

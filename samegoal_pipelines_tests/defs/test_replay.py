@@ -16,8 +16,8 @@ import pytest
 
 from samegoal_pipelines.defs.replay import REPLAY_JOB, read_night
 from samegoal_pipelines.landing.store import METADATA_KEY
-from samegoal_pipelines.replays import ReplayOutcome, run_replay
-from samegoal_pipelines.runs import execute, first_failure, open_instance
+from samegoal_pipelines.operations.replay import ReplayOutcome, run_replay
+from samegoal_pipelines.operations.runs import execute, first_failure, open_instance
 from samegoal_pipelines.sandbox import Sandbox, SandboxDistrict
 from samegoal_pipelines.transforms.snapshot import compute_night
 from samegoal_pipelines.transforms.withholding import Withholding

@@ -10,16 +10,16 @@ from typing import Any
 import dagster as dg
 import pytest
 import sqlalchemy as sa
-from samegoal_pipelines.reports.message import MissingReport
+from samegoal_pipelines.reporting.message import MissingReport
 
 from samegoal_pipelines.definitions import build_defs
 from samegoal_pipelines.defs.report import REPORT_JOB, missing_reports, report_after_the_night, reports_due
 from samegoal_pipelines.districts.pauses import pause
-from samegoal_pipelines.reports.report import FOLDER
+from samegoal_pipelines.reporting.report import FOLDER
 from samegoal_pipelines.tables.warehouse import districts
 from samegoal_pipelines.warehouse.engine import as_writer
 from samegoal_pipelines_tests.pipeline import TODAY
-from samegoal_pipelines_tests.reports.nights_at_hand import NIGHT, REGISTERED, at, attempt, register
+from samegoal_pipelines_tests.reporting.factories import NIGHT, REGISTERED, at, attempt, register
 
 STAYS = {"EntryWithdrawalID": 1, "StudentID": 11, "StartDate": "2026-08-12"}
 LEAVES = {

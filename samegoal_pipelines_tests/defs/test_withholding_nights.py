@@ -7,7 +7,7 @@ from datetime import date
 import pytest
 
 from samegoal_pipelines.defs import published, replay
-from samegoal_pipelines.replays import run_replay
+from samegoal_pipelines.operations.replay import run_replay
 from samegoal_pipelines.transforms.withholding import (
     CONFIDENTIAL_PHONES_SHOWN,
     RESTRICTED_CONTACTS_SHOWN,
@@ -15,8 +15,8 @@ from samegoal_pipelines.transforms.withholding import (
 )
 from samegoal_pipelines.warehouse.publish import publish
 from samegoal_pipelines.warehouse.replay import replay as warehouse_replay
+from samegoal_pipelines_tests.cli.asking import ask  # noqa: F401  (a fixture)
 from samegoal_pipelines_tests.pipeline import TODAY
-from samegoal_pipelines_tests.terminal.asking import ask  # noqa: F401  (a fixture)
 
 ENROLLED = {"StudentID": 11, "StartDate": "2026-08-12"}
 TOMORROW, DAY_AFTER = date(2026, 10, 13), date(2026, 10, 14)

@@ -7,15 +7,15 @@ from datetime import date, timedelta
 import dagster as dg
 import pytest
 
-from samegoal_pipelines import runs
 from samegoal_pipelines.defs import worklist
 from samegoal_pipelines.defs.night import Night
 from samegoal_pipelines.defs.worklist import registrar_worklist
+from samegoal_pipelines.operations import runs
 from samegoal_pipelines.settings import Settings
 from samegoal_pipelines.tables.worklist import FIX, NEVER_CLOSED, SET_ASIDE_PROBLEMS, TIE
 from samegoal_pipelines_tests.mass_changes import change
 from samegoal_pipelines_tests.pipeline import TODAY
-from samegoal_pipelines_tests.warehouse.worklist_at_hand import read_worklist
+from samegoal_pipelines_tests.warehouse.worklist_factories import read_worklist
 
 TOMORROW = TODAY + timedelta(days=1)
 PROBLEMATIC = [

@@ -13,7 +13,7 @@ from samegoal_pipelines.defs.nightly import districts_due
 from samegoal_pipelines.districts.errors import InvalidDistrictError, UnknownDistrictError
 from samegoal_pipelines.districts.pauses import Pause, all_pauses, pause, resume, unpaused
 from samegoal_pipelines.warehouse.engine import as_operator
-from samegoal_pipelines_tests.reports.nights_at_hand import register
+from samegoal_pipelines_tests.reporting.factories import register
 
 JUNE, AUGUST = date(2027, 6, 1), date(2027, 8, 15)
 

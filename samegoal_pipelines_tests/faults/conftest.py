@@ -1,10 +1,10 @@
-"""The fixtures of bad nights; see `samegoal_pipelines_tests.faults.standing`."""
+"""The fixtures of bad nights; see `samegoal_pipelines_tests.faults.fixtures`."""
 
 import pytest
 
-pytest.register_assert_rewrite("samegoal_pipelines_tests.faults.standing")
+pytest.register_assert_rewrite("samegoal_pipelines_tests.faults.fixtures")
 
-from samegoal_pipelines_tests.faults.standing import (  # noqa: E402
+from samegoal_pipelines_tests.faults.fixtures import (  # noqa: E402
     ask,
     fails,
     holds,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from samegoal_pipelines_tests.faults.standing import OURS, READING
+from samegoal_pipelines_tests.faults.fixtures import OURS, READING
 
 STUDENTS, ENTRIES = "Student/Student", "Enrollment/EntryWithdrawal"
 REMEDY = (

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from samegoal_pipelines_tests.faults.standing import ATTEMPTS, OURS
+from samegoal_pipelines_tests.faults.fixtures import ATTEMPTS, OURS
 from samegoal_pipelines_tests.mass_changes import TOMORROW
 
 STUDENTS = "Student/Student"

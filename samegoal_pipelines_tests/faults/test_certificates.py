@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from samegoal_pipelines_tests.faults.standing import IMPATIENT, OURS
+from samegoal_pipelines_tests.faults.fixtures import IMPATIENT, OURS
 
 REFUSED = (
     "token: the server's certificate is not valid for this host, expired or of an unknown authority: "

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from samegoal_pipelines.sandbox import SandboxDistrict
-from samegoal_pipelines_tests.faults.standing import OURS
+from samegoal_pipelines_tests.faults.fixtures import OURS
 from samegoal_pipelines_tests.mass_changes import TOMORROW
 
 STUDENTS, EMAILS = "Student/Student", "Demographics/NameEmail"

@@ -13,7 +13,7 @@ import psutil
 import pytest
 
 from samegoal_pipelines.qmlativ.transport import Transport
-from samegoal_pipelines_tests.faults.standing import ATTEMPTS, IMPATIENT
+from samegoal_pipelines_tests.faults.fixtures import ATTEMPTS, IMPATIENT
 
 STUDENTS = "Student/Student"
 GIVEN_UP = f"gave up after {ATTEMPTS} attempts; try again later"

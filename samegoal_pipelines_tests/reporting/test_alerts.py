@@ -15,8 +15,8 @@ from samegoal_pipelines.reporting.messages import Message, alert_message, missin
 from samegoal_pipelines.tables.warehouse import districts
 from samegoal_pipelines.warehouse.engine import as_operator, as_writer
 from samegoal_pipelines.warehouse.roles import Role
-from samegoal_pipelines_tests.reports.nights_at_hand import NIGHT, at, attempt, register
-from samegoal_pipelines_tests.warehouse.roles_at_hand import is_refused, login
+from samegoal_pipelines_tests.reporting.factories import NIGHT, at, attempt, register
+from samegoal_pipelines_tests.warehouse.role_fixtures import is_refused, login
 
 SIX_IN_NEW_YORK, SIX_IN_CHICAGO, SIX_IN_HONOLULU = at("10:00"), at("11:00"), at("16:00")
 

@@ -10,8 +10,8 @@ from samegoal_pipelines.transforms.departures import explain_absences
 from samegoal_pipelines.transforms.enrollments import filter_enrollments
 from samegoal_pipelines.transforms.status import classify_students
 from samegoal_pipelines_tests.transforms.builders import Row, enrollments, entry, raw
+from samegoal_pipelines_tests.transforms.edge_cases import nasty_district
 from samegoal_pipelines_tests.transforms.naive import judge
-from samegoal_pipelines_tests.transforms.nasty import nasty_district
 
 TODAY = date(2026, 10, 12)
 LONG_AGO = entry(1, "2024-08-14", "2025-05-28")

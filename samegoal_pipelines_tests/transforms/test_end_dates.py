@@ -9,8 +9,8 @@ import pytest
 
 from samegoal_pipelines.transforms.end_dates import observe_end_dates
 from samegoal_pipelines_tests.transforms.builders import entry, raw
+from samegoal_pipelines_tests.transforms.edge_cases import nasty_district
 from samegoal_pipelines_tests.transforms.naive import without_placeholders
-from samegoal_pipelines_tests.transforms.nasty import nasty_district
 
 END = date(2026, 9, 30)
 

@@ -12,8 +12,8 @@ from samegoal_pipelines.transforms.enrollments import filter_enrollments
 from samegoal_pipelines.transforms.explanation import RULES, Explanation, explain_students
 from samegoal_pipelines.transforms.status import classify_students
 from samegoal_pipelines_tests.transforms.builders import Row, enrollments, entry, raw
+from samegoal_pipelines_tests.transforms.edge_cases import nasty_district
 from samegoal_pipelines_tests.transforms.naive import judge, without_placeholders
-from samegoal_pipelines_tests.transforms.nasty import nasty_district
 
 TODAY = date(2026, 10, 12)
 PAST = ("2026-01-07", "2026-05-28")

@@ -11,7 +11,7 @@ from samegoal_pipelines.transforms.enrollments import filter_enrollments
 from samegoal_pipelines.transforms.forecast import UNCERTAIN_STATUS, count_flips, forecast_statuses
 from samegoal_pipelines.transforms.status import classify_students
 from samegoal_pipelines_tests.transforms.builders import enrollments, entry, table
-from samegoal_pipelines_tests.transforms.nasty import complete, nasty_district
+from samegoal_pipelines_tests.transforms.edge_cases import complete, nasty_district
 
 TODAY = date(2026, 10, 12)
 

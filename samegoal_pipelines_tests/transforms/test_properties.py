@@ -18,8 +18,8 @@ from samegoal_pipelines.tables.validation import validate
 from samegoal_pipelines.transforms.enrollments import filter_enrollments
 from samegoal_pipelines.transforms.status import classify_students
 from samegoal_pipelines_tests.transforms.builders import raw
+from samegoal_pipelines_tests.transforms.edge_cases import nasty_district
 from samegoal_pipelines_tests.transforms.naive import Row, Verdict, a_year_before, judge, last_day
-from samegoal_pipelines_tests.transforms.nasty import nasty_district
 
 seeds = st.integers(0, 10**9)
 thorough = settings(max_examples=25, deadline=None)

@@ -24,8 +24,8 @@ from samegoal_pipelines.transforms.enrollments import count_outcomes, filter_enr
 from samegoal_pipelines.transforms.status import classify_students
 from samegoal_pipelines.transforms.worklist import list_problems
 from samegoal_pipelines_tests.transforms.builders import enrollments, entry, raw
+from samegoal_pipelines_tests.transforms.edge_cases import nasty_district
 from samegoal_pipelines_tests.transforms.naive import Row, code_of, judge, last_day
-from samegoal_pipelines_tests.transforms.nasty import nasty_district
 
 TODAY = date(2026, 10, 12)
 SUMMER = date(2027, 7, 5)  # the year 2026-2027 is over; builders' years turn on 1 July

@@ -7,7 +7,7 @@ from datetime import date, timedelta
 import sqlalchemy as sa
 
 from samegoal_pipelines.tables.vocabulary import DEPARTURES
-from samegoal_pipelines_tests.warehouse.snapshots_at_hand import (
+from samegoal_pipelines_tests.warehouse.factories import (
     NIGHT,
     absences,
     gate_of,

@@ -12,7 +12,7 @@ import sqlalchemy as sa
 
 from samegoal_pipelines.warehouse.errors import WarehouseError
 from samegoal_pipelines.warehouse.export import Exported, export_students
-from samegoal_pipelines_tests.warehouse.snapshots_at_hand import publish_night, snapshot, student
+from samegoal_pipelines_tests.warehouse.factories import publish_night, snapshot, student
 
 COMPLETE = {
     "first_name": "Ana",

@@ -11,10 +11,10 @@ import pytest
 import sqlalchemy as sa
 
 from samegoal_pipelines.warehouse.gate import Limits
+from samegoal_pipelines.warehouse.history import Counts
 from samegoal_pipelines.warehouse.publish import Held
 from samegoal_pipelines.warehouse.snapshots import Attempt
-from samegoal_pipelines.warehouse.writing import Counts
-from samegoal_pipelines_tests.warehouse.snapshots_at_hand import (
+from samegoal_pipelines_tests.warehouse.factories import (
     NIGHT,
     FewStudents,
     attempts,

@@ -10,7 +10,7 @@ import pytest
 import sqlalchemy as sa
 
 from samegoal_pipelines.tables.vocabulary import DEPARTURES
-from samegoal_pipelines_tests.warehouse.snapshots_at_hand import (
+from samegoal_pipelines_tests.warehouse.factories import (
     NIGHT,
     absences,
     publish_night,

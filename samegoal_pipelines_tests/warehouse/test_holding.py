@@ -8,12 +8,12 @@ import pandas as pd
 import pytest
 import sqlalchemy as sa
 
-from samegoal_pipelines.warehouse import writing
+from samegoal_pipelines.warehouse import history
 from samegoal_pipelines.warehouse.engine import as_writer
+from samegoal_pipelines.warehouse.history import Counts
 from samegoal_pipelines.warehouse.publish import Held, publish
 from samegoal_pipelines.warehouse.snapshots import Attempt, find_attempt, record_failure
-from samegoal_pipelines.warehouse.writing import Counts
-from samegoal_pipelines_tests.warehouse.snapshots_at_hand import (
+from samegoal_pipelines_tests.warehouse.factories import (
     NIGHT,
     STARTED,
     FewStudents,
@@ -214,12 +214,12 @@ def test_what_is_held_is_stored_while_the_district_is_not_locked(
     warehouse: sa.Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Reading and writing landed files may take minutes; nobody waits for that."""
-    monkeypatch.setattr(writing, "LOCK_SECONDS", 1)
+    monkeypatch.setattr(history, "LOCK_SECONDS", 1)
     calls: list[str] = []
 
     def lock_it(what: str) -> None:
         with as_writer(warehouse, "grand-bend", "looking whether it is locked") as connection:
-            writing.lock(connection, "grand-bend")
+            history.lock(connection, "grand-bend")
         calls.append(what)
 
     def emptied(_: Attempt) -> dict[str, int]:

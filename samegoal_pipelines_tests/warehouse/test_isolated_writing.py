@@ -9,7 +9,7 @@ import pytest
 import sqlalchemy as sa
 
 from samegoal_pipelines.warehouse.roles import Role
-from samegoal_pipelines_tests.warehouse.roles_at_hand import (
+from samegoal_pipelines_tests.warehouse.role_fixtures import (
     OURS,
     THEIRS,
     WITHOUT_DISTRICTS,

@@ -7,7 +7,8 @@ import sqlalchemy as sa
 
 from samegoal_pipelines.tables.history import HISTORIES
 from samegoal_pipelines.warehouse.roles import Role
-from samegoal_pipelines_tests.warehouse.roles_at_hand import (
+from samegoal_pipelines_tests.warehouse.factories import rows
+from samegoal_pipelines_tests.warehouse.role_fixtures import (
     FOR_READERS,
     OURS,
     THEIRS,
@@ -21,7 +22,6 @@ from samegoal_pipelines_tests.warehouse.roles_at_hand import (
     relations,
     sources,
 )
-from samegoal_pipelines_tests.warehouse.snapshots_at_hand import rows
 
 # -- what the catalogue must say of every table, view and function, also of those to come --
 

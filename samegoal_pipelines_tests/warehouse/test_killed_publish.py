@@ -26,7 +26,7 @@ import sqlalchemy as sa
 from samegoal_pipelines.warehouse import engine as warehouse_engine
 from samegoal_pipelines.warehouse.errors import SupersededRunError, WarehouseError
 from samegoal_pipelines.warehouse.publish import publish
-from samegoal_pipelines_tests.warehouse.snapshots_at_hand import (
+from samegoal_pipelines_tests.warehouse.factories import (
     NIGHT,
     STARTED,
     FewStudents,

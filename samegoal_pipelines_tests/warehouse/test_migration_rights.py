@@ -20,7 +20,7 @@ from samegoal_pipelines.warehouse.server import EmbeddedPostgres
 from samegoal_pipelines.warehouse.snapshots import last_attempts
 from samegoal_pipelines.warehouse.urls import role_url
 from samegoal_pipelines_tests.databases import with_database
-from samegoal_pipelines_tests.warehouse.snapshots_at_hand import publish_night, rows, snapshot, student
+from samegoal_pipelines_tests.warehouse.factories import publish_night, rows, snapshot, student
 
 BEFOREHAND = "; ".join(f"create role {role}" for role in Role)
 TO_THE_LOGIN = "grant samegoal_owner, samegoal_writer, samegoal_operator to pipeline"

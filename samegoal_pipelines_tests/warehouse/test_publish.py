@@ -8,15 +8,15 @@ import pandas as pd
 import pytest
 import sqlalchemy as sa
 
+from samegoal_pipelines.warehouse import diff
 from samegoal_pipelines.warehouse import publish as publishing
-from samegoal_pipelines.warehouse import staging
 from samegoal_pipelines.warehouse.errors import (
     UnfitSnapshotError,
     WarehouseError,
 )
 from samegoal_pipelines.warehouse.publish import publish
 from samegoal_pipelines.warehouse.snapshots import find_attempt, last_attempts, last_published, record_failure
-from samegoal_pipelines_tests.warehouse.snapshots_at_hand import (
+from samegoal_pipelines_tests.warehouse.factories import (
     NIGHT,
     STARTED,
     FewStudents,
@@ -241,7 +241,7 @@ def test_a_failure_in_the_middle_leaves_everything_as_it_was(
     publish_night(warehouse, 0, snapshot(ANA, BEN))
     before = views(warehouse)
     monkeypatch.setattr(
-        staging, "_OPEN", "insert into {history} ({loaded}) select {loaded} from {new}, {new} as twice"
+        diff, "_OPEN", "insert into {history} ({loaded}) select {loaded} from {new}, {new} as twice"
     )
     with pytest.raises(WarehouseError, match=r"^publishing: .*SQLSTATE 42702"):
         publish_night(warehouse, 1, snapshot({**ANA, "status": "GRADUATED"}, CAM))

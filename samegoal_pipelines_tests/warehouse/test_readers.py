@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from samegoal_pipelines.warehouse import engine as warehouse_engine
 from samegoal_pipelines.warehouse.roles import Role
 from samegoal_pipelines.warehouse.urls import role_url
-from samegoal_pipelines_tests.warehouse.snapshots_at_hand import (
+from samegoal_pipelines_tests.warehouse.factories import (
     NIGHT,
     FewStudents,
     publish_night,

@@ -21,7 +21,7 @@ from samegoal_pipelines.warehouse.errors import (
 from samegoal_pipelines.warehouse.publish import Published, publish
 from samegoal_pipelines.warehouse.release import HeldSnapshot, find_held, release
 from samegoal_pipelines.warehouse.snapshots import find_attempt, last_published
-from samegoal_pipelines_tests.warehouse.snapshots_at_hand import (
+from samegoal_pipelines_tests.warehouse.factories import (
     NIGHT,
     STARTED,
     FewStudents,
@@ -332,7 +332,7 @@ def test_a_hold_that_fails_to_be_released_can_be_released_later(
     held = hold(district)
     before = everything(district)
     with monkeypatch.context() as broken:
-        broken.setattr("samegoal_pipelines.warehouse.staging._CLOSE", "select 1 / 0")
+        broken.setattr("samegoal_pipelines.warehouse.diff._CLOSE", "select 1 / 0")
         with pytest.raises(WarehouseError, match=r"^releasing: .*SQLSTATE 22012"):
             release_held(district, held)
     assert everything(district) == before

@@ -19,8 +19,7 @@ import sqlalchemy as sa
 from samegoal_pipelines.tables.sql import SCHEMA
 from samegoal_pipelines.transforms.columns import frame_of
 from samegoal_pipelines.warehouse import engine as engine_module
-from samegoal_pipelines.warehouse import writing
-from samegoal_pipelines.warehouse.comparing import Difference, Transition
+from samegoal_pipelines.warehouse import history
 from samegoal_pipelines.warehouse.errors import (
     NothingToReplayError,
     ReleaseTooLateError,
@@ -30,10 +29,10 @@ from samegoal_pipelines.warehouse.gate import Gate, Limits
 from samegoal_pipelines.warehouse.publish import Held, publish
 from samegoal_pipelines.warehouse.release import find_held
 from samegoal_pipelines.warehouse.replay import Replayed, find_nights, replay
+from samegoal_pipelines.warehouse.replay_diff import Difference, Transition
 from samegoal_pipelines.warehouse.roles import Role
 from samegoal_pipelines.warehouse.snapshots import record_failure
-from samegoal_pipelines_tests.warehouse.roles_at_hand import login
-from samegoal_pipelines_tests.warehouse.snapshots_at_hand import (
+from samegoal_pipelines_tests.warehouse.factories import (
     NIGHT,
     STARTED,
     FewStudents,
@@ -43,6 +42,7 @@ from samegoal_pipelines_tests.warehouse.snapshots_at_hand import (
     student,
     views,
 )
+from samegoal_pipelines_tests.warehouse.role_fixtures import login
 
 TABLES = (
     "student_status_history",
@@ -399,7 +399,7 @@ def test_a_replay_waits_for_who_publishes_and_then_says_so(
     first = threading.Thread(target=replay_from, args=(three_nights, 0, hang))
     first.start()
     assert entered.wait(120)
-    monkeypatch.setattr(writing, "LOCK_SECONDS", 1)
+    monkeypatch.setattr(history, "LOCK_SECONDS", 1)
     with pytest.raises(
         SnapshotInProgressError, match="another run has been publishing this district for 1 s"
     ):

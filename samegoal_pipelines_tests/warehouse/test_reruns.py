@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from samegoal_pipelines.warehouse.publish import Held
 from samegoal_pipelines.warehouse.release import find_held, release
 from samegoal_pipelines.warehouse.snapshots import Attempt
-from samegoal_pipelines_tests.warehouse.snapshots_at_hand import (
+from samegoal_pipelines_tests.warehouse.factories import (
     NIGHT,
     FewStudents,
     attempts,

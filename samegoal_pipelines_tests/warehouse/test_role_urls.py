@@ -16,7 +16,7 @@ from samegoal_pipelines.warehouse import place
 from samegoal_pipelines.warehouse.roles import Role
 from samegoal_pipelines.warehouse.server import EmbeddedPostgres
 from samegoal_pipelines.warehouse.urls import role_url
-from samegoal_pipelines_tests.warehouse.snapshots_at_hand import publish_night, snapshot, student
+from samegoal_pipelines_tests.warehouse.factories import publish_night, snapshot, student
 
 ISOLATION = {
     Role.OWNER: "read committed",

@@ -8,7 +8,7 @@ import pytest
 import sqlalchemy as sa
 
 from samegoal_pipelines.warehouse import engine as warehouse_engine
-from samegoal_pipelines_tests.warehouse.snapshots_at_hand import (
+from samegoal_pipelines_tests.warehouse.factories import (
     FewStudents,
     publish_night,
     rows,

@@ -12,7 +12,7 @@ import sqlalchemy as sa
 
 from samegoal_pipelines.transforms.columns import frame_of
 from samegoal_pipelines.warehouse.publish import Published, publish
-from samegoal_pipelines_tests.warehouse.snapshots_at_hand import (
+from samegoal_pipelines_tests.warehouse.factories import (
     NIGHT,
     STARTED,
     publish_night,

@@ -21,8 +21,8 @@ from samegoal_pipelines.warehouse.worklist import (
     replace_worklist,
 )
 from samegoal_pipelines_tests.transforms.builders import table
-from samegoal_pipelines_tests.warehouse.snapshots_at_hand import NIGHT as FIRST_NIGHT
-from samegoal_pipelines_tests.warehouse.snapshots_at_hand import (
+from samegoal_pipelines_tests.warehouse.factories import NIGHT as FIRST_NIGHT
+from samegoal_pipelines_tests.warehouse.factories import (
     gate_of,
     hold_night,
     publish_night,
@@ -30,7 +30,7 @@ from samegoal_pipelines_tests.warehouse.snapshots_at_hand import (
     snapshot,
     student,
 )
-from samegoal_pipelines_tests.warehouse.worklist_at_hand import WorklistItem, read_worklist
+from samegoal_pipelines_tests.warehouse.worklist_factories import WorklistItem, read_worklist
 
 NIGHT = date(2026, 10, 12)
 

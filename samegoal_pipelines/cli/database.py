@@ -1,0 +1,86 @@
+"""`database-url` and `postgres …`: reaching the warehouse with other tools."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from samegoal_pipelines.cli.exits import PlainError
+
+if TYPE_CHECKING:
+    from samegoal_pipelines.deployment import Deployment
+
+
+@click.command("database-url")
+@click.option(
+    "--role",
+    type=click.Choice(["operator", "reader", "writer", "owner"]),
+    default="operator",
+    show_default=True,
+    help="Who the tool is to act as; reader and writer reach the district of their transaction only.",
+)
+@click.pass_obj
+def database_url(deployment: Deployment, role: str) -> None:
+    """Print a URL for psql and other tools.
+
+    Reader and writer see no row until their transaction names a district:
+
+    \b
+      begin;
+      set local samegoal.district_id = 'grand-bend';
+      select * from samegoal.student_details limit 5;
+      commit;
+    """  # noqa: D301 - click reads the character itself
+    from samegoal_pipelines.warehouse.roles import Role
+
+    click.echo(deployment.role_url(Role[role.upper()]))
+
+
+@click.group()
+def postgres() -> None:
+    """Keep the embedded Postgres up for psql and other tools; not needed with SAMEGOAL_DATABASE_URL."""
+
+
+def _embedded(deployment: Deployment) -> Any:
+    from samegoal_pipelines.warehouse.server import EmbeddedPostgres
+
+    if deployment.settings.configured_database_url:
+        raise PlainError(
+            "SAMEGOAL_DATABASE_URL is set, so the embedded Postgres is not in use; unset it first"
+        )
+    return EmbeddedPostgres(deployment.settings.make_home())
+
+
+@postgres.command("start")
+@click.pass_obj
+def start_postgres(deployment: Deployment) -> None:
+    """Start it and keep it up after this command."""
+    from samegoal_pipelines.warehouse.roles import Role
+
+    _embedded(deployment).start()
+    click.echo(f"Postgres is up and stays up: psql '{deployment.role_url(Role.OPERATOR)}'")
+
+
+@postgres.command("stop")
+@click.pass_obj
+def stop_postgres(deployment: Deployment) -> None:
+    """Stop it."""
+    told = {
+        "stopped": "Postgres is stopped",
+        "not running": "Postgres was not running",
+        "in use": "other commands are using Postgres; the last of them will stop it",
+    }
+    click.echo(told[_embedded(deployment).stop()])
+
+
+@postgres.command("status")
+@click.pass_obj
+def postgres_status(deployment: Deployment) -> None:
+    """Say whether it is up, and where its data lies."""
+    from samegoal_pipelines.warehouse.roles import Role
+    from samegoal_pipelines.warehouse.urls import role_url
+
+    status = _embedded(deployment).status()
+    click.echo(str(replace(status, url=role_url(status.url, Role.OPERATOR, as_login=True))))

@@ -1,0 +1,213 @@
+"""The demo and the development server: synthetic districts, and the Dagster UI over the same state.
+
+Everything here is for trying the pipeline out; nothing in production imports it.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, nullcontext
+from datetime import date, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+import click
+
+from samegoal_pipelines.cli.exits import DONE, FAILED, PlainError
+from samegoal_pipelines.cli.sync import print_nights, run_nights, worst_of
+from samegoal_pipelines.deployment import Deployment
+from samegoal_pipelines.districts.errors import UnknownDistrictError
+from samegoal_pipelines.operations.runs import add_partition, prepare_dagster_home
+from samegoal_pipelines.reporting.addresses import check_addresses
+from samegoal_pipelines.settings import Settings, project_root
+
+if TYPE_CHECKING:
+    from samegoal_pipelines.sandbox import SandboxServer
+
+STUDENTS = [12_000, 900, 120]
+PREFERRED_PORT = 8471
+_LONGEST_TMPDIR = 60
+"""Bytes: Dagster's code server listens on a socket there, whose whole path may have 107."""
+
+
+def run_demo(deployment: Deployment, *, here: bool = False, debug: bool = False) -> int:
+    """Serve three synthetic districts, register them, run their night and show what was published.
+
+    A second demo works on the state of the first: the same districts, a night on for every day since.
+
+    Args:
+        here: work in the database and landing that the environment names, too.
+
+    Raises:
+        PlainError: the environment names a database or a landing, which may be those of production.
+    """
+    if not here:
+        _refuse_configured(deployment.settings)
+    deployment = _with_local_sources(deployment)
+    click.echo("Starting a sandbox Qmlativ with three synthetic districts ...")
+    with _demo_source(deployment.settings.make_home()) as server:
+        district_ids = _register(deployment, server)
+        click.echo("Running the nightly job for each of them through Dagster ...")
+        nights = run_nights(deployment, district_ids, debug=debug)
+    print_nights(nights)
+    click.echo(
+        "Where to look next:\n"
+        "  make dev                                        the Dagster UI on this state, with the sandbox\n"
+        "  .venv/bin/samegoal-pipelines postgres start     keep Postgres up; says how to reach it with psql\n"
+        "  select * from samegoal.student_details limit 5; what SameGoal reads, in psql"
+    )
+    return worst_of(nights)
+
+
+def run_dev(deployment: Deployment, *, host: str, port: int) -> int:
+    """Run the Dagster webserver and daemon, and the sandbox if the demo's districts are registered."""
+    check_addresses(deployment.settings.alert_urls)
+    home = deployment.settings.make_home()
+    if _demo_facts(home):
+        deployment = _with_local_sources(deployment)
+    prepare_dagster_home(deployment.settings)
+    source = _demo_source(home) if _demo_facts(home) else nullcontext()
+    with source as server:
+        if server is not None:
+            _register(deployment, server)
+        elif not deployment.registry.list():
+            click.echo("No district is registered yet; `make demo` registers three synthetic ones.")
+        workspace = str(project_root() / "workspace.yaml")
+        commands = [
+            ["dagster-webserver", "-h", host, "-p", str(port), "-w", workspace],
+            ["dagster-daemon", "run", "-w", workspace],
+        ]
+        if _is_taken(host, port):
+            raise PlainError(f"starting the UI: another program has port {port}; give another: --port")
+        click.echo(f"The Dagster UI comes up at http://{host}:{port} (Ctrl-C stops everything).")
+        click.echo("The schedule nightly_by_district is off until you switch it on under Automation.")
+        return _run_until_stopped(commands)
+
+
+def _is_taken(host: str, port: int) -> bool:
+    """Whether somebody listens there already: the webserver would say so only after half a minute."""
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            return error.errno == errno.EADDRINUSE
+    return False
+
+
+def _run_until_stopped(commands: list[list[str]]) -> int:
+    """Run the commands until one of them ends or someone stops us; then stop them all."""
+    binaries = Path(sys.executable).parent
+    environment = dict(os.environ)
+    if len(os.fsencode(tempfile.gettempdir())) > _LONGEST_TMPDIR:
+        environment["TMPDIR"] = "/tmp"  # noqa: S108 - its sockets are made private by Dagster and Python
+    processes = [
+        subprocess.Popen([str(binaries / command[0]), *command[1:]], env=environment)  # noqa: S603
+        for command in commands
+    ]
+    stopping = []
+    previous = signal.signal(signal.SIGTERM, lambda *_: stopping.append(True))
+    try:
+        while not stopping and all(process.poll() is None for process in processes):
+            time.sleep(0.2)
+    except KeyboardInterrupt:
+        stopping.append(True)
+    finally:
+        signal.signal(signal.SIGTERM, previous)
+        for process in processes:
+            process.terminate()
+        for process in processes:
+            try:
+                process.wait(20)
+            except subprocess.TimeoutExpired:
+                process.kill()
+    return DONE if stopping else FAILED
+
+
+def _refuse_configured(settings: Settings) -> None:
+    configured = {
+        "SAMEGOAL_DATABASE_URL": settings.database_url,
+        "SAMEGOAL_LANDING_URL": settings.landing_url,
+    }
+    if names := [name for name, value in configured.items() if value]:
+        raise PlainError(
+            f"starting the demo: {' and '.join(names)} set, and the demo would publish synthetic districts "
+            f"there; unset {'them' if len(names) > 1 else 'it'}, or add --here if that is what you want"
+        )
+
+
+def _with_local_sources(deployment: Deployment) -> Deployment:
+    """The same deployment, allowed to read the sandbox on this machine."""
+    os.environ["SAMEGOAL_ALLOW_LOCAL_SOURCES"] = "1"
+    return Deployment(Settings(home=deployment.settings.home))
+
+
+@contextmanager
+def _demo_source(home: Path) -> Iterator[SandboxServer]:
+    """The sandbox of this home: the same districts each time, a night on for every day since the first."""
+    from samegoal_pipelines.sandbox import Sandbox, serve
+    from samegoal_pipelines.sandbox.school_years import school_year_of
+
+    today = datetime.now().astimezone().date()
+    facts = _demo_facts(home) or {"first_day": today.isoformat(), "port": PREFERRED_PORT}
+    first_day = date.fromisoformat(facts["first_day"])
+    sandbox = Sandbox.generate(
+        districts=len(STUDENTS),
+        students=STUDENTS,
+        seed=1,
+        today=today,
+        night=max(0, (today - first_day).days),
+        school_year=school_year_of(first_day),  # the same students, also after the summer
+    )
+    with ExitStack() as stack:
+        try:
+            server = stack.enter_context(serve(sandbox, facts["port"]))
+        except OSError:  # somebody else has the port by now
+            server = stack.enter_context(serve(sandbox, 0))
+        port = urlsplit(server.url).port
+        _demo_file(home).write_text(json.dumps({"first_day": first_day.isoformat(), "port": port}))
+        yield server
+
+
+def _demo_file(home: Path) -> Path:
+    return home / "demo.json"
+
+
+def _demo_facts(home: Path) -> dict[str, Any] | None:
+    """When the first demo of this home ran, and on which port; None if there was none."""
+    file = _demo_file(home)
+    return json.loads(file.read_text()) if file.exists() else None
+
+
+def _register(deployment: Deployment, server: SandboxServer) -> list[str]:
+    """Register the sandbox's districts, or point those of an earlier demo at where it listens now."""
+    registry = deployment.registry
+    for district in server.sandbox.districts:
+        base_url = server.base_url(district)
+        try:
+            if registry.get(district.id).base_url != base_url:
+                registry.set(district.id, base_url=base_url, allow_local=True)
+            continue
+        except UnknownDistrictError:
+            pass
+        registry.add(
+            id=district.id,
+            name=district.name,
+            base_url=base_url,
+            client_key=district.client_key,
+            client_secret=district.client_secret,
+            timezone=district.timezone,
+            allow_local=True,
+        )
+        add_partition(deployment.settings, district.id)
+    return [district.id for district in server.sandbox.districts]

@@ -1,0 +1,300 @@
+"""`districts …`: register districts and look after them."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from samegoal_pipelines.cli.dates import Day
+from samegoal_pipelines.cli.exits import DONE, FAILED, PlainError
+from samegoal_pipelines.cli.sections import Sections
+from samegoal_pipelines.cli.terminal import print_json, print_table
+from samegoal_pipelines.districts.names import shown
+
+if TYPE_CHECKING:
+    from samegoal_pipelines.deployment import Deployment
+
+
+_ENCODING = "utf-8-sig"  # some editors put a mark before the text
+_SECRET_FILE = click.File("r", _ENCODING, "replace")  # the registry refuses what could not be read
+
+
+@click.group(cls=Sections)
+def districts() -> None:
+    """Register districts and look after them."""
+
+
+@click.command("add")
+@click.argument("district_id", metavar="ID")
+@click.option("--name", required=True, help="The district's name, for people.")
+@click.option("--base-url", required=True, help="Qmlativ's API Base URL, ending before /Custom.")
+@click.option("--client-key", required=True, help="Client Key of the Integration Access.")
+@click.option(
+    "--client-secret-file",
+    type=_SECRET_FILE,
+    help="File with the Client Secret ('-' for standard input); without it, you are asked.",
+)
+@click.option(
+    "--timezone", default="America/Chicago", show_default=True, help="The district's IANA time zone."
+)
+@click.option("--token-url", help="Where tokens come from, if not {base}/oauth/token.")
+@click.option("--entity-id", type=int, help="Entity to read through, if not the district's own.")
+@click.option("--expires", type=Day(), help="When the Integration Access expires.")
+@click.pass_obj
+def add_district(
+    deployment: Deployment,
+    district_id: str,
+    name: str,
+    base_url: str,
+    client_key: str,
+    client_secret_file: Any,
+    timezone: str,
+    token_url: str | None,
+    entity_id: int | None,
+    expires: datetime | None,
+) -> None:
+    """Register a district; the schedule takes it up with its next tick."""
+    from samegoal_pipelines.operations.runs import add_partition
+
+    district = deployment.registry.add(
+        id=district_id,
+        name=name,
+        base_url=base_url,
+        client_key=client_key,
+        client_secret=_read_secret(district_id, client_secret_file),
+        timezone=timezone,
+        token_url=token_url,
+        entity_id=entity_id,
+        expires=expires.date() if expires else None,
+        allow_local=deployment.settings.allow_local_sources,
+    )
+    add_partition(deployment.settings, district.id)
+    click.echo(f"{district.id}: registered; next: samegoal-pipelines districts verify {district.id}")
+
+
+def _read_secret(district_id: str, file: Any) -> str:
+    """The secret from a file, standard input or a prompt; never from an argument, which others can see."""
+    if file is not None:
+        secret = file.read()
+    elif sys.stdin.isatty():
+        secret = click.prompt("Client Secret", hide_input=True)
+    else:
+        secret = sys.stdin.buffer.read().decode(_ENCODING, "replace")
+    if not secret.strip():
+        raise PlainError(
+            f"{shown(district_id)}: the Client Secret is empty; give it with --client-secret-file, standard "
+            "input or the prompt"
+        )
+    return secret.strip()
+
+
+def _read_limits(
+    _context: click.Context, _option: click.Parameter, given: Sequence[str]
+) -> dict[str, float | None]:
+    """What `--limit` says: name → value, None where the usual one is to hold again."""
+    limits: dict[str, float | None] = {}
+    for text in given:
+        name, _, value = text.partition("=")
+        try:
+            limits[name.strip()] = None if value.strip() == "default" else float(value)
+        except ValueError:
+            raise click.BadParameter(
+                "write NAME=VALUE, such as lost=15, or NAME=default to take it back"
+            ) from None
+    return limits
+
+
+MEANINGS = {
+    "show_restricted_contacts": "from its next snapshot on, addresses, phones and e-mails of parents under "
+    "active restricted access are published with the flag; take it back with --restricted-contacts withhold",
+    "show_confidential_phones": "from its next snapshot on, phones that are marked as confidential are "
+    "published; take it back with --confidential-phones withhold",
+}
+"""What it means to set a switch to show."""
+
+
+@click.command("set")
+@click.argument("district_id", metavar="ID")
+@click.option("--name", help="The district's name, for people.")
+@click.option(
+    "--base-url",
+    help="Qmlativ's API Base URL, ending before /Custom; who answers there must be the same district.",
+)
+@click.option("--token-url", help="Where tokens come from, if not {base}/oauth/token; '' takes it back.")
+@click.option("--entity-id", type=int, help="Entity to read through, if not the district's own.")
+@click.option("--timezone", help="The district's IANA time zone.")
+@click.option("--expires", type=Day(), help="When the Integration Access expires.")
+@click.option(
+    "--limit",
+    "gate_limits",
+    metavar="NAME=VALUE",
+    multiple=True,
+    callback=_read_limits,
+    help="A limit beyond which a night is held: lost, added, expired, demographics, contacts, set_aside, "
+    "kept (percent), lost_least (students); NAME=default takes it back. May be given several times.",
+)
+@click.option(
+    "--restricted-contacts",
+    "show_restricted_contacts",
+    type=click.Choice(["withhold", "show"]),
+    help="Contact data of parents under active restricted access; withheld unless set.",
+)
+@click.option(
+    "--confidential-phones",
+    "show_confidential_phones",
+    type=click.Choice(["withhold", "show"]),
+    help="Phones that are marked as confidential; withheld unless set.",
+)
+@click.pass_obj
+def set_district(
+    deployment: Deployment,
+    district_id: str,
+    expires: datetime | None,
+    gate_limits: dict[str, float | None],
+    **given: str | int | None,
+) -> None:
+    """Change what is registered about a district."""
+    changes: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
+    if expires:
+        changes["expires"] = expires.date()
+    if gate_limits:
+        changes["gate_limits"] = gate_limits
+    for switch in MEANINGS.keys() & changes.keys():
+        changes[switch] = changes[switch] == "show"
+    if not changes:
+        raise click.UsageError("name what to change; see --help")
+    deployment.registry.set(district_id, allow_local=deployment.settings.allow_local_sources, **changes)
+    click.echo(f"{district_id}: changed {', '.join(sorted(changes))}")
+    for switch, meaning in MEANINGS.items():
+        if changes.get(switch):
+            click.echo(f"{district_id}: {meaning}")
+    if withheld := {switch for switch in MEANINGS if changes.get(switch) is False}:
+        _hide_published(deployment, district_id, withheld)
+
+
+def _hide_published(deployment: Deployment, district_id: str, withheld: set[str]) -> None:
+    """Remove what is withheld from now on from the published rows, and say how much that was."""
+    from samegoal_pipelines.operations.hide_contacts import hide_published_contacts
+
+    hidden = hide_published_contacts(
+        deployment,
+        district_id,
+        restricted="show_restricted_contacts" in withheld,
+        confidential="show_confidential_phones" in withheld,
+    )
+    click.echo(
+        f"{district_id}: removed from what is published: contacts of {hidden.parents:,} restricted parents, "
+        f"{hidden.phones:,} phones"
+    )
+
+
+@click.command("rotate-secret")
+@click.argument("district_id", metavar="ID")
+@click.option("--client-key", help="The new Client Key, if it has changed as well.")
+@click.option(
+    "--client-secret-file",
+    type=_SECRET_FILE,
+    help="File with the new Client Secret ('-' for standard input); without it, you are asked.",
+)
+@click.option("--expires", type=Day(), help="When the renewed Integration Access expires.")
+@click.pass_obj
+def rotate_secret(
+    deployment: Deployment,
+    district_id: str,
+    client_key: str | None,
+    client_secret_file: Any,
+    expires: datetime | None,
+) -> None:
+    """Replace a district's Client Secret."""
+    deployment.registry.get(district_id)
+    secret = _read_secret(district_id, client_secret_file)
+    deployment.registry.rotate_secret(district_id, client_secret=secret, client_key=client_key)
+    if expires:
+        deployment.registry.set(district_id, expires=expires.date())
+    click.echo(f"{district_id}: secret replaced; next: samegoal-pipelines districts verify {district_id}")
+
+
+@click.command("rotate-key")
+@click.pass_obj
+def rotate_key(deployment: Deployment) -> int:
+    """Seal every Client Secret anew with the first key of SAMEGOAL_SECRET_KEY.
+
+    Where the key lies in a file under SAMEGOAL_HOME, a new one is made first, and the old ones go in the end.
+    May be stopped and run again at any moment. Exit status 1: some secrets were sealed with a key that is
+    lost; their districts are named, and all others are done.
+    """
+    rotation = deployment.registry.rotate_key()
+    done = f"{rotation.reencrypted:,} client secret(s) are sealed with "
+    if rotation.new_key:
+        click.echo(f"{done}a new key; the keys before it are gone")
+    else:
+        click.echo(f"{done}the first key of SAMEGOAL_SECRET_KEY; the keys behind it can be taken out")
+    for line in rotation.lost:
+        click.echo(f"error: {line}", err=True)
+    return FAILED if rotation.lost else DONE
+
+
+@click.command("disable")
+@click.argument("district_id", metavar="ID")
+@click.pass_obj
+def disable_district(deployment: Deployment, district_id: str) -> None:
+    """Leave a district out of the schedule until it is enabled again; for some nights, see `pause`.
+
+    What it has published stays.
+    """
+    deployment.registry.set_active(district_id, False)
+    click.echo(f"{district_id}: disabled; what it has published stays")
+
+
+@click.command("enable")
+@click.argument("district_id", metavar="ID")
+@click.pass_obj
+def enable_district(deployment: Deployment, district_id: str) -> None:
+    """Take a disabled district back into the schedule."""
+    deployment.registry.set_active(district_id, True)
+    click.echo(f"{district_id}: enabled; the schedule takes it up with its next tick")
+
+
+@click.command("erase")
+@click.argument("district_id", metavar="ID")
+@click.option("--yes", is_flag=True, help="Erase; without it, you are told what would go.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, for scripts.")
+@click.pass_obj
+def erase_district(deployment: Deployment, district_id: str, yes: bool, as_json: bool) -> int:
+    """Remove a district for good: rows, history, credentials, landed files and partition.
+
+    What stays is a record of counts, time and who did it, and Dagster's record of past runs, which names the
+    district and no student. Backups are yours to let expire. Killed in the middle, it is run again.
+    """
+    from samegoal_pipelines.operations import erase
+
+    found = (erase.erase_district if yes else erase.holdings)(deployment, district_id)
+    if as_json:
+        print_json({"district_id": district_id, "erased": yes, **asdict(found)})
+    else:
+        print_table(
+            ["erased" if yes else "would be erased", "how many"],
+            [
+                *([f"rows of {name}", count] for name, count in sorted(found.rows.items())),
+                ["landed files", found.files],
+                ["partitions in Dagster", int(found.partition)],
+            ],
+        )
+    if not yes:
+        click.echo(
+            f"{district_id}: nothing is erased yet; to erase all this for good: "
+            f"samegoal-pipelines districts erase {district_id} --yes",
+            err=True,
+        )
+        return DONE
+    click.echo(
+        f"{district_id}: erased, and recorded as done by {deployment.settings.operator}; Dagster's record of "
+        "past runs still names the district, with counts and no student",
+        err=as_json,
+    )
+    return DONE

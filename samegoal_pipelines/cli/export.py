@@ -1,0 +1,44 @@
+"""`export`: what is published, as a file in SameGoal's layout."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from samegoal_pipelines.cli.terminal import print_json
+from samegoal_pipelines.printable import on_one_line
+
+if TYPE_CHECKING:
+    from samegoal_pipelines.deployment import Deployment
+
+
+@click.command()
+@click.argument("district_id", metavar="ID")
+@click.option(
+    "--to",
+    "folder",
+    required=True,
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Folder for students.csv.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, for scripts.")
+@click.pass_obj
+def export(deployment: Deployment, district_id: str, folder: Path, as_json: bool) -> None:
+    """Write students.csv in SameGoal's Generic CSV layout from what is published."""
+    from samegoal_pipelines.warehouse.export import export_students
+
+    deployment.registry.get(district_id)
+    exported = export_students(deployment.warehouse, district_id, folder)
+    if as_json:
+        print_json(asdict(exported))
+        return
+    for student in exported.left_out:
+        click.echo(on_one_line(f"left out: {student.label}: {', '.join(student.reasons)}"), err=True)
+    click.echo(
+        f"{district_id}: {exported.students:,} student(s) of the snapshot {exported.snapshot_date} "
+        f"written to {exported.file}"
+        + (f"; {len(exported.left_out):,} left out" if exported.left_out else "")
+    )

@@ -1,0 +1,144 @@
+"""The pipeline for people without the UI: `samegoal-pipelines`.
+
+The commands themselves are in `commands/`; here is what they share: the entry point and how it ends.
+"""
+
+from __future__ import annotations
+
+import io
+import logging
+import os
+import signal
+import sys
+
+import click
+
+from samegoal_pipelines.cli import (
+    alerts,
+    changes,
+    database,
+    dev,
+    districts,
+    explain,
+    export,
+    forecast,
+    pause,
+    replay,
+    report,
+    show,
+    sync,
+    verify,
+)
+from samegoal_pipelines.cli.exits import DONE, FAILED, WRONG_USAGE, PlainError, plain
+from samegoal_pipelines.cli.sections import Sections
+from samegoal_pipelines.printable import on_one_line
+
+CONTEXT_SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 110}
+
+
+def main() -> None:
+    """Entry point. Exit status: 0 done, 1 failed, 2 wrong usage, 3 held."""
+    debug = "--debug" in sys.argv  # wherever it stands: the hint of an error is to add it
+    words = [word for word in sys.argv[1:] if word != "--debug"]
+    if not debug:
+        logging.basicConfig(level=logging.CRITICAL)  # Dagster's own retries warn with a driver's raw text
+    signal.signal(signal.SIGTERM, _terminate)
+    if signal.getsignal(signal.SIGHUP) is signal.SIG_DFL:  # else, as under nohup, it is to be left alone
+        signal.signal(signal.SIGHUP, _hang_up)
+    _replace_closed_streams()
+    _write_every_name()
+    try:
+        status = cli.main(["--debug", *words] if debug else words, standalone_mode=False)
+    except click.exceptions.Exit as stop:
+        status = stop.exit_code
+    except click.Abort:
+        click.echo("stopped", err=True)
+        status = FAILED
+    except click.UsageError as error:
+        error.show()
+        status = WRONG_USAGE
+    except PlainError as error:
+        click.echo(f"error: {on_one_line(error.message)}", err=True)
+        status = error.exit_code
+    except Exception as error:
+        if debug:
+            raise
+        click.echo(f"error: {on_one_line(plain(error))}", err=True)
+        status = FAILED
+    sys.exit(status or DONE)
+
+
+def _replace_closed_streams() -> None:
+    """Where whoever started this has closed a standard stream, nobody reads or writes there: as /dev/null.
+
+    Else the next file that is opened has its number, and gets what a library or another program writes there.
+    """
+    for number, (name, mode) in enumerate((("stdin", "r"), ("stdout", "w"), ("stderr", "w"))):
+        if getattr(sys, name) is None:
+            nowhere = os.open(os.devnull, os.O_RDWR)  # the lowest number that is free
+            os.set_inheritable(nowhere, nowhere == number)
+            setattr(sys, name, os.fdopen(nowhere, mode))
+
+
+def _write_every_name() -> None:
+    """Escape what the terminal's encoding cannot hold, instead of ending in a traceback."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def _terminate(*_: object) -> None:
+    """End like any other program that is done: what was started for this command is stopped at exit."""
+    sys.exit(128 + signal.SIGTERM)
+
+
+def _hang_up(*_: object) -> None:
+    """A terminal that is gone ends a command like any other stop: the night under way is told as stopped."""
+    signal.raise_signal(signal.SIGTERM)
+
+
+@click.group(
+    cls=Sections,
+    context_settings=CONTEXT_SETTINGS,
+    epilog="ID is a district's id, as it was registered. Exit status: 0 done, 1 failed, 2 wrong usage, "
+    "3 held. Every command tells more with --help.",
+)
+@click.option("--debug", is_flag=True, help="Show tracebacks and Dagster's own log.")
+@click.version_option(None, "--version", package_name="samegoal-pipelines", message="%(version)s")
+@click.pass_context
+def cli(context: click.Context, debug: bool) -> None:
+    """Nightly student status and demographics snapshots for SameGoal, from Skyward Qmlativ."""
+    from samegoal_pipelines.deployment import Deployment
+
+    context.obj = Deployment()
+    context.meta["debug"] = debug
+
+
+cli.add_section("Try it out", [dev.demo, dev.dev, dev.sandbox])
+cli.add_section("Districts", [districts.districts, pause.pause, pause.resume])
+cli.add_section("Nights", [sync.sync, replay.replay])
+cli.add_section(
+    "The morning after", [report.report, changes.changes, explain.explain, forecast.forecast, export.export]
+)
+cli.add_section("Alerts", [alerts.alerts])
+cli.add_section("Database", [database.database_url, database.postgres])
+
+districts.districts.add_section(
+    "Commands",
+    [
+        districts.add_district,
+        verify.verify,
+        show.list_districts,
+        show.show_district,
+        districts.set_district,
+        districts.rotate_secret,
+        districts.disable_district,
+        districts.enable_district,
+        districts.erase_district,
+        districts.rotate_key,
+    ],
+)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,157 @@
+"""`report`: what became of a night in every district."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from samegoal_pipelines.cli.dates import Night
+from samegoal_pipelines.cli.exits import DONE, FAILED, HELD, PlainError
+from samegoal_pipelines.cli.terminal import print_json, print_sentences, print_table
+
+if TYPE_CHECKING:
+    from samegoal_pipelines.deployment import Deployment
+    from samegoal_pipelines.reporting.ahead import Ahead
+    from samegoal_pipelines.reporting.board import Board
+
+HOLDS_SHOWN = 20
+"""How many districts that will be held the terminal names; the page and JSON have all."""
+
+
+@click.command()
+@click.option(
+    "--night",
+    type=Night(),
+    help="By the districts' calendar; default: every district's newest night that has begun there, or the "
+    "one before if that is in trouble and the new one not due yet.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, for scripts.")
+@click.option(
+    "--html",
+    "file",
+    type=click.Path(dir_okay=False, writable=True, path_type=Path),
+    help="Write the page, with plots, to this file as well.",
+)
+@click.option(
+    "--forecast/--no-forecast",
+    "forecast",
+    default=True,
+    show_default=True,
+    help="Look at the next two weeks as well: which districts will be held if nobody edits anything.",
+)
+@click.pass_obj
+def report(
+    deployment: Deployment, night: datetime | None, as_json: bool, file: Path | None, forecast: bool
+) -> int:
+    """Show what was published, held, failed or is late, why, and what to do.
+
+    Exit status 0: all is well. 1: a district failed or is late. 3: a district is held, and none failed.
+
+    A district is late from 06:00 of its own time on. Started by a cron after the last district's 06:00, on a
+    machine of its own, this is a dead man's switch: it raises its voice also when Dagster itself is down. Any
+    exit status but 0 means that somebody must look, also where the report itself could not be made:
+
+    \b
+        samegoal-pipelines report > night.txt 2>&1 || mail -s SameGoal me@example.com < night.txt
+    """  # noqa: D301  # click wants the backspace itself
+    from datetime import UTC
+
+    from samegoal_pipelines.reporting.ahead import look_ahead
+    from samegoal_pipelines.reporting.report import make_report
+
+    made = make_report(deployment.warehouse, datetime.now(UTC), night.date() if night else None)
+    if not as_json:
+        _print_trouble(made.board)  # at once: to look ahead takes a while where there are many districts
+    if forecast:
+        made = replace(made, ahead=look_ahead(deployment.warehouse, deployment.landing, made.board))
+    if as_json:
+        print_json(made.facts())
+    else:
+        if made.ahead is not None:
+            _print_ahead(made.ahead)
+        _print_rest(made.board)
+    if file:
+        from samegoal_pipelines.reporting.page import html
+
+        try:
+            file.write_text(html(made), encoding="utf-8")
+        except OSError as error:
+            why = f"writing the page: {file}: {error.strerror}"
+            raise PlainError(f"{why}; give --html another file") from None
+        click.echo(f"the page was written to {file}", err=True)
+    return exit_status(made.board)
+
+
+def exit_status(board: Board) -> int:
+    """One that failed or is late counts more than one that waits for a person."""
+    totals = board.totals
+    if totals["failed"] or totals["late"]:
+        return FAILED
+    return HELD if totals["held"] else DONE
+
+
+def _print_trouble(board: Board) -> None:
+    from samegoal_pipelines.reporting import formatting
+
+    click.echo(f"{formatting.title(board.night)}: {formatting.summary(board)}")
+    if board.districts:
+        click.echo(", ".join(f"{state} {count:,}" for state, count in board.totals.items() if count))
+    for one in board.trouble:
+        click.echo()
+        print_sentences([f"{one.state}: {one.name} ({one.district_id}), {formatting.since(one)}"])
+        print_sentences([one.reason or "", f"to do: {one.remedy}"], indent=4)
+    if board.expiring:
+        click.echo()
+        print_sentences(
+            f"Integration Access of {one.name} ({one.district_id}) {formatting.expiry(one)}"
+            for one in board.expiring
+        )
+
+
+def _print_rest(board: Board) -> None:
+    from samegoal_pipelines.reporting import formatting
+
+    if board.rest:
+        click.echo()
+        print_table(
+            ["district", "state", "students", "enrolled", "added", "changed", "removed", ""],
+            [
+                [
+                    one.district_id,
+                    one.state,
+                    *(
+                        "" if count is None else count
+                        for count in (one.students, one.enrolled, one.added, one.changed, one.removed)
+                    ),
+                    formatting.remarks(one),
+                ]
+                for one in board.rest
+            ],
+        )
+
+
+def _print_ahead(ahead: Ahead) -> None:
+    from samegoal_pipelines.reporting import formatting
+
+    click.echo()
+    days = f"the next {ahead.days} days, if nobody edits anything"
+    if not ahead.districts:
+        print_sentences([f"{days}: not known. {formatting.looked_at(ahead)}"])
+        return
+    if not ahead.holds:
+        print_sentences(
+            [f"{days}: no district will be held because time passes. {formatting.looked_at(ahead)}"]
+        )
+        return
+    print_sentences(
+        [f"{days}: {len(ahead.holds):,} will be held because time passes. {formatting.looked_at(ahead)}"]
+    )
+    for one in ahead.holds[:HOLDS_SHOWN]:
+        print_sentences([f"from {one.night} on: {one.name} ({one.district_id})"])
+        print_sentences([one.reason, f"to do: {one.remedy}"], indent=4)
+    if len(ahead.holds) > HOLDS_SHOWN:
+        print_sentences([f"and {len(ahead.holds) - HOLDS_SHOWN:,} more, in --html and --json"])

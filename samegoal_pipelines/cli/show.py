@@ -1,0 +1,154 @@
+"""`districts list` and `districts show`: who is registered, and how each stands."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+from zoneinfo import ZoneInfo
+
+import click
+
+from samegoal_pipelines.cli.terminal import print_json, print_table
+
+if TYPE_CHECKING:
+    from samegoal_pipelines.deployment import Deployment
+    from samegoal_pipelines.districts.standing import Standing
+    from samegoal_pipelines.warehouse.snapshots import Attempt
+
+_SHOWN_IN_WORDS = ("active", "gate_limits", "show_restricted_contacts", "show_confidential_phones")
+_COUNTED = ("enrolled", "pre_enrolled", "graduated", "inactive")
+
+
+@click.command("list")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, for scripts.")
+@click.pass_obj
+def list_districts(deployment: Deployment, as_json: bool) -> None:
+    """List the registered districts, with the last published night and who is paused or disabled."""
+    from samegoal_pipelines.districts.standing import all_standings
+
+    found = deployment.registry.list()
+    standings = all_standings(deployment.warehouse, datetime.now(UTC))
+    if as_json:
+        print_json(
+            [
+                {
+                    **district.public_facts(),
+                    "state": standings.state(district),
+                    "last_published_night": standings.night(district),
+                }
+                for district in found
+            ]
+        )
+        return
+    if not found:
+        click.echo("no district is registered yet; next: samegoal-pipelines districts add --help")
+        return
+    print_table(
+        ["district", "name", "time zone", "access expires", "published", "state"],
+        [
+            [d.id, d.name, d.timezone, d.expires or "", standings.night(d) or "never", standings.state(d)]
+            for d in found
+        ],
+    )
+
+
+@click.command("show")
+@click.argument("district_id", metavar="ID")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, for scripts.")
+@click.pass_obj
+def show_district(deployment: Deployment, district_id: str, as_json: bool) -> None:
+    """Show how one district stands, and all that is registered about it but its secret.
+
+    How it stands: its last published snapshot, the last attempt where that failed or is held, its pause. Then
+    its registration, the limits of the gate, and which contacts are withheld.
+    """
+    from samegoal_pipelines.districts.standing import standing_of
+
+    district = deployment.registry.get(district_id)
+    standing = standing_of(deployment.warehouse, district, datetime.now(UTC))
+    registration = district.public_facts()
+    if as_json:
+        print_json({**registration, **_standing_facts(standing)})
+        return
+    print_table(
+        None,
+        [
+            *_standing_rows(standing),
+            *(
+                [name.replace("_", " "), fact]
+                for name, fact in registration.items()
+                if name not in _SHOWN_IN_WORDS and fact is not None
+            ),
+            ["restricted contacts", "shown" if district.show_restricted_contacts else "withheld"],
+            ["confidential phones", "shown" if district.show_confidential_phones else "withheld"],
+            *(
+                [f"limit {name}", _limit(name, value) + (" (set)" if name in district.gate_limits else "")]
+                for name, value in registration["gate_limits"].items()
+            ),
+        ],
+    )
+
+
+def _limit(name: str, value: float) -> str:
+    return f"{value:g} students" if name == "lost_least" else f"{value:g} %"
+
+
+def _standing_rows(standing: Standing) -> list[list[str]]:
+    """How a district stands, for people."""
+    rows = [["state", standing.state]]
+    if standing.pause:
+        pause = standing.pause
+        why = f": {pause.reason}" if pause.reason else ""
+        rows.append(["pause", f"from {pause.paused_from} to {pause.paused_to}{why}, set by {pause.set_by}"])
+    published, trouble = standing.published, standing.in_the_way
+    if published is None:
+        never = f"never; next: samegoal-pipelines sync {standing.district.id}"
+        rows.append(["last published", "never" if trouble else never])
+    else:
+        counts = ", ".join(f"{getattr(published, name):,} {name.replace('_', '-')}" for name in _COUNTED)
+        rows += [
+            ["last published", f"night of {published.snapshot_date}, on {_moment(standing, published)}"],
+            ["students", f"{published.students:,}: {counts}"],
+        ]
+    if trouble:
+        rows += [
+            ["last attempt", f"{trouble.state}, night of {trouble.snapshot_date}"],
+            ["because", _reason(trouble)],
+            ["to do", _remedy(standing, trouble)],
+        ]
+    return rows
+
+
+def _standing_facts(standing: Standing) -> dict[str, Any]:
+    """The same for scripts."""
+    published, trouble = standing.published, standing.in_the_way
+    return {
+        "state": standing.state,
+        "pause": standing.pause and asdict(standing.pause),
+        "last_published": published and asdict(published),
+        "last_attempt": trouble
+        and {
+            **asdict(trouble),
+            "reason": _reason(trouble),
+            "remedy": _remedy(standing, trouble),
+        },
+    }
+
+
+def _moment(standing: Standing, published: Attempt) -> str:
+    """When it was published, by the district's clock."""
+    moment = published.published_at or published.started_at
+    return f"{moment.astimezone(ZoneInfo(standing.district.timezone)):%Y-%m-%d at %H:%M}"
+
+
+def _reason(attempt: Attempt) -> str:
+    return (attempt.reason or "no reason was recorded").removeprefix(f"{attempt.district_id}: ")
+
+
+def _remedy(standing: Standing, attempt: Attempt) -> str:
+    from samegoal_pipelines.reporting import remedies
+
+    if attempt.state == "held":
+        return remedies.of_hold(attempt.district_id, attempt.snapshot_date, standing.local_date)
+    return remedies.of_failure(attempt.district_id, attempt.reason, attempt.run_id)

@@ -1,0 +1,103 @@
+"""`sync`: run nights now, or publish what they held."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import date, datetime
+from functools import partial
+from typing import TYPE_CHECKING
+
+import click
+
+from samegoal_pipelines.cli.dates import Night
+from samegoal_pipelines.cli.exits import DONE, FAILED, HELD, plain
+from samegoal_pipelines.cli.terminal import print_json, print_table, reading_progress
+
+if TYPE_CHECKING:
+    from samegoal_pipelines.deployment import Deployment
+    from samegoal_pipelines.operations.runs import NightOutcome
+
+
+@click.command()
+@click.argument("district_ids", metavar="ID…", nargs=-1, required=True)
+@click.option(
+    "--today", type=Night(), help="The night: classify as of this date; default: the district's own date."
+)
+@click.option("--release", is_flag=True, help="Publish exactly what was held that night; reads nothing anew.")
+@click.option("--why", help="The reason for --release, which goes on record with SAMEGOAL_OPERATOR.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, for scripts.")
+@click.pass_context
+def sync(
+    context: click.Context,
+    district_ids: Sequence[str],
+    today: datetime | None,
+    release: bool,
+    why: str | None,
+    as_json: bool,
+) -> int:
+    """Run the nightly job for these districts now, as Dagster runs.
+
+    Exit status 3: a snapshot is held, because it differs too much from the published one, which stays.
+    Look at it, then publish it with --release --why, or correct Qmlativ and run the night again.
+    """
+    if why is not None and not release:
+        raise click.UsageError("--why goes with --release")
+    if release and not (why or "").strip():
+        raise click.UsageError("--release needs a reason, which goes on record: --why REASON")
+    nights = run_nights(
+        context.obj,
+        district_ids,
+        today=today.date() if today else None,
+        release_because=why if release else None,
+        debug=context.meta["debug"],
+    )
+    if as_json:
+        print_json([night.facts() for night in nights])
+    elif any(night.well or night.held for night in nights):
+        print_nights(nights)
+    return worst_of(nights)
+
+
+def run_nights(
+    deployment: Deployment,
+    district_ids: Sequence[str],
+    *,
+    today: date | None = None,
+    release_because: str | None = None,
+    debug: bool = False,
+) -> list[NightOutcome]:
+    """Run each district's night with progress on standard error; a district that fails stops no other.
+
+    Args:
+        release_because: publish what each district's night has held, for this reason, and run no night.
+    """
+    from samegoal_pipelines.operations.runs import NightOutcome, run_night, run_release
+
+    run = run_night if release_because is None else partial(run_release, why=release_because)
+    nights = []
+    for district_id in district_ids:
+        try:
+            with reading_progress(deployment, district_id):
+                night = run(deployment, district_id, today=today, debug=debug)
+        except Exception as error:
+            if debug:
+                raise
+            night = NightOutcome(district_id, None, plain(error))
+        nights.append(night)
+        click.echo(night.line(), err=True)
+        if night.stopped:
+            break
+    return nights
+
+
+def worst_of(nights: Sequence[NightOutcome]) -> int:
+    """The exit status of several nights: one that failed counts more than one that waits for a person."""
+    if not all(night.well or night.held for night in nights):
+        return FAILED
+    return HELD if any(night.held for night in nights) else DONE
+
+
+def print_nights(nights: Sequence[NightOutcome]) -> None:
+    """A row per district: what became of its night, and how many students have which status."""
+    columns = ["district", "snapshot", "students", "enrolled", "pre-enrolled", "graduated", "inactive"]
+    print_table(columns, [night.row() for night in nights])

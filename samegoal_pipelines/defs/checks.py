@@ -1,0 +1,284 @@
+"""What is looked at every night beyond schemas and the gate, and how it is told: asset checks in plain words.
+
+Here: each check's name, asset and description, and its finding from frames, in counts. Not here: the schema
+check (`steps`), the gate (`gate`), which rows are concerned (the table registrar_worklist).
+
+A check that fails warns (WARN) where a registrar or Qmlativ's administrator should act, and is an error
+(ERROR) where a field was lost over night. None keeps a snapshot
+back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import dagster as dg
+import pandas as pd
+
+from samegoal_pipelines.defs.errors import district_check, is_selected, last_materialization
+from samegoal_pipelines.tables import worklist as problems
+from samegoal_pipelines.tables.reads import unchecked_objects, years_not_read
+from samegoal_pipelines.transforms.end_dates import INCLUSIVE, SAME_DAY, observe_end_dates
+from samegoal_pipelines.transforms.grants import find_missing_fields
+from samegoal_pipelines.transforms.reads import read_twice_note, years_not_read_note
+
+WARN, ERROR = dg.AssetCheckSeverity.WARN, dg.AssetCheckSeverity.ERROR
+RAW = ("raw_enrollments", "raw_students", "raw_parents")
+WORKLIST = "registrar_worklist"
+
+
+class Finding(NamedTuple):
+    """The outcome of a check: counts only, never a row's value."""
+
+    passed: bool
+    description: str
+    metadata: dict[str, Any]
+    severity: dg.AssetCheckSeverity = WARN
+
+
+class _Check(NamedTuple):
+    assets: tuple[str, ...]
+    description: str
+
+
+CHECKS: dict[str, _Check] = {
+    "field_grants": _Check(
+        RAW,
+        "Every optional field is granted by the Integration Access. Yellow: one is not, and published "
+        "columns are empty because of it. Red: one was granted when the asset was last read.",
+    ),
+    "no_lost_rows": _Check(
+        RAW,
+        "Qmlativ shows that no row was lost between two pages. Yellow: for an object it does not, because it "
+        "refuses or ignores the order or the search by key. Such an object is read until two reads agree.",
+    ),
+    "older_years": _Check(
+        RAW[:1],
+        "Qmlativ searches older school years for enrollments that are open or ended within the past year. "
+        "Yellow: it refuses, so only the newest of these years was read, and whole.",
+    ),
+    "end_dates": _Check(
+        RAW[:1],
+        "WithdrawalDate is the day after EndDate, as it must be where EndDate is the last day enrolled. "
+        "Yellow: in most rows both are the same day, so one of them means something else in this district.",
+    ),
+    "never_closed": _Check(
+        (WORKLIST,), "No enrollment of a school year that is over is still open. Such a one is not imported."
+    ),
+    "upcoming_after_withdrawal": _Check(
+        (WORKLIST,),
+        "No student who has left still has an upcoming enrollment, because of which they count as ENROLLED.",
+    ),
+    "cecs_only": _Check(
+        (WORKLIST,),
+        "Every student has an enrollment besides cross-entity courses (CECS); else there is no row.",
+    ),
+    "ties": _Check(
+        (WORKLIST,), "Days and entity tell which of a student's enrollments decides; not only the higher id."
+    ),
+    "set_aside": _Check((WORKLIST,), "Every enrollment can be relied on; none was set aside."),
+    "flagged_without_code": _Check(
+        (WORKLIST,),
+        "Every enrollment that Qmlativ flags as a cross-entity course has the withdrawal code CECS.",
+    ),
+}
+
+
+def finding_checks(asset: str) -> list[dg.AssetCheckSpec]:
+    """The checks of this module that speak of an asset, for its `check_specs`."""
+    return [
+        district_check(asset, name, check.description)
+        for name, check in CHECKS.items()
+        if asset in check.assets
+    ]
+
+
+def tell(
+    context: dg.AssetExecutionContext, asset: str, findings: Mapping[str, Finding]
+) -> Iterator[dg.AssetCheckResult]:
+    """The findings about an asset (check → finding) as far as this run is to tell them."""
+    for name, finding in findings.items():
+        if is_selected(context, asset, name):
+            yield dg.AssetCheckResult(
+                asset_key=dg.AssetKey(asset),
+                check_name=name,
+                passed=finding.passed,
+                severity=finding.severity,
+                description=finding.description,
+                metadata=_for_people(finding.metadata),
+            )
+
+
+def tell_apart(
+    instance: dg.DagsterInstance, asset: str, district_id: str, findings: Mapping[str, Finding]
+) -> Iterator[dg.AssetCheckEvaluation]:
+    """The findings about a district's asset, from a job that materializes it beside its own steps."""
+    about = last_materialization(instance, asset, district_id)
+    for name, finding in findings.items():
+        yield dg.AssetCheckEvaluation(
+            asset_key=dg.AssetKey(asset),
+            check_name=name,
+            passed=finding.passed,
+            severity=finding.severity,
+            description=finding.description,
+            metadata=_for_people(finding.metadata),
+            target_materialization_data=about,
+            partition=district_id,
+        )
+
+
+def _for_people(metadata: Mapping[str, Any]) -> dict[str, Any]:
+    """Numbers as text: Dagster would draw them as one curve through the nights of all districts."""
+    return {
+        name: f"{value:,}" if isinstance(value, int | float) else value for name, value in metadata.items()
+    }
+
+
+# -- what was read --
+
+
+def reading_findings(
+    asset: str, tables: Mapping[str, pd.DataFrame], last: Sequence[pd.DataFrame]
+) -> dict[str, Finding]:
+    """The checks of a raw asset.
+
+    Args:
+        tables: its tables, `Reads` among them.
+        last: its table of reads as it was landed last, if it was.
+    """
+    findings = {
+        "field_grants": field_grants(asset, tables["Reads"], next(iter(last), None)),
+        "no_lost_rows": no_lost_rows(tables["Reads"]),
+    }
+    if asset in CHECKS["end_dates"].assets:
+        findings["end_dates"] = end_dates(tables)
+        findings["older_years"] = older_years(tables["Reads"])
+    return findings
+
+
+def field_grants(asset: str, reads: pd.DataFrame, last: pd.DataFrame | None) -> Finding:
+    """Which optional fields a raw asset's table of reads calls missing, and which the last one still had."""
+    missing = find_missing_fields({asset: reads}, {} if last is None else {asset: last})
+    lost = [field for field in missing if field.lost]
+    columns = {column for field in missing for column in field.empty}
+    parts = [
+        f"{field.label} is {'no longer' if field.lost else 'not'} granted ({field.cost})" for field in missing
+    ]
+    remedy = "; grant it in the Integration Access in Qmlativ" if missing else ""
+    return Finding(
+        not missing,
+        ("; ".join(parts) or "every optional field is granted") + remedy,
+        {
+            "fields not granted": len(missing),
+            "fields lost since it was last read": len(lost),
+            "published columns that are empty": len(columns),
+        },
+        ERROR if lost else WARN,
+    )
+
+
+def no_lost_rows(reads: pd.DataFrame) -> Finding:
+    """Whether each object's own pages show that none of its rows was lost while it was read."""
+    unchecked = unchecked_objects([reads])
+    told = read_twice_note(unchecked) if unchecked else "no row was lost between two pages"
+    return Finding(not unchecked, told, {"objects read twice": len(unchecked)})
+
+
+def older_years(reads: pd.DataFrame) -> Finding:
+    """Whether every older school year was searched for enrollments that the import window may need."""
+    years = years_not_read([reads])
+    told = years_not_read_note(years) if years else "every listed school year was read or searched"
+    return Finding(not years, told, {"school years not read": len(years)})
+
+
+def end_dates(raw_enrollments: Mapping[str, pd.DataFrame]) -> Finding:
+    """Whether the dates bear out that EndDate is the last day enrolled."""
+    seen = observe_end_dates(raw_enrollments)
+    if not seen.rows:
+        told = "no enrollment has both EndDate and WithdrawalDate, so there is nothing to compare"
+    elif seen.contradicts_inclusive_reading:
+        told = (
+            f"in {seen.share(SAME_DAY):.0%} of {seen.rows:,} enrollments EndDate and WithdrawalDate are the "
+            "same day: ask the district whether EndDate is the last day enrolled; statuses take it for that, "
+            "and change a day late if it is not"
+        )
+    else:
+        share = f"{seen.share(INCLUSIVE):.0%} of {seen.rows:,} enrollments"
+        told = f"in {share} WithdrawalDate is the day after EndDate"
+    records = [
+        dg.TableRecord({"days": str(days), "enrollments": f"{rows:,}", "share": f"{rows / seen.rows:.1%}"})
+        for days, rows in seen.differences.items()
+    ]
+    names = {
+        "days": "Days from EndDate to WithdrawalDate",
+        "enrollments": "Enrollments with this difference",
+        "share": "Of those with both dates",
+    }
+    schema = dg.TableSchema([dg.TableColumn(name, "string", text) for name, text in names.items()])
+    return Finding(
+        not seen.contradicts_inclusive_reading,
+        told,
+        {"enrollments with both dates": seen.rows, "differences": dg.MetadataValue.table(records, schema)},
+    )
+
+
+# -- what a registrar should look at --
+
+
+def worklist_findings(worklist: pd.DataFrame) -> dict[str, Finding]:
+    """The checks that count the registrar's worklist."""
+    return {
+        "never_closed": _listed(
+            worklist,
+            (problems.NEVER_CLOSED,),
+            "no enrollment of a school year that is over is still open",
+            "still open in a school year that is over, and not imported for that",
+        ),
+        "upcoming_after_withdrawal": _listed(
+            worklist,
+            (problems.UPCOMING_AFTER_WITHDRAWAL,),
+            "no upcoming enrollment is left of a student who has left",
+            "upcoming although the student has left, who counts as ENROLLED because of it",
+        ),
+        "cecs_only": _listed(
+            worklist,
+            (problems.CECS_ONLY,),
+            "no student has only cross-entity courses (CECS)",
+            "the latest of a student with nothing but cross-entity courses (CECS), who has no row for that",
+        ),
+        "ties": _listed(
+            worklist,
+            (problems.TIE,),
+            "no student's status hangs on the higher id of two enrollments",
+            "equal to the one that decides the student's status but for a lower id",
+        ),
+        "set_aside": _listed(
+            worklist,
+            problems.SET_ASIDE_PROBLEMS,
+            "no enrollment was set aside",
+            "set aside, because it cannot be relied on",
+        ),
+        "flagged_without_code": _listed(
+            worklist,
+            (problems.FLAGGED_WITHOUT_CODE,),
+            "no enrollment is flagged as a cross-entity course without the code CECS",
+            "flagged as a cross-entity course without the code CECS, and counted",
+        ),
+    }
+
+
+def _listed(worklist: pd.DataFrame, wanted: tuple[str, ...], none: str, some: str) -> Finding:
+    """How many enrollments, students and schools have one of these problems."""
+    listed = worklist.loc[worklist["problem"].isin(wanted)]
+    students, schools = listed["student_id"].nunique(), listed["building"].nunique()
+    counts: dict[str, Any] = {"enrollments": len(listed), "students": students, "schools": schools}
+    if listed.empty:
+        return Finding(True, none, counts)
+    if len(wanted) > 1:
+        counts |= {problem: int(n) for problem, n in listed["problem"].value_counts().items()}
+    told = (
+        f"{len(listed):,} enrollment(s) of {students:,} student(s) at {schools:,} school(s): {some}; the "
+        "table registrar_worklist has each of them, with what to do in Qmlativ"
+    )
+    return Finding(False, told, counts)

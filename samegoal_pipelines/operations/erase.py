@@ -1,0 +1,125 @@
+"""A district's end: its rows, credentials, landed files, partition, and its lines in reports and messages.
+
+Put together here, because no room below knows more than its own part. What stays: the record (`erasures`:
+counts, when, who), and Dagster's own tables of past runs, whose tags and events name the district and hold
+counts, and no student.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import dagster as dg
+
+from samegoal_pipelines.defs.night import PARTITION_TAG
+from samegoal_pipelines.defs.nightly import GOING_ON
+from samegoal_pipelines.defs.partitions import DISTRICTS
+from samegoal_pipelines.defs.processes import close_abandoned_runs
+from samegoal_pipelines.deployment import Deployment
+from samegoal_pipelines.districts.errors import DistrictError, UnknownDistrictError
+from samegoal_pipelines.districts.names import checked_id
+from samegoal_pipelines.landing import LandingError
+from samegoal_pipelines.operations.runs import open_instance
+from samegoal_pipelines.reporting.report import FOLDER, make_report
+from samegoal_pipelines.warehouse import erase
+from samegoal_pipelines.warehouse.errors import WarehouseError
+
+_PARTITIONS = DISTRICTS.name or ""
+
+
+class EraseRefusedError(DistrictError):
+    """A district cannot be erased now, or not to the end; the message says what to do."""
+
+
+@dataclass(frozen=True)
+class Holdings:
+    """What there is of a district, or was: rows by table, landed files, and whether it has a partition."""
+
+    rows: dict[str, int]
+    files: int
+    partition: bool
+
+
+def holdings(deployment: Deployment, district_id: str) -> Holdings:
+    """What erasing the district would remove.
+
+    Raises:
+        UnknownDistrictError: there is nothing of it, and no erasure to finish.
+    """
+    checked_id(district_id)
+    with open_instance(deployment.settings) as instance, _naming(district_id):
+        return _holdings(deployment, instance, district_id)
+
+
+def erase_district(deployment: Deployment, district_id: str) -> Holdings:
+    """Remove everything of a district; again after a kill in the middle, it removes the rest.
+
+    The rows go first and in one transaction. From then on no run of the district can begin; one that has
+    begun in the same moment is waited for before the files go, by refusing to go on.
+
+    Returns:
+        What was removed.
+
+    Raises:
+        UnknownDistrictError: there is nothing of it, and no erasure to finish.
+        EraseRefusedError: a run of the district is going on, or its rows or files cannot be deleted.
+    """
+    checked_id(district_id)
+    with open_instance(deployment.settings) as instance, _naming(district_id):
+        close_abandoned_runs(instance, district_id)
+        _refuse_while_running(instance, district_id, "wait for its end or cancel it, then run this again")
+        had_partition = _holdings(deployment, instance, district_id).partition
+        rows = erase.erase_rows(deployment.warehouse, district_id, deployment.settings.operator)
+        _refuse_while_running(
+            instance, district_id, "the rows are erased; when it has ended, run this again for the files"
+        )
+        files = deployment.landing.erase(district_id)
+        _make_reports_again(deployment, district_id)
+        instance.delete_dynamic_partition(_PARTITIONS, district_id)
+        erase.finish(deployment.warehouse, district_id, files)
+    return Holdings(rows, files, had_partition)
+
+
+@contextmanager
+def _naming(district_id: str) -> Iterator[None]:
+    """Say in the rooms' own errors which district they are about."""
+    try:
+        yield
+    except (WarehouseError, LandingError) as error:
+        raise EraseRefusedError(f"{district_id}: erasing: {error}") from None
+
+
+def _holdings(deployment: Deployment, instance: dg.DagsterInstance, district_id: str) -> Holdings:
+    found = Holdings(
+        erase.count_rows(deployment.warehouse, district_id),
+        deployment.landing.count_files(district_id),
+        instance.has_dynamic_partition(_PARTITIONS, district_id),
+    )
+    if not any((found.rows, found.files, found.partition)) and not erase.is_unfinished(
+        deployment.warehouse, district_id
+    ):
+        raise UnknownDistrictError(
+            f"{district_id}: there is nothing of such a district; see samegoal-pipelines districts list"
+        )
+    return found
+
+
+def _make_reports_again(deployment: Deployment, district_id: str) -> None:
+    """Make the pages again that name the district, from the rows that are left."""
+    from samegoal_pipelines.reporting import page  # whose plots take a second to import
+
+    named = re.compile(rf"(?<![a-z0-9-]){district_id}(?![a-z0-9-])")
+    for night, text in deployment.landing.pages(FOLDER).items():
+        if named.search(text):
+            report = make_report(deployment.warehouse, datetime.now(UTC), night)
+            deployment.landing.keep_page(FOLDER, night, page.html(report))
+
+
+def _refuse_while_running(instance: dg.DagsterInstance, district_id: str, remedy: str) -> None:
+    runs = instance.get_runs(dg.RunsFilter(statuses=GOING_ON, tags={PARTITION_TAG: district_id}), limit=1)
+    if runs:
+        raise EraseRefusedError(f"{district_id}: erasing: run {runs[0].run_id} of it is going on: {remedy}")

@@ -1,0 +1,79 @@
+"""Hiding published contacts as soon as a district is set to withhold them.
+
+It reads the landed rows of the published night and rewrites current rows in the warehouse. Setting the switch
+is the registry's job. Withholding contacts in later snapshots is the job of `transforms`.
+"""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from samegoal_pipelines.defs.replay import read_night
+from samegoal_pipelines.deployment import Deployment
+from samegoal_pipelines.landing import LandingError
+from samegoal_pipelines.transforms import parents, students
+from samegoal_pipelines.transforms.snapshot import all_confidential
+from samegoal_pipelines.transforms.withholding import WITHHOLD
+from samegoal_pipelines.warehouse.errors import NothingToReplayError, WarehouseError
+from samegoal_pipelines.warehouse.hiding import hide_contacts, published_night
+from samegoal_pipelines.warehouse.history import Current
+from samegoal_pipelines.warehouse.replay import find_nights
+from samegoal_pipelines.warehouse.withholding import Hidden
+
+
+class NotHiddenError(WarehouseError):
+    """The switch is set, and what is published could not be changed."""
+
+
+def hide_published_contacts(
+    deployment: Deployment, district_id: str, *, restricted: bool, confidential: bool
+) -> Hidden:
+    """Remove the contacts that the district withholds from now on from its published rows.
+
+    Call it after the switch is set. A run that is publishing meanwhile either sees the switch and gives up,
+    or ends first, and its rows are changed.
+
+    Args:
+        restricted: empty the contacts of parents under active restricted access.
+        confidential: empty confidential phones. Where the landed rows cannot tell which ones these are, empty
+            every phone.
+
+    Raises:
+        NotHiddenError: another run holds the district, or Postgres failed; names the command to repeat.
+    """
+    try:
+        while True:
+            published = published_night(deployment.warehouse, district_id)
+            if published is None:
+                return Hidden()
+            numbers = _confidential_numbers(deployment, district_id, published) if confidential else None
+            hidden = hide_contacts(
+                deployment.warehouse,
+                district_id,
+                published,
+                restricted=restricted,
+                confidential=numbers,
+                every_phone=confidential and numbers is None,
+            )
+            if hidden is not None:
+                return hidden
+    except WarehouseError as error:
+        raise NotHiddenError(
+            f"{district_id}: the switch is set, but what is published still shows these contacts: {error}; "
+            "then give the same command again"
+        ) from None
+
+
+def _confidential_numbers(
+    deployment: Deployment, district_id: str, published: Current
+) -> pd.DataFrame | None:
+    """The confidential numbers that came for the published night; None if its rows are not landed."""
+    try:
+        nights, _ = find_nights(deployment.warehouse, district_id, published.snapshot_date)
+        landed = read_night(deployment, district_id, nights[-1])
+    except (LandingError, NothingToReplayError):
+        return None
+    return all_confidential(
+        students.find_confidential_phones(landed.raw_students, WITHHOLD),
+        parents.find_confidential_phones(landed.raw_parents, WITHHOLD),
+    )

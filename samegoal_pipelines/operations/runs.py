@@ -1,0 +1,299 @@
+"""Dagster runs started from a terminal: one district's night or release in this process, recorded like any.
+
+The same jobs, assets and instance as the schedule's runs; only the launcher is left out, because
+starting a process per district costs more than a small district's night.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from datetime import UTC, date, datetime
+from functools import partial
+from glob import has_magic
+from pathlib import Path
+from typing import Any
+
+import click
+import dagster as dg
+from dagster._core.definitions.repository_definition import SINGLETON_REPOSITORY_NAME
+from dagster._core.remote_origin import (  # exported by no public name, as the others here
+    RegisteredCodeLocationOrigin,
+    RemoteJobOrigin,
+    RemoteRepositoryOrigin,
+)
+from dagster._core.storage.tags import MAX_RETRIES_TAG, REPOSITORY_LABEL_TAG
+
+from samegoal_pipelines.definitions import build_defs
+from samegoal_pipelines.defs.gate import LOCATION
+from samegoal_pipelines.defs.night import PROCESS_TAG, SOURCE_HOST_TAG, TODAY_TAG
+from samegoal_pipelines.defs.nightly import nightly_snapshot
+from samegoal_pipelines.defs.partitions import DISTRICTS
+from samegoal_pipelines.defs.processes import close_abandoned_runs, this_process
+from samegoal_pipelines.defs.release import release_held_snapshot
+from samegoal_pipelines.deployment import Deployment
+from samegoal_pipelines.districts.errors import DistrictError
+from samegoal_pipelines.printable import on_one_line
+from samegoal_pipelines.reporting.remedies import of_failure, of_hold
+from samegoal_pipelines.settings import Settings, project_root
+from samegoal_pipelines.warehouse.snapshots import Attempt, find_attempt
+
+STORAGE_MODULE = "samegoal_pipelines.defs.instance"
+REPOSITORY = f"{SINGLETON_REPOSITORY_NAME}@{LOCATION}"
+"""As Dagster labels runs that it launches itself; without it, the UI lists a run under no job."""
+
+
+@dataclass(frozen=True)
+class NightOutcome:
+    """What became of one district's night."""
+
+    district_id: str
+    attempt: Attempt | None
+    reason: str | None = None
+    stopped: bool = False
+    """Whether a person or the machine stopped it: the districts that follow are not to be tried."""
+    remedy: str | None = None
+    """What to do about a night that is held, or that failed and was recorded."""
+    rehearsed: bool = False
+    """Whether the night's date had not come yet."""
+
+    @property
+    def published(self) -> bool:
+        """Whether this run's snapshot is what SameGoal reads now."""
+        return self.attempt is not None and self.attempt.state == "published"
+
+    @property
+    def held(self) -> bool:
+        """Whether this run's snapshot waits for a person."""
+        return self.attempt is not None and self.attempt.state == "held"
+
+    @property
+    def replaced(self) -> bool:
+        """Whether this run's snapshot was published, or held, and another run has taken its place since."""
+        return self.attempt is not None and self.attempt.state == "superseded"
+
+    @property
+    def well(self) -> bool:
+        """Whether SameGoal reads this run's snapshot, or one that came after it."""
+        return self.published or self.replaced
+
+    def line(self) -> str:
+        """One line for people."""
+        return on_one_line(self._line())
+
+    def _line(self) -> str:
+        if self.held:
+            return f"held: {self.district_id}: {self.reason}. To do: {self.remedy}"
+        if self.attempt is None or not self.well:
+            to_do = f". To do: {self.remedy}" if self.remedy else ""
+            return f"error: {self.district_id}: {self.reason}{to_do}"
+        a = self.attempt
+        if self.replaced:
+            became = "published" if a.published_at else "held"
+            return f"{self.district_id}: {became}, and replaced by a later run of the same night"
+        line = (
+            f"{self.district_id}: published {a.students:,} students for {a.snapshot_date} "
+            f"({a.added:,} added, {a.changed:,} changed, {a.removed:,} removed"
+            + (f"; {a.kept:,} unreadable, kept as last published)" if a.kept else ")")
+        )
+        if self.rehearsed:
+            line += (
+                "; a rehearsal of a night to come, which SameGoal reads until the next real night, or: "
+                f"samegoal-pipelines sync {self.district_id}"
+            )
+        return line
+
+    def row(self) -> list[Any]:
+        """Cells of the summary table."""
+        a = self.attempt
+        counts = [a.students, a.enrolled, a.pre_enrolled, a.graduated, a.inactive] if a else [None] * 5
+        return [self.district_id, a.state if a else "failed", *("" if n is None else n for n in counts)]
+
+    def facts(self) -> dict[str, Any]:
+        """For scripts."""
+        return {
+            "district_id": self.district_id,
+            "reason": self.reason,
+            "remedy": self.remedy,
+            **(asdict(self.attempt) if self.attempt else {"state": "failed"}),
+        }
+
+
+def run_night(
+    deployment: Deployment, district_id: str, *, today: date | None = None, debug: bool = False
+) -> NightOutcome:
+    """Run the nightly job for one district now.
+
+    Args:
+        today: classify as of this date; by default the district's local date.
+        debug: let Dagster write its own log to the terminal.
+    """
+    return _run(deployment, district_id, nightly_snapshot.name, today=today, debug=debug)
+
+
+def run_release(
+    deployment: Deployment, district_id: str, *, why: str, today: date | None = None, debug: bool = False
+) -> NightOutcome:
+    """Run the job that publishes what one district's gate has held.
+
+    Args:
+        why: goes on record with the release.
+        today: the night that was held; by default the district's local date.
+        debug: as in `run_night`.
+    """
+    config = {"ops": {"release": {"config": {"why": why}}}}
+    return _run(deployment, district_id, release_held_snapshot.name, config, today=today, debug=debug)
+
+
+def _run(
+    deployment: Deployment,
+    district_id: str,
+    job: str,
+    config: Mapping[str, Any] | None = None,
+    *,
+    today: date | None,
+    debug: bool,
+) -> NightOutcome:
+    try:
+        district = deployment.registry.get(district_id)
+    except DistrictError as error:
+        return NightOutcome(district_id, None, str(error).removeprefix(f"{district_id}: "))
+    if not district.active:
+        return NightOutcome(
+            district_id, None, f"disabled; enable it with: samegoal-pipelines districts enable {district_id}"
+        )
+    tags = {SOURCE_HOST_TAG: district.source_host}
+    if today is not None:
+        tags[TODAY_TAG] = today.isoformat()
+    result = execute(deployment, district_id, job, config, tags, debug=debug)
+    attempt = find_attempt(deployment.warehouse, result.run_id)
+    stopped = was_stopped(result)
+    reason = attempt.reason if attempt else "stopped" if stopped else first_failure(result)
+    if reason:
+        reason = reason.removeprefix(f"{district_id}: ")
+    remedy, local_date = None, district.local_date(datetime.now(UTC))
+    if attempt and attempt.state == "held":
+        remedy = of_hold(district_id, attempt.snapshot_date, local_date)
+    elif attempt and attempt.state == "failed":
+        remedy = of_failure(district_id, attempt.reason, attempt.run_id)
+    rehearsed = attempt is not None and attempt.snapshot_date > local_date
+    return NightOutcome(district_id, attempt, reason, stopped, remedy, rehearsed)
+
+
+def execute(
+    deployment: Deployment,
+    district_id: str,
+    job: str,
+    config: Mapping[str, Any] | None = None,
+    tags: Mapping[str, str] | None = None,
+    *,
+    debug: bool = False,
+) -> dg.ExecuteInProcessResult:
+    """Run a job for one district in this process, on the instance that the UI shows."""
+    log_level = "DEBUG" if debug else "CRITICAL"
+    with open_instance(deployment.settings) as instance:
+        instance.add_dynamic_partitions(DISTRICTS.name or "", [district_id])
+        close_abandoned_runs(instance, district_id)
+        _name_origin(instance, job)
+        return (
+            build_defs(deployment)
+            .resolve_job_def(job)
+            .execute_in_process(
+                instance=instance,
+                partition_key=district_id,
+                tags={
+                    **(tags or {}),
+                    PROCESS_TAG: this_process(),
+                    REPOSITORY_LABEL_TAG: REPOSITORY,
+                    MAX_RETRIES_TAG: "0",  # the person at the terminal decides
+                },
+                raise_on_error=False,
+                run_config={**(config or {}), "loggers": {"console": {"config": {"log_level": log_level}}}},
+            )
+        )
+
+
+def _name_origin(instance: dg.DagsterInstance, job: str) -> None:
+    """Let the runs that this instance creates say which job of the code location they are of.
+
+    Dagster's timeline shows no other runs, and `execute_in_process` has no argument for it.
+    """
+    repository = RemoteRepositoryOrigin(RegisteredCodeLocationOrigin(LOCATION), SINGLETON_REPOSITORY_NAME)
+    origin = RemoteJobOrigin(repository, job)
+    instance.create_run_for_job = partial(  # type: ignore[method-assign]
+        instance.create_run_for_job, remote_job_origin=origin
+    )
+
+
+def was_stopped(result: dg.ExecuteInProcessResult) -> bool:
+    """Whether a step ended because a person or the machine stopped this process."""
+    errors = [event.step_failure_data.error for event in result.all_events if event.is_step_failure]
+    return any(error and error.cls_name == dg.DagsterExecutionInterruptedError.__name__ for error in errors)
+
+
+def first_failure(result: dg.ExecuteInProcessResult) -> str:
+    """Why a run failed, in its step's own words."""
+    for event in result.all_events:
+        if event.is_step_failure and event.step_failure_data.user_failure_data:
+            return str(event.step_failure_data.user_failure_data.description)
+    return "the run failed before its first step; see it in the Dagster UI"
+
+
+def add_partition(settings: Settings, district_id: str) -> None:
+    """Make a district's partition, so that it can be materialized at once."""
+    with open_instance(settings) as instance:
+        instance.add_dynamic_partitions(DISTRICTS.name or "", [district_id])
+
+
+def open_instance(settings: Settings) -> dg.DagsterInstance:
+    """Dagster's instance of this deployment, the one that webserver and daemon use."""
+    prepare_dagster_home(settings)
+    return dg.DagsterInstance.get()
+
+
+def prepare_dagster_home(settings: Settings) -> None:
+    """Point DAGSTER_HOME at the deployment's home and put `dagster.yaml` there.
+
+    A DAGSTER_HOME that is set counts if its `dagster.yaml` is the pipeline's. Otherwise it is another
+    project's, and runs would go to an instance that nobody looks at.
+    """
+    home = settings.make_home()
+    configured = os.environ.get("DAGSTER_HOME")
+    if configured and not _is_of_the_pipeline(Path(configured)):
+        click.echo(
+            f"note: DAGSTER_HOME is not the pipeline's (no dagster.yaml there names {STORAGE_MODULE}); "
+            f"using {home} instead",
+            err=True,
+        )
+        configured = None
+    if not configured:
+        os.environ["DAGSTER_HOME"] = str(_link_without_patterns(home) if has_magic(str(home)) else home)
+        target, link = project_root() / "dagster.yaml", home / "dagster.yaml"
+        if not link.exists():
+            link.unlink(missing_ok=True)
+            link.symlink_to(target)
+
+
+def _link_without_patterns(home: Path) -> Path:
+    """A link to a home whose path has brackets, an asterisk or a question mark.
+
+    Dagster looks for `dagster.yaml` by a glob. It would find none there, and silently use SQLite.
+    """
+    digest = hashlib.sha256(os.fsencode(home)).hexdigest()[:16]
+    link = Path("/var/tmp") / f"samegoal-{os.getuid()}-{digest}"  # noqa: S108
+    with suppress(FileExistsError):
+        link.symlink_to(home)
+    if link.lstat().st_uid != os.getuid() or not link.is_symlink() or link.readlink() != home:
+        raise FileExistsError(errno.EEXIST, "it is not the link that the pipeline made; remove it", str(link))
+    return link
+
+
+def _is_of_the_pipeline(dagster_home: Path) -> bool:
+    try:
+        return STORAGE_MODULE in (dagster_home / "dagster.yaml").read_text(encoding="utf-8")
+    except (OSError, ValueError):
+        return False

@@ -1,0 +1,84 @@
+"""The plots of a report, as SVG: how many students, and how much changed, over the last nights.
+
+matplotlib takes a second to import, which only a page is worth.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from io import StringIO
+from typing import TYPE_CHECKING, Any, Literal
+
+from samegoal_pipelines.reporting.trends import TrendNight
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+_STATUSES = {
+    "enrolled": "#1b6ca8",
+    "pre_enrolled": "#6fb7e0",
+    "graduated": "#8a8a8a",
+    "inactive": "#d0c8b6",
+}
+FEW_DAYS = 8
+"""Of fewer days, each gets its date: the usual ticks would be hours."""
+_CHANGES = {"added": "#2e8b57", "changed": "#e0a030", "removed": "#b5443c"}
+
+
+def students_plot(trends: Sequence[TrendNight]) -> str:
+    """Students by status, over all districts, as one SVG element."""
+    return _svg("students", trends, _STATUSES, step=None)
+
+
+def changes_plot(trends: Sequence[TrendNight]) -> str:
+    """Students added, changed and removed each night, over all districts, as one SVG element."""
+    return _svg("students changed", trends, _CHANGES, step="mid")
+
+
+def _stack(
+    axes: Axes, trends: Sequence[TrendNight], colours: Mapping[str, str], step: Literal["mid"] | None
+) -> None:
+    """One layer above the other. An area of one or two nights would not be seen: there, bars."""
+    nights: Any = [one.night for one in trends]
+    below = [0] * len(trends)
+    for name, colour in colours.items():
+        counts = [getattr(one, name) for one in trends]
+        above = [bottom + count for bottom, count in zip(below, counts, strict=True)]
+        label = name.replace("_", "-")
+        if len(trends) > 2:
+            axes.fill_between(nights, below, above, label=label, color=colour, step=step, linewidth=0)
+        else:
+            axes.bar(nights, counts, bottom=below, label=label, color=colour)
+        below = above
+
+
+def _svg(
+    name: str, trends: Sequence[TrendNight], colours: Mapping[str, str], step: Literal["mid"] | None
+) -> str:
+    import matplotlib as mpl
+    from matplotlib.dates import AutoDateLocator, ConciseDateFormatter, DateFormatter, DayLocator
+    from matplotlib.figure import Figure
+    from matplotlib.ticker import FuncFormatter, MaxNLocator
+
+    # Text stays text, and equal data gives an equal file; the ids of two plots on one page must differ.
+    with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": name, "font.size": 9}):
+        figure = Figure(figsize=(9, 2.8), layout="constrained")
+        axes = figure.add_subplot()
+        _stack(axes, trends, colours, step)
+        axes.set_ylabel(name)
+        axes.margins(x=0.01)
+        axes.set_ylim(0, axes.dataLim.y1 * 1.05 or 1)
+        axes.yaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
+        few = len(trends) < 2 or (trends[-1].night - trends[0].night).days < FEW_DAYS
+        locator = DayLocator() if few else AutoDateLocator()
+        formatter = DateFormatter("%b %d") if few else ConciseDateFormatter(locator)
+        axes.xaxis.set_major_locator(locator)
+        axes.xaxis.set_major_formatter(formatter)
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.legend(loc="upper left", bbox_to_anchor=(1, 1), frameon=False)
+        file = StringIO()
+        figure.savefig(file, format="svg", metadata={"Date": None, "Creator": None})
+    svg = file.getvalue()
+    return re.sub(r"<metadata>.*?</metadata>", "", svg[svg.index("<svg") :], flags=re.DOTALL).strip()

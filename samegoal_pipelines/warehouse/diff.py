@@ -1,0 +1,379 @@
+"""Rewriting a district's history within the transaction of one publication.
+
+Every table is treated alike (`History`). What is new or differs by its hash is loaded into a temporary table,
+the current rows that are gone or differ are looked up into another, and the rest compares these two. Lookups
+go by keys that the client knows: Postgres has no statistics of a district that was loaded a moment ago, and
+would guess wrongly.
+
+SQL is put together from declared names; values travel as parameters. Nothing here locks, refuses or commits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import date
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+from psycopg2.sql import SQL, Composable, Composed, Identifier, Literal
+
+from samegoal_pipelines.tables.history import HISTORIES, PARENTS, STATUS, STUDENTS, History
+from samegoal_pipelines.warehouse.bulk_copy import copy_in, current_keys
+from samegoal_pipelines.warehouse.rows import Content, Keys, Rows
+
+_MANY = 1_000  # rows
+_WORD_BITS = 63  # of an int64, the sign left alone
+
+
+@dataclass(frozen=True)
+class TableDifference:
+    """Where a snapshot's rows and the current rows of one table part."""
+
+    rows: Rows
+    wanted: pa.Array  # positions of rows that are new or may differ
+    over: tuple[Keys, ...]  # keys of current rows that may differ, or that the snapshot does not have
+    published: int  # current rows
+    kept: int = 0  # of these, rows of students who keep them
+
+
+@dataclass(frozen=True)
+class Staged:
+    """What a snapshot would change, compared and loaded into temporary tables, but not written yet."""
+
+    status: TableDifference
+    students: TableDifference
+    parents: TableDifference
+
+    @property
+    def all(self) -> tuple[TableDifference, ...]:
+        """The three tables' differences."""
+        return (self.status, self.students, self.parents)
+
+    @property
+    def first(self) -> bool:
+        """Whether there is no current row at all: nothing is in temporary tables then."""
+        return not any(difference.published for difference in self.all)
+
+    @property
+    def empty(self) -> bool:
+        """Whether nothing may differ: nothing is in temporary tables then."""
+        return not any(len(difference.wanted) or len(difference.over[0]) for difference in self.all)
+
+
+def undo(cursor: Any, district_id: str, night: date) -> None:
+    """Take back what was published as of `night` and of any later one."""
+    for history in HISTORIES:
+        parameters = {"district": district_id, "night": night}
+        for statement in (
+            "delete from {history} where district_id = %(district)s and valid_from >= %(night)s",
+            "update {history} set valid_to = null where district_id = %(district)s and valid_to >= %(night)s",
+        ):
+            cursor.execute(SQL(statement).format(history=_table(history)), parameters)
+    for ledger in ("student_changes", "departures"):
+        cursor.execute(
+            SQL("delete from {} where district_id = %s and snapshot_date >= %s").format(
+                Identifier("samegoal", ledger)
+            ),
+            (district_id, night),
+        )
+
+
+def stage(cursor: Any, content: Content, district_id: str, night: date) -> Staged:
+    """Compare the snapshot with the current rows, and load what differs into temporary tables.
+
+    They last until the transaction ends, or `discard`.
+    """
+    staged = Staged(*(_compare(cursor, rows, content.kept, district_id) for rows in content.all_rows))
+    if not (staged.first or staged.empty):
+        parameters: dict[str, object] = {"district": district_id}
+        for difference in staged.all:
+            history = difference.rows.history
+            over = {key: values.tolist() for key, values in zip(history.key, difference.over, strict=True)}
+            cursor.execute(fill(_LOAD, history))
+            copy_in(cursor, _new(history), difference.rows, difference.wanted, district_id, night)
+            cursor.execute(fill(_LOOK_UP, history), parameters | over)
+            if max(len(difference.wanted), len(difference.over[0])) > _MANY:
+                cursor.execute(fill(_MEASURE, history))
+            cursor.execute(fill(_SETTLE_EQUAL_ROWS, history))
+    return staged
+
+
+def discard(cursor: Any) -> None:
+    """Forget what was staged: it is written, or the current rows have changed since."""
+    for history in HISTORIES:
+        cursor.execute(fill("drop table if exists {new}, {old}", history))
+
+
+def write(cursor: Any, staged: Staged, absent: pd.DataFrame | None, district_id: str, night: date) -> None:
+    """Make what was staged current as of `night`, and write down the changes and departures.
+
+    Args:
+        absent: why students whom Qmlativ's enrollments mention have no row: student_id, why.
+    """
+    if staged.first:
+        _write_first(cursor, staged, district_id, night)
+    elif not staged.empty:
+        parameters: dict[str, object] = {"district": district_id, "night": night}
+        cursor.execute(_changes(), parameters)
+        for difference in staged.all:
+            cursor.execute(fill(_CLOSE, difference.rows.history), parameters)
+            cursor.execute(fill(_OPEN, difference.rows.history))
+        cursor.execute(_DEPARTURES, parameters | _reasons(absent, staged.status.over[0]))
+
+
+def _reasons(absent: pd.DataFrame | None, gone: Keys) -> dict[str, object]:
+    """Why students are gone, as far as it is known: two lists of the same length."""
+    if absent is None:
+        return {"students": [], "reasons": []}
+    known = absent[absent["student_id"].isin(gone.tolist())]
+    return {"students": known["student_id"].tolist(), "reasons": known["why"].tolist()}
+
+
+def _compare(cursor: Any, rows: Rows, kept: Keys, district_id: str) -> TableDifference:
+    keys, hashes = current_keys(cursor, rows.history, district_id)
+    if not len(hashes):
+        return TableDifference(rows, pa.array(np.arange(len(rows.hashes))), keys, published=0)
+    new, old = _as_one_number(rows.keys, keys)
+    place = np.minimum(np.searchsorted(old, new), len(old) - 1)
+    known = old[place] == new
+    same = known & (hashes[place] == rows.hashes)
+    kept_rows = np.isin(keys[0], kept)
+    over = ~kept_rows
+    over[place[same]] = False
+    wanted, gone = pa.array(np.flatnonzero(~same)), tuple(key[over] for key in keys)
+    return TableDifference(rows, wanted, gone, published=len(hashes), kept=int(kept_rows.sum()))
+
+
+def _as_one_number(new: tuple[Keys, ...], old: tuple[Keys, ...]) -> tuple[Keys, Keys]:
+    """Keys of several columns as one number each, in the same order.
+
+    Their parts side by side where these are small enough, as Qmlativ's are; else the ranks of the parts.
+    """
+    packed = np.zeros(len(new[0]) + len(old[0]), dtype=np.int64)
+    used = 0
+    for mine, theirs in zip(new, old, strict=True):
+        parts = np.concatenate([mine, theirs])
+        low, bits = int(parts.min()), (int(parts.max()) - int(parts.min())).bit_length()
+        if used + bits > _WORD_BITS:
+            return _as_one_rank(new, old)
+        packed = (packed << bits) | (parts - low)
+        used += bits
+    return packed[: len(new[0])], packed[len(new[0]) :]
+
+
+def _as_one_rank(new: tuple[Keys, ...], old: tuple[Keys, ...]) -> tuple[Keys, Keys]:
+    packed = np.zeros(len(new[0]) + len(old[0]), dtype=np.int64)
+    for mine, theirs in zip(new, old, strict=True):
+        parts, ranks = np.unique(np.concatenate([mine, theirs]), return_inverse=True)
+        packed = packed * len(parts) + ranks
+    return packed[: len(new[0])], packed[len(new[0]) :]
+
+
+def _write_first(cursor: Any, staged: Staged, district_id: str, night: date) -> None:
+    """Load everything at once: there is nothing to compare with.
+
+    By way of a temporary table, because COPY does not go into a table under row-level security.
+    """
+    for difference in staged.all:
+        history = difference.rows.history
+        cursor.execute(fill(_LOAD, history))
+        copy_in(cursor, _new(history), difference.rows, None, district_id, night)
+        cursor.execute(fill(_OPEN_ALL, history))
+    cursor.execute(_ALL_ADDED, (district_id, night))
+
+
+# -- the SQL --
+
+_ALL_ADDED = """
+    insert into samegoal.student_changes
+        (district_id, snapshot_date, student_id, student_number, change, new_status, changed_columns)
+    select district_id, valid_from, student_id, student_number, 'added', status, '{}'
+    from samegoal.student_status_history where district_id = %s and valid_from = %s
+    order by student_id
+    """
+
+_LOAD = "create temporary table {new} (like {history}) on commit drop"
+
+_MEASURE = "analyze {new} ({key}), {old} ({key})"  # Postgres takes temporary tables to be small
+
+_LOOK_UP = """
+    create temporary table {old} on commit drop as
+    select found.* from unnest({arrays}) as over ({key})
+    cross join lateral (
+        select ctid as place, * from {history} as history
+        where history.district_id = %(district)s and history.valid_to is null and {key_is_over}
+        offset 0
+    ) as found
+    """
+
+# Rows of equal content but another hash, as after a change of the algorithm: only the hash is taken over.
+_SETTLE_EQUAL_ROWS = """
+    with equal as (
+        delete from {new} as new using {old} as old
+        where {key_is_same} and ({columns_of_new}) is not distinct from ({columns_of_old})
+        returning old.place, new.row_hash
+    ),
+    settled as (
+        delete from {old} where place in (select place from equal)
+    )
+    update {history} as history set row_hash = equal.row_hash
+    from equal where history.ctid = equal.place
+    """
+
+_CLOSE = "update {history} set valid_to = %(night)s where ctid = any (array(select place from {old}))"
+
+_OPEN = "insert into {history} ({loaded}) select {loaded} from {new} order by {key}"
+
+# The rows came in the order of their keys.
+_OPEN_ALL = "insert into {history} ({loaded}) select {loaded} from {new}"
+
+_DEPARTURES = """
+    insert into samegoal.departures (district_id, snapshot_date, student_id, student_number, last_status, why)
+    select district_id, snapshot_date, student_id, student_number, old_status,
+        coalesce(known.why, 'no rows in Qmlativ')
+    from samegoal.student_changes
+    left join unnest(%(students)s::bigint[], %(reasons)s::text[]) as known (student_id, why)
+        using (student_id)
+    where district_id = %(district)s and snapshot_date = %(night)s and change = 'removed'
+    order by student_id
+    """
+
+_CHANGES = """
+    with status_rows as (
+        select coalesce(new.student_id, old.student_id) as student_id,
+            coalesce(new.student_number, old.student_number) as student_number,
+            case
+                when old.student_id is null then 'added'
+                when new.student_id is null then 'removed'
+                else 'status'
+            end as change,
+            old.status as old_status, new.status as new_status, {status_columns} as names
+        from {new_status} as new full join {old_status} as old using (student_id)
+    ),
+    student_rows as (
+        select student_id, {student_columns} as names
+        from {new_students} as new join {old_students} as old using (student_id)
+    ),
+    parent_names as (
+        select student_id, unnest(
+            case
+                when new.row_hash is null or old.row_hash is null then array['parents'] else {parent_columns}
+            end
+        ) as name
+        from {new_parents} as new full join {old_parents} as old using (student_id, parent_id)
+    ),
+    parent_rows as (
+        select student_id, array_agg(distinct name order by name) as names
+        from parent_names group by student_id
+    ),
+    others as materialized (  -- or its key would be an expression, which row-level security distrusts
+        select student_id,
+            case when student_rows.names is null then 'parents' else 'demographics' end as change,
+            coalesce(student_rows.names, '{{}}') as student_names,
+            coalesce(parent_rows.names, '{{}}') as parent_names
+        from student_rows full join parent_rows using (student_id)
+    ),
+    touched as (
+        select student_id, change, student_number, old_status, new_status,
+            status_rows.names as status_names,
+            coalesce(student_rows.names, '{{}}') as student_names,
+            coalesce(parent_rows.names, '{{}}') as parent_names
+        from status_rows
+        left join student_rows using (student_id)
+        left join parent_rows using (student_id)
+        union all
+        select others.student_id, others.change, current.student_number, current.status, current.status,
+            '{{}}', others.student_names, others.parent_names
+        from others
+        cross join lateral (
+            select student_number, status from {status} as history
+            where history.district_id = %(district)s and history.valid_to is null
+                and history.student_id = others.student_id
+            offset 0
+        ) as current
+        where not exists (select from status_rows where status_rows.student_id = others.student_id)
+    )
+    insert into samegoal.student_changes
+        (district_id, snapshot_date, student_id, student_number,
+        change, old_status, new_status, changed_columns)
+    select %(district)s, %(night)s, student_id, student_number, change, old_status, new_status,
+        case when change in ('added', 'removed') then '{{}}' else
+            status_names
+            || array(select name from unnest(student_names) as name where name <> all (status_names))
+            || parent_names
+        end
+    from touched
+    order by student_id
+    """
+
+
+def _table(history: History) -> Identifier:
+    return Identifier("samegoal", history.table.name)
+
+
+def _new(history: History) -> Identifier:
+    """Temporary: the rows that are to be written."""
+    return Identifier("pg_temp", f"new_{history.table.name}")
+
+
+def _old(history: History) -> Identifier:
+    """Temporary: the current rows that are to be closed, with their places in the table."""
+    return Identifier("pg_temp", f"old_{history.table.name}")
+
+
+def fill(statement: str, history: History, **parts: Composable) -> Composed:
+    """A statement about one table, with the names of its columns and of its temporary tables."""
+    return SQL(statement).format(
+        history=_table(history),
+        new=_new(history),
+        old=_old(history),
+        key=_list(Identifier(key) for key in history.key),
+        arrays=_list(SQL("%({})s::bigint[]").format(SQL(key)) for key in history.key),
+        key_is_over=_all_equal(history.key, "history", "over"),
+        key_is_same=_all_equal(history.key, "new", "old"),
+        columns_of_new=_list(Identifier("new", column) for column in history.columns),
+        columns_of_old=_list(Identifier("old", column) for column in history.columns),
+        loaded=_list(Identifier(column) for column in history.loaded),
+        **parts,
+    )
+
+
+def _changes() -> Composed:
+    """One row of `student_changes` per student whose rows differ in any of the three tables."""
+    return SQL(_CHANGES).format(
+        status=_table(STATUS),
+        new_status=_new(STATUS),
+        old_status=_old(STATUS),
+        status_columns=_changed_columns(STATUS),
+        new_students=_new(STUDENTS),
+        old_students=_old(STUDENTS),
+        student_columns=_changed_columns(STUDENTS),
+        new_parents=_new(PARENTS),
+        old_parents=_old(PARENTS),
+        parent_columns=_changed_columns(PARENTS, "parents."),
+    )
+
+
+def _changed_columns(history: History, prefix: str = "") -> Composed:
+    """An array of the names of the columns in which `new` and `old` differ."""
+    cases = (
+        SQL("case when {} is distinct from {} then {} end").format(
+            Identifier("new", column), Identifier("old", column), Literal(prefix + column)
+        )
+        for column in history.columns
+        if column not in history.key
+    )
+    return SQL("array_remove(array[{}], null)").format(_list(cases))
+
+
+def _all_equal(columns: Iterable[str], left: str, right: str) -> Composed:
+    return SQL(" and ").join(
+        SQL("{} = {}").format(Identifier(left, column), Identifier(right, column)) for column in columns
+    )
+
+
+def _list(parts: Iterable[Composable]) -> Composed:
+    return SQL(", ").join(parts)

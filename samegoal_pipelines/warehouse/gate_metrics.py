@@ -1,0 +1,162 @@
+"""Measuring, for the gate, how far a staged snapshot is from a published one. Nothing is changed or judged.
+
+What the gate needs is asked of the temporary tables that `staging` has filled, so that it costs as little as
+the nights differ.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from psycopg2.sql import SQL, Composed, Identifier
+
+from samegoal_pipelines.tables.history import HISTORIES, PARENTS, STATUS, STUDENTS, History
+from samegoal_pipelines.warehouse.bulk_copy import current_keys
+from samegoal_pipelines.warehouse.diff import Staged, fill
+from samegoal_pipelines.warehouse.gate import Measured
+from samegoal_pipelines.warehouse.hashing import Hashes
+from samegoal_pipelines.warehouse.rows import Content, Keys
+
+_REACHED_BY = ("street", "home_phone", "cell_phone", "work_phone", "email")
+
+
+def measure(
+    cursor: Any, staged: Staged, content: Content, district_id: str, *, published: int, published_active: int
+) -> Measured:
+    """How the snapshot differs from the one that it was staged against.
+
+    Args:
+        published: students of that one.
+        published_active: of these, the ENROLLED and PRE-ENROLLED.
+    """
+    lost: list[tuple[int, bool]] = []
+    changed = contacts_lost = 0
+    added = len(staged.status.wanted) if staged.first else 0
+    if not (staged.first or staged.empty):
+        cursor.execute(fill(_LOST, STATUS))
+        lost = cursor.fetchall()
+        for history in (STUDENTS, PARENTS):
+            cursor.execute(_changed(history))
+            changed += cursor.fetchone()[0]
+        cursor.execute(_contacts_lost(), {"district": district_id})
+        contacts_lost = cursor.fetchone()[0]
+        cursor.execute(fill(_ADDED, STATUS))
+        added = cursor.fetchone()[0]
+    return Measured(
+        students=content.status.table.num_rows,
+        kept=staged.status.kept,
+        published=published,
+        published_active=published_active,
+        lost=np.array([student_id for student_id, _ in lost], dtype=np.int64),
+        graduated=np.array([graduated for _, graduated in lost], dtype=bool),
+        demographics_changed=changed,
+        demographics_published=staged.students.published + staged.parents.published,
+        contacts_lost=contacts_lost,
+        added=added,
+    )
+
+
+@dataclass(frozen=True)
+class Changes:
+    """How many students an attempt adds, changes in any of their rows, and removes."""
+
+    added: int
+    changed: int
+    removed: int
+
+
+Shown = Sequence[tuple[tuple[Keys, ...], Hashes]]
+"""Keys and hashes of the current rows, of each history table."""
+
+
+def shown(cursor: Any, district_id: str) -> Shown:
+    """What is published now."""
+    return [current_keys(cursor, history, district_id) for history in HISTORIES]
+
+
+def changes_between(before: Shown, after: Shown) -> Changes:
+    """How many students are published now and were not, have any other row, or are published no longer."""
+    (((had,), _), *_), (((have,), _), *_) = before, after
+    differing: list[Keys] = []
+    for old, new in zip(before, after, strict=True):
+        rows = [
+            pd.DataFrame({str(n): part for n, part in enumerate((*keys, hashes))})
+            for keys, hashes in (old, new)
+        ]
+        differing.append(pd.concat(rows).drop_duplicates(keep=False)["0"].to_numpy())
+    both = np.intersect1d(had, have)
+    return Changes(
+        added=len(np.setdiff1d(have, had)),
+        changed=len(np.intersect1d(np.concatenate(differing), both)),
+        removed=len(np.setdiff1d(had, have)),
+    )
+
+
+# -- the SQL --
+
+_LOST = """
+    select old.student_id, coalesce(new.status = 'GRADUATED', false)
+    from {old} as old left join {new} as new using (student_id)
+    where old.status in ('ENROLLED', 'PRE-ENROLLED')
+        and (new.student_id is null or new.status in ('INACTIVE', 'GRADUATED'))
+    """
+
+_ADDED = """
+    select count(*) from {new} as new left join {old} as old using (student_id) where old.student_id is null
+    """
+
+# A parent who gives way to another is a change; a student who is gone is none of these, but lost.
+_CHANGED = """
+    select count(*) from {old} as old where not exists (
+        select from {old_status} as status left join {new_status} as new using (student_id)
+        where status.student_id = old.student_id and new.student_id is null
+    )
+    """
+
+# A parent's row that is to be closed may be the student's last; the other current rows tell.
+_CONTACTS_LOST = """
+    with had as materialized (
+        select distinct student_id from {old} as old where {reached_old}
+        except select student_id from {new} as new where {reached_new}
+        except select old.student_id from {old_status} as old left join {new_status} as new using (student_id)
+            where new.student_id is null
+    )
+    select count(*) from had where not exists (
+        select from (
+            select history.parent_id, {reached_history} as reached from {history} as history
+            where history.district_id = %(district)s and history.valid_to is null
+                and history.student_id = had.student_id
+            offset 0
+        ) as other
+        where other.reached and not exists (
+            select from {old} as old
+            where old.student_id = had.student_id and old.parent_id = other.parent_id
+        )
+    )
+    """
+
+
+def _changed(history: History) -> Composed:
+    return fill(_CHANGED, history, old_status=fill("{old}", STATUS), new_status=fill("{new}", STATUS))
+
+
+def _contacts_lost() -> Composed:
+    return fill(
+        _CONTACTS_LOST,
+        PARENTS,
+        reached_old=_reached("old", _REACHED_BY),
+        reached_new=_reached("new", _REACHED_BY),
+        reached_history=_reached("history", _REACHED_BY),
+        old_status=fill("{old}", STATUS),
+        new_status=fill("{new}", STATUS),
+    )
+
+
+def _reached(table: str, columns: tuple[str, ...]) -> Composed:
+    """Whether a row of parents has anything in these columns."""
+    given = (SQL("nullif({}, '')").format(Identifier(table, column)) for column in columns)
+    return SQL("num_nonnulls({}) > 0").format(SQL(", ").join(given))

@@ -1,0 +1,196 @@
+"""`changes` as a person or a script meets it, over nights that were published, failed and held."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+
+import sqlalchemy as sa
+
+from samegoal_pipelines.warehouse.changes import changes_by_night
+from samegoal_pipelines_tests.cli.asking import Ask, ask, run
+from samegoal_pipelines_tests.pipeline import TODAY
+from samegoal_pipelines_tests.warehouse.factories import NIGHT, publish_night, rows, snapshot, student
+
+__all__ = ["ask"]
+
+TOMORROW = TODAY + timedelta(days=1)
+
+
+def enrolled(number: int, **fields: Any) -> dict[str, Any]:
+    return {"EntryWithdrawalID": number, "StudentID": 10 + number, "StartDate": "2026-08-12", **fields}
+
+
+def nights(ask: Ask, *arguments: str) -> list[dict[str, Any]]:
+    answered = ask("changes", "grand-bend", *arguments, "--json")
+    assert answered.returncode == 0, answered.stderr
+    return json.loads(answered.stdout)["nights"]
+
+
+def test_each_night_is_counted_with_what_its_numbers_consist_of(ask, pipeline, district):
+    made = district([enrolled(n) for n in range(1, 5)])
+    pipeline.add(made)
+    assert pipeline.run().published
+    made.edit("Enrollment/EntryWithdrawal", 1, EndDate="2026-10-12")
+    made.edit("Demographics/Name", 1_000_012, FirstName="Secret")
+    made.remove_row("Enrollment/EntryWithdrawal", 3)
+    assert pipeline.run(today=TOMORROW).published
+
+    first, second = nights(ask)
+    assert first["counts"] == {"added": 4, "status": 0, "demographics": 0, "parents": 0, "removed": 0}
+    assert second["counts"] == {"added": 0, "status": 1, "demographics": 1, "parents": 0, "removed": 1}
+    assert second["departures"] == {"no rows in Qmlativ": 1}
+    assert "listed" not in second
+
+    told = ask("changes", "grand-bend").stdout
+    assert "2026-10-12: 4 added as ENROLLED" in told
+    assert "2026-10-13: 1 from ENROLLED to INACTIVE; 1 removed (1 no rows in Qmlativ)" in told
+
+    (only,) = nights(ask, "--since", "2026-10-13", "--students")
+    assert [
+        (one["student_number"], one["change"], one["old_status"], one["new_status"], one["why"])
+        for one in only["listed"]
+    ] == [
+        ("000011", "status", "ENROLLED", "INACTIVE", None),
+        ("000012", "demographics", "ENROLLED", "ENROLLED", None),
+        ("000013", "removed", "ENROLLED", None, "no rows in Qmlativ"),
+    ]
+    assert only["listed"][1]["changed_columns"] == ["first_name"]
+
+    listed = ask("changes", "grand-bend", "--since", "2026-10-13", "--students").stdout
+    assert "000012" in listed
+    assert "first_name" in listed
+    assert "Secret" not in listed, "names of columns, never values"
+    assert "2026-10-12" not in listed
+
+
+def test_a_night_that_failed_is_shown_as_such(ask, pipeline, district):
+    made = district([enrolled(1)])
+    pipeline.add(made)
+    assert pipeline.run().published
+    right, made.client_secret = made.client_secret, "another"
+    assert not pipeline.run(today=TOMORROW).published
+
+    published, failed = nights(ask)
+    assert (published["state"], failed["state"]) == ("published", "failed")
+    assert "Client Secret" in failed["reason"]
+    assert failed["counts"] == {}
+    assert "2026-10-13: failed: reading Qmlativ: " in ask("changes", "grand-bend").stdout
+
+    made.client_secret = right
+    assert pipeline.run(today=TOMORROW).published
+    assert [night["state"] for night in nights(ask)] == ["published", "published"]
+
+
+def test_a_night_without_changes_says_so(ask, pipeline, district):
+    pipeline.add(district([enrolled(1)]))
+    assert pipeline.run().published
+    assert pipeline.run(today=TOMORROW).published
+    told = ask("changes", "grand-bend", "--since", "2026-10-13").stdout
+    assert "grand-bend: nothing changed" in told
+    assert "2026-10-13" in told
+
+
+def test_without_a_night_or_a_district_it_says_so(ask, pipeline, district):
+    pipeline.add(district([enrolled(1)]))
+    empty = ask("changes", "grand-bend")
+    assert empty.returncode == 0
+    assert empty.stdout == "grand-bend: no night yet; next: samegoal-pipelines sync grand-bend\n"
+    assert nights(ask) == []
+    assert pipeline.run().published
+    assert "no night since 2026-12-01" in ask("changes", "grand-bend", "--since", "2026-12-01").stdout
+    unknown = ask("changes", "nowhere")
+    assert unknown.returncode == 1
+    assert unknown.stderr.startswith("error: nowhere: ")
+
+
+def test_a_date_that_is_none_is_wrong_usage_and_the_program_itself_answers(environment):
+    assert run("changes", "grand-bend", "--since", "yesterday").returncode == 2
+    unknown = run("changes", "nowhere")
+    assert (unknown.returncode, unknown.stdout) == (1, "")
+    assert unknown.stderr.count("\n") == 1
+
+
+# What the warehouse says
+
+
+def attempt(engine: sa.Engine, night: int, state: str, reason: str | None = None) -> None:
+    """An attempt that came to nothing, the latest so far."""
+    moment = datetime(2026, 9, 1, 12, tzinfo=UTC)
+    when = NIGHT + timedelta(days=night)
+    with engine.begin() as connection:
+        connection.execute(
+            sa.text(
+                "insert into samegoal.snapshots (district_id, snapshot_date, state, held_reason, run_id, "
+                "started_at) values ('grand-bend', :night, :state, :reason, gen_random_uuid()::text, :moment)"
+            ),
+            {"night": when, "state": state, "reason": reason, "moment": moment},
+        )
+
+
+def states(engine: sa.Engine, **more: Any) -> list[tuple[date, str]]:
+    return [(night.snapshot_date, night.state) for night in changes_by_night(engine, "grand-bend", **more)]
+
+
+def test_of_a_night_that_was_tried_often_only_what_came_of_it_is_shown(warehouse: sa.Engine) -> None:
+    attempt(warehouse, 0, "failed")
+    publish_night(warehouse, 0, snapshot(student(1)))
+    attempt(warehouse, 1, "failed", "first")
+    attempt(warehouse, 1, "failed", "second")
+    attempt(warehouse, 1, "held", "too many")
+    attempt(warehouse, 2, "superseded")
+    night, next_night = NIGHT, NIGHT + timedelta(days=1)
+    assert states(warehouse) == [(night, "published"), (next_night, "failed"), (next_night, "held")]
+    failed, held = changes_by_night(warehouse, "grand-bend")[1:]
+    assert (failed.reason, held.reason) == ("second", "too many")
+    publish_night(warehouse, 1, snapshot(student(2)))
+    assert states(warehouse) == [(night, "published"), (next_night, "published")]
+    attempt(warehouse, 1, "held")
+    assert states(warehouse)[1:] == [(next_night, "published"), (next_night, "held")]
+
+
+def test_the_last_nights_are_counted_in_nights_and_since_leaves_nothing_out(warehouse: sa.Engine) -> None:
+    for night in (0, 10, 40):
+        publish_night(warehouse, night, snapshot(student(1, grade=str(night))))
+    assert len(states(warehouse, last_nights=2)) == 2
+    assert states(warehouse, last_nights=1) == [(NIGHT + timedelta(days=40), "published")]
+    assert len(states(warehouse, since=NIGHT + timedelta(days=10), last_nights=1)) == 2
+    assert len(states(warehouse, since=NIGHT)) == 3
+
+
+def test_another_district_is_another_matter(warehouse: sa.Engine) -> None:
+    publish_night(warehouse, 0, snapshot(student(1)))
+    publish_night(warehouse, 0, snapshot(student(1), student(2)), district_id="oak")
+    (night,) = changes_by_night(warehouse, "grand-bend", students=True)
+    assert night.counts["added"] == 1
+    assert [one.student_id for one in night.listed or ()] == [1]
+
+
+def test_the_counts_agree_with_the_rows_of_student_changes(warehouse: sa.Engine) -> None:
+    publish_night(warehouse, 0, snapshot(student(1), student(2), student(3), student(4)))
+    publish_night(
+        warehouse,
+        1,
+        snapshot(
+            student(1, status="INACTIVE", reason="withdrawn"),
+            student(2, grade="05"),
+            student(3, parents={7: {"rank": 1}}),
+            student(5, status="PRE-ENROLLED", reason="upcoming_enrollment_only"),
+        ),
+    )
+    night = changes_by_night(warehouse, "grand-bend", students=True)[1]
+    assert night.counts == dict.fromkeys(("added", "status", "demographics", "parents", "removed"), 1)
+    assert [(flip.change, flip.old_status, flip.new_status, flip.students) for flip in night.flips] == [
+        ("added", None, "PRE-ENROLLED", 1),
+        ("status", "ENROLLED", "INACTIVE", 1),
+        ("demographics", "ENROLLED", "ENROLLED", 1),
+        ("parents", "ENROLLED", "ENROLLED", 1),
+        ("removed", "ENROLLED", None, 1),
+    ]
+    in_table = rows(
+        warehouse,
+        "select student_id, change from samegoal.student_changes where snapshot_date = :night order by 1",
+        night=NIGHT + timedelta(days=1),
+    )
+    assert [(one.student_id, one.change) for one in night.listed or ()] == in_table

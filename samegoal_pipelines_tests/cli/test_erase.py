@@ -1,0 +1,275 @@
+"""A district's end, as a person at a terminal meets it."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import dagster as dg
+import pyarrow as pa
+import pytest
+from dagster._core.remote_origin import RegisteredCodeLocationOrigin, RemoteJobOrigin, RemoteRepositoryOrigin
+
+from samegoal_pipelines.definitions import build_defs
+from samegoal_pipelines.defs.night import PROCESS_TAG
+from samegoal_pipelines.districts.registry import InvalidDistrictError, UnknownDistrictError
+from samegoal_pipelines.operations.erase import EraseRefusedError, erase_district, holdings
+from samegoal_pipelines.operations.runs import add_partition, open_instance
+from samegoal_pipelines.reporting import page
+from samegoal_pipelines.reporting.alerts import _record
+from samegoal_pipelines.reporting.report import FOLDER, make_report
+from samegoal_pipelines.settings import Settings
+from samegoal_pipelines.transforms.columns import frame_of
+from samegoal_pipelines.warehouse import erase
+from samegoal_pipelines_tests.cli.asking import run
+from samegoal_pipelines_tests.defs.test_processes import ENDED
+from samegoal_pipelines_tests.pipeline import TODAY
+
+ENROLLED = [{"StudentID": 11, "StartDate": "2026-08-12"}]
+ERASURES = "select district_id, erased_by, files_erased from samegoal.erasures order by 1"
+
+
+@pytest.fixture
+def alpha(district):
+    return district(ENROLLED, id="alpha", name="Alpha ISD", code="alpha")
+
+
+@pytest.fixture
+def beta(district):
+    return district(ENROLLED, id="beta", name="Beta ISD", code="beta")
+
+
+@pytest.fixture
+def published(pipeline, alpha, beta):
+    """Two districts with a published night each."""
+    pipeline.add(alpha, beta)
+    assert pipeline.run("alpha").published
+    assert pipeline.run("beta").published
+    return pipeline
+
+
+@pytest.fixture
+def registered(pipeline, deployment, alpha, beta):
+    """Two districts that are registered, have a partition, and of which something has landed."""
+    pipeline.add(alpha, beta)
+    for made in (alpha, beta):
+        add_partition(deployment.settings, made.id)
+        deployment.landing.write(
+            {"School": frame_of({"SchoolID": pa.array([1])})},
+            district_id=made.id,
+            night=TODAY,
+            run_id="a-run",
+            asset="raw_enrollments",
+            landed_at=datetime.now(UTC),
+        )
+    return pipeline
+
+
+def files(deployment, district_id: str) -> list[Path]:
+    return sorted(Path(deployment.settings.landing_root, district_id).rglob("*"))
+
+
+def rows_left(pipeline, district_id: str) -> set[str]:
+    """The tables that have a row of the district, of all that have its column."""
+    tables = pipeline.rows(
+        "select table_name from information_schema.columns join information_schema.tables "
+        "using (table_schema, table_name) where table_schema = 'samegoal' and table_type = 'BASE TABLE' "
+        "and column_name = 'district_id'"
+    )
+    return {
+        name
+        for (name,) in tables
+        if pipeline.rows(f"select from samegoal.{name} where district_id = :id", id=district_id)
+    }
+
+
+def partitions() -> set[str]:
+    with open_instance(Settings()) as instance:
+        return {*instance.get_dynamic_partitions("district")}
+
+
+@pytest.mark.slow
+def test_a_district_is_erased_only_when_it_is_confirmed(published, deployment, monkeypatch):
+    monkeypatch.setenv("SAMEGOAL_OPERATOR", "Pat Young")
+    others = published.published("beta"), files(deployment, "beta")
+    landed = len([path for path in files(deployment, "alpha") if path.is_file()])
+    assert landed > 20
+
+    asked = run("districts", "erase", "alpha")
+
+    assert asked.returncode == 0
+    assert "would be erased" in asked.stdout
+    assert "rows of student_status_history" in asked.stdout
+    assert asked.stderr.startswith("alpha: nothing is erased yet; ")
+    assert asked.stderr.count("\n") == 1
+    assert published.statuses("alpha")
+    assert len([path for path in files(deployment, "alpha") if path.is_file()]) == landed
+
+    erased = run("districts", "erase", "alpha", "--yes")
+
+    assert (erased.returncode, erased.stderr) == (0, "")
+    assert "recorded as done by Pat Young" in erased.stdout
+    assert "Dagster's record of past runs still names the district" in erased.stdout
+    assert rows_left(published, "alpha") == {"erasures"}
+    assert not Path(deployment.settings.landing_root, "alpha").exists()
+    assert partitions() == {"beta"}
+    assert published.rows(ERASURES) == [("alpha", "Pat Young", landed)]
+    assert (published.published("beta"), files(deployment, "beta")) == others
+
+    again = run("districts", "erase", "alpha", "--yes", "--json")
+    assert again.returncode == 1
+    assert again.stderr.startswith("error: alpha: there is nothing of such a district")
+
+
+def test_an_erased_district_stands_in_no_report_and_in_no_row(published, deployment):
+    """Each table is searched, not only those with a column for the district; and each file."""
+    now = datetime.now(UTC)
+    for night in (TODAY, TODAY - timedelta(days=1)):
+        report = make_report(deployment.warehouse, now, night)
+        deployment.landing.keep_page(FOLDER, night, page.html(report) + "<!-- alpha, beta and alpha-2 -->")
+    for lines in (["alpha late", "alpha-2 held", "beta failed (clock)"], ["alpha failed"]):
+        with _record(deployment.warehouse, TODAY, now, "slack") as record:
+            record.add(now, lines)
+
+    erase_district(deployment, "alpha")
+
+    tables = published.rows(
+        "select table_name from information_schema.tables where table_schema = 'samegoal' "
+        "and table_type = 'BASE TABLE'"
+    )
+    named = {
+        name
+        for (name,) in tables
+        if published.rows(f"select from samegoal.{name} as t where t::text ~ '\\malpha(?!-)|Alpha ISD'")
+    }
+    assert named == {"erasures"}
+    assert published.rows("select digest, districts from samegoal.alerts_sent order by part") == [
+        ("alpha-2 held\nbeta failed (clock)", 3),
+        ("", 1),
+    ]
+    pages = deployment.landing.pages(FOLDER)
+    assert [*pages] == [TODAY - timedelta(days=1), TODAY]
+    assert not [
+        night for night, text in pages.items() if "alpha" in text.replace("alpha-2", "") or "Alpha" in text
+    ]
+    assert "Beta ISD" in pages[TODAY]
+    assert not [path for path in Path(deployment.settings.landing_root).rglob("*alpha*")]
+
+
+def test_a_script_may_ask_what_would_go(registered):
+    told = json.loads(run("districts", "erase", "alpha", "--json").stdout)
+    assert told == {
+        "district_id": "alpha",
+        "erased": False,
+        "rows": {"districts": 1, "district_credentials": 1},
+        "files": 2,
+        "partition": True,
+    }
+
+
+def test_a_district_can_be_registered_again_and_begins_anew(published, deployment, alpha):
+    erase_district(deployment, "alpha")
+    published.source.sandbox.districts.remove(alpha)
+    published.add(alpha)
+
+    night = published.run("alpha")
+
+    assert night.published, night.reason
+    assert (night.attempt.students, night.attempt.added) == (1, 1)
+    assert len(published.rows("select from samegoal.snapshots where district_id = 'alpha'")) == 1
+
+
+@pytest.mark.parametrize("killed_at", ["landing", "partition", "record"])
+def test_an_erasure_that_is_killed_in_the_middle_is_finished_by_the_next(
+    registered, deployment, alpha, monkeypatch, killed_at
+):
+    def die(*_):
+        raise KeyboardInterrupt
+
+    place = {
+        "landing": (deployment.landing, "erase"),
+        "partition": (dg.DagsterInstance, "delete_dynamic_partition"),
+        "record": (erase, "finish"),
+    }
+    with monkeypatch.context() as killing:
+        killing.setattr(*place[killed_at], die)
+        with pytest.raises(KeyboardInterrupt):
+            erase_district(deployment, "alpha")
+
+    assert rows_left(registered, "alpha") == {"erasures"}
+    with pytest.raises(
+        InvalidDistrictError, match=r"stopped before its end; finish it first: .* alpha --yes"
+    ):
+        registered.add(alpha)
+
+    left = len([path for path in files(deployment, "alpha") if path.is_file()])
+    assert holdings(deployment, "alpha").rows == {}
+    erase_district(deployment, "alpha")
+
+    assert not files(deployment, "alpha")
+    assert partitions() == {"beta"}
+    assert [(who, count) for who, _, count in registered.rows(ERASURES)] == [("alpha", left)]
+    registered.source.sandbox.districts.pop()
+    registered.add(alpha)
+
+
+@pytest.mark.parametrize("status", [dg.DagsterRunStatus.QUEUED, dg.DagsterRunStatus.STARTED])
+def test_a_district_with_a_run_going_on_is_not_erased(registered, deployment, status):
+    run_id = start_run(deployment, "alpha", status=status)
+    with pytest.raises(EraseRefusedError, match=f"^alpha: erasing: run {run_id} of it is going on: wait"):
+        erase_district(deployment, "alpha")
+    assert rows_left(registered, "alpha") == {"districts", "district_credentials"}
+    assert files(deployment, "alpha")
+    assert erase_district(deployment, "beta").rows["districts"] == 1
+
+
+def test_a_run_of_a_command_that_was_killed_does_not_stand_in_the_way(registered, deployment):
+    start_run(deployment, "alpha", {PROCESS_TAG: ENDED})
+    assert erase_district(deployment, "alpha").partition
+
+
+def test_a_run_that_begins_at_the_last_moment_keeps_the_files_until_it_has_ended(
+    registered, deployment, monkeypatch
+):
+    """Its rows are refused by the warehouse; what it lands must not be what is left of the district."""
+    erasing = erase.erase_rows
+
+    def overtaken(*arguments):
+        start_run(deployment, "alpha", {PROCESS_TAG: ENDED})
+        return erasing(*arguments)
+
+    with monkeypatch.context() as meanwhile:
+        meanwhile.setattr(erase, "erase_rows", overtaken)
+        with pytest.raises(EraseRefusedError, match="the rows are erased; when it has ended, run this again"):
+            erase_district(deployment, "alpha")
+    assert rows_left(registered, "alpha") == {"erasures"}
+    assert files(deployment, "alpha")
+
+    assert erase_district(deployment, "alpha").files == 2
+    assert not files(deployment, "alpha")
+
+
+@pytest.mark.parametrize("district_id", ["nowhere", "../beta", "", "beta' or '1'='1"])
+def test_what_is_no_district_erases_nothing(registered, deployment, district_id):
+    before = files(deployment, "beta")
+    with pytest.raises((UnknownDistrictError, InvalidDistrictError)):
+        erase_district(deployment, district_id)
+    assert rows_left(registered, "beta") == {"districts", "district_credentials"}
+    assert files(deployment, "beta") == before
+    assert registered.rows(ERASURES) == []
+
+
+def start_run(
+    deployment, district_id: str, tags=None, status: dg.DagsterRunStatus = dg.DagsterRunStatus.STARTED
+) -> str:
+    """A run of the nightly job that Dagster takes to be going on."""
+    repository = RemoteRepositoryOrigin(RegisteredCodeLocationOrigin("pipeline"), "pipeline")
+    with open_instance(Settings()) as instance:
+        made = instance.create_run_for_job(
+            build_defs(deployment).resolve_job_def("nightly_snapshot"),
+            status=status,
+            tags={"dagster/partition": district_id, **(tags or {})},
+            remote_job_origin=RemoteJobOrigin(repository, "nightly_snapshot"),
+        )
+        return made.run_id

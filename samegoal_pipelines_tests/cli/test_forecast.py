@@ -1,0 +1,152 @@
+"""`forecast` as a person or a script meets it."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from datetime import date
+from pathlib import Path
+
+import pytest
+
+from samegoal_pipelines.districts.registry import District
+from samegoal_pipelines_tests.cli.asking import Ask, ask
+from samegoal_pipelines_tests.mass_changes import ENTRIES
+
+__all__ = ["ask"]
+
+STAYS = {"EntryWithdrawalID": 1, "StudentID": 11, "StartDate": "2026-08-12"}
+ENDS = {"EntryWithdrawalID": 2, "StudentID": 12, "StartDate": "2026-08-12", "EndDate": "2026-10-14"}
+BEGINS = {"EntryWithdrawalID": 3, "StudentID": 13, "StartDate": "2026-10-19"}
+
+
+@pytest.fixture(autouse=True)
+def the_date_of_every_district(monkeypatch: pytest.MonkeyPatch) -> Callable[[date], None]:
+    """The day of the night that is published, unless a test sets another."""
+
+    def is_now(today: date) -> None:
+        monkeypatch.setattr(District, "local_date", lambda *_: today)
+
+    is_now(date.min)
+    return is_now
+
+
+def test_flips_are_counted_by_day_and_students_are_listed_on_request(pipeline, district, ask: Ask):
+    pipeline.add(district([STAYS, ENDS, BEGINS]))
+    assert pipeline.run().published
+
+    told = ask("forecast", "grand-bend")
+    assert told.returncode == 0, told.stderr
+    assert "by 2026-10-26, as the rows of the night 2026-10-12 stand" in told.stdout
+    lines = [line.split() for line in told.stdout.splitlines()]
+    assert ["2026-10-15", "ENROLLED", "INACTIVE", "1"] in lines
+    assert ["2026-10-19", "PRE-ENROLLED", "ENROLLED", "1"] in lines
+    assert "000012" not in told.stdout
+
+    listed = ask("forecast", "grand-bend", "--students", "--days", "3", "--json")
+    assert json.loads(listed.stdout)["students"] == [
+        {
+            "student_id": 12,
+            "day": "2026-10-15",
+            "old_status": "ENROLLED",
+            "new_status": "INACTIVE",
+            "student_number": "000012",
+        }
+    ]
+
+
+def test_days_to_come_begin_today_however_long_ago_a_night_was_published(
+    pipeline, district, ask: Ask, the_date_of_every_district
+):
+    later = {"EntryWithdrawalID": 4, "StudentID": 14, "StartDate": "2026-08-12", "EndDate": "2026-12-01"}
+    pipeline.add(district([STAYS, ENDS, BEGINS, later]))
+    assert pipeline.run().published
+    the_date_of_every_district(date(2026, 11, 26))
+
+    told = ask("forecast", "grand-bend").stdout
+    assert "2 status(es) have flipped since the night 2026-10-12, which is the last one published" in told
+    assert "by 2026-12-10, as the rows of the night 2026-10-12 stand" in told
+    lines = [line.split() for line in told.splitlines()]
+    assert ["2026-12-02", "ENROLLED", "INACTIVE", "1"] in lines
+    assert "2026-10-15" not in told
+    said = json.loads(ask("forecast", "grand-bend", "--days", "3", "--json").stdout)
+    assert (said["night"], said["until"], said["overdue"], said["flips"]) == (
+        "2026-10-12",
+        "2026-11-29",
+        2,
+        [],
+    )
+
+
+def test_a_hold_that_is_overdue_is_foretold_for_the_next_night(
+    pipeline, district, ask: Ask, the_date_of_every_district
+):
+    ending = [{"StudentID": n, "StartDate": "2026-08-12", "EndDate": "2026-10-20"} for n in range(1, 61)]
+    pipeline.add(district(ending))
+    assert pipeline.run().published
+    the_date_of_every_district(date(2026, 11, 26))
+    assert "the night 2026-11-26 will be held: 60 of 60" in ask("forecast", "grand-bend").stdout
+
+
+def test_a_forecast_without_flips_says_so(pipeline, district, ask: Ask):
+    pipeline.add(district([STAYS]))
+    assert pipeline.run().published
+    assert "no status flips by 2026-10-26" in ask("forecast", "grand-bend").stdout
+
+
+def test_without_a_published_night_or_its_landed_rows_it_says_what_to_do(pipeline, district, ask: Ask):
+    pipeline.add(district([STAYS]))
+    told = ask("forecast", "grand-bend")
+    assert (told.returncode, told.stdout) == (1, "")
+    assert "grand-bend: no night is published yet; next: samegoal-pipelines sync grand-bend" in told.stderr
+
+    assert pipeline.run().published
+    shutil.rmtree(Path(pipeline.deployment.landing.root) / "grand-bend")
+    told = ask("forecast", "grand-bend")
+    assert told.returncode == 1
+    assert "the landed rows of 2026-10-12 are gone or damaged" in told.stderr
+
+
+@pytest.mark.slow
+def test_a_night_that_will_be_held_is_told_and_is_held_unless_next_years_enrollments_come(
+    pipeline, district, ask: Ask
+):
+    """The year ends for 40 of 60, and 20 graduate; nobody has entered the next year yet."""
+    last_but_one, last_day, first_day_off = date(2026, 5, 27), date(2026, 5, 28), date(2026, 5, 29)
+    entries = [
+        {
+            "StudentID": student,
+            "StartDate": "2025-08-13",
+            "EndDate": last_day.isoformat(),
+            "WithdrawalCode": "01" if student > 40 else None,
+        }
+        for student in range(1, 61)
+    ]
+    made = district(entries, today=last_day)
+    pipeline.add(made)
+    assert pipeline.run(today=last_but_one).published
+
+    told = ask("forecast", "grand-bend")
+    reason = (
+        "40 of 60 ENROLLED and PRE-ENROLLED students (66.7 %) become INACTIVE or leave the import window "
+        "because time passes; the limit is 50 %"
+    )
+    assert f"the night 2026-05-29 will be held: {reason}" in told.stdout
+    assert "to do: have next year's enrollments entered in Qmlativ before; if it is right" in told.stdout
+    said = json.loads(ask("forecast", "grand-bend", "--json").stdout)["held_from"]
+    assert (said["night"], said["students"], said["of"], said["reason"]) == ("2026-05-29", 40, 60, reason)
+    assert "will be held" not in ask("forecast", "grand-bend", "--days", "1").stdout
+
+    assert pipeline.run(today=last_day).published
+    held = pipeline.run(today=first_day_off)
+    assert held.held, held.line()
+    assert "40 of 60 students (66.7 %)" in held.line()
+
+    next_year = {"StartDate": "2026-08-12", "EndDate": None, "SchoolYearID": made.current_year_id() + 1}
+    rows = made.rows(ENTRIES)
+    upcoming = [row | next_year | {"EntryWithdrawalID": 1000 + row["StudentID"]} for row in rows[:40]]
+    made.replace_rows(ENTRIES, [*rows, *upcoming])
+    assert pipeline.run(today=last_day).published
+    assert json.loads(ask("forecast", "grand-bend", "--json").stdout)["held_from"] is None
+    assert pipeline.run(today=first_day_off).published

@@ -1,0 +1,113 @@
+"""A held night as a person at a terminal meets it: exit status 3, what to do, and `sync --release`."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from datetime import timedelta
+
+import pytest
+
+from samegoal_pipelines_tests.cli.asking import Ask, ask, run
+from samegoal_pipelines_tests.mass_changes import ENTRIES, TOMORROW, change, enrolled
+
+__all__ = ["ask"]
+
+NIGHT = ["--today", TOMORROW.isoformat()]
+
+
+@pytest.mark.slow
+def test_a_held_district_exits_with_3_and_its_release_with_0(pipeline, district):
+    held = district(enrolled(300))
+    pipeline.add(held, district(enrolled(2), id="beta", name="Beta ISD", code="222222"))
+    assert pipeline.run().published
+    change(held, range(1, 32), EndDate="2026-10-09")
+
+    both = run("sync", "grand-bend", "beta", *NIGHT)
+
+    assert both.returncode == 3, both.stderr
+    first, second = both.stderr.splitlines()
+    assert first.startswith("held: grand-bend: 31 of 300 students (10.3 %)")
+    assert first.endswith("samegoal-pipelines sync grand-bend --release --today 2026-10-13 --why REASON")
+    assert second.startswith("beta: published 2 students")
+    (row,) = [line.split() for line in both.stdout.splitlines() if line.startswith("grand-bend")]
+    assert row == ["grand-bend", "held", "300", "269", "0", "0", "31"]
+
+    released = run(
+        "sync", "grand-bend", "--release", "--why", "the campus has closed", *NIGHT, SAMEGOAL_OPERATOR="Dana"
+    )
+
+    assert (released.returncode, released.stderr.startswith("grand-bend: published 300")) == (0, True)
+    assert pipeline.statuses()[1] == ("INACTIVE", "withdrawn")
+    assert pipeline.rows("select released_by, reason from samegoal.releases") == [
+        ("Dana", "the campus has closed")
+    ]
+
+    again = run("sync", "grand-bend", "--release", "--why", "again", *NIGHT)
+
+    assert again.returncode == 1
+    assert again.stderr.startswith("error: grand-bend: release: nothing is held for the night 2026-10-13")
+    assert "2026-10-13: published" in again.stderr
+    assert again.stderr.count("\n") == 1
+    assert again.stdout == ""
+
+
+@pytest.mark.parametrize("why", [[], ["--why", ""], ["--why", "  "]])
+def test_a_release_needs_a_reason(ask: Ask, why):
+    asked = ask("sync", "grand-bend", "--release", *why)
+    assert asked.returncode == 2
+    assert "--release needs a reason, which goes on record: --why REASON" in asked.stderr
+
+
+def test_the_students_whom_a_held_night_would_change_are_listed_by_number(pipeline, district, ask: Ask):
+    made = district(enrolled(300))
+    pipeline.add(made)
+    assert pipeline.run().published
+    change(made, range(1, 31), EndDate="2026-10-09")
+    change(made, [31], EndDate="2026-10-09", WithdrawalCodeID=424242)  # unreadable: stays as it was
+    made.replace_rows(ENTRIES, [row for row in made.rows(ENTRIES) if row["StudentID"] != 32])
+    assert pipeline.run(today=TOMORROW).held
+
+    told = ask("changes", "grand-bend", "--students").stdout
+    lines = [line.split() for line in told.splitlines()]
+    assert ["2026-10-13", "000001", "status", "ENROLLED", "INACTIVE"] in lines
+    assert ["2026-10-13", "000032", "removed", "ENROLLED", "no", "rows", "in", "Qmlativ"] in lines
+    assert "000031" not in [line[1] for line in lines if line[:1] == ["2026-10-13"]]
+    held = json.loads(ask("changes", "grand-bend", "--students", "--json").stdout)["nights"][-1]
+    assert (held["state"], len(held["listed"])) == ("held", 31)
+
+    change(made, range(1, 32), EndDate=None, WithdrawalCodeID=None)
+    assert pipeline.run(today=TOMORROW + timedelta(days=1)).published
+    nights = json.loads(ask("changes", "grand-bend", "--students", "--json").stdout)["nights"]
+    assert [(one["state"], "listed" in one) for one in nights[1:]] == [("held", False), ("published", True)]
+
+
+def test_where_what_was_held_is_landed_no_more_its_students_cannot_be_listed(pipeline, district, ask: Ask):
+    made = district(enrolled(300))
+    pipeline.add(made)
+    assert pipeline.run().published
+    change(made, range(1, 32), EndDate="2026-10-09")
+    assert pipeline.run(today=TOMORROW).held
+    shutil.rmtree(pipeline.deployment.settings.home / "landing" / "grand-bend")
+    told = ask("changes", "grand-bend", "--students").stdout
+    assert "no longer landed, so its students cannot be listed" in told
+
+
+def test_scripts_are_told_what_is_held_and_a_failure_counts_more(pipeline, district):
+    held = district(enrolled(300))
+    pipeline.add(held)
+    assert pipeline.run().published
+    change(held, range(1, 32), EndDate="2026-10-09")
+
+    told = run("sync", "grand-bend", "nowhere", "--json", *NIGHT)
+
+    assert told.returncode == 1
+    facts, unknown = json.loads(told.stdout)
+    assert (facts["state"], facts["students"], facts["inactive"]) == ("held", 300, 31)
+    assert (facts["lost"], facts["lost_by_time"]) == (31, 0)
+    assert facts["reason"].startswith("31 of 300 students")
+    assert (unknown["state"], unknown["district_id"]) == ("failed", "nowhere")
+
+
+def test_a_reason_without_a_release_is_wrong_usage(environment):
+    assert run("sync", "grand-bend", "--why", "moved").returncode == 2

@@ -1,0 +1,74 @@
+"""A command that is killed in the middle leaves nothing half-published, and the next one finishes unaided."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import time
+
+import dagster as dg
+import pytest
+
+from samegoal_pipelines.operations.runs import open_instance
+from samegoal_pipelines.settings import Settings
+from samegoal_pipelines_tests.cli.test_commands import PROGRAM, program
+from samegoal_pipelines_tests.pipeline import TODAY
+
+ENROLLED = [{"StudentID": 11, "StartDate": "2026-08-12"}]
+
+
+def test_a_sync_that_is_killed_while_reading_is_told_as_failed_and_the_next_one_publishes(
+    pipeline, district, source
+):
+    pipeline.add(district(ENROLLED))
+    hanging = source.faults.add(object="Demographics/NamePhone", hang=600)
+    sync = subprocess.Popen([PROGRAM, "sync", "grand-bend", "--today", TODAY.isoformat()])
+    deadline = time.monotonic() + 600
+    while not hanging.applied:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    sync.send_signal(signal.SIGKILL)
+    sync.wait(60)
+    source.faults.clear()
+    assert pipeline.statuses() == {}
+
+    again = program("sync", "grand-bend", "--today", TODAY.isoformat())
+
+    assert again.returncode == 0, again.stderr
+    assert pipeline.statuses() == {11: ("ENROLLED", "current_enrollment")}
+    with open_instance(Settings()) as instance:
+        statuses = [run.status for run in instance.get_runs()]
+    assert statuses == [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE]
+
+
+@pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_sync_that_is_stopped_tries_no_further_district_and_says_so(pipeline, district, source, stop):
+    pipeline.add(district(ENROLLED), district(ENROLLED, id="other", name="Other ISD", code="other"))
+    hanging = source.faults.add(object="Demographics/NamePhone", district="grand-bend", hang=20)
+    sync = subprocess.Popen(
+        [PROGRAM, "sync", "grand-bend", "other"], stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    deadline = time.monotonic() + 600
+    while not hanging.applied:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    sync.send_signal(stop)
+    _, told = sync.communicate(timeout=300)
+
+    assert sync.returncode not in (0, None)
+    assert "stopped" in told
+    assert "other: published" not in told
+    assert "Traceback" not in told
+    assert pipeline.rows("select district_id, state from samegoal.snapshots") == [("grand-bend", "failed")]
+
+
+def test_two_commands_at_once_on_one_district_both_end_and_leave_one_snapshot(pipeline, district):
+    pipeline.add(district(ENROLLED))
+    command = [PROGRAM, "sync", "grand-bend", "--today", TODAY.isoformat()]
+    both = [subprocess.Popen(command, stderr=subprocess.PIPE, text=True) for _ in range(2)]
+    told = [process.communicate(timeout=600)[1] for process in both]
+
+    assert any(process.returncode == 0 for process in both), told
+    assert all("Traceback" not in text for text in told)
+    assert pipeline.rows("select count(*) from samegoal.snapshots where state = 'published'") == [(1,)]
+    assert pipeline.statuses() == {11: ("ENROLLED", "current_enrollment")}

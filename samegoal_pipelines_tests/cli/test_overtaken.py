@@ -1,0 +1,72 @@
+"""Two runs of one night at once: the one that was quicker is not told as an error."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from samegoal_pipelines.operations import runs
+from samegoal_pipelines_tests.cli.asking import Ask, ask
+from samegoal_pipelines_tests.mass_changes import TOMORROW, change, enrolled
+from samegoal_pipelines_tests.pipeline import TODAY
+
+__all__ = ["ask"]
+
+
+@pytest.fixture
+def overtaken(pipeline, monkeypatch):
+    """After this, the next run has ended, and another one of its night ends before it is looked at."""
+
+    def prepare(another) -> None:
+        find = runs.find_attempt
+
+        def late(engine, run_id):
+            monkeypatch.setattr(runs, "find_attempt", find)
+            another()
+            return find(engine, run_id)
+
+        monkeypatch.setattr(runs, "find_attempt", late)
+
+    return prepare
+
+
+@pytest.mark.parametrize("how", [[], ["--json"]])
+def test_a_night_that_a_later_run_has_replaced_is_well(pipeline, district, overtaken, ask: Ask, how):
+    made = district(enrolled(3))
+    pipeline.add(made)
+
+    def another() -> None:
+        change(made, [1], EndDate="2026-10-09")
+        assert pipeline.run().published
+
+    overtaken(another)
+
+    told = ask("sync", "grand-bend", "--today", TODAY.isoformat(), *how)
+
+    assert told.returncode == 0
+    assert told.stderr == "grand-bend: published, and replaced by a later run of the same night\n"
+    if how:
+        assert [one["state"] for one in json.loads(told.stdout)] == ["superseded"]
+    else:
+        assert told.stdout.split()[-7:] == ["grand-bend", "superseded", "3", "3", "0", "0", "0"]
+
+
+def test_a_held_night_that_a_later_run_has_published_waits_for_nobody(
+    pipeline, district, overtaken, ask: Ask
+):
+    made = district(enrolled(300))
+    pipeline.add(made)
+    assert pipeline.run().published
+    change(made, range(1, 32), EndDate="2026-10-09")
+
+    def another() -> None:
+        change(made, range(1, 32), EndDate=None)
+        assert pipeline.run(today=TOMORROW).published
+
+    overtaken(another)
+
+    told = ask("sync", "grand-bend", "--today", TOMORROW.isoformat())
+
+    assert told.returncode == 0
+    assert told.stderr == "grand-bend: held, and replaced by a later run of the same night\n"

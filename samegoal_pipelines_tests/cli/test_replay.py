@@ -1,0 +1,99 @@
+"""`replay` as a person or a script meets it. The rule that changes is one that a district may change."""
+
+from __future__ import annotations
+
+import json
+from datetime import timedelta
+
+import pytest
+
+from samegoal_pipelines_tests.cli.asking import Ask, ask
+from samegoal_pipelines_tests.defs.test_bad_nights import GUARDIAN
+from samegoal_pipelines_tests.pipeline import TODAY
+
+__all__ = ["ask"]
+
+TOMORROW = TODAY + timedelta(days=1)
+EMAILS = "select email from samegoal.parent_demographics_as_of(:night)"
+SHOW = ("districts", "set", "grand-bend", "--restricted-contacts", "show")
+
+
+@pytest.fixture
+def two_nights(pipeline, district):
+    """A student whose parent is under restriction, published twice; the second night changes the status."""
+    leaves = {"StartDate": "2026-08-12", "EndDate": TODAY.isoformat(), "WithdrawalCode": "77"}
+    pipeline.add(district([{"StudentID": 11, **leaves}], rows=GUARDIAN))
+    for night in (TODAY, TOMORROW):
+        assert pipeline.run(today=night).published
+    return pipeline
+
+
+def test_a_dry_run_shows_what_a_replay_then_does(two_nights, ask: Ask):
+    assert ask(*SHOW).returncode == 0
+
+    dry = ask("replay", "grand-bend", "--from", "2026-10-12", "--dry-run")
+    assert dry.returncode == 0, dry.stderr
+    assert two_nights.rows(EMAILS, night=TODAY) == [(None,)]
+    assert dry.stderr == (
+        "grand-bend: 2 of 2 night(s) from 2026-10-12 to 2026-10-13 would differ; nothing was changed\n"
+    )
+
+    done = ask("replay", "grand-bend", "--from", "2026-10-12")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == dry.stdout
+    assert [line.split() for line in done.stdout.splitlines() if line.startswith("2026")] == [
+        ["2026-10-12", "1", "0", "0", "0", "0", "1", "0", "0"],
+        ["2026-10-13", "1", "0", "0", "0", "0", "1", "0", "0"],
+    ]
+    assert two_nights.rows(EMAILS, night=TODAY) == [("pat@example.org",)]
+
+    again = ask("replay", "grand-bend", "--from", "2026-10-12")
+    assert (again.returncode, again.stdout) == (0, "no difference\n")
+
+
+def test_another_status_is_told_in_words_and_a_script_gets_numbers(two_nights, ask: Ask, monkeypatch):
+    for module in ("transforms.status", "tables.checks"):
+        monkeypatch.setattr(f"samegoal_pipelines.{module}.GRADUATED_CODE", "77")
+
+    told = ask("replay", "grand-bend", "--from", "2026-10-13", "--dry-run")
+    assert "2026-10-13: 1 from INACTIVE to GRADUATED" in told.stdout
+
+    answered = ask("replay", "grand-bend", "--from", "2026-10-13", "--dry-run", "--json")
+    facts = json.loads(answered.stdout)
+    (night,) = facts["nights"]
+    assert (facts["written"], night["night"], night["differs"], night["graduated"]) == (
+        False,
+        "2026-10-13",
+        True,
+        1,
+    )
+    assert night["difference"]["transitions"] == [
+        {"old_status": "INACTIVE", "new_status": "GRADUATED", "students": 1}
+    ]
+
+
+def test_nights_without_a_snapshot_are_left_out_and_said(two_nights, ask: Ask):
+    made = two_nights.source.sandbox["grand-bend"]
+    made.client_secret = "another"
+    assert not two_nights.run(today=TODAY + timedelta(days=2)).published
+
+    replayed = ask("replay", "grand-bend", "--from", "2026-10-12")
+
+    assert replayed.returncode == 0, replayed.stderr
+    assert "2026-10-14: left out: failed, never published" in replayed.stdout
+
+
+def test_what_cannot_be_replayed_is_said_in_one_line(two_nights, ask: Ask):
+    attempts = two_nights.rows("select count(*) from samegoal.snapshots")
+    late = "error: grand-bend: replay: no night from 2026-10-14 on is published; the last one is 2026-10-13"
+    for words, status, error in (
+        (["grand-bend"], 2, "Missing option '--from'"),
+        (["grand-bend", "--from", "yesterday"], 2, "does not match the format"),
+        (["nowhere", "--from", "2026-10-12"], 1, "error: nowhere: "),
+        (["grand-bend", "--from", "2026-10-14"], 1, f"{late}\n"),
+    ):
+        answered = ask("replay", *words)
+        assert answered.returncode == status
+        assert error in answered.stderr
+        assert "Traceback" not in answered.stderr
+    assert two_nights.rows("select count(*) from samegoal.snapshots") == attempts

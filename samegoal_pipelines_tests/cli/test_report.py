@@ -1,0 +1,243 @@
+"""`report` tells in a terminal what needs somebody, and a script by its exit status."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+from samegoal_pipelines.cli.exits import PlainError
+from samegoal_pipelines.cli.main import cli
+from samegoal_pipelines.districts.pauses import pause
+from samegoal_pipelines.landing import Landing, LandingError
+from samegoal_pipelines.reporting.ahead import look_ahead
+from samegoal_pipelines.reporting.board import night_now, read_board
+from samegoal_pipelines_tests.reporting.factories import (
+    NIGHT,
+    attempt,
+    publish_the_years_end,
+    register,
+)
+
+LAST_NIGHT = NIGHT - timedelta(days=1)
+
+
+@pytest.fixture
+def run(deployment) -> Any:
+    """Runs the command line on the test's deployment; the night is long past, so what is missing is late."""
+
+    def invoke(*words: str) -> Result:
+        return CliRunner().invoke(
+            cli, ["report", "--night", NIGHT.isoformat(), *words], standalone_mode=False
+        )
+
+    return invoke
+
+
+def put(deployment: Any, district_id: str, state: str | None, reason: str = "no luck", **facts: Any) -> None:
+    register(deployment.warehouse, district_id, **facts)
+    attempt(deployment.warehouse, district_id, "published", LAST_NIGHT)
+    if state is not None:
+        attempt(deployment.warehouse, district_id, state, reason=None if state == "published" else reason)
+
+
+def test_totals_and_trouble_stand_first_and_then_the_rest(deployment, run):
+    put(deployment, "alpha", "published")
+    put(deployment, "beta", "failed", "reading Qmlativ: Qmlativ is unavailable (HTTP 503); try again later")
+    put(deployment, "gamma", None)
+    put(deployment, "delta", "held", "200 of 1,190 students would be gone")
+    put(deployment, "epsilon", None, expires=NIGHT + timedelta(days=20))
+    pause(deployment.warehouse, "epsilon", paused_from=NIGHT, paused_to=NIGHT, set_by="pat", reason="summer")
+    result = run()
+    assert [line.rstrip() for line in result.output.splitlines()] == [
+        "SameGoal night 2026-10-12: 1 failed, 1 held, 1 late of 4",
+        "published 1, held 1, failed 1, late 1, paused 1",
+        "",
+        "failed: Beta ISD (beta), for 1 night, last published 2026-10-11",
+        "    reading Qmlativ: Qmlativ is unavailable (HTTP 503); try again later",
+        "    to do: wait until the district's Qmlativ answers again, then: samegoal-pipelines sync beta; "
+        "if it stays so, ask the district",
+        "",
+        "late: Gamma ISD (gamma), for 1 night, last published 2026-10-11",
+        "    no snapshot by 06:00: the run has not started or is still going",
+        "    to do: check in the Dagster UI that the daemon is running, nightly_by_district is on and "
+        "runs are not stuck in the queue; or: samegoal-pipelines sync gamma",
+        "",
+        "held: Delta ISD (delta), for 1 night, last published 2026-10-11",
+        "    200 of 1,190 students would be gone",
+        "    to do: look at the numbers in the Dagster UI, and at the students with: samegoal-pipelines "
+        "changes delta --students; mend it in Qmlativ and run the night again, or, "
+        "if the change is meant, publish what is held: "
+        "samegoal-pipelines sync delta --release --today 2026-10-12 --why REASON",
+        "",
+        "Integration Access of Epsilon ISD (epsilon) expires on 2026-11-01, in 20 days",
+        "",
+        "the next 14 days, if nobody edits anything: not known. Looked at 0 districts; not at alpha, beta, "
+        "delta, epsilon, gamma: their landed rows are gone or cannot be read",
+        "",
+        "district  state      students  enrolled  added  changed  removed",
+        "─" * len(result.output.splitlines()[20]),
+        "alpha     published       100        90      2        5        1",
+        "epsilon   paused          100        90                           paused until 2026-10-12: summer",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("states", "status"),
+    [
+        (["published", "published"], 0),
+        (["published", "held"], 3),
+        (["held", "failed"], 1),
+        (["published", None], 1),
+        ([], 0),
+    ],
+)
+def test_the_exit_status_says_whether_somebody_must_look(deployment, run, states, status):
+    for district_id, state in zip(("alpha", "beta"), states, strict=False):
+        put(deployment, district_id, state)
+    assert run().return_value == status
+
+
+def test_a_district_that_is_paused_or_disabled_is_no_reason_to_look(deployment, run):
+    put(deployment, "alpha", None)
+    put(deployment, "beta", None, active=False)
+    pause(deployment.warehouse, "alpha", paused_from=NIGHT, paused_to=NIGHT, set_by="pat")
+    assert run().return_value == 0
+
+
+def test_a_warehouse_that_is_down_is_a_reason_to_look(monkeypatch, run):
+    monkeypatch.setenv("SAMEGOAL_DATABASE_URL", "postgresql://nobody@127.0.0.1:1/nowhere")
+    result = run()
+    assert "no connection to Postgres" in str(result.exception)
+
+
+def test_scripts_get_json(deployment, run):
+    put(deployment, "alpha", "failed")
+    result = run("--json")
+    facts = json.loads(result.output)
+    assert result.return_value == 1
+    assert facts["totals"]["failed"] == 1
+    assert facts["districts"][0]["remedy"].startswith("open the run run-")
+
+
+def test_where_nothing_is_published_nothing_is_foreseen(deployment, run, tmp_path: Path):
+    register(deployment.warehouse, "alpha")
+    attempt(deployment.warehouse, "alpha", "failed", reason="no luck")
+    shown = run("--html", str(tmp_path / "night.html")).output
+    assert "the next 14 days, if nobody edits anything: not known. No district is published yet" in shown
+    page = (tmp_path / "night.html").read_text()
+    assert "No district is published yet." in page
+    assert "because time passes" not in page
+
+
+def test_a_page_that_cannot_be_written_is_one_plain_line(deployment, run, tmp_path: Path):
+    put(deployment, "alpha", "published")
+    with pytest.raises(PlainError, match=r"^writing the page: .* No such file or directory; give --html"):
+        CliRunner().invoke(
+            cli,
+            ["report", "--night", NIGHT.isoformat(), "--html", str(tmp_path / "nowhere" / "night.html")],
+            standalone_mode=False,
+            catch_exceptions=False,
+        )
+
+
+def test_a_landing_that_cannot_be_reached_is_asked_once_for_all_districts(deployment, monkeypatch):
+    asked: list[str] = []
+
+    def unreachable(*_: object, district_id: str, **__: object) -> None:
+        asked.append(district_id)
+        raise LandingError("the landing cannot be reached", transient=True)
+
+    for name in ("alpha", "beta", "gamma"):
+        put(deployment, name, "published")
+    monkeypatch.setattr(Landing, "read", unreachable)
+    board = read_board(deployment.warehouse, NIGHT, datetime(2026, 10, 12, 12, tzinfo=UTC))
+    ahead = look_ahead(deployment.warehouse, deployment.landing, board)
+    assert (asked, ahead.left_out) == (["alpha"], ("alpha", "beta", "gamma"))
+
+
+def test_the_page_is_written_where_it_is_wanted(deployment, run, tmp_path: Path):
+    put(deployment, "alpha", "published")
+    result = run("--html", str(tmp_path / "night.html"))
+    assert result.return_value == 0
+    assert (
+        "<title>SameGoal night 2026-10-12: 1 of 1 published</title>" in (tmp_path / "night.html").read_text()
+    )
+    assert "Looked at 0 districts; not at alpha: their landed" in (tmp_path / "night.html").read_text()
+
+
+def will_end(deployment: Any, district_id: str, days: int) -> None:
+    """A district of 100 students, for 90 of whom the year ends so many days after the night."""
+    last_day = NIGHT + timedelta(days=days)
+    publish_the_years_end(deployment.warehouse, deployment.landing, district_id, last_day)
+
+
+def test_districts_that_will_be_held_are_told_the_soonest_first(deployment, run):
+    will_end(deployment, "alpha", 9)
+    will_end(deployment, "beta", 3)
+    result = run()
+    assert result.return_value == 0  # nothing is wrong yet
+    lines = result.output.splitlines()
+    begin = lines.index(
+        "the next 14 days, if nobody edits anything: 2 will be held because time passes. "
+        "Looked at 2 districts"
+    )
+    assert lines[begin + 1 : begin + 7] == [
+        "from 2026-10-16 on: Beta ISD (beta)",
+        "    90 of 100 ENROLLED and PRE-ENROLLED students (90.0 %) become INACTIVE or leave the import "
+        "window because time passes; the limit is 50 %",
+        "    to do: have next year's enrollments entered in Qmlativ before; if it is right as it is, publish "
+        "it that day: samegoal-pipelines sync beta --release --why REASON",
+        "from 2026-10-22 on: Alpha ISD (alpha)",
+        lines[begin + 2],
+        lines[begin + 3].replace("beta", "alpha"),
+    ]
+
+    told = json.loads(run("--json").output)["ahead"]["holds"]
+    assert [(one["district_id"], one["night"], one["students"], one["of"]) for one in told] == [
+        ("beta", "2026-10-16", 90, 100),
+        ("alpha", "2026-10-22", 90, 100),
+    ]
+
+
+def test_of_many_districts_that_will_be_held_the_terminal_names_twenty(deployment, run):
+    for number in range(22):
+        will_end(deployment, f"district-{number:02}", 3)
+    lines = run().output.splitlines()
+    assert len([line for line in lines if line.startswith("from 2026-10-16 on: ")]) == 20
+    assert "and 2 more, in --html and --json" in lines
+
+
+def test_without_a_forecast_nothing_is_said_of_the_days_to_come(deployment, run):
+    will_end(deployment, "alpha", 3)
+    assert "the next 14 days" not in run("--no-forecast").output
+    assert json.loads(run("--no-forecast", "--json").output)["ahead"] is None
+
+
+def test_without_a_night_the_report_is_about_the_newest(deployment, monkeypatch):
+    register(deployment.warehouse, "alpha", "America/Chicago")
+    for hour, night in ((11, "2028-02-28"), (12, "2028-02-29")):  # due at 06:00 in Chicago
+        now = datetime(2028, 2, 29, hour, tzinfo=UTC)
+        monkeypatch.setattr("samegoal_pipelines.cli.report.datetime", SimpleNamespace(now=now.astimezone))
+        result = CliRunner().invoke(cli, ["report"], standalone_mode=False)
+        assert result.output.startswith(f"SameGoal night {night}: ")
+
+
+def test_without_a_night_a_district_far_in_the_east_hides_no_failure_of_the_west(deployment, monkeypatch):
+    now, east, west = datetime.now(UTC), "Etc/GMT-14", "Etc/GMT+12"  # more than a day apart
+    monkeypatch.setattr("samegoal_pipelines.cli.report.datetime", SimpleNamespace(now=now.astimezone))
+    for district_id, zone, state in (("alpha", west, "failed"), ("beta", east, "published")):
+        register(deployment.warehouse, district_id, zone)
+        attempt(deployment.warehouse, district_id, state, night_now([zone], now), "no luck")
+    result = CliRunner().invoke(cli, ["report", "--no-forecast"], standalone_mode=False)
+    assert ": 1 failed of 2" in result.output.splitlines()[0]
+    assert result.return_value == 1
+
+
+def test_the_help_says_that_a_cron_can_use_it_as_a_dead_mans_switch():
+    assert "dead man's switch" in " ".join(CliRunner().invoke(cli, ["report", "--help"]).output.split())

@@ -1,0 +1,125 @@
+"""Names, reasons and numbers from outside are shown as they are, and steer neither rich nor the terminal."""
+
+from __future__ import annotations
+
+import ast
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+import sqlalchemy as sa
+
+import samegoal_pipelines
+from samegoal_pipelines.cli import terminal
+from samegoal_pipelines.districts.pauses import pause
+from samegoal_pipelines.operations.runs import NightOutcome
+from samegoal_pipelines.printable import on_one_line
+from samegoal_pipelines_tests.cli.asking import Ask, ask
+from samegoal_pipelines_tests.pipeline import TODAY
+from samegoal_pipelines_tests.reporting.factories import register
+
+__all__ = ["ask"]
+
+SOON = datetime.now(UTC).date() + timedelta(days=5)
+"""When a status flips, as a forecast is to tell."""
+MARKUP = "Dry [/x] [red]Fork [b]ISD[/b] :smile:"
+CONTROL = "Dry \x1b[2J\x1b]0;t\x07\u202eFork\nerror: nobody\r\x9b1m is \u2028published"
+AS_SHOWN = {MARKUP: MARKUP, CONTROL: "Dry [2J ]0;t Fork error: nobody 1m is published"}
+
+
+@pytest.fixture(params=[MARKUP, CONTROL], ids=["markup", "control characters"])
+def strange(request, pipeline, district) -> str:
+    """A text that is the name of a district, of a school and a pause's reason, and begins a number."""
+    text = request.param
+    made = district(
+        [
+            {"EntryWithdrawalID": 1, "StudentID": 11, "StartDate": "2026-08-12"},
+            {"EntryWithdrawalID": 2, "StudentID": 12, "StartDate": "2026-08-12", "EndDate": str(SOON)},
+        ],
+        name=text,
+    )
+    made.replace_rows("Enrollment/School", [{**row, "Name": text} for row in made.rows("Enrollment/School")])
+    made.edit("Student/Student", 12, StudentNumber=text)
+    pipeline.add(made, name="Plain", expires=date(2026, 11, 1))
+    register(pipeline.deployment.warehouse, "beta")
+    pause(
+        pipeline.deployment.warehouse,
+        "beta",
+        paused_from=TODAY,
+        paused_to=date(2099, 6, 1),
+        set_by=text,
+        reason=text,
+    )
+    with pipeline.deployment.warehouse.begin() as connection:  # as registered before names were checked
+        connection.execute(sa.text("update samegoal.districts set name = :name"), {"name": text})
+    assert pipeline.run().published
+    return text
+
+
+@pytest.mark.slow
+def test_every_command_that_shows_them_shows_them_as_they_are(strange, pipeline, ask: Ask, tmp_path):
+    def told(*command: str) -> str:
+        answered = ask(*command)
+        shown = answered.stdout + answered.stderr
+        for line in shown.split("\n"):
+            assert line.isprintable(), (command, line)
+            assert not line.startswith("error:"), (command, line)
+        return " ".join(shown.split())
+
+    as_shown = " ".join(AS_SHOWN[strange].split())
+    for command in (
+        ["districts", "list"],
+        ["districts", "show", "grand-bend"],
+        ["districts", "show", "beta"],
+        ["districts", "verify", "grand-bend"],
+        ["explain", "grand-bend", "000011"],
+        ["changes", "grand-bend", "--students"],
+        ["forecast", "grand-bend", "--students"],
+        ["export", "grand-bend", "--to", str(tmp_path / "files")],
+        ["report", "--night", TODAY.isoformat()],
+    ):
+        assert as_shown in told(*command), command
+
+
+def test_a_table_has_a_line_for_each_string_and_more_only_for_a_list(capsys):
+    terminal.print_table(["a", "b"], [["one\ntwo", ["three", "four\nfive"]], [1_000, None]])
+    lines = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert lines[2:] == [["one", "two", "three"], ["four", "five"], ["1,000", "None"]]
+
+
+@pytest.mark.parametrize("text", [MARKUP, CONTROL])
+def test_in_a_terminal_with_colours_too(text, capsys, monkeypatch):
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("COLUMNS", "150")
+    terminal.print_table([text], [[text]])
+    shown = capsys.readouterr().out
+    assert [line.count("Fork") for line in shown.splitlines()] == [1, 0, 1]
+    assert not set("\x07\u202e\x9b") & set(shown)
+    assert "\x1b[2J" not in shown
+    if text is MARKUP:
+        assert shown.count(text) == 2
+
+
+def test_progress_shows_brackets_as_they_are(capsys, monkeypatch):
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("COLUMNS", "150")
+    deployment = SimpleNamespace(progress=None)
+    with terminal.reading_progress(deployment, "alpha"):
+        deployment.progress("School [/x] [red]", 5, 1)
+    assert "alpha: School [/x] [red]" in capsys.readouterr().err
+
+
+def test_what_became_of_a_night_is_one_line():
+    line = NightOutcome("grand-bend", None, f"this is district {CONTROL}").line()
+    assert line == on_one_line(f"error: grand-bend: this is district {CONTROL}")
+    assert line.isprintable()
+
+
+def test_rich_is_used_in_one_place_which_takes_no_markup():
+    for path in Path(samegoal_pipelines.__file__).parent.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            if isinstance(node, ast.ImportFrom):
+                names = [node.module or ""]
+            assert path.name == "terminal.py" or not any(name.split(".")[0] == "rich" for name in names), path

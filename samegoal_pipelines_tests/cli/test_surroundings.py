@@ -1,0 +1,171 @@
+"""A night in hostile surroundings: awkward paths, other programs' variables, an open umask."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import stat
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from samegoal_pipelines.cli.demo import _run_until_stopped
+from samegoal_pipelines.sandbox import Sandbox, SandboxDistrict, serve
+from samegoal_pipelines.settings import Settings
+from samegoal_pipelines.warehouse import place
+from samegoal_pipelines_tests.pipeline import TODAY
+
+PROGRAM = str(Path(sys.executable).parent / "samegoal-pipelines")
+HOSTILE = {
+    "PGHOSTADDR": "192.0.2.1",
+    "PGSERVICE": "elsewhere",
+    "PGCHANNELBINDING": "require",
+    "PGOPTIONS": "-c search_path=elsewhere",
+    "PGTARGETSESSIONATTRS": "standby",
+    "PGCLIENTENCODING": "LATIN1",
+    "PYTHONIOENCODING": "ascii",
+    "SAMEGOAL_ALLOW_LOCAL_SOURCES": "1",
+    "SAMEGOAL_LANDING_URL": "landed, [b] %2F é",
+}
+
+
+class Surroundings:
+    def __init__(self, folder: Path) -> None:
+        self.home = folder / "a, b [c] %2F é'"
+        self.foreign = folder / "another project"
+        self.foreign.mkdir()
+        (self.foreign / "dagster.yaml").write_text("telemetry: {enabled: false}\n")
+        ours = ("SAMEGOAL_", "DAGSTER_", "PG")
+        self.environment = {
+            **{name: value for name, value in os.environ.items() if not name.startswith(ours)},
+            **HOSTILE,
+            "SAMEGOAL_HOME": str(self.home),
+            "DAGSTER_HOME": str(self.foreign),
+        }
+
+    def run(self, *words: str, stdin: str = "", cwd: str = "/") -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [PROGRAM, *words],
+            input=stdin,
+            capture_output=True,
+            text=True,
+            timeout=600,
+            env=self.environment,
+            cwd=cwd,
+            umask=0,
+            check=False,
+        )
+
+
+@pytest.fixture(scope="module")
+def surroundings() -> Iterator[Surroundings]:
+    """A published night of one district, whose name is Español."""
+    folder = Path(tempfile.mkdtemp(prefix="samegoal-surroundings-"))
+    folder.chmod(0o711)  # root's Postgres passes through, as it cannot below pytest's own folder
+    made = Surroundings(folder)
+    district = SandboxDistrict.from_rows(
+        {"Enrollment/EntryWithdrawal": [{"StudentID": 11, "StartDate": "2026-08-12"}]}, today=TODAY
+    )
+    with serve(Sandbox([district])) as server:
+        started = made.run("postgres", "start")
+        assert started.returncode == 0, started.stderr
+        try:
+            words = ["--base-url", server.base_url(district), "--client-key", district.client_key]
+            added = made.run(
+                "districts", "add", district.id, "--name", "Español ISD", *words, stdin=district.client_secret
+            )
+            assert added.returncode == 0, added.stderr
+            night = made.run("sync", district.id, "--today", TODAY.isoformat(), cwd=str(folder))
+            assert night.returncode == 0, night.stderr
+            yield made
+        finally:
+            socket_folder = place.socket_folder(made.home / "postgres" / "data")
+            stopped = made.run("postgres", "stop")
+            for link in Path("/var/tmp").glob("samegoal-*"):  # noqa: S108 - Dagster's way to brackets
+                if link.is_symlink() and link.readlink() == made.home:
+                    link.unlink()
+            for made_folder in (folder, socket_folder):
+                shutil.rmtree(made_folder, ignore_errors=True)
+    assert stopped.stdout == "Postgres is stopped\n", stopped.stderr
+
+
+def test_what_has_landed_is_found_again_from_any_working_directory(surroundings: Surroundings) -> None:
+    landed = list((surroundings.home / "landed, [b] %2F é").rglob("*.parquet"))
+    assert len(landed) > 3
+    number = surroundings.run("changes", "grand-bend", "--students", "--json")
+    assert number.returncode == 0, number.stderr
+    again = surroundings.run("replay", "grand-bend", "--from", TODAY.isoformat(), "--dry-run", cwd="/")
+    assert again.returncode == 0, again.stderr
+    assert "no difference; nothing was changed" in again.stderr
+    why = surroundings.run("explain", "grand-bend", "000011", cwd="/")
+    assert "ENROLLED" in why.stdout, why.stdout + why.stderr
+
+
+def test_runs_go_to_the_pipelines_own_dagster_and_a_note_says_so(surroundings: Surroundings) -> None:
+    assert sorted(path.name for path in surroundings.foreign.iterdir()) == ["dagster.yaml"]
+    assert (surroundings.home / "dagster.yaml").exists()
+    night = surroundings.run(
+        "sync", "grand-bend", "--today", TODAY.isoformat(), "--release", "--why", "none held"
+    )
+    assert "note: DAGSTER_HOME is not the pipeline's" in night.stderr
+
+
+def test_a_terminal_that_cannot_show_a_letter_gets_an_escape(surroundings: Surroundings) -> None:
+    listed = surroundings.run("districts", "list")
+    assert listed.returncode == 0, listed.stderr
+    assert r"Espa\xf1ol ISD" in listed.stdout
+
+
+def test_an_open_umask_leaves_nothing_that_others_may_write(surroundings: Surroundings) -> None:
+    open_to_all = [
+        path
+        for path in (surroundings.home, *surroundings.home.rglob("*"))
+        if not path.is_symlink() and path.stat().st_mode & stat.S_IWOTH and not path.is_socket()
+    ]
+    assert open_to_all == []
+
+
+@pytest.mark.parametrize("name", ["SAMEGOAL_DATABASE_URL", "SAMEGOAL_LANDING_URL"])
+def test_the_demo_refuses_a_configured_database_or_landing(tmp_path: Path, name: str) -> None:
+    value = "postgresql://sam:hidden@127.0.0.1:1/production"
+    done = subprocess.run(
+        [PROGRAM, "demo"],
+        capture_output=True,
+        text=True,
+        timeout=600,
+        env={**os.environ, "SAMEGOAL_HOME": str(tmp_path / "home"), name: value},
+        check=False,
+    )
+    assert done.returncode == 1
+    assert f"error: starting the demo: {name} set" in done.stderr
+    assert "--here" in done.stderr
+    assert "hidden" not in done.stderr
+    assert not (tmp_path / "home").exists()
+
+
+def test_certificates_that_are_not_there_are_not_blamed_on_qmlativ(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(tmp_path / "gone.pem"))
+    with pytest.raises(ValueError, match="REQUESTS_CA_BUNDLE names a file that is not there"):
+        Settings(home=tmp_path)
+
+
+def test_a_relative_landing_is_below_the_home(tmp_path: Path) -> None:
+    assert Settings(home=tmp_path, landing_url="a/b/").landing_root == f"{tmp_path}/a/b"
+    assert Settings(home=tmp_path, landing_url="/srv/landing").landing_root == "/srv/landing"
+    assert Settings(home=tmp_path, landing_url="s3://bucket/a").landing_root == "s3://bucket/a"
+
+
+def test_the_ui_gets_a_short_folder_for_its_sockets(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    long = tmp_path / ("long" * 25)
+    long.mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(long))
+    _run_until_stopped([["python", "-c", "import os; print(os.environ.get('TMPDIR'))"]])
+    assert capfd.readouterr().out == "/tmp\n"  # noqa: S108

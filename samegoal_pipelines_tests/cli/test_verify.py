@@ -1,0 +1,162 @@
+"""`districts verify` and `districts rotate-key` as a person and a script meet them."""
+
+from __future__ import annotations
+
+import json
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from samegoal_pipelines_tests.cli.asking import Ask, ask
+
+__all__ = ["ask"]
+
+ENROLLED = [{"StudentID": 11, "StartDate": "2026-08-12"}]
+
+
+@pytest.fixture
+def three(pipeline, district):
+    """A district in order, one that lacks a field, one with a wrong secret."""
+    names = ("alpha", "beta", "gamma")
+    good, poorer, wrong = (district(ENROLLED, id=n, name=f"{n.title()} ISD", code=n) for n in names)
+    poorer.denied_fields.add("Demographics/Name.IsHispanic")
+    for made in (good, poorer):
+        pipeline.add(made, expires=date(2099, 1, 1))
+    pipeline.add(wrong, expires=date(2099, 1, 1), client_secret="another")
+    return good, poorer, wrong
+
+
+def test_one_district_is_told_in_full(three, ask: Ask):
+    told = ask("districts", "verify", "alpha")
+    assert (told.returncode, told.stderr) == (0, "")
+    lines = told.stdout.splitlines()
+    assert lines[0] == "alpha, Alpha ISD: ready"
+    assert any(line.split() == ["token", "ok", "accepted", "in", "the", "form"] for line in lines)
+    assert any(line.split()[:2] == ["Demographics/NameSuffix", "5"] for line in lines)
+    assert "Not granted" not in told.stdout
+
+
+def test_what_a_missing_field_costs_is_told_and_does_not_fail_it(three, ask: Ask):
+    told = ask("districts", "verify", "beta")
+    assert told.returncode == 0
+    assert told.stdout.startswith("beta, Beta ISD: ready, with warnings\n")
+    assert "- Demographics/Name.IsHispanic: empty: student_demographics.is_hispanic\n" in told.stdout
+
+
+def test_a_key_file_that_this_account_may_not_read_is_told_of_each_district(
+    three, ask: Ask, deployment, monkeypatch
+):
+    key_file, read_text = deployment.settings.home / "secret.key", Path.read_text
+
+    def refuse(self: Path, *words: Any, **more: Any) -> str:
+        if self.name == key_file.name:
+            raise PermissionError(13, "Permission denied", str(self))
+        return read_text(self, *words, **more)
+
+    assert key_file.exists()
+    monkeypatch.setattr(Path, "read_text", refuse)
+    told = ask("districts", "verify", "--all")
+    assert (told.returncode, told.stderr) == (1, "")
+    assert told.stdout.count("secret.key cannot be read (Permission denied)") == 3
+    assert told.stdout.endswith("3 not ready\n")
+
+
+def test_all_are_told_in_a_row_each_with_trouble_first(three, pipeline, ask: Ask):
+    told = ask("districts", "verify", "--all")
+    assert told.returncode == 1
+    rows = [line.split() for line in told.stdout.splitlines()]
+    assert [row[0] for row in rows if row and row[0] in ("alpha", "beta", "gamma")] == [
+        "gamma",
+        "beta",
+        "alpha",
+    ]
+    assert "token: Qmlativ does not accept the credentials" in told.stdout
+    assert told.stdout.endswith("1 not ready; 1 ready, with warnings; 1 ready\n")
+
+    pipeline.deployment.registry.set_active("gamma", False)
+    told = ask("districts", "verify", "--all")
+    assert told.returncode == 0
+    assert "gamma" not in told.stdout
+
+
+def test_a_script_gets_everything(three, ask: Ask):
+    told = ask("districts", "verify", "--json", "gamma", "beta", "nowhere")
+    assert told.returncode == 1
+    assert told.stderr.startswith("error: nowhere: no such district is registered")
+    gamma, beta = json.loads(told.stdout)
+    assert (gamma["district_id"], gamma["ok"], gamma["state"]) == ("gamma", False, "failed")
+    assert [step["name"] for step in gamma["steps"]] == ["expiry", "token"]
+    assert beta["missing"] == [
+        {
+            "field": "Demographics/Name.IsHispanic",
+            "required": False,
+            "cost": "empty: student_demographics.is_hispanic",
+        }
+    ]
+    assert {"name": "Student/Student", "fields": 7, "granted": 7, "rows": 3} in beta["objects"]
+
+
+def test_the_rows_of_the_last_night_are_told_unless_they_are_to_be_counted(pipeline, district, ask: Ask):
+    made = district(ENROLLED)
+    pipeline.add(made)
+    assert ask("sync", "grand-bend").returncode == 0
+    made.add_row("Demographics/Zip", ZipID=77, City="Round Rock", ZipCode="78664")
+
+    def zips(*how: str) -> int:
+        (told,) = json.loads(ask("districts", "verify", "grand-bend", "--json", *how).stdout)
+        return next(each["rows"] for each in told["objects"] if each["name"] == "Demographics/Zip")
+
+    assert zips("--count") == zips() + 1
+
+
+def test_a_key_is_rotated_and_everything_goes_on(three, ask: Ask, tmp_path):
+    file = tmp_path / "home" / "secret.key"
+    before = file.read_text()
+
+    told = ask("districts", "rotate-key")
+
+    assert told == (0, "3 client secret(s) are sealed with a new key; the keys before it are gone\n", "")
+    assert file.read_text() != before
+    assert ask("sync", "alpha").returncode == 0
+
+
+def test_a_lost_key_is_exit_status_1_and_the_districts_that_need_their_secret_again_are_named(
+    three, ask: Ask, tmp_path
+):
+    (tmp_path / "home" / "secret.key").unlink()
+    assert ask("districts", "rotate-key").returncode == 1
+    assert (
+        ask("districts", "rotate-secret", "beta", "--client-secret-file", str(_file(tmp_path))).returncode
+        == 0
+    )
+
+    told = ask("districts", "rotate-key")
+
+    assert told.returncode == 1
+    assert told.stdout.startswith("1 client secret(s) are sealed with a new key")
+    assert [line.split(":")[1].strip() for line in told.stderr.splitlines()] == ["alpha", "gamma"]
+    assert "districts rotate-secret alpha" in told.stderr
+
+
+def _file(folder):
+    file = folder / "secret.txt"
+    file.write_text("a secret")
+    return file
+
+
+def test_keys_of_the_environment_stay_their_owners(three, ask: Ask, tmp_path, monkeypatch):
+    from cryptography.fernet import Fernet
+
+    file = tmp_path / "home" / "secret.key"
+    old, new = file.read_text().strip(), Fernet.generate_key().decode()
+    monkeypatch.setenv("SAMEGOAL_SECRET_KEY", f"{new},{old}")
+
+    told = ask("districts", "rotate-key")
+
+    assert told.returncode == 0
+    assert "3 client secret(s) are sealed with the first key of SAMEGOAL_SECRET_KEY" in told.stdout
+    assert file.read_text().strip() == old
+    monkeypatch.setenv("SAMEGOAL_SECRET_KEY", new)
+    assert ask("sync", "alpha").returncode == 0

@@ -1,0 +1,151 @@
+"""What the asset checks say, in plain words and in counts only."""
+
+from __future__ import annotations
+
+import json
+from datetime import date, timedelta
+
+import dagster as dg
+import pandas as pd
+import pytest
+
+from samegoal_pipelines.defs.checks import (
+    CHECKS,
+    end_dates,
+    field_grants,
+    finding_checks,
+    no_lost_rows,
+    worklist_findings,
+)
+from samegoal_pipelines.tables.reads import READS
+from samegoal_pipelines.tables.worklist import REGISTRAR_WORKLIST
+from samegoal_pipelines_tests.transforms.builders import entry, raw, table
+
+TODAY = date(2026, 10, 12)
+WARN, ERROR = dg.AssetCheckSeverity.WARN, dg.AssetCheckSeverity.ERROR
+
+
+def reads(*missing: str) -> pd.DataFrame:
+    fields = {"HasActiveRestrictedAccess", "RelationshipID"} - set(missing)
+    row = {
+        "Object": "StudentGuardian",
+        "Fields": json.dumps(sorted(fields)),
+        "Missing": json.dumps(list(missing)),
+    }
+    return table(READS, [row])
+
+
+def test_granted_fields_need_no_word():
+    assert field_grants("raw_parents", reads(), None)[:2] == (True, "every optional field is granted")
+
+
+def test_a_field_that_was_never_granted_is_a_warning_with_its_cost_and_the_remedy():
+    finding = field_grants(
+        "raw_parents", reads("HasActiveRestrictedAccess"), reads("HasActiveRestrictedAccess")
+    )
+    assert (finding.passed, finding.severity) == (False, WARN)
+    assert finding.description == (
+        "StudentGuardian.HasActiveRestrictedAccess is not granted (empty: "
+        "parent_demographics.has_restricted_access; nobody can tell which parents are under active "
+        "restricted access); grant it in the Integration Access in Qmlativ"
+    )
+    assert finding.metadata["published columns that are empty"] == 1
+
+
+def test_a_field_that_was_there_last_night_is_an_error():
+    finding = field_grants("raw_parents", reads("HasActiveRestrictedAccess"), reads())
+    assert (finding.passed, finding.severity) == (False, ERROR)
+    assert "is no longer granted" in finding.description
+    assert finding.metadata["fields lost since it was last read"] == 1
+
+
+def test_objects_that_were_read_twice_are_named():
+    rows = [
+        {"Object": "Name", "Path": "/Custom/1/Demographics/Name", "GapsChecked": True},
+        {"Object": "NameEmail", "Path": "/Custom/1/Demographics/NameEmail", "GapsChecked": False},
+    ]
+    finding = no_lost_rows(table(READS, rows))
+    assert (finding.passed, finding.severity, finding.metadata) == (False, WARN, {"objects read twice": 1})
+    assert finding.description.startswith("read twice: Demographics/NameEmail; Qmlativ does not search")
+    assert no_lost_rows(table(READS, rows[:1])).passed
+
+
+def ended(*differences: int) -> dict[str, pd.DataFrame]:
+    end = date(2026, 9, 30)
+    rows = [
+        entry(n, "2026-08-12", end, WithdrawalDate=end + timedelta(days=days))
+        for n, days in enumerate(differences)
+    ]
+    return raw("raw_enrollments", {"EntryWithdrawal": rows})
+
+
+def test_dates_that_bear_the_reading_out_pass_with_their_share():
+    finding = end_dates(ended(*[1] * 9, 0))
+    assert finding.passed
+    assert finding.description == "in 90% of 10 enrollments WithdrawalDate is the day after EndDate"
+    assert [record.data["days"] for record in finding.metadata["differences"].records] == ["1", "0"]
+
+
+def test_dates_that_contradict_it_are_a_warning_with_what_to_ask():
+    finding = end_dates(ended(*[0] * 20, *[1] * 5))
+    assert (finding.passed, finding.severity) == (False, WARN)
+    assert "in 80% of 25 enrollments EndDate and WithdrawalDate are the same day: ask" in finding.description
+
+
+def test_without_any_end_there_is_nothing_to_compare():
+    finding = end_dates(raw("raw_enrollments", {}))
+    assert finding.passed
+    assert "nothing to compare" in finding.description
+
+
+def listed(*rows: tuple[str, int | None, int]) -> pd.DataFrame:
+    return table(
+        REGISTRAR_WORKLIST,
+        [
+            {"problem": problem, "student_id": student, "student_number": "S-1", "enrollment_id": enrollment}
+            | {"building": "Austin High", "detail": "from 2024-08-14", "fix": "Entry/Withdrawal"}
+            for problem, student, enrollment in rows
+        ],
+    )
+
+
+def test_an_empty_worklist_passes_every_check_of_it():
+    findings = worklist_findings(listed())
+    assert all(finding.passed for finding in findings.values())
+    assert all(finding.description.startswith("no ") for finding in findings.values())
+
+
+@pytest.mark.parametrize(
+    ("problem", "check"),
+    [
+        ("never closed", "never_closed"),
+        ("upcoming enrollment after a withdrawal", "upcoming_after_withdrawal"),
+        ("CECS only", "cecs_only"),
+        ("tie", "ties"),
+        ("set aside: unreadable", "set_aside"),
+        ("set aside: no student", "set_aside"),
+        ("flagged without code", "flagged_without_code"),
+    ],
+)
+def test_each_problem_warns_in_its_own_check_and_in_no_other(problem, check):
+    findings = worklist_findings(listed((problem, 1, 1), (problem, 1, 2), (problem, None, 3)))
+    assert [name for name, finding in findings.items() if not finding.passed] == [check]
+    finding = findings[check]
+    assert finding.severity == WARN
+    assert finding.description.startswith("3 enrollment(s) of 1 student(s) at 1 school(s): ")
+    assert finding.metadata["enrollments"] == 3
+
+
+def test_no_finding_holds_a_value_of_a_row():
+    findings = worklist_findings(listed(("never closed", 4711, 1)))
+    told = str([(finding.description, finding.metadata) for finding in findings.values()])
+    assert not any(value in told for value in ("4711", "S-1", "Austin", "2024-08-14"))
+
+
+def test_every_check_speaks_of_an_asset_and_says_what_it_wants():
+    assets = {asset for check in CHECKS.values() for asset in check.assets}
+    specs = [spec for asset in sorted(assets) for spec in finding_checks(asset)]
+    assert len(specs) == sum(len(check.assets) for check in CHECKS.values())
+    assert all(spec.description for spec in specs)
+    assert not any(spec.blocking for spec in specs)
+    assert set(worklist_findings(listed())) == {spec.name for spec in finding_checks("registrar_worklist")}

@@ -1,0 +1,185 @@
+"""A district with a good night behind it, and what a bad one must leave of it.
+
+The nights run through the command's own entry point: reading a served sandbox, publishing into a real
+Postgres. A night that fails changes nothing, so all tests share one district.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+from samegoal_pipelines.deployment import Deployment
+from samegoal_pipelines.districts.registry import Registry
+from samegoal_pipelines.qmlativ.connection import Patience
+from samegoal_pipelines.sandbox import Sandbox, SandboxDistrict, SandboxServer, serve
+from samegoal_pipelines_tests.cli.asking import Answered, Ask, run
+from samegoal_pipelines_tests.conftest import _database
+from samegoal_pipelines_tests.mass_changes import TOMORROW
+from samegoal_pipelines_tests.pipeline import TODAY, Pipeline
+
+OURS = "grand-bend"
+STUDENTS = 24
+PAGE = 10  # rows, so that what matters comes in several pages
+ATTEMPTS = 3
+IMPATIENT = Patience(attempts=ATTEMPTS, backoff=0.001, longest_wait=0.01)
+READING = "reading Qmlativ: "
+
+
+@dataclass
+class Standing:
+    """A registered district that is served, and where its nights are published."""
+
+    pipeline: Pipeline
+    district: SandboxDistrict
+    environment: dict[str, str]
+    limits: dict[str, Any] = field(default_factory=dict)
+    """Of the connection, for one night: `patience`, `max_pages` and the like."""
+
+    @property
+    def source(self) -> SandboxServer:
+        return self.pipeline.source
+
+    @property
+    def values(self) -> set[str]:
+        """What stands in published rows and must stand in no message: texts that no message has by chance."""
+        columns = ("last_name", "street", "phone", "email")
+        return {value for column in columns for value in self.values_of(column) if len(value) > 4}
+
+    def values_of(self, column: str) -> list[str]:
+        rows = self.pipeline.rows(f"select {column} from samegoal.student_demographics")
+        return [value for (value,) in rows if value]
+
+    def sealed(self) -> list[tuple[Any, ...]]:
+        """The ledgers of what was published: neither may a failed night touch them."""
+        tables = ("student_status_history", "student_demographics_history", "parent_demographics_history")
+        counted = ", ".join(f"(select count(*) from samegoal.{table})" for table in tables)
+        return self.pipeline.rows(f"select {counted}, (select count(*) from samegoal.student_changes)")
+
+
+@pytest.fixture(scope="session")
+def published_once(postgres, deployment_template, tmp_path_factory) -> Iterator[Standing]:
+    """A district of a few pages, registered, served, and published once; for all tests of this folder."""
+    home = tmp_path_factory.mktemp("standing") / "home"
+    for url in _database(postgres, deployment_template):
+        with serve(Sandbox([])) as source, pytest.MonkeyPatch.context() as patched:
+            environment = {
+                "SAMEGOAL_HOME": str(home),
+                "SAMEGOAL_DATABASE_URL": url,
+                "SAMEGOAL_ALLOW_LOCAL_SOURCES": "1",
+                "DAGSTER_HOME": "",
+            }
+            for name, value in environment.items():
+                patched.setenv(name, value)
+            deployment = Deployment()
+            (district,) = Sandbox.generate(districts=1, students=STUDENTS, seed=7, today=TODAY).districts
+            district.id = OURS
+            made = Standing(Pipeline(deployment, source), district, environment)
+            made.pipeline.add(district)
+            assert made.pipeline.run().published
+            patched.undo()
+            yield made
+            deployment.warehouse.dispose()
+
+
+@pytest.fixture
+def standing(published_once, monkeypatch) -> Iterator[Standing]:
+    """That district tonight. What a test makes to go wrong is right again after it."""
+    for name, value in published_once.environment.items():
+        monkeypatch.setenv(name, value)
+    real = Registry.connection
+    limits = {"patience": IMPATIENT, "page_size": PAGE}
+    monkeypatch.setattr(
+        Registry,
+        "connection",
+        lambda self, district, **how: real(self, district, **{**limits, **published_once.limits, **how}),
+    )
+    district = published_once.district
+    district.denied_fields, district.denied_entities = set(), set()
+    district.refused_conditions, district.ignored_conditions = set(), set()
+    as_it_was = vars(district) | {"tables": dict(district.tables)}
+    published_once.source.traffic.clear()
+    yield published_once
+    published_once.source.faults.clear()
+    published_once.limits.clear()
+    vars(district).update(as_it_was)
+
+
+@pytest.fixture
+def ask(standing) -> Ask:
+    """A command of `samegoal-pipelines` on that deployment."""
+    return run
+
+
+@pytest.fixture
+def tonight(ask) -> Callable[[], Answered]:
+    """Run the night after."""
+    return lambda: ask("sync", OURS, "--today", TOMORROW.isoformat())
+
+
+BadNight = Callable[..., str]
+
+
+@pytest.fixture
+def fails(standing, tonight) -> BadNight:
+    """Tonight fails, saying these words, and everything stays as it was. What is said, without the remedy."""
+
+    def night(*words: str, step: str = READING) -> str:
+        line, reason = _ends(standing, tonight, "failed", 1, words)
+        assert line.startswith(f"error: {OURS}: {step}")
+        said, _, to_do = line.partition(". To do: ")
+        assert said == f"error: {OURS}: {reason}"
+        assert to_do
+        assert "{" not in to_do
+        return said
+
+    return night
+
+
+@pytest.fixture
+def holds(standing, tonight) -> BadNight:
+    """Tonight is held, saying these words, and everything stays as it was."""
+
+    def night(*words: str) -> str:
+        line, reason = _ends(standing, tonight, "held", 3, words)
+        assert line.startswith(f"held: {OURS}: {reason}. To do: ")
+        assert f"sync {OURS} --release" in line
+        return line
+
+    return night
+
+
+def _ends(
+    standing: Standing, tonight: Callable[[], Answered], state: str, status: int, words: tuple[str, ...]
+) -> tuple[str, str]:
+    """The night's one line, and its reason as `snapshots` has it."""
+    before, sealed = standing.pipeline.published(), standing.sealed()
+    assert before["student_status"]
+    answered = tonight()
+    assert answered.returncode == status, answered
+    (line,) = [line for line in answered.stderr.splitlines() if line.startswith(("error: ", "held: "))]
+    for word in words:
+        assert word in line
+    assert standing.pipeline.published() == before
+    assert standing.sealed() == sealed
+    ((run_id, was, reason),) = standing.pipeline.rows(
+        "select run_id, state, held_reason from samegoal.snapshots order by snapshot_id desc limit 1"
+    )
+    assert was == state
+    assert standing.pipeline.rows("select status from dagster.runs where run_id = :id", id=run_id) == [
+        ("FAILURE",)
+    ]
+    says_no_value(standing, run_id, answered.stdout + answered.stderr)
+    return line, reason
+
+
+def says_no_value(standing: Standing, run_id: str, told: str) -> None:
+    """Neither what a person reads nor what Dagster keeps of the run quotes a row, a secret or a body."""
+    kept = standing.pipeline.rows("select event from dagster.event_logs where run_id = :id", id=run_id)
+    everything = "\n".join([told, *(event for (event,) in kept)])
+    hidden = standing.values | {standing.district.client_secret, standing.source.url, "Sentinel"}
+    assert not [value for value in hidden if value in told]
+    assert not [value for value in hidden - {standing.source.url} if value in everything]

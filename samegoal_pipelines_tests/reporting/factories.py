@@ -1,0 +1,106 @@
+"""Districts and attempts for tests of reports and alerts, as the pipeline would have left them."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime, time, timedelta
+from itertools import count
+from typing import Any
+
+import sqlalchemy as sa
+
+from samegoal_pipelines.landing import Landing
+from samegoal_pipelines.tables.warehouse import districts, snapshots
+from samegoal_pipelines.warehouse.engine import as_writer
+from samegoal_pipelines.warehouse.publish import publish
+from samegoal_pipelines_tests.transforms.builders import enrollments, entry
+from samegoal_pipelines_tests.warehouse.factories import snapshot, student
+
+NIGHT = date(2026, 10, 12)
+REGISTERED = datetime(2026, 8, 1, tzinfo=UTC)
+_runs = count(1)
+
+
+def at(text: str, night: date = NIGHT) -> datetime:
+    """A moment in UTC, on this day."""
+    return datetime.combine(night, time.fromisoformat(text), UTC)
+
+
+def register(engine: sa.Engine, district_id: str, timezone: str = "America/Chicago", **facts: Any) -> None:
+    """A district in the registry, without credentials."""
+    row = {
+        "name": f"{district_id.replace('-', ' ').title()} ISD",
+        "base_url": f"https://{district_id}.example.com/API",
+        "source_host": f"{district_id}.example.com",
+        "registered_at": REGISTERED,
+        **facts,
+    }
+    with as_writer(engine, district_id, "registering") as connection:
+        connection.execute(sa.insert(districts).values(district_id=district_id, timezone=timezone, **row))
+
+
+def attempt(
+    engine: sa.Engine,
+    district_id: str,
+    state: str,
+    night: date = NIGHT,
+    reason: str | None = None,
+    **facts: Any,
+) -> str:
+    """One attempt in `snapshots`; returns its run."""
+    run_id = facts.pop("run_id", None) or f"run-{next(_runs)}"
+    started = datetime.combine(night, time(7), UTC)
+    row: dict[str, Any] = {"started_at": started, "local_date": night, "held_reason": reason}
+    if state in ("published", "held", "superseded"):
+        students = facts.pop("students", 100)
+        row |= {
+            "students": students,
+            "enrolled": students - 10,
+            "pre_enrolled": 4,
+            "graduated": 3,
+            "inactive": 3,
+            "added": 2,
+            "changed": 5,
+            "removed": 1,
+            "kept": 0,
+        }
+    if state == "published":
+        row["published_at"] = started + timedelta(minutes=3)
+    with as_writer(engine, district_id, "recording") as connection:
+        connection.execute(
+            sa.insert(snapshots).values(
+                district_id=district_id,
+                run_id=run_id,
+                snapshot_date=night,
+                state=state,
+                **{**row, **facts},
+            )
+        )
+    return run_id
+
+
+def publish_the_years_end(
+    engine: sa.Engine, landing: Landing, district_id: str, last_day: date, ending: int = 90, staying: int = 10
+) -> None:
+    """Register a district and publish its night: so many enrolled students end on that day, so many stay."""
+    register(engine, district_id)
+    run_id, began = f"run of {district_id}", at("07:00")
+    rows = [
+        entry(n, "2026-08-12", last_day if n <= ending else None, student=n)
+        for n in range(1, ending + staying + 1)
+    ]
+    landing.write(
+        enrollments(rows, NIGHT),
+        district_id=district_id,
+        night=NIGHT,
+        run_id=run_id,
+        asset="raw_enrollments",
+        landed_at=began,
+    )
+    publish(
+        engine,
+        district_id=district_id,
+        snapshot_date=NIGHT,
+        snapshot=snapshot(*(student(row["StudentID"]) for row in rows)),
+        run_id=run_id,
+        started_at=began,
+    )

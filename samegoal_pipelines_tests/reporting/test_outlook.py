@@ -1,0 +1,305 @@
+"""The forecast and the gate agree: a night that is said to be held is held, and no other is."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+import pytest
+import sqlalchemy as sa
+
+from samegoal_pipelines.defs.gate import statuses_as_of_tonight
+from samegoal_pipelines.districts.pauses import Pause, pause
+from samegoal_pipelines.landing import Landing
+from samegoal_pipelines.reporting.ahead import Ahead, look_ahead
+from samegoal_pipelines.reporting.board import read_board
+from samegoal_pipelines.reporting.outlook import LastPublished, first_hold, nights_to_come
+from samegoal_pipelines.transforms.snapshot import statuses_of
+from samegoal_pipelines.warehouse.gate import Gate, Limits
+from samegoal_pipelines.warehouse.publish import Held, Published, publish
+from samegoal_pipelines.warehouse.snapshots import Attempt
+from samegoal_pipelines_tests.reporting.factories import attempt, register
+from samegoal_pipelines_tests.transforms.builders import enrollments, entry
+from samegoal_pipelines_tests.warehouse.factories import snapshot, student
+
+JUNE = date(2026, 6, 1)
+
+
+def after(days: int) -> date:
+    return JUNE + timedelta(days=days)
+
+
+def a_year_before(days: int) -> date:
+    return after(days).replace(year=2025)
+
+
+# -- night after night through the gate --
+
+
+@dataclass
+class District:
+    """A district in which nobody edits anything: its nights, and what is said of them beforehand."""
+
+    engine: sa.Engine
+    landing: Landing
+    raw: dict[str, pd.DataFrame]
+    limits: dict[str, float]
+    without_record: frozenset[int] = frozenset()
+
+    def __post_init__(self) -> None:
+        registered = datetime(2026, 5, 1, tzinfo=UTC)
+        register(self.engine, "grand-bend", registered_at=registered, gate_limits=self.limits)
+
+    def run(self, night: date) -> Published | Held:
+        """One night: what the rows say as of it, landed and published through the gate."""
+        run_id, began = f"run of {night}", datetime.combine(night, time(7), UTC)
+        self.landing.write(
+            self.raw,
+            district_id="grand-bend",
+            night=night,
+            run_id=run_id,
+            asset="raw_enrollments",
+            landed_at=began,
+        )
+        found = statuses_of(self.raw, night)
+        columns = (found.statuses[name].tolist() for name in ("student_id", "status", "reason"))
+        students = [
+            student(one, status=status, reason=reason)
+            for one, status, reason in zip(*columns, strict=True)
+            if one not in self.without_record
+        ]
+        kept = self.without_record | {*found.uncertain["student_id"].tolist()}
+        return publish(
+            self.engine,
+            district_id="grand-bend",
+            snapshot_date=night,
+            snapshot=snapshot(*students, kept=frozenset(kept)),
+            run_id=run_id,
+            started_at=began,
+            landed_run_id=run_id,
+            gate=Gate(Limits.of(self.limits), 0, 0, lambda published: self._by_time(night, published)),
+        )
+
+    def _by_time(self, tonight: date, published: Attempt) -> pd.DataFrame | None:
+        def read_landed(asset: str, night: date, run_id: str) -> dict[str, pd.DataFrame]:
+            return self.landing.read(asset, district_id="grand-bend", night=night, run_id=run_id)
+
+        return statuses_as_of_tonight(SimpleNamespace(today=tonight, read_landed=read_landed), published)
+
+    def look_ahead(self, night: date) -> Ahead:
+        now = datetime.combine(night, time(15), UTC)
+        return look_ahead(self.engine, self.landing, read_board(self.engine, night, now))
+
+
+@pytest.fixture
+def district(warehouse: sa.Engine, tmp_path: Path) -> Any:
+    def make(entries: list[dict[str, Any]], limits: dict[str, float] | None = None, **more: Any) -> District:
+        raw = enrollments(entries, JUNE)
+        return District(warehouse, Landing(str(tmp_path / "landing")), raw, limits or {}, **more)
+
+    return make
+
+
+def year_end(seed: int, *, next_year: float) -> tuple[list[dict[str, Any]], frozenset[int]]:
+    """The enrollments of a district whose year ends within the two weeks, and who has no record.
+
+    Args:
+        next_year: how many of the students, as a share, have an enrollment of the next school year already.
+    """
+    draw = random.Random(seed)
+    last_days = [after(draw.randint(0, 13)) for _ in range(draw.randint(1, 3))]
+    entries: list[dict[str, Any]] = []
+    for one in range(1, draw.randint(20, 60)):
+        kind = draw.random()
+        if kind < 0.05:  # leaves the window some day soon
+            entries.append(entry(one, "2024-08-13", a_year_before(draw.randint(0, 12)), "82", student=one))
+        elif kind < 0.1:  # in doubt until it has left the window
+            gone = a_year_before(draw.randint(0, 12))
+            entries.append(
+                entry(one, "2024-08-13", gone, student=one, WithdrawalCodeID=424242)
+                | ({} if draw.random() < 0.5 else {"EndDate": None})
+            )
+            entries.append(entry(1000 + one, "2025-08-13", draw.choice(last_days), student=one))
+        else:
+            code = "01" if kind > 0.85 else draw.choice([None, "82"])
+            last = draw.choice([*last_days, None]) if kind > 0.8 else draw.choice(last_days)
+            entries.append(entry(one, "2025-08-13", last, code if last else None, student=one))
+        if draw.random() < next_year:
+            entries.append(entry(2000 + one, "2026-08-12", student=one))
+    return entries, frozenset(draw.sample(range(1, 20), 2))
+
+
+HELD_SEEDS = {1, 3, 7, 9, 11}
+"""So that the test below is seen to try both."""
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_the_first_night_that_is_said_to_be_held_is_the_first_that_is(district, seed: int) -> None:
+    entries, without_record = year_end(seed, next_year=(0, 0.3, 0.5)[seed % 3])
+    made = district(entries, {"expired": (50.0, 30.0)[seed % 2]}, without_record=without_record)
+    assert isinstance(made.run(JUNE), Published)
+    said = {hold.night: hold for hold in made.look_ahead(JUNE).holds}
+    assert len(said) <= 1
+    assert bool(said) == (seed in HELD_SEEDS)
+
+    for night in map(after, range(1, 15)):
+        outcome = made.run(night)
+        assert isinstance(outcome, Held) == (night in said), (night, said)
+        if isinstance(outcome, Held):
+            (reason,) = outcome.verdict.reasons
+            hold = said[night]
+            assert reason.startswith(f"{hold.students:,} of {hold.of:,} students ")
+            assert "only because time has passed" in reason
+            assert f"{hold.students:,} of {hold.of:,} ENROLLED and PRE-ENROLLED students" in hold.reason
+            break
+        if night in (after(2), after(9)):
+            again = made.look_ahead(night).holds
+            assert {hold.night for hold in again if hold.night <= after(14)} == {*said}
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_with_next_years_enrollments_no_night_is_said_to_be_held_and_none_is(district, seed: int) -> None:
+    entries, _ = year_end(seed, next_year=1)
+    made = district(entries)
+    made.run(JUNE)
+    assert made.look_ahead(JUNE).holds == ()
+    for night in map(after, range(1, 15)):
+        assert isinstance(made.run(night), Published)
+
+
+def school(count: int, last: date | None, first: int = 1, **more: Any) -> list[dict[str, Any]]:
+    """So many students whose enrollment ends on that day."""
+    return [entry(n, "2025-08-13", last, student=n, **more) for n in range(first, first + count)]
+
+
+def test_the_hold_is_told_with_its_numbers_and_what_to_do(district) -> None:
+    made = district([*school(812, after(3)), *school(88, after(40), first=1000)])
+    made.run(JUNE)
+    (hold,) = made.look_ahead(JUNE).holds
+    assert (hold.district_id, hold.name, hold.night) == ("grand-bend", "Grand Bend ISD", after(4))
+    assert (hold.students, hold.of, hold.limit) == (812, 900, 50.0)
+    assert hold.reason == (
+        "812 of 900 ENROLLED and PRE-ENROLLED students (90.2 %) become INACTIVE or leave the import window "
+        "because time passes; the limit is 50 %"
+    )
+    assert hold.remedy == (
+        "have next year's enrollments entered in Qmlativ before; if it is right as it is, publish it that "
+        "day: samegoal-pipelines sync grand-bend --release --why REASON"
+    )
+
+
+def test_a_district_of_which_the_last_student_leaves_the_window_is_told(district) -> None:
+    made = district(gone_a_year_ago(3))
+    assert isinstance(made.run(JUNE), Published)
+    (hold,) = made.look_ahead(JUNE).holds
+    assert (hold.night, hold.students) == (date(2026, 6, 6), 0)
+    assert "nobody would be in the snapshot any more" in hold.reason
+    assert "samegoal-pipelines districts disable grand-bend" in hold.remedy
+    assert isinstance(made.run(date(2026, 6, 5)), Published)
+    assert "nobody is in the snapshot" in made.run(date(2026, 6, 6)).reason
+
+
+def gone_a_year_ago(count: int) -> list[dict[str, Any]]:
+    return [entry(n, "2024-08-13", "2025-06-05", "82", student=n) for n in range(1, count + 1)]
+
+
+def test_who_is_held_already_is_not_said_to_be_held_again(district, warehouse: sa.Engine) -> None:
+    made = district([*school(60, after(3)), *school(40, after(40), first=100)])
+    made.run(JUNE)
+    held = made.run(after(4))
+    assert isinstance(held, Held)
+    assert made.look_ahead(after(4)).holds == ()
+    # The next one is late by then; if nobody acts, the one after it is held again.
+    assert [hold.night for hold in made.look_ahead(after(5)).holds] == [after(6)]
+
+
+def test_a_night_that_failed_leaves_its_flips_to_the_next_one(district, warehouse: sa.Engine) -> None:
+    made = district([*school(30, after(0)), *school(30, after(1), first=100), *school(40, None, first=200)])
+    made.run(JUNE)
+    assert made.look_ahead(JUNE).holds == ()  # 30 of 100, and then 30 of 70
+    attempt(warehouse, "grand-bend", "failed", after(1), "no luck")
+    (hold,) = made.look_ahead(after(1)).holds
+    assert (hold.night, hold.students, hold.of) == (after(2), 60, 100)
+    assert isinstance(made.run(after(2)), Held)
+
+
+def test_a_pause_puts_the_hold_off_to_the_night_after_it(district, warehouse: sa.Engine) -> None:
+    made = district([*school(60, after(3)), *school(40, None, first=100)])
+    made.run(JUNE)
+    pause(warehouse, "grand-bend", paused_from=after(2), paused_to=after(9), set_by="pat")
+    assert [hold.night for hold in made.look_ahead(JUNE).holds] == [after(10)]
+    pause(warehouse, "grand-bend", paused_from=after(2), paused_to=after(40), set_by="pat")
+    assert made.look_ahead(JUNE).holds == ()
+
+
+# -- the arithmetic --
+
+
+def flips(*rows: tuple[int, int, str | None, str | None]) -> pd.DataFrame:
+    """What `forecast_statuses` gives: days from June on, students, their statuses before and after."""
+    days, students, old, new = zip(*rows, strict=True)
+    columns = {
+        "student_id": pa.array(students, pa.int64()),
+        "day": pa.array(map(after, days), pa.date32()),
+        "old_status": pa.array(old, pa.string()),
+        "new_status": pa.array(new, pa.string()),
+    }
+    return pa.table(columns).to_pandas(types_mapper=pd.ArrowDtype)
+
+
+def hold_of(
+    rows: list[tuple], *, students: int, statuses: dict[int, str] | None = None, **limits: float
+) -> Any:
+    """When a district of so many students, all of them ENROLLED unless it is said, is held."""
+    found = statuses if statuses is not None else {row[1]: "ENROLLED" for row in rows}
+    hold = first_hold(
+        "grand-bend",
+        flips(*rows),
+        LastPublished(students, students, found),
+        Limits.of(limits),
+        nights_to_come(after(1), after(14), None),
+    )
+    return hold and (hold.night, hold.students, hold.of)
+
+
+def inactive(day: int, *students: int) -> list[tuple]:
+    return [(day, one, "ENROLLED", "INACTIVE") for one in students]
+
+
+def test_half_of_a_district_may_flip_in_a_night_but_not_more() -> None:
+    assert hold_of(inactive(3, *range(50)), students=100) is None
+    assert hold_of(inactive(3, *range(51)), students=100) == (after(3), 51, 100)
+    assert hold_of(inactive(3, *range(51)), students=100, expired=51) is None
+    assert hold_of(inactive(3, *range(4)), students=4) is None  # too few to say anything
+
+
+def test_each_night_is_compared_with_the_one_before() -> None:
+    step_by_step = [*inactive(3, *range(50)), *inactive(4, *range(50, 75))]
+    assert hold_of(step_by_step, students=100) is None
+    assert hold_of([*step_by_step, *inactive(5, *range(75, 88))], students=100) == (after(5), 13, 25)
+
+
+def test_who_graduates_or_is_in_doubt_does_not_count() -> None:
+    graduates = [(3, one, "ENROLLED", "GRADUATED") for one in range(90)]
+    in_doubt = [(3, one, "ENROLLED", "uncertain") for one in range(90)]
+    assert hold_of(graduates, students=100) is None
+    assert hold_of(in_doubt, students=100) is None
+    later = [(4, one, "uncertain", "INACTIVE") for one in range(90)]
+    assert hold_of([*in_doubt, *later], students=100) == (after(4), 90, 100)  # they were kept as ENROLLED
+
+
+def test_who_has_no_record_does_not_count() -> None:
+    rows = inactive(3, *range(90))
+    assert hold_of(rows, students=100, statuses=dict.fromkeys(range(40), "ENROLLED")) is None
+    assert hold_of(rows, students=100, statuses=dict.fromkeys(range(60), "ENROLLED")) == (after(3), 60, 100)
+
+
+def test_nights_of_a_pause_are_not_run() -> None:
+    over_summer = Pause("grand-bend", after(2), after(4), None, "pat", datetime(2026, 6, 1, tzinfo=UTC))
+    assert [*nights_to_come(after(1), after(5), over_summer)] == [after(1), after(5)]

@@ -1,0 +1,252 @@
+"""The page shows everything, what is urgent first; whatever a district is called, it stays text."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from datetime import timedelta
+from html.parser import HTMLParser
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+import sqlalchemy as sa
+
+from samegoal_pipelines.districts.pauses import pause
+from samegoal_pipelines.landing import Landing, LandingError
+from samegoal_pipelines.reporting import page, plots
+from samegoal_pipelines.reporting.ahead import DistrictHold
+from samegoal_pipelines.reporting.report import FOLDER, Report, make_report
+from samegoal_pipelines.reporting.trends import TrendNight
+from samegoal_pipelines_tests.reporting.factories import (
+    NIGHT,
+    at,
+    attempt,
+    publish_the_years_end,
+    register,
+)
+from samegoal_pipelines_tests.transforms.builders import enrollments, entry
+
+NASTY = '<script>alert(1)</script> | [x](javascript:alert(1)) ![y](http://evil/z.png) "ISD" & `co`'
+
+
+class Text(HTMLParser):
+    """What a reader sees, and which elements it is made of."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.text, self.elements = "", set[str]()
+        self.feed(page)
+
+    def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
+        self.elements.add(tag)
+        for name, value in attributes:
+            assert not name.startswith("on"), name
+            assert name not in ("src", "srcset"), value
+            if name in ("href", "xlink:href"):
+                assert (value or "").startswith("#"), value
+
+    def handle_data(self, data: str) -> None:
+        self.text += f"{data} "
+
+
+@pytest.fixture
+def report(warehouse: sa.Engine, tmp_path: Path) -> Report:
+    """One district of each state, and one with a name to be wary of."""
+    for district_id in ("failing", "late", "held", "fine", "resting", "gone"):
+        register(warehouse, district_id, active=district_id != "gone")
+        attempt(warehouse, district_id, "published", NIGHT - timedelta(days=1), students=1_000)
+    register(warehouse, "nasty", name=NASTY, expires=NIGHT + timedelta(days=6))
+    attempt(warehouse, "failing", "failed", reason="failing: publishing: no connection to Postgres")
+    attempt(warehouse, "held", "held", reason="200 of 1,000 students would be gone")
+    attempt(warehouse, "fine", "published", students=1_010, notes=["not granted: Phone"], run_id="run-fine")
+    attempt(warehouse, "nasty", "failed", reason=f"no luck with {NASTY}")
+    pause(warehouse, "resting", paused_from=NIGHT, paused_to=NIGHT, set_by="pat", reason="summer")
+    landing = Landing(str(tmp_path / "landing"))
+    landing.write(
+        enrollments(
+            [
+                entry(1, "2026-08-12", "2026-10-14", "82", student=1),
+                entry(2, "2026-08-12", "2026-10-14", "82", student=2),
+                entry(3, "2026-10-20", student=3),
+            ],
+            NIGHT,
+        ),
+        district_id="fine",
+        night=NIGHT,
+        run_id="run-fine",
+        asset="raw_enrollments",
+        landed_at=at("07:00"),
+    )
+    return make_report(warehouse, at("12:00"), landing=landing)
+
+
+def test_the_page_says_what_became_of_every_district_the_urgent_first(report: Report) -> None:
+    shown = Text(page.html(report)).text
+    order = ["nasty", "failing", "late", "held", "fine", "resting", "gone"]
+    assert [one.district_id for one in report.board.districts] == order
+    body = shown[shown.index("What needs somebody") :]
+    names = ["Failing ISD", "Late ISD", "Held ISD", "Fine ISD", "Resting ISD", "Gone ISD"]
+    assert sorted(names, key=body.index) == names
+    for said in (
+        "SameGoal night 2026-10-12",
+        "2 failed, 1 held, 1 late of 5",
+        "publishing: no connection to Postgres",
+        "for 1 night, last published 2026-10-11",
+        "samegoal-pipelines sync held --release --why REASON",
+        "expires on 2026-10-18, in 6 days",
+        "paused until 2026-10-12: summer",
+        "not granted: Phone",
+        "The last 2 snapshots",
+        "1,010",
+    ):
+        assert said in shown, said
+
+
+def test_the_next_two_weeks_are_counted_and_districts_without_rows_are_named(report: Report) -> None:
+    shown = re.sub(r"\s+", " ", Text(page.html(report)).text)
+    assert "2026-10-15 ENROLLED → INACTIVE 2 " in shown
+    assert "2026-10-20 PRE-ENROLLED → ENROLLED 1 " in shown
+    assert "Looked at 1 district; not at failing, held, late, resting: their landed rows are gone" in shown
+    assert "No district will be held because time passes." in shown
+    assert "| 2026-10-15 | ENROLLED → INACTIVE | 2 |" in page.markdown(report)
+
+
+def test_districts_that_will_be_held_are_on_the_page_the_soonest_first(
+    warehouse: sa.Engine, tmp_path: Path
+) -> None:
+    landing = Landing(str(tmp_path / "landing"))
+    for district_id, days in (("alpha", 9), ("beta", 3), ("gamma", 30)):
+        publish_the_years_end(warehouse, landing, district_id, NIGHT + timedelta(days=days))
+    report = make_report(warehouse, at("12:00"), landing=landing)
+
+    shown = re.sub(r"\s+", " ", Text(page.html(report)).text)
+    reason = (
+        "90 of 100 ENROLLED and PRE-ENROLLED students (90.0 %) become INACTIVE or leave the import window "
+        "because time passes; the limit is 50 %"
+    )
+    assert "Will be held because time passes: 2. " in shown
+    first = shown.index(f"2026-10-16 Beta ISD beta {reason} have next year's enrollments entered in Qmlativ")
+    assert first < shown.index(f"2026-10-22 Alpha ISD alpha {reason}")
+    assert shown.count(reason) == 2
+
+    lines = page.markdown(report).splitlines()
+    begin = lines.index("Will be held because time passes: 2.")
+    table = lines[begin + 2 : begin + 6]
+    assert [line.split(" | ")[:2] for line in table[2:]] == [
+        ["| **2026-10-16**", "Beta ISD (beta)"],
+        ["| **2026-10-22**", "Alpha ISD (alpha)"],
+    ]
+    assert "90 of 100 ENROLLED" in table[2]
+
+
+def test_of_districts_that_will_be_held_markdown_lists_a_hundred(report: Report) -> None:
+    hold = DistrictHold(NIGHT, 90, 100, 50.0, f"because | {NASTY}", "act", "nasty", NASTY)
+    assert report.ahead is not None
+    many = replace(report, ahead=replace(report.ahead, holds=(hold,) * 103, left_out=("gone",) * 25))
+    markdown = page.markdown(many)
+    assert "\nand 3 more, in the file.\n" in markdown
+    assert "gone and 5 more: their landed rows" in markdown
+    (line, *_) = [line for line in markdown.splitlines() if "because" in line and "act" in line]
+    assert line.count("|") == 5  # its own columns, no others
+    assert page.html(many).count('<td class="held">2026-10-12</td>') == 103
+
+
+def test_a_name_stays_text_on_the_page(report: Report) -> None:
+    html = page.html(report)
+    parsed = Text(html)
+    assert NASTY in parsed.text
+    assert parsed.elements.isdisjoint({"script", "img", "a", "iframe", "link", "object"})
+    assert "default-src 'none'" in html
+    assert not re.search(r"url\((?!#)|@import", html)  # nothing is fetched from anywhere
+
+
+def test_a_name_stays_text_in_markdown(report: Report) -> None:
+    markdown = page.markdown(report)
+    (line,) = [line for line in markdown.splitlines() if "no luck with" in line]
+    assert line.count("|") == 6  # its own columns, no others
+    for harmful in ("<script", "](", "![", "`", "http:"):
+        assert harmful not in line
+    assert "2 failed, 1 held, 1 late of 5" in markdown
+
+
+def test_markdown_lists_a_hundred_districts_without_trouble_and_counts_the_rest(
+    warehouse: sa.Engine,
+) -> None:
+    for number in range(103):
+        register(warehouse, f"district-{number:03}")
+        attempt(warehouse, f"district-{number:03}", "published")
+    report = make_report(warehouse, at("12:00"))
+    assert "and 3 more, in the file." in page.markdown(report)
+    assert page.html(report).count("</td></tr>") == 103
+
+
+def test_a_night_without_any_district_or_snapshot_has_a_page_as_well(warehouse: sa.Engine) -> None:
+    report = make_report(warehouse, at("12:00"))
+    assert "no district is due" in Text(page.html(report)).text
+    assert "no district is due" in page.markdown(report)
+    assert page.plots_markdown(report) == "Nothing was published yet."
+
+
+def trend(days: int, **counts: int) -> TrendNight:
+    usual = {
+        "districts": 3,
+        "enrolled": 900,
+        "pre_enrolled": 40,
+        "graduated": 30,
+        "inactive": 30,
+        "added": 4,
+        "changed": 9,
+        "removed": 2,
+    }
+    return TrendNight(NIGHT + timedelta(days=days), **{**usual, **counts})
+
+
+@pytest.mark.parametrize("nights", [1, 2, 3, 60])
+def test_plots_are_pictures_with_a_legend_and_no_foreign_parts(nights: int) -> None:
+    trends = [trend(day) for day in range(nights)]
+    for svg, words in (
+        (plots.students_plot(trends), ["enrolled", "pre-enrolled", "graduated", "inactive"]),
+        (plots.changes_plot(trends), ["added", "changed", "removed"]),
+    ):
+        elements = ElementTree.fromstring(svg).iter()  # noqa: S314  # our own
+        texts = {"".join(one.itertext()).strip() for one in elements if one.tag.endswith("text")}
+        assert set(words) <= texts
+        assert not any(re.fullmatch(r"\d\d:\d\d", text) for text in texts)  # days, not hours
+        assert "<script" not in svg
+        assert "<image" not in svg
+
+
+def test_equal_nights_give_an_equal_plot_and_two_plots_share_no_id() -> None:
+    trends = [trend(day, enrolled=900 + day) for day in range(30)]
+    students, changes = plots.students_plot(trends), plots.changes_plot(trends)
+    assert students == plots.students_plot(trends)
+    ids = [set(re.findall(r'\bid="([^"]+)"', svg)) for svg in (students, changes)]
+    shared = {found for found in ids[0] & ids[1] if f"#{found}" in students}
+    assert shared == set()
+
+
+def test_the_page_is_kept_in_the_landing_under_its_night(report: Report, tmp_path: Path) -> None:
+    where = Landing(str(tmp_path / "landing")).keep_page(FOLDER, NIGHT, page.html(report))
+    assert where == str(tmp_path / "landing" / "_reports" / "2026-10-12.html")
+    assert "2 failed, 1 held, 1 late of 5" in Path(where).read_text()
+    assert (
+        Landing("memory://bucket/landing").keep_page(FOLDER, NIGHT, "x")
+        == "memory://bucket/landing/_reports/2026-10-12.html"
+    )
+
+
+def test_a_landing_that_cannot_be_written_is_said_in_plain_words(tmp_path: Path) -> None:
+    (tmp_path / "landing").write_text("a file")
+    with pytest.raises(LandingError, match=r"report of 2026-10-12 cannot be written [(]storage at .*landing"):
+        Landing(str(tmp_path / "landing")).keep_page(FOLDER, NIGHT, "x")
+
+
+def test_scripts_get_the_same_facts(report: Report) -> None:
+    facts = report.facts()
+    assert facts["totals"]["failed"] == 2
+    assert {one["district_id"] for one in facts["districts"]} == {
+        one.district_id for one in report.board.districts
+    }
+    assert facts["expiring"] == ["nasty"]
+    assert len(facts["trends"]) == 2

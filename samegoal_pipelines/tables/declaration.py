@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Literal, NamedTuple
 
 Type = Literal["integer", "text", "code", "date", "flag", "number"]
@@ -55,10 +56,9 @@ def origin(asset: str, *needs: Need, also: Iterable[str] = (), worked_out: bool 
 
 @dataclass(frozen=True)
 class Column:
-    """A column of a table, or a field of a Qmlativ object."""
+    """A column of a table, or a field of a Qmlativ object: `text("city", "City of that address")`."""
 
     name: str
-    type: Type
     description: str
     origin: Origin | None = None
     """Where its values come from; None: from nowhere in Qmlativ, or the table has no lineage."""
@@ -66,45 +66,15 @@ class Column:
     """Whether it is never null. Else a null means: none, or not known."""
     optional: bool = False
     """Of a Qmlativ field: a district may decline to grant it, and it is null then."""
+    type: Type = "text"
 
 
-def integer(
-    name: str,
-    description: str,
-    origin: Origin | None = None,
-    *,
-    required: bool = False,
-    optional: bool = False,
-) -> Column:
-    """A whole number of up to 64 bits."""
-    return Column(name, "integer", description, origin, required, optional)
-
-
-def text(name: str, description: str, origin: Origin | None = None, *, required: bool = False) -> Column:
-    """Text as it came."""
-    return Column(name, "text", description, origin, required)
-
-
-def code(name: str, description: str, origin: Origin | None = None, *, required: bool = False) -> Column:
-    """Text of which many rows share a few values."""
-    return Column(name, "code", description, origin, required)
-
-
-def day(name: str, description: str, origin: Origin | None = None, *, required: bool = False) -> Column:
-    """A calendar day."""
-    return Column(name, "date", description, origin, required)
-
-
-def flag(
-    name: str,
-    description: str,
-    origin: Origin | None = None,
-    *,
-    required: bool = False,
-    optional: bool = False,
-) -> Column:
-    """True, false, or null: not known."""
-    return Column(name, "flag", description, origin, required, optional)
+text = Column
+code = partial(Column, type="code")
+integer = partial(Column, type="integer")
+number = partial(Column, type="number")
+day = partial(Column, type="date")
+flag = partial(Column, type="flag")
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,8 @@ Not here: the rules (transforms), checks beyond type and key (`checks`).
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from samegoal_pipelines.tables.declaration import (
     Column,
     Need,
@@ -168,23 +170,13 @@ FILTERED_ENROLLMENTS = Table(
 )
 LEFT_OUT_ENROLLMENTS = Table(
     "left_out",
-    "The enrollments that do not count, each with its reason: filtered by rule, or set aside",
+    "The enrollments that do not count, each with its reason: filtered by rule, or set aside. A null "
+    "may also mean that the value was unreadable",
     (
-        integer("enrollment_id", "Qmlativ's EntryWithdrawalID; null where it was unreadable"),
-        integer("student_id", "Qmlativ's StudentID; null where there is none"),
-        integer("entity_id", "Qmlativ's EntityID"),
-        integer("school_id", "Qmlativ's SchoolID"),
-        integer("school_year_id", "Qmlativ's SchoolYearID"),
-        code("building", "School.Name in that year, else in the latest year that lists the school"),
-        code("building_reporting_id", "School.StateAssignedID, looked up like the building"),
-        day("first_day", "The first day enrolled"),
-        day(
-            "last_day",
-            "EndDate, else the day before WithdrawalDate; null while open or unreadable",
+        *(
+            replace(column, origin=None, required=column.name == "is_default_entity")
+            for column in FILTERED_ENROLLMENTS.columns
         ),
-        code("withdrawal_code", "WithdrawalCode.Code, trimmed; null without one or where it is unknown"),
-        flag("is_default_entity", "At the student's home entity; null counted as false", required=True),
-        flag("is_cross_entity_course", "Qmlativ's flag for cross-entity courses; null where not granted"),
         code("outcome", "filtered: the rules leave it out. set_aside: it cannot be relied on", required=True),
         code(
             "reason",
@@ -199,10 +191,10 @@ LEFT_OUT_ENROLLMENTS = Table(
 _DECIDES = ("student_id", "first_day", "last_day", "is_default_entity", "enrollment_id")
 
 
-def _deciding(column: str) -> Origin:
+def _deciding(column: Column) -> Column:
     """A column of the enrollment that decides the status."""
-    also = (other for other in _DECIDES if other != column)
-    return origin("cecs_filtered_enrollments", column, also=also)
+    also = (other for other in _DECIDES if other != column.name)
+    return replace(column, origin=origin("cecs_filtered_enrollments", column.name, also=also))
 
 
 def _ruled() -> Origin:
@@ -228,30 +220,23 @@ STUDENT_STATUS = Table(
             _ruled(),
             required=True,
         ),
-        integer(
-            "enrollment_id",
-            "The enrollment that decided it: Qmlativ's EntryWithdrawalID",
-            _deciding("enrollment_id"),
-            required=True,
-        ),
-        day("first_day", "First day of that enrollment", _deciding("first_day"), required=True),
-        day("last_day", "Last day of that enrollment, inclusive; null while open", _deciding("last_day")),
-        text(
-            "withdrawal_code",
-            "Withdrawal code of that enrollment, trimmed; text, 01 is the state's code for a graduate",
-            _deciding("withdrawal_code"),
-        ),
-        integer(
-            "school_year_id",
-            "School year of that enrollment: Qmlativ's SchoolYearID",
-            _deciding("school_year_id"),
-        ),
-        integer("entity_id", "Entity of that enrollment: Qmlativ's EntityID", _deciding("entity_id")),
-        text("building", "Name of that enrollment's school", _deciding("building")),
-        text(
-            "building_reporting_id",
-            "The state's number of that school; text",
-            _deciding("building_reporting_id"),
+        *map(
+            _deciding,
+            (
+                integer(
+                    "enrollment_id", "The deciding enrollment: Qmlativ's EntryWithdrawalID", required=True
+                ),
+                day("first_day", "First day of the deciding enrollment", required=True),
+                day("last_day", "Last day of the deciding enrollment, inclusive; null while open"),
+                text(
+                    "withdrawal_code",
+                    "Withdrawal code of the deciding enrollment; text, 01 means graduate",
+                ),
+                integer("school_year_id", "School year of the deciding enrollment: Qmlativ's SchoolYearID"),
+                integer("entity_id", "Entity of the deciding enrollment: Qmlativ's EntityID"),
+                text("building", "Name of the school of the deciding enrollment"),
+                text("building_reporting_id", "The state's number of that school; text"),
+            ),
         ),
     ),
     key=("student_id",),

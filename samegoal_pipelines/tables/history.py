@@ -185,7 +185,7 @@ def create_views() -> Iterator[str]:
 
 def details_columns() -> tuple[Column, ...]:
     """The columns of `student_details`."""
-    parents = Column("parents", "text", _PARENTS_OF_STUDENT, required=True)
+    parents = Column("parents", _PARENTS_OF_STUDENT, required=True)
     return (DISTRICT_ID, *STATUS.declared.columns, *_BESIDE_STATUS, parents, SNAPSHOT_DATE)
 
 

@@ -196,6 +196,14 @@ _SUFFIX = ("Name.NameSuffixID", "NameSuffix.NameSuffixID", ("NameSuffix.Descript
 _ADDRESS = ("NameAddress.NameID", "NameAddress.AddressID", "Address.AddressID")
 _BEST_ADDRESS = ("NameAddress.IsPhysical", "NameAddress.IsMailing", "NameAddress.NameAddressID")
 _ZIP = (*_ADDRESS, "Address.ZipID", "Zip.ZipID")
+_STREETS = ("Address.StreetNumberAndNameIncludeSecondaryUnit", "Address.POBox")
+_STATE = ("Zip.StateID", "State.StateID", "State.Code")
+_COUNTY = ("Address.CountyID", "County.CountyID", "County.Name")
+_EMAIL = ("NameEmail.NameID", "NameEmail.EmailAddress")
+_FIRST_EMAIL = ("NameEmail.Rank", "NameEmail.NameEmailID")
+_MAY_BE_CALLED = ("NamePhone.NameID", "NamePhone.IsConfidential")
+_NUMBERS = ("NamePhone.FormattedPhoneNumber", "NamePhone.PhoneNumber")
+_FIRST_PHONE = ("NamePhone.Extension", "NamePhone.Rank", "NamePhone.NamePhoneID")
 _PHONE_KIND = ("NamePhone.PhoneTypeID", "PhoneType.PhoneTypeID", ("PhoneType.Code", "PhoneType.Description"))
 
 
@@ -203,60 +211,28 @@ def _contacts(
     asset: str, person: Iterable[str], chosen_by: Iterable[str], street: str, phones: dict[str, str]
 ) -> dict[str, Column]:
     """Address, phones (column → description) and e-mail of a person, by name."""
-    by_kind = _PHONE_KIND if len(phones) > 1 else ()
 
     def contact(*needs: Need, also: Iterable[str] = _BEST_ADDRESS) -> Origin:
         return origin(asset, *person, *needs, also=(*also, *chosen_by))
 
+    kind = _PHONE_KIND if len(phones) > 1 else ()
+    phone = contact(*_MAY_BE_CALLED, *kind, _NUMBERS, also=_FIRST_PHONE)
     columns = [
         text(
             "street",
             f"{street}; a PO box where there is no street",
-            contact(
-                *_ADDRESS,
-                ("Address.StreetNumberAndNameIncludeSecondaryUnit", "Address.POBox"),
-                also=("Address.AddressLine2", *_BEST_ADDRESS),
-            ),
+            contact(*_ADDRESS, _STREETS, also=("Address.AddressLine2", *_BEST_ADDRESS)),
         ),
         text("city", "City of that address", contact(*_ZIP, "Zip.City")),
-        text(
-            "state",
-            "State of that address, two letters",
-            contact(*_ZIP, "Zip.StateID", "State.StateID", "State.Code"),
-        ),
+        text("state", "State of that address, two letters", contact(*_ZIP, *_STATE)),
         text(
             "zip",
             "ZIP code of that address, its four further digits after a hyphen; text",
             contact(*_ZIP, "Zip.ZipCode", also=("Address.ZipCodeAddOn", *_BEST_ADDRESS)),
         ),
-        text(
-            "county",
-            "County of that address",
-            contact(*_ADDRESS, "Address.CountyID", "County.CountyID", "County.Name"),
-        ),
-        *(
-            text(
-                column,
-                description,
-                contact(
-                    "NamePhone.NameID",
-                    "NamePhone.IsConfidential",
-                    *by_kind,
-                    ("NamePhone.FormattedPhoneNumber", "NamePhone.PhoneNumber"),
-                    also=("NamePhone.Extension", "NamePhone.Rank", "NamePhone.NamePhoneID"),
-                ),
-            )
-            for column, description in phones.items()
-        ),
-        text(
-            "email",
-            "The first e-mail address by rank",
-            contact(
-                "NameEmail.NameID",
-                "NameEmail.EmailAddress",
-                also=("NameEmail.Rank", "NameEmail.NameEmailID"),
-            ),
-        ),
+        text("county", "County of that address", contact(*_ADDRESS, *_COUNTY)),
+        *(text(column, description, phone) for column, description in phones.items()),
+        text("email", "The first e-mail address by rank", contact(*_EMAIL, also=_FIRST_EMAIL)),
     ]
     return {column.name: column for column in columns}
 

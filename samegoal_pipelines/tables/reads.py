@@ -9,7 +9,7 @@ import json
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from samegoal_pipelines.tables.declaration import Column, Table, flag, integer, text
+from samegoal_pipelines.tables.declaration import Table, flag, integer, number, text
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -57,7 +57,7 @@ READS = Table(
             "Whether Qmlativ showed that no row was lost between pages; if not, two equal reads had to do",
             required=True,
         ),
-        Column("Seconds", "number", "Seconds from the first request to the last row", required=True),
+        number("Seconds", "Seconds from the first request to the last row", required=True),
     ),
     key=("Object",),
 )

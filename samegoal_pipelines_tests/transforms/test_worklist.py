@@ -338,7 +338,7 @@ def ties_and_left_behind(district: dict[str, list[Row]], today: date) -> tuple[s
 def test_the_nasty_districts_have_problems_of_every_kind():
     """Else that they add up would say little."""
     found: Counter[str] = Counter()
-    for seed in range(60):
+    for seed in range(100):
         rows, today = nasty_district(seed)
         ties, left_behind = ties_and_left_behind(rows, today)
         found.update(reason for _, reason in judge(rows, today).left_out)

@@ -29,6 +29,7 @@ check: .venv/installed  ## what a developer runs before a commit
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	VIRTUAL_ENV=$(CURDIR)/.venv $(BIN)/dg check defs
 	$(BIN)/bandit -q -c pyproject.toml -r samegoal_pipelines
 	git ls-files -z ':!samegoal_pipelines_tests' ':!benchmarks' | xargs -0 $(BIN)/detect-secrets-hook
 	git ls-files -z samegoal_pipelines_tests benchmarks | xargs -0 $(BIN)/detect-secrets-hook \

@@ -229,8 +229,7 @@ STUDENT_STATUS = Table(
                 day("first_day", "First day of the deciding enrollment", required=True),
                 day("last_day", "Last day of the deciding enrollment, inclusive; null while open"),
                 text(
-                    "withdrawal_code",
-                    "Withdrawal code of the deciding enrollment; text, 01 means graduate",
+                    "withdrawal_code", "Withdrawal code of the deciding enrollment; text, 01 means graduate"
                 ),
                 integer("school_year_id", "School year of the deciding enrollment: Qmlativ's SchoolYearID"),
                 integer("entity_id", "Entity of the deciding enrollment: Qmlativ's EntityID"),

@@ -8,12 +8,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from functools import cache
 
-from samegoal_pipelines.tables.catalog import (
-    DISTRICT_ID,
-    PUBLISHED,
-    SNAPSHOT_DATE,
-    STUDENT_NUMBER,
-)
+from samegoal_pipelines.tables.catalog import DISTRICT_ID, PUBLISHED, SNAPSHOT_DATE, STUDENT_NUMBER
 from samegoal_pipelines.tables.declaration import Origin
 from samegoal_pipelines.tables.enrollments import FILTERED_ENROLLMENTS, STUDENT_STATUS
 from samegoal_pipelines.tables.people import PARENT_DEMOGRAPHICS, STUDENT_DEMOGRAPHICS

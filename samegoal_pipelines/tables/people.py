@@ -412,9 +412,7 @@ PARENT_DEMOGRAPHICS = Table(
         text("suffix", "Suffix of the name: its description, else its code", _guardian(*_SUFFIX)),
         flag("is_custodial", "Custodial guardian", _guardianship("StudentGuardian.IsCustodialGuardian")),
         flag(
-            "is_emergency_contact",
-            "Emergency contact",
-            _guardianship("StudentGuardian.IsEmergencyContact"),
+            "is_emergency_contact", "Emergency contact", _guardianship("StudentGuardian.IsEmergencyContact")
         ),
         flag(
             "has_restricted_access",

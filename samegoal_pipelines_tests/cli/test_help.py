@@ -13,7 +13,7 @@ from click.testing import CliRunner
 from samegoal_pipelines.cli.main import cli
 from samegoal_pipelines.settings import project_root
 
-PAGES = [project_root() / "README.md", *sorted((project_root() / "docs").glob("*.md"))]
+PAGES = [*sorted(project_root().glob("*.md")), *sorted((project_root() / "docs").glob("*.md"))]
 
 
 def commands(

@@ -28,7 +28,8 @@ def plain(error: Exception) -> str:
     if kind.__module__.startswith("samegoal_pipelines."):
         return str(error)
     if kind.__name__ == "ValidationError" and hasattr(error, "errors"):  # pydantic's, of the settings
-        return "; ".join(_of_setting(fault) for fault in error.errors()) + "; see Settings in docs/production.md"
+        settings = "; ".join(_of_setting(fault) for fault in error.errors())
+        return f"{settings}; see Settings in docs/production.md"
     if isinstance(error, OSError) and error.filename:
         return f"{error.filename}: {error.strerror}"
     if kind.__module__.partition(".")[0] in ("dagster_postgres", "sqlalchemy", "psycopg2"):

@@ -122,12 +122,17 @@ class _Source:
 
     def prepare(self, night: int) -> dict[str, int]:
         """Serve this night, with every page ready; rows per listing."""
-        from samegoal_pipelines.qmlativ import Connection as Access
-        from samegoal_pipelines.qmlativ import QmlativClient, read_district
+        from pydantic import SecretStr
+
+        from samegoal_pipelines.qmlativ.client import QmlativClient
+        from samegoal_pipelines.qmlativ.connection import Connection as Access
+        from samegoal_pipelines.qmlativ.reading import read_district
 
         self._show(night, 0.0)
         facts = self.facts
-        access = Access(facts["base_url"], facts["client_key"], facts["client_secret"], allow_local=True)
+        access = Access(
+            facts["base_url"], facts["client_key"], SecretStr(facts["client_secret"]), allow_local=True
+        )
         with QmlativClient(access) as client:
             read = read_district(client, ["raw_enrollments", "raw_students", "raw_parents"])
         self._show(night, LATENCY)

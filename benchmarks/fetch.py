@@ -105,10 +105,14 @@ def _with_latency(url: str, runs: int, rows: int) -> list[Case]:
 def ours(url: str, expected_rows: int) -> Callable[[], Any]:
     """The client, from credentials to a typed frame; with `expected_rows`, pages are loaded at once."""
     import pandas as pd
+    from pydantic import SecretStr
 
-    from samegoal_pipelines.qmlativ import Connection, QmlativClient
+    from samegoal_pipelines.qmlativ.client import QmlativClient
+    from samegoal_pipelines.qmlativ.connection import Connection
 
-    connection = Connection(url, CLIENT_KEY, CLIENT_SECRET, allow_local=True, connections=CONNECTIONS)
+    connection = Connection(
+        url, CLIENT_KEY, SecretStr(CLIENT_SECRET), allow_local=True, connections=CONNECTIONS
+    )
 
     def read() -> Any:
         with QmlativClient(connection) as client:

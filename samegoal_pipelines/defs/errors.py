@@ -24,7 +24,7 @@ from samegoal_pipelines.defs.partitions import DISTRICTS
 from samegoal_pipelines.defs.retries import RETRIES
 from samegoal_pipelines.districts.errors import DistrictError
 from samegoal_pipelines.landing import LandingError
-from samegoal_pipelines.qmlativ import QmlativError
+from samegoal_pipelines.qmlativ.errors import QmlativError
 from samegoal_pipelines.tables.declaration import Table
 from samegoal_pipelines.tables.validation import validate
 from samegoal_pipelines.warehouse.errors import WarehouseError

@@ -14,7 +14,7 @@ import dagster as dg
 import pandas as pd
 
 from samegoal_pipelines.defs.plots import LAST_SNAPSHOTS, snapshots_plot, status_table
-from samegoal_pipelines.qmlativ import ObjectRead
+from samegoal_pipelines.qmlativ.client import ObjectRead
 from samegoal_pipelines.tables.vocabulary import FILTERED, SET_ASIDE, STATUSES
 from samegoal_pipelines.transforms.enrollments import FilteredEnrollments, count_outcomes
 from samegoal_pipelines.transforms.parents import ParentDemographics

@@ -22,7 +22,7 @@ from samegoal_pipelines.deployment import Deployment
 from samegoal_pipelines.districts.errors import DistrictError
 from samegoal_pipelines.districts.registry import District
 from samegoal_pipelines.landing import LandingError
-from samegoal_pipelines.qmlativ import QmlativClient
+from samegoal_pipelines.qmlativ.client import QmlativClient
 from samegoal_pipelines.tables.vocabulary import FIRST_NIGHT, LAST_NIGHT
 from samegoal_pipelines.warehouse.errors import WarehouseError
 from samegoal_pipelines.warehouse.snapshots import record_failure

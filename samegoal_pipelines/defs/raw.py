@@ -20,7 +20,8 @@ from samegoal_pipelines.defs.metadata import reading_facts
 from samegoal_pipelines.defs.night import Night
 from samegoal_pipelines.defs.partitions import DISTRICTS
 from samegoal_pipelines.deployment import Deployment
-from samegoal_pipelines.qmlativ import ObjectRead, read_district
+from samegoal_pipelines.qmlativ.client import ObjectRead
+from samegoal_pipelines.qmlativ.reading import read_district
 from samegoal_pipelines.tables.catalog import LANDED
 from samegoal_pipelines.tables.reads import rows_by_listing
 from samegoal_pipelines.transforms.enrollments import window_start

@@ -15,6 +15,7 @@ from urllib.parse import urlsplit, urlunsplit
 from zoneinfo import ZoneInfo, available_timezones
 
 import sqlalchemy as sa
+from pydantic import SecretStr
 
 from samegoal_pipelines.districts.changing import changing
 from samegoal_pipelines.districts.cipher import SecretCipher
@@ -183,7 +184,7 @@ class Registry:
         return Connection(
             base_url=district.base_url,
             client_key=client_key,
-            client_secret=client_secret,
+            client_secret=SecretStr(client_secret),
             token_url=district.token_url,
             entity_id=district.entity_id,
             allow_local=allow_local,

@@ -19,8 +19,8 @@ from samegoal_pipelines.districts.expiry import expiry_warning
 from samegoal_pipelines.districts.registry import District, DistrictError, Registry
 from samegoal_pipelines.landing import Landing, LandingError
 from samegoal_pipelines.printable import in_days, some
-from samegoal_pipelines.qmlativ import QmlativClient, QmlativError
-from samegoal_pipelines.qmlativ.errors import GRANT
+from samegoal_pipelines.qmlativ.client import QmlativClient
+from samegoal_pipelines.qmlativ.errors import GRANT, QmlativError
 from samegoal_pipelines.tables.catalog import NEEDED, OBJECTS
 from samegoal_pipelines.tables.declaration import QmlativObject
 from samegoal_pipelines.tables.enrollments import ENTITY, ENTRY_WITHDRAWAL, SCHOOL, SCHOOL_YEAR

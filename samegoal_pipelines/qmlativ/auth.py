@@ -67,7 +67,6 @@ class ClientCredentials:
         self._lock = threading.Lock()
         self._token: Token | None = None
         self._unproven = 0  # tokens fetched since Qmlativ last accepted one
-        self.calls = 0
         self.method: ClientAuth = "form"
         """How the credentials are sent: the form, or HTTP Basic once only that has been accepted."""
 
@@ -133,10 +132,9 @@ class ClientCredentials:
         return answer
 
     def _ask(self, method: ClientAuth) -> Answer:
-        self.calls += 1
         headers = {"Suppress-Development-Permissions": "true"}
         form = {"grant_type": "client_credentials"}
-        key, secret = self._connection.client_key, self._connection.secret
+        key, secret = self._connection.client_key, self._connection.client_secret.get_secret_value()
         if method == "basic":  # RFC 6749, section 2.3.1: each is form-encoded before they are joined
             pair = f"{quote_plus(key)}:{quote_plus(secret)}"
             headers["Authorization"] = f"Basic {base64.b64encode(pair.encode()).decode()}"

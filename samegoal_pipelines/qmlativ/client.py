@@ -33,7 +33,7 @@ from samegoal_pipelines.qmlativ.errors import (
     RequestRefusedError,
 )
 from samegoal_pipelines.qmlativ.listing import ListingReader, ObjectRead, Progress, Reading, SearchCondition
-from samegoal_pipelines.qmlativ.transport import Answer, Stats, Transport
+from samegoal_pipelines.qmlativ.transport import Answer, Transport
 from samegoal_pipelines.qmlativ.workers import Workers
 from samegoal_pipelines.tables.catalog import OBJECTS
 from samegoal_pipelines.tables.declaration import Column, QmlativObject
@@ -89,12 +89,6 @@ class QmlativClient:
         """End every request under way without waiting for it: whoever asked gets `ReadCancelledError`."""
         self._transport.cancel()
         self._workers.cancel()
-
-    @property
-    def stats(self) -> Stats:
-        """Requests, pages, bytes, retries, token calls and seconds so far."""
-        self._transport.stats.token_calls = self._credentials.calls
-        return self._transport.stats
 
     @property
     def client_auth(self) -> ClientAuth:
@@ -174,11 +168,9 @@ class QmlativClient:
         where rows moved from page to page on every attempt.
         """
         try:
-            reading = self._reader(wanted, school_year_id, only_rows).read(expected_rows, progress)
+            return self._reader(wanted, school_year_id, only_rows).read(expected_rows, progress)
         except CancelledError:
             raise ReadCancelledError("given up, because something else failed", wanted.label) from None
-        self.stats.add(pages=reading.read.pages)
-        return reading
 
     def has_rows(self, wanted: QmlativObject, *, school_year_id: int | None = None) -> bool:
         """Whether an object has any row: one call for one row, of the same fields as `read` asks for."""

@@ -4,43 +4,20 @@ them.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Protocol
+from dataclasses import dataclass
+
+from pydantic import SecretStr
 
 from samegoal_pipelines.qmlativ.addresses import checked_url
 from samegoal_pipelines.qmlativ.errors import InvalidCredentialsError
 
 
-class SupportsSecret(Protocol):
-    """Anything that hides a secret until asked, such as pydantic's SecretStr."""
-
-    def get_secret_value(self) -> str: ...  # noqa: D102
-
-
-class Secret:
-    """A text that shows in no repr, log or message."""
-
-    __slots__ = ("_value",)
-
-    def __init__(self, value: str) -> None:
-        self._value = value
-
-    def get_secret_value(self) -> str:
-        """The text itself, for the one place that sends it."""
-        return self._value
-
-    def __repr__(self) -> str:
-        return "Secret('**********')"
-
-    __str__ = __repr__
-
-
 @dataclass(frozen=True)
-class Patience:
-    """Deadlines per request and bounds of retrying, all in seconds.
+class RetryPolicy:
+    """Deadlines of one request and bounds of its retries, in seconds.
 
-    `total` bounds one request whatever the server does meanwhile; `longest_wait` caps both the growing pause
-    between attempts and what a Retry-After may ask for.
+    `total` bounds one request whatever the server does. `longest_wait` caps both the pause between attempts,
+    which doubles from `backoff`, and what a Retry-After header asks for.
     """
 
     connect: float = 10
@@ -62,7 +39,7 @@ class Connection:
 
     base_url: str
     client_key: str
-    client_secret: SupportsSecret | str = field(repr=False)
+    client_secret: SecretStr
     token_url: str | None = None
     entity_id: int | None = None
     allow_local: bool = False
@@ -70,27 +47,19 @@ class Connection:
     page_size: int = 10_000
     max_pages: int = 2_000
     max_bytes: int = 2**30
-    patience: Patience = Patience()
+    retry_policy: RetryPolicy = RetryPolicy()
 
     def __post_init__(self) -> None:
         local = self.allow_local
         object.__setattr__(self, "base_url", checked_url(self.base_url, allow_local=local))
         if self.token_url is not None:
             object.__setattr__(self, "token_url", checked_url(self.token_url, "Token URL", allow_local=local))
-        if isinstance(self.client_secret, str):
-            object.__setattr__(self, "client_secret", Secret(self.client_secret))
-        if not self.client_key.strip() or not self.secret.strip():
+        if not self.client_key.strip() or not self.client_secret.get_secret_value().strip():
             raise InvalidCredentialsError(
                 "the Client Key or the Client Secret is missing: register them again"
             )
         if self.connections < 1 or not 1 <= self.page_size <= 10_000:
             raise ValueError("connections must be at least 1 and page_size between 1 and 10,000")
-
-    @property
-    def secret(self) -> str:
-        """The Client Secret itself."""
-        secret = self.client_secret
-        return secret if isinstance(secret, str) else secret.get_secret_value()
 
     @property
     def token_address(self) -> str:

@@ -8,24 +8,22 @@ certificate authority.
 from __future__ import annotations
 
 import contextlib
-import email.utils
 import os
-import random
 import socket
 import ssl
 import threading
-import time
 import zlib
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import requests
+import tenacity
 import urllib3
 from requests.adapters import HTTPAdapter
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
-from urllib3.exceptions import DecodeError, NameResolutionError, ProtocolError
+from urllib3.exceptions import DecodeError, InvalidHeader, NameResolutionError, ProtocolError
+from urllib3.util import Retry
 
 from samegoal_pipelines.qmlativ.addresses import check_peer
 from samegoal_pipelines.qmlativ.connection import Connection
@@ -69,32 +67,11 @@ class Answer(NamedTuple):
         return f"Answer({self.status}, {len(self.body)} bytes)"
 
 
-@dataclass
-class Stats:
-    """What a client did so far. `seconds` adds up all requests, also those that ran at once."""
-
-    requests: int = 0
-    pages: int = 0
-    bytes: int = 0
-    retries: int = 0
-    token_calls: int = 0
-    seconds: float = 0.0
-    most_at_once: int = 0
-    _lock: threading.Lock = field(default_factory=threading.Lock, repr=False, compare=False)
-
-    def add(self, **amounts: float) -> None:
-        """Add to several figures at once."""
-        with self._lock:
-            for name, amount in amounts.items():
-                setattr(self, name, getattr(self, name) + amount)
-
-
 class Transport:
     """Sends requests for one client; safe to use from many threads."""
 
     def __init__(self, connection: Connection) -> None:
-        self.stats = Stats()
-        self._patience = connection.patience
+        self._policy = connection.retry_policy
         self._allow_local = connection.allow_local
         self._adapter = _Adapter(pool_maxsize=connection.connections)
         self._verify: bool | str = os.environ.get("REQUESTS_CA_BUNDLE") or True
@@ -103,23 +80,24 @@ class Transport:
         self._under_way: set[_Exchange] = set()
 
     def exchange(self, request: requests.Request, where: str) -> Answer:
-        """Send the request, repeating it while Qmlativ is unavailable, within the bounds of `Patience`."""
+        """Send the request; repeat it while Qmlativ is unavailable, within the `RetryPolicy`."""
         request.headers = {**_HEADERS, **request.headers}
-        prepared = request.prepare()
-        for attempt in range(1, self._patience.attempts + 1):
-            if self._cancelled.is_set():
-                raise ReadCancelledError("given up, because something else failed", where)
-            try:
-                return self._once(prepared, where)._replace(retries=attempt - 1)
-            except (SourceUnavailableError, UnexpectedContentError) as error:
-                trouble = error
-            if attempt < self._patience.attempts:
-                self.stats.add(retries=1)
-                self._cancelled.wait(self._pause(attempt, trouble.retry_after))
-        tried = "" if attempt == 1 else f"; gave up after {attempt} attempts"
-        given_up = type(trouble)(f"{trouble.what}{tried}", where)
-        given_up.retry_after = trouble.retry_after
-        raise given_up
+        attempts = tenacity.Retrying(
+            retry=tenacity.retry_if_exception_type((SourceUnavailableError, UnexpectedContentError)),
+            stop=tenacity.stop_after_attempt(self._policy.attempts),
+            wait=self._pause,
+            sleep=tenacity.sleep_using_event(self._cancelled),
+            reraise=True,
+        )
+        try:
+            answer = attempts(self._once, request.prepare(), where)
+        except (SourceUnavailableError, UnexpectedContentError) as error:
+            tried = attempts.statistics["attempt_number"]
+            tries = f"; gave up after {tried} attempts" if tried > 1 else ""
+            given_up = type(error)(f"{error.what}{tries}", where)
+            given_up.retry_after = error.retry_after
+            raise given_up from None
+        return answer._replace(retries=attempts.statistics["attempt_number"] - 1)
 
     def cancel(self) -> None:
         """Let every request under way, and every later one, fail at once."""
@@ -133,23 +111,24 @@ class Transport:
         self.cancel()
         self._adapter.close()
 
-    def _pause(self, attempt: int, retry_after: float | None) -> float:
-        """Seconds to wait: what Qmlativ asks for and a little more, else a share of a pause that doubles."""
-        if retry_after is None:
-            retry_after, jitter = 0.0, self._patience.backoff * 2 ** (attempt - 1)
-        else:
-            jitter = self._patience.backoff
-        return min(retry_after + jitter * random.uniform(0.5, 1), self._patience.longest_wait)  # noqa: S311
+    def _pause(self, state: tenacity.RetryCallState) -> float:
+        """Seconds to wait: a pause that doubles, or what Retry-After asks for; always with jitter."""
+        step, longest = self._policy.backoff, self._policy.longest_wait
+        error = state.outcome.exception() if state.outcome else None
+        asked_for = getattr(error, "retry_after", None)
+        if asked_for is None:
+            return tenacity.wait_exponential_jitter(multiplier=step, max=longest, jitter=step)(state)
+        return min(asked_for + tenacity.wait_random(0, step)(state), longest)
 
     def _once(self, prepared: requests.PreparedRequest, where: str) -> Answer:
-        started = time.monotonic()
-        answer = None
+        if self._cancelled.is_set():
+            raise ReadCancelledError("given up, because something else failed", where)
         with self._watched() as exchange:
             try:
                 response = self._adapter.send(
                     prepared,
                     stream=True,
-                    timeout=(self._patience.connect, self._patience.read),
+                    timeout=(self._policy.connect, self._policy.read),
                     verify=self._verify,
                     proxies={},
                 )
@@ -167,9 +146,6 @@ class Transport:
                 raise
             except (requests.RequestException, urllib3.exceptions.HTTPError, OSError, ValueError) as error:
                 raise self._meaning(error, exchange, where) from None
-            finally:
-                received = len(answer.body) if answer else 0
-                self.stats.add(requests=1, bytes=received, seconds=time.monotonic() - started)
         if _is_passing(answer.status):
             raise _unavailable(answer.status, response.headers.get("Retry-After"))
         if 300 <= answer.status < 400:
@@ -207,11 +183,10 @@ class Transport:
     def _watched(self) -> Iterator[_Exchange]:
         """An exchange of this thread that ends at the total deadline, or when the client is cancelled."""
         exchange = _Exchange(self._allow_local)
-        timer = threading.Timer(self._patience.total, exchange.expire)
+        timer = threading.Timer(self._policy.total, exchange.expire)
         timer.daemon = True
         with self._lock:
             self._under_way.add(exchange)
-            self.stats.most_at_once = max(self.stats.most_at_once, len(self._under_way))
             if self._cancelled.is_set():  # since it was looked at: nobody else will cut this one
                 exchange.cut()
         timer.start()
@@ -229,7 +204,7 @@ class Transport:
         if self._cancelled.is_set():
             return ReadCancelledError("given up, because something else failed", where)
         if exchange.expired:
-            return SourceUnavailableError(f"no whole answer within {self._patience.total:g} s", where)
+            return SourceUnavailableError(f"no whole answer within {self._policy.total:g} s", where)
         causes = list(_causes(error))
 
         def caused_by(*kinds: type[BaseException]) -> bool:
@@ -267,13 +242,10 @@ def _is_passing(status: int) -> bool:
 
 
 def _seconds(retry_after: str | None) -> float | None:
-    """Seconds that a Retry-After header asks for, as a number or a date; None for rubbish."""
-    text = (retry_after or "").strip()
-    if text.isdecimal() and len(text) < 10:
-        return float(text)
+    """Seconds that a Retry-After header asks for, as a number or a date; `None` if missing or malformed."""
     try:
-        return max(0.0, email.utils.parsedate_to_datetime(text).timestamp() - time.time())
-    except (TypeError, ValueError, OverflowError):
+        return Retry().parse_retry_after(retry_after or "")
+    except (InvalidHeader, ValueError, OverflowError):
         return None
 
 

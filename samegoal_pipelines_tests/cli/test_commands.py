@@ -162,7 +162,10 @@ def test_a_secret_from_a_file_of_windows_is_the_same_or_refused(served, tmp_path
     file.write_bytes("made-up\r\n".encode("utf-8-sig"))
     assert run(*add, "--client-secret-file", str(file)).returncode == 0
     registry = Deployment().registry
-    assert registry.connection(registry.get("grand-bend"), allow_local=True).secret == "made-up"
+    assert (
+        registry.connection(registry.get("grand-bend"), allow_local=True).client_secret.get_secret_value()
+        == "made-up"
+    )
 
 
 @pytest.mark.parametrize("district_id", ["../x", "Upper", "a b", "a|b", "';--", "a\nb", "-a"])

@@ -16,7 +16,7 @@ from samegoal_pipelines.deployment import Deployment
 from samegoal_pipelines.districts.cipher import SecretCipher
 from samegoal_pipelines.districts.registry import Registry
 from samegoal_pipelines.operations.runs import open_instance
-from samegoal_pipelines.qmlativ import QmlativClient
+from samegoal_pipelines.qmlativ.client import QmlativClient
 from samegoal_pipelines.settings import Settings
 from samegoal_pipelines_tests import traces
 from samegoal_pipelines_tests.cli.asking import Ask, ask
@@ -129,9 +129,11 @@ def test_nothing_that_holds_a_secret_shows_it(pipeline, district, monkeypatch: p
     with QmlativClient(connection) as client:
         shown = [
             f"{thing!r} {thing!s} {vars(thing) if hasattr(thing, '__dict__') else ''}"
-            for thing in (settings, one, connection, client, connection.client_secret)
+            for thing in (settings, one, connection, client)
         ]
-    shown += [repr(thing) for thing in (deployment, registry, deployment.warehouse, made)]
+    shown += [
+        repr(thing) for thing in (connection.client_secret, deployment, registry, deployment.warehouse, made)
+    ]
     shown += [repr(SecretCipher(settings.home, key)), repr(Registry(deployment.warehouse, registry._cipher))]
     shown += [
         settings.model_dump_json(),
@@ -140,5 +142,5 @@ def test_nothing_that_holds_a_secret_shows_it(pipeline, district, monkeypatch: p
     ]
     deployment.warehouse.dispose()
 
-    assert connection.secret == SECRET
+    assert connection.client_secret.get_secret_value() == SECRET
     assert traces.in_texts(shown, [SECRET, key, *SETTINGS]) == []

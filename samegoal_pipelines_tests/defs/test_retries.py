@@ -32,9 +32,11 @@ def scheduled_night(pipeline, monkeypatch) -> Night:
     quick = pipeline.deployment.registry.connection
 
     def impatient(district, **how):
-        from samegoal_pipelines.qmlativ.connection import Patience
+        from samegoal_pipelines.qmlativ.connection import RetryPolicy
 
-        return quick(district, patience=Patience(attempts=ATTEMPTS, backoff=0.001, longest_wait=0.01), **how)
+        return quick(
+            district, retry_policy=RetryPolicy(attempts=ATTEMPTS, backoff=0.001, longest_wait=0.01), **how
+        )
 
     monkeypatch.setattr(pipeline.deployment.registry, "connection", impatient)
 
@@ -122,7 +124,7 @@ def test_wrong_credentials_are_tried_once(pipeline, district, source, scheduled_
     result = scheduled_night()
 
     assert not result.success
-    assert source.traffic.token_calls == 1
+    assert source.traffic.token_calls == 2  # the form, then HTTP Basic
     assert events(result, "STEP_UP_FOR_RETRY") == []
     ((_, state, reason),) = attempts(pipeline)
     assert (state, "Client Secret" in reason) == ("failed", True)

@@ -91,7 +91,11 @@ def test_the_secret_is_sealed_in_the_database_and_opened_for_a_connection(
         stored = connection.scalar(sa.text("select sealed_secret from samegoal.district_credentials"))
     assert b"topsecret" not in bytes(stored)
     connection_ = registry.connection(district, connections=2)
-    assert (connection_.client_key, connection_.secret, connection_.connections) == ("key", "topsecret", 2)
+    assert (
+        connection_.client_key,
+        connection_.client_secret.get_secret_value(),
+        connection_.connections,
+    ) == ("key", "topsecret", 2)
     assert "topsecret" not in repr(connection_)
     assert "topsecret" not in repr(district.public_facts())
 
@@ -102,7 +106,7 @@ def test_a_secret_can_be_replaced(registry: Registry, warehouse: sa.Engine, tmp_
     with pytest.raises(DecryptionError, match=r"^grand-bend: "):
         elsewhere.connection(district)
     elsewhere.rotate_secret("grand-bend", client_secret="newer")
-    assert elsewhere.connection(district).secret == "newer"
+    assert elsewhere.connection(district).client_secret.get_secret_value() == "newer"
     assert elsewhere.connection(district).client_key == "key"
     elsewhere.rotate_secret("grand-bend", client_secret="newest", client_key="another")
     assert elsewhere.connection(district).client_key == "another"

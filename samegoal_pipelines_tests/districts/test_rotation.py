@@ -39,7 +39,7 @@ def register(registry: Registry, *district_ids: str) -> None:
 
 
 def opened(registry: Registry) -> dict[str, str]:
-    return {one.id: registry.connection(one).secret for one in registry.list()}
+    return {one.id: registry.connection(one).client_secret.get_secret_value() for one in registry.list()}
 
 
 def all_secrets(*district_ids: str) -> dict[str, str]:
@@ -133,7 +133,7 @@ def test_a_district_sealed_with_a_lost_key_is_named_and_stops_no_other(warehouse
     assert sealed(warehouse)["beta"] == before
     assert len((tmp_path / "secret.key").read_text().split()) == 1
     found = registry(warehouse, tmp_path)
-    assert found.connection(found.get("alpha")).secret == "secret of alpha"
+    assert found.connection(found.get("alpha")).client_secret.get_secret_value() == "secret of alpha"
     with pytest.raises(DecryptionError):
         found.connection(found.get("beta"))
 

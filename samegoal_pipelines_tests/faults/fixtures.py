@@ -14,7 +14,7 @@ import pytest
 
 from samegoal_pipelines.deployment import Deployment
 from samegoal_pipelines.districts.registry import Registry
-from samegoal_pipelines.qmlativ.connection import Patience
+from samegoal_pipelines.qmlativ.connection import RetryPolicy
 from samegoal_pipelines.sandbox import Sandbox, SandboxDistrict, SandboxServer, serve
 from samegoal_pipelines_tests.cli.asking import Answered, Ask, run
 from samegoal_pipelines_tests.conftest import _database
@@ -25,7 +25,7 @@ OURS = "grand-bend"
 STUDENTS = 24
 PAGE = 10  # rows, so that what matters comes in several pages
 ATTEMPTS = 3
-IMPATIENT = Patience(attempts=ATTEMPTS, backoff=0.001, longest_wait=0.01)
+IMPATIENT = RetryPolicy(attempts=ATTEMPTS, backoff=0.001, longest_wait=0.01)
 READING = "reading Qmlativ: "
 
 
@@ -37,7 +37,7 @@ class Standing:
     district: SandboxDistrict
     environment: dict[str, str]
     limits: dict[str, Any] = field(default_factory=dict)
-    """Of the connection, for one night: `patience`, `max_pages` and the like."""
+    """Of the connection, for one night: `retry_policy`, `max_pages` and the like."""
 
     @property
     def source(self) -> SandboxServer:
@@ -91,7 +91,7 @@ def standing(published_once, monkeypatch) -> Iterator[Standing]:
     for name, value in published_once.environment.items():
         monkeypatch.setenv(name, value)
     real = Registry.connection
-    limits = {"patience": IMPATIENT, "page_size": PAGE}
+    limits = {"retry_policy": IMPATIENT, "page_size": PAGE}
     monkeypatch.setattr(
         Registry,
         "connection",

@@ -111,7 +111,7 @@ def listening(standing, tmp_path) -> Iterator[Serve]:
     listeners: list[Listener] = []
     registry = standing.pipeline.deployment.registry
     before = registry.get(OURS).base_url
-    standing.limits["patience"] = replace(IMPATIENT, attempts=1)
+    standing.limits["retry_policy"] = replace(IMPATIENT, attempts=1)
 
     def listen(host: str, certificate: tuple[bytes, bytes] | None = None) -> Listener:
         context = None

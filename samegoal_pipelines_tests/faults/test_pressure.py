@@ -59,7 +59,7 @@ def test_a_storm_that_passes_changes_nothing(standing, tonight):
     before = standing.pipeline.published()
     standing.source.faults.add(kind="list", status=503, times=4)
     standing.source.faults.add(kind="list", drop=True, nth=9)
-    standing.limits["patience"] = replace(IMPATIENT, attempts=9)
+    standing.limits["retry_policy"] = replace(IMPATIENT, attempts=9)
     assert tonight().returncode == 0
     assert standing.pipeline.published() == before
 
@@ -68,19 +68,19 @@ def test_a_storm_that_passes_changes_nothing(standing, tonight):
 def hurried_on_page_2(standing, monkeypatch):
     """Page 2 of the students gets these deadlines; every other answer has all the time it needs."""
     standing.limits["connections"] = 1  # one request at a time, so that no other gets them too
-    standing.limits["patience"] = replace(IMPATIENT, attempts=1)
+    standing.limits["retry_policy"] = replace(IMPATIENT, attempts=1)
 
     def hurry(**deadlines):
         once = Transport._once
 
         def hurried(self, prepared, where):
-            usual = self._patience
+            usual = self._policy
             if STUDENTS in where and where.endswith(", page 2"):
-                self._patience = replace(usual, **deadlines)
+                self._policy = replace(usual, **deadlines)
             try:
                 return once(self, prepared, where)
             finally:
-                self._patience = usual
+                self._policy = usual
 
         monkeypatch.setattr(Transport, "_once", hurried)
 

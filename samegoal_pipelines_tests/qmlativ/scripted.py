@@ -16,11 +16,13 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-from samegoal_pipelines.qmlativ import Connection, Patience
+from pydantic import SecretStr
+
+from samegoal_pipelines.qmlativ.connection import Connection, RetryPolicy
 from samegoal_pipelines.tables.catalog import OBJECTS
 
 SECRET = "a-secret-that-must-not-show"
-IMPATIENT = Patience(connect=60, read=60, total=120, attempts=3, backoff=0.01, longest_wait=0.3)
+IMPATIENT = RetryPolicy(connect=60, read=60, total=120, attempts=3, backoff=0.01, longest_wait=0.3)
 """Waits little between attempts; for an answer as long as a busy machine may take."""
 _PAGE = re.compile(r"/Tenant/Custom/(\d+)/(\w+/\w+)/(\d+)/(\d+)")
 
@@ -115,8 +117,8 @@ class ScriptedQmlativ:
             self._server.server_close()
 
     def connection(self, **settings: Any) -> Connection:
-        settings = {"allow_local": True, "patience": IMPATIENT, "page_size": 3, **settings}
-        return Connection(settings.pop("base_url", self.base_url), "key", SECRET, **settings)
+        settings = {"allow_local": True, "retry_policy": IMPATIENT, "page_size": 3, **settings}
+        return Connection(settings.pop("base_url", self.base_url), "key", SecretStr(SECRET), **settings)
 
     def asked(self, ending: str) -> list[Request]:
         return [request for request in self.requests if request.path.endswith(ending)]

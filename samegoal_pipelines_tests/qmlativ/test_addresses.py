@@ -1,9 +1,11 @@
 """Which base URLs and peers are refused, and what a person reads then."""
 
 import pytest
+from pydantic import SecretStr
 
-from samegoal_pipelines.qmlativ import Connection, QmlativClient
 from samegoal_pipelines.qmlativ.addresses import checked_url, is_public
+from samegoal_pipelines.qmlativ.client import QmlativClient
+from samegoal_pipelines.qmlativ.connection import Connection
 from samegoal_pipelines.qmlativ.errors import InvalidCredentialsError, UnsafeUrlError
 from samegoal_pipelines.tables.people import COUNTY
 from samegoal_pipelines_tests.qmlativ.scripted import serving
@@ -98,7 +100,7 @@ def test_a_public_name_that_leads_to_a_private_address_is_refused_before_anythin
 
     monkeypatch.setattr(socket, "getaddrinfo", resolve)
     with serving(lambda _: None) as server:
-        connection = Connection("https://skyward.example.com/Tenant", "key", "secret")
+        connection = Connection("https://skyward.example.com/Tenant", "key", SecretStr("secret"))
         with QmlativClient(connection) as client, pytest.raises(UnsafeUrlError) as refused:
             client.read(COUNTY)
     assert str(refused.value) == (
@@ -109,10 +111,10 @@ def test_a_public_name_that_leads_to_a_private_address_is_refused_before_anythin
 
 def test_a_connection_without_a_secret_is_refused():
     with pytest.raises(InvalidCredentialsError, match="the Client Secret is missing"):
-        Connection("https://skyward.example.com/API", "key", "  ")
+        Connection("https://skyward.example.com/API", "key", SecretStr("  "))
 
 
 def test_the_secret_shows_in_no_repr():
-    connection = Connection("https://skyward.example.com/API", "key", "very-hidden")
+    connection = Connection("https://skyward.example.com/API", "key", SecretStr("very-hidden"))
     assert "very-hidden" not in repr(connection) + str(connection) + repr(connection.client_secret)
-    assert connection.secret == "very-hidden"
+    assert connection.client_secret.get_secret_value() == "very-hidden"

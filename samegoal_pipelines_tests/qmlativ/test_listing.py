@@ -5,7 +5,7 @@ import json
 import pyarrow as pa
 import pytest
 
-from samegoal_pipelines.qmlativ import QmlativClient
+from samegoal_pipelines.qmlativ.client import QmlativClient
 from samegoal_pipelines.qmlativ.errors import (
     AccessRefusedError,
     DataChangedError,

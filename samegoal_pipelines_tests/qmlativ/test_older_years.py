@@ -3,9 +3,11 @@
 from datetime import date
 
 import pytest
+from pydantic import SecretStr
 
-from samegoal_pipelines.qmlativ import Connection, QmlativClient, read_district
-from samegoal_pipelines.qmlativ.reading import DistrictRead
+from samegoal_pipelines.qmlativ.client import QmlativClient
+from samegoal_pipelines.qmlativ.connection import Connection
+from samegoal_pipelines.qmlativ.reading import DistrictRead, read_district
 from samegoal_pipelines.sandbox import Sandbox, SandboxDistrict, serve
 from samegoal_pipelines_tests.qmlativ.scripted import IMPATIENT
 
@@ -28,9 +30,9 @@ def read(district: SandboxDistrict, *, page_size: int = 500) -> DistrictRead:
         connection = Connection(
             server.base_url(district),
             district.client_key,
-            district.client_secret,
+            SecretStr(district.client_secret),
             allow_local=True,
-            patience=IMPATIENT,
+            retry_policy=IMPATIENT,
             page_size=page_size,
         )
         with QmlativClient(connection) as client:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from samegoal_pipelines.qmlativ import QmlativClient
+from samegoal_pipelines.qmlativ.client import QmlativClient
 from samegoal_pipelines.qmlativ.errors import MalformedAnswerError
 from samegoal_pipelines.qmlativ.paging import peek
 from samegoal_pipelines.tables.people import COUNTY

@@ -9,8 +9,11 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
+from pydantic import SecretStr
 
-from samegoal_pipelines.qmlativ import Connection, QmlativClient, read_district
+from samegoal_pipelines.qmlativ.client import QmlativClient
+from samegoal_pipelines.qmlativ.connection import Connection
+from samegoal_pipelines.qmlativ.reading import read_district
 from samegoal_pipelines.sandbox import Sandbox, serve
 from samegoal_pipelines.tables.catalog import NEEDED, OBJECTS, PUBLISHED
 from samegoal_pipelines.tables.enrollments import FILTERED_ENROLLMENTS, STUDENT_STATUS
@@ -54,7 +57,10 @@ def landed() -> Raw:
     (district,) = sandbox.districts
     with serve(sandbox) as server:
         connection = Connection(
-            server.base_url(district), district.client_key, district.client_secret, allow_local=True
+            server.base_url(district),
+            district.client_key,
+            SecretStr(district.client_secret),
+            allow_local=True,
         )
         with QmlativClient(connection) as client:
             frames = read_district(client, list(NEEDED)).frames

@@ -42,7 +42,11 @@ def test_a_run_whose_process_is_gone_is_closed_however_far_it_came(instance, pro
     assert instance.get_run_by_id(abandoned.run_id).status == dg.DagsterRunStatus.FAILURE
 
 
-@pytest.mark.parametrize("process", [this_process(), f"{_MACHINE}2 {_BOOT} 1 1", None])
+@pytest.mark.parametrize(
+    "process",
+    [this_process(), f"{_MACHINE}2 {_BOOT} 1 1", None],
+    ids=["this process", "another machine", "unknown"],
+)
 def test_a_run_that_may_be_going_on_is_not_closed(instance, process):
     """Our own; another machine's, though its name is the same; one that the daemon watches."""
     going_on = run_in(instance, process, dg.DagsterRunStatus.STARTED)

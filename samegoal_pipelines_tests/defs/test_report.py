@@ -10,11 +10,11 @@ from typing import Any
 import dagster as dg
 import pytest
 import sqlalchemy as sa
-from samegoal_pipelines.reporting.message import MissingReport
 
 from samegoal_pipelines.definitions import build_defs
 from samegoal_pipelines.defs.report import REPORT_JOB, missing_reports, report_after_the_night, reports_due
 from samegoal_pipelines.districts.pauses import pause
+from samegoal_pipelines.reporting.messages import missing_report_message
 from samegoal_pipelines.reporting.report import FOLDER
 from samegoal_pipelines.tables.warehouse import districts
 from samegoal_pipelines.warehouse.engine import as_writer
@@ -76,7 +76,7 @@ def test_a_report_that_fails_is_asked_for_again_three_times_in_all(deployment, i
     assert [key.rpartition(":")[2] for key in keys] == ["1", "2", "3"]
     assert len({key.rpartition(":")[0] for key in keys}) == 1
     last, *_ = instance.get_runs()
-    assert gone == [MissingReport(NIGHT, 3, last.run_id)]
+    assert gone == [(NIGHT, missing_report_message(NIGHT, 3, last.run_id))]
 
 
 def run_what_is_asked_for(instance: dg.DagsterInstance, deployment: Any, now: datetime) -> list[str]:

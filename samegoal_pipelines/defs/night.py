@@ -116,12 +116,6 @@ class Night:
         return SCHEDULE_TAG in self._run.tags and self._run.parent_run_id is None
 
     @property
-    def is_named_as_today(self) -> bool:
-        """Whether a person has named this run's date (`sync --today`), and it is the district's now."""
-        named = TODAY_TAG in self._run.tags and self._named_for_this_run
-        return named and self.today == self.local_date
-
-    @property
     def _named_for_this_run(self) -> bool:
         return SCHEDULE_TAG not in self._run.tags and self._run.parent_run_id is None
 
@@ -220,7 +214,6 @@ class Night:
                 run_id=self.run_id,
                 started_at=self.started_at,
                 reason=reason,
-                local_date=self.local_date,
             )
 
 

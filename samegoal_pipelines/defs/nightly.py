@@ -5,8 +5,7 @@ yet? What has been started is read from Dagster's own runs, so a tick that is re
 short by a restart neither runs a district twice nor forgets one. An hourly test like "is it one
 o'clock there?" would skip a night when the clocks change.
 
-A night that somebody has run by hand is run by the schedule all the same: by hand may have been before
-the night began, or a rehearsal.
+The schedule still runs a night that somebody already ran by hand: that may have been before the night began.
 
 A run that is still queued when its night is over fails as soon as it starts, because Qmlativ answers only for
 now; the next tick after that finds the district free, and asks for the night that has begun since.

@@ -94,8 +94,6 @@ def publish_or_hold(
         run_id=night.run_id,
         started_at=night.started_at,
         landed_run_id=landed_run_id,
-        local_date=night.local_date,
-        take_back=night.is_named_as_today,
         switches=night.district.withholding,
         notes=notes,
         gate=gate,

@@ -72,7 +72,6 @@ def release(
             started_at=night.started_at,
             released_by=who,
             reason=why,
-            local_date=night.local_date,
             **read_held(night, snapshot_date, held.run_id)._asdict(),
         )
         link_to_release(context, held)
@@ -88,7 +87,7 @@ def held_of(deployment: Deployment, night: Night, snapshot_date: date) -> HeldSn
         ReleaseTooLateError: as `find_held` does.
     """
     try:
-        return find_held(deployment.warehouse, night.district_id, snapshot_date, local_date=night.local_date)
+        return find_held(deployment.warehouse, night.district_id, snapshot_date)
     except NothingHeldError as error:
         last = next(iter(last_attempts(deployment.warehouse, night.district_id, limit=1)), None)
         there = f"its last attempt is of {last.snapshot_date}: {last.state}" if last else "it has no night"

@@ -72,7 +72,6 @@ def registrar_worklist(
             worklist,
             district_id=night.district_id,
             snapshot_date=night.today,
-            local_date=night.local_date,
         )
         yield materialized(context, WORKLIST, worklist_facts(worklist, night.today))
         yield from chain(sound, tell(context, WORKLIST, worklist_findings(worklist)))
@@ -131,7 +130,6 @@ def refreshed(
         worklist,
         district_id=night.district_id,
         snapshot_date=snapshot_date,
-        local_date=night.local_date,
         held_by=held_by,
     )
     facts = worklist_facts(worklist, snapshot_date)

@@ -58,8 +58,6 @@ class NightOutcome:
     """Whether a person or the machine stopped it: the districts that follow are not to be tried."""
     remedy: str | None = None
     """What to do about a night that is held, or that failed and was recorded."""
-    rehearsed: bool = False
-    """Whether the night's date had not come yet."""
 
     @property
     def published(self) -> bool:
@@ -95,17 +93,11 @@ class NightOutcome:
         if self.replaced:
             became = "published" if a.published_at else "held"
             return f"{self.district_id}: {became}, and replaced by a later run of the same night"
-        line = (
+        return (
             f"{self.district_id}: published {a.students:,} students for {a.snapshot_date} "
             f"({a.added:,} added, {a.changed:,} changed, {a.removed:,} removed"
             + (f"; {a.kept:,} unreadable, kept as last published)" if a.kept else ")")
         )
-        if self.rehearsed:
-            line += (
-                "; a rehearsal of a night to come, which SameGoal reads until the next real night, or: "
-                f"samegoal-pipelines sync {self.district_id}"
-            )
-        return line
 
     def row(self) -> list[Any]:
         """Cells of the summary table."""
@@ -180,8 +172,7 @@ def _run(
         remedy = of_hold(district_id, attempt.snapshot_date, local_date)
     elif attempt and attempt.state == "failed":
         remedy = of_failure(district_id, attempt.reason, attempt.run_id)
-    rehearsed = attempt is not None and attempt.snapshot_date > local_date
-    return NightOutcome(district_id, attempt, reason, stopped, remedy, rehearsed)
+    return NightOutcome(district_id, attempt, reason, stopped, remedy)
 
 
 def execute(

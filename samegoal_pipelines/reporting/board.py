@@ -186,8 +186,7 @@ def read_board(
 ) -> Board:
     """What became of this night, in all districts or in these.
 
-    A district that was registered after the night, and has no attempt of it, is left out. A rehearsal, which
-    was run before the night's date had come, says nothing of the night once that has come.
+    A district that was registered after the night, and has no attempt of it, is left out.
 
     Args:
         now: an aware instant; what is late depends on it.
@@ -224,8 +223,9 @@ def _attempts_of(night: date, district_ids: Collection[str] | None) -> sa.Select
 def _registered(night: date, district_ids: Collection[str] | None) -> sa.Select[Any]:
     """Every district with its pause, the snapshot that was current after that night, and what came since."""
     of_district = (snapshots.c.district_id == districts.c.district_id, snapshots.c.state == "published")
-    real = snapshots.c.local_date.is_(None) | (snapshots.c.local_date >= snapshots.c.snapshot_date)
-    date_of_real = sa.select(sa.func.max(snapshots.c.snapshot_date)).where(*of_district, real)
+    later = sa.select(sa.func.max(snapshots.c.snapshot_date)).where(
+        *of_district, snapshots.c.snapshot_date > night
+    )
     landed_run_id = sa.func.coalesce(snapshots.c.landed_run_id, snapshots.c.run_id).label("landed_run_id")
     last = (
         sa.select(snapshots.c.snapshot_date, landed_run_id, *(snapshots.c[name] for name in _COUNTED))
@@ -246,19 +246,13 @@ def _registered(night: date, district_ids: Collection[str] | None) -> sa.Select[
             pauses.c.paused_from,
             pauses.c.paused_to,
             pauses.c.reason.label("pause_reason"),
-            date_of_real.where(snapshots.c.snapshot_date > night).scalar_subquery().label("later_night"),
-            date_of_real.where(snapshots.c.snapshot_date <= night).scalar_subquery().label("last_real_night"),
+            later.scalar_subquery().label("later_night"),
             last,
         )
         .outerjoin(pauses, pauses.c.district_id == districts.c.district_id)
         .outerjoin(last, sa.true())
         .where(_in(districts.c.district_id, district_ids))
     )
-
-
-def _is_rehearsal(night: date, local_date: date | None) -> bool:
-    """Whether an attempt was made before its night's date had come (`sync --today`)."""
-    return local_date is not None and local_date < night
 
 
 def _in(column: sa.Column[str], district_ids: Collection[str] | None) -> sa.ColumnElement[bool]:
@@ -270,8 +264,6 @@ def _district_night(
 ) -> DistrictNight:
     district_id, timezone = row["district_id"], row["timezone"]
     local_date = now.astimezone(ZoneInfo(timezone)).date()
-    if night <= local_date:
-        attempts = [one for one in attempts if not _is_rehearsal(night, one["local_date"])]
     deadline = deadline_of(night, timezone)
     # A district that came, or came back, in the night is not late: the next night is the first that is due.
     overdue = row["due_since"] <= _moment(night, NIGHT_BEGINS, timezone) and deadline <= now
@@ -364,9 +356,9 @@ def _remedy(
 
 
 def _nights_without(row: sa.RowMapping, night: date) -> int:
-    """Nights since the last one that was really published, or since the registration; at least 1."""
+    """Nights since the last one that was published, or since the registration; at least 1."""
     registered = row["registered_at"].astimezone(ZoneInfo(row["timezone"])).date()
-    before = row["last_real_night"] or registered - timedelta(days=1)
+    before = row["snapshot_date"] or registered - timedelta(days=1)
     paused = 0
     if row["paused_from"] is not None:
         first, last = max(row["paused_from"], before + timedelta(days=1)), min(row["paused_to"], night)

@@ -169,10 +169,6 @@ snapshots = sa.Table(
     ),
     sa.Column("content_hash", BYTEA, comment="Hash of all that was to be published"),
     integer("compared_with", "The snapshot_id that was current when this one was held"),
-    day(
-        "local_date",
-        "The district's date when the run began; before snapshot_date: a rehearsal of a night to come",
-    ),
     sa.PrimaryKeyConstraint("snapshot_id"),
     one_of("state", STATES),
     sa.Index("snapshots_snapshot_date_idx", "snapshot_date"),

@@ -73,22 +73,15 @@ class Origin:
     notes: tuple[str, ...] = ()
     enrollment_rows: int | None = None
     set_aside: int | None = None
-    local_date: date | None = None
 
 
 @dataclass(frozen=True)
-class Publication:
-    """A published night, and the run that published it."""
+class Current:
+    """The district's published snapshot."""
 
     snapshot_date: date
     run_id: str
     started_at: datetime
-
-
-@dataclass(frozen=True)
-class Current(Publication):
-    """The district's published snapshot."""
-
     snapshot_id: int
     content_hash: bytes
     counts: Counts
@@ -139,31 +132,6 @@ def published_now(connection: sa.Connection, district_id: str) -> Current | None
     return Current(night, run_id, started_at, snapshot_id, bytes(content_hash), counted, lost_by_time)
 
 
-def not_to_be_taken_back(
-    connection: sa.Connection, district_id: str, today: date, *, take_back: bool
-) -> Publication | None:
-    """The last published night that one of today's may not take back: no rehearsal of a night to come.
-
-    A night after today whose date had come when it was run is none: clock or time zone were set back since.
-
-    Args:
-        take_back: a person says that today is right, so that whatever lies after it is wrong.
-    """
-    its_date = today if take_back else sa.func.greatest(today, snapshots.c.local_date)
-    query = (
-        sa.select(snapshots.c.snapshot_date, snapshots.c.run_id, snapshots.c.started_at)
-        .where(
-            snapshots.c.district_id == district_id,
-            snapshots.c.state == "published",
-            snapshots.c.snapshot_date <= its_date,
-        )
-        .order_by(snapshots.c.snapshot_date.desc())
-        .limit(1)
-    )
-    row = connection.execute(query).one_or_none()
-    return None if row is None else Publication(*row)
-
-
 def published_before(connection: sa.Connection, district_id: str, night: date) -> int | None:
     """The snapshot_id of the last published night before this one; None if there is none."""
     return connection.scalar(
@@ -191,30 +159,25 @@ def was_released(connection: sa.Connection, now: Current, district_id: str) -> b
     return bool(connection.scalar(sa.select(query)))
 
 
-def refuse_what_is_late(last: Publication | None, night: date, origin: Origin) -> None:
-    """Let nobody put an older night, or the rows of a run that was overtaken, in place of what is published.
-
-    Args:
-        last: the last published night that a publication of `night` may not take back.
+def refuse_what_is_late(now: Current | None, district_id: str, night: date, origin: Origin) -> None:
+    """Never publish an older night over a newer one, or the rows of a run that was overtaken.
 
     Raises:
         OlderSnapshotError: a later night is published already.
         SupersededRunError: a run that began later has published this night already.
     """
-    if last is None or night > last.snapshot_date:
+    if now is None or night > now.snapshot_date:
         return
-    if night < last.snapshot_date and night == origin.local_date:
+    if night < now.snapshot_date:
         raise OlderSnapshotError(
-            f"the district's date is {night}, but {last.snapshot_date} is published already: check this "
-            "machine's clock and the district's time zone"
+            f"the night {night} is older than {now.snapshot_date}, which is published and stays: run the "
+            "current night; if it is the current one, check this machine's clock and the district's time "
+            f"zone. If the clock was ahead when {now.snapshot_date} was published, wait until that date is "
+            f"over, or start again with: samegoal-pipelines districts erase {district_id} --yes"
         )
-    if night < last.snapshot_date:
-        raise OlderSnapshotError(
-            f"the night {night} is older than {last.snapshot_date}, which is published; run the current night"
-        )
-    if last.run_id != origin.run_id and last.started_at > origin.started_at:
+    if now.run_id != origin.run_id and now.started_at > origin.started_at:
         raise SupersededRunError(
-            f"run {last.run_id}, which began later, has published the night {night} already"
+            f"run {now.run_id}, which began later, has published the night {night} already"
         )
 
 
@@ -431,6 +394,5 @@ def _row(
         "notes": list(origin.notes),
         "enrollment_rows": origin.enrollment_rows,
         "set_aside": origin.set_aside,
-        "local_date": origin.local_date,
         "content_hash": content.hash,
     }

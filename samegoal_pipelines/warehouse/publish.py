@@ -31,7 +31,6 @@ from samegoal_pipelines.warehouse.history import (
     hide,
     hide_now,
     lock,
-    not_to_be_taken_back,
     published_before,
     published_now,
     record_held,
@@ -81,8 +80,6 @@ def publish(
     confidential: pd.DataFrame | None = None,
     absent: pd.DataFrame | None = None,
     switches: Switches | None = None,
-    local_date: date | None = None,
-    take_back: bool = False,
     notes: Sequence[str] = (),
     gate: Gate | None = None,
     on_hold: Callable[[], None] | None = None,
@@ -103,10 +100,6 @@ def publish(
         absent: student_id and why (`tables.DEPARTURES`) of students whom Qmlativ's enrollments mention and
             who have no row tonight; of a departed student who is not in it, Qmlativ has no rows.
         switches: which contacts the snapshot shows that are withheld by default; None: none of them.
-        local_date: the district's date now. Published nights that had not come yet when they were run (a
-            rehearsal of a day to come) are taken back in favour of this one.
-        take_back: so are all others after today, which a person has named as the date that it is: they were
-            published while the clock was wrong.
         notes: what a reader of the snapshot should know.
         gate: what must be looked at by a person is held; without a gate, nothing is. The first snapshot of a
             district, and the same content again, pass without being looked at. A night that is run again is
@@ -131,7 +124,6 @@ def publish(
         tuple(notes),
         gate.enrollment_rows if gate else None,
         gate.set_aside if gate else None,
-        local_date,
     )
     outside = _OutsideTheLock(gate, on_hold)
     while True:
@@ -147,7 +139,6 @@ def publish(
                 confidential=confidential,
                 absent=absent,
                 switches=switches,
-                take_back=take_back,
             )
         except OutsideLockError as needed:
             needed.do()
@@ -206,7 +197,6 @@ def _publish(
     confidential: pd.DataFrame | None,
     absent: pd.DataFrame | None,
     switches: Switches | None,
-    take_back: bool,
 ) -> Published | Held:
     """One try of `publish`, in one transaction.
 
@@ -218,12 +208,9 @@ def _publish(
         refuse_the_erased(connection, district_id, origin)
         refuse_what_is_withheld(connection, district_id, switches)
         now = published_now(connection, district_id)
-        today = origin.local_date or date.max
-        to_come = now is not None and night <= today < now.snapshot_date
-        last = not_to_be_taken_back(connection, district_id, today, take_back=take_back) if to_come else now
-        refuse_what_is_late(last, night, origin)
+        refuse_what_is_late(now, district_id, night, origin)
         verdict: Verdict | None = None
-        if now is not None and now.content_hash == content.hash and not to_come:
+        if now is not None and now.content_hash == content.hash:
             counts, lost_by_time = _unchanged(now, night)
             counts = hide(connection, counts, content, restricted, confidential, district_id, night)
         else:
@@ -305,7 +292,7 @@ def _stage(
     cursor = connection.connection.cursor()
     if now is None:
         return _Staged(diff.stage(cursor, content, district_id, night))
-    again = now.snapshot_date >= night
+    again = now.snapshot_date == night
     earlier = _unseen_since(connection, now, night, district_id) if again else None
     if gate is not None:  # asked before anything is staged: it may have to be asked outside the lock
         for snapshot_id in (now.snapshot_id, *([] if earlier is None else [earlier])):
@@ -350,7 +337,7 @@ def _unseen_since(connection: sa.Connection, now: Current, night: date, district
 
     None: there is none, or a person has looked at what the night has changed since, and released it.
     """
-    if now.snapshot_date == night and was_released(connection, now, district_id):
+    if was_released(connection, now, district_id):
         return None
     return published_before(connection, district_id, night)
 

@@ -71,14 +71,8 @@ _HELD = (
 )
 
 
-def find_held(
-    engine: sa.Engine, district_id: str, night: date, *, local_date: date | None = None
-) -> HeldSnapshot:
+def find_held(engine: sa.Engine, district_id: str, night: date) -> HeldSnapshot:
     """The snapshot of this night that waits for a person: the newest one.
-
-    Args:
-        local_date: the district's date; what is held of nights to come, which were rehearsed, is then in no
-            other night's way.
 
     Raises:
         NothingHeldError: none waits.
@@ -86,7 +80,7 @@ def find_held(
     """
     with as_writer(engine, district_id, "looking up what is held") as connection:
         now = published_now(connection, district_id)
-        held = _newest(connection, district_id, night, local_date)
+        held = _newest(connection, district_id)
         if held is None or (held.snapshot_date != night and _moved_on(held, now)):
             raise NothingHeldError(
                 f"nothing is held for the night {night}; "
@@ -110,7 +104,6 @@ def release(
     started_at: datetime,
     released_by: str,
     reason: str,
-    local_date: date | None = None,
 ) -> Published:
     """Publish what was held, and write down who wanted it and why.
 
@@ -134,24 +127,20 @@ def release(
         tuple(held.notes),
         held.enrollment_rows,
         held.set_aside,
-        local_date,
     )
     with as_writer(engine, district_id, "releasing") as connection:
         lock(connection, district_id)
         refuse_the_erased(connection, district_id, origin)
         refuse_what_is_withheld(connection, district_id, switches, f"what was held on {night}")
         now = published_now(connection, district_id)
-        newest = _newest(connection, district_id, night, local_date)
+        newest = _newest(connection, district_id)
         if newest is None or newest.snapshot_id != held.snapshot_id:
             raise NothingHeldError(
                 f"what was held for the night {night} is no longer held: "
                 "it was released or run again in the meantime"
             )
         _refuse(newest, now, night)
-        # A later night that was published when this one was held is a rehearsal, which gives way to it.
-        rehearsed = now is not None and now.snapshot_date > night
-        if not rehearsed:
-            refuse_what_is_late(now, night, origin)
+        refuse_what_is_late(now, district_id, night, origin)
         if content.hash != newest.content_hash:
             raise ReleaseTooLateError(
                 f"the rows that are landed for the night {night} are not those that were held; "
@@ -159,7 +148,7 @@ def release(
             )
         cursor = connection.connection.cursor()
         before = None
-        if now is not None and now.snapshot_date >= night:
+        if now is not None and now.snapshot_date == night:
             before = shown(cursor, district_id)
             diff.undo(cursor, district_id, night)
         counts = write_night(
@@ -195,17 +184,10 @@ def release(
     return Published(**asdict(counts), lost_by_time=newest.lost_by_time)
 
 
-def _newest(
-    connection: sa.Connection, district_id: str, night: date, local_date: date | None
-) -> HeldSnapshot | None:
-    last = max(night, local_date) if local_date else date.max
+def _newest(connection: sa.Connection, district_id: str) -> HeldSnapshot | None:
     query = (
         sa.select(*_HELD)
-        .where(
-            snapshots.c.district_id == district_id,
-            snapshots.c.state == "held",
-            snapshots.c.snapshot_date <= last,
-        )
+        .where(snapshots.c.district_id == district_id, snapshots.c.state == "held")
         .order_by(snapshots.c.started_at.desc(), snapshots.c.snapshot_id.desc())
         .limit(1)
     )

@@ -76,10 +76,9 @@ def record_failure(
     run_id: str,
     started_at: datetime,
     reason: str,
-    local_date: date | None = None,
 ) -> None:
     """Write down that this run failed and why, unless it has published all the same."""
-    row = {"snapshot_date": snapshot_date, "local_date": local_date, "held_reason": reason[:_REASON_LIMIT]}
+    row = {"snapshot_date": snapshot_date, "held_reason": reason[:_REASON_LIMIT]}
     statement = insert(snapshots).values(
         district_id=district_id, run_id=run_id, started_at=started_at, state="failed", **row
     )

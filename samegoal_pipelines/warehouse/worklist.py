@@ -35,17 +35,14 @@ def publish_worklist(
     *,
     district_id: str,
     snapshot_date: date,
-    local_date: date | None = None,
     held_by: str | None = None,
 ) -> None:
     """Make this the district's list, if it belongs to what is published now, or to what is held since.
 
-    What is held of a later night, or was held after this one, keeps its list; a night to come that is held (a
-    rehearsal) gets none. An erasure that came between leaves no snapshot, and so nothing is written for it to
-    have missed.
+    A snapshot that is held of a later night, or was held after this one, keeps its list. If an erasure came
+    between, there is no snapshot, and nothing is written.
 
     Args:
-        local_date: the district's date now.
         held_by: the run that holds the snapshot; None: it is published.
 
     Raises:
@@ -53,10 +50,9 @@ def publish_worklist(
         UnfitSnapshotError: as `replace_worklist` does.
         SnapshotInProgressError: somebody is publishing the district, and did not end in time.
     """
-    today = local_date or date.max
     with as_writer(engine, district_id, "writing the registrar's worklist") as connection:
         lock(connection, district_id)
-        if not connection.scalar(_is_newest(district_id, snapshot_date, today, held_by)):
+        if not connection.scalar(_is_newest(district_id, snapshot_date, held_by)):
             raise NotTheNewestError(
                 f"the night {snapshot_date} is not the newest that is published or held of the district, so "
                 "the registrar's worklist stays as it is: run the whole night"
@@ -64,7 +60,7 @@ def publish_worklist(
         replace_worklist(connection, worklist, district_id=district_id, snapshot_date=snapshot_date)
 
 
-def _is_newest(district_id: str, night: date, today: date, held_by: str | None) -> sa.Select[tuple[bool]]:
+def _is_newest(district_id: str, night: date, held_by: str | None) -> sa.Select[tuple[bool]]:
     this, other = snapshots.alias(), snapshots.alias()
     if held_by is None:
         current = sa.select(current_snapshots.c.snapshot_id).where(
@@ -72,11 +68,10 @@ def _is_newest(district_id: str, night: date, today: date, held_by: str | None) 
         )
         its_state = this.c.snapshot_id == current.scalar_subquery()
     else:
-        its_state = sa.and_(this.c.run_id == held_by, this.c.state == "held", this.c.snapshot_date <= today)
+        its_state = sa.and_(this.c.run_id == held_by, this.c.state == "held")
     later = sa.exists().where(
         other.c.district_id == district_id,
         other.c.state.in_(["published", "held"]),
-        other.c.snapshot_date <= today,
         sa.tuple_(other.c.snapshot_date, other.c.snapshot_id)
         > sa.tuple_(this.c.snapshot_date, this.c.snapshot_id),
     )

@@ -7,7 +7,6 @@ import os
 import socket
 import subprocess
 import sys
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -335,10 +334,3 @@ def test_a_port_that_is_taken_is_said_at_once(environment):
     assert answer.returncode == 1
     assert f"error: starting the UI: another program has port {port}; give another: --port" in answer.stderr
     assert "comes up" not in answer.stdout
-
-
-def test_a_rehearsal_says_that_it_is_one(pipeline, district):
-    pipeline.add(district([{"StudentID": 11, "StartDate": "2026-08-12"}]))
-    to_come = (datetime.now(UTC) + timedelta(days=3)).date()
-    assert "a rehearsal of a night to come, which SameGoal reads until" in pipeline.run(today=to_come).line()
-    assert "rehearsal" not in pipeline.run().line()

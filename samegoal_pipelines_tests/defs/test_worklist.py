@@ -128,16 +128,6 @@ def test_a_held_night_lists_what_holds_it_so_that_it_can_be_mended_in_the_mornin
     }
 
 
-def test_a_rehearsal_that_is_held_leaves_the_list_and_the_run_says_why_it_is_held(
-    pipeline, deployment, set_aside
-):
-    before = read_worklist(deployment.warehouse, "grand-bend")
-    held = pipeline.run(today=TOMORROW + timedelta(days=1))
-    assert held.held
-    assert read_worklist(deployment.warehouse, "grand-bend") == before
-    assert "the registrar's worklist stays as it is" in told_in_the_log(held.attempt.run_id)
-
-
 def test_a_list_that_cannot_be_made_hides_no_hold(pipeline, deployment, set_aside, monkeypatch):
     before = read_worklist(deployment.warehouse, "grand-bend")
 

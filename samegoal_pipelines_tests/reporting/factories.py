@@ -49,7 +49,7 @@ def attempt(
     """One attempt in `snapshots`; returns its run."""
     run_id = facts.pop("run_id", None) or f"run-{next(_runs)}"
     started = datetime.combine(night, time(7), UTC)
-    row: dict[str, Any] = {"started_at": started, "local_date": night, "held_reason": reason}
+    row: dict[str, Any] = {"started_at": started, "held_reason": reason}
     if state in ("published", "held", "superseded"):
         students = facts.pop("students", 100)
         row |= {

@@ -145,42 +145,6 @@ def test_nothing_is_to_be_done_about_a_night_once_a_later_one_is_published(
     )
 
 
-def test_a_rehearsal_of_a_night_says_nothing_of_it_once_its_date_has_come(warehouse: sa.Engine) -> None:
-    register(warehouse, "grand-bend")
-    attempt(warehouse, "grand-bend", "published", local_date=NIGHT - timedelta(days=1))
-    assert one(warehouse, at("04:59")).state == "published"  # 23:59 the day before, in Chicago
-    assert one(warehouse, at("05:00")).state == "pending"
-    late = one(warehouse)
-    assert (late.state, late.nights_in_trouble) == ("late", 74)  # since it was registered
-    attempt(warehouse, "grand-bend", "failed", reason="no luck")
-    failed = one(warehouse)
-    assert (failed.state, failed.reason) == ("failed", "no luck")
-    register(warehouse, "northwest")
-    attempt(warehouse, "northwest", "published", local_date=None)  # as of before the date was kept
-    assert states(read_board(warehouse, NIGHT, SEVEN_IN_CHICAGO))["northwest"] == "published"
-
-
-def test_a_rehearsal_of_a_night_to_come_ends_no_trouble(warehouse: sa.Engine) -> None:
-    register(warehouse, "grand-bend")
-    attempt(warehouse, "grand-bend", "failed", reason="no luck")
-    attempt(warehouse, "grand-bend", "published", NIGHT + timedelta(days=3), local_date=NIGHT)
-    assert "has been published since" not in (one(warehouse).remedy or "")
-    attempt(warehouse, "grand-bend", "published", NIGHT + timedelta(days=1))
-    assert "the night 2026-10-13 has been published since" in (one(warehouse).remedy or "")
-
-
-def test_a_rehearsal_shortens_no_trouble_once_its_date_has_come(warehouse: sa.Engine) -> None:
-    register(warehouse, "grand-bend")
-    attempt(warehouse, "grand-bend", "published", NIGHT - timedelta(days=4))
-    attempt(warehouse, "grand-bend", "published", NIGHT, local_date=NIGHT - timedelta(days=4))
-    attempt(warehouse, "grand-bend", "failed", reason="no luck")
-    found = one(warehouse)
-    assert (found.state, found.nights_in_trouble, found.last_published) == ("failed", 4, NIGHT)
-    attempt(warehouse, "grand-bend", "published", NIGHT + timedelta(days=1), local_date=NIGHT)
-    attempt(warehouse, "grand-bend", "published", NIGHT + timedelta(days=2))
-    assert "the night 2026-10-14 has been published since" in (one(warehouse).remedy or "")
-
-
 def test_a_rerun_that_is_held_waits_for_a_person_though_the_night_was_published(warehouse: sa.Engine) -> None:
     register(warehouse, "grand-bend")
     attempt(warehouse, "grand-bend", "published")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import replace
-from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -442,17 +441,6 @@ def test_a_night_that_is_run_again_is_compared_with_what_is_published_now(wareho
     assert again.verdict is not None
     assert again.verdict.numbers["lost"] == 1  # since the first run of this night
     hold_night(warehouse, 1, school(100, gone=21, inactive=30), gate_of())
-
-
-def test_a_night_that_takes_a_rehearsal_back_is_compared_with_the_rehearsal(warehouse: sa.Engine) -> None:
-    today = NIGHT + timedelta(days=1)
-    publish_night(warehouse, 0, school(100))
-    publish_night(warehouse, 300, school(100, inactive=60), local_date=today)
-    held = hold_night(warehouse, 1, school(40), gate_of(), local_date=today)
-    assert (held.students, held.removed) == (40, 60)
-    back = publish_night(warehouse, 1, school(100), gate=gate_of(), local_date=today)
-    assert (back.enrolled, back.changed) == (100, 60)
-    assert attempts(warehouse, "state") == [("published",), ("superseded",), ("superseded",), ("published",)]
 
 
 def test_without_a_gate_nothing_is_held(warehouse: sa.Engine) -> None:

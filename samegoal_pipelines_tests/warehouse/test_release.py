@@ -181,15 +181,6 @@ def test_a_release_does_not_outlive_its_night(district: sa.Engine) -> None:
         find_held(district, "grand-bend", night(2))
 
 
-def test_a_rehearsal_that_is_held_as_well_is_in_no_releases_way(district: sa.Engine) -> None:
-    hold(district)
-    hold_night(district, 30, TONIGHT, gate_of())
-    with pytest.raises(ReleaseTooLateError):
-        find_held(district, "grand-bend", night(1), local_date=night(30))
-    assert find_held(district, "grand-bend", night(1), local_date=night(1)).snapshot_date == night(1)
-    assert find_held(district, "grand-bend", night(30), local_date=night(1)).snapshot_date == night(30)
-
-
 def test_a_night_that_has_passed_since_has_nothing_to_release(district: sa.Engine) -> None:
     hold(district)
     publish_night(district, 2, snapshot(*SCHOOL[1:]))
@@ -338,18 +329,3 @@ def test_a_hold_that_fails_to_be_released_can_be_released_later(
     assert everything(district) == before
     release_held(district, find_held(district, "grand-bend", night(1)))
     assert try_night(district, 1, TONIGHT, gate=gate_of()).removed == 30
-
-
-def test_a_night_that_was_held_beside_a_rehearsal_is_released_in_its_place(warehouse: sa.Engine) -> None:
-    publish_night(warehouse, 0, LAST)
-    publish_night(warehouse, 300, snapshot(*SCHOOL, student(60)), local_date=night(1))
-    held = hold(warehouse, local_date=night(1))
-    assert release_held(warehouse, held).removed == 31  # of those whom the rehearsal had published
-    assert attempts(warehouse, "snapshot_date, state") == [
-        (NIGHT, "published"),
-        (night(300), "superseded"),
-        (night(1), "superseded"),
-        (night(1), "published"),
-    ]
-    last = "select max(valid_from), max(valid_to) from samegoal.student_status_history"
-    assert rows(warehouse, last) == [(night(1), night(1))]

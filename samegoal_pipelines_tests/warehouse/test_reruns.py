@@ -211,16 +211,6 @@ def test_a_night_that_follows_is_compared_with_the_last_one_alone(warehouse: sa.
     assert publish_night(warehouse, 2, school(865), gate=gate_of()).lost == 65
 
 
-def test_a_rehearsal_does_not_let_a_rerun_go_further(warehouse: sa.Engine) -> None:
-    today = NIGHT.replace(day=2)
-    publish_night(warehouse, 0, school(1000))
-    publish_night(warehouse, 1, school(930), gate=gate_of(), local_date=today)
-    publish_night(warehouse, 300, school(880), local_date=today)
-    held = hold_night(warehouse, 1, school(850), gate_of(), local_date=today)
-    (reason,) = held.verdict.reasons
-    assert reason.startswith(BEFORE + "150 of 1,000 students (15.0 %)")
-
-
 def test_a_rerun_of_the_first_date_counts_its_changes_against_what_was_published_before_it(
     warehouse: sa.Engine,
 ) -> None:

@@ -170,12 +170,12 @@ def test_a_district_that_was_erased_meanwhile_gets_no_list(warehouse: sa.Engine)
     assert rows(warehouse, "select count(*) from samegoal.registrar_worklist") == [(0,)]
 
 
-def hold(engine: sa.Engine, night: int, run_id: str, **further: Any) -> None:
+def hold(engine: sa.Engine, night: int, run_id: str) -> None:
     """Hold a night as that run: there is nobody in it."""
-    hold_night(engine, night, snapshot(), gate_of(), run_id=run_id, **further)
+    hold_night(engine, night, snapshot(), gate_of(), run_id=run_id)
 
 
-def list_night(engine: sa.Engine, night: int, student_id: int, today: int = 9, **further: Any) -> bool:
+def list_night(engine: sa.Engine, night: int, student_id: int, **further: Any) -> bool:
     """Offer a list with this student; whether it was taken. Days are counted from the first night."""
     try:
         publish_worklist(
@@ -183,7 +183,6 @@ def list_night(engine: sa.Engine, night: int, student_id: int, today: int = 9, *
             worklist(item(student_id, 1)),
             district_id="grand-bend",
             snapshot_date=FIRST_NIGHT + timedelta(days=night),
-            local_date=FIRST_NIGHT + timedelta(days=today),
             **further,
         )
     except NotTheNewestError:
@@ -237,28 +236,6 @@ def test_an_older_night_held_or_published_takes_no_newer_ones_list(warehouse: sa
     assert list_night(warehouse, 1, 2, held_by="newer")
     assert not list_night(warehouse, 0, 1, held_by="older")
     assert not list_night(warehouse, 0, 1)
-    assert listed(warehouse) == [(1, 2)]
-
-
-def test_a_held_rehearsal_of_a_day_to_come_takes_no_real_nights_list_nor_hinders_the_next(
-    warehouse: sa.Engine,
-) -> None:
-    publish_night(warehouse, 0, snapshot(student(1)))
-    assert list_night(warehouse, 0, 1, today=0)
-    hold(warehouse, 5, "rehearsal")
-    assert not list_night(warehouse, 5, 2, today=0, held_by="rehearsal")
-    assert listed(warehouse) == [(0, 1)]
-    hold(warehouse, 1, "real")
-    assert list_night(warehouse, 1, 3, today=1, held_by="real")
-    assert listed(warehouse) == [(1, 3)]
-
-
-def test_a_real_night_that_is_held_takes_the_list_of_a_rehearsal(warehouse: sa.Engine) -> None:
-    publish_night(warehouse, 0, snapshot(student(1)))
-    publish_night(warehouse, 5, snapshot(student(1)))
-    assert list_night(warehouse, 5, 1, today=1)
-    hold(warehouse, 1, "real", local_date=FIRST_NIGHT + timedelta(days=1))
-    assert list_night(warehouse, 1, 2, today=1, held_by="real")
     assert listed(warehouse) == [(1, 2)]
 
 

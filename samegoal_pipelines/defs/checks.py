@@ -17,6 +17,7 @@ import dagster as dg
 import pandas as pd
 
 from samegoal_pipelines.defs.errors import district_check, is_selected, last_materialization
+from samegoal_pipelines.defs.metadata import table
 from samegoal_pipelines.tables import worklist as problems
 from samegoal_pipelines.tables.reads import unchecked_objects, years_not_read
 from samegoal_pipelines.transforms.end_dates import INCLUSIVE, SAME_DAY, observe_end_dates
@@ -63,24 +64,10 @@ CHECKS: dict[str, _Check] = {
         "WithdrawalDate is the day after EndDate, as it must be where EndDate is the last day enrolled. "
         "Yellow: in most rows both are the same day, so one of them means something else in this district.",
     ),
-    "never_closed": _Check(
-        (WORKLIST,), "No enrollment of a school year that is over is still open. Such a one is not imported."
-    ),
-    "upcoming_after_withdrawal": _Check(
+    "enrollments_in_order": _Check(
         (WORKLIST,),
-        "No student who has left still has an upcoming enrollment, because of which they count as ENROLLED.",
-    ),
-    "cecs_only": _Check(
-        (WORKLIST,),
-        "Every student has an enrollment besides cross-entity courses (CECS); else there is no row.",
-    ),
-    "ties": _Check(
-        (WORKLIST,), "Days and entity tell which of a student's enrollments decides; not only the higher id."
-    ),
-    "set_aside": _Check((WORKLIST,), "Every enrollment can be relied on; none was set aside."),
-    "flagged_without_code": _Check(
-        (WORKLIST,),
-        "Every enrollment that Qmlativ flags as a cross-entity course has the withdrawal code CECS.",
+        "No enrollment has a problem that a registrar should look at. Yellow: some have, as the table of "
+        "problems counts them.",
     ),
 }
 
@@ -206,79 +193,56 @@ def end_dates(raw_enrollments: Mapping[str, pd.DataFrame]) -> Finding:
     else:
         share = f"{seen.share(INCLUSIVE):.0%} of {seen.rows:,} enrollments"
         told = f"in {share} WithdrawalDate is the day after EndDate"
-    records = [
-        dg.TableRecord({"days": str(days), "enrollments": f"{rows:,}", "share": f"{rows / seen.rows:.1%}"})
-        for days, rows in seen.differences.items()
-    ]
-    names = {
-        "days": "Days from EndDate to WithdrawalDate",
-        "enrollments": "Enrollments with this difference",
-        "share": "Of those with both dates",
-    }
-    schema = dg.TableSchema([dg.TableColumn(name, "string", text) for name, text in names.items()])
+    differences = table(
+        ("days from EndDate to WithdrawalDate", "enrollments", "share"),
+        ((f"{days}", f"{rows:,}", f"{rows / seen.rows:.1%}") for days, rows in seen.differences.items()),
+    )
     return Finding(
         not seen.contradicts_inclusive_reading,
         told,
-        {"enrollments with both dates": seen.rows, "differences": dg.MetadataValue.table(records, schema)},
+        {"enrollments with both dates": seen.rows, "differences": differences},
     )
 
 
 # -- what a registrar should look at --
 
 
+_PROBLEMS = {
+    problems.NEVER_CLOSED: "still open in a school year that is over, and not imported for that",
+    problems.UPCOMING_AFTER_WITHDRAWAL: "upcoming although the student has left, who counts as ENROLLED "
+    "because of it",
+    problems.CECS_ONLY: "the latest of a student who has only cross-entity courses (CECS), and no row",
+    problems.TIE: "equal to the one that decides the student's status but for a lower id",
+    **dict.fromkeys(problems.SET_ASIDE_PROBLEMS, "set aside, because it cannot be relied on"),
+    problems.FLAGGED_WITHOUT_CODE: "flagged as a cross-entity course without the code CECS, and counted",
+}
+
+
 def worklist_findings(worklist: pd.DataFrame) -> dict[str, Finding]:
-    """The checks that count the registrar's worklist."""
-    return {
-        "never_closed": _listed(
-            worklist,
-            (problems.NEVER_CLOSED,),
-            "no enrollment of a school year that is over is still open",
-            "still open in a school year that is over, and not imported for that",
+    """How many enrollments, students and schools have each of the worklist's problems, in one check."""
+    counts = {problem: _counts(worklist.loc[worklist["problem"] == problem]) for problem in _PROBLEMS}
+    total = _counts(worklist)
+    told = "no enrollment needs a look"
+    if total["enrollments"]:
+        each = "; ".join(f"{n['enrollments']:,} {name}" for name, n in counts.items() if n["enrollments"])
+        told = (
+            f"{total['enrollments']:,} enrollment(s) of {total['students']:,} student(s) at "
+            f"{total['schools']:,} school(s): {each}; the table registrar_worklist has each of them, with "
+            "what to do in Qmlativ"
+        )
+    by_problem = table(
+        ("problem", "enrollments", "students", "schools", "the enrollment is"),
+        (
+            (problem, *(f"{n:,}" for n in counts[problem].values()), meaning)
+            for problem, meaning in _PROBLEMS.items()
         ),
-        "upcoming_after_withdrawal": _listed(
-            worklist,
-            (problems.UPCOMING_AFTER_WITHDRAWAL,),
-            "no upcoming enrollment is left of a student who has left",
-            "upcoming although the student has left, who counts as ENROLLED because of it",
-        ),
-        "cecs_only": _listed(
-            worklist,
-            (problems.CECS_ONLY,),
-            "no student has only cross-entity courses (CECS)",
-            "the latest of a student with nothing but cross-entity courses (CECS), who has no row for that",
-        ),
-        "ties": _listed(
-            worklist,
-            (problems.TIE,),
-            "no student's status hangs on the higher id of two enrollments",
-            "equal to the one that decides the student's status but for a lower id",
-        ),
-        "set_aside": _listed(
-            worklist,
-            problems.SET_ASIDE_PROBLEMS,
-            "no enrollment was set aside",
-            "set aside, because it cannot be relied on",
-        ),
-        "flagged_without_code": _listed(
-            worklist,
-            (problems.FLAGGED_WITHOUT_CODE,),
-            "no enrollment is flagged as a cross-entity course without the code CECS",
-            "flagged as a cross-entity course without the code CECS, and counted",
-        ),
-    }
-
-
-def _listed(worklist: pd.DataFrame, wanted: tuple[str, ...], none: str, some: str) -> Finding:
-    """How many enrollments, students and schools have one of these problems."""
-    listed = worklist.loc[worklist["problem"].isin(wanted)]
-    students, schools = listed["student_id"].nunique(), listed["building"].nunique()
-    counts: dict[str, Any] = {"enrollments": len(listed), "students": students, "schools": schools}
-    if listed.empty:
-        return Finding(True, none, counts)
-    if len(wanted) > 1:
-        counts |= {problem: int(n) for problem, n in listed["problem"].value_counts().items()}
-    told = (
-        f"{len(listed):,} enrollment(s) of {students:,} student(s) at {schools:,} school(s): {some}; the "
-        "table registrar_worklist has each of them, with what to do in Qmlativ"
     )
-    return Finding(False, told, counts)
+    return {"enrollments_in_order": Finding(worklist.empty, told, {**total, "problems": by_problem})}
+
+
+def _counts(listed: pd.DataFrame) -> dict[str, int]:
+    return {
+        "enrollments": len(listed),
+        "students": int(listed["student_id"].nunique()),
+        "schools": int(listed["building"].nunique()),
+    }

@@ -8,8 +8,9 @@ webserver and the daemon start from any directory without preparation.
 from __future__ import annotations
 
 import select
+from collections.abc import Callable, Hashable, Mapping
 from functools import cached_property
-from typing import Any
+from typing import Any, TypeVar, cast
 
 import dagster as dg
 import psycopg2
@@ -18,15 +19,30 @@ from dagster._core.events.log import EventLogEntry
 from dagster._core.run_coordinator import QueuedRunCoordinator, SubmitRunContext
 from dagster._serdes import ConfigurableClassData
 from dagster_postgres.event_log import PostgresEventLogStorage
+from dagster_postgres.run_storage import PostgresRunStorage
 from dagster_postgres.storage import DagsterPostgresStorage
 
 from samegoal_pipelines.defs.night import PARTITION_TAG, SOURCE_HOST_TAG
 from samegoal_pipelines.deployment import Deployment
 from samegoal_pipelines.districts.errors import DistrictError
+from samegoal_pipelines.tables.catalog import RAW_TABLES
 from samegoal_pipelines.warehouse import server
 
 _RECYCLED_AFTER = 300  # seconds: a connection that outlived a restart of Postgres is not kept for long
 _CONNECTIONS = 20  # beyond the one that is kept, for each of the three storages of a process
+_OUTPUTS_WITH_A_VALUE = {"result", *RAW_TABLES}  # as Dagster names them; the others are outcomes of checks
+_PLUMBING = {
+    dg.DagsterEventType.ASSET_CHECK_EVALUATION_PLANNED,
+    dg.DagsterEventType.LOADED_INPUT,
+    dg.DagsterEventType.STEP_INPUT,
+    dg.DagsterEventType.HANDLED_OUTPUT,
+}
+_RUN_ENDS = {
+    dg.DagsterEventType.RUN_SUCCESS,
+    dg.DagsterEventType.RUN_FAILURE,
+    dg.DagsterEventType.RUN_CANCELED,
+}
+_T = TypeVar("_T")
 
 
 class PipelineEventLog(PostgresEventLogStorage):
@@ -36,6 +52,7 @@ class PipelineEventLog(PostgresEventLogStorage):
         super().__init__(postgres_url, should_autocreate_tables)
         self._tables: set[str] = set()
         self._columns: set[str] = set()
+        self._answers: dict[tuple[dg.AssetKey | None, Hashable], Any] | None = None
 
     def has_table(self, table_name: str) -> bool:
         """Whether a table of its own is there; for each of them Dagster asks at every event."""
@@ -50,13 +67,86 @@ class PipelineEventLog(PostgresEventLogStorage):
         return column_name in self._columns
 
     def store_event(self, event: EventLogEntry) -> None:
-        """Store an event, unless it is the plan to evaluate a check.
+        """Store an event, unless nobody reads it (`_is_plumbing`)."""
+        if _is_plumbing(event):
+            return
+        super().store_event(event)
+        kind = event.dagster_event_type
+        if kind == dg.DagsterEventType.RUN_START:
+            self._answers = {}
+        elif kind in _RUN_ENDS:
+            self._answers = None
+        elif kind == dg.DagsterEventType.ASSET_MATERIALIZATION:
+            self._forget(event.get_dagster_event().asset_key)
 
-        Dagster shows a check as failed where a run that had planned it ended before it was evaluated: one
-        district with a wrong secret would turn every check of every asset red.
-        """
-        if event.dagster_event_type is not dg.DagsterEventType.ASSET_CHECK_EVALUATION_PLANNED:
-            super().store_event(event)
+    # -- Dagster asks for these at every step: while this process executes a run, each is read once --
+
+    def has_dynamic_partition(self, partitions_def_name: str, partition_key: str) -> bool:
+        """Whether the partition exists. Dagster asks some 90 times per run."""
+        return self._ask(
+            None,
+            (partitions_def_name, partition_key),
+            lambda: super(PipelineEventLog, self).has_dynamic_partition(partitions_def_name, partition_key),
+        )
+
+    def fetch_materializations(
+        self, records_filter: dg.AssetKey | dg.AssetRecordsFilter, limit: int, *args: Any, **more: Any
+    ) -> dg.EventRecordsResult:
+        """The latest materializations of an asset. Dagster asks for each outcome of each check."""
+        asset = records_filter if isinstance(records_filter, dg.AssetKey) else records_filter.asset_key
+        return self._ask(
+            asset,
+            ("materializations", repr(records_filter), limit, *args, *more.items()),
+            lambda: super(PipelineEventLog, self).fetch_materializations(
+                records_filter, limit, *args, **more
+            ),
+        )
+
+    def get_latest_tags_by_partition(
+        self, asset_key: dg.AssetKey, *args: Any, **more: Any
+    ) -> Mapping[str, Mapping[str, str]]:
+        """The version of an asset's data. Dagster asks for each input of each step."""
+        return self._ask(
+            asset_key,
+            ("tags", repr(args), repr(more)),
+            lambda: super(PipelineEventLog, self).get_latest_tags_by_partition(asset_key, *args, **more),
+        )
+
+    def _ask(self, asset: dg.AssetKey | None, question: Hashable, ask: Callable[[], _T]) -> _T:
+        if self._answers is None:
+            return ask()
+        if (asset, question) not in self._answers:
+            self._answers[asset, question] = ask()
+        return cast("_T", self._answers[asset, question])
+
+    def _forget(self, asset: dg.AssetKey | None) -> None:
+        if self._answers:
+            self._answers = {key: answer for key, answer in self._answers.items() if key[0] != asset}
+
+
+def _is_plumbing(event: EventLogEntry) -> bool:
+    """Whether an event only repeats what others of its run say.
+
+    The plan to evaluate a check would even mislead: Dagster shows a check as failed where a run that had
+    planned it ended before it was evaluated, so one district with a wrong secret would turn every check of
+    every asset red. The outputs that carry an asset's value are kept: a run that is executed again from its
+    failure goes on from them.
+    """
+    kind = event.dagster_event_type
+    if kind == dg.DagsterEventType.STEP_OUTPUT:
+        return event.get_dagster_event().step_output_data.output_name not in _OUTPUTS_WITH_A_VALUE
+    return kind in _PLUMBING
+
+
+class PipelineRunStorage(PostgresRunStorage):
+    """dagster-postgres' storage of runs, which asks for its own columns once."""
+
+    _is_up_to_date = False
+
+    def has_run_stats_index_cols(self) -> bool:
+        """Whether its table has the columns of newer versions; Dagster asks whenever it reads a run."""
+        self._is_up_to_date = self._is_up_to_date or super().has_run_stats_index_cols()
+        return self._is_up_to_date
 
 
 class PipelineStorage(DagsterPostgresStorage):
@@ -64,7 +154,8 @@ class PipelineStorage(DagsterPostgresStorage):
 
     def __init__(self, postgres_url: str, inst_data: ConfigurableClassData | None = None) -> None:
         super().__init__(postgres_url, should_autocreate_tables=True, inst_data=inst_data)
-        self._event_log_storage = PipelineEventLog(postgres_url)
+        self._run_storage = PipelineRunStorage(postgres_url, should_autocreate_tables=False)
+        self._event_log_storage = PipelineEventLog(postgres_url, should_autocreate_tables=False)
 
     @classmethod
     def config_type(cls) -> dict[str, Any]:

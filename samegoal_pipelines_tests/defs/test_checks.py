@@ -18,7 +18,7 @@ from samegoal_pipelines.defs.checks import (
     worklist_findings,
 )
 from samegoal_pipelines.tables.reads import READS
-from samegoal_pipelines.tables.worklist import REGISTRAR_WORKLIST
+from samegoal_pipelines.tables.worklist import PROBLEMS, REGISTRAR_WORKLIST
 from samegoal_pipelines_tests.transforms.builders import entry, raw, table
 
 TODAY = date(2026, 10, 12)
@@ -83,7 +83,10 @@ def test_dates_that_bear_the_reading_out_pass_with_their_share():
     finding = end_dates(ended(*[1] * 9, 0))
     assert finding.passed
     assert finding.description == "in 90% of 10 enrollments WithdrawalDate is the day after EndDate"
-    assert [record.data["days"] for record in finding.metadata["differences"].records] == ["1", "0"]
+    assert [
+        record.data["days from EndDate to WithdrawalDate"]
+        for record in finding.metadata["differences"].records
+    ] == ["1", "0"]
 
 
 def test_dates_that_contradict_it_are_a_warning_with_what_to_ask():
@@ -109,31 +112,29 @@ def listed(*rows: tuple[str, int | None, int]) -> pd.DataFrame:
     )
 
 
-def test_an_empty_worklist_passes_every_check_of_it():
-    findings = worklist_findings(listed())
-    assert all(finding.passed for finding in findings.values())
-    assert all(finding.description.startswith("no ") for finding in findings.values())
+def test_an_empty_worklist_passes_and_counts_every_problem():
+    (finding,) = worklist_findings(listed()).values()
+    assert (finding.passed, finding.description) == (True, "no enrollment needs a look")
+    rows = [record.data for record in finding.metadata["problems"].records]
+    assert [row["problem"] for row in rows] == list(PROBLEMS)
+    assert {(row["enrollments"], row["students"], row["schools"]) for row in rows} == {("0", "0", "0")}
 
 
-@pytest.mark.parametrize(
-    ("problem", "check"),
-    [
-        ("never closed", "never_closed"),
-        ("upcoming enrollment after a withdrawal", "upcoming_after_withdrawal"),
-        ("CECS only", "cecs_only"),
-        ("tie", "ties"),
-        ("set aside: unreadable", "set_aside"),
-        ("set aside: no student", "set_aside"),
-        ("flagged without code", "flagged_without_code"),
-    ],
-)
-def test_each_problem_warns_in_its_own_check_and_in_no_other(problem, check):
-    findings = worklist_findings(listed((problem, 1, 1), (problem, 1, 2), (problem, None, 3)))
-    assert [name for name, finding in findings.items() if not finding.passed] == [check]
-    finding = findings[check]
-    assert finding.severity == WARN
-    assert finding.description.startswith("3 enrollment(s) of 1 student(s) at 1 school(s): ")
-    assert finding.metadata["enrollments"] == 3
+@pytest.mark.parametrize("problem", PROBLEMS)
+def test_each_problem_warns_and_is_counted_in_its_own_row_and_in_no_other(problem):
+    worklist = listed((problem, 1, 1), (problem, 1, 2), (problem, None, 3))
+    (finding,) = worklist_findings(worklist).values()
+    assert (finding.passed, finding.severity) == (False, WARN)
+    assert finding.description.startswith(
+        f"3 enrollment(s) of 1 student(s) at 1 school(s): 3 {problem}; the "
+    )
+    assert (finding.metadata["enrollments"], finding.metadata["students"]) == (3, 1)
+    counted = {
+        record.data["problem"]: tuple(record.data[name] for name in ("enrollments", "students", "schools"))
+        for record in finding.metadata["problems"].records
+    }
+    assert counted.pop(problem) == ("3", "1", "1")
+    assert set(counted.values()) == {("0", "0", "0")}
 
 
 def test_no_finding_holds_a_value_of_a_row():

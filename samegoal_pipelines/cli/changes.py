@@ -25,19 +25,19 @@ KINDS = ("added", "status", "demographics", "parents", "removed")
 @click.option(
     "--since",
     type=Day(),
-    help=f"The first night to show; without it, the last {NIGHTS} nights.",
+    help=f"The first night to show. Default: the last {NIGHTS} nights.",
 )
 @click.option(
     "--students",
     is_flag=True,
-    help="List the students with a change, by number; of a held night, those whose status it would change.",
+    help="List the changed students by number. For a held night, those whose status would change.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, for scripts.")
 @click.pass_obj
 def changes(
     deployment: Deployment, district_id: str, since: datetime | None, students: bool, as_json: bool
 ) -> None:
-    """Show what changed from night to night: students added, changed and removed, and why."""
+    """Show the students added, changed and removed each night, and why."""
     from samegoal_pipelines.warehouse.changes import changes_by_night
 
     deployment.registry.get(district_id)
@@ -52,7 +52,7 @@ def changes(
     if students:
         last_published = max((n for n, night in enumerate(nights) if night.state == "published"), default=-1)
         nights = [
-            # what was held before the last publication was compared with another one
+            # a hold before the last publication was compared with another snapshot
             _with_students(deployment, district_id, night) if n > last_published else night
             for n, night in enumerate(nights)
         ]
@@ -69,7 +69,7 @@ def changes(
 
 
 def _with_students(deployment: Deployment, district_id: str, night: NightChanges) -> NightChanges:
-    """A held night with the students whom it would change, as far as what was held is still landed."""
+    """Add the students whom a held night would change, if its rows are still landed."""
     from samegoal_pipelines.landing import LandingError
 
     if night.state != "held":
@@ -79,7 +79,7 @@ def _with_students(deployment: Deployment, district_id: str, night: NightChanges
     try:
         listed = students_of_hold(deployment, district_id, night.snapshot_date, night.run_id)
     except LandingError:
-        told = f"{night.reason}; what was held is no longer landed, so its students cannot be listed"
+        told = f"{night.reason}; the held rows are no longer landed, so the students cannot be listed"
         return replace(night, reason=told)
     return replace(night, listed=listed)
 
@@ -129,7 +129,7 @@ def _print(district_id: str, nights: Sequence[NightChanges]) -> None:
 
 
 def _sentence(night: NightChanges) -> str:
-    """What a night's numbers consist of; empty where there is nothing to add to them."""
+    """Explain a night's numbers; empty if there is nothing to add."""
     if night.state != "published":
         return f"{night.snapshot_date}: {night.state}" + (f": {night.reason}" if night.reason else "")
     parts = [words for flip in night.flips if (words := _told(flip))]
@@ -137,7 +137,7 @@ def _sentence(night: NightChanges) -> str:
         why = ", ".join(f"{students:,} {reason}" for reason, students in night.departures.items())
         parts.append(f"{night.counts['removed']:,} removed" + (f" ({why})" if why else ""))
     if night.kept:
-        parts.append(f"{night.kept:,} kept as last published, their rows cannot be relied on")
+        parts.append(f"{night.kept:,} carried over as last published, because their rows cannot be relied on")
     if night.released_by:
         parts.append(f"held, and released by {night.released_by}: {night.released_because}")
     return f"{night.snapshot_date}: {'; '.join(parts)}" if parts else ""

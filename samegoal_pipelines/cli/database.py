@@ -1,4 +1,4 @@
-"""`database-url` and `postgres …`: reaching the warehouse with other tools."""
+"""`database-url` and `postgres …`: access to the warehouse for other tools."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ if TYPE_CHECKING:
     type=click.Choice(["operator", "reader", "writer", "owner"]),
     default="operator",
     show_default=True,
-    help="Who the tool is to act as; reader and writer reach the district of their transaction only.",
+    help="The role to act as. Reader and writer only see the district that their transaction names.",
 )
 @click.pass_obj
 def database_url(deployment: Deployment, role: str) -> None:
     """Print a URL for psql and other tools.
 
-    Reader and writer see no row until their transaction names a district:
+    Reader and writer see no rows until their transaction names a district:
 
     \b
       begin;
@@ -40,7 +40,7 @@ def database_url(deployment: Deployment, role: str) -> None:
 
 @click.group()
 def postgres() -> None:
-    """Keep the embedded Postgres up for psql and other tools; not needed with SAMEGOAL_DATABASE_URL."""
+    """Keep the embedded Postgres running for psql and other tools."""
 
 
 def _embedded(deployment: Deployment) -> Any:
@@ -56,17 +56,17 @@ def _embedded(deployment: Deployment) -> Any:
 @postgres.command("start")
 @click.pass_obj
 def start_postgres(deployment: Deployment) -> None:
-    """Start it and keep it up after this command."""
+    """Start the embedded Postgres and keep it running."""
     from samegoal_pipelines.warehouse.roles import Role
 
     _embedded(deployment).start()
-    click.echo(f"Postgres is up and stays up: psql '{deployment.role_url(Role.OPERATOR)}'")
+    click.echo(f"Postgres is running and stays up: psql '{deployment.role_url(Role.OPERATOR)}'")
 
 
 @postgres.command("stop")
 @click.pass_obj
 def stop_postgres(deployment: Deployment) -> None:
-    """Stop it."""
+    """Stop the embedded Postgres."""
     told = {
         "stopped": "Postgres is stopped",
         "not running": "Postgres was not running",
@@ -78,7 +78,7 @@ def stop_postgres(deployment: Deployment) -> None:
 @postgres.command("status")
 @click.pass_obj
 def postgres_status(deployment: Deployment) -> None:
-    """Say whether it is up, and where its data lies."""
+    """Show whether the embedded Postgres is running, and where its data is."""
     from samegoal_pipelines.warehouse.roles import Role
     from samegoal_pipelines.warehouse.urls import role_url
 

@@ -1,4 +1,4 @@
-"""Dates as people type them, and a word on what is wrong with one."""
+"""Option types for dates."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ class Day(click.DateTime):
         super().__init__(["%Y-%m-%d"])
 
     def get_metavar(self, *_: Any, **__: Any) -> str:
-        """How the help shows it."""
+        """The placeholder in the help."""
         return "YYYY-MM-DD"
 
 
 class Night(Day):
-    """A date on which a night could be; a slip of the pen such as the year 0206 is wrong usage."""
+    """A date that can be a night. A typo such as the year 0206 is wrong usage."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> datetime | Any:
-        """Read it, or end the command."""
+        """Parse the date, or end the command with a usage error."""
         found = super().convert(value, param, ctx)
         if found is not None and not FIRST_NIGHT <= found.date() <= LAST_NIGHT:
             self.fail(
-                f"{value} is no night of this pipeline; give a date from {FIRST_NIGHT} to {LAST_NIGHT}",
+                f"{value} cannot be a night; use a date from {FIRST_NIGHT} to {LAST_NIGHT}",
                 param,
                 ctx,
             )

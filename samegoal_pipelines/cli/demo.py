@@ -1,6 +1,6 @@
-"""The demo and the development server: synthetic districts, and the Dagster UI over the same state.
+"""The demo and the development server: synthetic districts, and the Dagster UI on the same state.
 
-Everything here is for trying the pipeline out; nothing in production imports it.
+Nothing in production imports this module.
 """
 
 from __future__ import annotations
@@ -43,10 +43,10 @@ _LONGEST_TMPDIR = 60
 def run_demo(deployment: Deployment, *, here: bool = False, debug: bool = False) -> int:
     """Serve three synthetic districts, register them, run their night and show what was published.
 
-    A second demo works on the state of the first: the same districts, a night on for every day since.
+    A second demo continues with the same districts, one night later for every day since the first.
 
     Args:
-        here: work in the database and landing that the environment names, too.
+        here: use the database and landing from the environment.
 
     Raises:
         PlainError: the environment names a database or a landing, which may be those of production.
@@ -63,7 +63,7 @@ def run_demo(deployment: Deployment, *, here: bool = False, debug: bool = False)
     click.echo(
         "Where to look next:\n"
         "  make dev                                        the Dagster UI on this state, with the sandbox\n"
-        "  .venv/bin/samegoal-pipelines postgres start     keep Postgres up; says how to reach it with psql\n"
+        "  .venv/bin/samegoal-pipelines postgres start     keep Postgres running; shows its URL\n"
         "  select * from samegoal.student_details limit 5; what SameGoal reads, in psql"
     )
     return worst_of(nights)
@@ -88,14 +88,16 @@ def run_dev(deployment: Deployment, *, host: str, port: int) -> int:
             ["dagster-daemon", "run", "-w", workspace],
         ]
         if _is_taken(host, port):
-            raise PlainError(f"starting the UI: another program has port {port}; give another: --port")
-        click.echo(f"The Dagster UI comes up at http://{host}:{port} (Ctrl-C stops everything).")
+            raise PlainError(
+                f"starting the UI: another program uses port {port}; choose another one with --port"
+            )
+        click.echo(f"The Dagster UI starts at http://{host}:{port} (Ctrl-C stops everything).")
         click.echo("The schedule nightly_by_district is off until you switch it on under Automation.")
         return _run_until_stopped(commands)
 
 
 def _is_taken(host: str, port: int) -> bool:
-    """Whether somebody listens there already: the webserver would say so only after half a minute."""
+    """Whether another program already listens there. The webserver only notices after half a minute."""
     with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -106,7 +108,7 @@ def _is_taken(host: str, port: int) -> bool:
 
 
 def _run_until_stopped(commands: list[list[str]]) -> int:
-    """Run the commands until one of them ends or someone stops us; then stop them all."""
+    """Run the commands until one of them ends or we are stopped, then stop all of them."""
     binaries = Path(sys.executable).parent
     environment = dict(os.environ)
     if len(os.fsencode(tempfile.gettempdir())) > _LONGEST_TMPDIR:
@@ -141,8 +143,8 @@ def _refuse_configured(settings: Settings) -> None:
     }
     if names := [name for name, value in configured.items() if value]:
         raise PlainError(
-            f"starting the demo: {' and '.join(names)} set, and the demo would publish synthetic districts "
-            f"there; unset {'them' if len(names) > 1 else 'it'}, or add --here if that is what you want"
+            f"starting the demo: {' and '.join(names)} set, so the demo would publish synthetic districts "
+            f"there; unset {'them' if len(names) > 1 else 'it'}, or add --here if you want that"
         )
 
 
@@ -154,7 +156,7 @@ def _with_local_sources(deployment: Deployment) -> Deployment:
 
 @contextmanager
 def _demo_source(home: Path) -> Iterator[SandboxServer]:
-    """The sandbox of this home: the same districts each time, a night on for every day since the first."""
+    """The sandbox of this home: the same districts, one night later for each day since the first."""
     from samegoal_pipelines.sandbox import Sandbox, serve
     from samegoal_pipelines.sandbox.school_years import school_year_of
 
@@ -167,12 +169,12 @@ def _demo_source(home: Path) -> Iterator[SandboxServer]:
         seed=1,
         today=today,
         night=max(0, (today - first_day).days),
-        school_year=school_year_of(first_day),  # the same students, also after the summer
+        school_year=school_year_of(first_day),  # the same students after the summer too
     )
     with ExitStack() as stack:
         try:
             server = stack.enter_context(serve(sandbox, facts["port"]))
-        except OSError:  # somebody else has the port by now
+        except OSError:  # another program uses the port now
             server = stack.enter_context(serve(sandbox, 0))
         port = urlsplit(server.url).port
         _demo_file(home).write_text(json.dumps({"first_day": first_day.isoformat(), "port": port}))
@@ -184,13 +186,13 @@ def _demo_file(home: Path) -> Path:
 
 
 def _demo_facts(home: Path) -> dict[str, Any] | None:
-    """When the first demo of this home ran, and on which port; None if there was none."""
+    """When the first demo of this home ran, and on which port. None if there was none."""
     file = _demo_file(home)
     return json.loads(file.read_text()) if file.exists() else None
 
 
 def _register(deployment: Deployment, server: SandboxServer) -> list[str]:
-    """Register the sandbox's districts, or point those of an earlier demo at where it listens now."""
+    """Register the sandbox's districts, or update the addresses of an earlier demo's districts."""
     registry = deployment.registry
     for district in server.sandbox.districts:
         base_url = server.base_url(district)

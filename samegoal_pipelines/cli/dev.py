@@ -1,4 +1,4 @@
-"""`sandbox`, `demo` and `dev`: trying the pipeline out."""
+"""`sandbox`, `demo` and `dev`: try the pipeline."""
 
 from __future__ import annotations
 
@@ -21,32 +21,34 @@ if TYPE_CHECKING:
     default=3,
     show_default=True,
     type=click.IntRange(1, 2000),
-    help="How many.",
+    help="How many districts.",
 )
-@click.option("--students", default=500, show_default=True, type=click.IntRange(0), help="Per district.")
+@click.option(
+    "--students", default=500, show_default=True, type=click.IntRange(0), help="Students per district."
+)
 @click.option(
     "--port",
     default=8472,
     show_default=True,
     type=click.IntRange(0, 65535),
-    help="On this machine only; 0: any that is free.",
+    help="Port on this machine. 0 picks any free port.",
 )
 @click.option(
     "--faults",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="What is to go wrong, as JSON.",
+    help="JSON file of faults to produce.",
 )
 @click.option(
     "--night",
     default=0,
     show_default=True,
     type=click.IntRange(0),
-    help="How many nights have passed, each with its changes.",
+    help="How many nights of changes have passed.",
 )
 @click.option(
-    "--seed", default=1, show_default=True, type=int, help="Another one gives other people and schools."
+    "--seed", default=1, show_default=True, type=int, help="Another seed gives other people and schools."
 )
-@click.option("--today", type=Night(), help="The date of night 0; default: today.")
+@click.option("--today", type=Night(), help="The date of night 0. Default: today.")
 def sandbox(
     district_count: int,
     students: int,
@@ -56,7 +58,7 @@ def sandbox(
     seed: int,
     today: datetime | None,
 ) -> None:
-    """Serve a sandbox Qmlativ with synthetic districts until stopped."""
+    """Serve a sandbox Qmlativ with synthetic districts until you stop it."""
     from samegoal_pipelines.sandbox.command import run
 
     run(
@@ -75,7 +77,7 @@ def sandbox(
 @click.option(
     "--here",
     is_flag=True,
-    help="Publish in the database and landing that SAMEGOAL_DATABASE_URL and SAMEGOAL_LANDING_URL name.",
+    help="Use the database and landing of SAMEGOAL_DATABASE_URL and SAMEGOAL_LANDING_URL.",
 )
 @click.pass_context
 def demo(context: click.Context, here: bool) -> int:
@@ -90,12 +92,14 @@ def demo(context: click.Context, here: bool) -> int:
     "--host",
     default="127.0.0.1",
     show_default=True,
-    help="Where the UI listens; it has no login.",
+    help="Address on which the UI listens. The UI has no login.",
 )
-@click.option("--port", default=3000, show_default=True, type=click.IntRange(1, 65535), help="Of the UI.")
+@click.option(
+    "--port", default=3000, show_default=True, type=click.IntRange(1, 65535), help="Port of the UI."
+)
 @click.pass_obj
 def dev(deployment: Deployment, host: str, port: int) -> int:
-    """Run the Dagster UI with its schedules until stopped."""
+    """Run the Dagster UI, the schedule and the daemon until you stop them."""
     from samegoal_pipelines.cli.demo import run_dev
 
     return run_dev(deployment, host=host, port=port)

@@ -1,4 +1,4 @@
-"""`districts …`: register districts and look after them."""
+"""`districts …`: register and manage districts."""
 
 from __future__ import annotations
 
@@ -20,30 +20,30 @@ if TYPE_CHECKING:
     from samegoal_pipelines.deployment import Deployment
 
 
-_ENCODING = "utf-8-sig"  # some editors put a mark before the text
-_SECRET_FILE = click.File("r", _ENCODING, "replace")  # the registry refuses what could not be read
+_ENCODING = "utf-8-sig"  # some editors write a byte order mark
+_SECRET_FILE = click.File("r", _ENCODING, "replace")  # the registry rejects undecodable text
 
 
 @click.group(cls=Sections)
 def districts() -> None:
-    """Register districts and look after them."""
+    """Register and manage districts."""
 
 
 @click.command("add")
 @click.argument("district_id", metavar="ID")
-@click.option("--name", required=True, help="The district's name, for people.")
+@click.option("--name", required=True, help="The district's name, as people know it.")
 @click.option("--base-url", required=True, help="Qmlativ's API Base URL, ending before /Custom.")
 @click.option("--client-key", required=True, help="Client Key of the Integration Access.")
 @click.option(
     "--client-secret-file",
     type=_SECRET_FILE,
-    help="File with the Client Secret ('-' for standard input); without it, you are asked.",
+    help="File with the Client Secret ('-' for standard input). Default: ask for it.",
 )
 @click.option(
     "--timezone", default="America/Chicago", show_default=True, help="The district's IANA time zone."
 )
-@click.option("--token-url", help="Where tokens come from, if not {base}/oauth/token.")
-@click.option("--entity-id", type=int, help="Entity to read through, if not the district's own.")
+@click.option("--token-url", help="Address of the token server, if not {base}/oauth/token.")
+@click.option("--entity-id", type=int, help="Entity to read through, if not the district's own entity.")
 @click.option("--expires", type=Day(), help="When the Integration Access expires.")
 @click.pass_obj
 def add_district(
@@ -58,7 +58,7 @@ def add_district(
     entity_id: int | None,
     expires: datetime | None,
 ) -> None:
-    """Register a district; the schedule takes it up with its next tick."""
+    """Register a district. The schedule starts it at its next tick."""
     from samegoal_pipelines.operations.runs import add_partition
 
     district = deployment.registry.add(
@@ -78,7 +78,7 @@ def add_district(
 
 
 def _read_secret(district_id: str, file: Any) -> str:
-    """The secret from a file, standard input or a prompt; never from an argument, which others can see."""
+    """Read the secret from a file, standard input or a prompt. Others can see arguments."""
     if file is not None:
         secret = file.read()
     elif sys.stdin.isatty():
@@ -96,7 +96,7 @@ def _read_secret(district_id: str, file: Any) -> str:
 def _read_limits(
     _context: click.Context, _option: click.Parameter, given: Sequence[str]
 ) -> dict[str, float | None]:
-    """What `--limit` says: name → value, None where the usual one is to hold again."""
+    """Parse `--limit` into name → value. None restores the default."""
     limits: dict[str, float | None] = {}
     for text in given:
         name, _, value = text.partition("=")
@@ -104,29 +104,31 @@ def _read_limits(
             limits[name.strip()] = None if value.strip() == "default" else float(value)
         except ValueError:
             raise click.BadParameter(
-                "write NAME=VALUE, such as lost=15, or NAME=default to take it back"
+                "write NAME=VALUE, such as lost=15, or NAME=default to restore the default"
             ) from None
     return limits
 
 
 MEANINGS = {
     "show_restricted_contacts": "from its next snapshot on, addresses, phones and e-mails of parents under "
-    "active restricted access are published with the flag; take it back with --restricted-contacts withhold",
-    "show_confidential_phones": "from its next snapshot on, phones that are marked as confidential are "
-    "published; take it back with --confidential-phones withhold",
+    "active restricted access are published with the flag; to undo this: --restricted-contacts withhold",
+    "show_confidential_phones": "from its next snapshot on, confidential phones are published; to undo this: "
+    "--confidential-phones withhold",
 }
-"""What it means to set a switch to show."""
+"""What happens when a setting is changed to show."""
 
 
 @click.command("set")
 @click.argument("district_id", metavar="ID")
-@click.option("--name", help="The district's name, for people.")
+@click.option("--name", help="The district's name, as people know it.")
 @click.option(
     "--base-url",
-    help="Qmlativ's API Base URL, ending before /Custom; who answers there must be the same district.",
+    help="Qmlativ's API Base URL, ending before /Custom. It must be the same district's.",
 )
-@click.option("--token-url", help="Where tokens come from, if not {base}/oauth/token; '' takes it back.")
-@click.option("--entity-id", type=int, help="Entity to read through, if not the district's own.")
+@click.option(
+    "--token-url", help="Address of the token server, if not {base}/oauth/token. '' restores the default."
+)
+@click.option("--entity-id", type=int, help="Entity to read through, if not the district's own entity.")
 @click.option("--timezone", help="The district's IANA time zone.")
 @click.option("--expires", type=Day(), help="When the Integration Access expires.")
 @click.option(
@@ -135,20 +137,20 @@ MEANINGS = {
     metavar="NAME=VALUE",
     multiple=True,
     callback=_read_limits,
-    help="A limit beyond which a night is held: lost, added, expired, demographics, contacts, set_aside, "
-    "kept (percent), lost_least (students); NAME=default takes it back. May be given several times.",
+    help="Hold a night above this limit: lost, added, expired, demographics, contacts, set_aside, "
+    "kept (percent), lost_least (students). NAME=default restores the default. Can be repeated.",
 )
 @click.option(
     "--restricted-contacts",
     "show_restricted_contacts",
     type=click.Choice(["withhold", "show"]),
-    help="Contact data of parents under active restricted access; withheld unless set.",
+    help="Contacts of parents under active restricted access. Default: withhold.",
 )
 @click.option(
     "--confidential-phones",
     "show_confidential_phones",
     type=click.Choice(["withhold", "show"]),
-    help="Phones that are marked as confidential; withheld unless set.",
+    help="Confidential phones. Default: withhold.",
 )
 @click.pass_obj
 def set_district(
@@ -158,7 +160,7 @@ def set_district(
     gate_limits: dict[str, float | None],
     **given: str | int | None,
 ) -> None:
-    """Change what is registered about a district."""
+    """Change a district's registration."""
     changes: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
     if expires:
         changes["expires"] = expires.date()
@@ -167,7 +169,7 @@ def set_district(
     for switch in MEANINGS.keys() & changes.keys():
         changes[switch] = changes[switch] == "show"
     if not changes:
-        raise click.UsageError("name what to change; see --help")
+        raise click.UsageError("name something to change; see --help")
     deployment.registry.set(district_id, allow_local=deployment.settings.allow_local_sources, **changes)
     click.echo(f"{district_id}: changed {', '.join(sorted(changes))}")
     for switch, meaning in MEANINGS.items():
@@ -178,7 +180,7 @@ def set_district(
 
 
 def _hide_published(deployment: Deployment, district_id: str, withheld: set[str]) -> None:
-    """Remove what is withheld from now on from the published rows, and say how much that was."""
+    """Remove newly withheld contacts from the published rows, and print the counts."""
     from samegoal_pipelines.operations.hide_contacts import hide_published_contacts
 
     hidden = hide_published_contacts(
@@ -195,11 +197,11 @@ def _hide_published(deployment: Deployment, district_id: str, withheld: set[str]
 
 @click.command("rotate-secret")
 @click.argument("district_id", metavar="ID")
-@click.option("--client-key", help="The new Client Key, if it has changed as well.")
+@click.option("--client-key", help="The new Client Key, if it changed too.")
 @click.option(
     "--client-secret-file",
     type=_SECRET_FILE,
-    help="File with the new Client Secret ('-' for standard input); without it, you are asked.",
+    help="File with the new Client Secret ('-' for standard input). Default: ask for it.",
 )
 @click.option("--expires", type=Day(), help="When the renewed Integration Access expires.")
 @click.pass_obj
@@ -222,18 +224,18 @@ def rotate_secret(
 @click.command("rotate-key")
 @click.pass_obj
 def rotate_key(deployment: Deployment) -> int:
-    """Seal every Client Secret anew with the first key of SAMEGOAL_SECRET_KEY.
+    """Encrypt every Client Secret again with the first key of SAMEGOAL_SECRET_KEY.
 
-    Where the key lies in a file under SAMEGOAL_HOME, a new one is made first, and the old ones go in the end.
-    May be stopped and run again at any moment. Exit status 1: some secrets were sealed with a key that is
-    lost; their districts are named, and all others are done.
+    If the key is in a file under SAMEGOAL_HOME, the command first creates a new key, and removes the old
+    ones at the end. You can stop it and run it again at any time. Exit status 1: some secrets need a key that
+    is lost. The command names their districts and finishes all others.
     """
     rotation = deployment.registry.rotate_key()
-    done = f"{rotation.reencrypted:,} client secret(s) are sealed with "
+    done = f"Client Secrets encrypted again: {rotation.reencrypted:,}, with "
     if rotation.new_key:
-        click.echo(f"{done}a new key; the keys before it are gone")
+        click.echo(f"{done}a new key; the old keys are removed")
     else:
-        click.echo(f"{done}the first key of SAMEGOAL_SECRET_KEY; the keys behind it can be taken out")
+        click.echo(f"{done}the first key of SAMEGOAL_SECRET_KEY; you can remove the other keys")
     for line in rotation.lost:
         click.echo(f"error: {line}", err=True)
     return FAILED if rotation.lost else DONE
@@ -243,33 +245,33 @@ def rotate_key(deployment: Deployment) -> int:
 @click.argument("district_id", metavar="ID")
 @click.pass_obj
 def disable_district(deployment: Deployment, district_id: str) -> None:
-    """Leave a district out of the schedule until it is enabled again; for some nights, see `pause`.
+    """Stop scheduling a district until it is enabled again.
 
-    What it has published stays.
+    Its published snapshot stays. To skip only some nights, see `pause`.
     """
     deployment.registry.set_active(district_id, False)
-    click.echo(f"{district_id}: disabled; what it has published stays")
+    click.echo(f"{district_id}: disabled; its published snapshot stays")
 
 
 @click.command("enable")
 @click.argument("district_id", metavar="ID")
 @click.pass_obj
 def enable_district(deployment: Deployment, district_id: str) -> None:
-    """Take a disabled district back into the schedule."""
+    """Schedule a disabled district again."""
     deployment.registry.set_active(district_id, True)
-    click.echo(f"{district_id}: enabled; the schedule takes it up with its next tick")
+    click.echo(f"{district_id}: enabled; the schedule starts it at its next tick")
 
 
 @click.command("erase")
 @click.argument("district_id", metavar="ID")
-@click.option("--yes", is_flag=True, help="Erase; without it, you are told what would go.")
+@click.option("--yes", is_flag=True, help="Erase. Without it, only show what would be erased.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, for scripts.")
 @click.pass_obj
 def erase_district(deployment: Deployment, district_id: str, yes: bool, as_json: bool) -> int:
-    """Remove a district for good: rows, history, credentials, landed files and partition.
+    """Remove a district permanently: rows, history, credentials, landed files and partition.
 
-    What stays is a record of counts, time and who did it, and Dagster's record of past runs, which names the
-    district and no student. Backups are yours to let expire. Killed in the middle, it is run again.
+    A record of counts, time and operator stays, and so does Dagster's record of past runs, which names the
+    district but no student. Backups are your responsibility. If the command is interrupted, run it again.
     """
     from samegoal_pipelines.operations import erase
 
@@ -287,14 +289,14 @@ def erase_district(deployment: Deployment, district_id: str, yes: bool, as_json:
         )
     if not yes:
         click.echo(
-            f"{district_id}: nothing is erased yet; to erase all this for good: "
+            f"{district_id}: nothing is erased yet; to erase all of this permanently: "
             f"samegoal-pipelines districts erase {district_id} --yes",
             err=True,
         )
         return DONE
     click.echo(
-        f"{district_id}: erased, and recorded as done by {deployment.settings.operator}; Dagster's record of "
-        "past runs still names the district, with counts and no student",
+        f"{district_id}: erased; recorded as done by {deployment.settings.operator}. Dagster's record of "
+        "past runs still names the district, with counts but no student",
         err=as_json,
     )
     return DONE

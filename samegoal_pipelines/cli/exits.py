@@ -21,13 +21,13 @@ class PlainError(click.ClickException):
 
 
 def plain(error: Exception) -> str:
-    """The error's own line where it was written for people; a stranger's text may quote a row's value."""
+    """The text of our own errors. Other libraries' texts may quote a row's value and are not shown."""
     kind = type(error)
     if isinstance(error, OSError) and (why := _refused_output(error)):
         return why
     if kind.__module__.startswith("samegoal_pipelines."):
         return str(error)
-    if kind.__name__ == "ValidationError" and hasattr(error, "errors"):  # pydantic's, of the settings
+    if kind.__name__ == "ValidationError" and hasattr(error, "errors"):  # pydantic's, from the settings
         settings = "; ".join(_of_setting(fault) for fault in error.errors())
         return f"{settings}; see Settings in docs/production.md"
     if isinstance(error, OSError) and error.filename:
@@ -40,17 +40,17 @@ def plain(error: Exception) -> str:
 
 
 def _of_setting(fault: dict[str, Any]) -> str:
-    """Which variable, and why where that is our own text; pydantic's may quote the value."""
+    """Name the variable, and the reason if it is our own text. Pydantic's text may quote the value."""
     name = f"SAMEGOAL_{fault['loc'][0]}".upper() if fault["loc"] else ""
     why = fault["ctx"]["error"] if fault["type"] == "value_error" else None
     return f"{name} has a value that cannot be used" + (f": {why}" if why else "") if name else str(why)
 
 
 def _refused_output(error: OSError) -> str | None:
-    """What standard output refused, if it is this that the error tells of; nothing more is written to it."""
+    """If the error comes from writing to standard output, return its message and stop writing there."""
     frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
     if not frames or frames[-1].f_globals["__name__"] not in ("click.utils", "rich.console"):
         return None
     with suppress(OSError):
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python tries again at its end
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # otherwise Python tries again at exit
     return NO_OUTPUT.format(error.strerror)

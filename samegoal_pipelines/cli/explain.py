@@ -1,4 +1,4 @@
-"""`explain`: why a student has the status that is published."""
+"""`explain`: why a student has the published status."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ if TYPE_CHECKING:
 @click.command()
 @click.argument("district_id", metavar="ID")
 @click.argument("student_number")
-@click.option("--on", type=Day(), help="As of the night that was published on this date.")
+@click.option("--on", type=Day(), help="Explain the snapshot that was published for this date.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, for scripts.")
 @click.pass_obj
 def explain(
     deployment: Deployment, district_id: str, student_number: str, on: datetime | None, as_json: bool
 ) -> None:
-    """Explain why a student has the published status: every enrollment seen, and the rule that decided.
+    """Explain why a student has the published status: every enrollment, and the rule that decided.
 
-    STUDENT_NUMBER is Qmlativ's StudentNumber, which is text: leading zeros belong to it.
+    STUDENT_NUMBER is Qmlativ's StudentNumber. It is text, so include leading zeros.
     """
     from samegoal_pipelines.operations.explain import NothingToExplainError, explain_student
 

@@ -1,4 +1,4 @@
-"""`export`: what is published, as a file in SameGoal's layout."""
+"""`export`: the published students as a file in SameGoal's layout."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ if TYPE_CHECKING:
     "folder",
     required=True,
     type=click.Path(file_okay=False, path_type=Path),
-    help="Folder for students.csv.",
+    help="Folder to write students.csv to.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, for scripts.")
 @click.pass_obj
 def export(deployment: Deployment, district_id: str, folder: Path, as_json: bool) -> None:
-    """Write students.csv in SameGoal's Generic CSV layout from what is published."""
+    """Write the published students to students.csv in SameGoal's Generic CSV layout."""
     from samegoal_pipelines.warehouse.export import export_students
 
     deployment.registry.get(district_id)
@@ -36,9 +36,9 @@ def export(deployment: Deployment, district_id: str, folder: Path, as_json: bool
         print_json(asdict(exported))
         return
     for student in exported.left_out:
-        click.echo(on_one_line(f"left out: {student.label}: {', '.join(student.reasons)}"), err=True)
+        click.echo(on_one_line(f"excluded: {student.label}: {', '.join(student.reasons)}"), err=True)
     click.echo(
-        f"{district_id}: {exported.students:,} student(s) of the snapshot {exported.snapshot_date} "
+        f"{district_id}: {exported.students:,} students of the snapshot {exported.snapshot_date} "
         f"written to {exported.file}"
-        + (f"; {len(exported.left_out):,} left out" if exported.left_out else "")
+        + (f"; {len(exported.left_out):,} excluded" if exported.left_out else "")
     )

@@ -1,4 +1,4 @@
-"""`forecast`: which statuses will flip on which day if nobody edits anything."""
+"""`forecast`: which statuses will change on which day if nobody edits anything."""
 
 from __future__ import annotations
 
@@ -20,14 +20,16 @@ NO_ROW = "no row"
 
 @click.command()
 @click.argument("district_id", metavar="ID")
-@click.option("--days", default=14, show_default=True, type=click.IntRange(1, 366), help="How far to look.")
-@click.option("--students", "by_student", is_flag=True, help="List the students by number.")
+@click.option(
+    "--days", default=14, show_default=True, type=click.IntRange(1, 366), help="How many days to look ahead."
+)
+@click.option("--students", "by_student", is_flag=True, help="Also list the students by number.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, for scripts.")
 @click.pass_obj
 def forecast(deployment: Deployment, district_id: str, days: int, by_student: bool, as_json: bool) -> None:
-    """Say which statuses will flip on which day if nobody edits anything in Qmlativ.
+    """Show which statuses will change on which day if nobody edits anything in Qmlativ.
 
-    And which night will be held for it, so that somebody does.
+    Also names the first night that will be held because of these changes.
     """
     from samegoal_pipelines.operations.forecast import NothingToForecastError, forecast_district
     from samegoal_pipelines.transforms.forecast import count_flips
@@ -50,12 +52,13 @@ def forecast(deployment: Deployment, district_id: str, days: int, by_student: bo
         }
         print_json({**facts, "students": listed} if by_student else facts)
         return
-    rows_of_then = f"by {found.until}, as the rows of the night {found.night} stand"
+    rows_of_then = f"by {found.until}, according to the rows of the night {found.night}"
     if found.overdue:
+        overdue = "1 status has" if found.overdue == 1 else f"{found.overdue:,} statuses have"
         print_sentences(
             [
-                f"{district_id}: {found.overdue:,} status(es) have flipped since the night {found.night}, "
-                "which is the last one published; the next snapshot will say so"
+                f"{district_id}: {overdue} changed since {found.night}, the last published "
+                "night; the next snapshot will show them"
             ]
         )
     if counted:
@@ -63,7 +66,7 @@ def forecast(deployment: Deployment, district_id: str, days: int, by_student: bo
         rows = [[flip["day"], *_statuses(flip), flip["students"]] for flip in counted]
         print_table(["day", "from", "to", "students"], rows)
     else:
-        print_sentences([f"{district_id}: no status flips {rows_of_then}"])
+        print_sentences([f"{district_id}: no status changes {rows_of_then}"])
     if found.hold:
         print_sentences(
             [
@@ -79,7 +82,7 @@ def forecast(deployment: Deployment, district_id: str, days: int, by_student: bo
 
 
 def _rows(frame: pd.DataFrame) -> list[dict[str, Any]]:
-    """The frame's rows for people and scripts; what is missing is None."""
+    """The frame's rows for people and scripts; missing values are None."""
     plain = frame.astype(object)
     return plain.where(plain.notna(), None).to_dict(orient="records")
 

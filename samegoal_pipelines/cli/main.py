@@ -1,6 +1,6 @@
-"""The pipeline for people without the UI: `samegoal-pipelines`.
+"""The entry point of `samegoal-pipelines`: the list of commands, signals, and how a command ends.
 
-The commands themselves are in `commands/`; here is what they share: the entry point and how it ends.
+The commands themselves are in the other modules of this package.
 """
 
 from __future__ import annotations
@@ -38,12 +38,12 @@ CONTEXT_SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 
 
 def main() -> None:
     """Entry point. Exit status: 0 done, 1 failed, 2 wrong usage, 3 held."""
-    debug = "--debug" in sys.argv  # wherever it stands: the hint of an error is to add it
+    debug = "--debug" in sys.argv  # at any position: error messages tell people to add it
     words = [word for word in sys.argv[1:] if word != "--debug"]
     if not debug:
-        logging.basicConfig(level=logging.CRITICAL)  # Dagster's own retries warn with a driver's raw text
+        logging.basicConfig(level=logging.CRITICAL)  # Dagster's retries log a driver's text
     signal.signal(signal.SIGTERM, _terminate)
-    if signal.getsignal(signal.SIGHUP) is signal.SIG_DFL:  # else, as under nohup, it is to be left alone
+    if signal.getsignal(signal.SIGHUP) is signal.SIG_DFL:  # otherwise, as under nohup, leave it alone
         signal.signal(signal.SIGHUP, _hang_up)
     _replace_closed_streams()
     _write_every_name()
@@ -69,41 +69,41 @@ def main() -> None:
 
 
 def _replace_closed_streams() -> None:
-    """Where whoever started this has closed a standard stream, nobody reads or writes there: as /dev/null.
+    """Replace closed standard streams with /dev/null.
 
-    Else the next file that is opened has its number, and gets what a library or another program writes there.
+    Otherwise the next file that is opened gets the stream's number, and receives what a library writes there.
     """
     for number, (name, mode) in enumerate((("stdin", "r"), ("stdout", "w"), ("stderr", "w"))):
         if getattr(sys, name) is None:
-            nowhere = os.open(os.devnull, os.O_RDWR)  # the lowest number that is free
+            nowhere = os.open(os.devnull, os.O_RDWR)  # gets the lowest free number
             os.set_inheritable(nowhere, nowhere == number)
             setattr(sys, name, os.fdopen(nowhere, mode))
 
 
 def _write_every_name() -> None:
-    """Escape what the terminal's encoding cannot hold, instead of ending in a traceback."""
+    """Escape characters that the terminal's encoding cannot show, instead of failing with a traceback."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
 
 
 def _terminate(*_: object) -> None:
-    """End like any other program that is done: what was started for this command is stopped at exit."""
+    """Exit normally, so that everything started for this command is stopped."""
     sys.exit(128 + signal.SIGTERM)
 
 
 def _hang_up(*_: object) -> None:
-    """A terminal that is gone ends a command like any other stop: the night under way is told as stopped."""
+    """Treat a closed terminal like any other stop: the night in progress is reported as stopped."""
     signal.raise_signal(signal.SIGTERM)
 
 
 @click.group(
     cls=Sections,
     context_settings=CONTEXT_SETTINGS,
-    epilog="ID is a district's id, as it was registered. Exit status: 0 done, 1 failed, 2 wrong usage, "
-    "3 held. Every command tells more with --help.",
+    epilog="ID is the id of a registered district. Exit status: 0 done, 1 failed, 2 wrong usage, 3 held. "
+    "Run any command with --help for details.",
 )
-@click.option("--debug", is_flag=True, help="Show tracebacks and Dagster's own log.")
+@click.option("--debug", is_flag=True, help="Show tracebacks and Dagster's log.")
 @click.version_option(None, "--version", package_name="samegoal-pipelines", message="%(version)s")
 @click.pass_context
 def cli(context: click.Context, debug: bool) -> None:

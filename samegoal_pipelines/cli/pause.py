@@ -1,4 +1,4 @@
-"""`pause` and `resume`: leaving a district out of the schedule for a while."""
+"""`pause` and `resume`: skip a district in the schedule for a while."""
 
 from __future__ import annotations
 
@@ -20,25 +20,25 @@ if TYPE_CHECKING:
     "paused_from",
     required=True,
     type=Night(),
-    help="First night that is left out, by the district's calendar.",
+    help="First night to skip, by the district's calendar.",
 )
 @click.option(
     "--to",
     "paused_to",
     required=True,
     type=Night(),
-    help="Last night that is left out.",
+    help="Last night to skip.",
 )
-@click.option("--reason", help="Why, as the report is to say it.")
+@click.option("--reason", help="Why. The report shows it.")
 @click.pass_obj
 def pause(
     deployment: Deployment, district_id: str, paused_from: datetime, paused_to: datetime, reason: str | None
 ) -> None:
-    """Leave a district out of the schedule for some nights, such as over the summer.
+    """Skip a district in the schedule for some nights, such as over the summer.
 
-    It is not late on these nights, and the report shows it as paused. What it has published stays; `sync`
-    runs it all the same. A district has one pause at a time: a second one replaces the first, unless that is
-    under way and the second one does not cover today.
+    It is not late on these nights, and the report shows it as paused. Its published snapshot stays, and
+    `sync` still runs it. A district has one pause at a time. A new pause replaces the old one, unless the
+    old one is in progress and the new one does not cover today.
     """
     from samegoal_pipelines.districts.pauses import pause as set_pause
 
@@ -62,7 +62,7 @@ def pause(
 @click.argument("district_id", metavar="ID")
 @click.pass_obj
 def resume(deployment: Deployment, district_id: str) -> None:
-    """Take a paused district back into the schedule."""
+    """End a district's pause."""
     from samegoal_pipelines.districts.pauses import resume as end_pause
 
     ended = end_pause(deployment.warehouse, district_id, datetime.now(UTC))
@@ -71,5 +71,5 @@ def resume(deployment: Deployment, district_id: str) -> None:
     else:
         click.echo(
             f"{district_id}: no longer paused (it was from {ended.paused_from} to {ended.paused_to}); "
-            "the schedule takes it up again"
+            "the schedule runs it again"
         )

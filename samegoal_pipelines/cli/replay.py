@@ -1,4 +1,4 @@
-"""`replay`: compute past nights again with today's rules."""
+"""`replay`: recompute past nights with today's rules."""
 
 from __future__ import annotations
 
@@ -26,16 +26,16 @@ DIFFERENCES = ("added", "removed", "status", "demographics", "parents", "changes
     "first",
     type=Night(),
     required=True,
-    help="The first night to replay; every published night from then on follows.",
+    help="The first night to replay. All later published nights are replayed too.",
 )
-@click.option("--dry-run", is_flag=True, help="Only show what would differ.")
+@click.option("--dry-run", is_flag=True, help="Only show the differences.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, for scripts.")
 @click.pass_context
 def replay(context: click.Context, district_id: str, first: datetime, dry_run: bool, as_json: bool) -> int:
-    """Compute past nights again from the landing, with today's rules and without asking Qmlativ.
+    """Recompute past nights from the landing with today's rules, without asking Qmlativ.
 
-    Rewrites the district's history from that night on, all of it or nothing, and shows by night how many
-    students differ from what was published as of that night.
+    Rewrites the district's history from that night on, all or nothing. Shows for each night how many students
+    differ from what was published.
     """
     from samegoal_pipelines.operations.replay import run_replay
 
@@ -68,7 +68,7 @@ def _print(replayed: ReplayOutcome) -> None:
         print_sentences(_transitions(replayed.differing))
     elif replayed.outcome:
         click.echo("no difference")
-    print_sentences([f"{one.night}: left out: {one.state}, never published" for one in replayed.left_out])
+    print_sentences([f"{one.night}: skipped: {one.state}, never published" for one in replayed.left_out])
 
 
 def _transitions(nights: Sequence[ReplayedNight]) -> list[str]:

@@ -1,4 +1,4 @@
-"""`report`: what became of a night in every district."""
+"""`report`: the outcome of a night in every district."""
 
 from __future__ import annotations
 
@@ -19,29 +19,29 @@ if TYPE_CHECKING:
     from samegoal_pipelines.reporting.board import Board
 
 HOLDS_SHOWN = 20
-"""How many districts that will be held the terminal names; the page and JSON have all."""
+"""How many districts the terminal names that will be held. The page and JSON have all of them."""
 
 
 @click.command()
 @click.option(
     "--night",
     type=Night(),
-    help="By the districts' calendar; default: every district's newest night that has begun there, or the "
-    "one before if that is in trouble and the new one not due yet.",
+    help="Date by the districts' calendars. Default: each district's newest night that has begun, or the "
+    "night before if that one needs attention and the newest one is not due yet.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, for scripts.")
 @click.option(
     "--html",
     "file",
     type=click.Path(dir_okay=False, writable=True, path_type=Path),
-    help="Write the page, with plots, to this file as well.",
+    help="Also write the HTML page, with plots, to this file.",
 )
 @click.option(
     "--forecast/--no-forecast",
     "forecast",
     default=True,
     show_default=True,
-    help="Look at the next two weeks as well: which districts will be held if nobody edits anything.",
+    help="Also show which districts will be held in the next two weeks if nobody edits anything.",
 )
 @click.pass_obj
 def report(
@@ -51,9 +51,9 @@ def report(
 
     Exit status 0: all is well. 1: a district failed or is late. 3: a district is held, and none failed.
 
-    A district is late from 06:00 of its own time on. Started by a cron after the last district's 06:00, on a
-    machine of its own, this is a dead man's switch: it raises its voice also when Dagster itself is down. Any
-    exit status but 0 means that somebody must look, also where the report itself could not be made:
+    A district is late at 06:00 local time. If Dagster is down, it sends no alerts, so also run this command
+    from cron on another machine, after 06:00 in the last time zone. Any nonzero exit status needs a person,
+    even if the report itself failed:
 
     \b
         samegoal-pipelines report > night.txt 2>&1 || mail -s SameGoal me@example.com < night.txt
@@ -65,7 +65,7 @@ def report(
 
     made = make_report(deployment.warehouse, datetime.now(UTC), night.date() if night else None)
     if not as_json:
-        _print_trouble(made.board)  # at once: to look ahead takes a while where there are many districts
+        _print_trouble(made.board)  # first, because the forecast takes a while with many districts
     if forecast:
         made = replace(made, ahead=look_ahead(deployment.warehouse, deployment.landing, made.board))
     if as_json:
@@ -87,7 +87,7 @@ def report(
 
 
 def exit_status(board: Board) -> int:
-    """One that failed or is late counts more than one that waits for a person."""
+    """Failed and late outrank held."""
     totals = board.totals
     if totals["failed"] or totals["late"]:
         return FAILED

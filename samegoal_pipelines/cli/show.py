@@ -1,4 +1,4 @@
-"""`districts list` and `districts show`: who is registered, and how each stands."""
+"""`districts list` and `districts show`: the registered districts and their state."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _COUNTED = ("enrolled", "pre_enrolled", "graduated", "inactive")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, for scripts.")
 @click.pass_obj
 def list_districts(deployment: Deployment, as_json: bool) -> None:
-    """List the registered districts, with the last published night and who is paused or disabled."""
+    """List the registered districts with their last published night and state."""
     from samegoal_pipelines.districts.standing import all_standings
 
     found = deployment.registry.list()
@@ -58,10 +58,10 @@ def list_districts(deployment: Deployment, as_json: bool) -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, for scripts.")
 @click.pass_obj
 def show_district(deployment: Deployment, district_id: str, as_json: bool) -> None:
-    """Show how one district stands, and all that is registered about it but its secret.
+    """Show one district's state and registration, without its secret.
 
-    How it stands: its last published snapshot, the last attempt where that failed or is held, its pause. Then
-    its registration, the limits of the gate, and which contacts are withheld.
+    The state is its last published snapshot, the last attempt if it failed or is held, and its pause. The
+    registration includes the gate's limits and which contacts are withheld.
     """
     from samegoal_pipelines.districts.standing import standing_of
 
@@ -95,7 +95,7 @@ def _limit(name: str, value: float) -> str:
 
 
 def _standing_rows(standing: Standing) -> list[list[str]]:
-    """How a district stands, for people."""
+    """The district's state, for people."""
     rows = [["state", standing.state]]
     if standing.pause:
         pause = standing.pause
@@ -121,7 +121,7 @@ def _standing_rows(standing: Standing) -> list[list[str]]:
 
 
 def _standing_facts(standing: Standing) -> dict[str, Any]:
-    """The same for scripts."""
+    """The district's state, for scripts."""
     published, trouble = standing.published, standing.in_the_way
     return {
         "state": standing.state,

@@ -1,4 +1,4 @@
-"""`sync`: run nights now, or publish what they held."""
+"""`sync`: run nights now, or release held ones."""
 
 from __future__ import annotations
 
@@ -21,10 +21,12 @@ if TYPE_CHECKING:
 @click.command()
 @click.argument("district_ids", metavar="ID…", nargs=-1, required=True)
 @click.option(
-    "--today", type=Night(), help="The night: classify as of this date; default: the district's own date."
+    "--today", type=Night(), help="Classify as of this date. Default: today's date in the district."
 )
-@click.option("--release", is_flag=True, help="Publish exactly what was held that night; reads nothing anew.")
-@click.option("--why", help="The reason for --release, which goes on record with SAMEGOAL_OPERATOR.")
+@click.option(
+    "--release", is_flag=True, help="Publish exactly the rows that were held, without reading Qmlativ."
+)
+@click.option("--why", help="Why you release it. Recorded together with SAMEGOAL_OPERATOR.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, for scripts.")
 @click.pass_context
 def sync(
@@ -37,13 +39,14 @@ def sync(
 ) -> int:
     """Run the nightly job for these districts now, as Dagster runs.
 
-    Exit status 3: a snapshot is held, because it differs too much from the published one, which stays.
-    Look at it, then publish it with --release --why, or correct Qmlativ and run the night again.
+    Exit status 3: a night is held because it would change too much, and the published snapshot stays. Look
+    at the changes. If they are right, publish them with --release --why. If not, correct Qmlativ and run
+    sync again.
     """
     if why is not None and not release:
         raise click.UsageError("--why goes with --release")
     if release and not (why or "").strip():
-        raise click.UsageError("--release needs a reason, which goes on record: --why REASON")
+        raise click.UsageError("--release needs a reason, which is recorded: --why REASON")
     nights = run_nights(
         context.obj,
         district_ids,
@@ -66,10 +69,10 @@ def run_nights(
     release_because: str | None = None,
     debug: bool = False,
 ) -> list[NightOutcome]:
-    """Run each district's night with progress on standard error; a district that fails stops no other.
+    """Run each district's night, with progress on standard error. One failure does not stop the others.
 
     Args:
-        release_because: publish what each district's night has held, for this reason, and run no night.
+        release_because: release each district's held night for this reason, instead of running a night.
     """
     from samegoal_pipelines.operations.runs import NightOutcome, run_night, run_release
 
@@ -91,13 +94,13 @@ def run_nights(
 
 
 def worst_of(nights: Sequence[NightOutcome]) -> int:
-    """The exit status of several nights: one that failed counts more than one that waits for a person."""
+    """The exit status of several nights: failed outranks held."""
     if not all(night.well or night.held for night in nights):
         return FAILED
     return HELD if any(night.held for night in nights) else DONE
 
 
 def print_nights(nights: Sequence[NightOutcome]) -> None:
-    """A row per district: what became of its night, and how many students have which status."""
+    """Print one row per district: the outcome of its night, and the students per status."""
     columns = ["district", "snapshot", "students", "enrolled", "pre-enrolled", "graduated", "inactive"]
     print_table(columns, [night.row() for night in nights])

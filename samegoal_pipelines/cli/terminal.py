@@ -1,4 +1,4 @@
-"""What a person sees in a terminal: tables, JSON, progress. No decision about a night lives here."""
+"""Terminal output: tables, JSON, progress. It makes no decision about a night."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ PIPED_WIDTH = 160
 
 
 def print_json(value: Any) -> None:
-    """Print for scripts; dates as ISO text."""
+    """Print JSON, with dates as ISO text."""
     click.echo(json.dumps(value, indent=2, default=_text))
 
 
@@ -29,10 +29,10 @@ def _text(value: Any) -> str:
 
 
 def print_table(columns: Sequence[str] | None, rows: Sequence[Sequence[Any]]) -> None:
-    """Print rows in columns, numbers to the right; as wide as it needs where it is piped.
+    """Print rows in columns, with numbers right-aligned. Piped output is not limited to the terminal's width.
 
     Args:
-        rows: a cell is shown as it is, on one line; a list is a line for each of what is in it.
+        rows: a cell is one line; a list has one line per item.
     """
     from rich import box
     from rich.console import Console
@@ -46,7 +46,7 @@ def print_table(columns: Sequence[str] | None, rows: Sequence[Sequence[Any]]) ->
         numbers = any(type(row[index]) is int for row in rows)
         table.add_column(Text(_cell(column)), justify="right" if numbers else "left", overflow="fold")
     for row in rows:
-        table.add_row(*(Text(_cell(cell)) for cell in row))  # a str would be read as rich's markup
+        table.add_row(*(Text(_cell(cell)) for cell in row))  # rich would parse a str as markup
     console = Console()
     (console if console.is_terminal else Console(width=PIPED_WIDTH)).print(table)
 
@@ -58,7 +58,7 @@ def _cell(cell: Any) -> str:
 
 
 def print_sentences(sentences: Iterable[str], indent: int = 0) -> None:
-    """Print each on a line of its own, broken between words where a terminal is too narrow for it."""
+    """Print one sentence per line, wrapped between words if the terminal is too narrow."""
     margin = " " * indent
     from rich.console import Console
 
@@ -79,7 +79,7 @@ def print_sentences(sentences: Iterable[str], indent: int = 0) -> None:
 
 @contextmanager
 def reading_progress(deployment: Deployment, district_id: str) -> Iterator[None]:
-    """Show the rows read so far, object by object, while a night runs; nothing where no one is looking."""
+    """Show the rows read so far per object while a night runs, if standard error is a terminal."""
     from rich.console import Console
 
     console = Console(stderr=True)

@@ -1,4 +1,4 @@
-"""`districts verify`: whether a night could work, asked of Qmlativ, for people and for scripts."""
+"""`districts verify`: ask Qmlativ whether a night would work."""
 
 from __future__ import annotations
 
@@ -17,30 +17,32 @@ if TYPE_CHECKING:
     from samegoal_pipelines.districts.registry import District
     from samegoal_pipelines.districts.verify import Step, Verification
 
-AT_ONCE = 4  # districts; each asks a few things at once itself
+AT_ONCE = 4  # districts; each sends a few requests at once itself
 _VERDICTS = {"ok": "ready", "warning": "ready, with warnings", "failed": "not ready"}
 
 
 @click.command()
 @click.argument("district_ids", metavar="[ID…]", nargs=-1)
-@click.option("--all", "every", is_flag=True, help="Every active district, in a row each.")
+@click.option("--all", "every", is_flag=True, help="Verify every active district, one row each.")
 @click.option(
-    "--count", is_flag=True, help="Count the rows of every object now, rather than tell the last night's."
+    "--count",
+    is_flag=True,
+    help="Count the rows of every object now, instead of showing last night's counts.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, for scripts.")
 @click.pass_obj
 def verify(
     deployment: Deployment, district_ids: Sequence[str], every: bool, count: bool, as_json: bool
 ) -> int:
-    """Ask Qmlativ whether a night could work.
+    """Ask Qmlativ whether a night would work.
 
-    Looks at the token, the identity, entities, school years, fields, rows, and when the Integration Access
-    expires. Exit status 1: a night could not work for one of them. Warnings do not count.
+    Checks the token, the identity, entities, school years, fields, rows, and when the Integration Access
+    expires. Exit status 1: a night would fail for at least one district. Warnings do not count.
     """
     from samegoal_pipelines.districts.registry import UnknownDistrictError
 
     if bool(district_ids) == every:
-        raise click.UsageError("name the districts to verify, or give --all")
+        raise click.UsageError("name the districts to verify, or use --all")
     registry = deployment.registry
     districts, unknown = registry.list_active() if every else [], []
     for district_id in dict.fromkeys(district_ids):
@@ -65,7 +67,7 @@ def verify(
 def _verifications(
     deployment: Deployment, districts: Sequence[District], *, count: bool
 ) -> Iterator[Verification]:
-    """In the order of the districts, each as soon as it and those before it are done."""
+    """Yield results in the order of the districts, each as soon as it and all before it are done."""
     from samegoal_pipelines.districts.verify import verify as ask
 
     registry, landing = deployment.registry, deployment.landing
@@ -80,7 +82,7 @@ def _verifications(
 
 
 def _print_district(result: Verification) -> None:
-    """All that was found about one district."""
+    """Print everything about one district."""
     print_sentences([f"{result.district_id}, {result.name}: {_VERDICTS[result.state]}"])
     print_table(None, [[step.name, step.state, _told(step)] for step in result.steps])
     if result.objects:
@@ -98,7 +100,7 @@ def _print_district(result: Verification) -> None:
             ],
         )
     if result.missing:
-        click.echo("\nNot granted, and what each costs:")
+        click.echo("\nNot granted, and what you lose:")
         print_sentences(f"- {each.field}: {each.cost}" for each in result.missing)
     click.echo()
 
@@ -108,7 +110,7 @@ def _told(step: Step, of: str = "") -> list[str]:
 
 
 def _print_all(results: Sequence[Verification]) -> None:
-    """A row per district, those that need somebody first."""
+    """Print one row per district, those that need attention first."""
     states = list(reversed(_VERDICTS))
     rows = []
     for result in sorted(results, key=lambda one: states.index(one.state)):
@@ -121,7 +123,7 @@ def _print_all(results: Sequence[Verification]) -> None:
             ]
         )
     if rows:
-        print_table(["district", "verdict", "what is not good"], rows)
+        print_table(["district", "verdict", "problems"], rows)
     counts = {state: sum(result.state == state for result in results) for state in states}
     summary = "; ".join(f"{counts[state]:,} {_VERDICTS[state]}" for state in states if counts[state])
     click.echo(summary or "no district is active")

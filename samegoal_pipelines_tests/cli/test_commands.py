@@ -320,7 +320,7 @@ def test_help_lists_every_command(environment):
 def test_a_night_that_can_be_none_is_wrong_usage(words, night, ask):
     answer = ask(*words, night)
     assert (answer.returncode, answer.stdout) == (2, "")
-    assert f"{night} is no night of this pipeline; give a date from 2000-01-01 to 2199-12-31" in answer.stderr
+    assert f"{night} cannot be a night; use a date from 2000-01-01 to 2199-12-31" in answer.stderr
 
 
 def test_a_leap_day_is_a_night(environment, ask):
@@ -332,5 +332,8 @@ def test_a_port_that_is_taken_is_said_at_once(environment):
         port = taken.getsockname()[1]
         answer = run("dev", "--port", str(port))
     assert answer.returncode == 1
-    assert f"error: starting the UI: another program has port {port}; give another: --port" in answer.stderr
+    assert (
+        f"error: starting the UI: another program uses port {port}; choose another one with --port"
+        in answer.stderr
+    )
     assert "comes up" not in answer.stdout

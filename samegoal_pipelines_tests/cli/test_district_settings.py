@@ -55,7 +55,7 @@ def test_showing_what_is_withheld_says_what_it_means(registered):
     back = run(
         "districts", "set", "grand-bend", "--restricted-contacts", "withhold", "--confidential-phones", "show"
     )
-    assert "marked as confidential are published" in back.stdout
+    assert "confidential phones are published" in back.stdout
     facts = json.loads(run("districts", "show", "grand-bend", "--json").stdout)
     assert (facts["show_restricted_contacts"], facts["show_confidential_phones"]) == (False, True)
     assert run("districts", "set", "grand-bend", "--restricted-contacts", "yes").returncode == 2

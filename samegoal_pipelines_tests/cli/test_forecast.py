@@ -38,7 +38,7 @@ def test_flips_are_counted_by_day_and_students_are_listed_on_request(pipeline, d
 
     told = ask("forecast", "grand-bend")
     assert told.returncode == 0, told.stderr
-    assert "by 2026-10-26, as the rows of the night 2026-10-12 stand" in told.stdout
+    assert "by 2026-10-26, according to the rows of the night 2026-10-12" in told.stdout
     lines = [line.split() for line in told.stdout.splitlines()]
     assert ["2026-10-15", "ENROLLED", "INACTIVE", "1"] in lines
     assert ["2026-10-19", "PRE-ENROLLED", "ENROLLED", "1"] in lines
@@ -65,8 +65,8 @@ def test_days_to_come_begin_today_however_long_ago_a_night_was_published(
     the_date_of_every_district(date(2026, 11, 26))
 
     told = ask("forecast", "grand-bend").stdout
-    assert "2 status(es) have flipped since the night 2026-10-12, which is the last one published" in told
-    assert "by 2026-12-10, as the rows of the night 2026-10-12 stand" in told
+    assert "2 statuses have changed since 2026-10-12, the last published night" in told
+    assert "by 2026-12-10, according to the rows of the night 2026-10-12" in told
     lines = [line.split() for line in told.splitlines()]
     assert ["2026-12-02", "ENROLLED", "INACTIVE", "1"] in lines
     assert "2026-10-15" not in told
@@ -92,7 +92,7 @@ def test_a_hold_that_is_overdue_is_foretold_for_the_next_night(
 def test_a_forecast_without_flips_says_so(pipeline, district, ask: Ask):
     pipeline.add(district([STAYS]))
     assert pipeline.run().published
-    assert "no status flips by 2026-10-26" in ask("forecast", "grand-bend").stdout
+    assert "no status changes by 2026-10-26" in ask("forecast", "grand-bend").stdout
 
 
 def test_without_a_published_night_or_its_landed_rows_it_says_what_to_do(pipeline, district, ask: Ask):

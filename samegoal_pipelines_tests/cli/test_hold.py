@@ -56,7 +56,7 @@ def test_a_held_district_exits_with_3_and_its_release_with_0(pipeline, district)
 def test_a_release_needs_a_reason(ask: Ask, why):
     asked = ask("sync", "grand-bend", "--release", *why)
     assert asked.returncode == 2
-    assert "--release needs a reason, which goes on record: --why REASON" in asked.stderr
+    assert "--release needs a reason, which is recorded: --why REASON" in asked.stderr
 
 
 def test_the_students_whom_a_held_night_would_change_are_listed_by_number(pipeline, district, ask: Ask):
@@ -90,7 +90,7 @@ def test_where_what_was_held_is_landed_no_more_its_students_cannot_be_listed(pip
     assert pipeline.run(today=TOMORROW).held
     shutil.rmtree(pipeline.deployment.settings.home / "landing" / "grand-bend")
     told = ask("changes", "grand-bend", "--students").stdout
-    assert "no longer landed, so its students cannot be listed" in told
+    assert "no longer landed, so the students cannot be listed" in told
 
 
 def test_scripts_are_told_what_is_held_and_a_failure_counts_more(pipeline, district):

@@ -52,7 +52,7 @@ def test_a_paused_district_is_left_out_until_it_is_resumed(deployment, monkeypat
     assert f"paused until {until}: summer" in run("report").output
 
     assert run("resume", "alpha").output == (
-        f"alpha: no longer paused (it was from {TODAY} to {until}); the schedule takes it up again\n"
+        f"alpha: no longer paused (it was from {TODAY} to {until}); the schedule runs it again\n"
     )
     assert scheduled(deployment) == ["alpha", "beta"]
     assert run("resume", "alpha").output == "alpha: was not paused\n"

@@ -80,7 +80,7 @@ def test_nights_without_a_snapshot_are_left_out_and_said(two_nights, ask: Ask):
     replayed = ask("replay", "grand-bend", "--from", "2026-10-12")
 
     assert replayed.returncode == 0, replayed.stderr
-    assert "2026-10-14: left out: failed, never published" in replayed.stdout
+    assert "2026-10-14: skipped: failed, never published" in replayed.stdout
 
 
 def test_what_cannot_be_replayed_is_said_in_one_line(two_nights, ask: Ask):

@@ -117,7 +117,7 @@ def test_a_key_is_rotated_and_everything_goes_on(three, ask: Ask, tmp_path):
 
     told = ask("districts", "rotate-key")
 
-    assert told == (0, "3 client secret(s) are sealed with a new key; the keys before it are gone\n", "")
+    assert told == (0, "Client Secrets encrypted again: 3, with a new key; the old keys are removed\n", "")
     assert file.read_text() != before
     assert ask("sync", "alpha").returncode == 0
 
@@ -135,7 +135,7 @@ def test_a_lost_key_is_exit_status_1_and_the_districts_that_need_their_secret_ag
     told = ask("districts", "rotate-key")
 
     assert told.returncode == 1
-    assert told.stdout.startswith("1 client secret(s) are sealed with a new key")
+    assert told.stdout.startswith("Client Secrets encrypted again: 1, with a new key")
     assert [line.split(":")[1].strip() for line in told.stderr.splitlines()] == ["alpha", "gamma"]
     assert "districts rotate-secret alpha" in told.stderr
 
@@ -156,7 +156,7 @@ def test_keys_of_the_environment_stay_their_owners(three, ask: Ask, tmp_path, mo
     told = ask("districts", "rotate-key")
 
     assert told.returncode == 0
-    assert "3 client secret(s) are sealed with the first key of SAMEGOAL_SECRET_KEY" in told.stdout
+    assert "Client Secrets encrypted again: 3, with the first key of SAMEGOAL_SECRET_KEY" in told.stdout
     assert file.read_text().strip() == old
     monkeypatch.setenv("SAMEGOAL_SECRET_KEY", new)
     assert ask("sync", "alpha").returncode == 0

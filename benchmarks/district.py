@@ -41,7 +41,7 @@ CONNECTIONS = 8
 TODAY = date(2026, 10, 12)
 TARGET = 1.1
 NIGHTS = ("first night, following Next", "second night, 8 connections")
-EARLY = {"District/SchoolYear"}  # read before the others
+EARLY = {"District/SchoolYear", "District/Entity"}  # read before the others
 DEFS = "samegoal_pipelines.defs"
 PARTS = {
     "read": [f"{DEFS}.raw:read_district"],

@@ -158,7 +158,7 @@ def _with_local_sources(deployment: Deployment) -> Deployment:
 def _demo_source(home: Path) -> Iterator[SandboxServer]:
     """The sandbox of this home: the same districts, one night later for each day since the first."""
     from samegoal_pipelines.sandbox import Sandbox, serve
-    from samegoal_pipelines.sandbox.school_years import school_year_of
+    from samegoal_pipelines.sandbox.lookups import school_year_of
 
     today = datetime.now().astimezone().date()
     facts = _demo_facts(home) or {"first_day": today.isoformat(), "port": PREFERRED_PORT}

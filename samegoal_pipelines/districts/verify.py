@@ -20,7 +20,7 @@ from samegoal_pipelines.districts.registry import District, DistrictError, Regis
 from samegoal_pipelines.landing import Landing, LandingError
 from samegoal_pipelines.printable import in_days, some
 from samegoal_pipelines.qmlativ.client import QmlativClient
-from samegoal_pipelines.qmlativ.errors import GRANT, AccessRefusedError, EntityNotGrantedError, QmlativError
+from samegoal_pipelines.qmlativ.errors import GRANT, QmlativError
 from samegoal_pipelines.tables.catalog import NEEDED, OBJECTS
 from samegoal_pipelines.tables.declaration import QmlativObject
 from samegoal_pipelines.tables.enrollments import ENTITY, ENTRY_WITHDRAWAL, SCHOOL, SCHOOL_YEAR
@@ -225,17 +225,7 @@ class _Questions:
 
     def entities(self) -> str:
         read_as = self._client.entity_id
-        try:
-            rows = self._client.read(ENTITY).to_pylist()
-        except EntityNotGrantedError:
-            raise
-        except AccessRefusedError:
-            raise _NotOkError(
-                f"not listed: {ENTITY.path} is not granted",
-                "grant it to see which entities the Integration Access includes; nights do not need it",
-                "warning",
-            ) from None
-        names = {each["EntityID"]: each["Name"] for each in rows}
+        names = {each["EntityID"]: each["Name"] for each in self._client.read(ENTITY).to_pylist()}
         others = [each for each in names if each != read_as]
         granted = dict(zip(others, self._at_once(self._client.grants_entity, others), strict=True))
         told = f"read as {read_as} {names.get(read_as) or ''}".rstrip()

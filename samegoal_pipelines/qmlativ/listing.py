@@ -35,7 +35,7 @@ from samegoal_pipelines.qmlativ.transport import Answer
 from samegoal_pipelines.qmlativ.workers import Workers
 from samegoal_pipelines.tables.arrow_types import ARROW_TYPES
 from samegoal_pipelines.tables.declaration import UNREADABLE, Column, QmlativObject
-from samegoal_pipelines.tables.enrollments import ENTRY_WITHDRAWAL, SCHOOL_YEAR
+from samegoal_pipelines.tables.enrollments import ENTITY, ENTRY_WITHDRAWAL, SCHOOL_YEAR
 from samegoal_pipelines.tables.people import (
     ADDRESS,
     GUARDIAN_NAME,
@@ -50,6 +50,7 @@ from samegoal_pipelines.tables.people import (
 # What others wait for first, and then those of which a district has the most rows; the rest is short.
 _FIRST = (
     SCHOOL_YEAR,
+    ENTITY,
     NAME_ADDRESS,
     NAME_PHONE,
     STUDENT_GUARDIAN,

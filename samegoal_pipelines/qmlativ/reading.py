@@ -31,7 +31,7 @@ from samegoal_pipelines.qmlativ.merging import without_repeats
 from samegoal_pipelines.qmlativ.older_years import OlderYears, read_older_years
 from samegoal_pipelines.tables.catalog import NEEDED, RawAsset
 from samegoal_pipelines.tables.declaration import UNREADABLE, YEAR_ASKED, QmlativObject
-from samegoal_pipelines.tables.enrollments import ENTRY_WITHDRAWAL, SCHOOL_YEAR
+from samegoal_pipelines.tables.enrollments import ENTITY, ENTRY_WITHDRAWAL, SCHOOL_YEAR
 from samegoal_pipelines.tables.people import (
     ADDRESS,
     GUARDIAN_NAME,
@@ -191,9 +191,11 @@ def _read_all(
     yearly = any(each.year_bound for each in objects)
     with ThreadPoolExecutor(3 * len(objects), thread_name_prefix="reading") as threads:  # they only wait
         try:
-            reading: dict[tuple[QmlativObject, int | None], Future[Reading]] = {}
-            if yearly or SCHOOL_YEAR in objects:
-                reading[SCHOOL_YEAR, None] = threads.submit(read, SCHOOL_YEAR)
+            reading: dict[tuple[QmlativObject, int | None], Future[Reading]] = {
+                (each, None): threads.submit(read, each)
+                for each in (SCHOOL_YEAR, ENTITY)
+                if each in objects or (yearly and each is SCHOOL_YEAR)
+            }
             _results([threads.submit(client.granted, each) for each in objects])
             for each in objects:
                 if not each.year_bound and (each, None) not in reading:

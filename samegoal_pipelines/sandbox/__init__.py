@@ -1,7 +1,10 @@
 """A sandbox Qmlativ: a server that conforms to the Custom API contract, with synthetic districts of any size.
 
-Tests, the demo and the benchmarks talk to it over a real socket. Nobody in it exists. It imports no other
-room, and no other room but the terminal imports it.
+Tests, the demo and the benchmarks talk to it over a real socket. Everyone in it is made up.
+
+- ``sandbox``, ``district``: districts, their settings and grants; ``literal``, ``rows``: test rows
+- ``generate``, ``people``, ``enrollments``, ``nights``: synthetic districts, and what nights change
+- ``server``, ``tokens``, ``listings``, ``search``: the Custom API; ``faults``, ``traffic``: for tests
 """
 
 from samegoal_pipelines.sandbox.command import SandboxError, run

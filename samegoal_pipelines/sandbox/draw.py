@@ -1,66 +1,53 @@
-"""Seeded randomness and small column tools for the generator.
+"""Seeded random choices for the generator.
 
-Every stream is named, so that a change in one part of the generator does not move the numbers of another,
-and nothing depends on hash seeds. No people here.
+Every part of the generator has a stream of its own, so that a change in one part moves no other.
 """
+
+from __future__ import annotations
 
 import zlib
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
 
-Ints = np.ndarray
-Mask = np.ndarray
+Array = np.ndarray[Any, Any]
+Rng = np.random.Generator
 
 
-def generator(seed: int, *labels: str | int) -> np.random.Generator:
-    """The stream of random numbers with this name."""
-    return np.random.default_rng([seed, *(zlib.crc32(str(label).encode()) for label in labels)])
+def stream(seed: int, district: int, part: str) -> Rng:
+    """The random numbers of one part of a district."""
+    return np.random.default_rng([seed, district, zlib.crc32(part.encode())])
 
 
-def chance(rng: np.random.Generator, count: int, share: float | np.ndarray) -> Mask:
-    """True for about this share of positions."""
+def chance(rng: Rng, count: int, share: float | Array) -> Array:
+    """True at about this share of the positions."""
     return rng.random(count) < share
 
 
-def some(rng: np.random.Generator, candidates: Ints, share: float, of: int) -> Ints:
-    """A few of the candidates: this share of ``of``, but at least one wherever there is one. Sorted."""
-    wanted = min(len(candidates), max(1, round(share * of)))
-    return np.sort(rng.choice(candidates, wanted, replace=False))
+def some(rng: Rng, candidates: Array, share: float, of: int) -> Array:
+    """Positions of a few candidates: this share ``of`` a number, but at least one if there is one."""
+    places = np.flatnonzero(candidates)
+    return np.sort(rng.choice(places, min(len(places), max(1, round(share * of))), replace=False))
 
 
-def words(choices: Sequence[str], index: Ints, missing: Mask | None = None) -> pa.Array:
-    """A word per position; null where missing."""
-    return pa.array(choices, pa.string()).take(pa.array(index, pa.int64(), mask=missing))
+def pick(rng: Rng, words: Sequence[Any], count: int) -> Array:
+    """A random word at each position."""
+    return np.array(words, object)[rng.integers(0, len(words), count)]
 
 
-def pick(rng: np.random.Generator, choices: Sequence[str], count: int) -> pa.Array:
-    """Any of the words, for each position."""
-    return words(choices, rng.integers(0, len(choices), count))
+def digits(rng: Rng, low: int, high: int, count: int) -> Array:
+    """Random whole numbers as text."""
+    return rng.integers(low, high, count).astype(str).astype(object)
 
 
-def where(mask: Mask, yes: Any, no: Any) -> pa.Array:
-    """Text from one column or the other (or a constant, or None)."""
-    texts = [
-        pa.scalar(value, pa.string()) if value is None or isinstance(value, str) else value
-        for value in (yes, no)
-    ]
-    return pc.if_else(pa.array(mask), *texts)
+def padded(numbers: Array, width: int) -> Array:
+    """Numbers as text with leading zeros."""
+    return np.array([f"{number:0{width}d}" for number in numbers], object)
 
 
-def joined(*parts: Any, separator: str = "") -> pa.Array:
-    """Text put together per position; constants are repeated."""
-    return pc.binary_join_element_wise(*parts, separator)
-
-
-def nullable(values: Ints, missing: Mask, type_: Any = None) -> pa.Array:
-    """Numbers with nulls where missing."""
-    return pa.array(values, type_ or pa.int64(), mask=missing)
-
-
-def days(values: Ints, missing: Mask | None = None) -> pa.Array:
-    """Days since 1970 as dates."""
-    return pa.array(values.astype(np.int32), pa.int32(), mask=missing).cast(pa.date32())
+def only(where: Array, values: Any) -> Array:
+    """The values (or one value) at some positions, and None at the others."""
+    column = np.array(np.broadcast_to(values, where.shape), object)
+    column[~where] = None
+    return column

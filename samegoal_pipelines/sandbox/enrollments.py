@@ -1,226 +1,244 @@
-"""The rows of Enrollment/EntryWithdrawal as they stand on a day, out of the students' careers.
+"""Enrollments: when each student comes, moves between campuses and leaves, as known on a given day.
 
-Every kind of enrollment that the status rules name is made here. Ids are given to all rows that the plan
-holds before those are left out that nobody knows of yet, so an id means the same enrollment on every day.
+First the whole plan is made, which depends on no day and gives every row its id; then what nobody knows yet
+is left out. So the same district can be seen a day later with only the changes of that day. All kinds of
+enrollments that the status rules name are in it.
 """
 
-from dataclasses import dataclass, fields
+from __future__ import annotations
+
+import datetime as dt
 
 import numpy as np
-import pyarrow as pa
+import pandas as pd
 
-from samegoal_pipelines.sandbox.careers import SENIOR, Careers, first_day, last_day
-from samegoal_pipelines.sandbox.draw import chance, days, generator, nullable
-from samegoal_pipelines.sandbox.families import Families
-from samegoal_pipelines.sandbox.places import Campuses
-from samegoal_pipelines.sandbox.school_years import (
-    CECS,
-    GRADUATED,
-    LEAVER_CODES,
-    OTHER_CAMPUS,
-    WITHDRAWAL_CODES,
-    YEARS_BACK,
-    withdrawal_code_id,
-)
+from samegoal_pipelines.sandbox.draw import Array, Rng, chance, only, some
+from samegoal_pipelines.sandbox.lookups import WITHDRAWAL_CODES, YEARS_BACK
 
-FIRST_ENROLLMENT_ID = 4_000_001
-_NO_CODE = -1
-_NUMBER = {code: number for number, (code, _) in enumerate(WITHDRAWAL_CODES)}
+_LEAVING_CODES = {
+    "16": 0.08,
+    "60": 0.14,
+    "66": 0.02,
+    "81": 0.16,
+    "82": 0.34,
+    "83": 0.08,
+    "98": 0.1,
+    None: 0.08,
+}
+LEAVER_CODES = tuple(code for code in _LEAVING_CODES if code)
+_LEAVING_SHARES = (0.05, 0.035, 0.008, 0.005)
+"""Shares of students who leave in the year, the year before, and so on."""
 _PREREGISTRATION = 217
 """Days after the first day of school (mid-March) from which next year's enrollments exist."""
+_SPECIAL_SHARES = {
+    # Students who left last year
+    "withdrawal date only": 0.004,
+    "never closed": 0.003,
+    # Students of any grade
+    "no-show": 0.0008,
+    "one day": 0.001,
+    "second campus": 0.006,
+    # High-school students: courses at another entity
+    "course only": 0.0007,
+    "course": 0.02,
+    "course last year": 0.02,
+    "course without a code": 0.0008,
+}
 
 
-@dataclass
-class _Rows:
-    """Columns of a batch of rows; scalars are spread over all of them."""
-
-    student: np.ndarray
-    year: np.ndarray | int
-    start: np.ndarray | int
-    end: np.ndarray | int
-    """The last day of the plan; shown only once it is known."""
-    code: np.ndarray | int
-    campus: np.ndarray | int
-    known: np.ndarray | bool
-    """Whether the end (and its code) is known today."""
-    visible: np.ndarray | bool = True
-    default: np.ndarray | bool = True
-    cross: np.ndarray | bool = False
-    no_show: np.ndarray | bool = False
-    end_shown: np.ndarray | bool = True
-    """False where only the withdrawal date is recorded."""
-
-    def columns(self) -> dict[str, np.ndarray]:
-        count = len(self.student)
-        return {each.name: np.broadcast_to(getattr(self, each.name), count) for each in fields(self)}
+def first_day(year: int) -> np.datetime64:
+    """First day of school in the year with this id."""
+    return np.datetime64(f"{1999 + year}-08-12")
 
 
-def enrollment_table(
-    seed: int,
-    number: int,
-    careers: Careers,
-    families: Families,
-    campuses: Campuses,
-    student_id: np.ndarray,
-    today: int,
-) -> pa.Table:
-    """All enrollments that are on record on the day number ``today``."""
-    rng = generator(seed, number, "enrollments")
-    batches: list[_Rows] = []
-    for year in range(careers.anchor - YEARS_BACK, careers.anchor + 2):
-        batches += _home_campus(rng, careers, families, campuses, year, today)
-    batches += _courses_elsewhere(rng, careers, campuses, today)
-    batches.append(_second_campus(careers, campuses, today))
-    parts = [batch.columns() for batch in batches]
-    columns = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
-    columns["id"] = FIRST_ENROLLMENT_ID + np.arange(len(columns["student"]))
-    shown = columns["visible"]
-    return _table({name: column[shown] for name, column in columns.items()}, campuses, student_id)
+def last_day(year: int) -> np.datetime64:
+    """Last day of school."""
+    return np.datetime64(f"{2000 + year}-05-27")
 
 
-def _home_campus(
-    rng: np.random.Generator,
-    careers: Careers,
-    families: Families,
-    campuses: Campuses,
-    year: int,
-    today: int,
-) -> list[_Rows]:
-    """A year's enrollments at the home campus; after a transfer there are two, one behind the other."""
-    who = careers.attending(year)
-    count = len(who)
-    grade = careers.grade[who] - (careers.anchor - year)
-    start = first_day(year) + np.where(careers.first_year[who] == year, careers.start_offset[who], 0)
-    leaves = careers.leaves[who] & (careers.last_year[who] == year)
-    end = np.where(leaves, np.maximum(careers.exit_day[who], start + 1), last_day(year))
-    leaver = rng.choice([_NUMBER[code] for code in LEAVER_CODES] + [_NO_CODE], count,
-                        p=[0.08, 0.14, 0.02, 0.16, 0.34, 0.08, 0.10, 0.08])  # fmt: skip
-    code = np.where(leaves, leaver, np.where(grade == SENIOR, _NUMBER[GRADUATED], _NO_CODE))
-    planned = leaves & (end <= today + 30) & chance(rng, count, 0.5)
-    known = (end <= today) | planned
-    visible = np.ones(count, bool)
-    if year > careers.anchor:
-        rolled_over = (today >= first_day(careers.anchor) + _PREREGISTRATION) & chance(rng, count, 0.97)
-        visible = rolled_over | (careers.first_year[who] == year)
-    home = campuses.of(grade, families.zone[families.of_child[who]])
+def enrollment_rows(
+    rng: Rng, students: pd.DataFrame, campuses: pd.DataFrame, year: int, day: dt.date
+) -> pd.DataFrame:
+    """Rows of Enrollment/EntryWithdrawal as they are on a day.
 
-    moved = (careers.transfer_year[who] == year) & (start < careers.transfer_day[who] - 5)
-    moved &= careers.transfer_day[who] + careers.gap[who] + 5 < end
-    moved &= careers.transfer_day[who] <= today
-    left_on, gap = careers.transfer_day[who], careers.gap[who]
-    no_show = np.isin(who, np.concatenate([careers.no_show, careers.one_day]))
-    no_show &= year == (careers.anchor if today >= first_day(careers.anchor) + 7 else careers.anchor - 1)
-    never = no_show & np.isin(who, careers.no_show)
-    moved &= ~no_show
-    forgotten = leaves & np.isin(who, careers.never_closed)
-
-    first_end = np.where(moved, left_on, end)
-    first_end = np.where(no_show, start - never, first_end)
-    first_code = np.where(moved, np.where(gap > 0, _NUMBER["60"], _NUMBER[OTHER_CAMPUS]), code)
-    first_code = np.where(no_show, _NUMBER["98"], first_code)
-    first = _Rows(
-        student=who,
-        year=year,
-        start=start,
-        end=first_end,
-        code=first_code,
-        campus=np.where(moved, _another(campuses, home), home),
-        known=(known | moved | no_show) & ~(forgotten & ~moved),
-        visible=visible,
-        no_show=no_show,
-        end_shown=~(leaves & ~moved & np.isin(who, careers.withdrawal_date_only)),
+    Args:
+        students: their student_id, grade in the school year ``year``, and zone.
+    """
+    today = np.datetime64(day)
+    careers = _careers(rng, students["grade"].to_numpy(), year)
+    rows = _years_at_home(rng, careers, year, today)
+    rows["campus"] = _home_campuses(
+        campuses, rows["grade"].to_numpy(), students["zone"].to_numpy()[rows["student"]]
     )
-    resumed = left_on + gap + 1
-    second = _Rows(
-        student=who[moved],
-        year=year,
-        start=resumed[moved],
-        end=end[moved],
-        code=code[moved],
-        campus=home[moved],
-        known=(known & ~forgotten)[moved],
-        visible=(resumed <= today)[moved],
+    rows = pd.concat(
+        [_with_transfers(rng, rows, campuses, today), _elsewhere(rng, careers, campuses, year, today)]
     )
-    return [first, second]
+    rows["id"] = 4_000_001 + np.arange(len(rows))
+    return _as_recorded(rows[rows["visible"]], campuses, students["student_id"].to_numpy())
 
 
-def _another(campuses: Campuses, home: np.ndarray) -> np.ndarray:
-    """Another campus of the same level, or the alternative one where there is none."""
-    level = np.searchsorted(campuses.level_start, home, side="right") - 1
-    start, count = campuses.level_start[level], campuses.level_count[level]
-    return np.where(count > 1, start + (home - start + 1) % count, campuses.alternative)
-
-
-def _courses_elsewhere(
-    rng: np.random.Generator, careers: Careers, campuses: Campuses, today: int
-) -> list[_Rows]:
-    """Courses at the career center: with the withdrawal code CECS, and a few that are only flagged."""
-    batches = []
-    for year, who in careers.cecs.items():
-        spring = chance(rng, len(who), 0.5)
-        end = np.where(spring, last_day(year), first_day(year) + 128)
-        start = first_day(year) + np.where(spring, 149, 0)
-        batches.append((who, year, start, end, _NUMBER[CECS]))
-    open_year = careers.anchor
-    begin, close = first_day(open_year), last_day(open_year)
-    for group, code in ((careers.cecs_only, _NUMBER[CECS]), (careers.flagged_only, _NO_CODE)):
-        batches.append((group, open_year, np.full(len(group), begin), np.full(len(group), close), code))
-    return [
-        _Rows(
-            student=who,
-            year=year,
-            start=start,
-            end=end,
-            code=code,
-            campus=campuses.career_center,
-            known=end <= today,
-            default=False,
-            cross=True,
-        )
-        for who, year, start, end, code in batches
-    ]
-
-
-def _second_campus(careers: Careers, campuses: Campuses, today: int) -> _Rows:
-    """Placements beside the home campus, which are not the default entity."""
-    who = careers.second_campus
-    start = first_day(careers.anchor) + 14 + (who * 7) % 120
-    return _Rows(
-        student=who,
-        year=careers.anchor,
-        start=start,
-        end=start + 60,
-        code=_NUMBER[OTHER_CAMPUS],
-        campus=campuses.alternative,
-        known=start + 60 <= today,
-        default=False,
+def _careers(rng: Rng, grade: Array, year: int) -> pd.DataFrame:
+    """Per student: first and last year, late start, whether and when they leave, and anything special."""
+    count, graduates = len(grade), year + 12 - grade
+    begins = year - grade - 1 + ((grade >= 0) & chance(rng, count, 0.6))  # most skip PK
+    earliest, latest = np.maximum(year - YEARS_BACK, begins), np.minimum(year, graduates)
+    moved_in = chance(rng, count, 0.25) & (earliest < latest)
+    later = earliest + 1 + (rng.random(count) * np.maximum(1, latest - earliest)).astype(int)
+    first = np.where(moved_in, later, earliest)
+    late = np.where(first < year, rng.integers(1, 200, count), rng.integers(1, 20, count))
+    never = 1 - sum(_LEAVING_SHARES)
+    leave_year = year - rng.choice(len(_LEAVING_SHARES) + 1, count, p=[*_LEAVING_SHARES, never])
+    leaves = (leave_year > year - len(_LEAVING_SHARES)) & (leave_year >= first) & (leave_year <= graduates)
+    last = np.where(leaves, leave_year, np.minimum(graduates, year + 1))
+    within_year = np.where(
+        chance(rng, count, 0.8), 10 + rng.integers(0, 260, count), 210 + rng.integers(0, 60, count)
     )
-
-
-def _table(columns: dict[str, np.ndarray], campuses: Campuses, student_id: np.ndarray) -> pa.Table:
-    """The rows with Qmlativ's columns."""
-    closed, shown = columns["known"], columns["end_shown"]
-    # A course elsewhere carries its code from the start; any other code comes with the end.
-    coded = (columns["code"] != _NO_CODE) & (closed | (columns["code"] == _NUMBER[CECS]))
-    code_id = withdrawal_code_id(columns["year"], columns["code"])
-    withdrawn = closed & (coded | ~shown)
-    count = len(closed)
-    return pa.table(
+    days_until_exit = np.where(chance(rng, count, 0.7), within_year, 288)
+    careers = pd.DataFrame(
         {
-            "EntryWithdrawalID": pa.array(columns["id"]),
-            "StudentID": pa.array(student_id[columns["student"]]),
-            "EntityID": pa.array(campuses.entity[columns["campus"]]),
-            "SchoolID": pa.array(campuses.school_ids(columns["campus"])),
-            "SchoolYearID": pa.array(columns["year"]),
-            "CalendarID": pa.array(columns["year"] * 1000 + columns["campus"]),
-            "StartDate": days(columns["start"]),
-            "EndDate": days(np.where(closed, columns["end"], 0), ~closed | ~shown),
-            "WithdrawalDate": days(np.where(closed, columns["end"] + 1, 0), ~withdrawn),
-            "WithdrawalCodeID": nullable(code_id, ~coded),
-            "EntryCodeID": pa.array(columns["year"] * 10 + 1),
-            "StudentTypeID": pa.array(np.ones(count, np.int64)),
-            "IsDefaultEntity": pa.array(columns["default"]),
-            "IsCrossEntityCourseEnrollment": pa.array(columns["cross"]),
-            "IsNoShow": pa.array(columns["no_show"]),
+            "grade": grade,
+            "first": first,
+            "late": np.where(moved_in & chance(rng, count, 0.45), late, 0),
+            "last": last,
+            "leaves": leaves,
+            "days_until_exit": days_until_exit,
         }
     )
+    settled = (grade >= 0) & (grade <= 12) & (first < year) & ~leaves
+    special = np.full(count, "", object)
+    for kind, share in _SPECIAL_SHARES.items():
+        pool = settled & (grade >= 9) if kind.startswith("course") else settled
+        if kind in ("withdrawal date only", "never closed"):
+            pool = leaves & (last == year - 1)
+        special[some(rng, pool & (special == ""), share, count)] = kind
+    return careers.assign(special=special)
+
+
+def _years_at_home(rng: Rng, careers: pd.DataFrame, year: int, today: np.datetime64) -> pd.DataFrame:
+    """A row for each year that a student attends."""
+    known_years = range(year - YEARS_BACK, year + 2)
+    years = np.array(known_years)
+    first, last = careers["first"].to_numpy()[:, None], careers["last"].to_numpy()[:, None]
+    student, place = np.nonzero((first <= years) & (years <= last))
+    opens, closes = (
+        np.array([first_day(each) for each in known_years]),
+        np.array([last_day(each) for each in known_years]),
+    )
+    rows = careers.iloc[student].reset_index(drop=True)
+    rows = rows.assign(student=student, year=years[place], grade=rows["grade"] - year + years[place])
+    count, here = len(rows), rows["year"].to_numpy()
+    start = opens[place] + np.where(here == rows["first"], rows["late"], 0)
+    rows["leaves"] &= here == rows["last"]
+    leaves = rows["leaves"].to_numpy()
+    exit_day = np.maximum(opens[place] + rows["days_until_exit"].to_numpy(), start + 1)
+    end = np.where(leaves, exit_day, closes[place])
+    leaving_code = rng.choice(np.array(list(_LEAVING_CODES), object), count, p=list(_LEAVING_CODES.values()))
+    code = np.where(leaves, leaving_code, only((rows["grade"] == 12).to_numpy(), "01"))
+
+    # Enrollments that end on or before their first day: this year's, or last year's until school has begun.
+    begun = year if today >= first_day(year) + 7 else year - 1
+    no_show = ((here == begun) & rows["special"].isin(["no-show", "one day"])).to_numpy()
+    end = np.where(no_show, start - (rows["special"] == "no-show").to_numpy(int), end)
+    planned = leaves & (end <= today + 30) & chance(rng, count, 0.5)
+    rolled_over = (today >= first_day(year) + _PREREGISTRATION) & chance(rng, count, 0.97)
+    rows = rows.assign(
+        start=start,
+        end=end,
+        code=np.where(no_show, "98", code),
+        known=((end <= today) | planned | no_show) & ~(leaves & (rows["special"] == "never closed")),
+        visible=(here <= year) | rolled_over | (here == rows["first"]),
+        default=True,
+        cross=False,
+        no_show=no_show,
+        end_shown=~(leaves & (rows["special"] == "withdrawal date only")),
+    )
+    return rows[rows["special"] != "course only"]
+
+
+def _home_campuses(campuses: pd.DataFrame, grade: Array, zone: Array) -> Array:
+    """The home campus (its position) for a grade and an attendance zone between 0 and 1."""
+    level = np.digitize(grade, [6, 9])
+    counts = campuses["level"].value_counts().sort_index().to_numpy()[1:]
+    first = np.cumsum(counts) - counts
+    campus: Array = first[level] + (zone * counts[level]).astype(int)
+    return campus
+
+
+def _with_transfers(
+    rng: Rng, rows: pd.DataFrame, campuses: pd.DataFrame, today: np.datetime64
+) -> pd.DataFrame:
+    """Split some years in two: first at another campus, later at the home campus, sometimes with a gap."""
+    count, start, end = len(rows), rows["start"].to_numpy(), rows["end"].to_numpy()
+    day = start + rng.integers(40, 230, count)
+    gap = np.where(chance(rng, count, 0.12), rng.integers(15, 40, count), 0)
+    moves = chance(rng, count, 0.023) & (day + gap + 5 < end) & (rows["special"] == "").to_numpy()
+    level = campuses["level"].to_numpy()
+    next_campus = rows["campus"].to_numpy() + 1
+    same_level = level[next_campus] == level[next_campus - 1]
+    day, gap = day[moves], gap[moves]
+    resumed = day + gap + 1
+    later = rows[moves].assign(start=resumed, visible=rows["visible"][moves] & (resumed <= today))
+    rows.loc[moves, "campus"] = np.where(same_level, next_campus, len(campuses) - 1)[moves]
+    rows.loc[moves, "end"] = day
+    rows.loc[moves, "known"] = day <= today
+    rows.loc[moves, "code"] = np.where(gap > 0, "60", "33")
+    return pd.concat([rows, later])
+
+
+def _elsewhere(
+    rng: Rng, careers: pd.DataFrame, campuses: pd.DataFrame, year: int, today: np.datetime64
+) -> pd.DataFrame:
+    """Courses at the career center, and placements beside the home campus."""
+    special = careers["special"].to_numpy()
+    student = np.flatnonzero(pd.Series(special).str.startswith(("course", "second")))
+    kind, spring = special[student], chance(rng, len(student), 0.5)
+    is_course, in_year = kind != "second campus", np.where(kind == "course last year", year - 1, year)
+    opens = np.where(in_year == year, first_day(year), first_day(year - 1))
+    half = np.isin(kind, ["course", "course last year"])
+    begins = np.where(half & spring, 149, 0)
+    ends = np.where(half & ~spring, 128, 288)
+    placed = 14 + (student * 7) % 120
+    start = opens + np.where(is_course, begins, placed)
+    end = opens + np.where(is_course, ends, placed + 60)
+    return pd.DataFrame(
+        {
+            "student": student,
+            "year": in_year,
+            "start": start,
+            "end": end,
+            "code": only(kind != "course without a code", np.where(is_course, "CECS", "33")),
+            "campus": len(campuses) - np.where(is_course, 2, 1),
+            "known": end <= today,
+            "visible": True,
+            "default": False,
+            "cross": is_course,
+            "no_show": False,
+            "end_shown": True,
+        }
+    )
+
+
+def _as_recorded(rows: pd.DataFrame, campuses: pd.DataFrame, student_id: Array) -> pd.DataFrame:
+    """The rows with Qmlativ's columns: an end, and its code, only once it is known."""
+    closed, code, campus = rows["known"].to_numpy(), rows["code"], rows["campus"].to_numpy()
+    # A course elsewhere carries its code from the start; any other code comes with the end.
+    coded = (code.notna() & (closed | (code == "CECS"))).to_numpy()
+    ids = rows["year"] * 100 + 1 + code.map(list(WITHDRAWAL_CODES).index, na_action="ignore")
+    shown = rows["end_shown"].to_numpy()
+    end = rows["end"]
+    return pd.DataFrame(
+        {
+            "EntryWithdrawalID": rows["id"],
+            "StudentID": student_id[rows["student"]],
+            "EntityID": campuses["entity"].to_numpy()[campus],
+            "SchoolID": campuses["school"].to_numpy()[campus],
+            "SchoolYearID": rows["year"],
+            "StartDate": rows["start"],
+            "EndDate": end.where(closed & shown),
+            "WithdrawalDate": (end + pd.Timedelta(days=1)).where(closed & (coded | ~shown)),
+            "WithdrawalCodeID": ids.where(coded).astype("Int64"),
+            "IsDefaultEntity": rows["default"],
+            "IsCrossEntityCourseEnrollment": rows["cross"],
+            "IsNoShow": rows["no_show"],
+        }
+    ).reset_index(drop=True)

@@ -1,23 +1,22 @@
-"""Faults on request: rules that make the sandbox misbehave, set at run time or read from a JSON file.
+"""Faults on request: rules that make the sandbox misbehave, added at run time or read from a JSON file.
 
-A rule has what it matches (district, kind of request, object, page, how many of them) and what then
-happens. Without a rule the server behaves as the contract says. Nothing here knows HTTP beyond status,
-headers and body.
+A rule says which requests it matches (district, kind, object, page, how many) and what happens to them.
+Without rules the server behaves as the contract says. How a fault is carried out is in ``server``.
 """
+
+from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-MAINTENANCE_PAGE = "<!DOCTYPE html><html><title>Maintenance</title><body>Back at 5 a.m.</body></html>"
-
 
 @dataclass
 class Fault:
-    """One rule. Fields of the first group must all match; those of the second all happen, in their order.
+    """One rule. All fields of the first group must match; then all of the second happen, in their order.
 
     As JSON: ``{"object": "Student/Student", "page": 2, "times": 1, "status": 503, "body": "maintenance"}``
     """
@@ -29,54 +28,56 @@ class Fault:
     object: str | None = None
     page: int | None = None
     nth: int | None = None
-    """Only the n-th request that matches the rest, counted from 1 (from n on, if times is set as well)."""
+    """Only the n-th request that matches the rest, counted from 1 (from n on if ``times`` is set as well)."""
     times: int | None = None
-    """Only so many times; without it for ever (with nth: once)."""
+    """At most so many times. Without it: always, or once if ``nth`` is set."""
 
     # What happens.
     run: Callable[[Any], None] | None = None
     """Called with the SandboxDistrict before the answer is made, to change data between two pages."""
     expire_tokens: bool = False
-    """Every token given out so far is expired from this request on."""
+    """Expire every token issued so far."""
     forget_tokens: bool = False
-    """Every token given out so far is unknown from this request on, as after a restart of the server."""
+    """Forget every token issued so far, as after a restart of the server."""
     hang: float = 0.0
-    """Seconds to wait before the answer."""
+    """Wait so many seconds before the answer."""
     drop: bool = False
     """Close the connection without an answer."""
     status: int | None = None
     """Answer this status at once, with ``body`` (empty by default)."""
     body: str | bytes | None = None
-    """This body instead of the real one."""
+    """Send this body instead of the real one."""
     html: bool = False
     """Answer 200 with the HTML page of a maintenance window."""
     headers: dict[str, str] = field(default_factory=dict)
     set: dict[str, Any] = field(default_factory=dict)
-    """Keys of a JSON answer to overwrite; texts may hold {base}, {entity}, {object}, {page}, {size}."""
+    """Overwrite keys of a JSON answer; texts may contain {base}, {entity}, {object}, {page} and {size}."""
     remove: list[str] = field(default_factory=list)
-    """Keys of a JSON answer to leave out."""
+    """Leave out keys of a JSON answer."""
     values: dict[str, Any] = field(default_factory=dict)
-    """Fields to overwrite in objects of a listing."""
+    """Overwrite fields of the objects in a listing."""
     remove_fields: list[str] = field(default_factory=list)
-    """Fields to leave out of objects of a listing."""
+    """Leave out fields of the objects in a listing."""
     rows: list[int] | None = None
-    """Positions on the page that values and remove_fields concern; all by default."""
+    """Positions on the page that ``values`` and ``remove_fields`` change; all by default."""
     skip_rows: list[int] = field(default_factory=list)
-    """Positions on the page to leave out."""
+    """Leave out the objects at these positions on the page."""
     cut: float | None = None
-    """Send only this share of the body (0 to 1), then close; the headers promise all of it."""
+    """Send only this share of the body (0 to 1), then close. The headers promise all of it."""
     drip: float = 0.0
-    """Seconds between pieces of the body."""
+    """Wait so many seconds after each piece of the body."""
     drip_bytes: int = 1024
     """Size of a piece."""
 
     seen: int = field(default=0, init=False, repr=False)
     applied: int = field(default=0, init=False, repr=False)
+    """How many requests the rule was applied to."""
 
     def matches(self, district: str | None, kind: str, object: str | None, page: int | None) -> bool:
-        """Whether the rule concerns this request; counts it if so."""
-        asked = ((self.district, district), (self.kind, kind), (self.object, object), (self.page, page))
-        if any(wanted is not None and wanted != got for wanted, got in asked):
+        """Whether the rule applies to this request. Counts it if so."""
+        wanted = self.district, self.kind, self.object, self.page
+        asked = district, kind, object, page
+        if any(want is not None and want != got for want, got in zip(wanted, asked, strict=True)):
             return False
         self.seen += 1
         times = 1 if self.times is None and self.nth is not None else self.times
@@ -85,77 +86,64 @@ class Fault:
         self.applied += 1
         return True
 
-    def changed_json(self, answer: Any, names: dict[str, Any]) -> Any:
-        """A decoded answer with set, remove, values, remove_fields and skip_rows applied."""
-        if not isinstance(answer, dict):
-            return answer
-        objects = answer.get("Objects")
-        if isinstance(objects, list):
-            for number in range(len(objects)) if self.rows is None else self.rows:
-                if number < len(objects):
-                    objects[number].update(self.values)
-                    for name in self.remove_fields:
-                        objects[number].pop(name, None)
-            answer["Objects"] = [row for number, row in enumerate(objects) if number not in self.skip_rows]
-        answer |= _filled(self.set, names)
-        return {key: value for key, value in answer.items() if key not in self.remove}
-
     @property
     def changes_json(self) -> bool:
-        """Whether the JSON answer has to be taken apart."""
+        """Whether the JSON of the answer has to be changed."""
         return bool(self.set or self.remove or self.values or self.remove_fields or self.skip_rows)
+
+    def changed_json(self, body: bytes, names: dict[str, Any]) -> bytes:
+        """The JSON body with ``set``, ``remove``, ``values``, ``remove_fields`` and ``skip_rows`` applied."""
+        answer = json.loads(body)
+        objects = answer.get("Objects", [])
+        for place in range(len(objects)) if self.rows is None else self.rows:
+            if place < len(objects):
+                changed = objects[place] | self.values
+                objects[place] = {k: v for k, v in changed.items() if k not in self.remove_fields}
+        if objects:
+            answer["Objects"] = [row for place, row in enumerate(objects) if place not in self.skip_rows]
+        overwritten = json.dumps(self.set)
+        for name, value in names.items():
+            overwritten = overwritten.replace(f"{{{name}}}", str(value))
+        answer |= json.loads(overwritten)
+        return json.dumps({k: v for k, v in answer.items() if k not in self.remove}).encode()
 
 
 class Faults:
     """The rules in force. Tests add and clear them while the server runs."""
 
-    def __init__(self, rules: list[Fault] | None = None):
-        self._rules = list(rules or [])
+    def __init__(self, rules: list[Fault] | None = None) -> None:
+        self.rules = list(rules or [])
         self._lock = threading.Lock()
 
     @classmethod
-    def from_file(cls, path: str | Path) -> "Faults":
-        """Rules from a JSON list of objects with the fields of Fault; ValueError says what is wrong."""
+    def from_file(cls, path: str | Path) -> Faults:
+        """Rules from a JSON list of objects with the fields of Fault. ValueError says what is wrong."""
         try:
-            written = json.loads(Path(path).read_text(encoding="utf-8"))
+            rules = json.loads(Path(path).read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
             raise ValueError(f"cannot read the faults file {path}: {error}") from None
-        known = {each.name for each in fields(Fault) if each.init} - {"run"}
-        if not isinstance(written, list) or not all(isinstance(rule, dict) for rule in written):
+        if not isinstance(rules, list) or not all(isinstance(rule, dict) for rule in rules):
             raise ValueError(f"{path} must hold a JSON list of objects")
-        unknown = {key for rule in written for key in rule} - known
-        if unknown:
+        known = {each.name for each in fields(Fault) if each.init} - {"run"}
+        if unknown := {key for rule in rules for key in rule} - known:
             raise ValueError(
                 f"{path}: unknown key {', '.join(sorted(unknown))}; known are {', '.join(sorted(known))}"
             )
-        return cls([Fault(**rule) for rule in written])
+        return cls([Fault(**rule) for rule in rules])
 
     def add(self, **rule: Any) -> Fault:
-        """One more rule (the fields of Fault); its ``applied`` counts how often it struck."""
+        """Add a rule with these fields of Fault."""
         fault = Fault(**rule)
         with self._lock:
-            self._rules.append(fault)
+            self.rules.append(fault)
         return fault
 
     def clear(self) -> None:
-        """No rules any more."""
+        """Remove all rules."""
         with self._lock:
-            self._rules.clear()
+            self.rules.clear()
 
-    def striking(self, district: str | None, kind: str, object: str | None, page: int | None) -> list[Fault]:
-        """The rules that this request meets, in the order in which they were added."""
+    def matching(self, district: str | None, kind: str, object: str | None, page: int | None) -> list[Fault]:
+        """The rules that apply to this request, in the order in which they were added."""
         with self._lock:
-            return [rule for rule in self._rules if rule.matches(district, kind, object, page)]
-
-    def __iter__(self) -> Iterator[Fault]:
-        return iter(list(self._rules))
-
-
-def _filled(value: Any, names: dict[str, Any]) -> Any:
-    if isinstance(value, str):
-        for name, text in names.items():
-            value = value.replace("{" + name + "}", str(text))
-        return value
-    if isinstance(value, dict):
-        return {key: _filled(each, names) for key, each in value.items()}
-    return value
+            return [rule for rule in self.rules if rule.matches(district, kind, object, page)]

@@ -1,135 +1,164 @@
-"""Puts a synthetic district together, from its number, size and seed; how each part is made is not here."""
+"""Puts a synthetic district together: its town and campuses here, the rest in other modules."""
+
+from __future__ import annotations
 
 import datetime as dt
 import hashlib
+from typing import Any
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
-import pyarrow.compute as pc
 
-from samegoal_pipelines.sandbox.careers import Careers, careers_of, day_number
-from samegoal_pipelines.sandbox.contacts import contact_tables
-from samegoal_pipelines.sandbox.district import GRADES, SandboxDistrict
-from samegoal_pipelines.sandbox.draw import chance, generator, joined, nullable, where, words
-from samegoal_pipelines.sandbox.enrollments import enrollment_table
-from samegoal_pipelines.sandbox.evolve import evolve
-from samegoal_pipelines.sandbox.families import ASIAN, HISPANIC, Families, families_of
-from samegoal_pipelines.sandbox.objects import OBJECTS
-from samegoal_pipelines.sandbox.people import People, people_of
-from samegoal_pipelines.sandbox.places import campus_rows, campuses_of, town_rows
+from samegoal_pipelines.sandbox import words as w
+from samegoal_pipelines.sandbox.district import SandboxDistrict
+from samegoal_pipelines.sandbox.draw import Rng, chance, only, padded, stream
+from samegoal_pipelines.sandbox.enrollments import enrollment_rows
+from samegoal_pipelines.sandbox.lookups import common_rows, grade_codes, id_of, school_year_of
+from samegoal_pipelines.sandbox.nights import pass_nights
+from samegoal_pipelines.sandbox.objects import SCHEMAS
+from samegoal_pipelines.sandbox.people import ASIAN, HISPANIC, contact_tables, people_of
 from samegoal_pipelines.sandbox.rows import table_of
-from samegoal_pipelines.sandbox.school_years import (
-    NUMERIC_YEAR_OF_ID_0,
-    lookups,
-    school_year_of,
-    school_years,
-    withdrawal_codes,
-)
-from samegoal_pipelines.sandbox.words import TOWN_FIRST, TOWN_SECOND
 
-FIRST_STUDENT_ID = 20_001
+_LEVELS = (("Elementary School", 0.46 / 620), ("Middle School", 0.23 / 820), ("High School", 0.31 / 1900))
+"""Levels, and campuses per student of the district."""
+_EVERYWHERE = ("Career and Technical Center", "Alternative Learning Center")
+_GRADES_OF_STUDENTS = np.arange(-2, 16)
+"""Grades in the school year of the students: -2 comes next year, 13 and more have graduated."""
+_GRADE_SHARES = np.array([0.008, 0.035, *[0.0667] * 13, 0.058, 0.018, 0.0139])
 
 
-def district_of(
-    number: int, students: int, *, seed: int, today: dt.date, night: int, anchor: int
+def generated_district(
+    number: int, students: int, seed: int, today: dt.date, night: int, year: int
 ) -> SandboxDistrict:
-    """The district of this number, with the students of a school year, as it stands on the given night."""
+    """The district of this number with the students of a school year, after so many nights."""
     town = town_name(number)
-    name, slug = f"{town} ISD", town.lower().replace(" ", "-")
+    slug = town.lower().replace(" ", "-")
     code = f"{number % 254 + 1:03d}{901 + number // 254:03d}"
+
+    def made_up(what: str, length: int) -> str:
+        return hashlib.sha256(f"{seed}/{slug}/{what}".encode()).hexdigest()[:length]
+
+    campuses = campuses_of(number, students)
+    literal = common_rows(
+        f"{town} ISD", code, today, zip(campuses["entity"], campuses["school"], campuses["name"], strict=True)
+    )
+    literal |= _surroundings(number, town)
+    frames = _frames(number, students, seed, today, year, campuses, slug)
+    pass_nights(frames, seed, number, today, night)
+    tables = {name: table_of(name, rows) for name, rows in literal.items()}
+    tables |= {name: to_arrow(name, frame) for name, frame in frames.items()}
     return SandboxDistrict(
         id=slug,
-        name=name,
+        name=f"{town} ISD",
         code=code,
         base_path=f"/{town.replace(' ', '')}TXStuAPI",
-        client_key=_made_up(seed, slug, "key")[:24],
-        client_secret=_made_up(seed, slug, "secret")[:48],
+        client_key=made_up("key", 24),
+        client_secret=made_up("secret", 48),
         timezone="America/Denver" if number % 10 == 9 else "America/Chicago",
         today=today,
-        tables=tables_of(number, students, anchor, seed=seed, today=today, night=night, town=town, code=code),
+        tables={name: tables[name] for name in SCHEMAS},
     )
-
-
-def tables_of(
-    number: int, students: int, anchor: int, *, seed: int, today: dt.date, night: int, town: str, code: str
-) -> dict[str, pa.Table]:
-    """All tables of a district."""
-    years = school_years(today)
-    year_ids = [year["SchoolYearID"] for year in years]
-    campuses = campuses_of(number, students)
-    families = families_of(seed, number, students)
-    careers = careers_of(seed, number, students, anchor)
-    people = people_of(seed, number, families, careers.grade, anchor)
-    student_id = FIRST_STUDENT_ID + np.arange(students)
-    literal = {
-        **lookups(),
-        **campus_rows(campuses, f"{town} ISD", code, year_ids),
-        **town_rows(number, town),
-        "District/SchoolYear": years,
-        "Enrollment/WithdrawalCode": withdrawal_codes(year_ids),
-    }
-    slug = town.lower().replace(" ", "-")
-    tables = {
-        **{name: table_of(OBJECTS[name], rows) for name, rows in literal.items()},
-        **contact_tables(seed, number, families, people, student_id, careers.grade, slug),
-        "Demographics/Name": people.table,
-        "Student/Student": _students(
-            seed, number, families, people, careers, student_id, school_year_of(today)
-        ),
-        "Enrollment/EntryWithdrawal": enrollment_table(
-            seed, number, careers, families, campuses, student_id, day_number(today)
-        ),
-    }
-    tables = {
-        name: tables[name].select(list(OBJECTS[name].types)).cast(OBJECTS[name].schema) for name in OBJECTS
-    }
-    return evolve(tables, seed, number, today, night)
 
 
 def town_name(number: int) -> str:
-    """A name for each district; the pairs of words run out after 900."""
-    first, second = TOWN_FIRST, TOWN_SECOND
-    turn, place = divmod(number, len(first))
-    lap = number // (len(first) * len(second))
-    town = f"{first[place]} {second[(place + turn) % len(second)]}"
+    """A name for each district."""
+    first, second = len(w.TOWN_FIRST), len(w.TOWN_SECOND)
+    turn, place = divmod(number, first)
+    town = f"{w.TOWN_FIRST[place]} {w.TOWN_SECOND[(place + turn) % second]}"
+    lap = number // (first * second)
     return f"{town} {lap + 1}" if lap else town
 
 
-def _made_up(seed: int, slug: str, what: str) -> str:
-    """A key or secret that nobody else has, the same for the same seed."""
-    return hashlib.sha256(f"{seed}/{slug}/{what}".encode()).hexdigest()
-
-
-def _students(
-    seed: int,
-    number: int,
-    families: Families,
-    people: People,
-    careers: Careers,
-    student_id: np.ndarray,
-    year: int,
-) -> pa.Table:
-    """Rows of Student/Student, with the grade of this year."""
-    rng = generator(seed, number, "students")
-    count = len(student_id)
-    local = pa.array(3_000 + rng.permutation(count * 3)[:count]).cast(pa.string())
-    state = pa.array(100_000_000 + rng.permutation(count * 7)[:count] * 97).cast(pa.string())
-    grade = careers.grade + year - careers.anchor
-    in_school = (grade >= -1) & (grade <= 12)
-    origin = families.origin[families.of_child]
-    elsewhere = np.select([origin == HISPANIC, origin == ASIAN], [2, 3 + rng.integers(0, 4, count)], 1)
-    language = np.where(chance(rng, count, np.where(origin == HISPANIC, 0.42, 0.5)), elsewhere, 1)
-    unsaid = chance(rng, count, 0.04)
-    return pa.table(
+def campuses_of(number: int, students: int) -> pd.DataFrame:
+    """The campuses of a district: one entity and one school each. The last two serve the whole district."""
+    levels = [
+        level
+        for level, (_, per_student) in enumerate(_LEVELS)
+        for _ in range(max(1, round(students * per_student)))
+    ]
+    people, count = w.SCHOOL_PEOPLE, len(levels)
+    names = [
+        f"{people[(number * 7 + place) % len(people)]} {_LEVELS[level][0]}"
+        for place, level in enumerate(levels)
+    ]
+    if count > len(people):
+        names = [f"{name} {1 + place // len(people)}" for place, name in enumerate(names)]
+    entity = np.arange(2, count + 4)
+    return pd.DataFrame(
         {
-            "StudentID": pa.array(student_id),
-            "NameID": pa.array(people.student_ids()),
-            "StudentNumber": pc.utf8_lpad(local, 6, "0"),
-            "Grade": words(GRADES, np.clip(grade, -2, 12) + 2, ~in_school),
-            "GradeNumeric": pa.array(grade),
-            "GradYear": pa.array(year + NUMERIC_YEAR_OF_ID_0 + 12 - grade),
-            "CalculatedStudentStateID": where(chance(rng, count, 0.005), None, joined("1", state)),
-            "LanguageIDPrimary": nullable(language, unsaid),
-            "LanguageIDNative": nullable(language, ~unsaid & chance(rng, count, 0.6)),
+            "entity": entity,
+            "school": entity * 10 + 7000,  # not the EntityID: a mix-up shows
+            "name": [*names, *_EVERYWHERE],
+            "level": [*levels, -1, -1],
         }
     )
+
+
+def to_arrow(name: str, frame: pd.DataFrame) -> pa.Table:
+    """A frame as a table with exactly the fields of its object; a field that it lacks is null."""
+    columns = [
+        pa.array(frame[field.name], field.type, from_pandas=True)
+        if field.name in frame
+        else pa.nulls(len(frame), field.type)
+        for field in SCHEMAS[name]
+    ]
+    return pa.table(columns, schema=SCHEMAS[name])
+
+
+def _frames(
+    number: int, students: int, seed: int, today: dt.date, year: int, campuses: pd.DataFrame, slug: str
+) -> dict[str, pd.DataFrame]:
+    """The tables about people."""
+    rng = stream(seed, number, "grades")
+    grade = rng.choice(_GRADES_OF_STUDENTS, students, p=_GRADE_SHARES / _GRADE_SHARES.sum())
+    people = people_of(stream(seed, number, "people"), grade, year)
+    student_id = 20_001 + np.arange(students)
+    is_student = (people.persons["role"] == "student").to_numpy()
+    pupils = people.persons[is_student].assign(student_id=student_id, grade=grade, zone=people.zone)
+    rows = enrollment_rows(stream(seed, number, "enrollments"), pupils, campuses, year, today)
+    return {
+        "Demographics/Name": people.names,
+        "Student/Student": _students(stream(seed, number, "students"), pupils, school_year_of(today) - year),
+        "Enrollment/EntryWithdrawal": rows,
+        **contact_tables(stream(seed, number, "contacts"), people, student_id, grade, slug),
+    }
+
+
+def _students(rng: Rng, pupils: pd.DataFrame, years_later: int) -> pd.DataFrame:
+    """Rows of Student/Student, with the grade so many years later."""
+    count, origin = len(pupils), pupils["origin"].to_numpy()
+    grade = pupils["grade"].to_numpy() + years_later
+    spanish, other = id_of("Demographics/Language", "Spanish"), rng.integers(3, 7, count)
+    at_home = np.select([origin == HISPANIC, origin == ASIAN], [spanish, other], 1)
+    language = np.where(chance(rng, count, np.where(origin == HISPANIC, 0.42, 0.5)), at_home, 1)
+    unknown = chance(rng, count, 0.04)
+    state = 1_000_000_000 + rng.permutation(count * 7)[:count] * 97
+    return pd.DataFrame(
+        {
+            "StudentID": pupils["student_id"].to_numpy(),
+            "NameID": pupils["name_id"].to_numpy(),
+            "StudentNumber": padded(3_000 + rng.permutation(count * 3)[:count], 6),
+            "Grade": grade_codes(grade),
+            "GradeNumeric": grade,
+            "CalculatedStudentStateID": only(chance(rng, count, 0.995), padded(state, 10)),
+            "LanguageIDPrimary": only(~unknown, language),
+            "LanguageIDNative": only(unknown | chance(rng, count, 0.4), language),
+        }
+    )
+
+
+def _surroundings(number: int, town: str) -> dict[str, list[dict[str, Any]]]:
+    """The town and what lies around it: as many ZIP codes and counties as addresses refer to."""
+    cities = [town, town, town, f"{town} Station", f"North {town}", "Encantada", "Peñascal"]
+    first_zip = 75001 + (number * 97) % 4800
+    counties = [w.COUNTIES[(number + place) % len(w.COUNTIES)] for place in range(2)]
+    return {
+        "Demographics/Zip": [
+            {"ZipID": 300 + place, "City": city, "ZipCode": str(first_zip + place), "StateID": 1}
+            for place, city in enumerate(cities)
+        ],
+        "Demographics/County": [
+            {"CountyID": 10 + place, "Name": f"{county} County"} for place, county in enumerate(counties)
+        ],
+    }

@@ -1,242 +1,372 @@
-"""The rows of Demographics/Name: students, guardians, staff and vendors, named as people really are.
+"""Families, their members, staff and vendors: names, guardianships, addresses, phones and e-mail addresses.
 
-Everyone is a position: students first, then guardians, then staff, then vendors. No phones and no
-addresses.
+Siblings share a family, and so its guardians, home, last name and attendance zone. Everything fictional stays
+fictional: phone numbers have the exchange 555, and mail domains are reserved ones.
 """
 
+from __future__ import annotations
+
+import functools
 import unicodedata
 from dataclasses import dataclass
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
+import pandas as pd
 
 from samegoal_pipelines.sandbox import words as w
-from samegoal_pipelines.sandbox.draw import (
-    chance,
-    days,
-    generator,
-    joined,
-    nullable,
-    pick,
-    where,
-    words,
-)
-from samegoal_pipelines.sandbox.families import ASIAN, CONTACT, FATHER, HISPANIC, Families
-from samegoal_pipelines.sandbox.school_years import NUMERIC_YEAR_OF_ID_0
+from samegoal_pipelines.sandbox.draw import Array, Rng, chance, digits, only, padded, pick, some
+from samegoal_pipelines.sandbox.lookups import id_of
 
-FIRST_NAME_ID = 500_001
-_FIRST = {
-    # origin → (female, male); general names are heard everywhere
-    HISPANIC: (w.HISPANIC_FIRST_F + w.GENERAL_FIRST_F[:12], w.HISPANIC_FIRST_M + w.GENERAL_FIRST_M[:12]),
-    ASIAN: (w.ASIAN_FIRST_F + w.GENERAL_FIRST_F[:8], w.ASIAN_FIRST_M + w.GENERAL_FIRST_M[:8]),
+HISPANIC, GENERAL, ASIAN = range(3)
+_CHILDREN_SHARES = (0.44, 0.36, 0.14, 0.05, 0.01)
+_FAMILY_SHARES = {"parents": 0.58, "mother": 0.135, "father": 0.035, "separated": 0.18, "grandparents": 0.07}
+_ANY = dict.fromkeys(_FAMILY_SHARES, 0.11)
+_GUARDIANS: tuple[tuple[str, bool, dict[str, float]], ...] = (
+    # relationship, lives with the children, share by kind of family
+    ("Mother", True, {"parents": 1, "mother": 1, "separated": 1}),
+    ("Grandmother", True, {"grandparents": 1}),
+    ("Father", True, {"parents": 1, "father": 1}),
+    ("Stepfather", True, {"separated": 0.4}),
+    ("Grandfather", True, {"grandparents": 0.5}),
+    ("Father", False, {"separated": 1}),
+    ("Aunt", False, _ANY),
+    ("Uncle", False, _ANY),
+)
+_CONTACTS = ("Aunt", "Uncle")
+_WOMEN = ("Mother", "Grandmother", "Aunt")
+_RACES = {
+    "IsWhite": "White",
+    "IsBlack": "Black or African American",
+    "IsAsian": "Asian",
+    "IsAlaskan": "American Indian or Alaska Native",
+    "IsHawaiian": "Native Hawaiian or Other Pacific Islander",
 }
-_LAST = {HISPANIC: w.HISPANIC_LAST, ASIAN: w.ASIAN_LAST}
-_WHITE, _BLACK, _ASIAN, _ALASKAN, _HAWAIIAN = range(5)
-_RACES = ("White", "Black or African American", "Asian", "American Indian or Alaska Native",
-          "Native Hawaiian or Other Pacific Islander")  # fmt: skip
-_RACE_SHARE = {HISPANIC: (0.9, 0.04, 0.01, 0.04, 0.01), ASIAN: (0.02, 0.0, 0.9, 0.0, 0.08)}
-_GENERAL_RACE_SHARE = (0.64, 0.31, 0.01, 0.03, 0.01)
+_RACE_SHARES = {
+    HISPANIC: (0.9, 0.04, 0.01, 0.04, 0.01),
+    GENERAL: (0.64, 0.31, 0.01, 0.03, 0.01),
+    ASIAN: (0.02, 0.0, 0.9, 0.0, 0.08),
+}
+_PHONE_SHARES = {
+    # kind → share of students up to grade 5, older students, guardians, staff
+    "Cell": (0.02, 0.45, 0.92, 0.7),
+    "Home": (0.1, 0.1, 0.24, 0.1),
+    "Work": (0.0, 0.0, 0.34, 0.9),
+}
 
 
 @dataclass(frozen=True)
 class People:
-    """Everyone with a name, as columns. Ids are shuffled, so that storage order is not id order."""
+    """Everyone with a name. The rows of ``persons`` and ``names`` are the same people in the same order."""
 
-    students: int
-    guardians: int
-    staff: int
-    vendors: int
-    name_id: np.ndarray
-    table: pa.Table
+    persons: pd.DataFrame
+    """name_id, role, family, origin, female, relationship (of guardians), at_home."""
+    names: pd.DataFrame
+    """Rows of Demographics/Name."""
+    zone: Array
+    """For each student: where in the district the home lies, 0 to 1. Decides the campus."""
 
-    def student_ids(self) -> np.ndarray:
-        """NameID of each student."""
-        return self.name_id[: self.students]
-
-    def guardian_ids(self) -> np.ndarray:
-        """NameID of each guardian."""
-        return self.name_id[self.students : self.students + self.guardians]
-
-    def staff_ids(self) -> np.ndarray:
-        """NameID of each member of staff and each vendor."""
-        return self.name_id[self.students + self.guardians :]
+    def having(self, role: str) -> pd.DataFrame:
+        """The persons with a role."""
+        return self.persons[self.persons["role"] == role]
 
 
-def people_of(seed: int, number: int, families: Families, grade: np.ndarray, anchor: int) -> People:
-    """Names of families and staff; ``grade`` is that of each student in the school year ``anchor``."""
-    rng = generator(seed, number, "people")
-    students, guardians = families.children, families.guardians
+def people_of(rng: Rng, grade: Array, year: int) -> People:
+    """A student for each grade, in the school year with this id; with families, staff and vendors."""
+    students = len(grade)
+    sizes = 1 + rng.choice(5, students, p=_CHILDREN_SHARES)
+    family = rng.permutation(np.repeat(np.arange(students), sizes)[:students])
+    families = int(family.max()) + 1 if students else 0
+    origin = rng.choice(3, families, p=[0.52, 0.41, 0.07])
+    kind = rng.choice(list(_FAMILY_SHARES), families, p=list(_FAMILY_SHARES.values()))
+    shares = pd.DataFrame([each for *_, each in _GUARDIANS]).fillna(0.0).reindex(columns=list(_FAMILY_SHARES))
+    exists = chance(rng, families * len(_GUARDIANS), shares[kind].to_numpy().T.ravel())
+    of_family, slot = np.divmod(np.flatnonzero(exists), len(_GUARDIANS))
+    relationship = np.array([each for each, *_ in _GUARDIANS], object)[slot]
     staff, vendors = max(3, students // 12), max(2, students // 150)
-    total = students + guardians + staff + vendors
-
-    staff_origin = rng.choice([HISPANIC, 1, ASIAN], staff + vendors, p=[0.4, 0.55, 0.05])
-    origin = np.concatenate(
-        [families.origin[families.of_child], families.origin[families.guardian_family], staff_origin]
+    others = staff + vendors
+    counts = [students, len(slot), staff, vendors]
+    total = sum(counts)
+    persons = pd.DataFrame(
+        {
+            "name_id": 500_001 + rng.permutation(total),  # so that the order of storage is not that of ids
+            "role": np.repeat(["student", "guardian", "staff", "vendor"], counts),
+            "family": np.concatenate([family, of_family, np.full(others, -1)]),
+            "origin": np.concatenate(
+                [origin[family], origin[of_family], rng.choice(3, others, p=[0.4, 0.55, 0.05])]
+            ),
+            "female": np.concatenate(
+                [chance(rng, students, 0.49), np.isin(relationship, _WOMEN), chance(rng, others, 0.7)]
+            ),
+            "relationship": np.concatenate([np.full(students, None), relationship, np.full(others, None)]),
+            "at_home": np.concatenate(
+                [
+                    np.full(students, True),
+                    np.array([each for _, each, _ in _GUARDIANS])[slot],
+                    np.full(others, False),
+                ]
+            ),
+        }
     )
-    female = np.concatenate(
-        [chance(rng, students, 0.49), families.guardian_is_female, chance(rng, staff + vendors, 0.7)]
+    return People(persons, _names(rng, persons, origin, grade, year), rng.random(families)[family])
+
+
+def _names(rng: Rng, persons: pd.DataFrame, family_origin: Array, grade: Array, year: int) -> pd.DataFrame:
+    """Rows of Demographics/Name."""
+    total = len(persons)
+    role, origin, female = (persons[name].to_numpy() for name in ("role", "origin", "female"))
+    is_student, is_vendor = role == "student", role == "vendor"
+    legal = _first_names(rng, origin, female)
+    nicknames = rng.integers(0, 4, total) + np.where(female, 0, 4)
+    called = chance(rng, total, 0.03)
+    first = np.where(called, np.array([short for _, short in w.NICKNAMES], object)[nicknames], legal)
+    legal = np.where(called, np.array([full for full, _ in w.NICKNAMES], object)[nicknames], legal)
+    middle, kind = _first_names(rng, origin, female), rng.random(total)
+    initial = np.array([f"{name[0]}." for name in middle], object)
+    middle = only(kind > 0.22, np.where(kind < 0.3, initial, middle))
+    last = np.where(is_vendor, pick(rng, w.COMPANIES, total), _last_names(rng, persons, family_origin))
+    first, middle = only(~is_vendor, first), only(~is_vendor, middle)
+    has_legal = (is_student | chance(rng, total, 0.3)) & ~is_vendor
+    has_suffix = ~female & ~is_vendor & chance(rng, total, np.where(is_student, 0.05, 0.02))
+    suffix = np.where(
+        is_student, rng.choice([1, 3, 4, 5], total, p=[0.5, 0.15, 0.3, 0.05]), rng.choice([1, 2], total)
     )
-    is_student = np.arange(total) < students
-    is_guardian = (np.arange(total) >= students) & (np.arange(total) < students + guardians)
-    is_guardian |= (np.arange(total) >= students + guardians) & chance(
-        rng, total, 0.08
-    )  # staff with children
-    is_vendor = np.arange(total) >= total - vendors
-
-    first, legal_first = _first_names(rng, origin, female)
-    middle = _middle_names(rng, origin, female)
-    last = _last_names(rng, families, origin, students, guardians)
-    company = pick(rng, w.COMPANIES, total)
-    last = where(is_vendor, company, last)
-    has_legal = is_student | chance(rng, total, 0.3)
-    name_id = FIRST_NAME_ID + rng.permutation(total)
-    columns = {
-        "NameID": pa.array(name_id),
-        "FirstName": where(is_vendor, None, first),
-        "MiddleName": where(is_vendor, None, middle),
-        "LastName": last,
-        "FirstNameLegal": where(has_legal & ~is_vendor, legal_first, None),
-        "MiddleNameLegal": where(has_legal & ~is_vendor, middle, None),
-        "LastNameLegal": where(has_legal & ~is_vendor, last, None),
-        "NameSuffixID": _suffixes(rng, female, is_student, is_vendor),
-        "BirthDate": _birth_dates(rng, total, grade, anchor),
-        "Gender": where(is_vendor, None, words(["Male", "Female"], female.astype(np.int64))),
-        "GenderCode": where(is_vendor, None, words(["M", "F"], female.astype(np.int64))),
-        **_race_columns(rng, origin, students),
-        "IsStudentName": pa.array(is_student),
-        "IsGuardianName": pa.array(is_guardian),
-    }
-    return People(students, guardians, staff, vendors, name_id, pa.table(columns))
-
-
-def plain_ascii(column: pa.Array) -> pa.Array:
-    """Names as they stand in e-mail addresses: small letters without accents."""
-    known = column.dictionary_encode()
-    spelled = [
-        "".join(c for c in unicodedata.normalize("NFKD", text).lower() if c.isascii() and c.isalpha())
-        for text in known.dictionary.to_pylist()
-    ]
-    return pa.array(spelled, pa.string()).take(known.indices)
-
-
-def _first_names(
-    rng: np.random.Generator, origin: np.ndarray, female: np.ndarray
-) -> tuple[pa.Array, pa.Array]:
-    """The name used and the legal one; a few go by a nickname."""
-    legal = _by_origin(rng, origin, female)
-    count = len(origin)
-    called = chance(rng, count, 0.03)
-    pairs = w.NICKNAMES_F + w.NICKNAMES_M
-    which = rng.integers(0, len(w.NICKNAMES_F), count) + np.where(female, 0, len(w.NICKNAMES_F))
-    nick = words([short for _, short in pairs], which)
-    full = words([long for long, _ in pairs], which)
-    return where(called, nick, legal), where(called, full, legal)
-
-
-def _by_origin(rng: np.random.Generator, origin: np.ndarray, female: np.ndarray) -> pa.Array:
-    """A first name per person."""
-    lists: list[str] = []
-    start, size = np.zeros((3, 2), np.int64), np.zeros((3, 2), np.int64)
-    for kind in range(3):
-        for which, names in enumerate(_FIRST.get(kind, (w.GENERAL_FIRST_F, w.GENERAL_FIRST_M))):
-            start[kind, which], size[kind, which] = len(lists), len(names)
-            lists += names
-    sex = (~female).astype(np.int64)
-    return words(lists, start[origin, sex] + (rng.random(len(origin)) * size[origin, sex]).astype(np.int64))
-
-
-def _middle_names(rng: np.random.Generator, origin: np.ndarray, female: np.ndarray) -> pa.Array:
-    """Mostly a name, sometimes an initial, often nothing."""
-    count = len(origin)
-    full = _by_origin(rng, origin, female)
-    kind = rng.random(count)
-    return where(
-        kind < 0.22, None, where(kind < 0.30, joined(pc.utf8_slice_codeunits(full, 0, 1), "."), full)
+    return pd.DataFrame(
+        {
+            "NameID": persons["name_id"],
+            "FirstName": first,
+            "MiddleName": middle,
+            "LastName": last,
+            "FirstNameLegal": only(has_legal, legal),
+            "MiddleNameLegal": only(has_legal, middle),
+            "LastNameLegal": only(has_legal, last),
+            "NameSuffixID": only(has_suffix, suffix),
+            "BirthDate": _birth_dates(rng, total, grade, year),
+            "Gender": only(~is_vendor, np.where(female, "Female", "Male")),
+            "GenderCode": only(~is_vendor, np.where(female, "F", "M")),
+            **_race(rng, origin, is_student),
+            "IsStudentName": is_student,
+            # Some of the staff have children in the district.
+            "IsGuardianName": (role == "guardian") | (role == "staff") & chance(rng, total, 0.08),
+        }
     )
 
 
-def _last_names(
-    rng: np.random.Generator, families: Families, origin: np.ndarray, students: int, guardians: int
-) -> pa.Array:
-    """Families share a last name; some are hyphenated or of two parts, and not every parent bears it."""
-    count = len(origin)
-    single = _surnames(rng, origin)
-    family_origin = families.origin
+def _first_names(rng: Rng, origin: Array, female: Array) -> Array:
+    names = np.empty(len(origin), object)
+    for (kind, sex), choices in w.FIRST_NAMES.items():
+        here = (origin == kind) & (female == sex)
+        names[here] = pick(rng, choices, here.sum())
+    return names
+
+
+def _surnames(rng: Rng, origin: Array) -> Array:
+    names = np.empty(len(origin), object)
+    for kind, choices in enumerate(w.LAST_NAMES):
+        names[origin == kind] = pick(rng, choices, (origin == kind).sum())
+    return names
+
+
+def _last_names(rng: Rng, persons: pd.DataFrame, family_origin: Array) -> Array:
+    """Families share a last name. Some have two parts or a hyphen, and not every guardian bears it."""
+    family, kind = persons["family"].to_numpy(), rng.random(len(family_origin))
     one, two = _surnames(rng, family_origin), _surnames(rng, family_origin)
-    kind = rng.random(families.count)
-    two_part = (family_origin == HISPANIC) & (kind < 0.14)
-    hyphen = ~two_part & (kind > 0.95)
-    of_family = where(two_part, joined(one, " ", two), where(hyphen, joined(one, "-", two), one))
-    family = np.concatenate([families.of_child, families.guardian_family])
-    shared = of_family.take(pa.array(family))
-    own = np.zeros(students + guardians, bool)
-    apart = np.select(
-        [families.guardian_place == CONTACT, families.guardian_place == FATHER], [0.7, 0.15], 0.25
+    two_parts = (family_origin == HISPANIC) & (kind < 0.14)
+    shared = np.where(two_parts, one + " " + two, np.where(kind > 0.95, one + "-" + two, one))
+    contact = persons["relationship"].isin(_CONTACTS).to_numpy()
+    own_share = np.where(
+        family < 0, 1.0, np.where(contact, 0.7, np.where(persons["role"] == "student", 0.0, 0.2))
     )
-    own[students:] = chance(rng, guardians, apart)
-    members = where(own, single.slice(0, students + guardians), shared)
-    return pa.concat_arrays([members, single.slice(students + guardians, count - students - guardians)])
+    own = _surnames(rng, persons["origin"].to_numpy())
+    has_own = chance(rng, len(persons), own_share)
+    return np.where(has_own, own, shared[family]) if len(shared) else own
 
 
-def _surnames(rng: np.random.Generator, origin: np.ndarray) -> pa.Array:
-    """A single last name per position."""
-    lists: list[str] = []
-    start, size = np.zeros(3, np.int64), np.zeros(3, np.int64)
-    for kind in range(3):
-        names = _LAST.get(kind, w.GENERAL_LAST)
-        start[kind], size[kind] = len(lists), len(names)
-        lists += names
-    return words(lists, start[origin] + (rng.random(len(origin)) * size[origin]).astype(np.int64))
+def _birth_dates(rng: Rng, total: int, grade: Array, year: int) -> Array:
+    """Children are five on 1 September of kindergarten. Most adults' birth dates are unknown."""
+    autumn = (year + 1999 - 5 - grade - 1970).astype("datetime64[Y]").astype("datetime64[D]") + 243
+    children = autumn - rng.integers(0, 365, len(grade))
+    adults = np.datetime64("1955-01-01") + rng.integers(0, 19_000, total - len(grade))
+    adults[chance(rng, len(adults), 0.8)] = np.datetime64("NaT")
+    return np.concatenate([children, adults])
 
 
-def _suffixes(
-    rng: np.random.Generator, female: np.ndarray, is_student: np.ndarray, is_vendor: np.ndarray
-) -> pa.Array:
-    """Jr, II, III, IV for some boys; Jr and Sr for some men. Ids of NAME_SUFFIXES."""
-    count = len(female)
-    boys, men = rng.choice([1, 3, 4, 5], count, p=[0.5, 0.15, 0.3, 0.05]), rng.choice([1, 2], count)
-    has = ~female & ~is_vendor & chance(rng, count, np.where(is_student, 0.05, 0.02))
-    return nullable(np.where(is_student, boys, men), ~has)
-
-
-def _birth_dates(rng: np.random.Generator, total: int, grade: np.ndarray, anchor: int) -> pa.Array:
-    """Children are five on 1 September of kindergarten; adults' birth dates are seldom known."""
-    numeric = anchor + NUMERIC_YEAR_OF_ID_0
-    september = (np.datetime64("1970-09-01") + np.zeros(1, "timedelta64[D]")).astype("datetime64[D]")
-    born_by = np.array(numeric - 1 - 5 - grade - 1970, "timedelta64[Y]") + september.astype("datetime64[M]")
-    children = born_by.astype("datetime64[D]").astype(np.int64) - rng.integers(0, 365, len(grade))
-    adults = rng.integers(-5500, 13_500, total - len(grade))
-    missing = np.concatenate([np.zeros(len(grade), bool), chance(rng, len(adults), 0.8)])
-    return days(np.concatenate([children, adults]), missing)
-
-
-def _race_columns(rng: np.random.Generator, origin: np.ndarray, students: int) -> dict[str, pa.Array]:
-    """Ethnicity, race and the flags, for students; nobody asks the others."""
+def _race(rng: Rng, origin: Array, known: Array) -> dict[str, Array]:
+    """Race and ethnicity of students; nobody asks the others."""
     total = len(origin)
-    known = np.arange(total) < students
-    draw = rng.random(total)
-    race = np.zeros(total, np.int64)
-    for kind in range(3):
-        steps = np.cumsum(_RACE_SHARE.get(kind, _GENERAL_RACE_SHARE))
-        race = np.where(origin == kind, np.minimum(np.searchsorted(steps, draw), 4), race)
-    second = rng.integers(0, 5, total)
+    race = np.zeros(total, int)
+    for kind, shares in _RACE_SHARES.items():
+        race[origin == kind] = rng.choice(len(_RACES), (origin == kind).sum(), p=shares)
+    second = rng.integers(0, len(_RACES), total)
     several = chance(rng, total, 0.05) & (second != race)
+    text = np.where(several, "Two or More Races", np.array(list(_RACES.values()), object)[race])
     hispanic = (origin == HISPANIC) & chance(rng, total, 0.98)
-    text = where(several, "Two or More Races", words(_RACES, race))
-    ethnicity = words(["Not Hispanic/Latino", "Hispanic/Latino"], hispanic.astype(np.int64))
+    flags = {name: (race == n) | (several & (second == n)) for n, name in enumerate(_RACES)}
+    columns = {"Race": text, "IsHispanic": hispanic, **flags}
+    return {name: only(known, column) for name, column in columns.items()}
 
-    def flag(which: int) -> pa.Array:
-        return pa.array((race == which) | (several & (second == which)), pa.bool_(), mask=~known)
 
+def contact_tables(
+    rng: Rng, people: People, student_id: Array, grade: Array, slug: str
+) -> dict[str, pd.DataFrame]:
+    """Guardianships, addresses, phones and e-mail addresses."""
+    addresses, links = _addresses(rng, people.persons)
     return {
-        "Ethnicity": where(known, ethnicity, None),
-        "Race": where(known, text, None),
-        "EthnicityAndRace": where(known, where(hispanic, ethnicity, text), None),
-        "IsHispanic": pa.array(hispanic, pa.bool_(), mask=~known),
-        "IsWhite": flag(_WHITE),
-        "IsBlack": flag(_BLACK),
-        "IsAsian": flag(_ASIAN),
-        "IsAlaskan": flag(_ALASKAN),
-        "IsHawaiian": flag(_HAWAIIAN),
+        "Family/StudentGuardian": _guardianships(rng, people, student_id),
+        "Demographics/Address": addresses,
+        "Demographics/NameAddress": links,
+        "Demographics/NamePhone": _phones(rng, people.persons, grade),
+        "Demographics/NameEmail": _emails(rng, people, slug),
     }
+
+
+def _guardianships(rng: Rng, people: People, student_id: Array) -> pd.DataFrame:
+    """A row per student and guardian, ranked. A few are under restricted access; for fewer it is unknown."""
+    children = people.having("student")[["family"]].assign(student=student_id)
+    pairs = children.merge(people.having("guardian"), on="family")
+    count = len(pairs)
+    restricted, unknown = np.zeros(count, bool), np.zeros(count, bool)
+    separated = ((pairs["relationship"] == "Father") & ~pairs["at_home"]).to_numpy()
+    restricted[some(rng, separated, 0.004, count)] = True
+    unknown[some(rng, ~restricted, 0.0015, count)] = True
+    contact = pairs["relationship"].isin(_CONTACTS).to_numpy()
+    ids = {each: id_of("Demographics/Relationship", each) for each, *_ in _GUARDIANS}
+    return pd.DataFrame(
+        {
+            "StudentGuardianID": 3_000_001 + np.arange(count),
+            "StudentID": pairs["student"],
+            "NameIDGuardian": pairs["name_id"],
+            "RelationshipID": only(chance(rng, count, 0.996), pairs["relationship"].map(ids)),
+            "Rank": pairs.groupby("student").cumcount() + 1,
+            "IsCustodialGuardian": ~contact & ~restricted & chance(rng, count, 0.97),
+            "IsEmergencyContact": contact | chance(rng, count, 0.55),
+            "HasActiveRestrictedAccess": only(~unknown, restricted),
+        }
+    )
+
+
+def _addresses(rng: Rng, persons: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Addresses and who has them: a home per family, homes of others, and PO boxes for some families."""
+    family, total = persons["family"].to_numpy(), len(persons)
+    families = int(family.max(initial=-1)) + 1
+    at_home = persons["at_home"].to_numpy()
+    has_home = at_home | (persons["relationship"] == "Father").to_numpy() | chance(rng, total, 0.55)
+    has_home &= (persons["role"] != "vendor").to_numpy()
+    home = np.where(at_home, family, families + np.arange(total))[has_home]
+    name_id = persons["name_id"].to_numpy()[has_home]
+    has_box = at_home[has_home] & chance(rng, families + total, 0.05)[home]
+    links = pd.DataFrame(
+        {
+            "NameID": np.concatenate([name_id, name_id[has_box]]),
+            "address": np.concatenate([home, families + total + home[has_box]]),
+            "IsMailing": np.concatenate([~has_box, np.full(has_box.sum(), True)]),
+            "IsPhysical": np.concatenate([np.full(len(home), True), np.full(has_box.sum(), False)]),
+        }
+    )
+    known, place = np.unique(links.pop("address"), return_inverse=True)
+    ids = 40_001 + rng.permutation(len(known))
+    links.insert(0, "NameAddressID", 900_001 + np.arange(len(links)))
+    links["AddressID"] = ids[place]
+    addresses = address_rows(rng, ids)
+    boxes = known >= families + total
+    addresses["POBox"] = only(boxes, digits(rng, 1, 900, len(known)))
+    addresses.loc[boxes, ["StreetNumberAndNameIncludeSecondaryUnit", "AddressLine2"]] = None
+    return addresses, links
+
+
+def address_rows(rng: Rng, ids: Array) -> pd.DataFrame:
+    """Rows of Demographics/Address: a street each."""
+    count = len(ids)
+    unit, kind = digits(rng, 1, 40, count), rng.random(count)
+    street = (
+        digits(rng, 100, 19_999, count)
+        + " "
+        + pick(rng, w.STREETS, count)
+        + " "
+        + pick(rng, w.STREET_TYPES, count)
+    )
+    street = np.where(
+        kind < 0.1, street + " Apt " + unit, np.where(kind > 0.98, street + " #" + unit, street)
+    )
+    zip_id = 300 + np.minimum(rng.geometric(0.42, count) - 1, 6)
+    return pd.DataFrame(
+        {
+            "AddressID": ids,
+            "StreetNumberAndNameIncludeSecondaryUnit": street,
+            "AddressLine2": only((kind > 0.95) & (kind < 0.96), "Lot " + unit),
+            "POBox": np.full(count, None),
+            "CountyID": 10 + chance(rng, count, 0.06),
+            "ZipID": only(chance(rng, count, 0.998), zip_id),
+            "ZipCodeAddOn": only(chance(rng, count, 0.35), digits(rng, 1000, 9999, count)),
+        }
+    )
+
+
+def _phones(rng: Rng, persons: pd.DataFrame, grade: Array) -> pd.DataFrame:
+    """Phones of persons, ranked. Mostly the cell phone comes first."""
+    group = persons["role"].map({"student": 0, "guardian": 2, "staff": 3, "vendor": 3}).to_numpy(copy=True)
+    group[: len(grade)] += grade >= 6
+    has = {kind: chance(rng, len(group), np.array(shares)[group]) for kind, shares in _PHONE_SHARES.items()}
+    person = np.concatenate([np.flatnonzero(each) for each in has.values()])
+    kind = np.repeat(list(has), [each.sum() for each in has.values()])
+    order = np.lexsort((rng.random(len(person)) + np.where(kind == "Cell", 0.0, 0.7), person))
+    person, kind = person[order], kind[order]
+    count = len(person)
+    extension = (kind == "Work") & chance(rng, count, 0.4)
+    return pd.DataFrame(
+        {
+            "NamePhoneID": 2_000_001 + np.arange(count),
+            "NameID": persons["name_id"].to_numpy()[person],
+            **phone_numbers(rng, count),
+            "Extension": only(extension, digits(rng, 100, 9999, count)),
+            "PhoneTypeID": pd.Series(kind).map({each: id_of("Demographics/PhoneType", each) for each in has}),
+            "Rank": _ranks(person),
+            "IsConfidential": chance(rng, count, 0.025),
+        }
+    )
+
+
+def phone_numbers(rng: Rng, count: int) -> dict[str, Array]:
+    """Both columns of as many phone numbers."""
+    area, last = pick(rng, w.AREA_CODES, count), padded(rng.integers(0, 10_000, count), 4)
+    return {"PhoneNumber": area + "555" + last, "FormattedPhoneNumber": "(" + area + ") 555-" + last}
+
+
+def _emails(rng: Rng, people: People, slug: str) -> pd.DataFrame:
+    """Most guardians have an e-mail address, some two, some none; staff always have one."""
+    role = people.persons["role"].to_numpy()
+    total = len(role)
+    share = np.select([role == "student", role == "guardian"], [0.5, 0.83], 1.0)
+    has = chance(rng, total, share)
+    second = has & (role != "student") & chance(rng, total, 0.1)
+    person = np.repeat(np.arange(total), has.astype(int) + second)
+    role, names, count = role[person], people.names.iloc[person], len(person)
+    first = np.array(
+        [_plain(name or "office") for name in names["FirstName"].to_numpy(object, na_value=None)], object
+    )
+    last = np.array([_plain(name) for name in names["LastName"]], object)
+    private = pick(rng, ("example.com", "example.org", "example.net"), count)
+    domain = np.where(
+        role == "guardian",
+        private,
+        np.where(role == "student", f"students.{slug}.example", f"{slug}.example"),
+    )
+    return pd.DataFrame(
+        {
+            "NameEmailID": 700_001 + np.arange(count),
+            "NameID": names["NameID"].to_numpy(),
+            "EmailAddress": first + "." + last + digits(rng, 1, 9999, count) + "@" + domain,
+            "Rank": _ranks(person),
+        }
+    )
+
+
+def _ranks(person: Array) -> Array:
+    """1, 2, … for the rows of each person, which lie behind one another."""
+    return np.arange(len(person)) - np.searchsorted(person, person) + 1
+
+
+@functools.cache
+def _plain(name: str) -> str:
+    """A name as it is written in an e-mail address: lower-case letters without accents."""
+    letters = unicodedata.normalize("NFKD", name).lower()
+    return "".join(letter for letter in letters if letter.isascii() and letter.isalpha())

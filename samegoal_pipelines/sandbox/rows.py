@@ -1,9 +1,10 @@
-"""Rows as tests write them, in and out of Arrow tables.
+"""Literal rows in and out of Arrow tables.
 
-A value of a field's declared type goes into its typed cell. Any other JSON value (``"31 February"`` as a
-StartDate) leaves the cell null and is served as it is, from the hidden column. No generator and no HTTP
-here.
+A value of the declared type goes into its typed cell. Any other JSON value, such as ``"31 February"`` as a
+StartDate, leaves the cell null and is kept in a hidden column, from which it is served as it is.
 """
+
+from __future__ import annotations
 
 import datetime as dt
 import json
@@ -13,83 +14,74 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from samegoal_pipelines.sandbox.objects import RAW, SandboxObject
+from samegoal_pipelines.sandbox.objects import SCHEMAS
+
+ODD_VALUES = "_odd_values"
+"""The hidden column: a JSON object of field → value, or null."""
 
 Row = Mapping[str, Any]
 
 
-def table_of(declared: SandboxObject, rows: Sequence[Row]) -> pa.Table:
-    """A table of literal rows; fields left out are null, unknown ones are a mistake."""
-    typed: list[dict[str, Any]] = []
-    raw: list[str | None] = []
-    for row in rows:
-        unknown = row.keys() - declared.types.keys()
-        if unknown:
-            raise KeyError(f"{declared.name} has no field {', '.join(sorted(unknown))}")
-        cells = {field: _typed(row.get(field), type_) for field, type_ in declared.types.items()}
-        odd = {field: row[field] for field in row if row[field] is not None and cells[field] is None}
-        typed.append(cells)
-        raw.append(json.dumps(odd) if odd else None)
-    table = pa.Table.from_pylist(typed, schema=declared.schema)
-    return table.append_column(RAW, pa.array(raw, pa.string())) if any(raw) else table
-
-
-def appended(table: pa.Table, more: pa.Table) -> pa.Table:
-    """Both tables' rows, as one chunk."""
-    return pa.concat_tables([table, more], promote_options="default").combine_chunks()
+def table_of(name: str, rows: Sequence[Row]) -> pa.Table:
+    """A table of literal rows. A field that a row leaves out is null."""
+    schema = SCHEMAS[name]
+    if unknown := {field for row in rows for field in row} - set(schema.names):
+        raise KeyError(f"{name} has no field {', '.join(sorted(unknown))}")
+    cells = [{field.name: _typed(row.get(field.name), field.type) for field in schema} for row in rows]
+    odd = [
+        {field: value for field, value in row.items() if value is not None and typed[field] is None}
+        for row, typed in zip(rows, cells, strict=True)
+    ]
+    table = pa.Table.from_pylist(cells, schema=schema)
+    if not any(odd):
+        return table
+    return table.append_column(ODD_VALUES, pa.array([json.dumps(each) if each else None for each in odd]))
 
 
 def rows_of(table: pa.Table) -> list[dict[str, Any]]:
-    """The rows as they would be written by a test: overrides in place of typed cells."""
-    rows = table.to_pylist()
-    for row in rows:
-        raw = row.pop(RAW, None)
-        if raw:
-            row.update(json.loads(raw))
-    return rows
+    """The rows as a test would write them."""
+    return [row | json.loads(row.pop(ODD_VALUES, None) or "{}") for row in table.to_pylist()]
 
 
-def changed(declared: SandboxObject, table: pa.Table, key: int, fields: Row) -> pa.Table:
-    """The table with some fields of the rows with this key changed; KeyError if there is no such row."""
-    mask = pc.equal(table[declared.key], key).combine_chunks().fill_null(False)
-    if not pc.any(mask).as_py():
-        raise KeyError(f"{declared.name} has no {declared.key} {key}")
-    before = table.filter(mask)
-    after = table_of(declared, [{**row, **fields} for row in rows_of(before)])
-    if RAW in after.column_names and RAW not in table.column_names:
-        table = table.append_column(RAW, pa.nulls(table.num_rows, pa.string()))
-    for number, name in enumerate(table.column_names):
-        new = (
-            after[name].combine_chunks()
-            if name in after.column_names
-            else pa.nulls(after.num_rows, pa.string())
-        )
-        column = table[name].combine_chunks()
-        table = table.set_column(number, name, pc.replace_with_mask(column, mask, new))
+def joined(*tables: pa.Table) -> pa.Table:
+    """The rows of all these tables in order."""
+    return pa.concat_tables(tables, promote_options="default").combine_chunks()
+
+
+def edited(name: str, table: pa.Table, key: int, fields: Row) -> pa.Table:
+    """The table with other values in the rows that have this primary key."""
+    places = pc.indices_nonzero(_has_key(table, key)).to_pylist()
+    if not places:
+        raise KeyError(f"{name} has no {table.column_names[0]} {key}")
+    for place in places:
+        row = rows_of(table.slice(place, 1))[0] | dict(fields)
+        table = joined(table.slice(0, place), table_of(name, [row]), table.slice(place + 1))
     return table
 
 
-def without(declared: SandboxObject, table: pa.Table, key: int) -> pa.Table:
-    """The table without the rows of this key."""
-    return table.filter(
-        pc.not_equal(table[declared.key], key).combine_chunks().fill_null(True)
-    ).combine_chunks()
+def without(table: pa.Table, key: int) -> pa.Table:
+    """The table without the rows that have this primary key."""
+    return table.filter(pc.invert(_has_key(table, key))).combine_chunks()
 
 
-def _typed(value: Any, type_: Any) -> Any:
-    """The value for a typed cell, or None where it is not of that type."""
+def _has_key(table: pa.Table, key: int) -> pa.Array:
+    return pc.equal(table[0], key).combine_chunks().fill_null(False)
+
+
+def _typed(value: Any, type_: pa.DataType) -> Any:
+    """The value for a typed cell, or None if it has another type."""
     if pa.types.is_boolean(type_):
         return value if isinstance(value, bool) else None
     if pa.types.is_integer(type_):
-        sound = isinstance(value, int) and not isinstance(value, bool) and -(2**63) <= value < 2**63
-        return value if sound else None
+        is_integer = isinstance(value, int) and not isinstance(value, bool)
+        return value if is_integer and -(2**63) <= value < 2**63 else None
     if pa.types.is_date(type_):
         return value if isinstance(value, dt.date) else _plain_date(value)
     return value if isinstance(value, str) and _is_utf8(value) else None
 
 
 def _plain_date(value: Any) -> dt.date | None:
-    """A date, if the text is one in the very form in which the sandbox would serve it (or only its date)."""
+    """A date, if the text has exactly the form in which the sandbox serves it, or is its first half."""
     try:
         date = dt.date.fromisoformat(value.removesuffix("T00:00:00"))
     except (AttributeError, ValueError):
@@ -98,8 +90,9 @@ def _plain_date(value: Any) -> dt.date | None:
 
 
 def _is_utf8(text: str) -> bool:
+    """False for a lone surrogate, which JSON can hold and Arrow cannot."""
     try:
         text.encode()
-    except UnicodeEncodeError:  # a lone surrogate, which JSON can write and Arrow cannot hold
+    except UnicodeEncodeError:
         return False
     return True

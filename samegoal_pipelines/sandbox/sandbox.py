@@ -1,14 +1,16 @@
-"""The sandbox: several districts and what they have in common. No HTTP, no generator."""
+"""The sandbox: the districts that one server serves."""
+
+from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from samegoal_pipelines.sandbox.district import SandboxDistrict
-from samegoal_pipelines.sandbox.school_years import school_year_of
+from samegoal_pipelines.sandbox.lookups import school_year_of
 
 DEFAULT_SIZES = (12_000, 900, 120)
-"""Students of the first districts, and then over again."""
+"""Students of the first districts; further districts repeat them."""
 
 
 @dataclass
@@ -16,8 +18,6 @@ class Sandbox:
     """Districts that one server serves."""
 
     districts: list[SandboxDistrict] = field(default_factory=list)
-    invalid_client_status: int = 401
-    """Status of the token endpoint for wrong or expired credentials: 400 or 401."""
 
     @classmethod
     def generate(
@@ -28,36 +28,30 @@ class Sandbox:
         today: dt.date | None = None,
         night: int = 0,
         school_year: int | None = None,
-    ) -> "Sandbox":
-        """Synthetic districts. The same arguments give the same bytes, on any machine and in any process.
+    ) -> Sandbox:
+        """Synthetic districts. The same arguments give the same bytes on any machine.
 
-        ``students`` is one size for all, or sizes that are repeated as often as needed. ``today`` is the date
-        of the world (UTC today by default); after night 0 each night changes about one student in 200.
-        The students are those of the school year of ``today``, or of the one with id ``school_year``: name it
-        where the same students are wanted before and after 1 July.
+        Args:
+            students: per district, or one number for all.
+            today: the date of the world; by default today in UTC.
+            night: how many nights have passed; each changes about one student in 200.
+            school_year: the SchoolYearID whose students these are, by default that of ``today``.
+                Name it to get the same students before and after 1 July.
         """
-        from samegoal_pipelines.sandbox.generate import district_of
+        from samegoal_pipelines.sandbox.generate import generated_district
 
         today = today or dt.datetime.now(dt.UTC).date()
-        anchor = school_year or school_year_of(today)
-        sizes = [students] if isinstance(students, int) else list(students)
-        made = [
-            district_of(
-                number, sizes[number % len(sizes)], seed=seed, today=today, night=night, anchor=anchor
-            )
-            for number in range(districts)
-        ]
-        return cls(made)
-
-    def by_client_key(self, client_key: str) -> SandboxDistrict | None:
-        """The district whose credentials have this key."""
-        return next((district for district in self.districts if district.client_key == client_key), None)
-
-    def by_base_path(self, base_path: str) -> SandboxDistrict | None:
-        """The district served under this path."""
-        return next((district for district in self.districts if district.base_path == base_path), None)
+        year = school_year or school_year_of(today)
+        sizes = [students] if isinstance(students, int) else students
+        return cls(
+            [
+                generated_district(number, sizes[number % len(sizes)], seed, today, night, year)
+                for number in range(districts)
+            ]
+        )
 
     def __getitem__(self, district_id: str) -> SandboxDistrict:
+        """The district with this id."""
         for district in self.districts:
             if district.id == district_id:
                 return district

@@ -1,170 +1,128 @@
-"""SearchCondition and SearchSort of a POSTed listing, evaluated on a table.
+"""SearchCondition and SearchSort, evaluated on a table.
 
-Comparisons with null are neither true nor false, as in the SQL behind Qmlativ. Values are read by the
-declared type of their field, whatever the name of the condition (connectors ask ``IsStudentName`` with a
-StringSearchCondition). No HTTP here; what cannot be understood raises BadSearch, and the server answers
-400.
+Comparisons with null are neither true nor false, as in the SQL behind Qmlativ. A value is read as the type
+of its field, whatever the condition is called: connectors ask for a flag with a StringSearchCondition.
+Errors become HTTP 400.
 """
 
-import datetime as dt
-import operator
+from __future__ import annotations
+
+import functools
+import json
 from collections.abc import Callable, Collection, Iterator, Mapping
-from functools import reduce
+from contextlib import contextmanager
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from starlette.exceptions import HTTPException
 
-_COMPARE: dict[str, Callable[..., Any]] = {
-    "Equal": pc.equal,
-    "NotEqual": pc.not_equal,
-    "Less": pc.less,
-    "LessEqual": pc.less_equal,
-    "Greater": pc.greater,
-    "GreaterEqual": pc.greater_equal,
+GROUP = "SearchConditionGroup"
+Condition = Mapping[str, Any]
+
+
+def _value(column: Any, value: Any) -> pa.Scalar:
+    if value is None:
+        raise ValueError("a condition without a value")
+    text = pa.scalar(str(value))
+    return (text.cast(pa.timestamp("s")) if pa.types.is_date(column.type) else text).cast(column.type)
+
+
+def _between(column: Any, body: Condition) -> Any:
+    low, high = ("LowValue", "HighValue") if "LowValue" in body else ("Value", "Value2")
+    at_least = pc.greater_equal(column, _value(column, body[low]))
+    return pc.and_kleene(at_least, pc.less_equal(column, _value(column, body[high])))
+
+
+def _in_list(column: Any, body: Condition) -> Any:
+    wanted = pa.array([_value(column, value) for value in body["List"]], column.type)
+    return pc.if_else(pc.is_valid(column), pc.is_in(column, value_set=wanted), pa.scalar(None, pa.bool_()))
+
+
+def _comparison(compare: Callable[..., Any]) -> Callable[[Any, Condition], Any]:
+    return lambda column, body: compare(column, _value(column, body.get("Value")))
+
+
+def _text(match: Callable[..., Any]) -> Callable[[Any, Condition], Any]:
+    return lambda column, body: match(column, str(body.get("Value")))
+
+
+_TESTS: dict[str, Callable[[Any, Condition], Any]] = {
+    "Equal": _comparison(pc.equal),
+    "Less": _comparison(pc.less),
+    "LessEqual": _comparison(pc.less_equal),
+    "Greater": _comparison(pc.greater),
+    "GreaterEqual": _comparison(pc.greater_equal),
+    "BetweenInclusive": _between,
+    "Null": lambda column, _: pc.is_null(column),
+    "List": _in_list,
+    "Like": _text(pc.match_like),
+    "Begins": _text(pc.starts_with),
+    "Contains": _text(pc.match_substring),
+    "Ends": _text(pc.ends_with),
 }
-_TEXT: dict[str, Callable[..., Any]] = {
-    "Like": pc.match_like,
-    "Begins": pc.starts_with,
-    "Contains": pc.match_substring,
-    "Ends": pc.ends_with,
-}
+"""ConditionType → test; each has a Not form."""
+_JOINS = {"And": pc.and_kleene, "Or": pc.or_kleene}
 
 
-class BadSearch(ValueError):
-    """A condition or a sort order that the server does not understand."""
+class Search:
+    """The body of a listing's POST."""
 
+    def __init__(self, body: bytes) -> None:
+        with _understood():
+            content = json.loads(body or "{}")
+            self.condition: Condition = content.get("SearchCondition") or {}
+            self.sort = [
+                (item["FieldName"], bool(item.get("Descending"))) for item in content.get("SearchSort") or []
+            ]
+            self.kinds = {kind for kind, _ in _single_conditions(self.condition)}
+            self.fields = [body["FieldName"] for _, body in _single_conditions(self.condition)]
+            self.fields += [field for field, _ in self.sort]
 
-def condition_fields(condition: Any) -> Iterator[str]:
-    """The fields that a SearchCondition names, so that grants can be checked."""
-    for kind, body in _entries(condition):
-        if kind == "SearchConditionGroup":
-            for nested in body.get("Conditions") or []:
-                yield from condition_fields(nested)
-        else:
-            yield _field(body)
+    def apply(self, table: pa.Table, ignored: Collection[str] = ()) -> pa.Table:
+        """The rows that match, in order; without an order and in ties, in the order of storage.
 
-
-def condition_kinds(condition: Any) -> Iterator[str]:
-    """The kinds of the conditions that a SearchCondition joins, such as "LongSearchCondition"."""
-    for kind, body in _entries(condition):
-        if kind == "SearchConditionGroup":
-            for nested in body.get("Conditions") or []:
-                yield from condition_kinds(nested)
-        else:
-            yield kind
-
-
-def without_kinds(condition: Any, kinds: Collection[str]) -> Any:
-    """A SearchCondition without the conditions of these kinds; None where nothing is left of it."""
-    kept: dict[str, Any] = {}
-    for kind, body in _entries(condition):
-        if kind != "SearchConditionGroup":
-            if kind not in kinds:
-                kept[kind] = body
-            continue
-        nested = [without_kinds(each, kinds) for each in body.get("Conditions") or []]
-        if any(nested):
-            kept[kind] = {**body, "Conditions": [each for each in nested if each]}
-    return kept or None
-
-
-def sort_fields(sort: Any) -> Iterator[str]:
-    """The fields that a SearchSort names."""
-    for item in sort:
-        yield _field(item)
-
-
-def matching(table: pa.Table, condition: Any) -> pa.Table:
-    """The rows for which a SearchCondition holds; all of them without one."""
-    if not condition:
+        Conditions of an ``ignored`` kind match every row.
+        """
+        with _understood():
+            if self.condition:
+                mask = _mask(table, self.condition, ignored)
+                table = table.filter(mask, null_selection_behavior="drop")
+            if self.sort and table.num_rows > 1:
+                keys = [(field, "descending" if down else "ascending") for field, down in self.sort]
+                table = table.take(pc.sort_indices(table, sort_keys=keys))
         return table
-    return table.filter(_mask(table, condition), null_selection_behavior="drop")
 
 
-def ordered(table: pa.Table, sort: list[Mapping[str, Any]]) -> pa.Table:
-    """The rows in the order of SearchSort; without one, and in ties, in the order of storage."""
-    if not sort or table.num_rows < 2:
-        return table
-    keys = [(_field(item), "descending" if item.get("Descending") else "ascending") for item in sort]
-    return table.take(pc.sort_indices(table, sort_keys=keys))
-
-
-def _entries(condition: Any) -> list[tuple[str, dict[str, Any]]]:
-    if not isinstance(condition, dict) or not all(isinstance(body, dict) for body in condition.values()):
-        raise BadSearch("SearchCondition must be an object of conditions")
-    return list(condition.items())
-
-
-def _field(body: Mapping[str, Any]) -> str:
-    field = body.get("FieldName") if isinstance(body, Mapping) else None
-    if not isinstance(field, str):
-        raise BadSearch("A condition and a sort order need a FieldName")
-    return field
-
-
-def _mask(table: pa.Table, condition: Any) -> Any:
-    masks = [
-        _group(table, body) if kind == "SearchConditionGroup" else _single(table, kind, body)
-        for kind, body in _entries(condition)
-    ]
-    if len(masks) != 1:
-        raise BadSearch("Several conditions need a SearchConditionGroup")
-    return masks[0]
-
-
-def _group(table: pa.Table, body: Mapping[str, Any]) -> Any:
-    join = {"And": pc.and_kleene, "Or": pc.or_kleene}.get(str(body.get("ConditionGroupType")))
-    conditions = body.get("Conditions")
-    if join is None or not isinstance(conditions, list) or not conditions:
-        raise BadSearch("A SearchConditionGroup needs a ConditionGroupType (And, Or) and Conditions")
-    return reduce(join, [_mask(table, nested) for nested in conditions])
-
-
-def _single(table: pa.Table, kind: str, body: Mapping[str, Any]) -> Any:
-    if not kind.endswith("SearchCondition"):
-        raise BadSearch(f"Unknown condition {kind[:40]}")
-    column, how = table[_field(body)], str(body.get("ConditionType"))
-
-    def value(name: str = "Value") -> pa.Scalar:
-        return pa.scalar(_typed(body.get(name), column.type), column.type)
-
-    if how in _COMPARE:
-        return _COMPARE[how](column, value())
-    if how == "BetweenInclusive":
-        low, high = ("LowValue", "HighValue") if "LowValue" in body else ("Value", "Value2")
-        return pc.and_kleene(pc.greater_equal(column, value(low)), pc.less_equal(column, value(high)))
-    if how in ("Null", "NotNull"):
-        return pc.is_null(column) if how == "Null" else pc.is_valid(column)
-    if how in ("List", "NotList"):
-        return _in_list(column, body.get("List"), negate=how == "NotList")
-    plain = how.removeprefix("Not")
-    if plain in _TEXT and pa.types.is_string(column.type):
-        found = _TEXT[plain](column, str(body.get("Value")))
-        return found if how == plain else pc.invert(found)
-    raise BadSearch(f"Unknown ConditionType {how[:40]}")
-
-
-def _in_list(column: Any, values: Any, *, negate: bool) -> Any:
-    if not isinstance(values, list):
-        raise BadSearch("List conditions need a List")
-    wanted = pa.array([_typed(value, column.type) for value in values], column.type)
-    found = pc.is_in(column, value_set=wanted)
-    known = pc.if_else(pc.is_valid(column), found, pa.scalar(None, pa.bool_()))
-    return pc.invert(known) if negate else known
-
-
-def _typed(value: Any, type_: Any) -> Any:
-    """A condition's value, as the type of its field."""
+@contextmanager
+def _understood() -> Iterator[None]:
+    """Answer 400 if the search has another form than expected."""
     try:
-        if pa.types.is_boolean(type_):
-            return value if isinstance(value, bool) else {"true": True, "false": False}[str(value).lower()]
-        if pa.types.is_integer(type_):
-            return operator.index(int(value))
-        if pa.types.is_date(type_):
-            return dt.datetime.fromisoformat(str(value)).date()
-    except (KeyError, ValueError, TypeError):
-        raise BadSearch(f"A value cannot be read as {type_}") from None
-    if not isinstance(value, str):
-        raise BadSearch("A text field is compared with text")
-    return value
+        yield
+    except (AttributeError, KeyError, NotImplementedError, TypeError, ValueError) as error:
+        raise HTTPException(400, f"SearchCondition or SearchSort is not understood: {error!r}") from error
+
+
+def _single_conditions(condition: Condition) -> Iterator[tuple[str, Condition]]:
+    """Kind and body of every condition, those in groups included."""
+    for kind, body in condition.items():
+        if kind == GROUP:
+            for nested in body["Conditions"]:
+                yield from _single_conditions(nested)
+        else:
+            yield kind, body
+
+
+def _mask(table: pa.Table, condition: Condition, ignored: Collection[str]) -> Any:
+    ((kind, body),) = condition.items()  # several need a group
+    if kind == GROUP:
+        masks = [_mask(table, nested, ignored) for nested in body["Conditions"]]
+        return functools.reduce(_JOINS[body["ConditionGroupType"]], masks)
+    if not kind.endswith("SearchCondition"):
+        raise ValueError(f"unknown condition {kind[:40]}")
+    if kind in ignored:
+        return pa.array(np.ones(table.num_rows, bool))
+    column, how = table[body["FieldName"]], str(body["ConditionType"])
+    found = _TESTS[how.removeprefix("Not")](column, body)
+    return pc.invert(found) if how.startswith("Not") else found

@@ -1,97 +1,103 @@
-"""The words that synthetic people, streets and districts are named with. Only lists live here.
+"""The words that synthetic people, streets and districts are named with.
 
-Accents, apostrophes, hyphens and two-part names are here on purpose: they are what Texas districts hold.
+Accents, apostrophes, hyphens and names of two parts are here on purpose: Texas districts have them.
 """
+
+from __future__ import annotations
 
 
 def _list(text: str) -> tuple[str, ...]:
-    """Words separated by bars, over as many lines as it takes."""
-    return tuple(word.strip() for word in text.split("|"))
+    return tuple(text.split("|"))
 
 
-HISPANIC_FIRST_F = _list(
-    "María|José|Sofía|Camila|Valentina|Isabella|Ximena|Lucía|Daniela|Gabriela|Mariana|Renata|Ana|Andrea|"
-    "Natalia|Alejandra|Guadalupe|Esmeralda|Yaretzi|Paloma|Inés|Rocío|Zoë|Fernanda|Leticia|Rosario|Marisol|"
-    "Itzel|Noemí|Verónica|Graciela|Beatriz|Abril|Dulce|Perla|Jazmín|Araceli|Yolanda|Estrella"
+GIRLS = _list(
+    "Emma|Olivia|Ava|Harper|Abigail|Madison|Chloe|Addison|Brooklyn|Kennedy|Aaliyah|Imani|Nevaeh|Destiny|"
+    "Jada|Savannah|Paisley|Kinsley|Hadley|Reagan|Siân|Renée|Zoe|Anne-Marie|Mary-Kate|Faith|Grace|Hannah|"
+    "Riley|Peyton|Skylar|Trinity|Morgan|Autumn|Makayla|D'Asia|Ke'Nya|Autumn-Rose|Charlotte|Amelia|Evelyn|"
+    "Nora|Hazel|Lily|Ruby"
 )
-
-HISPANIC_FIRST_M = _list(
-    "José|Luis|Carlos|Diego|Santiago|Mateo|Sebastián|Ángel|Jesús|Emiliano|Leonardo|Adrián|Iván|Óscar|Andrés|"
-    "Raúl|Rubén|Héctor|Joaquín|Rafael|Gael|Maximiliano|Fernando|Eduardo|Ramón|Tomás|Julián|Armando|Esteban|"
-    "Gilberto|Rogelio|Arturo|Nicolás|César|Martín|Hugo|Saúl|Efraín|Ignacio|Abel"
-)
-
-GENERAL_FIRST_F = _list(
-    "Emma|Olivia|Ava|Harper|Abigail|Madison|Chloe|Addison|Brooklyn|Kennedy|Aaliyah|Imani|Nevaeh|Destiny|Jada|"
-    "Savannah|Paisley|Kinsley|Hadley|Reagan|Siân|Renée|Zoe|Anne-Marie|Mary-Kate|Faith|Grace|Hannah|Riley|"
-    "Peyton|Skylar|Trinity|Morgan|Autumn|Makayla|D'Asia|Ke'Nya|Autumn-Rose|Charlotte|Amelia|Evelyn|Nora|"
-    "Hazel|Lily|Ruby"
-)
-
-GENERAL_FIRST_M = _list(
+BOYS = _list(
     "Liam|Noah|Mason|Wyatt|Jackson|Carter|Hunter|Colton|Landon|Easton|Jaxon|Tyler|Malik|Darius|Xavier|"
     "DeShawn|Tyrell|Marcus|Isaiah|Elijah|Caleb|Levi|Bennett|Weston|Grady|Beau|Seán|Jean-Luc|Andre|Trevon|"
-    "D'Andre|Ja'Marcus|Ethan|Owen|Henry|Theodore|Jack|Samuel|Gavin|Cooper|Parker|Austin|Dallas|Houston|Cody"
+    "D'Andre|Ja'Marcus|Ethan|Owen|Henry|Theodore|Jack|Samuel|Gavin|Cooper|Parker|Austin|Dallas|Houston|"
+    "Cody"
 )
-
-ASIAN_FIRST_F = _list("Linh|Mai|Thảo|Anh|Priya|Aisha|Mei|Yuna|Fatima|Leilani|Grace|Hana|Jasmine|Ngọc|Ananya")
-
-ASIAN_FIRST_M = _list("Minh|Khoa|Hùng|Arjun|Omar|Wei|Jin|Kai|Rohan|Tuấn|Ahmad|Daniel|Ryan|Duy|Vikram")
-
-HISPANIC_LAST = _list(
+_HISPANIC_GIRLS = _list(
+    "María|José|Sofía|Camila|Valentina|Isabella|Ximena|Lucía|Daniela|Gabriela|Mariana|Renata|Ana|Andrea|"
+    "Natalia|Alejandra|Guadalupe|Esmeralda|Yaretzi|Paloma|Inés|Rocío|Zoë|Fernanda|Leticia|Rosario|"
+    "Marisol|Itzel|Noemí|Verónica|Graciela|Beatriz|Abril|Dulce|Perla|Jazmín|Araceli|Yolanda|Estrella"
+)
+_HISPANIC_BOYS = _list(
+    "José|Luis|Carlos|Diego|Santiago|Mateo|Sebastián|Ángel|Jesús|Emiliano|Leonardo|Adrián|Iván|Óscar|"
+    "Andrés|Raúl|Rubén|Héctor|Joaquín|Rafael|Gael|Maximiliano|Fernando|Eduardo|Ramón|Tomás|Julián|"
+    "Armando|Esteban|Gilberto|Rogelio|Arturo|Nicolás|César|Martín|Hugo|Saúl|Efraín|Ignacio|Abel"
+)
+_ASIAN_GIRLS = _list("Linh|Mai|Thảo|Anh|Priya|Aisha|Mei|Yuna|Fatima|Leilani|Grace|Hana|Jasmine|Ngọc|Ananya")
+_ASIAN_BOYS = _list("Minh|Khoa|Hùng|Arjun|Omar|Wei|Jin|Kai|Rohan|Tuấn|Ahmad|Daniel|Ryan|Duy|Vikram")
+FIRST_NAMES = {
+    (0, True): (*_HISPANIC_GIRLS, *GIRLS[:12]),
+    (0, False): (*_HISPANIC_BOYS, *BOYS[:12]),
+    (1, True): GIRLS,
+    (1, False): BOYS,
+    (2, True): (*_ASIAN_GIRLS, *GIRLS[:8]),
+    (2, False): (*_ASIAN_BOYS, *BOYS[:8]),
+}
+"""Origin (Hispanic, general, Asian) and whether female → names."""
+_HISPANIC_LAST = _list(
     "García|Hernández|Martínez|López|González|Rodríguez|Pérez|Sánchez|Ramírez|Torres|Flores|Rivera|Gómez|"
     "Díaz|Reyes|Morales|Cruz|Ortiz|Gutiérrez|Chávez|Ramos|Ruiz|Mendoza|Álvarez|Castillo|Jiménez|Vásquez|"
-    "Romero|Moreno|Herrera|Medina|Aguilar|Garza|Castro|Vargas|Guzmán|Treviño|Salinas|Cantú|Peña|Villarreal|"
-    "Zúñiga|Núñez|Ibáñez|Muñoz|Ochoa|de la Cruz|De León|de la Garza|Del Toro|de los Santos|San Miguel"
+    "Romero|Moreno|Herrera|Medina|Aguilar|Garza|Castro|Vargas|Guzmán|Treviño|Salinas|Cantú|Peña|"
+    "Villarreal|Zúñiga|Núñez|Ibáñez|Muñoz|Ochoa|de la Cruz|De León|de la Garza|Del Toro|de los Santos|"
+    "San Miguel"
 )
-
-GENERAL_LAST = _list(
-    "Smith|Johnson|Williams|Brown|Jones|Davis|Miller|Wilson|Anderson|Taylor|Thomas|Moore|Jackson|Martin|Lee|"
-    "Thompson|White|Harris|Clark|Lewis|Robinson|Walker|Young|Allen|King|Wright|Scott|Hill|Green|Adams|Nelson|"
-    "Baker|Hall|Campbell|Mitchell|Carter|Roberts|Turner|Phillips|Parker|Evans|Edwards|Collins|Stewart|Morris|"
-    "Rogers|Reed|Cook|Bell|Murphy|Bailey|Cooper|Richardson|Cox|Howard|Ward|Brooks|Watson|Washington|"
-    "Jefferson|Booker|Gaines|Null|None|O'Brien|O'Neal|D'Angelo|McDonald|MacArthur|Schäfer|Krüger|Bluebonnet|"
-    "Kowalski|Dvořák|Van Buren|St. John|Von Rosenberg|Mc Allister|Ten Eyck"
+_GENERAL_LAST = _list(
+    "Smith|Johnson|Williams|Brown|Jones|Davis|Miller|Wilson|Anderson|Taylor|Thomas|Moore|Jackson|Martin|"
+    "Lee|Thompson|White|Harris|Clark|Lewis|Robinson|Walker|Young|Allen|King|Wright|Scott|Hill|Green|"
+    "Adams|Nelson|Baker|Hall|Campbell|Mitchell|Carter|Roberts|Turner|Phillips|Parker|Evans|Edwards|"
+    "Collins|Stewart|Morris|Rogers|Reed|Cook|Bell|Murphy|Bailey|Cooper|Richardson|Cox|Howard|Ward|Brooks|"
+    "Watson|Washington|Jefferson|Booker|Gaines|Null|None|O'Brien|O'Neal|D'Angelo|McDonald|MacArthur|"
+    "Schäfer|Krüger|Bluebonnet|Kowalski|Dvořák|Van Buren|St. John|Von Rosenberg|Mc Allister|Ten Eyck"
 )
-
-ASIAN_LAST = _list("Nguyễn|Tran|Lê|Phạm|Huỳnh|Vo|Patel|Khan|Singh|Kim|Chen|Wang|Ali|Hassan|Santos|Kealoha")
-
-NICKNAMES_F = (("Guadalupe", "Lupita"), ("Elizabeth", "Beth"), ("Katherine", "Katie"), ("Margaret", "Maggie"))
-
-NICKNAMES_M = (("Francisco", "Pancho"), ("William", "Will"), ("Robert", "Bobby"), ("Alejandro", "Alex"))
-
+_ASIAN_LAST = _list("Nguyễn|Tran|Lê|Phạm|Huỳnh|Vo|Patel|Khan|Singh|Kim|Chen|Wang|Ali|Hassan|Santos|Kealoha")
+LAST_NAMES = (_HISPANIC_LAST, _GENERAL_LAST, _ASIAN_LAST)
+"""By origin."""
+NICKNAMES = (
+    ("Guadalupe", "Lupita"),
+    ("Elizabeth", "Beth"),
+    ("Katherine", "Katie"),
+    ("Margaret", "Maggie"),
+    ("Francisco", "Pancho"),
+    ("William", "Will"),
+    ("Robert", "Bobby"),
+    ("Alejandro", "Alex"),
+)
+"""Legal name and the name in use."""
 STREETS = _list(
     "Mesquite|Live Oak|Pecan|Bluebonnet|Comanche|Old Mill|Windmill|Cottonwood|Rio Bravo|San Saba|"
-    "Prickly Pear|Longhorn|Armadillo|Sam Houston|Caddo|Lone Star|Cenizo|Huisache|Bois d'Arc|Dry Creek|Cañon|"
-    "Farm to Market 1472|County Road 214|Mockingbird|Whispering Winds|Palo Pinto|Nueces|Agarita|Redbud|"
-    "Roadrunner"
+    "Prickly Pear|Longhorn|Armadillo|Sam Houston|Caddo|Lone Star|Cenizo|Huisache|Bois d'Arc|Dry Creek|"
+    "Cañon|Farm to Market 1472|County Road 214|Mockingbird|Whispering Winds|Palo Pinto|Nueces|Agarita|"
+    "Redbud|Roadrunner"
 )
-
 STREET_TYPES = _list("St|Ave|Dr|Ln|Rd|Ct|Blvd|Trl|Cir|Way")
-
 TOWN_FIRST = _list(
-    "Cedar|Dry|Mesquite|Lone|Sandy|Rio|Prairie|Copper|Bluebonnet|Wild|Salt|Twin|Cotton|Eagle|Granite|Silver|"
-    "Red|Pecan|Coyote|Marble|Willow|Honey|Stone|Antelope|Flint|Palo|Big|Clear|Thunder|Amber"
+    "Cedar|Dry|Mesquite|Lone|Sandy|Rio|Prairie|Copper|Bluebonnet|Wild|Salt|Twin|Cotton|Eagle|Granite|"
+    "Silver|Red|Pecan|Coyote|Marble|Willow|Honey|Stone|Antelope|Flint|Palo|Big|Clear|Thunder|Amber"
 )
-
 TOWN_SECOND = _list(
-    "Hollow|Fork|Flats|Butte|Springs|Crossing|Draw|Mesa|Bluff|Gap|Creek|Prairie|Bend|Ranch|Canyon|Hills|Ford|"
-    "Lake|Valley|Junction|Ridge|Wells|Rock|Grove|Plains|Point|Pass|Landing|Mott|Arroyo"
+    "Hollow|Fork|Flats|Butte|Springs|Crossing|Draw|Mesa|Bluff|Gap|Creek|Prairie|Bend|Ranch|Canyon|Hills|"
+    "Ford|Lake|Valley|Junction|Ridge|Wells|Rock|Grove|Plains|Point|Pass|Landing|Mott|Arroyo"
 )
-
 COUNTIES = _list(
     "Alvarado|Bexley|Calloway|Dunmore|Esperanza|Fennimore|Gallatin|Hardeman|Springs|Ignacio|Juniper|Keller"
 )
-
 SCHOOL_PEOPLE = _list(
-    "Barbara Jordan|Lorenzo de Zavala|Stephen Austin|Jovita Idár|Bessie Coleman|Juan Seguín|Emma Tenayuca|"
-    "Audie Murphy|Katherine Porter|Santos Benavides|Dorothy Scarborough|Américo Paredes|Scott Joplin|"
-    "Mary Kay|Blackshear|Crockett|Travis|Bonham|Milam|Fannin|Zaragoza|Lamar|Rusk|Burnet|Deaf Smith"
+    "Barbara Jordan|Lorenzo de Zavala|Stephen Austin|Jovita Idár|Bessie Coleman|Juan Seguín|"
+    "Emma Tenayuca|Audie Murphy|Katherine Porter|Santos Benavides|Dorothy Scarborough|Américo Paredes|"
+    "Scott Joplin|Mary Kay|Blackshear|Crockett|Travis|Bonham|Milam|Fannin|Zaragoza|Lamar|Rusk|Burnet|"
+    "Deaf Smith"
 )
-
 COMPANIES = _list(
     "Lone Star Janitorial Supply|Hill Country Produce|Gulf Coast Bus Parts|Panhandle Printing|"
     "Brazos Office Products|Permian Water Service|Rio Grande Uniforms|Pineywoods Lumber"
 )
-
 AREA_CODES = _list("210|254|325|361|409|432|512|806|830|903|915|936|956")

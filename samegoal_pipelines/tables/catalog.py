@@ -31,6 +31,7 @@ NEEDED: dict[RawAsset, tuple[QmlativObject, ...]] = {
         enrollments.WITHDRAWAL_CODE,
         enrollments.SCHOOL,
         enrollments.SCHOOL_YEAR,
+        enrollments.ENTITY,
     ),
     "raw_students": (people.STUDENT, people.STUDENT_NAME, *_CONTACTS, people.LANGUAGE),
     "raw_parents": (people.STUDENT_GUARDIAN, people.GUARDIAN_NAME, *_CONTACTS, people.RELATIONSHIP),
@@ -40,9 +41,6 @@ NEEDED: dict[RawAsset, tuple[QmlativObject, ...]] = {
 OBJECTS: dict[str, QmlativObject] = {
     wanted.label: wanted for objects in NEEDED.values() for wanted in objects
 }
-
-READ_BY_VERIFY = (enrollments.ENTITY,)
-"""Objects that no night reads; `verify` shows them and lands nothing."""
 
 RAW_TABLES: dict[str, dict[str, Table]] = {
     asset: {wanted.name: wanted.table for wanted in objects} for asset, objects in NEEDED.items()

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 
 from sqlalchemy.dialects import postgresql
 
-from samegoal_pipelines.tables.catalog import LANDED, NEEDED, OBJECTS, PUBLISHED, RAW_TABLES, READ_BY_VERIFY
+from samegoal_pipelines.tables.catalog import LANDED, NEEDED, OBJECTS, PUBLISHED, RAW_TABLES
 from samegoal_pipelines.tables.declaration import Column, Table
 from samegoal_pipelines.tables.history import DETAILS, HISTORIES, VIEW_COLUMNS, details_columns
 from samegoal_pipelines.tables.lineage import made_of
@@ -99,11 +99,9 @@ def _read() -> Iterator[str]:
         "A district may decline to grant an optional field; it is null then. Each landed row also has "
         "`Unreadable`: a JSON object of the values that had a wrong type."
     )
-    for wanted in (*OBJECTS.values(), *READ_BY_VERIFY):
-        readers: list[str] = [asset for asset, objects in NEEDED.items() if wanted in objects] or [
-            "`verify` only"
-        ]
-        yield f"\n### {wanted.label}\n\n{wanted.description}. For {', '.join(readers)}.\n"
+    for label, wanted in OBJECTS.items():
+        assets = [asset for asset, objects in NEEDED.items() if wanted in objects]
+        yield f"\n### {label}\n\n{wanted.description}. For {', '.join(assets)}.\n"
         yield _table(
             ("Field", "Type", "Optional", "What it is, and why we read it"),
             (

@@ -80,7 +80,7 @@ def test_nights_verifying_and_rotating_leave_no_secret_anywhere(
         "docs/production.md",
     ]
 
-    tokens = list(source.api._tokens)
+    tokens = list(source.tokens.issued)
     assert len(tokens) > 3
     assert len(keys) == 2
     words = [SECRET, WRONG, NEXT, *SETTINGS, *keys, *tokens, "plover-is-no-key"]

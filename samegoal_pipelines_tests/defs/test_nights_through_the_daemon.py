@@ -116,7 +116,7 @@ def test_exactly_those_who_are_due_run_and_each_comes_out_as_it_should(
     assert source.traffic.token_calls == len(due)  # the one that is down asks for none, the stumbling for two
     runs = {partition(run): run for run in scheduled_runs(instance)}
     assert {name for name in due if retried(instance, runs[name])} == {"stumbling", "down"}
-    secrets += list(source.api._tokens)
+    secrets += list(source.tokens.issued)
     assert traces.in_database(pipeline.deployment.warehouse, secrets) == []
     assert traces.in_files([tmp_path], secrets) == []  # compute logs and the daemon's own among them
     *later, first = ticks(instance)

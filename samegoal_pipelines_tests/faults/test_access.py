@@ -111,8 +111,8 @@ def test_a_field_that_is_withdrawn_in_mid_read_is_named(standing, fails):
 def test_a_field_that_is_not_granted_any_more_is_named_before_any_student_is_read(standing, fails):
     denied(standing, f"{STUDENTS}.StudentNumber", kind="metadata")
     fails(f"{READING}{STUDENTS}: the field StudentNumber is not granted: grant it in the Integration Access")
-    asked = {entry.asked.object for entry in standing.source.traffic.requests(kind="list")}
-    assert asked <= {"District/SchoolYear"}
+    asked = {entry.object for entry in standing.source.traffic.requests(kind="list")}
+    assert asked <= {"District/SchoolYear", "District/Entity"}
 
 
 def test_an_object_that_is_not_granted_any_more_is_named(standing, fails):

@@ -99,7 +99,7 @@ def nobody_called(standing, stranger: socket.socket) -> None:
 def test_endless_new_pages_end_at_the_cap_and_nothing_is_cut_off_in_silence(standing, fails):
     standing.limits["max_pages"] = 2  # of three
     fails(", page 2: Paging.Next goes on after 2 pages, more than any district has", "nothing of this object")
-    asked = {entry.asked.page for entry in standing.source.traffic.requests(kind="list")}
+    asked = {entry.page for entry in standing.source.traffic.requests(kind="list")}
     assert max(asked) <= 2
 
 

@@ -43,7 +43,7 @@ def test_a_storm_ends_in_bounded_requests_whatever_it_asks_to_wait(
     headers = {"Retry-After": retry_after} if retry_after else {}
     storm = standing.source.faults.add(kind="list", status=status, body="Sentinel", headers=headers)
     fails(f", page 1: {says}; {GIVEN_UP}")
-    asked = [each.asked for each in standing.source.traffic.requests(kind="list")]
+    asked = standing.source.traffic.requests(kind="list")
     assert len(asked) == storm.applied
     assert max(Counter((each.object, each.school_year_id, each.page) for each in asked).values()) <= ATTEMPTS
 

@@ -26,7 +26,7 @@ from samegoal_pipelines.qmlativ.errors import (
     WrongDistrictError,
 )
 from samegoal_pipelines.qmlativ.reading import read_district, school_years
-from samegoal_pipelines.sandbox import Sandbox, answers, serve
+from samegoal_pipelines.sandbox import Sandbox, serve, tokens
 from samegoal_pipelines.tables.catalog import NEEDED
 from samegoal_pipelines.tables.people import NAME_EMAIL
 from samegoal_pipelines_tests.qmlativ.scripted import IMPATIENT
@@ -170,11 +170,11 @@ def test_staff_never_land_even_if_the_condition_is_ignored(server, district):
 
 def test_objects_that_two_assets_share_are_read_once(server, district):
     read(server, district, page_size=10_000)
-    lists = [entry.asked for entry in server.traffic.requests(kind="list")]
+    lists = server.traffic.requests(kind="list")
     assert len([asked for asked in lists if asked.object == "Demographics/NamePhone"]) == 1
     assert len([asked for asked in lists if asked.object == "Demographics/Name"]) == 2
     assert len([asked for asked in lists if asked.object == "Student/Student"]) == 3
-    described = [entry.asked.object for entry in server.traffic.requests(kind="describe")]
+    described = [entry.object for entry in server.traffic.requests(kind="describe")]
     assert sorted(described) == sorted({each.path for wanted in NEEDED.values() for each in wanted})
     assert len(server.traffic.requests(kind="metadata")) == 1
     assert server.traffic.token_calls == 1
@@ -192,13 +192,13 @@ def test_an_asset_can_be_read_alone_and_is_the_same(server, district, asset):
 def test_only_fields_of_the_catalogue_are_asked_for_ordered_by_key(server, district):
     read(server, district)
     for entry in server.traffic.requests(kind="list"):
-        wanted = [each for objects in NEEDED.values() for each in objects if each.path == entry.asked.object]
-        assert entry.asked.method == "POST"
+        wanted = [each for objects in NEEDED.values() for each in objects if each.path == entry.object]
+        assert entry.method == "POST"
         of_key = [[wanted[0].key]]  # only the check for lost rows asks for so little
-        assert entry.asked.fields in [[field.name for field in each.fields] for each in wanted] + of_key
-        condition, sort = entry.asked.search()
+        assert entry.fields in [[field.name for field in each.fields] for each in wanted] + of_key
+        condition, sort = entry.search.get("SearchCondition"), entry.search["SearchSort"]
         assert sort == [{"FieldName": wanted[0].key, "Descending": False}]
-        if entry.asked.fields not in of_key:
+        if entry.fields not in of_key:
             assert (condition is not None) == (wanted[0].name == "Name")
 
 
@@ -281,7 +281,7 @@ def test_tokens_that_live_for_a_moment_change_nothing(server, district, monkeypa
     first = read(server, district)
     clock = SimpleNamespace(monotonic=lambda: float(len(server.traffic.log)))
     monkeypatch.setattr(auth, "time", clock)
-    monkeypatch.setattr(answers, "time", clock)
+    monkeypatch.setattr(tokens, "time", clock)
     district.token_lifetime = 30
     if not told:
         server.faults.add(kind="token", remove=["expires_in"])
@@ -335,8 +335,8 @@ def test_a_missing_required_field_is_noticed_before_any_student_is_read(server, 
         "Student/Student: the field StudentNumber is not granted: grant it in the Integration Access in "
         "Qmlativ"
     )
-    asked = {entry.asked.object for entry in server.traffic.requests(kind="list")}
-    assert asked <= {"District/SchoolYear"}
+    asked = {entry.object for entry in server.traffic.requests(kind="list")}
+    assert asked <= {"District/SchoolYear", "District/Entity"}
 
 
 def test_missing_optional_fields_are_null_and_reported(server, district):
@@ -377,11 +377,8 @@ def test_an_entity_that_is_not_granted_is_named(server, district):
 
 
 def test_another_entity_can_be_read_as(server, district):
-    campus = next(
-        each["EntityID"]
-        for each in district.rows("District/Entity")
-        if each["EntityID"] != district.entity_id
-    )
+    entities = read(server, district, ["raw_enrollments"]).frames["raw_enrollments"]["Entity"]
+    campus = int(entities.loc[entities["EntityID"] != district.entity_id, "EntityID"].iloc[0])
     result = read(server, district, ["raw_enrollments"], entity_id=campus)
     assert set(result.frames["raw_enrollments"]["EntryWithdrawal"]["EntityID"]) == {campus}
     assert (
@@ -402,7 +399,7 @@ def test_an_outage_in_mid_read_ends_in_a_bounded_number_of_requests(server, dist
     server.faults.add(kind="list", status=503, headers={"Retry-After": "0"})
     said = failure(SourceUnavailableError, server, district)
     assert "Qmlativ is unavailable (HTTP 503); gave up after 3 attempts; try again later" in said
-    asked = Counter((entry.asked.path, entry.asked.body) for entry in server.traffic.requests(kind="list"))
+    asked = Counter((entry.path, entry.body) for entry in server.traffic.requests(kind="list"))
     assert max(asked.values()) == 3
 
 

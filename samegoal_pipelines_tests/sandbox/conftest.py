@@ -31,7 +31,6 @@ def served_once() -> Iterator[SandboxServer]:
 def server(served_once, district) -> SandboxServer:
     """A server with this test's district alone, no faults, and nothing logged."""
     served_once.sandbox.districts[:] = [district]
-    served_once.sandbox.invalid_client_status = 401
     served_once.faults.clear()
     served_once.traffic.clear()
     return served_once

@@ -145,7 +145,7 @@ def test_a_compressed_body_may_be_anything(server, caller):
 def test_rules_come_from_a_json_file(tmp_path):
     file = tmp_path / "faults.json"
     file.write_text(json.dumps([{"object": ENROLLMENTS, "page": 2, "status": 503, "times": 1}]))
-    (rule,) = Faults.from_file(file)
+    (rule,) = Faults.from_file(file).rules
     assert (rule.object, rule.page, rule.status, rule.times) == (ENROLLMENTS, 2, 503, 1)
 
 

@@ -39,6 +39,8 @@ BESIDE_COLUMNS = {
     "and not the code CECS",
     "raw_enrollments.SchoolYear.NumericYear": "tells which school year is the one before the current one",
     "raw_enrollments.SchoolYear.Description": "`explain`, `verify` and the worklist name the year",
+    "raw_enrollments.Entity.EntityID": "`verify` tells which entities are granted",
+    "raw_enrollments.Entity.Name": "`verify` tells which entities are granted",
 }
 """Fields that no published column is made of, and what they are asked for all the same."""
 

@@ -106,6 +106,7 @@ def enrollments(
     numbers = [year["SchoolYearID"] for year in years]
     defaults: dict[str, Iterable[Row]] = {
         "SchoolYear": years,
+        "Entity": [{"EntityID": 1, "Name": "District"}],
         "WithdrawalCode": [
             {"WithdrawalCodeID": code_id(code, year), "Code": code} for code in codes for year in numbers
         ],

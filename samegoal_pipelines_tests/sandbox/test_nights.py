@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from samegoal_pipelines.sandbox import Sandbox, SandboxDistrict
-from samegoal_pipelines.sandbox.objects import OBJECTS
+from samegoal_pipelines.sandbox.objects import SCHEMAS
 
 TODAY = date(2026, 10, 5)
 STUDENTS = 2000
@@ -18,8 +18,8 @@ def night(number: int, today: date = TODAY) -> dict[str, pd.DataFrame]:
     district: SandboxDistrict = Sandbox.generate(1, STUDENTS, seed=3, today=today, night=number).districts[0]
     return {
         name: table.to_pandas(types_mapper=pd.ArrowDtype)
-        .drop_duplicates([OBJECTS[name].key, *(["SchoolYearID"] if name == "Enrollment/School" else [])])
-        .set_index(OBJECTS[name].key)
+        .drop_duplicates([SCHEMAS[name].names[0], *(["SchoolYearID"] if name == "Enrollment/School" else [])])
+        .set_index(SCHEMAS[name].names[0])
         for name, table in district.tables.items()
     }
 
@@ -38,7 +38,7 @@ def changed(before: pd.DataFrame, after: pd.DataFrame) -> pd.DataFrame:
 
 def test_ids_stay_and_only_grow(nights):
     before, after = nights
-    for name in OBJECTS:
+    for name in SCHEMAS:
         if name != "Enrollment/School":
             assert before[name].index.isin(after[name].index).all(), name
 
@@ -87,7 +87,7 @@ def test_some_move_together_with_their_family(nights):
 def test_some_change_grade_and_some_phone(nights):
     before, after = nights
     grades = changed(before["Student/Student"], after["Student/Student"])
-    assert set(grades.columns[grades.any()]) == {"Grade", "GradeNumeric", "GradYear"}
+    assert set(grades.columns[grades.any()]) == {"Grade", "GradeNumeric"}
     phones = changed(before["Demographics/NamePhone"], after["Demographics/NamePhone"])
     assert set(phones.columns[phones.any()]) == {"PhoneNumber", "FormattedPhoneNumber"}
 

@@ -1,0 +1,180 @@
+"""What a listing shows: its rows, as pages of JSON, kept while the district's tables stay the same.
+
+Through a school's entity, objects that have an EntityID show only the rows of that entity. Not here: who may
+read what (``district``), HTTP (``server``).
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import orjson
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from samegoal_pipelines.sandbox.district import SandboxDistrict
+from samegoal_pipelines.sandbox.lookups import GRADES
+from samegoal_pipelines.sandbox.rows import ODD_VALUES
+from samegoal_pipelines.sandbox.search import Search
+
+_PAGES_KEPT_BYTES = 400_000_000
+_NEEDS_ESCAPE = r'["\\\x00-\x1f]'
+
+
+@dataclass(frozen=True)
+class Listing:
+    """What a listing asks for, apart from the page."""
+
+    object: str
+    entity: int
+    year: int | None
+    fields: tuple[str, ...]
+    search: bytes
+    ignored_conditions: frozenset[str]
+
+
+@dataclass
+class Page:
+    """The JSON of a page."""
+
+    body: bytes
+
+    @cached_property
+    def gzipped(self) -> bytes:
+        """The body compressed, quickly rather than well."""
+        packer = zlib.compressobj(1, zlib.DEFLATED, 31)
+        return packer.compress(self.body) + packer.flush()
+
+
+@dataclass
+class _Rows:
+    """The rows of a listing, the tables they were made from, and the pages made so far."""
+
+    source: tuple[pa.Table, pa.Table]
+    table: pa.Table
+    pages: dict[tuple[int, int, str], Page] = field(default_factory=dict)
+
+
+class Listings:
+    """The pages of all listings. Thread-safe."""
+
+    def __init__(self) -> None:
+        self._kept: dict[tuple[str, Listing], _Rows] = {}
+        self._bytes = 0
+        self._lock = threading.Lock()
+
+    def page(self, district: SandboxDistrict, listing: Listing, number: int, size: int) -> Page:
+        """A page, made now or kept from before."""
+        rows = self._rows(district, listing)
+        key = number, size, district.paging_end
+        if key not in rows.pages:
+            page = Page(_page_body(rows.table, district, listing, number, size))
+            with self._lock:
+                self._bytes += len(page.body)
+                if self._bytes > _PAGES_KEPT_BYTES:
+                    self._kept.clear()
+                    self._bytes = 0
+            rows.pages[key] = page
+        return rows.pages[key]
+
+    def _rows(self, district: SandboxDistrict, listing: Listing) -> _Rows:
+        """All rows of a listing, made again after an edit."""
+        source = district.tables[listing.object], district.tables["District/SchoolYear"]
+        key = district.id, listing
+        with self._lock:  # pages of one listing are asked for at once, and its rows are ordered only once
+            kept = self._kept.get(key)
+            if kept is None or any(old is not new for old, new in zip(kept.source, source, strict=True)):
+                kept = self._kept[key] = _Rows(source, rows_shown(district, listing))
+        return kept
+
+
+def rows_shown(district: SandboxDistrict, listing: Listing) -> pa.Table:
+    """All rows of a listing with the fields asked for, and the hidden column if there is one."""
+    name, table = listing.object, district.tables[listing.object]
+    columns = set(table.column_names)
+    if "SchoolYearID" in columns and name != "District/SchoolYear":
+        table = table.filter(pc.equal(table["SchoolYearID"], pa.scalar(listing.year, pa.int64())))
+    if "EntityID" in columns and name != "District/Entity" and listing.entity != district.entity_id:
+        table = table.filter(pc.equal(table["EntityID"], listing.entity))
+    if name == "Student/Student":
+        table = _with_grade_of(table, listing.year, district.current_year_id())
+    table = Search(listing.search).apply(table, listing.ignored_conditions)
+    return table.select([*listing.fields, *columns & {ODD_VALUES}]).combine_chunks()
+
+
+def _with_grade_of(table: pa.Table, year: int | None, current: int | None) -> pa.Table:
+    """Grade as Qmlativ computes it for another year; a grade without GradeNumeric stays as it is."""
+    if year is None or current is None or year == current:
+        return table
+    numeric = pc.add(table["GradeNumeric"].combine_chunks(), year - current)
+    in_school = pc.and_(pc.greater_equal(numeric, -2), pc.less_equal(numeric, 12))
+    computed = pa.array(GRADES).take(pc.add(pc.if_else(in_school, numeric, None), 2))
+    grade = pc.if_else(numeric.is_valid(), computed, table["Grade"].combine_chunks())
+    return table.set_column(table.column_names.index("Grade"), "Grade", grade)
+
+
+def _page_body(table: pa.Table, district: SandboxDistrict, listing: Listing, number: int, size: int) -> bytes:
+    def path(page: int) -> str:
+        return f"/Custom/{listing.entity}/{listing.object}/{page}/{size}"
+
+    first = min((number - 1) * size, table.num_rows)
+    ends = {
+        "null": {"Next": None},
+        "empty": {"Next": ""},
+        "absent": {},
+        "same": {"Next": path(number)},
+        "beyond": {"Next": path(number + 1) if first < table.num_rows else None},
+    }
+    paging = {"Next": path(number + 1)} if first + size < table.num_rows else ends[district.paging_end]
+    objects = encode_rows(table.slice(first, size), listing.fields)
+    return b"".join((b'{"Objects":[', objects, b'],"Paging":', orjson.dumps(paging), b"}"))
+
+
+def encode_rows(table: pa.Table, fields: Sequence[str]) -> bytes:
+    """The rows as the inside of a JSON array: ``{"A":1},{"A":2}``.
+
+    Arrow builds the text a column at a time; only rows with odd values are written one by one.
+    """
+    if not table.num_rows:
+        return b""
+    parts: list[pa.Array | str] = []
+    for field_name in fields:
+        parts += [
+            f"{',' if parts else '{'}{json.dumps(field_name)}:",
+            _cells(table[field_name].combine_chunks()),
+        ]
+    rows = pc.binary_join_element_wise(*parts, "}", "")
+    if ODD_VALUES not in table.column_names:
+        return ",".join(rows.to_pylist()).encode()
+    written = [
+        row
+        if odd is None
+        else json.dumps(json.loads(row) | {k: v for k, v in json.loads(odd).items() if k in fields})
+        for row, odd in zip(rows.to_pylist(), table[ODD_VALUES].to_pylist(), strict=True)
+    ]
+    return ",".join(written).encode()
+
+
+def _cells(column: pa.Array) -> pa.Array:
+    """Each cell as JSON text."""
+    if pa.types.is_date(column.type):
+        text = pc.binary_join_element_wise('"', column.cast(pa.string()), 'T00:00:00"', "")
+    elif pa.types.is_string(column.type):
+        text = pc.binary_join_element_wise('"', _escaped(column), '"', "")
+    else:
+        text = column.cast(pa.string())
+    return text.fill_null("null")
+
+
+def _escaped(column: pa.Array) -> pa.Array:
+    """Text with JSON's escapes. Hardly any page needs them, so look first."""
+    special = pc.match_substring_regex(column, _NEEDS_ESCAPE).fill_null(False)
+    if not pc.any(special).as_py():
+        return column
+    written = [json.dumps(text, ensure_ascii=False)[1:-1] for text in column.filter(special).to_pylist()]
+    return pc.replace_with_mask(column, special, pa.array(written, pa.string()))

@@ -1,0 +1,125 @@
+"""What every district of the sandbox has: school years, withdrawal codes, entities, schools and code lists.
+
+School years run from 1 July to 30 June. As in Qmlativ, a withdrawal code has another id each year.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+
+from samegoal_pipelines.sandbox.draw import Array, only
+from samegoal_pipelines.sandbox.objects import SCHEMAS
+
+YEARS_BACK = 3
+GRADES = ("EE", "PK", "KG", *(f"{grade:02d}" for grade in range(1, 13)))
+"""Grade codes. GradeNumeric is the position minus two, so that KG is 0."""
+WITHDRAWAL_CODES = {
+    "01": "Graduated",
+    "03": "Died",
+    "16": "Returned to home country",
+    "24": "College, pursuing a degree",
+    "33": "Moved to another campus of the district",
+    "60": "Home schooling",
+    "66": "Removed by Child Protective Services",
+    "78": "Expelled",
+    "81": "Enrolled in a Texas private school",
+    "82": "Enrolled in a school outside Texas",
+    "83": "Withdrawn by the district",
+    "90": "Graduated from another state",
+    "98": "Other reasons",
+    "CECS": "Cross-entity course: end of the course",
+}
+_CODE_LISTS: dict[str, tuple[tuple[str, str], ...]] = {
+    "Demographics/NameSuffix": (("JR", "Jr"), ("SR", "Sr"), ("II", "II"), ("III", "III"), ("IV", "IV")),
+    "Demographics/PhoneType": (("H", "Home"), ("C", "Cell"), ("W", "Work"), ("F", "Fax")),
+    "Demographics/Language": (
+        ("98", "English"),
+        ("01", "Spanish"),
+        ("02", "Vietnamese"),
+        ("08", "Arabic"),
+        ("06", "Mandarin Chinese"),
+        ("25", "Tagalog"),
+    ),
+    "Demographics/Relationship": (
+        ("M", "Mother"),
+        ("F", "Father"),
+        ("SM", "Stepmother"),
+        ("SF", "Stepfather"),
+        ("GM", "Grandmother"),
+        ("GF", "Grandfather"),
+        ("A", "Aunt"),
+        ("U", "Uncle"),
+        ("GU", "Legal guardian"),
+    ),
+    "SkySys/State": (("TX", "Texas"), ("OK", "Oklahoma"), ("LA", "Louisiana"), ("NM", "New Mexico")),
+}
+"""Object → code and description; the first has the id 1."""
+
+
+def school_year_of(day: dt.date) -> int:
+    """The SchoolYearID of a day: 27 for 2026-2027."""
+    return day.year + (day.month >= 7) - 2000
+
+
+def grade_codes(numeric: Array) -> Array:
+    """The code of each GradeNumeric; None for those who are not in school."""
+    codes = np.array(GRADES, object)[np.clip(numeric, -2, 12) + 2]
+    return only((numeric >= -1) & (numeric <= 12), codes)
+
+
+def withdrawal_code_id(year: Any, code: str) -> Any:
+    """The id of a code in a school year, or in an array of years."""
+    return year * 100 + 1 + list(WITHDRAWAL_CODES).index(code)
+
+
+def id_of(name: str, description: str) -> int:
+    """The id of an entry of a code list."""
+    return 1 + [each for _, each in _CODE_LISTS[name]].index(description)
+
+
+def common_rows(
+    district_name: str, district_code: str, today: dt.date, campuses: Iterable[tuple[int, int, str]]
+) -> dict[str, list[dict[str, Any]]]:
+    """The rows of these objects. ``campuses`` are EntityID, SchoolID and name."""
+    current, campuses = school_year_of(today), list(campuses)
+    years = range(current - YEARS_BACK, current + 2)
+    entities = [(1, district_name), *((entity, name) for entity, _, name in campuses)]
+    rows: dict[str, list[dict[str, Any]]] = {
+        "District/SchoolYear": [
+            {
+                "SchoolYearID": year,
+                "NumericYear": 2000 + year,
+                "Description": f"{1999 + year}-{2000 + year}",
+                "IsCurrentYearForProvidedEntity": year == current,
+                "IsUpcomingYearForProvidedEntity": year == current + 1,
+            }
+            for year in years
+        ],
+        "District/Entity": [{"EntityID": entity, "Name": name} for entity, name in entities],
+        "Enrollment/WithdrawalCode": [
+            {"WithdrawalCodeID": withdrawal_code_id(year, code), "Code": code, "SchoolYearID": year}
+            for year in years
+            for code in WITHDRAWAL_CODES
+        ],
+        "Enrollment/School": [
+            {
+                "SchoolID": school,
+                "Name": name,
+                "StateAssignedID": f"{district_code}{entity:03d}",
+                "SchoolYearID": year,
+            }
+            for year in years
+            for entity, school, name in campuses
+        ],
+    }
+    for name, entries in _CODE_LISTS.items():
+        fields = SCHEMAS[name].names
+        rows[name] = [
+            {k: v for k, v in ((fields[0], number), ("Code", code), ("Description", text)) if k in fields}
+            for number, (code, text) in enumerate(entries, start=1)
+        ]
+    return rows

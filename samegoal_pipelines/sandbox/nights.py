@@ -1,0 +1,151 @@
+"""What happens from night to night: a few students leave, enroll, change grade, move or get another phone.
+
+Each night has a random stream of its own and changes the tables of the night before. So night 5 contains all
+that night 4 did, and an id never changes its meaning.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+
+import numpy as np
+import pandas as pd
+
+from samegoal_pipelines.sandbox import words as w
+from samegoal_pipelines.sandbox.draw import Rng, chance, padded, pick, stream
+from samegoal_pipelines.sandbox.enrollments import LEAVER_CODES, first_day, last_day
+from samegoal_pipelines.sandbox.lookups import grade_codes, school_year_of, withdrawal_code_id
+from samegoal_pipelines.sandbox.people import address_rows, phone_numbers
+
+_CHANGED_PER_NIGHT = 0.005
+"""Share of students that a night changes."""
+_NEW_IDS = 50_000_000
+"""Rows that a night adds have ids of their own: night × 10,000 and up."""
+
+Frames = dict[str, pd.DataFrame]
+_ENROLLMENTS, _STUDENTS, _NAMES = "Enrollment/EntryWithdrawal", "Student/Student", "Demographics/Name"
+_PHONES, _ADDRESSES, _LINKS = "Demographics/NamePhone", "Demographics/Address", "Demographics/NameAddress"
+
+
+def pass_nights(frames: Frames, seed: int, district: int, today: dt.date, nights: int) -> None:
+    """Change the tables by so many nights, of which the last ends on ``today``."""
+    students = len(frames[_STUDENTS])
+    if not students:
+        return
+    for night in range(1, nights + 1):
+        rng = stream(seed, district, f"night {night}")
+        day, new = today - dt.timedelta(days=nights - night), _NEW_IDS + night * 10_000
+
+        def chosen(share: float, frame: pd.DataFrame, rng: Rng = rng) -> pd.DataFrame:
+            count = max(1, round(students * _CHANGED_PER_NIGHT * share))
+            return frame.iloc[np.sort(rng.choice(len(frame), min(count, len(frame)), replace=False))]
+
+        _leave(frames, rng, chosen(0.15, frames[_STUDENTS]), day)
+        _enroll(frames, rng, chosen(0.15, _at_home(frames)), day, new)
+        _regrade(frames, rng, chosen(0.1, frames[_STUDENTS]))
+        _move(frames, rng, chosen(0.3, frames[_ADDRESSES]), new)
+        _change_phone(frames, rng, chosen(0.3, frames[_PHONES]))
+
+
+def _at_home(frames: Frames) -> pd.DataFrame:
+    """Students with a home campus: not those who only take a course here."""
+    students, rows = frames[_STUDENTS], frames[_ENROLLMENTS]
+    return students[students["StudentID"].isin(rows["StudentID"][rows["IsDefaultEntity"]])]
+
+
+def _leave(frames: Frames, rng: Rng, students: pd.DataFrame, day: dt.date) -> None:
+    """Those of the students who are enrolled leave today."""
+    rows, year = frames[_ENROLLMENTS], school_year_of(day)
+    is_open = (
+        rows["EndDate"].isna() & rows["WithdrawalDate"].isna() & (rows["StartDate"] <= np.datetime64(day))
+    )
+    here = rows["IsDefaultEntity"] & (rows["SchoolYearID"] == year)
+    leaving = rows["StudentID"].isin(students["StudentID"]) & here & is_open
+    rows.loc[leaving, "EndDate"] = np.datetime64(day)
+    rows.loc[leaving, "WithdrawalDate"] = np.datetime64(day) + 1
+    rows.loc[leaving, "WithdrawalCodeID"] = withdrawal_code_id(year, str(rng.choice(LEAVER_CODES)))
+
+
+def _enroll(frames: Frames, rng: Rng, siblings: pd.DataFrame, day: dt.date, new: int) -> None:
+    """A brother or sister of each of these enrolls: the same guardians and home, another name."""
+    count = len(siblings)
+    ids = new + np.arange(count)
+    old, old_names = siblings["StudentID"], siblings["NameID"]
+    grade = siblings["GradeNumeric"].to_numpy().clip(0, 12)
+    number = padded(ids, 9)
+    students = siblings.assign(
+        StudentID=ids,
+        NameID=ids,
+        StudentNumber=number,
+        CalculatedStudentStateID="2" + number,
+        GradeNumeric=grade,
+        Grade=grade_codes(grade),
+    )
+    female = chance(rng, count, 0.5)
+    first = np.where(female, pick(rng, w.GIRLS, count), pick(rng, w.BOYS, count))
+    names = frames[_NAMES].set_index("NameID").loc[old_names].reset_index()
+    names = names.assign(
+        NameID=ids,
+        FirstName=first,
+        FirstNameLegal=first,
+        Gender=np.where(female, "Female", "Male"),
+        GenderCode=np.where(female, "F", "M"),
+        NameSuffixID=None,
+    )
+    year = school_year_of(day)
+    year += int(np.datetime64(day) > last_day(year))
+    rows = frames[_ENROLLMENTS]
+    rows = rows[rows["IsDefaultEntity"]].drop_duplicates("StudentID", keep="last").set_index("StudentID")
+    enrollments = (
+        rows.loc[old]
+        .reset_index()
+        .assign(
+            EntryWithdrawalID=ids,
+            StudentID=ids,
+            SchoolYearID=year,
+            StartDate=max(np.datetime64(day), first_day(year)),
+            EndDate=np.datetime64("NaT"),
+            WithdrawalDate=np.datetime64("NaT"),
+            WithdrawalCodeID=None,
+            IsNoShow=False,
+        )
+    )
+    for table, added in ((_STUDENTS, students), (_NAMES, names), (_ENROLLMENTS, enrollments)):
+        _append(frames, table, added)
+    _copy_links(frames, "Family/StudentGuardian", "StudentID", dict(zip(old, ids, strict=True)), new)
+    _copy_links(frames, _LINKS, "NameID", dict(zip(old_names, ids, strict=True)), new)
+
+
+def _copy_links(frames: Frames, table: str, column: str, new_ids: dict[int, int], new: int) -> None:
+    """Copy the rows that refer to an old id for its new one."""
+    frame = frames[table]
+    rows = frame[frame[column].isin(list(new_ids))]
+    key = {frame.columns[0]: new + 5_000 + np.arange(len(rows))}
+    _append(frames, table, rows.assign(**key, **{column: rows[column].map(new_ids)}))
+
+
+def _regrade(frames: Frames, rng: Rng, students: pd.DataFrame) -> None:
+    """One grade up or down for those who are in school."""
+    students = students[students["GradeNumeric"].between(1, 11)]
+    grade = students["GradeNumeric"].to_numpy() + rng.choice([-1, 1], len(students))
+    frames[_STUDENTS].loc[students.index, "GradeNumeric"] = grade
+    frames[_STUDENTS].loc[students.index, "Grade"] = grade_codes(grade)
+
+
+def _move(frames: Frames, rng: Rng, addresses: pd.DataFrame, new: int) -> None:
+    """Everyone at these addresses moves to a new one together."""
+    ids = new + np.arange(len(addresses))
+    _append(frames, _ADDRESSES, address_rows(rng, ids))
+    moved = dict(zip(addresses["AddressID"], ids, strict=True))
+    links = frames[_LINKS]
+    links["AddressID"] = links["AddressID"].map(lambda address: moved.get(address, address))
+
+
+def _change_phone(frames: Frames, rng: Rng, phones: pd.DataFrame) -> None:
+    """These phones get another number."""
+    for column, numbers in phone_numbers(rng, len(phones)).items():
+        frames[_PHONES].loc[phones.index, column] = numbers
+
+
+def _append(frames: Frames, table: str, rows: pd.DataFrame) -> None:
+    frames[table] = pd.concat([frames[table], rows], ignore_index=True)

@@ -1,0 +1,117 @@
+"""The requests that a sandbox server got, as tests look at them."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from starlette.requests import Request
+
+_LOG_LENGTH = 50_000
+
+
+@dataclass
+class Call:
+    """A request: what was asked, of which district (by base path), and how it was answered."""
+
+    kind: str
+    """"token", "metadata", "describe" or "list"."""
+    method: str
+    path: str
+    base: str
+    district: str | None
+    fields: list[str]
+    """The searchFields, in the order of their index."""
+    query: dict[str, str] = field(repr=False)
+    headers: dict[str, str] = field(repr=False)
+    body: bytes = field(repr=False)
+    entity: int = 0
+    object: str = ""
+    page: int = 0
+    size: int = 0
+    status: int = 0
+    """Status of the answer; 0 if the connection was dropped."""
+
+    @classmethod
+    async def read(cls, kind: str, request: Request, district: str | None) -> Call:
+        """What a request asks for."""
+        path, query = request.path_params, dict(request.query_params)
+        indexed = [(re.fullmatch(r"searchFields\[(\d*)\]", name), value) for name, value in query.items()]
+        return cls(
+            kind=kind,
+            method=request.method,
+            path=request.url.path,
+            base=f"/{path['base']}",
+            district=district,
+            fields=[
+                value for _, value in sorted((int(found[1] or 0), value) for found, value in indexed if found)
+            ],
+            query=query,
+            headers=dict(request.headers),
+            body=await request.body(),
+            entity=path.get("entity", 0),
+            object=f"{path['module']}/{path['name']}" if "name" in path else "",
+            page=path.get("page", 0),
+            size=path.get("size", 0),
+        )
+
+    @property
+    def authorization(self) -> str:
+        """The Authorization header."""
+        return self.headers.get("authorization", "")
+
+    @property
+    def school_year_id(self) -> str | None:
+        """The SchoolYearID of the query."""
+        return self.query.get("SchoolYearID")
+
+    @property
+    def search(self) -> dict[str, Any]:
+        """The JSON body: SearchCondition and SearchSort."""
+        content: dict[str, Any] = json.loads(self.body or "{}")
+        return content
+
+
+@dataclass
+class Traffic:
+    """The requests to a server so far. A request is logged when its answer is ready."""
+
+    log: deque[Call] = field(default_factory=lambda: deque(maxlen=_LOG_LENGTH))
+    peak_concurrency: int = 0
+    """The most requests, apart from tokens, that were being answered at once."""
+    _in_progress: int = 0
+
+    def requests(self, **wanted: Any) -> list[Call]:
+        """The requests with these attributes, such as ``kind="list", object="Student/Student"``."""
+        return [
+            call
+            for call in list(self.log)
+            if all(getattr(call, name) == value for name, value in wanted.items())
+        ]
+
+    @property
+    def token_calls(self) -> int:
+        """How many tokens were asked for."""
+        return len(self.requests(kind="token"))
+
+    def clear(self) -> None:
+        """Forget everything so far."""
+        self.log.clear()
+        self.peak_concurrency = 0
+
+    @contextmanager
+    def recording(self, call: Call) -> Iterator[None]:
+        """Count and log a request while it is being answered."""
+        counts = call.kind != "token"
+        self._in_progress += counts
+        self.peak_concurrency = max(self.peak_concurrency, self._in_progress)
+        try:
+            yield
+        finally:
+            self._in_progress -= counts
+            self.log.append(call)

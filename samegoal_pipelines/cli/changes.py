@@ -79,8 +79,8 @@ def _with_students(deployment: Deployment, district_id: str, night: NightChanges
     try:
         listed = students_of_hold(deployment, district_id, night.snapshot_date, night.run_id)
     except LandingError:
-        told = f"{night.reason}; the held rows are no longer landed, so the students cannot be listed"
-        return replace(night, reason=told)
+        reason = f"{night.reason}; the held rows are no longer landed, so the students cannot be listed"
+        return replace(night, reason=reason)
     return replace(night, listed=listed)
 
 
@@ -105,10 +105,10 @@ def _print(district_id: str, nights: Sequence[NightChanges]) -> None:
         ],
     )
     click.echo()
-    told = [sentence for night in nights if (sentence := _sentence(night))]
+    sentences = [sentence for night in nights if (sentence := _sentence(night))]
     if not any(any(night.counts.values()) for night in nights):
-        told.append(f"{district_id}: nothing changed")
-    print_sentences(told)
+        sentences.append(f"{district_id}: nothing changed")
+    print_sentences(sentences)
     listed = [(night.snapshot_date, one) for night in nights for one in night.listed or ()]
     if listed:
         click.echo()
@@ -132,7 +132,7 @@ def _sentence(night: NightChanges) -> str:
     """Explain a night's numbers; empty if there is nothing to add."""
     if night.state != "published":
         return f"{night.snapshot_date}: {night.state}" + (f": {night.reason}" if night.reason else "")
-    parts = [words for flip in night.flips if (words := _told(flip))]
+    parts = [words for flip in night.flips if (words := _flip_words(flip))]
     if night.counts["removed"]:
         why = ", ".join(f"{students:,} {reason}" for reason, students in night.departures.items())
         parts.append(f"{night.counts['removed']:,} removed" + (f" ({why})" if why else ""))
@@ -143,7 +143,7 @@ def _sentence(night: NightChanges) -> str:
     return f"{night.snapshot_date}: {'; '.join(parts)}" if parts else ""
 
 
-def _told(flip: StatusChange) -> str:
+def _flip_words(flip: StatusChange) -> str:
     if flip.change == "added":
         return f"{flip.students:,} added as {flip.new_status}"
     if flip.change != "status":

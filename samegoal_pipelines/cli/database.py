@@ -56,7 +56,7 @@ def _embedded(deployment: Deployment) -> Any:
 @postgres.command("start")
 @click.pass_obj
 def start_postgres(deployment: Deployment) -> None:
-    """Start the embedded Postgres and keep it running."""
+    """Start it, and keep it running after this command."""
     from samegoal_pipelines.warehouse.roles import Role
 
     _embedded(deployment).start()
@@ -66,19 +66,19 @@ def start_postgres(deployment: Deployment) -> None:
 @postgres.command("stop")
 @click.pass_obj
 def stop_postgres(deployment: Deployment) -> None:
-    """Stop the embedded Postgres."""
-    told = {
+    """Stop it."""
+    sentences = {
         "stopped": "Postgres is stopped",
         "not running": "Postgres was not running",
         "in use": "other commands are using Postgres; the last of them will stop it",
     }
-    click.echo(told[_embedded(deployment).stop()])
+    click.echo(sentences[_embedded(deployment).stop()])
 
 
 @postgres.command("status")
 @click.pass_obj
 def postgres_status(deployment: Deployment) -> None:
-    """Show whether the embedded Postgres is running, and where its data is."""
+    """Show whether it is running, and where its data is."""
     from samegoal_pipelines.warehouse.roles import Role
     from samegoal_pipelines.warehouse.urls import role_url
 

@@ -72,12 +72,12 @@ def _print(replayed: ReplayOutcome) -> None:
 
 
 def _transitions(nights: Sequence[ReplayedNight]) -> list[str]:
-    told = []
+    sentences = []
     for night in nights:
         parts = [
             f"{one.students:,} from {one.old_status} to {one.new_status}"
             for one in night.difference.transitions
         ]
         if parts:
-            told.append(f"{night.night}: {', '.join(parts)}")
-    return told
+            sentences.append(f"{night.night}: {', '.join(parts)}")
+    return sentences

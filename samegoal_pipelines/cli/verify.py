@@ -84,7 +84,7 @@ def _verifications(
 def _print_district(result: Verification) -> None:
     """Print everything about one district."""
     print_sentences([f"{result.district_id}, {result.name}: {_VERDICTS[result.state]}"])
-    print_table(None, [[step.name, step.state, _told(step)] for step in result.steps])
+    print_table(None, [[step.name, step.state, _lines(step)] for step in result.steps])
     if result.objects:
         click.echo()
         counted = any(each.rows is not None for each in result.objects)
@@ -105,7 +105,7 @@ def _print_district(result: Verification) -> None:
     click.echo()
 
 
-def _told(step: Step, of: str = "") -> list[str]:
+def _lines(step: Step, of: str = "") -> list[str]:
     return [f"{of}{step.outcome}", *([f"→ {step.remedy}"] if step.remedy else [])]
 
 
@@ -119,7 +119,7 @@ def _print_all(results: Sequence[Verification]) -> None:
             [
                 result.district_id,
                 _VERDICTS[result.state],
-                [line for step in wrong for line in _told(step, f"{step.name}: ")],
+                [line for step in wrong for line in _lines(step, f"{step.name}: ")],
             ]
         )
     if rows:

@@ -1,4 +1,4 @@
-"""`export`: the published students as a file in SameGoal's layout."""
+"""`export`: what is published, as files."""
 
 from __future__ import annotations
 
@@ -22,23 +22,28 @@ if TYPE_CHECKING:
     "folder",
     required=True,
     type=click.Path(file_okay=False, path_type=Path),
-    help="Folder to write students.csv to.",
+    help="Folder to write students.csv and parents.csv to.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, for scripts.")
 @click.pass_obj
 def export(deployment: Deployment, district_id: str, folder: Path, as_json: bool) -> None:
-    """Write the published students to students.csv in SameGoal's Generic CSV layout."""
-    from samegoal_pipelines.warehouse.export import export_students
+    """Write students.csv in SameGoal's Generic CSV layout, and parents.csv, from what is published.
+
+    Both files are replaced or neither. The table disclosures records who exported what, and when.
+    """
+    from samegoal_pipelines.warehouse.export import export_district
 
     deployment.registry.get(district_id)
-    exported = export_students(deployment.warehouse, district_id, folder)
+    exported = export_district(
+        deployment.warehouse, district_id, folder, exported_by=deployment.settings.operator
+    )
     if as_json:
         print_json(asdict(exported))
         return
     for student in exported.left_out:
         click.echo(on_one_line(f"excluded: {student.label}: {', '.join(student.reasons)}"), err=True)
     click.echo(
-        f"{district_id}: {exported.students:,} students of the snapshot {exported.snapshot_date} "
-        f"written to {exported.file}"
-        + (f"; {len(exported.left_out):,} excluded" if exported.left_out else "")
+        f"{district_id}: {exported.students:,} students and {exported.parents:,} parent rows of the snapshot "
+        f"{exported.snapshot_date} written to {exported.file} and {exported.parents_file.name}"
+        + (f"; {len(exported.left_out):,} students excluded" if exported.left_out else "")
     )

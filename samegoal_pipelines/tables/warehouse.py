@@ -30,6 +30,7 @@ metadata = sql.metadata
 
 STATES = ("published", "held", "failed", "superseded")
 CHANGES = ("added", "status", "demographics", "parents", "removed")
+DISCLOSURES = ("export", "client secret")
 
 # -- the registry --
 
@@ -275,6 +276,29 @@ erasures = sa.Table(
     ),
     sa.PrimaryKeyConstraint("erasure_id"),
     comment="Which districts were erased, when, and how much; nothing about anybody in them",
+)
+
+disclosures = sa.Table(
+    "disclosures",
+    metadata,
+    sa.Column(
+        "disclosure_id",
+        sa.BigInteger,
+        sa.Identity(always=True),
+        nullable=False,
+        comment="Order of the disclosures",
+    ),
+    district(),
+    now("disclosed_at", "When"),
+    text("disclosed_by", "Who took it, as configured", nullable=False),
+    text("what", "What was taken: an export of students and parents, or the client secret", nullable=False),
+    day("snapshot_date", "The published night of an export; null for a secret"),
+    sa.Column("students", sa.Integer, comment="Students in the export; null for a secret"),
+    sa.Column("parents", sa.Integer, comment="Parent rows in the export; null for a secret"),
+    sa.PrimaryKeyConstraint("disclosure_id"),
+    sa.Index("disclosures_district_id_idx", "district_id"),
+    one_of("what", DISCLOSURES),
+    comment="Who took data or a secret out of the warehouse by a command, and when; no data of a person",
 )
 
 locks = sa.Table(

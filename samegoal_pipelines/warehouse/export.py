@@ -1,18 +1,19 @@
-"""`students.csv` in the layout of SameGoal's Generic CSV API, from what is published now.
+"""What is published, as files: `students.csv` in the layout of SameGoal's Generic CSV API, and `parents.csv`.
 
 Here: the layout's columns, what it demands of a row, and spreadsheets that must not run what a name says.
-The layout is SameGoal's public page "Demographics integration: generic API".
+The layout is SameGoal's public page "Demographics integration: generic API". It has no parents: `parents.csv`
+has the columns of the view `parent_demographics`.
 """
 
 from __future__ import annotations
 
 import csv
+import errno
 import os
 import tempfile
 import unicodedata
 from collections import Counter
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -20,10 +21,12 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from samegoal_pipelines.tables.history import VIEW_COLUMNS
+from samegoal_pipelines.warehouse.disclosures import record_disclosure
 from samegoal_pipelines.warehouse.engine import as_operator
 from samegoal_pipelines.warehouse.errors import WarehouseError
 
-FILE_NAME = "students.csv"
+STUDENTS_FILE, PARENTS_FILE = "students.csv", "parents.csv"
 GENDERS = {"M", "F", "m", "f", "male", "female", "Male", "Female"}
 STUDENT_ID_LENGTH = 20
 _FORMULA_BEGINS = frozenset("=+-@")
@@ -45,11 +48,13 @@ class RefusedStudent:
 
 @dataclass(frozen=True)
 class Exported:
-    """What was written, and who was left out."""
+    """What was written, and which students were left out."""
 
     file: Path
+    parents_file: Path
     snapshot_date: date
     students: int
+    parents: int
     left_out: tuple[RefusedStudent, ...]
 
 
@@ -87,7 +92,7 @@ REQUIRED = (
     "Building Reporting Id",
 )
 
-_PUBLISHED = sa.text(
+_STUDENTS = sa.text(
     """
     select student.*, replace(status.status, '-', '_') as district_enrollment,
         district.name as district_name
@@ -100,33 +105,82 @@ _PUBLISHED = sa.text(
 )
 
 
-def export_students(engine: sa.Engine, district_id: str, folder: Path) -> Exported:
-    """Write the district's published students to `folder`/students.csv, all of it or nothing.
+_PARENT_COLUMNS = tuple(column.name for column in VIEW_COLUMNS["parent_demographics"])
+_PARENTS = sa.text(
+    """
+    select * from samegoal.parent_demographics
+    where district_id = :district_id
+    order by student_number, student_id, rank nulls last, parent_id
+    """
+)
+
+
+def export_district(engine: sa.Engine, district_id: str, folder: Path, *, exported_by: str) -> Exported:
+    """Write the district's published students and their parents to `folder`, and record who did so.
+
+    Both files are replaced, or neither. A parent is written if the student is.
 
     Raises:
-        WarehouseError: nothing is published yet, or the file cannot be written.
+        WarehouseError: nothing is published yet, or a file cannot be written.
     """
-    with as_operator(engine, "reading the published students") as connection:
-        rows = [dict(row) for row in connection.execute(_PUBLISHED, {"district_id": district_id}).mappings()]
-    if not rows:
+    one_night = engine.execution_options(isolation_level="REPEATABLE READ")
+    with as_operator(one_night, f"{district_id}: reading what is published") as connection:
+        students, parents = (
+            [dict(row) for row in connection.execute(query, {"district_id": district_id}).mappings()]
+            for query in (_STUDENTS, _PARENTS)
+        )
+    if not students:
         raise WarehouseError(
             f"{district_id}: no students are published yet; run its night first: "
             f"samegoal-pipelines sync {district_id}"
         )
-    numbers = Counter(row["student_number"] for row in rows)
+    numbers = Counter(row["student_number"] for row in students)
     lines, left_out = [], []
-    for row in rows:
+    for row in students:
         cells = {column: _blank_as_none(row.get(name or "")) for column, name in _COLUMNS.items()}
-        reasons = _complaints(cells, numbers)
-        if reasons:
+        if reasons := _complaints(cells, numbers):
             left_out.append(
                 RefusedStudent(_blank_as_none(row["student_number"]), row["student_id"], tuple(reasons))
             )
         else:
-            lines.append([_as_text(cell) for cell in cells.values()])
-    file = folder / FILE_NAME
-    _write(file, lines)
-    return Exported(file, rows[0]["snapshot_date"], len(lines), tuple(left_out))
+            lines.append(list(cells.values()))
+    refused = {student.student_id for student in left_out}
+    parent_lines = [
+        [row[name] for name in _PARENT_COLUMNS] for row in parents if row["student_id"] not in refused
+    ]
+    exported = Exported(
+        folder / STUDENTS_FILE,
+        folder / PARENTS_FILE,
+        students[0]["snapshot_date"],
+        len(lines),
+        len(parent_lines),
+        tuple(left_out),
+    )
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for file in (exported.file, exported.parents_file):
+            if file.is_dir():  # it could be moved aside like a file, and would be deleted with the rest
+                raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(file))
+        with tempfile.TemporaryDirectory(dir=folder, prefix=".export-") as name:  # mode 0700
+            aside = Path(name)
+            _write(aside / STUDENTS_FILE, _COLUMNS, lines)
+            _write(aside / PARENTS_FILE, _PARENT_COLUMNS, parent_lines)
+            record_disclosure(
+                engine,
+                district_id,
+                "export",
+                by=exported_by,
+                snapshot_date=exported.snapshot_date,
+                students=exported.students,
+                parents=exported.parents,
+            )
+            _replace_together(aside, exported.file, exported.parents_file)
+    except OSError as error:
+        raise WarehouseError(
+            f"{district_id}: {error.filename2 or error.filename} cannot be written: {error.strerror}; choose "
+            "another folder"
+        ) from None
+    return exported
 
 
 def _complaints(cells: Mapping[str, Any], numbers: Counter[str]) -> list[str]:
@@ -149,6 +203,8 @@ def _blank_as_none(value: Any) -> Any:
 
 def _as_text(value: Any) -> str:
     """The cell; one that a spreadsheet would take for a formula begins with an apostrophe."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
     text = "" if value is None else str(value)
     return f"'{text}" if text.startswith(("\t", "\r")) or _is_formula(text) else text
 
@@ -159,20 +215,31 @@ def _is_formula(text: str) -> bool:
     return not _FORMULA_BEGINS.isdisjoint(unicodedata.normalize("NFKC", first))
 
 
-def _write(file: Path, lines: list[list[str]]) -> None:
-    """Write next to the file and put it in place when it is whole; only its owner may read it."""
+def _write(file: Path, columns: Iterable[str], rows: Iterable[Sequence[Any]]) -> None:
+    """Write a file that only its owner may read."""
+    file.touch(mode=0o600)
+    with file.open("w", encoding="utf-8", newline="") as text:
+        writer = csv.writer(text)
+        writer.writerow(columns)
+        writer.writerows([_as_text(cell) for cell in row] for row in rows)
+
+
+def _replace_together(aside: Path, *files: Path) -> None:
+    """Put the new files from the folder `aside` in place of the old ones, or leave the old ones there.
+
+    The old files go first, so that a process killed in between leaves a file missing, never two nights mixed.
+    """
+    old = [file for file in files if file.exists()]
     try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        handle, partial = tempfile.mkstemp(dir=file.parent, prefix=".students-", suffix=".csv")  # mode 0600
-        try:
-            with os.fdopen(handle, "w", encoding="utf-8", newline="") as text:
-                writer = csv.writer(text)
-                writer.writerow(_COLUMNS)
-                writer.writerows(lines)
-            Path(partial).replace(file)
-        except BaseException:
-            with suppress(FileNotFoundError):
-                Path(partial).unlink()
-            raise
-    except OSError as error:
-        raise WarehouseError(f"{file} cannot be written: {error.strerror}; choose another folder") from None
+        for file in old:
+            file.replace(aside / f"old-{file.name}")
+        for file in files:
+            (aside / file.name).replace(file)
+    except BaseException:
+        for file in old:
+            if (before := aside / f"old-{file.name}").exists():
+                before.replace(file)
+        for file in files:
+            if file not in old:
+                file.unlink(missing_ok=True)
+        raise

@@ -97,6 +97,7 @@ _LEDGERS = (
     "insert into samegoal.registrar_worklist (district_id, snapshot_date, student_id, problem, detail, fix,"
     " line) values (:district, :night, 9, 'tie', 'from 2026-08-12', 'Entry/Withdrawal', 1)",
     "insert into samegoal.erasures (district_id, erased_by, rows_erased) values (:district, 'Pat', '{}')",
+    "insert into samegoal.disclosures (district_id, disclosed_by, what) values (:district, 'Pat', 'export')",
 )
 
 

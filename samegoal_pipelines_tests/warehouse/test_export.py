@@ -1,4 +1,4 @@
-"""students.csv holds what SameGoal takes, and says whom it left out and why."""
+"""students.csv holds what SameGoal takes; parents.csv has the parents of these students and no others."""
 
 from __future__ import annotations
 
@@ -7,12 +7,13 @@ import stat
 from datetime import date
 from pathlib import Path
 
+import psycopg2
 import pytest
 import sqlalchemy as sa
 
 from samegoal_pipelines.warehouse.errors import WarehouseError
-from samegoal_pipelines.warehouse.export import Exported, export_students
-from samegoal_pipelines_tests.warehouse.factories import publish_night, snapshot, student
+from samegoal_pipelines.warehouse.export import Exported, export_district
+from samegoal_pipelines_tests.warehouse.factories import NIGHT, publish_night, rows, snapshot, student
 
 COMPLETE = {
     "first_name": "Ana",
@@ -38,9 +39,24 @@ def registered(warehouse: sa.Engine) -> sa.Engine:
 
 def export(engine: sa.Engine, folder: Path, *students: dict) -> tuple[list[dict[str, str]], Exported]:
     publish_night(engine, 0, snapshot(*students))
-    exported = export_students(engine, "grand-bend", folder)
-    with exported.file.open(encoding="utf-8", newline="") as file:
-        return list(csv.DictReader(file)), exported
+    exported = export_published(engine, folder)
+    return read(exported.file), exported
+
+
+def export_published(engine: sa.Engine, folder: Path) -> Exported:
+    return export_district(engine, "grand-bend", folder, exported_by="Pat Miller")
+
+
+def read(path: Path) -> list[dict[str, str]]:
+    with path.open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def disclosures(engine: sa.Engine) -> list[tuple]:
+    return rows(
+        engine,
+        "select district_id, disclosed_by, what, snapshot_date, students, parents from samegoal.disclosures",
+    )
 
 
 def test_the_columns_are_those_of_the_layout_in_its_order(registered: sa.Engine, tmp_path: Path) -> None:
@@ -155,19 +171,138 @@ def test_only_this_district_is_written_and_only_its_owner_may_read_the_file(
     publish_night(registered, 0, snapshot(student(9, **COMPLETE)), district_id="other")
     rows, exported = export(registered, tmp_path, student(1, **COMPLETE))
     assert [row["SIS Internal ID"] for row in rows] == ["1"]
-    assert stat.S_IMODE(exported.file.stat().st_mode) == 0o600
+    assert [stat.S_IMODE(path.stat().st_mode) for path in sorted(tmp_path.iterdir())] == [0o600, 0o600]
+    assert exported.file.parent == tmp_path
 
 
 def test_nothing_published_says_what_to_do_and_writes_nothing(registered: sa.Engine, tmp_path: Path) -> None:
     with pytest.raises(WarehouseError, match="no students are published yet; run its night first"):
-        export_students(registered, "grand-bend", tmp_path)
+        export_published(registered, tmp_path)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_folder_that_cannot_be_written_is_named_and_leaves_no_rest(
+@pytest.mark.parametrize("blocked", ["students.csv", "parents.csv"])
+def test_a_file_that_cannot_be_written_is_named_and_nothing_is_left_or_recorded(
+    registered: sa.Engine, tmp_path: Path, blocked: str
+) -> None:
+    (tmp_path / blocked).mkdir()
+    with pytest.raises(WarehouseError, match=f"grand-bend: .*{blocked} cannot be written: .*another folder"):
+        export(registered, tmp_path, student(1, **COMPLETE))
+    assert [path.name for path in tmp_path.iterdir()] == [blocked]
+    assert disclosures(registered) == []
+
+
+def test_a_parents_row_has_the_published_columns_as_they_are(registered: sa.Engine, tmp_path: Path) -> None:
+    mother = {"first_name": "Mai", "rank": 1, "is_custodial": True, "has_restricted_access": False,
+              "zip": "01234", "email": "=mai@example.org"}  # fmt: skip
+    _, exported = export(registered, tmp_path, student(7, **COMPLETE, parents={70: mother}))
+    (row,) = read(exported.parents_file)
+    assert list(row) == [
+        name
+        for (name,) in rows(
+            registered,
+            "select attname from pg_attribute where attrelid = 'samegoal.parent_demographics'::regclass"
+            " and attnum > 0 order by attnum",
+        )
+    ]
+    assert {name: value for name, value in row.items() if value} == {
+        "district_id": "grand-bend",
+        "student_id": "7",
+        "student_number": "00007",
+        "parent_id": "70",
+        "last_name": "Tran",
+        "first_name": "Mai",
+        "rank": "1",
+        "is_custodial": "true",
+        "has_restricted_access": "false",
+        "zip": "01234",
+        "email": "'=mai@example.org",
+        "snapshot_date": NIGHT.isoformat(),
+    }
+
+
+def test_every_parents_student_is_in_students_csv(registered: sa.Engine, tmp_path: Path) -> None:
+    """A student whom SameGoal would refuse is in neither file, and neither is another district's."""
+    publish_night(registered, 0, snapshot(student(9, **COMPLETE, parents={90: {}})), district_id="other")
+    refused = {**COMPLETE, "gender": None}
+    students, exported = export(
+        registered,
+        tmp_path,
+        student(1, **COMPLETE, parents={10: {}, 11: {}}),
+        student(2, **refused, parents={10: {}, 20: {}}),
+        student(3, **COMPLETE),
+    )
+    parents = read(exported.parents_file)
+    assert [(row["student_id"], row["parent_id"]) for row in parents] == [("1", "10"), ("1", "11")]
+    assert {row["student_id"] for row in parents} <= {row["SIS Internal ID"] for row in students}
+    assert (exported.students, exported.parents) == (2, 2)
+
+
+def test_both_files_are_of_one_night_if_another_is_published_meanwhile(
     registered: sa.Engine, tmp_path: Path
 ) -> None:
-    (tmp_path / "students.csv").mkdir()
-    with pytest.raises(WarehouseError, match="cannot be written"):
-        export(registered, tmp_path, student(1, **COMPLETE))
-    assert [path.name for path in tmp_path.iterdir()] == ["students.csv"]
+    publish_night(registered, 0, snapshot(student(1, **COMPLETE, parents={10: {"first_name": "old"}})))
+    pending = [snapshot(student(1, **COMPLETE, parents={10: {"first_name": "new"}}))]
+
+    def publish_before_parents(*call: object) -> None:
+        if "parent_demographics" in str(call[2]) and pending:
+            publish_night(registered, 1, pending.pop())
+
+    sa.event.listen(registered, "before_cursor_execute", publish_before_parents)
+    try:
+        exported = export_published(registered, tmp_path)
+    finally:
+        sa.event.remove(registered, "before_cursor_execute", publish_before_parents)
+    assert pending == []
+    assert exported.snapshot_date == NIGHT
+    assert [row["first_name"] for row in read(exported.parents_file)] == ["old"]
+
+
+@pytest.mark.parametrize("exported_before", [True, False])
+@pytest.mark.parametrize("failing", ["students.csv", "parents.csv"])
+def test_both_files_are_replaced_or_neither(
+    registered: sa.Engine,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    exported_before: bool,
+    failing: str,
+) -> None:
+    def files() -> dict[str, bytes]:
+        return {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+
+    if exported_before:
+        export(registered, tmp_path, student(1, **COMPLETE, parents={10: {}}))
+    before = files()
+    publish_night(registered, 1, snapshot(student(2, **COMPLETE, parents={20: {}})))
+    replace, target = Path.replace, tmp_path / failing
+
+    def refuse_new(self: Path, to: Path) -> Path:
+        if to == target and not self.name.startswith("old-"):
+            raise PermissionError(13, "Permission denied", str(self), None, str(to))
+        return replace(self, to)
+
+    monkeypatch.setattr(Path, "replace", refuse_new)
+    with pytest.raises(WarehouseError, match=f"{failing} cannot be written: Permission denied"):
+        export_published(registered, tmp_path)
+    assert files() == before
+
+
+def test_an_export_is_recorded_with_who_and_what(registered: sa.Engine, tmp_path: Path) -> None:
+    export(registered, tmp_path, student(1, **COMPLETE, parents={10: {}}), student(2))
+    assert disclosures(registered) == [("grand-bend", "Pat Miller", "export", NIGHT, 1, 1)]
+
+
+def test_nothing_is_written_if_it_cannot_be_recorded(registered: sa.Engine, tmp_path: Path) -> None:
+    publish_night(registered, 0, snapshot(student(1, **COMPLETE)))
+
+    def fail_to_record(*call: object) -> None:
+        if "INSERT INTO samegoal.disclosures" in str(call[2]):
+            raise psycopg2.OperationalError("disk full")
+
+    sa.event.listen(registered, "before_cursor_execute", fail_to_record)
+    try:
+        with pytest.raises(WarehouseError, match="grand-bend: recording the disclosure"):
+            export_published(registered, tmp_path)
+    finally:
+        sa.event.remove(registered, "before_cursor_execute", fail_to_record)
+    assert list(tmp_path.iterdir()) == []

@@ -106,9 +106,9 @@ grant usage on schema samegoal to samegoal_writer, samegoal_operator, samegoal_r
 grant select on samegoal.alembic_version to samegoal_writer;
 grant select, insert, update, delete on
     samegoal.districts, samegoal.district_credentials, samegoal.snapshots, samegoal.current_snapshots,
-    samegoal.student_changes, samegoal.departures, samegoal.releases, samegoal.erasures, samegoal.pauses,
-    samegoal.registrar_worklist, samegoal.student_status_history, samegoal.student_demographics_history,
-    samegoal.parent_demographics_history
+    samegoal.student_changes, samegoal.departures, samegoal.releases, samegoal.erasures, samegoal.disclosures,
+    samegoal.pauses, samegoal.registrar_worklist, samegoal.student_status_history,
+    samegoal.student_demographics_history, samegoal.parent_demographics_history
     to samegoal_writer;
 grant select, insert, update on samegoal.locks to samegoal_writer;
 grant select, insert on samegoal.alerts_sent to samegoal_writer;
@@ -120,8 +120,8 @@ grant select on
 -- the pipeline reads, and the locks.
 grant select on
     samegoal.alembic_version, samegoal.districts, samegoal.snapshots, samegoal.current_snapshots,
-    samegoal.student_changes, samegoal.departures, samegoal.releases, samegoal.erasures, samegoal.pauses,
-    samegoal.registrar_worklist, samegoal.alerts_sent, samegoal.student_status_history,
+    samegoal.student_changes, samegoal.departures, samegoal.releases, samegoal.erasures, samegoal.disclosures,
+    samegoal.pauses, samegoal.registrar_worklist, samegoal.alerts_sent, samegoal.student_status_history,
     samegoal.student_demographics_history, samegoal.parent_demographics_history, samegoal.student_status,
     samegoal.student_demographics, samegoal.parent_demographics, samegoal.student_details
     to samegoal_operator;

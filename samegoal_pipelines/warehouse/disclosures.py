@@ -1,0 +1,42 @@
+"""The record of disclosures: who took data or a secret out of the warehouse by a command, and when.
+
+Not here: the data itself.
+"""
+
+from __future__ import annotations
+
+from datetime import date
+from typing import Literal
+
+import sqlalchemy as sa
+
+from samegoal_pipelines.tables.warehouse import disclosures
+from samegoal_pipelines.warehouse.engine import as_writer
+
+
+def record_disclosure(
+    engine: sa.Engine,
+    district_id: str,
+    what: Literal["export", "client secret"],
+    *,
+    by: str,
+    snapshot_date: date | None = None,
+    students: int | None = None,
+    parents: int | None = None,
+) -> None:
+    """Add one row. Call it before the data leaves: nothing is disclosed without a record.
+
+    Raises:
+        WarehouseError: Postgres failed; disclose nothing.
+    """
+    with as_writer(engine, district_id, f"{district_id}: recording the disclosure") as connection:
+        connection.execute(
+            sa.insert(disclosures).values(
+                district_id=district_id,
+                disclosed_by=by,
+                what=what,
+                snapshot_date=snapshot_date,
+                students=students,
+                parents=parents,
+            )
+        )

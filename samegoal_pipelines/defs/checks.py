@@ -213,7 +213,7 @@ _PROBLEMS = {
     "because of it",
     problems.CECS_ONLY: "the latest of a student who has only cross-entity courses (CECS), and no row",
     problems.TIE: "equal to the one that decides the student's status but for a lower id",
-    **dict.fromkeys(problems.SET_ASIDE_PROBLEMS, "set aside, because it cannot be relied on"),
+    **dict.fromkeys(problems.QUARANTINE_PROBLEMS, "quarantined, because it cannot be relied on"),
     problems.FLAGGED_WITHOUT_CODE: "flagged as a cross-entity course without the code CECS, and counted",
 }
 

@@ -15,7 +15,7 @@ import pandas as pd
 
 from samegoal_pipelines.defs.plots import LAST_SNAPSHOTS, snapshots_plot, status_table
 from samegoal_pipelines.qmlativ.client import ObjectRead
-from samegoal_pipelines.tables.vocabulary import FILTERED, SET_ASIDE, STATUSES
+from samegoal_pipelines.tables.vocabulary import EXCLUDED, QUARANTINED, STATUSES
 from samegoal_pipelines.transforms.enrollments import FilteredEnrollments, count_outcomes
 from samegoal_pipelines.transforms.parents import ParentDemographics
 from samegoal_pipelines.transforms.status import StudentStatuses
@@ -23,24 +23,11 @@ from samegoal_pipelines.warehouse.publish import Held, Published
 from samegoal_pipelines.warehouse.snapshots import Attempt
 
 ROWS_IN, ROWS_OUT = "rows in", "rows out"
-SET_ASIDE_ROWS = "set aside"
+QUARANTINED_ROWS = "quarantined"
 ATTEMPTS_SHOWN = 200
 """From so many of a district's last attempts, reruns among them, its last snapshots are taken."""
 PARTITION_ROWS = "dagster/partition_row_count"
 """As Dagster calls the rows of one partition; `dagster/row_count` would be those of all districts."""
-
-WHY_LEFT_OUT = {
-    "cecs": "cross-entity course: the student's home is another campus",
-    "outside_window": "ended more than a year ago",
-    "never_closed": "still open in a school year that is over",
-    "conflicting_duplicate": "came twice with different content",
-    "unreadable": "a field has a wrong type",
-    "no_student": "belongs to no student",
-    "no_start_date": "has no first day",
-    "unknown_withdrawal_code": "its withdrawal code is not in Qmlativ's list",
-    "no_school_year": "open, and its school year is not in Qmlativ's list",
-    "never_effective": "ended before it began: a no-show",
-}
 
 
 def reading_facts(reads: Mapping[str, ObjectRead]) -> dict[str, Any]:
@@ -82,20 +69,26 @@ def reading_facts(reads: Mapping[str, ObjectRead]) -> dict[str, Any]:
 def filtering_facts(came: pd.DataFrame, filtered: FilteredEnrollments) -> dict[str, Any]:
     """What became of every enrollment that came."""
     counts = count_outcomes(filtered)
-    fates = [("filtered", reason) for reason in FILTERED] + [(SET_ASIDE_ROWS, reason) for reason in SET_ASIDE]
+    fates = [("excluded", reason) for reason in EXCLUDED] + [
+        (QUARANTINED_ROWS, reason) for reason in QUARANTINED
+    ]
     return {
         ROWS_IN: len(came),
         "exact repeats dropped": counts["repeated"],
-        "filtered": sum(counts[reason] for reason in FILTERED),
-        SET_ASIDE_ROWS: sum(counts[reason] for reason in SET_ASIDE),
+        "excluded": sum(counts[reason] for reason in EXCLUDED),
+        QUARANTINED_ROWS: sum(counts[reason] for reason in QUARANTINED),
         "counted": counts["counted"],
         ROWS_OUT: counts["counted"],
         "students with nothing but CECS": counts["cecs_only_students"],
         "flagged as CECS without the code": counts["flagged_without_code"],
         "rows with a placeholder for no date": counts["placeholder_dates"],
-        "left out": table(
-            ("fate", "rows", "why"),
-            ((fate, counts[reason], WHY_LEFT_OUT[reason]) for fate, reason in fates if counts[reason]),
+        "not counted": table(
+            ("outcome", "rows", "why"),
+            (
+                (fate, counts[reason], (EXCLUDED | QUARANTINED)[reason].sentence)
+                for fate, reason in fates
+                if counts[reason]
+            ),
         ),
         PARTITION_ROWS: counts["counted"],
     }

@@ -17,7 +17,8 @@ import pandas as pd
 
 from samegoal_pipelines.deployment import Deployment
 from samegoal_pipelines.landing import LandingError
-from samegoal_pipelines.transforms.explanation import RULES, Explanation, explain_students, numbers_on_record
+from samegoal_pipelines.tables.vocabulary import RULES
+from samegoal_pipelines.transforms.explanation import Explanation, explain_students, numbers_on_record
 from samegoal_pipelines.warehouse import changes
 from samegoal_pipelines.warehouse.changes import PublishedNight, PublishedStudent
 
@@ -78,7 +79,7 @@ class StudentAnswer:
             rule = list(RULES).index(status["reason"]) + 1
             end = status["last_day"] or "open"
             return [
-                f"rule {rule} decided: {RULES[status['reason']]} ({status['reason']})",
+                f"rule {rule} decided: {RULES[status['reason']].sentence} ({status['reason']})",
                 f"enrollment {status['enrollment_id']} decided, {status['first_day']} to {end}",
             ]
         told = self.explanation.sentences()

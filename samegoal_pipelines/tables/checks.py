@@ -45,9 +45,9 @@ from samegoal_pipelines.tables.people import (
 from samegoal_pipelines.tables.reads import READS
 from samegoal_pipelines.tables.vocabulary import (
     CECS,
-    FILTERED,
+    EXCLUDED,
     GRADUATED_CODE,
-    SET_ASIDE,
+    QUARANTINED,
     STATUS_OF_REASON,
     STATUSES,
     UNCERTAIN,
@@ -146,9 +146,9 @@ def mostly_lies_in_1990_to_2100(column: pd.Series) -> Mask:
 @check(LEFT_OUT_ENROLLMENTS)
 def outcome_and_reason_belong_together(frame: pd.DataFrame) -> Mask:
     """Each reason has one outcome, and there are no other reasons."""
-    filtered = (frame["outcome"] == "filtered") & one_of(frame["reason"], FILTERED).array
-    set_aside = (frame["outcome"] == "set_aside") & one_of(frame["reason"], SET_ASIDE).array
-    return mask(arrow(filtered | set_aside), null=False)
+    excluded = (frame["outcome"] == "excluded") & one_of(frame["reason"], EXCLUDED).array
+    quarantined = (frame["outcome"] == "quarantined") & one_of(frame["reason"], QUARANTINED).array
+    return mask(arrow(excluded | quarantined), null=False)
 
 
 @check(LEFT_OUT_ENROLLMENTS)

@@ -20,7 +20,7 @@ from samegoal_pipelines.tables.declaration import (
     origin,
     text,
 )
-from samegoal_pipelines.tables.vocabulary import FILTERED, SET_ASIDE, STATUS_OF_REASON, STATUSES
+from samegoal_pipelines.tables.vocabulary import EXCLUDED, QUARANTINED, STATUS_OF_REASON, STATUSES
 
 # -- as Qmlativ gives them --
 
@@ -51,11 +51,11 @@ ENTRY_WITHDRAWAL = QmlativObject(
     "One enrollment of a student at a school, as it came: repeats, contradictions and gaps included",
     (
         integer("EntryWithdrawalID", "Key of the enrollment; may come twice"),
-        integer("StudentID", "The student; a row without one is set aside"),
+        integer("StudentID", "The student; a row without one is quarantined"),
         integer("EntityID", "The entity in which the student is enrolled"),
         integer("SchoolID", "The school in which the student is enrolled"),
         integer("SchoolYearID", "The school year of the enrollment"),
-        day("StartDate", "First day enrolled, inclusive; a row without one is set aside"),
+        day("StartDate", "First day enrolled, inclusive; a row without one is quarantined"),
         day("EndDate", "Last day enrolled, inclusive; null while open"),
         day(
             "WithdrawalDate",
@@ -170,17 +170,21 @@ FILTERED_ENROLLMENTS = Table(
 )
 LEFT_OUT_ENROLLMENTS = Table(
     "left_out",
-    "The enrollments that do not count, each with its reason: filtered by rule, or set aside. A null "
+    "The enrollments that do not count, each with its reason: excluded by a rule, or quarantined. A null "
     "may also mean that the value was unreadable",
     (
         *(
             replace(column, origin=None, required=column.name == "is_default_entity")
             for column in FILTERED_ENROLLMENTS.columns
         ),
-        code("outcome", "filtered: the rules leave it out. set_aside: it cannot be relied on", required=True),
+        code(
+            "outcome",
+            "excluded: the rules do not count it. quarantined: it cannot be relied on",
+            required=True,
+        ),
         code(
             "reason",
-            f"Why: filtered as {', '.join(FILTERED)}; set aside as {', '.join(SET_ASIDE)}",
+            f"Why: excluded as {', '.join(EXCLUDED)}; quarantined as {', '.join(QUARANTINED)}",
             required=True,
         ),
     ),
@@ -255,7 +259,7 @@ def student_ids(name: str, description: str, *further: Column) -> Table:
 UNCERTAIN_STUDENTS = student_ids(
     "uncertain",
     "Students whose enrollments cannot be relied on: they keep what was last published",
-    text("reasons", "Why the student's rows were set aside, comma-separated", required=True),
+    text("reasons", "Why the student's rows are quarantined, comma-separated", required=True),
 )
 KEPT_STUDENTS = student_ids("kept", "Students who keep what was last published about them")
 ABSENT_STUDENTS = student_ids(

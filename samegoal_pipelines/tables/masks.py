@@ -5,7 +5,7 @@ Not here: which table is checked for what (`checks`).
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TypeAlias
 
 import numpy as np
@@ -58,8 +58,8 @@ def each_text(column: pd.Series, judge: Callable[[pyarrow.Array], pyarrow.Array]
     return pd.Series(np.append(fine, True)[texts.indices.fill_null(len(fine)).to_numpy()])
 
 
-def one_of(column: pd.Series, values: tuple[str, ...]) -> Mask:
-    """Where a text is one of these, or null."""
+def one_of(column: pd.Series, values: Iterable[str]) -> Mask:
+    """True for a text that is one of these, or null."""
     allowed = pyarrow.array([*values, None])
     return each_text(column, lambda texts: pc.is_in(texts, value_set=allowed))
 

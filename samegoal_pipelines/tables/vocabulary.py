@@ -1,38 +1,98 @@
-"""The words of the rules: outcomes, statuses and reasons, as they stand in tables.
+"""The words of the rules: statuses and reasons as tables have them, each with its sentence for people.
 
-Here: which words there are and which belong together. Not here: when each applies (transforms).
+When each of them applies is decided in `transforms`.
 """
 
 from datetime import date
+from typing import NamedTuple
 
-# An enrollment that does not count is either filtered, because the rules leave it out ...
-FILTERED = ("cecs", "outside_window", "never_closed")
-# ... or set aside, because it cannot be relied on.
-SET_ASIDE = (
-    "conflicting_duplicate",
-    "unreadable",
-    "no_student",
-    "no_start_date",
-    "unknown_withdrawal_code",
-    "no_school_year",
-    "never_effective",
-)
-# What makes a student uncertain: an enrollment that was never effective leaves nothing in doubt.
-UNCERTAIN = tuple(reason for reason in SET_ASIDE if reason != "never_effective")
+
+class Reason(NamedTuple):
+    """Why an enrollment does not count.
+
+    Attributes:
+        sentence: for people, about the enrollment.
+        fix: what a registrar should change in Qmlativ; empty where nothing is wrong.
+    """
+
+    sentence: str
+    fix: str = ""
+
+
+EXCLUDED = {
+    "cecs": Reason("a cross-entity course enrollment (CECS)"),
+    "outside_window": Reason("it ended more than a year ago"),
+    "never_closed": Reason("it is still open, and its school year is neither current nor upcoming"),
+}
+"""Enrollments that the rules do not count."""
+
+_OF_STUDENT = "Entry/Withdrawal of the student: "
+QUARANTINED = {
+    "conflicting_duplicate": Reason(
+        "its id comes more than once, with different content",
+        f"{_OF_STUDENT}Qmlativ sent this enrollment twice with different content; save it again, and report "
+        "it to Skyward if it comes twice again tomorrow",
+    ),
+    "unreadable": Reason(
+        "a field cannot be read",
+        f"{_OF_STUDENT}enter the fields named here again, and report the enrollment to Skyward if they are "
+        "unreadable again tomorrow",
+    ),
+    "no_student": Reason(
+        "it names no student",
+        "Entry/Withdrawal: this enrollment belongs to no student; report it to Skyward",
+    ),
+    "no_start_date": Reason("it has no start date", f"{_OF_STUDENT}enter StartDate, the first day enrolled"),
+    "unknown_withdrawal_code": Reason(
+        "its withdrawal code is in no list",
+        "Withdrawal Codes of the enrollment's school year: add the code once, and not blank; or choose "
+        "another code in Entry/Withdrawal of the student",
+    ),
+    "no_school_year": Reason(
+        "it is open, and its school year is not listed",
+        "School Year: add the missing year; or, in Entry/Withdrawal of the student, correct the "
+        "enrollment's school year or enter EndDate",
+    ),
+    "never_effective": Reason("it was never effective: its last day is before its first (a no-show)"),
+}
+"""Enrollments that cannot be relied on, in the order in which reasons are listed."""
+
+UNCERTAIN = tuple(reason for reason, about in QUARANTINED.items() if about.fix)
+"""What makes a student uncertain. An enrollment that was never effective leaves nothing in doubt."""
+
+
+class Rule(NamedTuple):
+    """A rule of the status: which status follows, and when, as a sentence."""
+
+    status: str
+    sentence: str
+
 
 STATUSES = ("ENROLLED", "PRE-ENROLLED", "GRADUATED", "INACTIVE")
-STATUS_OF_REASON = {
-    "current_enrollment": "ENROLLED",
-    "upcoming_enrollment_only": "PRE-ENROLLED",
-    "between_enrollments": "ENROLLED",
-    "graduated": "GRADUATED",
-    "withdrawn": "INACTIVE",
+RULES = {
+    "current_enrollment": Rule("ENROLLED", "there is a current enrollment"),
+    "upcoming_enrollment_only": Rule(
+        "PRE-ENROLLED", "there is an upcoming enrollment, and neither a current nor a past one"
+    ),
+    "between_enrollments": Rule(
+        "ENROLLED",
+        "there are a past and an upcoming enrollment and no current one, which keeps a student enrolled "
+        "over the summer",
+    ),
+    "graduated": Rule(
+        "GRADUATED", "there are only past enrollments, and the most recent one ended with code 01"
+    ),
+    "withdrawn": Rule(
+        "INACTIVE", "there are only past enrollments, and the most recent one did not end with code 01"
+    ),
 }
+"""The reason of a status → its rule. Rules are numbered in this order."""
+STATUS_OF_REASON = {reason: rule.status for reason, rule in RULES.items()}
 
 CECS = "CECS"  # withdrawal code of a cross-entity course enrollment, compared without regard to case
 GRADUATED_CODE = "01"  # TEA's leaver code for a graduate
 
-# Why a student who was published is so no longer, as the ledger of departures says it.
+# Why a student is no longer published, in the words of `departures`.
 LEFT_WINDOW = "left the import window"
 CECS_ONLY = "CECS only"
 ROWS_UNREADABLE = "rows unreadable"
@@ -40,9 +100,9 @@ NO_ROWS = "no rows in Qmlativ"
 NEVER_EFFECTIVE_ONLY = "never effective only"
 DEPARTURES = (LEFT_WINDOW, CECS_ONLY, ROWS_UNREADABLE, NO_ROWS, NEVER_EFFECTIVE_ONLY)
 
-# What some screens and imports write where there is no date.
+# What some screens and imports write for "no date".
 PLACEHOLDER_DATES = (date.min, date(1753, 1, 1), date(1900, 1, 1), date.max)
 
-# A night before or after these is a slip of the pen: nobody was in Qmlativ then, and some rules have no day
-# a year before it.
+# A night outside of these dates is a typo: nobody was in Qmlativ then, and some rules need a day one year
+# before it.
 FIRST_NIGHT, LAST_NIGHT = date(2000, 1, 1), date(2199, 12, 31)

@@ -1,16 +1,15 @@
 """The registrar's worklist: which problems there are, what to do about each, and the list's columns.
 
-Here: words, and `REGISTRAR_WORKLIST`. Not here: how a problem is found (transforms/worklist), where the
-list is kept (warehouse).
+How a problem is found is in `transforms.worklist`; how the list is stored is in `warehouse`.
 
-Fields are called as Qmlativ's API calls them. "Entry/Withdrawal of the student" is where Qmlativ shows an
-EntryWithdrawal; menus differ from district to district and are not named.
+Fields have the names of Qmlativ's API. "Entry/Withdrawal of the student" is where Qmlativ shows an
+EntryWithdrawal. Menus differ from district to district, so they are not named.
 """
 
 from __future__ import annotations
 
 from samegoal_pipelines.tables.declaration import Table, integer, text
-from samegoal_pipelines.tables.vocabulary import UNCERTAIN
+from samegoal_pipelines.tables.vocabulary import QUARANTINED, UNCERTAIN
 
 NEVER_CLOSED = "never closed"
 UPCOMING_AFTER_WITHDRAWAL = "upcoming enrollment after a withdrawal"
@@ -19,49 +18,35 @@ TIE = "tie"
 FLAGGED_WITHOUT_CODE = "flagged without code"
 
 
-def set_aside_as(reason: str) -> str:
-    """The problem of a row that was set aside for this reason of the vocabulary."""
-    return f"set aside: {reason.replace('_', ' ')}"
+def quarantined_as(reason: str) -> str:
+    """The problem of a row that is quarantined for this reason of the vocabulary."""
+    return f"quarantined: {reason.replace('_', ' ')}"
 
 
 _OF_STUDENT = "Entry/Withdrawal of the student: "
-_FIX_SET_ASIDE = {
-    "conflicting_duplicate": _OF_STUDENT
-    + "Qmlativ gave this enrollment twice, with different content; save it once more, and report it to "
-    "Skyward if it comes twice again tomorrow",
-    "unreadable": _OF_STUDENT
-    + "enter the fields that are named here once more, and report the enrollment to Skyward if they are "
-    "unreadable again tomorrow",
-    "no_student": "Entry/Withdrawal: this enrollment belongs to no student; report it to Skyward",
-    "no_start_date": _OF_STUDENT + "enter StartDate, the first day enrolled",
-    "unknown_withdrawal_code": "Withdrawal Codes of the enrollment's school year: make the code that is "
-    "meant, once and not blank; or, in Entry/Withdrawal of the student, choose another one",
-    "no_school_year": "School Year: make the year that is missing; or, in Entry/Withdrawal of the student, "
-    "correct the enrollment's school year or enter EndDate",
-}
 FIX: dict[str, str] = {
     NEVER_CLOSED: _OF_STUDENT
     + "if the student has left, enter EndDate (the last day enrolled) and the withdrawal code; if not, "
     "close this enrollment and enter one of the current school year",
     UPCOMING_AFTER_WITHDRAWAL: _OF_STUDENT
-    + "if the student does not come back, delete this enrollment, because of which the student still "
-    "counts as ENROLLED; if the student comes back, nothing",
+    + "if the student does not come back, delete this enrollment, because it keeps the student ENROLLED; "
+    "if the student comes back, do nothing",
     CECS_ONLY: _OF_STUDENT
     + "if this district is the student's home, enter the enrollment at the home campus, or replace the "
-    "withdrawal code CECS where it is wrong; if the student only takes courses here, nothing",
+    "withdrawal code CECS if it is wrong; if the student only takes courses here, do nothing",
     TIE: _OF_STUDENT
-    + "delete the enrollment that is wrong, or correct StartDate, EndDate or IsDefaultEntity of either, "
-    "so that they tell which one goes before the other",
-    **{set_aside_as(reason): fix for reason, fix in _FIX_SET_ASIDE.items()},
+    + "delete the wrong enrollment, or correct StartDate, EndDate or IsDefaultEntity of either one, so that "
+    "it is clear which one decides",
+    **{quarantined_as(reason): QUARANTINED[reason].fix for reason in UNCERTAIN},
     FLAGGED_WITHOUT_CODE: _OF_STUDENT
-    + "if this is a cross-entity course, give it the withdrawal code CECS; if not, take back "
+    + "if this is a cross-entity course, enter the withdrawal code CECS; if not, clear "
     "IsCrossEntityCourseEnrollment",
 }
 """Problem → the Qmlativ screen and what to change there, in the order in which problems are listed."""
 
 PROBLEMS = tuple(FIX)
-# A no-show is sound: an enrollment that was never effective is no problem.
-SET_ASIDE_PROBLEMS = tuple(set_aside_as(reason) for reason in UNCERTAIN)
+# An enrollment that was never effective is a no-show and no problem.
+QUARANTINE_PROBLEMS = tuple(quarantined_as(reason) for reason in UNCERTAIN)
 
 REGISTRAR_WORKLIST = Table(
     "registrar_worklist",

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from samegoal_pipelines.tables.vocabulary import CECS, FILTERED, SET_ASIDE
+from samegoal_pipelines.tables.vocabulary import CECS, EXCLUDED, QUARANTINED
 from samegoal_pipelines.transforms.columns import (
     MISSING,
     NO_DAY,
@@ -88,8 +88,8 @@ def filter_enrollments(raw: Mapping[str, pd.DataFrame], today: date) -> Filtered
 
     left_out = np.flatnonzero(outcome)
     reasons = outcome[left_out]
-    names = pa.array([COUNTED, *FILTERED, *SET_ASIDE])
-    outcomes = pa.array([COUNTED, *["filtered"] * len(FILTERED), *["set_aside"] * len(SET_ASIDE)])
+    names = pa.array([COUNTED, *EXCLUDED, *QUARANTINED])
+    outcomes = pa.array([COUNTED, *["excluded"] * len(EXCLUDED), *["quarantined"] * len(QUARANTINED)])
     return FilteredEnrollments(
         enrollments=frame_of(pick(np.flatnonzero(outcome == 0))),
         left_out=frame_of(
@@ -131,7 +131,7 @@ def count_outcomes(filtered: FilteredEnrollments) -> dict[str, int]:
         "repeated": filtered.repeated,
         "placeholder_dates": filtered.placeholder_dates,
     }
-    counts |= {reason: int((reasons == reason).sum()) for reason in (*FILTERED, *SET_ASIDE)}
+    counts |= {reason: int((reasons == reason).sum()) for reason in (*EXCLUDED, *QUARANTINED)}
     counts["cecs_only_students"] = int(cecs[~cecs.isin(others)].nunique())
     counts["flagged_without_code"] = int(filtered.enrollments["is_cross_entity_course"].sum())
     return counts
@@ -169,7 +169,7 @@ def _rows(entries: Columns, row_codes: np.ndarray) -> _Rows:
 
 
 def _decide(rows: _Rows, codes: pa.Array, years: Columns, today: date) -> np.ndarray:
-    """Per row the position in (counted, *FILTERED, *SET_ASIDE) of the first reason that holds."""
+    """Per row the position in (counted, *EXCLUDED, *QUARANTINED) of the first reason that holds."""
     start = (window_start(today) - EPOCH).days
     year_known, year_counts = _school_years(years, rows.school_year)
     cecs = np.asarray([code is not None and code.upper() == CECS for code in codes.to_pylist()])
@@ -186,7 +186,7 @@ def _decide(rows: _Rows, codes: pa.Array, years: Columns, today: date) -> np.nda
         "unknown_withdrawal_code": rows.code == UNKNOWN_CODE,
         "no_school_year": rows.is_open & ~year_known,
     }
-    position = {reason: n for n, reason in enumerate((COUNTED, *FILTERED, *SET_ASIDE))}
+    position = {reason: n for n, reason in enumerate((COUNTED, *EXCLUDED, *QUARANTINED))}
     outcome = np.zeros(len(rows.enrollment), np.int8)
     for reason in reversed(holds):  # so that what stands first has the last word
         np.copyto(outcome, position[reason], where=holds[reason], casting="unsafe")

@@ -17,9 +17,12 @@ import pyarrow as pa
 
 from samegoal_pipelines.tables.vocabulary import (
     CECS_ONLY,
+    EXCLUDED,
     LEFT_WINDOW,
     NEVER_EFFECTIVE_ONLY,
     NO_ROWS,
+    QUARANTINED,
+    RULES,
 )
 from samegoal_pipelines.transforms.columns import NOWHERE, columns_of, frame_of, ids
 from samegoal_pipelines.transforms.departures import explain_absences
@@ -39,28 +42,6 @@ from samegoal_pipelines.transforms.students import build_student_demographics
 
 WHEN = ("past", "upcoming", "current")  # in the order of PAST, UPCOMING, CURRENT
 
-# The rules in their own words, by the reason that a status gives, and numbered in this order.
-RULES = {
-    "current_enrollment": "there is a current enrollment",
-    "upcoming_enrollment_only": "there is an upcoming enrollment, and neither a current nor a past one",
-    "between_enrollments": "there are a past and an upcoming enrollment and no current one, "
-    "which keeps a student enrolled over the summer",
-    "graduated": "there are only past enrollments, and the most recent one ended with code 01",
-    "withdrawn": "there are only past enrollments, and the most recent one did not end with code 01",
-}
-
-_FATES = {
-    "cecs": "filtered: a cross-entity course enrollment (CECS)",
-    "outside_window": "filtered: outside the import window, ended before {window_start}",
-    "never_closed": "filtered: never closed, and its school year is neither current nor upcoming",
-    "conflicting_duplicate": "set aside: its id comes more than once, with different content",
-    "unreadable": "set aside: {unreadable} cannot be read",
-    "no_student": "set aside: it names no student",
-    "no_start_date": "set aside: it has no start date",
-    "unknown_withdrawal_code": "set aside: no list says which withdrawal code its code id means",
-    "no_school_year": "set aside: it is open, and its school year is not listed",
-    "never_effective": "set aside: never effective, its last day lies before its first",
-}
 _REPEAT = "a repeat of another row, and counted once with it"
 
 _ABSENCES = {
@@ -94,7 +75,7 @@ class SeenEnrollment:
     unreadable: tuple[str, ...]
     """Names of the fields that could not be read."""
     outcome: str
-    """counted, filtered, set_aside or repeated."""
+    """counted, excluded, quarantined or repeated."""
     reason: str
     """current, upcoming or past; why it was left out; or repeat."""
     words: str
@@ -148,7 +129,7 @@ class Explanation:
             ]
         if self.uncertain:
             return [
-                f"uncertain: {count_rows(self.enrollments, 'set_aside')} cannot be relied on "
+                f"uncertain: {count_rows(self.enrollments, 'quarantined')} cannot be relied on "
                 f"({', '.join(self.uncertain)}), and no sound one makes the student currently enrolled; "
                 "unreadable is not gone, so what was last published stays",
                 window,
@@ -279,9 +260,13 @@ def _seen(
 def _fate(row: Mapping[str, Any], unreadable: tuple[str, ...], today: date) -> str:
     if row["outcome"] == "counted":
         return f"counted as {row['reason']}"
-    return _FATES[row["reason"]].format(
-        window_start=window_start(today), unreadable=", ".join(unreadable) or "its id"
-    )
+    reason = row["reason"]
+    detail = ""
+    if reason == "outside_window":
+        detail = f" (before {window_start(today)})"
+    elif reason == "unreadable":
+        detail = f" ({', '.join(unreadable) or 'its id'})"
+    return f"{row['outcome']}: {(EXCLUDED | QUARANTINED)[reason].sentence}{detail}"
 
 
 def _year_names(raw: Mapping[str, pd.DataFrame]) -> dict[int, str]:
@@ -303,7 +288,7 @@ def _decision(
     return Decision(
         **{name: value for name, value in status.items() if name != "student_id"},
         rule=list(RULES).index(status["reason"]) + 1,
-        rule_words=RULES[status["reason"]],
+        rule_words=RULES[status["reason"]].sentence,
         why_this_enrollment=_why_first(first, numbers, when, order),
         why_this_building=_why_building(raw, counted, first),
     )

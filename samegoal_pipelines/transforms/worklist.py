@@ -79,7 +79,7 @@ def list_problems(
         _upcoming_after_withdrawal(counted, columns_of(statuses), today),
         _cecs_only(unused, counted),
         _ties(counted, columns_of(statuses), today),
-        *_set_aside(unused, columns_of(raw_enrollments["EntryWithdrawal"]), columns_of(uncertain)),
+        *_quarantined(unused, columns_of(raw_enrollments["EntryWithdrawal"]), columns_of(uncertain)),
         _flagged_without_code(counted),
     ]
     return _in_order(_once(pa.concat_tables([_table(one) for one in found])), raw_students)
@@ -188,7 +188,7 @@ def _ties(counted: Columns, statuses: Columns, today: date) -> _Found:
     return _Found(problems.TIE, counted, rows, detail)
 
 
-def _set_aside(left_out: Columns, entries: Columns, uncertain: Columns) -> Iterator[_Found]:
+def _quarantined(left_out: Columns, entries: Columns, uncertain: Columns) -> Iterator[_Found]:
     """Rows that could not be relied on, by reason."""
     in_doubt = RowIndex(ids(uncertain["student_id"]), "student_id")
     for reason in UNCERTAIN:
@@ -196,7 +196,7 @@ def _set_aside(left_out: Columns, entries: Columns, uncertain: Columns) -> Itera
         kept = in_doubt.find(ids(left_out["student_id"])[rows]) != NOWHERE
         consequence = pc.if_else(pa.array(kept), "; the student keeps what was last published", "")
         detail = _joined(_period(left_out, rows), _oddness(reason, left_out, rows, entries), consequence)
-        yield _Found(problems.set_aside_as(reason), left_out, rows, detail)
+        yield _Found(problems.quarantined_as(reason), left_out, rows, detail)
 
 
 def _oddness(reason: str, left_out: Columns, rows: np.ndarray, entries: Columns) -> pa.Array:

@@ -56,7 +56,7 @@ def test_every_enrollment_the_rule_and_the_building_are_told(pipeline, district,
     assert "enrollment 1 decides: it is the only current one" in said
     assert "as listed for its school year" in said
     assert "begins on 2025-10-12" in said
-    for fate in ("counted as current; decides", "counted as past", "filtered: a cross-entity course"):
+    for fate in ("counted as current; decides", "counted as past", "excluded: a cross-entity course"):
         assert fate in said
     assert "Student1000011" not in said, "names are not shown"
     assert "differs" not in said
@@ -92,7 +92,7 @@ def test_a_kept_student_is_told_as_kept_and_the_unreadable_row_with_its_field(pi
     assert "night of 2026-10-13" in said
     assert "unchanged since 2026-10-12; kept, because this night's rows cannot be relied on" in said
     assert "uncertain: 1 row cannot be relied on (unreadable)" in said
-    assert "set aside: StartDate cannot be read" in said
+    assert "quarantined: a field cannot be read (StartDate)" in said
     assert "31 February" not in said
     assert "replay" not in said
 
@@ -107,7 +107,7 @@ def test_a_student_who_left_is_told_with_the_day_and_why(pipeline, district, tol
     said = told("000011")
 
     assert "published: nothing; left on 2026-10-13 as INACTIVE: left the import window" in said
-    assert "filtered: outside the import window, ended before 2025-10-13" in said
+    assert "excluded: it ended more than a year ago (before 2025-10-13)" in said
     assert "published: INACTIVE" in told("000011", "--on", "2026-10-12")
 
 

@@ -92,7 +92,7 @@ def test_an_unknown_withdrawal_code_id_keeps_the_student_as_last_published(pipel
     assert night.published
     assert "1 unreadable, kept as last published" in night.line()
     assert pipeline.statuses()[11] == ("ENROLLED", "current_enrollment")
-    assert left_out(pipeline, TOMORROW) == [("set_aside", "unknown_withdrawal_code", 1)]
+    assert left_out(pipeline, TOMORROW) == [("quarantined", "unknown_withdrawal_code", 1)]
 
 
 def test_an_uncertain_student_who_was_never_published_gets_no_row(pipeline, district):
@@ -107,7 +107,7 @@ def test_an_end_before_the_start_was_never_effective(pipeline, district):
 
     assert pipeline.run().published
     assert set(pipeline.statuses()) == {11}
-    assert left_out(pipeline, TODAY) == [("set_aside", "never_effective", 2)]
+    assert left_out(pipeline, TODAY) == [("quarantined", "never_effective", 2)]
 
 
 def test_the_same_enrollment_twice_is_one_enrollment(pipeline, district):
@@ -131,7 +131,7 @@ def test_the_same_enrollment_id_with_another_content_sets_both_aside(pipeline, d
 
     assert night.published, night.reason
     assert pipeline.statuses()[1] == ("ENROLLED", "current_enrollment")
-    assert left_out(pipeline, TOMORROW) == [("set_aside", "conflicting_duplicate", 1)] * 2
+    assert left_out(pipeline, TOMORROW) == [("quarantined", "conflicting_duplicate", 1)] * 2
 
 
 def test_a_date_that_is_no_date_sets_the_row_aside_and_keeps_it(pipeline, published):
@@ -140,7 +140,7 @@ def test_a_date_that_is_no_date_sets_the_row_aside_and_keeps_it(pipeline, publis
 
     assert pipeline.run(today=TOMORROW).published
     assert pipeline.statuses()[11] == ("ENROLLED", "current_enrollment")
-    assert left_out(pipeline, TOMORROW) == [("set_aside", "unreadable", 1)]
+    assert left_out(pipeline, TOMORROW) == [("quarantined", "unreadable", 1)]
 
 
 def test_a_table_that_breaks_its_schema_is_a_failed_check_and_nothing_downstream_runs(pipeline, published):

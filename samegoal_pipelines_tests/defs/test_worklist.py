@@ -12,7 +12,7 @@ from samegoal_pipelines.defs.night import Night
 from samegoal_pipelines.defs.worklist import registrar_worklist
 from samegoal_pipelines.operations import runs
 from samegoal_pipelines.settings import Settings
-from samegoal_pipelines.tables.worklist import FIX, NEVER_CLOSED, SET_ASIDE_PROBLEMS, TIE
+from samegoal_pipelines.tables.worklist import FIX, NEVER_CLOSED, QUARANTINE_PROBLEMS, TIE
 from samegoal_pipelines_tests.mass_changes import change
 from samegoal_pipelines_tests.pipeline import TODAY
 from samegoal_pipelines_tests.warehouse.worklist_factories import read_worklist
@@ -107,11 +107,11 @@ def test_a_held_night_lists_what_holds_it_so_that_it_can_be_mended_in_the_mornin
     assert "set aside" in held.reason
     found = read_worklist(deployment.warehouse, "grand-bend")
     assert {item.snapshot_date for item in found} == {TOMORROW}
-    assert {item.enrollment_id for item in found if item.problem in SET_ASIDE_PROBLEMS} == {2, 3}
+    assert {item.enrollment_id for item in found if item.problem in QUARANTINE_PROBLEMS} == {2, 3}
     (passed, told), (_, told_before) = evaluations(deployment, "enrollments_in_order")
     assert not passed
-    assert "2 set aside: unknown withdrawal code" in told
-    assert "set aside" not in told_before
+    assert "2 quarantined: unknown withdrawal code" in told
+    assert "quarantined" not in told_before
     with runs.open_instance(deployment.settings) as instance:
         newest, _ = instance.fetch_materializations(registrar_worklist.key, limit=5).records
     assert newest.run_id == held.attempt.run_id

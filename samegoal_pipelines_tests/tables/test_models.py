@@ -32,7 +32,7 @@ def counted(number: int = 1, **fields: Any) -> Row:
 
 
 def left_out(reason: str, **fields: Any) -> Row:
-    outcome = "filtered" if reason in ("cecs", "outside_window", "never_closed") else "set_aside"
+    outcome = "excluded" if reason in ("cecs", "outside_window", "never_closed") else "quarantined"
     return {"is_default_entity": True, "outcome": outcome, "reason": reason} | fields
 
 
@@ -191,7 +191,7 @@ BROKEN = [
     ),
     (
         enrollments.LEFT_OUT_ENROLLMENTS,
-        [left_out("cecs", outcome="set_aside", withdrawal_code="CECS"), left_out("mistake")],
+        [left_out("cecs", outcome="quarantined", withdrawal_code="CECS"), left_out("mistake")],
         (WHOLE_TABLE, "outcome and reason belong together", 2),
     ),
     (

@@ -44,7 +44,7 @@ def fates(*entries: Row, **more) -> dict[int, tuple[str, str]]:
 def test_an_enrollment_that_ended_within_the_past_year_counts_and_the_boundary_day_is_in():
     """Section 1: its last day is not before the same calendar day a year ago; the boundary day is in."""
     assert counted(entry(1, "2025-08-13", "2025-10-12")) == [1]
-    assert fates(entry(1, "2025-08-13", "2025-10-11")) == {1: ("filtered", "outside_window")}
+    assert fates(entry(1, "2025-08-13", "2025-10-11")) == {1: ("excluded", "outside_window")}
 
 
 @pytest.mark.parametrize(
@@ -123,7 +123,7 @@ def test_the_last_day_is_the_day_before_the_withdrawal_date_where_there_is_no_en
 @pytest.mark.parametrize("last", [None, "2020-05-28", "2026-10-20", "2026-08-01"])
 def test_a_cross_entity_course_enrollment_never_counts_whatever_its_dates(code, last):
     """Section 2: code CECS, trimmed and without regard to case; whatever the dates."""
-    assert fates(entry(1, "2026-08-12", last, code)) == {1: ("filtered", "cecs")}
+    assert fates(entry(1, "2026-08-12", last, code)) == {1: ("excluded", "cecs")}
 
 
 def test_a_cross_entity_course_enrollment_is_left_out_though_other_fields_are_missing_or_unreadable():
@@ -162,7 +162,7 @@ def test_a_row_flagged_as_cross_entity_course_without_the_code_counts_and_is_rep
 
 def test_an_enrollment_that_ends_before_it_begins_was_never_effective_and_makes_nobody_uncertain():
     """Section 2: set aside as never effective; the one set-aside reason that leaves nothing in doubt."""
-    assert fates(entry(1, "2026-08-12", "2026-08-11")) == {1: ("set_aside", "never_effective")}
+    assert fates(entry(1, "2026-08-12", "2026-08-11")) == {1: ("quarantined", "never_effective")}
     assert statuses(entry(1, "2026-08-12", "2026-08-11")).uncertain.empty
     assert counted(entry(1, "2026-08-12", "2026-08-12")) == [1]
 
@@ -182,7 +182,7 @@ def test_a_row_that_cannot_be_relied_on_is_set_aside_and_makes_its_student_uncer
     rows = UNRELIABLE[reason]
     filtered = run(*rows)
     assert set(zip(filtered.left_out["outcome"], filtered.left_out["reason"], strict=True)) == {
-        ("set_aside", reason)
+        ("quarantined", reason)
     }
     assert count_outcomes(filtered)[reason] == len(rows)
     result = statuses(*rows, entry(9, "2025-08-13", "2026-05-28"))
@@ -192,7 +192,7 @@ def test_a_row_that_cannot_be_relied_on_is_set_aside_and_makes_its_student_uncer
 
 def test_a_row_without_a_student_is_set_aside_and_makes_nobody_uncertain():
     """Section 2: no student."""
-    assert fates(entry(1, "2026-08-12", student=None)) == {1: ("set_aside", "no_student")}
+    assert fates(entry(1, "2026-08-12", student=None)) == {1: ("quarantined", "no_student")}
     assert statuses(entry(1, "2026-08-12", student=None)).uncertain.empty
 
 
@@ -202,7 +202,7 @@ def test_a_row_without_a_student_is_set_aside_and_makes_nobody_uncertain():
 def test_a_row_with_a_value_of_the_wrong_type_is_set_aside(field):
     """Section 2: a date that is no date; and any other field that is not what it should be."""
     row = entry(1, "2026-08-12") | {field: None, "Unreadable": json.dumps({field: "?"})}
-    assert fates(row) == {1: ("set_aside", "unreadable")}
+    assert fates(row) == {1: ("quarantined", "unreadable")}
 
 
 def test_a_row_whose_last_day_is_readable_and_outside_the_window_is_not_imported_whatever_else_is_wrong():
@@ -216,11 +216,11 @@ def test_a_row_whose_last_day_is_readable_and_outside_the_window_is_not_imported
 
 def test_a_row_whose_end_is_unreadable_is_not_taken_for_open():
     old = entry(1, "2024-08-14", Unreadable=json.dumps({"EndDate": "31 February"}))
-    assert fates(old) == {1: ("set_aside", "unreadable")}
+    assert fates(old) == {1: ("quarantined", "unreadable")}
     guessed = entry(
         2, "2024-08-14", WithdrawalDate=date(2025, 1, 7), Unreadable=json.dumps({"EndDate": "31 February"})
     )
-    assert fates(guessed) == {2: ("set_aside", "unreadable")}
+    assert fates(guessed) == {2: ("quarantined", "unreadable")}
 
 
 @pytest.mark.parametrize("code", [None, "", "  "])
@@ -228,7 +228,7 @@ def test_a_withdrawal_code_id_without_a_code_is_unknown_because_it_might_be_cecs
     """Section 2: a withdrawal code id that no code list knows."""
     listed = [{"WithdrawalCodeID": code_id("82", 2027), "Code": code}]
     assert fates(entry(1, "2026-08-12", "2026-09-30", "82"), WithdrawalCode=listed) == {
-        1: ("set_aside", "unknown_withdrawal_code")
+        1: ("quarantined", "unknown_withdrawal_code")
     }
 
 
@@ -237,7 +237,7 @@ def test_a_withdrawal_code_id_with_two_codes_is_unknown_and_with_the_same_code_t
     other = [{"WithdrawalCodeID": code_id("82", 2027), "Code": code} for code in ("82", "CECS", "82")]
     row = entry(1, "2026-08-12", "2026-09-30", "82")
     assert counted(row, WithdrawalCode=same) == [1]
-    assert fates(row, WithdrawalCode=other) == {1: ("set_aside", "unknown_withdrawal_code")}
+    assert fates(row, WithdrawalCode=other) == {1: ("quarantined", "unknown_withdrawal_code")}
 
 
 def test_the_same_row_twice_is_one_row():
@@ -313,7 +313,7 @@ def test_however_many_codes_there_are_each_enrollment_keeps_its_own():
     filtered = run(*rows, codes=codes)
     assert none(filtered.enrollments["withdrawal_code"]) == codes[:-1]
     assert none(filtered.left_out["withdrawal_code"]) == ["CECS"]
-    assert fates(*rows, codes=codes) == {len(codes): ("filtered", "cecs")}
+    assert fates(*rows, codes=codes) == {len(codes): ("excluded", "cecs")}
 
 
 def test_nul_is_dropped_from_codes_and_school_names_because_postgres_cannot_store_it():
@@ -366,13 +366,13 @@ def test_a_placeholder_for_no_date_is_no_date(placeholder):
     assert none(filtered.enrollments["last_day"]) == ends
     assert count_outcomes(filtered)["placeholder_dates"] == 5
     assert list(statuses(rows[0]).statuses["reason"]) == ["current_enrollment"]
-    assert fates(entry(1, "2024-08-14", placeholder)) == {1: ("filtered", "never_closed")}
+    assert fates(entry(1, "2024-08-14", placeholder)) == {1: ("excluded", "never_closed")}
 
 
 @pytest.mark.parametrize("placeholder", PLACEHOLDERS)
 def test_a_placeholder_for_the_first_day_is_no_start_date(placeholder):
     row = entry(1, placeholder, year=2027)
-    assert fates(row) == {1: ("set_aside", "no_start_date")}
+    assert fates(row) == {1: ("quarantined", "no_start_date")}
     assert list(statuses(row).uncertain["student_id"]) == [1]
 
 

@@ -6,10 +6,10 @@ from datetime import date
 
 import pytest
 
-from samegoal_pipelines.tables.vocabulary import FILTERED, SET_ASIDE, STATUS_OF_REASON
+from samegoal_pipelines.tables.vocabulary import EXCLUDED, QUARANTINED, RULES, STATUS_OF_REASON
 from samegoal_pipelines.transforms.departures import explain_absences
 from samegoal_pipelines.transforms.enrollments import filter_enrollments
-from samegoal_pipelines.transforms.explanation import RULES, Explanation, explain_students
+from samegoal_pipelines.transforms.explanation import Explanation, explain_students
 from samegoal_pipelines.transforms.status import classify_students
 from samegoal_pipelines_tests.transforms.builders import Row, enrollments, entry, raw
 from samegoal_pipelines_tests.transforms.edge_cases import nasty_district
@@ -100,18 +100,18 @@ def test_each_row_has_its_fate_in_words():
         "counted as current": entry(1, "2026-08-12"),
         "counted as upcoming": entry(2, "2027-01-07"),
         "counted as past": entry(3, *PAST, "33"),
-        "filtered: a cross-entity course enrollment (CECS)": entry(4, "2026-08-12", code=" cecs "),
-        "filtered: outside the import window, ended before 2025-10-12": entry(5, "2024-08-14", "2025-10-11"),
-        "filtered: never closed, and its school year is neither current nor upcoming": entry(6, "2024-08-14"),
-        "set aside: EndDate cannot be read": entry(
+        "excluded: a cross-entity course enrollment (CECS)": entry(4, "2026-08-12", code=" cecs "),
+        "excluded: it ended more than a year ago (before 2025-10-12)": entry(5, "2024-08-14", "2025-10-11"),
+        "excluded: it is still open, and its school year is neither current nor upcoming": entry(
+            6, "2024-08-14"
+        ),
+        "quarantined: a field cannot be read (EndDate)": entry(
             7, "2026-08-12", Unreadable=json.dumps({"EndDate": "31 February"})
         ),
-        "set aside: it has no start date": entry(8, None),
-        "set aside: no list says which withdrawal code its code id means": entry(
-            9, "2026-08-12", WithdrawalCodeID=7
-        ),
-        "set aside: it is open, and its school year is not listed": entry(10, "2026-08-12", year=1999),
-        "set aside: never effective, its last day lies before its first": entry(
+        "quarantined: it has no start date": entry(8, None),
+        "quarantined: its withdrawal code is in no list": entry(9, "2026-08-12", WithdrawalCodeID=7),
+        "quarantined: it is open, and its school year is not listed": entry(10, "2026-08-12", year=1999),
+        "quarantined: it was never effective: its last day is before its first (a no-show)": entry(
             11, "2026-08-12", "2026-08-11"
         ),
     }
@@ -135,10 +135,10 @@ def test_a_row_whose_id_cannot_be_read_is_told_as_such_beside_the_others():
         (2, 12),
     ]
     assert [seen.words for seen in explained.enrollments] == [
-        "set aside: EntryWithdrawalID cannot be read",
+        "quarantined: a field cannot be read (EntryWithdrawalID)",
         "counted as current",
-        "set aside: its id cannot be read",
-        "filtered: a cross-entity course enrollment (CECS)",
+        "quarantined: a field cannot be read (its id)",
+        "excluded: a cross-entity course enrollment (CECS)",
     ]
     assert explained.decision is not None
     assert [seen.decides for seen in explained.enrollments] == [False, True, False, False]
@@ -146,7 +146,7 @@ def test_a_row_whose_id_cannot_be_read_is_told_as_such_beside_the_others():
 
 def test_a_contradicting_duplicate_is_set_aside_also_where_the_other_row_is_another_student_s():
     explained = explain(entry(1, "2026-08-12"), entry(1, "2026-08-12", student=2))
-    assert fates(explained) == [(1, "set_aside", "conflicting_duplicate")]
+    assert fates(explained) == [(1, "quarantined", "conflicting_duplicate")]
     assert explained.uncertain == ("conflicting_duplicate",)
     assert "with different content" in explained.enrollments[0].words
 
@@ -163,9 +163,8 @@ def test_every_reason_of_the_vocabulary_has_words():
     rules = [explain(*entries).decision for entries in rows]
     assert [rule.rule for rule in rules if rule] == [1, 2, 3, 4, 5]
     assert list(RULES) == list(STATUS_OF_REASON)
-    from samegoal_pipelines.transforms.explanation import _FATES
-
-    assert set(_FATES) == {*FILTERED, *SET_ASIDE}
+    reasons = [*EXCLUDED.values(), *QUARANTINED.values()]
+    assert all(reason.sentence for reason in reasons)
 
 
 @pytest.mark.parametrize(

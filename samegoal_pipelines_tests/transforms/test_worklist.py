@@ -222,12 +222,12 @@ def test_a_row_that_was_set_aside_says_why_and_never_what_stood_there():
     listed = worklist(entries).set_index("problem")["detail"].to_dict()
     kept = "; the student keeps what was last published"
     assert listed == {
-        "set aside: unreadable": f"from 2026-08-12; unreadable: EndDate{kept}",
-        "set aside: unknown withdrawal code": f"from 2026-08-12; WithdrawalCodeID 99999{kept}",
-        "set aside: no student": "from 2026-08-12",
-        "set aside: no start date": f"from an unknown day{kept}",
-        "set aside: no school year": f"from 2026-08-12; SchoolYearID 1999{kept}",
-        "set aside: conflicting duplicate": f"from 2026-08-12{kept} (2 rows)",
+        "quarantined: unreadable": f"from 2026-08-12; unreadable: EndDate{kept}",
+        "quarantined: unknown withdrawal code": f"from 2026-08-12; WithdrawalCodeID 99999{kept}",
+        "quarantined: no student": "from 2026-08-12",
+        "quarantined: no start date": f"from an unknown day{kept}",
+        "quarantined: no school year": f"from 2026-08-12; SchoolYearID 1999{kept}",
+        "quarantined: conflicting duplicate": f"from 2026-08-12{kept} (2 rows)",
     }
 
 

@@ -85,3 +85,14 @@ def test_every_asset_and_every_check_still_shows_its_outcome(pipeline, second_ni
         for kind in (dg.DagsterEventType.STEP_START, dg.DagsterEventType.STEP_SUCCESS)
     )
     assert started == ended
+
+
+def test_a_sound_night_sets_pandera_up_for_no_table(pipeline, district, monkeypatch):
+    """Each table is checked once against its declaration; pandera says what is wrong with a broken one."""
+    validated: list[str] = []
+    monkeypatch.setattr(
+        "pandera.pandas.DataFrameSchema.validate", lambda schema, *_, **__: validated.append(schema.name)
+    )
+    pipeline.add(district(FIVE_STUDENTS))
+    assert pipeline.run().published
+    assert validated == []

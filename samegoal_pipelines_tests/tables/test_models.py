@@ -288,6 +288,15 @@ BROKEN = [
 ]
 
 
+@pytest.mark.parametrize("name", SOUND)
+def test_pandera_agrees_on_what_is_sound_and_is_not_needed_for_it(name, monkeypatch):
+    model, rows = SOUND[name]
+    frame = table(model, rows)
+    schema_of(model).validate(frame)
+    monkeypatch.setattr("samegoal_pipelines.tables.validation.schema_of", None)
+    assert validate(frame, model).ok
+
+
 @pytest.mark.parametrize(("model", "rows", "failure"), BROKEN)
 def test_what_breaks_a_check_is_counted_under_its_column_and_name(model, rows, failure):
     assert failure in failures(model, *rows)

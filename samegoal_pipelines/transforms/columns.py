@@ -1,9 +1,9 @@
-"""Columns in and columns out: the bridge between pandas frames and the arrays that the transforms compute on.
+"""The bridge between pandas frames and the arrays that the transforms compute on.
 
-Here: taking columns out as Arrow and numpy, looking rows up by id, choosing one row per group, putting
-columns back into a frame. Not here: any rule about enrollments or people.
+This module takes columns out as Arrow and numpy, looks up rows by id, chooses one row per group, and puts
+columns back into a frame. It has no rule about enrollments or people.
 
-Ids and days travel as plain numpy integers in which a null is `MISSING` or `NO_DAY`; text stays in Arrow.
+Ids and days are plain numpy integers in which a null is `MISSING` or `NO_DAY`. Text stays in Arrow.
 """
 
 from collections.abc import Mapping, Sequence
@@ -16,20 +16,20 @@ import pyarrow.compute as pc
 
 from samegoal_pipelines.tables.vocabulary import PLACEHOLDER_DATES
 
-MISSING = np.iinfo(np.int64).min  # no id of Qmlativ's; the null of an id in numpy
-NO_DAY = np.iinfo(np.int32).min  # the null of a day, which is counted from 1 January 1970
-FOREVER = np.iinfo(np.int32).max  # the null of a day on which something ends
-NOWHERE = -1  # the row that a lookup did not find
+MISSING = np.iinfo(np.int64).min  # stands for a null id in numpy; Qmlativ never uses it
+NO_DAY = np.iinfo(np.int32).min  # stands for a null day; days count from 1 January 1970
+FOREVER = np.iinfo(np.int32).max  # stands for a null end day
+NOWHERE = -1  # the result of a lookup that found no row
 
 _PLACEHOLDER_DAYS = [(day - date(1970, 1, 1)).days for day in PLACEHOLDER_DATES]
 
-# A table from id to row is worth its memory while the ids' range is within this many times their number.
+# Use a dense table from id to row while the range of ids is at most this many times their number.
 DENSE_ENOUGH = 4
-WORD_BITS = 63  # of an int64, the sign left alone
+WORD_BITS = 63  # of an int64, without the sign bit
 
 
 def columns_of(frame: pd.DataFrame) -> dict[str, pa.Array]:
-    """The frame's columns, each as one contiguous Arrow array; without a copy where it is one already."""
+    """The frame's columns as contiguous Arrow arrays, copied only if necessary."""
     return {str(name): _contiguous(pa.array(column.array)) for name, column in frame.items()}
 
 
@@ -44,7 +44,7 @@ def ids(values: pa.Array) -> np.ndarray:
 
 
 def days(dates: pa.Array, null: int = NO_DAY) -> np.ndarray:
-    """Dates as days since 1970 (int32), null as `NO_DAY` or as told."""
+    """Dates as days since 1970 (int32), null as `null`."""
     return _filled(dates.view(pa.int32()), null).to_numpy()
 
 
@@ -59,7 +59,7 @@ def flags(values: pa.Array) -> np.ndarray:
 
 
 def present(values: pa.Array) -> np.ndarray:
-    """Where the values are not null."""
+    """True where a value is not null."""
     if values.null_count in (0, len(values)):
         return np.full(len(values), values.null_count == 0)
     return values.is_valid().to_numpy(zero_copy_only=False)
@@ -68,33 +68,33 @@ def present(values: pa.Array) -> np.ndarray:
 def storable(texts: pa.Array) -> pa.Array:
     """Texts without NUL, which Postgres cannot store."""
     data = texts.buffers()[2] if len(texts) else None
-    if data is not None and not np.frombuffer(data, np.uint8).all():  # one look at the bytes tells for all
+    if data is not None and not np.frombuffer(data, np.uint8).all():  # check all texts at once
         texts = pc.replace_substring(texts, "\0", "")
     return texts
 
 
 def given(texts: pa.Array) -> pa.Array:
-    """Texts without NUL, and null where blank (empty or only spaces): so some screens save "none"."""
+    """Texts without NUL, blank ones as null, because some screens save spaces for "none"."""
     texts = storable(texts)
     blank = pc.or_(pc.equal(pc.binary_length(texts), 0), pc.utf8_is_space(texts))
     return pc.if_else(blank.fill_null(False), None, texts) if pc.any(blank).as_py() else texts
 
 
 def real_dates(dates: pa.Array) -> pa.Array:
-    """Dates, null where a placeholder stands for "no date"."""
+    """Dates, with placeholders for "no date" as null."""
     placeholders = is_placeholder(dates)
     return pc.if_else(pa.array(placeholders), None, dates) if placeholders.any() else dates
 
 
 def is_placeholder(dates: pa.Array) -> np.ndarray:
-    """Where a date is one that some screens save for "no date"."""
+    """True for dates that some screens save for "no date"."""
     return np.isin(days(dates), _PLACEHOLDER_DAYS)
 
 
 def take(values: pa.Array, rows: np.ndarray) -> pa.Array:
     """The values of these rows; null for a row that is `NOWHERE`."""
     lost = rows < 0
-    if not values.null_count and not lost.any():  # numpy takes numbers in half the time
+    if not values.null_count and not lost.any():  # numpy is twice as fast here
         if pa.types.is_integer(values.type):
             return pa.array(values.to_numpy()[rows])
         if pa.types.is_date32(values.type):
@@ -105,19 +105,19 @@ def take(values: pa.Array, rows: np.ndarray) -> pa.Array:
 def take_codes(texts: pa.Array, rows: np.ndarray) -> pa.Array:
     """The texts of these rows as a dictionary array: a small number per row instead of a string.
 
-    For millions of rows that share a few texts; `take_text` makes strings of them for a table that is
-    published.
+    Use it for millions of rows that share a few texts. `take_text` turns them into strings for a published
+    table.
     """
     encoded = texts.dictionary_encode()
     if not len(texts):
         return pa.DictionaryArray.from_arrays(pa.nulls(len(rows), pa.int32()), encoded.dictionary)
     codes = encoded.indices.fill_null(-1).to_numpy()
-    codes = np.append(codes, np.int32(-1))[rows]  # the last entry is what NOWHERE finds
+    codes = np.append(codes, np.int32(-1))[rows]  # the last entry is for NOWHERE
     return pa.DictionaryArray.from_arrays(_masked(codes, codes < 0), encoded.dictionary)
 
 
 def take_text(texts: pa.Array, rows: np.ndarray) -> pa.Array:
-    """The texts of these rows as strings, whether they are kept as strings or as a dictionary."""
+    """The texts of these rows as strings, from strings or from a dictionary."""
     if not pa.types.is_dictionary(texts.type):
         return take(texts, rows)
     return texts.dictionary.take(take(texts.indices, rows))
@@ -136,9 +136,9 @@ def _filled(values: pa.Array, null: int | bool) -> pa.Array:
 
 
 def group_codes(keys: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """A small number per row, equal where the keys are, and for each number the key it stands for.
+    """A small number per row, equal for equal keys, and the key for each number.
 
-    Numbers follow the keys' order where these lie densely; there a subtraction replaces hashing.
+    If the keys are dense, the numbers are in key order, because a subtraction replaces hashing.
     """
     if not len(keys):
         return keys, keys
@@ -151,14 +151,14 @@ def group_codes(keys: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def best_rows(codes: np.ndarray, groups: int, fields: Sequence[np.ndarray]) -> np.ndarray:
-    """The row of each group that is greatest by the first field, then by the second, and so on.
+    """The greatest row of each group: by the first field, then by the second, and so on.
 
-    `codes` are the rows' groups, each in range(groups). Returns a row number per group, `NOWHERE` for a group
-    without rows; of rows that are equal in every field, the last.
+    `codes` are the rows' groups, each in range(groups). Returns a row number per group, or `NOWHERE` for a
+    group without rows. Among rows that are equal in every field, the last one wins.
 
-    A maximum over packed words, because sorting millions of rows by several columns costs ten times as much:
-    fields are packed into one integer as long as their ranges fit, and each further word is
-    compared only among the rows that lead so far.
+    Sorting millions of rows by several columns would take ten times as long. Instead, fields are packed into
+    one integer as long as their ranges fit. Each further integer is compared only among the rows that are
+    still in the lead.
     """
     first, *further = _pack(fields)
     rows = _leading(first, codes, groups)
@@ -172,7 +172,7 @@ def best_rows(codes: np.ndarray, groups: int, fields: Sequence[np.ndarray]) -> n
 def best_row_of(
     wanted: np.ndarray, keys: np.ndarray, eligible: np.ndarray, fields: Sequence[np.ndarray]
 ) -> np.ndarray:
-    """For each wanted key the eligible row with it that is greatest by the fields, else `NOWHERE`."""
+    """For each wanted key, its greatest eligible row by the fields, or `NOWHERE`."""
     rows = np.flatnonzero(eligible & (keys != MISSING))
     codes, found = group_codes(keys[rows])
     best = best_rows(codes, len(found), [field[rows] for field in fields])
@@ -181,7 +181,7 @@ def best_row_of(
 
 
 def lowest_first(values: np.ndarray) -> np.ndarray:
-    """Integers as a field for `best_rows` in which the lowest wins and null comes last."""
+    """Integers as a field for `best_rows`, so that the lowest wins and null comes last."""
     missing = values == MISSING
     if missing.any():
         values = np.where(missing, values.max() + 1, values)
@@ -189,14 +189,14 @@ def lowest_first(values: np.ndarray) -> np.ndarray:
 
 
 def _leading(values: np.ndarray, codes: np.ndarray, groups: int) -> np.ndarray:
-    """The rows whose value, which is not negative, is the greatest of their group."""
+    """The rows with the greatest value of their group. Values are not negative."""
     best = np.full(groups, -1, np.int64)
     np.maximum.at(best, codes, values)
     return np.flatnonzero(values == best[codes])
 
 
 def _pack(fields: Sequence[np.ndarray]) -> list[np.ndarray]:
-    """The fields, shifted to start at zero, in as few int64 words as their ranges allow, in their order."""
+    """Pack the fields, shifted to start at zero, in order, into as few int64 words as their ranges allow."""
     words: list[np.ndarray] = []
     used = WORD_BITS + 1
     for field in fields:
@@ -204,7 +204,7 @@ def _pack(fields: Sequence[np.ndarray]) -> list[np.ndarray]:
             return [np.empty(0, np.int64)]
         low, high = int(field.min()), int(field.max())
         bits = (high - low).bit_length()
-        if bits > WORD_BITS:  # a difference no int64 holds: go by the rank of the value instead
+        if bits > WORD_BITS:  # the difference exceeds int64: use the rank of the value
             field = np.unique(field, return_inverse=True)[1]
             low, bits = 0, len(field).bit_length()
         shifted = field.astype(np.int64) - low
@@ -218,10 +218,10 @@ def _pack(fields: Sequence[np.ndarray]) -> list[np.ndarray]:
 
 
 class RowIndex:
-    """Finds a table's rows by an integer key that is unique in it; null keys are not found."""
+    """Finds a table's rows by a unique integer key. Null keys are not found."""
 
     def __init__(self, keys: np.ndarray, what: str):
-        """Raise ValueError, naming `what`, where a key occurs twice."""
+        """Raise ValueError, naming `what`, if a key occurs twice."""
         rows = np.flatnonzero(keys != MISSING)
         keys = keys[rows]
         self._index, self._offset, self._table = None, 0, np.full(1, NOWHERE)
@@ -230,17 +230,19 @@ class RowIndex:
         low, high = int(keys.min()), int(keys.max())
         if high - low < DENSE_ENOUGH * len(keys):
             self._offset = low - 1
-            self._table = np.full(high - low + 3, NOWHERE)  # a place on either side for what lies outside
+            self._table = np.full(
+                high - low + 3, NOWHERE
+            )  # one extra entry on either side for keys out of range
             self._table[keys - self._offset] = rows
             unique = np.count_nonzero(self._table != NOWHERE) == len(keys)
         else:
             self._index, self._rows = pd.Index(keys), np.append(rows, NOWHERE)
             unique = self._index.is_unique
         if not unique:
-            raise ValueError(f"{what} is not unique: the same key stands in several rows")
+            raise ValueError(f"{what} is not unique: several rows have the same key")
 
     def find(self, keys: np.ndarray) -> np.ndarray:
-        """The row of each key, `NOWHERE` where the table has none."""
+        """The row of each key, or `NOWHERE`."""
         if self._index is not None:
             return self._rows[self._index.get_indexer(keys)]
         return self._table.take(keys - self._offset, mode="clip")

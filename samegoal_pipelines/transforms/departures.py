@@ -1,8 +1,7 @@
-"""Why a student whom Qmlativ's enrollments mention has no row tonight.
+"""Why a student with enrollments in Qmlativ has no row tonight.
 
-Here: the words of the ledger of departures, from what became of the student's enrollments. Not here: who was
-published before, which only the warehouse knows; nor a student without any enrollment, of whom nothing is
-here to tell from.
+The reasons are those of the table `departures`. Who was published before is known to the warehouse only, and
+so is a student without any enrollment.
 """
 
 import numpy as np
@@ -27,8 +26,8 @@ from samegoal_pipelines.transforms.columns import (
     take,
 )
 
-# The weightiest of a student's rows explains the absence: an enrollment that once counted says more than one
-# that never did. None of a student's rows being in here, the student is uncertain or has a status.
+# The last matching reason in this table explains the absence: an enrollment that once counted says more than
+# one that never did. A student without any of these reasons is uncertain or has a status.
 _EXPLAINED_BY = {
     "never_effective": NEVER_EFFECTIVE_ONLY,
     "cecs": CECS_ONLY,
@@ -38,10 +37,10 @@ _EXPLAINED_BY = {
 
 
 def explain_absences(left_out: pd.DataFrame, statuses: pd.DataFrame, uncertain: pd.DataFrame) -> pd.DataFrame:
-    """For every student who has enrollments and no status, why that is so: student_id and `why`, by student.
+    """Explain every student who has enrollments and no status: student_id and `why`, ordered by student.
 
-    Takes what `filter_enrollments` left out and both frames of `classify_students`. An uncertain student
-    keeps what was last published, so `rows unreadable` comes to bear only where nothing was there to keep.
+    Takes `left_out` of `filter_enrollments` and both frames of `classify_students`. An uncertain student is
+    carried over, so `rows unreadable` only applies if nothing was published before.
     """
     in_doubt = ids(columns_of(uncertain)["student_id"])
     students, weights = _weightiest(columns_of(left_out))
@@ -56,7 +55,7 @@ def explain_absences(left_out: pd.DataFrame, statuses: pd.DataFrame, uncertain: 
 
 
 def _weightiest(left_out: dict[str, pa.Array]) -> tuple[np.ndarray, np.ndarray]:
-    """Each student of these rows, and the position (from 1) of the weightiest reason; 0: none of them."""
+    """Each student of these rows, and the position (from 1) of the strongest reason, or 0."""
     student = ids(left_out["student_id"])
     reasons = left_out["reason"].dictionary.to_pylist()
     weight_of = {reason: weight for weight, reason in enumerate(_EXPLAINED_BY, start=1)}
@@ -67,5 +66,5 @@ def _weightiest(left_out: dict[str, pa.Array]) -> tuple[np.ndarray, np.ndarray]:
     weight = of_reason[left_out["reason"].indices.to_numpy()[rows]]
     codes, students = group_codes(student[rows])
     best = best_rows(codes, len(students), [weight])
-    found = best != NOWHERE  # ids that lie densely have numbers for those between them as well
+    found = best != NOWHERE  # dense ids also have numbers for the ids in between
     return students[found], weight[best[found]]

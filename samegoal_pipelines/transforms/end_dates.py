@@ -1,10 +1,9 @@
-"""How EndDate and WithdrawalDate lie to each other: whether the last day is inclusive, as the rules assume.
+"""Whether EndDate is the last day enrolled, as the rules assume, judged by its distance to WithdrawalDate.
 
-Here: the observed difference of a district's rows, and whether it contradicts the reading. Not here: which
-day counts as the last one (`enrollments`).
+Which day counts as the last one is decided in `enrollments`.
 
-EndDate is the last day enrolled, and a student is not in membership on the withdrawal date; so WithdrawalDate
-lies one day after EndDate. Where they are the same day, one of the two means something else in this district.
+EndDate is the last day enrolled, and a student is not in membership on the withdrawal date, so WithdrawalDate
+is one day after EndDate. If both are the same day, one of them means something else in this district.
 """
 
 from collections.abc import Mapping
@@ -22,10 +21,10 @@ LISTED = 10
 
 
 class EndDates(NamedTuple):
-    """What the rows with both dates say.
+    """The rows with both dates.
 
-    `differences` are days from EndDate to WithdrawalDate and how many rows have them, the most common first,
-    at most `LISTED`; of `rows` in all.
+    `differences` maps the days from EndDate to WithdrawalDate to a number of rows, the most common first, at
+    most `LISTED`. `rows` is the total.
     """
 
     rows: int
@@ -37,12 +36,12 @@ class EndDates(NamedTuple):
 
     @property
     def contradicts_inclusive_reading(self) -> bool:
-        """Whether most of enough rows end and withdraw on the same day."""
+        """Whether there are enough rows, and in most of them both dates are the same day."""
         return self.rows >= ROWS_THAT_TELL and self.share(SAME_DAY) >= SHARE_THAT_CONTRADICTS
 
 
 def observe_end_dates(raw: Mapping[str, pd.DataFrame]) -> EndDates:
-    """Compare the two dates in the EntryWithdrawal of `raw_enrollments`, where a row has both."""
+    """Compare the two dates in the EntryWithdrawal rows of `raw_enrollments` that have both."""
     dates = columns_of(raw["EntryWithdrawal"][["EndDate", "WithdrawalDate"]])
     end, withdrawal = (days(real_dates(dates[field])) for field in ("EndDate", "WithdrawalDate"))
     both = (end != NO_DAY) & (withdrawal != NO_DAY)

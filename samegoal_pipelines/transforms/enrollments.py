@@ -1,8 +1,8 @@
 """Which enrollments count: the import window, CECS, and rows that cannot be relied on.
 
-Here: sections 1 and 2 of the rules. Not here: what a student's status is (`status`), nor who the student
-is. Every row of Qmlativ's EntryWithdrawal ends up counted, filtered (the rules leave it out) or set aside
-(it cannot be relied on), so the three add up to the rows that came, repeats of the same row apart.
+Every row of Qmlativ's EntryWithdrawal is counted, excluded (the rules do not count it) or quarantined (it
+cannot be relied on). The three add up to the rows that came, apart from repeats of the same row. Statuses
+are decided in `status`.
 """
 
 import json
@@ -43,18 +43,18 @@ COUNTED = "counted"
 EPOCH = date(1970, 1, 1)
 DATE_FIELDS = ("StartDate", "EndDate", "WithdrawalDate")
 
-# Positions in the list of withdrawal codes that `_withdrawal_codes` returns with two entries put in front.
+# Positions of the two extra entries in front of the codes that `_withdrawal_codes` returns.
 NO_CODE, UNKNOWN_CODE = 0, 1
 
 
 class FilteredEnrollments(NamedTuple):
-    """What came of the enrollments: those that count, those left out with a reason, and how many repeats."""
+    """The enrollments that count, the others with their reasons, and the number of repeats."""
 
     enrollments: pd.DataFrame
     left_out: pd.DataFrame
     repeated: int
     placeholder_dates: int = 0
-    """Rows in which a placeholder stood for "no date"."""
+    """Rows with a placeholder for "no date"."""
 
 
 class _Rows(NamedTuple):
@@ -73,7 +73,7 @@ class _Rows(NamedTuple):
 def filter_enrollments(raw: Mapping[str, pd.DataFrame], today: date) -> FilteredEnrollments:
     """Sort `raw_enrollments` (Qmlativ object → frame) into rows that count on `today` and rows that do not.
 
-    Raises ValueError where there are enrollments and no school year is flagged as current.
+    Raises ValueError if there are enrollments but no school year is flagged as current.
     """
     unrepeated, repeated = collapse_repeats(raw["EntryWithdrawal"])
     entries, placeholder_dates = _with_real_dates(columns_of(unrepeated))
@@ -101,13 +101,13 @@ def filter_enrollments(raw: Mapping[str, pd.DataFrame], today: date) -> Filtered
 
 
 def window_start(today: date) -> date:
-    """The same calendar day one year ago, the first day that is in; 29 February counts from 28 February."""
+    """The same calendar day one year ago, which counts. 29 February counts from 28 February."""
     day = 28 if (today.month, today.day) == (2, 29) else today.day
     return date(today.year - 1, today.month, day)
 
 
 def collapse_repeats(entries: pd.DataFrame) -> tuple[pd.DataFrame, int]:
-    """The rows without exact repeats, and how many those were: the same row twice is one row."""
+    """The rows without exact repeats, and the number of repeats."""
     keys = columns_of(entries[["EntryWithdrawalID"]])["EntryWithdrawalID"]
     suspects = np.flatnonzero(_comes_again(ids(keys)))
     repeats = suspects[entries.iloc[suspects].duplicated().to_numpy()]
@@ -117,10 +117,10 @@ def collapse_repeats(entries: pd.DataFrame) -> tuple[pd.DataFrame, int]:
 
 
 def count_outcomes(filtered: FilteredEnrollments) -> dict[str, int]:
-    """How many rows met each fate, and two counts that the rules ask to be reported.
+    """Count the rows by outcome and reason, and two more numbers that are reported.
 
-    `cecs_only_students` have no enrollment but CECS ones and so no status; `flagged_without_code` are
-    counted rows that Qmlativ flags as a cross-entity course enrollment though they carry no such code.
+    `cecs_only_students` only have CECS enrollments, so they have no status. `flagged_without_code` are
+    counted rows that Qmlativ flags as cross-entity courses although they do not have the code.
     """
     reasons = filtered.left_out["reason"]
     students = filtered.left_out["student_id"]
@@ -147,14 +147,14 @@ def _with_real_dates(entries: Columns) -> tuple[dict[str, pa.Array], int]:
 def _rows(entries: Columns, row_codes: np.ndarray) -> _Rows:
     unreadable = entries["Unreadable"]
     end, withdrawal = days(entries["EndDate"]), days(entries["WithdrawalDate"])
-    # A student is not in membership on the withdrawal date, so the day before it was the last one.
+    # A student is not in membership on the withdrawal date, so the last day is the day before.
     day_before = withdrawal - (withdrawal != NO_DAY)
     last_day = np.where(end == NO_DAY, day_before, end)
     is_open = last_day == NO_DAY
     for row in np.flatnonzero(present(unreadable)):
         fields = json.loads(unreadable[row].as_py())
         if "EndDate" in fields or (end[row] == NO_DAY and "WithdrawalDate" in fields):
-            last_day[row], is_open[row] = NO_DAY, False  # it may have ended, nobody knows when
+            last_day[row], is_open[row] = NO_DAY, False  # it may have ended, but we cannot read when
     enrollment = ids(entries["EntryWithdrawalID"])
     return _Rows(
         enrollment=enrollment,
@@ -169,7 +169,7 @@ def _rows(entries: Columns, row_codes: np.ndarray) -> _Rows:
 
 
 def _decide(rows: _Rows, codes: pa.Array, years: Columns, today: date) -> np.ndarray:
-    """Per row the position in (counted, *EXCLUDED, *QUARANTINED) of the first reason that holds."""
+    """For each row, the position in (counted, *EXCLUDED, *QUARANTINED) of the first reason that applies."""
     start = (window_start(today) - EPOCH).days
     year_known, year_counts = _school_years(years, rows.school_year)
     cecs = np.asarray([code is not None and code.upper() == CECS for code in codes.to_pylist()])
@@ -181,31 +181,31 @@ def _decide(rows: _Rows, codes: pa.Array, years: Columns, today: date) -> np.nda
         "unreadable": rows.unreadable,
         "no_student": rows.student == MISSING,
         "no_start_date": rows.first_day == NO_DAY,
-        # Before the code: whichever it is, such a row cannot count and leaves nothing in doubt.
+        # Checked before the code: such a row cannot count, whatever its code, so nothing is in doubt.
         "never_effective": (rows.last_day < rows.first_day) & (rows.last_day != NO_DAY),
         "unknown_withdrawal_code": rows.code == UNKNOWN_CODE,
         "no_school_year": rows.is_open & ~year_known,
     }
     position = {reason: n for n, reason in enumerate((COUNTED, *EXCLUDED, *QUARANTINED))}
     outcome = np.zeros(len(rows.enrollment), np.int8)
-    for reason in reversed(holds):  # so that what stands first has the last word
+    for reason in reversed(holds):  # so that the first reason wins
         np.copyto(outcome, position[reason], where=holds[reason], casting="unsafe")
     return outcome
 
 
 def _comes_again(keys: np.ndarray) -> np.ndarray:
-    """Where a key stands in more than one row."""
-    if (keys[1:] > keys[:-1]).all():  # as when read in the order of the key: nothing to look for
+    """True where a key occurs in more than one row."""
+    if (keys[1:] > keys[:-1]).all():  # read in key order, so there are no repeats
         return np.zeros(len(keys), bool)
     codes, found = group_codes(keys)
     return np.bincount(codes, minlength=len(found))[codes] > 1
 
 
 def _withdrawal_codes(listed: Columns, row_ids: np.ndarray) -> tuple[pa.Array, np.ndarray]:
-    """The distinct codes, trimmed, after entries for "no code" and "unknown"; and the position of each row's.
+    """The distinct trimmed codes, after entries for "no code" and "unknown", and each row's position in them.
 
-    The same code has another id each year, so an id alone says which code is meant. An id without a code,
-    or with two different ones, is unknown: it might be CECS.
+    The same code has another id each year. An id without a code, or with two different codes, is unknown,
+    because it might be CECS.
     """
     code_of: dict[int, str | None] = {}
     for key, code in zip(
@@ -222,12 +222,12 @@ def _withdrawal_codes(listed: Columns, row_ids: np.ndarray) -> tuple[pa.Array, n
     index = RowIndex(np.fromiter(code_of, np.int64, len(code_of)), "WithdrawalCodeID")
     at = index.find(row_ids)
     positions = np.append(known, UNKNOWN_CODE).astype(np.int8 if len(distinct) < 100 else np.int32)[at]
-    positions *= row_ids != MISSING  # no id is no code, whose position is zero
+    positions *= row_ids != MISSING  # no id means no code, at position zero
     return pa.array([None, None, *distinct], pa.string()), positions
 
 
 def _school_years(years: Columns, row_years: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Per row: whether its school year is listed, and whether it is the current or an upcoming one."""
+    """For each row, whether its school year is listed, and whether it is current or upcoming."""
     counts = flags(years["IsCurrentYearForProvidedEntity"]) | flags(years["IsUpcomingYearForProvidedEntity"])
     if len(row_years) and not flags(years["IsCurrentYearForProvidedEntity"]).any():
         raise ValueError("SchoolYear: no year is flagged as current, so no open enrollment can be placed")
@@ -241,11 +241,11 @@ def _school_years(years: Columns, row_years: np.ndarray) -> tuple[np.ndarray, np
 
 
 def find_school_rows(schools: Columns, row_schools: np.ndarray, row_years: np.ndarray) -> np.ndarray:
-    """Per row the row of `schools` for its school and year; where that year has none, the school's latest."""
+    """For each row, the row of `schools` for its school and year, or else the school's latest one."""
     keys, years = ids(schools["SchoolID"]), ids(schools["SchoolYearID"])
     school_codes, school_ids = group_codes(keys)
     year_codes, year_ids = group_codes(years)
-    shape = (len(school_ids) + 1, len(year_ids) + 1)  # a last line and column for what is not listed
+    shape = (len(school_ids) + 1, len(year_ids) + 1)  # an extra row and column for what is not listed
     latest = best_rows(school_codes, len(school_ids), [years])
     table = np.full(shape, NOWHERE)
     table[:-1, :] = latest[:, None]
@@ -263,7 +263,7 @@ def _enrollment_columns(
     school_rows: np.ndarray,
     chosen: np.ndarray,
 ) -> dict[str, pa.Array]:
-    """The chosen rows of EntryWithdrawal under the warehouse's names, with school and code looked up."""
+    """The chosen rows of EntryWithdrawal with the warehouse's column names, schools and codes."""
     at_school = school_rows[chosen]
     return {
         "enrollment_id": take(entries["EntryWithdrawalID"], chosen),

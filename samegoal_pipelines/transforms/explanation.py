@@ -1,8 +1,7 @@
-"""Why students have the status they have: what became of each enrollment, and which one decided, in words.
+"""Explain a student's status: the outcome of each enrollment, and which one decided.
 
-Here: the outcome of the rules for a few students, told. Not here: any rule. What happens to a row, which
-status follows, which enrollment and which building: all of it is asked of the functions that decide, run on
-the whole district, so that an explanation cannot differ from what is published.
+No rule lives here. The functions that publish run on the whole district and decide outcome, status,
+enrollment and building, so an explanation cannot differ from what is published.
 """
 
 import json
@@ -42,16 +41,16 @@ from samegoal_pipelines.transforms.students import build_student_demographics
 
 WHEN = ("past", "upcoming", "current")  # in the order of PAST, UPCOMING, CURRENT
 
-_REPEAT = "a repeat of another row, and counted once with it"
+_REPEAT = "a repeat of another row, counted once with it"
 
 _ABSENCES = {
-    LEFT_WINDOW: "no status: none of the enrollments lies within the import window any more",
+    LEFT_WINDOW: "no status: no enrollment is within the import window any more",
     CECS_ONLY: "no status: there are only cross-entity course enrollments (CECS)",
     NEVER_EFFECTIVE_ONLY: "no status: no enrollment was ever effective",
-    NO_ROWS: "no status: Qmlativ gave no enrollment of this student for the school years that were read",
+    NO_ROWS: "no status: Qmlativ has no enrollment of this student in the school years that were read",
 }
 
-# Why one enrollment goes before another of its kind, by the first field in which they differ.
+# Why one enrollment takes precedence over another of its kind, by the first field in which they differ.
 _PRECEDENCE = {
     "last_day": "it ended last",
     "default_entity": "it is at the default entity",
@@ -62,7 +61,7 @@ _PRECEDENCE = {
 
 @dataclass(frozen=True)
 class SeenEnrollment:
-    """One row of EntryWithdrawal, and what became of it."""
+    """One row of EntryWithdrawal and its outcome."""
 
     enrollment_id: int | None
     school_year: str | None
@@ -73,18 +72,18 @@ class SeenEnrollment:
     last_day: date | None
     withdrawal_code: str | None
     unreadable: tuple[str, ...]
-    """Names of the fields that could not be read."""
+    """Names of the unreadable fields."""
     outcome: str
     """counted, excluded, quarantined or repeated."""
     reason: str
-    """current, upcoming or past; why it was left out; or repeat."""
+    """current, upcoming or past; why it does not count; or repeat."""
     words: str
     decides: bool
 
 
 @dataclass(frozen=True)
 class Decision:
-    """The status that follows, the enrollment that decided it, and the building."""
+    """The status, the enrollment that decided it, and the building."""
 
     status: str
     reason: str
@@ -104,7 +103,7 @@ class Decision:
 
 @dataclass(frozen=True)
 class Explanation:
-    """One student: every enrollment seen, and what follows. Of decision, uncertain, absent one is given."""
+    """One student's enrollments and the result: `decision`, `uncertain` or `absent`."""
 
     student_id: int
     night: date
@@ -112,12 +111,12 @@ class Explanation:
     enrollments: tuple[SeenEnrollment, ...]
     decision: Decision | None
     uncertain: tuple[str, ...]
-    """The reasons why rows were set aside that leave the status in doubt."""
+    """The quarantine reasons that leave the status in doubt."""
     absent: str | None
-    """Why there is no status, in the words of the ledger of departures."""
+    """Why there is no status, in the words of the table `departures`."""
 
     def sentences(self) -> list[str]:
-        """What follows from the enrollments, for people."""
+        """The result as sentences for people."""
         window = f"the import window of {self.night} begins on {self.window_start}"
         if self.decision is not None:
             decision = self.decision
@@ -131,14 +130,14 @@ class Explanation:
             return [
                 f"uncertain: {count_rows(self.enrollments, 'quarantined')} cannot be relied on "
                 f"({', '.join(self.uncertain)}), and no sound one makes the student currently enrolled; "
-                "unreadable is not gone, so what was last published stays",
+                "the last published rows are carried over, because unreadable is not gone",
                 window,
             ]
         return [_ABSENCES[self.absent or NO_ROWS], window]
 
 
 def count_rows(seen: Collection[SeenEnrollment], outcome: str) -> str:
-    """How many of the rows met this outcome, as words."""
+    """How many rows have this outcome, in words."""
     number = sum(one.outcome == outcome for one in seen)
     return "1 row" if number == 1 else f"{number} rows"
 
@@ -181,9 +180,9 @@ def explain_students(
 def numbers_on_record(
     raw: Mapping[str, pd.DataFrame], explained: Iterable[Explanation]
 ) -> dict[int, str | None]:
-    """The student number that goes with each decided status, from `raw_students` (Qmlativ object → frame).
+    """The student number of each decided status, from `raw_students` (Qmlativ object → frame).
 
-    A student without an entry has no sound record in Student and Name, and keeps what was last published.
+    A student without an entry has no usable record in Student and Name, and is carried over.
     """
     decided = [(one.student_id, one.decision) for one in explained if one.decision is not None]
     statuses = {
@@ -220,9 +219,9 @@ def _seen(
     today: date,
     deciding: int | None,
 ) -> Iterator[SeenEnrollment]:
-    """The student's rows in the order in which Qmlativ gave them.
+    """The student's rows in Qmlativ's order.
 
-    Both frames keep that order, and a row that counts is the only one with its id.
+    Both frames keep that order, and a counted row is the only one with its id.
     """
     when = [WHEN[kind] for kind in deciding_order(columns_of(theirs.enrollments), today)[0]]
     counted = {
@@ -270,7 +269,7 @@ def _fate(row: Mapping[str, Any], unreadable: tuple[str, ...], today: date) -> s
 
 
 def _year_names(raw: Mapping[str, pd.DataFrame]) -> dict[int, str]:
-    """School years as they are shown."""
+    """The names of school years, by id."""
     return {
         row["SchoolYearID"]: row["Description"] or str(row["NumericYear"] or row["SchoolYearID"])
         for row in _plain_rows(raw["SchoolYear"])
@@ -295,7 +294,7 @@ def _decision(
 
 
 def _why_first(first: int, numbers: np.ndarray, when: np.ndarray, order: list[np.ndarray]) -> str:
-    """Why this enrollment goes before the others of its kind: by the first field in which they differ."""
+    """Why this enrollment takes precedence over the others of its kind, by the first field that differs."""
     kind = WHEN[when[first]]
     rivals: dict[str, list[int]] = {}
     for other in np.flatnonzero(when == when[first]).tolist():

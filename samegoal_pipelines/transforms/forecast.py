@@ -1,6 +1,6 @@
-"""Which statuses will flip on which day if nobody edits anything in Qmlativ.
+"""Which statuses will change on which day if nobody edits anything in Qmlativ.
 
-Here: tonight's rows, classified as of days to come by the same functions. Not here: a rule of its own.
+Tonight's rows are classified for future days by the same functions. There is no other rule here.
 """
 
 from collections.abc import Mapping
@@ -16,15 +16,15 @@ from samegoal_pipelines.transforms.status import classify_students
 
 UNCERTAIN_STATUS = "uncertain"
 
-# After its last day a row is past; a year and a day or two later (29 February) it has left the window.
+# A row is past after its last day. A year and a day or two later (29 February) it leaves the window.
 _STEPS_AFTER_THE_LAST_DAY = (1, 366, 367)
 
 
 def forecast_statuses(raw: Mapping[str, pd.DataFrame], today: date, horizon: int) -> pd.DataFrame:
-    """The flips of status on the `horizon` days after `today`, from `raw_enrollments` (object → frame).
+    """The status changes on the `horizon` days after `today`, from `raw_enrollments` (object → frame).
 
-    A status flips only on a first day, the day after a last day, or when a row leaves the import window, so
-    only the students with such a day are classified again, and only as of that day.
+    A status only changes on a first day, the day after a last day, or when a row leaves the import window. So
+    only students with such a day are classified again, and only for that day.
 
     Returns:
         student_id (int64), day (date32), old_status, new_status (text; null: no row; `uncertain`: a row that
@@ -55,7 +55,7 @@ def forecast_statuses(raw: Mapping[str, pd.DataFrame], today: date, horizon: int
 
 
 def count_flips(flips: pd.DataFrame) -> pd.DataFrame:
-    """How many students flip, by day, old and new status: day, old_status, new_status, students."""
+    """Count the changes by day, old and new status: day, old_status, new_status, students."""
     return (
         flips.groupby(["day", "old_status", "new_status"], dropna=False, sort=True)
         .size()
@@ -65,7 +65,7 @@ def count_flips(flips: pd.DataFrame) -> pd.DataFrame:
 
 
 def _turning_days(filtered: FilteredEnrollments, today: int, horizon: int) -> tuple[np.ndarray, np.ndarray]:
-    """Students and days within the horizon on which one of their rows may turn; one entry for each."""
+    """Students and the days within the horizon on which their status may change, each pair once."""
     students, turning = [], []
     for frame in (filtered.enrollments, filtered.left_out):
         columns = columns_of(frame[["student_id", "first_day", "last_day"]])
@@ -81,7 +81,7 @@ def _turning_days(filtered: FilteredEnrollments, today: int, horizon: int) -> tu
 
 
 def _of_students(raw: Mapping[str, pd.DataFrame], students: np.ndarray) -> Mapping[str, pd.DataFrame]:
-    """The same tables with these students' enrollments, and the rows that contradict one of them."""
+    """The same tables with only these students' enrollments, and the rows that contradict one of them."""
     entries = raw["EntryWithdrawal"]
     columns = columns_of(entries[["EntryWithdrawalID", "StudentID"]])
     keys, theirs = ids(columns["EntryWithdrawalID"]), np.isin(ids(columns["StudentID"]), students)

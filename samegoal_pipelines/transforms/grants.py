@@ -1,7 +1,7 @@
-"""Which Qmlativ fields are not granted tonight, which were lost, and which published columns go empty.
+"""Which Qmlativ fields are not granted tonight, which were withdrawn, and which columns are empty for it.
 
-Here: comparing tables of reads. Not here: which column comes from which field (tables/lineage), nor asking
-Qmlativ for its grants (qmlativ).
+This module compares tables of reads. Which column comes from which field is in `tables.lineage`; asking
+Qmlativ for its grants is in `qmlativ`.
 """
 
 import json
@@ -15,7 +15,7 @@ from samegoal_pipelines.tables.lineage import empty_without, fed_by
 RESTRICTION = "raw_parents.StudentGuardian.HasActiveRestrictedAccess"
 COURSE_FLAG = "raw_enrollments.EntryWithdrawal.IsCrossEntityCourseEnrollment"
 
-# What a missing field costs beyond empty columns.
+# What you lose with a missing field, besides empty columns.
 _ALSO = {
     RESTRICTION: "nobody can tell which parents are under active restricted access",
     COURSE_FLAG: "no published column; course enrollments without the code CECS go unnoticed",
@@ -23,10 +23,10 @@ _ALSO = {
 
 
 class MissingField(NamedTuple):
-    """An optional field that the Integration Access does not grant, and what that costs.
+    """An optional field that the Integration Access does not grant, and what you lose without it.
 
-    `field` is `raw asset.Object.Field`; `empty` are published columns (`view.column`) that have no value
-    tonight because of it, `poorer` such that have one less source; `lost` says that it was granted when the
+    `field` is `raw asset.Object.Field`. `empty` are published columns (`view.column`) without a value
+    tonight, `poorer` are columns with one source less. `lost` is true if the field was granted when the
     asset was last read.
     """
 
@@ -37,12 +37,12 @@ class MissingField(NamedTuple):
 
     @property
     def label(self) -> str:
-        """The field as Qmlativ's administrators find it: `StudentGuardian.HasActiveRestrictedAccess`."""
+        """The field as Qmlativ's administrators know it: `StudentGuardian.HasActiveRestrictedAccess`."""
         return self.field.partition(".")[2]
 
     @property
     def cost(self) -> str:
-        """What is missing because of it, in words."""
+        """What you lose without it, in words."""
         parts = [f"empty: {', '.join(self.empty)}"] if self.empty else []
         parts += [f"one source less: {', '.join(self.poorer)}"] if self.poorer else []
         parts += [_ALSO[self.field]] if self.field in _ALSO else []
@@ -52,17 +52,18 @@ class MissingField(NamedTuple):
 def find_missing_fields(
     tonight: Mapping[str, pd.DataFrame], last: Mapping[str, pd.DataFrame]
 ) -> tuple[MissingField, ...]:
-    """The fields that tonight's tables of reads (raw asset → `tables.reads.READS`) call missing.
+    """The fields that are missing in tonight's tables of reads (raw asset → `tables.reads.READS`).
 
-    `last` are the tables of the last night before, as far as there are any. What was lost comes first.
+    `last` are the tables of the last night before, if there are any. Withdrawn fields come first.
     """
     return costs_of(_fields(tonight, "Missing"), _fields(last, "Fields"))
 
 
 def costs_of(missing: Collection[str], granted: Collection[str] = ()) -> tuple[MissingField, ...]:
-    """What these fields (`raw asset.Object.Field`) cost that are missing together.
+    """What you lose without these fields (`raw asset.Object.Field`) together.
 
-    `granted` are fields that were granted lately: one of these is lost. What was lost comes first.
+    `granted` are fields that were granted before; if one of them is missing, it was withdrawn. Those come
+    first.
     """
     empty = set(empty_without(missing))
     found = []

@@ -1,7 +1,7 @@
 """Who the parents are: one row for each student and parent.
 
-Here: guardianships, who has restricted access and what follows from that. Not here: the student's own record
-(`students`), nor which students are published in the end (`snapshot`).
+Guardianships and restricted access are handled here. The student's own record is in `students`, and which
+students are published in the end is decided in `snapshot`.
 """
 
 from collections.abc import Mapping
@@ -45,14 +45,14 @@ from samegoal_pipelines.transforms.withholding import Withholding
 
 
 class ParentDemographics(NamedTuple):
-    """One row per student and parent, and how many guardianships were left out, by reason."""
+    """One row per student and parent, and the number of unused guardianships by reason."""
 
     parents: pd.DataFrame
     counts: dict[str, int]
 
 
 def restriction_is_known(raw: Mapping[str, pd.DataFrame]) -> bool:
-    """Whether the district grants HasActiveRestrictedAccess, from `raw_parents`, whatever rows there are."""
+    """Whether the district grants HasActiveRestrictedAccess, from `raw_parents`, even without any rows."""
     return is_granted(raw["Reads"], "StudentGuardian", "HasActiveRestrictedAccess")
 
 
@@ -65,9 +65,9 @@ def build_parent_demographics(
 ) -> ParentDemographics:
     """Describe the parents of the students of `statuses`, in its order, from `raw_parents` (object → frame).
 
-    `restriction_known` is what `restriction_is_known` says. Where it is, a guardian whose access is
-    restricted, or of whom it is not said, keeps the row and loses every contact, unless the district shows
-    them. Where it is not, nobody's restriction is known, and the flag is null.
+    `restriction_known` is the result of `restriction_is_known`. If true, a guardian whose access is
+    restricted or unknown keeps the row and loses every contact, unless the district shows them. If false,
+    no restriction is known, and the flag is null.
     """
     tables = sound_tables(raw)
     guardianships, names = columns_of(raw["StudentGuardian"]), tables["Name"]
@@ -114,11 +114,11 @@ def build_parent_demographics(
 def find_restricted_pairs(
     raw: Mapping[str, pd.DataFrame], *, restriction_known: bool, withholding: Withholding
 ) -> pd.DataFrame:
-    """Students and guardians between whom access is restricted, or it is not said, from `raw_parents`.
+    """Pairs of student and guardian with restricted or unknown access, from `raw_parents`.
 
-    Also of students who are not published tonight: what was last published about them must hide it too.
-    Returns student_id and parent_id, int64, each pair once; nobody where the restriction is not known, or
-    where the district shows the contacts all the same.
+    Includes students who are not published tonight, because their last published rows must hide it too.
+    Returns student_id and parent_id, int64, each pair once. Empty if the restriction is not known, or if the
+    district shows these contacts.
     """
     guardianships = columns_of(raw["StudentGuardian"])
     if not restriction_known or withholding.show_restricted_contacts:
@@ -139,13 +139,13 @@ def find_confidential_phones(raw: Mapping[str, pd.DataFrame], withholding: Withh
 
 
 def _pair_codes(students: np.ndarray, guardians: np.ndarray) -> np.ndarray:
-    """A number per row, the same for rows of the same student and guardian, in the order of these."""
+    """A number per row, equal for the same student and guardian, in their order."""
     found, guardian_codes = np.unique(guardians, return_inverse=True)
     return np.unique(students * (len(found) + 1) + guardian_codes, return_inverse=True)[1]
 
 
 def _deciding_guardianships(guardianships: Columns, pairs: np.ndarray, counted: np.ndarray) -> np.ndarray:
-    """One row per pair of those that count, in the order of the pairs: the lowest rank, then the first."""
+    """One usable row per pair, in the order of the pairs: the lowest rank, then the first."""
     candidates = np.flatnonzero(counted)
     order = [
         lowest_first(ids(guardianships["Rank"])[candidates]),
@@ -156,7 +156,7 @@ def _deciding_guardianships(guardianships: Columns, pairs: np.ndarray, counted: 
 
 
 def _restricted_pairs(guardianships: Columns, pairs: np.ndarray) -> np.ndarray:
-    """Per pair whether any of its rows restricts access or does not say, rows that are set aside included."""
+    """For each pair, whether any of its rows, even a quarantined one, restricts access or does not say."""
     flag = guardianships["HasActiveRestrictedAccess"]
     restricted = np.zeros(int(pairs.max(initial=-1)) + 1, bool)
     restricted[pairs[flags(flag) | ~present(flag)]] = True
@@ -196,7 +196,7 @@ def _contact_columns(tables: Tables, people: np.ndarray, confidential: Confident
 
 
 def _withhold(contacts: dict[str, pa.Array], restricted: np.ndarray | None) -> dict[str, pa.Array]:
-    """The contacts, empty where access is restricted; None: restricted is nobody, or whoever is is shown."""
+    """Contact columns, blank where access is restricted. `None` means nothing is withheld."""
     if restricted is None or not restricted.any():
         return contacts
     hidden = pa.array(restricted)

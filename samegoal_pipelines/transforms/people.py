@@ -1,7 +1,7 @@
 """What students and parents have in common: suffixes, addresses, phones, e-mails.
 
-Here: finding them for people by NameID, in the raw frames of either. Not here: which person a row is about,
-and whether a contact may be passed on at all (`students`, `parents`).
+They are looked up by NameID in the raw frames. Which person a row is about, and whether a contact may be
+published, is decided in `students` and `parents`.
 """
 
 import json
@@ -33,13 +33,13 @@ from samegoal_pipelines.transforms.withholding import Withholding
 Columns = Mapping[str, pa.Array]
 Tables = Mapping[str, Columns]
 
-# Districts name their phone types themselves; what a type is about is read from its code and description.
+# Districts name their phone types themselves, so we derive the kind from code and description.
 PHONE_KINDS = {"home_phone": ("home",), "cell_phone": ("cell", "mobile"), "work_phone": ("work", "business")}
-_NUMBER_FIELDS = ("FormattedPhoneNumber", "PhoneNumber")  # the first one given is shown
+_NUMBER_FIELDS = ("FormattedPhoneNumber", "PhoneNumber")  # the first nonblank one is shown
 
 
 def sound_tables(raw: Mapping[str, pd.DataFrame]) -> dict[str, dict[str, pa.Array]]:
-    """The raw tables' columns without the rows that have an unreadable field: those are set aside."""
+    """The raw tables' columns without rows that have an unreadable field; those are quarantined."""
     tables = {}
     for name, frame in raw.items():
         columns = columns_of(frame)
@@ -51,12 +51,12 @@ def sound_tables(raw: Mapping[str, pd.DataFrame]) -> dict[str, dict[str, pa.Arra
 
 
 def rows_by_id(table: Columns, key: str, keys: np.ndarray) -> np.ndarray:
-    """For each key the table's row with it, `NOWHERE` where there is none. The table's key must be unique."""
+    """The table's row for each key, or `NOWHERE`. The table's key must be unique."""
     return RowIndex(ids(table[key]), key).find(keys)
 
 
 def look_up_text(table: Columns, key: str, keys: np.ndarray, *columns: str) -> pa.Array:
-    """For each key the table's text: the first of the columns that is not blank."""
+    """The table's text for each key: the first column that is not blank."""
     texts = pc.coalesce(*(given(table[column]) for column in columns))
     return take(texts, rows_by_id(table, key, keys))
 
@@ -67,9 +67,10 @@ def find_suffixes(tables: Tables, suffix_ids: np.ndarray) -> pa.Array:
 
 
 def find_addresses(tables: Tables, people: np.ndarray, preferred: tuple[str, str]) -> dict[str, pa.Array]:
-    """Street, city, state, zip and county of each person, from the address that suits best.
+    """Street, city, state, zip and county of each person, from the best address.
 
-    `preferred` are the flags of NameAddress to go by, the more important first; then the use recorded first.
+    `preferred` are flags of NameAddress, the most important first. Ties go to the use that was recorded
+    first.
     """
     uses, addresses, zips = tables["NameAddress"], tables["Address"], tables["Zip"]
     at_address = rows_by_id(addresses, "AddressID", ids(uses["AddressID"]))
@@ -94,7 +95,7 @@ def find_addresses(tables: Tables, people: np.ndarray, preferred: tuple[str, str
 
 
 class Confidential(NamedTuple):
-    """Numbers that are not passed on: whose they are, and their digits.
+    """Confidential numbers: whose they are, and their digits.
 
     `phones.ANY` in place of digits withholds all numbers of that person.
     """
@@ -102,14 +103,14 @@ class Confidential(NamedTuple):
     people: np.ndarray
     digits: pa.Array
     shown: bool
-    """The district shows confidential phones; there are no numbers then."""
+    """Whether the district shows confidential phones. Then there are no numbers here."""
 
 
 def confidential_phones(raw: Mapping[str, pd.DataFrame], withholding: Withholding) -> Confidential:
-    """The confidential numbers in raw phones, quarantined rows included; none where the district shows them.
+    """The confidential numbers in raw phones, quarantined rows included; empty if the district shows them.
 
-    A phone without an answer counts as confidential. If nobody can read a confidential number, it may be any
-    of that person's.
+    A phone that does not say counts as confidential. An unreadable confidential number may be any number of
+    that person.
     """
     rows = columns_of(raw["NamePhone"])
     people = ids(rows["NameID"])
@@ -130,7 +131,7 @@ def confidential_phones(raw: Mapping[str, pd.DataFrame], withholding: Withholdin
 
 
 def find_phones(tables: Tables, people: np.ndarray, confidential: Confidential) -> pa.Array:
-    """The first phone of each person by rank, of whatever kind; never a confidential one."""
+    """The first phone of each person by rank, of any kind, never a confidential one."""
     found = _public_phones(tables["NamePhone"], confidential)
     return take(found.numbers, best_row_of(people, found.people, found.usable, found.order))
 
@@ -138,7 +139,7 @@ def find_phones(tables: Tables, people: np.ndarray, confidential: Confidential) 
 def find_phones_by_kind(
     tables: Tables, people: np.ndarray, confidential: Confidential
 ) -> dict[str, pa.Array]:
-    """For each of the `PHONE_KINDS` the first such phone of each person by rank; never a confidential one."""
+    """The first phone of each of the `PHONE_KINDS` of each person by rank, never a confidential one."""
     rows, types = _public_phones(tables["NamePhone"], confidential), tables["PhoneType"]
     at_type = rows_by_id(types, "PhoneTypeID", ids(tables["NamePhone"]["PhoneTypeID"]))
     found = {}
@@ -157,7 +158,7 @@ def find_emails(tables: Tables, people: np.ndarray) -> pa.Array:
 
 
 class _Phones(NamedTuple):
-    """NamePhone as arrays: numbers, whose they are, which may be passed on, and what orders them."""
+    """NamePhone as arrays: numbers, persons, whether they may be published, and their order."""
 
     numbers: pa.Array
     people: np.ndarray
@@ -184,7 +185,7 @@ def _say_public(rows: Columns) -> np.ndarray:
 
 
 def _may_be_confidential(rows: Columns, people: np.ndarray, confidential: Confidential) -> np.ndarray:
-    """Which rows may name a confidential number of the same person."""
+    """True for rows that may be a confidential number of the same person."""
     numbers: defaultdict[int, set[str]] = defaultdict(set)
     for person, digits in zip(confidential.people.tolist(), confidential.digits.to_pylist(), strict=True):
         numbers[person].add(digits)
@@ -198,7 +199,7 @@ def _may_be_confidential(rows: Columns, people: np.ndarray, confidential: Confid
 
 
 def _texts(rows: Columns, chosen: np.ndarray) -> Iterator[tuple[str | None, ...]]:
-    """What the chosen rows have in the fields of the number."""
+    """The number fields of the chosen rows."""
     return zip(*(take(given(rows[field]), chosen).to_pylist() for field in _NUMBER_FIELDS), strict=True)
 
 
@@ -215,14 +216,14 @@ def _with_extensions(numbers: pa.Array, extensions: pa.Array) -> pa.Array:
 
 
 def _types_about(types: Columns, words: tuple[str, ...]) -> np.ndarray:
-    """For each phone type, and at the end for none, whether its code or description has one of the words."""
+    """For each phone type, and last for no type, whether its code or description has one of the words."""
     both = zip(given(types["Code"]).to_pylist(), given(types["Description"]).to_pylist(), strict=True)
     names = [f"{code or ''} {description or ''}".lower() for code, description in both]
     return np.asarray([*(any(word in name for word in words) for name in names), False])
 
 
 def _streets(addresses: Columns) -> pa.Array:
-    """Street with its second line; where there is no street, the post office box."""
+    """Street with its second line, or else the post office box."""
     street = given(addresses["StreetNumberAndNameIncludeSecondaryUnit"])
     box = given(addresses["POBox"])
     named = pc.if_else(pc.match_substring(box, "box", ignore_case=True), box, _prefixed("PO Box ", box))

@@ -1,6 +1,6 @@
 """What a snapshot notes about how its rows were read.
 
-Only texts made from the tables of reads. The reading itself is `qmlativ`'s.
+The notes are made from the tables of reads. The reading itself is in `qmlativ`.
 """
 
 from collections.abc import Iterable, Sequence
@@ -11,7 +11,7 @@ from samegoal_pipelines.tables.reads import unchecked_objects, years_not_read
 
 
 def reading_notes(reads: Iterable[pd.DataFrame]) -> tuple[str, ...]:
-    """What a reader of the snapshot should know about the reading; object names only."""
+    """Notes about the reading for readers of the snapshot. They contain object names only."""
     reads = list(reads)
     unchecked, years = unchecked_objects(reads), years_not_read(reads)
     notes = {years_not_read_note(years): years, read_twice_note(unchecked): unchecked}
@@ -19,7 +19,7 @@ def reading_notes(reads: Iterable[pd.DataFrame]) -> tuple[str, ...]:
 
 
 def years_not_read_note(years: Sequence[int]) -> str:
-    """Which school years nobody looked at, and what that means."""
+    """Which school years were not read, and what that means."""
     return (
         f"not read: enrollments of the school years with SchoolYearID {', '.join(map(str, years))}; Qmlativ "
         "refuses to search them by date, so a withdrawal entered there within the past year is not imported: "

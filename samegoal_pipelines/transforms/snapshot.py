@@ -1,8 +1,7 @@
 """What a district publishes for one night: statuses, students and parents that belong together.
 
-Here: putting the three tables together, so that each speaks of the same students; and the whole way of a
-night at once, for nights that are computed again. Not here: how each table comes about, nor how they are
-stored.
+This module joins the three tables so that they have the same students, and computes a whole night at once for
+replays. How each table is made is in the other modules; storing them is up to `warehouse`.
 """
 
 from collections.abc import Mapping
@@ -27,7 +26,7 @@ Raw = Mapping[str, pd.DataFrame]
 
 
 class Snapshot(NamedTuple):
-    """The three tables to publish, and the students of whom what was last published stays."""
+    """The three tables to publish, and the students who are carried over."""
 
     status: pd.DataFrame
     students: pd.DataFrame
@@ -36,29 +35,29 @@ class Snapshot(NamedTuple):
 
 
 class Computed(NamedTuple):
-    """All that the raw rows of a night say, as it is published."""
+    """Everything that is published for the raw rows of a night."""
 
     snapshot: Snapshot
     restricted: pd.DataFrame
-    """student_id and parent_id of every pair whose contacts are withheld, whoever is published."""
+    """student_id and parent_id of every pair whose contacts are withheld, published or not."""
     confidential: pd.DataFrame
-    """The numbers that are withheld, whoever is published (`ConfidentialPhones`)."""
+    """The numbers that are withheld, published or not (`ConfidentialPhones`)."""
     absent: pd.DataFrame
-    """student_id and why, of every student who has enrollments and no row."""
+    """student_id and why, for every student with enrollments and no row."""
     enrollment_rows: int
-    """Rows of EntryWithdrawal, exact repeats apart."""
+    """Rows of EntryWithdrawal without exact repeats."""
     set_aside: int
-    """Of these, rows that leave a student in doubt: all that were set aside, but for never effective ones."""
+    """Of these, quarantined rows except never effective ones, which leave nothing in doubt."""
     notes: tuple[str, ...]
-    """What a reader of the snapshot should know."""
+    """Notes for readers of the snapshot."""
 
 
 def compute_night(
     raw_enrollments: Raw, raw_students: Raw, raw_parents: Raw, today: date, *, withholding: Withholding
 ) -> Computed:
-    """What the landed rows of a night (each asset: Qmlativ object → frame) are published as.
+    """Compute what is published for the landed rows of a night (each asset: Qmlativ object → frame).
 
-    The assets take the same steps, one by one. Raises ValueError as `filter_enrollments` does.
+    The assets run the same steps one by one. Raises ValueError as `filter_enrollments` does.
     """
     filtered = filter_enrollments(raw_enrollments, today)
     classified = classify_students(filtered.enrollments, filtered.left_out, today)
@@ -91,25 +90,25 @@ def compute_night(
 
 
 def statuses_of(raw_enrollments: Raw, today: date) -> StudentStatuses:
-    """Which status each student of landed enrollments has as of `today`, and who is uncertain."""
+    """The status of each student of landed enrollments on `today`, and who is uncertain."""
     filtered = filter_enrollments(raw_enrollments, today)
     return classify_students(filtered.enrollments, filtered.left_out, today)
 
 
 def count_in_doubt(filtered: FilteredEnrollments) -> int:
-    """How many rows were set aside, but for those never effective, which leave nothing in doubt."""
+    """Count the quarantined rows, except never effective ones, which leave nothing in doubt."""
     return int(filtered.left_out["reason"].isin(UNCERTAIN).sum())
 
 
 def all_confidential(students: pd.DataFrame, parents: pd.DataFrame) -> pd.DataFrame:
-    """The numbers that are withheld of students and of parents, in one table (each `ConfidentialPhones`)."""
+    """The withheld numbers of students and parents in one table (each `ConfidentialPhones`)."""
     return pd.concat([students, parents], ignore_index=True)
 
 
 def assemble_snapshot(
     statuses: pd.DataFrame, uncertain: pd.DataFrame, students: StudentDemographics, parents: pd.DataFrame
 ) -> Snapshot:
-    """Join the student number onto statuses and parents, and leave out students without a record."""
+    """Join the student number onto statuses and parents, and drop students without a record."""
     kept = [*uncertain["student_id"], *students.without_record["student_id"]]
     return Snapshot(
         status=_with_student_number(statuses, students.students),

@@ -1,7 +1,6 @@
 """Which status each student has, why, and which enrollment decided it.
 
-Here: section 3 of the rules, and who is too uncertain to get a status. Not here: which enrollments
-count (`enrollments`), nor anything about the student as a person.
+This includes who is too uncertain to get a status. Which enrollments count is decided in `enrollments`.
 """
 
 from collections.abc import Mapping
@@ -32,7 +31,7 @@ from samegoal_pipelines.transforms.enrollments import EPOCH
 # Positions of the reasons in STATUS_OF_REASON.
 CURRENT_ENROLLMENT, UPCOMING_ONLY, BETWEEN, GRADUATED, WITHDRAWN = range(5)
 
-# When an enrollment lies, in the order in which it decides.
+# When an enrollment is, in increasing order of precedence.
 PAST, UPCOMING, CURRENT = range(3)
 # The fields of `deciding_order`.
 DECIDED_BY = ("when", "last_day", "default_entity", "first_day", "enrollment_id")
@@ -48,9 +47,9 @@ class StudentStatuses(NamedTuple):
 def classify_students(enrollments: pd.DataFrame, left_out: pd.DataFrame, today: date) -> StudentStatuses:
     """Give every student of the counted enrollments a status on `today`, except the uncertain ones.
 
-    Takes both frames of `filter_enrollments`. Statuses are ordered by student. A student with a row set
-    aside (other than as never effective) is uncertain, unless a sound enrollment is current, which nothing
-    else can change.
+    Takes both frames of `filter_enrollments`. Statuses are ordered by student. A student with a quarantined
+    row (other than never effective) is uncertain, unless a sound enrollment is current, which no other row
+    can change.
     """
     columns = columns_of(enrollments)
     codes, students = group_codes(ids(columns["student_id"]))
@@ -80,20 +79,20 @@ def classify_students(enrollments: pd.DataFrame, left_out: pd.DataFrame, today: 
 
 
 def deciding_order(columns: Mapping[str, pa.Array], today: date) -> tuple[np.ndarray, list[np.ndarray]]:
-    """Per enrollment PAST, UPCOMING or CURRENT, and the fields by which the greatest of a student's decides.
+    """For each enrollment PAST, UPCOMING or CURRENT, and the fields whose greatest row decides.
 
-    Current ones come before upcoming ones before past ones. Among past ones the latest last day is first;
-    then in all three the default entity, the latest first day (of upcoming ones the earliest), the highest
-    id. `DECIDED_BY` names the fields.
+    Current comes before upcoming, and upcoming before past. Among past ones, the latest last day wins.
+    Then, in all three, the default entity, the latest first day (earliest for upcoming ones) and the
+    highest id win. `DECIDED_BY` names the fields.
     """
     now = (today - EPOCH).days
     first_day, last_day = days(columns["first_day"]), days(columns["last_day"], null=FOREVER)
     upcoming = (first_day > now).view(np.int8)
     past = (last_day < now).view(np.int8)
-    when = CURRENT - upcoming - 2 * past  # both its first and its last day belong to an enrollment
+    when = CURRENT - upcoming - 2 * past  # first and last day both belong to the enrollment
     return when, [
         when,
-        np.minimum(last_day, now),  # past ones alone differ by it
+        np.minimum(last_day, now),  # only past ones differ here
         flags(columns["is_default_entity"]).view(np.int8),
         first_day * (1 - 2 * upcoming),
         ids(columns["enrollment_id"]),
@@ -101,7 +100,7 @@ def deciding_order(columns: Mapping[str, pa.Array], today: date) -> tuple[np.nda
 
 
 def _reasons(when: np.ndarray, has_past: np.ndarray, code: pa.Array) -> np.ndarray:
-    """Per student the reason, by when the deciding enrollment lies and with which code it ended."""
+    """The reason for each student, from when the deciding enrollment is and the code it ended with."""
     graduated = pc.equal(code, GRADUATED_CODE).fill_null(False).to_numpy(zero_copy_only=False)
     return np.select(
         [when == CURRENT, (when == UPCOMING) & has_past, when == UPCOMING, graduated],
@@ -111,7 +110,7 @@ def _reasons(when: np.ndarray, has_past: np.ndarray, code: pa.Array) -> np.ndarr
 
 
 def _uncertain_students(left_out: pd.DataFrame, students: np.ndarray, enrolled: np.ndarray) -> pd.DataFrame:
-    """The students that rows set aside leave in doubt, with those rows' reasons."""
+    """The students whom quarantined rows leave in doubt, with those rows' reasons."""
     doubtful = left_out.loc[left_out["reason"].isin(UNCERTAIN) & left_out["student_id"].notna()]
     reasons: dict[int, set[str]] = {}
     for student, reason in zip(doubtful["student_id"].tolist(), doubtful["reason"].tolist(), strict=True):
@@ -131,7 +130,7 @@ def _uncertain_students(left_out: pd.DataFrame, students: np.ndarray, enrolled: 
 
 
 def _deciding_columns(columns: Mapping[str, pa.Array], rows: np.ndarray) -> dict[str, pa.Array]:
-    """What the statuses carry of the deciding enrollments, in the order in which it is published."""
+    """The columns of the deciding enrollments in the order in which they are published."""
     carried = (
         "student_id",
         "enrollment_id",

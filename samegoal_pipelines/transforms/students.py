@@ -1,7 +1,6 @@
 """Who the students are: one row of demographics for each student with a status.
 
-Here: the student's own record, and which address, phone and e-mail go into it. Not here: statuses (`status`),
-parents (`parents`).
+The student's own record, with address, phone and e-mail. Statuses are in `status`, parents in `parents`.
 """
 
 from collections.abc import Mapping
@@ -42,7 +41,7 @@ from samegoal_pipelines.transforms.withholding import WITHHOLD, Withholding
 
 
 class StudentDemographics(NamedTuple):
-    """One row per student, and the students with a status whom Qmlativ's Student or Name does not know."""
+    """One row per student, and the students with a status but no record in Qmlativ's Student or Name."""
 
     students: pd.DataFrame
     without_record: pd.DataFrame
@@ -80,7 +79,7 @@ def build_student_demographics(
 def find_confidential_phones(raw: Mapping[str, pd.DataFrame], withholding: Withholding) -> pd.DataFrame:
     """The students' own confidential numbers, from `raw_students`, as `ConfidentialPhones`.
 
-    Also of students who are not published tonight: what was last published about them must hide it too.
+    Includes students who are not published tonight, because their last published rows must hide it too.
     """
     records, confidential = columns_of(raw["Student"]), confidential_phones(raw, withholding)
     known = pd.DataFrame({"student": ids(records["StudentID"]), "person": ids(records["NameID"])})
@@ -97,7 +96,7 @@ def find_confidential_phones(raw: Mapping[str, pd.DataFrame], withholding: Withh
 
 
 def _records_of(records: Columns, statuses: Columns) -> np.ndarray:
-    """Per status the row of Student: of the deciding enrollment's school year, else of the latest."""
+    """For each status, the row of Student of the deciding enrollment's school year, or else of the latest."""
     student_ids = ids(statuses["student_id"])
     at_status = RowIndex(student_ids, "student_id of the statuses").find(ids(records["StudentID"]))
     asked = ids(records["SchoolYearIDAsked"])
@@ -110,7 +109,7 @@ def _records_of(records: Columns, statuses: Columns) -> np.ndarray:
 
 def _record_columns(records: Columns, rows: np.ndarray) -> dict[str, pa.Array]:
     return {
-        "student_number": take(storable(records["StudentNumber"]), rows),  # as it came, blank or padded
+        "student_number": take(storable(records["StudentNumber"]), rows),  # as sent, even blank or padded
         "student_reporting_id": take(given(records["CalculatedStudentStateID"]), rows),
     }
 

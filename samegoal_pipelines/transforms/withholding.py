@@ -1,6 +1,6 @@
-"""What is withheld of contacts unless a district's registration says otherwise; what a snapshot notes of it.
+"""Which contacts are withheld, depending on the district's registration, and the notes about it.
 
-The withholding itself is done where contacts are put together: `parents`, `people`.
+The contacts themselves are removed in `parents` and `people`.
 """
 
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Withholding:
-    """Off the safe side only where a district's registration says so."""
+    """Which contacts a district shows. By default everything is withheld."""
 
     show_restricted_contacts: bool = False
     """Contact data of parents under active restricted access."""
@@ -17,7 +17,7 @@ class Withholding:
 
 
 WITHHOLD = Withholding()
-"""The safe side."""
+"""The default: withhold both."""
 
 RESTRICTION_NOT_KNOWN = (
     "HasActiveRestrictedAccess of Family/StudentGuardian is not granted: which parents are under active "
@@ -30,7 +30,7 @@ CONFIDENTIAL_PHONES_SHOWN = "confidential phones are published, as is set for th
 
 
 def withholding_notes(restriction_known: bool, withholding: Withholding) -> tuple[str, ...]:
-    """What a reader of the snapshot should know about contacts in it; constant texts."""
+    """Notes about contacts for readers of the snapshot. The texts are constant."""
     notes = {
         RESTRICTION_NOT_KNOWN: not restriction_known,
         RESTRICTED_CONTACTS_SHOWN: restriction_known and withholding.show_restricted_contacts,

@@ -1,10 +1,9 @@
-"""What a registrar should look at in Qmlativ: enrollments that the rules could not use, or used with doubt.
+"""Find the enrollments that a registrar should check in Qmlativ.
 
-Here: which problem stands where, in words that help to find the enrollment. Not here: the rules themselves
-(`enrollments`, `status`), what to do about a problem (tables/worklist), where the list is kept (warehouse).
+The rules are in `enrollments` and `status`, the fix for each problem is in `tables.worklist`, and the list is
+stored by `warehouse`.
 
-A no-show (never effective) is sound and no problem. Nothing about a person is in the list but the number by
-which the district knows the student.
+A no-show (never effective) is no problem. The only thing about a person in the list is the student number.
 """
 
 import json
@@ -41,17 +40,17 @@ from samegoal_pipelines.transforms.status import PAST, UPCOMING, deciding_order
 
 Columns = Mapping[str, pa.Array]
 
-# A school closes its year with a code where this share of the year's enrollments, and this many, end on one
-# day with that code.
+# A school closes its year with a code if at least this share of the year's enrollments, and at least this
+# many, end on one day with that code.
 YEAR_END_SHARE = 0.5
 YEAR_END_ENROLLMENTS = 20
 
-# What the snapshot takes from the deciding enrollment, for people: column → how it is called.
+# What the snapshot takes from the deciding enrollment: column → its name for people.
 _PUBLISHED = {"school_id": "school", "entity_id": "entity", "withdrawal_code": "withdrawal code"}
 
 
 class _Found(NamedTuple):
-    """Rows of a table of enrollments with one problem, and a text for each."""
+    """Enrollments with one problem, and a text for each."""
 
     problem: str
     table: Columns
@@ -70,8 +69,8 @@ def list_problems(
 ) -> pd.DataFrame:
     """The registrar's worklist (`tables.worklist.REGISTRAR_WORKLIST`), by school, problem and student.
 
-    Takes both frames of `filter_enrollments` and both of `classify_students`, made of `raw_enrollments` on
-    `today`; student numbers are those of the latest year in `raw_students`.
+    Takes both frames of `filter_enrollments` and both of `classify_students`, computed from `raw_enrollments`
+    for `today`. Student numbers are those of the latest year in `raw_students`.
     """
     counted, unused = columns_of(enrollments), columns_of(left_out)
     found = [
@@ -101,10 +100,10 @@ def _never_closed(left_out: Columns, years: Columns) -> _Found:
 
 
 def _upcoming_after_withdrawal(counted: Columns, statuses: Columns, today: date) -> _Found:
-    """Upcoming enrollments of students who have left, because of which they still count as enrolled.
+    """Upcoming enrollments that keep students ENROLLED who have left.
 
-    A student between two enrollments whom the last one let go with a withdrawal code, unless it is the code
-    with which the school closes its year for everybody. Graduates (01) always.
+    The student is between two enrollments, and the last one ended with a withdrawal code, unless the school
+    closes its year with that code for everybody. Graduates (01) are always listed.
     """
     when, order = deciding_order(counted, today)
     student = ids(counted["student_id"])
@@ -130,7 +129,7 @@ def _upcoming_after_withdrawal(counted: Columns, statuses: Columns, today: date)
 
 
 def _closes_the_year(counted: Columns) -> np.ndarray:
-    """Per enrollment whether most of its school's and year's end on the same day with the same code."""
+    """Whether most enrollments of the same school and year end on the same day with the same code."""
     school = _packed(ids(counted["school_id"]), ids(counted["school_year_id"]))
     codes = counted["withdrawal_code"].indices.fill_null(-1).to_numpy()
     ending = _packed(school, days(counted["last_day"]), codes)
@@ -141,7 +140,7 @@ def _closes_the_year(counted: Columns) -> np.ndarray:
 
 
 def _cecs_only(left_out: Columns, counted: Columns) -> _Found:
-    """Of students with no enrollment but cross-entity course enrollments, the latest."""
+    """The latest enrollment of each student who only has cross-entity course enrollments."""
     student = ids(left_out["student_id"])
     cecs = np.zeros(len(student), bool)
     cecs[_with_reason(left_out, "cecs")] = True
@@ -163,7 +162,7 @@ def _cecs_only(left_out: Columns, counted: Columns) -> _Found:
 
 
 def _ties(counted: Columns, statuses: Columns, today: date) -> _Found:
-    """Enrollments that the deciding one of the same student goes before by nothing but its higher id."""
+    """Enrollments that lose to the deciding one only because of its higher id."""
     order = deciding_order(counted, today)[1][:-1]
     deciding = RowIndex(ids(counted["enrollment_id"]), "enrollment_id").find(ids(statuses["enrollment_id"]))
     at = RowIndex(ids(statuses["student_id"]), "student_id").find(ids(counted["student_id"]))
@@ -189,18 +188,18 @@ def _ties(counted: Columns, statuses: Columns, today: date) -> _Found:
 
 
 def _quarantined(left_out: Columns, entries: Columns, uncertain: Columns) -> Iterator[_Found]:
-    """Rows that could not be relied on, by reason."""
+    """Quarantined rows, by reason."""
     in_doubt = RowIndex(ids(uncertain["student_id"]), "student_id")
     for reason in UNCERTAIN:
         rows = _with_reason(left_out, reason)
         kept = in_doubt.find(ids(left_out["student_id"])[rows]) != NOWHERE
-        consequence = pc.if_else(pa.array(kept), "; the student keeps what was last published", "")
+        consequence = pc.if_else(pa.array(kept), "; the student is carried over as last published", "")
         detail = _joined(_period(left_out, rows), _oddness(reason, left_out, rows, entries), consequence)
         yield _Found(problems.quarantined_as(reason), left_out, rows, detail)
 
 
 def _oddness(reason: str, left_out: Columns, rows: np.ndarray, entries: Columns) -> pa.Array:
-    """Which field or id a row was set aside for; never what stood in a field."""
+    """Which field or id a row was quarantined for, never a field's value."""
     if reason == "unreadable":
         fields = _unreadable_fields(entries)
         chosen = pa.array(rows)
@@ -221,16 +220,16 @@ def _oddness(reason: str, left_out: Columns, rows: np.ndarray, entries: Columns)
 
 
 def _flagged_without_code(counted: Columns) -> _Found:
-    """Enrollments that count though Qmlativ flags them as cross-entity course enrollments."""
+    """Counted enrollments that Qmlativ flags as cross-entity course enrollments."""
     rows = np.flatnonzero(flags(counted["is_cross_entity_course"]))
     return _Found(problems.FLAGGED_WITHOUT_CODE, counted, rows, _period(counted, rows))
 
 
-# -- what they are made of --
+# -- helpers --
 
 
 def _with_reason(left_out: Columns, reason: str) -> np.ndarray:
-    """The rows that were left out for a reason."""
+    """The rows with this reason."""
     reasons = left_out["reason"]
     position = pc.index(reasons.dictionary, reason).as_py()
     return np.flatnonzero(reasons.indices.to_numpy() == position) if position >= 0 else np.empty(0, np.int64)
@@ -249,7 +248,7 @@ def _unreadable_fields(entries: Columns) -> dict[tuple[int | None, int | None], 
 
 
 def _packed(*columns: np.ndarray) -> np.ndarray:
-    """A small number per row, equal where the rows are in every column."""
+    """A small number per row, equal for rows that are equal in every column."""
     number = np.zeros(len(columns[0]), np.int64)
     for column in columns:
         codes, found = pd.factorize(column)
@@ -258,7 +257,7 @@ def _packed(*columns: np.ndarray) -> np.ndarray:
 
 
 def _comparable(values: pa.Array, rows: np.ndarray) -> pa.Array:
-    """The values of these rows as texts, with one for null, which is equal to itself."""
+    """The values of these rows as texts, with a text for null, so that null equals null."""
     return take_text(values, rows).cast(pa.string()).fill_null("")
 
 
@@ -271,7 +270,7 @@ def _period(table: Columns, rows: np.ndarray) -> pa.Array:
 
 
 def _joined(*parts: pa.Array | str) -> pa.Array:
-    """The parts of each row one after the other; what is null is not known."""
+    """The parts of each row joined. Null means unknown."""
     return pc.binary_join_element_wise(*parts, "", null_handling="replace", null_replacement="unknown")
 
 
@@ -289,7 +288,7 @@ def _table(found: _Found) -> pa.Table:
 
 
 def _once(listed: pa.Table) -> pd.DataFrame:
-    """One row per problem, student and enrollment; where there were several, the first, with their number."""
+    """One row per problem, student and enrollment: the first of them, with their number."""
     frame = frame_of({name: listed[name].combine_chunks() for name in listed.column_names})
     key = ["problem", "student_id", "enrollment_id"]
     again = frame.duplicated(key, keep=False)
@@ -301,7 +300,7 @@ def _once(listed: pa.Table) -> pd.DataFrame:
 
 
 def _in_order(worklist: pd.DataFrame, raw_students: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
-    """The list with student numbers: by school, problem, student and enrollment; without a school last."""
+    """The list with student numbers, by school (none last), problem, student and enrollment."""
     columns = columns_of(worklist)
     keys = {name: columns[name] for name in ("building", "student_id", "enrollment_id")}
     keys["problem"] = pc.index_in(columns["problem"], pa.array(problems.PROBLEMS))
@@ -314,7 +313,7 @@ def _in_order(worklist: pd.DataFrame, raw_students: Mapping[str, pd.DataFrame]) 
 
 
 def _student_numbers(records: Columns, students: np.ndarray) -> pa.Array:
-    """The students' numbers, of the latest year that has one."""
+    """The students' numbers from the latest year that has one."""
     numbered, year = present(records["StudentNumber"]), ids(records["SchoolYearIDAsked"])
     at = best_row_of(students, ids(records["StudentID"]), numbered, [year])
     return take(storable(records["StudentNumber"]), at)

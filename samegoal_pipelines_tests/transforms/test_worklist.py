@@ -220,7 +220,7 @@ def test_a_row_that_was_set_aside_says_why_and_never_what_stood_there():
         entry(6, "2026-08-13", student=6),
     ]
     listed = worklist(entries).set_index("problem")["detail"].to_dict()
-    kept = "; the student keeps what was last published"
+    kept = "; the student is carried over as last published"
     assert listed == {
         "quarantined: unreadable": f"from 2026-08-12; unreadable: EndDate{kept}",
         "quarantined: unknown withdrawal code": f"from 2026-08-12; WithdrawalCodeID 99999{kept}",
@@ -234,7 +234,7 @@ def test_a_row_that_was_set_aside_says_why_and_never_what_stood_there():
 def test_a_row_set_aside_beside_a_sound_current_one_changes_nothing_for_the_student():
     entries = [entry(1, "2026-08-12"), entry(2, None)]
     (detail,) = worklist(entries)["detail"]
-    assert "keeps what was last published" not in detail
+    assert "carried over as last published" not in detail
 
 
 def test_an_enrollment_whose_id_was_unreadable_is_listed_without_one():

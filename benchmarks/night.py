@@ -33,7 +33,7 @@ from zoneinfo import ZoneInfo
 
 import psutil
 
-from samegoal_pipelines.warehouse.server import EmbeddedPostgres
+from samegoal_pipelines.postgres.server import EmbeddedPostgres
 from samegoal_pipelines_tests.defs.daemon_fixtures import Daemon, scheduled_runs, switch_on, ticks
 
 WRONG, HELD, DOWN, PAUSED = 3, 2, 1, 1

@@ -92,7 +92,7 @@ def _measure(server: Any, runs: int, students: int, *, checkpoint: bool) -> dict
 @contextmanager
 def _server() -> Iterator[Any]:
     """An embedded Postgres of our own, as a deployment has it but for what would happen by itself."""
-    from samegoal_pipelines.warehouse.server import EmbeddedPostgres
+    from samegoal_pipelines.postgres.server import EmbeddedPostgres
 
     with tempfile.TemporaryDirectory(prefix="bench-") as home:
         Path(home).chmod(0o711)  # run by root, Postgres works there as another account

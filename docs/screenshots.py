@@ -30,8 +30,8 @@ from samegoal_pipelines.defs.report import REPORT_JOB
 from samegoal_pipelines.deployment import Deployment
 from samegoal_pipelines.districts.pauses import pause
 from samegoal_pipelines.operations.runs import add_partition, open_instance, run_night
+from samegoal_pipelines.postgres.server import EmbeddedPostgres
 from samegoal_pipelines.sandbox import Sandbox, SandboxDistrict, SandboxServer, serve
-from samegoal_pipelines.warehouse.server import EmbeddedPostgres
 from samegoal_pipelines.warehouse.snapshots import last_published
 
 HERE = Path(__file__).parent

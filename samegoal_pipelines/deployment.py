@@ -14,11 +14,10 @@ from sqlalchemy import Engine
 from samegoal_pipelines.districts.cipher import SecretCipher
 from samegoal_pipelines.districts.registry import Registry
 from samegoal_pipelines.landing import Landing
+from samegoal_pipelines.postgres import databases
 from samegoal_pipelines.settings import Settings
 from samegoal_pipelines.warehouse import engine as warehouse_engine
-from samegoal_pipelines.warehouse import server
-from samegoal_pipelines.warehouse.roles import Role
-from samegoal_pipelines.warehouse.urls import role_url
+from samegoal_pipelines.warehouse.roles import Role, let_roles_log_in, role_url
 
 Progress = Callable[[str, int, int], None]
 
@@ -38,7 +37,7 @@ class Deployment:
     @cached_property
     def database_url(self) -> str:
         """The Postgres of this deployment; starts the embedded one if none is configured."""
-        return server.database_url(self.settings.make_home(), self.settings.configured_database_url)
+        return databases.database_url(self.settings.make_home(), self.settings.configured_database_url)
 
     def role_url(self, role: Role) -> str:
         """A URL for psql and other tools that act as `role`; the tables are there by then."""
@@ -50,6 +49,8 @@ class Deployment:
         """The warehouse, migrated to the newest tables."""
         engine = warehouse_engine.connect(self.database_url)
         warehouse_engine.migrate(engine)
+        if not self.settings.configured_database_url:
+            let_roles_log_in(engine)
         return engine
 
     @cached_property

@@ -20,9 +20,11 @@ import pytest
 import sqlalchemy as sa
 from hypothesis import HealthCheck, settings
 
+from samegoal_pipelines.postgres.databases import prepare_dagster_storage
+from samegoal_pipelines.postgres.server import EmbeddedPostgres
 from samegoal_pipelines.tables.warehouse import metadata
 from samegoal_pipelines.warehouse import engine as warehouse_engine
-from samegoal_pipelines.warehouse.server import EmbeddedPostgres, prepare_dagster_storage
+from samegoal_pipelines.warehouse.roles import let_roles_log_in
 from samegoal_pipelines_tests.databases import with_database
 
 SHARED_HOME = "SAMEGOAL_TEST_HOME"
@@ -84,6 +86,7 @@ def _template(postgres: EmbeddedPostgres, name: str, source: str, prepare: Calla
 def _migrate(url: str) -> None:
     engine = warehouse_engine.connect(url)
     warehouse_engine.migrate(engine)
+    let_roles_log_in(engine)
     engine.dispose()
 
 
@@ -154,7 +157,7 @@ def _admin(postgres: EmbeddedPostgres, statement: str, *parameters: object) -> b
             while True:
                 try:
                     cursor.execute(statement, parameters)
-                    return cursor.rowcount > 0
+                    return bool(cursor.rowcount > 0)
                 except psycopg2.errors.ObjectInUse:
                     if time.monotonic() > deadline:
                         raise

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -44,7 +43,7 @@ def postgres() -> None:
 
 
 def _embedded(deployment: Deployment) -> Any:
-    from samegoal_pipelines.warehouse.server import EmbeddedPostgres
+    from samegoal_pipelines.postgres.server import EmbeddedPostgres
 
     if deployment.settings.configured_database_url:
         raise PlainError(
@@ -79,8 +78,20 @@ def stop_postgres(deployment: Deployment) -> None:
 @click.pass_obj
 def postgres_status(deployment: Deployment) -> None:
     """Show whether it is running, and where its data is."""
-    from samegoal_pipelines.warehouse.roles import Role
-    from samegoal_pipelines.warehouse.urls import role_url
+    from samegoal_pipelines.warehouse.roles import Role, role_url
 
     status = _embedded(deployment).status()
-    click.echo(str(replace(status, url=role_url(status.url, Role.OPERATOR, as_login=True))))
+    state = "up" if status.running else "not running"
+    state += ", until `postgres stop`" if status.kept else ""
+    state += ", in use" if status.in_use else ""
+    facts = {
+        "server": state,
+        "url": role_url(status.url, Role.OPERATOR, as_login=True),
+        "data": status.data,
+        "log": status.log,
+        "runs as": status.account,
+        "note": status.note,
+    }
+    for name, fact in facts.items():
+        if fact is not None:
+            click.echo(f"{name:8} {fact}")

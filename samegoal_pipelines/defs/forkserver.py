@@ -12,7 +12,7 @@ import gc
 from multiprocessing import set_forkserver_preload, util
 from multiprocessing.context import ForkServerProcess, SpawnContext
 
-from samegoal_pipelines.warehouse import server
+from samegoal_pipelines.postgres import server
 
 PRELOADED = [
     "dagster._grpc.impl",

@@ -25,8 +25,8 @@ from dagster_postgres.storage import DagsterPostgresStorage
 from samegoal_pipelines.defs.night import PARTITION_TAG, SOURCE_HOST_TAG
 from samegoal_pipelines.deployment import Deployment
 from samegoal_pipelines.districts.errors import DistrictError
+from samegoal_pipelines.postgres.databases import prepare_dagster_storage
 from samegoal_pipelines.tables.catalog import RAW_TABLES
-from samegoal_pipelines.warehouse import server
 
 _RECYCLED_AFTER = 300  # seconds: a connection that outlived a restart of Postgres is not kept for long
 _CONNECTIONS = 20  # beyond the one that is kept, for each of the three storages of a process
@@ -169,7 +169,7 @@ class PipelineStorage(DagsterPostgresStorage):
         config_value: Any,  # noqa: ARG003 - Dagster hands over what `config_type` asks for: nothing
     ) -> PipelineStorage:
         """Storage over the configured Postgres, or the embedded one, which this starts."""
-        storage = cls(server.prepare_dagster_storage(Deployment().database_url), inst_data)
+        storage = cls(prepare_dagster_storage(Deployment().database_url), inst_data)
         # Left alone, dagster-postgres connects anew for every statement, 360 times a run: half a small night.
         # What it does for the webserver keeps a connection, without a limit on statements here.
         for part in (storage.run_storage, storage.event_log_storage, storage.schedule_storage):

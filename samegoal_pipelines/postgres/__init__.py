@@ -1,4 +1,4 @@
-"""Reaching Postgres: the parts of a database URL, what a session must be, what a driver's error means.
+"""Reaching Postgres: database URLs, sessions, what a driver's error means, and the embedded server.
 
-No table is known here, and no SQL runs beyond what tells whether a session can be used.
+Knows no table of ours.
 """

@@ -1,11 +1,15 @@
-"""Who may do what in the warehouse: the roles that the migrations make. Which rows they reach is up to
-row-level security, in the migrations too.
+"""Who may do what in the warehouse: the roles that the migrations make, and a URL for tools to act as one.
+
+Which rows they reach is up to row-level security, in the migrations too.
 """
 
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Any
+
+import sqlalchemy as sa
+
+from samegoal_pipelines.postgres.url import DatabaseURL
 
 
 class Role(StrEnum):
@@ -38,17 +42,27 @@ _LET_IN = """
     """
 
 
-def let_roles_log_in(connection: Any) -> None:
-    """Let whoever may reach the server log in as each of the pipeline's roles, to be held by its limits.
+def let_roles_log_in(engine: sa.Engine) -> None:
+    """Let everybody who may reach the embedded server log in as each role, to be held by its limits.
 
     The migrations make the roles on any server, and without login.
     """
-    import psycopg2.errors
-
     try:
-        with connection, connection.cursor() as cursor:
-            cursor.execute(_LET_IN, ([role.value for role in Role],))
-    except (psycopg2.errors.DuplicateObject, psycopg2.errors.UniqueViolation, psycopg2.errors.InternalError):
-        pass  # another command's start does the same at this moment
-    finally:
-        connection.close()
+        with engine.begin() as connection:
+            connection.exec_driver_sql(_LET_IN, ([role.value for role in Role],))
+    except (sa.exc.ProgrammingError, sa.exc.IntegrityError, sa.exc.InternalError):
+        pass  # another command does the same at this moment
+
+
+def role_url(url: str, role: Role, *, as_login: bool) -> str:
+    """`url` for a tool that is to act as `role`.
+
+    Args:
+        as_login: log in as the role itself (the embedded server lets it); else the URL's own user takes the
+            role on, which it must be a member of.
+    """
+    parts = DatabaseURL.parse(url)
+    # A reader's transaction sees one night, also where it runs several statements.
+    if role in (Role.OPERATOR, Role.READER):
+        parts = parts.with_settings(default_transaction_isolation="repeatable read")
+    return (parts.with_login(role.value) if as_login else parts.with_settings(role=role.value)).libpq

@@ -14,9 +14,9 @@ from pathlib import Path
 import pytest
 
 from samegoal_pipelines.cli.demo import _run_until_stopped
+from samegoal_pipelines.postgres import paths
 from samegoal_pipelines.sandbox import Sandbox, SandboxDistrict, serve
 from samegoal_pipelines.settings import Settings
-from samegoal_pipelines.warehouse import place
 from samegoal_pipelines_tests.pipeline import TODAY
 
 PROGRAM = str(Path(sys.executable).parent / "samegoal-pipelines")
@@ -83,7 +83,7 @@ def surroundings() -> Iterator[Surroundings]:
             assert night.returncode == 0, night.stderr
             yield made
         finally:
-            socket_folder = place.socket_folder(made.home / "postgres" / "data")
+            socket_folder = paths.socket_folder(made.home / "postgres" / "data")
             stopped = made.run("postgres", "stop")
             for link in Path("/var/tmp").glob("samegoal-*"):  # noqa: S108 - Dagster's way to brackets
                 if link.is_symlink() and link.readlink() == made.home:

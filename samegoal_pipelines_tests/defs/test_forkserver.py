@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from samegoal_pipelines.defs.forkserver import PRELOADED
-from samegoal_pipelines.warehouse.server import EmbeddedPostgres
+from samegoal_pipelines.postgres.server import EmbeddedPostgres
 
 NO_PART_OF_A_RUN = {
     "dagster_graphql",
@@ -66,7 +66,7 @@ STARTED_BY_DAGSTER = """
 
     def run(loaded, home):
         loaded.put("samegoal_pipelines.definitions" in sys.modules and os.getppid())
-        from samegoal_pipelines.warehouse.server import EmbeddedPostgres
+        from samegoal_pipelines.postgres.server import EmbeddedPostgres
         EmbeddedPostgres(home).acquire()
         sys.exit(3)
 

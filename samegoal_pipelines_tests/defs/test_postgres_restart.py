@@ -11,7 +11,7 @@ import pytest
 
 from samegoal_pipelines.defs import published
 from samegoal_pipelines.deployment import Deployment
-from samegoal_pipelines.warehouse.server import EmbeddedPostgres
+from samegoal_pipelines.postgres.server import EmbeddedPostgres
 from samegoal_pipelines_tests.pipeline import TODAY, Pipeline
 
 pytestmark = pytest.mark.slow

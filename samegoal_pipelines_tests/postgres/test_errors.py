@@ -7,11 +7,12 @@ import socket
 import psycopg2
 import pytest
 
+from samegoal_pipelines.postgres.databases import prepare_dagster_storage
 from samegoal_pipelines.postgres.errors import WarehouseError, WarehouseUnavailableError, from_database
+from samegoal_pipelines.postgres.server import EmbeddedPostgres
 from samegoal_pipelines.postgres.url import DatabaseURL
 from samegoal_pipelines.reporting.remedies import kind_of
 from samegoal_pipelines.warehouse import engine
-from samegoal_pipelines.warehouse.server import EmbeddedPostgres, prepare_dagster_storage
 from samegoal_pipelines_tests.postgres.scripted import refusing_server
 
 REFUSALS = [

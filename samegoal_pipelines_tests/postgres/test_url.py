@@ -10,11 +10,13 @@ import pytest
 import sqlalchemy as sa
 from dagster_postgres.storage import DagsterPostgresStorage
 
+from samegoal_pipelines.postgres import paths
+from samegoal_pipelines.postgres.databases import dagster_storage_url, prepare_dagster_storage
 from samegoal_pipelines.postgres.errors import WarehouseError
+from samegoal_pipelines.postgres.server import EmbeddedPostgres
 from samegoal_pipelines.postgres.url import DatabaseURL
-from samegoal_pipelines.warehouse import engine, place
-from samegoal_pipelines.warehouse.server import EmbeddedPostgres, prepare_dagster_storage
-from samegoal_pipelines.warehouse.urls import dagster_storage_url, role_url
+from samegoal_pipelines.warehouse import engine
+from samegoal_pipelines.warehouse.roles import role_url
 
 SOCKET = (("/var/run/postgresql", 5432),)
 PARTS = {
@@ -116,7 +118,7 @@ def test_psql_sqlalchemy_and_dagster_reach_the_same_database(awkward_url: str) -
         assert connection.connection.driver_connection.info.password == "#%@:/?&é"  # type: ignore[union-attr]
 
     psql = subprocess.run(
-        [place.programs(None) / "psql", DatabaseURL.parse(awkward_url).libpq, "-XAtc", question],
+        [paths.programs(None) / "psql", DatabaseURL.parse(awkward_url).libpq, "-XAtc", question],
         capture_output=True,
         text=True,
         check=True,

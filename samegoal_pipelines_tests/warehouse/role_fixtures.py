@@ -19,9 +19,8 @@ from sqlalchemy.exc import DBAPIError
 from samegoal_pipelines.districts.cipher import SecretCipher
 from samegoal_pipelines.districts.registry import Registry
 from samegoal_pipelines.warehouse import engine as warehouse_engine
-from samegoal_pipelines.warehouse.roles import Role
+from samegoal_pipelines.warehouse.roles import Role, role_url
 from samegoal_pipelines.warehouse.snapshots import record_failure
-from samegoal_pipelines.warehouse.urls import role_url
 from samegoal_pipelines_tests.warehouse.factories import (
     NIGHT,
     STARTED,
@@ -220,7 +219,7 @@ def insertion(engine: sa.Engine, table: str) -> str:
     )
 
 
-def contents(engine: sa.Engine) -> dict[str, list[tuple]]:
+def contents(engine: sa.Engine) -> dict[str, list[tuple[Any, ...]]]:
     """Every row of every table, with its district in front."""
     return {
         table: rows(engine, f"select district_id, to_jsonb(t)::text from samegoal.{table} t order by 1, 2")

@@ -11,14 +11,13 @@ import psycopg2
 import pytest
 import sqlalchemy as sa
 
+from samegoal_pipelines.postgres import paths
+from samegoal_pipelines.postgres.server import EmbeddedPostgres
 from samegoal_pipelines.tables.warehouse import metadata
 from samegoal_pipelines.warehouse import engine as warehouse_engine
-from samegoal_pipelines.warehouse import place
 from samegoal_pipelines.warehouse.errors import WarehouseError
-from samegoal_pipelines.warehouse.roles import Role
-from samegoal_pipelines.warehouse.server import EmbeddedPostgres
+from samegoal_pipelines.warehouse.roles import Role, role_url
 from samegoal_pipelines.warehouse.snapshots import last_attempts
-from samegoal_pipelines.warehouse.urls import role_url
 from samegoal_pipelines_tests.databases import with_database
 from samegoal_pipelines_tests.warehouse.factories import publish_night, rows, snapshot, student
 
@@ -34,7 +33,7 @@ def server() -> Iterator[EmbeddedPostgres]:
     with EmbeddedPostgres(home, {"fsync": "off"}) as server:
         yield server
     data = server.data
-    shutil.rmtree(data.parent if place.ELSEWHERE in data.parents else data, ignore_errors=True)
+    shutil.rmtree(data.parent if paths.ELSEWHERE in data.parents else data, ignore_errors=True)
     shutil.rmtree(home, ignore_errors=True)
 
 

@@ -12,8 +12,7 @@ import pytest
 import sqlalchemy as sa
 
 from samegoal_pipelines.warehouse import engine as warehouse_engine
-from samegoal_pipelines.warehouse.roles import Role
-from samegoal_pipelines.warehouse.urls import role_url
+from samegoal_pipelines.warehouse.roles import Role, role_url
 from samegoal_pipelines_tests.warehouse.factories import (
     NIGHT,
     FewStudents,

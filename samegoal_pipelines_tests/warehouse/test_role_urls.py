@@ -10,12 +10,11 @@ import pytest
 import sqlalchemy as sa
 
 from samegoal_pipelines.deployment import Deployment
+from samegoal_pipelines.postgres import paths
+from samegoal_pipelines.postgres.server import EmbeddedPostgres
 from samegoal_pipelines.settings import Settings
 from samegoal_pipelines.warehouse import engine as warehouse_engine
-from samegoal_pipelines.warehouse import place
-from samegoal_pipelines.warehouse.roles import Role
-from samegoal_pipelines.warehouse.server import EmbeddedPostgres
-from samegoal_pipelines.warehouse.urls import role_url
+from samegoal_pipelines.warehouse.roles import Role, role_url
 from samegoal_pipelines_tests.warehouse.factories import publish_night, snapshot, student
 
 ISOLATION = {
@@ -98,7 +97,7 @@ def test_psql_takes_the_url_as_it_is(module_database_url: str) -> None:
     url = role_url(module_database_url, Role.READER, as_login=False)
     query = "select current_user, current_setting('transaction_isolation')"
     done = subprocess.run(
-        [place.programs(None) / "psql", url, "--no-psqlrc", "-Atc", query],
+        [paths.programs(None) / "psql", url, "--no-psqlrc", "-Atc", query],
         capture_output=True,
         text=True,
         check=True,

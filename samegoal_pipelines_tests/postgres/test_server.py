@@ -17,15 +17,16 @@ from pathlib import Path
 import psycopg2
 import pytest
 
+from samegoal_pipelines.postgres import paths, server
+from samegoal_pipelines.postgres.databases import database_url, prepare_dagster_storage
 from samegoal_pipelines.postgres.errors import PostgresNotStartedError
+from samegoal_pipelines.postgres.server import EmbeddedPostgres
 from samegoal_pipelines.postgres.url import DatabaseURL
-from samegoal_pipelines.warehouse import place, server
-from samegoal_pipelines.warehouse.server import EmbeddedPostgres, database_url
 
 PROGRAM = """
-import sys, time
+import sys
 from pathlib import Path
-from samegoal_pipelines.warehouse.server import database_url
+from samegoal_pipelines.postgres.databases import database_url
 print(database_url(Path(sys.argv[1]), None), flush=True)
 sys.stdin.read()
 """
@@ -55,7 +56,7 @@ class _temporary_home:
 
     def __exit__(self, *_: object) -> None:
         data = EmbeddedPostgres(self.path).data
-        shutil.rmtree(data.parent if place.ELSEWHERE in data.parents else data, ignore_errors=True)
+        shutil.rmtree(data.parent if paths.ELSEWHERE in data.parents else data, ignore_errors=True)
         shutil.rmtree(self.path, ignore_errors=True)
 
 
@@ -219,13 +220,14 @@ def test_a_path_too_long_for_a_socket_is_no_obstacle() -> None:
         with EmbeddedPostgres(home) as postgres:
             assert len(postgres.url) < 120
             assert answers(postgres.url)
-            folder = place.socket_folder(postgres.data)
+            folder = paths.socket_folder(postgres.data)
         shutil.rmtree(folder)
 
 
 def test_settings_that_postgres_refuses_are_said_in_one_line(home: Path) -> None:
     with pytest.raises(
-        PostgresNotStartedError, match=r"did not start: .*samegoal\.conf.* contains errors; see .*server\.log"
+        PostgresNotStartedError,
+        match=r"did not start: unrecognized configuration parameter \"shared_bufers\"; see .*server\.log",
     ) as caught:
         EmbeddedPostgres(home, {"shared_bufers": "1GB"}).acquire()
     assert "\n" not in str(caught.value)
@@ -239,7 +241,7 @@ def test_for_root_data_moves_where_its_account_can_reach_it() -> None:
         with EmbeddedPostgres(home) as postgres:
             assert answers(postgres.url)
             status = postgres.status()
-        assert place.ELSEWHERE in status.data.parents
+        assert paths.ELSEWHERE in status.data.parents
         assert (home / "postgres" / "data").readlink() == status.data
         assert status.note is not None
         assert home.stat().st_mode & 0o777 == 0o700
@@ -249,20 +251,20 @@ def test_for_root_data_moves_where_its_account_can_reach_it() -> None:
 def package_that_only_root_can_enter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """The installed package where only root may go, and an empty place for the copy of it."""
     site = tmp_path / "site-packages"
-    (site / place.PACKAGE).mkdir(parents=True)
-    installed = place.programs(None).parent
+    (site / paths.PACKAGE).mkdir(parents=True)
+    installed = paths.programs(None).parent
     for source, target in (
-        (installed, site / place.PACKAGE / "pginstall"),
-        (installed.parent.with_name(f"{place.PACKAGE}.libs"), site / f"{place.PACKAGE}.libs"),
+        (installed, site / paths.PACKAGE / "pginstall"),
+        (installed.parent.with_name(f"{paths.PACKAGE}.libs"), site / f"{paths.PACKAGE}.libs"),
     ):
         shutil.copytree(source, target, symlinks=True, copy_function=os.link)
     site.chmod(0o700)
-    spec = importlib.machinery.ModuleSpec(place.PACKAGE, None, is_package=True)
-    spec.submodule_search_locations = [str(site / place.PACKAGE)]
+    spec = importlib.machinery.ModuleSpec(paths.PACKAGE, None, is_package=True)
+    spec.submodule_search_locations = [str(site / paths.PACKAGE)]
     monkeypatch.setattr(importlib.util, "find_spec", lambda _: spec)
     with tempfile.TemporaryDirectory(prefix="samegoal-", dir="/var/tmp") as elsewhere:
         Path(elsewhere).chmod(0o755)
-        monkeypatch.setattr(place, "ELSEWHERE", Path(elsewhere) / "lib" / "samegoal-pipelines")
+        monkeypatch.setattr(paths, "ELSEWHERE", Path(elsewhere) / "lib" / "samegoal-pipelines")
         yield site
 
 
@@ -281,12 +283,12 @@ def test_root_starts_postgres_from_a_checkout_that_only_root_can_enter(umask: in
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root's server runs as another account")
 @pytest.mark.usefixtures("package_that_only_root_can_enter")
 def test_a_copy_of_postgres_that_does_not_run_is_replaced() -> None:
-    account = place.server_account(Path("/nonexistent"))
-    broken = place.programs(account)
-    library = next(broken.parents[2].glob(f"{place.PACKAGE}.libs/libpq-*"))
+    account = paths.server_account(Path("/nonexistent"))
+    broken = paths.programs(account)
+    library = next(broken.parents[2].glob(f"{paths.PACKAGE}.libs/libpq-*"))
     library.unlink()
-    programs = place.programs(account)
-    assert place.run([programs / "initdb", "--version"], account).returncode == 0
+    programs = paths.programs(account)
+    assert paths.run(account, programs / "initdb", "--version").returncode == 0
 
 
 def test_a_configured_database_takes_the_place_of_the_embedded_one(tmp_path: Path) -> None:
@@ -300,6 +302,6 @@ def test_a_configured_database_takes_the_place_of_the_embedded_one(tmp_path: Pat
 
 def test_dagsters_schema_is_made_once(empty_database_url: str) -> None:
     for _ in range(2):
-        url = server.prepare_dagster_storage(empty_database_url)
+        url = prepare_dagster_storage(empty_database_url)
     assert query(empty_database_url, "select count(*) from pg_namespace where nspname = 'dagster'") == [(1,)]
     assert query(DatabaseURL.parse(url).libpq, "show search_path") == [("dagster",)]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from datetime import date
-from typing import Any
+from typing import Any, cast
 
 import dagster as dg
 
@@ -33,10 +33,15 @@ def gate_checks(district_id: str = "grand-bend") -> list[tuple[str, dg.AssetChec
         records = instance.event_log_storage.get_asset_check_execution_history(
             dg.AssetCheckKey(dg.AssetKey("published_snapshot"), "gate"), limit=100
         )
-    return [
-        (record.run_id, record.event.dagster_event.event_specific_data)
+    events = [
+        (record.run_id, record.event.dagster_event)
         for record in reversed(records)
-        if record.partition == district_id
+        if record.partition == district_id and record.event
+    ]
+    return [
+        (run_id, cast("dg.AssetCheckEvaluation", event.event_specific_data))
+        for run_id, event in events
+        if event
     ]
 
 
@@ -46,6 +51,7 @@ def materializations(district_id: str = "grand-bend") -> list[tuple[str, dict[st
     with open_instance(Settings()) as instance:
         found = instance.fetch_materializations(which, limit=100).records
     return [
-        (record.run_id, {name: value.value for name, value in record.asset_materialization.metadata.items()})
+        (record.run_id, {name: value.value for name, value in made.metadata.items()})
         for record in reversed(found)
+        if (made := record.asset_materialization)
     ]

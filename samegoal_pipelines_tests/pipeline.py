@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from datetime import date
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,7 +18,7 @@ TODAY = date(2026, 10, 12)
 
 
 @pytest.fixture
-def environment(tmp_path, monkeypatch, deployment_url) -> None:
+def environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, deployment_url: str) -> None:
     """The environment of a deployment that may read a sandbox on this machine."""
     monkeypatch.setenv("SAMEGOAL_HOME", str(tmp_path / "home"))
     monkeypatch.setenv("SAMEGOAL_DATABASE_URL", deployment_url)
@@ -27,7 +28,7 @@ def environment(tmp_path, monkeypatch, deployment_url) -> None:
 
 
 @pytest.fixture
-def deployment(environment) -> Iterator[Deployment]:
+def deployment(environment: None) -> Iterator[Deployment]:
     deployment = Deployment()
     yield deployment
     deployment.warehouse.dispose()
@@ -94,7 +95,7 @@ class Pipeline:
 
 
 @pytest.fixture
-def pipeline(deployment, source) -> Pipeline:
+def pipeline(deployment: Deployment, source: SandboxServer) -> Pipeline:
     return Pipeline(deployment, source)
 
 

@@ -90,7 +90,7 @@ def _read_secret(district_id: str, file: Any) -> str:
             f"{shown(district_id)}: the Client Secret is empty; give it with --client-secret-file, standard "
             "input or the prompt"
         )
-    return secret.strip()
+    return str(secret.strip())
 
 
 def _read_limits(
@@ -155,6 +155,7 @@ MEANINGS = {
 @click.pass_obj
 def set_district(
     deployment: Deployment,
+    /,
     district_id: str,
     expires: datetime | None,
     gate_limits: dict[str, float | None],

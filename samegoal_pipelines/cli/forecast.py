@@ -84,7 +84,7 @@ def forecast(deployment: Deployment, district_id: str, days: int, by_student: bo
 def _rows(frame: pd.DataFrame) -> list[dict[str, Any]]:
     """The frame's rows for people and scripts; missing values are None."""
     plain = frame.astype(object)
-    return plain.where(plain.notna(), None).to_dict(orient="records")
+    return list(plain.where(plain.notna(), None).to_dict(orient="records"))
 
 
 def _statuses(flip: dict[str, Any]) -> list[str]:

@@ -155,7 +155,7 @@ def checked(
     tables: Mapping[str, pd.DataFrame],
     declared: Mapping[str, Table],
     facts: Mapping[str, Any],
-) -> Iterator[dg.AssetCheckResult | dg.MaterializeResult]:
+) -> Iterator[dg.AssetCheckResult | dg.MaterializeResult[Any]]:
     """Check an asset's tables, then hand them over; or say what is wrong, and hand over nothing.
 
     Args:
@@ -170,7 +170,7 @@ def checked(
 
 def materialized(
     context: dg.AssetExecutionContext, asset: str, facts: Mapping[str, Any], **value: Any
-) -> dg.MaterializeResult:
+) -> dg.MaterializeResult[Any]:
     """The result that materializes an asset.
 
     Its facts go to the materialization alone: Dagster keeps the metadata of a result with the output of the

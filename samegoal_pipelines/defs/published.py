@@ -109,7 +109,7 @@ def events(
     tonight: ToPublish,
     outcome: Published | Held,
     sound: Iterable[dg.AssetCheckResult],
-) -> Iterator[dg.MaterializeResult | dg.AssetCheckResult]:
+) -> Iterator[dg.MaterializeResult[Any] | dg.AssetCheckResult]:
     """What the UI shows: the checks, and before them the materialization, where the night is published."""
     attempts = last_attempts(deployment.warehouse, night.district_id, limit=ATTEMPTS_SHOWN)
     facts, tables = snapshot_facts(outcome, attempts, night.today), tonight.published()

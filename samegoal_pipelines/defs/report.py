@@ -50,7 +50,7 @@ class WhichNight(dg.Config):
 )
 def nightly_report(
     context: dg.AssetExecutionContext, config: WhichNight, deployment: dg.ResourceParam[Deployment]
-) -> dg.MaterializeResult:
+) -> dg.MaterializeResult[Any]:
     """The page about one night of all districts."""
     from samegoal_pipelines.reporting import page  # whose plots take a second to import
 

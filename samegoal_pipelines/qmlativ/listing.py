@@ -160,7 +160,7 @@ class ListingReader:
     def first_row(self) -> int:
         """How many rows a first page of one row brings: 1, or 0 where the listing is empty."""
         page = self._load(PageRef(1, size=1), lambda _: None).result()
-        return page.table.num_rows
+        return int(page.table.num_rows)
 
     def _once(self, expected_rows: int, progress: Progress | None) -> MergedPages:
         self._bytes = 0
@@ -231,7 +231,7 @@ class ListingReader:
             params=_query([key], self._year),
             json=_search(self._wanted, self._only_rows, conditions),
         )
-        return PageDecoder([key]).decode(answer.body, where).table[key.name].to_pylist()
+        return list(PageDecoder([key]).decode(answer.body, where).table[key.name].to_pylist())
 
     def _check_new(self, table: pa.Table, number: int, seen: dict[tuple[int, int], int]) -> None:
         """Refuse a page that brings an earlier page's rows under a new number."""

@@ -58,7 +58,7 @@ def same_rows(one: MergedPages, other: MergedPages) -> bool:
     """Whether two reads of an object brought the same rows, in whatever order."""
     if one.table.num_rows != other.table.num_rows:
         return False
-    return one.table.equals(other.table) or _sorted(one.table).equals(_sorted(other.table))
+    return bool(one.table.equals(other.table) or _sorted(one.table).equals(_sorted(other.table)))
 
 
 def _sorted(table: pa.Table) -> pa.Table:
@@ -83,4 +83,4 @@ def without_repeats(table: pa.Table, key: Sequence[str]) -> pa.Table:
 
 
 def _keys(table: pa.Table, key: str) -> np.ndarray:
-    return table[key].drop_null().to_numpy()
+    return np.asarray(table[key].drop_null())

@@ -115,7 +115,7 @@ class Transport:
         """Seconds to wait: a pause that doubles, or what Retry-After asks for; always with jitter."""
         step, longest = self._policy.backoff, self._policy.longest_wait
         error = state.outcome.exception() if state.outcome else None
-        asked_for = getattr(error, "retry_after", None)
+        asked_for: float | None = getattr(error, "retry_after", None)
         if asked_for is None:
             return tenacity.wait_exponential_jitter(multiplier=step, max=longest, jitter=step)(state)
         return min(asked_for + tenacity.wait_random(0, step)(state), longest)

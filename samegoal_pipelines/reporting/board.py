@@ -336,7 +336,7 @@ def _reason(
 
 
 def _plain(district_id: str, attempt: sa.RowMapping) -> str | None:
-    reason = attempt["held_reason"]
+    reason: str | None = attempt["held_reason"]
     return reason.removeprefix(f"{district_id}: ") if reason else reason
 
 
@@ -358,7 +358,7 @@ def _remedy(
 def _nights_without(row: sa.RowMapping, night: date) -> int:
     """Nights since the last one that was published, or since the registration; at least 1."""
     registered = row["registered_at"].astimezone(ZoneInfo(row["timezone"])).date()
-    before = row["snapshot_date"] or registered - timedelta(days=1)
+    before: date = row["snapshot_date"] or registered - timedelta(days=1)
     paused = 0
     if row["paused_from"] is not None:
         first, last = max(row["paused_from"], before + timedelta(days=1)), min(row["paused_to"], night)

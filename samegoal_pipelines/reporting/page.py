@@ -26,7 +26,7 @@ _SPECIAL = re.compile(r"[\\`*_\[\]<>!|~&:@]")
 
 def html(report: Report) -> str:
     """The page as one file."""
-    return _template().render(
+    page: str = _template().render(
         title=formatting.title(report.board.night),
         summary=formatting.summary(report.board),
         made=f"{report.board.looked_at:%Y-%m-%d %H:%M} UTC",
@@ -42,6 +42,7 @@ def html(report: Report) -> str:
         looked_at=formatting.looked_at,
         remarks=formatting.remarks,
     )
+    return page
 
 
 @cache

@@ -40,12 +40,12 @@ def frame_of(columns: Mapping[str, pa.Array]) -> pd.DataFrame:
 
 def ids(values: pa.Array) -> np.ndarray:
     """Integers as int64, null as `MISSING`."""
-    return _filled(values, MISSING).to_numpy()
+    return np.asarray(_filled(values, MISSING))
 
 
 def days(dates: pa.Array, null: int = NO_DAY) -> np.ndarray:
     """Dates as days since 1970 (int32), null as `null`."""
-    return _filled(dates.view(pa.int32()), null).to_numpy()
+    return np.asarray(_filled(dates.view(pa.int32()), null))
 
 
 def dates(values: np.ndarray) -> pa.Array:
@@ -55,14 +55,14 @@ def dates(values: np.ndarray) -> pa.Array:
 
 def flags(values: pa.Array) -> np.ndarray:
     """Flags as booleans; null counts as false."""
-    return _filled(values, False).to_numpy(zero_copy_only=False)
+    return np.asarray(_filled(values, False))
 
 
 def present(values: pa.Array) -> np.ndarray:
     """True where a value is not null."""
     if values.null_count in (0, len(values)):
         return np.full(len(values), values.null_count == 0)
-    return values.is_valid().to_numpy(zero_copy_only=False)
+    return np.asarray(values.is_valid())
 
 
 def storable(texts: pa.Array) -> pa.Array:
@@ -177,7 +177,7 @@ def best_row_of(
     codes, found = group_codes(keys[rows])
     best = best_rows(codes, len(found), [field[rows] for field in fields])
     chosen = np.append(np.where(best < 0, NOWHERE, rows[best] if len(rows) else best), NOWHERE)
-    return chosen[RowIndex(found, "group").find(wanted)]
+    return np.asarray(chosen[RowIndex(found, "group").find(wanted)])
 
 
 def lowest_first(values: np.ndarray) -> np.ndarray:
@@ -244,5 +244,5 @@ class RowIndex:
     def find(self, keys: np.ndarray) -> np.ndarray:
         """The row of each key, or `NOWHERE`."""
         if self._index is not None:
-            return self._rows[self._index.get_indexer(keys)]
+            return np.asarray(self._rows[self._index.get_indexer(keys)])
         return self._table.take(keys - self._offset, mode="clip")

@@ -198,7 +198,7 @@ def _comes_again(keys: np.ndarray) -> np.ndarray:
     if (keys[1:] > keys[:-1]).all():  # read in key order, so there are no repeats
         return np.zeros(len(keys), bool)
     codes, found = group_codes(keys)
-    return np.bincount(codes, minlength=len(found))[codes] > 1
+    return np.asarray(np.bincount(codes, minlength=len(found))[codes] > 1)
 
 
 def _withdrawal_codes(listed: Columns, row_ids: np.ndarray) -> tuple[pa.Array, np.ndarray]:
@@ -252,7 +252,7 @@ def find_school_rows(schools: Columns, row_schools: np.ndarray, row_years: np.nd
     table[school_codes, year_codes] = np.arange(len(keys))
     at_school = RowIndex(school_ids, "SchoolID").find(row_schools)
     at_year = RowIndex(year_ids, "SchoolYearID").find(row_years)
-    return table[at_school, at_year]
+    return np.asarray(table[at_school, at_year])
 
 
 def _enrollment_columns(

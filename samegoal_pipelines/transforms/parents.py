@@ -152,7 +152,7 @@ def _deciding_guardianships(guardianships: Columns, pairs: np.ndarray, counted: 
         lowest_first(ids(guardianships["StudentGuardianID"])[candidates]),
     ]
     best = best_rows(pairs[candidates], int(pairs.max(initial=-1)) + 1, order)
-    return candidates[best[best >= 0]]
+    return np.asarray(candidates[best[best >= 0]])
 
 
 def _restricted_pairs(guardianships: Columns, pairs: np.ndarray) -> np.ndarray:

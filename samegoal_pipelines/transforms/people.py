@@ -181,7 +181,7 @@ def _public_phones(rows: Columns, confidential: Confidential) -> _Phones:
 
 
 def _say_public(rows: Columns) -> np.ndarray:
-    return present(rows["IsConfidential"]) & ~flags(rows["IsConfidential"])
+    return np.asarray(present(rows["IsConfidential"]) & ~flags(rows["IsConfidential"]))
 
 
 def _may_be_confidential(rows: Columns, people: np.ndarray, confidential: Confidential) -> np.ndarray:

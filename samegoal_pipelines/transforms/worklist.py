@@ -136,7 +136,7 @@ def _closes_the_year(counted: Columns) -> np.ndarray:
     of_school, alike = np.bincount(school)[school], np.bincount(ending)[ending]
     graduates = [code == GRADUATED_CODE for code in counted["withdrawal_code"].dictionary.to_pylist()]
     usual = (alike >= YEAR_END_ENROLLMENTS) & (alike >= YEAR_END_SHARE * of_school)
-    return usual & ~np.asarray([*graduates, False])[codes]
+    return np.asarray(usual & ~np.asarray([*graduates, False])[codes])
 
 
 def _cecs_only(left_out: Columns, counted: Columns) -> _Found:

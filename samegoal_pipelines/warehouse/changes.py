@@ -259,7 +259,8 @@ def first_published_night(engine: sa.Engine, district_id: str) -> date | None:
         snapshots.c.district_id == district_id, snapshots.c.state == "published"
     )
     with _one_moment(engine, "looking up the published nights") as connection:
-        return connection.scalar(query)
+        first: date | None = connection.scalar(query)
+        return first
 
 
 def unpublished_since(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import date, datetime
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
@@ -135,6 +136,6 @@ def current_nights(engine: sa.Engine) -> dict[str, date]:
         return {district_id: night for district_id, night in connection.execute(query)}
 
 
-def _attempts(engine: sa.Engine, query: sa.Select) -> list[Attempt]:
+def _attempts(engine: sa.Engine, query: sa.Select[Any]) -> list[Attempt]:
     with as_operator(engine, "looking up snapshots") as connection:
         return [Attempt(**row._mapping) for row in connection.execute(query)]

@@ -60,7 +60,8 @@ class DevServer:
         answer.raise_for_status()
         data = answer.json()
         assert "errors" not in data, data["errors"]
-        return data["data"]
+        found: dict[str, Any] = data["data"]
+        return found
 
     def finished_runs(self, job: str = "") -> list[dict[str, Any]]:
         """All runs, or those of a job, if each of them is over; else none."""

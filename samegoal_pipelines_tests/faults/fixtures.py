@@ -14,6 +14,7 @@ import pytest
 
 from samegoal_pipelines.deployment import Deployment
 from samegoal_pipelines.districts.registry import Registry
+from samegoal_pipelines.postgres.server import EmbeddedPostgres
 from samegoal_pipelines.qmlativ.connection import RetryPolicy
 from samegoal_pipelines.sandbox import Sandbox, SandboxDistrict, SandboxServer, serve
 from samegoal_pipelines_tests.cli.asking import Answered, Ask, run
@@ -61,7 +62,9 @@ class Standing:
 
 
 @pytest.fixture(scope="session")
-def published_once(postgres, deployment_template, tmp_path_factory) -> Iterator[Standing]:
+def published_once(
+    postgres: EmbeddedPostgres, deployment_template: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Standing]:
     """A district of a few pages, registered, served, and published once; for all tests of this folder."""
     home = tmp_path_factory.mktemp("standing") / "home"
     for url in _database(postgres, deployment_template):
@@ -86,7 +89,7 @@ def published_once(postgres, deployment_template, tmp_path_factory) -> Iterator[
 
 
 @pytest.fixture
-def standing(published_once, monkeypatch) -> Iterator[Standing]:
+def standing(published_once: Standing, monkeypatch: pytest.MonkeyPatch) -> Iterator[Standing]:
     """That district tonight. What a test makes to go wrong is right again after it."""
     for name, value in published_once.environment.items():
         monkeypatch.setenv(name, value)
@@ -109,13 +112,13 @@ def standing(published_once, monkeypatch) -> Iterator[Standing]:
 
 
 @pytest.fixture
-def ask(standing) -> Ask:
+def ask(standing: Standing) -> Ask:
     """A command of `samegoal-pipelines` on that deployment."""
     return run
 
 
 @pytest.fixture
-def tonight(ask) -> Callable[[], Answered]:
+def tonight(ask: Ask) -> Callable[[], Answered]:
     """Run the night after."""
     return lambda: ask("sync", OURS, "--today", TOMORROW.isoformat())
 
@@ -124,7 +127,7 @@ BadNight = Callable[..., str]
 
 
 @pytest.fixture
-def fails(standing, tonight) -> BadNight:
+def fails(standing: Standing, tonight: Callable[[], Answered]) -> BadNight:
     """Tonight fails, saying these words, and everything stays as it was. What is said, without the remedy."""
 
     def night(*words: str, step: str = READING) -> str:
@@ -140,7 +143,7 @@ def fails(standing, tonight) -> BadNight:
 
 
 @pytest.fixture
-def holds(standing, tonight) -> BadNight:
+def holds(standing: Standing, tonight: Callable[[], Answered]) -> BadNight:
     """Tonight is held, saying these words, and everything stays as it was."""
 
     def night(*words: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pyarrow as pa
@@ -23,7 +24,7 @@ def replace_file(path: Path, table: pa.Table) -> None:
     manifest.write_text(json.dumps(told))
 
 
-def with_declared_columns(asset: str, table: str, columns: dict[str, list]) -> pd.DataFrame:
+def with_declared_columns(asset: str, table: str, columns: dict[str, list[Any]]) -> pd.DataFrame:
     """A table as it lands, with null in every column that is not given."""
     rows = len(next(iter(columns.values())))
     types = landed_types(asset, table)

@@ -60,7 +60,8 @@ class Caller:
     def objects(self, name: str, fields: Sequence[str] = (), **how: Any) -> list[dict[str, Any]]:
         answer = self.page(name, fields, **how)
         answer.raise_for_status()
-        return answer.json()["Objects"]
+        objects: list[dict[str, Any]] = answer.json()["Objects"]
+        return objects
 
     def pages(
         self, name: str, fields: Sequence[str], size: int, **how: Any

@@ -28,7 +28,7 @@ def served_once() -> Iterator[SandboxServer]:
 
 
 @pytest.fixture
-def server(served_once, district) -> SandboxServer:
+def server(served_once: SandboxServer, district: SandboxDistrict) -> SandboxServer:
     """A server with this test's district alone, no faults, and nothing logged."""
     served_once.sandbox.districts[:] = [district]
     served_once.faults.clear()
@@ -37,5 +37,5 @@ def server(served_once, district) -> SandboxServer:
 
 
 @pytest.fixture
-def caller(server, district) -> Caller:
+def caller(server: SandboxServer, district: SandboxDistrict) -> Caller:
     return Caller(server, district)

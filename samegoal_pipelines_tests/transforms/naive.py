@@ -7,7 +7,7 @@ Slow on purpose: nothing here is shared with the code under test.
 import json
 from dataclasses import dataclass, field
 from datetime import date, timedelta
-from typing import Any
+from typing import Any, cast
 
 Row = dict[str, Any]
 
@@ -136,11 +136,10 @@ def without_placeholders(row: Row) -> Row:
 
 
 def last_day(row: Row) -> date | None:
-    if row["EndDate"] is not None:
-        return row["EndDate"]
-    if row["WithdrawalDate"] is None:
-        return None
-    return row["WithdrawalDate"] - timedelta(days=1)
+    end, withdrawal = cast("tuple[date | None, date | None]", (row["EndDate"], row["WithdrawalDate"]))
+    if end is None and withdrawal is not None:
+        return withdrawal - timedelta(days=1)
+    return end
 
 
 def a_year_before(today: date) -> date:

@@ -1,7 +1,7 @@
-"""One deployment's parts, put together from its settings: warehouse, registry, landing.
+"""One deployment's warehouse, registry and landing, made from its settings.
 
-The composition root that Dagster's resources and the terminal share, so that both act on the same
-state. Every part is made when it is first asked for: a command that needs no Postgres starts none.
+Dagster's resources and the terminal share it, so both act on the same state. Each part is created on first
+use: a command that needs no Postgres does not start one.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ class Deployment:
     """The parts of one deployment.
 
     Args:
-        settings: the environment; read from it where not given.
+        settings: default: read from the environment.
     """
 
     def __init__(self, settings: Settings | None = None) -> None:
         self.settings = settings or Settings()
         self.progress: Progress | None = None
-        """Told about every page read: object, rows so far, pages so far. The terminal's progress bars."""
+        """Called for every page read, with object, rows so far and pages so far. Used for progress bars."""
 
     @cached_property
     def database_url(self) -> str:
@@ -40,7 +40,7 @@ class Deployment:
         return databases.database_url(self.settings.make_home(), self.settings.configured_database_url)
 
     def role_url(self, role: Role) -> str:
-        """A URL for psql and other tools that act as `role`; the tables are there by then."""
+        """A URL for psql and other tools that acts as `role`. Creates the tables if necessary."""
         _ = self.warehouse
         return role_url(self.database_url, role, as_login=not self.settings.configured_database_url)
 
@@ -55,13 +55,13 @@ class Deployment:
 
     @cached_property
     def registry(self) -> Registry:
-        """Who the districts are, and their sealed credentials."""
+        """The registered districts and their encrypted credentials."""
         cipher = SecretCipher(self.settings.make_home(), self.settings.configured_secret_keys)
         return Registry(self.warehouse, cipher)
 
     @cached_property
     def landing(self) -> Landing:
-        """Where landed files lie."""
+        """The landed files."""
         if self.settings.landing_url is None:
             self.settings.make_home()
         return Landing(self.settings.landing_root)

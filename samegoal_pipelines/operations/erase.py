@@ -1,8 +1,7 @@
-"""A district's end: its rows, credentials, landed files, partition, and its lines in reports and messages.
+"""Erase a district: rows, credentials, landed files, partition, and its lines in reports and alerts.
 
-Put together here, because no room below knows more than its own part. What stays: the record (`erasures`:
-counts, when, who), and Dagster's own tables of past runs, whose tags and events name the district and hold
-counts, and no student.
+The record in `erasures` stays (counts, when, who). So do Dagster's tables of past runs: their tags and events
+name the district and hold counts, but no student.
 """
 
 from __future__ import annotations
@@ -37,7 +36,7 @@ class EraseRefusedError(DistrictError):
 
 @dataclass(frozen=True)
 class Holdings:
-    """What there is of a district, or was: rows by table, landed files, and whether it has a partition."""
+    """What a district has or had: rows by table, landed files, and a partition or not."""
 
     rows: dict[str, int]
     files: int
@@ -48,7 +47,7 @@ def holdings(deployment: Deployment, district_id: str) -> Holdings:
     """What erasing the district would remove.
 
     Raises:
-        UnknownDistrictError: there is nothing of it, and no erasure to finish.
+        UnknownDistrictError: the district has no data, and no erasure is unfinished.
     """
     checked_id(district_id)
     with open_instance(deployment.settings) as instance, _naming(district_id):
@@ -56,17 +55,17 @@ def holdings(deployment: Deployment, district_id: str) -> Holdings:
 
 
 def erase_district(deployment: Deployment, district_id: str) -> Holdings:
-    """Remove everything of a district; again after a kill in the middle, it removes the rest.
+    """Remove everything of a district. After an interruption, a second call removes the rest.
 
-    The rows go first and in one transaction. From then on no run of the district can begin; one that has
-    begun in the same moment is waited for before the files go, by refusing to go on.
+    The rows go first, in one transaction. After that no run of the district can start. If one started at the
+    same moment, this refuses to delete the files until the run has ended.
 
     Returns:
         What was removed.
 
     Raises:
-        UnknownDistrictError: there is nothing of it, and no erasure to finish.
-        EraseRefusedError: a run of the district is going on, or its rows or files cannot be deleted.
+        UnknownDistrictError: the district has no data, and no erasure is unfinished.
+        EraseRefusedError: a run of the district is in progress, or its rows or files cannot be deleted.
     """
     checked_id(district_id)
     with open_instance(deployment.settings) as instance, _naming(district_id):
@@ -86,7 +85,7 @@ def erase_district(deployment: Deployment, district_id: str) -> Holdings:
 
 @contextmanager
 def _naming(district_id: str) -> Iterator[None]:
-    """Say in the rooms' own errors which district they are about."""
+    """Add the district to the errors of warehouse and landing."""
     try:
         yield
     except (WarehouseError, LandingError) as error:
@@ -109,8 +108,8 @@ def _holdings(deployment: Deployment, instance: dg.DagsterInstance, district_id:
 
 
 def _make_reports_again(deployment: Deployment, district_id: str) -> None:
-    """Make the pages again that name the district, from the rows that are left."""
-    from samegoal_pipelines.reporting import page  # whose plots take a second to import
+    """Rewrite the pages that name the district, from the remaining rows."""
+    from samegoal_pipelines.reporting import page  # its plots take a second to import
 
     named = re.compile(rf"(?<![a-z0-9-]){district_id}(?![a-z0-9-])")
     for night, text in deployment.landing.pages(FOLDER).items():

@@ -1,9 +1,9 @@
-"""Why a student has the status that is published: landed rows, rules and warehouse, put together.
+"""Explain why a student has the published status, from landed rows, rules and warehouse.
 
-Beside `runs`, because it asks several rooms at once. What the rules make of the rows is
-`transforms.explanation`; what was published is `warehouse.changes`. No rule and no SQL lives here.
+`transforms.explanation` applies the rules to the rows, and `warehouse.changes` knows what was published. No
+rule and no SQL lives here.
 
-Least data: an answer holds ids, dates, codes, schools and the student number that was asked for; no names.
+An answer holds ids, dates, codes, schools and the student number that was asked for, but no names.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from samegoal_pipelines.warehouse.changes import PublishedNight, PublishedStuden
 
 Tables = Mapping[str, pd.DataFrame]
 
-LONGEST_NUMBER = 60  # characters; Qmlativ's are shorter by far
+LONGEST_NUMBER = 60  # characters; Qmlativ's are much shorter
 
 
 class NothingToExplainError(Exception):
@@ -33,27 +33,27 @@ class NothingToExplainError(Exception):
 
 @dataclass(frozen=True)
 class StudentAnswer:
-    """One student: what the landed rows give, what was published, and in what the two differ."""
+    """One student: the result of the landed rows, what was published, and how the two differ."""
 
     district_id: str
     night: date
     student_id: int
     explanation: Explanation | None
-    """None: the landed rows are not there any more."""
+    """None if the landed rows are gone."""
     has_record: bool
-    """Whether Qmlativ's Student and Name have a sound record; without one the last published rows stay."""
+    """Whether Qmlativ's Student and Name have a usable record. Otherwise the last published rows stay."""
     published: PublishedStudent
     differs: tuple[str, ...]
-    """Columns in which what is published is not what the landed rows give by today's rules."""
+    """Columns whose published value differs from the landed rows under today's rules."""
 
     @property
     def kept(self) -> bool:
-        """Whether an older row stays published because tonight's rows leave the student in doubt."""
+        """Whether an older row is carried over because tonight's rows leave the student in doubt."""
         unsure = self.explanation is not None and (bool(self.explanation.uncertain) or not self.has_record)
         return unsure and self.published.status is not None
 
     def published_sentences(self) -> list[str]:
-        """What was published that night, for people."""
+        """What was published that night, as sentences for people."""
         status, left = self.published.status, self.published.departure
         if status is None:
             if left is None:
@@ -64,14 +64,14 @@ class StudentAnswer:
         building = status["building"] or "no building"
         told = [f"published: {status['status']} at {building}, unchanged since {self.published.since}"]
         if self.kept:
-            told = [f"{told[0]}; kept, because this night's rows cannot be relied on"]
+            told = [f"{told[0]}; carried over, because this night's rows cannot be relied on"]
         change = self.published.last_change
         if change and change["change"] == "status" and change["old_status"] != change["new_status"]:
             told.append(f"published before {change['snapshot_date']}: {change['old_status']}")
         return told
 
     def decision_sentences(self) -> list[str]:
-        """What follows from the rows and by which rule, for people; and what does not fit together."""
+        """The result of the rows and the rule, as sentences for people, with any contradictions."""
         status = self.published.status
         if self.explanation is None:
             if status is None:
@@ -128,13 +128,13 @@ class StudentAnswer:
 
 @dataclass(frozen=True)
 class Answer:
-    """Every student with the number, as of one published night."""
+    """Every student with the number, for one published night."""
 
     district_id: str
     student_number: str
     night: date
     landed_run_id: str | None
-    """The run whose rows were read; None where they are not there any more."""
+    """The run whose rows were read. None if they are gone."""
     remarks: tuple[str, ...]
     students: tuple[StudentAnswer, ...]
 
@@ -153,7 +153,7 @@ class Answer:
 def explain_student(
     deployment: Deployment, district_id: str, student_number: str, on: date | None = None
 ) -> Answer:
-    """Explain what is published about the student, or what was on a date.
+    """Explain what is published about the student, or what was published for a date.
 
     Raises:
         UnknownDistrictError: no such district.
@@ -170,7 +170,7 @@ def explain_student(
         try:
             explained = explain_students(enrollments, students, night.snapshot_date)
             on_record = numbers_on_record(people, explained) if people is not None else None
-        except (KeyError, ValueError):  # landed by a program that asked Qmlativ for other fields
+        except (KeyError, ValueError):  # landed by a version that read other fields
             landed.remarks.append("the landed rows of that night do not fit the rules of this program")
     published = changes.students_as_of(deployment.warehouse, district_id, students, night.snapshot_date)
     answers = []
@@ -214,7 +214,7 @@ def _night(deployment: Deployment, district_id: str, on: date | None) -> Publish
 
 
 class _Landed:
-    """The landed rows of a published night; what is odd about them is remarked."""
+    """The landed rows of a published night, with remarks about anything unusual."""
 
     def __init__(self, deployment: Deployment, district_id: str, night: PublishedNight) -> None:
         self._landing, self._district_id, self._night = deployment.landing, district_id, night
@@ -222,7 +222,7 @@ class _Landed:
         self.remarks: list[str] = []
 
     def read(self, asset: str) -> Tables | None:
-        """An asset as the published run saw it; None where it is gone or damaged."""
+        """An asset as the published run read it. None if it is gone or damaged."""
         district_id, night = self._district_id, self._night.snapshot_date
         runs = [one.run_id for one in self._landing.landed(asset, district_id=district_id, night=night)]
         if not runs:
@@ -232,7 +232,7 @@ class _Landed:
             return None
         run_id = self._night.landed_run_id
         if run_id not in runs:
-            run_id = runs[-1]  # as a run in the UI that began with a later asset reads it
+            run_id = runs[-1]  # the same as a UI run that starts with a later asset
             self.remarks.append(f"{asset} was landed by another run of that night, {run_id}")
         if asset == "raw_enrollments":
             self.run_id = run_id
@@ -246,7 +246,7 @@ class _Landed:
 def _find(
     deployment: Deployment, district_id: str, number: str, night: date, people: Tables | None
 ) -> tuple[list[int], list[str]]:
-    """The students with this number: exactly, that night or else ever; or else but for spaces around it.
+    """The students with exactly this number that night, or else ever, or else with other spaces around it.
 
     Raises:
         NothingToExplainError: nobody has it.
@@ -261,7 +261,7 @@ def _find(
         "nor in what was ever published; it is text: check leading zeros, and that it is StudentNumber and "
         "not StudentID"
     )
-    if len(wanted) > LONGEST_NUMBER or not wanted.isprintable():  # nor do the databases take all of these
+    if len(wanted) > LONGEST_NUMBER or not wanted.isprintable():  # and the databases reject some of these
         raise nobody
     warehouse = deployment.warehouse
     that_night = changes.numbers_like(warehouse, district_id, wanted, night) | _landed_numbers(people, wanted)
@@ -278,7 +278,7 @@ def _find(
 
 
 def shown(number: str) -> str:
-    """A student number as somebody typed it, on one line and not endless."""
+    """A student number as typed, on one line and of limited length."""
     cut = number if len(number) <= LONGEST_NUMBER else f"{number[:LONGEST_NUMBER]}…"
     return "".join(letter if letter.isprintable() else "?" for letter in cut)
 
@@ -301,7 +301,7 @@ def _landed_numbers(people: Tables | None, wanted: str) -> set[tuple[int, str]]:
 def _differences(
     explanation: Explanation | None, on_record: Mapping[int, str | None] | None, published: PublishedStudent
 ) -> tuple[str, ...]:
-    """Columns of the published status that are not as the landed rows give them."""
+    """Columns of the published status that differ from the landed rows."""
     if explanation is None or explanation.uncertain:
         return ()
     decision, status = explanation.decision, published.status
@@ -316,7 +316,7 @@ def _differences(
 def _what_came_after(
     deployment: Deployment, district_id: str, night: PublishedNight, on: date | None
 ) -> list[str]:
-    """That a later night is not published, so that nobody takes this one for it."""
+    """A remark if a later night was not published, so that nobody confuses it with this one."""
     later = changes.unpublished_since(deployment.warehouse, district_id, night, on)
     if later is None:
         return []

@@ -1,7 +1,6 @@
-"""What a district's published rows will turn into by themselves: landed rows and the forecast, put together.
+"""Forecast a district's statuses from the landed rows of the published night.
 
-Beside `runs`, because it asks several rooms at once. No rule lives here: `transforms.forecast` and the
-gate have them.
+The rules are in `transforms.forecast` and the gate.
 """
 
 from __future__ import annotations
@@ -26,38 +25,38 @@ class NothingToForecastError(Exception):
 
 @dataclass(frozen=True)
 class Forecast:
-    """The flips of status on the days to come, if nobody edits anything in Qmlativ."""
+    """The status changes of the coming days if nobody edits anything in Qmlativ."""
 
     district_id: str
     night: date
-    """The published night, as whose rows stand."""
+    """The published night whose rows are used."""
     today: date
-    """After which the days to come begin: the district's date, or the night where that lies ahead."""
+    """The coming days start after this: the district's date, or the night if that is later."""
     days: int
     flips: pd.DataFrame
-    """student_id, day, old_status, new_status, as `forecast_statuses` gives them, and student_number."""
+    """The columns of `forecast_statuses`, and student_number."""
     overdue: int
-    """Flips since the night, up to today, which no snapshot has published yet: the next one does."""
+    """Changes between that night and today. The next snapshot will publish them."""
     hold: HoldAhead | None
-    """The first of the nights to come that the gate will hold because of all these flips."""
+    """The first coming night that the gate will hold because of these changes."""
 
     @property
     def until(self) -> date:
-        """The last day that is looked at."""
+        """The last day of the forecast."""
         return self.today + timedelta(days=self.days)
 
 
 def forecast_district(
     deployment: Deployment, district_id: str, days: int, today: date | None = None
 ) -> Forecast:
-    """Forecast the `days` days to come, from the rows of the night that is published now.
+    """Forecast the next `days` days from the rows of the published night.
 
     Args:
         today: the district's local date; default: now.
 
     Raises:
         UnknownDistrictError: no such district.
-        NothingToForecastError: nothing is published, or its landed rows are not there any more.
+        NothingToForecastError: nothing is published, or its landed rows are gone.
     """
     district = deployment.registry.get(district_id)
     attempt = last_published(deployment.warehouse, district_id)

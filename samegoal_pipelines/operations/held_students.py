@@ -1,7 +1,6 @@
-"""Whom a held snapshot would change if it were released: landed rows and the warehouse, put together.
+"""List the students whom a held snapshot would change if it were released.
 
-Beside `runs`, because it asks several rooms at once. Whether a night is held is the gate's to say; a release
-publishes. Least data: ids, numbers and statuses, no names.
+The list holds ids, numbers and statuses, but no names.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ from samegoal_pipelines.warehouse.engine import as_operator
 def students_of_hold(
     deployment: Deployment, district_id: str, night: date, run_id: str
 ) -> tuple[StudentChange, ...]:
-    """The students who would be added, gone or of another status, by number.
+    """The students who would be added, removed or change their status, ordered by number.
 
     Args:
         night, run_id: of the attempt that is held.

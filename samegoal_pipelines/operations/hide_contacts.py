@@ -1,7 +1,7 @@
 """Hiding published contacts as soon as a district is set to withhold them.
 
-It reads the landed rows of the published night and rewrites current rows in the warehouse. Setting the switch
-is the registry's job. Withholding contacts in later snapshots is the job of `transforms`.
+It reads the landed rows of the published night and rewrites current rows in the warehouse. The
+registry stores the setting, and `transforms` withholds contacts in later snapshots.
 """
 
 from __future__ import annotations

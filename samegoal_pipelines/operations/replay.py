@@ -1,6 +1,6 @@
-"""A replay started from a terminal: the job of that name in this process, and what became of it.
+"""Run a replay from a terminal, as a Dagster run in this process, and return its outcome.
 
-Beside `runs`, which starts nights and releases. What a replay is, is `defs.replay`'s and the warehouse's.
+The replay itself is in `defs.replay` and `warehouse.replay`. `runs` starts nights and releases.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from samegoal_pipelines.warehouse.replay import LeftOut, ReplayedNight
 
 @dataclass(frozen=True)
 class ReplayOutcome:
-    """What became of one district's replay: its nights, or why it failed."""
+    """The outcome of one district's replay: its nights, or why it failed."""
 
     district_id: str
     first: date
@@ -33,12 +33,12 @@ class ReplayOutcome:
 
     @property
     def differing(self) -> list[ReplayedNight]:
-        """Those in which anything differs."""
+        """The nights with a difference."""
         return [night for night in self.nights if night.differs]
 
     @property
     def left_out(self) -> tuple[LeftOut, ...]:
-        """Nights in the range that never were published."""
+        """Nights in the range that were never published."""
         return self.outcome.left_out if self.outcome else ()
 
     def line(self) -> str:

@@ -1,7 +1,7 @@
-"""Dagster runs started from a terminal: one district's night or release in this process, recorded like any.
+"""Run one district's night or release from a terminal, as a Dagster run in this process.
 
-The same jobs, assets and instance as the schedule's runs; only the launcher is left out, because
-starting a process per district costs more than a small district's night.
+These runs use the same jobs, assets and instance as the schedule. They skip the launcher, because starting a
+process costs more than a small district's night.
 """
 
 from __future__ import annotations
@@ -44,20 +44,20 @@ from samegoal_pipelines.warehouse.snapshots import Attempt, find_attempt
 
 STORAGE_MODULE = "samegoal_pipelines.defs.instance"
 REPOSITORY = f"{SINGLETON_REPOSITORY_NAME}@{LOCATION}"
-"""As Dagster labels runs that it launches itself; without it, the UI lists a run under no job."""
+"""The label that Dagster gives its own runs. Without it, the UI lists a run under no job."""
 
 
 @dataclass(frozen=True)
 class NightOutcome:
-    """What became of one district's night."""
+    """The outcome of one district's night."""
 
     district_id: str
     attempt: Attempt | None
     reason: str | None = None
     stopped: bool = False
-    """Whether a person or the machine stopped it: the districts that follow are not to be tried."""
+    """Whether a person or the machine stopped it. Then the remaining districts are not run."""
     remedy: str | None = None
-    """What to do about a night that is held, or that failed and was recorded."""
+    """What to do about a night that is held or failed."""
 
     @property
     def published(self) -> bool:
@@ -71,12 +71,12 @@ class NightOutcome:
 
     @property
     def replaced(self) -> bool:
-        """Whether this run's snapshot was published, or held, and another run has taken its place since."""
+        """Whether this run's snapshot was published or held, and a later run replaced it."""
         return self.attempt is not None and self.attempt.state == "superseded"
 
     @property
     def well(self) -> bool:
-        """Whether SameGoal reads this run's snapshot, or one that came after it."""
+        """Whether SameGoal reads this run's snapshot or a later one."""
         return self.published or self.replaced
 
     def line(self) -> str:
@@ -96,7 +96,7 @@ class NightOutcome:
         return (
             f"{self.district_id}: published {a.students:,} students for {a.snapshot_date} "
             f"({a.added:,} added, {a.changed:,} changed, {a.removed:,} removed"
-            + (f"; {a.kept:,} unreadable, kept as last published)" if a.kept else ")")
+            + (f"; {a.kept:,} unreadable, carried over as last published)" if a.kept else ")")
         )
 
     def row(self) -> list[Any]:
@@ -121,7 +121,7 @@ def run_night(
     """Run the nightly job for one district now.
 
     Args:
-        today: classify as of this date; by default the district's local date.
+        today: classify as of this date. Default: the district's local date.
         debug: let Dagster write its own log to the terminal.
     """
     return _run(deployment, district_id, nightly_snapshot.name, today=today, debug=debug)
@@ -130,7 +130,7 @@ def run_night(
 def run_release(
     deployment: Deployment, district_id: str, *, why: str, today: date | None = None, debug: bool = False
 ) -> NightOutcome:
-    """Run the job that publishes what one district's gate has held.
+    """Run the job that publishes a district's held rows.
 
     Args:
         why: goes on record with the release.
@@ -209,9 +209,9 @@ def execute(
 
 
 def _name_origin(instance: dg.DagsterInstance, job: str) -> None:
-    """Let the runs that this instance creates say which job of the code location they are of.
+    """Label the runs that this instance creates with their job and code location.
 
-    Dagster's timeline shows no other runs, and `execute_in_process` has no argument for it.
+    Dagster's timeline only shows such runs, and `execute_in_process` has no argument for it.
     """
     repository = RemoteRepositoryOrigin(RegisteredCodeLocationOrigin(LOCATION), SINGLETON_REPOSITORY_NAME)
     origin = RemoteJobOrigin(repository, job)
@@ -235,13 +235,13 @@ def first_failure(result: dg.ExecuteInProcessResult) -> str:
 
 
 def add_partition(settings: Settings, district_id: str) -> None:
-    """Make a district's partition, so that it can be materialized at once."""
+    """Create a district's partition, so that it can be materialized immediately."""
     with open_instance(settings) as instance:
         instance.add_dynamic_partitions(DISTRICTS.name or "", [district_id])
 
 
 def open_instance(settings: Settings) -> dg.DagsterInstance:
-    """Dagster's instance of this deployment, the one that webserver and daemon use."""
+    """The Dagster instance of this deployment, which the webserver and the daemon also use."""
     prepare_dagster_home(settings)
     return dg.DagsterInstance.get()
 
@@ -249,8 +249,8 @@ def open_instance(settings: Settings) -> dg.DagsterInstance:
 def prepare_dagster_home(settings: Settings) -> None:
     """Point DAGSTER_HOME at the deployment's home and put `dagster.yaml` there.
 
-    A DAGSTER_HOME that is set counts if its `dagster.yaml` is the pipeline's. Otherwise it is another
-    project's, and runs would go to an instance that nobody looks at.
+    A configured DAGSTER_HOME is used if its `dagster.yaml` is the pipeline's. Otherwise it belongs to another
+    project, and runs would go to an instance that nobody looks at.
     """
     home = settings.make_home()
     configured = os.environ.get("DAGSTER_HOME")
@@ -270,9 +270,9 @@ def prepare_dagster_home(settings: Settings) -> None:
 
 
 def _link_without_patterns(home: Path) -> Path:
-    """A link to a home whose path has brackets, an asterisk or a question mark.
+    """Return a link to a home whose path has brackets, an asterisk or a question mark.
 
-    Dagster looks for `dagster.yaml` by a glob. It would find none there, and silently use SQLite.
+    Dagster looks for `dagster.yaml` with a glob. In such a path it would find none and silently use SQLite.
     """
     digest = hashlib.sha256(os.fsencode(home)).hexdigest()[:16]
     link = Path("/var/tmp") / f"samegoal-{os.getuid()}-{digest}"  # noqa: S108

@@ -90,7 +90,7 @@ def test_a_kept_student_is_told_as_kept_and_the_unreadable_row_with_its_field(pi
     said = told("000011")
 
     assert "night of 2026-10-13" in said
-    assert "unchanged since 2026-10-12; kept, because this night's rows cannot be relied on" in said
+    assert "unchanged since 2026-10-12; carried over, because this night's rows cannot be relied on" in said
     assert "uncertain: 1 row cannot be relied on (unreadable)" in said
     assert "quarantined: a field cannot be read (StartDate)" in said
     assert "31 February" not in said
@@ -256,7 +256,7 @@ def test_a_student_without_a_record_is_told_to_keep_what_was_published(pipeline,
     said = told("000011")
 
     assert "no sound record" in said
-    assert "; kept, because" in said
+    assert "; carried over, because" in said
     assert "replay" not in said
 
 

@@ -151,7 +151,7 @@ def test_certificates_that_are_not_there_are_not_blamed_on_qmlativ(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(tmp_path / "gone.pem"))
-    with pytest.raises(ValueError, match="REQUESTS_CA_BUNDLE names a file that is not there"):
+    with pytest.raises(ValueError, match="REQUESTS_CA_BUNDLE names a file that does not exist"):
         Settings(home=tmp_path)
 
 

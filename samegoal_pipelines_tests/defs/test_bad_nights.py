@@ -90,7 +90,7 @@ def test_an_unknown_withdrawal_code_id_keeps_the_student_as_last_published(pipel
     night = pipeline.run(today=TOMORROW)
 
     assert night.published
-    assert "1 unreadable, kept as last published" in night.line()
+    assert "1 unreadable, carried over as last published" in night.line()
     assert pipeline.statuses()[11] == ("ENROLLED", "current_enrollment")
     assert left_out(pipeline, TOMORROW) == [("quarantined", "unknown_withdrawal_code", 1)]
 

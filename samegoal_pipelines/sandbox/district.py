@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import pyarrow as pa
+import pyarrow.compute as pc
 from starlette.exceptions import HTTPException
 
 from samegoal_pipelines.sandbox import rows as literal
@@ -85,7 +86,8 @@ class SandboxDistrict:
 
     def remove_row(self, name: str, key: int) -> None:
         """Remove the row with this primary key."""
-        self.tables[name] = literal.without(self.tables[name], key)
+        table = self.tables[name]
+        self.tables[name] = table.filter(pc.invert(literal.has_key(table, key))).combine_chunks()
 
     def deny_optional_fields(self) -> None:
         """Grant only what other vendors were granted: no field marked ★ in the contract."""

@@ -8,28 +8,20 @@ enrollments that the status rules name are in it.
 from __future__ import annotations
 
 import datetime as dt
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from samegoal_pipelines.sandbox.draw import Array, Rng, chance, only, some
+from samegoal_pipelines.sandbox.draw import Array, Rng, chance, only, pick, some
 from samegoal_pipelines.sandbox.lookups import WITHDRAWAL_CODES, YEARS_BACK
 
-_LEAVING_CODES = {
-    "16": 0.08,
-    "60": 0.14,
-    "66": 0.02,
-    "81": 0.16,
-    "82": 0.34,
-    "83": 0.08,
-    "98": 0.1,
-    None: 0.08,
-}
-LEAVER_CODES = tuple(code for code in _LEAVING_CODES if code)
+LEAVER_CODES = ("16", "60", "66", "81", "82", "83", "98")
 _LEAVING_SHARES = (0.05, 0.035, 0.008, 0.005)
 """Shares of students who leave in the year, the year before, and so on."""
 _PREREGISTRATION = 217
 """Days after the first day of school (mid-March) from which next year's enrollments exist."""
+_SCHOOL_DAYS = 288
 _SPECIAL_SHARES = {
     # Students who left last year
     "withdrawal date only": 0.004,
@@ -46,14 +38,15 @@ _SPECIAL_SHARES = {
 }
 
 
-def first_day(year: int) -> np.datetime64:
-    """First day of school in the year with this id."""
-    return np.datetime64(f"{1999 + year}-08-12")
+def first_day(year: Any) -> Any:
+    """First day of school in the year with this id, or in each of an array of years."""
+    august = np.asarray(year + 29).astype("datetime64[Y]") + np.timedelta64(7, "M")
+    return august.astype("datetime64[D]") + 11
 
 
-def last_day(year: int) -> np.datetime64:
-    """Last day of school."""
-    return np.datetime64(f"{2000 + year}-05-27")
+def last_day(year: Any) -> Any:
+    """Last day of school: 27 May, or 26 May in a leap year."""
+    return first_day(year) + _SCHOOL_DAYS
 
 
 def enrollment_rows(
@@ -67,12 +60,9 @@ def enrollment_rows(
     today = np.datetime64(day)
     careers = _careers(rng, students["grade"].to_numpy(), year)
     rows = _years_at_home(rng, careers, year, today)
-    rows["campus"] = _home_campuses(
-        campuses, rows["grade"].to_numpy(), students["zone"].to_numpy()[rows["student"]]
-    )
-    rows = pd.concat(
-        [_with_transfers(rng, rows, campuses, today), _elsewhere(rng, careers, campuses, year, today)]
-    )
+    rows["campus"] = _home_campuses(campuses, rows["grade"], students["zone"].to_numpy()[rows["student"]])
+    rows = _with_transfers(rng, rows, campuses, today)
+    rows = pd.concat([rows, _elsewhere(rng, careers, campuses, year, today)])
     rows["id"] = 4_000_001 + np.arange(len(rows))
     return _as_recorded(rows[rows["visible"]], campuses, students["student_id"].to_numpy())
 
@@ -90,20 +80,8 @@ def _careers(rng: Rng, grade: Array, year: int) -> pd.DataFrame:
     leave_year = year - rng.choice(len(_LEAVING_SHARES) + 1, count, p=[*_LEAVING_SHARES, never])
     leaves = (leave_year > year - len(_LEAVING_SHARES)) & (leave_year >= first) & (leave_year <= graduates)
     last = np.where(leaves, leave_year, np.minimum(graduates, year + 1))
-    within_year = np.where(
-        chance(rng, count, 0.8), 10 + rng.integers(0, 260, count), 210 + rng.integers(0, 60, count)
-    )
-    days_until_exit = np.where(chance(rng, count, 0.7), within_year, 288)
-    careers = pd.DataFrame(
-        {
-            "grade": grade,
-            "first": first,
-            "late": np.where(moved_in & chance(rng, count, 0.45), late, 0),
-            "last": last,
-            "leaves": leaves,
-            "days_until_exit": days_until_exit,
-        }
-    )
+    days_until_exit = np.where(chance(rng, count, 0.7), rng.integers(10, 270, count), _SCHOOL_DAYS)
+    late = np.where(moved_in & chance(rng, count, 0.45), late, 0)
     settled = (grade >= 0) & (grade <= 12) & (first < year) & ~leaves
     special = np.full(count, "", object)
     for kind, share in _SPECIAL_SHARES.items():
@@ -111,36 +89,40 @@ def _careers(rng: Rng, grade: Array, year: int) -> pd.DataFrame:
         if kind in ("withdrawal date only", "never closed"):
             pool = leaves & (last == year - 1)
         special[some(rng, pool & (special == ""), share, count)] = kind
-    return careers.assign(special=special)
+    return pd.DataFrame(
+        {
+            "grade": grade,
+            "first": first,
+            "late": late,
+            "last": last,
+            "leaves": leaves,
+            "days_until_exit": days_until_exit,
+            "special": special,
+        }
+    )
 
 
 def _years_at_home(rng: Rng, careers: pd.DataFrame, year: int, today: np.datetime64) -> pd.DataFrame:
     """A row for each year that a student attends."""
-    known_years = range(year - YEARS_BACK, year + 2)
-    years = np.array(known_years)
+    years = np.arange(year - YEARS_BACK, year + 2)
     first, last = careers["first"].to_numpy()[:, None], careers["last"].to_numpy()[:, None]
     student, place = np.nonzero((first <= years) & (years <= last))
-    opens, closes = (
-        np.array([first_day(each) for each in known_years]),
-        np.array([last_day(each) for each in known_years]),
-    )
-    rows = careers.iloc[student].reset_index(drop=True)
-    rows = rows.assign(student=student, year=years[place], grade=rows["grade"] - year + years[place])
-    count, here = len(rows), rows["year"].to_numpy()
-    start = opens[place] + np.where(here == rows["first"], rows["late"], 0)
+    rows, here = careers.iloc[student].reset_index(drop=True), years[place]
+    rows = rows.assign(student=student, year=here, grade=rows["grade"] - year + here)
+    start = first_day(here) + np.where(here == rows["first"], rows["late"], 0)
     rows["leaves"] &= here == rows["last"]
     leaves = rows["leaves"].to_numpy()
-    exit_day = np.maximum(opens[place] + rows["days_until_exit"].to_numpy(), start + 1)
-    end = np.where(leaves, exit_day, closes[place])
-    leaving_code = rng.choice(np.array(list(_LEAVING_CODES), object), count, p=list(_LEAVING_CODES.values()))
+    exit_day = np.maximum(first_day(here) + rows["days_until_exit"].to_numpy(), start + 1)
+    end = np.where(leaves, exit_day, last_day(here))
+    leaving_code = pick(rng, (*LEAVER_CODES, "82", "82", None), len(rows))
     code = np.where(leaves, leaving_code, only((rows["grade"] == 12).to_numpy(), "01"))
 
     # Enrollments that end on or before their first day: this year's, or last year's until school has begun.
     begun = year if today >= first_day(year) + 7 else year - 1
     no_show = ((here == begun) & rows["special"].isin(["no-show", "one day"])).to_numpy()
     end = np.where(no_show, start - (rows["special"] == "no-show").to_numpy(int), end)
-    planned = leaves & (end <= today + 30) & chance(rng, count, 0.5)
-    rolled_over = (today >= first_day(year) + _PREREGISTRATION) & chance(rng, count, 0.97)
+    planned = leaves & (end <= today + 30) & chance(rng, len(rows), 0.5)
+    rolled_over = (today >= first_day(year) + _PREREGISTRATION) & chance(rng, len(rows), 0.97)
     rows = rows.assign(
         start=start,
         end=end,
@@ -155,7 +137,7 @@ def _years_at_home(rng: Rng, careers: pd.DataFrame, year: int, today: np.datetim
     return rows[rows["special"] != "course only"]
 
 
-def _home_campuses(campuses: pd.DataFrame, grade: Array, zone: Array) -> Array:
+def _home_campuses(campuses: pd.DataFrame, grade: pd.Series, zone: Array) -> Array:
     """The home campus (its position) for a grade and an attendance zone between 0 and 1."""
     level = np.digitize(grade, [6, 9])
     counts = campuses["level"].value_counts().sort_index().to_numpy()[1:]
@@ -193,10 +175,10 @@ def _elsewhere(
     student = np.flatnonzero(pd.Series(special).str.startswith(("course", "second")))
     kind, spring = special[student], chance(rng, len(student), 0.5)
     is_course, in_year = kind != "second campus", np.where(kind == "course last year", year - 1, year)
-    opens = np.where(in_year == year, first_day(year), first_day(year - 1))
+    opens = first_day(in_year)
     half = np.isin(kind, ["course", "course last year"])
     begins = np.where(half & spring, 149, 0)
-    ends = np.where(half & ~spring, 128, 288)
+    ends = np.where(half & ~spring, 128, _SCHOOL_DAYS)
     placed = 14 + (student * 7) % 120
     start = opens + np.where(is_course, begins, placed)
     end = opens + np.where(is_course, ends, placed + 60)

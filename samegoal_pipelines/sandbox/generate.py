@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import hashlib
+import itertools
 from typing import Any
 
 import numpy as np
@@ -72,18 +73,14 @@ def town_name(number: int) -> str:
 
 def campuses_of(number: int, students: int) -> pd.DataFrame:
     """The campuses of a district: one entity and one school each. The last two serve the whole district."""
-    levels = [
-        level
-        for level, (_, per_student) in enumerate(_LEVELS)
-        for _ in range(max(1, round(students * per_student)))
-    ]
-    people, count = w.SCHOOL_PEOPLE, len(levels)
+    levels = np.repeat(range(len(_LEVELS)), [max(1, round(students * each)) for _, each in _LEVELS])
     names = [
-        f"{people[(number * 7 + place) % len(people)]} {_LEVELS[level][0]}"
+        f"{w.SCHOOL_PEOPLE[(number * 7 + place) % len(w.SCHOOL_PEOPLE)]} {_LEVELS[level][0]}"
         for place, level in enumerate(levels)
     ]
-    if count > len(people):
-        names = [f"{name} {1 + place // len(people)}" for place, name in enumerate(names)]
+    count = len(levels)
+    if count > len(w.SCHOOL_PEOPLE):
+        names = [f"{name} {1 + place // len(w.SCHOOL_PEOPLE)}" for place, name in enumerate(names)]
     entity = np.arange(2, count + 4)
     return pd.DataFrame(
         {
@@ -151,14 +148,14 @@ def _students(rng: Rng, pupils: pd.DataFrame, years_later: int) -> pd.DataFrame:
 def _surroundings(number: int, town: str) -> dict[str, list[dict[str, Any]]]:
     """The town and what lies around it: as many ZIP codes and counties as addresses refer to."""
     cities = [town, town, town, f"{town} Station", f"North {town}", "Encantada", "Peñascal"]
-    first_zip = 75001 + (number * 97) % 4800
-    counties = [w.COUNTIES[(number + place) % len(w.COUNTIES)] for place in range(2)]
+    zips = range(75001 + (number * 97) % 4800, 80_000)
+    counties = [f"{w.COUNTIES[(number + place) % len(w.COUNTIES)]} County" for place in range(2)]
     return {
         "Demographics/Zip": [
-            {"ZipID": 300 + place, "City": city, "ZipCode": str(first_zip + place), "StateID": 1}
-            for place, city in enumerate(cities)
+            {"ZipID": key, "City": city, "ZipCode": str(code), "StateID": 1}
+            for key, city, code in zip(itertools.count(300), cities, zips, strict=False)
         ],
         "Demographics/County": [
-            {"CountyID": 10 + place, "Name": f"{county} County"} for place, county in enumerate(counties)
+            {"CountyID": key, "Name": name} for key, name in enumerate(counties, start=10)
         ],
     }

@@ -9,9 +9,9 @@ from __future__ import annotations
 import json
 import threading
 import zlib
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Any
 
 import orjson
 import pyarrow as pa
@@ -23,7 +23,6 @@ from samegoal_pipelines.sandbox.rows import ODD_VALUES
 from samegoal_pipelines.sandbox.search import Search
 
 _PAGES_KEPT_BYTES = 400_000_000
-_NEEDS_ESCAPE = r'["\\\x00-\x1f]'
 
 
 @dataclass(frozen=True)
@@ -131,50 +130,20 @@ def _page_body(table: pa.Table, district: SandboxDistrict, listing: Listing, num
         "beyond": {"Next": path(number + 1) if first < table.num_rows else None},
     }
     paging = {"Next": path(number + 1)} if first + size < table.num_rows else ends[district.paging_end]
-    objects = encode_rows(table.slice(first, size), listing.fields)
-    return b"".join((b'{"Objects":[', objects, b'],"Paging":', orjson.dumps(paging), b"}"))
+    shown = table.slice(first, size)
+    columns = [_json_values(shown[name]) for name in listing.fields]
+    rows = [dict(zip(listing.fields, cells, strict=True)) for cells in zip(*columns, strict=True)]
+    if ODD_VALUES not in shown.column_names:
+        return orjson.dumps({"Objects": rows, "Paging": paging})
+    for row, odd in zip(rows, shown[ODD_VALUES].to_pylist(), strict=True):
+        row.update({name: value for name, value in json.loads(odd or "{}").items() if name in row})
+    return json.dumps(
+        {"Objects": rows, "Paging": paging}
+    ).encode()  # orjson refuses 2**70 and lone surrogates
 
 
-def encode_rows(table: pa.Table, fields: Sequence[str]) -> bytes:
-    """The rows as the inside of a JSON array: ``{"A":1},{"A":2}``.
-
-    Arrow builds the text a column at a time; only rows with odd values are written one by one.
-    """
-    if not table.num_rows:
-        return b""
-    parts: list[pa.Array | str] = []
-    for field_name in fields:
-        parts += [
-            f"{',' if parts else '{'}{json.dumps(field_name)}:",
-            _cells(table[field_name].combine_chunks()),
-        ]
-    rows = pc.binary_join_element_wise(*parts, "}", "")
-    if ODD_VALUES not in table.column_names:
-        return ",".join(rows.to_pylist()).encode()
-    written = [
-        row
-        if odd is None
-        else json.dumps(json.loads(row) | {k: v for k, v in json.loads(odd).items() if k in fields})
-        for row, odd in zip(rows.to_pylist(), table[ODD_VALUES].to_pylist(), strict=True)
-    ]
-    return ",".join(written).encode()
-
-
-def _cells(column: pa.Array) -> pa.Array:
-    """Each cell as JSON text."""
+def _json_values(column: pa.ChunkedArray) -> list[Any]:
     if pa.types.is_date(column.type):
-        text = pc.binary_join_element_wise('"', column.cast(pa.string()), 'T00:00:00"', "")
-    elif pa.types.is_string(column.type):
-        text = pc.binary_join_element_wise('"', _escaped(column), '"', "")
-    else:
-        text = column.cast(pa.string())
-    return text.fill_null("null")
-
-
-def _escaped(column: pa.Array) -> pa.Array:
-    """Text with JSON's escapes. Hardly any page needs them, so look first."""
-    special = pc.match_substring_regex(column, _NEEDS_ESCAPE).fill_null(False)
-    if not pc.any(special).as_py():
-        return column
-    written = [json.dumps(text, ensure_ascii=False)[1:-1] for text in column.filter(special).to_pylist()]
-    return pc.replace_with_mask(column, special, pa.array(written, pa.string()))
+        column = pc.binary_join_element_wise(column.cast(pa.string()), "T00:00:00", "")
+    values: list[Any] = column.to_pylist()
+    return values

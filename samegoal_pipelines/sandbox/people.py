@@ -6,8 +6,7 @@ fictional: phone numbers have the exchange 555, and mail domains are reserved on
 
 from __future__ import annotations
 
-import functools
-import unicodedata
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -81,32 +80,18 @@ def people_of(rng: Rng, grade: Array, year: int) -> People:
     shares = pd.DataFrame([each for *_, each in _GUARDIANS]).fillna(0.0).reindex(columns=list(_FAMILY_SHARES))
     exists = chance(rng, families * len(_GUARDIANS), shares[kind].to_numpy().T.ravel())
     of_family, slot = np.divmod(np.flatnonzero(exists), len(_GUARDIANS))
-    relationship = np.array([each for each, *_ in _GUARDIANS], object)[slot]
-    staff, vendors = max(3, students // 12), max(2, students // 150)
-    others = staff + vendors
-    counts = [students, len(slot), staff, vendors]
-    total = sum(counts)
-    persons = pd.DataFrame(
-        {
-            "name_id": 500_001 + rng.permutation(total),  # so that the order of storage is not that of ids
-            "role": np.repeat(["student", "guardian", "staff", "vendor"], counts),
-            "family": np.concatenate([family, of_family, np.full(others, -1)]),
-            "origin": np.concatenate(
-                [origin[family], origin[of_family], rng.choice(3, others, p=[0.4, 0.55, 0.05])]
-            ),
-            "female": np.concatenate(
-                [chance(rng, students, 0.49), np.isin(relationship, _WOMEN), chance(rng, others, 0.7)]
-            ),
-            "relationship": np.concatenate([np.full(students, None), relationship, np.full(others, None)]),
-            "at_home": np.concatenate(
-                [
-                    np.full(students, True),
-                    np.array([each for _, each, _ in _GUARDIANS])[slot],
-                    np.full(others, False),
-                ]
-            ),
-        }
-    )
+    pupils = pd.DataFrame({"role": "student", "family": family, "at_home": True})
+    pupils["female"] = chance(rng, students, 0.49)
+    guardians = pd.DataFrame({"role": "guardian", "family": of_family})
+    guardians["relationship"] = np.array([each for each, *_ in _GUARDIANS], object)[slot]
+    guardians["at_home"] = np.array([each for _, each, _ in _GUARDIANS])[slot]
+    guardians["female"] = guardians["relationship"].isin(_WOMEN)
+    others = pd.DataFrame({"role": ["staff"] * max(3, students // 12) + ["vendor"] * max(2, students // 150)})
+    others = others.assign(family=-1, at_home=False, female=chance(rng, len(others), 0.7))
+    persons = pd.concat([pupils, guardians, others], ignore_index=True)
+    elsewhere = rng.choice(3, len(others), p=[0.4, 0.55, 0.05])
+    persons["origin"] = np.concatenate([origin[family], origin[of_family], elsewhere])
+    persons["name_id"] = 500_001 + rng.permutation(len(persons))  # not in the order of storage
     return People(persons, _names(rng, persons, origin, grade, year), rng.random(families)[family])
 
 
@@ -115,21 +100,17 @@ def _names(rng: Rng, persons: pd.DataFrame, family_origin: Array, grade: Array, 
     total = len(persons)
     role, origin, female = (persons[name].to_numpy() for name in ("role", "origin", "female"))
     is_student, is_vendor = role == "student", role == "vendor"
-    legal = _first_names(rng, origin, female)
-    nicknames = rng.integers(0, 4, total) + np.where(female, 0, 4)
-    called = chance(rng, total, 0.03)
-    first = np.where(called, np.array([short for _, short in w.NICKNAMES], object)[nicknames], legal)
-    legal = np.where(called, np.array([full for full, _ in w.NICKNAMES], object)[nicknames], legal)
-    middle, kind = _first_names(rng, origin, female), rng.random(total)
+    legal = _words_of(rng, w.FIRST_NAMES, origin * 2 + female)
+    short = pd.Series(legal).map(w.NICKNAMES).fillna(pd.Series(legal)).to_numpy(object)
+    first = only(~is_vendor, np.where(chance(rng, total, 0.3), short, legal))
+    middle = _words_of(rng, w.FIRST_NAMES, origin * 2 + female)
     initial = np.array([f"{name[0]}." for name in middle], object)
-    middle = only(kind > 0.22, np.where(kind < 0.3, initial, middle))
+    middle = np.where(chance(rng, total, 0.1), initial, middle)
+    middle = only(~is_vendor & chance(rng, total, 0.78), middle)
     last = np.where(is_vendor, pick(rng, w.COMPANIES, total), _last_names(rng, persons, family_origin))
-    first, middle = only(~is_vendor, first), only(~is_vendor, middle)
     has_legal = (is_student | chance(rng, total, 0.3)) & ~is_vendor
-    has_suffix = ~female & ~is_vendor & chance(rng, total, np.where(is_student, 0.05, 0.02))
-    suffix = np.where(
-        is_student, rng.choice([1, 3, 4, 5], total, p=[0.5, 0.15, 0.3, 0.05]), rng.choice([1, 2], total)
-    )
+    has_suffix = ~female & ~is_vendor & chance(rng, total, 0.04)
+    suffix = np.where(is_student, rng.choice([1, 3, 4, 5], total), rng.choice([1, 2], total))
     return pd.DataFrame(
         {
             "NameID": persons["name_id"],
@@ -151,32 +132,25 @@ def _names(rng: Rng, persons: pd.DataFrame, family_origin: Array, grade: Array, 
     )
 
 
-def _first_names(rng: Rng, origin: Array, female: Array) -> Array:
-    names = np.empty(len(origin), object)
-    for (kind, sex), choices in w.FIRST_NAMES.items():
-        here = (origin == kind) & (female == sex)
-        names[here] = pick(rng, choices, here.sum())
-    return names
-
-
-def _surnames(rng: Rng, origin: Array) -> Array:
-    names = np.empty(len(origin), object)
-    for kind, choices in enumerate(w.LAST_NAMES):
-        names[origin == kind] = pick(rng, choices, (origin == kind).sum())
-    return names
+def _words_of(rng: Rng, lists: Sequence[Sequence[str]], which: Array) -> Array:
+    """A random word at each position, from the list of this number."""
+    found = np.empty(len(which), object)
+    for number, words in enumerate(lists):
+        found[which == number] = pick(rng, words, (which == number).sum())
+    return found
 
 
 def _last_names(rng: Rng, persons: pd.DataFrame, family_origin: Array) -> Array:
     """Families share a last name. Some have two parts or a hyphen, and not every guardian bears it."""
     family, kind = persons["family"].to_numpy(), rng.random(len(family_origin))
-    one, two = _surnames(rng, family_origin), _surnames(rng, family_origin)
+    one, two = (_words_of(rng, w.LAST_NAMES, family_origin) for _ in range(2))
     two_parts = (family_origin == HISPANIC) & (kind < 0.14)
     shared = np.where(two_parts, one + " " + two, np.where(kind > 0.95, one + "-" + two, one))
     contact = persons["relationship"].isin(_CONTACTS).to_numpy()
     own_share = np.where(
         family < 0, 1.0, np.where(contact, 0.7, np.where(persons["role"] == "student", 0.0, 0.2))
     )
-    own = _surnames(rng, persons["origin"].to_numpy())
+    own = _words_of(rng, w.LAST_NAMES, persons["origin"].to_numpy())
     has_own = chance(rng, len(persons), own_share)
     return np.where(has_own, own, shared[family]) if len(shared) else own
 
@@ -246,47 +220,30 @@ def _guardianships(rng: Rng, people: People, student_id: Array) -> pd.DataFrame:
 
 def _addresses(rng: Rng, persons: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Addresses and who has them: a home per family, homes of others, and PO boxes for some families."""
-    family, total = persons["family"].to_numpy(), len(persons)
-    families = int(family.max(initial=-1)) + 1
-    at_home = persons["at_home"].to_numpy()
-    has_home = at_home | (persons["relationship"] == "Father").to_numpy() | chance(rng, total, 0.55)
-    has_home &= (persons["role"] != "vendor").to_numpy()
-    home = np.where(at_home, family, families + np.arange(total))[has_home]
-    name_id = persons["name_id"].to_numpy()[has_home]
-    has_box = at_home[has_home] & chance(rng, families + total, 0.05)[home]
-    links = pd.DataFrame(
-        {
-            "NameID": np.concatenate([name_id, name_id[has_box]]),
-            "address": np.concatenate([home, families + total + home[has_box]]),
-            "IsMailing": np.concatenate([~has_box, np.full(has_box.sum(), True)]),
-            "IsPhysical": np.concatenate([np.full(len(home), True), np.full(has_box.sum(), False)]),
-        }
-    )
-    known, place = np.unique(links.pop("address"), return_inverse=True)
+    at_home, relationship = persons["at_home"], persons["relationship"]
+    has_home = at_home | (relationship == "Father") | chance(rng, len(persons), 0.55)
+    alone = persons["family"].max() + 1 + persons.index
+    homes = pd.DataFrame({"NameID": persons["name_id"], "home": persons["family"].where(at_home, alone)})
+    homes = homes[has_home & (persons["role"] != "vendor")].assign(IsMailing=True, IsPhysical=True)
+    boxed = at_home[homes.index] & chance(rng, len(alone) + int(alone[0]), 0.05)[homes["home"]]
+    homes.loc[boxed, "IsMailing"] = False
+    boxes = homes[boxed].assign(home=lambda rows: -1 - rows["home"], IsMailing=True, IsPhysical=False)
+    links = pd.concat([homes, boxes])
+    place, known = pd.factorize(links.pop("home"))
     ids = 40_001 + rng.permutation(len(known))
     links.insert(0, "NameAddressID", 900_001 + np.arange(len(links)))
-    links["AddressID"] = ids[place]
-    addresses = address_rows(rng, ids)
-    boxes = known >= families + total
-    addresses["POBox"] = only(boxes, digits(rng, 1, 900, len(known)))
-    addresses.loc[boxes, ["StreetNumberAndNameIncludeSecondaryUnit", "AddressLine2"]] = None
-    return addresses, links
+    addresses, is_box = address_rows(rng, ids), np.asarray(known) < 0
+    addresses["POBox"] = only(is_box, digits(rng, 1, 900, len(known)))
+    addresses.loc[is_box, ["StreetNumberAndNameIncludeSecondaryUnit", "AddressLine2"]] = None
+    return addresses, links.assign(AddressID=ids[place])
 
 
 def address_rows(rng: Rng, ids: Array) -> pd.DataFrame:
     """Rows of Demographics/Address: a street each."""
     count = len(ids)
     unit, kind = digits(rng, 1, 40, count), rng.random(count)
-    street = (
-        digits(rng, 100, 19_999, count)
-        + " "
-        + pick(rng, w.STREETS, count)
-        + " "
-        + pick(rng, w.STREET_TYPES, count)
-    )
-    street = np.where(
-        kind < 0.1, street + " Apt " + unit, np.where(kind > 0.98, street + " #" + unit, street)
-    )
+    words = digits(rng, 100, 19_999, count), pick(rng, w.STREETS, count), pick(rng, w.STREET_TYPES, count)
+    street = words[0] + " " + words[1] + " " + words[2] + np.where(kind < 0.1, " Apt " + unit, "")
     zip_id = 300 + np.minimum(rng.geometric(0.42, count) - 1, 6)
     return pd.DataFrame(
         {
@@ -340,10 +297,8 @@ def _emails(rng: Rng, people: People, slug: str) -> pd.DataFrame:
     second = has & (role != "student") & chance(rng, total, 0.1)
     person = np.repeat(np.arange(total), has.astype(int) + second)
     role, names, count = role[person], people.names.iloc[person], len(person)
-    first = np.array(
-        [_plain(name or "office") for name in names["FirstName"].to_numpy(object, na_value=None)], object
-    )
-    last = np.array([_plain(name) for name in names["LastName"]], object)
+    both = names["FirstName"].fillna("Office") + "." + names["LastName"]
+    plain = both.str.normalize("NFKD").str.lower().str.replace(r"[^a-z.]", "", regex=True).to_numpy(object)
     private = pick(rng, ("example.com", "example.org", "example.net"), count)
     domain = np.where(
         role == "guardian",
@@ -354,7 +309,7 @@ def _emails(rng: Rng, people: People, slug: str) -> pd.DataFrame:
         {
             "NameEmailID": 700_001 + np.arange(count),
             "NameID": names["NameID"].to_numpy(),
-            "EmailAddress": first + "." + last + digits(rng, 1, 9999, count) + "@" + domain,
+            "EmailAddress": plain + digits(rng, 1, 9999, count) + "@" + domain,
             "Rank": _ranks(person),
         }
     )
@@ -363,10 +318,3 @@ def _emails(rng: Rng, people: People, slug: str) -> pd.DataFrame:
 def _ranks(person: Array) -> Array:
     """1, 2, … for the rows of each person, which lie behind one another."""
     return np.arange(len(person)) - np.searchsorted(person, person) + 1
-
-
-@functools.cache
-def _plain(name: str) -> str:
-    """A name as it is written in an e-mail address: lower-case letters without accents."""
-    letters = unicodedata.normalize("NFKD", name).lower()
-    return "".join(letter for letter in letters if letter.isascii() and letter.isalpha())

@@ -50,7 +50,7 @@ def joined(*tables: pa.Table) -> pa.Table:
 
 def edited(name: str, table: pa.Table, key: int, fields: Row) -> pa.Table:
     """The table with other values in the rows that have this primary key."""
-    places = pc.indices_nonzero(_has_key(table, key)).to_pylist()
+    places = pc.indices_nonzero(has_key(table, key)).to_pylist()
     if not places:
         raise KeyError(f"{name} has no {table.column_names[0]} {key}")
     for place in places:
@@ -59,12 +59,8 @@ def edited(name: str, table: pa.Table, key: int, fields: Row) -> pa.Table:
     return table
 
 
-def without(table: pa.Table, key: int) -> pa.Table:
-    """The table without the rows that have this primary key."""
-    return table.filter(pc.invert(_has_key(table, key))).combine_chunks()
-
-
-def _has_key(table: pa.Table, key: int) -> pa.Array:
+def has_key(table: pa.Table, key: int) -> pa.Array:
+    """True for the rows that have this primary key."""
     return pc.equal(table[0], key).combine_chunks().fill_null(False)
 
 

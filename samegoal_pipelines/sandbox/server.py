@@ -163,13 +163,7 @@ async def _answer(call: Call, answer: Callable[[Call], Response], faults: list[F
     for fault in faults:
         body = response.body
         if fault.changes_json and response.status_code == 200:
-            names = {
-                "base": call.base,
-                "entity": call.entity,
-                "object": call.object,
-                "page": call.page,
-                "size": call.size,
-            }
+            names = {name: getattr(call, name) for name in ("base", "entity", "object", "page", "size")}
             body = fault.changed_json(bytes(body), names)
         if fault.body is not None:
             body = response.render(fault.body)

@@ -6,7 +6,6 @@ import base64
 import secrets
 import threading
 import time
-from typing import Any
 from urllib.parse import parse_qs, unquote_plus
 
 from starlette.exceptions import HTTPException
@@ -36,7 +35,11 @@ class Tokens:
             expired = district.expires is not None and district.expires <= district.today
             expected = district.client_key, district.client_secret, "basic" if basic else "form"
             if (key, secret, district.client_auth) == expected and not expired:
-                return JSONResponse(self._new_token(district))
+                token, lifetime = secrets.token_urlsafe(32), district.token_lifetime
+                with self._lock:
+                    self.issued[token] = (district, time.monotonic() + lifetime)
+                seconds = int(lifetime) if lifetime == int(lifetime) else lifetime
+                return JSONResponse({"access_token": token, "token_type": "bearer", "expires_in": seconds})
         refusal = "The client credentials are unknown or have expired"
         return JSONResponse({"error": "invalid_client", "error_description": refusal}, 401)
 
@@ -62,16 +65,6 @@ class Tokens:
         """Forget every token issued so far."""
         with self._lock:
             self.issued.clear()
-
-    def _new_token(self, district: SandboxDistrict) -> dict[str, Any]:
-        token, lifetime = secrets.token_urlsafe(32), district.token_lifetime
-        with self._lock:
-            self.issued[token] = (district, time.monotonic() + lifetime)
-        return {
-            "access_token": token,
-            "token_type": "bearer",
-            "expires_in": int(lifetime) if lifetime == int(lifetime) else lifetime,
-        }
 
 
 def _basic_credentials(authorization: str) -> tuple[str, str] | None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -41,16 +40,14 @@ class Call:
     async def read(cls, kind: str, request: Request, district: str | None) -> Call:
         """What a request asks for."""
         path, query = request.path_params, dict(request.query_params)
-        indexed = [(re.fullmatch(r"searchFields\[(\d*)\]", name), value) for name, value in query.items()]
+        names = [f"searchFields[{number}]" for number in range(len(query))]
         return cls(
             kind=kind,
             method=request.method,
             path=request.url.path,
             base=f"/{path['base']}",
             district=district,
-            fields=[
-                value for _, value in sorted((int(found[1] or 0), value) for found, value in indexed if found)
-            ],
+            fields=[query[name] for name in names if name in query],
             query=query,
             headers=dict(request.headers),
             body=await request.body(),

@@ -34,15 +34,15 @@ _HISPANIC_BOYS = _list(
 )
 _ASIAN_GIRLS = _list("Linh|Mai|Thảo|Anh|Priya|Aisha|Mei|Yuna|Fatima|Leilani|Grace|Hana|Jasmine|Ngọc|Ananya")
 _ASIAN_BOYS = _list("Minh|Khoa|Hùng|Arjun|Omar|Wei|Jin|Kai|Rohan|Tuấn|Ahmad|Daniel|Ryan|Duy|Vikram")
-FIRST_NAMES = {
-    (0, True): (*_HISPANIC_GIRLS, *GIRLS[:12]),
-    (0, False): (*_HISPANIC_BOYS, *BOYS[:12]),
-    (1, True): GIRLS,
-    (1, False): BOYS,
-    (2, True): (*_ASIAN_GIRLS, *GIRLS[:8]),
-    (2, False): (*_ASIAN_BOYS, *BOYS[:8]),
-}
-"""Origin (Hispanic, general, Asian) and whether female → names."""
+FIRST_NAMES = (
+    (*_HISPANIC_BOYS, *BOYS[:12]),
+    (*_HISPANIC_GIRLS, *GIRLS[:12]),
+    BOYS,
+    GIRLS,
+    (*_ASIAN_BOYS, *BOYS[:8]),
+    (*_ASIAN_GIRLS, *GIRLS[:8]),
+)
+"""Male and female by origin: Hispanic, general, Asian."""
 _HISPANIC_LAST = _list(
     "García|Hernández|Martínez|López|González|Rodríguez|Pérez|Sánchez|Ramírez|Torres|Flores|Rivera|Gómez|"
     "Díaz|Reyes|Morales|Cruz|Ortiz|Gutiérrez|Chávez|Ramos|Ruiz|Mendoza|Álvarez|Castillo|Jiménez|Vásquez|"
@@ -61,17 +61,19 @@ _GENERAL_LAST = _list(
 _ASIAN_LAST = _list("Nguyễn|Tran|Lê|Phạm|Huỳnh|Vo|Patel|Khan|Singh|Kim|Chen|Wang|Ali|Hassan|Santos|Kealoha")
 LAST_NAMES = (_HISPANIC_LAST, _GENERAL_LAST, _ASIAN_LAST)
 """By origin."""
-NICKNAMES = (
-    ("Guadalupe", "Lupita"),
-    ("Elizabeth", "Beth"),
-    ("Katherine", "Katie"),
-    ("Margaret", "Maggie"),
-    ("Francisco", "Pancho"),
-    ("William", "Will"),
-    ("Robert", "Bobby"),
-    ("Alejandro", "Alex"),
-)
-"""Legal name and the name in use."""
+NICKNAMES = {
+    "Alejandra": "Ale",
+    "Charlotte": "Charlie",
+    "Eduardo": "Lalo",
+    "Guadalupe": "Lupita",
+    "Ignacio": "Nacho",
+    "Jackson": "Jack",
+    "José": "Pepe",
+    "Samuel": "Sam",
+    "Theodore": "Teddy",
+    "Xavier": "Javi",
+}
+"""Legal name → the name in use."""
 STREETS = _list(
     "Mesquite|Live Oak|Pecan|Bluebonnet|Comanche|Old Mill|Windmill|Cottonwood|Rio Bravo|San Saba|"
     "Prickly Pear|Longhorn|Armadillo|Sam Houston|Caddo|Lone Star|Cenizo|Huisache|Bois d'Arc|Dry Creek|"

@@ -1,4 +1,4 @@
-"""Who the districts are, how their secrets are kept, and whether their Qmlativ can be read.
+"""The registered districts, their encrypted secrets, their pauses, and `verify`.
 
-No student's data passes through here, and nothing knows Dagster.
+No student data passes through here.
 """

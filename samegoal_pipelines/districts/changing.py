@@ -1,7 +1,7 @@
-"""One change of the registry at a time, so that what was looked up still holds when it is written.
+"""Change the registry under one lock, so that what was read is still true when it is written.
 
-A secret is sealed, and the key file changed, under the same lock: no secret can be sealed with a key that is
-being dropped.
+Secrets are encrypted and the key file is changed under the same lock, so no secret can be encrypted with a
+key that is being removed.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from samegoal_pipelines.warehouse.engine import as_writer
 
 @contextmanager
 def changing(engine: sa.Engine, district_id: str, step: str) -> Iterator[sa.Connection]:
-    """A transaction as this district's writer, while no other change of the registry is under way."""
+    """A transaction as this district's writer, with no other change of the registry in progress."""
     with as_writer(engine, district_id, step) as connection:
         connection.execute(sa.text(f"lock table {districts.fullname} in share row exclusive mode"))
         yield connection

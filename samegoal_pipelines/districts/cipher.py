@@ -1,8 +1,8 @@
 """Client secrets at rest: encrypted with our keys (Fernet: AES with HMAC), decrypted only to send them.
 
 The first key encrypts and every key decrypts. To change the key, put a new one in front, encrypt the secrets
-again (`rotation`), then drop the old one. Without configured keys, the first use makes one and keeps it in a
-file that only its owner can read. The file is read each time, so that a long-lived process notices a change.
+again (`rotation`), then remove the old one. Without configured keys, the first use creates a key in a file
+that only its owner can read. The file is read each time, so that a long-lived process notices a change.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _MAKE_KEY = "python -c 'from cryptography.fernet import Fernet; print(Fernet.gen
 
 
 class SecretCipher:
-    """Encrypts and decrypts secrets. It reads and makes nothing before the first one.
+    """Encrypts and decrypts secrets. It reads and creates nothing before the first use.
 
     Args:
         configured: comma-separated keys (``SAMEGOAL_SECRET_KEY``); without them, a key file in `home`.
@@ -68,7 +68,7 @@ class SecretCipher:
         return True
 
     def needs_an_old_key(self, sealed: bytes) -> bool:
-        """Whether only a key behind the first decrypts the secret."""
+        """Whether only an older key decrypts the secret."""
         self.check()  # unusable keys are an error, not a "no"
         with suppress(DecryptionError):
             self.decrypt(sealed, "")
@@ -88,11 +88,11 @@ class SecretCipher:
 
     @property
     def keys_in_file(self) -> bool:
-        """Whether the keys are ours to change; otherwise, the environment names them."""
+        """Whether the keys are in our key file. Otherwise the environment sets them."""
         return self._configured is None
 
     def put_new_key_first(self) -> None:
-        """Make a new key that encrypts from now on; the old keys still decrypt."""
+        """Create a new key that encrypts from now on. The old keys still decrypt."""
         from cryptography.fernet import Fernet
 
         self._write_key_file(
@@ -103,7 +103,7 @@ class SecretCipher:
         """Keep the first key only."""
         self._write_key_file(self._keys()[:1])
 
-    # -- within --
+    # -- internals --
 
     def _decrypting(self, district_id: str, use: Callable[[MultiFernet], bytes]) -> bytes:
         from cryptography.fernet import InvalidToken
@@ -152,7 +152,7 @@ class SecretCipher:
 
     @contextmanager
     def _plainly_failing(self) -> Iterator[None]:
-        """Of every district the same line: its secret is not at fault."""
+        """Report an unreadable key file with the same line for every district."""
         try:
             yield
         except OSError as error:
@@ -162,7 +162,7 @@ class SecretCipher:
             ) from None
 
     def _make_key_file(self) -> None:
-        """Make the key file, unless there is one: whole or not at all, and never a second one."""
+        """Create the key file atomically, unless there is one."""
         if self._has_key_file():
             return
         from cryptography.fernet import Fernet
@@ -172,28 +172,28 @@ class SecretCipher:
         try:
             os.link(partial, self._file)
         except FileExistsError:
-            pass  # another command was faster: its key counts
+            pass  # another command was faster, so its key counts
         finally:
             partial.unlink()
 
     def _write_key_file(self, keys: Sequence[str]) -> None:
-        """Replace the keys, all at once. Under the lock of `changing`: one that is slower would undo it."""
+        """Replace all keys atomically. The lock of `changing` must be held, or another change may undo it."""
         target = self._file.resolve()
         target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         for left_by_a_kill in target.parent.glob(f"{KEY_FILE}.*"):
             left_by_a_kill.unlink()
         partial = self._written_aside(keys)
         if target.exists() and (owner := target.stat()).st_uid != os.geteuid():
-            os.chown(partial, owner.st_uid, owner.st_gid)  # root is no reason to lock the pipeline out
+            os.chown(partial, owner.st_uid, owner.st_gid)  # keep the owner if root runs this
         partial.replace(target)
         folder = os.open(target.parent, os.O_RDONLY)
         try:
-            os.fsync(folder)  # on disk before anything is encrypted with it
+            os.fsync(folder)  # on disk before anything is encrypted with the key
         finally:
             os.close(folder)
 
     def _written_aside(self, keys: Sequence[str]) -> Path:
-        """A file with these keys beside the key file."""
+        """Write a file with these keys next to the key file."""
         partial = self._file.resolve().with_name(f"{KEY_FILE}.{secrets.token_hex(8)}")
         with os.fdopen(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
             file.writelines(f"{key}\n" for key in keys)

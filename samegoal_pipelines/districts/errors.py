@@ -1,4 +1,4 @@
-"""What is wrong with a district's registration. Each message is one line that begins with the district."""
+"""Errors about a district's registration. Each message is one line that starts with the district."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class InvalidDistrictError(DistrictError):
 
 
 class DuplicateDistrictError(DistrictError):
-    """Another registered district has this id, this address or this identity."""
+    """Another registered district has this id, address or identity."""
 
 
 class DecryptionError(DistrictError):

@@ -1,4 +1,4 @@
-"""What a district may be called: its id, for paths and SQL, and its name, for people."""
+"""Valid district ids (for paths and SQL) and names (for people)."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _ID = re.compile(r"[a-z0-9][a-z0-9-]{0,39}", re.ASCII)
 
 
 def checked_id(district_id: str) -> str:
-    """The id, which may stand in a path and in SQL.
+    """Return the id if it is safe in a path and in SQL.
 
     Raises:
         InvalidDistrictError: it is none.
@@ -25,7 +25,7 @@ def checked_id(district_id: str) -> str:
 
 
 def checked_name(district_id: str, name: str) -> str:
-    """The name, which is shown in terminals, pages and messages: its spaces plain, nothing in it unseen."""
+    """Return the name with plain spaces, if it has no invisible characters. Terminals and pages show it."""
     name = "".join(" " if unicodedata.category(each) == "Zs" else each for each in name).strip()
     if not name:
         raise InvalidDistrictError(f"{district_id}: the name is blank; give the district's name")
@@ -39,12 +39,12 @@ def checked_name(district_id: str, name: str) -> str:
 
 
 def unknown(district_id: str) -> UnknownDistrictError:
-    """What to raise for an id that nobody has registered."""
+    """The error for an id that is not registered."""
     return UnknownDistrictError(
         f"{shown(district_id)}: no such district is registered; see samegoal-pipelines districts list"
     )
 
 
 def shown(text: object) -> str:
-    """A text that somebody typed, on one line and not endless."""
+    """A text as typed, on one line and of limited length."""
     return ascii(text)[1:-1][:60]

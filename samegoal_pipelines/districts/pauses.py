@@ -1,7 +1,7 @@
-"""Pauses: districts that the schedule leaves out for a while, such as over the summer.
+"""Pauses: the schedule skips a district for a while, such as over the summer.
 
-One pause per district, from a night to a night, both included, by the district's own calendar. A night that
-somebody runs by hand takes place all the same.
+A district has one pause, from one night to another, both inclusive, by its own calendar. `sync` still runs a
+paused district.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class Pause:
     set_at: datetime
 
     def covers(self, night: date) -> bool:
-        """Whether this night is left out."""
+        """Whether the schedule skips this night."""
         return self.paused_from <= night <= self.paused_to
 
 
@@ -52,12 +52,12 @@ def pause(
     set_by: str,
     reason: str | None = None,
 ) -> Pause:
-    """Leave a district out of the schedule from a night to a night; replaces the pause that it had.
+    """Pause a district from one night to another. Replaces its old pause.
 
     Raises:
         UnknownDistrictError: there is no such district.
-        InvalidDistrictError: the pause would end before it begins, or the reason is too long; or another
-            pause is under way, which this one would end at once.
+        InvalidDistrictError: the pause would end before it starts, the reason is too long, or another
+            pause is in progress that this one would end immediately.
     """
     if paused_to < paused_from:
         raise InvalidDistrictError(
@@ -91,13 +91,14 @@ def pause(
 
 
 def resume(engine: sa.Engine, district_id: str, now: datetime) -> Pause | None:
-    """Take a district back into the schedule.
+    """End a district's pause.
 
     Args:
-        now: an aware instant: a pause that holds by then is no reason to wait for the night that has begun.
+        now: an aware instant. After a pause in progress, tonight's snapshot is not due if the night has
+        begun.
 
     Returns:
-        The pause that it had, begun or not; None if it had none.
+        The pause, started or not, or None.
 
     Raises:
         UnknownDistrictError: there is no such district.
@@ -115,13 +116,13 @@ def resume(engine: sa.Engine, district_id: str, now: datetime) -> Pause | None:
 
 
 def all_pauses(engine: sa.Engine) -> dict[str, Pause]:
-    """Every district's pause, past and to come ones as well, by district."""
+    """Every district's pause, including past and future ones, by district."""
     with as_operator(engine, "looking up the pauses") as connection:
         return {row.district_id: Pause(**row._mapping) for row in connection.execute(sa.select(*pauses.c))}
 
 
 def unpaused(engine: sa.Engine, due: Iterable[tuple[District, date]]) -> Iterator[tuple[District, date]]:
-    """Of the districts that are due, each with its night, the ones that are not paused on it."""
+    """Filter due districts, each with its night, to those that are not paused."""
     found = all_pauses(engine)
     for district, night in due:
         if district.id not in found or not found[district.id].covers(night):

@@ -1,7 +1,7 @@
-"""The registry: which districts there are, where their Qmlativ is, and whether they run.
+"""The registry: the districts, where their Qmlativ is, and whether they run.
 
-Rows of `districts` and `district_credentials`. What is registered is checked here once, so that nobody else
-has to. Nothing here calls Qmlativ.
+It reads and writes `districts` and `district_credentials`, and validates registrations once for all other
+code. Nothing here calls Qmlativ.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ __all__ = [
 
 DEFAULT_TIMEZONE = "America/Chicago"
 _NO_PLACES = {"localtime", "Factory"}
-"""What lies among the time zones and is none: the machine's own, and that of a machine nobody has set."""
+"""Listed among the time zones, but not one: the machine's own, and that of an unconfigured machine."""
 _CHANGEABLE = {
     "name",
     "base_url",
@@ -66,7 +66,7 @@ _CHANGEABLE = {
 
 @dataclass(frozen=True)
 class DistrictIdentity:
-    """Which district of Qmlativ a registration turned out to be, at the first contact that succeeded."""
+    """The Qmlativ district behind a registration, as found at the first successful contact."""
 
     district_id: int
     code: str
@@ -102,7 +102,7 @@ class District:
     source_host: str
     identity: DistrictIdentity | None
     gate_limits: dict[str, float] = field(default_factory=dict)
-    """Limits of the gate that differ from the usual ones; what is in force is `limits`."""
+    """Limits of the gate that differ from the defaults. `limits` are the ones in force."""
     show_restricted_contacts: bool = False
     show_confidential_phones: bool = False
 
@@ -117,11 +117,11 @@ class District:
 
     @property
     def withholding(self) -> Withholding:
-        """Which contacts this district publishes that are withheld by default."""
+        """Which contacts this district shows or withholds."""
         return Withholding(self.show_restricted_contacts, self.show_confidential_phones)
 
     def public_facts(self) -> dict[str, Any]:
-        """Everything about the district that may be shown; `gate_limits` are the ones in force."""
+        """Everything about the district except secrets. `gate_limits` are the ones in force."""
         facts = asdict(self)
         identity = facts.pop("identity") or {}
         return {
@@ -139,7 +139,7 @@ class Registry:
         self._engine = engine
         self._cipher = cipher
 
-    # -- looking --
+    # -- reading --
 
     def get(self, district_id: str) -> District:
         """The district of this id.
@@ -155,7 +155,7 @@ class Registry:
         return self._list(sa.true())
 
     def list_active(self) -> builtins.list[District]:
-        """The districts that run by schedule, by id."""
+        """The districts that the schedule runs, by id."""
         return self._list(districts.c.active)
 
     def _list(self, which: sa.ColumnElement[bool]) -> builtins.list[District]:
@@ -164,7 +164,7 @@ class Registry:
             return [_district(row._mapping) for row in rows]
 
     def connection(self, district: District, *, allow_local: bool = False, **limits: Any) -> Connection:
-        """What it takes to talk to the district's Qmlativ, its secret opened.
+        """The connection to the district's Qmlativ, with the decrypted secret.
 
         Args:
             limits: further fields of `qmlativ.Connection`.
@@ -180,7 +180,7 @@ class Registry:
             client_key, again = self._credentials(district.id)
             if again == sealed:
                 raise
-            client_secret = self._cipher.decrypt(again, district.id)  # the key was rotated in between
+            client_secret = self._cipher.decrypt(again, district.id)  # the key was rotated meanwhile
         return Connection(
             base_url=district.base_url,
             client_key=client_key,
@@ -192,7 +192,7 @@ class Registry:
         )
 
     def _credentials(self, district_id: str) -> tuple[str, bytes]:
-        """Client Key and sealed Client Secret."""
+        """Client Key and encrypted Client Secret."""
         query = sa.select(district_credentials.c.client_key, district_credentials.c.sealed_secret)
         with as_writer(self._engine, district_id, "looking up the credentials") as connection:
             row = connection.execute(
@@ -225,7 +225,7 @@ class Registry:
 
         Raises:
             InvalidDistrictError: something about it is not acceptable.
-            DuplicateDistrictError: the id, or the address with this entity, is registered already.
+            DuplicateDistrictError: the id, or the address with this entity, is already registered.
         """
         checked_id(id)
         values = _checked(
@@ -256,14 +256,14 @@ class Registry:
             return _get(connection, id)
 
     def set(self, district_id: str, *, allow_local: bool = False, **changes: Any) -> District:
-        """Change what is registered about a district; None empties.
+        """Change a district's registration. None clears a value.
 
-        The identity that was remembered stays: a district may move, but not become another.
+        The remembered identity stays: a district may move, but it cannot become another one.
 
         Args:
             changes: name, base_url, token_url, entity_id, timezone, expires, show_restricted_contacts,
-                show_confidential_phones; and gate_limits, of which those that are named change, and None
-                takes one back to the usual.
+                show_confidential_phones; and gate_limits, of which only the named ones change, and None
+                restores the default.
 
         Raises:
             InvalidDistrictError, DuplicateDistrictError, UnknownDistrictError: and nothing is changed.
@@ -291,7 +291,7 @@ class Registry:
             return _get(connection, district_id)
 
     def set_active(self, district_id: str, active: bool) -> District:
-        """Take a district into the schedule, or out of it."""
+        """Enable or disable a district in the schedule."""
         with changing(self._engine, district_id, "changing the district") as connection:
             came_back = active and not _get(connection, district_id).active
             since = {"due_since": sa.func.now()} if came_back else {}
@@ -312,12 +312,12 @@ class Registry:
             )
 
     def recognize(self, district: District, answered: Answered) -> DistrictIdentity:
-        """Which district of Qmlativ this registration is for: as remembered, or from now on who answered.
+        """The Qmlativ district of this registration: the remembered one, or else the one that answered.
 
-        Whoever reads compares the two; here only a second registration of the same district is refused.
+        The caller compares both. This only rejects a second registration of the same district.
 
         Raises:
-            DuplicateDistrictError: the one that answered is registered under another id.
+            DuplicateDistrictError: the district that answered is registered under another id.
         """
         if district.identity is not None and district.identity.entity_id is not None:
             return district.identity
@@ -372,7 +372,7 @@ class Registry:
 
 
 def _checked(district_id: str, given: dict[str, Any], allow_local: bool) -> dict[str, Any]:
-    """What was given, checked and in the one form in which it is stored."""
+    """The given values, validated and in the form in which they are stored."""
     values = dict(given)
     if "name" in values:
         values["name"] = checked_name(district_id, values["name"] or "")
@@ -397,7 +397,7 @@ def _checked(district_id: str, given: dict[str, Any], allow_local: bool) -> dict
 def _merged(
     district_id: str, before: Mapping[str, float], changes: Mapping[str, float | None]
 ) -> dict[str, float]:
-    """The limits that differ from the usual ones, after these changes."""
+    """The limits that differ from the defaults, after these changes."""
     try:
         Limits.of({name: 0 if value is None else value for name, value in changes.items()})
     except ValueError as error:
@@ -433,7 +433,7 @@ def _refuse_second_of_source(
 
 
 def _refuse_half_erased(connection: sa.Connection, district_id: str) -> None:
-    """Files of the district that was may still be there: they must not become those of the new one."""
+    """Reject an id whose erasure is unfinished: the new district must not get the old one's files."""
     unfinished = (erasures.c.district_id == district_id) & erasures.c.files_erased.is_(None)
     if connection.scalar(sa.select(sa.exists().where(unfinished))):
         raise InvalidDistrictError(
@@ -445,7 +445,7 @@ def _refuse_half_erased(connection: sa.Connection, district_id: str) -> None:
 def _find_among_all(
     connection: sa.Connection, district_id: str, *which: sa.ColumnElement[bool]
 ) -> str | None:
-    """Another district of which this holds; a writer would see its own only."""
+    """Find another district that matches. A writer would only see its own."""
     take_role(connection, Role.OPERATOR)
     other = connection.scalar(
         sa.select(districts.c.district_id).where(districts.c.district_id != district_id, *which)

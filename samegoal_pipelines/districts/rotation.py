@@ -1,7 +1,7 @@
-"""Encrypt every district's secret again with the first key, so that the keys behind it can go.
+"""Encrypt every district's secret again with the first key, so that the other keys can be removed.
 
-Every secret can be decrypted whenever this is stopped: a new key is in the key file before anything is
-encrypted with it, and the old keys go only after every secret was decrypted without them. Keys from the
+This can stop at any time without losing a secret. A new key is in the key file before anything is encrypted
+with it, and the old keys are removed only after every secret was decrypted without them. Keys from the
 environment are changed there.
 """
 
@@ -24,20 +24,20 @@ _SECRET = sa.select(district_credentials.c.sealed_secret)
 
 @dataclass(frozen=True)
 class Rotation:
-    """What came of it."""
+    """The result of a rotation."""
 
     reencrypted: int
-    """Secrets that are encrypted with the first key now."""
+    """Secrets that are now encrypted with the first key."""
     lost: tuple[str, ...]
     """A line about each district whose secret no key decrypts."""
     new_key: bool
-    """Whether the key is a new one, and the old ones are gone; false where the environment names the keys."""
+    """Whether a new key replaced the old ones. False if the environment sets the keys."""
 
 
 def rotate_key(engine: sa.Engine, cipher: SecretCipher) -> Rotation:
-    """Encrypt every secret again with the first key; with keys in the key file, that is a new one.
+    """Encrypt every secret again with the first key. With a key file, that is a new key.
 
-    Each district has its own transaction. A secret that cannot be decrypted stops no other.
+    Each district has its own transaction. A secret that cannot be decrypted does not stop the others.
 
     Raises:
         DecryptionError: the keys themselves cannot be used.
@@ -49,7 +49,7 @@ def rotate_key(engine: sa.Engine, cipher: SecretCipher) -> Rotation:
             cipher.put_new_key_first()
     rotation = _reencrypt_all(engine, cipher)
     while cipher.keys_in_file and not _drop_old_keys(engine, cipher):
-        rotation = _reencrypt_all(engine, cipher)  # another rotation has come in between
+        rotation = _reencrypt_all(engine, cipher)  # another rotation ran meanwhile
     return rotation
 
 
@@ -82,7 +82,7 @@ def _reencrypt(connection: sa.Connection, cipher: SecretCipher, district_id: str
 
 
 def _drop_old_keys(engine: sa.Engine, cipher: SecretCipher) -> bool:
-    """Drop them unless a secret still needs one; no other change of the registry can be under way."""
+    """Remove the old keys unless a secret still needs one. No other change of the registry is in progress."""
     with changing(engine, _NO_DISTRICT, "dropping the old keys") as connection:
         take_role(connection, Role.OPERATOR)
         for district_id in connection.scalars(sa.select(districts.c.district_id)).all():

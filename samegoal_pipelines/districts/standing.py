@@ -1,6 +1,6 @@
-"""How a district stands: what SameGoal reads of it, what became of its last attempt, whether it is paused.
+"""A district's state: what SameGoal reads, the last attempt, and its pause.
 
-`now` is handed in. What is to be done about it is said in `reports.remedies`.
+`now` is an argument.
 """
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ from samegoal_pipelines.warehouse.snapshots import Attempt, current_nights, last
 
 @dataclass(frozen=True)
 class Standing:
-    """One district, as it stands now."""
+    """One district's current state."""
 
     district: District
     local_date: date
     pause: Pause | None
-    """A pause that holds or is to come."""
+    """A current or future pause."""
     published: Attempt | None
     """The snapshot that SameGoal reads."""
     in_the_way: Attempt | None
-    """The last attempt, where it failed or is held: since then nothing was published."""
+    """The last attempt, if it failed or is held and nothing was published since."""
 
     @property
     def state(self) -> str:
@@ -36,7 +36,7 @@ class Standing:
 
 
 def standing_of(engine: sa.Engine, district: District, now: datetime) -> Standing:
-    """How one district stands at an aware instant."""
+    """One district's state at an aware instant."""
     local_date = district.local_date(now)
     pause = all_pauses(engine).get(district.id)
     last = next(iter(last_attempts(engine, district.id, limit=1)), None)
@@ -51,7 +51,7 @@ def standing_of(engine: sa.Engine, district: District, now: datetime) -> Standin
 
 @dataclass(frozen=True)
 class Standings:
-    """The same of all districts, in what a line has room for."""
+    """The states of all districts, one line each."""
 
     nights: Mapping[str, date]
     pauses: Mapping[str, Pause]
@@ -67,12 +67,12 @@ class Standings:
 
 
 def all_standings(engine: sa.Engine, now: datetime) -> Standings:
-    """How all districts stand; two queries, whatever their number."""
+    """The states of all districts, with two queries in total."""
     return Standings(current_nights(engine), all_pauses(engine), now)
 
 
 def state_of(district: District, pause: Pause | None, local_date: date) -> str:
-    """What the schedule makes of a district, for people."""
+    """How the schedule treats a district, for people."""
     if not district.active:
         return "disabled"
     if pause and pause.covers(local_date):

@@ -1,8 +1,8 @@
-"""Whether a night could work for a district: all that can be asked of its Qmlativ without reading a student.
+"""Check whether a night would work for a district, without reading any student.
 
-Each question becomes a row of the answer, whatever comes of it; a question that rests on another one is not
-asked where that one failed. Qmlativ has no count of rows: what is told is what came on the last night that
-landed; before the first, and on request, the keys alone are read.
+Each question becomes one row of the answer. A question that depends on a failed one is not asked. Qmlativ
+cannot count rows, so the counts are those of the last landed night. Before the first night, and on request,
+only the keys are read.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ from samegoal_pipelines.tables.reads import rows_by_object
 from samegoal_pipelines.transforms.grants import costs_of
 
 CONNECTIONS = 4
-"""Requests to one district at once: schools work while somebody verifies."""
+"""Parallel requests to one district. Keep it low, because schools are working meanwhile."""
 NEVER_EMPTY = (ENTRY_WITHDRAWAL, STUDENT, STUDENT_NAME, SCHOOL)
 _NAMED = 12  # entities
 _COLON, _SEMICOLON = (re.compile(rf"{mark} (?![^()]*\))") for mark in ":;")
-"""Where an error goes over to what to do; not within brackets."""
+"""Where an error message continues with what to do, outside of brackets."""
 _RENEW = {
     0: "renew the Integration Access in Qmlativ, then register its new day: samegoal-pipelines districts set "
     "{id} --expires …; and a new secret: samegoal-pipelines districts rotate-secret {id}",
@@ -45,7 +45,7 @@ _RENEW = {
 
 @dataclass(frozen=True)
 class Step:
-    """One question: what came of it, and what to do if that is not good."""
+    """One question, its result, and what to do if it failed."""
 
     name: str
     state: Literal["ok", "warning", "failed"]
@@ -55,19 +55,19 @@ class Step:
 
 @dataclass(frozen=True)
 class ObjectFacts:
-    """What the Integration Access gives of one object."""
+    """What the Integration Access grants of one object."""
 
     name: str
     fields: int
-    """Of the fields that are read, how many it has."""
+    """How many of the fields that we read are granted."""
     granted: int
     rows: int | None
-    """As they came, of all school years that are read; None: not known."""
+    """Rows of all school years that are read. None if unknown."""
 
 
 @dataclass(frozen=True)
 class Missing:
-    """A field that is not granted, and what that costs."""
+    """A field that is not granted, and what you lose without it."""
 
     field: str
     required: bool
@@ -76,7 +76,7 @@ class Missing:
 
 @dataclass
 class Verification:
-    """All that was asked about one district."""
+    """Everything that was checked about one district."""
 
     district_id: str
     name: str
@@ -92,7 +92,7 @@ class Verification:
 
     @property
     def ok(self) -> bool:
-        """Whether nothing stands in the way of a night."""
+        """Whether a night would work."""
         return self.state != "failed"
 
     def facts(self) -> dict[str, Any]:
@@ -101,7 +101,7 @@ class Verification:
 
 
 class _NotOkError(Exception):
-    """A question was answered, and the answer is not good."""
+    """A question was answered, and the answer is bad."""
 
     def __init__(self, outcome: str, remedy: str, state: Literal["warning", "failed"] = "failed") -> None:
         super().__init__(outcome)
@@ -117,10 +117,10 @@ def verify(
     allow_local: bool = False,
     count_rows: bool = False,
 ) -> Verification:
-    """Ask everything about one district. Raises nothing: each failure is a row.
+    """Check everything about one district. It raises nothing, because each failure is a row.
 
     Args:
-        today: the district's date, from which to count the days until the Integration Access expires.
+        today: the district's date, to count the days until the Integration Access expires.
         landing: where the last night's counts are.
         count_rows: read the keys of every object now, which takes a few seconds per 10,000 students.
     """
@@ -159,7 +159,7 @@ def _answer(district_id: str, name: str, question: Callable[[], str]) -> Step:
 
 
 def _failure(district_id: str, name: str, error: DistrictError | QmlativError | LandingError) -> Step:
-    """What is wrong, and, behind it in our own errors' words, what to do."""
+    """What is wrong, and what to do according to our own error message."""
     if isinstance(error, QmlativError):
         what, advice = _divided(error.what, _COLON)
         where = f"{error.where}: " if error.where and error.where not in (name, "GetSystemMetadata") else ""
@@ -180,7 +180,7 @@ def _expiry(district: District, today: date) -> str:
         )
         raise _NotOkError("not known", remedy, "warning")
     days = (district.expires - today).days
-    if days < 0:  # as it was registered; whether Qmlativ still accepts it, the token tells
+    if days < 0:  # as registered; the token shows whether Qmlativ still accepts it
         raise _NotOkError(f"expired on {district.expires}", _RENEW[0].format(id=district.id), "warning")
     told = f"{district.expires}, {in_days(days)}"
     warning = expiry_warning(days)
@@ -190,7 +190,7 @@ def _expiry(district: District, today: date) -> str:
 
 
 class _Questions:
-    """The questions, each of which returns its answer for people or raises."""
+    """The questions. Each returns its answer for people, or raises."""
 
     def __init__(self, registry: Registry, district: District, client: QmlativClient) -> None:
         self._registry = registry
@@ -260,7 +260,7 @@ class _Questions:
         return f"{told}{names[before[0]]} before"
 
     def fields(self) -> str:
-        """What of each object is granted; sets `missing`."""
+        """What is granted of each object. Sets `missing`."""
         wanted = list(OBJECTS.values())
         described = dict(zip(wanted, self._at_once(self._client.describe, wanted), strict=True))
         self._described = described
@@ -294,7 +294,7 @@ class _Questions:
         return f"all {total} granted"
 
     def answers(self) -> str:
-        """Whether each object answers tonight, asked for one row."""
+        """Whether each object answers a request for one row."""
 
         def ask(wanted: QmlativObject) -> bool:
             year = self._current if wanted.year_bound else None
@@ -312,7 +312,7 @@ class _Questions:
         return f"all {len(wanted)} answer"
 
     def rows(self, landing: Landing | None, today: date, *, count_rows: bool) -> str:
-        """How many rows there are; sets them."""
+        """The number of rows of each object, which it also stores."""
         landed = None if count_rows or landing is None else landed_rows(landing, self._district.id, today)
         if landed is not None:
             night, self._rows = landed
@@ -325,7 +325,7 @@ class _Questions:
         return "counted just now"
 
     def objects(self) -> list[ObjectFacts]:
-        """What was found out about each object."""
+        """The facts about each object."""
         return [
             ObjectFacts(
                 each.label,
@@ -338,13 +338,13 @@ class _Questions:
 
     @staticmethod
     def _at_once(ask: Callable[[Any], Any], about: Iterable[Any]) -> list[Any]:
-        """Answers in order; the client bounds how many requests run at once."""
+        """Answers in order. The client limits parallel requests."""
         with ThreadPoolExecutor(CONNECTIONS) as threads:
             return list(threads.map(ask, about))
 
 
 def landed_rows(landing: Landing, district_id: str, today: date) -> tuple[date, dict[str, int]] | None:
-    """The last night that landed, and how many rows came of each object, of all school years; None: none has.
+    """The last landed night and its rows per object, of all school years. None if nothing has landed.
 
     Raises:
         LandingError: the landing cannot be read.

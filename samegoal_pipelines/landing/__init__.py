@@ -1,7 +1,7 @@
-"""Landed files: what each asset held, per district and night, as Parquet on any fsspec URL.
+"""Landed files: each asset's tables per district and night, as Parquet on any fsspec URL.
 
-The pipeline's own record of a night: what Qmlativ said, as it came, and what the pipeline made of
-it. Not here: what the rows mean (`transforms`), or which night it is (`defs`).
+They record a night: the rows that Qmlativ returned, and what the pipeline computed from them. What the rows
+mean is up to `transforms`, and which night it is is decided in `defs`.
 """
 
 from samegoal_pipelines.landing.storage import LandingError

@@ -1,7 +1,7 @@
-"""The storage below a landing, whatever its kind: where it is, what its failures are, and folders.
+"""The storage of a landing, of any kind: its location, its errors and its folders.
 
-What fsspec leaves to each kind of storage is settled here, once: S3's own library raises errors that are no
-`OSError`, and makes a missing bucket where it is asked for a folder.
+This module hides the differences that fsspec leaves: S3's library raises errors that are no `OSError`, and
+creates a missing bucket when it should create a folder.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ _PASSING = {
     errno.EBUSY,
     errno.EHOSTUNREACH,
     errno.ENETUNREACH,
-    errno.EREMOTEIO,  # what s3fs makes of S3's internal errors
+    errno.EREMOTEIO,  # how s3fs maps S3's internal errors
     errno.ETIMEDOUT,
 }
 _NO_CREDENTIALS = (
@@ -28,14 +28,14 @@ _PLAIN_WORDS = {
     "PartialCredentialsError": _NO_CREDENTIALS,
     "NotImplementedError": "this kind of storage is only for reading",
 }
-"""What to say in place of an error's name, where that alone tells nobody what to do."""
+"""Texts for errors whose names do not say what to do."""
 
 
 class LandingError(Exception):
-    """A landed file is missing, damaged or cannot be written; says which asset and night, and what to do.
+    """A landed file is missing, damaged or cannot be written. Names the asset, the night and what to do.
 
     Attributes:
-        transient: whether trying again may help: the storage could not be reached, or was busy.
+        transient: whether a retry may help, because the storage was unreachable or busy.
     """
 
     def __init__(self, message: str, *, transient: bool = False) -> None:
@@ -44,19 +44,19 @@ class LandingError(Exception):
 
 
 class Storage:
-    """One root on any storage that fsspec knows.
+    """One root on any storage that fsspec supports.
 
     Args:
         root: a path or any fsspec URL (`s3://bucket/prefix`).
 
     Attributes:
-        root: the root as it may be shown: without a user and password, and without a slash at its end.
+        root: the root for people, without a user, a password or a trailing slash.
         files: fsspec's file system.
         base: the root as `files` spells it.
-        failures: what `files` raises where it cannot read or write.
+        failures: the exceptions that `files` raises if it cannot read or write.
 
     Raises:
-        LandingError: the root names no kind of storage that can be used, or one that cannot be reached.
+        LandingError: the storage is not supported, or cannot be reached.
     """
 
     def __init__(self, root: str) -> None:
@@ -70,7 +70,7 @@ class Storage:
                 "SAMEGOAL_LANDING_URL cannot be used: no package for its kind of storage is installed "
                 "(for s3:// install samegoal-pipelines[s3]), or it is misspelt"
             ) from None
-        except OSError as error:  # some kinds connect at once
+        except OSError as error:  # some kinds connect immediately
             raise self.error("the landing cannot be used", error, "check SAMEGOAL_LANDING_URL") from None
         self.files: Any = files
         self._has_folders = "s3" not in files.protocol
@@ -81,9 +81,9 @@ class Storage:
             self._unreachable += (s3.ConnectionError, s3.HTTPClientError)
 
     def make_folder(self, path: str) -> None:
-        """Make a folder and those above it, where the storage has any; never a bucket.
+        """Create a folder and its parents if the storage has folders, but never a bucket.
 
-        A root on this machine is made closed to other accounts: what lies below it are children's records.
+        A root on this machine is closed to other accounts, because it holds children's records.
         """
         if self._has_folders:
             if "file" in self.files.protocol:
@@ -91,7 +91,7 @@ class Storage:
             self.files.makedirs(path, exist_ok=True)
 
     def error(self, what: str, because_of: Exception, remedy: str) -> LandingError:
-        """What to raise for one of `failures`: the storage's own words without the path, and what to do."""
+        """The error for one of `failures`: the storage's message without the path, and what to do."""
         name = type(because_of).__name__
         reason = _PLAIN_WORDS.get(name) or getattr(because_of, "strerror", None) or name
         return LandingError(
@@ -102,7 +102,7 @@ class Storage:
 
 
 def _without_login(url: str) -> str:
-    """The URL as it may stand in an error, which people of a district read."""
+    """The URL without user and password, for error messages."""
     scheme, separator, rest = url.partition("://")
     host, slash, path = rest.partition("/")
     return f"{scheme}{separator}{host.rpartition('@')[2]}{slash}{path}"

@@ -3,10 +3,10 @@
     <landing>/<district>/<night>/<run>/<asset>/<Table>.parquet
     <landing>/<district>/<night>/<run>/<asset>/landed.json
 
-A folder is written once and never changed: a run that dies leaves a folder without a manifest,
-which nobody reads, and two runs of one night cannot mix their files. The newest manifest of a night
-wins. The manifest holds the SHA-256 of every file, and every file says which district, night, run, asset
-and table it is: no other file can take its place. Paths carry ids and dates only, never a person's data.
+A folder is written once and never changed. A run that dies leaves a folder without a manifest, which is
+never read, and two runs of one night cannot mix their files. The newest manifest of a night wins. The
+manifest holds the SHA-256 of every file, and every file names its district, night, run, asset and table, so
+no other file can take its place. Paths contain ids and dates only, never a person's data.
 """
 
 from __future__ import annotations
@@ -34,16 +34,16 @@ METADATA_KEY = b"samegoal"
 _FOLDER_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*", re.ASCII)
 _PAGE_NAME = re.compile(r"(\d{4}-\d{2}-\d{2})\.html", re.ASCII)
 _REACH_IT = "check that the storage is there and may be written, then run again"
-_WRITERS = 4  # tables of an asset that are written at once
-_DICTIONARY = 2**14  # bytes of distinct values, from which on a column is written value by value
+_WRITERS = 4  # tables of an asset that are written in parallel
+_DICTIONARY = 2**14  # write columns with more bytes of distinct values without a dictionary
 _UNREADABLE_JSON = (ValueError, KeyError, TypeError, AttributeError, RecursionError)
 _LONG_AGO = datetime(1970, 1, 2, tzinfo=UTC)
-_TRIES = 5  # how often files that others write or delete at the same moment are looked for again
+_TRIES = 5  # how often to look again for files that others are writing or deleting
 
 
 @dataclass(frozen=True)
 class LandedAsset:
-    """One asset of one run: where it is, and what its manifest says of its tables."""
+    """One asset of one run: its location, and its manifest's facts about its tables."""
 
     district_id: str
     night: date
@@ -54,7 +54,7 @@ class LandedAsset:
     sha256: dict[str, str]
 
     def identity(self, table: str) -> dict[str, str]:
-        """What the file of this table says about itself, so that no other file can take its place."""
+        """The identity in this table's file, so that no other file can take its place."""
         return {
             "district_id": self.district_id,
             "night": self.night.isoformat(),
@@ -69,7 +69,7 @@ class LandedFileError(LandingError):
 
     Attributes:
         asset, table: which file it is.
-        fault: what is wrong with it, as a predicate.
+        fault: what is wrong with it, as the end of a sentence.
     """
 
     def __init__(self, landed: LandedAsset, table: str, fault: str) -> None:
@@ -93,7 +93,7 @@ class Landing:
 
     @property
     def root(self) -> str:
-        """The path or URL below which everything lies, without a slash at its end."""
+        """The path or URL of the landing, without a trailing slash."""
         return self._storage.root
 
     def write(
@@ -110,7 +110,7 @@ class Landing:
         """Land one asset: a Parquet file per table, then the manifest.
 
         Args:
-            tables: table name (a Qmlativ object for raw assets) → frame with Arrow dtypes.
+            tables: table name (the Qmlativ object for raw assets) → frame with Arrow dtypes.
             about: table name → facts kept in its file's metadata, such as the fields that were asked for.
 
         Raises:
@@ -163,10 +163,10 @@ class Landing:
         run_id: str | None = None,
         only: str | None = None,
     ) -> dict[str, pd.DataFrame]:
-        """The asset's tables as landed by `run_id`, or else by the last run of that night that landed it.
+        """The asset's tables as landed by `run_id`, or else by the last run of that night.
 
         Args:
-            only: this table and no other.
+            only: read only this table.
 
         Returns:
             table name → frame with Arrow dtypes.
@@ -181,15 +181,15 @@ class Landing:
         """Every run's landing of this asset that night, or of every asset (`*`), oldest first.
 
         Raises:
-            LandingError: the storage cannot be read, which is not to say that nothing has landed.
+            LandingError: the storage cannot be read, which does not mean that nothing has landed.
         """
         found = []
         try:
-            for path in self._fs.find(self._night(district_id, night)):  # a glob would read brackets in it
+            for path in self._fs.find(self._night(district_id, night)):  # glob would interpret brackets
                 run_id, found_asset, name = path.split("/")[-3:]
                 if name != MANIFEST or asset not in (found_asset, "*"):
                     continue
-                # cut short by a kill, damaged, or deleted meanwhile: that run has not landed
+                # incomplete, damaged or deleted meanwhile: treat it as not landed
                 with suppress(FileNotFoundError, *_UNREADABLE_JSON):
                     with self._fs.open(path, "r") as file:
                         manifest = json.load(file)
@@ -203,7 +203,7 @@ class Landing:
         return sorted(found, key=lambda one: (one.landed_at, one.run_id))
 
     def nights(self, district_id: str) -> list[date]:
-        """The nights this district has a folder for, oldest first.
+        """The nights with a folder for this district, oldest first.
 
         Raises:
             LandingError: the storage cannot be read.
@@ -223,7 +223,7 @@ class Landing:
         return sorted(nights)
 
     def read_last(self, asset: str, table: str, *, district_id: str, up_to: date) -> pd.DataFrame | None:
-        """One table of the asset as it was landed last, on that night or before; None if it never was."""
+        """One table of the asset as last landed on that night or before. None if it never landed."""
         for night in reversed([night for night in self.nights(district_id) if night <= up_to]):
             for landed in reversed(self.landed(asset, district_id=district_id, night=night)):
                 if table in landed.rows:
@@ -252,7 +252,7 @@ class Landing:
             The nights that were deleted, oldest first.
 
         Raises:
-            LandingError: files cannot be deleted; of later nights nothing was.
+            LandingError: files cannot be deleted. Later nights were not touched.
         """
         self._fs.invalidate_cache()
         pruned = [
@@ -267,12 +267,12 @@ class Landing:
         return pruned
 
     def _landed_at(self, district_id: str, night: date) -> datetime:
-        """When a night's last asset landed. A night without a manifest is what a kill left: long ago."""
+        """When a night's last asset landed. A night without a manifest is incomplete and counts as old."""
         landed = self.landed("*", district_id=district_id, night=night)
         return landed[-1].landed_at if landed else _LONG_AGO
 
     def keep_page(self, folder: str, night: date, page: str) -> str:
-        """Write the page `<folder>/<night>.html`, in place of an earlier one; returns where it is.
+        """Write the page `<folder>/<night>.html`, replacing an earlier one. Return its location.
 
         Raises:
             LandingError: it cannot be written.
@@ -316,7 +316,7 @@ class Landing:
             The nights whose pages were deleted, oldest first.
 
         Raises:
-            LandingError: a page cannot be deleted; of later nights none was.
+            LandingError: a page cannot be deleted. Later pages were not touched.
         """
         self._fs.invalidate_cache()
         pruned = []
@@ -336,10 +336,10 @@ class Landing:
         return pruned
 
     def erase(self, district_id: str) -> int:
-        """Delete all that has landed for a district, whatever lies in its folder.
+        """Delete everything in a district's folder.
 
         Returns:
-            How many files that were; none where the folder is missing.
+            The number of files, 0 if the folder is missing.
 
         Raises:
             LandingError: files cannot be deleted.
@@ -349,7 +349,7 @@ class Landing:
         return self._delete(f"{self._base}/{district_id}", f"landed files of {district_id}")
 
     def count_files(self, district_id: str) -> int:
-        """How many files have landed for a district and are still there.
+        """Count a district's landed files.
 
         Raises:
             LandingError: the storage cannot be read.
@@ -361,7 +361,7 @@ class Landing:
             raise self._unreadable(district_id, error) from None
 
     def _delete(self, folder: str, what: str) -> int:
-        """Delete a folder, manifests first; what others have deleted meanwhile is no fault."""
+        """Delete a folder, manifests first. Files that others delete meanwhile are fine."""
         deleted = 0
         try:
             for _ in range(_TRIES):
@@ -372,7 +372,7 @@ class Landing:
                 self._delete_files(sorted({*files} - {*manifests}))
                 deleted += len(files)
                 with suppress(FileNotFoundError):
-                    self._fs.rm(folder, recursive=True)  # folders, where the storage has such
+                    self._fs.rm(folder, recursive=True)  # folders, if the storage has them
                 self._fs.invalidate_cache()
                 if not self._fs.exists(folder):
                     return deleted
@@ -383,7 +383,7 @@ class Landing:
         )
 
     def _delete_files(self, paths: list[str]) -> None:
-        if has_magic(self._base):  # in bulk, brackets in the root would be read as a pattern
+        if has_magic(self._base):  # a bulk delete would interpret brackets in the root as a pattern
             for path in paths:
                 with suppress(FileNotFoundError):
                     self._fs.rm_file(path)
@@ -391,18 +391,18 @@ class Landing:
         if not paths:
             return
         try:
-            self._fs.rm(paths)  # in bulk, where the storage can
+            self._fs.rm(paths)  # in bulk, if the storage can
         except FileNotFoundError:
             for path in paths:
                 with suppress(FileNotFoundError):
                     self._fs.rm_file(path)
 
     def _write_table(self, path: str, frame: pd.DataFrame, facts: Mapping[str, Any]) -> str:
-        """Write one file; returns its SHA-256."""
+        """Write one file and return its SHA-256."""
         table = pa.Table.from_pandas(frame, preserve_index=False)
         table = table.replace_schema_metadata({METADATA_KEY: json.dumps(facts, default=str)})
         buffer = pa.BufferOutputStream()
-        # Columns of codes and flags stay dictionaries; texts and ids, each another, are no gain as such.
+        # Codes and flags stay dictionaries. Texts and ids are mostly distinct, so a dictionary gains nothing.
         pq.write_table(table, buffer, compression="zstd", dictionary_pagesize_limit=_DICTIONARY)
         content = buffer.getvalue()
         with self._fs.open(path, "wb") as file:
@@ -410,10 +410,10 @@ class Landing:
         return sha256(content).hexdigest()
 
     def _read_table(self, landed: LandedAsset, table: str) -> pd.DataFrame:
-        """One landed file as a frame, if it is the file that this run landed and has the declared columns.
+        """Read one landed file, if it is the one that this run landed and has the declared columns.
 
         Raises:
-            LandedFileError: it is damaged, another file, or of another version.
+            LandedFileError: it is damaged, another file, or from another version.
         """
         folder = f"{self._night(landed.district_id, landed.night)}/{landed.run_id}/{landed.asset}"
         try:
@@ -459,7 +459,7 @@ class Landing:
 
 
 def _other_columns(found: pa.Schema, declared: Mapping[str, pa.DataType]) -> str:
-    """Which declared columns a file lacks or has with another type; empty: none."""
+    """The declared columns that a file lacks or has with another type, or an empty text."""
     wrong = [
         f"{name} is not {declared_type}" if name in found.names else f"{name} is missing"
         for name, declared_type in declared.items()
@@ -469,7 +469,7 @@ def _other_columns(found: pa.Schema, declared: Mapping[str, pa.DataType]) -> str
 
 
 def _night_of_page(path: str) -> date | None:
-    """The night that a page is about; None where the file is something else."""
+    """The night of a page. None if the file is something else."""
     found = _PAGE_NAME.fullmatch(path.rstrip("/").rsplit("/", 1)[-1])
     with suppress(ValueError):
         return date.fromisoformat(found[1]) if found else None

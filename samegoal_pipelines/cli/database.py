@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -10,6 +10,7 @@ from samegoal_pipelines.cli.exits import PlainError
 
 if TYPE_CHECKING:
     from samegoal_pipelines.deployment import Deployment
+    from samegoal_pipelines.postgres.server import EmbeddedPostgres
 
 
 @click.command("database-url")
@@ -42,7 +43,7 @@ def postgres() -> None:
     """Keep the embedded Postgres running for psql and other tools."""
 
 
-def _embedded(deployment: Deployment) -> Any:
+def _embedded(deployment: Deployment) -> EmbeddedPostgres:
     from samegoal_pipelines.postgres.server import EmbeddedPostgres
 
     if deployment.settings.configured_database_url:
@@ -78,20 +79,23 @@ def stop_postgres(deployment: Deployment) -> None:
 @click.pass_obj
 def postgres_status(deployment: Deployment) -> None:
     """Show whether it is running, and where its data is."""
+    from samegoal_pipelines.postgres.paths import owner_name
     from samegoal_pipelines.warehouse.roles import Role, role_url
 
-    status = _embedded(deployment).status()
+    server = _embedded(deployment)
+    status = server.status()
     state = "up" if status.running else "not running"
     state += ", until `postgres stop`" if status.kept else ""
     state += ", in use" if status.in_use else ""
     facts = {
         "server": state,
-        "url": role_url(status.url, Role.OPERATOR, as_login=True),
-        "data": status.data,
-        "log": status.log,
-        "runs as": status.account,
-        "note": status.note,
+        "url": role_url(server.url, Role.OPERATOR, as_login=True),
+        "data": server.data,
+        "log": server.log,
+        "runs as": owner_name(server.data),
     }
+    if server.data.parent != server.folder:
+        facts["note"] = f"the account that runs Postgres cannot reach {server.folder}"
     for name, fact in facts.items():
         if fact is not None:
             click.echo(f"{name:8} {fact}")

@@ -44,6 +44,14 @@ def current_account_name() -> str:
         ) from None
 
 
+def owner_name(path: Path) -> str | None:
+    """The account that owns a file, if it is there and its owner has a name."""
+    try:
+        return path.owner()
+    except (OSError, KeyError):
+        return None
+
+
 def server_account(data: Path) -> Account | None:
     """The account that runs the server; `None` is us. Root uses the owner of `data`, or its own account."""
     if os.geteuid() != 0:

@@ -59,16 +59,11 @@ SETTINGS: Mapping[str, str] = {
 
 
 class ServerStatus(NamedTuple):
-    """What ``postgres status`` shows. A `kept` server stays up until ``postgres stop``."""
+    """Whether the server runs, stays up until ``postgres stop``, and is in use by this or other commands."""
 
     running: bool
     kept: bool
     in_use: bool
-    data: Path
-    log: Path
-    url: str
-    account: str | None
-    note: str | None
 
 
 class EmbeddedPostgres:
@@ -110,9 +105,8 @@ class EmbeddedPostgres:
             use = _uses.get(self.folder)
             if use is None:
                 with self._transition():
-                    lock = _open_lock(self.folder / "users.lock")
+                    lock = _lock(self.folder / "users.lock", fcntl.LOCK_SH)
                     try:
-                        fcntl.flock(lock, fcntl.LOCK_SH)
                         self._ensure_running()
                     except BaseException:
                         os.close(lock)
@@ -165,21 +159,11 @@ class EmbeddedPostgres:
             return "stopped"
 
     def status(self) -> ServerStatus:
-        """Whether the server is up, who uses it, and where its files are; starts nothing."""
+        """Look at the server; starts and makes nothing."""
         if not self.folder.exists():
-            return ServerStatus(False, False, False, self.data, self.log, self.url, None, None)
+            return ServerStatus(running=False, kept=False, in_use=False)
         with self._transition():
-            note = f"the account that runs Postgres cannot reach {self.folder}: its data is in {self.data}"
-            return ServerStatus(
-                running=self._listening(),
-                kept=self._keep.exists(),
-                in_use=not self._unused(),
-                data=self.data,
-                log=self.log,
-                url=self.url,
-                account=_owner_name(self.data),
-                note=note if self._link.is_symlink() else None,
-            )
+            return ServerStatus(self._listening(), self._keep.exists(), not self._unused())
 
     # -- under the transition lock --
 
@@ -191,22 +175,18 @@ class EmbeddedPostgres:
             raise PostgresNotStartedError(
                 f"{self.folder} cannot be made: {error.strerror}; choose another SAMEGOAL_HOME"
             ) from None
-        lock = _open_lock(self.folder / "transition.lock")
+        lock = _lock(self.folder / "transition.lock", fcntl.LOCK_EX)
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX)
             yield
         finally:
             os.close(lock)
 
     def _unused(self) -> bool:
-        lock = _open_lock(self.folder / "users.lock")
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return True
+            os.close(_lock(self.folder / "users.lock", fcntl.LOCK_EX | fcntl.LOCK_NB))
         except BlockingIOError:
             return False
-        finally:
-            os.close(lock)
+        return True
 
     def _ensure_running(self) -> None:
         """Start the server unless it answers. Wait for one that is still starting or stopping."""
@@ -361,25 +341,25 @@ def _forget_in_child() -> None:
 os.register_at_fork(after_in_child=_forget_in_child)
 
 
-def _open_lock(path: Path) -> int:
+def _lock(path: Path, how: int) -> int:
+    """Open and lock a file; closing it, also by a kill, gives the lock up."""
     try:
-        return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except PermissionError:
         raise _not_ours(path) from None
+    try:
+        fcntl.flock(lock, how)
+    except BlockingIOError:
+        os.close(lock)
+        raise
+    return lock
 
 
 def _not_ours(path: Path) -> PostgresNotStartedError:
     return PostgresNotStartedError(
-        f"{path} belongs to another account ({_owner_name(path)}); "
+        f"{path} belongs to another account ({paths.owner_name(path)}); "
         "run as that account, or use a SAMEGOAL_HOME of your own"
     )
-
-
-def _owner_name(path: Path) -> str | None:
-    try:
-        return path.owner()
-    except (OSError, KeyError):
-        return None
 
 
 def _complaint(text: str) -> str:

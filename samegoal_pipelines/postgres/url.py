@@ -86,10 +86,6 @@ class DatabaseURL:
         """The same database for another login, which has no password."""
         return replace(self, user=user, password=None)
 
-    def with_database(self, database: str) -> DatabaseURL:
-        """Another database of the same server."""
-        return replace(self, database=database)
-
     @cached_property
     def libpq(self) -> str:
         """For psql, psycopg2 and other tools on libpq.

@@ -13,6 +13,7 @@ from samegoal_pipelines.postgres.server import EmbeddedPostgres
 from samegoal_pipelines.postgres.url import DatabaseURL
 from samegoal_pipelines.reporting.remedies import kind_of
 from samegoal_pipelines.warehouse import engine
+from samegoal_pipelines_tests.databases import with_database
 from samegoal_pipelines_tests.postgres.scripted import refusing_server
 
 REFUSALS = [
@@ -64,7 +65,7 @@ def test_a_host_name_that_nobody_has_is_told_apart() -> None:
 
 @pytest.mark.parametrize("login", ["nobody-here", "postgres"])
 def test_the_real_servers_refusals_are_understood(postgres: EmbeddedPostgres, login: str) -> None:
-    url = DatabaseURL.parse(postgres.url).with_login(login).with_database("not-there").libpq
+    url = with_database(DatabaseURL.parse(postgres.url).with_login(login).libpq, "not-there")
     with pytest.raises(WarehouseError, match=r"the database does not exist|let this user log in") as caught:
         prepare_dagster_storage(url)
     assert not caught.value.transient

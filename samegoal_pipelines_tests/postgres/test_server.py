@@ -16,12 +16,16 @@ from pathlib import Path
 
 import psycopg2
 import pytest
+from click.testing import CliRunner
 
+from samegoal_pipelines.cli.database import postgres_status
+from samegoal_pipelines.deployment import Deployment
 from samegoal_pipelines.postgres import paths, server
 from samegoal_pipelines.postgres.databases import database_url, prepare_dagster_storage
 from samegoal_pipelines.postgres.errors import PostgresNotStartedError
 from samegoal_pipelines.postgres.server import EmbeddedPostgres
 from samegoal_pipelines.postgres.url import DatabaseURL
+from samegoal_pipelines.settings import Settings
 
 PROGRAM = """
 import sys
@@ -240,10 +244,11 @@ def test_for_root_data_moves_where_its_account_can_reach_it() -> None:
         home.chmod(0o700)
         with EmbeddedPostgres(home) as postgres:
             assert answers(postgres.url)
-            status = postgres.status()
-        assert paths.ELSEWHERE in status.data.parents
-        assert (home / "postgres" / "data").readlink() == status.data
-        assert status.note is not None
+        shown = CliRunner().invoke(postgres_status, obj=Deployment(Settings(home=home))).output
+        assert f"data     {postgres.data}\n" in shown
+        assert f"note     the account that runs Postgres cannot reach {home}" in shown
+        assert paths.ELSEWHERE in postgres.data.parents
+        assert (home / "postgres" / "data").readlink() == postgres.data
         assert home.stat().st_mode & 0o777 == 0o700
 
 

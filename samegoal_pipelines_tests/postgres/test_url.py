@@ -17,6 +17,7 @@ from samegoal_pipelines.postgres.server import EmbeddedPostgres
 from samegoal_pipelines.postgres.url import DatabaseURL
 from samegoal_pipelines.warehouse import engine
 from samegoal_pipelines.warehouse.roles import role_url
+from samegoal_pipelines_tests.databases import with_database
 
 SOCKET = (("/var/run/postgresql", 5432),)
 PARTS = {
@@ -162,7 +163,7 @@ def test_a_database_that_is_not_utf8_is_refused_with_the_command_to_use(
         cursor.execute(
             f"create database {name} encoding '{encoding}' template template0 locale_provider libc locale 'C'"
         )
-        url = DatabaseURL.parse(empty_database_url).with_database(name).libpq
+        url = with_database(empty_database_url, name)
         try:
             message = rf"stores text as {encoding}.* createdb --encoding=UTF8 --template=template0"
             with pytest.raises(WarehouseError, match=message):

@@ -15,6 +15,11 @@ def some(names: Sequence[str], most: int) -> str:
     return ", ".join(names[:most]) + (f" and {len(names) - most:,} more" if len(names) > most else "")
 
 
+def counted(count: int, noun: str) -> str:
+    """`1 table`, `2 tables`, `1,200 students`."""
+    return f"{count:,} {noun}{'s' * (count != 1)}"
+
+
 def in_days(days: int) -> str:
     """`today`, `in 1 day`, `in 2 days`."""
-    return "today" if days == 0 else f"in {days} day{'s' * (days != 1)}"
+    return "today" if days == 0 else f"in {counted(days, 'day')}"

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 import click
 
 from samegoal_pipelines.cli.dates import Day
-from samegoal_pipelines.cli.exits import PlainError
 from samegoal_pipelines.cli.terminal import print_json, print_sentences, print_table
 
 if TYPE_CHECKING:
@@ -30,12 +29,9 @@ def explain(
 
     STUDENT_NUMBER is Qmlativ's StudentNumber. It is text, so include leading zeros.
     """
-    from samegoal_pipelines.operations.explain import NothingToExplainError, explain_student
+    from samegoal_pipelines.operations.explain import explain_student
 
-    try:
-        answer = explain_student(deployment, district_id, student_number, on.date() if on else None)
-    except NothingToExplainError as error:
-        raise PlainError(str(error)) from None
+    answer = explain_student(deployment, district_id, student_number, on.date() if on else None)
     if as_json:
         print_json(answer.facts())
     else:

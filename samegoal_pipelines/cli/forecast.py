@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from samegoal_pipelines.cli.exits import PlainError
 from samegoal_pipelines.cli.terminal import print_json, print_sentences, print_table
 
 if TYPE_CHECKING:
@@ -31,13 +30,10 @@ def forecast(deployment: Deployment, district_id: str, days: int, by_student: bo
 
     Also names the first night that will be held because of these changes.
     """
-    from samegoal_pipelines.operations.forecast import NothingToForecastError, forecast_district
+    from samegoal_pipelines.operations.forecast import forecast_district
     from samegoal_pipelines.transforms.forecast import count_flips
 
-    try:
-        found = forecast_district(deployment, district_id, days)
-    except NothingToForecastError as error:
-        raise PlainError(str(error)) from None
+    found = forecast_district(deployment, district_id, days)
     counted = _rows(count_flips(found.flips))
     listed = _rows(found.flips)
     if as_json:
@@ -71,7 +67,7 @@ def forecast(deployment: Deployment, district_id: str, days: int, by_student: bo
         print_sentences(
             [
                 f"the night {found.hold.night} will be held: {found.hold.reason}",
-                f"to do: {found.hold.remedy}",
+                f"to do: {found.hold.next_step}",
             ]
         )
     if by_student:

@@ -103,7 +103,7 @@ def _print_trouble(board: Board) -> None:
     for one in board.trouble:
         click.echo()
         print_sentences([f"{one.state}: {one.name} ({one.district_id}), {formatting.since(one)}"])
-        print_sentences([one.reason or "", f"to do: {one.remedy}"], indent=4)
+        print_sentences([one.reason or "", f"to do: {one.next_step}"], indent=4)
     if board.expiring:
         click.echo()
         print_sentences(
@@ -152,6 +152,6 @@ def _print_ahead(ahead: Ahead) -> None:
     )
     for one in ahead.holds[:HOLDS_SHOWN]:
         print_sentences([f"from {one.night} on: {one.name} ({one.district_id})"])
-        print_sentences([one.reason, f"to do: {one.remedy}"], indent=4)
+        print_sentences([one.reason, f"to do: {one.next_step}"], indent=4)
     if len(ahead.holds) > HOLDS_SHOWN:
         print_sentences([f"and {len(ahead.holds) - HOLDS_SHOWN:,} more, in --html and --json"])

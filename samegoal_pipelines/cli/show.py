@@ -114,8 +114,8 @@ def _standing_rows(standing: Standing) -> list[list[str]]:
     if trouble:
         rows += [
             ["last attempt", f"{trouble.state}, night of {trouble.snapshot_date}"],
-            ["because", _reason(trouble)],
-            ["to do", _remedy(standing, trouble)],
+            ["because", trouble.reason or "no reason was recorded"],
+            ["to do", _next_step(trouble)],
         ]
     return rows
 
@@ -130,8 +130,8 @@ def _standing_facts(standing: Standing) -> dict[str, Any]:
         "last_attempt": trouble
         and {
             **asdict(trouble),
-            "reason": _reason(trouble),
-            "remedy": _remedy(standing, trouble),
+            "reason": trouble.reason or "no reason was recorded",
+            "next_step": _next_step(trouble),
         },
     }
 
@@ -142,13 +142,10 @@ def _moment(standing: Standing, published: Attempt) -> str:
     return f"{moment.astimezone(ZoneInfo(standing.district.timezone)):%Y-%m-%d at %H:%M}"
 
 
-def _reason(attempt: Attempt) -> str:
-    return (attempt.reason or "no reason was recorded").removeprefix(f"{attempt.district_id}: ")
+def _next_step(attempt: Attempt) -> str:
+    from samegoal_pipelines.errors import fill_in
+    from samegoal_pipelines.reporting.board import OPEN_THE_RUN, when_held
 
-
-def _remedy(standing: Standing, attempt: Attempt) -> str:
-    from samegoal_pipelines.reporting import remedies
-
-    if attempt.state == "held":
-        return remedies.of_hold(attempt.district_id, attempt.snapshot_date, standing.local_date)
-    return remedies.of_failure(attempt.district_id, attempt.reason, attempt.run_id)
+    held = attempt.state == "held"
+    advice = when_held(attempt.snapshot_date) if held else attempt.next_step or OPEN_THE_RUN
+    return fill_in(advice, attempt.district_id, attempt.run_id)

@@ -106,7 +106,7 @@ def _print_district(result: Verification) -> None:
 
 
 def _lines(step: Step, of: str = "") -> list[str]:
-    return [f"{of}{step.outcome}", *([f"→ {step.remedy}"] if step.remedy else [])]
+    return [f"{of}{step.outcome}", *([f"→ {step.next_step}"] if step.next_step else [])]
 
 
 def _print_all(results: Sequence[Verification]) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 
 import dagster as dg
 
-from samegoal_pipelines.defs.errors import last_materialization, plainly_failing
+from samegoal_pipelines.defs.errors import as_dagster_failure, last_materialization
 from samegoal_pipelines.defs.gate import PUBLISHED_SNAPSHOT
 from samegoal_pipelines.defs.night import Night
 from samegoal_pipelines.defs.partitions import DISTRICTS
@@ -192,7 +192,7 @@ def _outcome(one: DistrictNight) -> dict[str, Any]:
     """What the check shows for a district: passed, description, metadata."""
     what = {"night": str(one.night), "state": one.state}
     if one.in_trouble:
-        what |= {"reason": one.reason or "", "what to do": one.remedy or ""}
+        what |= {"reason": one.reason or "", "what to do": one.next_step or ""}
         said = f"overdue since {DEADLINE:%H:%M} of {one.night}: {one.state}, {since(one)}"
     elif one.state == "published":
         when = "by" if one.published_at is None or one.published_at <= one.deadline else "after"
@@ -217,7 +217,7 @@ with warnings.catch_warnings():
         night: dg.ResourceParam[Night], deployment: dg.ResourceParam[Deployment]
     ) -> dg.AssetCheckResult:
         """Check the night of this run, as the sensor does."""
-        with plainly_failing(ON_TIME_CHECK, night):
+        with as_dagster_failure(ON_TIME_CHECK, night):
             board = read_board(deployment.warehouse, night.today, datetime.now(UTC), [night.district.id])
             if not board.districts:
                 told = f"the district was registered after the night of {night.today}"

@@ -7,7 +7,7 @@ import dagster as dg
 import pandas as pd
 import pyarrow as pa
 
-from samegoal_pipelines.defs.errors import checked, recorded, schema_check
+from samegoal_pipelines.defs.errors import materialize_tables, record_failures, schema_check
 from samegoal_pipelines.defs.io import Tables
 from samegoal_pipelines.defs.lineage import column_lineage, column_schema
 from samegoal_pipelines.defs.metadata import parent_facts, student_facts
@@ -37,7 +37,7 @@ def student_demographics(
     night: dg.ResourceParam[Night],
 ) -> Iterator[Any]:
     """Names, birth date, grade, race, language, contact data and building of every student with a status."""
-    with recorded("student_demographics", night):
+    with record_failures("student_demographics", night):
         withholding = night.district.withholding
         built = students.build_student_demographics(
             raw_students, student_status["student_status"], withholding=withholding
@@ -49,7 +49,9 @@ def student_demographics(
             "withholding": withholding_table(withholding),
         }
         facts = student_facts(student_status["student_status"], tables)
-        yield from checked(context, "student_demographics", tables, LANDED["student_demographics"], facts)
+        yield from materialize_tables(
+            context, "student_demographics", tables, LANDED["student_demographics"], facts
+        )
 
 
 @dg.asset(
@@ -67,7 +69,7 @@ def parent_demographics(
     deployment: dg.ResourceParam[Deployment],
 ) -> Iterator[Any]:
     """One row per student and guardian; one under active restricted access has no contact data in it."""
-    with recorded("parent_demographics", night):
+    with record_failures("parent_demographics", night):
         known, withholding = parents.restriction_is_known(raw_parents), night.district.withholding
         refuse_a_lost_restriction(deployment, night, known)
         built = parents.build_parent_demographics(
@@ -75,7 +77,9 @@ def parent_demographics(
         )
         tables = parent_tables(raw_parents, built, known, withholding)
         facts = parent_facts(raw_parents["StudentGuardian"], built, tables)
-        yield from checked(context, "parent_demographics", tables, declared_tables(withholding), facts)
+        yield from materialize_tables(
+            context, "parent_demographics", tables, declared_tables(withholding), facts
+        )
 
 
 def refuse_a_lost_restriction(deployment: Deployment, night: Night, known: bool) -> None:
@@ -128,13 +132,9 @@ def refuse_other_switches(night: Night, *demographics: Tables) -> None:
     switches = night.district.withholding
     for tables in demographics:
         if "withholding" not in tables:
-            raise OutdatedError(
-                "an older version of the pipeline has put the contacts together; materialize "
-                f"nightly_snapshot anew, or: samegoal-pipelines sync {night.district_id}"
-            )
+            raise OutdatedError("an older version of the pipeline has put the contacts together")
         (used,) = tables["withholding"].itertuples(index=False)
         if Withholding(*(bool(switch) for switch in used)) != switches:
             raise OutdatedError(
-                "the district has been set to withhold other contacts since they were put together; "
-                f"materialize nightly_snapshot anew, or: samegoal-pipelines sync {night.district_id}"
+                "the district has been set to withhold other contacts since they were put together"
             )

@@ -5,7 +5,7 @@ from typing import Any
 
 import dagster as dg
 
-from samegoal_pipelines.defs.errors import checked, recorded, schema_check
+from samegoal_pipelines.defs.errors import materialize_tables, record_failures, schema_check
 from samegoal_pipelines.defs.io import Tables
 from samegoal_pipelines.defs.lineage import column_lineage, column_schema
 from samegoal_pipelines.defs.metadata import filtering_facts
@@ -32,9 +32,9 @@ def cecs_filtered_enrollments(
 
     Rows that cannot be relied on are set aside. Everything left out is landed beside it with its reason.
     """
-    with recorded(FILTERED, night):
+    with record_failures(FILTERED, night):
         filtered = filter_enrollments(raw_enrollments, night.today)
-        yield from checked(
+        yield from materialize_tables(
             context,
             FILTERED,
             {"enrollments": filtered.enrollments, "left_out": filtered.left_out},

@@ -1,9 +1,8 @@
-"""What every asset's step does alike: check its tables before they are stored, and fail in plain words.
+"""How an asset's step fails: validate its tables before they are stored, and turn errors into failures.
 
-A frame that breaks its schema is never stored: the asset yields a failed check with counts by
-column and then fails. Every failure becomes one line that names district, step and remedy, is
-written to `snapshots`, and holds no value of a row: the text of an unforeseen exception is left out,
-because it may quote one.
+A frame that breaks its schema is never stored: the asset yields a failed check with counts by column and then
+fails. Every failure names the district, the step and the next step, is written to `snapshots`, and holds no
+value of a row. The text of an unforeseen exception is dropped, because it may quote one.
 """
 
 from __future__ import annotations
@@ -19,95 +18,115 @@ from dagster._core.definitions.asset_checks.asset_check_evaluation import (  # e
     AssetCheckEvaluationTargetMaterializationData,
 )
 
-from samegoal_pipelines.defs.night import Night, NotADateError, NotTonightError, OutdatedError
+from samegoal_pipelines.defs.night import Night
 from samegoal_pipelines.defs.partitions import DISTRICTS
 from samegoal_pipelines.defs.retries import RETRIES
-from samegoal_pipelines.districts.errors import DistrictError
-from samegoal_pipelines.landing import LandingError
-from samegoal_pipelines.qmlativ.errors import QmlativError
+from samegoal_pipelines.errors import REPORT, Kind, PipelineError, fill_in
+from samegoal_pipelines.printable import counted
 from samegoal_pipelines.tables.declaration import Table
 from samegoal_pipelines.tables.validation import validate
-from samegoal_pipelines.warehouse.errors import WarehouseError
 
 if TYPE_CHECKING:
     import pandas as pd
 
 SCHEMA_CHECK = "schema"
-PLAIN_ERRORS = (
-    QmlativError,
-    LandingError,
-    WarehouseError,
-    DistrictError,
-    NotADateError,
-    NotTonightError,
-    OutdatedError,
-)
+REASON, NEXT_STEP = "reason", "next step"
+"""What the metadata of a failure is called."""
 
 
-class SchemaBrokenError(Exception):
-    """A table does not keep its schema; names table, columns, checks and counts."""
+class SchemaBrokenError(PipelineError):
+    """A table breaks its declaration; names table, columns, checks and counts."""
+
+    kind = Kind.DEFECT
+    next_step = REPORT
+    rerun = False
+
+
+class StoppedError(PipelineError):
+    """A person or the machine stopped the run."""
+
+    kind = Kind.STOPPED
+
+    def __init__(self) -> None:
+        super().__init__("stopped by hand or by the machine")
+
+
+class DefectError(PipelineError):
+    """An exception that the pipeline does not foresee. Its text is dropped."""
+
+    kind = Kind.DEFECT
+    next_step = REPORT
+    rerun = False
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__(f"{unforeseen(error)}; last night's snapshot stays")
 
 
 @contextmanager
-def recorded(step: str, night: Night) -> Iterator[None]:
-    """Turn whatever goes wrong inside into one plain line, write it to `snapshots`, and fail the step.
+def record_failures(step: str, night: Night) -> Iterator[None]:
+    """Turn an error inside into a failure of the step, and write it to `snapshots`.
 
-    A night that was held has its row there already, which stays. A step that is tried again and succeeds
-    leaves a published row; one that fails again, the reason of its last try.
+    A held night keeps its row there. A step that is retried and succeeds leaves a published row; one that
+    fails again leaves the reason of its last try.
 
     Raises:
-        Failure: with district, step and remedy.
-        RetryRequested: the same, where trying again can help and the run has a retry left.
+        Failure: names the district, the step and what to do.
+        RetryRequested: the same, if a retry can help and the run has one left.
     """
-    with plainly_failing(step, night, night.record_failure, night.retries.wait_after):
+    with as_dagster_failure(step, night, night.record_failure, night.retries.wait_after):
         yield
 
 
 @contextmanager
-def plainly_failing(
+def as_dagster_failure(
     step: str,
     night: Night,
-    tell: Callable[[str], None] | None = None,
+    record: Callable[[PipelineError], None] | None = None,
     wait_after: Callable[[Exception], float | None] | None = None,
 ) -> Iterator[None]:
-    """Turn whatever goes wrong inside into one plain line, and fail the step.
+    """Turn an error inside into a failure of the step.
 
     Args:
-        tell: is called with the line first, if anybody is to hear it.
-        wait_after: how many seconds after this error the step is to be tried again; None: not at all.
+        record: receives the error first, if this failure ends the night.
+        wait_after: how many seconds after this error the step is retried; `None`: not at all.
 
     Raises:
-        Failure, RetryRequested: as `recorded` does.
+        Failure, RetryRequested: as in `record_failures`.
     """
-    tell = tell or (lambda _: None)
     try:
         yield
-    except dg.RetryRequested:
-        raise
-    except dg.Failure as failure:
-        tell(failure.description or step)
+    except (dg.RetryRequested, dg.Failure):
         raise
     except dg.DagsterExecutionInterruptedError:
-        tell(f"{step}: stopped by hand or by the machine; run it again")
+        if record:
+            record(_in_step(StoppedError(), step, night))
         raise
-    except (*PLAIN_ERRORS, SchemaBrokenError) as error:
-        reason = str(error).removeprefix(f"{night.district_id}: ")
+    except Exception as caught:
+        error = _in_step(caught if isinstance(caught, PipelineError) else DefectError(caught), step, night)
         wait = wait_after(error) if wait_after else None
         if wait is not None:
-            reason += f"; this run tries it again after {wait:.0f} seconds"
-        tell(f"{step}: {reason}")
-        # No RetryPolicy on the asset: Dagster applies it to a run that somebody has stopped as well.
-        plain = dg.Failure(f"{night.district_id}: {step}: {reason}", allow_retries=False)
+            error.detail += f"; this run tries it again after {wait:.0f} seconds"
+        if record:
+            record(error)
+        failure = _failure(error, error.next_step_of_night if record else error.next_step, night)
         if wait is None:
-            raise plain from None
-        raise dg.RetryRequested(max_retries=RETRIES, seconds_to_wait=wait) from plain
-    except Exception as error:
-        reason = (
-            f"{unforeseen(error)}; last night's snapshot stays; this is a defect of the pipeline, "
-            "please report it"
-        )
-        tell(f"{step}: {reason}")
-        raise dg.Failure(f"{night.district_id}: {step}: {reason}", allow_retries=False) from None
+            raise failure from None
+        raise dg.RetryRequested(max_retries=RETRIES, seconds_to_wait=wait) from failure
+
+
+def _failure(error: PipelineError, next_step: str, night: Night) -> dg.Failure:
+    to_do = fill_in(next_step, night.district_id, night.run_id)
+    return dg.Failure(
+        "; ".join(filter(None, [f"{night.district_id}: {error.reason}", to_do])),
+        metadata={REASON: error.reason, NEXT_STEP: to_do},
+        allow_retries=False,  # Dagster would retry a run that somebody has stopped as well
+    )
+
+
+def _in_step(error: PipelineError, step: str, night: Night) -> PipelineError:
+    error.step = f"{step}: {error.step}" if error.step else step
+    error.district_id = night.district_id
+    return error
 
 
 def unforeseen(error: Exception) -> str:
@@ -116,17 +135,17 @@ def unforeseen(error: Exception) -> str:
     return f"unforeseen {type(error).__name__} at {place.filename.rsplit('/', 1)[-1]}:{place.lineno}"
 
 
-def check_tables(
+def validate_tables(
     context: dg.AssetExecutionContext,
     asset: str,
     tables: Mapping[str, pd.DataFrame],
     declared: Mapping[str, Table],
 ) -> Generator[dg.AssetCheckResult, None, list[dg.AssetCheckResult]]:
-    """Check an asset's tables against their declarations; show in the UI what is broken, by column and count.
+    """Check an asset's tables against their declarations; the UI shows what is broken, by column and count.
 
     Returns:
-        What is to be said when the asset is materialized: of a partition, Dagster shows only what was told
-        of its last materialization.
+        The outcomes to yield with the materialization: Dagster shows a partition only those that belong to
+        its last one.
 
     Raises:
         SchemaBrokenError: after the failed check was yielded.
@@ -139,7 +158,7 @@ def check_tables(
             asset_key=dg.AssetKey(asset),
             check_name=SCHEMA_CHECK,
             passed=not broken,
-            description=broken or f"{len(tables)} table(s), every column as declared",
+            description=broken or f"every column of {counted(len(tables), 'table')} as declared",
             metadata={"rows checked": sum(report.rows for report in reports.values())},
         )
         told.append(result)
@@ -149,21 +168,21 @@ def check_tables(
     return told
 
 
-def checked(
+def materialize_tables(
     context: dg.AssetExecutionContext,
     asset: str,
     tables: Mapping[str, pd.DataFrame],
     declared: Mapping[str, Table],
     facts: Mapping[str, Any],
 ) -> Iterator[dg.AssetCheckResult | dg.MaterializeResult[Any]]:
-    """Check an asset's tables, then hand them over; or say what is wrong, and hand over nothing.
+    """Validate an asset's tables, then materialize the asset; nothing is stored if one is broken.
 
     Args:
         tables: the asset's tables by name.
         declared: table name → declaration. Every table must have one.
         facts: what the UI shows with the materialization (`facts`).
     """
-    sound = yield from check_tables(context, asset, tables, declared)
+    sound = yield from validate_tables(context, asset, tables, declared)
     yield materialized(context, asset, facts, value=tables)
     yield from sound
 

@@ -20,8 +20,9 @@ from samegoal_pipelines.defs.errors import district_check
 from samegoal_pipelines.defs.io import Tables
 from samegoal_pipelines.defs.metadata import table
 from samegoal_pipelines.defs.night import PARTITION_TAG, Night
+from samegoal_pipelines.errors import fill_in
 from samegoal_pipelines.landing import LandingError
-from samegoal_pipelines.reporting.remedies import of_hold
+from samegoal_pipelines.reporting.board import when_held
 from samegoal_pipelines.tables.catalog import RAW_TABLES
 from samegoal_pipelines.tables.reads import rows_by_object
 from samegoal_pipelines.transforms.enrollments import FilteredEnrollments
@@ -190,9 +191,9 @@ ops:
 
 def held_failure(night: Night, held: Held) -> dg.Failure:
     """Why a held night's run is red, and what to do; trying again by itself would hold it again."""
-    remedy = of_hold(night.district_id, night.today, night.local_date)
+    next_step = fill_in(when_held(night.today), night.district_id)
     return dg.Failure(
-        f"{night.district_id}: held: {held.reason}; last night's snapshot stays. To do: {remedy}, or with "
+        f"{night.district_id}: held: {held.reason}; last night's snapshot stays. To do: {next_step}, or with "
         f"the job {RELEASE_JOB} in the Dagster UI",
         allow_retries=False,
     )

@@ -15,6 +15,7 @@ import pyarrow as pa
 
 from samegoal_pipelines.defs.io import Tables
 from samegoal_pipelines.defs.night import Night
+from samegoal_pipelines.errors import SYNC, Kind
 from samegoal_pipelines.landing import LandingError
 from samegoal_pipelines.transforms.columns import frame_of
 from samegoal_pipelines.transforms.departures import explain_absences
@@ -74,8 +75,9 @@ def read_held(night: Night, snapshot_date: date, run_id: str) -> ToPublish:
         return ToPublish.of_tables(night.read_landed(HELD_SNAPSHOT, snapshot_date, run_id))
     except LandingError:
         raise LandingError(
-            f"what was held on {snapshot_date} is no longer in the landing, or is damaged: run the night "
-            f"again with: samegoal-pipelines sync {night.district_id}"
+            f"what was held on {snapshot_date} is no longer in the landing, or is damaged",
+            kind=Kind.LANDED_ROWS,
+            next_step=f"run the night again: {SYNC}",
         ) from None
 
 

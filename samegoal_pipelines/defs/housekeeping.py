@@ -10,9 +10,10 @@ from datetime import UTC, date, datetime, timedelta
 
 import dagster as dg
 
-from samegoal_pipelines.defs.errors import PLAIN_ERRORS, unforeseen
+from samegoal_pipelines.defs.errors import unforeseen
 from samegoal_pipelines.deployment import Deployment
 from samegoal_pipelines.districts.registry import District
+from samegoal_pipelines.errors import PipelineError
 from samegoal_pipelines.reporting.report import FOLDER
 from samegoal_pipelines.warehouse.snapshots import last_published
 
@@ -67,8 +68,9 @@ def _noted(faults: dict[str, str], name: str) -> Iterator[None]:
     """Write down what goes wrong inside under this name, and go on."""
     try:
         yield
-    except PLAIN_ERRORS as error:
-        faults[name] = str(error).removeprefix(f"{name}: ")
+    except PipelineError as error:
+        error.district_id = ""  # the name is told beside it
+        faults[name] = str(error)
     except Exception as error:
         faults[name] = f"{unforeseen(error)}; please report it"
 

@@ -12,7 +12,7 @@ from typing import Any
 import dagster as dg
 import pandas as pd
 
-from samegoal_pipelines.defs.errors import recorded
+from samegoal_pipelines.defs.errors import record_failures
 from samegoal_pipelines.defs.night import Night, OutdatedError
 
 Tables = dict[str, pd.DataFrame]
@@ -39,7 +39,7 @@ class LandingIOManager(dg.IOManager):
         if obj is None:
             return
         asset = context.asset_key.to_user_string()
-        with recorded(asset, self._night):
+        with record_failures(asset, self._night):
             self._night.land(asset, obj, _facts(obj))
         self._in_memory[asset] = obj
 
@@ -48,7 +48,7 @@ class LandingIOManager(dg.IOManager):
         asset = context.asset_key.to_user_string()
         if asset in self._in_memory:
             return self._in_memory[asset]
-        with recorded(asset, self._night):
+        with record_failures(asset, self._night):
             self._refuse_outdated(asset)
             return self._night.read_landed(asset, self._night.today, None)
 
@@ -62,10 +62,7 @@ class LandingIOManager(dg.IOManager):
         for raw in MADE_FROM.get(asset, ()):
             read_at = self._night.last_landed_at(raw)
             if made_at and read_at and read_at > made_at:
-                raise OutdatedError(
-                    f"{raw} was read again after it was made; materialize nightly_snapshot anew, or: "
-                    f"samegoal-pipelines sync {self._night.district_id}"
-                )
+                raise OutdatedError(f"{raw} was read again after it was made")
 
 
 def _facts(tables: Tables) -> dict[str, dict[str, Any]]:

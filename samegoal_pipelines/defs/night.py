@@ -19,12 +19,11 @@ import pandas as pd
 
 from samegoal_pipelines.defs.retries import Retries
 from samegoal_pipelines.deployment import Deployment
-from samegoal_pipelines.districts.errors import DistrictError
 from samegoal_pipelines.districts.registry import District
+from samegoal_pipelines.errors import SYNC, Kind, PipelineError
 from samegoal_pipelines.landing import LandingError
 from samegoal_pipelines.qmlativ.client import QmlativClient
 from samegoal_pipelines.tables.vocabulary import FIRST_NIGHT, LAST_NIGHT
-from samegoal_pipelines.warehouse.errors import WarehouseError
 from samegoal_pipelines.warehouse.snapshots import record_failure
 
 TODAY_TAG = "samegoal/today"
@@ -35,16 +34,31 @@ PROCESS_TAG = "samegoal/process"
 """On runs that a person at a terminal waits for: which process they run in."""
 
 
-class NotADateError(Exception):
+class NotADateError(PipelineError):
     """A run's date cannot be read."""
 
+    kind = Kind.DATE
+    rerun = False
 
-class NotTonightError(Exception):
+
+class NotTonightError(PipelineError):
     """A run would stamp the date of another night on what Qmlativ says now."""
 
+    kind = Kind.ANOTHER_NIGHT
+    next_step = (
+        "that night cannot be read any more; the schedule runs tonight's, or run it now: launch "
+        "nightly_snapshot "
+        f"in the Dagster UI, or: {SYNC}"
+    )
+    rerun = False
 
-class OutdatedError(Exception):
-    """What a run would go on from holds no more: Qmlativ was read again since, or a switch was set."""
+
+class OutdatedError(PipelineError):
+    """The landed tables are outdated: Qmlativ was read again since, or a switch was set."""
+
+    kind = Kind.OUTDATED
+    next_step = f"run the whole night again: materialize nightly_snapshot in the Dagster UI, or: {SYNC}"
+    rerun = False
 
 
 def read_date(text: str, what: str) -> date:
@@ -56,9 +70,11 @@ def read_date(text: str, what: str) -> date:
     try:
         found = date.fromisoformat(text)
     except ValueError:
-        raise NotADateError(f"{what} is no date; write it as YYYY-MM-DD") from None
+        raise NotADateError(f"{what} is no date", next_step="write it as YYYY-MM-DD") from None
     if not FIRST_NIGHT <= found <= LAST_NIGHT:
-        raise NotADateError(f"{what} is no night; give a date from {FIRST_NIGHT} to {LAST_NIGHT}")
+        raise NotADateError(
+            f"{what} is no night", next_step=f"give a date from {FIRST_NIGHT} to {LAST_NIGHT}"
+        )
     return found
 
 
@@ -130,9 +146,8 @@ class Night:
         """
         if self.today != self.local_date and not self._named_for_this_run:
             raise NotTonightError(
-                f"{self.district_id}: this run is for the night of {self.today}, but it is {self.local_date} "
-                "there, and Qmlativ answers only for now; launch nightly_snapshot anew, or: "
-                f"samegoal-pipelines sync {self.district_id}"
+                f"this run is for the night of {self.today}, but it is {self.local_date} there, and Qmlativ "
+                "answers only for now"
             )
 
     def client(self) -> QmlativClient:
@@ -204,16 +219,18 @@ class Night:
             found[-1].run_id if found else None
         )
 
-    def record_failure(self, reason: str) -> None:
+    def record_failure(self, error: PipelineError) -> None:
         """Write this run's failure to `snapshots`; an unreachable warehouse must not hide the reason."""
-        with suppress(WarehouseError, DistrictError, NotADateError):
+        with suppress(PipelineError):
             record_failure(
                 self._deployment.warehouse,
                 district_id=self.district_id,
                 snapshot_date=self.today,
                 run_id=self.run_id,
                 started_at=self.started_at,
-                reason=reason,
+                reason=error.reason,
+                kind=error.kind,
+                next_step=error.next_step_of_night,
             )
 
 

@@ -8,7 +8,7 @@ import dagster as dg
 
 from samegoal_pipelines.defs.checks import tell
 from samegoal_pipelines.defs.demographics import refuse_a_lost_restriction, refuse_other_switches
-from samegoal_pipelines.defs.errors import check_tables, materialized, recorded, schema_check
+from samegoal_pipelines.defs.errors import materialized, record_failures, schema_check, validate_tables
 from samegoal_pipelines.defs.gate import (
     PUBLISHED_SNAPSHOT,
     gate_check,
@@ -55,13 +55,13 @@ def published_snapshot(
     once, it is held: nothing is replaced until a person releases it with the job release_held_snapshot, or a
     later night passes.
     """
-    with recorded(PUBLISHED_SNAPSHOT, night):
+    with record_failures(PUBLISHED_SNAPSHOT, night):
         refuse_other_switches(night, student_demographics, parent_demographics)
         refuse_a_lost_restriction(deployment, night, restriction_is_known(parent_demographics))
         tonight = to_publish(
             cecs_filtered_enrollments, student_status, student_demographics, parent_demographics
         )
-        sound = yield from check_tables(
+        sound = yield from validate_tables(
             context,
             PUBLISHED_SNAPSHOT,
             tonight.published(),

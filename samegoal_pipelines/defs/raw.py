@@ -14,7 +14,12 @@ import pandas as pd
 import pyarrow as pa
 
 from samegoal_pipelines.defs.checks import finding_checks, reading_findings, tell
-from samegoal_pipelines.defs.errors import checked, plainly_failing, recorded, schema_check
+from samegoal_pipelines.defs.errors import (
+    as_dagster_failure,
+    materialize_tables,
+    record_failures,
+    schema_check,
+)
 from samegoal_pipelines.defs.lineage import raw_columns
 from samegoal_pipelines.defs.metadata import reading_facts
 from samegoal_pipelines.defs.night import Night
@@ -62,9 +67,9 @@ def read_qmlativ(
     selected = {key.to_user_string() for key in context.op_execution_context.selected_asset_keys}
     # What somebody executes again to no effect is no attempt of the night that it was for.
     record = night.record_failure if night.is_scheduled else None
-    with plainly_failing(STEP, night, record, night.retries.wait_after):
+    with as_dagster_failure(STEP, night, record, night.retries.wait_after):
         night.refuse_another_night()
-    with recorded(STEP, night):
+    with record_failures(STEP, night):
         last = {asset: night.last_landed({asset}, "Reads") for asset in selected}
         with night.client() as client:
             read = read_district(
@@ -78,7 +83,7 @@ def read_qmlativ(
         for asset in (asset for asset in RAW_ASSETS if asset in selected):
             tables = {**read.frames[asset], "Reads": reads_table(read.reads[asset])}
             facts = reading_facts(read.reads[asset])
-            yield from checked(context, asset, tables, LANDED[asset], facts)
+            yield from materialize_tables(context, asset, tables, LANDED[asset], facts)
             yield from tell(context, asset, reading_findings(asset, tables, last[asset]))
 
 

@@ -14,7 +14,7 @@ from pydantic import Field
 
 from samegoal_pipelines.defs.checks import Finding, tell_apart
 from samegoal_pipelines.defs.demographics import refuse_a_lost_restriction
-from samegoal_pipelines.defs.errors import plainly_failing
+from samegoal_pipelines.defs.errors import as_dagster_failure
 from samegoal_pipelines.defs.gate import GATE_CHECK, PUBLISHED_SNAPSHOT, RELEASE_JOB
 from samegoal_pipelines.defs.held import read_held
 from samegoal_pipelines.defs.metadata import ATTEMPTS_SHOWN, snapshot_facts
@@ -22,6 +22,7 @@ from samegoal_pipelines.defs.night import Night, read_date
 from samegoal_pipelines.defs.partitions import DISTRICTS
 from samegoal_pipelines.defs.worklist import refreshed
 from samegoal_pipelines.deployment import Deployment
+from samegoal_pipelines.errors import Kind, PipelineError
 from samegoal_pipelines.transforms.withholding import (
     CONFIDENTIAL_PHONES_SHOWN,
     RESTRICTED_CONTACTS_SHOWN,
@@ -56,9 +57,11 @@ def release(
     deployment: dg.ResourceParam[Deployment],
 ) -> Iterator[Any]:
     """Publish what the gate has held of one night of the district, and turn its check green."""
-    with plainly_failing("release", night):
+    with as_dagster_failure("release", night):
         if not config.why.strip():
-            raise dg.Failure(f"{night.district_id}: release: say why; it goes on record", allow_retries=False)
+            raise PipelineError(
+                "no reason was given", kind=Kind.RELEASE, next_step="say why; it goes on record"
+            )
         snapshot_date = read_date(config.night, "the night") if config.night else night.today
         held = held_of(deployment, night, snapshot_date)
         refuse_what_is_withheld_since(deployment, night, held)
@@ -91,7 +94,7 @@ def held_of(deployment: Deployment, night: Night, snapshot_date: date) -> HeldSn
     except NothingHeldError as error:
         last = next(iter(last_attempts(deployment.warehouse, night.district_id, limit=1)), None)
         there = f"its last attempt is of {last.snapshot_date}: {last.state}" if last else "it has no night"
-        raise NothingHeldError(f"{error}; {there}") from None
+        raise NothingHeldError(f"{error.detail}; {there}") from None
 
 
 def shown_by(held: HeldSnapshot) -> Withholding:
@@ -112,7 +115,7 @@ def refuse_what_is_withheld_since(deployment: Deployment, night: Night, held: He
     ):
         raise ReleaseTooLateError(
             f"what was held on {held.snapshot_date} shows contacts that the district has been set to "
-            f"withhold since: run the night again with: samegoal-pipelines sync {night.district_id}"
+            "withhold since"
         )
     refuse_a_lost_restriction(deployment, night, known)
 

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import dagster as dg
 from pydantic import Field
 
-from samegoal_pipelines.defs.errors import SchemaBrokenError, plainly_failing
+from samegoal_pipelines.defs.errors import SchemaBrokenError, as_dagster_failure
 from samegoal_pipelines.defs.gate import PUBLISHED_SNAPSHOT
 from samegoal_pipelines.defs.io import Tables
 from samegoal_pipelines.defs.night import Night, read_date
@@ -69,7 +69,7 @@ def replay_landed_nights(
     deployment: dg.ResourceParam[Deployment],
 ) -> Iterator[Any]:
     """Compute every published night from a date on again; tell what differs, and rewrite it unless dry."""
-    with plainly_failing("replay", night):
+    with as_dagster_failure("replay", night):
         first = read_date(config.from_date, "the first night to replay")
         nights, left_out = find_nights(deployment.warehouse, night.district_id, first)
         refuse_what_is_not_landed(deployment, night.district_id, nights)
@@ -108,7 +108,8 @@ class Recomputing:
         except NotLandedError:
             raise LandingError(
                 f"the landed rows of the night {published.night} were there when the replay began and are "
-                "gone now; nothing was changed: replay again"
+                "gone now; nothing was changed",
+                next_step="replay again",
             ) from None
         computed = compute_night(*landed, published.night, withholding=self._night.district.withholding)
         declared = published_tables(self._night.district.show_restricted_contacts)
@@ -138,7 +139,7 @@ def refuse_what_is_not_landed(
         try:
             read_night(deployment, district_id, published)
         except NotLandedError as error:
-            faults[published.night] = str(error)
+            faults[published.night] = error.detail
         except LandedFileError as error:
             faults[published.night] = f"cannot be used: file {error.table} of {error.asset} {error.fault}"
     if not faults:
@@ -147,8 +148,10 @@ def refuse_what_is_not_landed(
     others = len(faults) - 1
     also = f", and those of {others} later night(s) are missing or cannot be used either" if others else ""
     sound = [published.night for published in nights if published.night > max(faults)]
-    remedy = f"the earliest date to replay from is {sound[0]}" if sound else "no later night can be replayed"
-    raise LandingError(f"the landed rows of the night {night} {what}{also}; {remedy}")
+    next_step = (
+        f"the earliest date to replay from is {sound[0]}" if sound else "no later night can be replayed"
+    )
+    raise LandingError(f"the landed rows of the night {night} {what}{also}", next_step=next_step)
 
 
 class NotLandedError(LandingError):

@@ -13,9 +13,10 @@ from typing import Any
 import dagster as dg
 from pydantic import Field
 
-from samegoal_pipelines.defs.errors import PLAIN_ERRORS, unforeseen
+from samegoal_pipelines.defs.errors import unforeseen
 from samegoal_pipelines.defs.night import TODAY_TAG, read_date
 from samegoal_pipelines.deployment import Deployment
+from samegoal_pipelines.errors import PipelineError
 from samegoal_pipelines.landing import LandingError
 from samegoal_pipelines.reporting.board import active_timezones, night_now, read_board
 from samegoal_pipelines.reporting.formatting import summary
@@ -90,7 +91,7 @@ def _plainly_failing() -> Iterator[None]:
     """One plain line in the place of whatever goes wrong: a text from elsewhere may quote a row."""
     try:
         yield
-    except PLAIN_ERRORS as error:
+    except PipelineError as error:
         raise dg.Failure(f"nightly_report: {error}", allow_retries=False) from None
     except Exception as error:
         raise dg.Failure(

@@ -5,7 +5,7 @@ from typing import Any
 
 import dagster as dg
 
-from samegoal_pipelines.defs.errors import checked, recorded, schema_check
+from samegoal_pipelines.defs.errors import materialize_tables, record_failures, schema_check
 from samegoal_pipelines.defs.io import Tables
 from samegoal_pipelines.defs.lineage import column_lineage, column_schema
 from samegoal_pipelines.defs.metadata import status_facts
@@ -30,11 +30,11 @@ def student_status(
 
     Students with a row that cannot be relied on are uncertain: they keep what was last published.
     """
-    with recorded("student_status", night):
+    with record_failures("student_status", night):
         classified = classify_students(
             cecs_filtered_enrollments["enrollments"], cecs_filtered_enrollments["left_out"], night.today
         )
-        yield from checked(
+        yield from materialize_tables(
             context,
             "student_status",
             {"student_status": classified.statuses, "uncertain": classified.uncertain},

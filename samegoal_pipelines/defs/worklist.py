@@ -14,10 +14,10 @@ import dagster as dg
 
 from samegoal_pipelines.defs.checks import WORKLIST, finding_checks, tell, tell_apart, worklist_findings
 from samegoal_pipelines.defs.errors import (
-    check_tables,
+    as_dagster_failure,
     materialized,
-    plainly_failing,
     schema_check,
+    validate_tables,
 )
 from samegoal_pipelines.defs.gate import PUBLISHED_SNAPSHOT
 from samegoal_pipelines.defs.io import Tables
@@ -55,7 +55,9 @@ def registrar_worklist(
 
     The table of this name in the warehouse has them, by school; here are their numbers.
     """
-    with plainly_failing(WORKLIST, night):  # the snapshot is published: a list that fails is no failed night
+    with as_dagster_failure(
+        WORKLIST, night
+    ):  # the snapshot is published: a list that fails is no failed night
         worklist = list_problems(
             raw_enrollments,
             raw_students,
@@ -66,7 +68,7 @@ def registrar_worklist(
             night.today,
         )
         tables, declared = {WORKLIST: worklist}, {WORKLIST: REGISTRAR_WORKLIST}
-        sound = yield from check_tables(context, WORKLIST, tables, declared)
+        sound = yield from validate_tables(context, WORKLIST, tables, declared)
         publish_worklist(
             deployment.warehouse,
             worklist,
@@ -85,7 +87,7 @@ def list_of_held(
     Whatever goes wrong with it is a line in the log: the run is to end by saying why the night is held.
     """
     try:
-        with plainly_failing(WORKLIST, night):
+        with as_dagster_failure(WORKLIST, night):
             yield from refreshed(context, deployment, night, night.today, landed_run_id, held_by=night.run_id)
     except dg.Failure as failure:
         context.log.warning(failure.description)

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from samegoal_pipelines.districts.errors import DecryptionError
+from samegoal_pipelines.errors import Kind
 
 if TYPE_CHECKING:
     from cryptography.fernet import MultiFernet
@@ -114,9 +115,10 @@ class SecretCipher:
             return use(self._fernet())
         except InvalidToken:
             raise DecryptionError(
-                f"{district_id}: the Client Secret was sealed with a key that is not in {self._where}; "
-                "bring that key back, or give the secret again: "
-                f"samegoal-pipelines districts rotate-secret {district_id}"
+                f"the Client Secret was sealed with a key that is not in {self._where}",
+                district_id=district_id,
+                next_step="bring that key back, or give the secret again: "
+                "samegoal-pipelines districts rotate-secret ID",
             ) from None
 
     @property
@@ -130,7 +132,7 @@ class SecretCipher:
             return MultiFernet([Fernet(key) for key in self._keys()])
         except ValueError:
             raise DecryptionError(
-                f"{self._where} contains an invalid key; make one with: {_MAKE_KEY}"
+                f"{self._where} contains an invalid key", next_step=f"make one with: {_MAKE_KEY}"
             ) from None
 
     def _keys(self) -> list[str]:
@@ -146,7 +148,8 @@ class SecretCipher:
             mode, text = stat.S_IMODE(self._file.stat().st_mode), self._file.read_text()
         if mode & 0o077:
             raise DecryptionError(
-                f"{self._file} can be read by others (mode {mode:04o}); run: chmod 600 {self._file}"
+                f"{self._file} can be read by others (mode {mode:04o})",
+                next_step=f"run: chmod 600 {self._file}",
             )
         return text
 
@@ -157,8 +160,10 @@ class SecretCipher:
             yield
         except OSError as error:
             raise DecryptionError(
-                f"{self._file} cannot be read ({error.strerror}); it must belong to the account that runs "
-                "this: run this as that account, or give it the file with chown"
+                f"{self._file} cannot be read ({error.strerror})",
+                kind=Kind.KEY_FILE,
+                next_step="run daemon and commands as the account that owns the file, or give it to this "
+                "account with chown",
             ) from None
 
     def _make_key_file(self) -> None:

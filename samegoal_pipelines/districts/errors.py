@@ -1,20 +1,25 @@
-"""Errors about a district's registration. Each message is one line that starts with the district."""
+"""What can be wrong with a district's registration or its stored secret, by meaning."""
 
 from __future__ import annotations
 
+from samegoal_pipelines.errors import Kind, PipelineError
 
-class DistrictError(Exception):
-    """A registration that cannot be used, or a change of it that is refused."""
 
-    transient = False
+class DistrictError(PipelineError):
+    """The registration cannot be used, or a change of it is refused."""
+
+    kind = Kind.REGISTRATION
 
 
 class UnknownDistrictError(DistrictError):
     """No district of this id is registered."""
 
+    next_step = "see samegoal-pipelines districts list"
+    rerun = False
+
 
 class InvalidDistrictError(DistrictError):
-    """Something about a registration is not acceptable; the message says what, and what would be."""
+    """A value of a registration is not acceptable."""
 
 
 class DuplicateDistrictError(DistrictError):
@@ -22,4 +27,6 @@ class DuplicateDistrictError(DistrictError):
 
 
 class DecryptionError(DistrictError):
-    """A secret cannot be opened with the keys at hand, or the keys themselves cannot be used."""
+    """A stored secret cannot be opened with the available keys, or the keys themselves cannot be used."""
+
+    kind = Kind.SECRET_KEY

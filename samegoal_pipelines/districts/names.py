@@ -18,8 +18,9 @@ def checked_id(district_id: str) -> str:
     """
     if not _ID.fullmatch(district_id):
         raise InvalidDistrictError(
-            f"{shown(district_id)}: not a district id; use 1 to 40 lower-case letters, digits and hyphens, "
-            "the first no hyphen"
+            "not a district id",
+            district_id=shown(district_id),
+            next_step="use 1 to 40 lower-case letters, digits and hyphens, the first no hyphen",
         )
     return district_id
 
@@ -28,21 +29,22 @@ def checked_name(district_id: str, name: str) -> str:
     """Return the name with plain spaces, if it has no invisible characters. Terminals and pages show it."""
     name = "".join(" " if unicodedata.category(each) == "Zs" else each for each in name).strip()
     if not name:
-        raise InvalidDistrictError(f"{district_id}: the name is blank; give the district's name")
+        raise InvalidDistrictError(
+            "the name is blank", district_id=district_id, next_step="give the district's name"
+        )
     unseen = next((each for each in name if not each.isprintable()), None)
     if unseen is not None:
         raise InvalidDistrictError(
-            f"{district_id}: the name holds a control character or another that is not seen "
-            f"(U+{ord(unseen):04X}); give it without"
+            f"the name holds a control character or another that is not seen (U+{ord(unseen):04X})",
+            district_id=district_id,
+            next_step="give it without",
         )
     return name
 
 
 def unknown(district_id: str) -> UnknownDistrictError:
     """The error for an id that is not registered."""
-    return UnknownDistrictError(
-        f"{shown(district_id)}: no such district is registered; see samegoal-pipelines districts list"
-    )
+    return UnknownDistrictError("no such district is registered", district_id=shown(district_id))
 
 
 def shown(text: object) -> str:

@@ -61,12 +61,15 @@ def pause(
     """
     if paused_to < paused_from:
         raise InvalidDistrictError(
-            f"{district_id}: the pause would end on {paused_to}, before it begins on {paused_from}; "
-            "give --from the earlier date"
+            f"the pause would end on {paused_to}, before it begins on {paused_from}",
+            district_id=district_id,
+            next_step="give --from the earlier date",
         )
     reason = on_one_line(reason) or None
     if reason and len(reason) > REASON_LIMIT:
-        raise InvalidDistrictError(f"{district_id}: the reason is longer than {REASON_LIMIT} characters")
+        raise InvalidDistrictError(
+            f"the reason is longer than {REASON_LIMIT} characters", district_id=district_id
+        )
     values = {"paused_from": paused_from, "paused_to": paused_to, "reason": reason, "set_by": set_by}
     statement = (
         insert(pauses)
@@ -84,8 +87,9 @@ def pause(
         under_way = connection.scalar(mine)
         if under_way is not None and not paused_from <= tonight <= paused_to:
             raise InvalidDistrictError(
-                f"{district_id}: is paused until {under_way}, and has one pause at a time; set the next one "
-                f"after that, or end this one first: samegoal-pipelines resume {district_id}"
+                f"is paused until {under_way}, and has one pause at a time",
+                district_id=district_id,
+                next_step="set the next one after that, or end this one first: samegoal-pipelines resume ID",
             )
         return Pause(**connection.execute(statement.returning(*pauses.c)).one()._mapping)
 

@@ -28,6 +28,7 @@ from samegoal_pipelines.districts.errors import (
 )
 from samegoal_pipelines.districts.names import checked_id, checked_name, shown, unknown
 from samegoal_pipelines.districts.rotation import Rotation, rotate_key
+from samegoal_pipelines.errors import Kind
 from samegoal_pipelines.qmlativ.addresses import checked_url
 from samegoal_pipelines.qmlativ.connection import Connection
 from samegoal_pipelines.qmlativ.errors import QmlativError
@@ -200,8 +201,10 @@ class Registry:
             ).one_or_none()
         if row is None:
             raise InvalidDistrictError(
-                f"{district_id}: no credentials are stored; give them: "
-                f"samegoal-pipelines districts rotate-secret {district_id}"
+                "no credentials are stored",
+                district_id=district_id,
+                kind=Kind.CREDENTIALS,
+                next_step="give them: samegoal-pipelines districts rotate-secret ID",
             )
         return row.client_key, bytes(row.sealed_secret)
 
@@ -246,7 +249,9 @@ class Registry:
                 is not None
             ):
                 raise DuplicateDistrictError(
-                    f"{id}: already registered; change it: samegoal-pipelines districts set {id}"
+                    "already registered",
+                    district_id=id,
+                    next_step="change it: samegoal-pipelines districts set ID",
                 )
             _refuse_half_erased(connection, id)
             _refuse_second_of_source(connection, id, values["base_url"], entity_id)
@@ -270,7 +275,7 @@ class Registry:
         """
         unknown = changes.keys() - _CHANGEABLE
         if unknown:
-            raise InvalidDistrictError(f"{district_id}: cannot change {', '.join(sorted(unknown))}")
+            raise InvalidDistrictError(f"cannot change {', '.join(sorted(unknown))}", district_id=district_id)
         values = _checked(district_id, changes, allow_local)
         with changing(self._engine, district_id, "changing the district") as connection:
             before = _get(connection, district_id)
@@ -336,8 +341,10 @@ class Registry:
             )
             if other is not None:
                 raise DuplicateDistrictError(
-                    f"{district.id}: Qmlativ says that this is district {identity.code}, "
-                    f"which is registered as {other}; check the base URL and the credentials"
+                    f"Qmlativ says that this is district {identity.code}, which is registered as {other}",
+                    district_id=district.id,
+                    kind=Kind.IDENTITY,
+                    next_step="check the base URL and the credentials",
                 )
             _update(
                 connection,
@@ -360,12 +367,15 @@ class Registry:
         for what, given in (("Client Key", client_key), ("Client Secret", client_secret)):
             if not given:
                 raise InvalidDistrictError(
-                    f"{district_id}: the {what} is blank; copy it from Qmlativ's Integration Access"
+                    f"the {what} is blank",
+                    district_id=district_id,
+                    next_step="copy it from Qmlativ's Integration Access",
                 )
             if not (given.isascii() and given.isprintable()):
                 raise InvalidDistrictError(
-                    f"{district_id}: the {what} contains a line break or a character that cannot occur in "
-                    "one; copy it alone, and as plain text, from Qmlativ's Integration Access"
+                    f"the {what} contains a line break or a character that cannot occur in one",
+                    district_id=district_id,
+                    next_step="copy it alone, and as plain text, from Qmlativ's Integration Access",
                 )
         sealed = self._cipher.encrypt(client_secret)
         return {"client_key": client_key, "sealed_secret": sealed, "sealed_at": sa.func.now()}
@@ -378,12 +388,13 @@ def _checked(district_id: str, given: dict[str, Any], allow_local: bool) -> dict
         values["name"] = checked_name(district_id, values["name"] or "")
     if "timezone" in values and values["timezone"] not in available_timezones() - _NO_PLACES:
         raise InvalidDistrictError(
-            f"{district_id}: {shown(values['timezone'])} is no IANA time zone; "
-            f"use one such as {DEFAULT_TIMEZONE}"
+            f"{shown(values['timezone'])} is no IANA time zone",
+            district_id=district_id,
+            next_step=f"use one such as {DEFAULT_TIMEZONE}",
         )
     entity_id = values.get("entity_id")
     if entity_id is not None and not 0 < entity_id < 2**63:
-        raise InvalidDistrictError(f"{district_id}: {entity_id} is no EntityID of Qmlativ")
+        raise InvalidDistrictError(f"{entity_id} is no EntityID of Qmlativ", district_id=district_id)
     for column, what in (("base_url", "API Base URL"), ("token_url", "Token URL")):
         if column in values and (column == "base_url" or values[column]):
             values[column] = _normal_url(district_id, values[column] or "", what, allow_local)
@@ -401,7 +412,7 @@ def _merged(
     try:
         Limits.of({name: 0 if value is None else value for name, value in changes.items()})
     except ValueError as error:
-        raise InvalidDistrictError(f"{district_id}: {error}") from None
+        raise InvalidDistrictError(str(error), district_id=district_id) from None
     return {name: value for name, value in {**before, **changes}.items() if value is not None}
 
 
@@ -409,9 +420,9 @@ def _normal_url(district_id: str, url: str, what: str, allow_local: bool) -> str
     try:
         parts = urlsplit(checked_url(url, what, allow_local=allow_local))
     except QmlativError as error:
-        raise InvalidDistrictError(f"{district_id}: {error}") from None
+        raise InvalidDistrictError(error.reason, district_id=district_id) from None
     if parts.path.lower().endswith("/custom"):
-        raise InvalidDistrictError(f"{district_id}: the {what} must end before /Custom")
+        raise InvalidDistrictError(f"the {what} must end before /Custom", district_id=district_id)
     standard = {"https": ":443", "http": ":80"}[parts.scheme]
     return urlunsplit(parts._replace(netloc=parts.netloc.lower().removesuffix(standard)))
 
@@ -427,8 +438,9 @@ def _refuse_second_of_source(
     )
     if other is not None:
         raise DuplicateDistrictError(
-            f"{district_id}: this base URL and entity are registered as {other}; "
-            "give another --entity-id, or use that registration"
+            f"this base URL and entity are registered as {other}",
+            district_id=district_id,
+            next_step="give another --entity-id, or use that registration",
         )
 
 
@@ -437,8 +449,9 @@ def _refuse_half_erased(connection: sa.Connection, district_id: str) -> None:
     unfinished = (erasures.c.district_id == district_id) & erasures.c.files_erased.is_(None)
     if connection.scalar(sa.select(sa.exists().where(unfinished))):
         raise InvalidDistrictError(
-            f"{district_id}: the erasure of a district of this id was stopped before its end; finish it "
-            f"first: samegoal-pipelines districts erase {district_id} --yes"
+            "the erasure of a district of this id was stopped before its end",
+            district_id=district_id,
+            next_step="finish it first: samegoal-pipelines districts erase ID --yes",
         )
 
 

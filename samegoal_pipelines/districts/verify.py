@@ -7,7 +7,6 @@ only the keys are read.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field, replace
@@ -17,6 +16,7 @@ from typing import Any, Literal
 
 from samegoal_pipelines.districts.expiry import expiry_warning
 from samegoal_pipelines.districts.registry import District, DistrictError, Registry
+from samegoal_pipelines.errors import PipelineError, fill_in
 from samegoal_pipelines.landing import Landing, LandingError
 from samegoal_pipelines.printable import in_days, some
 from samegoal_pipelines.qmlativ.client import QmlativClient
@@ -32,8 +32,6 @@ CONNECTIONS = 4
 """Parallel requests to one district. Keep it low, because schools are working meanwhile."""
 NEVER_EMPTY = (ENTRY_WITHDRAWAL, STUDENT, STUDENT_NAME, SCHOOL)
 _NAMED = 12  # entities
-_COLON, _SEMICOLON = (re.compile(rf"{mark} (?![^()]*\))") for mark in ":;")
-"""Where an error message continues with what to do, outside of brackets."""
 _RENEW = {
     0: "renew the Integration Access in Qmlativ, then register its new day: samegoal-pipelines districts set "
     "{id} --expires …; and a new secret: samegoal-pipelines districts rotate-secret {id}",
@@ -50,7 +48,7 @@ class Step:
     name: str
     state: Literal["ok", "warning", "failed"]
     outcome: str
-    remedy: str = ""
+    next_step: str = ""
 
 
 @dataclass(frozen=True)
@@ -103,9 +101,9 @@ class Verification:
 class _NotOkError(Exception):
     """A question was answered, and the answer is bad."""
 
-    def __init__(self, outcome: str, remedy: str, state: Literal["warning", "failed"] = "failed") -> None:
+    def __init__(self, outcome: str, next_step: str, state: Literal["warning", "failed"] = "failed") -> None:
         super().__init__(outcome)
-        self.step_facts = (state, outcome, remedy)
+        self.step_facts = (state, outcome, next_step)
 
 
 def verify(
@@ -158,27 +156,18 @@ def _answer(district_id: str, name: str, question: Callable[[], str]) -> Step:
         return _failure(district_id, name, error)
 
 
-def _failure(district_id: str, name: str, error: DistrictError | QmlativError | LandingError) -> Step:
-    """What is wrong, and what to do according to our own error message."""
-    if isinstance(error, QmlativError):
-        what, advice = _divided(error.what, _COLON)
-        where = f"{error.where}: " if error.where and error.where not in (name, "GetSystemMetadata") else ""
-        return Step(name, "failed", where + what, "; ".join(filter(None, [advice, error.remedy])))
-    message = str(error).removeprefix(f"{district_id}: ")
-    return Step(name, "failed", *_divided(message, _SEMICOLON if _SEMICOLON.search(message) else _COLON))
-
-
-def _divided(text: str, mark: re.Pattern[str]) -> tuple[str, str]:
-    what, *advice = mark.split(text, maxsplit=1)
-    return what, "".join(advice)
+def _failure(district_id: str, name: str, error: PipelineError) -> Step:
+    if error.object in (name, "GetSystemMetadata"):  # the row's name says it
+        error.object = ""
+    return Step(name, "failed", error.reason, fill_in(error.next_step, district_id))
 
 
 def _expiry(district: District, today: date) -> str:
     if district.expires is None:
-        remedy = (
+        next_step = (
             f"register the day that Qmlativ shows: samegoal-pipelines districts set {district.id} --expires …"
         )
-        raise _NotOkError("not known", remedy, "warning")
+        raise _NotOkError("not known", next_step, "warning")
     days = (district.expires - today).days
     if days < 0:  # as registered; the token shows whether Qmlativ still accepts it
         raise _NotOkError(f"expired on {district.expires}", _RENEW[0].format(id=district.id), "warning")
@@ -206,7 +195,7 @@ class _Questions:
         try:
             self._client.identity()
         except QmlativError as error:
-            if error.where == "token":
+            if error.object == "token":
                 raise
         if self._client.client_auth == "basic":
             return "accepted as HTTP Basic; the form is refused"

@@ -12,6 +12,8 @@ from typing import Any
 
 import fsspec
 
+from samegoal_pipelines.errors import Kind, PipelineError
+
 _PASSING = {
     errno.EAGAIN,
     errno.EBUSY,
@@ -31,16 +33,10 @@ _PLAIN_WORDS = {
 """Texts for errors whose names do not say what to do."""
 
 
-class LandingError(Exception):
-    """A landed file is missing, damaged or cannot be written. Names the asset, the night and what to do.
+class LandingError(PipelineError):
+    """A landed file is missing, damaged or cannot be written; says which asset and night."""
 
-    Attributes:
-        transient: whether a retry may help, because the storage was unreachable or busy.
-    """
-
-    def __init__(self, message: str, *, transient: bool = False) -> None:
-        super().__init__(message)
-        self.transient = transient
+    kind = Kind.LANDING
 
 
 class Storage:
@@ -68,7 +64,8 @@ class Storage:
         except (ImportError, ValueError):
             raise LandingError(
                 "SAMEGOAL_LANDING_URL cannot be used: no package for its kind of storage is installed "
-                "(for s3:// install samegoal-pipelines[s3]), or it is misspelt"
+                "(for s3:// install samegoal-pipelines[s3]), or it is misspelt",
+                next_step="correct it",
             ) from None
         except OSError as error:  # some kinds connect immediately
             raise self.error("the landing cannot be used", error, "check SAMEGOAL_LANDING_URL") from None
@@ -90,12 +87,13 @@ class Storage:
                 Path(self.base).mkdir(mode=0o700, parents=True, exist_ok=True)
             self.files.makedirs(path, exist_ok=True)
 
-    def error(self, what: str, because_of: Exception, remedy: str) -> LandingError:
+    def error(self, what: str, because_of: Exception, next_step: str) -> LandingError:
         """The error for one of `failures`: the storage's message without the path, and what to do."""
         name = type(because_of).__name__
         reason = _PLAIN_WORDS.get(name) or getattr(because_of, "strerror", None) or name
         return LandingError(
-            f"{what} (storage at {self.root}: {reason}); {remedy}",
+            f"{what} (storage at {self.root}: {reason})",
+            next_step=next_step,
             transient=isinstance(because_of, self._unreachable)
             or getattr(because_of, "errno", None) in _PASSING,
         )

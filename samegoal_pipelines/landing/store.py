@@ -26,6 +26,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from samegoal_pipelines.errors import Kind
 from samegoal_pipelines.landing.storage import LandingError, Storage
 from samegoal_pipelines.tables.arrow_types import landed_types
 
@@ -72,11 +73,12 @@ class LandedFileError(LandingError):
         fault: what is wrong with it, as the end of a sentence.
     """
 
+    kind = Kind.LANDED_ROWS
+
     def __init__(self, landed: LandedAsset, table: str, fault: str) -> None:
         self.asset, self.table, self.fault = landed.asset, table, fault
         super().__init__(
-            f"landed file {table} of {landed.asset} for {landed.district_id} on {landed.night} {fault}: "
-            "run the district again, which lands tonight's rows"
+            f"landed file {table} of {landed.asset} for {landed.district_id} on {landed.night} {fault}"
         )
 
 
@@ -379,7 +381,8 @@ class Landing:
         except self._storage.failures as error:
             raise self._storage.error(f"{what} cannot all be deleted", error, _REACH_IT) from None
         raise LandingError(
-            f"{what} cannot all be deleted (storage at {self.root}: somebody else is writing); {_REACH_IT}"
+            f"{what} cannot all be deleted (storage at {self.root}: somebody else is writing)",
+            next_step=_REACH_IT,
         )
 
     def _delete_files(self, paths: list[str]) -> None:
@@ -449,8 +452,9 @@ class Landing:
             landed = [one for one in landed if one.run_id == run_id]
         if not landed:
             raise LandingError(
-                f"nothing has landed as {asset} for {district_id} on {night}: "
-                f"materialize {asset} in the same run, or first"
+                f"nothing has landed as {asset} for {district_id} on {night}",
+                kind=Kind.LANDED_ROWS,
+                next_step=f"materialize {asset} in the same run, or first",
             )
         return landed[-1]
 

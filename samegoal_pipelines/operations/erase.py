@@ -89,7 +89,9 @@ def _naming(district_id: str) -> Iterator[None]:
     try:
         yield
     except (WarehouseError, LandingError) as error:
-        raise EraseRefusedError(f"{district_id}: erasing: {error}") from None
+        raise EraseRefusedError(
+            error.reason, step="erasing", district_id=district_id, next_step=error.next_step
+        ) from None
 
 
 def _holdings(deployment: Deployment, instance: dg.DagsterInstance, district_id: str) -> Holdings:
@@ -101,9 +103,7 @@ def _holdings(deployment: Deployment, instance: dg.DagsterInstance, district_id:
     if not any((found.rows, found.files, found.partition)) and not erase.is_unfinished(
         deployment.warehouse, district_id
     ):
-        raise UnknownDistrictError(
-            f"{district_id}: there is nothing of such a district; see samegoal-pipelines districts list"
-        )
+        raise UnknownDistrictError("there is nothing of such a district", district_id=district_id)
     return found
 
 
@@ -118,7 +118,12 @@ def _make_reports_again(deployment: Deployment, district_id: str) -> None:
             deployment.landing.keep_page(FOLDER, night, page.html(report))
 
 
-def _refuse_while_running(instance: dg.DagsterInstance, district_id: str, remedy: str) -> None:
+def _refuse_while_running(instance: dg.DagsterInstance, district_id: str, next_step: str) -> None:
     runs = instance.get_runs(dg.RunsFilter(statuses=GOING_ON, tags={PARTITION_TAG: district_id}), limit=1)
     if runs:
-        raise EraseRefusedError(f"{district_id}: erasing: run {runs[0].run_id} of it is going on: {remedy}")
+        raise EraseRefusedError(
+            f"run {runs[0].run_id} of it is going on",
+            step="erasing",
+            district_id=district_id,
+            next_step=next_step,
+        )

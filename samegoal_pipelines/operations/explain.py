@@ -16,6 +16,7 @@ from typing import Any
 import pandas as pd
 
 from samegoal_pipelines.deployment import Deployment
+from samegoal_pipelines.errors import SYNC, PipelineError
 from samegoal_pipelines.landing import LandingError
 from samegoal_pipelines.tables.vocabulary import RULES
 from samegoal_pipelines.transforms.explanation import Explanation, explain_students, numbers_on_record
@@ -27,7 +28,7 @@ Tables = Mapping[str, pd.DataFrame]
 LONGEST_NUMBER = 60  # characters; Qmlativ's are much shorter
 
 
-class NothingToExplainError(Exception):
+class NothingToExplainError(PipelineError):
     """No published night, or nobody with this number; says what to check."""
 
 
@@ -206,10 +207,10 @@ def _night(deployment: Deployment, district_id: str, on: date | None) -> Publish
     first = changes.first_published_night(deployment.warehouse, district_id)
     if first is None:
         raise NothingToExplainError(
-            f"{district_id}: no night is published yet; next: samegoal-pipelines sync {district_id}"
+            "no night is published yet", district_id=district_id, next_step=f"next: {SYNC}"
         )
     raise NothingToExplainError(
-        f"{district_id}: nothing was published by {on} yet; the first night is {first}"
+        f"nothing was published by {on} yet; the first night is {first}", district_id=district_id
     )
 
 
@@ -254,12 +255,14 @@ def _find(
     wanted = number.strip()
     if not wanted:
         raise NothingToExplainError(
-            f"{district_id}: the student number is empty; give it as Qmlativ shows it"
+            "the student number is empty", district_id=district_id, next_step="give it as Qmlativ shows it"
         )
     nobody = NothingToExplainError(
-        f"{district_id}: nobody has the student number {shown(number)}, neither in what landed on {night} "
-        "nor in what was ever published; it is text: check leading zeros, and that it is StudentNumber and "
-        "not StudentID"
+        f"nobody has the student number {shown(number)}, neither in what landed on {night} nor in what was "
+        "ever "
+        "published",
+        district_id=district_id,
+        next_step="it is text: check leading zeros, and that it is StudentNumber and not StudentID",
     )
     if len(wanted) > LONGEST_NUMBER or not wanted.isprintable():  # and the databases reject some of these
         raise nobody

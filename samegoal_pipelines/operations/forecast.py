@@ -12,6 +12,7 @@ import pandas as pd
 
 from samegoal_pipelines.deployment import Deployment
 from samegoal_pipelines.districts.pauses import all_pauses
+from samegoal_pipelines.errors import SYNC, PipelineError
 from samegoal_pipelines.landing import LandingError
 from samegoal_pipelines.reporting.outlook import HoldAhead, LastPublished, first_hold, nights_to_come
 from samegoal_pipelines.transforms.forecast import forecast_statuses
@@ -19,7 +20,7 @@ from samegoal_pipelines.warehouse.changes import students_as_of
 from samegoal_pipelines.warehouse.snapshots import last_published
 
 
-class NothingToForecastError(Exception):
+class NothingToForecastError(PipelineError):
     """No published night, or its landed rows are gone; says what to do."""
 
 
@@ -62,7 +63,7 @@ def forecast_district(
     attempt = last_published(deployment.warehouse, district_id)
     if attempt is None:
         raise NothingToForecastError(
-            f"{district_id}: no night is published yet; next: samegoal-pipelines sync {district_id}"
+            "no night is published yet", district_id=district_id, next_step=f"next: {SYNC}"
         )
     night = attempt.snapshot_date
     try:
@@ -74,8 +75,9 @@ def forecast_district(
         )
     except LandingError:
         raise NothingToForecastError(
-            f"{district_id}: the landed rows of {night} are gone or damaged; "
-            f"land new ones: samegoal-pipelines sync {district_id}"
+            f"the landed rows of {night} are gone or damaged",
+            district_id=district_id,
+            next_step=f"land new ones: {SYNC}",
         ) from None
     today = max(night, today or district.local_date(datetime.now(UTC)))
     flips = forecast_statuses(raw, night, (today - night).days + days)

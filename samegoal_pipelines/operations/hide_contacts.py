@@ -59,8 +59,9 @@ def hide_published_contacts(
                 return hidden
     except WarehouseError as error:
         raise NotHiddenError(
-            f"{district_id}: the switch is set, but what is published still shows these contacts: {error}; "
-            "then give the same command again"
+            f"the switch is set, but what is published still shows these contacts: {error.reason}",
+            district_id=district_id,
+            next_step=f"{error.next_step}; then give the same command again",
         ) from None
 
 

@@ -89,5 +89,7 @@ def run_replay(
     result = execute(deployment, district_id, REPLAY_JOB, config, debug=debug)
     if result.success:
         return ReplayOutcome(district_id, first, dry_run, result.output_for_node(op))
-    reason = "stopped; nothing was changed" if was_stopped(result) else first_failure(result)
-    return ReplayOutcome(district_id, first, dry_run, None, reason.removeprefix(f"{district_id}: "))
+    reason, next_step = (
+        ("stopped; nothing was changed", None) if was_stopped(result) else first_failure(result)
+    )
+    return ReplayOutcome(district_id, first, dry_run, None, "; ".join(filter(None, [reason, next_step])))

@@ -12,7 +12,7 @@ import os
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass
-from datetime import UTC, date, datetime
+from datetime import date
 from functools import partial
 from glob import has_magic
 from pathlib import Path
@@ -29,6 +29,7 @@ from dagster._core.remote_origin import (  # exported by no public name, as the 
 from dagster._core.storage.tags import MAX_RETRIES_TAG, REPOSITORY_LABEL_TAG
 
 from samegoal_pipelines.definitions import build_defs
+from samegoal_pipelines.defs.errors import NEXT_STEP, REASON
 from samegoal_pipelines.defs.gate import LOCATION
 from samegoal_pipelines.defs.night import PROCESS_TAG, SOURCE_HOST_TAG, TODAY_TAG
 from samegoal_pipelines.defs.nightly import nightly_snapshot
@@ -37,8 +38,9 @@ from samegoal_pipelines.defs.processes import close_abandoned_runs, this_process
 from samegoal_pipelines.defs.release import release_held_snapshot
 from samegoal_pipelines.deployment import Deployment
 from samegoal_pipelines.districts.errors import DistrictError
+from samegoal_pipelines.errors import fill_in
 from samegoal_pipelines.printable import on_one_line
-from samegoal_pipelines.reporting.remedies import of_failure, of_hold
+from samegoal_pipelines.reporting.board import OPEN_THE_RUN, when_held
 from samegoal_pipelines.settings import Settings, project_root
 from samegoal_pipelines.warehouse.snapshots import Attempt, find_attempt
 
@@ -56,7 +58,7 @@ class NightOutcome:
     reason: str | None = None
     stopped: bool = False
     """Whether a person or the machine stopped it. Then the remaining districts are not run."""
-    remedy: str | None = None
+    next_step: str | None = None
     """What to do about a night that is held or failed."""
 
     @property
@@ -85,9 +87,9 @@ class NightOutcome:
 
     def _line(self) -> str:
         if self.held:
-            return f"held: {self.district_id}: {self.reason}. To do: {self.remedy}"
+            return f"held: {self.district_id}: {self.reason}. To do: {self.next_step}"
         if self.attempt is None or not self.well:
-            to_do = f". To do: {self.remedy}" if self.remedy else ""
+            to_do = f". To do: {self.next_step}" if self.next_step else ""
             return f"error: {self.district_id}: {self.reason}{to_do}"
         a = self.attempt
         if self.replaced:
@@ -110,7 +112,7 @@ class NightOutcome:
         return {
             "district_id": self.district_id,
             "reason": self.reason,
-            "remedy": self.remedy,
+            "next_step": self.next_step,
             **(asdict(self.attempt) if self.attempt else {"state": "failed"}),
         }
 
@@ -153,10 +155,13 @@ def _run(
     try:
         district = deployment.registry.get(district_id)
     except DistrictError as error:
-        return NightOutcome(district_id, None, str(error).removeprefix(f"{district_id}: "))
+        return NightOutcome(district_id, None, error.reason, next_step=fill_in(error.next_step, district_id))
     if not district.active:
         return NightOutcome(
-            district_id, None, f"disabled; enable it with: samegoal-pipelines districts enable {district_id}"
+            district_id,
+            None,
+            "disabled",
+            next_step=f"enable it with: samegoal-pipelines districts enable {district_id}",
         )
     tags = {SOURCE_HOST_TAG: district.source_host}
     if today is not None:
@@ -164,15 +169,16 @@ def _run(
     result = execute(deployment, district_id, job, config, tags, debug=debug)
     attempt = find_attempt(deployment.warehouse, result.run_id)
     stopped = was_stopped(result)
-    reason = attempt.reason if attempt else "stopped" if stopped else first_failure(result)
-    if reason:
-        reason = reason.removeprefix(f"{district_id}: ")
-    remedy, local_date = None, district.local_date(datetime.now(UTC))
-    if attempt and attempt.state == "held":
-        remedy = of_hold(district_id, attempt.snapshot_date, local_date)
-    elif attempt and attempt.state == "failed":
-        remedy = of_failure(district_id, attempt.reason, attempt.run_id)
-    return NightOutcome(district_id, attempt, reason, stopped, remedy)
+    if attempt is None:
+        reason, next_step = ("stopped", None) if stopped else first_failure(result)
+        return NightOutcome(district_id, None, reason, stopped, next_step)
+    advice = None
+    if attempt.state == "held":
+        advice = when_held(attempt.snapshot_date)
+    elif attempt.state == "failed":
+        advice = attempt.next_step or OPEN_THE_RUN
+    next_step = advice and fill_in(advice, district_id, attempt.run_id)
+    return NightOutcome(district_id, attempt, attempt.reason, stopped, next_step)
 
 
 def execute(
@@ -226,12 +232,13 @@ def was_stopped(result: dg.ExecuteInProcessResult) -> bool:
     return any(error and error.cls_name == dg.DagsterExecutionInterruptedError.__name__ for error in errors)
 
 
-def first_failure(result: dg.ExecuteInProcessResult) -> str:
-    """Why a run failed, in its step's own words."""
+def first_failure(result: dg.ExecuteInProcessResult) -> tuple[str, str | None]:
+    """Why a run failed, and what to do."""
     for event in result.all_events:
-        if event.is_step_failure and event.step_failure_data.user_failure_data:
-            return str(event.step_failure_data.user_failure_data.description)
-    return "the run failed before its first step; see it in the Dagster UI"
+        if event.is_step_failure and (failure := event.step_failure_data.user_failure_data):
+            said = {name: str(value.value) for name, value in failure.metadata.items()}
+            return said.get(REASON, str(failure.description)), said.get(NEXT_STEP)
+    return "the run failed before its first step", f"open the run {result.run_id} in the Dagster UI"
 
 
 def add_partition(settings: Settings, district_id: str) -> None:

@@ -10,11 +10,13 @@ import re
 
 import psycopg2
 
+from samegoal_pipelines.errors import REPORT, Kind, PipelineError
 
-class WarehouseError(Exception):
-    """The warehouse refused or failed; the message is one line without any row's value."""
 
-    transient = False
+class WarehouseError(PipelineError):
+    """The warehouse refused or failed."""
+
+    kind = Kind.DATABASE
 
 
 class WarehouseUnavailableError(WarehouseError):
@@ -26,17 +28,17 @@ class WarehouseUnavailableError(WarehouseError):
 class PostgresNotStartedError(WarehouseError):
     """The embedded Postgres could not be set up or started."""
 
+    kind = Kind.DATABASE_SETTING
 
-POOLER_REFUSES = (
-    "a connection pooler (PgBouncer) does not pass the startup parameter options on; name Postgres itself in "
-    "SAMEGOAL_DATABASE_URL, not the pooler"
-)
+
+POOLER_REFUSES = "a connection pooler (PgBouncer) does not pass the startup parameter options on"
+POOLER_NEXT_STEP = "name Postgres itself in SAMEGOAL_DATABASE_URL, not the pooler; see docs/production.md"
 
 # SQLSTATE, or its class (the first two characters) → (what happened, what to do, whether waiting may help)
 _MEANINGS: dict[str, tuple[str, str, bool]] = {
     "08": ("the connection to Postgres was lost", "check that the server is up, then run again", True),
-    "22": ("a value did not fit its column", "the snapshot's checks let it pass; report this", False),
-    "23": ("a row broke a constraint", "the snapshot's checks let it pass; report this", False),
+    "22": ("a value did not fit its column", REPORT, False),
+    "23": ("a row broke a constraint", REPORT, False),
     "25": ("the transaction was not in the expected state", "run again", True),
     "25006": (
         "the server is read-only, as a standby is after a failover",
@@ -53,21 +55,21 @@ _MEANINGS: dict[str, tuple[str, str, bool]] = {
         False,
     ),
     "53": ("Postgres ran out of disk, memory or connections", "free some, then run again", True),
-    "54": ("a Postgres limit was exceeded", "report this", False),
+    "54": ("a Postgres limit was exceeded", REPORT, False),
     "55": ("Postgres gave up waiting for a lock", "run again when the other run is done", True),
     "57": ("Postgres cancelled the work or is shutting down", "run again when it is up", True),
     "58": ("Postgres met a system error", "see the server's log", True),
 }
 
 
-def _refusal(words: str, what: str, remedy: str) -> tuple[re.Pattern[str], str, str]:
-    return re.compile(words, re.IGNORECASE), what, remedy
+def _refusal(words: str, what: str, next_step: str) -> tuple[re.Pattern[str], str, str]:
+    return re.compile(words, re.IGNORECASE), what, next_step
 
 
 # psycopg2 gives no SQLSTATE for a connection that was not made; only libpq's text says why. With several
 # hosts it holds a line for each, so what somebody has to correct comes before "nobody answers".
 _REFUSALS = (
-    _refusal("unsupported startup parameter", POOLER_REFUSES, "see docs/production.md"),
+    _refusal("unsupported startup parameter", POOLER_REFUSES, POOLER_NEXT_STEP),
     _refusal(
         "password authentication failed|no password supplied|authentication failed",
         "Postgres refused the login",
@@ -128,18 +130,24 @@ def from_database(error: BaseException, step: str) -> WarehouseError:
     driver = getattr(error, "orig", None) or error
     state = getattr(driver, "pgcode", None)
     if state is None:
-        for words, what, remedy in _REFUSALS:
+        for words, what, next_step in _REFUSALS:
             if words.search(str(driver)):
-                return WarehouseError(f"{step}: {what}; {remedy}")
+                return WarehouseError(what, step=step, kind=Kind.DATABASE_SETTING, next_step=next_step)
         if not isinstance(driver, psycopg2.OperationalError | psycopg2.InterfaceError):
             return WarehouseError(
-                f"{step}: the database driver refused ({type(driver).__name__}); report this"
+                f"the database driver refused ({type(driver).__name__})",
+                step=step,
+                kind=Kind.DEFECT,
+                next_step=REPORT,
             )
         return WarehouseUnavailableError(
-            f"{step}: no connection to Postgres; check that the server is up and reachable, then run again"
+            "no connection to Postgres",
+            step=step,
+            next_step="check that the server is up and reachable, then run again",
         )
-    what, remedy, transient = _MEANINGS.get(state) or _MEANINGS.get(
+    what, next_step, transient = _MEANINGS.get(state) or _MEANINGS.get(
         state[:2], ("Postgres refused", "see the server's log", False)
     )
-    kind = WarehouseUnavailableError if transient else WarehouseError
-    return kind(f"{step}: {what} (SQLSTATE {state}); {remedy}")
+    meant = WarehouseUnavailableError if transient else WarehouseError
+    kind = Kind.DEFECT if next_step == REPORT else Kind.DATABASE
+    return meant(f"{what} (SQLSTATE {state})", step=step, kind=kind, next_step=next_step)

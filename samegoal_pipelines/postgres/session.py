@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from samegoal_pipelines.postgres.errors import POOLER_REFUSES, WarehouseError
+from samegoal_pipelines.errors import Kind
+from samegoal_pipelines.postgres.errors import POOLER_NEXT_STEP, POOLER_REFUSES, WarehouseError
 
 
 def check_encoding(connection: Any, step: str) -> None:
@@ -19,8 +20,11 @@ def check_encoding(connection: Any, step: str) -> None:
     encoding = connection.info.parameter_status("server_encoding")
     if encoding != "UTF8":
         raise WarehouseError(
-            f"{step}: the database stores text as {encoding}, which cannot hold every name; make another "
-            "with: createdb --encoding=UTF8 --template=template0 NAME, and name it in SAMEGOAL_DATABASE_URL"
+            f"the database stores text as {encoding}, which cannot hold every name",
+            step=step,
+            kind=Kind.DATABASE_SETTING,
+            next_step="make another with: createdb --encoding=UTF8 --template=template0 NAME, and name it in "
+            "SAMEGOAL_DATABASE_URL",
         )
 
 
@@ -37,4 +41,6 @@ def check_setting(connection: Any, step: str, name: str, expected: str) -> None:
     with connection.cursor() as cursor:
         cursor.execute("select setting from pg_settings where name = %s", (name,))
         if cursor.fetchone() != (expected,):
-            raise WarehouseError(f"{step}: {POOLER_REFUSES}")
+            raise WarehouseError(
+                POOLER_REFUSES, step=step, kind=Kind.DATABASE_SETTING, next_step=POOLER_NEXT_STEP
+            )

@@ -20,8 +20,10 @@ from urllib.parse import quote_plus
 import requests
 from requests.auth import AuthBase
 
+from samegoal_pipelines.errors import Kind
 from samegoal_pipelines.qmlativ.connection import Connection
 from samegoal_pipelines.qmlativ.errors import (
+    CHECK_TOKEN_URL,
     BlockedByFirewallError,
     InvalidCredentialsError,
     MalformedAnswerError,
@@ -31,15 +33,6 @@ from samegoal_pipelines.qmlativ.errors import (
 from samegoal_pipelines.qmlativ.transport import Answer
 
 _WHERE = "token"
-REMEDY = (
-    "check the Client Key, the Client Secret and the expiration date of the Integration Access in Qmlativ"
-)
-
-
-FIREWALL = (
-    "a firewall in front of Qmlativ refuses the request (HTTP 403 with a web page): ask the district, or "
-    "Skyward if it hosts Qmlativ, to let this machine's address through"
-)
 ClientAuth = Literal["form", "basic"]
 
 
@@ -85,9 +78,7 @@ class ClientCredentials:
         with self._lock:
             if self._token is None or self._token is refused:
                 if self._unproven >= 2:
-                    raise InvalidCredentialsError(
-                        f"Qmlativ refuses a token it has just issued: {REMEDY}", _WHERE
-                    )
+                    raise InvalidCredentialsError("Qmlativ refuses a token it has just issued", _WHERE)
                 self._token = self._fetch()
             return self._token
 
@@ -104,15 +95,17 @@ class ClientCredentials:
         if _refuses(answer) and self.method == "form":
             answer = self._ask_with_basic() or answer
         if answer.status == 403 and answer.is_html:
-            raise BlockedByFirewallError(FIREWALL, _WHERE)
+            raise BlockedByFirewallError(_WHERE)
         if _refuses(answer):
             raise InvalidCredentialsError(
-                f"Qmlativ does not accept the credentials (HTTP {answer.status}): {REMEDY}", _WHERE
+                f"Qmlativ does not accept the credentials (HTTP {answer.status})", _WHERE
             )
         if answer.status != 200:
             raise MalformedAnswerError(
-                f"HTTP {answer.status} where a token was expected: check the API Base URL and Token URL",
+                f"HTTP {answer.status} where a token was expected",
                 _WHERE,
+                kind=Kind.ADDRESS,
+                next_step=CHECK_TOKEN_URL,
             )
         token = _token_in(answer.body, asked)
         self._unproven += 1
@@ -156,7 +149,9 @@ def _token_in(body: bytes, asked: float) -> Token:
     except (ValueError, KeyError, TypeError, RecursionError):
         value = None
     if not isinstance(value, str) or not re.fullmatch(r"[\x21-\x7e]+", value):
-        raise MalformedAnswerError("the answer holds no usable access_token: check the Token URL", _WHERE)
+        raise MalformedAnswerError(
+            "the answer holds no usable access_token", _WHERE, kind=Kind.ADDRESS, next_step=CHECK_TOKEN_URL
+        )
     return Token(value, asked + _lifetime(answer.get("expires_in")))
 
 

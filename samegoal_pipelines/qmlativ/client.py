@@ -16,11 +16,12 @@ from typing import Any
 import pyarrow as pa
 import requests
 
-from samegoal_pipelines.qmlativ.auth import FIREWALL, REMEDY, ClientAuth, ClientCredentials, Token
+from samegoal_pipelines.errors import Kind
+from samegoal_pipelines.qmlativ.auth import ClientAuth, ClientCredentials, Token
 from samegoal_pipelines.qmlativ.connection import Connection
 from samegoal_pipelines.qmlativ.decode import parse_json
 from samegoal_pipelines.qmlativ.errors import (
-    GRANT,
+    CHECK_ADDRESS,
     AccessRefusedError,
     BlockedByFirewallError,
     EntityNotGrantedError,
@@ -129,7 +130,7 @@ class QmlativClient:
         needed = [field.name for field in wanted.fields if not field.optional]
         for name in [*needed, wanted.only or wanted.key]:
             if name not in described:
-                raise MissingFieldError(f"the field {name} is not granted: {GRANT}", wanted.path)
+                raise MissingFieldError(f"the field {name} is not granted", wanted.path)
         return tuple(field for field in wanted.fields if field.name in described)
 
     def read(
@@ -170,14 +171,14 @@ class QmlativClient:
         try:
             return self._reader(wanted, school_year_id, only_rows).read(expected_rows, progress)
         except CancelledError:
-            raise ReadCancelledError("given up, because something else failed", wanted.label) from None
+            raise ReadCancelledError(wanted.label) from None
 
     def has_rows(self, wanted: QmlativObject, *, school_year_id: int | None = None) -> bool:
         """Whether an object has any row: one call for one row, of the same fields as `read` asks for."""
         try:
             return bool(self._reader(wanted, school_year_id).first_row())
         except CancelledError:
-            raise ReadCancelledError("given up, because something else failed", wanted.label) from None
+            raise ReadCancelledError(wanted.label) from None
 
     def grants_entity(self, entity_id: int) -> bool:
         """Whether the Integration Access may read as this entity."""
@@ -187,9 +188,7 @@ class QmlativClient:
         except EntityNotGrantedError:
             return False
         except CancelledError:
-            raise ReadCancelledError(
-                "given up, because something else failed", f"entity {entity_id}"
-            ) from None
+            raise ReadCancelledError(f"entity {entity_id}") from None
         return True
 
     def _reader(
@@ -213,7 +212,7 @@ class QmlativClient:
         try:
             return parse_json(coming.result().body, where)
         except CancelledError:
-            raise ReadCancelledError("given up, because something else failed", where) from None
+            raise ReadCancelledError(where) from None
 
     def _call(self, where: str, path: str) -> Future[Answer]:
         """A GET on one of the client's connections."""
@@ -228,7 +227,7 @@ class QmlativClient:
             token = self._credentials.renewed(token)
             answer = self._transport.exchange(requests.Request(method, url, auth=token, **content), where)
             if _says_expired(answer):
-                raise InvalidCredentialsError(f"Qmlativ refuses a token it has just issued: {REMEDY}", where)
+                raise InvalidCredentialsError("Qmlativ refuses a token it has just issued", where)
         if answer.status not in (401, 403):
             self._credentials.accepted(token)
         if answer.status != 200:
@@ -250,24 +249,19 @@ def _says_expired(answer: Answer) -> bool:
 def _refusal(answer: Answer, where: str, entity_id: int | None) -> QmlativError:
     """What a status other than 200 means, told without quoting the answer."""
     if answer.status == 401:
-        return InvalidCredentialsError(
-            "Qmlativ refuses the token (HTTP 401): check that the Integration Access is still in effect",
-            where,
-        )
+        return InvalidCredentialsError("Qmlativ refuses the token (HTTP 401)", where)
     if answer.status == 403 and answer.is_html:
-        return BlockedByFirewallError(FIREWALL, where)
+        return BlockedByFirewallError(where)
     if answer.status == 403:
         if _REFUSED_ENTITY.search(answer.body):
             name = "the district's entity" if entity_id is None else f"entity {entity_id}"
-            return EntityNotGrantedError(
-                f"{name} is not granted: add it to the Custom API Entities of the Integration Access", where
-            )
+            return EntityNotGrantedError(f"{name} is not granted", where)
         field = _REFUSED_FIELD.search(answer.body)
         if field and (name := field[1].decode()) in _KNOWN_FIELDS:
-            return FieldNotGrantedError(f"the field {name} is not granted: {GRANT}", where)
-        return AccessRefusedError(f"not available to this Integration Access (HTTP 403): {GRANT}", where)
+            return FieldNotGrantedError(f"the field {name} is not granted", where)
+        return AccessRefusedError("not available to this Integration Access (HTTP 403)", where)
     if answer.status == 404:
-        return RequestRefusedError("not found (HTTP 404): check the API Base URL", where)
+        return RequestRefusedError("not found (HTTP 404)", where, kind=Kind.ADDRESS, next_step=CHECK_ADDRESS)
     return RequestRefusedError(f"Qmlativ refuses the request (HTTP {answer.status})", where)
 
 
@@ -282,7 +276,7 @@ def _identity_in(metadata: Any, entity_id: int | None) -> Identity:
         wanted = (entity_id, system.get("EntityID"), districts[0].entity_id)
         return next(each for entity in wanted for each in districts if each.entity_id == entity)
     except (KeyError, TypeError, IndexError, AttributeError):
-        raise MalformedAnswerError("the answer names no district", _METADATA) from None
+        raise MalformedAnswerError("the answer names no district", _METADATA, kind=Kind.IDENTITY) from None
 
 
 def _district_in(district: dict[str, Any]) -> Identity:

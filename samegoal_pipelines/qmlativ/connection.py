@@ -56,7 +56,8 @@ class Connection:
             object.__setattr__(self, "token_url", checked_url(self.token_url, "Token URL", allow_local=local))
         if not self.client_key.strip() or not self.client_secret.get_secret_value().strip():
             raise InvalidCredentialsError(
-                "the Client Key or the Client Secret is missing: register them again"
+                "the Client Key or the Client Secret is missing",
+                next_step="register them again: samegoal-pipelines districts rotate-secret ID",
             )
         if self.connections < 1 or not 1 <= self.page_size <= 10_000:
             raise ValueError("connections must be at least 1 and page_size between 1 and 10,000")

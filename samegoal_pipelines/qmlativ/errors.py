@@ -1,99 +1,135 @@
-"""Errors of the Qmlativ client, named by meaning.
+"""Errors of the Qmlativ client, by meaning. No retrying and no logging lives here.
 
-The message of each is one line that a person can act on: where (object and page), what, and what to do. It
-never holds a value from a row, a token, a secret, a URL or a response body. `transient` says whether trying
-again later, without anybody doing anything, can help. Nothing else lives here: no retrying, no logging.
+`object` of each is the Qmlativ object and page. No message holds a value from a row, a token, a secret, a
+URL or a response body.
 """
 
 from __future__ import annotations
 
-from typing import ClassVar
+from samegoal_pipelines.errors import Kind, PipelineError
 
 GRANT = "grant it in the Integration Access in Qmlativ"
+CHECK_ADDRESS = "check the API Base URL; to correct it: samegoal-pipelines districts set ID --base-url …"
+CHECK_TOKEN_URL = f"{CHECK_ADDRESS}, or --token-url … where tokens come from elsewhere"
 
 
-class QmlativError(Exception):
-    """Reading from Qmlativ failed: `where` (object and page), `what`, and often a `remedy`."""
+class QmlativError(PipelineError):
+    """Reading from Qmlativ failed."""
 
-    transient: ClassVar[bool] = False
-    remedy: ClassVar[str] = ""
-
-    def __init__(self, what: str, where: str = "") -> None:
-        super().__init__("; ".join(filter(None, [f"{where}: {what}" if where else what, self.remedy])))
-        self.what = what
-        self.where = where
+    kind = Kind.SOURCE
 
 
 class InvalidCredentialsError(QmlativError):
-    """Client Key, Client Secret or the Integration Access behind them are not accepted."""
+    """Qmlativ does not accept the Client Key, the Client Secret or the Integration Access behind them."""
+
+    kind = Kind.CREDENTIALS
+    next_step = (
+        "check the Client Key, the Client Secret and the expiration date of the Integration Access in "
+        "Qmlativ; to register a new secret: samegoal-pipelines districts rotate-secret ID"
+    )
 
 
 class WrongDistrictError(QmlativError):
-    """The credentials belong to another district than the one that was asked for."""
+    """The credentials belong to another district than the registered one."""
+
+    kind = Kind.IDENTITY
+    next_step = "check API Base URL, Client Key and Client Secret"
 
 
 class AccessRefusedError(QmlativError):
     """The Integration Access does not allow this."""
 
+    kind = Kind.GRANTS
+    next_step = GRANT
+
 
 class EntityNotGrantedError(AccessRefusedError):
     """The entity is not among the Custom API Entities of the Integration Access."""
 
+    next_step = "add it to the Custom API Entities of the Integration Access"
+
 
 class FieldNotGrantedError(AccessRefusedError):
-    """A field that was granted when it was described is refused while reading."""
+    """Qmlativ described a field as granted and refuses to return it."""
 
 
 class MissingFieldError(AccessRefusedError):
-    """A field that cannot be done without is not granted, or missing from every row."""
+    """A required field is not granted, or is missing from every row."""
 
 
 class RequestRefusedError(QmlativError):
     """Qmlativ answers with a status that repeating does not change (400, 404, a redirect and the like)."""
 
+    kind = Kind.ANSWER
+    next_step = "run again, and ask Skyward's support if it happens again"
+
 
 class UnsafeUrlError(QmlativError):
-    """A URL, or the address that its name leads to, is not one that a district's source may have."""
+    """A district's source may not have this URL, or the address that its name leads to."""
+
+    kind = Kind.ADDRESS
+    next_step = CHECK_ADDRESS
 
 
 class CertificateRefusedError(QmlativError):
     """The server's certificate is not valid, not for this host, or expired."""
 
+    kind = Kind.CERTIFICATE
+    next_step = (
+        "check the API Base URL, or ask the operator of the district's Qmlativ server to renew its "
+        "certificate; "
+        "certificates are always checked"
+    )
+
 
 class MalformedAnswerError(QmlativError):
-    """The answer is not what the contract promises."""
+    """The answer breaks the contract of the Custom API."""
 
-    remedy = "run again, and ask Skyward's support if it stays so"
+    kind = Kind.ANSWER
+    next_step = "run again, and ask Skyward's support if it happens again"
 
 
 class UnexpectedContentError(MalformedAnswerError):
-    """Something other than JSON came with status 200: usually a page that tells of maintenance."""
+    """Something other than JSON came with status 200, usually a maintenance page."""
 
+    kind = Kind.SOURCE
     transient = True
-    remedy = "run again later, and check the API Base URL if it stays so"
+    next_step = "run again later, and check the API Base URL if it stays so"
     retry_after: float | None = None
 
 
 class DataChangedError(QmlativError):
-    """Rows moved from page to page while they were read, time and again."""
+    """Rows moved between pages while they were read, in every attempt."""
 
     transient = True
-    remedy = "run again"
+    next_step = "run again"
 
 
 class NoSchoolYearError(QmlativError):
     """No school year, or more than one, is flagged as current."""
 
+    kind = Kind.SCHOOL_YEAR
+    next_step = "set this entity's current year in Qmlativ"
+
 
 class BlockedByFirewallError(RequestRefusedError):
-    """A web page with status 403: something in front of Qmlativ refuses the request, not Qmlativ itself."""
+    """A web page with status 403: a firewall in front of Qmlativ refuses the request."""
+
+    kind = Kind.FIREWALL
+    next_step = (
+        "ask the district, or Skyward if it hosts Qmlativ, to let this machine's address through the firewall"
+    )
+
+    def __init__(self, where: str) -> None:
+        detail = "a firewall in front of Qmlativ refuses the request (HTTP 403 with a web page)"
+        super().__init__(detail, where)
 
 
 class SourceUnavailableError(QmlativError):
     """Qmlativ cannot be reached, does not answer in time or in full, or says that it is unavailable."""
 
     transient = True
-    remedy = "try again later"
+    next_step = "try again later"
     retry_after: float | None = None
 
 
@@ -105,3 +141,7 @@ class ReadCancelledError(QmlativError):
     """The call was given up because another one failed, or because the client was closed."""
 
     transient = True
+    next_step = "try again later"
+
+    def __init__(self, where: str = "") -> None:
+        super().__init__("given up, because something else failed", where)

@@ -20,7 +20,6 @@ import pyarrow as pa
 from samegoal_pipelines.qmlativ.connection import Connection
 from samegoal_pipelines.qmlativ.decode import Page, PageDecoder
 from samegoal_pipelines.qmlativ.errors import (
-    GRANT,
     AccessRefusedError,
     DataChangedError,
     MalformedAnswerError,
@@ -155,7 +154,7 @@ class ListingReader:
             if merged.gaps_checked or (last is not None and same_rows(merged, last)):
                 return self._account(merged, reread, time.monotonic() - started)
             last = merged
-        raise DataChangedError(f"data changed while reading {self._listing.label}")
+        raise DataChangedError("data changed while it was read", self._listing.label)
 
     def first_row(self) -> int:
         """How many rows a first page of one row brings: 1, or 0 where the listing is empty."""
@@ -190,7 +189,7 @@ class ListingReader:
         for asked in self._asked:
             if asked.name in self._absent and not asked.optional:
                 raise MissingFieldError(
-                    f"the field {asked.name} is missing from every row: {GRANT}", self._listing.label
+                    f"the field {asked.name} is missing from every row", self._listing.label
                 )
         merged = merge_pages(tables, self._wanted.key, keep_repeats=self._wanted.keep_repeats)
         return merged._replace(gaps_checked=self._gaps_checked(merged, tables))

@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 
 
-class InconsistentPagesError(Exception):
+class InconsistentPagesError(Exception):  # listing catches it and reads again
     """The same key came with two contents: something changed between two pages."""
 
 

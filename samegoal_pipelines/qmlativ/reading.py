@@ -19,6 +19,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from samegoal_pipelines.errors import REPORT, Kind
 from samegoal_pipelines.qmlativ.client import Identity, ObjectRead, QmlativClient, Reading
 from samegoal_pipelines.qmlativ.errors import (
     MalformedAnswerError,
@@ -151,7 +152,7 @@ def _current_year(years: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
     current = [year for year in years if year["IsCurrentYearForProvidedEntity"]]
     if len(current) != 1 or current[0]["NumericYear"] is None:
         raise NoSchoolYearError(
-            "not exactly one school year is flagged as current: set this entity's current year in Qmlativ",
+            "not exactly one school year is flagged as current",
             SCHOOL_YEAR.label,
         )
     return current[0]
@@ -163,7 +164,7 @@ def _check_identity(identity: Identity, expected: ExpectedDistrict) -> None:
     theirs = "".join(filter(str.isprintable, f"{identity.name} ({identity.code})"))[:80]
     raise WrongDistrictError(
         f"these credentials belong to another district, {theirs}, not to the one registered with code "
-        f"{expected.code}: check API Base URL, Client Key and Client Secret; no student was read"
+        f"{expected.code}; no student was read"
     )
 
 
@@ -229,8 +230,10 @@ def _refuse_another_type(read: ObjectRead) -> None:
     """Some rows of the wrong type are set aside; all of them mean that Qmlativ has changed a field's type."""
     if read.unreadable == read.rows >= ROWS_THAT_TELL:
         raise MalformedAnswerError(
-            "in every row a field has another type than the contract says: report this",
+            "a field has another type in every row than the contract says",
             next(iter(read.arrived), read.path),
+            kind=Kind.DEFECT,
+            next_step=REPORT,
         )
 
 

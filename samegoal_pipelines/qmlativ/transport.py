@@ -25,10 +25,12 @@ from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.exceptions import DecodeError, InvalidHeader, NameResolutionError, ProtocolError
 from urllib3.util import Retry
 
+from samegoal_pipelines.errors import Kind
 from samegoal_pipelines.qmlativ.addresses import check_peer
 from samegoal_pipelines.qmlativ.connection import Connection
 from samegoal_pipelines.qmlativ.decode import is_cut
 from samegoal_pipelines.qmlativ.errors import (
+    CHECK_ADDRESS,
     CertificateRefusedError,
     MalformedAnswerError,
     QmlativError,
@@ -94,9 +96,9 @@ class Transport:
         except (SourceUnavailableError, UnexpectedContentError) as error:
             tried = attempts.statistics["attempt_number"]
             tries = f"; gave up after {tried} attempts" if tried > 1 else ""
-            given_up = type(error)(f"{error.what}{tries}", where)
-            given_up.retry_after = error.retry_after
-            raise given_up from None
+            error.detail += tries
+            error.object = where
+            raise error from None
         return answer._replace(retries=attempts.statistics["attempt_number"] - 1)
 
     def cancel(self) -> None:
@@ -122,7 +124,7 @@ class Transport:
 
     def _once(self, prepared: requests.PreparedRequest, where: str) -> Answer:
         if self._cancelled.is_set():
-            raise ReadCancelledError("given up, because something else failed", where)
+            raise ReadCancelledError(where)
         with self._watched() as exchange:
             try:
                 response = self._adapter.send(
@@ -150,9 +152,10 @@ class Transport:
             raise _unavailable(answer.status, response.headers.get("Retry-After"))
         if 300 <= answer.status < 400:
             raise RequestRefusedError(
-                f"Qmlativ answers with a redirect (HTTP {answer.status}), which is not followed: "
-                "correct the API Base URL",
+                f"Qmlativ answers with a redirect (HTTP {answer.status}), which is not followed",
                 where,
+                kind=Kind.ADDRESS,
+                next_step=CHECK_ADDRESS,
             )
         if answer.status == 200:
             _check_json(answer, response.headers.get("Content-Type", ""), where)
@@ -202,7 +205,7 @@ class Transport:
     def _meaning(self, error: Exception, exchange: _Exchange, where: str) -> QmlativError:
         """What a failed exchange means, without quoting anything of it."""
         if self._cancelled.is_set():
-            return ReadCancelledError("given up, because something else failed", where)
+            return ReadCancelledError(where)
         if exchange.expired:
             return SourceUnavailableError(f"no whole answer within {self._policy.total:g} s", where)
         causes = list(_causes(error))
@@ -212,14 +215,17 @@ class Transport:
 
         if caused_by(ssl.SSLCertVerificationError):
             return CertificateRefusedError(
-                "the server's certificate is not valid for this host, expired or of an unknown authority: "
-                "check the API Base URL; certificates are always checked",
+                "the server's certificate is not valid for this host, expired or of an unknown authority",
                 where,
             )
         if caused_by(NameResolutionError):
-            return SourceUnavailableError("the host's name cannot be found: check the API Base URL", where)
+            return SourceUnavailableError(
+                "the host's name cannot be found", where, kind=Kind.ADDRESS, next_step=CHECK_ADDRESS
+            )
         if caused_by(ConnectionRefusedError):
-            return SourceUnavailableError("the connection was refused: check the API Base URL", where)
+            return SourceUnavailableError(
+                "the connection was refused", where, kind=Kind.ADDRESS, next_step=CHECK_ADDRESS
+            )
         if caused_by(TimeoutError, requests.Timeout, urllib3.exceptions.TimeoutError):
             return SourceUnavailableError("Qmlativ did not answer in time", where)
         if caused_by(ProtocolError, DecodeError):
@@ -263,7 +269,7 @@ def _check_json(answer: Answer, content_type: str, where: str) -> None:
     if answer.is_html:
         raise UnexpectedContentError("expected JSON, got text/html: maintenance page?", where)
     if kind and "json" not in kind and kind not in ("text/plain", "application/octet-stream"):
-        raise UnexpectedContentError("expected JSON, got another content type: check the API Base URL", where)
+        raise UnexpectedContentError("expected JSON, got another content type", where)
     if not answer.body[-64:].rstrip().endswith((b"}", b"]")) or is_cut(answer.body):
         raise SourceUnavailableError("the answer was cut short", where)
 

@@ -53,7 +53,7 @@ class Workers:
         try:
             self._askers.submit(self._run_next)
         except RuntimeError:  # shut down
-            raise ReadCancelledError("the client is closed, or something else failed") from None
+            raise ReadCancelledError() from None
         return task.future
 
     def cancel(self) -> None:

@@ -17,6 +17,7 @@ from typing import Any
 
 from pydantic import SecretStr
 
+from samegoal_pipelines.errors import PipelineError
 from samegoal_pipelines.reporting.messages import Message
 
 SECONDS = 20
@@ -30,7 +31,7 @@ _PROBLEMS = {
 }
 
 
-class AlertError(Exception):
+class AlertError(PipelineError):
     """An address is invalid, or a message did not arrive. The text holds no secret."""
 
 
@@ -91,7 +92,7 @@ def check_addresses(urls: SecretStr | None) -> None:
         if outcome != "valid"
     ]
     if problems or len(outcomes) != len(addresses):
-        raise AlertError(f"SAMEGOAL_ALERT_URLS: {'; '.join(problems or ['cannot be checked'])}")
+        raise AlertError("; ".join(problems or ["cannot be checked"]), "SAMEGOAL_ALERT_URLS")
 
 
 def _deliver(addresses: list[Address], seconds: float, **message: Any) -> list[str]:

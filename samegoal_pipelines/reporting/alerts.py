@@ -29,7 +29,6 @@ from samegoal_pipelines.reporting.board import (
     read_board,
 )
 from samegoal_pipelines.reporting.messages import Message, alert_message, all_well_message
-from samegoal_pipelines.reporting.remedies import kind_of
 from samegoal_pipelines.tables.warehouse import alerts_sent
 from samegoal_pipelines.warehouse.engine import take_role, transaction
 from samegoal_pipelines.warehouse.history import LOCK_ROW
@@ -141,7 +140,7 @@ def send_once(
 
 def _news(one: DistrictNight) -> str:
     """What makes a district's trouble news: its state, and the kind of failure."""
-    kind = f" ({kind_of(one.reason).name})" if one.state == "failed" else ""
+    kind = f" ({one.kind})" if one.kind else ""
     return f"{one.district_id} {one.state}{kind}"
 
 

@@ -18,7 +18,7 @@ from zoneinfo import ZoneInfo
 import sqlalchemy as sa
 
 from samegoal_pipelines.districts.expiry import expiry_warning
-from samegoal_pipelines.reporting import remedies
+from samegoal_pipelines.errors import SYNC, Kind, fill_in
 from samegoal_pipelines.tables.warehouse import districts, pauses, snapshots
 from samegoal_pipelines.warehouse.engine import as_operator
 
@@ -30,6 +30,24 @@ DEADLINE = time(6, 0)
 TROUBLE = ("failed", "late", "held")
 """The states that somebody must do something about, the most urgent first."""
 STATES = ("published", "held", "failed", "late", "pending", "paused", "disabled")
+
+OPEN_THE_RUN = "open the run RUN in the Dagster UI"
+WHEN_LATE = (
+    "check in the Dagster UI that the daemon is running, nightly_by_district is on and runs are not stuck "
+    "in the "
+    f"queue; or: {SYNC}"
+)
+
+
+def when_held(night: date) -> str:
+    """What to do about a night that the gate holds."""
+    return (
+        "look at the numbers in the Dagster UI, and at the students with: samegoal-pipelines changes ID "
+        "--students; correct Qmlativ and run the night again, or, if the change is meant, publish what is "
+        "held: "
+        f"{SYNC} --release --today {night} --why REASON"
+    )
+
 
 _COUNTED = ("students", "enrolled", "pre_enrolled", "graduated", "inactive")
 _CHANGES = ("added", "changed", "removed", "kept")
@@ -64,7 +82,10 @@ class DistrictNight:
     removed: int | None
     kept: int | None
     reason: str | None
-    remedy: str | None
+    kind: Kind | None
+    """What kind of trouble a failure is."""
+    advice: str | None
+    """What to do, with `ID` for the district and `RUN` for the run."""
     nights_in_trouble: int
     """Nights up to this one without a snapshot, pauses apart; 0: there is no trouble."""
     notes: tuple[str, ...]
@@ -81,9 +102,16 @@ class DistrictNight:
         """Whether somebody must do something."""
         return self.state in TROUBLE
 
+    @property
+    def next_step(self) -> str | None:
+        """What to do."""
+        return self.advice and fill_in(self.advice, self.district_id, self.run_id)
+
     def facts(self) -> dict[str, Any]:
         """For scripts."""
-        return asdict(self)
+        facts = asdict(self)
+        del facts["advice"]
+        return facts | {"next_step": self.next_step}
 
 
 @dataclass(frozen=True)
@@ -263,7 +291,6 @@ def _district_night(
     row: sa.RowMapping, attempts: list[sa.RowMapping], night: date, now: datetime
 ) -> DistrictNight:
     district_id, timezone = row["district_id"], row["timezone"]
-    local_date = now.astimezone(ZoneInfo(timezone)).date()
     deadline = deadline_of(night, timezone)
     # A district that came, or came back, in the night is not late: the next night is the first that is due.
     overdue = row["due_since"] <= _moment(night, NIGHT_BEGINS, timezone) and deadline <= now
@@ -282,7 +309,8 @@ def _district_night(
         **{name: row[name] for name in _COUNTED},
         **{name: counted[name] if counted is not None else None for name in _CHANGES},
         reason=_reason(state, row, attempts, decisive),
-        remedy=_remedy(state, row, night, local_date, decisive),
+        kind=decisive["failure_kind"] if state == "failed" and decisive is not None else None,
+        advice=_advice(state, row, night, decisive),
         nights_in_trouble=_nights_without(row, night) if state in TROUBLE else 0,
         notes=tuple(decisive["notes"]) if decisive is not None else (),
         run_id=decisive["run_id"] if decisive is not None else None,
@@ -328,30 +356,24 @@ def _reason(
         )
     if state == "published" and decisive is not None and attempts[-1]["state"] == "failed":
         failed = attempts[-1]
-        remedy = remedies.of_failure(row["district_id"], failed["held_reason"], failed["run_id"])
-        return f"published; a later run failed: {_plain(row['district_id'], failed)}; to do: {remedy}"
+        to_do = fill_in(failed["next_step"] or OPEN_THE_RUN, row["district_id"], failed["run_id"])
+        return f"published; a later run failed: {failed['held_reason']}; to do: {to_do}"
     if state in ("failed", "held") and decisive is not None:
-        return _plain(row["district_id"], decisive)
+        reason: str | None = decisive["held_reason"]
+        return reason
     return None
 
 
-def _plain(district_id: str, attempt: sa.RowMapping) -> str | None:
-    reason: str | None = attempt["held_reason"]
-    return reason.removeprefix(f"{district_id}: ") if reason else reason
-
-
-def _remedy(
-    state: str, row: sa.RowMapping, night: date, local_date: date, decisive: sa.RowMapping | None
-) -> str | None:
-    district_id, later = row["district_id"], row["later_night"]
+def _advice(state: str, row: sa.RowMapping, night: date, decisive: sa.RowMapping | None) -> str | None:
+    later = row["later_night"]
     if later is not None and state in TROUBLE:
         return f"nothing: the night {later} has been published since"
     if state == "late":
-        return remedies.of_lateness(district_id)
+        return WHEN_LATE
     if state == "held":
-        return remedies.of_hold(district_id, night, local_date)
+        return when_held(night)
     if state == "failed" and decisive is not None:
-        return remedies.of_failure(district_id, decisive["held_reason"], decisive["run_id"])
+        return decisive["next_step"] or OPEN_THE_RUN
     return None
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import date
 
 from samegoal_pipelines.printable import on_one_line
-from samegoal_pipelines.reporting import formatting, remedies
+from samegoal_pipelines.reporting import formatting
 from samegoal_pipelines.reporting.board import Board, DistrictNight
 
 NAMES_IN_A_GROUP = 20
@@ -98,7 +98,7 @@ def _paragraphs(group: Sequence[DistrictNight]) -> Iterator[str]:
     if rest := [one.district_id for one in group[NAMES_IN_A_GROUP:]]:
         lines.append(f"- and {len(rest):,} more: {', '.join(rest)}")
     yield "\n".join(lines)
-    yield f"To do: {_plain(_remedy(group))}"
+    yield f"To do: {_plain(_next_step(group))}"
 
 
 def _plain(text: str | None) -> str:
@@ -117,13 +117,6 @@ def _measured(one: DistrictNight) -> str:
     return f"; {found[0]}" if found else ""
 
 
-def _remedy(group: Sequence[DistrictNight]) -> str:
+def _next_step(group: Sequence[DistrictNight]) -> str:
     """What to do; for several districts, with ID in place of theirs."""
-    one = group[0]
-    if len(group) == 1:
-        return one.remedy or ""
-    if one.state == "late":
-        return remedies.of_lateness("ID")
-    if one.state == "held":
-        return remedies.of_hold("ID", one.night, one.night)
-    return remedies.of_failure("ID", one.reason, None)
+    return (group[0].next_step if len(group) == 1 else group[0].advice) or ""

@@ -42,7 +42,7 @@ class HoldAhead:
     of: int
     limit: float
     reason: str
-    remedy: str
+    next_step: str
 
 
 @dataclass(frozen=True)
@@ -164,13 +164,13 @@ def _hold(district_id: str, night: date, limits: Limits, verdict: Verdict) -> Ho
             + " become INACTIVE or leave the import window because time passes; "
             + f"the limit is {limits.expired:g} %"
         )
-        remedy = "have next year's enrollments entered in Qmlativ before"
+        next_step = "have next year's enrollments entered in Qmlativ before"
     else:
         reason = "the last student leaves the import window, and nobody would be in the snapshot any more"
-        remedy = (
+        next_step = (
             "have enrollments entered in Qmlativ before, or, if the district is done: "
             f"samegoal-pipelines districts disable {district_id}"
         )
     release = f"samegoal-pipelines sync {district_id} --release --why REASON"
-    remedy += f"; if it is right as it is, publish it that day: {release}"
-    return HoldAhead(night, students, of, limits.expired, reason, remedy)
+    next_step += f"; if it is right as it is, publish it that day: {release}"
+    return HoldAhead(night, students, of, limits.expired, reason, next_step)

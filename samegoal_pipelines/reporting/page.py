@@ -86,7 +86,7 @@ def _lines(report: Report) -> Iterator[str]:
                     f"**{one.state}**",
                     formatting.since(one),
                     _escaped(one.reason),
-                    _escaped(one.remedy),
+                    _escaped(one.next_step),
                 ]
                 for one in board.trouble
             ),
@@ -129,7 +129,7 @@ def _ahead_lines(report: Report) -> Iterator[str]:
         yield from _table(
             ["From the night", "District", "Reason", "What to do"],
             (
-                [f"**{one.night}**", _who(one), _escaped(one.reason), _escaped(one.remedy)]
+                [f"**{one.night}**", _who(one), _escaped(one.reason), _escaped(one.next_step)]
                 for one in ahead.holds[:ROWS_IN_MARKDOWN]
             ),
         )

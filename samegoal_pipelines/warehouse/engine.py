@@ -15,6 +15,7 @@ import psycopg2
 import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError
 
+from samegoal_pipelines.errors import Kind
 from samegoal_pipelines.postgres.errors import WarehouseError, from_database
 from samegoal_pipelines.postgres.session import check_encoding, check_setting
 from samegoal_pipelines.postgres.url import DatabaseURL
@@ -33,9 +34,13 @@ _TAKE_ROLE = sa.text(
 )
 _NO_RIGHT = "42501"
 _RIGHTS_MISSING = (
-    f"migrating the warehouse: the login in SAMEGOAL_DATABASE_URL may not make the schema {SCHEMA}, or "
-    f"neither make nor take on the roles {', '.join(Role)}: let an administrator make them, grant them to "
-    "the login, let it create schemas in the database, then run again"
+    f"the login in SAMEGOAL_DATABASE_URL may not make the schema {SCHEMA}, or neither make nor take on the "
+    f"roles {', '.join(Role)}"
+)
+_GIVE_RIGHTS = (
+    "let an administrator make them, grant them to the login, let it create schemas in the database, then "
+    "run "
+    "again"
 )
 _MIGRATION_LOCK = 0x5361_6D65_476F_616C  # "SameGoal": any number that nobody else would take
 
@@ -129,15 +134,16 @@ def migrate(engine: sa.Engine) -> None:
         release = int(connection.scalar(sa.text("show server_version_num")) or 0) // 10_000
         if release < OLDEST_POSTGRES:
             raise WarehouseError(
-                f"Postgres {release} is too old; "
-                f"use version {OLDEST_POSTGRES} or newer in SAMEGOAL_DATABASE_URL"
+                f"Postgres {release} is too old",
+                kind=Kind.DATABASE_SETTING,
+                next_step=f"use version {OLDEST_POSTGRES} or newer in SAMEGOAL_DATABASE_URL",
             )
         connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_MIGRATION_LOCK)))
         version = _version_in(connection)  # another program may have migrated while this one waited
         if version is not None and version not in known:
             raise WarehouseError(
-                f"the warehouse's tables are of version {version}, which this program does not know; "
-                "update the program"
+                f"the warehouse's tables are of version {version}, which this program does not know",
+                next_step="update the program",
             )
         if version == known[-1]:
             return
@@ -149,7 +155,12 @@ def migrate(engine: sa.Engine) -> None:
             _upgrade(connection, version)
         except DBAPIError as error:
             if _state(error) == _NO_RIGHT:
-                raise WarehouseError(_RIGHTS_MISSING) from None
+                raise WarehouseError(
+                    _RIGHTS_MISSING,
+                    step="migrating the warehouse",
+                    kind=Kind.DATABASE_SETTING,
+                    next_step=_GIVE_RIGHTS,
+                ) from None
             raise
 
 

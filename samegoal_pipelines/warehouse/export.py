@@ -21,6 +21,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from samegoal_pipelines.errors import SYNC
 from samegoal_pipelines.tables.history import VIEW_COLUMNS
 from samegoal_pipelines.warehouse.disclosures import record_disclosure
 from samegoal_pipelines.warehouse.engine import as_operator
@@ -131,8 +132,7 @@ def export_district(engine: sa.Engine, district_id: str, folder: Path, *, export
         )
     if not students:
         raise WarehouseError(
-            f"{district_id}: no students are published yet; run its night first: "
-            f"samegoal-pipelines sync {district_id}"
+            "no students are published yet", district_id=district_id, next_step=f"run its night first: {SYNC}"
         )
     numbers = Counter(row["student_number"] for row in students)
     lines, left_out = [], []
@@ -177,8 +177,9 @@ def export_district(engine: sa.Engine, district_id: str, folder: Path, *, export
             _replace_together(aside, exported.file, exported.parents_file)
     except OSError as error:
         raise WarehouseError(
-            f"{district_id}: {error.filename2 or error.filename} cannot be written: {error.strerror}; choose "
-            "another folder"
+            f"{error.filename2 or error.filename} cannot be written: {error.strerror}",
+            district_id=district_id,
+            next_step="choose another folder",
         ) from None
     return exported
 

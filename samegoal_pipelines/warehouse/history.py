@@ -16,6 +16,7 @@ import psycopg2.errors
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import ARRAY, insert
 
+from samegoal_pipelines.errors import SYNC, Kind
 from samegoal_pipelines.tables.history import STATUS
 from samegoal_pipelines.tables.warehouse import current_snapshots, releases, snapshots, student_changes
 from samegoal_pipelines.warehouse import diff
@@ -103,7 +104,7 @@ def lock(connection: sa.Connection, district_id: str) -> None:
         cursor.execute(LOCK_ROW, (f"publish {district_id}",))
     except (psycopg2.errors.LockNotAvailable, psycopg2.errors.QueryCanceled):
         raise SnapshotInProgressError(
-            f"another run has been publishing this district for {LOCK_SECONDS} s; run again when it is done"
+            f"another run has been publishing this district for {LOCK_SECONDS} s"
         ) from None
     cursor.execute("set local statement_timeout to default")
 
@@ -170,10 +171,12 @@ def refuse_what_is_late(now: Current | None, district_id: str, night: date, orig
         return
     if night < now.snapshot_date:
         raise OlderSnapshotError(
-            f"the night {night} is older than {now.snapshot_date}, which is published and stays: run the "
-            "current night; if it is the current one, check this machine's clock and the district's time "
-            f"zone. If the clock was ahead when {now.snapshot_date} was published, wait until that date is "
-            f"over, or start again with: samegoal-pipelines districts erase {district_id} --yes"
+            f"the night {night} is older than {now.snapshot_date}, which is published and stays",
+            district_id=district_id,
+            next_step=f"run the current night: {SYNC}; if it is the current one, check this machine's "
+            "clock and "
+            f"the district's time zone. If the clock was ahead when {now.snapshot_date} was published, wait "
+            "until that date is over, or start again with: samegoal-pipelines districts erase ID --yes",
         )
     if now.run_id != origin.run_id and now.started_at > origin.started_at:
         raise SupersededRunError(
@@ -189,8 +192,7 @@ def refuse_the_erased(connection: sa.Connection, district_id: str, origin: Origi
     """
     if connection.scalar(sa.select(erased_since(district_id, origin.started_at))):
         raise DistrictErasedError(
-            "the district was erased after this run had begun, and nothing of it was stored; "
-            "register the district again if it is wanted after all"
+            "the district was erased after this run had begun, and nothing of it was stored"
         )
 
 
@@ -376,8 +378,10 @@ def record_held(
     )
     if connection.scalar(statement.returning(snapshots.c.snapshot_id)) is None:
         raise WarehouseError(
-            "this run has published the night already and has read very different rows since; "
-            "what it published stays: run the night again"
+            "this run has published the night already and has read very different rows since; what it "
+            "published "
+            "stays",
+            kind=Kind.OUTDATED,
         )
 
 

@@ -82,10 +82,7 @@ def find_held(engine: sa.Engine, district_id: str, night: date) -> HeldSnapshot:
         now = published_now(connection, district_id)
         held = _newest(connection, district_id)
         if held is None or (held.snapshot_date != night and _moved_on(held, now)):
-            raise NothingHeldError(
-                f"nothing is held for the night {night}; "
-                f"see what became of it with: samegoal-pipelines changes {district_id}"
-            )
+            raise NothingHeldError(f"nothing is held for the night {night}")
         _refuse(held, now, night)
     return held
 
@@ -143,8 +140,7 @@ def release(
         refuse_what_is_late(now, district_id, night, origin)
         if content.hash != newest.content_hash:
             raise ReleaseTooLateError(
-                f"the rows that are landed for the night {night} are not those that were held; "
-                f"run the night again with: samegoal-pipelines sync {district_id}"
+                f"the rows that are landed for the night {night} are not those that were held"
             )
         cursor = connection.connection.cursor()
         before = None
@@ -204,11 +200,13 @@ def _moved_on(held: HeldSnapshot, now: Current | None) -> bool:
 def _refuse(held: HeldSnapshot, now: Current | None, night: date) -> None:
     if held.snapshot_date != night:
         raise ReleaseTooLateError(
-            f"what is held is of {held.snapshot_date}, and a release does not outlive its night: name that "
-            f"night to publish it (--today {held.snapshot_date}), or run {night} without --release"
+            f"what is held is of {held.snapshot_date}, and a release does not outlive its night",
+            next_step=f"name that night to publish it (--today {held.snapshot_date}), or run {night} without "
+            "--release",
         )
     if _moved_on(held, now):
         raise ReleaseTooLateError(
             f"the district has moved on since its snapshot was held on {held.snapshot_date}: another one was "
-            "published, or its nights were replayed; run it again without --release"
+            "published, or its nights were replayed",
+            next_step="run it again without --release",
         )

@@ -197,7 +197,8 @@ def replay(
         refuse_what_is_withheld(connection, district_id, switches, "the replay")
         if _published(connection, district_id, first.night) != list(nights):
             raise SnapshotInProgressError(
-                "another run has published this district since the replay began; replay it again"
+                "another run has published this district since the replay began",
+                next_step="replay it again",
             )
         savepoint = connection.begin_nested()
         cursor = connection.connection.cursor()

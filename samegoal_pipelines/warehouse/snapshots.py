@@ -9,6 +9,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
 
+from samegoal_pipelines.errors import Kind
 from samegoal_pipelines.tables.warehouse import current_snapshots, districts, erasures, snapshots
 from samegoal_pipelines.warehouse.engine import as_operator, as_writer
 
@@ -37,6 +38,9 @@ class Attempt:
     lost_by_time: int | None
     notes: list[str]
     reason: str | None
+    failure_kind: str | None
+    next_step: str | None
+    """`ID` stands for the district, `RUN` for the run."""
     run_id: str
     landed_run_id: str | None
     started_at: datetime
@@ -62,6 +66,8 @@ _ATTEMPT = (
     snapshots.c.lost_by_time,
     snapshots.c.notes,
     snapshots.c.held_reason.label("reason"),
+    snapshots.c.failure_kind,
+    snapshots.c.next_step,
     snapshots.c.run_id,
     snapshots.c.landed_run_id,
     snapshots.c.started_at,
@@ -77,9 +83,16 @@ def record_failure(
     run_id: str,
     started_at: datetime,
     reason: str,
+    kind: Kind = Kind.OTHER,
+    next_step: str = "",
 ) -> None:
     """Write down that this run failed and why, unless it has published all the same."""
-    row = {"snapshot_date": snapshot_date, "held_reason": reason[:_REASON_LIMIT]}
+    row = {
+        "snapshot_date": snapshot_date,
+        "held_reason": reason[:_REASON_LIMIT],
+        "failure_kind": kind.value,
+        "next_step": next_step,
+    }
     statement = insert(snapshots).values(
         district_id=district_id, run_id=run_id, started_at=started_at, state="failed", **row
     )

@@ -16,6 +16,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import ARRAY, insert
 
 from samegoal_pipelines import phones
+from samegoal_pipelines.errors import SYNC, Kind
 from samegoal_pipelines.tables.history import PARENTS, STATUS, STUDENTS, History
 from samegoal_pipelines.tables.people import PARENT_CONTACTS
 from samegoal_pipelines.tables.warehouse import districts, student_changes
@@ -30,6 +31,13 @@ RESTRICTED = {**dict.fromkeys(PARENT_CONTACTS), "has_restricted_access": True}
 
 class RestrictionsForgottenError(WarehouseError):
     """Parents are published as restricted, and tonight nobody can tell who is."""
+
+    kind = Kind.GRANTS
+    next_step = (
+        "grant it again in the Integration Access in Qmlativ, or have the contacts of every parent "
+        "published: "
+        "samegoal-pipelines districts set ID --restricted-contacts show"
+    )
 
 
 def refuse_to_forget_restrictions(engine: sa.Engine, district_id: str) -> None:
@@ -49,9 +57,8 @@ def refuse_to_forget_restrictions(engine: sa.Engine, district_id: str) -> None:
         if connection.scalar(published):
             raise RestrictionsForgottenError(
                 "the field HasActiveRestrictedAccess of Family/StudentGuardian is no longer granted, so "
-                "nobody can tell which parents are under restriction: grant it again in the Integration "
-                "Access in Qmlativ, or have the contacts of every parent published: samegoal-pipelines "
-                f"districts set {district_id} --restricted-contacts show"
+                "nobody can tell which parents are under restriction",
+                district_id=district_id,
             )
 
 
@@ -90,7 +97,9 @@ def refuse_what_is_withheld(
     ):
         raise SupersededRunError(
             f"{what} shows contacts that the district has been set to withhold since it was made; nothing of "
-            f"it was published: run the night again with: samegoal-pipelines sync {district_id}"
+            "it was published",
+            kind=Kind.OUTDATED,
+            next_step=f"run the night again: {SYNC}",
         )
 
 

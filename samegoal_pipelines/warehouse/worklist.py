@@ -15,6 +15,7 @@ import pyarrow.csv
 import sqlalchemy as sa
 from psycopg2.sql import SQL, Identifier
 
+from samegoal_pipelines.errors import SYNC, Kind
 from samegoal_pipelines.tables.arrow_types import arrow_types
 from samegoal_pipelines.tables.warehouse import current_snapshots, snapshots
 from samegoal_pipelines.tables.worklist import REGISTRAR_WORKLIST
@@ -27,6 +28,10 @@ _COLUMNS = arrow_types(REGISTRAR_WORKLIST)
 
 class NotTheNewestError(WarehouseError):
     """A list belongs to the snapshot that is published or held of the newest night, and that is another."""
+
+    kind = Kind.OUTDATED
+    next_step = f"run the whole night: {SYNC}"
+    rerun = False
 
 
 def publish_worklist(
@@ -55,7 +60,7 @@ def publish_worklist(
         if not connection.scalar(_is_newest(district_id, snapshot_date, held_by)):
             raise NotTheNewestError(
                 f"the night {snapshot_date} is not the newest that is published or held of the district, so "
-                "the registrar's worklist stays as it is: run the whole night"
+                "the registrar's worklist stays as it is"
             )
         replace_worklist(connection, worklist, district_id=district_id, snapshot_date=snapshot_date)
 

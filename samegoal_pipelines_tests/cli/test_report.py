@@ -14,7 +14,9 @@ from click.testing import CliRunner, Result
 from samegoal_pipelines.cli.exits import PlainError
 from samegoal_pipelines.cli.main import cli
 from samegoal_pipelines.districts.pauses import pause
+from samegoal_pipelines.errors import PipelineError
 from samegoal_pipelines.landing import Landing, LandingError
+from samegoal_pipelines.qmlativ.errors import SourceUnavailableError
 from samegoal_pipelines.reporting.ahead import look_ahead
 from samegoal_pipelines.reporting.board import night_now, read_board
 from samegoal_pipelines_tests.reporting.factories import (
@@ -39,7 +41,16 @@ def run(deployment) -> Any:
     return invoke
 
 
-def put(deployment: Any, district_id: str, state: str | None, reason: str = "no luck", **facts: Any) -> None:
+UNAVAILABLE = SourceUnavailableError("Qmlativ is unavailable (HTTP 503)", step="reading Qmlativ")
+
+
+def put(
+    deployment: Any,
+    district_id: str,
+    state: str | None,
+    reason: str | PipelineError = "no luck",
+    **facts: Any,
+) -> None:
     register(deployment.warehouse, district_id, **facts)
     attempt(deployment.warehouse, district_id, "published", LAST_NIGHT)
     if state is not None:
@@ -48,7 +59,7 @@ def put(deployment: Any, district_id: str, state: str | None, reason: str = "no 
 
 def test_totals_and_trouble_stand_first_and_then_the_rest(deployment, run):
     put(deployment, "alpha", "published")
-    put(deployment, "beta", "failed", "reading Qmlativ: Qmlativ is unavailable (HTTP 503); try again later")
+    put(deployment, "beta", "failed", UNAVAILABLE)
     put(deployment, "gamma", None)
     put(deployment, "delta", "held", "200 of 1,190 students would be gone")
     put(deployment, "epsilon", None, expires=NIGHT + timedelta(days=20))
@@ -59,9 +70,8 @@ def test_totals_and_trouble_stand_first_and_then_the_rest(deployment, run):
         "published 1, held 1, failed 1, late 1, paused 1",
         "",
         "failed: Beta ISD (beta), for 1 night, last published 2026-10-11",
-        "    reading Qmlativ: Qmlativ is unavailable (HTTP 503); try again later",
-        "    to do: wait until the district's Qmlativ answers again, then: samegoal-pipelines sync beta; "
-        "if it stays so, ask the district",
+        "    reading Qmlativ: Qmlativ is unavailable (HTTP 503)",
+        "    to do: try again later; to run the night again: samegoal-pipelines sync beta",
         "",
         "late: Gamma ISD (gamma), for 1 night, last published 2026-10-11",
         "    no snapshot by 06:00: the run has not started or is still going",
@@ -71,7 +81,7 @@ def test_totals_and_trouble_stand_first_and_then_the_rest(deployment, run):
         "held: Delta ISD (delta), for 1 night, last published 2026-10-11",
         "    200 of 1,190 students would be gone",
         "    to do: look at the numbers in the Dagster UI, and at the students with: samegoal-pipelines "
-        "changes delta --students; mend it in Qmlativ and run the night again, or, "
+        "changes delta --students; correct Qmlativ and run the night again, or, "
         "if the change is meant, publish what is held: "
         "samegoal-pipelines sync delta --release --today 2026-10-12 --why REASON",
         "",
@@ -122,7 +132,7 @@ def test_scripts_get_json(deployment, run):
     facts = json.loads(result.output)
     assert result.return_value == 1
     assert facts["totals"]["failed"] == 1
-    assert facts["districts"][0]["remedy"].startswith("open the run run-")
+    assert facts["districts"][0]["next_step"].startswith("open the run run-")
 
 
 def test_where_nothing_is_published_nothing_is_foreseen(deployment, run, tmp_path: Path):

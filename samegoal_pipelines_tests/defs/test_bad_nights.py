@@ -36,11 +36,12 @@ def fails(pipeline, before, *words: str) -> None:
     for word in words:
         assert word in line
     assert pipeline.published() == before
-    ((state, reason),) = pipeline.rows(
-        "select state, held_reason from samegoal.snapshots where snapshot_date = :night", night=TOMORROW
+    ((state, reason, next_step),) = pipeline.rows(
+        "select state, held_reason, next_step from samegoal.snapshots where snapshot_date = :night",
+        night=TOMORROW,
     )
     assert state == "failed"
-    assert all(word in reason for word in words)
+    assert all(word in f"{reason}; {next_step}" for word in words)
 
 
 def test_a_wrong_secret_names_the_district_and_says_what_to_check(pipeline, published):

@@ -94,7 +94,7 @@ def test_a_wrong_secret_is_one_row_and_ends_the_questions(source: Source) -> Non
     assert not found.ok
     assert list(steps) == ["expiry", "token"]
     assert "does not accept the credentials" in steps["token"].outcome
-    assert "check the Client Key, the Client Secret" in steps["token"].remedy
+    assert "check the Client Key, the Client Secret" in steps["token"].next_step
     assert "wrong" not in str(found.facts())
 
 
@@ -103,7 +103,7 @@ def test_what_answers_in_the_place_of_qmlativ_is_told_apart_from_the_token(sourc
     _, steps = source.verify(source.register())
     assert steps["token"].state == "ok"
     assert (steps["identity"].state, steps["identity"].outcome) == ("failed", "not found (HTTP 404)")
-    assert steps["identity"].remedy == "check the API Base URL"
+    assert steps["identity"].next_step.startswith("check the API Base URL; ")
 
 
 def test_the_entity_that_is_read_and_the_others_are_told_apart(source: Source) -> None:
@@ -122,7 +122,7 @@ def test_the_districts_own_entity_must_be_granted(source: Source) -> None:
     assert not found.ok
     assert list(steps)[-1] == "entities"
     assert steps["entities"].outcome.endswith("the district's entity is not granted")
-    assert "Custom API Entities" in steps["entities"].remedy
+    assert "Custom API Entities" in steps["entities"].next_step
 
 
 def test_a_required_field_that_is_not_granted_is_named(source: Source) -> None:
@@ -132,7 +132,7 @@ def test_a_required_field_that_is_not_granted_is_named(source: Source) -> None:
     assert not found.ok
     assert steps["fields"].state == "failed"
     assert steps["fields"].outcome == "Student/Student.StudentNumber, Student/Student.Grade not granted"
-    assert steps["fields"].remedy == "grant it in the Integration Access in Qmlativ"
+    assert steps["fields"].next_step == "grant it in the Integration Access in Qmlativ"
     assert [(each.field, each.required) for each in found.missing] == [
         ("Student/Student.StudentNumber", True),
         ("Student/Student.Grade", True),
@@ -177,7 +177,7 @@ def test_two_current_school_years_are_named(source: Source) -> None:
     found, steps = source.verify(source.register())
     assert not found.ok
     assert steps["school years"].outcome == "2 years are flagged as current: 2025-2026, 2026-2027"
-    assert "in Qmlativ" in steps["school years"].remedy
+    assert "in Qmlativ" in steps["school years"].next_step
     assert "fields" in steps
     assert "rows" not in steps
 
@@ -294,7 +294,7 @@ def test_a_lost_key_is_a_row(source: Source, warehouse: sa.Engine, tmp_path: Pat
     found = verify(elsewhere, district, allow_local=True, today=TODAY)
     assert not found.ok
     assert "sealed with a key that is not in" in found.steps[-1].outcome
-    assert "rotate-secret grand-bend" in found.steps[-1].remedy
+    assert "rotate-secret grand-bend" in found.steps[-1].next_step
 
 
 def test_a_key_file_that_others_can_read_is_the_outcome_and_its_mode_the_remedy(
@@ -316,17 +316,19 @@ def test_a_key_that_is_none_is_the_outcome_and_how_to_make_one_the_remedy(
     source.registry = Registry(warehouse, SecretCipher(tmp_path, "abc"))
     found, _ = source.verify(district)
     assert found.steps[-1].outcome == "SAMEGOAL_SECRET_KEY contains an invalid key"
-    assert found.steps[-1].remedy.startswith("make one with: python -c 'from cryptography.fernet import ")
-    assert found.steps[-1].remedy.endswith("; print(Fernet.generate_key().decode())'")
+    assert found.steps[-1].next_step.startswith("make one with: python -c 'from cryptography.fernet import ")
+    assert found.steps[-1].next_step.endswith("; print(Fernet.generate_key().decode())'")
 
 
 def test_landed_rows_that_are_damaged_are_the_outcome(source: Source, tmp_path: Path) -> None:
     class Damaged(Landing):
         def nights(self, *_: Any, **__: Any) -> Any:
-            raise LandingError("landed file Reads of raw_students is damaged: run the district again")
+            raise LandingError(
+                "landed file Reads of raw_students is damaged", next_step="run the district again"
+            )
 
     _, steps = source.verify(source.register(), landing=Damaged(str(tmp_path / "landing")))
-    assert (steps["rows"].outcome, steps["rows"].remedy) == (
+    assert (steps["rows"].outcome, steps["rows"].next_step) == (
         "landed file Reads of raw_students is damaged",
         "run the district again",
     )
@@ -340,6 +342,7 @@ def test_an_address_that_is_refused_keeps_what_stands_in_brackets(source: Source
         "failed",
         "the API Base URL must start with https:// "
         "(a sandbox on this machine: SAMEGOAL_ALLOW_LOCAL_SOURCES=1)",
+        "check the API Base URL; to correct it: samegoal-pipelines districts set grand-bend --base-url …",
     )
 
 
@@ -363,5 +366,5 @@ def test_the_expiry_is_told_in_time(
     source.server.faults.add(kind="token", status=400)  # so that nothing else is asked
     _, steps = source.verify(source.register(expires=expires))
     assert (steps["expiry"].state, steps["expiry"].outcome) == (state, outcome)
-    assert remedy in steps["expiry"].remedy
-    assert bool(steps["expiry"].remedy) == bool(remedy)
+    assert remedy in steps["expiry"].next_step
+    assert bool(steps["expiry"].next_step) == bool(remedy)

@@ -8,7 +8,7 @@ from samegoal_pipelines_tests.faults.fixtures import ATTEMPTS, OURS
 from samegoal_pipelines_tests.mass_changes import TOMORROW
 
 STUDENTS = "Student/Student"
-PERSISTS = "; run again, and ask Skyward's support if it stays so"
+PERSISTS = "; run again, and ask Skyward's support if it happens again"
 NO_JSON = "the answer is not valid JSON" + PERSISTS
 NO_OBJECTS = "the answer has no list of objects in Objects" + PERSISTS
 CUT_SHORT = f"the answer was cut short; gave up after {ATTEMPTS} attempts; try again later"

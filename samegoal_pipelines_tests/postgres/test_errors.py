@@ -7,11 +7,11 @@ import socket
 import psycopg2
 import pytest
 
+from samegoal_pipelines.errors import Kind
 from samegoal_pipelines.postgres.databases import prepare_dagster_storage
 from samegoal_pipelines.postgres.errors import WarehouseError, WarehouseUnavailableError, from_database
 from samegoal_pipelines.postgres.server import EmbeddedPostgres
 from samegoal_pipelines.postgres.url import DatabaseURL
-from samegoal_pipelines.reporting.remedies import kind_of
 from samegoal_pipelines.warehouse import engine
 from samegoal_pipelines_tests.databases import with_database
 from samegoal_pipelines_tests.postgres.scripted import refusing_server
@@ -46,7 +46,7 @@ def test_a_refused_connection_says_what_to_correct_and_is_not_tried_again(
             engine.migrate(engine.connect(url))
     assert not caught.value.transient
     assert "sam" not in str(caught.value).lower().replace("samegoal", "")
-    assert kind_of(str(caught.value)).name == "database setting"
+    assert caught.value.kind == Kind.DATABASE_SETTING
 
 
 @pytest.mark.parametrize("parameter", ["sslmode=require", "sslmode=verify-full&sslrootcert=/nowhere.pem"])

@@ -26,7 +26,7 @@ FIELDS = (
     flag("Home", ""),
 )
 WHERE = "Module/Object, page 1"
-NOT_JSON = f"{WHERE}: the answer is not valid JSON; run again, and ask Skyward's support if it stays so"
+NOT_JSON = f"{WHERE}: the answer is not valid JSON; run again, and ask Skyward's support if it happens again"
 
 
 def page(*rows, **more):

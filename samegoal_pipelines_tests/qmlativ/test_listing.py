@@ -72,7 +72,7 @@ def test_a_key_that_came_twice_with_different_content_is_read_again():
 def test_data_that_changes_on_every_attempt_ends_in_a_clear_line():
     shifted = [[county(1), county(2), county(3, "old")], [county(3, "new"), county(4)]]
     said, server = failure(attempts(shifted), DataChangedError)
-    assert said == "data changed while reading Demographics/County; run again"
+    assert said == "Demographics/County: data changed while it was read; run again"
     assert server.pages.count(1) == 3
 
 
@@ -98,7 +98,9 @@ def test_a_single_page_out_of_order_is_not_read_twice():
 
 def test_rows_out_of_order_that_differ_each_time_are_data_that_changed():
     reads = [[[county(9), county(1), county(3)], [county(n)]] for n in (4, 5, 6)]
-    assert failure(attempts(*reads), DataChangedError)[0].startswith("data changed while reading")
+    assert failure(attempts(*reads), DataChangedError)[0].startswith(
+        "Demographics/County: data changed while it was read"
+    )
 
 
 def test_an_enrollment_that_comes_twice_is_left_to_the_rules():
@@ -157,7 +159,8 @@ def test_keys_between_two_pages_are_asked_for_so_that_no_row_is_lost():
 def test_a_row_found_between_two_pages_is_data_that_changed():
     answers, asked = gappy(lost=[35])
     assert (
-        failure(answers, DataChangedError)[0] == "data changed while reading Demographics/County; run again"
+        failure(answers, DataChangedError)[0]
+        == "Demographics/County: data changed while it was read; run again"
     )
     assert len(asked) == 3
 
@@ -195,7 +198,7 @@ def test_a_row_lost_between_pages_comes_back_with_the_reads_that_agree(reply):
 def test_reads_that_never_agree_are_data_that_changed():
     renamed = [[county(10), county(20), county(30)], [county(40), county(50, "y")]]
     said, _ = failure(unanswered(Reply(400), WHOLE, renamed, LOST_40), DataChangedError)
-    assert said == "data changed while reading Demographics/County; run again"
+    assert said == "Demographics/County: data changed while it was read; run again"
 
 
 def test_reads_that_differ_only_in_the_order_of_rows_agree():
@@ -211,7 +214,9 @@ def test_a_row_without_a_readable_key_hides_no_gap_between_pages():
         2: page([county(None), county(40)]),
     }
     hidden = lambda request: answers(request) if b"Long" in request.body else pages.get(request.page)  # noqa: E731
-    assert failure(hidden, DataChangedError)[0].startswith("data changed while reading")
+    assert failure(hidden, DataChangedError)[0].startswith(
+        "Demographics/County: data changed while it was read"
+    )
     assert asked
 
 
@@ -239,7 +244,7 @@ def test_a_required_field_that_is_not_granted_is_an_error_before_any_row_is_read
     grants = lambda request: Reply(body={"CountyID": {}}) if request.path.endswith("County") else None  # noqa: E731
     said, server = failure(grants, MissingFieldError)
     assert said == (
-        "Demographics/County: the field Name is not granted: grant it in the Integration Access in Qmlativ"
+        "Demographics/County: the field Name is not granted; grant it in the Integration Access in Qmlativ"
     )
     assert server.pages == []
 
@@ -277,7 +282,7 @@ def test_an_optional_field_that_is_not_granted_is_null_not_asked_for_and_reporte
 def test_a_required_field_that_no_row_has_is_an_error():
     said, _ = failure(pages_of({1: page([{"CountyID": 1}, {"CountyID": 2}])}), MissingFieldError)
     assert said == (
-        "Demographics/County: the field Name is missing from every row: grant it in the Integration "
+        "Demographics/County: the field Name is missing from every row; grant it in the Integration "
         "Access in "
         "Qmlativ"
     )
@@ -300,26 +305,30 @@ def test_an_optional_field_that_no_row_has_is_reported():
         (
             Reply(403, {"Message": "Field Name of Demographics/County is not available to this integration"}),
             FieldNotGrantedError,
-            "the field Name is not granted: grant it in the Integration Access in Qmlativ",
+            "the field Name is not granted; grant it in the Integration Access in Qmlativ",
         ),
         (
             Reply(
                 403, {"Message": "Field secret of Demographics/County is not available to this integration"}
             ),
             AccessRefusedError,
-            "not available to this Integration Access (HTTP 403): grant it in the Integration Access in "
+            "not available to this Integration Access (HTTP 403); grant it in the Integration Access in "
             "Qmlativ",
         ),
         (
             Reply(403, {"Message": "Entity 1 is not available to this integration"}),
             EntityNotGrantedError,
-            "the district's entity is not granted: add it to the Custom API Entities of the Integration "
+            "the district's entity is not granted; add it to the Custom API Entities of the Integration "
             "Access",
         ),
         (
             Reply(401, {"Message": "secret"}),
             InvalidCredentialsError,
-            "Qmlativ refuses the token (HTTP 401): check that the Integration Access is still in effect",
+            "Qmlativ refuses the token (HTTP 401); check the Client Key, the Client Secret and the "
+            "expiration "
+            "date of the Integration Access in Qmlativ; to register a new secret: samegoal-pipelines "
+            "districts "
+            "rotate-secret ID",
         ),
     ],
 )

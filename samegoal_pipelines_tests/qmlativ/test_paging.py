@@ -14,7 +14,7 @@ from samegoal_pipelines.qmlativ.paging import peek
 from samegoal_pipelines.tables.people import COUNTY
 from samegoal_pipelines_tests.qmlativ.scripted import Reply, counties, county_path, pages_of, serving
 
-PERSISTS = "; run again, and ask Skyward's support if it stays so"
+PERSISTS = "; run again, and ask Skyward's support if it happens again"
 
 
 def read_county(replies, *, expected_rows=None, **settings):

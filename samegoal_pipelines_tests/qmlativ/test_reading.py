@@ -295,9 +295,9 @@ def test_tokens_that_live_for_a_moment_change_nothing(server, district, monkeypa
 
 def test_a_wrong_secret_says_what_to_check(server, district):
     assert failure(InvalidCredentialsError, server, district, client_secret="not-it") == (
-        "token: Qmlativ does not accept the credentials (HTTP 401): check the Client Key, the Client "
-        "Secret and the "
-        "expiration date of the Integration Access in Qmlativ"
+        "token: Qmlativ does not accept the credentials (HTTP 401); check the Client Key, the Client "
+        "Secret and the expiration date of the Integration Access in Qmlativ; to register a new secret: "
+        "samegoal-pipelines districts rotate-secret ID"
     )
     assert [entry.kind for entry in server.traffic.log] == ["token", "token"]  # the form, and HTTP Basic
 
@@ -318,7 +318,7 @@ def test_another_districts_credentials_are_noticed_before_any_student_is_read(se
     assert str(refused.value) == (
         f"these credentials belong to another district, {other.name} ({other.code}), not to the one "
         "registered with "
-        f"code {district.code}: check API Base URL, Client Key and Client Secret; no student was read"
+        f"code {district.code}; no student was read; check API Base URL, Client Key and Client Secret"
     )
     assert [entry.kind for entry in server.traffic.log] == ["token", "metadata"]
 
@@ -332,7 +332,7 @@ def test_the_right_district_is_accepted_and_named(server, district):
 def test_a_missing_required_field_is_noticed_before_any_student_is_read(server, district):
     district.denied_fields.add("Student/Student.StudentNumber")
     assert failure(MissingFieldError, server, district) == (
-        "Student/Student: the field StudentNumber is not granted: grant it in the Integration Access in "
+        "Student/Student: the field StudentNumber is not granted; grant it in the Integration Access in "
         "Qmlativ"
     )
     asked = {entry.object for entry in server.traffic.requests(kind="list")}
@@ -363,16 +363,15 @@ def test_missing_optional_fields_are_null_and_reported(server, district):
 def test_an_object_that_is_not_granted_is_named(server, district):
     district.denied_fields.add("Family/StudentGuardian")
     assert failure(AccessRefusedError, server, district) == (
-        "Family/StudentGuardian, description: not available to this Integration Access (HTTP 403): grant "
-        "it in the "
-        "Integration Access in Qmlativ"
+        "Family/StudentGuardian, description: not available to this Integration Access (HTTP 403); grant "
+        "it in the Integration Access in Qmlativ"
     )
 
 
 def test_an_entity_that_is_not_granted_is_named(server, district):
     said = failure(EntityNotGrantedError, server, district, entity_id=987)
     assert said.endswith(
-        "description: entity 987 is not granted: add it to the Custom API Entities of the Integration Access"
+        "description: entity 987 is not granted; add it to the Custom API Entities of the Integration Access"
     )
 
 
@@ -391,7 +390,10 @@ def test_one_object_that_fails_ends_the_whole_read_quickly_and_names_itself(serv
     server.faults.add(kind="list", object="Demographics/NameEmail", status=400)
     server.faults.add(kind="list", object="Student/Student", hang=60)
     said = failure(QmlativError, server, district)
-    assert said == "Demographics/NameEmail, page 1: Qmlativ refuses the request (HTTP 400)"
+    assert said == (
+        "Demographics/NameEmail, page 1: Qmlativ refuses the request (HTTP 400); run again, and ask "
+        "Skyward's support if it happens again"
+    )
     assert not server.traffic.requests(kind="list", object="Student/Student")  # they hang to this moment
 
 
@@ -551,7 +553,7 @@ def test_no_current_year_or_two_is_a_clear_error(years):
     with pytest.raises(NoSchoolYearError) as refused:
         years_of(*years)
     assert str(refused.value) == (
-        "District/SchoolYear: not exactly one school year is flagged as current: set this entity's "
+        "District/SchoolYear: not exactly one school year is flagged as current; set this entity's "
         "current year in "
         "Qmlativ"
     )

@@ -8,7 +8,10 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from samegoal_pipelines.errors import PipelineError
 from samegoal_pipelines.landing import Landing
+from samegoal_pipelines.postgres.errors import WarehouseUnavailableError
+from samegoal_pipelines.qmlativ.errors import InvalidCredentialsError
 from samegoal_pipelines.tables.warehouse import districts, snapshots
 from samegoal_pipelines.warehouse.engine import as_writer
 from samegoal_pipelines.warehouse.publish import publish
@@ -38,15 +41,26 @@ def register(engine: sa.Engine, district_id: str, timezone: str = "America/Chica
         connection.execute(sa.insert(districts).values(district_id=district_id, timezone=timezone, **row))
 
 
+REFUSED = InvalidCredentialsError(
+    "Qmlativ does not accept the credentials (HTTP 400)", step="reading Qmlativ"
+)
+UNREACHABLE = WarehouseUnavailableError(
+    "no connection to Postgres", step="publishing", next_step="check that the server is up"
+)
+
+
 def attempt(
     engine: sa.Engine,
     district_id: str,
     state: str,
     night: date = NIGHT,
-    reason: str | None = None,
+    reason: str | PipelineError | None = None,
     **facts: Any,
 ) -> str:
     """One attempt in `snapshots`; returns its run."""
+    if isinstance(reason, PipelineError):
+        facts |= {"failure_kind": reason.kind.value, "next_step": reason.next_step_of_night}
+        reason = reason.reason
     run_id = facts.pop("run_id", None) or f"run-{next(_runs)}"
     started = datetime.combine(night, time(7), UTC)
     row: dict[str, Any] = {"started_at": started, "held_reason": reason}

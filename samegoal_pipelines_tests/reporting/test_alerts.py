@@ -9,13 +9,15 @@ import pytest
 import sqlalchemy as sa
 
 from samegoal_pipelines.districts.pauses import pause, resume
+from samegoal_pipelines.errors import PipelineError
+from samegoal_pipelines.postgres.errors import WarehouseUnavailableError
 from samegoal_pipelines.reporting.addresses import AlertError
 from samegoal_pipelines.reporting.alerts import Sent, _record, alerts_due, judged_boards, send_once
 from samegoal_pipelines.reporting.messages import Message, alert_message, missing_report_message
 from samegoal_pipelines.tables.warehouse import districts
 from samegoal_pipelines.warehouse.engine import as_operator, as_writer
 from samegoal_pipelines.warehouse.roles import Role
-from samegoal_pipelines_tests.reporting.factories import NIGHT, at, attempt, register
+from samegoal_pipelines_tests.reporting.factories import NIGHT, REFUSED, UNREACHABLE, at, attempt, register
 from samegoal_pipelines_tests.warehouse.role_fixtures import is_refused, login
 
 SIX_IN_NEW_YORK, SIX_IN_CHICAGO, SIX_IN_HONOLULU = at("10:00"), at("11:00"), at("16:00")
@@ -55,20 +57,20 @@ def put(
     engine: sa.Engine,
     district_id: str,
     state: str | None,
-    reason: str = "no luck",
+    reason: str | PipelineError = "no luck",
     zone: str = "America/Chicago",
 ) -> None:
     """A district that was published last night, and tonight is in this state; None: nothing has run."""
     register(engine, district_id, zone)
     attempt(engine, district_id, "published", NIGHT - timedelta(days=1))
     if state is not None:
-        attempt(engine, district_id, state, reason=f"{district_id}: {reason}")
+        attempt(engine, district_id, state, reason=reason)
 
 
 def test_one_message_tells_of_all_that_is_wrong_at_the_deadline(warehouse: sa.Engine, ear: Ear) -> None:
-    put(warehouse, "alpha", "failed", "reading Qmlativ: Qmlativ does not accept the credentials (HTTP 400)")
-    put(warehouse, "beta", "failed", "publishing: no connection to Postgres")
-    put(warehouse, "gamma", "failed", "publishing: no connection to Postgres")
+    put(warehouse, "alpha", "failed", REFUSED)
+    put(warehouse, "beta", "failed", UNREACHABLE)
+    put(warehouse, "gamma", "failed", UNREACHABLE)
     put(warehouse, "delta", "held", "200 of 1,190 students would be gone")
     put(warehouse, "epsilon", None)
     put(warehouse, "zeta", "published")
@@ -88,8 +90,9 @@ reading Qmlativ: Qmlativ does not accept the credentials (HTTP 400)
 
 - Alpha ISD (alpha): for 1 night, last published 2026-10-11
 
-To do: renew the Integration Access in Qmlativ if it has expired, and give its secret: \
-samegoal-pipelines districts rotate-secret alpha; then: samegoal-pipelines sync alpha
+To do: check the Client Key, the Client Secret and the expiration date of the Integration Access in Qmlativ; \
+to register a new secret: samegoal-pipelines districts rotate-secret alpha; to run the night again: \
+samegoal-pipelines sync alpha
 
 **2 districts failed: the last published snapshot stays**
 
@@ -98,7 +101,7 @@ publishing: no connection to Postgres
 - Beta ISD (beta): for 1 night, last published 2026-10-11
 - Gamma ISD (gamma): for 1 night, last published 2026-10-11
 
-To do: see that Postgres is up and has space (docs/production.md), then: samegoal-pipelines sync ID
+To do: check that the server is up; to run the night again: samegoal-pipelines sync ID
 
 **1 district late**
 
@@ -116,8 +119,8 @@ stuck in the queue; or: samegoal-pipelines sync epsilon
 - Delta ISD (delta): for 1 night, last published 2026-10-11
 
 To do: look at the numbers in the Dagster UI, and at the students with: samegoal-pipelines changes delta \
---students; mend it in Qmlativ and run the night again, or, if the \
-change is meant, publish what is held: samegoal-pipelines sync delta --release --why REASON
+--students; correct Qmlativ and run the night again, or, if the \
+change is meant, publish what is held: samegoal-pipelines sync delta --release --today 2026-10-12 --why REASON
 
 Full report: `samegoal-pipelines report --night 2026-10-12`
 """
@@ -242,11 +245,14 @@ def test_trouble_that_comes_later_is_told_in_a_message_of_its_own_at_most_hourly
 
 
 def test_a_night_that_fails_again_for_another_reason_is_told_again(warehouse: sa.Engine, ear: Ear) -> None:
-    put(warehouse, "alpha", "failed", "publishing: no connection to Postgres")
+    put(warehouse, "alpha", "failed", UNREACHABLE)
     attempts = [
         ("held", "too many"),
-        ("failed", "reading Qmlativ: Qmlativ does not accept the credentials (HTTP 400)"),
-        ("failed", "publishing: Postgres is out of space"),  # another one of the first kind
+        ("failed", REFUSED),
+        (
+            "failed",
+            WarehouseUnavailableError("out of space", step="publishing"),
+        ),  # another one of the first kind
     ]
     look(warehouse, SIX_IN_CHICAGO, ear)
     for hours, (state, reason) in enumerate(attempts, 1):

@@ -19,7 +19,7 @@ from samegoal_pipelines.reporting.board import (
     night_now,
     read_board,
 )
-from samegoal_pipelines_tests.reporting.factories import NIGHT, at, attempt, register
+from samegoal_pipelines_tests.reporting.factories import NIGHT, REFUSED, UNREACHABLE, at, attempt, register
 
 SEVEN_IN_CHICAGO = at("12:00")
 FIVE_IN_CHICAGO = at("10:00")
@@ -47,19 +47,18 @@ def test_a_published_night_says_how_many_students_and_what_changed(warehouse: sa
     assert (found.added, found.changed, found.removed, found.kept) == (2, 5, 1, 0)
     assert (found.last_published, found.run_id) == (NIGHT, run_id)
     assert found.notes == ("fields not granted: Phone",)
-    assert (found.reason, found.remedy, found.nights_in_trouble) == (None, None, 0)
+    assert (found.reason, found.next_step, found.nights_in_trouble) == (None, None, 0)
 
 
 def test_a_failed_night_says_why_and_what_to_do_and_what_is_still_read(warehouse: sa.Engine) -> None:
     register(warehouse, "grand-bend")
     attempt(warehouse, "grand-bend", "published", NIGHT - timedelta(days=3), students=1200)
     for days in (2, 1, 0):
-        reason = "grand-bend: reading Qmlativ: token: Qmlativ does not accept the credentials (HTTP 400)"
-        attempt(warehouse, "grand-bend", "failed", NIGHT - timedelta(days=days), reason)
+        attempt(warehouse, "grand-bend", "failed", NIGHT - timedelta(days=days), REFUSED)
     found = one(warehouse)
     assert found.state == "failed"
-    assert found.reason == "reading Qmlativ: token: Qmlativ does not accept the credentials (HTTP 400)"
-    assert "samegoal-pipelines districts rotate-secret grand-bend" in (found.remedy or "")
+    assert found.reason == "reading Qmlativ: Qmlativ does not accept the credentials (HTTP 400)"
+    assert "samegoal-pipelines districts rotate-secret grand-bend" in (found.next_step or "")
     assert (found.last_published, found.students, found.added) == (NIGHT - timedelta(days=3), 1200, None)
     assert found.nights_in_trouble == 3
 
@@ -79,10 +78,7 @@ def test_a_held_night_says_what_would_change_and_how_to_release_it(warehouse: sa
     found = one(warehouse)
     assert (found.state, found.reason) == ("held", "200 of 1,190 students would be gone")
     assert (found.students, found.removed) == (1200, 200)  # SameGoal still reads last night's
-    assert (found.remedy or "").endswith("samegoal-pipelines sync grand-bend --release --why REASON")
-
-    next_day = one(warehouse, SEVEN_IN_CHICAGO + timedelta(days=1))
-    assert (next_day.remedy or "").endswith("sync grand-bend --release --today 2026-10-12 --why REASON")
+    assert (found.next_step or "").endswith("sync grand-bend --release --today 2026-10-12 --why REASON")
 
 
 def test_a_district_is_late_from_six_in_the_morning_of_its_own_clock(warehouse: sa.Engine) -> None:
@@ -98,7 +94,7 @@ def test_a_district_is_late_from_six_in_the_morning_of_its_own_clock(warehouse: 
     }
     late = read_board(warehouse, NIGHT, six_in_honolulu)
     assert states(late) == {"honolulu": "late", "new-york": "late"}
-    assert "nightly_by_district is on" in (late.districts[0].remedy or "")
+    assert "nightly_by_district is on" in (late.districts[0].next_step or "")
 
 
 def test_a_night_that_failed_or_is_held_stays_so_after_the_deadline(warehouse: sa.Engine) -> None:
@@ -122,11 +118,11 @@ def test_what_is_published_stays_so_when_a_later_run_fails_and_the_failure_is_to
 ) -> None:
     register(warehouse, "grand-bend")
     attempt(warehouse, "grand-bend", "published")
-    attempt(warehouse, "grand-bend", "failed", reason="grand-bend: no connection to Postgres")
+    attempt(warehouse, "grand-bend", "failed", reason=UNREACHABLE)
     assert (one(warehouse).state, one(warehouse).reason) == (
         "published",
-        "published; a later run failed: no connection to Postgres; to do: see that Postgres is up and has "
-        "space (docs/production.md), then: samegoal-pipelines sync grand-bend",
+        "published; a later run failed: publishing: no connection to Postgres; to do: check that the server "
+        "is up; to run the night again: samegoal-pipelines sync grand-bend",
     )
 
 
@@ -137,9 +133,9 @@ def test_nothing_is_to_be_done_about_a_night_once_a_later_one_is_published(
     """A release would be refused: the district has moved on."""
     register(warehouse, "grand-bend")
     attempt(warehouse, "grand-bend", state, reason="too many")
-    assert "nothing: the night" not in (one(warehouse).remedy or "")
+    assert "nothing: the night" not in (one(warehouse).next_step or "")
     attempt(warehouse, "grand-bend", "published", NIGHT + timedelta(days=1))
-    assert (one(warehouse).state, one(warehouse).remedy) == (
+    assert (one(warehouse).state, one(warehouse).next_step) == (
         state,
         "nothing: the night 2026-10-13 has been published since",
     )

@@ -188,7 +188,7 @@ def test_the_hold_is_told_with_its_numbers_and_what_to_do(district) -> None:
         "812 of 900 ENROLLED and PRE-ENROLLED students (90.2 %) become INACTIVE or leave the import window "
         "because time passes; the limit is 50 %"
     )
-    assert hold.remedy == (
+    assert hold.next_step == (
         "have next year's enrollments entered in Qmlativ before; if it is right as it is, publish it that "
         "day: samegoal-pipelines sync grand-bend --release --why REASON"
     )
@@ -200,7 +200,7 @@ def test_a_district_of_which_the_last_student_leaves_the_window_is_told(district
     (hold,) = made.look_ahead(JUNE).holds
     assert (hold.night, hold.students) == (date(2026, 6, 6), 0)
     assert "nobody would be in the snapshot any more" in hold.reason
-    assert "samegoal-pipelines districts disable grand-bend" in hold.remedy
+    assert "samegoal-pipelines districts disable grand-bend" in hold.next_step
     assert isinstance(made.run(date(2026, 6, 5)), Published)
     assert "nobody is in the snapshot" in made.run(date(2026, 6, 6)).reason
 

@@ -93,7 +93,7 @@ def test_the_page_says_what_became_of_every_district_the_urgent_first(report: Re
         "2 failed, 1 held, 1 late of 5",
         "publishing: no connection to Postgres",
         "for 1 night, last published 2026-10-11",
-        "samegoal-pipelines sync held --release --why REASON",
+        "samegoal-pipelines sync held --release --today 2026-10-12 --why REASON",
         "expires on 2026-10-18, in 6 days",
         "paused until 2026-10-12: summer",
         "not granted: Phone",

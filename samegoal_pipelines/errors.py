@@ -1,0 +1,114 @@
+"""The base of every error that the pipeline foresees. No package's own errors live here.
+
+A subclass names what happened by its meaning and declares `kind`, `next_step` and `transient`; an instance
+may override them. Every form of an error (the run's failure, the row in `snapshots`, alerts, the terminal) is
+made from these fields. Nothing reads them back from a message.
+"""
+
+from __future__ import annotations
+
+import re
+from enum import StrEnum
+
+
+class Kind(StrEnum):
+    """What kind of trouble an error is. Alerts report a district again when its kind changes."""
+
+    ADDRESS = "address"
+    ANOTHER_NIGHT = "another night"
+    ANSWER = "answer"
+    CERTIFICATE = "certificate"
+    CLOCK = "clock"
+    CREDENTIALS = "credentials"
+    DATABASE = "database"
+    DATABASE_SETTING = "database setting"
+    DATE = "date"
+    DEFECT = "defect"
+    ERASED = "erased"
+    FIREWALL = "firewall"
+    GRANTS = "grants"
+    IDENTITY = "identity"
+    KEY_FILE = "key file"
+    LANDED_ROWS = "landed rows"
+    LANDING = "landing"
+    OLDER_NIGHT = "older night"
+    OTHER = "other"
+    OUTDATED = "outdated"
+    OVERTAKEN = "overtaken"
+    REGISTRATION = "registration"
+    RELEASE = "release"
+    SCHOOL_YEAR = "school year"
+    SECRET_KEY = "secret key"  # noqa: S105  # a name, no secret
+    SOURCE = "source"
+    STOPPED = "stopped"
+
+
+SYNC = "samegoal-pipelines sync ID"
+REPORT = "this is a defect of the pipeline; report it, with the run RUN"
+
+
+class PipelineError(Exception):
+    """Something foreseen went wrong.
+
+    Args:
+        detail: what happened, on one line, without a row's value or a secret.
+        object: what it happened to: a Qmlativ object and page, a table.
+        step: what the pipeline was doing.
+        district_id: the district that it happened to, if one is known.
+        kind, next_step, transient: override the class's.
+    """
+
+    kind: Kind = Kind.OTHER
+    next_step: str = ""
+    """What a person can do. `ID` stands for the district, `RUN` for the run."""
+    transient: bool = False
+    """Whether the same call may succeed later although nobody did anything."""
+    rerun: bool = True
+    """Whether running the night again follows the next step."""
+
+    def __init__(
+        self,
+        detail: str,
+        object: str = "",
+        *,
+        step: str = "",
+        district_id: str = "",
+        kind: Kind | None = None,
+        next_step: str | None = None,
+        transient: bool | None = None,
+    ) -> None:
+        super().__init__(detail, object)
+        self.detail = detail
+        self.object = object
+        self.step = step
+        self.district_id = district_id
+        if kind is not None:
+            self.kind = kind
+        if next_step is not None:
+            self.next_step = next_step
+        if transient is not None:
+            self.transient = transient
+
+    @property
+    def reason(self) -> str:
+        """What happened, without the district and the next step."""
+        return ": ".join(filter(None, [self.step, self.object, self.detail]))
+
+    @property
+    def next_step_of_night(self) -> str:
+        """What to do when this error has ended a night."""
+        if not self.rerun:
+            return self.next_step
+        if not self.next_step:
+            return f"run the night again: {SYNC}"
+        return f"{self.next_step}; to run the night again: {SYNC}"
+
+    def __str__(self) -> str:
+        said = ": ".join(filter(None, [self.district_id, self.reason]))
+        return "; ".join(filter(None, [said, fill_in(self.next_step, self.district_id)]))
+
+
+def fill_in(next_step: str, district_id: str | None, run_id: str | None = None) -> str:
+    """Name the district and the run in a next step; what is not known keeps its placeholder."""
+    values = {"ID": district_id, "RUN": run_id}
+    return re.sub(r"\b(ID|RUN)\b", lambda found: values[found[0]] or found[0], next_step)

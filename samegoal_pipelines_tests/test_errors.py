@@ -1,0 +1,111 @@
+"""Every foreseen error says what kind of trouble it is and what to do, without anybody reading its "
+"message.
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from collections.abc import Iterator
+
+import pytest
+
+import samegoal_pipelines
+from samegoal_pipelines.errors import SYNC, Kind, PipelineError, fill_in
+from samegoal_pipelines.landing.store import LandedFileError
+from samegoal_pipelines.postgres.errors import _MEANINGS, from_database
+from samegoal_pipelines.qmlativ.errors import (
+    BlockedByFirewallError,
+    InvalidCredentialsError,
+    QmlativError,
+    SourceUnavailableError,
+)
+from samegoal_pipelines.warehouse.errors import OlderSnapshotError, SupersededRunError
+
+NOT_AT_NIGHT = {"AlertError", "NothingToExplainError", "NothingToForecastError", "PipelineError"}
+"""Errors that no night can end with."""
+
+
+def subclasses(error: type[PipelineError]) -> Iterator[type[PipelineError]]:
+    yield error
+    for each in error.__subclasses__():
+        yield from subclasses(each)
+
+
+def foreseen() -> list[type[PipelineError]]:
+    for module in pkgutil.walk_packages(samegoal_pipelines.__path__, "samegoal_pipelines."):
+        if not {"__main__", "env", "deliver"} & {*module.name.split(".")} and "versions" not in module.name:
+            importlib.import_module(module.name)
+    return sorted({*subclasses(PipelineError)}, key=lambda error: error.__name__)
+
+
+def test_every_error_that_can_end_a_night_has_a_kind_and_the_name_of_an_error() -> None:
+    found = foreseen()
+    assert len(found) > 40
+    assert [error.__name__ for error in found if not error.__name__.endswith("Error")] == []
+    without = {error.__name__ for error in found if error.kind is Kind.OTHER}
+    assert without == NOT_AT_NIGHT
+
+
+@pytest.mark.parametrize("error", [each for each in foreseen() if issubclass(each, QmlativError)])
+def test_every_error_of_qmlativ_says_what_to_do_before_the_night_is_run_again(
+    error: type[QmlativError],
+) -> None:
+    made = error("what happened") if error.__init__ is PipelineError.__init__ else error("")  # type: ignore[misc]
+    assert made.next_step_of_night.endswith(SYNC)
+    if error is not QmlativError:
+        assert made.next_step_of_night != f"run the night again: {SYNC}"
+
+
+def test_the_message_names_district_step_object_and_next_step() -> None:
+    error = InvalidCredentialsError(
+        "refused (HTTP 401)", "token", step="reading Qmlativ", district_id="grand-bend"
+    )
+    assert error.reason == "reading Qmlativ: token: refused (HTTP 401)"
+    said = str(error)
+    assert said.startswith("grand-bend: reading Qmlativ: token: refused (HTTP 401); check the Client Key")
+    assert said.endswith("samegoal-pipelines districts rotate-secret grand-bend")
+
+
+def test_an_instance_may_override_what_its_class_says() -> None:
+    error = SourceUnavailableError("what", kind=Kind.ADDRESS, next_step="correct it", transient=False)
+    assert (error.kind, error.next_step_of_night) == (
+        Kind.ADDRESS,
+        f"correct it; to run the night again: {SYNC}",
+    )
+    assert not error.transient
+    assert SourceUnavailableError("what").transient
+
+
+def test_what_is_not_known_keeps_its_placeholder() -> None:
+    assert fill_in("open RUN, then: sync ID", "alpha") == "open RUN, then: sync alpha"
+    assert fill_in("open RUN, then: sync ID", "alpha", "0a1b") == "open 0a1b, then: sync alpha"
+    assert fill_in("give EntityID", "alpha") == "give EntityID"
+
+
+@pytest.mark.parametrize("state", sorted(_MEANINGS))
+def test_whatever_postgres_says_leads_to_the_database_or_to_a_report(state: str) -> None:
+    class Driver(Exception):
+        pgcode = f"{state:0<5}"
+
+    error = from_database(Driver(), "publishing")
+    assert error.kind in {Kind.DATABASE, Kind.DEFECT}
+    assert error.next_step
+
+
+@pytest.mark.parametrize("error", [OlderSnapshotError, SupersededRunError])
+def test_a_night_that_is_over_is_not_run_again(error: type[PipelineError]) -> None:
+    assert error("what").next_step_of_night == error.next_step
+    assert error.next_step.startswith("nothing")
+
+
+def test_a_firewall_is_no_matter_of_secrets_or_grants() -> None:
+    next_step = BlockedByFirewallError("Student/Student, page 1").next_step_of_night
+    assert "let this machine's address through" in next_step
+    assert "rotate-secret" not in next_step
+    assert "grant" not in next_step
+
+
+def test_damaged_rows_are_read_again_and_no_disk_is_looked_at() -> None:
+    assert LandedFileError.kind is Kind.LANDED_ROWS
+    assert "space" not in LandedFileError.next_step

@@ -45,7 +45,7 @@ def test_an_older_night_is_refused(warehouse: sa.Engine) -> None:
     with pytest.raises(
         OlderSnapshotError,
         match=r"the night 2026-09-01 is older than 2026-09-02, which is published and stays; run the current "
-        r"night: .*; if it is the current one, check this machine.s clock .* districts erase grand-bend --yes",
+        r"night: .*; if it is the current one, check this machine.s clock .* erase grand-bend --yes",
     ):
         publish_night(warehouse, 0, snapshot(BEN))
     assert views(warehouse) == before

@@ -16,6 +16,7 @@ import click
 from samegoal_pipelines.cli import (
     alerts,
     changes,
+    contract,
     database,
     dev,
     districts,
@@ -121,7 +122,7 @@ cli.add_section(
     "The morning after", [report.report, changes.changes, explain.explain, forecast.forecast, export.export]
 )
 cli.add_section("Alerts", [alerts.alerts])
-cli.add_section("Database", [database.database_url, database.postgres])
+cli.add_section("Database", [database.database_url, database.postgres, contract.contract])
 
 districts.districts.add_section(
     "Commands",

@@ -89,7 +89,7 @@ STATUS, STUDENTS, PARENTS = HISTORIES = tuple(_history(view, table) for view, ta
 
 # -- what shows them --
 
-_BY_VIEW = dict(zip(PUBLISHED, HISTORIES, strict=True))
+BY_VIEW = dict(zip(PUBLISHED, HISTORIES, strict=True))
 VIEW_COLUMNS: dict[str, tuple[Column, ...]] = {
     view: (DISTRICT_ID, *table.columns, SNAPSHOT_DATE) for view, table in PUBLISHED.items()
 }
@@ -97,7 +97,7 @@ VIEW_COLUMNS: dict[str, tuple[Column, ...]] = {
 _BESIDE_STATUS = tuple(
     column for column in STUDENTS.declared.columns if column.name not in STATUS.declared.names
 )
-_PARENT_FACTS = tuple(name for name in PARENTS.columns if name not in ("student_id", "student_number"))
+PARENT_FACTS = tuple(name for name in PARENTS.columns if name not in ("student_id", "student_number"))
 _PARENTS_OF_STUDENT = "The student's parents, as parent_demographics has them: a JSON array by rank"
 
 
@@ -157,7 +157,7 @@ def drop_views() -> Iterator[str]:
 
 def create_views() -> Iterator[str]:
     """Statements that make the current views and the functions of a past night, with their comments."""
-    for view, history in _BY_VIEW.items():
+    for view, history in BY_VIEW.items():
         parts = {
             "schema": SCHEMA,
             "view": view,
@@ -177,7 +177,7 @@ def create_views() -> Iterator[str]:
         parents=PARENTS.name,
         status_columns=_listed(STATUS.columns, "status"),
         student_columns=_listed((column.name for column in _BESIDE_STATUS), "student"),
-        facts=", ".join(f"'{name}', parent.{name}" for name in _PARENT_FACTS),
+        facts=", ".join(f"'{name}', parent.{name}" for name in PARENT_FACTS),
     )
     comment = "One row per student: status, demographics and parents; as of the last published snapshot"
     yield from _comments(DETAILS, comment, details_columns())

@@ -78,6 +78,12 @@ def district() -> sa.Column[str]:
     return sql_column(DISTRICT_ID)
 
 
-def one_of(column: str, values: tuple[str, ...]) -> sa.CheckConstraint:
-    """A check that a column holds one of these."""
-    return sa.CheckConstraint(f"{column} in ({', '.join(repr(value) for value in values)})", name=column)
+def one_of(column: str, values: tuple[str, ...], *, may_grow: bool = False) -> sa.CheckConstraint:
+    """A check that a column holds one of these.
+
+    Args:
+        may_grow: readers must expect further values, so the data contract does not promise the list.
+    """
+    listed = ", ".join(repr(value) for value in values)
+    promised = {} if may_grow else {"column": column, "values": values}
+    return sa.CheckConstraint(f"{column} in ({listed})", name=column, info=promised)

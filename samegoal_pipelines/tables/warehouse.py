@@ -250,7 +250,7 @@ departures = sa.Table(
     text("why", "What Qmlativ's enrollments of the student say that night", nullable=False),
     sa.PrimaryKeyConstraint("district_id", "snapshot_date", "student_id"),
     one_of("last_status", STATUSES),
-    one_of("why", DEPARTURES),
+    one_of("why", DEPARTURES, may_grow=True),
     comment="The ageing-out ledger: one row per student and night on which the student left the "
     "published tables",
 )

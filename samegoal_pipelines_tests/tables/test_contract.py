@@ -1,0 +1,177 @@
+"""The data contract is the one that the declarations make, and its version says what a change means."""
+
+from __future__ import annotations
+
+import copy
+import json
+from collections.abc import Callable
+from importlib import resources
+from pathlib import Path
+
+import jsonschema
+import pytest
+
+from samegoal_pipelines.tables import contract
+from samegoal_pipelines.tables.__main__ import write_contract
+from samegoal_pipelines.tables.contract import Contract, breaking_changes, next_version, read
+
+
+def test_the_contract_is_up_to_date_and_breaks_nothing_within_a_major_version():
+    recorded = read()
+    today = contract.contract(recorded["version"])
+    assert breaking_changes(recorded, today) == [], (
+        "readers of the published tables would break: undo this, or raise the contract's major version with "
+        "python -m samegoal_pipelines.tables --new-major"
+    )
+    assert contract.FILE.read_text(encoding="utf-8") == contract.as_yaml(today), (
+        "contract.yaml is stale: run .venv/bin/python -m samegoal_pipelines.tables"
+    )
+
+
+def test_the_contract_fulfills_the_open_data_contract_standard():
+    schema = json.loads(resources.files("open_data_contract_standard").joinpath("schema.json").read_text())
+    validator = jsonschema.validators.validator_for(schema)(schema)
+    assert list(validator.iter_errors(read())) == []
+    assert not validator.is_valid(read() | {"kind": "Letter"})
+
+
+def test_the_contract_describes_what_the_reader_may_read():
+    objects = {each["name"]: each for each in read()["schema"]}
+    assert set(objects) == {
+        "student_status",
+        "student_demographics",
+        "parent_demographics",
+        "student_details",
+        "student_changes",
+        "departures",
+        "snapshots",
+    }
+    for each in objects.values():
+        assert each["description"]
+        assert all(column["description"] for column in each["properties"])
+    keys = {
+        name: [column["name"] for column in each["properties"] if column.get("primaryKey")]
+        for name, each in objects.items()
+    }
+    assert keys["student_details"] == ["district_id", "student_id"]
+    assert keys["parent_demographics"] == ["district_id", "student_id", "parent_id"]
+    assert keys["student_changes"] == ["district_id", "snapshot_date", "student_id"]
+    assert keys["snapshots"] == ["snapshot_id"]
+
+
+def column(document: Contract, path: str) -> Contract:
+    table, name = path.split(".")
+    (described,) = [each for each in document["schema"] if each["name"] == table]
+    return next(each for each in described["properties"] if each["name"] == name)
+
+
+def remove_column(document: Contract) -> None:
+    document["schema"][0]["properties"].remove(column(document, "student_status.building"))
+
+
+def rename_column(document: Contract) -> None:
+    column(document, "student_status.building")["name"] = "campus"
+
+
+def remove_table(document: Contract) -> None:
+    document["schema"] = [each for each in document["schema"] if each["name"] != "departures"]
+
+
+def change_type(document: Contract) -> None:
+    column(document, "student_status.student_id")["physicalType"] = "text"
+
+
+def allow_null(document: Contract) -> None:
+    column(document, "student_status.status")["required"] = False
+
+
+def add_status(document: Contract) -> None:
+    column(document, "student_status.status")["enum"].append({"value": "TRANSFERRED"})
+
+
+def allow_any_status(document: Contract) -> None:
+    del column(document, "student_status.status")["enum"]
+
+
+def change_key(document: Contract) -> None:
+    del column(document, "parent_demographics.parent_id")["primaryKeyPosition"]
+
+
+def drop_fact_of_parents(document: Contract) -> None:
+    column(document, "student_details.parents")["items"]["properties"].pop()
+
+
+def drop_reference(document: Contract) -> None:
+    del document["schema"][0]["relationships"]
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        (remove_column, "student_status.building is gone"),
+        (rename_column, "student_status.building is gone"),
+        (remove_table, "departures is gone"),
+        (change_type, "student_status.student_id: physicalType was bigint and is text"),
+        (allow_null, "student_status.status may be null now"),
+        (add_status, "student_status.status may hold TRANSFERRED now"),
+        (allow_any_status, "student_status.status may hold any value now"),
+        (change_key, "parent_demographics.parent_id: primaryKeyPosition was 3 and is None"),
+        (drop_fact_of_parents, "student_details.parents.email is gone"),
+        (
+            drop_reference,
+            "student_status: the reference to student_demographics.district_id, "
+            "student_demographics.student_id is gone",
+        ),
+    ],
+)
+def test_a_breaking_change_is_named_and_needs_a_new_major_version(
+    change: Callable[[Contract], None], sentence: str
+):
+    old, new = read(), copy.deepcopy(read())
+    change(new)
+    assert breaking_changes(old, new) == [sentence]
+    major = int(old["version"].partition(".")[0])
+    assert next_version(old, new) == f"{major + 1}.0.0"
+
+
+def add_column(document: Contract) -> None:
+    document["schema"][0]["properties"].append({"name": "homeroom", "logicalType": "string"})
+
+
+def require_column(document: Contract) -> None:
+    column(document, "student_status.student_number")["required"] = True
+
+
+def reword(document: Contract) -> None:
+    column(document, "student_status.status")["description"] = "What the student is"
+
+
+@pytest.mark.parametrize(
+    ("change", "version"), [(add_column, "1.5.0"), (require_column, "1.5.0"), (reword, "1.4.3")]
+)
+def test_other_changes_raise_the_minor_version_or_the_patch(change: Callable[[Contract], None], version: str):
+    old = read() | {"version": "1.4.2"}
+    new = copy.deepcopy(old)
+    change(new)
+    assert breaking_changes(old, new) == []
+    assert next_version(old, new) == version
+
+
+def test_the_file_is_not_rewritten_with_a_breaking_change_unless_asked_for(tmp_path: Path):
+    """Before, the table had a column more."""
+    file = tmp_path / "contract.yaml"
+    before = read() | {"version": "1.4.2"}
+    before["schema"][0]["properties"].append({"name": "homeroom", "logicalType": "string"})
+    file.write_text(contract.as_yaml(before))
+    with pytest.raises(SystemExit, match=r"student_status\.homeroom is gone.*--new-major"):
+        write_contract(file, new_major=False)
+    assert read(file) == before
+    write_contract(file, new_major=True)
+    assert read(file) == contract.contract("2.0.0")
+
+
+def test_the_file_is_left_alone_if_nothing_changed(tmp_path: Path):
+    file = tmp_path / "contract.yaml"
+    file.write_bytes(contract.FILE.read_bytes())
+    write_contract(file, new_major=True)
+    assert file.read_bytes() == contract.FILE.read_bytes()

@@ -13,7 +13,7 @@ unexport PYTHONDONTWRITEBYTECODE
 export LC_ALL := C.UTF-8
 
 
-.PHONY: demo test dev check bench format lock clean
+.PHONY: demo test dev check bench dist format lock clean
 
 demo: .venv/installed  ## the whole pipeline on synthetic districts
 	$(BIN)/samegoal-pipelines demo
@@ -38,6 +38,9 @@ check: .venv/installed  ## what a developer runs before a commit
 
 bench: benchmarks/.venv/installed  ## the benchmarks, as ratios against peers measured in the same run
 	benchmarks/.venv/bin/python -m benchmarks
+
+dist: .venv/installed  ## wheel and sdist, in dist/
+	$(UV) build --quiet --python .venv --no-build-isolation --out-dir dist
 
 format: .venv/installed
 	$(BIN)/ruff check --fix-only .

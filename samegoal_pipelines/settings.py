@@ -14,11 +14,17 @@ from typing import Self
 from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+INSTANCE_FILES = Path(__file__).resolve().parent / "instance"
+"""Holds `dagster.yaml` and `workspace.yaml`. Those at the top of the checkout are links to them."""
 
-def project_root() -> Path:
-    """The checkout this package runs from, or the working directory if it was installed from a wheel."""
+
+def default_home() -> Path:
+    """`.samegoal` in the checkout, or in the account's home folder if the package came from a wheel.
+
+    It never depends on the working directory: a command run elsewhere would make a second secret key.
+    """
     checkout = Path(__file__).resolve().parent.parent
-    return checkout if (checkout / "workspace.yaml").is_file() else Path.cwd()
+    return (checkout if (checkout / "pyproject.toml").is_file() else Path.home()) / ".samegoal"
 
 
 def account_name() -> str:
@@ -37,7 +43,7 @@ class Settings(BaseSettings):
         env_prefix="SAMEGOAL_", env_ignore_empty=True, hide_input_in_errors=True
     )
 
-    home: Path = Field(default_factory=lambda: project_root() / ".samegoal")
+    home: Path = Field(default_factory=default_home)
     """Embedded state: Postgres, landing, secret key. Also DAGSTER_HOME if that is not set."""
     database_url: SecretStr | None = None
     """Warehouse and Dagster storage; unset means the embedded Postgres under `home`."""

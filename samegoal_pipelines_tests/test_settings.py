@@ -2,9 +2,13 @@
 
 import os
 import pwd
+from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
+from samegoal_pipelines import settings
+from samegoal_pipelines.cli.main import cli
 from samegoal_pipelines.settings import Settings
 
 
@@ -33,3 +37,36 @@ def test_35_nights_are_kept_and_at_least_2(monkeypatch):
         monkeypatch.setenv("SAMEGOAL_LANDING_NIGHTS", wrong)
         with pytest.raises(ValueError, match="landing_nights"):
             Settings()
+
+
+def test_the_home_does_not_depend_on_the_working_directory(tmp_path, monkeypatch):
+    monkeypatch.delenv("SAMEGOAL_HOME", raising=False)
+    checkout = Settings().home
+    monkeypatch.chdir(tmp_path)
+    assert Settings().home == checkout
+    assert checkout.name == ".samegoal"
+
+
+def test_an_installed_wheel_keeps_its_state_below_the_accounts_home(tmp_path, monkeypatch):
+    monkeypatch.delenv("SAMEGOAL_HOME", raising=False)
+    monkeypatch.setattr(
+        settings, "__file__", str(tmp_path / "site-packages" / "samegoal_pipelines" / "settings.py")
+    )
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    assert Settings().home == tmp_path / "home" / ".samegoal"
+
+
+def test_the_instance_files_at_the_top_of_the_checkout_are_those_of_the_package():
+    top = Path(__file__).parents[1]
+    for name in ("dagster.yaml", "workspace.yaml"):
+        assert (top / name).samefile(settings.INSTANCE_FILES / name)
+
+
+def test_init_writes_the_instance_files_once(tmp_path):
+    first = CliRunner().invoke(cli, ["init", str(tmp_path / "dagster")])
+    assert first.exit_code == 0
+    written = {path.name: path.read_text() for path in (tmp_path / "dagster").iterdir()}
+    assert written == {path.name: path.read_text() for path in settings.INSTANCE_FILES.iterdir()}
+    second = CliRunner().invoke(cli, ["init", str(tmp_path / "dagster")])
+    assert second.exit_code == 1
+    assert "exists already" in second.output

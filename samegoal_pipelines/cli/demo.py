@@ -8,6 +8,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -29,7 +30,7 @@ from samegoal_pipelines.deployment import Deployment
 from samegoal_pipelines.districts.errors import UnknownDistrictError
 from samegoal_pipelines.operations.runs import add_partition, prepare_dagster_home
 from samegoal_pipelines.reporting.addresses import check_addresses
-from samegoal_pipelines.settings import Settings, project_root
+from samegoal_pipelines.settings import INSTANCE_FILES, Settings
 
 if TYPE_CHECKING:
     from samegoal_pipelines.sandbox import SandboxServer
@@ -60,13 +61,23 @@ def run_demo(deployment: Deployment, *, here: bool = False, debug: bool = False)
         click.echo("Running the nightly job for each of them through Dagster ...")
         nights = run_nights(deployment, district_ids, debug=debug)
     print_nights(nights)
-    click.echo(
-        "Where to look next:\n"
-        "  make dev                                        the Dagster UI on this state, with the sandbox\n"
-        "  .venv/bin/samegoal-pipelines postgres start     keep Postgres running; shows its URL\n"
-        "  select * from samegoal.student_details limit 5; what SameGoal reads, in psql"
-    )
+    click.echo("Where to look next:")
+    for line, about in (
+        (f"{_this_program()} dev", "the Dagster UI on this state, with the sandbox"),
+        (f"{_this_program()} postgres start", "keep Postgres running; shows its URL"),
+        ("select * from samegoal.student_details limit 5;", "what SameGoal reads, in psql"),
+    ):
+        click.echo(f"  {line:<48}{about}")
     return worst_of(nights)
+
+
+def _this_program() -> str:
+    """The command as a person in this folder would type it."""
+    found = shutil.which("samegoal-pipelines")
+    program = Path(sys.argv[0]).absolute()
+    if found and Path(found).absolute() == program:
+        return program.name
+    return os.path.relpath(program)
 
 
 def run_dev(deployment: Deployment, *, host: str, port: int) -> int:
@@ -82,7 +93,7 @@ def run_dev(deployment: Deployment, *, host: str, port: int) -> int:
             _register(deployment, server)
         elif not deployment.registry.list():
             click.echo("No district is registered yet; `make demo` registers three synthetic ones.")
-        workspace = str(project_root() / "workspace.yaml")
+        workspace = str(INSTANCE_FILES / "workspace.yaml")
         commands = [
             ["dagster-webserver", "-h", host, "-p", str(port), "-w", workspace],
             ["dagster-daemon", "run", "-w", workspace],

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from samegoal_pipelines.cli.dates import Night
+from samegoal_pipelines.cli.exits import PlainError
 
 if TYPE_CHECKING:
     from samegoal_pipelines.deployment import Deployment
@@ -103,3 +104,22 @@ def dev(deployment: Deployment, host: str, port: int) -> int:
     from samegoal_pipelines.cli.demo import run_dev
 
     return run_dev(deployment, host=host, port=port)
+
+
+@click.command("init")
+@click.argument("folder", metavar="DIR", type=click.Path(file_okay=False, path_type=Path))
+def init_instance(folder: Path) -> None:
+    """Write dagster.yaml and workspace.yaml to DIR, for a deployment that sets DAGSTER_HOME to it."""
+    from samegoal_pipelines.settings import INSTANCE_FILES
+
+    folder.mkdir(parents=True, exist_ok=True)
+    files = {folder / source.name: source.read_bytes() for source in sorted(INSTANCE_FILES.glob("*.yaml"))}
+    for target in files:
+        if target.exists():
+            raise PlainError(f"writing {target}: it exists already; remove it or choose another folder")
+    for target, content in files.items():
+        target.write_bytes(content)
+        click.echo(f"wrote {target}")
+    click.echo(
+        f"next: set DAGSTER_HOME to {folder.absolute()} for the webserver, the daemon and every command"
+    )

@@ -115,7 +115,7 @@ def cli(context: click.Context, debug: bool) -> None:
     context.meta["debug"] = debug
 
 
-cli.add_section("Try it out", [dev.demo, dev.dev, dev.sandbox])
+cli.add_section("Try it out", [dev.demo, dev.dev, dev.sandbox, dev.init_instance])
 cli.add_section("Districts", [districts.districts, pause.pause, pause.resume])
 cli.add_section("Nights", [sync.sync, replay.replay])
 cli.add_section(

@@ -41,7 +41,7 @@ from samegoal_pipelines.districts.errors import DistrictError
 from samegoal_pipelines.errors import fill_in
 from samegoal_pipelines.printable import on_one_line
 from samegoal_pipelines.reporting.board import OPEN_THE_RUN, when_held
-from samegoal_pipelines.settings import Settings, project_root
+from samegoal_pipelines.settings import INSTANCE_FILES, Settings
 from samegoal_pipelines.warehouse.snapshots import Attempt, find_attempt
 
 STORAGE_MODULE = "samegoal_pipelines.defs.instance"
@@ -270,7 +270,7 @@ def prepare_dagster_home(settings: Settings) -> None:
         configured = None
     if not configured:
         os.environ["DAGSTER_HOME"] = str(_link_without_patterns(home) if has_magic(str(home)) else home)
-        target, link = project_root() / "dagster.yaml", home / "dagster.yaml"
+        target, link = INSTANCE_FILES / "dagster.yaml", home / "dagster.yaml"
         if not link.exists():
             link.unlink(missing_ok=True)
             link.symlink_to(target)

@@ -5,15 +5,16 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Iterator
+from pathlib import Path
 
 import click
 import pytest
 from click.testing import CliRunner
 
 from samegoal_pipelines.cli.main import cli
-from samegoal_pipelines.settings import project_root
 
-PAGES = [*sorted(project_root().glob("*.md")), *sorted((project_root() / "docs").glob("*.md"))]
+ROOT = Path(__file__).parents[2]
+PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").glob("*.md"))]
 
 
 def commands(

@@ -23,10 +23,10 @@ from dagster._core.scheduler.instigation import InstigatorTick, ScheduleInstigat
 
 from samegoal_pipelines.defs.night import SCHEDULE_TAG
 from samegoal_pipelines.defs.nightly import SCHEDULE_NAME
-from samegoal_pipelines.settings import project_root
+from samegoal_pipelines.settings import INSTANCE_FILES
 
 QUARTER = 15 * 60
-WORKSPACE = str(project_root() / "workspace.yaml")
+WORKSPACE = str(INSTANCE_FILES / "workspace.yaml")
 BINARIES = Path(sys.executable).parent
 
 

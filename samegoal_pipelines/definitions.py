@@ -65,7 +65,7 @@ def build_defs(deployment: Deployment | None = None) -> dg.Definitions:
 
 
 def _with_owner_and_code(assets: Iterable[Any]) -> Sequence[Any]:
-    """Every asset with its owner, and where its code lies on the machine that runs it."""
+    """Every asset with its owner and a link to its code."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", dg.BetaWarning)  # of code references, in Dagster 1.13
         linked: Any = dg.with_source_code_references(list(assets))

@@ -24,7 +24,7 @@ from phonenumbers import (
 
 REGION = "US"
 ANY = ""
-"""A number that nobody can read: it may be any number, and each text contains it."""
+"""An unreadable number. It may be any number, so every text matches it."""
 
 _PLAIN = re.compile(r"(?a:\s*(?:\+?1[\s.-]*)?\(?(\d{3})\)?[\s.-]*(\d{3})[\s.-]*(\d{4})\s*)")
 

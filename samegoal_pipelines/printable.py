@@ -1,4 +1,4 @@
-"""Text made fit to be shown on a line: what others wrote, such as names from Qmlativ; lists; days to come."""
+"""Text that is safe to print on one line: names from Qmlativ, lists, counts of days."""
 
 from __future__ import annotations
 

@@ -52,7 +52,7 @@ def _print(answer: Answer) -> None:
         if student.explanation and student.explanation.enrollments:
             click.echo()
             print_table(
-                ["enrollment", "first day", "last day", "code", "year", "school", "what became of it"],
+                ["enrollment", "first day", "last day", "code", "year", "school", "outcome"],
                 [_row(seen) for seen in sorted(student.explanation.enrollments, key=_first_day)],
             )
 

@@ -1,4 +1,4 @@
-"""A group of commands whose help tells them apart by what they are for, in an order to read them in."""
+"""A command group whose help lists the commands in sections, in reading order."""
 
 from __future__ import annotations
 

@@ -115,9 +115,9 @@ class SecretCipher:
             return use(self._fernet())
         except InvalidToken:
             raise DecryptionError(
-                f"the Client Secret was sealed with a key that is not in {self._where}",
+                f"the Client Secret was encrypted with a key that is not in {self._where}",
                 district_id=district_id,
-                next_step="bring that key back, or give the secret again: "
+                next_step="restore that key, or enter the secret again: "
                 "samegoal-pipelines districts rotate-secret ID",
             ) from None
 

@@ -27,6 +27,6 @@ class DuplicateDistrictError(DistrictError):
 
 
 class DecryptionError(DistrictError):
-    """A stored secret cannot be opened with the available keys, or the keys themselves cannot be used."""
+    """No configured key decrypts a secret, or the keys themselves cannot be used."""
 
     kind = Kind.SECRET_KEY

@@ -99,7 +99,7 @@ def resume(engine: sa.Engine, district_id: str, now: datetime) -> Pause | None:
 
     Args:
         now: an aware instant. After a pause in progress, tonight's snapshot is not due if the night has
-        begun.
+            begun.
 
     Returns:
         The pause, started or not, or None.

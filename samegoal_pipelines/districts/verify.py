@@ -244,7 +244,7 @@ class _Questions:
         told = f"{names[current[0]]} current; " + (f"{names[after[0]]}" if after else "none") + " upcoming; "
         if not before:
             raise _NotOkError(
-                f"{told}none before", "students who left last year will not be seen as such", "warning"
+                f"{told}none before", "students who left last year will not be recognized", "warning"
             )
         return f"{told}{names[before[0]]} before"
 
@@ -294,7 +294,7 @@ class _Questions:
         empty = [each.label for each in NEVER_EMPTY if not filled[each]]
         if empty:
             raise _NotOkError(
-                f"all {len(wanted)} answer; none has come yet of {', '.join(empty)}",
+                f"all {len(wanted)} answer; no rows yet of {', '.join(empty)}",
                 "check that the entity is the district's own",
                 "warning",
             )

@@ -122,7 +122,7 @@ def _refuse_while_running(instance: dg.DagsterInstance, district_id: str, next_s
     runs = instance.get_runs(dg.RunsFilter(statuses=GOING_ON, tags={PARTITION_TAG: district_id}), limit=1)
     if runs:
         raise EraseRefusedError(
-            f"run {runs[0].run_id} of it is going on",
+            f"run {runs[0].run_id} is still in progress",
             step="erasing",
             district_id=district_id,
             next_step=next_step,

@@ -104,7 +104,7 @@ class StudentAnswer:
         )
         return (
             f"{what}: the rules or the rows have changed since that night was published; "
-            f"samegoal-pipelines replay {self.district_id} --from {self.night} computes it anew"
+            f"samegoal-pipelines replay {self.district_id} --from {self.night} recomputes it"
         )
 
     def facts(self) -> dict[str, Any]:
@@ -228,7 +228,7 @@ class _Landed:
         runs = [one.run_id for one in self._landing.landed(asset, district_id=district_id, night=night)]
         if not runs:
             self.remarks.append(
-                f"{asset} of {night} is not in the landing any more, so only what was published is told"
+                f"{asset} of {night} is no longer in the landing, so only what was published is shown"
             )
             return None
         run_id = self._night.landed_run_id
@@ -258,9 +258,8 @@ def _find(
             "the student number is empty", district_id=district_id, next_step="give it as Qmlativ shows it"
         )
     nobody = NothingToExplainError(
-        f"nobody has the student number {shown(number)}, neither in what landed on {night} nor in what was "
-        "ever "
-        "published",
+        f"nobody has the student number {shown(number)}, neither in the rows landed on {night} "
+        "nor in anything ever published",
         district_id=district_id,
         next_step="it is text: check leading zeros, and that it is StudentNumber and not StudentID",
     )

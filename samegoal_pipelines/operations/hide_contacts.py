@@ -35,8 +35,7 @@ def hide_published_contacts(
 
     Args:
         restricted: empty the contacts of parents under active restricted access.
-        confidential: empty confidential phones. Where the landed rows cannot tell which ones these are, empty
-            every phone.
+        confidential: empty confidential phones. If the landed rows are gone, empty every phone.
 
     Raises:
         NotHiddenError: another run holds the district, or Postgres failed; names the command to repeat.
@@ -68,7 +67,7 @@ def hide_published_contacts(
 def _confidential_numbers(
     deployment: Deployment, district_id: str, published: Current
 ) -> pd.DataFrame | None:
-    """The confidential numbers that came for the published night; None if its rows are not landed."""
+    """The confidential numbers of the published night. None if its rows are not landed."""
     try:
         nights, _ = find_nights(deployment.warehouse, district_id, published.snapshot_date)
         landed = read_night(deployment, district_id, nights[-1])

@@ -135,7 +135,7 @@ def run_release(
     """Run the job that publishes a district's held rows.
 
     Args:
-        why: goes on record with the release.
+        why: recorded with the release.
         today: the night that was held; by default the district's local date.
         debug: as in `run_night`.
     """

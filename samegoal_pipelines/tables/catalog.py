@@ -49,7 +49,7 @@ RAW_TABLES: dict[str, dict[str, Table]] = {
 
 STUDENT_NUMBER = text(
     "student_number",
-    "Qmlativ's StudentNumber (SameGoal's Student Id) as it came; text",
+    "Qmlativ's StudentNumber (SameGoal's Student Id) as sent; text",
     Origin((("student_demographics.student_number",),)),
 )
 DISTRICT_ID = text("district_id", "The district, as registered", required=True)

@@ -100,7 +100,7 @@ def is_a_calendar_year(column: pd.Series) -> Mask:
 
 @check(SCHOOL.table)
 def one_name_and_number_per_school_and_year(frame: pd.DataFrame) -> Mask:
-    """The same row may come again; two different ones would make the building a guess."""
+    """The same row may repeat, but two different ones would make the building a guess."""
     once = frame[["SchoolID", "SchoolYearID", "Name", "StateAssignedID"]].drop_duplicates()
     clashing = once.loc[once.duplicated(["SchoolID", "SchoolYearID"], keep=False)].index
     return pd.Series(~frame.index.isin(clashing))
@@ -207,7 +207,7 @@ def who_left_has_a_last_day(frame: pd.DataFrame) -> Mask:
 
 @check(STUDENT_STATUS)
 def graduated_means_code_01(frame: pd.DataFrame) -> Mask:
-    """Who left with 01 graduated, and nobody else did."""
+    """Exactly the students who left with 01 graduated."""
     said = pc.equal(arrow(frame["status"]), "GRADUATED")
     graduated = pc.equal(arrow(frame["withdrawal_code"]), GRADUATED_CODE).fill_null(False)
     return mask(pc.or_(pc.invert(_left(frame)), pc.equal(graduated, said)))

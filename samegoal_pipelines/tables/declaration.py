@@ -11,7 +11,7 @@ from functools import partial
 from typing import Literal, NamedTuple
 
 Type = Literal["integer", "text", "code", "date", "flag", "number"]
-"""`code` is a text of which millions of rows share a few values, kept as a dictionary."""
+"""`code` is a text with few distinct values in millions of rows, stored as a dictionary."""
 
 Need = str | tuple[str, ...]
 

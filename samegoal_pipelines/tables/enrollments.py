@@ -37,7 +37,7 @@ SCHOOL_YEAR = QmlativObject(
         ),
         flag(
             "IsUpcomingYearForProvidedEntity",
-            "True for a year set up in advance; its open enrollments count, so nobody drops out in summer",
+            "True for a year set up in advance; open enrollments count, so students stay enrolled in summer",
         ),
     ),
 )
@@ -48,9 +48,9 @@ ENTITY = QmlativObject(
 )
 ENTRY_WITHDRAWAL = QmlativObject(
     "Enrollment/EntryWithdrawal",
-    "One enrollment of a student at a school, as it came: repeats, contradictions and gaps included",
+    "One enrollment of a student at a school, as sent, with repeats, contradictions and gaps",
     (
-        integer("EntryWithdrawalID", "Key of the enrollment; may come twice"),
+        integer("EntryWithdrawalID", "Key of the enrollment; may occur twice"),
         integer("StudentID", "The student; a row without one is quarantined"),
         integer("EntityID", "The entity in which the student is enrolled"),
         integer("SchoolID", "The school in which the student is enrolled"),
@@ -261,9 +261,9 @@ UNCERTAIN_STUDENTS = student_ids(
     "Students whose enrollments cannot be relied on: they keep what was last published",
     text("reasons", "Why the student's rows are quarantined, comma-separated", required=True),
 )
-KEPT_STUDENTS = student_ids("kept", "Students who keep what was last published about them")
+KEPT_STUDENTS = student_ids("kept", "Students whose last published rows are carried over")
 ABSENT_STUDENTS = student_ids(
     "absent",
-    "Students whom the enrollments mention and who have no row, with the reason",
+    "Students with enrollments but no row, with the reason",
     text("why", "Why the student has no row", required=True),
 )

@@ -43,7 +43,7 @@ def given(column: pd.Series) -> Mask:
 
 
 def not_before(later: pd.Series, earlier: pd.Series) -> Mask:
-    """Where one day does not lie before the other; a missing day breaks nothing."""
+    """True unless one day is before the other. A missing day passes."""
     return mask(pc.greater_equal(arrow(later), arrow(earlier)))
 
 
@@ -89,7 +89,7 @@ def mostly(plausible: Mask, *, share: float = 0.01, rows: int = 10) -> Mask:
 
 
 def years_between(column: pd.Series, first: int, last: int) -> Mask:
-    """Where a day lies in these years (both included), or is missing."""
+    """True for a day in these years (both inclusive), or a missing one."""
     bounds = [pyarrow.scalar(pd.Timestamp(year, 1, 1).date(), pyarrow.date32()) for year in (first, last + 1)]
     values = arrow(column)
     return mask(pc.and_(pc.greater_equal(values, bounds[0]), pc.less(values, bounds[1])))

@@ -73,11 +73,11 @@ GUARDIAN_NAME = QmlativObject(
 )
 STUDENT_GUARDIAN = QmlativObject(
     "Family/StudentGuardian",
-    "Who is a guardian of whom",
+    "The guardians of each student",
     (
         integer("StudentGuardianID", "Key of the guardianship"),
         integer("StudentID", "The student"),
-        integer("NameIDGuardian", "The guardian as a person, in Name; the same pair may come several times"),
+        integer("NameIDGuardian", "The guardian's NameID; the same pair may occur several times"),
         integer("RelationshipID", "How they are related, in Relationship"),
         integer("Rank", "1 is the first guardian to turn to; one without a rank comes last"),
         flag("IsCustodialGuardian", "True where the guardian has custody"),
@@ -174,7 +174,7 @@ PHONE_TYPE = _lookup(
     "Demographics/PhoneType",
     "Kinds of phones, named by each district",
     "Short name of the kind",
-    "Name of the kind: it tells home, cell or mobile, and work or business apart",
+    "Name of the type, which shows whether it is home, cell or mobile, work or business",
 )
 RELATIONSHIP = _lookup(
     "Demographics/Relationship",
@@ -275,7 +275,7 @@ STUDENT_DEMOGRAPHICS = Table(
         ),
         text(
             "student_number",
-            "Qmlativ's StudentNumber (SameGoal's Student Id) as it came; text",
+            "Qmlativ's StudentNumber (SameGoal's Student Id) as sent; text",
             _record("Student.StudentNumber"),
         ),
         text(
@@ -345,7 +345,7 @@ STUDENT_DEMOGRAPHICS = Table(
 )
 STUDENTS_WITHOUT_RECORD = student_ids(
     "without_record",
-    "Students with a status whom Student or Name does not know: they keep what was last published",
+    "Students with a status but no record in Student or Name: their last published rows are carried over",
 )
 
 # -- parents --
@@ -438,7 +438,7 @@ def parents_table(show_restricted_contacts: bool) -> Table:
 
 RESTRICTION_KNOWN = Table(
     "restriction",
-    "Whether tonight tells who is under restriction: one row, also where there is no parent",
+    "Whether tonight's rows say who is under restriction: one row, even without any parent",
     (flag("is_known", "StudentGuardian.HasActiveRestrictedAccess is granted", required=True),),
 )
 WITHHOLDING_USED = Table(
@@ -455,7 +455,7 @@ WITHHOLDING_USED = Table(
 )
 RESTRICTED_PAIRS = Table(
     "restricted",
-    "Students and guardians between whom access is restricted tonight, whoever is published tonight",
+    "Pairs of student and guardian with restricted access tonight, published or not",
     (
         integer("student_id", "Qmlativ's StudentID", required=True),
         integer("parent_id", "Qmlativ's NameID of the guardian", required=True),
@@ -464,13 +464,13 @@ RESTRICTED_PAIRS = Table(
 )
 CONFIDENTIAL_PHONES = Table(
     "confidential",
-    "Phone numbers that are confidential tonight, of students and parents, whoever is published tonight",
+    "Confidential phone numbers of students and parents tonight, published or not",
     (
         integer("student_id", "Qmlativ's StudentID; null: the number is a parent's"),
         integer("parent_id", "Qmlativ's NameID of the guardian; null: the number is a student's own"),
         text(
             "digits",
-            "The number without country code and extension, digits only; empty where nobody can read it, "
+            "The number without country code and extension, digits only; empty if it cannot be read, "
             "which withholds all phones of that person",
             required=True,
         ),

@@ -33,15 +33,15 @@ READS = Table(
         ),
         text(
             "YearsNotRead",
-            "JSON list of older school years that nobody looked at, as Qmlativ refuses to search by date",
+            "JSON list of older school years that were not read, because Qmlativ refuses to search by date",
             required=True,
         ),
         text(
             "Arrived",
-            "JSON object: rows that came, per listing; tomorrow's guess at the pages",
+            "JSON object: rows received per listing, used tomorrow to guess the number of pages",
             required=True,
         ),
-        integer("Rows", "Rows that were kept", required=True),
+        integer("Rows", "Rows without repeats and without other people's rows", required=True),
         integer("Unreadable", "Of these, rows with a value of the wrong type", required=True),
         integer("Repeats", "Exact repeats that were dropped", required=True),
         integer("Pages", "Pages read", required=True),
@@ -71,7 +71,7 @@ def is_granted(reads: pd.DataFrame, qmlativ_object: str, field: str) -> bool:
 
 def unchecked_objects(reads: Iterable[pd.DataFrame]) -> list[str]:
     """Objects read twice, because one read could not show whether a row was lost between its pages."""
-    frames = [frame for frame in reads if "GapsChecked" in frame]  # older files do not tell
+    frames = [frame for frame in reads if "GapsChecked" in frame]  # older files lack the column
     paths = [
         path for frame in frames for path in frame.loc[frame["GapsChecked"].eq(False).fillna(False), "Path"]
     ]
@@ -79,8 +79,8 @@ def unchecked_objects(reads: Iterable[pd.DataFrame]) -> list[str]:
 
 
 def years_not_read(reads: Iterable[pd.DataFrame]) -> list[int]:
-    """Older school years that nobody looked at, because Qmlativ refuses to search by date."""
-    frames = [frame for frame in reads if "YearsNotRead" in frame]  # older files do not tell
+    """Older school years that were not read, because Qmlativ refuses to search by date."""
+    frames = [frame for frame in reads if "YearsNotRead" in frame]  # older files lack the column
     lists = [years for frame in frames for years in frame["YearsNotRead"].dropna()]
     return sorted({year for years in lists for year in json.loads(years)})
 

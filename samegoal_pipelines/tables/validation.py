@@ -23,7 +23,7 @@ from samegoal_pipelines.tables.declaration import UNREADABLE, Table
 from samegoal_pipelines.tables.masks import Mask, all_true, arrow, given, mask, unique
 
 WHOLE_TABLE = "(table)"
-# A column's name in a report is cut here: an unexpected one may come from anywhere.
+# A column's name in a report is cut here: an unexpected name can be anything.
 NAME_LENGTH = 60
 
 
@@ -96,7 +96,7 @@ def _key_is_given(key: tuple[str, ...], frame: pd.DataFrame) -> Mask:
 
 
 def _is_json_object(column: pd.Series) -> Mask:
-    """Else the rules cannot tell which field was unreadable."""
+    """Otherwise the rules do not know which field was unreadable."""
     values = arrow(column)
     return mask(pc.and_(pc.starts_with(values, "{"), pc.ends_with(values, "}")))
 

@@ -40,7 +40,7 @@ districts = sa.Table(
     district(),
     text("name", "The district's name, for people", nullable=False),
     text("base_url", "Qmlativ's API Base URL, without a slash at its end", nullable=False),
-    text("token_url", "Where tokens come from, if not {base_url}/oauth/token"),
+    text("token_url", "Address of the token server, if not {base_url}/oauth/token"),
     integer("entity_id", "Qmlativ entity to read through, if not the district's own"),
     text("timezone", "IANA time zone that decides the district's date", nullable=False),
     day("expires", "Last day of the Integration Access in Qmlativ"),
@@ -106,12 +106,12 @@ district_credentials = sa.Table(
     district(),
     text("client_key", "Client Key of the Integration Access", nullable=False),
     sa.Column(
-        "sealed_secret", BYTEA, nullable=False, comment="Client Secret, sealed with SAMEGOAL_SECRET_KEY"
+        "sealed_secret", BYTEA, nullable=False, comment="Client Secret, encrypted with SAMEGOAL_SECRET_KEY"
     ),
     moment("sealed_at", "When the secret was last set", nullable=False),
     sa.PrimaryKeyConstraint("district_id"),
     sa.ForeignKeyConstraint(["district_id"], [districts.c.district_id], ondelete="CASCADE"),
-    comment="What it takes to log in to each district's Qmlativ; nobody but the pipeline reads this",
+    comment="Credentials for each district's Qmlativ; only the pipeline can read them",
 )
 
 # -- the nights --
@@ -148,7 +148,9 @@ snapshots = sa.Table(
         comment="Order in which the attempts were made",
     ),
     sa.Column(
-        "kept", sa.Integer, comment="Students who kept their last published rows: not readable tonight"
+        "kept",
+        sa.Integer,
+        comment="Students whose last published rows were carried over, because tonight's cannot be relied on",
     ),
     text("landed_run_id", "The run whose landed rows the snapshot was made from"),
     sa.Column("enrollment_rows", sa.Integer, comment="Enrollment rows that Qmlativ gave"),
@@ -161,7 +163,7 @@ snapshots = sa.Table(
     sa.Column(
         "lost_by_time",
         sa.Integer,
-        comment="Of these, the ones whom passing time alone explains; null where it was not asked",
+        comment="Of these, those explained by passing time alone; null if not computed",
     ),
     sa.Column(
         "notes",
@@ -205,7 +207,7 @@ student_changes = sa.Table(
     district(),
     day("snapshot_date", "The night that brought the change", nullable=False),
     integer("student_id", "Qmlativ's StudentID", nullable=False),
-    text("student_number", "Qmlativ's StudentNumber, as it came"),
+    text("student_number", "Qmlativ's StudentNumber, as sent"),
     text(
         "change",
         "The weightiest of: added, removed; else the table whose row changed: status, demographics, parents",
@@ -312,7 +314,7 @@ locks = sa.Table(
     "content means nothing",
 )
 
-# -- districts that are left out, and what people were told of --
+# -- paused districts, and the alerts that were sent --
 
 pauses = sa.Table(
     "pauses",
@@ -320,7 +322,7 @@ pauses = sa.Table(
     district(),
     day("paused_from", "First night to skip, by the district's calendar", nullable=False),
     day("paused_to", "Last night to skip, by the district's calendar", nullable=False),
-    text("reason", "Why, in the words of whoever paused it"),
+    text("reason", "Why, as entered by the person who paused it"),
     text("set_by", "Who paused it, as configured", nullable=False),
     now("set_at", "When it was paused"),
     sa.PrimaryKeyConstraint("district_id"),
@@ -341,7 +343,7 @@ alerts_sent = sa.Table(
         "part",
         sa.Integer,
         nullable=False,
-        comment="1: the check at the deadline; then every further message about trouble that came later",
+        comment="1 is the check at the deadline; higher numbers are messages about later trouble",
     ),
     moment("sent_at", "When it was sent", nullable=False),
     sa.Column(
@@ -350,7 +352,7 @@ alerts_sent = sa.Table(
         nullable=False,
         comment="How many districts it named; 0: nothing was wrong, and nothing was sent",
     ),
-    text("digest", "What was told: district, state and kind of failure on each line", nullable=False),
+    text("digest", "What the message said: district, state and kind of failure on each line", nullable=False),
     sa.PrimaryKeyConstraint("night", "deadline", "channel", "part"),
     comment="Which alerts were sent to which address, so that none is sent twice",
 )

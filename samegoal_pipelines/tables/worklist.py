@@ -53,7 +53,7 @@ REGISTRAR_WORKLIST = Table(
     "What a registrar should look at in Qmlativ, one row per student, enrollment and problem",
     (
         integer("student_id", "Qmlativ's StudentID; null where the enrollment has none"),
-        text("student_number", "Qmlativ's StudentNumber as it came; null where Student has none"),
+        text("student_number", "Qmlativ's StudentNumber as sent; null if Student has none"),
         text("building", "Name of the enrollment's school"),
         text("building_reporting_id", "The state's number of that school; text"),
         text("problem", f"One of: {', '.join(PROBLEMS)}", required=True),

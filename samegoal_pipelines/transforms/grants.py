@@ -17,7 +17,7 @@ COURSE_FLAG = "raw_enrollments.EntryWithdrawal.IsCrossEntityCourseEnrollment"
 
 # What you lose with a missing field, besides empty columns.
 _ALSO = {
-    RESTRICTION: "nobody can tell which parents are under active restricted access",
+    RESTRICTION: "it is unknown which parents are under active restricted access",
     COURSE_FLAG: "no published column; course enrollments without the code CECS go unnoticed",
 }
 

@@ -51,7 +51,7 @@ def test_a_lost_key_is_said_with_district_and_remedy(tmp_path: Path) -> None:
     sealed = SecretCipher(tmp_path / "one", None).encrypt(SECRET)
     for cipher in (SecretCipher(tmp_path / "two", None), SecretCipher(tmp_path, new_key())):
         with pytest.raises(
-            DecryptionError, match=r"^grand-bend: .*bring that key back, or .*rotate-secret grand-bend"
+            DecryptionError, match=r"^grand-bend: .*restore that key, or .*rotate-secret grand-bend"
         ) as caught:
             cipher.decrypt(sealed, "grand-bend")
         assert caught.value.__suppress_context__

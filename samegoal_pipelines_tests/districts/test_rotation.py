@@ -128,7 +128,7 @@ def test_a_district_sealed_with_a_lost_key_is_named_and_stops_no_other(warehouse
 
     assert rotation.reencrypted == 2
     (line,) = rotation.lost
-    assert line.startswith("beta: the Client Secret was sealed with a key that is not in ")
+    assert line.startswith("beta: the Client Secret was encrypted with a key that is not in ")
     assert line.endswith("samegoal-pipelines districts rotate-secret beta")
     assert sealed(warehouse)["beta"] == before
     assert len((tmp_path / "secret.key").read_text().split()) == 1

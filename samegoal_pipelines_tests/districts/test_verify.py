@@ -208,7 +208,7 @@ def test_an_entity_without_students_is_a_warning(source: Source) -> None:
     source.qmlativ.replace_rows("Student/Student", [])
     found, steps = source.verify(source.register())
     assert steps["objects"].state == "warning"
-    assert steps["objects"].outcome == "all 20 answer; none has come yet of Student/Student"
+    assert steps["objects"].outcome == "all 20 answer; no rows yet of Student/Student"
     assert found.ok
 
 

@@ -293,7 +293,7 @@ def test_a_lost_key_is_a_row(source: Source, warehouse: sa.Engine, tmp_path: Pat
     elsewhere = Registry(warehouse, SecretCipher(tmp_path / "elsewhere", None))
     found = verify(elsewhere, district, allow_local=True, today=TODAY)
     assert not found.ok
-    assert "sealed with a key that is not in" in found.steps[-1].outcome
+    assert "encrypted with a key that is not in" in found.steps[-1].outcome
     assert "rotate-secret grand-bend" in found.steps[-1].next_step
 
 

@@ -67,14 +67,10 @@ class Caller:
         self, name: str, fields: Sequence[str], size: int, **how: Any
     ) -> Iterator[list[dict[str, Any]]]:
         """Page after page, as Next says."""
-        number = 1
-        while True:
+        number, following = 0, 1
+        while following > number:
+            number = following
             answer = self.page(name, fields, page=number, size=size, **how).json()
             yield answer["Objects"]
-            following = answer["Paging"].get("Next")
-            if not following or not answer["Objects"]:
-                return
-            now = int(following.split("/")[-2])
-            if now == number:
-                return
-            number = now
+            path = answer["Paging"].get("Next") if answer["Objects"] else None
+            following = int(path.split("/")[-2]) if path else number

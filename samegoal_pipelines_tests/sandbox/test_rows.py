@@ -48,11 +48,6 @@ def test_a_withdrawal_code_may_be_given_by_its_text():
     assert [(code["Code"], code["SchoolYearID"]) for code in used] == [(" cecs", 25), (" cecs", 26)]
 
 
-def test_settings_are_those_of_the_district():
-    district = SandboxDistrict.from_rows(today=TODAY, id="x", name="X ISD", latency=0.5, page_size_limit=7)
-    assert (district.id, district.base_path, district.latency) == ("x", "/XISDStuAPI", 0.5)
-
-
 def test_unknown_names_and_keys_are_mistakes():
     with pytest.raises(KeyError, match="Nothing"):
         SandboxDistrict.from_rows({"Nothing/Here": []}, today=TODAY)

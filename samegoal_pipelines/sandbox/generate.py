@@ -18,7 +18,7 @@ from samegoal_pipelines.sandbox.enrollments import enrollment_rows
 from samegoal_pipelines.sandbox.lookups import common_rows, grade_codes, id_of, school_year_of
 from samegoal_pipelines.sandbox.nights import pass_nights
 from samegoal_pipelines.sandbox.objects import SCHEMAS
-from samegoal_pipelines.sandbox.people import ASIAN, HISPANIC, contact_tables, people_of
+from samegoal_pipelines.sandbox.people import ASIAN, HISPANIC, contact_tables, name_rows, persons_of
 from samegoal_pipelines.sandbox.rows import table_of
 
 _LEVELS = (("Elementary School", 0.46 / 620), ("Middle School", 0.23 / 820), ("High School", 0.31 / 1900))
@@ -107,18 +107,19 @@ def _frames(
     number: int, students: int, seed: int, today: dt.date, year: int, campuses: pd.DataFrame, slug: str
 ) -> dict[str, pd.DataFrame]:
     """The tables about people."""
-    rng = stream(seed, number, "grades")
-    grade = rng.choice(_GRADES_OF_STUDENTS, students, p=_GRADE_SHARES / _GRADE_SHARES.sum())
-    people = people_of(stream(seed, number, "people"), grade, year)
-    student_id = 20_001 + np.arange(students)
-    is_student = (people.persons["role"] == "student").to_numpy()
-    pupils = people.persons[is_student].assign(student_id=student_id, grade=grade, zone=people.zone)
-    rows = enrollment_rows(stream(seed, number, "enrollments"), pupils, campuses, year, today)
+    rngs = {
+        part: stream(seed, number, part)
+        for part in ("people", "names", "students", "enrollments", "contacts")
+    }
+    grade = rngs["people"].choice(_GRADES_OF_STUDENTS, students, p=_GRADE_SHARES / _GRADE_SHARES.sum())
+    persons = persons_of(rngs["people"], grade)
+    names = name_rows(rngs["names"], persons, year)
+    pupils = persons[persons["role"] == "student"].astype({"student_id": int, "grade": int})
     return {
-        "Demographics/Name": people.names,
-        "Student/Student": _students(stream(seed, number, "students"), pupils, school_year_of(today) - year),
-        "Enrollment/EntryWithdrawal": rows,
-        **contact_tables(stream(seed, number, "contacts"), people, student_id, grade, slug),
+        "Demographics/Name": names,
+        "Student/Student": _students(rngs["students"], pupils, school_year_of(today) - year),
+        "Enrollment/EntryWithdrawal": enrollment_rows(rngs["enrollments"], pupils, campuses, year, today),
+        **contact_tables(rngs["contacts"], persons, names, slug),
     }
 
 

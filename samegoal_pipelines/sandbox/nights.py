@@ -42,7 +42,8 @@ def pass_nights(frames: Frames, seed: int, district: int, today: dt.date, nights
 
         _leave(frames, rng, chosen(0.15, frames[_STUDENTS]), day)
         _enroll(frames, rng, chosen(0.15, _at_home(frames)), day, new)
-        _regrade(frames, rng, chosen(0.1, frames[_STUDENTS]))
+        in_school = frames[_STUDENTS]["GradeNumeric"].between(1, 11)
+        _regrade(frames, rng, chosen(0.1, frames[_STUDENTS][in_school]))
         _move(frames, rng, chosen(0.3, frames[_ADDRESSES]), new)
         _change_phone(frames, rng, chosen(0.3, frames[_PHONES]))
 
@@ -125,8 +126,7 @@ def _copy_links(frames: Frames, table: str, column: str, new_ids: dict[int, int]
 
 
 def _regrade(frames: Frames, rng: Rng, students: pd.DataFrame) -> None:
-    """One grade up or down for those who are in school."""
-    students = students[students["GradeNumeric"].between(1, 11)]
+    """One grade up or down."""
     grade = students["GradeNumeric"].to_numpy() + rng.choice([-1, 1], len(students))
     frames[_STUDENTS].loc[students.index, "GradeNumeric"] = grade
     frames[_STUDENTS].loc[students.index, "Grade"] = grade_codes(grade)

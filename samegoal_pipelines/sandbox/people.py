@@ -7,7 +7,6 @@ fictional: phone numbers have the exchange 555, and mail domains are reserved on
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
@@ -53,35 +52,24 @@ _PHONE_SHARES = {
 }
 
 
-@dataclass(frozen=True)
-class People:
-    """Everyone with a name. The rows of ``persons`` and ``names`` are the same people in the same order."""
+def persons_of(rng: Rng, grade: Array) -> pd.DataFrame:
+    """A student for each grade, with families, staff and vendors.
 
-    persons: pd.DataFrame
-    """name_id, role, family, origin, female, relationship (of guardians), at_home."""
-    names: pd.DataFrame
-    """Rows of Demographics/Name."""
-    zone: Array
-    """For each student: where in the district the home lies, 0 to 1. Decides the campus."""
-
-    def having(self, role: str) -> pd.DataFrame:
-        """The persons with a role."""
-        return self.persons[self.persons["role"] == role]
-
-
-def people_of(rng: Rng, grade: Array, year: int) -> People:
-    """A student for each grade, in the school year with this id; with families, staff and vendors."""
+    Returns role, name_id, family, at_home, female, origin and last_name of everyone; relationship of
+    guardians; student_id, grade and zone of students. The zone, 0 to 1, decides the campus.
+    """
     students = len(grade)
     sizes = 1 + rng.choice(5, students, p=_CHILDREN_SHARES)
     family = rng.permutation(np.repeat(np.arange(students), sizes)[:students])
-    families = int(family.max()) + 1 if students else 0
+    families = int(family.max(initial=-1)) + 1
     origin = rng.choice(3, families, p=[0.52, 0.41, 0.07])
     kind = rng.choice(list(_FAMILY_SHARES), families, p=list(_FAMILY_SHARES.values()))
     shares = pd.DataFrame([each for *_, each in _GUARDIANS]).fillna(0.0).reindex(columns=list(_FAMILY_SHARES))
     exists = chance(rng, families * len(_GUARDIANS), shares[kind].to_numpy().T.ravel())
     of_family, slot = np.divmod(np.flatnonzero(exists), len(_GUARDIANS))
-    pupils = pd.DataFrame({"role": "student", "family": family, "at_home": True})
-    pupils["female"] = chance(rng, students, 0.49)
+    pupils = pd.DataFrame({"role": "student", "family": family, "at_home": True, "grade": grade})
+    pupils = pupils.assign(student_id=20_001 + pupils.index, female=chance(rng, students, 0.49))
+    pupils["zone"] = rng.random(families)[family]
     guardians = pd.DataFrame({"role": "guardian", "family": of_family})
     guardians["relationship"] = np.array([each for each, *_ in _GUARDIANS], object)[slot]
     guardians["at_home"] = np.array([each for _, each, _ in _GUARDIANS])[slot]
@@ -92,11 +80,12 @@ def people_of(rng: Rng, grade: Array, year: int) -> People:
     elsewhere = rng.choice(3, len(others), p=[0.4, 0.55, 0.05])
     persons["origin"] = np.concatenate([origin[family], origin[of_family], elsewhere])
     persons["name_id"] = 500_001 + rng.permutation(len(persons))  # not in the order of storage
-    return People(persons, _names(rng, persons, origin, grade, year), rng.random(families)[family])
+    persons["last_name"] = _last_names(rng, persons, origin)
+    return persons
 
 
-def _names(rng: Rng, persons: pd.DataFrame, family_origin: Array, grade: Array, year: int) -> pd.DataFrame:
-    """Rows of Demographics/Name."""
+def name_rows(rng: Rng, persons: pd.DataFrame, year: int) -> pd.DataFrame:
+    """Rows of Demographics/Name; ``year`` is the school year of the students' grades."""
     total = len(persons)
     role, origin, female = (persons[name].to_numpy() for name in ("role", "origin", "female"))
     is_student, is_vendor = role == "student", role == "vendor"
@@ -107,7 +96,7 @@ def _names(rng: Rng, persons: pd.DataFrame, family_origin: Array, grade: Array, 
     initial = np.array([f"{name[0]}." for name in middle], object)
     middle = np.where(chance(rng, total, 0.1), initial, middle)
     middle = only(~is_vendor & chance(rng, total, 0.78), middle)
-    last = np.where(is_vendor, pick(rng, w.COMPANIES, total), _last_names(rng, persons, family_origin))
+    last = np.where(is_vendor, pick(rng, w.COMPANIES, total), persons["last_name"])
     has_legal = (is_student | chance(rng, total, 0.3)) & ~is_vendor
     has_suffix = ~female & ~is_vendor & chance(rng, total, 0.04)
     suffix = np.where(is_student, rng.choice([1, 3, 4, 5], total), rng.choice([1, 2], total))
@@ -121,7 +110,7 @@ def _names(rng: Rng, persons: pd.DataFrame, family_origin: Array, grade: Array, 
             "MiddleNameLegal": only(has_legal, middle),
             "LastNameLegal": only(has_legal, last),
             "NameSuffixID": only(has_suffix, suffix),
-            "BirthDate": _birth_dates(rng, total, grade, year),
+            "BirthDate": _birth_dates(rng, persons["grade"].dropna().to_numpy(int), total, year),
             "Gender": only(~is_vendor, np.where(female, "Female", "Male")),
             "GenderCode": only(~is_vendor, np.where(female, "F", "M")),
             **_race(rng, origin, is_student),
@@ -155,7 +144,7 @@ def _last_names(rng: Rng, persons: pd.DataFrame, family_origin: Array) -> Array:
     return np.where(has_own, own, shared[family]) if len(shared) else own
 
 
-def _birth_dates(rng: Rng, total: int, grade: Array, year: int) -> Array:
+def _birth_dates(rng: Rng, grade: Array, total: int, year: int) -> Array:
     """Children are five on 1 September of kindergarten. Most adults' birth dates are unknown."""
     autumn = (year + 1999 - 5 - grade - 1970).astype("datetime64[Y]").astype("datetime64[D]") + 243
     children = autumn - rng.integers(0, 365, len(grade))
@@ -180,23 +169,24 @@ def _race(rng: Rng, origin: Array, known: Array) -> dict[str, Array]:
 
 
 def contact_tables(
-    rng: Rng, people: People, student_id: Array, grade: Array, slug: str
+    rng: Rng, persons: pd.DataFrame, names: pd.DataFrame, slug: str
 ) -> dict[str, pd.DataFrame]:
     """Guardianships, addresses, phones and e-mail addresses."""
-    addresses, links = _addresses(rng, people.persons)
+    addresses, links = _addresses(rng, persons)
     return {
-        "Family/StudentGuardian": _guardianships(rng, people, student_id),
+        "Family/StudentGuardian": _guardianships(rng, persons),
         "Demographics/Address": addresses,
         "Demographics/NameAddress": links,
-        "Demographics/NamePhone": _phones(rng, people.persons, grade),
-        "Demographics/NameEmail": _emails(rng, people, slug),
+        "Demographics/NamePhone": _phones(rng, persons),
+        "Demographics/NameEmail": _emails(rng, persons["role"].to_numpy(), names, slug),
     }
 
 
-def _guardianships(rng: Rng, people: People, student_id: Array) -> pd.DataFrame:
+def _guardianships(rng: Rng, persons: pd.DataFrame) -> pd.DataFrame:
     """A row per student and guardian, ranked. A few are under restricted access; for fewer it is unknown."""
-    children = people.having("student")[["family"]].assign(student=student_id)
-    pairs = children.merge(people.having("guardian"), on="family")
+    children, guardians = (persons[persons["role"] == role] for role in ("student", "guardian"))
+    guardians = guardians[["family", "name_id", "relationship", "at_home"]]
+    pairs = children[["family", "student_id"]].merge(guardians, on="family")
     count = len(pairs)
     restricted, unknown = np.zeros(count, bool), np.zeros(count, bool)
     separated = ((pairs["relationship"] == "Father") & ~pairs["at_home"]).to_numpy()
@@ -207,10 +197,10 @@ def _guardianships(rng: Rng, people: People, student_id: Array) -> pd.DataFrame:
     return pd.DataFrame(
         {
             "StudentGuardianID": 3_000_001 + np.arange(count),
-            "StudentID": pairs["student"],
+            "StudentID": pairs["student_id"].astype(int),
             "NameIDGuardian": pairs["name_id"],
             "RelationshipID": only(chance(rng, count, 0.996), pairs["relationship"].map(ids)),
-            "Rank": pairs.groupby("student").cumcount() + 1,
+            "Rank": pairs.groupby("student_id").cumcount() + 1,
             "IsCustodialGuardian": ~contact & ~restricted & chance(rng, count, 0.97),
             "IsEmergencyContact": contact | chance(rng, count, 0.55),
             "HasActiveRestrictedAccess": only(~unknown, restricted),
@@ -258,10 +248,10 @@ def address_rows(rng: Rng, ids: Array) -> pd.DataFrame:
     )
 
 
-def _phones(rng: Rng, persons: pd.DataFrame, grade: Array) -> pd.DataFrame:
+def _phones(rng: Rng, persons: pd.DataFrame) -> pd.DataFrame:
     """Phones of persons, ranked. Mostly the cell phone comes first."""
-    group = persons["role"].map({"student": 0, "guardian": 2, "staff": 3, "vendor": 3}).to_numpy(copy=True)
-    group[: len(grade)] += grade >= 6
+    group = persons["role"].map({"student": 0, "guardian": 2, "staff": 3, "vendor": 3})
+    group = (group + (persons["grade"] >= 6)).to_numpy()
     has = {kind: chance(rng, len(group), np.array(shares)[group]) for kind, shares in _PHONE_SHARES.items()}
     person = np.concatenate([np.flatnonzero(each) for each in has.values()])
     kind = np.repeat(list(has), [each.sum() for each in has.values()])
@@ -288,15 +278,14 @@ def phone_numbers(rng: Rng, count: int) -> dict[str, Array]:
     return {"PhoneNumber": area + "555" + last, "FormattedPhoneNumber": "(" + area + ") 555-" + last}
 
 
-def _emails(rng: Rng, people: People, slug: str) -> pd.DataFrame:
+def _emails(rng: Rng, role: Array, names: pd.DataFrame, slug: str) -> pd.DataFrame:
     """Most guardians have an e-mail address, some two, some none; staff always have one."""
-    role = people.persons["role"].to_numpy()
     total = len(role)
     share = np.select([role == "student", role == "guardian"], [0.5, 0.83], 1.0)
     has = chance(rng, total, share)
     second = has & (role != "student") & chance(rng, total, 0.1)
     person = np.repeat(np.arange(total), has.astype(int) + second)
-    role, names, count = role[person], people.names.iloc[person], len(person)
+    role, names, count = role[person], names.iloc[person], len(person)
     both = names["FirstName"].fillna("Office") + "." + names["LastName"]
     plain = both.str.normalize("NFKD").str.lower().str.replace(r"[^a-z.]", "", regex=True).to_numpy(object)
     private = pick(rng, ("example.com", "example.org", "example.net"), count)

@@ -22,10 +22,8 @@ import os
 import shlex
 import shutil
 import socket
-import threading
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -101,28 +99,25 @@ class EmbeddedPostgres:
 
     def acquire(self) -> str:
         """Have the server up until this process ends or has called `release` as often; returns its URL."""
-        with _guard:
-            use = _uses.get(self.folder)
-            if use is None:
-                with self._transition():
-                    lock = _lock(self.folder / "users.lock", fcntl.LOCK_SH)
-                    try:
-                        self._ensure_running()
-                    except BaseException:
-                        os.close(lock)
-                        raise
-                use = _uses[self.folder] = _Use(self, lock)
-            use.count += 1
-            return self.url
+        with self._transition():
+            lock = _lock(self.folder / "users.lock", fcntl.LOCK_SH)
+            try:
+                self._ensure_running()
+            except BaseException:
+                os.close(lock)
+                raise
+            _uses.append((self.folder, lock))
+        return self.url
 
     def release(self) -> None:
         """Undo one `acquire`; the last user's last release stops a server that nobody asked to keep."""
-        with _guard:
-            use = _uses.get(self.folder)
+        with self._transition():
+            use = next((use for use in _uses if use[0] == self.folder), None)
             if use is not None:
-                use.count -= 1
-                if use.count <= 0:
-                    self._leave()
+                _uses.remove(use)
+                os.close(use[1])
+                if not self._keep.exists() and self._unused():
+                    self._stop()
 
     def __enter__(self) -> EmbeddedPostgres:
         self.acquire()
@@ -130,13 +125,6 @@ class EmbeddedPostgres:
 
     def __exit__(self, *_: object) -> None:
         self.release()
-
-    def _leave(self) -> None:
-        use = _uses.pop(self.folder)
-        with self._transition():
-            os.close(use.lock)
-            if not self._keep.exists() and self._unused():
-                self._stop()
 
     # -- keeping it up --
 
@@ -179,6 +167,7 @@ class EmbeddedPostgres:
         try:
             yield
         finally:
+            fcntl.flock(lock, fcntl.LOCK_UN)  # a child that was forked meanwhile has a copy
             os.close(lock)
 
     def _unused(self) -> bool:
@@ -209,6 +198,9 @@ class EmbeddedPostgres:
     def _start(self) -> None:
         account = paths.server_account(self.data)
         programs = paths.programs(account)
+        callers = {"root", paths.current_account_name()}
+        if account is not None and account.pw_uid >= paths.FIRST_PERSON_UID and account.pw_name != "nobody":
+            callers.add(account.pw_name)  # root starts the server on a person's data
         if not (self.data / "PG_VERSION").exists():
             self._make_data(programs, account)
         elif account is not None and self.data.stat().st_uid != account.pw_uid:
@@ -216,14 +208,8 @@ class EmbeddedPostgres:
         folder = paths.socket_folder(self.data)
         if folder != self.data:
             paths.make_socket_folder(folder, account)
-        names = {"root", paths.current_account_name()}
-        if account is not None and account.pw_uid >= paths.FIRST_PERSON_UID and account.pw_name != "nobody":
-            names.add(account.pw_name)  # root starts the server on a person's data
-        self._write(
-            self.data / "pg_ident.conf",
-            "".join(f'samegoal "{name}" all\n' for name in sorted(names)),
-            account,
-        )
+        names = "".join(f'samegoal "{name}" all\n' for name in sorted(callers))
+        self._write(self.data / "pg_ident.conf", names, account)
         self._drop_stale_pids()
         settings = {**self._settings, "unix_socket_directories": "." if folder == self.data else str(folder)}
         options = shlex.join(part for name, value in settings.items() for part in ("-c", f"{name}={value}"))
@@ -242,7 +228,6 @@ class EmbeddedPostgres:
             raise PostgresNotStartedError(f"the embedded Postgres did not start: {said}; see {self.log}")
 
     def _make_data(self, programs: Path, account: paths.Account | None) -> None:
-        paths.current_account_name()
         data = paths.make_data_folder(self._link, account)
         if data.exists() and any(data.iterdir()):
             raise PostgresNotStartedError(f"{data} is neither empty nor a Postgres data folder; move it away")
@@ -309,32 +294,22 @@ class EmbeddedPostgres:
                 note.unlink()
 
 
-@dataclass
-class _Use:
-    server: EmbeddedPostgres
-    lock: int
-    count: int = 0
-
-
-_uses: dict[Path, _Use] = {}  # of this process, by folder
-_guard = threading.RLock()
+_uses: list[tuple[Path, int]] = []
+"""Of this process: a folder, and an open ``users.lock`` for each `acquire`."""
 
 
 @atexit.register
 def release_all() -> None:
     """Give up every server that this process uses; a command that ends without Python's exit must call it."""
-    with _guard:
-        for use in list(_uses.values()):
-            with contextlib.suppress(Exception):  # no traceback at exit: the next command stops the server
-                use.server._leave()
+    for folder, _ in list(_uses):
+        with contextlib.suppress(Exception):  # no traceback at exit: the next command stops the server
+            EmbeddedPostgres(folder.parent).release()
 
 
 def _forget_in_child() -> None:
     """A forked child has no part in its parent's use; closing its copies leaves the parent's locks alone."""
-    global _guard
-    _guard = threading.RLock()
-    for use in _uses.values():
-        os.close(use.lock)
+    for _, lock in _uses:
+        os.close(lock)
     _uses.clear()
 
 

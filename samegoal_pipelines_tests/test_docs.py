@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 from pathlib import Path
 
@@ -54,3 +55,19 @@ def test_every_test_that_a_page_names_is_there(page: str) -> None:
     assert len(named) > 40
     assert {test for _, test in named} - everywhere == set()
     assert [(file, test) for file, test in named if file and test not in there[file]] == []
+
+
+def test_the_program_says_every_reason_of_the_runbook() -> None:
+    """The first column of "A district failed" quotes messages, with … for what varies."""
+    table = (
+        (ROOT / "docs" / "runbook.md").read_text().partition("## A district failed")[2].partition("\n## ")[0]
+    )
+    quoted = [text for row in table.splitlines()[3:] for text in re.findall("`(.+?)`", row.split("|")[1])]
+    said = "\n".join(
+        node.value
+        for path in (ROOT / "samegoal_pipelines").rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Constant) and isinstance(node.value, str)
+    )
+    assert len(quoted) > 15
+    assert [text for text in quoted for part in text.split("…") if part.strip(" ,()") not in said] == []

@@ -33,11 +33,12 @@ CONNECTIONS = 4
 NEVER_EMPTY = (ENTRY_WITHDRAWAL, STUDENT, STUDENT_NAME, SCHOOL)
 _NAMED = 12  # entities
 _RENEW = {
-    0: "renew the Integration Access in Qmlativ, then register its new day: samegoal-pipelines districts set "
-    "{id} --expires …; and a new secret: samegoal-pipelines districts rotate-secret {id}",
-    7: "renew the Integration Access in Qmlativ today: without it, no night works",
-    30: "renew the Integration Access in Qmlativ this week",
-    60: "plan to renew the Integration Access in Qmlativ",
+    0: "ask the district to extend the Integration Access in Qmlativ, then record the date: "
+    "samegoal-pipelines districts set {id} --expires …; if SameGoal's technical team made a "
+    "new secret: samegoal-pipelines districts rotate-secret {id}",
+    7: "ask the district today to extend the Integration Access in Qmlativ: without it, no night works",
+    30: "ask the district this week to extend the Integration Access in Qmlativ",
+    60: "plan to have the district extend the Integration Access in Qmlativ",
 }
 
 

@@ -356,7 +356,7 @@ def test_an_address_that_is_refused_keeps_what_stands_in_brackets(source: Source
         (date(2026, 10, 8), "warning", "2026-10-08, in 7 days", "today"),
         (date(2026, 10, 9), "warning", "2026-10-09, in 8 days", "this week"),
         (date(2026, 10, 31), "warning", "2026-10-31, in 30 days", "this week"),
-        (date(2026, 11, 30), "warning", "2026-11-30, in 60 days", "plan to renew"),
+        (date(2026, 11, 30), "warning", "2026-11-30, in 60 days", "plan to have the district extend"),
         (date(2026, 12, 1), "ok", "2026-12-01, in 61 days", ""),
     ],
 )

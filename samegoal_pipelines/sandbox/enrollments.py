@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from samegoal_pipelines.sandbox.draw import Array, Rng, chance, only, pick, some
-from samegoal_pipelines.sandbox.lookups import WITHDRAWAL_CODES, YEARS_BACK
+from samegoal_pipelines.sandbox.lookups import YEARS_BACK, withdrawal_code_id
 
 LEAVER_CODES = ("16", "60", "66", "81", "82", "83", "98")
 _LEAVING_SHARES = (0.05, 0.035, 0.008, 0.005)
@@ -205,7 +205,7 @@ def _as_recorded(rows: pd.DataFrame, campuses: pd.DataFrame, student_id: Array) 
     closed, code, campus = rows["known"].to_numpy(), rows["code"], rows["campus"].to_numpy()
     # A course elsewhere carries its code from the start; any other code comes with the end.
     coded = (code.notna() & (closed | (code == "CECS"))).to_numpy()
-    ids = rows["year"] * 100 + 1 + code.map(list(WITHDRAWAL_CODES).index, na_action="ignore")
+    ids = withdrawal_code_id(rows["year"], code)
     shown = rows["end_shown"].to_numpy()
     end = rows["end"]
     return pd.DataFrame(

@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from samegoal_pipelines.sandbox.draw import Array, only
 from samegoal_pipelines.sandbox.objects import SCHEMAS
@@ -71,9 +72,10 @@ def grade_codes(numeric: Array) -> Array:
     return only((numeric >= -1) & (numeric <= 12), codes)
 
 
-def withdrawal_code_id(year: Any, code: str) -> Any:
-    """The id of a code in a school year, or in an array of years."""
-    return year * 100 + 1 + list(WITHDRAWAL_CODES).index(code)
+def withdrawal_code_id(year: Any, code: Any) -> Any:
+    """The id of a code in a school year, or of each code in a Series; null for no code."""
+    numbers = {each: number for number, each in enumerate(WITHDRAWAL_CODES, start=1)}
+    return year * 100 + (code.map(numbers) if isinstance(code, pd.Series) else numbers[code])
 
 
 def id_of(name: str, description: str) -> int:

@@ -28,16 +28,10 @@ _UNREAD: dict[str, tuple[Column, ...]] = {
 }
 
 
-def _fields() -> dict[str, dict[str, Column]]:
-    found: dict[str, dict[str, Column]] = {}
-    declared = [(each.path, each.fields) for each in OBJECTS.values()]
-    for path, columns in [*declared, *_UNREAD.items()]:
-        for column in columns:
-            found.setdefault(path, {}).setdefault(column.name, column)
-    return found
-
-
-_FIELDS = _fields()
+_FIELDS: dict[str, dict[str, Column]] = {}
+for _path, _columns in [*((each.path, each.fields) for each in OBJECTS.values()), *_UNREAD.items()]:
+    for _column in _columns:
+        _FIELDS.setdefault(_path, {}).setdefault(_column.name, _column)
 
 SCHEMAS: dict[str, pa.Schema] = {
     path: pa.schema([(column.name, ARROW_TYPES[column.type]) for column in columns.values()])

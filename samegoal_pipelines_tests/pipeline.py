@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Iterator, Sequence
+from copy import deepcopy
+from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
+import sqlalchemy as sa
 from sqlalchemy import text
 
 from samegoal_pipelines.deployment import Deployment
 from samegoal_pipelines.operations.runs import NightOutcome, run_night, run_release
+from samegoal_pipelines.postgres.server import EmbeddedPostgres
 from samegoal_pipelines.sandbox import Sandbox, SandboxDistrict, SandboxServer, serve
+from samegoal_pipelines_tests.conftest import _admin
 
 TODAY = date(2026, 10, 12)
+T = TypeVar("T")
 
 
 @pytest.fixture
@@ -108,3 +115,68 @@ def district() -> Callable[..., SandboxDistrict]:
         return SandboxDistrict.from_rows(rows, today=today, **more)
 
     return make
+
+
+# -- nights that many tests begin with --
+
+
+@dataclass
+class _Saved:
+    """A deployment after some nights: a database to copy from, the home, and who was served."""
+
+    database: str
+    home: Path
+    served: tuple[list[SandboxDistrict], Any]
+
+
+@pytest.fixture(scope="session")
+def saved() -> dict[str, _Saved]:
+    """What has been prepared in this session, by name."""
+    return {}
+
+
+@pytest.fixture
+def prepared(
+    pipeline: Pipeline,
+    postgres: EmbeddedPostgres,
+    saved: dict[str, _Saved],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Callable[[str, Callable[[], T]], T]:
+    """Run nights that several tests begin with once per session; later tests get copies of what they left.
+
+    The preparation returns what the tests need of it, such as districts. It must use no name twice.
+    """
+    home, engine = pipeline.deployment.settings.home, pipeline.deployment.warehouse
+
+    def once(name: str, prepare: Callable[[], T]) -> T:
+        if name not in saved:
+            value = prepare()
+            engine.dispose()
+            kept = _Saved(
+                f"prepared_{len(saved)}_{engine.url.database}",
+                tmp_path_factory.mktemp("prepared") / "home",
+                deepcopy((pipeline.source.sandbox.districts, value)),
+            )
+            leave = "select pg_terminate_backend(pid) from pg_stat_activity where datname = %s"
+            _admin(postgres, leave, engine.url.database)  # Dagster's pools stay until they are collected
+            _admin(postgres, f"create database {kept.database} template {engine.url.database}")
+            shutil.copytree(home, kept.home, symlinks=True)
+            saved[name] = kept
+            return value
+        kept = saved[name]
+        engine.dispose()
+        _admin(postgres, f"drop database {engine.url.database} with (force)")
+        _admin(postgres, f"create database {engine.url.database} template {kept.database}")
+        shutil.rmtree(home, ignore_errors=True)
+        shutil.copytree(kept.home, home, symlinks=True)
+        districts, value = deepcopy(kept.served)
+        pipeline.source.sandbox.districts.extend(districts)
+        with engine.begin() as connection:
+            for district in districts:
+                connection.execute(
+                    sa.text("update samegoal.districts set base_url = :url where district_id = :id"),
+                    {"url": pipeline.source.base_url(district), "id": district.id},
+                )
+        return value
+
+    return once

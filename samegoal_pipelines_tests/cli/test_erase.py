@@ -41,11 +41,15 @@ def beta(district):
 
 
 @pytest.fixture
-def published(pipeline, alpha, beta):
+def published(pipeline, alpha, beta, prepared):
     """Two districts with a published night each."""
-    pipeline.add(alpha, beta)
-    assert pipeline.run("alpha").published
-    assert pipeline.run("beta").published
+
+    def nights() -> None:
+        pipeline.add(alpha, beta)
+        assert pipeline.run("alpha").published
+        assert pipeline.run("beta").published
+
+    prepared("a night each of two districts", nights)
     return pipeline
 
 

@@ -19,12 +19,16 @@ SHOW = ("districts", "set", "grand-bend", "--restricted-contacts", "show")
 
 
 @pytest.fixture
-def two_nights(pipeline, district):
+def two_nights(pipeline, district, prepared):
     """A student whose parent is under restriction, published twice; the second night changes the status."""
-    leaves = {"StartDate": "2026-08-12", "EndDate": TODAY.isoformat(), "WithdrawalCode": "77"}
-    pipeline.add(district([{"StudentID": 11, **leaves}], rows=GUARDIAN))
-    for night in (TODAY, TOMORROW):
-        assert pipeline.run(today=night).published
+
+    def nights() -> None:
+        leaves = {"StartDate": "2026-08-12", "EndDate": TODAY.isoformat(), "WithdrawalCode": "77"}
+        pipeline.add(district([{"StudentID": 11, **leaves}], rows=GUARDIAN))
+        for night in (TODAY, TOMORROW):
+            assert pipeline.run(today=night).published
+
+    prepared("two nights with a parent under restriction", nights)
     return pipeline
 
 

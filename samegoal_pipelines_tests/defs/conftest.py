@@ -1,5 +1,13 @@
 """The fixtures of whole nights; see `samegoal_pipelines_tests.pipeline`."""
 
-from samegoal_pipelines_tests.pipeline import deployment, district, environment, pipeline, source
+from samegoal_pipelines_tests.pipeline import (
+    deployment,
+    district,
+    environment,
+    pipeline,
+    prepared,
+    saved,
+    source,
+)
 
-__all__ = ["deployment", "district", "environment", "pipeline", "source"]
+__all__ = ["deployment", "district", "environment", "pipeline", "prepared", "saved", "source"]

@@ -30,12 +30,16 @@ FIRST_DAY_OFF = date(2026, 5, 29)
 
 
 @pytest.fixture
-def published(pipeline, district):
+def published(pipeline, district, prepared):
     """A district of 300 enrolled students with one good night behind it."""
-    made = district(enrolled(300))
-    pipeline.add(made)
-    assert pipeline.run().published
-    return made
+
+    def night():
+        made = district(enrolled(300))
+        pipeline.add(made)
+        assert pipeline.run().published
+        return made
+
+    return prepared("a good night of 300 students", night)
 
 
 def holds(pipeline, night, *words: str) -> None:

@@ -25,19 +25,24 @@ WITHDRAWN = range(1, 40)
 
 
 @pytest.fixture
-def held(pipeline, district, monkeypatch):
+def held(pipeline, district, monkeypatch, prepared):
     """A district of 300 students with one good night, and one that is held for 39 withdrawals and a CECS."""
     monkeypatch.setenv("SAMEGOAL_OPERATOR", "Dana Data")
     pipeline.deployment.settings.operator = "Dana Data"
-    made = district([*enrolled(300), {"StudentID": 301, "StartDate": "2026-08-12", "WithdrawalCode": "CECS"}])
-    pipeline.add(made)
-    assert pipeline.run().published
-    (cecs,) = {row["WithdrawalCodeID"] for row in made.rows(ENTRIES)} - {None}
-    change(made, WITHDRAWN, EndDate="2026-10-09")
-    change(made, {300}, WithdrawalCodeID=cecs)
-    night = pipeline.run(today=TOMORROW)
-    assert night.held, night.line()
-    return made, night.attempt
+
+    def two_nights():
+        cecs_only = {"StudentID": 301, "StartDate": "2026-08-12", "WithdrawalCode": "CECS"}
+        made = district([*enrolled(300), cecs_only])
+        pipeline.add(made)
+        assert pipeline.run().published
+        (cecs,) = {row["WithdrawalCodeID"] for row in made.rows(ENTRIES)} - {None}
+        change(made, WITHDRAWN, EndDate="2026-10-09")
+        change(made, {300}, WithdrawalCodeID=cecs)
+        night = pipeline.run(today=TOMORROW)
+        assert night.held, night.line()
+        return made, night.attempt
+
+    return prepared("a night that is held", two_nights)
 
 
 def refused(pipeline, today: date, *words: str) -> None:

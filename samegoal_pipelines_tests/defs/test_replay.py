@@ -191,19 +191,16 @@ def test_a_replay_over_ten_nights_is_publishing_them_with_the_changed_rule(pipel
 
 
 @pytest.fixture
-def two_nights(pipeline, district) -> Any:
+def two_nights(pipeline, district, prepared) -> Any:
     """A graduate among three, twice."""
-    pipeline.add(
-        district(
-            [
-                {"StudentID": 11, "StartDate": "2026-08-12"},
-                {"StudentID": 12, "StartDate": "2026-08-12"},
-                {"StudentID": 13, **LAST_YEAR, "WithdrawalCode": "77"},
-            ]
-        )
-    )
-    for n in (0, 1):
-        assert pipeline.run(today=night(n)).published
+
+    def nights() -> None:
+        gone = {"StudentID": 13, **LAST_YEAR, "WithdrawalCode": "77"}
+        pipeline.add(district([*({"StudentID": n, "StartDate": "2026-08-12"} for n in (11, 12)), gone]))
+        for n in (0, 1):
+            assert pipeline.run(today=night(n)).published
+
+    prepared("two nights with a graduate", nights)
     return pipeline
 
 

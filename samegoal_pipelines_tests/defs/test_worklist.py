@@ -80,14 +80,18 @@ def test_a_night_that_fails_leaves_the_list(pipeline, deployment, district):
 
 
 @pytest.fixture
-def set_aside(pipeline, deployment, district, monkeypatch):
+def set_aside(pipeline, deployment, district, monkeypatch, prepared):
     """A district with a good night, whose next one has two enrollments set aside and will be held for it."""
     monkeypatch.setattr(Night, "local_date", TOMORROW)
-    source = district(PROBLEMATIC)
-    pipeline.add(source)
-    assert pipeline.run().published
-    change(source, {2}, WithdrawalCodeID=424242)
-    return source
+
+    def night():
+        source = district(PROBLEMATIC)
+        pipeline.add(source)
+        assert pipeline.run().published
+        change(source, {2}, WithdrawalCodeID=424242)
+        return source
+
+    return prepared("a night of many problems", night)
 
 
 def told_in_the_log(run_id: str) -> str:

@@ -258,7 +258,13 @@ def note_hidden(connection: sa.Connection, snapshot_id: int, hidden: Hidden, dis
     connection.execute(
         sa.update(snapshots)
         .where(snapshots.c.district_id == district_id, snapshots.c.snapshot_id == snapshot_id)
-        .values(changed=sa.func.coalesce(snapshots.c.changed, 0) + hidden.students)
+        .values(
+            changed=sa.func.coalesce(snapshots.c.changed, 0) + hidden.students,
+            # `changed` stays where these students already count as added or changed; a reader must see this.
+            notes=sa.func.array_append(
+                snapshots.c.notes, f"contacts were hidden after publication in {hidden.rows:,} rows"
+            ),
+        )
     )
     connection.execute(
         sa.update(current_snapshots)

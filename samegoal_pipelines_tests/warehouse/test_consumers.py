@@ -1,0 +1,212 @@
+"""Every query in docs/consumers.md runs as the reader, and answers what the page says."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Any
+
+import psycopg2
+import pytest
+import sqlalchemy as sa
+
+from samegoal_pipelines.tables.vocabulary import DEPARTURES
+from samegoal_pipelines.warehouse import engine as warehouse_engine
+from samegoal_pipelines.warehouse.hiding import hide_contacts, published_night
+from samegoal_pipelines.warehouse.roles import Role, role_url
+from samegoal_pipelines_tests.warehouse.factories import NIGHT, absences, publish_night, snapshot, student
+
+PAGE = (Path(__file__).parents[2] / "docs" / "consumers.md").read_text(encoding="utf-8")
+QUERIES = {
+    heading: sql
+    for section in re.split(r"^##+ ", PAGE, flags=re.MULTILINE)
+    for heading in [section.partition("\n")[0]]
+    for sql in re.findall(r"```sql\n(.*?)```", section, re.DOTALL)
+}
+SECOND = NIGHT + timedelta(days=1)
+Ask = Callable[..., list[dict[str, Any]]]
+
+
+@pytest.fixture(scope="module")
+def ask(module_database_url: str) -> Iterator[Ask]:
+    """Two nights of grand-bend: Ana changes, Ben leaves, Cleo comes. Another district has students, too."""
+    engine = warehouse_engine.connect(module_database_url)
+    mother = {"first_name": "Mai", "rank": 1, "has_restricted_access": False, "email": "mai@example.org"}
+    parents = {10: mother, 11: {"rank": 2, "has_restricted_access": True}, 12: {"rank": 3}}
+    ana = student(
+        1, first_name="Ana", legal_first_name="Anastasia", gender="Female", building="Elm", parents=parents
+    )
+    ben, cleo = student(2, building="Elm"), student(3, building="Oak", status="PRE-ENROLLED")
+    publish_night(engine, 0, snapshot(ana, ben))
+    publish_night(engine, 1, snapshot({**ana, "grade": "05"}, cleo), absent=absences({2: "CECS only"}))
+    publish_night(engine, 0, snapshot(student(1), student(4)), district_id="riverside")
+    yield from asking_at(module_database_url)
+    engine.dispose()
+
+
+def asking_at(url: str) -> Iterator[Ask]:
+    """Ask the page's queries as the reader, each in a transaction that names the district."""
+    reader = warehouse_engine.connect(role_url(url, Role.READER, as_login=True))
+
+    def asking(heading: str, **parameters: Any) -> list[dict[str, Any]]:
+        with reader.begin() as connection:
+            connection.execute(sa.text("set local samegoal.district_id = 'grand-bend'"))
+            return [dict(row) for row in connection.execute(sa.text(QUERIES[heading]), parameters).mappings()]
+
+    yield asking
+    reader.dispose()
+
+
+ANSWERS: dict[str, tuple[dict[str, Any], list[dict[str, Any]]]] = {
+    "Find a student by number": (
+        {"student_number": "00001"},
+        [{"student_id": 1, "first_name": "Ana", "status": "ENROLLED", "building": "Elm"}],
+    ),
+    "Parents who may be contacted": (
+        {"student_id": 1},
+        [{"parent_id": 10, "first_name": "Mai", "email": "mai@example.org"}],
+    ),
+    "Students by status": (
+        {},
+        [
+            {"building": "Elm", "status": "ENROLLED", "students": 1},
+            {"building": "Oak", "status": "PRE-ENROLLED", "students": 1},
+        ],
+    ),
+    "Position": ({}, [{"snapshot_date": SECOND}]),
+    "Is the remembered snapshot unchanged": (
+        {"snapshot_id": 1, "fingerprint": "another"},
+        [{"unchanged": False}],
+    ),
+    "Students who changed": (
+        {"snapshot_date": NIGHT},
+        [
+            {"student_id": 1, "what": ["demographics"], "status": "ENROLLED", "first_name": "Ana"},
+            {"student_id": 2, "what": ["removed"], "status": None},
+            {"student_id": 3, "what": ["added"], "status": "PRE-ENROLLED"},
+        ],
+    ),
+    "Was there a night": ({}, [{"snapshot_date": SECOND, "state": "published", "data_of": SECOND}]),
+    "Why a student vanished": (
+        {"student_id": 2},
+        [{"gone_since": SECOND, "last_status": "ENROLLED", "why": "CECS only"}],
+    ),
+    "Who of the students that I know is gone": (
+        {"student_ids": [1, 2, 3, 4]},
+        [{"student_id": 2}, {"student_id": 4}],
+    ),
+    "What to freeze": (
+        {"student_id": 1},
+        [{"district_id": "grand-bend", "student_id": 1, "snapshot_date": SECOND}],
+    ),
+    "What changed since the document was created": (
+        {"student_id": 1, "frozen_date": NIGHT},
+        [{"snapshot_date": SECOND, "change": "demographics", "changed_columns": ["grade"]}],
+    ),
+    "A name entered by hand": (
+        {"student_id": 1, "first_name": " anastasia", "gender": "female"},
+        [{"student_id": 1, "first_name_is": "legal name", "same_gender": True}],
+    ),
+}
+
+
+def test_every_query_of_the_page_is_asked_here() -> None:
+    assert set(QUERIES) == {"One student's Details", *ANSWERS}
+    assert len(QUERIES) >= 8
+
+
+@pytest.mark.parametrize("heading", ANSWERS)
+def test_a_query_of_the_page_answers_the_reader(ask: Ask, heading: str) -> None:
+    parameters, expected = ANSWERS[heading]
+    answered = ask(heading, **parameters)
+    assert [
+        {name: row[name] for name in wanted} for row, wanted in zip(answered, expected, strict=True)
+    ] == expected
+
+
+def test_one_transaction_reads_a_students_details(ask: Ask, module_database_url: str) -> None:
+    url = role_url(module_database_url, Role.READER, as_login=True)
+    connection = psycopg2.connect(url)
+    connection.autocommit = True
+    found = []
+    with connection.cursor() as cursor:
+        for statement in QUERIES["One student's Details"].replace(":student_id", "1").split(";"):
+            if statement.strip():
+                cursor.execute(statement)
+            if "select" in statement:
+                names = [column.name for column in cursor.description or ()]
+                found = [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+        cursor.execute("select count(*) from samegoal.student_details")
+        after_the_transaction = cursor.fetchone()
+    connection.close()
+    (row,) = found
+    assert (row["district_id"], row["student_number"], row["grade"]) == ("grand-bend", "00001", "05")
+    assert [parent["parent_id"] for parent in row["parents"]] == [10, 11, 12]
+    assert after_the_transaction == (0,)
+
+
+def test_a_remembered_position_holds_until_the_snapshot_changes(ask: Ask) -> None:
+    (position,) = ask("Position")
+    remembered = {name: position[name] for name in ("snapshot_id", "fingerprint")}
+    assert ask("Is the remembered snapshot unchanged", **remembered) == [{"unchanged": True}]
+    assert ask("Students who changed", snapshot_date=position["snapshot_date"]) == []
+
+
+def publish_later(engine: sa.Engine) -> None:
+    publish_night(engine, 1, snapshot(student(1, first_name="Ana"), student(2)))
+
+
+def publish_again(engine: sa.Engine) -> None:
+    publish_night(engine, 0, snapshot(student(1, first_name="Anna")))
+
+
+def hide(engine: sa.Engine) -> None:
+    published = published_night(engine, "grand-bend")
+    assert published is not None
+    hide_contacts(engine, "grand-bend", published, restricted=True, confidential=None, every_phone=False)
+
+
+@pytest.mark.parametrize(
+    ("event", "unchanged"), [(publish_later, True), (publish_again, False), (hide, False)]
+)
+def test_only_a_remembered_night_that_was_rewritten_makes_a_reader_read_everything(
+    database_url: str, event: Callable[[sa.Engine], None], unchanged: bool
+) -> None:
+    engine = warehouse_engine.connect(database_url)
+    father = {"has_restricted_access": True, "email": "x@example.org"}
+    publish_night(engine, 0, snapshot(student(1, first_name="Ana", parents={10: father})))
+    for ask in asking_at(database_url):
+        (before,) = ask("Position")
+        event(engine)
+        (after,) = ask("Position")
+        assert after != before
+        remembered = {name: before[name] for name in ("snapshot_id", "fingerprint")}
+        assert ask("Is the remembered snapshot unchanged", **remembered) == [{"unchanged": unchanged}]
+    engine.dispose()
+
+
+def test_what_is_frozen_has_the_whole_row_with_the_parents(ask: Ask) -> None:
+    ((frozen,),) = [[row["frozen"]] for row in ask("What to freeze", student_id=1)]
+    assert (frozen["first_name"], frozen["grade"], frozen["status"]) == ("Ana", "05", "ENROLLED")
+    assert [parent["parent_id"] for parent in frozen["parents"]] == [10, 11, 12]
+    assert date.fromisoformat(frozen["snapshot_date"]) == SECOND
+
+
+@pytest.mark.parametrize(
+    ("first_name", "meaning"), [("Ana", "name in use"), ("Annie", "neither"), (None, "neither")]
+)
+def test_a_name_entered_by_hand_is_compared_with_both_names(
+    ask: Ask, first_name: str | None, meaning: str
+) -> None:
+    (row,) = ask("A name entered by hand", student_id=1, first_name=first_name, gender=None)
+    assert (row["first_name_is"], row["same_gender"]) == (meaning, False)
+
+
+def test_a_student_who_is_there_has_not_vanished(ask: Ask) -> None:
+    assert ask("Why a student vanished", student_id=1) == []
+
+
+def test_the_page_explains_every_reason_for_a_departure() -> None:
+    assert set(re.findall(r"^\| `([^`]+)` \|", PAGE, re.MULTILINE)) == {"why", *DEPARTURES}

@@ -20,6 +20,7 @@ from samegoal_pipelines.warehouse.roles import Role
 
 _STEP = "checking the data contract"
 _MAY_TAKE_ROLE = sa.text("select pg_has_role(oid, 'member') from pg_roles where rolname = :role")
+_IS_PUBLISHED = sa.text("select exists (select from samegoal.snapshots where state = 'published')")
 _COLUMNS = sa.text(
     """
     select attname, format_type(atttypid, atttypmod), attnotnull
@@ -42,13 +43,21 @@ def broken_promises(engine: sa.Engine, contract: Contract, districts: Sequence[s
     with transaction(one_snapshot, _STEP) as connection:
         if not connection.scalar(_MAY_TAKE_ROLE, {"role": Role.READER}):
             raise WarehouseError(
-                f"{_STEP}: this login cannot act as {Role.READER}; migrate the warehouse, or use a login "
-                "that is a member of that role"
+                f"this login cannot act as {Role.READER}",
+                step=_STEP,
+                next_step="migrate the warehouse, or use a login that is a member of that role",
             )
         take_role(connection, Role.READER)
         found = {described["name"]: list(_shape(connection, described)) for described in contract["schema"]}
         for district in districts:
             take_role(connection, Role.READER, district)
+            if not found["snapshots"] and not connection.scalar(_IS_PUBLISHED):
+                raise WarehouseError(
+                    "no rows to check",
+                    step=_STEP,
+                    district_id=district,
+                    next_step="check the id, or publish its first snapshot",
+                )
             for described in contract["schema"]:
                 if not found[described["name"]]:
                     broken = _rows(connection, described)

@@ -116,7 +116,12 @@ def test_rows_that_break_a_promise_are_counted_without_a_value(
 ) -> None:
     execute(published, change)
     assert broken_promises(published, read(), ["grand-bend"]) == [f"grand-bend: {sentence}"]
-    assert broken_promises(published, read(), ["elsewhere"]) == []
+
+
+def test_a_district_without_rows_is_not_passed_as_checked(published: sa.Engine) -> None:
+    answered = run("contract", "--check", url_of(published), "--district", "grand-bent")
+    assert (answered.returncode, answered.stdout) == (1, "")
+    assert "grand-bent: checking the data contract: no rows to check; check the id" in answered.stderr
 
 
 def test_a_status_that_was_never_promised_and_a_null_are_found(published: sa.Engine) -> None:

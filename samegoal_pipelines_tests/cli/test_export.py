@@ -1,0 +1,51 @@
+"""`export` writes both files for a person and records who took them."""
+
+from __future__ import annotations
+
+import json
+from datetime import date
+from pathlib import Path
+
+from samegoal_pipelines.deployment import Deployment
+from samegoal_pipelines_tests.cli.asking import ask
+from samegoal_pipelines_tests.warehouse.factories import publish_night, snapshot, student
+
+__all__ = ["ask"]
+
+COMPLETE = {
+    "first_name": "Ana",
+    "last_name": "Tran",
+    "birth_date": date(2015, 3, 4),
+    "gender": "Female",
+    "building": "Elm",
+    "building_reporting_id": "001",
+}
+
+
+def test_export_names_both_files_who_is_excluded_and_the_operator(
+    deployment: Deployment, ask, tmp_path: Path
+) -> None:
+    deployment.registry.add(
+        id="grand-bend",
+        name="Grand Bend ISD",
+        base_url="https://a.example/api",
+        client_key="k",
+        client_secret="s",
+    )
+    whole, refused = student(1, **COMPLETE, parents={10: {}}), student(2, parents={20: {}})
+    publish_night(deployment.warehouse, 0, snapshot(whole, refused))
+    folder = tmp_path / "files"
+    told = ask("export", "grand-bend", "--to", str(folder), SAMEGOAL_OPERATOR="Pat Miller")
+    assert told.returncode == 0
+    assert "1 students and 1 parent rows of the snapshot 2026-09-01" in told.stdout
+    assert told.stderr.startswith("excluded: 00002: no Last Name")
+    assert sorted(path.name for path in folder.iterdir()) == ["parents.csv", "students.csv"]
+    as_json = json.loads(ask("export", "grand-bend", "--to", str(folder), "--json").stdout)
+    assert (as_json["students"], as_json["parents"]) == (1, 1)
+    assert as_json["parents_file"] == str(folder / "parents.csv")
+    with deployment.warehouse.connect() as connection:
+        recorded = connection.exec_driver_sql(
+            "select disclosed_by, what, students, parents from samegoal.disclosures order by disclosure_id"
+        ).all()
+    assert recorded[0] == ("Pat Miller", "export", 1, 1)
+    assert len(recorded) == 2

@@ -114,7 +114,9 @@ def test_a_source_that_stays_down_is_tried_three_times_and_the_last_reason_stand
     assert "HTTP 503" in reason
     assert "tries it again" not in reason
     (failure,) = events(result, "STEP_FAILURE")
-    assert failure.step_failure_data.user_failure_data.description == f"grand-bend: {reason}"
+    assert failure.step_failure_data.user_failure_data.description == (
+        f"grand-bend: {reason}; try again later; to run the night again: samegoal-pipelines sync grand-bend"
+    )
 
 
 def test_wrong_credentials_are_tried_once(pipeline, district, source, scheduled_night):
@@ -127,7 +129,7 @@ def test_wrong_credentials_are_tried_once(pipeline, district, source, scheduled_
     assert source.traffic.token_calls == 2  # the form, then HTTP Basic
     assert events(result, "STEP_UP_FOR_RETRY") == []
     ((_, state, reason),) = attempts(pipeline)
-    assert (state, "Client Secret" in reason) == ("failed", True)
+    assert (state, "does not accept the credentials" in reason) == ("failed", True)
 
 
 def test_a_grant_that_is_missing_is_not_asked_for_again(pipeline, district, source, scheduled_night):

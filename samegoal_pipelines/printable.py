@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+NOTHING = "–"
+"""Stands where there is nothing to compare or to count."""
+
 
 def on_one_line(text: str | None) -> str:
     """A text on one line, for more would look like a line of ours, and without what steers a terminal."""
@@ -18,6 +21,11 @@ def some(names: Sequence[str], most: int) -> str:
 def counted(count: int, noun: str) -> str:
     """`1 table`, `2 tables`, `1,200 students`."""
     return f"{count:,} {noun}{'s' * (count != 1)}"
+
+
+def share(part: float, of: float) -> str:
+    """`49.2%`; `–` if there is nothing to compare with."""
+    return f"{100 * part / of:.1f}%" if of else NOTHING
 
 
 def in_days(days: int) -> str:

@@ -80,12 +80,13 @@ def sandbox(
     is_flag=True,
     help="Use the database and landing of SAMEGOAL_DATABASE_URL and SAMEGOAL_LANDING_URL.",
 )
+@click.option("--held", is_flag=True, help="Then withdraw a third of a district, so that its night is held.")
 @click.pass_context
-def demo(context: click.Context, here: bool) -> int:
+def demo(context: click.Context, here: bool, held: bool) -> int:
     """Run the whole pipeline on synthetic districts, from a sandbox Qmlativ to the published tables."""
     from samegoal_pipelines.cli.demo import run_demo
 
-    return run_demo(context.obj, here=here, debug=context.meta["debug"])
+    return run_demo(context.obj, here=here, held=held, debug=context.meta["debug"])
 
 
 @click.command()

@@ -29,6 +29,7 @@ from samegoal_pipelines.cli import (
     show,
     sync,
     verify,
+    worklist,
 )
 from samegoal_pipelines.cli.exits import DONE, FAILED, WRONG_USAGE, PlainError, plain
 from samegoal_pipelines.cli.sections import Sections
@@ -119,7 +120,8 @@ cli.add_section("Try it out", [dev.demo, dev.dev, dev.sandbox, dev.init_instance
 cli.add_section("Districts", [districts.districts, pause.pause, pause.resume])
 cli.add_section("Nights", [sync.sync, replay.replay])
 cli.add_section(
-    "The morning after", [report.report, changes.changes, explain.explain, forecast.forecast, export.export]
+    "The morning after",
+    [report.report, worklist.worklist, changes.changes, explain.explain, forecast.forecast, export.export],
 )
 cli.add_section("Alerts", [alerts.alerts])
 cli.add_section("Database", [database.database_url, database.postgres, contract.contract])

@@ -12,6 +12,7 @@ import click
 from samegoal_pipelines.cli.dates import Night
 from samegoal_pipelines.cli.exits import DONE, FAILED, HELD, PlainError
 from samegoal_pipelines.cli.terminal import print_json, print_sentences, print_table
+from samegoal_pipelines.printable import NOTHING
 
 if TYPE_CHECKING:
     from samegoal_pipelines.deployment import Deployment
@@ -118,13 +119,14 @@ def _print_rest(board: Board) -> None:
     if board.rest:
         click.echo()
         print_table(
-            ["district", "state", "students", "enrolled", "added", "changed", "removed", ""],
+            ["district", "name", "state", "students", "enrolled", "added", "changed", "removed", ""],
             [
                 [
                     one.district_id,
+                    one.name,
                     one.state,
                     *(
-                        "" if count is None else count
+                        NOTHING if count is None else count
                         for count in (one.students, one.enrolled, one.added, one.changed, one.removed)
                     ),
                     formatting.remarks(one),

@@ -91,7 +91,7 @@ def show_district(deployment: Deployment, district_id: str, as_json: bool) -> No
 
 
 def _limit(name: str, value: float) -> str:
-    return f"{value:g} students" if name == "lost_least" else f"{value:g} %"
+    return f"{value:g} students" if name == "lost_least" else f"{value:g}%"
 
 
 def _standing_rows(standing: Standing) -> list[list[str]]:

@@ -22,6 +22,7 @@ from samegoal_pipelines.defs.metadata import table
 from samegoal_pipelines.defs.night import PARTITION_TAG, Night
 from samegoal_pipelines.errors import fill_in
 from samegoal_pipelines.landing import LandingError
+from samegoal_pipelines.printable import share
 from samegoal_pipelines.reporting.board import when_held
 from samegoal_pipelines.tables.catalog import RAW_TABLES
 from samegoal_pipelines.tables.reads import rows_by_object
@@ -132,35 +133,32 @@ def shares_table(verdict: Verdict, limits: Limits) -> dg.TableMetadataValue:
     published = int(n["published_students"])
     few = f", from {limits.floor(published)} students on"
     shares = [
-        ("students lost, time apart", lost, active, f"{limits.lost:g} %{few}"),
-        ("students added", n.get("added", 0), published, f"{limits.added:g} %{few}"),
-        ("students lost by time alone", n.get("expired_by_time", 0), active, f"{limits.expired:g} %"),
+        ("students lost, time apart", lost, active, f"{limits.lost:g}%{few}"),
+        ("students added", n.get("added", 0), published, f"{limits.added:g}%{few}"),
+        ("students lost by time alone", n.get("expired_by_time", 0), active, f"{limits.expired:g}%"),
         (
             "demographics changed",
             n["demographics_changed"],
             n["demographics_published"],
-            f"{limits.demographics:g} %",
+            f"{limits.demographics:g}%",
         ),
         (
             "students with no contact left",
             n["contacts_lost"],
             n["published_students"],
-            f"{limits.contacts:g} %",
+            f"{limits.contacts:g}%",
         ),
-        ("enrollments set aside", n["set_aside"], n["enrollment_rows"], f"{limits.set_aside:g} %"),
+        ("enrollments set aside", n["set_aside"], n["enrollment_rows"], f"{limits.set_aside:g}%"),
         (
             "students who cannot be read",
             n["kept"],
             n["published_students"],
-            f"{limits.kept:g} %, from {limits.floor(published, KEPT_LEAST)} students on",
+            f"{limits.kept:g}%, from {limits.floor(published, KEPT_LEAST)} students on",
         ),
     ]
     return table(
         ("what", "rows", "of", "share", "held above"),
-        (
-            (what, f"{part:,}", f"{of:,}", f"{100 * part / (of or 1):.2f} %", limit)
-            for what, part, of, limit in shares
-        ),
+        ((what, f"{part:,}", f"{of:,}", share(part, of), limit) for what, part, of, limit in shares),
     )
 
 

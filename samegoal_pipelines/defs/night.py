@@ -12,7 +12,7 @@ from collections.abc import Collection, Mapping
 from contextlib import suppress
 from datetime import UTC, date, datetime
 from functools import cached_property
-from typing import Any
+from typing import Any, Literal
 
 import dagster as dg
 import pandas as pd
@@ -30,8 +30,12 @@ TODAY_TAG = "samegoal/today"
 SCHEDULE_TAG = "dagster/schedule_name"
 SOURCE_HOST_TAG = "samegoal/source_host"
 PARTITION_TAG = "dagster/partition"
-PROCESS_TAG = "samegoal/process"
-"""On runs that a person at a terminal waits for: which process they run in."""
+PROCESS_TAG = ".dagster/samegoal_process"
+"""On runs that a person at a terminal waits for: which process they run in. The UI hides such tags."""
+OUTCOME_TAG = "samegoal/outcome"
+"""On runs that published nothing: `held` or `failed`, which tells them apart in the list of runs."""
+OUTCOME_TAG = "samegoal/outcome"
+"""On runs that published nothing: `held` or `failed`, to tell them apart in the list of runs."""
 
 
 class NotADateError(PipelineError):
@@ -81,8 +85,11 @@ def read_date(text: str, what: str) -> date:
 class Night:
     """The district and local date that one run is about."""
 
-    def __init__(self, deployment: Deployment, run: dg.DagsterRun) -> None:
+    def __init__(
+        self, deployment: Deployment, run: dg.DagsterRun, instance: dg.DagsterInstance | None = None
+    ) -> None:
         self._deployment = deployment
+        self._instance = instance
         self._run = run
         self.started_at = datetime.now(UTC)
         # At a terminal somebody waits, who reads the reason at once and decides. A run that is executed again
@@ -219,8 +226,15 @@ class Night:
             found[-1].run_id if found else None
         )
 
+    def tag_outcome(self, outcome: Literal["held", "failed"]) -> None:
+        """Tag the run for the list of runs. Storage that is down must not hide why the run failed."""
+        if self._instance is not None:
+            with suppress(Exception):
+                self._instance.add_run_tags(self.run_id, {OUTCOME_TAG: outcome})
+
     def record_failure(self, error: PipelineError) -> None:
         """Write this run's failure to `snapshots`; an unreachable warehouse must not hide the reason."""
+        self.tag_outcome("failed")
         with suppress(PipelineError):
             record_failure(
                 self._deployment.warehouse,
@@ -242,4 +256,4 @@ def night(context: dg.InitResourceContext) -> Night:
     """Dagster's resource of the same name."""
     if context.run is None:
         raise dg.Failure("a night exists only within a run", allow_retries=False)
-    return Night(context.resources.deployment, context.run)
+    return Night(context.resources.deployment, context.run, context.instance)

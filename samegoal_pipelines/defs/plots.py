@@ -17,6 +17,9 @@ from typing import NamedTuple, Protocol
 
 import dagster as dg
 
+from samegoal_pipelines.printable import NOTHING
+from samegoal_pipelines.reporting.plots import STATUS_COLORS
+
 LAST_SNAPSHOTS = 60
 
 
@@ -47,18 +50,18 @@ class Night(Counted, Protocol):
 class _Series(NamedTuple):
     column: str
     label: str
-    colour: str
+    color: str
 
 
-# Okabe and Ito's colours, which people who see colours differently can tell apart; each has its own panel and
+# Okabe and Ito's colors, which people who see colors differently can tell apart; each has its own panel and
 # label as well, so that none has to.
 _SERIES = (
-    _Series("enrolled", "ENROLLED", "#0072B2"),
-    _Series("pre_enrolled", "PRE-ENROLLED", "#009E73"),
-    _Series("graduated", "GRADUATED", "#CC79A7"),
-    _Series("inactive", "INACTIVE", "#D55E00"),
+    _Series("enrolled", "ENROLLED", STATUS_COLORS["enrolled"]),
+    _Series("pre_enrolled", "PRE-ENROLLED", STATUS_COLORS["pre_enrolled"]),
+    _Series("graduated", "GRADUATED", STATUS_COLORS["graduated"]),
+    _Series("inactive", "INACTIVE", STATUS_COLORS["inactive"]),
 )
-# A night that was not published: sign (a shape, not a colour alone) and word.
+# A night that was not published: sign (a shape, not a color alone) and word.
 _MARKS = {"held": ("▲", "held"), "failed": ("×", "failed")}
 
 _WIDTH, _LEFT, _RIGHT = 640, 112, 72
@@ -74,7 +77,7 @@ def status_table(attempt: Counted, previous: Counted | None) -> dg.MetadataValue
     records = []
     for label, column in rows:
         now, before = getattr(attempt, column), getattr(previous, column, None)
-        change = "" if None in (now, before) else _signed(now - before)
+        change = NOTHING if None in (now, before) else _signed(now - before)
         records.append(
             dg.TableRecord(
                 {"status": label, "students": _number(now), "before": _number(before), "change": change}
@@ -83,7 +86,7 @@ def status_table(attempt: Counted, previous: Counted | None) -> dg.MetadataValue
     columns = {
         "status": "The four statuses, and their sum",
         "students": "Students with it in this snapshot",
-        "before": "Students with it in the snapshot before; empty where there was none",
+        "before": "Students with it in the snapshot before; – if there was none",
         "change": "How many more or fewer",
     }
     schema = dg.TableSchema([dg.TableColumn(name, "string", text) for name, text in columns.items()])
@@ -172,9 +175,9 @@ def _panel(series: _Series, points: Sequence[tuple[float, int]], top: int) -> li
         (at, bottom - _PANEL * ((count - low) / (high - low) if high > low else 0.5)) for at, count in points
     ]
     line = " ".join(f"{at:.0f},{y:.1f}" for at, y in placed)
-    parts.append(f'<polyline points="{line}" fill="none" stroke="{series.colour}" stroke-width="2"/>')
+    parts.append(f'<polyline points="{line}" fill="none" stroke="{series.color}" stroke-width="2"/>')
     at, y = placed[-1]
-    parts.append(f'<circle cx="{at:.0f}" cy="{y:.1f}" r="3" fill="{series.colour}"/>')
+    parts.append(f'<circle cx="{at:.0f}" cy="{y:.1f}" r="3" fill="{series.color}"/>')
     right = _WIDTH - _RIGHT + 6
     labels = {y: counts[-1]}
     if high > low:  # the ends of the scale, but where the last count stands already
@@ -198,7 +201,7 @@ def _marks(marks: Sequence[tuple[float, str]]) -> list[str]:
 
 
 def _number(count: int | None) -> str:
-    return "" if count is None else f"{count:,}"
+    return NOTHING if count is None else f"{count:,}"
 
 
 def _signed(change: int) -> str:

@@ -75,6 +75,7 @@ def published_snapshot(
         yield from events(context, deployment, night, tonight, outcome, sound)
         if isinstance(outcome, Held):
             yield from list_of_held(context, deployment, night, landed_run_id)
+            night.tag_outcome("held")
             raise held_failure(night, outcome)
 
 

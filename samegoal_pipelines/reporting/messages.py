@@ -17,8 +17,8 @@ from samegoal_pipelines.reporting.board import Board, DistrictNight
 NAMES_IN_A_GROUP = 20
 GROUPS = 60
 _NUMBERS = re.compile(r"\d[\d,.-]*")
-_MEASURED = re.compile(r"[\d,]+ of [\d,]+ [^();:,]{1,40}\([\d.]+ %\)")
-"""What a reason of the gate begins with: `812 of 900 students (90.2 %)`."""
+_MEASURED = re.compile(r"[\d,]+ of [\d,]+ [^();:,]{1,40}\([\d.]+%\)")
+"""What a reason of the gate begins with: `812 of 900 students (90.2%)`."""
 _HEADINGS = {
     "failed": "failed: the last published snapshot stays",
     "late": "late",

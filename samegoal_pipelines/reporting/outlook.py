@@ -162,7 +162,7 @@ def _hold(district_id: str, night: date, limits: Limits, verdict: Verdict) -> Ho
         reason = (
             part_of(students, of, "ENROLLED and PRE-ENROLLED students", limits.expired)
             + " become INACTIVE or leave the import window because time passes; "
-            + f"the limit is {limits.expired:g} %"
+            + f"the limit is {limits.expired:g}%"
         )
         next_step = "have next year's enrollments entered in Qmlativ before"
     else:

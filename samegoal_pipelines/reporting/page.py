@@ -9,9 +9,10 @@ import base64
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
+from hashlib import sha256
 from typing import Any
 
-from samegoal_pipelines.printable import on_one_line
+from samegoal_pipelines.printable import NOTHING, on_one_line
 from samegoal_pipelines.reporting import formatting, plots
 from samegoal_pipelines.reporting.ahead import DistrictHold
 from samegoal_pipelines.reporting.board import DistrictNight
@@ -21,6 +22,7 @@ ROWS_IN_MARKDOWN = 100
 """How many districts without trouble, and how many that will be held, the Markdown lists; Dagster keeps every
 night's. The file lists all."""
 
+_COMMAND = re.compile(r"(samegoal-pipelines(?: [^\s;,`|<>]+)+)")
 _SPECIAL = re.compile(r"[\\`*_\[\]<>!|~&:@]")
 
 
@@ -28,6 +30,9 @@ def html(report: Report) -> str:
     """The page as one file."""
     page: str = _template().render(
         title=formatting.title(report.board.night),
+        commands_in=commands_in,
+        nothing=NOTHING,
+        script_hash=_script_hash(),
         summary=formatting.summary(report.board),
         made=f"{report.board.looked_at:%Y-%m-%d %H:%M} UTC",
         totals=report.board.totals,
@@ -43,6 +48,18 @@ def html(report: Report) -> str:
         remarks=formatting.remarks,
     )
     return page
+
+
+@cache
+def _script_hash() -> str:
+    """Let the browser run the page's own script and no other."""
+    script = _script().encode()
+    return base64.b64encode(sha256(script).digest()).decode()
+
+
+def _script() -> str:
+    source, *_ = _template().environment.loader.get_source(_template().environment, "page.html.j2")
+    return str(source).partition("<script>")[2].partition("</script>")[0]
 
 
 @cache
@@ -77,22 +94,23 @@ def _lines(report: Report) -> Iterator[str]:
     totals = board.totals
     yield from _table([state for state in totals], [[f"{count:,}" for count in totals.values()]])
     if board.trouble:
-        yield "\n### What needs somebody\n"
+        yield "\n### Needs attention\n"
         yield from _table(
-            ["District", "State", "Since", "Reason", "What to do"],
+            ["District", "State", "Since", "Reason", "What to do", ""],
             (
                 [
                     _who(one),
                     f"**{one.state}**",
                     formatting.since(one),
                     _escaped(one.reason),
-                    _escaped(one.next_step),
+                    _with_commands(one.next_step),
+                    _links(one),
                 ]
                 for one in board.trouble
             ),
         )
     if board.expiring:
-        yield "\n### Integration Access that expires\n"
+        yield "\n### Integration Access that expires soon\n"
         yield from _table(
             ["District", "Integration Access"],
             ([_who(one), formatting.expiry(one)] for one in board.expiring),
@@ -101,16 +119,17 @@ def _lines(report: Report) -> Iterator[str]:
     if board.rest:
         yield "\n### All other districts\n"
         yield from _table(
-            ["District", "State", "Students", "Enrolled", "Added", "Changed", "Removed", "Notes"],
+            ["District", "State", "Students", "Enrolled", "Added", "Changed", "Removed", "Notes", ""],
             (
                 [
                     _who(one),
                     one.state,
                     *(
-                        "" if count is None else f"{count:,}"
+                        NOTHING if count is None else f"{count:,}"
                         for count in (one.students, one.enrolled, one.added, one.changed, one.removed)
                     ),
                     _escaped(formatting.remarks(one)),
+                    _links(one),
                 ]
                 for one in board.rest[:ROWS_IN_MARKDOWN]
             ),
@@ -129,7 +148,7 @@ def _ahead_lines(report: Report) -> Iterator[str]:
         yield from _table(
             ["From the night", "District", "Reason", "What to do"],
             (
-                [f"**{one.night}**", _who(one), _escaped(one.reason), _escaped(one.next_step)]
+                [f"**{one.night}**", _who(one), _escaped(one.reason), _with_commands(one.next_step)]
                 for one in ahead.holds[:ROWS_IN_MARKDOWN]
             ),
         )
@@ -162,6 +181,34 @@ def _who(one: DistrictNight | DistrictHold) -> str:
     return f"{_escaped(one.name)} ({_escaped(one.district_id)})"
 
 
+def _links(one: DistrictNight) -> str:
+    """Links within the Dagster UI to the district's run and its check of the gate."""
+    if one.run_id is None:
+        return ""
+    check = (
+        f"/assets/published_snapshot?view=checks&checkDetail=gate&partition={one.district_id}"
+        if one.state in ("held", "published")
+        else ""
+    )
+    return f"[run](/runs/{one.run_id})" + (f" · [gate]({check})" if check else "")
+
+
+def _with_commands(text: str | None) -> str:
+    """Escaped text in which commands stand in code style."""
+    return "".join(f"`{part}`" if is_command else _as_it_is(part) for part, is_command in commands_in(text))
+
+
+def commands_in(text: str | None) -> Iterator[tuple[str, bool]]:
+    """The parts of a text, and whether each is a command that a person may copy."""
+    for number, part in enumerate(_COMMAND.split(on_one_line(text))):
+        if part:
+            yield part, number % 2 == 1
+
+
 def _escaped(text: str | None) -> str:
     """Text that Markdown shows as it is: no link, no image, no HTML, no column of its own."""
-    return _SPECIAL.sub(lambda found: f"&#{ord(found[0])};", on_one_line(text))
+    return _as_it_is(on_one_line(text))
+
+
+def _as_it_is(text: str) -> str:
+    return _SPECIAL.sub(lambda found: f"&#{ord(found[0])};", text)

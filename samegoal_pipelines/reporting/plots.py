@@ -15,12 +15,14 @@ from samegoal_pipelines.reporting.trends import TrendNight
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-_STATUSES = {
-    "enrolled": "#1b6ca8",
-    "pre_enrolled": "#6fb7e0",
-    "graduated": "#8a8a8a",
-    "inactive": "#d0c8b6",
+# Okabe and Ito's colors, which people who see colors differently can tell apart.
+STATUS_COLORS = {
+    "enrolled": "#0072B2",
+    "pre_enrolled": "#009E73",
+    "graduated": "#CC79A7",
+    "inactive": "#D55E00",
 }
+"""One color per status in every plot."""
 FEW_DAYS = 8
 """Of fewer days, each gets its date: the usual ticks would be hours."""
 _CHANGES = {"added": "#2e8b57", "changed": "#e0a030", "removed": "#b5443c"}
@@ -28,7 +30,7 @@ _CHANGES = {"added": "#2e8b57", "changed": "#e0a030", "removed": "#b5443c"}
 
 def students_plot(trends: Sequence[TrendNight]) -> str:
     """Students by status, over all districts, as one SVG element."""
-    return _svg("students", trends, _STATUSES, step=None)
+    return _svg("students", trends, STATUS_COLORS, step=None)
 
 
 def changes_plot(trends: Sequence[TrendNight]) -> str:
@@ -37,37 +39,47 @@ def changes_plot(trends: Sequence[TrendNight]) -> str:
 
 
 def _stack(
-    axes: Axes, trends: Sequence[TrendNight], colours: Mapping[str, str], step: Literal["mid"] | None
+    axes: Axes, trends: Sequence[TrendNight], colors: Mapping[str, str], step: Literal["mid"] | None
 ) -> None:
     """One layer above the other. An area of one or two nights would not be seen: there, bars."""
     nights: Any = [one.night for one in trends]
     below = [0] * len(trends)
-    for name, colour in colours.items():
+    for name, color in colors.items():
         counts = [getattr(one, name) for one in trends]
         above = [bottom + count for bottom, count in zip(below, counts, strict=True)]
         label = name.replace("_", "-")
         if len(trends) > 2:
-            axes.fill_between(nights, below, above, label=label, color=colour, step=step, linewidth=0)
+            axes.fill_between(nights, below, above, label=label, color=color, step=step, linewidth=0)
         else:
-            axes.bar(nights, counts, bottom=below, label=label, color=colour)
+            axes.bar(nights, counts, bottom=below, label=label, color=color, width=0.6)
         below = above
 
 
 def _svg(
-    name: str, trends: Sequence[TrendNight], colours: Mapping[str, str], step: Literal["mid"] | None
+    name: str, trends: Sequence[TrendNight], colors: Mapping[str, str], step: Literal["mid"] | None
 ) -> str:
     import matplotlib as mpl
-    from matplotlib.dates import AutoDateLocator, ConciseDateFormatter, DateFormatter, DayLocator
+    from matplotlib.dates import (
+        AutoDateLocator,
+        ConciseDateFormatter,
+        DateFormatter,
+        DayLocator,
+        date2num,
+    )
     from matplotlib.figure import Figure
     from matplotlib.ticker import FuncFormatter, MaxNLocator
 
     # Text stays text, and equal data gives an equal file; the ids of two plots on one page must differ.
     with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": name, "font.size": 9}):
-        figure = Figure(figsize=(9, 2.8), layout="constrained")
+        figure = Figure(figsize=(9, 2.8))
+        figure.subplots_adjust(left=0.09, right=0.84, bottom=0.15, top=0.95)  # both plots' axes align
         axes = figure.add_subplot()
-        _stack(axes, trends, colours, step)
+        _stack(axes, trends, colors, step)
         axes.set_ylabel(name)
         axes.margins(x=0.01)
+        if len(trends) <= 2:  # bars as wide as in a week, not one giant block
+            last = date2num(trends[-1].night)
+            axes.set_xlim(last - 6.5, last + 0.5)
         axes.set_ylim(0, axes.dataLim.y1 * 1.05 or 1)
         axes.yaxis.set_major_locator(MaxNLocator(integer=True))
         axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))

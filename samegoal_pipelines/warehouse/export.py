@@ -202,7 +202,7 @@ def _blank_as_none(value: Any) -> Any:
     return None if isinstance(value, str) and not value.strip() else value
 
 
-def _as_text(value: Any) -> str:
+def csv_cell(value: Any) -> str:
     """The cell; one that a spreadsheet would take for a formula begins with an apostrophe."""
     if isinstance(value, bool):
         return "true" if value else "false"
@@ -222,7 +222,7 @@ def _write(file: Path, columns: Iterable[str], rows: Iterable[Sequence[Any]]) ->
     with file.open("w", encoding="utf-8", newline="") as text:
         writer = csv.writer(text)
         writer.writerow(columns)
-        writer.writerows([_as_text(cell) for cell in row] for row in rows)
+        writer.writerows([csv_cell(cell) for cell in row] for row in rows)
 
 
 def _replace_together(aside: Path, *files: Path) -> None:

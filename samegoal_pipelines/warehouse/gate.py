@@ -221,7 +221,7 @@ def _reasons(limits: Limits, measured: Measured, numbers: Mapping[str, int | flo
             because += "published snapshot was made from are not in the landing)"
         yield (
             f"{part_of(lost, active, 'students', limits.lost)} last published as ENROLLED or PRE-ENROLLED "
-            f"would be gone, INACTIVE or GRADUATED{because}; the limit is {limits.lost:g} %: check in "
+            f"would be gone, INACTIVE or GRADUATED{because}; the limit is {limits.lost:g}%: check in "
             "Qmlativ whether their enrollments were ended or deleted on purpose"
         )
     expired = int(numbers.get("expired_by_time", 0))
@@ -229,33 +229,33 @@ def _reasons(limits: Limits, measured: Measured, numbers: Mapping[str, int | flo
         yield (
             f"{part_of(expired, active, 'students', limits.expired)} last published as ENROLLED or "
             "PRE-ENROLLED would be gone or INACTIVE only because time has passed; the limit is "
-            f"{limits.expired:g} %: next year's enrollments are probably not in Qmlativ yet; enter them there"
+            f"{limits.expired:g}%: next year's enrollments are probably not in Qmlativ yet; enter them there"
         )
     changed, rows = measured.demographics_changed, measured.demographics_published
     if changed >= DEMOGRAPHICS_LEAST and _exceeds(changed, rows, limits.demographics):
         yield (
             f"{part_of(changed, rows, 'published rows of demographics', limits.demographics)} would change; "
-            f"the limit is {limits.demographics:g} %: check in Qmlativ whether a field was withdrawn, or "
+            f"the limit is {limits.demographics:g}%: check in Qmlativ whether a field was withdrawn, or "
             "edited for everybody"
         )
     unreachable, students = measured.contacts_lost, measured.published
     if unreachable >= CONTACTS_LEAST and _exceeds(unreachable, students, limits.contacts):
         yield (
             f"{part_of(unreachable, students, 'students', limits.contacts)} would lose their last parent "
-            f"with a phone, an e-mail address or a street; the limit is {limits.contacts:g} %: check in "
+            f"with a phone, an e-mail address or a street; the limit is {limits.contacts:g}%: check in "
             "Qmlativ whether guardians, phones or addresses were withdrawn"
         )
     aside, came = int(numbers["set_aside"]), int(numbers["enrollment_rows"])
     if aside >= SET_ASIDE_LEAST and _exceeds(aside, came, limits.set_aside):
         yield (
             f"{part_of(aside, came, 'enrollment rows', limits.set_aside)} were set aside as not to be relied "
-            f"on; the limit is {limits.set_aside:g} %: see their reasons in the Dagster UI, and mend them in "
+            f"on; the limit is {limits.set_aside:g}%: see their reasons in the Dagster UI, and mend them in "
             "Qmlativ"
         )
     if students and measured.added >= floor and _exceeds(measured.added, students, limits.added):
         yield (
             f"{measured.added:,} students would be new, beside {students:,} published ones "
-            f"({_share(measured.added, students, limits.added)}); the limit is {limits.added:g} %: check in "
+            f"({_share(measured.added, students, limits.added)}); the limit is {limits.added:g}%: check in "
             "Qmlativ whether the Integration Access was granted one entity too many, or whether the rows are "
             "another district's"
         )
@@ -267,7 +267,7 @@ def _reasons(limits: Limits, measured: Measured, numbers: Mapping[str, int | flo
     ):
         yield (
             f"{part_of(unread, students, 'students', limits.kept)} cannot be read and would stay as they "
-            f"were last published; the limit is {limits.kept:g} %: see in the Dagster UI which rows were "
+            f"were last published; the limit is {limits.kept:g}%: see in the Dagster UI which rows were "
             "set aside or unreadable, and mend them in Qmlativ"
         )
 
@@ -288,7 +288,7 @@ def _exceeds(part: int, whole: int, limit: float) -> bool:
 
 
 def part_of(part: int, whole: int, what: str, limit: float) -> str:
-    """`812 of 900 students (90.2 %)`."""
+    """`812 of 900 students (90.2%)`."""
     return f"{part:,} of {whole:,} {what} ({_share(part, whole, limit)})"
 
 
@@ -296,4 +296,4 @@ def _share(part: int, whole: int, limit: float) -> str:
     """A percentage, with as many digits as it takes to see on which side of the limit it lies."""
     share = 100 * part / whole if whole else 100.0
     digits = next((n for n in range(1, 6) if round(share, n) != limit), 6)
-    return f"{share:.{digits}f} %"
+    return f"{share:.{digits}f}%"

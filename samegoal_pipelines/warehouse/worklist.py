@@ -17,9 +17,9 @@ from psycopg2.sql import SQL, Identifier
 
 from samegoal_pipelines.errors import SYNC, Kind
 from samegoal_pipelines.tables.arrow_types import arrow_types
-from samegoal_pipelines.tables.warehouse import current_snapshots, snapshots
+from samegoal_pipelines.tables.warehouse import current_snapshots, registrar_worklist, snapshots
 from samegoal_pipelines.tables.worklist import REGISTRAR_WORKLIST
-from samegoal_pipelines.warehouse.engine import as_writer
+from samegoal_pipelines.warehouse.engine import as_operator, as_writer
 from samegoal_pipelines.warehouse.errors import UnfitSnapshotError, WarehouseError
 from samegoal_pipelines.warehouse.history import lock
 
@@ -32,6 +32,19 @@ class NotTheNewestError(WarehouseError):
     kind = Kind.OUTDATED
     next_step = f"run the whole night: {SYNC}"
     rerun = False
+
+
+def read_worklist(engine: sa.Engine, district_id: str) -> list[dict[str, Any]]:
+    """The district's current list, by building, problem and student number."""
+    listed = registrar_worklist.c
+    columns = [listed[column.name] for column in REGISTRAR_WORKLIST.columns]
+    query = (
+        sa.select(*columns)
+        .where(listed.district_id == district_id)
+        .order_by(listed.building, listed.problem, listed.student_number, listed.enrollment_id)
+    )
+    with as_operator(engine, "reading the registrar's worklist") as connection:
+        return [dict(row) for row in connection.execute(query).mappings()]
 
 
 def publish_worklist(

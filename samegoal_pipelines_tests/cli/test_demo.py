@@ -1,4 +1,6 @@
-"""`samegoal-pipelines demo` on a machine with nothing: twice, on the embedded Postgres."""
+"""`samegoal-pipelines demo` on a machine with nothing: twice, on the embedded Postgres; the second time "
+"with a night that is held.
+"""
 
 from __future__ import annotations
 
@@ -18,9 +20,9 @@ def test_the_demo_publishes_three_districts_and_works_a_second_time(tmp_path):
         name: value for name, value in os.environ.items() if not name.startswith(("SAMEGOAL_", "DAGSTER_"))
     }
     program = Path(sys.executable).parent / "samegoal-pipelines"
-    for _ in range(2):
+    for held in (False, True):
         done = subprocess.run(
-            [str(program), "demo"],
+            [str(program), "demo", *(["--held"] if held else [])],
             capture_output=True,
             text=True,
             timeout=900,
@@ -28,7 +30,8 @@ def test_the_demo_publishes_three_districts_and_works_a_second_time(tmp_path):
             check=False,
         )
         assert done.returncode == 0, done.stderr
-        assert done.stdout.count(" published ") == 3, done.stdout
+        assert done.stdout.count(" published ") == 3 - held, done.stdout
+        assert done.stdout.count(" held ") == held, done.stdout
         assert "make dev" in done.stdout
 
     status = subprocess.run(

@@ -21,9 +21,9 @@ def test_limits_are_set_shown_and_taken_back(registered):
     assert (changed.returncode, changed.stderr) == (0, "")
     shown = run("districts", "show", "grand-bend").stdout
     lines = [" ".join(line.split()) for line in shown.splitlines()]
-    assert "limit lost 12.5 % (set)" in lines
+    assert "limit lost 12.5% (set)" in lines
     assert "limit lost_least 40 students (set)" in lines
-    assert "limit contacts 10 %" in lines
+    assert "limit contacts 10%" in lines
     assert "restricted contacts withheld" in lines
 
     assert run("districts", "set", "grand-bend", "--limit", "lost=default").returncode == 0

@@ -129,8 +129,8 @@ def test_a_night_that_will_be_held_is_told_and_is_held_unless_next_years_enrollm
 
     told = ask("forecast", "grand-bend")
     reason = (
-        "40 of 60 ENROLLED and PRE-ENROLLED students (66.7 %) become INACTIVE or leave the import window "
-        "because time passes; the limit is 50 %"
+        "40 of 60 ENROLLED and PRE-ENROLLED students (66.7%) become INACTIVE or leave the import window "
+        "because time passes; the limit is 50%"
     )
     assert f"the night 2026-05-29 will be held: {reason}" in told.stdout
     assert "to do: have next year's enrollments entered in Qmlativ before; if it is right" in told.stdout
@@ -141,7 +141,7 @@ def test_a_night_that_will_be_held_is_told_and_is_held_unless_next_years_enrollm
     assert pipeline.run(today=last_day).published
     held = pipeline.run(today=first_day_off)
     assert held.held, held.line()
-    assert "40 of 60 students (66.7 %)" in held.line()
+    assert "40 of 60 students (66.7%)" in held.line()
 
     next_year = {"StartDate": "2026-08-12", "EndDate": None, "SchoolYearID": made.current_year_id() + 1}
     rows = made.rows(ENTRIES)

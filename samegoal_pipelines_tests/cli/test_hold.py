@@ -27,7 +27,7 @@ def test_a_held_district_exits_with_3_and_its_release_with_0(pipeline, district)
 
     assert both.returncode == 3, both.stderr
     first, second = both.stderr.splitlines()
-    assert first.startswith("held: grand-bend: 31 of 300 students (10.3 %)")
+    assert first.startswith("held: grand-bend: 31 of 300 students (10.3%)")
     assert first.endswith("samegoal-pipelines sync grand-bend --release --today 2026-10-13 --why REASON")
     assert second.startswith("beta: published 2 students")
     (row,) = [line.split() for line in both.stdout.splitlines() if line.startswith("grand-bend")]

@@ -90,10 +90,12 @@ def test_totals_and_trouble_stand_first_and_then_the_rest(deployment, run):
         "the next 14 days, if nobody edits anything: not known. Looked at 0 districts; not at alpha, beta, "
         "delta, epsilon, gamma: their landed rows are gone or cannot be read",
         "",
-        "district  state      students  enrolled  added  changed  removed",
+        "district  name         state      students  enrolled  added  changed  removed",
         "─" * len(result.output.splitlines()[20]),
-        "alpha     published       100        90      2        5        1",
-        "epsilon   paused          100        90                           paused until 2026-10-12: summer",
+        "alpha     Alpha ISD    published       100        90      2        5        1",
+        "epsilon   Epsilon ISD  paused          100        90      –        –        –  paused until "
+        "2026-10-12: "
+        "summer",
     ]
 
 
@@ -199,8 +201,8 @@ def test_districts_that_will_be_held_are_told_the_soonest_first(deployment, run)
     )
     assert lines[begin + 1 : begin + 7] == [
         "from 2026-10-16 on: Beta ISD (beta)",
-        "    90 of 100 ENROLLED and PRE-ENROLLED students (90.0 %) become INACTIVE or leave the import "
-        "window because time passes; the limit is 50 %",
+        "    90 of 100 ENROLLED and PRE-ENROLLED students (90.0%) become INACTIVE or leave the import "
+        "window because time passes; the limit is 50%",
         "    to do: have next year's enrollments entered in Qmlativ before; if it is right as it is, publish "
         "it that day: samegoal-pipelines sync beta --release --why REASON",
         "from 2026-10-22 on: Alpha ISD (alpha)",

@@ -50,6 +50,18 @@ def test_a_wrong_secret_names_the_district_and_says_what_to_check(pipeline, publ
     fails(pipeline, before, "Client Secret")
 
 
+def test_the_list_of_runs_tells_failed_ones_apart_and_shows_no_long_tag(pipeline, published):
+    made, _ = published
+    made.client_secret = "another"
+    pipeline.run(today=TOMORROW)
+    with open_instance(Settings()) as instance:
+        failed, well = instance.get_runs(limit=2)
+    assert failed.tags["samegoal/outcome"] == "failed"
+    assert "samegoal/outcome" not in well.tags
+    shown = {name: value for name, value in failed.tags.items() if not name.startswith(".dagster/")}
+    assert max(map(len, shown.values())) < 40
+
+
 def test_another_districts_credentials_are_noticed_before_any_student_is_read(pipeline, published, source):
     made, before = published
     source.traffic.log.clear()

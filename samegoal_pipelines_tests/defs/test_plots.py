@@ -134,6 +134,6 @@ def test_the_table_tells_each_status_and_its_change_since_the_snapshot_before():
 
 
 def test_without_a_snapshot_before_there_is_no_change():
-    assert rows(status_table(Snapshot(), None))[0] == ("ENROLLED", "1,000", "", "")
+    assert rows(status_table(Snapshot(), None))[0] == ("ENROLLED", "1,000", "–", "–")
     uncounted = Snapshot(state="failed", enrolled=None)
-    assert rows(status_table(Snapshot(), uncounted))[0] == ("ENROLLED", "1,000", "", "")
+    assert rows(status_table(Snapshot(), uncounted))[0] == ("ENROLLED", "1,000", "–", "–")

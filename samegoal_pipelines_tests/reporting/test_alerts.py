@@ -409,20 +409,20 @@ def test_districts_that_are_held_by_the_same_rule_are_told_together_each_with_it
     warehouse: sa.Engine,
 ) -> None:
     for number in range(200):
-        lost = f"{100 + number} of 1,{number:03} students ({10 + number / 10:.1f} %) were ENROLLED"
+        lost = f"{100 + number} of 1,{number:03} students ({10 + number / 10:.1f}%) were ENROLLED"
         register(warehouse, f"held-{number:03}")
-        attempt(warehouse, f"held-{number:03}", "held", reason=f"{lost} would be gone; the limit is 10 %")
+        attempt(warehouse, f"held-{number:03}", "held", reason=f"{lost} would be gone; the limit is 10%")
     register(warehouse, "other")
-    attempt(warehouse, "other", "held", reason="300 of 900 enrollment rows (33.3 %) were set aside")
+    attempt(warehouse, "other", "held", reason="300 of 900 enrollment rows (33.3%) were set aside")
     (board,) = judged_boards(warehouse, SIX_IN_CHICAGO)
     message = alert_message(board, board.trouble)
     lines = message.text.splitlines()
     begin = lines.index("**200 districts held: the change is too large to publish without review**")
     assert lines[begin + 2 : begin + 6] == [
-        "For example held-000: 100 of 1,000 students (10.0 %) were ENROLLED would be gone; the limit is 10 %",
+        "For example held-000: 100 of 1,000 students (10.0%) were ENROLLED would be gone; the limit is 10%",
         "",
-        "- Held 000 ISD (held-000): never published, 74 nights so far; 100 of 1,000 students (10.0 %)",
-        "- Held 001 ISD (held-001): never published, 74 nights so far; 101 of 1,001 students (10.1 %)",
+        "- Held 000 ISD (held-000): never published, 74 nights so far; 100 of 1,000 students (10.0%)",
+        "- Held 001 ISD (held-001): never published, 74 nights so far; 101 of 1,001 students (10.1%)",
     ]
     assert lines[begin + 24].startswith("- and 180 more: held-020, held-021, ")
     assert "--release" in lines[begin + 26]

@@ -185,8 +185,8 @@ def test_the_hold_is_told_with_its_numbers_and_what_to_do(district) -> None:
     assert (hold.district_id, hold.name, hold.night) == ("grand-bend", "Grand Bend ISD", after(4))
     assert (hold.students, hold.of, hold.limit) == (812, 900, 50.0)
     assert hold.reason == (
-        "812 of 900 ENROLLED and PRE-ENROLLED students (90.2 %) become INACTIVE or leave the import window "
-        "because time passes; the limit is 50 %"
+        "812 of 900 ENROLLED and PRE-ENROLLED students (90.2%) become INACTIVE or leave the import window "
+        "because time passes; the limit is 50%"
     )
     assert hold.next_step == (
         "have next year's enrollments entered in Qmlativ before; if it is right as it is, publish it that "

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+from base64 import b64encode
 from dataclasses import replace
 from datetime import timedelta
+from hashlib import sha256
 from html.parser import HTMLParser
 from pathlib import Path
 from xml.etree import ElementTree
@@ -122,8 +124,8 @@ def test_districts_that_will_be_held_are_on_the_page_the_soonest_first(
 
     shown = re.sub(r"\s+", " ", Text(page.html(report)).text)
     reason = (
-        "90 of 100 ENROLLED and PRE-ENROLLED students (90.0 %) become INACTIVE or leave the import window "
-        "because time passes; the limit is 50 %"
+        "90 of 100 ENROLLED and PRE-ENROLLED students (90.0%) become INACTIVE or leave the import window "
+        "because time passes; the limit is 50%"
     )
     assert "Will be held because time passes: 2. " in shown
     first = shown.index(f"2026-10-16 Beta ISD beta {reason} have next year's enrollments entered in Qmlativ")
@@ -156,7 +158,9 @@ def test_a_name_stays_text_on_the_page(report: Report) -> None:
     html = page.html(report)
     parsed = Text(html)
     assert NASTY in parsed.text
-    assert parsed.elements.isdisjoint({"script", "img", "a", "iframe", "link", "object"})
+    (script,) = re.findall(r"<script>(.*?)</script>", html, re.DOTALL)
+    assert f"script-src 'sha256-{b64encode(sha256(script.encode()).digest()).decode()}'" in html  # no other
+    assert parsed.elements.isdisjoint({"img", "a", "iframe", "link", "object"})
     assert "default-src 'none'" in html
     assert not re.search(r"url\((?!#)|@import", html)  # nothing is fetched from anywhere
 
@@ -164,7 +168,9 @@ def test_a_name_stays_text_on_the_page(report: Report) -> None:
 def test_a_name_stays_text_in_markdown(report: Report) -> None:
     markdown = page.markdown(report)
     (line,) = [line for line in markdown.splitlines() if "no luck with" in line]
-    assert line.count("|") == 6  # its own columns, no others
+    assert line.count("|") == 7  # its own columns, no others
+    ours = r"\[(run|gate)\]\(/[\w/?=&.-]+\)|`samegoal-pipelines [\w -]+`"
+    line = re.sub(ours, "", line)
     for harmful in ("<script", "](", "![", "`", "http:"):
         assert harmful not in line
     assert "2 failed, 1 held, 1 late of 5" in markdown
@@ -250,3 +256,21 @@ def test_scripts_get_the_same_facts(report: Report) -> None:
     }
     assert facts["expiring"] == ["nasty"]
     assert len(facts["trends"]) == 2
+
+
+def test_commands_stand_in_code_style_and_can_be_copied(report: Report) -> None:
+    command = "samegoal-pipelines sync held --release --today 2026-10-12 --why REASON"
+    assert f'<code>{command}</code><button type="button">Copy</button>' in page.html(report)
+    assert f"`{command}`" in page.markdown(report)
+
+
+def test_a_row_links_to_its_run_and_its_gate_check(report: Report) -> None:
+    (line,) = [line for line in page.markdown(report).splitlines() if "--release" in line]
+    held = next(one for one in report.board.districts if one.state == "held")
+    assert f"[run](/runs/{held.run_id})" in line
+    assert "[gate](/assets/published_snapshot?view=checks&checkDetail=gate&partition=held)" in line
+
+
+def test_a_night_that_counted_nothing_shows_a_dash(report: Report) -> None:
+    (line,) = [line for line in page.markdown(report).splitlines() if line.startswith("| Resting ISD")]
+    assert line.split(" | ")[4:7] == ["–", "–", "–"]

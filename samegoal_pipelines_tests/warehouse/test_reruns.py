@@ -70,17 +70,17 @@ def test_six_reruns_that_lose_seven_percent_each_stop_at_a_tenth(warehouse: sa.E
     publish_night(warehouse, 0, school(1000))
     publish_night(warehouse, 1, school(930), gate=gate_of())
     before = views(warehouse)
-    for remaining in (865, 804, 748, 696, 647):  # 7 % fewer each time
+    for remaining in (865, 804, 748, 696, 647):  # 7% fewer each time
         held = hold_night(warehouse, 1, school(remaining), gate_of())
         assert views(warehouse) == before
     assert held.verdict.reasons == (
-        "283 of 930 students (30.4 %) last published as ENROLLED or PRE-ENROLLED would be gone, INACTIVE or "
+        "283 of 930 students (30.4%) last published as ENROLLED or PRE-ENROLLED would be gone, INACTIVE or "
         "GRADUATED (how many of them only because time has passed cannot be told: the rows that the "
-        "published snapshot was made from are not in the landing); the limit is 10 %: check in "
+        "published snapshot was made from are not in the landing); the limit is 10%: check in "
         "Qmlativ whether their enrollments were ended or deleted on purpose",
-        BEFORE + "353 of 1,000 students (35.3 %) last published as ENROLLED or PRE-ENROLLED would be gone, "
+        BEFORE + "353 of 1,000 students (35.3%) last published as ENROLLED or PRE-ENROLLED would be gone, "
         "INACTIVE or GRADUATED (how many of them only because time has passed cannot be told: the rows that "
-        "the published snapshot was made from are not in the landing); the limit is 10 %: check in "
+        "the published snapshot was made from are not in the landing); the limit is 10%: check in "
         "Qmlativ whether their enrollments were ended or deleted on purpose",
     )
 
@@ -96,8 +96,8 @@ def test_a_rerun_within_the_limit_is_held_for_what_the_night_adds_up_to(warehous
     held = hold_night(warehouse, 1, school(899), gate)
 
     assert held.verdict.reasons == (
-        BEFORE + "101 of 1,000 students (10.1 %) last published as ENROLLED or PRE-ENROLLED would be gone, "
-        "INACTIVE or GRADUATED, 101 of them (10.1 %) not because time has passed; the limit is 10 %: check "
+        BEFORE + "101 of 1,000 students (10.1%) last published as ENROLLED or PRE-ENROLLED would be gone, "
+        "INACTIVE or GRADUATED, 101 of them (10.1%) not because time has passed; the limit is 10%: check "
         "in Qmlativ whether their enrollments were ended or deleted on purpose",
     )
     assert held.verdict.numbers["lost"] == 101
@@ -120,8 +120,8 @@ def test_what_time_has_taken_since_the_night_before_does_not_count_against_a_rer
 @pytest.mark.parametrize(
     ("first", "second", "said"),
     [
-        ((4, 0), (8, 0), "8 of 40 students (20.0 %) would lose their last parent"),
-        ((0, 25), (0, 40), "40 of 80 published rows of demographics (50.0 %) would change"),
+        ((4, 0), (8, 0), "8 of 40 students (20.0%) would lose their last parent"),
+        ((0, 25), (0, 40), "40 of 80 published rows of demographics (50.0%) would change"),
     ],
     ids=["contacts", "demographics"],
 )
@@ -167,7 +167,7 @@ def test_after_a_release_reruns_add_up_all_the_same(warehouse: sa.Engine) -> Non
     publish_night(warehouse, 1, school(560), gate=gate_of())
     held = hold_night(warehouse, 1, school(520), gate_of())
     (reason,) = held.verdict.reasons
-    assert reason.startswith(BEFORE + "480 of 1,000 students (48.0 %)")
+    assert reason.startswith(BEFORE + "480 of 1,000 students (48.0%)")
     release_held(warehouse, school(520))
     assert publish_night(warehouse, 1, school(500), gate=gate_of()).removed == 20
 
@@ -181,7 +181,7 @@ def test_a_release_of_one_night_lets_no_other_pass(warehouse: sa.Engine) -> None
     held = hold_night(warehouse, 2, school(520), gate_of())
     (reason,) = held.verdict.reasons
     assert "the night 2026-09-02, the last one published before" in reason
-    assert "80 of 600 students (13.3 %)" in reason
+    assert "80 of 600 students (13.3%)" in reason
 
 
 def test_the_first_night_of_a_district_run_again_has_its_first_run_alone_to_compare_with(

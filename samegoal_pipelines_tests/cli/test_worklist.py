@@ -27,10 +27,11 @@ def listed(deployment: Any) -> None:
         {"student_number": "00041", "building": "=1+1", "problem": "never closed", "enrollment_id": 9},
     ]
     with as_writer(deployment.warehouse, "alpha", "listing") as connection:
-        for row in rows:
+        for line, row in enumerate(rows):
             connection.execute(
                 sa.insert(registrar_worklist).values(
                     district_id="alpha",
+                    line=line,
                     snapshot_date=NIGHT,
                     student_id=int(str(row["student_number"])),
                     detail="two enrollments",

@@ -340,4 +340,6 @@ def test_a_night_is_replayed_from_the_rows_of_the_run_that_published_it(two_nigh
 def test_a_rubbish_date_is_one_line(deployment, first):
     config = {"ops": {"replay_landed_nights": {"config": {"from_date": first}}}}
     result = execute(deployment, "grand-bend", REPLAY_JOB, config)
-    assert first_failure(result).startswith("grand-bend: replay: the first night to replay is no date")
+    reason, next_step = first_failure(result)
+    assert reason == "replay: the first night to replay is no date"
+    assert next_step == "write it as YYYY-MM-DD"

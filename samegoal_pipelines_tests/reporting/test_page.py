@@ -87,7 +87,7 @@ def test_the_page_says_what_became_of_every_district_the_urgent_first(report: Re
     shown = Text(page.html(report)).text
     order = ["nasty", "failing", "late", "held", "fine", "resting", "gone"]
     assert [one.district_id for one in report.board.districts] == order
-    body = shown[shown.index("What needs somebody") :]
+    body = shown[shown.index("Needs attention") :]
     names = ["Failing ISD", "Late ISD", "Held ISD", "Fine ISD", "Resting ISD", "Gone ISD"]
     assert sorted(names, key=body.index) == names
     for said in (

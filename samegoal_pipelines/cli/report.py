@@ -16,8 +16,8 @@ from samegoal_pipelines.printable import NOTHING
 
 if TYPE_CHECKING:
     from samegoal_pipelines.deployment import Deployment
-    from samegoal_pipelines.reporting.ahead import Ahead
-    from samegoal_pipelines.reporting.board import Board
+    from samegoal_pipelines.reporting.forecast import Ahead
+    from samegoal_pipelines.reporting.nightly_status import Board
 
 HOLDS_SHOWN = 20
 """How many districts the terminal names that will be held. The page and JSON have all of them."""
@@ -61,7 +61,7 @@ def report(
     """  # noqa: D301  # click wants the backspace itself
     from datetime import UTC
 
-    from samegoal_pipelines.reporting.ahead import look_ahead
+    from samegoal_pipelines.reporting.forecast import look_ahead
     from samegoal_pipelines.reporting.report import make_report
 
     made = make_report(deployment.warehouse, datetime.now(UTC), night.date() if night else None)

@@ -144,8 +144,7 @@ def _moment(standing: Standing, published: Attempt) -> str:
 
 def _next_step(attempt: Attempt) -> str:
     from samegoal_pipelines.errors import fill_in
-    from samegoal_pipelines.reporting.board import OPEN_THE_RUN, when_held
+    from samegoal_pipelines.reporting.nightly_status import advice_about
 
-    held = attempt.state == "held"
-    advice = when_held(attempt.snapshot_date) if held else attempt.next_step or OPEN_THE_RUN
-    return fill_in(advice, attempt.district_id, attempt.run_id)
+    advice = advice_about(attempt.state, attempt.snapshot_date, attempt.next_step)
+    return fill_in(advice or "", attempt.district_id, attempt.run_id)

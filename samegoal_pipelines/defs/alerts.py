@@ -22,8 +22,8 @@ from samegoal_pipelines.defs.report import missing_reports
 from samegoal_pipelines.deployment import Deployment
 from samegoal_pipelines.reporting.addresses import Address, AlertError, alert_addresses
 from samegoal_pipelines.reporting.alerts import Alert, alerts_due, judged_boards
-from samegoal_pipelines.reporting.board import DEADLINE, Board, DistrictNight, read_board
 from samegoal_pipelines.reporting.formatting import since
+from samegoal_pipelines.reporting.nightly_status import DEADLINE, Board, DistrictNight, read_board
 from samegoal_pipelines.warehouse.errors import WarehouseError
 
 ON_TIME_CHECK = "on_time"

@@ -23,7 +23,7 @@ from samegoal_pipelines.defs.night import PARTITION_TAG, Night
 from samegoal_pipelines.errors import fill_in
 from samegoal_pipelines.landing import LandingError
 from samegoal_pipelines.printable import share
-from samegoal_pipelines.reporting.board import when_held
+from samegoal_pipelines.reporting.nightly_status import when_held
 from samegoal_pipelines.tables.catalog import RAW_TABLES
 from samegoal_pipelines.tables.reads import rows_by_object
 from samegoal_pipelines.transforms.enrollments import FilteredEnrollments

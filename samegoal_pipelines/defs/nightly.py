@@ -25,7 +25,7 @@ from samegoal_pipelines.deployment import Deployment
 from samegoal_pipelines.districts.pauses import unpaused
 from samegoal_pipelines.districts.registry import District
 from samegoal_pipelines.printable import some
-from samegoal_pipelines.reporting.board import NIGHT_BEGINS
+from samegoal_pipelines.reporting.nightly_status import NIGHT_BEGINS
 
 SCHEDULE_NAME = "nightly_by_district"
 TICK_TAG = ".dagster/scheduled_execution_time"

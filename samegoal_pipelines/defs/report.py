@@ -18,9 +18,9 @@ from samegoal_pipelines.defs.night import TODAY_TAG, read_date
 from samegoal_pipelines.deployment import Deployment
 from samegoal_pipelines.errors import PipelineError
 from samegoal_pipelines.landing import LandingError
-from samegoal_pipelines.reporting.board import active_timezones, night_now, read_board
 from samegoal_pipelines.reporting.formatting import summary
 from samegoal_pipelines.reporting.messages import Message, missing_report_message
+from samegoal_pipelines.reporting.nightly_status import active_timezones, night_now, read_board
 from samegoal_pipelines.reporting.report import FOLDER, make_report
 
 REPORT_JOB = "make_nightly_report"

@@ -14,7 +14,7 @@ from samegoal_pipelines.deployment import Deployment
 from samegoal_pipelines.districts.pauses import all_pauses
 from samegoal_pipelines.errors import SYNC, PipelineError
 from samegoal_pipelines.landing import LandingError
-from samegoal_pipelines.reporting.outlook import HoldAhead, LastPublished, first_hold, nights_to_come
+from samegoal_pipelines.reporting.forecast import HoldAhead, LastPublished, first_hold, nights_to_come
 from samegoal_pipelines.transforms.forecast import forecast_statuses
 from samegoal_pipelines.warehouse.changes import students_as_of
 from samegoal_pipelines.warehouse.snapshots import last_published

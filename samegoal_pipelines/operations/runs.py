@@ -40,7 +40,7 @@ from samegoal_pipelines.deployment import Deployment
 from samegoal_pipelines.districts.errors import DistrictError
 from samegoal_pipelines.errors import fill_in
 from samegoal_pipelines.printable import on_one_line
-from samegoal_pipelines.reporting.board import OPEN_THE_RUN, when_held
+from samegoal_pipelines.reporting.nightly_status import advice_about
 from samegoal_pipelines.settings import INSTANCE_FILES, Settings
 from samegoal_pipelines.warehouse.snapshots import Attempt, find_attempt
 
@@ -172,11 +172,7 @@ def _run(
     if attempt is None:
         reason, next_step = ("stopped", None) if stopped else first_failure(result)
         return NightOutcome(district_id, None, reason, stopped, next_step)
-    advice = None
-    if attempt.state == "held":
-        advice = when_held(attempt.snapshot_date)
-    elif attempt.state == "failed":
-        advice = attempt.next_step or OPEN_THE_RUN
+    advice = advice_about(attempt.state, attempt.snapshot_date, attempt.next_step)
     next_step = advice and fill_in(advice, district_id, attempt.run_id)
     return NightOutcome(district_id, attempt, attempt.reason, stopped, next_step)
 

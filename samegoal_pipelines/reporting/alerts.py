@@ -20,7 +20,8 @@ import psycopg2.errors
 import sqlalchemy as sa
 from sqlalchemy.exc import OperationalError
 
-from samegoal_pipelines.reporting.board import (
+from samegoal_pipelines.reporting.messages import Message, alert_message, all_well_message
+from samegoal_pipelines.reporting.nightly_status import (
     Board,
     DistrictNight,
     active_timezones,
@@ -28,7 +29,6 @@ from samegoal_pipelines.reporting.board import (
     night_judged,
     read_board,
 )
-from samegoal_pipelines.reporting.messages import Message, alert_message, all_well_message
 from samegoal_pipelines.tables.warehouse import alerts_sent
 from samegoal_pipelines.warehouse.engine import take_role, transaction
 from samegoal_pipelines.warehouse.history import LOCK_ROW

@@ -5,8 +5,8 @@ from __future__ import annotations
 from datetime import date
 
 from samegoal_pipelines.printable import in_days, some
-from samegoal_pipelines.reporting.ahead import Ahead
-from samegoal_pipelines.reporting.board import Board, DistrictNight
+from samegoal_pipelines.reporting.forecast import Ahead
+from samegoal_pipelines.reporting.nightly_status import Board, DistrictNight
 
 SUMMED_UP = ("failed", "held", "late")
 """The order in which trouble is summed up in a line."""

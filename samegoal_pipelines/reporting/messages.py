@@ -12,7 +12,7 @@ from datetime import date
 
 from samegoal_pipelines.printable import on_one_line
 from samegoal_pipelines.reporting import formatting
-from samegoal_pipelines.reporting.board import Board, DistrictNight
+from samegoal_pipelines.reporting.nightly_status import Board, DistrictNight
 
 NAMES_IN_A_GROUP = 20
 GROUPS = 60

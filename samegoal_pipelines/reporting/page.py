@@ -14,8 +14,8 @@ from typing import Any
 
 from samegoal_pipelines.printable import NOTHING, on_one_line
 from samegoal_pipelines.reporting import formatting, plots
-from samegoal_pipelines.reporting.ahead import DistrictHold
-from samegoal_pipelines.reporting.board import DistrictNight
+from samegoal_pipelines.reporting.forecast import DistrictHold
+from samegoal_pipelines.reporting.nightly_status import DistrictNight
 from samegoal_pipelines.reporting.report import Report
 
 ROWS_IN_MARKDOWN = 100

@@ -9,9 +9,8 @@ from typing import Any
 import sqlalchemy as sa
 
 from samegoal_pipelines.landing import Landing
-from samegoal_pipelines.reporting.ahead import Ahead, look_ahead
-from samegoal_pipelines.reporting.board import Board, read_board
-from samegoal_pipelines.reporting.newest import read_newest
+from samegoal_pipelines.reporting.forecast import Ahead, look_ahead
+from samegoal_pipelines.reporting.nightly_status import Board, read_board, read_newest
 from samegoal_pipelines.reporting.trends import TrendNight, read_trends
 
 FOLDER = "_reports"

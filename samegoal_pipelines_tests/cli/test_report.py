@@ -17,8 +17,8 @@ from samegoal_pipelines.districts.pauses import pause
 from samegoal_pipelines.errors import PipelineError
 from samegoal_pipelines.landing import Landing, LandingError
 from samegoal_pipelines.qmlativ.errors import SourceUnavailableError
-from samegoal_pipelines.reporting.ahead import look_ahead
-from samegoal_pipelines.reporting.board import night_now, read_board
+from samegoal_pipelines.reporting.forecast import look_ahead
+from samegoal_pipelines.reporting.nightly_status import night_now, read_board
 from samegoal_pipelines_tests.reporting.factories import (
     NIGHT,
     attempt,

@@ -34,7 +34,7 @@ from samegoal_pipelines.defs.nightly import (
 )
 from samegoal_pipelines.districts.pauses import pause
 from samegoal_pipelines.operations.runs import open_instance
-from samegoal_pipelines.reporting.board import NIGHT_BEGINS
+from samegoal_pipelines.reporting.nightly_status import NIGHT_BEGINS
 from samegoal_pipelines.tables.warehouse import districts as districts_table
 from samegoal_pipelines_tests.defs.test_processes import ENDED
 

@@ -17,7 +17,7 @@ import sqlalchemy as sa
 from samegoal_pipelines.districts.pauses import pause
 from samegoal_pipelines.landing import Landing, LandingError
 from samegoal_pipelines.reporting import page, plots
-from samegoal_pipelines.reporting.ahead import DistrictHold
+from samegoal_pipelines.reporting.forecast import DistrictHold
 from samegoal_pipelines.reporting.report import FOLDER, Report, make_report
 from samegoal_pipelines.reporting.trends import TrendNight
 from samegoal_pipelines_tests.reporting.factories import (

@@ -10,7 +10,7 @@ import pytest
 import sqlalchemy as sa
 
 from samegoal_pipelines.districts.pauses import pause
-from samegoal_pipelines.reporting.board import (
+from samegoal_pipelines.reporting.nightly_status import (
     Board,
     DistrictNight,
     active_timezones,

@@ -1,14 +1,15 @@
-"""The board: what became of one night in every district, as plain data.
+"""What became of a night in every district, as plain data.
 
-Two queries whatever the number of districts. `now` is handed in. What is said about it, and to whom, is
-decided elsewhere (`page`, `message`).
+`read_board` is about one night, `read_newest` about the newest night of each district: a night begins in
+Guam while people in Chicago still discuss the one before, so no single night is the newest of all. Every
+form of the report is rendered from these classes (`page`, `messages`, the terminal). `now` is an argument.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, date, datetime, time, timedelta
 from functools import cache
 from hashlib import sha256
@@ -47,6 +48,16 @@ def when_held(night: date) -> str:
         "held: "
         f"{SYNC} --release --today {night} --why REASON"
     )
+
+
+def advice_about(state: str, night: date, stored: str | None) -> str | None:
+    """What to do about a night in this state; `ID` stands for the district, `RUN` for the run.
+
+    Args:
+        stored: the next step that was recorded with a failure.
+    """
+    advice = {"late": WHEN_LATE, "held": when_held(night), "failed": stored or OPEN_THE_RUN}
+    return advice.get(state)
 
 
 _COUNTED = ("students", "enrolled", "pre_enrolled", "graduated", "inactive")
@@ -368,13 +379,7 @@ def _advice(state: str, row: sa.RowMapping, night: date, decisive: sa.RowMapping
     later = row["later_night"]
     if later is not None and state in TROUBLE:
         return f"nothing: the night {later} has been published since"
-    if state == "late":
-        return WHEN_LATE
-    if state == "held":
-        return when_held(night)
-    if state == "failed" and decisive is not None:
-        return decisive["next_step"] or OPEN_THE_RUN
-    return None
+    return advice_about(state, night, decisive["next_step"] if decisive is not None else None)
 
 
 def _nights_without(row: sa.RowMapping, night: date) -> int:
@@ -386,3 +391,41 @@ def _nights_without(row: sa.RowMapping, night: date) -> int:
         first, last = max(row["paused_from"], before + timedelta(days=1)), min(row["paused_to"], night)
         paused = max(0, (last - first).days + 1)
     return max(1, (night - before).days - paused)
+
+
+def read_newest(engine: sa.Engine, now: datetime) -> Board:
+    """Every district on the newest night that has begun there.
+
+    As long as that one is not due, a district whose night before is in trouble shows that: a new night makes
+    no trouble go away until something has come of it. The board's night is the one of most districts; what is
+    said of a district on another one begins with its night.
+
+    Args:
+        now: an aware instant.
+    """
+    with as_operator(engine, "looking up the time zones") as connection:
+        zones = set(connection.scalars(sa.select(districts.c.timezone).distinct()))
+    begun = {zone: night_now([zone], now) for zone in zones}
+    judged = {zone: night_judged(zone, now) for zone in zones}
+    boards = {
+        night: {one.district_id: one for one in read_board(engine, night, now).districts}
+        for night in {*begun.values(), *judged.values()}
+    }
+    found = [
+        _telling(one, boards[judged[one.timezone]].get(one.district_id))
+        for night, board in boards.items()
+        for one in board.values()
+        if begun[one.timezone] == night
+    ]
+    counted = Counter(one.night for one in found if one.state != "disabled")
+    night = max(counted, key=lambda night: (counted[night], night), default=night_now(zones, now))
+    return Board.in_order(night, now, [one if one.night == night else _named(one) for one in found])
+
+
+def _telling(newest: DistrictNight, before: DistrictNight | None) -> DistrictNight:
+    """The one of both nights, which may be the same, that somebody must know of."""
+    return before if before is not None and before.in_trouble and newest.state == "pending" else newest
+
+
+def _named(one: DistrictNight) -> DistrictNight:
+    return replace(one, reason=f"night {one.night}" + (f": {one.reason}" if one.reason else ""))

@@ -6,9 +6,8 @@ from datetime import timedelta
 
 import sqlalchemy as sa
 
-from samegoal_pipelines.reporting.board import Board
 from samegoal_pipelines.reporting.formatting import summary
-from samegoal_pipelines.reporting.newest import read_newest
+from samegoal_pipelines.reporting.nightly_status import Board, read_newest
 from samegoal_pipelines.reporting.report import make_report
 from samegoal_pipelines_tests.reporting.factories import NIGHT, at, attempt, register
 

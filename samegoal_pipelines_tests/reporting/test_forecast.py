@@ -17,9 +17,8 @@ import sqlalchemy as sa
 from samegoal_pipelines.defs.gate import statuses_as_of_tonight
 from samegoal_pipelines.districts.pauses import Pause, pause
 from samegoal_pipelines.landing import Landing
-from samegoal_pipelines.reporting.ahead import Ahead, look_ahead
-from samegoal_pipelines.reporting.board import read_board
-from samegoal_pipelines.reporting.outlook import LastPublished, first_hold, nights_to_come
+from samegoal_pipelines.reporting.forecast import Ahead, LastPublished, first_hold, look_ahead, nights_to_come
+from samegoal_pipelines.reporting.nightly_status import read_board
 from samegoal_pipelines.transforms.snapshot import statuses_of
 from samegoal_pipelines.warehouse.gate import Gate, Limits
 from samegoal_pipelines.warehouse.publish import Held, Published, publish

@@ -221,7 +221,7 @@ def test_an_erasure_that_is_killed_in_the_middle_is_finished_by_the_next(
 @pytest.mark.parametrize("status", [dg.DagsterRunStatus.QUEUED, dg.DagsterRunStatus.STARTED])
 def test_a_district_with_a_run_going_on_is_not_erased(registered, deployment, status):
     run_id = start_run(deployment, "alpha", status=status)
-    with pytest.raises(EraseRefusedError, match=f"^alpha: erasing: run {run_id} is still in progress: wait"):
+    with pytest.raises(EraseRefusedError, match=f"^alpha: erasing: run {run_id} is still in progress; wait"):
         erase_district(deployment, "alpha")
     assert rows_left(registered, "alpha") == {"districts", "district_credentials"}
     assert files(deployment, "alpha")

@@ -44,7 +44,7 @@ def ours(url: str, students: int) -> Callable[[], range]:
     """The public `publish`."""
     from benchmarks.publish import DISTRICT, FIRST_NIGHT, first_night
     from samegoal_pipelines.warehouse import engine as warehouse_engine
-    from samegoal_pipelines.warehouse.publish import publish
+    from samegoal_pipelines_tests.warehouse.factories import publish
 
     engine = warehouse_engine.connect(url)
     warehouse_engine.migrate(engine)

@@ -156,7 +156,7 @@ class _Server:
 def ours(url: str, students: int, rounds: int, share: float) -> Callable[[], range]:
     """A warehouse with a first night in it; each round publishes the next one."""
     from samegoal_pipelines.warehouse import engine as warehouse_engine
-    from samegoal_pipelines.warehouse.publish import publish
+    from samegoal_pipelines_tests.warehouse.factories import publish
 
     engine = warehouse_engine.connect(url)
     warehouse_engine.migrate(engine)

@@ -15,6 +15,7 @@ import dagster as dg
 from samegoal_pipelines.defs import (
     alerts,
     demographics,
+    dry_run,
     enrollments,
     housekeeping,
     nightly,
@@ -27,7 +28,7 @@ from samegoal_pipelines.defs import (
     worklist,
 )
 from samegoal_pipelines.defs.forkserver import start_runs_warm
-from samegoal_pipelines.defs.io import landing_io_manager
+from samegoal_pipelines.defs.io import IN_MEMORY, landing_io_manager
 from samegoal_pipelines.defs.night import night
 from samegoal_pipelines.deployment import Deployment
 from samegoal_pipelines.reporting.addresses import check_addresses
@@ -46,6 +47,7 @@ def build_defs(deployment: Deployment | None = None) -> dg.Definitions:
         jobs=[
             nightly.nightly_snapshot,
             release.release_held_snapshot,
+            dry_run.dry_run,
             replay.replay_nights,
             housekeeping.prune_landing,
             report.make_nightly_report,
@@ -57,7 +59,7 @@ def build_defs(deployment: Deployment | None = None) -> dg.Definitions:
             "deployment": deployment or Deployment(),
             "night": night,
             "io_manager": landing_io_manager,
-            replay.IN_MEMORY: dg.mem_io_manager,
+            IN_MEMORY: dg.mem_io_manager,
         },
         # One process per run: `today` is decided once, and frames are handed on from memory.
         executor=dg.in_process_executor,

@@ -109,7 +109,8 @@ def _print(district_id: str, nights: Sequence[NightChanges]) -> None:
     if not any(any(night.counts.values()) for night in nights):
         sentences.append(f"{district_id}: nothing changed")
     print_sentences(sentences)
-    listed = [(night.snapshot_date, one) for night in nights for one in night.listed or ()]
+    held_first = sorted(nights, key=lambda night: night.state != "held")
+    listed = [(night.snapshot_date, one) for night in held_first for one in night.listed or ()]
     if listed:
         click.echo()
         print_table(
@@ -131,7 +132,9 @@ def _print(district_id: str, nights: Sequence[NightChanges]) -> None:
 def _sentence(night: NightChanges) -> str:
     """Explain a night's numbers; empty if there is nothing to add."""
     if night.state != "published":
-        return f"{night.snapshot_date}: {night.state}" + (f": {night.reason}" if night.reason else "")
+        released = f", later released by {night.released_by}" if night.released_by else ""
+        reason = f": {night.reason}" if night.reason else ""
+        return f"{night.snapshot_date}: {night.state}{released}{reason}"
     parts = [words for flip in night.flips if (words := _flip_words(flip))]
     if night.counts["removed"]:
         why = ", ".join(f"{students:,} {reason}" for reason, students in night.departures.items())
@@ -139,7 +142,7 @@ def _sentence(night: NightChanges) -> str:
     if night.kept:
         parts.append(f"{night.kept:,} carried over as last published, because their rows cannot be relied on")
     if night.released_by:
-        parts.append(f"held, and released by {night.released_by}: {night.released_because}")
+        parts.append(f"released by {night.released_by}: {night.released_because}")
     return f"{night.snapshot_date}: {'; '.join(parts)}" if parts else ""
 
 

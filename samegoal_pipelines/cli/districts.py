@@ -15,6 +15,7 @@ from samegoal_pipelines.cli.exits import DONE, FAILED, PlainError
 from samegoal_pipelines.cli.sections import Sections
 from samegoal_pipelines.cli.terminal import print_json, print_table
 from samegoal_pipelines.districts.names import shown
+from samegoal_pipelines.tables.limits import LIMITS
 
 if TYPE_CHECKING:
     from samegoal_pipelines.deployment import Deployment
@@ -137,8 +138,9 @@ MEANINGS = {
     metavar="NAME=VALUE",
     multiple=True,
     callback=_read_limits,
-    help="Hold a night above this limit: lost, added, expired, demographics, contacts, set_aside, "
-    "kept (percent), lost_least (students). NAME=default restores the default. Can be repeated.",
+    help="Hold a night above this limit. "
+    + " ".join(f"{one.name}: {one.help} ({one.shown(one.default)})." for one in LIMITS)
+    + " NAME=default restores the default. Can be repeated.",
 )
 @click.option(
     "--restricted-contacts",

@@ -68,7 +68,9 @@ def _print(replayed: ReplayOutcome) -> None:
         print_sentences(_transitions(replayed.differing))
     elif replayed.outcome:
         click.echo("no difference")
-    print_sentences([f"{one.night}: skipped: {one.state}, never published" for one in replayed.left_out])
+    print_sentences(
+        [f"{one.snapshot_date}: skipped: {one.state}, never published" for one in replayed.left_out]
+    )
 
 
 def _transitions(nights: Sequence[ReplayedNight]) -> list[str]:

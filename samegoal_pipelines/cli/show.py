@@ -14,7 +14,7 @@ from samegoal_pipelines.cli.terminal import print_json, print_table
 if TYPE_CHECKING:
     from samegoal_pipelines.deployment import Deployment
     from samegoal_pipelines.districts.standing import Standing
-    from samegoal_pipelines.warehouse.snapshots import Attempt
+    from samegoal_pipelines.warehouse.snapshots import Snapshot
 
 _SHOWN_IN_WORDS = ("active", "gate_limits", "show_restricted_contacts", "show_confidential_phones")
 _COUNTED = ("enrolled", "pre_enrolled", "graduated", "inactive")
@@ -91,7 +91,9 @@ def show_district(deployment: Deployment, district_id: str, as_json: bool) -> No
 
 
 def _limit(name: str, value: float) -> str:
-    return f"{value:g} students" if name == "lost_least" else f"{value:g}%"
+    from samegoal_pipelines.tables.limits import BY_NAME
+
+    return BY_NAME[name].shown(value)
 
 
 def _standing_rows(standing: Standing) -> list[list[str]]:
@@ -126,23 +128,23 @@ def _standing_facts(standing: Standing) -> dict[str, Any]:
     return {
         "state": standing.state,
         "pause": standing.pause and asdict(standing.pause),
-        "last_published": published and asdict(published),
+        "last_published": published and published.facts(),
         "last_attempt": trouble
         and {
-            **asdict(trouble),
+            **trouble.facts(),
             "reason": trouble.reason or "no reason was recorded",
             "next_step": _next_step(trouble),
         },
     }
 
 
-def _moment(standing: Standing, published: Attempt) -> str:
+def _moment(standing: Standing, published: Snapshot) -> str:
     """When it was published, by the district's clock."""
     moment = published.published_at or published.started_at
     return f"{moment.astimezone(ZoneInfo(standing.district.timezone)):%Y-%m-%d at %H:%M}"
 
 
-def _next_step(attempt: Attempt) -> str:
+def _next_step(attempt: Snapshot) -> str:
     from samegoal_pipelines.errors import fill_in
     from samegoal_pipelines.reporting.nightly_status import advice_about
 

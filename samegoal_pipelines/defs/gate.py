@@ -1,14 +1,13 @@
 """The gate as Dagster shows it: what it is told of a night, its check with the numbers, and how to release.
 
-Not here: when a snapshot is held (`warehouse.gate`), nor the release itself (`release`).
+Not here: when a snapshot is held (`transforms.gate`), nor the release itself (`release`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from datetime import date
-from functools import partial
 from typing import Any
 from urllib.parse import urlencode
 
@@ -17,7 +16,6 @@ import pandas as pd
 
 from samegoal_pipelines.defs.checks import Finding
 from samegoal_pipelines.defs.errors import district_check
-from samegoal_pipelines.defs.io import Tables
 from samegoal_pipelines.defs.metadata import table
 from samegoal_pipelines.defs.night import PARTITION_TAG, Night
 from samegoal_pipelines.errors import fill_in
@@ -25,15 +23,17 @@ from samegoal_pipelines.landing import LandingError
 from samegoal_pipelines.printable import share
 from samegoal_pipelines.reporting.nightly_status import when_held
 from samegoal_pipelines.tables.catalog import RAW_TABLES
+from samegoal_pipelines.tables.limits import Limits
 from samegoal_pipelines.tables.reads import rows_by_object
-from samegoal_pipelines.transforms.enrollments import FilteredEnrollments
-from samegoal_pipelines.transforms.snapshot import count_in_doubt, statuses_of
-from samegoal_pipelines.warehouse.gate import KEPT_LEAST, Gate, Limits, Verdict
-from samegoal_pipelines.warehouse.publish import Held, Published
-from samegoal_pipelines.warehouse.snapshots import Attempt
+from samegoal_pipelines.transforms.gate import Verdict, shares
+from samegoal_pipelines.transforms.snapshot import SnapshotPayload, statuses_of
+from samegoal_pipelines.warehouse.session import Held, Published
+from samegoal_pipelines.warehouse.snapshots import Snapshot
 
 PUBLISHED_SNAPSHOT = "published_snapshot"
 GATE_CHECK = "gate"
+HELD_SNAPSHOT = "held_snapshot"
+"""The name under which a held snapshot is landed; no asset of Dagster's has it."""
 RELEASE_JOB = "release_held_snapshot"
 LOCATION = "samegoal_pipelines.definitions"
 """As `workspace.yaml` has Dagster call the code location."""
@@ -47,19 +47,31 @@ gate_check = district_check(
 )
 
 
-def gate_of(night: Night, cecs_filtered_enrollments: Tables) -> Gate:
-    """What the gate must know of tonight besides the rows to publish."""
-    enrollments, left_out = (cecs_filtered_enrollments[table] for table in ("enrollments", "left_out"))
-    return Gate(
-        limits=night.district.limits,
-        enrollment_rows=len(enrollments) + len(left_out),
-        set_aside=count_in_doubt(FilteredEnrollments(enrollments, left_out, repeated=0)),
-        status_by_time=partial(statuses_as_of_tonight, night),
-        emptied=partial(emptied_since, night),
-    )
+class LandedEvidence:
+    """What the landing knows for the gate, and where a held snapshot goes (`publishing.Landing`)."""
+
+    def __init__(
+        self, night: Night, payload: SnapshotPayload, reads: Sequence[pd.DataFrame] | None = None
+    ) -> None:
+        self._night, self._payload = night, payload
+        self._tonight = rows_that_came(reads or reads_that_landed(night, night.today, night.run_id))
+
+    def emptied(self, published: Snapshot) -> dict[str, int]:
+        """Objects that came with rows for the published night and with none tonight, and how many then."""
+        runs = (published.run_id, published.landed_run_id)
+        before = rows_that_came(reads_that_landed(self._night, published.snapshot_date, *runs))
+        return {name: rows for name, rows in before.items() if rows and self._tonight.get(name) == 0}
+
+    def statuses_by_time(self, published: Snapshot) -> pd.DataFrame | None:
+        """As `statuses_as_of_tonight`."""
+        return statuses_as_of_tonight(self._night, published)
+
+    def land_held(self) -> None:
+        """Land what is to be published."""
+        self._night.land(HELD_SNAPSHOT, self._payload.to_land())
 
 
-def statuses_as_of_tonight(night: Night, published: Attempt) -> pd.DataFrame | None:
+def statuses_as_of_tonight(night: Night, published: Snapshot) -> pd.DataFrame | None:
     """What the rows that were landed for the published night say as of tonight: what time alone explains.
 
     Returns:
@@ -67,9 +79,7 @@ def statuses_as_of_tonight(night: Night, published: Attempt) -> pd.DataFrame | N
         version has landed them without what today's rules use.
     """
     try:
-        landed = night.read_landed(
-            "raw_enrollments", published.snapshot_date, published.landed_run_id or published.run_id
-        )
+        landed = night.read_landed("raw_enrollments", published.snapshot_date, published.landed_by)
     except LandingError:
         return None
     if RAW_TABLES["raw_enrollments"].keys() - landed.keys():
@@ -78,16 +88,8 @@ def statuses_as_of_tonight(night: Night, published: Attempt) -> pd.DataFrame | N
     return pd.concat([statuses[["student_id", "status"]], uncertain[["student_id"]]], ignore_index=True)
 
 
-def emptied_since(night: Night, published: Attempt) -> dict[str, int]:
-    """Objects that came with rows for the published night and with none tonight, and with how many then."""
-    tonight = _rows_that_came(night, night.today, night.run_id)
-    before = _rows_that_came(night, published.snapshot_date, published.run_id, published.landed_run_id)
-    return {name: rows for name, rows in before.items() if rows and tonight.get(name) == 0}
-
-
-def _rows_that_came(night: Night, on: date, *run_ids: str | None) -> dict[str, int]:
-    """Rows by object, over all school years, as far as their account is in the landing."""
-    reads = reads_that_landed(night, on, *run_ids)
+def rows_that_came(reads: Iterable[pd.DataFrame]) -> dict[str, int]:
+    """Rows by object, over all school years, as far as their account is there."""
     return rows_by_object(arrived for one in reads if "Arrived" in one for arrived in one["Arrived"])
 
 
@@ -128,37 +130,12 @@ def gate_finding(
 
 def shares_table(verdict: Verdict, limits: Limits) -> dg.TableMetadataValue:
     """What the gate counted, each share beside its limit."""
-    n = verdict.numbers
-    lost, active = n["lost"] - n.get("lost_by_time", 0), n["published_active"]
-    published = int(n["published_students"])
-    few = f", from {limits.floor(published)} students on"
-    shares = [
-        ("students lost, time apart", lost, active, f"{limits.lost:g}%{few}"),
-        ("students added", n.get("added", 0), published, f"{limits.added:g}%{few}"),
-        ("students lost by time alone", n.get("expired_by_time", 0), active, f"{limits.expired:g}%"),
-        (
-            "demographics changed",
-            n["demographics_changed"],
-            n["demographics_published"],
-            f"{limits.demographics:g}%",
-        ),
-        (
-            "students with no contact left",
-            n["contacts_lost"],
-            n["published_students"],
-            f"{limits.contacts:g}%",
-        ),
-        ("enrollments set aside", n["set_aside"], n["enrollment_rows"], f"{limits.set_aside:g}%"),
-        (
-            "students who cannot be read",
-            n["kept"],
-            n["published_students"],
-            f"{limits.kept:g}%, from {limits.floor(published, KEPT_LEAST)} students on",
-        ),
-    ]
     return table(
         ("what", "rows", "of", "share", "held above"),
-        ((what, f"{part:,}", f"{of:,}", share(part, of), limit) for what, part, of, limit in shares),
+        (
+            (one.label, f"{one.part:,}", f"{one.whole:,}", share(one.part, one.whole), one.limit)
+            for one in shares(limits, verdict.numbers)
+        ),
     )
 
 
@@ -179,7 +156,7 @@ def release_link(context: dg.AssetExecutionContext, night: Night) -> dg.Markdown
 
 _RELEASE_CONFIG = """\
 ops:
-  release:
+  published_snapshot:
     config:
       night: '{night}'
       who: ''  # your name; empty: SAMEGOAL_OPERATOR

@@ -16,6 +16,8 @@ from samegoal_pipelines.defs.errors import record_failures
 from samegoal_pipelines.defs.night import Night, OutdatedError
 
 Tables = dict[str, pd.DataFrame]
+IN_MEMORY = "in_memory"
+"""The resource that hands a job's outcome to the command that runs it in process. It lands nothing."""
 
 
 MADE_FROM = {
@@ -48,6 +50,8 @@ class LandingIOManager(dg.IOManager):
         asset = context.asset_key.to_user_string()
         if asset in self._in_memory:
             return self._in_memory[asset]
+        if self._night.is_release:
+            return LandedForHeld(self._night, asset)
         with record_failures(asset, self._night):
             self._refuse_outdated(asset)
             return self._night.read_landed(asset, self._night.today, None)
@@ -63,6 +67,28 @@ class LandingIOManager(dg.IOManager):
             read_at = self._night.last_landed_at(raw)
             if made_at and read_at and read_at > made_at:
                 raise OutdatedError(f"{raw} was read again after it was made")
+
+
+class LandedForHeld(Tables):
+    """An asset as it was landed for the held snapshot, read when it is first looked at: a release itself does
+    not need it.
+    """
+
+    def __init__(self, night: Night, asset: str) -> None:
+        super().__init__()
+        self._night, self._asset = night, asset
+
+    def __missing__(self, table: str) -> pd.DataFrame:
+        """Read all of its tables.
+
+        Raises:
+            LandingError: they are gone or damaged.
+        """
+        self.update(self._night.read_landed_for(self._night.held, self._asset))
+        return self[table] if table in self else self._absent(table)
+
+    def _absent(self, table: str) -> pd.DataFrame:
+        raise KeyError(table)
 
 
 def _facts(tables: Tables) -> dict[str, dict[str, Any]]:

@@ -19,8 +19,8 @@ from samegoal_pipelines.tables.vocabulary import EXCLUDED, QUARANTINED, STATUSES
 from samegoal_pipelines.transforms.enrollments import FilteredEnrollments, count_outcomes
 from samegoal_pipelines.transforms.parents import ParentDemographics
 from samegoal_pipelines.transforms.status import StudentStatuses
-from samegoal_pipelines.warehouse.publish import Held, Published
-from samegoal_pipelines.warehouse.snapshots import Attempt
+from samegoal_pipelines.warehouse.session import Held, Published
+from samegoal_pipelines.warehouse.snapshots import Snapshot
 
 ROWS_IN, ROWS_OUT = "rows in", "rows out"
 QUARANTINED_ROWS = "quarantined"
@@ -137,7 +137,7 @@ def parent_facts(
 
 
 def snapshot_facts(
-    counts: Published | Held, attempts: Sequence[Attempt], snapshot_date: date
+    counts: Published | Held, attempts: Sequence[Snapshot], snapshot_date: date
 ) -> dict[str, Any]:
     """A snapshot that was published or held: its statuses beside those before, and how the last ones went.
 

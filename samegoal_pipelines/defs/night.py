@@ -23,19 +23,23 @@ from samegoal_pipelines.districts.registry import District
 from samegoal_pipelines.errors import SYNC, Kind, PipelineError
 from samegoal_pipelines.landing import LandingError
 from samegoal_pipelines.qmlativ.client import QmlativClient
+from samegoal_pipelines.tables.catalog import RAW_TABLES
 from samegoal_pipelines.tables.vocabulary import FIRST_NIGHT, LAST_NIGHT
-from samegoal_pipelines.warehouse.snapshots import record_failure
+from samegoal_pipelines.warehouse.errors import NothingHeldError
+from samegoal_pipelines.warehouse.release import find_held
+from samegoal_pipelines.warehouse.snapshots import RunIdentity, Snapshot, last_attempts, record_failure
 
 TODAY_TAG = "samegoal/today"
 SCHEDULE_TAG = "dagster/schedule_name"
 SOURCE_HOST_TAG = "samegoal/source_host"
 PARTITION_TAG = "dagster/partition"
+RELEASE_TAG = "samegoal/release"
+"""On runs that publish what is held."""
+DRY_RUN_JOB = "dry_run"
 PROCESS_TAG = ".dagster/samegoal_process"
 """On runs that a person at a terminal waits for: which process they run in. The UI hides such tags."""
 OUTCOME_TAG = "samegoal/outcome"
 """On runs that published nothing: `held` or `failed`, which tells them apart in the list of runs."""
-OUTCOME_TAG = "samegoal/outcome"
-"""On runs that published nothing: `held` or `failed`, to tell them apart in the list of runs."""
 
 
 class NotADateError(PipelineError):
@@ -43,6 +47,16 @@ class NotADateError(PipelineError):
 
     kind = Kind.DATE
     rerun = False
+
+
+class FutureNightError(NotADateError):
+    """A night that has not come yet was to be published."""
+
+    next_step = "see what it would publish with: samegoal-pipelines sync ID --today DATE --dry-run"
+
+
+class NotLandedError(LandingError):
+    """A night's landed rows cannot be used any more; says only in which way."""
 
 
 class NotTonightError(PipelineError):
@@ -80,6 +94,41 @@ def read_date(text: str, what: str) -> date:
             f"{what} is no night", next_step=f"give a date from {FIRST_NIGHT} to {LAST_NIGHT}"
         )
     return found
+
+
+def read_landed_for(deployment: Deployment, snapshot: Snapshot, asset: str) -> dict[str, pd.DataFrame]:
+    """An asset as it was landed for a snapshot: by its run, by the run whose enrollments it took, or by the
+    last run before it.
+
+    Raises:
+        NotLandedError: it is not there, or an older version landed it.
+        LandedFileError: a file cannot be used.
+    """
+    district_id, night = snapshot.district_id, snapshot.snapshot_date
+    landed = deployment.landing.landed(asset, district_id=district_id, night=night)
+    runs = [one.run_id for one in landed if one.landed_at <= snapshot.started_at]
+    for run_id in (snapshot.run_id, snapshot.landed_run_id, *reversed(runs)):
+        if run_id in runs:
+            tables = deployment.landing.read(asset, district_id=district_id, night=night, run_id=run_id)
+            if RAW_TABLES.get(asset, {}).keys() - tables.keys():
+                raise NotLandedError("are of an older version, which did not read all that is used today")
+            return tables
+    raise NotLandedError("are missing")
+
+
+def refuse_the_future(deployment: Deployment, district: District, night: date) -> None:
+    """Never publish a night whose date has not come yet; sandbox districts may.
+
+    Raises:
+        FutureNightError: it has not.
+    """
+    today = district.local_date(datetime.now(UTC))
+    if night > today and not deployment.settings.allow_local_sources:
+        raise FutureNightError(
+            f"it is {today} there, and no night is published before its date",
+            district_id=district.id,
+            next_step=f"see what it would publish with: samegoal-pipelines sync ID --today {night} --dry-run",
+        )
 
 
 class Night:
@@ -123,10 +172,29 @@ class Night:
 
     @cached_property
     def today(self) -> date:
-        """The local date that this run is about: its tag, or else the district's date now."""
-        if tagged := self._run.tags.get(TODAY_TAG):
-            return read_date(tagged, f"the run's tag {TODAY_TAG}")
-        return self.local_date
+        """The local date that this run is about: as it is named, or else the district's date now.
+
+        Raises:
+            FutureNightError: it has not come yet, and this run is no dry run.
+        """
+        if held := self._held_night():
+            named = read_date(held, "the night")
+        elif tagged := self._run.tags.get(TODAY_TAG):
+            named = read_date(tagged, f"the run's tag {TODAY_TAG}")
+        else:
+            return self.local_date
+        if self._run.job_name != DRY_RUN_JOB:
+            refuse_the_future(self._deployment, self.district, named)
+        return named
+
+    def _held_night(self) -> str | None:
+        """The night that a release names in its configuration."""
+        if not self.is_release:
+            return None
+        config: Any = self._run.run_config
+        for key in ("ops", "published_snapshot", "config", "night"):
+            config = config.get(key) or {}
+        return config or None
 
     @cached_property
     def local_date(self) -> date:
@@ -156,6 +224,41 @@ class Night:
                 f"this run is for the night of {self.today}, but it is {self.local_date} there, and Qmlativ "
                 "answers only for now"
             )
+
+    def identity(self, landed_run_id: str | None = None) -> RunIdentity:
+        """Which run of which night it is, as the warehouse records it."""
+        return RunIdentity(self.district_id, self.today, self.run_id, self.started_at, landed_run_id)
+
+    @property
+    def is_release(self) -> bool:
+        """Whether this run publishes what is held."""
+        return RELEASE_TAG in self._run.tags
+
+    @cached_property
+    def held(self) -> Snapshot:
+        """What is held of this run's night.
+
+        Raises:
+            NothingHeldError: nothing is; says what is there instead.
+            ReleaseTooLateError: as `find_held` does.
+        """
+        try:
+            return find_held(self._deployment.warehouse, self.district_id, self.today)
+        except NothingHeldError as error:
+            last = next(iter(last_attempts(self._deployment.warehouse, self.district_id, limit=1)), None)
+            there = (
+                f"its last attempt is of {last.snapshot_date}: {last.state}" if last else "it has no night"
+            )
+            raise NothingHeldError(f"{error.detail}; {there}") from None
+
+    def read_landed_for(self, snapshot: Snapshot, asset: str) -> dict[str, pd.DataFrame]:
+        """An asset as it was landed for a snapshot: by its run, by the run whose enrollments it took, or by
+        the last run before it.
+
+        Raises:
+            NotLandedError, LandedFileError: as the function of this name.
+        """
+        return read_landed_for(self._deployment, snapshot, asset)
 
     def client(self) -> QmlativClient:
         """A client with this district's credentials, to be closed by the caller."""
@@ -236,16 +339,7 @@ class Night:
         """Write this run's failure to `snapshots`; an unreachable warehouse must not hide the reason."""
         self.tag_outcome("failed")
         with suppress(PipelineError):
-            record_failure(
-                self._deployment.warehouse,
-                district_id=self.district_id,
-                snapshot_date=self.today,
-                run_id=self.run_id,
-                started_at=self.started_at,
-                reason=error.reason,
-                kind=error.kind,
-                next_step=error.next_step_of_night,
-            )
+            record_failure(self._deployment.warehouse, self.identity(), error)
 
 
 @dg.resource(

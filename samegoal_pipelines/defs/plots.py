@@ -24,7 +24,7 @@ LAST_SNAPSHOTS = 60
 
 
 class Counted(Protocol):
-    """Counts of a snapshot: an `Attempt`, a `Published` or a `Held`."""
+    """Counts of a snapshot: an `Snapshot`, a `Published` or a `Held`."""
 
     @property
     def students(self) -> int | None: ...  # noqa: D102

@@ -5,30 +5,43 @@ from itertools import chain
 from typing import Any
 
 import dagster as dg
+import pandas as pd
 
 from samegoal_pipelines.defs.checks import tell
 from samegoal_pipelines.defs.demographics import refuse_a_lost_restriction, refuse_other_switches
 from samegoal_pipelines.defs.errors import materialized, record_failures, schema_check, validate_tables
 from samegoal_pipelines.defs.gate import (
     PUBLISHED_SNAPSHOT,
+    LandedEvidence,
     gate_check,
     gate_finding,
-    gate_of,
     held_failure,
     reads_that_landed,
     release_link,
 )
-from samegoal_pipelines.defs.held import HELD_SNAPSHOT, ToPublish, notes_of, restriction_is_known, to_publish
 from samegoal_pipelines.defs.io import Tables
 from samegoal_pipelines.defs.lineage import column_lineage, published_columns
 from samegoal_pipelines.defs.metadata import ATTEMPTS_SHOWN, rows_facts, snapshot_facts
 from samegoal_pipelines.defs.night import Night
 from samegoal_pipelines.defs.partitions import DISTRICTS
+from samegoal_pipelines.defs.publishing import publish_or_hold
+from samegoal_pipelines.defs.release import Release, release_held
 from samegoal_pipelines.defs.worklist import list_of_held
 from samegoal_pipelines.deployment import Deployment
 from samegoal_pipelines.tables.catalog import published_tables
-from samegoal_pipelines.warehouse.gate import Gate
-from samegoal_pipelines.warehouse.publish import Held, Published, publish
+from samegoal_pipelines.transforms.departures import explain_absences
+from samegoal_pipelines.transforms.enrollments import FilteredEnrollments
+from samegoal_pipelines.transforms.reads import reading_notes
+from samegoal_pipelines.transforms.snapshot import (
+    SnapshotPayload,
+    all_confidential,
+    assemble_snapshot,
+    count_in_doubt,
+)
+from samegoal_pipelines.transforms.students import StudentDemographics
+from samegoal_pipelines.transforms.withholding import withholding_notes
+from samegoal_pipelines.warehouse.rows import content_of
+from samegoal_pipelines.warehouse.session import Held, Published
 from samegoal_pipelines.warehouse.snapshots import last_attempts
 
 
@@ -45,75 +58,99 @@ def published_snapshot(
     student_status: Tables,
     student_demographics: Tables,
     parent_demographics: Tables,
+    config: Release,
     night: dg.ResourceParam[Night],
     deployment: dg.ResourceParam[Deployment],
 ) -> Iterator[Any]:
     """The status and demographics that SameGoal reads, replaced in one transaction.
 
-    Uncertain students and students without a record keep what was last published, but for what has come
-    to be withheld since: contacts under restriction, confidential numbers. Where too much would change at
-    once, it is held: nothing is replaced until a person releases it with the job release_held_snapshot, or a
-    later night passes.
+    Uncertain students and students without a record are carried over as last published, except for contacts
+    that have come to be withheld since. Where too much would change at once, the snapshot is held: nothing is
+    replaced until a person releases it with the job release_held_snapshot, or a later night passes.
     """
+    if night.is_release:
+        yield from release_held(context, config, night, deployment)
+        return
     with record_failures(PUBLISHED_SNAPSHOT, night):
         refuse_other_switches(night, student_demographics, parent_demographics)
         refuse_a_lost_restriction(deployment, night, restriction_is_known(parent_demographics))
-        tonight = to_publish(
-            cecs_filtered_enrollments, student_status, student_demographics, parent_demographics
+        reads = reads_that_landed(night, night.today, night.run_id)
+        payload = payload_of(
+            night,
+            reads,
+            cecs_filtered_enrollments,
+            student_status,
+            student_demographics,
+            parent_demographics,
         )
         sound = yield from validate_tables(
             context,
             PUBLISHED_SNAPSHOT,
-            tonight.published(),
+            payload.published(),
             published_tables(night.district.show_restricted_contacts),
         )
         landed_run_id = night.landed_run_id()
-        gate = gate_of(night, cecs_filtered_enrollments)
-        reads = reads_that_landed(night, night.today, night.run_id)
-        notes = notes_of(parent_demographics, night.district.withholding, reads)
-        outcome = publish_or_hold(deployment, night, tonight, landed_run_id, gate, notes)
-        yield from events(context, deployment, night, tonight, outcome, sound)
+        outcome = publish_or_hold(
+            deployment.warehouse,
+            night.identity(landed_run_id),
+            content_of(payload),
+            night.district.limits,
+            LandedEvidence(night, payload, reads),
+        )
+        yield from events(context, deployment, night, payload, outcome, sound)
         if isinstance(outcome, Held):
             yield from list_of_held(context, deployment, night, landed_run_id)
             night.tag_outcome("held")
             raise held_failure(night, outcome)
 
 
-def publish_or_hold(
-    deployment: Deployment,
+def payload_of(
     night: Night,
-    tonight: ToPublish,
-    landed_run_id: str | None,
-    gate: Gate,
-    notes: Sequence[str],
-) -> Published | Held:
-    """Publish the night as this run's, as `warehouse.publish` does; what is held is landed."""
-    return publish(
-        deployment.warehouse,
-        district_id=night.district_id,
-        snapshot_date=night.today,
-        run_id=night.run_id,
-        started_at=night.started_at,
-        landed_run_id=landed_run_id,
-        switches=night.district.withholding,
-        notes=notes,
-        gate=gate,
-        on_hold=lambda: night.land(HELD_SNAPSHOT, tonight.tables()),
-        **tonight._asdict(),
+    reads: Sequence[pd.DataFrame],
+    cecs_filtered_enrollments: Tables,
+    student_status: Tables,
+    student_demographics: Tables,
+    parent_demographics: Tables,
+) -> SnapshotPayload:
+    """Put together what a night's assets want published."""
+    enrollments, left_out = (cecs_filtered_enrollments[name] for name in ("enrollments", "left_out"))
+    statuses, uncertain = student_status["student_status"], student_status["uncertain"]
+    students = StudentDemographics(
+        student_demographics["student_demographics"], student_demographics["without_record"]
     )
+    withholding = night.district.withholding
+    known = restriction_is_known(parent_demographics)
+    return SnapshotPayload(
+        assemble_snapshot(statuses, uncertain, students, parent_demographics["parent_demographics"]),
+        restricted=parent_demographics["restricted"],
+        confidential=all_confidential(
+            student_demographics["confidential"], parent_demographics["confidential"]
+        ),
+        absent=explain_absences(left_out, statuses, uncertain),
+        enrollment_rows=len(enrollments) + len(left_out),
+        set_aside=count_in_doubt(FilteredEnrollments(enrollments, left_out, repeated=0)),
+        notes=(*withholding_notes(known, withholding), *reading_notes(reads)),
+        shows=withholding,
+    )
+
+
+def restriction_is_known(parent_demographics: Tables) -> bool:
+    """Whether the night tells which parents are under restriction."""
+    (known,) = parent_demographics["restriction"]["is_known"]
+    return bool(known)
 
 
 def events(
     context: dg.AssetExecutionContext,
     deployment: Deployment,
     night: Night,
-    tonight: ToPublish,
+    payload: SnapshotPayload,
     outcome: Published | Held,
     sound: Iterable[dg.AssetCheckResult],
 ) -> Iterator[dg.MaterializeResult[Any] | dg.AssetCheckResult]:
     """What the UI shows: the checks, and before them the materialization, where the night is published."""
     attempts = last_attempts(deployment.warehouse, night.district_id, limit=ATTEMPTS_SHOWN)
-    facts, tables = snapshot_facts(outcome, attempts, night.today), tonight.published()
+    facts, tables = snapshot_facts(outcome, attempts, night.today), payload.published()
     about_held = {**facts, "release it": release_link(context, night)}
     found = gate_finding(outcome, night.district.limits, about_held)
     if isinstance(outcome, Published):

@@ -1,28 +1,29 @@
-"""The job that publishes what the gate has held: exactly those rows, on a person's word, for that night only.
+"""A release: a run that materializes `published_snapshot` from the held rows, on a person's word.
 
-It reads nothing of Qmlativ and decides nothing: whether there is something to release, and whether the
-district has moved on since, is the warehouse's to say. A release that fails is no failed night.
+It carries the tag samegoal/release. What depends on the snapshot, such as the worklist, follows in the same
+run from the rows that were landed for it. It reads nothing from Qmlativ. Whether there is something to
+release, and whether the district has moved on since, is for the warehouse to say. A release that fails is no
+failed night.
 """
 
 from collections.abc import Iterator
-from datetime import date
-from typing import Any, NamedTuple
+from typing import Any
 
 import dagster as dg
 from dagster._core.events import EngineEventData  # exported by no public name
 from pydantic import Field
 
-from samegoal_pipelines.defs.checks import Finding, tell_apart
+from samegoal_pipelines.defs.checks import Finding, tell
 from samegoal_pipelines.defs.demographics import refuse_a_lost_restriction
-from samegoal_pipelines.defs.errors import as_dagster_failure
-from samegoal_pipelines.defs.gate import GATE_CHECK, PUBLISHED_SNAPSHOT, RELEASE_JOB
-from samegoal_pipelines.defs.held import read_held
-from samegoal_pipelines.defs.metadata import ATTEMPTS_SHOWN, snapshot_facts
-from samegoal_pipelines.defs.night import Night, read_date
-from samegoal_pipelines.defs.partitions import DISTRICTS
-from samegoal_pipelines.defs.worklist import refreshed
+from samegoal_pipelines.defs.errors import as_dagster_failure, materialized, validate_tables
+from samegoal_pipelines.defs.gate import GATE_CHECK, HELD_SNAPSHOT, PUBLISHED_SNAPSHOT, RELEASE_JOB
+from samegoal_pipelines.defs.metadata import ATTEMPTS_SHOWN, rows_facts, snapshot_facts
+from samegoal_pipelines.defs.night import RELEASE_TAG, Night
 from samegoal_pipelines.deployment import Deployment
-from samegoal_pipelines.errors import Kind, PipelineError
+from samegoal_pipelines.errors import SYNC, Kind, PipelineError
+from samegoal_pipelines.landing import LandingError
+from samegoal_pipelines.tables.catalog import published_tables
+from samegoal_pipelines.transforms.snapshot import SnapshotPayload
 from samegoal_pipelines.transforms.withholding import (
     CONFIDENTIAL_PHONES_SHOWN,
     RESTRICTED_CONTACTS_SHOWN,
@@ -30,18 +31,17 @@ from samegoal_pipelines.transforms.withholding import (
     Withholding,
     withholding_notes,
 )
-from samegoal_pipelines.warehouse.errors import NothingHeldError, ReleaseTooLateError
-from samegoal_pipelines.warehouse.publish import Published
-from samegoal_pipelines.warehouse.release import HeldSnapshot, find_held
-from samegoal_pipelines.warehouse.release import release as release_held
-from samegoal_pipelines.warehouse.snapshots import last_attempts
+from samegoal_pipelines.warehouse.errors import ReleaseTooLateError
+from samegoal_pipelines.warehouse.release import release
+from samegoal_pipelines.warehouse.rows import content_of
+from samegoal_pipelines.warehouse.snapshots import Snapshot, last_attempts
 
 
 class Release(dg.Config):
-    """On whose word a held snapshot is published, and why; both go on record."""
+    """For a release only: on whose word a held snapshot is published, and why; both go on record."""
 
     why: str = Field(
-        default="", description="Why it is right that so much changes at once, for the record; must be said."
+        default="", description="Why it is right that so much changes at once. A release must say it."
     )
     who: str = Field(default="", description="Who releases it; empty: SAMEGOAL_OPERATOR, as configured.")
     night: str = Field(
@@ -49,60 +49,70 @@ class Release(dg.Config):
     )
 
 
-@dg.op(out={})
-def release(
-    context: dg.OpExecutionContext,
-    config: Release,
-    night: dg.ResourceParam[Night],
-    deployment: dg.ResourceParam[Deployment],
+def release_held(
+    context: dg.AssetExecutionContext, config: Release, night: Night, deployment: Deployment
 ) -> Iterator[Any]:
-    """Publish what the gate has held of one night of the district, and turn its check green."""
+    """Publish what the gate has held of this run's night, and turn its check green."""
     with as_dagster_failure("release", night):
         if not config.why.strip():
             raise PipelineError(
                 "no reason was given", kind=Kind.RELEASE, next_step="say why; it goes on record"
             )
-        snapshot_date = read_date(config.night, "the night") if config.night else night.today
-        held = held_of(deployment, night, snapshot_date)
+        held = night.held
         refuse_what_is_withheld_since(deployment, night, held)
-        who, why = config.who.strip() or deployment.settings.operator, config.why.strip()
-        published = release_held(
-            deployment.warehouse,
-            district_id=night.district_id,
-            held=held,
-            switches=shown_by(held),
-            run_id=night.run_id,
-            started_at=night.started_at,
-            released_by=who,
-            reason=why,
-            **read_held(night, snapshot_date, held.run_id)._asdict(),
+        payload = read_held(night, held)
+        sound = yield from validate_tables(
+            context,
+            PUBLISHED_SNAPSHOT,
+            payload.published(),
+            published_tables(payload.shows is not None and payload.shows.show_restricted_contacts),
         )
+        who, why = config.who.strip() or deployment.settings.operator, config.why.strip()
+        run = night.identity(held.landed_run_id)
+        published = release(deployment.warehouse, run, held, content_of(payload), released_by=who, reason=why)
         link_to_release(context, held)
-        yield from events(context, deployment, published, Record(who, why, held))
-        yield from refreshed(context, deployment, night, snapshot_date, held.landed_run_id or held.run_id)
+        attempts = last_attempts(deployment.warehouse, night.district_id, limit=ATTEMPTS_SHOWN)
+        facts = {
+            "released by": who,
+            "why": why,
+            "held in run": dg.MetadataValue.dagster_run(held.run_id),
+            "held because": held.reason,
+        }
+        shown = facts | snapshot_facts(published, attempts, night.today)
+        yield materialized(context, PUBLISHED_SNAPSHOT, shown | rows_facts(payload.published(), published))
+        yield from sound
+        found = {GATE_CHECK: Finding(True, f"released by {who}: {why}", facts)}
+        yield from tell(context, PUBLISHED_SNAPSHOT, found)
 
 
-def held_of(deployment: Deployment, night: Night, snapshot_date: date) -> HeldSnapshot:
-    """What is held of this night.
+def read_held(night: Night, held: Snapshot) -> SnapshotPayload:
+    """Exactly what was held.
 
     Raises:
-        NothingHeldError: nothing is; says what is there instead.
-        ReleaseTooLateError: as `find_held` does.
+        LandingError: it is not in the landing any more, or damaged; only a new run can tell.
     """
     try:
-        return find_held(deployment.warehouse, night.district_id, snapshot_date)
-    except NothingHeldError as error:
-        last = next(iter(last_attempts(deployment.warehouse, night.district_id, limit=1)), None)
-        there = f"its last attempt is of {last.snapshot_date}: {last.state}" if last else "it has no night"
-        raise NothingHeldError(f"{error.detail}; {there}") from None
+        landed = night.read_landed(HELD_SNAPSHOT, held.snapshot_date, held.run_id)
+    except LandingError:
+        raise LandingError(
+            f"what was held on {held.snapshot_date} is no longer in the landing, or is damaged",
+            kind=Kind.LANDED_ROWS,
+            next_step=f"run the night again: {SYNC}",
+        ) from None
+    return SnapshotPayload.from_landed(landed)._replace(
+        enrollment_rows=held.enrollment_rows,
+        set_aside=held.set_aside,
+        notes=tuple(held.notes),
+        shows=shown_by(held),
+    )
 
 
-def shown_by(held: HeldSnapshot) -> Withholding:
+def shown_by(held: Snapshot) -> Withholding:
     """Which contacts that are withheld by default the held snapshot shows."""
     return Withholding(RESTRICTED_CONTACTS_SHOWN in held.notes, CONFIDENTIAL_PHONES_SHOWN in held.notes)
 
 
-def refuse_what_is_withheld_since(deployment: Deployment, night: Night, held: HeldSnapshot) -> None:
+def refuse_what_is_withheld_since(deployment: Deployment, night: Night, held: Snapshot) -> None:
     """Let no release show contacts that the district has been set to withhold since they were held.
 
     Raises:
@@ -120,36 +130,7 @@ def refuse_what_is_withheld_since(deployment: Deployment, night: Night, held: He
     refuse_a_lost_restriction(deployment, night, known)
 
 
-class Record(NamedTuple):
-    """Who released what, and why."""
-
-    who: str
-    why: str
-    held: HeldSnapshot
-
-    def facts(self) -> dict[str, Any]:
-        """As the UI shows it, with a link to the run that was held."""
-        return {
-            "released by": self.who,
-            "why": self.why,
-            "held in run": dg.MetadataValue.dagster_run(self.held.run_id),
-            "held because": self.held.reason,
-        }
-
-
-def events(
-    context: dg.OpExecutionContext, deployment: Deployment, published: Published, record: Record
-) -> Iterator[dg.AssetMaterialization | dg.AssetCheckEvaluation]:
-    """The release where the UI shows that a night was published: at the asset, and at its check."""
-    district_id, told = context.partition_key, f"released by {record.who}: {record.why}"
-    attempts = last_attempts(deployment.warehouse, district_id, limit=ATTEMPTS_SHOWN)
-    facts = record.facts() | snapshot_facts(published, attempts, record.held.snapshot_date)
-    yield dg.AssetMaterialization(PUBLISHED_SNAPSHOT, partition=district_id, description=told, metadata=facts)
-    gate = {GATE_CHECK: Finding(True, told, record.facts())}
-    yield from tell_apart(context.instance, PUBLISHED_SNAPSHOT, district_id, gate)
-
-
-def link_to_release(context: dg.OpExecutionContext, held: HeldSnapshot) -> None:
+def link_to_release(context: dg.AssetExecutionContext, held: Snapshot) -> None:
     """Write the release into the log of the run that was held, as far as Dagster still has that run."""
     run = context.instance.get_run_by_id(held.run_id)
     if run is not None:
@@ -157,13 +138,11 @@ def link_to_release(context: dg.OpExecutionContext, held: HeldSnapshot) -> None:
         context.instance.report_engine_event("What was held here has been released.", run, link)
 
 
-@dg.job(
-    name=RELEASE_JOB,
-    partitions_def=DISTRICTS,
+release_held_snapshot = dg.define_asset_job(
+    RELEASE_JOB,
+    selection=dg.AssetSelection.assets(PUBLISHED_SNAPSHOT, "registrar_worklist"),
+    tags={RELEASE_TAG: "true"},
     executor_def=dg.in_process_executor,
     description="Publish exactly what the gate has held of one district's night. The district is the "
     "partition; say why in the configuration.",
 )
-def release_held_snapshot() -> None:
-    """Find what is held, and publish it."""
-    release()

@@ -5,7 +5,7 @@ rewriting the history the warehouse's. A replay that fails is no failed night.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import date
 from typing import Any, NamedTuple
 
@@ -14,26 +14,19 @@ from pydantic import Field
 
 from samegoal_pipelines.defs.errors import SchemaBrokenError, as_dagster_failure
 from samegoal_pipelines.defs.gate import PUBLISHED_SNAPSHOT
-from samegoal_pipelines.defs.io import Tables
-from samegoal_pipelines.defs.night import Night, read_date
+from samegoal_pipelines.defs.io import IN_MEMORY, Tables
+from samegoal_pipelines.defs.night import Night, NotLandedError, read_date
 from samegoal_pipelines.defs.partitions import DISTRICTS
 from samegoal_pipelines.deployment import Deployment
 from samegoal_pipelines.landing import LandedFileError, LandingError
-from samegoal_pipelines.tables.catalog import RAW_TABLES, published_tables
+from samegoal_pipelines.tables.catalog import published_tables
 from samegoal_pipelines.tables.validation import validate
-from samegoal_pipelines.transforms.snapshot import Computed, compute_night
-from samegoal_pipelines.warehouse.replay import (
-    LeftOut,
-    NightToReplay,
-    Replayed,
-    ReplayedNight,
-    find_nights,
-    replay,
-)
+from samegoal_pipelines.transforms.snapshot import compute_night
+from samegoal_pipelines.warehouse.replay import Replayed, ReplayedNight, find_nights, replay
+from samegoal_pipelines.warehouse.rows import Contents, content_of
+from samegoal_pipelines.warehouse.snapshots import Snapshot
 
 REPLAY_JOB = "replay_nights"
-IN_MEMORY = "in_memory"
-"""The resource that hands the outcome to whoever runs the job in process; it is not landed."""
 
 
 class Replay(dg.Config):
@@ -50,7 +43,7 @@ class Outcome:
     """What became of a replay, and of which nights in its range nothing was there to replay."""
 
     replayed: Replayed
-    left_out: tuple[LeftOut, ...]
+    left_out: tuple[Snapshot, ...]
 
 
 class LandedNight(NamedTuple):
@@ -72,15 +65,12 @@ def replay_landed_nights(
     with as_dagster_failure("replay", night):
         first = read_date(config.from_date, "the first night to replay")
         nights, left_out = find_nights(deployment.warehouse, night.district_id, first)
-        refuse_what_is_not_landed(deployment, night.district_id, nights)
+        refuse_what_is_not_landed(night, nights)
         replayed = replay(
             deployment.warehouse,
-            district_id=night.district_id,
-            nights=nights,
-            recompute=Recomputing(context, deployment, night),
-            switches=night.district.withholding,
-            run_id=night.run_id,
-            started_at=night.started_at,
+            replace(night.identity(), night=nights[-1].snapshot_date),
+            nights,
+            recompute(context, deployment, night, nights),
             dry_run=config.dry_run,
         )
         outcome = Outcome(replayed, tuple(left_out))
@@ -94,41 +84,37 @@ def replay_landed_nights(
         yield dg.Output(outcome, metadata={**facts_of(outcome), "dry run": config.dry_run})
 
 
-class Recomputing:
-    """Computes nights again, as the warehouse asks for them."""
-
-    def __init__(self, context: dg.OpExecutionContext, deployment: Deployment, night: Night) -> None:
-        self._context, self._deployment, self._night = context, deployment, night
-        self._rows = self._nights = 0
-
-    def __call__(self, published: NightToReplay) -> Computed:
-        """What a published night's landed rows give today."""
+def recompute(
+    context: dg.OpExecutionContext, deployment: Deployment, night: Night, nights: Sequence[Snapshot]
+) -> Contents:
+    """What the landed rows of these published nights give today. Nothing is locked meanwhile."""
+    withholding = night.district.withholding
+    contents, rows = Contents(withholding), 0
+    for number, published in enumerate(nights, 1):
+        date = published.snapshot_date
         try:
-            landed = read_night(self._deployment, self._night.district_id, published)
+            landed = read_night(night, published)
         except NotLandedError:
             raise LandingError(
-                f"the landed rows of the night {published.night} were there when the replay began and are "
+                f"the landed rows of the night {date} were there when the replay began and are "
                 "gone now; nothing was changed",
                 next_step="replay again",
             ) from None
-        computed = compute_night(*landed, published.night, withholding=self._night.district.withholding)
-        declared = published_tables(self._night.district.show_restricted_contacts)
+        computed = compute_night(*landed, date, withholding=withholding)
+        declared = published_tables(withholding.show_restricted_contacts)
         for name, table in declared.items():
-            report = validate(getattr(computed.snapshot, name), table)
+            report = validate(getattr(computed.tables, name), table)
             if not report.ok:
-                raise SchemaBrokenError(
-                    f"the night {published.night}: {report.summary()}; nothing was changed"
-                )
-        self._rows, self._nights = self._rows + computed.enrollment_rows, self._nights + 1
-        self._context.log.info(f"the night {published.night}: {computed.enrollment_rows} enrollments")
-        if self._deployment.progress:
-            self._deployment.progress("enrollments of past nights", self._rows, self._nights)
-        return computed
+                raise SchemaBrokenError(f"the night {date}: {report.summary()}; nothing was changed")
+        contents.add(content_of(computed))
+        rows += computed.enrollment_rows or 0
+        context.log.info(f"the night {date}: {computed.enrollment_rows} enrollments")
+        if deployment.progress:
+            deployment.progress("enrollments of past nights", rows, number)
+    return contents
 
 
-def refuse_what_is_not_landed(
-    deployment: Deployment, district_id: str, nights: Sequence[NightToReplay]
-) -> None:
+def refuse_what_is_not_landed(night: Night, nights: Sequence[Snapshot]) -> None:
     """Read every night's landed rows once, before anything is computed from them.
 
     Raises:
@@ -137,49 +123,32 @@ def refuse_what_is_not_landed(
     faults: dict[date, str] = {}
     for published in nights:
         try:
-            read_night(deployment, district_id, published)
+            read_night(night, published)
         except NotLandedError as error:
-            faults[published.night] = error.detail
+            faults[published.snapshot_date] = error.detail
         except LandedFileError as error:
-            faults[published.night] = f"cannot be used: file {error.table} of {error.asset} {error.fault}"
+            fault = f"cannot be used: file {error.table} of {error.asset} {error.fault}"
+            faults[published.snapshot_date] = fault
     if not faults:
         return
-    night, what = next(iter(faults.items()))
+    first, what = next(iter(faults.items()))
     others = len(faults) - 1
     also = f", and those of {others} later night(s) are missing or cannot be used either" if others else ""
-    sound = [published.night for published in nights if published.night > max(faults)]
+    sound = [one.snapshot_date for one in nights if one.snapshot_date > max(faults)]
     next_step = (
         f"the earliest date to replay from is {sound[0]}" if sound else "no later night can be replayed"
     )
-    raise LandingError(f"the landed rows of the night {night} {what}{also}", next_step=next_step)
+    raise LandingError(f"the landed rows of the night {first} {what}{also}", next_step=next_step)
 
 
-class NotLandedError(LandingError):
-    """A night's landed rows cannot be replayed from; says only in which way."""
-
-
-def read_night(deployment: Deployment, district_id: str, published: NightToReplay) -> LandedNight:
+def read_night(night: Night, published: Snapshot) -> LandedNight:
     """The raw rows that a published night was made from.
 
     Raises:
         NotLandedError: they are not there, or an older version landed them.
         LandedFileError: a file cannot be used.
     """
-    return LandedNight(*(_read(deployment, asset, district_id, published) for asset in LandedNight._fields))
-
-
-def _read(deployment: Deployment, asset: str, district_id: str, published: NightToReplay) -> Tables:
-    """As landed by the run that published, the one whose enrollments it took, or the last one before."""
-    landing, night = deployment.landing, published.night
-    landed = landing.landed(asset, district_id=district_id, night=night)
-    runs = [one.run_id for one in landed if one.landed_at <= published.started_at]
-    for run_id in (published.run_id, published.landed_run_id, *reversed(runs)):
-        if run_id in runs:
-            tables = landing.read(asset, district_id=district_id, night=night, run_id=run_id)
-            if RAW_TABLES[asset].keys() - tables.keys():
-                raise NotLandedError("are of an older version, which did not read all that is used today")
-            return tables
-    raise NotLandedError("are missing")
+    return LandedNight(*(night.read_landed_for(published, asset) for asset in LandedNight._fields))
 
 
 # -- what the UI shows --
@@ -197,7 +166,7 @@ def facts_of(outcome: Outcome) -> dict[str, Any]:
         facts["differences"] = dg.MetadataValue.table([_record(night) for night in differing])
         facts["another status"] = dg.MetadataValue.md(_transitions(differing))
     if outcome.left_out:
-        facts["nights left out"] = ", ".join(f"{one.night} ({one.state})" for one in outcome.left_out)
+        facts["nights left out"] = ", ".join(f"{one.snapshot_date} ({one.state})" for one in outcome.left_out)
     return facts
 
 

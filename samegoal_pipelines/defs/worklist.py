@@ -6,7 +6,6 @@ morning. A night that failed leaves the list that was there. Not here: what belo
 """
 
 from collections.abc import Iterator
-from datetime import date
 from itertools import chain
 from typing import Any
 
@@ -26,7 +25,6 @@ from samegoal_pipelines.defs.metadata import worklist_facts
 from samegoal_pipelines.defs.night import Night
 from samegoal_pipelines.defs.partitions import DISTRICTS
 from samegoal_pipelines.deployment import Deployment
-from samegoal_pipelines.landing import LandingError
 from samegoal_pipelines.tables.worklist import REGISTRAR_WORKLIST
 from samegoal_pipelines.transforms.enrollments import filter_enrollments
 from samegoal_pipelines.transforms.status import classify_students
@@ -88,52 +86,30 @@ def list_of_held(
     """
     try:
         with as_dagster_failure(WORKLIST, night):
-            yield from refreshed(context, deployment, night, night.today, landed_run_id, held_by=night.run_id)
+            raw_enrollments, raw_students = (
+                night.read_landed(asset, night.today, landed_run_id or night.run_id)
+                for asset in ("raw_enrollments", "raw_students")
+            )
+            filtered = filter_enrollments(raw_enrollments, night.today)
+            statuses, uncertain = classify_students(filtered.enrollments, filtered.left_out, night.today)
+            worklist = list_problems(
+                raw_enrollments,
+                raw_students,
+                filtered.enrollments,
+                filtered.left_out,
+                statuses,
+                uncertain,
+                night.today,
+            )
+            publish_worklist(
+                deployment.warehouse,
+                worklist,
+                district_id=night.district_id,
+                snapshot_date=night.today,
+                held_by=night.run_id,
+            )
+            facts = worklist_facts(worklist, night.today)
+            yield dg.AssetMaterialization(WORKLIST, partition=night.district_id, metadata=facts)
+            yield from tell_apart(context.instance, WORKLIST, night.district_id, worklist_findings(worklist))
     except dg.Failure as failure:
         context.log.warning(failure.description)
-
-
-def refreshed(
-    context: dg.OpExecutionContext | dg.AssetExecutionContext,
-    deployment: Deployment,
-    night: Night,
-    snapshot_date: date,
-    landed_run_id: str | None,
-    held_by: str | None = None,
-) -> Iterator[dg.AssetMaterialization | dg.AssetCheckEvaluation]:
-    """The list of a snapshot that has just been held or released, from the rows that were landed for it.
-
-    Where they are gone, the list stays; its rows say of which night it is.
-
-    Args:
-        held_by: the run that holds the snapshot; None: it is published.
-    """
-    try:
-        raw_enrollments, raw_students = (
-            night.read_landed(asset, snapshot_date, landed_run_id or night.run_id)
-            for asset in ("raw_enrollments", "raw_students")
-        )
-    except LandingError:
-        context.log.warning(f"{WORKLIST} stays as it is: the landed rows of {snapshot_date} are not there")
-        return
-    filtered = filter_enrollments(raw_enrollments, snapshot_date)
-    statuses, uncertain = classify_students(filtered.enrollments, filtered.left_out, snapshot_date)
-    worklist = list_problems(
-        raw_enrollments,
-        raw_students,
-        filtered.enrollments,
-        filtered.left_out,
-        statuses,
-        uncertain,
-        snapshot_date,
-    )
-    publish_worklist(
-        deployment.warehouse,
-        worklist,
-        district_id=night.district_id,
-        snapshot_date=snapshot_date,
-        held_by=held_by,
-    )
-    facts = worklist_facts(worklist, snapshot_date)
-    yield dg.AssetMaterialization(WORKLIST, partition=night.district_id, metadata=facts)
-    yield from tell_apart(context.instance, WORKLIST, night.district_id, worklist_findings(worklist))

@@ -32,10 +32,10 @@ from samegoal_pipelines.errors import Kind
 from samegoal_pipelines.qmlativ.addresses import checked_url
 from samegoal_pipelines.qmlativ.connection import Connection
 from samegoal_pipelines.qmlativ.errors import QmlativError
+from samegoal_pipelines.tables.limits import Limits
 from samegoal_pipelines.tables.warehouse import district_credentials, districts, erasures
 from samegoal_pipelines.transforms.withholding import Withholding
 from samegoal_pipelines.warehouse.engine import as_operator, as_writer, take_role
-from samegoal_pipelines.warehouse.gate import Limits
 from samegoal_pipelines.warehouse.roles import Role
 
 __all__ = [
@@ -127,7 +127,7 @@ class District:
         identity = facts.pop("identity") or {}
         return {
             **facts,
-            "gate_limits": asdict(self.limits),
+            "gate_limits": self.limits.values,
             "qmlativ_code": identity.get("code"),
             "qmlativ_name": identity.get("name"),
         }

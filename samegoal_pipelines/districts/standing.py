@@ -13,7 +13,7 @@ import sqlalchemy as sa
 
 from samegoal_pipelines.districts.pauses import Pause, all_pauses
 from samegoal_pipelines.districts.registry import District
-from samegoal_pipelines.warehouse.snapshots import Attempt, current_nights, last_attempts, last_published
+from samegoal_pipelines.warehouse.snapshots import Snapshot, current_nights, last_attempts, last_published
 
 
 @dataclass(frozen=True)
@@ -24,9 +24,9 @@ class Standing:
     local_date: date
     pause: Pause | None
     """A current or future pause."""
-    published: Attempt | None
+    published: Snapshot | None
     """The snapshot that SameGoal reads."""
-    in_the_way: Attempt | None
+    in_the_way: Snapshot | None
     """The last attempt, if it failed or is held and nothing was published since."""
 
     @property

@@ -20,8 +20,9 @@ from samegoal_pipelines.errors import SYNC, PipelineError
 from samegoal_pipelines.landing import LandingError
 from samegoal_pipelines.tables.vocabulary import RULES
 from samegoal_pipelines.transforms.explanation import Explanation, explain_students, numbers_on_record
-from samegoal_pipelines.warehouse import changes
-from samegoal_pipelines.warehouse.changes import PublishedNight, PublishedStudent
+from samegoal_pipelines.warehouse import changes, snapshots
+from samegoal_pipelines.warehouse.changes import PublishedStudent
+from samegoal_pipelines.warehouse.snapshots import Snapshot
 
 Tables = Mapping[str, pd.DataFrame]
 
@@ -195,16 +196,16 @@ def explain_student(
         student_number=student_number,
         night=night.snapshot_date,
         landed_run_id=landed.run_id if explained is not None else None,
-        remarks=(*remarks, *landed.remarks, *_what_came_after(deployment, district_id, night, on)),
+        remarks=(*remarks, *landed.remarks, *_what_came_after(deployment, night, on)),
         students=tuple(answers),
     )
 
 
-def _night(deployment: Deployment, district_id: str, on: date | None) -> PublishedNight:
-    night = changes.published_night(deployment.warehouse, district_id, on)
+def _night(deployment: Deployment, district_id: str, on: date | None) -> Snapshot:
+    night = snapshots.last_published(deployment.warehouse, district_id, on)
     if night is not None:
         return night
-    first = changes.first_published_night(deployment.warehouse, district_id)
+    first = snapshots.first_published_night(deployment.warehouse, district_id)
     if first is None:
         raise NothingToExplainError(
             "no night is published yet", district_id=district_id, next_step=f"next: {SYNC}"
@@ -217,9 +218,9 @@ def _night(deployment: Deployment, district_id: str, on: date | None) -> Publish
 class _Landed:
     """The landed rows of a published night, with remarks about anything unusual."""
 
-    def __init__(self, deployment: Deployment, district_id: str, night: PublishedNight) -> None:
+    def __init__(self, deployment: Deployment, district_id: str, night: Snapshot) -> None:
         self._landing, self._district_id, self._night = deployment.landing, district_id, night
-        self.run_id = night.landed_run_id
+        self.run_id = night.landed_by
         self.remarks: list[str] = []
 
     def read(self, asset: str) -> Tables | None:
@@ -231,7 +232,7 @@ class _Landed:
                 f"{asset} of {night} is no longer in the landing, so only what was published is shown"
             )
             return None
-        run_id = self._night.landed_run_id
+        run_id = self._night.landed_by
         if run_id not in runs:
             run_id = runs[-1]  # the same as a UI run that starts with a later asset
             self.remarks.append(f"{asset} was landed by another run of that night, {run_id}")
@@ -315,11 +316,9 @@ def _differences(
     return tuple(name for name, value in status.items() if name in given and given[name] != value)
 
 
-def _what_came_after(
-    deployment: Deployment, district_id: str, night: PublishedNight, on: date | None
-) -> list[str]:
+def _what_came_after(deployment: Deployment, night: Snapshot, on: date | None) -> list[str]:
     """A remark if a later night was not published, so that nobody confuses it with this one."""
-    later = changes.unpublished_since(deployment.warehouse, district_id, night, on)
+    later = snapshots.unpublished_since(deployment.warehouse, night, on)
     if later is None:
         return []
     told = f"the night {later.snapshot_date} {'was held' if later.state == 'held' else 'failed'}"

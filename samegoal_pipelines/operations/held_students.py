@@ -10,11 +10,12 @@ from datetime import date
 import pandas as pd
 import sqlalchemy as sa
 
-from samegoal_pipelines.defs.held import HELD_SNAPSHOT, ToPublish
+from samegoal_pipelines.defs.gate import HELD_SNAPSHOT
 from samegoal_pipelines.deployment import Deployment
 from samegoal_pipelines.tables.history import STATUS
-from samegoal_pipelines.warehouse.changes import StudentChange
+from samegoal_pipelines.transforms.snapshot import SnapshotPayload
 from samegoal_pipelines.warehouse.engine import as_operator
+from samegoal_pipelines.warehouse.session import StudentChange
 
 
 def students_of_hold(
@@ -29,21 +30,21 @@ def students_of_hold(
         LandingError: what was held is not in the landing any more.
         WarehouseError: as `as_operator` does.
     """
-    held = ToPublish.of_tables(
+    held = SnapshotPayload.from_landed(
         deployment.landing.read(HELD_SNAPSHOT, district_id=district_id, night=night, run_id=run_id)
     )
     columns = ["student_id", "student_number", "status"]
     published = pd.DataFrame(_published(deployment.warehouse, district_id), columns=columns)
-    published = published[~published["student_id"].isin(held.snapshot.kept)]
+    published = published[~published["student_id"].isin(held.tables.kept)]
     both = published.merge(
-        held.snapshot.status[columns],
+        held.tables.status[columns],
         on="student_id",
         how="outer",
         suffixes=("_old", "_new"),
         validate="one_to_one",
     ).astype(object)
     both = both.where(both.notna(), None)
-    why = dict(zip(held.absent["student_id"].tolist(), held.absent["why"].tolist(), strict=True))
+    why = held.why_absent()
     found = [
         StudentChange(
             student_id=int(row.student_id),

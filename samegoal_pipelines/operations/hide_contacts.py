@@ -8,16 +8,15 @@ from __future__ import annotations
 
 import pandas as pd
 
-from samegoal_pipelines.defs.replay import read_night
+from samegoal_pipelines.defs.night import read_landed_for
 from samegoal_pipelines.deployment import Deployment
 from samegoal_pipelines.landing import LandingError
 from samegoal_pipelines.transforms import parents, students
 from samegoal_pipelines.transforms.snapshot import all_confidential
-from samegoal_pipelines.transforms.withholding import WITHHOLD
-from samegoal_pipelines.warehouse.errors import NothingToReplayError, WarehouseError
+from samegoal_pipelines.transforms.withholding import RESTRICTION_NOT_KNOWN, WITHHOLD
+from samegoal_pipelines.warehouse.errors import WarehouseError
 from samegoal_pipelines.warehouse.hiding import hide_contacts, published_night
-from samegoal_pipelines.warehouse.history import Current
-from samegoal_pipelines.warehouse.replay import find_nights
+from samegoal_pipelines.warehouse.snapshots import Snapshot
 from samegoal_pipelines.warehouse.withholding import Hidden
 
 
@@ -45,12 +44,13 @@ def hide_published_contacts(
             published = published_night(deployment.warehouse, district_id)
             if published is None:
                 return Hidden()
-            numbers = _confidential_numbers(deployment, district_id, published) if confidential else None
+            numbers = _confidential_numbers(deployment, published) if confidential else None
             hidden = hide_contacts(
                 deployment.warehouse,
                 district_id,
                 published,
                 restricted=restricted,
+                every_contact=restricted and RESTRICTION_NOT_KNOWN in published.notes,
                 confidential=numbers,
                 every_phone=confidential and numbers is None,
             )
@@ -64,16 +64,15 @@ def hide_published_contacts(
         ) from None
 
 
-def _confidential_numbers(
-    deployment: Deployment, district_id: str, published: Current
-) -> pd.DataFrame | None:
+def _confidential_numbers(deployment: Deployment, published: Snapshot) -> pd.DataFrame | None:
     """The confidential numbers of the published night. None if its rows are not landed."""
     try:
-        nights, _ = find_nights(deployment.warehouse, district_id, published.snapshot_date)
-        landed = read_night(deployment, district_id, nights[-1])
-    except (LandingError, NothingToReplayError):
+        raw_students, raw_parents = (
+            read_landed_for(deployment, published, asset) for asset in ("raw_students", "raw_parents")
+        )
+    except LandingError:
         return None
     return all_confidential(
-        students.find_confidential_phones(landed.raw_students, WITHHOLD),
-        parents.find_confidential_phones(landed.raw_parents, WITHHOLD),
+        students.find_confidential_phones(raw_students, WITHHOLD),
+        parents.find_confidential_phones(raw_parents, WITHHOLD),
     )

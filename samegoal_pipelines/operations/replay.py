@@ -13,7 +13,8 @@ from samegoal_pipelines.defs.replay import REPLAY_JOB, Outcome, replay_landed_ni
 from samegoal_pipelines.deployment import Deployment
 from samegoal_pipelines.operations.runs import execute, first_failure, was_stopped
 from samegoal_pipelines.printable import on_one_line
-from samegoal_pipelines.warehouse.replay import LeftOut, ReplayedNight
+from samegoal_pipelines.warehouse.replay import ReplayedNight
+from samegoal_pipelines.warehouse.snapshots import Snapshot
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,7 @@ class ReplayOutcome:
         return [night for night in self.nights if night.differs]
 
     @property
-    def left_out(self) -> tuple[LeftOut, ...]:
+    def left_out(self) -> tuple[Snapshot, ...]:
         """Nights in the range that were never published."""
         return self.outcome.left_out if self.outcome else ()
 
@@ -71,7 +72,7 @@ class ReplayOutcome:
                 }
                 for night in self.nights
             ],
-            "left_out": [asdict(one) for one in self.left_out],
+            "left_out": [{"night": one.snapshot_date, "state": one.state} for one in self.left_out],
         }
 
 

@@ -11,7 +11,7 @@ import hashlib
 import os
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import date
 from functools import partial
 from glob import has_magic
@@ -30,19 +30,24 @@ from dagster._core.storage.tags import MAX_RETRIES_TAG, REPOSITORY_LABEL_TAG
 
 from samegoal_pipelines.definitions import build_defs
 from samegoal_pipelines.defs.errors import NEXT_STEP, REASON
-from samegoal_pipelines.defs.gate import LOCATION
-from samegoal_pipelines.defs.night import PROCESS_TAG, SOURCE_HOST_TAG, TODAY_TAG
+from samegoal_pipelines.defs.gate import LOCATION, PUBLISHED_SNAPSHOT, RELEASE_JOB
+from samegoal_pipelines.defs.night import (
+    PROCESS_TAG,
+    SOURCE_HOST_TAG,
+    TODAY_TAG,
+    FutureNightError,
+    refuse_the_future,
+)
 from samegoal_pipelines.defs.nightly import nightly_snapshot
 from samegoal_pipelines.defs.partitions import DISTRICTS
 from samegoal_pipelines.defs.processes import close_abandoned_runs, this_process
-from samegoal_pipelines.defs.release import release_held_snapshot
 from samegoal_pipelines.deployment import Deployment
 from samegoal_pipelines.districts.errors import DistrictError
 from samegoal_pipelines.errors import fill_in
 from samegoal_pipelines.printable import on_one_line
 from samegoal_pipelines.reporting.nightly_status import advice_about
 from samegoal_pipelines.settings import INSTANCE_FILES, Settings
-from samegoal_pipelines.warehouse.snapshots import Attempt, find_attempt
+from samegoal_pipelines.warehouse.snapshots import Snapshot, find_attempt
 
 STORAGE_MODULE = "samegoal_pipelines.defs.instance"
 REPOSITORY = f"{SINGLETON_REPOSITORY_NAME}@{LOCATION}"
@@ -54,7 +59,7 @@ class NightOutcome:
     """The outcome of one district's night."""
 
     district_id: str
-    attempt: Attempt | None
+    attempt: Snapshot | None
     reason: str | None = None
     stopped: bool = False
     """Whether a person or the machine stopped it. Then the remaining districts are not run."""
@@ -113,7 +118,7 @@ class NightOutcome:
             "district_id": self.district_id,
             "reason": self.reason,
             "next_step": self.next_step,
-            **(asdict(self.attempt) if self.attempt else {"state": "failed"}),
+            **(self.attempt.facts() if self.attempt else {"state": "failed"}),
         }
 
 
@@ -139,8 +144,8 @@ def run_release(
         today: the night that was held; by default the district's local date.
         debug: as in `run_night`.
     """
-    config = {"ops": {"release": {"config": {"why": why}}}}
-    return _run(deployment, district_id, release_held_snapshot.name, config, today=today, debug=debug)
+    config = {"ops": {PUBLISHED_SNAPSHOT: {"config": {"why": why}}}}
+    return _run(deployment, district_id, RELEASE_JOB, config, today=today, debug=debug)
 
 
 def _run(
@@ -165,6 +170,12 @@ def _run(
         )
     tags = {SOURCE_HOST_TAG: district.source_host}
     if today is not None:
+        try:
+            refuse_the_future(deployment, district, today)
+        except FutureNightError as error:
+            return NightOutcome(
+                district_id, None, error.reason, next_step=fill_in(error.next_step, district_id)
+            )
         tags[TODAY_TAG] = today.isoformat()
     result = execute(deployment, district_id, job, config, tags, debug=debug)
     attempt = find_attempt(deployment.warehouse, result.run_id)

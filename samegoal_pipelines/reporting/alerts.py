@@ -30,8 +30,7 @@ from samegoal_pipelines.reporting.nightly_status import (
     read_board,
 )
 from samegoal_pipelines.tables.warehouse import alerts_sent
-from samegoal_pipelines.warehouse.engine import take_role, transaction
-from samegoal_pipelines.warehouse.history import LOCK_ROW
+from samegoal_pipelines.warehouse.engine import LOCK_ROW, take_role, transaction
 from samegoal_pipelines.warehouse.roles import Role
 
 BETWEEN_LATER_MESSAGES = timedelta(hours=1)

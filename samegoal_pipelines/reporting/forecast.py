@@ -19,10 +19,11 @@ from samegoal_pipelines.districts.pauses import Pause, all_pauses
 from samegoal_pipelines.landing import Landing, LandingError
 from samegoal_pipelines.reporting.nightly_status import Board, DistrictNight
 from samegoal_pipelines.tables.history import STATUS
+from samegoal_pipelines.tables.limits import Limits
 from samegoal_pipelines.tables.warehouse import districts
+from samegoal_pipelines.transforms.gate import Measured, Verdict, judge_passing_time, part_of
 from samegoal_pipelines.transforms.forecast import UNCERTAIN_STATUS, count_flips, forecast_statuses
 from samegoal_pipelines.warehouse.engine import as_operator
-from samegoal_pipelines.warehouse.gate import Limits, Measured, Verdict, judge_passing_time, part_of
 
 _ACTIVE = ("ENROLLED", "PRE-ENROLLED")
 _LOST = (None, "INACTIVE", "GRADUATED")
@@ -164,9 +165,9 @@ def _hold(district_id: str, night: date, limits: Limits, verdict: Verdict) -> Ho
     students, of = int(verdict.numbers["expired_by_time"]), int(verdict.numbers["published_active"])
     if verdict.numbers["students"]:
         reason = (
-            part_of(students, of, "ENROLLED and PRE-ENROLLED students", limits.expired)
+            part_of(students, of, "ENROLLED and PRE-ENROLLED students", limits["expired"])
             + " become INACTIVE or leave the import window because time passes; "
-            + f"the limit is {limits.expired:g}%"
+            + f"the limit is {limits['expired']:g}%"
         )
         next_step = "have next year's enrollments entered in Qmlativ before"
     else:
@@ -177,7 +178,7 @@ def _hold(district_id: str, night: date, limits: Limits, verdict: Verdict) -> Ho
         )
     release = f"samegoal-pipelines sync {district_id} --release --why REASON"
     next_step += f"; if it is right as it is, publish it that day: {release}"
-    return HoldAhead(night, students, of, limits.expired, reason, next_step)
+    return HoldAhead(night, students, of, limits["expired"], reason, next_step)
 
 
 DAYS = 14

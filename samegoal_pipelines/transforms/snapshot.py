@@ -6,10 +6,11 @@ replays. How each table is made is in the other modules; storing them is up to `
 
 from collections.abc import Mapping
 from datetime import date
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 
 from samegoal_pipelines.tables.vocabulary import UNCERTAIN
 from samegoal_pipelines.transforms import parents as of_parents
@@ -25,36 +26,65 @@ from samegoal_pipelines.transforms.withholding import Withholding, withholding_n
 Raw = Mapping[str, pd.DataFrame]
 
 
-class Snapshot(NamedTuple):
+class SnapshotTables(NamedTuple):
     """The three tables to publish, and the students who are carried over."""
 
     status: pd.DataFrame
     students: pd.DataFrame
     parents: pd.DataFrame
-    kept: frozenset[int]
+    kept: frozenset[int] = frozenset()
 
 
-class Computed(NamedTuple):
-    """Everything that is published for the raw rows of a night."""
+class SnapshotPayload(NamedTuple):
+    """All that a night wants published, and what a reader of it should know."""
 
-    snapshot: Snapshot
-    restricted: pd.DataFrame
-    """student_id and parent_id of every pair whose contacts are withheld, published or not."""
-    confidential: pd.DataFrame
-    """The numbers that are withheld, published or not (`ConfidentialPhones`)."""
-    absent: pd.DataFrame
-    """student_id and why, for every student with enrollments and no row."""
-    enrollment_rows: int
-    """Rows of EntryWithdrawal without exact repeats."""
-    set_aside: int
-    """Of these, quarantined rows except never effective ones, which leave nothing in doubt."""
-    notes: tuple[str, ...]
-    """Notes for readers of the snapshot."""
+    tables: SnapshotTables
+    restricted: pd.DataFrame | None = None
+    """student_id and parent_id of every pair under restriction tonight."""
+    confidential: pd.DataFrame | None = None
+    """The confidential numbers (`tables.people.CONFIDENTIAL_PHONES`)."""
+    absent: pd.DataFrame | None = None
+    """student_id and `why` of every student whom the enrollments mention and who has no row."""
+    enrollment_rows: int | None = None
+    """Rows of EntryWithdrawal, exact repeats apart."""
+    set_aside: int | None = None
+    """Of these, the quarantined rows that leave a student in doubt."""
+    notes: tuple[str, ...] = ()
+    """What a reader of the snapshot should know."""
+    shows: Withholding | None = None
+    """Which contacts it shows that are withheld by default. None: none of them."""
+
+    def published(self) -> dict[str, pd.DataFrame]:
+        """The tables that SameGoal is to read."""
+        tables = self.tables
+        return {"status": tables.status, "students": tables.students, "parents": tables.parents}
+
+    def to_land(self) -> dict[str, pd.DataFrame]:
+        """What must be landed to publish exactly this later."""
+        extras = {"restricted": self.restricted, "confidential": self.confidential, "absent": self.absent}
+        return {
+            **self.published(),
+            "kept": frame_of({"student_id": pa.array(sorted(self.tables.kept), pa.int64())}),
+            **{name: frame for name, frame in extras.items() if frame is not None},
+        }
+
+    def why_absent(self) -> dict[int, str]:
+        """Student → why there is no row, as far as it is known."""
+        if self.absent is None:
+            return {}
+        return dict(zip(self.absent["student_id"].tolist(), self.absent["why"].tolist(), strict=True))
+
+    @classmethod
+    def from_landed(cls, landed: Raw) -> Self:
+        """What `to_land` made; its counts, notes and switches are with the held snapshot's record."""
+        kept = frozenset(landed["kept"]["student_id"].tolist())
+        tables = SnapshotTables(landed["status"], landed["students"], landed["parents"], kept)
+        return cls(tables, landed.get("restricted"), landed.get("confidential"), landed.get("absent"))
 
 
 def compute_night(
     raw_enrollments: Raw, raw_students: Raw, raw_parents: Raw, today: date, *, withholding: Withholding
-) -> Computed:
+) -> SnapshotPayload:
     """Compute what is published for the landed rows of a night (each asset: Qmlativ object → frame).
 
     The assets run the same steps one by one. Raises ValueError as `filter_enrollments` does.
@@ -68,8 +98,8 @@ def compute_night(
     parents = of_parents.build_parent_demographics(
         raw_parents, classified.statuses, restriction_known=known, withholding=withholding
     ).parents
-    return Computed(
-        snapshot=assemble_snapshot(classified.statuses, classified.uncertain, students, parents),
+    return SnapshotPayload(
+        tables=assemble_snapshot(classified.statuses, classified.uncertain, students, parents),
         restricted=of_parents.find_restricted_pairs(
             raw_parents, restriction_known=known, withholding=withholding
         ),
@@ -86,6 +116,7 @@ def compute_night(
                 raw["Reads"] for raw in (raw_enrollments, raw_students, raw_parents) if "Reads" in raw
             ),
         ),
+        shows=withholding,
     )
 
 
@@ -107,10 +138,10 @@ def all_confidential(students: pd.DataFrame, parents: pd.DataFrame) -> pd.DataFr
 
 def assemble_snapshot(
     statuses: pd.DataFrame, uncertain: pd.DataFrame, students: StudentDemographics, parents: pd.DataFrame
-) -> Snapshot:
+) -> SnapshotTables:
     """Join the student number onto statuses and parents, and drop students without a record."""
     kept = [*uncertain["student_id"], *students.without_record["student_id"]]
-    return Snapshot(
+    return SnapshotTables(
         status=_with_student_number(statuses, students.students),
         students=students.students,
         parents=_with_student_number(parents, students.students),

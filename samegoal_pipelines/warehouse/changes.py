@@ -18,6 +18,7 @@ from sqlalchemy.dialects.postgresql import distinct_on
 from samegoal_pipelines.tables.history import STATUS
 from samegoal_pipelines.tables.warehouse import CHANGES, departures, releases, snapshots, student_changes
 from samegoal_pipelines.warehouse.engine import as_operator
+from samegoal_pipelines.warehouse.session import StudentChange
 
 
 @dataclass(frozen=True)
@@ -31,22 +32,8 @@ class StatusChange:
 
 
 @dataclass(frozen=True)
-class StudentChange:
-    """One student's change of one night; names of columns, not values."""
-
-    student_id: int
-    student_number: str | None
-    change: str
-    old_status: str | None
-    new_status: str | None
-    changed_columns: list[str]
-    why: str | None
-    """Why a removed student is gone."""
-
-
-@dataclass(frozen=True)
 class NightChanges:
-    """One night that was published, held or failed, and what it changed."""
+    """One night that was published, held or failed, and what it changed. A released night is both."""
 
     snapshot_date: date
     state: str
@@ -64,24 +51,6 @@ class NightChanges:
     """Removed students by why they are gone."""
     listed: tuple[StudentChange, ...] | None = None
     """Every student with a change, where it was asked for."""
-
-
-@dataclass(frozen=True)
-class PublishedNight:
-    """A published snapshot, and where the rows lie that it was made from."""
-
-    snapshot_id: int
-    snapshot_date: date
-    landed_run_id: str
-
-
-@dataclass(frozen=True)
-class Unpublished:
-    """An attempt that did not come to be published."""
-
-    snapshot_date: date
-    state: str
-    reason: str | None
 
 
 @dataclass(frozen=True)
@@ -145,11 +114,15 @@ def _of_published(flips: list[StatusChange], why: dict[str, int]) -> dict[str, A
 
 
 def _attempts(connection: sa.Connection, district_id: str, since: date | None) -> list[dict[str, Any]]:
-    """Per night: the published attempt; and the last held and the last failed one that came after it."""
+    """Per night: the published attempt, and the last held and the last failed one that came after it.
+
+    A night that was released also keeps the held attempt that was released, and what came before that.
+    """
+    released = releases.c.held_snapshot_id == snapshots.c.snapshot_id
     query = (
         sa.select(
             snapshots.c.snapshot_date,
-            snapshots.c.state,
+            sa.case((released, "held"), else_=snapshots.c.state).label("state"),
             snapshots.c.students,
             snapshots.c.kept,
             snapshots.c.held_reason.label("reason"),
@@ -160,9 +133,12 @@ def _attempts(connection: sa.Connection, district_id: str, since: date | None) -
         .outerjoin(
             releases,
             (releases.c.district_id == snapshots.c.district_id)
-            & (releases.c.published_snapshot_id == snapshots.c.snapshot_id),
+            & (released | (releases.c.published_snapshot_id == snapshots.c.snapshot_id)),
         )
-        .where(snapshots.c.district_id == district_id, snapshots.c.state != "superseded")
+        .where(
+            snapshots.c.district_id == district_id,
+            (snapshots.c.state != "superseded") | releases.c.held_snapshot_id.is_not(None) & released,
+        )
         .order_by(snapshots.c.snapshot_date, snapshots.c.snapshot_id)
     )
     if since is not None:
@@ -170,7 +146,7 @@ def _attempts(connection: sa.Connection, district_id: str, since: date | None) -
     found: dict[date, dict[str, dict[str, Any]]] = {}
     for row in connection.execute(query):
         night = found.setdefault(row.snapshot_date, {})
-        if row.state == "published":
+        if row.state == "published" and not row.released_by:
             night.clear()
         night.pop(row.state, None)  # so that the later one stands where it came
         night[row.state] = dict(row._mapping)
@@ -232,60 +208,6 @@ def _by_night(pairs: Iterable[tuple[date, Any]]) -> dict[date, list[Any]]:
 
 
 # -- one student as of a night --
-
-
-def published_night(engine: sa.Engine, district_id: str, on: date | None = None) -> PublishedNight | None:
-    """The snapshot that was published last, or that was so on a date; None before the first."""
-    query = (
-        sa.select(
-            snapshots.c.snapshot_id,
-            snapshots.c.snapshot_date,
-            sa.func.coalesce(snapshots.c.landed_run_id, snapshots.c.run_id),
-        )
-        .where(snapshots.c.district_id == district_id, snapshots.c.state == "published")
-        .order_by(snapshots.c.snapshot_date.desc())
-        .limit(1)
-    )
-    if on is not None:
-        query = query.where(snapshots.c.snapshot_date <= on)
-    with _one_moment(engine, "looking up the published night") as connection:
-        row = connection.execute(query).one_or_none()
-    return PublishedNight(*row) if row else None
-
-
-def first_published_night(engine: sa.Engine, district_id: str) -> date | None:
-    """The first night that the district has published."""
-    query = sa.select(sa.func.min(snapshots.c.snapshot_date)).where(
-        snapshots.c.district_id == district_id, snapshots.c.state == "published"
-    )
-    with _one_moment(engine, "looking up the published nights") as connection:
-        first: date | None = connection.scalar(query)
-        return first
-
-
-def unpublished_since(
-    engine: sa.Engine, district_id: str, night: PublishedNight, up_to: date | None = None
-) -> Unpublished | None:
-    """The last attempt after this snapshot that was held or failed, for a night up to a date."""
-    query = (
-        sa.select(snapshots.c.snapshot_date, snapshots.c.state, snapshots.c.held_reason)
-        .where(
-            snapshots.c.district_id == district_id,
-            sa.or_(
-                snapshots.c.snapshot_date > night.snapshot_date,
-                (snapshots.c.snapshot_date == night.snapshot_date)
-                & (snapshots.c.snapshot_id > night.snapshot_id),
-            ),
-            snapshots.c.state.in_(["held", "failed"]),
-        )
-        .order_by(snapshots.c.snapshot_id.desc())
-        .limit(1)
-    )
-    if up_to is not None:
-        query = query.where(snapshots.c.snapshot_date <= up_to)
-    with _one_moment(engine, "looking up later nights") as connection:
-        row = connection.execute(query).one_or_none()
-    return Unpublished(*row) if row else None
 
 
 def numbers_like(

@@ -22,10 +22,9 @@ from psycopg2.sql import SQL, Composable, Composed, Identifier, Literal
 
 from samegoal_pipelines.tables.history import HISTORIES, PARENTS, STATUS, STUDENTS, History
 from samegoal_pipelines.warehouse.bulk_copy import copy_in, current_keys
-from samegoal_pipelines.warehouse.rows import Content, Keys, Rows
+from samegoal_pipelines.warehouse.rows import Content, Keys, Rows, as_one_number
 
 _MANY = 1_000  # rows
-_WORD_BITS = 63  # of an int64, the sign left alone
 
 
 @dataclass(frozen=True)
@@ -117,11 +116,23 @@ def write(cursor: Any, staged: Staged, absent: pd.DataFrame | None, district_id:
         _write_first(cursor, staged, district_id, night)
     elif not staged.empty:
         parameters: dict[str, object] = {"district": district_id, "night": night}
-        cursor.execute(_changes(), parameters)
+        cursor.execute(SQL(_INSERT_CHANGES).format(changes=_changes()), parameters)
         for difference in staged.all:
             cursor.execute(fill(_CLOSE, difference.rows.history), parameters)
             cursor.execute(fill(_OPEN, difference.rows.history))
         cursor.execute(_DEPARTURES, parameters | _reasons(absent, staged.status.over[0]))
+
+
+def list_changes(cursor: Any, staged: Staged, district_id: str) -> list[tuple[Any, ...]]:
+    """What writing what is staged would put into `student_changes`, without district and night."""
+    if staged.first:
+        status = staged.status.rows.table
+        columns = (status[name].to_pylist() for name in ("student_id", "student_number", "status"))
+        return [(one, number, "added", None, new, []) for one, number, new in zip(*columns, strict=True)]
+    if staged.empty:
+        return []
+    cursor.execute(_changes(), {"district": district_id})
+    return list(cursor.fetchall())
 
 
 def _reasons(absent: pd.DataFrame | None, gone: Keys) -> dict[str, object]:
@@ -136,7 +147,7 @@ def _compare(cursor: Any, rows: Rows, kept: Keys, district_id: str) -> TableDiff
     keys, hashes = current_keys(cursor, rows.history, district_id)
     if not len(hashes):
         return TableDifference(rows, pa.array(np.arange(len(rows.hashes))), keys, published=0)
-    new, old = _as_one_number(rows.keys, keys)
+    new, old = as_one_number(rows.keys, keys)
     place = np.minimum(np.searchsorted(old, new), len(old) - 1)
     known = old[place] == new
     same = known & (hashes[place] == rows.hashes)
@@ -145,31 +156,6 @@ def _compare(cursor: Any, rows: Rows, kept: Keys, district_id: str) -> TableDiff
     over[place[same]] = False
     wanted, gone = pa.array(np.flatnonzero(~same)), tuple(key[over] for key in keys)
     return TableDifference(rows, wanted, gone, published=len(hashes), kept=int(kept_rows.sum()))
-
-
-def _as_one_number(new: tuple[Keys, ...], old: tuple[Keys, ...]) -> tuple[Keys, Keys]:
-    """Keys of several columns as one number each, in the same order.
-
-    Their parts side by side where these are small enough, as Qmlativ's are; else the ranks of the parts.
-    """
-    packed = np.zeros(len(new[0]) + len(old[0]), dtype=np.int64)
-    used = 0
-    for mine, theirs in zip(new, old, strict=True):
-        parts = np.concatenate([mine, theirs])
-        low, bits = int(parts.min()), (int(parts.max()) - int(parts.min())).bit_length()
-        if used + bits > _WORD_BITS:
-            return _as_one_rank(new, old)
-        packed = (packed << bits) | (parts - low)
-        used += bits
-    return packed[: len(new[0])], packed[len(new[0]) :]
-
-
-def _as_one_rank(new: tuple[Keys, ...], old: tuple[Keys, ...]) -> tuple[Keys, Keys]:
-    packed = np.zeros(len(new[0]) + len(old[0]), dtype=np.int64)
-    for mine, theirs in zip(new, old, strict=True):
-        parts, ranks = np.unique(np.concatenate([mine, theirs]), return_inverse=True)
-        packed = packed * len(parts) + ranks
-    return packed[: len(new[0])], packed[len(new[0]) :]
 
 
 def _write_first(cursor: Any, staged: Staged, district_id: str, night: date) -> None:
@@ -296,16 +282,20 @@ _CHANGES = """
         ) as current
         where not exists (select from status_rows where status_rows.student_id = others.student_id)
     )
-    insert into samegoal.student_changes
-        (district_id, snapshot_date, student_id, student_number,
-        change, old_status, new_status, changed_columns)
-    select %(district)s, %(night)s, student_id, student_number, change, old_status, new_status,
+    select student_id, student_number, change, old_status, new_status,
         case when change in ('added', 'removed') then '{{}}' else
             status_names
             || array(select name from unnest(student_names) as name where name <> all (status_names))
             || parent_names
-        end
+        end as changed_columns
     from touched
+    """
+
+_INSERT_CHANGES = """
+    insert into samegoal.student_changes
+        (district_id, snapshot_date, student_id, student_number,
+        change, old_status, new_status, changed_columns)
+    select %(district)s, %(night)s, changes.* from ({changes}) as changes
     order by student_id
     """
 

@@ -42,7 +42,15 @@ _GIVE_RIGHTS = (
     "run "
     "again"
 )
-_MIGRATION_LOCK = 0x5361_6D65_476F_616C  # "SameGoal": any number that nobody else would take
+LOCK_ROW = (
+    "insert into samegoal.locks (key) values (hashtextextended(%s, 0)) "
+    "on conflict (key) do update set key = excluded.key where false"
+)
+"""Locks the row of a name until the transaction ends: also one that is there, though nothing is updated.
+
+A reader cannot lock it; an advisory lock could be taken by every login.
+"""
+_MADE_MEANWHILE = ("23505", "42P06", "42P07")  # the schema, its row of the catalog, or a table
 
 
 def connect(url: str) -> sa.Engine:
@@ -130,6 +138,17 @@ def migrate(engine: sa.Engine) -> None:
     known = revisions()
     if _version(engine) == known[-1]:
         return
+    try:
+        _migrate(engine, known)
+    except _MadeMeanwhileError:
+        _migrate(engine, known)
+
+
+class _MadeMeanwhileError(Exception):
+    """Another program has made the tables while this one wanted to."""
+
+
+def _migrate(engine: sa.Engine, known: list[str]) -> None:
     with transaction(engine, "migrating the warehouse") as connection:
         release = int(connection.scalar(sa.text("show server_version_num")) or 0) // 10_000
         if release < OLDEST_POSTGRES:
@@ -138,21 +157,22 @@ def migrate(engine: sa.Engine) -> None:
                 kind=Kind.DATABASE_SETTING,
                 next_step=f"use version {OLDEST_POSTGRES} or newer in SAMEGOAL_DATABASE_URL",
             )
-        connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_MIGRATION_LOCK)))
-        version = _version_in(connection)  # another program may have migrated while this one waited
-        if version is not None and version not in known:
-            raise WarehouseError(
-                f"the warehouse's tables are of version {version}, which this program does not know",
-                next_step="update the program",
-            )
-        if version == known[-1]:
-            return
+        version = _version_in(connection)
         try:
-            if version is None:
+            if version is None:  # two at once: the second waits here for the first, and is told
                 connection.execute(sa.text(f"create schema if not exists {SCHEMA}"))
             else:
                 take_role(connection, Role.OWNER)
-            _upgrade(connection, version)
+                connection.exec_driver_sql(LOCK_ROW, ("migrate",))
+                version = _version_in(connection)  # another program may have migrated while this one waited
+            if version is not None and version not in known:
+                raise WarehouseError(
+                    f"the warehouse's tables are of version {version}, which this program does not know",
+                    kind=Kind.DATABASE_SETTING,
+                    next_step="update the program",
+                )
+            if version != known[-1]:
+                _upgrade(connection, version)
         except DBAPIError as error:
             if _state(error) == _NO_RIGHT:
                 raise WarehouseError(
@@ -161,6 +181,8 @@ def migrate(engine: sa.Engine) -> None:
                     kind=Kind.DATABASE_SETTING,
                     next_step=_GIVE_RIGHTS,
                 ) from None
+            if version is None and _state(error) in _MADE_MEANWHILE:
+                raise _MadeMeanwhileError from None
             raise
 
 

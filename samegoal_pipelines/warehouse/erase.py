@@ -10,8 +10,8 @@ import sqlalchemy as sa
 
 from samegoal_pipelines.tables.warehouse import alerts_sent, erasures, metadata
 from samegoal_pipelines.warehouse.engine import as_writer, take_role
-from samegoal_pipelines.warehouse.history import lock
 from samegoal_pipelines.warehouse.roles import Role
+from samegoal_pipelines.warehouse.session import lock
 
 TABLES = tuple(
     table for table in reversed(metadata.sorted_tables) if "district_id" in table.c and table is not erasures

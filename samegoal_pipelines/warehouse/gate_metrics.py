@@ -1,6 +1,6 @@
 """Measuring, for the gate, how far a staged snapshot is from a published one. Nothing is changed or judged.
 
-What the gate needs is asked of the temporary tables that `staging` has filled, so that it costs as little as
+What the gate needs is asked of the temporary tables that `diff` has filled, so that it costs as little as
 the nights differ.
 """
 
@@ -15,24 +15,18 @@ import pandas as pd
 from psycopg2.sql import SQL, Composed, Identifier
 
 from samegoal_pipelines.tables.history import HISTORIES, PARENTS, STATUS, STUDENTS, History
+from samegoal_pipelines.transforms.gate import Measured
 from samegoal_pipelines.warehouse.bulk_copy import current_keys
 from samegoal_pipelines.warehouse.diff import Staged, fill
-from samegoal_pipelines.warehouse.gate import Measured
 from samegoal_pipelines.warehouse.hashing import Hashes
 from samegoal_pipelines.warehouse.rows import Content, Keys
+from samegoal_pipelines.warehouse.snapshots import Snapshot
 
 _REACHED_BY = ("street", "home_phone", "cell_phone", "work_phone", "email")
 
 
-def measure(
-    cursor: Any, staged: Staged, content: Content, district_id: str, *, published: int, published_active: int
-) -> Measured:
-    """How the snapshot differs from the one that it was staged against.
-
-    Args:
-        published: students of that one.
-        published_active: of these, the ENROLLED and PRE-ENROLLED.
-    """
+def measure(cursor: Any, staged: Staged, content: Content, published: Snapshot) -> Measured:
+    """How the snapshot differs from the published one that it was staged against."""
     lost: list[tuple[int, bool]] = []
     changed = contacts_lost = 0
     added = len(staged.status.wanted) if staged.first else 0
@@ -42,15 +36,15 @@ def measure(
         for history in (STUDENTS, PARENTS):
             cursor.execute(_changed(history))
             changed += cursor.fetchone()[0]
-        cursor.execute(_contacts_lost(), {"district": district_id})
+        cursor.execute(_contacts_lost(), {"district": published.district_id})
         contacts_lost = cursor.fetchone()[0]
         cursor.execute(fill(_ADDED, STATUS))
         added = cursor.fetchone()[0]
     return Measured(
         students=content.status.table.num_rows,
         kept=staged.status.kept,
-        published=published,
-        published_active=published_active,
+        published=published.students or 0,
+        published_active=published.active,
         lost=np.array([student_id for student_id, _ in lost], dtype=np.int64),
         graduated=np.array([graduated for _, graduated in lost], dtype=bool),
         demographics_changed=changed,

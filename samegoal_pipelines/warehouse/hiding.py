@@ -9,27 +9,30 @@ import pandas as pd
 import sqlalchemy as sa
 
 from samegoal_pipelines.warehouse.engine import as_writer
-from samegoal_pipelines.warehouse.history import Current, lock, note_hidden, published_now
+from samegoal_pipelines.warehouse.history import note_hidden
+from samegoal_pipelines.warehouse.session import lock
+from samegoal_pipelines.warehouse.snapshots import Snapshot, find_current
 from samegoal_pipelines.warehouse.withholding import (
     Hidden,
     hide_every_phone,
-    hide_flagged,
     hide_from_published,
+    hide_parents,
 )
 
 
-def published_night(engine: sa.Engine, district_id: str) -> Current | None:
+def published_night(engine: sa.Engine, district_id: str) -> Snapshot | None:
     """The district's published snapshot; None before the first."""
     with as_writer(engine, district_id, "looking up the published night") as connection:
-        return published_now(connection, district_id)
+        return find_current(connection, district_id)
 
 
 def hide_contacts(
     engine: sa.Engine,
     district_id: str,
-    published: Current,
+    published: Snapshot,
     *,
     restricted: bool,
+    every_contact: bool,
     confidential: pd.DataFrame | None,
     every_phone: bool,
 ) -> Hidden | None:
@@ -38,6 +41,7 @@ def hide_contacts(
     Args:
         published: the snapshot that `confidential` was read for.
         restricted: empty the contacts of parents who are published as restricted.
+        every_contact: empty the contacts of every parent.
         confidential: empty these numbers (`schemas.demographics.ConfidentialPhones`).
         every_phone: empty all phones.
 
@@ -49,16 +53,18 @@ def hide_contacts(
     """
     with as_writer(engine, district_id, "hiding published contacts") as connection:
         lock(connection, district_id)
-        now = published_now(connection, district_id)
+        now = find_current(connection, district_id)
         if now is None or now.snapshot_id != published.snapshot_id:
             return None
         night = now.snapshot_date
         hidden = Hidden()
-        if restricted:
-            hidden += hide_flagged(connection, district_id, night)
+        if every_contact:
+            hidden += hide_parents(connection, district_id, night)
+        elif restricted:
+            hidden += hide_parents(connection, district_id, night, flagged=True)
         if every_phone:
             hidden += hide_every_phone(connection, district_id, night)
         else:
             hidden += hide_from_published(connection, None, confidential, district_id, night)
-        note_hidden(connection, now.snapshot_id, hidden, district_id)
+        note_hidden(connection, now, hidden)
     return hidden

@@ -5,9 +5,8 @@ The frames were checked where they were made; what is checked here is what the t
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
-from typing import Any, Protocol
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -16,23 +15,13 @@ import pyarrow as pa
 
 from samegoal_pipelines.tables.arrow_types import arrow_types
 from samegoal_pipelines.tables.history import PARENTS, STATUS, STUDENTS, History
+from samegoal_pipelines.transforms.snapshot import SnapshotPayload, SnapshotTables
+from samegoal_pipelines.transforms.withholding import Withholding
 from samegoal_pipelines.warehouse.errors import UnfitSnapshotError
 from samegoal_pipelines.warehouse.hashing import Hashes, content_hash, row_hashes
 
 Keys = npt.NDArray[np.int64]
-
-
-class Snapshot(Protocol):
-    """What `publish` takes: three frames and the ids of students who keep what was last published."""
-
-    @property
-    def status(self) -> pd.DataFrame: ...  # noqa: D102
-    @property
-    def students(self) -> pd.DataFrame: ...  # noqa: D102
-    @property
-    def parents(self) -> pd.DataFrame: ...  # noqa: D102
-    @property
-    def kept(self) -> Iterable[Any]: ...  # noqa: D102
+_WORD_BITS = 63  # of an int64, the sign left alone
 
 
 @dataclass(frozen=True)
@@ -57,6 +46,7 @@ class Content:
     parents: Rows
     kept: Keys
     hash: bytes
+    payload: SnapshotPayload
 
     @property
     def all_rows(self) -> tuple[Rows, ...]:
@@ -64,12 +54,13 @@ class Content:
         return (self.status, self.students, self.parents)
 
 
-def content_of(snapshot: Snapshot) -> Content:
-    """The rows of a snapshot.
+def content_of(payload: SnapshotPayload) -> Content:
+    """The rows of a snapshot. They are hashed here, before the district is locked.
 
     Raises:
         UnfitSnapshotError: a frame does not fit its table, or the frames do not fit each other.
     """
+    snapshot = payload.tables
     status, students, parents = (
         rows_of(frame, history)
         for frame, history in (
@@ -87,7 +78,80 @@ def content_of(snapshot: Snapshot) -> Content:
     if twofold := int(np.isin(status.keys[0], kept).sum()):
         raise UnfitSnapshotError(f"{twofold} student(s) are to be kept as they were and to be published anew")
     hashes = [part for rows in (status, students, parents) for part in (*rows.keys, rows.hashes)]
-    return Content(status, students, parents, kept, content_hash([*hashes, kept]))
+    return Content(status, students, parents, kept, content_hash([*hashes, kept]), payload)
+
+
+class Contents:
+    """The contents of consecutive nights, kept small: a row that stays from night to night is stored once.
+
+    Attributes:
+        shows: which contacts they show that are withheld by default.
+    """
+
+    def __init__(self, shows: Withholding | None = None) -> None:
+        self.shows = shows
+        self._nights: list[tuple[Content, list[npt.NDArray[np.int64]]]] = []
+        self._pools: list[list[pa.Table]] = [[], [], []]
+        self._pooled = [0, 0, 0]
+
+    def add(self, content: Content) -> None:
+        """Add the next night."""
+        before = self._nights[-1] if self._nights else None
+        chosen = []
+        for n, rows in enumerate(content.all_rows):
+            positions = np.full(len(rows.hashes), -1, dtype=np.int64)
+            if before is not None and len(before[1][n]):
+                last = before[0].all_rows[n]
+                new, old = as_one_number(rows.keys, last.keys)
+                place = np.minimum(np.searchsorted(old, new), len(old) - 1)
+                same = (old[place] == new) & (last.hashes[place] == rows.hashes)
+                positions[same] = before[1][n][place[same]]
+            fresh = np.flatnonzero(positions < 0)
+            positions[fresh] = self._pooled[n] + np.arange(len(fresh))
+            self._pooled[n] += len(fresh)
+            self._pools[n].append(rows.table.take(pa.array(fresh)))
+            chosen.append(positions)
+        status, students, parents = (replace(rows, table=rows.table.slice(0, 0)) for rows in content.all_rows)
+        bare = SnapshotTables(*(frame.iloc[:0] for frame in content.payload.tables[:3]))
+        payload = content.payload._replace(tables=bare)
+        small = replace(content, status=status, students=students, parents=parents, payload=payload)
+        self._nights.append((small, chosen))
+
+    def __iter__(self) -> Iterator[Content]:
+        if not self._nights:
+            return
+        pools = [pa.concat_tables(pool).combine_chunks() for pool in self._pools]
+        for content, chosen in self._nights:
+            status, students, parents = (
+                replace(rows, table=pool.take(pa.array(positions)))
+                for rows, pool, positions in zip(content.all_rows, pools, chosen, strict=True)
+            )
+            yield replace(content, status=status, students=students, parents=parents)
+
+
+def as_one_number(new: tuple[Keys, ...], old: tuple[Keys, ...]) -> tuple[Keys, Keys]:
+    """Keys of several columns as one number each, in the same order.
+
+    Their parts side by side where these are small enough, as Qmlativ's are; else the ranks of the parts.
+    """
+    packed = np.zeros(len(new[0]) + len(old[0]), dtype=np.int64)
+    used = 0
+    for mine, theirs in zip(new, old, strict=True):
+        parts = np.concatenate([mine, theirs])
+        low, bits = int(parts.min()), (int(parts.max()) - int(parts.min())).bit_length()
+        if used + bits > _WORD_BITS:
+            return _as_one_rank(new, old)
+        packed = (packed << bits) | (parts - low)
+        used += bits
+    return packed[: len(new[0])], packed[len(new[0]) :]
+
+
+def _as_one_rank(new: tuple[Keys, ...], old: tuple[Keys, ...]) -> tuple[Keys, Keys]:
+    packed = np.zeros(len(new[0]) + len(old[0]), dtype=np.int64)
+    for mine, theirs in zip(new, old, strict=True):
+        parts, ranks = np.unique(np.concatenate([mine, theirs]), return_inverse=True)
+        packed = packed * len(parts) + ranks
+    return packed[: len(new[0])], packed[len(new[0]) :]
 
 
 def rows_of(frame: pd.DataFrame, history: History) -> Rows:

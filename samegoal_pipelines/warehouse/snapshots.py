@@ -1,25 +1,72 @@
-"""The record of attempted snapshots: what became of each night. Writing a published one is `publish`'s."""
+"""The table `snapshots`: one record per attempted snapshot, and the only module that reads or writes it.
+
+Reporting joins the table to others by itself. What the rows of a snapshot are is `history`'s business.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, fields
 from datetime import date, datetime
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
 
-from samegoal_pipelines.errors import Kind
-from samegoal_pipelines.tables.warehouse import current_snapshots, districts, erasures, snapshots
+from samegoal_pipelines.errors import Kind, PipelineError
+from samegoal_pipelines.tables.warehouse import current_snapshots, districts, erasures, releases, snapshots
 from samegoal_pipelines.warehouse.engine import as_operator, as_writer
+from samegoal_pipelines.warehouse.errors import WarehouseError
 
+OTHER_CONTENT = b""
+"""The content hash of published rows that were changed since: no snapshot has it."""
 _REASON_LIMIT = 2_000  # characters
 
 
 @dataclass(frozen=True)
-class Attempt:
-    """One row of `snapshots`; counts are None where nothing was counted."""
+class RunIdentity:
+    """Which run writes which night of which district.
 
+    Attributes:
+        started_at: when the run began; a run that began before the published one may not replace it.
+        landed_run_id: the run whose landed rows the snapshot was made from.
+    """
+
+    district_id: str
+    night: date
+    run_id: str
+    started_at: datetime
+    landed_run_id: str | None = None
+
+
+@dataclass(frozen=True)
+class Counts:
+    """What a snapshot holds, and how it differs from what was published before.
+
+    A snapshot that is published or held counts `added`, `changed` and `removed` against what was published
+    before the attempt. For the first attempt of a night, that is the night before.
+    """
+
+    students: int
+    enrolled: int
+    pre_enrolled: int
+    graduated: int
+    inactive: int
+    added: int
+    changed: int
+    removed: int
+    kept: int
+    lost: int = 0
+
+
+_COUNTED = tuple(field.name for field in fields(Counts))
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """One row of `snapshots`: an attempt to publish a night. Counts are None where nothing was counted."""
+
+    snapshot_id: int
     district_id: str
     snapshot_date: date
     state: str
@@ -38,6 +85,7 @@ class Attempt:
     lost_by_time: int | None
     notes: list[str]
     reason: str | None
+    """Why it was held, or why it failed."""
     failure_kind: str | None
     next_step: str | None
     """`ID` stands for the district, `RUN` for the run."""
@@ -45,63 +93,115 @@ class Attempt:
     landed_run_id: str | None
     started_at: datetime
     published_at: datetime | None
+    compared_with: int | None
+    """For a held snapshot: the snapshot that was published then. None once that was replayed."""
+    content_hash: bytes | None
+    """Of all that was to be published; of the current snapshot: of what the views show."""
+
+    @property
+    def counts(self) -> Counts:
+        """The counts, 0 where nothing was counted."""
+        return Counts(**{name: getattr(self, name) or 0 for name in _COUNTED})
+
+    @property
+    def landed_by(self) -> str:
+        """The run that landed the raw rows."""
+        return self.landed_run_id or self.run_id
+
+    @property
+    def active(self) -> int:
+        """ENROLLED and PRE-ENROLLED students."""
+        return (self.enrolled or 0) + (self.pre_enrolled or 0)
+
+    def facts(self) -> dict[str, Any]:
+        """For scripts."""
+        internal = ("snapshot_id", "compared_with", "content_hash")
+        return {name: value for name, value in asdict(self).items() if name not in internal}
 
 
-_ATTEMPT = (
-    snapshots.c.district_id,
-    snapshots.c.snapshot_date,
-    snapshots.c.state,
-    snapshots.c.students,
-    snapshots.c.enrolled,
-    snapshots.c.pre_enrolled,
-    snapshots.c.graduated,
-    snapshots.c.inactive,
-    snapshots.c.added,
-    snapshots.c.changed,
-    snapshots.c.removed,
-    snapshots.c.kept,
-    snapshots.c.enrollment_rows,
-    snapshots.c.set_aside,
-    snapshots.c.lost,
-    snapshots.c.lost_by_time,
-    snapshots.c.notes,
-    snapshots.c.held_reason.label("reason"),
-    snapshots.c.failure_kind,
-    snapshots.c.next_step,
-    snapshots.c.run_id,
-    snapshots.c.landed_run_id,
-    snapshots.c.started_at,
-    snapshots.c.published_at,
-)
+_COLUMNS = {
+    field.name: snapshots.c["held_reason" if field.name == "reason" else field.name].label(field.name)
+    for field in fields(Snapshot)
+}
+_NEWEST = (snapshots.c.snapshot_date.desc(), snapshots.c.snapshot_id.desc())
 
 
-def record_failure(
-    engine: sa.Engine,
-    *,
-    district_id: str,
-    snapshot_date: date,
-    run_id: str,
-    started_at: datetime,
-    reason: str,
-    kind: Kind = Kind.OTHER,
-    next_step: str = "",
-) -> None:
-    """Write down that this run failed and why, unless it has published all the same."""
-    row = {
-        "snapshot_date": snapshot_date,
-        "held_reason": reason[:_REASON_LIMIT],
-        "failure_kind": kind.value,
-        "next_step": next_step,
-    }
-    statement = insert(snapshots).values(
-        district_id=district_id, run_id=run_id, started_at=started_at, state="failed", **row
+def _snapshot(row: sa.Row[Any]) -> Snapshot:
+    facts = dict(row._mapping)
+    if facts["content_hash"] is not None:  # the driver gives a view of its buffer
+        facts["content_hash"] = bytes(facts["content_hash"])
+    return Snapshot(**facts)
+
+
+# -- reading, within a transaction --
+
+
+def find_all(
+    connection: sa.Connection,
+    *where: sa.ColumnElement[bool],
+    order: Sequence[Any] = _NEWEST,
+    limit: int | None = None,
+) -> list[Snapshot]:
+    """The snapshots of which this holds; by default the newest night first."""
+    query = sa.select(*_COLUMNS.values()).where(*where).order_by(*order).limit(limit)
+    return [_snapshot(row) for row in connection.execute(query)]
+
+
+def find_first(
+    connection: sa.Connection, *where: sa.ColumnElement[bool], order: Sequence[Any] = _NEWEST
+) -> Snapshot | None:
+    """The first of these."""
+    return next(iter(find_all(connection, *where, order=order, limit=1)), None)
+
+
+def of_district(district_id: str, *states: str) -> sa.ColumnElement[bool]:
+    """A condition: the snapshots of a district in these states."""
+    return (snapshots.c.district_id == district_id) & snapshots.c.state.in_(states)
+
+
+def find_current(connection: sa.Connection, district_id: str) -> Snapshot | None:
+    """The snapshot that the current views show; None before the first."""
+    columns = _COLUMNS | {"content_hash": current_snapshots.c.content_hash}
+    query = (
+        sa.select(*columns.values())
+        .join(current_snapshots, snapshots.c.snapshot_id == current_snapshots.c.snapshot_id)
+        .where(current_snapshots.c.district_id == district_id)
     )
-    statement = statement.on_conflict_do_update(
-        index_elements=["run_id", "district_id"], set_=row, where=snapshots.c.state == "failed"
+    row = connection.execute(query).one_or_none()
+    return None if row is None else _snapshot(row)
+
+
+def find_held_newest(connection: sa.Connection, district_id: str) -> Snapshot | None:
+    """The snapshot that was held last and is still held."""
+    order = (snapshots.c.started_at.desc(), snapshots.c.snapshot_id.desc())
+    return find_first(connection, of_district(district_id, "held"), order=order)
+
+
+def compared_with(connection: sa.Connection, current: Snapshot | None, night: date) -> list[Snapshot]:
+    """The published snapshots that a new one of this night is judged against.
+
+    That is the current one. A night that is run again is also compared with the night before, so that many
+    small steps do not pass unseen; unless its last run was released, for then a person has looked.
+    """
+    if current is None:
+        return []
+    if current.snapshot_date != night or _was_released(connection, current):
+        return [current]
+    before = of_district(current.district_id, "published") & (snapshots.c.snapshot_date < night)
+    return [current, *find_all(connection, before, limit=1)]
+
+
+def _was_released(connection: sa.Connection, current: Snapshot) -> bool:
+    """Whether a person released the current content for its night, in this run of the night or before."""
+    this = snapshots.alias()
+    query = sa.exists().where(
+        releases.c.district_id == current.district_id,
+        releases.c.snapshot_date == current.snapshot_date,
+        snapshots.c.snapshot_id == releases.c.published_snapshot_id,
+        snapshots.c.content_hash == this.c.content_hash,
+        this.c.snapshot_id == current.snapshot_id,
     )
-    with as_writer(engine, district_id, "recording the failure") as connection:
-        if not connection.scalar(sa.select(erased_since(district_id, started_at))):
-            connection.execute(statement)
+    return bool(connection.scalar(sa.select(query)))
 
 
 def erased_since(district_id: str, moment: datetime) -> sa.ColumnElement[bool]:
@@ -111,35 +211,44 @@ def erased_since(district_id: str, moment: datetime) -> sa.ColumnElement[bool]:
     return erasure.where(erasures.c.erased_at > moment) | (erasure & ~registration)
 
 
-def attempt_of(connection: sa.Connection, snapshot_id: int) -> Attempt:
-    """One attempt that is known to be there, within a transaction that sees its district."""
-    query = sa.select(*_ATTEMPT).where(snapshots.c.snapshot_id == snapshot_id)
-    return Attempt(**connection.execute(query).one()._mapping)
+# -- reading, in a transaction of its own --
 
 
-def find_attempt(engine: sa.Engine, run_id: str) -> Attempt | None:
+def find_attempt(engine: sa.Engine, run_id: str) -> Snapshot | None:
     """What became of one run; None if it has not come to anything yet."""
-    query = sa.select(*_ATTEMPT).where(snapshots.c.run_id == run_id).order_by(snapshots.c.snapshot_id.desc())
-    return next(iter(_attempts(engine, query.limit(1))), None)
+    return next(iter(_look_up(engine, snapshots.c.run_id == run_id, limit=1)), None)
 
 
-def last_attempts(engine: sa.Engine, district_id: str | None = None, limit: int = 100) -> list[Attempt]:
+def last_attempts(engine: sa.Engine, district_id: str | None = None, limit: int = 100) -> list[Snapshot]:
     """The latest attempts of one district or of all, newest first."""
-    query = sa.select(*_ATTEMPT).order_by(snapshots.c.snapshot_id.desc()).limit(limit)
-    if district_id is not None:
-        query = query.where(snapshots.c.district_id == district_id)
-    return _attempts(engine, query)
+    whose = sa.true() if district_id is None else snapshots.c.district_id == district_id
+    return _look_up(engine, whose, limit=limit)
 
 
-def last_published(engine: sa.Engine, district_id: str) -> Attempt | None:
-    """The snapshot of a district that the current views show."""
-    query = (
-        sa.select(*_ATTEMPT)
-        .where(snapshots.c.district_id == district_id, snapshots.c.state == "published")
-        .order_by(snapshots.c.snapshot_date.desc())
-        .limit(1)
+def last_published(engine: sa.Engine, district_id: str, on: date | None = None) -> Snapshot | None:
+    """The snapshot of a district that was published last, or last up to a date."""
+    published = of_district(district_id, "published")
+    if on is not None:
+        published &= snapshots.c.snapshot_date <= on
+    return next(iter(_look_up(engine, published, order=_NEWEST, limit=1)), None)
+
+
+def first_published_night(engine: sa.Engine, district_id: str) -> date | None:
+    """The first night that the district has published."""
+    order = (snapshots.c.snapshot_date,)
+    first = _look_up(engine, of_district(district_id, "published"), order=order, limit=1)
+    return first[0].snapshot_date if first else None
+
+
+def unpublished_since(engine: sa.Engine, snapshot: Snapshot, up_to: date | None = None) -> Snapshot | None:
+    """The last attempt after this snapshot that was held or failed, for a night up to a date."""
+    later = sa.tuple_(snapshots.c.snapshot_date, snapshots.c.snapshot_id) > sa.tuple_(
+        sa.literal(snapshot.snapshot_date), sa.literal(snapshot.snapshot_id)
     )
-    return next(iter(_attempts(engine, query)), None)
+    where = of_district(snapshot.district_id, "held", "failed") & later
+    if up_to is not None:
+        where &= snapshots.c.snapshot_date <= up_to
+    return next(iter(_look_up(engine, where, limit=1)), None)
 
 
 def current_nights(engine: sa.Engine) -> dict[str, date]:
@@ -149,6 +258,151 @@ def current_nights(engine: sa.Engine) -> dict[str, date]:
         return {district_id: night for district_id, night in connection.execute(query)}
 
 
-def _attempts(engine: sa.Engine, query: sa.Select[Any]) -> list[Attempt]:
+def _look_up(
+    engine: sa.Engine,
+    where: sa.ColumnElement[bool],
+    order: Sequence[Any] = (snapshots.c.snapshot_id.desc(),),
+    limit: int | None = None,
+) -> list[Snapshot]:
     with as_operator(engine, "looking up snapshots") as connection:
-        return [Attempt(**row._mapping) for row in connection.execute(query)]
+        return find_all(connection, where, order=order, limit=limit)
+
+
+# -- recording --
+
+
+def record_failure(engine: sa.Engine, run: RunIdentity, error: PipelineError) -> None:
+    """Record that this run failed, why, and what to do, unless it has published all the same."""
+    row = {
+        "snapshot_date": run.night,
+        "held_reason": error.reason[:_REASON_LIMIT],
+        "failure_kind": error.kind.value,
+        "next_step": error.next_step_of_night,
+    }
+    statement = insert(snapshots).values(
+        district_id=run.district_id, run_id=run.run_id, started_at=run.started_at, state="failed", **row
+    )
+    statement = statement.on_conflict_do_update(
+        index_elements=["run_id", "district_id"], set_=row, where=snapshots.c.state == "failed"
+    )
+    with as_writer(engine, run.district_id, "recording the failure") as connection:
+        if not connection.scalar(sa.select(erased_since(run.district_id, run.started_at))):
+            connection.execute(statement)
+
+
+def record_published(connection: sa.Connection, run: RunIdentity, facts: dict[str, Any]) -> int:
+    """Record the published snapshot and mark it as the current one. Return its snapshot_id.
+
+    What was published or held of this night before is superseded.
+    """
+    connection.execute(
+        sa.update(snapshots)
+        .where(
+            of_district(run.district_id, "published", "held"),
+            snapshots.c.snapshot_date >= run.night,
+            snapshots.c.run_id != run.run_id,
+        )
+        .values(state="superseded")
+    )
+    row = _row(run, facts) | {
+        "state": "published",
+        "held_reason": None,
+        "compared_with": None,
+        "published_at": sa.func.now(),
+    }
+    statement = insert(snapshots).values(district_id=run.district_id, run_id=run.run_id, **row)
+    statement = statement.on_conflict_do_update(index_elements=["run_id", "district_id"], set_=row)
+    snapshot_id = connection.execute(statement.returning(snapshots.c.snapshot_id)).scalar_one()
+    mark = {"snapshot_date": run.night, "snapshot_id": snapshot_id, "content_hash": facts["content_hash"]}
+    connection.execute(
+        insert(current_snapshots)
+        .values(district_id=run.district_id, **mark)
+        .on_conflict_do_update(index_elements=["district_id"], set_=mark)
+    )
+    return int(snapshot_id)
+
+
+def record_held(
+    connection: sa.Connection, run: RunIdentity, facts: dict[str, Any], *, reason: str, against: Snapshot
+) -> None:
+    """Record the held snapshot, with the counts that publishing it would have given.
+
+    Raises:
+        WarehouseError: this very run has published the night, and read other rows since.
+    """
+    row = _row(run, facts) | {
+        "state": "held",
+        "held_reason": reason,
+        "compared_with": against.snapshot_id,
+        "published_at": None,
+    }
+    statement = insert(snapshots).values(district_id=run.district_id, run_id=run.run_id, **row)
+    statement = statement.on_conflict_do_update(
+        index_elements=["run_id", "district_id"], set_=row, where=snapshots.c.state.in_(["failed", "held"])
+    )
+    if connection.scalar(statement.returning(snapshots.c.snapshot_id)) is None:
+        raise WarehouseError(
+            "this run has published the night already and has read very different rows since; what it "
+            "published stays",
+            kind=Kind.OUTDATED,
+        )
+
+
+def record_hidden(connection: sa.Connection, snapshot: Snapshot, students: int) -> None:
+    """Count hidden contacts as a change of the published snapshot, and have the next one compared in full."""
+    connection.execute(
+        sa.update(snapshots)
+        .where(
+            snapshots.c.district_id == snapshot.district_id, snapshots.c.snapshot_id == snapshot.snapshot_id
+        )
+        .values(changed=sa.func.coalesce(snapshots.c.changed, 0) + students)
+    )
+    mark_content(connection, snapshot.district_id, OTHER_CONTENT)
+
+
+def record_replayed(connection: sa.Connection, snapshot: Snapshot, facts: dict[str, Any]) -> None:
+    """Replace what the row of a replayed night says."""
+    connection.execute(
+        sa.update(snapshots)
+        .where(
+            snapshots.c.district_id == snapshot.district_id, snapshots.c.snapshot_id == snapshot.snapshot_id
+        )
+        .values(**facts)
+    )
+
+
+def is_awaited(connection: sa.Connection, published: Snapshot) -> bool:
+    """Whether a snapshot is held that was compared with this one."""
+    held = of_district(published.district_id, "held") & (snapshots.c.compared_with == published.snapshot_id)
+    return find_first(connection, held) is not None
+
+
+def forget_comparisons(connection: sa.Connection, published: Snapshot) -> None:
+    """What was held beside another content is not to be released."""
+    connection.execute(
+        sa.update(snapshots)
+        .where(
+            snapshots.c.district_id == published.district_id,
+            snapshots.c.compared_with == published.snapshot_id,
+        )
+        .values(compared_with=None)
+    )
+
+
+def mark_content(connection: sa.Connection, district_id: str, content_hash: bytes) -> None:
+    """Say which content the current views show."""
+    connection.execute(
+        sa.update(current_snapshots)
+        .where(current_snapshots.c.district_id == district_id)
+        .values(content_hash=content_hash)
+    )
+
+
+def _row(run: RunIdentity, facts: dict[str, Any]) -> dict[str, Any]:
+    """What a row of `snapshots` says of any attempt that was counted."""
+    return {
+        **facts,
+        "snapshot_date": run.night,
+        "started_at": run.started_at,
+        "landed_run_id": run.landed_run_id,
+    }

@@ -9,7 +9,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
-from typing import Any, Protocol
+from typing import Any
 
 import pandas as pd
 import sqlalchemy as sa
@@ -20,12 +20,14 @@ from samegoal_pipelines.errors import SYNC, Kind
 from samegoal_pipelines.tables.history import PARENTS, STATUS, STUDENTS, History
 from samegoal_pipelines.tables.people import PARENT_CONTACTS
 from samegoal_pipelines.tables.warehouse import districts, student_changes
+from samegoal_pipelines.transforms.withholding import Withholding
 from samegoal_pipelines.warehouse.engine import as_writer
 from samegoal_pipelines.warehouse.errors import SupersededRunError, WarehouseError
 from samegoal_pipelines.warehouse.rows import Keys
 
 PARENT_PHONES = tuple(column for column in PARENT_CONTACTS if column.endswith("_phone"))
-RESTRICTED = {**dict.fromkeys(PARENT_CONTACTS), "has_restricted_access": True}
+NO_CONTACTS: dict[str, Any] = dict.fromkeys(PARENT_CONTACTS)
+RESTRICTED = NO_CONTACTS | {"has_restricted_access": True}
 """What the row of a parent under restriction says."""
 
 
@@ -62,29 +64,20 @@ def refuse_to_forget_restrictions(engine: sa.Engine, district_id: str) -> None:
             )
 
 
-class Switches(Protocol):
-    """Which contacts a district shows that are withheld by default: `transforms.withholding.Withholding`."""
-
-    @property
-    def show_restricted_contacts(self) -> bool: ...  # noqa: D102
-    @property
-    def show_confidential_phones(self) -> bool: ...  # noqa: D102
-
-
 def refuse_what_is_withheld(
-    connection: sa.Connection, district_id: str, switches: Switches | None, what: str = "this snapshot"
+    connection: sa.Connection, district_id: str, shows: Withholding | None, what: str = "this snapshot"
 ) -> None:
     """Refuse a snapshot that shows contacts which the district has been set to withhold since.
 
     Call it within the publishing transaction, after the district is locked.
 
     Args:
-        switches: which contacts the snapshot shows; None: none that are withheld by default.
+        shows: which contacts the snapshot shows; None: none that are withheld by default.
 
     Raises:
         SupersededRunError: the district withholds some of them by now.
     """
-    if switches is None:
+    if shows is None:
         return
     columns = (districts.c.show_restricted_contacts, districts.c.show_confidential_phones)
     query = sa.select(*columns).where(districts.c.district_id == district_id)
@@ -92,8 +85,8 @@ def refuse_what_is_withheld(
     if row is None:
         return
     restricted, confidential = row
-    if (switches.show_restricted_contacts and not restricted) or (
-        switches.show_confidential_phones and not confidential
+    if (shows.show_restricted_contacts and not restricted) or (
+        shows.show_confidential_phones and not confidential
     ):
         raise SupersededRunError(
             f"{what} shows contacts that the district has been set to withhold since it was made; nothing of "
@@ -201,14 +194,17 @@ def hide_again(
     return _hide(connection, of(STUDENTS), of(PARENTS), district_id, night)
 
 
-def hide_flagged(connection: sa.Connection, district_id: str, night: date) -> Hidden:
-    """Empty the contacts of every parent who is published as restricted."""
+def hide_parents(
+    connection: sa.Connection, district_id: str, night: date, *, flagged: bool = False
+) -> Hidden:
+    """Empty the contacts of every parent, or only of those who are published as restricted."""
     parents = PARENTS.table.c
-    shown = sa.or_(*(parents[column].is_not(None) for column in PARENT_CONTACTS))
-    found = _rows_where(
-        connection, PARENTS, tuple(RESTRICTED), district_id, parents.has_restricted_access.is_(True), shown
-    )
-    return _hide(connection, iter(()), ((row, RESTRICTED) for row in found), district_id, night)
+    wanted = [sa.or_(*(parents[column].is_not(None) for column in PARENT_CONTACTS))]
+    if flagged:
+        wanted.append(parents.has_restricted_access.is_(True))
+    found = _rows_where(connection, PARENTS, tuple(RESTRICTED), district_id, *wanted)
+    says = RESTRICTED if flagged else NO_CONTACTS
+    return _hide(connection, iter(()), ((row, says) for row in found), district_id, night)
 
 
 def hide_every_phone(connection: sa.Connection, district_id: str, night: date) -> Hidden:
@@ -242,10 +238,10 @@ def _hide(
             _rewrite(connection, history, row, differing, district_id, night)
             rows += 1
             emptied = [column for column, value in differing.items() if value is None]
-            if says is not RESTRICTED:
+            if says is RESTRICTED or says is NO_CONTACTS:
+                restricted.update([row["parent_id"]] if emptied else [])
+            else:
                 phones += len(emptied)
-            elif emptied:
-                restricted.add(row["parent_id"])
             new = [prefix + column for column in history.columns if column in differing]
             changed[row["student_id"]] += [name for name in new if name not in changed[row["student_id"]]]
     students_changed = sum(_note(connection, district_id, night, *change) for change in changed.items())

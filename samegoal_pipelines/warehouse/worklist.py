@@ -21,7 +21,7 @@ from samegoal_pipelines.tables.warehouse import current_snapshots, registrar_wor
 from samegoal_pipelines.tables.worklist import REGISTRAR_WORKLIST
 from samegoal_pipelines.warehouse.engine import as_operator, as_writer
 from samegoal_pipelines.warehouse.errors import UnfitSnapshotError, WarehouseError
-from samegoal_pipelines.warehouse.history import lock
+from samegoal_pipelines.warehouse.session import lock
 
 _COLUMNS = arrow_types(REGISTRAR_WORKLIST)
 

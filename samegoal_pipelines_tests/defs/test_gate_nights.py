@@ -89,7 +89,7 @@ def test_a_held_night_is_red_in_dagster_with_the_numbers_and_materializes_nothin
     assert (run_id, red.passed, red.severity) == (held.run_id, False, dg.AssetCheckSeverity.ERROR)
     assert "31 of 300 students (10.3%)" in red.description
     lost, *_ = (record.data for record in red.metadata["shares"].records)
-    assert (lost["what"], lost["rows"], lost["of"]) == ("students lost, time apart", "31", "300")
+    assert (lost["what"], lost["rows"], lost["of"]) == ("students dropped by edits", "31", "300")
     assert (lost["share"], lost["held above"]) == ("10.3%", "10%, from 25 students on")
     enrolled_now, *_ = (record.data for record in red.metadata["statuses"].records)
     assert enrolled_now == {"status": "ENROLLED", "students": "269", "before": "300", "change": "-31"}

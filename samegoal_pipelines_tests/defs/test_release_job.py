@@ -9,8 +9,10 @@ import dagster as dg
 import pytest
 
 from samegoal_pipelines.definitions import build_defs
+from samegoal_pipelines.defs import release
 from samegoal_pipelines.operations.runs import open_instance
 from samegoal_pipelines.settings import Settings
+from samegoal_pipelines.warehouse.release import release as publish_held
 from samegoal_pipelines_tests.mass_changes import (
     ENTRIES,
     TOMORROW,
@@ -67,7 +69,7 @@ def launch(pipeline, config: dict[str, Any], **tags: str) -> dg.ExecuteInProcess
             .execute_in_process(
                 instance=instance,
                 partition_key="grand-bend",
-                run_config={"ops": {"release": {"config": config}}},
+                run_config={"ops": {"published_snapshot": {"config": config}}},
                 tags=tags,
                 raise_on_error=False,
             )
@@ -205,6 +207,21 @@ def test_contacts_that_were_set_to_be_withheld_since_are_not_released(pipeline, 
 
     registry.set("grand-bend", **{switch: True})
     assert pipeline.release(today=TOMORROW).published
+
+
+def test_a_switch_that_is_set_while_a_release_is_under_way_stops_it(pipeline, held, monkeypatch):
+    registry = pipeline.deployment.registry
+    registry.set("grand-bend", show_confidential_phones=True)
+    assert pipeline.run(today=TOMORROW).held
+
+    def set_in_the_last_moment(*arguments, **named):
+        registry.set("grand-bend", show_confidential_phones=False)
+        return publish_held(*arguments, **named)
+
+    monkeypatch.setattr(release, "release", set_in_the_last_moment)
+    refused(
+        pipeline, TOMORROW, "what was held on 2026-10-13 shows contacts", "set to withhold since it was made"
+    )
 
 
 def test_students_who_could_not_be_read_are_kept_by_a_release_as_well(pipeline, held):

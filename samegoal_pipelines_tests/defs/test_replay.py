@@ -14,17 +14,20 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from samegoal_pipelines.defs.replay import REPLAY_JOB, read_night
+from samegoal_pipelines.defs.night import read_landed_for
+from samegoal_pipelines.defs.replay import REPLAY_JOB
 from samegoal_pipelines.landing.store import METADATA_KEY
 from samegoal_pipelines.operations.replay import ReplayOutcome, run_replay
 from samegoal_pipelines.operations.runs import execute, first_failure, open_instance
 from samegoal_pipelines.sandbox import Sandbox, SandboxDistrict
 from samegoal_pipelines.transforms.snapshot import compute_night
 from samegoal_pipelines.transforms.withholding import Withholding
-from samegoal_pipelines.warehouse.publish import publish
+from samegoal_pipelines.warehouse import session
+from samegoal_pipelines.warehouse.engine import as_writer
 from samegoal_pipelines.warehouse.replay import find_nights
 from samegoal_pipelines_tests.landing.forging import replace_file
 from samegoal_pipelines_tests.pipeline import TODAY
+from samegoal_pipelines_tests.warehouse.factories import publish
 from samegoal_pipelines_tests.warehouse.test_replay import every_byte, everything
 
 ENROLLMENTS, GUARDIANS = "Enrollment/EntryWithdrawal", "Family/StudentGuardian"
@@ -54,7 +57,7 @@ def test_a_night_computed_at_once_is_what_the_assets_published(pipeline, deploym
         deployment.warehouse,
         district_id="computed",
         snapshot_date=TODAY,
-        snapshot=computed.snapshot,
+        snapshot=computed.tables,
         run_id="computed",
         started_at=datetime.now(UTC),
     )
@@ -144,17 +147,20 @@ def another_rule(patch: pytest.MonkeyPatch) -> None:
 def published_from_the_start(pipeline) -> None:
     """What the ten nights landed, published one by one as of a district of its own."""
     for published in find_nights(pipeline.deployment.warehouse, "grand-bend", TODAY)[0]:
-        landed = read_night(pipeline.deployment, "grand-bend", published)
-        computed = compute_night(*landed, published.night, withholding=Withholding())
+        landed = tuple(
+            read_landed_for(pipeline.deployment, published, asset)
+            for asset in ("raw_enrollments", "raw_students", "raw_parents")
+        )
+        computed = compute_night(*landed, published.snapshot_date, withholding=Withholding())
         publish(
             pipeline.deployment.warehouse,
             district_id="from-the-start",
-            snapshot_date=published.night,
-            snapshot=computed.snapshot,
+            snapshot_date=published.snapshot_date,
+            snapshot=computed.tables,
             restricted=computed.restricted,
             confidential=computed.confidential,
             absent=computed.absent,
-            run_id=f"from the start {published.night}",
+            run_id=f"from the start {published.snapshot_date}",
             started_at=published.started_at,
         )
 
@@ -343,3 +349,20 @@ def test_a_rubbish_date_is_one_line(deployment, first):
     reason, next_step = first_failure(result)
     assert reason == "replay: the first night to replay is no date"
     assert next_step == "write it as YYYY-MM-DD"
+
+
+def test_a_replay_reads_the_landing_while_the_district_is_not_locked(two_nights, monkeypatch):
+    """Reading object storage may take minutes; nobody waits for that."""
+    landing, warehouse = two_nights.deployment.landing, two_nights.deployment.warehouse
+    monkeypatch.setattr(session, "LOCK_SECONDS", 1)
+    read, looked = landing.read, []
+
+    def lock_and_read(asset: str, **named: Any) -> Any:
+        with as_writer(warehouse, "grand-bend", "looking whether it is locked") as connection:
+            session.lock(connection, "grand-bend")
+        looked.append(asset)
+        return read(asset, **named)
+
+    monkeypatch.setattr(landing, "read", lock_and_read)
+    assert replay(two_nights).outcome
+    assert set(looked) == {"raw_enrollments", "raw_students", "raw_parents"}

@@ -167,7 +167,7 @@ def test_a_publish_that_postgres_breaks_off_is_tried_again_without_reading_again
     from samegoal_pipelines.warehouse.errors import WarehouseUnavailableError
 
     pipeline.add(district(TWO))
-    publish, broken = published.publish, []
+    publish, broken = published.publish_or_hold, []
 
     def once_broken(*arguments, **facts):
         if not broken:
@@ -175,7 +175,7 @@ def test_a_publish_that_postgres_breaks_off_is_tried_again_without_reading_again
             raise WarehouseUnavailableError("publishing: Postgres cancelled the work or is shutting down")
         return publish(*arguments, **facts)
 
-    monkeypatch.setattr(published, "publish", once_broken)
+    monkeypatch.setattr(published, "publish_or_hold", once_broken)
 
     assert scheduled_night().success
 

@@ -7,13 +7,13 @@ from datetime import date
 import pytest
 
 from samegoal_pipelines.defs import published, replay
+from samegoal_pipelines.defs.publishing import publish_or_hold
 from samegoal_pipelines.operations.replay import run_replay
 from samegoal_pipelines.transforms.withholding import (
     CONFIDENTIAL_PHONES_SHOWN,
     RESTRICTED_CONTACTS_SHOWN,
     RESTRICTION_NOT_KNOWN,
 )
-from samegoal_pipelines.warehouse.publish import publish
 from samegoal_pipelines.warehouse.replay import replay as warehouse_replay
 from samegoal_pipelines_tests.cli.asking import ask  # noqa: F401  (a fixture)
 from samegoal_pipelines_tests.pipeline import TODAY
@@ -221,6 +221,27 @@ def test_setting_a_switch_to_withhold_hides_confidential_phones_at_once(pipeline
     assert pipeline.rows(PHONES) == [(None, "5125550101", None)]
 
 
+def test_where_nobody_can_tell_who_is_restricted_all_contacts_are_hidden_until_the_next_night(
+    pipeline,
+    deployment,
+    made,
+    ask,  # noqa: F811
+):
+    deployment.registry.set("grand-bend", show_restricted_contacts=True)
+    made.denied_fields.add(RESTRICTION)
+    assert pipeline.run().published
+    assert pipeline.rows(PARENTS) == [(None, "pat@example.org")]
+
+    answered = ask("districts", "set", "grand-bend", "--restricted-contacts", "withhold")
+
+    assert answered.returncode == 0, answered.stderr
+    assert pipeline.rows(PARENTS) == [(None, None)]
+    made.denied_fields.clear()
+    made.edit("Family/StudentGuardian", 1, HasActiveRestrictedAccess=False)
+    assert pipeline.run(today=TOMORROW).published
+    assert pipeline.rows(PARENTS) == [(False, "pat@example.org")]
+
+
 def test_where_no_landed_row_tells_which_phones_are_confidential_all_are_hidden(
     pipeline,
     deployment,
@@ -242,9 +263,9 @@ def test_a_run_that_was_under_way_when_a_switch_was_set_publishes_nothing(
 
     def set_in_the_last_moment(*arguments, **named):
         deployment.registry.set("grand-bend", **{switch: False})
-        return publish(*arguments, **named)
+        return publish_or_hold(*arguments, **named)
 
-    monkeypatch.setattr(published, "publish", set_in_the_last_moment)
+    monkeypatch.setattr(published, "publish_or_hold", set_in_the_last_moment)
     refused = pipeline.run(today=TOMORROW)
     assert not refused.published
     assert "has been set to withhold since it was made; nothing of it was published" in refused.reason

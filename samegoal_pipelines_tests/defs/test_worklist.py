@@ -108,7 +108,7 @@ def test_a_held_night_lists_what_holds_it_so_that_it_can_be_mended_in_the_mornin
     held = pipeline.run(today=TOMORROW)
 
     assert held.held
-    assert "set aside" in held.reason
+    assert "quarantined" in held.reason
     found = read_worklist(deployment.warehouse, "grand-bend")
     assert {item.snapshot_date for item in found} == {TOMORROW}
     assert {item.enrollment_id for item in found if item.problem in QUARANTINE_PROBLEMS} == {2, 3}
@@ -140,7 +140,7 @@ def test_a_list_that_cannot_be_made_hides_no_hold(pipeline, deployment, set_asid
     monkeypatch.setattr(worklist, "filter_enrollments", fail)
     held = pipeline.run(today=TOMORROW)
     assert held.held
-    assert "set aside" in held.line()
+    assert "quarantined" in held.line()
     assert read_worklist(deployment.warehouse, "grand-bend") == before
     log = told_in_the_log(held.attempt.run_id)
     assert "registrar_worklist: unforeseen RuntimeError" in log

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from datetime import date
 from pathlib import Path
 from types import SimpleNamespace
@@ -20,11 +19,11 @@ from samegoal_pipelines.districts.registry import (
     Registry,
     UnknownDistrictError,
 )
+from samegoal_pipelines.tables.limits import Limits
 from samegoal_pipelines.transforms.withholding import Withholding
 from samegoal_pipelines.warehouse import engine as warehouse_engine
 from samegoal_pipelines.warehouse.engine import as_operator, as_writer
 from samegoal_pipelines.warehouse.errors import WarehouseUnavailableError
-from samegoal_pipelines.warehouse.gate import Limits
 
 URL = "https://skyward.example.org/GrandBendTXStuAPI"
 
@@ -302,7 +301,7 @@ def test_limits_of_the_gate_change_one_by_one_and_can_be_taken_back(registry: Re
     changed = registry.set("grand-bend", gate_limits={"contacts": 2.5, "lost": None})
     assert changed == registry.get("grand-bend") == registry.list()[0]
     assert changed.limits == Limits(lost_least=40, contacts=2.5)
-    assert changed.public_facts()["gate_limits"] == asdict(changed.limits)
+    assert changed.public_facts()["gate_limits"] == changed.limits.values
 
 
 @pytest.mark.parametrize(

@@ -10,8 +10,8 @@ import psycopg2
 import pytest
 from fsspec.implementations.local import LocalFileSystem
 
-from samegoal_pipelines.warehouse import history
 from samegoal_pipelines.warehouse import publish as publishing
+from samegoal_pipelines.warehouse import session
 from samegoal_pipelines.warehouse.engine import as_writer
 from samegoal_pipelines_tests.faults.fixtures import OURS
 from samegoal_pipelines_tests.mass_changes import TOMORROW
@@ -70,9 +70,9 @@ def test_a_constraint_that_is_broken_is_not_quoted(standing, changed, fails):
 
 
 def test_another_run_that_does_not_end_is_waited_for_and_then_named(standing, changed, fails, monkeypatch):
-    monkeypatch.setattr(history, "LOCK_SECONDS", 1)
+    monkeypatch.setattr(session, "LOCK_SECONDS", 1)
     with as_writer(standing.pipeline.deployment.warehouse, OURS, "publishing") as other:
-        history.lock(other, OURS)
+        session.lock(other, OURS)
         fails(
             "another run has been publishing this district for 1 s; run again when it is done",
             step="published_snapshot: ",
@@ -80,7 +80,7 @@ def test_another_run_that_does_not_end_is_waited_for_and_then_named(standing, ch
 
 
 def test_a_table_that_somebody_has_locked_is_waited_for_and_then_said(standing, changed, fails, monkeypatch):
-    monkeypatch.setattr(history, "LOCK_SECONDS", 1)
+    monkeypatch.setattr(session, "LOCK_SECONDS", 1)
     with psycopg2.connect(standing.environment["SAMEGOAL_DATABASE_URL"]) as other:
         other.cursor().execute("lock table samegoal.student_changes in share mode")
         fails(f"{PUBLISHING}Postgres gave up waiting for a lock (SQLSTATE 55P03)", step="")

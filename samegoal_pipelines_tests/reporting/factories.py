@@ -14,9 +14,8 @@ from samegoal_pipelines.postgres.errors import WarehouseUnavailableError
 from samegoal_pipelines.qmlativ.errors import InvalidCredentialsError
 from samegoal_pipelines.tables.warehouse import districts, snapshots
 from samegoal_pipelines.warehouse.engine import as_writer
-from samegoal_pipelines.warehouse.publish import publish
 from samegoal_pipelines_tests.transforms.builders import enrollments, entry
-from samegoal_pipelines_tests.warehouse.factories import snapshot, student
+from samegoal_pipelines_tests.warehouse.factories import publish, snapshot, student
 
 NIGHT = date(2026, 10, 12)
 REGISTERED = datetime(2026, 8, 1, tzinfo=UTC)

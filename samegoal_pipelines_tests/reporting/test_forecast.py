@@ -19,13 +19,13 @@ from samegoal_pipelines.districts.pauses import Pause, pause
 from samegoal_pipelines.landing import Landing
 from samegoal_pipelines.reporting.forecast import Ahead, LastPublished, first_hold, look_ahead, nights_to_come
 from samegoal_pipelines.reporting.nightly_status import read_board
+from samegoal_pipelines.tables.limits import Limits
 from samegoal_pipelines.transforms.snapshot import statuses_of
-from samegoal_pipelines.warehouse.gate import Gate, Limits
-from samegoal_pipelines.warehouse.publish import Held, Published, publish
-from samegoal_pipelines.warehouse.snapshots import Attempt
+from samegoal_pipelines.warehouse.session import Held, Published
+from samegoal_pipelines.warehouse.snapshots import Snapshot
 from samegoal_pipelines_tests.reporting.factories import attempt, register
 from samegoal_pipelines_tests.transforms.builders import enrollments, entry
-from samegoal_pipelines_tests.warehouse.factories import snapshot, student
+from samegoal_pipelines_tests.warehouse.factories import Gate, publish, snapshot, student
 
 JUNE = date(2026, 6, 1)
 
@@ -85,7 +85,7 @@ class District:
             gate=Gate(Limits.of(self.limits), 0, 0, lambda published: self._by_time(night, published)),
         )
 
-    def _by_time(self, tonight: date, published: Attempt) -> pd.DataFrame | None:
+    def _by_time(self, tonight: date, published: Snapshot) -> pd.DataFrame | None:
         def read_landed(asset: str, night: date, run_id: str) -> dict[str, pd.DataFrame]:
             return self.landing.read(asset, district_id="grand-bend", night=night, run_id=run_id)
 

@@ -87,9 +87,9 @@ def publish(raw: Raw) -> Views:
         withholding=Withholding(),
     )
     frames = {
-        "student_status": computed.snapshot.status,
-        "student_demographics": computed.snapshot.students,
-        "parent_demographics": computed.snapshot.parents,
+        "student_status": computed.tables.status,
+        "student_demographics": computed.tables.students,
+        "parent_demographics": computed.tables.parents,
     }
     return {
         view: frame.set_index(list(HISTORIES[view].key), drop=False).sort_index()

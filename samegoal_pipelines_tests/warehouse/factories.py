@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
@@ -12,25 +12,126 @@ import pandas as pd
 import pyarrow as pa
 import sqlalchemy as sa
 
+from samegoal_pipelines.defs.publishing import publish_or_hold
+from samegoal_pipelines.errors import PipelineError
 from samegoal_pipelines.tables.history import PARENTS, STATUS, STUDENTS, History
+from samegoal_pipelines.tables.limits import Limits
 from samegoal_pipelines.tables.warehouse import metadata
-from samegoal_pipelines.warehouse.gate import Gate, Limits
-from samegoal_pipelines.warehouse.publish import Held, Published, publish
-from samegoal_pipelines.warehouse.snapshots import Attempt
+from samegoal_pipelines.transforms.snapshot import SnapshotPayload, SnapshotTables
+from samegoal_pipelines.transforms.withholding import Withholding
+from samegoal_pipelines.warehouse import snapshots
+from samegoal_pipelines.warehouse.release import release as release_content
+from samegoal_pipelines.warehouse.rows import content_of
+from samegoal_pipelines.warehouse.session import Held, Published, session
+from samegoal_pipelines.warehouse.snapshots import RunIdentity, Snapshot
 
 NIGHT = date(2026, 9, 1)
 STARTED = datetime(2026, 9, 1, 6, tzinfo=UTC)
 TYPES = {sa.BigInteger: pa.int64(), sa.Text: pa.string(), sa.Date: pa.date32(), sa.Boolean: pa.bool_()}
 
 
-@dataclass(frozen=True)
-class FewStudents:
-    """What `publish` takes."""
+FewStudents = SnapshotTables
 
-    status: pd.DataFrame
-    students: pd.DataFrame
-    parents: pd.DataFrame
-    kept: frozenset[int] = frozenset()
+
+@dataclass(frozen=True)
+class Gate:
+    """The gate's limits, and what the landing would say (`defs.publishing.Landing`)."""
+
+    limits: Limits
+    enrollment_rows: int = 0
+    set_aside: int = 0
+    status_by_time: Callable[[Snapshot], pd.DataFrame | None] = lambda _: None
+    emptied: Callable[[Snapshot], Mapping[str, int]] = lambda _: {}
+    on_hold: Callable[[], None] | None = None
+
+    def statuses_by_time(self, published: Snapshot) -> pd.DataFrame | None:
+        return self.status_by_time(published)
+
+    def land_held(self) -> None:
+        if self.on_hold is not None:
+            self.on_hold()
+
+
+def publish(
+    engine: sa.Engine,
+    *,
+    district_id: str,
+    snapshot_date: date,
+    snapshot: FewStudents,
+    run_id: str,
+    started_at: datetime,
+    landed_run_id: str | None = None,
+    restricted: pd.DataFrame | None = None,
+    confidential: pd.DataFrame | None = None,
+    absent: pd.DataFrame | None = None,
+    switches: Withholding | None = None,
+    notes: Sequence[str] = (),
+    gate: Gate | None = None,
+    on_hold: Callable[[], None] | None = None,
+) -> Published | Held:
+    """One run's session, as the asset `published_snapshot` has it. Without a gate, nothing is held."""
+    run = RunIdentity(district_id, snapshot_date, run_id, started_at, landed_run_id)
+    payload = SnapshotPayload(
+        snapshot,
+        restricted,
+        confidential,
+        absent,
+        gate.enrollment_rows if gate else None,
+        gate.set_aside if gate else None,
+        tuple(notes),
+        switches,
+    )
+    content = content_of(payload)
+    if gate is not None:
+        return publish_or_hold(engine, run, content, gate.limits, replace(gate, on_hold=on_hold))
+    with session(engine, run) as s:
+        s.stage(content, measured=False)
+        return s.publish()
+
+
+def release(
+    engine: sa.Engine,
+    *,
+    district_id: str,
+    held: Snapshot,
+    snapshot: FewStudents,
+    restricted: pd.DataFrame | None = None,
+    confidential: pd.DataFrame | None = None,
+    absent: pd.DataFrame | None = None,
+    switches: Withholding | None = None,
+    run_id: str,
+    started_at: datetime,
+    released_by: str,
+    reason: str,
+) -> Published:
+    """A release of what was held."""
+    payload = SnapshotPayload(
+        snapshot,
+        restricted,
+        confidential,
+        absent,
+        held.enrollment_rows,
+        held.set_aside,
+        tuple(held.notes),
+        switches,
+    )
+    run = RunIdentity(district_id, held.snapshot_date, run_id, started_at, held.landed_run_id)
+    content = content_of(payload)
+    return release_content(engine, run, held, content, released_by=released_by, reason=reason)
+
+
+def record_failure(
+    engine: sa.Engine,
+    *,
+    district_id: str,
+    snapshot_date: date,
+    run_id: str,
+    started_at: datetime,
+    reason: str,
+) -> None:
+    """A run that failed."""
+    run = RunIdentity(district_id, snapshot_date, run_id, started_at)
+    snapshots.record_failure(engine, run, PipelineError(reason))
 
 
 def student(student_id: int, **facts: Any) -> dict[str, Any]:
@@ -124,7 +225,7 @@ def gate_of(
     enrollment_rows: int = 0,
     set_aside: int = 0,
     by_time: Mapping[int, str | None] | None = None,
-    asked: list[Attempt] | None = None,
+    asked: list[Snapshot] | None = None,
     **limits: float,
 ) -> Gate:
     """A gate with the usual limits, but for these.
@@ -134,7 +235,7 @@ def gate_of(
         asked: is told of what night that was asked.
     """
 
-    def status_by_time(published: Attempt) -> pd.DataFrame | None:
+    def status_by_time(published: Snapshot) -> pd.DataFrame | None:
         if asked is not None:
             asked.append(published)
         if by_time is None:

@@ -20,11 +20,11 @@ from samegoal_pipelines.districts.cipher import SecretCipher
 from samegoal_pipelines.districts.registry import Registry
 from samegoal_pipelines.warehouse import engine as warehouse_engine
 from samegoal_pipelines.warehouse.roles import Role, role_url
-from samegoal_pipelines.warehouse.snapshots import record_failure
 from samegoal_pipelines_tests.warehouse.factories import (
     NIGHT,
     STARTED,
     publish_night,
+    record_failure,
     rows,
     snapshot,
     student,

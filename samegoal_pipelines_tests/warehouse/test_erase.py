@@ -11,13 +11,14 @@ import pytest
 import sqlalchemy as sa
 
 from samegoal_pipelines.tables.warehouse import metadata
-from samegoal_pipelines.warehouse import erase, history
+from samegoal_pipelines.warehouse import erase, session
 from samegoal_pipelines.warehouse.engine import as_writer
 from samegoal_pipelines.warehouse.errors import DistrictErasedError, SnapshotInProgressError
-from samegoal_pipelines.warehouse.publish import publish
-from samegoal_pipelines.warehouse.snapshots import last_attempts, record_failure
+from samegoal_pipelines.warehouse.snapshots import last_attempts
 from samegoal_pipelines_tests.warehouse.factories import (
     NIGHT,
+    publish,
+    record_failure,
     rows,
     snapshot,
     student,
@@ -129,15 +130,15 @@ def test_erasing_waits_for_whoever_publishes_and_gives_up_in_plain_words(
 ) -> None:
     before = everything(filled, OURS)
     with as_writer(filled, OURS, "publishing") as publishing:
-        history.lock(publishing, OURS)
-        monkeypatch.setattr(history, "LOCK_SECONDS", 1)
+        session.lock(publishing, OURS)
+        monkeypatch.setattr(session, "LOCK_SECONDS", 1)
         with pytest.raises(SnapshotInProgressError, match="run again when it is done"):
             erase.erase_rows(filled, OURS, "Pat")
     assert everything(filled, OURS) == before
 
     monkeypatch.undo()
     with as_writer(filled, OURS, "publishing") as publishing:
-        history.lock(publishing, OURS)
+        session.lock(publishing, OURS)
         erasing = threading.Thread(target=erase.erase_rows, args=(filled, OURS, "Pat"))
         erasing.start()
         wait_until_a_session_waits_for_a_lock(filled)

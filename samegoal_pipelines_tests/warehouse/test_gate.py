@@ -6,13 +6,15 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pytest
 import sqlalchemy as sa
 
-from samegoal_pipelines.warehouse.gate import Limits
-from samegoal_pipelines.warehouse.history import Counts
-from samegoal_pipelines.warehouse.publish import Held
-from samegoal_pipelines.warehouse.snapshots import Attempt
+from samegoal_pipelines.tables import limits
+from samegoal_pipelines.tables.limits import Limit, Limits
+from samegoal_pipelines.transforms import gate
+from samegoal_pipelines.warehouse.session import Held
+from samegoal_pipelines.warehouse.snapshots import Counts, Snapshot
 from samegoal_pipelines_tests.warehouse.factories import (
     NIGHT,
     FewStudents,
@@ -71,7 +73,7 @@ def expiring(count: int, status: str = "INACTIVE") -> dict[int, str | None]:
     ],
 )
 def test_up_to_a_tenth_of_the_students_may_be_lost_in_a_night(warehouse: sa.Engine, lost: dict) -> None:
-    asked: list[Attempt] = []
+    asked: list[Snapshot] = []
     publish_night(warehouse, 0, school(1000))
     published = publish_night(warehouse, 1, school(1000, **lost), gate=gate_of(asked=asked))
     assert published.lost == sum(lost.values())
@@ -133,7 +135,7 @@ def test_kept_students_are_not_lost(warehouse: sa.Engine) -> None:
 
 
 def test_what_passing_time_explains_does_not_count(warehouse: sa.Engine) -> None:
-    asked: list[Attempt] = []
+    asked: list[Snapshot] = []
     publish_night(warehouse, 0, school(100), run_id="the night before", landed_run_id="its landing")
     gate = gate_of(by_time=expiring(40) | dict.fromkeys(range(41, 101), "ENROLLED"), asked=asked)
     published = publish_night(warehouse, 1, school(100, inactive=50), gate=gate)
@@ -225,7 +227,7 @@ def test_nobody_but_kept_students_is_nobody(warehouse: sa.Engine) -> None:
     """As when not one record of a student could be read: to go on like that unseen would hide it for ever."""
     publish_night(warehouse, 0, school(3))
     held = hold_night(warehouse, 1, snapshot(kept=frozenset({1, 2, 3})), gate_of())
-    assert "(3 who could not be read would stay as they are)" in held.reason
+    assert "(3 who could not be read would be carried over)" in held.reason
     assert (held.students, held.kept) == (3, 3)
 
 
@@ -381,8 +383,8 @@ def test_a_hundredth_of_the_enrollment_rows_may_be_set_aside(
     assert isinstance(done, Held) == is_held
     if isinstance(done, Held) and enrollment_rows == 200:
         assert done.verdict.reasons == (
-            "3 of 200 enrollment rows (1.5%) were set aside as not to be relied on; the limit is 1%: see "
-            "their reasons in the Dagster UI, and mend them in Qmlativ",
+            "3 of 200 enrollment rows (1.5%) were quarantined; the limit is 1%: see "
+            "the reasons in the Dagster UI, and correct the rows in Qmlativ",
         )
     assert attempts(warehouse, "enrollment_rows", "set_aside")[1] == (enrollment_rows, set_aside)
 
@@ -401,9 +403,9 @@ def test_a_tenth_of_the_students_may_be_unreadable(
     assert done.kept == kept
     if isinstance(done, Held) and count == 250:
         assert done.verdict.reasons == (
-            "26 of 250 students (10.4%) cannot be read and would stay as they were last published; the "
-            "limit is 10%: see in the Dagster UI which rows were set aside or unreadable, and mend them in "
-            "Qmlativ",
+            "26 of 250 students (10.4%) cannot be read and would be carried over as last published; the "
+            "limit is 10%: see in the Dagster UI which rows were quarantined or unreadable, and correct "
+            "them in Qmlativ",
         )
 
 
@@ -488,8 +490,18 @@ def test_limits_that_make_no_sense_are_refused(changed: dict, message: str) -> N
 
 
 def test_limits_are_the_usual_ones_but_for_those_that_differ() -> None:
-    assert Limits.of({}) == Limits(10.0, 25, 50.0, 75.0, 10.0, 1.0, 10.0, 30.0)
-    assert Limits.of({"lost_least": 500, "set_aside": 0}) == Limits(lost_least=500, set_aside=0.0)
+    assert Limits().values == {
+        "lost": 10.0,
+        "lost_least": 25,
+        "expired": 50.0,
+        "demographics": 75.0,
+        "contacts": 10.0,
+        "set_aside": 1.0,
+        "added": 30.0,
+        "kept": 10.0,
+    }
+    changed = Limits.of({"lost_least": 500, "set_aside": 0}).values
+    assert changed == Limits().values | {"lost_least": 500, "set_aside": 0.0}
 
 
 # -- small districts, and growth --
@@ -521,3 +533,32 @@ def test_too_many_new_students_in_one_night_are_held(
     if isinstance(outcome, Held):
         assert f"{added} students would be new, beside {published} published ones" in outcome.reason
         assert "one entity too many" in outcome.reason
+
+
+def test_a_limit_that_is_added_to_the_table_holds_and_is_shown_and_can_be_set(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """One row in the table of limits and one counted number: nothing else knows a limit by its name."""
+    moved = Limit(
+        name="moved",
+        default=20.0,
+        help="students who change their building",
+        label="students moved",
+        numerator="moved",
+        denominator="published_students",
+        sentence="{of} would change their building; the limit is {limit}: check the schools in Qmlativ",
+    )
+    shares = (*limits.SHARES, moved)
+    for module in (limits, gate):
+        monkeypatch.setattr(module, "SHARES", shares)
+    monkeypatch.setattr(limits, "LIMITS", (*limits.LIMITS, moved))
+    monkeypatch.setitem(limits.BY_NAME, "moved", moved)
+    nobody = np.array([], dtype=np.int64)
+    measured = gate.Measured(100, 0, 100, 90, nobody, nobody.astype(bool), 0, 300, 0, more={"moved": 21})
+    assert gate.judge(Limits(), measured, gate.Facts()).reasons == (
+        "21 of 100 students (21.0%) would change their building; the limit is 20%: check the schools in "
+        "Qmlativ",
+    )
+    verdict = gate.judge(Limits(moved=21), measured, gate.Facts())
+    assert verdict.reasons == ()
+    assert gate.shares(Limits(moved=21), verdict.numbers)[-1] == gate.Share("students moved", 21, 100, "21%")

@@ -8,11 +8,10 @@ import pandas as pd
 import pytest
 import sqlalchemy as sa
 
-from samegoal_pipelines.warehouse import history
+from samegoal_pipelines.warehouse import session
 from samegoal_pipelines.warehouse.engine import as_writer
-from samegoal_pipelines.warehouse.history import Counts
-from samegoal_pipelines.warehouse.publish import Held, publish
-from samegoal_pipelines.warehouse.snapshots import Attempt, find_attempt, record_failure
+from samegoal_pipelines.warehouse.session import Held
+from samegoal_pipelines.warehouse.snapshots import Counts, Snapshot, find_attempt
 from samegoal_pipelines_tests.warehouse.factories import (
     NIGHT,
     STARTED,
@@ -23,7 +22,9 @@ from samegoal_pipelines_tests.warehouse.factories import (
     hold_night,
     pairs,
     phones,
+    publish,
     publish_night,
+    record_failure,
     rows,
     snapshot,
     student,
@@ -214,19 +215,19 @@ def test_what_is_held_is_stored_while_the_district_is_not_locked(
     warehouse: sa.Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Reading and writing landed files may take minutes; nobody waits for that."""
-    monkeypatch.setattr(history, "LOCK_SECONDS", 1)
+    monkeypatch.setattr(session, "LOCK_SECONDS", 1)
     calls: list[str] = []
 
     def lock_it(what: str) -> None:
         with as_writer(warehouse, "grand-bend", "looking whether it is locked") as connection:
-            history.lock(connection, "grand-bend")
+            session.lock(connection, "grand-bend")
         calls.append(what)
 
-    def emptied(_: Attempt) -> dict[str, int]:
+    def emptied(_: Snapshot) -> dict[str, int]:
         lock_it("emptied")
         return {}
 
-    def by_time(_: Attempt) -> None:
+    def by_time(_: Snapshot) -> None:
         lock_it("by time")
 
     gate = replace(gate_of(), emptied=emptied, status_by_time=by_time)

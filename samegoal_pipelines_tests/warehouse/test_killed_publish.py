@@ -25,11 +25,11 @@ import sqlalchemy as sa
 
 from samegoal_pipelines.warehouse import engine as warehouse_engine
 from samegoal_pipelines.warehouse.errors import SupersededRunError, WarehouseError
-from samegoal_pipelines.warehouse.publish import publish
 from samegoal_pipelines_tests.warehouse.factories import (
     NIGHT,
     STARTED,
     FewStudents,
+    publish,
     rows,
     snapshot,
     student,

@@ -9,7 +9,7 @@ from datetime import timedelta
 import pytest
 import sqlalchemy as sa
 
-from samegoal_pipelines.warehouse import diff, history
+from samegoal_pipelines.warehouse import diff, session
 from samegoal_pipelines.warehouse.engine import as_writer, take_role
 from samegoal_pipelines.warehouse.errors import (
     DistrictErasedError,
@@ -17,14 +17,15 @@ from samegoal_pipelines.warehouse.errors import (
     SnapshotInProgressError,
     SupersededRunError,
 )
-from samegoal_pipelines.warehouse.publish import publish
 from samegoal_pipelines.warehouse.roles import Role
-from samegoal_pipelines.warehouse.snapshots import last_attempts, record_failure
+from samegoal_pipelines.warehouse.snapshots import last_attempts
 from samegoal_pipelines_tests.warehouse.factories import (
     NIGHT,
     STARTED,
     everything,
+    publish,
     publish_night,
+    record_failure,
     rows,
     snapshot,
     student,
@@ -83,7 +84,7 @@ def test_a_second_writer_waits_and_then_says_so(
         first.start()
         assert entered.wait(120)
     with monkeypatch.context() as impatient:
-        impatient.setattr(history, "LOCK_SECONDS", 1)
+        impatient.setattr(session, "LOCK_SECONDS", 1)
         with pytest.raises(
             SnapshotInProgressError, match="another run has been publishing this district for 1 s"
         ):
@@ -99,11 +100,11 @@ def test_the_lock_is_let_go_with_the_transaction_or_the_connection_and_limits_no
     for _ in range(2):  # the first time of this district, and when its row is there
         with as_writer(warehouse, "grand-bend", "publishing") as holding:
             unlimited = holding.scalar(sa.text("show statement_timeout"))
-            history.lock(holding, "grand-bend")
-            history.lock(holding, "grand-bend")  # it has it already
+            session.lock(holding, "grand-bend")
+            session.lock(holding, "grand-bend")  # it has it already
             assert holding.scalar(sa.text("show statement_timeout")) == unlimited
             with monkeypatch.context() as impatient, ThreadPoolExecutor(3) as threads:
-                impatient.setattr(history, "LOCK_SECONDS", 1)
+                impatient.setattr(session, "LOCK_SECONDS", 1)
                 waiting = [threads.submit(publish_night, warehouse, 0, snapshot(BEN)) for _ in range(3)]
                 for one in waiting:
                     with pytest.raises(SnapshotInProgressError):
@@ -111,7 +112,7 @@ def test_the_lock_is_let_go_with_the_transaction_or_the_connection_and_limits_no
 
     with warehouse.connect() as lost:
         take_role(lost, Role.WRITER, "grand-bend")
-        history.lock(lost, "grand-bend")
+        session.lock(lost, "grand-bend")
         process = lost.scalar(sa.text("select pg_backend_pid()"))
         publish_night(warehouse, 0, snapshot(BEN), district_id="riverside")
         with warehouse.connect() as killing:
@@ -123,7 +124,7 @@ def test_the_lock_is_let_go_with_the_transaction_or_the_connection_and_limits_no
 
 def test_a_reader_holds_up_no_publication(warehouse: sa.Engine, monkeypatch: pytest.MonkeyPatch) -> None:
     """Advisory locks are anybody's, who may log in; the row that a publication locks is not."""
-    monkeypatch.setattr(history, "LOCK_SECONDS", 1)
+    monkeypatch.setattr(session, "LOCK_SECONDS", 1)
     publish_night(warehouse, 0, snapshot(ANA))
     reader = login(warehouse, Role.READER)
     with reader.connect() as reading:

@@ -14,6 +14,8 @@ from samegoal_pipelines.tables.history import DETAILS, VIEW_COLUMNS, details_col
 from samegoal_pipelines.tables.warehouse import metadata
 from samegoal_pipelines.warehouse import engine as warehouse_engine
 from samegoal_pipelines.warehouse.errors import WarehouseError, WarehouseUnavailableError
+from samegoal_pipelines.warehouse.roles import Role
+from samegoal_pipelines_tests.warehouse.role_fixtures import login
 
 _INTERFACE = {
     "student_status": """
@@ -140,22 +142,57 @@ def test_several_programs_may_migrate_an_empty_database_at_once(empty_database_u
         assert all(found[0] == "district_id" for found in threads.map(migrate, range(4)))
 
 
-def test_a_migration_that_is_kept_from_its_lock_ends_and_says_so(
-    empty_database_url: str, monkeypatch: pytest.MonkeyPatch
+def test_a_migration_waits_for_another_program_and_for_no_reader(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """An advisory lock can be taken, and kept, by whoever may log in."""
+    """Whoever may log in can take and keep an advisory lock. Only a writer can lock the row."""
     monkeypatch.setattr(warehouse_engine, "LOCK_SECONDS", 1)
-    somebody, program = (warehouse_engine.connect(empty_database_url) for _ in range(2))
-    with somebody.begin() as connection:
-        connection.execute(sa.select(sa.func.pg_advisory_lock(warehouse_engine._MIGRATION_LOCK)))
+    writer, program = (warehouse_engine.connect(database_url) for _ in range(2))
+    reader = login(writer, Role.READER)
+    with writer.begin() as connection:
+        connection.execute(sa.text("update samegoal.alembic_version set version_num = '9999'"))
+    with reader.connect() as reading:
+        reading.execute(sa.text("select pg_advisory_lock(hashtextextended('migrate', 0))"))
+        with pytest.raises(WarehouseError, match="which this program does not know"):
+            warehouse_engine.migrate(program)
+    with writer.begin() as connection:
+        connection.exec_driver_sql(warehouse_engine.LOCK_ROW, ("migrate",))
         with pytest.raises(
             WarehouseUnavailableError, match="migrating the warehouse: Postgres gave up waiting"
         ):
             warehouse_engine.migrate(program)
-    somebody.dispose()
-    warehouse_engine.migrate(program)
-    assert columns(program, "snapshots")
-    program.dispose()
+    for engine in (reader, writer, program):
+        engine.dispose()
+
+
+def test_the_readers_limits_and_its_missing_right_to_temporary_tables_are_in_the_catalog(
+    empty_database_url: str,
+) -> None:
+    warehouse = warehouse_engine.connect(empty_database_url)  # a copy of a database has not its rights
+    warehouse_engine.migrate(warehouse)
+    with warehouse.connect() as connection:
+        settings = connection.scalar(
+            sa.text("select rolconfig from pg_roles where rolname = 'samegoal_reader'")
+        )
+        may_fill_the_disk = {
+            role: connection.scalar(
+                sa.text("select has_database_privilege(:role, current_database(), 'TEMPORARY')"),
+                {"role": role},
+            )
+            for role in ("samegoal_reader", "samegoal_operator", "samegoal_writer")
+        }
+    assert {
+        "statement_timeout=60s",
+        "idle_in_transaction_session_timeout=60s",
+        "temp_file_limit=1GB",
+        "default_transaction_isolation=repeatable read",
+    } <= set(settings)
+    assert may_fill_the_disk == {
+        "samegoal_reader": False,
+        "samegoal_operator": False,
+        "samegoal_writer": True,
+    }
+    warehouse.dispose()
 
 
 def test_tables_of_a_newer_program_are_left_alone(database_url: str) -> None:

@@ -9,19 +9,20 @@ import pytest
 import sqlalchemy as sa
 
 from samegoal_pipelines.warehouse import diff
-from samegoal_pipelines.warehouse import publish as publishing
+from samegoal_pipelines.warehouse import session as publishing
 from samegoal_pipelines.warehouse.errors import (
     UnfitSnapshotError,
     WarehouseError,
 )
-from samegoal_pipelines.warehouse.publish import publish
-from samegoal_pipelines.warehouse.snapshots import find_attempt, last_attempts, last_published, record_failure
+from samegoal_pipelines.warehouse.snapshots import find_attempt, last_attempts, last_published
 from samegoal_pipelines_tests.warehouse.factories import (
     NIGHT,
     STARTED,
     FewStudents,
     gate_of,
+    publish,
     publish_night,
+    record_failure,
     rows,
     snapshot,
     student,

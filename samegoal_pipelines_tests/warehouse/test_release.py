@@ -18,9 +18,9 @@ from samegoal_pipelines.warehouse.errors import (
     SupersededRunError,
     WarehouseError,
 )
-from samegoal_pipelines.warehouse.publish import Published, publish
-from samegoal_pipelines.warehouse.release import HeldSnapshot, find_held, release
-from samegoal_pipelines.warehouse.snapshots import find_attempt, last_published
+from samegoal_pipelines.warehouse.release import find_held
+from samegoal_pipelines.warehouse.session import Published
+from samegoal_pipelines.warehouse.snapshots import Snapshot, find_attempt, last_published
 from samegoal_pipelines_tests.warehouse.factories import (
     NIGHT,
     STARTED,
@@ -32,7 +32,9 @@ from samegoal_pipelines_tests.warehouse.factories import (
     hold_night,
     next_run,
     pairs,
+    publish,
     publish_night,
+    release,
     rows,
     snapshot,
     student,
@@ -55,14 +57,14 @@ def night(number: int) -> date:
     return NIGHT + timedelta(days=number)
 
 
-def hold(engine: sa.Engine, number: int = 1, what: FewStudents = TONIGHT, **further: Any) -> HeldSnapshot:
+def hold(engine: sa.Engine, number: int = 1, what: FewStudents = TONIGHT, **further: Any) -> Snapshot:
     """Hold a night, and find it as the one who releases does."""
     hold_night(engine, number, what, gate_of(enrollment_rows=90, set_aside=0), **further)
     return find_held(engine, "grand-bend", night(number))
 
 
 def release_held(
-    engine: sa.Engine, held: HeldSnapshot, what: FewStudents = TONIGHT, run_id: str | None = None
+    engine: sa.Engine, held: Snapshot, what: FewStudents = TONIGHT, run_id: str | None = None
 ) -> Published:
     run_number, began = next_run()
     return release(
@@ -215,7 +217,7 @@ def test_a_night_that_was_taken_back_cannot_be_released_upon(district: sa.Engine
 def test_rows_that_are_not_those_that_were_held_are_not_released(district: sa.Engine) -> None:
     held = hold(district)
     before = everything(district)
-    for other in (snapshot(*SCHOOL[30:]), replace(TONIGHT, kept=frozenset())):
+    for other in (snapshot(*SCHOOL[30:]), TONIGHT._replace(kept=frozenset())):
         with pytest.raises(ReleaseTooLateError, match="rows that are landed for the night 2026-09-02"):
             release_held(district, held, other)
     assert everything(district) == before

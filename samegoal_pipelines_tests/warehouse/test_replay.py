@@ -6,37 +6,40 @@ import multiprocessing
 import random
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
-import pandas as pd
 import pyarrow as pa
 import pytest
 import sqlalchemy as sa
 
+from samegoal_pipelines.tables.limits import Limits
 from samegoal_pipelines.tables.sql import SCHEMA
 from samegoal_pipelines.transforms.columns import frame_of
+from samegoal_pipelines.transforms.snapshot import SnapshotPayload
 from samegoal_pipelines.warehouse import engine as engine_module
-from samegoal_pipelines.warehouse import history
+from samegoal_pipelines.warehouse import session
 from samegoal_pipelines.warehouse.errors import (
     NothingToReplayError,
     ReleaseTooLateError,
     SnapshotInProgressError,
 )
-from samegoal_pipelines.warehouse.gate import Gate, Limits
-from samegoal_pipelines.warehouse.publish import Held, publish
 from samegoal_pipelines.warehouse.release import find_held
 from samegoal_pipelines.warehouse.replay import Replayed, find_nights, replay
 from samegoal_pipelines.warehouse.replay_diff import Difference, Transition
 from samegoal_pipelines.warehouse.roles import Role
-from samegoal_pipelines.warehouse.snapshots import record_failure
+from samegoal_pipelines.warehouse.rows import Content, Contents, content_of
+from samegoal_pipelines.warehouse.session import Held
+from samegoal_pipelines.warehouse.snapshots import RunIdentity
 from samegoal_pipelines_tests.warehouse.factories import (
     NIGHT,
     STARTED,
     FewStudents,
+    Gate,
+    publish,
     publish_night,
+    record_failure,
     rows,
     snapshot,
     student,
@@ -55,25 +58,12 @@ COUNTS = "students, enrolled, pre_enrolled, graduated, inactive, kept, lost"
 """What a night holds. Its changes are counted against the run before, and a replay makes one run of them."""
 
 
-@dataclass(frozen=True)
-class Computed:
-    """What a replay is told of a night."""
-
-    snapshot: FewStudents
-    restricted: pd.DataFrame
-    confidential: pd.DataFrame
-    absent: pd.DataFrame
-    enrollment_rows: int = 8
-    set_aside: int = 1
-    notes: Sequence[str] = ("a note",)
-
-
 def computed(
     what: FewStudents, restricted: Sequence[tuple[int, int]] = (), absent: Mapping[int, str] | None = None
-) -> Computed:
+) -> SnapshotPayload:
     students, parents = zip(*restricted, strict=True) if restricted else ((), ())
     absent = absent or {}
-    return Computed(
+    return SnapshotPayload(
         what,
         frame_of({"student_id": pa.array(students, pa.int64()), "parent_id": pa.array(parents, pa.int64())}),
         frame_of(
@@ -89,15 +79,20 @@ def computed(
                 "why": pa.array(absent.values(), pa.string()),
             }
         ),
+        enrollment_rows=8,
+        set_aside=1,
+        notes=("a note",),
     )
 
 
-def publish_computed(engine: sa.Engine, night: int, what: Computed, district_id: str, run: int = 0) -> None:
+def publish_computed(
+    engine: sa.Engine, night: int, what: SnapshotPayload, district_id: str, run: int = 0
+) -> None:
     publish(
         engine,
         district_id=district_id,
         snapshot_date=NIGHT + timedelta(days=night),
-        snapshot=what.snapshot,
+        snapshot=what.tables,
         restricted=what.restricted,
         confidential=what.confidential,
         absent=what.absent,
@@ -106,25 +101,38 @@ def publish_computed(engine: sa.Engine, night: int, what: Computed, district_id:
     )
 
 
+class Within(Contents):
+    """Contents that are made when they are written."""
+
+    def __init__(self, computed: Iterator[Content]) -> None:
+        super().__init__()
+        self._computed = computed
+
+    def __iter__(self) -> Iterator[Content]:
+        return self._computed
+
+
 def replay_from(
     engine: sa.Engine,
     night: int,
-    recompute: Callable[[int], Computed],
+    recompute: Callable[[int], SnapshotPayload],
     *,
     dry_run: bool = False,
     district_id: str = "grand-bend",
+    within: bool = False,
 ) -> Replayed:
-    """Replay as of so many days after the first night; `recompute` is told these numbers."""
+    """Replay as of so many days after the first night; `recompute` is told these numbers.
+
+    Args:
+        within: call it within the transaction, to look at what is going on there.
+    """
     nights, _ = find_nights(engine, district_id, NIGHT + timedelta(days=night))
-    return replay(
-        engine,
-        district_id=district_id,
-        nights=nights,
-        recompute=lambda one: recompute((one.night - NIGHT).days),
-        run_id="again",
-        started_at=datetime.now(UTC),
-        dry_run=dry_run,
-    )
+    computed = (content_of(recompute((one.snapshot_date - NIGHT).days)) for one in nights)
+    contents = Within(computed) if within else Contents()
+    for content in () if within else computed:
+        contents.add(content)
+    run = RunIdentity(district_id, nights[-1].snapshot_date, "again", datetime.now(UTC))
+    return replay(engine, run, nights, contents, dry_run=dry_run)
 
 
 def everything(engine: sa.Engine, district_id: str = "grand-bend") -> dict[str, list[tuple[Any, ...]]]:
@@ -182,7 +190,7 @@ def rule(draw: random.Random, before: Mapping[int, dict[str, Any]]) -> dict[str,
     return {"students": students, "doubtful": doubtful, "restricted": restricted}
 
 
-def under(night: Mapping[str, Any], graduate: str) -> Computed:
+def under(night: Mapping[str, Any], graduate: str) -> SnapshotPayload:
     """What a night is published as where this code means graduation, which nothing puts in doubt."""
     published, kept, absent = [], set(), {}
     for n, one in night["students"].items():
@@ -318,27 +326,27 @@ def test_a_login_that_is_no_superuser_may_replay(three_nights: sa.Engine) -> Non
 
 
 def test_a_replay_that_fails_in_the_middle_leaves_everything_as_it_was(three_nights: sa.Engine) -> None:
-    def recompute(night: int) -> Computed:
+    def recompute(night: int) -> SnapshotPayload:
         if night == 2:
             raise RuntimeError("the third night cannot be computed")
         return NEW[night]
 
     before = every_byte(three_nights)
     with pytest.raises(RuntimeError, match="third night"):
-        replay_from(three_nights, 0, recompute)
+        replay_from(three_nights, 0, recompute, within=True)
     assert every_byte(three_nights) == before
 
 
 def replay_and_hang(url: str, reached: Any) -> None:
     """In a process of its own: write two nights, and get no further."""
 
-    def recompute(night: int) -> Computed:
+    def recompute(night: int) -> SnapshotPayload:
         if night == 2:
             reached.set()
             time.sleep(600)
         return NEW[night]
 
-    replay_from(engine_module.connect(url), 0, recompute)
+    replay_from(engine_module.connect(url), 0, recompute, within=True)
 
 
 def test_a_replay_that_is_killed_leaves_everything_as_it_was(three_nights: sa.Engine) -> None:
@@ -371,7 +379,7 @@ def test_nights_that_were_never_published_are_left_out_and_told(three_nights: sa
     nights, left_out = find_nights(three_nights, "grand-bend", NIGHT)
 
     assert [night.run_id for night in nights] == ["grand-bend 0 0", "grand-bend 1 0", "grand-bend 2 0"]
-    assert [(one.night, one.state) for one in left_out] == [
+    assert [(one.snapshot_date, one.state) for one in left_out] == [
         (date(2026, 9, 4), "failed"),
         (date(2026, 9, 5), "held"),
     ]
@@ -391,15 +399,15 @@ def test_a_replay_waits_for_who_publishes_and_then_says_so(
 ) -> None:
     entered, leave = threading.Event(), threading.Event()
 
-    def hang(night: int) -> Computed:
+    def hang(night: int) -> SnapshotPayload:
         entered.set()
         assert leave.wait(120)
         return NEW[night]
 
-    first = threading.Thread(target=replay_from, args=(three_nights, 0, hang))
+    first = threading.Thread(target=replay_from, args=(three_nights, 0, hang), kwargs={"within": True})
     first.start()
     assert entered.wait(120)
-    monkeypatch.setattr(history, "LOCK_SECONDS", 1)
+    monkeypatch.setattr(session, "LOCK_SECONDS", 1)
     with pytest.raises(
         SnapshotInProgressError, match="another run has been publishing this district for 1 s"
     ):
@@ -407,7 +415,7 @@ def test_a_replay_waits_for_who_publishes_and_then_says_so(
     with pytest.raises(
         SnapshotInProgressError, match="another run has been publishing this district for 1 s"
     ):
-        publish_night(three_nights, 3, OLD[0].snapshot)
+        publish_night(three_nights, 3, OLD[0].tables)
     leave.set()
     first.join()
 
@@ -419,11 +427,9 @@ def test_a_night_that_is_published_meanwhile_stops_the_replay(three_nights: sa.E
     with pytest.raises(SnapshotInProgressError, match="published this district since the replay began"):
         replay(
             three_nights,
-            district_id="grand-bend",
-            nights=nights,
-            recompute=lambda one: NEW[(one.night - NIGHT).days],
-            run_id="again",
-            started_at=datetime.now(UTC),
+            RunIdentity("grand-bend", nights[-1].snapshot_date, "again", datetime.now(UTC)),
+            nights,
+            Within(content_of(NEW[(one.snapshot_date - NIGHT).days]) for one in nights),
             dry_run=False,
         )
     assert every_byte(three_nights) == before
@@ -450,6 +456,6 @@ def test_what_was_held_beside_the_old_rows_cannot_be_released_after_a_replay(thr
 
 def test_the_next_night_goes_on_from_the_replayed_ones(three_nights: sa.Engine) -> None:
     replay_from(three_nights, 0, NEW.__getitem__)
-    same = publish_night(three_nights, 3, NEW[2].snapshot)
+    same = publish_night(three_nights, 3, NEW[2].tables)
     assert (same.added, same.changed, same.removed) == (0, 0, 0)
-    assert publish_night(three_nights, 4, OLD[2].snapshot).removed == 1
+    assert publish_night(three_nights, 4, OLD[2].tables).removed == 1

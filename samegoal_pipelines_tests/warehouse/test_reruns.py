@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from samegoal_pipelines.warehouse.publish import Held
-from samegoal_pipelines.warehouse.release import find_held, release
-from samegoal_pipelines.warehouse.snapshots import Attempt
+from samegoal_pipelines.warehouse.release import find_held
+from samegoal_pipelines.warehouse.session import Held
+from samegoal_pipelines.warehouse.snapshots import Snapshot
 from samegoal_pipelines_tests.warehouse.factories import (
     NIGHT,
     FewStudents,
@@ -19,6 +19,7 @@ from samegoal_pipelines_tests.warehouse.factories import (
     next_run,
     pairs,
     publish_night,
+    release,
     rows,
     snapshot,
     student,
@@ -86,7 +87,7 @@ def test_six_reruns_that_lose_seven_percent_each_stop_at_a_tenth(warehouse: sa.E
 
 
 def test_a_rerun_within_the_limit_is_held_for_what_the_night_adds_up_to(warehouse: sa.Engine) -> None:
-    asked: list[Attempt] = []
+    asked: list[Snapshot] = []
     publish_night(warehouse, 0, school(1000), run_id="the night before")
     publish_night(warehouse, 1, school(930), gate=gate_of())
     still = publish_night(warehouse, 1, school(900), gate=gate_of())  # exactly the limit, in two steps

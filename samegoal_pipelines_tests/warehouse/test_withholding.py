@@ -11,10 +11,11 @@ import pytest
 import sqlalchemy as sa
 
 from samegoal_pipelines.transforms.columns import frame_of
-from samegoal_pipelines.warehouse.publish import Published, publish
+from samegoal_pipelines.warehouse.session import Published
 from samegoal_pipelines_tests.warehouse.factories import (
     NIGHT,
     STARTED,
+    publish,
     publish_night,
     rows,
     snapshot,

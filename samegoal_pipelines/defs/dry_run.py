@@ -1,0 +1,146 @@
+"""The job that tries a night: it reads Qmlativ, computes and asks the gate. It publishes and records nothing.
+
+It lands nothing either. Its date may be one that has not come yet (tag samegoal/today).
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import date
+from typing import Any
+
+import dagster as dg
+import pandas as pd
+
+from samegoal_pipelines.defs.demographics import refuse_a_lost_restriction
+from samegoal_pipelines.defs.errors import SchemaBrokenError, as_dagster_failure
+from samegoal_pipelines.defs.gate import LandedEvidence, shares_table
+from samegoal_pipelines.defs.io import IN_MEMORY
+from samegoal_pipelines.defs.metadata import table
+from samegoal_pipelines.defs.night import DRY_RUN_JOB, Night
+from samegoal_pipelines.defs.partitions import DISTRICTS
+from samegoal_pipelines.defs.publishing import preview
+from samegoal_pipelines.defs.raw import RAW_ASSETS, reads_table
+from samegoal_pipelines.deployment import Deployment
+from samegoal_pipelines.qmlativ.reading import read_district
+from samegoal_pipelines.tables.catalog import published_tables
+from samegoal_pipelines.tables.validation import validate
+from samegoal_pipelines.transforms.enrollments import window_start
+from samegoal_pipelines.transforms.gate import Verdict
+from samegoal_pipelines.transforms.parents import restriction_is_known
+from samegoal_pipelines.transforms.snapshot import SnapshotPayload, compute_night
+from samegoal_pipelines.warehouse.rows import content_of
+from samegoal_pipelines.warehouse.session import StudentChange
+from samegoal_pipelines.warehouse.snapshots import Counts
+
+
+@dataclass(frozen=True)
+class DryRun:
+    """What publishing a night would come to.
+
+    Attributes:
+        verdict: the gate's. None: nothing is published yet, or exactly this content is.
+        changes: the students whom it would change, by number.
+    """
+
+    night: date
+    counts: Counts
+    verdict: Verdict | None
+    changes: tuple[StudentChange, ...]
+
+    @property
+    def reasons(self) -> tuple[str, ...]:
+        """Why the gate would hold it; none: it would be published."""
+        return self.verdict.reasons if self.verdict else ()
+
+
+@dg.op(out=dg.Out(io_manager_key=IN_MEMORY))
+def try_night(
+    context: dg.OpExecutionContext,
+    night: dg.ResourceParam[Night],
+    deployment: dg.ResourceParam[Deployment],
+) -> Iterator[Any]:
+    """Read Qmlativ, compute the night and ask the gate; publish and record nothing."""
+    with as_dagster_failure("dry run", night):
+        payload, reads = compute(deployment, night)
+        counts, changes, verdict = preview(
+            deployment.warehouse,
+            night.identity(),
+            content_of(payload),
+            night.district.limits,
+            LandedEvidence(night, payload, reads),
+        )
+        tried = DryRun(night.today, counts, verdict, tuple(changes))
+        context.log.info(
+            f"the gate would hold it: {'; '.join(tried.reasons)}" if tried.reasons else "it would pass"
+        )
+        yield dg.Output(tried, metadata=facts_of(tried, night))
+
+
+def compute(deployment: Deployment, night: Night) -> tuple[SnapshotPayload, list[pd.DataFrame]]:
+    """What Qmlativ says now, as it would be published as of this night; and what was read.
+
+    Raises:
+        SchemaBrokenError: a table is not as declared.
+    """
+    with night.client() as client:
+        read = read_district(
+            client,
+            set(RAW_ASSETS),
+            expected=deployment.registry.recognize(night.district, client.identity()),
+            ended_since=window_start(night.today),
+            expected_rows={},
+            progress=deployment.progress,
+        )
+    raw = {asset: {**read.frames[asset], "Reads": reads_table(read.reads[asset])} for asset in RAW_ASSETS}
+    refuse_a_lost_restriction(deployment, night, restriction_is_known(raw["raw_parents"]))
+    withholding = night.district.withholding
+    payload = compute_night(
+        raw["raw_enrollments"],
+        raw["raw_students"],
+        raw["raw_parents"],
+        night.today,
+        withholding=withholding,
+    )
+    declared = published_tables(withholding.show_restricted_contacts)
+    for name, frame in payload.published().items():
+        report = validate(frame, declared[name])
+        if not report.ok:
+            raise SchemaBrokenError(report.summary())
+    return payload, [tables["Reads"] for tables in raw.values()]
+
+
+def facts_of(tried: DryRun, night: Night) -> dict[str, Any]:
+    """What the UI shows: counts, and no student."""
+    counts = tried.counts
+    facts: dict[str, Any] = {
+        "snapshot date": tried.night.isoformat(),
+        "gate": f"would hold it: {'; '.join(tried.reasons)}" if tried.reasons else "would publish it",
+        "statuses": table(
+            ("status", "students"),
+            (
+                ("ENROLLED", counts.enrolled),
+                ("PRE-ENROLLED", counts.pre_enrolled),
+                ("GRADUATED", counts.graduated),
+                ("INACTIVE", counts.inactive),
+            ),
+        ),
+        "students added": counts.added,
+        "students changed": counts.changed,
+        "students removed": counts.removed,
+        "students carried over": counts.kept,
+    }
+    if tried.verdict is not None:
+        facts["shares"] = shares_table(tried.verdict, night.district.limits)
+    return facts
+
+
+@dg.job(
+    name=DRY_RUN_JOB,
+    partitions_def=DISTRICTS,
+    executor_def=dg.in_process_executor,
+    description="Read one district's Qmlativ, compute its night and ask the gate; publish and record "
+    "nothing. The district is the partition. The tag samegoal/today names another date, also a later one.",
+)
+def dry_run() -> None:
+    """Try the night of one district."""
+    try_night()

@@ -1,0 +1,133 @@
+"""How a night is judged and then published or held: the order of reading, locking, landing and writing.
+
+Everything slow happens while nobody waits for the district: reading what the gate needs before the session,
+landing what is held between two sessions. Here is no Dagster, no limit and no SQL.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Protocol
+
+import pandas as pd
+import sqlalchemy as sa
+
+from samegoal_pipelines.tables.limits import Limits
+from samegoal_pipelines.transforms.gate import Facts, Verdict, judge, time_matters
+from samegoal_pipelines.warehouse.errors import SnapshotInProgressError
+from samegoal_pipelines.warehouse.rows import Content
+from samegoal_pipelines.warehouse.session import (
+    Diff,
+    Held,
+    Published,
+    StudentChange,
+    look_up_compared,
+    session,
+)
+from samegoal_pipelines.warehouse.snapshots import Counts, RunIdentity, Snapshot
+
+
+class Evidence(Protocol):
+    """What the landing says of a published night, for the gate. Asked while nothing is locked."""
+
+    def emptied(self, published: Snapshot) -> Mapping[str, int]:
+        """Objects that came with rows for the published night and with none tonight, and how many then."""
+
+    def statuses_by_time(self, published: Snapshot) -> pd.DataFrame | None:
+        """What the rows of the published night say as of tonight (`Facts.statuses_by_time`). Slow."""
+
+
+class Landing(Evidence, Protocol):
+    """The same, and where a held snapshot is kept."""
+
+    def land_held(self) -> None:
+        """Land exactly what is to be published, so that a release can publish it later."""
+
+
+def publish_or_hold(
+    engine: sa.Engine, run: RunIdentity, content: Content, limits: Limits, landing: Landing
+) -> Published | Held:
+    """Publish a night, or hold it where the gate says so.
+
+    Raises:
+        WarehouseError: as `session` does.
+    """
+    facts = _gather(engine, run, content, landing)
+    with session(engine, run) as s:
+        diff = s.stage(content)
+        verdict = judge_diff(limits, diff, facts)
+        if verdict is None or not (verdict.reasons or _time_matters(limits, diff)):
+            return s.publish(verdict)
+    verdict = judge_diff(limits, diff, _with_time(limits, diff, facts, landing))
+    if verdict is None:
+        raise AssertionError("a snapshot that was compared has a verdict")
+    if verdict.reasons:
+        landing.land_held()
+    with session(engine, run) as s:
+        if s.stage(content).snapshot_ids != diff.snapshot_ids:
+            raise _overtaken()
+        return s.hold(verdict) if verdict.reasons else s.publish(verdict)
+
+
+def preview(
+    engine: sa.Engine, run: RunIdentity, content: Content, limits: Limits, evidence: Evidence
+) -> tuple[Counts, list[StudentChange], Verdict | None]:
+    """What publishing this night would come to. Nothing is published, landed or recorded."""
+    facts = _gather(engine, run, content, evidence)
+    with session(engine, run, "comparing with what is published") as s:
+        changes = s.list_changes(content)
+        diff = s.stage(content)
+        counts = s.preview()
+    return counts, changes, judge_diff(limits, diff, _with_time(limits, diff, facts, evidence))
+
+
+def judge_diff(limits: Limits, diff: Diff, facts: Mapping[int, Facts]) -> Verdict | None:
+    """The gate's verdict on a staged snapshot. None: there is nothing to compare it with.
+
+    Raises:
+        SnapshotInProgressError: it was compared with another snapshot than the facts are about.
+    """
+    if not diff.comparisons:
+        return None
+    if not facts.keys() >= set(diff.snapshot_ids):
+        raise _overtaken()
+    verdicts = [judge(limits, one.measured, facts[one.published.snapshot_id]) for one in diff.comparisons]
+    verdict, *earlier = verdicts
+    for other, comparison in zip(earlier, diff.comparisons[1:], strict=True):
+        verdict = verdict.along_with(other, comparison.published.snapshot_date)
+    return verdict
+
+
+def _gather(engine: sa.Engine, run: RunIdentity, content: Content, evidence: Evidence) -> dict[int, Facts]:
+    """What the gate must know, by the published snapshot that tonight's is compared with."""
+    published: Sequence[Snapshot] = look_up_compared(engine, run)
+    if published and published[0].content_hash == content.hash:  # nothing will be compared
+        return {}
+    payload = content.payload
+    return {
+        one.snapshot_id: Facts(payload.enrollment_rows or 0, payload.set_aside or 0, evidence.emptied(one))
+        for one in published
+    }
+
+
+def _time_matters(limits: Limits, diff: Diff) -> bool:
+    return any(time_matters(limits, one.measured) for one in diff.comparisons)
+
+
+def _with_time(
+    limits: Limits, diff: Diff, facts: Mapping[int, Facts], evidence: Evidence
+) -> dict[int, Facts]:
+    """The facts, with what passing time explains where the verdict depends on it."""
+    known = dict(facts)
+    for one in diff.comparisons:
+        key = one.published.snapshot_id
+        if key in known and time_matters(limits, one.measured):
+            known[key] = replace(known[key], statuses_by_time=evidence.statuses_by_time(one.published))
+    return known
+
+
+def _overtaken() -> SnapshotInProgressError:
+    return SnapshotInProgressError(
+        "another run has published this district since this one looked", next_step="run it again"
+    )

@@ -1,0 +1,190 @@
+"""The gate's limits: beyond which share a snapshot is held until a person has looked.
+
+`LIMITS` is the one table of limits. The verdict, the UI's table of shares, the CLI help and `show` follow it.
+To add a limit, add a row here and count its numerator in `warehouse.gate_metrics`. The arithmetic is in
+`transforms.gate`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+FEWEST = 3  # students: a fifth of a smaller district says nothing
+PERCENT, STUDENTS = "%", "students"
+
+
+@dataclass(frozen=True)
+class Limit:
+    """One limit of the gate: a share of two counted numbers beyond which a snapshot is held.
+
+    Attributes:
+        default: a percentage, or a number of students for the unit `STUDENTS`.
+        label: what is counted, for the UI's table of shares. Empty: the limit is no share by itself.
+        numerator, denominator: names of the numbers that `judge` counts.
+        rows: what the denominator counts, for the sentence.
+        least: from how many rows on the share is looked at. A smaller number says nothing.
+        or_fifth: from a fifth of the published students on, where that is less than `least`, but at least 3.
+            Without a `least`, the district's limit `lost_least` counts.
+        sentence: why a snapshot is held. It may use every number, {part}, {whole}, {share}, {limit}, and
+            {of}: part of whole, with the share.
+    """
+
+    name: str
+    default: float
+    help: str
+    unit: str = PERCENT
+    label: str = ""
+    numerator: str = ""
+    denominator: str = ""
+    rows: str = "students"
+    least: int = 0
+    or_fifth: bool = False
+    sentence: str = ""
+
+    def shown(self, value: float) -> str:
+        """A value with its unit."""
+        return f"{value:g}%" if self.unit == PERCENT else f"{value:g} {self.unit}"
+
+
+LIMITS = (
+    Limit(
+        name="lost",
+        default=10.0,
+        help="students last published as ENROLLED or PRE-ENROLLED who are dropped by edits",
+        label="students dropped by edits",
+        numerator="edited",
+        denominator="published_active",
+        or_fifth=True,
+        sentence="{lost_of} last published as ENROLLED or PRE-ENROLLED would be gone, INACTIVE or "
+        "GRADUATED{because}; the limit is {limit}: check in Qmlativ whether their enrollments "
+        "were ended or deleted on purpose",
+    ),
+    Limit(
+        name="lost_least",
+        default=25,
+        help="and at least so many of them, or a fifth of the published students where that is less",
+        unit=STUDENTS,
+    ),
+    Limit(
+        name="expired",
+        default=50.0,
+        help="of the same students, those whom passing time alone makes INACTIVE or takes out of the window",
+        label="students dropped by time alone",
+        numerator="expired_by_time",
+        denominator="published_active",
+        least=5,
+        sentence="{of} last published as ENROLLED or PRE-ENROLLED would be gone or INACTIVE only because "
+        "time has passed; the limit is {limit}: next year's enrollments are probably not in "
+        "Qmlativ yet; enter them there",
+    ),
+    Limit(
+        name="demographics",
+        default=75.0,
+        help="rows of student and parent demographics that change",
+        label="demographics changed",
+        numerator="demographics_changed",
+        denominator="demographics_published",
+        rows="published rows of demographics",
+        least=5,
+        sentence="{of} would change; the limit is {limit}: check in Qmlativ whether a field was withdrawn,"
+        " or edited for everybody",
+    ),
+    Limit(
+        name="contacts",
+        default=10.0,
+        help="students who lose their last parent with a phone, an e-mail address or a street",
+        label="students with no contact left",
+        numerator="contacts_lost",
+        denominator="published_students",
+        least=5,
+        sentence="{of} would lose their last parent with a phone, an e-mail address or a street; the limit"
+        " is {limit}: check in Qmlativ whether guardians, phones or addresses were withdrawn",
+    ),
+    Limit(
+        name="set_aside",
+        default=1.0,
+        help="enrollment rows that are quarantined",
+        label="enrollments quarantined",
+        numerator="set_aside",
+        denominator="enrollment_rows",
+        rows="enrollment rows",
+        least=2,
+        sentence="{of} were quarantined; the limit is {limit}: see the reasons in the Dagster UI, and "
+        "correct the rows in Qmlativ",
+    ),
+    Limit(
+        name="added",
+        default=30.0,
+        help="students who were not published before, as a share of those who were",
+        label="students added",
+        numerator="added",
+        denominator="published_students",
+        or_fifth=True,
+        sentence="{part} students would be new, beside {whole} published ones ({share}); the limit is "
+        "{limit}: check in Qmlativ whether the Integration Access was granted one entity too "
+        "many, or whether the rows are another district's",
+    ),
+    Limit(
+        name="kept",
+        default=10.0,
+        help="students who cannot be read and are carried over as last published",
+        label="students who cannot be read",
+        numerator="kept",
+        denominator="published_students",
+        least=25,
+        or_fifth=True,
+        sentence="{of} cannot be read and would be carried over as last published; the limit is {limit}: "
+        "see in the Dagster UI which rows were quarantined or unreadable, and correct them in "
+        "Qmlativ",
+    ),
+)
+BY_NAME = {limit.name: limit for limit in LIMITS}
+SHARES = tuple(limit for limit in LIMITS if limit.numerator)
+
+
+class Limits:
+    """The limits in force: the usual ones, except those that a district has changed.
+
+    Raises:
+        ValueError: an unknown name, or a value that is no percentage (no number of students).
+    """
+
+    def __init__(self, **changed: float) -> None:
+        if unknown := sorted(changed.keys() - BY_NAME.keys()):
+            raise ValueError(
+                f"the gate has no limit named {', '.join(unknown)}; its limits are {', '.join(BY_NAME)}"
+            )
+        for name, value in changed.items():
+            number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+            students = BY_NAME[name].unit == STUDENTS
+            if students and not (number and value >= 0 and value == int(value)):
+                raise ValueError(f"the limit {name} is a number of students: a whole number from 0")
+            if not students and not (number and 0 <= value <= 100):
+                raise ValueError(f"the limit {name} is a percentage: a number from 0 to 100")
+        self.values = {
+            one.name: int(changed.get(one.name, one.default))
+            if one.unit == STUDENTS
+            else float(changed.get(one.name, one.default))
+            for one in LIMITS
+        }
+
+    @classmethod
+    def of(cls, changed: Mapping[str, float]) -> Limits:
+        """The usual limits, but for these."""
+        return cls(**changed)
+
+    def __getitem__(self, name: str) -> float:
+        return self.values[name]
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Limits) and self.values == other.values
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def least(self, limit: Limit, published: int) -> int:
+        """From how many rows on this limit's share is looked at, beside so many published students."""
+        if not limit.or_fifth:
+            return limit.least
+        return min(limit.least or int(self["lost_least"]), max(FEWEST, -(-published // 5)))

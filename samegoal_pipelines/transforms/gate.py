@@ -1,0 +1,244 @@
+"""The gate: whether tonight's snapshot differs so much from the published one that a person must look first.
+
+Pure arithmetic on counts. The limits are in `tables.limits`. What becomes of a held snapshot is decided
+elsewhere (`warehouse.session`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import date
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from samegoal_pipelines.tables.limits import BY_NAME, SHARES, Limit, Limits
+
+EMPTIED_LEAST = 5  # rows
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What the gate must know besides the rows to publish, read before anything is locked.
+
+    Attributes:
+        enrollment_rows: rows of EntryWithdrawal that came, exact repeats apart.
+        set_aside: of these, the quarantined rows, except those that were never effective.
+        emptied: objects that came with rows for the published night and with none tonight, and how many rows
+            those were.
+        statuses_by_time: which status the rows of the published night give as of tonight: `student_id` and
+            `status`, which is null for a student whose rows there leave it open. None: not known.
+    """
+
+    enrollment_rows: int = 0
+    set_aside: int = 0
+    emptied: Mapping[str, int] = field(default_factory=dict)
+    statuses_by_time: pd.DataFrame | None = None
+
+
+@dataclass(frozen=True)
+class Measured:
+    """How tonight's snapshot differs from a published one.
+
+    Attributes:
+        students, kept: students with rows of tonight's own, and students who are carried over.
+        published: students of the published one.
+        published_active: of these, the ENROLLED and PRE-ENROLLED.
+        lost: ids of the latter who tonight are gone, INACTIVE or GRADUATED.
+        graduated: for each of them, whether tonight says GRADUATED.
+        demographics_changed, demographics_published: published rows of both demographics tables; changed are
+            those that say something else tonight or, of a student who stays, are gone.
+        contacts_lost: students of both nights who had a parent who could be reached, and have none now.
+        added: students who are not published and would be.
+        more: further numbers that limits refer to, by name.
+    """
+
+    students: int
+    kept: int
+    published: int
+    published_active: int
+    lost: npt.NDArray[np.int64]
+    graduated: npt.NDArray[np.bool_]
+    demographics_changed: int
+    demographics_published: int
+    contacts_lost: int
+    added: int = 0
+    more: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What the gate found; no reason means that it lets the snapshot pass.
+
+    Attributes:
+        lost_by_time: how many students time alone took since the night before; None where it was not asked.
+    """
+
+    reasons: tuple[str, ...] = ()
+    numbers: dict[str, int] = field(default_factory=dict)
+    lost_by_time: int | None = None
+
+    def along_with(self, earlier: Verdict, night: date) -> Verdict:
+        """Both verdicts on the same snapshot as one, the other one from comparing it with an earlier night.
+
+        Either may hold it. The numbers are those of the comparison that does; of both or neither, these.
+        """
+        further = tuple(
+            f"compared with the night {night}, the last one published before this one: {reason}"
+            for reason in earlier.reasons
+            if reason not in self.reasons
+        )
+        numbers = earlier.numbers if further and not self.reasons else self.numbers
+        return Verdict((*self.reasons, *further), numbers, earlier.lost_by_time)
+
+
+def judge(limits: Limits, measured: Measured, facts: Facts) -> Verdict:
+    """What the gate says to tonight's snapshot, compared with one published snapshot."""
+    numbers = _numbers(measured) | {"enrollment_rows": facts.enrollment_rows, "set_aside": facts.set_aside}
+    if facts.statuses_by_time is not None and time_matters(limits, measured):
+        by_time = _by_time(facts.statuses_by_time, measured)
+        numbers["lost_by_time"] = int(by_time.sum())
+        numbers["expired_by_time"] = int((by_time & ~measured.graduated).sum())
+    reasons = (*_reasons(limits, numbers), *_reasons_of_emptied(facts.emptied))
+    return Verdict(reasons, numbers, numbers.get("lost_by_time"))
+
+
+def time_matters(limits: Limits, measured: Measured) -> bool:
+    """Whether the verdict depends on how many students passing time alone explains."""
+    active, expired = measured.published_active, int((~measured.graduated).sum())
+    at_most = {"edited": len(measured.lost), "expired_by_time": expired}
+    return any(
+        _is_beyond(limits, BY_NAME[name], at_most[BY_NAME[name].numerator], active, measured.published)
+        for name in ("lost", "expired")
+    )
+
+
+def judge_passing_time(limits: Limits, measured: Measured) -> Verdict:
+    """What the gate says where nobody has edited anything: whoever is lost, time alone has taken.
+
+    For the forecast of a night to come, by the same arithmetic as for a night that is there.
+    """
+    by_time = {"lost_by_time": len(measured.lost), "expired_by_time": int((~measured.graduated).sum())}
+    numbers = _numbers(measured) | by_time | {"enrollment_rows": 0, "set_aside": 0}
+    return Verdict(tuple(_reasons(limits, numbers)), numbers)
+
+
+@dataclass(frozen=True)
+class Share:
+    """One line of the gate's numbers, for people."""
+
+    label: str
+    part: int
+    whole: int
+    limit: str
+
+
+def shares(limits: Limits, numbers: Mapping[str, int]) -> list[Share]:
+    """What the gate counted, each share beside its limit."""
+    counted, published = _derived(numbers), numbers["published_students"]
+    return [
+        Share(
+            limit.label,
+            counted[limit.numerator],
+            counted[limit.denominator],
+            limit.shown(limits[limit.name])
+            + (f", from {limits.least(limit, published)} students on" if limit.or_fifth else ""),
+        )
+        for limit in SHARES
+    ]
+
+
+def _numbers(measured: Measured) -> dict[str, int]:
+    return {
+        "students": measured.students,
+        "kept": measured.kept,
+        "published_students": measured.published,
+        "published_active": measured.published_active,
+        "lost": len(measured.lost),
+        "demographics_changed": measured.demographics_changed,
+        "demographics_published": measured.demographics_published,
+        "contacts_lost": measured.contacts_lost,
+        "added": measured.added,
+        **measured.more,
+    }
+
+
+def _derived(numbers: Mapping[str, int]) -> dict[str, int]:
+    edited = numbers["lost"] - numbers.get("lost_by_time", 0)
+    return {"expired_by_time": 0, **numbers, "edited": edited}
+
+
+def _by_time(statuses: pd.DataFrame, measured: Measured) -> npt.NDArray[np.bool_]:
+    """For each lost student, whether the rows that were published would say so tonight as well."""
+    staying = statuses["status"].isna() | statuses["status"].isin(["ENROLLED", "PRE-ENROLLED"])
+    return ~np.isin(measured.lost, statuses.loc[staying, "student_id"].to_numpy(dtype=np.int64))
+
+
+def _reasons(limits: Limits, numbers: Mapping[str, int]) -> Iterator[str]:
+    counted, published = _derived(numbers), numbers["published_students"]
+    if nobody := not counted["students"] and published > 0:
+        kept = counted["kept"]
+        unread = f" ({kept:,} who could not be read would be carried over)" if kept else ""
+        yield (
+            f"nobody is in the snapshot{unread}, but {published:,} student(s) are in the published "
+            "one: check in Qmlativ whether the Integration Access still sees enrollments and students"
+        )
+    for limit in SHARES:
+        if nobody and limit.name in ("lost", "kept"):  # said already
+            continue
+        part, whole = counted[limit.numerator], counted[limit.denominator]
+        if _is_beyond(limits, limit, part, whole, published):
+            yield limit.sentence.format_map(_words(limits, limit, counted, part, whole))
+
+
+def _words(limits: Limits, limit: Limit, counted: Mapping[str, int], part: int, whole: int) -> dict[str, Any]:
+    """What a limit's sentence may say."""
+    value = limits[limit.name]
+    if "lost_by_time" in counted:
+        share = _share(part, whole, value)
+        because = f", {part:,} of them ({share}) not because time has passed"
+    else:
+        because = " (how many of them only because time has passed cannot be told: the rows that the "
+        because += "published snapshot was made from are not in the landing)"
+    return {
+        **counted,
+        "part": f"{part:,}",
+        "whole": f"{whole:,}",
+        "share": _share(part, whole, value),
+        "of": part_of(part, whole, limit.rows, value),
+        "lost_of": part_of(counted["lost"], whole, limit.rows, value),
+        "because": because,
+        "limit": limit.shown(value),
+    }
+
+
+def _reasons_of_emptied(emptied: Mapping[str, int]) -> Iterator[str]:
+    """A list that is gone altogether is no edit, however few published rows it touches."""
+    for qmlativ_object, rows in emptied.items():
+        if rows >= EMPTIED_LEAST:
+            yield (
+                f"{qmlativ_object} came without a single row, but with {rows:,} for the published snapshot: "
+                "check in Qmlativ whether they were deleted, or the Integration Access sees them no more"
+            )
+
+
+def _is_beyond(limits: Limits, limit: Limit, part: int, whole: int, published: int) -> bool:
+    """Whether the share is above the limit, to the last row: exactly at the limit is not above it."""
+    above = 100 * part > Fraction(str(limits[limit.name])) * whole
+    return bool(whole and above and part >= limits.least(limit, published))
+
+
+def part_of(part: int, whole: int, what: str, limit: float) -> str:
+    """`812 of 900 students (90.2%)`."""
+    return f"{part:,} of {whole:,} {what} ({_share(part, whole, limit)})"
+
+
+def _share(part: int, whole: int, limit: float) -> str:
+    """A percentage, with as many digits as it takes to see on which side of the limit it lies."""
+    share = 100 * part / whole if whole else 100.0
+    digits = next((n for n in range(1, 6) if round(share, n) != limit), 6)
+    return f"{share:.{digits}f}%"

@@ -1,0 +1,141 @@
+"""`sync --dry-run`: what a night would publish, and that nothing is published, recorded or landed."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from samegoal_pipelines_tests.cli.asking import Ask, ask
+from samegoal_pipelines_tests.mass_changes import TOMORROW, change, enrolled
+
+__all__ = ["ask"]
+
+RECORDED = (
+    "snapshots",
+    "current_snapshots",
+    "student_changes",
+    "departures",
+    "registrar_worklist",
+    "student_status_history",
+    "student_demographics_history",
+    "parent_demographics_history",
+)
+
+
+def everything(pipeline) -> tuple[object, list[Path]]:
+    """Every row that a night writes, and every landed file."""
+    rows = {
+        table: pipeline.rows(f"select t::text from samegoal.{table} as t order by 1") for table in RECORDED
+    }
+    return rows, sorted((pipeline.deployment.settings.home / "landing").rglob("*"))
+
+
+@pytest.fixture
+def published(pipeline, district):
+    """A district of 60 students with one good night, and two changes in Qmlativ since."""
+    made = district(enrolled(60))
+    pipeline.add(made)
+    assert pipeline.run().published
+    change(made, {1}, EndDate="2026-10-09")
+    made.edit("Demographics/Name", 1_000_002, LastName="Renamed")
+    return made
+
+
+def test_a_dry_run_says_what_would_change_and_publishes_records_and_lands_nothing(
+    pipeline,
+    published,
+    ask: Ask,
+) -> None:
+    before = everything(pipeline)
+    answer = ask("sync", "grand-bend", "--today", str(TOMORROW), "--dry-run", "--students")
+    assert answer.returncode == 0, answer.stderr
+    assert "dry run for 2026-10-13: 60 students (0 added, 2 changed, 0 removed)" in answer.stderr
+    assert "it would be published. Nothing was published or recorded" in answer.stderr
+    lines = [" ".join(line.split()) for line in answer.stdout.splitlines()]
+    assert "grand-bend would be published 60 59 0 0 1" in lines
+    changed = [line for line in lines if line.startswith("grand-bend") and "published" not in line]
+    assert [line.split()[2] for line in changed] == ["status", "demographics"]
+    assert changed[0].endswith("ENROLLED INACTIVE status, reason, last_day")
+    assert changed[1].endswith("ENROLLED ENROLLED last_name")
+    assert "Renamed" not in answer.stdout
+    assert everything(pipeline) == before
+
+
+def test_a_dry_run_of_the_published_night_compares_with_what_is_published(
+    pipeline, published, ask: Ask
+) -> None:
+    before = everything(pipeline)
+    answer = ask("sync", "grand-bend", "--today", "2026-10-12", "--dry-run", "--students", "--json")
+    (told,) = json.loads(answer.stdout)
+    assert (told["state"], told["changed"], told["inactive"]) == ("published", 2, 1)
+    assert [(one["student_id"], one["change"]) for one in told["changes"]] == [
+        (1, "status"),
+        (2, "demographics"),
+    ]
+    assert everything(pipeline) == before
+
+
+def test_a_dry_run_that_the_gate_would_hold_exits_with_3_and_says_why(pipeline, published, ask: Ask) -> None:
+    change(published, range(3, 33), EndDate="2026-10-09")
+    before = everything(pipeline)
+    answer = ask("sync", "grand-bend", "--today", str(TOMORROW), "--dry-run", "--json")
+    assert answer.returncode == 3
+    (told,) = json.loads(answer.stdout)
+    assert told["state"] == "held"
+    (reason,) = told["reasons"]
+    assert reason.startswith("31 of 60 students")
+    assert "31 of them" in reason  # the rows of the published night say what time alone explains
+    assert "changes" not in told
+    assert reason in answer.stderr
+    assert everything(pipeline) == before
+
+
+def test_the_first_night_can_be_tried_too(pipeline, district, ask: Ask) -> None:
+    pipeline.add(district(enrolled(3)))
+    answer = ask("sync", "grand-bend", "--today", "2026-10-12", "--dry-run", "--json")
+    (told,) = json.loads(answer.stdout)
+    assert (told["students"], told["added"], told["gate"]) == (3, 3, None)
+    assert pipeline.rows("select 1 from samegoal.snapshots") == []
+
+
+def test_a_date_in_the_future_needs_a_dry_run(pipeline, published, ask: Ask, monkeypatch) -> None:
+    future = (datetime.now(UTC) + timedelta(days=30)).date()
+    before = everything(pipeline)
+    refused = ask("sync", "grand-bend", "--today", str(future), SAMEGOAL_ALLOW_LOCAL_SOURCES="0")
+    assert refused.returncode == 1
+    assert "no night is published before its date" in refused.stderr
+    assert f"samegoal-pipelines sync grand-bend --today {future} --dry-run" in refused.stderr
+    assert everything(pipeline) == before
+    tried = ask("sync", "grand-bend", "--today", str(future), "--dry-run")
+    assert f"dry run for {future}: 60 students" in tried.stderr
+    assert everything(pipeline) == before
+
+
+def test_a_run_that_the_ui_starts_for_a_date_in_the_future_publishes_and_records_nothing(
+    pipeline, published
+) -> None:
+    future = datetime.now(UTC).date() + timedelta(days=30)
+    before = everything(pipeline)
+    pipeline.deployment.settings.allow_local_sources = False
+    from samegoal_pipelines.operations.runs import execute, first_failure
+
+    result = execute(
+        pipeline.deployment, "grand-bend", "nightly_snapshot", tags={"samegoal/today": str(future)}
+    )
+    assert not result.success
+    assert "no night is published before its date" in first_failure(result)
+    assert everything(pipeline) == before
+
+
+def test_an_older_date_is_refused_in_a_dry_run_as_well(pipeline, published, ask: Ask) -> None:
+    answer = ask("sync", "grand-bend", "--today", str(date(2026, 10, 1)), "--dry-run")
+    assert answer.returncode == 1
+    assert "the night 2026-10-01 is older than 2026-10-12, which is published and stays" in answer.stderr
+
+
+@pytest.mark.parametrize("wrong", [["--students"], ["--dry-run", "--release", "--why", "right"]])
+def test_options_that_do_not_go_together_are_refused(ask: Ask, wrong: list[str]) -> None:
+    assert ask("sync", "grand-bend", *wrong).returncode == 2

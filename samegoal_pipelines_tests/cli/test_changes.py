@@ -85,7 +85,7 @@ def test_a_night_that_failed_is_shown_as_such(ask, pipeline, district):
 
     published, failed = nights(ask)
     assert (published["state"], failed["state"]) == ("published", "failed")
-    assert "Client Secret" in failed["reason"]
+    assert "does not accept the credentials" in failed["reason"]
     assert failed["counts"] == {}
     assert "2026-10-13: failed: reading Qmlativ: " in ask("changes", "grand-bend").stdout
 

@@ -135,8 +135,6 @@ snapshots = sa.Table(
         "removed", sa.Integer, comment="Students who were published before this attempt and are no longer"
     ),
     text("held_reason", "Why it was held, or why it failed"),
-    text("failure_kind", "What kind of trouble made it fail, such as credentials or source"),
-    text("next_step", "What to do about a failure; ID stands for the district, RUN for the run"),
     text("run_id", "Dagster's id of the run", nullable=False),
     moment("started_at", "When the run began", nullable=False),
     moment("published_at", "When the snapshot became what SameGoal reads"),
@@ -174,6 +172,8 @@ snapshots = sa.Table(
     ),
     sa.Column("content_hash", BYTEA, comment="Hash of all that was to be published"),
     integer("compared_with", "The snapshot_id that was current when this one was held"),
+    text("failure_kind", "What kind of trouble made it fail, such as credentials or source"),
+    text("next_step", "What to do about a failure; ID stands for the district, RUN for the run"),
     sa.PrimaryKeyConstraint("snapshot_id"),
     one_of("state", STATES),
     sa.Index("snapshots_snapshot_date_idx", "snapshot_date"),

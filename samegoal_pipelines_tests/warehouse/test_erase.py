@@ -132,7 +132,7 @@ def test_erasing_waits_for_whoever_publishes_and_gives_up_in_plain_words(
     with as_writer(filled, OURS, "publishing") as publishing:
         session.lock(publishing, OURS)
         monkeypatch.setattr(session, "LOCK_SECONDS", 1)
-        with pytest.raises(SnapshotInProgressError, match="run again when it is done"):
+        with pytest.raises(SnapshotInProgressError, match="wait until the other run is done"):
             erase.erase_rows(filled, OURS, "Pat")
     assert everything(filled, OURS) == before
 

@@ -165,7 +165,7 @@ def test_a_login_without_the_roles_is_told_what_an_administrator_has_to_do(
     assert str(caught.value) == (
         "migrating the warehouse: the login in SAMEGOAL_DATABASE_URL may not make the schema samegoal, or "
         "neither make nor take on the roles samegoal_owner, samegoal_writer, samegoal_operator, "
-        "samegoal_reader: let an administrator make them, grant them to the login, let it create schemas in "
+        "samegoal_reader; let an administrator make them, grant them to the login, let it create schemas in "
         "the database, then run again"
     )
     assert rows(warehouse, "select to_regnamespace('samegoal')") == [(None,)]

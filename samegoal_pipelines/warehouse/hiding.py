@@ -32,7 +32,7 @@ def hide_contacts(
     published: Snapshot,
     *,
     restricted: bool,
-    every_contact: bool,
+    every_contact: bool = False,
     confidential: pd.DataFrame | None,
     every_phone: bool,
 ) -> Hidden | None:

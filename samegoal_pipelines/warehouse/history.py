@@ -72,7 +72,7 @@ def hide_now(connection: sa.Connection, now: Snapshot, content: Content) -> Hidd
 def note_hidden(connection: sa.Connection, snapshot: Snapshot, hidden: Hidden) -> None:
     """Record what was hidden, if anything was."""
     if hidden.rows:
-        record_hidden(connection, snapshot, hidden.students)
+        record_hidden(connection, snapshot, hidden.students, hidden.rows)
 
 
 def facts_of(content: Content, counts: Counts, lost_by_time: int | None) -> dict[str, Any]:

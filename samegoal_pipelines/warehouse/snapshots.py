@@ -348,14 +348,20 @@ def record_held(
         )
 
 
-def record_hidden(connection: sa.Connection, snapshot: Snapshot, students: int) -> None:
+def record_hidden(connection: sa.Connection, snapshot: Snapshot, students: int, rows: int) -> None:
     """Count hidden contacts as a change of the published snapshot, and have the next one compared in full."""
     connection.execute(
         sa.update(snapshots)
         .where(
             snapshots.c.district_id == snapshot.district_id, snapshots.c.snapshot_id == snapshot.snapshot_id
         )
-        .values(changed=sa.func.coalesce(snapshots.c.changed, 0) + students)
+        .values(
+            changed=sa.func.coalesce(snapshots.c.changed, 0) + students,
+            # `changed` stays where these students already count as added or changed; a reader must see this.
+            notes=sa.func.array_append(
+                snapshots.c.notes, f"contacts were hidden after publication in {rows:,} rows"
+            ),
+        )
     )
     mark_content(connection, snapshot.district_id, OTHER_CONTENT)
 

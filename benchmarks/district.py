@@ -58,10 +58,10 @@ PARTS = {
         f"{DEFS}.demographics:parents.build_parent_demographics",
         f"{DEFS}.demographics:parents.find_restricted_pairs",
         f"{DEFS}.demographics:parents.find_confidential_phones",
-        f"{DEFS}.published:to_publish",
+        f"{DEFS}.published:payload_of",
         f"{DEFS}.worklist:list_problems",
     ],
-    "publish": [f"{DEFS}.published:publish", f"{DEFS}.worklist:publish_worklist"],
+    "publish": [f"{DEFS}.published:publish_or_hold", f"{DEFS}.worklist:publish_worklist"],
 }
 REST = "Dagster and the rest"
 _spawning = multiprocessing.get_context("spawn")

@@ -10,8 +10,8 @@ import psycopg2
 import pytest
 from fsspec.implementations.local import LocalFileSystem
 
-from samegoal_pipelines.warehouse import publish as publishing
 from samegoal_pipelines.warehouse import session
+from samegoal_pipelines.warehouse import session as publishing
 from samegoal_pipelines.warehouse.engine import as_writer
 from samegoal_pipelines_tests.faults.fixtures import OURS
 from samegoal_pipelines_tests.mass_changes import TOMORROW
@@ -58,7 +58,8 @@ def test_a_disk_of_postgres_that_is_full_leaves_last_nights_snapshot(
 ):
     with refusing(standing, f"samegoal.{table}", "53100"):
         fails(
-            f"{PUBLISHING}Postgres ran out of disk, memory or connections (SQLSTATE 53100); free some",
+            f"{PUBLISHING}Postgres ran out of disk, memory or connections (SQLSTATE 53100)",
+            "free some",
             step="",
         )
     assert tonight().returncode == 0
@@ -66,7 +67,7 @@ def test_a_disk_of_postgres_that_is_full_leaves_last_nights_snapshot(
 
 def test_a_constraint_that_is_broken_is_not_quoted(standing, changed, fails):
     with refusing(standing, "samegoal.student_changes", "23505"):
-        fails(f"{PUBLISHING}a row broke a constraint (SQLSTATE 23505)", "report this", step="")
+        fails(f"{PUBLISHING}a row broke a constraint (SQLSTATE 23505)", "report it", step="")
 
 
 def test_another_run_that_does_not_end_is_waited_for_and_then_named(standing, changed, fails, monkeypatch):
@@ -74,7 +75,8 @@ def test_another_run_that_does_not_end_is_waited_for_and_then_named(standing, ch
     with as_writer(standing.pipeline.deployment.warehouse, OURS, "publishing") as other:
         session.lock(other, OURS)
         fails(
-            "another run has been publishing this district for 1 s; run again when it is done",
+            "another run has been publishing this district for 1 s",
+            "wait until the other run is done",
             step="published_snapshot: ",
         )
 
@@ -96,7 +98,7 @@ def commit_breaks():
         broken: list[str] = []
 
         def recorded(connection, *arguments, **named):
-            real(connection, *arguments, **named)
+            snapshot_id = real(connection, *arguments, **named)
             commit = connection.dialect.do_commit
 
             def breaking(session) -> None:
@@ -108,6 +110,7 @@ def commit_breaks():
                 commit(session)  # of a session that is gone: the driver's own error
 
             connection.dialect.do_commit = breaking
+            return snapshot_id
 
         publishing.record_published = recorded
         return broken

@@ -21,8 +21,8 @@ from samegoal_pipelines.reporting.nightly_status import Board, DistrictNight
 from samegoal_pipelines.tables.history import STATUS
 from samegoal_pipelines.tables.limits import Limits
 from samegoal_pipelines.tables.warehouse import districts
-from samegoal_pipelines.transforms.gate import Measured, Verdict, judge_passing_time, part_of
 from samegoal_pipelines.transforms.forecast import UNCERTAIN_STATUS, count_flips, forecast_statuses
+from samegoal_pipelines.transforms.gate import Measured, Verdict, judge_passing_time, part_of
 from samegoal_pipelines.warehouse.engine import as_operator
 
 _ACTIVE = ("ENROLLED", "PRE-ENROLLED")

@@ -221,7 +221,7 @@ def test_where_the_landing_was_pruned_the_warehouse_still_tells(pipeline, distri
 
     said = told("000011")
 
-    assert "not in the landing any more" in said
+    assert "no longer in the landing" in said
     assert "published: ENROLLED" in said
     assert "rule 1 decided: there is a current enrollment" in said
     assert "enrollment 1 decided, 2026-08-12 to open" in said

@@ -24,6 +24,7 @@ def publish(deployment, district_id: str, night: date, **facts) -> None:
         (night - NIGHT).days,
         snapshot(student(1, **facts), student(2, status="INACTIVE", reason="withdrawn")),
         district_id=district_id,
+        run_id=f"published {district_id} {night}",  # `attempt` numbers its runs by itself
     )
 
 

@@ -97,7 +97,7 @@ class PipelineError(Exception):
     @property
     def next_step_of_night(self) -> str:
         """What to do when this error has ended a night."""
-        if not self.rerun:
+        if not self.rerun or self.kind is Kind.DEFECT:  # a defect fails again
             return self.next_step
         if not self.next_step:
             return f"run the night again: {SYNC}"

@@ -8,10 +8,10 @@ from samegoal_pipelines_tests.faults.fixtures import ATTEMPTS, OURS
 from samegoal_pipelines_tests.mass_changes import TOMORROW
 
 STUDENTS = "Student/Student"
-PERSISTS = "; run again, and ask Skyward's support if it happens again"
+PERSISTS = ". To do: run again, and ask Skyward's support if it happens again"
 NO_JSON = "the answer is not valid JSON" + PERSISTS
 NO_OBJECTS = "the answer has no list of objects in Objects" + PERSISTS
-CUT_SHORT = f"the answer was cut short; gave up after {ATTEMPTS} attempts; try again later"
+CUT_SHORT = f"the answer was cut short; gave up after {ATTEMPTS} attempts. To do: try again later"
 DEEP = b'{"a":' * 1000 + b"1" + b"}" * 1000
 PAGING = b'"Paging": {"Next": null}'
 
@@ -93,12 +93,15 @@ def test_what_comes_empty_on_a_second_night_is_held_again(standing, holds):
 
 def test_a_required_field_that_no_row_has_any_more_is_named(standing, fails):
     standing.source.faults.add(object=STUDENTS, kind="list", remove_fields=["StudentNumber"])
-    fails(f"{STUDENTS}?SchoolYearID=", ": the field StudentNumber is missing from every row: grant it in the")
+    fails(
+        f"{STUDENTS}?SchoolYearID=",
+        ": the field StudentNumber is missing from every row. To do: grant it in the",
+    )
 
 
 def test_a_field_of_another_type_in_every_row_is_a_change_of_the_contract(standing, fails):
     standing.source.faults.add(object="Enrollment/EntryWithdrawal", kind="list", values={"SchoolID": "1101"})
-    fails("Enrollment/EntryWithdrawal", "in every row a field has another type than the contract says")
+    fails("Enrollment/EntryWithdrawal", "a field has another type in every row than the contract says")
 
 
 def test_a_field_of_another_type_in_some_rows_sets_these_rows_aside_and_counts_them(standing, tonight):

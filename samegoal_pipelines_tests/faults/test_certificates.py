@@ -160,7 +160,7 @@ def test_a_certificate_of_an_authority_that_nobody_knows_is_refused(listening, f
 def test_a_certificate_that_holds_is_believed(listening, trusted, fails):
     """Or the refusals above would prove nothing: here the same listener is talked to."""
     listener = listening("localhost", trusted.certificate("localhost"))
-    fails("token: the answer was cut short; try again later")
+    fails("token: the answer was cut short. To do: try again later")
     assert listener.told[0].startswith(b"POST /Tenant/oauth/token")
 
 

@@ -16,7 +16,7 @@ from samegoal_pipelines.qmlativ.transport import Transport
 from samegoal_pipelines_tests.faults.fixtures import ATTEMPTS, IMPATIENT
 
 STUDENTS = "Student/Student"
-GIVEN_UP = f"gave up after {ATTEMPTS} attempts; try again later"
+GIVEN_UP = f"gave up after {ATTEMPTS} attempts. To do: try again later"
 MB = 2**20
 
 
@@ -91,13 +91,13 @@ def test_a_body_that_drips_ends_at_the_total_deadline(standing, hurried_on_page_
     standing.source.faults.add(object=STUDENTS, kind="list", page=2, drip=0.1, drip_bytes=1)
     standing.district.gzip = False
     hurried_on_page_2(total=0.4)
-    fails(f"{STUDENTS}?SchoolYearID=", ", page 2: no whole answer within 0.4 s; try again later")
+    fails(f"{STUDENTS}?SchoolYearID=", ", page 2: no whole answer within 0.4 s. To do: try again later")
 
 
 def test_a_server_that_hangs_ends_at_the_read_deadline(standing, hurried_on_page_2, fails):
     standing.source.faults.add(object=STUDENTS, kind="list", page=2, hang=300)
     hurried_on_page_2(read=0.4)
-    fails(f"{STUDENTS}?SchoolYearID=", ", page 2: Qmlativ did not answer in time; try again later")
+    fails(f"{STUDENTS}?SchoolYearID=", ", page 2: Qmlativ did not answer in time. To do: try again later")
 
 
 @pytest.mark.parametrize("where", [{"object": STUDENTS}, {}], ids=["one object", "every object at once"])

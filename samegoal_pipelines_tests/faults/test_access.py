@@ -110,18 +110,14 @@ def test_a_field_that_is_withdrawn_in_mid_read_is_named(standing, fails):
 
 def test_a_field_that_is_not_granted_any_more_is_named_before_any_student_is_read(standing, fails):
     denied(standing, f"{STUDENTS}.StudentNumber", kind="metadata")
-    fails(
-        f"{READING}{STUDENTS}: the field StudentNumber is not granted. To do: grant it in the Integration Access"
-    )
+    fails(f"{READING}{STUDENTS}: the field StudentNumber is not granted. To do: grant it in")
     asked = {entry.object for entry in standing.source.traffic.requests(kind="list")}
     assert asked <= {"District/SchoolYear", "District/Entity"}
 
 
 def test_an_object_that_is_not_granted_any_more_is_named(standing, fails):
     denied(standing, "Family/StudentGuardian", kind="metadata")
-    fails(
-        "Family/StudentGuardian, description: not available to this Integration Access (HTTP 403). To do: grant it"
-    )
+    fails("Family/StudentGuardian, description: not available to this Integration Access (HTTP 403). To do: ")
 
 
 def test_an_entity_that_is_withdrawn_is_named(standing, fails):

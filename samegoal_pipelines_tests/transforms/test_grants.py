@@ -77,7 +77,7 @@ def test_a_field_of_one_asset_says_nothing_of_the_same_object_in_another():
 def test_without_the_flag_of_restriction_more_is_lost_than_a_column():
     (found,) = find_missing_fields({"raw_parents": reads(StudentGuardian=["HasActiveRestrictedAccess"])}, {})
     assert found.empty == ("parent_demographics.has_restricted_access",)
-    assert found.cost.endswith("nobody can tell which parents are under active restricted access")
+    assert found.cost.endswith("it is unknown which parents are under active restricted access")
 
 
 def test_the_course_flag_costs_no_published_column():

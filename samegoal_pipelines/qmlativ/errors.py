@@ -25,7 +25,8 @@ class InvalidCredentialsError(QmlativError):
     kind = Kind.CREDENTIALS
     next_step = (
         "check the Client Key, the Client Secret and the expiration date of the Integration Access in "
-        "Qmlativ; to register a new secret: samegoal-pipelines districts rotate-secret ID"
+        "Qmlativ; to register a new secret from SameGoal's technical team: "
+        "samegoal-pipelines districts rotate-secret ID"
     )
 
 

@@ -20,7 +20,7 @@ import sqlalchemy as sa
 
 from samegoal_pipelines.districts.expiry import expiry_warning
 from samegoal_pipelines.errors import SYNC, Kind, fill_in
-from samegoal_pipelines.tables.warehouse import districts, pauses, snapshots
+from samegoal_pipelines.tables.warehouse import districts, pauses, releases, snapshots
 from samegoal_pipelines.warehouse.engine import as_operator
 
 NIGHT_BEGINS = time(1, 0)
@@ -250,9 +250,20 @@ def _urgency(one: DistrictNight) -> tuple[int, int, str]:
 
 
 def _attempts_of(night: date, district_ids: Collection[str] | None) -> sa.Select[Any]:
-    """What was attempted that night, in order; what a rerun or a release has replaced is left out."""
+    """What was attempted that night, in order, without what a rerun or a release has replaced.
+
+    An attempt that published what was held says who released it and why it was held.
+    """
+    held = snapshots.alias("held")
     return (
-        sa.select(snapshots)
+        sa.select(
+            snapshots,
+            releases.c.released_by,
+            releases.c.reason.label("released_because"),
+            held.c.held_reason.label("was_held_because"),
+        )
+        .outerjoin(releases, releases.c.published_snapshot_id == snapshots.c.snapshot_id)
+        .outerjoin(held, held.c.snapshot_id == releases.c.held_snapshot_id)
         .where(snapshots.c.snapshot_date == night, snapshots.c.state != "superseded")
         .where(_in(snapshots.c.district_id, district_ids))
         .order_by(snapshots.c.snapshot_id)
@@ -323,7 +334,7 @@ def _district_night(
         kind=decisive["failure_kind"] if state == "failed" and decisive is not None else None,
         advice=_advice(state, row, night, decisive),
         nights_in_trouble=_nights_without(row, night) if state in TROUBLE else 0,
-        notes=tuple(decisive["notes"]) if decisive is not None else (),
+        notes=_notes(decisive) if decisive is not None else (),
         run_id=decisive["run_id"] if decisive is not None else None,
         started_at=decisive["started_at"] if decisive is not None else None,
         published_at=decisive["published_at"] if decisive is not None else None,
@@ -373,6 +384,13 @@ def _reason(
         reason: str | None = decisive["held_reason"]
         return reason
     return None
+
+
+def _notes(attempt: sa.RowMapping) -> tuple[str, ...]:
+    if attempt["released_by"] is None:
+        return tuple(attempt["notes"])
+    released = f"released by {attempt['released_by']}: {attempt['released_because']}"
+    return (f"{released} (held because: {attempt['was_held_because']})", *attempt["notes"])
 
 
 def _advice(state: str, row: sa.RowMapping, night: date, decisive: sa.RowMapping | None) -> str | None:

@@ -76,9 +76,7 @@ def test_a_fresh_token_that_is_refused_costs_two_token_calls_and_a_clear_line():
             client.describe(COUNTY)
     assert tokens.given == 2
     assert str(refused.value) == (
-        "GetSystemMetadata: Qmlativ refuses a token it has just issued; check the Client Key, the Client "
-        "Secret and the expiration date of the Integration Access in Qmlativ; to register a new secret: "
-        "samegoal-pipelines districts rotate-secret ID"
+        "GetSystemMetadata: Qmlativ refuses a token it has just issued; " + InvalidCredentialsError.next_step
     )
 
 
@@ -92,9 +90,8 @@ def test_wrong_credentials_say_what_to_check_and_are_not_tried_again(status):
             client.identity()
     assert len(server.requests) == 2  # the form, and HTTP Basic
     assert str(refused.value) == (
-        f"token: Qmlativ does not accept the credentials (HTTP {status}); check the Client Key, the "
-        "Client Secret and the expiration date of the Integration Access in Qmlativ; to register a new "
-        "secret: samegoal-pipelines districts rotate-secret ID"
+        f"token: Qmlativ does not accept the credentials (HTTP {status}); "
+        + InvalidCredentialsError.next_step
     )
     assert not refused.value.transient
 

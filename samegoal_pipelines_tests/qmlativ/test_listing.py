@@ -324,11 +324,7 @@ def test_an_optional_field_that_no_row_has_is_reported():
         (
             Reply(401, {"Message": "secret"}),
             InvalidCredentialsError,
-            "Qmlativ refuses the token (HTTP 401); check the Client Key, the Client Secret and the "
-            "expiration "
-            "date of the Integration Access in Qmlativ; to register a new secret: samegoal-pipelines "
-            "districts "
-            "rotate-secret ID",
+            "Qmlativ refuses the token (HTTP 401); " + InvalidCredentialsError.next_step,
         ),
     ],
 )

@@ -295,9 +295,7 @@ def test_tokens_that_live_for_a_moment_change_nothing(server, district, monkeypa
 
 def test_a_wrong_secret_says_what_to_check(server, district):
     assert failure(InvalidCredentialsError, server, district, client_secret="not-it") == (
-        "token: Qmlativ does not accept the credentials (HTTP 401); check the Client Key, the Client "
-        "Secret and the expiration date of the Integration Access in Qmlativ; to register a new secret: "
-        "samegoal-pipelines districts rotate-secret ID"
+        "token: Qmlativ does not accept the credentials (HTTP 401); " + InvalidCredentialsError.next_step
     )
     assert [entry.kind for entry in server.traffic.log] == ["token", "token"]  # the form, and HTTP Basic
 

@@ -91,8 +91,8 @@ reading Qmlativ: Qmlativ does not accept the credentials (HTTP 400)
 - Alpha ISD (alpha): for 1 night, last published 2026-10-11
 
 To do: check the Client Key, the Client Secret and the expiration date of the Integration Access in Qmlativ; \
-to register a new secret: samegoal-pipelines districts rotate-secret alpha; to run the night again: \
-samegoal-pipelines sync alpha
+to register a new secret from SameGoal's technical team: \
+samegoal-pipelines districts rotate-secret alpha; to run the night again: samegoal-pipelines sync alpha
 
 **2 districts failed: the last published snapshot stays**
 

@@ -19,6 +19,8 @@ from samegoal_pipelines.reporting.nightly_status import (
     night_now,
     read_board,
 )
+from samegoal_pipelines.tables.warehouse import releases, snapshots
+from samegoal_pipelines.warehouse.engine import as_writer
 from samegoal_pipelines_tests.reporting.factories import NIGHT, REFUSED, UNREACHABLE, at, attempt, register
 
 SEVEN_IN_CHICAGO = at("12:00")
@@ -138,6 +140,27 @@ def test_nothing_is_to_be_done_about_a_night_once_a_later_one_is_published(
     assert (one(warehouse).state, one(warehouse).next_step) == (
         state,
         "nothing: the night 2026-10-13 has been published since",
+    )
+
+
+def test_a_released_night_says_who_released_it_and_why(warehouse: sa.Engine) -> None:
+    register(warehouse, "grand-bend")
+    held = attempt(warehouse, "grand-bend", "superseded", reason="200 of 1,190 students would be gone")
+    published = attempt(warehouse, "grand-bend", "published")
+    with as_writer(warehouse, "grand-bend", "releasing") as connection:
+        ids = dict(connection.execute(sa.select(snapshots.c.run_id, snapshots.c.snapshot_id)).all())
+        connection.execute(
+            sa.insert(releases).values(
+                district_id="grand-bend",
+                held_snapshot_id=ids[held],
+                published_snapshot_id=ids[published],
+                snapshot_date=NIGHT,
+                released_by="pat",
+                reason="the campus has closed",
+            )
+        )
+    assert one(warehouse).notes == (
+        "released by pat: the campus has closed (held because: 200 of 1,190 students would be gone)",
     )
 
 

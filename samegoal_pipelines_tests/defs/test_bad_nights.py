@@ -210,27 +210,6 @@ def test_a_night_older_than_the_last_published_is_refused(pipeline, published):
     assert pipeline.published() == before
 
 
-def test_a_night_that_has_not_come_yet_is_taken_back_by_the_real_one(pipeline, published):
-    """A mistyped --today must not lock a district out until that day."""
-    made, _ = published
-    made.remove_row("Enrollment/EntryWithdrawal", 2)
-    assert pipeline.run(today=date(2062, 10, 12)).published
-    assert set(pipeline.statuses()) == {11}
-    made.add_row("Enrollment/EntryWithdrawal", **{**ENROLLED, "EntryWithdrawalID": 2, "StudentID": 12})
-    made.edit("Enrollment/EntryWithdrawal", 2, SchoolYearID=made.current_year_id())
-
-    night = pipeline.run(today=TOMORROW)
-
-    assert night.published, night.reason
-    assert set(pipeline.statuses()) == {11, 12}
-    assert pipeline.rows(
-        "select snapshot_date::text, state from samegoal.snapshots order by snapshot_id"
-    ) == [("2026-10-12", "published"), ("2062-10-12", "superseded"), ("2026-10-13", "published")]
-    assert pipeline.rows(
-        "select count(*) from samegoal.student_changes where snapshot_date > '2026-10-13'"
-    ) == [(0,)]
-
-
 GUARDIAN = {
     "Family/StudentGuardian": [
         {

@@ -46,7 +46,7 @@ def test_a_field_that_was_never_granted_is_a_warning_with_its_cost_and_the_remed
     assert (finding.passed, finding.severity) == (False, WARN)
     assert finding.description == (
         "StudentGuardian.HasActiveRestrictedAccess is not granted (empty: "
-        "parent_demographics.has_restricted_access; nobody can tell which parents are under active "
+        "parent_demographics.has_restricted_access; it is unknown which parents are under active "
         "restricted access); grant it in the Integration Access in Qmlativ"
     )
     assert finding.metadata["published columns that are empty"] == 1

@@ -23,7 +23,7 @@ __all__ = ["instance"]
 
 TONIGHT = {"samegoal/today": TODAY.isoformat()}
 TOMORROWS = {"samegoal/today": TOMORROW.isoformat()}
-PUBLISHING = "samegoal_pipelines.defs.published.publish"
+PUBLISHING = "samegoal_pipelines.defs.published.publish_or_hold"
 PARENTS_BUILT = "samegoal_pipelines.defs.demographics.parents.build_parent_demographics"
 
 

@@ -171,7 +171,7 @@ def test_from_failure_an_old_run_goes_on_from_what_landed_that_night(
         raise WarehouseError("publishing: Postgres has no space left")
 
     with monkeypatch.context() as meanwhile:
-        meanwhile.setattr("samegoal_pipelines.defs.published.publish", fail)
+        meanwhile.setattr("samegoal_pipelines.defs.published.publish_or_hold", fail)
         failed = runs.launch(**{"samegoal/today": LAST_NIGHT.isoformat()})
     assert failed.is_failure
     grand_bend.edit("Enrollment/EntryWithdrawal", 1, EndDate=str(LAST_NIGHT - timedelta(days=2)))

@@ -78,8 +78,7 @@ class CertificateRefusedError(QmlativError):
     kind = Kind.CERTIFICATE
     next_step = (
         "check the API Base URL, or ask the operator of the district's Qmlativ server to renew its "
-        "certificate; "
-        "certificates are always checked"
+        "certificate; certificates are always checked"
     )
 
 
@@ -103,7 +102,6 @@ class DataChangedError(QmlativError):
     """Rows moved between pages while they were read, in every attempt."""
 
     transient = True
-    next_step = "run again"
 
 
 class NoSchoolYearError(QmlativError):

@@ -20,8 +20,8 @@ from cryptography.x509.oid import NameOID
 from samegoal_pipelines_tests.faults.fixtures import IMPATIENT, OURS
 
 REFUSED = (
-    "token: the server's certificate is not valid for this host, expired or of an unknown authority: "
-    "check the API Base URL; certificates are always checked"
+    "token: the server's certificate is not valid for this host, expired or of an unknown authority. "
+    "To do: check the API Base URL"
 )
 NOW = dt.datetime.now(dt.UTC)
 DAY = dt.timedelta(days=1)

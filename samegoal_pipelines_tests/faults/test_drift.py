@@ -66,7 +66,7 @@ def test_rows_that_never_stand_still_fail_the_night_after_three_readings(standin
         run=lambda district: district.remove_row(name, first_key(district, name)),
     )
     standing.limits["connections"] = 1
-    fails(f"data changed while reading {name}", ". To do: run again")
+    fails(name, "data changed while it was read. To do: run the night again: ")
     assert struck.applied <= 3 * 3  # of three school years
 
 

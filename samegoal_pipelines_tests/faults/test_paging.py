@@ -77,8 +77,8 @@ def test_a_redirect_is_not_followed(standing, stranger, fails, status):
     standing.source.faults.add(
         object=STUDENTS, kind="list", page=2, status=status, headers={"Location": f"http://{host}/Sentinel"}
     )
-    said = f"Qmlativ answers with a redirect (HTTP {status}), which is not followed: correct the API Base URL"
-    assert host not in fails(f"{STUDENTS}?SchoolYearID=", f", page 2: {said}")
+    said = f"page 2: Qmlativ answers with a redirect (HTTP {status}), which is not followed"
+    assert host not in fails(f"{STUDENTS}?SchoolYearID=", said, "To do: check the API Base URL")
     nobody_called(standing, stranger)
 
 

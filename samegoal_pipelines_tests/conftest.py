@@ -8,6 +8,7 @@ from __future__ import annotations
 import fcntl
 import os
 import shutil
+import sys
 import tempfile
 import time
 import uuid
@@ -50,6 +51,18 @@ def pytest_unconfigure(config: pytest.Config) -> None:
     if not hasattr(config, "workerinput") and (home := os.environ.pop(SHARED_HOME, None)):
         EmbeddedPostgres(Path(home)).stop()
         shutil.rmtree(home, ignore_errors=True)
+
+
+@pytest.fixture(autouse=True)
+def _no_dagster_instance_left() -> Iterator[None]:
+    """Forget the instance that Dagster keeps in a context variable.
+
+    Instances that close in another order than they were opened leave a dead one there, and the next test to
+    load definitions would fail with "undefined DagsterInstance weakref".
+    """
+    yield
+    if states := sys.modules.get("dagster._core.storage.defs_state.base"):
+        states._current_storage.set(None)
 
 
 @pytest.fixture(scope="session")

@@ -106,7 +106,7 @@ def test_exactly_those_who_are_due_run_and_each_comes_out_as_it_should(
         "down",
     }
     assert states["held"][0] == "held"
-    assert "nobody is in the snapshot" in states["held"][1]
+    assert "would be gone, INACTIVE or GRADUATED" in states["held"][1]
     assert pipeline.published("held") == before
     assert states["wrong-secret"][0] == states["down"][0] == "failed"
     assert "Client Secret" in states["wrong-secret"][1]

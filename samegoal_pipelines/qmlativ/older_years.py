@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from datetime import date
 from typing import Any
 
-from samegoal_pipelines.qmlativ.errors import RequestRefusedError
+from samegoal_pipelines.qmlativ.errors import AccessRefusedError, MalformedAnswerError, RequestRefusedError
 from samegoal_pipelines.qmlativ.listing import Reading, SearchCondition
 from samegoal_pipelines.tables.declaration import QmlativObject
 from samegoal_pipelines.tables.enrollments import ENTRY_WITHDRAWAL, SCHOOL, WITHDRAWAL_CODE
@@ -41,7 +41,10 @@ def read_older_years(
     try:
         for year in years:
             entries[year] = read(ENTRY_WITHDRAWAL, year, open_or_ended_since(since))
-    except RequestRefusedError:
+    except (RequestRefusedError, AccessRefusedError, MalformedAnswerError) as error:
+        # A server without this search may answer with any of these. Anything else that is wrong shows below.
+        if error.transient:
+            raise
         entries = {year: read(ENTRY_WITHDRAWAL, year, None) for year in years[:1]}
         found.not_read = tuple(years[1:])
     for year, reading in entries.items():

@@ -25,7 +25,7 @@ class Limit:
         numerator, denominator: names of the numbers that `judge` counts.
         rows: what the denominator counts, for the sentence.
         least: from how many rows on the share is looked at. A smaller number says nothing.
-        or_fifth: from a fifth of the published students on, where that is less than `least`, but at least 3.
+        or_fifth: from a fifth of the denominator on, where that is less than `least`, but at least 3.
             Without a `least`, the district's limit `lost_least` counts.
         sentence: why a snapshot is held. It may use every number, {part}, {whole}, {share}, {limit}, and
             {of}: part of whole, with the share.
@@ -183,8 +183,8 @@ class Limits:
 
     __hash__ = None  # type: ignore[assignment]
 
-    def least(self, limit: Limit, published: int) -> int:
-        """From how many rows on this limit's share is looked at, beside so many published students."""
+    def least(self, limit: Limit, whole: int) -> int:
+        """From how many rows on this limit's share counts, if it is a share of `whole` rows."""
         if not limit.or_fifth:
             return limit.least
-        return min(limit.least or int(self["lost_least"]), max(FEWEST, -(-published // 5)))
+        return min(limit.least or int(self["lost_least"]), max(FEWEST, -(-whole // 5)))

@@ -112,7 +112,7 @@ def time_matters(limits: Limits, measured: Measured) -> bool:
     active, expired = measured.published_active, int((~measured.graduated).sum())
     at_most = {"edited": len(measured.lost), "expired_by_time": expired}
     return any(
-        _is_beyond(limits, BY_NAME[name], at_most[BY_NAME[name].numerator], active, measured.published)
+        _is_beyond(limits, BY_NAME[name], at_most[BY_NAME[name].numerator], active)
         for name in ("lost", "expired")
     )
 
@@ -139,14 +139,18 @@ class Share:
 
 def shares(limits: Limits, numbers: Mapping[str, int]) -> list[Share]:
     """What the gate counted, each share beside its limit."""
-    counted, published = _derived(numbers), numbers["published_students"]
+    counted = _derived(numbers)
     return [
         Share(
             limit.label,
             counted[limit.numerator],
             counted[limit.denominator],
             limit.shown(limits[limit.name])
-            + (f", from {limits.least(limit, published)} students on" if limit.or_fifth else ""),
+            + (
+                f", from {limits.least(limit, counted[limit.denominator])} students on"
+                if limit.or_fifth
+                else ""
+            ),
         )
         for limit in SHARES
     ]
@@ -191,7 +195,7 @@ def _reasons(limits: Limits, numbers: Mapping[str, int]) -> Iterator[str]:
         if nobody and limit.name in ("lost", "kept"):  # said already
             continue
         part, whole = counted[limit.numerator], counted[limit.denominator]
-        if _is_beyond(limits, limit, part, whole, published):
+        if _is_beyond(limits, limit, part, whole):
             yield limit.sentence.format_map(_words(limits, limit, counted, part, whole))
 
 
@@ -226,10 +230,10 @@ def _reasons_of_emptied(emptied: Mapping[str, int]) -> Iterator[str]:
             )
 
 
-def _is_beyond(limits: Limits, limit: Limit, part: int, whole: int, published: int) -> bool:
+def _is_beyond(limits: Limits, limit: Limit, part: int, whole: int) -> bool:
     """Whether the share is above the limit, to the last row: exactly at the limit is not above it."""
     above = 100 * part > Fraction(str(limits[limit.name])) * whole
-    return bool(whole and above and part >= limits.least(limit, published))
+    return bool(whole and above and part >= limits.least(limit, whole))
 
 
 def part_of(part: int, whole: int, what: str, limit: float) -> str:

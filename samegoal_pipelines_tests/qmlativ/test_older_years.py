@@ -1,12 +1,20 @@
 """Which rows of older school years are read, and what happens if Qmlativ cannot search by date."""
 
 from datetime import date
+from types import SimpleNamespace
 
 import pytest
 from pydantic import SecretStr
 
 from samegoal_pipelines.qmlativ.client import QmlativClient
 from samegoal_pipelines.qmlativ.connection import Connection
+from samegoal_pipelines.qmlativ.errors import (
+    AccessRefusedError,
+    MalformedAnswerError,
+    RequestRefusedError,
+    UnexpectedContentError,
+)
+from samegoal_pipelines.qmlativ.older_years import read_older_years
 from samegoal_pipelines.qmlativ.reading import DistrictRead, read_district
 from samegoal_pipelines.sandbox import Sandbox, SandboxDistrict, serve
 from samegoal_pipelines_tests.qmlativ.scripted import IMPATIENT
@@ -81,6 +89,26 @@ def test_where_the_search_is_refused_the_newest_older_year_is_read_whole_and_the
     assert came(found) == {ENDED_LATE, ENDED_BEFORE, OPEN, PLACEHOLDER, CURRENT, LAST_YEAR}
     assert account(found).school_years == (*NEWER, OLDER[0])
     assert account(found).years_not_read == OLDER[1:]
+
+
+@pytest.mark.parametrize("error", [RequestRefusedError, AccessRefusedError, MalformedAnswerError])
+def test_however_the_search_is_refused_the_newest_older_year_is_read_whole(error):
+    def read(_, year, condition):
+        if condition is not None:
+            raise error("no such search")
+        return SimpleNamespace(table=SimpleNamespace(num_rows=0))
+
+    found = read_older_years([25, 24], WINDOW_START, read)
+    assert [year for _, year in found.readings] == [25]
+    assert found.not_read == (24,)
+
+
+def test_a_maintenance_page_is_no_refusal_of_the_search():
+    def read(_, year, condition):
+        raise UnexpectedContentError("expected JSON, got text/html")
+
+    with pytest.raises(UnexpectedContentError):
+        read_older_years([25, 24], WINDOW_START, read)
 
 
 def test_where_the_search_is_ignored_older_years_come_whole():

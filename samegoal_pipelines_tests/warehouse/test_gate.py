@@ -519,6 +519,15 @@ def test_a_fifth_of_a_small_district_is_enough_to_hold_it(
     assert isinstance(try_night(warehouse, 1, left, gate=gate_of()), Held) == held
 
 
+def test_students_who_left_last_year_do_not_hide_that_all_enrolled_ones_are_gone(
+    warehouse: sa.Engine,
+) -> None:
+    """A fifth is taken of the students that the share is about, not of everybody who is published."""
+    leavers = [student(n, status="INACTIVE") for n in range(100, 201)]
+    publish_night(warehouse, 0, snapshot(*(student(n) for n in range(24)), *leavers))
+    assert isinstance(try_night(warehouse, 1, snapshot(*leavers), gate=gate_of()), Held)
+
+
 @pytest.mark.parametrize(
     ("published", "added", "held"),
     [(100, 31, True), (100, 30, False), (6, 3, True), (6, 2, False), (50, 16, True)],

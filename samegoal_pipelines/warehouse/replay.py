@@ -30,7 +30,6 @@ from samegoal_pipelines.warehouse.snapshots import (
     find_all,
     find_current,
     forget_comparisons,
-    is_awaited,
     mark_content,
     of_district,
     record_replayed,
@@ -125,7 +124,10 @@ def replay(
                 next_step="replay it again",
             )
         replay_diff.remember(cursor, district_id, first.snapshot_date)
-        hidden = hidden_since(connection, district_id) if is_awaited(connection, last) else []
+        now = find_current(connection, district_id)
+        # What was hidden after it was published stays so until the next night is published.
+        was_hidden = now is not None and now.content_hash == OTHER_CONTENT
+        hidden = hidden_since(connection, district_id) if was_hidden else []
         diff.undo(cursor, district_id, first.snapshot_date)
         rewritten = []
         for night, content in zip(nights, contents, strict=True):

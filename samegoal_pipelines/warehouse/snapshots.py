@@ -377,12 +377,6 @@ def record_replayed(connection: sa.Connection, snapshot: Snapshot, facts: dict[s
     )
 
 
-def is_awaited(connection: sa.Connection, published: Snapshot) -> bool:
-    """Whether a snapshot is held that was compared with this one."""
-    held = of_district(published.district_id, "held") & (snapshots.c.compared_with == published.snapshot_id)
-    return find_first(connection, held) is not None
-
-
 def forget_comparisons(connection: sa.Connection, published: Snapshot) -> None:
     """What was held beside another content is not to be released."""
     connection.execute(

@@ -181,15 +181,15 @@ def hide_again(
     def of(wanted: History) -> Found:
         before = {tuple(row[key] for key in wanted.key): row for history, row in hidden if history is wanted}
         keys = {key: sorted({one[place] for one in before}) for place, key in enumerate(wanted.key)}
-        phones = ("phone",) if wanted is STUDENTS else PARENT_PHONES
-        columns = phones if wanted is STUDENTS else tuple(RESTRICTED)
+        contacts = ("phone",) if wanted is STUDENTS else PARENT_CONTACTS
+        columns = contacts if wanted is STUDENTS else tuple(RESTRICTED)
         for row in _current(connection, wanted, columns, district_id, **keys):
             if (was := before.get(tuple(row[key] for key in wanted.key))) is None:
                 continue
             if was.get("has_restricted_access"):
                 yield row, RESTRICTED
             else:
-                yield row, {column: None for column in phones if was[column] is None}
+                yield row, {column: None for column in contacts if was[column] is None}
 
     return _hide(connection, of(STUDENTS), of(PARENTS), district_id, night)
 

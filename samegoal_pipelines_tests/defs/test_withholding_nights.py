@@ -236,6 +236,8 @@ def test_where_nobody_can_tell_who_is_restricted_all_contacts_are_hidden_until_t
 
     assert answered.returncode == 0, answered.stderr
     assert pipeline.rows(PARENTS) == [(None, None)]
+    run_replay(deployment, "grand-bend", first=TODAY, dry_run=False)
+    assert pipeline.rows(PARENTS) == [(None, None)]
     made.denied_fields.clear()
     made.edit("Family/StudentGuardian", 1, HasActiveRestrictedAccess=False)
     assert pipeline.run(today=TOMORROW).published
@@ -297,5 +299,6 @@ def test_a_replay_does_not_show_again_what_a_held_night_has_hidden(pipeline, dep
     held = pipeline.run(today=TOMORROW)
     assert "newly under restriction were removed from what is published" in held.reason
     assert pipeline.rows(PARENTS) == [(True, None)]
-    run_replay(deployment, "grand-bend", first=TODAY, dry_run=False)
-    assert pipeline.rows(PARENTS) == [(True, None)]
+    for _ in range(2):  # the second one finds a hold that no longer fits what is published
+        run_replay(deployment, "grand-bend", first=TODAY, dry_run=False)
+        assert pipeline.rows(PARENTS) == [(True, None)]

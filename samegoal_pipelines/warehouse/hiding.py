@@ -21,8 +21,15 @@ from samegoal_pipelines.warehouse.withholding import (
 
 
 def published_night(engine: sa.Engine, district_id: str) -> Snapshot | None:
-    """The district's published snapshot; None before the first."""
+    """The district's published snapshot; None before the first.
+
+    Waits for a run that is publishing: its first snapshot may show what is about to be hidden.
+
+    Raises:
+        SnapshotInProgressError: that run did not end in time.
+    """
     with as_writer(engine, district_id, "looking up the published night") as connection:
+        lock(connection, district_id)
         return find_current(connection, district_id)
 
 

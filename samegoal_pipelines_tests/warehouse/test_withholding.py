@@ -11,6 +11,10 @@ import pytest
 import sqlalchemy as sa
 
 from samegoal_pipelines.transforms.columns import frame_of
+from samegoal_pipelines.warehouse import session
+from samegoal_pipelines.warehouse.engine import as_writer
+from samegoal_pipelines.warehouse.errors import SnapshotInProgressError
+from samegoal_pipelines.warehouse.hiding import published_night
 from samegoal_pipelines.warehouse.session import Published
 from samegoal_pipelines_tests.warehouse.factories import (
     NIGHT,
@@ -185,3 +189,15 @@ def test_a_student_who_can_be_read_again_has_the_public_number_back(phones: sa.E
         (date(2026, 9, 2), date(2026, 9, 3), None),
         (date(2026, 9, 3), None, HOME),
     ]
+
+
+def test_hiding_waits_for_a_first_publication_that_is_being_written(
+    warehouse: sa.Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing is published yet, but what the other run is writing shows contacts."""
+    with as_writer(warehouse, "grand-bend", "publishing") as connection:
+        session.lock(connection, "grand-bend")
+        monkeypatch.setattr(session, "LOCK_SECONDS", 1)
+        with pytest.raises(SnapshotInProgressError):
+            published_night(warehouse, "grand-bend")
+    assert published_night(warehouse, "grand-bend") is None

@@ -49,7 +49,7 @@ def hide_contacts(
         published: the snapshot that `confidential` was read for.
         restricted: empty the contacts of parents who are published as restricted.
         every_contact: empty the contacts of every parent.
-        confidential: empty these numbers (`schemas.demographics.ConfidentialPhones`).
+        confidential: empty these numbers (see `find_confidential_phones`).
         every_phone: empty all phones.
 
     Returns:

@@ -35,14 +35,14 @@ from samegoal_pipelines.reporting.addresses import check_addresses
 from samegoal_pipelines.settings import Settings
 
 OWNER = "team:data-engineers"
+ASSETS = [raw, enrollments, status, demographics, published, worklist, report]
+"""The modules with assets. A module that is added here runs in the nightly job and in a release."""
 
 
 def build_defs(deployment: Deployment | None = None) -> dg.Definitions:
     """The assets, jobs, schedule and resources over one deployment, by default the environment's."""
     return dg.Definitions(
-        assets=_with_owner_and_code(
-            dg.load_assets_from_modules([raw, enrollments, status, demographics, published, worklist, report])
-        ),
+        assets=_with_owner_and_code(dg.load_assets_from_modules(ASSETS)),
         asset_checks=[alerts.on_time],
         jobs=[
             nightly.nightly_snapshot,

@@ -51,7 +51,7 @@ class LandingIOManager(dg.IOManager):
         if asset in self._in_memory:
             return self._in_memory[asset]
         if self._night.is_release:
-            return LandedForHeld(self._night, asset)
+            return ReleasedTables(self._night, asset)
         with record_failures(asset, self._night):
             self._refuse_outdated(asset)
             return self._night.read_landed(asset, self._night.today, None)
@@ -69,10 +69,8 @@ class LandingIOManager(dg.IOManager):
                 raise OutdatedError(f"{raw} was read again after it was made")
 
 
-class LandedForHeld(Tables):
-    """An asset as it was landed for the held snapshot, read when it is first looked at: a release itself does
-    not need it.
-    """
+class ReleasedTables(Tables):
+    """An asset as it was landed for the released snapshot, read on first use: the release needs none."""
 
     def __init__(self, night: Night, asset: str) -> None:
         super().__init__()
@@ -82,13 +80,12 @@ class LandedForHeld(Tables):
         """Read all of its tables.
 
         Raises:
-            LandingError: they are gone or damaged.
+            NotLandedError, LandedFileError: they are gone or damaged.
         """
-        self.update(self._night.read_landed_for(self._night.held, self._asset))
-        return self[table] if table in self else self._absent(table)
-
-    def _absent(self, table: str) -> pd.DataFrame:
-        raise KeyError(table)
+        if self:
+            raise KeyError(table)
+        self.update(self._night.read_released(self._asset))
+        return self[table]
 
 
 def _facts(tables: Tables) -> dict[str, dict[str, Any]]:

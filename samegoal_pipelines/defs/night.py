@@ -26,7 +26,7 @@ from samegoal_pipelines.qmlativ.client import QmlativClient
 from samegoal_pipelines.tables.catalog import RAW_TABLES
 from samegoal_pipelines.tables.vocabulary import FIRST_NIGHT, LAST_NIGHT
 from samegoal_pipelines.warehouse.errors import NothingHeldError
-from samegoal_pipelines.warehouse.release import find_held
+from samegoal_pipelines.warehouse.release import find_held, find_released
 from samegoal_pipelines.warehouse.snapshots import RunIdentity, Snapshot, last_attempts, record_failure
 
 TODAY_TAG = "samegoal/today"
@@ -259,6 +259,17 @@ class Night:
             NotLandedError, LandedFileError: as the function of this name.
         """
         return read_landed_for(self._deployment, snapshot, asset)
+
+    def read_released(self, asset: str) -> dict[str, pd.DataFrame]:
+        """An asset as it was landed for the snapshot that was released last for this run's night.
+
+        Raises:
+            NotLandedError, LandedFileError: as `read_landed_for`.
+        """
+        released = find_released(self._deployment.warehouse, self.district_id, self.today)
+        if released is None:
+            raise NotLandedError("are not known: no snapshot of this night was released")
+        return self.read_landed_for(released, asset)
 
     def client(self) -> QmlativClient:
         """A client with this district's credentials, to be closed by the caller."""

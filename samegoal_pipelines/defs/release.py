@@ -134,13 +134,14 @@ def link_to_release(context: dg.AssetExecutionContext, held: Snapshot) -> None:
     """Write the release into the log of the run that was held, as far as Dagster still has that run."""
     run = context.instance.get_run_by_id(held.run_id)
     if run is not None:
-        link = EngineEventData(metadata={"released in run": dg.MetadataValue.dagster_run(context.run_id)})
+        link = EngineEventData(metadata={"released in run": dg.MetadataValue.dagster_run(context.run.run_id)})
         context.instance.report_engine_event("What was held here has been released.", run, link)
 
 
 release_held_snapshot = dg.define_asset_job(
     RELEASE_JOB,
-    selection=dg.AssetSelection.assets(PUBLISHED_SNAPSHOT, "registrar_worklist"),
+    # Everything that depends on the snapshot follows; the report covers all districts and has its own sensor.
+    selection=dg.AssetSelection.assets(PUBLISHED_SNAPSHOT).downstream() - dg.AssetSelection.groups("report"),
     tags={RELEASE_TAG: "true"},
     executor_def=dg.in_process_executor,
     description="Publish exactly what the gate has held of one district's night. The district is the "

@@ -22,9 +22,10 @@ from samegoal_pipelines.defs.gate import PUBLISHED_SNAPSHOT
 from samegoal_pipelines.defs.io import Tables
 from samegoal_pipelines.defs.lineage import column_schema
 from samegoal_pipelines.defs.metadata import worklist_facts
-from samegoal_pipelines.defs.night import Night
+from samegoal_pipelines.defs.night import Night, NotLandedError
 from samegoal_pipelines.defs.partitions import DISTRICTS
 from samegoal_pipelines.deployment import Deployment
+from samegoal_pipelines.landing import LandedFileError
 from samegoal_pipelines.tables.worklist import REGISTRAR_WORKLIST
 from samegoal_pipelines.transforms.enrollments import filter_enrollments
 from samegoal_pipelines.transforms.status import classify_students
@@ -32,13 +33,23 @@ from samegoal_pipelines.transforms.worklist import list_problems
 from samegoal_pipelines.warehouse.worklist import publish_worklist
 
 
-@dg.asset(
-    group_name="worklist",
-    kinds={"pandas", "postgres"},
+@dg.multi_asset(  # of one asset: only such a step may end without its asset and checks, as a release's may
+    name=WORKLIST,
+    outs={
+        WORKLIST: dg.AssetOut(
+            group_name="worklist",
+            description="Enrollments that a registrar should look at: which one, what is odd about it, what "
+            "to do in Qmlativ. The table of this name in the warehouse has them, by school; here are their "
+            "numbers.",
+            kinds={"pandas", "postgres"},
+            metadata=column_schema(REGISTRAR_WORKLIST),
+            is_required=False,
+        )
+    },
+    check_specs=[schema_check(WORKLIST), *finding_checks(WORKLIST)],
     partitions_def=DISTRICTS,
     deps=[PUBLISHED_SNAPSHOT],
-    check_specs=[schema_check(WORKLIST), *finding_checks(WORKLIST)],
-    metadata=column_schema(REGISTRAR_WORKLIST),
+    can_subset=True,
 )
 def registrar_worklist(
     context: dg.AssetExecutionContext,
@@ -49,22 +60,27 @@ def registrar_worklist(
     night: dg.ResourceParam[Night],
     deployment: dg.ResourceParam[Deployment],
 ) -> Iterator[Any]:
-    """Enrollments that a registrar should look at: which one, what is odd about it, what to do in Qmlativ.
-
-    The table of this name in the warehouse has them, by school; here are their numbers.
-    """
-    with as_dagster_failure(
-        WORKLIST, night
-    ):  # the snapshot is published: a list that fails is no failed night
-        worklist = list_problems(
-            raw_enrollments,
-            raw_students,
-            cecs_filtered_enrollments["enrollments"],
-            cecs_filtered_enrollments["left_out"],
-            student_status["student_status"],
-            student_status["uncertain"],
-            night.today,
-        )
+    """Make and keep the list; skipped by a release whose landed rows are gone."""
+    # The snapshot is published: a list that fails is no failed night.
+    with as_dagster_failure(WORKLIST, night):
+        try:
+            worklist = list_problems(
+                raw_enrollments,
+                raw_students,
+                cecs_filtered_enrollments["enrollments"],
+                cecs_filtered_enrollments["left_out"],
+                student_status["student_status"],
+                student_status["uncertain"],
+                night.today,
+            )
+        except (NotLandedError, LandedFileError) as gone:
+            if not night.is_release:
+                raise
+            context.log.warning(
+                f"{WORKLIST}: skipped, because the landed rows of the released night are gone or damaged "
+                f"({gone.detail}); the list that was made when the night was held stays"
+            )
+            return
         tables, declared = {WORKLIST: worklist}, {WORKLIST: REGISTRAR_WORKLIST}
         sound = yield from validate_tables(context, WORKLIST, tables, declared)
         publish_worklist(

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import shutil
 from datetime import date
+from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import dagster as dg
+import pandas as pd
 import pytest
+import sqlalchemy as sa
 
+from samegoal_pipelines import definitions
 from samegoal_pipelines.definitions import build_defs
-from samegoal_pipelines.defs import release
+from samegoal_pipelines.defs import release, worklist
+from samegoal_pipelines.defs.partitions import DISTRICTS
+from samegoal_pipelines.deployment import Deployment
 from samegoal_pipelines.operations.runs import open_instance
 from samegoal_pipelines.settings import Settings
 from samegoal_pipelines.warehouse.release import release as publish_held
@@ -60,8 +68,10 @@ def refused(pipeline, today: date, *words: str) -> None:
     assert pipeline.rows("select * from samegoal.snapshots order by 1") == attempts
 
 
-def launch(pipeline, config: dict[str, Any], **tags: str) -> dg.ExecuteInProcessResult:
-    """The job as the UI's launchpad runs it."""
+def launch(
+    pipeline, config: dict[str, Any], only: list[dg.AssetKey] | None = None, **tags: str
+) -> dg.ExecuteInProcessResult:
+    """The job as the UI's launchpad runs it, or a part of it as the UI executes it again."""
     with open_instance(Settings()) as instance:
         return (
             build_defs(pipeline.deployment)
@@ -69,10 +79,18 @@ def launch(pipeline, config: dict[str, Any], **tags: str) -> dg.ExecuteInProcess
             .execute_in_process(
                 instance=instance,
                 partition_key="grand-bend",
-                run_config={"ops": {"published_snapshot": {"config": config}}},
+                run_config={"ops": {"published_snapshot": {"config": config}}} if config else {},
+                asset_selection=only,
                 tags=tags,
                 raise_on_error=False,
             )
+        )
+
+
+def log_of(run_id: str) -> str:
+    with open_instance(Settings()) as instance:
+        return "\n".join(
+            record.event_log_entry.user_message for record in instance.get_records_for_run(run_id).records
         )
 
 
@@ -194,6 +212,78 @@ def test_held_rows_that_are_damaged_or_gone_are_not_released(pipeline, held):
     file.write_bytes(file.read_bytes()[:100])
 
     refused(pipeline, TOMORROW, "no longer in the landing", "sync grand-bend")
+
+
+def remove_landed(pipeline, night: date, asset: str) -> None:
+    folders = [*pipeline.deployment.settings.home.rglob(f"{night}/*/{asset}")]
+    assert folders
+    for folder in folders:
+        shutil.rmtree(folder)
+
+
+def test_a_release_whose_raw_rows_are_gone_publishes_and_says_that_the_list_stays(pipeline, held):
+    before = pipeline.rows("select * from samegoal.registrar_worklist order by line")
+    remove_landed(pipeline, TOMORROW, "raw_enrollments")
+
+    released = launch(pipeline, {"why": "moved", "night": "2026-10-13"})
+
+    assert released.success
+    assert pipeline.statuses()[1] == ("INACTIVE", "withdrawn")
+    assert pipeline.rows("select * from samegoal.registrar_worklist order by line") == before
+    made = {
+        event.asset_key.to_user_string() for event in released.all_events if event.is_step_materialization
+    }
+    assert made == {"published_snapshot"}
+    assert "registrar_worklist: skipped, because the landed rows" in log_of(released.run_id)
+
+
+def test_what_follows_a_release_can_be_run_again_when_it_has_failed(pipeline, held, monkeypatch):
+    with monkeypatch.context() as broken:
+        broken.setattr(worklist, "publish_worklist", lambda *_, **__: 1 / 0)
+        assert not launch(pipeline, {"why": "moved", "night": "2026-10-13"}).success
+    assert pipeline.statuses()[1] == ("INACTIVE", "withdrawn")
+
+    again = launch(pipeline, {}, [dg.AssetKey("registrar_worklist")], **{"samegoal/today": "2026-10-13"})
+
+    assert again.success
+    assert [
+        event.asset_key.to_user_string() for event in again.all_events if event.is_step_materialization
+    ] == ["registrar_worklist"]
+
+
+def test_a_second_destination_follows_every_night_and_every_release_by_itself(
+    pipeline, district, monkeypatch, tmp_path
+):
+    monkeypatch.setattr(definitions, "ASSETS", [*definitions.ASSETS, parquet_copy(tmp_path)])
+    made = district(enrolled(300))
+    pipeline.add(made)
+    assert pipeline.run().published
+    change(made, WITHDRAWN, EndDate="2026-10-09")
+
+    def inactive() -> int:
+        copied = pd.read_parquet(tmp_path / "student_status.parquet")
+        assert len(copied) == 300
+        return int((copied["status"] == "INACTIVE").sum())
+
+    assert inactive() == 0
+    assert pipeline.run(today=TOMORROW).held
+    assert inactive() == 0
+    assert pipeline.release(today=TOMORROW).published
+    assert inactive() == 39
+
+
+def parquet_copy(folder: Path) -> ModuleType:
+    """A destination as CONTRIBUTING.md describes it: a module with one asset."""
+
+    @dg.asset(deps=["published_snapshot"], partitions_def=DISTRICTS, group_name="copies")
+    def parquet_copy(deployment: dg.ResourceParam[Deployment]) -> None:
+        with deployment.warehouse.connect() as connection:
+            rows = pd.read_sql(sa.text("select * from samegoal.student_status"), connection)
+        rows.to_parquet(folder / "student_status.parquet")
+
+    module = ModuleType("parquet_copy")
+    module.parquet_copy = parquet_copy  # type: ignore[attr-defined]
+    return module
 
 
 @pytest.mark.parametrize("switch", ["show_restricted_contacts", "show_confidential_phones"])

@@ -13,7 +13,7 @@ unexport PYTHONDONTWRITEBYTECODE
 export LC_ALL := C.UTF-8
 
 
-.PHONY: demo test dev check bench dist format lock clean
+.PHONY: demo test dev check bench dist image deploy-check release-check format lock clean
 
 demo: .venv/installed  ## the whole pipeline on synthetic districts
 	$(BIN)/samegoal-pipelines demo
@@ -42,6 +42,15 @@ bench: benchmarks/.venv/installed  ## the benchmarks, as ratios against peers me
 dist: .venv/installed  ## wheel and sdist, in dist/
 	$(UV) build --quiet --python .venv --no-build-isolation --out-dir dist
 
+image:  ## build the image and try it; IMAGE names it, BASE is the image to start from
+	deploy/docker/try_image.sh
+
+deploy-check: .venv/installed  ## linters and schemas for what is in deploy/
+	deploy/check.sh
+
+release-check: dist  ## whether the current commit may be tagged
+	$(BIN)/python deploy/release_check.py
+
 format: .venv/installed
 	$(BIN)/ruff check --fix-only .
 	$(BIN)/ruff format .
@@ -49,6 +58,8 @@ format: .venv/installed
 lock: $(UV)  ## newest compatible versions; names no index, so any mirror serves it
 	$(UV) pip compile -q --upgrade --universal --generate-hashes --python-version 3.11 \
 	    pyproject.toml --group dev -o requirements.lock
+	$(UV) pip compile -q --upgrade --universal --generate-hashes --python-version 3.11 --all-extras \
+	    pyproject.toml --group build -c requirements.lock -o deploy/docker/requirements.lock
 	$(UV) pip compile -q --upgrade --universal --generate-hashes --python-version 3.11 \
 	    benchmarks/requirements.in -c requirements.lock -o benchmarks/requirements.lock
 

@@ -79,20 +79,15 @@ def stop_postgres(deployment: Deployment) -> None:
 @click.pass_obj
 def postgres_status(deployment: Deployment) -> None:
     """Show whether it is running, and where its data is."""
-    from samegoal_pipelines.postgres.paths import owner_name
     from samegoal_pipelines.warehouse.roles import Role, role_url
 
     server = _embedded(deployment)
-    status = server.status()
-    state = "up" if status.running else "not running"
-    state += ", until `postgres stop`" if status.kept else ""
-    state += ", in use" if status.in_use else ""
     facts = {
-        "server": state,
+        "server": ", ".join(server.status()) or "not running",
         "url": role_url(server.url, Role.OPERATOR, as_login=True),
         "data": server.data,
         "log": server.log,
-        "runs as": owner_name(server.data),
+        "runs as": server.data.owner() if server.data.exists() else None,
     }
     if server.data.parent != server.folder:
         facts["note"] = f"the account that runs Postgres cannot reach {server.folder}"

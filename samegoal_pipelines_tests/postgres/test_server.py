@@ -156,13 +156,12 @@ def test_commands_that_start_at_once_share_one_server(home: Path) -> None:
 
 def test_started_by_hand_it_stays_up_until_stopped_by_hand(home: Path) -> None:
     postgres = EmbeddedPostgres(home)
-    url = postgres.start()
+    postgres.start()
     Program(home).end()
-    assert answers(url)
-    status = postgres.status()
-    assert (status.running, status.kept, status.in_use) == (True, True, False)
+    assert answers(postgres.url)
+    assert postgres.status() == ["up", "until `postgres stop`"]
     assert postgres.stop() == "stopped"
-    assert not answers(url)
+    assert not answers(postgres.url)
     assert postgres.stop() == "not running"
 
 
@@ -192,13 +191,12 @@ def test_a_forked_child_that_ends_leaves_the_server_to_its_parent(home: Path) ->
             os._exit(0)
         os.waitpid(child, 0)
         assert answers(postgres.url)
-        assert postgres.status().in_use
+        assert postgres.status() == ["up", "in use"]
     assert not answers(postgres.url)
 
 
 def test_status_starts_nothing(tmp_path: Path) -> None:
-    status = EmbeddedPostgres(tmp_path / "nothing-here").status()
-    assert not status.running
+    assert EmbeddedPostgres(tmp_path / "nothing-here").status() == []
     assert list(tmp_path.iterdir()) == []
 
 
@@ -257,7 +255,7 @@ def package_that_only_root_can_enter(tmp_path: Path, monkeypatch: pytest.MonkeyP
     """The installed package where only root may go, and an empty place for the copy of it."""
     site = tmp_path / "site-packages"
     (site / paths.PACKAGE).mkdir(parents=True)
-    installed = paths.programs(None).parent
+    installed = paths.installed_programs().parent
     for source, target in (
         (installed, site / paths.PACKAGE / "pginstall"),
         (installed.parent.with_name(f"{paths.PACKAGE}.libs"), site / f"{paths.PACKAGE}.libs"),
@@ -288,12 +286,13 @@ def test_root_starts_postgres_from_a_checkout_that_only_root_can_enter(umask: in
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root's server runs as another account")
 @pytest.mark.usefixtures("package_that_only_root_can_enter")
 def test_a_copy_of_postgres_that_does_not_run_is_replaced() -> None:
-    account = paths.server_account(Path("/nonexistent"))
-    broken = paths.programs(account)
-    library = next(broken.parents[2].glob(f"{paths.PACKAGE}.libs/libpq-*"))
-    library.unlink()
-    programs = paths.programs(account)
-    assert paths.run(account, programs / "initdb", "--version").returncode == 0
+    with _temporary_home() as home:
+        account = paths.server_account(home / "data")
+        broken = paths.programs(account, home / "data")
+        library = next(broken.parents[2].glob(f"{paths.PACKAGE}.libs/libpq-*"))
+        library.unlink()
+        programs = paths.programs(account, home / "data")
+        assert paths.can_run(account, programs / "initdb", "--version")
 
 
 def test_a_configured_database_takes_the_place_of_the_embedded_one(tmp_path: Path) -> None:

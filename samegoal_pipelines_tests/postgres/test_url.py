@@ -119,7 +119,7 @@ def test_psql_sqlalchemy_and_dagster_reach_the_same_database(awkward_url: str) -
         assert connection.connection.driver_connection.info.password == "#%@:/?&é"  # type: ignore[union-attr]
 
     psql = subprocess.run(
-        [paths.programs(None) / "psql", DatabaseURL.parse(awkward_url).libpq, "-XAtc", question],
+        [paths.installed_programs() / "psql", DatabaseURL.parse(awkward_url).libpq, "-XAtc", question],
         capture_output=True,
         text=True,
         check=True,

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 
 from samegoal_pipelines.deployment import Deployment
 from samegoal_pipelines.postgres import paths
-from samegoal_pipelines.postgres.server import EmbeddedPostgres
+from samegoal_pipelines.postgres.server import EmbeddedPostgres, release_all
 from samegoal_pipelines.settings import Settings
 from samegoal_pipelines.warehouse import engine as warehouse_engine
 from samegoal_pipelines.warehouse.roles import Role, role_url
@@ -97,7 +97,7 @@ def test_psql_takes_the_url_as_it_is(module_database_url: str) -> None:
     url = role_url(module_database_url, Role.READER, as_login=False)
     query = "select current_user, current_setting('transaction_isolation')"
     done = subprocess.run(
-        [paths.programs(None) / "psql", url, "--no-psqlrc", "-Atc", query],
+        [paths.installed_programs() / "psql", url, "--no-psqlrc", "-Atc", query],
         capture_output=True,
         text=True,
         check=True,
@@ -115,4 +115,4 @@ def test_a_deployments_url_logs_in_as_the_role_on_its_own_postgres_alone(
     own = Deployment(Settings(home=postgres.folder.parent))
     assert ask(own.role_url(Role.OPERATOR), who) == [("samegoal_operator", "samegoal_operator")]
     own.warehouse.dispose()
-    postgres.release()  # the deployment's use of the server, which would end with the process
+    release_all()  # the deployment's use of the server, which would end with the process

@@ -1,7 +1,7 @@
 """Classification against pandas' groupby.agg and Polars on one thread, and validation against classification.
 
 `python -m benchmarks.classify [ENROLLMENTS]` prints a table; `run()` returns its rows. Everybody does the
-same work: codes, school years and schools looked up, window, CECS and set-aside rows decided, both filtered
+same work: codes, school years and schools looked up, window, CECS and quarantined rows decided, both filtered
 tables made, and each student's status, reason and deciding enrollment found; that the statuses are equal is
 asserted. Not timed: reading the tables. Rounds are taken in turns, so that a busy machine is busy for all;
 medians of five after a warm-up.

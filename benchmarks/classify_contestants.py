@@ -37,7 +37,7 @@ def ours(folder: Path) -> Contest:
 
     def run() -> Any:
         filtered = filter_enrollments(raw, TODAY)
-        return classify_students(filtered.enrollments, filtered.left_out, TODAY)
+        return classify_students(filtered.enrollments, filtered.excluded, TODAY)
 
     return run, lambda result: result.statuses[RESULT]
 
@@ -51,13 +51,13 @@ def validation(folder: Path) -> Contest:
 
     frames = _arrow_backed(folder)
     filtered = filter_enrollments(frames, TODAY)
-    classified = classify_students(filtered.enrollments, filtered.left_out, TODAY)
+    classified = classify_students(filtered.enrollments, filtered.excluded, TODAY)
 
     def run() -> None:
         for frame, table in (
             (frames["EntryWithdrawal"], enrollments.ENTRY_WITHDRAWAL.table),
             (filtered.enrollments, enrollments.FILTERED_ENROLLMENTS),
-            (filtered.left_out, enrollments.LEFT_OUT_ENROLLMENTS),
+            (filtered.excluded, enrollments.EXCLUDED_ENROLLMENTS),
             (classified.statuses, enrollments.STUDENT_STATUS),
             (classified.uncertain, enrollments.UNCERTAIN_STUDENTS),
         ):
@@ -126,7 +126,7 @@ def pandas_groupby(folder: Path) -> Contest:
             ],
             "counted",
         )
-        left_out = rows[rows["outcome"] != "counted"]
+        excluded = rows[rows["outcome"] != "counted"]
         counted = rows[rows["outcome"] == "counted"].copy()
         counted["upcoming"] = counted["StartDate"] > today
         counted["past"] = counted["last_day"] < today
@@ -157,7 +157,7 @@ def pandas_groupby(folder: Path) -> Contest:
             ["ENROLLED", "PRE-ENROLLED", "GRADUATED"],
             "INACTIVE",
         )
-        return found, left_out
+        return found, excluded
 
     def result(outcome: Any) -> Any:
         return (
@@ -263,7 +263,7 @@ def _polars(folder: Path, *, packed: bool) -> Contest:
 
     def run() -> Any:
         rows = filtered()
-        left_out = rows.filter(pl.col("outcome").is_not_null())
+        excluded = rows.filter(pl.col("outcome").is_not_null())
         counted = rows.filter(pl.col("outcome").is_null()).drop("outcome")
         counted = counted.with_columns(
             when=pl.when(first > TODAY).then(1).when(last < TODAY).then(0).otherwise(2).cast(pl.Int8)
@@ -287,7 +287,7 @@ def _polars(folder: Path, *, packed: bool) -> Contest:
             "graduated": "GRADUATED",
             "withdrawn": "INACTIVE",
         }
-        return found.with_columns(status=pl.col("reason").replace_strict(status)), left_out
+        return found.with_columns(status=pl.col("reason").replace_strict(status)), excluded
 
     def result(outcome: Any) -> Any:
         found = outcome[0].rename({"StudentID": "student_id", "EntryWithdrawalID": "enrollment_id"})

@@ -162,13 +162,13 @@ def _zones() -> tuple[str, str]:
 
 def _wait_and_tell(states: Callable[[], Counter[str]], due: int, look: Callable[[], None]) -> None:
     """Until all runs are over; says how far they are now and then, and looks meanwhile."""
-    told = 0.0
+    reported = 0.0
     while True:
         look()
         found = states()
         over = sum(count for state, count in found.items() if state in OVER)
-        if time.monotonic() - told > 30 or over >= due:
-            told = time.monotonic()
+        if time.monotonic() - reported > 30 or over >= due:
+            reported = time.monotonic()
             _say(f"  {over} of {due} over: {dict(found)}")
         if over >= due:
             return

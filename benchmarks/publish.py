@@ -256,7 +256,7 @@ def _nights(students: int, count: int, share: float) -> list[Any]:
                 status=_changed(last.status, "withdrawal_code", share, draw, number),
                 students=_changed(last.students, "phone", share, draw, number),
                 parents=_changed(last.parents, "email", share, draw, number),
-                kept=(),
+                carried_over=(),
             )
         )
     return nights
@@ -336,7 +336,9 @@ def first_night(students: int) -> Any:
         **address,
     }
     frames = (_frame(STATUS, status), _frame(STUDENTS, people), _frame(PARENTS, guardians))
-    return SimpleNamespace(**dict(zip(("status", "students", "parents"), frames, strict=True)), kept=())
+    return SimpleNamespace(
+        **dict(zip(("status", "students", "parents"), frames, strict=True)), carried_over=()
+    )
 
 
 def _frame(history: Any, facts: dict[str, Any]) -> pd.DataFrame:

@@ -77,7 +77,7 @@ class Story:
         """The district that is held tonight, the one that fails, the one that is paused, and others."""
         return [district.id for district in self._server.sandbox.districts]
 
-    def tell_the_nights_before(self) -> None:
+    def run_the_nights_before(self) -> None:
         """All nights but the last."""
         for night in range(NIGHTS - 1):
             today = self._begin(night)
@@ -88,7 +88,7 @@ class Story:
             for district in [first, *(others if night == NIGHTS - 2 else [])]:
                 run_night(self._deployment, district.id, today=today)
 
-    def tell_the_last_night(self) -> None:
+    def run_the_last_night(self) -> None:
         """Held, failed, paused, published."""
         today = self._begin(NIGHTS - 1)
         held, failing, paused, *others = self._server.sandbox.districts
@@ -325,11 +325,11 @@ def main() -> None:
     """Save every picture beside this file."""
     with deployed() as (deployment, server):
         story = Story(deployment, server)
-        story.tell_the_nights_before()
+        story.run_the_nights_before()
         with dagster_ui() as url:
             with chromium() as page:
                 take_pictures_of_good_nights(page, url, story)
-            story.tell_the_last_night()
+            story.run_the_last_night()
             with chromium() as page:
                 take_pictures_of_the_bad_night(page, url, story)
 

@@ -74,7 +74,7 @@ class Settings(BaseSettings):
         return " ".join(operator.split()) or account_name()
 
     @model_validator(mode="after")
-    def _certificates_at_hand(self) -> Self:
+    def _certificates_exist(self) -> Self:
         """Check this at startup, or every request would fail as if Qmlativ did not answer."""
         bundle = os.environ.get("REQUESTS_CA_BUNDLE")
         if bundle and not Path(bundle).exists():

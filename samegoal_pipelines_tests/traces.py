@@ -9,10 +9,10 @@ from pathlib import Path
 import psutil
 import sqlalchemy as sa
 
-KEPT_SEALED = {"secret.key"}
+NOT_SCANNED = {"secret.key"}
 """Files whose purpose is to hold a secret."""
 CLIENT_KEYS = "samegoal.district_credentials"
-"""Where Client Keys stand in clear, and Client Secrets sealed."""
+"""Where Client Keys stand in clear, and Client Secrets encrypted."""
 
 
 def in_database(engine: sa.Engine, words: Collection[str]) -> list[str]:
@@ -48,7 +48,7 @@ def in_files(folders: Iterable[Path], words: Collection[str]) -> list[str]:
     """`file: word` for every file that holds one, or is called so."""
     found = []
     for path in (path for folder in folders for path in folder.rglob("*")):
-        content = path.read_bytes() if path.is_file() and path.name not in KEPT_SEALED else b""
+        content = path.read_bytes() if path.is_file() and path.name not in NOT_SCANNED else b""
         found += [f"{path}: {word}" for word in words if word.encode() in content or word in str(path)]
     return found
 

@@ -139,8 +139,10 @@ def _sentence(night: NightChanges) -> str:
     if night.counts["removed"]:
         why = ", ".join(f"{students:,} {reason}" for reason, students in night.departures.items())
         parts.append(f"{night.counts['removed']:,} removed" + (f" ({why})" if why else ""))
-    if night.kept:
-        parts.append(f"{night.kept:,} carried over as last published, because their rows cannot be relied on")
+    if night.carried_over:
+        parts.append(
+            f"{night.carried_over:,} carried over as last published, because their rows cannot be relied on"
+        )
     if night.released_by:
         parts.append(f"released by {night.released_by}: {night.released_because}")
     return f"{night.snapshot_date}: {'; '.join(parts)}" if parts else ""

@@ -105,7 +105,7 @@ def _read_limits(
             limits[name.strip()] = None if value.strip() == "default" else float(value)
         except ValueError:
             raise click.BadParameter(
-                "write NAME=VALUE, such as lost=15, or NAME=default to restore the default"
+                "write NAME=VALUE, such as dropped=15, or NAME=default to restore the default"
             ) from None
     return limits
 

@@ -40,10 +40,10 @@ def export(deployment: Deployment, district_id: str, folder: Path, as_json: bool
     if as_json:
         print_json(asdict(exported))
         return
-    for student in exported.left_out:
+    for student in exported.excluded:
         click.echo(on_one_line(f"excluded: {student.label}: {', '.join(student.reasons)}"), err=True)
     click.echo(
         f"{district_id}: {exported.students:,} students and {exported.parents:,} parent rows of the snapshot "
         f"{exported.snapshot_date} written to {exported.file} and {exported.parents_file.name}"
-        + (f"; {len(exported.left_out):,} students excluded" if exported.left_out else "")
+        + (f"; {len(exported.excluded):,} students excluded" if exported.excluded else "")
     )

@@ -69,7 +69,7 @@ def _print(replayed: ReplayOutcome) -> None:
     elif replayed.outcome:
         click.echo("no difference")
     print_sentences(
-        [f"{one.snapshot_date}: skipped: {one.state}, never published" for one in replayed.left_out]
+        [f"{one.snapshot_date}: skipped: {one.state}, never published" for one in replayed.skipped]
     )
 
 

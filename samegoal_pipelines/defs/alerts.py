@@ -220,6 +220,6 @@ with warnings.catch_warnings():
         with as_dagster_failure(ON_TIME_CHECK, night):
             board = read_board(deployment.warehouse, night.today, datetime.now(UTC), [night.district.id])
             if not board.districts:
-                told = f"the district was registered after the night of {night.today}"
-                return dg.AssetCheckResult(passed=True, description=told)
+                note = f"the district was registered after the night of {night.today}"
+                return dg.AssetCheckResult(passed=True, description=note)
             return dg.AssetCheckResult(**_outcome(board.districts[0]))

@@ -81,7 +81,7 @@ def finding_checks(asset: str) -> list[dg.AssetCheckSpec]:
     ]
 
 
-def tell(
+def check_results(
     context: dg.AssetExecutionContext, asset: str, findings: Mapping[str, Finding]
 ) -> Iterator[dg.AssetCheckResult]:
     """The findings about an asset (check → finding) as far as this run is to tell them."""
@@ -97,7 +97,7 @@ def tell(
             )
 
 
-def tell_apart(
+def report_check_results(
     instance: dg.DagsterInstance, asset: str, district_id: str, findings: Mapping[str, Finding]
 ) -> Iterator[dg.AssetCheckEvaluation]:
     """The findings about a district's asset, from a job that materializes it beside its own steps."""
@@ -152,10 +152,10 @@ def field_grants(asset: str, reads: pd.DataFrame, last: pd.DataFrame | None) -> 
     parts = [
         f"{field.label} is {'no longer' if field.lost else 'not'} granted ({field.cost})" for field in missing
     ]
-    remedy = "; grant it in the Integration Access in Qmlativ" if missing else ""
+    next_step = "; grant it in the Integration Access in Qmlativ" if missing else ""
     return Finding(
         not missing,
-        ("; ".join(parts) or "every optional field is granted") + remedy,
+        ("; ".join(parts) or "every optional field is granted") + next_step,
         {
             "fields not granted": len(missing),
             "fields lost since it was last read": len(lost),
@@ -168,38 +168,38 @@ def field_grants(asset: str, reads: pd.DataFrame, last: pd.DataFrame | None) -> 
 def no_lost_rows(reads: pd.DataFrame) -> Finding:
     """Whether each object's own pages show that none of its rows was lost while it was read."""
     unchecked = unchecked_objects([reads])
-    told = read_twice_note(unchecked) if unchecked else "no row was lost between two pages"
-    return Finding(not unchecked, told, {"objects read twice": len(unchecked)})
+    message = read_twice_note(unchecked) if unchecked else "no row was lost between two pages"
+    return Finding(not unchecked, message, {"objects read twice": len(unchecked)})
 
 
 def older_years(reads: pd.DataFrame) -> Finding:
     """Whether every older school year was searched for enrollments that the import window may need."""
     years = years_not_read([reads])
-    told = years_not_read_note(years) if years else "every listed school year was read or searched"
-    return Finding(not years, told, {"school years not read": len(years)})
+    message = years_not_read_note(years) if years else "every listed school year was read or searched"
+    return Finding(not years, message, {"school years not read": len(years)})
 
 
 def end_dates(raw_enrollments: Mapping[str, pd.DataFrame]) -> Finding:
     """Whether the dates bear out that EndDate is the last day enrolled."""
     seen = observe_end_dates(raw_enrollments)
     if not seen.rows:
-        told = "no enrollment has both EndDate and WithdrawalDate, so there is nothing to compare"
+        message = "no enrollment has both EndDate and WithdrawalDate, so there is nothing to compare"
     elif seen.contradicts_inclusive_reading:
-        told = (
+        message = (
             f"in {seen.share(SAME_DAY):.0%} of {seen.rows:,} enrollments EndDate and WithdrawalDate are the "
             "same day: ask the district whether EndDate is the last day enrolled; statuses take it for that, "
             "and change a day late if it is not"
         )
     else:
         share = f"{seen.share(INCLUSIVE):.0%} of {seen.rows:,} enrollments"
-        told = f"in {share} WithdrawalDate is the day after EndDate"
+        message = f"in {share} WithdrawalDate is the day after EndDate"
     differences = table(
         ("days from EndDate to WithdrawalDate", "enrollments", "share"),
         ((f"{days}", f"{rows:,}", f"{rows / seen.rows:.1%}") for days, rows in seen.differences.items()),
     )
     return Finding(
         not seen.contradicts_inclusive_reading,
-        told,
+        message,
         {"enrollments with both dates": seen.rows, "differences": differences},
     )
 
@@ -222,10 +222,10 @@ def worklist_findings(worklist: pd.DataFrame) -> dict[str, Finding]:
     """How many enrollments, students and schools have each of the worklist's problems, in one check."""
     counts = {problem: _counts(worklist.loc[worklist["problem"] == problem]) for problem in _PROBLEMS}
     total = _counts(worklist)
-    told = "no enrollment needs a look"
+    message = "no enrollment needs a look"
     if total["enrollments"]:
         each = "; ".join(f"{n['enrollments']:,} {name}" for name, n in counts.items() if n["enrollments"])
-        told = (
+        message = (
             f"{total['enrollments']:,} enrollment(s) of {total['students']:,} student(s) at "
             f"{total['schools']:,} school(s): {each}; the table registrar_worklist has each of them, with "
             "what to do in Qmlativ"
@@ -237,7 +237,7 @@ def worklist_findings(worklist: pd.DataFrame) -> dict[str, Finding]:
             for problem, meaning in _PROBLEMS.items()
         ),
     )
-    return {"enrollments_in_order": Finding(worklist.empty, told, {**total, "problems": by_problem})}
+    return {"enrollments_in_order": Finding(worklist.empty, message, {**total, "problems": by_problem})}
 
 
 def _counts(listed: pd.DataFrame) -> dict[str, int]:

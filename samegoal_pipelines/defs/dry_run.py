@@ -127,7 +127,7 @@ def facts_of(tried: DryRun, night: Night) -> dict[str, Any]:
         "students added": counts.added,
         "students changed": counts.changed,
         "students removed": counts.removed,
-        "students carried over": counts.kept,
+        "students carried over": counts.carried_over,
     }
     if tried.verdict is not None:
         facts["shares"] = shares_table(tried.verdict, night.district.limits)

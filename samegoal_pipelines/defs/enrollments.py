@@ -28,16 +28,16 @@ FILTERED = "cecs_filtered_enrollments"
 def cecs_filtered_enrollments(
     context: dg.AssetExecutionContext, raw_enrollments: Tables, night: dg.ResourceParam[Night]
 ) -> Iterator[Any]:
-    """Enrollments that count: cross-entity course enrollments (CECS) left out, the import window applied.
+    """Enrollments that count: cross-entity course enrollments (CECS) excluded, the import window applied.
 
-    Rows that cannot be relied on are set aside. Everything left out is landed beside it with its reason.
+    Rows that cannot be relied on are quarantined. Everything excluded is landed beside it with its reason.
     """
     with record_failures(FILTERED, night):
         filtered = filter_enrollments(raw_enrollments, night.today)
         yield from materialize_tables(
             context,
             FILTERED,
-            {"enrollments": filtered.enrollments, "left_out": filtered.left_out},
+            {"enrollments": filtered.enrollments, "excluded": filtered.excluded},
             LANDED[FILTERED],
             filtering_facts(raw_enrollments["EntryWithdrawal"], filtered),
         )

@@ -152,7 +152,7 @@ def validate_tables(
     """
     reports = {name: validate(frame, declared[name]) for name, frame in tables.items()}
     broken = "; ".join(report.summary() for report in reports.values() if not report.ok)
-    told = []
+    results = []
     if is_selected(context, asset, SCHEMA_CHECK):
         result = dg.AssetCheckResult(
             asset_key=dg.AssetKey(asset),
@@ -161,11 +161,11 @@ def validate_tables(
             description=broken or f"every column of {counted(len(tables), 'table')} as declared",
             metadata={"rows checked": sum(report.rows for report in reports.values())},
         )
-        told.append(result)
+        results.append(result)
     if broken:
-        yield from told
+        yield from results
         raise SchemaBrokenError(f"{broken}; nothing was stored")
-    return told
+    return results
 
 
 def materialize_tables(

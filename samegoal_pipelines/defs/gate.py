@@ -120,12 +120,12 @@ def gate_finding(
     verdict = outcome.verdict
     facts = {"shares": shares_table(verdict, limits)} if verdict else {}
     if isinstance(outcome, Held):
-        told, facts = f"held: {outcome.reason}", {**facts, **about_held}
+        message, facts = f"held: {outcome.reason}", {**facts, **about_held}
     elif verdict is None:
-        told = "nothing to compare: the district's first snapshot, or the same rows as are published"
+        message = "nothing to compare: the district's first snapshot, or the same rows as are published"
     else:
-        told = "within the limits"
-    return {GATE_CHECK: Finding(not isinstance(outcome, Held), told, facts, dg.AssetCheckSeverity.ERROR)}
+        message = "within the limits"
+    return {GATE_CHECK: Finding(not isinstance(outcome, Held), message, facts, dg.AssetCheckSeverity.ERROR)}
 
 
 def shares_table(verdict: Verdict, limits: Limits) -> dg.TableMetadataValue:

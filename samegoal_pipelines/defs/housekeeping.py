@@ -53,13 +53,15 @@ def prune_landed_nights(context: dg.OpExecutionContext, deployment: dg.ResourceP
             ),
         ),
     }
-    told = [f"{what}: {fault}" for what, fault in page_fault.items()]
+    messages = [f"{what}: {fault}" for what, fault in page_fault.items()]
     if faults:
         named = "; ".join(f"{district_id}: {fault}" for district_id, fault in [*faults.items()][:_NAMED])
         more = f"; and {len(faults) - _NAMED} more" if len(faults) > _NAMED else ""
-        told.insert(0, f"{len(faults)} of {len(faults) + len(pruned)} district(s) failed: {named}{more}")
-    if told:
-        raise dg.Failure(f"pruning the landing: {'; '.join(told)}", metadata=metadata, allow_retries=False)
+        messages.insert(0, f"{len(faults)} of {len(faults) + len(pruned)} district(s) failed: {named}{more}")
+    if messages:
+        raise dg.Failure(
+            f"pruning the landing: {'; '.join(messages)}", metadata=metadata, allow_retries=False
+        )
     context.add_output_metadata(metadata)
 
 
@@ -109,8 +111,8 @@ def prune_old_runs(context: dg.OpExecutionContext, deployment: dg.ResourceParam[
         keep = {published.run_id for published in last if published}
         before = datetime.now(UTC) - timedelta(days=deployment.settings.run_nights)
         pruned = prune_runs(context.instance, before, keep)
-    for what, told in fault.items():
-        raise dg.Failure(f"pruning {what}: {told}", allow_retries=False)
+    for what, message in fault.items():
+        raise dg.Failure(f"pruning {what}: {message}", allow_retries=False)
     context.add_output_metadata({"runs pruned": dg.MetadataValue.int(pruned)})
 
 

@@ -117,7 +117,7 @@ def student_facts(statuses: pd.DataFrame, tables: Mapping[str, pd.DataFrame]) ->
         ROWS_IN: len(statuses),
         "students without a record in Qmlativ, who keep what was published": len(tables["without_record"]),
         ROWS_OUT: len(tables["student_demographics"]),
-        "confidential numbers left out": len(tables["confidential"]),
+        "confidential numbers withheld": len(tables["confidential"]),
         PARTITION_ROWS: len(tables["student_demographics"]),
     }
 
@@ -128,10 +128,10 @@ def parent_facts(
     """How many guardianships of students with a status have become parents, and why the others have not."""
     return {
         ROWS_IN: len(guardianships),
-        **{f"left out: {reason.replace('_', ' ')}": rows for reason, rows in built.counts.items()},
+        **{f"excluded: {reason.replace('_', ' ')}": rows for reason, rows in built.counts.items()},
         ROWS_OUT: len(built.parents),
         "under active restricted access": int(built.parents["has_restricted_access"].sum()),
-        "confidential numbers left out": len(tables["confidential"]),
+        "confidential numbers withheld": len(tables["confidential"]),
         PARTITION_ROWS: len(built.parents),
     }
 
@@ -155,7 +155,7 @@ def snapshot_facts(
         "students added": counts.added,
         "students changed": counts.changed,
         "students removed": counts.removed,
-        "students who keep what was published": counts.kept,
+        "students who keep what was published": counts.carried_over,
     }
 
 

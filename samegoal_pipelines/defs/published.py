@@ -7,7 +7,7 @@ from typing import Any
 import dagster as dg
 import pandas as pd
 
-from samegoal_pipelines.defs.checks import tell
+from samegoal_pipelines.defs.checks import check_results
 from samegoal_pipelines.defs.demographics import refuse_a_lost_restriction, refuse_other_switches
 from samegoal_pipelines.defs.errors import materialized, record_failures, schema_check, validate_tables
 from samegoal_pipelines.defs.gate import (
@@ -113,7 +113,7 @@ def payload_of(
     parent_demographics: Tables,
 ) -> SnapshotPayload:
     """Put together what a night's assets want published."""
-    enrollments, left_out = (cecs_filtered_enrollments[name] for name in ("enrollments", "left_out"))
+    enrollments, excluded = (cecs_filtered_enrollments[name] for name in ("enrollments", "excluded"))
     statuses, uncertain = student_status["student_status"], student_status["uncertain"]
     students = StudentDemographics(
         student_demographics["student_demographics"], student_demographics["without_record"]
@@ -126,9 +126,9 @@ def payload_of(
         confidential=all_confidential(
             student_demographics["confidential"], parent_demographics["confidential"]
         ),
-        absent=explain_absences(left_out, statuses, uncertain),
-        enrollment_rows=len(enrollments) + len(left_out),
-        set_aside=count_in_doubt(FilteredEnrollments(enrollments, left_out, repeated=0)),
+        absent=explain_absences(excluded, statuses, uncertain),
+        enrollment_rows=len(enrollments) + len(excluded),
+        quarantined=count_in_doubt(FilteredEnrollments(enrollments, excluded, repeated=0)),
         notes=(*withholding_notes(known, withholding), *reading_notes(reads)),
         shows=withholding,
     )
@@ -155,4 +155,4 @@ def events(
     found = gate_finding(outcome, night.district.limits, about_held)
     if isinstance(outcome, Published):
         yield materialized(context, PUBLISHED_SNAPSHOT, facts | rows_facts(tables, outcome))
-    yield from chain(sound, tell(context, PUBLISHED_SNAPSHOT, found))
+    yield from chain(sound, check_results(context, PUBLISHED_SNAPSHOT, found))

@@ -106,7 +106,7 @@ def _gather(engine: sa.Engine, run: RunIdentity, content: Content, evidence: Evi
         return {}
     payload = content.payload
     return {
-        one.snapshot_id: Facts(payload.enrollment_rows or 0, payload.set_aside or 0, evidence.emptied(one))
+        one.snapshot_id: Facts(payload.enrollment_rows or 0, payload.quarantined or 0, evidence.emptied(one))
         for one in published
     }
 

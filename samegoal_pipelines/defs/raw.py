@@ -13,7 +13,7 @@ import dagster as dg
 import pandas as pd
 import pyarrow as pa
 
-from samegoal_pipelines.defs.checks import finding_checks, reading_findings, tell
+from samegoal_pipelines.defs.checks import check_results, finding_checks, reading_findings
 from samegoal_pipelines.defs.errors import (
     as_dagster_failure,
     materialize_tables,
@@ -84,7 +84,7 @@ def read_qmlativ(
             tables = {**read.frames[asset], "Reads": reads_table(read.reads[asset])}
             facts = reading_facts(read.reads[asset])
             yield from materialize_tables(context, asset, tables, LANDED[asset], facts)
-            yield from tell(context, asset, reading_findings(asset, tables, last[asset]))
+            yield from check_results(context, asset, reading_findings(asset, tables, last[asset]))
 
 
 def reads_table(reads: Mapping[str, ObjectRead]) -> pd.DataFrame:

@@ -13,7 +13,7 @@ import dagster as dg
 from dagster._core.events import EngineEventData  # exported by no public name
 from pydantic import Field
 
-from samegoal_pipelines.defs.checks import Finding, tell
+from samegoal_pipelines.defs.checks import Finding, check_results
 from samegoal_pipelines.defs.demographics import refuse_a_lost_restriction
 from samegoal_pipelines.defs.errors import as_dagster_failure, materialized, validate_tables
 from samegoal_pipelines.defs.gate import GATE_CHECK, HELD_SNAPSHOT, PUBLISHED_SNAPSHOT, RELEASE_JOB
@@ -82,7 +82,7 @@ def release_held(
         yield materialized(context, PUBLISHED_SNAPSHOT, shown | rows_facts(payload.published(), published))
         yield from sound
         found = {GATE_CHECK: Finding(True, f"released by {who}: {why}", facts)}
-        yield from tell(context, PUBLISHED_SNAPSHOT, found)
+        yield from check_results(context, PUBLISHED_SNAPSHOT, found)
 
 
 def read_held(night: Night, held: Snapshot) -> SnapshotPayload:
@@ -101,7 +101,7 @@ def read_held(night: Night, held: Snapshot) -> SnapshotPayload:
         ) from None
     return SnapshotPayload.from_landed(landed)._replace(
         enrollment_rows=held.enrollment_rows,
-        set_aside=held.set_aside,
+        quarantined=held.quarantined,
         notes=tuple(held.notes),
         shows=shown_by(held),
     )

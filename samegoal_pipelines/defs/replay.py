@@ -43,7 +43,7 @@ class Outcome:
     """What became of a replay, and of which nights in its range nothing was there to replay."""
 
     replayed: Replayed
-    left_out: tuple[Snapshot, ...]
+    skipped: tuple[Snapshot, ...]
 
 
 class LandedNight(NamedTuple):
@@ -64,7 +64,7 @@ def replay_landed_nights(
     """Compute every published night from a date on again; tell what differs, and rewrite it unless dry."""
     with as_dagster_failure("replay", night):
         first = read_date(config.from_date, "the first night to replay")
-        nights, left_out = find_nights(deployment.warehouse, night.district_id, first)
+        nights, skipped = find_nights(deployment.warehouse, night.district_id, first)
         refuse_what_is_not_landed(night, nights)
         replayed = replay(
             deployment.warehouse,
@@ -73,7 +73,7 @@ def replay_landed_nights(
             recompute(context, deployment, night, nights),
             dry_run=config.dry_run,
         )
-        outcome = Outcome(replayed, tuple(left_out))
+        outcome = Outcome(replayed, tuple(skipped))
         if replayed.written:
             yield dg.AssetObservation(
                 PUBLISHED_SNAPSHOT,
@@ -165,8 +165,8 @@ def facts_of(outcome: Outcome) -> dict[str, Any]:
     if differing:
         facts["differences"] = dg.MetadataValue.table([_record(night) for night in differing])
         facts["another status"] = dg.MetadataValue.md(_transitions(differing))
-    if outcome.left_out:
-        facts["nights left out"] = ", ".join(f"{one.snapshot_date} ({one.state})" for one in outcome.left_out)
+    if outcome.skipped:
+        facts["nights skipped"] = ", ".join(f"{one.snapshot_date} ({one.state})" for one in outcome.skipped)
     return facts
 
 

@@ -46,8 +46,8 @@ class WhichNight(dg.Config):
     kinds={"markdown"},
     deps=["published_snapshot"],
     description="What became of the night in every district: published, held, failed, late and paused, with "
-    "reason and remedy; how the last 60 snapshots went; which Integration Access expires; what the next two "
-    "weeks bring if nobody edits anything. The same as one HTML file in the landing.",
+    "reason and next step; how the last 60 snapshots went; which Integration Access expires; what the next "
+    "two weeks bring if nobody edits anything. The same as one HTML file in the landing.",
 )
 def nightly_report(
     context: dg.AssetExecutionContext, config: WhichNight, deployment: dg.ResourceParam[Deployment]

@@ -32,7 +32,7 @@ def student_status(
     """
     with record_failures("student_status", night):
         classified = classify_students(
-            cecs_filtered_enrollments["enrollments"], cecs_filtered_enrollments["left_out"], night.today
+            cecs_filtered_enrollments["enrollments"], cecs_filtered_enrollments["excluded"], night.today
         )
         yield from materialize_tables(
             context,

@@ -11,7 +11,13 @@ from typing import Any
 
 import dagster as dg
 
-from samegoal_pipelines.defs.checks import WORKLIST, finding_checks, tell, tell_apart, worklist_findings
+from samegoal_pipelines.defs.checks import (
+    WORKLIST,
+    check_results,
+    finding_checks,
+    report_check_results,
+    worklist_findings,
+)
 from samegoal_pipelines.defs.errors import (
     as_dagster_failure,
     materialized,
@@ -68,7 +74,7 @@ def registrar_worklist(
                 raw_enrollments,
                 raw_students,
                 cecs_filtered_enrollments["enrollments"],
-                cecs_filtered_enrollments["left_out"],
+                cecs_filtered_enrollments["excluded"],
                 student_status["student_status"],
                 student_status["uncertain"],
                 night.today,
@@ -90,7 +96,7 @@ def registrar_worklist(
             snapshot_date=night.today,
         )
         yield materialized(context, WORKLIST, worklist_facts(worklist, night.today))
-        yield from chain(sound, tell(context, WORKLIST, worklist_findings(worklist)))
+        yield from chain(sound, check_results(context, WORKLIST, worklist_findings(worklist)))
 
 
 def list_of_held(
@@ -107,12 +113,12 @@ def list_of_held(
                 for asset in ("raw_enrollments", "raw_students")
             )
             filtered = filter_enrollments(raw_enrollments, night.today)
-            statuses, uncertain = classify_students(filtered.enrollments, filtered.left_out, night.today)
+            statuses, uncertain = classify_students(filtered.enrollments, filtered.excluded, night.today)
             worklist = list_problems(
                 raw_enrollments,
                 raw_students,
                 filtered.enrollments,
-                filtered.left_out,
+                filtered.excluded,
                 statuses,
                 uncertain,
                 night.today,
@@ -126,6 +132,8 @@ def list_of_held(
             )
             facts = worklist_facts(worklist, night.today)
             yield dg.AssetMaterialization(WORKLIST, partition=night.district_id, metadata=facts)
-            yield from tell_apart(context.instance, WORKLIST, night.district_id, worklist_findings(worklist))
+            yield from report_check_results(
+                context.instance, WORKLIST, night.district_id, worklist_findings(worklist)
+            )
     except dg.Failure as failure:
         context.log.warning(failure.description)

@@ -42,38 +42,38 @@ class SecretCipher:
             self._make_key_file()
         return self._fernet().encrypt(secret.encode())
 
-    def decrypt(self, sealed: bytes, district_id: str) -> str:
+    def decrypt(self, encrypted: bytes, district_id: str) -> str:
         """The secret itself.
 
         Raises:
             DecryptionError: none of the keys decrypts it.
         """
-        return self._decrypting(district_id, lambda fernet: fernet.decrypt(sealed)).decode()
+        return self._decrypting(district_id, lambda fernet: fernet.decrypt(encrypted)).decode()
 
-    def reencrypt(self, sealed: bytes, district_id: str) -> bytes:
+    def reencrypt(self, encrypted: bytes, district_id: str) -> bytes:
         """The same secret, encrypted with the first key.
 
         Raises:
             DecryptionError: none of the keys decrypts it.
         """
-        return self._decrypting(district_id, lambda fernet: fernet.rotate(sealed))
+        return self._decrypting(district_id, lambda fernet: fernet.rotate(encrypted))
 
-    def uses_first_key(self, sealed: bytes) -> bool:
+    def uses_first_key(self, encrypted: bytes) -> bool:
         """Whether the first key decrypts the secret."""
         from cryptography.fernet import Fernet, InvalidToken
 
         try:
-            Fernet(self._keys()[0]).decrypt(sealed)
+            Fernet(self._keys()[0]).decrypt(encrypted)
         except InvalidToken:
             return False
         return True
 
-    def needs_an_old_key(self, sealed: bytes) -> bool:
+    def needs_an_old_key(self, encrypted: bytes) -> bool:
         """Whether only an older key decrypts the secret."""
         self.check()  # unusable keys are an error, not a "no"
         with suppress(DecryptionError):
-            self.decrypt(sealed, "")
-            return not self.uses_first_key(sealed)
+            self.decrypt(encrypted, "")
+            return not self.uses_first_key(encrypted)
         return False
 
     def check(self) -> None:

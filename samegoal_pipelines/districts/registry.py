@@ -174,12 +174,12 @@ class Registry:
             DecryptionError: none of the keys decrypts the secret.
             QmlativError: address or credentials cannot be used.
         """
-        client_key, sealed = self._credentials(district.id)
+        client_key, encrypted = self._credentials(district.id)
         try:
-            client_secret = self._cipher.decrypt(sealed, district.id)
+            client_secret = self._cipher.decrypt(encrypted, district.id)
         except DecryptionError:
             client_key, again = self._credentials(district.id)
-            if again == sealed:
+            if again == encrypted:
                 raise
             client_secret = self._cipher.decrypt(again, district.id)  # the key was rotated meanwhile
         return Connection(
@@ -194,7 +194,7 @@ class Registry:
 
     def _credentials(self, district_id: str) -> tuple[str, bytes]:
         """Client Key and encrypted Client Secret."""
-        query = sa.select(district_credentials.c.client_key, district_credentials.c.sealed_secret)
+        query = sa.select(district_credentials.c.client_key, district_credentials.c.encrypted_secret)
         with as_writer(self._engine, district_id, "looking up the credentials") as connection:
             row = connection.execute(
                 query.where(district_credentials.c.district_id == district_id)
@@ -206,7 +206,7 @@ class Registry:
                 kind=Kind.CREDENTIALS,
                 next_step="give them: samegoal-pipelines districts rotate-secret ID",
             )
-        return row.client_key, bytes(row.sealed_secret)
+        return row.client_key, bytes(row.encrypted_secret)
 
     # -- changing --
 
@@ -255,7 +255,7 @@ class Registry:
                 )
             _refuse_half_erased(connection, id)
             _refuse_second_of_source(connection, id, values["base_url"], entity_id)
-            credentials = self._sealed(id, client_key, client_secret)
+            credentials = self._encrypted(id, client_key, client_secret)
             connection.execute(sa.insert(districts).values(district_id=id, **values))
             connection.execute(sa.insert(district_credentials).values(district_id=id, **credentials))
             return _get(connection, id)
@@ -312,7 +312,7 @@ class Registry:
             connection.execute(sa.delete(district_credentials).where(stored))
             connection.execute(
                 sa.insert(district_credentials).values(
-                    district_id=district_id, **self._sealed(district_id, key or "", client_secret)
+                    district_id=district_id, **self._encrypted(district_id, key or "", client_secret)
                 )
             )
 
@@ -362,7 +362,7 @@ class Registry:
         """Encrypt every secret again with the first key; see `rotation.rotate_key`."""
         return rotate_key(self._engine, self._cipher)
 
-    def _sealed(self, district_id: str, client_key: str, client_secret: str) -> dict[str, Any]:
+    def _encrypted(self, district_id: str, client_key: str, client_secret: str) -> dict[str, Any]:
         client_key, client_secret = client_key.strip(), client_secret.strip()
         for what, given in (("Client Key", client_key), ("Client Secret", client_secret)):
             if not given:
@@ -377,8 +377,8 @@ class Registry:
                     district_id=district_id,
                     next_step="copy it alone, and as plain text, from Qmlativ's Integration Access",
                 )
-        sealed = self._cipher.encrypt(client_secret)
-        return {"client_key": client_key, "sealed_secret": sealed, "sealed_at": sa.func.now()}
+        encrypted = self._cipher.encrypt(client_secret)
+        return {"client_key": client_key, "encrypted_secret": encrypted, "encrypted_at": sa.func.now()}
 
 
 def _checked(district_id: str, given: dict[str, Any], allow_local: bool) -> dict[str, Any]:

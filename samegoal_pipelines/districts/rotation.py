@@ -19,7 +19,7 @@ from samegoal_pipelines.warehouse.engine import as_operator, take_role
 from samegoal_pipelines.warehouse.roles import Role
 
 _NO_DISTRICT = ""
-_SECRET = sa.select(district_credentials.c.sealed_secret)
+_SECRET = sa.select(district_credentials.c.encrypted_secret)
 
 
 @dataclass(frozen=True)
@@ -72,12 +72,12 @@ def _registered(engine: sa.Engine) -> list[str]:
 def _reencrypt(connection: sa.Connection, cipher: SecretCipher, district_id: str) -> bool:
     """Whether there was a secret to encrypt."""
     own = district_credentials.c.district_id == district_id
-    sealed = connection.scalar(_SECRET.where(own))
-    if sealed is None:
+    encrypted = connection.scalar(_SECRET.where(own))
+    if encrypted is None:
         return False
-    if not cipher.uses_first_key(bytes(sealed)):
-        reencrypted = cipher.reencrypt(bytes(sealed), district_id)
-        connection.execute(sa.update(district_credentials).where(own).values(sealed_secret=reencrypted))
+    if not cipher.uses_first_key(bytes(encrypted)):
+        reencrypted = cipher.reencrypt(bytes(encrypted), district_id)
+        connection.execute(sa.update(district_credentials).where(own).values(encrypted_secret=reencrypted))
     return True
 
 
@@ -87,8 +87,8 @@ def _drop_old_keys(engine: sa.Engine, cipher: SecretCipher) -> bool:
         take_role(connection, Role.OPERATOR)
         for district_id in connection.scalars(sa.select(districts.c.district_id)).all():
             take_role(connection, Role.WRITER, district_id)
-            sealed = connection.scalar(_SECRET.where(district_credentials.c.district_id == district_id))
-            if sealed is not None and cipher.needs_an_old_key(bytes(sealed)):
+            encrypted = connection.scalar(_SECRET.where(district_credentials.c.district_id == district_id))
+            if encrypted is not None and cipher.needs_an_old_key(bytes(encrypted)):
                 return False
         cipher.drop_old_keys()
         return True

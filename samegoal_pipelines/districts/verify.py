@@ -172,11 +172,11 @@ def _expiry(district: District, today: date) -> str:
     days = (district.expires - today).days
     if days < 0:  # as registered; the token shows whether Qmlativ still accepts it
         raise _NotOkError(f"expired on {district.expires}", _RENEW[0].format(id=district.id), "warning")
-    told = f"{district.expires}, {in_days(days)}"
+    outcome = f"{district.expires}, {in_days(days)}"
     warning = expiry_warning(days)
     if warning is not None:
-        raise _NotOkError(told, _RENEW[warning], "warning")
-    return told
+        raise _NotOkError(outcome, _RENEW[warning], "warning")
+    return outcome
 
 
 class _Questions:
@@ -218,11 +218,11 @@ class _Questions:
         names = {each["EntityID"]: each["Name"] for each in self._client.read(ENTITY).to_pylist()}
         others = [each for each in names if each != read_as]
         granted = dict(zip(others, self._at_once(self._client.grants_entity, others), strict=True))
-        told = f"read as {read_as} {names.get(read_as) or ''}".rstrip()
+        outcome = f"read as {read_as} {names.get(read_as) or ''}".rstrip()
         for words, wanted in (("also granted", True), ("not granted, and not needed", False)):
             found = [f"{each} {names[each]}" for each in others if granted[each] is wanted]
-            told += f"; {words}: {some(found, _NAMED)}" if found else ""
-        return told
+            outcome += f"; {words}: {some(found, _NAMED)}" if found else ""
+        return outcome
 
     def school_years(self) -> str:
         from samegoal_pipelines.qmlativ.reading import school_years
@@ -242,12 +242,14 @@ class _Questions:
         self.years, self._current = school_years(table), current[0]
         position = self.years.index(current[0])
         before, after = self.years[:position], self.years[position + 1 :]
-        told = f"{names[current[0]]} current; " + (f"{names[after[0]]}" if after else "none") + " upcoming; "
+        outcome = (
+            f"{names[current[0]]} current; " + (f"{names[after[0]]}" if after else "none") + " upcoming; "
+        )
         if not before:
             raise _NotOkError(
-                f"{told}none before", "students who left last year will not be recognized", "warning"
+                f"{outcome}none before", "students who left last year will not be recognized", "warning"
             )
-        return f"{told}{names[before[0]]} before"
+        return f"{outcome}{names[before[0]]} before"
 
     def fields(self) -> str:
         """What is granted of each object. Sets `missing`."""

@@ -37,13 +37,13 @@ class DryRunOutcome:
         if self.tried is None:
             return on_one_line(f"error: {self.district_id}: {self.reason}")
         counts = self.tried.counts
-        told = (
+        line = (
             f"{self.district_id}: dry run for {self.tried.night}: {counts.students:,} students "
             f"({counts.added:,} added, {counts.changed:,} changed, {counts.removed:,} removed)"
         )
         if self.held:
-            return on_one_line(f"{told}; the gate would hold it: {'; '.join(self.tried.reasons)}")
-        return f"{told}; it would be published. Nothing was published or recorded"
+            return on_one_line(f"{line}; the gate would hold it: {'; '.join(self.tried.reasons)}")
+        return f"{line}; it would be published. Nothing was published or recorded"
 
     def row(self) -> list[Any]:
         """Cells of the summary table."""

@@ -49,7 +49,7 @@ class StudentAnswer:
     """Columns whose published value differs from the landed rows under today's rules."""
 
     @property
-    def kept(self) -> bool:
+    def carried_over(self) -> bool:
         """Whether an older row is carried over because tonight's rows leave the student in doubt."""
         unsure = self.explanation is not None and (bool(self.explanation.uncertain) or not self.has_record)
         return unsure and self.published.status is not None
@@ -64,13 +64,13 @@ class StudentAnswer:
                 f"published: nothing; left on {left['snapshot_date']} as {left['last_status']}: {left['why']}"
             ]
         building = status["building"] or "no building"
-        told = [f"published: {status['status']} at {building}, unchanged since {self.published.since}"]
-        if self.kept:
-            told = [f"{told[0]}; carried over, because this night's rows cannot be relied on"]
+        lines = [f"published: {status['status']} at {building}, unchanged since {self.published.since}"]
+        if self.carried_over:
+            lines = [f"{lines[0]}; carried over, because this night's rows cannot be relied on"]
         change = self.published.last_change
         if change and change["change"] == "status" and change["old_status"] != change["new_status"]:
-            told.append(f"published before {change['snapshot_date']}: {change['old_status']}")
-        return told
+            lines.append(f"published before {change['snapshot_date']}: {change['old_status']}")
+        return lines
 
     def decision_sentences(self) -> list[str]:
         """The result of the rows and the rule, as sentences for people, with any contradictions."""
@@ -84,15 +84,15 @@ class StudentAnswer:
                 f"rule {rule} decided: {RULES[status['reason']].sentence} ({status['reason']})",
                 f"enrollment {status['enrollment_id']} decided, {status['first_day']} to {end}",
             ]
-        told = self.explanation.sentences()
+        lines = self.explanation.sentences()
         if self.explanation.decision and not self.has_record:
-            told.append(
+            lines.append(
                 "Student and Name have no sound record of the student: what was last published stays, "
                 "and nothing is published where nothing was"
             )
         if self.differs:
-            told.append(self._difference())
-        return told
+            lines.append(self._difference())
+        return lines
 
     def _difference(self) -> str:
         decision = self.explanation.decision if self.explanation else None
@@ -114,7 +114,7 @@ class StudentAnswer:
         return {
             "student_id": self.student_id,
             "published": self.published.status and {**self.published.status, "since": self.published.since},
-            "kept": self.kept,
+            "carried_over": self.carried_over,
             "last_change": self.published.last_change,
             "departure": self.published.departure,
             "decision": explained.get("decision"),
@@ -321,7 +321,7 @@ def _what_came_after(deployment: Deployment, night: Snapshot, on: date | None) -
     later = snapshots.unpublished_since(deployment.warehouse, night, on)
     if later is None:
         return []
-    told = f"the night {later.snapshot_date} {'was held' if later.state == 'held' else 'failed'}"
+    message = f"the night {later.snapshot_date} {'was held' if later.state == 'held' else 'failed'}"
     if not later.reason:
-        return [told]
-    return [f"{told}: {later.reason}"]
+        return [message]
+    return [f"{message}: {later.reason}"]

@@ -35,7 +35,7 @@ def students_of_hold(
     )
     columns = ["student_id", "student_number", "status"]
     published = pd.DataFrame(_published(deployment.warehouse, district_id), columns=columns)
-    published = published[~published["student_id"].isin(held.tables.kept)]
+    published = published[~published["student_id"].isin(held.tables.carried_over)]
     both = published.merge(
         held.tables.status[columns],
         on="student_id",

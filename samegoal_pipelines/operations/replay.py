@@ -38,9 +38,9 @@ class ReplayOutcome:
         return [night for night in self.nights if night.differs]
 
     @property
-    def left_out(self) -> tuple[Snapshot, ...]:
+    def skipped(self) -> tuple[Snapshot, ...]:
         """Nights in the range that were never published."""
-        return self.outcome.left_out if self.outcome else ()
+        return self.outcome.skipped if self.outcome else ()
 
     def line(self) -> str:
         """One line for people."""
@@ -72,7 +72,7 @@ class ReplayOutcome:
                 }
                 for night in self.nights
             ],
-            "left_out": [{"night": one.snapshot_date, "state": one.state} for one in self.left_out],
+            "skipped": [{"night": one.snapshot_date, "state": one.state} for one in self.skipped],
         }
 
 

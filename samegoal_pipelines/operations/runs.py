@@ -103,7 +103,7 @@ class NightOutcome:
         return (
             f"{self.district_id}: published {a.students:,} students for {a.snapshot_date} "
             f"({a.added:,} added, {a.changed:,} changed, {a.removed:,} removed"
-            + (f"; {a.kept:,} unreadable, carried over as last published)" if a.kept else ")")
+            + (f"; {a.carried_over:,} unreadable, carried over as last published)" if a.carried_over else ")")
         )
 
     def row(self) -> list[Any]:

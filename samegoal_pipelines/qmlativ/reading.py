@@ -84,7 +84,7 @@ def read_district(
         ended_since: the first day of the import window. Of school years before the previous one, enrollments
             that are open or ended on this day or later are read; None reads nothing of these years.
         expected_rows: `ObjectRead.arrived` of last night's reads, merged; only speeds things up.
-        progress: told object, rows and pages so far; one call at a time, from several threads.
+        progress: called with object, rows and pages so far; one call at a time, from several threads.
 
     Returns:
         Frames of Arrow dtypes with the declared fields in order and `Unreadable` last; Student also has
@@ -99,7 +99,7 @@ def read_district(
     if expected is not None:
         _check_identity(identity, expected)
     objects = list(dict.fromkeys(each for wanted in needed.values() for each in wanted))
-    readings = _read_all(client, objects, ended_since, expected_rows or {}, _Told(progress))
+    readings = _read_all(client, objects, ended_since, expected_rows or {}, _ObjectProgress(progress))
     kept = {
         asset: _whose(asset, {each: readings[each] for each in wanted}) for asset, wanted in needed.items()
     }
@@ -173,7 +173,7 @@ def _read_all(
     objects: Sequence[QmlativObject],
     ended_since: date | None,
     expected_rows: Mapping[str, int],
-    told: _Told,
+    shared: _ObjectProgress,
 ) -> dict[QmlativObject, Reading]:
     """Every object: grants are checked for all before a student is read. One failure ends the rest."""
 
@@ -186,7 +186,7 @@ def _read_all(
             school_year_id=year,
             only_rows=only_rows,
             expected_rows=expected_rows.get(label),
-            progress=lambda rows, pages: told.tell(wanted.name, (wanted, year), rows, pages),
+            progress=lambda rows, pages: shared.report(wanted.name, (wanted, year), rows, pages),
         )
 
     yearly = any(each.year_bound for each in objects)
@@ -227,7 +227,7 @@ def _read_all(
 
 
 def _refuse_another_type(read: ObjectRead) -> None:
-    """Some rows of the wrong type are set aside; all of them mean that Qmlativ has changed a field's type."""
+    """Refuse an object all of whose rows have a wrong type: Qmlativ has changed the field, not a few rows."""
     if read.unreadable == read.rows >= ROWS_THAT_TELL:
         raise MalformedAnswerError(
             "a field has another type in every row than the contract says",
@@ -306,7 +306,7 @@ def _only(reading: Reading, column: str, ids: pa.ChunkedArray) -> Reading:
     return Reading(table, replace(reading.read, rows=table.num_rows, unreadable=unreadable))
 
 
-class _Told:
+class _ObjectProgress:
     """Adds up the progress of listings that belong to one object, and passes it on one call at a time."""
 
     def __init__(self, progress: Progress | None) -> None:
@@ -314,7 +314,7 @@ class _Told:
         self._lock = threading.Lock()
         self._so_far: dict[str, dict[object, tuple[int, int]]] = {}
 
-    def tell(self, name: str, listing: object, rows: int, pages: int) -> None:
+    def report(self, name: str, listing: object, rows: int, pages: int) -> None:
         if self._progress is None:
             return
         with self._lock:

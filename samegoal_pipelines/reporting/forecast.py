@@ -26,7 +26,7 @@ from samegoal_pipelines.transforms.gate import Measured, Verdict, judge_passing_
 from samegoal_pipelines.warehouse.engine import as_operator
 
 _ACTIVE = ("ENROLLED", "PRE-ENROLLED")
-_LOST = (None, "INACTIVE", "GRADUATED")
+_DROPPED = (None, "INACTIVE", "GRADUATED")
 
 Statuses = dict[int, str | None]
 """Student → status; None: no row."""
@@ -78,14 +78,16 @@ def first_hold(
         changed: Statuses = {}
         while days and days[-1] <= night:
             changed |= by_day[days.pop()]
-        # Who is uncertain is kept: what was last published stays.
+        # Who is uncertain is carried over: what was last published stays.
         changed = {student: status for student, status in changed.items() if status != UNCERTAIN_STATUS}
         tonight = statuses | changed
         measured = _measured(
             students=others + _count(tonight),
             published=others + _count(statuses),
             active=others_active + _count_active(statuses),
-            lost={one: new for one, new in changed.items() if statuses.get(one) in _ACTIVE and new in _LOST},
+            dropped={
+                one: new for one, new in changed.items() if statuses.get(one) in _ACTIVE and new in _DROPPED
+            },
         )
         verdict = judge_passing_time(limits, measured)
         if verdict.reasons:
@@ -147,14 +149,14 @@ def _count_active(statuses: Statuses) -> int:
     return sum(status in _ACTIVE for status in statuses.values())
 
 
-def _measured(*, students: int, published: int, active: int, lost: Statuses) -> Measured:
+def _measured(*, students: int, published: int, active: int, dropped: Statuses) -> Measured:
     return Measured(
         students=students,
-        kept=0,
+        carried_over=0,
         published=published,
         published_active=active,
-        lost=np.array(list(lost), dtype=np.int64),
-        graduated=np.array([status == "GRADUATED" for status in lost.values()], dtype=bool),
+        dropped=np.array(list(dropped), dtype=np.int64),
+        graduated=np.array([status == "GRADUATED" for status in dropped.values()], dtype=bool),
         demographics_changed=0,
         demographics_published=0,
         contacts_lost=0,
@@ -211,7 +213,7 @@ class Ahead:
     """The districts that will be held, the soonest first; who is held already is not among them."""
     flips: tuple[Flip, ...]
     districts: int
-    left_out: tuple[str, ...]
+    excluded: tuple[str, ...]
     """Districts whose landed rows are gone or cannot be read."""
 
 
@@ -220,20 +222,20 @@ def look_ahead(engine: sa.Engine, landing: Landing, board: Board, days: int = DA
     limits, pauses = _gate_limits(engine), all_pauses(engine)
     found: Counter[tuple[date, str | None, str | None]] = Counter()
     holds: list[DistrictHold] = []
-    looked_at, left_out = 0, []
+    looked_at, excluded = 0, []
     unreachable = False  # then it is for all of them: to wait for each would take hours
     for one in sorted(board.districts, key=lambda one: one.district_id):
         if one.last_published is None or one.state == "disabled":
             continue
         if unreachable:
-            left_out.append(one.district_id)
+            excluded.append(one.district_id)
             continue
         try:
             flips = _flips_of(landing, one, one.last_published, days)
             of_district = Limits.of(limits.get(one.district_id, {}))
         except (LandingError, OSError, KeyError, ValueError) as error:
             unreachable = isinstance(error, LandingError) and error.transient
-            left_out.append(one.district_id)
+            excluded.append(one.district_id)
             continue
         looked_at += 1
         found.update(_counted(flips.loc[flips["day"] > board.night]))
@@ -241,7 +243,7 @@ def look_ahead(engine: sa.Engine, landing: Landing, board: Board, days: int = DA
         if hold is not None:
             holds.append(hold)
     holds.sort(key=lambda hold: (hold.night, hold.district_id))
-    return Ahead(days, tuple(holds), tuple(_in_order(found)), looked_at, tuple(left_out))
+    return Ahead(days, tuple(holds), tuple(_in_order(found)), looked_at, tuple(excluded))
 
 
 def _gate_limits(engine: sa.Engine) -> dict[str, dict[str, float]]:

@@ -10,7 +10,7 @@ from samegoal_pipelines.reporting.nightly_status import Board, DistrictNight
 
 SUMMED_UP = ("failed", "held", "late")
 """The order in which trouble is summed up in a line."""
-_NAMED = 20  # districts that are left out
+_NAMED = 20  # districts that are excluded
 
 
 def summary(board: Board) -> str:
@@ -63,12 +63,12 @@ def flip(old_status: str | None, new_status: str | None) -> str:
 
 def looked_at(ahead: Ahead) -> str:
     """How many districts the look ahead is about, and which ones it is not about."""
-    if not (ahead.districts or ahead.left_out):
+    if not (ahead.districts or ahead.excluded):
         return "No district is published yet"
     districts = f"Looked at {ahead.districts:,} district{'s' * (ahead.districts != 1)}"
-    if not ahead.left_out:
+    if not ahead.excluded:
         return districts
-    return f"{districts}; not at {some(ahead.left_out, _NAMED)}: their landed rows are gone or cannot be read"
+    return f"{districts}; not at {some(ahead.excluded, _NAMED)}: their landed rows are gone or cannot be read"
 
 
 def title(night: date) -> str:

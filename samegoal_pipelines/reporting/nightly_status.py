@@ -61,7 +61,7 @@ def advice_about(state: str, night: date, stored: str | None) -> str | None:
 
 
 _COUNTED = ("students", "enrolled", "pre_enrolled", "graduated", "inactive")
-_CHANGES = ("added", "changed", "removed", "kept")
+_CHANGES = ("added", "changed", "removed", "carried_over")
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,7 @@ class DistrictNight:
     """What the night changed, or would change if what is held were published; None: nothing was counted."""
     changed: int | None
     removed: int | None
-    kept: int | None
+    carried_over: int | None
     reason: str | None
     kind: Kind | None
     """What kind of trouble a failure is."""
@@ -173,8 +173,8 @@ class Board:
     @property
     def fingerprint(self) -> str:
         """What the night came to in each district, as a short text that differs when any of it does."""
-        told = [(one.district_id, one.state, one.run_id, one.reason) for one in self.districts]
-        return sha256(repr(sorted(told, key=lambda one: one[0])).encode()).hexdigest()[:16]
+        facts = [(one.district_id, one.state, one.run_id, one.reason) for one in self.districts]
+        return sha256(repr(sorted(facts, key=lambda one: one[0])).encode()).hexdigest()[:16]
 
     @property
     def expiring(self) -> tuple[DistrictNight, ...]:

@@ -82,10 +82,10 @@ def _careers(rng: Rng, grade: Array, year: int) -> pd.DataFrame:
     last = np.where(leaves, leave_year, np.minimum(graduates, year + 1))
     days_until_exit = np.where(chance(rng, count, 0.7), rng.integers(10, 270, count), _SCHOOL_DAYS)
     late = np.where(moved_in & chance(rng, count, 0.45), late, 0)
-    settled = (grade >= 0) & (grade <= 12) & (first < year) & ~leaves
+    staying = (grade >= 0) & (grade <= 12) & (first < year) & ~leaves
     special = np.full(count, "", object)
     for kind, share in _SPECIAL_SHARES.items():
-        pool = settled & (grade >= 9) if kind.startswith("course") else settled
+        pool = staying & (grade >= 9) if kind.startswith("course") else staying
         if kind in ("withdrawal date only", "never closed"):
             pool = leaves & (last == year - 1)
         special[some(rng, pool & (special == ""), share, count)] = kind

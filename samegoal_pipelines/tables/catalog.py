@@ -79,7 +79,7 @@ LANDED: dict[str, dict[str, Table]] = {
     **{asset: {**tables, "Reads": READS} for asset, tables in RAW_TABLES.items()},
     "cecs_filtered_enrollments": {
         "enrollments": enrollments.FILTERED_ENROLLMENTS,
-        "left_out": enrollments.LEFT_OUT_ENROLLMENTS,
+        "excluded": enrollments.EXCLUDED_ENROLLMENTS,
     },
     "student_status": {
         "student_status": enrollments.STUDENT_STATUS,
@@ -100,7 +100,7 @@ LANDED: dict[str, dict[str, Table]] = {
     },
     "held_snapshot": {
         **published_tables(show_restricted_contacts=False),
-        "kept": enrollments.KEPT_STUDENTS,
+        "carried_over": enrollments.CARRIED_OVER_STUDENTS,
         "restricted": people.RESTRICTED_PAIRS,
         "confidential": people.CONFIDENTIAL_PHONES,
         "absent": enrollments.ABSENT_STUDENTS,

@@ -16,8 +16,8 @@ import pyarrow.compute as pc
 
 from samegoal_pipelines.tables.declaration import Table
 from samegoal_pipelines.tables.enrollments import (
+    EXCLUDED_ENROLLMENTS,
     FILTERED_ENROLLMENTS,
-    LEFT_OUT_ENROLLMENTS,
     SCHOOL,
     SCHOOL_YEAR,
     STUDENT_STATUS,
@@ -143,7 +143,7 @@ def mostly_lies_in_1990_to_2100(column: pd.Series) -> Mask:
     return mostly(years_between(column, 1990, 2100))
 
 
-@check(LEFT_OUT_ENROLLMENTS)
+@check(EXCLUDED_ENROLLMENTS)
 def outcome_and_reason_belong_together(frame: pd.DataFrame) -> Mask:
     """Each reason has one outcome, and there are no other reasons."""
     excluded = (frame["outcome"] == "excluded") & one_of(frame["reason"], EXCLUDED).array
@@ -151,7 +151,7 @@ def outcome_and_reason_belong_together(frame: pd.DataFrame) -> Mask:
     return mask(arrow(excluded | quarantined), null=False)
 
 
-@check(LEFT_OUT_ENROLLMENTS)
+@check(EXCLUDED_ENROLLMENTS)
 def the_dates_bear_the_reason_out(frame: pd.DataFrame) -> Mask:
     """Never closed is open, outside the window has ended, never effective ends before it begins."""
     reason, ended = frame["reason"], given(frame["last_day"]).array
@@ -160,8 +160,8 @@ def the_dates_bear_the_reason_out(frame: pd.DataFrame) -> Mask:
     return mask(arrow(~(wrong | ((reason == "never_effective") & effective))))
 
 
-@check(LEFT_OUT_ENROLLMENTS)
-def cecs_is_left_out_as_cecs(frame: pd.DataFrame) -> Mask:
+@check(EXCLUDED_ENROLLMENTS)
+def cecs_is_excluded_as_cecs(frame: pd.DataFrame) -> Mask:
     """The reason cecs goes with the code CECS and no other, contradicting duplicates apart."""
     codes = arrow(frame["withdrawal_code"])
     cecs = pc.equal(pc.utf8_upper(codes.dictionary), CECS).take(codes.indices).fill_null(False)

@@ -168,8 +168,8 @@ FILTERED_ENROLLMENTS = Table(
     ),
     key=("enrollment_id",),
 )
-LEFT_OUT_ENROLLMENTS = Table(
-    "left_out",
+EXCLUDED_ENROLLMENTS = Table(
+    "excluded",
     "The enrollments that do not count, each with its reason: excluded by a rule, or quarantined. A null "
     "may also mean that the value was unreadable",
     (
@@ -261,7 +261,7 @@ UNCERTAIN_STUDENTS = student_ids(
     "Students whose enrollments cannot be relied on: they keep what was last published",
     text("reasons", "Why the student's rows are quarantined, comma-separated", required=True),
 )
-KEPT_STUDENTS = student_ids("kept", "Students whose last published rows are carried over")
+CARRIED_OVER_STUDENTS = student_ids("carried_over", "Students whose last published rows are carried over")
 ABSENT_STUDENTS = student_ids(
     "absent",
     "Students with enrollments but no row, with the reason",

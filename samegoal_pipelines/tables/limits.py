@@ -26,7 +26,7 @@ class Limit:
         rows: what the denominator counts, for the sentence.
         least: from how many rows on the share is looked at. A smaller number says nothing.
         or_fifth: from a fifth of the denominator on, where that is less than `least`, but at least 3.
-            Without a `least`, the district's limit `lost_least` counts.
+            Without a `least`, the district's limit `dropped_least` counts.
         sentence: why a snapshot is held. It may use every number, {part}, {whole}, {share}, {limit}, and
             {of}: part of whole, with the share.
     """
@@ -50,19 +50,19 @@ class Limit:
 
 LIMITS = (
     Limit(
-        name="lost",
+        name="dropped",
         default=10.0,
         help="students last published as ENROLLED or PRE-ENROLLED who are dropped by edits",
         label="students dropped by edits",
         numerator="edited",
         denominator="published_active",
         or_fifth=True,
-        sentence="{lost_of} last published as ENROLLED or PRE-ENROLLED would be gone, INACTIVE or "
+        sentence="{dropped_of} last published as ENROLLED or PRE-ENROLLED would be gone, INACTIVE or "
         "GRADUATED{because}; the limit is {limit}: check in Qmlativ whether their enrollments "
         "were ended or deleted on purpose",
     ),
     Limit(
-        name="lost_least",
+        name="dropped_least",
         default=25,
         help="and at least so many of them, or a fifth of the published students where that is less",
         unit=STUDENTS,
@@ -103,11 +103,11 @@ LIMITS = (
         " is {limit}: check in Qmlativ whether guardians, phones or addresses were withdrawn",
     ),
     Limit(
-        name="set_aside",
+        name="quarantined",
         default=1.0,
         help="enrollment rows that are quarantined",
         label="enrollments quarantined",
-        numerator="set_aside",
+        numerator="quarantined",
         denominator="enrollment_rows",
         rows="enrollment rows",
         least=2,
@@ -127,11 +127,11 @@ LIMITS = (
         "many, or whether the rows are another district's",
     ),
     Limit(
-        name="kept",
+        name="carried_over",
         default=10.0,
         help="students who cannot be read and are carried over as last published",
         label="students who cannot be read",
-        numerator="kept",
+        numerator="carried_over",
         denominator="published_students",
         least=25,
         or_fifth=True,
@@ -187,4 +187,4 @@ class Limits:
         """From how many rows on this limit's share counts, if it is a share of `whole` rows."""
         if not limit.or_fifth:
             return limit.least
-        return min(limit.least or int(self["lost_least"]), max(FEWEST, -(-whole // 5)))
+        return min(limit.least or int(self["dropped_least"]), max(FEWEST, -(-whole // 5)))

@@ -198,11 +198,11 @@ def _failure(error: SchemaError, rows: int) -> Failure:
         case SchemaErrorReason.SERIES_CONTAINS_NULLS:
             return Failure(_name(error.schema.name), "is given", _violations(error, rows))
         case SchemaErrorReason.CHECK_ERROR:
-            return Failure(_column(error), f"{_told(check)}, which could not be checked", rows)
-    return Failure(_column(error), _told(check), _violations(error, rows))
+            return Failure(_column(error), f"{_sentence(check)}, which could not be checked", rows)
+    return Failure(_column(error), _sentence(check), _violations(error, rows))
 
 
-def _told(check: Any) -> str:
+def _sentence(check: Any) -> str:
     """A check's name is its function's, which says what ought to be."""
     return str(getattr(check, "name", None) or "check").replace("_", " ")
 

@@ -106,9 +106,9 @@ district_credentials = sa.Table(
     district(),
     text("client_key", "Client Key of the Integration Access", nullable=False),
     sa.Column(
-        "sealed_secret", BYTEA, nullable=False, comment="Client Secret, encrypted with SAMEGOAL_SECRET_KEY"
+        "encrypted_secret", BYTEA, nullable=False, comment="Client Secret, encrypted with SAMEGOAL_SECRET_KEY"
     ),
-    moment("sealed_at", "When the secret was last set", nullable=False),
+    moment("encrypted_at", "When the secret was last set", nullable=False),
     sa.PrimaryKeyConstraint("district_id"),
     sa.ForeignKeyConstraint(["district_id"], [districts.c.district_id], ondelete="CASCADE"),
     comment="Credentials for each district's Qmlativ; only the pipeline can read them",
@@ -146,20 +146,20 @@ snapshots = sa.Table(
         comment="Order in which the attempts were made",
     ),
     sa.Column(
-        "kept",
+        "carried_over",
         sa.Integer,
         comment="Students whose last published rows were carried over, because tonight's cannot be relied on",
     ),
     text("landed_run_id", "The run whose landed rows the snapshot was made from"),
     sa.Column("enrollment_rows", sa.Integer, comment="Enrollment rows that Qmlativ gave"),
-    sa.Column("set_aside", sa.Integer, comment="Of these, rows that could not be relied on"),
+    sa.Column("quarantined", sa.Integer, comment="Of these, rows that could not be relied on"),
     sa.Column(
-        "lost",
+        "dropped",
         sa.Integer,
         comment="Students last published as ENROLLED or PRE-ENROLLED who are so no longer",
     ),
     sa.Column(
-        "lost_by_time",
+        "dropped_by_time",
         sa.Integer,
         comment="Of these, those explained by passing time alone; null if not computed",
     ),

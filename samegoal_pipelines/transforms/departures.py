@@ -36,14 +36,14 @@ _EXPLAINED_BY = {
 }
 
 
-def explain_absences(left_out: pd.DataFrame, statuses: pd.DataFrame, uncertain: pd.DataFrame) -> pd.DataFrame:
+def explain_absences(excluded: pd.DataFrame, statuses: pd.DataFrame, uncertain: pd.DataFrame) -> pd.DataFrame:
     """Explain every student who has enrollments and no status: student_id and `why`, ordered by student.
 
-    Takes `left_out` of `filter_enrollments` and both frames of `classify_students`. An uncertain student is
+    Takes `excluded` of `filter_enrollments` and both frames of `classify_students`. An uncertain student is
     carried over, so `rows unreadable` only applies if nothing was published before.
     """
     in_doubt = ids(columns_of(uncertain)["student_id"])
-    students, weights = _weightiest(columns_of(left_out))
+    students, weights = _weightiest(columns_of(excluded))
     decided = np.concatenate([ids(columns_of(statuses)["student_id"]), in_doubt])
     undecided = (weights > 0) & (RowIndex(decided, "student_id").find(students) == NOWHERE)
 
@@ -54,16 +54,16 @@ def explain_absences(left_out: pd.DataFrame, statuses: pd.DataFrame, uncertain: 
     return frame_of({"student_id": pa.array(absent[order], pa.int64()), "why": take(words, why[order])})
 
 
-def _weightiest(left_out: dict[str, pa.Array]) -> tuple[np.ndarray, np.ndarray]:
+def _weightiest(excluded: dict[str, pa.Array]) -> tuple[np.ndarray, np.ndarray]:
     """Each student of these rows, and the position (from 1) of the strongest reason, or 0."""
-    student = ids(left_out["student_id"])
-    reasons = left_out["reason"].dictionary.to_pylist()
+    student = ids(excluded["student_id"])
+    reasons = excluded["reason"].dictionary.to_pylist()
     weight_of = {reason: weight for weight, reason in enumerate(_EXPLAINED_BY, start=1)}
     of_reason = np.asarray([weight_of.get(reason, 0) for reason in reasons], np.int64)
     rows = np.flatnonzero(student != MISSING)
     if not len(rows):
         return np.empty(0, np.int64), np.empty(0, np.int64)
-    weight = of_reason[left_out["reason"].indices.to_numpy()[rows]]
+    weight = of_reason[excluded["reason"].indices.to_numpy()[rows]]
     codes, students = group_codes(student[rows])
     best = best_rows(codes, len(students), [weight])
     found = best != NOWHERE  # dense ids also have numbers for the ids in between

@@ -51,7 +51,7 @@ class FilteredEnrollments(NamedTuple):
     """The enrollments that count, the others with their reasons, and the number of repeats."""
 
     enrollments: pd.DataFrame
-    left_out: pd.DataFrame
+    excluded: pd.DataFrame
     repeated: int
     placeholder_dates: int = 0
     """Rows with a placeholder for "no date"."""
@@ -86,14 +86,14 @@ def filter_enrollments(raw: Mapping[str, pd.DataFrame], today: date) -> Filtered
     def pick(chosen: np.ndarray) -> dict[str, pa.Array]:
         return _enrollment_columns(entries, rows, codes, schools, school_rows, chosen)
 
-    left_out = np.flatnonzero(outcome)
-    reasons = outcome[left_out]
+    excluded = np.flatnonzero(outcome)
+    reasons = outcome[excluded]
     names = pa.array([COUNTED, *EXCLUDED, *QUARANTINED])
     outcomes = pa.array([COUNTED, *["excluded"] * len(EXCLUDED), *["quarantined"] * len(QUARANTINED)])
     return FilteredEnrollments(
         enrollments=frame_of(pick(np.flatnonzero(outcome == 0))),
-        left_out=frame_of(
-            pick(left_out) | {"outcome": take_codes(outcomes, reasons), "reason": take_codes(names, reasons)}
+        excluded=frame_of(
+            pick(excluded) | {"outcome": take_codes(outcomes, reasons), "reason": take_codes(names, reasons)}
         ),
         repeated=repeated,
         placeholder_dates=placeholder_dates,
@@ -122,8 +122,8 @@ def count_outcomes(filtered: FilteredEnrollments) -> dict[str, int]:
     `cecs_only_students` only have CECS enrollments, so they have no status. `flagged_without_code` are
     counted rows that Qmlativ flags as cross-entity courses although they do not have the code.
     """
-    reasons = filtered.left_out["reason"]
-    students = filtered.left_out["student_id"]
+    reasons = filtered.excluded["reason"]
+    students = filtered.excluded["student_id"]
     others = pd.concat([students[reasons != "cecs"], filtered.enrollments["student_id"]])
     cecs = students[reasons == "cecs"].dropna()
     counts = {

@@ -150,8 +150,8 @@ def explain_students(
     Raises ValueError as `filter_enrollments` does.
     """
     filtered = filter_enrollments(raw, today)
-    statuses, uncertain = classify_students(filtered.enrollments, filtered.left_out, today)
-    absent = explain_absences(filtered.left_out, statuses, uncertain)
+    statuses, uncertain = classify_students(filtered.enrollments, filtered.excluded, today)
+    absent = explain_absences(filtered.excluded, statuses, uncertain)
     decided = {row["student_id"]: row for row in _rows_of(statuses, students)}
     doubts = {row["student_id"]: tuple(row["reasons"].split(",")) for row in _rows_of(uncertain, students)}
     why = {row["student_id"]: row["why"] for row in _rows_of(absent, students)}
@@ -160,7 +160,7 @@ def explain_students(
     for student in students:
         status = decided.get(student)
         theirs = FilteredEnrollments(
-            _of(filtered.enrollments, student), _of(filtered.left_out, student), filtered.repeated
+            _of(filtered.enrollments, student), _of(filtered.excluded, student), filtered.repeated
         )
         seen = _seen(raw, theirs, student, today, status["enrollment_id"] if status else None)
         explained.append(
@@ -228,7 +228,7 @@ def _seen(
         row["enrollment_id"]: row | {"outcome": "counted", "reason": kind}
         for row, kind in zip(_plain_rows(theirs.enrollments), when, strict=True)
     }
-    left_out = iter(_plain_rows(theirs.left_out))
+    excluded = iter(_plain_rows(theirs.excluded))
     years = _year_names(raw)
     before: dict[tuple[Any, ...], SeenEnrollment] = {}
     for entry in _plain_rows(_of(raw["EntryWithdrawal"], student, "StudentID")):
@@ -236,7 +236,7 @@ def _seen(
         if content in before:
             yield replace(before[content], outcome="repeated", reason="repeat", words=_REPEAT, decides=False)
             continue
-        row = counted.get(entry["EntryWithdrawalID"]) or next(left_out)
+        row = counted.get(entry["EntryWithdrawalID"]) or next(excluded)
         unreadable = tuple(json.loads(entry["Unreadable"] or "{}"))
         before[content] = SeenEnrollment(
             enrollment_id=row["enrollment_id"],
@@ -306,12 +306,12 @@ def _why_first(first: int, numbers: np.ndarray, when: np.ndarray, order: list[np
     if not rivals:
         return f"it is the only {kind} one"
     reasons = _PRECEDENCE | ({"first_day": "it begins first"} if when[first] == UPCOMING else {})
-    told = [
+    parts = [
         f"over {', '.join(map(str, sorted(rivals[field])))} because {reasons[field]}"
         for field in DECIDED_BY
         if field in rivals
     ]
-    return f"of the {kind} ones, {'; '.join(told)}"
+    return f"of the {kind} ones, {'; '.join(parts)}"
 
 
 def _why_building(raw: Mapping[str, pd.DataFrame], counted: pd.DataFrame, row: int) -> str:

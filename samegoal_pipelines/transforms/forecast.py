@@ -67,7 +67,7 @@ def count_flips(flips: pd.DataFrame) -> pd.DataFrame:
 def _turning_days(filtered: FilteredEnrollments, today: int, horizon: int) -> tuple[np.ndarray, np.ndarray]:
     """Students and the days within the horizon on which their status may change, each pair once."""
     students, turning = [], []
-    for frame in (filtered.enrollments, filtered.left_out):
+    for frame in (filtered.enrollments, filtered.excluded):
         columns = columns_of(frame[["student_id", "first_day", "last_day"]])
         owner, last = ids(columns["student_id"]), days(columns["last_day"]).astype(np.int64)
         first = days(columns["first_day"]).astype(np.int64)
@@ -91,7 +91,7 @@ def _of_students(raw: Mapping[str, pd.DataFrame], students: np.ndarray) -> Mappi
 
 def _statuses(raw: Mapping[str, pd.DataFrame], today: date) -> dict[int, str | None]:
     filtered = filter_enrollments(raw, today)
-    found = classify_students(filtered.enrollments, filtered.left_out, today)
+    found = classify_students(filtered.enrollments, filtered.excluded, today)
     doubtful = dict.fromkeys(found.uncertain["student_id"].tolist(), UNCERTAIN_STATUS)
     return (
         dict(zip(found.statuses["student_id"].tolist(), found.statuses["status"].tolist(), strict=True))

@@ -27,7 +27,7 @@ class Facts:
 
     Attributes:
         enrollment_rows: rows of EntryWithdrawal that came, exact repeats apart.
-        set_aside: of these, the quarantined rows, except those that were never effective.
+        quarantined: of these, the quarantined rows, except those that were never effective.
         emptied: objects that came with rows for the published night and with none tonight, and how many rows
             those were.
         statuses_by_time: which status the rows of the published night give as of tonight: `student_id` and
@@ -35,7 +35,7 @@ class Facts:
     """
 
     enrollment_rows: int = 0
-    set_aside: int = 0
+    quarantined: int = 0
     emptied: Mapping[str, int] = field(default_factory=dict)
     statuses_by_time: pd.DataFrame | None = None
 
@@ -45,10 +45,10 @@ class Measured:
     """How tonight's snapshot differs from a published one.
 
     Attributes:
-        students, kept: students with rows of tonight's own, and students who are carried over.
+        students, carried_over: students with rows of tonight's own, and students who are carried over.
         published: students of the published one.
         published_active: of these, the ENROLLED and PRE-ENROLLED.
-        lost: ids of the latter who tonight are gone, INACTIVE or GRADUATED.
+        dropped: ids of the latter who tonight are gone, INACTIVE or GRADUATED.
         graduated: for each of them, whether tonight says GRADUATED.
         demographics_changed, demographics_published: published rows of both demographics tables; changed are
             those that say something else tonight or, of a student who stays, are gone.
@@ -58,10 +58,10 @@ class Measured:
     """
 
     students: int
-    kept: int
+    carried_over: int
     published: int
     published_active: int
-    lost: npt.NDArray[np.int64]
+    dropped: npt.NDArray[np.int64]
     graduated: npt.NDArray[np.bool_]
     demographics_changed: int
     demographics_published: int
@@ -75,12 +75,12 @@ class Verdict:
     """What the gate found; no reason means that it lets the snapshot pass.
 
     Attributes:
-        lost_by_time: how many students time alone took since the night before; None where it was not asked.
+        dropped_by_time: students whom time alone has dropped since the night before; None if not computed.
     """
 
     reasons: tuple[str, ...] = ()
     numbers: dict[str, int] = field(default_factory=dict)
-    lost_by_time: int | None = None
+    dropped_by_time: int | None = None
 
     def along_with(self, earlier: Verdict, night: date) -> Verdict:
         """Both verdicts on the same snapshot as one, the other one from comparing it with an earlier night.
@@ -93,37 +93,40 @@ class Verdict:
             if reason not in self.reasons
         )
         numbers = earlier.numbers if further and not self.reasons else self.numbers
-        return Verdict((*self.reasons, *further), numbers, earlier.lost_by_time)
+        return Verdict((*self.reasons, *further), numbers, earlier.dropped_by_time)
 
 
 def judge(limits: Limits, measured: Measured, facts: Facts) -> Verdict:
     """What the gate says to tonight's snapshot, compared with one published snapshot."""
-    numbers = _numbers(measured) | {"enrollment_rows": facts.enrollment_rows, "set_aside": facts.set_aside}
+    numbers = _numbers(measured) | {
+        "enrollment_rows": facts.enrollment_rows,
+        "quarantined": facts.quarantined,
+    }
     if facts.statuses_by_time is not None and time_matters(limits, measured):
         by_time = _by_time(facts.statuses_by_time, measured)
-        numbers["lost_by_time"] = int(by_time.sum())
+        numbers["dropped_by_time"] = int(by_time.sum())
         numbers["expired_by_time"] = int((by_time & ~measured.graduated).sum())
     reasons = (*_reasons(limits, numbers), *_reasons_of_emptied(facts.emptied))
-    return Verdict(reasons, numbers, numbers.get("lost_by_time"))
+    return Verdict(reasons, numbers, numbers.get("dropped_by_time"))
 
 
 def time_matters(limits: Limits, measured: Measured) -> bool:
     """Whether the verdict depends on how many students passing time alone explains."""
     active, expired = measured.published_active, int((~measured.graduated).sum())
-    at_most = {"edited": len(measured.lost), "expired_by_time": expired}
+    at_most = {"edited": len(measured.dropped), "expired_by_time": expired}
     return any(
         _is_beyond(limits, BY_NAME[name], at_most[BY_NAME[name].numerator], active)
-        for name in ("lost", "expired")
+        for name in ("dropped", "expired")
     )
 
 
 def judge_passing_time(limits: Limits, measured: Measured) -> Verdict:
-    """What the gate says where nobody has edited anything: whoever is lost, time alone has taken.
+    """What the gate says where nobody has edited anything: whoever is dropped, time alone has taken.
 
     For the forecast of a night to come, by the same arithmetic as for a night that is there.
     """
-    by_time = {"lost_by_time": len(measured.lost), "expired_by_time": int((~measured.graduated).sum())}
-    numbers = _numbers(measured) | by_time | {"enrollment_rows": 0, "set_aside": 0}
+    by_time = {"dropped_by_time": len(measured.dropped), "expired_by_time": int((~measured.graduated).sum())}
+    numbers = _numbers(measured) | by_time | {"enrollment_rows": 0, "quarantined": 0}
     return Verdict(tuple(_reasons(limits, numbers)), numbers)
 
 
@@ -159,10 +162,10 @@ def shares(limits: Limits, numbers: Mapping[str, int]) -> list[Share]:
 def _numbers(measured: Measured) -> dict[str, int]:
     return {
         "students": measured.students,
-        "kept": measured.kept,
+        "carried_over": measured.carried_over,
         "published_students": measured.published,
         "published_active": measured.published_active,
-        "lost": len(measured.lost),
+        "dropped": len(measured.dropped),
         "demographics_changed": measured.demographics_changed,
         "demographics_published": measured.demographics_published,
         "contacts_lost": measured.contacts_lost,
@@ -172,27 +175,27 @@ def _numbers(measured: Measured) -> dict[str, int]:
 
 
 def _derived(numbers: Mapping[str, int]) -> dict[str, int]:
-    edited = numbers["lost"] - numbers.get("lost_by_time", 0)
+    edited = numbers["dropped"] - numbers.get("dropped_by_time", 0)
     return {"expired_by_time": 0, **numbers, "edited": edited}
 
 
 def _by_time(statuses: pd.DataFrame, measured: Measured) -> npt.NDArray[np.bool_]:
-    """For each lost student, whether the rows that were published would say so tonight as well."""
+    """For each dropped student, whether the rows that were published would say so tonight as well."""
     staying = statuses["status"].isna() | statuses["status"].isin(["ENROLLED", "PRE-ENROLLED"])
-    return ~np.isin(measured.lost, statuses.loc[staying, "student_id"].to_numpy(dtype=np.int64))
+    return ~np.isin(measured.dropped, statuses.loc[staying, "student_id"].to_numpy(dtype=np.int64))
 
 
 def _reasons(limits: Limits, numbers: Mapping[str, int]) -> Iterator[str]:
     counted, published = _derived(numbers), numbers["published_students"]
     if nobody := not counted["students"] and published > 0:
-        kept = counted["kept"]
-        unread = f" ({kept:,} who could not be read would be carried over)" if kept else ""
+        carried_over = counted["carried_over"]
+        unread = f" ({carried_over:,} who could not be read would be carried over)" if carried_over else ""
         yield (
             f"nobody is in the snapshot{unread}, but {published:,} student(s) are in the published "
             "one: check in Qmlativ whether the Integration Access still sees enrollments and students"
         )
     for limit in SHARES:
-        if nobody and limit.name in ("lost", "kept"):  # said already
+        if nobody and limit.name in ("dropped", "carried_over"):  # said already
             continue
         part, whole = counted[limit.numerator], counted[limit.denominator]
         if _is_beyond(limits, limit, part, whole):
@@ -202,7 +205,7 @@ def _reasons(limits: Limits, numbers: Mapping[str, int]) -> Iterator[str]:
 def _words(limits: Limits, limit: Limit, counted: Mapping[str, int], part: int, whole: int) -> dict[str, Any]:
     """What a limit's sentence may say."""
     value = limits[limit.name]
-    if "lost_by_time" in counted:
+    if "dropped_by_time" in counted:
         share = _share(part, whole, value)
         because = f", {part:,} of them ({share}) not because time has passed"
     else:
@@ -214,7 +217,7 @@ def _words(limits: Limits, limit: Limit, counted: Mapping[str, int], part: int, 
         "whole": f"{whole:,}",
         "share": _share(part, whole, value),
         "of": part_of(part, whole, limit.rows, value),
-        "lost_of": part_of(counted["lost"], whole, limit.rows, value),
+        "dropped_of": part_of(counted["dropped"], whole, limit.rows, value),
         "because": because,
         "limit": limit.shown(value),
     }

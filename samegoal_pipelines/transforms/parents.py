@@ -74,14 +74,14 @@ def build_parent_demographics(
     students, guardians = ids(guardianships["StudentID"]), ids(guardianships["NameIDGuardian"])
     at_status = RowIndex(ids(columns_of(statuses)["student_id"]), "student_id of the statuses").find(students)
     at_name = rows_by_id(names, "NameID", guardians)
-    left_out = {
+    excluded = {
         "unreadable": present(guardianships["Unreadable"]),
         "no_student_or_parent": (students == MISSING) | (guardians == MISSING),
         "student_without_status": at_status == NOWHERE,
         "unknown_name": at_name == NOWHERE,
     }
     counted, counts = np.ones(len(students), bool), {}
-    for reason, holds in left_out.items():
+    for reason, holds in excluded.items():
         counts[reason] = int(np.count_nonzero(counted & holds))
         counted &= ~holds
 

@@ -32,7 +32,7 @@ class SnapshotTables(NamedTuple):
     status: pd.DataFrame
     students: pd.DataFrame
     parents: pd.DataFrame
-    kept: frozenset[int] = frozenset()
+    carried_over: frozenset[int] = frozenset()
 
 
 class SnapshotPayload(NamedTuple):
@@ -47,7 +47,7 @@ class SnapshotPayload(NamedTuple):
     """student_id and `why` of every student whom the enrollments mention and who has no row."""
     enrollment_rows: int | None = None
     """Rows of EntryWithdrawal, exact repeats apart."""
-    set_aside: int | None = None
+    quarantined: int | None = None
     """Of these, the quarantined rows that leave a student in doubt."""
     notes: tuple[str, ...] = ()
     """What a reader of the snapshot should know."""
@@ -64,7 +64,7 @@ class SnapshotPayload(NamedTuple):
         extras = {"restricted": self.restricted, "confidential": self.confidential, "absent": self.absent}
         return {
             **self.published(),
-            "kept": frame_of({"student_id": pa.array(sorted(self.tables.kept), pa.int64())}),
+            "carried_over": frame_of({"student_id": pa.array(sorted(self.tables.carried_over), pa.int64())}),
             **{name: frame for name, frame in extras.items() if frame is not None},
         }
 
@@ -77,8 +77,8 @@ class SnapshotPayload(NamedTuple):
     @classmethod
     def from_landed(cls, landed: Raw) -> Self:
         """What `to_land` made; its counts, notes and switches are with the held snapshot's record."""
-        kept = frozenset(landed["kept"]["student_id"].tolist())
-        tables = SnapshotTables(landed["status"], landed["students"], landed["parents"], kept)
+        carried_over = frozenset(landed["carried_over"]["student_id"].tolist())
+        tables = SnapshotTables(landed["status"], landed["students"], landed["parents"], carried_over)
         return cls(tables, landed.get("restricted"), landed.get("confidential"), landed.get("absent"))
 
 
@@ -90,7 +90,7 @@ def compute_night(
     The assets run the same steps one by one. Raises ValueError as `filter_enrollments` does.
     """
     filtered = filter_enrollments(raw_enrollments, today)
-    classified = classify_students(filtered.enrollments, filtered.left_out, today)
+    classified = classify_students(filtered.enrollments, filtered.excluded, today)
     students = of_students.build_student_demographics(
         raw_students, classified.statuses, withholding=withholding
     )
@@ -107,9 +107,9 @@ def compute_night(
             of_students.find_confidential_phones(raw_students, withholding),
             of_parents.find_confidential_phones(raw_parents, withholding),
         ),
-        absent=explain_absences(filtered.left_out, classified.statuses, classified.uncertain),
-        enrollment_rows=len(filtered.enrollments) + len(filtered.left_out),
-        set_aside=count_in_doubt(filtered),
+        absent=explain_absences(filtered.excluded, classified.statuses, classified.uncertain),
+        enrollment_rows=len(filtered.enrollments) + len(filtered.excluded),
+        quarantined=count_in_doubt(filtered),
         notes=(
             *withholding_notes(known, withholding),
             *reading_notes(
@@ -123,12 +123,12 @@ def compute_night(
 def statuses_of(raw_enrollments: Raw, today: date) -> StudentStatuses:
     """The status of each student of landed enrollments on `today`, and who is uncertain."""
     filtered = filter_enrollments(raw_enrollments, today)
-    return classify_students(filtered.enrollments, filtered.left_out, today)
+    return classify_students(filtered.enrollments, filtered.excluded, today)
 
 
 def count_in_doubt(filtered: FilteredEnrollments) -> int:
     """Count the quarantined rows, except never effective ones, which leave nothing in doubt."""
-    return int(filtered.left_out["reason"].isin(UNCERTAIN).sum())
+    return int(filtered.excluded["reason"].isin(UNCERTAIN).sum())
 
 
 def all_confidential(students: pd.DataFrame, parents: pd.DataFrame) -> pd.DataFrame:
@@ -140,12 +140,12 @@ def assemble_snapshot(
     statuses: pd.DataFrame, uncertain: pd.DataFrame, students: StudentDemographics, parents: pd.DataFrame
 ) -> SnapshotTables:
     """Join the student number onto statuses and parents, and drop students without a record."""
-    kept = [*uncertain["student_id"], *students.without_record["student_id"]]
+    carried_over = [*uncertain["student_id"], *students.without_record["student_id"]]
     return SnapshotTables(
         status=_with_student_number(statuses, students.students),
         students=students.students,
         parents=_with_student_number(parents, students.students),
-        kept=frozenset(kept),
+        carried_over=frozenset(carried_over),
     )
 
 
@@ -153,7 +153,7 @@ def _with_student_number(rows: pd.DataFrame, students: pd.DataFrame) -> pd.DataF
     """The rows of these students, with the student number after the student id."""
     columns, known = columns_of(rows), columns_of(students[["student_id", "student_number"]])
     at = RowIndex(ids(known["student_id"]), "student_id").find(ids(columns["student_id"]))
-    kept = np.flatnonzero(at != NOWHERE)
-    columns = {name: take(values, kept) for name, values in columns.items()}
-    number = take(known["student_number"], at[kept])
+    there = np.flatnonzero(at != NOWHERE)
+    columns = {name: take(values, there) for name, values in columns.items()}
+    number = take(known["student_number"], at[there])
     return frame_of({"student_id": columns.pop("student_id"), "student_number": number} | columns)

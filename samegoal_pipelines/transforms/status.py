@@ -44,7 +44,7 @@ class StudentStatuses(NamedTuple):
     uncertain: pd.DataFrame
 
 
-def classify_students(enrollments: pd.DataFrame, left_out: pd.DataFrame, today: date) -> StudentStatuses:
+def classify_students(enrollments: pd.DataFrame, excluded: pd.DataFrame, today: date) -> StudentStatuses:
     """Give every student of the counted enrollments a status on `today`, except the uncertain ones.
 
     Takes both frames of `filter_enrollments`. Statuses are ordered by student. A student with a quarantined
@@ -72,7 +72,7 @@ def classify_students(enrollments: pd.DataFrame, left_out: pd.DataFrame, today: 
             **found,
         }
     )
-    uncertain = _uncertain_students(left_out, students[known], reason == CURRENT_ENROLLMENT)
+    uncertain = _uncertain_students(excluded, students[known], reason == CURRENT_ENROLLMENT)
     if len(uncertain):
         statuses = statuses.loc[~statuses["student_id"].isin(uncertain["student_id"])].reset_index(drop=True)
     return StudentStatuses(statuses, uncertain)
@@ -109,9 +109,9 @@ def _reasons(when: np.ndarray, has_past: np.ndarray, code: pa.Array) -> np.ndarr
     )
 
 
-def _uncertain_students(left_out: pd.DataFrame, students: np.ndarray, enrolled: np.ndarray) -> pd.DataFrame:
+def _uncertain_students(excluded: pd.DataFrame, students: np.ndarray, enrolled: np.ndarray) -> pd.DataFrame:
     """The students whom quarantined rows leave in doubt, with those rows' reasons."""
-    doubtful = left_out.loc[left_out["reason"].isin(UNCERTAIN) & left_out["student_id"].notna()]
+    doubtful = excluded.loc[excluded["reason"].isin(UNCERTAIN) & excluded["student_id"].notna()]
     reasons: dict[int, set[str]] = {}
     for student, reason in zip(doubtful["student_id"].tolist(), doubtful["reason"].tolist(), strict=True):
         reasons.setdefault(student, set()).add(reason)

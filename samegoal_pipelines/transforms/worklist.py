@@ -62,7 +62,7 @@ def list_problems(
     raw_enrollments: Mapping[str, pd.DataFrame],
     raw_students: Mapping[str, pd.DataFrame],
     enrollments: pd.DataFrame,
-    left_out: pd.DataFrame,
+    excluded: pd.DataFrame,
     statuses: pd.DataFrame,
     uncertain: pd.DataFrame,
     today: date,
@@ -72,7 +72,7 @@ def list_problems(
     Takes both frames of `filter_enrollments` and both of `classify_students`, computed from `raw_enrollments`
     for `today`. Student numbers are those of the latest year in `raw_students`.
     """
-    counted, unused = columns_of(enrollments), columns_of(left_out)
+    counted, unused = columns_of(enrollments), columns_of(excluded)
     found = [
         _never_closed(unused, columns_of(raw_enrollments["SchoolYear"])),
         _upcoming_after_withdrawal(counted, columns_of(statuses), today),
@@ -87,16 +87,16 @@ def list_problems(
 # -- the problems --
 
 
-def _never_closed(left_out: Columns, years: Columns) -> _Found:
+def _never_closed(excluded: Columns, years: Columns) -> _Found:
     """Open enrollments of school years that are over."""
-    rows = _with_reason(left_out, "never_closed")
+    rows = _with_reason(excluded, "never_closed")
     keys = ids(years["SchoolYearID"])
     named = best_row_of(
-        ids(left_out["school_year_id"])[rows], keys, present(years["Description"]), [np.arange(len(keys))]
+        ids(excluded["school_year_id"])[rows], keys, present(years["Description"]), [np.arange(len(keys))]
     )
     school_year = take(storable(years["Description"]), named)
-    detail = _joined(_period(left_out, rows), ", never ended, school year ", school_year)
-    return _Found(problems.NEVER_CLOSED, left_out, rows, detail)
+    detail = _joined(_period(excluded, rows), ", never ended, school year ", school_year)
+    return _Found(problems.NEVER_CLOSED, excluded, rows, detail)
 
 
 def _upcoming_after_withdrawal(counted: Columns, statuses: Columns, today: date) -> _Found:
@@ -139,26 +139,26 @@ def _closes_the_year(counted: Columns) -> np.ndarray:
     return np.asarray(usual & ~np.asarray([*graduates, False])[codes])
 
 
-def _cecs_only(left_out: Columns, counted: Columns) -> _Found:
+def _cecs_only(excluded: Columns, counted: Columns) -> _Found:
     """The latest enrollment of each student who only has cross-entity course enrollments."""
-    student = ids(left_out["student_id"])
+    student = ids(excluded["student_id"])
     cecs = np.zeros(len(student), bool)
-    cecs[_with_reason(left_out, "cecs")] = True
+    cecs[_with_reason(excluded, "cecs")] = True
     cecs &= student != MISSING
     others = np.unique(np.concatenate([student[~cecs], ids(counted["student_id"])]))
 
     rows = np.flatnonzero(cecs)
     rows = rows[~np.isin(student[rows], others)]
     codes, found = group_codes(student[rows])
-    order = [days(left_out["first_day"])[rows], ids(left_out["enrollment_id"])[rows]]
+    order = [days(excluded["first_day"])[rows], ids(excluded["enrollment_id"])[rows]]
     latest = best_rows(codes, len(found), order)
     latest = latest[latest != NOWHERE]
     number = pa.array(np.bincount(codes, minlength=len(found))[codes[latest]] if len(rows) else latest)
     rows = rows[latest]
     detail = _joined(
-        number.cast(pa.string()), " enrollment(s), all CECS; the latest ", _period(left_out, rows)
+        number.cast(pa.string()), " enrollment(s), all CECS; the latest ", _period(excluded, rows)
     )
-    return _Found(problems.CECS_ONLY, left_out, rows, detail)
+    return _Found(problems.CECS_ONLY, excluded, rows, detail)
 
 
 def _ties(counted: Columns, statuses: Columns, today: date) -> _Found:
@@ -187,35 +187,37 @@ def _ties(counted: Columns, statuses: Columns, today: date) -> _Found:
     return _Found(problems.TIE, counted, rows, detail)
 
 
-def _quarantined(left_out: Columns, entries: Columns, uncertain: Columns) -> Iterator[_Found]:
+def _quarantined(excluded: Columns, entries: Columns, uncertain: Columns) -> Iterator[_Found]:
     """Quarantined rows, by reason."""
     in_doubt = RowIndex(ids(uncertain["student_id"]), "student_id")
     for reason in UNCERTAIN:
-        rows = _with_reason(left_out, reason)
-        kept = in_doubt.find(ids(left_out["student_id"])[rows]) != NOWHERE
-        consequence = pc.if_else(pa.array(kept), "; the student is carried over as last published", "")
-        detail = _joined(_period(left_out, rows), _oddness(reason, left_out, rows, entries), consequence)
-        yield _Found(problems.quarantined_as(reason), left_out, rows, detail)
+        rows = _with_reason(excluded, reason)
+        carried_over = in_doubt.find(ids(excluded["student_id"])[rows]) != NOWHERE
+        consequence = pc.if_else(
+            pa.array(carried_over), "; the student is carried over as last published", ""
+        )
+        detail = _joined(_period(excluded, rows), _oddness(reason, excluded, rows, entries), consequence)
+        yield _Found(problems.quarantined_as(reason), excluded, rows, detail)
 
 
-def _oddness(reason: str, left_out: Columns, rows: np.ndarray, entries: Columns) -> pa.Array:
+def _oddness(reason: str, excluded: Columns, rows: np.ndarray, entries: Columns) -> pa.Array:
     """Which field or id a row was quarantined for, never a field's value."""
     if reason == "unreadable":
         fields = _unreadable_fields(entries)
         chosen = pa.array(rows)
         enrollments, students = (
-            left_out[name].take(chosen).to_pylist() for name in ("enrollment_id", "student_id")
+            excluded[name].take(chosen).to_pylist() for name in ("enrollment_id", "student_id")
         )
         named = [", ".join(sorted(fields.get(key, ()))) for key in zip(enrollments, students, strict=True)]
         return _joined("; unreadable: ", pa.array(named, pa.string()))
     if reason == "unknown_withdrawal_code":
         keys = ids(entries["EntryWithdrawalID"])
         at = best_row_of(
-            ids(left_out["enrollment_id"])[rows], keys, np.ones(len(keys), bool), [np.arange(len(keys))]
+            ids(excluded["enrollment_id"])[rows], keys, np.ones(len(keys), bool), [np.arange(len(keys))]
         )
         return _joined("; WithdrawalCodeID ", take(entries["WithdrawalCodeID"], at).cast(pa.string()))
     if reason == "no_school_year":
-        return _joined("; SchoolYearID ", take(left_out["school_year_id"], rows).cast(pa.string()))
+        return _joined("; SchoolYearID ", take(excluded["school_year_id"], rows).cast(pa.string()))
     return pa.array([""] * len(rows), pa.string())
 
 
@@ -228,9 +230,9 @@ def _flagged_without_code(counted: Columns) -> _Found:
 # -- helpers --
 
 
-def _with_reason(left_out: Columns, reason: str) -> np.ndarray:
+def _with_reason(excluded: Columns, reason: str) -> np.ndarray:
     """The rows with this reason."""
-    reasons = left_out["reason"]
+    reasons = excluded["reason"]
     position = pc.index(reasons.dictionary, reason).as_py()
     return np.flatnonzero(reasons.indices.to_numpy() == position) if position >= 0 else np.empty(0, np.int64)
 

@@ -38,7 +38,7 @@ class NightChanges:
     snapshot_date: date
     state: str
     students: int | None
-    kept: int | None
+    carried_over: int | None
     reason: str | None
     """Why it was held, or why it failed."""
     released_by: str | None
@@ -124,7 +124,7 @@ def _attempts(connection: sa.Connection, district_id: str, since: date | None) -
             snapshots.c.snapshot_date,
             sa.case((released, "held"), else_=snapshots.c.state).label("state"),
             snapshots.c.students,
-            snapshots.c.kept,
+            snapshots.c.carried_over,
             snapshots.c.held_reason.label("reason"),
             releases.c.released_by,
             releases.c.reason.label("released_because"),

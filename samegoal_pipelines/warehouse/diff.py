@@ -35,7 +35,7 @@ class TableDifference:
     wanted: pa.Array  # positions of rows that are new or may differ
     over: tuple[Keys, ...]  # keys of current rows that may differ, or that the snapshot does not have
     published: int  # current rows
-    kept: int = 0  # of these, rows of students who keep them
+    carried_over: int = 0  # of these, rows of students who keep them
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,7 @@ def stage(cursor: Any, content: Content, district_id: str, night: date) -> Stage
 
     They last until the transaction ends, or `discard`.
     """
-    staged = Staged(*(_compare(cursor, rows, content.kept, district_id) for rows in content.all_rows))
+    staged = Staged(*(_compare(cursor, rows, content.carried_over, district_id) for rows in content.all_rows))
     if not (staged.first or staged.empty):
         parameters: dict[str, object] = {"district": district_id}
         for difference in staged.all:
@@ -96,7 +96,7 @@ def stage(cursor: Any, content: Content, district_id: str, night: date) -> Stage
             cursor.execute(fill(_LOOK_UP, history), parameters | over)
             if max(len(difference.wanted), len(difference.over[0])) > _MANY:
                 cursor.execute(fill(_MEASURE, history))
-            cursor.execute(fill(_SETTLE_EQUAL_ROWS, history))
+            cursor.execute(fill(_KEEP_EQUAL_ROWS, history))
     return staged
 
 
@@ -143,7 +143,7 @@ def _reasons(absent: pd.DataFrame | None, gone: Keys) -> dict[str, object]:
     return {"students": known["student_id"].tolist(), "reasons": known["why"].tolist()}
 
 
-def _compare(cursor: Any, rows: Rows, kept: Keys, district_id: str) -> TableDifference:
+def _compare(cursor: Any, rows: Rows, carried_over: Keys, district_id: str) -> TableDifference:
     keys, hashes = current_keys(cursor, rows.history, district_id)
     if not len(hashes):
         return TableDifference(rows, pa.array(np.arange(len(rows.hashes))), keys, published=0)
@@ -151,11 +151,13 @@ def _compare(cursor: Any, rows: Rows, kept: Keys, district_id: str) -> TableDiff
     place = np.minimum(np.searchsorted(old, new), len(old) - 1)
     known = old[place] == new
     same = known & (hashes[place] == rows.hashes)
-    kept_rows = np.isin(keys[0], kept)
-    over = ~kept_rows
+    carried_over_rows = np.isin(keys[0], carried_over)
+    over = ~carried_over_rows
     over[place[same]] = False
     wanted, gone = pa.array(np.flatnonzero(~same)), tuple(key[over] for key in keys)
-    return TableDifference(rows, wanted, gone, published=len(hashes), kept=int(kept_rows.sum()))
+    return TableDifference(
+        rows, wanted, gone, published=len(hashes), carried_over=int(carried_over_rows.sum())
+    )
 
 
 def _write_first(cursor: Any, staged: Staged, district_id: str, night: date) -> None:
@@ -196,13 +198,13 @@ _LOOK_UP = """
     """
 
 # Rows of equal content but another hash, as after a change of the algorithm: only the hash is taken over.
-_SETTLE_EQUAL_ROWS = """
+_KEEP_EQUAL_ROWS = """
     with equal as (
         delete from {new} as new using {old} as old
         where {key_is_same} and ({columns_of_new}) is not distinct from ({columns_of_old})
         returning old.place, new.row_hash
     ),
-    settled as (
+    done as (
         delete from {old} where place in (select place from equal)
     )
     update {history} as history set row_hash = equal.row_hash

@@ -49,14 +49,14 @@ class RefusedStudent:
 
 @dataclass(frozen=True)
 class Exported:
-    """What was written, and which students were left out."""
+    """What was written, and which students were excluded."""
 
     file: Path
     parents_file: Path
     snapshot_date: date
     students: int
     parents: int
-    left_out: tuple[RefusedStudent, ...]
+    excluded: tuple[RefusedStudent, ...]
 
 
 # Column of the layout → column of the views; Qmlativ does not say in which district a student lives.
@@ -135,16 +135,16 @@ def export_district(engine: sa.Engine, district_id: str, folder: Path, *, export
             "no students are published yet", district_id=district_id, next_step=f"run its night first: {SYNC}"
         )
     numbers = Counter(row["student_number"] for row in students)
-    lines, left_out = [], []
+    lines, excluded = [], []
     for row in students:
         cells = {column: _blank_as_none(row.get(name or "")) for column, name in _COLUMNS.items()}
         if reasons := _complaints(cells, numbers):
-            left_out.append(
+            excluded.append(
                 RefusedStudent(_blank_as_none(row["student_number"]), row["student_id"], tuple(reasons))
             )
         else:
             lines.append(list(cells.values()))
-    refused = {student.student_id for student in left_out}
+    refused = {student.student_id for student in excluded}
     parent_lines = [
         [row[name] for name in _PARENT_COLUMNS] for row in parents if row["student_id"] not in refused
     ]
@@ -154,7 +154,7 @@ def export_district(engine: sa.Engine, district_id: str, folder: Path, *, export
         students[0]["snapshot_date"],
         len(lines),
         len(parent_lines),
-        tuple(left_out),
+        tuple(excluded),
     )
     try:
         folder.mkdir(parents=True, exist_ok=True)

@@ -27,12 +27,12 @@ _REACHED_BY = ("street", "home_phone", "cell_phone", "work_phone", "email")
 
 def measure(cursor: Any, staged: Staged, content: Content, published: Snapshot) -> Measured:
     """How the snapshot differs from the published one that it was staged against."""
-    lost: list[tuple[int, bool]] = []
+    dropped: list[tuple[int, bool]] = []
     changed = contacts_lost = 0
     added = len(staged.status.wanted) if staged.first else 0
     if not (staged.first or staged.empty):
-        cursor.execute(fill(_LOST, STATUS))
-        lost = cursor.fetchall()
+        cursor.execute(fill(_DROPPED, STATUS))
+        dropped = cursor.fetchall()
         for history in (STUDENTS, PARENTS):
             cursor.execute(_changed(history))
             changed += cursor.fetchone()[0]
@@ -42,11 +42,11 @@ def measure(cursor: Any, staged: Staged, content: Content, published: Snapshot) 
         added = cursor.fetchone()[0]
     return Measured(
         students=content.status.table.num_rows,
-        kept=staged.status.kept,
+        carried_over=staged.status.carried_over,
         published=published.students or 0,
         published_active=published.active,
-        lost=np.array([student_id for student_id, _ in lost], dtype=np.int64),
-        graduated=np.array([graduated for _, graduated in lost], dtype=bool),
+        dropped=np.array([student_id for student_id, _ in dropped], dtype=np.int64),
+        graduated=np.array([graduated for _, graduated in dropped], dtype=bool),
         demographics_changed=changed,
         demographics_published=staged.students.published + staged.parents.published,
         contacts_lost=contacts_lost,
@@ -92,7 +92,7 @@ def changes_between(before: Shown, after: Shown) -> Changes:
 
 # -- the SQL --
 
-_LOST = """
+_DROPPED = """
     select old.student_id, coalesce(new.status = 'GRADUATED', false)
     from {old} as old left join {new} as new using (student_id)
     where old.status in ('ENROLLED', 'PRE-ENROLLED')
@@ -103,7 +103,7 @@ _ADDED = """
     select count(*) from {new} as new left join {old} as old using (student_id) where old.student_id is null
     """
 
-# A parent who gives way to another is a change; a student who is gone is none of these, but lost.
+# A parent who gives way to another is a change; a student who is gone is none of these, but dropped.
 _CHANGED = """
     select count(*) from {old} as old where not exists (
         select from {old_status} as status left join {new_status} as new using (student_id)

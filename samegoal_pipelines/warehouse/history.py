@@ -21,7 +21,7 @@ from samegoal_pipelines.warehouse.diff import Staged
 from samegoal_pipelines.warehouse.gate_metrics import Shown, changes_between, shown
 from samegoal_pipelines.warehouse.rows import Content
 from samegoal_pipelines.warehouse.snapshots import Counts, Snapshot, record_hidden
-from samegoal_pipelines.warehouse.withholding import Hidden, hide_from_kept, hide_from_published
+from samegoal_pipelines.warehouse.withholding import Hidden, hide_from_carried_over, hide_from_published
 
 
 def write_night(
@@ -50,11 +50,11 @@ def hide(
     connection: sa.Connection, counts: Counts, content: Content, district_id: str, night: date
 ) -> Counts:
     """Remove what is withheld tonight from the rows of students who are carried over."""
-    if not len(content.kept):
+    if not len(content.carried_over):
         return counts
     payload = content.payload
-    hidden = hide_from_kept(
-        connection, payload.restricted, payload.confidential, content.kept, district_id, night
+    hidden = hide_from_carried_over(
+        connection, payload.restricted, payload.confidential, content.carried_over, district_id, night
     )
     return replace(counts, changed=counts.changed + hidden)
 
@@ -75,33 +75,35 @@ def note_hidden(connection: sa.Connection, snapshot: Snapshot, hidden: Hidden) -
         record_hidden(connection, snapshot, hidden.students, hidden.rows)
 
 
-def facts_of(content: Content, counts: Counts, lost_by_time: int | None) -> dict[str, Any]:
+def facts_of(content: Content, counts: Counts, dropped_by_time: int | None) -> dict[str, Any]:
     """What the record of a snapshot says of its rows."""
     payload = content.payload
     return {
         **asdict(counts),
-        "lost_by_time": lost_by_time,
+        "dropped_by_time": dropped_by_time,
         "notes": list(payload.notes),
         "enrollment_rows": payload.enrollment_rows,
-        "set_aside": payload.set_aside,
+        "quarantined": payload.quarantined,
         "content_hash": content.hash,
     }
 
 
 def _count(connection: sa.Connection, content: Content, district_id: str, night: date) -> Counts:
-    """Who has which status is what the snapshot says, and of kept students what their rows say."""
+    """Who has which status is what the snapshot says, and of carried-over students what their rows say."""
     status = STATUS.table
     counted = content.status.table["status"].value_counts().to_pylist()
     having = Counter({each["values"]: each["counts"] for each in counted})
-    if len(content.kept):
-        kept = status.c.student_id == sa.any_(sa.literal(content.kept.tolist(), ARRAY(sa.BigInteger)))
+    if len(content.carried_over):
+        carried_over = status.c.student_id == sa.any_(
+            sa.literal(content.carried_over.tolist(), ARRAY(sa.BigInteger))
+        )
         current = (status.c.district_id == district_id) & status.c.valid_to.is_(None)
-        having.update(_tally(connection, status.c.status, current, kept))
+        having.update(_tally(connection, status.c.status, current, carried_over))
     tonight = (student_changes.c.district_id == district_id) & (student_changes.c.snapshot_date == night)
     changes = _tally(connection, student_changes.c.change, tonight)
     was_active = student_changes.c.old_status.in_(["ENROLLED", "PRE-ENROLLED"])
     is_active = sa.func.coalesce(student_changes.c.new_status, "").in_(["ENROLLED", "PRE-ENROLLED"])
-    lost = sa.select(sa.func.count()).where(tonight, was_active, ~is_active)
+    dropped = sa.select(sa.func.count()).where(tonight, was_active, ~is_active)
     added, removed = changes.pop("added", 0), changes.pop("removed", 0)
     students = having.total()
     return Counts(
@@ -113,8 +115,8 @@ def _count(connection: sa.Connection, content: Content, district_id: str, night:
         added=added,
         changed=sum(changes.values()),
         removed=removed,
-        kept=students - content.status.table.num_rows,
-        lost=connection.scalar(lost) or 0,
+        carried_over=students - content.status.table.num_rows,
+        dropped=connection.scalar(dropped) or 0,
     )
 
 

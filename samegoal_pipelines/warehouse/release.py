@@ -81,7 +81,7 @@ def release(
                 f"the rows that are landed for the night {run.night} are not those that were held"
             )
         s.stage(content, measured=False, what=f"what was held on {run.night}")
-        published = s.publish(lost_by_time=newest.lost_by_time)
+        published = s.publish(dropped_by_time=newest.dropped_by_time)
         s.connection.execute(
             sa.insert(releases).values(
                 district_id=run.district_id,

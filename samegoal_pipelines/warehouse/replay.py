@@ -134,7 +134,7 @@ def replay(
             staged = diff.stage(cursor, content, district_id, night.snapshot_date)
             counts = write_night(connection, content, staged, district_id, night.snapshot_date)
             diff.discard(cursor)
-            rewritten.append((counts, facts_of(content, counts, night.lost_by_time)))
+            rewritten.append((counts, facts_of(content, counts, night.dropped_by_time)))
         hide_again(connection, hidden, district_id, last.snapshot_date)
         differences = replay_diff.compare(cursor, district_id, [night.snapshot_date for night in nights])
         replayed = tuple(
@@ -145,10 +145,10 @@ def replay(
         )
         if dry_run or not any(night.differs for night in replayed):
             return Replayed(replayed, written=False)
-        for night, (counts, facts), told in zip(nights, rewritten, replayed, strict=True):
-            if told.differs:
-                if counts.lost != night.counts.lost:
-                    facts["lost_by_time"] = None
+        for night, (counts, facts), counted in zip(nights, rewritten, replayed, strict=True):
+            if counted.differs:
+                if counts.dropped != night.counts.dropped:
+                    facts["dropped_by_time"] = None
                 notes = [*facts["notes"], f"{_REPLAYED_BY}{run.run_id}"]
                 record_replayed(connection, night, facts | {"notes": notes})
         mark_content(connection, district_id, OTHER_CONTENT if hidden else rewritten[-1][1]["content_hash"])
@@ -160,7 +160,7 @@ def replay(
 
 def _held(counts: Counts) -> dict[str, int]:
     """What a snapshot holds. Its changes may have been counted against an earlier run of its night."""
-    changes = ("added", "changed", "removed", "lost")
+    changes = ("added", "changed", "removed", "dropped")
     return {name: count for name, count in asdict(counts).items() if name not in changes}
 
 

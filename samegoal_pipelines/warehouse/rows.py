@@ -44,7 +44,7 @@ class Content:
     status: Rows
     students: Rows
     parents: Rows
-    kept: Keys
+    carried_over: Keys
     hash: bytes
     payload: SnapshotPayload
 
@@ -69,20 +69,22 @@ def content_of(payload: SnapshotPayload) -> Content:
             (snapshot.parents, PARENTS),
         )
     )
-    kept = np.unique(np.fromiter((int(student_id) for student_id in snapshot.kept), dtype=np.int64))
+    carried_over = np.unique(
+        np.fromiter((int(student_id) for student_id in snapshot.carried_over), dtype=np.int64)
+    )
     if not np.array_equal(status.keys[0], students.keys[0]):
         strangers = len(np.setxor1d(status.keys[0], students.keys[0]))
         raise UnfitSnapshotError(f"{strangers} student(s) have a status or demographics, but not both")
     if strangers := int((~np.isin(parents.keys[0], status.keys[0])).sum()):
         raise UnfitSnapshotError(f"{strangers} parent row(s) belong to no student of the snapshot")
-    if twofold := int(np.isin(status.keys[0], kept).sum()):
-        raise UnfitSnapshotError(f"{twofold} student(s) are to be kept as they were and to be published anew")
+    if twofold := int(np.isin(status.keys[0], carried_over).sum()):
+        raise UnfitSnapshotError(f"{twofold} student(s) are both carried over and published")
     hashes = [part for rows in (status, students, parents) for part in (*rows.keys, rows.hashes)]
-    return Content(status, students, parents, kept, content_hash([*hashes, kept]), payload)
+    return Content(status, students, parents, carried_over, content_hash([*hashes, carried_over]), payload)
 
 
 class Contents:
-    """The contents of consecutive nights, kept small: a row that stays from night to night is stored once.
+    """The contents of consecutive nights, stored small: a row that stays from night to night is stored once.
 
     Attributes:
         shows: which contacts they show that are withheld by default.

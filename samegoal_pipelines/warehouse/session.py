@@ -56,12 +56,12 @@ class Published(Counts):
     """What a published snapshot holds, and how it differs from what was published before this attempt.
 
     Attributes:
-        lost_by_time: of the lost, those whom passing time alone explains; None where it was not asked.
+        dropped_by_time: of the dropped, those whom passing time alone explains; None where it was not asked.
         verdict: what the gate found; None where it was not asked.
         snapshot_id: of its record.
     """
 
-    lost_by_time: int | None = None
+    dropped_by_time: int | None = None
     verdict: Verdict | None = None
     snapshot_id: int | None = field(default=None, compare=False)
 
@@ -70,7 +70,7 @@ class Published(Counts):
 class Held(Counts):
     """What a snapshot that the gate holds would have published."""
 
-    lost_by_time: int | None = None
+    dropped_by_time: int | None = None
     verdict: Verdict = field(default_factory=Verdict)
     reason: str = ""
 
@@ -224,7 +224,7 @@ class Session:
     def _compare(self, staged: diff.Staged, content: Content, published: Snapshot) -> Comparison:
         return Comparison(published, measure(self.cursor, staged, content, published))
 
-    def publish(self, verdict: Verdict | None = None, *, lost_by_time: int | None = None) -> Published:
+    def publish(self, verdict: Verdict | None = None, *, dropped_by_time: int | None = None) -> Published:
         """Make the staged snapshot what SameGoal reads, and record it.
 
         The same night again replaces that night: what is left is as if only the last publication had been.
@@ -232,18 +232,18 @@ class Session:
         run, staging = self.run, _needed(self._staging)
         content = staging.content
         if verdict is not None:
-            lost_by_time = verdict.lost_by_time
+            dropped_by_time = verdict.dropped_by_time
         if staging.savepoint is None:
-            counts, lost_by_time = _unchanged(_needed(self.now), run.night)
+            counts, dropped_by_time = _unchanged(_needed(self.now), run.night)
             counts = hide(self.connection, counts, content, run.district_id, run.night)
         else:
             counts = self._write(staging)
             staging.savepoint.commit()
-        facts = facts_of(content, counts, lost_by_time)
+        facts = facts_of(content, counts, dropped_by_time)
         snapshot_id = record_published(self.connection, run, facts)
         self._written = True
         return Published(
-            **asdict(counts), lost_by_time=lost_by_time, verdict=verdict, snapshot_id=snapshot_id
+            **asdict(counts), dropped_by_time=dropped_by_time, verdict=verdict, snapshot_id=snapshot_id
         )
 
     def hold(self, verdict: Verdict) -> Held:
@@ -256,10 +256,10 @@ class Session:
         _needed(staging.savepoint).rollback()
         hidden = hide_now(self.connection, now, staging.content)
         reason = "; ".join((*verdict.reasons, *_what_is_hidden(hidden)))
-        facts = facts_of(staging.content, counts, verdict.lost_by_time)
+        facts = facts_of(staging.content, counts, verdict.dropped_by_time)
         record_held(self.connection, self.run, facts, reason=reason, against=now)
         self._written = True
-        return Held(**asdict(counts), lost_by_time=verdict.lost_by_time, verdict=verdict, reason=reason)
+        return Held(**asdict(counts), dropped_by_time=verdict.dropped_by_time, verdict=verdict, reason=reason)
 
     def preview(self) -> Counts:
         """What publishing the staged snapshot would count. It is rolled back with the session."""
@@ -348,8 +348,8 @@ def refuse_the_erased(connection: sa.Connection, run: RunIdentity) -> None:
 def _unchanged(now: Snapshot, night: date) -> tuple[Counts, int | None]:
     """The counts of content that is published already: of the same night, or of a new one."""
     if now.snapshot_date == night:
-        return now.counts, now.lost_by_time
-    return replace(now.counts, added=0, changed=0, removed=0, lost=0), None
+        return now.counts, now.dropped_by_time
+    return replace(now.counts, added=0, changed=0, removed=0, dropped=0), None
 
 
 def _what_is_hidden(hidden: Hidden) -> Iterator[str]:

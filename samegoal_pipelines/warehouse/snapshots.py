@@ -55,8 +55,8 @@ class Counts:
     added: int
     changed: int
     removed: int
-    kept: int
-    lost: int = 0
+    carried_over: int
+    dropped: int = 0
 
 
 _COUNTED = tuple(field.name for field in fields(Counts))
@@ -78,11 +78,11 @@ class Snapshot:
     added: int | None
     changed: int | None
     removed: int | None
-    kept: int | None
+    carried_over: int | None
     enrollment_rows: int | None
-    set_aside: int | None
-    lost: int | None
-    lost_by_time: int | None
+    quarantined: int | None
+    dropped: int | None
+    dropped_by_time: int | None
     notes: list[str]
     reason: str | None
     """Why it was held, or why it failed."""

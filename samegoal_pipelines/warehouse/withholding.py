@@ -121,15 +121,15 @@ class Hidden:
         )
 
 
-def hide_from_kept(
+def hide_from_carried_over(
     connection: sa.Connection,
     restricted: pd.DataFrame | None,
     confidential: pd.DataFrame | None,
-    kept: Keys,
+    carried_over: Keys,
     district_id: str,
     night: date,
 ) -> int:
-    """Take what is withheld tonight from the rows that kept students keep.
+    """Take what is withheld tonight from the rows that carried-over students keep.
 
     Args:
         restricted: student_id and parent_id of every pair under restriction.
@@ -138,8 +138,8 @@ def hide_from_kept(
     Returns:
         How many students that changed who had not changed yet tonight.
     """
-    students = _students_to_hide(connection, confidential, kept, district_id)
-    parents = _parents_to_hide(connection, restricted, confidential, kept, district_id)
+    students = _students_to_hide(connection, confidential, carried_over, district_id)
+    parents = _parents_to_hide(connection, restricted, confidential, carried_over, district_id)
     return _hide(connection, students, parents, district_id, night).students
 
 
@@ -153,7 +153,7 @@ def hide_from_published(
     """Take what has come to be withheld from the current rows of all students.
 
     Args:
-        restricted, confidential: as in `hide_from_kept`.
+        restricted, confidential: as in `hide_from_carried_over`.
         night: the published night; the rows change as of it, so that a new run of it takes this back.
     """
     students = _students_to_hide(connection, confidential, None, district_id)

@@ -37,8 +37,8 @@ def run(*arguments: str, stdin: str = "", **environment: str) -> Answered:
         finally:
             for number, handler in signals.items():
                 signal.signal(number, handler)
-        told = (streams[name].getvalue().decode() for name in ("stdout", "stderr"))
-        return Answered(int(stopped.value.code or 0), *told)
+        texts = (streams[name].getvalue().decode() for name in ("stdout", "stderr"))
+        return Answered(int(stopped.value.code or 0), *texts)
 
 
 Ask = Callable[..., Answered]

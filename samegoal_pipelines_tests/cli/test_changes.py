@@ -54,9 +54,9 @@ def test_each_night_is_counted_with_what_its_numbers_consist_of(ask, pipeline, d
     assert second["departures"] == {"no rows in Qmlativ": 1}
     assert "listed" not in second
 
-    told = ask("changes", "grand-bend").stdout
-    assert "2026-10-12: 4 added as ENROLLED" in told
-    assert "2026-10-13: 1 from ENROLLED to INACTIVE; 1 removed (1 no rows in Qmlativ)" in told
+    output = ask("changes", "grand-bend").stdout
+    assert "2026-10-12: 4 added as ENROLLED" in output
+    assert "2026-10-13: 1 from ENROLLED to INACTIVE; 1 removed (1 no rows in Qmlativ)" in output
 
     (only,) = nights(ask, "--since", "2026-10-13", "--students")
     assert [
@@ -98,9 +98,9 @@ def test_a_night_without_changes_says_so(ask, pipeline, district):
     pipeline.add(district([enrolled(1)]))
     assert pipeline.run().published
     assert pipeline.run(today=TOMORROW).published
-    told = ask("changes", "grand-bend", "--since", "2026-10-13").stdout
-    assert "grand-bend: nothing changed" in told
-    assert "2026-10-13" in told
+    output = ask("changes", "grand-bend", "--since", "2026-10-13").stdout
+    assert "grand-bend: nothing changed" in output
+    assert "2026-10-13" in output
 
 
 def test_without_a_night_or_a_district_it_says_so(ask, pipeline, district):

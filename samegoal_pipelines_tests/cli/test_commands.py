@@ -61,8 +61,8 @@ def test_a_district_is_registered_verified_and_published(served, tmp_path):
     assert "grand-bend: published 1 students for 2026-10-12" in synced.stderr
     assert "enrolled" in synced.stdout
 
-    told = json.loads(program("sync", "grand-bend", "--today", TODAY.isoformat(), "--json").stdout)
-    assert (told[0]["state"], told[0]["students"]) == ("published", 1)
+    report = json.loads(program("sync", "grand-bend", "--today", TODAY.isoformat(), "--json").stdout)
+    assert (report[0]["state"], report[0]["students"]) == ("published", 1)
 
 
 def test_the_secret_may_come_from_standard_input_and_is_never_shown(served):
@@ -214,7 +214,7 @@ ADD = ["districts", "add", "a", "--name", "A", "--base-url", "https://a.example.
 
 
 @pytest.mark.parametrize(
-    ("closed", "command", "status", "told"),
+    ("closed", "command", "status", "message"),
     [
         (">&-", ["districts", "list"], 0, ""),
         (">&-", ["report", "--no-forecast"], 0, ""),
@@ -230,7 +230,7 @@ ADD = ["districts", "add", "a", "--name", "A", "--base-url", "https://a.example.
     ],
 )
 def test_a_standard_stream_that_is_closed_is_one_that_nobody_reads_or_writes(
-    environment, closed, command, status, told
+    environment, closed, command, status, message
 ):
     """A cron job that closes its output wants the night and no words; the exit status is as ever."""
     answer = subprocess.run(
@@ -241,8 +241,8 @@ def test_a_standard_stream_that_is_closed_is_one_that_nobody_reads_or_writes(
         check=False,
     )
     assert answer.returncode == status
-    assert answer.stderr.startswith(told)
-    assert answer.stderr.count("\n") == bool(told)
+    assert answer.stderr.startswith(message)
+    assert answer.stderr.count("\n") == bool(message)
     assert answer.stdout == ""
 
 

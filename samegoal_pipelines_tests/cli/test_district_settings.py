@@ -17,28 +17,28 @@ def registered(pipeline, district) -> None:
 
 
 def test_limits_are_set_shown_and_taken_back(registered):
-    changed = run("districts", "set", "grand-bend", "--limit", "lost=12.5", "--limit", "lost_least=40")
+    changed = run("districts", "set", "grand-bend", "--limit", "dropped=12.5", "--limit", "dropped_least=40")
     assert (changed.returncode, changed.stderr) == (0, "")
     shown = run("districts", "show", "grand-bend").stdout
     lines = [" ".join(line.split()) for line in shown.splitlines()]
-    assert "limit lost 12.5% (set)" in lines
-    assert "limit lost_least 40 students (set)" in lines
+    assert "limit dropped 12.5% (set)" in lines
+    assert "limit dropped_least 40 students (set)" in lines
     assert "limit contacts 10%" in lines
     assert "restricted contacts withheld" in lines
 
-    assert run("districts", "set", "grand-bend", "--limit", "lost=default").returncode == 0
+    assert run("districts", "set", "grand-bend", "--limit", "dropped=default").returncode == 0
     (listed,) = json.loads(run("districts", "list", "--json").stdout)
-    assert (listed["gate_limits"]["lost"], listed["gate_limits"]["lost_least"]) == (10.0, 40)
+    assert (listed["gate_limits"]["dropped"], listed["gate_limits"]["dropped_least"]) == (10.0, 40)
 
 
 def test_a_limit_that_cannot_be_is_refused_in_one_line(registered):
     refused = run("districts", "set", "grand-bend", "--limit", "most=5")
     assert refused.returncode == 1
     assert refused.stderr.startswith(
-        "error: grand-bend: the gate has no limit named most; its limits are lost,"
+        "error: grand-bend: the gate has no limit named most; its limits are dropped,"
     )
     assert refused.stderr.count("\n") == 1
-    misspelt = run("districts", "set", "grand-bend", "--limit", "lost 5")
+    misspelt = run("districts", "set", "grand-bend", "--limit", "dropped 5")
     assert misspelt.returncode == 2
     assert "NAME=VALUE" in misspelt.stderr
 

@@ -69,9 +69,9 @@ def test_a_dry_run_of_the_published_night_compares_with_what_is_published(
 ) -> None:
     before = everything(pipeline)
     answer = ask("sync", "grand-bend", "--today", "2026-10-12", "--dry-run", "--students", "--json")
-    (told,) = json.loads(answer.stdout)
-    assert (told["state"], told["changed"], told["inactive"]) == ("published", 2, 1)
-    assert [(one["student_id"], one["change"]) for one in told["changes"]] == [
+    (report,) = json.loads(answer.stdout)
+    assert (report["state"], report["changed"], report["inactive"]) == ("published", 2, 1)
+    assert [(one["student_id"], one["change"]) for one in report["changes"]] == [
         (1, "status"),
         (2, "demographics"),
     ]
@@ -83,12 +83,12 @@ def test_a_dry_run_that_the_gate_would_hold_exits_with_3_and_says_why(pipeline, 
     before = everything(pipeline)
     answer = ask("sync", "grand-bend", "--today", str(TOMORROW), "--dry-run", "--json")
     assert answer.returncode == 3
-    (told,) = json.loads(answer.stdout)
-    assert told["state"] == "held"
-    (reason,) = told["reasons"]
+    (report,) = json.loads(answer.stdout)
+    assert report["state"] == "held"
+    (reason,) = report["reasons"]
     assert reason.startswith("31 of 60 students")
     assert "31 of them" in reason  # the rows of the published night say what time alone explains
-    assert "changes" not in told
+    assert "changes" not in report
     assert reason in answer.stderr
     assert everything(pipeline) == before
 
@@ -96,8 +96,8 @@ def test_a_dry_run_that_the_gate_would_hold_exits_with_3_and_says_why(pipeline, 
 def test_the_first_night_can_be_tried_too(pipeline, district, ask: Ask) -> None:
     pipeline.add(district(enrolled(3)))
     answer = ask("sync", "grand-bend", "--today", "2026-10-12", "--dry-run", "--json")
-    (told,) = json.loads(answer.stdout)
-    assert (told["students"], told["added"], told["gate"]) == (3, 3, None)
+    (report,) = json.loads(answer.stdout)
+    assert (report["students"], report["added"], report["gate"]) == (3, 3, None)
     assert pipeline.rows("select 1 from samegoal.snapshots") == []
 
 

@@ -162,8 +162,8 @@ def test_an_erased_district_stands_in_no_report_and_in_no_row(published, deploym
 
 
 def test_a_script_may_ask_what_would_go(registered):
-    told = json.loads(run("districts", "erase", "alpha", "--json").stdout)
-    assert told == {
+    report = json.loads(run("districts", "erase", "alpha", "--json").stdout)
+    assert report == {
         "district_id": "alpha",
         "erased": False,
         "rows": {"districts": 1, "district_credentials": 1},

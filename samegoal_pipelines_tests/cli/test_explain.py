@@ -34,7 +34,7 @@ def explained(ask: Ask) -> Callable[..., dict[str, Any]]:
 
 
 @pytest.fixture
-def told(ask: Ask) -> Callable[..., str]:
+def explain(ask: Ask) -> Callable[..., str]:
     def answer(*arguments: str) -> str:
         answered = ask("explain", "grand-bend", *arguments)
         assert answered.returncode == 0, answered.stderr
@@ -43,12 +43,12 @@ def told(ask: Ask) -> Callable[..., str]:
     return answer
 
 
-def test_every_enrollment_the_rule_and_the_building_are_told(pipeline, district, explained, told):
+def test_every_enrollment_the_rule_and_the_building_are_told(pipeline, district, explained, explain):
     rows = [ENROLLED, PAST, {**ENROLLED, "EntryWithdrawalID": 5, "WithdrawalCode": "CECS"}, OTHER]
     pipeline.add(district(rows))
     assert pipeline.run().published
 
-    said = told("000011")
+    said = explain("000011")
 
     assert "grand-bend, night of 2026-10-12" in said
     assert "published: ENROLLED" in said
@@ -69,25 +69,27 @@ def test_every_enrollment_the_rule_and_the_building_are_told(pipeline, district,
     assert "Sam" not in json.dumps(student)
 
 
-def test_a_student_without_a_status_is_explained_in_words(pipeline, district, explained, told):
+def test_a_student_without_a_status_is_explained_in_words(pipeline, district, explained, explain):
     pipeline.add(district([OTHER, COURSE]))
     assert pipeline.run().published
 
-    said = told("000012")
+    said = explain("000012")
 
     assert "published: nothing, that night or before" in said
     assert "there are only cross-entity course enrollments (CECS)" in said
     assert explained("000012")["students"][0]["absent"] == "CECS only"
 
 
-def test_a_kept_student_is_told_as_kept_and_the_unreadable_row_with_its_field(pipeline, district, told):
+def test_a_carried_over_student_is_shown_as_carried_over_and_the_unreadable_row_with_its_field(
+    pipeline, district, explain
+):
     made = district([ENROLLED, OTHER])
     pipeline.add(made)
     assert pipeline.run().published
     made.edit("Enrollment/EntryWithdrawal", 1, StartDate="31 February")
-    assert pipeline.run(today=TOMORROW).attempt.kept == 1
+    assert pipeline.run(today=TOMORROW).attempt.carried_over == 1
 
-    said = told("000011")
+    said = explain("000011")
 
     assert "night of 2026-10-13" in said
     assert "unchanged since 2026-10-12; carried over, because this night's rows cannot be relied on" in said
@@ -97,21 +99,21 @@ def test_a_kept_student_is_told_as_kept_and_the_unreadable_row_with_its_field(pi
     assert "replay" not in said
 
 
-def test_a_student_who_left_is_told_with_the_day_and_why(pipeline, district, told):
+def test_a_student_who_left_is_told_with_the_day_and_why(pipeline, district, explain):
     made = district([OTHER, {**ENROLLED, "EndDate": "2026-09-01"}])
     pipeline.add(made)
     assert pipeline.run().published
     made.edit("Enrollment/EntryWithdrawal", 1, StartDate="2024-08-14", EndDate="2025-06-01")
     assert pipeline.run(today=TOMORROW).published
 
-    said = told("000011")
+    said = explain("000011")
 
     assert "published: nothing; left on 2026-10-13 as INACTIVE: left the import window" in said
     assert "excluded: it ended more than a year ago (before 2025-10-13)" in said
-    assert "published: INACTIVE" in told("000011", "--on", "2026-10-12")
+    assert "published: INACTIVE" in explain("000011", "--on", "2026-10-12")
 
 
-def test_the_night_that_was_published_on_a_date_is_explained(pipeline, district, explained, told, ask):
+def test_the_night_that_was_published_on_a_date_is_explained(pipeline, district, explained, explain, ask):
     made = district([OTHER, ENROLLED])
     pipeline.add(made)
     assert pipeline.run().published
@@ -119,8 +121,8 @@ def test_the_night_that_was_published_on_a_date_is_explained(pipeline, district,
     later = TODAY + timedelta(days=5)
     assert pipeline.run(today=later).published
 
-    assert "INACTIVE" in told("000011")
-    assert "published before 2026-10-17: ENROLLED" in told("000011")
+    assert "INACTIVE" in explain("000011")
+    assert "published before 2026-10-17: ENROLLED" in explain("000011")
     between = explained("000011", "--on", "2026-10-16")
     assert between["night"] == "2026-10-12"
     assert between["students"][0]["published"]["status"] == "ENROLLED"
@@ -130,21 +132,21 @@ def test_the_night_that_was_published_on_a_date_is_explained(pipeline, district,
     assert "the first night is 2026-10-12" in early.stderr
 
 
-def test_a_night_that_failed_later_is_mentioned(pipeline, district, told):
+def test_a_night_that_failed_later_is_mentioned(pipeline, district, explain):
     made = district([ENROLLED])
     pipeline.add(made)
     assert pipeline.run().published
     made.client_secret = "another"
     assert not pipeline.run(today=TOMORROW).published
 
-    said = told("000011")
+    said = explain("000011")
 
     assert "night of 2026-10-12" in said
     assert "note: the night 2026-10-13 failed: reading Qmlativ: " in said
-    assert "note:" not in told("000011", "--on", "2026-10-12")
+    assert "note:" not in explain("000011", "--on", "2026-10-12")
 
 
-def test_a_night_that_is_held_is_mentioned_with_its_reason(pipeline, district, told):
+def test_a_night_that_is_held_is_mentioned_with_its_reason(pipeline, district, explain):
     pipeline.add(district([ENROLLED]))
     assert pipeline.run().published
     with pipeline.deployment.warehouse.begin() as connection:
@@ -152,12 +154,12 @@ def test_a_night_that_is_held_is_mentioned_with_its_reason(pipeline, district, t
             text(
                 "insert into samegoal.snapshots "
                 "(district_id, snapshot_date, state, held_reason, run_id, started_at) "
-                "values ('grand-bend', :night, 'held', 'too many are lost', 'a-run', now())"
+                "values ('grand-bend', :night, 'held', 'too many are dropped', 'a-run', now())"
             ),
             {"night": TOMORROW},
         )
 
-    assert "note: the night 2026-10-13 was held: too many are lost\n" in told("000011")
+    assert "note: the night 2026-10-13 was held: too many are dropped\n" in explain("000011")
 
 
 def test_numbers_are_text_compared_exactly_and_then_without_the_spaces_around(pipeline, district, explained):
@@ -174,14 +176,14 @@ def test_numbers_are_text_compared_exactly_and_then_without_the_spaces_around(pi
     assert [one["student_id"] for one in explained(" 7 ")["students"]] == [13]
 
 
-def test_two_students_with_one_number_are_both_explained(pipeline, district, told):
+def test_two_students_with_one_number_are_both_explained(pipeline, district, explain):
     made = district([ENROLLED, OTHER])
     made.edit("Student/Student", 11, StudentNumber="7")
     made.edit("Student/Student", 13, StudentNumber="7")
     pipeline.add(made)
     assert pipeline.run().published
 
-    said = told("7")
+    said = explain("7")
 
     assert "2 students have this number" in said
     assert "StudentID 11" in said
@@ -214,12 +216,12 @@ def test_without_a_published_night_and_without_a_district_it_says_so(pipeline, d
     assert ask("explain", "nowhere", "000011").returncode == 1
 
 
-def test_where_the_landing_was_pruned_the_warehouse_still_tells(pipeline, district, explained, told):
+def test_where_the_landing_was_pruned_the_warehouse_still_tells(pipeline, district, explained, explain):
     pipeline.add(district([ENROLLED]))
     assert pipeline.run().published
     shutil.rmtree(pipeline.deployment.settings.landing_root + "/grand-bend")
 
-    said = told("000011")
+    said = explain("000011")
 
     assert "no longer in the landing" in said
     assert "published: ENROLLED" in said
@@ -230,7 +232,7 @@ def test_where_the_landing_was_pruned_the_warehouse_still_tells(pipeline, distri
     assert answer["students"][0]["enrollments"] is None
 
 
-def test_what_the_rules_would_say_otherwise_today_is_told(pipeline, district, explained, told):
+def test_what_the_rules_would_say_otherwise_today_is_told(pipeline, district, explained, explain):
     """As after a change of the rules: what is published is not what the landed rows give."""
     pipeline.add(district([ENROLLED]))
     assert pipeline.run().published
@@ -239,21 +241,21 @@ def test_what_the_rules_would_say_otherwise_today_is_told(pipeline, district, ex
             text("update samegoal.student_status_history set status = 'INACTIVE', reason = 'withdrawn'")
         )
 
-    words = told("000011")
+    words = explain("000011")
 
     assert "these rows give ENROLLED by today's rules, and published is INACTIVE" in words
     assert "samegoal-pipelines replay grand-bend --from 2026-10-12" in words
     assert explained("000011")["students"][0]["differs"] == ["status", "reason"]
 
 
-def test_a_student_without_a_record_is_told_to_keep_what_was_published(pipeline, district, told):
+def test_a_student_without_a_record_is_told_to_keep_what_was_published(pipeline, district, explain):
     made = district([ENROLLED, OTHER])
     pipeline.add(made)
     assert pipeline.run().published
     made.remove_row("Demographics/Name", 1_000_011)
-    assert pipeline.run(today=TOMORROW).attempt.kept == 1
+    assert pipeline.run(today=TOMORROW).attempt.carried_over == 1
 
-    said = told("000011")
+    said = explain("000011")
 
     assert "no sound record" in said
     assert "; carried over, because" in said

@@ -35,10 +35,10 @@ def test_export_names_both_files_who_is_excluded_and_the_operator(
     whole, refused = student(1, **COMPLETE, parents={10: {}}), student(2, parents={20: {}})
     publish_night(deployment.warehouse, 0, snapshot(whole, refused))
     folder = tmp_path / "files"
-    told = ask("export", "grand-bend", "--to", str(folder), SAMEGOAL_OPERATOR="Pat Miller")
-    assert told.returncode == 0
-    assert "1 students and 1 parent rows of the snapshot 2026-09-01" in told.stdout
-    assert told.stderr.startswith("excluded: 00002: no Last Name")
+    result = ask("export", "grand-bend", "--to", str(folder), SAMEGOAL_OPERATOR="Pat Miller")
+    assert result.returncode == 0
+    assert "1 students and 1 parent rows of the snapshot 2026-09-01" in result.stdout
+    assert result.stderr.startswith("excluded: 00002: no Last Name")
     assert sorted(path.name for path in folder.iterdir()) == ["parents.csv", "students.csv"]
     as_json = json.loads(ask("export", "grand-bend", "--to", str(folder), "--json").stdout)
     assert (as_json["students"], as_json["parents"]) == (1, 1)

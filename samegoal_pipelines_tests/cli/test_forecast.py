@@ -36,13 +36,13 @@ def test_flips_are_counted_by_day_and_students_are_listed_on_request(pipeline, d
     pipeline.add(district([STAYS, ENDS, BEGINS]))
     assert pipeline.run().published
 
-    told = ask("forecast", "grand-bend")
-    assert told.returncode == 0, told.stderr
-    assert "by 2026-10-26, according to the rows of the night 2026-10-12" in told.stdout
-    lines = [line.split() for line in told.stdout.splitlines()]
+    result = ask("forecast", "grand-bend")
+    assert result.returncode == 0, result.stderr
+    assert "by 2026-10-26, according to the rows of the night 2026-10-12" in result.stdout
+    lines = [line.split() for line in result.stdout.splitlines()]
     assert ["2026-10-15", "ENROLLED", "INACTIVE", "1"] in lines
     assert ["2026-10-19", "PRE-ENROLLED", "ENROLLED", "1"] in lines
-    assert "000012" not in told.stdout
+    assert "000012" not in result.stdout
 
     listed = ask("forecast", "grand-bend", "--students", "--days", "3", "--json")
     assert json.loads(listed.stdout)["students"] == [
@@ -64,12 +64,12 @@ def test_days_to_come_begin_today_however_long_ago_a_night_was_published(
     assert pipeline.run().published
     the_date_of_every_district(date(2026, 11, 26))
 
-    told = ask("forecast", "grand-bend").stdout
-    assert "2 statuses have changed since 2026-10-12, the last published night" in told
-    assert "by 2026-12-10, according to the rows of the night 2026-10-12" in told
-    lines = [line.split() for line in told.splitlines()]
+    result = ask("forecast", "grand-bend").stdout
+    assert "2 statuses have changed since 2026-10-12, the last published night" in result
+    assert "by 2026-12-10, according to the rows of the night 2026-10-12" in result
+    lines = [line.split() for line in result.splitlines()]
     assert ["2026-12-02", "ENROLLED", "INACTIVE", "1"] in lines
-    assert "2026-10-15" not in told
+    assert "2026-10-15" not in result
     said = json.loads(ask("forecast", "grand-bend", "--days", "3", "--json").stdout)
     assert (said["night"], said["until"], said["overdue"], said["flips"]) == (
         "2026-10-12",
@@ -97,15 +97,15 @@ def test_a_forecast_without_flips_says_so(pipeline, district, ask: Ask):
 
 def test_without_a_published_night_or_its_landed_rows_it_says_what_to_do(pipeline, district, ask: Ask):
     pipeline.add(district([STAYS]))
-    told = ask("forecast", "grand-bend")
-    assert (told.returncode, told.stdout) == (1, "")
-    assert "grand-bend: no night is published yet; next: samegoal-pipelines sync grand-bend" in told.stderr
+    result = ask("forecast", "grand-bend")
+    assert (result.returncode, result.stdout) == (1, "")
+    assert "grand-bend: no night is published yet; next: samegoal-pipelines sync grand-bend" in result.stderr
 
     assert pipeline.run().published
     shutil.rmtree(Path(pipeline.deployment.landing.root) / "grand-bend")
-    told = ask("forecast", "grand-bend")
-    assert told.returncode == 1
-    assert "the landed rows of 2026-10-12 are gone or damaged" in told.stderr
+    result = ask("forecast", "grand-bend")
+    assert result.returncode == 1
+    assert "the landed rows of 2026-10-12 are gone or damaged" in result.stderr
 
 
 @pytest.mark.slow
@@ -127,13 +127,13 @@ def test_a_night_that_will_be_held_is_told_and_is_held_unless_next_years_enrollm
     pipeline.add(made)
     assert pipeline.run(today=last_but_one).published
 
-    told = ask("forecast", "grand-bend")
+    result = ask("forecast", "grand-bend")
     reason = (
         "40 of 60 ENROLLED and PRE-ENROLLED students (66.7%) become INACTIVE or leave the import window "
         "because time passes; the limit is 50%"
     )
-    assert f"the night 2026-05-29 will be held: {reason}" in told.stdout
-    assert "to do: have next year's enrollments entered in Qmlativ before; if it is right" in told.stdout
+    assert f"the night 2026-05-29 will be held: {reason}" in result.stdout
+    assert "to do: have next year's enrollments entered in Qmlativ before; if it is right" in result.stdout
     said = json.loads(ask("forecast", "grand-bend", "--json").stdout)["held_from"]
     assert (said["night"], said["students"], said["of"], said["reason"]) == ("2026-05-29", 40, 60, reason)
     assert "will be held" not in ask("forecast", "grand-bend", "--days", "1").stdout

@@ -68,8 +68,8 @@ def test_the_students_whom_a_held_night_would_change_are_listed_by_number(pipeli
     made.replace_rows(ENTRIES, [row for row in made.rows(ENTRIES) if row["StudentID"] != 32])
     assert pipeline.run(today=TOMORROW).held
 
-    told = ask("changes", "grand-bend", "--students").stdout
-    lines = [line.split() for line in told.splitlines()]
+    output = ask("changes", "grand-bend", "--students").stdout
+    lines = [line.split() for line in output.splitlines()]
     assert ["2026-10-13", "000001", "status", "ENROLLED", "INACTIVE"] in lines
     assert ["2026-10-13", "000032", "removed", "ENROLLED", "no", "rows", "in", "Qmlativ"] in lines
     assert "000031" not in [line[1] for line in lines if line[:1] == ["2026-10-13"]]
@@ -89,8 +89,8 @@ def test_where_what_was_held_is_landed_no_more_its_students_cannot_be_listed(pip
     change(made, range(1, 32), EndDate="2026-10-09")
     assert pipeline.run(today=TOMORROW).held
     shutil.rmtree(pipeline.deployment.settings.home / "landing" / "grand-bend")
-    told = ask("changes", "grand-bend", "--students").stdout
-    assert "no longer landed, so the students cannot be listed" in told
+    output = ask("changes", "grand-bend", "--students").stdout
+    assert "no longer landed, so the students cannot be listed" in output
 
 
 def test_scripts_are_told_what_is_held_and_a_failure_counts_more(pipeline, district):
@@ -99,12 +99,12 @@ def test_scripts_are_told_what_is_held_and_a_failure_counts_more(pipeline, distr
     assert pipeline.run().published
     change(held, range(1, 32), EndDate="2026-10-09")
 
-    told = run("sync", "grand-bend", "nowhere", "--json", *NIGHT)
+    output = run("sync", "grand-bend", "nowhere", "--json", *NIGHT)
 
-    assert told.returncode == 1
-    facts, unknown = json.loads(told.stdout)
+    assert output.returncode == 1
+    facts, unknown = json.loads(output.stdout)
     assert (facts["state"], facts["students"], facts["inactive"]) == ("held", 300, 31)
-    assert (facts["lost"], facts["lost_by_time"]) == (31, 0)
+    assert (facts["dropped"], facts["dropped_by_time"]) == (31, 0)
     assert facts["reason"].startswith("31 of 300 students")
     assert (unknown["state"], unknown["district_id"]) == ("failed", "nowhere")
 

@@ -53,12 +53,12 @@ def test_a_sync_that_is_stopped_tries_no_further_district_and_says_so(pipeline, 
         assert time.monotonic() < deadline
         time.sleep(0.05)
     sync.send_signal(stop)
-    _, told = sync.communicate(timeout=300)
+    _, output = sync.communicate(timeout=300)
 
     assert sync.returncode not in (0, None)
-    assert "stopped" in told
-    assert "other: published" not in told
-    assert "Traceback" not in told
+    assert "stopped" in output
+    assert "other: published" not in output
+    assert "Traceback" not in output
     assert pipeline.rows("select district_id, state from samegoal.snapshots") == [("grand-bend", "failed")]
 
 
@@ -66,9 +66,9 @@ def test_two_commands_at_once_on_one_district_both_end_and_leave_one_snapshot(pi
     pipeline.add(district(ENROLLED))
     command = [PROGRAM, "sync", "grand-bend", "--today", TODAY.isoformat()]
     both = [subprocess.Popen(command, stderr=subprocess.PIPE, text=True) for _ in range(2)]
-    told = [process.communicate(timeout=600)[1] for process in both]
+    output = [process.communicate(timeout=600)[1] for process in both]
 
-    assert any(process.returncode == 0 for process in both), told
-    assert all("Traceback" not in text for text in told)
+    assert any(process.returncode == 0 for process in both), output
+    assert all("Traceback" not in text for text in output)
     assert pipeline.rows("select count(*) from samegoal.snapshots where state = 'published'") == [(1,)]
     assert pipeline.statuses() == {11: ("ENROLLED", "current_enrollment")}

@@ -1,4 +1,4 @@
-"""Two runs of one night at once: the one that was quicker is not told as an error."""
+"""Two runs of one night at once: the one that was quicker is not reported as an error."""
 
 from __future__ import annotations
 
@@ -42,14 +42,14 @@ def test_a_night_that_a_later_run_has_replaced_is_well(pipeline, district, overt
 
     overtaken(another)
 
-    told = ask("sync", "grand-bend", "--today", TODAY.isoformat(), *how)
+    result = ask("sync", "grand-bend", "--today", TODAY.isoformat(), *how)
 
-    assert told.returncode == 0
-    assert told.stderr == "grand-bend: published, and replaced by a later run of the same night\n"
+    assert result.returncode == 0
+    assert result.stderr == "grand-bend: published, and replaced by a later run of the same night\n"
     if how:
-        assert [one["state"] for one in json.loads(told.stdout)] == ["superseded"]
+        assert [one["state"] for one in json.loads(result.stdout)] == ["superseded"]
     else:
-        assert told.stdout.split()[-7:] == ["grand-bend", "superseded", "3", "3", "0", "0", "0"]
+        assert result.stdout.split()[-7:] == ["grand-bend", "superseded", "3", "3", "0", "0", "0"]
 
 
 def test_a_held_night_that_a_later_run_has_published_waits_for_nobody(
@@ -66,7 +66,7 @@ def test_a_held_night_that_a_later_run_has_published_waits_for_nobody(
 
     overtaken(another)
 
-    told = ask("sync", "grand-bend", "--today", TOMORROW.isoformat())
+    result = ask("sync", "grand-bend", "--today", TOMORROW.isoformat())
 
-    assert told.returncode == 0
-    assert told.stderr == "grand-bend: held, and replaced by a later run of the same night\n"
+    assert result.returncode == 0
+    assert result.stderr == "grand-bend: held, and replaced by a later run of the same night\n"

@@ -59,8 +59,8 @@ def test_another_status_is_told_in_words_and_a_script_gets_numbers(two_nights, a
     for module in ("transforms.status", "tables.checks"):
         monkeypatch.setattr(f"samegoal_pipelines.{module}.GRADUATED_CODE", "77")
 
-    told = ask("replay", "grand-bend", "--from", "2026-10-13", "--dry-run")
-    assert "2026-10-13: 1 from INACTIVE to GRADUATED" in told.stdout
+    result = ask("replay", "grand-bend", "--from", "2026-10-13", "--dry-run")
+    assert "2026-10-13: 1 from INACTIVE to GRADUATED" in result.stdout
 
     answered = ask("replay", "grand-bend", "--from", "2026-10-13", "--dry-run", "--json")
     facts = json.loads(answered.stdout)
@@ -76,7 +76,7 @@ def test_another_status_is_told_in_words_and_a_script_gets_numbers(two_nights, a
     ]
 
 
-def test_nights_without_a_snapshot_are_left_out_and_said(two_nights, ask: Ask):
+def test_nights_without_a_snapshot_are_skipped_and_said(two_nights, ask: Ask):
     made = two_nights.source.sandbox["grand-bend"]
     made.client_secret = "another"
     assert not two_nights.run(today=TODAY + timedelta(days=2)).published

@@ -170,7 +170,7 @@ def test_a_landing_that_cannot_be_reached_is_asked_once_for_all_districts(deploy
     monkeypatch.setattr(Landing, "read", unreachable)
     board = read_board(deployment.warehouse, NIGHT, datetime(2026, 10, 12, 12, tzinfo=UTC))
     ahead = look_ahead(deployment.warehouse, deployment.landing, board)
-    assert (asked, ahead.left_out) == (["alpha"], ("alpha", "beta", "gamma"))
+    assert (asked, ahead.excluded) == (["alpha"], ("alpha", "beta", "gamma"))
 
 
 def test_the_page_is_written_where_it_is_wanted(deployment, run, tmp_path: Path):
@@ -210,8 +210,8 @@ def test_districts_that_will_be_held_are_told_the_soonest_first(deployment, run)
         lines[begin + 3].replace("beta", "alpha"),
     ]
 
-    told = json.loads(run("--json").output)["ahead"]["holds"]
-    assert [(one["district_id"], one["night"], one["students"], one["of"]) for one in told] == [
+    holds = json.loads(run("--json").output)["ahead"]["holds"]
+    assert [(one["district_id"], one["night"], one["students"], one["of"]) for one in holds] == [
         ("beta", "2026-10-16", 90, 100),
         ("alpha", "2026-10-22", 90, 100),
     ]

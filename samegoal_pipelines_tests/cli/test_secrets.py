@@ -100,7 +100,9 @@ def test_a_search_of_the_database_finds_what_is_there(deployment, pipeline, dist
     pipeline.add(district(ENROLLED), client_key="hidden-key-4711")
     with deployment.warehouse.begin() as connection:
         connection.execute(
-            sa.text("update samegoal.district_credentials set sealed_secret = convert_to('in-bytes', 'UTF8')")
+            sa.text(
+                "update samegoal.district_credentials set encrypted_secret = convert_to('in-bytes', 'UTF8')"
+            )
         )
     assert traces.in_database(deployment.warehouse, ["hidden-key-4711", "in-bytes", "nowhere"]) == [
         f"{traces.CLIENT_KEYS}: hidden-key-4711",

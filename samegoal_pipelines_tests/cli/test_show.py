@@ -34,10 +34,10 @@ def shown(ask, district_id: str) -> dict[str, str]:
     assert answered.returncode == 0, answered.stderr
     rows: dict[str, str] = {}
     for line in answered.stdout.splitlines():
-        name, _, told = line.strip().partition("  ")
-        if line.startswith(" ") or not told:
-            name, told = list(rows)[-1], f"{rows[list(rows)[-1]]} {line.strip()}"
-        rows[name.strip()] = told.strip()
+        name, _, value = line.strip().partition("  ")
+        if line.startswith(" ") or not value:
+            name, value = list(rows)[-1], f"{rows[list(rows)[-1]]} {line.strip()}"
+        rows[name.strip()] = value.strip()
     return rows
 
 
@@ -49,12 +49,12 @@ def test_the_last_snapshot_is_told_with_its_students(deployment, ask):
     register(deployment.warehouse, "alpha", ZONE)
     publish(deployment, "alpha", YESTERDAY)
 
-    told = shown(ask, "alpha")
+    lines = shown(ask, "alpha")
 
-    assert told["state"] == "active"
-    assert told["last published"].startswith(f"night of {YESTERDAY}, on ")
-    assert told["students"] == "2: 1 enrolled, 0 pre-enrolled, 0 graduated, 1 inactive"
-    assert {"last attempt", "because", "to do", "pause"}.isdisjoint(told)
+    assert lines["state"] == "active"
+    assert lines["last published"].startswith(f"night of {YESTERDAY}, on ")
+    assert lines["students"] == "2: 1 enrolled, 0 pre-enrolled, 0 graduated, 1 inactive"
+    assert {"last attempt", "because", "to do", "pause"}.isdisjoint(lines)
     published = facts(ask, "alpha")["last_published"]
     assert (published["snapshot_date"], published["students"]) == (str(YESTERDAY), 2)
     assert facts(ask, "alpha")["last_attempt"] is None
@@ -65,26 +65,26 @@ def test_a_failure_since_then_is_told_with_its_reason_and_what_to_do(deployment,
     publish(deployment, "alpha", YESTERDAY)
     attempt(deployment.warehouse, "alpha", "failed", TODAY, REFUSED)
 
-    told = shown(ask, "alpha")
+    lines = shown(ask, "alpha")
 
-    assert told["last published"].startswith(f"night of {YESTERDAY}")
-    assert told["last attempt"] == f"failed, night of {TODAY}"
-    assert told["because"] == REFUSED.reason
-    assert "samegoal-pipelines districts rotate-secret alpha" in told["to do"]
+    assert lines["last published"].startswith(f"night of {YESTERDAY}")
+    assert lines["last attempt"] == f"failed, night of {TODAY}"
+    assert lines["because"] == REFUSED.reason
+    assert "samegoal-pipelines districts rotate-secret alpha" in lines["to do"]
     last = facts(ask, "alpha")["last_attempt"]
-    assert (last["state"], last["next_step"]) == ("failed", told["to do"])
+    assert (last["state"], last["next_step"]) == ("failed", lines["to do"])
 
 
 def test_a_hold_names_its_night_in_the_command_that_releases_it(deployment, ask):
     """As written that night, the command is about the day on which it is typed."""
     register(deployment.warehouse, "alpha", ZONE)
-    reason, release = "31 students would be lost", "samegoal-pipelines sync alpha --release"
+    reason, release = "31 students would be dropped", "samegoal-pipelines sync alpha --release"
     attempt(deployment.warehouse, "alpha", "held", YESTERDAY, reason)
-    told = shown(ask, "alpha")
-    assert told["last published"] == "never"
-    assert told["last attempt"] == f"held, night of {YESTERDAY}"
-    assert told["because"] == facts(ask, "alpha")["last_attempt"]["reason"] == reason
-    assert told["to do"].endswith(f"{release} --today {YESTERDAY} --why REASON")
+    lines = shown(ask, "alpha")
+    assert lines["last published"] == "never"
+    assert lines["last attempt"] == f"held, night of {YESTERDAY}"
+    assert lines["because"] == facts(ask, "alpha")["last_attempt"]["reason"] == reason
+    assert lines["to do"].endswith(f"{release} --today {YESTERDAY} --why REASON")
 
 
 def test_a_night_that_was_published_after_all_leaves_no_trouble(deployment, ask):
@@ -109,21 +109,21 @@ def test_pauses_that_hold_or_are_to_come_are_told_and_past_ones_are_not(deployme
         )
         return shown(ask, "alpha")
 
-    told = paused(TODAY + timedelta(days=1), until)
-    assert (told["state"], told["pause"]) == (
+    lines = paused(TODAY + timedelta(days=1), until)
+    assert (lines["state"], lines["pause"]) == (
         "active",
         f"from {TODAY + timedelta(days=1)} to {until}: summer, set by Pat",
     )
-    told = paused(TODAY, until)
-    assert told["state"] == f"paused until {until}"
-    assert told["pause"] == f"from {TODAY} to {until}: summer, set by Pat"
-    assert told["last published"] == "never; next: samegoal-pipelines sync alpha"
+    lines = paused(TODAY, until)
+    assert lines["state"] == f"paused until {until}"
+    assert lines["pause"] == f"from {TODAY} to {until}: summer, set by Pat"
+    assert lines["last published"] == "never; next: samegoal-pipelines sync alpha"
     assert facts(ask, "alpha")["pause"]["paused_to"] == str(until)
 
     assert ask("resume", "alpha").returncode == 0
-    told = paused(YESTERDAY, YESTERDAY)
-    assert told["state"] == "active"
-    assert "pause" not in told
+    lines = paused(YESTERDAY, YESTERDAY)
+    assert lines["state"] == "active"
+    assert "pause" not in lines
 
 
 def test_the_list_says_what_is_published_and_who_does_not_run(deployment, ask):
@@ -135,10 +135,10 @@ def test_the_list_says_what_is_published_and_who_does_not_run(deployment, ask):
 
     listed = [line.split() for line in ask("districts", "list").stdout.splitlines()]
 
-    told = {line[0]: line for line in listed if line}
-    assert told["alpha"][-2:] == [str(YESTERDAY), "active"]
-    assert told["beta"][-2:] == ["never", "disabled"]
-    assert told["gamma"][-4:] == ["never", "paused", "until", str(TODAY)]
+    lines = {line[0]: line for line in listed if line}
+    assert lines["alpha"][-2:] == [str(YESTERDAY), "active"]
+    assert lines["beta"][-2:] == ["never", "disabled"]
+    assert lines["gamma"][-4:] == ["never", "paused", "until", str(TODAY)]
     rows = json.loads(ask("districts", "list", "--json").stdout)
     assert [(row["state"], row["last_published_night"]) for row in rows] == [
         ("active", str(YESTERDAY)),

@@ -59,7 +59,7 @@ def strange(request, pipeline, district) -> str:
 
 @pytest.mark.slow
 def test_every_command_that_shows_them_shows_them_as_they_are(strange, pipeline, ask: Ask, tmp_path):
-    def told(*command: str) -> str:
+    def output_of(*command: str) -> str:
         answered = ask(*command)
         shown = answered.stdout + answered.stderr
         for line in shown.split("\n"):
@@ -79,7 +79,7 @@ def test_every_command_that_shows_them_shows_them_as_they_are(strange, pipeline,
         ["export", "grand-bend", "--to", str(tmp_path / "files")],
         ["report", "--night", TODAY.isoformat()],
     ):
-        assert as_shown in told(*command), command
+        assert as_shown in output_of(*command), command
 
 
 def test_a_table_has_a_line_for_each_string_and_more_only_for_a_list(capsys):

@@ -29,20 +29,20 @@ def three(pipeline, district):
 
 
 def test_one_district_is_told_in_full(three, ask: Ask):
-    told = ask("districts", "verify", "alpha")
-    assert (told.returncode, told.stderr) == (0, "")
-    lines = told.stdout.splitlines()
+    result = ask("districts", "verify", "alpha")
+    assert (result.returncode, result.stderr) == (0, "")
+    lines = result.stdout.splitlines()
     assert lines[0] == "alpha, Alpha ISD: ready"
     assert any(line.split() == ["token", "ok", "accepted", "in", "the", "form"] for line in lines)
     assert any(line.split()[:2] == ["Demographics/NameSuffix", "5"] for line in lines)
-    assert "Not granted" not in told.stdout
+    assert "Not granted" not in result.stdout
 
 
 def test_what_a_missing_field_costs_is_told_and_does_not_fail_it(three, ask: Ask):
-    told = ask("districts", "verify", "beta")
-    assert told.returncode == 0
-    assert told.stdout.startswith("beta, Beta ISD: ready, with warnings\n")
-    assert "- Demographics/Name.IsHispanic: empty: student_demographics.is_hispanic\n" in told.stdout
+    result = ask("districts", "verify", "beta")
+    assert result.returncode == 0
+    assert result.stdout.startswith("beta, Beta ISD: ready, with warnings\n")
+    assert "- Demographics/Name.IsHispanic: empty: student_demographics.is_hispanic\n" in result.stdout
 
 
 def test_a_key_file_that_this_account_may_not_read_is_told_of_each_district(
@@ -57,35 +57,35 @@ def test_a_key_file_that_this_account_may_not_read_is_told_of_each_district(
 
     assert key_file.exists()
     monkeypatch.setattr(Path, "read_text", refuse)
-    told = ask("districts", "verify", "--all")
-    assert (told.returncode, told.stderr) == (1, "")
-    assert told.stdout.count("secret.key cannot be read (Permission denied)") == 3
-    assert told.stdout.endswith("3 not ready\n")
+    result = ask("districts", "verify", "--all")
+    assert (result.returncode, result.stderr) == (1, "")
+    assert result.stdout.count("secret.key cannot be read (Permission denied)") == 3
+    assert result.stdout.endswith("3 not ready\n")
 
 
 def test_all_are_told_in_a_row_each_with_trouble_first(three, pipeline, ask: Ask):
-    told = ask("districts", "verify", "--all")
-    assert told.returncode == 1
-    rows = [line.split() for line in told.stdout.splitlines()]
+    result = ask("districts", "verify", "--all")
+    assert result.returncode == 1
+    rows = [line.split() for line in result.stdout.splitlines()]
     assert [row[0] for row in rows if row and row[0] in ("alpha", "beta", "gamma")] == [
         "gamma",
         "beta",
         "alpha",
     ]
-    assert "token: Qmlativ does not accept the credentials" in told.stdout
-    assert told.stdout.endswith("1 not ready; 1 ready, with warnings; 1 ready\n")
+    assert "token: Qmlativ does not accept the credentials" in result.stdout
+    assert result.stdout.endswith("1 not ready; 1 ready, with warnings; 1 ready\n")
 
     pipeline.deployment.registry.set_active("gamma", False)
-    told = ask("districts", "verify", "--all")
-    assert told.returncode == 0
-    assert "gamma" not in told.stdout
+    result = ask("districts", "verify", "--all")
+    assert result.returncode == 0
+    assert "gamma" not in result.stdout
 
 
 def test_a_script_gets_everything(three, ask: Ask):
-    told = ask("districts", "verify", "--json", "gamma", "beta", "nowhere")
-    assert told.returncode == 1
-    assert told.stderr.startswith("error: nowhere: no such district is registered")
-    gamma, beta = json.loads(told.stdout)
+    result = ask("districts", "verify", "--json", "gamma", "beta", "nowhere")
+    assert result.returncode == 1
+    assert result.stderr.startswith("error: nowhere: no such district is registered")
+    gamma, beta = json.loads(result.stdout)
     assert (gamma["district_id"], gamma["ok"], gamma["state"]) == ("gamma", False, "failed")
     assert [step["name"] for step in gamma["steps"]] == ["expiry", "token"]
     assert beta["missing"] == [
@@ -105,8 +105,8 @@ def test_the_rows_of_the_last_night_are_told_unless_they_are_to_be_counted(pipel
     made.add_row("Demographics/Zip", ZipID=77, City="Round Rock", ZipCode="78664")
 
     def zips(*how: str) -> int:
-        (told,) = json.loads(ask("districts", "verify", "grand-bend", "--json", *how).stdout)
-        return next(each["rows"] for each in told["objects"] if each["name"] == "Demographics/Zip")
+        (result,) = json.loads(ask("districts", "verify", "grand-bend", "--json", *how).stdout)
+        return next(each["rows"] for each in result["objects"] if each["name"] == "Demographics/Zip")
 
     assert zips("--count") == zips() + 1
 
@@ -115,9 +115,9 @@ def test_a_key_is_rotated_and_everything_goes_on(three, ask: Ask, tmp_path):
     file = tmp_path / "home" / "secret.key"
     before = file.read_text()
 
-    told = ask("districts", "rotate-key")
+    result = ask("districts", "rotate-key")
 
-    assert told == (0, "Client Secrets encrypted again: 3, with a new key; the old keys are removed\n", "")
+    assert result == (0, "Client Secrets encrypted again: 3, with a new key; the old keys are removed\n", "")
     assert file.read_text() != before
     assert ask("sync", "alpha").returncode == 0
 
@@ -132,12 +132,12 @@ def test_a_lost_key_is_exit_status_1_and_the_districts_that_need_their_secret_ag
         == 0
     )
 
-    told = ask("districts", "rotate-key")
+    result = ask("districts", "rotate-key")
 
-    assert told.returncode == 1
-    assert told.stdout.startswith("Client Secrets encrypted again: 1, with a new key")
-    assert [line.split(":")[1].strip() for line in told.stderr.splitlines()] == ["alpha", "gamma"]
-    assert "districts rotate-secret alpha" in told.stderr
+    assert result.returncode == 1
+    assert result.stdout.startswith("Client Secrets encrypted again: 1, with a new key")
+    assert [line.split(":")[1].strip() for line in result.stderr.splitlines()] == ["alpha", "gamma"]
+    assert "districts rotate-secret alpha" in result.stderr
 
 
 def _file(folder):
@@ -153,10 +153,10 @@ def test_keys_of_the_environment_stay_their_owners(three, ask: Ask, tmp_path, mo
     old, new = file.read_text().strip(), Fernet.generate_key().decode()
     monkeypatch.setenv("SAMEGOAL_SECRET_KEY", f"{new},{old}")
 
-    told = ask("districts", "rotate-key")
+    result = ask("districts", "rotate-key")
 
-    assert told.returncode == 0
-    assert "Client Secrets encrypted again: 3, with the first key of SAMEGOAL_SECRET_KEY" in told.stdout
+    assert result.returncode == 0
+    assert "Client Secrets encrypted again: 3, with the first key of SAMEGOAL_SECRET_KEY" in result.stdout
     assert file.read_text().strip() == old
     monkeypatch.setenv("SAMEGOAL_SECRET_KEY", new)
     assert ask("sync", "alpha").returncode == 0

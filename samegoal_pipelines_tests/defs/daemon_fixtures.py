@@ -79,15 +79,17 @@ class Daemon:
         """Wait until something holds; the daemon's log is shown where it does not come."""
         deadline = time.monotonic() + seconds
         while not until():
-            assert self._process is None or self._process.poll() is None, f"the daemon ended\n{self.told()}"
-            assert time.monotonic() < deadline, f"{what} did not come\n{self.told()}"
+            assert self._process is None or self._process.poll() is None, (
+                f"the daemon ended\n{self.log_text()}"
+            )
+            assert time.monotonic() < deadline, f"{what} did not come\n{self.log_text()}"
             time.sleep(0.1)
 
     def is_up(self) -> bool:
         """Whether its log says so."""
         return "Instance is configured with the following daemons" in self.log.read_text()
 
-    def told(self) -> str:
+    def log_text(self) -> str:
         return self.log.read_text()[-6_000:]
 
 

@@ -73,12 +73,12 @@ class DevServer:
         """Wait until something holds, and return it; the server's log is shown where it does not come."""
         deadline = time.monotonic() + seconds
         while not (found := until()):
-            assert self._process.poll() is None, f"the server has ended\n{self._told()}"
-            assert time.monotonic() < deadline, f"{what} did not come\n{self._told()}"
+            assert self._process.poll() is None, f"the server has ended\n{self._log_text()}"
+            assert time.monotonic() < deadline, f"{what} did not come\n{self._log_text()}"
             time.sleep(0.2)
         return found
 
-    def _told(self) -> str:
+    def _log_text(self) -> str:
         return self._log.read_text()[-6_000:]
 
 

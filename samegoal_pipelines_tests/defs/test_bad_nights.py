@@ -105,7 +105,7 @@ def test_an_unknown_withdrawal_code_id_keeps_the_student_as_last_published(pipel
     assert night.published
     assert "1 unreadable, carried over as last published" in night.line()
     assert pipeline.statuses()[11] == ("ENROLLED", "current_enrollment")
-    assert left_out(pipeline, TOMORROW) == [("quarantined", "unknown_withdrawal_code", 1)]
+    assert excluded(pipeline, TOMORROW) == [("quarantined", "unknown_withdrawal_code", 1)]
 
 
 def test_an_uncertain_student_who_was_never_published_gets_no_row(pipeline, district):
@@ -120,7 +120,7 @@ def test_an_end_before_the_start_was_never_effective(pipeline, district):
 
     assert pipeline.run().published
     assert set(pipeline.statuses()) == {11}
-    assert left_out(pipeline, TODAY) == [("quarantined", "never_effective", 2)]
+    assert excluded(pipeline, TODAY) == [("quarantined", "never_effective", 2)]
 
 
 def test_the_same_enrollment_twice_is_one_enrollment(pipeline, district):
@@ -130,10 +130,10 @@ def test_the_same_enrollment_twice_is_one_enrollment(pipeline, district):
 
     assert pipeline.run().published
     assert pipeline.statuses() == {11: ("ENROLLED", "current_enrollment")}
-    assert left_out(pipeline, TODAY) == []
+    assert excluded(pipeline, TODAY) == []
 
 
-def test_the_same_enrollment_id_with_another_content_sets_both_aside(pipeline, district):
+def test_the_same_enrollment_id_with_another_content_quarantines_both(pipeline, district):
     made = district(enrolled(300))
     pipeline.add(made)
     assert pipeline.run().published
@@ -144,16 +144,16 @@ def test_the_same_enrollment_id_with_another_content_sets_both_aside(pipeline, d
 
     assert night.published, night.reason
     assert pipeline.statuses()[1] == ("ENROLLED", "current_enrollment")
-    assert left_out(pipeline, TOMORROW) == [("quarantined", "conflicting_duplicate", 1)] * 2
+    assert excluded(pipeline, TOMORROW) == [("quarantined", "conflicting_duplicate", 1)] * 2
 
 
-def test_a_date_that_is_no_date_sets_the_row_aside_and_keeps_it(pipeline, published):
+def test_a_date_that_is_no_date_quarantines_the_row_and_keeps_it(pipeline, published):
     made, _ = published
     made.edit("Enrollment/EntryWithdrawal", 1, StartDate="2026-02-31T00:00:00")
 
     assert pipeline.run(today=TOMORROW).published
     assert pipeline.statuses()[11] == ("ENROLLED", "current_enrollment")
-    assert left_out(pipeline, TOMORROW) == [("quarantined", "unreadable", 1)]
+    assert excluded(pipeline, TOMORROW) == [("quarantined", "unreadable", 1)]
 
 
 def test_a_table_that_breaks_its_schema_is_a_failed_check_and_nothing_downstream_runs(pipeline, published):
@@ -277,7 +277,7 @@ def test_a_new_restriction_reaches_a_student_who_is_unreadable_tonight(pipeline,
     night = pipeline.run(today=TOMORROW)
 
     assert night.published, night.reason
-    assert (night.attempt.kept, night.attempt.changed) == (1, 1)
+    assert (night.attempt.carried_over, night.attempt.changed) == (1, 1)
     assert pipeline.rows(PARENTS) == [(True, None)]
     assert pipeline.rows(
         "select valid_to from samegoal.parent_demographics_history where email is not null"
@@ -303,7 +303,7 @@ def test_a_granted_flag_that_comes_in_no_row_counts_as_restricted(pipeline, dist
 
 
 def test_a_field_of_another_type_in_every_row_fails_the_night(pipeline, district):
-    """Setting every row aside would freeze the district without a word."""
+    """Quarantining every row would freeze the district without a word."""
     made = district([{"StudentID": n, "StartDate": "2026-08-12"} for n in range(1, 31)])
     pipeline.add(made)
     assert pipeline.run().published
@@ -396,10 +396,10 @@ def test_a_held_back_secret_never_reaches_the_event_log(pipeline):
         ) == [(0,)]
 
 
-def left_out(pipeline, night: date) -> list[tuple[str, str, int]]:
+def excluded(pipeline, night: date) -> list[tuple[str, str, int]]:
     """Outcome, reason and enrollment id of every row that did not count, as landed."""
     tables = pipeline.deployment.landing.read(
         "cecs_filtered_enrollments", district_id="grand-bend", night=night
     )
-    rows = tables["left_out"]
+    rows = tables["excluded"]
     return sorted(zip(rows["outcome"], rows["reason"], rows["enrollment_id"], strict=True))

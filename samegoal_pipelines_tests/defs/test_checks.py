@@ -39,7 +39,7 @@ def test_granted_fields_need_no_word():
     assert field_grants("raw_parents", reads(), None)[:2] == (True, "every optional field is granted")
 
 
-def test_a_field_that_was_never_granted_is_a_warning_with_its_cost_and_the_remedy():
+def test_a_field_that_was_never_granted_is_a_warning_with_its_cost_and_the_next_step():
     finding = field_grants(
         "raw_parents", reads("HasActiveRestrictedAccess"), reads("HasActiveRestrictedAccess")
     )
@@ -139,8 +139,8 @@ def test_each_problem_warns_and_is_counted_in_its_own_row_and_in_no_other(proble
 
 def test_no_finding_holds_a_value_of_a_row():
     findings = worklist_findings(listed(("never closed", 4711, 1)))
-    told = str([(finding.description, finding.metadata) for finding in findings.values()])
-    assert not any(value in told for value in ("4711", "S-1", "Austin", "2024-08-14"))
+    text = str([(finding.description, finding.metadata) for finding in findings.values()])
+    assert not any(value in text for value in ("4711", "S-1", "Austin", "2024-08-14"))
 
 
 def test_every_check_speaks_of_an_asset_and_says_what_it_wants():

@@ -92,7 +92,7 @@ def test_runs_start_with_everything_imported_and_leave_postgres_when_they_end(tm
         one.chmod(0o711)  # run by root, Postgres works there as another account
     postgres = folder / "postgres"
 
-    told = python(STARTED_BY_DAGSTER, str(postgres), folder=folder)
+    output = python(STARTED_BY_DAGSTER, str(postgres), folder=folder)
 
-    assert told.split() == ["True", "3", "True", "3"]
+    assert output.split() == ["True", "3", "True", "3"]
     assert EmbeddedPostgres(postgres).status() == []

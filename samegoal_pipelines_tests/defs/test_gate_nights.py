@@ -67,8 +67,8 @@ def test_a_mass_withdrawal_is_held_and_last_nights_snapshot_stays(pipeline, publ
     )
 
     assert pipeline.rows(
-        "select state, students, enrolled, inactive, changed, lost, lost_by_time, enrollment_rows, set_aside "
-        "from samegoal.snapshots order by snapshot_id"
+        "select state, students, enrolled, inactive, changed, dropped, dropped_by_time, enrollment_rows, "
+        "quarantined from samegoal.snapshots order by snapshot_id"
     ) == [
         ("published", 300, 300, 0, 0, 0, None, 300, 0),
         ("held", 300, 269, 31, 31, 31, 0, 300, 0),
@@ -88,9 +88,9 @@ def test_a_held_night_is_red_in_dagster_with_the_numbers_and_materializes_nothin
     assert green.passed
     assert (run_id, red.passed, red.severity) == (held.run_id, False, dg.AssetCheckSeverity.ERROR)
     assert "31 of 300 students (10.3%)" in red.description
-    lost, *_ = (record.data for record in red.metadata["shares"].records)
-    assert (lost["what"], lost["rows"], lost["of"]) == ("students dropped by edits", "31", "300")
-    assert (lost["share"], lost["held above"]) == ("10.3%", "10%, from 25 students on")
+    dropped, *_ = (record.data for record in red.metadata["shares"].records)
+    assert (dropped["what"], dropped["rows"], dropped["of"]) == ("students dropped by edits", "31", "300")
+    assert (dropped["share"], dropped["held above"]) == ("10.3%", "10%, from 25 students on")
     enrolled_now, *_ = (record.data for record in red.metadata["statuses"].records)
     assert enrolled_now == {"status": "ENROLLED", "students": "269", "before": "300", "change": "-31"}
     assert "release_held_snapshot/playground" in red.metadata["release it"].value
@@ -102,9 +102,9 @@ def test_a_held_night_is_red_in_dagster_with_the_numbers_and_materializes_nothin
             for record in instance.get_records_for_run(held.run_id).records
             if record.event_log_entry.dagster_event and record.event_log_entry.dagster_event.is_step_failure
         ]
-    told = failure.user_failure_data
-    assert told.description.startswith("grand-bend: held: 31 of 300")
-    assert "release_held_snapshot" in told.description
+    data = failure.user_failure_data
+    assert data.description.startswith("grand-bend: held: 31 of 300")
+    assert "release_held_snapshot" in data.description
 
 
 @pytest.mark.parametrize(("edited", "passes"), [(30, True), (31, False)])
@@ -116,7 +116,7 @@ def test_withdrawals_that_were_known_beforehand_do_not_count(pipeline, published
     change(published, range(201, 201 + edited), EndDate="2026-10-09")
     night = pipeline.run(today=TOMORROW)
 
-    assert (night.attempt.lost, night.attempt.lost_by_time) == (30 + edited, 30)
+    assert (night.attempt.dropped, night.attempt.dropped_by_time) == (30 + edited, 30)
     assert night.published is passes, night.line()
     if not passes:
         assert "31 of them (10.3%) not because time has passed" in night.line()
@@ -178,7 +178,7 @@ def test_a_graduating_class_is_not_held_however_large(pipeline, district):
     night = pipeline.run(today=FIRST_DAY_OFF)
 
     assert night.published, night.line()
-    assert (night.attempt.graduated, night.attempt.lost, night.attempt.lost_by_time) == (60, 60, 60)
+    assert (night.attempt.graduated, night.attempt.dropped, night.attempt.dropped_by_time) == (60, 60, 60)
 
 
 def test_enrollments_that_vanish_altogether_are_held_however_few_they_were(pipeline, district):
@@ -190,11 +190,11 @@ def test_enrollments_that_vanish_altogether_are_held_however_few_they_were(pipel
     holds(pipeline, TOMORROW, "nobody is in the snapshot", "2 student(s)")
 
 
-def test_more_than_one_percent_of_rows_set_aside_is_held_and_fewer_keep_their_students(pipeline, published):
+def test_more_than_one_percent_of_rows_quarantined_is_held_and_fewer_keep_their_students(pipeline, published):
     change(published, range(1, 4), WithdrawalCodeID=424242)
     night = pipeline.run(today=TOMORROW)
     assert night.published, night.line()
-    assert (night.attempt.set_aside, night.attempt.kept) == (3, 3)
+    assert (night.attempt.quarantined, night.attempt.carried_over) == (3, 3)
 
     change(published, range(1, 5), WithdrawalCodeID=424242)
 
@@ -208,7 +208,7 @@ def test_the_first_snapshot_of_a_district_is_never_held(pipeline, district):
     night = pipeline.run()
 
     assert night.published, night.line()
-    assert (night.attempt.inactive, night.attempt.set_aside) == (100, 10)
+    assert (night.attempt.inactive, night.attempt.quarantined) == (100, 10)
     ((_, check),) = gate_checks()
     assert check.passed
     assert "first snapshot" in check.description
@@ -216,7 +216,7 @@ def test_the_first_snapshot_of_a_district_is_never_held(pipeline, district):
 
 def test_a_district_may_have_limits_of_its_own(pipeline, published):
     change(published, range(1, 32), EndDate="2026-10-09")
-    pipeline.deployment.registry.set("grand-bend", gate_limits={"lost": 20.0})
+    pipeline.deployment.registry.set("grand-bend", gate_limits={"dropped": 20.0})
 
     assert pipeline.run(today=TOMORROW).published
 
@@ -230,7 +230,7 @@ def test_a_held_night_that_is_mended_in_qmlativ_publishes_and_nothing_is_held_an
     night = pipeline.run(today=TOMORROW)
 
     assert night.published, night.line()
-    assert (night.attempt.enrolled, night.attempt.inactive, night.attempt.lost) == (290, 10, 10)
+    assert (night.attempt.enrolled, night.attempt.inactive, night.attempt.dropped) == (290, 10, 10)
     assert pipeline.rows("select state from samegoal.snapshots order by snapshot_id") == [
         ("published",),
         ("superseded",),

@@ -78,9 +78,9 @@ def test_each_district_keeps_its_last_nights_also_one_that_is_disabled(pipeline,
     assert deployment.landing.nights("alpha") == back(today, 35, 34, 0)
     assert deployment.landing.nights("beta") == back(today, 3)
     output = output_of(result, "prune_landed_nights")
-    told = output.step_output_data.metadata
-    assert told["nights pruned"].value == 3
-    assert [record.data for record in told["by district"].records] == [
+    data = output.step_output_data.metadata
+    assert data["nights pruned"].value == 3
+    assert [record.data for record in data["by district"].records] == [
         {"district": "alpha", "nights pruned": 2},
         {"district": "beta", "nights pruned": 1},
     ]
@@ -135,12 +135,12 @@ def test_a_district_that_cannot_be_pruned_is_named_and_stops_no_other(
     assert not result.success
     assert deployment.landing.nights("beta") == []
     (failure,) = [event for event in result.all_node_events if event.is_step_failure]
-    told = failure.step_failure_data.user_failure_data
-    assert told.description == (
+    data = failure.step_failure_data.user_failure_data
+    assert data.description == (
         "pruning the landing: 1 of 2 district(s) failed: "
         "alpha: landed files of alpha cannot all be deleted: check the storage"
     )
-    assert told.metadata["nights pruned"].value == 1
+    assert data.metadata["nights pruned"].value == 1
 
 
 def test_the_pages_of_old_reports_go_with_their_nights(pipeline, district, deployment, moment):

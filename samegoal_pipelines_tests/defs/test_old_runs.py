@@ -78,9 +78,9 @@ class Runs:
     def reason(self, run: dg.DagsterRun) -> str | None:
         """Why the run failed, as its page in the UI says it."""
         for record in self.instance.all_logs(run.run_id, of_type=dg.DagsterEventType.STEP_FAILURE):
-            told = record.get_dagster_event().step_failure_data.user_failure_data
-            if told:
-                return told.description
+            data = record.get_dagster_event().step_failure_data.user_failure_data
+            if data:
+                return data.description
         return None
 
     def _execute(self, tags: dict[str, str], **how: Any) -> dg.DagsterRun:

@@ -117,7 +117,7 @@ def test_a_release_publishes_exactly_what_was_held_although_qmlativ_has_changed_
     ) == [(0,)]
     assert pipeline.rows("select student_id, why from samegoal.departures") == [(300, "CECS only")]
     assert not source.traffic.log
-    counts = "students, enrolled, inactive, changed, removed, lost, lost_by_time, landed_run_id, state"
+    counts = "students, enrolled, inactive, changed, removed, dropped, dropped_by_time, landed_run_id, state"
     assert pipeline.rows(f"select {counts} from samegoal.snapshots order by snapshot_id")[1:] == [
         (299, 260, 39, 39, 1, 40, 0, attempt.run_id, "superseded"),
         (299, 260, 39, 39, 1, 40, 0, attempt.run_id, "published"),
@@ -322,7 +322,7 @@ def test_students_who_could_not_be_read_are_kept_by_a_release_as_well(pipeline, 
     night = pipeline.release(today=TOMORROW)
 
     assert night.published, night.line()
-    assert night.attempt.kept == 1
+    assert night.attempt.carried_over == 1
     assert pipeline.statuses()[200] == ("ENROLLED", "current_enrollment")
 
 

@@ -233,9 +233,13 @@ def test_the_job_in_the_ui_only_tells_unless_it_is_told_to_write(two_nights, mon
     assert result.success
     assert every_byte(two_nights.deployment.warehouse) == before
     (output,) = [event for event in result.all_events if event.is_successful_output]
-    told = output.step_output_data.metadata
-    assert (told["nights"].value, told["nights that differ"].value, told["dry run"].value) == (1, 1, True)
-    (record,) = told["differences"].records
+    metadata = output.step_output_data.metadata
+    assert (metadata["nights"].value, metadata["nights that differ"].value, metadata["dry run"].value) == (
+        1,
+        1,
+        True,
+    )
+    (record,) = metadata["differences"].records
     assert record.data == {
         "night": "2026-10-13",
         "students": 3,
@@ -247,7 +251,7 @@ def test_the_job_in_the_ui_only_tells_unless_it_is_told_to_write(two_nights, mon
         "changes": 1,
         "departures": 0,
     }
-    assert "| 2026-10-13 | INACTIVE | GRADUATED | 1 |" in told["another status"].value
+    assert "| 2026-10-13 | INACTIVE | GRADUATED | 1 |" in metadata["another status"].value
 
 
 def test_what_was_rewritten_shows_at_the_published_asset(two_nights, monkeypatch):

@@ -78,10 +78,10 @@ def test_a_night_that_meets_503_is_tried_again_and_published_as_one_attempt(
     assert attempts(pipeline) == [(TODAY, "published", None)]
     assert set(pipeline.statuses()) == {11, 12}
     (again,) = events(result, "STEP_UP_FOR_RETRY")
-    told = str(again.step_retry_data.error)
-    assert "grand-bend: reading Qmlativ: Student/Student" in told
-    assert "HTTP 503" in told
-    assert "this run tries it again after 0 seconds" in told
+    message = str(again.step_retry_data.error)
+    assert "grand-bend: reading Qmlativ: Student/Student" in message
+    assert "HTTP 503" in message
+    assert "this run tries it again after 0 seconds" in message
 
 
 def test_while_it_waits_the_reason_is_there_to_read(pipeline, district, source, scheduled_night):

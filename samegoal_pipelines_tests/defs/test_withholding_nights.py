@@ -94,7 +94,7 @@ def test_a_switch_that_is_taken_back_reaches_a_student_who_is_unreadable_tonight
     made.edit("Enrollment/EntryWithdrawal", 1, WithdrawalCodeID=424242)
     deployment.registry.set("grand-bend", show_restricted_contacts=False)
     night = pipeline.run(today=TOMORROW)
-    assert night.attempt.kept == 1
+    assert night.attempt.carried_over == 1
     assert pipeline.rows(PARENTS) == [(True, None)]
 
 
@@ -162,7 +162,7 @@ def test_a_phone_that_becomes_confidential_goes_from_a_student_who_is_unreadable
     night = pipeline.run(today=TOMORROW)
 
     assert night.published, night.reason
-    assert (night.attempt.kept, night.attempt.changed) == (1, 0 if show else 1)
+    assert (night.attempt.carried_over, night.attempt.changed) == (1, 0 if show else 1)
     left = ("5125550101", "5125550101", "5125550102") if show else (None, "5125550101", None)
     assert pipeline.rows(PHONES) == [left]
     changes = [] if show else [("demographics", ["phone", "parents.cell_phone"])]
@@ -295,7 +295,7 @@ def test_a_replay_does_not_show_again_what_a_held_night_has_hidden(pipeline, dep
     unrestricted.edit("Family/StudentGuardian", 1, HasActiveRestrictedAccess=True)
     for key in (1, 2):
         unrestricted.edit("Enrollment/EntryWithdrawal", key, WithdrawalCodeID=424242)
-    deployment.registry.set("grand-bend", gate_limits={"set_aside": 0})
+    deployment.registry.set("grand-bend", gate_limits={"quarantined": 0})
     held = pipeline.run(today=TOMORROW)
     assert "newly under restriction were removed from what is published" in held.reason
     assert pipeline.rows(PARENTS) == [(True, None)]

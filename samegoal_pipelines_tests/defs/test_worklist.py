@@ -54,9 +54,11 @@ def test_after_a_night_the_list_is_in_the_warehouse_and_its_numbers_are_in_the_c
     assert {item.snapshot_date for item in found} == {TODAY}
     assert all(item.student_number and item.building and item.fix == FIX[item.problem] for item in found)
 
-    ((passed, told),) = evaluations(deployment, "enrollments_in_order")
+    ((passed, description),) = evaluations(deployment, "enrollments_in_order")
     assert not passed
-    assert told.startswith("2 enrollment(s) of 2 student(s) at 1 school(s): 1 never closed; 1 tie; the table")
+    assert description.startswith(
+        "2 enrollment(s) of 2 student(s) at 1 school(s): 1 never closed; 1 tie; the table"
+    )
 
 
 def test_what_the_registrar_has_put_right_is_gone_the_next_night(pipeline, deployment, district):
@@ -80,8 +82,8 @@ def test_a_night_that_fails_leaves_the_list(pipeline, deployment, district):
 
 
 @pytest.fixture
-def set_aside(pipeline, deployment, district, monkeypatch, prepared):
-    """A district with a good night, whose next one has two enrollments set aside and will be held for it."""
+def quarantined(pipeline, deployment, district, monkeypatch, prepared):
+    """A district with a good night. Its next one quarantines two enrollments and will be held for it."""
     monkeypatch.setattr(Night, "local_date", TOMORROW)
 
     def night():
@@ -103,7 +105,7 @@ def told_in_the_log(run_id: str) -> str:
 
 
 def test_a_held_night_lists_what_holds_it_so_that_it_can_be_mended_in_the_morning(
-    pipeline, deployment, set_aside
+    pipeline, deployment, quarantined
 ):
     held = pipeline.run(today=TOMORROW)
 
@@ -112,17 +114,17 @@ def test_a_held_night_lists_what_holds_it_so_that_it_can_be_mended_in_the_mornin
     found = read_worklist(deployment.warehouse, "grand-bend")
     assert {item.snapshot_date for item in found} == {TOMORROW}
     assert {item.enrollment_id for item in found if item.problem in QUARANTINE_PROBLEMS} == {2, 3}
-    (passed, told), (_, told_before) = evaluations(deployment, "enrollments_in_order")
+    (passed, description), (_, description_before) = evaluations(deployment, "enrollments_in_order")
     assert not passed
-    assert "2 quarantined: unknown withdrawal code" in told
-    assert "quarantined" not in told_before
+    assert "2 quarantined: unknown withdrawal code" in description
+    assert "quarantined" not in description_before
     with runs.open_instance(deployment.settings) as instance:
         newest, _ = instance.fetch_materializations(registrar_worklist.key, limit=5).records
     assert newest.run_id == held.attempt.run_id
     assert newest.partition_key == "grand-bend"
     assert newest.asset_materialization.metadata["snapshot date"].value == str(TOMORROW)
 
-    change(set_aside, {2}, WithdrawalCodeID=None)
+    change(quarantined, {2}, WithdrawalCodeID=None)
     assert pipeline.run(today=TOMORROW).published
     found = read_worklist(deployment.warehouse, "grand-bend")
     assert {(item.problem, item.snapshot_date) for item in found} == {
@@ -131,7 +133,7 @@ def test_a_held_night_lists_what_holds_it_so_that_it_can_be_mended_in_the_mornin
     }
 
 
-def test_a_list_that_cannot_be_made_hides_no_hold(pipeline, deployment, set_aside, monkeypatch):
+def test_a_list_that_cannot_be_made_hides_no_hold(pipeline, deployment, quarantined, monkeypatch):
     before = read_worklist(deployment.warehouse, "grand-bend")
 
     def fail(*_: object) -> None:
@@ -147,9 +149,9 @@ def test_a_list_that_cannot_be_made_hides_no_hold(pipeline, deployment, set_asid
     assert "Ana" not in log
 
 
-def test_a_release_keeps_the_list_of_what_was_held(pipeline, deployment, set_aside):
+def test_a_release_keeps_the_list_of_what_was_held(pipeline, deployment, quarantined):
     assert pipeline.run(today=TOMORROW).held
     before = read_worklist(deployment.warehouse, "grand-bend")
-    change(set_aside, {2}, WithdrawalCodeID=None)
+    change(quarantined, {2}, WithdrawalCodeID=None)
     assert pipeline.release(today=TOMORROW).published
     assert read_worklist(deployment.warehouse, "grand-bend") == before

@@ -23,46 +23,46 @@ def test_a_key_is_made_on_first_use_for_its_owner_only(tmp_path: Path) -> None:
     home = tmp_path / "home"
     cipher = SecretCipher(home, None)
     assert not home.exists()
-    sealed = cipher.encrypt(SECRET)
-    assert SECRET.encode() not in sealed
+    encrypted = cipher.encrypt(SECRET)
+    assert SECRET.encode() not in encrypted
     assert stat.S_IMODE((home / "secret.key").stat().st_mode) == 0o600
     assert [file.name for file in home.iterdir()] == ["secret.key"]
-    assert SecretCipher(home, None).decrypt(sealed, "grand-bend") == SECRET
+    assert SecretCipher(home, None).decrypt(encrypted, "grand-bend") == SECRET
 
 
 def test_commands_that_start_at_once_make_one_key(tmp_path: Path) -> None:
     with ThreadPoolExecutor(8) as threads:
-        sealed = list(threads.map(lambda _: SecretCipher(tmp_path, None).encrypt(SECRET), range(8)))
-    assert {SecretCipher(tmp_path, None).decrypt(one, "grand-bend") for one in sealed} == {SECRET}
+        encrypted = list(threads.map(lambda _: SecretCipher(tmp_path, None).encrypt(SECRET), range(8)))
+    assert {SecretCipher(tmp_path, None).decrypt(one, "grand-bend") for one in encrypted} == {SECRET}
 
 
-def test_the_first_of_several_keys_seals_and_all_of_them_open(tmp_path: Path) -> None:
+def test_the_first_of_several_keys_encrypts_and_all_of_them_open(tmp_path: Path) -> None:
     old, new = new_key(), new_key()
-    sealed = SecretCipher(tmp_path, old).encrypt(SECRET)
+    encrypted = SecretCipher(tmp_path, old).encrypt(SECRET)
     rotated = SecretCipher(tmp_path, f"{new}, {old}")
-    assert rotated.decrypt(sealed, "grand-bend") == SECRET
+    assert rotated.decrypt(encrypted, "grand-bend") == SECRET
     assert SecretCipher(tmp_path, new).decrypt(rotated.encrypt(SECRET), "grand-bend") == SECRET
     with pytest.raises(DecryptionError):
         SecretCipher(tmp_path, old).decrypt(rotated.encrypt(SECRET), "grand-bend")
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_lost_key_is_said_with_district_and_remedy(tmp_path: Path) -> None:
-    sealed = SecretCipher(tmp_path / "one", None).encrypt(SECRET)
+def test_a_lost_key_is_said_with_district_and_next_step(tmp_path: Path) -> None:
+    encrypted = SecretCipher(tmp_path / "one", None).encrypt(SECRET)
     for cipher in (SecretCipher(tmp_path / "two", None), SecretCipher(tmp_path, new_key())):
         with pytest.raises(
             DecryptionError, match=r"^grand-bend: .*restore that key, or .*rotate-secret grand-bend"
         ) as caught:
-            cipher.decrypt(sealed, "grand-bend")
+            cipher.decrypt(encrypted, "grand-bend")
         assert caught.value.__suppress_context__
     assert not (tmp_path / "two").exists()
 
 
 def test_a_key_file_that_others_can_read_is_refused(tmp_path: Path) -> None:
-    sealed = SecretCipher(tmp_path, None).encrypt(SECRET)
+    encrypted = SecretCipher(tmp_path, None).encrypt(SECRET)
     (tmp_path / "secret.key").chmod(0o644)
     with pytest.raises(DecryptionError, match=r"can be read by others \(mode 0644\); run: chmod 600"):
-        SecretCipher(tmp_path, None).decrypt(sealed, "grand-bend")
+        SecretCipher(tmp_path, None).decrypt(encrypted, "grand-bend")
 
 
 @pytest.mark.parametrize("method", ["read_text", "exists"])
@@ -71,16 +71,16 @@ def test_a_key_file_of_another_account_is_one_plain_line(
 ) -> None:
     """Root, as whom tests may run, is refused nothing: so the refusal is played. Or the folder is refused."""
     cipher = SecretCipher(tmp_path, None)
-    sealed = cipher.encrypt(SECRET)
+    encrypted = cipher.encrypt(SECRET)
 
     def refuse(self: Path, *_: object, **__: object) -> None:
         raise PermissionError(13, "Permission denied", str(self))
 
     monkeypatch.setattr(Path, method, refuse)
     for use in (
-        lambda: cipher.decrypt(sealed, "grand-bend"),
-        lambda: cipher.reencrypt(sealed, "grand-bend"),
-        lambda: cipher.needs_an_old_key(sealed),
+        lambda: cipher.decrypt(encrypted, "grand-bend"),
+        lambda: cipher.reencrypt(encrypted, "grand-bend"),
+        lambda: cipher.needs_an_old_key(encrypted),
         lambda: cipher.encrypt(SECRET),
         cipher.check,
         cipher.put_new_key_first,
@@ -94,7 +94,7 @@ def test_a_key_file_of_another_account_is_one_plain_line(
 def test_a_folder_in_the_place_of_the_key_file_is_one_plain_line(tmp_path: Path) -> None:
     (tmp_path / "secret.key").mkdir(mode=0o700)
     with pytest.raises(DecryptionError, match=r"secret.key cannot be read \(Is a directory\)"):
-        SecretCipher(tmp_path, None).decrypt(b"sealed", "grand-bend")
+        SecretCipher(tmp_path, None).decrypt(b"encrypted", "grand-bend")
 
 
 @pytest.mark.parametrize("key", ["hunter2", "äöü", ",", f"{'A' * 44},"])

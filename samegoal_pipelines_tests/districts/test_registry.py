@@ -62,14 +62,14 @@ def test_a_district_is_found_as_it_was_registered(registry: Registry) -> None:
         "active": True,
         "source_host": "skyward.example.org",
         "gate_limits": {
-            "lost": 10.0,
-            "lost_least": 25,
+            "dropped": 10.0,
+            "dropped_least": 25,
             "added": 30.0,
             "expired": 50.0,
             "demographics": 75.0,
             "contacts": 10.0,
-            "set_aside": 1.0,
-            "kept": 10.0,
+            "quarantined": 1.0,
+            "carried_over": 10.0,
         },
         "show_restricted_contacts": False,
         "show_confidential_phones": False,
@@ -82,12 +82,12 @@ def test_texas_is_the_default_time_zone(registry: Registry) -> None:
     assert add(registry).timezone == "America/Chicago"
 
 
-def test_the_secret_is_sealed_in_the_database_and_opened_for_a_connection(
+def test_the_secret_is_encrypted_in_the_database_and_opened_for_a_connection(
     registry: Registry, warehouse: sa.Engine
 ) -> None:
     district = add(registry, client_secret=" topsecret\n")
     with warehouse.connect() as connection:
-        stored = connection.scalar(sa.text("select sealed_secret from samegoal.district_credentials"))
+        stored = connection.scalar(sa.text("select encrypted_secret from samegoal.district_credentials"))
     assert b"topsecret" not in bytes(stored)
     connection_ = registry.connection(district, connections=2)
     assert (
@@ -297,30 +297,30 @@ def test_a_token_url_is_taken_back_by_an_empty_one(registry: Registry) -> None:
 def test_limits_of_the_gate_change_one_by_one_and_can_be_taken_back(registry: Registry) -> None:
     usual = add(registry).limits
     assert usual == Limits()
-    registry.set("grand-bend", gate_limits={"lost": 15.0, "lost_least": 40.0})
-    changed = registry.set("grand-bend", gate_limits={"contacts": 2.5, "lost": None})
+    registry.set("grand-bend", gate_limits={"dropped": 15.0, "dropped_least": 40.0})
+    changed = registry.set("grand-bend", gate_limits={"contacts": 2.5, "dropped": None})
     assert changed == registry.get("grand-bend") == registry.list()[0]
-    assert changed.limits == Limits(lost_least=40, contacts=2.5)
+    assert changed.limits == Limits(dropped_least=40, contacts=2.5)
     assert changed.public_facts()["gate_limits"] == changed.limits.values
 
 
 @pytest.mark.parametrize(
-    ("limits", "told"),
+    ("limits", "message"),
     [
-        ({"lost": 101.0}, "the limit lost is a percentage: a number from 0 to 100"),
-        ({"lost": -1.0}, "the limit lost is a percentage"),
-        ({"lost": float("nan")}, "the limit lost is a percentage"),
-        ({"lost_least": 2.5}, "the limit lost_least is a number of students"),
-        ({"most": 5.0}, "the gate has no limit named most; its limits are lost, "),
+        ({"dropped": 101.0}, "the limit dropped is a percentage: a number from 0 to 100"),
+        ({"dropped": -1.0}, "the limit dropped is a percentage"),
+        ({"dropped": float("nan")}, "the limit dropped is a percentage"),
+        ({"dropped_least": 2.5}, "the limit dropped_least is a number of students"),
+        ({"most": 5.0}, "the gate has no limit named most; its limits are dropped, "),
         ({"most": None}, "the gate has no limit named most"),
     ],
 )
 def test_a_limit_that_is_none_is_refused_and_nothing_is_changed(
-    registry: Registry, limits: dict[str, float | None], told: str
+    registry: Registry, limits: dict[str, float | None], message: str
 ) -> None:
     add(registry)
-    with pytest.raises(InvalidDistrictError, match=f"^grand-bend: {told}"):
-        registry.set("grand-bend", name="Other", gate_limits={"set_aside": 2.0, **limits})
+    with pytest.raises(InvalidDistrictError, match=f"^grand-bend: {message}"):
+        registry.set("grand-bend", name="Other", gate_limits={"quarantined": 2.0, **limits})
     assert registry.get("grand-bend").limits == Limits()
     assert registry.get("grand-bend").name == "Grand Bend ISD"
 

@@ -46,10 +46,10 @@ def all_secrets(*district_ids: str) -> dict[str, str]:
     return {district_id: f"secret of {district_id}" for district_id in district_ids}
 
 
-def sealed(engine: sa.Engine) -> dict[str, bytes]:
+def encrypted_secrets(engine: sa.Engine) -> dict[str, bytes]:
     with engine.connect() as connection:
         rows = connection.execute(
-            sa.text("select district_id, sealed_secret from samegoal.district_credentials")
+            sa.text("select district_id, encrypted_secret from samegoal.district_credentials")
         )
         return {district_id: bytes(secret) for district_id, secret in rows}
 
@@ -61,7 +61,7 @@ def new_key() -> str:
 def test_a_new_key_is_made_in_the_file_and_the_old_one_opens_nothing(warehouse: sa.Engine, tmp_path: Path):
     register(registry(warehouse, tmp_path), *IDS)
     file = tmp_path / "secret.key"
-    old, before = file.read_text(), sealed(warehouse)
+    old, before = file.read_text(), encrypted_secrets(warehouse)
 
     rotation = registry(warehouse, tmp_path).rotate_key()
 
@@ -71,7 +71,7 @@ def test_a_new_key_is_made_in_the_file_and_the_old_one_opens_nothing(warehouse: 
     assert len(file.read_text().split()) == 1
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
     assert [one.name for one in tmp_path.iterdir()] == ["secret.key"]
-    for district_id, secret in sealed(warehouse).items():
+    for district_id, secret in encrypted_secrets(warehouse).items():
         assert secret != before[district_id]
         with pytest.raises(InvalidToken):
             Fernet(old.strip()).decrypt(secret)
@@ -107,7 +107,9 @@ def test_a_key_that_is_rotated_while_a_secret_is_being_opened_does_no_harm(
     assert opened(daemon) == all_secrets("alpha")
 
 
-def test_the_first_key_of_the_environment_seals_and_the_others_can_go(warehouse: sa.Engine, tmp_path: Path):
+def test_the_first_key_of_the_environment_encrypts_and_the_others_can_go(
+    warehouse: sa.Engine, tmp_path: Path
+):
     old, new = new_key(), new_key()
     register(registry(warehouse, tmp_path, old), "alpha")
     register(registry(warehouse, tmp_path, f"{new},{old}"), "beta")
@@ -119,10 +121,12 @@ def test_the_first_key_of_the_environment_seals_and_the_others_can_go(warehouse:
     assert list(tmp_path.iterdir()) == []  # no key was made
 
 
-def test_a_district_sealed_with_a_lost_key_is_named_and_stops_no_other(warehouse: sa.Engine, tmp_path: Path):
+def test_a_district_encrypted_with_a_lost_key_is_named_and_stops_no_other(
+    warehouse: sa.Engine, tmp_path: Path
+):
     register(registry(warehouse, tmp_path / "lost"), "beta")
     register(registry(warehouse, tmp_path), "alpha", "gamma")
-    before = sealed(warehouse)["beta"]
+    before = encrypted_secrets(warehouse)["beta"]
 
     rotation = registry(warehouse, tmp_path).rotate_key()
 
@@ -130,7 +134,7 @@ def test_a_district_sealed_with_a_lost_key_is_named_and_stops_no_other(warehouse
     (line,) = rotation.lost
     assert line.startswith("beta: the Client Secret was encrypted with a key that is not in ")
     assert line.endswith("samegoal-pipelines districts rotate-secret beta")
-    assert sealed(warehouse)["beta"] == before
+    assert encrypted_secrets(warehouse)["beta"] == before
     assert len((tmp_path / "secret.key").read_text().split()) == 1
     found = registry(warehouse, tmp_path)
     assert found.connection(found.get("alpha")).client_secret.get_secret_value() == "secret of alpha"
@@ -141,16 +145,16 @@ def test_a_district_sealed_with_a_lost_key_is_named_and_stops_no_other(warehouse
 def test_keys_that_are_none_are_refused_before_anything_changes(warehouse: sa.Engine, tmp_path: Path):
     register(registry(warehouse, tmp_path), "alpha")
     file = tmp_path / "secret.key"
-    good, before = file.read_text(), sealed(warehouse)
+    good, before = file.read_text(), encrypted_secrets(warehouse)
     file.write_text("hunter2\n")
     with pytest.raises(DecryptionError, match="contains an invalid key"):
         registry(warehouse, tmp_path).rotate_key()
     assert file.read_text() == "hunter2\n"
     file.write_text(good)
-    assert sealed(warehouse) == before
+    assert encrypted_secrets(warehouse) == before
 
 
-def test_without_districts_there_is_nothing_to_seal(warehouse: sa.Engine, tmp_path: Path):
+def test_without_districts_there_is_nothing_to_encrypt(warehouse: sa.Engine, tmp_path: Path):
     assert registry(warehouse, tmp_path).rotate_key().reencrypted == 0
 
 
@@ -225,7 +229,7 @@ def test_killed_at_any_moment_every_secret_opens_and_the_next_rotation_finishes(
 def test_two_rotations_at_once_lose_nothing(
     warehouse: sa.Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    """The second puts its key first when the first has sealed everything and not yet dropped the old keys."""
+    """The second puts its key first when the first has encrypted everything but still has its old keys."""
     register(registry(warehouse, tmp_path), *IDS)
     reencrypt, other = cipher_module.SecretCipher.reencrypt, registry(warehouse, tmp_path)
     done: list[str] = []

@@ -297,7 +297,7 @@ def test_a_lost_key_is_a_row(source: Source, warehouse: sa.Engine, tmp_path: Pat
     assert "rotate-secret grand-bend" in found.steps[-1].next_step
 
 
-def test_a_key_file_that_others_can_read_is_the_outcome_and_its_mode_the_remedy(
+def test_a_key_file_that_others_can_read_is_the_outcome_and_its_mode_the_next_step(
     source: Source, tmp_path: Path
 ) -> None:
     district = source.register()
@@ -309,7 +309,7 @@ def test_a_key_file_that_others_can_read_is_the_outcome_and_its_mode_the_remedy(
     )
 
 
-def test_a_key_that_is_none_is_the_outcome_and_how_to_make_one_the_remedy(
+def test_a_key_that_is_none_is_the_outcome_and_how_to_make_one_the_next_step(
     source: Source, warehouse: sa.Engine, tmp_path: Path
 ) -> None:
     district = source.register()
@@ -347,7 +347,7 @@ def test_an_address_that_is_refused_keeps_what_stands_in_brackets(source: Source
 
 
 @pytest.mark.parametrize(
-    ("expires", "state", "outcome", "remedy"),
+    ("expires", "state", "outcome", "next_step"),
     [
         (None, "warning", "not known", "samegoal-pipelines districts set grand-bend --expires"),
         (date(2026, 9, 30), "warning", "expired on 2026-09-30", "districts set grand-bend --expires"),
@@ -361,10 +361,10 @@ def test_an_address_that_is_refused_keeps_what_stands_in_brackets(source: Source
     ],
 )
 def test_the_expiry_is_told_in_time(
-    source: Source, expires: date | None, state: str, outcome: str, remedy: str
+    source: Source, expires: date | None, state: str, outcome: str, next_step: str
 ) -> None:
     source.server.faults.add(kind="token", status=400)  # so that nothing else is asked
     _, steps = source.verify(source.register(expires=expires))
     assert (steps["expiry"].state, steps["expiry"].outcome) == (state, outcome)
-    assert remedy in steps["expiry"].next_step
-    assert bool(steps["expiry"].next_step) == bool(remedy)
+    assert next_step in steps["expiry"].next_step
+    assert bool(steps["expiry"].next_step) == bool(next_step)

@@ -8,9 +8,9 @@ from samegoal_pipelines_tests.faults.fixtures import (  # noqa: E402
     ask,
     fails,
     holds,
+    published,
     published_once,
-    standing,
     tonight,
 )
 
-__all__ = ["ask", "fails", "holds", "published_once", "standing", "tonight"]
+__all__ = ["ask", "fails", "holds", "published", "published_once", "tonight"]

@@ -31,7 +31,7 @@ READING = "reading Qmlativ: "
 
 
 @dataclass
-class Standing:
+class PublishedDistrict:
     """A registered district that is served, and where its nights are published."""
 
     pipeline: Pipeline
@@ -54,7 +54,7 @@ class Standing:
         rows = self.pipeline.rows(f"select {column} from samegoal.student_demographics")
         return [value for (value,) in rows if value]
 
-    def sealed(self) -> list[tuple[Any, ...]]:
+    def ledgers(self) -> list[tuple[Any, ...]]:
         """The ledgers of what was published: neither may a failed night touch them."""
         tables = ("student_status_history", "student_demographics_history", "parent_demographics_history")
         counted = ", ".join(f"(select count(*) from samegoal.{table})" for table in tables)
@@ -64,9 +64,9 @@ class Standing:
 @pytest.fixture(scope="session")
 def published_once(
     postgres: EmbeddedPostgres, deployment_template: str, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Standing]:
+) -> Iterator[PublishedDistrict]:
     """A district of a few pages, registered, served, and published once; for all tests of this folder."""
-    home = tmp_path_factory.mktemp("standing") / "home"
+    home = tmp_path_factory.mktemp("published") / "home"
     for url in _database(postgres, deployment_template):
         with serve(Sandbox([])) as source, pytest.MonkeyPatch.context() as patched:
             environment = {
@@ -80,7 +80,7 @@ def published_once(
             deployment = Deployment()
             (district,) = Sandbox.generate(districts=1, students=STUDENTS, seed=7, today=TODAY).districts
             district.id = OURS
-            made = Standing(Pipeline(deployment, source), district, environment)
+            made = PublishedDistrict(Pipeline(deployment, source), district, environment)
             made.pipeline.add(district)
             assert made.pipeline.run().published
             patched.undo()
@@ -89,7 +89,9 @@ def published_once(
 
 
 @pytest.fixture
-def standing(published_once: Standing, monkeypatch: pytest.MonkeyPatch) -> Iterator[Standing]:
+def published(
+    published_once: PublishedDistrict, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[PublishedDistrict]:
     """That district tonight. What a test makes to go wrong is right again after it."""
     for name, value in published_once.environment.items():
         monkeypatch.setenv(name, value)
@@ -112,7 +114,7 @@ def standing(published_once: Standing, monkeypatch: pytest.MonkeyPatch) -> Itera
 
 
 @pytest.fixture
-def ask(standing: Standing) -> Ask:
+def ask(published: PublishedDistrict) -> Ask:
     """A command of `samegoal-pipelines` on that deployment."""
     return run
 
@@ -127,11 +129,11 @@ BadNight = Callable[..., str]
 
 
 @pytest.fixture
-def fails(standing: Standing, tonight: Callable[[], Answered]) -> BadNight:
-    """Tonight fails, saying these words, and everything stays as it was. What is said, without the remedy."""
+def fails(published: PublishedDistrict, tonight: Callable[[], Answered]) -> BadNight:
+    """Tonight fails with these words and changes nothing. Return the message without the next step."""
 
     def night(*words: str, step: str = READING) -> str:
-        line, reason = _ends(standing, tonight, "failed", 1, words)
+        line, reason = _ends(published, tonight, "failed", 1, words)
         assert line.startswith(f"error: {OURS}: {step}")
         said, _, to_do = line.partition(". To do: ")
         assert said == f"error: {OURS}: {reason}"
@@ -143,11 +145,11 @@ def fails(standing: Standing, tonight: Callable[[], Answered]) -> BadNight:
 
 
 @pytest.fixture
-def holds(standing: Standing, tonight: Callable[[], Answered]) -> BadNight:
+def holds(published: PublishedDistrict, tonight: Callable[[], Answered]) -> BadNight:
     """Tonight is held, saying these words, and everything stays as it was."""
 
     def night(*words: str) -> str:
-        line, reason = _ends(standing, tonight, "held", 3, words)
+        line, reason = _ends(published, tonight, "held", 3, words)
         assert line.startswith(f"held: {OURS}: {reason}. To do: ")
         assert f"sync {OURS} --release" in line
         return line
@@ -156,33 +158,37 @@ def holds(standing: Standing, tonight: Callable[[], Answered]) -> BadNight:
 
 
 def _ends(
-    standing: Standing, tonight: Callable[[], Answered], state: str, status: int, words: tuple[str, ...]
+    published: PublishedDistrict,
+    tonight: Callable[[], Answered],
+    state: str,
+    status: int,
+    words: tuple[str, ...],
 ) -> tuple[str, str]:
     """The night's one line, and its reason as `snapshots` has it."""
-    before, sealed = standing.pipeline.published(), standing.sealed()
+    before, ledgers = published.pipeline.published(), published.ledgers()
     assert before["student_status"]
     answered = tonight()
     assert answered.returncode == status, answered
     (line,) = [line for line in answered.stderr.splitlines() if line.startswith(("error: ", "held: "))]
     for word in words:
         assert word in line
-    assert standing.pipeline.published() == before
-    assert standing.sealed() == sealed
-    ((run_id, was, reason),) = standing.pipeline.rows(
+    assert published.pipeline.published() == before
+    assert published.ledgers() == ledgers
+    ((run_id, was, reason),) = published.pipeline.rows(
         "select run_id, state, held_reason from samegoal.snapshots order by snapshot_id desc limit 1"
     )
     assert was == state
-    assert standing.pipeline.rows("select status from dagster.runs where run_id = :id", id=run_id) == [
+    assert published.pipeline.rows("select status from dagster.runs where run_id = :id", id=run_id) == [
         ("FAILURE",)
     ]
-    says_no_value(standing, run_id, answered.stdout + answered.stderr)
+    says_no_value(published, run_id, answered.stdout + answered.stderr)
     return line, reason
 
 
-def says_no_value(standing: Standing, run_id: str, told: str) -> None:
+def says_no_value(published: PublishedDistrict, run_id: str, output: str) -> None:
     """Neither what a person reads nor what Dagster keeps of the run quotes a row, a secret or a body."""
-    kept = standing.pipeline.rows("select event from dagster.event_logs where run_id = :id", id=run_id)
-    everything = "\n".join([told, *(event for (event,) in kept)])
-    hidden = standing.values | {standing.district.client_secret, standing.source.url, "Sentinel"}
-    assert not [value for value in hidden if value in told]
-    assert not [value for value in hidden - {standing.source.url} if value in everything]
+    kept = published.pipeline.rows("select event from dagster.event_logs where run_id = :id", id=run_id)
+    everything = "\n".join([output, *(event for (event,) in kept)])
+    hidden = published.values | {published.district.client_secret, published.source.url, "Sentinel"}
+    assert not [value for value in hidden if value in output]
+    assert not [value for value in hidden - {published.source.url} if value in everything]

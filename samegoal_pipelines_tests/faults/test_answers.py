@@ -52,8 +52,8 @@ PAGING = b'"Paging": {"Next": null}'
         ),
     ],
 )
-def test_an_answer_that_is_none_fails_the_night_and_names_object_and_page(standing, fails, fault, says):
-    struck = standing.source.faults.add(object=STUDENTS, kind="list", page=2, **fault)
+def test_an_answer_that_is_none_fails_the_night_and_names_object_and_page(published, fails, fault, says):
+    struck = published.source.faults.add(object=STUDENTS, kind="list", page=2, **fault)
     line = fails(f"{STUDENTS}?SchoolYearID=", f", page 2: {says}")
     assert 1 <= struck.applied <= ATTEMPTS * 3  # of three school years
     assert line.count(OURS) == 1
@@ -76,41 +76,41 @@ NOBODY = "nobody is in the snapshot"
         ("Family/StudentGuardian", "would lose their last parent with a phone"),
     ],
 )
-def test_no_rows_where_there_were_many_are_held(standing, holds, emptied, says):
+def test_no_rows_where_there_were_many_are_held(published, holds, emptied, says):
     nothing = {"Objects": [], "Paging": {"Next": None}}
-    standing.source.faults.add(object=emptied, kind="list", set=nothing)
+    published.source.faults.add(object=emptied, kind="list", set=nothing)
     holds(says, f"{emptied} came without a single row, but with ", "for the published snapshot")
 
 
-def test_what_comes_empty_on_a_second_night_is_held_again(standing, holds):
+def test_what_comes_empty_on_a_second_night_is_held_again(published, holds):
     """What was held is nothing to compare with."""
     emptied = "Demographics/NamePhone"
     nothing = {"Objects": [], "Paging": {"Next": None}}
-    standing.source.faults.add(object=emptied, kind="list", set=nothing)
+    published.source.faults.add(object=emptied, kind="list", set=nothing)
     for _ in range(2):
         holds(f"{emptied} came without a single row")
 
 
-def test_a_required_field_that_no_row_has_any_more_is_named(standing, fails):
-    standing.source.faults.add(object=STUDENTS, kind="list", remove_fields=["StudentNumber"])
+def test_a_required_field_that_no_row_has_any_more_is_named(published, fails):
+    published.source.faults.add(object=STUDENTS, kind="list", remove_fields=["StudentNumber"])
     fails(
         f"{STUDENTS}?SchoolYearID=",
         ": the field StudentNumber is missing from every row. To do: grant it in the",
     )
 
 
-def test_a_field_of_another_type_in_every_row_is_a_change_of_the_contract(standing, fails):
-    standing.source.faults.add(object="Enrollment/EntryWithdrawal", kind="list", values={"SchoolID": "1101"})
+def test_a_field_of_another_type_in_every_row_is_a_change_of_the_contract(published, fails):
+    published.source.faults.add(object="Enrollment/EntryWithdrawal", kind="list", values={"SchoolID": "1101"})
     fails("Enrollment/EntryWithdrawal", "a field has another type in every row than the contract says")
 
 
-def test_a_field_of_another_type_in_some_rows_sets_these_rows_aside_and_counts_them(standing, tonight):
-    standing.source.faults.add(
+def test_a_field_of_another_type_in_some_rows_quarantines_these_rows_and_counts_them(published, tonight):
+    published.source.faults.add(
         object="Demographics/NamePhone", kind="list", page=1, rows=[0, 1], values={"PhoneNumber": 5551234}
     )
     assert tonight().returncode == 0
-    landed = standing.pipeline.deployment.landing.read("raw_students", district_id=OURS, night=TOMORROW)
-    parents = standing.pipeline.deployment.landing.read("raw_parents", district_id=OURS, night=TOMORROW)
+    landed = published.pipeline.deployment.landing.read("raw_students", district_id=OURS, night=TOMORROW)
+    parents = published.pipeline.deployment.landing.read("raw_parents", district_id=OURS, night=TOMORROW)
     unreadable = [tables["NamePhone"]["Unreadable"].notna().sum() for tables in (landed, parents)]
     counted = [
         tables["Reads"].set_index("Object").loc["NamePhone", "Unreadable"] for tables in (landed, parents)

@@ -73,7 +73,7 @@ class Listener:
     """Answers at a port of this machine, and keeps what it is told."""
 
     def __init__(self, context: ssl.SSLContext | None) -> None:
-        self.told: list[bytes] = []
+        self.received: list[bytes] = []
         self._context = context
         self._socket = socket.create_server(("127.0.0.1", 0))
         self.port = self._socket.getsockname()[1]
@@ -93,7 +93,7 @@ class Listener:
                 ):
                     heard.settimeout(10)
                     if said := heard.recv(100_000):
-                        self.told.append(said)
+                        self.received.append(said)
             except OSError:
                 continue
 
@@ -106,12 +106,12 @@ Serve = Callable[..., Listener]
 
 
 @pytest.fixture
-def listening(standing, tmp_path) -> Iterator[Serve]:
+def listening(published, tmp_path) -> Iterator[Serve]:
     """Somebody listens where the district is registered, by TLS with this certificate, or without."""
     listeners: list[Listener] = []
-    registry = standing.pipeline.deployment.registry
+    registry = published.pipeline.deployment.registry
     before = registry.get(OURS).base_url
-    standing.limits["retry_policy"] = replace(IMPATIENT, attempts=1)
+    published.limits["retry_policy"] = replace(IMPATIENT, attempts=1)
 
     def listen(host: str, certificate: tuple[bytes, bytes] | None = None) -> Listener:
         context = None
@@ -142,26 +142,26 @@ def trusted(tmp_path: Path, monkeypatch) -> Authority:
 def test_an_expired_certificate_is_refused(listening, trusted, fails):
     listener = listening("localhost", trusted.certificate("localhost", until=NOW - DAY))
     fails(REFUSED)
-    assert listener.told == []
+    assert listener.received == []
 
 
 def test_a_certificate_for_another_host_is_refused(listening, trusted, fails):
     listener = listening("localhost", trusted.certificate("qmlativ.example.com"))
     fails(REFUSED)
-    assert listener.told == []
+    assert listener.received == []
 
 
 def test_a_certificate_of_an_authority_that_nobody_knows_is_refused(listening, fails):
     listener = listening("localhost", Authority.made_up().certificate("localhost"))
     fails(REFUSED)
-    assert listener.told == []
+    assert listener.received == []
 
 
 def test_a_certificate_that_holds_is_believed(listening, trusted, fails):
     """Or the refusals above would prove nothing: here the same listener is talked to."""
     listener = listening("localhost", trusted.certificate("localhost"))
     fails("token: the answer was cut short. To do: try again later")
-    assert listener.told[0].startswith(b"POST /Tenant/oauth/token")
+    assert listener.received[0].startswith(b"POST /Tenant/oauth/token")
 
 
 def test_a_name_that_leads_to_a_private_address_once_it_is_connected_to_is_told_nothing(
@@ -177,18 +177,18 @@ def test_a_name_that_leads_to_a_private_address_once_it_is_connected_to_is_told_
     monkeypatch.setattr(socket, "getaddrinfo", resolve)
     monkeypatch.setenv("SAMEGOAL_ALLOW_LOCAL_SOURCES", "")
     fails("the host of the API Base URL leads to a loopback, private or reserved address; not read")
-    assert listener.told == []
+    assert listener.received == []
 
 
-def test_a_local_address_is_not_read_unless_that_is_allowed(standing, fails, monkeypatch):
+def test_a_local_address_is_not_read_unless_that_is_allowed(published, fails, monkeypatch):
     monkeypatch.setenv("SAMEGOAL_ALLOW_LOCAL_SOURCES", "")
     fails("the API Base URL must start with https://", "SAMEGOAL_ALLOW_LOCAL_SOURCES=1")
-    assert not standing.source.traffic.log
+    assert not published.source.traffic.log
 
 
-def test_a_secret_that_was_sealed_with_a_lost_key_is_asked_for_again(standing, fails, monkeypatch):
+def test_a_secret_that_was_encrypted_with_a_lost_key_is_asked_for_again(published, fails, monkeypatch):
     from cryptography.fernet import Fernet
 
     monkeypatch.setenv("SAMEGOAL_SECRET_KEY", Fernet.generate_key().decode())
     fails("districts rotate-secret")
-    assert not standing.source.traffic.log
+    assert not published.source.traffic.log

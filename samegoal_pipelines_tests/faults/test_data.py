@@ -30,7 +30,7 @@ SURNAMES = {
 }
 
 
-def test_each_odd_row_is_published_as_it_came_or_set_aside_and_counted(pipeline, district):
+def test_each_odd_row_is_published_as_it_came_or_quarantined_and_counted(pipeline, district):
     rows = [{"StudentID": 11, "StartDate": "2026-08-12"}, {"StudentID": LARGE, "StartDate": "2026-08-12"}]
     rows += [{"StudentID": number, "StartDate": start} for number, start in STARTS.items()]
     rows += [{"StudentID": 23, "StartDate": "2026-08-12", "EndDate": "9999-12-31T00:00:00"}]
@@ -78,8 +78,8 @@ def test_each_odd_row_is_published_as_it_came_or_set_aside_and_counted(pipeline,
     assert pipeline.rows(placeholder) == [("ENROLLED", None)]
     assert pipeline.rows("select student_id, parent_id from samegoal.parent_demographics") == [(11, 78)]
     landing = pipeline.deployment.landing
-    left_out = landing.read("cecs_filtered_enrollments", district_id="grand-bend", night=TODAY)["left_out"]
-    assert dict(zip(left_out["student_id"], left_out["reason"], strict=True)) == {
+    excluded = landing.read("cecs_filtered_enrollments", district_id="grand-bend", night=TODAY)["excluded"]
+    assert dict(zip(excluded["student_id"], excluded["reason"], strict=True)) == {
         22: "no_start_date",
         24: "unreadable",
         26: "never_effective",

@@ -43,56 +43,56 @@ def inserted_and_changed(district: SandboxDistrict) -> None:
 
 @pytest.mark.parametrize("happens", [deleted, inserted, changed, inserted_and_changed])
 def test_rows_that_change_between_two_pages_give_the_set_that_a_quiet_night_reads(
-    standing, tonight, happens: Callable[[SandboxDistrict], None]
+    published, tonight, happens: Callable[[SandboxDistrict], None]
 ):
-    standing.limits["connections"] = 1
-    struck = standing.source.faults.add(object=EMAILS, kind="list", page=2, nth=1, run=happens)
+    published.limits["connections"] = 1
+    struck = published.source.faults.add(object=EMAILS, kind="list", page=2, nth=1, run=happens)
     assert tonight().returncode == 0
     assert struck.applied == 1
-    drifting = standing.pipeline.published()
-    rereads = landed_reads(standing, "NameEmail")["Rereads"]
+    drifting = published.pipeline.published()
+    rereads = landed_reads(published, "NameEmail")["Rereads"]
     assert rereads == (happens in (deleted, inserted_and_changed))
-    standing.source.faults.clear()
+    published.source.faults.clear()
     assert tonight().returncode == 0
-    assert standing.pipeline.published() == drifting
+    assert published.pipeline.published() == drifting
 
 
 @pytest.mark.parametrize("name", [STUDENTS, EMAILS])
-def test_rows_that_never_stand_still_fail_the_night_after_three_readings(standing, fails, name):
-    struck = standing.source.faults.add(
+def test_rows_that_never_stand_still_fail_the_night_after_three_readings(published, fails, name):
+    struck = published.source.faults.add(
         object=name,
         kind="list",
         page=2,
         run=lambda district: district.remove_row(name, first_key(district, name)),
     )
-    standing.limits["connections"] = 1
+    published.limits["connections"] = 1
     fails(name, "data changed while it was read. To do: run the night again: ")
     assert struck.applied <= 3 * 3  # of three school years
 
 
 @pytest.mark.parametrize("how", ["refused_conditions", "ignored_conditions"])
 def test_where_lost_rows_cannot_be_asked_for_two_reads_must_agree_and_people_are_told(
-    standing, tonight, ask, how
+    published, tonight, ask, how
 ):
-    getattr(standing.district, how).add("LongSearchCondition")
-    standing.limits["connections"] = 1
-    rows = standing.district.rows(EMAILS)
+    getattr(published.district, how).add("LongSearchCondition")
+    published.limits["connections"] = 1
+    rows = published.district.rows(EMAILS)
     apart = [row | {"NameEmailID": 3 * row["NameEmailID"]} for row in rows]  # so that there are gaps
-    standing.district.replace_rows(EMAILS, apart)
-    standing.source.faults.add(object=EMAILS, kind="list", page=2, nth=1, run=deleted)
+    published.district.replace_rows(EMAILS, apart)
+    published.source.faults.add(object=EMAILS, kind="list", page=2, nth=1, run=deleted)
     assert tonight().returncode == 0
-    read = landed_reads(standing, "NameEmail")
+    read = landed_reads(published, "NameEmail")
     assert (read["Rereads"], read["GapsChecked"]) == (2, False)
     shown = ask("report", "--night", TOMORROW.isoformat(), "--no-forecast").stdout
     assert "read twice: " in shown
     assert EMAILS in shown
-    drifting = standing.pipeline.published()
-    standing.source.faults.clear()
-    getattr(standing.district, how).clear()
+    drifting = published.pipeline.published()
+    published.source.faults.clear()
+    getattr(published.district, how).clear()
     assert tonight().returncode == 0
-    assert standing.pipeline.published() == drifting
+    assert published.pipeline.published() == drifting
 
 
-def landed_reads(standing, name: str) -> dict:
-    landed = standing.pipeline.deployment.landing.read("raw_students", district_id=OURS, night=TOMORROW)
+def landed_reads(published, name: str) -> dict:
+    landed = published.pipeline.deployment.landing.read("raw_students", district_id=OURS, night=TOMORROW)
     return landed["Reads"].set_index("Object").loc[name].to_dict()

@@ -38,37 +38,37 @@ MB = 2**20
     ids=["no Retry-After", "number", "date", "rubbish", "999999", "Cloudflare", "timeout"],
 )
 def test_a_storm_ends_in_bounded_requests_whatever_it_asks_to_wait(
-    standing, fails, status, retry_after, says
+    published, fails, status, retry_after, says
 ):
     headers = {"Retry-After": retry_after} if retry_after else {}
-    storm = standing.source.faults.add(kind="list", status=status, body="Sentinel", headers=headers)
+    storm = published.source.faults.add(kind="list", status=status, body="Sentinel", headers=headers)
     fails(f", page 1: {says}; {GIVEN_UP}")
-    asked = standing.source.traffic.requests(kind="list")
+    asked = published.source.traffic.requests(kind="list")
     assert len(asked) == storm.applied
     assert max(Counter((each.object, each.school_year_id, each.page) for each in asked).values()) <= ATTEMPTS
 
 
-def test_a_connection_that_is_reset_each_time_is_given_up(standing, fails):
-    dropped = standing.source.faults.add(object=STUDENTS, kind="list", page=2, drop=True)
+def test_a_connection_that_is_reset_each_time_is_given_up(published, fails):
+    dropped = published.source.faults.add(object=STUDENTS, kind="list", page=2, drop=True)
     fails(f"{STUDENTS}?SchoolYearID=", f", page 2: the answer was cut short; {GIVEN_UP}")
     assert dropped.applied <= 3 * ATTEMPTS
 
 
-def test_a_storm_that_passes_changes_nothing(standing, tonight):
+def test_a_storm_that_passes_changes_nothing(published, tonight):
     assert tonight().returncode == 0
-    before = standing.pipeline.published()
-    standing.source.faults.add(kind="list", status=503, times=4)
-    standing.source.faults.add(kind="list", drop=True, nth=9)
-    standing.limits["retry_policy"] = replace(IMPATIENT, attempts=9)
+    before = published.pipeline.published()
+    published.source.faults.add(kind="list", status=503, times=4)
+    published.source.faults.add(kind="list", drop=True, nth=9)
+    published.limits["retry_policy"] = replace(IMPATIENT, attempts=9)
     assert tonight().returncode == 0
-    assert standing.pipeline.published() == before
+    assert published.pipeline.published() == before
 
 
 @pytest.fixture
-def hurried_on_page_2(standing, monkeypatch):
+def hurried_on_page_2(published, monkeypatch):
     """Page 2 of the students gets these deadlines; every other answer has all the time it needs."""
-    standing.limits["connections"] = 1  # one request at a time, so that no other gets them too
-    standing.limits["retry_policy"] = replace(IMPATIENT, attempts=1)
+    published.limits["connections"] = 1  # one request at a time, so that no other gets them too
+    published.limits["retry_policy"] = replace(IMPATIENT, attempts=1)
 
     def hurry(**deadlines):
         once = Transport._once
@@ -87,22 +87,22 @@ def hurried_on_page_2(standing, monkeypatch):
     return hurry
 
 
-def test_a_body_that_drips_ends_at_the_total_deadline(standing, hurried_on_page_2, fails):
-    standing.source.faults.add(object=STUDENTS, kind="list", page=2, drip=0.1, drip_bytes=1)
-    standing.district.gzip = False
+def test_a_body_that_drips_ends_at_the_total_deadline(published, hurried_on_page_2, fails):
+    published.source.faults.add(object=STUDENTS, kind="list", page=2, drip=0.1, drip_bytes=1)
+    published.district.gzip = False
     hurried_on_page_2(total=0.4)
     fails(f"{STUDENTS}?SchoolYearID=", ", page 2: no whole answer within 0.4 s. To do: try again later")
 
 
-def test_a_server_that_hangs_ends_at_the_read_deadline(standing, hurried_on_page_2, fails):
-    standing.source.faults.add(object=STUDENTS, kind="list", page=2, hang=300)
+def test_a_server_that_hangs_ends_at_the_read_deadline(published, hurried_on_page_2, fails):
+    published.source.faults.add(object=STUDENTS, kind="list", page=2, hang=300)
     hurried_on_page_2(read=0.4)
     fails(f"{STUDENTS}?SchoolYearID=", ", page 2: Qmlativ did not answer in time. To do: try again later")
 
 
 @pytest.mark.parametrize("where", [{"object": STUDENTS}, {}], ids=["one object", "every object at once"])
-def test_a_gzip_bomb_ends_at_the_cap_and_takes_less_than_100_mb(standing, fails, where):
-    standing.source.faults.add(
+def test_a_gzip_bomb_ends_at_the_cap_and_takes_less_than_100_mb(published, fails, where):
+    published.source.faults.add(
         kind="list", body=bomb(400 * MB), headers={"Content-Encoding": "gzip"}, **where
     )
     with watched_memory() as memory:

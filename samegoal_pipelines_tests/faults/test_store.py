@@ -20,21 +20,21 @@ PUBLISHING = "published_snapshot: publishing: "
 
 
 @pytest.fixture
-def changed(standing) -> None:
+def changed(published) -> None:
     """Tonight is another content than was ever published, so that there is something to write."""
-    name = next(row for row in standing.district.rows("Demographics/Name") if row["IsStudentName"])
-    standing.district.edit("Demographics/Name", name["NameID"], FirstName=f"Robin {next(_numbers)}")
+    name = next(row for row in published.district.rows("Demographics/Name") if row["IsStudentName"])
+    published.district.edit("Demographics/Name", name["NameID"], FirstName=f"Robin {next(_numbers)}")
 
 
 _numbers = itertools.count()
 
 
 @contextmanager
-def refusing(standing, table: str, sqlstate: str) -> Iterator[None]:
+def refusing(published, table: str, sqlstate: str) -> Iterator[None]:
     """Postgres refuses to write this table, with that code and a message that quotes a row."""
     name = f"refuse_{table.replace('.', '_')}"
     run(
-        standing,
+        published,
         f"""create function public.{name}() returns trigger language plpgsql as $$
         begin raise exception 'Key (last_name)=(Sentinel)' using errcode = '{sqlstate}'; end $$""",
         f"create trigger {name} before insert on {table} for each row execute function public.{name}()",
@@ -42,11 +42,11 @@ def refusing(standing, table: str, sqlstate: str) -> Iterator[None]:
     try:
         yield
     finally:
-        run(standing, f"drop trigger {name} on {table}", f"drop function public.{name}()")
+        run(published, f"drop trigger {name} on {table}", f"drop function public.{name}()")
 
 
-def run(standing, *statements: str) -> None:
-    with psycopg2.connect(standing.environment["SAMEGOAL_DATABASE_URL"]) as connection:
+def run(published, *statements: str) -> None:
+    with psycopg2.connect(published.environment["SAMEGOAL_DATABASE_URL"]) as connection:
         for statement in statements:
             connection.cursor().execute(statement)
     connection.close()
@@ -54,9 +54,9 @@ def run(standing, *statements: str) -> None:
 
 @pytest.mark.parametrize("table", ["student_demographics_history", "student_changes"])
 def test_a_disk_of_postgres_that_is_full_leaves_last_nights_snapshot(
-    standing, changed, fails, tonight, table
+    published, changed, fails, tonight, table
 ):
-    with refusing(standing, f"samegoal.{table}", "53100"):
+    with refusing(published, f"samegoal.{table}", "53100"):
         fails(
             f"{PUBLISHING}Postgres ran out of disk, memory or connections (SQLSTATE 53100)",
             "free some",
@@ -65,14 +65,14 @@ def test_a_disk_of_postgres_that_is_full_leaves_last_nights_snapshot(
     assert tonight().returncode == 0
 
 
-def test_a_constraint_that_is_broken_is_not_quoted(standing, changed, fails):
-    with refusing(standing, "samegoal.student_changes", "23505"):
+def test_a_constraint_that_is_broken_is_not_quoted(published, changed, fails):
+    with refusing(published, "samegoal.student_changes", "23505"):
         fails(f"{PUBLISHING}a row broke a constraint (SQLSTATE 23505)", "report it", step="")
 
 
-def test_another_run_that_does_not_end_is_waited_for_and_then_named(standing, changed, fails, monkeypatch):
+def test_another_run_that_does_not_end_is_waited_for_and_then_named(published, changed, fails, monkeypatch):
     monkeypatch.setattr(session, "LOCK_SECONDS", 1)
-    with as_writer(standing.pipeline.deployment.warehouse, OURS, "publishing") as other:
+    with as_writer(published.pipeline.deployment.warehouse, OURS, "publishing") as other:
         session.lock(other, OURS)
         fails(
             "another run has been publishing this district for 1 s",
@@ -81,9 +81,9 @@ def test_another_run_that_does_not_end_is_waited_for_and_then_named(standing, ch
         )
 
 
-def test_a_table_that_somebody_has_locked_is_waited_for_and_then_said(standing, changed, fails, monkeypatch):
+def test_a_table_that_somebody_has_locked_is_waited_for_and_then_said(published, changed, fails, monkeypatch):
     monkeypatch.setattr(session, "LOCK_SECONDS", 1)
-    with psycopg2.connect(standing.environment["SAMEGOAL_DATABASE_URL"]) as other:
+    with psycopg2.connect(published.environment["SAMEGOAL_DATABASE_URL"]) as other:
         other.cursor().execute("lock table samegoal.student_changes in share mode")
         fails(f"{PUBLISHING}Postgres gave up waiting for a lock (SQLSTATE 55P03)", step="")
     other.close()
@@ -129,7 +129,7 @@ def end(session) -> None:
 
 
 def test_a_commit_that_never_arrived_publishes_nothing_and_the_next_run_finishes(
-    standing, changed, fails, tonight, commit_breaks
+    published, changed, fails, tonight, commit_breaks
 ):
     broken = commit_breaks("before")
     fails(PUBLISHING, "run again", step="")
@@ -138,25 +138,27 @@ def test_a_commit_that_never_arrived_publishes_nothing_and_the_next_run_finishes
     assert tonight().returncode == 0
 
 
-def test_a_commit_whose_answer_was_lost_is_known_to_have_published(standing, changed, tonight, commit_breaks):
+def test_a_commit_whose_answer_was_lost_is_known_to_have_published(
+    published, changed, tonight, commit_breaks
+):
     """Dagster's run is red, for its step has failed; what counts is what SameGoal reads."""
-    before = standing.pipeline.published()
+    before = published.pipeline.published()
     broken = commit_breaks("after")
     answered = tonight()
     publishing.record_published = commit_breaks.real
     assert broken == ["after"]
     assert answered.returncode == 0
     assert f"{OURS}: published " in answered.stderr
-    there = standing.pipeline.published()
+    there = published.pipeline.published()
     assert there != before
-    assert standing.pipeline.rows(
+    assert published.pipeline.rows(
         "select state, held_reason from samegoal.snapshots order by snapshot_id desc limit 1"
     ) == [("published", None)]
     assert tonight().returncode == 0
-    assert standing.pipeline.published() == there
+    assert published.pipeline.published() == there
 
 
-def test_a_landing_that_cannot_be_written_publishes_nothing(standing, fails, monkeypatch, tmp_path):
+def test_a_landing_that_cannot_be_written_publishes_nothing(published, fails, monkeypatch, tmp_path):
     (tmp_path / "landing").write_text("a file where the folder should be")
     monkeypatch.setenv("SAMEGOAL_LANDING_URL", str(tmp_path / "landing"))
     fails("raw_", "check that", step="")
@@ -164,7 +166,7 @@ def test_a_landing_that_cannot_be_written_publishes_nothing(standing, fails, mon
 
 @pytest.mark.parametrize("full", ["Student.parquet", "landed.json"])
 def test_a_landing_whose_disk_is_full_publishes_nothing_and_the_next_run_finishes(
-    standing, fails, tonight, monkeypatch, full
+    published, fails, tonight, monkeypatch, full
 ):
     real = LocalFileSystem.open
 
@@ -176,15 +178,15 @@ def test_a_landing_whose_disk_is_full_publishes_nothing_and_the_next_run_finishe
         patched.setattr(LocalFileSystem, "open", opened)
         fails(f"{OURS} on {TOMORROW} failed: cannot write", "No space left on device", step="")
     assert tonight().returncode == 0
-    run_ids = standing.pipeline.rows(
+    run_ids = published.pipeline.rows(
         "select run_id, landed_run_id from samegoal.snapshots order by snapshot_id desc limit 1"
     )
     assert run_ids[0][0] == run_ids[0][1]
 
 
-def test_what_a_killed_run_left_half_landed_is_read_by_nobody(standing, tonight):
+def test_what_a_killed_run_left_half_landed_is_read_by_nobody(published, tonight):
     landing = (
-        standing.pipeline.deployment.settings.home / "landing" / OURS / TOMORROW.isoformat() / "zz-killed"
+        published.pipeline.deployment.settings.home / "landing" / OURS / TOMORROW.isoformat() / "zz-killed"
     )
     (landing / "raw_students").mkdir(parents=True)
     (landing / "raw_students" / "Student.parquet").write_bytes(b"PAR1")
@@ -192,9 +194,11 @@ def test_what_a_killed_run_left_half_landed_is_read_by_nobody(standing, tonight)
     assert tonight().returncode == 0
 
 
-def test_a_landed_file_that_is_corrupt_stops_no_night_and_is_named_where_it_is_needed(standing, tonight, ask):
+def test_a_landed_file_that_is_corrupt_stops_no_night_and_is_named_where_it_is_needed(
+    published, tonight, ask
+):
     assert tonight().returncode == 0
-    home, number = standing.pipeline.deployment.settings.home, min(standing.values_of("student_number"))
+    home, number = published.pipeline.deployment.settings.home, min(published.values_of("student_number"))
     for file in (home / "landing" / OURS).rglob("EntryWithdrawal.parquet"):
         file.write_bytes(file.read_bytes()[:-40])
     asked = ask("explain", OURS, number)

@@ -18,10 +18,10 @@ def replace_file(path: Path, table: pa.Table) -> None:
     """Put another table in place of a landed one; the manifest agrees with it."""
     pq.write_table(table, path)
     manifest = path.parent / "landed.json"
-    told = json.loads(manifest.read_text())
-    told["rows"][path.stem] = len(table)
-    told["sha256"][path.stem] = sha256(path.read_bytes()).hexdigest()
-    manifest.write_text(json.dumps(told))
+    content = json.loads(manifest.read_text())
+    content["rows"][path.stem] = len(table)
+    content["sha256"][path.stem] = sha256(path.read_bytes()).hexdigest()
+    manifest.write_text(json.dumps(content))
 
 
 def with_declared_columns(asset: str, table: str, columns: dict[str, list[Any]]) -> pd.DataFrame:

@@ -105,7 +105,7 @@ def test_manifests_with_and_without_a_time_zone_are_put_in_one_order(landing, tm
     assert [one.run_id for one in found] == ["odd", "whole"]
 
 
-def test_a_damaged_file_is_named_with_its_remedy(landing, tmp_path):
+def test_a_damaged_file_is_named_with_its_next_step(landing, tmp_path):
     land(landing, {"School": frame(SchoolID=[1])})
     file = tmp_path / "landing/alpha/2026-10-12/run-1/schools/School.parquet"
     file.write_bytes(file.read_bytes()[:30])

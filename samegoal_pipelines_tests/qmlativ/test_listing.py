@@ -104,7 +104,7 @@ def test_rows_out_of_order_that_differ_each_time_are_data_that_changed():
 
 
 def test_an_enrollment_that_comes_twice_is_left_to_the_rules():
-    """Exact repeats collapse and conflicting ones are set aside in the transform, which counts both."""
+    """Exact repeats collapse and conflicting ones are quarantined in the transform, which counts both."""
     row = {field.name: None for field in ENTRY_WITHDRAWAL.fields} | {"EntryWithdrawalID": 7}
     rows = [row, row, row | {"StudentID": 5}]
     reading = read(pages_of({1: page(rows)}), ENTRY_WITHDRAWAL)

@@ -327,8 +327,8 @@ def test_paging_may_come_before_objects():
 
 
 def test_progress_tells_rows_and_pages():
-    told = []
+    reported = []
     with serving(pages_of(in_pages(7))) as server, QmlativClient(server.connection()) as client:
-        table = client.read(COUNTY, progress=lambda rows, pages: told.append((rows, pages)))
+        table = client.read(COUNTY, progress=lambda rows, pages: reported.append((rows, pages)))
     assert isinstance(table, pa.Table)
-    assert told == [(3, 1), (6, 2), (7, 3)]
+    assert reported == [(3, 1), (6, 2), (7, 3)]

@@ -275,22 +275,22 @@ def test_a_token_that_expires_in_mid_district_changes_nothing(server, district, 
         assert_same(first, read(server, district))
 
 
-@pytest.mark.parametrize("told", [True, False], ids=["lifetime told", "lifetime not told"])
-def test_tokens_that_live_for_a_moment_change_nothing(server, district, monkeypatch, told):
+@pytest.mark.parametrize("lifetime_sent", [True, False], ids=["lifetime sent", "lifetime not sent"])
+def test_tokens_that_live_for_a_moment_change_nothing(server, district, monkeypatch, lifetime_sent):
     """Every answer takes a second of a clock that both sides share, and a token lives for 30 seconds."""
     first = read(server, district)
     clock = SimpleNamespace(monotonic=lambda: float(len(server.traffic.log)))
     monkeypatch.setattr(auth, "time", clock)
     monkeypatch.setattr(tokens, "time", clock)
     district.token_lifetime = 30
-    if not told:
+    if not lifetime_sent:
         server.faults.add(kind="token", remove=["expires_in"])
     server.traffic.clear()
     assert_same(first, read(server, district))
     requests = len(server.traffic.log)
     assert requests > 60
     assert requests // 30 <= server.traffic.token_calls <= requests // 10
-    assert told or server.traffic.requests(status=401)
+    assert lifetime_sent or server.traffic.requests(status=401)
 
 
 def test_a_wrong_secret_says_what_to_check(server, district):
@@ -503,18 +503,21 @@ def read_entities(district):
 
 
 def test_progress_adds_up_over_school_years_one_call_at_a_time(server, district):
-    told, inside = {}, threading.Lock()
+    reported, inside = {}, threading.Lock()
 
     def progress(name, rows, pages):
         assert inside.acquire(blocking=False)
-        assert rows >= told.get(name, (0, 0))[0]
-        told[name] = (rows, pages)
+        assert rows >= reported.get(name, (0, 0))[0]
+        reported[name] = (rows, pages)
         inside.release()
 
     result = read(server, district, progress=progress)
     accounts = result.reads["raw_enrollments"]
-    assert told["EntryWithdrawal"] == (accounts["EntryWithdrawal"].rows, accounts["EntryWithdrawal"].pages)
-    assert told["SchoolYear"] == (5, 1)
+    assert reported["EntryWithdrawal"] == (
+        accounts["EntryWithdrawal"].rows,
+        accounts["EntryWithdrawal"].pages,
+    )
+    assert reported["SchoolYear"] == (5, 1)
 
 
 def test_the_account_of_a_read_has_no_host_and_no_value(server, district):

@@ -74,7 +74,7 @@ def attempt(
             "added": 2,
             "changed": 5,
             "removed": 1,
-            "kept": 0,
+            "carried_over": 0,
         }
     if state == "published":
         row["published_at"] = started + timedelta(minutes=3)

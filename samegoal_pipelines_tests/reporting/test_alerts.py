@@ -77,9 +77,9 @@ def test_one_message_tells_of_all_that_is_wrong_at_the_deadline(warehouse: sa.En
 
     assert look(warehouse, SIX_IN_CHICAGO - timedelta(seconds=1), ear) == []
     look(warehouse, SIX_IN_CHICAGO, ear)
-    (told,) = ear.heard
+    (message,) = ear.heard
     assert (
-        told
+        message
         == """\
 SameGoal night 2026-10-12: 3 failed, 1 held, 1 late of 6
 1 of 6 districts published.
@@ -377,8 +377,8 @@ def test_the_nights_of_the_clock_change_are_told_once_each_at_six(
     register(warehouse, "austin")
     midnight = at("05:00", datetime.fromisoformat(night).date())
     quarters = [midnight + timedelta(minutes=15 * n) for n in range(4 * 24)]
-    told_at = [now for now in quarters if look(warehouse, now, ear)]
-    assert told_at[-1] == at(deadline, datetime.fromisoformat(night).date())
+    sent_at = [now for now in quarters if look(warehouse, now, ear)]
+    assert sent_at[-1] == at(deadline, datetime.fromisoformat(night).date())
     assert ear.subjects[-1] == f"SameGoal night {night}: 1 late of 1"
     assert len(ear.subjects) == len(set(ear.subjects)) == 2  # and the night before, at the first look
 
@@ -409,11 +409,11 @@ def test_districts_that_are_held_by_the_same_rule_are_told_together_each_with_it
     warehouse: sa.Engine,
 ) -> None:
     for number in range(200):
-        lost = f"{100 + number} of 1,{number:03} students ({10 + number / 10:.1f}%) were ENROLLED"
+        dropped = f"{100 + number} of 1,{number:03} students ({10 + number / 10:.1f}%) were ENROLLED"
         register(warehouse, f"held-{number:03}")
-        attempt(warehouse, f"held-{number:03}", "held", reason=f"{lost} would be gone; the limit is 10%")
+        attempt(warehouse, f"held-{number:03}", "held", reason=f"{dropped} would be gone; the limit is 10%")
     register(warehouse, "other")
-    attempt(warehouse, "other", "held", reason="300 of 900 enrollment rows (33.3%) were set aside")
+    attempt(warehouse, "other", "held", reason="300 of 900 enrollment rows (33.3%) were quarantined")
     (board,) = judged_boards(warehouse, SIX_IN_CHICAGO)
     message = alert_message(board, board.trouble)
     lines = message.text.splitlines()

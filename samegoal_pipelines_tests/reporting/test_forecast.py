@@ -73,12 +73,12 @@ class District:
             for one, status, reason in zip(*columns, strict=True)
             if one not in self.without_record
         ]
-        kept = self.without_record | {*found.uncertain["student_id"].tolist()}
+        carried_over = self.without_record | {*found.uncertain["student_id"].tolist()}
         return publish(
             self.engine,
             district_id="grand-bend",
             snapshot_date=night,
-            snapshot=snapshot(*students, kept=frozenset(kept)),
+            snapshot=snapshot(*students, carried_over=frozenset(carried_over)),
             run_id=run_id,
             started_at=began,
             landed_run_id=run_id,
@@ -290,7 +290,11 @@ def test_who_graduates_or_is_in_doubt_does_not_count() -> None:
     assert hold_of(graduates, students=100) is None
     assert hold_of(in_doubt, students=100) is None
     later = [(4, one, "uncertain", "INACTIVE") for one in range(90)]
-    assert hold_of([*in_doubt, *later], students=100) == (after(4), 90, 100)  # they were kept as ENROLLED
+    assert hold_of([*in_doubt, *later], students=100) == (
+        after(4),
+        90,
+        100,
+    )  # they were carried over as ENROLLED
 
 
 def test_who_has_no_record_does_not_count() -> None:

@@ -46,7 +46,7 @@ def test_a_published_night_says_how_many_students_and_what_changed(warehouse: sa
         1200,
         1190,
     )
-    assert (found.added, found.changed, found.removed, found.kept) == (2, 5, 1, 0)
+    assert (found.added, found.changed, found.removed, found.carried_over) == (2, 5, 1, 0)
     assert (found.last_published, found.run_id) == (NIGHT, run_id)
     assert found.notes == ("fields not granted: Phone",)
     assert (found.reason, found.next_step, found.nights_in_trouble) == (None, None, 0)

@@ -29,7 +29,7 @@ from samegoal_pipelines_tests.reporting.factories import (
 )
 from samegoal_pipelines_tests.transforms.builders import enrollments, entry
 
-NASTY = '<script>alert(1)</script> | [x](javascript:alert(1)) ![y](http://evil/z.png) "ISD" & `co`'
+HOSTILE = '<script>alert(1)</script> | [x](javascript:alert(1)) ![y](http://evil/z.png) "ISD" & `co`'
 
 
 class Text(HTMLParser):
@@ -58,11 +58,11 @@ def report(warehouse: sa.Engine, tmp_path: Path) -> Report:
     for district_id in ("failing", "late", "held", "fine", "resting", "gone"):
         register(warehouse, district_id, active=district_id != "gone")
         attempt(warehouse, district_id, "published", NIGHT - timedelta(days=1), students=1_000)
-    register(warehouse, "nasty", name=NASTY, expires=NIGHT + timedelta(days=6))
+    register(warehouse, "hostile", name=HOSTILE, expires=NIGHT + timedelta(days=6))
     attempt(warehouse, "failing", "failed", reason="failing: publishing: no connection to Postgres")
     attempt(warehouse, "held", "held", reason="200 of 1,000 students would be gone")
     attempt(warehouse, "fine", "published", students=1_010, notes=["not granted: Phone"], run_id="run-fine")
-    attempt(warehouse, "nasty", "failed", reason=f"no luck with {NASTY}")
+    attempt(warehouse, "hostile", "failed", reason=f"no luck with {HOSTILE}")
     pause(warehouse, "resting", paused_from=NIGHT, paused_to=NIGHT, set_by="pat", reason="summer")
     landing = Landing(str(tmp_path / "landing"))
     landing.write(
@@ -85,7 +85,7 @@ def report(warehouse: sa.Engine, tmp_path: Path) -> Report:
 
 def test_the_page_says_what_became_of_every_district_the_urgent_first(report: Report) -> None:
     shown = Text(page.html(report)).text
-    order = ["nasty", "failing", "late", "held", "fine", "resting", "gone"]
+    order = ["hostile", "failing", "late", "held", "fine", "resting", "gone"]
     assert [one.district_id for one in report.board.districts] == order
     body = shown[shown.index("Needs attention") :]
     names = ["Failing ISD", "Late ISD", "Held ISD", "Fine ISD", "Resting ISD", "Gone ISD"]
@@ -143,9 +143,9 @@ def test_districts_that_will_be_held_are_on_the_page_the_soonest_first(
 
 
 def test_of_districts_that_will_be_held_markdown_lists_a_hundred(report: Report) -> None:
-    hold = DistrictHold(NIGHT, 90, 100, 50.0, f"because | {NASTY}", "act", "nasty", NASTY)
+    hold = DistrictHold(NIGHT, 90, 100, 50.0, f"because | {HOSTILE}", "act", "hostile", HOSTILE)
     assert report.ahead is not None
-    many = replace(report, ahead=replace(report.ahead, holds=(hold,) * 103, left_out=("gone",) * 25))
+    many = replace(report, ahead=replace(report.ahead, holds=(hold,) * 103, excluded=("gone",) * 25))
     markdown = page.markdown(many)
     assert "\nand 3 more, in the file.\n" in markdown
     assert "gone and 5 more: their landed rows" in markdown
@@ -157,7 +157,7 @@ def test_of_districts_that_will_be_held_markdown_lists_a_hundred(report: Report)
 def test_a_name_stays_text_on_the_page(report: Report) -> None:
     html = page.html(report)
     parsed = Text(html)
-    assert NASTY in parsed.text
+    assert HOSTILE in parsed.text
     (script,) = re.findall(r"<script>(.*?)</script>", html, re.DOTALL)
     assert f"script-src 'sha256-{b64encode(sha256(script.encode()).digest()).decode()}'" in html  # no other
     assert parsed.elements.isdisjoint({"img", "a", "iframe", "link", "object"})
@@ -254,7 +254,7 @@ def test_scripts_get_the_same_facts(report: Report) -> None:
     assert {one["district_id"] for one in facts["districts"]} == {
         one.district_id for one in report.board.districts
     }
-    assert facts["expiring"] == ["nasty"]
+    assert facts["expiring"] == ["hostile"]
     assert len(facts["trends"]) == 2
 
 

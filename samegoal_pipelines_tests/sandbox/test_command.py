@@ -32,13 +32,13 @@ def process() -> Iterator[subprocess.Popen[str]]:
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_it_prints_what_is_needed_to_read_it_and_stops_on_a_signal(process, number):
-    told = ""
+    output = ""
     for line in process.stdout:
-        told += line
-        if told.count("to register") == 2:
+        output += line
+        if output.count("to register") == 2:
             break
     found = {
-        label: re.findall(rf"{label} +(\S+)", told)
+        label: re.findall(rf"{label} +(\S+)", output)
         for label in ("id", "base URL", "client key", "client secret")
     }
     assert found["id"] == ["cedar-hollow", "dry-fork"]

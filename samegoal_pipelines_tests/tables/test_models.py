@@ -31,7 +31,7 @@ def counted(number: int = 1, **fields: Any) -> Row:
     return known | fields
 
 
-def left_out(reason: str, **fields: Any) -> Row:
+def excluded(reason: str, **fields: Any) -> Row:
     outcome = "excluded" if reason in ("cecs", "outside_window", "never_closed") else "quarantined"
     return {"is_default_entity": True, "outcome": outcome, "reason": reason} | fields
 
@@ -63,15 +63,15 @@ SOUND = {
         enrollments.FILTERED_ENROLLMENTS,
         [counted(1, first_day=LONG_AGO, last_day=date(9999, 12, 31))],
     ),
-    "left out": (
-        enrollments.LEFT_OUT_ENROLLMENTS,
+    "excluded": (
+        enrollments.EXCLUDED_ENROLLMENTS,
         [
-            left_out("cecs", withdrawal_code="Cecs"),
-            left_out("outside_window", last_day=LONG_AGO),
-            left_out("never_closed"),
-            left_out("conflicting_duplicate", withdrawal_code="CECS"),
-            left_out("no_start_date"),
-            left_out("never_effective", first_day=LATER, last_day=TODAY),
+            excluded("cecs", withdrawal_code="Cecs"),
+            excluded("outside_window", last_day=LONG_AGO),
+            excluded("never_closed"),
+            excluded("conflicting_duplicate", withdrawal_code="CECS"),
+            excluded("no_start_date"),
+            excluded("never_effective", first_day=LATER, last_day=TODAY),
         ],
     ),
     "statuses": (
@@ -190,23 +190,23 @@ BROKEN = [
         ("first_day", "mostly lies in 1990 to 2100", 11),
     ),
     (
-        enrollments.LEFT_OUT_ENROLLMENTS,
-        [left_out("cecs", outcome="quarantined", withdrawal_code="CECS"), left_out("mistake")],
+        enrollments.EXCLUDED_ENROLLMENTS,
+        [excluded("cecs", outcome="quarantined", withdrawal_code="CECS"), excluded("mistake")],
         (WHOLE_TABLE, "outcome and reason belong together", 2),
     ),
     (
-        enrollments.LEFT_OUT_ENROLLMENTS,
+        enrollments.EXCLUDED_ENROLLMENTS,
         [
-            left_out("never_closed", last_day=TODAY),
-            left_out("outside_window"),
-            left_out("never_effective", first_day=TODAY, last_day=TODAY),
+            excluded("never_closed", last_day=TODAY),
+            excluded("outside_window"),
+            excluded("never_effective", first_day=TODAY, last_day=TODAY),
         ],
         (WHOLE_TABLE, "the dates bear the reason out", 3),
     ),
     (
-        enrollments.LEFT_OUT_ENROLLMENTS,
-        [left_out("cecs", withdrawal_code="82"), left_out("no_start_date", withdrawal_code="cecs")],
-        (WHOLE_TABLE, "cecs is left out as cecs", 2),
+        enrollments.EXCLUDED_ENROLLMENTS,
+        [excluded("cecs", withdrawal_code="82"), excluded("no_start_date", withdrawal_code="cecs")],
+        (WHOLE_TABLE, "cecs is excluded as cecs", 2),
     ),
     (
         enrollments.STUDENT_STATUS,

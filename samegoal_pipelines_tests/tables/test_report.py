@@ -17,8 +17,8 @@ NUMBER = 741_741_741
 
 
 def leaks(report) -> bool:
-    told = f"{report!r} {report.summary()} {report.failures}"
-    return SENTINEL in told or str(NUMBER) in told or "0741" in told
+    text = f"{report!r} {report.summary()} {report.failures}"
+    return SENTINEL in text or str(NUMBER) in text or "0741" in text
 
 
 BROKEN = {

@@ -95,7 +95,7 @@ def entry_row(
     return row
 
 
-def nasty_district(seed: int, today: date | None = None) -> tuple[dict[str, list[Row]], date]:
+def edge_case_district(seed: int, today: date | None = None) -> tuple[dict[str, list[Row]], date]:
     """A district of a dozen students and some forty rows, and the day on which to judge it."""
     random = Random(seed)
     today = today or random.choice(TODAYS)

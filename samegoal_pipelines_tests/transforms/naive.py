@@ -17,7 +17,7 @@ class Verdict:
     """What the rules make of one district on one day."""
 
     counted: list[int | None] = field(default_factory=list)
-    left_out: list[tuple[int | None, str]] = field(default_factory=list)
+    excluded: list[tuple[int | None, str]] = field(default_factory=list)
     repeated: int = 0
     placeholder_dates: int = 0
     statuses: dict[int, tuple[str, str, int]] = field(default_factory=dict)
@@ -43,7 +43,7 @@ def judge(district: dict[str, list[Row]], today: date) -> Verdict:
             verdict.counted.append(row["EntryWithdrawalID"])
             by_student.setdefault(row["StudentID"], []).append(row)
             continue
-        verdict.left_out.append((row["EntryWithdrawalID"], reason))
+        verdict.excluded.append((row["EntryWithdrawalID"], reason))
         filtered = reason in ("cecs", "outside_window", "never_closed")
         if not filtered and reason != "never_effective" and row["StudentID"] is not None:
             verdict.uncertain.setdefault(row["StudentID"], set()).add(reason)

@@ -10,7 +10,7 @@ from samegoal_pipelines.transforms.departures import explain_absences
 from samegoal_pipelines.transforms.enrollments import filter_enrollments
 from samegoal_pipelines.transforms.status import classify_students
 from samegoal_pipelines_tests.transforms.builders import Row, enrollments, entry, raw
-from samegoal_pipelines_tests.transforms.edge_cases import nasty_district
+from samegoal_pipelines_tests.transforms.edge_cases import edge_case_district
 from samegoal_pipelines_tests.transforms.naive import judge
 
 TODAY = date(2026, 10, 12)
@@ -28,8 +28,8 @@ def absences(*entries: Row, today: date = TODAY) -> dict[int, str]:
 
 def why(raw_enrollments, today: date) -> dict[int, str]:
     filtered = filter_enrollments(raw_enrollments, today)
-    statuses, uncertain = classify_students(filtered.enrollments, filtered.left_out, today)
-    absent = explain_absences(filtered.left_out, statuses, uncertain)
+    statuses, uncertain = classify_students(filtered.enrollments, filtered.excluded, today)
+    absent = explain_absences(filtered.excluded, statuses, uncertain)
     return dict(zip(absent["student_id"], absent["why"], strict=True))
 
 
@@ -51,7 +51,7 @@ def test_a_student_without_a_status_is_absent_for_the_weightiest_of_the_reasons(
     assert absences(*rows) == {1: expected}
 
 
-def test_a_student_with_a_status_is_not_absent_whatever_else_was_left_out():
+def test_a_student_with_a_status_is_not_absent_whatever_else_was_excluded():
     assert absences(CURRENT, LONG_AGO, COURSE, NO_SHOW, WITHOUT_START) == {}
 
 
@@ -63,18 +63,18 @@ def test_a_row_that_names_no_student_is_nobody_s_absence():
 def test_the_columns_are_an_id_and_a_text_also_where_nobody_is_absent():
     for rows in ([COURSE], [CURRENT], []):
         filtered = filter_enrollments(enrollments(rows, TODAY), TODAY)
-        statuses, uncertain = classify_students(filtered.enrollments, filtered.left_out, TODAY)
-        absent = explain_absences(filtered.left_out, statuses, uncertain)
+        statuses, uncertain = classify_students(filtered.enrollments, filtered.excluded, TODAY)
+        absent = explain_absences(filtered.excluded, statuses, uncertain)
         assert [type.pyarrow_dtype for type in absent.dtypes] == [pa.int64(), pa.string()]
 
 
 @pytest.mark.parametrize("seed", range(60))
 def test_everyone_with_enrollments_has_a_status_or_a_reason_for_having_none(seed):
     """Against the naive version of the rules, row by row."""
-    district, today = nasty_district(seed)
+    district, today = edge_case_district(seed)
     verdict = judge(district, today)
     fates: dict[int, set[str]] = {}
-    reason_of = dict(verdict.left_out)
+    reason_of = dict(verdict.excluded)
     for row in district["EntryWithdrawal"]:
         if row["StudentID"] is not None and row["EntryWithdrawalID"] in reason_of:
             fates.setdefault(row["StudentID"], set()).add(reason_of[row["EntryWithdrawalID"]])

@@ -9,7 +9,7 @@ import pytest
 
 from samegoal_pipelines.transforms.end_dates import observe_end_dates
 from samegoal_pipelines_tests.transforms.builders import entry, raw
-from samegoal_pipelines_tests.transforms.edge_cases import nasty_district
+from samegoal_pipelines_tests.transforms.edge_cases import edge_case_district
 from samegoal_pipelines_tests.transforms.naive import without_placeholders
 
 END = date(2026, 9, 30)
@@ -86,8 +86,8 @@ def test_the_widest_difference_that_dates_can_have_is_a_number():
 
 
 @pytest.mark.parametrize("seed", range(20))
-def test_on_nasty_districts_the_differences_add_up(seed):
-    rows, _ = nasty_district(seed)
+def test_on_edge_case_districts_the_differences_add_up(seed):
+    rows, _ = edge_case_district(seed)
     seen = observe_end_dates(raw("raw_enrollments", rows))
     came = map(without_placeholders, rows["EntryWithdrawal"])
     both = [row for row in came if row["EndDate"] and row["WithdrawalDate"]]

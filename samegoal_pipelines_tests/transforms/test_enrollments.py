@@ -1,4 +1,4 @@
-"""Which enrollments count: the import window, rows that never count, and rows that are set aside."""
+"""Which enrollments count: the import window, rows that never count, and rows that are quarantined."""
 
 import json
 from collections.abc import Iterable
@@ -24,7 +24,7 @@ def run(*entries: Row, today: date = TODAY, **objects: Iterable[Row]) -> Filtere
 
 def statuses(*entries: Row, today: date = TODAY, **objects: Iterable[Row]) -> StudentStatuses:
     filtered = run(*entries, today=today, **objects)
-    return classify_students(filtered.enrollments, filtered.left_out, today)
+    return classify_students(filtered.enrollments, filtered.excluded, today)
 
 
 def counted(*entries: Row, **more) -> list[int]:
@@ -32,9 +32,9 @@ def counted(*entries: Row, **more) -> list[int]:
 
 
 def fates(*entries: Row, **more) -> dict[int, tuple[str, str]]:
-    left_out = run(*entries, **more).left_out
+    excluded = run(*entries, **more).excluded
     return dict(
-        zip(left_out["enrollment_id"], zip(left_out["outcome"], left_out["reason"], strict=True), strict=True)
+        zip(excluded["enrollment_id"], zip(excluded["outcome"], excluded["reason"], strict=True), strict=True)
     )
 
 
@@ -86,7 +86,7 @@ def test_an_open_enrollment_of_a_later_year_that_is_not_flagged_is_not_imported(
 def test_an_open_enrollment_of_an_old_year_was_never_closed_and_is_reported_as_that():
     """Section 1: an enrollment of an old year that was never closed is not imported; it is counted."""
     filtered = run(entry(1, "2025-08-13"))
-    assert list(filtered.left_out["reason"]) == ["never_closed"]
+    assert list(filtered.excluded["reason"]) == ["never_closed"]
     assert count_outcomes(filtered)["never_closed"] == 1
 
 
@@ -126,7 +126,7 @@ def test_a_cross_entity_course_enrollment_never_counts_whatever_its_dates(code, 
     assert fates(entry(1, "2026-08-12", last, code)) == {1: ("excluded", "cecs")}
 
 
-def test_a_cross_entity_course_enrollment_is_left_out_though_other_fields_are_missing_or_unreadable():
+def test_a_cross_entity_course_enrollment_is_excluded_though_other_fields_are_missing_or_unreadable():
     rows = [
         entry(1, None, code="CECS", student=None),
         entry(2, None, code="CECS", Unreadable=json.dumps({"StartDate": "31 February"})),
@@ -161,7 +161,7 @@ def test_a_row_flagged_as_cross_entity_course_without_the_code_counts_and_is_rep
 
 
 def test_an_enrollment_that_ends_before_it_begins_was_never_effective_and_makes_nobody_uncertain():
-    """Section 2: set aside as never effective; the one set-aside reason that leaves nothing in doubt."""
+    """Section 2: quarantined as never effective; the one quarantined reason that leaves nothing in doubt."""
     assert fates(entry(1, "2026-08-12", "2026-08-11")) == {1: ("quarantined", "never_effective")}
     assert statuses(entry(1, "2026-08-12", "2026-08-11")).uncertain.empty
     assert counted(entry(1, "2026-08-12", "2026-08-12")) == [1]
@@ -177,11 +177,11 @@ UNRELIABLE = {
 
 
 @pytest.mark.parametrize("reason", UNRELIABLE)
-def test_a_row_that_cannot_be_relied_on_is_set_aside_and_makes_its_student_uncertain(reason):
-    """Section 2: set aside with its reason, counted; the student is never inactive by accident."""
+def test_a_row_that_cannot_be_relied_on_is_quarantined_and_makes_its_student_uncertain(reason):
+    """Section 2: quarantined with its reason, counted; the student is never inactive by accident."""
     rows = UNRELIABLE[reason]
     filtered = run(*rows)
-    assert set(zip(filtered.left_out["outcome"], filtered.left_out["reason"], strict=True)) == {
+    assert set(zip(filtered.excluded["outcome"], filtered.excluded["reason"], strict=True)) == {
         ("quarantined", reason)
     }
     assert count_outcomes(filtered)[reason] == len(rows)
@@ -190,7 +190,7 @@ def test_a_row_that_cannot_be_relied_on_is_set_aside_and_makes_its_student_uncer
     assert result.uncertain.to_dict("list") == {"student_id": [1], "reasons": [reason]}
 
 
-def test_a_row_without_a_student_is_set_aside_and_makes_nobody_uncertain():
+def test_a_row_without_a_student_is_quarantined_and_makes_nobody_uncertain():
     """Section 2: no student."""
     assert fates(entry(1, "2026-08-12", student=None)) == {1: ("quarantined", "no_student")}
     assert statuses(entry(1, "2026-08-12", student=None)).uncertain.empty
@@ -199,7 +199,7 @@ def test_a_row_without_a_student_is_set_aside_and_makes_nobody_uncertain():
 @pytest.mark.parametrize(
     "field", ["StudentID", "EndDate", "WithdrawalDate", "WithdrawalCodeID", "IsDefaultEntity"]
 )
-def test_a_row_with_a_value_of_the_wrong_type_is_set_aside(field):
+def test_a_row_with_a_value_of_the_wrong_type_is_quarantined(field):
     """Section 2: a date that is no date; and any other field that is not what it should be."""
     row = entry(1, "2026-08-12") | {field: None, "Unreadable": json.dumps({field: "?"})}
     assert fates(row) == {1: ("quarantined", "unreadable")}
@@ -248,7 +248,7 @@ def test_the_same_row_twice_is_one_row():
     assert filtered.repeated == 2
 
 
-def test_an_enrollment_id_that_comes_with_different_content_is_set_aside_in_all_its_rows():
+def test_an_enrollment_id_that_comes_with_different_content_is_quarantined_in_all_its_rows():
     """Section 2: an id that comes twice with different content, both; repeats of either collapse."""
     one, other = entry(1, "2026-08-12", student=1), entry(1, "2026-08-12", student=2)
     result = statuses(one, other, one, entry(2, "2026-08-12", student=3))
@@ -273,11 +273,11 @@ def test_an_uncertain_student_comes_with_all_reasons():
 
 
 def test_nothing_is_dropped_in_silence():
-    """Section 2: set aside means landed with its reason."""
+    """Section 2: quarantined means landed with its reason."""
     rows = [row for rows in UNRELIABLE.values() for row in rows]
     rows = [row | {"EntryWithdrawalID": row["EntryWithdrawalID"] + 10 * n} for n, row in enumerate(rows)]
     filtered = run(*rows, rows[0])
-    assert len(filtered.enrollments) + len(filtered.left_out) + filtered.repeated == len(rows) + 1
+    assert len(filtered.enrollments) + len(filtered.excluded) + filtered.repeated == len(rows) + 1
     assert sum(count_outcomes(filtered)[reason] for reason in ("counted", *UNRELIABLE)) == len(rows)
 
 
@@ -312,7 +312,7 @@ def test_however_many_codes_there_are_each_enrollment_keeps_its_own():
     rows = [entry(n, "2026-08-12", "2026-09-30", code) for n, code in enumerate(codes, start=1)]
     filtered = run(*rows, codes=codes)
     assert none(filtered.enrollments["withdrawal_code"]) == codes[:-1]
-    assert none(filtered.left_out["withdrawal_code"]) == ["CECS"]
+    assert none(filtered.excluded["withdrawal_code"]) == ["CECS"]
     assert fates(*rows, codes=codes) == {len(codes): ("excluded", "cecs")}
 
 
@@ -330,7 +330,7 @@ def test_enrollments_without_a_readable_id_are_no_duplicates_of_each_other():
     unreadable = {"EntryWithdrawalID": None, "Unreadable": json.dumps({"EntryWithdrawalID": "?"})}
     rows = [entry(0, "2026-08-12", student=student) | unreadable for student in (1, 2)]
     filtered = run(*rows)
-    assert list(filtered.left_out["reason"]) == ["unreadable", "unreadable"]
+    assert list(filtered.excluded["reason"]) == ["unreadable", "unreadable"]
     assert filtered.repeated == 0
     assert dict(statuses(*rows).uncertain.values.tolist()) == {1: "unreadable", 2: "unreadable"}
 
@@ -380,7 +380,7 @@ def test_the_days_beside_a_placeholder_are_days():
     rows = [entry(1, "0001-01-02", "9999-12-30"), entry(2, "1900-01-02", WithdrawalDate=date(1, 1, 2))]
     filtered = run(*rows)
     assert list(filtered.enrollments["last_day"]) == [date(9999, 12, 30)]
-    assert list(filtered.left_out["last_day"]) == [date(1, 1, 1)]
+    assert list(filtered.excluded["last_day"]) == [date(1, 1, 1)]
     assert filtered.placeholder_dates == 0
 
 
@@ -396,6 +396,6 @@ def test_ids_beyond_what_a_float_can_hold_stay_what_they_are():
 def test_a_district_without_enrollments_has_none():
     filtered = run()
     assert filtered.enrollments.empty
-    assert filtered.left_out.empty
+    assert filtered.excluded.empty
     assert filtered.repeated == 0
     assert set(count_outcomes(filtered).values()) == {0}

@@ -12,7 +12,7 @@ from samegoal_pipelines.transforms.enrollments import filter_enrollments
 from samegoal_pipelines.transforms.explanation import Explanation, explain_students
 from samegoal_pipelines.transforms.status import classify_students
 from samegoal_pipelines_tests.transforms.builders import Row, enrollments, entry, raw
-from samegoal_pipelines_tests.transforms.edge_cases import nasty_district
+from samegoal_pipelines_tests.transforms.edge_cases import edge_case_district
 from samegoal_pipelines_tests.transforms.naive import judge, without_placeholders
 
 TODAY = date(2026, 10, 12)
@@ -37,11 +37,11 @@ def why(*entries: Row) -> str:
 @pytest.mark.parametrize("seed", range(80))
 def test_the_explanation_of_every_student_agrees_with_the_classification(seed):
     """And with the naive version of the rules, which shares no code with either."""
-    district, today = nasty_district(seed)
+    district, today = edge_case_district(seed)
     tables = raw("raw_enrollments", district)
     filtered = filter_enrollments(tables, today)
-    statuses, uncertain = classify_students(filtered.enrollments, filtered.left_out, today)
-    absent = explain_absences(filtered.left_out, statuses, uncertain)
+    statuses, uncertain = classify_students(filtered.enrollments, filtered.excluded, today)
+    absent = explain_absences(filtered.excluded, statuses, uncertain)
     students = sorted({row["StudentID"] for row in district["EntryWithdrawal"]} - {None} | {987_654})
 
     explained = {one.student_id: one for one in explain_students(tables, students, today)}
@@ -72,10 +72,10 @@ def test_the_explanation_of_every_student_agrees_with_the_classification(seed):
 
 @pytest.mark.parametrize("seed", range(0, 80, 2))
 def test_every_row_of_every_student_is_told_once_in_the_order_it_came(seed):
-    district, today = nasty_district(seed)
+    district, today = edge_case_district(seed)
     students = sorted({row["StudentID"] for row in district["EntryWithdrawal"]} - {None})
     verdict = judge(district, today)
-    told: Counter[tuple[int | None, str]] = Counter()
+    explained: Counter[tuple[int | None, str]] = Counter()
     for one in explain_students(raw("raw_enrollments", district), students, today):
         came = [row for row in district["EntryWithdrawal"] if row["StudentID"] == one.student_id]
         assert [seen.enrollment_id for seen in one.enrollments] == [row["EntryWithdrawalID"] for row in came]
@@ -83,15 +83,15 @@ def test_every_row_of_every_student_is_told_once_in_the_order_it_came(seed):
             without_placeholders(row)["StartDate"] for row in came
         ]
         assert sum(seen.decides for seen in one.enrollments) == (one.decision is not None)
-        told.update(
+        explained.update(
             (seen.enrollment_id, "counted" if seen.outcome == "counted" else seen.reason)
             for seen in one.enrollments
             if seen.outcome != "repeated"
         )
     nobody_s = {row["EntryWithdrawalID"] for row in district["EntryWithdrawal"] if row["StudentID"] is None}
-    expected = Counter([*((number, "counted") for number in verdict.counted), *verdict.left_out])
+    expected = Counter([*((number, "counted") for number in verdict.counted), *verdict.excluded])
     assert {key: n for key, n in expected.items() if key[0] not in nobody_s} == {
-        key: n for key, n in told.items() if key[0] not in nobody_s
+        key: n for key, n in explained.items() if key[0] not in nobody_s
     }
 
 
@@ -144,7 +144,7 @@ def test_a_row_whose_id_cannot_be_read_is_told_as_such_beside_the_others():
     assert [seen.decides for seen in explained.enrollments] == [False, True, False, False]
 
 
-def test_a_contradicting_duplicate_is_set_aside_also_where_the_other_row_is_another_student_s():
+def test_a_contradicting_duplicate_is_quarantined_also_where_the_other_row_is_another_student_s():
     explained = explain(entry(1, "2026-08-12"), entry(1, "2026-08-12", student=2))
     assert fates(explained) == [(1, "quarantined", "conflicting_duplicate")]
     assert explained.uncertain == ("conflicting_duplicate",)

@@ -11,7 +11,7 @@ from samegoal_pipelines.transforms.enrollments import filter_enrollments
 from samegoal_pipelines.transforms.forecast import UNCERTAIN_STATUS, count_flips, forecast_statuses
 from samegoal_pipelines.transforms.status import classify_students
 from samegoal_pipelines_tests.transforms.builders import enrollments, entry, table
-from samegoal_pipelines_tests.transforms.edge_cases import complete, nasty_district
+from samegoal_pipelines_tests.transforms.edge_cases import complete, edge_case_district
 
 TODAY = date(2026, 10, 12)
 
@@ -23,7 +23,7 @@ def flips(raw, horizon: int, today: date = TODAY) -> list[tuple]:
 
 def statuses(raw, today: date) -> dict[int, str]:
     filtered = filter_enrollments(raw, today)
-    found = classify_students(filtered.enrollments, filtered.left_out, today)
+    found = classify_students(filtered.enrollments, filtered.excluded, today)
     known = dict(zip(found.statuses["student_id"], found.statuses["status"], strict=True))
     return known | dict.fromkeys(found.uncertain["student_id"], UNCERTAIN_STATUS)
 
@@ -65,7 +65,7 @@ def test_a_row_leaves_the_window_a_day_later_after_a_29_february():
 
 @pytest.mark.parametrize("seed", range(25))
 def test_the_forecast_is_what_each_day_would_say(seed):
-    rows, today = nasty_district(seed)
+    rows, today = edge_case_district(seed)
     raw = {name: table(RAW_TABLES["raw_enrollments"][name], some) for name, some in complete(rows).items()}
     expected, before = [], statuses(raw, today)
     for step in range(1, 31):

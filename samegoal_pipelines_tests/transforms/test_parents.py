@@ -175,7 +175,7 @@ def test_a_pair_that_comes_several_times_is_one_row_of_the_lowest_rank_then_the_
 
 @pytest.mark.parametrize("other", [{"HasActiveRestrictedAccess": True}, {"HasActiveRestrictedAccess": None}])
 @pytest.mark.parametrize("unreadable", [None, '{"Rank": "first"}'])
-def test_a_pair_is_restricted_if_any_of_its_rows_is_even_one_that_is_set_aside(other, unreadable):
+def test_a_pair_is_restricted_if_any_of_its_rows_is_even_one_that_is_quarantined(other, unreadable):
     rows = [guardian(1, Rank=1), guardian(2, Rank=9, Unreadable=unreadable, **other)]
     row = one(*rows)
     assert (row["rank"], row["has_restricted_access"], row["email"]) == (1, True, None)
@@ -203,7 +203,7 @@ def test_a_name_of_one_space_is_no_name_and_nul_is_dropped_because_postgres_cann
     assert (row["first_name"], row["middle_name"], row["last_name"]) == (None, None, "Ruiz")
 
 
-def test_a_confidential_phone_is_left_out_of_a_parent_too():
+def test_a_confidential_phone_is_withheld_from_a_parent_too():
     row = one(guardian(), NamePhone=[phone(1, PhoneTypeID=1, IsConfidential=True), phone(2, PhoneTypeID=2)])
     assert (row["home_phone"], row["cell_phone"]) == (None, "5552")
 
@@ -270,7 +270,7 @@ def test_a_snapshot_notes_what_is_not_known_and_what_is_shown():
         (guardian(Unreadable='{"Rank": "first"}'), "unreadable"),
     ],
 )
-def test_a_guardian_who_cannot_be_placed_is_left_out_and_counted(row, reason):
+def test_a_guardian_who_cannot_be_placed_is_excluded_and_counted(row, reason):
     built = build([row])
     assert built.parents.empty
     assert {name: count for name, count in built.counts.items() if count} == {reason: 1}
@@ -310,4 +310,4 @@ def test_uncertain_students_and_those_without_a_record_keep_what_was_last_publis
     snapshot = assemble_snapshot(
         table(STUDENT_STATUS, statuses), uncertain, build_students(statuses), build([]).parents
     )
-    assert snapshot.kept == {2, 3}
+    assert snapshot.carried_over == {2, 3}

@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from samegoal_pipelines.tables.enrollments import (
+    EXCLUDED_ENROLLMENTS,
     FILTERED_ENROLLMENTS,
-    LEFT_OUT_ENROLLMENTS,
     STUDENT_STATUS,
     UNCERTAIN_STUDENTS,
 )
@@ -18,7 +18,7 @@ from samegoal_pipelines.tables.validation import validate
 from samegoal_pipelines.transforms.enrollments import filter_enrollments
 from samegoal_pipelines.transforms.status import classify_students
 from samegoal_pipelines_tests.transforms.builders import raw
-from samegoal_pipelines_tests.transforms.edge_cases import nasty_district
+from samegoal_pipelines_tests.transforms.edge_cases import edge_case_district
 from samegoal_pipelines_tests.transforms.naive import (
     Row,
     Verdict,
@@ -35,18 +35,18 @@ thorough = settings(max_examples=25, deadline=None)
 def run(district: dict[str, list[Row]], today: date, *, check: bool = False) -> Verdict:
     """The transforms' verdict in the naive one's shape; with `check`, after a look at every schema."""
     filtered = filter_enrollments(raw("raw_enrollments", district), today)
-    enrollments, left_out = filtered.enrollments, filtered.left_out
-    statuses, uncertain = classify_students(enrollments, left_out, today)
+    enrollments, excluded = filtered.enrollments, filtered.excluded
+    statuses, uncertain = classify_students(enrollments, excluded, today)
     if check:
         assert_sound(enrollments, FILTERED_ENROLLMENTS)
-        assert_sound(left_out, LEFT_OUT_ENROLLMENTS)
+        assert_sound(excluded, EXCLUDED_ENROLLMENTS)
         assert_sound(statuses, STUDENT_STATUS)
         assert_sound(uncertain, UNCERTAIN_STUDENTS)
     decided = zip(statuses["status"], statuses["reason"], statuses["enrollment_id"], strict=True)
     doubts = zip(uncertain["student_id"], uncertain["reasons"], strict=True)
     return Verdict(
         counted=list(enrollments["enrollment_id"]),
-        left_out=list(zip(none_for_null(left_out["enrollment_id"]), left_out["reason"], strict=True)),
+        excluded=list(zip(none_for_null(excluded["enrollment_id"]), excluded["reason"], strict=True)),
         repeated=filtered.repeated,
         placeholder_dates=filtered.placeholder_dates,
         statuses=dict(zip(statuses["student_id"], decided, strict=True)),
@@ -69,23 +69,23 @@ def assert_same(ours: Verdict, expected: Verdict) -> None:
     assert ours.repeated == expected.repeated
     assert ours.placeholder_dates == expected.placeholder_dates
     assert sorted(ours.counted) == sorted(expected.counted)
-    assert Counter(ours.left_out) == Counter(expected.left_out)
+    assert Counter(ours.excluded) == Counter(expected.excluded)
 
 
 @pytest.mark.parametrize("seed", range(200))
 def test_statuses_of_all_students_equal_those_of_the_naive_implementation(seed):
-    district, today = nasty_district(seed)
+    district, today = edge_case_district(seed)
     assert_same(run(district, today, check=seed % 4 == 0), judge(district, today))
 
 
-def test_the_random_districts_are_nasty_enough():
+def test_the_random_districts_have_every_edge_case():
     """Every reason and every status comes up somewhere in the two hundred, or they would prove little."""
     reasons, fates = Counter(), Counter()
     for seed in range(200):
-        district, today = nasty_district(seed)
+        district, today = edge_case_district(seed)
         verdict = judge(district, today)
         reasons.update(reason for _, reason, _ in verdict.statuses.values())
-        fates.update(reason for _, reason in verdict.left_out)
+        fates.update(reason for _, reason in verdict.excluded)
         fates.update(["repeated"] * verdict.repeated, uncertain=len(verdict.uncertain))
     assert len(reasons) == 5
     assert len(fates) == 12
@@ -96,7 +96,7 @@ def test_the_random_districts_are_nasty_enough():
 @thorough
 def test_a_student_has_one_status_or_is_uncertain_or_has_no_row(seed):
     """Section 4: one status per student; and section 2: who is uncertain has none."""
-    district, today = nasty_district(seed)
+    district, today = edge_case_district(seed)
     verdict = run(district, today)
     students = [row["StudentID"] for row in district["EntryWithdrawal"]]
     assert set(verdict.statuses) <= set(students)
@@ -107,7 +107,7 @@ def test_a_student_has_one_status_or_is_uncertain_or_has_no_row(seed):
 @thorough
 def test_adding_a_cecs_row_changes_no_status(seed, code):
     """Section 4: a cross-entity course enrollment changes nothing, for a known student or a new one."""
-    district, today = nasty_district(seed)
+    district, today = edge_case_district(seed)
     before = run(district, today)
     district["WithdrawalCode"].append(
         dict.fromkeys(district["WithdrawalCode"][0]) | {"WithdrawalCodeID": 7, "Code": code}
@@ -130,7 +130,7 @@ def test_adding_a_cecs_row_changes_no_status(seed, code):
 @thorough
 def test_repeating_a_row_changes_nothing_but_the_count_of_repeats(seed):
     """Section 4: repeating a row changes nothing."""
-    district, today = nasty_district(seed)
+    district, today = edge_case_district(seed)
     before = run(district, today)
     rows = district["EntryWithdrawal"]
     again = [dict(row) for row in rows[::3]]
@@ -143,7 +143,7 @@ def test_repeating_a_row_changes_nothing_but_the_count_of_repeats(seed):
 @thorough
 def test_shuffling_rows_changes_nothing(seed):
     """Section 4: the order in which rows come means nothing."""
-    district, today = nasty_district(seed)
+    district, today = edge_case_district(seed)
     before = run(district, today)
     for name, rows in district.items():
         district[name] = Random(seed).sample(rows, len(rows))
@@ -160,7 +160,7 @@ def test_moving_today_changes_a_status_only_where_an_enrollment_turns():
     """
     flips = Counter()
     for seed in range(30):
-        district, day = nasty_district(seed)
+        district, day = edge_case_district(seed)
         for row in district["EntryWithdrawal"]:
             if row["StudentID"] is not None and row["EntryWithdrawalID"] is not None:
                 row["StudentID"] = 100 * (row["EntryWithdrawalID"] % 97) + row["StudentID"] % 2
@@ -201,11 +201,11 @@ def turns(district: dict[str, list[Row]], today: date) -> dict[int, set[str]]:
 
 @given(seeds)
 @thorough
-def test_counted_filtered_and_set_aside_add_up(seed):
+def test_counted_filtered_and_quarantined_add_up(seed):
     """Section 4: every enrollment that came in is accounted for, once."""
-    district, today = nasty_district(seed)
+    district, today = edge_case_district(seed)
     verdict = run(district, today)
     came = Counter(row["EntryWithdrawalID"] for row in district["EntryWithdrawal"])
-    went = Counter([*verdict.counted, *(number for number, _ in verdict.left_out)])
+    went = Counter([*verdict.counted, *(number for number, _ in verdict.excluded)])
     assert went.total() + verdict.repeated == came.total()
     assert set(went) == set(came)

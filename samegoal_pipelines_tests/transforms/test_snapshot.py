@@ -32,7 +32,7 @@ def test_rows_in_doubt_are_counted_and_whoever_has_no_row_is_explained():
         withholding=Withholding(),
     )
 
-    assert (computed.enrollment_rows, computed.set_aside) == (4, 1)
+    assert (computed.enrollment_rows, computed.quarantined) == (4, 1)
     assert computed.absent.to_dict("list") == {
         "student_id": [2, 3, 4],
         "why": ["rows unreadable", "never effective only", "CECS only"],

@@ -17,7 +17,7 @@ PAST = ("2026-01-07", "2026-05-28")
 
 def statuses(*entries: Row, today: date = TODAY):
     filtered = filter_enrollments(enrollments(entries, today), today)
-    return classify_students(filtered.enrollments, filtered.left_out, today).statuses
+    return classify_students(filtered.enrollments, filtered.excluded, today).statuses
 
 
 def status(*entries: Row, today: date = TODAY) -> tuple[str, str, int]:

@@ -25,7 +25,7 @@ def test_the_worked_case_gets_its_status(case):
     today = date.fromisoformat(case["today"])
     raw = enrollments([read_entry(text) for text in case["enrollments"].split(";")], today)
     filtered = filter_enrollments(raw, today)
-    result = classify_students(filtered.enrollments, filtered.left_out, today)
+    result = classify_students(filtered.enrollments, filtered.excluded, today)
     expected = [(case["expected_status"], case["expected_reason"])] if case["expected_status"] else []
     assert list(zip(result.statuses["status"], result.statuses["reason"], strict=True)) == expected
     assert result.uncertain.empty

@@ -256,7 +256,7 @@ def phone(number: int, **fields: Any) -> Row:
     } | fields
 
 
-def test_a_confidential_phone_is_left_out_and_an_unanswered_one_counts_as_confidential():
+def test_a_confidential_phone_is_withheld_and_an_unanswered_one_counts_as_confidential():
     phones = [phone(1, Rank=1, IsConfidential=True), phone(2, Rank=2, IsConfidential=None), phone(3, Rank=3)]
     assert one(NamePhone=phones)["phone"] == "5553"
     assert one(NamePhone=phones[:2])["phone"] is None
@@ -269,7 +269,7 @@ def test_a_confidential_phone_is_shown_only_where_the_district_says_so():
 
 
 @pytest.mark.parametrize("unreadable", [None, '{"Rank": "first"}'])
-def test_a_number_that_one_row_calls_confidential_is_left_out_of_all_rows_of_that_person(unreadable):
+def test_a_number_that_one_row_calls_confidential_is_withheld_from_all_rows_of_that_person(unreadable):
     phones = [
         phone(1, PhoneNumber="(512) 555-0101", IsConfidential=True, Unreadable=unreadable),
         phone(2, PhoneNumber="512-555-0101", Extension="3"),
@@ -281,13 +281,13 @@ def test_a_number_that_one_row_calls_confidential_is_left_out_of_all_rows_of_tha
 
 @pytest.mark.parametrize("public", ["+1 512-555-0101", "512-555-0101 ext. 4", "512-555-0101 #4", "555-0101"])
 @pytest.mark.parametrize("confidential", ["(512) 555-0101", "Fax 512-555-0101", "1 512 555 0101 x7"])
-def test_a_confidential_number_is_left_out_however_another_row_writes_it(confidential, public):
+def test_a_confidential_number_is_withheld_however_another_row_writes_it(confidential, public):
     phones = [phone(1, PhoneNumber=confidential, IsConfidential=True), phone(2, PhoneNumber=public)]
     assert one(NamePhone=phones)["phone"] is None
     assert one(NamePhone=[*phones, phone(3, PhoneNumber="512-555-0103")])["phone"] == "512-555-0103"
 
 
-def test_a_row_is_left_out_for_either_of_its_two_numbers():
+def test_a_row_is_withheld_for_either_of_its_two_numbers():
     phones = [
         phone(1, PhoneNumber="5125550101", FormattedPhoneNumber="unlisted", IsConfidential=True),
         phone(2, PhoneNumber="5125550101", FormattedPhoneNumber="(512) 555-0102"),
@@ -386,7 +386,7 @@ def test_a_student_whom_student_or_name_does_not_know_is_named_as_being_without_
     assert list(built.without_record["student_id"]) == [1]
 
 
-def test_students_without_a_status_are_left_out_and_the_others_keep_the_order_of_the_statuses():
+def test_students_without_a_status_are_excluded_and_the_others_keep_the_order_of_the_statuses():
     records = [{"StudentID": n, "NameID": 10, "SchoolYearIDAsked": 2027} for n in (1, 2, 3, 2**53 + 1)]
     statuses = [status_row(2**53 + 1), status_row(2), status_row(1)]
     assert list(build(statuses, Student=records).students["student_id"]) == [2**53 + 1, 2, 1]

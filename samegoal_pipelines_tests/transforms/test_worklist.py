@@ -24,7 +24,7 @@ from samegoal_pipelines.transforms.enrollments import count_outcomes, filter_enr
 from samegoal_pipelines.transforms.status import classify_students
 from samegoal_pipelines.transforms.worklist import list_problems
 from samegoal_pipelines_tests.transforms.builders import enrollments, entry, raw
-from samegoal_pipelines_tests.transforms.edge_cases import nasty_district
+from samegoal_pipelines_tests.transforms.edge_cases import edge_case_district
 from samegoal_pipelines_tests.transforms.naive import Row, code_of, judge, last_day
 
 TODAY = date(2026, 10, 12)
@@ -35,9 +35,9 @@ def worklist(entries: Any, today: date = TODAY, students: Any = (), **objects: A
     """The list of a district with these entries."""
     tables = enrollments(entries, today, **objects)
     filtered = filter_enrollments(tables, today)
-    classified = classify_students(filtered.enrollments, filtered.left_out, today)
+    classified = classify_students(filtered.enrollments, filtered.excluded, today)
     people = raw("raw_students", {"Student": students})
-    listed = list_problems(tables, people, filtered.enrollments, filtered.left_out, *classified, today)
+    listed = list_problems(tables, people, filtered.enrollments, filtered.excluded, *classified, today)
     report = validate(listed, REGISTRAR_WORKLIST)
     assert report.ok, report.summary()
     return listed
@@ -206,10 +206,10 @@ def test_a_tie_among_enrollments_that_decide_nothing_is_left_alone():
     assert problems([*past, entry(3, "2026-08-12")]) == []
 
 
-# -- set aside and flagged --
+# -- quarantined and flagged --
 
 
-def test_a_row_that_was_set_aside_says_why_and_never_what_stood_there():
+def test_a_row_that_was_quarantined_says_why_and_never_what_stood_there():
     entries = [
         entry(1, "2026-08-12", student=1, Unreadable='{"EndDate": "31 February"}'),
         entry(2, "2026-08-12", student=2, WithdrawalCodeID=99_999),
@@ -220,18 +220,18 @@ def test_a_row_that_was_set_aside_says_why_and_never_what_stood_there():
         entry(6, "2026-08-13", student=6),
     ]
     listed = worklist(entries).set_index("problem")["detail"].to_dict()
-    kept = "; the student is carried over as last published"
+    carried_over = "; the student is carried over as last published"
     assert listed == {
-        "quarantined: unreadable": f"from 2026-08-12; unreadable: EndDate{kept}",
-        "quarantined: unknown withdrawal code": f"from 2026-08-12; WithdrawalCodeID 99999{kept}",
+        "quarantined: unreadable": f"from 2026-08-12; unreadable: EndDate{carried_over}",
+        "quarantined: unknown withdrawal code": f"from 2026-08-12; WithdrawalCodeID 99999{carried_over}",
         "quarantined: no student": "from 2026-08-12",
-        "quarantined: no start date": f"from an unknown day{kept}",
-        "quarantined: no school year": f"from 2026-08-12; SchoolYearID 1999{kept}",
-        "quarantined: conflicting duplicate": f"from 2026-08-12{kept} (2 rows)",
+        "quarantined: no start date": f"from an unknown day{carried_over}",
+        "quarantined: no school year": f"from 2026-08-12; SchoolYearID 1999{carried_over}",
+        "quarantined: conflicting duplicate": f"from 2026-08-12{carried_over} (2 rows)",
     }
 
 
-def test_a_row_set_aside_beside_a_sound_current_one_changes_nothing_for_the_student():
+def test_a_quarantined_row_beside_a_sound_current_one_changes_nothing_for_the_student():
     entries = [entry(1, "2026-08-12"), entry(2, None)]
     (detail,) = worklist(entries)["detail"]
     assert "carried over as last published" not in detail
@@ -282,18 +282,18 @@ def test_every_problem_says_which_screen_to_open():
 
 
 @pytest.mark.parametrize("seed", range(60))
-def test_on_nasty_districts_the_list_adds_up_with_the_counts_of_the_rules(seed):
-    rows, today = nasty_district(seed)
+def test_on_edge_case_districts_the_list_adds_up_with_the_counts_of_the_rules(seed):
+    rows, today = edge_case_district(seed)
     tables = raw("raw_enrollments", rows)
     filtered = filter_enrollments(tables, today)
-    classified = classify_students(filtered.enrollments, filtered.left_out, today)
+    classified = classify_students(filtered.enrollments, filtered.excluded, today)
     people = raw("raw_students", {"Student": [student("7", student_id=7)]})
-    listed = list_problems(tables, people, filtered.enrollments, filtered.left_out, *classified, today)
+    listed = list_problems(tables, people, filtered.enrollments, filtered.excluded, *classified, today)
     report = validate(listed, REGISTRAR_WORKLIST)
     assert report.ok, report.summary()
 
     counts, expected = Counter(listed["problem"]), count_outcomes(filtered)
-    never_closed = filtered.left_out.loc[filtered.left_out["reason"] == "never_closed"]
+    never_closed = filtered.excluded.loc[filtered.excluded["reason"] == "never_closed"]
     assert counts[NEVER_CLOSED] == len(never_closed.drop_duplicates(["student_id", "enrollment_id"]))
     assert counts[CECS_ONLY] == expected["cecs_only_students"]
     assert counts[FLAGGED_WITHOUT_CODE] == expected["flagged_without_code"]
@@ -335,28 +335,28 @@ def ties_and_left_behind(district: dict[str, list[Row]], today: date) -> tuple[s
     return ties, left_behind
 
 
-def test_the_nasty_districts_have_problems_of_every_kind():
+def test_the_edge_case_districts_have_problems_of_every_kind():
     """Else that they add up would say little."""
     found: Counter[str] = Counter()
     for seed in range(100):
-        rows, today = nasty_district(seed)
+        rows, today = edge_case_district(seed)
         ties, left_behind = ties_and_left_behind(rows, today)
-        found.update(reason for _, reason in judge(rows, today).left_out)
+        found.update(reason for _, reason in judge(rows, today).excluded)
         found.update(ties=len(ties), left_behind=len(left_behind))
     assert min(found[problem] for problem in ("never_closed", "cecs", "left_behind", "ties")) >= 9, found
 
 
 @pytest.mark.parametrize("seed", range(20))
 def test_the_order_in_which_rows_come_does_not_change_the_list(seed):
-    rows, today = nasty_district(seed)
+    rows, today = edge_case_district(seed)
     once = rows["EntryWithdrawal"]
 
     def listed(entries):
         tables = raw("raw_enrollments", {**rows, "EntryWithdrawal": entries})
         filtered = filter_enrollments(tables, today)
-        classified = classify_students(filtered.enrollments, filtered.left_out, today)
+        classified = classify_students(filtered.enrollments, filtered.excluded, today)
         people = raw("raw_students", {})
-        found = list_problems(tables, people, filtered.enrollments, filtered.left_out, *classified, today)
+        found = list_problems(tables, people, filtered.enrollments, filtered.excluded, *classified, today)
         return sorted(map(str, found[["problem", "student_id", "enrollment_id"]].itertuples(index=False)))
 
     assert listed(once) == listed(once[::-1])

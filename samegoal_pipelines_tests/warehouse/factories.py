@@ -39,7 +39,7 @@ class Gate:
 
     limits: Limits
     enrollment_rows: int = 0
-    set_aside: int = 0
+    quarantined: int = 0
     status_by_time: Callable[[Snapshot], pd.DataFrame | None] = lambda _: None
     emptied: Callable[[Snapshot], Mapping[str, int]] = lambda _: {}
     on_hold: Callable[[], None] | None = None
@@ -77,7 +77,7 @@ def publish(
         confidential,
         absent,
         gate.enrollment_rows if gate else None,
-        gate.set_aside if gate else None,
+        gate.quarantined if gate else None,
         tuple(notes),
         switches,
     )
@@ -111,7 +111,7 @@ def release(
         confidential,
         absent,
         held.enrollment_rows,
-        held.set_aside,
+        held.quarantined,
         tuple(held.notes),
         switches,
     )
@@ -139,7 +139,7 @@ def student(student_id: int, **facts: Any) -> dict[str, Any]:
     return {"student_id": student_id, "student_number": f"{student_id:05}", "status": "ENROLLED", **facts}
 
 
-def snapshot(*students: Mapping[str, Any], kept: frozenset[int] = frozenset()) -> FewStudents:
+def snapshot(*students: Mapping[str, Any], carried_over: frozenset[int] = frozenset()) -> FewStudents:
     """The frames of these students."""
     parents = [
         {
@@ -154,7 +154,9 @@ def snapshot(*students: Mapping[str, Any], kept: frozenset[int] = frozenset()) -
     ]
     decided = {"reason": "current_enrollment", "first_day": NIGHT}
     status = [{"enrollment_id": one["student_id"], **decided, **one} for one in students]
-    return FewStudents(frame(STATUS, status), frame(STUDENTS, students), frame(PARENTS, parents), kept)
+    return FewStudents(
+        frame(STATUS, status), frame(STUDENTS, students), frame(PARENTS, parents), carried_over
+    )
 
 
 def frame(history: History, rows: Any) -> pd.DataFrame:
@@ -223,7 +225,7 @@ _runs = 0
 def gate_of(
     *,
     enrollment_rows: int = 0,
-    set_aside: int = 0,
+    quarantined: int = 0,
     by_time: Mapping[int, str | None] | None = None,
     asked: list[Snapshot] | None = None,
     **limits: float,
@@ -246,7 +248,7 @@ def gate_of(
         }
         return pa.table(columns).to_pandas(types_mapper=pd.ArrowDtype)
 
-    return Gate(Limits.of(limits), enrollment_rows, set_aside, status_by_time)
+    return Gate(Limits.of(limits), enrollment_rows, quarantined, status_by_time)
 
 
 def absences(why: Mapping[int, str]) -> pd.DataFrame:

@@ -59,7 +59,7 @@ def test_each_departed_student_is_in_the_ledger_with_status_day_and_reason(wareh
 
 def test_a_student_who_is_kept_or_only_changes_has_not_departed(warehouse: sa.Engine) -> None:
     publish_night(warehouse, 0, snapshot(*EVERYBODY))
-    tonight = snapshot({**EVERYBODY[0], "status": "INACTIVE"}, *EVERYBODY[2:], kept=frozenset({2}))
+    tonight = snapshot({**EVERYBODY[0], "status": "INACTIVE"}, *EVERYBODY[2:], carried_over=frozenset({2}))
     publish_night(warehouse, 1, tonight, absent=absences({2: "rows unreadable", 1: "CECS only"}))
     assert ledger(warehouse) == []
 

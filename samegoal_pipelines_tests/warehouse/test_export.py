@@ -109,15 +109,15 @@ def test_the_columns_are_those_of_the_layout_in_its_order(registered: sa.Engine,
     ],
 )
 @pytest.mark.parametrize("empty", [None, "  "])
-def test_a_student_who_lacks_a_required_field_is_left_out_and_listed(
+def test_a_student_who_lacks_a_required_field_is_excluded_and_listed(
     registered: sa.Engine, tmp_path: Path, column: str, field: str, empty: str | None
 ) -> None:
     lacking = {**COMPLETE, column: None if column == "birth_date" else empty}
     rows, exported = export(registered, tmp_path, student(1, **COMPLETE), student(2, **lacking))
     assert [row["SIS Internal ID"] for row in rows] == ["1"]
-    assert [(one.student_id, one.reasons) for one in exported.left_out] == [(2, (f"no {field}",))]
+    assert [(one.student_id, one.reasons) for one in exported.excluded] == [(2, (f"no {field}",))]
     if column != "student_number":
-        assert exported.left_out[0].label == "00002"
+        assert exported.excluded[0].label == "00002"
 
 
 @pytest.mark.parametrize("number", ["12 34", "1" * 21, "a-1", "=1"])
@@ -127,14 +127,14 @@ def test_a_student_id_that_samegoal_refuses_is_listed(
     odd = {**student(2, **COMPLETE), "student_number": number}
     rows, exported = export(registered, tmp_path, student(1, **COMPLETE), odd)
     assert len(rows) == 1
-    assert exported.left_out[0].reasons == ("a Student Id that is not up to 20 letters and digits",)
+    assert exported.excluded[0].reasons == ("a Student Id that is not up to 20 letters and digits",)
 
 
-def test_two_students_of_one_number_are_both_left_out(registered: sa.Engine, tmp_path: Path) -> None:
+def test_two_students_of_one_number_are_both_excluded(registered: sa.Engine, tmp_path: Path) -> None:
     same = [{**student(n, **COMPLETE), "student_number": "5"} for n in (2, 3)]
     rows, exported = export(registered, tmp_path, student(1, **COMPLETE), *same)
     assert [row["SIS Internal ID"] for row in rows] == ["1"]
-    assert [one.reasons for one in exported.left_out] == [("the same Student Id as 1 other student(s)",)] * 2
+    assert [one.reasons for one in exported.excluded] == [("the same Student Id as 1 other student(s)",)] * 2
 
 
 def test_a_gender_that_the_layout_does_not_know_is_listed_without_its_value(
@@ -143,7 +143,7 @@ def test_a_gender_that_the_layout_does_not_know_is_listed_without_its_value(
     _, exported = export(
         registered, tmp_path, student(1, **COMPLETE), student(2, **{**COMPLETE, "gender": "Nonbinary"})
     )
-    assert exported.left_out[0].reasons == ("a Gender that SameGoal's layout does not know",)
+    assert exported.excluded[0].reasons == ("a Gender that SameGoal's layout does not know",)
 
 
 @pytest.mark.parametrize("name", [

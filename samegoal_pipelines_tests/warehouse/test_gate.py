@@ -41,17 +41,19 @@ def school(
     inactive: int = 0,
     graduated: int = 0,
     gone: int = 0,
-    kept: Iterable[int] = (),
+    carried_over: Iterable[int] = (),
 ) -> FewStudents:
-    """A school of so many students, of whom these are lost; the rest is ENROLLED."""
+    """A school of so many students, of whom these are dropped; the rest is ENROLLED."""
     everybody = students(count)
     for one in everybody[:inactive]:
         one["status"] = "INACTIVE"
     for one in everybody[inactive : inactive + graduated]:
         one["status"] = "GRADUATED"
     there = everybody[: inactive + graduated] + everybody[inactive + graduated + gone :]
-    kept = frozenset(kept)
-    return snapshot(*(one for one in there if one["student_id"] not in kept), kept=kept)
+    carried_over = frozenset(carried_over)
+    return snapshot(
+        *(one for one in there if one["student_id"] not in carried_over), carried_over=carried_over
+    )
 
 
 def expiring(count: int, status: str = "INACTIVE") -> dict[int, str | None]:
@@ -59,11 +61,11 @@ def expiring(count: int, status: str = "INACTIVE") -> dict[int, str | None]:
     return dict.fromkeys(range(1, count + 1), status)
 
 
-# -- students who are lost --
+# -- students who are dropped --
 
 
 @pytest.mark.parametrize(
-    "lost",
+    "dropped",
     [
         {"inactive": 99},
         {"graduated": 99},
@@ -72,24 +74,28 @@ def expiring(count: int, status: str = "INACTIVE") -> dict[int, str | None]:
         {"inactive": 50, "gone": 50},  # exactly the limit
     ],
 )
-def test_up_to_a_tenth_of_the_students_may_be_lost_in_a_night(warehouse: sa.Engine, lost: dict) -> None:
+def test_up_to_a_tenth_of_the_students_may_be_dropped_in_a_night(warehouse: sa.Engine, dropped: dict) -> None:
     asked: list[Snapshot] = []
     publish_night(warehouse, 0, school(1000))
-    published = publish_night(warehouse, 1, school(1000, **lost), gate=gate_of(asked=asked))
-    assert published.lost == sum(lost.values())
+    published = publish_night(warehouse, 1, school(1000, **dropped), gate=gate_of(asked=asked))
+    assert published.dropped == sum(dropped.values())
     assert published.verdict is not None
-    assert (published.verdict.reasons, published.verdict.numbers["lost"]) == ((), sum(lost.values()))
+    assert (published.verdict.reasons, published.verdict.numbers["dropped"]) == ((), sum(dropped.values()))
     assert asked == []  # the slow question is asked only of a night that may be held
-    assert attempts(warehouse, "state", "lost", "lost_by_time")[1] == ("published", published.lost, None)
+    assert attempts(warehouse, "state", "dropped", "dropped_by_time")[1] == (
+        "published",
+        published.dropped,
+        None,
+    )
 
 
 @pytest.mark.parametrize(
-    "lost",
+    "dropped",
     [{"inactive": 101}, {"graduated": 101}, {"gone": 101}, {"inactive": 40, "graduated": 30, "gone": 31}],
 )
-def test_a_night_that_loses_more_than_a_tenth_is_held(warehouse: sa.Engine, lost: dict) -> None:
+def test_a_night_that_loses_more_than_a_tenth_is_held(warehouse: sa.Engine, dropped: dict) -> None:
     publish_night(warehouse, 0, school(1000))
-    held = hold_night(warehouse, 1, school(1000, **lost), gate_of())
+    held = hold_night(warehouse, 1, school(1000, **dropped), gate_of())
     assert held.verdict.reasons == (
         "101 of 1,000 students (10.1%) last published as ENROLLED or PRE-ENROLLED would be gone, INACTIVE "
         "or GRADUATED (how many of them only because time has passed cannot be told: the rows that the "
@@ -100,35 +106,35 @@ def test_a_night_that_loses_more_than_a_tenth_is_held(warehouse: sa.Engine, lost
     assert rows(warehouse, "select count(*), max(status) from samegoal.student_status") == [
         (1000, "ENROLLED")
     ]
-    assert attempts(warehouse, "state", "lost", "held_reason")[1] == ("held", 101, held.reason)
+    assert attempts(warehouse, "state", "dropped", "held_reason")[1] == ("held", 101, held.reason)
 
 
-def test_who_was_not_active_before_is_not_lost(warehouse: sa.Engine) -> None:
+def test_who_was_not_active_before_is_not_dropped(warehouse: sa.Engine) -> None:
     publish_night(warehouse, 0, school(100, inactive=60, graduated=10))
     published = publish_night(warehouse, 1, snapshot(*students(100)[70:]), gate=gate_of())
-    assert (published.removed, published.lost) == (70, 0)
+    assert (published.removed, published.dropped) == (70, 0)
 
 
-def test_who_was_to_come_and_comes_no_more_is_lost(warehouse: sa.Engine) -> None:
+def test_who_was_to_come_and_comes_no_more_is_dropped(warehouse: sa.Engine) -> None:
     coming = [{**one, "status": "PRE-ENROLLED"} for one in students(60)]
     publish_night(warehouse, 0, snapshot(*coming))
-    assert publish_night(warehouse, 1, snapshot(*students(60)), gate=gate_of()).lost == 0
+    assert publish_night(warehouse, 1, snapshot(*students(60)), gate=gate_of()).dropped == 0
     publish_night(warehouse, 2, snapshot(*coming), gate=gate_of(demographics=100))
-    assert hold_night(warehouse, 3, snapshot(*coming[30:]), gate_of()).lost == 30
+    assert hold_night(warehouse, 3, snapshot(*coming[30:]), gate_of()).dropped == 30
 
 
-def test_24_students_may_be_lost_of_a_large_district_and_25_may_not(warehouse: sa.Engine) -> None:
+def test_24_students_may_be_dropped_of_a_large_district_and_25_may_not(warehouse: sa.Engine) -> None:
     publish_night(warehouse, 0, school(200))
     held = hold_night(warehouse, 1, school(200, inactive=25), gate_of())
-    assert held.lost == 25
-    assert publish_night(warehouse, 1, school(200, inactive=24), gate=gate_of()).lost == 24
+    assert held.dropped == 25
+    assert publish_night(warehouse, 1, school(200, inactive=24), gate=gate_of()).dropped == 24
 
 
-def test_kept_students_are_not_lost(warehouse: sa.Engine) -> None:
+def test_carried_over_students_are_not_dropped(warehouse: sa.Engine) -> None:
     publish_night(warehouse, 0, school(100))
-    tonight = school(100, inactive=10, kept=range(11, 61))
-    published = publish_night(warehouse, 1, tonight, gate=gate_of(kept=50))
-    assert (published.kept, published.lost, published.removed) == (50, 10, 0)
+    tonight = school(100, inactive=10, carried_over=range(11, 61))
+    published = publish_night(warehouse, 1, tonight, gate=gate_of(carried_over=50))
+    assert (published.carried_over, published.dropped, published.removed) == (50, 10, 0)
 
 
 # -- what passing time explains --
@@ -139,8 +145,11 @@ def test_what_passing_time_explains_does_not_count(warehouse: sa.Engine) -> None
     publish_night(warehouse, 0, school(100), run_id="the night before", landed_run_id="its landing")
     gate = gate_of(by_time=expiring(40) | dict.fromkeys(range(41, 101), "ENROLLED"), asked=asked)
     published = publish_night(warehouse, 1, school(100, inactive=50), gate=gate)
-    assert (published.lost, published.lost_by_time) == (50, 40)  # and 10 edited: the limit, not above it
-    assert attempts(warehouse, "lost", "lost_by_time")[1] == (50, 40)
+    assert (published.dropped, published.dropped_by_time) == (
+        50,
+        40,
+    )  # and 10 edited: the limit, not above it
+    assert attempts(warehouse, "dropped", "dropped_by_time")[1] == (50, 40)
     assert [(one.run_id, one.landed_run_id, one.snapshot_date) for one in asked] == [
         ("the night before", "its landing", NIGHT)
     ]
@@ -155,8 +164,8 @@ def test_what_edits_explain_counts_alone(warehouse: sa.Engine) -> None:
         "GRADUATED, 30 of them (30.0%) not because time has passed; the limit is 10%: check in Qmlativ "
         "whether their enrollments were ended or deleted on purpose",
     )
-    assert (held.lost, held.lost_by_time) == (60, 30)
-    assert attempts(warehouse, "state", "lost", "lost_by_time")[1] == ("held", 60, 30)
+    assert (held.dropped, held.dropped_by_time) == (60, 30)
+    assert attempts(warehouse, "state", "dropped", "dropped_by_time")[1] == ("held", 60, 30)
 
 
 def test_time_explains_a_student_whose_rows_leave_the_window_but_not_one_in_doubt(
@@ -164,10 +173,10 @@ def test_time_explains_a_student_whose_rows_leave_the_window_but_not_one_in_doub
 ) -> None:
     publish_night(warehouse, 0, school(100))
     absent = gate_of(by_time=dict.fromkeys(range(41, 101), "ENROLLED"))
-    assert publish_night(warehouse, 1, school(100, gone=40), gate=absent).lost_by_time == 40
+    assert publish_night(warehouse, 1, school(100, gone=40), gate=absent).dropped_by_time == 40
     publish_night(warehouse, 2, school(100))
     in_doubt = gate_of(by_time=dict.fromkeys(range(1, 41), None) | dict.fromkeys(range(41, 101), "ENROLLED"))
-    assert hold_night(warehouse, 3, school(100, gone=40), in_doubt).lost_by_time == 0
+    assert hold_night(warehouse, 3, school(100, gone=40), in_doubt).dropped_by_time == 0
 
 
 def test_time_may_end_half_of_a_district_but_not_more(warehouse: sa.Engine) -> None:
@@ -181,7 +190,7 @@ def test_time_may_end_half_of_a_district_but_not_more(warehouse: sa.Engine) -> N
     )
     half = school(100, inactive=30, gone=20)
     gate = gate_of(by_time=expiring(30) | dict.fromkeys(range(51, 101), "ENROLLED"))
-    assert publish_night(warehouse, 1, half, gate=gate).lost_by_time == 50
+    assert publish_night(warehouse, 1, half, gate=gate).dropped_by_time == 50
 
 
 def test_a_whole_class_may_graduate_by_time(warehouse: sa.Engine) -> None:
@@ -202,16 +211,16 @@ def test_the_roll_over_in_june_is_held_until_next_years_enrollments_are_there(wa
         held = hold_night(warehouse, night, school(200, inactive=200), gate_of(by_time=expiring(200)))
         assert "next year's enrollments are probably not in Qmlativ yet" in held.reason
         assert "10%" not in held.reason
-        assert held.inactive == held.lost_by_time == 200
+        assert held.inactive == held.dropped_by_time == 200
     assert rows(warehouse, "select distinct status, snapshot_date from samegoal.student_status") == [
         ("ENROLLED", NIGHT)
     ]
     summer = [{**one, "reason": "between_enrollments"} for one in students(200)]
     published = publish_night(warehouse, 3, snapshot(*summer), gate=gate_of(by_time=expiring(200)))
-    assert (published.enrolled, published.changed, published.lost) == (200, 200, 0)
+    assert (published.enrolled, published.changed, published.dropped) == (200, 200, 0)
 
 
-# -- nobody left, demographics, contacts, rows set aside --
+# -- nobody left, demographics, contacts, rows quarantined --
 
 
 def test_nobody_left_is_held_whatever_the_size(warehouse: sa.Engine) -> None:
@@ -226,14 +235,14 @@ def test_nobody_left_is_held_whatever_the_size(warehouse: sa.Engine) -> None:
 def test_nobody_but_kept_students_is_nobody(warehouse: sa.Engine) -> None:
     """As when not one record of a student could be read: to go on like that unseen would hide it for ever."""
     publish_night(warehouse, 0, school(3))
-    held = hold_night(warehouse, 1, snapshot(kept=frozenset({1, 2, 3})), gate_of())
+    held = hold_night(warehouse, 1, snapshot(carried_over=frozenset({1, 2, 3})), gate_of())
     assert "(3 who could not be read would be carried over)" in held.reason
-    assert (held.students, held.kept) == (3, 3)
+    assert (held.students, held.carried_over) == (3, 3)
 
 
 def test_a_district_without_students_may_go_on_without(warehouse: sa.Engine) -> None:
     publish_night(warehouse, 0, snapshot())
-    assert publish_night(warehouse, 1, snapshot(kept=frozenset({9})), gate=gate_of()).students == 0
+    assert publish_night(warehouse, 1, snapshot(carried_over=frozenset({9})), gate=gate_of()).students == 0
     assert publish_night(warehouse, 2, school(30), gate=gate_of()).added == 30
 
 
@@ -278,9 +287,9 @@ def test_rows_that_only_hash_differently_are_no_change(warehouse: sa.Engine) -> 
         for table in ("student_status", "student_demographics", "parent_demographics"):
             connection.execute(sa.text(f"update samegoal.{table}_history set row_hash = row_hash + 1"))
     tonight = snapshot(family(1, "Nguyen"), *map(family, range(2, 41)))
-    published = publish_night(warehouse, 1, tonight, gate=gate_of(lost_least=1))
+    published = publish_night(warehouse, 1, tonight, gate=gate_of(dropped_least=1))
     assert published.verdict is not None
-    assert (published.changed, published.lost) == (1, 0)
+    assert (published.changed, published.dropped) == (1, 0)
     assert published.verdict.numbers["demographics_changed"] == 2
 
 
@@ -340,8 +349,8 @@ def test_a_student_with_another_contact_or_none_to_lose_or_who_is_gone_or_kept_l
         with_parents(2, p3={"work_phone": "555"}),  # another one has come
         with_parents(3, p2={"street": "1 Elm"}),  # the other one can be reached now
         with_parents(4),
-        with_parents(7, p2=not_reached),  # lost: the other one never could
-        kept=frozenset({5}),
+        with_parents(7, p2=not_reached),  # dropped: the other one never could
+        carried_over=frozenset({5}),
     )
     published = publish_night(warehouse, 1, tonight, gate=gate_of())
     assert published.verdict is not None
@@ -358,7 +367,7 @@ def test_four_students_may_lose_their_contacts_in_any_district_and_five_may_not(
 
 
 def test_parents_who_give_way_to_others_are_changed_demographics(warehouse: sa.Engine) -> None:
-    """And those of a student who is gone are not: that student is lost."""
+    """And those of a student who is gone are not: that student is dropped."""
 
     def families(first_parent: int, gone: int = 0) -> FewStudents:
         parents = {one: {first_parent + 10 * one + n: {} for n in range(4)} for one in range(1 + gone, 11)}
@@ -371,14 +380,14 @@ def test_parents_who_give_way_to_others_are_changed_demographics(warehouse: sa.E
 
 
 @pytest.mark.parametrize(
-    ("set_aside", "enrollment_rows", "is_held"),
+    ("quarantined", "enrollment_rows", "is_held"),
     [(2, 200, False), (3, 200, True), (1, 10, False), (2, 10, True)],
 )
-def test_a_hundredth_of_the_enrollment_rows_may_be_set_aside(
-    warehouse: sa.Engine, set_aside: int, enrollment_rows: int, is_held: bool
+def test_a_hundredth_of_the_enrollment_rows_may_be_quarantined(
+    warehouse: sa.Engine, quarantined: int, enrollment_rows: int, is_held: bool
 ) -> None:
     publish_night(warehouse, 0, school(5))
-    gate = gate_of(set_aside=set_aside, enrollment_rows=enrollment_rows)
+    gate = gate_of(quarantined=quarantined, enrollment_rows=enrollment_rows)
     done = try_night(warehouse, 1, school(6), gate=gate)
     assert isinstance(done, Held) == is_held
     if isinstance(done, Held) and enrollment_rows == 200:
@@ -386,21 +395,21 @@ def test_a_hundredth_of_the_enrollment_rows_may_be_set_aside(
             "3 of 200 enrollment rows (1.5%) were quarantined; the limit is 1%: see "
             "the reasons in the Dagster UI, and correct the rows in Qmlativ",
         )
-    assert attempts(warehouse, "enrollment_rows", "set_aside")[1] == (enrollment_rows, set_aside)
+    assert attempts(warehouse, "enrollment_rows", "quarantined")[1] == (enrollment_rows, quarantined)
 
 
 @pytest.mark.parametrize(
-    ("count", "kept", "is_held"), [(250, 25, False), (250, 26, True), (26, 5, False), (26, 6, True)]
+    ("count", "carried_over", "is_held"), [(250, 25, False), (250, 26, True), (26, 5, False), (26, 6, True)]
 )
 def test_a_tenth_of_the_students_may_be_unreadable(
-    warehouse: sa.Engine, count: int, kept: int, is_held: bool
+    warehouse: sa.Engine, count: int, carried_over: int, is_held: bool
 ) -> None:
     publish_night(warehouse, 0, school(count))
     strangers = range(1001, 1101)  # who were never published keep nothing
-    tonight = school(count, kept=[*range(1, kept + 1), *strangers])
+    tonight = school(count, carried_over=[*range(1, carried_over + 1), *strangers])
     done = try_night(warehouse, 1, tonight, gate=gate_of())
     assert isinstance(done, Held) == is_held
-    assert done.kept == kept
+    assert done.carried_over == carried_over
     if isinstance(done, Held) and count == 250:
         assert done.verdict.reasons == (
             "26 of 250 students (10.4%) cannot be read and would be carried over as last published; the "
@@ -428,7 +437,7 @@ def test_a_list_that_comes_without_a_row_is_held_if_it_had_five(
 
 
 def test_the_first_snapshot_of_a_district_and_the_same_content_again_pass(warehouse: sa.Engine) -> None:
-    gate = gate_of(set_aside=9, enrollment_rows=10)
+    gate = gate_of(quarantined=9, enrollment_rows=10)
     assert publish_night(warehouse, 0, school(30, inactive=30), gate=gate).verdict is None
     assert publish_night(warehouse, 0, school(30, inactive=30), gate=gate).verdict is None
     assert publish_night(warehouse, 1, school(30, inactive=30), gate=gate).verdict is None
@@ -439,34 +448,34 @@ def test_a_night_that_is_run_again_is_compared_with_what_is_published_now(wareho
     publish_night(warehouse, 0, school(100))
     publish_night(warehouse, 1, school(100, gone=18))
     again = publish_night(warehouse, 1, school(100, gone=19), gate=gate_of())
-    assert (again.removed, again.lost) == (1, 19)  # since the run before, and since the night before
+    assert (again.removed, again.dropped) == (1, 19)  # since the run before, and since the night before
     assert again.verdict is not None
-    assert again.verdict.numbers["lost"] == 1  # since the first run of this night
+    assert again.verdict.numbers["dropped"] == 1  # since the first run of this night
     hold_night(warehouse, 1, school(100, gone=21, inactive=30), gate_of())
 
 
 def test_without_a_gate_nothing_is_held(warehouse: sa.Engine) -> None:
     publish_night(warehouse, 0, school(30))
     published = publish_night(warehouse, 1, snapshot())
-    assert (published.students, published.lost, published.verdict) == (0, 30, None)
+    assert (published.students, published.dropped, published.verdict) == (0, 30, None)
 
 
 def test_a_districts_own_limits_decide(warehouse: sa.Engine) -> None:
     publish_night(warehouse, 0, school(100))
-    hold_night(warehouse, 1, school(100, gone=4), gate_of(lost=3, lost_least=0))
-    hold_night(warehouse, 1, school(100, gone=40), gate_of(lost=39.9))
-    assert publish_night(warehouse, 1, school(100, gone=40), gate=gate_of(lost=40)).removed == 40
+    hold_night(warehouse, 1, school(100, gone=4), gate_of(dropped=3, dropped_least=0))
+    hold_night(warehouse, 1, school(100, gone=40), gate_of(dropped=39.9))
+    assert publish_night(warehouse, 1, school(100, gone=40), gate=gate_of(dropped=40)).removed == 40
 
 
 def test_a_share_that_is_just_above_the_limit_does_not_read_like_the_limit(warehouse: sa.Engine) -> None:
     publish_night(warehouse, 0, school(5))
-    held = hold_night(warehouse, 1, school(6), gate_of(set_aside=1001, enrollment_rows=100_000))
+    held = hold_night(warehouse, 1, school(6), gate_of(quarantined=1001, enrollment_rows=100_000))
     assert "1,001 of 100,000 enrollment rows (1.001%)" in held.reason
 
 
 def test_several_reasons_are_all_told(warehouse: sa.Engine) -> None:
     publish_night(warehouse, 0, school(30))
-    held = hold_night(warehouse, 1, school(30, gone=29), gate_of(set_aside=9, enrollment_rows=10))
+    held = hold_night(warehouse, 1, school(30, gone=29), gate_of(quarantined=9, enrollment_rows=10))
     assert len(held.verdict.reasons) == 2
     assert held.reason == "; ".join(held.verdict.reasons)
 
@@ -474,14 +483,14 @@ def test_several_reasons_are_all_told(warehouse: sa.Engine) -> None:
 @pytest.mark.parametrize(
     ("changed", "message"),
     [
-        ({"losses": 5}, "the gate has no limit named losses; its limits are lost, lost_least, expired"),
-        ({"lost": 100.1}, "the limit lost is a percentage: a number from 0 to 100"),
+        ({"losses": 5}, "the gate has no limit named losses; its limits are dropped, dropped_least, expired"),
+        ({"dropped": 100.1}, "the limit dropped is a percentage: a number from 0 to 100"),
         ({"contacts": -1}, "the limit contacts is a percentage"),
-        ({"set_aside": float("nan")}, "the limit set_aside is a percentage"),
+        ({"quarantined": float("nan")}, "the limit quarantined is a percentage"),
         ({"expired": True}, "the limit expired is a percentage"),
         ({"expired": "50"}, "the limit expired is a percentage"),
-        ({"lost_least": 2.5}, "the limit lost_least is a number of students"),
-        ({"lost_least": -1}, "the limit lost_least is a number of students"),
+        ({"dropped_least": 2.5}, "the limit dropped_least is a number of students"),
+        ({"dropped_least": -1}, "the limit dropped_least is a number of students"),
     ],
 )
 def test_limits_that_make_no_sense_are_refused(changed: dict, message: str) -> None:
@@ -491,31 +500,31 @@ def test_limits_that_make_no_sense_are_refused(changed: dict, message: str) -> N
 
 def test_limits_are_the_usual_ones_but_for_those_that_differ() -> None:
     assert Limits().values == {
-        "lost": 10.0,
-        "lost_least": 25,
+        "dropped": 10.0,
+        "dropped_least": 25,
         "expired": 50.0,
         "demographics": 75.0,
         "contacts": 10.0,
-        "set_aside": 1.0,
+        "quarantined": 1.0,
         "added": 30.0,
-        "kept": 10.0,
+        "carried_over": 10.0,
     }
-    changed = Limits.of({"lost_least": 500, "set_aside": 0}).values
-    assert changed == Limits().values | {"lost_least": 500, "set_aside": 0.0}
+    changed = Limits.of({"dropped_least": 500, "quarantined": 0}).values
+    assert changed == Limits().values | {"dropped_least": 500, "quarantined": 0.0}
 
 
 # -- small districts, and growth --
 
 
 @pytest.mark.parametrize(
-    ("published", "lost", "held"),
+    ("published", "dropped", "held"),
     [(26, 24, True), (26, 6, True), (26, 5, False), (12, 3, True), (12, 2, False), (1000, 101, True)],
 )
 def test_a_fifth_of_a_small_district_is_enough_to_hold_it(
-    warehouse: sa.Engine, published: int, lost: int, held: bool
+    warehouse: sa.Engine, published: int, dropped: int, held: bool
 ) -> None:
     publish_night(warehouse, 0, snapshot(*(student(n) for n in range(published))))
-    left = snapshot(*(student(n) for n in range(lost, published)))
+    left = snapshot(*(student(n) for n in range(dropped, published)))
     assert isinstance(try_night(warehouse, 1, left, gate=gate_of()), Held) == held
 
 

@@ -135,7 +135,7 @@ def day(night: int) -> date:
 def test_history_changes_and_as_of_agree_with_full_copies(
     warehouse: sa.Engine, seed: int, nights: int
 ) -> None:
-    """Students come, go, return, change and are kept; nights are left out, and run again otherwise."""
+    """Students come, go, return, change and are carried over; nights are skipped, and run again otherwise."""
     draw = random.Random(seed)
     found = Warehouse(warehouse)
     copies: dict[int, Students] = {}
@@ -149,13 +149,16 @@ def test_history_changes_and_as_of_agree_with_full_copies(
                 if draw.random() < 0.8
             }
             tonight = tonight or {1: somebody(draw, 1)}
-            kept = frozenset(n for n in EVERYBODY if n not in tonight and draw.random() < 0.5)
+            carried_over = frozenset(n for n in EVERYBODY if n not in tonight and draw.random() < 0.5)
             absent = {n: draw.choice(DEPARTURES) for n in {*EVERYBODY} - {*tonight} if draw.random() < 0.5}
             published = publish_night(
-                warehouse, night, snapshot(*tonight.values(), kept=kept), absent=absences(absent)
+                warehouse,
+                night,
+                snapshot(*tonight.values(), carried_over=carried_over),
+                absent=absences(absent),
             )
-            replaced, last = last, tonight | {n: before[n] for n in kept if n in before}
-            now = copies[night] = tonight | {n: before[n] for n in kept if n in before}
+            replaced, last = last, tonight | {n: before[n] for n in carried_over if n in before}
+            now = copies[night] = tonight | {n: before[n] for n in carried_over if n in before}
         shown[night] = views(warehouse)
         changes = changes_between(before, now)
         assert found.current() == copied(now)

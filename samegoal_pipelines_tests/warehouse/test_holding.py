@@ -49,7 +49,7 @@ def test_a_hold_leaves_every_published_byte_and_counts_what_publishing_would_hav
         *({**one, "grade": "05", "parents": {77: {}}} for one in families[35:]),
         student(60, status="PRE-ENROLLED"),
         student(61, status="GRADUATED"),
-        kept=frozenset({51}),
+        carried_over=frozenset({51}),
     )
     for district_id in ("grand-bend", "riverside"):
         publish_night(warehouse, 0, school(3), district_id=district_id)
@@ -60,7 +60,7 @@ def test_a_hold_leaves_every_published_byte_and_counts_what_publishing_would_hav
         warehouse,
         night,
         tonight,
-        gate_of(enrollment_rows=70, set_aside=1),
+        gate_of(enrollment_rows=70, quarantined=1),
         run_id="held",
         landed_run_id="landed",
         notes=["the field is not granted"],
@@ -79,7 +79,7 @@ def test_a_hold_leaves_every_published_byte_and_counts_what_publishing_would_hav
     assert attempt is not None
     assert {name: getattr(attempt, name) for name in COUNTS} == {name: getattr(held, name) for name in COUNTS}
     assert (attempt.state, attempt.reason, attempt.published_at) == ("held", held.reason, None)
-    assert (attempt.enrollment_rows, attempt.set_aside, attempt.landed_run_id) == (70, 1, "landed")
+    assert (attempt.enrollment_rows, attempt.quarantined, attempt.landed_run_id) == (70, 1, "landed")
     assert attempt.notes == ["the field is not granted"]
 
 

@@ -158,10 +158,10 @@ def test_no_condition_of_a_readers_own_sees_what_was_published_before(
     act: Act, two_districts: sa.Engine
 ) -> None:
     """Ana was in no grade on the first night, and is in the fourth now; Ben is gone."""
-    told: list[str] = []
+    notices: list[str] = []
     with act(Role.READER, OURS) as connection:
         session = connection.connection.driver_connection
-        session.notices = told
+        session.notices = notices
         cursor = session.cursor()
         cursor.execute(_PEEK)
         for view in ("student_status", "student_demographics", "parent_demographics", "student_details"):
@@ -169,7 +169,7 @@ def test_no_condition_of_a_readers_own_sees_what_was_published_before(
                 f"select from samegoal.{view} as found"
                 " where pg_temp.peek(district_id, row_to_json(found)::text)"
             )
-    seen = "".join(told)
+    seen = "".join(notices)
     assert '"student_id":101' in seen
     assert '"student_id":102' not in seen
 
@@ -296,10 +296,10 @@ def test_conditions_that_speak_of_what_they_see_see_no_other_district(
     act: Act, two_districts: sa.Engine, named: str | None
 ) -> None:
     """Neither a cheap function of one's own nor an error may be evaluated before the rule of districts."""
-    told: list[str] = []
+    notices: list[str] = []
     with act(Role.READER, named) as connection:
         session = connection.connection.driver_connection
-        session.notices = told
+        session.notices = notices
         cursor = session.cursor()  # past SQLAlchemy, which throws away what Postgres tells
         cursor.execute(_PEEK)
         for name, source in sources(two_districts).items():
@@ -313,8 +313,8 @@ def test_conditions_that_speak_of_what_they_see_see_no_other_district(
                 f"district_id = '{THEIRS}' or pg_temp.peek(district_id, '')",
             ):
                 cursor.execute(f"select from {source} as found where {condition}")
-    assert any("seen: grand-bend" in notice for notice in told) == (named == OURS)
-    assert not any(THEIRS in notice for notice in told)
+    assert any("seen: grand-bend" in notice for notice in notices) == (named == OURS)
+    assert not any(THEIRS in notice for notice in notices)
 
 
 def test_what_postgres_remembers_of_columns_shows_no_value(act: Act, two_districts: sa.Engine) -> None:

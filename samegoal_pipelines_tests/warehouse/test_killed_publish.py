@@ -62,7 +62,7 @@ def content(number: int) -> FewStudents:
                 )
             )
     unreadable = set(range(1, EVERYBODY, 5)) - {one["student_id"] for one in everybody}
-    return snapshot(*everybody, kept=frozenset(unreadable))
+    return snapshot(*everybody, carried_over=frozenset(unreadable))
 
 
 def publish_number(engine: sa.Engine, number: int, district_id: str, run_id: str, late: int = 0) -> None:
@@ -117,7 +117,7 @@ class Child:
         self._pipe, theirs = _forking.Pipe()
         url = engine.url.render_as_string(hide_password=False)
         self.process: BaseProcess = _forking.Process(
-            target=_publish_and_tell, args=(theirs, url, number, dies_before)
+            target=_publish_and_report, args=(theirs, url, number, dies_before)
         )
         self.process.start()
         theirs.close()
@@ -136,7 +136,7 @@ class Child:
         return self.process.exitcode == -signal.SIGKILL
 
 
-def _publish_and_tell(pipe: Connection, url: str, number: int, dies_before: int) -> None:
+def _publish_and_report(pipe: Connection, url: str, number: int, dies_before: int) -> None:
     engine = warehouse_engine.connect(url)
     with disturbed(engine, dies_before, lambda _: os.kill(os.getpid(), signal.SIGKILL)):
         pipe.send("begins")
@@ -146,7 +146,7 @@ def _publish_and_tell(pipe: Connection, url: str, number: int, dies_before: int)
 
 @contextmanager
 def disturbed(engine: sa.Engine, before: int, what: Callable[[int], None]) -> Iterator[None]:
-    """Do `what`, told the session's process id, before the n-th statement or commit from now; 0: never.
+    """Do `what`, given the session's process id, before the n-th statement or commit from now; 0: never.
 
     The moment after a commit counts as one more.
     """

@@ -189,7 +189,7 @@ def test_publishing_needs_no_right_that_everybody_has_by_default(customer: Custo
 FIRST_ROWS = """
     insert into samegoal.districts (district_id, name, base_url, timezone, source_host)
         values ('grand-bend', 'Grand Bend', 'https://q.example.org/api', 'America/Chicago', 'q.example.org');
-    insert into samegoal.district_credentials values ('grand-bend', 'key', 'sealed', now());
+    insert into samegoal.district_credentials values ('grand-bend', 'key', 'encrypted', now());
     insert into samegoal.student_status_history
         (district_id, student_id, student_number, status, reason, enrollment_id, first_day,
         valid_from, valid_to, row_hash) values
@@ -208,7 +208,7 @@ FIRST_ROWS = """
         ('grand-bend', '2026-08-31', 1, '00001', 'status', 'PRE-ENROLLED', 'ENROLLED', '{status,reason}');
     insert into samegoal.snapshots
         (district_id, snapshot_date, state, students, enrolled, pre_enrolled, graduated, inactive, added,
-        changed, removed, kept, run_id, started_at, published_at) values
+        changed, removed, carried_over, run_id, started_at, published_at) values
         ('grand-bend', '2026-08-30', 'published', 1, 0, 1, 0, 0, 1, 0, 0, 0, 'one', '2026-08-30', now()),
         ('grand-bend', '2026-08-31', 'published', 1, 1, 0, 0, 0, 0, 1, 0, 0, 'two', '2026-08-31', now());
     insert into samegoal.current_snapshots values ('grand-bend', '2026-08-31', 2, 'hash');

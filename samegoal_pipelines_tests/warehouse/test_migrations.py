@@ -81,7 +81,7 @@ def test_every_table_view_and_column_explains_itself(warehouse: sa.Engine) -> No
 
 
 def test_districts_hold_no_secret(warehouse: sa.Engine) -> None:
-    assert not {"client_key", "client_secret", "sealed_secret"} & set(columns(warehouse, "districts"))
+    assert not {"client_key", "client_secret", "encrypted_secret"} & set(columns(warehouse, "districts"))
 
 
 def test_the_migrations_make_exactly_the_tables_that_the_program_expects(warehouse: sa.Engine) -> None:

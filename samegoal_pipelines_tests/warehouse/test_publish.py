@@ -62,7 +62,15 @@ def history(engine: sa.Engine, table: str, column: str) -> list[tuple]:
 def test_the_first_snapshot_is_what_readers_see_and_is_counted(warehouse: sa.Engine) -> None:
     published = publish_night(warehouse, 0, snapshot(ANA, BEN, CAM), run_id="first")
     assert published == publishing.Published(
-        students=3, enrolled=1, pre_enrolled=1, graduated=0, inactive=1, added=3, changed=0, removed=0, kept=0
+        students=3,
+        enrolled=1,
+        pre_enrolled=1,
+        graduated=0,
+        inactive=1,
+        added=3,
+        changed=0,
+        removed=0,
+        carried_over=0,
     )
     assert rows(
         warehouse,
@@ -133,10 +141,10 @@ def test_a_student_who_is_gone_leaves_every_view_and_may_return(warehouse: sa.En
     ]
 
 
-def test_a_kept_student_keeps_the_rows_that_were_published_last(warehouse: sa.Engine) -> None:
+def test_a_carried_over_student_keeps_the_rows_that_were_published_last(warehouse: sa.Engine) -> None:
     publish_night(warehouse, 0, snapshot(ANA, BEN))
-    published = publish_night(warehouse, 1, snapshot(BEN, kept=frozenset({1, 99})))
-    assert (published.students, published.enrolled, published.removed, published.kept) == (2, 1, 0, 1)
+    published = publish_night(warehouse, 1, snapshot(BEN, carried_over=frozenset({1, 99})))
+    assert (published.students, published.enrolled, published.removed, published.carried_over) == (2, 1, 0, 1)
     assert changes(warehouse, 1) == []
     assert history(warehouse, "student_status", "status") == [
         (1, 0, None, "ENROLLED"),
@@ -189,11 +197,11 @@ def test_publishing_the_same_content_again_leaves_every_byte_and_row_where_it_wa
     ]
 
 
-def test_a_rerun_forgets_a_kept_student_who_was_new_that_night(warehouse: sa.Engine) -> None:
-    """What is kept is what the night before left, not what an earlier run of this night published."""
+def test_a_rerun_forgets_a_carried_over_student_who_was_new_that_night(warehouse: sa.Engine) -> None:
+    """What is carried over is what the night before left, not what an earlier run of this night published."""
     publish_night(warehouse, 0, snapshot(ANA))
     publish_night(warehouse, 1, snapshot({**ANA, "building": "Oak"}, BEN))
-    publish_night(warehouse, 1, snapshot(CAM, kept=frozenset({1, 2})))
+    publish_night(warehouse, 1, snapshot(CAM, carried_over=frozenset({1, 2})))
     assert status_of(warehouse) == {1: "ENROLLED", 3: "PRE-ENROLLED"}
     assert rows(warehouse, "select building from samegoal.student_status where student_id = 1") == [("Elm",)]
 
@@ -216,19 +224,23 @@ def test_a_snapshot_says_where_its_rows_come_from_and_what_to_know_of_them(wareh
         run_id="second",
         landed_run_id="landed",
         notes=["restricted access is not granted", "confidential phones are shown"],
-        gate=gate_of(enrollment_rows=7, set_aside=1),
+        gate=gate_of(enrollment_rows=7, quarantined=1),
     )
     attempt = find_attempt(warehouse, "second")
     assert attempt is not None
-    assert (attempt.landed_run_id, attempt.enrollment_rows, attempt.set_aside) == ("landed", 7, 1)
+    assert (attempt.landed_run_id, attempt.enrollment_rows, attempt.quarantined) == ("landed", 7, 1)
     assert attempt.notes == ["restricted access is not granted", "confidential phones are shown"]
-    assert (attempt.removed, attempt.lost, attempt.lost_by_time) == (2, 1, None)  # Ben was INACTIVE before
+    assert (attempt.removed, attempt.dropped, attempt.dropped_by_time) == (
+        2,
+        1,
+        None,
+    )  # Ben was INACTIVE before
 
 
 def test_the_same_content_again_loses_nobody_and_the_same_night_again_as_many(warehouse: sa.Engine) -> None:
     publish_night(warehouse, 0, snapshot(ANA, BEN, CAM))
-    for night, lost in ((1, 1), (1, 1), (2, 0)):
-        assert publish_night(warehouse, night, snapshot(ANA, BEN)).lost == lost
+    for night, dropped in ((1, 1), (1, 1), (2, 0)):
+        assert publish_night(warehouse, night, snapshot(ANA, BEN)).dropped == dropped
 
 
 def test_an_empty_first_snapshot_is_published(warehouse: sa.Engine) -> None:
@@ -334,8 +346,8 @@ def test_a_change_of_the_hash_algorithm_is_no_change(warehouse: sa.Engine) -> No
             "1 student.s. have a status or demographics, but not both",
         ),
         (
-            lambda sound: {"kept": frozenset(sound.status["student_id"][:1])},
-            "1 student.s. are to be kept as they were and to be published anew",
+            lambda sound: {"carried_over": frozenset(sound.status["student_id"][:1])},
+            "1 student.s. are both carried over and published",
         ),
         (
             lambda sound: {"parents": sound.parents.assign(student_id=77)},

@@ -47,7 +47,7 @@ LAST = snapshot(*SCHOOL)
 TONIGHT = snapshot(
     *({**one, "grade": "05"} for one in SCHOOL[30:39]),
     student(50, status="PRE-ENROLLED"),
-    kept=frozenset({40}),
+    carried_over=frozenset({40}),
 )
 ABSENT = absences({1: "CECS only", 2: "left the import window"})
 RESTRICTED = pairs((40, 40))
@@ -59,7 +59,7 @@ def night(number: int) -> date:
 
 def hold(engine: sa.Engine, number: int = 1, what: FewStudents = TONIGHT, **further: Any) -> Snapshot:
     """Hold a night, and find it as the one who releases does."""
-    hold_night(engine, number, what, gate_of(enrollment_rows=90, set_aside=0), **further)
+    hold_night(engine, number, what, gate_of(enrollment_rows=90, quarantined=0), **further)
     return find_held(engine, "grand-bend", night(number))
 
 
@@ -127,16 +127,16 @@ def test_a_release_publishes_exactly_what_was_held(district: sa.Engine, number: 
     attempt = last_published(district, "grand-bend")
     assert attempt is not None
     assert attempt == find_attempt(district, "released")
-    assert (attempt.landed_run_id, attempt.notes, attempt.enrollment_rows, attempt.set_aside) == (
+    assert (attempt.landed_run_id, attempt.notes, attempt.enrollment_rows, attempt.quarantined) == (
         "landed",
         ["not granted"],
         90,
         0,
     )
-    assert (attempt.students, attempt.removed, attempt.lost) == (
+    assert (attempt.students, attempt.removed, attempt.dropped) == (
         published.students,
         published.removed,
-        published.lost,
+        published.dropped,
     )
     assert attempt.snapshot_date == night(number)
 
@@ -162,8 +162,8 @@ def test_what_time_explained_stays_on_record(district: sa.Engine) -> None:
     gate = gate_of(by_time=dict.fromkeys(range(1, 4), "INACTIVE") | dict.fromkeys(range(4, 41), "ENROLLED"))
     hold_night(district, 1, TONIGHT, gate)
     published = release_held(district, find_held(district, "grand-bend", night(1)))
-    assert (published.lost, published.lost_by_time) == (30, 3)
-    assert attempts(district, "lost_by_time")[-1] == (3,)
+    assert (published.dropped, published.dropped_by_time) == (30, 3)
+    assert attempts(district, "dropped_by_time")[-1] == (3,)
 
 
 def test_there_is_nothing_to_release_where_nothing_is_held(district: sa.Engine) -> None:
@@ -217,7 +217,7 @@ def test_a_night_that_was_taken_back_cannot_be_released_upon(district: sa.Engine
 def test_rows_that_are_not_those_that_were_held_are_not_released(district: sa.Engine) -> None:
     held = hold(district)
     before = everything(district)
-    for other in (snapshot(*SCHOOL[30:]), TONIGHT._replace(kept=frozenset())):
+    for other in (snapshot(*SCHOOL[30:]), TONIGHT._replace(carried_over=frozenset())):
         with pytest.raises(ReleaseTooLateError, match="rows that are landed for the night 2026-09-02"):
             release_held(district, held, other)
     assert everything(district) == before
@@ -259,7 +259,7 @@ def test_the_night_after_a_release_is_compared_with_what_was_released(district: 
     release_held(district, hold(district))
     remaining = SCHOOL[30:39]
     much_more_gone = snapshot(*remaining[:2])
-    hold_night(district, 2, much_more_gone, gate_of(lost_least=1))
+    hold_night(district, 2, much_more_gone, gate_of(dropped_least=1))
     assert publish_night(district, 2, snapshot(*remaining), gate=gate_of()).removed == 2
 
 
@@ -284,7 +284,7 @@ def test_running_a_released_night_again_compares_with_what_was_released(district
     assert publish_night(district, 1, TONIGHT, gate=gate_of()) == published
     assert views(district) == before
     back = publish_night(district, 1, LAST)
-    assert (back.added, back.changed, back.removed, back.lost) == (30, 10, 1, 0)
+    assert (back.added, back.changed, back.removed, back.dropped) == (30, 10, 1, 0)
     hold_night(district, 1, TONIGHT, gate_of())
     assert len(rows(district, "select from samegoal.releases")) == 1
 

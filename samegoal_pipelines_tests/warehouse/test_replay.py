@@ -54,7 +54,7 @@ TABLES = (
     "student_changes",
     "departures",
 )
-COUNTS = "students, enrolled, pre_enrolled, graduated, inactive, kept, lost"
+COUNTS = "students, enrolled, pre_enrolled, graduated, inactive, carried_over, dropped"
 """What a night holds. Its changes are counted against the run before, and a replay makes one run of them."""
 
 
@@ -80,7 +80,7 @@ def computed(
             }
         ),
         enrollment_rows=8,
-        set_aside=1,
+        quarantined=1,
         notes=("a note",),
     )
 
@@ -192,11 +192,11 @@ def rule(draw: random.Random, before: Mapping[int, dict[str, Any]]) -> dict[str,
 
 def under(night: Mapping[str, Any], graduate: str) -> SnapshotPayload:
     """What a night is published as where this code means graduation, which nothing puts in doubt."""
-    published, kept, absent = [], set(), {}
+    published, carried_over, absent = [], set(), {}
     for n, one in night["students"].items():
         status = {"": "ENROLLED", graduate: "GRADUATED"}.get(one["code"], "INACTIVE")
         if n in night["doubtful"] and status != "GRADUATED":
-            kept.add(n)
+            carried_over.add(n)
             absent[n] = "rows unreadable"
             continue
         if one["code"] == "77" and n % 3 == 0:
@@ -208,14 +208,16 @@ def under(night: Mapping[str, Any], graduate: str) -> SnapshotPayload:
             for hidden in [(n, p) in night["restricted"]]
         }
         published.append(student(n, status=status, first_name=one["first_name"], parents=parents))
-    return computed(snapshot(*published, kept=frozenset(kept)), sorted(night["restricted"]), absent)
+    return computed(
+        snapshot(*published, carried_over=frozenset(carried_over)), sorted(night["restricted"]), absent
+    )
 
 
 @pytest.mark.parametrize(("seed", "first"), [(1, 0), (2, 4)])
 def test_a_replay_after_a_changed_rule_is_publishing_with_that_rule(
     warehouse: sa.Engine, seed: int, first: int
 ) -> None:
-    """Ten nights, some run twice, some without anything published; students are kept, go and return."""
+    """Ten nights, some run twice, some never published. Students are carried over, leave and return."""
     draw = random.Random(seed)
     nights: dict[int, dict[str, Any]] = {}
     before: dict[int, dict[str, Any]] = {}
@@ -297,15 +299,15 @@ def test_where_nothing_differs_nothing_is_written(three_nights: sa.Engine) -> No
 
 
 def test_a_replayed_night_keeps_its_row_and_notes_the_last_replay(three_nights: sa.Engine) -> None:
-    kept = "snapshot_id, run_id, landed_run_id, started_at, published_at, state"
-    query = f"select {kept} from samegoal.snapshots where district_id = 'grand-bend' order by 1"
+    fixed = "snapshot_id, run_id, landed_run_id, started_at, published_at, state"
+    query = f"select {fixed} from samegoal.snapshots where district_id = 'grand-bend' order by 1"
     before = rows(three_nights, query)
     replay_from(three_nights, 0, NEW.__getitem__)
     replay_from(three_nights, 0, OLD.__getitem__)
     assert rows(three_nights, query) == before
     assert rows(
         three_nights,
-        "select notes, enrollment_rows, set_aside from samegoal.snapshots "
+        "select notes, enrollment_rows, quarantined from samegoal.snapshots "
         "where district_id = 'grand-bend' order by snapshot_date",
     ) == [([], None, None), *[(["a note", "replayed by run again"], 8, 1)] * 2]
 
@@ -363,7 +365,7 @@ def test_a_replay_that_is_killed_leaves_everything_as_it_was(three_nights: sa.En
     assert replay_from(three_nights, 0, NEW.__getitem__).written
 
 
-def test_nights_that_were_never_published_are_left_out_and_told(three_nights: sa.Engine) -> None:
+def test_nights_that_were_never_published_are_skipped_and_told(three_nights: sa.Engine) -> None:
     for night, state in ((1, "failed"), (3, "failed"), (4, "held"), (4, "failed")):
         record_failure(
             three_nights,
@@ -376,10 +378,10 @@ def test_nights_that_were_never_published_are_left_out_and_told(three_nights: sa
     with three_nights.begin() as connection:
         connection.execute(sa.text("update samegoal.snapshots set state = 'held' where run_id = '4 held'"))
 
-    nights, left_out = find_nights(three_nights, "grand-bend", NIGHT)
+    nights, skipped = find_nights(three_nights, "grand-bend", NIGHT)
 
     assert [night.run_id for night in nights] == ["grand-bend 0 0", "grand-bend 1 0", "grand-bend 2 0"]
-    assert [(one.snapshot_date, one.state) for one in left_out] == [
+    assert [(one.snapshot_date, one.state) for one in skipped] == [
         (date(2026, 9, 4), "failed"),
         (date(2026, 9, 5), "held"),
     ]
@@ -444,7 +446,7 @@ def test_what_was_held_beside_the_old_rows_cannot_be_released_after_a_replay(thr
         snapshot=snapshot(),
         run_id="held",
         started_at=STARTED + timedelta(days=3),
-        gate=Gate(Limits(), enrollment_rows=0, set_aside=0, status_by_time=lambda _: None),
+        gate=Gate(Limits(), enrollment_rows=0, quarantined=0, status_by_time=lambda _: None),
     )
     assert isinstance(published, Held)
     replay_from(three_nights, 0, OLD.__getitem__)

@@ -91,7 +91,7 @@ def test_a_rerun_within_the_limit_is_held_for_what_the_night_adds_up_to(warehous
     publish_night(warehouse, 0, school(1000), run_id="the night before")
     publish_night(warehouse, 1, school(930), gate=gate_of())
     still = publish_night(warehouse, 1, school(900), gate=gate_of())  # exactly the limit, in two steps
-    assert (still.removed, still.lost) == (30, 100)
+    assert (still.removed, still.dropped) == (30, 100)
 
     gate = gate_of(by_time=dict.fromkeys(range(1, 1001), "ENROLLED"), asked=asked)
     held = hold_night(warehouse, 1, school(899), gate)
@@ -101,10 +101,10 @@ def test_a_rerun_within_the_limit_is_held_for_what_the_night_adds_up_to(warehous
         "INACTIVE or GRADUATED, 101 of them (10.1%) not because time has passed; the limit is 10%: check "
         "in Qmlativ whether their enrollments were ended or deleted on purpose",
     )
-    assert held.verdict.numbers["lost"] == 101
-    assert (held.removed, held.lost, held.lost_by_time) == (1, 101, 0)
+    assert held.verdict.numbers["dropped"] == 101
+    assert (held.removed, held.dropped, held.dropped_by_time) == (1, 101, 0)
     assert [one.run_id for one in asked] == ["the night before"]
-    assert attempts(warehouse, "state", "lost", "lost_by_time")[-1] == ("held", 101, 0)
+    assert attempts(warehouse, "state", "dropped", "dropped_by_time")[-1] == ("held", 101, 0)
 
 
 def test_what_time_has_taken_since_the_night_before_does_not_count_against_a_rerun(
@@ -114,8 +114,8 @@ def test_what_time_has_taken_since_the_night_before_does_not_count_against_a_rer
     publish_night(warehouse, 0, school(1000))
     publish_night(warehouse, 1, school(650), gate=gate_of(by_time=time))
     again = publish_night(warehouse, 1, school(640), gate=gate_of(by_time=time))
-    assert (again.lost, again.lost_by_time) == (360, 300)
-    assert hold_night(warehouse, 1, school(599), gate_of(by_time=time)).lost_by_time == 300
+    assert (again.dropped, again.dropped_by_time) == (360, 300)
+    assert hold_night(warehouse, 1, school(599), gate_of(by_time=time)).dropped_by_time == 300
 
 
 @pytest.mark.parametrize(
@@ -139,7 +139,7 @@ def test_reruns_add_up_for_contacts_and_demographics_as_well(
 def test_what_is_no_comparison_is_told_once(warehouse: sa.Engine) -> None:
     publish_night(warehouse, 0, school(1000))
     publish_night(warehouse, 1, school(999), gate=gate_of())
-    held = hold_night(warehouse, 1, school(998), gate_of(set_aside=9, enrollment_rows=100))
+    held = hold_night(warehouse, 1, school(998), gate_of(quarantined=9, enrollment_rows=100))
     (reason,) = held.verdict.reasons
     assert reason.startswith("9 of 100 enrollment rows")
 
@@ -148,7 +148,7 @@ def test_a_rerun_that_undoes_the_nights_loss_passes(warehouse: sa.Engine) -> Non
     publish_night(warehouse, 0, school(1000))
     publish_night(warehouse, 1, school(930), gate=gate_of())
     back = publish_night(warehouse, 1, school(1000), gate=gate_of())
-    assert (back.added, back.removed, back.lost) == (70, 0, 0)
+    assert (back.added, back.removed, back.dropped) == (70, 0, 0)
 
 
 def test_a_rerun_after_a_release_is_not_held_again_for_what_was_released(warehouse: sa.Engine) -> None:
@@ -157,7 +157,7 @@ def test_a_rerun_after_a_release_is_not_held_again_for_what_was_released(warehou
     release_held(warehouse, school(600))
     publish_night(warehouse, 1, school(600), gate=gate_of())  # nothing has changed
     again = publish_night(warehouse, 1, school(560), gate=gate_of())
-    assert (again.removed, again.lost) == (40, 440)
+    assert (again.removed, again.dropped) == (40, 440)
 
 
 def test_after_a_release_reruns_add_up_all_the_same(warehouse: sa.Engine) -> None:
@@ -209,7 +209,7 @@ def test_a_held_rerun_names_the_run_in_whose_place_it_may_be_released(warehouse:
 def test_a_night_that_follows_is_compared_with_the_last_one_alone(warehouse: sa.Engine) -> None:
     publish_night(warehouse, 0, school(1000))
     publish_night(warehouse, 1, school(930), gate=gate_of())
-    assert publish_night(warehouse, 2, school(865), gate=gate_of()).lost == 65
+    assert publish_night(warehouse, 2, school(865), gate=gate_of()).dropped == 65
 
 
 def test_a_rerun_of_the_first_date_counts_its_changes_against_what_was_published_before_it(

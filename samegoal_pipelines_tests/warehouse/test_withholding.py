@@ -49,7 +49,7 @@ def publish_ana_unreadable(
         engine,
         district_id="grand-bend",
         snapshot_date=NIGHT + timedelta(days=night),
-        snapshot=snapshot(BEN, kept=frozenset({1})),
+        snapshot=snapshot(BEN, carried_over=frozenset({1})),
         restricted=frame_of(dict(zip(["student_id", "parent_id"], pairs, strict=True))),
         confidential=frame_of(dict(zip(["student_id", "parent_id", "digits"], phones, strict=True))),
         run_id=f"restricting {restricted} {confidential} {night}",

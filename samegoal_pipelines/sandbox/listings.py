@@ -9,7 +9,8 @@ from __future__ import annotations
 import json
 import threading
 import zlib
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
@@ -22,7 +23,7 @@ from samegoal_pipelines.sandbox.lookups import GRADES
 from samegoal_pipelines.sandbox.rows import ODD_VALUES
 from samegoal_pipelines.sandbox.search import Search
 
-_PAGES_KEPT_BYTES = 400_000_000
+_KEPT = 400  # pages and lists of rows, of about a megabyte each
 
 
 @dataclass(frozen=True)
@@ -50,46 +51,37 @@ class Page:
         return packer.compress(self.body) + packer.flush()
 
 
-@dataclass
-class _Rows:
-    """The rows of a listing, the tables they were made from, and the pages made so far."""
-
-    source: tuple[pa.Table, pa.Table]
-    table: pa.Table
-    pages: dict[tuple[int, int, str], Page] = field(default_factory=dict)
-
-
 class Listings:
     """The pages of all listings. Thread-safe."""
 
     def __init__(self) -> None:
-        self._kept: dict[tuple[str, Listing], _Rows] = {}
-        self._bytes = 0
-        self._lock = threading.Lock()
+        self._kept: dict[Any, tuple[tuple[pa.Table, ...], Any]] = {}
+        self._lock = threading.RLock()
 
     def page(self, district: SandboxDistrict, listing: Listing, number: int, size: int) -> Page:
         """A page, made now or kept from before."""
-        rows = self._rows(district, listing)
-        key = number, size, district.paging_end
-        if key not in rows.pages:
-            page = Page(_page_body(rows.table, district, listing, number, size))
-            with self._lock:
-                self._bytes += len(page.body)
-                if self._bytes > _PAGES_KEPT_BYTES:
-                    self._kept.clear()
-                    self._bytes = 0
-            rows.pages[key] = page
-        return rows.pages[key]
 
-    def _rows(self, district: SandboxDistrict, listing: Listing) -> _Rows:
-        """All rows of a listing, made again after an edit."""
+        def make() -> Page:
+            rows = self._unless_edited(district, listing, (), lambda: rows_shown(district, listing))
+            return Page(_page_body(rows, district, listing, number, size))
+
+        page: Page = self._unless_edited(district, listing, (number, size, district.paging_end), make)
+        return page
+
+    def _unless_edited(
+        self, district: SandboxDistrict, listing: Listing, part: tuple[Any, ...], make: Callable[[], Any]
+    ) -> Any:
+        """What was made before of the same tables, or is made now."""
         source = district.tables[listing.object], district.tables["District/SchoolYear"]
-        key = district.id, listing
+        key = district.id, listing, part
         with self._lock:  # pages of one listing are asked for at once, and its rows are ordered only once
-            kept = self._kept.get(key)
-            if kept is None or any(old is not new for old, new in zip(kept.source, source, strict=True)):
-                kept = self._kept[key] = _Rows(source, rows_shown(district, listing))
-        return kept
+            tables, made = self._kept.get(key, ((), None))
+            if [*map(id, tables)] != [*map(id, source)]:
+                made = make()
+                if len(self._kept) >= _KEPT:
+                    self._kept.clear()
+                self._kept[key] = source, made
+        return made
 
 
 def rows_shown(district: SandboxDistrict, listing: Listing) -> pa.Table:
@@ -137,9 +129,8 @@ def _page_body(table: pa.Table, district: SandboxDistrict, listing: Listing, num
         return orjson.dumps({"Objects": rows, "Paging": paging})
     for row, odd in zip(rows, shown[ODD_VALUES].to_pylist(), strict=True):
         row.update({name: value for name, value in json.loads(odd or "{}").items() if name in row})
-    return json.dumps(
-        {"Objects": rows, "Paging": paging}
-    ).encode()  # orjson refuses 2**70 and lone surrogates
+    # orjson refuses 2**70 and lone surrogates
+    return json.dumps({"Objects": rows, "Paging": paging}).encode()
 
 
 def _json_values(column: pa.ChunkedArray) -> list[Any]:

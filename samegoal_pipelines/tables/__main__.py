@@ -21,7 +21,7 @@ def write_contract(file: Path, *, new_major: bool) -> None:
         SystemExit: it would break its readers, and nobody asked for a new major version.
     """
     old = contract.read(file)
-    new = contract.contract(old["version"])
+    new = contract.contract(old)
     if new == old:
         return
     breaking = contract.breaking_changes(old, new)

@@ -58,9 +58,10 @@ Function = Callable[[Any], Any]
 
 
 class Check(NamedTuple):
-    """A check of the column, or of the whole table where there is none."""
+    """A check of the column, or of the whole table where there is none, by the name that a report shows."""
 
     column: str | None
+    name: str
     function: Function
 
 
@@ -71,7 +72,7 @@ def check(table: Table, column: str | None = None) -> Callable[[Function], Funct
     """Register a check for all tables of this name."""
 
     def register(function: Function) -> Function:
-        _CHECKS[table.name].append(Check(column, function))
+        _CHECKS[table.name].append(Check(column, function.__name__, function))
         return function
 
     return register
@@ -79,7 +80,7 @@ def check(table: Table, column: str | None = None) -> Callable[[Function], Funct
 
 def checks_of(table: Table) -> list[Check]:
     """The checks that hold for a table."""
-    return [each for each in _CHECKS[table.name] if each.function.__name__ not in table.without_checks]
+    return [each for each in _CHECKS[table.name] if each.name not in table.without_checks]
 
 
 # -- as Qmlativ gives them: structure only, odd content is left to the rules --

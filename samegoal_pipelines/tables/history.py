@@ -19,6 +19,7 @@ from samegoal_pipelines.tables.sql import SCHEMA, metadata, one_of, sql_column, 
 from samegoal_pipelines.tables.vocabulary import STATUSES
 
 DETAILS = "student_details"
+DETAILS_DESCRIPTION = "One row per student: status, demographics and parents"
 
 
 @dataclass(frozen=True)
@@ -165,9 +166,8 @@ def create_views() -> Iterator[str]:
             "columns": _listed(history.columns, "history"),
             "typed": ", ".join(map(_typed, VIEW_COLUMNS[view])),
         }
-        comment = f"{history.declared.description}; as of the last published snapshot"
         yield _VIEW.format(**parts)
-        yield from _comments(view, comment, VIEW_COLUMNS[view])
+        yield from _comments(view, history.declared.description, VIEW_COLUMNS[view])
         yield _AS_OF.format(**parts)
     yield _DETAILS.format(
         schema=SCHEMA,
@@ -179,8 +179,7 @@ def create_views() -> Iterator[str]:
         student_columns=_listed((column.name for column in _BESIDE_STATUS), "student"),
         facts=", ".join(f"'{name}', parent.{name}" for name in PARENT_FACTS),
     )
-    comment = "One row per student: status, demographics and parents; as of the last published snapshot"
-    yield from _comments(DETAILS, comment, details_columns())
+    yield from _comments(DETAILS, DETAILS_DESCRIPTION, details_columns())
 
 
 def details_columns() -> tuple[Column, ...]:
@@ -198,7 +197,8 @@ def _typed(column: Column) -> str:
     return f"{column.name} {kind}"
 
 
-def _comments(view: str, comment: str, columns: tuple[Column, ...]) -> Iterator[str]:
+def _comments(view: str, description: str, columns: tuple[Column, ...]) -> Iterator[str]:
+    comment = f"{description}; as of the last published snapshot"
     yield f"comment on view {SCHEMA}.{view} is {_quoted(comment)}"
     for column in columns:
         yield f"comment on column {SCHEMA}.{view}.{column.name} is {_quoted(column.description)}"

@@ -65,7 +65,7 @@ def one_of(column: pd.Series, values: Iterable[str]) -> Mask:
 
 
 def unique(frame: pd.DataFrame, key: tuple[str, ...], *, null: bool = False) -> Mask:
-    """Where a key is in one row only; with `null`, a key that has a null may be in several."""
+    """Where a key is in one row only: two would make every lookup a guess. With `null`, a null may repeat."""
     values = arrow(frame[key[0]])
     if len(key) == 1 and not values.null_count and pyarrow.types.is_integer(values.type):
         # sorting integers is the quickest way to see that all differ

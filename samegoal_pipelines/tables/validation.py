@@ -6,10 +6,9 @@ checks of single tables (`checks`).
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache, partial
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -18,7 +17,7 @@ import pyarrow.compute as pc
 from pandera.errors import SchemaError, SchemaErrorReason, SchemaErrors
 
 from samegoal_pipelines.tables.arrow_types import arrow_types
-from samegoal_pipelines.tables.checks import checks_of
+from samegoal_pipelines.tables.checks import Check, checks_of
 from samegoal_pipelines.tables.declaration import UNREADABLE, Table
 from samegoal_pipelines.tables.masks import Mask, all_true, arrow, given, mask, unique
 
@@ -30,9 +29,13 @@ NAME_LENGTH = 60
 @cache
 def schema_of(table: Table) -> pa.DataFrameSchema:
     """The pandera schema: exactly the declared columns, types and key; nothing is converted."""
+    # ignore_na makes pandera copy or scan whole frames around each check; our masks say themselves what a
+    # null means. Without n_failure_cases pandera would copy out every row that failed, for minutes where
+    # millions did.
     checks: dict[str | None, list[pa.Check]] = {}
     for each in _checks(table):
-        checks.setdefault(each.column, []).append(_check(each.function, each.name))
+        check = pa.Check(each.function, name=each.name, ignore_na=False, n_failure_cases=1)
+        checks.setdefault(each.column, []).append(check)
     types = arrow_types(table)
     return pa.DataFrameSchema(
         {
@@ -52,39 +55,20 @@ def schema_of(table: Table) -> pa.DataFrameSchema:
     )
 
 
-class _Asked(NamedTuple):
-    """A check of a column, or of the whole table, under the name that a report shows."""
-
-    column: str | None
-    name: str
-    function: Callable[[Any], Any]
-
-
 @cache
-def _checks(table: Table) -> tuple[_Asked, ...]:
+def _checks(table: Table) -> tuple[Check, ...]:
     """What a table's rows are checked for beyond their types: its key, then what is registered for it."""
-    asked: list[_Asked] = []
-    if UNREADABLE in table.columns:
+    checks: list[Check] = []
+    may_be_unreadable = UNREADABLE in table.columns
+    if may_be_unreadable:
         key_is_given = partial(_key_is_given, table.key)
-        asked.append(_Asked(None, "the_key_is_given_unless_it_was_unreadable", key_is_given))
-        asked.append(_Asked(UNREADABLE.name, "is_a_json_object", _is_json_object))
+        checks.append(Check(None, "the_key_is_given_unless_it_was_unreadable", key_is_given))
+        checks.append(Check(UNREADABLE.name, "is_a_json_object", _is_json_object))
     if table.key and not table.key_repeats:
-        is_unique = partial(_is_unique, table.key, UNREADABLE in table.columns)
-        asked.append(_Asked(None, "the_key_is_unique", is_unique))
-    asked += (_Asked(each.column, each.function.__name__, each.function) for each in checks_of(table))
-    return tuple(asked)
-
-
-def _check(function: Callable[[Any], Any], name: str) -> pa.Check:
-    # ignore_na makes pandera copy or scan whole frames around each check; our masks say themselves what a
-    # null means. Without n_failure_cases pandera would copy out every row that failed, for minutes where
-    # millions did.
-    return pa.Check(function, name=name, ignore_na=False, n_failure_cases=1)
-
-
-def _is_unique(key: tuple[str, ...], null: bool, frame: pd.DataFrame) -> Mask:
-    """Two rows with one key would make every lookup a guess."""
-    return unique(frame, key, null=null)
+        checks.append(
+            Check(None, "the_key_is_unique", partial(unique, key=table.key, null=may_be_unreadable))
+        )
+    return (*checks, *checks_of(table))
 
 
 def _key_is_given(key: tuple[str, ...], frame: pd.DataFrame) -> Mask:
@@ -143,7 +127,10 @@ def validate(frame: pd.DataFrame, table: Table) -> SchemaReport:
     try:
         schema_of(table).validate(frame, lazy=True)
     except SchemaErrors as errors:
-        failures = _failures(errors.schema_errors, len(frame))
+        # A check that stumbled counts only where nothing else failed, such as a column's type.
+        stumbled = [e for e in errors.schema_errors if e.reason_code is SchemaErrorReason.CHECK_ERROR]
+        found = [e for e in errors.schema_errors if e.reason_code is not SchemaErrorReason.CHECK_ERROR]
+        failures = {_failure(error, len(frame)) for error in found or stumbled}
     failures |= _other_types(frame, table)
     return SchemaReport(table.name, len(frame), tuple(sorted(failures)))
 
@@ -169,53 +156,31 @@ def _types(table: Table) -> dict[str, pd.ArrowDtype]:
     return {name: pd.ArrowDtype(kind) for name, kind in arrow_types(table).items()}
 
 
-def _failures(errors: list[SchemaError], rows: int) -> set[Failure]:
-    """What failed. That a check stumbled counts only where nothing else did, such as a column's type."""
-    stumbled = [error for error in errors if error.reason_code is SchemaErrorReason.CHECK_ERROR]
-    found = [error for error in errors if error.reason_code is not SchemaErrorReason.CHECK_ERROR]
-    return {_failure(error, rows) for error in found or stumbled}
-
-
 def _other_types(frame: pd.DataFrame, table: Table) -> set[Failure]:
     """Columns of another type than declared; pandera lets some pass, such as numpy's int64 for Arrow's."""
     declared = _types(table)
     return {
-        Failure(_name(name), f"has the type {declared[name]}", len(frame))
+        Failure(str(name), f"has the type {declared[name]}", len(frame))
         for name, dtype in frame.dtypes.items()
         if name in declared and dtype != declared[name]
     }
 
 
 def _failure(error: SchemaError, rows: int) -> Failure:
-    check = error.check
+    """What pandera's error says, in how many rows: all of them, where it judges the table as a whole."""
+    column = str(error.schema.name)[:NAME_LENGTH] if isinstance(error.schema, pa.Column) else WHOLE_TABLE
+    check = str(getattr(error.check, "name", None) or "check").replace("_", " ")
+    output = error.check_output
+    failed = int((~output.astype(bool)).sum()) if isinstance(output, pd.Series) else rows
     match error.reason_code:
         case SchemaErrorReason.COLUMN_NOT_IN_DATAFRAME:
-            return Failure(_name(error.failure_cases), "is missing", rows)
+            return Failure(str(error.failure_cases)[:NAME_LENGTH], "is missing", rows)
         case SchemaErrorReason.COLUMN_NOT_IN_SCHEMA:
-            return Failure(_name(error.failure_cases), "is not expected", rows)
+            return Failure(str(error.failure_cases)[:NAME_LENGTH], "is not expected", rows)
         case SchemaErrorReason.WRONG_DATATYPE:
-            return Failure(_name(error.schema.name), f"has the type {error.schema.dtype.type}", rows)
+            return Failure(column, f"has the type {error.schema.dtype.type}", rows)
         case SchemaErrorReason.SERIES_CONTAINS_NULLS:
-            return Failure(_name(error.schema.name), "is given", _violations(error, rows))
+            return Failure(column, "is given", failed)
         case SchemaErrorReason.CHECK_ERROR:
-            return Failure(_column(error), f"{_sentence(check)}, which could not be checked", rows)
-    return Failure(_column(error), _sentence(check), _violations(error, rows))
-
-
-def _sentence(check: Any) -> str:
-    """A check's name is its function's, which says what ought to be."""
-    return str(getattr(check, "name", None) or "check").replace("_", " ")
-
-
-def _column(error: SchemaError) -> str:
-    return _name(error.schema.name) if isinstance(error.schema, pa.Column) else WHOLE_TABLE
-
-
-def _name(name: Any) -> str:
-    return str(name)[:NAME_LENGTH]
-
-
-def _violations(error: SchemaError, rows: int) -> int:
-    """In how many rows the check failed; all of them, where it judges the table as a whole."""
-    output = error.check_output
-    return int((~output.astype(bool)).sum()) if isinstance(output, pd.Series) else rows
+            return Failure(column, f"{check}, which could not be checked", rows)
+    return Failure(column, check, failed)

@@ -23,29 +23,29 @@ def database_url(home: Path, configured: str | None) -> str:
     return DatabaseURL.parse(configured).libpq if configured else EmbeddedPostgres(home).acquire()
 
 
-def dagster_storage_url(url: str) -> str:
-    """The SQLAlchemy URL of Dagster's storage: the same database, with `DAGSTER_SCHEMA` as search path."""
-    return DatabaseURL.parse(url).with_settings(search_path=DAGSTER_SCHEMA).sqlalchemy
+def dagster_storage_url(url: str, schema: str = DAGSTER_SCHEMA) -> str:
+    """The SQLAlchemy URL of Dagster's storage: the same database, with its own schema as search path."""
+    return DatabaseURL.parse(url).with_settings(search_path=schema).sqlalchemy
 
 
-def prepare_dagster_storage(url: str) -> str:
-    """Make the schema for Dagster's storage if it is missing; returns the SQLAlchemy URL of the storage.
+def prepare_dagster_storage(url: str, schema: str = DAGSTER_SCHEMA) -> str:
+    """Create the schema for Dagster's storage, or for Celery's, if it is missing. Return its SQLAlchemy URL.
 
     Raises:
         WarehouseError: the database cannot be reached or used, or its login may not make the schema.
     """
-    step = "preparing Dagster's storage"
-    storage = dagster_storage_url(url)
+    step = f"preparing the schema {schema}"
+    storage = dagster_storage_url(url, schema)
     try:
         connection = psycopg2.connect(DatabaseURL.parse(storage).libpq, connect_timeout=30)
         try:
             with connection, connection.cursor() as cursor:
                 check_encoding(connection, step)
-                check_setting(connection, step, "search_path", DAGSTER_SCHEMA)
-                cursor.execute("select to_regnamespace(%s)", (DAGSTER_SCHEMA,))
+                check_setting(connection, step, "search_path", schema)
+                cursor.execute("select to_regnamespace(%s)", (schema,))
                 if cursor.fetchone() == (None,):  # one process makes it, others wait
-                    cursor.execute("select pg_advisory_xact_lock(hashtext(%s))", (DAGSTER_SCHEMA,))
-                    cursor.execute(f"create schema if not exists {DAGSTER_SCHEMA}")
+                    cursor.execute("select pg_advisory_xact_lock(hashtext(%s))", (schema,))
+                    cursor.execute(f"create schema if not exists {schema}")
         finally:
             connection.close()
     except psycopg2.Error as error:

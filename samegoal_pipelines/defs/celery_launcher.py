@@ -1,0 +1,136 @@
+"""Runs on Celery workers instead of one machine's processes: Dagster's CeleryRunLauncher, with leases.
+
+`deploy/celery/dagster.yaml` names the launcher; the workers' app is `celery_worker`. Both need the extra
+`celery`. Celery's results are in the schema `celery` of the pipeline's Postgres, so a broker that comes back
+empty forgets no run that is under way. The broker is `SAMEGOAL_CELERY_BROKER_URL`; without it, that schema.
+
+A worker holds a *lease* while it executes a run: an advisory lock of a Postgres session that ends when the
+process dies or its host is cut off. The launcher asks for leases, not for workers, because Celery's remote
+control needs a broker that can broadcast, which Postgres cannot.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+from contextlib import closing
+from typing import Any, Self
+
+import dagster as dg
+import psycopg2
+from celery.exceptions import DuplicateTaskNameWarning
+from dagster._core.launcher import CheckRunHealthResult, WorkerStatus
+from dagster._serdes import ConfigurableClassData
+from dagster_celery.launcher import CeleryRunLauncher
+
+from samegoal_pipelines.deployment import Deployment
+from samegoal_pipelines.postgres.databases import prepare_dagster_storage
+from samegoal_pipelines.postgres.url import DatabaseURL
+
+CELERY_SCHEMA = "celery"
+LOST_AFTER = 75
+"""Seconds without an answer after which Postgres ends the session, and with it the lease, of a host."""
+_PROBES = 5
+_CONFIG = {
+    "worker_prefetch_multiplier": 1,  # a task that waits behind another would look lost to Dagster
+    "worker_max_tasks_per_child": 200,  # bounds the memory of a worker's processes
+    "worker_max_memory_per_child": 1_500_000,  # KiB: a district of 60,000 students needs half of that
+    "worker_redirect_stdouts": False,  # or the worker's log repeats every event of every run
+    "worker_cancel_long_running_tasks_on_connection_loss": False,
+    "broker_connection_retry_on_startup": True,
+    "broker_connection_max_retries": None,  # a worker waits for its broker for as long as it takes
+    "task_acks_late": False,  # Dagster retries; a task that the broker delivers again would run twice
+}
+
+
+def app_settings(deployment: Deployment) -> dict[str, Any]:
+    """Broker, backend and configuration of the Celery app, for the launcher and for the workers.
+
+    Raises:
+        WarehouseError: the database cannot be reached, or its login may not create the schema.
+    """
+    schema = prepare_dagster_storage(deployment.database_url, CELERY_SCHEMA)
+    broker = deployment.settings.celery_broker_url
+    return {
+        "broker": broker.get_secret_value() if broker else f"sqla+{schema}",
+        "backend": f"db+{schema}",
+        "config_source": _CONFIG,
+    }
+
+
+class LeasedCeleryLauncher(CeleryRunLauncher):
+    """Dagster's CeleryRunLauncher, which fails a run only when its lease has ended, and cancels for good."""
+
+    def __init__(self, database_url: str, **settings: Any) -> None:
+        super().__init__(**settings)
+        self._database_url = database_url
+        # Dagster registers the same task once more for each run that it launches.
+        warnings.filterwarnings("ignore", category=DuplicateTaskNameWarning)
+
+    @classmethod
+    def config_type(cls) -> dict[str, Any]:
+        """Only the queue: the environment says where broker and database are."""
+        return {"default_queue": dg.Field(dg.StringSource, is_required=False, default_value="dagster")}
+
+    @classmethod
+    def from_config_value(cls, inst_data: ConfigurableClassData, config_value: Mapping[str, Any]) -> Self:
+        """A launcher over the environment's broker and database."""
+        deployment = Deployment()
+        return cls(
+            database_url=deployment.database_url,
+            inst_data=inst_data,
+            **app_settings(deployment),
+            **config_value,
+        )
+
+    @property
+    def supports_resume_run(self) -> bool:
+        """No: a run is retried as a new one, which reads again."""
+        return False
+
+    def terminate(self, run_id: str) -> bool:
+        """Cancel a run. Its worker sees that within seconds; a task that nobody has taken never begins."""
+        run = self._instance.get_run_by_id(run_id)
+        if run is None or run.is_finished:
+            return False
+        self._instance.report_run_canceling(run)
+        if run.status != dg.DagsterRunStatus.STARTED:
+            self._instance.report_run_canceled(run)
+        return True
+
+    def check_run_worker_health(self, run: dg.DagsterRun) -> CheckRunHealthResult:
+        """Whether a worker still executes the run. Dagster retries a run that has failed here."""
+        health = super().check_run_worker_health(run)
+        if health.status == WorkerStatus.RUNNING and not is_leased(self._database_url, run.run_id):
+            return CheckRunHealthResult(
+                WorkerStatus.FAILED, "The worker of this run was killed, or its host cannot be reached."
+            )
+        return health
+
+
+def lease(database_url: str, run_id: str) -> Any:
+    """Take the lease of a run. Closing the returned connection, or losing it, ends the lease.
+
+    Postgres ends the session of a host that has been silent for `LOST_AFTER` seconds.
+    """
+    seconds = str(LOST_AFTER // _PROBES)
+    url = DatabaseURL.parse(database_url).with_settings(
+        tcp_keepalives_idle=seconds,
+        tcp_keepalives_interval=seconds,
+        tcp_keepalives_count=str(_PROBES - 1),
+        tcp_user_timeout=str(LOST_AFTER * 1000),
+    )
+    connection = psycopg2.connect(url.libpq, connect_timeout=10)
+    connection.autocommit = True
+    with connection.cursor() as cursor:
+        cursor.execute("select pg_advisory_lock_shared(hashtextextended(%s, 0))", (run_id,))
+    return connection
+
+
+def is_leased(database_url: str, run_id: str) -> bool:
+    """Whether a worker holds the lease of a run."""
+    url = DatabaseURL.parse(database_url).libpq
+    with closing(psycopg2.connect(url, connect_timeout=10)) as connection, connection.cursor() as cursor:
+        cursor.execute("select pg_try_advisory_xact_lock(hashtextextended(%s, 0))", (run_id,))
+        (free,) = cursor.fetchone()
+        return not free

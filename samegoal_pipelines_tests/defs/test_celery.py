@@ -1,0 +1,150 @@
+"""Districts' runs on a real Celery worker, with Postgres as its broker."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import dagster as dg
+import pytest
+import yaml
+from dagster_celery.tags import DAGSTER_CELERY_TASK_ID_TAG
+
+from samegoal_pipelines.operations.runs import add_partition, open_instance
+from samegoal_pipelines.sandbox import Sandbox
+from samegoal_pipelines_tests.defs.daemon_fixtures import BINARIES, WORKSPACE, Daemon
+
+pytestmark = pytest.mark.slow
+
+CHECKOUT = Path(__file__).resolve().parents[2]
+
+
+class Worker(Daemon):
+    """A Celery worker with two slots."""
+
+    def start(self) -> None:
+        command = [str(BINARIES / "celery"), "--app", "samegoal_pipelines.defs.celery_worker", "worker"]
+        with self.log.open("ab") as log:
+            self._process = subprocess.Popen(
+                [*command, "--queues", "dagster", "--concurrency", "2", "--loglevel", "INFO"],
+                cwd=self.log.parent,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                env=os.environ.copy(),
+            )
+
+    def is_up(self) -> bool:
+        return " ready." in self.log.read_text()
+
+
+@pytest.fixture
+def engine(deployment, tmp_path, monkeypatch) -> Iterator[tuple[Daemon, Worker]]:
+    """Daemon and worker on the instance file of `deploy/celery/`."""
+    home = tmp_path / "instance"
+    home.mkdir()
+    config = yaml.safe_load((CHECKOUT / "deploy/celery/dagster.yaml").read_text())
+    config["run_monitoring"]["poll_interval_seconds"] = 1
+    (home / "dagster.yaml").write_text(yaml.safe_dump(config))
+    monkeypatch.setenv("DAGSTER_HOME", str(home))
+    daemon, worker = Daemon(tmp_path / "daemon.log"), Worker(tmp_path / "worker.log")
+    yield daemon, worker
+    daemon.stop()
+    worker.stop()
+
+
+@pytest.fixture
+def instance(engine, deployment) -> Iterator[dg.DagsterInstance]:
+    with open_instance(deployment.settings) as opened:
+        yield opened
+
+
+def launch(district: str) -> None:
+    """Put a district's run into the queue, as the schedule does."""
+    tags = json.dumps({"dagster/partition": district})
+    subprocess.run(
+        [
+            str(BINARIES / "dagster"),
+            "job",
+            "launch",
+            "-j",
+            "nightly_snapshot",
+            "--tags",
+            tags,
+            "-w",
+            WORKSPACE,
+        ],
+        check=True,
+        capture_output=True,
+        timeout=300,
+    )
+
+
+def runs_of(instance: dg.DagsterInstance, district: str) -> list[dg.DagsterRun]:
+    """Newest first."""
+    return list(instance.get_runs(dg.RunsFilter(tags={"dagster/partition": district})))
+
+
+def publications(pipeline, district: str) -> int:
+    """How often a run has published something of the district."""
+    ((found,),) = pipeline.rows(
+        "select count(*) from samegoal.snapshots where district_id = :id and published_at is not null",
+        id=district,
+    )
+    return found
+
+
+def test_runs_on_workers_publish_can_be_canceled_and_survive_a_killed_worker(
+    pipeline, source, engine, instance
+):
+    daemon, worker = engine
+    for district, name in zip(
+        Sandbox.generate(districts=3, students=40, seed=5).districts,
+        ["quiet", "killed", "canceled"],
+        strict=True,
+    ):
+        district.id = name
+        pipeline.add(district)
+        add_partition(pipeline.deployment.settings, name)
+    slow = [source.faults.add(district=name, kind="list", hang=60.0) for name in ("canceled", "killed")]
+    daemon.start()
+    worker.start()
+    daemon.wait(daemon.is_up, "the daemon")
+    worker.wait(worker.is_up, "the worker")
+
+    launch("quiet")
+    daemon.wait(lambda: publications(pipeline, "quiet"), "the district that nothing happens to", 90)
+    (run,) = runs_of(instance, "quiet")
+    assert DAGSTER_CELERY_TASK_ID_TAG in run.tags, "a worker executed it"
+
+    for name in ("canceled", "killed"):
+        launch(name)
+        daemon.wait(lambda name=name: started(instance, name), f"the run of {name}", 90)
+    (run,) = runs_of(instance, "canceled")
+    assert instance.run_launcher.terminate(run.run_id)
+    daemon.wait(
+        lambda: instance.get_run_by_id(run.run_id).status == dg.DagsterRunStatus.CANCELED,
+        "the cancellation",
+        90,
+    )
+    assert publications(pipeline, "canceled") == 0
+    assert len(runs_of(instance, "canceled")) == 1, "what a person canceled is not tried again"
+
+    for one in slow:
+        source.faults.rules.remove(one)
+    worker.kill()
+    worker.start()
+    daemon.wait(lambda: publications(pipeline, "killed"), "the district whose worker was killed", 90)
+    daemon.wait(lambda: runs_of(instance, "killed")[0].is_finished, "the end of its second run")
+    assert [run.status for run in runs_of(instance, "killed")] == [
+        dg.DagsterRunStatus.SUCCESS,
+        dg.DagsterRunStatus.FAILURE,
+    ]
+    assert publications(pipeline, "killed") == 1
+
+
+def started(instance: dg.DagsterInstance, district: str) -> bool:
+    runs = runs_of(instance, district)
+    return bool(runs) and runs[0].status == dg.DagsterRunStatus.STARTED

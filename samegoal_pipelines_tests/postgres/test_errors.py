@@ -40,7 +40,7 @@ def test_a_refused_connection_says_what_to_correct_and_is_not_tried_again(
     state: str, message: str, said: str
 ) -> None:
     with refusing_server(state, message) as url:
-        with pytest.raises(WarehouseError, match=f"preparing Dagster's storage: .*{said}") as caught:
+        with pytest.raises(WarehouseError, match=f"preparing the schema dagster: .*{said}") as caught:
             prepare_dagster_storage(url)
         with pytest.raises(WarehouseError, match=said):
             engine.migrate(engine.connect(url))

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.dialects.postgresql import TIMESTAMP
+from sqlalchemy.dialects.postgresql import ARRAY, BYTEA, JSONB, TIMESTAMP
 
 from samegoal_pipelines.tables.catalog import DISTRICT_ID
 from samegoal_pipelines.tables.declaration import Column, Type
@@ -51,9 +51,29 @@ def text(name: str, comment: str, nullable: bool = True) -> sa.Column[str]:
     return sa.Column(name, sa.Text, nullable=nullable, comment=comment)
 
 
+def words(name: str, comment: str, default: str | None = None) -> sa.Column[object]:
+    """A list of texts, maybe empty."""
+    return sa.Column(name, ARRAY(sa.Text), nullable=False, server_default=default, comment=comment)
+
+
 def integer(name: str, comment: str, nullable: bool = True) -> sa.Column[int]:
     """A whole number of any size."""
     return sa.Column(name, sa.BigInteger, nullable=nullable, comment=comment)
+
+
+def count(name: str, comment: str, nullable: bool = True) -> sa.Column[int]:
+    """How many there are."""
+    return sa.Column(name, sa.Integer, nullable=nullable, comment=comment)
+
+
+def order(name: str, comment: str) -> sa.Column[int]:
+    """A number that Postgres counts up, row after row."""
+    return sa.Column(name, sa.BigInteger, sa.Identity(always=True), nullable=False, comment=comment)
+
+
+def switch(name: str, comment: str, default: sa.ColumnElement[bool]) -> sa.Column[bool]:
+    """On or off; `default` unless set."""
+    return sa.Column(name, sa.Boolean, nullable=False, server_default=default, comment=comment)
 
 
 def day(name: str, comment: str, nullable: bool = True) -> sa.Column[object]:
@@ -68,9 +88,18 @@ def moment(name: str, comment: str, nullable: bool = True) -> sa.Column[object]:
 
 def now(name: str, comment: str) -> sa.Column[object]:
     """The instant at which the row was written."""
-    return sa.Column(
-        name, TIMESTAMP(timezone=True), nullable=False, server_default=sa.func.now(), comment=comment
-    )
+    kind = TIMESTAMP(timezone=True)
+    return sa.Column(name, kind, nullable=False, server_default=sa.func.now(), comment=comment)
+
+
+def encoded(name: str, comment: str, nullable: bool = True) -> sa.Column[bytes]:
+    """Bytes, such as a hash."""
+    return sa.Column(name, BYTEA, nullable=nullable, comment=comment)
+
+
+def json(name: str, comment: str, default: str | None = None) -> sa.Column[object]:
+    """A JSON object."""
+    return sa.Column(name, JSONB, nullable=False, server_default=default, comment=comment)
 
 
 def district() -> sa.Column[str]:

@@ -9,18 +9,23 @@ Every table that holds a district's data begins with `district_id`, so that one 
 from __future__ import annotations
 
 import sqlalchemy as sa
-from sqlalchemy.dialects.postgresql import ARRAY, BYTEA, JSONB, TIMESTAMP
 
 from samegoal_pipelines.tables import history, sql  # noqa: F401 - history completes the metadata
 from samegoal_pipelines.tables.sql import (
+    count,
     day,
     district,
+    encoded,
     integer,
+    json,
     moment,
     now,
     one_of,
+    order,
     sql_column,
+    switch,
     text,
+    words,
 )
 from samegoal_pipelines.tables.vocabulary import DEPARTURES, STATUSES
 from samegoal_pipelines.tables.worklist import REGISTRAR_WORKLIST
@@ -44,46 +49,25 @@ districts = sa.Table(
     integer("entity_id", "Qmlativ entity to read through, if not the district's own"),
     text("timezone", "IANA time zone that decides the district's date", nullable=False),
     day("expires", "Last day of the Integration Access in Qmlativ"),
-    sa.Column("active", sa.Boolean, nullable=False, server_default=sa.true(), comment="Runs by schedule"),
+    switch("active", "Runs by schedule", sa.true()),
     text("source_host", "Host of base_url: what limits simultaneous runs", nullable=False),
     integer("qmlativ_district_id", "Qmlativ's DistrictID, remembered at the first contact"),
     integer("qmlativ_entity_id", "The EntityID that was read at the first contact"),
     text("qmlativ_code", "Qmlativ's code of the district, remembered at the first contact"),
     text("qmlativ_name", "Qmlativ's name of the district, remembered at the first contact"),
-    sa.Column(
-        "registered_at",
-        TIMESTAMP(timezone=True),
-        nullable=False,
-        server_default=sa.func.now(),
-        comment="When the district was added",
-    ),
-    sa.Column(
+    now("registered_at", "When the district was added"),
+    moment(
         "due_since",
-        TIMESTAMP(timezone=True),
-        comment="When it was last enabled, resumed or moved to another time zone; a night that had begun by "
+        "When it was last enabled, resumed or moved to another time zone; a night that had begun by "
         "then is not late",
     ),
-    sa.Column(
-        "gate_limits",
-        JSONB,
-        nullable=False,
-        server_default="{}",
-        comment="Limits of the gate that differ from the usual ones, by name",
-    ),
-    sa.Column(
+    json("gate_limits", "Limits of the gate that differ from the usual ones, by name", "{}"),
+    switch(
         "show_restricted_contacts",
-        sa.Boolean,
-        nullable=False,
-        server_default=sa.false(),
-        comment="Publish contact data of parents under active restricted access; off unless set",
+        "Publish contact data of parents under active restricted access; off unless set",
+        sa.false(),
     ),
-    sa.Column(
-        "show_confidential_phones",
-        sa.Boolean,
-        nullable=False,
-        server_default=sa.false(),
-        comment="Publish confidential phones; off unless set",
-    ),
+    switch("show_confidential_phones", "Publish confidential phones; off unless set", sa.false()),
     sa.PrimaryKeyConstraint("district_id"),
     sa.CheckConstraint("district_id ~ '^[a-z0-9][a-z0-9-]{0,39}$'", name="district_id"),
     sa.Index(
@@ -105,9 +89,7 @@ district_credentials = sa.Table(
     metadata,
     district(),
     text("client_key", "Client Key of the Integration Access", nullable=False),
-    sa.Column(
-        "encrypted_secret", BYTEA, nullable=False, comment="Client Secret, encrypted with SAMEGOAL_SECRET_KEY"
-    ),
+    encoded("encrypted_secret", "Client Secret, encrypted with SAMEGOAL_SECRET_KEY", nullable=False),
     moment("encrypted_at", "When the secret was last set", nullable=False),
     sa.PrimaryKeyConstraint("district_id"),
     sa.ForeignKeyConstraint(["district_id"], [districts.c.district_id], ondelete="CASCADE"),
@@ -122,55 +104,30 @@ snapshots = sa.Table(
     district(),
     day("snapshot_date", "The night: the district's local date of the run", nullable=False),
     text("state", "published, held, failed, or superseded by a rerun of the same night", nullable=False),
-    sa.Column("students", sa.Integer, comment="Students in the snapshot"),
-    sa.Column("enrolled", sa.Integer, comment="Students with status ENROLLED"),
-    sa.Column("pre_enrolled", sa.Integer, comment="Students with status PRE-ENROLLED"),
-    sa.Column("graduated", sa.Integer, comment="Students with status GRADUATED"),
-    sa.Column("inactive", sa.Integer, comment="Students with status INACTIVE"),
-    sa.Column("added", sa.Integer, comment="Students who were not published before this attempt"),
-    sa.Column(
-        "changed", sa.Integer, comment="Students who were published before this attempt, with any change"
-    ),
-    sa.Column(
-        "removed", sa.Integer, comment="Students who were published before this attempt and are no longer"
-    ),
+    count("students", "Students in the snapshot"),
+    count("enrolled", "Students with status ENROLLED"),
+    count("pre_enrolled", "Students with status PRE-ENROLLED"),
+    count("graduated", "Students with status GRADUATED"),
+    count("inactive", "Students with status INACTIVE"),
+    count("added", "Students who were not published before this attempt"),
+    count("changed", "Students who were published before this attempt, with any change"),
+    count("removed", "Students who were published before this attempt and are no longer"),
     text("held_reason", "Why it was held, or why it failed"),
     text("run_id", "Dagster's id of the run", nullable=False),
     moment("started_at", "When the run began", nullable=False),
     moment("published_at", "When the snapshot became what SameGoal reads"),
-    sa.Column(
-        "snapshot_id",
-        sa.BigInteger,
-        sa.Identity(always=True),
-        nullable=False,
-        comment="Order in which the attempts were made",
-    ),
-    sa.Column(
+    order("snapshot_id", "Order in which the attempts were made"),
+    count(
         "carried_over",
-        sa.Integer,
-        comment="Students whose last published rows were carried over, because tonight's cannot be relied on",
+        "Students whose last published rows were carried over, because tonight's cannot be relied on",
     ),
     text("landed_run_id", "The run whose landed rows the snapshot was made from"),
-    sa.Column("enrollment_rows", sa.Integer, comment="Enrollment rows that Qmlativ gave"),
-    sa.Column("quarantined", sa.Integer, comment="Of these, rows that could not be relied on"),
-    sa.Column(
-        "dropped",
-        sa.Integer,
-        comment="Students last published as ENROLLED or PRE-ENROLLED who are so no longer",
-    ),
-    sa.Column(
-        "dropped_by_time",
-        sa.Integer,
-        comment="Of these, those explained by passing time alone; null if not computed",
-    ),
-    sa.Column(
-        "notes",
-        ARRAY(sa.Text),
-        nullable=False,
-        server_default="{}",
-        comment="What a reader of the snapshot should know, such as a field that is not granted",
-    ),
-    sa.Column("content_hash", BYTEA, comment="Hash of all that was to be published"),
+    count("enrollment_rows", "Enrollment rows that Qmlativ gave"),
+    count("quarantined", "Of these, rows that could not be relied on"),
+    count("dropped", "Students last published as ENROLLED or PRE-ENROLLED who are so no longer"),
+    count("dropped_by_time", "Of these, those explained by passing time alone; null if not computed"),
+    words("notes", "What a reader of the snapshot should know, such as a field that is not granted", "{}"),
+    encoded("content_hash", "Hash of all that was to be published"),
     integer("compared_with", "The snapshot_id that was current when this one was held"),
     text("failure_kind", "What kind of trouble made it fail, such as credentials or source"),
     text("next_step", "What to do about a failure; ID stands for the district, RUN for the run"),
@@ -194,9 +151,7 @@ current_snapshots = sa.Table(
     district(),
     day("snapshot_date", "The night that is current", nullable=False),
     integer("snapshot_id", "Its row in snapshots", nullable=False),
-    sa.Column(
-        "content_hash", BYTEA, nullable=False, comment="Hash of all that was to be published that night"
-    ),
+    encoded("content_hash", "Hash of all that was to be published that night", nullable=False),
     sa.PrimaryKeyConstraint("district_id"),
     comment="Which snapshot of each district the current views show: the last published one",
 )
@@ -215,11 +170,9 @@ student_changes = sa.Table(
     ),
     text("old_status", "Status the night before; null if added"),
     text("new_status", "Status since; null if removed"),
-    sa.Column(
+    words(
         "changed_columns",
-        ARRAY(sa.Text),
-        nullable=False,
-        comment="Names of the columns that changed; those of parents as parents.<column>, or "
+        "Names of the columns that changed; those of parents as parents.<column>, or "
         "parents alone for a parent who came or went",
     ),
     sa.PrimaryKeyConstraint("district_id", "snapshot_date", "student_id"),
@@ -260,19 +213,13 @@ departures = sa.Table(
 erasures = sa.Table(
     "erasures",
     metadata,
-    sa.Column(
-        "erasure_id",
-        sa.BigInteger,
-        sa.Identity(always=True),
-        nullable=False,
-        comment="Order of the erasures",
-    ),
+    order("erasure_id", "Order of the erasures"),
     sa.Column(
         "district_id", sa.Text, nullable=False, index=True, comment="The district, as it was registered"
     ),
     now("erased_at", "When its rows were erased"),
     text("erased_by", "Who erased it, as configured", nullable=False),
-    sa.Column("rows_erased", JSONB, nullable=False, comment="Rows erased, by table"),
+    json("rows_erased", "Rows erased, by table"),
     integer(
         "files_erased",
         "Landed files erased by the try that came to the end; where one before it was stopped, fewer than "
@@ -285,20 +232,14 @@ erasures = sa.Table(
 disclosures = sa.Table(
     "disclosures",
     metadata,
-    sa.Column(
-        "disclosure_id",
-        sa.BigInteger,
-        sa.Identity(always=True),
-        nullable=False,
-        comment="Order of the disclosures",
-    ),
+    order("disclosure_id", "Order of the disclosures"),
     district(),
     now("disclosed_at", "When"),
     text("disclosed_by", "Who took it, as configured", nullable=False),
     text("what", "What was taken: an export of students and parents, or the client secret", nullable=False),
     day("snapshot_date", "The published night of an export; null for a secret"),
-    sa.Column("students", sa.Integer, comment="Students in the export; null for a secret"),
-    sa.Column("parents", sa.Integer, comment="Parent rows in the export; null for a secret"),
+    count("students", "Students in the export; null for a secret"),
+    count("parents", "Parent rows in the export; null for a secret"),
     sa.PrimaryKeyConstraint("disclosure_id"),
     sa.Index("disclosures_district_id_idx", "district_id"),
     one_of("what", DISCLOSURES),
@@ -339,18 +280,14 @@ alerts_sent = sa.Table(
         "deadline", "The moment at which the snapshots of these districts were to be there", nullable=False
     ),
     text("channel", "Address by its service and position, such as slack 2", nullable=False),
-    sa.Column(
+    count(
         "part",
-        sa.Integer,
+        "1 is the check at the deadline; higher numbers are messages about later trouble",
         nullable=False,
-        comment="1 is the check at the deadline; higher numbers are messages about later trouble",
     ),
     moment("sent_at", "When it was sent", nullable=False),
-    sa.Column(
-        "districts",
-        sa.Integer,
-        nullable=False,
-        comment="How many districts it named; 0: nothing was wrong, and nothing was sent",
+    count(
+        "districts", "How many districts it named; 0: nothing was wrong, and nothing was sent", nullable=False
     ),
     text("digest", "What the message said: district, state and kind of failure on each line", nullable=False),
     sa.PrimaryKeyConstraint("night", "deadline", "channel", "part"),
@@ -365,12 +302,7 @@ registrar_worklist = sa.Table(
     district(),
     day("snapshot_date", "The night that found it", nullable=False),
     *map(sql_column, REGISTRAR_WORKLIST.columns),
-    sa.Column(
-        "line",
-        sa.Integer,
-        nullable=False,
-        comment="Order in which to work through the list: by school, problem and student",
-    ),
+    count("line", "Order in which to work through the list: by school, problem and student", nullable=False),
     sa.PrimaryKeyConstraint("district_id", "line"),
     sa.Index(
         "registrar_worklist_problem_key",

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 Type = Literal["integer", "text", "code", "date", "flag", "number"]
 """`code` is a text with few distinct values in millions of rows, stored as a dictionary."""
@@ -44,11 +44,18 @@ class Origin(NamedTuple):
         return tuple(dict.fromkeys(source for group in (*self.needs, self.also) for source in group))
 
 
-def origin(asset: str, *needs: Need, also: Iterable[str] = (), worked_out: bool = False) -> Origin:
-    """An origin in one asset. A source in `student_status`, which says who is there, is written in full."""
+def origin(
+    asset: str, *needs: Need, of: str = "", also: Iterable[str] = (), worked_out: bool = False
+) -> Origin:
+    """An origin in one asset. A source in `student_status`, which says who is there, is written in full.
+
+    A source without a dot is a field `of` this Qmlativ object, or a column where there is none.
+    """
 
     def at(source: str) -> str:
-        return source if source.startswith("student_status.") else f"{asset}.{source}"
+        if source.startswith("student_status."):
+            return source
+        return f"{asset}.{of}.{source}" if of and "." not in source else f"{asset}.{source}"
 
     groups = ((need,) if isinstance(need, str) else need for need in needs)
     return Origin(tuple(tuple(map(at, group)) for group in groups), tuple(map(at, also)), worked_out)
@@ -100,6 +107,11 @@ class Table:
         """The table with one more column."""
         at = self.names.index(after) + 1
         return replace(self, columns=(*self.columns[:at], column, *self.columns[at:]))
+
+
+def table(name: str, description: str, *columns: Column, key: tuple[str, ...] = ()) -> Table:
+    """A table of these columns."""
+    return Table(name, description, columns, key)
 
 
 UNREADABLE = text(
@@ -158,3 +170,8 @@ class QmlativObject:
             key=(self.key, self.year_column) if self.year_column else (self.key,),
             key_repeats=self.year_bound and not asked,
         )
+
+
+def qmlativ_object(path: str, description: str, *fields: Column, **settings: Any) -> QmlativObject:
+    """An object with these fields."""
+    return QmlativObject(path, description, fields, **settings)

@@ -5,91 +5,86 @@ Not here: the rules (transforms), checks beyond type and key (`checks`).
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 
 from samegoal_pipelines.tables.declaration import (
     Column,
     Need,
     Origin,
-    QmlativObject,
     Table,
     code,
     day,
     flag,
     integer,
     origin,
+    qmlativ_object,
+    table,
     text,
 )
 from samegoal_pipelines.tables.vocabulary import EXCLUDED, QUARANTINED, STATUS_OF_REASON, STATUSES
 
 # -- as Qmlativ gives them --
 
-SCHOOL_YEAR = QmlativObject(
+SCHOOL_YEAR = qmlativ_object(
     "District/SchoolYear",
     "School years: which one is current and which are upcoming",
-    (
-        integer("SchoolYearID", "Key of the school year"),
-        integer("NumericYear", "The calendar year in which the school year ends: 2027 for 2026-2027"),
-        text("Description", "The school year as shown, such as 2026-2027"),
-        flag(
-            "IsCurrentYearForProvidedEntity",
-            "True for the year that the asked entity is in; null counts as false",
-        ),
-        flag(
-            "IsUpcomingYearForProvidedEntity",
-            "True for a year set up in advance; open enrollments count, so students stay enrolled in summer",
-        ),
+    integer("SchoolYearID", "Key of the school year"),
+    integer("NumericYear", "The calendar year in which the school year ends: 2027 for 2026-2027"),
+    text("Description", "The school year as shown, such as 2026-2027"),
+    flag(
+        "IsCurrentYearForProvidedEntity",
+        "True for the year that the asked entity is in; null counts as false",
+    ),
+    flag(
+        "IsUpcomingYearForProvidedEntity",
+        "True for a year set up in advance; open enrollments count, so students stay enrolled in summer",
     ),
 )
-ENTITY = QmlativObject(
+ENTITY = qmlativ_object(
     "District/Entity",
     "Entities: the district itself and its schools",
-    (integer("EntityID", "Key of the entity"), text("Name", "The entity's name")),
+    integer("EntityID", "Key of the entity"),
+    text("Name", "The entity's name"),
 )
-ENTRY_WITHDRAWAL = QmlativObject(
+ENTRY_WITHDRAWAL = qmlativ_object(
     "Enrollment/EntryWithdrawal",
     "One enrollment of a student at a school, as sent, with repeats, contradictions and gaps",
-    (
-        integer("EntryWithdrawalID", "Key of the enrollment; may occur twice"),
-        integer("StudentID", "The student; a row without one is quarantined"),
-        integer("EntityID", "The entity in which the student is enrolled"),
-        integer("SchoolID", "The school in which the student is enrolled"),
-        integer("SchoolYearID", "The school year of the enrollment"),
-        day("StartDate", "First day enrolled, inclusive; a row without one is quarantined"),
-        day("EndDate", "Last day enrolled, inclusive; null while open"),
-        day(
-            "WithdrawalDate",
-            "Computed by Qmlativ: in Texas the day after the last one; used where EndDate is null",
-        ),
-        integer("WithdrawalCodeID", "Why the student left; the same code has another id each year"),
-        flag("IsDefaultEntity", "True at the student's home entity; null counts as false"),
-        flag(
-            "IsCrossEntityCourseEnrollment",
-            "Qmlativ's flag for cross-entity courses; the code CECS decides",
-            optional=True,
-        ),
+    integer("EntryWithdrawalID", "Key of the enrollment; may occur twice"),
+    integer("StudentID", "The student; a row without one is quarantined"),
+    integer("EntityID", "The entity in which the student is enrolled"),
+    integer("SchoolID", "The school in which the student is enrolled"),
+    integer("SchoolYearID", "The school year of the enrollment"),
+    day("StartDate", "First day enrolled, inclusive; a row without one is quarantined"),
+    day("EndDate", "Last day enrolled, inclusive; null while open"),
+    day(
+        "WithdrawalDate",
+        "Computed by Qmlativ: in Texas the day after the last one; used where EndDate is null",
+    ),
+    integer("WithdrawalCodeID", "Why the student left; the same code has another id each year"),
+    flag("IsDefaultEntity", "True at the student's home entity; null counts as false"),
+    flag(
+        "IsCrossEntityCourseEnrollment",
+        "Qmlativ's flag for cross-entity courses; the code CECS decides",
+        optional=True,
     ),
     year_bound=True,
     keep_repeats=True,
 )
-WITHDRAWAL_CODE = QmlativObject(
+WITHDRAWAL_CODE = qmlativ_object(
     "Enrollment/WithdrawalCode",
     "The withdrawal codes of each school year",
-    (
-        integer("WithdrawalCodeID", "Key of the code; another one each year"),
-        text("Code", "The code; text: 01 is not 1. CECS marks a cross-entity course enrollment"),
-    ),
+    integer("WithdrawalCodeID", "Key of the code; another one each year"),
+    text("Code", "The code; text: 01 is not 1. CECS marks a cross-entity course enrollment"),
     year_bound=True,
 )
-SCHOOL = QmlativObject(
+SCHOOL = qmlativ_object(
     "Enrollment/School",
     "The schools of each school year: a student's building",
-    (
-        integer("SchoolID", "Key of the school"),
-        text("Name", "The school's name: the student's building"),
-        text("StateAssignedID", "The state's number of the school (in Texas nine digits); text"),
-        integer("SchoolYearID", "The school year for which name and number hold"),
-    ),
+    integer("SchoolID", "Key of the school"),
+    text("Name", "The school's name: the student's building"),
+    text("StateAssignedID", "The state's number of the school (in Texas nine digits); text"),
+    integer("SchoolYearID", "The school year for which name and number hold"),
     year_bound=True,
     year_column="SchoolYearID",
 )
@@ -98,7 +93,7 @@ SCHOOL = QmlativObject(
 
 
 def _enrollment(*needs: Need, also: tuple[str, ...] = ()) -> Origin:
-    return origin("raw_enrollments", *needs, also=also)
+    return origin("raw_enrollments", *needs, of="EntryWithdrawal", also=also)
 
 
 _CODE = ("EntryWithdrawal.WithdrawalCodeID", "WithdrawalCode.WithdrawalCodeID", "WithdrawalCode.Code")
@@ -115,78 +110,72 @@ _DECIDE_WHAT_COUNTS = (
     "SchoolYear.IsUpcomingYearForProvidedEntity",
 )
 
-FILTERED_ENROLLMENTS = Table(
+FILTERED_ENROLLMENTS = table(
     "cecs_filtered_enrollments",
     "The enrollments that count: at the home campus, within the import window, and sound",
-    (
-        integer(
-            "enrollment_id",
-            "Qmlativ's EntryWithdrawalID",
-            _enrollment("EntryWithdrawal.EntryWithdrawalID", also=_DECIDE_WHAT_COUNTS),
-            required=True,
-        ),
-        integer("student_id", "Qmlativ's StudentID", _enrollment("EntryWithdrawal.StudentID"), required=True),
-        integer("entity_id", "Qmlativ's EntityID", _enrollment("EntryWithdrawal.EntityID")),
-        integer("school_id", "Qmlativ's SchoolID", _enrollment("EntryWithdrawal.SchoolID")),
-        integer(
-            "school_year_id",
-            "Qmlativ's SchoolYearID; an open enrollment counts only in a current or upcoming year",
-            _enrollment("EntryWithdrawal.SchoolYearID"),
-        ),
-        code(
-            "building",
-            "School.Name in that year, else in the latest year that lists the school",
-            _enrollment(*_SCHOOL, "School.Name", also=_SCHOOL_IN_YEAR),
-        ),
-        code(
-            "building_reporting_id",
-            "School.StateAssignedID, looked up like the building",
-            _enrollment(*_SCHOOL, "School.StateAssignedID", also=_SCHOOL_IN_YEAR),
-        ),
-        day("first_day", "The first day enrolled", _enrollment("EntryWithdrawal.StartDate"), required=True),
-        day(
-            "last_day",
-            "The last day enrolled, inclusive: EndDate, else the day before WithdrawalDate; null while open",
-            _enrollment(("EntryWithdrawal.EndDate", "EntryWithdrawal.WithdrawalDate")),
-        ),
-        code(
-            "withdrawal_code",
-            "WithdrawalCode.Code, trimmed; text, so 01 stays 01; null without one",
-            _enrollment(*_CODE),
-        ),
-        flag(
-            "is_default_entity",
-            "At the student's home entity; null counted as false",
-            _enrollment("EntryWithdrawal.IsDefaultEntity"),
-            required=True,
-        ),
-        flag(
-            "is_cross_entity_course",
-            "Qmlativ's flag for cross-entity courses, which does not decide; null where not granted",
-            _enrollment("EntryWithdrawal.IsCrossEntityCourseEnrollment"),
-        ),
+    integer(
+        "enrollment_id",
+        "Qmlativ's EntryWithdrawalID",
+        _enrollment("EntryWithdrawalID", also=_DECIDE_WHAT_COUNTS),
+        required=True,
+    ),
+    integer("student_id", "Qmlativ's StudentID", _enrollment("StudentID"), required=True),
+    integer("entity_id", "Qmlativ's EntityID", _enrollment("EntityID")),
+    integer("school_id", "Qmlativ's SchoolID", _enrollment("SchoolID")),
+    integer(
+        "school_year_id",
+        "Qmlativ's SchoolYearID; an open enrollment counts only in a current or upcoming year",
+        _enrollment("SchoolYearID"),
+    ),
+    code(
+        "building",
+        "School.Name in that year, else in the latest year that lists the school",
+        _enrollment(*_SCHOOL, "School.Name", also=_SCHOOL_IN_YEAR),
+    ),
+    code(
+        "building_reporting_id",
+        "School.StateAssignedID, looked up like the building",
+        _enrollment(*_SCHOOL, "School.StateAssignedID", also=_SCHOOL_IN_YEAR),
+    ),
+    day("first_day", "The first day enrolled", _enrollment("StartDate"), required=True),
+    day(
+        "last_day",
+        "The last day enrolled, inclusive: EndDate, else the day before WithdrawalDate; null while open",
+        _enrollment(("EndDate", "WithdrawalDate")),
+    ),
+    code(
+        "withdrawal_code",
+        "WithdrawalCode.Code, trimmed; text, so 01 stays 01; null without one",
+        _enrollment(*_CODE),
+    ),
+    flag(
+        "is_default_entity",
+        "At the student's home entity; null counted as false",
+        _enrollment("IsDefaultEntity"),
+        required=True,
+    ),
+    flag(
+        "is_cross_entity_course",
+        "Qmlativ's flag for cross-entity courses, which does not decide; null where not granted",
+        _enrollment("IsCrossEntityCourseEnrollment"),
     ),
     key=("enrollment_id",),
 )
-EXCLUDED_ENROLLMENTS = Table(
+EXCLUDED_ENROLLMENTS = table(
     "excluded",
     "The enrollments that do not count, each with its reason: excluded by a rule, or quarantined. A null "
     "may also mean that the value was unreadable",
-    (
-        *(
-            replace(column, origin=None, required=column.name == "is_default_entity")
-            for column in FILTERED_ENROLLMENTS.columns
-        ),
-        code(
-            "outcome",
-            "excluded: the rules do not count it. quarantined: it cannot be relied on",
-            required=True,
-        ),
-        code(
-            "reason",
-            f"Why: excluded as {', '.join(EXCLUDED)}; quarantined as {', '.join(QUARANTINED)}",
-            required=True,
-        ),
+    *(
+        replace(column, origin=None, required=column.name == "is_default_entity")
+        for column in FILTERED_ENROLLMENTS.columns
+    ),
+    code(
+        "outcome", "excluded: the rules do not count it. quarantined: it cannot be relied on", required=True
+    ),
+    code(
+        "reason",
+        f"Why: excluded as {', '.join(EXCLUDED)}; quarantined as {', '.join(QUARANTINED)}",
+        required=True,
     ),
 )
 
@@ -195,10 +184,11 @@ EXCLUDED_ENROLLMENTS = Table(
 _DECIDES = ("student_id", "first_day", "last_day", "is_default_entity", "enrollment_id")
 
 
-def _deciding(column: Column) -> Column:
-    """A column of the enrollment that decides the status."""
-    also = (other for other in _DECIDES if other != column.name)
-    return replace(column, origin=origin("cecs_filtered_enrollments", column.name, also=also))
+def _deciding(*columns: Column) -> Iterator[Column]:
+    """Columns of the enrollment that decides the status."""
+    for column in columns:
+        also = (other for other in _DECIDES if other != column.name)
+        yield replace(column, origin=origin("cecs_filtered_enrollments", column.name, also=also))
 
 
 def _ruled() -> Origin:
@@ -207,40 +197,25 @@ def _ruled() -> Origin:
     return origin("cecs_filtered_enrollments", "first_day", also=also, worked_out=True)
 
 
-STUDENT_STATUS = Table(
+STUDENT_STATUS = table(
     "student_status",
     "One row per student: the status, why, and the enrollment that decided it",
-    (
-        integer(
-            "student_id",
-            "Qmlativ's StudentID",
-            origin("cecs_filtered_enrollments", "student_id"),
-            required=True,
-        ),
-        text("status", f"One of {', '.join(STATUSES)}", _ruled(), required=True),
-        text(
-            "reason",
-            f"The rule that decided the status: {', '.join(STATUS_OF_REASON)}",
-            _ruled(),
-            required=True,
-        ),
-        *map(
-            _deciding,
-            (
-                integer(
-                    "enrollment_id", "The deciding enrollment: Qmlativ's EntryWithdrawalID", required=True
-                ),
-                day("first_day", "First day of the deciding enrollment", required=True),
-                day("last_day", "Last day of the deciding enrollment, inclusive; null while open"),
-                text(
-                    "withdrawal_code", "Withdrawal code of the deciding enrollment; text, 01 means graduate"
-                ),
-                integer("school_year_id", "School year of the deciding enrollment: Qmlativ's SchoolYearID"),
-                integer("entity_id", "Entity of the deciding enrollment: Qmlativ's EntityID"),
-                text("building", "Name of the school of the deciding enrollment"),
-                text("building_reporting_id", "The state's number of that school; text"),
-            ),
-        ),
+    integer(
+        "student_id", "Qmlativ's StudentID", origin("cecs_filtered_enrollments", "student_id"), required=True
+    ),
+    text("status", f"One of {', '.join(STATUSES)}", _ruled(), required=True),
+    text(
+        "reason", f"The rule that decided the status: {', '.join(STATUS_OF_REASON)}", _ruled(), required=True
+    ),
+    *_deciding(
+        integer("enrollment_id", "The deciding enrollment: Qmlativ's EntryWithdrawalID", required=True),
+        day("first_day", "First day of the deciding enrollment", required=True),
+        day("last_day", "Last day of the deciding enrollment, inclusive; null while open"),
+        text("withdrawal_code", "Withdrawal code of the deciding enrollment; text, 01 means graduate"),
+        integer("school_year_id", "School year of the deciding enrollment: Qmlativ's SchoolYearID"),
+        integer("entity_id", "Entity of the deciding enrollment: Qmlativ's EntityID"),
+        text("building", "Name of the school of the deciding enrollment"),
+        text("building_reporting_id", "The state's number of that school; text"),
     ),
     key=("student_id",),
 )
@@ -248,12 +223,8 @@ STUDENT_STATUS = Table(
 
 def student_ids(name: str, description: str, *further: Column) -> Table:
     """A table of students, each once."""
-    return Table(
-        name,
-        description,
-        (integer("student_id", "Qmlativ's StudentID", required=True), *further),
-        key=("student_id",),
-    )
+    student = integer("student_id", "Qmlativ's StudentID", required=True)
+    return table(name, description, student, *further, key=("student_id",))
 
 
 UNCERTAIN_STUDENTS = student_ids(

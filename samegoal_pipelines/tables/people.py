@@ -19,24 +19,24 @@ from samegoal_pipelines.tables.declaration import (
     flag,
     integer,
     origin,
+    qmlativ_object,
+    table,
     text,
 )
 from samegoal_pipelines.tables.enrollments import student_ids
 
 # -- as Qmlativ gives them --
 
-STUDENT = QmlativObject(
+STUDENT = qmlativ_object(
     "Student/Student",
     "A student in one school year: Qmlativ computes some fields per year, so one row for each",
-    (
-        integer("StudentID", "Key of the student"),
-        integer("NameID", "The student as a person, in Name"),
-        text("StudentNumber", "The number by which the district knows the student; text, 00123 is not 123"),
-        text("Grade", "Grade in the year asked for; text such as 05, KG, EE"),
-        text("CalculatedStudentStateID", "The state's number of the student; text"),
-        integer("LanguageIDPrimary", "Language spoken at home, in Language", optional=True),
-        integer("LanguageIDNative", "First language, in Language", optional=True),
-    ),
+    integer("StudentID", "Key of the student"),
+    integer("NameID", "The student as a person, in Name"),
+    text("StudentNumber", "The number by which the district knows the student; text, 00123 is not 123"),
+    text("Grade", "Grade in the year asked for; text such as 05, KG, EE"),
+    text("CalculatedStudentStateID", "The state's number of the student; text"),
+    integer("LanguageIDPrimary", "Language spoken at home, in Language", optional=True),
+    integer("LanguageIDNative", "First language, in Language", optional=True),
     year_bound=True,
     year_column=YEAR_ASKED.name,
 )
@@ -47,122 +47,106 @@ _PERSON = (
     text("LastName", "Last name in use; None, NULL and NaN are names"),
     integer("NameSuffixID", "Jr., III and the like, in NameSuffix"),
 )
-STUDENT_NAME = QmlativObject(
+STUDENT_NAME = qmlativ_object(
     "Demographics/Name",
     "A student as a person: names, birth date, and what the state asks about gender and race",
-    (
-        *_PERSON,
-        text("FirstNameLegal", "First name on record"),
-        text("MiddleNameLegal", "Middle name on record"),
-        text("LastNameLegal", "Last name on record"),
-        day("BirthDate", "Date of birth"),
-        text("Gender", "Gender as shown"),
-        text("GenderCode", "Gender as a code; used where Gender is empty"),
-        text("Race", "Race as Qmlativ words it"),
-        flag("IsHispanic", "Hispanic or Latino", optional=True),
-        flag("IsWhite", "White", optional=True),
-        flag("IsBlack", "Black or African American", optional=True),
-        flag("IsAsian", "Asian", optional=True),
-        flag("IsAlaskan", "American Indian or Alaska Native", optional=True),
-        flag("IsHawaiian", "Native Hawaiian or Pacific Islander", optional=True),
-    ),
+    *_PERSON,
+    text("FirstNameLegal", "First name on record"),
+    text("MiddleNameLegal", "Middle name on record"),
+    text("LastNameLegal", "Last name on record"),
+    day("BirthDate", "Date of birth"),
+    text("Gender", "Gender as shown"),
+    text("GenderCode", "Gender as a code; used where Gender is empty"),
+    text("Race", "Race as Qmlativ words it"),
+    flag("IsHispanic", "Hispanic or Latino", optional=True),
+    flag("IsWhite", "White", optional=True),
+    flag("IsBlack", "Black or African American", optional=True),
+    flag("IsAsian", "Asian", optional=True),
+    flag("IsAlaskan", "American Indian or Alaska Native", optional=True),
+    flag("IsHawaiian", "Native Hawaiian or Pacific Islander", optional=True),
     only="IsStudentName",
 )
-GUARDIAN_NAME = QmlativObject(
-    "Demographics/Name", "A guardian as a person: names only", _PERSON, only="IsGuardianName"
+GUARDIAN_NAME = qmlativ_object(
+    "Demographics/Name", "A guardian as a person: names only", *_PERSON, only="IsGuardianName"
 )
-STUDENT_GUARDIAN = QmlativObject(
+STUDENT_GUARDIAN = qmlativ_object(
     "Family/StudentGuardian",
     "The guardians of each student",
-    (
-        integer("StudentGuardianID", "Key of the guardianship"),
-        integer("StudentID", "The student"),
-        integer("NameIDGuardian", "The guardian's NameID; the same pair may occur several times"),
-        integer("RelationshipID", "How they are related, in Relationship"),
-        integer("Rank", "1 is the first guardian to turn to; one without a rank comes last"),
-        flag("IsCustodialGuardian", "True where the guardian has custody"),
-        flag("IsEmergencyContact", "True where the guardian is called in an emergency"),
-        flag(
-            "HasActiveRestrictedAccess",
-            "True: a court or the district restricts the guardian's access, so no contact is passed on. "
-            "Null counts as true where the field is granted",
-            optional=True,
-        ),
+    integer("StudentGuardianID", "Key of the guardianship"),
+    integer("StudentID", "The student"),
+    integer("NameIDGuardian", "The guardian's NameID; the same pair may occur several times"),
+    integer("RelationshipID", "How they are related, in Relationship"),
+    integer("Rank", "1 is the first guardian to turn to; one without a rank comes last"),
+    flag("IsCustodialGuardian", "True where the guardian has custody"),
+    flag("IsEmergencyContact", "True where the guardian is called in an emergency"),
+    flag(
+        "HasActiveRestrictedAccess",
+        "True: a court or the district restricts the guardian's access, so no contact is passed on. "
+        "Null counts as true where the field is granted",
+        optional=True,
     ),
 )
-NAME_PHONE = QmlativObject(
+NAME_PHONE = qmlativ_object(
     "Demographics/NamePhone",
     "Phones of a person, in the order in which to call them",
-    (
-        integer("NamePhoneID", "Key of the phone"),
-        integer("NameID", "The person"),
-        text("PhoneNumber", "Digits; used where the formatted number is empty"),
-        text("FormattedPhoneNumber", "The number as shown"),
-        text("Extension", "Extension behind the number"),
-        integer("PhoneTypeID", "Home, cell, work and so on, in PhoneType"),
-        integer("Rank", "1 is called first; a phone without a rank comes last"),
-        flag("IsConfidential", "True or null: the number goes nowhere"),
-    ),
+    integer("NamePhoneID", "Key of the phone"),
+    integer("NameID", "The person"),
+    text("PhoneNumber", "Digits; used where the formatted number is empty"),
+    text("FormattedPhoneNumber", "The number as shown"),
+    text("Extension", "Extension behind the number"),
+    integer("PhoneTypeID", "Home, cell, work and so on, in PhoneType"),
+    integer("Rank", "1 is called first; a phone without a rank comes last"),
+    flag("IsConfidential", "True or null: the number goes nowhere"),
 )
-NAME_EMAIL = QmlativObject(
+NAME_EMAIL = qmlativ_object(
     "Demographics/NameEmail",
     "E-mail addresses of a person, in order",
-    (
-        integer("NameEmailID", "Key of the address"),
-        integer("NameID", "The person"),
-        text("EmailAddress", "The address"),
-        integer("Rank", "1 comes first; an address without a rank comes last"),
-    ),
+    integer("NameEmailID", "Key of the address"),
+    integer("NameID", "The person"),
+    text("EmailAddress", "The address"),
+    integer("Rank", "1 comes first; an address without a rank comes last"),
 )
-NAME_ADDRESS = QmlativObject(
+NAME_ADDRESS = qmlativ_object(
     "Demographics/NameAddress",
     "Which addresses a person has, and for what",
-    (
-        integer("NameAddressID", "Key of the use of an address"),
-        integer("NameID", "The person"),
-        integer("AddressID", "The address"),
-        flag("IsMailing", "Mail goes there; null counts as false"),
-        flag("IsPhysical", "The person lives there; null counts as false"),
-    ),
+    integer("NameAddressID", "Key of the use of an address"),
+    integer("NameID", "The person"),
+    integer("AddressID", "The address"),
+    flag("IsMailing", "Mail goes there; null counts as false"),
+    flag("IsPhysical", "The person lives there; null counts as false"),
 )
-ADDRESS = QmlativObject(
+ADDRESS = qmlativ_object(
     "Demographics/Address",
     "An address, shared by everybody who has it",
-    (
-        integer("AddressID", "Key of the address"),
-        text("StreetNumberAndNameIncludeSecondaryUnit", "House number, street and apartment in one line"),
-        text("AddressLine2", "Second line"),
-        text("POBox", "Post office box; used where there is no street"),
-        integer("CountyID", "The county"),
-        integer("ZipID", "ZIP code and city, in Zip"),
-        text("ZipCodeAddOn", "The four digits after the ZIP code; text"),
-    ),
+    integer("AddressID", "Key of the address"),
+    text("StreetNumberAndNameIncludeSecondaryUnit", "House number, street and apartment in one line"),
+    text("AddressLine2", "Second line"),
+    text("POBox", "Post office box; used where there is no street"),
+    integer("CountyID", "The county"),
+    integer("ZipID", "ZIP code and city, in Zip"),
+    text("ZipCodeAddOn", "The four digits after the ZIP code; text"),
 )
-ZIP = QmlativObject(
+ZIP = qmlativ_object(
     "Demographics/Zip",
     "ZIP codes with their cities",
-    (
-        integer("ZipID", "Key of the ZIP code"),
-        text("City", "The city"),
-        text("ZipCode", "Five digits; text, 01234 is not 1234"),
-        integer("StateID", "The state"),
-    ),
+    integer("ZipID", "Key of the ZIP code"),
+    text("City", "The city"),
+    text("ZipCode", "Five digits; text, 01234 is not 1234"),
+    integer("StateID", "The state"),
 )
-COUNTY = QmlativObject(
-    "Demographics/County", "Counties", (integer("CountyID", "Key"), text("Name", "The county's name"))
+COUNTY = qmlativ_object(
+    "Demographics/County", "Counties", integer("CountyID", "Key"), text("Name", "The county's name")
 )
-STATE = QmlativObject(
-    "SkySys/State",
-    "States of the union",
-    (integer("StateID", "Key"), text("Code", "Two letters, such as TX")),
+STATE = qmlativ_object(
+    "SkySys/State", "States of the union", integer("StateID", "Key"), text("Code", "Two letters, such as TX")
 )
 
 
 def _lookup(path: str, description: str, code: str, meaning: str) -> QmlativObject:
     """A short list of codes with their descriptions."""
     key = path.rpartition("/")[2] + "ID"
-    return QmlativObject(
-        path, description, (integer(key, "Key"), text("Code", code), text("Description", meaning))
+    return qmlativ_object(
+        path, description, integer(key, "Key"), text("Code", code), text("Description", meaning)
     )
 
 
@@ -182,10 +166,11 @@ RELATIONSHIP = _lookup(
     _SHORT,
     "Mother, grandfather and so on",
 )
-LANGUAGE = QmlativObject(
+LANGUAGE = qmlativ_object(
     "Demographics/Language",
     "Languages",
-    (integer("LanguageID", "Key"), text("Description", "Name of the language")),
+    integer("LanguageID", "Key"),
+    text("Description", "Name of the language"),
 )
 
 # -- what students and parents have in common --
@@ -246,12 +231,12 @@ _STUDENT = (*_RECORD, "Student.NameID", "Name.NameID")
 
 def _record(*needs: Need) -> Origin:
     """A field of the student's record in the year of the deciding enrollment."""
-    return origin("raw_students", *_RECORD, *needs, also=_YEAR)
+    return origin("raw_students", *_RECORD, *needs, of="Student", also=_YEAR)
 
 
 def _student(*needs: Need) -> Origin:
     """A field of the student as a person."""
-    return origin("raw_students", *_STUDENT, *needs, also=_YEAR)
+    return origin("raw_students", *_STUDENT, *needs, of="Name", also=_YEAR)
 
 
 _OF_STUDENT = _contacts(
@@ -263,83 +248,69 @@ _OF_STUDENT = _contacts(
 )
 _UNANSWERED = "null: not answered or not granted"
 
-STUDENT_DEMOGRAPHICS = Table(
+STUDENT_DEMOGRAPHICS = table(
     "student_demographics",
     "One row per student with a status: who they are, where they live, how to reach them",
-    (
-        integer(
-            "student_id",
-            "Qmlativ's StudentID",
-            origin("raw_students", *_STUDENT, "student_status.student_id"),
-            required=True,
+    integer(
+        "student_id",
+        "Qmlativ's StudentID",
+        origin("raw_students", *_STUDENT, "student_status.student_id"),
+        required=True,
+    ),
+    text(
+        "student_number",
+        "Qmlativ's StudentNumber (SameGoal's Student Id) as sent; text",
+        _record("StudentNumber"),
+    ),
+    text(
+        "student_reporting_id",
+        "The state's number of the student; text",
+        _record("CalculatedStudentStateID"),
+    ),
+    text("first_name", "First name in use", _student("FirstName")),
+    text("middle_name", "Middle name in use", _student("MiddleName")),
+    text("last_name", "Last name in use", _student("LastName")),
+    text("suffix", "Suffix of the name: its description, else its code", _student(*_SUFFIX)),
+    text("legal_first_name", "Legal first name", _student("FirstNameLegal")),
+    text("legal_middle_name", "Legal middle name", _student("MiddleNameLegal")),
+    text("legal_last_name", "Legal last name", _student("LastNameLegal")),
+    day("birth_date", "Date of birth; null for a placeholder such as 1900-01-01", _student("BirthDate")),
+    text("gender", "Gender as Qmlativ shows it, else its code", _student(("Gender", "GenderCode"))),
+    text(
+        "grade",
+        "Grade in the school year of the deciding enrollment, else in the latest year; text",
+        _record("Grade"),
+    ),
+    text("race", "Race as Qmlativ words it", _student("Race")),
+    flag("is_hispanic", f"Hispanic or Latino; {_UNANSWERED}", _student("IsHispanic")),
+    flag("is_white", f"White; {_UNANSWERED}", _student("IsWhite")),
+    flag("is_black", f"Black or African American; {_UNANSWERED}", _student("IsBlack")),
+    flag("is_asian", f"Asian; {_UNANSWERED}", _student("IsAsian")),
+    flag("is_native_american", f"American Indian or Alaska Native; {_UNANSWERED}", _student("IsAlaskan")),
+    flag(
+        "is_pacific_islander",
+        f"Native Hawaiian or other Pacific Islander; {_UNANSWERED}",
+        _student("IsHawaiian"),
+    ),
+    text(
+        "home_language",
+        "Language spoken at home, else the first language",
+        _record(
+            ("LanguageIDPrimary", "LanguageIDNative"),
+            "Language.LanguageID",
+            "Language.Description",
         ),
-        text(
-            "student_number",
-            "Qmlativ's StudentNumber (SameGoal's Student Id) as sent; text",
-            _record("Student.StudentNumber"),
-        ),
-        text(
-            "student_reporting_id",
-            "The state's number of the student; text",
-            _record("Student.CalculatedStudentStateID"),
-        ),
-        text("first_name", "First name in use", _student("Name.FirstName")),
-        text("middle_name", "Middle name in use", _student("Name.MiddleName")),
-        text("last_name", "Last name in use", _student("Name.LastName")),
-        text("suffix", "Suffix of the name: its description, else its code", _student(*_SUFFIX)),
-        text("legal_first_name", "Legal first name", _student("Name.FirstNameLegal")),
-        text("legal_middle_name", "Legal middle name", _student("Name.MiddleNameLegal")),
-        text("legal_last_name", "Legal last name", _student("Name.LastNameLegal")),
-        day(
-            "birth_date",
-            "Date of birth; null for a placeholder such as 1900-01-01",
-            _student("Name.BirthDate"),
-        ),
-        text(
-            "gender",
-            "Gender as Qmlativ shows it, else its code",
-            _student(("Name.Gender", "Name.GenderCode")),
-        ),
-        text(
-            "grade",
-            "Grade in the school year of the deciding enrollment, else in the latest year; text",
-            _record("Student.Grade"),
-        ),
-        text("race", "Race as Qmlativ words it", _student("Name.Race")),
-        flag("is_hispanic", f"Hispanic or Latino; {_UNANSWERED}", _student("Name.IsHispanic")),
-        flag("is_white", f"White; {_UNANSWERED}", _student("Name.IsWhite")),
-        flag("is_black", f"Black or African American; {_UNANSWERED}", _student("Name.IsBlack")),
-        flag("is_asian", f"Asian; {_UNANSWERED}", _student("Name.IsAsian")),
-        flag(
-            "is_native_american",
-            f"American Indian or Alaska Native; {_UNANSWERED}",
-            _student("Name.IsAlaskan"),
-        ),
-        flag(
-            "is_pacific_islander",
-            f"Native Hawaiian or other Pacific Islander; {_UNANSWERED}",
-            _student("Name.IsHawaiian"),
-        ),
-        text(
-            "home_language",
-            "Language spoken at home, else the first language",
-            _record(
-                ("Student.LanguageIDPrimary", "Student.LanguageIDNative"),
-                "Language.LanguageID",
-                "Language.Description",
-            ),
-        ),
-        *_OF_STUDENT.values(),
-        text(
-            "building",
-            "Name of the school of the deciding enrollment",
-            origin("raw_students", "student_status.building"),
-        ),
-        text(
-            "building_reporting_id",
-            "The state's number of that school; text",
-            origin("raw_students", "student_status.building_reporting_id"),
-        ),
+    ),
+    *_OF_STUDENT.values(),
+    text(
+        "building",
+        "Name of the school of the deciding enrollment",
+        origin("raw_students", "student_status.building"),
+    ),
+    text(
+        "building_reporting_id",
+        "The state's number of that school; text",
+        origin("raw_students", "student_status.building_reporting_id"),
     ),
     key=("student_id",),
 )
@@ -358,12 +329,12 @@ _RESTRICTED = "StudentGuardian.HasActiveRestrictedAccess"
 def _guardianship(*needs: Need) -> Origin:
     """A field of the pair's first guardianship by rank."""
     also = (*_PAIR, "StudentGuardian.Rank", "StudentGuardian.StudentGuardianID")
-    return origin("raw_parents", *needs, also=also)
+    return origin("raw_parents", *needs, of="StudentGuardian", also=also)
 
 
 def _guardian(*needs: Need) -> Origin:
     """A field of the guardian as a person."""
-    return origin("raw_parents", *_GUARDIAN, *needs)
+    return origin("raw_parents", *_GUARDIAN, *needs, of="Name")
 
 
 _OF_PARENT = _contacts(
@@ -378,51 +349,45 @@ _OF_PARENT = _contacts(
     },
 )
 
-PARENT_DEMOGRAPHICS = Table(
+PARENT_DEMOGRAPHICS = table(
     "parent_demographics",
     "One row per student and parent: who they are to the student, and how to reach them",
-    (
-        integer(
-            "student_id",
-            "Qmlativ's StudentID",
-            origin("raw_parents", "student_status.student_id", "StudentGuardian.StudentID"),
-            required=True,
-        ),
-        integer(
-            "parent_id",
-            "Qmlativ's NameID of the guardian",
-            origin("raw_parents", "Name.NameID", "StudentGuardian.NameIDGuardian"),
-            required=True,
-        ),
-        text(
-            "relationship",
-            "What the parent is to the student: the description, else the code",
-            _guardianship(
-                "StudentGuardian.RelationshipID",
-                "Relationship.RelationshipID",
-                ("Relationship.Description", "Relationship.Code"),
-            ),
-        ),
-        integer(
-            "rank", "Order among the student's parents: 1 is first", _guardianship("StudentGuardian.Rank")
-        ),
-        text("first_name", "First name", _guardian("Name.FirstName")),
-        text("middle_name", "Middle name", _guardian("Name.MiddleName")),
-        text("last_name", "Last name", _guardian("Name.LastName")),
-        text("suffix", "Suffix of the name: its description, else its code", _guardian(*_SUFFIX)),
-        flag("is_custodial", "Custodial guardian", _guardianship("StudentGuardian.IsCustodialGuardian")),
-        flag(
-            "is_emergency_contact", "Emergency contact", _guardianship("StudentGuardian.IsEmergencyContact")
-        ),
-        flag(
-            "has_restricted_access",
-            "Active restricted access in any row of the pair; unanswered counts as true. True: all contact "
-            "columns are empty. Null: not granted",
-            origin("raw_parents", _RESTRICTED, also=_PAIR),
-        ),
-        text("home_language", "Always null: Qmlativ has no field for it"),
-        *(_OF_PARENT[name] for name in PARENT_CONTACTS),
+    integer(
+        "student_id",
+        "Qmlativ's StudentID",
+        origin("raw_parents", "student_status.student_id", "StudentGuardian.StudentID"),
+        required=True,
     ),
+    integer(
+        "parent_id",
+        "Qmlativ's NameID of the guardian",
+        origin("raw_parents", "Name.NameID", "StudentGuardian.NameIDGuardian"),
+        required=True,
+    ),
+    text(
+        "relationship",
+        "What the parent is to the student: the description, else the code",
+        _guardianship(
+            "RelationshipID",
+            "Relationship.RelationshipID",
+            ("Relationship.Description", "Relationship.Code"),
+        ),
+    ),
+    integer("rank", "Order among the student's parents: 1 is first", _guardianship("Rank")),
+    text("first_name", "First name", _guardian("FirstName")),
+    text("middle_name", "Middle name", _guardian("MiddleName")),
+    text("last_name", "Last name", _guardian("LastName")),
+    text("suffix", "Suffix of the name: its description, else its code", _guardian(*_SUFFIX)),
+    flag("is_custodial", "Custodial guardian", _guardianship("IsCustodialGuardian")),
+    flag("is_emergency_contact", "Emergency contact", _guardianship("IsEmergencyContact")),
+    flag(
+        "has_restricted_access",
+        "Active restricted access in any row of the pair; unanswered counts as true. True: all contact "
+        "columns are empty. Null: not granted",
+        origin("raw_parents", _RESTRICTED, also=_PAIR),
+    ),
+    text("home_language", "Always null: Qmlativ has no field for it"),
+    *(_OF_PARENT[name] for name in PARENT_CONTACTS),
     key=("student_id", "parent_id"),
 )
 SHOWN_PARENTS = replace(
@@ -436,43 +401,37 @@ def parents_table(show_restricted_contacts: bool) -> Table:
     return SHOWN_PARENTS if show_restricted_contacts else PARENT_DEMOGRAPHICS
 
 
-RESTRICTION_KNOWN = Table(
+RESTRICTION_KNOWN = table(
     "restriction",
     "Whether tonight's rows say who is under restriction: one row, even without any parent",
-    (flag("is_known", "StudentGuardian.HasActiveRestrictedAccess is granted", required=True),),
+    flag("is_known", "StudentGuardian.HasActiveRestrictedAccess is granted", required=True),
 )
-WITHHOLDING_USED = Table(
+WITHHOLDING_USED = table(
     "withholding",
     "The district's switches by which contacts were put together: one row",
-    (
-        flag(
-            "shows_restricted_contacts",
-            "Contacts of parents under active restricted access are in it",
-            required=True,
-        ),
-        flag("shows_confidential_phones", "Phones that are marked as confidential are in it", required=True),
+    flag(
+        "shows_restricted_contacts",
+        "Contacts of parents under active restricted access are in it",
+        required=True,
     ),
+    flag("shows_confidential_phones", "Phones that are marked as confidential are in it", required=True),
 )
-RESTRICTED_PAIRS = Table(
+RESTRICTED_PAIRS = table(
     "restricted",
     "Pairs of student and guardian with restricted access tonight, published or not",
-    (
-        integer("student_id", "Qmlativ's StudentID", required=True),
-        integer("parent_id", "Qmlativ's NameID of the guardian", required=True),
-    ),
+    integer("student_id", "Qmlativ's StudentID", required=True),
+    integer("parent_id", "Qmlativ's NameID of the guardian", required=True),
     key=("student_id", "parent_id"),
 )
-CONFIDENTIAL_PHONES = Table(
+CONFIDENTIAL_PHONES = table(
     "confidential",
     "Confidential phone numbers of students and parents tonight, published or not",
-    (
-        integer("student_id", "Qmlativ's StudentID; null: the number is a parent's"),
-        integer("parent_id", "Qmlativ's NameID of the guardian; null: the number is a student's own"),
-        text(
-            "digits",
-            "The number without country code and extension, digits only; empty if it cannot be read, "
-            "which withholds all phones of that person",
-            required=True,
-        ),
+    integer("student_id", "Qmlativ's StudentID; null: the number is a parent's"),
+    integer("parent_id", "Qmlativ's NameID of the guardian; null: the number is a student's own"),
+    text(
+        "digits",
+        "The number without country code and extension, digits only; empty if it cannot be read, "
+        "which withholds all phones of that person",
+        required=True,
     ),
 )

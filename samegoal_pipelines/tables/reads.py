@@ -9,56 +9,54 @@ import json
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from samegoal_pipelines.tables.declaration import Table, flag, integer, number, text
+from samegoal_pipelines.tables.declaration import flag, integer, number, table, text
 
 if TYPE_CHECKING:
     import pandas as pd
 
-READS = Table(
+READS = table(
     "Reads",
     "One row per Qmlativ object that was read for the asset",
-    (
-        text("Object", "Qmlativ's object, as the landed file is called", required=True),
-        text("Path", "What was asked for, below the base URL", required=True),
-        text("Fields", "JSON list of the fields that were asked for", required=True),
-        text(
-            "Missing",
-            "JSON list of the optional fields that the Integration Access does not grant",
-            required=True,
-        ),
-        text(
-            "SchoolYearIDs",
-            "JSON list of the school years that were asked for; empty: not year-bound",
-            required=True,
-        ),
-        text(
-            "YearsNotRead",
-            "JSON list of older school years that were not read, because Qmlativ refuses to search by date",
-            required=True,
-        ),
-        text(
-            "Arrived",
-            "JSON object: rows received per listing, used tomorrow to guess the number of pages",
-            required=True,
-        ),
-        integer("Rows", "Rows without repeats and without other people's rows", required=True),
-        integer("Unreadable", "Of these, rows with a value of the wrong type", required=True),
-        integer("Repeats", "Exact repeats that were dropped", required=True),
-        integer("Pages", "Pages read", required=True),
-        integer("ShortPages", "Pages shorter than asked for that were not the last", required=True),
-        integer("Retries", "Requests that had to be repeated", required=True),
-        integer(
-            "Rereads",
-            "Times the object was read again because its pages did not fit together or could not be checked",
-            required=True,
-        ),
-        flag(
-            "GapsChecked",
-            "Whether Qmlativ showed that no row was lost between pages; if not, two equal reads had to do",
-            required=True,
-        ),
-        number("Seconds", "Seconds from the first request to the last row", required=True),
+    text("Object", "Qmlativ's object, as the landed file is called", required=True),
+    text("Path", "What was asked for, below the base URL", required=True),
+    text("Fields", "JSON list of the fields that were asked for", required=True),
+    text(
+        "Missing",
+        "JSON list of the optional fields that the Integration Access does not grant",
+        required=True,
     ),
+    text(
+        "SchoolYearIDs",
+        "JSON list of the school years that were asked for; empty: not year-bound",
+        required=True,
+    ),
+    text(
+        "YearsNotRead",
+        "JSON list of older school years that were not read, because Qmlativ refuses to search by date",
+        required=True,
+    ),
+    text(
+        "Arrived",
+        "JSON object: rows received per listing, used tomorrow to guess the number of pages",
+        required=True,
+    ),
+    integer("Rows", "Rows without repeats and without other people's rows", required=True),
+    integer("Unreadable", "Of these, rows with a value of the wrong type", required=True),
+    integer("Repeats", "Exact repeats that were dropped", required=True),
+    integer("Pages", "Pages read", required=True),
+    integer("ShortPages", "Pages shorter than asked for that were not the last", required=True),
+    integer("Retries", "Requests that had to be repeated", required=True),
+    integer(
+        "Rereads",
+        "Times the object was read again because its pages did not fit together or could not be checked",
+        required=True,
+    ),
+    flag(
+        "GapsChecked",
+        "Whether Qmlativ showed that no row was lost between pages; if not, two equal reads had to do",
+        required=True,
+    ),
+    number("Seconds", "Seconds from the first request to the last row", required=True),
     key=("Object",),
 )
 

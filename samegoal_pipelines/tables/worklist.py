@@ -8,7 +8,7 @@ EntryWithdrawal. Menus differ from district to district, so they are not named.
 
 from __future__ import annotations
 
-from samegoal_pipelines.tables.declaration import Table, integer, text
+from samegoal_pipelines.tables.declaration import integer, table, text
 from samegoal_pipelines.tables.vocabulary import QUARANTINED, UNCERTAIN
 
 NEVER_CLOSED = "never closed"
@@ -48,22 +48,20 @@ PROBLEMS = tuple(FIX)
 # An enrollment that was never effective is a no-show and no problem.
 QUARANTINE_PROBLEMS = tuple(quarantined_as(reason) for reason in UNCERTAIN)
 
-REGISTRAR_WORKLIST = Table(
+REGISTRAR_WORKLIST = table(
     "registrar_worklist",
     "What a registrar should look at in Qmlativ, one row per student, enrollment and problem",
-    (
-        integer("student_id", "Qmlativ's StudentID; null where the enrollment has none"),
-        text("student_number", "Qmlativ's StudentNumber as sent; null if Student has none"),
-        text("building", "Name of the enrollment's school"),
-        text("building_reporting_id", "The state's number of that school; text"),
-        text("problem", f"One of: {', '.join(PROBLEMS)}", required=True),
-        integer("enrollment_id", "Qmlativ's EntryWithdrawalID; null where it was unreadable"),
-        text(
-            "detail",
-            "Days, codes and ids by which to find the enrollment, and what is odd about it",
-            required=True,
-        ),
-        text("fix", "The Qmlativ screen, and what to change there", required=True),
+    integer("student_id", "Qmlativ's StudentID; null where the enrollment has none"),
+    text("student_number", "Qmlativ's StudentNumber as sent; null if Student has none"),
+    text("building", "Name of the enrollment's school"),
+    text("building_reporting_id", "The state's number of that school; text"),
+    text("problem", f"One of: {', '.join(PROBLEMS)}", required=True),
+    integer("enrollment_id", "Qmlativ's EntryWithdrawalID; null where it was unreadable"),
+    text(
+        "detail",
+        "Days, codes and ids by which to find the enrollment, and what is odd about it",
+        required=True,
     ),
+    text("fix", "The Qmlativ screen, and what to change there", required=True),
     key=("problem", "student_id", "enrollment_id"),
 )

@@ -165,11 +165,8 @@ def take_pictures_of_good_nights(page: Page, url: str, story: Story) -> None:
     page.set_viewport_size(SMALL)
     district_id, *_ = story.district_ids
     page.goto(url + partition("published_snapshot", district_id))
-    page.get_by_text("[Show Markdown]").wait_for()
+    page.get_by_text("last nights").wait_for()
     save(page, "district")
-    page.get_by_text("[Show Markdown]").click()
-    page.get_by_alt_text("Snapshots from").wait_for()
-    save(page, "district-plot", dialog(page))
 
 
 def take_pictures_of_the_bad_night(page: Page, url: str, story: Story) -> None:

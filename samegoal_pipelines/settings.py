@@ -68,6 +68,8 @@ class Settings(BaseSettings):
     """Where alerts go: apprise URLs, comma-separated. Without any, an alert is a log line."""
     alert_all_well: bool = False
     """Whether to send a message when every district is well."""
+    ui_url: str = Field(default="http://localhost:3000", pattern=r"^https?://\S+$")
+    """Where people open the Dagster UI. The report's page links to it."""
 
     @field_validator("operator")
     @classmethod

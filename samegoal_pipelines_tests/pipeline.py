@@ -15,9 +15,10 @@ import sqlalchemy as sa
 from sqlalchemy import text
 
 from samegoal_pipelines.deployment import Deployment
-from samegoal_pipelines.operations.runs import NightOutcome, run_night, run_release
+from samegoal_pipelines.operations.runs import run_night, run_release
 from samegoal_pipelines.postgres.server import EmbeddedPostgres
 from samegoal_pipelines.sandbox import Sandbox, SandboxDistrict, SandboxServer, serve
+from samegoal_pipelines.warehouse.snapshots import Snapshot
 from samegoal_pipelines_tests.conftest import _admin
 
 TODAY = date(2026, 10, 12)
@@ -70,12 +71,12 @@ class Pipeline:
                 }
             )
 
-    def run(self, district_id: str = "grand-bend", today: date = TODAY) -> NightOutcome:
+    def run(self, district_id: str = "grand-bend", today: date = TODAY) -> Snapshot:
         return run_night(self.deployment, district_id, today=today)
 
     def release(
         self, district_id: str = "grand-bend", today: date = TODAY, why: str = "the campus has closed"
-    ) -> NightOutcome:
+    ) -> Snapshot:
         return run_release(self.deployment, district_id, why=why, today=today)
 
     def rows(self, sql: str, **parameters: Any) -> list[tuple[Any, ...]]:

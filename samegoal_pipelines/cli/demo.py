@@ -24,8 +24,9 @@ from urllib.parse import urlsplit
 
 import click
 
-from samegoal_pipelines.cli.exits import DONE, FAILED, PlainError
-from samegoal_pipelines.cli.sync import print_nights, run_nights, worst_of
+from samegoal_pipelines.cli.exits import DONE, FAILED, HELD, PlainError
+from samegoal_pipelines.cli.nights import exit_status, print_outcomes
+from samegoal_pipelines.cli.sync import run_nights
 from samegoal_pipelines.deployment import Deployment
 from samegoal_pipelines.districts.errors import UnknownDistrictError
 from samegoal_pipelines.operations.runs import add_partition, prepare_dagster_home
@@ -61,13 +62,13 @@ def run_demo(deployment: Deployment, *, here: bool = False, held: bool = False, 
     with _demo_source(deployment.settings.make_home()) as server:
         district_ids = _register(deployment, server)
         click.echo("Running the nightly job for each of them through Dagster ...")
-        nights = run_nights(deployment, district_ids, debug=debug)
-        if held and all(night.well for night in nights):
+        outcomes = run_nights(deployment, district_ids, debug=debug)
+        if held and exit_status(outcomes) == DONE:
             district = server.sandbox.districts[1]
             click.echo(f"Deleting a third of the enrollments of {district.name} and running it again ...")
             _delete_a_third(district)
-            (nights[1],) = run_nights(deployment, [district.id], debug=debug)
-    print_nights(nights)
+            (outcomes[1],) = run_nights(deployment, [district.id], debug=debug)
+    print_outcomes(outcomes)
     click.echo("Where to look next:")
     for line, about in (
         (f"{_this_program()} dev", "the Dagster UI on this state, with the sandbox"),
@@ -75,7 +76,7 @@ def run_demo(deployment: Deployment, *, here: bool = False, held: bool = False, 
         ("select * from samegoal.student_details limit 5;", "what SameGoal reads, in psql"),
     ):
         click.echo(f"  {line:<48}{about}")
-    return DONE if held and nights[1].held else worst_of(nights)
+    return DONE if held and exit_status(outcomes) == HELD else exit_status(outcomes)
 
 
 def _delete_a_third(district: SandboxDistrict) -> None:

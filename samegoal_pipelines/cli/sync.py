@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import date, datetime
 from functools import partial
 from typing import TYPE_CHECKING
@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING
 import click
 
 from samegoal_pipelines.cli.dates import Night
-from samegoal_pipelines.cli.exits import DONE, FAILED, HELD, plain
-from samegoal_pipelines.cli.terminal import print_json, print_table, reading_progress
+from samegoal_pipelines.cli.exits import as_pipeline_error
+from samegoal_pipelines.cli.terminal import print_json, reading_progress
+from samegoal_pipelines.errors import Kind, PipelineError
 
 if TYPE_CHECKING:
+    from samegoal_pipelines.cli.nights import Outcome
     from samegoal_pipelines.deployment import Deployment
-    from samegoal_pipelines.operations.dry_run import DryRunOutcome
-    from samegoal_pipelines.operations.runs import NightOutcome
 
 
 @click.command()
@@ -63,22 +63,26 @@ def sync(
         raise click.UsageError("--release needs a reason, which is recorded: --why REASON")
     if students and not dry_run:
         raise click.UsageError("--students goes with --dry-run")
-    if dry_run:
-        if release:
-            raise click.UsageError("--dry-run and --release exclude each other")
-        return try_nights(context, district_ids, today.date() if today else None, students, as_json)
-    nights = run_nights(
+    if dry_run and release:
+        raise click.UsageError("--dry-run and --release exclude each other")
+    from samegoal_pipelines.cli import nights
+
+    outcomes = run_nights(
         context.obj,
         district_ids,
         today=today.date() if today else None,
         release_because=why if release else None,
+        dry_run=dry_run,
         debug=context.meta["debug"],
     )
     if as_json:
-        print_json([night.facts() for night in nights])
-    elif any(night.well or night.held for night in nights):
-        print_nights(nights)
-    return worst_of(nights)
+        print_json([nights.outcome_facts(outcome, students=students) for outcome in outcomes])
+    elif any(not isinstance(outcome, PipelineError) and not outcome.failed for outcome in outcomes):
+        nights.print_outcomes(outcomes)
+        if students:
+            click.echo()
+            nights.print_students(outcomes)
+    return nights.exit_status(outcomes)
 
 
 def run_nights(
@@ -87,87 +91,32 @@ def run_nights(
     *,
     today: date | None = None,
     release_because: str | None = None,
+    dry_run: bool = False,
     debug: bool = False,
-) -> list[NightOutcome]:
+) -> list[Outcome]:
     """Run each district's night, with progress on standard error. One failure does not stop the others.
 
     Args:
         release_because: release each district's held night for this reason, instead of running a night.
+        dry_run: publish and record nothing.
     """
-    from samegoal_pipelines.operations.runs import NightOutcome, run_night, run_release
+    from samegoal_pipelines.cli.nights import line
+    from samegoal_pipelines.operations import runs
 
-    run = run_night if release_because is None else partial(run_release, why=release_because)
-    nights = []
+    run: Callable[..., Outcome] = runs.run_dry if dry_run else runs.run_night
+    if release_because is not None:
+        run = partial(runs.run_release, why=release_because)
+    outcomes: list[Outcome] = []
     for district_id in district_ids:
         try:
             with reading_progress(deployment, district_id):
-                night = run(deployment, district_id, today=today, debug=debug)
+                outcome = run(deployment, district_id, today=today, debug=debug)
         except Exception as error:
             if debug:
                 raise
-            night = NightOutcome(district_id, None, plain(error))
-        nights.append(night)
-        click.echo(night.line(), err=True)
-        if night.stopped:
-            break
-    return nights
-
-
-def try_nights(
-    context: click.Context, district_ids: Sequence[str], today: date | None, students: bool, as_json: bool
-) -> int:
-    """Dry runs of these districts; a district that fails stops no other."""
-    from samegoal_pipelines.operations.dry_run import DryRunOutcome, run_dry
-
-    debug, outcomes = context.meta["debug"], []
-    for district_id in district_ids:
-        try:
-            with reading_progress(context.obj, district_id):
-                outcome = run_dry(context.obj, district_id, today=today, debug=debug)
-        except Exception as error:
-            if debug:
-                raise
-            outcome = DryRunOutcome(district_id, None, plain(error).removeprefix(f"{district_id}: "))
+            outcome = as_pipeline_error(error, district_id)
         outcomes.append(outcome)
-        click.echo(outcome.line(), err=True)
-        if outcome.stopped:
+        click.echo(line(outcome), err=True)
+        if isinstance(outcome, PipelineError) and outcome.kind is Kind.STOPPED:
             break
-    if as_json:
-        print_json([outcome.facts(students=students) for outcome in outcomes])
-    elif any(outcome.tried for outcome in outcomes):
-        print_nights(outcomes)
-        if students:
-            click.echo()
-            _print_students(outcomes)
-    return worst_of(outcomes)
-
-
-def _print_students(outcomes: Sequence[DryRunOutcome]) -> None:
-    print_table(
-        ["district", "student", "change", "was", "would be", "changed columns, or why gone"],
-        [
-            [
-                outcome.district_id,
-                one.student_number or f"StudentID {one.student_id}",
-                one.change,
-                one.old_status or "",
-                one.new_status or "",
-                one.why or ", ".join(one.changed_columns),
-            ]
-            for outcome in outcomes
-            for one in (outcome.tried.changes if outcome.tried else ())
-        ],
-    )
-
-
-def worst_of(nights: Sequence[NightOutcome] | Sequence[DryRunOutcome]) -> int:
-    """The exit status of several nights: failed outranks held."""
-    if not all(night.well or night.held for night in nights):
-        return FAILED
-    return HELD if any(night.held for night in nights) else DONE
-
-
-def print_nights(nights: Sequence[NightOutcome] | Sequence[DryRunOutcome]) -> None:
-    """Print one row per district: the outcome of its night, and the students per status."""
-    columns = ["district", "snapshot", "students", "enrolled", "pre-enrolled", "graduated", "inactive"]
-    print_table(columns, [night.row() for night in nights])
+    return outcomes

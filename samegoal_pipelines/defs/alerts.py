@@ -22,7 +22,6 @@ from samegoal_pipelines.defs.report import missing_reports
 from samegoal_pipelines.deployment import Deployment
 from samegoal_pipelines.reporting.addresses import Address, AlertError, alert_addresses
 from samegoal_pipelines.reporting.alerts import Alert, alerts_due, judged_boards
-from samegoal_pipelines.reporting.formatting import since
 from samegoal_pipelines.reporting.nightly_status import DEADLINE, Board, DistrictNight, read_board
 from samegoal_pipelines.warehouse.errors import WarehouseError
 
@@ -193,9 +192,10 @@ def _outcome(one: DistrictNight) -> dict[str, Any]:
     what = {"night": str(one.night), "state": one.state}
     if one.in_trouble:
         what |= {"reason": one.reason or "", "what to do": one.next_step or ""}
-        said = f"overdue since {DEADLINE:%H:%M} of {one.night}: {one.state}, {since(one)}"
+        said = f"overdue since {DEADLINE:%H:%M} of {one.night}: {one.state}, {one.since}"
     elif one.state == "published":
-        when = "by" if one.published_at is None or one.published_at <= one.deadline else "after"
+        on_time = one.tonight is None or (one.tonight.published_at or one.deadline) <= one.deadline
+        when = "by" if on_time else "after"
         said = f"the snapshot of {one.night} was published {when} {DEADLINE:%H:%M} of the district's time"
     else:
         said = f"no snapshot of {one.night} is due: {one.reason or one.state}"

@@ -42,6 +42,7 @@ class DryRun:
         changes: the students whom it would change, by number.
     """
 
+    district_id: str
     night: date
     counts: Counts
     verdict: Verdict | None
@@ -51,6 +52,21 @@ class DryRun:
     def reasons(self) -> tuple[str, ...]:
         """Why the gate would hold it; none: it would be published."""
         return self.verdict.reasons if self.verdict else ()
+
+    @property
+    def held(self) -> bool:
+        """Whether the gate would hold it."""
+        return bool(self.reasons)
+
+    @property
+    def failed(self) -> bool:
+        """A dry run that failed has no such record."""
+        return False
+
+    @property
+    def became(self) -> str:
+        """What would become of the night."""
+        return "would be held" if self.held else "would be published"
 
 
 @dg.op(out=dg.Out(io_manager_key=IN_MEMORY))
@@ -69,7 +85,7 @@ def try_night(
             night.district.limits,
             LandedEvidence(night, payload, reads),
         )
-        tried = DryRun(night.today, counts, verdict, tuple(changes))
+        tried = DryRun(night.district_id, night.today, counts, verdict, tuple(changes))
         context.log.info(
             f"the gate would hold it: {'; '.join(tried.reasons)}" if tried.reasons else "it would pass"
         )

@@ -21,7 +21,6 @@ from samegoal_pipelines.defs.night import PARTITION_TAG, Night
 from samegoal_pipelines.errors import fill_in
 from samegoal_pipelines.landing import LandingError
 from samegoal_pipelines.printable import share
-from samegoal_pipelines.reporting.nightly_status import when_held
 from samegoal_pipelines.tables.catalog import RAW_TABLES
 from samegoal_pipelines.tables.limits import Limits
 from samegoal_pipelines.tables.reads import rows_by_object
@@ -110,7 +109,7 @@ def reads_that_landed(night: Night, on: date, *run_ids: str | None) -> list[pd.D
 
 
 def gate_finding(
-    outcome: Published | Held, limits: Limits, about_held: Mapping[str, Any]
+    outcome: Published | Held, night: Night, about_held: Mapping[str, Any]
 ) -> dict[str, Finding]:
     """The check's outcome: green, or red with the reasons; with the shares and their limits either way.
 
@@ -118,9 +117,10 @@ def gate_finding(
         about_held: what is to be seen with a snapshot that is held: there is no materialization to see it at.
     """
     verdict = outcome.verdict
-    facts = {"shares": shares_table(verdict, limits)} if verdict else {}
+    facts: dict[str, Any] = {"shares": shares_table(verdict, night.district.limits)} if verdict else {}
     if isinstance(outcome, Held):
-        message, facts = f"held: {outcome.reason}", {**facts, **about_held}
+        message = f"held: {outcome.reason}"
+        facts = {**facts, "what to do": fill_in(outcome.next_step, night.district_id), **about_held}
     elif verdict is None:
         message = "nothing to compare: the district's first snapshot, or the same rows as are published"
     else:
@@ -166,7 +166,7 @@ ops:
 
 def held_failure(night: Night, held: Held) -> dg.Failure:
     """Why a held night's run is red, and what to do; trying again by itself would hold it again."""
-    next_step = fill_in(when_held(night.today), night.district_id)
+    next_step = fill_in(held.next_step, night.district_id)
     return dg.Failure(
         f"{night.district_id}: held: {held.reason}; last night's snapshot stays. To do: {next_step}, or with "
         f"the job {RELEASE_JOB} in the Dagster UI",

@@ -1,7 +1,7 @@
 """What the UI shows with a materialization: rows in and out, what became of the rest, what reading cost.
 
 Here: Dagster metadata out of counts, in plain words, the same words at every asset. Not here: checks
-(`findings`, `gate`), columns (`lineage`), the picture and the table of statuses (`plots`).
+(`findings`, `gate`), columns (`lineage`).
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any
 import dagster as dg
 import pandas as pd
 
-from samegoal_pipelines.defs.plots import LAST_SNAPSHOTS, snapshots_plot, status_table
+from samegoal_pipelines.printable import NOTHING
 from samegoal_pipelines.qmlativ.client import ObjectRead
 from samegoal_pipelines.tables.vocabulary import EXCLUDED, QUARANTINED, STATUSES
 from samegoal_pipelines.transforms.enrollments import FilteredEnrollments, count_outcomes
@@ -24,8 +24,10 @@ from samegoal_pipelines.warehouse.snapshots import Snapshot
 
 ROWS_IN, ROWS_OUT = "rows in", "rows out"
 QUARANTINED_ROWS = "quarantined"
-ATTEMPTS_SHOWN = 200
-"""From so many of a district's last attempts, reruns among them, its last snapshots are taken."""
+NIGHTS_SHOWN = 14
+ATTEMPTS_SHOWN = 60
+"""From so many of a district's last attempts, reruns among them, its last nights are taken."""
+_COUNTED = ("enrolled", "pre_enrolled", "graduated", "inactive")
 PARTITION_ROWS = "dagster/partition_row_count"
 """As Dagster calls the rows of one partition; `dagster/row_count` would be those of all districts."""
 
@@ -151,12 +153,45 @@ def snapshot_facts(
     return {
         "snapshot date": snapshot_date.isoformat(),
         "statuses": status_table(counts, before),
-        f"last {LAST_SNAPSHOTS} snapshots": snapshots_plot(attempts),
+        "last nights": nights_table(attempts),
         "students added": counts.added,
         "students changed": counts.changed,
         "students removed": counts.removed,
         "students who keep what was published": counts.carried_over,
     }
+
+
+def status_table(counts: Published | Held, before: Snapshot | None) -> dg.TableMetadataValue:
+    """How many students have which status, and how many more or fewer than in the snapshot before."""
+    rows = []
+    for label, column in (*zip(STATUSES, _COUNTED, strict=True), ("all students", "students")):
+        now, then = getattr(counts, column), getattr(before, column, None)
+        rows.append((label, _number(now), _number(then), NOTHING if then is None else _signed(now - then)))
+    return table(("status", "students", "before", "change"), rows)
+
+
+def nights_table(attempts: Iterable[Snapshot]) -> dg.TableMetadataValue:
+    """The last nights, the newest first: what was published, else what became of the night in the end."""
+    nights: dict[date, Snapshot] = {}
+    for one in sorted(attempts, key=lambda one: one.snapshot_id):
+        known = nights.get(one.snapshot_date)
+        if one.state != "superseded" and (known is None or known.state != "published"):
+            nights[one.snapshot_date] = one
+    return table(
+        ("night", "state", "students", *STATUSES),
+        (
+            (str(night), one.state, *(_number(getattr(one, name)) for name in ("students", *_COUNTED)))
+            for night, one in sorted(nights.items(), reverse=True)[:NIGHTS_SHOWN]
+        ),
+    )
+
+
+def _number(count: int | None) -> str:
+    return NOTHING if count is None else f"{count:,}"
+
+
+def _signed(change: int) -> str:
+    return f"{change:+,}" if change else "0"
 
 
 def rows_facts(tables: Mapping[str, pd.DataFrame], published: Published) -> dict[str, Any]:

@@ -152,7 +152,7 @@ def events(
     attempts = last_attempts(deployment.warehouse, night.district_id, limit=ATTEMPTS_SHOWN)
     facts, tables = snapshot_facts(outcome, attempts, night.today), payload.published()
     about_held = {**facts, "release it": release_link(context, night)}
-    found = gate_finding(outcome, night.district.limits, about_held)
+    found = gate_finding(outcome, night, about_held)
     if isinstance(outcome, Published):
         yield materialized(context, PUBLISHED_SNAPSHOT, facts | rows_facts(tables, outcome))
     yield from chain(sound, check_results(context, PUBLISHED_SNAPSHOT, found))

@@ -18,7 +18,6 @@ from samegoal_pipelines.defs.night import TODAY_TAG, read_date
 from samegoal_pipelines.deployment import Deployment
 from samegoal_pipelines.errors import PipelineError
 from samegoal_pipelines.landing import LandingError
-from samegoal_pipelines.reporting.formatting import summary
 from samegoal_pipelines.reporting.messages import Message, missing_report_message
 from samegoal_pipelines.reporting.nightly_status import active_timezones, night_now, read_board
 from samegoal_pipelines.reporting.report import FOLDER, make_report
@@ -67,9 +66,11 @@ def nightly_report(
             metadata={
                 "report": dg.MetadataValue.md(page.markdown(report)),
                 "plots": dg.MetadataValue.md(page.plots_markdown(report)),
-                "page": _kept(context, deployment, report.board.night, page.html(report)),
+                "page": _kept(
+                    context, deployment, report.board.night, page.html(report, deployment.settings.ui_url)
+                ),
                 "night": report.board.night.isoformat(),
-                "summary": summary(report.board),
+                "summary": report.board.summary,
                 **report.board.totals,
             }
         )

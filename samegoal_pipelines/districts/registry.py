@@ -29,7 +29,7 @@ from samegoal_pipelines.districts.errors import (
 from samegoal_pipelines.districts.names import checked_id, checked_name, shown, unknown
 from samegoal_pipelines.districts.rotation import Rotation, rotate_key
 from samegoal_pipelines.errors import Kind
-from samegoal_pipelines.qmlativ.addresses import checked_url
+from samegoal_pipelines.qmlativ.addresses import FOR_A_SANDBOX, checked_url
 from samegoal_pipelines.qmlativ.connection import Connection
 from samegoal_pipelines.qmlativ.errors import QmlativError
 from samegoal_pipelines.tables.limits import Limits
@@ -420,7 +420,8 @@ def _normal_url(district_id: str, url: str, what: str, allow_local: bool) -> str
     try:
         parts = urlsplit(checked_url(url, what, allow_local=allow_local))
     except QmlativError as error:
-        raise InvalidDistrictError(error.reason, district_id=district_id) from None
+        to_do = "give another URL" + ("" if allow_local else f"; {FOR_A_SANDBOX}")
+        raise InvalidDistrictError(error.reason, district_id=district_id, next_step=to_do) from None
     if parts.path.lower().endswith("/custom"):
         raise InvalidDistrictError(f"the {what} must end before /Custom", district_id=district_id)
     standard = {"https": ":443", "http": ":80"}[parts.scheme]

@@ -115,7 +115,8 @@ def _make_reports_again(deployment: Deployment, district_id: str) -> None:
     for night, text in deployment.landing.pages(FOLDER).items():
         if named.search(text):
             report = make_report(deployment.warehouse, datetime.now(UTC), night)
-            deployment.landing.keep_page(FOLDER, night, page.html(report))
+            made = page.html(report, deployment.settings.ui_url)
+            deployment.landing.keep_page(FOLDER, night, made)
 
 
 def _refuse_while_running(instance: dg.DagsterInstance, district_id: str, next_step: str) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 
 from samegoal_pipelines.defs.replay import REPLAY_JOB, Outcome, replay_landed_nights
 from samegoal_pipelines.deployment import Deployment
-from samegoal_pipelines.operations.runs import execute, first_failure, was_stopped
+from samegoal_pipelines.operations.runs import execute, run_error
 from samegoal_pipelines.printable import on_one_line
 from samegoal_pipelines.warehouse.replay import ReplayedNight
 from samegoal_pipelines.warehouse.snapshots import Snapshot
@@ -90,7 +90,6 @@ def run_replay(
     result = execute(deployment, district_id, REPLAY_JOB, config, debug=debug)
     if result.success:
         return ReplayOutcome(district_id, first, dry_run, result.output_for_node(op))
-    reason, next_step = (
-        ("stopped; nothing was changed", None) if was_stopped(result) else first_failure(result)
-    )
-    return ReplayOutcome(district_id, first, dry_run, None, "; ".join(filter(None, [reason, next_step])))
+    error = run_error(result, district_id)
+    said = "; ".join(filter(None, [error.reason, error.next_step]))
+    return ReplayOutcome(district_id, first, dry_run, None, said)

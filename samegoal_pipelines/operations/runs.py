@@ -11,7 +11,6 @@ import hashlib
 import os
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from datetime import date
 from functools import partial
 from glob import has_magic
@@ -29,123 +28,91 @@ from dagster._core.remote_origin import (  # exported by no public name, as the 
 from dagster._core.storage.tags import MAX_RETRIES_TAG, REPOSITORY_LABEL_TAG
 
 from samegoal_pipelines.definitions import build_defs
+from samegoal_pipelines.defs.dry_run import DryRun, try_night
 from samegoal_pipelines.defs.errors import NEXT_STEP, REASON
 from samegoal_pipelines.defs.gate import LOCATION, PUBLISHED_SNAPSHOT, RELEASE_JOB
 from samegoal_pipelines.defs.night import (
+    DRY_RUN_JOB,
     PROCESS_TAG,
     SOURCE_HOST_TAG,
     TODAY_TAG,
-    FutureNightError,
     refuse_the_future,
 )
 from samegoal_pipelines.defs.nightly import nightly_snapshot
 from samegoal_pipelines.defs.partitions import DISTRICTS
 from samegoal_pipelines.defs.processes import close_abandoned_runs, this_process
 from samegoal_pipelines.deployment import Deployment
-from samegoal_pipelines.districts.errors import DistrictError
-from samegoal_pipelines.errors import fill_in
-from samegoal_pipelines.printable import on_one_line
-from samegoal_pipelines.reporting.nightly_status import advice_about
+from samegoal_pipelines.errors import Kind, PipelineError, fill_in
 from samegoal_pipelines.settings import INSTANCE_FILES, Settings
-from samegoal_pipelines.warehouse.snapshots import Snapshot, find_attempt
+from samegoal_pipelines.warehouse.snapshots import OPEN_THE_RUN, Snapshot, find_attempt
 
 STORAGE_MODULE = "samegoal_pipelines.defs.instance"
 REPOSITORY = f"{SINGLETON_REPOSITORY_NAME}@{LOCATION}"
 """The label that Dagster gives its own runs. Without it, the UI lists a run under no job."""
 
 
-@dataclass(frozen=True)
-class NightOutcome:
-    """The outcome of one district's night."""
+class RunFailedError(PipelineError):
+    """A run ended, and no snapshot tells of it."""
 
-    district_id: str
-    attempt: Snapshot | None
-    reason: str | None = None
-    stopped: bool = False
-    """Whether a person or the machine stopped it. Then the remaining districts are not run."""
-    next_step: str | None = None
-    """What to do about a night that is held or failed."""
 
-    @property
-    def published(self) -> bool:
-        """Whether this run's snapshot is what SameGoal reads now."""
-        return self.attempt is not None and self.attempt.state == "published"
+class InactiveDistrictError(PipelineError):
+    """A disabled district is not run."""
 
-    @property
-    def held(self) -> bool:
-        """Whether this run's snapshot waits for a person."""
-        return self.attempt is not None and self.attempt.state == "held"
-
-    @property
-    def replaced(self) -> bool:
-        """Whether this run's snapshot was published or held, and a later run replaced it."""
-        return self.attempt is not None and self.attempt.state == "superseded"
-
-    @property
-    def well(self) -> bool:
-        """Whether SameGoal reads this run's snapshot or a later one."""
-        return self.published or self.replaced
-
-    def line(self) -> str:
-        """One line for people."""
-        return on_one_line(self._line())
-
-    def _line(self) -> str:
-        if self.held:
-            return f"held: {self.district_id}: {self.reason}. To do: {self.next_step}"
-        if self.attempt is None or not self.well:
-            to_do = f". To do: {self.next_step}" if self.next_step else ""
-            return f"error: {self.district_id}: {self.reason}{to_do}"
-        a = self.attempt
-        if self.replaced:
-            became = "published" if a.published_at else "held"
-            return f"{self.district_id}: {became}, and replaced by a later run of the same night"
-        return (
-            f"{self.district_id}: published {a.students:,} students for {a.snapshot_date} "
-            f"({a.added:,} added, {a.changed:,} changed, {a.removed:,} removed"
-            + (f"; {a.carried_over:,} unreadable, carried over as last published)" if a.carried_over else ")")
-        )
-
-    def row(self) -> list[Any]:
-        """Cells of the summary table."""
-        a = self.attempt
-        counts = [a.students, a.enrolled, a.pre_enrolled, a.graduated, a.inactive] if a else [None] * 5
-        return [self.district_id, a.state if a else "failed", *("" if n is None else n for n in counts)]
-
-    def facts(self) -> dict[str, Any]:
-        """For scripts."""
-        return {
-            "district_id": self.district_id,
-            "reason": self.reason,
-            "next_step": self.next_step,
-            **(self.attempt.facts() if self.attempt else {"state": "failed"}),
-        }
+    next_step = "enable it with: samegoal-pipelines districts enable ID"
 
 
 def run_night(
     deployment: Deployment, district_id: str, *, today: date | None = None, debug: bool = False
-) -> NightOutcome:
-    """Run the nightly job for one district now.
+) -> Snapshot:
+    """Run the nightly job for one district now, and return what became of it.
 
     Args:
         today: classify as of this date. Default: the district's local date.
         debug: let Dagster write its own log to the terminal.
+
+    Raises:
+        PipelineError: the district cannot be run, the run was stopped, or it failed before it was recorded.
     """
     return _run(deployment, district_id, nightly_snapshot.name, today=today, debug=debug)
 
 
 def run_release(
     deployment: Deployment, district_id: str, *, why: str, today: date | None = None, debug: bool = False
-) -> NightOutcome:
+) -> Snapshot:
     """Run the job that publishes a district's held rows.
 
     Args:
         why: recorded with the release.
         today: the night that was held; by default the district's local date.
         debug: as in `run_night`.
+
+    Raises:
+        PipelineError: as `run_night` does.
     """
     config = {"ops": {PUBLISHED_SNAPSHOT: {"config": {"why": why}}}}
     return _run(deployment, district_id, RELEASE_JOB, config, today=today, debug=debug)
+
+
+def run_dry(
+    deployment: Deployment, district_id: str, *, today: date | None = None, debug: bool = False
+) -> DryRun:
+    """Try one district's night, as a Dagster run in this process.
+
+    Args:
+        today: classify as of this date, which may be one that has not come yet.
+        debug: as in `run_night`.
+
+    Raises:
+        PipelineError: the district is not registered, or the run failed.
+    """
+    tags = {SOURCE_HOST_TAG: deployment.registry.get(district_id).source_host}
+    if today is not None:
+        tags[TODAY_TAG] = today.isoformat()
+    result = execute(deployment, district_id, DRY_RUN_JOB, None, tags, debug=debug)
+    if not result.success:
+        raise run_error(result, district_id)
+    tried: DryRun = result.output_for_node(try_night.name)
+    return tried
 
 
 def _run(
@@ -156,36 +123,19 @@ def _run(
     *,
     today: date | None,
     debug: bool,
-) -> NightOutcome:
-    try:
-        district = deployment.registry.get(district_id)
-    except DistrictError as error:
-        return NightOutcome(district_id, None, error.reason, next_step=fill_in(error.next_step, district_id))
+) -> Snapshot:
+    district = deployment.registry.get(district_id)
     if not district.active:
-        return NightOutcome(
-            district_id,
-            None,
-            "disabled",
-            next_step=f"enable it with: samegoal-pipelines districts enable {district_id}",
-        )
+        raise InactiveDistrictError("disabled", district_id=district_id)
     tags = {SOURCE_HOST_TAG: district.source_host}
     if today is not None:
-        try:
-            refuse_the_future(deployment, district, today)
-        except FutureNightError as error:
-            return NightOutcome(
-                district_id, None, error.reason, next_step=fill_in(error.next_step, district_id)
-            )
+        refuse_the_future(deployment, district, today)
         tags[TODAY_TAG] = today.isoformat()
     result = execute(deployment, district_id, job, config, tags, debug=debug)
     attempt = find_attempt(deployment.warehouse, result.run_id)
-    stopped = was_stopped(result)
-    if attempt is None:
-        reason, next_step = ("stopped", None) if stopped else first_failure(result)
-        return NightOutcome(district_id, None, reason, stopped, next_step)
-    advice = advice_about(attempt.state, attempt.snapshot_date, attempt.next_step)
-    next_step = advice and fill_in(advice, district_id, attempt.run_id)
-    return NightOutcome(district_id, attempt, attempt.reason, stopped, next_step)
+    if attempt is None or was_stopped(result):
+        raise run_error(result, district_id, attempt)
+    return attempt
 
 
 def execute(
@@ -239,13 +189,30 @@ def was_stopped(result: dg.ExecuteInProcessResult) -> bool:
     return any(error and error.cls_name == dg.DagsterExecutionInterruptedError.__name__ for error in errors)
 
 
-def first_failure(result: dg.ExecuteInProcessResult) -> tuple[str, str | None]:
-    """Why a run failed, and what to do."""
+def run_error(
+    result: dg.ExecuteInProcessResult, district_id: str, attempt: Snapshot | None = None
+) -> RunFailedError:
+    """Why a run failed or was stopped, and what to do.
+
+    Args:
+        attempt: what the run had recorded by then.
+    """
+    if was_stopped(result):
+        recorded = f"; its snapshot is {attempt.state}" if attempt and not attempt.failed else ""
+        to_do = (attempt and attempt.to_do) or ""
+        return RunFailedError(
+            f"stopped{recorded}", district_id=district_id, kind=Kind.STOPPED, next_step=to_do
+        )
+    said = {
+        REASON: "the run failed before its first step",
+        NEXT_STEP: fill_in(OPEN_THE_RUN, district_id, result.run_id),
+    }
     for event in result.all_events:
         if event.is_step_failure and (failure := event.step_failure_data.user_failure_data):
-            said = {name: str(value.value) for name, value in failure.metadata.items()}
-            return said.get(REASON, str(failure.description)), said.get(NEXT_STEP)
-    return "the run failed before its first step", f"open the run {result.run_id} in the Dagster UI"
+            facts = {name: str(value.value) for name, value in failure.metadata.items()}
+            said = {REASON: str(failure.description), NEXT_STEP: "", **facts}
+            break
+    return RunFailedError(said[REASON], district_id=district_id, next_step=said[NEXT_STEP])
 
 
 def add_partition(settings: Settings, district_id: str) -> None:

@@ -56,8 +56,8 @@ def server_account(data: Path) -> Account:
             return pwd.getpwuid(os.geteuid())
         except KeyError:
             raise PostgresNotStartedError(
-                f"user id {os.geteuid()} has no account on this machine, which Postgres needs; "
-                "add one to /etc/passwd or set SAMEGOAL_DATABASE_URL"
+                f"user id {os.geteuid()} has no account on this machine, which Postgres needs",
+                next_step="add one to /etc/passwd or set SAMEGOAL_DATABASE_URL",
             ) from None
     with contextlib.suppress(FileNotFoundError, KeyError):  # KeyError: the data moved between machines
         if data.stat().st_uid >= _FIRST_PERSON_UID:
@@ -92,8 +92,8 @@ def programs(account: Account, data: Path) -> Path:
     partial.rename(copy)
     if not can_run(account, copied / "initdb", "--version"):
         raise PostgresNotStartedError(
-            f"the account {account.pw_name} cannot run Postgres' programs in {copied}; check that the folder "
-            "is not mounted noexec, or set SAMEGOAL_DATABASE_URL"
+            f"the account {account.pw_name} cannot run Postgres' programs in {copied}",
+            next_step="check that the folder is not mounted noexec, or set SAMEGOAL_DATABASE_URL",
         )
     return copied
 
@@ -126,6 +126,6 @@ def make_socket_folder(folder: Path, account: Account) -> None:
     found = folder.lstat()
     if (found.st_mode, found.st_uid) != (stat.S_IFDIR | 0o700, account.pw_uid):
         raise PostgresNotStartedError(
-            f"{folder} is not a private folder of the account that runs Postgres; "
-            "remove it or use a SAMEGOAL_HOME with a shorter path"
+            f"{folder} is not a private folder of the account that runs Postgres",
+            next_step="remove it or use a SAMEGOAL_HOME with a shorter path",
         )

@@ -63,8 +63,8 @@ class EmbeddedPostgres:
         self.folder = home.expanduser().resolve() / "postgres"
         if set(str(self.folder)) & set('"$`\\\n'):
             raise PostgresNotStartedError(
-                "SAMEGOAL_HOME must hold no double quote, dollar sign, backquote, backslash or line break: "
-                "initdb hands its path to a shell"
+                "SAMEGOAL_HOME must hold no double quote, dollar sign, backquote, backslash or line break",
+                next_step="choose another folder: initdb hands its path to a shell",
             )
         self.log = self.folder / "server.log"
         self._link = self.folder / "data"
@@ -140,7 +140,8 @@ class EmbeddedPostgres:
             lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except PermissionError:
             raise PostgresNotStartedError(
-                f"{path} belongs to another account; run as that account, or use a SAMEGOAL_HOME of your own"
+                f"{path} belongs to another account",
+                next_step="run as that account, or use a SAMEGOAL_HOME of your own",
             ) from None
         try:
             fcntl.flock(lock, how)
@@ -167,7 +168,7 @@ class EmbeddedPostgres:
                 if log_begins is not None:
                     said = _complaint(self.log.read_bytes()[log_begins:].decode(errors="replace"))
                     raise PostgresNotStartedError(
-                        f"the embedded Postgres did not start: {said}; see {self.log}"
+                        f"the embedded Postgres did not start: {said}", next_step=f"see {self.log}"
                     )
                 log_begins = self._start()
             try:
@@ -176,7 +177,8 @@ class EmbeddedPostgres:
             except psycopg2.OperationalError as error:
                 if time.monotonic() > deadline:
                     raise PostgresNotStartedError(
-                        f"the embedded Postgres does not answer: {_complaint(str(error))}; see {self.log}"
+                        f"the embedded Postgres does not answer: {_complaint(str(error))}",
+                        next_step=f"see {self.log}",
                     ) from None
             time.sleep(0.05)
 
@@ -217,7 +219,9 @@ class EmbeddedPostgres:
     def _make_data(self, account: paths.Account) -> None:
         data = paths.data_folder(self._link, account)
         if data.exists() and any(data.iterdir()):
-            raise PostgresNotStartedError(f"{data} is neither empty nor a Postgres data folder; move it away")
+            raise PostgresNotStartedError(
+                f"{data} is neither empty nor a Postgres data folder", next_step="move it away"
+            )
         partial = data.with_name("data.partial")  # so that a data folder is whole or not there
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir(mode=0o700)
@@ -244,7 +248,9 @@ class EmbeddedPostgres:
                     os.kill(int((self.data / "postmaster.pid").read_text().split()[0]), signal.SIGINT)
                     was_running = True
             if time.monotonic() > deadline:
-                raise PostgresNotStartedError(f"the embedded Postgres did not stop; see {self.log}")
+                raise PostgresNotStartedError(
+                    "the embedded Postgres did not stop", next_step=f"see {self.log}"
+                )
             time.sleep(0.02)
         return was_running
 

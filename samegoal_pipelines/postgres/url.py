@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from urllib.parse import quote, urlencode
 
+from samegoal_pipelines.errors import Kind
 from samegoal_pipelines.postgres.errors import WarehouseError
 
 DEFAULT_PORT = 5432
@@ -51,7 +52,7 @@ class DatabaseURL:
 
         scheme = _SCHEME.match(url.strip())
         if scheme is None:
-            raise WarehouseError(f"the database URL is not one of Postgres; {_EXAMPLE}")
+            raise _unusable("is not one of Postgres", _EXAMPLE)
         try:
             parts = parse_dsn("postgresql://" + url.strip()[scheme.end() :])
         except psycopg2.Error as error:
@@ -61,11 +62,11 @@ class DatabaseURL:
         if len(ports) == 1:
             ports *= len(hosts)
         if len(ports) != len(hosts):
-            raise WarehouseError(f"the database URL has another number of hosts than of ports; {_EXAMPLE}")
+            raise _unusable("has another number of hosts than of ports", _EXAMPLE)
         if any("@" in host for host in hosts if not host.startswith("@")):
-            raise WarehouseError(f"the database URL has an @ in its user or password; {_ENCODE}")
+            raise _unusable("has an @ in its user or password", _ENCODE)
         if not all(re.fullmatch(r"[0-9]{0,5}", port.strip()) for port in ports):
-            raise WarehouseError(f"the port in the database URL is not a number; {_EXAMPLE}; {_ENCODE}")
+            raise _unusable("has a port that is not a number", _EXAMPLE, _ENCODE)
         named = any(hosts) or any(port.strip() for port in ports)
         numbers = (int(port.strip() or DEFAULT_PORT) for port in ports)
         return cls(
@@ -126,10 +127,16 @@ def _unreadable(complaint: str) -> WarehouseError:
     if "query parameter" in complaint:
         what = "has a parameter after the ? that libpq does not know, or one without a value"
     elif "percent-encoded" in complaint or "%00" in complaint:
-        return WarehouseError(f"the database URL has a % that begins no %-code; {_ENCODE}")
+        return _unusable("has a % that begins no %-code", _ENCODE)
     else:
         what = "cannot be read"
-    return WarehouseError(f"the database URL {what}; {_EXAMPLE}; {_ENCODE}")
+    return _unusable(what, _EXAMPLE, _ENCODE)
+
+
+def _unusable(what: str, *next_steps: str) -> WarehouseError:
+    return WarehouseError(
+        f"the database URL {what}", kind=Kind.DATABASE_SETTING, next_step="; ".join(next_steps)
+    )
 
 
 def _escaped(value: str) -> str:

@@ -10,8 +10,9 @@ import ipaddress
 import re
 from urllib.parse import urlsplit
 
-from samegoal_pipelines.qmlativ.errors import UnsafeUrlError
+from samegoal_pipelines.qmlativ.errors import CHECK_ADDRESS, UnsafeUrlError
 
+FOR_A_SANDBOX = "a sandbox on this machine needs SAMEGOAL_ALLOW_LOCAL_SOURCES=1"
 _NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
 _NOT_PUBLIC = [  # by IANA's registries of special-purpose addresses; Python 3.11 takes some for public
     ipaddress.ip_network(each)
@@ -43,7 +44,8 @@ def checked_url(url: str, what: str = "API Base URL", *, allow_local: bool = Fal
         raise UnsafeUrlError(f"the {what} is not a URL") from None
     if parts.scheme != "https" and not (allow_local and parts.scheme == "http"):
         raise UnsafeUrlError(
-            f"the {what} must start with https:// (a sandbox on this machine: SAMEGOAL_ALLOW_LOCAL_SOURCES=1)"
+            f"the {what} must start with https://",
+            next_step=f"{CHECK_ADDRESS}; {FOR_A_SANDBOX}",
         )
     if "@" in parts.netloc:
         raise UnsafeUrlError(f"the {what} must not hold a user name or password")
@@ -55,7 +57,8 @@ def checked_url(url: str, what: str = "API Base URL", *, allow_local: bool = Fal
         raise UnsafeUrlError(f"the {what} must not hold . or .. as a part of its path")
     if not allow_local and _is_local_name(host):
         raise UnsafeUrlError(
-            f"the {what} leads to this machine or a private network; it must be a public address"
+            f"the {what} must be a public address; it leads to this machine or a private network",
+            next_step=f"{CHECK_ADDRESS}; {FOR_A_SANDBOX}",
         )
     return url.rstrip("/")
 

@@ -11,10 +11,13 @@ import json
 import logging
 import re
 import sys
+from urllib.parse import parse_qs, unquote, urlsplit
 
 import apprise
+from apprise.utils.parse import is_email
 
 LONGEST_TEAMS_MESSAGE = 20_000  # Teams takes 28 KB; apprise would split at 1,000 characters
+_LISTS = ("to", "cc", "bcc", "reply")
 _STATUS = re.compile(r"error=([345]\d\d)|^Socket Exception: .*?\((\d{3}), b")
 _REASONS = {
     "STARTTLS extension": "the mail server offers no encryption",
@@ -64,7 +67,8 @@ def main() -> None:
     for url in request["urls"]:
         log.lines.clear()
         service = apprise.Apprise.instantiate(url, asset=asset)
-        if service is None or log.lines:  # apprise drops an invalid recipient with a warning
+        # Apprise drops an invalid recipient with a warning, and one in a list of recipients without.
+        if service is None or log.lines or not _recipients_are_valid(service, url):
             print("invalid")  # noqa: T201
         elif getattr(service, "secure_mode", None) == "insecure" and service.password:
             print("in the clear")  # noqa: T201
@@ -74,6 +78,15 @@ def main() -> None:
             print("done")  # noqa: T201
         else:
             print(log.reason())  # noqa: T201
+
+
+def _recipients_are_valid(service: apprise.NotifyBase, url: str) -> bool:
+    if type(service).__name__ != "NotifyEmail":
+        return True
+    parts = urlsplit(url)
+    named = parse_qs(parts.query)
+    lists = [unquote(parts.path), *(text for name in _LISTS for text in named.get(name, []))]
+    return all(is_email(one) for text in lists for one in re.split(r"[,;/]", text) if one.strip())  # type: ignore[no-untyped-call]
 
 
 def _send(service: apprise.NotifyBase, request: dict[str, str], *, overflow_is_set: bool) -> bool:

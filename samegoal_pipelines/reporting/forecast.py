@@ -15,8 +15,9 @@ import numpy as np
 import pandas as pd
 import sqlalchemy as sa
 
-from samegoal_pipelines.districts.pauses import Pause, all_pauses
+from samegoal_pipelines.districts.pauses import Pause
 from samegoal_pipelines.landing import Landing, LandingError
+from samegoal_pipelines.printable import counted, some
 from samegoal_pipelines.reporting.nightly_status import Board, DistrictNight
 from samegoal_pipelines.tables.history import STATUS
 from samegoal_pipelines.tables.limits import Limits
@@ -24,6 +25,7 @@ from samegoal_pipelines.tables.warehouse import districts
 from samegoal_pipelines.transforms.forecast import UNCERTAIN_STATUS, count_flips, forecast_statuses
 from samegoal_pipelines.transforms.gate import Measured, Verdict, judge_passing_time, part_of
 from samegoal_pipelines.warehouse.engine import as_operator
+from samegoal_pipelines.warehouse.snapshots import Snapshot
 
 _ACTIVE = ("ENROLLED", "PRE-ENROLLED")
 _DROPPED = (None, "INACTIVE", "GRADUATED")
@@ -59,6 +61,12 @@ class LastPublished:
     students: int
     active: int
     statuses: Mapping[int, str]
+
+    @classmethod
+    def of(cls, engine: sa.Engine, published: Snapshot, flips: pd.DataFrame) -> LastPublished:
+        """What a published snapshot says of the students whom these flips concern."""
+        statuses = published_statuses(engine, published.district_id, flips, published.snapshot_date)
+        return cls(published.students or 0, published.active, statuses)
 
 
 def first_hold(
@@ -195,6 +203,11 @@ class Flip:
     new_status: str | None
     students: int
 
+    @property
+    def change(self) -> str:
+        """What they go from and to."""
+        return f"{self.old_status or 'not in the snapshot'} → {self.new_status or 'not in the snapshot'}"
+
 
 @dataclass(frozen=True)
 class DistrictHold(HoldAhead):
@@ -216,22 +229,32 @@ class Ahead:
     excluded: tuple[str, ...]
     """Districts whose landed rows are gone or cannot be read."""
 
+    @property
+    def looked_at(self) -> str:
+        """How many districts this is about, and which ones it is not about."""
+        if not (self.districts or self.excluded):
+            return "No district is published yet"
+        found = f"Looked at {counted(self.districts, 'district')}"
+        if not self.excluded:
+            return found
+        return f"{found}; not at {some(self.excluded, 20)}: their landed rows are gone or cannot be read"
+
 
 def look_ahead(engine: sa.Engine, landing: Landing, board: Board, days: int = DAYS) -> Ahead:
     """The days after the board's night, of every district that is published and not disabled."""
-    limits, pauses = _gate_limits(engine), all_pauses(engine)
+    limits = _gate_limits(engine)
     found: Counter[tuple[date, str | None, str | None]] = Counter()
     holds: list[DistrictHold] = []
     looked_at, excluded = 0, []
     unreachable = False  # then it is for all of them: to wait for each would take hours
     for one in sorted(board.districts, key=lambda one: one.district_id):
-        if one.last_published is None or one.state == "disabled":
+        if one.current is None or one.state == "disabled":
             continue
         if unreachable:
             excluded.append(one.district_id)
             continue
         try:
-            flips = _flips_of(landing, one, one.last_published, days)
+            flips = _flips_of(landing, one, one.current, days)
             of_district = Limits.of(limits.get(one.district_id, {}))
         except (LandingError, OSError, KeyError, ValueError) as error:
             unreachable = isinstance(error, LandingError) and error.transient
@@ -239,7 +262,7 @@ def look_ahead(engine: sa.Engine, landing: Landing, board: Board, days: int = DA
             continue
         looked_at += 1
         found.update(_counted(flips.loc[flips["day"] > board.night]))
-        hold = _hold_of(engine, one, flips, of_district, pauses.get(one.district_id), days)
+        hold = _hold_of(engine, one, one.current, flips, of_district, days)
         if hold is not None:
             holds.append(hold)
     holds.sort(key=lambda hold: (hold.night, hold.district_id))
@@ -252,28 +275,25 @@ def _gate_limits(engine: sa.Engine) -> dict[str, dict[str, float]]:
         return {district_id: limits for district_id, limits in connection.execute(query)}
 
 
-def _flips_of(landing: Landing, one: DistrictNight, published: date, days: int) -> pd.DataFrame:
+def _flips_of(landing: Landing, one: DistrictNight, current: Snapshot, days: int) -> pd.DataFrame:
     """From the published night on: where that is not the board's, what flipped since is for the next one."""
+    published = current.snapshot_date
     raw = landing.read(
-        "raw_enrollments", district_id=one.district_id, night=published, run_id=one.landed_run_id
+        "raw_enrollments", district_id=one.district_id, night=published, run_id=current.landed_by
     )
     return forecast_statuses(raw, published, (one.night - published).days + days)
 
 
 def _hold_of(
-    engine: sa.Engine, one: DistrictNight, flips: pd.DataFrame, limits: Limits, pause: Pause | None, days: int
+    engine: sa.Engine, one: DistrictNight, current: Snapshot, flips: pd.DataFrame, limits: Limits, days: int
 ) -> DistrictHold | None:
-    if one.last_published is None or not can_hold(flips):
+    if not can_hold(flips):
         return None
-    last = LastPublished(
-        students=one.students or 0,
-        active=(one.enrolled or 0) + (one.pre_enrolled or 0),
-        statuses=published_statuses(engine, one.district_id, flips, one.last_published),
-    )
+    last = LastPublished.of(engine, current, flips)
     # A night that failed or is late brings nothing more unless somebody acts; one that is held is told above.
     still_to_come = one.state in ("pending", "held")
     first = one.night if still_to_come else one.night + timedelta(days=1)
-    nights = nights_to_come(first, one.night + timedelta(days=days), pause)
+    nights = nights_to_come(first, one.night + timedelta(days=days), one.pause)
     hold = first_hold(one.district_id, flips, last, limits, nights)
     if hold is None or (one.state == "held" and hold.night == one.night):  # held already, and told above
         return None

@@ -1,17 +1,18 @@
-"""What became of a night in every district, as plain data.
+"""A district's state on a night: one query and one class, which every report, message and command shows.
 
 `read_board` is about one night, `read_newest` about the newest night of each district: a night begins in
-Guam while people in Chicago still discuss the one before, so no single night is the newest of all. Every
-form of the report is rendered from these classes (`page`, `messages`, the terminal). `now` is an argument.
+Guam while people in Chicago still discuss the one before, so no single night is the newest of all.
+`read_districts` is about each district as it is now. `now` is an argument. How a medium shows a night is in
+`page`, `messages` and `cli.nights`.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterable
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time, timedelta
-from functools import cache
+from functools import cache, cached_property
 from hashlib import sha256
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -19,9 +20,12 @@ from zoneinfo import ZoneInfo
 import sqlalchemy as sa
 
 from samegoal_pipelines.districts.expiry import expiry_warning
-from samegoal_pipelines.errors import SYNC, Kind, fill_in
+from samegoal_pipelines.districts.pauses import Pause
+from samegoal_pipelines.errors import SYNC, fill_in
+from samegoal_pipelines.printable import counted, in_days
 from samegoal_pipelines.tables.warehouse import districts, pauses, releases, snapshots
 from samegoal_pipelines.warehouse.engine import as_operator
+from samegoal_pipelines.warehouse.snapshots import Snapshot, labeled_columns, labeled_snapshot
 
 NIGHT_BEGINS = time(1, 0)
 """From this local time on, a district's night is that of its date; before, Qmlativ's day may not be over."""
@@ -30,83 +34,96 @@ DEADLINE = time(6, 0)
 
 TROUBLE = ("failed", "late", "held")
 """The states that somebody must do something about, the most urgent first."""
-STATES = ("published", "held", "failed", "late", "pending", "paused", "disabled")
+NOT_DUE = ("paused", "disabled")
+"""The states in which no snapshot is expected."""
+STATES = ("published", "held", "failed", "late", "pending", *NOT_DUE)
 
-OPEN_THE_RUN = "open the run RUN in the Dagster UI"
 WHEN_LATE = (
     "check in the Dagster UI that the daemon is running, nightly_by_district is on and runs are not stuck "
-    "in the "
-    f"queue; or: {SYNC}"
+    f"in the queue; or: {SYNC}"
 )
-
-
-def when_held(night: date) -> str:
-    """What to do about a night that the gate holds."""
-    return (
-        "look at the numbers in the Dagster UI, and at the students with: samegoal-pipelines changes ID "
-        "--students; correct Qmlativ and run the night again, or, if the change is meant, publish what is "
-        "held: "
-        f"{SYNC} --release --today {night} --why REASON"
-    )
-
-
-def advice_about(state: str, night: date, stored: str | None) -> str | None:
-    """What to do about a night in this state; `ID` stands for the district, `RUN` for the run.
-
-    Args:
-        stored: the next step that was recorded with a failure.
-    """
-    advice = {"late": WHEN_LATE, "held": when_held(night), "failed": stored or OPEN_THE_RUN}
-    return advice.get(state)
-
-
-_COUNTED = ("students", "enrolled", "pre_enrolled", "graduated", "inactive")
-_CHANGES = ("added", "changed", "removed", "carried_over")
+COUNTS = ("students", "enrolled", "added", "changed", "removed", "carried_over")
+"""What a table of districts shows of each."""
 
 
 @dataclass(frozen=True)
 class DistrictNight:
-    """What became of one night in one district."""
+    """A district on one night: what SameGoal reads, and what the night came to.
+
+    Attributes:
+        due_since: when it was registered, or came back: a night that had begun by then is not late.
+        current: the snapshot that SameGoal reads after the night.
+        attempt: the last attempt, of this night or an earlier one, that no rerun or release has replaced.
+        released: who released `current`, why, and why it was held, if it was held.
+        later_night: the newest night that was published after this one.
+        apart: it is shown among districts whose night is another one.
+    """
 
     district_id: str
     name: str
-    night: date
-    state: str
-    """published, held, failed; late: nothing has come of the night by the deadline; pending: it is not due
-    yet; paused; disabled."""
     timezone: str
-    deadline: datetime
-    """When the snapshot was, or is, to be there."""
-    last_published: date | None
-    """The night that SameGoal reads; None: never published."""
-    landed_run_id: str | None
-    """The run that landed the rows from which it was made."""
-    students: int | None
-    """Students that SameGoal reads, of these by status."""
-    enrolled: int | None
-    pre_enrolled: int | None
-    graduated: int | None
-    inactive: int | None
-    added: int | None
-    """What the night changed, or would change if what is held were published; None: nothing was counted."""
-    changed: int | None
-    removed: int | None
-    carried_over: int | None
-    reason: str | None
-    kind: Kind | None
-    """What kind of trouble a failure is."""
-    advice: str | None
-    """What to do, with `ID` for the district and `RUN` for the run."""
-    nights_in_trouble: int
-    """Nights up to this one without a snapshot, pauses apart; 0: there is no trouble."""
-    notes: tuple[str, ...]
-    run_id: str | None
-    started_at: datetime | None
-    published_at: datetime | None
+    active: bool
+    registered_at: datetime
+    due_since: datetime
     expires: date | None
-    days_to_expiry: int | None
-    expiry_warning: int | None
-    """The tightest limit of `EXPIRY_WARNINGS` that is passed; 0: expired."""
+    night: date
+    looked_at: datetime
+    pause: Pause | None
+    current: Snapshot | None
+    attempt: Snapshot | None
+    released: str | None
+    later_night: date | None
+    apart: bool = False
+
+    @property
+    def tonight(self) -> Snapshot | None:
+        """What the night came to: a night that was published stays so when a later run of it fails."""
+        tonight = self.attempt if self.attempt and self.attempt.snapshot_date == self.night else None
+        return self.current if tonight is not None and self._failed_later else tonight
+
+    @property
+    def _failed_later(self) -> bool:
+        published = self.current is not None and self.current.snapshot_date == self.night
+        return published and self.attempt is not None and self.attempt.state == "failed"
+
+    @cached_property
+    def state(self) -> str:
+        """published, held, failed; late: nothing has come of the night by the deadline; pending: not due yet.
+
+        A night that is held after it was published waits for a person. Whoever has paused or disabled a
+        district has dealt with its failures.
+        """
+        tonight = self.tonight
+        if tonight is not None and tonight.state == "published":
+            return "published"
+        if not self.active:
+            return "disabled"
+        if self.pause is not None and self.pause.covers(self.night):
+            return "paused"
+        if tonight is not None:
+            return tonight.state
+        # The first night that is due is one that begins after the district came.
+        due = self.due_since <= _moment(self.night, NIGHT_BEGINS, self.timezone)
+        return "late" if due and self.deadline <= self.looked_at else "pending"
+
+    @property
+    def schedule(self) -> str:
+        """How the schedule treats the district."""
+        if not self.active:
+            return "disabled"
+        if self.pause is not None and self.pause.covers(self.night):
+            return f"paused until {self.pause.paused_to}"
+        return "active"
+
+    @property
+    def pause_to_come(self) -> Pause | None:
+        """Its pause, unless that is over."""
+        return self.pause if self.pause is not None and self.pause.paused_to >= self.night else None
+
+    @property
+    def open_attempt(self) -> Snapshot | None:
+        """The last attempt, of any night, if it failed or is held and nothing was published since."""
+        return self.attempt if self.attempt is not None and self.attempt.advice else None
 
     @property
     def in_trouble(self) -> bool:
@@ -114,15 +131,142 @@ class DistrictNight:
         return self.state in TROUBLE
 
     @property
+    def is_due(self) -> bool:
+        """Whether a snapshot of the night is expected."""
+        return self.state not in NOT_DUE
+
+    @property
+    def deadline(self) -> datetime:
+        """When the snapshot is to be there."""
+        return deadline_of(self.night, self.timezone)
+
+    @property
+    def reason(self) -> str | None:
+        """Why it is in this state."""
+        reason = self._reason
+        if self.apart:
+            return f"night {self.night}" + (f": {reason}" if reason else "")
+        return reason
+
+    @property
+    def _reason(self) -> str | None:
+        if self.state == "late":
+            return f"no snapshot by {DEADLINE:%H:%M}: the run has not started or is still going"
+        if self.state == "paused" and self.pause is not None:
+            return self.schedule + (f": {self.pause.reason}" if self.pause.reason else "")
+        if self.state == "published" and self._failed_later and self.attempt is not None:
+            return f"published; a later run failed: {self.attempt.reason}; to do: {self.attempt.to_do}"
+        if self.state in ("failed", "held") and self.tonight is not None:
+            return self.tonight.reason
+        return None
+
+    @property
+    def kind(self) -> str | None:
+        """What made it fail, or which limits of the gate held it."""
+        return self.tonight.kind if self.tonight is not None and self.in_trouble else None
+
+    @property
+    def advice(self) -> str | None:
+        """What to do, in this district or one like it. `ID` stands for the district, `RUN` for the run."""
+        if not self.in_trouble:
+            return None
+        if self.later_night is not None:
+            return f"nothing: the night {self.later_night} has been published since"
+        return self.tonight.advice if self.tonight is not None else WHEN_LATE
+
+    @property
     def next_step(self) -> str | None:
         """What to do."""
-        return self.advice and fill_in(self.advice, self.district_id, self.run_id)
+        run_id = None if self.tonight is None else self.tonight.run_id
+        return self.advice and fill_in(self.advice, self.district_id, run_id)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What a reader of the snapshot should know."""
+        if self.tonight is None:
+            return ()
+        return (*([self.released] if self.released and self.tonight.published else []), *self.tonight.notes)
+
+    @property
+    def remarks(self) -> str:
+        """What should be known of a district that is in no trouble."""
+        return "; ".join([*([self.reason] if self.reason else []), *self.notes])
+
+    @property
+    def nights_in_trouble(self) -> int:
+        """Nights up to this one without a snapshot, pauses apart; 0: there is no trouble."""
+        if not self.in_trouble:
+            return 0
+        before = self.last_published or self.registered_on - timedelta(days=1)
+        paused = 0
+        if self.pause is not None:
+            first = max(self.pause.paused_from, before + timedelta(days=1))
+            paused = max(0, (min(self.pause.paused_to, self.night) - first).days + 1)
+        return max(1, (self.night - before).days - paused)
+
+    @property
+    def since(self) -> str:
+        """Since when it is in trouble."""
+        nights = counted(self.nights_in_trouble, "night")
+        if self.last_published is None:
+            return f"never published, {nights} so far"
+        if self.last_published >= self.night:
+            return "since a rerun of the night"
+        return f"for {nights}, last published {self.last_published}"
+
+    @property
+    def registered_on(self) -> date:
+        """The district's date when it was registered."""
+        return self.registered_at.astimezone(ZoneInfo(self.timezone)).date()
+
+    @property
+    def last_published(self) -> date | None:
+        """The night that SameGoal reads; None: never published."""
+        return None if self.current is None else self.current.snapshot_date
+
+    @property
+    def counts(self) -> dict[str, int | None]:
+        """`COUNTS`: students that SameGoal reads, and what the night changed, or would if it is held."""
+        counted = self.tonight if self.state in ("published", "held") else None
+        found = {name: getattr(self.current, name, None) for name in COUNTS[:2]}
+        return found | {name: getattr(counted, name, None) for name in COUNTS[2:]}
+
+    @property
+    def days_to_expiry(self) -> int | None:
+        """Days until the Integration Access expires; None: not known."""
+        return None if self.expires is None else (self.expires - self.night).days
+
+    @property
+    def expiry_warning(self) -> int | None:
+        """The tightest limit of `EXPIRY_WARNINGS` that is passed; 0: expired."""
+        return expiry_warning(self.days_to_expiry)
+
+    @property
+    def expiry(self) -> str:
+        """When the Integration Access expires."""
+        days = self.days_to_expiry
+        if days is None:
+            return "not known"
+        if days < 0:
+            renew = f"samegoal-pipelines districts set {self.district_id} --expires …"
+            return f"expired on {self.expires}; once it is renewed: {renew}"
+        return f"expires on {self.expires}, {in_days(days)}"
 
     def facts(self) -> dict[str, Any]:
         """For scripts."""
-        facts = asdict(self)
-        del facts["advice"]
-        return facts | {"next_step": self.next_step}
+        names = (
+            *("district_id", "name", "night", "state", "timezone", "deadline", "last_published", "reason"),
+            *("kind", "next_step", "nights_in_trouble", "notes", "expires", "days_to_expiry"),
+            "expiry_warning",
+        )
+        tonight, current = self.tonight, self.current
+        return {
+            **{name: getattr(self, name) for name in names},
+            **self.counts,
+            **{name: getattr(current, name, None) for name in ("pre_enrolled", "graduated", "inactive")},
+            "landed_run_id": current and current.landed_by,
+            **{name: getattr(tonight, name, None) for name in ("run_id", "started_at", "published_at")},
+        }
 
 
 @dataclass(frozen=True)
@@ -157,7 +301,7 @@ class Board:
     @property
     def due(self) -> int:
         """How many districts are to have a snapshot of this night."""
-        return sum(one.state not in ("paused", "disabled") for one in self.districts)
+        return sum(one.is_due for one in self.districts)
 
     @property
     def over(self) -> bool:
@@ -165,28 +309,52 @@ class Board:
 
         A failure is waited for until the deadline: a run that is tried again may still bring the snapshot.
         """
-        due = [one for one in self.districts if one.state not in ("paused", "disabled")]
+        due = [one for one in self.districts if one.is_due]
         return any(one.state != "pending" for one in due) and all(
             one.state in ("published", "held") or one.deadline <= self.looked_at for one in due
         )
 
     @property
+    def title(self) -> str:
+        """What a report and a message are called."""
+        return f"SameGoal night {self.night}"
+
+    @property
+    def summary(self) -> str:
+        """One line: `2 failed, 1 held, 1 late of 300`, or that all is well."""
+        totals, due = self.totals, self.due
+        if self.trouble:
+            return f"{in_words(totals)} of {due:,}"
+        if totals["pending"]:
+            return f"{totals['published']:,} of {due:,} published, {totals['pending']:,} not due yet"
+        return f"{due:,} of {due:,} published" if due else "no district is due"
+
+    @property
     def fingerprint(self) -> str:
         """What the night came to in each district, as a short text that differs when any of it does."""
-        facts = [(one.district_id, one.state, one.run_id, one.reason) for one in self.districts]
+        run_ids = {one.district_id: one.tonight and one.tonight.run_id for one in self.districts}
+        facts = [(one.district_id, one.state, run_ids[one.district_id], one.reason) for one in self.districts]
         return sha256(repr(sorted(facts, key=lambda one: one[0])).encode()).hexdigest()[:16]
 
     @property
     def expiring(self) -> tuple[DistrictNight, ...]:
         """The active districts whose Integration Access expires soon or has expired, the soonest first."""
-        soon = [d for d in self.districts if d.expiry_warning is not None and d.state != "disabled"]
+        soon = [one for one in self.districts if one.expiry_warning is not None and one.state != "disabled"]
         return tuple(sorted(soon, key=lambda one: (one.days_to_expiry or 0, one.district_id)))
 
     def of(self, district_ids: Collection[str]) -> Board:
         """The same night, in these districts only."""
-        return Board(
-            self.night, self.looked_at, tuple(d for d in self.districts if d.district_id in district_ids)
-        )
+        return replace(self, districts=tuple(d for d in self.districts if d.district_id in district_ids))
+
+
+def in_words(totals: Mapping[str, int]) -> str:
+    """`2 failed, 1 held, 1 late`."""
+    return ", ".join(f"{totals[s]:,} {s}" for s in ("failed", "held", "late") if totals.get(s))
+
+
+def _urgency(one: DistrictNight) -> tuple[int, int, str]:
+    rank = TROUBLE.index(one.state) if one.in_trouble else len(TROUBLE) + STATES.index(one.state)
+    return rank, -one.nights_in_trouble, one.district_id
 
 
 def deadline_of(night: date, timezone: str) -> datetime:
@@ -216,8 +384,12 @@ def _night_since(begins: time, timezone: str, now: datetime) -> date:
 
 def active_timezones(engine: sa.Engine) -> set[str]:
     """The time zones of the active districts."""
+    return _timezones(engine, districts.c.active)
+
+
+def _timezones(engine: sa.Engine, where: sa.ColumnElement[bool]) -> set[str]:
     with as_operator(engine, "looking up the time zones") as connection:
-        return set(connection.scalars(sa.select(districts.c.timezone).where(districts.c.active).distinct()))
+        return set(connection.scalars(sa.select(districts.c.timezone).where(where).distinct()))
 
 
 def read_board(
@@ -225,225 +397,124 @@ def read_board(
 ) -> Board:
     """What became of this night, in all districts or in these.
 
-    A district that was registered after the night, and has no attempt of it, is left out.
+    A district that was registered after the night, and has no attempt of it, is excluded.
 
     Args:
         now: an aware instant; what is late depends on it.
     """
-    attempts: dict[str, list[sa.RowMapping]] = {}
-    with as_operator(engine, "looking up the night of all districts") as connection:
-        registered = connection.execute(_registered(night, district_ids)).mappings().all()
-        for row in connection.execute(_attempts_of(night, district_ids)).mappings():
-            attempts.setdefault(row["district_id"], []).append(row)
-    found = [
-        _district_night(row, attempts.get(row["district_id"], []), night, now)
-        for row in registered
-        if row["district_id"] in attempts
-        or row["registered_at"].astimezone(ZoneInfo(row["timezone"])).date() <= night
-    ]
-    return Board.in_order(night, now, found)
-
-
-def _urgency(one: DistrictNight) -> tuple[int, int, str]:
-    rank = TROUBLE.index(one.state) if one.in_trouble else len(TROUBLE) + STATES.index(one.state)
-    return rank, -one.nights_in_trouble, one.district_id
-
-
-def _attempts_of(night: date, district_ids: Collection[str] | None) -> sa.Select[Any]:
-    """What was attempted that night, in order, without what a rerun or a release has replaced.
-
-    An attempt that published what was held says who released it and why it was held.
-    """
-    held = snapshots.alias("held")
-    return (
-        sa.select(
-            snapshots,
-            releases.c.released_by,
-            releases.c.reason.label("released_because"),
-            held.c.held_reason.label("was_held_because"),
-        )
-        .outerjoin(releases, releases.c.published_snapshot_id == snapshots.c.snapshot_id)
-        .outerjoin(held, held.c.snapshot_id == releases.c.held_snapshot_id)
-        .where(snapshots.c.snapshot_date == night, snapshots.c.state != "superseded")
-        .where(_in(snapshots.c.district_id, district_ids))
-        .order_by(snapshots.c.snapshot_id)
-    )
-
-
-def _registered(night: date, district_ids: Collection[str] | None) -> sa.Select[Any]:
-    """Every district with its pause, the snapshot that was current after that night, and what came since."""
-    of_district = (snapshots.c.district_id == districts.c.district_id, snapshots.c.state == "published")
-    later = sa.select(sa.func.max(snapshots.c.snapshot_date)).where(
-        *of_district, snapshots.c.snapshot_date > night
-    )
-    landed_run_id = sa.func.coalesce(snapshots.c.landed_run_id, snapshots.c.run_id).label("landed_run_id")
-    last = (
-        sa.select(snapshots.c.snapshot_date, landed_run_id, *(snapshots.c[name] for name in _COUNTED))
-        .where(*of_district, snapshots.c.snapshot_date <= night)
-        .order_by(snapshots.c.snapshot_date.desc())
-        .limit(1)
-        .lateral("last")
-    )
-    return (
-        sa.select(
-            districts.c.district_id,
-            districts.c.name,
-            districts.c.timezone,
-            districts.c.active,
-            districts.c.expires,
-            districts.c.registered_at,
-            sa.func.greatest(districts.c.registered_at, districts.c.due_since).label("due_since"),
-            pauses.c.paused_from,
-            pauses.c.paused_to,
-            pauses.c.reason.label("pause_reason"),
-            later.scalar_subquery().label("later_night"),
-            last,
-        )
-        .outerjoin(pauses, pauses.c.district_id == districts.c.district_id)
-        .outerjoin(last, sa.true())
-        .where(_in(districts.c.district_id, district_ids))
-    )
-
-
-def _in(column: sa.Column[str], district_ids: Collection[str] | None) -> sa.ColumnElement[bool]:
-    return sa.true() if district_ids is None else column.in_(district_ids)
-
-
-def _district_night(
-    row: sa.RowMapping, attempts: list[sa.RowMapping], night: date, now: datetime
-) -> DistrictNight:
-    district_id, timezone = row["district_id"], row["timezone"]
-    deadline = deadline_of(night, timezone)
-    # A district that came, or came back, in the night is not late: the next night is the first that is due.
-    overdue = row["due_since"] <= _moment(night, NIGHT_BEGINS, timezone) and deadline <= now
-    state, decisive = _state(row, attempts, night, overdue=overdue)
-    counted = decisive if decisive is not None and decisive["state"] in ("published", "held") else None
-    days_left = None if row["expires"] is None else (row["expires"] - night).days
-    return DistrictNight(
-        district_id=district_id,
-        name=row["name"],
-        night=night,
-        state=state,
-        timezone=timezone,
-        deadline=deadline,
-        last_published=row["snapshot_date"],
-        landed_run_id=row["landed_run_id"],
-        **{name: row[name] for name in _COUNTED},
-        **{name: counted[name] if counted is not None else None for name in _CHANGES},
-        reason=_reason(state, row, attempts, decisive),
-        kind=decisive["failure_kind"] if state == "failed" and decisive is not None else None,
-        advice=_advice(state, row, night, decisive),
-        nights_in_trouble=_nights_without(row, night) if state in TROUBLE else 0,
-        notes=_notes(decisive) if decisive is not None else (),
-        run_id=decisive["run_id"] if decisive is not None else None,
-        started_at=decisive["started_at"] if decisive is not None else None,
-        published_at=decisive["published_at"] if decisive is not None else None,
-        expires=row["expires"],
-        days_to_expiry=days_left,
-        expiry_warning=expiry_warning(days_left),
-    )
-
-
-def _state(
-    row: sa.RowMapping, attempts: list[sa.RowMapping], night: date, *, overdue: bool
-) -> tuple[str, sa.RowMapping | None]:
-    """The district's state, and the attempt that it rests on.
-
-    A night that is published stays so, though a later run of it may have failed; one that is held after it
-    was published waits for a person. Whoever has paused or disabled a district has dealt with its failures.
-    """
-    last = attempts[-1] if attempts else None
-    published = next((one for one in reversed(attempts) if one["state"] == "published"), None)
-    if last is not None and last["state"] == "failed" and published is not None:
-        last = published
-    if last is not None and last["state"] == "published":
-        return "published", last
-    if not row["active"]:
-        return "disabled", last
-    if row["paused_from"] is not None and row["paused_from"] <= night <= row["paused_to"]:
-        return "paused", last
-    if last is not None:
-        return last["state"], last
-    return ("late" if overdue else "pending"), None
-
-
-def _reason(
-    state: str, row: sa.RowMapping, attempts: list[sa.RowMapping], decisive: sa.RowMapping | None
-) -> str | None:
-    if state == "late":
-        return f"no snapshot by {DEADLINE:%H:%M}: the run has not started or is still going"
-    if state == "paused":
-        return f"paused until {row['paused_to']}" + (
-            f": {row['pause_reason']}" if row["pause_reason"] else ""
-        )
-    if state == "published" and decisive is not None and attempts[-1]["state"] == "failed":
-        failed = attempts[-1]
-        to_do = fill_in(failed["next_step"] or OPEN_THE_RUN, row["district_id"], failed["run_id"])
-        return f"published; a later run failed: {failed['held_reason']}; to do: {to_do}"
-    if state in ("failed", "held") and decisive is not None:
-        reason: str | None = decisive["held_reason"]
-        return reason
-    return None
-
-
-def _notes(attempt: sa.RowMapping) -> tuple[str, ...]:
-    if attempt["released_by"] is None:
-        return tuple(attempt["notes"])
-    released = f"released by {attempt['released_by']}: {attempt['released_because']}"
-    return (f"{released} (held because: {attempt['was_held_because']})", *attempt["notes"])
-
-
-def _advice(state: str, row: sa.RowMapping, night: date, decisive: sa.RowMapping | None) -> str | None:
-    later = row["later_night"]
-    if later is not None and state in TROUBLE:
-        return f"nothing: the night {later} has been published since"
-    return advice_about(state, night, decisive["next_step"] if decisive is not None else None)
-
-
-def _nights_without(row: sa.RowMapping, night: date) -> int:
-    """Nights since the last one that was published, or since the registration; at least 1."""
-    registered = row["registered_at"].astimezone(ZoneInfo(row["timezone"])).date()
-    before: date = row["snapshot_date"] or registered - timedelta(days=1)
-    paused = 0
-    if row["paused_from"] is not None:
-        first, last = max(row["paused_from"], before + timedelta(days=1)), min(row["paused_to"], night)
-        paused = max(0, (last - first).days + 1)
-    return max(1, (night - before).days - paused)
+    return Board.in_order(night, now, _read(engine, sa.literal(night), now, district_ids))
 
 
 def read_newest(engine: sa.Engine, now: datetime) -> Board:
     """Every district on the newest night that has begun there.
 
     As long as that one is not due, a district whose night before is in trouble shows that: a new night makes
-    no trouble go away until something has come of it. The board's night is the one of most districts; what is
-    said of a district on another one begins with its night.
+    no trouble go away until something has come of it. The board's night is the one of most districts.
 
     Args:
         now: an aware instant.
     """
-    with as_operator(engine, "looking up the time zones") as connection:
-        zones = set(connection.scalars(sa.select(districts.c.timezone).distinct()))
-    begun = {zone: night_now([zone], now) for zone in zones}
-    judged = {zone: night_judged(zone, now) for zone in zones}
-    boards = {
-        night: {one.district_id: one for one in read_board(engine, night, now).districts}
-        for night in {*begun.values(), *judged.values()}
-    }
-    found = [
-        _telling(one, boards[judged[one.timezone]].get(one.district_id))
-        for night, board in boards.items()
-        for one in board.values()
-        if begun[one.timezone] == night
-    ]
-    counted = Counter(one.night for one in found if one.state != "disabled")
-    night = max(counted, key=lambda night: (counted[night], night), default=night_now(zones, now))
-    return Board.in_order(night, now, [one if one.night == night else _named(one) for one in found])
+    zones = _timezones(engine, sa.true())
+    begun = _read(engine, _night_by_zone({zone: night_now([zone], now) for zone in zones}), now)
+    judged = _read(engine, _night_by_zone({zone: night_judged(zone, now) for zone in zones}), now)
+    trouble = {one.district_id: one for one in judged if one.in_trouble}
+    found = [trouble.get(one.district_id, one) if one.state == "pending" else one for one in begun]
+    nights = Counter(one.night for one in found if one.state != "disabled")
+    night = max(nights, key=lambda night: (nights[night], night), default=night_now(zones, now))
+    return Board.in_order(night, now, [replace(one, apart=one.night != night) for one in found])
 
 
-def _telling(newest: DistrictNight, before: DistrictNight | None) -> DistrictNight:
-    """The one of both nights, which may be the same, that somebody must know of."""
-    return before if before is not None and before.in_trouble and newest.state == "pending" else newest
+def read_districts(
+    engine: sa.Engine, now: datetime, district_ids: Collection[str] | None = None
+) -> dict[str, DistrictNight]:
+    """Every district, or these, on its own date, with its last attempt of any night.
+
+    Args:
+        now: an aware instant.
+    """
+    local = _night_by_zone({z: now.astimezone(ZoneInfo(z)).date() for z in _timezones(engine, sa.true())})
+    return {one.district_id: one for one in _read(engine, local, now, district_ids, newest=True)}
 
 
-def _named(one: DistrictNight) -> DistrictNight:
-    return replace(one, reason=f"night {one.night}" + (f": {one.reason}" if one.reason else ""))
+def _night_by_zone(nights: Mapping[str, date]) -> sa.ColumnElement[Any]:
+    """Each district's night; none where no district is registered."""
+    return sa.case(nights, value=districts.c.timezone) if nights else sa.null()
+
+
+def _read(
+    engine: sa.Engine,
+    night: sa.ColumnElement[Any],
+    now: datetime,
+    district_ids: Collection[str] | None = None,
+    *,
+    newest: bool = False,
+) -> list[DistrictNight]:
+    """The one query: each district on its night, in no order.
+
+    Args:
+        newest: look at attempts of any night, and at every district.
+    """
+    with as_operator(engine, "looking up the night of all districts") as connection:
+        rows = connection.execute(_query(night, district_ids, newest=newest)).mappings()
+        found = [_district_night(row, now) for row in rows]
+    return [one for one in found if newest or one.tonight or one.registered_on <= one.night]
+
+
+def _query(
+    night: sa.ColumnElement[Any], district_ids: Collection[str] | None, *, newest: bool
+) -> sa.Select[Any]:
+    here = districts.c.district_id
+    night = sa.cast(night, sa.Date)
+
+    def last(name: str, *where: sa.ColumnElement[bool]) -> Any:
+        up_to = sa.true() if newest else snapshots.c.snapshot_date <= night
+        return (
+            sa.select(snapshots)
+            .where(snapshots.c.district_id == here, up_to, *where)
+            .order_by(snapshots.c.snapshot_date.desc(), snapshots.c.snapshot_id.desc())
+            .limit(1)
+            .lateral(name)
+        )
+
+    current = last("current", snapshots.c.state == "published")
+    attempt = last("attempt", snapshots.c.state != "superseded")
+    held = snapshots.alias("held")
+    later = sa.select(sa.func.max(snapshots.c.snapshot_date)).where(
+        snapshots.c.district_id == here, snapshots.c.state == "published", snapshots.c.snapshot_date > night
+    )
+    released = sa.func.format(
+        "released by %s: %s (held because: %s)", releases.c.released_by, releases.c.reason, held.c.held_reason
+    )
+    return (
+        sa.select(
+            *(districts.c[name] for name in ("district_id", "name", "timezone", "active", "expires")),
+            districts.c.registered_at,
+            sa.func.greatest(districts.c.registered_at, districts.c.due_since).label("due_since"),
+            night.label("night"),
+            *(column.label(f"pause_{column.name}") for column in pauses.c),
+            *labeled_columns(current.c, "current_"),
+            *labeled_columns(attempt.c, "attempt_"),
+            sa.case((releases.c.released_by.is_not(None), released)).label("released"),
+            later.scalar_subquery().label("later_night"),
+        )
+        .outerjoin(pauses, pauses.c.district_id == here)
+        .outerjoin(current, sa.true())
+        .outerjoin(attempt, sa.true())
+        .outerjoin(releases, releases.c.published_snapshot_id == current.c.snapshot_id)
+        .outerjoin(held, held.c.snapshot_id == releases.c.held_snapshot_id)
+        .where(sa.true() if district_ids is None else here.in_(district_ids))
+    )
+
+
+def _district_night(row: sa.RowMapping, now: datetime) -> DistrictNight:
+    own = ("district_id", "name", "timezone", "active", "registered_at", "due_since", "expires", "night")
+    pause = {column.name: row[f"pause_{column.name}"] for column in pauses.c}
+    return DistrictNight(
+        **{name: row[name] for name in own},
+        looked_at=now,
+        pause=Pause(**pause) if pause["district_id"] is not None else None,
+        current=labeled_snapshot(row, "current_"),
+        attempt=labeled_snapshot(row, "attempt_"),
+        released=row["released"],
+        later_night=row["later_night"],
+    )

@@ -15,27 +15,22 @@ from samegoal_pipelines.reporting.trends import TrendNight
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-# Okabe and Ito's colors, which people who see colors differently can tell apart.
-STATUS_COLORS = {
+# Okabe and Ito's colors, which people who see colors differently can tell apart. One per status.
+_STATUSES = {
     "enrolled": "#0072B2",
     "pre_enrolled": "#009E73",
     "graduated": "#CC79A7",
     "inactive": "#D55E00",
 }
-"""One color per status in every plot."""
-FEW_DAYS = 8
-"""Of fewer days, each gets its date: the usual ticks would be hours."""
 _CHANGES = {"added": "#2e8b57", "changed": "#e0a030", "removed": "#b5443c"}
 
 
-def students_plot(trends: Sequence[TrendNight]) -> str:
-    """Students by status, over all districts, as one SVG element."""
-    return _svg("students", trends, STATUS_COLORS, step=None)
-
-
-def changes_plot(trends: Sequence[TrendNight]) -> str:
-    """Students added, changed and removed each night, over all districts, as one SVG element."""
-    return _svg("students changed", trends, _CHANGES, step="mid")
+def draw(trends: Sequence[TrendNight]) -> dict[str, str]:
+    """Over all districts: students by status, and those added, changed and removed. Title → SVG element."""
+    return {
+        "students by status": _svg("students", trends, _STATUSES, step=None),
+        "students changed": _svg("students changed", trends, _CHANGES, step="mid"),
+    }
 
 
 def _stack(
@@ -83,7 +78,7 @@ def _svg(
         axes.set_ylim(0, axes.dataLim.y1 * 1.05 or 1)
         axes.yaxis.set_major_locator(MaxNLocator(integer=True))
         axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
-        few = len(trends) < 2 or (trends[-1].night - trends[0].night).days < FEW_DAYS
+        few = (trends[-1].night - trends[0].night).days < 8  # where the usual ticks would be hours
         locator = DayLocator() if few else AutoDateLocator()
         formatter = DateFormatter("%b %d") if few else ConciseDateFormatter(locator)
         axes.xaxis.set_major_locator(locator)

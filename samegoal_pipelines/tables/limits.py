@@ -29,6 +29,7 @@ class Limit:
             Without a `least`, the district's limit `dropped_least` counts.
         sentence: why a snapshot is held. It may use every number, {part}, {whole}, {share}, {limit}, and
             {of}: part of whole, with the share.
+        next_step: what a person should check first.
     """
 
     name: str
@@ -42,6 +43,7 @@ class Limit:
     least: int = 0
     or_fifth: bool = False
     sentence: str = ""
+    next_step: str = ""
 
     def shown(self, value: float) -> str:
         """A value with its unit."""
@@ -58,8 +60,8 @@ LIMITS = (
         denominator="published_active",
         or_fifth=True,
         sentence="{dropped_of} last published as ENROLLED or PRE-ENROLLED would be gone, INACTIVE or "
-        "GRADUATED{because}; the limit is {limit}: check in Qmlativ whether their enrollments "
-        "were ended or deleted on purpose",
+        "GRADUATED{because}; the limit is {limit}",
+        next_step="check in Qmlativ whether their enrollments were ended or deleted on purpose",
     ),
     Limit(
         name="dropped_least",
@@ -76,8 +78,8 @@ LIMITS = (
         denominator="published_active",
         least=5,
         sentence="{of} last published as ENROLLED or PRE-ENROLLED would be gone or INACTIVE only because "
-        "time has passed; the limit is {limit}: next year's enrollments are probably not in "
-        "Qmlativ yet; enter them there",
+        "time has passed; the limit is {limit}",
+        next_step="enter next year's enrollments in Qmlativ, which are probably not there yet",
     ),
     Limit(
         name="demographics",
@@ -88,8 +90,8 @@ LIMITS = (
         denominator="demographics_published",
         rows="published rows of demographics",
         least=5,
-        sentence="{of} would change; the limit is {limit}: check in Qmlativ whether a field was withdrawn,"
-        " or edited for everybody",
+        sentence="{of} would change; the limit is {limit}",
+        next_step="check in Qmlativ whether a field was withdrawn, or edited for everybody",
     ),
     Limit(
         name="contacts",
@@ -100,7 +102,8 @@ LIMITS = (
         denominator="published_students",
         least=5,
         sentence="{of} would lose their last parent with a phone, an e-mail address or a street; the limit"
-        " is {limit}: check in Qmlativ whether guardians, phones or addresses were withdrawn",
+        " is {limit}",
+        next_step="check in Qmlativ whether guardians, phones or addresses were withdrawn",
     ),
     Limit(
         name="quarantined",
@@ -111,8 +114,8 @@ LIMITS = (
         denominator="enrollment_rows",
         rows="enrollment rows",
         least=2,
-        sentence="{of} were quarantined; the limit is {limit}: see the reasons in the Dagster UI, and "
-        "correct the rows in Qmlativ",
+        sentence="{of} were quarantined; the limit is {limit}",
+        next_step="see the reasons in the Dagster UI, and correct the rows in Qmlativ",
     ),
     Limit(
         name="added",
@@ -123,8 +126,9 @@ LIMITS = (
         denominator="published_students",
         or_fifth=True,
         sentence="{part} students would be new, beside {whole} published ones ({share}); the limit is "
-        "{limit}: check in Qmlativ whether the Integration Access was granted one entity too "
-        "many, or whether the rows are another district's",
+        "{limit}",
+        next_step="check in Qmlativ whether the Integration Access was granted one entity too many, or "
+        "whether the rows are another district's",
     ),
     Limit(
         name="carried_over",
@@ -135,8 +139,8 @@ LIMITS = (
         denominator="published_students",
         least=25,
         or_fifth=True,
-        sentence="{of} cannot be read and would be carried over as last published; the limit is {limit}: "
-        "see in the Dagster UI which rows were quarantined or unreadable, and correct them in "
+        sentence="{of} cannot be read and would be carried over as last published; the limit is {limit}",
+        next_step="see in the Dagster UI which rows were quarantined or unreadable, and correct them in "
         "Qmlativ",
     ),
 )

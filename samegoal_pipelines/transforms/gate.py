@@ -7,7 +7,7 @@ elsewhere (`warehouse.session`).
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 from fractions import Fraction
 from typing import Any
@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from samegoal_pipelines.errors import SYNC
 from samegoal_pipelines.tables.limits import BY_NAME, SHARES, Limit, Limits
 
 EMPTIED_LEAST = 5  # rows
@@ -71,6 +72,20 @@ class Measured:
 
 
 @dataclass(frozen=True)
+class Reason:
+    """One reason to hold a snapshot.
+
+    Attributes:
+        kind: the name of the limit that is exceeded, `nobody` or `emptied`.
+        next_step: what a person should check first.
+    """
+
+    kind: str
+    sentence: str
+    next_step: str
+
+
+@dataclass(frozen=True)
 class Verdict:
     """What the gate found; no reason means that it lets the snapshot pass.
 
@@ -78,22 +93,44 @@ class Verdict:
         dropped_by_time: students whom time alone has dropped since the night before; None if not computed.
     """
 
-    reasons: tuple[str, ...] = ()
+    found: tuple[Reason, ...] = ()
     numbers: dict[str, int] = field(default_factory=dict)
     dropped_by_time: int | None = None
+
+    @property
+    def reasons(self) -> tuple[str, ...]:
+        """Why the snapshot is held, one sentence each."""
+        return tuple(reason.sentence for reason in self.found)
+
+    @property
+    def kind(self) -> str:
+        """Which limits are exceeded."""
+        return ", ".join(dict.fromkeys(reason.kind for reason in self.found))
+
+    def next_step(self, night: date) -> str:
+        """What to do about a held night. `ID` stands for the district."""
+        return "; ".join(
+            (
+                *dict.fromkeys(reason.next_step for reason in self.found),
+                "look at the students with: samegoal-pipelines changes ID --students",
+                "correct Qmlativ and run the night again, or, if the change is meant, publish what is held: "
+                f"{SYNC} --release --today {night} --why REASON",
+            )
+        )
 
     def along_with(self, earlier: Verdict, night: date) -> Verdict:
         """Both verdicts on the same snapshot as one, the other one from comparing it with an earlier night.
 
         Either may hold it. The numbers are those of the comparison that does; of both or neither, these.
         """
+        compared = f"compared with the night {night}, the last one published before this one"
         further = tuple(
-            f"compared with the night {night}, the last one published before this one: {reason}"
-            for reason in earlier.reasons
-            if reason not in self.reasons
+            replace(reason, sentence=f"{compared}: {reason.sentence}")
+            for reason in earlier.found
+            if reason not in self.found
         )
-        numbers = earlier.numbers if further and not self.reasons else self.numbers
-        return Verdict((*self.reasons, *further), numbers, earlier.dropped_by_time)
+        numbers = earlier.numbers if further and not self.found else self.numbers
+        return Verdict((*self.found, *further), numbers, earlier.dropped_by_time)
 
 
 def judge(limits: Limits, measured: Measured, facts: Facts) -> Verdict:
@@ -185,21 +222,23 @@ def _by_time(statuses: pd.DataFrame, measured: Measured) -> npt.NDArray[np.bool_
     return ~np.isin(measured.dropped, statuses.loc[staying, "student_id"].to_numpy(dtype=np.int64))
 
 
-def _reasons(limits: Limits, numbers: Mapping[str, int]) -> Iterator[str]:
+def _reasons(limits: Limits, numbers: Mapping[str, int]) -> Iterator[Reason]:
     counted, published = _derived(numbers), numbers["published_students"]
     if nobody := not counted["students"] and published > 0:
         carried_over = counted["carried_over"]
         unread = f" ({carried_over:,} who could not be read would be carried over)" if carried_over else ""
-        yield (
-            f"nobody is in the snapshot{unread}, but {published:,} student(s) are in the published "
-            "one: check in Qmlativ whether the Integration Access still sees enrollments and students"
+        yield Reason(
+            "nobody",
+            f"nobody is in the snapshot{unread}, but {published:,} student(s) are in the published one",
+            "check in Qmlativ whether the Integration Access still sees enrollments and students",
         )
     for limit in SHARES:
         if nobody and limit.name in ("dropped", "carried_over"):  # said already
             continue
         part, whole = counted[limit.numerator], counted[limit.denominator]
         if _is_beyond(limits, limit, part, whole):
-            yield limit.sentence.format_map(_words(limits, limit, counted, part, whole))
+            sentence = limit.sentence.format_map(_words(limits, limit, counted, part, whole))
+            yield Reason(limit.name, sentence, limit.next_step)
 
 
 def _words(limits: Limits, limit: Limit, counted: Mapping[str, int], part: int, whole: int) -> dict[str, Any]:
@@ -223,13 +262,14 @@ def _words(limits: Limits, limit: Limit, counted: Mapping[str, int], part: int, 
     }
 
 
-def _reasons_of_emptied(emptied: Mapping[str, int]) -> Iterator[str]:
+def _reasons_of_emptied(emptied: Mapping[str, int]) -> Iterator[Reason]:
     """A list that is gone altogether is no edit, however few published rows it touches."""
     for qmlativ_object, rows in emptied.items():
         if rows >= EMPTIED_LEAST:
-            yield (
-                f"{qmlativ_object} came without a single row, but with {rows:,} for the published snapshot: "
-                "check in Qmlativ whether they were deleted, or the Integration Access sees them no more"
+            yield Reason(
+                "emptied",
+                f"{qmlativ_object} came without a single row, but with {rows:,} for the published snapshot",
+                "check in Qmlativ whether they were deleted, or the Integration Access no longer sees them",
             )
 
 

@@ -73,6 +73,8 @@ class Held(Counts):
     dropped_by_time: int | None = None
     verdict: Verdict = field(default_factory=Verdict)
     reason: str = ""
+    next_step: str = ""
+    """`ID` stands for the district."""
 
 
 @dataclass(frozen=True)
@@ -256,10 +258,25 @@ class Session:
         _needed(staging.savepoint).rollback()
         hidden = hide_now(self.connection, now, staging.content)
         reason = "; ".join((*verdict.reasons, *_what_is_hidden(hidden)))
+        next_step = verdict.next_step(self.run.night)
         facts = facts_of(staging.content, counts, verdict.dropped_by_time)
-        record_held(self.connection, self.run, facts, reason=reason, against=now)
+        record_held(
+            self.connection,
+            self.run,
+            facts,
+            reason=reason,
+            kind=verdict.kind,
+            next_step=next_step,
+            against=now,
+        )
         self._written = True
-        return Held(**asdict(counts), dropped_by_time=verdict.dropped_by_time, verdict=verdict, reason=reason)
+        return Held(
+            **asdict(counts),
+            dropped_by_time=verdict.dropped_by_time,
+            verdict=verdict,
+            reason=reason,
+            next_step=next_step,
+        )
 
     def preview(self) -> Counts:
         """What publishing the staged snapshot would count. It is rolled back with the session."""

@@ -13,7 +13,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
 
-from samegoal_pipelines.errors import Kind, PipelineError
+from samegoal_pipelines.errors import Kind, PipelineError, fill_in
 from samegoal_pipelines.tables.warehouse import current_snapshots, districts, erasures, releases, snapshots
 from samegoal_pipelines.warehouse.engine import as_operator, as_writer
 from samegoal_pipelines.warehouse.errors import WarehouseError
@@ -21,6 +21,7 @@ from samegoal_pipelines.warehouse.errors import WarehouseError
 OTHER_CONTENT = b""
 """The content hash of published rows that were changed since: no snapshot has it."""
 _REASON_LIMIT = 2_000  # characters
+OPEN_THE_RUN = "open the run RUN in the Dagster UI"
 
 
 @dataclass(frozen=True)
@@ -86,7 +87,8 @@ class Snapshot:
     notes: list[str]
     reason: str | None
     """Why it was held, or why it failed."""
-    failure_kind: str | None
+    kind: str | None
+    """What made it fail, or which limits of the gate held it."""
     next_step: str | None
     """`ID` stands for the district, `RUN` for the run."""
     run_id: str
@@ -113,24 +115,61 @@ class Snapshot:
         """ENROLLED and PRE-ENROLLED students."""
         return (self.enrolled or 0) + (self.pre_enrolled or 0)
 
+    @property
+    def published(self) -> bool:
+        """Whether it is what SameGoal reads now, or was until a later night."""
+        return self.state == "published"
+
+    @property
+    def held(self) -> bool:
+        """Whether it waits for a person."""
+        return self.state == "held"
+
+    @property
+    def failed(self) -> bool:
+        """Whether the run came to nothing."""
+        return self.state == "failed"
+
+    @property
+    def became(self) -> str:
+        """What became of it."""
+        return self.state
+
+    @property
+    def advice(self) -> str | None:
+        """What to do, if it failed or is held. `ID` stands for the district, `RUN` for the run."""
+        return (self.next_step or OPEN_THE_RUN) if self.failed or self.held else None
+
+    @property
+    def to_do(self) -> str | None:
+        """What to do, with the district and the run."""
+        return self.advice and fill_in(self.advice, self.district_id, self.run_id)
+
     def facts(self) -> dict[str, Any]:
         """For scripts."""
         internal = ("snapshot_id", "compared_with", "content_hash")
-        return {name: value for name, value in asdict(self).items() if name not in internal}
+        facts = {name: value for name, value in asdict(self).items() if name not in internal}
+        return facts | {"next_step": self.to_do}
 
 
-_COLUMNS = {
-    field.name: snapshots.c["held_reason" if field.name == "reason" else field.name].label(field.name)
-    for field in fields(Snapshot)
-}
-_NEWEST = (snapshots.c.snapshot_date.desc(), snapshots.c.snapshot_id.desc())
+def labeled_columns(columns: sa.ColumnCollection[str, Any], prefix: str) -> list[sa.Label[Any]]:
+    """The columns of `snapshots` or of a query on it that make a record, to select beside others."""
+    names = [field.name for field in fields(Snapshot)]
+    return [columns["held_reason" if n == "reason" else n].label(f"{prefix}{n}") for n in names]
 
 
-def _snapshot(row: sa.Row[Any]) -> Snapshot:
-    facts = dict(row._mapping)
+def labeled_snapshot(row: sa.RowMapping, prefix: str = "") -> Snapshot | None:
+    """The record in a row that `labeled_columns` selected; None where an outer join found none."""
+    if row[f"{prefix}snapshot_id"] is None:
+        return None
+    facts = {field.name: row[f"{prefix}{field.name}"] for field in fields(Snapshot)}
     if facts["content_hash"] is not None:  # the driver gives a view of its buffer
         facts["content_hash"] = bytes(facts["content_hash"])
     return Snapshot(**facts)
+
+
+_COLUMNS = {column.name: column for column in labeled_columns(snapshots.c, "")}
+_NEWEST = (snapshots.c.snapshot_date.desc(), snapshots.c.snapshot_id.desc())
 
 
 # -- reading, within a transaction --
@@ -144,7 +183,8 @@ def find_all(
 ) -> list[Snapshot]:
     """The snapshots of which this holds; by default the newest night first."""
     query = sa.select(*_COLUMNS.values()).where(*where).order_by(*order).limit(limit)
-    return [_snapshot(row) for row in connection.execute(query)]
+    found = (labeled_snapshot(row) for row in connection.execute(query).mappings())
+    return [one for one in found if one is not None]
 
 
 def find_first(
@@ -167,8 +207,8 @@ def find_current(connection: sa.Connection, district_id: str) -> Snapshot | None
         .join(current_snapshots, snapshots.c.snapshot_id == current_snapshots.c.snapshot_id)
         .where(current_snapshots.c.district_id == district_id)
     )
-    row = connection.execute(query).one_or_none()
-    return None if row is None else _snapshot(row)
+    row = connection.execute(query).mappings().one_or_none()
+    return None if row is None else labeled_snapshot(row)
 
 
 def find_held_newest(connection: sa.Connection, district_id: str) -> Snapshot | None:
@@ -276,7 +316,7 @@ def record_failure(engine: sa.Engine, run: RunIdentity, error: PipelineError) ->
     row = {
         "snapshot_date": run.night,
         "held_reason": error.reason[:_REASON_LIMIT],
-        "failure_kind": error.kind.value,
+        "kind": error.kind.value,
         "next_step": error.next_step_of_night,
     }
     statement = insert(snapshots).values(
@@ -307,6 +347,8 @@ def record_published(connection: sa.Connection, run: RunIdentity, facts: dict[st
     row = _row(run, facts) | {
         "state": "published",
         "held_reason": None,
+        "kind": None,
+        "next_step": None,
         "compared_with": None,
         "published_at": sa.func.now(),
     }
@@ -323,7 +365,14 @@ def record_published(connection: sa.Connection, run: RunIdentity, facts: dict[st
 
 
 def record_held(
-    connection: sa.Connection, run: RunIdentity, facts: dict[str, Any], *, reason: str, against: Snapshot
+    connection: sa.Connection,
+    run: RunIdentity,
+    facts: dict[str, Any],
+    *,
+    reason: str,
+    kind: str,
+    next_step: str,
+    against: Snapshot,
 ) -> None:
     """Record the held snapshot, with the counts that publishing it would have given.
 
@@ -333,6 +382,8 @@ def record_held(
     row = _row(run, facts) | {
         "state": "held",
         "held_reason": reason,
+        "kind": kind,
+        "next_step": next_step,
         "compared_with": against.snapshot_id,
         "published_at": None,
     }

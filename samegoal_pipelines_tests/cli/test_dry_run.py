@@ -120,13 +120,13 @@ def test_a_run_that_the_ui_starts_for_a_date_in_the_future_publishes_and_records
     future = datetime.now(UTC).date() + timedelta(days=30)
     before = everything(pipeline)
     pipeline.deployment.settings.allow_local_sources = False
-    from samegoal_pipelines.operations.runs import execute, first_failure
+    from samegoal_pipelines.operations.runs import execute, run_error
 
     result = execute(
         pipeline.deployment, "grand-bend", "nightly_snapshot", tags={"samegoal/today": str(future)}
     )
     assert not result.success
-    assert "no night is published before its date" in first_failure(result)[0]
+    assert "no night is published before its date" in run_error(result, "grand-bend").reason
     assert everything(pipeline) == before
 
 

@@ -180,7 +180,7 @@ def test_a_district_can_be_registered_again_and_begins_anew(published, deploymen
     night = published.run("alpha")
 
     assert night.published, night.reason
-    assert (night.attempt.students, night.attempt.added) == (1, 1)
+    assert (night.students, night.added) == (1, 1)
     assert len(published.rows("select from samegoal.snapshots where district_id = 'alpha'")) == 1
 
 

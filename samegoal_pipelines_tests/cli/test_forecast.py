@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from samegoal_pipelines.cli.nights import line
 from samegoal_pipelines.districts.registry import District
 from samegoal_pipelines_tests.cli.asking import Ask, ask
 from samegoal_pipelines_tests.mass_changes import ENTRIES
@@ -140,8 +141,8 @@ def test_a_night_that_will_be_held_is_told_and_is_held_unless_next_years_enrollm
 
     assert pipeline.run(today=last_day).published
     held = pipeline.run(today=first_day_off)
-    assert held.held, held.line()
-    assert "40 of 60 students (66.7%)" in held.line()
+    assert held.held, held.reason
+    assert "40 of 60 students (66.7%)" in line(held)
 
     next_year = {"StartDate": "2026-08-12", "EndDate": None, "SchoolYearID": made.current_year_id() + 1}
     rows = made.rows(ENTRIES)

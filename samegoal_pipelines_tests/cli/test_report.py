@@ -80,8 +80,8 @@ def test_totals_and_trouble_stand_first_and_then_the_rest(deployment, run):
         "",
         "held: Delta ISD (delta), for 1 night, last published 2026-10-11",
         "    200 of 1,190 students would be gone",
-        "    to do: look at the numbers in the Dagster UI, and at the students with: samegoal-pipelines "
-        "changes delta --students; correct Qmlativ and run the night again, or, "
+        "    to do: look at the students with: samegoal-pipelines changes delta --students; correct "
+        "Qmlativ and run the night again, or, "
         "if the change is meant, publish what is held: "
         "samegoal-pipelines sync delta --release --today 2026-10-12 --why REASON",
         "",
@@ -90,12 +90,11 @@ def test_totals_and_trouble_stand_first_and_then_the_rest(deployment, run):
         "the next 14 days, if nobody edits anything: not known. Looked at 0 districts; not at alpha, beta, "
         "delta, epsilon, gamma: their landed rows are gone or cannot be read",
         "",
-        "district  name         state      students  enrolled  added  changed  removed",
+        "district  name         state      students  enrolled  added  changed  removed  carried over",
         "─" * len(result.output.splitlines()[20]),
-        "alpha     Alpha ISD    published       100        90      2        5        1",
-        "epsilon   Epsilon ISD  paused          100        90      –        –        –  paused until "
-        "2026-10-12: "
-        "summer",
+        "alpha     Alpha ISD    published       100        90      2        5        1             0",
+        "epsilon   Epsilon ISD  paused          100        90      –        –        –             –  paused "
+        "until 2026-10-12: summer",
     ]
 
 

@@ -12,8 +12,9 @@ import sqlalchemy as sa
 
 import samegoal_pipelines
 from samegoal_pipelines.cli import terminal
+from samegoal_pipelines.cli.nights import line
 from samegoal_pipelines.districts.pauses import pause
-from samegoal_pipelines.operations.runs import NightOutcome
+from samegoal_pipelines.errors import PipelineError
 from samegoal_pipelines.printable import on_one_line
 from samegoal_pipelines_tests.cli.asking import Ask, ask
 from samegoal_pipelines_tests.pipeline import TODAY
@@ -62,9 +63,9 @@ def test_every_command_that_shows_them_shows_them_as_they_are(strange, pipeline,
     def output_of(*command: str) -> str:
         answered = ask(*command)
         shown = answered.stdout + answered.stderr
-        for line in shown.split("\n"):
-            assert line.isprintable(), (command, line)
-            assert not line.startswith("error:"), (command, line)
+        for each in shown.split("\n"):
+            assert each.isprintable(), (command, each)
+            assert not each.startswith("error:"), (command, each)
         return " ".join(shown.split())
 
     as_shown = " ".join(AS_SHOWN[strange].split())
@@ -111,9 +112,9 @@ def test_progress_shows_brackets_as_they_are(capsys, monkeypatch):
 
 
 def test_what_became_of_a_night_is_one_line():
-    line = NightOutcome("grand-bend", None, f"this is district {CONTROL}").line()
-    assert line == on_one_line(f"error: grand-bend: this is district {CONTROL}")
-    assert line.isprintable()
+    said = line(PipelineError(f"this is district {CONTROL}", district_id="grand-bend"))
+    assert said == on_one_line(f"error: grand-bend: this is district {CONTROL}")
+    assert said.isprintable()
 
 
 def test_rich_is_used_in_one_place_which_takes_no_markup():

@@ -7,6 +7,8 @@ from datetime import date
 import dagster as dg
 import pytest
 
+from samegoal_pipelines.cli.nights import line
+from samegoal_pipelines.errors import PipelineError
 from samegoal_pipelines.operations.runs import open_instance
 from samegoal_pipelines.sandbox import Sandbox
 from samegoal_pipelines.settings import Settings
@@ -30,11 +32,11 @@ def fails(pipeline, before, *words: str) -> None:
     """Tonight fails with a line that has these words; what was published stays to the byte."""
     night = pipeline.run(today=TOMORROW)
     assert not night.published
-    line = night.line()
-    assert line.startswith("error: grand-bend: ")
-    assert "\n" not in line
+    said = line(night)
+    assert said.startswith("error: grand-bend: ")
+    assert "\n" not in said
     for word in words:
-        assert word in line
+        assert word in said
     assert pipeline.published() == before
     ((state, reason, next_step),) = pipeline.rows(
         "select state, held_reason, next_step from samegoal.snapshots where snapshot_date = :night",
@@ -103,7 +105,7 @@ def test_an_unknown_withdrawal_code_id_keeps_the_student_as_last_published(pipel
     night = pipeline.run(today=TOMORROW)
 
     assert night.published
-    assert "1 unreadable, carried over as last published" in night.line()
+    assert "1 unreadable, carried over as last published" in line(night)
     assert pipeline.statuses()[11] == ("ENROLLED", "current_enrollment")
     assert excluded(pipeline, TOMORROW) == [("quarantined", "unknown_withdrawal_code", 1)]
 
@@ -188,7 +190,7 @@ def test_an_empty_district_is_an_empty_snapshot_the_first_time(pipeline, distric
     night = pipeline.run()
 
     assert night.published, night.reason
-    assert night.attempt.students == 0
+    assert night.students == 0
 
 
 def test_one_districts_failure_touches_no_other(pipeline, published, district):
@@ -206,7 +208,7 @@ def test_a_night_older_than_the_last_published_is_refused(pipeline, published):
     night = pipeline.run(today=date(2026, 10, 11))
 
     assert not night.published
-    assert "2026-10-12" in night.line()
+    assert "2026-10-12" in line(night)
     assert pipeline.published() == before
 
 
@@ -277,7 +279,7 @@ def test_a_new_restriction_reaches_a_student_who_is_unreadable_tonight(pipeline,
     night = pipeline.run(today=TOMORROW)
 
     assert night.published, night.reason
-    assert (night.attempt.carried_over, night.attempt.changed) == (1, 1)
+    assert (night.carried_over, night.changed) == (1, 1)
     assert pipeline.rows(PARENTS) == [(True, None)]
     assert pipeline.rows(
         "select valid_to from samegoal.parent_demographics_history where email is not null"
@@ -335,9 +337,10 @@ def test_a_rubbish_date_tag_is_one_line(pipeline, district):
 
 
 def test_an_unknown_district_says_where_to_look(pipeline):
-    night = pipeline.run("nowhere")
-    assert "nowhere" in night.line()
-    assert "districts list" in night.line()
+    with pytest.raises(PipelineError) as caught:
+        pipeline.run("nowhere")
+    assert "nowhere" in line(caught.value)
+    assert "districts list" in line(caught.value)
 
 
 def test_no_failure_text_holds_a_value_of_a_row(pipeline, published):
@@ -349,7 +352,7 @@ def test_no_failure_text_holds_a_value_of_a_row(pipeline, published):
     night = pipeline.run(today=TOMORROW)
 
     assert not night.published
-    assert "Sentinel" not in night.line()
+    assert "Sentinel" not in line(night)
     assert pipeline.rows("select count(*) from dagster.event_logs where event like '%Sentinel%'") == [(0,)]
 
 

@@ -9,6 +9,7 @@ import dagster as dg
 import pyarrow.parquet as pq
 import pytest
 
+from samegoal_pipelines.cli.nights import line
 from samegoal_pipelines.definitions import build_defs
 from samegoal_pipelines.operations.runs import open_instance
 from samegoal_pipelines.sandbox import Sandbox
@@ -46,12 +47,12 @@ def holds(pipeline, night, *words: str) -> None:
     """The night is held with a line that has these words, and what was published before stays."""
     before = pipeline.published()
     outcome = pipeline.run(today=night)
-    assert outcome.held, outcome.line()
-    line = outcome.line()
-    assert line.startswith("held: grand-bend: ")
-    assert "\n" not in line
+    assert outcome.held, outcome.reason
+    said = line(outcome)
+    assert said.startswith("held: grand-bend: ")
+    assert "\n" not in said
     for word in words:
-        assert word in line
+        assert word in said
     assert pipeline.published() == before
 
 
@@ -78,7 +79,7 @@ def test_a_mass_withdrawal_is_held_and_last_nights_snapshot_stays(pipeline, publ
 def test_a_held_night_is_red_in_dagster_with_the_numbers_and_materializes_nothing(pipeline, published):
     change(published, range(1, 32), EndDate="2026-10-09")
 
-    held = pipeline.run(today=TOMORROW).attempt
+    held = pipeline.run(today=TOMORROW)
 
     with open_instance(Settings()) as instance:
         run = instance.get_run_by_id(held.run_id)
@@ -116,10 +117,10 @@ def test_withdrawals_that_were_known_beforehand_do_not_count(pipeline, published
     change(published, range(201, 201 + edited), EndDate="2026-10-09")
     night = pipeline.run(today=TOMORROW)
 
-    assert (night.attempt.dropped, night.attempt.dropped_by_time) == (30 + edited, 30)
-    assert night.published is passes, night.line()
+    assert (night.dropped, night.dropped_by_time) == (30 + edited, 30)
+    assert night.published is passes, night.reason
     if not passes:
-        assert "31 of them (10.3%) not because time has passed" in night.line()
+        assert "31 of them (10.3%) not because time has passed" in line(night)
 
 
 def test_without_last_nights_files_nobody_can_tell_what_time_explains(pipeline, published):
@@ -158,8 +159,8 @@ def test_the_end_of_the_year_is_held_until_next_years_enrollments_are_there(pipe
     made.replace_rows(ENTRIES, [*rows, *upcoming])
     night = pipeline.run(today=FIRST_DAY_OFF)
 
-    assert night.published, night.line()
-    assert (night.attempt.enrolled, night.attempt.graduated, night.attempt.inactive) == (40, 20, 0)
+    assert night.published, night.reason
+    assert (night.enrolled, night.graduated, night.inactive) == (40, 20, 0)
     assert pipeline.rows("select state from samegoal.snapshots order by snapshot_id") == [
         ("published",),
         ("superseded",),
@@ -177,8 +178,8 @@ def test_a_graduating_class_is_not_held_however_large(pipeline, district):
 
     night = pipeline.run(today=FIRST_DAY_OFF)
 
-    assert night.published, night.line()
-    assert (night.attempt.graduated, night.attempt.dropped, night.attempt.dropped_by_time) == (60, 60, 60)
+    assert night.published, night.reason
+    assert (night.graduated, night.dropped, night.dropped_by_time) == (60, 60, 60)
 
 
 def test_enrollments_that_vanish_altogether_are_held_however_few_they_were(pipeline, district):
@@ -193,8 +194,8 @@ def test_enrollments_that_vanish_altogether_are_held_however_few_they_were(pipel
 def test_more_than_one_percent_of_rows_quarantined_is_held_and_fewer_keep_their_students(pipeline, published):
     change(published, range(1, 4), WithdrawalCodeID=424242)
     night = pipeline.run(today=TOMORROW)
-    assert night.published, night.line()
-    assert (night.attempt.quarantined, night.attempt.carried_over) == (3, 3)
+    assert night.published, night.reason
+    assert (night.quarantined, night.carried_over) == (3, 3)
 
     change(published, range(1, 5), WithdrawalCodeID=424242)
 
@@ -207,8 +208,8 @@ def test_the_first_snapshot_of_a_district_is_never_held(pipeline, district):
 
     night = pipeline.run()
 
-    assert night.published, night.line()
-    assert (night.attempt.inactive, night.attempt.quarantined) == (100, 10)
+    assert night.published, night.reason
+    assert (night.inactive, night.quarantined) == (100, 10)
     ((_, check),) = gate_checks()
     assert check.passed
     assert "first snapshot" in check.description
@@ -229,8 +230,8 @@ def test_a_held_night_that_is_mended_in_qmlativ_publishes_and_nothing_is_held_an
 
     night = pipeline.run(today=TOMORROW)
 
-    assert night.published, night.line()
-    assert (night.attempt.enrolled, night.attempt.inactive, night.attempt.dropped) == (290, 10, 10)
+    assert night.published, night.reason
+    assert (night.enrolled, night.inactive, night.dropped) == (290, 10, 10)
     assert pipeline.rows("select state from samegoal.snapshots order by snapshot_id") == [
         ("published",),
         ("superseded",),

@@ -131,7 +131,7 @@ def test_all_its_students_and_their_parents_are_published(pipeline, grand_bend):
     assert night.published, night.reason
     students = read(SAMPLE / "students.csv")
     links = {(row["student_unique_id"], row["contact_id"]) for row in read(SAMPLE / "student_contacts.csv")}
-    assert night.attempt.students == night.attempt.enrolled == len(students)
+    assert night.students == night.enrolled == len(students)
     published = pipeline.rows(
         "select student_number, first_name, last_name, birth_date::text "
         "from samegoal.student_demographics order by 1"

@@ -16,7 +16,7 @@ from samegoal_pipelines.definitions import build_defs
 from samegoal_pipelines.defs import housekeeping
 from samegoal_pipelines.defs.housekeeping import prune_district
 from samegoal_pipelines.landing import LandingError
-from samegoal_pipelines.operations.runs import NightOutcome, open_instance
+from samegoal_pipelines.operations.runs import open_instance
 from samegoal_pipelines.reporting.report import FOLDER
 from samegoal_pipelines.settings import Settings
 from samegoal_pipelines.transforms.columns import frame_of
@@ -192,11 +192,6 @@ def test_it_is_scheduled_daily_without_being_switched_on(deployment):
     assert schedule.job_name == "prune_landing"
 
 
-def run_id_of(outcome: NightOutcome) -> str:
-    assert outcome.attempt is not None
-    return outcome.attempt.run_id
-
-
 def age_runs(deployment, days: int) -> None:
     """Let every run that Dagster knows of be so many days older."""
     with deployment.warehouse.begin() as connection:
@@ -212,10 +207,10 @@ def test_old_runs_go_with_their_events_and_logs_and_the_published_one_stays(pipe
     """Dagster itself keeps every run for good."""
     made = district(ENROLLED)
     pipeline.add(made)
-    old, published = (run_id_of(pipeline.run(today=date(2026, 8, day))) for day in (20, 21))
+    old, published = (pipeline.run(today=date(2026, 8, day)).run_id for day in (20, 21))
     age_runs(deployment, 401)
     made.client_secret = made.id
-    failed = run_id_of(pipeline.run(today=date(2026, 8, 22)))
+    failed = pipeline.run(today=date(2026, 8, 22)).run_id
     with open_instance(Settings()) as instance:
         manager = instance.compute_log_manager
         logs = [Path(manager.get_captured_local_path([run, "a step"], "out")) for run in (old, published)]
@@ -241,7 +236,7 @@ def test_old_runs_go_with_their_events_and_logs_and_the_published_one_stays(pipe
 def test_runs_are_kept_as_long_as_the_setting_says(pipeline, district, deployment):
     pipeline.add(district(ENROLLED))
     deployment.settings.run_nights = 30
-    runs = [run_id_of(pipeline.run(today=date(2026, 8, day))) for day in (20, 21)]
+    runs = [pipeline.run(today=date(2026, 8, day)).run_id for day in (20, 21)]
     age_runs(deployment, 29)
     assert prune(deployment).success
     with open_instance(Settings()) as instance:

@@ -52,7 +52,7 @@ def test_the_snapshot_row_counts_what_was_published(pipeline, district):
     )
 
     assert rows == [
-        ("grand-bend", TODAY, "published", 4, 1, 1, 1, 1, 4, 0, 0, None, night.attempt.run_id),
+        ("grand-bend", TODAY, "published", 4, 1, 1, 1, 1, 4, 0, 0, None, night.run_id),
     ]
 
 
@@ -96,7 +96,7 @@ def test_the_next_night_says_what_changed(pipeline, district):
 
     night = pipeline.run(today=date(2026, 10, 13))
 
-    assert (night.attempt.added, night.attempt.changed, night.attempt.removed) == (0, 1, 1)
+    assert (night.added, night.changed, night.removed) == (0, 1, 1)
     assert pipeline.statuses()[12] == ("ENROLLED", "current_enrollment")
     assert 14 not in pipeline.statuses()
     changes = pipeline.rows(

@@ -109,7 +109,7 @@ def test_a_scheduled_run_that_starts_after_its_night_fails_before_any_request(pi
     assert runs.reason(run) == REFUSED
     assert source.traffic.token_calls == 0
     assert attempts(pipeline) == [(LAST_NIGHT, "failed", REASON)]
-    assert pipeline.rows("select failure_kind from samegoal.snapshots") == [("another night",)]
+    assert pipeline.rows("select kind from samegoal.snapshots") == [("another night",)]
 
 
 def test_the_schedule_then_asks_for_the_night_that_has_begun(pipeline, runs, instance):
@@ -198,7 +198,7 @@ def test_a_night_that_failed_while_reading_is_not_read_again_on_another_date(run
 def test_a_run_of_a_terminal_is_on_the_timeline_and_is_not_retried_by_itself(pipeline, instance, grand_bend):
     """The timeline shows runs that say of which job of which code location they are, and no others."""
     night = pipeline.run(today=TONIGHT)
-    run = instance.get_run_by_id(night.attempt.run_id)
+    run = instance.get_run_by_id(night.run_id)
     assert run.remote_job_origin.job_name == "nightly_snapshot"
     assert run.remote_job_origin.repository_origin.get_label() == REPOSITORY
     assert run.tags["dagster/max_retries"] == "0"
@@ -207,7 +207,7 @@ def test_a_run_of_a_terminal_is_on_the_timeline_and_is_not_retried_by_itself(pip
 def test_a_run_of_a_terminal_that_is_executed_again_in_the_ui_is_nobody_s_to_close(pipeline, runs, instance):
     """It has the tag of a process that is over, and runs elsewhere."""
     night = pipeline.run(today=TONIGHT)
-    first = instance.get_run_by_id(night.attempt.run_id)
+    first = instance.get_run_by_id(night.run_id)
     tags = {**first.tags, PROCESS_TAG: ENDED}
     family = {"root_run_id": first.run_id, "parent_run_id": first.run_id}
     again = instance.create_run_for_job(

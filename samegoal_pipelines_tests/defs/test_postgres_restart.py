@@ -70,7 +70,7 @@ def test_the_night_is_published_all_the_same_and_its_run_is_green(
     night = pipeline.run()
 
     assert restarts == [moment]
-    assert night.published, night.line()
+    assert night.published, night.reason
     assert pipeline.rows("select snapshot_date, state from samegoal.snapshots") == [(TODAY, "published")]
     assert pipeline.rows("select status from dagster.runs") == [("SUCCESS",)]
     deployment.warehouse.dispose()

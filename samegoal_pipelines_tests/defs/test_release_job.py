@@ -14,10 +14,12 @@ import pytest
 import sqlalchemy as sa
 
 from samegoal_pipelines import definitions
+from samegoal_pipelines.cli.nights import line
 from samegoal_pipelines.definitions import build_defs
 from samegoal_pipelines.defs import release, worklist
 from samegoal_pipelines.defs.partitions import DISTRICTS
 from samegoal_pipelines.deployment import Deployment
+from samegoal_pipelines.errors import PipelineError
 from samegoal_pipelines.operations.runs import open_instance
 from samegoal_pipelines.settings import Settings
 from samegoal_pipelines.warehouse.release import release as publish_held
@@ -49,8 +51,8 @@ def held(pipeline, district, monkeypatch, prepared):
         change(made, WITHDRAWN, EndDate="2026-10-09")
         change(made, {300}, WithdrawalCodeID=cecs)
         night = pipeline.run(today=TOMORROW)
-        assert night.held, night.line()
-        return made, night.attempt
+        assert night.held, night.reason
+        return made, night
 
     return prepared("a night that is held", two_nights)
 
@@ -58,12 +60,13 @@ def held(pipeline, district, monkeypatch, prepared):
 def refused(pipeline, today: date, *words: str) -> None:
     """A release fails in one line with these words, changes nothing, and leaves no failed night behind."""
     before, attempts = pipeline.published(), pipeline.rows("select * from samegoal.snapshots order by 1")
-    outcome = pipeline.release(today=today)
-    line = outcome.line()
-    assert line.startswith("error: grand-bend: release: "), line
-    assert "\n" not in line
+    with pytest.raises(PipelineError) as caught:
+        pipeline.release(today=today)
+    said = line(caught.value)
+    assert said.startswith("error: grand-bend: release: "), said
+    assert "\n" not in said
     for word in words:
-        assert word in line
+        assert word in said
     assert pipeline.published() == before
     assert pipeline.rows("select * from samegoal.snapshots order by 1") == attempts
 
@@ -108,7 +111,7 @@ def test_a_release_publishes_exactly_what_was_held_although_qmlativ_has_changed_
 
     night = pipeline.release(today=TOMORROW)
 
-    assert night.published, night.line()
+    assert night.published, night.reason
     statuses = pipeline.statuses()
     assert {student for student, (status, _) in statuses.items() if status == "INACTIVE"} == {*WITHDRAWN}
     assert set(statuses) == set(range(1, 300))
@@ -133,13 +136,13 @@ def test_a_release_is_on_record_and_turns_the_check_green(pipeline, held):
         "select released_by, reason, r.snapshot_date, h.run_id, p.run_id from samegoal.releases r "
         "join samegoal.snapshots h on h.snapshot_id = r.held_snapshot_id "
         "join samegoal.snapshots p on p.snapshot_id = r.published_snapshot_id"
-    ) == [("Dana Data", "the campus has closed", TOMORROW, attempt.run_id, night.attempt.run_id)]
+    ) == [("Dana Data", "the campus has closed", TOMORROW, attempt.run_id, night.run_id)]
     *_, (red_run, red), (green_run, green) = gate_checks()
     assert (red_run, red.passed) == (attempt.run_id, False)
-    assert (green_run, green.passed) == (night.attempt.run_id, True)
+    assert (green_run, green.passed) == (night.run_id, True)
     assert green.description == "released by Dana Data: the campus has closed"
     run, facts = materializations()[-1]
-    assert run == night.attempt.run_id
+    assert run == night.run_id
     assert (facts["released by"], facts["why"], facts["held in run"]) == (
         "Dana Data",
         "the campus has closed",
@@ -166,7 +169,7 @@ def test_a_release_does_not_outlive_its_night(pipeline, held):
 
     again = pipeline.run(today=DAY_AFTER)
 
-    assert again.held, again.line()
+    assert again.held, again.reason
     refused(pipeline, TOMORROW, "2026-10-14", "does not outlive its night")
     assert pipeline.release(today=DAY_AFTER).published
     assert pipeline.rows("select count(*) from samegoal.releases") == [(2,)]
@@ -201,10 +204,10 @@ def test_in_the_ui_a_release_may_name_its_night_and_who_releases_it(pipeline, he
 def test_a_disabled_district_is_released_no_more_than_it_is_run(pipeline, held):
     pipeline.deployment.registry.set_active("grand-bend", False)
 
-    outcome = pipeline.release(today=TOMORROW)
+    with pytest.raises(PipelineError) as caught:
+        pipeline.release(today=TOMORROW)
 
-    assert "districts enable grand-bend" in outcome.line()
-    assert not outcome.published
+    assert "districts enable grand-bend" in line(caught.value)
 
 
 def test_held_rows_that_are_damaged_or_gone_are_not_released(pipeline, held):
@@ -321,8 +324,8 @@ def test_students_who_could_not_be_read_are_kept_by_a_release_as_well(pipeline, 
 
     night = pipeline.release(today=TOMORROW)
 
-    assert night.published, night.line()
-    assert night.attempt.carried_over == 1
+    assert night.published, night.reason
+    assert night.carried_over == 1
     assert pipeline.statuses()[200] == ("ENROLLED", "current_enrollment")
 
 

@@ -18,7 +18,7 @@ from samegoal_pipelines.defs.night import read_landed_for
 from samegoal_pipelines.defs.replay import REPLAY_JOB
 from samegoal_pipelines.landing.store import METADATA_KEY
 from samegoal_pipelines.operations.replay import ReplayOutcome, run_replay
-from samegoal_pipelines.operations.runs import execute, first_failure, open_instance
+from samegoal_pipelines.operations.runs import execute, open_instance, run_error
 from samegoal_pipelines.sandbox import Sandbox, SandboxDistrict
 from samegoal_pipelines.transforms.snapshot import compute_night
 from samegoal_pipelines.transforms.withholding import Withholding
@@ -350,9 +350,9 @@ def test_a_night_is_replayed_from_the_rows_of_the_run_that_published_it(two_nigh
 def test_a_rubbish_date_is_one_line(deployment, first):
     config = {"ops": {"replay_landed_nights": {"config": {"from_date": first}}}}
     result = execute(deployment, "grand-bend", REPLAY_JOB, config)
-    reason, next_step = first_failure(result)
-    assert reason == "replay: the first night to replay is no date"
-    assert next_step == "write it as YYYY-MM-DD"
+    error = run_error(result, "grand-bend")
+    assert error.reason == "replay: the first night to replay is no date"
+    assert error.next_step == "write it as YYYY-MM-DD"
 
 
 def test_a_replay_reads_the_landing_while_the_district_is_not_locked(two_nights, monkeypatch):

@@ -10,6 +10,7 @@ from collections.abc import Callable
 import dagster as dg
 import pytest
 
+from samegoal_pipelines.cli.nights import line
 from samegoal_pipelines.definitions import build_defs
 from samegoal_pipelines.defs.retries import LONGEST_WAIT, Retries
 from samegoal_pipelines.operations.runs import open_instance
@@ -190,8 +191,8 @@ def test_at_a_terminal_nothing_is_tried_again(pipeline, district, source, schedu
     night = pipeline.run()
 
     assert storm.applied == ATTEMPTS
-    assert "HTTP 503" in night.line()
-    assert "tries it again" not in night.line()
+    assert "HTTP 503" in line(night)
+    assert "tries it again" not in line(night)
 
 
 def test_the_waits_grow_are_spread_and_come_to_an_end():

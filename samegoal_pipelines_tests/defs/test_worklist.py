@@ -7,6 +7,7 @@ from datetime import date, timedelta
 import dagster as dg
 import pytest
 
+from samegoal_pipelines.cli.nights import line
 from samegoal_pipelines.defs import worklist
 from samegoal_pipelines.defs.night import Night
 from samegoal_pipelines.defs.worklist import registrar_worklist
@@ -120,7 +121,7 @@ def test_a_held_night_lists_what_holds_it_so_that_it_can_be_mended_in_the_mornin
     assert "quarantined" not in description_before
     with runs.open_instance(deployment.settings) as instance:
         newest, _ = instance.fetch_materializations(registrar_worklist.key, limit=5).records
-    assert newest.run_id == held.attempt.run_id
+    assert newest.run_id == held.run_id
     assert newest.partition_key == "grand-bend"
     assert newest.asset_materialization.metadata["snapshot date"].value == str(TOMORROW)
 
@@ -142,9 +143,9 @@ def test_a_list_that_cannot_be_made_hides_no_hold(pipeline, deployment, quaranti
     monkeypatch.setattr(worklist, "filter_enrollments", fail)
     held = pipeline.run(today=TOMORROW)
     assert held.held
-    assert "quarantined" in held.line()
+    assert "quarantined" in line(held)
     assert read_worklist(deployment.warehouse, "grand-bend") == before
-    log = told_in_the_log(held.attempt.run_id)
+    log = told_in_the_log(held.run_id)
     assert "registrar_worklist: unforeseen RuntimeError" in log
     assert "Ana" not in log
 

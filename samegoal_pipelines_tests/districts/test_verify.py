@@ -334,15 +334,15 @@ def test_landed_rows_that_are_damaged_are_the_outcome(source: Source, tmp_path: 
     )
 
 
-def test_an_address_that_is_refused_keeps_what_stands_in_brackets(source: Source) -> None:
+def test_an_address_that_is_refused_says_what_to_do(source: Source) -> None:
     district = source.register()
     found = verify(source.registry, district, today=TODAY)
     assert found.steps[-1] == Step(
         "credentials",
         "failed",
-        "the API Base URL must start with https:// "
-        "(a sandbox on this machine: SAMEGOAL_ALLOW_LOCAL_SOURCES=1)",
-        "check the API Base URL; to correct it: samegoal-pipelines districts set grand-bend --base-url …",
+        "the API Base URL must start with https://",
+        "check the API Base URL; to correct it: samegoal-pipelines districts set grand-bend --base-url …; "
+        "a sandbox on this machine needs SAMEGOAL_ALLOW_LOCAL_SOURCES=1",
     )
 
 

@@ -69,7 +69,7 @@ NOBODY = "nobody is in the snapshot"
         ("Student/Student", NOBODY),
         (
             "Enrollment/School",
-            "check in Qmlativ whether they were deleted, or the Integration Access sees them",
+            "check in Qmlativ whether they were deleted, or the Integration Access no longer sees them",
         ),
         ("Demographics/NamePhone", "check in Qmlativ whether they were deleted"),
         ("Demographics/NameEmail", "check in Qmlativ whether they were deleted"),

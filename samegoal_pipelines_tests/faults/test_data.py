@@ -59,7 +59,7 @@ def test_each_odd_row_is_published_as_it_came_or_quarantined_and_counted(pipelin
 
     night = pipeline.run()
 
-    assert night.published, night.line()
+    assert night.published, night.reason
     numbers = dict(pipeline.rows("select student_id, student_number from samegoal.student_status"))
     # Not there: 22 (a placeholder is no first day), 24 (31 February), 26 (ends before it begins), 27 (a code
     # that nobody knows), 28 (no student), 29 (no enrollment), 36 and 38 (half of a character and an endless

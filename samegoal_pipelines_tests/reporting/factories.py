@@ -13,6 +13,7 @@ from samegoal_pipelines.landing import Landing
 from samegoal_pipelines.postgres.errors import WarehouseUnavailableError
 from samegoal_pipelines.qmlativ.errors import InvalidCredentialsError
 from samegoal_pipelines.tables.warehouse import districts, snapshots
+from samegoal_pipelines.transforms.gate import Verdict
 from samegoal_pipelines.warehouse.engine import as_writer
 from samegoal_pipelines_tests.transforms.builders import enrollments, entry
 from samegoal_pipelines_tests.warehouse.factories import publish, snapshot, student
@@ -57,8 +58,10 @@ def attempt(
     **facts: Any,
 ) -> str:
     """One attempt in `snapshots`; returns its run."""
+    if state == "held":
+        facts = {"kind": "dropped", "next_step": Verdict().next_step(night)} | facts
     if isinstance(reason, PipelineError):
-        facts |= {"failure_kind": reason.kind.value, "next_step": reason.next_step_of_night}
+        facts |= {"kind": reason.kind.value, "next_step": reason.next_step_of_night}
         reason = reason.reason
     run_id = facts.pop("run_id", None) or f"run-{next(_runs)}"
     started = datetime.combine(night, time(7), UTC)

@@ -18,6 +18,7 @@ from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
+import pytest
 from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import SMTP, AuthResult, LoginPassword
 from cryptography import x509
@@ -26,6 +27,12 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 USER, PASSWORD = "alert", "hunter2-of-the-mail-server"
+SLACK = "https://hooks.slack.com/services/T1JJ3T3L2/A1BRTD4JD/TIiajkdnlazkcOXrIdevi7FQ"
+GOOGLE = "https://chat.googleapis.com/v1/spaces/AAAA/messages?key=abracadabra&token=abracadabra2"
+TEAMS = (
+    "https://prod-1.westus.logic.azure.com/workflows/abra/triggers/manual/paths/invoke"
+    "?api-version=2016-06-01&sp=%2Ftriggers%2Fmanual%2Frun&sv=1.0&sig=abracadabra"
+)
 HOSTS = ("hooks.slack.com", "chat.googleapis.com", "prod-1.westus.logic.azure.com")
 
 
@@ -262,3 +269,25 @@ def dripping_server(first: bytes, drip: bytes) -> Iterator[tuple[int, threading.
         finally:
             stop.set()
             thread.join(10)
+
+
+@pytest.fixture
+def certificate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A certificate that is trusted."""
+    file = make_certificate(tmp_path)
+    monkeypatch.setenv("SSL_CERT_FILE", str(file))
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(file))
+    return file
+
+
+@pytest.fixture
+def chat(certificate: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hook]:
+    """All chat services: what they accepted."""
+    with web_server(certificate) as hook:
+        monkeypatch.setenv("HTTPS_PROXY", f"http://127.0.0.1:{hook.port}")
+        yield hook
+
+
+def mail(port: int, options: str = "to=ana@example.com", user: str = "") -> str:
+    """The apprise URL of a mail server on this machine."""
+    return f"mailto{'s' if user else ''}://{user}127.0.0.1:{port}?from=nights@example.com&{options}"

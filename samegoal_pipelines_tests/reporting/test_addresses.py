@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -14,51 +13,32 @@ from samegoal_pipelines.reporting.addresses import Address, AlertError, alert_ad
 from samegoal_pipelines.reporting.messages import Message
 from samegoal_pipelines.settings import Settings
 from samegoal_pipelines_tests.reporting.servers import (
+    GOOGLE,
     PASSWORD,
+    SLACK,
+    TEAMS,
     USER,
     Hook,
+    certificate,
+    chat,
     dripping_server,
+    mail,
     make_certificate,
     smtp_server,
     web_server,
 )
 
+__all__ = ["certificate", "chat"]
+
 MESSAGE = Message(
     "SameGoal night 2026-10-12: 2 failed of 300",
     "**2 districts failed**\n\n- Grand Bend ISD — für alle & alle\n- Other\n\n`samegoal-pipelines sync ID`\n",
 )
-SLACK = "https://hooks.slack.com/services/T1JJ3T3L2/A1BRTD4JD/TIiajkdnlazkcOXrIdevi7FQ"
-GOOGLE = "https://chat.googleapis.com/v1/spaces/AAAA/messages?key=abracadabra&token=abracadabra2"
-TEAMS = (
-    "https://prod-1.westus.logic.azure.com/workflows/abra/triggers/manual/paths/invoke"
-    "?api-version=2016-06-01&sp=%2Ftriggers%2Fmanual%2Frun&sv=1.0&sig=abracadabra"
-)
-
-
-@pytest.fixture
-def certificate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A certificate that is trusted."""
-    file = make_certificate(tmp_path)
-    monkeypatch.setenv("SSL_CERT_FILE", str(file))
-    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(file))
-    return file
-
-
-@pytest.fixture
-def chat(certificate: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hook]:
-    """All chat services: what they accepted."""
-    with web_server(certificate) as hook:
-        monkeypatch.setenv("HTTPS_PROXY", f"http://127.0.0.1:{hook.port}")
-        yield hook
 
 
 def address(url: str) -> Address:
     (found,) = alert_addresses(SecretStr(url))
     return found
-
-
-def mail(port: int, options: str = "to=ana@example.com", user: str = "") -> str:
-    return f"mailto{'s' if user else ''}://{user}127.0.0.1:{port}?from=nights@example.com&{options}"
 
 
 def why_not(url: str, seconds: float = 60) -> str:
@@ -241,6 +221,23 @@ def test_invalid_addresses_are_rejected_at_startup_and_named_without_their_secre
     )
     check_addresses(SecretStr(f"{SLACK},{GOOGLE},{TEAMS},jsons://hooks.example.com/abracadabra"))
     check_addresses(None)
+
+
+@pytest.mark.parametrize(
+    "recipients",
+    [
+        "?to=ana@example.com,ben",
+        "?to=ana@example.com,,ben@",
+        "?to=ana@example.com&cc=ben@example.com,cem",
+        "/ana@example.com/ben",
+    ],
+)
+def test_one_malformed_recipient_of_several_is_rejected(recipients: str) -> None:
+    url = f"mailtos://{USER}:{PASSWORD}@mail.example.com"
+    with pytest.raises(AlertError, match=r"^SAMEGOAL_ALERT_URLS: mailtos: not a val") as caught:
+        check_addresses(SecretStr(f"{SLACK},{url}{recipients}"))
+    assert PASSWORD not in str(caught.value)
+    check_addresses(SecretStr(f"{url}?to=Ana <ana@example.com>,ben@example.com,&cc=cem@example.com"))
 
 
 def test_text_that_is_no_url_is_rejected() -> None:

@@ -6,7 +6,6 @@ from datetime import timedelta
 
 import sqlalchemy as sa
 
-from samegoal_pipelines.reporting.formatting import summary
 from samegoal_pipelines.reporting.nightly_status import Board, read_newest
 from samegoal_pipelines.reporting.report import make_report
 from samegoal_pipelines_tests.reporting.factories import NIGHT, at, attempt, register
@@ -42,7 +41,7 @@ def test_a_night_that_begins_in_guam_hides_nothing_of_chicago(warehouse: sa.Engi
     }
     assert trouble(after) == trouble(before)
     assert before.night == after.night == NIGHT
-    assert summary(after) == "1 failed, 4 late of 7"
+    assert after.summary == "1 failed, 4 late of 7"
     (guam,) = after.of({"guam"}).districts
     assert (guam.state, guam.night, guam.reason) == ("pending", NEXT, "night 2026-10-13")
 
@@ -71,7 +70,7 @@ def test_trouble_of_last_night_is_over_once_something_has_come_of_tonight(wareho
     ]
     attempt(warehouse, "alpha", "published", NEXT)
     board = read_newest(warehouse, two_in_chicago)
-    assert (board.night, summary(board)) == (NEXT, "1 of 2 published, 1 not due yet")
+    assert (board.night, board.summary) == (NEXT, "1 of 2 published, 1 not due yet")
 
 
 def test_what_is_said_of_another_night_names_it(warehouse: sa.Engine) -> None:
@@ -87,4 +86,4 @@ def test_what_is_said_of_another_night_names_it(warehouse: sa.Engine) -> None:
 
 def test_where_no_district_is_registered_there_is_still_a_report(warehouse: sa.Engine) -> None:
     board = read_newest(warehouse, NINE_IN_CHICAGO)
-    assert (board.night, summary(board)) == (NIGHT, "no district is due")
+    assert (board.night, board.summary) == (NIGHT, "no district is due")

@@ -29,6 +29,7 @@ from samegoal_pipelines_tests.reporting.factories import (
 )
 from samegoal_pipelines_tests.transforms.builders import enrollments, entry
 
+UI = "https://dagster.example.com"
 HOSTILE = '<script>alert(1)</script> | [x](javascript:alert(1)) ![y](http://evil/z.png) "ISD" & `co`'
 
 
@@ -37,7 +38,7 @@ class Text(HTMLParser):
 
     def __init__(self, page: str) -> None:
         super().__init__()
-        self.text, self.elements = "", set[str]()
+        self.text, self.elements, self.links = "", set[str](), list[str]()
         self.feed(page)
 
     def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
@@ -46,7 +47,8 @@ class Text(HTMLParser):
             assert not name.startswith("on"), name
             assert name not in ("src", "srcset"), value
             if name in ("href", "xlink:href"):
-                assert (value or "").startswith("#"), value
+                assert (value or "").startswith(("#", f"{UI}/")), value
+                self.links.append(value or "")
 
     def handle_data(self, data: str) -> None:
         self.text += f"{data} "
@@ -84,7 +86,7 @@ def report(warehouse: sa.Engine, tmp_path: Path) -> Report:
 
 
 def test_the_page_says_what_became_of_every_district_the_urgent_first(report: Report) -> None:
-    shown = Text(page.html(report)).text
+    shown = Text(page.html(report, UI)).text
     order = ["hostile", "failing", "late", "held", "fine", "resting", "gone"]
     assert [one.district_id for one in report.board.districts] == order
     body = shown[shown.index("Needs attention") :]
@@ -106,7 +108,7 @@ def test_the_page_says_what_became_of_every_district_the_urgent_first(report: Re
 
 
 def test_the_next_two_weeks_are_counted_and_districts_without_rows_are_named(report: Report) -> None:
-    shown = re.sub(r"\s+", " ", Text(page.html(report)).text)
+    shown = re.sub(r"\s+", " ", Text(page.html(report, UI)).text)
     assert "2026-10-15 ENROLLED → INACTIVE 2 " in shown
     assert "2026-10-20 PRE-ENROLLED → ENROLLED 1 " in shown
     assert "Looked at 1 district; not at failing, held, late, resting: their landed rows are gone" in shown
@@ -122,7 +124,7 @@ def test_districts_that_will_be_held_are_on_the_page_the_soonest_first(
         publish_the_years_end(warehouse, landing, district_id, NIGHT + timedelta(days=days))
     report = make_report(warehouse, at("12:00"), landing=landing)
 
-    shown = re.sub(r"\s+", " ", Text(page.html(report)).text)
+    shown = re.sub(r"\s+", " ", Text(page.html(report, UI)).text)
     reason = (
         "90 of 100 ENROLLED and PRE-ENROLLED students (90.0%) become INACTIVE or leave the import window "
         "because time passes; the limit is 50%"
@@ -151,16 +153,16 @@ def test_of_districts_that_will_be_held_markdown_lists_a_hundred(report: Report)
     assert "gone and 5 more: their landed rows" in markdown
     (line, *_) = [line for line in markdown.splitlines() if "because" in line and "act" in line]
     assert line.count("|") == 5  # its own columns, no others
-    assert page.html(many).count('<td class="held">2026-10-12</td>') == 103
+    assert page.html(many, UI).count('<td class="held">2026-10-12</td>') == 103
 
 
 def test_a_name_stays_text_on_the_page(report: Report) -> None:
-    html = page.html(report)
+    html = page.html(report, UI)
     parsed = Text(html)
     assert HOSTILE in parsed.text
     (script,) = re.findall(r"<script>(.*?)</script>", html, re.DOTALL)
     assert f"script-src 'sha256-{b64encode(sha256(script.encode()).digest()).decode()}'" in html  # no other
-    assert parsed.elements.isdisjoint({"img", "a", "iframe", "link", "object"})
+    assert parsed.elements.isdisjoint({"img", "iframe", "link", "object"})
     assert "default-src 'none'" in html
     assert not re.search(r"url\((?!#)|@import", html)  # nothing is fetched from anywhere
 
@@ -184,12 +186,12 @@ def test_markdown_lists_a_hundred_districts_without_trouble_and_counts_the_rest(
         attempt(warehouse, f"district-{number:03}", "published")
     report = make_report(warehouse, at("12:00"))
     assert "and 3 more, in the file." in page.markdown(report)
-    assert page.html(report).count("</td></tr>") == 103
+    assert page.html(report, UI).count("</td></tr>") == 103
 
 
 def test_a_night_without_any_district_or_snapshot_has_a_page_as_well(warehouse: sa.Engine) -> None:
     report = make_report(warehouse, at("12:00"))
-    assert "no district is due" in Text(page.html(report)).text
+    assert "no district is due" in Text(page.html(report, UI)).text
     assert "no district is due" in page.markdown(report)
     assert page.plots_markdown(report) == "Nothing was published yet."
 
@@ -211,9 +213,10 @@ def trend(days: int, **counts: int) -> TrendNight:
 @pytest.mark.parametrize("nights", [1, 2, 3, 60])
 def test_plots_are_pictures_with_a_legend_and_no_foreign_parts(nights: int) -> None:
     trends = [trend(day) for day in range(nights)]
+    students, changes = plots.draw(trends).values()
     for svg, words in (
-        (plots.students_plot(trends), ["enrolled", "pre-enrolled", "graduated", "inactive"]),
-        (plots.changes_plot(trends), ["added", "changed", "removed"]),
+        (students, ["enrolled", "pre-enrolled", "graduated", "inactive"]),
+        (changes, ["added", "changed", "removed"]),
     ):
         elements = ElementTree.fromstring(svg).iter()  # noqa: S314  # our own
         texts = {"".join(one.itertext()).strip() for one in elements if one.tag.endswith("text")}
@@ -225,15 +228,15 @@ def test_plots_are_pictures_with_a_legend_and_no_foreign_parts(nights: int) -> N
 
 def test_equal_nights_give_an_equal_plot_and_two_plots_share_no_id() -> None:
     trends = [trend(day, enrolled=900 + day) for day in range(30)]
-    students, changes = plots.students_plot(trends), plots.changes_plot(trends)
-    assert students == plots.students_plot(trends)
+    students, changes = plots.draw(trends).values()
+    assert [students, changes] == list(plots.draw(trends).values())
     ids = [set(re.findall(r'\bid="([^"]+)"', svg)) for svg in (students, changes)]
     shared = {found for found in ids[0] & ids[1] if f"#{found}" in students}
     assert shared == set()
 
 
 def test_the_page_is_kept_in_the_landing_under_its_night(report: Report, tmp_path: Path) -> None:
-    where = Landing(str(tmp_path / "landing")).keep_page(FOLDER, NIGHT, page.html(report))
+    where = Landing(str(tmp_path / "landing")).keep_page(FOLDER, NIGHT, page.html(report, UI))
     assert where == str(tmp_path / "landing" / "_reports" / "2026-10-12.html")
     assert "2 failed, 1 held, 1 late of 5" in Path(where).read_text()
     assert (
@@ -260,15 +263,20 @@ def test_scripts_get_the_same_facts(report: Report) -> None:
 
 def test_commands_stand_in_code_style_and_can_be_copied(report: Report) -> None:
     command = "samegoal-pipelines sync held --release --today 2026-10-12 --why REASON"
-    assert f'<code>{command}</code><button type="button">Copy</button>' in page.html(report)
+    assert f'<code>{command}</code><button type="button">Copy</button>' in page.html(report, UI)
     assert f"`{command}`" in page.markdown(report)
 
 
 def test_a_row_links_to_its_run_and_its_gate_check(report: Report) -> None:
-    (line,) = [line for line in page.markdown(report).splitlines() if "--release" in line]
-    held = next(one for one in report.board.districts if one.state == "held")
-    assert f"[run](/runs/{held.run_id})" in line
-    assert "[gate](/assets/published_snapshot?view=checks&checkDetail=gate&partition=held)" in line
+    markdown = page.markdown(report)
+    links = [link for link in Text(page.html(report, f"{UI}/")).links if link.startswith(UI)]
+    for one in report.board.districts:
+        run = f"/runs/{one.tonight.run_id}" if one.tonight else None
+        gate = f"/assets/published_snapshot?view=checks&checkDetail=gate&partition={one.district_id}"
+        has_gate = one.state in ("held", "published")
+        assert (f"{UI}{gate}" in links, f"[gate]({gate})" in markdown) == (has_gate, has_gate)
+        assert (f"{UI}{run}" in links, f"[run]({run})" in markdown) == (bool(run), bool(run))
+    assert len(links) == 6  # failing and hostile: a run; held and fine: a run and a check
 
 
 def test_a_night_that_counted_nothing_shows_a_dash(report: Report) -> None:

@@ -109,7 +109,7 @@ def test_a_release_publishes_exactly_what_was_held(district: sa.Engine, number: 
         district, number, run_id="held", landed_run_id="landed", notes=["not granted"], restricted=RESTRICTED
     )
     assert held.run_id == "held"
-    assert "check in Qmlativ" in held.reason
+    assert "check in Qmlativ" in (held.next_step or "")
     published = release_held(district, held, run_id="released")
     publish_night(district, 0, LAST, district_id="riverside")
     direct = publish_night(

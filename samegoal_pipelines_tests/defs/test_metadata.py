@@ -1,0 +1,63 @@
+"""What the UI shows of a district's snapshots: tonight's statuses, and the last nights."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date, timedelta
+from itertools import count
+
+from samegoal_pipelines.defs.metadata import NIGHTS_SHOWN, nights_table, status_table
+
+FIRST = date(2026, 9, 1)
+_ids = count(1)
+
+
+@dataclass
+class Snapshot:
+    days: int = 0
+    state: str = "published"
+    students: int | None = 1_140
+    enrolled: int | None = 1_000
+    pre_enrolled: int | None = 20
+    graduated: int | None = 70
+    inactive: int | None = 50
+
+    def __post_init__(self) -> None:
+        self.snapshot_date, self.snapshot_id = FIRST + timedelta(days=self.days), next(_ids)
+
+
+def rows(value) -> list[tuple]:
+    return [tuple(record.data.values()) for record in value.records]
+
+
+def test_the_table_shows_each_status_and_its_change_since_the_snapshot_before():
+    value = status_table(Snapshot(enrolled=1_003, inactive=48), Snapshot())
+    assert rows(value) == [
+        ("ENROLLED", "1,003", "1,000", "+3"),
+        ("PRE-ENROLLED", "20", "20", "0"),
+        ("GRADUATED", "70", "70", "0"),
+        ("INACTIVE", "48", "50", "-2"),
+        ("all students", "1,140", "1,140", "0"),
+    ]
+    assert [column.name for column in value.schema.columns] == ["status", "students", "before", "change"]
+
+
+def test_without_a_snapshot_before_there_is_no_change():
+    assert rows(status_table(Snapshot(), None))[0] == ("ENROLLED", "1,000", "–", "–")
+
+
+def test_the_last_nights_are_listed_newest_first_with_what_became_of_each():
+    failed = Snapshot(2, "failed", None, None, None, None, None)
+    shown = rows(nights_table([Snapshot(0), Snapshot(1, "held"), failed, Snapshot(3)]))
+    assert [row[:3] for row in shown] == [
+        ("2026-09-04", "published", "1,140"),
+        ("2026-09-03", "failed", "–"),
+        ("2026-09-02", "held", "1,140"),
+        ("2026-09-01", "published", "1,140"),
+    ]
+    assert len(rows(nights_table(Snapshot(day) for day in range(100)))) == NIGHTS_SHOWN
+
+
+def test_a_night_that_was_published_in_the_end_is_shown_as_published():
+    attempts = [Snapshot(state=state) for state in ("held", "published", "failed", "superseded")]
+    assert [row[1] for row in rows(nights_table(attempts))] == ["published"]

@@ -190,22 +190,19 @@ def test_two_students_with_one_number_are_both_explained(pipeline, district, exp
     assert "StudentID 13" in said
 
 
-@pytest.mark.parametrize(
-    "number", ["999", "11", "%", "'; --", "", "9" * 5_000, "9\nerror: 9", "\x1b[31m9", "9\udc80"]
-)
-def test_an_unknown_number_says_what_to_check(pipeline, district, number, ask):
+def test_an_unknown_number_says_what_to_check(pipeline, district, ask):
     pipeline.add(district([ENROLLED]))
     assert pipeline.run().published
 
-    answer = ask("explain", "grand-bend", number)
-
-    assert answer.returncode == 1
-    assert answer.stdout == ""
-    assert answer.stderr.count("\n") == 1
-    assert "student number" in answer.stderr
-    assert "000011" not in answer.stderr
-    assert len(answer.stderr) < 400
-    assert answer.stderr.rstrip("\n").isprintable()
+    for number in ("999", "11", "%", "'; --", "", "9" * 5_000, "9\nerror: 9", "\x1b[31m9", "9\udc80"):
+        answer = ask("explain", "grand-bend", number)
+        assert answer.returncode == 1
+        assert answer.stdout == ""
+        assert answer.stderr.count("\n") == 1
+        assert "student number" in answer.stderr
+        assert "000011" not in answer.stderr
+        assert len(answer.stderr) < 400
+        assert answer.stderr.rstrip("\n").isprintable()
 
 
 def test_without_a_published_night_and_without_a_district_it_says_so(pipeline, district, ask):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-import subprocess
 import time
 
 import dagster as dg
@@ -11,10 +10,17 @@ import pytest
 
 from samegoal_pipelines.operations.runs import open_instance
 from samegoal_pipelines.settings import Settings
-from samegoal_pipelines_tests.cli.test_commands import PROGRAM, program
+from samegoal_pipelines_tests.cli.asking import Forked, run
 from samegoal_pipelines_tests.pipeline import TODAY
 
 ENROLLED = [{"StudentID": 11, "StartDate": "2026-08-12"}]
+
+
+def wait_for(hanging) -> None:
+    deadline = time.monotonic() + 600
+    while not hanging.applied:
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
 
 
 def test_a_sync_that_is_killed_while_reading_is_told_as_failed_and_the_next_one_publishes(
@@ -22,17 +28,14 @@ def test_a_sync_that_is_killed_while_reading_is_told_as_failed_and_the_next_one_
 ):
     pipeline.add(district(ENROLLED))
     hanging = source.faults.add(object="Demographics/NamePhone", hang=600)
-    sync = subprocess.Popen([PROGRAM, "sync", "grand-bend", "--today", TODAY.isoformat()])
-    deadline = time.monotonic() + 600
-    while not hanging.applied:
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+    sync = Forked("sync", "grand-bend", "--today", TODAY.isoformat())
+    wait_for(hanging)
     sync.send_signal(signal.SIGKILL)
-    sync.wait(60)
+    assert sync.answer().returncode == -signal.SIGKILL
     source.faults.clear()
     assert pipeline.statuses() == {}
 
-    again = program("sync", "grand-bend", "--today", TODAY.isoformat())
+    again = run("sync", "grand-bend", "--today", TODAY.isoformat())
 
     assert again.returncode == 0, again.stderr
     assert pipeline.statuses() == {11: ("ENROLLED", "current_enrollment")}
@@ -45,30 +48,24 @@ def test_a_sync_that_is_killed_while_reading_is_told_as_failed_and_the_next_one_
 def test_a_sync_that_is_stopped_tries_no_further_district_and_says_so(pipeline, district, source, stop):
     pipeline.add(district(ENROLLED), district(ENROLLED, id="other", name="Other ISD", code="other"))
     hanging = source.faults.add(object="Demographics/NamePhone", district="grand-bend", hang=20)
-    sync = subprocess.Popen(
-        [PROGRAM, "sync", "grand-bend", "other"], stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    )
-    deadline = time.monotonic() + 600
-    while not hanging.applied:
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+    sync = Forked("sync", "grand-bend", "other")
+    wait_for(hanging)
     sync.send_signal(stop)
-    _, output = sync.communicate(timeout=300)
+    output = sync.answer()
 
-    assert sync.returncode not in (0, None)
-    assert "stopped" in output
-    assert "other: published" not in output
-    assert "Traceback" not in output
+    assert output.returncode != 0
+    assert "stopped" in output.stderr
+    assert "other: published" not in output.stderr
+    assert "Traceback" not in output.stderr
     assert pipeline.rows("select district_id, state from samegoal.snapshots") == [("grand-bend", "failed")]
 
 
 def test_two_commands_at_once_on_one_district_both_end_and_leave_one_snapshot(pipeline, district):
     pipeline.add(district(ENROLLED))
-    command = [PROGRAM, "sync", "grand-bend", "--today", TODAY.isoformat()]
-    both = [subprocess.Popen(command, stderr=subprocess.PIPE, text=True) for _ in range(2)]
-    output = [process.communicate(timeout=600)[1] for process in both]
+    both = [Forked("sync", "grand-bend", "--today", TODAY.isoformat()) for _ in range(2)]
+    output = [sync.answer() for sync in both]
 
-    assert any(process.returncode == 0 for process in both), output
-    assert all("Traceback" not in text for text in output)
+    assert any(answer.returncode == 0 for answer in output), output
+    assert all("Traceback" not in answer.stderr for answer in output)
     assert pipeline.rows("select count(*) from samegoal.snapshots where state = 'published'") == [(1,)]
     assert pipeline.statuses() == {11: ("ENROLLED", "current_enrollment")}

@@ -5,8 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 import stat
-import subprocess
-import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,9 +15,9 @@ from samegoal_pipelines.cli.demo import _run_until_stopped
 from samegoal_pipelines.postgres import paths
 from samegoal_pipelines.sandbox import Sandbox, SandboxDistrict, serve
 from samegoal_pipelines.settings import Settings
+from samegoal_pipelines_tests.cli.asking import Answered, program, run
 from samegoal_pipelines_tests.pipeline import TODAY
 
-PROGRAM = str(Path(sys.executable).parent / "samegoal-pipelines")
 HOSTILE = {
     "PGHOSTADDR": "192.0.2.1",
     "PGSERVICE": "elsewhere",
@@ -34,6 +32,9 @@ HOSTILE = {
 
 
 class Surroundings:
+    said = ""
+    """What the night wrote to standard error."""
+
     def __init__(self, folder: Path) -> None:
         self.home = folder / "a, b [c] %2F é'"
         self.foreign = folder / "another project"
@@ -47,18 +48,8 @@ class Surroundings:
             "DAGSTER_HOME": str(self.foreign),
         }
 
-    def run(self, *words: str, stdin: str = "", cwd: str = "/") -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [PROGRAM, *words],
-            input=stdin,
-            capture_output=True,
-            text=True,
-            timeout=600,
-            env=self.environment,
-            cwd=cwd,
-            umask=0,
-            check=False,
-        )
+    def run(self, *words: str, stdin: str = "", cwd: str = "/") -> Answered:
+        return program(*words, input=stdin, env=self.environment, cwd=cwd, umask=0)
 
 
 @pytest.fixture(scope="module")
@@ -81,6 +72,7 @@ def surroundings() -> Iterator[Surroundings]:
             assert added.returncode == 0, added.stderr
             night = made.run("sync", district.id, "--today", TODAY.isoformat(), cwd=str(folder))
             assert night.returncode == 0, night.stderr
+            made.said = night.stderr
             yield made
         finally:
             socket_folder = paths.socket_folder(made.home / "postgres" / "data")
@@ -108,10 +100,7 @@ def test_what_has_landed_is_found_again_from_any_working_directory(surroundings:
 def test_runs_go_to_the_pipelines_own_dagster_and_a_note_says_so(surroundings: Surroundings) -> None:
     assert sorted(path.name for path in surroundings.foreign.iterdir()) == ["dagster.yaml"]
     assert (surroundings.home / "dagster.yaml").exists()
-    night = surroundings.run(
-        "sync", "grand-bend", "--today", TODAY.isoformat(), "--release", "--why", "none held"
-    )
-    assert "note: DAGSTER_HOME is not the pipeline's" in night.stderr
+    assert "note: DAGSTER_HOME is not the pipeline's" in surroundings.said
 
 
 def test_a_terminal_that_cannot_show_a_letter_gets_an_escape(surroundings: Surroundings) -> None:
@@ -132,14 +121,7 @@ def test_an_open_umask_leaves_nothing_that_others_may_write(surroundings: Surrou
 @pytest.mark.parametrize("name", ["SAMEGOAL_DATABASE_URL", "SAMEGOAL_LANDING_URL"])
 def test_the_demo_refuses_a_configured_database_or_landing(tmp_path: Path, name: str) -> None:
     value = "postgresql://sam:hidden@127.0.0.1:1/production"
-    done = subprocess.run(
-        [PROGRAM, "demo"],
-        capture_output=True,
-        text=True,
-        timeout=600,
-        env={**os.environ, "SAMEGOAL_HOME": str(tmp_path / "home"), name: value},
-        check=False,
-    )
+    done = run("demo", **{"SAMEGOAL_HOME": str(tmp_path / "home"), name: value})
     assert done.returncode == 1
     assert f"error: starting the demo: {name} set" in done.stderr
     assert "--here" in done.stderr

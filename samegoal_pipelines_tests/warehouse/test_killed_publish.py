@@ -6,7 +6,6 @@ What all new would be is published for a second district, which nobody disturbs.
 from __future__ import annotations
 
 import itertools
-import multiprocessing
 import os
 import random
 import signal
@@ -25,6 +24,7 @@ import sqlalchemy as sa
 
 from samegoal_pipelines.warehouse import engine as warehouse_engine
 from samegoal_pipelines.warehouse.errors import SupersededRunError, WarehouseError
+from samegoal_pipelines_tests.forking import forking
 from samegoal_pipelines_tests.warehouse.factories import (
     NIGHT,
     STARTED,
@@ -39,8 +39,6 @@ OURS, UNDISTURBED = "grand-bend", "riverside"
 KILLS = 60  # and one between any two statements, below
 RERUNS = 20  # of each night
 EVERYBODY = 100
-_forking = multiprocessing.get_context("forkserver")
-_forking.set_forkserver_preload([__name__])  # or each child would import for a second
 
 Contents = dict[str, tuple[int, int]]
 
@@ -114,9 +112,9 @@ class Child:
     """A process that publishes, and says when it begins and when it is done."""
 
     def __init__(self, engine: sa.Engine, number: int, *, dies_before: int = 0) -> None:
-        self._pipe, theirs = _forking.Pipe()
+        self._pipe, theirs = forking.Pipe()
         url = engine.url.render_as_string(hide_password=False)
-        self.process: BaseProcess = _forking.Process(
+        self.process: BaseProcess = forking.Process(
             target=_publish_and_report, args=(theirs, url, number, dies_before)
         )
         self.process.start()

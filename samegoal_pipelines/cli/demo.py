@@ -60,7 +60,7 @@ def run_demo(deployment: Deployment, *, here: bool = False, held: bool = False, 
     deployment = _with_local_sources(deployment)
     click.echo("Starting a sandbox Qmlativ with three synthetic districts ...")
     with _demo_source(deployment.settings.make_home()) as server:
-        district_ids = _register(deployment, server)
+        district_ids = register_sandbox(deployment, server)
         click.echo("Running the nightly job for each of them through Dagster ...")
         outcomes = run_nights(deployment, district_ids, debug=debug)
         if held and exit_status(outcomes) == DONE:
@@ -104,7 +104,7 @@ def run_dev(deployment: Deployment, *, host: str, port: int) -> int:
     source = _demo_source(home) if _demo_facts(home) else nullcontext()
     with source as server:
         if server is not None:
-            _register(deployment, server)
+            register_sandbox(deployment, server)
         elif not deployment.registry.list():
             click.echo("No district is registered yet; `make demo` registers three synthetic ones.")
         workspace = str(INSTANCE_FILES / "workspace.yaml")
@@ -216,7 +216,7 @@ def _demo_facts(home: Path) -> dict[str, Any] | None:
     return json.loads(file.read_text()) if file.exists() else None
 
 
-def _register(deployment: Deployment, server: SandboxServer) -> list[str]:
+def register_sandbox(deployment: Deployment, server: SandboxServer) -> list[str]:
     """Register the sandbox's districts, or update the addresses of an earlier demo's districts."""
     registry = deployment.registry
     for district in server.sandbox.districts:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -50,7 +51,16 @@ if TYPE_CHECKING:
     "--seed", default=1, show_default=True, type=int, help="Another seed gives other people and schools."
 )
 @click.option("--today", type=Night(), help="The date of night 0. Default: today.")
+@click.option(
+    "--host",
+    default="127.0.0.1",
+    show_default=True,
+    help="Address on which it listens. It has no encryption.",
+)
+@click.option("--register", is_flag=True, help="Register its districts, or update their addresses.")
+@click.pass_obj
 def sandbox(
+    deployment: Deployment,
     district_count: int,
     students: int,
     port: int,
@@ -58,8 +68,11 @@ def sandbox(
     night: int,
     seed: int,
     today: datetime | None,
+    host: str,
+    register: bool,
 ) -> None:
     """Serve a sandbox Qmlativ with synthetic districts until you stop it."""
+    from samegoal_pipelines.cli.demo import register_sandbox
     from samegoal_pipelines.sandbox.command import run
 
     run(
@@ -71,6 +84,8 @@ def sandbox(
         seed=seed,
         today=today.date() if today else None,
         announce=click.echo,
+        host=host,
+        register=partial(register_sandbox, deployment) if register else None,
     )
 
 

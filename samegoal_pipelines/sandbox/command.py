@@ -11,7 +11,7 @@ from pathlib import Path
 
 from samegoal_pipelines.sandbox.faults import Faults
 from samegoal_pipelines.sandbox.sandbox import DEFAULT_SIZES, Sandbox
-from samegoal_pipelines.sandbox.server import SandboxServer, serve
+from samegoal_pipelines.sandbox.server import HOST, SandboxServer, serve
 
 _say = partial(print, flush=True)
 _STOP = {signal.SIGINT, signal.SIGTERM}
@@ -25,13 +25,17 @@ def run(
     districts: int = 3,
     students: int | Sequence[int] = DEFAULT_SIZES,
     port: int = 8472,  # the demo and `make dev` use 8471
+    host: str = HOST,
     faults_file: str | Path | None = None,
     night: int = 0,
     today: dt.date | None = None,
     seed: int = 1,
     announce: Callable[[str], None] = _say,
+    register: Callable[[SandboxServer], object] | None = None,
 ) -> None:
-    """Serve a sandbox until SIGINT or SIGTERM. ``announce`` gets the lines that say how to use it.
+    """Serve a sandbox until SIGINT or SIGTERM.
+
+    ``announce`` gets the lines that say how to use it. ``register`` is called once it is served.
 
     Raises SandboxError if the port is taken or the faults file cannot be used.
     """
@@ -42,7 +46,9 @@ def run(
     sandbox = Sandbox.generate(districts, students, seed, today, night)
     previous = signal.pthread_sigmask(signal.SIG_BLOCK, _STOP)
     try:
-        with serve(sandbox, port, faults) as server:
+        with serve(sandbox, port, faults, host) as server:
+            if register:
+                register(server)
             for line in _directions(server):
                 announce(line)
             signal.sigwait(_STOP)

@@ -34,6 +34,7 @@ from samegoal_pipelines.sandbox.tokens import Tokens
 from samegoal_pipelines.sandbox.traffic import Call, Traffic
 
 HOST = "127.0.0.1"
+EVERY_ADDRESS = "0.0.0.0"  # noqa: S104 - only where a person asks for it
 MAINTENANCE_PAGE = "<!DOCTYPE html><html><title>Maintenance</title><body>Back at 5 a.m.</body></html>"
 _LONGEST_PLAIN_BODY = 1000
 """Bytes; a longer page is compressed for a client that accepts it."""
@@ -205,8 +206,10 @@ async def _wait_until(moment: float) -> None:
 
 
 @contextmanager
-def serve(sandbox: Sandbox, port: int = 0, faults: Faults | None = None) -> Iterator[SandboxServer]:
-    """Serve a sandbox on 127.0.0.1 from a thread while the block lasts. Port 0 takes a free one.
+def serve(
+    sandbox: Sandbox, port: int = 0, faults: Faults | None = None, host: str = HOST
+) -> Iterator[SandboxServer]:
+    """Serve a sandbox from a thread while the block lasts. Port 0 takes a free one.
 
     Raises OSError at once if the port is taken.
     """
@@ -221,8 +224,9 @@ def serve(sandbox: Sandbox, port: int = 0, faults: Faults | None = None) -> Iter
         timeout_keep_alive=60,
     )
     server = uvicorn.Server(config)
-    with socket.create_server((HOST, port)) as listening:
-        served.url = f"http://{HOST}:{listening.getsockname()[1]}"
+    with socket.create_server((host, port)) as listening:
+        name = socket.gethostname() if host == EVERY_ADDRESS else host
+        served.url = f"http://{name}:{listening.getsockname()[1]}"
         thread = threading.Thread(target=server.run, args=([listening],), name="sandbox", daemon=True)
         thread.start()
         try:

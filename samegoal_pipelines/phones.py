@@ -4,7 +4,8 @@ Lives here: reading numbers out of texts, and comparing them. Not here: whose nu
 confidential (`transforms`, `warehouse`).
 
 Every answer errs on one side. If two texts may name one number, they do, because the reason to ask is that
-one of them is confidential. So `555-0101` and `(512) 555-0101` are the same number here.
+one of them is confidential. So `555-0101` and `(512) 555-0101` are the same number here, and a text that is
+not clearly a number may be any number.
 """
 
 from __future__ import annotations
@@ -15,27 +16,39 @@ from collections.abc import Collection
 from phonenumbers import (
     Leniency,
     NumberParseException,
-    PhoneNumber,
     PhoneNumberMatcher,
     normalize_digits_only,
     parse,
-    truncate_too_long_number,
 )
 
 REGION = "US"
 ANY = ""
-"""An unreadable number. It may be any number, so every text matches it."""
+"""A number that cannot be read. It may be any number, so every text matches it."""
 
 _PLAIN = re.compile(r"(?a:\s*(?:\+?1[\s.-]*)?\(?(\d{3})\)?[\s.-]*(\d{3})[\s.-]*(\d{4})\s*)")
+_NUMBER = re.compile(  # in a longer text, with all extensions that are marked as such
+    r"(?ai:(?<!\d)(?:(?:\+|00)?1[\s.-]*)?(?:\(?(\d{3})\)?[\s.-]*)?(\d{3})[\s.-]*(\d{4})(?!\d)"
+    r"(?:[\s,;(]*(?:x|ext|extension|int|option|[#*]|,,)[\s.:=]*\d+)*)"
+)
+_MIXED = re.compile(r"[^\W\d_]\d|\d[^\W\d_]")  # O1O1: letters among the digits
+_LONGEST_ENDING = 4  # 512-555-0101/02 and 512-555-0101 or 0102 name two numbers
 
 
 def numbers_in(*texts: str | None) -> set[str]:
     """The digits of each number that the texts name, without country code and extension.
 
+    Returns `{ANY}` if a text has digits that cannot be read, or if no text names a number.
+
     >>> numbers_in("Fax 512-555-0101 ext. 4")
     {'5125550101'}
+    >>> numbers_in("512-555-O1O1")
+    {''}
     """
-    found = set().union(*(_readings(text) for text in texts if text)) - {ANY}
+    readings = {text: _readings(text) for text in texts if text}
+    unclear = {text for text, found in readings.items() if ANY in found}
+    if unclear and (unclear == readings.keys() or any(normalize_digits_only(text) for text in unclear)):
+        return {ANY}
+    found = set().union(*(readings[text] for text in readings.keys() - unclear))
     return {digits for digits in found if not any(other in digits for other in found - {digits})}
 
 
@@ -50,35 +63,39 @@ def may_be_one_of(text: str, numbers: Collection[str]) -> bool:
 
 
 def with_extension(text: str, extension: str) -> str:
-    """The number with its extension, which is appended unless the text already has one."""
+    """The number with its extension, which is appended unless the text already has this one."""
     return text if _has_extension(text, extension) else f"{text} x{extension}"
 
 
 def _has_extension(text: str, extension: str) -> bool:
+    wanted = normalize_digits_only(extension)
+    if not wanted:
+        return extension in text
     if _PLAIN.fullmatch(text):
         return False
-    number = _parsed(text)
-    if number is not None and number.extension:
+    try:
+        written = parse(text, REGION).extension or ""
+    except NumberParseException:
+        written = ""
+    if written.lstrip("0") == wanted.lstrip("0"):
         return True
     digits = normalize_digits_only(text)  # after a mere space or hyphen, an extension has to be known
-    return any(digits.endswith(each + normalize_digits_only(extension)) for each in numbers_in(text))
+    return any(digits.endswith(each + wanted) for each in numbers_in(text) - {ANY})
 
 
 def _readings(text: str) -> set[str]:
-    """The digits of every number that the text may name; those of the whole text are among them."""
+    """The digits of every number that the text may name, and of the whole text. `ANY` if in doubt."""
     plain = _PLAIN.fullmatch(text)
     if plain:
         return {"".join(plain.groups())}
-    found = [match.number for match in PhoneNumberMatcher(text, REGION, leniency=Leniency.POSSIBLE)]
-    whole = _parsed(text)
-    if whole is not None:
-        truncate_too_long_number(whole)  # an extension after a mere space or hyphen
-        found.append(whole)
-    return {normalize_digits_only(text), *(str(number.national_number) for number in found)}
-
-
-def _parsed(text: str) -> PhoneNumber | None:
-    try:
-        return parse(text, REGION)
-    except NumberParseException:
-        return None
+    text = normalize_digits_only(text, keep_non_digits=True)
+    found = ["".join(filter(None, match.groups())) for match in _NUMBER.finditer(text)]
+    rest = _NUMBER.sub(" ", text)
+    for match in PhoneNumberMatcher(rest, REGION, leniency=Leniency.POSSIBLE):
+        found.append(str(match.number.national_number))
+        rest = rest.replace(match.raw_string, " ")
+    left = re.findall(r"\d+", rest)
+    if not found or _MIXED.search(rest) or any(len(digits) > _LONGEST_ENDING for digits in left):
+        return {normalize_digits_only(text), *found, ANY}
+    other_endings = (number[: -len(digits)] + digits for number in found for digits in left)
+    return {normalize_digits_only(text), *found, *other_endings}

@@ -59,11 +59,40 @@ def test_letters_stand_for_their_digits():
     assert may_be_one_of("800-356-9377", numbers_in("1-800-FLOWERS"))
 
 
-def test_a_text_without_digits_names_no_number_but_may_be_any():
-    assert numbers_in("unlisted", None, "") == set()
-    assert may_be_one_of("same as above", numbers_in("(512) 555-0101"))
-    assert may_be_one_of("(512) 555-0101", {ANY})
+@pytest.mark.parametrize(
+    "unclear",
+    [
+        "512-555-O1O1",
+        "512-555-01O1",
+        "5l2-555-0101",
+        "x4",
+        "0101",
+        "512-555-010",
+        "unlisted",
+        "same as above",
+    ],
+)
+def test_a_text_that_is_not_clearly_a_number_may_be_any_number(unclear):
+    assert numbers_in(unclear) == {ANY}
+    assert may_be_one_of(unclear, numbers_in("(737) 555-0202"))
+
+
+def test_a_remark_beside_a_number_leaves_the_number_clear_but_other_digits_do_not():
+    assert numbers_in("5125550101", "unlisted") == {"5125550101"}
+    assert numbers_in("5125550101", "512-555-O1O1") == {ANY}
+    assert numbers_in(None, "") == set()
     assert not may_be_one_of("(512) 555-0101", set())
+
+
+@pytest.mark.parametrize(
+    "two",
+    ["512-555-0101/02", "512-555-0101 or 0102", "512-555-0101-2", "555-0101/02", "512-555-0101 ext. 4/02"],
+)
+def test_a_text_with_two_numbers_names_the_abbreviated_one_too(two):
+    for number in ("512-555-0101", "(512) 555-0102"):
+        assert may_be_one_of(number, numbers_in(two)), number
+        assert may_be_one_of(two, numbers_in(number)), number
+    assert not may_be_one_of("737-555-0202", numbers_in(two))
 
 
 @pytest.mark.parametrize(
@@ -78,6 +107,8 @@ def test_a_text_without_digits_names_no_number_but_may_be_any():
         ("(512) 555-0101 #0004", "4", "(512) 555-0101 #0004"),
         ("512-555-0101-4", "4", "512-555-0101-4"),
         ("512-555-0101 (4)", "x4", "512-555-0101 (4)"),
+        ("512-555-0101 x4", "99", "512-555-0101 x4 x99"),
+        ("Fax 512-555-0101", "front desk", "Fax 512-555-0101 xfront desk"),
     ],
 )
 def test_an_extension_is_appended_once(text, extension, shown):

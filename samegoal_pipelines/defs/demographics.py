@@ -14,9 +14,17 @@ from samegoal_pipelines.defs.metadata import parent_facts, student_facts
 from samegoal_pipelines.defs.night import Night, OutdatedError
 from samegoal_pipelines.defs.partitions import DISTRICTS
 from samegoal_pipelines.deployment import Deployment
+from samegoal_pipelines.qmlativ.errors import MissingFieldError
 from samegoal_pipelines.tables.catalog import LANDED
 from samegoal_pipelines.tables.declaration import Table
-from samegoal_pipelines.tables.people import PARENT_DEMOGRAPHICS, STUDENT_DEMOGRAPHICS, parents_table
+from samegoal_pipelines.tables.people import (
+    NAME_PHONE,
+    PARENT_DEMOGRAPHICS,
+    STUDENT_DEMOGRAPHICS,
+    STUDENT_GUARDIAN,
+    parents_table,
+)
+from samegoal_pipelines.tables.reads import is_granted
 from samegoal_pipelines.transforms import parents, students
 from samegoal_pipelines.transforms.columns import frame_of
 from samegoal_pipelines.transforms.withholding import Withholding
@@ -39,6 +47,7 @@ def student_demographics(
     """Names, birth date, grade, race, language, contact data and building of every student with a status."""
     with record_failures("student_demographics", night):
         withholding = night.district.withholding
+        refuse_unreadable_flags(raw_students, withholding)
         built = students.build_student_demographics(
             raw_students, student_status["student_status"], withholding=withholding
         )
@@ -72,6 +81,7 @@ def parent_demographics(
     with record_failures("parent_demographics", night):
         known, withholding = parents.restriction_is_known(raw_parents), night.district.withholding
         refuse_a_lost_restriction(deployment, night, known)
+        refuse_unreadable_flags(raw_parents, withholding)
         built = parents.build_parent_demographics(
             raw_parents, student_status["student_status"], restriction_known=known, withholding=withholding
         )
@@ -90,6 +100,27 @@ def refuse_a_lost_restriction(deployment: Deployment, night: Night, known: bool)
     """
     if not known and not night.district.show_restricted_contacts:
         refuse_to_forget_restrictions(deployment.warehouse, night.district_id)
+
+
+def refuse_unreadable_flags(raw: Tables, withholding: Withholding) -> None:
+    """Fail the night if a granted field that says what to withhold is null in every row.
+
+    One such row withholds its contacts. But if no row says anything, Qmlativ no longer returns the field.
+    Publishing or holding that night would hide the contacts of everybody at once.
+
+    Raises:
+        MissingFieldError: the field is null in every row, and there is more than one row.
+    """
+    for read, field, shown in (
+        (NAME_PHONE, "IsConfidential", withholding.show_confidential_phones),
+        (STUDENT_GUARDIAN, "HasActiveRestrictedAccess", withholding.show_restricted_contacts),
+    ):
+        rows = raw.get(read.name)
+        if rows is None or shown or len(rows) < 2 or not rows[field].isna().all():
+            continue
+        if is_granted(raw["Reads"], read.name, field):
+            detail = f"the field {field} is null in all {len(rows):,} rows, so nobody knows what to withhold"
+            raise MissingFieldError(detail, read.path)
 
 
 def parent_tables(

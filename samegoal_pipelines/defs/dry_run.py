@@ -11,7 +11,7 @@ from typing import Any
 import dagster as dg
 import pandas as pd
 
-from samegoal_pipelines.defs.demographics import refuse_a_lost_restriction
+from samegoal_pipelines.defs.demographics import refuse_a_lost_restriction, refuse_unreadable_flags
 from samegoal_pipelines.defs.errors import SchemaBrokenError, as_dagster_failure
 from samegoal_pipelines.defs.gate import LandedEvidence, shares_table
 from samegoal_pipelines.defs.io import IN_MEMORY
@@ -110,6 +110,8 @@ def compute(deployment: Deployment, night: Night) -> tuple[SnapshotPayload, list
     raw = {asset: {**read.frames[asset], "Reads": reads_table(read.reads[asset])} for asset in RAW_ASSETS}
     refuse_a_lost_restriction(deployment, night, restriction_is_known(raw["raw_parents"]))
     withholding = night.district.withholding
+    for tables in raw.values():
+        refuse_unreadable_flags(tables, withholding)
     payload = compute_night(
         raw["raw_enrollments"],
         raw["raw_students"],

@@ -96,24 +96,40 @@ def read_date(text: str, what: str) -> date:
     return found
 
 
+def run_that_landed(deployment: Deployment, snapshot: Snapshot, asset: str) -> str:
+    """The run whose rows of an asset a snapshot was made from.
+
+    That is its own run, or the run whose enrollments it took, or the last one before it: a run that was
+    started in the UI with a later asset took what was there.
+
+    Raises:
+        NotLandedError: nothing is there, or no longer the enrollments that were used.
+    """
+    landed = deployment.landing.landed(asset, district_id=snapshot.district_id, night=snapshot.snapshot_date)
+    runs = [one.run_id for one in landed if one.landed_at <= snapshot.started_at]
+    before = [] if asset == "raw_enrollments" else reversed(runs)
+    for run_id in (snapshot.run_id, snapshot.landed_run_id, *before):
+        if run_id in runs:
+            return str(run_id)
+    raise NotLandedError("are missing")
+
+
 def read_landed_for(deployment: Deployment, snapshot: Snapshot, asset: str) -> dict[str, pd.DataFrame]:
-    """An asset as it was landed for a snapshot: by its run, by the run whose enrollments it took, or by the
-    last run before it.
+    """An asset as it was landed for a snapshot (see `run_that_landed`).
 
     Raises:
         NotLandedError: it is not there, or an older version landed it.
         LandedFileError: a file cannot be used.
     """
-    district_id, night = snapshot.district_id, snapshot.snapshot_date
-    landed = deployment.landing.landed(asset, district_id=district_id, night=night)
-    runs = [one.run_id for one in landed if one.landed_at <= snapshot.started_at]
-    for run_id in (snapshot.run_id, snapshot.landed_run_id, *reversed(runs)):
-        if run_id in runs:
-            tables = deployment.landing.read(asset, district_id=district_id, night=night, run_id=run_id)
-            if RAW_TABLES.get(asset, {}).keys() - tables.keys():
-                raise NotLandedError("are of an older version, which did not read all that is used today")
-            return tables
-    raise NotLandedError("are missing")
+    tables = deployment.landing.read(
+        asset,
+        district_id=snapshot.district_id,
+        night=snapshot.snapshot_date,
+        run_id=run_that_landed(deployment, snapshot, asset),
+    )
+    if RAW_TABLES.get(asset, {}).keys() - tables.keys():
+        raise NotLandedError("are of an older version, which did not read all that is used today")
+    return tables
 
 
 def refuse_the_future(deployment: Deployment, district: District, night: date) -> None:
@@ -252,8 +268,7 @@ class Night:
             raise NothingHeldError(f"{error.detail}; {there}") from None
 
     def read_landed_for(self, snapshot: Snapshot, asset: str) -> dict[str, pd.DataFrame]:
-        """An asset as it was landed for a snapshot: by its run, by the run whose enrollments it took, or by
-        the last run before it.
+        """An asset as it was landed for a snapshot (see `run_that_landed`).
 
         Raises:
             NotLandedError, LandedFileError: as the function of this name.

@@ -18,6 +18,9 @@ from samegoal_pipelines.defs.night import PARTITION_TAG, PROCESS_TAG
 _BEGUN = [dg.DagsterRunStatus.NOT_STARTED, dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED]
 _MACHINE_ID = Path("/etc/machine-id")
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+_PIDS = Path("/proc/self/ns/pid")
+_PIDS_OF_A_HOST = "pid:[4026531836]"
+"""The namespace that Linux boots with. A container has another one."""
 
 
 def this_process() -> str:
@@ -54,8 +57,17 @@ def _is_gone(process: str) -> bool:
 
 
 def _this_machine() -> str:
-    """Two machines, or a machine and a container, may have one name."""
-    return f"{platform.node()}/{_read(_MACHINE_ID)}".replace(" ", "-")
+    """Names, so that nobody closes runs of another machine.
+
+    Two containers may have one host name and one machine id, even on different hosts. So a container is
+    named by its process namespace and the boot of its host, too. Nobody then knows whether the runs of a
+    container's predecessor are still alive; Dagster's own timeout ends those.
+    """
+    names = [platform.node(), _read(_MACHINE_ID)]
+    with suppress(OSError):
+        if (pids := str(_PIDS.readlink())) != _PIDS_OF_A_HOST:
+            names += [pids, _this_boot()]
+    return "/".join(names).replace(" ", "-")
 
 
 def _this_boot() -> str:

@@ -15,7 +15,7 @@ from pydantic import Field
 from samegoal_pipelines.defs.errors import SchemaBrokenError, as_dagster_failure
 from samegoal_pipelines.defs.gate import PUBLISHED_SNAPSHOT
 from samegoal_pipelines.defs.io import IN_MEMORY, Tables
-from samegoal_pipelines.defs.night import Night, NotLandedError, read_date
+from samegoal_pipelines.defs.night import Night, NotLandedError, read_date, run_that_landed
 from samegoal_pipelines.defs.partitions import DISTRICTS
 from samegoal_pipelines.deployment import Deployment
 from samegoal_pipelines.landing import LandedFileError, LandingError
@@ -108,7 +108,10 @@ def recompute(
                 raise SchemaBrokenError(f"the night {date}: {report.summary()}; nothing was changed")
         contents.add(content_of(computed))
         rows += computed.enrollment_rows or 0
-        context.log.info(f"the night {date}: {computed.enrollment_rows} enrollments")
+        runs = sorted({run_that_landed(deployment, published, asset) for asset in LandedNight._fields})
+        context.log.info(
+            f"the night {date}: {computed.enrollment_rows} enrollments, landed by {', '.join(runs)}"
+        )
         if deployment.progress:
             deployment.progress("enrollments of past nights", rows, number)
     return contents

@@ -17,7 +17,7 @@ from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import MAXYEAR, UTC, date, datetime
 from glob import has_magic
 from hashlib import sha256
 from typing import Any
@@ -37,14 +37,17 @@ _PAGE_NAME = re.compile(r"(\d{4}-\d{2}-\d{2})\.html", re.ASCII)
 _REACH_IT = "check that the storage is there and may be written, then run again"
 _WRITERS = 4  # tables of an asset that are written in parallel
 _DICTIONARY = 2**14  # write columns with more bytes of distinct values without a dictionary
-_UNREADABLE_JSON = (ValueError, KeyError, TypeError, AttributeError, RecursionError)
+_UNREADABLE_JSON = (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError)
 _LONG_AGO = datetime(1970, 1, 2, tzinfo=UTC)
 _TRIES = 5  # how often to look again for files that others are writing or deleting
 
 
 @dataclass(frozen=True)
 class LandedAsset:
-    """One asset of one run: its location, and its manifest's facts about its tables."""
+    """One asset of one run: its location, and its manifest's facts about its tables.
+
+    A manifest that cannot be read has no tables, and `damaged` is true.
+    """
 
     district_id: str
     night: date
@@ -53,6 +56,7 @@ class LandedAsset:
     landed_at: datetime
     rows: dict[str, int]
     sha256: dict[str, str]
+    damaged: bool = False
 
     def identity(self, table: str) -> dict[str, str]:
         """The identity in this table's file, so that no other file can take its place."""
@@ -174,13 +178,14 @@ class Landing:
             table name → frame with Arrow dtypes.
 
         Raises:
-            LandingError: nothing was landed for that night, or a file is damaged.
+            LandingError: nothing was landed for that night, or a file is damaged. Of several runs, one with
+                a damaged manifest is passed over: it may have died while writing.
         """
         landed = self._newest(asset, district_id, night, run_id)
         return {table: self._read_table(landed, table) for table in landed.rows if only in (None, table)}
 
     def landed(self, asset: str, *, district_id: str, night: date) -> list[LandedAsset]:
-        """Every run's landing of this asset that night, or of every asset (`*`), oldest first.
+        """Every run's landing of this asset that night, or of every asset (`*`): damaged ones, then by age.
 
         Raises:
             LandingError: the storage cannot be read, which does not mean that nothing has landed.
@@ -191,15 +196,9 @@ class Landing:
                 run_id, found_asset, name = path.split("/")[-3:]
                 if name != MANIFEST or asset not in (found_asset, "*"):
                     continue
-                # incomplete, damaged or deleted meanwhile: treat it as not landed
-                with suppress(FileNotFoundError, *_UNREADABLE_JSON):
-                    with self._fs.open(path, "r") as file:
-                        manifest = json.load(file)
-                    landed_at = datetime.fromisoformat(manifest["landed_at"]).astimezone(UTC)
-                    rows, sha256 = dict(manifest["rows"]), dict(manifest["sha256"])
-                    found.append(
-                        LandedAsset(district_id, night, run_id, found_asset, landed_at, rows, sha256)
-                    )
+                with suppress(FileNotFoundError):  # deleted meanwhile
+                    content = self._fs.cat_file(path)
+                    found.append(_landed_asset(content, district_id, night, run_id, found_asset))
         except self._storage.failures as error:
             raise self._unreadable(district_id, error) from None
         return sorted(found, key=lambda one: (one.landed_at, one.run_id))
@@ -456,10 +455,24 @@ class Landing:
                 kind=Kind.LANDED_ROWS,
                 next_step=f"materialize {asset} in the same run, or first",
             )
+        if landed[-1].damaged:
+            raise LandedFileError(landed[-1], MANIFEST, f"is damaged (run {landed[-1].run_id})")
         return landed[-1]
 
     def _night(self, district_id: str, night: date) -> str:
         return f"{self._base}/{district_id}/{night.isoformat()}"
+
+
+def _landed_asset(content: bytes, district_id: str, night: date, run_id: str, asset: str) -> LandedAsset:
+    try:
+        manifest = json.loads(content)
+        landed_at = datetime.fromisoformat(manifest["landed_at"]).astimezone(UTC)
+        if not _LONG_AGO.year <= landed_at.year < MAXYEAR:  # a local date at the ends of time overflows
+            raise ValueError
+        rows, sha256 = dict(manifest["rows"]), dict(manifest["sha256"])
+    except _UNREADABLE_JSON:
+        return LandedAsset(district_id, night, run_id, asset, _LONG_AGO, {}, {}, damaged=True)
+    return LandedAsset(district_id, night, run_id, asset, landed_at, rows, sha256)
 
 
 def _other_columns(found: pa.Schema, declared: Mapping[str, pa.DataType]) -> str:

@@ -20,7 +20,7 @@ class WarehouseError(PipelineError):
 
 
 class WarehouseUnavailableError(WarehouseError):
-    """The database could not be reached, is full, or gave up waiting: the same call may work later."""
+    """The database could not be reached, is short of memory, or gave up waiting: try again later."""
 
     transient = True
 
@@ -33,6 +33,8 @@ class PostgresNotStartedError(WarehouseError):
 
 POOLER_REFUSES = "a connection pooler (PgBouncer) does not pass the startup parameter options on"
 POOLER_NEXT_STEP = "name Postgres itself in SAMEGOAL_DATABASE_URL, not the pooler; see docs/production.md"
+_NO_CONNECTION_LEFT = "Postgres has no connection left"
+_RAISE_CONNECTIONS = "raise max_connections on the server, or let fewer runs work at once, then run again"
 
 # SQLSTATE, or its class (the first two characters) → (what happened, what to do, whether waiting may help)
 _MEANINGS: dict[str, tuple[str, str, bool]] = {
@@ -54,7 +56,11 @@ _MEANINGS: dict[str, tuple[str, str, bool]] = {
         "run the migrations, check the role",
         False,
     ),
-    "53": ("Postgres ran out of disk, memory or connections", "free some, then run again", True),
+    "53": ("Postgres ran out of a resource", "see the server's log, then run again", True),
+    "53100": ("the disk of the Postgres server is full", "free space on it", False),
+    "53200": ("Postgres ran out of memory", "run again when the server has less to do", True),
+    "53300": (_NO_CONNECTION_LEFT, _RAISE_CONNECTIONS, False),
+    "53400": ("a limit in Postgres's configuration was exceeded", "see the server's log, raise it", False),
     "54": ("a Postgres limit was exceeded", REPORT, False),
     "55": ("Postgres gave up waiting for a lock", "run again when the other run is done", True),
     "57": ("Postgres cancelled the work or is shutting down", "run again when it is up", True),
@@ -98,8 +104,8 @@ _REFUSALS = (
     ),
     _refusal(
         "too many (clients|connections)|connection slots are reserved|connection limit exceeded",
-        "Postgres has no connection left",
-        "raise max_connections on the server, or let fewer runs work at once, then run again",
+        _NO_CONNECTION_LEFT,
+        _RAISE_CONNECTIONS,
     ),
     _refusal(
         "certificate|does not support SSL|SSL was required|sslmode|SSL error: (wrong version|tlsv1)"
@@ -117,10 +123,12 @@ _REFUSALS = (
         "no server that SAMEGOAL_DATABASE_URL names may be written to",
         "check which one is the primary after a failover",
     ),
+    # The server's words follow its severity and two spaces; libpq's own words do not. A server with
+    # another lc_messages translates both.
     _refusal(
-        r"FATAL:(?!\s+(the database system is|terminating connection))",
-        "Postgres refused the connection",
-        "see the server's log, and check SAMEGOAL_DATABASE_URL",
+        r"(?:FATAL|failed: [^\n:]+):  (?!the database system is|terminating connection)",
+        "Postgres refused the connection, for a reason that is not told in English",
+        "see the server's log; with lc_messages=C on the server, this message says what to correct",
     ),
 )
 

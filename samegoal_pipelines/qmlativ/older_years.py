@@ -11,13 +11,22 @@ from dataclasses import dataclass, field
 from datetime import date
 from typing import Any
 
-from samegoal_pipelines.qmlativ.errors import AccessRefusedError, MalformedAnswerError, RequestRefusedError
+from samegoal_pipelines.qmlativ.errors import (
+    AccessRefusedError,
+    MalformedAnswerError,
+    QmlativError,
+    RateLimitedError,
+    RequestRefusedError,
+    SourceUnavailableError,
+)
 from samegoal_pipelines.qmlativ.listing import Reading, SearchCondition
 from samegoal_pipelines.tables.declaration import QmlativObject
 from samegoal_pipelines.tables.enrollments import ENTRY_WITHDRAWAL, SCHOOL, WITHDRAWAL_CODE
 
 _LAST_PLACEHOLDER_BEFORE_ALL = date(1900, 1, 1)
 """Some screens save this day or an earlier one for "no date": the row is open."""
+
+_SEARCH_FAILED = (RequestRefusedError, AccessRefusedError, MalformedAnswerError, SourceUnavailableError)
 
 
 @dataclass
@@ -34,19 +43,27 @@ def read_older_years(
     """Read the enrollments of these years (the newest first) that are open or ended on `since` or later.
 
     Codes and schools have other ids each year, so those of a year come along where it has such an enrollment.
-    If the server refuses the search, read the newest of the years whole, and none of the others.
+    If the search fails, read the newest of the years whole. An outage may be over by then, so the other years
+    are searched once more; but not if the server refused the search.
     """
+
+    def search(years: Sequence[int]) -> QmlativError | None:
+        try:
+            for year in years:
+                entries[year] = read(ENTRY_WITHDRAWAL, year, open_or_ended_since(since))
+        except RateLimitedError:
+            raise
+        except _SEARCH_FAILED as error:  # a server without this search may answer with any of these
+            return error
+        return None
+
     found = OlderYears()
     entries: dict[int, Reading] = {}
-    try:
-        for year in years:
-            entries[year] = read(ENTRY_WITHDRAWAL, year, open_or_ended_since(since))
-    except (RequestRefusedError, AccessRefusedError, MalformedAnswerError) as error:
-        # A server without this search may answer with any of these. Anything else that is wrong shows below.
+    if error := search(years):
+        entries = {years[0]: read(ENTRY_WITHDRAWAL, years[0], None)}
         if error.transient:
-            raise
-        entries = {year: read(ENTRY_WITHDRAWAL, year, None) for year in years[:1]}
-        found.not_read = tuple(years[1:])
+            search(years[1:])
+        found.not_read = tuple(year for year in years if year not in entries)
     for year, reading in entries.items():
         found.readings[ENTRY_WITHDRAWAL, year] = reading
         if reading.table.num_rows:

@@ -278,7 +278,7 @@ STUDENT_DEMOGRAPHICS = table(
     text("gender", "Gender as Qmlativ shows it, else its code", _student(("Gender", "GenderCode"))),
     text(
         "grade",
-        "Grade in the school year of the deciding enrollment, else in the latest year; text",
+        "Grade in the year of the deciding enrollment, if it is read whole, else in the latest; text",
         _record("Grade"),
     ),
     text("race", "Race as Qmlativ words it", _student("Race")),

@@ -32,7 +32,7 @@ READS = table(
     ),
     text(
         "YearsNotRead",
-        "JSON list of older school years that were not read, because Qmlativ refuses to search by date",
+        "JSON list of older school years that were not read, because searching them by date failed",
         required=True,
     ),
     text(
@@ -77,7 +77,7 @@ def unchecked_objects(reads: Iterable[pd.DataFrame]) -> list[str]:
 
 
 def years_not_read(reads: Iterable[pd.DataFrame]) -> list[int]:
-    """Older school years that were not read, because Qmlativ refuses to search by date."""
+    """Older school years that were not read, because searching them by date failed."""
     frames = [frame for frame in reads if "YearsNotRead" in frame]  # older files lack the column
     lists = [years for frame in frames for years in frame["YearsNotRead"].dropna()]
     return sorted({year for years in lists for year in json.loads(years)})

@@ -21,9 +21,9 @@ def reading_notes(reads: Iterable[pd.DataFrame]) -> tuple[str, ...]:
 def years_not_read_note(years: Sequence[int]) -> str:
     """Which school years were not read, and what that means."""
     return (
-        f"not read: enrollments of the school years with SchoolYearID {', '.join(map(str, years))}; Qmlativ "
-        "refuses to search them by date, so a withdrawal entered there within the past year is not imported: "
-        "ask Skyward's support about it"
+        f"not read: enrollments of the school years with SchoolYearID {', '.join(map(str, years))}, because "
+        "searching them by date failed; a withdrawal entered there within the past year is not imported: ask "
+        "Skyward's support, or whoever runs a firewall in front of Qmlativ, about it"
     )
 
 

@@ -50,4 +50,4 @@ def test_years_that_nobody_looked_at_are_named(pipeline, switched_early):
     assert pipeline.run(today=TODAY).published
     assert set(pipeline.statuses()) == {11, 12, 15}
     (note,) = newest_notes(pipeline)
-    assert note.startswith("not read: enrollments of the school years with SchoolYearID 23, 24; ")
+    assert note.startswith("not read: enrollments of the school years with SchoolYearID 23, 24, because ")

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import dagster as dg
 import pytest
 
+from samegoal_pipelines.defs import processes
 from samegoal_pipelines.defs.night import PARTITION_TAG, PROCESS_TAG
 from samegoal_pipelines.defs.processes import close_abandoned_runs, this_process
 
@@ -52,6 +53,28 @@ def test_a_run_that_may_be_going_on_is_not_closed(instance, process):
     going_on = run_in(instance, process, dg.DagsterRunStatus.STARTED)
     assert close_abandoned_runs(instance) == 0
     assert instance.get_run_by_id(going_on.run_id).status == dg.DagsterRunStatus.STARTED
+
+
+@pytest.mark.parametrize("other", ["the same host", "another host"])
+def test_two_containers_with_one_name_never_close_each_others_runs(instance, tmp_path, monkeypatch, other):
+    pids, boot = tmp_path / "pid", tmp_path / "boot_id"
+    monkeypatch.setattr(processes, "_PIDS", pids)
+    monkeypatch.setattr(processes, "_BOOT_ID", boot)
+
+    def be_in(namespace: str, booted: str) -> None:
+        pids.unlink(missing_ok=True)
+        pids.symlink_to(namespace)
+        boot.write_text(booted)
+
+    be_in("pid:[4026533001]", "boot-1")
+    going_on = run_in(instance, this_process(), dg.DagsterRunStatus.STARTED)
+    abandoned = run_in(instance, f"{this_process()}9", dg.DagsterRunStatus.STARTED)
+    be_in(*(("pid:[4026533002]", "boot-1") if other == "the same host" else ("pid:[4026533001]", "boot-2")))
+    assert close_abandoned_runs(instance) == 0
+    be_in("pid:[4026533001]", "boot-1")
+    assert close_abandoned_runs(instance) == 1, "its own container knows"
+    assert instance.get_run_by_id(going_on.run_id).status == dg.DagsterRunStatus.STARTED
+    assert instance.get_run_by_id(abandoned.run_id).status == dg.DagsterRunStatus.FAILURE
 
 
 def test_a_run_that_has_ended_stays_as_it_is(instance):

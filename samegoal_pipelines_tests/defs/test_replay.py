@@ -304,6 +304,16 @@ def test_damaged_and_outdated_files_are_refused_before_anything_is_computed(two_
     assert "and those of 1 later night(s)" in replay(two_nights).reason
 
 
+def test_rows_of_another_run_never_stand_in_for_those_that_were_published(two_nights):
+    (manifest,) = landed(two_nights, 1).glob("*/raw_students/landed.json")
+    manifest.write_text("[" * 100_000)
+    assert "file landed.json of raw_students is damaged" in replay(two_nights).reason
+
+    (folder,) = landed(two_nights, 0).glob("*/raw_enrollments")
+    shutil.move(folder, folder.parent.with_name("another-run") / "raw_enrollments")
+    assert "the landed rows of the night 2026-10-12 are missing" in replay(two_nights).reason
+
+
 def of_table(found: pa.Table, table: str) -> pa.Table:
     """The same rows, landed under another name."""
     facts = json.loads(found.schema.metadata[METADATA_KEY]) | {"table": table}

@@ -190,6 +190,47 @@ def test_who_was_under_restriction_is_not_forgotten_for_having_been_shown(pipeli
     )
 
 
+@pytest.mark.parametrize(
+    ("qmlativ_object", "field"),
+    [("Family/StudentGuardian", "HasActiveRestrictedAccess"), ("Demographics/NamePhone", "IsConfidential")],
+)
+def test_a_flag_that_is_null_in_every_row_fails_the_night_and_hides_nothing(
+    pipeline, deployment, made, qmlativ_object, field
+):
+    """Even if the gate would hold this night: what a held night hides is hidden at once."""
+    made.add_row(
+        "Family/StudentGuardian",
+        StudentGuardianID=2,
+        StudentID=12,
+        NameIDGuardian=77,
+        HasActiveRestrictedAccess=False,
+    )
+    assert pipeline.run().published
+    before = pipeline.published()
+    for key in made.tables[qmlativ_object].column(0).to_pylist():
+        made.edit(qmlativ_object, key, **{field: None})
+    for key in (1, 2):
+        made.edit("Enrollment/EntryWithdrawal", key, WithdrawalCodeID=424242)
+    deployment.registry.set("grand-bend", gate_limits={"quarantined": 0})
+
+    failed = pipeline.run(today=TOMORROW)
+
+    assert not failed.published
+    assert f"{qmlativ_object}: the field {field} is null in all" in failed.line()
+    assert "grant it in the Integration Access" in failed.line()
+    assert pipeline.published() == before
+
+
+def test_one_flag_that_is_null_hides_its_own_contacts_on_a_held_night(pipeline, deployment, unrestricted):
+    assert pipeline.run().published
+    unrestricted.edit("Demographics/NamePhone", 3, IsConfidential=None)
+    for key in (1, 2):
+        unrestricted.edit("Enrollment/EntryWithdrawal", key, WithdrawalCodeID=424242)
+    deployment.registry.set("grand-bend", gate_limits={"quarantined": 0})
+    assert "1 phone(s) newly confidential" in pipeline.run(today=TOMORROW).reason
+    assert pipeline.rows(PHONES) == [("5125550101", "5125550101", None)]
+
+
 # -- a switch to withhold holds from the moment it is set --
 
 

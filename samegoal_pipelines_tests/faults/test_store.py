@@ -58,8 +58,8 @@ def test_a_disk_of_postgres_that_is_full_leaves_last_nights_snapshot(
 ):
     with refusing(published, f"samegoal.{table}", "53100"):
         fails(
-            f"{PUBLISHING}Postgres ran out of disk, memory or connections (SQLSTATE 53100)",
-            "free some",
+            f"{PUBLISHING}the disk of the Postgres server is full (SQLSTATE 53100)",
+            "free space on it",
             step="",
         )
     assert tonight().returncode == 0

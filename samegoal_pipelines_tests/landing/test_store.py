@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from samegoal_pipelines.landing import Landing, LandingError
+from samegoal_pipelines.landing.store import LandedFileError
 from samegoal_pipelines_tests.landing.forging import replace_file
 
 NIGHT = date(2026, 10, 12)
@@ -83,17 +84,22 @@ def test_a_run_that_was_killed_while_landing_is_not_read(landing, tmp_path):
         "7",
         '{"landed_at": 7, "rows": {}, "sha256": {}}',
         '{"landed_at": "2026-10-12", "rows": 7, "sha256": {}}',
+        '{"landed_at": "0001-01-01T00:00+14:00", "rows": {}, "sha256": {}}',
+        '{"landed_at": "9999-12-31T23:59-12:00", "rows": {}, "sha256": {}}',
+        '{"landed_at": "9999-12-31T00:00Z", "rows": {}, "sha256": {}}',
         pytest.param("[" * 100_000, id="100,000 levels deep"),
     ],
 )
-def test_a_manifest_of_another_form_counts_as_none(landing, tmp_path, content):
-    land(landing, {"School": frame(SchoolID=[1])}, run_id="whole", landed_at=EARLY)
+def test_a_damaged_manifest_is_named_and_another_run_s_rows_never_stand_in_for_it(landing, tmp_path, content):
     land(landing, {"School": frame(SchoolID=[2])}, run_id="odd", landed_at=LATE)
     (tmp_path / "landing/alpha/2026-10-12/odd/schools/landed.json").write_text(content)
+    named = r"landed file landed.json of schools for alpha on 2026-10-12 is damaged \(run odd\)"
+    with pytest.raises(LandedFileError, match=named):
+        landing.read("schools", district_id="alpha", night=NIGHT)
 
-    (landed,) = landing.landed("schools", district_id="alpha", night=NIGHT)
-
-    assert landed.run_id == "whole"
+    land(landing, {"School": frame(SchoolID=[1])}, run_id="whole", landed_at=EARLY)
+    with pytest.raises(LandedFileError, match=named):
+        landing.read("schools", district_id="alpha", night=NIGHT, run_id="odd")
 
 
 def test_manifests_with_and_without_a_time_zone_are_put_in_one_order(landing, tmp_path):

@@ -12,16 +12,16 @@ SSL_REQUEST, GSS_REQUEST = 80877103, 80877104
 
 
 @contextmanager
-def refusing_server(state: str, message: str) -> Iterator[str]:
+def refusing_server(state: str, message: str, severity: str = "FATAL") -> Iterator[str]:
     """Serve on this machine; refuse each login with this SQLSTATE and message. Yields the URL."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        threading.Thread(target=_serve, args=(listener, state, message), daemon=True).start()
+        threading.Thread(target=_serve, args=(listener, state, message, severity), daemon=True).start()
         yield f"postgresql://sam:hidden@127.0.0.1:{listener.getsockname()[1]}/warehouse"
         listener.shutdown(socket.SHUT_RDWR)
 
 
-def _serve(listener: socket.socket, state: str, message: str) -> None:
-    fields = (("S", "FATAL"), ("V", "FATAL"), ("C", state), ("M", message))
+def _serve(listener: socket.socket, state: str, message: str, severity: str) -> None:
+    fields = (("S", severity), ("V", "FATAL"), ("C", state), ("M", message))
     body = b"".join(f"{kind}{text}\0".encode() for kind, text in fields) + b"\0"
     while True:
         try:

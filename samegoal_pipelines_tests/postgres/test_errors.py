@@ -31,7 +31,6 @@ REFUSALS = [
     ),
     ("08P01", "unsupported startup parameter: options", "a connection pooler .* name Postgres itself"),
     ("08P01", "unsupported startup parameter in options: search_path", "a connection pooler"),
-    ("28000", "Anmeldung nicht möglich", "Postgres refused the connection; see the server's log"),
 ]
 
 
@@ -47,6 +46,44 @@ def test_a_refused_connection_says_what_to_correct_and_is_not_tried_again(
     assert not caught.value.transient
     assert "sam" not in str(caught.value).lower().replace("samegoal", "")
     assert caught.value.kind == Kind.DATABASE_SETTING
+
+
+@pytest.mark.parametrize(
+    ("severity", "message"),
+    [
+        ("FATAL", "Passwort-Authentifizierung für Benutzer »sam« fehlgeschlagen"),
+        ("ВАЖНО", "база данных не существует"),
+        ("致命错误", "数据库不存在"),
+    ],
+)
+def test_a_server_that_refuses_in_another_language_is_no_server_that_is_down(
+    severity: str, message: str
+) -> None:
+    with refusing_server("28P01", message, severity) as url:
+        with pytest.raises(WarehouseError, match="not told in English; see the server's log") as caught:
+            prepare_dagster_storage(url)
+    assert not caught.value.transient
+
+
+@pytest.mark.parametrize(
+    ("state", "said", "transient"),
+    [
+        ("53100", "the disk of the Postgres server is full; free space", False),
+        ("53200", "ran out of memory; run again", True),
+        ("53300", "no connection left; raise max_connections", False),
+        ("53400", "a limit in Postgres's configuration", False),
+        ("53000", "ran out of a resource", True),
+    ],
+)
+def test_only_a_shortage_that_passes_is_worth_another_try(
+    database_url: str, state: str, said: str, transient: bool
+) -> None:
+    raised = f"do $$ begin raise exception 'x' using errcode = '{state}'; end $$"
+    with pytest.raises(WarehouseError) as caught:
+        with engine.as_writer(engine.connect(database_url), "grand-bend", "publishing") as connection:
+            connection.exec_driver_sql(raised)
+    assert said in str(caught.value).replace(f" (SQLSTATE {state})", "")
+    assert caught.value.transient is transient
 
 
 @pytest.mark.parametrize("parameter", ["sslmode=require", "sslmode=verify-full&sslrootcert=/nowhere.pem"])

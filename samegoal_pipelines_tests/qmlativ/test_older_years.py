@@ -10,13 +10,19 @@ from samegoal_pipelines.qmlativ.client import QmlativClient
 from samegoal_pipelines.qmlativ.connection import Connection
 from samegoal_pipelines.qmlativ.errors import (
     AccessRefusedError,
+    BlockedByFirewallError,
+    DataChangedError,
     MalformedAnswerError,
+    RateLimitedError,
+    ReadCancelledError,
     RequestRefusedError,
+    SourceUnavailableError,
     UnexpectedContentError,
 )
 from samegoal_pipelines.qmlativ.older_years import read_older_years
 from samegoal_pipelines.qmlativ.reading import DistrictRead, read_district
 from samegoal_pipelines.sandbox import Sandbox, SandboxDistrict, serve
+from samegoal_pipelines.tables.enrollments import ENTRY_WITHDRAWAL
 from samegoal_pipelines_tests.qmlativ.scripted import IMPATIENT
 
 TODAY, WINDOW_START = date(2026, 10, 12), date(2025, 10, 12)
@@ -91,23 +97,56 @@ def test_where_the_search_is_refused_the_newest_older_year_is_read_whole_and_the
     assert account(found).years_not_read == OLDER[1:]
 
 
-@pytest.mark.parametrize("error", [RequestRefusedError, AccessRefusedError, MalformedAnswerError])
-def test_however_the_search_is_refused_the_newest_older_year_is_read_whole(error):
-    def read(_, year, condition):
-        if condition is not None:
-            raise error("no such search")
+class Answers:
+    """Reads years whole, and answers each search by date with the next of these errors; then with rows."""
+
+    def __init__(self, *errors: Exception) -> None:
+        self.errors, self.asked = list(errors), []
+
+    def __call__(self, wanted, year, condition):
+        if wanted is ENTRY_WITHDRAWAL:
+            self.asked.append((year, "searched" if condition else "whole"))
+        if condition and self.errors:
+            raise self.errors.pop(0)
         return SimpleNamespace(table=SimpleNamespace(num_rows=0))
 
-    found = read_older_years([25, 24], WINDOW_START, read)
-    assert [year for _, year in found.readings] == [25]
-    assert found.not_read == (24,)
+
+@pytest.mark.parametrize(
+    "error", [RequestRefusedError, AccessRefusedError, MalformedAnswerError, BlockedByFirewallError]
+)
+def test_however_the_search_is_refused_the_newest_older_year_is_read_whole(error):
+    answers = Answers(error("no such search"))
+    found = read_older_years([25, 24, 23], WINDOW_START, answers)
+    assert answers.asked == [(25, "searched"), (25, "whole")]
+    assert found.not_read == (24, 23)
 
 
-def test_a_maintenance_page_is_no_refusal_of_the_search():
-    def read(_, year, condition):
-        raise UnexpectedContentError("expected JSON, got text/html")
+@pytest.mark.parametrize("error", [SourceUnavailableError, UnexpectedContentError])
+def test_a_search_that_always_ends_in_a_server_error_is_tried_twice_and_costs_only_the_older_years(error):
+    answers = Answers(error("HTTP 500"), error("HTTP 500"))
+    found = read_older_years([25, 24, 23], WINDOW_START, answers)
+    assert answers.asked == [(25, "searched"), (25, "whole"), (24, "searched")]
+    assert found.not_read == (24, 23)
 
-    with pytest.raises(UnexpectedContentError):
+
+def test_an_outage_during_the_search_leaves_no_year_unread():
+    answers = Answers(SourceUnavailableError("HTTP 503"))
+    found = read_older_years([25, 24, 23], WINDOW_START, answers)
+    assert [year for _, year in found.readings] == [25, 24, 23]
+    assert found.not_read == ()
+
+
+@pytest.mark.parametrize("error", [RateLimitedError, ReadCancelledError, DataChangedError])
+def test_some_errors_say_nothing_about_the_search_and_end_the_read(error):
+    with pytest.raises(error):
+        read_older_years([25, 24], WINDOW_START, Answers(error("no")))
+
+
+def test_a_source_that_stays_down_fails_the_read():
+    def read(*_):
+        raise SourceUnavailableError("HTTP 503")
+
+    with pytest.raises(SourceUnavailableError):
         read_older_years([25, 24], WINDOW_START, read)
 
 

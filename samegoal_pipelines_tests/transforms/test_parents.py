@@ -112,9 +112,9 @@ def test_contacts_of_an_unrestricted_parent_are_all_there():
         "Grand Bend",
         "TX",
         "78701",
-        "5551",
-        "5552",
-        "5553",
+        "555-0101",
+        "555-0102",
+        "555-0103",
         "p@example.org",
     ]
 
@@ -194,7 +194,7 @@ def test_phones_go_by_what_code_or_description_of_their_type_say():
         phone(7),
     ]
     row = one(guardian(), NamePhone=phones)
-    assert [row[kind] for kind in ("home_phone", "cell_phone", "work_phone")] == [None, None, "5556"]
+    assert [row[kind] for kind in ("home_phone", "cell_phone", "work_phone")] == [None, None, "555-0106"]
 
 
 def test_a_name_of_one_space_is_no_name_and_nul_is_dropped_because_postgres_cannot_store_it():
@@ -205,7 +205,7 @@ def test_a_name_of_one_space_is_no_name_and_nul_is_dropped_because_postgres_cann
 
 def test_a_confidential_phone_is_withheld_from_a_parent_too():
     row = one(guardian(), NamePhone=[phone(1, PhoneTypeID=1, IsConfidential=True), phone(2, PhoneTypeID=2)])
-    assert (row["home_phone"], row["cell_phone"]) == (None, "5552")
+    assert (row["home_phone"], row["cell_phone"]) == (None, "555-0102")
 
 
 def test_a_confidential_phone_is_shown_where_the_district_says_so_and_a_public_one_is_anyway():
@@ -215,9 +215,9 @@ def test_a_confidential_phone_is_shown_where_the_district_says_so_and_a_public_o
         phone(3, PhoneTypeID=2, IsConfidential=None),
     ]
     shown = one(guardian(), NamePhone=phones, withholding=SHOW_PHONES)
-    assert (shown["home_phone"], shown["cell_phone"]) == ("5551", "5553")
+    assert (shown["home_phone"], shown["cell_phone"]) == ("555-0101", "555-0103")
     withheld = one(guardian(), NamePhone=phones, withholding=SHOW_RESTRICTED)
-    assert (withheld["home_phone"], withheld["cell_phone"]) == ("5552", None)
+    assert (withheld["home_phone"], withheld["cell_phone"]) == ("555-0102", None)
 
 
 # What must be hidden about students who keep what was last published
@@ -238,7 +238,7 @@ def test_confidential_numbers_are_found_by_person_however_they_are_written():
         phone(5, IsConfidential=True, NameID=None),
         phone(6, IsConfidential=True, Unreadable='{"Rank": "first"}'),
     ]
-    assert to_hide(NamePhone=phones) == [(10, "5125550101"), (10, "5125550102"), (10, "5556")]
+    assert to_hide(NamePhone=phones) == [(10, "5125550101"), (10, "5125550102"), (10, "5550106")]
     assert to_hide(SHOW_PHONES, NamePhone=phones) == []
 
 

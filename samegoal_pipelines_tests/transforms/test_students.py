@@ -251,21 +251,25 @@ def phone(number: int, **fields: Any) -> Row:
     return {
         "NamePhoneID": number,
         "NameID": 10,
-        "PhoneNumber": f"555{number}",
+        "PhoneNumber": f"555-010{number}",
         "IsConfidential": False,
     } | fields
 
 
 def test_a_confidential_phone_is_withheld_and_an_unanswered_one_counts_as_confidential():
     phones = [phone(1, Rank=1, IsConfidential=True), phone(2, Rank=2, IsConfidential=None), phone(3, Rank=3)]
-    assert one(NamePhone=phones)["phone"] == "5553"
+    assert one(NamePhone=phones)["phone"] == "555-0103"
     assert one(NamePhone=phones[:2])["phone"] is None
 
 
 def test_a_confidential_phone_is_shown_only_where_the_district_says_so():
     phones = [phone(1, Rank=1, IsConfidential=True), phone(2, Rank=2)]
-    assert one(NamePhone=phones, withholding=Withholding(show_confidential_phones=True))["phone"] == "5551"
-    assert one(NamePhone=phones, withholding=Withholding(show_restricted_contacts=True))["phone"] == "5552"
+    assert (
+        one(NamePhone=phones, withholding=Withholding(show_confidential_phones=True))["phone"] == "555-0101"
+    )
+    assert (
+        one(NamePhone=phones, withholding=Withholding(show_restricted_contacts=True))["phone"] == "555-0102"
+    )
 
 
 @pytest.mark.parametrize("unreadable", [None, '{"Rank": "first"}'])
@@ -299,13 +303,13 @@ def test_a_confidential_number_that_nobody_can_read_may_be_any_of_that_person():
     unreadable = phone(1, PhoneNumber=None, IsConfidential=True, Unreadable='{"PhoneNumber": 5125550101}')
     assert one(NamePhone=[unreadable, phone(2)])["phone"] is None
     unreadable["NameID"] = 99
-    assert one(NamePhone=[unreadable, phone(2)])["phone"] == "5552"
+    assert one(NamePhone=[unreadable, phone(2)])["phone"] == "555-0102"
 
 
-def test_a_confidential_row_without_a_number_hides_itself_and_no_other_number():
-    phones = [phone(1, PhoneNumber="unlisted", IsConfidential=True), phone(2)]
-    assert one(NamePhone=phones[:1])["phone"] is None
-    assert one(NamePhone=phones)["phone"] == "5552"
+@pytest.mark.parametrize(("text", "other"), [("", "555-0102"), ("unlisted", None), ("512-555-O1O1", None)])
+def test_a_confidential_text_that_is_no_number_may_be_any_of_that_person_but_a_blank_one_is_none(text, other):
+    phones = [phone(1, PhoneNumber=text, IsConfidential=True), phone(2)]
+    assert one(NamePhone=phones)["phone"] == other
 
 
 def test_an_extension_that_the_formatted_number_has_is_not_appended_again():
@@ -331,7 +335,7 @@ def test_a_student_s_confidential_numbers_are_found_whoever_is_published():
     }
     found = find_confidential_phones(raw("raw_students", rows), WITHHOLD)
     assert validate(found, CONFIDENTIAL_PHONES).ok
-    assert found[["student_id", "digits"]].values.tolist() == [[1, "5551"], [2, "5552"]]
+    assert found[["student_id", "digits"]].values.tolist() == [[1, "5550101"], [2, "5550102"]]
     shown = find_confidential_phones(raw("raw_students", rows), Withholding(show_confidential_phones=True))
     assert shown.empty
     assert validate(shown, CONFIDENTIAL_PHONES).ok
@@ -340,19 +344,19 @@ def test_a_student_s_confidential_numbers_are_found_whoever_is_published():
 def test_the_phone_is_the_first_by_rank_then_by_id_and_one_without_rank_comes_last():
     assert (
         one(NamePhone=[phone(1, Rank=None), phone(2, Rank=3), phone(3, Rank=2), phone(4, Rank=2)])["phone"]
-        == "5553"
+        == "555-0103"
     )
-    assert one(NamePhone=[phone(2), phone(1)])["phone"] == "5551"
+    assert one(NamePhone=[phone(2), phone(1)])["phone"] == "555-0101"
 
 
 def test_a_phone_is_the_formatted_number_with_its_extension():
     formatted = {"FormattedPhoneNumber": "(512) 555-0100", "Extension": "12"}
     assert one(NamePhone=[phone(1, **formatted)])["phone"] == "(512) 555-0100 x12"
-    assert one(NamePhone=[phone(1, FormattedPhoneNumber=" ", Extension="")])["phone"] == "5551"
+    assert one(NamePhone=[phone(1, FormattedPhoneNumber=" ", Extension="")])["phone"] == "555-0101"
 
 
 def test_a_phone_without_a_number_is_passed_over():
-    assert one(NamePhone=[phone(1, Rank=1, PhoneNumber=None), phone(2, Rank=2)])["phone"] == "5552"
+    assert one(NamePhone=[phone(1, Rank=1, PhoneNumber=None), phone(2, Rank=2)])["phone"] == "555-0102"
 
 
 def test_the_email_is_the_first_by_rank_that_has_an_address():

@@ -18,7 +18,7 @@ else
 fi
 if compgen -G 'deploy/kubernetes/*.yaml' >/dev/null; then
   if [ -x $bin/kubernetes-validate ]; then
-    find deploy/kubernetes -name '*.yaml' ! -name kustomization.yaml -print0 |
+    find deploy/kubernetes -name '*.yaml' ! -name kustomization.yaml ! -name dagster.yaml ! -name workspace.yaml -print0 |
       xargs -0 $bin/kubernetes-validate --strict --version 1.33 && echo "deploy-check: Kubernetes manifests"
   else
     skip "kubernetes-validate is not installed"

@@ -50,6 +50,14 @@ if TYPE_CHECKING:
 @click.option(
     "--seed", default=1, show_default=True, type=int, help="Another seed gives other people and schools."
 )
+@click.option(
+    "--grant-entity",
+    "grant_entities",
+    metavar="ID",
+    type=int,
+    multiple=True,
+    help="Grant this entity. Can be repeated. The district's own is 1. Default: grant all.",
+)
 @click.option("--today", type=Night(), help="The date of night 0. Default: today.")
 @click.option(
     "--host",
@@ -67,6 +75,7 @@ def sandbox(
     faults: Path | None,
     night: int,
     seed: int,
+    grant_entities: tuple[int, ...],
     today: datetime | None,
     host: str,
     register: bool,
@@ -82,6 +91,7 @@ def sandbox(
         faults_file=faults,
         night=night,
         seed=seed,
+        grant_entities=grant_entities,
         today=today.date() if today else None,
         announce=click.echo,
         host=host,

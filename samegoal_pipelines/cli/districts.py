@@ -23,6 +23,10 @@ if TYPE_CHECKING:
 
 _ENCODING = "utf-8-sig"  # some editors write a byte order mark
 _SECRET_FILE = click.File("r", _ENCODING, "replace")  # the registry rejects undecodable text
+ENTITIES = (
+    "Whose enrollments count, from the next night on: all entities that Qmlativ returns, those that the "
+    "Integration Access grants, or these EntityIDs."
+)
 
 
 @click.group(cls=Sections)
@@ -45,6 +49,7 @@ def districts() -> None:
 )
 @click.option("--token-url", help="Address of the token server, if not {base}/oauth/token.")
 @click.option("--entity-id", type=int, help="Entity to read through, if not the district's own entity.")
+@click.option("--entities", default="all", metavar="all|granted|ID,ID…", show_default=True, help=ENTITIES)
 @click.option("--expires", type=Day(), help="When the Integration Access expires.")
 @click.pass_obj
 def add_district(
@@ -57,6 +62,7 @@ def add_district(
     timezone: str,
     token_url: str | None,
     entity_id: int | None,
+    entities: str,
     expires: datetime | None,
 ) -> None:
     """Register a district. The schedule starts it at its next tick."""
@@ -71,6 +77,7 @@ def add_district(
         timezone=timezone,
         token_url=token_url,
         entity_id=entity_id,
+        entities=entities,
         expires=expires.date() if expires else None,
         allow_local=deployment.settings.allow_local_sources,
     )
@@ -130,6 +137,7 @@ MEANINGS = {
     "--token-url", help="Address of the token server, if not {base}/oauth/token. '' restores the default."
 )
 @click.option("--entity-id", type=int, help="Entity to read through, if not the district's own entity.")
+@click.option("--entities", metavar="all|granted|ID,ID…", help=ENTITIES)
 @click.option("--timezone", help="The district's IANA time zone.")
 @click.option("--expires", type=Day(), help="When the Integration Access expires.")
 @click.option(

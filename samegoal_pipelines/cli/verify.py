@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from samegoal_pipelines.deployment import Deployment
     from samegoal_pipelines.districts.registry import District
     from samegoal_pipelines.districts.verify import Step, Verification
+    from samegoal_pipelines.transforms.entities import EntityCount
 
 AT_ONCE = 4  # districts; each sends a few requests at once itself
 _VERDICTS = {"ok": "ready", "warning": "ready, with warnings", "failed": "not ready"}
@@ -85,6 +86,10 @@ def _print_district(result: Verification) -> None:
     """Print everything about one district."""
     print_sentences([f"{result.district_id}, {result.name}: {_VERDICTS[result.state]}"])
     print_table(None, [[step.name, step.state, _lines(step)] for step in result.steps])
+    if result.entities:
+        click.echo()
+        columns = ["entity", "granted", "counts", "enrollments", "students"]
+        print_table(columns, [_entity_row(each) for each in result.entities])
     if result.objects:
         click.echo()
         counted = any(each.rows is not None for each in result.objects)
@@ -103,6 +108,11 @@ def _print_district(result: Verification) -> None:
         click.echo("\nNot granted, and what you lose:")
         print_sentences(f"- {each.field}: {each.cost}" for each in result.missing)
     click.echo()
+
+
+def _entity_row(each: EntityCount) -> list[Any]:
+    answers = ["yes" if answer else "no" for answer in (each.granted, each.included)]
+    return [each.label, *answers, "" if each.enrollments is None else each.enrollments, each.students or ""]
 
 
 def _lines(step: Step, of: str = "") -> list[str]:

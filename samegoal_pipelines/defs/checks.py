@@ -21,6 +21,7 @@ from samegoal_pipelines.defs.metadata import table
 from samegoal_pipelines.tables import worklist as problems
 from samegoal_pipelines.tables.reads import unchecked_objects, years_not_read
 from samegoal_pipelines.transforms.end_dates import INCLUSIVE, SAME_DAY, observe_end_dates
+from samegoal_pipelines.transforms.entities import CHOOSE_ENTITIES, count_entities, not_granted_note
 from samegoal_pipelines.transforms.grants import find_missing_fields
 from samegoal_pipelines.transforms.reads import read_twice_note, years_not_read_note
 
@@ -58,6 +59,11 @@ CHECKS: dict[str, _Check] = {
         RAW[:1],
         "Qmlativ searches older school years for enrollments that are open or ended within the past year. "
         "Yellow: it refuses, so only the newest of these years was read, and whole.",
+    ),
+    "entity_grants": _Check(
+        RAW[:1],
+        "Every entity with enrollments is granted to the Integration Access. Yellow: Qmlativ also returns "
+        "enrollments of entities that the district did not include.",
     ),
     "end_dates": _Check(
         RAW[:1],
@@ -139,6 +145,7 @@ def reading_findings(
         "no_lost_rows": no_lost_rows(tables["Reads"]),
     }
     if asset in CHECKS["end_dates"].assets:
+        findings["entity_grants"] = entity_grants(tables)
         findings["end_dates"] = end_dates(tables)
         findings["older_years"] = older_years(tables["Reads"])
     return findings
@@ -163,6 +170,15 @@ def field_grants(asset: str, reads: pd.DataFrame, last: pd.DataFrame | None) -> 
         },
         ERROR if lost else WARN,
     )
+
+
+def entity_grants(tables: Mapping[str, pd.DataFrame]) -> Finding:
+    """Whether enrollments came of entities that the Integration Access does not include."""
+    counts = count_entities(tables["EntityAccess"], tables["Entity"], tables["EntryWithdrawal"])
+    note = not_granted_note(counts)
+    description = f"{note}; {CHOOSE_ENTITIES}" if note else "every entity with enrollments is granted"
+    others = sum(bool(one.enrollments) and not one.granted for one in counts)
+    return Finding(not note, description, {"entities not granted": others})
 
 
 def no_lost_rows(reads: pd.DataFrame) -> Finding:

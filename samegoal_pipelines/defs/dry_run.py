@@ -105,6 +105,7 @@ def compute(deployment: Deployment, night: Night) -> tuple[SnapshotPayload, list
             expected=deployment.registry.recognize(night.district, client.identity()),
             ended_since=window_start(night.today),
             expected_rows={},
+            entities=night.district.entities,
             progress=deployment.progress,
         )
     raw = {asset: {**read.frames[asset], "Reads": reads_table(read.reads[asset])} for asset in RAW_ASSETS}

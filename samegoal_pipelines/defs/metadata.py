@@ -17,6 +17,7 @@ from samegoal_pipelines.printable import NOTHING
 from samegoal_pipelines.qmlativ.client import ObjectRead
 from samegoal_pipelines.tables.vocabulary import EXCLUDED, QUARANTINED, STATUSES
 from samegoal_pipelines.transforms.enrollments import FilteredEnrollments, count_outcomes
+from samegoal_pipelines.transforms.entities import count_entities
 from samegoal_pipelines.transforms.parents import ParentDemographics
 from samegoal_pipelines.transforms.status import StudentStatuses
 from samegoal_pipelines.warehouse.session import Held, Published
@@ -65,6 +66,28 @@ def reading_facts(reads: Mapping[str, ObjectRead]) -> dict[str, Any]:
             ),
         ),
         PARTITION_ROWS: kept,
+    }
+
+
+def entity_facts(tables: Mapping[str, pd.DataFrame]) -> dict[str, Any]:
+    """The entities of the enrollments that were read, and how many of both each has."""
+    if "EntityAccess" not in tables:
+        return {}
+    counts = count_entities(tables["EntityAccess"], tables["Entity"], tables["EntryWithdrawal"])
+    return {
+        "entities": table(
+            ("entity", "granted", "its enrollments count", "enrollments", "students"),
+            (
+                (
+                    one.label,
+                    "yes" if one.granted else "no",
+                    "yes" if one.included else "no",
+                    one.enrollments or 0,
+                    one.students or 0,
+                )
+                for one in counts
+            ),
+        )
     }
 
 

@@ -21,7 +21,7 @@ from samegoal_pipelines.defs.errors import (
     schema_check,
 )
 from samegoal_pipelines.defs.lineage import raw_columns
-from samegoal_pipelines.defs.metadata import reading_facts
+from samegoal_pipelines.defs.metadata import entity_facts, reading_facts
 from samegoal_pipelines.defs.night import Night
 from samegoal_pipelines.defs.partitions import DISTRICTS
 from samegoal_pipelines.deployment import Deployment
@@ -78,11 +78,12 @@ def read_qmlativ(
                 expected=deployment.registry.recognize(night.district, client.identity()),
                 ended_since=window_start(night.today),
                 expected_rows=rows_expected(chain.from_iterable(last.values())),
+                entities=night.district.entities,
                 progress=deployment.progress,
             )
         for asset in (asset for asset in RAW_ASSETS if asset in selected):
             tables = {**read.frames[asset], "Reads": reads_table(read.reads[asset])}
-            facts = reading_facts(read.reads[asset])
+            facts = reading_facts(read.reads[asset]) | entity_facts(tables)
             yield from materialize_tables(context, asset, tables, LANDED[asset], facts)
             yield from check_results(context, asset, reading_findings(asset, tables, last[asset]))
 

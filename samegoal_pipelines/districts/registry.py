@@ -34,6 +34,7 @@ from samegoal_pipelines.qmlativ.connection import Connection
 from samegoal_pipelines.qmlativ.errors import QmlativError
 from samegoal_pipelines.tables.limits import Limits
 from samegoal_pipelines.tables.warehouse import district_credentials, districts, erasures
+from samegoal_pipelines.transforms.entities import ALL, normalized
 from samegoal_pipelines.transforms.withholding import Withholding
 from samegoal_pipelines.warehouse.engine import as_operator, as_writer, take_role
 from samegoal_pipelines.warehouse.roles import Role
@@ -57,6 +58,7 @@ _CHANGEABLE = {
     "base_url",
     "token_url",
     "entity_id",
+    "entities",
     "timezone",
     "expires",
     "gate_limits",
@@ -97,6 +99,8 @@ class District:
     base_url: str
     token_url: str | None
     entity_id: int | None
+    entities: str
+    """Whose enrollments count: all, granted, or EntityIDs such as 2,15."""
     timezone: str
     expires: date | None
     active: bool
@@ -221,6 +225,7 @@ class Registry:
         timezone: str = DEFAULT_TIMEZONE,
         token_url: str | None = None,
         entity_id: int | None = None,
+        entities: str = ALL,
         expires: date | None = None,
         allow_local: bool = False,
     ) -> District:
@@ -239,6 +244,7 @@ class Registry:
                 "token_url": token_url,
                 "timezone": timezone,
                 "entity_id": entity_id,
+                "entities": entities,
                 "expires": expires,
             },
             allow_local,
@@ -266,9 +272,9 @@ class Registry:
         The remembered identity stays: a district may move, but it cannot become another one.
 
         Args:
-            changes: name, base_url, token_url, entity_id, timezone, expires, show_restricted_contacts,
-                show_confidential_phones; and gate_limits, of which only the named ones change, and None
-                restores the default.
+            changes: name, base_url, token_url, entity_id, entities, timezone, expires,
+                show_restricted_contacts, show_confidential_phones; and gate_limits, of which only the named
+                ones change, and None restores the default.
 
         Raises:
             InvalidDistrictError, DuplicateDistrictError, UnknownDistrictError: and nothing is changed.
@@ -395,6 +401,15 @@ def _checked(district_id: str, given: dict[str, Any], allow_local: bool) -> dict
     entity_id = values.get("entity_id")
     if entity_id is not None and not 0 < entity_id < 2**63:
         raise InvalidDistrictError(f"{entity_id} is no EntityID of Qmlativ", district_id=district_id)
+    if "entities" in values:
+        try:
+            values["entities"] = normalized(values["entities"])
+        except ValueError:
+            raise InvalidDistrictError(
+                "the entities cannot be read",
+                district_id=district_id,
+                next_step="give all, granted, or EntityIDs separated by commas, such as 2,15",
+            ) from None
     for column, what in (("base_url", "API Base URL"), ("token_url", "Token URL")):
         if column in values and (column == "base_url" or values[column]):
             values[column] = _normal_url(district_id, values[column] or "", what, allow_local)
@@ -495,6 +510,7 @@ def _district(row: sa.RowMapping) -> District:
         base_url=row["base_url"],
         token_url=row["token_url"],
         entity_id=row["entity_id"],
+        entities=row["entities"],
         timezone=row["timezone"],
         expires=row["expires"],
         active=row["active"],

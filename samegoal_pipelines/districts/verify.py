@@ -14,6 +14,9 @@ from datetime import date
 from functools import partial
 from typing import Any, Literal
 
+import pandas as pd
+import pyarrow as pa
+
 from samegoal_pipelines.districts.expiry import expiry_warning
 from samegoal_pipelines.districts.registry import District, DistrictError, Registry
 from samegoal_pipelines.errors import PipelineError, fill_in
@@ -21,11 +24,18 @@ from samegoal_pipelines.landing import Landing, LandingError
 from samegoal_pipelines.printable import in_days, some
 from samegoal_pipelines.qmlativ.client import QmlativClient
 from samegoal_pipelines.qmlativ.errors import GRANT, QmlativError
+from samegoal_pipelines.qmlativ.reading import read_entity_access, refuse_missing_grants
 from samegoal_pipelines.tables.catalog import NEEDED, OBJECTS
 from samegoal_pipelines.tables.declaration import QmlativObject
 from samegoal_pipelines.tables.enrollments import ENTITY, ENTRY_WITHDRAWAL, SCHOOL, SCHOOL_YEAR
 from samegoal_pipelines.tables.people import STUDENT, STUDENT_NAME
 from samegoal_pipelines.tables.reads import rows_by_object
+from samegoal_pipelines.transforms.entities import (
+    CHOOSE_ENTITIES,
+    EntityCount,
+    count_entities,
+    not_granted_note,
+)
 from samegoal_pipelines.transforms.grants import costs_of
 
 CONNECTIONS = 4
@@ -80,6 +90,7 @@ class Verification:
     district_id: str
     name: str
     steps: list[Step] = field(default_factory=list)
+    entities: list[EntityCount] = field(default_factory=list)
     objects: list[ObjectFacts] = field(default_factory=list)
     missing: list[Missing] = field(default_factory=list)
 
@@ -96,7 +107,8 @@ class Verification:
 
     def facts(self) -> dict[str, Any]:
         """For scripts."""
-        return {"ok": self.ok, "state": self.state, **asdict(self)}
+        entities = [each._asdict() for each in self.entities]
+        return {"ok": self.ok, "state": self.state, **asdict(self), "entities": entities}
 
 
 class _NotOkError(Exception):
@@ -139,12 +151,12 @@ def verify(
         asked = _Questions(registry, district, client)
         if not (ask("token", asked.token) and ask("identity", asked.identity)):
             return found
-        if ask("entities", asked.entities):
+        if ask("entities", asked.granted_entities):
             ask("school years", asked.school_years)
             if ask("fields", asked.fields) and asked.years:
                 ask("objects", asked.answers)
                 ask("rows", partial(asked.rows, landing, today, count_rows=count_rows))
-    found.objects, found.missing = asked.objects(), asked.missing
+    found.entities, found.objects, found.missing = asked.entities, asked.objects(), asked.missing
     return found
 
 
@@ -188,6 +200,8 @@ class _Questions:
         self._client = client
         self._described: dict[QmlativObject, frozenset[str]] = {}
         self._rows: dict[str, int] = {}
+        self._names = pd.DataFrame()
+        self.entities: list[EntityCount] = []
         self.years: list[int] = []
         self._current: int | None = None
         self.missing: list[Missing] = []
@@ -213,16 +227,28 @@ class _Questions:
             )
         return f"{answered.code} {answered.name}"
 
-    def entities(self) -> str:
+    def granted_entities(self) -> str:
+        self._names = self._client.read(ENTITY).to_pandas()
+        self._count_entities(None)
+        refuse_missing_grants(self._client, self._district.entities)
         read_as = self._client.entity_id
-        names = {each["EntityID"]: each["Name"] for each in self._client.read(ENTITY).to_pylist()}
-        others = [each for each in names if each != read_as]
-        granted = dict(zip(others, self._at_once(self._client.grants_entity, others), strict=True))
-        outcome = f"read as {read_as} {names.get(read_as) or ''}".rstrip()
-        for words, wanted in (("also granted", True), ("not granted, and not needed", False)):
-            found = [f"{each} {names[each]}" for each in others if granted[each] is wanted]
+        outcome = f"read as {next(each.label for each in self.entities if each.entity_id == read_as)}"
+        for words, wanted in (("also granted", True), ("not granted", False)):
+            found = [
+                each.label
+                for each in self.entities
+                if (each.granted, each.entity_id == read_as) == (wanted, False)
+            ]
             outcome += f"; {words}: {some(found, _NAMED)}" if found else ""
         return outcome
+
+    def _count_entities(self, entries: pd.DataFrame | None) -> None:
+        """Set `entities`, with the numbers of these enrollments if they are known."""
+        named = [self._client.entity_id, *self._names["EntityID"]]
+        if entries is not None:
+            named += entries["EntityID"].dropna().unique().tolist()
+        access = read_entity_access(self._client, self._district.entities, named)
+        self.entities = count_entities(access, self._names, entries)
 
     def school_years(self) -> str:
         from samegoal_pipelines.qmlativ.reading import school_years
@@ -304,17 +330,33 @@ class _Questions:
         return f"all {len(wanted)} answer"
 
     def rows(self, landing: Landing | None, today: date, *, count_rows: bool) -> str:
-        """The number of rows of each object, which it also stores."""
+        """The number of rows of each object and entity, which it also stores."""
         landed = None if count_rows or landing is None else landed_rows(landing, self._district.id, today)
-        if landed is not None:
+        if landed is not None and landing is not None:
             night, self._rows = landed
-            return f"as they came on the night of {night}"
+            outcome = f"as they came on the night of {night}"
+            entries = landing.read_last(
+                "raw_enrollments", "EntryWithdrawal", district_id=self._district.id, up_to=night
+            )
+        else:
+            outcome = "counted just now"
+            entries = self._count_rows()
+        self._count_entities(entries)
+        if note := not_granted_note(self.entities):
+            raise _NotOkError(f"{outcome}; {note}", CHOOSE_ENTITIES, "warning")
+        return outcome
+
+    def _count_rows(self) -> pd.DataFrame:
+        """Count the rows of each object, and return the enrollments' keys."""
         for wanted in OBJECTS.values():
-            keys_only = replace(wanted, fields=tuple(f for f in wanted.fields if f.name == wanted.key))
+            keys = {wanted.key, "EntityID", "StudentID"} if wanted is ENTRY_WITHDRAWAL else {wanted.key}
+            keys_only = replace(wanted, fields=tuple(each for each in wanted.fields if each.name in keys))
             years: Sequence[int | None] = self.years if wanted.year_bound else [None]
-            tables = [self._client.read(keys_only, school_year_id=year) for year in years]
-            self._rows[wanted.label] = sum(table.num_rows for table in tables)
-        return "counted just now"
+            table = pa.concat_tables([self._client.read(keys_only, school_year_id=year) for year in years])
+            self._rows[wanted.label] = table.num_rows
+            if wanted is ENTRY_WITHDRAWAL:
+                entries = table.to_pandas(types_mapper=pd.ArrowDtype)
+        return entries
 
     def objects(self) -> list[ObjectFacts]:
         """The facts about each object."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 import threading
+from collections.abc import Iterable
 from concurrent.futures import CancelledError, Future
 from dataclasses import dataclass
 from typing import Any
@@ -180,16 +181,13 @@ class QmlativClient:
         except CancelledError:
             raise ReadCancelledError(wanted.label) from None
 
-    def grants_entity(self, entity_id: int) -> bool:
-        """Whether the Integration Access may read as this entity."""
-        asked = self._call(f"entity {entity_id}", f"/Custom/{entity_id}/{ENTITY.path}")
-        try:
-            asked.result()
-        except EntityNotGrantedError:
-            return False
-        except CancelledError:
-            raise ReadCancelledError(f"entity {entity_id}") from None
-        return True
+    def grants(self, entities: Iterable[int]) -> dict[int, bool]:
+        """Entity → whether the Integration Access may read as it. Qmlativ has no list of them."""
+        asked = {
+            entity: self._call(f"entity {entity}", f"/Custom/{entity}/{ENTITY.path}")
+            for entity in sorted(set(entities))
+        }
+        return {entity: entity == self.entity_id or _is_allowed(answer) for entity, answer in asked.items()}
 
     def _reader(
         self,
@@ -233,6 +231,16 @@ class QmlativClient:
         if answer.status != 200:
             raise _refusal(answer, where, self._connection.entity_id)
         return answer
+
+
+def _is_allowed(coming: Future[Answer]) -> bool:
+    try:
+        coming.result()
+    except (AccessRefusedError, RequestRefusedError):
+        return False
+    except CancelledError:
+        raise ReadCancelledError("entities") from None
+    return True
 
 
 def _needs_new_token(answer: Answer, token: Token) -> bool:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import itertools
 import threading
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
 from datetime import date
@@ -22,6 +22,7 @@ import pyarrow.compute as pc
 from samegoal_pipelines.errors import REPORT, Kind
 from samegoal_pipelines.qmlativ.client import Identity, ObjectRead, QmlativClient, Reading
 from samegoal_pipelines.qmlativ.errors import (
+    EntityNotGrantedError,
     MalformedAnswerError,
     NoSchoolYearError,
     ReadCancelledError,
@@ -43,6 +44,7 @@ from samegoal_pipelines.tables.people import (
     STUDENT_GUARDIAN,
     STUDENT_NAME,
 )
+from samegoal_pipelines.transforms.entities import ALL, chosen_entities, entity_access
 
 ROWS_THAT_TELL = 20  # fewer may be wrong by chance
 Progress = Callable[[str, int, int], None]
@@ -73,6 +75,7 @@ def read_district(
     expected: ExpectedDistrict | None = None,
     ended_since: date | None = None,
     expected_rows: Mapping[str, int] | None = None,
+    entities: str = ALL,
     progress: Progress | None = None,
 ) -> DistrictRead:
     """Read what these raw assets need, in one pass, several objects at a time.
@@ -84,6 +87,7 @@ def read_district(
         ended_since: the first day of the import window. Of school years before the previous one, enrollments
             that are open or ended on this day or later are read; None reads nothing of these years.
         expected_rows: `ObjectRead.arrived` of last night's reads, merged; only speeds things up.
+        entities: whose enrollments count: all, granted, or EntityIDs; the table EntityAccess says so.
         progress: called with object, rows and pages so far; one call at a time, from several threads.
 
     Returns:
@@ -92,6 +96,7 @@ def read_district(
 
     Raises:
         WrongDistrictError: before anything but GetSystemMetadata was read.
+        EntityNotGrantedError: a chosen entity is not granted; no student was read.
         QmlativError: the first that any object met; nothing is returned in part.
     """
     needed = {asset: NEEDED[cast("RawAsset", asset)] for asset in sorted(assets)}
@@ -99,24 +104,56 @@ def read_district(
     if expected is not None:
         _check_identity(identity, expected)
     objects = list(dict.fromkeys(each for wanted in needed.values() for each in wanted))
+    if ENTRY_WITHDRAWAL in objects:
+        refuse_missing_grants(client, entities)
     readings = _read_all(client, objects, ended_since, expected_rows or {}, _ObjectProgress(progress))
     kept = {
         asset: _whose(asset, {each: readings[each] for each in wanted}) for asset, wanted in needed.items()
     }
+    frames = {
+        asset: {
+            each.name: reading.table.to_pandas(types_mapper=pd.ArrowDtype)
+            for each, reading in readings_of.items()
+        }
+        for asset, readings_of in kept.items()
+    }
+    if "raw_enrollments" in frames:
+        raw = frames["raw_enrollments"]
+        named = pd.concat([raw["Entity"]["EntityID"], raw["EntryWithdrawal"]["EntityID"]]).dropna()
+        raw["EntityAccess"] = read_entity_access(client, entities, named.unique().tolist())
     return DistrictRead(
-        frames={
-            asset: {
-                each.name: reading.table.to_pandas(types_mapper=pd.ArrowDtype)
-                for each, reading in readings_of.items()
-            }
-            for asset, readings_of in kept.items()
-        },
+        frames=frames,
         reads={
             asset: {each.name: reading.read for each, reading in readings_of.items()}
             for asset, readings_of in kept.items()
         },
         identity=identity,
     )
+
+
+def refuse_missing_grants(client: QmlativClient, entities: str) -> None:
+    """Refuse to read if an entity that the district chose is not granted.
+
+    Raises:
+        EntityNotGrantedError: names these entities.
+    """
+    granted = client.grants(chosen_entities(entities))
+    missing = [entity for entity in granted if not granted[entity]]
+    if not missing:
+        return
+    names = {each["EntityID"]: each["Name"] for each in client.read(ENTITY).to_pylist()}
+    labels = [f"{entity} {names.get(entity) or ''}".rstrip() for entity in missing]
+    raise EntityNotGrantedError(
+        f"chosen with --entities, but not granted (any more): {', '.join(labels)}",
+        ENTITY.label,
+        next_step="ask the district to add it to the Custom API Entities of the Integration Access, or "
+        "choose others: samegoal-pipelines districts set ID --entities …",
+    )
+
+
+def read_entity_access(client: QmlativClient, setting: str, entities: Iterable[int]) -> pd.DataFrame:
+    """The table EntityAccess of these entities and the chosen ones."""
+    return entity_access(setting, client.grants({*entities, *chosen_entities(setting)}))
 
 
 def school_years(table: pa.Table) -> list[int]:

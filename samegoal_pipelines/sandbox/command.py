@@ -30,6 +30,7 @@ def run(
     night: int = 0,
     today: dt.date | None = None,
     seed: int = 1,
+    grant_entities: Sequence[int] = (),
     announce: Callable[[str], None] = _say,
     register: Callable[[SandboxServer], object] | None = None,
 ) -> None:
@@ -44,6 +45,9 @@ def run(
     except ValueError as error:
         raise SandboxError(str(error)) from None
     sandbox = Sandbox.generate(districts, students, seed, today, night)
+    if grant_entities:
+        for district in sandbox.districts:
+            district.grant_entities(*grant_entities)
     previous = signal.pthread_sigmask(signal.SIG_BLOCK, _STOP)
     try:
         with serve(sandbox, port, faults, host) as server:

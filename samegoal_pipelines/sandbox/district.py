@@ -93,6 +93,10 @@ class SandboxDistrict:
         """Grant only what other vendors were granted: no field marked ★ in the contract."""
         self.denied_fields |= OPTIONAL_FIELDS
 
+    def grant_entities(self, *entities: int) -> None:
+        """Grant only these entities."""
+        self.denied_entities = {*self.tables["District/Entity"]["EntityID"].to_pylist()} - {*entities}
+
     # Grants and metadata.
 
     def granted_fields(self, name: str) -> list[str]:

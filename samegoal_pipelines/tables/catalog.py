@@ -77,6 +77,11 @@ def published_tables(show_restricted_contacts: bool) -> dict[str, Table]:
 
 LANDED: dict[str, dict[str, Table]] = {
     **{asset: {**tables, "Reads": READS} for asset, tables in RAW_TABLES.items()},
+    "raw_enrollments": {
+        **RAW_TABLES["raw_enrollments"],
+        "EntityAccess": enrollments.ENTITY_ACCESS,
+        "Reads": READS,
+    },
     "cecs_filtered_enrollments": {
         "enrollments": enrollments.FILTERED_ENROLLMENTS,
         "excluded": enrollments.EXCLUDED_ENROLLMENTS,

@@ -88,6 +88,16 @@ SCHOOL = qmlativ_object(
     year_bound=True,
     year_column="SchoolYearID",
 )
+ENTITY_ACCESS = Table(
+    "EntityAccess",
+    "One row per entity that Qmlativ lists or an enrollment names, as of the night's reading",
+    (
+        integer("EntityID", "Key of the entity", required=True),
+        flag("IsGranted", "Whether the Integration Access grants the entity", required=True),
+        flag("IsIncluded", "Whether its enrollments count, by the setting --entities", required=True),
+    ),
+    key=("EntityID",),
+)
 
 # -- what counts --
 
@@ -100,6 +110,7 @@ _CODE = ("EntryWithdrawal.WithdrawalCodeID", "WithdrawalCode.WithdrawalCodeID", 
 _SCHOOL = ("EntryWithdrawal.SchoolID", "School.SchoolID")
 _SCHOOL_IN_YEAR = ("EntryWithdrawal.SchoolYearID", "School.SchoolYearID")
 _DECIDE_WHAT_COUNTS = (
+    "EntryWithdrawal.EntityID",
     "EntryWithdrawal.StartDate",
     "EntryWithdrawal.EndDate",
     "EntryWithdrawal.WithdrawalDate",

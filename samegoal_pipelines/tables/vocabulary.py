@@ -21,6 +21,7 @@ class Reason(NamedTuple):
 
 EXCLUDED = {
     "cecs": Reason("a cross-entity course enrollment (CECS)"),
+    "entity_not_included": Reason("its entity is not among those whose enrollments count"),
     "outside_window": Reason("it ended more than a year ago"),
     "never_closed": Reason("it is still open, and its school year is neither current nor upcoming"),
 }
@@ -43,6 +44,10 @@ QUARANTINED = {
         "Entry/Withdrawal: this enrollment belongs to no student; report it to Skyward",
     ),
     "no_start_date": Reason("it has no start date", f"{_OF_STUDENT}enter StartDate, the first day enrolled"),
+    "no_entity": Reason(
+        "it names no entity, and only some entities count",
+        "Entry/Withdrawal: this enrollment belongs to no entity; report it to Skyward",
+    ),
     "unknown_withdrawal_code": Reason(
         "its withdrawal code is in no list",
         "Withdrawal Codes of the enrollment's school year: add the code once, and not blank; or choose "
@@ -98,7 +103,15 @@ CECS_ONLY = "CECS only"
 ROWS_UNREADABLE = "rows unreadable"
 NO_ROWS = "no rows in Qmlativ"
 NEVER_EFFECTIVE_ONLY = "never effective only"
-DEPARTURES = (LEFT_WINDOW, CECS_ONLY, ROWS_UNREADABLE, NO_ROWS, NEVER_EFFECTIVE_ONLY)
+ENTITY_NOT_INCLUDED = "entity not included"
+DEPARTURES = (
+    LEFT_WINDOW,
+    CECS_ONLY,
+    ROWS_UNREADABLE,
+    NO_ROWS,
+    NEVER_EFFECTIVE_ONLY,
+    ENTITY_NOT_INCLUDED,
+)
 
 # What some screens and imports write for "no date".
 PLACEHOLDER_DATES = (date.min, date(1753, 1, 1), date(1900, 1, 1), date.max)

@@ -47,6 +47,13 @@ districts = sa.Table(
     text("base_url", "Qmlativ's API Base URL, without a slash at its end", nullable=False),
     text("token_url", "Address of the token server, if not {base_url}/oauth/token"),
     integer("entity_id", "Qmlativ entity to read through, if not the district's own"),
+    sa.Column(
+        "entities",
+        sa.Text,
+        nullable=False,
+        server_default="all",
+        comment="Whose enrollments count: all, granted, or EntityIDs such as 2,15",
+    ),
     text("timezone", "IANA time zone that decides the district's date", nullable=False),
     day("expires", "Last day of the Integration Access in Qmlativ"),
     switch("active", "Runs by schedule", sa.true()),

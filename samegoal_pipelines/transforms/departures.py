@@ -10,6 +10,7 @@ import pyarrow as pa
 
 from samegoal_pipelines.tables.vocabulary import (
     CECS_ONLY,
+    ENTITY_NOT_INCLUDED,
     LEFT_WINDOW,
     NEVER_EFFECTIVE_ONLY,
     ROWS_UNREADABLE,
@@ -31,6 +32,7 @@ from samegoal_pipelines.transforms.columns import (
 _EXPLAINED_BY = {
     "never_effective": NEVER_EFFECTIVE_ONLY,
     "cecs": CECS_ONLY,
+    "entity_not_included": ENTITY_NOT_INCLUDED,
     "never_closed": LEFT_WINDOW,
     "outside_window": LEFT_WINDOW,
 }

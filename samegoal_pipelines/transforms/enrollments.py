@@ -35,6 +35,7 @@ from samegoal_pipelines.transforms.columns import (
     take,
     take_codes,
 )
+from samegoal_pipelines.transforms.entities import included_entities
 
 Columns = Mapping[str, pa.Array]
 
@@ -62,6 +63,7 @@ class _Rows(NamedTuple):
 
     enrollment: np.ndarray
     student: np.ndarray
+    entity: np.ndarray
     school_year: np.ndarray
     first_day: np.ndarray
     last_day: np.ndarray
@@ -80,7 +82,7 @@ def filter_enrollments(raw: Mapping[str, pd.DataFrame], today: date) -> Filtered
     schools = columns_of(raw["School"])
     codes, row_codes = _withdrawal_codes(columns_of(raw["WithdrawalCode"]), ids(entries["WithdrawalCodeID"]))
     rows = _rows(entries, row_codes)
-    outcome = _decide(rows, codes, columns_of(raw["SchoolYear"]), today)
+    outcome = _decide(rows, codes, columns_of(raw["SchoolYear"]), included_entities(raw), today)
     school_rows = find_school_rows(schools, ids(entries["SchoolID"]), rows.school_year)
 
     def pick(chosen: np.ndarray) -> dict[str, pa.Array]:
@@ -159,6 +161,7 @@ def _rows(entries: Columns, row_codes: np.ndarray) -> _Rows:
     return _Rows(
         enrollment=enrollment,
         student=ids(entries["StudentID"]),
+        entity=ids(entries["EntityID"]),
         school_year=ids(entries["SchoolYearID"]),
         first_day=days(entries["StartDate"]),
         last_day=last_day,
@@ -168,14 +171,19 @@ def _rows(entries: Columns, row_codes: np.ndarray) -> _Rows:
     )
 
 
-def _decide(rows: _Rows, codes: pa.Array, years: Columns, today: date) -> np.ndarray:
+def _decide(
+    rows: _Rows, codes: pa.Array, years: Columns, entities: np.ndarray | None, today: date
+) -> np.ndarray:
     """For each row, the position in (counted, *EXCLUDED, *QUARANTINED) of the first reason that applies."""
     start = (window_start(today) - EPOCH).days
     year_known, year_counts = _school_years(years, rows.school_year)
+    no_entity = (rows.entity == MISSING) & (entities is not None)
+    elsewhere = no_entity & False if entities is None else ~no_entity & ~np.isin(rows.entity, entities)
     cecs = np.asarray([code is not None and code.upper() == CECS for code in codes.to_pylist()])
     holds = {
         "conflicting_duplicate": _comes_again(rows.enrollment) & (rows.enrollment != MISSING),
         "cecs": cecs[rows.code],
+        "entity_not_included": elsewhere,
         "outside_window": (rows.last_day < start) & (rows.last_day != NO_DAY),
         "never_closed": rows.is_open & year_known & ~year_counts,
         "unreadable": rows.unreadable,
@@ -183,6 +191,7 @@ def _decide(rows: _Rows, codes: pa.Array, years: Columns, today: date) -> np.nda
         "no_start_date": rows.first_day == NO_DAY,
         # Checked before the code: such a row cannot count, whatever its code, so nothing is in doubt.
         "never_effective": (rows.last_day < rows.first_day) & (rows.last_day != NO_DAY),
+        "no_entity": no_entity,
         "unknown_withdrawal_code": rows.code == UNKNOWN_CODE,
         "no_school_year": rows.is_open & ~year_known,
     }

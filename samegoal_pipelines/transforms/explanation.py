@@ -16,6 +16,7 @@ import pyarrow as pa
 
 from samegoal_pipelines.tables.vocabulary import (
     CECS_ONLY,
+    ENTITY_NOT_INCLUDED,
     EXCLUDED,
     LEFT_WINDOW,
     NEVER_EFFECTIVE_ONLY,
@@ -47,6 +48,7 @@ _ABSENCES = {
     LEFT_WINDOW: "no status: no enrollment is within the import window any more",
     CECS_ONLY: "no status: there are only cross-entity course enrollments (CECS)",
     NEVER_EFFECTIVE_ONLY: "no status: no enrollment was ever effective",
+    ENTITY_NOT_INCLUDED: "no status: no enrollment is at an entity whose enrollments count",
     NO_ROWS: "no status: Qmlativ has no enrollment of this student in the school years that were read",
 }
 

@@ -57,6 +57,7 @@ def test_a_district_is_found_as_it_was_registered(registry: Registry) -> None:
         "base_url": URL,
         "token_url": None,
         "entity_id": 7,
+        "entities": "all",
         "timezone": "America/Denver",
         "expires": date(2027, 8, 1),
         "active": True,

@@ -81,10 +81,11 @@ def test_a_district_that_is_in_order_is_said_to_be(source: Source) -> None:
 
 
 def test_no_student_is_read(source: Source) -> None:
-    """Only keys where rows are counted, and one row of each object."""
+    """Only keys where rows are counted, and one row of each object. Enrollments are counted per entity."""
     source.verify(source.register())
     lists = source.server.traffic.requests(kind="list")
-    named = [entry for entry in lists if len(entry.fields) > 1]
+    counted = ["EntryWithdrawalID", "StudentID", "EntityID"]
+    named = [entry for entry in lists if len(entry.fields) > 1 and list(entry.fields) != counted]
     assert named
     assert all(asked.size == 1 for asked in named if asked.object not in CODES)
 
@@ -112,8 +113,44 @@ def test_the_entity_that_is_read_and_the_others_are_told_apart(source: Source) -
     names = {each["EntityID"]: each["Name"] for each in source.qmlativ.rows("District/Entity")}
     assert len(names) > 3
     assert steps["entities"].outcome.startswith(f"read as 1 {names[1]}; also granted: 2 {names[2]}, 4 ")
-    assert steps["entities"].outcome.endswith(f"; not granted, and not needed: 3 {names[3]}")
+    assert steps["entities"].outcome.endswith(f"; not granted: 3 {names[3]}")
     assert found.ok
+
+
+def test_enrollments_and_students_are_counted_per_entity(source: Source) -> None:
+    source.qmlativ.grant_entities(1, 2)
+    found, steps = source.verify(source.register(entities="granted"))
+    rows = source.qmlativ.rows("Enrollment/EntryWithdrawal")
+    years = {each["SchoolYearID"] for each in source.qmlativ.rows("District/SchoolYear")}
+    read = sorted(years)[-3:]
+    assert {each.entity_id: (each.enrollments, each.students) for each in found.entities} == {
+        entity: (
+            sum(row["EntityID"] == entity and row["SchoolYearID"] in read for row in rows),
+            len(
+                {
+                    row["StudentID"]
+                    for row in rows
+                    if row["EntityID"] == entity and row["SchoolYearID"] in read
+                }
+            ),
+        )
+        for entity in range(1, 7)
+    }
+    assert [each.entity_id for each in found.entities if each.granted and each.included] == [1, 2]
+    assert steps["rows"].state == "warning"
+    assert "entities that are not granted: 3 " in steps["rows"].outcome
+    assert "--entities" in steps["rows"].next_step
+    assert found.facts()["entities"][0]["name"] == source.qmlativ.name
+
+
+def test_a_chosen_entity_that_is_not_granted_is_named(source: Source) -> None:
+    source.qmlativ.grant_entities(1, 2)
+    name = next(row["Name"] for row in source.qmlativ.rows("District/Entity") if row["EntityID"] == 3)
+    found, steps = source.verify(source.register(entities="2,3"))
+    assert not found.ok
+    assert steps["entities"].outcome.endswith(f"not granted (any more): 3 {name}")
+    assert "Custom API Entities" in steps["entities"].next_step
+    assert [each.entity_id for each in found.entities if each.included] == [2, 3]
 
 
 def test_the_districts_own_entity_must_be_granted(source: Source) -> None:

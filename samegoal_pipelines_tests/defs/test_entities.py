@@ -1,0 +1,93 @@
+"""Nights of a district whose Integration Access includes two of five entities."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import dagster as dg
+import pytest
+
+from samegoal_pipelines.operations.runs import open_instance
+from samegoal_pipelines.sandbox import SandboxDistrict
+from samegoal_pipelines_tests.pipeline import TODAY
+
+HERE = [
+    {"EntryWithdrawalID": n, "StudentID": n, "StartDate": "2026-08-12", "EntityID": 101} for n in range(1, 5)
+]
+ELSEWHERE = [
+    {"EntryWithdrawalID": n, "StudentID": n, "StartDate": "2026-08-12", "EntityID": 102 + n % 3}
+    for n in range(11, 14)
+]
+ENTITIES = [
+    {"EntityID": 1, "Name": "Grand Bend ISD"},
+    {"EntityID": 101, "Name": "Prairie Elementary School"},
+    {"EntityID": 102, "Name": "Prairie High School"},
+    {"EntityID": 103, "Name": "Career Center"},
+    {"EntityID": 104, "Name": "Learning Center"},
+]
+
+
+@pytest.fixture
+def made(district) -> SandboxDistrict:
+    made = district([*HERE, *ELSEWHERE], rows={"District/Entity": ENTITIES})
+    made.grant_entities(1, 101)
+    return made
+
+
+def test_by_default_all_count_and_a_check_warns_about_those_not_granted(pipeline, made):
+    pipeline.add(made)
+    assert pipeline.run().published
+    assert len(pipeline.statuses()) == 7
+    with open_instance(pipeline.deployment.settings) as instance:
+        (record,) = instance.event_log_storage.get_asset_check_execution_history(
+            dg.AssetCheckKey(dg.AssetKey("raw_enrollments"), "entity_grants"), limit=1
+        )
+        check = record.event.dagster_event.event_specific_data
+        (event,) = instance.fetch_materializations(dg.AssetKey("raw_enrollments"), limit=1).records
+    assert (check.passed, check.severity) == (False, dg.AssetCheckSeverity.WARN)
+    assert (
+        "not granted: 102 Prairie High School (1, counted), 103 Career Center (1, counted)"
+        in check.description
+    )
+    shown = [row.data for row in event.asset_materialization.metadata["entities"].records]
+    names = ("entity", "granted", "enrollments")
+    assert [[row[name] for name in names] for row in shown[:3]] == [
+        ["1 Grand Bend ISD", "yes", 0],
+        ["101 Prairie Elementary School", "yes", 4],
+        ["102 Prairie High School", "no", 1],
+    ]
+
+
+def test_only_granted_entities_count_if_the_district_wants_it(pipeline, made):
+    pipeline.add(made, entities="granted")
+    assert pipeline.run().published
+    assert set(pipeline.statuses()) == {1, 2, 3, 4}
+
+
+def test_students_of_an_entity_that_is_chosen_no_longer_depart_for_that(pipeline, made):
+    made.denied_entities = set()
+    pipeline.add(made)
+    pipeline.deployment.registry.set("grand-bend", gate_limits={"lost": 100})
+    assert pipeline.run().published
+    pipeline.deployment.registry.set("grand-bend", entities="101,103,104")
+    assert pipeline.run(today=TODAY + timedelta(days=1)).published
+    assert pipeline.rows("select student_id, why from samegoal.departures") == [(12, "entity not included")]
+
+
+def test_a_chosen_entity_that_is_no_longer_granted_fails_the_night_by_name(pipeline, made):
+    pipeline.add(made, entities="101,102")
+    made.denied_entities = set()
+    assert pipeline.run().published
+    before = pipeline.published()
+    made.grant_entities(1, 101)
+    pipeline.source.traffic.clear()
+
+    night = pipeline.run()
+
+    assert not night.published
+    assert "grand-bend" in night.line()
+    assert "102 Prairie High School" in night.line()
+    assert "Custom API Entities" in night.line()
+    assert "districts set grand-bend --entities" in night.line()
+    assert not pipeline.source.traffic.requests(kind="list", object="Student/Student")
+    assert pipeline.published() == before

@@ -67,7 +67,7 @@ def test_only_granted_entities_count_if_the_district_wants_it(pipeline, made):
 def test_students_of_an_entity_that_is_chosen_no_longer_depart_for_that(pipeline, made):
     made.denied_entities = set()
     pipeline.add(made)
-    pipeline.deployment.registry.set("grand-bend", gate_limits={"lost": 100})
+    pipeline.deployment.registry.set("grand-bend", gate_limits={"dropped": 100})
     assert pipeline.run().published
     pipeline.deployment.registry.set("grand-bend", entities="101,103,104")
     assert pipeline.run(today=TODAY + timedelta(days=1)).published

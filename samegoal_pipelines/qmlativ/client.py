@@ -183,11 +183,12 @@ class QmlativClient:
 
     def grants(self, entities: Iterable[int]) -> dict[int, bool]:
         """Entity → whether the Integration Access may read as it. Qmlativ has no list of them."""
-        asked = {
+        wanted = set(entities)
+        answers = {
             entity: self._call(f"entity {entity}", f"/Custom/{entity}/{ENTITY.path}")
-            for entity in sorted(set(entities))
+            for entity in sorted(wanted - {self.entity_id})
         }
-        return {entity: entity == self.entity_id or _is_allowed(answer) for entity, answer in asked.items()}
+        return {entity: entity not in answers or _is_allowed(answers[entity]) for entity in wanted}
 
     def _reader(
         self,

@@ -11,13 +11,11 @@ from datetime import UTC, date, datetime, timedelta
 import pandas as pd
 
 from samegoal_pipelines.deployment import Deployment
-from samegoal_pipelines.districts.pauses import all_pauses
 from samegoal_pipelines.errors import SYNC, PipelineError
 from samegoal_pipelines.landing import LandingError
-from samegoal_pipelines.reporting.forecast import HoldAhead, LastPublished, first_hold, nights_to_come
-from samegoal_pipelines.transforms.forecast import forecast_statuses
+from samegoal_pipelines.reporting.forecast import HoldAhead, first_hold, flips_of, nights_to_come
+from samegoal_pipelines.reporting.nightly_status import read_districts
 from samegoal_pipelines.warehouse.changes import students_as_of
-from samegoal_pipelines.warehouse.snapshots import last_published
 
 
 class NothingToForecastError(PipelineError):
@@ -59,44 +57,28 @@ def forecast_district(
         UnknownDistrictError: no such district.
         NothingToForecastError: nothing is published, or its landed rows are gone.
     """
-    district = deployment.registry.get(district_id)
-    attempt = last_published(deployment.warehouse, district_id)
-    if attempt is None:
+    district, now = deployment.registry.get(district_id), datetime.now(UTC)
+    one = read_districts(deployment.warehouse, now, [district_id])[district_id]
+    if one.current is None:
         raise NothingToForecastError(
             "no night is published yet", district_id=district_id, next_step=f"next: {SYNC}"
         )
-    night = attempt.snapshot_date
+    night = one.current.snapshot_date
+    today = max(night, today or district.local_date(now))
     try:
-        raw = deployment.landing.read(
-            "raw_enrollments",
-            district_id=district_id,
-            night=night,
-            run_id=attempt.landed_run_id or attempt.run_id,
-        )
+        flips = flips_of(deployment.landing, one.current, today + timedelta(days=days))
     except LandingError:
         raise NothingToForecastError(
             f"the landed rows of {night} are gone or damaged",
             district_id=district_id,
             next_step=f"land new ones: {SYNC}",
         ) from None
-    today = max(night, today or district.local_date(datetime.now(UTC)))
-    flips = forecast_statuses(raw, night, (today - night).days + days)
-    students = flips["student_id"].unique().tolist()
-    known = students_as_of(deployment.warehouse, district_id, students, night)
+    known = students_as_of(deployment.warehouse, district_id, flips["student_id"].unique().tolist(), night)
     published = {student: found.status for student, found in known.items() if found.status}
-    flips = flips.assign(
-        student_number=[published.get(student, {}).get("student_number") for student in flips["student_id"]]
-    )
-    last = LastPublished(
-        students=attempt.students or 0,
-        active=(attempt.enrolled or 0) + (attempt.pre_enrolled or 0),
-        statuses={student: status["status"] for student, status in published.items()},
-    )
-    nights = nights_to_come(
-        max(today, night + timedelta(days=1)),
-        today + timedelta(days=days),
-        all_pauses(deployment.warehouse).get(district_id),
-    )
-    hold = first_hold(district_id, flips, last, district.limits, nights)
-    to_come = flips["day"] > today
+    numbers = [published.get(student, {}).get("student_number") for student in flips["student_id"]]
+    statuses = {student: status["status"] for student, status in published.items()}
+    first = max(today, night + timedelta(days=1))
+    nights = nights_to_come(first, today + timedelta(days=days), one.pause)
+    hold = first_hold(one.current, statuses, flips, district.limits, nights)
+    flips, to_come = flips.assign(student_number=numbers), flips["day"] > today
     return Forecast(district_id, night, today, days, flips[to_come], int((~to_come).sum()), hold)

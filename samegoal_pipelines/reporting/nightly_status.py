@@ -56,6 +56,7 @@ class DistrictNight:
         attempt: the last attempt, of this night or an earlier one, that no rerun or release has replaced.
         released: who released `current`, why, and why it was held, if it was held.
         later_night: the newest night that was published after this one.
+        gate_limits: the limits of the gate that differ from the usual ones.
         apart: it is shown among districts whose night is another one.
     """
 
@@ -73,6 +74,7 @@ class DistrictNight:
     attempt: Snapshot | None
     released: str | None
     later_night: date | None
+    gate_limits: Mapping[str, float]
     apart: bool = False
 
     @property
@@ -488,7 +490,7 @@ def _query(
     return (
         sa.select(
             *(districts.c[name] for name in ("district_id", "name", "timezone", "active", "expires")),
-            districts.c.registered_at,
+            *(districts.c[name] for name in ("registered_at", "gate_limits")),
             sa.func.greatest(districts.c.registered_at, districts.c.due_since).label("due_since"),
             night.label("night"),
             *(column.label(f"pause_{column.name}") for column in pauses.c),
@@ -517,4 +519,5 @@ def _district_night(row: sa.RowMapping, now: datetime) -> DistrictNight:
         attempt=labeled_snapshot(row, "attempt_"),
         released=row["released"],
         later_night=row["later_night"],
+        gate_limits=row["gate_limits"],
     )

@@ -17,7 +17,7 @@ import sqlalchemy as sa
 from samegoal_pipelines.defs.gate import statuses_as_of_tonight
 from samegoal_pipelines.districts.pauses import Pause, pause
 from samegoal_pipelines.landing import Landing
-from samegoal_pipelines.reporting.forecast import Ahead, LastPublished, first_hold, look_ahead, nights_to_come
+from samegoal_pipelines.reporting.forecast import Ahead, first_hold, look_ahead, nights_to_come
 from samegoal_pipelines.reporting.nightly_status import read_board
 from samegoal_pipelines.tables.limits import Limits
 from samegoal_pipelines.transforms.snapshot import statuses_of
@@ -258,9 +258,9 @@ def hold_of(
     """When a district of so many students, all of them ENROLLED unless it is said, is held."""
     found = statuses if statuses is not None else {row[1]: "ENROLLED" for row in rows}
     hold = first_hold(
-        "grand-bend",
+        SimpleNamespace(district_id="grand-bend", students=students, active=students),
+        found,
         flips(*rows),
-        LastPublished(students, students, found),
         Limits.of(limits),
         nights_to_come(after(1), after(14), None),
     )

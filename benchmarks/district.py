@@ -243,12 +243,12 @@ def _run_nights(pipe: Connection, home: str, facts: dict[str, Any]) -> None:
         started = time.perf_counter()
         outcome = run_night(deployment, facts["id"], today=today)
         seconds = time.perf_counter() - started
-        if not outcome.published or outcome.attempt is None:
-            pipe.send(outcome.line())
+        if not outcome.published:
+            pipe.send(outcome.reason)
             return
         parts = {part: spent[part] for part in PARTS}
         parts[REST] = seconds - sum(parts.values())
-        pipe.send((seconds, parts, memory.peak_mb(), outcome.attempt.students))
+        pipe.send((seconds, parts, memory.peak_mb(), outcome.students))
 
 
 def _timed_parts() -> dict[str, float]:

@@ -90,6 +90,7 @@ def published_snapshot(
             published_tables(night.district.show_restricted_contacts),
         )
         landed_run_id = night.landed_run_id()
+        refuse_finished_run(context)
         outcome = publish_or_hold(
             deployment.warehouse,
             night.identity(landed_run_id),
@@ -102,6 +103,20 @@ def published_snapshot(
             yield from list_of_held(context, deployment, night, landed_run_id)
             night.tag_outcome("held")
             raise held_failure(night, outcome)
+
+
+def refuse_finished_run(context: dg.AssetExecutionContext) -> None:
+    """Refuse to publish if Dagster has declared this run lost, or a person has canceled it.
+
+    That happens while the host of a worker cannot be reached. The run's retry publishes the night.
+    """
+    run = context.instance.get_run_by_id(context.run.run_id)
+    if run is None or run.is_finished:
+        raise dg.Failure(
+            f"{context.partition_key}: publishing: Dagster has ended this run already; its retry publishes "
+            "the night, so there is nothing to do",
+            allow_retries=False,
+        )
 
 
 def payload_of(

@@ -113,3 +113,18 @@ def test_restricted_contacts_are_not_published_by_a_switch_that_was_taken_back(
 
     refused(runs, runs.again(failed, from_failure=True), "has been set to withhold other contacts since")
     assert pipeline.rows(PARENTS) == [(True, None)]
+
+
+def test_a_run_that_dagster_has_given_up_publishes_nothing(pipeline, source, runs):
+    """Its worker's host could not be reached for a while, and its retry has the night now."""
+
+    def give_up(_: Any) -> None:
+        (run,) = runs.instance.get_runs()
+        runs.instance.report_run_failed(run, "the worker of this run cannot be reached")
+
+    source.faults.add(kind="list", nth=1, run=give_up)
+    runs.launch(**TONIGHT)
+    assert pipeline.rows("select state from samegoal.snapshots") == []
+    again = runs.launch(**TONIGHT)
+    assert again.is_success
+    assert pipeline.rows("select state, run_id from samegoal.snapshots") == [("published", again.run_id)]

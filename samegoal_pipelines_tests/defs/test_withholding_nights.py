@@ -123,7 +123,7 @@ def test_a_lost_grant_passes_only_where_restricted_contacts_are_shown(pipeline, 
     made.denied_fields.add(RESTRICTION)
     refused = pipeline.run(today=TOMORROW)
     assert not refused.published
-    assert "districts set grand-bend --restricted-contacts show" in (refused.next_step or "")
+    assert "districts set grand-bend --restricted-contacts show" in (refused.to_do or "")
     assert pipeline.rows(PARENTS) == [(True, None)]
 
     deployment.registry.set("grand-bend", show_restricted_contacts=True)

@@ -225,8 +225,9 @@ def _run_nights(pipe: Connection, home: str, facts: dict[str, Any]) -> None:
     for name in [name for name in os.environ if name.startswith(("SAMEGOAL_", "DAGSTER_"))]:
         del os.environ[name]
     os.environ |= {"SAMEGOAL_HOME": home, "SAMEGOAL_ALLOW_LOCAL_SOURCES": "1"}
+    from samegoal_pipelines.defs.instance import add_partition
     from samegoal_pipelines.deployment import Deployment
-    from samegoal_pipelines.operations.runs import add_partition, run_night
+    from samegoal_pipelines.operations.runs import run_night
 
     spent = _timed_parts()
     deployment = Deployment()

@@ -62,9 +62,10 @@ def main() -> int:
 
 
 def _night(folder: Path, count: int, students: int, messages: list[str]) -> int:
+    from samegoal_pipelines.defs.instance import add_partition, open_instance
     from samegoal_pipelines.deployment import Deployment
     from samegoal_pipelines.districts.pauses import pause
-    from samegoal_pipelines.operations.runs import add_partition, open_instance, run_night
+    from samegoal_pipelines.operations.runs import run_night
     from samegoal_pipelines.reporting.nightly_status import read_board
     from samegoal_pipelines.sandbox import Sandbox, serve
 

@@ -25,11 +25,12 @@ from PIL import Image
 from playwright.sync_api import FloatRect, Locator, Page, ViewportSize, sync_playwright
 
 from samegoal_pipelines.definitions import build_defs
+from samegoal_pipelines.defs.instance import add_partition, open_instance
 from samegoal_pipelines.defs.night import TODAY_TAG
 from samegoal_pipelines.defs.report import REPORT_JOB
 from samegoal_pipelines.deployment import Deployment
 from samegoal_pipelines.districts.pauses import pause
-from samegoal_pipelines.operations.runs import add_partition, open_instance, run_night
+from samegoal_pipelines.operations.runs import run_night
 from samegoal_pipelines.postgres.server import EmbeddedPostgres
 from samegoal_pipelines.sandbox import Sandbox, SandboxDistrict, SandboxServer, serve
 from samegoal_pipelines.warehouse.snapshots import last_published

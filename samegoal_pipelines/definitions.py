@@ -27,7 +27,7 @@ from samegoal_pipelines.defs import (
     status,
     worklist,
 )
-from samegoal_pipelines.defs.forkserver import start_runs_warm
+from samegoal_pipelines.defs.dagster_internals import start_runs_warm
 from samegoal_pipelines.defs.io import IN_MEMORY, landing_io_manager
 from samegoal_pipelines.defs.night import night
 from samegoal_pipelines.deployment import Deployment

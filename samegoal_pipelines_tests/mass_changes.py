@@ -8,7 +8,7 @@ from typing import Any, cast
 
 import dagster as dg
 
-from samegoal_pipelines.operations.runs import open_instance
+from samegoal_pipelines.defs.instance import open_instance
 from samegoal_pipelines.sandbox import SandboxDistrict
 from samegoal_pipelines.settings import Settings
 

@@ -1,4 +1,4 @@
-"""The tree keeps its shape: rooms import downwards; only `defs` and what loads or starts it know Dagster."""
+"""The tree keeps its shape: rooms import downwards; only `defs` and what Dagster loads import Dagster."""
 
 import ast
 from pathlib import Path
@@ -9,28 +9,42 @@ from importlinter.cli import lint_imports
 import samegoal_pipelines
 
 ROOT = Path(samegoal_pipelines.__file__).parent
-KNOW_DAGSTER = {"definitions.py", "operations/erase.py", "operations/runs.py"}
-"""Beside the room `defs`: what Dagster loads, and what starts, looks for or ends its runs."""
+KNOW_DAGSTER = {"definitions.py"}
+"""Beside the package `defs`: what Dagster loads."""
 
 
 def test_imports_point_down_the_rooms():
     assert lint_imports(config_filename=str(ROOT.parent / "pyproject.toml")) == 0
 
 
-def test_only_defs_and_what_loads_or_starts_it_know_dagster():
+def test_only_defs_and_what_dagster_loads_import_dagster():
     found = {path.relative_to(ROOT) for path in ROOT.rglob("*.py") if "dagster" in imported(path)}
     assert {str(path) for path in found if path.parts[0] != "defs"} == KNOW_DAGSTER
 
 
+def test_what_dagster_keeps_private_is_used_in_one_module():
+    private = {
+        path.name: names
+        for path in ROOT.rglob("*.py")
+        if (names := {name for name in modules(path) if name.startswith(("dagster._", "multiprocessing."))})
+    }
+    assert private.keys() == {"dagster_internals.py"}, private
+
+
 def imported(path: Path) -> set[str]:
     """The packages that a module imports, of `dagster_postgres` and the like the first word."""
+    return {name.split(".")[0].split("_")[0] for name in modules(path)}
+
+
+def modules(path: Path) -> set[str]:
+    """The modules that a module imports."""
     names: set[str] = set()
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
             names.add(node.module or "")
-    return {name.split(".")[0].split("_")[0] for name in names}
+    return names
 
 
 NO_CLOCKS = {"sa.func.now", "self.now"}  # Postgres'; an instant that was handed in

@@ -27,9 +27,9 @@ import click
 from samegoal_pipelines.cli.exits import DONE, FAILED, HELD, PlainError
 from samegoal_pipelines.cli.nights import exit_status, print_outcomes
 from samegoal_pipelines.cli.sync import run_nights
+from samegoal_pipelines.defs.instance import add_partition, prepare_dagster_home
 from samegoal_pipelines.deployment import Deployment
 from samegoal_pipelines.districts.errors import UnknownDistrictError
-from samegoal_pipelines.operations.runs import add_partition, prepare_dagster_home
 from samegoal_pipelines.reporting.addresses import check_addresses
 from samegoal_pipelines.settings import INSTANCE_FILES, Settings
 from samegoal_pipelines.tables.enrollments import ENTRY_WITHDRAWAL

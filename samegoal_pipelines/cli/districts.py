@@ -66,7 +66,7 @@ def add_district(
     expires: datetime | None,
 ) -> None:
     """Register a district. The schedule starts it at its next tick."""
-    from samegoal_pipelines.operations.runs import add_partition
+    from samegoal_pipelines.defs.instance import add_partition
 
     district = deployment.registry.add(
         id=district_id,

@@ -14,7 +14,8 @@ from typing import Any
 
 import dagster as dg
 
-from samegoal_pipelines.defs.errors import as_dagster_failure, last_materialization
+from samegoal_pipelines.defs.dagster_internals import about_last_materialization
+from samegoal_pipelines.defs.errors import as_dagster_failure
 from samegoal_pipelines.defs.gate import PUBLISHED_SNAPSHOT
 from samegoal_pipelines.defs.night import Night
 from samegoal_pipelines.defs.partitions import DISTRICTS
@@ -155,7 +156,7 @@ def show_outcomes(context: dg.OpExecutionContext, config: Outcomes) -> None:
                 passed=one["passed"],
                 description=one["description"],
                 metadata=one["metadata"],
-                target_materialization_data=last_materialization(
+                target_materialization_data=about_last_materialization(
                     context.instance, PUBLISHED_SNAPSHOT, one["district_id"]
                 ),
                 partition=one["district_id"],

@@ -19,10 +19,13 @@ from typing import Any, Self
 import dagster as dg
 import psycopg2
 from celery.exceptions import DuplicateTaskNameWarning
-from dagster._core.launcher import CheckRunHealthResult, WorkerStatus
-from dagster._serdes import ConfigurableClassData
 from dagster_celery.launcher import CeleryRunLauncher
 
+from samegoal_pipelines.defs.dagster_internals import (
+    CheckRunHealthResult,
+    ConfigurableClassData,
+    WorkerStatus,
+)
 from samegoal_pipelines.deployment import Deployment
 from samegoal_pipelines.postgres.databases import prepare_dagster_storage
 from samegoal_pipelines.postgres.url import DatabaseURL

@@ -17,13 +17,11 @@ from typing import Any
 import dagster as dg
 import psycopg2
 from celery.signals import task_postrun, task_prerun, worker_init, worker_process_init
-from dagster._grpc.types import ExecuteRunArgs
-from dagster._serdes import unpack_value
 from dagster_celery.make_app import make_app
 from dagster_celery.tasks import create_execute_job_task
 
 from samegoal_pipelines.defs.celery_launcher import app_settings, lease
-from samegoal_pipelines.defs.forkserver import PRELOADED
+from samegoal_pipelines.defs.dagster_internals import PRELOADED, run_of_task
 from samegoal_pipelines.deployment import Deployment
 
 LOOK_EVERY = 3.0  # seconds
@@ -89,8 +87,7 @@ def _keep_what_was_imported(**_: Any) -> None:
 
 @task_prerun.connect(sender=execute_job)
 def _begin(task_id: str, kwargs: dict[str, Any], **_: Any) -> None:
-    arguments = unpack_value(kwargs["execute_job_args_packed"], as_type=ExecuteRunArgs)
-    _watches[task_id] = Watch(_deployment.database_url, arguments.run_id)
+    _watches[task_id] = Watch(_deployment.database_url, run_of_task(kwargs))
 
 
 @task_postrun.connect(sender=execute_job)

@@ -16,7 +16,8 @@ from typing import Any, NamedTuple
 import dagster as dg
 import pandas as pd
 
-from samegoal_pipelines.defs.errors import district_check, is_selected, last_materialization
+from samegoal_pipelines.defs.dagster_internals import about_last_materialization
+from samegoal_pipelines.defs.errors import district_check, is_selected
 from samegoal_pipelines.defs.metadata import table
 from samegoal_pipelines.tables import worklist as problems
 from samegoal_pipelines.tables.reads import unchecked_objects, years_not_read
@@ -107,7 +108,7 @@ def report_check_results(
     instance: dg.DagsterInstance, asset: str, district_id: str, findings: Mapping[str, Finding]
 ) -> Iterator[dg.AssetCheckEvaluation]:
     """The findings about a district's asset, from a job that materializes it beside its own steps."""
-    about = last_materialization(instance, asset, district_id)
+    about = about_last_materialization(instance, asset, district_id)
     for name, finding in findings.items():
         yield dg.AssetCheckEvaluation(
             asset_key=dg.AssetKey(asset),

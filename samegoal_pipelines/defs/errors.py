@@ -14,9 +14,6 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
-from dagster._core.definitions.asset_checks.asset_check_evaluation import (  # exported by no public name
-    AssetCheckEvaluationTargetMaterializationData,
-)
 
 from samegoal_pipelines.defs.night import Night
 from samegoal_pipelines.defs.partitions import DISTRICTS
@@ -203,18 +200,6 @@ def is_selected(context: dg.AssetExecutionContext, asset: str, check: str) -> bo
     """Whether this run is to tell the outcome of a check; Dagster refuses one that it was not asked for."""
     key = dg.AssetCheckKey(dg.AssetKey(asset), check)
     return key in context.op_execution_context.selected_asset_check_keys
-
-
-def last_materialization(
-    instance: dg.DagsterInstance, asset: str, district_id: str
-) -> AssetCheckEvaluationTargetMaterializationData | None:
-    """What an outcome must say it is about, where no step says so: else the partition does not show it."""
-    which = dg.AssetRecordsFilter(dg.AssetKey(asset), asset_partitions=[district_id])
-    for record in instance.fetch_materializations(which, limit=1).records:
-        return AssetCheckEvaluationTargetMaterializationData(
-            storage_id=record.storage_id, run_id=record.run_id, timestamp=record.timestamp
-        )
-    return None
 
 
 def schema_check(asset: str) -> dg.AssetCheckSpec:

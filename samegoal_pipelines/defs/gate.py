@@ -15,6 +15,7 @@ import dagster as dg
 import pandas as pd
 
 from samegoal_pipelines.defs.checks import Finding
+from samegoal_pipelines.defs.dagster_internals import location_of
 from samegoal_pipelines.defs.errors import district_check
 from samegoal_pipelines.defs.metadata import table
 from samegoal_pipelines.defs.night import PARTITION_TAG, Night
@@ -34,8 +35,6 @@ GATE_CHECK = "gate"
 HELD_SNAPSHOT = "held_snapshot"
 """The name under which a held snapshot is landed; no asset of Dagster's has it."""
 RELEASE_JOB = "release_held_snapshot"
-LOCATION = "samegoal_pipelines.definitions"
-"""As `workspace.yaml` has Dagster call the code location."""
 
 gate_check = district_check(
     PUBLISHED_SNAPSHOT,
@@ -141,11 +140,9 @@ def shares_table(verdict: Verdict, limits: Limits) -> dg.TableMetadataValue:
 
 def release_link(context: dg.AssetExecutionContext, night: Night) -> dg.MarkdownMetadataValue:
     """A link to the launchpad of the release, filled in but for who and why."""
-    origin = context.run.remote_job_origin
-    location = origin.location_name if origin else LOCATION
     config = _RELEASE_CONFIG.format(night=night.today)
     tag = {"tags[0][key]": PARTITION_TAG, "tags[0][value]": night.district_id}
-    page = f"/locations/{location}/jobs/{RELEASE_JOB}/playground/setup"
+    page = f"/locations/{location_of(context.run)}/jobs/{RELEASE_JOB}/playground/setup"
     query = urlencode({"config": config, **tag})
     return dg.MetadataValue.md(
         f"[Publish what is held: say why, and launch]({page}?{query})\n\n"

@@ -18,9 +18,10 @@ from zoneinfo import ZoneInfo
 
 import dagster as dg
 
+from samegoal_pipelines.defs.dagster_internals import TICK_TAG
+from samegoal_pipelines.defs.in_process import GOING_ON, close_abandoned_runs
 from samegoal_pipelines.defs.night import PARTITION_TAG, SCHEDULE_TAG, SOURCE_HOST_TAG, TODAY_TAG
 from samegoal_pipelines.defs.partitions import DISTRICTS
-from samegoal_pipelines.defs.processes import close_abandoned_runs
 from samegoal_pipelines.deployment import Deployment
 from samegoal_pipelines.districts.pauses import unpaused
 from samegoal_pipelines.districts.registry import District
@@ -28,14 +29,6 @@ from samegoal_pipelines.printable import some
 from samegoal_pipelines.reporting.nightly_status import NIGHT_BEGINS
 
 SCHEDULE_NAME = "nightly_by_district"
-TICK_TAG = ".dagster/scheduled_execution_time"
-
-GOING_ON = [
-    dg.DagsterRunStatus.QUEUED,
-    dg.DagsterRunStatus.STARTING,
-    dg.DagsterRunStatus.STARTED,
-    dg.DagsterRunStatus.CANCELING,
-]
 UNFINISHED = [dg.DagsterRunStatus.NOT_STARTED, *GOING_ON]
 _NAMED = 10  # districts in a tick's log
 

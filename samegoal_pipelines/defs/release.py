@@ -10,10 +10,10 @@ from collections.abc import Iterator
 from typing import Any
 
 import dagster as dg
-from dagster._core.events import EngineEventData  # exported by no public name
 from pydantic import Field
 
 from samegoal_pipelines.defs.checks import Finding, check_results
+from samegoal_pipelines.defs.dagster_internals import link_release
 from samegoal_pipelines.defs.demographics import refuse_a_lost_restriction
 from samegoal_pipelines.defs.errors import as_dagster_failure, materialized, validate_tables
 from samegoal_pipelines.defs.gate import GATE_CHECK, HELD_SNAPSHOT, PUBLISHED_SNAPSHOT, RELEASE_JOB
@@ -70,7 +70,7 @@ def release_held(
         who, why = config.who.strip() or deployment.settings.operator, config.why.strip()
         run = night.identity(held.landed_run_id)
         published = release(deployment.warehouse, run, held, content_of(payload), released_by=who, reason=why)
-        link_to_release(context, held)
+        link_release(context.instance, held.run_id, context.run.run_id)
         attempts = last_attempts(deployment.warehouse, night.district_id, limit=ATTEMPTS_SHOWN)
         facts = {
             "released by": who,
@@ -128,14 +128,6 @@ def refuse_what_is_withheld_since(deployment: Deployment, night: Night, held: Sn
             "withhold since"
         )
     refuse_a_lost_restriction(deployment, night, known)
-
-
-def link_to_release(context: dg.AssetExecutionContext, held: Snapshot) -> None:
-    """Write the release into the log of the run that was held, as far as Dagster still has that run."""
-    run = context.instance.get_run_by_id(held.run_id)
-    if run is not None:
-        link = EngineEventData(metadata={"released in run": dg.MetadataValue.dagster_run(context.run.run_id)})
-        context.instance.report_engine_event("What was held here has been released.", run, link)
 
 
 release_held_snapshot = dg.define_asset_job(

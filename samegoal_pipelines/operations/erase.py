@@ -12,17 +12,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-import dagster as dg
-
-from samegoal_pipelines.defs.night import PARTITION_TAG
-from samegoal_pipelines.defs.nightly import GOING_ON
+from samegoal_pipelines.defs.in_process import close_abandoned_runs, run_in_progress
+from samegoal_pipelines.defs.instance import Instance, open_instance
 from samegoal_pipelines.defs.partitions import DISTRICTS
-from samegoal_pipelines.defs.processes import close_abandoned_runs
 from samegoal_pipelines.deployment import Deployment
 from samegoal_pipelines.districts.errors import DistrictError, UnknownDistrictError
 from samegoal_pipelines.districts.names import checked_id
 from samegoal_pipelines.landing import LandingError
-from samegoal_pipelines.operations.runs import open_instance
 from samegoal_pipelines.reporting.report import FOLDER, make_report
 from samegoal_pipelines.warehouse import erase
 from samegoal_pipelines.warehouse.errors import WarehouseError
@@ -94,7 +90,7 @@ def _naming(district_id: str) -> Iterator[None]:
         ) from None
 
 
-def _holdings(deployment: Deployment, instance: dg.DagsterInstance, district_id: str) -> Holdings:
+def _holdings(deployment: Deployment, instance: Instance, district_id: str) -> Holdings:
     found = Holdings(
         erase.count_rows(deployment.warehouse, district_id),
         deployment.landing.count_files(district_id),
@@ -119,11 +115,10 @@ def _make_reports_again(deployment: Deployment, district_id: str) -> None:
             deployment.landing.keep_page(FOLDER, night, made)
 
 
-def _refuse_while_running(instance: dg.DagsterInstance, district_id: str, next_step: str) -> None:
-    runs = instance.get_runs(dg.RunsFilter(statuses=GOING_ON, tags={PARTITION_TAG: district_id}), limit=1)
-    if runs:
+def _refuse_while_running(instance: Instance, district_id: str, next_step: str) -> None:
+    if run_id := run_in_progress(instance, district_id):
         raise EraseRefusedError(
-            f"run {runs[0].run_id} is still in progress",
+            f"run {run_id} is still in progress",
             step="erasing",
             district_id=district_id,
             next_step=next_step,

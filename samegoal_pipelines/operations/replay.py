@@ -89,7 +89,7 @@ def run_replay(
     config = {"ops": {op: {"config": {"from_date": first.isoformat(), "dry_run": dry_run}}}}
     result = execute(deployment, district_id, REPLAY_JOB, config, debug=debug)
     if result.success:
-        return ReplayOutcome(district_id, first, dry_run, result.output_for_node(op))
+        return ReplayOutcome(district_id, first, dry_run, result.output)
     error = run_error(result, district_id)
     said = "; ".join(filter(None, [error.reason, error.next_step]))
     return ReplayOutcome(district_id, first, dry_run, None, said)

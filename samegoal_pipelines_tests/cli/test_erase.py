@@ -12,10 +12,10 @@ import pytest
 from dagster._core.remote_origin import RegisteredCodeLocationOrigin, RemoteJobOrigin, RemoteRepositoryOrigin
 
 from samegoal_pipelines.definitions import build_defs
+from samegoal_pipelines.defs.instance import add_partition, open_instance
 from samegoal_pipelines.defs.night import PROCESS_TAG
 from samegoal_pipelines.districts.registry import InvalidDistrictError, UnknownDistrictError
 from samegoal_pipelines.operations.erase import EraseRefusedError, erase_district, holdings
-from samegoal_pipelines.operations.runs import add_partition, open_instance
 from samegoal_pipelines.reporting import page
 from samegoal_pipelines.reporting.alerts import _record
 from samegoal_pipelines.reporting.report import FOLDER, make_report
@@ -23,7 +23,7 @@ from samegoal_pipelines.settings import Settings
 from samegoal_pipelines.transforms.columns import frame_of
 from samegoal_pipelines.warehouse import erase
 from samegoal_pipelines_tests.cli.asking import run
-from samegoal_pipelines_tests.defs.test_processes import ENDED
+from samegoal_pipelines_tests.defs.test_in_process import ENDED
 from samegoal_pipelines_tests.pipeline import TODAY
 
 ENROLLED = [{"StudentID": 11, "StartDate": "2026-08-12"}]

@@ -8,7 +8,7 @@ import time
 import dagster as dg
 import pytest
 
-from samegoal_pipelines.operations.runs import open_instance
+from samegoal_pipelines.defs.instance import open_instance
 from samegoal_pipelines.settings import Settings
 from samegoal_pipelines_tests.cli.asking import Forked, run
 from samegoal_pipelines_tests.pipeline import TODAY

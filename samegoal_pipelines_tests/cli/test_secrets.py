@@ -12,10 +12,10 @@ import pytest
 import sqlalchemy as sa
 from cryptography.fernet import Fernet
 
+from samegoal_pipelines.defs.instance import open_instance
 from samegoal_pipelines.deployment import Deployment
 from samegoal_pipelines.districts.cipher import SecretCipher
 from samegoal_pipelines.districts.registry import Registry
-from samegoal_pipelines.operations.runs import open_instance
 from samegoal_pipelines.qmlativ.client import QmlativClient
 from samegoal_pipelines.settings import Settings
 from samegoal_pipelines_tests import traces

@@ -8,8 +8,8 @@ import dagster as dg
 import pytest
 
 from samegoal_pipelines.cli.nights import line
+from samegoal_pipelines.defs.instance import open_instance
 from samegoal_pipelines.errors import PipelineError
-from samegoal_pipelines.operations.runs import open_instance
 from samegoal_pipelines.sandbox import Sandbox
 from samegoal_pipelines.settings import Settings
 from samegoal_pipelines_tests.mass_changes import TOMORROW, enrolled

@@ -13,7 +13,7 @@ import pytest
 import yaml
 from dagster_celery.tags import DAGSTER_CELERY_TASK_ID_TAG
 
-from samegoal_pipelines.operations.runs import add_partition, open_instance
+from samegoal_pipelines.defs.instance import add_partition, open_instance
 from samegoal_pipelines.sandbox import Sandbox
 from samegoal_pipelines_tests.defs.daemon_fixtures import BINARIES, WORKSPACE, Daemon
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from samegoal_pipelines.operations.runs import add_partition
+from samegoal_pipelines.defs.instance import add_partition
 from samegoal_pipelines.sandbox import Sandbox, SandboxDistrict
 from samegoal_pipelines_tests.defs.dev_server_fixtures import dev_server
 from samegoal_pipelines_tests.mass_changes import ENTRIES, TOMORROW

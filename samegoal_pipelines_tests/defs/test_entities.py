@@ -7,7 +7,7 @@ from datetime import timedelta
 import dagster as dg
 import pytest
 
-from samegoal_pipelines.operations.runs import open_instance
+from samegoal_pipelines.defs.instance import open_instance
 from samegoal_pipelines.sandbox import SandboxDistrict
 from samegoal_pipelines_tests.pipeline import TODAY
 

@@ -11,7 +11,7 @@ import pytest
 
 from samegoal_pipelines.cli.nights import line
 from samegoal_pipelines.definitions import build_defs
-from samegoal_pipelines.operations.runs import open_instance
+from samegoal_pipelines.defs.instance import open_instance
 from samegoal_pipelines.sandbox import Sandbox
 from samegoal_pipelines.settings import Settings
 from samegoal_pipelines_tests.landing.forging import replace_file

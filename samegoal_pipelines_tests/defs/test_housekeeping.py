@@ -15,8 +15,8 @@ import sqlalchemy as sa
 from samegoal_pipelines.definitions import build_defs
 from samegoal_pipelines.defs import housekeeping
 from samegoal_pipelines.defs.housekeeping import prune_district
+from samegoal_pipelines.defs.instance import open_instance
 from samegoal_pipelines.landing import LandingError
-from samegoal_pipelines.operations.runs import open_instance
 from samegoal_pipelines.reporting.report import FOLDER
 from samegoal_pipelines.settings import Settings
 from samegoal_pipelines.transforms.columns import frame_of

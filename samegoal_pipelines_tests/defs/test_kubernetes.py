@@ -18,7 +18,7 @@ import dagster as dg
 import pytest
 import yaml
 
-from samegoal_pipelines.operations.runs import add_partition, open_instance
+from samegoal_pipelines.defs.instance import add_partition, open_instance
 from samegoal_pipelines.sandbox import Sandbox
 from samegoal_pipelines_tests.defs.daemon_fixtures import BINARIES, WORKSPACE
 

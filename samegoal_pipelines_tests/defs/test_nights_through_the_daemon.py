@@ -12,8 +12,8 @@ import pytest
 import sqlalchemy as sa
 from dagster._core.scheduler.instigation import TickStatus
 
+from samegoal_pipelines.defs.instance import add_partition, open_instance
 from samegoal_pipelines.districts.pauses import pause
-from samegoal_pipelines.operations.runs import add_partition, open_instance
 from samegoal_pipelines.sandbox import Sandbox
 from samegoal_pipelines_tests import traces
 from samegoal_pipelines_tests.defs.daemon_fixtures import (

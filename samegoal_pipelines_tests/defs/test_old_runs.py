@@ -14,12 +14,12 @@ from dagster._core.execution.api import create_execution_plan, execute_run
 from dagster._core.execution.plan.state import KnownExecutionState
 
 from samegoal_pipelines.definitions import build_defs
+from samegoal_pipelines.defs.in_process import close_abandoned_runs
+from samegoal_pipelines.defs.instance import open_instance
 from samegoal_pipelines.defs.night import PROCESS_TAG
 from samegoal_pipelines.defs.nightly import SCHEDULE_NAME, SCHEDULE_TAG, TICK_TAG, look_at_tonight
-from samegoal_pipelines.defs.processes import close_abandoned_runs
-from samegoal_pipelines.operations.runs import REPOSITORY, open_instance
 from samegoal_pipelines.warehouse.errors import WarehouseError
-from samegoal_pipelines_tests.defs.test_processes import ENDED
+from samegoal_pipelines_tests.defs.test_in_process import ENDED
 
 ZONE = f"Etc/GMT{datetime.now(UTC).hour - 12:+d}"  # where it is about noon
 TONIGHT = datetime.now(ZoneInfo(ZONE)).date()
@@ -200,7 +200,9 @@ def test_a_run_of_a_terminal_is_on_the_timeline_and_is_not_retried_by_itself(pip
     night = pipeline.run(today=TONIGHT)
     run = instance.get_run_by_id(night.run_id)
     assert run.remote_job_origin.job_name == "nightly_snapshot"
-    assert run.remote_job_origin.repository_origin.get_label() == REPOSITORY
+    assert (
+        run.remote_job_origin.repository_origin.get_label() == "__repository__@samegoal_pipelines.definitions"
+    )
     assert run.tags["dagster/max_retries"] == "0"
 
 

@@ -17,10 +17,10 @@ from samegoal_pipelines import definitions
 from samegoal_pipelines.cli.nights import line
 from samegoal_pipelines.definitions import build_defs
 from samegoal_pipelines.defs import release, worklist
+from samegoal_pipelines.defs.instance import open_instance
 from samegoal_pipelines.defs.partitions import DISTRICTS
 from samegoal_pipelines.deployment import Deployment
 from samegoal_pipelines.errors import PipelineError
-from samegoal_pipelines.operations.runs import open_instance
 from samegoal_pipelines.settings import Settings
 from samegoal_pipelines.warehouse.release import release as publish_held
 from samegoal_pipelines_tests.mass_changes import (

@@ -14,11 +14,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from samegoal_pipelines.defs.instance import open_instance
 from samegoal_pipelines.defs.night import read_landed_for
 from samegoal_pipelines.defs.replay import REPLAY_JOB
 from samegoal_pipelines.landing.store import METADATA_KEY
 from samegoal_pipelines.operations.replay import ReplayOutcome, run_replay
-from samegoal_pipelines.operations.runs import execute, open_instance, run_error
+from samegoal_pipelines.operations.runs import execute, run_error
 from samegoal_pipelines.sandbox import Sandbox, SandboxDistrict
 from samegoal_pipelines.transforms.snapshot import compute_night
 from samegoal_pipelines.transforms.withholding import Withholding
@@ -232,7 +233,9 @@ def test_the_job_in_the_ui_only_tells_unless_it_is_told_to_write(two_nights, mon
 
     assert result.success
     assert every_byte(two_nights.deployment.warehouse) == before
-    (output,) = [event for event in result.all_events if event.is_successful_output]
+    with open_instance(two_nights.deployment.settings) as instance:
+        events = [log.dagster_event for log in instance.all_logs(result.run_id) if log.dagster_event]
+    (output,) = [event for event in events if event.is_successful_output]
     metadata = output.step_output_data.metadata
     assert (metadata["nights"].value, metadata["nights that differ"].value, metadata["dry run"].value) == (
         1,

@@ -12,8 +12,8 @@ import pytest
 
 from samegoal_pipelines.cli.nights import line
 from samegoal_pipelines.definitions import build_defs
+from samegoal_pipelines.defs.instance import open_instance
 from samegoal_pipelines.defs.retries import LONGEST_WAIT, Retries
-from samegoal_pipelines.operations.runs import open_instance
 from samegoal_pipelines.qmlativ.errors import InvalidCredentialsError, SourceUnavailableError
 from samegoal_pipelines.settings import Settings
 from samegoal_pipelines_tests.mass_changes import TOMORROW, enrolled

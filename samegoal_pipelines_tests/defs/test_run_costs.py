@@ -12,8 +12,8 @@ import pytest
 import sqlalchemy as sa
 
 from samegoal_pipelines.definitions import build_defs
+from samegoal_pipelines.defs.instance import open_instance
 from samegoal_pipelines.defs.nightly import nightly_snapshot
-from samegoal_pipelines.operations.runs import open_instance
 from samegoal_pipelines_tests.defs.test_night import FIVE_STUDENTS
 from samegoal_pipelines_tests.pipeline import TODAY
 

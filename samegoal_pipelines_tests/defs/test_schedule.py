@@ -21,6 +21,7 @@ from dagster._core.remote_origin import (
 from sqlalchemy.engine import Engine
 
 from samegoal_pipelines.definitions import build_defs
+from samegoal_pipelines.defs.instance import open_instance
 from samegoal_pipelines.defs.night import PROCESS_TAG
 from samegoal_pipelines.defs.nightly import (
     SCHEDULE_NAME,
@@ -33,10 +34,9 @@ from samegoal_pipelines.defs.nightly import (
     read_ledger,
 )
 from samegoal_pipelines.districts.pauses import pause
-from samegoal_pipelines.operations.runs import open_instance
 from samegoal_pipelines.reporting.nightly_status import NIGHT_BEGINS
 from samegoal_pipelines.tables.warehouse import districts as districts_table
-from samegoal_pipelines_tests.defs.test_processes import ENDED
+from samegoal_pipelines_tests.defs.test_in_process import ENDED
 
 
 @dataclass(frozen=True)

@@ -9,9 +9,9 @@ import pytest
 
 from samegoal_pipelines.cli.nights import line
 from samegoal_pipelines.defs import worklist
+from samegoal_pipelines.defs.instance import open_instance
 from samegoal_pipelines.defs.night import Night
 from samegoal_pipelines.defs.worklist import registrar_worklist
-from samegoal_pipelines.operations import runs
 from samegoal_pipelines.settings import Settings
 from samegoal_pipelines.tables.worklist import FIX, NEVER_CLOSED, QUARANTINE_PROBLEMS, TIE
 from samegoal_pipelines_tests.mass_changes import change
@@ -30,7 +30,7 @@ PROBLEMATIC = [
 def evaluations(deployment, name: str) -> list[tuple[bool, str]]:
     """The outcomes of a check of the worklist, newest first."""
     key = dg.AssetCheckKey(registrar_worklist.key, name)
-    with runs.open_instance(deployment.settings) as instance:
+    with open_instance(deployment.settings) as instance:
         found = instance.event_log_storage.get_asset_check_execution_history(key, limit=10)
         return [
             (
@@ -99,7 +99,7 @@ def quarantined(pipeline, deployment, district, monkeypatch, prepared):
 
 def told_in_the_log(run_id: str) -> str:
     """Everything that a run has logged."""
-    with runs.open_instance(Settings()) as instance:
+    with open_instance(Settings()) as instance:
         return "\n".join(
             record.event_log_entry.user_message for record in instance.get_records_for_run(run_id).records
         )
@@ -119,7 +119,7 @@ def test_a_held_night_lists_what_holds_it_so_that_it_can_be_mended_in_the_mornin
     assert not passed
     assert "2 quarantined: unknown withdrawal code" in description
     assert "quarantined" not in description_before
-    with runs.open_instance(deployment.settings) as instance:
+    with open_instance(deployment.settings) as instance:
         newest, _ = instance.fetch_materializations(registrar_worklist.key, limit=5).records
     assert newest.run_id == held.run_id
     assert newest.partition_key == "grand-bend"

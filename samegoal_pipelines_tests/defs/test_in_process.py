@@ -8,9 +8,9 @@ from collections.abc import Iterator
 import dagster as dg
 import pytest
 
-from samegoal_pipelines.defs import processes
+from samegoal_pipelines.defs import in_process
+from samegoal_pipelines.defs.in_process import close_abandoned_runs, this_process
 from samegoal_pipelines.defs.night import PARTITION_TAG, PROCESS_TAG
-from samegoal_pipelines.defs.processes import close_abandoned_runs, this_process
 
 _MACHINE, _BOOT, _, _START = this_process().split(" ")
 ENDED = f"{_MACHINE} {_BOOT} 1 9999999999999"
@@ -58,8 +58,8 @@ def test_a_run_that_may_be_going_on_is_not_closed(instance, process):
 @pytest.mark.parametrize("other", ["the same host", "another host"])
 def test_two_containers_with_one_name_never_close_each_others_runs(instance, tmp_path, monkeypatch, other):
     pids, boot = tmp_path / "pid", tmp_path / "boot_id"
-    monkeypatch.setattr(processes, "_PIDS", pids)
-    monkeypatch.setattr(processes, "_BOOT_ID", boot)
+    monkeypatch.setattr(in_process, "_PIDS", pids)
+    monkeypatch.setattr(in_process, "_BOOT_ID", boot)
 
     def be_in(namespace: str, booted: str) -> None:
         pids.unlink(missing_ok=True)

@@ -1,0 +1,292 @@
+"""Every use of Dagster that its public interface does not cover, with what depends on it.
+
+Nothing else imports `dagster._…` or changes how Dagster and `multiprocessing` work inside. The test of each
+use says what broke and what depends on it. Run those tests first when you raise Dagster's version.
+
+- `about_last_materialization`: the outcome of a check that no step evaluates shows at its partition.
+- `link_release`: the log of a held run links to the run that released it.
+- `appear_in_timeline`: the UI lists a command's run under its job.
+- `start_runs_warm`: a run starts in a third of the time.
+- `run_of_task`, `CheckRunHealthResult`, `WorkerStatus`: a Celery worker holds the lease of its run.
+- `LeanStorage`: a run stores half of Dagster's events with half of its statements, on pooled connections.
+"""
+
+from __future__ import annotations
+
+import gc
+import select
+from collections.abc import Callable, Hashable, Mapping
+from functools import partial
+from multiprocessing import set_forkserver_preload, util
+from multiprocessing.context import ForkServerProcess, SpawnContext
+from typing import Any, TypeVar, cast
+
+import dagster as dg
+import psycopg2
+import sqlalchemy as sa
+from dagster._core.definitions.asset_checks.asset_check_evaluation import (
+    AssetCheckEvaluationTargetMaterializationData,
+)
+from dagster._core.definitions.repository_definition import SINGLETON_REPOSITORY_NAME
+from dagster._core.events import EngineEventData
+from dagster._core.launcher import CheckRunHealthResult as CheckRunHealthResult
+from dagster._core.launcher import WorkerStatus as WorkerStatus
+from dagster._core.remote_origin import (
+    RegisteredCodeLocationOrigin,
+    RemoteJobOrigin,
+    RemoteRepositoryOrigin,
+)
+from dagster._core.storage.tags import REPOSITORY_LABEL_TAG, SCHEDULED_EXECUTION_TIME_TAG
+from dagster._grpc.types import ExecuteRunArgs
+from dagster._serdes import ConfigurableClassData as ConfigurableClassData
+from dagster._serdes import unpack_value
+from dagster_postgres.event_log import PostgresEventLogStorage
+from dagster_postgres.run_storage import PostgresRunStorage
+from dagster_postgres.storage import DagsterPostgresStorage
+
+from samegoal_pipelines.postgres import server
+from samegoal_pipelines.tables.catalog import RAW_TABLES
+
+LOCATION = "samegoal_pipelines.definitions"
+"""As `workspace.yaml` has Dagster call the code location."""
+TICK_TAG = SCHEDULED_EXECUTION_TIME_TAG
+"""On a schedule's runs: the time for which their tick was scheduled."""
+
+
+# -- what Dagster shows --
+
+
+def about_last_materialization(
+    instance: dg.DagsterInstance, asset: str, district_id: str
+) -> AssetCheckEvaluationTargetMaterializationData | None:
+    """The materialization that a check's outcome is about; without it, the partition shows no outcome."""
+    which = dg.AssetRecordsFilter(dg.AssetKey(asset), asset_partitions=[district_id])
+    for record in instance.fetch_materializations(which, limit=1).records:
+        return AssetCheckEvaluationTargetMaterializationData(
+            storage_id=record.storage_id, run_id=record.run_id, timestamp=record.timestamp
+        )
+    return None
+
+
+def link_release(instance: dg.DagsterInstance, held_run_id: str, release_run_id: str) -> None:
+    """Write the release into the log of the run that was held, if Dagster still has that run."""
+    if run := instance.get_run_by_id(held_run_id):
+        link = EngineEventData(metadata={"released in run": dg.MetadataValue.dagster_run(release_run_id)})
+        instance.report_engine_event("What was held here has been released.", run, link)
+
+
+def location_of(run: dg.DagsterRun) -> str:
+    """The code location from which a run was launched."""
+    return run.remote_job_origin.location_name if run.remote_job_origin else LOCATION
+
+
+def appear_in_timeline(instance: dg.DagsterInstance, job: str) -> dict[str, str]:
+    """Label the runs that this instance creates with their job and code location; return tags for the same.
+
+    Without them, the UI lists a run under no job and its timeline leaves it out. `execute_in_process` has no
+    argument for it.
+    """
+    repository = RemoteRepositoryOrigin(RegisteredCodeLocationOrigin(LOCATION), SINGLETON_REPOSITORY_NAME)
+    instance.create_run_for_job = partial(  # type: ignore[method-assign]
+        instance.create_run_for_job, remote_job_origin=RemoteJobOrigin(repository, job)
+    )
+    return {REPOSITORY_LABEL_TAG: f"{SINGLETON_REPOSITORY_NAME}@{LOCATION}"}
+
+
+# -- starting runs --
+
+
+PRELOADED = [
+    "dagster._grpc.impl",
+    "samegoal_pipelines.definitions",
+    "samegoal_pipelines.defs.instance",
+    # What these import when they are first used, as every run uses them.
+    "cryptography.fernet",
+    "dagster._core.storage.local_compute_log_manager",
+    "pandera.backends.pandas.builtin_checks",
+    "pandera.backends.pandas.container",
+    "pyarrow.dataset",
+    "upath.implementations.local",
+]
+
+
+def start_runs_warm() -> None:
+    """From now on, processes that this one starts by `spawn` come from a fork server.
+
+    Dagster's code server starts a process for every run by `spawn`, which imports Dagster, pandas and this
+    package each time: half the work of a small night. Steps may start from a fork server instead
+    (`start_method: forkserver`), runs may not. The fork server starts with the first run, has everything
+    imported and no connection open, and ends with the code server.
+    """
+    set_forkserver_preload([*PRELOADED])
+    SpawnContext.Process = ForkServerProcess  # type: ignore[assignment]
+
+
+def _begin(_: object) -> None:
+    """Keep what was imported, and leave Postgres at the end: such a process skips Python's exit."""
+    gc.freeze()  # else going through it for garbage takes a third of a second of every few runs
+    util.Finalize(None, server.release_all, exitpriority=0)
+
+
+util.register_after_fork(start_runs_warm, _begin)
+
+
+def run_of_task(arguments: Mapping[str, Any]) -> str:
+    """The id of the run that a task of Dagster's CeleryRunLauncher executes."""
+    return unpack_value(arguments["execute_job_args_packed"], as_type=ExecuteRunArgs).run_id
+
+
+# -- storing runs and events --
+
+
+_RECYCLED_AFTER = 300  # seconds: a connection that outlived a restart of Postgres is not kept for long
+_CONNECTIONS = 20  # beyond the one that is kept, for each of the three storages of a process
+_OUTPUTS_WITH_A_VALUE = {"result", *RAW_TABLES}  # as Dagster names them; the others are outcomes of checks
+_PLUMBING = {
+    dg.DagsterEventType.ASSET_CHECK_EVALUATION_PLANNED,
+    dg.DagsterEventType.LOADED_INPUT,
+    dg.DagsterEventType.STEP_INPUT,
+    dg.DagsterEventType.HANDLED_OUTPUT,
+}
+_RUN_ENDS = {
+    dg.DagsterEventType.RUN_SUCCESS,
+    dg.DagsterEventType.RUN_FAILURE,
+    dg.DagsterEventType.RUN_CANCELED,
+}
+_T = TypeVar("_T")
+
+
+class LeanEventLog(PostgresEventLogStorage):
+    """dagster-postgres' event log, with fewer events and fewer questions."""
+
+    def __init__(self, postgres_url: str, *, should_autocreate_tables: bool = True) -> None:
+        super().__init__(postgres_url, should_autocreate_tables)
+        self._tables: set[str] = set()
+        self._columns: set[str] = set()
+        self._answers: dict[tuple[dg.AssetKey | None, Hashable], Any] | None = None
+
+    def has_table(self, table_name: str) -> bool:
+        """Whether a table of its own is there; for each of them Dagster asks at every event."""
+        if table_name not in self._tables and super().has_table(table_name):
+            self._tables.add(table_name)
+        return table_name in self._tables
+
+    def has_asset_key_col(self, column_name: str) -> bool:
+        """Whether its table of assets has a column; for each check's outcome Dagster asks for all of them."""
+        if column_name not in self._columns and super().has_asset_key_col(column_name):
+            self._columns.add(column_name)
+        return column_name in self._columns
+
+    def store_event(self, event: dg.EventLogEntry) -> None:
+        """Store an event, unless nobody reads it (`_is_plumbing`)."""
+        if _is_plumbing(event):
+            return
+        super().store_event(event)
+        kind = event.dagster_event_type
+        if kind == dg.DagsterEventType.RUN_START:
+            self._answers = {}
+        elif kind in _RUN_ENDS:
+            self._answers = None
+        elif kind == dg.DagsterEventType.ASSET_MATERIALIZATION:
+            self._forget(event.get_dagster_event().asset_key)
+
+    # -- Dagster asks for these at every step: while this process executes a run, each is read once --
+
+    def has_dynamic_partition(self, partitions_def_name: str, partition_key: str) -> bool:
+        """Whether the partition exists. Dagster asks some 90 times per run."""
+        return self._ask(
+            None,
+            (partitions_def_name, partition_key),
+            lambda: super(LeanEventLog, self).has_dynamic_partition(partitions_def_name, partition_key),
+        )
+
+    def fetch_materializations(
+        self, records_filter: dg.AssetKey | dg.AssetRecordsFilter, limit: int, *args: Any, **more: Any
+    ) -> dg.EventRecordsResult:
+        """The latest materializations of an asset. Dagster asks for each outcome of each check."""
+        asset = records_filter if isinstance(records_filter, dg.AssetKey) else records_filter.asset_key
+        return self._ask(
+            asset,
+            ("materializations", repr(records_filter), limit, *args, *more.items()),
+            lambda: super(LeanEventLog, self).fetch_materializations(records_filter, limit, *args, **more),
+        )
+
+    def get_latest_tags_by_partition(
+        self, asset_key: dg.AssetKey, *args: Any, **more: Any
+    ) -> Mapping[str, Mapping[str, str]]:
+        """The version of an asset's data. Dagster asks for each input of each step."""
+        return self._ask(
+            asset_key,
+            ("tags", repr(args), repr(more)),
+            lambda: super(LeanEventLog, self).get_latest_tags_by_partition(asset_key, *args, **more),
+        )
+
+    def _ask(self, asset: dg.AssetKey | None, question: Hashable, ask: Callable[[], _T]) -> _T:
+        if self._answers is None:
+            return ask()
+        if (asset, question) not in self._answers:
+            self._answers[asset, question] = ask()
+        return cast("_T", self._answers[asset, question])
+
+    def _forget(self, asset: dg.AssetKey | None) -> None:
+        if self._answers:
+            self._answers = {key: answer for key, answer in self._answers.items() if key[0] != asset}
+
+
+def _is_plumbing(event: dg.EventLogEntry) -> bool:
+    """Whether an event only repeats what others of its run say.
+
+    The plan to evaluate a check would even mislead: Dagster shows a check as failed where a run that had
+    planned it ended before it was evaluated, so one district with a wrong secret would turn every check of
+    every asset red. The outputs that carry an asset's value are kept: a run that is executed again from its
+    failure goes on from them.
+    """
+    kind = event.dagster_event_type
+    if kind == dg.DagsterEventType.STEP_OUTPUT:
+        return event.get_dagster_event().step_output_data.output_name not in _OUTPUTS_WITH_A_VALUE
+    return kind in _PLUMBING
+
+
+class LeanRunStorage(PostgresRunStorage):
+    """dagster-postgres' storage of runs, which asks for its own columns once."""
+
+    _is_up_to_date = False
+
+    def has_run_stats_index_cols(self) -> bool:
+        """Whether its table has the columns of newer versions; Dagster asks whenever it reads a run."""
+        self._is_up_to_date = self._is_up_to_date or super().has_run_stats_index_cols()
+        return self._is_up_to_date
+
+
+class LeanStorage(DagsterPostgresStorage):
+    """dagster-postgres with these two, on pooled connections.
+
+    Left alone, it connects for every statement, 360 times a run: half a small night. What it does for the
+    webserver keeps a connection; here without its limit on a statement's time.
+    """
+
+    def __init__(self, postgres_url: str, inst_data: ConfigurableClassData | None = None) -> None:
+        super().__init__(postgres_url, should_autocreate_tables=True, inst_data=inst_data)
+        self._run_storage = LeanRunStorage(postgres_url, should_autocreate_tables=False)
+        self._event_log_storage = LeanEventLog(postgres_url, should_autocreate_tables=False)
+        for part in (self.run_storage, self.event_log_storage, self.schedule_storage):
+            part.optimize_for_webserver(
+                statement_timeout=0, pool_recycle=_RECYCLED_AFTER, max_overflow=_CONNECTIONS
+            )
+            sa.event.listen(part._engine, "checkout", _refuse_the_dead)  # type: ignore[union-attr]
+
+
+def _refuse_the_dead(connection: Any, _record: object, _proxy: object) -> None:
+    """A connection that a restart of Postgres has cut is replaced: its first event would end the run.
+
+    Postgres says so before it closes a connection. One on which nothing has come is asked no question, which
+    would be one for every statement.
+    """
+    line = select.poll()
+    try:
+        line.register(connection, select.POLLIN)
+        if line.poll(0):
+            with connection.cursor() as cursor:
+                cursor.execute("select 1")
+    except psycopg2.Error:
+        raise sa.exc.DisconnectionError from None

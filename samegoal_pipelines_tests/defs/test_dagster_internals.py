@@ -1,0 +1,226 @@
+"""What `defs/dagster_internals.py` uses of Dagster beyond its public interface still works.
+
+A failure says what broke and what depends on it. The tests of nights show the rest.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import textwrap
+from collections.abc import Iterator
+from pathlib import Path
+
+import dagster as dg
+import pytest
+import sqlalchemy as sa
+from dagster._grpc.types import ExecuteRunArgs
+from dagster._serdes import pack_value
+from dagster_postgres.event_log import PostgresEventLogStorage
+from dagster_postgres.run_storage import PostgresRunStorage
+
+from samegoal_pipelines.defs.dagster_internals import (
+    PRELOADED,
+    TICK_TAG,
+    LeanEventLog,
+    LeanRunStorage,
+    LeanStorage,
+    about_last_materialization,
+    appear_in_timeline,
+    link_release,
+    location_of,
+    run_of_task,
+)
+from samegoal_pipelines.defs.instance import open_instance
+from samegoal_pipelines.postgres.databases import prepare_dagster_storage
+from samegoal_pipelines.postgres.server import EmbeddedPostgres
+
+NO_PART_OF_A_RUN = {
+    "dagster_graphql",
+    "dagster_webserver",
+    "jinja2",
+    "matplotlib",
+    "samegoal_pipelines.cli.main",
+    "samegoal_pipelines.cli",
+    "samegoal_pipelines.cli.demo",
+    "samegoal_pipelines.sandbox",
+    "samegoal_pipelines.cli.terminal",
+    "starlette",
+    "uvicorn",
+}
+
+
+@pytest.fixture
+def instance(deployment) -> Iterator[dg.DagsterInstance]:
+    with open_instance(deployment.settings) as instance:
+        yield instance
+
+
+@dg.op
+def succeed(): ...
+
+
+@dg.job(executor_def=dg.in_process_executor)
+def trivial():
+    succeed()
+
+
+def test_a_check_can_say_which_materialization_it_is_about(instance):
+    instance.report_runless_asset_event(dg.AssetMaterialization("published_snapshot", partition="alpha"))
+    about = about_last_materialization(instance, "published_snapshot", "alpha")
+    check = dg.AssetCheckEvaluation(
+        asset_key=dg.AssetKey("published_snapshot"),
+        check_name="on_time",
+        passed=True,
+        metadata={},
+        target_materialization_data=about,
+    )
+    assert check.target_materialization_data is about, (
+        "AssetCheckEvaluation does not take a target materialization any more: a district's page shows "
+        "neither the check on_time nor the worklist of a held night (alerts.py, checks.py)"
+    )
+    assert about_last_materialization(instance, "published_snapshot", "beta") is None
+
+
+def test_an_engine_event_can_link_a_held_run_to_its_release(instance):
+    held = instance.create_run_for_job(trivial)
+    link_release(instance, held.run_id, "the-release")
+    links = [
+        entry.dagster_event.event_specific_data.metadata.get("released in run")
+        for entry in instance.all_logs(held.run_id)
+        if entry.dagster_event
+    ]
+    assert dg.MetadataValue.dagster_run("the-release") in links, (
+        "report_engine_event takes no EngineEventData with metadata any more: a held run does not say "
+        "which run released it (release.py)"
+    )
+    link_release(instance, dg.DagsterRun(job_name="gone").run_id, "the-release")
+
+
+def test_a_run_in_this_process_can_be_labeled_for_the_timeline(instance):
+    tags = appear_in_timeline(instance, "trivial")
+    run = instance.get_run_by_id(trivial.execute_in_process(instance=instance, tags=tags).run_id)
+    broken = (
+        "execute_in_process does not create its run by instance.create_run_for_job any more, or origins have "
+        "changed: the UI lists the runs of commands under no job (in_process.py)"
+    )
+    assert run.remote_job_origin, broken
+    assert run.remote_job_origin.job_name == "trivial", broken
+    assert location_of(run) == "samegoal_pipelines.definitions", broken
+    assert tags == {".dagster/repository": "__repository__@samegoal_pipelines.definitions"}, broken
+
+
+def test_a_schedule_tags_its_runs_with_their_tick():
+    tick = ".dagster/scheduled_execution_time"
+    assert tick == TICK_TAG, (
+        "Dagster has renamed the tag of a schedule's tick: stored runs have the old name, and after the "
+        "upgrade a tick that was cut short asks for its runs twice (nightly.py)"
+    )
+
+
+def test_a_celery_task_names_its_run():
+    origin = dg.reconstructable(trivial).get_python_origin()
+    task = {"execute_job_args_packed": pack_value(ExecuteRunArgs(origin, "the-run", None))}
+    assert run_of_task(task) == "the-run", (
+        "CeleryRunLauncher packs its tasks differently: a worker does not know which run's lease to hold "
+        "(celery_worker.py)"
+    )
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs"), [(LeanEventLog, PostgresEventLogStorage), (LeanRunStorage, PostgresRunStorage)]
+)
+def test_what_the_storage_overrides_is_still_there_to_be_overridden(ours, theirs):
+    overridden = {name for name in vars(ours) if callable(getattr(ours, name)) and not name.startswith("_")}
+    gone = {name for name in overridden if not hasattr(theirs, name)}
+    assert not gone, (
+        f"Dagster does not ask its storage by {gone} any more: each run takes twice the statements, or "
+        "stores the events that nobody reads (LeanStorage; test_run_costs.py counts them)"
+    )
+
+
+def test_the_storage_keeps_its_connections(deployment_url):
+    storage = LeanStorage(prepare_dagster_storage(deployment_url))
+    for part in (storage.run_storage, storage.event_log_storage, storage.schedule_storage):
+        engine = part._engine
+        assert not isinstance(engine.pool, sa.NullPool), (
+            "optimize_for_webserver does not make a pool any more: every statement connects, which is "
+            "half of a small night (LeanStorage)"
+        )
+        engine.dispose()
+
+
+def python(code: str, *arguments: str, folder: Path) -> str:
+    """What a program of its own prints."""
+    script = folder / "program.py"
+    script.write_text(textwrap.dedent(code))
+    done = subprocess.run(
+        [sys.executable, str(script), *arguments],
+        capture_output=True,
+        text=True,
+        timeout=600,
+        env={**os.environ, "SAMEGOAL_HOME": str(folder / "home")},
+        cwd=folder,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_a_run_imports_neither_plots_nor_commands_nor_the_sandbox(tmp_path):
+    imported = python(
+        f"""
+        import importlib, sys
+        for name in {PRELOADED}:
+            importlib.import_module(name)
+        from samegoal_pipelines.definitions import build_defs
+        build_defs().resolve_job_def("nightly_snapshot")
+        print(*sys.modules)
+        """,
+        folder=tmp_path,
+    )
+
+    assert {"pandas", "pandera", "samegoal_pipelines.defs.published"} <= {*imported.split()}, (
+        "the fork server does not import what a run needs: every run imports it again (PRELOADED)"
+    )
+    assert NO_PART_OF_A_RUN & {*imported.split()} == set()
+
+
+STARTED_BY_DAGSTER = """
+    import multiprocessing, os, sys
+
+    def run(loaded, home):
+        loaded.put("samegoal_pipelines.definitions" in sys.modules and os.getppid())
+        from samegoal_pipelines.postgres.server import EmbeddedPostgres
+        EmbeddedPostgres(home).acquire()
+        sys.exit(3)
+
+    if __name__ == "__main__":
+        from pathlib import Path
+        from samegoal_pipelines.definitions import defs
+        defs()
+        spawn = multiprocessing.get_context("spawn")  # as Dagster's code server does
+        loaded = spawn.Queue()
+        for _ in range(2):
+            process = spawn.Process(target=run, args=(loaded, Path(sys.argv[1])))
+            process.start()
+            print(loaded.get(timeout=300) not in (False, os.getpid()))
+            process.join()
+            print(process.exitcode)
+"""
+
+
+@pytest.mark.slow
+def test_runs_start_with_everything_imported_and_leave_postgres_when_they_end(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("warm")
+    for one in (folder, *folder.parents[:2]):
+        one.chmod(0o711)  # run by root, Postgres works there as another account
+    postgres = folder / "postgres"
+
+    told = python(STARTED_BY_DAGSTER, str(postgres), folder=folder)
+
+    assert told.split() == ["True", "3", "True", "3"], (
+        "`spawn` does not start processes by SpawnContext.Process any more, or Dagster's code server does "
+        "not spawn: every run imports everything again (start_runs_warm)"
+    )
+    assert EmbeddedPostgres(postgres).status() == []

@@ -62,6 +62,8 @@ class Settings(BaseSettings):
     waits three times as long. 0 turns retries off."""
     operator: str = Field(default_factory=account_name, max_length=200)
     """Who releases and erases, as recorded. Unset means this process's account."""
+    stock_instance: bool = False
+    """Whether DAGSTER_HOME has a dagster.yaml of Dagster's own classes, such as its Helm chart writes."""
     celery_broker_url: SecretStr | None = None
     """The broker for runs on Celery workers, such as `redis://…`. Unset means the database."""
     alert_urls: SecretStr | None = None

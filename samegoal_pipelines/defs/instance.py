@@ -94,7 +94,7 @@ def prepare_dagster_home(settings: Settings) -> None:
     """
     home = settings.make_home()
     configured = os.environ.get("DAGSTER_HOME")
-    if configured and not _is_of_the_pipeline(Path(configured)):
+    if configured and not settings.stock_instance and not _is_of_the_pipeline(Path(configured)):
         click.echo(
             f"note: DAGSTER_HOME is not the pipeline's (no dagster.yaml there names {__name__}); "
             f"using {home} instead",

@@ -176,17 +176,9 @@ def _tries(runs: Sequence[dg.DagsterRun], fingerprint: str) -> int | None:
     return None if any(run.is_success for run in latest) else len(latest)
 
 
-def failed_tries(instance: dg.DagsterInstance, night: date) -> list[dg.DagsterRun] | None:
-    """The runs that could not make the report of a night, newest first; None: it is there or being made."""
-    runs = _reports_of(instance, night)
-    return runs if all(run.status in _FAILED for run in runs) else None
-
-
-def missing_reports(instance: dg.DagsterInstance, nights: Collection[date]) -> list[tuple[date, Message]]:
+def missing_reports(instance: dg.DagsterInstance, nights: Collection[date]) -> Iterator[tuple[date, Message]]:
     """Messages about those of these nights that have no report and will not get one."""
-    failed = {night: failed_tries(instance, night) or [] for night in sorted(nights)}
-    return [
-        (night, missing_report_message(night, len(runs), runs[0].run_id))
-        for night, runs in failed.items()
-        if len(runs) >= TRIES
-    ]
+    for night in sorted(nights):
+        runs = _reports_of(instance, night)
+        if len(runs) >= TRIES and all(run.status in _FAILED for run in runs):
+            yield night, missing_report_message(night, len(runs), runs[0].run_id)

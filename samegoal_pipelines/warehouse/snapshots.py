@@ -291,13 +291,6 @@ def unpublished_since(engine: sa.Engine, snapshot: Snapshot, up_to: date | None 
     return next(iter(_look_up(engine, where, limit=1)), None)
 
 
-def current_nights(engine: sa.Engine) -> dict[str, date]:
-    """District → the night that the current views show; without those that have never published."""
-    query = sa.select(current_snapshots.c.district_id, current_snapshots.c.snapshot_date)
-    with as_operator(engine, "looking up the published nights") as connection:
-        return {district_id: night for district_id, night in connection.execute(query)}
-
-
 def _look_up(
     engine: sa.Engine,
     where: sa.ColumnElement[bool],

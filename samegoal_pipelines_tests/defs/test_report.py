@@ -71,7 +71,7 @@ def test_a_report_that_fails_is_asked_for_again_three_times_in_all(deployment, i
                 keys.append(request.run_key)
                 failed = dg.DagsterRunStatus.FAILURE
                 instance.add_run(dg.DagsterRun(job_name=REPORT_JOB, tags=dict(request.tags), status=failed))
-        gone = missing_reports(instance, [NIGHT - timedelta(days=1), NIGHT])
+        gone = list(missing_reports(instance, [NIGHT - timedelta(days=1), NIGHT]))
         assert len(gone) == (minutes > 1)
     assert [key.rpartition(":")[2] for key in keys] == ["1", "2", "3"]
     assert len({key.rpartition(":")[0] for key in keys}) == 1

@@ -86,7 +86,9 @@ def report(warehouse: sa.Engine, tmp_path: Path) -> Report:
 
 
 def test_the_page_says_what_became_of_every_district_the_urgent_first(report: Report) -> None:
-    shown = Text(page.html(report, UI)).text
+    html = page.html(report, UI)
+    shown = Text(html).text
+    assert re.findall("<h2>(.*?)</h2>", html)[0] == "Needs attention"
     order = ["hostile", "failing", "late", "held", "fine", "resting", "gone"]
     assert [one.district_id for one in report.board.districts] == order
     body = shown[shown.index("Needs attention") :]
@@ -276,7 +278,8 @@ def test_a_row_links_to_its_run_and_its_gate_check(report: Report) -> None:
         has_gate = one.state in ("held", "published")
         assert (f"{UI}{gate}" in links, f"[gate]({gate})" in markdown) == (has_gate, has_gate)
         assert (f"{UI}{run}" in links, f"[run]({run})" in markdown) == (bool(run), bool(run))
-    assert len(links) == 6  # failing and hostile: a run; held and fine: a run and a check
+    # Failing and hostile have a run, held and fine a run and a check; hostile is also about to expire.
+    assert len(links) == 7
 
 
 def test_a_night_that_counted_nothing_shows_a_dash(report: Report) -> None:

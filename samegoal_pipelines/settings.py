@@ -51,6 +51,8 @@ class Settings(BaseSettings):
     """Any fsspec URL; a relative path is relative to `home`; unset means a folder under `home`."""
     secret_key: SecretStr | None = None
     """Key(s) that encrypt Client Secrets, comma-separated. Unset means a key file under `home`."""
+    secret_key_file: Path | None = None
+    """A file with the key(s), one per line, such as a mounted secret. Instead of `secret_key`."""
     allow_local_sources: bool = False
     """Allow plain HTTP, loopback and private addresses as base URLs. For demo and tests only."""
     landing_nights: int = Field(default=35, ge=2)
@@ -87,6 +89,14 @@ class Settings(BaseSettings):
             raise ValueError("REQUESTS_CA_BUNDLE names a file that does not exist: correct or unset it")
         return self
 
+    @model_validator(mode="after")
+    def _one_source_of_keys(self) -> Self:
+        if self.secret_key_file and self.secret_key:
+            raise ValueError("set SAMEGOAL_SECRET_KEY or SAMEGOAL_SECRET_KEY_FILE, not both")
+        if self.secret_key_file and not self.secret_key_file.is_file():
+            raise ValueError("SAMEGOAL_SECRET_KEY_FILE names a file that does not exist: correct or unset it")
+        return self
+
     def model_post_init(self, _context: object) -> None:
         """Make the home absolute, so that a change of directory does not move it."""
         self.home = self.home.expanduser().absolute()
@@ -119,4 +129,6 @@ class Settings(BaseSettings):
     @property
     def configured_secret_keys(self) -> str | None:
         """The configured encryption keys, comma-separated, if any."""
+        if self.secret_key_file:
+            return ",".join(self.secret_key_file.read_text(encoding="utf-8").split())
         return self.secret_key.get_secret_value() if self.secret_key else None

@@ -70,3 +70,19 @@ def test_init_writes_the_instance_files_once(tmp_path):
     second = CliRunner().invoke(cli, ["init", str(tmp_path / "dagster")])
     assert second.exit_code == 1
     assert "exists already" in second.output
+
+
+def test_keys_can_come_from_a_file_and_from_one_place_only(tmp_path, monkeypatch):
+    file = tmp_path / "keys"
+    file.write_text("new-key\nold-key\n")
+    monkeypatch.delenv("SAMEGOAL_SECRET_KEY", raising=False)
+    monkeypatch.setenv("SAMEGOAL_SECRET_KEY_FILE", str(file))
+    assert Settings().configured_secret_keys == "new-key,old-key"
+    monkeypatch.setenv("SAMEGOAL_SECRET_KEY", "another")
+    with pytest.raises(ValueError, match="not both") as both:
+        Settings()
+    assert "another" not in str(both.value)
+    monkeypatch.delenv("SAMEGOAL_SECRET_KEY")
+    file.unlink()
+    with pytest.raises(ValueError, match="SAMEGOAL_SECRET_KEY_FILE names a file that does not exist"):
+        Settings()

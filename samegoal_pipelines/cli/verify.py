@@ -11,6 +11,7 @@ import click
 
 from samegoal_pipelines.cli.exits import DONE, FAILED
 from samegoal_pipelines.cli.terminal import print_json, print_sentences, print_table
+from samegoal_pipelines.postgres.url import DatabaseURL
 
 if TYPE_CHECKING:
     from samegoal_pipelines.deployment import Deployment
@@ -44,6 +45,13 @@ def verify(
 
     if bool(district_ids) == every:
         raise click.UsageError("name the districts to verify, or use --all")
+    if unverified := DatabaseURL.parse(deployment.database_url).unverified_hosts:
+        click.echo(
+            f"warning: the connection to Postgres on {', '.join(unverified)} does not check the server's "
+            "certificate; add sslmode=verify-full (and sslrootcert, for a CA of your own) to "
+            "SAMEGOAL_DATABASE_URL",
+            err=True,
+        )
     registry = deployment.registry
     districts, unknown = registry.list_active() if every else [], []
     for district_id in dict.fromkeys(district_ids):

@@ -6,6 +6,7 @@ the parts, and each form is built from them. Nothing here connects.
 
 from __future__ import annotations
 
+import ipaddress
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -117,6 +118,13 @@ class DatabaseURL:
         return f"postgresql://{login}{host}{port}{database}?{urlencode(query, quote_via=quote, safe='/')}"
 
     @property
+    def unverified_hosts(self) -> list[str]:
+        """Other machines whose certificate libpq does not check with this URL."""
+        if self.keywords.get("sslmode") in ("verify-ca", "verify-full"):
+            return []
+        return [host for host, _ in self.hosts if host and host[0] not in "/@" and not _is_loopback(host)]
+
+    @property
     def sqlalchemy(self) -> str:
         """For SQLAlchemy and Dagster. It names the driver: SQLAlchemy 2.1 would choose psycopg 3."""
         return f"postgresql+psycopg2{self.libpq.removeprefix('postgresql')}"
@@ -141,3 +149,10 @@ def _unusable(what: str, *next_steps: str) -> WarehouseError:
 
 def _escaped(value: str) -> str:
     return value.replace("\\", "\\\\").replace(" ", "\\ ")
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

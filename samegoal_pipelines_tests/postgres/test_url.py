@@ -173,3 +173,21 @@ def test_a_database_that_is_not_utf8_is_refused_with_the_command_to_use(
         finally:
             cursor.execute(f"drop database {name} with (force)")
     administrator.close()
+
+
+@pytest.mark.parametrize(
+    ("url", "hosts"),
+    [
+        ("postgresql:///samegoal", []),
+        ("postgresql:///samegoal?host=/var/run/postgresql", []),
+        ("postgresql://sam@localhost/samegoal", []),
+        ("postgresql://sam@127.0.0.1:5433/samegoal", []),
+        ("postgresql://sam@[::1]/samegoal", []),
+        ("postgresql://sam@db.example/samegoal", ["db.example"]),
+        ("postgresql://sam@db.example/samegoal?sslmode=require", ["db.example"]),
+        ("postgresql://sam@localhost,10.1.1.1/samegoal", ["10.1.1.1"]),
+        ("postgresql://sam@db.example/samegoal?sslmode=verify-full", []),
+    ],
+)
+def test_a_remote_server_whose_certificate_is_not_checked_is_named(url, hosts):
+    assert DatabaseURL.parse(url).unverified_hosts == hosts

@@ -57,7 +57,7 @@ class Deployment:
     def registry(self) -> Registry:
         """The registered districts and their encrypted credentials."""
         cipher = SecretCipher(self.settings.make_home(), self.settings.configured_secret_keys)
-        return Registry(self.warehouse, cipher)
+        return Registry(self.warehouse, cipher, self.settings.operator)
 
     @cached_property
     def landing(self) -> Landing:

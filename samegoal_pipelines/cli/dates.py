@@ -21,6 +21,21 @@ class Day(click.DateTime):
         return "YYYY-MM-DD"
 
 
+class Expiration(Day):
+    """When the Integration Access expires: a date, never or unknown."""
+
+    def get_metavar(self, *_: Any, **__: Any) -> str:
+        """The placeholder in the help."""
+        return "DATE|never|unknown"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """A date or one of the two words."""
+        if value in ("never", "unknown"):
+            return value
+        found = super().convert(value, param, ctx)
+        return found.date() if isinstance(found, datetime) else found
+
+
 class Night(Day):
     """A date that can be a night. A typo such as the year 0206 is wrong usage."""
 

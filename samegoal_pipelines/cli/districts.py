@@ -2,31 +2,30 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from dataclasses import asdict
-from datetime import datetime
+from datetime import date
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from samegoal_pipelines.cli.dates import Day
-from samegoal_pipelines.cli.exits import DONE, FAILED, PlainError
+from samegoal_pipelines.cli.credentials import SECRET_FILE, read_secret
+from samegoal_pipelines.cli.dates import Expiration
+from samegoal_pipelines.cli.exits import DONE
 from samegoal_pipelines.cli.sections import Sections
 from samegoal_pipelines.cli.terminal import print_json, print_table
-from samegoal_pipelines.districts.names import shown
+from samegoal_pipelines.districts.errors import SecretAwaitedError
+from samegoal_pipelines.errors import fill_in
 from samegoal_pipelines.tables.limits import LIMITS
 
 if TYPE_CHECKING:
     from samegoal_pipelines.deployment import Deployment
 
-
-_ENCODING = "utf-8-sig"  # some editors write a byte order mark
-_SECRET_FILE = click.File("r", _ENCODING, "replace")  # the registry rejects undecodable text
 ENTITIES = (
     "Whose enrollments count, from the next night on: all entities that Qmlativ returns, those that the "
     "Integration Access grants, or these EntityIDs."
 )
+_EXPIRES = "When the Integration Access expires; never if the district deleted the expiration."
 
 
 @click.group(cls=Sections)
@@ -39,10 +38,12 @@ def districts() -> None:
 @click.option("--name", required=True, help="The district's name, as people know it.")
 @click.option("--base-url", required=True, help="Qmlativ's API Base URL, ending before /Custom.")
 @click.option("--client-key", required=True, help="Client Key of the Integration Access.")
+@click.option("--access-name", help="Name of the Integration Access in Qmlativ.")
 @click.option(
     "--client-secret-file",
-    type=_SECRET_FILE,
-    help="File with the Client Secret ('-' for standard input). Default: ask for it.",
+    type=SECRET_FILE,
+    help="File with the Client Secret ('-' for standard input). Default: ask for it, or read standard input. "
+    "Without a secret, the district awaits it.",
 )
 @click.option(
     "--timezone", default="America/Chicago", show_default=True, help="The district's IANA time zone."
@@ -50,55 +51,30 @@ def districts() -> None:
 @click.option("--token-url", help="Address of the token server, if not {base}/oauth/token.")
 @click.option("--entity-id", type=int, help="Entity to read through, if not the district's own entity.")
 @click.option("--entities", default="all", metavar="all|granted|ID,ID…", show_default=True, help=ENTITIES)
-@click.option("--expires", type=Day(), help="When the Integration Access expires.")
+@click.option("--expires", type=Expiration(), help=f"{_EXPIRES} Default: assume one year from now.")
+@click.option("--contact", help="E-mail address to tell when setup is complete.")
 @click.pass_obj
 def add_district(
-    deployment: Deployment,
-    district_id: str,
-    name: str,
-    base_url: str,
-    client_key: str,
-    client_secret_file: Any,
-    timezone: str,
-    token_url: str | None,
-    entity_id: int | None,
-    entities: str,
-    expires: datetime | None,
+    deployment: Deployment, /, district_id: str, client_secret_file: Any, **registration: Any
 ) -> None:
-    """Register a district. The schedule starts it at its next tick."""
+    """Register a district. The schedule starts it at its next tick.
+
+    Without a Client Secret, the district awaits its secret: the schedule skips it until set-secret.
+    """
     from samegoal_pipelines.defs.instance import add_partition
 
     district = deployment.registry.add(
         id=district_id,
-        name=name,
-        base_url=base_url,
-        client_key=client_key,
-        client_secret=_read_secret(district_id, client_secret_file),
-        timezone=timezone,
-        token_url=token_url,
-        entity_id=entity_id,
-        entities=entities,
-        expires=expires.date() if expires else None,
+        client_secret=read_secret(district_id, client_secret_file, required=False),
         allow_local=deployment.settings.allow_local_sources,
+        **registration,
     )
     add_partition(deployment.settings, district.id)
-    click.echo(f"{district.id}: registered; next: samegoal-pipelines districts verify {district.id}")
-
-
-def _read_secret(district_id: str, file: Any) -> str:
-    """Read the secret from a file, standard input or a prompt. Others can see arguments."""
-    if file is not None:
-        secret = file.read()
-    elif sys.stdin.isatty():
-        secret = click.prompt("Client Secret", hide_input=True)
+    if district.awaits_secret:
+        told = f"registered, awaiting secret; {SecretAwaitedError.next_step}"
     else:
-        secret = sys.stdin.buffer.read().decode(_ENCODING, "replace")
-    if not secret.strip():
-        raise PlainError(
-            f"{shown(district_id)}: the Client Secret is empty; give it with --client-secret-file, standard "
-            "input or the prompt"
-        )
-    return str(secret.strip())
+        told = "registered; next: samegoal-pipelines districts verify ID"
+    click.echo(f"{district.id}: {fill_in(told, district.id)}")
 
 
 def _read_limits(
@@ -139,7 +115,9 @@ MEANINGS = {
 @click.option("--entity-id", type=int, help="Entity to read through, if not the district's own entity.")
 @click.option("--entities", metavar="all|granted|ID,ID…", help=ENTITIES)
 @click.option("--timezone", help="The district's IANA time zone.")
-@click.option("--expires", type=Day(), help="When the Integration Access expires.")
+@click.option("--expires", type=Expiration(), help=_EXPIRES)
+@click.option("--access-name", help="Name of the Integration Access in Qmlativ.")
+@click.option("--contact", help="E-mail address to tell when setup is complete. '' removes it.")
 @click.option(
     "--limit",
     "gate_limits",
@@ -167,14 +145,11 @@ def set_district(
     deployment: Deployment,
     /,
     district_id: str,
-    expires: datetime | None,
     gate_limits: dict[str, float | None],
-    **given: str | int | None,
+    **given: str | int | date | None,
 ) -> None:
     """Change a district's registration."""
     changes: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
-    if expires:
-        changes["expires"] = expires.date()
     if gate_limits:
         changes["gate_limits"] = gate_limits
     for switch in MEANINGS.keys() & changes.keys():
@@ -204,52 +179,6 @@ def _hide_published(deployment: Deployment, district_id: str, withheld: set[str]
         f"{district_id}: removed from what is published: contacts of {hidden.parents:,} restricted parents, "
         f"{hidden.phones:,} phones"
     )
-
-
-@click.command("rotate-secret")
-@click.argument("district_id", metavar="ID")
-@click.option("--client-key", help="The new Client Key, if it changed too.")
-@click.option(
-    "--client-secret-file",
-    type=_SECRET_FILE,
-    help="File with the new Client Secret ('-' for standard input). Default: ask for it.",
-)
-@click.option("--expires", type=Day(), help="When the renewed Integration Access expires.")
-@click.pass_obj
-def rotate_secret(
-    deployment: Deployment,
-    district_id: str,
-    client_key: str | None,
-    client_secret_file: Any,
-    expires: datetime | None,
-) -> None:
-    """Replace a district's Client Secret."""
-    deployment.registry.get(district_id)
-    secret = _read_secret(district_id, client_secret_file)
-    deployment.registry.rotate_secret(district_id, client_secret=secret, client_key=client_key)
-    if expires:
-        deployment.registry.set(district_id, expires=expires.date())
-    click.echo(f"{district_id}: secret replaced; next: samegoal-pipelines districts verify {district_id}")
-
-
-@click.command("rotate-key")
-@click.pass_obj
-def rotate_key(deployment: Deployment) -> int:
-    """Encrypt every Client Secret again with the first key of SAMEGOAL_SECRET_KEY.
-
-    If the key is in a file under SAMEGOAL_HOME, the command first creates a new key, and removes the old
-    ones at the end. You can stop it and run it again at any time. Exit status 1: some secrets need a key that
-    is lost. The command names their districts and finishes all others.
-    """
-    rotation = deployment.registry.rotate_key()
-    done = f"Client Secrets encrypted again: {rotation.reencrypted:,}, with "
-    if rotation.new_key:
-        click.echo(f"{done}a new key; the old keys are removed")
-    else:
-        click.echo(f"{done}the first key of SAMEGOAL_SECRET_KEY; you can remove the other keys")
-    for line in rotation.lost:
-        click.echo(f"error: {line}", err=True)
-    return FAILED if rotation.lost else DONE
 
 
 @click.command("disable")

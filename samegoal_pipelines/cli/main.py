@@ -17,6 +17,7 @@ from samegoal_pipelines.cli import (
     alerts,
     changes,
     contract,
+    credentials,
     database,
     dev,
     districts,
@@ -134,11 +135,13 @@ districts.districts.add_section(
         show.list_districts,
         show.show_district,
         districts.set_district,
-        districts.rotate_secret,
+        credentials.set_secret,
+        credentials.rotate_secret,
+        credentials.credentials,
         districts.disable_district,
         districts.enable_district,
         districts.erase_district,
-        districts.rotate_key,
+        credentials.rotate_key,
     ],
 )
 

@@ -14,10 +14,11 @@ import click
 
 from samegoal_pipelines.cli.exits import DONE, FAILED, HELD
 from samegoal_pipelines.cli.terminal import print_sentences, print_table
+from samegoal_pipelines.districts.expiry import expiry_words
 from samegoal_pipelines.errors import PipelineError, fill_in
 from samegoal_pipelines.printable import NOTHING, on_one_line
 from samegoal_pipelines.reporting.forecast import Ahead
-from samegoal_pipelines.reporting.nightly_status import COUNTS, Board, DistrictNight
+from samegoal_pipelines.reporting.nightly_status import AWAITING_SECRET, COUNTS, Board, DistrictNight
 from samegoal_pipelines.warehouse.snapshots import Snapshot
 
 if TYPE_CHECKING:  # Dagster takes a second to import
@@ -208,7 +209,10 @@ def print_list(found: Iterable[DistrictNight]) -> None:
     print_table(
         ["district", "name", "time zone", "access expires", "published", "state"],
         [
-            [d.district_id, d.name, d.timezone, d.expires or "", d.last_published or "never", d.schedule]
+            [
+                *(d.district_id, d.name, d.timezone, expiry_words(d.expires, d.expiration)),
+                *(d.last_published or "never", d.schedule),
+            ]
             for d in found
         ],
     )
@@ -221,8 +225,10 @@ def state_rows(one: DistrictNight) -> Iterator[list[str]]:
         why = f": {pause.reason}" if pause.reason else ""
         yield ["pause", f"from {pause.paused_from} to {pause.paused_to}{why}, set by {pause.set_by}"]
     if (current := one.current) is None:
-        never = f"never; next: samegoal-pipelines sync {one.district_id}"
-        yield ["last published", "never" if one.open_attempt else never]
+        todo = f"samegoal-pipelines sync {one.district_id}"
+        if one.schedule == AWAITING_SECRET:
+            todo = one.reason or ""
+        yield ["last published", "never" if one.open_attempt else f"never; next: {todo}"]
     else:
         moment = (current.published_at or current.started_at).astimezone(ZoneInfo(one.timezone))
         counts = ", ".join(f"{getattr(current, name):,} {name.replace('_', '-')}" for name in STATUSES)

@@ -12,7 +12,18 @@ from samegoal_pipelines.cli.terminal import print_json, print_table
 if TYPE_CHECKING:
     from samegoal_pipelines.deployment import Deployment
 
-_SHOWN_IN_WORDS = ("active", "gate_limits", "show_restricted_contacts", "show_confidential_phones")
+_SHOWN_IN_WORDS = (
+    "access_name",
+    "active",
+    "base_url",
+    "expiration",
+    "expires",
+    "gate_limits",
+    "secret_set_at",
+    "secret_set_by",
+    "show_confidential_phones",
+    "show_restricted_contacts",
+)
 
 
 @click.command("list")
@@ -47,12 +58,14 @@ def list_districts(deployment: Deployment, as_json: bool) -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, for scripts.")
 @click.pass_obj
 def show_district(deployment: Deployment, district_id: str, as_json: bool) -> None:
-    """Show one district's state and registration, without its secret.
+    """Show one district's state, credentials and registration, without its secret.
 
     The state is its last published snapshot, the last attempt if it failed or is held, and its pause. The
     registration includes the gate's limits and which contacts are withheld.
     """
+    from samegoal_pipelines.cli.credentials import credential_rows
     from samegoal_pipelines.cli.nights import state_facts, state_rows
+    from samegoal_pipelines.districts.expiry import expiry_words
     from samegoal_pipelines.reporting.nightly_status import read_districts
     from samegoal_pipelines.tables.limits import BY_NAME
 
@@ -66,6 +79,8 @@ def show_district(deployment: Deployment, district_id: str, as_json: bool) -> No
         None,
         [
             *state_rows(state),
+            *credential_rows(deployment, district),
+            ["access expires", expiry_words(district.expires, district.expiration)],
             *(
                 [name.replace("_", " "), fact]
                 for name, fact in registration.items()

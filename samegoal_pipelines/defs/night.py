@@ -19,7 +19,7 @@ import pandas as pd
 
 from samegoal_pipelines.defs.retries import Retries
 from samegoal_pipelines.deployment import Deployment
-from samegoal_pipelines.districts.registry import District
+from samegoal_pipelines.districts.registry import District, SecretAwaitedError
 from samegoal_pipelines.errors import SYNC, Kind, PipelineError
 from samegoal_pipelines.landing import LandingError
 from samegoal_pipelines.qmlativ.client import QmlativClient
@@ -362,7 +362,12 @@ class Night:
                 self._instance.add_run_tags(self.run_id, {OUTCOME_TAG: outcome})
 
     def record_failure(self, error: PipelineError) -> None:
-        """Write this run's failure to `snapshots`; an unreachable warehouse must not hide the reason."""
+        """Write this run's failure to `snapshots`; an unreachable warehouse must not hide the reason.
+
+        A district that awaits its secret never counts as failed.
+        """
+        if isinstance(error, SecretAwaitedError):
+            return
         self.tag_outcome("failed")
         with suppress(PipelineError):
             record_failure(self._deployment.warehouse, self.identity(), error)

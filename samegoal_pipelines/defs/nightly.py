@@ -84,6 +84,7 @@ class Tonight(NamedTuple):
     started: int
     in_progress: Sequence[str]
     paused: Sequence[str]
+    awaiting_secret: Sequence[str]
     disabled: int
     not_begun: int
 
@@ -100,6 +101,9 @@ class Tonight(NamedTuple):
             )
         if self.paused:
             parts.append(f"{len(self.paused):,} paused: {some(self.paused, _NAMED)}")
+        if self.awaiting_secret:
+            named = some(self.awaiting_secret, _NAMED)
+            parts.append(f"{len(self.awaiting_secret):,} awaiting secret: {named}")
         if self.disabled:
             parts.append(f"{self.disabled:,} disabled")
         if self.not_begun:
@@ -134,7 +138,8 @@ def look_at_tonight(
         tick: the time that this tick was scheduled for, as Dagster writes it into the tags of its runs.
     """
     registered = deployment.registry.list()
-    active = [district for district in registered if district.active]
+    enabled = [district for district in registered if district.active]
+    active = [district for district in enabled if not district.awaits_secret]
     begun = list(districts_due(active, now))
     due = list(unpaused(deployment.warehouse, begun))
     ledger = read_ledger(instance, {night for _, night in due}, now, tick)
@@ -144,7 +149,8 @@ def look_at_tonight(
         started=len(due) - len(missing),
         in_progress=[district.id for district, _ in missing if district.id in ledger.unfinished],
         paused=sorted({district.id for district, _ in begun} - {district.id for district, _ in due}),
-        disabled=len(registered) - len(active),
+        awaiting_secret=[district.id for district in enabled if district.awaits_secret],
+        disabled=len(registered) - len(enabled),
         not_begun=len(active) - len(begun),
     )
 

@@ -7,6 +7,7 @@ that only its owner can read. The file is read each time, so that a long-lived p
 
 from __future__ import annotations
 
+import hashlib
 import os
 import secrets
 import stat
@@ -20,9 +21,15 @@ from samegoal_pipelines.errors import Kind
 
 if TYPE_CHECKING:
     from cryptography.fernet import MultiFernet
+    from pydantic import SecretStr
 
 KEY_FILE = "secret.key"
 _MAKE_KEY = "python -c 'from cryptography.fernet import Fernet; print(Fernet.generate_key().decode())'"
+
+
+def fingerprint(secret: SecretStr) -> str:
+    """The first 12 digits of the secret's SHA-256: tells whether two secrets are the same."""
+    return hashlib.sha256(secret.get_secret_value().encode()).hexdigest()[:12]
 
 
 class SecretCipher:

@@ -26,6 +26,19 @@ class DuplicateDistrictError(DistrictError):
     """Another registered district has this id, address or identity."""
 
 
+class SecretAwaitedError(DistrictError):
+    """No Client Secret was set yet. Nothing has failed."""
+
+    kind = Kind.CREDENTIALS
+    next_step = (
+        "once SameGoal's technical team has generated the secret: samegoal-pipelines districts set-secret ID"
+    )
+    rerun = False
+
+    def __init__(self, *, district_id: str) -> None:
+        super().__init__("awaiting secret", district_id=district_id)
+
+
 class DecryptionError(DistrictError):
     """No configured key decrypts a secret, or the keys themselves cannot be used."""
 

@@ -1,6 +1,14 @@
-"""When to warn about an Integration Access that expires. Qmlativ gives it one year by default."""
+"""What is known of an Integration Access's expiration, and when to warn. Qmlativ's default is one year."""
 
 from __future__ import annotations
+
+from datetime import date
+from typing import Any, Literal
+
+import sqlalchemy as sa
+
+Expires = date | Literal["never", "unknown"]
+"""A day, or that the district deleted the expiration, or that nobody knows."""
 
 EXPIRY_WARNINGS = (7, 30, 60)
 """Warn this many days before the Integration Access expires, with increasing urgency."""
@@ -11,3 +19,29 @@ def expiry_warning(days_left: int | None) -> int | None:
     if days_left is None:
         return None
     return 0 if days_left < 0 else next((limit for limit in EXPIRY_WARNINGS if days_left <= limit), None)
+
+
+def as_stored(expires: Expires | None) -> dict[str, Any]:
+    """The columns of a given expiration. None: unknown."""
+    if isinstance(expires, date):
+        return {"expires": expires, "expiration": "given"}
+    return {"expires": None, "expiration": expires or "unknown"}
+
+
+def in_one_year(timezone: str) -> dict[str, Any]:
+    """The columns of an expiration that nobody gave: one year from now, by the district's calendar."""
+    local = sa.func.timezone(timezone, sa.func.now())
+    return {"expires": sa.cast(local + sa.text("interval '1 year'"), sa.Date), "expiration": "assumed"}
+
+
+RECORD = (
+    "record the expiration that Qmlativ shows: samegoal-pipelines districts set ID --expires DATE (or "
+    "never, if the district deleted it)"
+)
+
+
+def expiry_words(expires: date | None, expiration: str) -> str:
+    """What is known of the expiration: `2027-08-01`, `2027-08-01 (assumed)`, `never` or `unknown`."""
+    if expires is None:
+        return expiration
+    return f"{expires} (assumed)" if expiration == "assumed" else str(expires)

@@ -1,4 +1,4 @@
-"""Valid district ids (for paths and SQL) and names (for people)."""
+"""Valid district ids (for paths and SQL), names (for people) and contacts."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import unicodedata
 
 from samegoal_pipelines.districts.errors import InvalidDistrictError, UnknownDistrictError
 
+_CONTACT = re.compile(r"[\w.+'-]+@[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)+", re.ASCII)
 _ID = re.compile(r"[a-z0-9][a-z0-9-]{0,39}", re.ASCII)
 
 
@@ -40,6 +41,17 @@ def checked_name(district_id: str, name: str) -> str:
             next_step="give it without",
         )
     return name
+
+
+def checked_contact(district_id: str, contact: str) -> str:
+    """Return an e-mail address. Only its form is checked, so that it cannot add a second recipient."""
+    if not _CONTACT.fullmatch(contact.strip()):
+        raise InvalidDistrictError(
+            "the contact is no e-mail address",
+            district_id=district_id,
+            next_step="give one address, such as registrar@example.org",
+        )
+    return contact.strip()
 
 
 def unknown(district_id: str) -> UnknownDistrictError:

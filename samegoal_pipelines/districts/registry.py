@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import builtins
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from datetime import date, datetime
 from typing import Any, Protocol
 from urllib.parse import urlsplit, urlunsplit
@@ -24,9 +24,11 @@ from samegoal_pipelines.districts.errors import (
     DistrictError,
     DuplicateDistrictError,
     InvalidDistrictError,
+    SecretAwaitedError,
     UnknownDistrictError,
 )
-from samegoal_pipelines.districts.names import checked_id, checked_name, shown, unknown
+from samegoal_pipelines.districts.expiry import Expires, as_stored, in_one_year
+from samegoal_pipelines.districts.names import checked_contact, checked_id, checked_name, shown, unknown
 from samegoal_pipelines.districts.rotation import Rotation, rotate_key
 from samegoal_pipelines.errors import Kind
 from samegoal_pipelines.qmlativ.addresses import FOR_A_SANDBOX, checked_url
@@ -47,6 +49,7 @@ __all__ = [
     "DuplicateDistrictError",
     "InvalidDistrictError",
     "Registry",
+    "SecretAwaitedError",
     "UnknownDistrictError",
 ]
 
@@ -55,6 +58,8 @@ _NO_PLACES = {"localtime", "Factory"}
 """Listed among the time zones, but not one: the machine's own, and that of an unconfigured machine."""
 _CHANGEABLE = {
     "name",
+    "access_name",
+    "contact",
     "base_url",
     "token_url",
     "entity_id",
@@ -102,7 +107,18 @@ class District:
     entities: str
     """Whose enrollments count: all, granted, or EntityIDs such as 2,15."""
     timezone: str
+    access_name: str | None
+    """Name of the Integration Access in Qmlativ."""
+    contact: str | None
+    """Who is told by e-mail that setup is complete."""
     expires: date | None
+    expiration: str
+    """given, assumed, never or unknown; see the column of this name."""
+    secret_set_at: datetime | None
+    secret_set_by: str | None
+    confirmed_at: datetime | None
+    """When the contact was last told."""
+    confirmation_problem: str | None
     active: bool
     source_host: str
     identity: DistrictIdentity | None
@@ -110,6 +126,11 @@ class District:
     """Limits of the gate that differ from the defaults. `limits` are the ones in force."""
     show_restricted_contacts: bool = False
     show_confidential_phones: bool = False
+
+    @property
+    def awaits_secret(self) -> bool:
+        """Whether no Client Secret was set yet. The schedule skips such a district."""
+        return self.secret_set_at is None
 
     def local_date(self, now: datetime) -> date:
         """The district's own date at an aware instant."""
@@ -140,9 +161,10 @@ class District:
 class Registry:
     """The districts of one deployment."""
 
-    def __init__(self, engine: sa.Engine, cipher: SecretCipher) -> None:
+    def __init__(self, engine: sa.Engine, cipher: SecretCipher, operator: str | None = None) -> None:
         self._engine = engine
         self._cipher = cipher
+        self._operator = operator
 
     # -- reading --
 
@@ -161,7 +183,7 @@ class Registry:
 
     def list_active(self) -> builtins.list[District]:
         """The districts that the schedule runs, by id."""
-        return self._list(districts.c.active)
+        return self._list(districts.c.active & districts.c.secret_set_at.is_not(None))
 
     def _list(self, which: sa.ColumnElement[bool]) -> builtins.list[District]:
         with as_operator(self._engine, "listing the districts") as connection:
@@ -175,15 +197,18 @@ class Registry:
             limits: further fields of `qmlativ.Connection`.
 
         Raises:
+            SecretAwaitedError: no secret was set yet.
             DecryptionError: none of the keys decrypts the secret.
             QmlativError: address or credentials cannot be used.
         """
         client_key, encrypted = self._credentials(district.id)
+        if encrypted is None:
+            raise SecretAwaitedError(district_id=district.id)
         try:
             client_secret = self._cipher.decrypt(encrypted, district.id)
         except DecryptionError:
             client_key, again = self._credentials(district.id)
-            if again == encrypted:
+            if again is None or again == encrypted:
                 raise
             client_secret = self._cipher.decrypt(again, district.id)  # the key was rotated meanwhile
         return Connection(
@@ -196,8 +221,11 @@ class Registry:
             **limits,
         )
 
-    def _credentials(self, district_id: str) -> tuple[str, bytes]:
-        """Client Key and encrypted Client Secret."""
+    def client_key(self, district_id: str) -> str:
+        """The Client Key, also if no secret was set yet or its key is lost."""
+        return self._credentials(district_id)[0]
+
+    def _credentials(self, district_id: str) -> tuple[str, bytes | None]:
         query = sa.select(district_credentials.c.client_key, district_credentials.c.encrypted_secret)
         with as_writer(self._engine, district_id, "looking up the credentials") as connection:
             row = connection.execute(
@@ -210,7 +238,7 @@ class Registry:
                 kind=Kind.CREDENTIALS,
                 next_step="give them: samegoal-pipelines districts rotate-secret ID",
             )
-        return row.client_key, bytes(row.encrypted_secret)
+        return row.client_key, None if row.encrypted_secret is None else bytes(row.encrypted_secret)
 
     # -- changing --
 
@@ -221,15 +249,21 @@ class Registry:
         name: str,
         base_url: str,
         client_key: str,
-        client_secret: str,
+        client_secret: str | None = None,
         timezone: str = DEFAULT_TIMEZONE,
         token_url: str | None = None,
         entity_id: int | None = None,
         entities: str = ALL,
-        expires: date | None = None,
+        expires: Expires | None = None,
+        access_name: str | None = None,
+        contact: str | None = None,
         allow_local: bool = False,
     ) -> District:
         """Register a district.
+
+        Args:
+            client_secret: without one, the district awaits its secret.
+            expires: default: one year from now, marked as assumed.
 
         Raises:
             InvalidDistrictError: something about it is not acceptable.
@@ -245,10 +279,14 @@ class Registry:
                 "timezone": timezone,
                 "entity_id": entity_id,
                 "entities": entities,
-                "expires": expires,
+                "access_name": access_name,
+                "contact": contact,
+                **({"expires": expires} if expires else {}),
             },
             allow_local,
         )
+        if not expires:
+            values |= in_one_year(timezone)
         with changing(self._engine, id, "registering the district") as connection:
             if (
                 connection.scalar(sa.select(districts.c.name).where(districts.c.district_id == id))
@@ -261,9 +299,9 @@ class Registry:
                 )
             _refuse_half_erased(connection, id)
             _refuse_second_of_source(connection, id, values["base_url"], entity_id)
-            credentials = self._encrypted(id, client_key, client_secret)
+            _checked_credentials(id, client_key, client_secret)
             connection.execute(sa.insert(districts).values(district_id=id, **values))
-            connection.execute(sa.insert(district_credentials).values(district_id=id, **credentials))
+            self._store_credentials(connection, id, client_key, client_secret)
             return _get(connection, id)
 
     def set(self, district_id: str, *, allow_local: bool = False, **changes: Any) -> District:
@@ -272,7 +310,7 @@ class Registry:
         The remembered identity stays: a district may move, but it cannot become another one.
 
         Args:
-            changes: name, base_url, token_url, entity_id, entities, timezone, expires,
+            changes: name, base_url, token_url, entity_id, entities, timezone, expires, access_name, contact,
                 show_restricted_contacts, show_confidential_phones; and gate_limits, of which only the named
                 ones change, and None restores the default.
 
@@ -310,17 +348,30 @@ class Registry:
             return _get(connection, district_id)
 
     def rotate_secret(self, district_id: str, *, client_secret: str, client_key: str | None = None) -> None:
-        """Replace the Client Secret, and the Client Key if one is given; encrypts with the first key."""
+        """Set or replace the Client Secret, and the Client Key if one is given."""
         with changing(self._engine, district_id, "replacing the secret") as connection:
-            _get(connection, district_id)
+            before = _get(connection, district_id)
             stored = district_credentials.c.district_id == district_id
             key = client_key or connection.scalar(sa.select(district_credentials.c.client_key).where(stored))
+            _checked_credentials(district_id, key or "", client_secret)
             connection.execute(sa.delete(district_credentials).where(stored))
-            connection.execute(
-                sa.insert(district_credentials).values(
-                    district_id=district_id, **self._encrypted(district_id, key or "", client_secret)
-                )
+            self._store_credentials(connection, district_id, key or "", client_secret)
+            if before.awaits_secret:  # a night that has begun is not late
+                _update(connection, district_id, {"due_since": sa.func.now()})
+
+    def _store_credentials(
+        self, connection: sa.Connection, district_id: str, client_key: str, client_secret: str | None
+    ) -> None:
+        """Encrypt the secret with the first key, and record who set it."""
+        encrypted = self._cipher.encrypt(client_secret.strip()) if client_secret is not None else None
+        connection.execute(
+            sa.insert(district_credentials).values(
+                district_id=district_id, client_key=client_key.strip(), encrypted_secret=encrypted
             )
+        )
+        if encrypted is not None:
+            set_by = {"secret_set_at": sa.func.now(), "secret_set_by": self._operator}
+            _update(connection, district_id, set_by)
 
     def recognize(self, district: District, answered: Answered) -> DistrictIdentity:
         """The Qmlativ district of this registration: the remembered one, or else the one that answered.
@@ -368,23 +419,24 @@ class Registry:
         """Encrypt every secret again with the first key; see `rotation.rotate_key`."""
         return rotate_key(self._engine, self._cipher)
 
-    def _encrypted(self, district_id: str, client_key: str, client_secret: str) -> dict[str, Any]:
-        client_key, client_secret = client_key.strip(), client_secret.strip()
-        for what, given in (("Client Key", client_key), ("Client Secret", client_secret)):
-            if not given:
-                raise InvalidDistrictError(
-                    f"the {what} is blank",
-                    district_id=district_id,
-                    next_step="copy it from Qmlativ's Integration Access",
-                )
-            if not (given.isascii() and given.isprintable()):
-                raise InvalidDistrictError(
-                    f"the {what} contains a line break or a character that cannot occur in one",
-                    district_id=district_id,
-                    next_step="copy it alone, and as plain text, from Qmlativ's Integration Access",
-                )
-        encrypted = self._cipher.encrypt(client_secret)
-        return {"client_key": client_key, "encrypted_secret": encrypted, "encrypted_at": sa.func.now()}
+
+def _checked_credentials(district_id: str, client_key: str, client_secret: str | None) -> None:
+    for what, source, given in (
+        ("Client Key", "the Integration Access in Qmlativ", client_key),
+        ("Client Secret", "the message of SameGoal's technical team", client_secret),
+    ):
+        if given is None:
+            continue
+        if not given.strip():
+            raise InvalidDistrictError(
+                f"the {what} is blank", district_id=district_id, next_step=f"copy it from {source}"
+            )
+        if not (given.strip().isascii() and given.strip().isprintable()):
+            raise InvalidDistrictError(
+                f"the {what} contains a line break or a character that cannot occur in one",
+                district_id=district_id,
+                next_step=f"copy it alone, and as plain text, from {source}",
+            )
 
 
 def _checked(district_id: str, given: dict[str, Any], allow_local: bool) -> dict[str, Any]:
@@ -392,6 +444,11 @@ def _checked(district_id: str, given: dict[str, Any], allow_local: bool) -> dict
     values = dict(given)
     if "name" in values:
         values["name"] = checked_name(district_id, values["name"] or "")
+    for column, checked in (("access_name", checked_name), ("contact", checked_contact)):
+        if column in values:
+            values[column] = checked(district_id, values[column]) if values[column] else None
+    if "expires" in values:
+        values |= as_stored(values["expires"])
     if "timezone" in values and values["timezone"] not in available_timezones() - _NO_PLACES:
         raise InvalidDistrictError(
             f"{shown(values['timezone'])} is no IANA time zone",
@@ -504,19 +561,5 @@ def _district(row: sa.RowMapping) -> District:
         identity = DistrictIdentity(
             row["qmlativ_district_id"], row["qmlativ_code"], row["qmlativ_name"], row["qmlativ_entity_id"]
         )
-    return District(
-        id=row["district_id"],
-        name=row["name"],
-        base_url=row["base_url"],
-        token_url=row["token_url"],
-        entity_id=row["entity_id"],
-        entities=row["entities"],
-        timezone=row["timezone"],
-        expires=row["expires"],
-        active=row["active"],
-        source_host=row["source_host"],
-        identity=identity,
-        gate_limits=row["gate_limits"],
-        show_restricted_contacts=row["show_restricted_contacts"],
-        show_confidential_phones=row["show_confidential_phones"],
-    )
+    named = {each.name: row[each.name] for each in fields(District) if each.name in row}
+    return District(id=row["district_id"], identity=identity, **named)

@@ -17,7 +17,7 @@ from typing import Any, Literal
 import pandas as pd
 import pyarrow as pa
 
-from samegoal_pipelines.districts.expiry import expiry_warning
+from samegoal_pipelines.districts.expiry import RECORD, expiry_warning, expiry_words
 from samegoal_pipelines.districts.registry import District, DistrictError, Registry
 from samegoal_pipelines.errors import PipelineError, fill_in
 from samegoal_pipelines.landing import Landing, LandingError
@@ -44,8 +44,8 @@ NEVER_EMPTY = (ENTRY_WITHDRAWAL, STUDENT, STUDENT_NAME, SCHOOL)
 _NAMED = 12  # entities
 _RENEW = {
     0: "ask the district to extend the Integration Access in Qmlativ, then record the date: "
-    "samegoal-pipelines districts set {id} --expires …; if SameGoal's technical team made a "
-    "new secret: samegoal-pipelines districts rotate-secret {id}",
+    "samegoal-pipelines districts set ID --expires …; if SameGoal's technical team made a "
+    "new secret: samegoal-pipelines districts rotate-secret ID",
     7: "ask the district today to extend the Integration Access in Qmlativ: without it, no night works",
     30: "ask the district this week to extend the Integration Access in Qmlativ",
     60: "plan to have the district extend the Integration Access in Qmlativ",
@@ -176,19 +176,19 @@ def _failure(district_id: str, name: str, error: PipelineError) -> Step:
 
 
 def _expiry(district: District, today: date) -> str:
+    told = expiry_words(district.expires, district.expiration)
+    if district.expiration == "unknown":
+        raise _NotOkError(told, fill_in(RECORD, district.id), "warning")
     if district.expires is None:
-        next_step = (
-            f"register the day that Qmlativ shows: samegoal-pipelines districts set {district.id} --expires …"
-        )
-        raise _NotOkError("not known", next_step, "warning")
+        return told
     days = (district.expires - today).days
-    if days < 0:  # as registered; the token shows whether Qmlativ still accepts it
-        raise _NotOkError(f"expired on {district.expires}", _RENEW[0].format(id=district.id), "warning")
-    outcome = f"{district.expires}, {in_days(days)}"
+    told = f"expired on {told}" if days < 0 else f"{told}, {in_days(days)}"
     warning = expiry_warning(days)
-    if warning is not None:
-        raise _NotOkError(outcome, _RENEW[warning], "warning")
-    return outcome
+    if warning is None:
+        return told
+    # As registered; the token shows whether Qmlativ still accepts it.
+    assumed = f"the date is assumed: {RECORD}; " if district.expiration == "assumed" else ""
+    raise _NotOkError(told, fill_in(f"{assumed}{_RENEW[warning]}", district.id), "warning")
 
 
 class _Questions:

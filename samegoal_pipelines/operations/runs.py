@@ -23,6 +23,7 @@ from samegoal_pipelines.defs.night import (
 )
 from samegoal_pipelines.defs.nightly import nightly_snapshot
 from samegoal_pipelines.deployment import Deployment
+from samegoal_pipelines.districts.errors import SecretAwaitedError
 from samegoal_pipelines.errors import Kind, PipelineError, fill_in
 from samegoal_pipelines.warehouse.snapshots import Snapshot, find_attempt
 
@@ -103,6 +104,8 @@ def _run(
     district = deployment.registry.get(district_id)
     if not district.active:
         raise InactiveDistrictError("disabled", district_id=district_id)
+    if district.awaits_secret:
+        raise SecretAwaitedError(district_id=district_id)
     tags = {SOURCE_HOST_TAG: district.source_host}
     if today is not None:
         refuse_the_future(deployment, district, today)

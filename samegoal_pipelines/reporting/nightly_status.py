@@ -19,7 +19,8 @@ from zoneinfo import ZoneInfo
 
 import sqlalchemy as sa
 
-from samegoal_pipelines.districts.expiry import expiry_warning
+from samegoal_pipelines.districts.errors import SecretAwaitedError
+from samegoal_pipelines.districts.expiry import RECORD, expiry_warning, expiry_words
 from samegoal_pipelines.districts.pauses import Pause
 from samegoal_pipelines.errors import SYNC, fill_in
 from samegoal_pipelines.printable import counted, in_days
@@ -34,7 +35,8 @@ DEADLINE = time(6, 0)
 
 TROUBLE = ("failed", "late", "held")
 """The states that somebody must do something about, the most urgent first."""
-NOT_DUE = ("paused", "disabled")
+AWAITING_SECRET = "awaiting secret"  # noqa: S105  # pragma: allowlist secret - a state
+NOT_DUE = (AWAITING_SECRET, "paused", "disabled")
 """The states in which no snapshot is expected."""
 STATES = ("published", "held", "failed", "late", "pending", *NOT_DUE)
 
@@ -66,7 +68,10 @@ class DistrictNight:
     active: bool
     registered_at: datetime
     due_since: datetime
+    secret_set_at: datetime | None
     expires: date | None
+    expiration: str
+    confirmation_problem: str | None
     night: date
     looked_at: datetime
     pause: Pause | None
@@ -100,6 +105,8 @@ class DistrictNight:
             return "published"
         if not self.active:
             return "disabled"
+        if self.secret_set_at is None:
+            return AWAITING_SECRET
         if self.pause is not None and self.pause.covers(self.night):
             return "paused"
         if tonight is not None:
@@ -113,6 +120,8 @@ class DistrictNight:
         """How the schedule treats the district."""
         if not self.active:
             return "disabled"
+        if self.secret_set_at is None:
+            return AWAITING_SECRET
         if self.pause is not None and self.pause.covers(self.night):
             return f"paused until {self.pause.paused_to}"
         return "active"
@@ -154,6 +163,8 @@ class DistrictNight:
     def _reason(self) -> str | None:
         if self.state == "late":
             return f"no snapshot by {DEADLINE:%H:%M}: the run has not started or is still going"
+        if self.state == AWAITING_SECRET:
+            return fill_in(SecretAwaitedError.next_step, self.district_id)
         if self.state == "paused" and self.pause is not None:
             return self.schedule + (f": {self.pause.reason}" if self.pause.reason else "")
         if self.state == "published" and self._failed_later and self.attempt is not None:
@@ -192,7 +203,14 @@ class DistrictNight:
     @property
     def remarks(self) -> str:
         """What should be known of a district that is in no trouble."""
-        return "; ".join([*([self.reason] if self.reason else []), *self.notes])
+        return "; ".join(filter(None, [self.reason, self.untold, *self.notes]))
+
+    @property
+    def untold(self) -> str | None:
+        """Why the contact was not told that setup is complete, and what to do."""
+        again = f"to do: samegoal-pipelines districts confirm {self.district_id}"
+        problem = self.confirmation_problem
+        return problem and f"the contact was not told that setup is complete: {problem}; {again}"
 
     @property
     def nights_in_trouble(self) -> int:
@@ -246,20 +264,20 @@ class DistrictNight:
     @property
     def expiry(self) -> str:
         """When the Integration Access expires."""
-        days = self.days_to_expiry
+        days, when = self.days_to_expiry, expiry_words(self.expires, self.expiration)
         if days is None:
-            return "not known"
+            return f"expires: {when}"
+        record = fill_in(RECORD, self.district_id)
         if days < 0:
-            renew = f"samegoal-pipelines districts set {self.district_id} --expires …"
-            return f"expired on {self.expires}; once it is renewed: {renew}"
-        return f"expires on {self.expires}, {in_days(days)}"
+            return f"expired on {when}; once it is renewed, {record}"
+        return f"expires on {when}, {in_days(days)}" + (f"; {record}" if self.expiration == "assumed" else "")
 
     def facts(self) -> dict[str, Any]:
         """For scripts."""
         names = (
             *("district_id", "name", "night", "state", "timezone", "deadline", "last_published", "reason"),
-            *("kind", "next_step", "nights_in_trouble", "notes", "expires", "days_to_expiry"),
-            "expiry_warning",
+            *("kind", "next_step", "nights_in_trouble", "notes", "expires", "expiration", "days_to_expiry"),
+            *("expiry_warning", "confirmation_problem"),
         )
         tonight, current = self.tonight, self.current
         return {
@@ -385,8 +403,8 @@ def _night_since(begins: time, timezone: str, now: datetime) -> date:
 
 
 def active_timezones(engine: sa.Engine) -> set[str]:
-    """The time zones of the active districts."""
-    return _timezones(engine, districts.c.active)
+    """The time zones of the districts that the schedule runs."""
+    return _timezones(engine, districts.c.active & districts.c.secret_set_at.is_not(None))
 
 
 def _timezones(engine: sa.Engine, where: sa.ColumnElement[bool]) -> set[str]:
@@ -462,6 +480,13 @@ def _read(
     return [one for one in found if newest or one.tonight or one.registered_on <= one.night]
 
 
+_OWN = (
+    *("district_id", "name", "timezone", "active", "registered_at", "secret_set_at", "expires", "expiration"),
+    *("confirmation_problem", "gate_limits"),
+)
+"""What a night shows of the registry."""
+
+
 def _query(
     night: sa.ColumnElement[Any], district_ids: Collection[str] | None, *, newest: bool
 ) -> sa.Select[Any]:
@@ -489,8 +514,7 @@ def _query(
     )
     return (
         sa.select(
-            *(districts.c[name] for name in ("district_id", "name", "timezone", "active", "expires")),
-            *(districts.c[name] for name in ("registered_at", "gate_limits")),
+            *(districts.c[name] for name in _OWN),
             sa.func.greatest(districts.c.registered_at, districts.c.due_since).label("due_since"),
             night.label("night"),
             *(column.label(f"pause_{column.name}") for column in pauses.c),
@@ -509,15 +533,13 @@ def _query(
 
 
 def _district_night(row: sa.RowMapping, now: datetime) -> DistrictNight:
-    own = ("district_id", "name", "timezone", "active", "registered_at", "due_since", "expires", "night")
     pause = {column.name: row[f"pause_{column.name}"] for column in pauses.c}
     return DistrictNight(
-        **{name: row[name] for name in own},
+        **{name: row[name] for name in (*_OWN, "due_since", "night")},
         looked_at=now,
         pause=Pause(**pause) if pause["district_id"] is not None else None,
         current=labeled_snapshot(row, "current_"),
         attempt=labeled_snapshot(row, "attempt_"),
         released=row["released"],
         later_night=row["later_night"],
-        gate_limits=row["gate_limits"],
     )

@@ -36,6 +36,7 @@ metadata = sql.metadata
 STATES = ("published", "held", "failed", "superseded")
 CHANGES = ("added", "status", "demographics", "parents", "removed")
 DISCLOSURES = ("export", "client secret")
+EXPIRATIONS = ("given", "assumed", "never", "unknown")
 
 # -- the registry --
 
@@ -55,7 +56,17 @@ districts = sa.Table(
         comment="Whose enrollments count: all, granted, or EntityIDs such as 2,15",
     ),
     text("timezone", "IANA time zone that decides the district's date", nullable=False),
-    day("expires", "Last day of the Integration Access in Qmlativ"),
+    text("access_name", "Name of the Integration Access in Qmlativ"),
+    text("contact", "E-mail address that is told when setup is complete"),
+    day("expires", "Last day of the Integration Access in Qmlativ; null if it never expires or is unknown"),
+    sa.Column(
+        "expiration",
+        sa.Text,
+        nullable=False,
+        server_default="unknown",
+        comment="How `expires` is known: given; assumed, one year from registration; never, because the "
+        "district deleted the expiration; unknown",
+    ),
     switch("active", "Runs by schedule", sa.true()),
     text("source_host", "Host of base_url: what limits simultaneous runs", nullable=False),
     integer("qmlativ_district_id", "Qmlativ's DistrictID, remembered at the first contact"),
@@ -75,7 +86,13 @@ districts = sa.Table(
         sa.false(),
     ),
     switch("show_confidential_phones", "Publish confidential phones; off unless set", sa.false()),
+    moment("secret_set_at", "When the Client Secret was last set; null: the district awaits its secret"),
+    text("secret_set_by", "Who set it, as configured"),
+    moment("confirmed_at", "When the contact was last told that setup is complete"),
+    text("confirmation_problem", "Why the last message to the contact was not sent; null if it was"),
     sa.PrimaryKeyConstraint("district_id"),
+    one_of("expiration", EXPIRATIONS),
+    sa.CheckConstraint("(expires is null) = (expiration in ('never', 'unknown'))", name="expires"),
     sa.CheckConstraint("district_id ~ '^[a-z0-9][a-z0-9-]{0,39}$'", name="district_id"),
     sa.Index(
         "districts_source_key", "base_url", "entity_id", unique=True, postgresql_nulls_not_distinct=True
@@ -96,8 +113,10 @@ district_credentials = sa.Table(
     metadata,
     district(),
     text("client_key", "Client Key of the Integration Access", nullable=False),
-    encoded("encrypted_secret", "Client Secret, encrypted with SAMEGOAL_SECRET_KEY", nullable=False),
-    moment("encrypted_at", "When the secret was last set", nullable=False),
+    encoded(
+        "encrypted_secret",
+        "Client Secret, encrypted with SAMEGOAL_SECRET_KEY; null: the district awaits its secret",
+    ),
     sa.PrimaryKeyConstraint("district_id"),
     sa.ForeignKeyConstraint(["district_id"], [districts.c.district_id], ondelete="CASCADE"),
     comment="Credentials for each district's Qmlativ; only the pipeline can read them",

@@ -131,7 +131,9 @@ def test_an_erased_district_stands_in_no_report_and_in_no_row(published, deploym
     now = datetime.now(UTC)
     for night in (TODAY, TODAY - timedelta(days=1)):
         report = make_report(deployment.warehouse, now, night)
-        deployment.landing.keep_page(FOLDER, night, page.html(report) + "<!-- alpha, beta and alpha-2 -->")
+        deployment.landing.keep_page(
+            FOLDER, night, page.html(report, "http://ui") + "<!-- alpha, beta and alpha-2 -->"
+        )
     for lines in (["alpha late", "alpha-2 held", "beta failed (clock)"], ["alpha failed"]):
         with _record(deployment.warehouse, TODAY, now, "slack") as record:
             record.add(now, lines)

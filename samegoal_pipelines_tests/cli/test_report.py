@@ -114,9 +114,10 @@ def test_the_exit_status_says_whether_somebody_must_look(deployment, run, states
     assert run().return_value == status
 
 
-def test_a_district_that_is_paused_or_disabled_is_no_reason_to_look(deployment, run):
+def test_a_district_that_is_paused_or_disabled_or_awaits_its_secret_is_no_reason_to_look(deployment, run):
     put(deployment, "alpha", None)
     put(deployment, "beta", None, active=False)
+    register(deployment.warehouse, "gamma", secret_set_at=None)
     pause(deployment.warehouse, "alpha", paused_from=NIGHT, paused_to=NIGHT, set_by="pat")
     assert run().return_value == 0
 

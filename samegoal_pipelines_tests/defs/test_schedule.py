@@ -265,6 +265,7 @@ def test_a_tick_asks_for_every_active_district_once_and_a_second_tick_for_none(
 ):
     for name in ("alpha", "beta", "gamma"):
         pipeline.add(district([], id=name, name=f"{name.title()} ISD", code=name), timezone=at_noon)
+    pipeline.add(district([], id="delta", name="D", code="d"), timezone=at_noon, client_secret=None)
     pipeline.deployment.registry.set_active("gamma", False)
 
     requests, _ = tick(pipeline, instance)
@@ -279,7 +280,9 @@ def test_a_tick_asks_for_every_active_district_once_and_a_second_tick_for_none(
     requests, skipped = tick(pipeline, instance)
 
     assert requests == []
-    assert skipped == "0 run(s) requested; 2 district(s) started already; 1 disabled"
+    assert skipped == (
+        "0 run(s) requested; 2 district(s) started already; 1 awaiting secret: delta; 1 disabled"
+    )
 
 
 def test_paused_districts_are_left_out_on_their_own_date_and_named(pipeline, district, instance, at_noon):
@@ -340,7 +343,7 @@ def test_a_district_whose_command_was_killed_is_run_at_the_next_tick(
 
 
 def test_a_tick_names_a_few_districts_and_counts_the_others():
-    tonight = Tonight([], 0, [], [f"district-{n:02d}" for n in range(1, 41)], 0, 1_200)
+    tonight = Tonight([], 0, [], [f"district-{n:02d}" for n in range(1, 41)], [], 0, 1_200)
     assert tonight.sentence() == (
         "0 run(s) requested; 0 district(s) started already; 40 paused: "
         + ", ".join(f"district-{n:02d}" for n in range(1, 11))
@@ -360,6 +363,7 @@ def register(engine: sa.Engine, count: int, timezone: str) -> None:
             "base_url": f"https://qmlativ{n}.example.org/API",
             "source_host": f"qmlativ{n}.example.org",
             "timezone": timezone,
+            "secret_set_at": datetime.now(UTC),
         }
         for n in range(count)
     ]

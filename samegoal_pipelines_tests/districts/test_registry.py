@@ -17,6 +17,7 @@ from samegoal_pipelines.districts.registry import (
     DuplicateDistrictError,
     InvalidDistrictError,
     Registry,
+    SecretAwaitedError,
     UnknownDistrictError,
 )
 from samegoal_pipelines.tables.limits import Limits
@@ -30,7 +31,7 @@ URL = "https://skyward.example.org/GrandBendTXStuAPI"
 
 @pytest.fixture
 def registry(warehouse: sa.Engine, tmp_path: Path) -> Registry:
-    return Registry(warehouse, SecretCipher(tmp_path, None))
+    return Registry(warehouse, SecretCipher(tmp_path, None), "Pat")
 
 
 def add(registry: Registry, id: str = "grand-bend", **facts: Any) -> District:
@@ -50,6 +51,7 @@ def identity(code: str = "255901", district_id: int = 1, entity_id: int = 1) -> 
 def test_a_district_is_found_as_it_was_registered(registry: Registry) -> None:
     added = add(registry, timezone="America/Denver", entity_id=7, expires=date(2027, 8, 1))
     assert added == registry.get("grand-bend")
+    assert added.secret_set_at is not None
     assert registry.list() == [added]
     assert added.public_facts() == {
         "id": "grand-bend",
@@ -59,7 +61,14 @@ def test_a_district_is_found_as_it_was_registered(registry: Registry) -> None:
         "entity_id": 7,
         "entities": "all",
         "timezone": "America/Denver",
+        "access_name": None,
+        "contact": None,
         "expires": date(2027, 8, 1),
+        "expiration": "given",
+        "secret_set_at": added.secret_set_at,
+        "secret_set_by": "Pat",
+        "confirmed_at": None,
+        "confirmation_problem": None,
         "active": True,
         "source_host": "skyward.example.org",
         "gate_limits": {
@@ -110,6 +119,52 @@ def test_a_secret_can_be_replaced(registry: Registry, warehouse: sa.Engine, tmp_
     assert elsewhere.connection(district).client_key == "key"
     elsewhere.rotate_secret("grand-bend", client_secret="newest", client_key="another")
     assert elsewhere.connection(district).client_key == "another"
+
+
+def test_a_district_without_a_secret_awaits_it_and_is_active_once_it_is_set(
+    registry: Registry, warehouse: sa.Engine
+) -> None:
+    waiting = add(registry, client_secret=None)
+    assert waiting.awaits_secret
+    assert registry.list() == [waiting]
+    assert registry.list_active() == []
+    assert registry.client_key("grand-bend") == "key"
+    with pytest.raises(SecretAwaitedError, match=r"^grand-bend: awaiting secret; .* set-secret grand-bend$"):
+        registry.connection(waiting)
+    assert registry.rotate_key().reencrypted == 0
+
+    registry.rotate_secret("grand-bend", client_secret="secret")
+
+    (active,) = registry.list_active()
+    assert not active.awaits_secret
+    assert registry.connection(active).client_secret.get_secret_value() == "secret"
+    with as_operator(warehouse, "looking") as connection:  # tonight may have begun: it is not late
+        assert connection.scalar(sa.text("select due_since = secret_set_at from samegoal.districts"))
+
+
+def test_an_expiration_that_nobody_gave_is_assumed_in_one_year_by_the_district_s_calendar(
+    registry: Registry, warehouse: sa.Engine
+) -> None:
+    assumed = add(registry, timezone="Pacific/Auckland")
+    with as_operator(warehouse, "looking") as connection:
+        in_a_year = connection.scalar(
+            sa.text(
+                "select (registered_at at time zone timezone + interval '1 year')::date"
+                " from samegoal.districts"
+            )
+        )
+    assert (assumed.expires, assumed.expiration) == (in_a_year, "assumed")
+    assert add(registry, "riverside", base_url=URL + "2", expires="never").expiration == "never"
+
+
+@pytest.mark.parametrize(
+    "contact", ["pat", "a@b", "a@b.org,c@d.org", "a@b.org?bcc=c@d.org", "a b@c.org", "a@b.org\nc"]
+)
+def test_a_contact_that_is_no_single_e_mail_address_is_refused(registry: Registry, contact: str) -> None:
+    with pytest.raises(InvalidDistrictError, match=r"^grand-bend: the contact is no e-mail address"):
+        add(registry, contact=contact)
+    assert add(registry, contact=" pat.o'hara+qm@k12.example.org ").contact == "pat.o'hara+qm@k12.example.org"
+    assert registry.set("grand-bend", contact="").contact is None
 
 
 @pytest.mark.parametrize("letter", ["\x1b", "\x07", "\u202e", "\n", "\t", "\u200b", "\udc80"])
@@ -260,7 +315,9 @@ def test_a_district_can_be_changed_under_the_same_rules(registry: Registry) -> N
         "grand-bend", base_url=URL + "3/", timezone="America/Denver", expires=date(2027, 1, 1)
     )
     assert (moved.base_url, moved.timezone, moved.expires) == (URL + "3", "America/Denver", date(2027, 1, 1))
-    assert registry.set("grand-bend", expires=None).expires is None
+    never = registry.set("grand-bend", expires="never")
+    assert (never.expires, never.expiration) == (None, "never")
+    assert registry.set("grand-bend", expires="unknown").expiration == "unknown"
     with pytest.raises(DuplicateDistrictError, match="registered as riverside"):
         registry.set("grand-bend", base_url=URL + "2")
     with pytest.raises(InvalidDistrictError, match="is no IANA time zone"):

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from datetime import UTC, date, datetime
+from dataclasses import replace
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -386,7 +387,7 @@ def test_an_address_that_is_refused_says_what_to_do(source: Source) -> None:
 @pytest.mark.parametrize(
     ("expires", "state", "outcome", "next_step"),
     [
-        (None, "warning", "not known", "samegoal-pipelines districts set grand-bend --expires"),
+        ("unknown", "warning", "unknown", "samegoal-pipelines districts set grand-bend --expires"),
         (date(2026, 9, 30), "warning", "expired on 2026-09-30", "districts set grand-bend --expires"),
         (date(2026, 10, 1), "warning", "2026-10-01, today", "today"),
         (date(2026, 10, 2), "warning", "2026-10-02, in 1 day", "today"),
@@ -395,13 +396,31 @@ def test_an_address_that_is_refused_says_what_to_do(source: Source) -> None:
         (date(2026, 10, 31), "warning", "2026-10-31, in 30 days", "this week"),
         (date(2026, 11, 30), "warning", "2026-11-30, in 60 days", "plan to have the district extend"),
         (date(2026, 12, 1), "ok", "2026-12-01, in 61 days", ""),
+        ("never", "ok", "never", ""),
     ],
 )
 def test_the_expiry_is_told_in_time(
-    source: Source, expires: date | None, state: str, outcome: str, next_step: str
+    source: Source, expires: Any, state: str, outcome: str, next_step: str
 ) -> None:
     source.server.faults.add(kind="token", status=400)  # so that nothing else is asked
     _, steps = source.verify(source.register(expires=expires))
     assert (steps["expiry"].state, steps["expiry"].outcome) == (state, outcome)
     assert next_step in steps["expiry"].next_step
     assert bool(steps["expiry"].next_step) == bool(next_step)
+
+
+def test_a_date_that_is_assumed_is_said_to_be_one(source: Source) -> None:
+    source.server.faults.add(kind="token", status=400)
+    district = replace(source.register(expires=TODAY + timedelta(days=20)), expiration="assumed")
+    _, steps = source.verify(district)
+    assert steps["expiry"].outcome == "2026-10-21 (assumed), in 20 days"
+    assert steps["expiry"].next_step.startswith(
+        "the date is assumed: record the expiration that Qmlativ shows: samegoal-pipelines districts set "
+        "grand-bend --expires DATE (or never, if the district deleted it); ask the district this week"
+    )
+
+
+def test_a_district_without_a_secret_is_not_ready_and_says_what_to_do(source: Source) -> None:
+    found, _ = source.verify(source.register(client_secret=None))
+    assert found.steps[-1].outcome == "awaiting secret"
+    assert found.steps[-1].next_step.endswith("samegoal-pipelines districts set-secret grand-bend")

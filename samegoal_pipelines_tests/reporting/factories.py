@@ -12,7 +12,7 @@ from samegoal_pipelines.errors import PipelineError
 from samegoal_pipelines.landing import Landing
 from samegoal_pipelines.postgres.errors import WarehouseUnavailableError
 from samegoal_pipelines.qmlativ.errors import InvalidCredentialsError
-from samegoal_pipelines.tables.warehouse import districts, snapshots
+from samegoal_pipelines.tables.warehouse import district_credentials, districts, snapshots
 from samegoal_pipelines.transforms.gate import Verdict
 from samegoal_pipelines.warehouse.engine import as_writer
 from samegoal_pipelines_tests.transforms.builders import enrollments, entry
@@ -29,16 +29,24 @@ def at(text: str, night: date = NIGHT) -> datetime:
 
 
 def register(engine: sa.Engine, district_id: str, timezone: str = "America/Chicago", **facts: Any) -> None:
-    """A district in the registry, without credentials."""
+    """A district in the registry, with a secret that nothing can decrypt."""
+    facts.setdefault("expiration", "given" if facts.get("expires") else "unknown")
     row = {
         "name": f"{district_id.replace('-', ' ').title()} ISD",
         "base_url": f"https://{district_id}.example.com/API",
         "source_host": f"{district_id}.example.com",
         "registered_at": REGISTERED,
+        "secret_set_at": REGISTERED,
         **facts,
     }
     with as_writer(engine, district_id, "registering") as connection:
         connection.execute(sa.insert(districts).values(district_id=district_id, timezone=timezone, **row))
+        encrypted = None if row["secret_set_at"] is None else b"encrypted"
+        connection.execute(
+            sa.insert(district_credentials).values(
+                district_id=district_id, client_key=f"key of {district_id}", encrypted_secret=encrypted
+            )
+        )
 
 
 REFUSED = InvalidCredentialsError(

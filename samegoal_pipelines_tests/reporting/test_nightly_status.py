@@ -253,6 +253,7 @@ def test_trouble_stands_first_the_oldest_at_the_top(warehouse: sa.Engine) -> Non
         "failed": 2,
         "late": 1,
         "pending": 0,
+        "awaiting secret": 0,
         "paused": 0,
         "disabled": 0,
     }
@@ -270,6 +271,30 @@ def test_an_access_that_expires_is_told_sixty_thirty_and_seven_days_before(
     assert (found.days_to_expiry, found.expiry_warning) == (days, warning)
     listed = read_board(warehouse, NIGHT, SEVEN_IN_CHICAGO).expiring
     assert [one.district_id for one in listed] == ([] if warning is None else ["grand-bend"])
+
+
+def test_a_warning_says_whether_the_date_is_assumed(warehouse: sa.Engine) -> None:
+    register(warehouse, "grand-bend", expires=NIGHT + timedelta(days=7), expiration="assumed")
+    assert one(warehouse).expiry == (
+        "expires on 2026-10-19 (assumed), in 7 days; record the expiration that Qmlativ shows: "
+        "samegoal-pipelines districts set grand-bend --expires DATE (or never, if the district deleted it)"
+    )
+
+
+@pytest.mark.parametrize("expiration", ["never", "unknown"])
+def test_an_access_without_a_date_gives_no_warning(warehouse: sa.Engine, expiration: str) -> None:
+    register(warehouse, "grand-bend", expiration=expiration)
+    assert one(warehouse).expiry == f"expires: {expiration}"
+    assert read_board(warehouse, NIGHT, SEVEN_IN_CHICAGO).expiring == ()
+
+
+def test_a_district_that_awaits_its_secret_is_not_due_and_says_what_to_do(warehouse: sa.Engine) -> None:
+    register(warehouse, "grand-bend", secret_set_at=None)
+    board = read_board(warehouse, NIGHT, SEVEN_IN_CHICAGO)
+    (waiting,) = board.rest
+    assert (waiting.state, waiting.schedule, board.due) == ("awaiting secret", "awaiting secret", 0)
+    assert waiting.remarks.endswith("samegoal-pipelines districts set-secret grand-bend")
+    assert active_timezones(warehouse) == set()
 
 
 @pytest.mark.parametrize(

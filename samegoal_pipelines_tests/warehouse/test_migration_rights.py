@@ -189,7 +189,7 @@ def test_publishing_needs_no_right_that_everybody_has_by_default(customer: Custo
 FIRST_ROWS = """
     insert into samegoal.districts (district_id, name, base_url, timezone, source_host)
         values ('grand-bend', 'Grand Bend', 'https://q.example.org/api', 'America/Chicago', 'q.example.org');
-    insert into samegoal.district_credentials values ('grand-bend', 'key', 'encrypted', now());
+    insert into samegoal.district_credentials values ('grand-bend', 'key', 'encrypted');
     insert into samegoal.student_status_history
         (district_id, student_id, student_number, status, reason, enrollment_id, first_day,
         valid_from, valid_to, row_hash) values

@@ -1,0 +1,138 @@
+"""A district's credentials at the command line: registered without a secret, set, shown and revealed."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import subprocess
+import sys
+from contextlib import suppress
+from hashlib import sha256
+from pathlib import Path
+
+import pytest
+
+from samegoal_pipelines_tests.cli.asking import run
+
+PROGRAM = str(Path(sys.executable).parent / "samegoal-pipelines")
+ADD = [
+    "districts",
+    "add",
+    "a",
+    "--name",
+    "A",
+    "--base-url",
+    "https://a.example.org",
+    "--client-key",
+    "k1",
+]
+
+
+def at_a_terminal(*arguments: str, typed: str = "") -> tuple[int, str]:
+    """Exit status and everything that a person at a terminal sees, who types at the prompt."""
+    ours, theirs = pty.openpty()
+    command = [PROGRAM, *arguments]
+    with subprocess.Popen(
+        command, stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True
+    ) as program:
+        os.close(theirs)
+        seen = b""
+        with suppress(OSError):  # Linux: the other end is closed
+            while some := os.read(ours, 4096):
+                seen += some
+                if typed and b"Client Secret" in seen:  # what is typed before the prompt is dropped
+                    os.write(ours, typed.encode())
+                    typed = ""
+        os.close(ours)
+    return program.returncode, seen.decode().replace("\r\n", "\n")
+
+
+def shown(*arguments: str) -> list[str]:
+    answered = run(*arguments)
+    assert answered.returncode == 0, answered.stderr
+    return [" ".join(line.split()) for line in answered.stdout.splitlines()]
+
+
+@pytest.mark.parametrize("command", ["rotate-secret", "set-secret"])
+def test_a_district_without_a_secret_awaits_it_until_it_is_set(environment, command):
+    added = run(*ADD, "--access-name", "SameGoal 2026", "--contact", "pat@example.org")
+    assert (added.returncode, added.stderr) == (0, "")
+    assert added.stdout == (
+        "a: registered, awaiting secret; once SameGoal's technical team has generated the secret: "
+        "samegoal-pipelines districts set-secret a\n"
+    )
+    lines = shown("districts", "show", "a")
+    assert "Client Key k1" in lines
+    assert "Integration Access SameGoal 2026" in lines
+    assert "Client Secret awaiting secret" in lines
+    assert "contact pat@example.org" in lines
+
+    synced = run("sync", "a")
+    assert (synced.returncode, synced.stderr.count("\n")) == (1, 1)
+    assert synced.stderr.startswith("error: a: awaiting secret. To do: once SameGoal's technical team")
+
+    done = run("districts", command, "a", stdin="plugh\n", SAMEGOAL_OPERATOR="Pat Miller")
+    assert done.stdout == "a: secret set; next: samegoal-pipelines districts verify a\n"
+    (secret,) = [line for line in shown("districts", "show", "a") if line.startswith("Client Secret")]
+    assert secret.startswith(f"Client Secret fingerprint {sha256(b'plugh').hexdigest()[:12]}, set 2")
+    assert secret.endswith(" UTC by Pat Miller")
+    assert "secret replaced" in run("districts", command, "a", stdin="other").stdout
+
+
+def test_at_a_terminal_an_empty_answer_awaits_the_secret_and_nothing_typed_is_seen(environment):
+    status, seen = at_a_terminal(*ADD, typed="\n")
+    assert (status, "awaiting secret; once" in seen) == (0, True)
+    status, seen = at_a_terminal("districts", "set-secret", "a", typed="xyzzy\n")
+    assert (status, "a: secret set" in seen, "xyzzy" in seen) == (0, True, False)
+
+
+def test_the_secret_is_revealed_to_a_terminal_only_and_recorded(environment, deployment, monkeypatch):
+    monkeypatch.setenv("SAMEGOAL_OPERATOR", "Pat Miller")
+    run(*ADD, stdin="xyzzy")
+
+    def disclosures() -> list[tuple[str, str, str]]:
+        with deployment.warehouse.connect() as connection:
+            rows = connection.exec_driver_sql(
+                "select district_id, what, disclosed_by from samegoal.disclosures"
+            )
+            return [tuple(row) for row in rows]
+
+    lines = shown("districts", "credentials", "a")
+    assert lines[:2] == ["API Base URL https://a.example.org", "Client Key k1"]
+    assert not any("xyzzy" in line for line in lines)
+
+    redirected = run("districts", "credentials", "a", "--reveal")
+    assert (redirected.returncode, redirected.stdout) == (1, "")
+    assert redirected.stderr.startswith("error: a: --reveal prints the Client Secret to a terminal only")
+    assert disclosures() == []
+
+    status, seen = at_a_terminal("districts", "credentials", "a", "--reveal")
+    assert (status, seen.splitlines()[-1]) == (0, "xyzzy")
+    assert disclosures() == [("a", "client secret", "Pat Miller")]
+
+
+def test_a_secret_that_is_not_there_cannot_be_revealed(environment):
+    run(*ADD)
+    status, seen = at_a_terminal("districts", "credentials", "a", "--reveal")
+    assert (status, "error: a: awaiting secret" in seen) == (1, True)
+
+
+@pytest.mark.parametrize(
+    ("given", "expires", "expiration"),
+    [("2028-02-29", "2028-02-29", "given"), ("never", None, "never"), ("unknown", None, "unknown")],
+)
+def test_the_expiration_is_a_date_never_or_unknown_and_assumed_if_nothing_is_given(
+    environment, given, expires, expiration
+):
+    def listed() -> dict[str, str | None]:
+        (district,) = json.loads(run("districts", "list", "--json").stdout)
+        return district
+
+    run(*ADD)
+    assert listed()["expiration"] == "assumed"
+    assert f"{listed()['expires']} (assumed)" in run("districts", "list").stdout
+    assert run("districts", "set", "a", "--expires", given).returncode == 0
+    assert (listed()["expires"], listed()["expiration"]) == (expires, expiration)
+    assert f"access expires {expires or expiration}" in shown("districts", "show", "a")
+    assert run("districts", "set", "a", "--expires", "someday").returncode == 2

@@ -176,11 +176,11 @@ def snapshot_facts(
     return {
         "snapshot date": snapshot_date.isoformat(),
         "statuses": status_table(counts, before),
-        "last nights": nights_table(attempts),
         "students added": counts.added,
         "students changed": counts.changed,
         "students removed": counts.removed,
         "students who keep what was published": counts.carried_over,
+        "last nights": nights_table(attempts),
     }
 
 

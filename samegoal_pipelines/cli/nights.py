@@ -58,7 +58,8 @@ def line(outcome: Outcome) -> str:
         f"({_changes(outcome.counts)})"
     )
     if outcome.held:
-        return on_one_line(f"{said}; the gate would hold it: {'; '.join(outcome.reasons)}")
+        why = "; ".join(outcome.reasons)
+        return on_one_line(f"{said}; the gate would hold it: {why}. To do: {outcome.to_check}")
     return f"{said}; it would be published. Nothing was published or recorded"
 
 
@@ -141,6 +142,7 @@ def outcome_facts(outcome: Outcome, *, students: bool = False) -> dict[str, Any]
         "snapshot_date": outcome.night,
         "state": "held" if outcome.held else "published",
         "reasons": list(outcome.reasons),
+        "next_step": outcome.to_check,
         **asdict(outcome.counts),
         "gate": outcome.verdict.numbers if outcome.verdict else None,
         **listed,

@@ -59,6 +59,11 @@ class DryRun:
         return bool(self.reasons)
 
     @property
+    def to_check(self) -> str | None:
+        """What a person should check first, if the gate would hold it."""
+        return self.verdict.to_check if self.verdict and self.held else None
+
+    @property
     def failed(self) -> bool:
         """A dry run that failed has no such record."""
         return False
@@ -148,6 +153,8 @@ def facts_of(tried: DryRun, night: Night) -> dict[str, Any]:
         "students removed": counts.removed,
         "students carried over": counts.carried_over,
     }
+    if tried.to_check:
+        facts["what to do"] = tried.to_check
     if tried.verdict is not None:
         facts["shares"] = shares_table(tried.verdict, night.district.limits)
     return facts

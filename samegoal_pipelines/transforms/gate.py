@@ -107,11 +107,16 @@ class Verdict:
         """Which limits are exceeded."""
         return ", ".join(dict.fromkeys(reason.kind for reason in self.found))
 
+    @property
+    def to_check(self) -> str:
+        """What a person should check first."""
+        return "; ".join(dict.fromkeys(reason.next_step for reason in self.found))
+
     def next_step(self, night: date) -> str:
         """What to do about a held night. `ID` stands for the district."""
         return "; ".join(
             (
-                *dict.fromkeys(reason.next_step for reason in self.found),
+                *([self.to_check] if self.found else []),
                 "look at the students with: samegoal-pipelines changes ID --students",
                 "correct Qmlativ and run the night again, or, if the change is meant, publish what is held: "
                 f"{SYNC} --release --today {night} --why REASON",

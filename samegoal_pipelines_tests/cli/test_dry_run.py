@@ -88,6 +88,8 @@ def test_a_dry_run_that_the_gate_would_hold_exits_with_3_and_says_why(pipeline, 
     (reason,) = report["reasons"]
     assert reason.startswith("31 of 60 students")
     assert "31 of them" in reason  # the rows of the published night say what time alone explains
+    assert report["next_step"].startswith("check in Qmlativ whether their enrollments were ended")
+    assert f"To do: {report['next_step']}" in answer.stderr
     assert "changes" not in report
     assert reason in answer.stderr
     assert everything(pipeline) == before

@@ -1,6 +1,6 @@
 """A scheduled night of many districts through the real daemon: who came out how, who was told, what it cost.
 
-    python -m benchmarks.night --districts 300 --students 40
+    python -m benchmarks.night --districts 300 --students 40 [--engine celery]
 
 Not a ratio against a peer, and so not one of the cases of `python -m benchmarks`: it shows that the whole
 holds together at this size. Everything is real but Qmlativ, a sandbox in this process: the daemon, its
@@ -32,9 +32,11 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import psutil
+import yaml
 
 from samegoal_pipelines.postgres.server import EmbeddedPostgres
-from samegoal_pipelines_tests.defs.daemon_fixtures import Daemon, scheduled_runs, switch_on, ticks
+from samegoal_pipelines.settings import INSTANCE_FILES
+from samegoal_pipelines_tests.defs.daemon_fixtures import Daemon, Worker, scheduled_runs, switch_on, ticks
 
 WRONG, HELD, DOWN, PAUSED = 3, 2, 1, 1
 CLOSED = "http://127.0.0.1:9"  # nobody listens there
@@ -47,6 +49,8 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="benchmarks.night", description=__doc__.splitlines()[0])
     parser.add_argument("--districts", type=int, default=300)
     parser.add_argument("--students", type=int, default=40, help="per district; at least 40")
+    parser.add_argument("--engine", choices=["default", "celery"], default="default")
+    parser.add_argument("--slots", type=int, default=2, help="runs at the same time, on one Qmlativ host")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="samegoal-night-", ignore_cleanup_errors=True) as folder:
         Path(folder).chmod(0o711)  # run by root, Postgres works there as another account
@@ -56,12 +60,28 @@ def main() -> int:
                 "SAMEGOAL_ALLOW_LOCAL_SOURCES": "1",
                 "SAMEGOAL_ALERT_URLS": url,
                 "SAMEGOAL_RETRY_SECONDS": "5",
-                "DAGSTER_HOME": "",
+                "DAGSTER_HOME": str(_instance(Path(folder), options.engine, options.slots)),
             }
-            return _night(Path(folder), options.districts, options.students, messages)
+            worker = (
+                Worker(Path(folder) / "worker.log", options.slots) if options.engine == "celery" else None
+            )
+            return _night(Path(folder), options.districts, options.students, messages, worker)
 
 
-def _night(folder: Path, count: int, students: int, messages: list[str]) -> int:
+def _instance(folder: Path, engine: str, slots: int) -> Path:
+    """A DAGSTER_HOME with the engine's instance file, and so many runs at once."""
+    file = INSTANCE_FILES / "dagster.yaml" if engine == "default" else Path("deploy/celery/dagster.yaml")
+    config = yaml.safe_load(file.read_text())
+    queue = config["run_coordinator"]["config"]
+    queue["max_concurrent_runs"] = max(slots, 2) + (engine == "default")
+    queue["tag_concurrency_limits"][0]["limit"] = slots
+    home = folder / "instance"
+    home.mkdir()
+    (home / "dagster.yaml").write_text(yaml.safe_dump(config))
+    return home
+
+
+def _night(folder: Path, count: int, students: int, messages: list[str], worker: Worker | None) -> int:
     from samegoal_pipelines.defs.instance import add_partition, open_instance
     from samegoal_pipelines.deployment import Deployment
     from samegoal_pipelines.districts.pauses import pause
@@ -100,14 +120,17 @@ def _night(folder: Path, count: int, students: int, messages: list[str]) -> int:
         daemon = Daemon(folder / "daemon.log")
         with open_instance(deployment.settings) as instance:
             switch_on(instance)
-            spent = Spent(daemon, _postmaster(deployment))
+            if worker:
+                worker.start()
+                worker.wait(worker.is_up, "the worker")
+            spent = Spent(daemon, _postmaster(deployment), worker)
             daemon.start()
             began = time.monotonic()
             try:
                 daemon.wait(lambda: bool(scheduled_runs(instance)), "the first run")
                 first = time.monotonic()
                 due = count - PAUSED
-                daemon.wait(lambda: len(scheduled_runs(instance)) >= due, "all runs", 1_800)
+                daemon.wait(lambda: len(scheduled_runs(instance)) >= due, "all runs", 7_200)
                 submitted = time.monotonic()
                 _wait_and_tell(
                     lambda: Counter(run.status.value for run in scheduled_runs(instance)), due, spent.note
@@ -123,8 +146,12 @@ def _night(folder: Path, count: int, students: int, messages: list[str]) -> int:
                 by_partition = Counter(run.tags["dagster/partition"] for run in scheduled_runs(instance))
                 tick = ticks(instance)[-1]
                 memory = sum(process.memory_info().rss for process in daemon.family()) / 1e6
+                if worker:
+                    memory += sum(process.memory_info().rss for process in worker.family()) / 1e6
             finally:
                 daemon.stop()
+                if worker:
+                    worker.stop()
         board = read_board(deployment.warehouse, tonight, datetime.now(ZoneInfo(zone)))
         states = {one.district_id: one.state for one in board.districts}
         _say(f"totals: {board.totals}")
@@ -132,7 +159,7 @@ def _night(folder: Path, count: int, students: int, messages: list[str]) -> int:
         _say(f"all over after {over - began:.0f} s; CPU seconds per run: {sum(cpu.values()) / due:.2f}")
         for who, seconds in cpu.most_common():
             _say(f"  {seconds / due:5.2f}  {who}")
-        _say(f"memory of daemon and code server {memory:.0f} MB; tick {tick.status.value}")
+        _say(f"memory of daemon, code server and workers {memory:.0f} MB; tick {tick.status.value}")
         _say(f"messages: {len(messages)}\n{messages[0] if messages else ''}")
         wanted = {one: "published" for one in ids}
         wanted |= dict.fromkeys(wrong + down, "failed") | dict.fromkeys(held, "held")
@@ -183,9 +210,11 @@ class Spent:
     one and its runs have spent is nowhere to be read after that.
     """
 
-    def __init__(self, daemon: Daemon, postmaster: psutil.Process) -> None:
+    def __init__(self, daemon: Daemon, postmaster: psutil.Process, worker: Worker | None) -> None:
         self._daemon = daemon
         self._outside = {"Postgres": postmaster, "sandbox and this script": psutil.Process()}
+        if worker:
+            self._outside["workers"] = worker.family()[0]
         self._before = {who: _with_children(one) for who, one in self._outside.items()}
         self._by_process: dict[psutil.Process, tuple[str, float]] = {}
 

@@ -93,6 +93,28 @@ class Daemon:
         return self.log.read_text()[-6_000:]
 
 
+class Worker(Daemon):
+    """A Celery worker on this test's deployment."""
+
+    def __init__(self, log: Path, slots: int = 2) -> None:
+        super().__init__(log)
+        self._slots = str(slots)
+
+    def start(self) -> None:
+        command = [str(BINARIES / "celery"), "--app", "samegoal_pipelines.defs.celery_worker", "worker"]
+        with self.log.open("ab") as log:
+            self._process = subprocess.Popen(
+                [*command, "--queues", "dagster", "--concurrency", self._slots, "--loglevel", "INFO"],
+                cwd=self.log.parent,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                env=os.environ.copy(),
+            )
+
+    def is_up(self) -> bool:
+        return " ready." in self.log.read_text()
+
+
 def _end(process: psutil.Process) -> None:
     """Kill it, unless it has come to its end by itself meanwhile, as runs do."""
     with suppress(psutil.NoSuchProcess):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,29 +14,11 @@ from dagster_celery.tags import DAGSTER_CELERY_TASK_ID_TAG
 
 from samegoal_pipelines.defs.instance import add_partition, open_instance
 from samegoal_pipelines.sandbox import Sandbox
-from samegoal_pipelines_tests.defs.daemon_fixtures import BINARIES, WORKSPACE, Daemon
+from samegoal_pipelines_tests.defs.daemon_fixtures import BINARIES, WORKSPACE, Daemon, Worker
 
 pytestmark = pytest.mark.slow
 
 CHECKOUT = Path(__file__).resolve().parents[2]
-
-
-class Worker(Daemon):
-    """A Celery worker with two slots."""
-
-    def start(self) -> None:
-        command = [str(BINARIES / "celery"), "--app", "samegoal_pipelines.defs.celery_worker", "worker"]
-        with self.log.open("ab") as log:
-            self._process = subprocess.Popen(
-                [*command, "--queues", "dagster", "--concurrency", "2", "--loglevel", "INFO"],
-                cwd=self.log.parent,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                env=os.environ.copy(),
-            )
-
-    def is_up(self) -> bool:
-        return " ready." in self.log.read_text()
 
 
 @pytest.fixture

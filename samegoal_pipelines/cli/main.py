@@ -25,6 +25,7 @@ from samegoal_pipelines.cli import (
     export,
     forecast,
     pause,
+    preview,
     replay,
     report,
     show,
@@ -132,6 +133,7 @@ districts.districts.add_section(
     [
         districts.add_district,
         verify.verify,
+        preview.preview,
         show.list_districts,
         show.show_district,
         districts.set_district,

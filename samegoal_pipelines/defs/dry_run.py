@@ -4,7 +4,7 @@ It lands nothing either. Its date may be one that has not come yet (tag samegoal
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 from typing import Any
 
@@ -27,7 +27,7 @@ from samegoal_pipelines.tables.validation import validate
 from samegoal_pipelines.transforms.enrollments import window_start
 from samegoal_pipelines.transforms.gate import Verdict
 from samegoal_pipelines.transforms.parents import restriction_is_known
-from samegoal_pipelines.transforms.snapshot import SnapshotPayload, compute_night
+from samegoal_pipelines.transforms.snapshot import SnapshotPayload, SnapshotTables, compute_night
 from samegoal_pipelines.warehouse.rows import content_of
 from samegoal_pipelines.warehouse.session import StudentChange
 from samegoal_pipelines.warehouse.snapshots import Counts
@@ -40,6 +40,7 @@ class DryRun:
     Attributes:
         verdict: the gate's. None: nothing is published yet, or exactly this content is.
         changes: the students whom it would change, by number.
+        tables: all that it would publish, but for the students who are carried over.
     """
 
     district_id: str
@@ -47,6 +48,7 @@ class DryRun:
     counts: Counts
     verdict: Verdict | None
     changes: tuple[StudentChange, ...]
+    tables: SnapshotTables = field(repr=False, compare=False)
 
     @property
     def reasons(self) -> tuple[str, ...]:
@@ -90,7 +92,7 @@ def try_night(
             night.district.limits,
             LandedEvidence(night, payload, reads),
         )
-        tried = DryRun(night.district_id, night.today, counts, verdict, tuple(changes))
+        tried = DryRun(night.district_id, night.today, counts, verdict, tuple(changes), payload.tables)
         context.log.info(
             f"the gate would hold it: {'; '.join(tried.reasons)}" if tried.reasons else "it would pass"
         )

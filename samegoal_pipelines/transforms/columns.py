@@ -8,6 +8,7 @@ Ids and days are plain numpy integers in which a null is `MISSING` or `NO_DAY`. 
 
 from collections.abc import Mapping, Sequence
 from datetime import date
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -36,6 +37,12 @@ def columns_of(frame: pd.DataFrame) -> dict[str, pa.Array]:
 def frame_of(columns: Mapping[str, pa.Array]) -> pd.DataFrame:
     """A pandas frame on Arrow columns, without a copy."""
     return pd.DataFrame({name: pd.arrays.ArrowExtensionArray(values) for name, values in columns.items()})
+
+
+def records_of(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    """Rows as dictionaries of plain values, null as None."""
+    columns = {name: values.to_pylist() for name, values in columns_of(frame).items()}
+    return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
 
 
 def ids(values: pa.Array) -> np.ndarray:

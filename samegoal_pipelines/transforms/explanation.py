@@ -24,7 +24,7 @@ from samegoal_pipelines.tables.vocabulary import (
     QUARANTINED,
     RULES,
 )
-from samegoal_pipelines.transforms.columns import NOWHERE, columns_of, frame_of, ids
+from samegoal_pipelines.transforms.columns import NOWHERE, columns_of, frame_of, ids, records_of
 from samegoal_pipelines.transforms.departures import explain_absences
 from samegoal_pipelines.transforms.enrollments import (
     FilteredEnrollments,
@@ -196,7 +196,7 @@ def numbers_on_record(
         ),
     }
     known = build_student_demographics(raw, frame_of(statuses)).students
-    return {row["student_id"]: row["student_number"] for row in _plain_rows(known)}
+    return {row["student_id"]: row["student_number"] for row in records_of(known)}
 
 
 def _of(frame: pd.DataFrame, student: int, key: str = "student_id") -> pd.DataFrame:
@@ -205,13 +205,7 @@ def _of(frame: pd.DataFrame, student: int, key: str = "student_id") -> pd.DataFr
 
 
 def _rows_of(frame: pd.DataFrame, students: Collection[int]) -> list[dict[str, Any]]:
-    return _plain_rows(frame.loc[frame["student_id"].isin(list(students))])
-
-
-def _plain_rows(frame: pd.DataFrame) -> list[dict[str, Any]]:
-    """Rows as dictionaries of plain values, null as None."""
-    columns = {name: values.to_pylist() for name, values in columns_of(frame).items()}
-    return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+    return records_of(frame.loc[frame["student_id"].isin(list(students))])
 
 
 def _seen(
@@ -228,12 +222,12 @@ def _seen(
     when = [WHEN[kind] for kind in deciding_order(columns_of(theirs.enrollments), today)[0]]
     counted = {
         row["enrollment_id"]: row | {"outcome": "counted", "reason": kind}
-        for row, kind in zip(_plain_rows(theirs.enrollments), when, strict=True)
+        for row, kind in zip(records_of(theirs.enrollments), when, strict=True)
     }
-    excluded = iter(_plain_rows(theirs.excluded))
+    excluded = iter(records_of(theirs.excluded))
     years = _year_names(raw)
     before: dict[tuple[Any, ...], SeenEnrollment] = {}
-    for entry in _plain_rows(_of(raw["EntryWithdrawal"], student, "StudentID")):
+    for entry in records_of(_of(raw["EntryWithdrawal"], student, "StudentID")):
         content = tuple(entry.values())
         if content in before:
             yield replace(before[content], outcome="repeated", reason="repeat", words=_REPEAT, decides=False)
@@ -274,7 +268,7 @@ def _year_names(raw: Mapping[str, pd.DataFrame]) -> dict[int, str]:
     """The names of school years, by id."""
     return {
         row["SchoolYearID"]: row["Description"] or str(row["NumericYear"] or row["SchoolYearID"])
-        for row in _plain_rows(raw["SchoolYear"])
+        for row in records_of(raw["SchoolYear"])
         if row["SchoolYearID"] is not None
     }
 

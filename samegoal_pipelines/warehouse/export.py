@@ -1,8 +1,7 @@
 """What is published, as files: `students.csv` in the layout of SameGoal's Generic CSV API, and `parents.csv`.
 
-Here: the layout's columns, what it demands of a row, and spreadsheets that must not run what a name says.
-The layout is SameGoal's public page "Demographics integration: generic API". It has no parents: `parents.csv`
-has the columns of the view `parent_demographics`.
+Here: reading what is published, and spreadsheets that must not run what a name says. The layout is in
+`transforms.students_csv`. It has no parents: `parents.csv` has the columns of the view `parent_demographics`.
 """
 
 from __future__ import annotations
@@ -13,7 +12,7 @@ import os
 import tempfile
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -23,13 +22,12 @@ import sqlalchemy as sa
 
 from samegoal_pipelines.errors import SYNC
 from samegoal_pipelines.tables.history import VIEW_COLUMNS
+from samegoal_pipelines.transforms.students_csv import COLUMNS, NUMBER, cells_of, complaints
 from samegoal_pipelines.warehouse.disclosures import record_disclosure
 from samegoal_pipelines.warehouse.engine import as_operator
 from samegoal_pipelines.warehouse.errors import WarehouseError
 
 STUDENTS_FILE, PARENTS_FILE = "students.csv", "parents.csv"
-GENDERS = {"M", "F", "m", "f", "male", "female", "Male", "Female"}
-STUDENT_ID_LENGTH = 20
 _FORMULA_BEGINS = frozenset("=+-@")
 
 
@@ -59,40 +57,6 @@ class Exported:
     excluded: tuple[RefusedStudent, ...]
 
 
-# Column of the layout → column of the views; Qmlativ does not say in which district a student lives.
-_COLUMNS: dict[str, str | None] = {
-    "Student Id": "student_number",
-    "Last Name": "last_name",
-    "Middle Name": "middle_name",
-    "First Name": "first_name",
-    "Date of Birth": "birth_date",
-    "Gender": "gender",
-    "District Enrollment": "district_enrollment",
-    "Grade": "grade",
-    "Address": "street",
-    "City": "city",
-    "State": "state",
-    "Zip": "zip",
-    "Race": "race",
-    "District of Residence": None,
-    "County of Residence": "county",
-    "District of Service": "district_name",
-    "Student Reporting Id": "student_reporting_id",
-    "Building": "building",
-    "Building Reporting Id": "building_reporting_id",
-    "SIS Internal ID": "student_id",
-}
-REQUIRED = (
-    "Student Id",
-    "Last Name",
-    "First Name",
-    "Date of Birth",
-    "Gender",
-    "District Enrollment",
-    "Building",
-    "Building Reporting Id",
-)
-
 _STUDENTS = sa.text(
     """
     select student.*, replace(status.status, '-', '_') as district_enrollment,
@@ -116,6 +80,13 @@ _PARENTS = sa.text(
 )
 
 
+def published_students(engine: sa.Engine, district_id: str) -> list[dict[str, Any]]:
+    """The district's published students, as `students_csv.cells_of` takes them."""
+    with as_operator(engine, f"{district_id}: reading what is published") as connection:
+        rows = connection.execute(_STUDENTS, {"district_id": district_id}).mappings()
+        return [dict(row) for row in rows]
+
+
 def export_district(engine: sa.Engine, district_id: str, folder: Path, *, exported_by: str) -> Exported:
     """Write the district's published students and their parents to `folder`, and record who did so.
 
@@ -137,11 +108,9 @@ def export_district(engine: sa.Engine, district_id: str, folder: Path, *, export
     numbers = Counter(row["student_number"] for row in students)
     lines, excluded = [], []
     for row in students:
-        cells = {column: _blank_as_none(row.get(name or "")) for column, name in _COLUMNS.items()}
-        if reasons := _complaints(cells, numbers):
-            excluded.append(
-                RefusedStudent(_blank_as_none(row["student_number"]), row["student_id"], tuple(reasons))
-            )
+        cells = cells_of(row)
+        if reasons := complaints(cells, numbers):
+            excluded.append(RefusedStudent(cells[NUMBER], row["student_id"], tuple(reasons)))
         else:
             lines.append(list(cells.values()))
     refused = {student.student_id for student in excluded}
@@ -163,7 +132,7 @@ def export_district(engine: sa.Engine, district_id: str, folder: Path, *, export
                 raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(file))
         with tempfile.TemporaryDirectory(dir=folder, prefix=".export-") as name:  # mode 0700
             aside = Path(name)
-            _write(aside / STUDENTS_FILE, _COLUMNS, lines)
+            _write(aside / STUDENTS_FILE, COLUMNS, lines)
             _write(aside / PARENTS_FILE, _PARENT_COLUMNS, parent_lines)
             record_disclosure(
                 engine,
@@ -182,24 +151,6 @@ def export_district(engine: sa.Engine, district_id: str, folder: Path, *, export
             next_step="choose another folder",
         ) from None
     return exported
-
-
-def _complaints(cells: Mapping[str, Any], numbers: Counter[str]) -> list[str]:
-    """What SameGoal would refuse the row for, by column and without a value."""
-    found = [f"no {column}" for column in REQUIRED if cells[column] is None]
-    number, gender = cells["Student Id"], cells["Gender"]
-    if number is not None:
-        if numbers[number] > 1:
-            found.append(f"the same Student Id as {numbers[number] - 1} other student(s)")
-        if not (number.isalnum() and len(number) <= STUDENT_ID_LENGTH):
-            found.append(f"a Student Id that is not up to {STUDENT_ID_LENGTH} letters and digits")
-    if gender is not None and gender not in GENDERS:
-        found.append("a Gender that SameGoal's layout does not know")
-    return found
-
-
-def _blank_as_none(value: Any) -> Any:
-    return None if isinstance(value, str) and not value.strip() else value
 
 
 def csv_cell(value: Any) -> str:

@@ -7,6 +7,7 @@ from datetime import timedelta
 import dagster as dg
 import pytest
 
+from samegoal_pipelines.cli.nights import line
 from samegoal_pipelines.defs.instance import open_instance
 from samegoal_pipelines.sandbox import SandboxDistrict
 from samegoal_pipelines_tests.pipeline import TODAY
@@ -82,12 +83,11 @@ def test_a_chosen_entity_that_is_no_longer_granted_fails_the_night_by_name(pipel
     made.grant_entities(1, 101)
     pipeline.source.traffic.clear()
 
-    night = pipeline.run()
+    said = line(pipeline.run())
 
-    assert not night.published
-    assert "grand-bend" in night.line()
-    assert "102 Prairie High School" in night.line()
-    assert "Custom API Entities" in night.line()
-    assert "districts set grand-bend --entities" in night.line()
+    assert said.startswith("error: grand-bend: ")
+    assert "102 Prairie High School" in said
+    assert "Custom API Entities" in said
+    assert "districts set grand-bend --entities" in said
     assert not pipeline.source.traffic.requests(kind="list", object="Student/Student")
     assert pipeline.published() == before

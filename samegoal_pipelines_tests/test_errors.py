@@ -23,7 +23,13 @@ from samegoal_pipelines.qmlativ.errors import (
 )
 from samegoal_pipelines.warehouse.errors import OlderSnapshotError, SupersededRunError
 
-NOT_AT_NIGHT = {"AlertError", "NothingToExplainError", "NothingToForecastError", "PipelineError"}
+NOT_AT_NIGHT = {
+    "AlertError",
+    "NothingToExplainError",
+    "NothingToForecastError",
+    "PipelineError",
+    "RunFailedError",
+}
 """Errors that no night can end with."""
 
 

@@ -35,6 +35,7 @@ class RunFailedError(PipelineError):
 class InactiveDistrictError(PipelineError):
     """A disabled district is not run."""
 
+    kind = Kind.REGISTRATION
     next_step = "enable it with: samegoal-pipelines districts enable ID"
 
 

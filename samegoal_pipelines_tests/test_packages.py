@@ -1,6 +1,9 @@
 """The tree keeps its shape: rooms import downwards; only `defs` and what Dagster loads import Dagster."""
 
 import ast
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -63,3 +66,19 @@ def test_these_rooms_read_no_clock_and_no_environment(room):
 def test_no_module_is_a_drawer_for_everything():
     names = {path.stem for path in ROOT.rglob("*.py")}
     assert names.isdisjoint({"helpers", "utils", "util", "common", "misc"})
+
+
+def test_make_runs_its_commands_in_a_utf8_locale():
+    """With LC_ALL=C, Python cannot even start in an environment below a folder like `año`."""
+    ask = f'encoding:\n\t@"{sys.executable}" -c "import locale; print(locale.getencoding())"\n'
+    hostile = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    asked = subprocess.run(
+        ["make", "--silent", "--file=Makefile", "--file=-", "encoding"],
+        input=ask,
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=ROOT.parent,
+        env={**os.environ, **hostile},
+    )
+    assert asked.stdout == "UTF-8\n", asked.stderr

@@ -216,8 +216,8 @@ def test_a_flag_that_is_null_in_every_row_fails_the_night_and_hides_nothing(
     failed = pipeline.run(today=TOMORROW)
 
     assert not failed.published
-    assert f"{qmlativ_object}: the field {field} is null in all" in failed.line()
-    assert "grant it in the Integration Access" in failed.line()
+    assert f"{qmlativ_object}: the field {field} is null in all" in failed.reason
+    assert "grant it in the Integration Access" in failed.next_step
     assert pipeline.published() == before
 
 

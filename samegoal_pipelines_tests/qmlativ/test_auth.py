@@ -2,6 +2,7 @@
 
 import base64
 import json
+import math
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -104,6 +105,8 @@ def test_an_odd_lifetime_means_that_the_token_is_used_until_it_is_refused(lifeti
     with serving(tokens) as server, QmlativClient(server.connection(page_size=1)) as client:
         assert client.read(COUNTY).num_rows == 4
     assert tokens.given == 1
+    body = json.dumps({"access_token": "x", "expires_in": lifetime}).encode()
+    assert auth_module._token_in(body, asked=100.0).good_until == math.inf, "however long a read takes"
 
 
 def test_a_lifetime_of_seconds_is_used_but_for_a_tenth(monkeypatch):

@@ -1,6 +1,6 @@
-"""What `workspace.yaml` loads: the pipeline's definitions, put together.
+"""The pipeline's Dagster definitions, which `workspace.yaml` loads.
 
-`build_defs` is the seam for tests: it takes a deployment of their own.
+Tests call `build_defs` with their own deployment.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ def build_defs(deployment: Deployment | None = None) -> dg.Definitions:
             "io_manager": landing_io_manager,
             IN_MEMORY: dg.mem_io_manager,
         },
-        # One process per run: `today` is decided once, and frames are handed on from memory.
+        # One process per run: `today` is decided once, and frames are passed on in memory.
         executor=dg.in_process_executor,
     )
 
@@ -69,7 +69,7 @@ def build_defs(deployment: Deployment | None = None) -> dg.Definitions:
 def _with_owner_and_code(assets: Iterable[Any]) -> Sequence[Any]:
     """Every asset with its owner and a link to its code."""
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", dg.BetaWarning)  # of code references, in Dagster 1.13
+        warnings.simplefilter("ignore", dg.BetaWarning)  # code references are in beta in Dagster 1.13
         linked: Any = dg.with_source_code_references(list(assets))
     return dg.map_asset_specs(lambda spec: spec.replace_attributes(owners=[OWNER]), linked)
 

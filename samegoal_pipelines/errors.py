@@ -1,8 +1,8 @@
-"""The base of every error that the pipeline foresees. No package's own errors live here.
+"""The base of every error that the pipeline foresees. Each package defines its own subclasses.
 
-A subclass names what happened by its meaning and declares `kind`, `next_step` and `transient`; an instance
-may override them. Every form of an error (the run's failure, the row in `snapshots`, alerts, the terminal) is
-made from these fields. Nothing reads them back from a message.
+A subclass is named after what happened and declares `kind`, `next_step` and `transient`. An instance may
+override them. The run's failure, the row in `snapshots`, alerts and terminal output are made from these
+fields, never from a parsed message.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from enum import StrEnum
 
 
 class Kind(StrEnum):
-    """What kind of trouble an error is. Alerts report a district again when its kind changes."""
+    """The kind of an error. Alerts report a district again when its kind changes."""
 
     ADDRESS = "address"
     ANOTHER_NIGHT = "another night"
@@ -48,13 +48,13 @@ REPORT = "this is a defect of the pipeline; report it, with the run RUN"
 
 
 class PipelineError(Exception):
-    """Something foreseen went wrong.
+    """An error that the pipeline foresees.
 
     Args:
         detail: what happened, on one line, without a row's value or a secret.
         object: what it happened to: a Qmlativ object and page, a table.
         step: what the pipeline was doing.
-        district_id: the district that it happened to, if one is known.
+        district_id: the district, if known.
         kind, next_step, transient: override the class's.
     """
 
@@ -62,7 +62,7 @@ class PipelineError(Exception):
     next_step: str = ""
     """What a person can do. `ID` stands for the district, `RUN` for the run."""
     transient: bool = False
-    """Whether the same call may succeed later although nobody did anything."""
+    """Whether the same call may succeed later without any action."""
     rerun: bool = True
     """Whether running the night again follows the next step."""
 
@@ -96,7 +96,7 @@ class PipelineError(Exception):
 
     @property
     def next_step_of_night(self) -> str:
-        """What to do when this error has ended a night."""
+        """The next step after this error ended a night."""
         if not self.rerun or self.kind is Kind.DEFECT:  # a defect fails again
             return self.next_step
         if not self.next_step:
@@ -109,6 +109,6 @@ class PipelineError(Exception):
 
 
 def fill_in(next_step: str, district_id: str | None, run_id: str | None = None) -> str:
-    """Name the district and the run in a next step; what is not known keeps its placeholder."""
+    """Fill in the district and the run in a next step. An unknown one keeps its placeholder."""
     values = {"ID": district_id, "RUN": run_id}
     return re.sub(r"\b(ID|RUN)\b", lambda found: values[found[0]] or found[0], next_step)

@@ -1,7 +1,7 @@
-"""Whether two texts may name the same phone number, however each of them is written.
+"""Decide whether two texts may contain the same phone number, regardless of how it is written.
 
-Lives here: reading numbers out of texts, and comparing them. Not here: whose numbers they are, or which are
-confidential (`transforms`, `warehouse`).
+This module reads numbers out of texts and compares them. Whose numbers they are, and which are confidential,
+is decided in `transforms` and `warehouse`.
 
 Every answer errs on one side. If two texts may name one number, they do, because the reason to ask is that
 one of them is confidential. So `555-0101` and `(512) 555-0101` are the same number here, and a text that is
@@ -35,7 +35,7 @@ _LONGEST_ENDING = 4  # 512-555-0101/02 and 512-555-0101 or 0102 name two numbers
 
 
 def numbers_in(*texts: str | None) -> set[str]:
-    """The digits of each number that the texts name, without country code and extension.
+    """The digits of each number in the texts, without country code and extension.
 
     Returns `{ANY}` if a text has digits that cannot be read, or if no text names a number.
 
@@ -53,7 +53,7 @@ def numbers_in(*texts: str | None) -> set[str]:
 
 
 def may_be_one_of(text: str, numbers: Collection[str]) -> bool:
-    """Whether a text may name one of these numbers (each as `numbers_in` returns it, or `ANY`)."""
+    """Whether a text may contain one of these numbers (each as `numbers_in` returns it, or `ANY`)."""
     readings = _readings(text)
     return any(
         number in digits or digits in number  # one may lack its area code, or carry an extension
@@ -79,7 +79,7 @@ def _has_extension(text: str, extension: str) -> bool:
         written = ""
     if written.lstrip("0") == wanted.lstrip("0"):
         return True
-    digits = normalize_digits_only(text)  # after a mere space or hyphen, an extension has to be known
+    digits = normalize_digits_only(text)  # after only a space or hyphen, the extension must be known
     return any(digits.endswith(each + wanted) for each in numbers_in(text) - {ANY})
 
 

@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 NOTHING = "–"
-"""Stands where there is nothing to compare or to count."""
+"""Shown if there is nothing to compare or to count."""
 
 
 def on_one_line(text: str | None) -> str:
-    """A text on one line, for more would look like a line of ours, and without what steers a terminal."""
+    """The text on one line, without control characters, so that it cannot imitate our output."""
     return " ".join("".join(c if c.isprintable() else " " for c in text or "").split())
 
 
 def some(names: Sequence[str], most: int) -> str:
-    """The first of a list of names, and how many more there are."""
+    """The first names, and how many more there are."""
     return ", ".join(names[:most]) + (f" and {len(names) - most:,} more" if len(names) > most else "")
 
 

@@ -69,7 +69,7 @@ class Settings(BaseSettings):
     celery_broker_url: SecretStr | None = None
     """The broker for runs on Celery workers, such as `redis://…`. Unset means the database."""
     alert_urls: SecretStr | None = None
-    """Where alerts go: apprise URLs, comma-separated. Without any, an alert is a log line."""
+    """Where alerts go: apprise URLs, comma-separated. Without a URL, an alert is a log line."""
     alert_all_well: bool = False
     """Whether to send a message when every district is well."""
     ui_url: str = Field(default="http://localhost:3000", pattern=r"^https?://\S+$")

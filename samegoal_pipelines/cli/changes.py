@@ -114,7 +114,7 @@ def _print(district_id: str, nights: Sequence[NightChanges]) -> None:
     if listed:
         click.echo()
         print_table(
-            ["night", "student", "change", "was", "is", "changed columns, or why gone"],
+            ["night", "student", "change", "was", "is", "changed columns, or why removed"],
             [
                 [
                     date,

@@ -16,6 +16,7 @@ from samegoal_pipelines.cli.sections import Sections
 from samegoal_pipelines.cli.terminal import print_json, print_table
 from samegoal_pipelines.districts.errors import SecretAwaitedError
 from samegoal_pipelines.errors import fill_in
+from samegoal_pipelines.printable import counted
 from samegoal_pipelines.tables.limits import LIMITS
 
 if TYPE_CHECKING:
@@ -176,8 +177,8 @@ def _hide_published(deployment: Deployment, district_id: str, withheld: set[str]
         confidential="show_confidential_phones" in withheld,
     )
     click.echo(
-        f"{district_id}: removed from what is published: contacts of {hidden.parents:,} restricted parents, "
-        f"{hidden.phones:,} phones"
+        f"{district_id}: removed from what is published: contacts of "
+        f"{counted(hidden.parents, 'restricted parent')}, {counted(hidden.phones, 'phone')}"
     )
 
 

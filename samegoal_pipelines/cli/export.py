@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from samegoal_pipelines.cli.terminal import print_json
-from samegoal_pipelines.printable import on_one_line
+from samegoal_pipelines.printable import counted, on_one_line
 
 if TYPE_CHECKING:
     from samegoal_pipelines.deployment import Deployment
@@ -42,8 +42,9 @@ def export(deployment: Deployment, district_id: str, folder: Path, as_json: bool
         return
     for student in exported.excluded:
         click.echo(on_one_line(f"excluded: {student.label}: {', '.join(student.reasons)}"), err=True)
+    rows = f"{counted(exported.students, 'student')} and {counted(exported.parents, 'parent row')}"
     click.echo(
-        f"{district_id}: {exported.students:,} students and {exported.parents:,} parent rows of the snapshot "
-        f"{exported.snapshot_date} written to {exported.file} and {exported.parents_file.name}"
-        + (f"; {len(exported.excluded):,} students excluded" if exported.excluded else "")
+        f"{district_id}: {rows} of the snapshot {exported.snapshot_date} "
+        f"written to {exported.file} and {exported.parents_file.name}"
+        + (f"; {counted(len(exported.excluded), 'student')} excluded" if exported.excluded else "")
     )

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from samegoal_pipelines.cli.dates import Night
+from samegoal_pipelines.printable import counted
 
 if TYPE_CHECKING:
     from samegoal_pipelines.deployment import Deployment
@@ -53,7 +54,7 @@ def pause(
     nights = (made.paused_to - made.paused_from).days + 1
     click.echo(
         f"{district_id}: paused from {made.paused_from} to {made.paused_to} "
-        f"({'1 night' if nights == 1 else f'{nights:,} nights'}); "
+        f"({counted(nights, 'night')}); "
         f"end it with: samegoal-pipelines resume {district_id}"
     )
 

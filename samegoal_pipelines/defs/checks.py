@@ -19,6 +19,7 @@ import pandas as pd
 from samegoal_pipelines.defs.dagster_internals import about_last_materialization
 from samegoal_pipelines.defs.errors import district_check, is_selected
 from samegoal_pipelines.defs.metadata import table
+from samegoal_pipelines.printable import counted
 from samegoal_pipelines.tables import worklist as problems
 from samegoal_pipelines.tables.reads import unchecked_objects, years_not_read
 from samegoal_pipelines.transforms.end_dates import INCLUSIVE, SAME_DAY, observe_end_dates
@@ -243,8 +244,8 @@ def worklist_findings(worklist: pd.DataFrame) -> dict[str, Finding]:
     if total["enrollments"]:
         each = "; ".join(f"{n['enrollments']:,} {name}" for name, n in counts.items() if n["enrollments"])
         message = (
-            f"{total['enrollments']:,} enrollment(s) of {total['students']:,} student(s) at "
-            f"{total['schools']:,} school(s): {each}; the table registrar_worklist has each of them, with "
+            f"{counted(total['enrollments'], 'enrollment')} of {counted(total['students'], 'student')} at "
+            f"{counted(total['schools'], 'school')}: {each}; the table registrar_worklist lists them with "
             "what to do in Qmlativ"
         )
     by_problem = table(

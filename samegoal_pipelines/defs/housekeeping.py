@@ -14,6 +14,7 @@ from samegoal_pipelines.defs.errors import unforeseen
 from samegoal_pipelines.deployment import Deployment
 from samegoal_pipelines.districts.registry import District
 from samegoal_pipelines.errors import PipelineError
+from samegoal_pipelines.printable import counted
 from samegoal_pipelines.reporting.report import FOLDER
 from samegoal_pipelines.warehouse.snapshots import last_published
 
@@ -57,7 +58,9 @@ def prune_landed_nights(context: dg.OpExecutionContext, deployment: dg.ResourceP
     if faults:
         named = "; ".join(f"{district_id}: {fault}" for district_id, fault in [*faults.items()][:_NAMED])
         more = f"; and {len(faults) - _NAMED} more" if len(faults) > _NAMED else ""
-        messages.insert(0, f"{len(faults)} of {len(faults) + len(pruned)} district(s) failed: {named}{more}")
+        messages.insert(
+            0, f"{len(faults)} of {counted(len(faults) + len(pruned), 'district')} failed: {named}{more}"
+        )
     if messages:
         raise dg.Failure(
             f"pruning the landing: {'; '.join(messages)}", metadata=metadata, allow_retries=False

@@ -25,7 +25,7 @@ from samegoal_pipelines.defs.partitions import DISTRICTS
 from samegoal_pipelines.deployment import Deployment
 from samegoal_pipelines.districts.pauses import unpaused
 from samegoal_pipelines.districts.registry import District
-from samegoal_pipelines.printable import some
+from samegoal_pipelines.printable import counted, some
 from samegoal_pipelines.reporting.nightly_status import NIGHT_BEGINS
 
 SCHEDULE_NAME = "nightly_by_district"
@@ -57,7 +57,7 @@ def nightly_by_district(
     not stamp yesterday's date on what Qmlativ says today.
     """
     if closed := close_abandoned_runs(context.instance):
-        context.log.info(f"{closed:,} run(s) of commands that were killed marked as failed")
+        context.log.info(f"marked as failed: {counted(closed, 'run')} of killed commands")
     tick = context.scheduled_execution_time.astimezone(UTC).isoformat()
     tonight = look_at_tonight(deployment, context.instance, datetime.now(UTC), tick)
     requested = [district.id for district, _ in tonight.requested]
@@ -91,8 +91,8 @@ class Tonight(NamedTuple):
     def sentence(self) -> str:
         """All of it for people, in a line."""
         parts = [
-            f"{len(self.requested):,} run(s) requested",
-            f"{self.started:,} district(s) started already",
+            f"{counted(len(self.requested), 'run')} requested",
+            f"{counted(self.started, 'district')} started already",
         ]
         if self.in_progress:
             parts.append(

@@ -19,6 +19,7 @@ from samegoal_pipelines.defs.night import Night, NotLandedError, read_date, run_
 from samegoal_pipelines.defs.partitions import DISTRICTS
 from samegoal_pipelines.deployment import Deployment
 from samegoal_pipelines.landing import LandedFileError, LandingError
+from samegoal_pipelines.printable import counted
 from samegoal_pipelines.tables.catalog import published_tables
 from samegoal_pipelines.tables.validation import validate
 from samegoal_pipelines.transforms.snapshot import compute_night
@@ -136,7 +137,7 @@ def refuse_what_is_not_landed(night: Night, nights: Sequence[Snapshot]) -> None:
         return
     first, what = next(iter(faults.items()))
     others = len(faults) - 1
-    also = f", and those of {others} later night(s) are missing or cannot be used either" if others else ""
+    also = f", and {counted(others, 'later night')} cannot be replayed either" if others else ""
     sound = [one.snapshot_date for one in nights if one.snapshot_date > max(faults)]
     next_step = (
         f"the earliest date to replay from is {sound[0]}" if sound else "no later night can be replayed"

@@ -77,7 +77,7 @@ class SecretCipher:
 
     def needs_an_old_key(self, encrypted: bytes) -> bool:
         """Whether only an older key decrypts the secret."""
-        self.check()  # unusable keys are an error, not a "no"
+        self.check()  # unusable keys raise instead of returning False
         with suppress(DecryptionError):
             self.decrypt(encrypted, "")
             return not self.uses_first_key(encrypted)

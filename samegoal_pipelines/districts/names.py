@@ -15,7 +15,7 @@ def checked_id(district_id: str) -> str:
     """Return the id if it is safe in a path and in SQL.
 
     Raises:
-        InvalidDistrictError: it is none.
+        InvalidDistrictError: the id is invalid.
     """
     if not _ID.fullmatch(district_id):
         raise InvalidDistrictError(
@@ -27,7 +27,7 @@ def checked_id(district_id: str) -> str:
 
 
 def checked_name(district_id: str, name: str) -> str:
-    """Return the name with plain spaces, if it has no invisible characters. Terminals and pages show it."""
+    """Return the name with plain spaces, if it has no invisible characters."""
     name = "".join(" " if unicodedata.category(each) == "Zs" else each for each in name).strip()
     if not name:
         raise InvalidDistrictError(
@@ -36,7 +36,7 @@ def checked_name(district_id: str, name: str) -> str:
     unseen = next((each for each in name if not each.isprintable()), None)
     if unseen is not None:
         raise InvalidDistrictError(
-            f"the name holds a control character or another that is not seen (U+{ord(unseen):04X})",
+            f"the name holds a control or invisible character (U+{ord(unseen):04X})",
             district_id=district_id,
             next_step="give it without",
         )

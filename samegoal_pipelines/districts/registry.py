@@ -55,7 +55,7 @@ __all__ = [
 
 DEFAULT_TIMEZONE = "America/Chicago"
 _NO_PLACES = {"localtime", "Factory"}
-"""Listed among the time zones, but not one: the machine's own, and that of an unconfigured machine."""
+"""Listed among the time zones, but not real ones: the machine's own, and an unconfigured machine's."""
 _CHANGEABLE = {
     "name",
     "access_name",
@@ -169,10 +169,10 @@ class Registry:
     # -- reading --
 
     def get(self, district_id: str) -> District:
-        """The district of this id.
+        """The district with this id.
 
         Raises:
-            UnknownDistrictError: there is none.
+            UnknownDistrictError: there is no such district.
         """
         with as_operator(self._engine, "looking up the district") as connection:
             return _get(connection, district_id)
@@ -266,7 +266,7 @@ class Registry:
             expires: default: one year from now, marked as assumed.
 
         Raises:
-            InvalidDistrictError: something about it is not acceptable.
+            InvalidDistrictError: a value is invalid.
             DuplicateDistrictError: the id, or the address with this entity, is already registered.
         """
         checked_id(id)
@@ -315,7 +315,7 @@ class Registry:
                 ones change, and None restores the default.
 
         Raises:
-            InvalidDistrictError, DuplicateDistrictError, UnknownDistrictError: and nothing is changed.
+            InvalidDistrictError, DuplicateDistrictError, UnknownDistrictError: nothing was changed.
         """
         unknown = changes.keys() - _CHANGEABLE
         if unknown:
@@ -522,7 +522,7 @@ def _refuse_half_erased(connection: sa.Connection, district_id: str) -> None:
     unfinished = (erasures.c.district_id == district_id) & erasures.c.files_erased.is_(None)
     if connection.scalar(sa.select(sa.exists().where(unfinished))):
         raise InvalidDistrictError(
-            "the erasure of a district of this id was stopped before its end",
+            "an earlier district with this id is not completely erased",
             district_id=district_id,
             next_step="finish it first: samegoal-pipelines districts erase ID --yes",
         )
@@ -552,7 +552,7 @@ def _update(connection: sa.Connection, district_id: str, values: dict[str, Any])
         sa.update(districts).where(districts.c.district_id == district_id).values(**values)
     )
     if not changed.rowcount:
-        _get(connection, district_id)  # says that there is none
+        _get(connection, district_id)  # raises if there is no such district
 
 
 def _district(row: sa.RowMapping) -> District:

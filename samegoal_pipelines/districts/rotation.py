@@ -1,6 +1,6 @@
 """Encrypt every district's secret again with the first key, so that the other keys can be removed.
 
-This can stop at any time without losing a secret. A new key is in the key file before anything is encrypted
+It can stop at any time without losing a secret. A new key is in the key file before anything is encrypted
 with it, and the old keys are removed only after every secret was decrypted without them. Keys from the
 environment are changed there.
 """
@@ -82,7 +82,7 @@ def _reencrypt(connection: sa.Connection, cipher: SecretCipher, district_id: str
 
 
 def _drop_old_keys(engine: sa.Engine, cipher: SecretCipher) -> bool:
-    """Remove the old keys unless a secret still needs one. No other change of the registry is in progress."""
+    """Remove the old keys unless a secret still needs one. The registry is locked meanwhile."""
     with changing(engine, _NO_DISTRICT, "dropping the old keys") as connection:
         take_role(connection, Role.OPERATOR)
         for district_id in connection.scalars(sa.select(districts.c.district_id)).all():

@@ -27,12 +27,12 @@ _PARTITIONS = DISTRICTS.name or ""
 
 
 class EraseRefusedError(DistrictError):
-    """A district cannot be erased now, or not to the end; the message says what to do."""
+    """A district cannot be erased now, or not completely. The message says what to do."""
 
 
 @dataclass(frozen=True)
 class Holdings:
-    """What a district has or had: rows by table, landed files, and a partition or not."""
+    """What a district has or had: rows by table, landed files, and whether it has a partition."""
 
     rows: dict[str, int]
     files: int
@@ -99,7 +99,7 @@ def _holdings(deployment: Deployment, instance: Instance, district_id: str) -> H
     if not any((found.rows, found.files, found.partition)) and not erase.is_unfinished(
         deployment.warehouse, district_id
     ):
-        raise UnknownDistrictError("there is nothing of such a district", district_id=district_id)
+        raise UnknownDistrictError("there is no data of this district", district_id=district_id)
     return found
 
 

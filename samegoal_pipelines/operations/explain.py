@@ -30,7 +30,7 @@ LONGEST_NUMBER = 60  # characters; Qmlativ's are much shorter
 
 
 class NothingToExplainError(PipelineError):
-    """No published night, or nobody with this number; says what to check."""
+    """There is no published night, or no student has this number."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ class StudentAnswer:
         status, left = self.published.status, self.published.departure
         if status is None:
             if left is None:
-                return ["published: nothing, that night or before"]
+                return ["published: nothing, on that night or before"]
             return [
                 f"published: nothing; left on {left['snapshot_date']} as {left['last_status']}: {left['why']}"
             ]
@@ -87,8 +87,8 @@ class StudentAnswer:
         lines = self.explanation.sentences()
         if self.explanation.decision and not self.has_record:
             lines.append(
-                "Student and Name have no sound record of the student: what was last published stays, "
-                "and nothing is published where nothing was"
+                "Student and Name have no usable record of the student, so the last published rows, if any, "
+                "are carried over"
             )
         if self.differs:
             lines.append(self._difference())
@@ -99,9 +99,9 @@ class StudentAnswer:
         given = decision.status if decision else "no status"
         published = self.published.status["status"] if self.published.status else "nothing"
         what = (
-            f"these rows give {given} by today's rules, and published is {published}"
+            f"by today's rules these rows give {given}, but {published} is published"
             if given != published
-            else f"published differs from what these rows give by today's rules in {', '.join(self.differs)}"
+            else f"by today's rules these rows differ from what is published in {', '.join(self.differs)}"
         )
         return (
             f"{what}: the rules or the rows have changed since that night was published; "
@@ -159,7 +159,7 @@ def explain_student(
 
     Raises:
         UnknownDistrictError: no such district.
-        NothingToExplainError: no night is published (by that date), or nobody has this number.
+        NothingToExplainError: no night is published (by that date), or no student has this number.
     """
     deployment.registry.get(district_id)
     night = _night(deployment, district_id, on)
@@ -248,10 +248,11 @@ class _Landed:
 def _find(
     deployment: Deployment, district_id: str, number: str, night: date, people: Tables | None
 ) -> tuple[list[int], list[str]]:
-    """The students with exactly this number that night, or else ever, or else with other spaces around it.
+    """The students with exactly this number on that night, or else on any night, or else with other spaces
+    around it.
 
     Raises:
-        NothingToExplainError: nobody has it.
+        NothingToExplainError: no student has this number.
     """
     wanted = number.strip()
     if not wanted:
@@ -259,7 +260,7 @@ def _find(
             "the student number is empty", district_id=district_id, next_step="give it as Qmlativ shows it"
         )
     nobody = NothingToExplainError(
-        f"nobody has the student number {shown(number)}, neither in the rows landed on {night} "
+        f"no student has the number {shown(number)}, neither in the rows landed on {night} "
         "nor in anything ever published",
         district_id=district_id,
         next_step="it is text: check leading zeros, and that it is StudentNumber and not StudentID",
@@ -317,7 +318,7 @@ def _differences(
 
 
 def _what_came_after(deployment: Deployment, night: Snapshot, on: date | None) -> list[str]:
-    """A remark if a later night was not published, so that nobody confuses it with this one."""
+    """A remark if a later night was not published, to avoid confusion with this one."""
     later = snapshots.unpublished_since(deployment.warehouse, night, on)
     if later is None:
         return []

@@ -19,7 +19,7 @@ from samegoal_pipelines.warehouse.changes import students_as_of
 
 
 class NothingToForecastError(PipelineError):
-    """No published night, or its landed rows are gone; says what to do."""
+    """There is no published night, or its landed rows are gone."""
 
 
 @dataclass(frozen=True)

@@ -24,10 +24,10 @@ def students_of_hold(
     """The students who would be added, removed or change their status, ordered by number.
 
     Args:
-        night, run_id: of the attempt that is held.
+        night, run_id: the held attempt's.
 
     Raises:
-        LandingError: what was held is not in the landing any more.
+        LandingError: the held rows are no longer in the landing.
         WarehouseError: as `as_operator` does.
     """
     held = SnapshotPayload.from_landed(

@@ -1,4 +1,4 @@
-"""Hiding published contacts as soon as a district is set to withhold them.
+"""Hide published contacts as soon as a district is set to withhold them.
 
 It reads the landed rows of the published night and rewrites current rows in the warehouse. The
 registry stores the setting, and `transforms` withholds contacts in later snapshots.
@@ -21,7 +21,7 @@ from samegoal_pipelines.warehouse.withholding import Hidden
 
 
 class NotHiddenError(WarehouseError):
-    """The switch is set, and what is published could not be changed."""
+    """The switch is set, but the published rows could not be changed."""
 
 
 def hide_published_contacts(
@@ -29,15 +29,16 @@ def hide_published_contacts(
 ) -> Hidden:
     """Remove the contacts that the district withholds from now on from its published rows.
 
-    Call it after the switch is set. A run that is publishing meanwhile either sees the switch and gives up,
-    or ends first, and its rows are changed.
+    Call it after the switch is set. A run that is publishing either sees the switch and fails, or ends first,
+    and then its rows are changed.
 
     Args:
-        restricted: empty the contacts of parents under active restricted access.
-        confidential: empty confidential phones. If the landed rows are gone, empty every phone.
+        restricted: blank the contacts of parents under active restricted access.
+        confidential: blank confidential phones. If the landed rows are gone, blank every phone.
 
     Raises:
-        NotHiddenError: another run holds the district, or Postgres failed; names the command to repeat.
+        NotHiddenError: another run holds the lock, or Postgres failed. The message names the command to
+        repeat.
     """
     try:
         while True:

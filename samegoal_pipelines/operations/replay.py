@@ -12,7 +12,7 @@ from typing import Any
 from samegoal_pipelines.defs.replay import REPLAY_JOB, Outcome, replay_landed_nights
 from samegoal_pipelines.deployment import Deployment
 from samegoal_pipelines.operations.runs import execute, run_error
-from samegoal_pipelines.printable import on_one_line
+from samegoal_pipelines.printable import counted, on_one_line
 from samegoal_pipelines.warehouse.replay import ReplayedNight
 from samegoal_pipelines.warehouse.snapshots import Snapshot
 
@@ -46,7 +46,9 @@ class ReplayOutcome:
         """One line for people."""
         if self.outcome is None:
             return on_one_line(f"error: {self.district_id}: {self.reason}")
-        nights = f"{len(self.nights):,} night(s) from {self.nights[0].night} to {self.nights[-1].night}"
+        nights = (
+            f"{counted(len(self.nights), 'night')} from {self.nights[0].night} to {self.nights[-1].night}"
+        )
         if not self.differing:
             return f"{self.district_id}: replayed {nights}: no difference; nothing was changed"
         if self.dry_run:

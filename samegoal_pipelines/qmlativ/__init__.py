@@ -1,14 +1,14 @@
 """The Qmlativ Custom API client: authenticates, pages, and yields columns typed by declaration.
 
-Imports no other room but `tables`, which declares the objects and fields. It keeps no data, writes no file,
-logs nothing, and knows no Dagster. Each module is imported by itself: naming an error imports no Arrow.
+Objects and fields are declared in `tables`. The client keeps no data, writes no file, logs nothing and does
+not know Dagster. Import each module by itself, so that naming an error does not import Arrow.
 
 errors      what can go wrong, by meaning        connection  address, credentials, limits
-addresses   which addresses a source may have
-transport   one HTTP exchange, done safely       auth        the token, shared by all threads
+addresses   which addresses are allowed
+transport   one safe HTTP exchange       auth        the token, shared by all threads
 paging      which page comes next                decode      a page's bytes into columns
-merging     do the pages make one set of rows?   gaps        was a row lost between two pages?
-listing     one object and year, whole           client      one district: identity, grants, objects
-workers     threads that ask, and threads that decode
-reading     everything a night needs, at once, split by asset
+merging     pages into one set of rows           gaps        rows lost between two pages
+listing     all of one object and year           client      one district: identity, grants, objects
+workers     threads that send requests, and threads that decode
+reading     everything a night needs, by asset
 """

@@ -1,7 +1,7 @@
-"""Which addresses a district's source may have: checks on the URL as typed, and on the address it leads to.
+"""The allowed addresses of a district's source: checks of the URL and of the address it resolves to.
 
-Nothing here opens a connection or resolves a name; `transport` asks these functions before and after
-connecting.
+`transport` calls these functions before and after it connects. Nothing here opens a connection or resolves a
+name.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ from samegoal_pipelines.qmlativ.errors import CHECK_ADDRESS, UnsafeUrlError
 
 FOR_A_SANDBOX = "a sandbox on this machine needs SAMEGOAL_ALLOW_LOCAL_SOURCES=1"
 _NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
-_NOT_PUBLIC = [  # by IANA's registries of special-purpose addresses; Python 3.11 takes some for public
+_NOT_PUBLIC = [  # from IANA's special-purpose registries; Python 3.11 considers some of them public
     ipaddress.ip_network(each)
     for each in (
         "192.0.0.0/24",  # protocol assignments
-        "192.88.99.0/24",  # relays from IPv6 to IPv4, given up
-        "64:ff9b:1::/48",  # translation within one network
+        "192.88.99.0/24",  # 6to4 relays, deprecated
+        "64:ff9b:1::/48",  # local-use translation
         "100:0:0:1::/64",  # dummy prefix
         "2001::/23",  # protocol assignments
         "3fff::/20",  # documentation
@@ -30,9 +30,9 @@ _NOT_PUBLIC = [  # by IANA's registries of special-purpose addresses; Python 3.1
 
 
 def checked_url(url: str, what: str = "API Base URL", *, allow_local: bool = False) -> str:
-    """The URL without a trailing slash. Raises `UnsafeUrlError`, saying why, if a source may not have it.
+    """The URL without a trailing slash. Raises `UnsafeUrlError` with the reason if a source may not use it.
 
-    `allow_local` admits plain http and loopback or private addresses: for the demo and for tests.
+    `allow_local` allows plain http and loopback or private addresses, for the demo and tests.
     """
     url = url.strip()
     if not url or re.search(r"[\s\\\x00-\x1f\x7f]", url):
@@ -64,7 +64,7 @@ def checked_url(url: str, what: str = "API Base URL", *, allow_local: bool = Fal
 
 
 def check_peer(address: str) -> None:
-    """Refuse a peer that is not on the public internet, whatever its name promised."""
+    """Refuse a peer that is not on the public internet, regardless of its name."""
     if not is_public(address):
         raise UnsafeUrlError(
             "the host of the API Base URL leads to a loopback, private or reserved address; not read"
@@ -72,7 +72,7 @@ def check_peer(address: str) -> None:
 
 
 def is_public(address: str) -> bool:
-    """Whether a numeric address lies on the public internet, also where it wraps an IPv4 address."""
+    """Whether a numeric address is on the public internet, even if it wraps an IPv4 address."""
     ip = ipaddress.ip_address(address.split("%")[0])
     if isinstance(ip, ipaddress.IPv6Address):
         inner = ip.ipv4_mapped or ip.sixtofour or (ip.teredo[1] if ip.teredo else None)
@@ -92,4 +92,4 @@ def _is_local_name(host: str) -> bool:
     try:
         return not is_public(name)
     except ValueError:
-        return False  # a name: its address is checked when the connection is made
+        return False  # a name, whose address is checked after connecting

@@ -1,7 +1,7 @@
 """OAuth 2.0 client credentials: one token at a time, shared by all threads of a client.
 
-Knows when to fetch a token and what a refused one means. It sends through the function it is given; sockets,
-deadlines and retries live in `transport`, and which answer says "expired" is the client's to tell.
+This module knows when to fetch a token and what a refused one means. Sockets, deadlines and retries are in
+`transport`. The client recognizes an expired token.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class Token(AuthBase):
     value: str = field(repr=False)
     good_until: float
     accepted: bool = False
-    """Whether Qmlativ has let it in: then a refusal means that it has been forgotten or has run out."""
+    """Whether Qmlativ has accepted it. If so, a refusal means that it expired or was forgotten."""
 
     def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
         """Sign the request."""
@@ -52,7 +52,7 @@ class Token(AuthBase):
 
 
 class ClientCredentials:
-    """Hands out the current token and fetches a new one when it runs out, once for all threads that wait."""
+    """Returns the current token, and fetches a new one when it expires, once for all waiting threads."""
 
     def __init__(self, connection: Connection, exchange: Callable[[requests.Request, str], Answer]) -> None:
         self._connection = connection
@@ -61,19 +61,19 @@ class ClientCredentials:
         self._token: Token | None = None
         self._unproven = 0  # tokens fetched since Qmlativ last accepted one
         self.method: ClientAuth = "form"
-        """How the credentials are sent: the form, or HTTP Basic once only that has been accepted."""
+        """How the credentials are sent: in the form, or by HTTP Basic if only that was accepted."""
 
     def token(self) -> Token:
-        """The current token, or a new one if there is none or it runs out within the margin."""
+        """The current token, or a new one if it is missing or about to expire."""
         with self._lock:
             if self._token is None or time.monotonic() >= self._token.good_until:
                 self._token = self._fetch()
             return self._token
 
     def renewed(self, refused: Token) -> Token:
-        """A token other than the `refused` one: another thread may have fetched it already.
+        """A token other than the `refused` one, which another thread may have fetched already.
 
-        Qmlativ refusing two fresh tokens in a row will refuse the third: then `InvalidCredentialsError`.
+        Raises `InvalidCredentialsError` if Qmlativ refuses two fresh tokens in a row.
         """
         with self._lock:
             if self._token is None or self._token is refused:
@@ -83,7 +83,7 @@ class ClientCredentials:
             return self._token
 
     def accepted(self, token: Token) -> None:
-        """Qmlativ let this token in."""
+        """Note that Qmlativ accepted this token."""
         token.accepted = True
         if self._unproven and token is self._token:
             with self._lock:
@@ -112,13 +112,13 @@ class ClientCredentials:
         return token
 
     def _ask_with_basic(self) -> Answer | None:
-        """The answer to HTTP Basic, where that is accepted; from then on it is what is used."""
+        """The answer to HTTP Basic. If it is accepted, HTTP Basic is used from then on."""
         try:
             answer = self._ask("basic")
         except ReadCancelledError:
             raise
         except QmlativError:
-            return None  # what the form was told stays the reason
+            return None  # the answer to the form stays the reason
         if answer.status != 200:
             return None
         self.method = "basic"
@@ -128,7 +128,7 @@ class ClientCredentials:
         headers = {"Suppress-Development-Permissions": "true"}
         form = {"grant_type": "client_credentials"}
         key, secret = self._connection.client_key, self._connection.client_secret.get_secret_value()
-        if method == "basic":  # RFC 6749, section 2.3.1: each is form-encoded before they are joined
+        if method == "basic":  # RFC 6749, section 2.3.1: form-encode each part before joining them
             pair = f"{quote_plus(key)}:{quote_plus(secret)}"
             headers["Authorization"] = f"Basic {base64.b64encode(pair.encode()).decode()}"
         else:
@@ -138,7 +138,7 @@ class ClientCredentials:
 
 
 def _refuses(answer: Answer) -> bool:
-    """Whether the token endpoint refuses the credentials, or how they were sent."""
+    """Whether the token endpoint refuses the credentials or the way they were sent."""
     return answer.status in (400, 401, 403) and not (answer.status == 403 and answer.is_html)
 
 
@@ -156,7 +156,7 @@ def _token_in(body: bytes, asked: float) -> Token:
 
 
 def _lifetime(expires_in: object) -> float:
-    """Seconds for which a token may be used, with a margin; until it is refused if Qmlativ does not say."""
+    """Seconds for which a token may be used, less a margin. Unlimited if Qmlativ does not say."""
     try:
         seconds = float(expires_in)  # type: ignore[arg-type]
     except (TypeError, ValueError, OverflowError):

@@ -1,8 +1,7 @@
 """A client for one district: who it is, what it grants, and one object at a time.
 
-Ties transport, token and listings together, and says what a refusal means. Which objects a night needs, which
-school years, and whose rows may stay is `reading`'s business; nothing here keeps data between calls but the
-descriptions and the identity.
+It combines transport, token and listings, and interprets refusals. Between calls it only keeps descriptions
+and the identity. Which objects, school years and people a night needs is decided in `reading`.
 """
 
 from __future__ import annotations
@@ -51,7 +50,7 @@ _REFUSED_ENTITY = re.compile(rb"Entity \d+ is not available")
 
 @dataclass(frozen=True)
 class Identity:
-    """Which district the credentials belong to, as GetSystemMetadata tells."""
+    """The district of the credentials, from GetSystemMetadata."""
 
     district_id: int
     entity_id: int
@@ -60,10 +59,10 @@ class Identity:
 
 
 class QmlativClient:
-    """Reads one district. Thread-safe; all its requests share one limit of `connection.connections`.
+    """Reads one district. It is thread-safe, and all requests share the limit `connection.connections`.
 
-    A context manager: leaving it ends whatever is under way. Every method raises a `QmlativError` that names
-    object and page, and never a value.
+    It is a context manager, and leaving it ends all requests. Every method raises a `QmlativError` that names
+    object and page, never a value.
     """
 
     def __init__(self, connection: Connection) -> None:
@@ -82,23 +81,23 @@ class QmlativClient:
         self.close()
 
     def close(self) -> None:
-        """End every request under way and close all connections. The client cannot be used afterwards."""
+        """End all requests and close all connections. The client cannot be used afterwards."""
         self.cancel()
         self._workers.close()
         self._transport.close()
 
     def cancel(self) -> None:
-        """End every request under way without waiting for it: whoever asked gets `ReadCancelledError`."""
+        """End all requests without waiting for them. Their callers get `ReadCancelledError`."""
         self._transport.cancel()
         self._workers.cancel()
 
     @property
     def client_auth(self) -> ClientAuth:
-        """How the token endpoint takes the credentials, as far as it has been asked."""
+        """How the token endpoint accepts the credentials, as far as known."""
         return self._credentials.method
 
     def identity(self) -> Identity:
-        """The district of these credentials; asked once."""
+        """The district of these credentials, requested once."""
         with self._lock:
             if self._identity is None:
                 metadata = self._call(_METADATA, f"/Custom/{_METADATA}")
@@ -107,11 +106,11 @@ class QmlativClient:
 
     @property
     def entity_id(self) -> int:
-        """The entity that is read as: the connection's, or the district's own."""
+        """The entity to read as: the connection's, or the district's own."""
         return self._connection.entity_id or self.identity().entity_id
 
     def describe(self, wanted: QmlativObject | str) -> frozenset[str]:
-        """Names of the fields of an object (`Student/Student`) that may be read; asked once per object."""
+        """Names of the readable fields of an object (`Student/Student`), requested once per object."""
         path = wanted if isinstance(wanted, str) else wanted.path
         where, asked = f"{path}, description", f"/Custom/{self.entity_id}/{path}"
         with self._lock:
@@ -123,7 +122,7 @@ class QmlativClient:
         return frozenset(description) - _NOT_FIELDS
 
     def granted(self, wanted: QmlativObject) -> tuple[Column, ...]:
-        """The fields of an object to ask for; optional ones that are not granted are left out.
+        """The fields of an object to request, without optional ones that are not granted.
 
         Raises `MissingFieldError`, which names object and field, if a required one is not granted.
         """
@@ -142,7 +141,7 @@ class QmlativClient:
         expected_rows: int | None = None,
         progress: Progress | None = None,
     ) -> pa.Table:
-        """One object, whole, by its declaration or its label; see `read_with_account`."""
+        """All of one object, by its declaration or label. See `read_with_account`."""
         entry = OBJECTS[wanted] if isinstance(wanted, str) else wanted
         return self.read_with_account(
             entry, school_year_id=school_year_id, expected_rows=expected_rows, progress=progress
@@ -157,17 +156,16 @@ class QmlativClient:
         expected_rows: int | None = None,
         progress: Progress | None = None,
     ) -> Reading:
-        """One object, ordered by its key, with the account of how it was read.
+        """One object, ordered by its key, with an account of how it was read.
 
-        The object is read whole, or only its rows that meet the search condition `only_rows`.
+        `only_rows` is a search condition. Without it, all rows are read.
 
-        The table has all declared fields in their order and types, null where one is not granted, and
-        `Unreadable`: per row, a JSON object of the values that had another type. `progress` is told rows and
-        pages so far. `expected_rows` is how many came last time, if that is known: it saves time and never
-        changes the result.
+        The table has all declared fields in their order and types, null if not granted, and `Unreadable`: per
+        row, a JSON object of the values with a wrong type. `progress` is called with the rows and pages so
+        far. `expected_rows` is last time's count, if known. It saves time and never changes the result.
 
-        Raises `MissingFieldError` where a required field is not granted or in no row, `DataChangedError`
-        where rows moved from page to page on every attempt.
+        Raises `MissingFieldError` if a required field is not granted or in no row, and `DataChangedError` if
+        rows moved between pages on every attempt.
         """
         try:
             return self._reader(wanted, school_year_id, only_rows).read(expected_rows, progress)
@@ -175,7 +173,7 @@ class QmlativClient:
             raise ReadCancelledError(wanted.label) from None
 
     def has_rows(self, wanted: QmlativObject, *, school_year_id: int | None = None) -> bool:
-        """Whether an object has any row: one call for one row, of the same fields as `read` asks for."""
+        """Whether an object has any row, by one call for one row with the fields that `read` requests."""
         try:
             return bool(self._reader(wanted, school_year_id).first_row())
         except CancelledError:
@@ -214,11 +212,11 @@ class QmlativClient:
             raise ReadCancelledError(where) from None
 
     def _call(self, where: str, path: str) -> Future[Answer]:
-        """A GET on one of the client's connections."""
+        """Send a GET on one of the client's connections."""
         return self._workers.submit(lambda: self._ask(where, "GET", path))
 
     def _ask(self, where: str, method: str, path: str, **content: Any) -> Answer:
-        """One signed call; once more, with a new token, where the token has expired or was forgotten."""
+        """Send one signed call, and repeat it with a new token if the token expired or was forgotten."""
         url = self._connection.base_url + path
         token = self._credentials.token()
         answer = self._transport.exchange(requests.Request(method, url, auth=token, **content), where)
@@ -245,7 +243,7 @@ def _is_allowed(coming: Future[Answer]) -> bool:
 
 
 def _needs_new_token(answer: Answer, token: Token) -> bool:
-    """Whether a new token may help: this one has expired, or a server that restarted has forgotten it."""
+    """Whether a new token may help, because this one expired or a restarted server forgot it."""
     return _says_expired(answer) or (answer.status == 401 and token.accepted)
 
 
@@ -256,7 +254,7 @@ def _says_expired(answer: Answer) -> bool:
 
 
 def _refusal(answer: Answer, where: str, entity_id: int | None) -> QmlativError:
-    """What a status other than 200 means, told without quoting the answer."""
+    """The error for a status other than 200. It does not quote the answer."""
     if answer.status == 401:
         return InvalidCredentialsError("Qmlativ refuses the token (HTTP 401)", where)
     if answer.status == 403 and answer.is_html:
@@ -278,7 +276,7 @@ _KNOWN_FIELDS = {field.name for wanted in OBJECTS.values() for field in wanted.f
 
 
 def _identity_in(metadata: Any, entity_id: int | None) -> Identity:
-    """The district in GetSystemMetadata's answer; of several, the one of the entity that is read as."""
+    """The district in GetSystemMetadata's answer. If there are several, the one of the entity to read as."""
     try:
         system = metadata["System"]
         districts = [_district_in(each) for each in system["Districts"]]

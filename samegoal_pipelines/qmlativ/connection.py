@@ -1,6 +1,4 @@
-"""What it takes to talk to one district's Qmlativ: address, credentials, limits. No behaviour beyond checking
-them.
-"""
+"""The settings to talk to one district's Qmlativ: address, credentials and limits, and their checks."""
 
 from __future__ import annotations
 
@@ -14,10 +12,10 @@ from samegoal_pipelines.qmlativ.errors import InvalidCredentialsError
 
 @dataclass(frozen=True)
 class RetryPolicy:
-    """Deadlines of one request and bounds of its retries, in seconds.
+    """Deadlines of one request and limits of its retries, in seconds.
 
-    `total` bounds one request whatever the server does. `longest_wait` caps both the pause between attempts,
-    which doubles from `backoff`, and what a Retry-After header asks for.
+    `total` limits one request as a whole. `longest_wait` limits the pause between attempts, which doubles
+    from `backoff`, and the pause that a Retry-After header asks for.
     """
 
     connect: float = 10
@@ -32,9 +30,9 @@ class RetryPolicy:
 class Connection:
     """One district's access. Raises `UnsafeUrlError` or `InvalidCredentialsError` if it cannot be used.
 
-    `base_url` ends before `/Custom`; `entity_id` is the entity to read as, by default the district's own;
-    `connections` bounds how many requests run at once; `max_pages` and `max_bytes` bound
-    how many pages, and bytes of decoded JSON, one object may have.
+    `base_url` ends before `/Custom`. `entity_id` is the entity to read as, by default the district's own.
+    `connections` limits concurrent requests. `max_pages` and `max_bytes` limit the pages and the decoded JSON
+    bytes of one object.
     """
 
     base_url: str
@@ -64,5 +62,5 @@ class Connection:
 
     @property
     def token_address(self) -> str:
-        """Where tokens are fetched."""
+        """The URL of the token endpoint."""
         return self.token_url or f"{self.base_url}/oauth/token"

@@ -1,9 +1,9 @@
-"""A page's bytes into Arrow columns of the declared types.
+"""Decode a page's bytes into Arrow columns of the declared types.
 
-Nearly every page takes the fast way: Arrow's JSON reader with an explicit schema. A page that it cannot take
-is read value by value: what is not JSON is refused, a value of the wrong type becomes null in its column and
-is kept, as it came, in the column `Unreadable`. A text that is too long becomes null as well; only its length
-is kept. No HTTP and no paging here: `Paging.Next` is handed on as it is.
+Nearly every page is decoded by Arrow's JSON reader with an explicit schema. Any other page is decoded value
+by value: invalid JSON is refused, and a value of the wrong type becomes null and moves to the column
+`Unreadable`. A text that is too long also becomes null, and only its length is kept. `Paging.Next` is passed
+on as it is, for `paging`.
 """
 
 from __future__ import annotations
@@ -32,11 +32,11 @@ _DATE = re.compile(
     re.ASCII,
 )
 _BRACKETS = re.compile(rb'"(?:[^"\\]|\\.)*"|([\[{])|[\]}]', re.DOTALL)
-_Wrong = dict[int, dict[str, Any]]  # row → field → value as it came
+_Wrong = dict[int, dict[str, Any]]  # row → field → value as received
 
 
 class Page(NamedTuple):
-    """One page: declared columns plus `Unreadable`, its raw `Paging.Next`, and the fields that no row has."""
+    """One page: declared columns, `Unreadable`, the raw `Paging.Next`, and the fields that no row has."""
 
     table: pa.Table
     next: Any
@@ -44,7 +44,7 @@ class Page(NamedTuple):
 
 
 class _Raw(NamedTuple):
-    """A page's columns (dates still text), its raw `Paging.Next`, and the values of a wrong type."""
+    """A page's columns (dates still as text), the raw `Paging.Next`, and the values of a wrong type."""
 
     columns: list[pa.Array]
     next: Any
@@ -52,12 +52,12 @@ class _Raw(NamedTuple):
 
 
 class PageDecoder:
-    """Decodes the pages of one read: the fields asked for, in order."""
+    """Decodes the pages of one read, which have the requested fields in order."""
 
     def __init__(self, fields: Sequence[Column]) -> None:
         self._fields = tuple(fields)
         raw = {"integer": pa.int64(), "text": pa.string(), "date": pa.string(), "flag": pa.bool_()}
-        # Types are those declared: none is inferred, and what has another goes the strict way.
+        # Types are declared, never inferred. A page with another type is decoded strictly.
         row = pa.struct([(field.name, raw[field.type]) for field in fields])
         schema = pa.schema([("Objects", pa.list_(row)), ("Paging", pa.struct([("Next", pa.string())]))])
         self._parsing = pj.ParseOptions(
@@ -65,7 +65,7 @@ class PageDecoder:
         )
 
     def decode(self, body: bytes, where: str) -> Page:
-        """Raises `MalformedAnswerError` for what is not a page of the contract."""
+        """Raises `MalformedAnswerError` if the bytes are not a valid page."""
         columns, following, wrong = self._quick(body) or self._strict(body, where)
         for number, field in enumerate(self._fields):
             if field.type == "date":
@@ -84,7 +84,7 @@ class PageDecoder:
         )
 
     def _quick(self, body: bytes) -> _Raw | None:
-        """What the page holds, or None where it is not plain enough to be sure."""
+        """Decode the page with Arrow. None if it needs the strict way."""
         if not body[:64].lstrip().startswith(b"{") or not _is_utf8(body):
             return None  # also because pyarrow 26 crashes on the document `null`
         reading = pj.ReadOptions(use_threads=False, block_size=len(body) + 1)
@@ -103,7 +103,7 @@ class PageDecoder:
         return _Raw(rows.flatten(), paging.field("Next")[0].as_py(), {})
 
     def _strict(self, body: bytes, where: str) -> _Raw:
-        """The same, value by value."""
+        """Decode the page value by value."""
         document = parse_json(body, where)
         objects = document.get("Objects") if isinstance(document, dict) else None
         if not isinstance(objects, list) or not all(isinstance(row, dict) for row in objects):
@@ -117,7 +117,7 @@ class PageDecoder:
 
 
 def parse_json(body: bytes, where: str) -> Any:
-    """One JSON document by the letter: no NaN, no key twice, no bad UTF-8, no bottomless nesting."""
+    """Parse one strict JSON document: no NaN, no repeated key, no invalid UTF-8, no deep nesting."""
     try:
         _check_depth(body)
         return json.loads(
@@ -132,7 +132,7 @@ def parse_json(body: bytes, where: str) -> Any:
 
 
 def is_cut(body: bytes) -> bool:
-    """Whether a JSON document ends before its last bracket is closed."""
+    """Whether a JSON document ends with an open bracket."""
     if body.count(b"[") == body.count(b"]") and body.count(b"{") == body.count(b"}"):
         return False
     depth = 0
@@ -142,7 +142,7 @@ def is_cut(body: bytes) -> bool:
         elif token[0] in (b"]", b"}"):
             depth -= 1
         if not 0 <= depth <= _MAX_DEPTH:
-            return False  # not JSON, or too deep: whoever decodes it says so
+            return False  # not JSON or too deep: the decoder reports it
     return depth > 0
 
 
@@ -171,7 +171,7 @@ def _refuse_constant(_: str) -> Any:
 
 
 def _number(text: str) -> float | str:
-    """A number with a fraction, only ever kept as a wrong value; as text where no float can hold it."""
+    """A number with a fraction, which is always a wrong value. Text if it does not fit a float."""
     number = float(text)
     return number if math.isfinite(number) else text
 
@@ -187,7 +187,7 @@ def _is_utf8(body: bytes) -> bool:
 
 
 def _column(objects: list[dict[str, Any]], field: Column, wrong: _Wrong) -> pa.Array:
-    """A field's values as an array; dates stay text for now. What has another type goes to `wrong`."""
+    """A field's values as an array, with dates as text. Values of another type go to `wrong`."""
     fits = _FITS[field.type]
     values = [row.get(field.name) for row in objects]
     for row, value in enumerate(values):
@@ -202,7 +202,7 @@ def _is_integer(value: Any) -> bool:
 
 
 def _is_text(value: Any) -> bool:
-    """A string that UTF-8 can hold: JSON may escape half of a surrogate pair."""
+    """Whether UTF-8 can encode the string: JSON may contain half of a surrogate pair."""
     try:
         return isinstance(value, str) and bool(value.isascii() or value.encode())
     except UnicodeEncodeError:
@@ -222,8 +222,8 @@ _FITS: dict[Type, Callable[[Any], bool]] = {
 
 
 def _dates(texts: pa.Array, name: str, wrong: _Wrong) -> pa.Array:
-    """Calendar days as they are written, whatever time and zone follow; what is no date goes to `wrong`."""
-    if pc.all(pc.ends_with(texts, "T00:00:00"), min_count=0).as_py():  # as the contract has them
+    """Calendar days as written, ignoring time and zone. Invalid dates go to `wrong`."""
+    if pc.all(pc.ends_with(texts, "T00:00:00"), min_count=0).as_py():  # the documented format
         try:
             dates = texts.cast(pa.timestamp("s")).cast(pa.date32())
         except pa.ArrowInvalid:
@@ -241,7 +241,7 @@ def _dates(texts: pa.Array, name: str, wrong: _Wrong) -> pa.Array:
 
 
 def _texts(texts: pa.Array, name: str, wrong: _Wrong) -> pa.Array:
-    """The texts; one that is longer than any of a school's goes to `wrong`."""
+    """The texts. A text that is too long goes to `wrong`."""
     if (pc.max(pc.binary_length(texts)).as_py() or 0) <= MAX_TEXT:
         return texts
     too_long = pc.greater(pc.utf8_length(texts), MAX_TEXT)
@@ -266,7 +266,7 @@ def _unreadable(rows: int, wrong: _Wrong) -> pa.Array:
 
 
 def _shown(values: dict[str, Any]) -> dict[str, Any]:
-    """The values as they came; of one that is too long, only how long it is."""
+    """The values as received. A text that is too long is replaced by its length."""
     lengths = {
         name: len(value if isinstance(value, str) else json.dumps(value)) for name, value in values.items()
     }

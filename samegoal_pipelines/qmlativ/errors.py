@@ -1,7 +1,7 @@
-"""Errors of the Qmlativ client, by meaning. No retrying and no logging lives here.
+"""Errors of the Qmlativ client, by meaning. Retries are in `transport`.
 
-`object` of each is the Qmlativ object and page. No message holds a value from a row, a token, a secret, a
-URL or a response body.
+`object` is the Qmlativ object and page. No message contains a value from a row, a token, a secret, a URL or a
+response body.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ class EntityNotGrantedError(AccessRefusedError):
 
 
 class FieldNotGrantedError(AccessRefusedError):
-    """Qmlativ described a field as granted and refuses to return it."""
+    """Qmlativ described a field as granted, but refuses to return it."""
 
 
 class MissingFieldError(AccessRefusedError):
@@ -59,14 +59,14 @@ class MissingFieldError(AccessRefusedError):
 
 
 class RequestRefusedError(QmlativError):
-    """Qmlativ answers with a status that repeating does not change (400, 404, a redirect and the like)."""
+    """Qmlativ answers with a status that a retry does not change (400, 404, a redirect and the like)."""
 
     kind = Kind.ANSWER
     next_step = "run again, and ask Skyward's support if it happens again"
 
 
 class UnsafeUrlError(QmlativError):
-    """A district's source may not have this URL, or the address that its name leads to."""
+    """A source may not have this URL, or the address that its name resolves to."""
 
     kind = Kind.ADDRESS
     next_step = CHECK_ADDRESS
@@ -99,7 +99,7 @@ class UnexpectedContentError(MalformedAnswerError):
 
 
 class DataChangedError(QmlativError):
-    """Rows moved between pages while they were read, in every attempt."""
+    """Rows moved between pages during every attempt to read them."""
 
     transient = True
 
@@ -125,7 +125,7 @@ class BlockedByFirewallError(RequestRefusedError):
 
 
 class SourceUnavailableError(QmlativError):
-    """Qmlativ cannot be reached, does not answer in time or in full, or says that it is unavailable."""
+    """Qmlativ cannot be reached, does not answer completely and in time, or says that it is unavailable."""
 
     transient = True
     next_step = "try again later"
@@ -137,7 +137,7 @@ class RateLimitedError(SourceUnavailableError):
 
 
 class ReadCancelledError(QmlativError):
-    """The call was given up because another one failed, or because the client was closed."""
+    """The call was cancelled because another one failed or the client was closed."""
 
     transient = True
     next_step = "try again later"

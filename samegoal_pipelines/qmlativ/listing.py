@@ -1,8 +1,6 @@
-"""One object for one school year, read whole: pages walked, decoded, joined, and read again where they do not
-fit.
+"""Read all of one object for one school year: walk, decode and merge the pages, and retry if they do not fit.
 
-Stands between `paging`, which knows pages, and `client`, which knows how to ask. No HTTP status and no token
-here.
+Pages are in `paging`. HTTP statuses and tokens are in `client`.
 """
 
 from __future__ import annotations
@@ -46,7 +44,7 @@ from samegoal_pipelines.tables.people import (
     STUDENT_NAME,
 )
 
-# What others wait for first, and then those of which a district has the most rows; the rest is short.
+# First what others wait for, then the objects with the most rows. The rest are short.
 _FIRST = (
     SCHOOL_YEAR,
     ENTITY,
@@ -60,21 +58,21 @@ _FIRST = (
     ENTRY_WITHDRAWAL,
     ADDRESS,
 )
-ATTEMPTS = 3  # to read an object until its pages belong together
+ATTEMPTS = 3  # to read an object until its pages fit
 Progress = Callable[[int, int], None]
 SearchCondition = dict[str, Any]
 
 
 @dataclass(frozen=True)
 class ObjectRead:
-    """The account of a read: what was asked, and what came. Holds counts and names, never a value.
+    """The account of a read: what was requested and what arrived, as counts and names, never a value.
 
-    `path` is below the base URL and without page and size. `rows` counts what was kept; `arrived` counts what
-    came, per listing (`Enrollment/EntryWithdrawal?SchoolYearID=27`): handed back as `expected_rows` on the
-    next night, it lets pages that are known to exist be loaded at once. `missing` fields are optional ones
-    that are not granted. `in_order` is false for a server that does not sort by key. `gaps_checked` is false
-    where the server does not sort or search by key, so that one read alone would not show a row lost to a
-    deletion in mid-read: such an object was read until two reads in a row agreed.
+    `path` is relative to the base URL, without page and size. `rows` counts the rows kept. `arrived` counts
+    the rows received by listing (`Enrollment/EntryWithdrawal?SchoolYearID=27`). The next night passes it as
+    `expected_rows`, to load known pages at once. `missing` are optional fields that are not granted.
+    `in_order` is false if the server does not sort by key. `gaps_checked` is false if the server does not
+    sort or search by key, so that one read cannot show a row lost to a deletion. Such an object was read
+    until two reads in a row agreed.
     """
 
     path: str
@@ -97,14 +95,14 @@ class ObjectRead:
 
 
 class Reading(NamedTuple):
-    """An object's rows, and the account of how they were read."""
+    """An object's rows, and how they were read."""
 
     table: pa.Table
     read: ObjectRead
 
 
 class ListingReader:
-    """Reads one listing. The `workers` run on the client's connections what may `ask`."""
+    """Reads one listing. `workers` run `ask` on the client's connections."""
 
     def __init__(
         self,
@@ -131,17 +129,17 @@ class ListingReader:
         self._query = _query(asked, school_year_id)
         self._only_rows = only_rows
         self._search = _search(wanted, only_rows)
-        self._lock = threading.Lock()  # pages are loaded by several threads
+        self._lock = threading.Lock()  # several threads load pages
         self._pages = self._retries = self._bytes = 0
         self._short: list[int] = []
         self._absent: frozenset[str] = frozenset()
         self._can_ask_for_keys = True
 
     def read(self, expected_rows: int | None = None, progress: Progress | None = None) -> Reading:
-        """All rows. Raises `DataChangedError` where they did not fit together on any attempt.
+        """Read all rows. Raises `DataChangedError` if the pages did not fit on any attempt.
 
-        A read that cannot show whether rows were lost between its pages counts only where the next one brings
-        the same rows.
+        If a read cannot show whether rows were lost between its pages, the next read must return the same
+        rows.
         """
         started = time.monotonic()
         last: MergedPages | None = None
@@ -157,7 +155,7 @@ class ListingReader:
         raise DataChangedError("data changed while it was read", self._listing.label)
 
     def first_row(self) -> int:
-        """How many rows a first page of one row brings: 1, or 0 where the listing is empty."""
+        """The number of rows on a first page of one row: 1, or 0 if the listing is empty."""
         page = self._load(PageRef(1, size=1), lambda _: None).result()
         return int(page.table.num_rows)
 
@@ -195,10 +193,11 @@ class ListingReader:
         return merged._replace(gaps_checked=self._gaps_checked(merged, tables))
 
     def _gaps_checked(self, merged: MergedPages, tables: Sequence[pa.Table]) -> bool:
-        """Whether no row can have been lost between two pages. Raises `InconsistentPagesError` if so.
+        """Whether it is certain that no row was lost between two pages. Raises `InconsistentPagesError` if
+        one was.
 
-        It is certain for a single page, which shows one moment, and where Qmlativ answers for the keys
-        between the pages; see `gaps`.
+        It is certain for a single page, and if Qmlativ can search for the keys between the pages (see
+        `gaps`).
         """
         if merged.pages == 1:
             return True
@@ -212,15 +211,15 @@ class ListingReader:
         try:
             found = [key for each in asked for key in each.result()]
         except (RequestRefusedError, AccessRefusedError, MalformedAnswerError, SourceUnavailableError):
-            # The pages came, so it is this question that the server refuses or fails at.
+            # The pages arrived, so the server only refuses or fails at this search.
             self._can_ask_for_keys = False
             return False
         if within(found, gaps):
             raise InconsistentPagesError
-        return not found  # other keys come from a server that ignores conditions
+        return not found  # a server that ignores conditions returns other keys
 
     def _keys_found(self, conditions: Sequence[dict[str, Any]]) -> list[int | None]:
-        """Runs on a connection: keys of the rows of this listing for which the conditions hold."""
+        """The keys of this listing's rows that meet the conditions. Runs on a connection."""
         where = f"{self._listing.label}, check between pages"
         key = self._wanted.fields[0]
         answer = self._ask(
@@ -233,7 +232,7 @@ class ListingReader:
         return list(PageDecoder([key]).decode(answer.body, where).table[key.name].to_pylist())
 
     def _check_new(self, table: pa.Table, number: int, seen: dict[tuple[int, int], int]) -> None:
-        """Refuse a page that brings an earlier page's rows under a new number."""
+        """Refuse a page that repeats an earlier page's rows under a new number."""
         keys = table[self._wanted.key]
         if table.num_rows < 2 or keys[0] == keys[-1]:
             return
@@ -253,7 +252,7 @@ class ListingReader:
         )
 
     def _body(self, ref: PageRef, glance: Callable[[bytes], None]) -> bytes:
-        """Runs on a connection: load one page."""
+        """Load one page. Runs on a connection."""
         where = self._listing.where(ref.number)
         path = f"{self._listing.path}/{ref.number}/{ref.size}"
         answer = self._ask(where, "POST", path, params=self._query, json=self._search)
@@ -270,7 +269,7 @@ class ListingReader:
         return answer.body
 
     def _account(self, merged: MergedPages, rereads: int, seconds: float) -> Reading:
-        """The table with all declared columns, and the account."""
+        """The table with all declared columns, and its account."""
         rows = merged.table.num_rows
         columns = {
             each.name: merged.table[each.name]
@@ -312,7 +311,7 @@ def _query(asked: Sequence[Column], school_year_id: int | None) -> dict[str, str
 def _search(
     wanted: QmlativObject, only_rows: SearchCondition | None, on_key: Sequence[dict[str, Any]] = ()
 ) -> dict[str, Any]:
-    """Order by primary key, and the conditions that the rows must meet."""
+    """The search: order by primary key, and conditions on the rows."""
     search: dict[str, Any] = {"SearchSort": [{"FieldName": wanted.key, "Descending": False}]}
     conditions: list[dict[str, Any]] = [{"LongSearchCondition": condition} for condition in on_key]
     if only_rows:
@@ -327,6 +326,6 @@ def _search(
 
 
 def priority(wanted: QmlativObject) -> int:
-    """From 1, which comes first: a long listing that begins late is the last to end."""
+    """The priority, 1 first. A long listing that starts late ends last, so it starts first."""
     ranked = wanted in _FIRST
     return 1 + (_FIRST.index(wanted) if ranked else len(_FIRST))

@@ -1,7 +1,7 @@
-"""What arrived, taken together: do the pages of a read make one set of rows that was true?
+"""Merge the pages of one read, and detect whether the data changed during the read.
 
 Rows can be inserted, deleted and changed while a client pages. Every read is ordered by the primary key, so
-the keys tell: they must rise over all pages. Works on whole tables; knows no HTTP and no paging.
+the keys must rise over all pages.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ import numpy as np
 import pyarrow as pa
 
 
-class InconsistentPagesError(Exception):  # listing catches it and reads again
-    """The same key came with two contents: something changed between two pages."""
+class InconsistentPagesError(Exception):  # `listing` catches it and reads again
+    """The same key came with two contents, because something changed between two pages."""
 
 
 class MergedPages(NamedTuple):
-    """One read's rows. `repeats` rows came more than once, alike; `in_order` is whether keys only rise.
+    """One read's rows. `repeats` counts dropped exact repeats. `in_order` says whether keys only rise.
 
-    `gaps_checked` is false where a row that was lost between two pages would have gone unnoticed.
+    `gaps_checked` is false if a row lost between two pages would go unnoticed.
     """
 
     table: pa.Table
@@ -32,10 +32,10 @@ class MergedPages(NamedTuple):
 
 
 def merge_pages(pages: Sequence[pa.Table], key: str, *, keep_repeats: bool) -> MergedPages:
-    """Join the pages of one read. Rows that came twice alike are dropped and counted, unless `keep_repeats`.
+    """Merge the pages of one read. Exact repeats are dropped and counted, unless `keep_repeats`.
 
-    Raises `InconsistentPagesError` where a key came twice with different content (not with `keep_repeats`).
-    Rows whose key is null or unreadable stay as they are.
+    Raises `InconsistentPagesError` if a key came with different contents (not with `keep_repeats`). Rows with
+    a null or unreadable key stay as they are.
     """
     table = pa.concat_tables(pages)
     keys = _keys(table, key)
@@ -55,7 +55,7 @@ def merge_pages(pages: Sequence[pa.Table], key: str, *, keep_repeats: bool) -> M
 
 
 def same_rows(one: MergedPages, other: MergedPages) -> bool:
-    """Whether two reads of an object brought the same rows, in whatever order."""
+    """Whether two reads of an object returned the same rows, in any order."""
     if one.table.num_rows != other.table.num_rows:
         return False
     return bool(one.table.equals(other.table) or _sorted(one.table).equals(_sorted(other.table)))
@@ -66,8 +66,8 @@ def _sorted(table: pa.Table) -> pa.Table:
 
 
 def without_repeats(table: pa.Table, key: Sequence[str]) -> pa.Table:
-    """Each row once: of rows that are alike in all columns, the first."""
-    # Only rows whose key comes twice are looked at.
+    """The rows without exact repeats."""
+    # Compare only rows with a repeated key.
     keys = list(zip(*(table[name].to_pylist() for name in key), strict=True))
     counts = Counter(keys)
     suspects = [row for row, value in enumerate(keys) if counts[value] > 1 and None not in value]

@@ -1,7 +1,7 @@
-"""Older school years: which rows of them the import window needs, and how to ask for these rows only.
+"""Older school years: read only the rows that the import window needs.
 
-Lives here: the years, the search condition, and what to do where a server refuses it. Not here: the previous,
-current and upcoming year, which are read whole (`reading`).
+This module has the search condition, and what happens if a server refuses it. The previous, current and
+upcoming year are read completely, in `reading`.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ from samegoal_pipelines.tables.declaration import QmlativObject
 from samegoal_pipelines.tables.enrollments import ENTRY_WITHDRAWAL, SCHOOL, WITHDRAWAL_CODE
 
 _LAST_PLACEHOLDER_BEFORE_ALL = date(1900, 1, 1)
-"""Some screens save this day or an earlier one for "no date": the row is open."""
+"""Some screens save this day or an earlier one for "no date". Such a row is open."""
 
 _SEARCH_FAILED = (RequestRefusedError, AccessRefusedError, MalformedAnswerError, SourceUnavailableError)
 
 
 @dataclass
 class OlderYears:
-    """Readings by object and school year, and the years that nobody looked at."""
+    """Readings by object and school year, and the years that were not read."""
 
     readings: dict[tuple[QmlativObject, int], Reading] = field(default_factory=dict)
     not_read: tuple[int, ...] = ()
@@ -40,7 +40,7 @@ class OlderYears:
 def read_older_years(
     years: Sequence[int], since: date, read: Callable[[QmlativObject, int, SearchCondition | None], Reading]
 ) -> OlderYears:
-    """Read the enrollments of these years (the newest first) that are open or ended on `since` or later.
+    """Read the enrollments of these years (newest first) that are open or ended on `since` or later.
 
     Codes and schools have other ids each year, so those of a year come along where it has such an enrollment.
     If the search fails, read the newest of the years whole. An outage may be over by then, so the other years
@@ -75,7 +75,7 @@ def read_older_years(
 def open_or_ended_since(since: date) -> SearchCondition:
     """The search for enrollments without an end, or with one on this day or later.
 
-    It may find more than these; the import window decides in the end.
+    It may find more rows. The import window decides later.
     """
     conditions = [
         _on_date("EndDate", "GreaterEqual", since),

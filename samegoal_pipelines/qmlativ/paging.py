@@ -1,7 +1,7 @@
-"""Which page comes next: the rules of `Paging.Next`, and a walk along it that loads ahead.
+"""The rules of `Paging.Next`, and a walk over all pages that loads ahead.
 
-A `Next` is only ever read for its page number and size; the path that is requested is made here, so no
-request can go where an answer wants it to. No HTTP, no JSON decoding, no rows.
+Only the page number and size are taken from `Next`. The requested path is built here, so an answer cannot
+redirect a request elsewhere.
 
     {"Objects": [...], "Paging": {"Next": "/Custom/1/Enrollment/EntryWithdrawal/2/10000"}}
 """
@@ -26,29 +26,29 @@ _PEEK = 1024
 
 
 class Listing(NamedTuple):
-    """What is paged through: its path below the base URL, without page and size, and its name in errors."""
+    """A listing: its path relative to the base URL, without page and size, and its name in errors."""
 
     path: str
     label: str
 
     def where(self, number: int) -> str:
-        """How an error names a page."""
+        """The page's name in errors."""
         return f"{self.label}, page {number}"
 
 
 class PageRef(NamedTuple):
-    """A page: its number, from 1, and how many rows a page has at most."""
+    """A page: its number, from 1, and the maximum number of rows per page."""
 
     number: int
     size: int
 
 
 def following(value: Any, here: PageRef, rows_so_far: int, listing: Listing) -> PageRef | None:
-    """The page that `Paging.Next` of `here` leads to; None at the end.
+    """The page that `Paging.Next` of `here` leads to. None at the end.
 
-    The end is a Next that is null, empty, absent, or leads to the page just read. Any other must lead to the
-    next number of the same listing. A server that cuts our page size may go on in its own, if no row is
-    jumped over.
+    At the end, Next is null, empty, missing, or leads to the page just read. Otherwise it must lead to the
+    next number of the same listing. A server that reduces our page size may continue with its own size if no
+    row is skipped.
     """
     if value is None or value == "":
         return None
@@ -67,29 +67,28 @@ def following(value: Any, here: PageRef, rows_so_far: int, listing: Listing) -> 
         raise MalformedAnswerError(f"Paging.Next skips to page {there.number}", where)
     if there.size != here.size and (there.number - 1) * there.size != rows_so_far:
         raise MalformedAnswerError(
-            "Paging.Next changes the page size in mid-read, so that rows would be lost", where
+            "Paging.Next changes the page size during the read, so that rows would be lost", where
         )
     return there
 
 
 def peek(body: bytes) -> str | None:
-    """`Paging.Next` of a page that is not decoded yet, or None where a glance cannot tell for certain.
+    """`Paging.Next` of a page that is not decoded yet, or None if it is not certain.
 
-    Looks for Paging as the last or first member of the document. Between the brackets of the pattern no quote
-    is escaped, and the document begins and ends outside of any text: no value of a row can look like it.
+    It looks for Paging as the first or last member of the document. The pattern allows no escaped quote, and
+    the document begins and ends outside of any text, so no value of a row can match.
     """
     match = _AT_TAIL.search(body, max(0, len(body) - _PEEK)) or _AT_HEAD.match(body[:_PEEK])
     return json.loads(match[1]) if match else None
 
 
 class PageWalk:
-    """All pages of a listing, in order, loaded ahead of being asked for.
+    """All pages of a listing, in order, loaded ahead.
 
-    `load` starts a request and decodes what comes; the future's page is awaited here. It calls the function
-    that it is given with the body as soon as that is there: so the next page is under way while this one is
-    decoded. `expected_rows`, if known from last time, tells which pages to load at once; whether they belong
-    to the read is still decided by following Next, page by page, so a wrong expectation costs requests and
-    never rows.
+    `load` starts a request, and its future is the decoded page. `load` calls the function it is given as soon
+    as the body has arrived, so that the next page loads while this one is decoded. `expected_rows`, if known
+    from last time, says which pages to load at once. Following Next still decides which pages belong to the
+    read, so a wrong expectation costs requests but never rows.
     """
 
     def __init__(
@@ -150,11 +149,11 @@ class PageWalk:
             return self._loading[ref]
 
     def _glance(self, here: PageRef, body: bytes) -> None:
-        """Start loading the page after `here`, if a look at its body tells that there is one."""
+        """Start loading the page after `here` if its body already shows that there is one."""
         try:
             there = following(peek(body), here, -1, self._listing)
         except MalformedAnswerError:
-            return  # said again, aloud, once the page is decoded
+            return  # raised again once the page is decoded
         if (
             there
             and there.size == here.size

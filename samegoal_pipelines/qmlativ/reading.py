@@ -1,8 +1,8 @@
-"""One district, all objects at once: identity first, then school years, then everything else; split by asset.
+"""Read all objects of one district, by asset: first the identity, then school years, then everything else.
 
-Decides which school years are read and whose rows may stay: staff and vendors share Qmlativ's objects with
-students and guardians, and their rows are dropped here, before anything is handed on. How an object is read
-is `client`'s business; which objects exist, `tables`'.
+This module decides which school years are read and whose rows may stay. Staff and vendors share Qmlativ's
+objects with students and guardians, and their rows are dropped here. How an object is read is in `client`,
+and the objects are declared in `tables`.
 """
 
 from __future__ import annotations
@@ -46,12 +46,12 @@ from samegoal_pipelines.tables.people import (
 )
 from samegoal_pipelines.transforms.entities import ALL, chosen_entities, entity_access
 
-ROWS_THAT_TELL = 20  # fewer may be wrong by chance
+ROWS_THAT_TELL = 20  # fewer rows may be wrong by chance
 Progress = Callable[[str, int, int], None]
 
 
 class ExpectedDistrict(Protocol):
-    """What is known of a district from the day it was registered; an `Identity` is one."""
+    """What is known about a district since its registration. An `Identity` is one."""
 
     @property
     def district_id(self) -> int: ...  # noqa: D102
@@ -61,7 +61,7 @@ class ExpectedDistrict(Protocol):
 
 @dataclass
 class DistrictRead:
-    """Frames and accounts, by asset and object (`frames["raw_students"]["Name"]`), and whose they are."""
+    """Frames and accounts by asset and object (`frames["raw_students"]["Name"]`), and the identity."""
 
     frames: dict[str, dict[str, pd.DataFrame]]
     reads: dict[str, dict[str, ObjectRead]]
@@ -78,26 +78,26 @@ def read_district(
     entities: str = ALL,
     progress: Progress | None = None,
 ) -> DistrictRead:
-    """Read what these raw assets need, in one pass, several objects at a time.
+    """Read what these raw assets need in one pass, several objects at a time.
 
     Args:
-        client: used up by a failure, which ends its other requests at once.
+        client: a failure ends its other requests, and it cannot be used again.
         assets: of raw_enrollments, raw_students, raw_parents.
-        expected: the district that the credentials must belong to; None accepts any.
-        ended_since: the first day of the import window. Of school years before the previous one, enrollments
-            that are open or ended on this day or later are read; None reads nothing of these years.
-        expected_rows: `ObjectRead.arrived` of last night's reads, merged; only speeds things up.
+        expected: the district that the credentials must belong to. None accepts any.
+        ended_since: the first day of the import window. From school years before the previous one, only
+            enrollments that are open or ended on this day or later are read. None skips these years.
+        expected_rows: `ObjectRead.arrived` of last night's reads, merged. It only saves time.
         entities: whose enrollments count: all, granted, or EntityIDs; the table EntityAccess says so.
-        progress: called with object, rows and pages so far; one call at a time, from several threads.
+        progress: called with object, rows and pages so far, from several threads but one at a time.
 
     Returns:
-        Frames of Arrow dtypes with the declared fields in order and `Unreadable` last; Student also has
-        `SchoolYearIDAsked`, because its computed fields hold for the year that was asked for.
+        Frames of Arrow dtypes with the declared fields in order and `Unreadable` last. Student also has
+        `SchoolYearIDAsked`, because its computed fields are for the requested year.
 
     Raises:
-        WrongDistrictError: before anything but GetSystemMetadata was read.
+        WrongDistrictError: raised before anything but GetSystemMetadata is read.
         EntityNotGrantedError: a chosen entity is not granted; no student was read.
-        QmlativError: the first that any object met; nothing is returned in part.
+        QmlativError: the first error of any object. Nothing is returned in part.
     """
     needed = {asset: NEEDED[cast("RawAsset", asset)] for asset in sorted(assets)}
     identity = client.identity()
@@ -157,11 +157,11 @@ def read_entity_access(client: QmlativClient, setting: str, entities: Iterable[i
 
 
 def school_years(table: pa.Table) -> list[int]:
-    """Ids of the previous, the current and the upcoming school year, as far as they exist.
+    """Ids of the previous, current and upcoming school year, if they exist.
 
-    The current and the upcoming year are flagged; the previous has the NumericYear before the current. What
-    GetSystemMetadata calls current is no substitute: where the flags are wrong, a guess would leave a whole
-    year's enrollments unread. Raises `NoSchoolYearError`.
+    The current and upcoming years are flagged, and the previous one has the NumericYear before the current.
+    If the flags are wrong, this raises `NoSchoolYearError`: a guess from GetSystemMetadata could leave a
+    whole year's enrollments unread.
     """
     years = table.to_pylist()
     current = _current_year(years)
@@ -173,7 +173,7 @@ def school_years(table: pa.Table) -> list[int]:
 
 
 def older_school_years(table: pa.Table) -> list[int]:
-    """Ids of the school years before the previous one, the newest first; raises as `school_years` does."""
+    """Ids of the school years before the previous one, newest first. Raises as `school_years` does."""
     whole, years = school_years(table), table.to_pylist()
     number = _current_year(years)["NumericYear"]
     older = [
@@ -212,7 +212,7 @@ def _read_all(
     expected_rows: Mapping[str, int],
     shared: _ObjectProgress,
 ) -> dict[QmlativObject, Reading]:
-    """Every object: grants are checked for all before a student is read. One failure ends the rest."""
+    """Read every object, after checking the grants of all. One failure ends the rest."""
 
     def read(
         wanted: QmlativObject, year: int | None = None, only_rows: SearchCondition | None = None
@@ -267,7 +267,7 @@ def _refuse_another_type(read: ObjectRead) -> None:
     """Refuse an object all of whose rows have a wrong type: Qmlativ has changed the field, not a few rows."""
     if read.unreadable == read.rows >= ROWS_THAT_TELL:
         raise MalformedAnswerError(
-            "a field has another type in every row than the contract says",
+            "a field has a wrong type in every row",
             next(iter(read.arrived), read.path),
             kind=Kind.DEFECT,
             next_step=REPORT,
@@ -275,7 +275,7 @@ def _refuse_another_type(read: ObjectRead) -> None:
 
 
 def _results(futures: Sequence[Future[Any]]) -> list[Any]:
-    """All results, or the first real error as soon as there is one."""
+    """All results, or the first real error as soon as it occurs."""
     done, _ = wait(futures, return_when=FIRST_EXCEPTION)
     errors = [error for future in done if (error := future.exception())]
     for error in sorted(errors, key=lambda error: isinstance(error, ReadCancelledError)):
@@ -284,7 +284,7 @@ def _results(futures: Sequence[Future[Any]]) -> list[Any]:
 
 
 def _over_years(readings: Sequence[Reading], wanted: QmlativObject) -> Reading:
-    """The readings of one object for several school years as one."""
+    """The readings of one object for several school years, merged into one."""
     if not wanted.year_bound:
         return readings[0]
     reads = [reading.read for reading in readings]
@@ -293,7 +293,7 @@ def _over_years(readings: Sequence[Reading], wanted: QmlativObject) -> Reading:
     else:
         table = pa.concat_tables([reading.table for reading in readings])
     if wanted is not STUDENT and not wanted.keep_repeats:
-        # A server that ignores the year sends the rows of all years each time.
+        # A server that ignores the year returns the rows of all years each time.
         table = without_repeats(table, [wanted.key])
     return Reading(
         table,
@@ -322,7 +322,7 @@ def _with_year(reading: Reading) -> pa.Table:
 
 
 def _whose(asset: str, readings: Mapping[QmlativObject, Reading]) -> dict[QmlativObject, Reading]:
-    """Only rows of this asset's people: students, or those who are somebody's guardian. Staff's rows go."""
+    """Keep only rows of this asset's people: students or guardians. Staff are dropped."""
     if asset == "raw_enrollments":
         return dict(readings)
     people, names = (
@@ -344,7 +344,7 @@ def _only(reading: Reading, column: str, ids: pa.ChunkedArray) -> Reading:
 
 
 class _ObjectProgress:
-    """Adds up the progress of listings that belong to one object, and passes it on one call at a time."""
+    """Sums the progress of one object's listings, and reports it one call at a time."""
 
     def __init__(self, progress: Progress | None) -> None:
         self._progress = progress

@@ -1,8 +1,7 @@
-"""One HTTP exchange, done safely: deadlines, retries, size, addresses, certificates.
+"""One safe HTTP exchange: deadlines, retries, size, addresses and certificates.
 
-What comes out is a whole answer or an error by meaning. Knows nothing of tokens, objects or pages, and
-follows no redirect. The environment's proxies and netrc are not used; REQUESTS_CA_BUNDLE is, for a private
-certificate authority.
+The result is a complete answer or a typed error. No redirect is followed. The environment's proxies and netrc
+are ignored. REQUESTS_CA_BUNDLE is respected, for a private certificate authority.
 """
 
 from __future__ import annotations
@@ -54,7 +53,7 @@ _HEADERS = {
 
 
 class Answer(NamedTuple):
-    """A whole answer with a status that repeating does not change. The body of a 200 looks like JSON.
+    """A complete answer with a status that a retry does not change. The body of a 200 looks like JSON.
 
     `challenge` is the WWW-Authenticate header.
     """
@@ -82,7 +81,7 @@ class Transport:
         self._under_way: set[_Exchange] = set()
 
     def exchange(self, request: requests.Request, where: str) -> Answer:
-        """Send the request; repeat it while Qmlativ is unavailable, within the `RetryPolicy`."""
+        """Send the request, and retry within the `RetryPolicy` while Qmlativ is unavailable."""
         request.headers = {**_HEADERS, **request.headers}
         attempts = tenacity.Retrying(
             retry=tenacity.retry_if_exception_type((SourceUnavailableError, UnexpectedContentError)),
@@ -102,19 +101,19 @@ class Transport:
         return answer._replace(retries=attempts.statistics["attempt_number"] - 1)
 
     def cancel(self) -> None:
-        """Let every request under way, and every later one, fail at once."""
+        """Fail all current and later requests at once."""
         self._cancelled.set()
         with self._lock:
             for exchange in self._under_way:
                 exchange.cut()
 
     def close(self) -> None:
-        """Cancel what is under way and close all connections."""
+        """Cancel all requests and close all connections."""
         self.cancel()
         self._adapter.close()
 
     def _pause(self, state: tenacity.RetryCallState) -> float:
-        """Seconds to wait: a pause that doubles, or what Retry-After asks for; always with jitter."""
+        """Seconds to wait before a retry: a doubling pause, or what Retry-After asks for, with jitter."""
         step, longest = self._policy.backoff, self._policy.longest_wait
         error = state.outcome.exception() if state.outcome else None
         asked_for: float | None = getattr(error, "retry_after", None)
@@ -142,7 +141,7 @@ class Transport:
                         is_html=_is_html(body, response.headers.get("Content-Type", "")),
                         challenge=response.headers.get("WWW-Authenticate", ""),
                     )
-                if exchange.is_cut:  # what ended early may look whole
+                if exchange.is_cut:  # an answer that ended early may look complete
                     raise self._meaning(OSError(), exchange, where)
             except QmlativError:
                 raise
@@ -162,9 +161,9 @@ class Transport:
         return answer
 
     def _body(self, response: requests.Response, where: str) -> bytes:
-        """The decoded body: all of it, and of an error the beginning.
+        """The decoded body, or the beginning of an error's body.
 
-        What arrives is counted, whatever the headers announce.
+        The received bytes are counted, regardless of the headers.
         """
         raw, headers = response.raw, response.headers
         if response.status_code != 200:
@@ -184,13 +183,13 @@ class Transport:
 
     @contextlib.contextmanager
     def _watched(self) -> Iterator[_Exchange]:
-        """An exchange of this thread that ends at the total deadline, or when the client is cancelled."""
+        """The current thread's exchange, which ends at the total deadline or when the client is cancelled."""
         exchange = _Exchange(self._allow_local)
         timer = threading.Timer(self._policy.total, exchange.expire)
         timer.daemon = True
         with self._lock:
             self._under_way.add(exchange)
-            if self._cancelled.is_set():  # since it was looked at: nobody else will cut this one
+            if self._cancelled.is_set():  # meanwhile, so nothing else will cut this one
                 exchange.cut()
         timer.start()
         _this_thread.exchange = exchange
@@ -203,7 +202,7 @@ class Transport:
                 self._under_way.discard(exchange)
 
     def _meaning(self, error: Exception, exchange: _Exchange, where: str) -> QmlativError:
-        """What a failed exchange means, without quoting anything of it."""
+        """The error for a failed exchange. It quotes nothing of it."""
         if self._cancelled.is_set():
             return ReadCancelledError(where)
         if exchange.expired:
@@ -243,7 +242,7 @@ def _unavailable(status: int, retry_after: str | None) -> SourceUnavailableError
 
 
 def _is_passing(status: int) -> bool:
-    """Whether the same request may succeed later; so it may after Cloudflare's 520 to 526."""
+    """Whether the same request may succeed later. Cloudflare's 520 to 526 are transient, too."""
     return status in _PASSING or (status >= 500 and status not in _LASTING)
 
 
@@ -264,7 +263,7 @@ def _kind(content_type: str) -> str:
 
 
 def _check_json(answer: Answer, content_type: str, where: str) -> None:
-    """A 200 must look like a whole JSON document: begin and end as one, and close every bracket."""
+    """Check that a 200 looks like a complete JSON document: its start and end, and closed brackets."""
     kind = _kind(content_type)
     if answer.is_html:
         raise UnexpectedContentError("expected JSON, got text/html: maintenance page?", where)
@@ -275,7 +274,7 @@ def _check_json(answer: Answer, content_type: str, where: str) -> None:
 
 
 def _unpacked(packed: bytes, where: str) -> bytes:
-    """A gzip answer, unpacked. Its last bytes say how large it is: of a bomb nothing is kept."""
+    """Unpack a gzip answer. Its last bytes state its size, so that a bomb is refused before it is stored."""
     announced = int.from_bytes(packed[-4:], "little")
     kept, size = [], 0
     for piece in _pieces(packed, max(announced + 1, _CHUNK) if announced <= MAX_BODY else _CHUNK):
@@ -284,13 +283,13 @@ def _unpacked(packed: bytes, where: str) -> bytes:
             raise _too_large(where)
         if announced <= MAX_BODY:
             kept.append(piece)
-    if announced > MAX_BODY:  # and yet it ends before that: these were not the last bytes
+    if announced > MAX_BODY:  # it ends earlier, so these were not the last bytes
         raise DecodeError
     return b"".join(kept)
 
 
 def _pieces(packed: bytes, size: int) -> Iterator[bytes]:
-    """What a gzip file holds, in pieces of at most `size` bytes."""
+    """The content of a gzip file, in pieces of at most `size` bytes."""
     while packed:
         unpacker = zlib.decompressobj(wbits=31)
         while not unpacker.eof:
@@ -312,7 +311,7 @@ def _too_large(where: str) -> MalformedAnswerError:
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:
-    """The error and everything it wraps: requests and urllib3 hide causes in `args` and `reason`."""
+    """The error and everything it wraps. requests and urllib3 hide causes in `args` and `reason`."""
     seen: set[int] = set()
     waiting: list[Any] = [error]
     while waiting:
@@ -324,7 +323,7 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
 
 
 class _Exchange:
-    """A request under way: its socket can be cut from another thread, which ends even a read that drips."""
+    """A running request. Another thread can cut its socket, which ends even a very slow read."""
 
     def __init__(self, allow_local: bool) -> None:
         self.expired = False
@@ -333,7 +332,7 @@ class _Exchange:
         self._socket: socket.socket | None = None
 
     def admit(self, sock: socket.socket) -> None:
-        """Check whom the socket has been connected to, before anything is sent."""
+        """Check the address that the socket is connected to, before anything is sent."""
         if not self._allow_local:
             check_peer(sock.getpeername()[0])
 
@@ -351,7 +350,7 @@ class _Exchange:
         if self._socket is not None:
             with contextlib.suppress(
                 OSError
-            ):  # of the plain socket: SSLSocket's own shutdown is not thread-safe
+            ):  # uses the plain socket, because SSLSocket.shutdown is not thread-safe
                 socket.socket.shutdown(self._socket, socket.SHUT_RDWR)
 
 
@@ -363,7 +362,7 @@ _this_thread = _ThisThread()
 
 
 class _Guarded(HTTPConnection):
-    """A connection that lets the exchange of its thread look at its socket."""
+    """A connection that shows its socket to its thread's exchange."""
 
     def _new_conn(self) -> socket.socket:
         sock = super()._new_conn()
@@ -394,7 +393,7 @@ class _GuardedTLSPool(HTTPSConnectionPool):
 
 
 class _Adapter(HTTPAdapter):
-    """requests' adapter over guarded connections, without retries of its own."""
+    """requests' adapter over guarded connections, without retries."""
 
     def __init__(self, pool_maxsize: int) -> None:
         super().__init__(pool_connections=4, pool_maxsize=pool_maxsize, max_retries=0)

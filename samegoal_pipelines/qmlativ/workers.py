@@ -1,9 +1,7 @@
-"""The threads of a client: some ask Qmlativ, as many as there may be requests at once; others decode what
-came.
+"""The threads of a client: one per allowed concurrent request, and others that decode answers.
 
-An answer is decoded elsewhere than where it was asked for, so that no connection waits for a core. Who waits
-for a connection goes by priority, not by who came first: the longest listing, whose pages lead to each other,
-decides how long a night takes. Knows no HTTP, no object and no page.
+Answers are decoded in separate threads, so that no connection waits for a core. Tasks wait for a connection
+by priority, not in order of arrival, because the longest listing decides how long a night takes.
 """
 
 from __future__ import annotations
@@ -22,7 +20,7 @@ Decode = Callable[[Any], Any]
 
 
 class _Task(NamedTuple):
-    """Tasks in order of priority (1 comes first); tasks of one priority in the order they came."""
+    """Tasks ordered by priority (1 first), and then by arrival."""
 
     priority: int
     number: int
@@ -32,13 +30,13 @@ class _Task(NamedTuple):
 
 
 class Workers:
-    """`connections` threads that ask. After `cancel`, `submit` raises `ReadCancelledError`."""
+    """`connections` threads that send requests. After `cancel`, `submit` raises `ReadCancelledError`."""
 
     def __init__(self, connections: int) -> None:
         cores = min(connections, os.cpu_count() or 1)
         self._askers = ThreadPoolExecutor(connections, thread_name_prefix="qmlativ")
         self._decoders = ThreadPoolExecutor(cores, thread_name_prefix="decoding")
-        self._room = threading.BoundedSemaphore(2 * cores)  # answers in memory do not pile up
+        self._room = threading.BoundedSemaphore(2 * cores)  # limits the answers in memory
         self._lock = threading.Lock()
         self._numbers = itertools.count()
         self._waiting: list[_Task] = []
@@ -46,7 +44,7 @@ class Workers:
     def submit(
         self, ask: Callable[[], Any], decode: Decode | None = None, *, priority: int = 0
     ) -> Future[Any]:
-        """Run `ask` on a connection, the lowest `priority` first, and then `decode` on what it returned."""
+        """Run `ask` on a connection, lowest `priority` first, and then `decode` on its result."""
         task = _Task(priority, next(self._numbers), Future(), ask, decode)
         with self._lock:
             heapq.heappush(self._waiting, task)
@@ -57,7 +55,7 @@ class Workers:
         return task.future
 
     def cancel(self) -> None:
-        """Begin nothing any more: who waits for a task that had not begun gets `CancelledError`."""
+        """Start no more tasks. Callers that wait for an unstarted task get `CancelledError`."""
         self._askers.shutdown(wait=False, cancel_futures=True)
         with self._lock:
             waiting, self._waiting = self._waiting, []
@@ -65,12 +63,12 @@ class Workers:
             task.future.cancel()
 
     def close(self) -> None:
-        """Wait until nothing runs. To be cancelled first."""
+        """Wait until nothing runs. Call `cancel` first."""
         self._askers.shutdown(wait=True)
         self._decoders.shutdown(wait=True)
 
     def _run_next(self) -> None:
-        """Runs on a connection: the task that comes first now, not the one that called for a thread."""
+        """Run the first task by priority, not the one that was submitted for this thread."""
         with self._lock:
             if not self._waiting:  # cancelled
                 return

@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
+from samegoal_pipelines.printable import counted
 from samegoal_pipelines.tables.vocabulary import (
     CECS_ONLY,
     ENTITY_NOT_INCLUDED,
@@ -140,8 +141,7 @@ class Explanation:
 
 def count_rows(seen: Collection[SeenEnrollment], outcome: str) -> str:
     """How many rows have this outcome, in words."""
-    number = sum(one.outcome == outcome for one in seen)
-    return "1 row" if number == 1 else f"{number} rows"
+    return counted(sum(one.outcome == outcome for one in seen), "row")
 
 
 def explain_students(

@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from samegoal_pipelines import printable
 from samegoal_pipelines.errors import SYNC
 from samegoal_pipelines.tables.limits import BY_NAME, SHARES, Limit, Limits
 
@@ -234,7 +235,8 @@ def _reasons(limits: Limits, numbers: Mapping[str, int]) -> Iterator[Reason]:
         unread = f" ({carried_over:,} who could not be read would be carried over)" if carried_over else ""
         yield Reason(
             "nobody",
-            f"nobody is in the snapshot{unread}, but {published:,} student(s) are in the published one",
+            f"the snapshot has no students{unread}, but the published one has "
+            f"{printable.counted(published, 'student')}",
             "check in Qmlativ whether the Integration Access still sees enrollments and students",
         )
     for limit in SHARES:

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from samegoal_pipelines.errors import PipelineError
+from samegoal_pipelines.printable import counted
 from samegoal_pipelines.transforms.columns import records_of
 
 NUMBER, BIRTH, GENDER, STATUS = "Student Id", "Date of Birth", "Gender", "District Enrollment"
@@ -118,7 +119,7 @@ def complaints(cells: Cells, numbers: Counter[str]) -> list[str]:
     number, gender = cells[NUMBER], cells[GENDER]
     if number is not None:
         if numbers[number] > 1:
-            found.append(f"the same {NUMBER} as {numbers[number] - 1} other student(s)")
+            found.append(f"the same {NUMBER} as {counted(numbers[number] - 1, 'other student')}")
         if not (number.isalnum() and len(number) <= STUDENT_ID_LENGTH):
             found.append(f"a {NUMBER} that is not up to {STUDENT_ID_LENGTH} letters and digits")
     if gender is not None and gender not in GENDERS:

@@ -155,9 +155,8 @@ def _cecs_only(excluded: Columns, counted: Columns) -> _Found:
     latest = latest[latest != NOWHERE]
     number = pa.array(np.bincount(codes, minlength=len(found))[codes[latest]] if len(rows) else latest)
     rows = rows[latest]
-    detail = _joined(
-        number.cast(pa.string()), " enrollment(s), all CECS; the latest ", _period(excluded, rows)
-    )
+    noun = pc.if_else(pc.equal(number, 1), " enrollment", " enrollments")
+    detail = _joined(number.cast(pa.string()), noun, ", all CECS; the latest ", _period(excluded, rows))
     return _Found(problems.CECS_ONLY, excluded, rows, detail)
 
 

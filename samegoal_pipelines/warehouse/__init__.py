@@ -1,4 +1,4 @@
-"""Postgres: the embedded server, tables and migrations, and publishing a snapshot in one transaction.
+"""The Postgres warehouse: migrations, roles, and publishing a snapshot in one transaction.
 
-Frames come in checked and assembled; nothing here computes a status, talks to Qmlativ or knows Dagster.
+It takes frames that are already checked. It computes no status, and knows neither Qmlativ nor Dagster.
 """

@@ -1,6 +1,6 @@
 """Bulk transfer between Arrow and Postgres by COPY: rows in as CSV, keys and hashes out as binary.
 
-Nothing here decides what to write.
+Which rows to write is decided elsewhere.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from samegoal_pipelines.warehouse.hashing import Hashes
 from samegoal_pipelines.warehouse.rows import Keys, Rows
 
 _CHUNK = 1 << 20
-# What binary COPY of one value has around it: signature, flags, extension, number of fields, length; the end.
+# The bytes that binary COPY puts around one value: signature, flags, extension, field count, length, trailer.
 _BEFORE_VALUE = 11 + 4 + 4 + 2 + 4
 _AFTER_VALUE = 2
 
@@ -31,7 +31,7 @@ def copy_in(
 ) -> None:
     """Load rows (all, or those at the chosen positions), valid from `night`, into `table`.
 
-    Arrow writes a null as nothing and an empty text as "", which COPY tells apart in the same way.
+    Arrow writes null as nothing and an empty text as "", and COPY reads them the same way.
     """
     content, hashes = rows.table, pa.array(rows.hashes)
     if chosen is not None:
@@ -59,8 +59,8 @@ def copy_in(
 def current_keys(cursor: Any, history: History, district_id: str) -> tuple[tuple[Keys, ...], Hashes]:
     """The keys of a district's current rows, in order, and the rows' hashes.
 
-    Postgres strings them together, eight bytes each and big-endian: a client spends more on taking in a row
-    of COPY's than on what the row says. One value may have 1 GB, which is forty million rows.
+    Postgres concatenates them, eight big-endian bytes each, because reading many COPY rows is slow on the
+    client. One value holds up to 1 GB, which is forty million rows.
     """
     columns = (*history.key, "row_hash")
     query = sql.SQL(

@@ -1,7 +1,7 @@
-"""Looking back: what changed from night to night, and what was published about a student as of a night.
+"""Queries of the past: what changed from night to night, and what was published about a student on a night.
 
-Reads of history, `student_changes`, `departures` and `snapshots`; nothing is written here. Each function
-reads one moment of the warehouse, whatever is published meanwhile.
+They read the history tables, `student_changes`, `departures` and `snapshots`, and write nothing. Each
+function reads one consistent moment of the warehouse.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from samegoal_pipelines.warehouse.session import StudentChange
 
 @dataclass(frozen=True)
 class StatusChange:
-    """So many students with the same kind of change, and the same status before and after."""
+    """The number of students with the same kind of change and the same old and new status."""
 
     change: str
     old_status: str | None
@@ -33,38 +33,38 @@ class StatusChange:
 
 @dataclass(frozen=True)
 class NightChanges:
-    """One night that was published, held or failed, and what it changed. A released night is both."""
+    """A published, held or failed night, and what it changed. A released night appears as both."""
 
     snapshot_date: date
     state: str
     students: int | None
     carried_over: int | None
     reason: str | None
-    """Why it was held, or why it failed."""
+    """Why it was held or failed."""
     released_by: str | None
     released_because: str | None
     run_id: str
     counts: dict[str, int] = field(default_factory=dict)
-    """Students by kind of change, every kind; empty where nothing was published."""
+    """Students by kind of change, with every kind; empty if nothing was published."""
     flips: tuple[StatusChange, ...] = ()
     departures: dict[str, int] = field(default_factory=dict)
-    """Removed students by why they are gone."""
+    """Removed students by reason."""
     listed: tuple[StudentChange, ...] | None = None
-    """Every student with a change, where it was asked for."""
+    """Every student with a change, if requested."""
 
 
 @dataclass(frozen=True)
 class PublishedStudent:
-    """What the warehouse knows of a student as of a night."""
+    """What the warehouse knows about a student as of a night."""
 
     status: dict[str, Any] | None
-    """The row of `student_status` as of the night, without the district; None: not published then."""
+    """The `student_status` row as of the night, without the district. None if not published then."""
     since: date | None
-    """The first night on which that row was so."""
+    """The first night with that row."""
     last_change: dict[str, Any] | None
-    """The latest row of `student_changes` up to that night: snapshot_date, change, old and new status."""
+    """The latest `student_changes` row up to that night: snapshot_date, change, old and new status."""
     departure: dict[str, Any] | None
-    """Where not published: the latest entry in the ledger of departures up to that night."""
+    """The latest `departures` row up to that night, if not published."""
 
 
 # -- from night to night --
@@ -78,9 +78,9 @@ def changes_by_night(
     last_nights: int | None = None,
     students: bool = False,
 ) -> list[NightChanges]:
-    """What each night changed, oldest first: nights from `since` on, else so many of the last ones, else all.
+    """What each night changed, oldest first: nights from `since` on, or the `last` ones, or all.
 
-    A night is there once per state: as it is published; and held or failed, where that came after.
+    A night has one entry per state: published, and also held or failed if that came later.
 
     Args:
         students: also list every student with a change.
@@ -114,9 +114,9 @@ def _of_published(flips: list[StatusChange], why: dict[str, int]) -> dict[str, A
 
 
 def _attempts(connection: sa.Connection, district_id: str, since: date | None) -> list[dict[str, Any]]:
-    """Per night: the published attempt, and the last held and the last failed one that came after it.
+    """For each night, the published attempt, and the last held and last failed attempts after it.
 
-    A night that was released also keeps the held attempt that was released, and what came before that.
+    A released night also keeps the held attempt that was released, and what came before it.
     """
     released = releases.c.held_snapshot_id == snapshots.c.snapshot_id
     query = (
@@ -148,7 +148,7 @@ def _attempts(connection: sa.Connection, district_id: str, since: date | None) -
         night = found.setdefault(row.snapshot_date, {})
         if row.state == "published" and not row.released_by:
             night.clear()
-        night.pop(row.state, None)  # so that the later one stands where it came
+        night.pop(row.state, None)  # keeps the later attempt in its own position
         night[row.state] = dict(row._mapping)
     return [attempt for night in found.values() for attempt in night.values()]
 
@@ -213,9 +213,9 @@ def _by_night(pairs: Iterable[tuple[date, Any]]) -> dict[date, list[Any]]:
 def numbers_like(
     engine: sa.Engine, district_id: str, number: str, on: date | None = None
 ) -> set[tuple[int, str]]:
-    """Student ids and numbers that contain these characters: published as of a night, or else ever.
+    """Student ids and numbers that contain these characters, published as of a night, or else at any time.
 
-    Which of them are meant, exactly or but for spaces, is up to the caller.
+    The caller picks the exact match, or the match that ignores spaces.
     """
     status = STATUS.table
     query = (
@@ -232,7 +232,7 @@ def numbers_like(
 def students_as_of(
     engine: sa.Engine, district_id: str, students: Collection[int], night: date
 ) -> dict[int, PublishedStudent]:
-    """What the warehouse knows of these students as of a night; an entry for each."""
+    """What the warehouse knows about each of these students as of a night."""
     status, change, gone = STATUS.table, student_changes.c, departures.c
     rows = (
         sa.select(*(status.c[name] for name in STATUS.columns), status.c.valid_from)
@@ -282,6 +282,6 @@ def _without_id(row: dict[str, Any] | None) -> dict[str, Any] | None:
 
 @contextmanager
 def _one_moment(engine: sa.Engine, step: str) -> Iterator[sa.Connection]:
-    """A transaction of which every query sees the same rows."""
+    """A transaction in which every query sees the same rows."""
     with as_operator(engine.execution_options(isolation_level="REPEATABLE READ"), step) as connection:
         yield connection

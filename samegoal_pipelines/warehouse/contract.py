@@ -1,8 +1,7 @@
-"""Comparing a live warehouse with the data contract, as the reader whom the contract is made for.
+"""Compare a live warehouse with the data contract, as the reader role.
 
-Here: what the reader can see of tables, columns and rights, and on request whether a district's rows are as
-promised. Nothing is migrated or written, and no value is reported. Not here: the contract
-(`tables.contract`).
+This module checks tables, columns and rights, and on request the rows of districts. It writes nothing and
+reports no value. The contract itself is in `tables.contract`.
 """
 
 from __future__ import annotations
@@ -31,13 +30,13 @@ _COLUMNS = sa.text(
 
 
 def broken_promises(engine: sa.Engine, contract: Contract, districts: Sequence[str] = ()) -> list[str]:
-    """What the warehouse does not keep of the contract, one sentence each.
+    """The promises of the contract that the warehouse breaks, one sentence each.
 
     Args:
-        districts: also check the rows of these.
+        districts: also check these districts' rows.
 
     Raises:
-        WarehouseError: the database cannot be asked as the reader.
+        WarehouseError: the database cannot be queried as the reader.
     """
     one_snapshot = engine.execution_options(isolation_level="REPEATABLE READ")
     with transaction(one_snapshot, _STEP) as connection:
@@ -66,7 +65,7 @@ def broken_promises(engine: sa.Engine, contract: Contract, districts: Sequence[s
 
 
 def _shape(connection: sa.Connection, described: Contract) -> Iterator[str]:
-    """Whether the reader can read the promised columns, and sees no row without naming a district."""
+    """Check that the reader can read the promised columns, and sees no row without naming a district."""
     name = described["physicalName"]
     columns = {column: facts for column, *facts in connection.execute(_COLUMNS, {"name": name})}
     if not columns:
@@ -95,7 +94,7 @@ def _shape(connection: sa.Connection, described: Contract) -> Iterator[str]:
 
 
 def _rows(connection: sa.Connection, described: Contract) -> Iterator[str]:
-    """Whether the rows of the district that the transaction names are as promised."""
+    """Check the rows of the district that the transaction names."""
     name = described["physicalName"]
     key = [column["name"] for column in described["properties"] if column.get("primaryKey")]
     counts = {f"rows of {name} repeat a key": f"count(*) - count(distinct ({', '.join(key)}))"}

@@ -1,11 +1,12 @@
-"""Rewriting a district's history within the transaction of one publication.
+"""Compare a snapshot with a district's history, and write the difference, within one publishing transaction.
 
-Every table is treated alike (`History`). What is new or differs by its hash is loaded into a temporary table,
-the current rows that are gone or differ are looked up into another, and the rest compares these two. Lookups
-go by keys that the client knows: Postgres has no statistics of a district that was loaded a moment ago, and
-would guess wrongly.
+Every table is treated the same way (`History`). New rows and rows with another hash are loaded into one
+temporary table, and the current rows that are gone or differ are copied into another. The rest compares these
+two. Lookups use keys that the client knows, because Postgres has no statistics yet for a district that was
+just loaded and would choose bad plans.
 
-SQL is put together from declared names; values travel as parameters. Nothing here locks, refuses or commits.
+SQL is composed of declared names, and values are parameters. Locking, refusing and committing happen
+elsewhere.
 """
 
 from __future__ import annotations
@@ -29,18 +30,18 @@ _MANY = 1_000  # rows
 
 @dataclass(frozen=True)
 class TableDifference:
-    """Where a snapshot's rows and the current rows of one table part."""
+    """The difference between a snapshot's rows and the current rows of one table."""
 
     rows: Rows
     wanted: pa.Array  # positions of rows that are new or may differ
     over: tuple[Keys, ...]  # keys of current rows that may differ, or that the snapshot does not have
     published: int  # current rows
-    carried_over: int = 0  # of these, rows of students who keep them
+    carried_over: int = 0  # of these, rows of students who are carried over
 
 
 @dataclass(frozen=True)
 class Staged:
-    """What a snapshot would change, compared and loaded into temporary tables, but not written yet."""
+    """What a snapshot would change, loaded into temporary tables but not written yet."""
 
     status: TableDifference
     students: TableDifference
@@ -53,17 +54,17 @@ class Staged:
 
     @property
     def first(self) -> bool:
-        """Whether there is no current row at all: nothing is in temporary tables then."""
+        """Whether there is no current row at all. Then the temporary tables are not used."""
         return not any(difference.published for difference in self.all)
 
     @property
     def empty(self) -> bool:
-        """Whether nothing may differ: nothing is in temporary tables then."""
+        """Whether nothing can differ. Then the temporary tables are not used."""
         return not any(len(difference.wanted) or len(difference.over[0]) for difference in self.all)
 
 
 def undo(cursor: Any, district_id: str, night: date) -> None:
-    """Take back what was published as of `night` and of any later one."""
+    """Undo what was published as of `night` and of any later night."""
     for history in HISTORIES:
         parameters = {"district": district_id, "night": night}
         for statement in (
@@ -83,7 +84,7 @@ def undo(cursor: Any, district_id: str, night: date) -> None:
 def stage(cursor: Any, content: Content, district_id: str, night: date) -> Staged:
     """Compare the snapshot with the current rows, and load what differs into temporary tables.
 
-    They last until the transaction ends, or `discard`.
+    The temporary tables last until `discard` or the end of the transaction.
     """
     staged = Staged(*(_compare(cursor, rows, content.carried_over, district_id) for rows in content.all_rows))
     if not (staged.first or staged.empty):
@@ -101,13 +102,13 @@ def stage(cursor: Any, content: Content, district_id: str, night: date) -> Stage
 
 
 def discard(cursor: Any) -> None:
-    """Forget what was staged: it is written, or the current rows have changed since."""
+    """Drop what was staged, because it is written or because the current rows have changed."""
     for history in HISTORIES:
         cursor.execute(fill("drop table if exists {new}, {old}", history))
 
 
 def write(cursor: Any, staged: Staged, absent: pd.DataFrame | None, district_id: str, night: date) -> None:
-    """Make what was staged current as of `night`, and write down the changes and departures.
+    """Make the staged rows current as of `night`, and record the changes and departures.
 
     Args:
         absent: why students whom Qmlativ's enrollments mention have no row: student_id, why.
@@ -124,7 +125,7 @@ def write(cursor: Any, staged: Staged, absent: pd.DataFrame | None, district_id:
 
 
 def list_changes(cursor: Any, staged: Staged, district_id: str) -> list[tuple[Any, ...]]:
-    """What writing what is staged would put into `student_changes`, without district and night."""
+    """The `student_changes` rows that `write` would add, without district and night."""
     if staged.first:
         status = staged.status.rows.table
         columns = (status[name].to_pylist() for name in ("student_id", "student_number", "status"))
@@ -136,7 +137,7 @@ def list_changes(cursor: Any, staged: Staged, district_id: str) -> list[tuple[An
 
 
 def _reasons(absent: pd.DataFrame | None, gone: Keys) -> dict[str, object]:
-    """Why students are gone, as far as it is known: two lists of the same length."""
+    """Students who are gone and the known reasons, as two lists of the same length."""
     if absent is None:
         return {"students": [], "reasons": []}
     known = absent[absent["student_id"].isin(gone.tolist())]
@@ -161,9 +162,9 @@ def _compare(cursor: Any, rows: Rows, carried_over: Keys, district_id: str) -> T
 
 
 def _write_first(cursor: Any, staged: Staged, district_id: str, night: date) -> None:
-    """Load everything at once: there is nothing to compare with.
+    """Load everything at once, because there is nothing to compare with.
 
-    By way of a temporary table, because COPY does not go into a table under row-level security.
+    Uses a temporary table, because COPY cannot write to a table under row-level security.
     """
     for difference in staged.all:
         history = difference.rows.history
@@ -185,7 +186,7 @@ _ALL_ADDED = """
 
 _LOAD = "create temporary table {new} (like {history}) on commit drop"
 
-_MEASURE = "analyze {new} ({key}), {old} ({key})"  # Postgres takes temporary tables to be small
+_MEASURE = "analyze {new} ({key}), {old} ({key})"  # else Postgres assumes few rows
 
 _LOOK_UP = """
     create temporary table {old} on commit drop as
@@ -197,7 +198,7 @@ _LOOK_UP = """
     ) as found
     """
 
-# Rows of equal content but another hash, as after a change of the algorithm: only the hash is taken over.
+# Rows of equal content but another hash, for example after a change of the algorithm, only get the new hash.
 _KEEP_EQUAL_ROWS = """
     with equal as (
         delete from {new} as new using {old} as old
@@ -215,7 +216,7 @@ _CLOSE = "update {history} set valid_to = %(night)s where ctid = any (array(sele
 
 _OPEN = "insert into {history} ({loaded}) select {loaded} from {new} order by {key}"
 
-# The rows came in the order of their keys.
+# The rows are already in key order.
 _OPEN_ALL = "insert into {history} ({loaded}) select {loaded} from {new}"
 
 _DEPARTURES = """
@@ -307,17 +308,17 @@ def _table(history: History) -> Identifier:
 
 
 def _new(history: History) -> Identifier:
-    """Temporary: the rows that are to be written."""
+    """Name of the temporary table of rows to write."""
     return Identifier("pg_temp", f"new_{history.table.name}")
 
 
 def _old(history: History) -> Identifier:
-    """Temporary: the current rows that are to be closed, with their places in the table."""
+    """Name of the temporary table of current rows to close, with their places in the history table."""
     return Identifier("pg_temp", f"old_{history.table.name}")
 
 
 def fill(statement: str, history: History, **parts: Composable) -> Composed:
-    """A statement about one table, with the names of its columns and of its temporary tables."""
+    """Fill in a statement with the names of one table, its columns and its temporary tables."""
     return SQL(statement).format(
         history=_table(history),
         new=_new(history),
@@ -334,7 +335,7 @@ def fill(statement: str, history: History, **parts: Composable) -> Composed:
 
 
 def _changes() -> Composed:
-    """One row of `student_changes` per student whose rows differ in any of the three tables."""
+    """One `student_changes` row per student whose rows differ in any of the three tables."""
     return SQL(_CHANGES).format(
         status=_table(STATUS),
         new_status=_new(STATUS),
@@ -350,7 +351,7 @@ def _changes() -> Composed:
 
 
 def _changed_columns(history: History, prefix: str = "") -> Composed:
-    """An array of the names of the columns in which `new` and `old` differ."""
+    """SQL for an array of the column names in which `new` and `old` differ."""
     cases = (
         SQL("case when {} is distinct from {} then {} end").format(
             Identifier("new", column), Identifier("old", column), Literal(prefix + column)

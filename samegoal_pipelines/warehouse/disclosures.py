@@ -1,6 +1,6 @@
-"""The record of disclosures: who took data or a secret out of the warehouse by a command, and when.
+"""Record who took data or a secret out of the warehouse with a command, and when.
 
-Not here: the data itself.
+The data itself is read elsewhere.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ def record_disclosure(
     students: int | None = None,
     parents: int | None = None,
 ) -> None:
-    """Add one row. Call it before the data leaves: nothing is disclosed without a record.
+    """Add one row. Call this before the data leaves, so that nothing is disclosed without a record.
 
     Raises:
-        WarehouseError: Postgres failed; disclose nothing.
+        WarehouseError: Postgres failed, so nothing may be disclosed.
     """
     with as_writer(engine, district_id, f"{district_id}: recording the disclosure") as connection:
         connection.execute(

@@ -1,7 +1,7 @@
-"""Connections to the warehouse: the engine, transactions in a role, migrations that run themselves.
+"""Connections to the warehouse: the engine, transactions in a role, and automatic migrations.
 
-No table's content is read or written here. Alembic is imported only when there is something to migrate: what
-this module imports at start counts once per district and night.
+No table content is read or written here. Alembic is only imported when there is something to migrate, because
+every run pays for this module's imports.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ from samegoal_pipelines.tables.sql import SCHEMA
 from samegoal_pipelines.warehouse.roles import Role
 
 MIGRATIONS = Path(__file__).parent / "migrations"
-OLDEST_POSTGRES = 15  # views with their reader's rights, unique keys over nulls
+OLDEST_POSTGRES = 15  # security_invoker views and unique keys over nulls
 LOCK_SECONDS = 60
-"""How long anybody waits for a lock, such as a run for another one that publishes the same district."""
+"""How long to wait for a lock, for example while another run publishes the same district."""
 _CONNECTING = "connecting to the warehouse"
 _versions = sa.table("alembic_version", sa.column("version_num", sa.Text), schema=SCHEMA)
 _TAKE_ROLE = sa.text(
@@ -34,34 +34,33 @@ _TAKE_ROLE = sa.text(
 )
 _NO_RIGHT = "42501"
 _RIGHTS_MISSING = (
-    f"the login in SAMEGOAL_DATABASE_URL may not make the schema {SCHEMA}, or neither make nor take on the "
-    f"roles {', '.join(Role)}"
+    f"the login in SAMEGOAL_DATABASE_URL may not create the schema {SCHEMA}, or may neither create nor "
+    f"assume the roles {', '.join(Role)}"
 )
 _GIVE_RIGHTS = (
-    "let an administrator make them, grant them to the login, let it create schemas in the database, then "
-    "run "
-    "again"
+    "let an administrator create the roles, grant them to the login, and let it create schemas in the "
+    "database; then run again"
 )
 LOCK_ROW = (
     "insert into samegoal.locks (key) values (hashtextextended(%s, 0)) "
     "on conflict (key) do update set key = excluded.key where false"
 )
-"""Locks the row of a name until the transaction ends: also one that is there, though nothing is updated.
+"""Lock the row of a name until the transaction ends, even if the row exists and nothing is updated.
 
-A reader cannot lock it; an advisory lock could be taken by every login.
+A reader cannot take this lock, while any login could take an advisory lock.
 """
-_MADE_MEANWHILE = ("23505", "42P06", "42P07")  # the schema, its row of the catalog, or a table
+_MADE_MEANWHILE = ("23505", "42P06", "42P07")  # the schema, its catalog row, or a table
 
 
 def connect(url: str) -> sa.Engine:
-    """An engine on the warehouse's database; connects when it is first used.
+    """Create the warehouse's engine. It connects on first use.
 
-    Sessions run in UTC, so that no timestamp depends on the machine, and wait for no lock for ever: somebody
-    who holds one and does nothing would stop a night without a word.
+    Sessions run in UTC, so that no timestamp depends on the machine. Lock waits have a limit, because an idle
+    session that holds a lock would otherwise stop a night silently.
 
     Raises:
-        WarehouseError: the URL cannot be used. The first transaction also raises it where the database is
-            not UTF-8, or where a connection pooler drops our settings.
+        WarehouseError: the URL cannot be used. The first transaction also raises it if the database is not
+        UTF-8, or if a connection pooler drops our settings.
     """
     lock_timeout = str(LOCK_SECONDS * 1000)
     engine = sa.create_engine(
@@ -84,7 +83,7 @@ def connect(url: str) -> sa.Engine:
 
 @contextmanager
 def as_writer(engine: sa.Engine, district_id: str, step: str) -> Iterator[sa.Connection]:
-    """One transaction that sees and writes this district and no other.
+    """One transaction that can only see and write this district.
 
     Raises:
         WarehouseError: as `transaction` does.
@@ -96,7 +95,7 @@ def as_writer(engine: sa.Engine, district_id: str, step: str) -> Iterator[sa.Con
 
 @contextmanager
 def as_operator(engine: sa.Engine, step: str) -> Iterator[sa.Connection]:
-    """One transaction that sees every district and writes none.
+    """One transaction that can see every district and write none.
 
     Raises:
         WarehouseError: as `transaction` does.
@@ -107,18 +106,18 @@ def as_operator(engine: sa.Engine, step: str) -> Iterator[sa.Connection]:
 
 
 def take_role(connection: sa.Connection, role: Role, district_id: str = "") -> None:
-    """Act as `role`, for this district where it is bound to one, until the transaction ends."""
+    """Act as `role`, limited to `district_id` if given, until the transaction ends."""
     connection.execute(_TAKE_ROLE, {"role": role.value, "district_id": district_id})
 
 
 @contextmanager
 def transaction(engine: sa.Engine, step: str) -> Iterator[sa.Connection]:
-    """One transaction as whoever has logged in: committed at the end, rolled back on any error.
+    """One transaction as the login itself, committed at the end and rolled back on any error.
 
-    Whatever touches a district's rows takes a role first: `as_writer`, `as_operator`.
+    Use `as_writer` or `as_operator` for a district's rows.
 
     Raises:
-        WarehouseError: in place of whatever Postgres or its driver said, which may quote a row.
+        WarehouseError: replaces the error of Postgres or its driver, which may quote a row.
     """
     try:
         with engine.begin() as connection:
@@ -128,12 +127,12 @@ def transaction(engine: sa.Engine, step: str) -> Iterator[sa.Connection]:
 
 
 def migrate(engine: sa.Engine) -> None:
-    """Bring the schema to this program's version; one query where it is there already.
+    """Migrate the schema to this program's version. Takes one query if it is current.
 
-    Two at once wait for each other. A step that fails leaves everything as it was.
+    Concurrent migrations wait for each other. A failed step changes nothing.
 
     Raises:
-        WarehouseError: the database is newer than this program, Postgres too old, or a right is missing.
+        WarehouseError: the database is newer than this program, Postgres is too old, or a right is missing.
     """
     known = revisions()
     if _version(engine) == known[-1]:
@@ -145,7 +144,7 @@ def migrate(engine: sa.Engine) -> None:
 
 
 class _MadeMeanwhileError(Exception):
-    """Another program has made the tables while this one wanted to."""
+    """Another program created the tables at the same time."""
 
 
 def _migrate(engine: sa.Engine, known: list[str]) -> None:
@@ -159,7 +158,7 @@ def _migrate(engine: sa.Engine, known: list[str]) -> None:
             )
         version = _version_in(connection)
         try:
-            if version is None:  # two at once: the second waits here for the first, and is told
+            if version is None:  # a concurrent program waits here for the first one, and then fails
                 connection.execute(sa.text(f"create schema if not exists {SCHEMA}"))
             else:
                 take_role(connection, Role.OWNER)
@@ -167,7 +166,7 @@ def _migrate(engine: sa.Engine, known: list[str]) -> None:
                 version = _version_in(connection)  # another program may have migrated while this one waited
             if version is not None and version not in known:
                 raise WarehouseError(
-                    f"the warehouse's tables are of version {version}, which this program does not know",
+                    f"the warehouse's tables have version {version}, which this program does not know",
                     kind=Kind.DATABASE_SETTING,
                     next_step="update the program",
                 )
@@ -187,7 +186,7 @@ def _migrate(engine: sa.Engine, known: list[str]) -> None:
 
 
 def revisions() -> list[str]:
-    """The revisions that this program knows, oldest first: the beginnings of the migrations' file names."""
+    """The revisions that this program knows, oldest first, from the migrations' file names."""
     return sorted(path.stem.partition("_")[0] for path in (MIGRATIONS / "versions").glob("[0-9]*.py"))
 
 
@@ -206,7 +205,7 @@ def _version_in(connection: sa.Connection) -> str | None:
             return None
         if _state(error) != _NO_RIGHT:
             raise
-    take_role(connection, Role.WRITER)  # a login may be a member of roles without inheriting their rights
+    take_role(connection, Role.WRITER)  # a login can be a member of a role without inheriting its rights
     return connection.scalar(version)
 
 
@@ -215,9 +214,9 @@ def _state(error: DBAPIError) -> str | None:
 
 
 def _upgrade(connection: sa.Connection, version: str | None) -> None:
-    """Run the steps since `version`, then make views, functions and grants again from their one source.
+    """Run the steps since `version`, then recreate views, functions and grants from their single source.
 
-    A new database gets today's tables from the first step, so the later ones count as done.
+    The first step creates today's tables in a new database, so the later steps count as done.
     """
     from alembic import command
     from alembic.config import Config

@@ -1,7 +1,7 @@
-"""Erasing a district: every row of every table that names it, in one transaction, and the record of that.
+"""Erase a district's rows from every table in one transaction, and record the erasure.
 
-Which tables these are is asked of the tables themselves, so that none that comes later is forgotten. What
-lies elsewhere (landed files, Dagster's partition) is `samegoal_pipelines.operations.erase`'s.
+The tables are found by their column `district_id`, so that none added later is forgotten. Landed files and
+Dagster's partition are erased in `operations.erase`.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from samegoal_pipelines.warehouse.session import lock
 TABLES = tuple(
     table for table in reversed(metadata.sorted_tables) if "district_id" in table.c and table is not erasures
 )
-"""Every table with a district's rows, those that refer to others first; the record of erasures stays."""
+"""Every table with a district's rows, referencing tables first. The record of erasures stays."""
 
 _unfinished = erasures.c.files_erased.is_(None)
 
 
 def count_rows(engine: sa.Engine, district_id: str) -> dict[str, int]:
-    """How many rows of the district each table has; tables without any are left out."""
+    """The number of the district's rows in each table, without empty ones."""
     with as_writer(engine, district_id, "counting the district's rows") as connection:
         counts = {
             table.name: connection.scalar(
@@ -34,17 +34,17 @@ def count_rows(engine: sa.Engine, district_id: str) -> dict[str, int]:
 
 
 def erase_rows(engine: sa.Engine, district_id: str, erased_by: str) -> dict[str, int]:
-    """Delete every row of the district, and write down how many, when, and by whom.
+    """Delete every row of the district, and record how many, when and by whom.
 
-    Until `finish` is called, the erasure counts as unfinished: files have yet to be deleted. Where it is so
-    already, and there is no row any more, nothing is written anew.
+    The erasure is unfinished until `finish` is called, because files are still to be deleted. If an
+    unfinished erasure exists and no row is left, nothing is written.
 
     Returns:
-        Rows deleted, by table.
+        Number of deleted rows by table.
 
     Raises:
-        SnapshotInProgressError: somebody is publishing the district, and did not end in time.
-        WarehouseError: Postgres failed, and nothing was deleted.
+        SnapshotInProgressError: another run is publishing the district and did not end in time.
+        WarehouseError: Postgres failed and nothing was deleted.
     """
     with as_writer(engine, district_id, "erasing the district's rows") as connection:
         lock(connection, district_id)
@@ -57,7 +57,7 @@ def erase_rows(engine: sa.Engine, district_id: str, erased_by: str) -> dict[str,
             connection.execute(
                 sa.insert(erasures).values(
                     district_id=district_id,
-                    erased_at=sa.func.clock_timestamp(),  # of the end, not of the transaction's beginning
+                    erased_at=sa.func.clock_timestamp(),  # the end, not the start
                     erased_by=erased_by,
                     rows_erased=counts,
                 )
@@ -67,7 +67,7 @@ def erase_rows(engine: sa.Engine, district_id: str, erased_by: str) -> dict[str,
 
 
 def _forget_messages(connection: sa.Connection, district_id: str) -> None:
-    """Remove the district's lines from what was sent. Only the owner may change that ledger."""
+    """Remove the district's lines from sent messages. Only the owner may change that table."""
     take_role(connection, Role.OWNER)
     line = sa.func.unnest(sa.func.string_to_array(alerts_sent.c.digest, "\n")).column_valued("line")
     of_others = sa.func.split_part(line, " ", 1) != district_id
@@ -80,10 +80,10 @@ def _forget_messages(connection: sa.Connection, district_id: str) -> None:
 
 
 def finish(engine: sa.Engine, district_id: str, files_erased: int) -> None:
-    """Write down that the district's files are gone, too.
+    """Record that the district's files are deleted, too.
 
     Args:
-        files_erased: by this try; how many one that was stopped had deleted before, nobody knows.
+        files_erased: files deleted by this attempt; what an interrupted attempt deleted is not counted.
     """
     with as_writer(engine, district_id, "recording the erasure") as connection:
         connection.execute(
@@ -94,7 +94,7 @@ def finish(engine: sa.Engine, district_id: str, files_erased: int) -> None:
 
 
 def is_unfinished(engine: sa.Engine, district_id: str) -> bool:
-    """Whether an erasure of the district was stopped before its files were gone."""
+    """Whether an erasure of the district stopped before its files were deleted."""
     with as_writer(engine, district_id, "looking up erasures") as connection:
         return bool(connection.scalar(_is_unfinished(district_id)))
 

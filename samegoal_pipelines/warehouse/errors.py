@@ -1,4 +1,4 @@
-"""What can go wrong with the warehouse, by meaning. What Postgres itself refuses is in `postgres.errors`."""
+"""Errors of the warehouse, by meaning. Errors of Postgres itself are in `postgres.errors`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from samegoal_pipelines.postgres.errors import WarehouseUnavailableError as Ware
 
 
 class OlderSnapshotError(WarehouseError):
-    """A night older than the last published one was to be published."""
+    """Refuse to publish a night older than the last published one."""
 
     kind = Kind.OLDER_NIGHT
     next_step = f"nothing for that night, which is over; the schedule runs tonight's, or run it now: {SYNC}"
@@ -17,7 +17,7 @@ class OlderSnapshotError(WarehouseError):
 
 
 class SupersededRunError(WarehouseError):
-    """A run came late: a newer one has published the same night, or a switch to withhold was set since."""
+    """The run is late: a newer one published the night, or the district now withholds contacts."""
 
     kind = Kind.OVERTAKEN
     next_step = "nothing: what the later run read of that night is published"
@@ -25,7 +25,7 @@ class SupersededRunError(WarehouseError):
 
 
 class DistrictErasedError(WarehouseError):
-    """A run came late: its district was erased after it had begun."""
+    """The run is late: its district was erased after it began."""
 
     kind = Kind.ERASED
     next_step = "register the district again if it is wanted after all"
@@ -33,7 +33,7 @@ class DistrictErasedError(WarehouseError):
 
 
 class NothingHeldError(WarehouseError):
-    """A held snapshot was to be released, and there is none."""
+    """There is no held snapshot to release."""
 
     kind = Kind.RELEASE
     next_step = "see what became of the night: samegoal-pipelines changes ID"
@@ -41,7 +41,7 @@ class NothingHeldError(WarehouseError):
 
 
 class ReleaseTooLateError(WarehouseError):
-    """A held snapshot was to be released, and the district has moved on since it was held."""
+    """The held snapshot is outdated: the district published another one since."""
 
     kind = Kind.RELEASE
     next_step = f"run the night again: {SYNC}"
@@ -49,7 +49,7 @@ class ReleaseTooLateError(WarehouseError):
 
 
 class NothingToReplayError(WarehouseError):
-    """Nights were to be replayed, and none of them is published."""
+    """None of the nights to replay is published."""
 
     kind = Kind.RELEASE
     rerun = False
@@ -63,7 +63,7 @@ class SnapshotInProgressError(WarehouseError):
 
 
 class UnfitSnapshotError(WarehouseError):
-    """The frames handed to `publish` do not fit the tables: a column, a type, or a key that comes twice."""
+    """The frames do not fit the tables: a wrong column or type, or a repeated key."""
 
     kind = Kind.DEFECT
     next_step = REPORT

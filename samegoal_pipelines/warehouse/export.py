@@ -1,4 +1,4 @@
-"""What is published, as files: `students.csv` in the layout of SameGoal's Generic CSV API, and `parents.csv`.
+"""Export what is published: `students.csv` in the layout of SameGoal's Generic CSV API, and `parents.csv`.
 
 Here: reading what is published, and spreadsheets that must not run what a name says. The layout is in
 `transforms.students_csv`. It has no parents: `parents.csv` has the columns of the view `parent_demographics`.
@@ -33,7 +33,7 @@ _FORMULA_BEGINS = frozenset("=+-@")
 
 @dataclass(frozen=True)
 class RefusedStudent:
-    """A student whom SameGoal would refuse, and why; by number, or by Qmlativ's id where there is none."""
+    """A student whom SameGoal would refuse, and why: by number, or by Qmlativ's id if there is no number."""
 
     student_number: str | None
     student_id: int
@@ -88,9 +88,9 @@ def published_students(engine: sa.Engine, district_id: str) -> list[dict[str, An
 
 
 def export_district(engine: sa.Engine, district_id: str, folder: Path, *, exported_by: str) -> Exported:
-    """Write the district's published students and their parents to `folder`, and record who did so.
+    """Write the district's published students and parents to `folder`, and record who did it.
 
-    Both files are replaced, or neither. A parent is written if the student is.
+    Both files are replaced, or neither. Parents of excluded students are excluded.
 
     Raises:
         WarehouseError: nothing is published yet, or a file cannot be written.
@@ -128,7 +128,7 @@ def export_district(engine: sa.Engine, district_id: str, folder: Path, *, export
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for file in (exported.file, exported.parents_file):
-            if file.is_dir():  # it could be moved aside like a file, and would be deleted with the rest
+            if file.is_dir():  # it would be moved like a file, and deleted with the rest
                 raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(file))
         with tempfile.TemporaryDirectory(dir=folder, prefix=".export-") as name:  # mode 0700
             aside = Path(name)
@@ -154,7 +154,7 @@ def export_district(engine: sa.Engine, district_id: str, folder: Path, *, export
 
 
 def csv_cell(value: Any) -> str:
-    """The cell; one that a spreadsheet would take for a formula begins with an apostrophe."""
+    """The cell. An apostrophe precedes what a spreadsheet would run as a formula."""
     if isinstance(value, bool):
         return "true" if value else "false"
     text = "" if value is None else str(value)
@@ -162,13 +162,13 @@ def csv_cell(value: Any) -> str:
 
 
 def _is_formula(text: str) -> bool:
-    """By its first letter that is seen, in whatever width: some programs trim what comes before it."""
+    """Judge by the first visible character in any width, because some programs trim what precedes it."""
     first = next((letter for letter in text if letter.isprintable() and letter != " "), "")
     return not _FORMULA_BEGINS.isdisjoint(unicodedata.normalize("NFKC", first))
 
 
 def _write(file: Path, columns: Iterable[str], rows: Iterable[Sequence[Any]]) -> None:
-    """Write a file that only its owner may read."""
+    """Write a file that only its owner can read."""
     file.touch(mode=0o600)
     with file.open("w", encoding="utf-8", newline="") as text:
         writer = csv.writer(text)
@@ -177,9 +177,9 @@ def _write(file: Path, columns: Iterable[str], rows: Iterable[Sequence[Any]]) ->
 
 
 def _replace_together(aside: Path, *files: Path) -> None:
-    """Put the new files from the folder `aside` in place of the old ones, or leave the old ones there.
+    """Replace the old files by the new ones from the folder `aside`, or leave all the old ones.
 
-    The old files go first, so that a process killed in between leaves a file missing, never two nights mixed.
+    The old files are moved first, so that a killed process leaves a file missing, but never mixes two nights.
     """
     old = [file for file in files if file.exists()]
     try:

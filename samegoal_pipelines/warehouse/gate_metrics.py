@@ -1,7 +1,7 @@
-"""Measuring, for the gate, how far a staged snapshot is from a published one. Nothing is changed or judged.
+"""Measure for the gate how much a staged snapshot differs from a published one.
 
-What the gate needs is asked of the temporary tables that `diff` has filled, so that it costs as little as
-the nights differ.
+This queries the temporary tables that `diff` has filled, so the cost depends on the difference only. The
+verdict is up to `transforms.gate`.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _REACHED_BY = ("street", "home_phone", "cell_phone", "work_phone", "email")
 
 
 def measure(cursor: Any, staged: Staged, content: Content, published: Snapshot) -> Measured:
-    """How the snapshot differs from the published one that it was staged against."""
+    """How the staged snapshot differs from the published one."""
     dropped: list[tuple[int, bool]] = []
     changed = contacts_lost = 0
     added = len(staged.status.wanted) if staged.first else 0
@@ -56,7 +56,7 @@ def measure(cursor: Any, staged: Staged, content: Content, published: Snapshot) 
 
 @dataclass(frozen=True)
 class Changes:
-    """How many students an attempt adds, changes in any of their rows, and removes."""
+    """The number of students that an attempt adds, changes in any row, and removes."""
 
     added: int
     changed: int
@@ -64,7 +64,7 @@ class Changes:
 
 
 Shown = Sequence[tuple[tuple[Keys, ...], Hashes]]
-"""Keys and hashes of the current rows, of each history table."""
+"""Keys and hashes of the current rows, by history table."""
 
 
 def shown(cursor: Any, district_id: str) -> Shown:
@@ -73,7 +73,7 @@ def shown(cursor: Any, district_id: str) -> Shown:
 
 
 def changes_between(before: Shown, after: Shown) -> Changes:
-    """How many students are published now and were not, have any other row, or are published no longer."""
+    """The number of students who are newly published, changed in any row, or no longer published."""
     (((had,), _), *_), (((have,), _), *_) = before, after
     differing: list[Keys] = []
     for old, new in zip(before, after, strict=True):
@@ -103,7 +103,7 @@ _ADDED = """
     select count(*) from {new} as new left join {old} as old using (student_id) where old.student_id is null
     """
 
-# A parent who gives way to another is a change; a student who is gone is none of these, but dropped.
+# A replaced parent counts as a change. Rows of a student who is gone do not: the student counts as dropped.
 _CHANGED = """
     select count(*) from {old} as old where not exists (
         select from {old_status} as status left join {new_status} as new using (student_id)
@@ -111,7 +111,7 @@ _CHANGED = """
     )
     """
 
-# A parent's row that is to be closed may be the student's last; the other current rows tell.
+# A closing row may be the student's last reachable parent, so look at the other current rows as well.
 _CONTACTS_LOST = """
     with had as materialized (
         select distinct student_id from {old} as old where {reached_old}
@@ -151,6 +151,6 @@ def _contacts_lost() -> Composed:
 
 
 def _reached(table: str, columns: tuple[str, ...]) -> Composed:
-    """Whether a row of parents has anything in these columns."""
+    """SQL: whether a parent row has a value in any of these columns."""
     given = (SQL("nullif({}, '')").format(Identifier(table, column)) for column in columns)
     return SQL("num_nonnulls({}) > 0").format(SQL(", ").join(given))

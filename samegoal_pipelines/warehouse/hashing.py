@@ -1,13 +1,13 @@
 """Stable hashes of rows and of whole snapshots, computed column by column on the client.
 
-A row's hash tells whether the row needs a closer look; Postgres then compares the columns themselves, so a
-change of this algorithm costs one slower night and makes no change appear. What must hold: equal rows hash
-equally on every machine and in every version of the libraries, so there is only integer arithmetic here.
+If a row's hash is new, Postgres compares the columns themselves. So a change of this algorithm costs one
+slower night, and no false change appears. Equal rows must have equal hashes on every machine and in every
+version of the libraries, so only integer arithmetic is used.
 
 The algorithm, all in unsigned 64-bit arithmetic that wraps: `mix(x)` multiplies by an odd constant and folds
-the upper half into the lower. The hash of a number is mix(value). That of a text starts as mix(bytes in all)
-and, for each eight of its UTF-8 bytes (little-endian, padded with zeros, at least once), becomes
-mix(hash xor word). That of a null is a constant. The hash of a row starts as its number of columns and, for
+the upper half into the lower. The hash of a number is mix(value). The hash of a text starts as mix(number of
+bytes) and, for each eight of its UTF-8 bytes (little-endian, padded with zeros, at least once), becomes
+mix(hash xor word). The hash of null is a constant. The hash of a row starts as its number of columns and, for
 each column in order, becomes mix(hash + hash of the column).
 """
 
@@ -42,7 +42,7 @@ def row_hashes(table: pa.Table) -> Hashes:
 
 
 def content_hash(parts: Iterable[npt.NDArray[Any]]) -> bytes:
-    """One hash of a whole snapshot: of its row hashes in the order of their keys, and what else it says."""
+    """One hash of a whole snapshot: its row hashes in key order, and its other facts."""
     digest = hashlib.sha256(_VERSION)
     for part in parts:
         digest.update(len(part).to_bytes(8, "little"))
@@ -58,7 +58,7 @@ def _mix(words: Words) -> Words:
 
 def _column_hashes(column: pa.ChunkedArray) -> Words:
     array = column.combine_chunks() if column.num_chunks != 1 else column.chunk(0)
-    if array.null_count == len(array):  # as of a field that is not granted
+    if array.null_count == len(array):  # a field that is not granted
         return np.full(len(array), _NULL, dtype=np.uint64)
     if pa.types.is_string(array.type):
         hashes = _text_hashes(array.fill_null("") if array.null_count else array)
@@ -71,11 +71,11 @@ def _column_hashes(column: pa.ChunkedArray) -> Words:
 
 
 def _text_hashes(array: pa.StringArray) -> Words:
-    """Of texts without a null.
+    """The hashes of texts without nulls.
 
-    Arrow pads them all to the length of the longest, so that numpy finds their words in line: to gather them
-    from where each text lies takes twice the time. Halves are looked at by themselves where that would take
-    much memory: a long text makes few others longer.
+    Arrow pads all texts to the longest, so that numpy finds their words at fixed offsets. Gathering the words
+    text by text takes twice the time. If padding would need too much memory, each half is hashed separately,
+    because only a few texts are long.
     """
     _, offsets, _ = array.buffers()
     lengths = np.diff(np.frombuffer(offsets, np.int32, len(array) + 1, 4 * array.offset))

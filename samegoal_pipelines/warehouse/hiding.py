@@ -1,6 +1,6 @@
-"""Hiding contacts in the published rows of a district, in a transaction of its own.
+"""Hide contacts in a district's published rows, in a separate transaction.
 
-Which rows change, and how, is in `withholding`.
+Which rows change is decided in `withholding`.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ from samegoal_pipelines.warehouse.withholding import (
 def published_night(engine: sa.Engine, district_id: str) -> Snapshot | None:
     """The district's published snapshot; None before the first.
 
-    Waits for a run that is publishing: its first snapshot may show what is about to be hidden.
+    Waits for a run that is publishing, because its first snapshot may show what is to be hidden.
 
     Raises:
-        SnapshotInProgressError: that run did not end in time.
+        SnapshotInProgressError: the run did not end in time.
     """
     with as_writer(engine, district_id, "looking up the published night") as connection:
         lock(connection, district_id)
@@ -43,20 +43,20 @@ def hide_contacts(
     confidential: pd.DataFrame | None,
     every_phone: bool,
 ) -> Hidden | None:
-    """Empty contacts in the current rows, as of their night.
+    """Blank contacts in the current rows, as of their night.
 
     Args:
         published: the snapshot that `confidential` was read for.
-        restricted: empty the contacts of parents who are published as restricted.
-        every_contact: empty the contacts of every parent.
-        confidential: empty these numbers (see `find_confidential_phones`).
-        every_phone: empty all phones.
+        restricted: blank the contacts of parents who are published as restricted.
+        every_contact: blank the contacts of every parent.
+        confidential: blank these numbers (see `find_confidential_phones`).
+        every_phone: blank all phones.
 
     Returns:
-        What was emptied; None if another snapshot was published meanwhile, and nothing was changed.
+        What was blanked. None if another snapshot was published meanwhile, so nothing was changed.
 
     Raises:
-        SnapshotInProgressError: another run is publishing this district, and did not end in time.
+        SnapshotInProgressError: another run is publishing this district and did not end in time.
     """
     with as_writer(engine, district_id, "hiding published contacts") as connection:
         lock(connection, district_id)

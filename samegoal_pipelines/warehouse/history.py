@@ -1,7 +1,7 @@
-"""Writing one night's rows within a transaction that somebody else began, and counting them.
+"""Write and count one night's rows within a caller's transaction.
 
-Here: what publishing, releasing and replaying have in common. Not here: whether the night may be written
-(`session`), the record of it (`snapshots`), which rows differ (`diff`). Nothing here commits.
+Publishing, releasing and replaying share this module. Whether the night may be written is decided in
+`session`, its record is in `snapshots`, and `diff` finds the rows that differ. Nothing here commits.
 """
 
 from __future__ import annotations
@@ -33,10 +33,10 @@ def write_night(
     *,
     before: Shown | None = None,
 ) -> Counts:
-    """Make the staged rows the current ones as of `night`, with changes and departures; count them.
+    """Make the staged rows current as of `night`, with changes and departures, and count them.
 
     Args:
-        before: what was published before this attempt, to count its changes against; None: the night before.
+        before: what was published before this attempt, to count changes against. None: the night before.
     """
     cursor = connection.connection.cursor()
     diff.write(cursor, staged, content.payload.absent, district_id, night)
@@ -49,7 +49,7 @@ def write_night(
 def hide(
     connection: sa.Connection, counts: Counts, content: Content, district_id: str, night: date
 ) -> Counts:
-    """Remove what is withheld tonight from the rows of students who are carried over."""
+    """Remove what is withheld tonight from the rows of carried-over students."""
     if not len(content.carried_over):
         return counts
     payload = content.payload
@@ -60,7 +60,7 @@ def hide(
 
 
 def hide_now(connection: sa.Connection, now: Snapshot, content: Content) -> Hidden:
-    """Remove what has come to be withheld from the published rows, although no new snapshot replaces them."""
+    """Remove what is newly withheld from the published rows, although no new snapshot replaces them."""
     payload = content.payload
     hidden = hide_from_published(
         connection, payload.restricted, payload.confidential, now.district_id, now.snapshot_date
@@ -76,7 +76,7 @@ def note_hidden(connection: sa.Connection, snapshot: Snapshot, hidden: Hidden) -
 
 
 def facts_of(content: Content, counts: Counts, dropped_by_time: int | None) -> dict[str, Any]:
-    """What the record of a snapshot says of its rows."""
+    """The facts about its rows in a snapshot's record."""
     payload = content.payload
     return {
         **asdict(counts),
@@ -89,7 +89,7 @@ def facts_of(content: Content, counts: Counts, dropped_by_time: int | None) -> d
 
 
 def _count(connection: sa.Connection, content: Content, district_id: str, night: date) -> Counts:
-    """Who has which status is what the snapshot says, and of carried-over students what their rows say."""
+    """Count statuses from the snapshot's rows, and for carried-over students from their published rows."""
     status = STATUS.table
     counted = content.status.table["status"].value_counts().to_pylist()
     having = Counter({each["values"]: each["counts"] for each in counted})

@@ -1,7 +1,7 @@
-"""Releasing a held snapshot: a person has looked, and exactly what was held is published.
+"""Release a held snapshot: publish exactly what was held, after a person has looked.
 
-A release holds for one night and for what was published when the snapshot was held; whatever comes after is
-decided by the gate anew.
+A release is for one night, and only valid while the snapshot it was compared with is published. The gate
+decides on every later snapshot again.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ from samegoal_pipelines.warehouse.snapshots import (
 
 
 def find_held(engine: sa.Engine, district_id: str, night: date) -> Snapshot:
-    """The snapshot of this night that waits for a person: the newest one.
+    """The newest snapshot of this night that waits for a person.
 
     Raises:
-        NothingHeldError: none waits.
-        ReleaseTooLateError: the last held one is of another night, or the district has moved on since.
+        NothingHeldError: no snapshot is held.
+        ReleaseTooLateError: the last held one is of another night, or another snapshot was published since.
     """
     with as_writer(engine, district_id, "looking up what is held") as connection:
         now = find_current(connection, district_id)
@@ -41,7 +41,7 @@ def find_held(engine: sa.Engine, district_id: str, night: date) -> Snapshot:
 
 
 def find_released(engine: sa.Engine, district_id: str, night: date) -> Snapshot | None:
-    """The held snapshot that a person released last for this night. None: no release."""
+    """The held snapshot of this night that a person released last, if any."""
     newest = (
         sa.select(releases.c.held_snapshot_id)
         .where(releases.c.district_id == district_id, releases.c.snapshot_date == night)
@@ -55,17 +55,17 @@ def find_released(engine: sa.Engine, district_id: str, night: date) -> Snapshot 
 def release(
     engine: sa.Engine, run: RunIdentity, held: Snapshot, content: Content, *, released_by: str, reason: str
 ) -> Published:
-    """Publish what was held, and write down who wanted it and why.
+    """Publish what was held, and record who released it and why.
 
     Args:
-        run: the releasing run; its night is the held one.
+        run: the releasing run, for the held night.
         held: what `find_held` found.
         content: what was landed when it was held.
 
     Raises:
-        NothingHeldError: somebody else was faster: it was released, or published by a rerun.
-        ReleaseTooLateError: the district has moved on since, or the landed rows are not what was held.
-        SupersededRunError: the district has been set to withhold contacts that it shows.
+        NothingHeldError: it was released or rerun meanwhile.
+        ReleaseTooLateError: another snapshot was published since, or the landed rows are not what was held.
+        SupersededRunError: the district now withholds contacts that the snapshot shows.
         WarehouseError: as `session` does.
     """
     with session(engine, run, "releasing") as s:

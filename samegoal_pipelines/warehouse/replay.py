@@ -1,9 +1,9 @@
-"""Replaying: a district's history from one night on, rewritten in one transaction from what was landed.
+"""Replay a district: rewrite its history from one night on, in one transaction, from landed rows.
 
-The nights are those that were published; each is computed again by the caller, before anything is locked, and
-written as publishing it would have. The rows of `snapshots` stay, with the new counts and a note of the
-run that replayed them. Where nothing differs, nothing is written. There is no gate: a replay is asked for by
-a person, who can see first what it would change.
+Only published nights are replayed. The caller computes each one again before anything is locked, and it is
+written as if it were published. The rows of `snapshots` stay, with new counts and a note naming the replaying
+run. If nothing differs, nothing is written. There is no gate, because a person asks for the replay and can
+preview it.
 """
 
 from __future__ import annotations
@@ -41,11 +41,11 @@ _REPLAYED_BY = "replayed by run "
 
 @dataclass(frozen=True)
 class ReplayedNight:
-    """What became of one night.
+    """The result for one night.
 
     Attributes:
-        counts: what it holds now.
-        recounted: whether it holds other numbers of students than it did.
+        counts: the new counts.
+        recounted: whether the numbers of students changed.
     """
 
     night: date
@@ -55,28 +55,28 @@ class ReplayedNight:
 
     @property
     def differs(self) -> bool:
-        """Whether anything of this night is told otherwise than before."""
+        """Whether anything about this night changed."""
         return self.recounted or self.difference != Difference()
 
 
 @dataclass(frozen=True)
 class Replayed:
-    """What became of a replay; `written` says whether it stays."""
+    """The result of a replay. `written` is false for a dry run."""
 
     nights: tuple[ReplayedNight, ...]
     written: bool
 
     @property
     def differs(self) -> bool:
-        """Whether any night does."""
+        """Whether any night differs."""
         return any(night.differs for night in self.nights)
 
 
 def find_nights(engine: sa.Engine, district_id: str, first: date) -> tuple[list[Snapshot], list[Snapshot]]:
-    """The nights from `first` on: those that are published, and those that never were; oldest first.
+    """The published nights from `first` on, and those never published, both oldest first.
 
     Raises:
-        NothingToReplayError: none is published.
+        NothingToReplayError: no night is published.
     """
     with as_writer(engine, district_id, "looking up nights") as connection:
         nights = _published(connection, district_id, first)
@@ -90,28 +90,27 @@ def find_nights(engine: sa.Engine, district_id: str, first: date) -> tuple[list[
         where = of_district(district_id, "held", "failed") & (snapshots.c.snapshot_date >= first)
         others = find_all(connection, where, order=(snapshots.c.snapshot_date, snapshots.c.state))
     known = {night.snapshot_date for night in nights}
-    unpublished = {one.snapshot_date: one for one in others}  # of each night the last: held, after failed
+    unpublished = {one.snapshot_date: one for one in others}  # keeps the last attempt of each night
     return nights, [one for night, one in unpublished.items() if night not in known]
 
 
 def replay(
     engine: sa.Engine, run: RunIdentity, nights: Sequence[Snapshot], contents: Contents, *, dry_run: bool
 ) -> Replayed:
-    """Rewrite these nights as they were computed again, and say what differs.
+    """Rewrite these nights as computed again, and return what differs.
 
-    All or nothing: whatever goes wrong leaves everything as it was. Nobody else publishes the district
-    meanwhile.
+    All or nothing: any error leaves everything unchanged. No other run can publish the district meanwhile.
 
     Args:
         run: the replaying run.
         nights: what `find_nights` found.
-        contents: what each of them is computed as, in the same order.
+        contents: the computed content of each night, in the same order.
         dry_run: change nothing.
 
     Raises:
-        SnapshotInProgressError: another run publishes this district, or did after the nights were looked up.
+        SnapshotInProgressError: another run is publishing this district, or did so after `find_nights`.
         DistrictErasedError: the district was erased after the run began.
-        SupersededRunError: the district has been set to withhold contacts that the nights show.
+        SupersededRunError: the district now withholds contacts that the nights show.
         WarehouseError: Postgres failed.
     """
     first, last, district_id = nights[0], nights[-1], run.district_id
@@ -125,7 +124,7 @@ def replay(
             )
         replay_diff.remember(cursor, district_id, first.snapshot_date)
         now = find_current(connection, district_id)
-        # What was hidden after it was published stays so until the next night is published.
+        # Contacts that were hidden after publication stay hidden until the next night is published.
         was_hidden = now is not None and now.content_hash == OTHER_CONTENT
         hidden = hidden_since(connection, district_id) if was_hidden else []
         diff.undo(cursor, district_id, first.snapshot_date)
@@ -159,7 +158,7 @@ def replay(
 
 
 def _held(counts: Counts) -> dict[str, int]:
-    """What a snapshot holds. Its changes may have been counted against an earlier run of its night."""
+    """The counts without changes, which may have been counted against an earlier run of the night."""
     changes = ("added", "changed", "removed", "dropped")
     return {name: count for name, count in asdict(counts).items() if name not in changes}
 

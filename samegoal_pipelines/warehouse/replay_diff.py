@@ -1,7 +1,7 @@
-"""Comparing a district's history before and after it was rewritten, within the transaction that rewrites it.
+"""Compare a district's history before and after a replay, within the replay's transaction.
 
-By student and night: what was published as of each night then, and what is now. Changes nothing; gives
-counts, and no student.
+For each night, this compares what was published then with what is published now. It changes nothing and
+returns counts, never a student.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _LEDGERS = ("student_changes", "departures")
 
 @dataclass(frozen=True)
 class Transition:
-    """How many students have another status as of a night than they had."""
+    """The number of students whose status as of a night changed."""
 
     old_status: str
     new_status: str
@@ -29,13 +29,13 @@ class Transition:
 
 @dataclass(frozen=True)
 class Difference:
-    """How many students differ as of one night.
+    """The number of students who differ as of one night.
 
     Attributes:
-        added, removed: students who were not published as of this night and are now, or the reverse.
-        status, demographics, parents: of the students of both, those with any difference in these rows.
-        transitions: those of `status` that are another status.
-        changes, departures: students of whom these ledgers say something else of this night.
+        added, removed: students who are now published as of this night and were not, or the reverse.
+        status, demographics, parents: students published before and after with a difference in these rows.
+        transitions: the changes of `status` itself, by old and new status.
+        changes, departures: students with other rows of this night in these tables.
     """
 
     added: int = 0
@@ -49,12 +49,12 @@ class Difference:
 
 
 def remember(cursor: Any, district_id: str, first: date) -> None:
-    """Put aside what is published as of `first` and of every later night, until the transaction ends."""
+    """Copy what is published as of `first` and every later night, until the transaction ends."""
     _copy(cursor, "before", district_id, first)
 
 
 def compare(cursor: Any, district_id: str, nights: Sequence[date]) -> dict[date, Difference]:
-    """How each of these nights differs from what was remembered; the first of them is where that began."""
+    """How each of these nights differs from what `remember` copied, which began with the first of them."""
     _copy(cursor, "after", district_id, nights[0])
     cursor.execute(_DIFFERENCES)
     for history, statement in ((STATUS, _STATUS), (STUDENTS, _STUDENTS), (PARENTS, _PARENTS)):
@@ -99,7 +99,8 @@ _COPY_LEDGER = """
     select * from {ledger} where district_id = %(district)s and snapshot_date >= %(first)s
     """
 
-# Students of whom any row differs, in content or in time: most often few. Only these are looked at by night.
+# Students with any different row, in content or time. They are usually few, and only they are compared by
+# night.
 _DIFFERING = """
     create temporary table {differing} on commit drop as
     select distinct student_id from (

@@ -1,6 +1,6 @@
-"""Who may do what in the warehouse: the roles that the migrations make, and a URL for tools to act as one.
+"""The warehouse's roles, which the migrations create, and a URL for tools to act as one.
 
-Which rows they reach is up to row-level security, in the migrations too.
+Row-level security, also in the migrations, decides which rows a role reaches.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from samegoal_pipelines.postgres.url import DatabaseURL
 
 
 class Role(StrEnum):
-    """A role of Postgres. Transactions take one on; what a login could do besides does not matter then."""
+    """A Postgres role. A transaction assumes one, so the login's other rights do not matter."""
 
     OWNER = "samegoal_owner"
     """Owns the tables and migrates them; reads and writes rows like the writer."""
@@ -43,26 +43,26 @@ _LET_IN = """
 
 
 def let_roles_log_in(engine: sa.Engine) -> None:
-    """Let everybody who may reach the embedded server log in as each role, to be held by its limits.
+    """Let everyone who can reach the embedded server log in as each role, with that role's limits.
 
-    The migrations make the roles on any server, and without login.
+    On other servers, the migrations create the roles without login.
     """
     try:
         with engine.begin() as connection:
             connection.exec_driver_sql(_LET_IN, ([role.value for role in Role],))
     except (sa.exc.ProgrammingError, sa.exc.IntegrityError, sa.exc.InternalError):
-        pass  # another command does the same at this moment
+        pass  # another command does the same right now
 
 
 def role_url(url: str, role: Role, *, as_login: bool) -> str:
-    """`url` for a tool that is to act as `role`.
+    """`url` for a tool that acts as `role`.
 
     Args:
-        as_login: log in as the role itself (the embedded server lets it); else the URL's own user takes the
-            role on, which it must be a member of.
+        as_login: log in as the role itself, which the embedded server allows. Otherwise the URL's user
+            assumes the role, and must be a member of it.
     """
     parts = DatabaseURL.parse(url)
-    # A reader's transaction sees one night, also where it runs several statements.
+    # A reader's transaction sees one night, even if it runs several statements.
     if role in (Role.OPERATOR, Role.READER):
         parts = parts.with_settings(default_transaction_isolation="repeatable read")
     return (parts.with_login(role.value) if as_login else parts.with_settings(role=role.value)).libpq

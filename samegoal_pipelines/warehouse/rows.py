@@ -1,6 +1,7 @@
-"""A snapshot's frames as rows of the history tables: declared columns and types, each key once, in its order.
+"""A snapshot's frames as rows of the history tables: declared columns and types, unique keys, in key order.
 
-The frames were checked where they were made; what is checked here is what the tables rely on. No database.
+The frames were validated where they were made. This module only checks what the tables rely on, without a
+database.
 """
 
 from __future__ import annotations
@@ -21,12 +22,12 @@ from samegoal_pipelines.warehouse.errors import UnfitSnapshotError
 from samegoal_pipelines.warehouse.hashing import Hashes, content_hash, row_hashes
 
 Keys = npt.NDArray[np.int64]
-_WORD_BITS = 63  # of an int64, the sign left alone
+_WORD_BITS = 63  # of an int64, without the sign bit
 
 
 @dataclass(frozen=True)
 class Rows:
-    """The rows of one history table that a snapshot wants, in the order of their keys.
+    """The rows of one history table that a snapshot wants, in key order.
 
     `keys` has one array per key column.
     """
@@ -39,7 +40,7 @@ class Rows:
 
 @dataclass(frozen=True)
 class Content:
-    """All that a snapshot says; equal `hash` means that publishing it again would change nothing."""
+    """The whole content of a snapshot. If `hash` is equal, publishing it again would change nothing."""
 
     status: Rows
     students: Rows
@@ -55,10 +56,10 @@ class Content:
 
 
 def content_of(payload: SnapshotPayload) -> Content:
-    """The rows of a snapshot. They are hashed here, before the district is locked.
+    """The rows of a snapshot, hashed before the district is locked.
 
     Raises:
-        UnfitSnapshotError: a frame does not fit its table, or the frames do not fit each other.
+        UnfitSnapshotError: a frame does not fit its table, or the frames do not match.
     """
     snapshot = payload.tables
     status, students, parents = (
@@ -74,20 +75,20 @@ def content_of(payload: SnapshotPayload) -> Content:
     )
     if not np.array_equal(status.keys[0], students.keys[0]):
         strangers = len(np.setxor1d(status.keys[0], students.keys[0]))
-        raise UnfitSnapshotError(f"{strangers} student(s) have a status or demographics, but not both")
+        raise UnfitSnapshotError(f"students with a status or demographics, but not both: {strangers:,}")
     if strangers := int((~np.isin(parents.keys[0], status.keys[0])).sum()):
-        raise UnfitSnapshotError(f"{strangers} parent row(s) belong to no student of the snapshot")
+        raise UnfitSnapshotError(f"parent rows without a student in the snapshot: {strangers:,}")
     if twofold := int(np.isin(status.keys[0], carried_over).sum()):
-        raise UnfitSnapshotError(f"{twofold} student(s) are both carried over and published")
+        raise UnfitSnapshotError(f"students both carried over and published: {twofold:,}")
     hashes = [part for rows in (status, students, parents) for part in (*rows.keys, rows.hashes)]
     return Content(status, students, parents, carried_over, content_hash([*hashes, carried_over]), payload)
 
 
 class Contents:
-    """The contents of consecutive nights, stored small: a row that stays from night to night is stored once.
+    """The contents of consecutive nights. A row that stays the same from night to night is stored once.
 
     Attributes:
-        shows: which contacts they show that are withheld by default.
+        shows: the contacts shown that are withheld by default.
     """
 
     def __init__(self, shows: Withholding | None = None) -> None:
@@ -134,7 +135,8 @@ class Contents:
 def as_one_number(new: tuple[Keys, ...], old: tuple[Keys, ...]) -> tuple[Keys, Keys]:
     """Keys of several columns as one number each, in the same order.
 
-    Their parts side by side where these are small enough, as Qmlativ's are; else the ranks of the parts.
+    Packs the parts side by side if they are small enough, as Qmlativ's are. Otherwise uses the ranks of the
+    parts.
     """
     packed = np.zeros(len(new[0]) + len(old[0]), dtype=np.int64)
     used = 0
@@ -157,10 +159,10 @@ def _as_one_rank(new: tuple[Keys, ...], old: tuple[Keys, ...]) -> tuple[Keys, Ke
 
 
 def rows_of(frame: pd.DataFrame, history: History) -> Rows:
-    """The frame's rows as the table wants them.
+    """The frame's rows, converted for the table.
 
     Raises:
-        UnfitSnapshotError: columns, types or keys are not those of the table; names no value.
+        UnfitSnapshotError: columns, types or keys do not fit the table. The message contains no value.
     """
     name = history.table.name.removesuffix("_history")
     if set(frame.columns) != set(history.columns):
@@ -176,7 +178,7 @@ def rows_of(frame: pd.DataFrame, history: History) -> Rows:
         except (pa.ArrowException, TypeError, ValueError, OverflowError):  # their messages quote values
             raise UnfitSnapshotError(f"{name}.{column}: not all values are of type {wanted}") from None
         if not history.table.c[column].nullable and columns[-1].null_count:
-            raise UnfitSnapshotError(f"{name}.{column}: {columns[-1].null_count} row(s) have no value")
+            raise UnfitSnapshotError(f"{name}.{column}: rows without a value: {columns[-1].null_count:,}")
     table = pa.table(columns, names=list(history.columns))
     keys = _keys(table, history)
     if not _ascending(keys):

@@ -1,15 +1,15 @@
-"""Publishing is a session: one transaction that has the district to itself until it commits.
+"""A publishing session: one transaction that locks the district until it commits.
 
     with session(engine, run) as s:
         diff = s.stage(content_of(payload))
         verdict = judge(limits, diff.comparisons[0].measured, facts)
         s.publish(verdict)          # or s.hold(verdict)
 
-A session that ends without `publish` or `hold` changes nothing: that is a dry run. A reader sees all of a
-snapshot or nothing of it, and a run that dies leaves nothing.
+A session without `publish` or `hold` changes nothing, which makes it a dry run. Readers see all of a snapshot
+or nothing, and a killed run leaves nothing behind.
 
-Nothing here reads or writes the landing or knows the gate's limits: whoever opens a session has read before
-what it takes to judge, and has landed what it holds.
+A session never touches the landing, and does not know the gate's limits. The caller reads what the gate needs
+before it opens the session, and lands held rows before it calls `hold`.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ import psycopg2.errors
 import sqlalchemy as sa
 
 from samegoal_pipelines.errors import SYNC
+from samegoal_pipelines.printable import counted
 from samegoal_pipelines.transforms.gate import Measured, Verdict
 from samegoal_pipelines.warehouse import diff
 from samegoal_pipelines.warehouse.engine import LOCK_ROW, LOCK_SECONDS, as_writer
@@ -53,12 +54,12 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Published(Counts):
-    """What a published snapshot holds, and how it differs from what was published before this attempt.
+    """The counts of a published snapshot, and how it differs from what was published before this attempt.
 
     Attributes:
-        dropped_by_time: of the dropped, those whom passing time alone explains; None where it was not asked.
-        verdict: what the gate found; None where it was not asked.
-        snapshot_id: of its record.
+        dropped_by_time: dropped students explained by passing time alone. None if not computed.
+        verdict: the gate's verdict. None if it was not asked.
+        snapshot_id: the id of its record.
     """
 
     dropped_by_time: int | None = None
@@ -68,7 +69,7 @@ class Published(Counts):
 
 @dataclass(frozen=True)
 class Held(Counts):
-    """What a snapshot that the gate holds would have published."""
+    """The counts that a held snapshot would have published."""
 
     dropped_by_time: int | None = None
     verdict: Verdict = field(default_factory=Verdict)
@@ -90,9 +91,9 @@ class Diff:
     """What a staged snapshot would change.
 
     Attributes:
-        comparisons: with the current snapshot; for a night that is run again, also with the night before.
-            Empty where there is nothing to compare: the first snapshot, or the same content again.
-        unchanged: whether the same content is published already.
+        comparisons: with the current snapshot, and for a rerun night also with the night before. Empty for
+            the first snapshot and for unchanged content.
+        unchanged: whether the same content is already published.
     """
 
     comparisons: tuple[Comparison, ...] = ()
@@ -100,13 +101,13 @@ class Diff:
 
     @property
     def snapshot_ids(self) -> tuple[int, ...]:
-        """What it was compared with."""
+        """The snapshots it was compared with."""
         return tuple(one.published.snapshot_id for one in self.comparisons)
 
 
 @dataclass(frozen=True)
 class StudentChange:
-    """One student's change; names of columns, not values."""
+    """One student's change, with column names but no values."""
 
     student_id: int
     student_number: str | None
@@ -123,12 +124,12 @@ NO_ROWS = "no rows in Qmlativ"
 
 @contextmanager
 def session(engine: sa.Engine, run: RunIdentity, step: str = "publishing") -> Iterator[Session]:
-    """A transaction in which nobody else writes the district.
+    """A transaction in which nothing else writes the district.
 
     Raises:
         OlderSnapshotError: a later night is published already.
-        SupersededRunError: a run that began later has published this night already, or the district has been
-            set to withhold contacts that the snapshot shows.
+        SupersededRunError: a run that began later has already published this night, or the district now
+        withholds contacts that the snapshot shows.
         DistrictErasedError: the district was erased after the run began.
         SnapshotInProgressError: another run is publishing this district, and did not end in time.
         WarehouseError: Postgres failed; nothing was changed (unless the connection broke at the commit).
@@ -142,17 +143,17 @@ def session(engine: sa.Engine, run: RunIdentity, step: str = "publishing") -> It
 
 
 def look_up_compared(engine: sa.Engine, run: RunIdentity) -> list[Snapshot]:
-    """The published snapshots that a session of this run would compare its own with, as things are now."""
+    """The published snapshots that a session of this run would compare with right now."""
     with as_writer(engine, run.district_id, "looking up the published night") as connection:
         return compared_with(connection, find_current(connection, run.district_id), run.night)
 
 
 @dataclass(frozen=True)
 class _Staging:
-    """What is staged. Without a savepoint, the same content is published already and nothing is staged.
+    """What is staged. No savepoint means that the same content is already published and nothing is staged.
 
     Attributes:
-        before: what was published before this attempt, where the night is run again.
+        before: what was published before this attempt, if the night is rerun.
     """
 
     content: Content
@@ -168,7 +169,7 @@ def _needed(value: T | None) -> T:
 
 
 class Session:
-    """One attempt to publish, within its transaction. `session` opens it.
+    """One attempt to publish, within the transaction that `session` opens.
 
     Attributes:
         now: the snapshot that the current views show; None before the first.
@@ -186,7 +187,7 @@ class Session:
         return self.connection.connection.cursor()
 
     def list_changes(self, content: Content) -> list[StudentChange]:
-        """Which students the snapshot would change, compared with what is published now. Before `stage`."""
+        """The changes to students compared with what is published now. Call it before `stage`."""
         staged = diff.stage(self.cursor, content, self.run.district_id, self.run.night)
         rows = diff.list_changes(self.cursor, staged, self.run.district_id)
         diff.discard(self.cursor)
@@ -201,8 +202,8 @@ class Session:
         """Compare a snapshot with what is published, and prepare to write what differs.
 
         Args:
-            measured: count for the gate how much it differs.
-            what: the snapshot, in messages.
+            measured: also count the differences for the gate.
+            what: what messages call the snapshot.
         """
         run = self.run
         refuse_what_is_withheld(self.connection, run.district_id, content.payload.shows, what)
@@ -229,7 +230,7 @@ class Session:
     def publish(self, verdict: Verdict | None = None, *, dropped_by_time: int | None = None) -> Published:
         """Make the staged snapshot what SameGoal reads, and record it.
 
-        The same night again replaces that night: what is left is as if only the last publication had been.
+        Publishing the same night again replaces it, as if only the last publication had happened.
         """
         run, staging = self.run, _needed(self._staging)
         content = staging.content
@@ -249,9 +250,9 @@ class Session:
         )
 
     def hold(self, verdict: Verdict) -> Held:
-        """Leave what is published, and record why, with the counts that publishing would have given.
+        """Leave what is published, and record why, with the counts that publishing would have produced.
 
-        What has come to be withheld since is removed from the published rows all the same.
+        Newly withheld contacts are still removed from the published rows.
         """
         staging, now = _needed(self._staging), _needed(self.now)
         counts = self._write(staging)
@@ -279,7 +280,7 @@ class Session:
         )
 
     def preview(self) -> Counts:
-        """What publishing the staged snapshot would count. It is rolled back with the session."""
+        """The counts that publishing would produce. Everything is rolled back with the session."""
         staging = _needed(self._staging)
         if staging.savepoint is None:
             return _unchanged(_needed(self.now), self.run.night)[0]
@@ -291,7 +292,7 @@ class Session:
             _needed(self.connection.get_transaction()).rollback()
 
     def written(self) -> None:
-        """Keep what was written by other means than `publish` and `hold`."""
+        """Commit what was written by other means than `publish` and `hold`."""
         self._written = True
 
     def _write(self, staging: _Staging) -> Counts:
@@ -306,11 +307,12 @@ class Session:
         )
 
     def _refuse_what_is_late(self) -> None:
-        """Never publish an older night over a newer one, or the rows of a run that was overtaken.
+        """Refuse to publish an older night over a newer one, or rows of an older run over those of a newer
+        run.
 
         Raises:
             OlderSnapshotError: a later night is published already.
-            SupersededRunError: a run that began later has published this night already.
+            SupersededRunError: a run that began later has already published this night.
         """
         now, run = self.now, self.run
         if now is None or run.night > now.snapshot_date:
@@ -331,15 +333,15 @@ class Session:
 
 
 def lock(connection: sa.Connection, district_id: str) -> None:
-    """Be the only one who writes this district, until the transaction ends, however it ends.
+    """Lock the district for writing until the transaction ends.
 
-    What is locked is a row that none but writers can lock: a reader could take an advisory lock, and keep it.
+    This locks a row that only writers can lock. A reader could take and keep an advisory lock.
 
     Raises:
-        SnapshotInProgressError: somebody else was at it, and did not end in time.
+        SnapshotInProgressError: another run holds the lock and did not end in time.
     """
     cursor = connection.connection.cursor()
-    for timeout in ("lock_timeout", "statement_timeout"):  # the third in a row would wait for two locks
+    for timeout in ("lock_timeout", "statement_timeout"):  # a third waiting run would wait for two locks
         cursor.execute(f"set local {timeout} = '{LOCK_SECONDS}s'")
     try:
         cursor.execute(LOCK_ROW, (f"publish {district_id}",))
@@ -351,10 +353,10 @@ def lock(connection: sa.Connection, district_id: str) -> None:
 
 
 def refuse_the_erased(connection: sa.Connection, run: RunIdentity) -> None:
-    """Let no run that began before the district was erased bring its rows back.
+    """Refuse a run that began before the district was erased, so that erased rows do not return.
 
     Raises:
-        DistrictErasedError: it was erased since.
+        DistrictErasedError: the district was erased since.
     """
     if connection.scalar(sa.select(erased_since(run.district_id, run.started_at))):
         raise DistrictErasedError(
@@ -363,18 +365,16 @@ def refuse_the_erased(connection: sa.Connection, run: RunIdentity) -> None:
 
 
 def _unchanged(now: Snapshot, night: date) -> tuple[Counts, int | None]:
-    """The counts of content that is published already: of the same night, or of a new one."""
+    """The counts of content that is already published, for the same night or a new one."""
     if now.snapshot_date == night:
         return now.counts, now.dropped_by_time
     return replace(now.counts, added=0, changed=0, removed=0, dropped=0), None
 
 
 def _what_is_hidden(hidden: Hidden) -> Iterator[str]:
-    """What was removed at once from the published rows although the snapshot is held."""
+    """Notes on what was removed from the published rows although the snapshot is held."""
     if hidden.parents:
-        yield (
-            f"the contacts of {hidden.parents:,} parent(s) newly under restriction were removed from what is "
-            "published"
-        )
+        parents = counted(hidden.parents, "newly restricted parent")
+        yield f"removed from the published rows: the contacts of {parents}"
     if hidden.phones:
-        yield f"{hidden.phones:,} phone(s) newly confidential were removed from what is published"
+        yield f"removed from the published rows: {counted(hidden.phones, 'newly confidential phone')}"

@@ -1,6 +1,6 @@
-"""The table `snapshots`: one record per attempted snapshot, and the only module that reads or writes it.
+"""The table `snapshots`: one record per attempted snapshot. Only this module reads and writes it by itself.
 
-Reporting joins the table to others by itself. What the rows of a snapshot are is `history`'s business.
+Reporting joins the table with others. A snapshot's rows are in `history`.
 """
 
 from __future__ import annotations
@@ -14,19 +14,20 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
 
 from samegoal_pipelines.errors import Kind, PipelineError, fill_in
+from samegoal_pipelines.printable import counted
 from samegoal_pipelines.tables.warehouse import current_snapshots, districts, erasures, releases, snapshots
 from samegoal_pipelines.warehouse.engine import as_operator, as_writer
 from samegoal_pipelines.warehouse.errors import WarehouseError
 
 OTHER_CONTENT = b""
-"""The content hash of published rows that were changed since: no snapshot has it."""
+"""The content hash of published rows that were changed since. No snapshot has this hash."""
 _REASON_LIMIT = 2_000  # characters
 OPEN_THE_RUN = "open the run RUN in the Dagster UI"
 
 
 @dataclass(frozen=True)
 class RunIdentity:
-    """Which run writes which night of which district.
+    """The run, and the district and night that it writes.
 
     Attributes:
         started_at: when the run began; a run that began before the published one may not replace it.
@@ -42,10 +43,10 @@ class RunIdentity:
 
 @dataclass(frozen=True)
 class Counts:
-    """What a snapshot holds, and how it differs from what was published before.
+    """The counts of a snapshot, and how it differs from what was published before.
 
-    A snapshot that is published or held counts `added`, `changed` and `removed` against what was published
-    before the attempt. For the first attempt of a night, that is the night before.
+    `added`, `changed` and `removed` are counted against what was published before the attempt. For the first
+    attempt of a night, that is the night before.
     """
 
     students: int
@@ -65,7 +66,7 @@ _COUNTED = tuple(field.name for field in fields(Counts))
 
 @dataclass(frozen=True)
 class Snapshot:
-    """One row of `snapshots`: an attempt to publish a night. Counts are None where nothing was counted."""
+    """One row of `snapshots`: an attempt to publish a night. Counts are None if nothing was counted."""
 
     snapshot_id: int
     district_id: str
@@ -86,7 +87,7 @@ class Snapshot:
     dropped_by_time: int | None
     notes: list[str]
     reason: str | None
-    """Why it was held, or why it failed."""
+    """Why it was held or failed."""
     kind: str | None
     """What made it fail, or which limits of the gate held it."""
     next_step: str | None
@@ -96,13 +97,13 @@ class Snapshot:
     started_at: datetime
     published_at: datetime | None
     compared_with: int | None
-    """For a held snapshot: the snapshot that was published then. None once that was replayed."""
+    """For a held snapshot, the snapshot published at that time. None if that one was replayed."""
     content_hash: bytes | None
-    """Of all that was to be published; of the current snapshot: of what the views show."""
+    """Hash of what was to be published. For the current snapshot, hash of what the views show."""
 
     @property
     def counts(self) -> Counts:
-        """The counts, 0 where nothing was counted."""
+        """The counts, 0 if nothing was counted."""
         return Counts(**{name: getattr(self, name) or 0 for name in _COUNTED})
 
     @property
@@ -181,7 +182,7 @@ def find_all(
     order: Sequence[Any] = _NEWEST,
     limit: int | None = None,
 ) -> list[Snapshot]:
-    """The snapshots of which this holds; by default the newest night first."""
+    """The snapshots that meet this condition, by default with the newest night first."""
     query = sa.select(*_COLUMNS.values()).where(*where).order_by(*order).limit(limit)
     found = (labeled_snapshot(row) for row in connection.execute(query).mappings())
     return [one for one in found if one is not None]
@@ -190,12 +191,12 @@ def find_all(
 def find_first(
     connection: sa.Connection, *where: sa.ColumnElement[bool], order: Sequence[Any] = _NEWEST
 ) -> Snapshot | None:
-    """The first of these."""
+    """The first of the snapshots that meet this condition."""
     return next(iter(find_all(connection, *where, order=order, limit=1)), None)
 
 
 def of_district(district_id: str, *states: str) -> sa.ColumnElement[bool]:
-    """A condition: the snapshots of a district in these states."""
+    """The condition for a district's snapshots in these states."""
     return (snapshots.c.district_id == district_id) & snapshots.c.state.in_(states)
 
 
@@ -212,16 +213,16 @@ def find_current(connection: sa.Connection, district_id: str) -> Snapshot | None
 
 
 def find_held_newest(connection: sa.Connection, district_id: str) -> Snapshot | None:
-    """The snapshot that was held last and is still held."""
+    """The latest snapshot that is still held."""
     order = (snapshots.c.started_at.desc(), snapshots.c.snapshot_id.desc())
     return find_first(connection, of_district(district_id, "held"), order=order)
 
 
 def compared_with(connection: sa.Connection, current: Snapshot | None, night: date) -> list[Snapshot]:
-    """The published snapshots that a new one of this night is judged against.
+    """The published snapshots with which the gate compares a new one of this night.
 
-    That is the current one. A night that is run again is also compared with the night before, so that many
-    small steps do not pass unseen; unless its last run was released, for then a person has looked.
+    That is the current one. A rerun night is also compared with the night before, so that many small changes
+    do not add up unnoticed. The exception is a released night, which a person has already checked.
     """
     if current is None:
         return []
@@ -232,7 +233,7 @@ def compared_with(connection: sa.Connection, current: Snapshot | None, night: da
 
 
 def _was_released(connection: sa.Connection, current: Snapshot) -> bool:
-    """Whether a person released the current content for its night, in this run of the night or before."""
+    """Whether a person has released the current content of its night."""
     this = snapshots.alias()
     query = sa.exists().where(
         releases.c.district_id == current.district_id,
@@ -245,7 +246,7 @@ def _was_released(connection: sa.Connection, current: Snapshot) -> bool:
 
 
 def erased_since(district_id: str, moment: datetime) -> sa.ColumnElement[bool]:
-    """Whether the district was erased after this moment, or was erased and is not registered."""
+    """Whether the district was erased after this moment, or is erased and not registered again."""
     erasure = sa.exists().where(erasures.c.district_id == district_id)
     registration = sa.exists().where(districts.c.district_id == district_id)
     return erasure.where(erasures.c.erased_at > moment) | (erasure & ~registration)
@@ -255,7 +256,7 @@ def erased_since(district_id: str, moment: datetime) -> sa.ColumnElement[bool]:
 
 
 def find_attempt(engine: sa.Engine, run_id: str) -> Snapshot | None:
-    """What became of one run; None if it has not come to anything yet."""
+    """The result of one run. None if it has no result yet."""
     return next(iter(_look_up(engine, snapshots.c.run_id == run_id, limit=1)), None)
 
 
@@ -266,7 +267,7 @@ def last_attempts(engine: sa.Engine, district_id: str | None = None, limit: int 
 
 
 def last_published(engine: sa.Engine, district_id: str, on: date | None = None) -> Snapshot | None:
-    """The snapshot of a district that was published last, or last up to a date."""
+    """A district's last published snapshot, optionally up to a date."""
     published = of_district(district_id, "published")
     if on is not None:
         published &= snapshots.c.snapshot_date <= on
@@ -274,14 +275,14 @@ def last_published(engine: sa.Engine, district_id: str, on: date | None = None) 
 
 
 def first_published_night(engine: sa.Engine, district_id: str) -> date | None:
-    """The first night that the district has published."""
+    """The district's first published night."""
     order = (snapshots.c.snapshot_date,)
     first = _look_up(engine, of_district(district_id, "published"), order=order, limit=1)
     return first[0].snapshot_date if first else None
 
 
 def unpublished_since(engine: sa.Engine, snapshot: Snapshot, up_to: date | None = None) -> Snapshot | None:
-    """The last attempt after this snapshot that was held or failed, for a night up to a date."""
+    """The last held or failed attempt after this snapshot, for a night up to a date."""
     later = sa.tuple_(snapshots.c.snapshot_date, snapshots.c.snapshot_id) > sa.tuple_(
         sa.literal(snapshot.snapshot_date), sa.literal(snapshot.snapshot_id)
     )
@@ -305,7 +306,7 @@ def _look_up(
 
 
 def record_failure(engine: sa.Engine, run: RunIdentity, error: PipelineError) -> None:
-    """Record that this run failed, why, and what to do, unless it has published all the same."""
+    """Record that this run failed, why and what to do, unless it published before it failed."""
     row = {
         "snapshot_date": run.night,
         "held_reason": error.reason[:_REASON_LIMIT],
@@ -326,7 +327,7 @@ def record_failure(engine: sa.Engine, run: RunIdentity, error: PipelineError) ->
 def record_published(connection: sa.Connection, run: RunIdentity, facts: dict[str, Any]) -> int:
     """Record the published snapshot and mark it as the current one. Return its snapshot_id.
 
-    What was published or held of this night before is superseded.
+    Earlier published or held snapshots of this night are superseded.
     """
     connection.execute(
         sa.update(snapshots)
@@ -367,10 +368,10 @@ def record_held(
     next_step: str,
     against: Snapshot,
 ) -> None:
-    """Record the held snapshot, with the counts that publishing it would have given.
+    """Record the held snapshot, with the counts that publishing would have produced.
 
     Raises:
-        WarehouseError: this very run has published the night, and read other rows since.
+        WarehouseError: this run has already published the night, and has read other rows since.
     """
     row = _row(run, facts) | {
         "state": "held",
@@ -393,7 +394,7 @@ def record_held(
 
 
 def record_hidden(connection: sa.Connection, snapshot: Snapshot, students: int, rows: int) -> None:
-    """Count hidden contacts as a change of the published snapshot, and have the next one compared in full."""
+    """Count hidden contacts as a change of the published snapshot. Compare the next one in full."""
     connection.execute(
         sa.update(snapshots)
         .where(
@@ -401,9 +402,9 @@ def record_hidden(connection: sa.Connection, snapshot: Snapshot, students: int, 
         )
         .values(
             changed=sa.func.coalesce(snapshots.c.changed, 0) + students,
-            # `changed` stays where these students already count as added or changed; a reader must see this.
+            # `changed` stays the same if these students already count, so the note must mention them.
             notes=sa.func.array_append(
-                snapshots.c.notes, f"contacts were hidden after publication in {rows:,} rows"
+                snapshots.c.notes, f"contacts were hidden after publication in {counted(rows, 'row')}"
             ),
         )
     )
@@ -411,7 +412,7 @@ def record_hidden(connection: sa.Connection, snapshot: Snapshot, students: int, 
 
 
 def record_replayed(connection: sa.Connection, snapshot: Snapshot, facts: dict[str, Any]) -> None:
-    """Replace what the row of a replayed night says."""
+    """Replace the record of a replayed night."""
     connection.execute(
         sa.update(snapshots)
         .where(
@@ -422,7 +423,7 @@ def record_replayed(connection: sa.Connection, snapshot: Snapshot, facts: dict[s
 
 
 def forget_comparisons(connection: sa.Connection, published: Snapshot) -> None:
-    """What was held beside another content is not to be released."""
+    """Make held snapshots unreleasable that were compared with another content."""
     connection.execute(
         sa.update(snapshots)
         .where(
@@ -434,7 +435,7 @@ def forget_comparisons(connection: sa.Connection, published: Snapshot) -> None:
 
 
 def mark_content(connection: sa.Connection, district_id: str, content_hash: bytes) -> None:
-    """Say which content the current views show."""
+    """Record which content the current views show."""
     connection.execute(
         sa.update(current_snapshots)
         .where(current_snapshots.c.district_id == district_id)
@@ -443,7 +444,7 @@ def mark_content(connection: sa.Connection, district_id: str, content_hash: byte
 
 
 def _row(run: RunIdentity, facts: dict[str, Any]) -> dict[str, Any]:
-    """What a row of `snapshots` says of any attempt that was counted."""
+    """The `snapshots` row of an attempt that was counted."""
     return {
         **facts,
         "snapshot_date": run.night,

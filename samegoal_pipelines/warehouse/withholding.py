@@ -1,6 +1,6 @@
-"""What must stay hidden once it was hidden, and what must be hidden of students who keep their last rows.
+"""Contacts that must stay hidden, and contacts to hide in the rows of carried-over students.
 
-How contacts are withheld of everybody else is the business of `transforms`.
+For all other students, `transforms` withholds contacts.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ from samegoal_pipelines.warehouse.rows import Keys
 PARENT_PHONES = tuple(column for column in PARENT_CONTACTS if column.endswith("_phone"))
 NO_CONTACTS: dict[str, Any] = dict.fromkeys(PARENT_CONTACTS)
 RESTRICTED = NO_CONTACTS | {"has_restricted_access": True}
-"""What the row of a parent under restriction says."""
+"""The values in the row of a parent under restriction."""
 
 
 class RestrictionsForgottenError(WarehouseError):
-    """Parents are published as restricted, and tonight nobody can tell who is."""
+    """Parents are published as restricted, and tonight's data does not show who is."""
 
     kind = Kind.GRANTS
     next_step = (
@@ -43,10 +43,10 @@ class RestrictionsForgottenError(WarehouseError):
 
 
 def refuse_to_forget_restrictions(engine: sa.Engine, district_id: str) -> None:
-    """For a night without HasActiveRestrictedAccess: fail where any snapshot knew it.
+    """Fail a night without HasActiveRestrictedAccess if any earlier snapshot had it.
 
-    Publishing would show the contact data of parents under a court's restriction. A district that shows
-    them anyway need not ask; one that has shown them for a while has not forgotten them for that.
+    Publishing would show contact data of parents under a court's restriction. A district that shows these
+    contacts need not call this. If it once withheld them, a period of showing them does not matter.
 
     Raises:
         RestrictionsForgottenError: parents are, or were, published with the flag.
@@ -67,15 +67,15 @@ def refuse_to_forget_restrictions(engine: sa.Engine, district_id: str) -> None:
 def refuse_what_is_withheld(
     connection: sa.Connection, district_id: str, shows: Withholding | None, what: str = "this snapshot"
 ) -> None:
-    """Refuse a snapshot that shows contacts which the district has been set to withhold since.
+    """Refuse a snapshot that shows contacts which the district now withholds.
 
     Call it within the publishing transaction, after the district is locked.
 
     Args:
-        shows: which contacts the snapshot shows; None: none that are withheld by default.
+        shows: the contacts that the snapshot shows. None: none that are withheld by default.
 
     Raises:
-        SupersededRunError: the district withholds some of them by now.
+        SupersededRunError: the district now withholds some of them.
     """
     if shows is None:
         return
@@ -98,13 +98,13 @@ def refuse_what_is_withheld(
 
 @dataclass(frozen=True)
 class Hidden:
-    """What was taken from published rows.
+    """What was removed from published rows.
 
     Attributes:
-        students: who changed and had not changed yet that night.
-        parents: parents whose contacts went because of a restriction.
-        phones: numbers that went because they are confidential.
-        rows: rows that were changed, also where only the flag was.
+        students: students who changed and had not changed yet that night.
+        parents: parents whose contacts were removed because of a restriction.
+        phones: numbers that were removed because they are confidential.
+        rows: changed rows, including those where only the flag changed.
     """
 
     students: int = 0
@@ -129,14 +129,14 @@ def hide_from_carried_over(
     district_id: str,
     night: date,
 ) -> int:
-    """Take what is withheld tonight from the rows that carried-over students keep.
+    """Remove what is withheld tonight from the rows of carried-over students.
 
     Args:
         restricted: student_id and parent_id of every pair under restriction.
         confidential: the confidential numbers (`tables.people.CONFIDENTIAL_PHONES`).
 
     Returns:
-        How many students that changed who had not changed yet tonight.
+        The number of changed students who had not changed yet tonight.
     """
     students = _students_to_hide(connection, confidential, carried_over, district_id)
     parents = _parents_to_hide(connection, restricted, confidential, carried_over, district_id)
@@ -150,11 +150,11 @@ def hide_from_published(
     district_id: str,
     night: date,
 ) -> Hidden:
-    """Take what has come to be withheld from the current rows of all students.
+    """Remove what is newly withheld from the current rows of all students.
 
     Args:
         restricted, confidential: as in `hide_from_carried_over`.
-        night: the published night; the rows change as of it, so that a new run of it takes this back.
+        night: the published night. The rows change as of this night, so that a rerun undoes it.
     """
     students = _students_to_hide(connection, confidential, None, district_id)
     parents = _parents_to_hide(connection, restricted, confidential, None, district_id)
@@ -162,7 +162,7 @@ def hide_from_published(
 
 
 def hidden_since(connection: sa.Connection, district_id: str) -> list[tuple[History, sa.RowMapping]]:
-    """The current rows from which something was hidden after they were published: those without a hash."""
+    """The current rows in which something was hidden after publication. They have no hash."""
     return [
         (history, row)
         for history, columns in ((STUDENTS, ("phone",)), (PARENTS, tuple(RESTRICTED)))
@@ -176,7 +176,7 @@ def hide_again(
     district_id: str,
     night: date,
 ) -> Hidden:
-    """Empty again what `hidden_since` found empty, after the rows were written from what was landed."""
+    """Blank again what `hidden_since` found, after the rows were rewritten from landed data."""
 
     def of(wanted: History) -> Found:
         before = {tuple(row[key] for key in wanted.key): row for history, row in hidden if history is wanted}
@@ -197,7 +197,7 @@ def hide_again(
 def hide_parents(
     connection: sa.Connection, district_id: str, night: date, *, flagged: bool = False
 ) -> Hidden:
-    """Empty the contacts of every parent, or only of those who are published as restricted."""
+    """Blank the contacts of every parent, or only of parents published as restricted."""
     parents = PARENTS.table.c
     wanted = [sa.or_(*(parents[column].is_not(None) for column in PARENT_CONTACTS))]
     if flagged:
@@ -208,7 +208,7 @@ def hide_parents(
 
 
 def hide_every_phone(connection: sa.Connection, district_id: str, night: date) -> Hidden:
-    """Empty every phone: for a district whose confidential numbers nobody can tell from the others."""
+    """Blank every phone, for a district whose confidential numbers cannot be identified."""
 
     def with_phone(history: History, columns: tuple[str, ...]) -> Found:
         given = sa.or_(*(history.table.c[column].is_not(None) for column in columns))
@@ -222,10 +222,10 @@ def hide_every_phone(connection: sa.Connection, district_id: str, night: date) -
 def _hide(
     connection: sa.Connection, students: Found, parents: Found, district_id: str, night: date
 ) -> Hidden:
-    """Make these current rows say what they are to say, and write down who changed.
+    """Rewrite these current rows, and record which students changed.
 
-    As of `night`, like any change: the row is closed and an emptied one opened, so that the night can be
-    taken back. The hash is left out, so that the next readable night compares the row itself.
+    This takes effect as of `night`, like any change: the row is closed and a blanked one opened, so that the
+    night can be undone. The new row has no hash, so that the next readable night compares the row itself.
     """
     changed: defaultdict[int, list[str]] = defaultdict(list)
     restricted: set[int] = set()
@@ -249,13 +249,13 @@ def _hide(
 
 
 Found = Iterator[tuple[sa.RowMapping, dict[str, Any]]]
-"""Current rows, and what they are to say."""
+"""Current rows and their new values."""
 
 
 def _students_to_hide(
     connection: sa.Connection, confidential: pd.DataFrame | None, among: Keys | None, district_id: str
 ) -> Found:
-    """Among these students, or all."""
+    """Student rows to hide, among these students or all."""
     numbers = _numbers(confidential, "student_id")
     students = [one for one in (numbers if among is None else among.tolist()) if one in numbers]
     for row in _current(connection, STUDENTS, ("phone",), district_id, student_id=students):
@@ -269,7 +269,7 @@ def _parents_to_hide(
     among: Keys | None,
     district_id: str,
 ) -> Found:
-    """Parents of these students, or of all."""
+    """Parent rows to hide, of these students or of all."""
     numbers = _numbers(confidential, "parent_id")
     pairs = set()
     if restricted is not None:
@@ -296,7 +296,7 @@ def _numbers(confidential: pd.DataFrame | None, whose: str) -> defaultdict[int, 
 
 
 def _without(row: sa.RowMapping, columns: tuple[str, ...], numbers: set[str]) -> dict[str, Any]:
-    """Empty the columns whose text may name one of these numbers."""
+    """Blank the columns whose text may contain one of these numbers."""
     return {column: None for column in columns if row[column] and phones.may_be_one_of(row[column], numbers)}
 
 
@@ -307,7 +307,7 @@ def _current(
     district_id: str,
     **keys: list[int],
 ) -> list[sa.RowMapping]:
-    """The current rows with these keys: their key, these columns, and since when they hold."""
+    """The current rows with these keys: key, these columns and `valid_from`."""
     if not all(keys.values()):
         return []
     table = history.table.c
@@ -322,7 +322,7 @@ def _rows_where(
     district_id: str,
     *wanted: sa.ColumnElement[bool],
 ) -> list[sa.RowMapping]:
-    """The current rows of which this holds: their key, these columns, and since when they hold."""
+    """The current rows that meet this condition: key, these columns and `valid_from`."""
     table = history.table.c
     query = sa.select(table.valid_from, *(table[column] for column in (*history.key, *columns))).where(
         table.district_id == district_id, table.valid_to.is_(None), *wanted
@@ -338,7 +338,7 @@ def _rewrite(
     district_id: str,
     night: date,
 ) -> None:
-    """Close the current row as of `night`, and open one that says otherwise; one of tonight is changed."""
+    """Close the current row as of `night` and open a changed one. A row of tonight is changed in place."""
     table = history.table
     current = sa.update(table).where(
         table.c.district_id == district_id,
@@ -364,7 +364,7 @@ def _rewrite(
 def _note(
     connection: sa.Connection, district_id: str, night: date, student_id: int, columns: list[str]
 ) -> bool:
-    """Write the change down, beside what a run of the same night has; whether it is the student's first."""
+    """Record the change beside those of the same night. Return whether it is the student's first."""
     statuses, noted = STATUS.table.c, student_changes.c
     this = (noted.district_id == district_id, noted.snapshot_date == night, noted.student_id == student_id)
     before = connection.scalar(sa.select(noted.changed_columns).where(*this))

@@ -1,6 +1,6 @@
-"""The registrar's worklist as it is kept: the current one of each district, replaced as a whole.
+"""The stored registrar's worklist: the current one of each district, always replaced as a whole.
 
-Here: writing it, also within somebody's transaction. Not here: what belongs on it (transforms).
+What belongs on it is decided in `transforms.worklist`.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _COLUMNS = arrow_types(REGISTRAR_WORKLIST)
 
 
 class NotTheNewestError(WarehouseError):
-    """A list belongs to the snapshot that is published or held of the newest night, and that is another."""
+    """The list does not belong to the newest published or held snapshot."""
 
     kind = Kind.OUTDATED
     next_step = f"run the whole night: {SYNC}"
@@ -55,18 +55,18 @@ def publish_worklist(
     snapshot_date: date,
     held_by: str | None = None,
 ) -> None:
-    """Make this the district's list, if it belongs to what is published now, or to what is held since.
+    """Make this the district's list if it belongs to the published snapshot, or to one held since.
 
-    A snapshot that is held of a later night, or was held after this one, keeps its list. If an erasure came
-    between, there is no snapshot, and nothing is written.
+    A snapshot held for a later night, or held after this one, keeps its list. After an erasure there is no
+    snapshot, so nothing is written.
 
     Args:
-        held_by: the run that holds the snapshot; None: it is published.
+        held_by: the run that holds the snapshot. None: it is published.
 
     Raises:
-        NotTheNewestError: it does not.
+        NotTheNewestError: the list belongs to an older snapshot.
         UnfitSnapshotError: as `replace_worklist` does.
-        SnapshotInProgressError: somebody is publishing the district, and did not end in time.
+        SnapshotInProgressError: another run is publishing the district and did not end in time.
     """
     with as_writer(engine, district_id, "writing the registrar's worklist") as connection:
         lock(connection, district_id)
@@ -101,15 +101,15 @@ def _is_newest(district_id: str, night: date, held_by: str | None) -> sa.Select[
 def replace_worklist(
     connection: sa.Connection, worklist: pd.DataFrame, *, district_id: str, snapshot_date: date
 ) -> None:
-    """Make this the district's list, in its order, in place of the one that was there.
+    """Replace the district's list by this one, in its order.
 
     Args:
-        connection: a transaction as the district's writer (`as_writer`); the list stands with its commit.
+        connection: a transaction as the district's writer (`as_writer`), which the caller commits.
         worklist: student_id, student_number, building, building_reporting_id, problem, enrollment_id, detail
             and fix; one row per problem, student and enrollment.
 
     Raises:
-        UnfitSnapshotError: columns or types are others; names no value.
+        UnfitSnapshotError: columns or types do not fit. The message contains no value.
     """
     rows = _rows(worklist, district_id, snapshot_date)
     text = io.BytesIO()
@@ -118,7 +118,7 @@ def replace_worklist(
     columns = SQL(", ").join(map(Identifier, rows.column_names))
     cursor: Any = connection.connection.cursor()
     cursor.execute("delete from samegoal.registrar_worklist where district_id = %s", (district_id,))
-    if rows.num_rows:  # COPY does not go into a table under row-level security
+    if rows.num_rows:  # COPY cannot write to a table under row-level security
         cursor.execute(
             "create temporary table new_worklist (like samegoal.registrar_worklist) on commit drop"
         )

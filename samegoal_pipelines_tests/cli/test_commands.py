@@ -43,7 +43,7 @@ def test_a_district_is_registered_verified_and_published(served, tmp_path):
 
     synced = program("sync", "grand-bend", "--today", TODAY.isoformat())
     assert synced.returncode == 0, synced.stderr
-    assert "grand-bend: published 1 students for 2026-10-12" in synced.stderr
+    assert "grand-bend: published 1 student for 2026-10-12" in synced.stderr
     assert "enrolled" in synced.stdout
 
     report = json.loads(run("sync", "grand-bend", "--today", TODAY.isoformat(), "--json").stdout)
@@ -113,7 +113,7 @@ def test_with_several_districts_each_is_tried_and_the_worst_counts(served):
     synced = run("sync", "nowhere", "grand-bend")
     assert synced.returncode == 1
     assert "error: nowhere: " in synced.stderr
-    assert "grand-bend: published 1 students" in synced.stderr
+    assert "grand-bend: published 1 student" in synced.stderr
 
 
 def test_a_disabled_district_says_how_to_enable_it(served):

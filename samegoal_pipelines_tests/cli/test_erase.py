@@ -123,7 +123,7 @@ def test_a_district_is_erased_only_when_it_is_confirmed(published, deployment, m
 
     again = run("districts", "erase", "alpha", "--yes", "--json")
     assert again.returncode == 1
-    assert again.stderr.startswith("error: alpha: there is nothing of such a district")
+    assert again.stderr.startswith("error: alpha: there is no data of this district")
 
 
 def test_an_erased_district_stands_in_no_report_and_in_no_row(published, deployment):

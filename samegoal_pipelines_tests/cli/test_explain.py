@@ -75,7 +75,7 @@ def test_a_student_without_a_status_is_explained_in_words(pipeline, district, ex
 
     said = explain("000012")
 
-    assert "published: nothing, that night or before" in said
+    assert "published: nothing, on that night or before" in said
     assert "there are only cross-entity course enrollments (CECS)" in said
     assert explained("000012")["students"][0]["absent"] == "CECS only"
 
@@ -240,7 +240,7 @@ def test_what_the_rules_would_say_otherwise_today_is_told(pipeline, district, ex
 
     words = explain("000011")
 
-    assert "these rows give ENROLLED by today's rules, and published is INACTIVE" in words
+    assert "by today's rules these rows give ENROLLED, but INACTIVE is published" in words
     assert "samegoal-pipelines replay grand-bend --from 2026-10-12" in words
     assert explained("000011")["students"][0]["differs"] == ["status", "reason"]
 
@@ -254,7 +254,7 @@ def test_a_student_without_a_record_is_told_to_keep_what_was_published(pipeline,
 
     said = explain("000011")
 
-    assert "no sound record" in said
+    assert "no usable record" in said
     assert "; carried over, because" in said
     assert "replay" not in said
 

@@ -37,7 +37,7 @@ def test_export_names_both_files_who_is_excluded_and_the_operator(
     folder = tmp_path / "files"
     result = ask("export", "grand-bend", "--to", str(folder), SAMEGOAL_OPERATOR="Pat Miller")
     assert result.returncode == 0
-    assert "1 students and 1 parent rows of the snapshot 2026-09-01" in result.stdout
+    assert "1 student and 1 parent row of the snapshot 2026-09-01" in result.stdout
     assert result.stderr.startswith("excluded: 00002: no Last Name")
     assert sorted(path.name for path in folder.iterdir()) == ["parents.csv", "students.csv"]
     as_json = json.loads(ask("export", "grand-bend", "--to", str(folder), "--json").stdout)

@@ -39,7 +39,7 @@ def test_a_dry_run_shows_what_a_replay_then_does(two_nights, ask: Ask):
     assert dry.returncode == 0, dry.stderr
     assert two_nights.rows(EMAILS, night=TODAY) == [(None,)]
     assert dry.stderr == (
-        "grand-bend: 2 of 2 night(s) from 2026-10-12 to 2026-10-13 would differ; nothing was changed\n"
+        "grand-bend: 2 of 2 nights from 2026-10-12 to 2026-10-13 would differ; nothing was changed\n"
     )
 
     done = ask("replay", "grand-bend", "--from", "2026-10-12")

@@ -125,9 +125,7 @@ def test_each_problem_warns_and_is_counted_in_its_own_row_and_in_no_other(proble
     worklist = listed((problem, 1, 1), (problem, 1, 2), (problem, None, 3))
     (finding,) = worklist_findings(worklist).values()
     assert (finding.passed, finding.severity) == (False, WARN)
-    assert finding.description.startswith(
-        f"3 enrollment(s) of 1 student(s) at 1 school(s): 3 {problem}; the "
-    )
+    assert finding.description.startswith(f"3 enrollments of 1 student at 1 school: 3 {problem}; the ")
     assert (finding.metadata["enrollments"], finding.metadata["students"]) == (3, 1)
     counted = {
         record.data["problem"]: tuple(record.data[name] for name in ("enrollments", "students", "schools"))

@@ -188,7 +188,7 @@ def test_enrollments_that_vanish_altogether_are_held_however_few_they_were(pipel
     assert pipeline.run().published
     made.replace_rows(ENTRIES, [])
 
-    holds(pipeline, TOMORROW, "nobody is in the snapshot", "2 student(s)")
+    holds(pipeline, TOMORROW, "the snapshot has no students", "2 students")
 
 
 def test_more_than_one_percent_of_rows_quarantined_is_held_and_fewer_keep_their_students(pipeline, published):

@@ -219,7 +219,7 @@ def test_with_the_same_rules_there_is_no_difference_and_nothing_is_written(two_n
     before = every_byte(two_nights.deployment.warehouse)
     replayed = replay(two_nights)
     assert replayed.line() == (
-        "grand-bend: replayed 2 night(s) from 2026-10-12 to 2026-10-13: no difference; nothing was changed"
+        "grand-bend: replayed 2 nights from 2026-10-12 to 2026-10-13: no difference; nothing was changed"
     )
     assert every_byte(two_nights.deployment.warehouse) == before
 
@@ -304,7 +304,7 @@ def test_damaged_and_outdated_files_are_refused_before_anything_is_computed(two_
     shutil.copy(other.parent / "Relationship.parquet", other_file)
     replace_file(other_file, of_table(pq.read_table(other_file), "Kinship"))
     assert "2026-10-12 are of an older version" in replay(two_nights).reason
-    assert "and those of 1 later night(s)" in replay(two_nights).reason
+    assert "and 1 later night cannot be replayed either" in replay(two_nights).reason
 
 
 def test_rows_of_another_run_never_stand_in_for_those_that_were_published(two_nights):

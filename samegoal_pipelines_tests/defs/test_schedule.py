@@ -280,9 +280,7 @@ def test_a_tick_asks_for_every_active_district_once_and_a_second_tick_for_none(
     requests, skipped = tick(pipeline, instance)
 
     assert requests == []
-    assert skipped == (
-        "0 run(s) requested; 2 district(s) started already; 1 awaiting secret: delta; 1 disabled"
-    )
+    assert skipped == ("0 runs requested; 2 districts started already; 1 awaiting secret: delta; 1 disabled")
 
 
 def test_paused_districts_are_left_out_on_their_own_date_and_named(pipeline, district, instance, at_noon):
@@ -299,7 +297,7 @@ def test_paused_districts_are_left_out_on_their_own_date_and_named(pipeline, dis
 
     start(instance, requests[0])
     _, skipped = tick(pipeline, instance)
-    assert skipped == "0 run(s) requested; 1 district(s) started already; 1 paused: alpha; 1 disabled"
+    assert skipped == "0 runs requested; 1 district started already; 1 paused: alpha; 1 disabled"
 
 
 def test_a_district_whose_last_night_is_still_running_is_skipped_and_looked_at_again(
@@ -345,7 +343,7 @@ def test_a_district_whose_command_was_killed_is_run_at_the_next_tick(
 def test_a_tick_names_a_few_districts_and_counts_the_others():
     tonight = Tonight([], 0, [], [f"district-{n:02d}" for n in range(1, 41)], [], 0, 1_200)
     assert tonight.sentence() == (
-        "0 run(s) requested; 0 district(s) started already; 40 paused: "
+        "0 runs requested; 0 districts started already; 40 paused: "
         + ", ".join(f"district-{n:02d}" for n in range(1, 11))
         + " and 30 more; 1,200 before 01:00 local time"
     )

@@ -249,7 +249,7 @@ def showing(pipeline, deployment, made):
 def test_setting_a_switch_to_withhold_hides_restricted_contacts_at_once(pipeline, showing, ask):  # noqa: F811
     answered = ask("districts", "set", "grand-bend", "--restricted-contacts", "withhold")
     assert answered.returncode == 0, answered.stderr
-    assert "removed from what is published: contacts of 1 restricted parents, 0 phones" in answered.stdout
+    assert "removed from what is published: contacts of 1 restricted parent, 0 phones" in answered.stdout
     assert pipeline.rows(PARENTS) == [(True, None)]
     assert pipeline.rows(PHONES) == [("5125550101", None, None)]
 
@@ -339,7 +339,7 @@ def test_a_replay_does_not_show_again_what_a_held_night_has_hidden(pipeline, dep
         unrestricted.edit("Enrollment/EntryWithdrawal", key, WithdrawalCodeID=424242)
     deployment.registry.set("grand-bend", gate_limits={"quarantined": 0})
     held = pipeline.run(today=TOMORROW)
-    assert "newly under restriction were removed from what is published" in held.reason
+    assert "removed from the published rows: the contacts of" in held.reason
     assert pipeline.rows(PARENTS) == [(True, None)]
     for _ in range(2):  # the second one finds a hold that no longer fits what is published
         run_replay(deployment, "grand-bend", first=TODAY, dry_run=False)

@@ -59,7 +59,7 @@ def test_an_answer_that_is_none_fails_the_night_and_names_object_and_page(publis
     assert line.count(OURS) == 1
 
 
-NOBODY = "nobody is in the snapshot"
+NOBODY = "the snapshot has no students"
 
 
 @pytest.mark.parametrize(
@@ -101,7 +101,7 @@ def test_a_required_field_that_no_row_has_any_more_is_named(published, fails):
 
 def test_a_field_of_another_type_in_every_row_is_a_change_of_the_contract(published, fails):
     published.source.faults.add(object="Enrollment/EntryWithdrawal", kind="list", values={"SchoolID": "1101"})
-    fails("Enrollment/EntryWithdrawal", "a field has another type in every row than the contract says")
+    fails("Enrollment/EntryWithdrawal", "a field has a wrong type in every row")
 
 
 def test_a_field_of_another_type_in_some_rows_quarantines_these_rows_and_counts_them(published, tonight):

@@ -191,7 +191,7 @@ def test_a_server_may_go_on_in_smaller_pages_if_no_row_is_jumped_over():
     assert [request.path[-4:] for request in server.requests if request.page] == ["/1/3", "/2/2", "/3/2"]
     assert read.short_pages == ()
     said, _ = failure({1: counties([1, 2, 3], county_path(2, 6)), 2: counties([7], None)})
-    assert "page 1: Paging.Next changes the page size in mid-read" in said
+    assert "page 1: Paging.Next changes the page size during the read" in said
 
 
 @pytest.mark.parametrize("expected", [None, 0, 1, 10, 20, 21, 30, 300])

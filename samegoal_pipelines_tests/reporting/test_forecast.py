@@ -201,7 +201,7 @@ def test_a_district_of_which_the_last_student_leaves_the_window_is_told(district
     assert "nobody would be in the snapshot any more" in hold.reason
     assert "samegoal-pipelines districts disable grand-bend" in hold.next_step
     assert isinstance(made.run(date(2026, 6, 5)), Published)
-    assert "nobody is in the snapshot" in made.run(date(2026, 6, 6)).reason
+    assert "the snapshot has no students" in made.run(date(2026, 6, 6)).reason
 
 
 def gone_a_year_ago(count: int) -> list[dict[str, Any]]:

@@ -162,7 +162,7 @@ def test_a_student_with_nothing_but_cecs_is_listed_once():
     ]
     assert problems(guest) == [(CECS_ONLY, 4, 2)]
     (detail,) = worklist(guest)["detail"]
-    assert detail == "2 enrollment(s), all CECS; the latest from 2026-09-01 to 2026-09-30"
+    assert detail == "2 enrollments, all CECS; the latest from 2026-09-01 to 2026-09-30"
 
 
 # -- ties --

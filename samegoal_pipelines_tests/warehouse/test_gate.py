@@ -228,7 +228,7 @@ def test_the_roll_over_in_june_is_held_until_next_years_enrollments_are_there(wa
 def test_nobody_left_is_held_whatever_the_size(warehouse: sa.Engine) -> None:
     publish_night(warehouse, 0, school(1))
     held = hold_night(warehouse, 1, snapshot(), gate_of())
-    assert held.verdict.reasons == ("nobody is in the snapshot, but 1 student(s) are in the published one",)
+    assert held.verdict.reasons == ("the snapshot has no students, but the published one has 1 student",)
 
 
 def test_nobody_but_kept_students_is_nobody(warehouse: sa.Engine) -> None:

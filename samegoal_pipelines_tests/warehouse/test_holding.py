@@ -172,7 +172,7 @@ def test_a_hold_removes_newly_restricted_contacts_from_the_published_rows(wareho
         (1, 12, True, None, None),
         (2, 10, None, "x@example.org", "(512) 555-0101"),  # restricted for the other student only
     ]
-    assert "; the contacts of 1 parent(s) newly under restriction were removed from what is" in held.reason
+    assert "; removed from the published rows: the contacts of 1 newly restricted parent" in held.reason
     details = "select parents::text from samegoal.student_details where student_id = 1"
     assert "x@example.org" not in rows(warehouse, details)[0][0]
     again = hold_with(warehouse, restricted=pairs((1, 10)))
@@ -188,7 +188,7 @@ def test_a_hold_removes_newly_confidential_phones_from_the_published_rows(wareho
         (None,),
     ]
     assert [row[3:] for row in rows(warehouse, PARENTS)][::3] == [("x@example.org", None)] * 2
-    assert held.reason.endswith("; 3 phone(s) newly confidential were removed from what is published")
+    assert held.reason.endswith("; removed from the published rows: 3 newly confidential phones")
 
 
 def test_what_a_hold_hides_is_a_change_of_the_published_night_and_comes_back_only_with_a_new_one(

@@ -163,10 +163,10 @@ def test_a_login_without_the_roles_is_told_what_an_administrator_has_to_do(
     with pytest.raises(WarehouseError) as caught:
         warehouse_engine.migrate(warehouse)
     assert str(caught.value) == (
-        "migrating the warehouse: the login in SAMEGOAL_DATABASE_URL may not make the schema samegoal, or "
-        "neither make nor take on the roles samegoal_owner, samegoal_writer, samegoal_operator, "
-        "samegoal_reader; let an administrator make them, grant them to the login, let it create schemas in "
-        "the database, then run again"
+        "migrating the warehouse: the login in SAMEGOAL_DATABASE_URL may not create the schema samegoal, or "
+        "may neither create nor assume the roles samegoal_owner, samegoal_writer, samegoal_operator, "
+        "samegoal_reader; let an administrator create the roles, grant them to the login, and let it create "
+        "schemas in the database; then run again"
     )
     assert rows(warehouse, "select to_regnamespace('samegoal')") == [(None,)]
 

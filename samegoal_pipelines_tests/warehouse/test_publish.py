@@ -343,15 +343,15 @@ def test_a_change_of_the_hash_algorithm_is_no_change(warehouse: sa.Engine) -> No
         ),
         (
             lambda sound: {"students": sound.students.iloc[:1]},
-            "1 student.s. have a status or demographics, but not both",
+            "students with a status or demographics, but not both: 1",
         ),
         (
             lambda sound: {"carried_over": frozenset(sound.status["student_id"][:1])},
-            "1 student.s. are both carried over and published",
+            "students both carried over and published: 1",
         ),
         (
             lambda sound: {"parents": sound.parents.assign(student_id=77)},
-            "1 parent row.s. belong to no student of the snapshot",
+            "parent rows without a student in the snapshot: 1",
         ),
         (
             lambda sound: {"students": sound.students.assign(birth_date=["2 May", None])},
@@ -359,7 +359,7 @@ def test_a_change_of_the_hash_algorithm_is_no_change(warehouse: sa.Engine) -> No
         ),
         (
             lambda sound: {"status": sound.status.assign(status=["ENROLLED", None])},
-            "student_status.status: 1 row.s. have no value",
+            "student_status.status: rows without a value: 1",
         ),
     ],
 )

@@ -1,4 +1,4 @@
-"""Reaching Postgres: database URLs, sessions, what a driver's error means, and the embedded server.
+"""Access to Postgres: database URLs, sessions, driver errors, and the embedded server.
 
-Knows no table of ours.
+Our tables are in `tables` and `warehouse`.
 """

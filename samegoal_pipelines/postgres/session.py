@@ -1,4 +1,4 @@
-"""What every session must be: the text of the database is UTF-8, and the settings of the URL are in force."""
+"""Checks of a session: the database's encoding is UTF-8, and the settings of the URL are in force."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from samegoal_pipelines.postgres.errors import POOLER_NEXT_STEP, POOLER_REFUSES,
 
 
 def check_encoding(connection: Any, step: str) -> None:
-    """Refuse a database that cannot store every name. It costs no question: Postgres tells it at login.
+    """Refuse a database that cannot store every name. Postgres reports the encoding at login, so this costs
+    no query.
 
     Args:
         connection: psycopg2's.
@@ -23,8 +24,8 @@ def check_encoding(connection: Any, step: str) -> None:
             f"the database stores text as {encoding}, which cannot hold every name",
             step=step,
             kind=Kind.DATABASE_SETTING,
-            next_step="make another with: createdb --encoding=UTF8 --template=template0 NAME, and name it in "
-            "SAMEGOAL_DATABASE_URL",
+            next_step="create another one with: createdb --encoding=UTF8 --template=template0 NAME, "
+            "and name it in SAMEGOAL_DATABASE_URL",
         )
 
 
@@ -36,7 +37,7 @@ def check_setting(connection: Any, step: str, name: str, expected: str) -> None:
         expected: the value in Postgres' own unit.
 
     Raises:
-        WarehouseError: something between us and Postgres has dropped the startup parameter `options`.
+        WarehouseError: something between us and Postgres dropped the startup parameter `options`.
     """
     with connection.cursor() as cursor:
         cursor.execute("select setting from pg_settings where name = %s", (name,))

@@ -1,7 +1,7 @@
-"""One database URL, parsed once by libpq, and written out for each program that reads it.
+"""A database URL, parsed once by libpq, and written for each program that reads it.
 
-psql and psycopg2 (libpq), SQLAlchemy and Dagster each read URLs by rules of their own. `DatabaseURL` holds
-the parts, and each form is built from them. Nothing here connects.
+psql and psycopg2 (libpq), SQLAlchemy and Dagster each parse URLs by different rules. `DatabaseURL` holds the
+parts, and each form is built from them. Nothing here connects.
 """
 
 from __future__ import annotations
@@ -42,11 +42,11 @@ class DatabaseURL:
 
     @classmethod
     def parse(cls, url: str) -> DatabaseURL:
-        """The parts of `url`, whatever driver it names (`postgres://`, `postgresql+psycopg2://`).
+        """The parts of `url`, with any driver (`postgres://`, `postgresql+psycopg2://`).
 
         Raises:
-            WarehouseError: this is not a URL of Postgres, or one that libpq cannot read. The message says
-                which part is wrong and quotes none of it.
+            WarehouseError: this is not a Postgres URL, or libpq cannot read it. The message names the wrong
+            part without quoting it.
         """
         import psycopg2
         from psycopg2.extensions import parse_dsn
@@ -85,14 +85,15 @@ class DatabaseURL:
         return replace(self, settings=" ".join(filter(None, [self.settings, *escaped])))
 
     def with_login(self, user: str) -> DatabaseURL:
-        """The same database for another login, which has no password."""
+        """The same database for another login without a password."""
         return replace(self, user=user, password=None)
 
     @cached_property
     def libpq(self) -> str:
-        """For psql, psycopg2 and other tools on libpq.
+        """The URL for psql, psycopg2 and other tools on libpq.
 
-        Socket folders and lists of hosts are keywords: not every reader takes them before the database.
+        Socket folders and lists of hosts are keywords, because not every reader accepts them before the
+        database.
         """
         query: dict[str, str] = {}
         host = port = database = ""
@@ -108,7 +109,7 @@ class DatabaseURL:
         elif self.database is not None:
             database, query["dbname"] = "/", self.database
         query |= self.keywords
-        # COPY and the texts that we send are UTF-8, whatever PGCLIENTENCODING or the database prefer.
+        # COPY and the texts that we send are UTF-8, regardless of PGCLIENTENCODING and the database.
         query["client_encoding"] = "utf8"
         if self.settings:
             query["options"] = self.settings
@@ -126,12 +127,12 @@ class DatabaseURL:
 
     @property
     def sqlalchemy(self) -> str:
-        """For SQLAlchemy and Dagster. It names the driver: SQLAlchemy 2.1 would choose psycopg 3."""
+        """The URL for SQLAlchemy and Dagster. It names the driver: SQLAlchemy 2.1 would choose psycopg 3."""
         return f"postgresql+psycopg2{self.libpq.removeprefix('postgresql')}"
 
 
 def _unreadable(complaint: str) -> WarehouseError:
-    """What libpq's complaint means; it quotes the part that it is about, which may be a password."""
+    """The meaning of libpq's error, which itself quotes the wrong part and maybe a password."""
     if "query parameter" in complaint:
         what = "has a parameter after the ? that libpq does not know, or one without a value"
     elif "percent-encoded" in complaint or "%00" in complaint:

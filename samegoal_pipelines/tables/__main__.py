@@ -1,6 +1,6 @@
 """Write `docs/tables.md` and `contract.yaml`: `python -m samegoal_pipelines.tables [--new-major]`.
 
-The contract's version rises with its content. A change that breaks its readers needs `--new-major`.
+The contract's version rises when its content changes. A breaking change needs `--new-major`.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ PAGE = Path(__file__).parents[2] / "docs" / "tables.md"
 
 
 def write_contract(file: Path, *, new_major: bool) -> None:
-    """Write today's contract with the version that follows from what changed.
+    """Write today's contract, with the version that its changes require.
 
     Raises:
-        SystemExit: it would break its readers, and nobody asked for a new major version.
+        SystemExit: a change would break readers, and `--new-major` is missing.
     """
     old = contract.read(file)
     new = contract.contract(old)

@@ -1,6 +1,6 @@
-"""Which tables there are: what each asset reads and lands, and what is published.
+"""The tables of each asset: what it reads and lands, and what is published.
 
-Not here: the declarations themselves (`enrollments`, `people`, `worklist`, `reads`).
+The declarations are in `enrollments`, `people`, `worklist` and `reads`.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from samegoal_pipelines.tables.reads import READS
 
 RawAsset = Literal["raw_enrollments", "raw_students", "raw_parents"]
 
-# The bulky ones first: a reader of all of them at once starts with those that take longest.
+# The largest first, so that a parallel reader starts with what takes longest.
 _CONTACTS = (
     people.NAME_ADDRESS,
     people.ADDRESS,
@@ -36,7 +36,7 @@ NEEDED: dict[RawAsset, tuple[QmlativObject, ...]] = {
     "raw_students": (people.STUDENT, people.STUDENT_NAME, *_CONTACTS, people.LANGUAGE),
     "raw_parents": (people.STUDENT_GUARDIAN, people.GUARDIAN_NAME, *_CONTACTS, people.RELATIONSHIP),
 }
-"""Raw asset → the objects that it is read from. Least data: a field that nothing uses is not declared."""
+"""Raw asset → the objects it is read from. Fields that nothing uses are not declared."""
 
 OBJECTS: dict[str, QmlativObject] = {
     wanted.label: wanted for objects in NEEDED.values() for wanted in objects
@@ -45,7 +45,7 @@ OBJECTS: dict[str, QmlativObject] = {
 RAW_TABLES: dict[str, dict[str, Table]] = {
     asset: {wanted.name: wanted.table for wanted in objects} for asset, objects in NEEDED.items()
 }
-"""Raw asset → Qmlativ object → the table that its rows land in."""
+"""Raw asset → Qmlativ object → the table of its rows."""
 
 STUDENT_NUMBER = text(
     "student_number",
@@ -65,11 +65,11 @@ PUBLISHED = {
     "student_demographics": people.STUDENT_DEMOGRAPHICS,
     "parent_demographics": _with_number(people.PARENT_DEMOGRAPHICS),
 }
-"""View → what a snapshot says in it; the view adds the district before, and the night after."""
+"""View → its table in a snapshot. The view also has the district and the night."""
 
 
 def published_tables(show_restricted_contacts: bool) -> dict[str, Table]:
-    """The tables of a snapshot by the names under which it is put together."""
+    """The tables of a snapshot, by their names in `SnapshotTables`."""
     status, students, _ = PUBLISHED.values()
     parents = _with_number(people.parents_table(show_restricted_contacts))
     return {"status": status, "students": students, "parents": parents}
@@ -111,4 +111,4 @@ LANDED: dict[str, dict[str, Table]] = {
         "absent": enrollments.ABSENT_STUDENTS,
     },
 }
-"""Asset → landed table → its declaration. `held_snapshot` is what a held night wanted published."""
+"""Asset → landed table → its declaration. `held_snapshot` is what a held night would have published."""

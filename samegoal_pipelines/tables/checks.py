@@ -1,7 +1,7 @@
-"""What a table's rows must fulfill beyond types and key, registered by table: `@check(TABLE)`.
+"""Checks of a table's rows beyond types and key, registered with `@check(TABLE)`.
 
-A check is a function of the frame, or of one column, that returns a `Mask`; its name says what ought to be
-and is what a report shows. Not here: what every table is checked for (`validation`).
+A check takes the frame or one column and returns a `Mask`. A report shows its name, which says what should be
+true. Checks of every table are in `validation`.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ Function = Callable[[Any], Any]
 
 
 class Check(NamedTuple):
-    """A check of the column, or of the whole table where there is none, by the name that a report shows."""
+    """A check of a column, or of the whole table if there is no column, and its name in reports."""
 
     column: str | None
     name: str
@@ -79,29 +79,29 @@ def check(table: Table, column: str | None = None) -> Callable[[Function], Funct
 
 
 def checks_of(table: Table) -> list[Check]:
-    """The checks that hold for a table."""
+    """The checks of a table."""
     return [each for each in _CHECKS[table.name] if each.name not in table.without_checks]
 
 
-# -- as Qmlativ gives them: structure only, odd content is left to the rules --
+# -- as Qmlativ gives them: only structure, because the rules handle odd content --
 
 
 @check(SCHOOL_YEAR.table, "IsCurrentYearForProvidedEntity")
 def one_year_is_current(column: pd.Series) -> bool:
-    """Without a current year, every open enrollment would look forgotten and every student inactive."""
+    """Without a current year, every open enrollment would look forgotten, and every student inactive."""
     return column.empty or bool(column.fillna(False).any())
 
 
 @check(SCHOOL_YEAR.table, "NumericYear")
 def is_a_calendar_year(column: pd.Series) -> Mask:
-    """Not the year's id, which is also a number."""
+    """Check that it is not the year's id, which is also a number."""
     values = arrow(column)
     return mask(pc.and_(pc.greater_equal(values, 1900), pc.less_equal(values, 2200)))
 
 
 @check(SCHOOL.table)
 def one_name_and_number_per_school_and_year(frame: pd.DataFrame) -> Mask:
-    """The same row may repeat, but two different ones would make the building a guess."""
+    """A row may repeat, but two different ones would make the building ambiguous."""
     once = frame[["SchoolID", "SchoolYearID", "Name", "StateAssignedID"]].drop_duplicates()
     clashing = once.loc[once.duplicated(["SchoolID", "SchoolYearID"], keep=False)].index
     return pd.Series(~frame.index.isin(clashing))
@@ -119,7 +119,7 @@ def is_a_count(column: pd.Series) -> Mask:
 @check(FILTERED_ENROLLMENTS)
 @check(STUDENT_STATUS)
 def the_last_day_is_not_before_the_first(frame: pd.DataFrame) -> Mask:
-    """Such an enrollment was never effective: it neither counts nor decides."""
+    """Such an enrollment was never effective, so it cannot count."""
     return not_before(frame["last_day"], frame["first_day"])
 
 
@@ -131,7 +131,7 @@ def is_not_cecs(column: pd.Series) -> Mask:
 
 @check(FILTERED_ENROLLMENTS, "withdrawal_code")
 def is_trimmed_and_not_blank(column: pd.Series) -> Mask:
-    """A padded 01 would not be 01."""
+    """A padded 01 would not match 01."""
     return each_text(
         column,
         lambda codes: pc.and_(pc.equal(pc.utf8_trim_whitespace(codes), codes), pc.not_equal(codes, "")),
@@ -146,7 +146,7 @@ def mostly_lies_in_1990_to_2100(column: pd.Series) -> Mask:
 
 @check(EXCLUDED_ENROLLMENTS)
 def outcome_and_reason_belong_together(frame: pd.DataFrame) -> Mask:
-    """Each reason has one outcome, and there are no other reasons."""
+    """Each reason has one outcome, and no other reasons exist."""
     excluded = (frame["outcome"] == "excluded") & one_of(frame["reason"], EXCLUDED).array
     quarantined = (frame["outcome"] == "quarantined") & one_of(frame["reason"], QUARANTINED).array
     return mask(arrow(excluded | quarantined), null=False)
@@ -154,7 +154,7 @@ def outcome_and_reason_belong_together(frame: pd.DataFrame) -> Mask:
 
 @check(EXCLUDED_ENROLLMENTS)
 def the_dates_bear_the_reason_out(frame: pd.DataFrame) -> Mask:
-    """Never closed is open, outside the window has ended, never effective ends before it begins."""
+    """`never_closed` is open, `outside_window` has ended, and `never_effective` ends before it begins."""
     reason, ended = frame["reason"], given(frame["last_day"]).array
     wrong = ((reason == "never_closed") & ended) | ((reason == "outside_window") & ~ended)
     effective = not_before(frame["last_day"], frame["first_day"]).array
@@ -163,7 +163,7 @@ def the_dates_bear_the_reason_out(frame: pd.DataFrame) -> Mask:
 
 @check(EXCLUDED_ENROLLMENTS)
 def cecs_is_excluded_as_cecs(frame: pd.DataFrame) -> Mask:
-    """The reason cecs goes with the code CECS and no other, contradicting duplicates apart."""
+    """The reason cecs means the code CECS, except for conflicting duplicates."""
     codes = arrow(frame["withdrawal_code"])
     cecs = pc.equal(pc.utf8_upper(codes.dictionary), CECS).take(codes.indices).fill_null(False)
     said = pc.equal(arrow(frame["reason"]), "cecs")
@@ -182,13 +182,13 @@ def an_enrollment_decides_one_status(frame: pd.DataFrame) -> Mask:
 
 @check(STUDENT_STATUS, "status")
 def is_one_of_the_four(column: pd.Series) -> Mask:
-    """There are these statuses and no other."""
+    """No other statuses exist."""
     return one_of(column, STATUSES)
 
 
 @check(STUDENT_STATUS)
 def status_and_reason_belong_together(frame: pd.DataFrame) -> Mask:
-    """Each reason leads to one status, and there are no other reasons."""
+    """Each reason has one status, and no other reasons exist."""
     position = pc.index_in(arrow(frame["reason"]), value_set=pyarrow.array(STATUS_OF_REASON))
     expected = pc.index_in(pyarrow.array(STATUS_OF_REASON.values()), value_set=pyarrow.array(STATUSES))
     actual = pc.index_in(arrow(frame["status"]), value_set=pyarrow.array(STATUSES))
@@ -202,13 +202,13 @@ def _left(frame: pd.DataFrame) -> pyarrow.Array:
 
 @check(STUDENT_STATUS)
 def who_left_has_a_last_day(frame: pd.DataFrame) -> Mask:
-    """Graduated and inactive students left on a day."""
+    """Graduated and inactive students have a last day."""
     return mask(pc.or_(pc.invert(_left(frame)), arrow(frame["last_day"]).is_valid()))
 
 
 @check(STUDENT_STATUS)
 def graduated_means_code_01(frame: pd.DataFrame) -> Mask:
-    """Exactly the students who left with 01 graduated."""
+    """Exactly the students who left with code 01 are graduated."""
     said = pc.equal(arrow(frame["status"]), "GRADUATED")
     graduated = pc.equal(arrow(frame["withdrawal_code"]), GRADUATED_CODE).fill_null(False)
     return mask(pc.or_(pc.invert(_left(frame)), pc.equal(graduated, said)))
@@ -224,7 +224,7 @@ def are_reasons_that_make_uncertain(column: pd.Series) -> Mask:
 
 @check(REGISTRAR_WORKLIST, "problem")
 def is_a_known_problem(column: pd.Series) -> Mask:
-    """There are no others."""
+    """No other problems exist."""
     return one_of(column, PROBLEMS)
 
 
@@ -239,14 +239,14 @@ def mostly_lies_in_1980_to_2100(column: pd.Series) -> Mask:
 
 @check(PARENT_DEMOGRAPHICS, "has_restricted_access")
 def is_answered_for_all_or_for_none(column: pd.Series) -> Mask:
-    """The field is granted or not; where it is, an unanswered one was counted as true."""
+    """The field is granted for all rows or none. If granted, an unanswered one counts as true."""
     known = given(column)
     return known if known.any() else all_true(len(known))
 
 
 @check(PARENT_DEMOGRAPHICS)
 def restricted_access_leaves_no_contact(frame: pd.DataFrame) -> Mask:
-    """What must not be passed on is not there."""
+    """A parent under restriction has no contact data."""
     restricted = mask(arrow(frame["has_restricted_access"]), null=False)
     if not restricted.any():
         return all_true(len(frame))
@@ -258,5 +258,5 @@ def restricted_access_leaves_no_contact(frame: pd.DataFrame) -> Mask:
 
 @check(CONFIDENTIAL_PHONES)
 def a_number_is_one_person_s(frame: pd.DataFrame) -> Mask:
-    """Either a student's or a parent's."""
+    """A number belongs to a student or a parent, not both."""
     return given(frame["student_id"]) ^ given(frame["parent_id"])

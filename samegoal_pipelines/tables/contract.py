@@ -1,8 +1,8 @@
 """The data contract of what SameGoal reads, in the Open Data Contract Standard, from the declarations.
 
-Here: making the contract, and what a change of it means for its version. The recorded contract, with its
-version, is `contract.yaml` beside this module; `python -m samegoal_pipelines.tables` writes it. Not here:
-comparing a database with it (warehouse).
+This module makes the contract, and decides what a change means for its version. `python -m
+samegoal_pipelines.tables` writes the contract to `contract.yaml`. `warehouse.contract` compares a database
+with it.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from samegoal_pipelines.tables.sql import SCHEMA, sql_column
 from samegoal_pipelines.tables.warehouse import departures, snapshots, student_changes
 
 Contract: TypeAlias = dict[str, Any]
-"""The document as YAML gives it: maps, lists, texts, numbers."""
+"""The parsed YAML document: maps, lists, texts and numbers."""
 
 FILE = Path(__file__).with_name("contract.yaml")
 _HEADER = "# `python -m samegoal_pipelines.tables` writes schema and version. The rest is written by hand.\n"
@@ -37,10 +37,10 @@ _PROMISED_OF_SNAPSHOTS = """
     district_id snapshot_date state students enrolled pre_enrolled graduated inactive added changed removed
     held_reason run_id started_at published_at snapshot_id notes
 """
-"""The other columns of `snapshots` are the pipeline's own and may change without notice."""
+"""The other columns of `snapshots` are internal and may change without notice."""
 _STUDENT = ("district_id", "student_id")
 _REFERENCES = {"student_status": "student_demographics", "parent_demographics": "student_status"}
-"""View → the view that has a row for each of its students."""
+"""View → the view with a row for each of its students."""
 _LOGICAL_TYPES: dict[type[sa.types.TypeEngine[Any]], str] = {
     sa.Integer: "integer",
     sa.Text: "string",
@@ -52,28 +52,28 @@ _LOGICAL_TYPES: dict[type[sa.types.TypeEngine[Any]], str] = {
 
 
 def contract(recorded: Contract) -> Contract:
-    """The recorded contract with the schema that today's declarations make."""
+    """The recorded contract, with the schema from today's declarations."""
     return {**recorded, "schema": list(_objects())}
 
 
 def read(file: Path = FILE) -> Contract:
-    """A recorded contract: the one in force, unless another file is named."""
+    """Read a recorded contract, by default the current one."""
     document: Contract = yaml.safe_load(file.read_text(encoding="utf-8"))
     return document
 
 
 def as_yaml(document: Contract) -> str:
-    """The document as a file."""
+    """The document as YAML text."""
     return _HEADER + yaml.safe_dump(document, sort_keys=False, allow_unicode=True, width=110)
 
 
 def breaking_changes(old: Contract, new: Contract) -> list[str]:
-    """What a reader of the old contract could stumble over, one sentence each."""
+    """The changes that break a reader of the old contract, one sentence each."""
     return list(_gone_or_broken(old["schema"], new["schema"], ""))
 
 
 def _gone_or_broken(old: list[Contract], new: list[Contract], path: str) -> Iterator[str]:
-    """The same of objects, or of the properties below a path."""
+    """The breaking changes of objects, or of the properties below a path."""
     names = {element["name"]: element for element in new}
     for before in old:
         if before["name"] in names:
@@ -83,7 +83,7 @@ def _gone_or_broken(old: list[Contract], new: list[Contract], path: str) -> Iter
 
 
 def _broken(old: Contract, new: Contract, path: str) -> Iterator[str]:
-    """The same of one object or property, and of what is inside it."""
+    """The breaking changes of one object or property, and of its children."""
     for fact in ("physicalName", "physicalType", "logicalType", "primaryKeyPosition"):
         if old.get(fact) != new.get(fact):
             yield f"{path}: {fact} was {old.get(fact)} and is {new.get(fact)}"
@@ -99,7 +99,7 @@ def _broken(old: Contract, new: Contract, path: str) -> Iterator[str]:
 
 
 def next_version(old: Contract, new: Contract) -> str:
-    """The version for `new`: a new major if it breaks, a new minor if its schema grew, else a new patch."""
+    """The version for `new`: a new major if it breaks readers, a minor if its schema grew, else a patch."""
     major, minor, patch = map(int, old["version"].split("."))
     if breaking_changes(old, new):
         return f"{major + 1}.0.0"
@@ -151,7 +151,7 @@ def _declared(columns: Iterable[Column], table: sa.Table) -> list[Contract]:
 
 
 def _allowed(table: sa.Table, column: str) -> tuple[str, ...]:
-    """The only values that the column may have; empty where the list may grow, or there is none."""
+    """The only allowed values of the column. Empty if the list may grow or does not exist."""
     for constraint in table.constraints:
         if constraint.info.get("column") == column:
             values: tuple[str, ...] = constraint.info["values"]

@@ -1,6 +1,6 @@
-"""What a declaration is made of: columns with their sources, tables, and Qmlativ's objects.
+"""The parts of a declaration: columns with their sources, tables, and Qmlativ's objects.
 
-Here: plain data. Not here: any table, and nothing that imports pandas, pandera or SQLAlchemy.
+This module only has plain data. It declares no table and does not import pandas, pandera or SQLAlchemy.
 """
 
 from __future__ import annotations
@@ -20,36 +20,37 @@ class Origin(NamedTuple):
     """The sources of a column.
 
     A source is written `asset.column`; the columns of a raw asset are `Object.Field`, those of
-    `published_snapshot` `view.column`. Only what a value is made of or chosen by counts as a source; the
-    sources of a table's key tell which rows there are.
+    `published_snapshot` `view.column`. Only what a value is made of or chosen by counts as a source. Which
+    rows exist follows from the sources of the table's key.
 
-    `needs` are groups of sources. The column is empty unless each group has one source that is there; the
-    first of a group goes before the others. The last group is the value itself, the groups before lead to it.
-    `also` shape the value or choose it among several.
+    `needs` are groups of sources. The column is empty unless each group has an available source, and earlier
+    sources of a group take precedence. The last group is the value itself, and the groups before lead to it.
+    `also` are sources that shape the value or choose it among several.
     """
 
     needs: tuple[tuple[str, ...], ...]
     also: tuple[str, ...] = ()
     worked_out: bool = False
-    """Whether the rules make the value out of all its sources, rather than take it from one."""
+    """Whether the rules compute the value from all its sources, instead of taking it from one."""
 
     @property
     def value(self) -> tuple[str, ...]:
-        """The sources of the value itself: it is the first that is there, or worked out of them all."""
+        """The sources of the value itself: the first available one, or all of them if it is computed."""
         return self.sources if self.worked_out else self.needs[-1]
 
     @property
     def sources(self) -> tuple[str, ...]:
-        """All of them, each once."""
+        """All sources, without repeats."""
         return tuple(dict.fromkeys(source for group in (*self.needs, self.also) for source in group))
 
 
 def origin(
     asset: str, *needs: Need, of: str = "", also: Iterable[str] = (), worked_out: bool = False
 ) -> Origin:
-    """An origin in one asset. A source in `student_status`, which says who is there, is written in full.
+    """An origin in one asset. A source in `student_status`, which decides who is published, is written in
+    full.
 
-    A source without a dot is a field `of` this Qmlativ object, or a column where there is none.
+    A source without a dot is a field `of` this Qmlativ object, or a column if there is none.
     """
 
     def at(source: str) -> str:
@@ -68,11 +69,11 @@ class Column:
     name: str
     description: str
     origin: Origin | None = None
-    """Where its values come from; None: from nowhere in Qmlativ, or the table has no lineage."""
+    """Where its values come from. None: not from Qmlativ, or the table has no lineage."""
     required: bool = False
-    """Whether it is never null. Else a null means: none, or not known."""
+    """Whether it is never null. Otherwise null means none or unknown."""
     optional: bool = False
-    """Of a Qmlativ field: a district may decline to grant it, and it is null then."""
+    """For a Qmlativ field: a district may decline to grant it. Then it is null."""
     type: Type = "text"
 
 
@@ -92,11 +93,11 @@ class Table:
     description: str
     columns: tuple[Column, ...]
     key: tuple[str, ...] = ()
-    """The columns that identify a row; no two rows have the same. Empty: nothing does."""
+    """The columns that identify a row. Empty: the table has no key."""
     key_repeats: bool = False
-    """Whether rows may share a key all the same, because the rules deal with repeats."""
+    """Whether rows may share a key, because the rules handle repeats."""
     without_checks: frozenset[str] = frozenset()
-    """Names of checks that are registered for tables of this name and do not hold for this one."""
+    """Names of checks, registered for tables of this name, that do not apply to this one."""
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -110,24 +111,24 @@ class Table:
 
 
 def table(name: str, description: str, *columns: Column, key: tuple[str, ...] = ()) -> Table:
-    """A table of these columns."""
+    """Make a table of these columns."""
     return Table(name, description, columns, key)
 
 
 UNREADABLE = text(
     "Unreadable",
-    "JSON object, field to value as it came, of the fields with a wrong type; null for a sound row",
+    "JSON object of the fields with a wrong type and their values as received; null for a sound row",
 )
-YEAR_ASKED = integer("SchoolYearIDAsked", "The school year for which the row was asked")
+YEAR_ASKED = integer("SchoolYearIDAsked", "The school year for which the row was requested")
 
 
 @dataclass(frozen=True)
 class QmlativObject:
-    """An object of Qmlativ's as it is asked for, always ordered by its primary `key`.
+    """A Qmlativ object as we request it, always ordered by its primary `key`.
 
     `only` names a flag that must be true (a SearchCondition). A `year_bound` object is read once per school
-    year; where its rows depend on the year, `year_column` tells rows of one key apart. With `keep_repeats`,
-    rows that come twice are left to the transform, which has a rule for them.
+    year. If its rows depend on the year, `year_column` distinguishes rows with the same key. `keep_repeats`
+    leaves repeated rows to the transform, which has a rule for them.
     """
 
     path: str
@@ -145,23 +146,23 @@ class QmlativObject:
 
     @property
     def name(self) -> str:
-        """Name without its module, by which raw frames are known: `EntryWithdrawal`."""
+        """The name without its module, which is also the name of the raw frame: `EntryWithdrawal`."""
         return self.path.rpartition("/")[2]
 
     @property
     def label(self) -> str:
-        """Name for people, and unique: `Demographics/Name (IsStudentName)`."""
+        """The unique name for people: `Demographics/Name (IsStudentName)`."""
         return f"{self.path} ({self.only})" if self.only else self.path
 
     def listing(self, school_year_id: int | None, *, in_part: bool = False) -> str:
-        """Name of this object as read for one school year, or for none; `in_part`: only rows searched for."""
+        """Name of this object as read for one school year or none. `in_part`: only the rows of a search."""
         if school_year_id is None:
             return self.label
         return f"{self.label}?SchoolYearID={school_year_id}{' (in part)' if in_part else ''}"
 
     @property
     def table(self) -> Table:
-        """The table that its rows land in. The same key may come again where several years are asked for."""
+        """The table of its rows. A key may repeat if several years are read."""
         asked = (YEAR_ASKED,) if self.year_column == YEAR_ASKED.name else ()
         return Table(
             self.name,
@@ -173,5 +174,5 @@ class QmlativObject:
 
 
 def qmlativ_object(path: str, description: str, *fields: Column, **settings: Any) -> QmlativObject:
-    """An object with these fields."""
+    """Make an object with these fields."""
     return QmlativObject(path, description, fields, **settings)

@@ -1,6 +1,6 @@
-"""Enrollments and what they say about each student: what Qmlativ gives, what counts, and the statuses.
+"""Tables of enrollments and statuses: what Qmlativ gives, what counts, and each student's status.
 
-Not here: the rules (transforms), checks beyond type and key (`checks`).
+The rules are in transforms, and checks beyond type and key in `checks`.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ SCHOOL_YEAR = qmlativ_object(
     text("Description", "The school year as shown, such as 2026-2027"),
     flag(
         "IsCurrentYearForProvidedEntity",
-        "True for the year that the asked entity is in; null counts as false",
+        "True for the current year of the requested entity; null counts as false",
     ),
     flag(
         "IsUpcomingYearForProvidedEntity",
@@ -74,7 +74,7 @@ ENTRY_WITHDRAWAL = qmlativ_object(
 WITHDRAWAL_CODE = qmlativ_object(
     "Enrollment/WithdrawalCode",
     "The withdrawal codes of each school year",
-    integer("WithdrawalCodeID", "Key of the code; another one each year"),
+    integer("WithdrawalCodeID", "Key of the code; differs each year"),
     text("Code", "The code; text: 01 is not 1. CECS marks a cross-entity course enrollment"),
     year_bound=True,
 )
@@ -84,7 +84,7 @@ SCHOOL = qmlativ_object(
     integer("SchoolID", "Key of the school"),
     text("Name", "The school's name: the student's building"),
     text("StateAssignedID", "The state's number of the school (in Texas nine digits); text"),
-    integer("SchoolYearID", "The school year for which name and number hold"),
+    integer("SchoolYearID", "The school year in which name and number are valid"),
     year_bound=True,
     year_column="SchoolYearID",
 )
@@ -240,7 +240,7 @@ def student_ids(name: str, description: str, *further: Column) -> Table:
 
 UNCERTAIN_STUDENTS = student_ids(
     "uncertain",
-    "Students whose enrollments cannot be relied on: they keep what was last published",
+    "Students whose enrollments cannot be relied on; their last published rows are carried over",
     text("reasons", "Why the student's rows are quarantined, comma-separated", required=True),
 )
 CARRIED_OVER_STUDENTS = student_ids("carried_over", "Students whose last published rows are carried over")

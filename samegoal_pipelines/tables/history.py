@@ -1,8 +1,8 @@
-"""The history: what was published, from which night to which. One type-2 table per published table.
+"""The history tables: what was published, and on which nights. One type-2 table per published table.
 
-Here: the SQLAlchemy tables, and the DDL of what shows them: the current views, `student_details`, and the
-functions that show a past night. All are derived from the declarations. Not here: how rows are written
-(warehouse), and who may read them (warehouse/migrations/access.sql).
+This module derives from the declarations: the SQLAlchemy tables, and the DDL of the current views,
+`student_details`, and the functions that show a past night. Rows are written in warehouse, and access is in
+warehouse/migrations/access.sql.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ DETAILS_DESCRIPTION = "One row per student: status, demographics and parents"
 
 @dataclass(frozen=True)
 class History:
-    """One type-2 table, and the declaration that it is derived from."""
+    """One type-2 table, and its declaration."""
 
     table: sa.Table
     declared: Table
 
     @property
     def name(self) -> str:
-        """The table's name with its schema, for SQL that is put together by hand."""
+        """The table's name with its schema, for SQL text."""
         return f"{SCHEMA}.{self.table.name}"
 
     @property
@@ -41,7 +41,7 @@ class History:
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """Everything that a snapshot says, key included, in order."""
+        """All columns of a snapshot, including the key, in order."""
         return self.declared.names
 
     @property
@@ -65,9 +65,9 @@ def _history(view: str, declared: Table) -> History:
         *map(
             sql_column,
             (
-                day("valid_from", "First night on which this was so", required=True),
-                day("valid_to", "First night on which it was so no longer; null: it is so now"),
-                integer("row_hash", "Hash of what a snapshot says", required=True),
+                day("valid_from", "First night with this row", required=True),
+                day("valid_to", "First night without this row; null while current"),
+                integer("row_hash", "Hash of the row's content", required=True),
             ),
         ),
         sa.PrimaryKeyConstraint(DISTRICT_ID.name, *declared.key, "valid_from"),
@@ -81,29 +81,29 @@ def _history(view: str, declared: Table) -> History:
             postgresql_include=["row_hash"],
         ),
         *([one_of("status", STATUSES)] if "status" in declared.names else []),
-        comment=f"{declared.description}; from which night to which",
+        comment=f"{declared.description}; with the nights on which each row was valid",
     )
     return History(table, declared)
 
 
 STATUS, STUDENTS, PARENTS = HISTORIES = tuple(_history(view, table) for view, table in PUBLISHED.items())
 
-# -- what shows them --
+# -- views and functions --
 
 BY_VIEW = dict(zip(PUBLISHED, HISTORIES, strict=True))
 VIEW_COLUMNS: dict[str, tuple[Column, ...]] = {
     view: (DISTRICT_ID, *table.columns, SNAPSHOT_DATE) for view, table in PUBLISHED.items()
 }
-"""View → its columns, of the views that show one table each."""
+"""View → its columns, for the views of one table each."""
 _BESIDE_STATUS = tuple(
     column for column in STUDENTS.declared.columns if column.name not in STATUS.declared.names
 )
 PARENT_FACTS = tuple(name for name in PARENTS.columns if name not in ("student_id", "student_number"))
-_PARENTS_OF_STUDENT = "The student's parents, as parent_demographics has them: a JSON array by rank"
+_PARENTS_OF_STUDENT = "The student's parents as in parent_demographics: a JSON array by rank"
 
 
-# The views run with their owner's rights: SameGoal reads them and no history. Policies show the owner what
-# the caller may see (access.sql).
+# The views run with their owner's rights, because SameGoal may read them but not the history. Policies limit
+# the owner to what the caller may see (access.sql).
 _VIEW = """
     create view {schema}.{view} with (security_barrier = true) as
     select history.district_id, {columns}, published.snapshot_date
@@ -149,7 +149,7 @@ _DETAILS = """
 
 
 def drop_views() -> Iterator[str]:
-    """Statements that make way for another version of the tables."""
+    """Statements that drop the views and functions before the tables change."""
     yield f"drop view if exists {SCHEMA}.{DETAILS}"
     for view in PUBLISHED:
         yield f"drop view if exists {SCHEMA}.{view}"
@@ -157,7 +157,7 @@ def drop_views() -> Iterator[str]:
 
 
 def create_views() -> Iterator[str]:
-    """Statements that make the current views and the functions of a past night, with their comments."""
+    """Statements that create the current views and the functions of a past night, with comments."""
     for view, history in BY_VIEW.items():
         parts = {
             "schema": SCHEMA,

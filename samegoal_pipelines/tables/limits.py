@@ -1,4 +1,4 @@
-"""The gate's limits: beyond which share a snapshot is held until a person has looked.
+"""The gate's limits: the shares above which a snapshot is held until a person has looked.
 
 `LIMITS` is the one table of limits. The verdict, the UI's table of shares, the CLI help and `show` follow it.
 To add a limit, add a row here and count its numerator in `warehouse.gate_metrics`. The arithmetic is in
@@ -11,7 +11,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-FEWEST = 3  # students: a fifth of a smaller district says nothing
+FEWEST = 3  # students: a fifth of a smaller district means nothing
 PERCENT, STUDENTS = "%", "students"
 
 
@@ -21,12 +21,12 @@ class Limit:
 
     Attributes:
         default: a percentage, or a number of students for the unit `STUDENTS`.
-        label: what is counted, for the UI's table of shares. Empty: the limit is no share by itself.
+        label: what is counted, for the UI's table of shares. Empty: the limit is not a share.
         numerator, denominator: names of the numbers that `judge` counts.
         rows: what the denominator counts, for the sentence.
-        least: from how many rows on the share is looked at. A smaller number says nothing.
-        or_fifth: from a fifth of the denominator on, where that is less than `least`, but at least 3.
-            Without a `least`, the district's limit `dropped_least` counts.
+        least: the number of rows from which the share counts. Fewer rows mean nothing.
+        or_fifth: the share counts from a fifth of the denominator, if that is less than `least`, but at least
+            3. Without a `least`, the district's limit `dropped_least` applies.
         sentence: why a snapshot is held. It may use every number, {part}, {whole}, {share}, {limit}, and
             {of}: part of whole, with the share.
         next_step: what a person should check first.
@@ -66,7 +66,7 @@ LIMITS = (
     Limit(
         name="dropped_least",
         default=25,
-        help="and at least so many of them, or a fifth of the published students where that is less",
+        help="and at least this many of them, or a fifth of the published students if that is less",
         unit=STUDENTS,
     ),
     Limit(
@@ -149,10 +149,10 @@ SHARES = tuple(limit for limit in LIMITS if limit.numerator)
 
 
 class Limits:
-    """The limits in force: the usual ones, except those that a district has changed.
+    """The limits in force: the defaults, except those that a district has changed.
 
     Raises:
-        ValueError: an unknown name, or a value that is no percentage (no number of students).
+        ValueError: an unknown name, or an invalid percentage or number of students.
     """
 
     def __init__(self, **changed: float) -> None:
@@ -176,7 +176,7 @@ class Limits:
 
     @classmethod
     def of(cls, changed: Mapping[str, float]) -> Limits:
-        """The usual limits, but for these."""
+        """The defaults with these changes."""
         return cls(**changed)
 
     def __getitem__(self, name: str) -> float:
@@ -188,7 +188,7 @@ class Limits:
     __hash__ = None  # type: ignore[assignment]
 
     def least(self, limit: Limit, whole: int) -> int:
-        """From how many rows on this limit's share counts, if it is a share of `whole` rows."""
+        """The number of rows from which this limit's share of `whole` rows counts."""
         if not limit.or_fifth:
             return limit.least
         return min(limit.least or int(self["dropped_least"]), max(FEWEST, -(-whole // 5)))

@@ -1,6 +1,6 @@
-"""Which Qmlativ fields each column comes from, and what a missing field costs: read off the declarations.
+"""Which Qmlativ fields each column comes from, and what a missing field costs, from the declarations.
 
-Not here: how a value is made (transforms), Dagster.
+How a value is made is in transforms.
 """
 
 from __future__ import annotations
@@ -44,12 +44,12 @@ CONSTANT = {
         if not column.origin
     },
 }
-"""Asset → column → what stands in it, of the columns that come from nowhere in Qmlativ."""
+"""Asset → column → its description, for columns that do not come from Qmlativ."""
 
 
 @cache
 def fields_behind(source: str) -> frozenset[str]:
-    """The Qmlativ fields (`raw asset.Object.Field`) that a column (`asset.column`) comes from in the end."""
+    """The Qmlativ fields (`raw asset.Object.Field`) that a column (`asset.column`) ultimately comes from."""
     origin = _origin(source)
     if origin is None:
         return frozenset({source} if _is_field(source) else ())
@@ -57,7 +57,7 @@ def fields_behind(source: str) -> frozenset[str]:
 
 
 def empty_without(missing: Collection[str]) -> tuple[str, ...]:
-    """The published columns (`view.column`) that are empty where these Qmlativ fields are not granted."""
+    """The published columns (`view.column`) that are empty if these Qmlativ fields are not granted."""
     return tuple(
         column
         for column in LINEAGE["published_snapshot"]
@@ -66,7 +66,7 @@ def empty_without(missing: Collection[str]) -> tuple[str, ...]:
 
 
 def fed_by(field: str) -> tuple[str, ...]:
-    """The published columns (`view.column`) whose value is made of this field, maybe in place of another."""
+    """The published columns (`view.column`) that can take their value from this field."""
     return tuple(
         column
         for column in LINEAGE["published_snapshot"]
@@ -75,7 +75,7 @@ def fed_by(field: str) -> tuple[str, ...]:
 
 
 def made_of(source: str) -> str:
-    """The Qmlativ fields that a column's value is taken from in the end, or what it is worked out of."""
+    """The Qmlativ fields that a column's value is ultimately taken or computed from."""
     if _is_field(source):
         return source.partition(".")[2]
     origin = _origin(source)
@@ -86,7 +86,7 @@ def made_of(source: str) -> str:
 
 
 def _is_field(source: str) -> bool:
-    """Whether it is a Qmlativ field: its asset is a raw one, which has no lineage."""
+    """Whether it is a Qmlativ field, whose asset is raw and has no lineage."""
     return source.partition(".")[0] not in LINEAGE
 
 

@@ -1,6 +1,6 @@
-"""Checks over whole columns: a boolean per row, computed by Arrow or numpy; true where the row is sound.
+"""Checks over whole columns: a boolean per row, computed by Arrow or numpy, true if the row is sound.
 
-Not here: which table is checked for what (`checks`).
+Which table has which check is declared in `checks`.
 """
 
 from __future__ import annotations
@@ -23,21 +23,21 @@ def arrow(column: pd.Series) -> pyarrow.Array:
 
 
 def mask(values: pyarrow.Array, *, null: bool = True) -> Mask:
-    """A check's answer from an Arrow array of booleans, in which null (not known) counts as `null`."""
+    """A check's answer from an Arrow array of booleans, with `null` in place of unknown values."""
     if values.null_count:
-        if null and pc.all(values).as_py():  # the usual case, in which there is nothing to fill
+        if null and pc.all(values).as_py():  # usually there is nothing to fill
             return all_true(len(values))
         values = values.fill_null(null)
     return pd.Series(values.to_numpy(zero_copy_only=False))
 
 
 def all_true(rows: int) -> Mask:
-    """The answer of a check that nothing violates."""
+    """The answer of a check that all rows pass."""
     return pd.Series(np.ones(rows, bool))
 
 
 def given(column: pd.Series) -> Mask:
-    """Where the column is not null."""
+    """True if the column is not null."""
     values = arrow(column)
     return mask(values.is_valid()) if values.null_count else all_true(len(values))
 
@@ -48,7 +48,7 @@ def not_before(later: pd.Series, earlier: pd.Series) -> Mask:
 
 
 def each_text(column: pd.Series, judge: Callable[[pyarrow.Array], pyarrow.Array]) -> Mask:
-    """What `judge` says of each text, null being fine; of a shared text it is asked once."""
+    """The result of `judge` for each text, called once per distinct text. Null passes."""
     texts = arrow(column)
     if not pyarrow.types.is_dictionary(texts.type):
         return mask(judge(texts))
@@ -65,10 +65,10 @@ def one_of(column: pd.Series, values: Iterable[str]) -> Mask:
 
 
 def unique(frame: pd.DataFrame, key: tuple[str, ...], *, null: bool = False) -> Mask:
-    """Where a key is in one row only: two would make every lookup a guess. With `null`, a null may repeat."""
+    """True if a key is in one row only, because lookups need unique keys. With `null`, null may repeat."""
     values = arrow(frame[key[0]])
     if len(key) == 1 and not values.null_count and pyarrow.types.is_integer(values.type):
-        # sorting integers is the quickest way to see that all differ
+        # sorting integers is the fastest test of uniqueness
         keys = values.to_numpy()
         if (keys[1:] > keys[:-1]).all() or (np.diff(np.sort(keys)) != 0).all():
             return all_true(len(keys))
@@ -79,9 +79,9 @@ def unique(frame: pd.DataFrame, key: tuple[str, ...], *, null: bool = False) -> 
 
 
 def mostly(plausible: Mask, *, share: float = 0.01, rows: int = 10) -> Mask:
-    """The mask, unless it fails in so few rows that these are odd rather than read wrongly: then all true.
+    """The mask, or all true if it fails in so few rows that they are odd rather than read wrongly.
 
-    A birth date in 1900 is some school's way to say "unknown" and must not hold up a district; a tenth of all
+    Some schools write a birth date in 1900 for "unknown", which must not stop a district. A tenth of all
     birth dates in 1900 is a fault.
     """
     odd = len(plausible) - int(plausible.sum())
@@ -89,7 +89,7 @@ def mostly(plausible: Mask, *, share: float = 0.01, rows: int = 10) -> Mask:
 
 
 def years_between(column: pd.Series, first: int, last: int) -> Mask:
-    """True for a day in these years (both inclusive), or a missing one."""
+    """True for a day in these years (both inclusive) or a missing day."""
     bounds = [pyarrow.scalar(pd.Timestamp(year, 1, 1).date(), pyarrow.date32()) for year in (first, last + 1)]
     values = arrow(column)
     return mask(pc.and_(pc.greater_equal(values, bounds[0]), pc.less(values, bounds[1])))

@@ -1,6 +1,6 @@
 """Students and parents: what Qmlativ gives about them and how to reach them, and what is published.
 
-Not here: how a row is made (transforms), checks beyond type and key (`checks`).
+Rows are made in transforms, and checks beyond type and key are in `checks`.
 """
 
 from __future__ import annotations
@@ -76,9 +76,9 @@ STUDENT_GUARDIAN = qmlativ_object(
     integer("StudentID", "The student"),
     integer("NameIDGuardian", "The guardian's NameID; the same pair may occur several times"),
     integer("RelationshipID", "How they are related, in Relationship"),
-    integer("Rank", "1 is the first guardian to turn to; one without a rank comes last"),
-    flag("IsCustodialGuardian", "True where the guardian has custody"),
-    flag("IsEmergencyContact", "True where the guardian is called in an emergency"),
+    integer("Rank", "1 is the first guardian to contact; a guardian without a rank comes last"),
+    flag("IsCustodialGuardian", "True if the guardian has custody"),
+    flag("IsEmergencyContact", "True if the guardian is called in an emergency"),
     flag(
         "HasActiveRestrictedAccess",
         "True: a court or the district restricts the guardian's access, so no contact is passed on. "
@@ -96,7 +96,7 @@ NAME_PHONE = qmlativ_object(
     text("Extension", "Extension behind the number"),
     integer("PhoneTypeID", "Home, cell, work and so on, in PhoneType"),
     integer("Rank", "1 is called first; a phone without a rank comes last"),
-    flag("IsConfidential", "True or null: the number goes nowhere"),
+    flag("IsConfidential", "True or null: the number is withheld"),
 )
 NAME_EMAIL = qmlativ_object(
     "Demographics/NameEmail",
@@ -117,11 +117,11 @@ NAME_ADDRESS = qmlativ_object(
 )
 ADDRESS = qmlativ_object(
     "Demographics/Address",
-    "An address, shared by everybody who has it",
+    "An address, shared by everyone who has it",
     integer("AddressID", "Key of the address"),
     text("StreetNumberAndNameIncludeSecondaryUnit", "House number, street and apartment in one line"),
     text("AddressLine2", "Second line"),
-    text("POBox", "Post office box; used where there is no street"),
+    text("POBox", "Post office box; used if there is no street"),
     integer("CountyID", "The county"),
     integer("ZipID", "ZIP code and city, in Zip"),
     text("ZipCodeAddOn", "The four digits after the ZIP code; text"),
@@ -205,7 +205,7 @@ def _contacts(
     columns = [
         text(
             "street",
-            f"{street}; a PO box where there is no street",
+            f"{street}; a PO box if there is no street",
             contact(*_ADDRESS, _STREETS, also=("Address.AddressLine2", *_BEST_ADDRESS)),
         ),
         text("city", "City of that address", contact(*_ZIP, "Zip.City")),
@@ -243,7 +243,7 @@ _OF_STUDENT = _contacts(
     "raw_students",
     _STUDENT,
     _YEAR,
-    "Where the student lives, else gets mail",
+    "Where the student lives, or else gets mail",
     {"phone": "The first phone by rank that is not confidential"},
 )
 _UNANSWERED = "null: not answered or not granted"
@@ -341,7 +341,7 @@ _OF_PARENT = _contacts(
     "raw_parents",
     _GUARDIAN,
     (_RESTRICTED, *_PAIR),
-    "Where mail goes, else where the parent lives",
+    "Where mail goes, or else where the parent lives",
     {
         "home_phone": "First phone by rank whose type is home, unless confidential",
         "cell_phone": "First phone by rank whose type is cell or mobile, unless confidential",
@@ -393,11 +393,11 @@ PARENT_DEMOGRAPHICS = table(
 SHOWN_PARENTS = replace(
     PARENT_DEMOGRAPHICS, without_checks=frozenset({"restricted_access_leaves_no_contact"})
 )
-"""The same table of a district that shows the contacts of parents under restriction."""
+"""The same table, for a district that shows the contacts of parents under restriction."""
 
 
 def parents_table(show_restricted_contacts: bool) -> Table:
-    """The parents' table of a district that shows contacts under restriction, or withholds them."""
+    """The parents' table of a district that shows or withholds contacts under restriction."""
     return SHOWN_PARENTS if show_restricted_contacts else PARENT_DEMOGRAPHICS
 
 
@@ -408,13 +408,13 @@ RESTRICTION_KNOWN = table(
 )
 WITHHOLDING_USED = table(
     "withholding",
-    "The district's switches by which contacts were put together: one row",
+    "The district's contact switches that the rows were made with: one row",
     flag(
         "shows_restricted_contacts",
-        "Contacts of parents under active restricted access are in it",
+        "Contacts of parents under active restricted access are included",
         required=True,
     ),
-    flag("shows_confidential_phones", "Phones that are marked as confidential are in it", required=True),
+    flag("shows_confidential_phones", "Phones that are marked as confidential are included", required=True),
 )
 RESTRICTED_PAIRS = table(
     "restricted",

@@ -1,6 +1,6 @@
-"""The table of reads, landed beside each raw asset's rows: what was asked of Qmlativ, and how it went.
+"""The table of reads, landed beside each raw asset's rows: what was requested, and the result.
 
-Here: counts and names. Not here: anything that Qmlativ said about a person.
+It holds counts and names, but nothing about a person.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 READS = table(
     "Reads",
     "One row per Qmlativ object that was read for the asset",
-    text("Object", "Qmlativ's object, as the landed file is called", required=True),
-    text("Path", "What was asked for, below the base URL", required=True),
-    text("Fields", "JSON list of the fields that were asked for", required=True),
+    text("Object", "Qmlativ's object, also the name of the landed file", required=True),
+    text("Path", "The requested path, relative to the base URL", required=True),
+    text("Fields", "JSON list of the requested fields", required=True),
     text(
         "Missing",
         "JSON list of the optional fields that the Integration Access does not grant",
@@ -27,7 +27,7 @@ READS = table(
     ),
     text(
         "SchoolYearIDs",
-        "JSON list of the school years that were asked for; empty: not year-bound",
+        "JSON list of the requested school years; empty: not year-bound",
         required=True,
     ),
     text(
@@ -44,7 +44,7 @@ READS = table(
     integer("Unreadable", "Of these, rows with a value of the wrong type", required=True),
     integer("Repeats", "Exact repeats that were dropped", required=True),
     integer("Pages", "Pages read", required=True),
-    integer("ShortPages", "Pages shorter than asked for that were not the last", required=True),
+    integer("ShortPages", "Pages shorter than requested that were not the last", required=True),
     integer("Retries", "Requests that had to be repeated", required=True),
     integer(
         "Rereads",
@@ -53,7 +53,7 @@ READS = table(
     ),
     flag(
         "GapsChecked",
-        "Whether Qmlativ showed that no row was lost between pages; if not, two equal reads had to do",
+        "Whether Qmlativ showed that no row was lost between pages; if not, two equal reads were required",
         required=True,
     ),
     number("Seconds", "Seconds from the first request to the last row", required=True),
@@ -62,7 +62,7 @@ READS = table(
 
 
 def is_granted(reads: pd.DataFrame, qmlativ_object: str, field: str) -> bool:
-    """Whether a field was asked for, from the table of reads; granted fields are, whatever came back."""
+    """Whether a field is granted, from the table of reads. All granted fields are requested."""
     (fields,) = reads.loc[reads["Object"] == qmlativ_object, "Fields"]
     return field in json.loads(fields)
 
@@ -84,12 +84,12 @@ def years_not_read(reads: Iterable[pd.DataFrame]) -> list[int]:
 
 
 def rows_by_listing(arrived: Iterable[str]) -> dict[str, int]:
-    """Rows that came, per listing, from `Arrived` of any tables of reads; where two tell of one, the last."""
+    """Rows received by listing, from `Arrived` in these tables of reads. The last table wins."""
     return {listing: rows for each in arrived for listing, rows in json.loads(each).items()}
 
 
 def rows_by_object(arrived: Iterable[str]) -> dict[str, int]:
-    """The same per object, over all school years."""
+    """Rows received by object, over all school years."""
     found: dict[str, int] = {}
     for listing, rows in rows_by_listing(arrived).items():
         name = listing.partition("?")[0]

@@ -1,6 +1,6 @@
-"""What the warehouse's SQLAlchemy tables are made of: the metadata that gathers them, and kinds of columns.
+"""The building blocks of the warehouse's SQLAlchemy tables: their metadata, and kinds of columns.
 
-Not here: any table (`history`, `warehouse`).
+The tables are in `history` and `warehouse`.
 """
 
 from __future__ import annotations
@@ -37,22 +37,22 @@ _TYPES: dict[Type, type[sa.types.TypeEngine[Any]]] = {
 
 
 def sql_type(column: Column) -> sa.types.TypeEngine[Any]:
-    """The type of a declared column in Postgres."""
+    """The Postgres type of a declared column."""
     return _TYPES[column.type]()
 
 
 def sql_column(column: Column) -> sa.Column[Any]:
-    """A declared column as a table's own."""
+    """The SQLAlchemy column of a declared column."""
     return sa.Column(column.name, sql_type(column), nullable=not column.required, comment=column.description)
 
 
 def text(name: str, comment: str, nullable: bool = True) -> sa.Column[str]:
-    """Text as it came."""
+    """Text."""
     return sa.Column(name, sa.Text, nullable=nullable, comment=comment)
 
 
 def words(name: str, comment: str, default: str | None = None) -> sa.Column[object]:
-    """A list of texts, maybe empty."""
+    """A list of texts, possibly empty."""
     return sa.Column(name, ARRAY(sa.Text), nullable=False, server_default=default, comment=comment)
 
 
@@ -62,17 +62,17 @@ def integer(name: str, comment: str, nullable: bool = True) -> sa.Column[int]:
 
 
 def count(name: str, comment: str, nullable: bool = True) -> sa.Column[int]:
-    """How many there are."""
+    """A count."""
     return sa.Column(name, sa.Integer, nullable=nullable, comment=comment)
 
 
 def order(name: str, comment: str) -> sa.Column[int]:
-    """A number that Postgres counts up, row after row."""
+    """A number that Postgres increments with every row."""
     return sa.Column(name, sa.BigInteger, sa.Identity(always=True), nullable=False, comment=comment)
 
 
 def switch(name: str, comment: str, default: sa.ColumnElement[bool]) -> sa.Column[bool]:
-    """On or off; `default` unless set."""
+    """A switch, `default` unless set."""
     return sa.Column(name, sa.Boolean, nullable=False, server_default=default, comment=comment)
 
 
@@ -87,7 +87,7 @@ def moment(name: str, comment: str, nullable: bool = True) -> sa.Column[object]:
 
 
 def now(name: str, comment: str) -> sa.Column[object]:
-    """The instant at which the row was written."""
+    """The instant when the row was written."""
     kind = TIMESTAMP(timezone=True)
     return sa.Column(name, kind, nullable=False, server_default=sa.func.now(), comment=comment)
 
@@ -103,7 +103,7 @@ def json(name: str, comment: str, default: str | None = None) -> sa.Column[objec
 
 
 def district() -> sa.Column[str]:
-    """Whose row it is; the first column of every table with a district's data."""
+    """The row's district, the first column of every table with a district's data."""
     return sql_column(DISTRICT_ID)
 
 

@@ -1,7 +1,7 @@
 """Check a frame against its declaration; the report names columns, checks and counts, never a value.
 
-Here: the pandera schema that is derived from a declaration, and `validate`. Not here: the declarations, nor
-checks of single tables (`checks`).
+This module derives the pandera schema from a declaration, and has `validate`. Checks of single tables are in
+`checks`.
 """
 
 from __future__ import annotations
@@ -22,16 +22,15 @@ from samegoal_pipelines.tables.declaration import UNREADABLE, Table
 from samegoal_pipelines.tables.masks import Mask, all_true, arrow, given, mask, unique
 
 WHOLE_TABLE = "(table)"
-# A column's name in a report is cut here: an unexpected name can be anything.
+# A report shortens column names, because an unexpected name can be anything.
 NAME_LENGTH = 60
 
 
 @cache
 def schema_of(table: Table) -> pa.DataFrameSchema:
-    """The pandera schema: exactly the declared columns, types and key; nothing is converted."""
-    # ignore_na makes pandera copy or scan whole frames around each check; our masks say themselves what a
-    # null means. Without n_failure_cases pandera would copy out every row that failed, for minutes where
-    # millions did.
+    """The pandera schema: exactly the declared columns, types and key, without conversion."""
+    # With ignore_na, pandera would copy or scan whole frames around each check, and our masks already handle
+    # nulls. Without n_failure_cases, pandera would copy every failed row, which takes minutes for millions.
     checks: dict[str | None, list[pa.Check]] = {}
     for each in _checks(table):
         check = pa.Check(each.function, name=each.name, ignore_na=False, n_failure_cases=1)
@@ -57,7 +56,7 @@ def schema_of(table: Table) -> pa.DataFrameSchema:
 
 @cache
 def _checks(table: Table) -> tuple[Check, ...]:
-    """What a table's rows are checked for beyond their types: its key, then what is registered for it."""
+    """The checks of a table beyond its types: the key, then the registered checks."""
     checks: list[Check] = []
     may_be_unreadable = UNREADABLE in table.columns
     if may_be_unreadable:
@@ -72,7 +71,7 @@ def _checks(table: Table) -> tuple[Check, ...]:
 
 
 def _key_is_given(key: tuple[str, ...], frame: pd.DataFrame) -> Mask:
-    """A key is null only in a row that says so in Unreadable."""
+    """A key is only null if the row lists it in Unreadable."""
     keys = [given(frame[name]) for name in key]
     if all(each.all() for each in keys):
         return all_true(len(frame))
@@ -80,13 +79,13 @@ def _key_is_given(key: tuple[str, ...], frame: pd.DataFrame) -> Mask:
 
 
 def _is_json_object(column: pd.Series) -> Mask:
-    """Otherwise the rules do not know which field was unreadable."""
+    """The rules need it to know which field was unreadable."""
     values = arrow(column)
     return mask(pc.and_(pc.starts_with(values, "{"), pc.ends_with(values, "}")))
 
 
 class Failure(NamedTuple):
-    """Which check failed, on which column, in how many rows."""
+    """A failed check, its column and its number of rows."""
 
     column: str
     check: str
@@ -95,7 +94,7 @@ class Failure(NamedTuple):
 
 @dataclass(frozen=True)
 class SchemaReport:
-    """What a check of a frame against its declaration found."""
+    """The result of checking a frame against its declaration."""
 
     table: str
     rows: int
@@ -103,11 +102,11 @@ class SchemaReport:
 
     @property
     def ok(self) -> bool:
-        """Whether the frame is as declared."""
+        """Whether the frame matches its declaration."""
         return not self.failures
 
     def summary(self) -> str:
-        """One line: the table, its rows, and what failed how often."""
+        """One line: the table, its rows, and the number of failures by check."""
         if self.ok:
             return f"{self.table}: {self.rows} rows, sound"
         found = "; ".join(f"{failure.column}: {failure.check} ({failure.rows})" for failure in self.failures)
@@ -115,11 +114,11 @@ class SchemaReport:
 
 
 def validate(frame: pd.DataFrame, table: Table) -> SchemaReport:
-    """Check a frame against its declaration and report all that fails, by column and check.
+    """Check a frame against its declaration, and report all failures by column and check.
 
-    A frame that is as declared costs one pass over its columns. Only for another one is pandera asked what is
-    wrong, because its setup per column takes longer than the checks themselves. pandera's own messages quote
-    the values that failed; what leaves this function holds none, and no exception of pandera's does either.
+    A frame that matches costs one pass over its columns. pandera only runs if something is wrong, because its
+    setup per column takes longer than the checks. pandera's messages quote failed values, so neither they nor
+    its exceptions leave this function.
     """
     if _is_as_declared(frame, table):
         return SchemaReport(table.name, len(frame), ())
@@ -127,7 +126,7 @@ def validate(frame: pd.DataFrame, table: Table) -> SchemaReport:
     try:
         schema_of(table).validate(frame, lazy=True)
     except SchemaErrors as errors:
-        # A check that stumbled counts only where nothing else failed, such as a column's type.
+        # A check that raised only counts if nothing else failed, such as a column's type.
         stumbled = [e for e in errors.schema_errors if e.reason_code is SchemaErrorReason.CHECK_ERROR]
         found = [e for e in errors.schema_errors if e.reason_code is not SchemaErrorReason.CHECK_ERROR]
         failures = {_failure(error, len(frame)) for error in found or stumbled}
@@ -136,7 +135,7 @@ def validate(frame: pd.DataFrame, table: Table) -> SchemaReport:
 
 
 def _is_as_declared(frame: pd.DataFrame, table: Table) -> bool:
-    """Whether the frame has everything that its schema asks for."""
+    """Whether the frame passes everything in its schema."""
     types = _types(table)
     if len(frame.columns) != len(types) or dict(frame.dtypes) != types:
         return False
@@ -147,7 +146,7 @@ def _is_as_declared(frame: pd.DataFrame, table: Table) -> bool:
             np.all(each.function(frame if each.column is None else frame[each.column]))
             for each in _checks(table)
         )
-    except Exception:  # the report says which check stumbled
+    except Exception:  # the report says which check raised
         return False
 
 
@@ -157,7 +156,7 @@ def _types(table: Table) -> dict[str, pd.ArrowDtype]:
 
 
 def _other_types(frame: pd.DataFrame, table: Table) -> set[Failure]:
-    """Columns of another type than declared; pandera lets some pass, such as numpy's int64 for Arrow's."""
+    """Columns with another type than declared. pandera accepts some, such as numpy's int64 for Arrow's."""
     declared = _types(table)
     return {
         Failure(str(name), f"has the type {declared[name]}", len(frame))
@@ -167,7 +166,7 @@ def _other_types(frame: pd.DataFrame, table: Table) -> set[Failure]:
 
 
 def _failure(error: SchemaError, rows: int) -> Failure:
-    """What pandera's error says, in how many rows: all of them, where it judges the table as a whole."""
+    """The failure in a pandera error, and its rows: all of them for a check of the whole table."""
     column = str(error.schema.name)[:NAME_LENGTH] if isinstance(error.schema, pa.Column) else WHOLE_TABLE
     check = str(getattr(error.check, "name", None) or "check").replace("_", " ")
     output = error.check_output

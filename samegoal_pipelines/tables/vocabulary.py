@@ -1,4 +1,4 @@
-"""The words of the rules: statuses and reasons as tables have them, each with its sentence for people.
+"""The vocabulary of the rules: statuses and reasons as stored, each with a sentence for people.
 
 When each of them applies is decided in `transforms`.
 """
@@ -8,11 +8,11 @@ from typing import NamedTuple
 
 
 class Reason(NamedTuple):
-    """Why an enrollment does not count.
+    """A reason why an enrollment does not count.
 
     Attributes:
         sentence: for people, about the enrollment.
-        fix: what a registrar should change in Qmlativ; empty where nothing is wrong.
+        fix: what a registrar should change in Qmlativ. Empty if nothing is wrong.
     """
 
     sentence: str
@@ -49,7 +49,7 @@ QUARANTINED = {
         "Entry/Withdrawal: this enrollment belongs to no entity; report it to Skyward",
     ),
     "unknown_withdrawal_code": Reason(
-        "its withdrawal code is in no list",
+        "its withdrawal code is not listed",
         "Withdrawal Codes of the enrollment's school year: add the code once, and not blank; or choose "
         "another code in Entry/Withdrawal of the student",
     ),
@@ -63,11 +63,11 @@ QUARANTINED = {
 """Enrollments that cannot be relied on, in the order in which reasons are listed."""
 
 UNCERTAIN = tuple(reason for reason, about in QUARANTINED.items() if about.fix)
-"""What makes a student uncertain. An enrollment that was never effective leaves nothing in doubt."""
+"""Reasons that make a student uncertain. A never effective enrollment leaves nothing in doubt."""
 
 
 class Rule(NamedTuple):
-    """A rule of the status: which status follows, and when, as a sentence."""
+    """A rule of the status: the resulting status, and the condition as a sentence."""
 
     status: str
     sentence: str
@@ -97,7 +97,7 @@ STATUS_OF_REASON = {reason: rule.status for reason, rule in RULES.items()}
 CECS = "CECS"  # withdrawal code of a cross-entity course enrollment, compared without regard to case
 GRADUATED_CODE = "01"  # TEA's leaver code for a graduate
 
-# Why a student is no longer published, in the words of `departures`.
+# Why a student is no longer published, as stored in `departures`.
 LEFT_WINDOW = "left the import window"
 CECS_ONLY = "CECS only"
 ROWS_UNREADABLE = "rows unreadable"
@@ -116,6 +116,5 @@ DEPARTURES = (
 # What some screens and imports write for "no date".
 PLACEHOLDER_DATES = (date.min, date(1753, 1, 1), date(1900, 1, 1), date.max)
 
-# A night outside of these dates is a typo: nobody was in Qmlativ then, and some rules need a day one year
-# before it.
+# A night outside of these dates is a typo. Some rules also need the day one year before it.
 FIRST_NIGHT, LAST_NIGHT = date(2000, 1, 1), date(2199, 12, 31)

@@ -1,9 +1,9 @@
-"""The warehouse's tables, as SQLAlchemy Core metadata: the registry, the nights, and what people did.
+"""The warehouse's tables as SQLAlchemy Core metadata: the registry, the nights, and what people did.
 
-The initial migration makes them from this metadata; a test compares the database with it. The history tables
-are derived (`history`); importing this module completes the metadata. No query lives here.
+The initial migration creates them from this metadata, and a test compares the database with it. The history
+tables are derived in `history`, and importing this module completes the metadata. Queries are elsewhere.
 
-Every table that holds a district's data begins with `district_id`, so that one rule can guard them all.
+Every table with a district's data begins with `district_id`, so that one policy protects them all.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ districts = sa.Table(
     metadata,
     district(),
     text("name", "The district's name, for people", nullable=False),
-    text("base_url", "Qmlativ's API Base URL, without a slash at its end", nullable=False),
+    text("base_url", "Qmlativ's API Base URL, without a trailing slash", nullable=False),
     text("token_url", "Address of the token server, if not {base_url}/oauth/token"),
     integer("entity_id", "Qmlativ entity to read through, if not the district's own"),
     sa.Column(
@@ -68,9 +68,9 @@ districts = sa.Table(
         "district deleted the expiration; unknown",
     ),
     switch("active", "Runs by schedule", sa.true()),
-    text("source_host", "Host of base_url: what limits simultaneous runs", nullable=False),
+    text("source_host", "Host of base_url; limits simultaneous runs", nullable=False),
     integer("qmlativ_district_id", "Qmlativ's DistrictID, remembered at the first contact"),
-    integer("qmlativ_entity_id", "The EntityID that was read at the first contact"),
+    integer("qmlativ_entity_id", "The EntityID of the first contact"),
     text("qmlativ_code", "Qmlativ's code of the district, remembered at the first contact"),
     text("qmlativ_name", "Qmlativ's name of the district, remembered at the first contact"),
     now("registered_at", "When the district was added"),
@@ -79,7 +79,7 @@ districts = sa.Table(
         "When it was last enabled, resumed or moved to another time zone; a night that had begun by "
         "then is not late",
     ),
-    json("gate_limits", "Limits of the gate that differ from the usual ones, by name", "{}"),
+    json("gate_limits", "Limits of the gate that differ from the defaults, by name", "{}"),
     switch(
         "show_restricted_contacts",
         "Publish contact data of parents under active restricted access; off unless set",
@@ -137,8 +137,8 @@ snapshots = sa.Table(
     count("inactive", "Students with status INACTIVE"),
     count("added", "Students who were not published before this attempt"),
     count("changed", "Students who were published before this attempt, with any change"),
-    count("removed", "Students who were published before this attempt and are no longer"),
-    text("held_reason", "Why it was held, or why it failed"),
+    count("removed", "Students who were published before this attempt and are not any more"),
+    text("held_reason", "Why it was held or failed"),
     text("run_id", "Dagster's id of the run", nullable=False),
     moment("started_at", "When the run began", nullable=False),
     moment("published_at", "When the snapshot became what SameGoal reads"),
@@ -148,9 +148,9 @@ snapshots = sa.Table(
         "Students whose last published rows were carried over, because tonight's cannot be relied on",
     ),
     text("landed_run_id", "The run whose landed rows the snapshot was made from"),
-    count("enrollment_rows", "Enrollment rows that Qmlativ gave"),
+    count("enrollment_rows", "Enrollment rows received from Qmlativ"),
     count("quarantined", "Of these, rows that could not be relied on"),
-    count("dropped", "Students last published as ENROLLED or PRE-ENROLLED who are so no longer"),
+    count("dropped", "Students last published as ENROLLED or PRE-ENROLLED who are neither any more"),
     count("dropped_by_time", "Of these, those explained by passing time alone; null if not computed"),
     words("notes", "What a reader of the snapshot should know, such as a field that is not granted", "{}"),
     encoded("content_hash", "Hash of all that was to be published"),
@@ -176,23 +176,24 @@ current_snapshots = sa.Table(
     "current_snapshots",
     metadata,
     district(),
-    day("snapshot_date", "The night that is current", nullable=False),
+    day("snapshot_date", "The current night", nullable=False),
     integer("snapshot_id", "Its row in snapshots", nullable=False),
     encoded("content_hash", "Hash of all that was to be published that night", nullable=False),
     sa.PrimaryKeyConstraint("district_id"),
-    comment="Which snapshot of each district the current views show: the last published one",
+    comment="The last published snapshot of each district, which the current views show",
 )
 
 student_changes = sa.Table(
     "student_changes",
     metadata,
     district(),
-    day("snapshot_date", "The night that brought the change", nullable=False),
+    day("snapshot_date", "The night of the change", nullable=False),
     integer("student_id", "Qmlativ's StudentID", nullable=False),
     text("student_number", "Qmlativ's StudentNumber, as sent"),
     text(
         "change",
-        "The weightiest of: added, removed; else the table whose row changed: status, demographics, parents",
+        "added or removed; or else the most important table with a changed row: status, demographics, "
+        "parents",
         nullable=False,
     ),
     text("old_status", "Status the night before; null if added"),
@@ -200,7 +201,7 @@ student_changes = sa.Table(
     words(
         "changed_columns",
         "Names of the columns that changed; those of parents as parents.<column>, or "
-        "parents alone for a parent who came or went",
+        "parents alone for an added or removed parent",
     ),
     sa.PrimaryKeyConstraint("district_id", "snapshot_date", "student_id"),
     one_of("change", CHANGES),
@@ -213,7 +214,7 @@ releases = sa.Table(
     district(),
     integer("held_snapshot_id", "The held attempt in snapshots", nullable=False),
     integer("published_snapshot_id", "The row of snapshots that its release wrote", nullable=False),
-    day("snapshot_date", "The night; the release holds for no other", nullable=False),
+    day("snapshot_date", "The night; the release is for this night only", nullable=False),
     text("released_by", "Who released it, as configured", nullable=False),
     text("reason", "Why, in that person's words", nullable=False),
     now("released_at", "When"),
@@ -229,12 +230,11 @@ departures = sa.Table(
     integer("student_id", "Qmlativ's StudentID", nullable=False),
     text("student_number", "Qmlativ's StudentNumber, as it was last published"),
     text("last_status", "The status that was last published", nullable=False),
-    text("why", "What Qmlativ's enrollments of the student say that night", nullable=False),
+    text("why", "What the student's enrollments in Qmlativ showed that night", nullable=False),
     sa.PrimaryKeyConstraint("district_id", "snapshot_date", "student_id"),
     one_of("last_status", STATUSES),
     one_of("why", DEPARTURES, may_grow=True),
-    comment="The ageing-out ledger: one row per student and night on which the student left the "
-    "published tables",
+    comment="One row per student and night on which the student left the published tables",
 )
 
 erasures = sa.Table(
@@ -249,11 +249,11 @@ erasures = sa.Table(
     json("rows_erased", "Rows erased, by table"),
     integer(
         "files_erased",
-        "Landed files erased by the try that came to the end; where one before it was stopped, fewer than "
-        "there were. Null: the landing has yet to be emptied",
+        "Landed files erased by the last attempt, without those of interrupted ones. Null: files are still "
+        "to be erased",
     ),
     sa.PrimaryKeyConstraint("erasure_id"),
-    comment="Which districts were erased, when, and how much; nothing about anybody in them",
+    comment="Which districts were erased, when, and how many rows and files; no personal data",
 )
 
 disclosures = sa.Table(
@@ -270,7 +270,7 @@ disclosures = sa.Table(
     sa.PrimaryKeyConstraint("disclosure_id"),
     sa.Index("disclosures_district_id_idx", "district_id"),
     one_of("what", DISCLOSURES),
-    comment="Who took data or a secret out of the warehouse by a command, and when; no data of a person",
+    comment="Who took data or a secret out of the warehouse with a command, and when; no personal data",
 )
 
 locks = sa.Table(
@@ -279,7 +279,7 @@ locks = sa.Table(
     sa.Column("key", sa.BigInteger, autoincrement=False, nullable=False, comment="A hash of what is locked"),
     sa.PrimaryKeyConstraint("key"),
     comment="Rows to lock, so that one process at a time publishes a district or sends an alert; their "
-    "content means nothing",
+    "content has no meaning",
 )
 
 # -- paused districts, and the alerts that were sent --
@@ -296,16 +296,14 @@ pauses = sa.Table(
     sa.PrimaryKeyConstraint("district_id"),
     sa.ForeignKeyConstraint(["district_id"], [districts.c.district_id], ondelete="CASCADE"),
     sa.CheckConstraint("paused_to >= paused_from", name="paused_to"),
-    comment="Districts that the schedule leaves out for a while, such as over the summer",
+    comment="Districts that the schedule skips for a while, such as over the summer",
 )
 
 alerts_sent = sa.Table(
     "alerts_sent",
     metadata,
-    day("night", "The night that it is about, by the districts' calendar", nullable=False),
-    moment(
-        "deadline", "The moment at which the snapshots of these districts were to be there", nullable=False
-    ),
+    day("night", "The night of the message, by the districts' calendar", nullable=False),
+    moment("deadline", "When the snapshots of these districts were due", nullable=False),
     text("channel", "Address by its service and position, such as slack 2", nullable=False),
     count(
         "part",
@@ -314,11 +312,13 @@ alerts_sent = sa.Table(
     ),
     moment("sent_at", "When it was sent", nullable=False),
     count(
-        "districts", "How many districts it named; 0: nothing was wrong, and nothing was sent", nullable=False
+        "districts",
+        "Number of districts it named; 0: nothing was wrong, and nothing was sent",
+        nullable=False,
     ),
-    text("digest", "What the message said: district, state and kind of failure on each line", nullable=False),
+    text("digest", "District, state and kind of failure on each line of the message", nullable=False),
     sa.PrimaryKeyConstraint("night", "deadline", "channel", "part"),
-    comment="Which alerts were sent to which address, so that none is sent twice",
+    comment="The alerts sent to each address, so that none is sent twice",
 )
 
 # -- what a registrar should look at --
@@ -329,7 +329,7 @@ registrar_worklist = sa.Table(
     district(),
     day("snapshot_date", "The night that found it", nullable=False),
     *map(sql_column, REGISTRAR_WORKLIST.columns),
-    count("line", "Order in which to work through the list: by school, problem and student", nullable=False),
+    count("line", "Order of the list: by school, problem and student", nullable=False),
     sa.PrimaryKeyConstraint("district_id", "line"),
     sa.Index(
         "registrar_worklist_problem_key",

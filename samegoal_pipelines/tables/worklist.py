@@ -1,4 +1,4 @@
-"""The registrar's worklist: which problems there are, what to do about each, and the list's columns.
+"""The registrar's worklist: its problems, what to do about each, and its columns.
 
 How a problem is found is in `transforms.worklist`; how the list is stored is in `warehouse`.
 
@@ -45,21 +45,21 @@ FIX: dict[str, str] = {
 """Problem → the Qmlativ screen and what to change there, in the order in which problems are listed."""
 
 PROBLEMS = tuple(FIX)
-# An enrollment that was never effective is a no-show and no problem.
+# A never effective enrollment is a no-show, which is no problem.
 QUARANTINE_PROBLEMS = tuple(quarantined_as(reason) for reason in UNCERTAIN)
 
 REGISTRAR_WORKLIST = table(
     "registrar_worklist",
     "What a registrar should look at in Qmlativ, one row per student, enrollment and problem",
-    integer("student_id", "Qmlativ's StudentID; null where the enrollment has none"),
+    integer("student_id", "Qmlativ's StudentID; null if the enrollment has none"),
     text("student_number", "Qmlativ's StudentNumber as sent; null if Student has none"),
     text("building", "Name of the enrollment's school"),
     text("building_reporting_id", "The state's number of that school; text"),
     text("problem", f"One of: {', '.join(PROBLEMS)}", required=True),
-    integer("enrollment_id", "Qmlativ's EntryWithdrawalID; null where it was unreadable"),
+    integer("enrollment_id", "Qmlativ's EntryWithdrawalID; null if it was unreadable"),
     text(
         "detail",
-        "Days, codes and ids by which to find the enrollment, and what is odd about it",
+        "Days, codes and ids to find the enrollment, and what is odd about it",
         required=True,
     ),
     text("fix", "The Qmlativ screen, and what to change there", required=True),

@@ -70,10 +70,10 @@ def test_every_form_connects_with_the_same_parts(url: str) -> None:
 @pytest.mark.parametrize(
     ("url", "named"),
     [
-        ("mysql://db/warehouse", "not one of Postgres"),
-        ("warehouse", "not one of Postgres"),
-        ("sqlite:///warehouse.db", "not one of Postgres"),
-        ("postgresql://sam:hidden%zz@h/db", "% that begins no %-code"),
+        ("mysql://db/warehouse", "not a Postgres URL"),
+        ("warehouse", "not a Postgres URL"),
+        ("sqlite:///warehouse.db", "not a Postgres URL"),
+        ("postgresql://sam:hidden%zz@h/db", "% without a %-code"),
         ("postgresql://sam:hid@den@h/db", "an @ in its user or password"),
         ("postgresql://sam:hid/den@h/db", "port .* is not a number"),
         ("postgresql://h1:5432,h2:5433,h3/db?port=1,2", "hosts than of ports"),

@@ -109,7 +109,7 @@ def test_each_row_has_its_fate_in_words():
             7, "2026-08-12", Unreadable=json.dumps({"EndDate": "31 February"})
         ),
         "quarantined: it has no start date": entry(8, None),
-        "quarantined: its withdrawal code is in no list": entry(9, "2026-08-12", WithdrawalCodeID=7),
+        "quarantined: its withdrawal code is not listed": entry(9, "2026-08-12", WithdrawalCodeID=7),
         "quarantined: it is open, and its school year is not listed": entry(10, "2026-08-12", year=1999),
         "quarantined: it was never effective: its last day is before its first (a no-show)": entry(
             11, "2026-08-12", "2026-08-11"

@@ -53,7 +53,7 @@ class DatabaseURL:
 
         scheme = _SCHEME.match(url.strip())
         if scheme is None:
-            raise _unusable("is not one of Postgres", _EXAMPLE)
+            raise _unusable("is not a Postgres URL", _EXAMPLE)
         try:
             parts = parse_dsn("postgresql://" + url.strip()[scheme.end() :])
         except psycopg2.Error as error:
@@ -63,7 +63,7 @@ class DatabaseURL:
         if len(ports) == 1:
             ports *= len(hosts)
         if len(ports) != len(hosts):
-            raise _unusable("has another number of hosts than of ports", _EXAMPLE)
+            raise _unusable("has different numbers of hosts and ports", _EXAMPLE)
         if any("@" in host for host in hosts if not host.startswith("@")):
             raise _unusable("has an @ in its user or password", _ENCODE)
         if not all(re.fullmatch(r"[0-9]{0,5}", port.strip()) for port in ports):
@@ -136,7 +136,7 @@ def _unreadable(complaint: str) -> WarehouseError:
     if "query parameter" in complaint:
         what = "has a parameter after the ? that libpq does not know, or one without a value"
     elif "percent-encoded" in complaint or "%00" in complaint:
-        return _unusable("has a % that begins no %-code", _ENCODE)
+        return _unusable("has a % without a %-code", _ENCODE)
     else:
         what = "cannot be read"
     return _unusable(what, _EXAMPLE, _ENCODE)

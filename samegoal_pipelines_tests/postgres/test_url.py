@@ -76,7 +76,7 @@ def test_every_form_connects_with_the_same_parts(url: str) -> None:
         ("postgresql://sam:hidden%zz@h/db", "% without a %-code"),
         ("postgresql://sam:hid@den@h/db", "an @ in its user or password"),
         ("postgresql://sam:hid/den@h/db", "port .* is not a number"),
-        ("postgresql://h1:5432,h2:5433,h3/db?port=1,2", "hosts than of ports"),
+        ("postgresql://h1:5432,h2:5433,h3/db?port=1,2", "different numbers of hosts and ports"),
         ("postgresql://h/db?hidden=1", "a parameter after the [?] that libpq does not know"),
         ("postgresql://[::1/db", "cannot be read"),
     ],

@@ -1,4 +1,4 @@
-"""What became of a night in every district: read once, shown as a page, a terminal report and alerts.
+"""The result of a night in every district, shown as a page, a terminal report and alerts.
 
-SQL of the snapshots lives in `warehouse`; Dagster sensors and assets live in `defs`.
+SQL of the snapshots is in `warehouse`. Dagster sensors and assets are in `defs`.
 """

@@ -21,9 +21,9 @@ from samegoal_pipelines.errors import PipelineError
 from samegoal_pipelines.reporting.messages import Message
 
 SECONDS = 20
-"""How long sending one message may take in all."""
+"""The total time limit for one message."""
 _NEXT_URL = re.compile(r",\s*(?=[a-z][a-z0-9]*://)|,\s*$", re.IGNORECASE)
-"""A comma that ends a URL; those inside one separate recipients."""
+"""A comma that ends a URL. Commas inside a URL separate recipients."""
 _SERVICE = re.compile(r"https?://([\w.-]+)/|([a-z][a-z0-9]*)://", re.IGNORECASE)
 _PROBLEMS = {
     "in the clear": "it would send its password unencrypted; use mailtos://",
@@ -47,7 +47,7 @@ class Address:
         """Send one message.
 
         Returns:
-            What went wrong if only a part arrived, such as at one of two recipients: do not send it again.
+            What went wrong if only a part arrived, such as at one of two recipients. Do not send it again.
 
         Raises:
             AlertError: nothing arrived.
@@ -77,7 +77,7 @@ def alert_addresses(urls: SecretStr | None) -> list[Address]:
 
 
 def check_addresses(urls: SecretStr | None) -> None:
-    """Reject invalid addresses at startup, not on the night that has something to say.
+    """Reject invalid addresses at startup, not on the night of an alert.
 
     Raises:
         AlertError: names each invalid address.
@@ -96,7 +96,7 @@ def check_addresses(urls: SecretStr | None) -> None:
 
 
 def _deliver(addresses: list[Address], seconds: float, **message: Any) -> list[str]:
-    """The lines that the process `deliver` prints; at the deadline it is killed."""
+    """The lines that the process `deliver` prints. It is killed at the deadline."""
     request = {"urls": [address.url.get_secret_value() for address in addresses if address.url], **message}
     command = [sys.executable, "-m", "samegoal_pipelines.reporting.deliver"]
     try:

@@ -2,9 +2,8 @@
 
 Each deadline (06:00 of each time zone) is checked once it has passed: one message per address covers all
 districts that failed, are held or are late. Trouble that comes later, such as a rerun that is held, follows
-at most once an hour. A message is recorded in the transaction in which it is sent, under a lock of its
-address: two daemons send one message, and a message that could not be sent leaves no record, so the next
-check tries again.
+at most once an hour. A message is sent and recorded in one transaction, under a lock of its address. So two
+daemons send one message, and a failed message leaves no record, so the next check tries again.
 """
 
 from __future__ import annotations
@@ -38,15 +37,15 @@ _END_IF_SENDING_HANGS = sa.text("select set_config('idle_in_transaction_session_
 
 
 class Recipient(Protocol):
-    """What a message is sent to."""
+    """The recipient of messages."""
 
     @property
     def name(self) -> str:
-        """What the record of a sent message calls it."""
+        """Its name in the record of sent messages."""
         ...
 
     def send(self, message: Message) -> str | None:
-        """Send it, or raise; return what went wrong if only a part arrived."""
+        """Send the message, or raise. Return what went wrong if only a part arrived."""
         ...
 
 
@@ -60,13 +59,13 @@ class Sent:
 
 
 Alert = Callable[[Recipient, datetime], Sent | None]
-"""Sends a message if the recipient has not had it; returns what was sent."""
+"""Sends a message unless the recipient already has it. Returns what was sent."""
 
 
 def alerts_due(
     engine: sa.Engine, boards: Sequence[Board], of_nights: Iterable[tuple[date, Message]], *, all_well: bool
 ) -> list[Alert]:
-    """Everything that a recipient should have received by now.
+    """Send everything that a recipient should have received by now.
 
     Args:
         boards: as `judged_boards` returns them.
@@ -110,7 +109,7 @@ def send_news(engine: sa.Engine, board: Board, recipient: Recipient, now: dateti
         if record is None:
             return None
         news = [one for one in board.trouble if _news(one) not in record.known]
-        if record.parts:  # a district without an attempt was added since; its next night is the first due
+        if record.parts:  # a district without an attempt was added since, so its next night is the first due
             news = [one for one in news if one.state != "late"]
             if not news or record.last_at is None or now - record.last_at < BETWEEN_LATER_MESSAGES:
                 return None
@@ -123,7 +122,7 @@ def send_news(engine: sa.Engine, board: Board, recipient: Recipient, now: dateti
 def send_once(
     engine: sa.Engine, night: date, topic: str, message: Message, recipient: Recipient, now: datetime
 ) -> Sent | None:
-    """Send a message about a whole night, unless the recipient has had it.
+    """Send a message about a whole night, unless the recipient already has it.
 
     Raises:
         WarehouseError: the record cannot be read or written.
@@ -154,7 +153,7 @@ class _Record:
     _key: dict[str, object]
 
     def add(self, now: datetime, news: Iterable[str]) -> None:
-        """Record a message; without news, that the deadline was checked."""
+        """Record a message, or without news, that the deadline was checked."""
         lines = sorted(news)
         self._connection.execute(
             sa.insert(alerts_sent).values(

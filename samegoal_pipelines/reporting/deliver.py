@@ -1,8 +1,8 @@
 """The process that checks alert addresses, or sends one message to one address, through apprise.
 
-Run as `python -m samegoal_pipelines.reporting.deliver` with JSON on standard input. It is a process of its
-own because a process can be killed at a deadline, and because apprise loads 190 services and quotes addresses
-in its log. It prints fixed words and status codes only: no address, no message, nothing that a server said.
+Run as `python -m samegoal_pipelines.reporting.deliver` with JSON on standard input. It is a separate process
+because a process can be killed at a deadline, and because apprise loads 190 services and quotes addresses in
+its log. It only prints fixed words and status codes, never an address, a message or a server's answer.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _REASONS = {
 
 
 class _Log(logging.Handler):
-    """Apprise's log, in memory: the only place where it says what went wrong."""
+    """Apprise's log, in memory, which is the only place for its errors."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -36,7 +36,7 @@ class _Log(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         line = record.getMessage()
         if line.startswith("Sent "):
-            print("sent", flush=True)  # noqa: T201  # a part has arrived, whatever becomes of the others
+            print("sent", flush=True)  # noqa: T201  # a part has arrived, even if the others fail
         if record.levelno >= logging.WARNING or line.startswith("Socket Exception"):
             self.lines.append(line)
 
@@ -50,7 +50,7 @@ class _Log(logging.Handler):
 
 
 def main() -> None:
-    """Read a request and print the outcome: a line per address, or of the message."""
+    """Read a request and print the outcome: a line per address, or one for the message."""
     request = json.load(sys.stdin)
     log, logger = _Log(), logging.getLogger("apprise")
     logger.addHandler(log)
@@ -59,7 +59,7 @@ def main() -> None:
     asset = apprise.AppriseAsset(
         app_id="SameGoal",
         async_mode=False,
-        http_redirects=False,  # a message goes where it was configured to go, or nowhere
+        http_redirects=False,  # never send to another place than configured
         image_url_mask="",
         service_timeout=0,
         storage_mode="memory",
@@ -67,7 +67,7 @@ def main() -> None:
     for url in request["urls"]:
         log.lines.clear()
         service = apprise.Apprise.instantiate(url, asset=asset)
-        # Apprise drops an invalid recipient with a warning, and one in a list of recipients without.
+        # Apprise drops an invalid recipient with a warning, or without one in a list of recipients.
         if service is None or log.lines or not _recipients_are_valid(service, url):
             print("invalid")  # noqa: T201
         elif getattr(service, "secure_mode", None) == "insecure" and service.password:

@@ -1,7 +1,7 @@
-"""What the next days bring if nobody edits Qmlativ: status changes, and nights that the gate will hold.
+"""Forecast the next days if nobody edits Qmlativ: status changes, and nights that the gate will hold.
 
-Everything comes from the rows landed for each district's published night. A district whose files are gone is
-named and excluded. Students are counted, never listed.
+The forecast uses the landed rows of each district's published night. A district whose files are gone is named
+and excluded. Students are counted, never listed.
 """
 
 from __future__ import annotations
@@ -37,12 +37,12 @@ Statuses = dict[int, str | None]
 
 @dataclass(frozen=True)
 class HoldAhead:
-    """The first night to come that will be held, and every one after it until somebody acts.
+    """The first coming night that will be held. All later nights are held, too, until a person acts.
 
     Attributes:
-        students: of the `of` students published as ENROLLED or PRE-ENROLLED by then, those whom time makes
-            INACTIVE or takes out of the import window.
-        limit: the percentage of them above which it is held.
+        students: of the `of` students published as ENROLLED or PRE-ENROLLED by then, those who become
+            INACTIVE or leave the import window because time passes.
+        limit: the night is held above this percentage.
     """
 
     night: date
@@ -55,7 +55,7 @@ class HoldAhead:
 
 @dataclass(frozen=True)
 class DistrictHold(HoldAhead):
-    """The first night to come of a district that will be held."""
+    """The first coming night of a district that will be held."""
 
     district_id: str
     name: str
@@ -63,7 +63,7 @@ class DistrictHold(HoldAhead):
 
 @dataclass(frozen=True)
 class Flip:
-    """How many students go from one status to another on a day; None: not in the snapshot."""
+    """The number of students who change from one status to another on a day. None: not in the snapshot."""
 
     day: date
     old_status: str | None
@@ -72,13 +72,13 @@ class Flip:
 
     @property
     def change(self) -> str:
-        """What they go from and to."""
+        """The old and the new status."""
         return f"{self.old_status or 'not in the snapshot'} → {self.new_status or 'not in the snapshot'}"
 
 
 @dataclass(frozen=True)
 class Ahead:
-    """What the `days` days after a night bring, in all districts that could be looked at.
+    """The forecast of the `days` days after a night, in all districts with landed rows.
 
     Attributes:
         holds: the districts that will be held, the soonest first, without those that are held already.
@@ -93,7 +93,7 @@ class Ahead:
 
     @property
     def looked_at(self) -> str:
-        """How many districts this is about, and which ones it is not about."""
+        """The number of districts in the forecast, and the districts that are excluded."""
         if not (self.districts or self.excluded):
             return "No district is published yet"
         found = f"Looked at {counted(self.districts, 'district')}"
@@ -103,11 +103,11 @@ class Ahead:
 
 
 def look_ahead(engine: sa.Engine, landing: Landing, board: Board, days: int = DAYS) -> Ahead:
-    """The days after the board's night, of every district that is published and not disabled."""
+    """Forecast the days after the board's night, for every published district that is not disabled."""
     found: Counter[tuple[date, str | None, str | None]] = Counter()
     holds: list[DistrictHold] = []
     looked_at, excluded = 0, []
-    unreachable = False  # then it is for all of them: to wait for each would take hours
+    unreachable = False  # then it is down for all of them, and waiting for each would take hours
     for one in sorted(board.districts, key=lambda one: one.district_id):
         if one.current is None or one.state == "disabled":
             continue
@@ -176,7 +176,7 @@ def _published_statuses(engine: sa.Engine, current: Snapshot, flips: pd.DataFram
 
 
 def nights_to_come(first: date, last: date, pause: Pause | None) -> Iterator[date]:
-    """The nights that will be run by themselves, from the first to the last."""
+    """The nights that the schedule will run, from the first to the last."""
     for step in range((last - first).days + 1):
         night = first + timedelta(days=step)
         if pause is None or not pause.covers(night):
@@ -190,12 +190,12 @@ def first_hold(
     limits: Limits,
     nights: Iterable[date],
 ) -> HoldAhead | None:
-    """The first of these nights that the gate will hold, if nothing but time passes.
+    """The first of these nights that the gate will hold if only time passes.
 
     Args:
         published_statuses: of the students whom the flips concern.
         flips: as `forecast_statuses` gives them, from the published night on.
-        nights: the nights that will be run, in order. What flips between two of them is for the later one.
+        nights: the nights that will run, in order. Flips between two nights count for the later one.
     """
     by_day = _by_day(flips, published_statuses)
     days = sorted(by_day, reverse=True)
@@ -206,7 +206,7 @@ def first_hold(
         changed: Statuses = {}
         while days and days[-1] <= night:
             changed |= by_day[days.pop()]
-        # Who is uncertain is carried over: what was last published stays.
+        # Uncertain students are carried over as last published.
         changed = {student: status for student, status in changed.items() if status != UNCERTAIN_STATUS}
         tonight = statuses | changed
         dropped = {s: new for s, new in changed.items() if statuses.get(s) in _ACTIVE and new in _DROPPED}
@@ -231,7 +231,8 @@ def first_hold(
 def _by_day(flips: pd.DataFrame, published: Mapping[int, str]) -> dict[date, Statuses]:
     """The new statuses of each day.
 
-    Who has a status by the rows and none that is published has no record in Qmlativ: none will be published.
+    A student with a status by the rows but without a published one has no record in Qmlativ, so no status
+    will be published.
     """
     found: dict[date, Statuses] = {}
     counts: dict[int, bool] = {}
@@ -265,11 +266,11 @@ def _hold(district_id: str, night: date, limits: Limits, verdict: Verdict) -> Ho
         )
         next_step = "have next year's enrollments entered in Qmlativ before"
     else:
-        reason = "the last student leaves the import window, and nobody would be in the snapshot any more"
+        reason = "the last student leaves the import window, and the snapshot would have no students"
         next_step = (
             "have enrollments entered in Qmlativ before, or, if the district is done: "
             f"samegoal-pipelines districts disable {district_id}"
         )
     release = f"samegoal-pipelines sync {district_id} --release --why REASON"
-    next_step += f"; if it is right as it is, publish it that day: {release}"
+    next_step += f"; if it is right, publish it that day:  {release}"
     return HoldAhead(night, students, of, limits["expired"], reason, next_step)

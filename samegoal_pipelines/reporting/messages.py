@@ -1,7 +1,7 @@
-"""What an alert says: which districts, what happened, since when, what to do. Markdown, without student data.
+"""The text of alerts: which districts, what happened, since when, what to do. Markdown, without student data.
 
-An alert names every district that it is about, if only by its id. Districts in the same state, of the same
-kind and with the same next step are described together.
+An alert names every affected district, at least by its id. Districts with the same state, kind and next step
+are described together.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ NAMES_IN_A_GROUP = 20
 
 @dataclass(frozen=True)
 class Message:
-    """What is sent to an address."""
+    """A message to an address."""
 
     subject: str
     text: str
@@ -31,7 +31,7 @@ TEST_MESSAGE = Message("SameGoal: test alert", "This is a test. Nothing is wrong
 
 
 def missing_report_message(night: date, tries: int, run_id: str) -> Message:
-    """What to say about a night whose report could not be made."""
+    """The message about a night whose report could not be made."""
     return Message(
         f"SameGoal night {night}: its report is missing",
         f"nightly_report of the night {night} failed {tries} times, last in run {run_id}.\n\n"
@@ -41,7 +41,7 @@ def missing_report_message(night: date, tries: int, run_id: str) -> Message:
 
 
 def all_well_message(night: date, districts: int) -> Message:
-    """The one line about a night on which nothing is wrong."""
+    """The line about a night on which everything is well."""
     count = "1 district" if districts == 1 else f"All {districts:,} districts"
     return Message(f"SameGoal night {night}: all is well", f"{count} published.\n", "success")
 

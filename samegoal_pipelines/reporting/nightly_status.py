@@ -1,9 +1,8 @@
 """A district's state on a night: one query and one class, which every report, message and command shows.
 
-`read_board` is about one night, `read_newest` about the newest night of each district: a night begins in
-Guam while people in Chicago still discuss the one before, so no single night is the newest of all.
-`read_districts` is about each district as it is now. `now` is an argument. How a medium shows a night is in
-`page`, `messages` and `cli.nights`.
+`read_board` reads one night, and `read_newest` the newest night of each district, because a night begins in
+Guam hours before it begins in Chicago. `read_districts` reads each district as it is now. `now` is always an
+argument. How a night is shown is in `page`, `messages` and `cli.nights`.
 """
 
 from __future__ import annotations
@@ -29,9 +28,9 @@ from samegoal_pipelines.warehouse.engine import as_operator
 from samegoal_pipelines.warehouse.snapshots import Snapshot, labeled_columns, labeled_snapshot
 
 NIGHT_BEGINS = time(1, 0)
-"""From this local time on, a district's night is that of its date; before, Qmlativ's day may not be over."""
+"""A district's night begins at this local time. Before, Qmlativ's day may not be over."""
 DEADLINE = time(6, 0)
-"""By this local time, every active district's snapshot of the night must be there."""
+"""Every active district's snapshot is due at this local time."""
 
 TROUBLE = ("failed", "late", "held")
 """The states that somebody must do something about, the most urgent first."""
@@ -45,21 +44,21 @@ WHEN_LATE = (
     f"in the queue; or: {SYNC}"
 )
 COUNTS = ("students", "enrolled", "added", "changed", "removed", "carried_over")
-"""What a table of districts shows of each."""
+"""The columns of a table of districts."""
 
 
 @dataclass(frozen=True)
 class DistrictNight:
-    """A district on one night: what SameGoal reads, and what the night came to.
+    """A district on one night: what SameGoal reads, and the night's result.
 
     Attributes:
-        due_since: when it was registered, or came back: a night that had begun by then is not late.
+        due_since: when it was registered, enabled or resumed. A night that had begun by then is not late.
         current: the snapshot that SameGoal reads after the night.
-        attempt: the last attempt, of this night or an earlier one, that no rerun or release has replaced.
+        attempt: the last attempt, of this night or an earlier one, not replaced by a rerun or release.
         released: who released `current`, why, and why it was held, if it was held.
         later_night: the newest night that was published after this one.
         gate_limits: the limits of the gate that differ from the usual ones.
-        apart: it is shown among districts whose night is another one.
+        apart: whether it is shown among districts with another night.
     """
 
     district_id: str
@@ -84,7 +83,7 @@ class DistrictNight:
 
     @property
     def tonight(self) -> Snapshot | None:
-        """What the night came to: a night that was published stays so when a later run of it fails."""
+        """The night's result. A published night stays published if a later run of it fails."""
         tonight = self.attempt if self.attempt and self.attempt.snapshot_date == self.night else None
         return self.current if tonight is not None and self._failed_later else tonight
 
@@ -95,10 +94,10 @@ class DistrictNight:
 
     @cached_property
     def state(self) -> str:
-        """published, held, failed; late: nothing has come of the night by the deadline; pending: not due yet.
+        """published, held, failed, late (no result by the deadline), pending (not due yet), or as `schedule`.
 
-        A night that is held after it was published waits for a person. Whoever has paused or disabled a
-        district has dealt with its failures.
+        A night that is held after it was published counts as held. Failures of a paused or disabled district
+        do not count.
         """
         tonight = self.tonight
         if tonight is not None and tonight.state == "published":
@@ -111,7 +110,7 @@ class DistrictNight:
             return "paused"
         if tonight is not None:
             return tonight.state
-        # The first night that is due is one that begins after the district came.
+        # The first due night is one that begins after the district was added.
         due = self.due_since <= _moment(self.night, NIGHT_BEGINS, self.timezone)
         return "late" if due and self.deadline <= self.looked_at else "pending"
 
@@ -128,17 +127,17 @@ class DistrictNight:
 
     @property
     def pause_to_come(self) -> Pause | None:
-        """Its pause, unless that is over."""
+        """Its current or coming pause."""
         return self.pause if self.pause is not None and self.pause.paused_to >= self.night else None
 
     @property
     def open_attempt(self) -> Snapshot | None:
-        """The last attempt, of any night, if it failed or is held and nothing was published since."""
+        """The last attempt of any night, if it failed or is held and nothing was published since."""
         return self.attempt if self.attempt is not None and self.attempt.advice else None
 
     @property
     def in_trouble(self) -> bool:
-        """Whether somebody must do something."""
+        """Whether it needs attention."""
         return self.state in TROUBLE
 
     @property
@@ -148,7 +147,7 @@ class DistrictNight:
 
     @property
     def deadline(self) -> datetime:
-        """When the snapshot is to be there."""
+        """When the snapshot is due."""
         return deadline_of(self.night, self.timezone)
 
     @property
@@ -175,12 +174,12 @@ class DistrictNight:
 
     @property
     def kind(self) -> str | None:
-        """What made it fail, or which limits of the gate held it."""
+        """The kind of its failure, or the gate's limits that held it."""
         return self.tonight.kind if self.tonight is not None and self.in_trouble else None
 
     @property
     def advice(self) -> str | None:
-        """What to do, in this district or one like it. `ID` stands for the district, `RUN` for the run."""
+        """What to do, in this district or a similar one. `ID` stands for the district, `RUN` for the run."""
         if not self.in_trouble:
             return None
         if self.later_night is not None:
@@ -195,7 +194,7 @@ class DistrictNight:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What a reader of the snapshot should know."""
+        """Notes for readers of the snapshot."""
         if self.tonight is None:
             return ()
         return (*([self.released] if self.released and self.tonight.published else []), *self.tonight.notes)
@@ -214,7 +213,7 @@ class DistrictNight:
 
     @property
     def nights_in_trouble(self) -> int:
-        """Nights up to this one without a snapshot, pauses apart; 0: there is no trouble."""
+        """The number of nights up to this one without a snapshot, except paused ones. 0 if all is well."""
         if not self.in_trouble:
             return 0
         before = self.last_published or self.registered_on - timedelta(days=1)
@@ -226,7 +225,7 @@ class DistrictNight:
 
     @property
     def since(self) -> str:
-        """Since when it is in trouble."""
+        """Since when it needs attention."""
         nights = counted(self.nights_in_trouble, "night")
         if self.last_published is None:
             return f"never published, {nights} so far"
@@ -241,24 +240,24 @@ class DistrictNight:
 
     @property
     def last_published(self) -> date | None:
-        """The night that SameGoal reads; None: never published."""
+        """The night that SameGoal reads. None if never published."""
         return None if self.current is None else self.current.snapshot_date
 
     @property
     def counts(self) -> dict[str, int | None]:
-        """`COUNTS`: students that SameGoal reads, and what the night changed, or would if it is held."""
+        """`COUNTS`: the students that SameGoal reads, and the night's changes, held ones included."""
         counted = self.tonight if self.state in ("published", "held") else None
         found = {name: getattr(self.current, name, None) for name in COUNTS[:2]}
         return found | {name: getattr(counted, name, None) for name in COUNTS[2:]}
 
     @property
     def days_to_expiry(self) -> int | None:
-        """Days until the Integration Access expires; None: not known."""
+        """Days until the Integration Access expires. None if unknown."""
         return None if self.expires is None else (self.expires - self.night).days
 
     @property
     def expiry_warning(self) -> int | None:
-        """The tightest limit of `EXPIRY_WARNINGS` that is passed; 0: expired."""
+        """The smallest reached limit of `EXPIRY_WARNINGS`. 0 if expired."""
         return expiry_warning(self.days_to_expiry)
 
     @property
@@ -291,7 +290,7 @@ class DistrictNight:
 
 @dataclass(frozen=True)
 class Board:
-    """One night in all districts: trouble first, the most urgent and oldest at the top."""
+    """One night in all districts. Those that need attention come first, by urgency and age."""
 
     night: date
     looked_at: datetime
@@ -299,18 +298,18 @@ class Board:
 
     @classmethod
     def in_order(cls, night: date, looked_at: datetime, found: Iterable[DistrictNight]) -> Board:
-        """The board of these districts, in whatever order they come."""
+        """The board of these districts, sorted."""
         return cls(night, looked_at, tuple(sorted(found, key=_urgency)))
 
     @property
     def totals(self) -> dict[str, int]:
-        """How many districts are in which state; every state is there."""
+        """The number of districts in each state, including 0."""
         found = Counter(one.state for one in self.districts)
         return {state: found[state] for state in STATES}
 
     @property
     def trouble(self) -> tuple[DistrictNight, ...]:
-        """The districts that somebody must do something about."""
+        """The districts that need attention."""
         return tuple(one for one in self.districts if one.in_trouble)
 
     @property
@@ -320,14 +319,14 @@ class Board:
 
     @property
     def due(self) -> int:
-        """How many districts are to have a snapshot of this night."""
+        """The number of districts with a snapshot due."""
         return sum(one.is_due for one in self.districts)
 
     @property
     def over(self) -> bool:
-        """Whether the night is over: something was attempted or missed, and nothing is waited for any more.
+        """Whether the night is over: something was attempted or missed, and no result is pending.
 
-        A failure is waited for until the deadline: a run that is tried again may still bring the snapshot.
+        A failure is pending until the deadline, because a retry may still publish the snapshot.
         """
         due = [one for one in self.districts if one.is_due]
         return any(one.state != "pending" for one in due) and all(
@@ -336,7 +335,7 @@ class Board:
 
     @property
     def title(self) -> str:
-        """What a report and a message are called."""
+        """The title of reports and messages."""
         return f"SameGoal night {self.night}"
 
     @property
@@ -351,19 +350,19 @@ class Board:
 
     @property
     def fingerprint(self) -> str:
-        """What the night came to in each district, as a short text that differs when any of it does."""
+        """A short text that changes when the night's result changes in any district."""
         run_ids = {one.district_id: one.tonight and one.tonight.run_id for one in self.districts}
         facts = [(one.district_id, one.state, run_ids[one.district_id], one.reason) for one in self.districts]
         return sha256(repr(sorted(facts, key=lambda one: one[0])).encode()).hexdigest()[:16]
 
     @property
     def expiring(self) -> tuple[DistrictNight, ...]:
-        """The active districts whose Integration Access expires soon or has expired, the soonest first."""
+        """The active districts whose Integration Access expires soon or has expired, soonest first."""
         soon = [one for one in self.districts if one.expiry_warning is not None and one.state != "disabled"]
         return tuple(sorted(soon, key=lambda one: (one.days_to_expiry or 0, one.district_id)))
 
     def of(self, district_ids: Collection[str]) -> Board:
-        """The same night, in these districts only."""
+        """The same night in these districts only."""
         return replace(self, districts=tuple(d for d in self.districts if d.district_id in district_ids))
 
 
@@ -378,7 +377,7 @@ def _urgency(one: DistrictNight) -> tuple[int, int, str]:
 
 
 def deadline_of(night: date, timezone: str) -> datetime:
-    """When the snapshots of this night are to be there, in this time zone; in UTC."""
+    """When the snapshots of this night are due in this time zone, in UTC."""
     return _moment(night, DEADLINE, timezone)
 
 
@@ -415,21 +414,21 @@ def _timezones(engine: sa.Engine, where: sa.ColumnElement[bool]) -> set[str]:
 def read_board(
     engine: sa.Engine, night: date, now: datetime, district_ids: Collection[str] | None = None
 ) -> Board:
-    """What became of this night, in all districts or in these.
+    """The result of this night in all districts, or in these.
 
-    A district that was registered after the night, and has no attempt of it, is excluded.
+    A district that was registered after the night and has no attempt of it is excluded.
 
     Args:
-        now: an aware instant; what is late depends on it.
+        now: an aware instant. It decides which districts are late.
     """
     return Board.in_order(night, now, _read(engine, sa.literal(night), now, district_ids))
 
 
 def read_newest(engine: sa.Engine, now: datetime) -> Board:
-    """Every district on the newest night that has begun there.
+    """Every district on its newest night that has begun.
 
-    As long as that one is not due, a district whose night before is in trouble shows that: a new night makes
-    no trouble go away until something has come of it. The board's night is the one of most districts.
+    A district whose night before needs attention shows that one until the new night has a result or is due.
+    The board's night is the one of most districts.
 
     Args:
         now: an aware instant.
@@ -457,7 +456,7 @@ def read_districts(
 
 
 def _night_by_zone(nights: Mapping[str, date]) -> sa.ColumnElement[Any]:
-    """Each district's night; none where no district is registered."""
+    """Each district's night. Empty if no district is registered."""
     return sa.case(nights, value=districts.c.timezone) if nights else sa.null()
 
 

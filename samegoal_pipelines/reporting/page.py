@@ -1,6 +1,6 @@
-"""A night's report as a page: Markdown for the Dagster UI, and one HTML file that needs nothing else.
+"""A night's report as a page: Markdown for the Dagster UI, and one self-contained HTML file.
 
-Names and reasons are the only texts that come from outside; both forms escape them. No student is on either.
+Names and reasons are the only external texts, and both forms escape them. They show no student.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from samegoal_pipelines.reporting.nightly_status import COUNTS, DistrictNight
 from samegoal_pipelines.reporting.report import Report
 
 ROWS_IN_MARKDOWN = 100
-"""How many districts without trouble, and how many that will be held, the Markdown lists; Dagster keeps every
-night's. The file lists all."""
+"""How many well districts, and how many that will be held, the Markdown lists at most. The file lists all,
+but Dagster keeps every night's Markdown."""
 _COPY = """
 document.querySelectorAll("button").forEach(function (button) {
   button.addEventListener("click", function () {
@@ -29,7 +29,7 @@ document.querySelectorAll("button").forEach(function (button) {
 
 
 def html(report: Report, ui_url: str) -> str:
-    """The page as one file.
+    """The page as one HTML file.
 
     Args:
         ui_url: where the Dagster UI is, for links to runs.
@@ -41,14 +41,14 @@ def html(report: Report, ui_url: str) -> str:
 
 
 def markdown(report: Report) -> str:
-    """The page for the Dagster UI, without the plots."""
+    """The page as Markdown for the Dagster UI, without the plots."""
     return _render("report.md.j2", report, most=ROWS_IN_MARKDOWN)
 
 
 def plots_markdown(report: Report) -> str:
-    """The plots for the Dagster UI: images that are part of the text."""
+    """The plots for the Dagster UI, as images inside the text."""
     if not report.trends:
-        return "Nothing was published yet."
+        return "Nothing has been published yet."
     return "\n\n".join(
         f"![{title}](data:image/svg+xml;base64,{base64.b64encode(svg.encode()).decode()})"
         for title, svg in plots.draw(report.trends).items()
@@ -56,7 +56,7 @@ def plots_markdown(report: Report) -> str:
 
 
 def _render(template: str, report: Report, ui_url: str = "", **values: Any) -> str:
-    """A template with the report. Links begin with the UI's address; within the UI they need none."""
+    """Render a template with the report. Links in the file begin with the UI's address."""
     return rendering.render(
         template,
         board=report.board,
@@ -69,7 +69,7 @@ def _render(template: str, report: Report, ui_url: str = "", **values: Any) -> s
 
 
 def _paths(one: DistrictNight) -> Iterator[tuple[str, str]]:
-    """Pages of the Dagster UI: the district's run, and its check of the gate."""
+    """Paths in the Dagster UI: the district's run, and its gate check."""
     if one.tonight is None:
         return
     yield "run", f"/runs/{one.tonight.run_id}"

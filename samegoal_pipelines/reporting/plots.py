@@ -1,6 +1,6 @@
-"""The plots of a report, as SVG: how many students, and how much changed, over the last nights.
+"""The plots of a report as SVG: the students and the changes of the last nights.
 
-matplotlib takes a second to import, which only a page is worth.
+matplotlib takes a second to import, so import this module only to make a page.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from samegoal_pipelines.reporting.trends import TrendNight
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-# Okabe and Ito's colors, which people who see colors differently can tell apart. One per status.
+# Okabe and Ito's colors, which color-blind people can distinguish. One per status.
 _STATUSES = {
     "enrolled": "#0072B2",
     "pre_enrolled": "#009E73",
@@ -26,7 +26,7 @@ _CHANGES = {"added": "#2e8b57", "changed": "#e0a030", "removed": "#b5443c"}
 
 
 def draw(trends: Sequence[TrendNight]) -> dict[str, str]:
-    """Over all districts: students by status, and those added, changed and removed. Title → SVG element."""
+    """Title → SVG element, over all districts: students by status, and added, changed and removed."""
     return {
         "students by status": _svg("students", trends, _STATUSES, step=None),
         "students changed": _svg("students changed", trends, _CHANGES, step="mid"),
@@ -36,7 +36,7 @@ def draw(trends: Sequence[TrendNight]) -> dict[str, str]:
 def _stack(
     axes: Axes, trends: Sequence[TrendNight], colors: Mapping[str, str], step: Literal["mid"] | None
 ) -> None:
-    """One layer above the other. An area of one or two nights would not be seen: there, bars."""
+    """Stack the layers. One or two nights are drawn as bars, because an area would not be visible."""
     nights: Any = [one.night for one in trends]
     below = [0] * len(trends)
     for name, color in colors.items():
@@ -64,7 +64,7 @@ def _svg(
     from matplotlib.figure import Figure
     from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-    # Text stays text, and equal data gives an equal file; the ids of two plots on one page must differ.
+    # Text stays text, and equal data gives an equal file. The ids of two plots on one page must differ.
     with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": name, "font.size": 9}):
         figure = Figure(figsize=(9, 2.8))
         figure.subplots_adjust(left=0.09, right=0.84, bottom=0.15, top=0.95)  # both plots' axes align
@@ -78,7 +78,7 @@ def _svg(
         axes.set_ylim(0, axes.dataLim.y1 * 1.05 or 1)
         axes.yaxis.set_major_locator(MaxNLocator(integer=True))
         axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
-        few = (trends[-1].night - trends[0].night).days < 8  # where the usual ticks would be hours
+        few = (trends[-1].night - trends[0].night).days < 8  # otherwise the ticks would be hours
         locator = DayLocator() if few else AutoDateLocator()
         formatter = DateFormatter("%b %d") if few else ConciseDateFormatter(locator)
         axes.xaxis.set_major_locator(locator)

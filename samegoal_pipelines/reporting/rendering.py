@@ -15,7 +15,7 @@ _SPECIAL = re.compile(r"[\\`*_\[\]<>!|~&:@]")
 
 @cache
 def environment() -> Any:
-    """Where the templates are. HTML is escaped by itself; Markdown by the filters."""
+    """The Jinja environment. HTML is escaped automatically, and Markdown by the filters."""
     from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 
     found = Environment(
@@ -38,7 +38,7 @@ def environment() -> Any:
 
 
 def render(name: str, **values: Any) -> str:
-    """A template with these values."""
+    """Render a template with these values."""
     return str(environment().get_template(name).render(**values))
 
 
@@ -55,7 +55,7 @@ def commands_in(text: str | None) -> Iterator[tuple[str, bool]]:
 
 
 def escaped(text: str | None) -> str:
-    """Text that Markdown shows as it is: no link, no image, no HTML, no column of its own."""
+    """Text that Markdown shows literally: no link, image, HTML or table column."""
     return _as_it_is(on_one_line(text))
 
 

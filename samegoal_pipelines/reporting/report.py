@@ -1,4 +1,4 @@
-"""A night's report: everything that its page shows, put together; and the folder in which it is kept."""
+"""A night's report: everything on its page, and the folder of the pages."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from samegoal_pipelines.reporting.nightly_status import Board, read_board, read_
 from samegoal_pipelines.reporting.trends import TrendNight, read_trends
 
 FOLDER = "_reports"
-"""Where the landing keeps the pages. No district can be called so: its id begins with a letter or a digit."""
+"""The folder of the pages in the landing. No district id begins with this character."""
 
 
 @dataclass(frozen=True)
 class Report:
-    """One night's board, how the last nights went, and what the next days bring (None: not looked at)."""
+    """One night's board, the last nights, and the forecast of the next days (None: not computed)."""
 
     board: Board
     trends: tuple[TrendNight, ...]
@@ -45,9 +45,9 @@ def make_report(
 
     Args:
         now: an aware instant.
-        night: by default every district's own newest one, as `read_newest` says.
-        landing: where landed rows lie, if the next days are to be looked at, which takes a part of a second
-            for each district.
+        night: by default every district's newest one (`read_newest`).
+        landing: for the forecast of the next days, which takes a fraction of a second per district. None: no
+            forecast.
     """
     board = read_newest(engine, now) if night is None else read_board(engine, night, now)
     ahead = None if landing is None else look_ahead(engine, landing, board)

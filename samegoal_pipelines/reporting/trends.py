@@ -1,7 +1,7 @@
-"""How the published snapshots went: students by status over all districts, and what changed, night by night.
+"""Trends of published snapshots: students by status over all districts, and the changes, night by night.
 
-A district that was not published on a night counts with what SameGoal read of it that night: otherwise a
-district that fails would look like students who left.
+A district that was not published on a night counts with what SameGoal read that night. Otherwise a failed
+district would look like students who left.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ class TrendNight:
 
     night: date
     districts: int
-    """How many were published that night."""
+    """The number of districts published that night."""
     enrolled: int
     pre_enrolled: int
     graduated: int

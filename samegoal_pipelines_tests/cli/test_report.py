@@ -74,7 +74,7 @@ def test_totals_and_trouble_stand_first_and_then_the_rest(deployment, run):
         "    to do: try again later; to run the night again: samegoal-pipelines sync beta",
         "",
         "late: Gamma ISD (gamma), for 1 night, last published 2026-10-11",
-        "    no snapshot by 06:00: the run has not started or is still going",
+        "    no snapshot by 06:00: the run has not started or is still in progress",
         "    to do: check in the Dagster UI that the daemon is running, nightly_by_district is on and "
         "runs are not stuck in the queue; or: samegoal-pipelines sync gamma",
         "",
@@ -203,7 +203,7 @@ def test_districts_that_will_be_held_are_told_the_soonest_first(deployment, run)
         "from 2026-10-16 on: Beta ISD (beta)",
         "    90 of 100 ENROLLED and PRE-ENROLLED students (90.0%) become INACTIVE or leave the import "
         "window because time passes; the limit is 50%",
-        "    to do: have next year's enrollments entered in Qmlativ before; if it is right as it is, publish "
+        "    to do: have next year's enrollments entered in Qmlativ before; if it is right, publish "
         "it that day: samegoal-pipelines sync beta --release --why REASON",
         "from 2026-10-22 on: Alpha ISD (alpha)",
         lines[begin + 2],

@@ -143,7 +143,7 @@ def test_the_check_is_red_for_the_districts_that_are_overdue_and_says_what_to_do
         {
             "night": "2026-10-12",
             "state": "late",
-            "reason": "no snapshot by 06:00: the run has not started or is still going",
+            "reason": "no snapshot by 06:00: the run has not started or is still in progress",
             "what to do": "check in the Dagster UI that the daemon is running, nightly_by_district is on "
             "and runs are not stuck in the queue; or: samegoal-pipelines sync beta",
         },

@@ -95,9 +95,7 @@ def test_a_server_without_encryption_is_told_apart(parameter: str) -> None:
 
 
 def test_a_host_name_that_nobody_has_is_told_apart() -> None:
-    with pytest.raises(
-        WarehouseError, match="SAMEGOAL_DATABASE_URL does not exist"
-    ) as caught:
+    with pytest.raises(WarehouseError, match="SAMEGOAL_DATABASE_URL does not exist") as caught:
         prepare_dagster_storage("postgresql://sam@no-such-host.invalid/warehouse")
     assert not caught.value.transient
 

@@ -105,7 +105,7 @@ To do: check that the server is up; to run the night again: samegoal-pipelines s
 
 **1 district late**
 
-no snapshot by 06:00: the run has not started or is still going
+no snapshot by 06:00: the run has not started or is still in progress
 
 - Epsilon ISD (epsilon): for 1 night, last published 2026-10-11
 

@@ -188,7 +188,7 @@ def test_the_hold_is_told_with_its_numbers_and_what_to_do(district) -> None:
         "because time passes; the limit is 50%"
     )
     assert hold.next_step == (
-        "have next year's enrollments entered in Qmlativ before; if it is right as it is, publish it that "
+        "have next year's enrollments entered in Qmlativ before; if it is right, publish it that "
         "day: samegoal-pipelines sync grand-bend --release --why REASON"
     )
 
@@ -198,7 +198,7 @@ def test_a_district_of_which_the_last_student_leaves_the_window_is_told(district
     assert isinstance(made.run(JUNE), Published)
     (hold,) = made.look_ahead(JUNE).holds
     assert (hold.night, hold.students) == (date(2026, 6, 6), 0)
-    assert "nobody would be in the snapshot any more" in hold.reason
+    assert "the snapshot would have no students" in hold.reason
     assert "samegoal-pipelines districts disable grand-bend" in hold.next_step
     assert isinstance(made.run(date(2026, 6, 5)), Published)
     assert "the snapshot has no students" in made.run(date(2026, 6, 6)).reason

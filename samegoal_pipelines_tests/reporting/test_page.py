@@ -195,7 +195,7 @@ def test_a_night_without_any_district_or_snapshot_has_a_page_as_well(warehouse: 
     report = make_report(warehouse, at("12:00"))
     assert "no district is due" in Text(page.html(report, UI)).text
     assert "no district is due" in page.markdown(report)
-    assert page.plots_markdown(report) == "Nothing was published yet."
+    assert page.plots_markdown(report) == "Nothing has been published yet."
 
 
 def trend(days: int, **counts: int) -> TrendNight:

@@ -28,18 +28,18 @@ from samegoal_pipelines.warehouse.errors import WarehouseError
 
 ON_TIME_CHECK = "on_time"
 SECONDS_PER_ADDRESS = 25
-"""After how many seconds a tick starts no further message to an address: a tick has 60 in all."""
+"""Seconds after which a tick starts no further message to an address. A tick has 60 in total."""
 EVENTS_AT_ONCE = 200
-"""How many districts' checks one tick changes at most: Dagster writes them one by one."""
+"""The most districts whose checks one tick changes, because Dagster writes them one by one."""
 
 
 @dg.sensor(
     name="night_alert",
     minimum_interval_seconds=60,
-    # A schedule that nobody switched on must raise an alert; without an address it is a line in the log.
+    # A schedule that is switched off must raise an alert, or a log line without an address.
     default_status=dg.DefaultSensorStatus.RUNNING,
-    description="At 06:00 of each time zone: sends one message to each alert address about the districts "
-    "whose snapshot failed, is held or is late, and turns their check on_time red. Works even when nothing "
+    description="At 06:00 in each time zone, sends one message to each alert address about the districts "
+    "whose snapshot failed, is held or is late, and turns their check on_time red. Works even if nothing "
     "has run.",
 )
 def night_alert(
@@ -52,10 +52,10 @@ def night_alert(
 def check_deadlines(
     context: dg.SensorEvaluationContext, deployment: Deployment, now: datetime
 ) -> dg.SensorResult:
-    """Send the alerts that are due, and bring the checks up to date.
+    """Send the alerts that are due, and update the checks.
 
     Raises:
-        AlertError: an alert could not be sent and no check changed, so the tick is red; the next one retries.
+        AlertError: an alert could not be sent and no check changed, so the tick fails. The next one retries.
     """
     settings, warehouse = deployment.settings, deployment.warehouse
     boards = judged_boards(warehouse, now)
@@ -64,7 +64,7 @@ def check_deadlines(
     missing = missing_reports(context.instance, {board.night for board in boards})
     alerts = alerts_due(warehouse, boards, missing, all_well=settings.alert_all_well)
     addresses = alert_addresses(settings.alert_urls)
-    with ThreadPoolExecutor(len(addresses)) as threads:  # an address that hangs does not block another
+    with ThreadPoolExecutor(len(addresses)) as threads:  # a hanging address does not block another
         sending = [threads.submit(_send_all, alerts, address, now) for address in addresses]
         if outcomes:
             _show(context.instance, outcomes)
@@ -81,7 +81,7 @@ def check_deadlines(
 
 
 def _send_all(alerts: Sequence[Alert], address: Address, now: datetime) -> tuple[list[str], list[str]]:
-    """What was sent to an address, and each problem once. A message that fails does not stop the next one."""
+    """The messages sent to an address, and each problem once. One failure does not stop the next message."""
     sent, problems = [], dict[str, None]()
     began = monotonic()
     for alert in alerts:
@@ -94,7 +94,7 @@ def _send_all(alerts: Sequence[Alert], address: Address, now: datetime) -> tuple
             problems[f"alert not sent: {error}; to try again: samegoal-pipelines alerts test"] = None
         except WarehouseError as error:
             problems[f"alert not sent: {error}"] = None
-        except Exception as error:  # the other addresses and messages must still be served
+        except Exception as error:  # other addresses and messages must still be sent
             what = f"{address.name}: unforeseen {type(error).__name__}; report this"
             problems[f"alert not sent: {what}"] = None
         else:
@@ -108,7 +108,7 @@ def _send_all(alerts: Sequence[Alert], address: Address, now: datetime) -> tuple
 def _boards_of_the_others(
     deployment: Deployment, red: Mapping[str, Any], boards: Sequence[Board], now: datetime
 ) -> Iterator[Board]:
-    """Red districts that no deadline covers any more: the last active one of a time zone was disabled."""
+    """Red districts without a deadline, because the last active district of their time zone was disabled."""
     others = red.keys() - {one.district_id for board in boards for one in board.districts}
     if others:
         night = max(date.fromisoformat(red[district_id][0]) for district_id in others)
@@ -119,7 +119,7 @@ def _bring_up_to_date(red: dict[str, Any], boards: Iterable[Board]) -> list[dict
     """The outcomes that bring the check on_time in line with the boards.
 
     Args:
-        red: district → night and state of each red check; updated to what the outcomes will show.
+        red: district → night and state of each red check. It is updated with the outcomes.
     """
     judged = {one.district_id: one for board in boards for one in board.districts}
     wanted = {one.district_id: [str(one.night), one.state] for one in judged.values() if one.in_trouble}
@@ -134,7 +134,7 @@ def _bring_up_to_date(red: dict[str, Any], boards: Iterable[Board]) -> list[dict
             red[district_id] = wanted[district_id]
         else:
             red.pop(district_id)
-        if district_id in judged:  # else it was erased
+        if district_id in judged:  # otherwise it was erased
             outcomes.append({"district_id": district_id, **_outcome(judged[district_id])})
     return outcomes
 
@@ -149,7 +149,7 @@ class Outcomes(dg.Config):
 def show_outcomes(context: dg.OpExecutionContext, config: Outcomes) -> None:
     """Record the outcomes as evaluations of the check."""
     for one in config.outcomes:
-        context.log_event(  # takes evaluations, although its signature does not say so
+        context.log_event(  # accepts evaluations, contrary to its signature
             dg.AssetCheckEvaluation(  # type: ignore[arg-type]
                 asset_key=dg.AssetKey(PUBLISHED_SNAPSHOT),
                 check_name=ON_TIME_CHECK,
@@ -166,15 +166,15 @@ def show_outcomes(context: dg.OpExecutionContext, config: Outcomes) -> None:
 
 @dg.job(
     executor_def=dg.in_process_executor,
-    description="Turns the check on_time of districts red and green; the sensor night_alert runs it.",
+    description="Updates the check on_time of districts. The sensor night_alert runs it.",
 )
 def show_lateness() -> None:
-    """One step for all districts that have changed."""
+    """One step for all changed districts."""
     show_outcomes()
 
 
 def _show(instance: dg.DagsterInstance, outcomes: list[dict[str, Any]]) -> None:
-    """Run that job in this process: in the queue it would wait behind the runs that are late.
+    """Run that job in this process. In the queue it would wait behind the late runs.
 
     A sensor cannot report the events itself: without a run, Dagster 1.13 stores one evaluation per partition
     and refuses later ones (a unique key over asset, check, run and partition).
@@ -189,7 +189,7 @@ def _show(instance: dg.DagsterInstance, outcomes: list[dict[str, Any]]) -> None:
 
 
 def _outcome(one: DistrictNight) -> dict[str, Any]:
-    """What the check shows for a district: passed, description, metadata."""
+    """The check's result for a district: passed, description, metadata."""
     what = {"night": str(one.night), "state": one.state}
     if one.in_trouble:
         what |= {"reason": one.reason or "", "what to do": one.next_step or ""}
@@ -204,13 +204,13 @@ def _outcome(one: DistrictNight) -> dict[str, Any]:
 
 
 with warnings.catch_warnings():
-    warnings.simplefilter("ignore", dg.PreviewWarning)  # of checks with partitions, in Dagster 1.13
+    warnings.simplefilter("ignore", dg.PreviewWarning)  # partitioned checks are in beta in Dagster 1.13
 
     @dg.asset_check(
         asset=PUBLISHED_SNAPSHOT,
         name=ON_TIME_CHECK,
         partitions_def=DISTRICTS,
-        description="The night's snapshot is published by 06:00 of the district's time. Red: it is overdue "
+        description="The night's snapshot is published by 06:00 local time. Red: it is overdue "
         "because it failed, is held, or nothing has run. The sensor night_alert turns the check red, and the "
         "next snapshot turns it green.",
     )

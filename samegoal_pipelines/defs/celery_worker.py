@@ -34,7 +34,7 @@ execute_job = create_execute_job_task(app)
 
 
 class Watch:
-    """Holds the lease of a run while this process executes it, and ends it when it is not wanted any more."""
+    """Holds the lease of a run while this process executes it, and interrupts the run when it is canceled."""
 
     def __init__(self, database_url: str, run_id: str) -> None:
         self._database_url = database_url
@@ -51,7 +51,7 @@ class Watch:
         self._lease.close()
 
     def _look(self) -> None:
-        """Interrupt the run when it was canceled, or declared lost while this host could not be reached."""
+        """Interrupt the run if it was canceled, or declared lost while this host was unreachable."""
         with dg.DagsterInstance.get() as instance:
             while not self._over.wait(LOOK_EVERY):
                 try:
@@ -75,7 +75,7 @@ class Watch:
 
 @worker_init.connect
 def _import_everything(**_: Any) -> None:
-    """Before the worker forks, so that its processes share the code and begin at once."""
+    """Import everything before the worker forks, so that its processes share the code and start quickly."""
     for module in PRELOADED:
         importlib.import_module(module)
 

@@ -1,11 +1,10 @@
-"""What is looked at every night beyond schemas and the gate, and how it is told: asset checks in plain words.
+"""The nightly asset checks besides schemas and the gate.
 
-Here: each check's name, asset and description, and its finding from frames, in counts. Not here: the schema
-check (`steps`), the gate (`gate`), which rows are concerned (the table registrar_worklist).
+This module has each check's name, asset and description, and computes its finding from frames, in counts. The
+schema check is in `errors`, and the gate in `gate`. The table registrar_worklist lists the rows.
 
-A check that fails warns (WARN) where a registrar or Qmlativ's administrator should act, and is an error
-(ERROR) where a field was lost over night. None keeps a snapshot
-back.
+A failed check is a warning (WARN) if a registrar or Qmlativ's administrator should act, and an error (ERROR)
+if a field was withdrawn since the last night. No check holds a snapshot.
 """
 
 from __future__ import annotations
@@ -54,13 +53,13 @@ CHECKS: dict[str, _Check] = {
     ),
     "no_lost_rows": _Check(
         RAW,
-        "Qmlativ shows that no row was lost between two pages. Yellow: for an object it does not, because it "
-        "refuses or ignores the order or the search by key. Such an object is read until two reads agree.",
+        "Qmlativ shows that no row was lost between two pages. Yellow: it cannot for some object, because "
+        "it refuses or ignores the order or the search by key. Such an object is read until two reads agree.",
     ),
     "older_years": _Check(
         RAW[:1],
         "Qmlativ searches older school years for enrollments that are open or ended within the past year. "
-        "Yellow: it refuses, so only the newest of these years was read, and whole.",
+        "Yellow: it refuses, so only the newest of these years was read, completely.",
     ),
     "entity_grants": _Check(
         RAW[:1],
@@ -69,19 +68,18 @@ CHECKS: dict[str, _Check] = {
     ),
     "end_dates": _Check(
         RAW[:1],
-        "WithdrawalDate is the day after EndDate, as it must be where EndDate is the last day enrolled. "
+        "WithdrawalDate is the day after EndDate, so EndDate is the last day enrolled. "
         "Yellow: in most rows both are the same day, so one of them means something else in this district.",
     ),
     "enrollments_in_order": _Check(
         (WORKLIST,),
-        "No enrollment has a problem that a registrar should look at. Yellow: some have, as the table of "
-        "problems counts them.",
+        "No enrollment has a problem for the registrar. Yellow: the table counts those that do, by problem.",
     ),
 }
 
 
 def finding_checks(asset: str) -> list[dg.AssetCheckSpec]:
-    """The checks of this module that speak of an asset, for its `check_specs`."""
+    """The checks of an asset in this module, for its `check_specs`."""
     return [
         district_check(asset, name, check.description)
         for name, check in CHECKS.items()
@@ -92,7 +90,7 @@ def finding_checks(asset: str) -> list[dg.AssetCheckSpec]:
 def check_results(
     context: dg.AssetExecutionContext, asset: str, findings: Mapping[str, Finding]
 ) -> Iterator[dg.AssetCheckResult]:
-    """The findings about an asset (check → finding) as far as this run is to tell them."""
+    """Yield the findings about an asset (check → finding) that this run has selected."""
     for name, finding in findings.items():
         if is_selected(context, asset, name):
             yield dg.AssetCheckResult(
@@ -124,7 +122,7 @@ def report_check_results(
 
 
 def _for_people(metadata: Mapping[str, Any]) -> dict[str, Any]:
-    """Numbers as text: Dagster would draw them as one curve through the nights of all districts."""
+    """Numbers as text, because Dagster would plot all districts' numbers as one curve."""
     return {
         name: f"{value:,}" if isinstance(value, int | float) else value for name, value in metadata.items()
     }
@@ -139,8 +137,8 @@ def reading_findings(
     """The checks of a raw asset.
 
     Args:
-        tables: its tables, `Reads` among them.
-        last: its table of reads as it was landed last, if it was.
+        tables: its tables, including `Reads`.
+        last: its last landed table of reads, if any.
     """
     findings = {
         "field_grants": field_grants(asset, tables["Reads"], next(iter(last), None)),
@@ -154,7 +152,7 @@ def reading_findings(
 
 
 def field_grants(asset: str, reads: pd.DataFrame, last: pd.DataFrame | None) -> Finding:
-    """Which optional fields a raw asset's table of reads calls missing, and which the last one still had."""
+    """Check which optional fields are missing in a table of reads, and which of them the last one had."""
     missing = find_missing_fields({asset: reads}, {} if last is None else {asset: last})
     lost = [field for field in missing if field.lost]
     columns = {column for field in missing for column in field.empty}
@@ -175,7 +173,7 @@ def field_grants(asset: str, reads: pd.DataFrame, last: pd.DataFrame | None) -> 
 
 
 def entity_grants(tables: Mapping[str, pd.DataFrame]) -> Finding:
-    """Whether enrollments came of entities that the Integration Access does not include."""
+    """Check for enrollments of entities that the Integration Access does not include."""
     counts = count_entities(tables["EntityAccess"], tables["Entity"], tables["EntryWithdrawal"])
     note = not_granted_note(counts)
     description = f"{note}; {CHOOSE_ENTITIES}" if note else "every entity with enrollments is granted"
@@ -184,29 +182,29 @@ def entity_grants(tables: Mapping[str, pd.DataFrame]) -> Finding:
 
 
 def no_lost_rows(reads: pd.DataFrame) -> Finding:
-    """Whether each object's own pages show that none of its rows was lost while it was read."""
+    """Check that each object's pages show that no row was lost during the read."""
     unchecked = unchecked_objects([reads])
     message = read_twice_note(unchecked) if unchecked else "no row was lost between two pages"
     return Finding(not unchecked, message, {"objects read twice": len(unchecked)})
 
 
 def older_years(reads: pd.DataFrame) -> Finding:
-    """Whether every older school year was searched for enrollments that the import window may need."""
+    """Check that every older school year was searched for enrollments that the import window may need."""
     years = years_not_read([reads])
     message = years_not_read_note(years) if years else "every listed school year was read or searched"
     return Finding(not years, message, {"school years not read": len(years)})
 
 
 def end_dates(raw_enrollments: Mapping[str, pd.DataFrame]) -> Finding:
-    """Whether the dates bear out that EndDate is the last day enrolled."""
+    """Check that EndDate is the last day enrolled, by comparing the dates."""
     seen = observe_end_dates(raw_enrollments)
     if not seen.rows:
         message = "no enrollment has both EndDate and WithdrawalDate, so there is nothing to compare"
     elif seen.contradicts_inclusive_reading:
         message = (
             f"in {seen.share(SAME_DAY):.0%} of {seen.rows:,} enrollments EndDate and WithdrawalDate are the "
-            "same day: ask the district whether EndDate is the last day enrolled; statuses take it for that, "
-            "and change a day late if it is not"
+            "same day: ask the district whether EndDate is the last day enrolled; statuses assume so, and "
+            "change a day late if it is not"
         )
     else:
         share = f"{seen.share(INCLUSIVE):.0%} of {seen.rows:,} enrollments"
@@ -226,21 +224,21 @@ def end_dates(raw_enrollments: Mapping[str, pd.DataFrame]) -> Finding:
 
 
 _PROBLEMS = {
-    problems.NEVER_CLOSED: "still open in a school year that is over, and not imported for that",
-    problems.UPCOMING_AFTER_WITHDRAWAL: "upcoming although the student has left, who counts as ENROLLED "
-    "because of it",
-    problems.CECS_ONLY: "the latest of a student who has only cross-entity courses (CECS), and no row",
-    problems.TIE: "equal to the one that decides the student's status but for a lower id",
+    problems.NEVER_CLOSED: "still open in a school year that is over, so not imported",
+    problems.UPCOMING_AFTER_WITHDRAWAL: "upcoming although the student has left, and keeps the student "
+    "ENROLLED",
+    problems.CECS_ONLY: "the latest of a student who only has cross-entity courses (CECS), and so no row",
+    problems.TIE: "equal to the one that decides the student's status, except for its lower id",
     **dict.fromkeys(problems.QUARANTINE_PROBLEMS, "quarantined, because it cannot be relied on"),
     problems.FLAGGED_WITHOUT_CODE: "flagged as a cross-entity course without the code CECS, and counted",
 }
 
 
 def worklist_findings(worklist: pd.DataFrame) -> dict[str, Finding]:
-    """How many enrollments, students and schools have each of the worklist's problems, in one check."""
+    """Count the enrollments, students and schools with each of the worklist's problems, in one check."""
     counts = {problem: _counts(worklist.loc[worklist["problem"] == problem]) for problem in _PROBLEMS}
     total = _counts(worklist)
-    message = "no enrollment needs a look"
+    message = "no enrollment has a problem"
     if total["enrollments"]:
         each = "; ".join(f"{n['enrollments']:,} {name}" for name, n in counts.items() if n["enrollments"])
         message = (

@@ -1,4 +1,4 @@
-"""Group demographics: who the students with a status are, and who their parents are."""
+"""Group demographics: the students with a status, and their parents."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -77,7 +77,7 @@ def parent_demographics(
     night: dg.ResourceParam[Night],
     deployment: dg.ResourceParam[Deployment],
 ) -> Iterator[Any]:
-    """One row per student and guardian; one under active restricted access has no contact data in it."""
+    """One row per student and guardian, without contacts if the guardian's access is actively restricted."""
     with record_failures("parent_demographics", night):
         known, withholding = parents.restriction_is_known(raw_parents), night.district.withholding
         refuse_a_lost_restriction(deployment, night, known)
@@ -93,10 +93,11 @@ def parent_demographics(
 
 
 def refuse_a_lost_restriction(deployment: Deployment, night: Night, known: bool) -> None:
-    """Let nobody show contacts because it is not known any more who is under restriction.
+    """Refuse to publish contacts when the restriction flag is no longer readable.
 
     Raises:
-        RestrictionsForgottenError: it is not known, some snapshot knew it, and such contacts are not shown.
+        RestrictionsForgottenError: the flag is not readable, an earlier snapshot had it, and the district
+        withholds such contacts.
     """
     if not known and not night.district.show_restricted_contacts:
         refuse_to_forget_restrictions(deployment.warehouse, night.district_id)
@@ -105,8 +106,8 @@ def refuse_a_lost_restriction(deployment: Deployment, night: Night, known: bool)
 def refuse_unreadable_flags(raw: Tables, withholding: Withholding) -> None:
     """Fail the night if a granted field that says what to withhold is null in every row.
 
-    One such row withholds its contacts. But if no row says anything, Qmlativ no longer returns the field.
-    Publishing or holding that night would hide the contacts of everybody at once.
+    A single null withholds that row's contacts. But if every row is null, Qmlativ no longer returns the
+    field, and publishing or holding that night would hide everyone's contacts.
 
     Raises:
         MissingFieldError: the field is null in every row, and there is more than one row.
@@ -119,14 +120,14 @@ def refuse_unreadable_flags(raw: Tables, withholding: Withholding) -> None:
         if rows is None or shown or len(rows) < 2 or not rows[field].isna().all():
             continue
         if is_granted(raw["Reads"], read.name, field):
-            detail = f"the field {field} is null in all {len(rows):,} rows, so nobody knows what to withhold"
+            detail = f"the field {field} is null in all {len(rows):,} rows, so it is unknown what to withhold"
             raise MissingFieldError(detail, read.path)
 
 
 def parent_tables(
     raw_parents: Tables, built: parents.ParentDemographics, known: bool, withholding: Withholding
 ) -> Tables:
-    """The parents, whether it is known who is under restriction, and what is withheld of whomever."""
+    """The parents' tables: the parents, whether restrictions are known, and what is withheld."""
     return {
         "parent_demographics": built.parents,
         "restriction": frame_of({"is_known": pa.array([known])}),
@@ -139,13 +140,13 @@ def parent_tables(
 
 
 def declared_tables(withholding: Withholding) -> dict[str, Table]:
-    """The declarations of these: contacts under restriction break the table unless they are to be shown."""
+    """The tables' declarations. Contacts under restriction are invalid unless the district shows them."""
     parents = parents_table(withholding.show_restricted_contacts)
     return LANDED["parent_demographics"] | {"parent_demographics": parents}
 
 
 def withholding_table(withholding: Withholding) -> pd.DataFrame:
-    """The switches that contacts were put together by, to be landed with them."""
+    """The contact switches, to be landed with the contacts."""
     return frame_of(
         {
             "shows_restricted_contacts": pa.array([withholding.show_restricted_contacts]),
@@ -155,17 +156,15 @@ def withholding_table(withholding: Withholding) -> pd.DataFrame:
 
 
 def refuse_other_switches(night: Night, *demographics: Tables) -> None:
-    """Let no contacts be published that were put together before the district's switches were set.
+    """Refuse to publish contacts that were made before the district's switches changed.
 
     Raises:
-        OutdatedError: some were.
+        OutdatedError: the contacts were made with other switches.
     """
     switches = night.district.withholding
     for tables in demographics:
         if "withholding" not in tables:
-            raise OutdatedError("an older version of the pipeline has put the contacts together")
+            raise OutdatedError("an older version of the pipeline made the contacts")
         (used,) = tables["withholding"].itertuples(index=False)
         if Withholding(*(bool(switch) for switch in used)) != switches:
-            raise OutdatedError(
-                "the district has been set to withhold other contacts since they were put together"
-            )
+            raise OutdatedError("the district was set to withhold other contacts since they were made")

@@ -1,6 +1,6 @@
-"""The job that tries a night: it reads Qmlativ, computes and asks the gate. It publishes and records nothing.
+"""The dry run job: it reads Qmlativ, computes the night and asks the gate, but publishes and records nothing.
 
-It lands nothing either. Its date may be one that has not come yet (tag samegoal/today).
+It also lands nothing. Its date may be in the future (tag samegoal/today).
 """
 
 from collections.abc import Iterator
@@ -35,7 +35,7 @@ from samegoal_pipelines.warehouse.snapshots import Counts
 
 @dataclass(frozen=True)
 class DryRun:
-    """What publishing a night would come to.
+    """What publishing a night would do.
 
     Attributes:
         verdict: the gate's. None: nothing is published yet, or exactly this content is.
@@ -52,7 +52,7 @@ class DryRun:
 
     @property
     def reasons(self) -> tuple[str, ...]:
-        """Why the gate would hold it; none: it would be published."""
+        """Why the gate would hold it. Empty: it would be published."""
         return self.verdict.reasons if self.verdict else ()
 
     @property
@@ -67,12 +67,12 @@ class DryRun:
 
     @property
     def failed(self) -> bool:
-        """A dry run that failed has no such record."""
+        """Always false: a failed dry run has no such record."""
         return False
 
     @property
     def became(self) -> str:
-        """What would become of the night."""
+        """The state that the night would have."""
         return "would be held" if self.held else "would be published"
 
 
@@ -82,7 +82,7 @@ def try_night(
     night: dg.ResourceParam[Night],
     deployment: dg.ResourceParam[Deployment],
 ) -> Iterator[Any]:
-    """Read Qmlativ, compute the night and ask the gate; publish and record nothing."""
+    """Read Qmlativ, compute the night and ask the gate, but publish and record nothing."""
     with as_dagster_failure("dry run", night):
         payload, reads = compute(deployment, night)
         counts, changes, verdict = preview(
@@ -100,10 +100,10 @@ def try_night(
 
 
 def compute(deployment: Deployment, night: Night) -> tuple[SnapshotPayload, list[pd.DataFrame]]:
-    """What Qmlativ says now, as it would be published as of this night; and what was read.
+    """The snapshot of this night from what Qmlativ says now, and what was read.
 
     Raises:
-        SchemaBrokenError: a table is not as declared.
+        SchemaBrokenError: a table does not match its declaration.
     """
     with night.client() as client:
         read = read_district(
@@ -136,7 +136,7 @@ def compute(deployment: Deployment, night: Night) -> tuple[SnapshotPayload, list
 
 
 def facts_of(tried: DryRun, night: Night) -> dict[str, Any]:
-    """What the UI shows: counts, and no student."""
+    """The metadata for the UI: counts, but no student."""
     counts = tried.counts
     facts: dict[str, Any] = {
         "snapshot date": tried.night.isoformat(),
@@ -167,8 +167,8 @@ def facts_of(tried: DryRun, night: Night) -> dict[str, Any]:
     partitions_def=DISTRICTS,
     executor_def=dg.in_process_executor,
     description="Read one district's Qmlativ, compute its night and ask the gate; publish and record "
-    "nothing. The district is the partition. The tag samegoal/today names another date, also a later one.",
+    "nothing. The district is the partition. The tag samegoal/today names another date, which may be later.",
 )
 def dry_run() -> None:
-    """Try the night of one district."""
+    """Dry-run one district's night."""
     try_night()

@@ -1,4 +1,4 @@
-"""Group enrollments: the home-campus enrollments that count, and every other row with its reason."""
+"""Group enrollments: the enrollments that count, and every other row with its reason."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -30,7 +30,8 @@ def cecs_filtered_enrollments(
 ) -> Iterator[Any]:
     """Enrollments that count: cross-entity course enrollments (CECS) excluded, the import window applied.
 
-    Rows that cannot be relied on are quarantined. Everything excluded is landed beside it with its reason.
+    Rows that cannot be relied on are quarantined. All excluded and quarantined rows are landed beside it with
+    their reasons.
     """
     with record_failures(FILTERED, night):
         filtered = filter_enrollments(raw_enrollments, night.today)

@@ -1,8 +1,8 @@
-"""How an asset's step fails: validate its tables before they are stored, and turn errors into failures.
+"""Validate an asset's tables before they are stored, and turn errors into failures of its step.
 
 A frame that breaks its schema is never stored: the asset yields a failed check with counts by column and then
-fails. Every failure names the district, the step and the next step, is written to `snapshots`, and holds no
-value of a row. The text of an unforeseen exception is dropped, because it may quote one.
+fails. Every failure names the district, the step and what to do, and is written to `snapshots`. It contains
+no value of a row, so the text of an unforeseen exception is dropped.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ if TYPE_CHECKING:
 
 SCHEMA_CHECK = "schema"
 REASON, NEXT_STEP = "reason", "next step"
-"""What the metadata of a failure is called."""
+"""The name of a failure's metadata."""
 
 
 class SchemaBrokenError(PipelineError):
-    """A table breaks its declaration; names table, columns, checks and counts."""
+    """A table does not match its declaration. Names table, columns, checks and counts."""
 
     kind = Kind.DEFECT
     next_step = REPORT
@@ -63,8 +63,8 @@ class DefectError(PipelineError):
 def record_failures(step: str, night: Night) -> Iterator[None]:
     """Turn an error inside into a failure of the step, and write it to `snapshots`.
 
-    A held night keeps its row there. A step that is retried and succeeds leaves a published row; one that
-    fails again leaves the reason of its last try.
+    A held night keeps its row there. If a retry succeeds, its row is published. If it fails, the row has its
+    reason.
 
     Raises:
         Failure: names the district, the step and what to do.
@@ -85,7 +85,7 @@ def as_dagster_failure(
 
     Args:
         record: receives the error first, if this failure ends the night.
-        wait_after: how many seconds after this error the step is retried; `None`: not at all.
+        wait_after: the seconds until the step is retried after this error. `None`: no retry.
 
     Raises:
         Failure, RetryRequested: as in `record_failures`.
@@ -116,7 +116,7 @@ def _failure(error: PipelineError, next_step: str, night: Night) -> dg.Failure:
     return dg.Failure(
         "; ".join(filter(None, [f"{night.district_id}: {error.reason}", to_do])),
         metadata={REASON: error.reason, NEXT_STEP: to_do},
-        allow_retries=False,  # Dagster would retry a run that somebody has stopped as well
+        allow_retries=False,  # Dagster would also retry a stopped run
     )
 
 
@@ -127,7 +127,7 @@ def _in_step(error: PipelineError, step: str, night: Night) -> PipelineError:
 
 
 def unforeseen(error: Exception) -> str:
-    """An error that is none of ours: its type and place, without its text, which may quote a row."""
+    """Describe an unforeseen error by its type and place. Its text may quote a row."""
     place = traceback.extract_tb(error.__traceback__)[-1]
     return f"unforeseen {type(error).__name__} at {place.filename.rsplit('/', 1)[-1]}:{place.lineno}"
 
@@ -138,14 +138,14 @@ def validate_tables(
     tables: Mapping[str, pd.DataFrame],
     declared: Mapping[str, Table],
 ) -> Generator[dg.AssetCheckResult, None, list[dg.AssetCheckResult]]:
-    """Check an asset's tables against their declarations; the UI shows what is broken, by column and count.
+    """Check an asset's tables against their declarations. The UI shows failures by column and count.
 
     Returns:
-        The outcomes to yield with the materialization: Dagster shows a partition only those that belong to
+        The outcomes to yield with the materialization, because Dagster only shows a partition the outcomes of
         its last one.
 
     Raises:
-        SchemaBrokenError: after the failed check was yielded.
+        SchemaBrokenError: raised after the failed check is yielded.
     """
     reports = {name: validate(frame, declared[name]) for name, frame in tables.items()}
     broken = "; ".join(report.summary() for report in reports.values() if not report.ok)
@@ -172,12 +172,12 @@ def materialize_tables(
     declared: Mapping[str, Table],
     facts: Mapping[str, Any],
 ) -> Iterator[dg.AssetCheckResult | dg.MaterializeResult[Any]]:
-    """Validate an asset's tables, then materialize the asset; nothing is stored if one is broken.
+    """Validate an asset's tables, then materialize the asset. Nothing is stored if a table is invalid.
 
     Args:
         tables: the asset's tables by name.
         declared: table name → declaration. Every table must have one.
-        facts: what the UI shows with the materialization (`facts`).
+        facts: the materialization's metadata.
     """
     sound = yield from validate_tables(context, asset, tables, declared)
     yield materialized(context, asset, facts, value=tables)
@@ -189,30 +189,30 @@ def materialized(
 ) -> dg.MaterializeResult[Any]:
     """The result that materializes an asset.
 
-    Its facts go to the materialization alone: Dagster keeps the metadata of a result with the output of the
-    step as well, and every night's events would hold the picture twice.
+    Its facts only go to the materialization. Dagster also stores a result's metadata with the step's output,
+    so every plot would be stored twice.
     """
     context.add_asset_metadata(facts, asset_key=asset)
     return dg.MaterializeResult(asset_key=dg.AssetKey(asset), **value)
 
 
 def is_selected(context: dg.AssetExecutionContext, asset: str, check: str) -> bool:
-    """Whether this run is to tell the outcome of a check; Dagster refuses one that it was not asked for."""
+    """Whether this run has selected a check. Dagster refuses the outcome of any other."""
     key = dg.AssetCheckKey(dg.AssetKey(asset), check)
     return key in context.op_execution_context.selected_asset_check_keys
 
 
 def schema_check(asset: str) -> dg.AssetCheckSpec:
-    """The check that every stored asset carries."""
+    """The schema check of every stored asset."""
     return district_check(
         asset,
         SCHEMA_CHECK,
-        "Every table is as declared; where one is not, nothing is stored.",
+        "Every table matches its declaration. Otherwise nothing is stored.",
     )
 
 
 def district_check(asset: str, name: str, description: str) -> dg.AssetCheckSpec:
-    """A check with an outcome of its own for each district: one district's green hides no other's red."""
+    """A check with an outcome per district, so that one district's green does not hide another's red."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", dg.PreviewWarning)  # of checks with partitions, in Dagster 1.13
         return dg.AssetCheckSpec(name, asset=asset, description=description, partitions_def=DISTRICTS)

@@ -1,6 +1,6 @@
-"""The gate as Dagster shows it: what it is told of a night, its check with the numbers, and how to release.
+"""The gate in Dagster: the facts it gets about a night, its check with the numbers, and how to release.
 
-Not here: when a snapshot is held (`transforms.gate`), nor the release itself (`release`).
+When a snapshot is held is decided in `transforms.gate`, and the release is in `release`.
 """
 
 from __future__ import annotations
@@ -33,20 +33,20 @@ from samegoal_pipelines.warehouse.snapshots import Snapshot
 PUBLISHED_SNAPSHOT = "published_snapshot"
 GATE_CHECK = "gate"
 HELD_SNAPSHOT = "held_snapshot"
-"""The name under which a held snapshot is landed; no asset of Dagster's has it."""
+"""The name under which a held snapshot is landed. No Dagster asset has this name."""
 RELEASE_JOB = "release_held_snapshot"
 
 gate_check = district_check(
     PUBLISHED_SNAPSHOT,
     GATE_CHECK,
-    "Tonight's snapshot is near enough to the published one to replace it unseen. Red: it is held, with "
-    "these numbers, and last night's stays what SameGoal reads, until a person has looked and runs the "
-    f"job {RELEASE_JOB}, or until a later night passes.",
+    "Tonight's snapshot differs little enough from the published one to replace it. Red: it is held, with "
+    "these numbers, and SameGoal keeps reading last night's until a person has looked and runs the job "
+    f"{RELEASE_JOB}, or until a later night passes.",
 )
 
 
 class LandedEvidence:
-    """What the landing knows for the gate, and where a held snapshot goes (`publishing.Landing`)."""
+    """The gate's access to the landing (`publishing.Landing`)."""
 
     def __init__(
         self, night: Night, payload: SnapshotPayload, reads: Sequence[pd.DataFrame] | None = None
@@ -55,7 +55,7 @@ class LandedEvidence:
         self._tonight = rows_that_came(reads or reads_that_landed(night, night.today, night.run_id))
 
     def emptied(self, published: Snapshot) -> dict[str, int]:
-        """Objects that came with rows for the published night and with none tonight, and how many then."""
+        """Objects without rows tonight, and their number of rows in the published night."""
         runs = (published.run_id, published.landed_run_id)
         before = rows_that_came(reads_that_landed(self._night, published.snapshot_date, *runs))
         return {name: rows for name, rows in before.items() if rows and self._tonight.get(name) == 0}
@@ -65,16 +65,16 @@ class LandedEvidence:
         return statuses_as_of_tonight(self._night, published)
 
     def land_held(self) -> None:
-        """Land what is to be published."""
+        """Land the snapshot to hold."""
         self._night.land(HELD_SNAPSHOT, self._payload.to_land())
 
 
 def statuses_as_of_tonight(night: Night, published: Snapshot) -> pd.DataFrame | None:
-    """What the rows that were landed for the published night say as of tonight: what time alone explains.
+    """The statuses as of tonight from the published night's landed rows, which shows what time alone changes.
 
     Returns:
-        student_id and status; a student whom they leave in doubt has none. None: they are gone, or an older
-        version has landed them without what today's rules use.
+        student_id and status, which is null for an uncertain student. None: the rows are gone, or an older
+        version landed them without what today's rules need.
     """
     try:
         landed = night.read_landed("raw_enrollments", published.snapshot_date, published.landed_by)
@@ -87,21 +87,21 @@ def statuses_as_of_tonight(night: Night, published: Snapshot) -> pd.DataFrame | 
 
 
 def rows_that_came(reads: Iterable[pd.DataFrame]) -> dict[str, int]:
-    """Rows by object, over all school years, as far as their account is there."""
+    """Rows by object, over all school years, if their reads are landed."""
     return rows_by_object(arrived for one in reads if "Arrived" in one for arrived in one["Arrived"])
 
 
 def reads_that_landed(night: Night, on: date, *run_ids: str | None) -> list[pd.DataFrame]:
-    """The tables of reads of a night's raw assets, as far as they are in the landing.
+    """The tables of reads of a night's raw assets, if they are in the landing.
 
     Args:
-        run_ids: of these runs, the first that has landed an asset tells of it; where none has, the last of
-            that night: a run that goes on where another one failed has what that one had landed.
+        run_ids: the first of these runs that landed an asset counts, or else the last run of that night,
+            because a retried run continues with what the failed one landed.
     """
     found: list[pd.DataFrame] = []
     for asset in RAW_TABLES:
         for run_id in (*filter(None, run_ids), None):
-            with suppress(LandingError, KeyError):  # the latter: as an older version has landed it
+            with suppress(LandingError, KeyError):  # LandedFileError: landed by an older version
                 found.append(night.read_landed(asset, on, run_id, only="Reads")["Reads"])
                 break
     return found
@@ -110,10 +110,10 @@ def reads_that_landed(night: Night, on: date, *run_ids: str | None) -> list[pd.D
 def gate_finding(
     outcome: Published | Held, night: Night, about_held: Mapping[str, Any]
 ) -> dict[str, Finding]:
-    """The check's outcome: green, or red with the reasons; with the shares and their limits either way.
+    """The check's outcome with the shares and their limits. Red with the reasons if the night is held.
 
     Args:
-        about_held: what is to be seen with a snapshot that is held: there is no materialization to see it at.
+        about_held: metadata of a held snapshot, which has no materialization to show it.
     """
     verdict = outcome.verdict
     facts: dict[str, Any] = {"shares": shares_table(verdict, night.district.limits)} if verdict else {}
@@ -128,7 +128,7 @@ def gate_finding(
 
 
 def shares_table(verdict: Verdict, limits: Limits) -> dg.TableMetadataValue:
-    """What the gate counted, each share beside its limit."""
+    """The gate's shares and limits."""
     return table(
         ("what", "rows", "of", "share", "held above"),
         (
@@ -146,8 +146,8 @@ def release_link(context: dg.AssetExecutionContext, night: Night) -> dg.Markdown
     query = urlencode({"config": config, **tag})
     return dg.MetadataValue.md(
         f"[Publish what is held: say why, and launch]({page}?{query})\n\n"
-        f"That publishes exactly what was held of {night.district_id} for {night.today}, whatever Qmlativ "
-        "says by now. Who released it and why goes on record."
+        f"This publishes exactly what was held for {night.district_id} for {night.today}, not what Qmlativ "
+        "says now. Who released it and why is recorded."
     )
 
 
@@ -157,12 +157,12 @@ ops:
     config:
       night: '{night}'
       who: ''  # your name; empty: SAMEGOAL_OPERATOR
-      why: ''  # must be said
+      why: ''  # required
 """
 
 
 def held_failure(night: Night, held: Held) -> dg.Failure:
-    """Why a held night's run is red, and what to do; trying again by itself would hold it again."""
+    """The failure of a held night's run, and what to do. A retry would be held again."""
     next_step = fill_in(held.next_step, night.district_id)
     return dg.Failure(
         f"{night.district_id}: held: {held.reason}; last night's snapshot stays. To do: {next_step}, or with "

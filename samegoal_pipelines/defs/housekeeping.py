@@ -1,7 +1,7 @@
-"""What is put away every day: landed nights, pages of reports and Dagster's runs, older than they are kept.
+"""Delete old landed nights, report pages and Dagster runs every day.
 
-What a replay can reach back to is decided here and by `SAMEGOAL_LANDING_NIGHTS`. Not here: a district's end
-(`erasure`), nor the warehouse's history, which stays.
+This limits how far back a replay can go (`SAMEGOAL_LANDING_NIGHTS`). Erasing a district is in
+`operations.erase`, and the warehouse's history is never pruned.
 """
 
 from collections.abc import Iterator, Set
@@ -18,18 +18,19 @@ from samegoal_pipelines.printable import counted
 from samegoal_pipelines.reporting.report import FOLDER
 from samegoal_pipelines.warehouse.snapshots import last_published
 
-_NAMED = 10  # districts that a failure names
+_NAMED = 10  # most districts that a failure names
 RUNS_AT_ONCE = 5_000
-"""So many runs are deleted in one day at most, a few milliseconds each."""
+"""The most runs deleted in one day, at a few milliseconds each."""
 _OVER = [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED]
 
 
 @dg.op(out=dg.Out(dg.Nothing))
 def prune_landed_nights(context: dg.OpExecutionContext, deployment: dg.ResourceParam[Deployment]) -> None:
-    """Delete every district's landed nights beyond the last SAMEGOAL_LANDING_NIGHTS; the published one stays.
+    """Delete every district's landed nights before the last SAMEGOAL_LANDING_NIGHTS, except the published
+    one.
 
-    The pages of reports as old as that go with them. A district that cannot be pruned stops no other; the run
-    fails at its end and names it.
+    Report pages of the same age are deleted, too. A district that cannot be pruned does not stop the others,
+    but the run fails at its end and names it.
     """
     pruned: dict[str, int] = {}
     faults: dict[str, str] = {}
@@ -70,25 +71,25 @@ def prune_landed_nights(context: dg.OpExecutionContext, deployment: dg.ResourceP
 
 @contextmanager
 def _noted(faults: dict[str, str], name: str) -> Iterator[None]:
-    """Write down what goes wrong inside under this name, and go on."""
+    """Note an error inside under this name, and continue."""
     try:
         yield
     except PipelineError as error:
-        error.district_id = ""  # the name is told beside it
+        error.district_id = ""  # the name is shown beside it
         faults[name] = str(error)
     except Exception as error:
         faults[name] = f"{unforeseen(error)}; please report it"
 
 
 def _keep_from(deployment: Deployment, today: date) -> date:
-    """The first night that is kept."""
+    """The first night to keep."""
     return today - timedelta(days=deployment.settings.landing_nights)
 
 
 def prune_district(deployment: Deployment, district: District, now: datetime) -> list[date]:
-    """Delete one district's nights that landed longer ago than is kept. Return which.
+    """Delete one district's expired landed nights. Return them.
 
-    The published night stays however old it is: the next one is compared with its rows.
+    The published night stays regardless of its age, because the next one is compared with its rows.
     """
     published = last_published(deployment.warehouse, district.id)
     today = district.local_date(now)
@@ -103,9 +104,9 @@ def prune_district(deployment: Deployment, district: District, now: datetime) ->
 
 @dg.op(out=dg.Out(dg.Nothing))
 def prune_old_runs(context: dg.OpExecutionContext, deployment: dg.ResourceParam[Deployment]) -> None:
-    """Delete Dagster's record of runs older than SAMEGOAL_RUN_NIGHTS, with their logs: Dagster keeps all.
+    """Delete Dagster runs older than SAMEGOAL_RUN_NIGHTS with their logs, because Dagster keeps all.
 
-    The run that published what a district's views show stays, however old; so does one that is not over.
+    Unfinished runs stay, and so do the runs that published what the views show.
     """
     fault: dict[str, str] = {}
     pruned = 0
@@ -120,7 +121,7 @@ def prune_old_runs(context: dg.OpExecutionContext, deployment: dg.ResourceParam[
 
 
 def prune_runs(instance: dg.DagsterInstance, before: datetime, keep: Set[str]) -> int:
-    """Delete the runs that were made before an instant and are over, but for some; returns how many."""
+    """Delete finished runs created before `before`, except `keep`. Return the count."""
     old = dg.RunsFilter(created_before=before, statuses=_OVER)
     records = instance.get_run_records(old, limit=RUNS_AT_ONCE + len(keep), ascending=True)
     run_ids = [record.dagster_run.run_id for record in records]
@@ -137,7 +138,7 @@ def prune_runs(instance: dg.DagsterInstance, before: datetime, keep: Set[str]) -
     executor_def=dg.in_process_executor,
 )
 def prune_landing() -> None:
-    """One step for all districts: there is next to nothing to do for each."""
+    """One step for all districts, because each needs little work."""
     prune_landed_nights()
     prune_old_runs()
 
@@ -145,7 +146,7 @@ def prune_landing() -> None:
 nightly_prune = dg.ScheduleDefinition(
     name="nightly_prune",
     job=prune_landing,
-    cron_schedule="0 18 * * *",  # in Hawaii, where a night of the fifty states is over last, it is 08:00
+    cron_schedule="0 18 * * *",  # in Hawaii, where a night ends last in the fifty states, it is 08:00
     execution_timezone="UTC",
     default_status=dg.DefaultScheduleStatus.RUNNING,
     description="Once a day, when the night is over in all fifty states.",

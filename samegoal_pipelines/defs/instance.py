@@ -1,4 +1,4 @@
-"""Dagster's instance on the pipeline's own Postgres, so that one setting serves both.
+"""Dagster's instance on the pipeline's Postgres, so that one setting serves both.
 
 Named by `dagster.yaml`. Dagster's `env:` entries have no default, and the embedded Postgres has no address
 before it is up. The two classes ask the deployment instead, so that `dg dev`, the webserver and the daemon
@@ -36,7 +36,7 @@ class PipelineStorage(LeanStorage):
 
     @classmethod
     def config_type(cls) -> dict[str, Any]:
-        """Nothing to configure: the environment says where the database is."""
+        """No configuration, because the environment names the database."""
         return {}
 
     @classmethod
@@ -52,12 +52,12 @@ class PipelineStorage(LeanStorage):
 class SourceHostCoordinator(dg.QueuedRunCoordinator):
     """Dagster's run queue; runs that carry no source host yet, such as a backfill's, get their tag here.
 
-    The tag's concurrency limit keeps all districts of one host, however started, from asking it at once.
+    The tag's concurrency limit applies to all districts of one host, regardless of how a run was started.
     """
 
     @cached_property
     def _deployment(self) -> Deployment:
-        """One for all runs: each would connect and check the migrations again."""
+        """One deployment for all runs, because each would connect and check the migrations again."""
         return Deployment()
 
     def submit_run(self, context: dg.SubmitRunContext) -> dg.DagsterRun:

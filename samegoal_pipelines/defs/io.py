@@ -1,8 +1,8 @@
 """Asset values between steps and runs: the landing as Dagster's IO manager.
 
-An asset's value is a mapping of table name to frame. Within a run the value is handed on from memory;
-a later run reads the landed files of the same district and night, unless Qmlativ was read again since they
-were made: what is published is never older than what it would be made of now.
+An asset's value maps table names to frames. Within a run it is passed in memory. A later run reads the landed
+files of the same district and night, unless Qmlativ was read again since, so that nothing outdated is
+published.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from samegoal_pipelines.defs.night import Night, OutdatedError
 
 Tables = dict[str, pd.DataFrame]
 IN_MEMORY = "in_memory"
-"""The resource that hands a job's outcome to the command that runs it in process. It lands nothing."""
+"""The resource that passes a job's outcome to the command that runs it in process. It lands nothing."""
 
 
 MADE_FROM = {
@@ -26,7 +26,7 @@ MADE_FROM = {
     "student_demographics": ("raw_enrollments", "raw_students"),
     "parent_demographics": ("raw_enrollments", "raw_parents"),
 }
-"""Asset → the raw assets that it comes of."""
+"""Asset → the raw assets it is made from."""
 
 
 class LandingIOManager(dg.IOManager):
@@ -37,7 +37,7 @@ class LandingIOManager(dg.IOManager):
         self._in_memory: dict[str, Tables] = {}
 
     def handle_output(self, context: dg.OutputContext, obj: Tables | None) -> None:
-        """Land the value; an asset without one (`published_snapshot`) lands nothing."""
+        """Land the value. An asset without one (`published_snapshot`) lands nothing."""
         if obj is None:
             return
         asset = context.asset_key.to_user_string()
@@ -57,7 +57,7 @@ class LandingIOManager(dg.IOManager):
             return self._night.read_landed(asset, self._night.today, None)
 
     def _refuse_outdated(self, asset: str) -> None:
-        """Let nothing be published that is made of an older reading than the last one of the night.
+        """Refuse values made from an older reading than the night's last one.
 
         Raises:
             OutdatedError: a run that began later has read Qmlativ again.
@@ -70,7 +70,7 @@ class LandingIOManager(dg.IOManager):
 
 
 class ReleasedTables(Tables):
-    """An asset as it was landed for the released snapshot, read on first use: the release needs none."""
+    """An asset landed for the released snapshot, read on first use: the release does not need it."""
 
     def __init__(self, night: Night, asset: str) -> None:
         super().__init__()
@@ -80,7 +80,7 @@ class ReleasedTables(Tables):
         """Read all of its tables.
 
         Raises:
-            NotLandedError, LandedFileError: they are gone or damaged.
+            NotLandedError, LandedFileError: the tables are gone or damaged.
         """
         if self:
             raise KeyError(table)
@@ -89,7 +89,7 @@ class ReleasedTables(Tables):
 
 
 def _facts(tables: Tables) -> dict[str, dict[str, Any]]:
-    """What was asked of Qmlativ for each table, from the asset's own table of reads, if it has one."""
+    """What was requested from Qmlativ for each table, from the asset's table of reads, if it has one."""
     if "Reads" not in tables:
         return {}
     return {

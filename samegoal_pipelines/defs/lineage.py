@@ -1,7 +1,8 @@
-"""Column schemas and column lineage as Dagster shows them, from the declarations of the tables.
+"""Column schemas and column lineage for Dagster, from the declarations of the tables.
 
-They belong to an asset's definition: they hold for every district and night, and so cost nothing in the event
-log. Dagster's own UI keeps `dagster/column_lineage` for its API, so the same stands in a table for people.
+They belong to an asset's definition, because they are the same for every district and night, and so do not
+fill the event log. Dagster's UI only offers `dagster/column_lineage` in its API, so a table shows it to
+people.
 """
 
 from __future__ import annotations
@@ -29,9 +30,9 @@ _PLAIN_TYPES: dict[Type, str] = {
 
 
 def column_lineage(asset: str) -> dict[str, Any]:
-    """Metadata for the definition of an asset: from which columns each of its columns comes.
+    """Metadata for an asset's definition: the source columns of each column.
 
-    Raw assets come from Qmlativ alone and have none; their columns are called `Object.Field`.
+    Raw assets have none. Their columns are called `Object.Field`.
     """
     deps = {column: [_dep(source) for source in origin.sources] for column, origin in LINEAGE[asset].items()}
     return {
@@ -41,17 +42,17 @@ def column_lineage(asset: str) -> dict[str, Any]:
 
 
 def column_schema(table: Table) -> dict[str, Any]:
-    """Metadata for the definition of an asset: names, types and descriptions of a table's columns."""
+    """Metadata for an asset's definition: names, types and descriptions of a table's columns."""
     return {COLUMN_SCHEMA: dg.TableSchema([_column(column, column.name) for column in table.columns])}
 
 
 def raw_columns(asset: str) -> dict[str, Any]:
-    """Metadata for the definition of a raw asset: its columns as `Object.Field`."""
+    """Metadata for a raw asset's definition: its columns as `Object.Field`."""
     return _columns_of(RAW_TABLES[asset])
 
 
 def published_columns() -> dict[str, Any]:
-    """Metadata for the definition of `published_snapshot`: the columns of its views as `view.column`."""
+    """Metadata for the definition of `published_snapshot`: its views' columns as `view.column`."""
     return _columns_of(PUBLISHED, (DISTRICT_ID,), (SNAPSHOT_DATE,))
 
 
@@ -90,6 +91,6 @@ def _table_for_people(asset: str) -> str:
 
 
 def _found_by(origin: Origin) -> str:
-    """The columns that lead to the value or choose it; without the name of a raw asset."""
+    """The columns that lead to the value or choose it, without the names of raw assets."""
     others = (source.partition(".") for source in origin.sources if source not in origin.value)
     return ", ".join(column if asset in RAW_TABLES else f"{asset}.{column}" for asset, _, column in others)

@@ -1,7 +1,7 @@
-"""What the UI shows with a materialization: rows in and out, what became of the rest, what reading cost.
+"""The UI's metadata of a materialization: rows in and out, dropped rows, and the cost of reading.
 
-Here: Dagster metadata out of counts, in plain words, the same words at every asset. Not here: checks
-(`findings`, `gate`), columns (`lineage`).
+This module makes Dagster metadata from counts, with the same words for every asset. Checks are in `checks`
+and `gate`, columns in `lineage`.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ ROWS_IN, ROWS_OUT = "rows in", "rows out"
 QUARANTINED_ROWS = "quarantined"
 NIGHTS_SHOWN = 14
 ATTEMPTS_SHOWN = 60
-"""From so many of a district's last attempts, reruns among them, its last nights are taken."""
+"""The number of a district's last attempts, including reruns, from which its last nights are taken."""
 _COUNTED = ("enrolled", "pre_enrolled", "graduated", "inactive")
 PARTITION_ROWS = "dagster/partition_row_count"
-"""As Dagster calls the rows of one partition; `dagster/row_count` would be those of all districts."""
+"""Dagster's name for the rows of one partition. `dagster/row_count` would be those of all districts."""
 
 
 def reading_facts(reads: Mapping[str, ObjectRead]) -> dict[str, Any]:
-    """What was read for a raw asset, object by object, and what it cost."""
+    """What was read for a raw asset by object, and the cost."""
     read = reads.values()
     arrived = sum(sum(one.arrived.values()) for one in read)
     kept, repeats = sum(one.rows for one in read), sum(one.repeats for one in read)
@@ -92,7 +92,7 @@ def entity_facts(tables: Mapping[str, pd.DataFrame]) -> dict[str, Any]:
 
 
 def filtering_facts(came: pd.DataFrame, filtered: FilteredEnrollments) -> dict[str, Any]:
-    """What became of every enrollment that came."""
+    """The outcome of every received enrollment."""
     counts = count_outcomes(filtered)
     fates = [("excluded", reason) for reason in EXCLUDED] + [
         (QUARANTINED_ROWS, reason) for reason in QUARANTINED
@@ -120,7 +120,7 @@ def filtering_facts(came: pd.DataFrame, filtered: FilteredEnrollments) -> dict[s
 
 
 def status_facts(enrollments: pd.DataFrame, classified: StudentStatuses) -> dict[str, Any]:
-    """How many students have which status, and for which reason."""
+    """The number of students by status and reason."""
     statuses = classified.statuses
     found = statuses[["status", "reason"]].value_counts(sort=False).sort_index()
     return {
@@ -137,7 +137,7 @@ def status_facts(enrollments: pd.DataFrame, classified: StudentStatuses) -> dict
 
 
 def student_facts(statuses: pd.DataFrame, tables: Mapping[str, pd.DataFrame]) -> dict[str, Any]:
-    """How many students with a status are described."""
+    """The number of students with a status who have demographics."""
     return {
         ROWS_IN: len(statuses),
         "students without a record in Qmlativ, who keep what was published": len(tables["without_record"]),
@@ -150,7 +150,7 @@ def student_facts(statuses: pd.DataFrame, tables: Mapping[str, pd.DataFrame]) ->
 def parent_facts(
     guardianships: pd.DataFrame, built: ParentDemographics, tables: Mapping[str, pd.DataFrame]
 ) -> dict[str, Any]:
-    """How many guardianships of students with a status have become parents, and why the others have not."""
+    """The number of guardianships that became parents, and why the others did not."""
     return {
         ROWS_IN: len(guardianships),
         **{f"excluded: {reason.replace('_', ' ')}": rows for reason, rows in built.counts.items()},
@@ -164,10 +164,10 @@ def parent_facts(
 def snapshot_facts(
     counts: Published | Held, attempts: Sequence[Snapshot], snapshot_date: date
 ) -> dict[str, Any]:
-    """A snapshot that was published or held: its statuses beside those before, and how the last ones went.
+    """A published or held snapshot: its statuses beside those before, and the last nights.
 
     Args:
-        attempts: the district's last, this one among them.
+        attempts: the district's last attempts, including this one.
     """
     held = isinstance(counts, Held)
     published = [one for one in attempts if one.state == "published"]
@@ -185,7 +185,7 @@ def snapshot_facts(
 
 
 def status_table(counts: Published | Held, before: Snapshot | None) -> dg.TableMetadataValue:
-    """How many students have which status, and how many more or fewer than in the snapshot before."""
+    """The number of students by status, and the change since the snapshot before."""
     rows = []
     for label, column in (*zip(STATUSES, _COUNTED, strict=True), ("all students", "students")):
         now, then = getattr(counts, column), getattr(before, column, None)
@@ -194,7 +194,7 @@ def status_table(counts: Published | Held, before: Snapshot | None) -> dg.TableM
 
 
 def nights_table(attempts: Iterable[Snapshot]) -> dg.TableMetadataValue:
-    """The last nights, the newest first: what was published, else what became of the night in the end."""
+    """The last nights, newest first: what was published, or else the night's final state."""
     nights: dict[date, Snapshot] = {}
     for one in sorted(attempts, key=lambda one: one.snapshot_id):
         known = nights.get(one.snapshot_date)
@@ -218,7 +218,7 @@ def _signed(change: int) -> str:
 
 
 def rows_facts(tables: Mapping[str, pd.DataFrame], published: Published) -> dict[str, Any]:
-    """How many rows a night brings, and of how many students the views have one now."""
+    """The number of rows a night changed, and the number of students in the views."""
     return {
         ROWS_IN: sum(map(len, tables.values())),
         "students in": len(tables["status"]),
@@ -229,7 +229,7 @@ def rows_facts(tables: Mapping[str, pd.DataFrame], published: Published) -> dict
 
 
 def worklist_facts(worklist: pd.DataFrame, snapshot_date: date) -> dict[str, Any]:
-    """How long the registrar's list is, and which problems stand on it."""
+    """The length of the registrar's list, and its problems."""
     by_problem = worklist.groupby("problem", sort=True)
     found = by_problem.agg({"problem": "size", "student_id": "nunique", "building": "nunique"})
     counts = zip(found.index, *(found[column] for column in found), strict=True)
@@ -240,7 +240,7 @@ def worklist_facts(worklist: pd.DataFrame, snapshot_date: date) -> dict[str, Any
             ("problem", "enrollments", "students", "schools"),
             ((problem, *map(int, numbers)) for problem, *numbers in counts),
         ),
-        "where to read it": "table samegoal.registrar_worklist of the warehouse, school by school",
+        "where to read it": "the table samegoal.registrar_worklist, by school",
         PARTITION_ROWS: len(worklist),
     }
 

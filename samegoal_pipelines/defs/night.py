@@ -1,9 +1,8 @@
-"""One run's district and date, decided once and handed down.
+"""A run's district and date, decided once and passed down.
 
-No asset reads the clock for a date: `today` is the run's tag where it carries one, and else the local date
-in the district's time zone when it is first asked for. Runs execute in one process, so every asset of a run
-sees the same date. Schedules, sensors, what is about all districts, and commands read the clock themselves,
-once, and hand the instant down.
+No asset reads the clock for a date. `today` is the run's tag, or else the district's local date when it is
+first used. A run executes in one process, so all its assets see the same date. Schedules, sensors and
+commands read the clock once and pass the instant down.
 """
 
 from __future__ import annotations
@@ -34,12 +33,12 @@ SCHEDULE_TAG = "dagster/schedule_name"
 SOURCE_HOST_TAG = "samegoal/source_host"
 PARTITION_TAG = "dagster/partition"
 RELEASE_TAG = "samegoal/release"
-"""On runs that publish what is held."""
+"""The tag of runs that publish what is held."""
 DRY_RUN_JOB = "dry_run"
 PROCESS_TAG = ".dagster/samegoal_process"
-"""On runs that a person at a terminal waits for: which process they run in. The UI hides such tags."""
+"""The tag with the process of a run started at a terminal. The UI hides such tags."""
 OUTCOME_TAG = "samegoal/outcome"
-"""On runs that published nothing: `held` or `failed`, which tells them apart in the list of runs."""
+"""The tag of runs that published nothing: `held` or `failed`. It distinguishes them in the list of runs."""
 
 
 class NotADateError(PipelineError):
@@ -50,21 +49,21 @@ class NotADateError(PipelineError):
 
 
 class FutureNightError(NotADateError):
-    """A night that has not come yet was to be published."""
+    """Refuse to publish a night in the future."""
 
     next_step = "see what it would publish with: samegoal-pipelines sync ID --today DATE --dry-run"
 
 
 class NotLandedError(LandingError):
-    """A night's landed rows cannot be used any more; says only in which way."""
+    """A night's landed rows cannot be used any more."""
 
 
 class NotTonightError(PipelineError):
-    """A run would stamp the date of another night on what Qmlativ says now."""
+    """Refuse to publish what Qmlativ says now with the date of another night."""
 
     kind = Kind.ANOTHER_NIGHT
     next_step = (
-        "that night cannot be read any more; the schedule runs tonight's, or run it now: launch "
+        "that night can no longer be read; the schedule runs tonight's, or run it now: launch "
         "nightly_snapshot "
         f"in the Dagster UI, or: {SYNC}"
     )
@@ -72,7 +71,7 @@ class NotTonightError(PipelineError):
 
 
 class OutdatedError(PipelineError):
-    """The landed tables are outdated: Qmlativ was read again since, or a switch was set."""
+    """The landed tables are outdated, because Qmlativ was read again or a switch was set."""
 
     kind = Kind.OUTDATED
     next_step = f"run the whole night again: materialize nightly_snapshot in the Dagster UI, or: {SYNC}"
@@ -80,10 +79,10 @@ class OutdatedError(PipelineError):
 
 
 def read_date(text: str, what: str) -> date:
-    """The date of a night as people write it into a run's tags and configuration.
+    """Parse a night's date from a run's tags or configuration.
 
     Raises:
-        NotADateError: it is none, or nowhere near; says `what` should be one.
+        NotADateError: `what` is not a date, or too far from today.
     """
     try:
         found = date.fromisoformat(text)
@@ -97,13 +96,13 @@ def read_date(text: str, what: str) -> date:
 
 
 def run_that_landed(deployment: Deployment, snapshot: Snapshot, asset: str) -> str:
-    """The run whose rows of an asset a snapshot was made from.
+    """The run whose landed asset a snapshot was made from.
 
-    That is its own run, or the run whose enrollments it took, or the last one before it: a run that was
-    started in the UI with a later asset took what was there.
+    That is its own run, or the run whose enrollments it used, or the last one before it, because a run
+    started in the UI with a later asset uses what is landed.
 
     Raises:
-        NotLandedError: nothing is there, or no longer the enrollments that were used.
+        NotLandedError: nothing is landed, or the enrollments that were used are gone.
     """
     landed = deployment.landing.landed(asset, district_id=snapshot.district_id, night=snapshot.snapshot_date)
     runs = [one.run_id for one in landed if one.landed_at <= snapshot.started_at]
@@ -118,7 +117,7 @@ def read_landed_for(deployment: Deployment, snapshot: Snapshot, asset: str) -> d
     """An asset as it was landed for a snapshot (see `run_that_landed`).
 
     Raises:
-        NotLandedError: it is not there, or an older version landed it.
+        NotLandedError: it is not landed, or an older version landed it.
         LandedFileError: a file cannot be used.
     """
     tables = deployment.landing.read(
@@ -128,15 +127,15 @@ def read_landed_for(deployment: Deployment, snapshot: Snapshot, asset: str) -> d
         run_id=run_that_landed(deployment, snapshot, asset),
     )
     if RAW_TABLES.get(asset, {}).keys() - tables.keys():
-        raise NotLandedError("are of an older version, which did not read all that is used today")
+        raise NotLandedError("are from an older version, which did not read everything that is used today")
     return tables
 
 
 def refuse_the_future(deployment: Deployment, district: District, night: date) -> None:
-    """Never publish a night whose date has not come yet; sandbox districts may.
+    """Refuse to publish a night in the future, except for sandbox districts.
 
     Raises:
-        FutureNightError: it has not.
+        FutureNightError: the night is in the future.
     """
     today = district.local_date(datetime.now(UTC))
     if night > today and not deployment.settings.allow_local_sources:
@@ -148,7 +147,7 @@ def refuse_the_future(deployment: Deployment, district: District, night: date) -
 
 
 class Night:
-    """The district and local date that one run is about."""
+    """The district and local date of one run."""
 
     def __init__(
         self, deployment: Deployment, run: dg.DagsterRun, instance: dg.DagsterInstance | None = None
@@ -157,8 +156,8 @@ class Night:
         self._instance = instance
         self._run = run
         self.started_at = datetime.now(UTC)
-        # At a terminal somebody waits, who reads the reason at once and decides. A run that is executed again
-        # has the tags of the first one, and no terminal.
+        # At a terminal, a person reads the reason immediately and decides. A re-executed run has the tags of
+        # the first one, but no terminal.
         by_hand = PROCESS_TAG in run.tags and run.parent_run_id is None
         self.retries = Retries(0 if by_hand else deployment.settings.retry_seconds)
 
@@ -172,7 +171,7 @@ class Night:
         """The partition of this run.
 
         Raises:
-            Failure: the run covers none, or several.
+            Failure: the run covers no district or several.
         """
         district_id = self._run.tags.get(PARTITION_TAG)
         if not district_id:
@@ -188,10 +187,10 @@ class Night:
 
     @cached_property
     def today(self) -> date:
-        """The local date that this run is about: as it is named, or else the district's date now.
+        """The local date of this run: the named one, or else the district's date now.
 
         Raises:
-            FutureNightError: it has not come yet, and this run is no dry run.
+            FutureNightError: it is in the future, and this run is not a dry run.
         """
         if held := self._held_night():
             named = read_date(held, "the night")
@@ -204,7 +203,7 @@ class Night:
         return named
 
     def _held_night(self) -> str | None:
-        """The night that a release names in its configuration."""
+        """The night in a release's configuration."""
         if not self.is_release:
             return None
         config: Any = self._run.run_config
@@ -219,7 +218,7 @@ class Night:
 
     @property
     def is_scheduled(self) -> bool:
-        """Whether the schedule has started this run; not so where a person executes such a run again."""
+        """Whether the schedule started this run. False if a person re-executes such a run."""
         return SCHEDULE_TAG in self._run.tags and self._run.parent_run_id is None
 
     @property
@@ -227,13 +226,13 @@ class Night:
         return SCHEDULE_TAG not in self._run.tags and self._run.parent_run_id is None
 
     def refuse_another_night(self) -> None:
-        """Let no run read Qmlativ for a night that is over, or not here yet, unless a person has named it.
+        """Refuse to read Qmlativ for another night than the current one, unless a person named it.
 
-        The schedule's runs bear the date on which they were asked for, and may have waited since; those that
-        are executed again bear the date of the first time, whoever had named it then.
+        Scheduled runs have the date of their request, and may have waited since. Re-executed runs have the
+        date of the first run.
 
         Raises:
-            NotTonightError: the run's tag is not the district's date, and nobody gave it to this run.
+            NotTonightError: the run's tag is not the district's date, and no person named it for this run.
         """
         if self.today != self.local_date and not self._named_for_this_run:
             raise NotTonightError(
@@ -242,7 +241,7 @@ class Night:
             )
 
     def identity(self, landed_run_id: str | None = None) -> RunIdentity:
-        """Which run of which night it is, as the warehouse records it."""
+        """The run and its night, as recorded in the warehouse."""
         return RunIdentity(self.district_id, self.today, self.run_id, self.started_at, landed_run_id)
 
     @property
@@ -252,10 +251,10 @@ class Night:
 
     @cached_property
     def held(self) -> Snapshot:
-        """What is held of this run's night.
+        """The held snapshot of this run's night.
 
         Raises:
-            NothingHeldError: nothing is; says what is there instead.
+            NothingHeldError: nothing is held. The message names the last attempt.
             ReleaseTooLateError: as `find_held` does.
         """
         try:
@@ -271,32 +270,32 @@ class Night:
         """An asset as it was landed for a snapshot (see `run_that_landed`).
 
         Raises:
-            NotLandedError, LandedFileError: as the function of this name.
+            NotLandedError, LandedFileError: as the function with this name.
         """
         return read_landed_for(self._deployment, snapshot, asset)
 
     def read_released(self, asset: str) -> dict[str, pd.DataFrame]:
-        """An asset as it was landed for the snapshot that was released last for this run's night.
+        """An asset as it was landed for the last released snapshot of this run's night.
 
         Raises:
             NotLandedError, LandedFileError: as `read_landed_for`.
         """
         released = find_released(self._deployment.warehouse, self.district_id, self.today)
         if released is None:
-            raise NotLandedError("are not known: no snapshot of this night was released")
+            raise NotLandedError("are unknown, because no snapshot of this night was released")
         return self.read_landed_for(released, asset)
 
     def client(self) -> QmlativClient:
-        """A client with this district's credentials, to be closed by the caller."""
+        """A client with this district's credentials. The caller closes it."""
         connection = self._deployment.registry.connection(
             self.district, allow_local=self._deployment.settings.allow_local_sources
         )
         return QmlativClient(connection)
 
     def last_landed(self, assets: Collection[str], table: str) -> list[pd.DataFrame]:
-        """One table of each of these assets, as they were landed last, tonight or before.
+        """One table of each of these assets, as last landed, tonight or before.
 
-        A damaged file counts as none: what it would tell is a hint, and must not stand in tonight's way.
+        A damaged file is ignored, because the table is only a hint.
         """
         landing, found = self._deployment.landing, []
         for asset in assets:
@@ -324,26 +323,26 @@ class Night:
     def read_landed(
         self, asset: str, night: date, run_id: str | None, only: str | None = None
     ) -> dict[str, pd.DataFrame]:
-        """An asset of this district as that run has landed it, or the last of that night: all its tables, or
-        `only` one.
+        """An asset of this district as landed by that run, or by the last run of that night: all its tables,
+        or `only` one.
 
         Raises:
-            LandingError: it is not there, or damaged.
+            LandingError: it is not landed, or damaged.
         """
         return self._deployment.landing.read(
             asset, district_id=self.district_id, night=night, run_id=run_id, only=only
         )
 
     def last_landed_at(self, asset: str) -> datetime | None:
-        """When the run began that has landed this asset of the night last; None: nothing has landed."""
+        """When the last run that landed this asset of the night began. None if nothing is landed."""
         landed = self._deployment.landing.landed(asset, district_id=self.district_id, night=self.today)
         return landed[-1].landed_at if landed else None
 
     def landed_run_id(self) -> str | None:
         """The run that landed the raw enrollments from which tonight's statuses were made.
 
-        This one, where it has read Qmlativ itself; else the last that had landed them when the enrollments
-        were filtered. None: their files are gone.
+        This run if it read Qmlativ itself, or else the last run that had landed them when the enrollments
+        were filtered. None if their files are gone.
         """
         raw, filtered = (
             self._deployment.landing.landed(asset, district_id=self.district_id, night=self.today)
@@ -356,7 +355,7 @@ class Night:
         )
 
     def tag_outcome(self, outcome: Literal["held", "failed"]) -> None:
-        """Tag the run for the list of runs. Storage that is down must not hide why the run failed."""
+        """Tag the run for the list of runs. An unavailable storage must not hide why the run failed."""
         if self._instance is not None:
             with suppress(Exception):
                 self._instance.add_run_tags(self.run_id, {OUTCOME_TAG: outcome})
@@ -378,7 +377,7 @@ class Night:
     description="The district and local date of this run, decided once.",
 )
 def night(context: dg.InitResourceContext) -> Night:
-    """Dagster's resource of the same name."""
+    """The Dagster resource `night`."""
     if context.run is None:
-        raise dg.Failure("a night exists only within a run", allow_retries=False)
+        raise dg.Failure("a night only exists within a run", allow_retries=False)
     return Night(context.resources.deployment, context.run, context.instance)

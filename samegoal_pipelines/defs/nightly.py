@@ -1,14 +1,13 @@
 """The nightly job, and the schedule that starts it once per active district and local night.
 
-The schedule asks one question of each district: has its night begun, and has it not been started
-yet? What has been started is read from Dagster's own runs, so a tick that is repeated, late or cut
-short by a restart neither runs a district twice nor forgets one. An hourly test like "is it one
-o'clock there?" would skip a night when the clocks change.
+The schedule starts each district whose night has begun and was not started yet. It reads the started nights
+from Dagster's runs, so a repeated, late or interrupted tick neither runs a district twice nor forgets one. An
+hourly test like "is it one o'clock there?" would skip a night when the clocks change.
 
-The schedule still runs a night that somebody already ran by hand: that may have been before the night began.
+The schedule still runs a night that you already ran by hand, possibly before the night began.
 
-A run that is still queued when its night is over fails as soon as it starts, because Qmlativ answers only for
-now; the next tick after that finds the district free, and asks for the night that has begun since.
+A run that is still queued when its night is over fails when it starts, because Qmlativ only answers for now.
+The next tick requests the district's current night.
 """
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence, Set
@@ -34,7 +33,7 @@ _NAMED = 10  # districts in a tick's log
 
 nightly_snapshot = dg.define_asset_job(
     "nightly_snapshot",
-    selection=dg.AssetSelection.all() - dg.AssetSelection.groups("report"),  # which covers all districts
+    selection=dg.AssetSelection.all() - dg.AssetSelection.groups("report"),  # a report covers all districts
     description="Read, filter, classify, check and publish one district's night.",
     executor_def=dg.in_process_executor,
 )
@@ -51,10 +50,10 @@ nightly_snapshot = dg.define_asset_job(
 def nightly_by_district(
     context: dg.ScheduleEvaluationContext, deployment: dg.ResourceParam[Deployment]
 ) -> Iterator[dg.RunRequest | dg.SkipReason]:
-    """Ask for the runs that are due and not started.
+    """Request the runs that are due and not started.
 
-    The date is that of the clock, not of the tick: a tick that is made up for after an outage must
-    not stamp yesterday's date on what Qmlativ says today.
+    The date comes from the clock, not the tick, because a late tick must not put yesterday's date on what
+    Qmlativ says today.
     """
     if closed := close_abandoned_runs(context.instance):
         context.log.info(f"marked as failed: {counted(closed, 'run')} of killed commands")
@@ -68,7 +67,7 @@ def nightly_by_district(
             run_key=f"{district.id}:{night.isoformat()}",
             partition_key=district.id,
             tags={
-                PARTITION_TAG: district.id,  # named here, it is not looked up again: two queries each
+                PARTITION_TAG: district.id,  # given here, which saves two queries each
                 TODAY_TAG: night.isoformat(),
                 SOURCE_HOST_TAG: district.source_host,
             },
@@ -78,7 +77,7 @@ def nightly_by_district(
 
 
 class Tonight(NamedTuple):
-    """What one tick found: every registered district is in one of these."""
+    """The result of one tick. Every registered district is in one of these."""
 
     requested: Sequence[tuple[District, date]]
     started: int
@@ -89,7 +88,7 @@ class Tonight(NamedTuple):
     not_begun: int
 
     def sentence(self) -> str:
-        """All of it for people, in a line."""
+        """The result as one line for people."""
         parts = [
             f"{counted(len(self.requested), 'run')} requested",
             f"{counted(self.started, 'district')} started already",
@@ -112,18 +111,18 @@ class Tonight(NamedTuple):
 
 
 class Ledger(NamedTuple):
-    """What Dagster's runs say of the districts."""
+    """The districts' runs, as Dagster knows them."""
 
     started: Mapping[str, Set[date]]
-    """District → the nights that the schedule has started, whatever became of the runs."""
+    """District → the nights that the schedule has started, regardless of the result."""
     unfinished: Set[str]
-    """Districts of which a run, however started, is not over."""
+    """Districts with a run in progress, regardless of how it was started."""
 
     def has(self, district_id: str, night: date) -> bool:
-        """Whether a night is started; so it counts where the next one is: then the clock was set back.
+        """Whether a night is started. It also counts if the next one is, which means that the clock was set
+        back.
 
-        A night beyond that never was: the clock had been wrong before it was set back, and the nights until
-        then are to be run.
+        Later started nights do not count: the clock was wrong then, and the nights until then must run.
         """
         return not {night, night + timedelta(days=1)}.isdisjoint(self.started.get(district_id, ()))
 
@@ -131,11 +130,11 @@ class Ledger(NamedTuple):
 def look_at_tonight(
     deployment: Deployment, instance: dg.DagsterInstance, now: datetime, tick: str
 ) -> Tonight:
-    """Who is due now, and what became of the others; a few queries, whatever the number of districts.
+    """Find the districts that are due now. It takes a few queries for any number of districts.
 
     Args:
         now: an aware instant.
-        tick: the time that this tick was scheduled for, as Dagster writes it into the tags of its runs.
+        tick: the tick's scheduled time, as Dagster writes it into the tags of its runs.
     """
     registered = deployment.registry.list()
     enabled = [district for district in registered if district.active]
@@ -156,7 +155,7 @@ def look_at_tonight(
 
 
 def districts_due(districts: Iterable[District], now: datetime) -> Iterator[tuple[District, date]]:
-    """The districts whose local night has begun, with its date.
+    """The districts whose local night has begun, with the night's date.
 
     Args:
         now: an aware instant.
@@ -168,11 +167,11 @@ def districts_due(districts: Iterable[District], now: datetime) -> Iterator[tupl
 
 
 def read_ledger(instance: dg.DagsterInstance, nights: Collection[date], now: datetime, tick: str) -> Ledger:
-    """What the schedule has started of these nights, and what is still in progress.
+    """The nights of these that the schedule has started, and the districts in progress.
 
-    A run that this same tick has made and not handed over, because the daemon was ended in between, does not
-    count: asked for again under its key, Dagster hands it over. Runs made after `now` show that the clock was
-    set back; their nights are not to come again.
+    A run that this tick created but did not launch, because the daemon stopped in between, does not count:
+    Dagster launches it when it is requested again with the same key. Runs created after `now` show that the
+    clock was set back, and their nights do not run again.
     """
     by_schedule = {SCHEDULE_TAG: SCHEDULE_NAME}
     asked = [dg.RunsFilter(tags={**by_schedule, TODAY_TAG: night.isoformat()}) for night in nights]

@@ -1,4 +1,4 @@
-"""Group published: tonight's snapshot in the warehouse, all of it or none of it; or held for a person."""
+"""Group published: tonight's snapshot, published completely or held for a person."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
@@ -64,9 +64,9 @@ def published_snapshot(
 ) -> Iterator[Any]:
     """The status and demographics that SameGoal reads, replaced in one transaction.
 
-    Uncertain students and students without a record are carried over as last published, except for contacts
-    that have come to be withheld since. Where too much would change at once, the snapshot is held: nothing is
-    replaced until a person releases it with the job release_held_snapshot, or a later night passes.
+    Uncertain students and students without a record are carried over as last published, without newly
+    withheld contacts. If too much would change at once, the snapshot is held: nothing is replaced until a
+    person releases it with the job release_held_snapshot, or a later night passes.
     """
     if night.is_release:
         yield from release_held(context, config, night, deployment)
@@ -127,7 +127,7 @@ def payload_of(
     student_demographics: Tables,
     parent_demographics: Tables,
 ) -> SnapshotPayload:
-    """Put together what a night's assets want published."""
+    """Assemble what a night's assets publish."""
     enrollments, excluded = (cecs_filtered_enrollments[name] for name in ("enrollments", "excluded"))
     statuses, uncertain = student_status["student_status"], student_status["uncertain"]
     students = StudentDemographics(
@@ -150,7 +150,7 @@ def payload_of(
 
 
 def restriction_is_known(parent_demographics: Tables) -> bool:
-    """Whether the night tells which parents are under restriction."""
+    """Whether it is known which parents are under restriction."""
     (known,) = parent_demographics["restriction"]["is_known"]
     return bool(known)
 
@@ -163,7 +163,7 @@ def events(
     outcome: Published | Held,
     sound: Iterable[dg.AssetCheckResult],
 ) -> Iterator[dg.MaterializeResult[Any] | dg.AssetCheckResult]:
-    """What the UI shows: the checks, and before them the materialization, where the night is published."""
+    """The events for the UI: the materialization, if the night is published, and the checks."""
     attempts = last_attempts(deployment.warehouse, night.district_id, limit=ATTEMPTS_SHOWN)
     facts, tables = snapshot_facts(outcome, attempts, night.today), payload.published()
     about_held = {**facts, "release it": release_link(context, night)}

@@ -1,7 +1,7 @@
-"""How a night is judged and then published or held: the order of reading, locking, landing and writing.
+"""Judge a night, and publish or hold it: the order of reading, locking, landing and writing.
 
-Everything slow happens while nobody waits for the district: reading what the gate needs before the session,
-landing what is held between two sessions. Here is no Dagster, no limit and no SQL.
+Slow work happens without the district's lock: what the gate needs is read before the session, and what is
+held is landed between two sessions. This module has no Dagster, limits or SQL.
 """
 
 from __future__ import annotations
@@ -29,26 +29,26 @@ from samegoal_pipelines.warehouse.snapshots import Counts, RunIdentity, Snapshot
 
 
 class Evidence(Protocol):
-    """What the landing says of a published night, for the gate. Asked while nothing is locked."""
+    """Facts about a published night from the landing, for the gate. Call it without a lock."""
 
     def emptied(self, published: Snapshot) -> Mapping[str, int]:
-        """Objects that came with rows for the published night and with none tonight, and how many then."""
+        """Objects without rows tonight, and their number of rows in the published night."""
 
     def statuses_by_time(self, published: Snapshot) -> pd.DataFrame | None:
-        """What the rows of the published night say as of tonight (`Facts.statuses_by_time`). Slow."""
+        """The statuses as of tonight from the published night's rows (`Facts.statuses_by_time`). Slow."""
 
 
 class Landing(Evidence, Protocol):
-    """The same, and where a held snapshot is kept."""
+    """The same, and where to land a held snapshot."""
 
     def land_held(self) -> None:
-        """Land exactly what is to be published, so that a release can publish it later."""
+        """Land exactly what would be published, so that a release can publish it later."""
 
 
 def publish_or_hold(
     engine: sa.Engine, run: RunIdentity, content: Content, limits: Limits, landing: Landing
 ) -> Published | Held:
-    """Publish a night, or hold it where the gate says so.
+    """Publish a night, or hold it if the gate says so.
 
     Raises:
         WarehouseError: as `session` does.
@@ -61,7 +61,7 @@ def publish_or_hold(
             return s.publish(verdict)
     verdict = judge_diff(limits, diff, _with_time(limits, diff, facts, landing))
     if verdict is None:
-        raise AssertionError("a snapshot that was compared has a verdict")
+        raise AssertionError("a compared snapshot has a verdict")
     if verdict.reasons:
         landing.land_held()
     with session(engine, run) as s:
@@ -73,7 +73,7 @@ def publish_or_hold(
 def preview(
     engine: sa.Engine, run: RunIdentity, content: Content, limits: Limits, evidence: Evidence
 ) -> tuple[Counts, list[StudentChange], Verdict | None]:
-    """What publishing this night would come to. Nothing is published, landed or recorded."""
+    """What publishing this night would do. Nothing is published, landed or recorded."""
     facts = _gather(engine, run, content, evidence)
     with session(engine, run, "comparing with what is published") as s:
         changes = s.list_changes(content)
@@ -83,10 +83,10 @@ def preview(
 
 
 def judge_diff(limits: Limits, diff: Diff, facts: Mapping[int, Facts]) -> Verdict | None:
-    """The gate's verdict on a staged snapshot. None: there is nothing to compare it with.
+    """The gate's verdict on a staged snapshot. None if there is nothing to compare with.
 
     Raises:
-        SnapshotInProgressError: it was compared with another snapshot than the facts are about.
+        SnapshotInProgressError: it was compared with another snapshot than the facts are for.
     """
     if not diff.comparisons:
         return None
@@ -100,9 +100,9 @@ def judge_diff(limits: Limits, diff: Diff, facts: Mapping[int, Facts]) -> Verdic
 
 
 def _gather(engine: sa.Engine, run: RunIdentity, content: Content, evidence: Evidence) -> dict[int, Facts]:
-    """What the gate must know, by the published snapshot that tonight's is compared with."""
+    """The gate's facts, by the published snapshot to compare with."""
     published: Sequence[Snapshot] = look_up_compared(engine, run)
-    if published and published[0].content_hash == content.hash:  # nothing will be compared
+    if published and published[0].content_hash == content.hash:  # nothing to compare
         return {}
     payload = content.payload
     return {
@@ -118,7 +118,7 @@ def _time_matters(limits: Limits, diff: Diff) -> bool:
 def _with_time(
     limits: Limits, diff: Diff, facts: Mapping[int, Facts], evidence: Evidence
 ) -> dict[int, Facts]:
-    """The facts, with what passing time explains where the verdict depends on it."""
+    """The facts, with the effect of passing time if the verdict depends on it."""
     known = dict(facts)
     for one in diff.comparisons:
         key = one.published.snapshot_id

@@ -1,7 +1,7 @@
-"""Group raw: what Qmlativ says tonight, as it came.
+"""Group raw: tonight's data from Qmlativ, unchanged.
 
-One step reads everything that the selected assets need, several objects at a time, because an
-object read alone leaves the connections idle; if any object fails, nothing of the night is stored.
+One step reads everything that the selected assets need, several objects at a time, to use all connections. If
+any object fails, nothing of the night is stored.
 """
 
 import json
@@ -65,7 +65,7 @@ def read_qmlativ(
 ) -> Iterator[Any]:
     """Read the selected raw assets in one pass."""
     selected = {key.to_user_string() for key in context.op_execution_context.selected_asset_keys}
-    # What somebody executes again to no effect is no attempt of the night that it was for.
+    # A refused re-execution does not count as an attempt of its original night.
     record = night.record_failure if night.is_scheduled else None
     with as_dagster_failure(STEP, night, record, night.retries.wait_after):
         night.refuse_another_night()
@@ -89,7 +89,7 @@ def read_qmlativ(
 
 
 def reads_table(reads: Mapping[str, ObjectRead]) -> pd.DataFrame:
-    """What was asked of Qmlativ for each object, and what came; landed beside the rows."""
+    """What was requested from Qmlativ for each object, and what arrived. It is landed beside the rows."""
     rows = [
         {
             "Object": name,
@@ -115,5 +115,5 @@ def reads_table(reads: Mapping[str, ObjectRead]) -> pd.DataFrame:
 
 
 def rows_expected(last_reads: Iterable[pd.DataFrame]) -> dict[str, int]:
-    """How many rows each listing had when it was last read: pages that are known to exist load at once."""
+    """The rows of each listing when last read, so that known pages load at once."""
     return rows_by_listing(arrived for reads in last_reads for arrived in reads["Arrived"])

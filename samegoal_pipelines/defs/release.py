@@ -1,9 +1,8 @@
-"""A release: a run that materializes `published_snapshot` from the held rows, on a person's word.
+"""A release: a run that materializes `published_snapshot` from the held rows, requested by a person.
 
-It carries the tag samegoal/release. What depends on the snapshot, such as the worklist, follows in the same
-run from the rows that were landed for it. It reads nothing from Qmlativ. Whether there is something to
-release, and whether the district has moved on since, is for the warehouse to say. A release that fails is no
-failed night.
+It has the tag samegoal/release. Assets that depend on the snapshot, such as the worklist, follow in the same
+run from the rows that were landed for it. Nothing is read from Qmlativ. The warehouse decides whether there
+is something to release. A failed release does not count as a failed night.
 """
 
 from collections.abc import Iterator
@@ -38,26 +37,24 @@ from samegoal_pipelines.warehouse.snapshots import Snapshot, last_attempts
 
 
 class Release(dg.Config):
-    """For a release only: on whose word a held snapshot is published, and why; both go on record."""
+    """For a release only: who publishes a held snapshot, and why. Both are recorded."""
 
     why: str = Field(
-        default="", description="Why it is right that so much changes at once. A release must say it."
+        default="", description="Why it is right that so much changes at once. Required for a release."
     )
-    who: str = Field(default="", description="Who releases it; empty: SAMEGOAL_OPERATOR, as configured.")
+    who: str = Field(default="", description="Who releases it. Empty: SAMEGOAL_OPERATOR.")
     night: str = Field(
-        default="", description="The held night as YYYY-MM-DD; empty: the district's date now."
+        default="", description="The held night as YYYY-MM-DD. Empty: the district's date now."
     )
 
 
 def release_held(
     context: dg.AssetExecutionContext, config: Release, night: Night, deployment: Deployment
 ) -> Iterator[Any]:
-    """Publish what the gate has held of this run's night, and turn its check green."""
+    """Publish the held snapshot of this run's night, and turn its check green."""
     with as_dagster_failure("release", night):
         if not config.why.strip():
-            raise PipelineError(
-                "no reason was given", kind=Kind.RELEASE, next_step="say why; it goes on record"
-            )
+            raise PipelineError("no reason was given", kind=Kind.RELEASE, next_step="say why; it is recorded")
         held = night.held
         refuse_what_is_withheld_since(deployment, night, held)
         payload = read_held(night, held)
@@ -86,10 +83,10 @@ def release_held(
 
 
 def read_held(night: Night, held: Snapshot) -> SnapshotPayload:
-    """Exactly what was held.
+    """Read exactly what was held.
 
     Raises:
-        LandingError: it is not in the landing any more, or damaged; only a new run can tell.
+        LandingError: it is no longer in the landing, or damaged. Only a new run can help.
     """
     try:
         landed = night.read_landed(HELD_SNAPSHOT, held.snapshot_date, held.run_id)
@@ -108,16 +105,16 @@ def read_held(night: Night, held: Snapshot) -> SnapshotPayload:
 
 
 def shown_by(held: Snapshot) -> Withholding:
-    """Which contacts that are withheld by default the held snapshot shows."""
+    """The contacts in the held snapshot that are withheld by default."""
     return Withholding(RESTRICTED_CONTACTS_SHOWN in held.notes, CONFIDENTIAL_PHONES_SHOWN in held.notes)
 
 
 def refuse_what_is_withheld_since(deployment: Deployment, night: Night, held: Snapshot) -> None:
-    """Let no release show contacts that the district has been set to withhold since they were held.
+    """Refuse a release that shows contacts which the district now withholds.
 
     Raises:
-        ReleaseTooLateError: it shows some.
-        RestrictionsForgottenError: it shows all contacts: the restriction flag was not readable.
+        ReleaseTooLateError: the snapshot shows such contacts.
+        RestrictionsForgottenError: it shows all contacts, because the restriction flag was not readable.
     """
     switches, known = night.district.withholding, RESTRICTION_NOT_KNOWN not in held.notes
     if {RESTRICTED_CONTACTS_SHOWN, CONFIDENTIAL_PHONES_SHOWN} & (
@@ -132,10 +129,11 @@ def refuse_what_is_withheld_since(deployment: Deployment, night: Night, held: Sn
 
 release_held_snapshot = dg.define_asset_job(
     RELEASE_JOB,
-    # Everything that depends on the snapshot follows; the report covers all districts and has its own sensor.
+    # Everything that depends on the snapshot follows, except the report, which covers all districts and has
+    # its own sensor.
     selection=dg.AssetSelection.assets(PUBLISHED_SNAPSHOT).downstream() - dg.AssetSelection.groups("report"),
     tags={RELEASE_TAG: "true"},
     executor_def=dg.in_process_executor,
-    description="Publish exactly what the gate has held of one district's night. The district is the "
-    "partition; say why in the configuration.",
+    description="Publish exactly what the gate held for one district's night. The district is the "
+    "partition. Say why in the configuration.",
 )

@@ -1,7 +1,7 @@
-"""The job that replays a district's past nights: from the landing, in order, with today's rules.
+"""The job that replays a district's past nights in order, from the landing, with today's rules.
 
-It asks nothing of Qmlativ. What a night's rows are published as is `transforms.snapshot`'s to say, and
-rewriting the history the warehouse's. A replay that fails is no failed night.
+It reads nothing from Qmlativ. `transforms.snapshot` computes each night, and `warehouse.replay` rewrites the
+history. A failed replay does not count as a failed night.
 """
 
 from collections.abc import Iterator, Sequence
@@ -31,24 +31,24 @@ REPLAY_JOB = "replay_nights"
 
 
 class Replay(dg.Config):
-    """From which night on, and whether to write."""
+    """The first night, and whether to write."""
 
     from_date: str = Field(description="The first night to replay, as YYYY-MM-DD.")
     dry_run: bool = Field(
-        default=True, description="Only tell what would differ; switch it off to rewrite the nights."
+        default=True, description="Only show what would differ. Switch it off to rewrite the nights."
     )
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a replay, and of which nights in its range nothing was there to replay."""
+    """The result of a replay, and the nights in its range that were never published."""
 
     replayed: Replayed
     skipped: tuple[Snapshot, ...]
 
 
 class LandedNight(NamedTuple):
-    """The raw rows from which a night was published."""
+    """The raw rows of a published night."""
 
     raw_enrollments: Tables
     raw_students: Tables
@@ -62,7 +62,7 @@ def replay_landed_nights(
     night: dg.ResourceParam[Night],
     deployment: dg.ResourceParam[Deployment],
 ) -> Iterator[Any]:
-    """Compute every published night from a date on again; tell what differs, and rewrite it unless dry."""
+    """Recompute every published night from a date on, and rewrite what differs unless it is a dry run."""
     with as_dagster_failure("replay", night):
         first = read_date(config.from_date, "the first night to replay")
         nights, skipped = find_nights(deployment.warehouse, night.district_id, first)
@@ -88,7 +88,7 @@ def replay_landed_nights(
 def recompute(
     context: dg.OpExecutionContext, deployment: Deployment, night: Night, nights: Sequence[Snapshot]
 ) -> Contents:
-    """What the landed rows of these published nights give today. Nothing is locked meanwhile."""
+    """Recompute these published nights from their landed rows, without a lock."""
     withholding = night.district.withholding
     contents, rows = Contents(withholding), 0
     for number, published in enumerate(nights, 1):
@@ -97,8 +97,7 @@ def recompute(
             landed = read_night(night, published)
         except NotLandedError:
             raise LandingError(
-                f"the landed rows of the night {date} were there when the replay began and are "
-                "gone now; nothing was changed",
+                f"the landed rows of the night {date} were deleted during the replay; nothing was changed",
                 next_step="replay again",
             ) from None
         computed = compute_night(*landed, date, withholding=withholding)
@@ -119,10 +118,11 @@ def recompute(
 
 
 def refuse_what_is_not_landed(night: Night, nights: Sequence[Snapshot]) -> None:
-    """Read every night's landed rows once, before anything is computed from them.
+    """Read every night's landed rows once before anything is computed.
 
     Raises:
-        LandingError: a night's rows are missing or cannot be used; names it, and from when on all can.
+        LandingError: a night's rows are missing or cannot be used. Names the night, and the earliest usable
+        one.
     """
     faults: dict[date, str] = {}
     for published in nights:
@@ -149,17 +149,17 @@ def read_night(night: Night, published: Snapshot) -> LandedNight:
     """The raw rows that a published night was made from.
 
     Raises:
-        NotLandedError: they are not there, or an older version landed them.
+        NotLandedError: they are not landed, or an older version landed them.
         LandedFileError: a file cannot be used.
     """
     return LandedNight(*(night.read_landed_for(published, asset) for asset in LandedNight._fields))
 
 
-# -- what the UI shows --
+# -- metadata for the UI --
 
 
 def facts_of(outcome: Outcome) -> dict[str, Any]:
-    """What differs, night by night; counts, and no student."""
+    """What differs by night: counts, but no student."""
     differing = [night for night in outcome.replayed.nights if night.differs]
     facts: dict[str, Any] = {
         "nights": len(outcome.replayed.nights),
@@ -192,8 +192,8 @@ def _transitions(nights: Sequence[ReplayedNight]) -> str:
     name=REPLAY_JOB,
     partitions_def=DISTRICTS,
     executor_def=dg.in_process_executor,
-    description="Compute a district's published nights again from the landing, from a date on, with today's "
-    "rules. The district is the partition; without dry_run: false in the configuration, nothing is written.",
+    description="Recompute a district's published nights from a date on, from the landing, with today's "
+    "rules. The district is the partition. Nothing is written without dry_run: false in the configuration.",
 )
 def replay_nights() -> None:
     """Replay the nights of one district."""

@@ -1,7 +1,7 @@
-"""Group report: the page about the night of all districts, and the sensor that asks for it afterwards.
+"""Group report: the page about a night of all districts, and the sensor that requests it afterwards.
 
-Which night is over is read from the warehouse, and whether it was reported from Dagster's own runs: a restart
-neither forgets a night nor reports it twice. What is on the page is decided in `reports`.
+The warehouse says which night is over, and Dagster's runs say whether it was reported, so a restart neither
+forgets a night nor reports it twice. The page's content is decided in `reporting`.
 """
 
 from collections.abc import Collection, Iterator, Sequence
@@ -24,19 +24,19 @@ from samegoal_pipelines.reporting.report import FOLDER, make_report
 
 REPORT_JOB = "make_nightly_report"
 TRIES = 3
-"""How many times the report of a night is tried."""
+"""The number of attempts to make a night's report."""
 BOARD_TAG = "samegoal/board"
-"""On the runs of a report: the fingerprint of the board that was to be reported."""
+"""The tag of a report's run: the fingerprint of the reported board."""
 _FAILED = (dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED)
 
 
 class WhichNight(dg.Config):
-    """What a report is about."""
+    """The night of a report."""
 
-    night: str = Field(default="", description="As YYYY-MM-DD; blank: every district's newest night.")
+    night: str = Field(default="", description="YYYY-MM-DD. Blank: every district's newest night.")
     forecast: bool = Field(
         default=True,
-        description="Look at the next two weeks as well, which takes a part of a second for each district.",
+        description="Also forecast the next two weeks, which takes a fraction of a second per district.",
     )
 
 
@@ -44,15 +44,15 @@ class WhichNight(dg.Config):
     group_name="report",
     kinds={"markdown"},
     deps=["published_snapshot"],
-    description="What became of the night in every district: published, held, failed, late and paused, with "
-    "reason and next step; how the last 60 snapshots went; which Integration Access expires; what the next "
-    "two weeks bring if nobody edits anything. The same as one HTML file in the landing.",
+    description="The result of the night in every district: published, held, failed, late and paused, with "
+    "reason and next step; the trend of the last 60 nights; which Integration Access expires; and the "
+    "forecast of the next two weeks if nobody edits anything. The landing has it as one HTML file.",
 )
 def nightly_report(
     context: dg.AssetExecutionContext, config: WhichNight, deployment: dg.ResourceParam[Deployment]
 ) -> dg.MaterializeResult[Any]:
     """The page about one night of all districts."""
-    from samegoal_pipelines.reporting import page  # whose plots take a second to import
+    from samegoal_pipelines.reporting import page  # its plots take a second to import
 
     with _plainly_failing():
         named = config.night or context.run.tags.get(TODAY_TAG)
@@ -79,17 +79,17 @@ def nightly_report(
 def _kept(
     context: dg.AssetExecutionContext, deployment: Deployment, night: date, page: str
 ) -> dg.MetadataValue[Any]:
-    """Where the file is; or why it is not there, which is no reason to show nothing at all."""
+    """The file's location, or why it is missing. The report is shown either way."""
     try:
         return dg.MetadataValue.path(deployment.landing.keep_page(FOLDER, night, page))
     except LandingError as error:
         context.log.error(f"nightly_report: {error}")
-        return dg.MetadataValue.text(f"not kept as a file: {error}")
+        return dg.MetadataValue.text(f"not saved as a file: {error}")
 
 
 @contextmanager
 def _plainly_failing() -> Iterator[None]:
-    """One plain line in the place of whatever goes wrong: a text from elsewhere may quote a row."""
+    """Replace any error by one plain line, because its text may quote a row."""
     try:
         yield
     except PipelineError as error:
@@ -114,26 +114,26 @@ make_nightly_report = dg.define_asset_job(
     name="report_after_the_night",
     job=make_nightly_report,
     minimum_interval_seconds=60,
-    # It only reads, and shows what there is: nothing that a person would have to decide first.
+    # It only reads, so it can run without a person's decision.
     default_status=dg.DefaultSensorStatus.RUNNING,
-    description="Asks for the report when every district that is due has published or is held, or its "
-    "deadline (06:00 of its own time) has passed; again when the night changes, such as by a release. "
-    "A report that fails is tried three times.",
+    description="Requests the report when every due district is published or held, or its deadline (06:00 "
+    "local time) has passed, and again when the night changes, such as by a release. A failed report is "
+    "tried three times.",
 )
 def report_after_the_night(
     context: dg.SensorEvaluationContext, deployment: dg.ResourceParam[Deployment]
 ) -> Iterator[dg.RunRequest | dg.SkipReason]:
-    """Ask for the reports of nights that are over and not reported as they are now."""
+    """Request the reports of nights that are over and not reported in their current state."""
     yield from reports_due(context.instance, deployment, datetime.now(UTC))
 
 
 def reports_due(
     instance: dg.DagsterInstance, deployment: Deployment, now: datetime
 ) -> Iterator[dg.RunRequest | dg.SkipReason]:
-    """What the sensor asks for. The last night may not be over yet when this one has begun further east.
+    """The reports to request. The last night may not be over when tonight has begun further east.
 
-    A report is made again when its night has changed since: a hold was released, or a later run failed. The
-    last night's is not, once tonight's is there: the asset shows the report that was made last.
+    A report is made again if its night has changed, such as by a release or a later failure. The last night's
+    report is not made again after tonight's, because the asset shows the latest report.
     """
     newest = night_now(active_timezones(deployment.warehouse), now)
     nights = (newest - timedelta(days=1), newest)
@@ -153,7 +153,7 @@ def reports_due(
         elif tries >= TRIES:
             why_not[night] = f"could not be reported in {tries} tries"
         else:
-            # Dagster starts no second run for the same key, whatever became of the first.
+            # Dagster starts no second run for the same key, even if the first failed.
             yield dg.RunRequest(
                 run_key=f"report:{night}:{board.fingerprint}:{len(runs[night]) + 1}",
                 tags={TODAY_TAG: night.isoformat(), BOARD_TAG: board.fingerprint},
@@ -163,13 +163,13 @@ def reports_due(
 
 
 def _reports_of(instance: dg.DagsterInstance, night: date) -> list[dg.DagsterRun]:
-    """The runs that were asked to report a night, newest first."""
+    """The runs that report a night, newest first."""
     asked_for = dg.RunsFilter(job_name=REPORT_JOB, tags={TODAY_TAG: night.isoformat()})
     return list(instance.get_runs(asked_for))
 
 
 def _tries(runs: Sequence[dg.DagsterRun], fingerprint: str) -> int | None:
-    """How many runs failed to report the night as it is now. None: one has, or some run is still going."""
+    """The number of failed reports of the night's current state. None: one succeeded or is in progress."""
     if any(not run.is_finished for run in runs):
         return None
     latest = list(takewhile(lambda run: run.tags.get(BOARD_TAG) == fingerprint, runs))

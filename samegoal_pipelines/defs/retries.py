@@ -1,7 +1,7 @@
-"""How often, and after which wait, a run tries a step again that failed for a reason that may pass by itself.
+"""The number and the waits of a run's retries of steps that failed for a temporary reason.
 
-The waits belong to a run, not to its steps: a night that stumbles here and there is over in bounded time. A
-run that waits keeps its place among the runs of its host, which spares a source that is down.
+The waits belong to a run, not to its steps, so that a night with many failures still ends in time. A waiting
+run keeps its place among the runs of its host, which spares an unavailable source.
 """
 
 from __future__ import annotations
@@ -10,16 +10,17 @@ import random
 from collections.abc import Iterator
 
 RETRIES = 2
-LONGEST_WAIT = 300.0  # seconds: a source that asks for more is left alone
+LONGEST_WAIT = 300.0  # seconds: no retry if a source asks for a longer wait
 _GROWTH = 3
-_SPREAD = 0.25  # so that districts which failed together do not come back together
+_SPREAD = 0.25  # so that districts that failed together do not retry together
 
 
 class Retries:
-    """The waits that are left to one run.
+    """The remaining waits of one run.
 
     Args:
-        first_wait: seconds before the first retry, about; the second waits three times as long. 0: no retry.
+        first_wait: approximate seconds before the first retry. The second waits three times as long. 0: no
+            retry.
     """
 
     def __init__(self, first_wait: float) -> None:
@@ -28,7 +29,7 @@ class Retries:
         )
 
     def wait_after(self, error: Exception) -> float | None:
-        """Seconds until the failed step is tried again; None: it is not."""
+        """Seconds until the failed step is retried. None: no retry."""
         if not getattr(error, "transient", False):
             return None
         asked_for = getattr(error, "retry_after", None) or 0.0

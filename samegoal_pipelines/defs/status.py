@@ -28,7 +28,7 @@ def student_status(
 ) -> Iterator[Any]:
     """ENROLLED, PRE-ENROLLED, GRADUATED or INACTIVE for every student, with the reason and the enrollment.
 
-    Students with a row that cannot be relied on are uncertain: they keep what was last published.
+    Students with a row that cannot be relied on are uncertain, and carried over as last published.
     """
     with record_failures("student_status", night):
         classified = classify_students(

@@ -1,8 +1,8 @@
-"""The registrar's worklist: what should be looked at in Qmlativ, by school, with the checks that count it.
+"""The registrar's worklist: enrollments to check in Qmlativ by school, with a check that counts them.
 
-It follows a night's snapshot, published or held: what holds a night is often what a registrar can mend in the
-morning. A night that failed leaves the list that was there. Not here: what belongs on it
-(`transforms.worklist`), nor which night's list stands (`warehouse.worklist`).
+It follows a night's published or held snapshot, because a registrar can often correct what held a night.
+After a failed night, the last list stays. `transforms.worklist` decides what belongs on it, and
+`warehouse.worklist` which night's list counts.
 """
 
 from collections.abc import Iterator
@@ -39,13 +39,13 @@ from samegoal_pipelines.transforms.worklist import list_problems
 from samegoal_pipelines.warehouse.worklist import publish_worklist
 
 
-@dg.multi_asset(  # of one asset: only such a step may end without its asset and checks, as a release's may
+@dg.multi_asset(  # a multi-asset step may end without its asset and checks, as a release's may
     name=WORKLIST,
     outs={
         WORKLIST: dg.AssetOut(
             group_name="worklist",
-            description="Enrollments that a registrar should look at: which one, what is odd about it, what "
-            "to do in Qmlativ. The table of this name in the warehouse has them, by school; here are their "
+            description="The enrollments that a registrar should check: what is odd about each, and what to "
+            "do in Qmlativ. The warehouse's table of this name lists them by school. These are their "
             "numbers.",
             kinds={"pandas", "postgres"},
             metadata=column_schema(REGISTRAR_WORKLIST),
@@ -66,8 +66,8 @@ def registrar_worklist(
     night: dg.ResourceParam[Night],
     deployment: dg.ResourceParam[Deployment],
 ) -> Iterator[Any]:
-    """Make and keep the list; skipped by a release whose landed rows are gone."""
-    # The snapshot is published: a list that fails is no failed night.
+    """Make and store the list. Skipped by a release whose landed rows are gone."""
+    # The snapshot is published, so a failed list does not make the night fail.
     with as_dagster_failure(WORKLIST, night):
         try:
             worklist = list_problems(
@@ -84,7 +84,7 @@ def registrar_worklist(
                 raise
             context.log.warning(
                 f"{WORKLIST}: skipped, because the landed rows of the released night are gone or damaged "
-                f"({gone.detail}); the list that was made when the night was held stays"
+                f"({gone.detail}); the list made when the night was held stays"
             )
             return
         tables, declared = {WORKLIST: worklist}, {WORKLIST: REGISTRAR_WORKLIST}
@@ -102,9 +102,9 @@ def registrar_worklist(
 def list_of_held(
     context: dg.AssetExecutionContext, deployment: Deployment, night: Night, landed_run_id: str | None
 ) -> Iterator[dg.AssetMaterialization | dg.AssetCheckEvaluation]:
-    """The list of a night that this run has just held; the asset itself comes only after what is published.
+    """Make the list of a night that this run has just held. The asset itself only runs after a publication.
 
-    Whatever goes wrong with it is a line in the log: the run is to end by saying why the night is held.
+    An error is only logged, because the run must end with the reason of the hold.
     """
     try:
         with as_dagster_failure(WORKLIST, night):

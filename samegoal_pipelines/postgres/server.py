@@ -236,7 +236,7 @@ class EmbeddedPostgres:
         for command, text in commands:
             done = paths.run(account, *command, input=text)
             if done.returncode != 0:
-                raise PostgresNotStartedError(f"{data} could not be initialized:  {_complaint(done.stdout)}")
+                raise PostgresNotStartedError(f"{data} could not be initialized: {_complaint(done.stdout)}")
         partial.rename(data)
 
     def _stop(self) -> bool:

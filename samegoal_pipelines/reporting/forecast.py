@@ -272,5 +272,5 @@ def _hold(district_id: str, night: date, limits: Limits, verdict: Verdict) -> Ho
             f"samegoal-pipelines districts disable {district_id}"
         )
     release = f"samegoal-pipelines sync {district_id} --release --why REASON"
-    next_step += f"; if it is right, publish it that day:  {release}"
+    next_step += f"; if it is right, publish it that day: {release}"
     return HoldAhead(night, students, of, limits["expired"], reason, next_step)

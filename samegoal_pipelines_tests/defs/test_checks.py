@@ -114,7 +114,7 @@ def listed(*rows: tuple[str, int | None, int]) -> pd.DataFrame:
 
 def test_an_empty_worklist_passes_and_counts_every_problem():
     (finding,) = worklist_findings(listed()).values()
-    assert (finding.passed, finding.description) == (True, "no enrollment needs a look")
+    assert (finding.passed, finding.description) == (True, "no enrollment has a problem")
     rows = [record.data for record in finding.metadata["problems"].records]
     assert [row["problem"] for row in rows] == list(PROBLEMS)
     assert {(row["enrollments"], row["students"], row["schools"]) for row in rows} == {("0", "0", "0")}

@@ -30,7 +30,7 @@ REASON = (
     "answers only for now"
 )
 REFUSED = (
-    f"grand-bend: {REASON}; that night cannot be read any more; the schedule runs tonight's, or run it now: "
+    f"grand-bend: {REASON}; that night can no longer be read; the schedule runs tonight's, or run it now: "
     "launch nightly_snapshot in the Dagster UI, or: samegoal-pipelines sync grand-bend"
 )
 ENROLLED = [{"EntryWithdrawalID": 1, "StudentID": 11, "StartDate": "2026-08-12"}]

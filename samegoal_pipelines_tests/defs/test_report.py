@@ -229,13 +229,13 @@ def test_a_report_that_cannot_be_kept_as_a_file_is_shown_all_the_same(deployment
     (event,) = result.asset_materializations_for_node("nightly_report")
     assert "Alpha ISD" in str(event.metadata["report"].value)
     said = str(event.metadata["page"].value)
-    assert said.startswith("not kept as a file: the report of 2026-10-12 cannot be written (storage at ")
+    assert said.startswith("not saved as a file: the report of 2026-10-12 cannot be written (storage at ")
     (logged,) = [
         entry.user_message
         for entry in instance.all_logs(result.run_id)
         if entry.level == logging.ERROR and entry.dagster_event is None
     ]
-    assert logged == said.replace("not kept as a file", "nightly_report")
+    assert logged == said.replace("not saved as a file", "nightly_report")
 
 
 def test_a_night_that_is_no_date_is_said_in_plain_words(deployment, instance):

@@ -260,7 +260,7 @@ def _find(
             "the student number is empty", district_id=district_id, next_step="give it as Qmlativ shows it"
         )
     nobody = NothingToExplainError(
-        f"no student has the number {shown(number)}, neither in the rows landed on {night} "
+        f"no student has the student number {shown(number)}, neither in the rows landed on {night} "
         "nor in anything ever published",
         district_id=district_id,
         next_step="it is text: check leading zeros, and that it is StudentNumber and not StudentID",

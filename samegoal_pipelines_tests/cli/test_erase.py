@@ -204,9 +204,7 @@ def test_an_erasure_that_is_killed_in_the_middle_is_finished_by_the_next(
             erase_district(deployment, "alpha")
 
     assert rows_left(registered, "alpha") == {"erasures"}
-    with pytest.raises(
-        InvalidDistrictError, match=r"stopped before its end; finish it first: .* alpha --yes"
-    ):
+    with pytest.raises(InvalidDistrictError, match=r"not completely erased; finish it first: .* alpha --yes"):
         registered.add(alpha)
 
     left = len([path for path in files(deployment, "alpha") if path.is_file()])

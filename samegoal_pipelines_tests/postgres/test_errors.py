@@ -27,7 +27,7 @@ REFUSALS = [
     (
         "28000",
         'no pg_hba.conf entry for host "10.1.1.1", user "sam", database "warehouse", no encryption',
-        "pg_hba.conf; add one, and check sslmode",
+        "pg_hba.conf of Postgres allows .*; add one, and check sslmode",
     ),
     ("08P01", "unsupported startup parameter: options", "a connection pooler .* name Postgres itself"),
     ("08P01", "unsupported startup parameter in options: search_path", "a connection pooler"),

@@ -63,7 +63,7 @@ class Settings(BaseSettings):
     """Seconds before a scheduled run retries a step that failed for a temporary reason. The last retry
     waits three times as long. 0 turns retries off."""
     operator: str = Field(default_factory=account_name, max_length=200)
-    """Who releases and erases, as recorded. Unset means this process's account."""
+    """The name recorded for releases and erasures. Unset means this process's account."""
     stock_instance: bool = False
     """Whether DAGSTER_HOME has a dagster.yaml of Dagster's own classes, such as its Helm chart writes."""
     celery_broker_url: SecretStr | None = None

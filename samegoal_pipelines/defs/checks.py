@@ -106,7 +106,7 @@ def check_results(
 def report_check_results(
     instance: dg.DagsterInstance, asset: str, district_id: str, findings: Mapping[str, Finding]
 ) -> Iterator[dg.AssetCheckEvaluation]:
-    """The findings about a district's asset, from a job that materializes it beside its own steps."""
+    """Yield the findings about a district's asset from a job that materializes it outside its own step."""
     about = about_last_materialization(instance, asset, district_id)
     for name, finding in findings.items():
         yield dg.AssetCheckEvaluation(

@@ -48,18 +48,18 @@ from samegoal_pipelines.postgres import server
 from samegoal_pipelines.tables.catalog import RAW_TABLES
 
 LOCATION = "samegoal_pipelines.definitions"
-"""As `workspace.yaml` has Dagster call the code location."""
+"""The code location's name in `workspace.yaml`."""
 TICK_TAG = SCHEDULED_EXECUTION_TIME_TAG
-"""On a schedule's runs: the time for which their tick was scheduled."""
+"""The tag of a schedule's runs: the scheduled time of their tick."""
 
 
-# -- what Dagster shows --
+# -- events and labels for the UI --
 
 
 def about_last_materialization(
     instance: dg.DagsterInstance, asset: str, district_id: str
 ) -> AssetCheckEvaluationTargetMaterializationData | None:
-    """The materialization that a check's outcome is about; without it, the partition shows no outcome."""
+    """The materialization of a check's outcome. Without it, the partition shows no outcome."""
     which = dg.AssetRecordsFilter(dg.AssetKey(asset), asset_partitions=[district_id])
     for record in instance.fetch_materializations(which, limit=1).records:
         return AssetCheckEvaluationTargetMaterializationData(
@@ -81,9 +81,9 @@ def location_of(run: dg.DagsterRun) -> str:
 
 
 def appear_in_timeline(instance: dg.DagsterInstance, job: str) -> dict[str, str]:
-    """Label the runs that this instance creates with their job and code location; return tags for the same.
+    """Label the runs that this instance creates with their job and code location. Return tags for the same.
 
-    Without them, the UI lists a run under no job and its timeline leaves it out. `execute_in_process` has no
+    Without them, the UI lists a run under no job and the timeline omits it. `execute_in_process` has no
     argument for it.
     """
     repository = RemoteRepositoryOrigin(RegisteredCodeLocationOrigin(LOCATION), SINGLETON_REPOSITORY_NAME)
@@ -100,7 +100,7 @@ PRELOADED = [
     "dagster._grpc.impl",
     "samegoal_pipelines.definitions",
     "samegoal_pipelines.defs.instance",
-    # What these import when they are first used, as every run uses them.
+    # Modules that these import on first use, which every run needs.
     "cryptography.fernet",
     "dagster._core.storage.local_compute_log_manager",
     "pandera.backends.pandas.builtin_checks",
@@ -111,20 +111,20 @@ PRELOADED = [
 
 
 def start_runs_warm() -> None:
-    """From now on, processes that this one starts by `spawn` come from a fork server.
+    """From now on, start this process's `spawn` processes from a fork server.
 
     Dagster's code server starts a process for every run by `spawn`, which imports Dagster, pandas and this
-    package each time: half the work of a small night. Steps may start from a fork server instead
-    (`start_method: forkserver`), runs may not. The fork server starts with the first run, has everything
-    imported and no connection open, and ends with the code server.
+    package each time: half the work of a small night. Dagster offers a fork server for steps (`start_method:
+    forkserver`), but not for runs. The fork server starts with the first run, has everything imported and no
+    connection open, and ends with the code server.
     """
     set_forkserver_preload([*PRELOADED])
     SpawnContext.Process = ForkServerProcess  # type: ignore[assignment]
 
 
 def _begin(_: object) -> None:
-    """Keep what was imported, and leave Postgres at the end: such a process skips Python's exit."""
-    gc.freeze()  # else going through it for garbage takes a third of a second of every few runs
+    """Keep imported modules out of garbage collection, and leave Postgres at the end, because the process skips Python's exit."""
+    gc.freeze()  # otherwise a collection takes a third of a second in every few runs
     util.Finalize(None, server.release_all, exitpriority=0)
 
 
@@ -139,9 +139,9 @@ def run_of_task(arguments: Mapping[str, Any]) -> str:
 # -- storing runs and events --
 
 
-_RECYCLED_AFTER = 300  # seconds: a connection that outlived a restart of Postgres is not kept for long
-_CONNECTIONS = 20  # beyond the one that is kept, for each of the three storages of a process
-_OUTPUTS_WITH_A_VALUE = {"result", *RAW_TABLES}  # as Dagster names them; the others are outcomes of checks
+_RECYCLED_AFTER = 300  # seconds: limits the life of a connection across a restart of Postgres
+_CONNECTIONS = 20  # besides the one that is kept, for each of a process's three storages
+_OUTPUTS_WITH_A_VALUE = {"result", *RAW_TABLES}  # Dagster's event names; the others are outcomes of checks
 _PLUMBING = {
     dg.DagsterEventType.ASSET_CHECK_EVALUATION_PLANNED,
     dg.DagsterEventType.LOADED_INPUT,
@@ -157,7 +157,7 @@ _T = TypeVar("_T")
 
 
 class LeanEventLog(PostgresEventLogStorage):
-    """dagster-postgres' event log, with fewer events and fewer questions."""
+    """dagster-postgres' event log, with fewer events and queries."""
 
     def __init__(self, postgres_url: str, *, should_autocreate_tables: bool = True) -> None:
         super().__init__(postgres_url, should_autocreate_tables)
@@ -166,19 +166,19 @@ class LeanEventLog(PostgresEventLogStorage):
         self._answers: dict[tuple[dg.AssetKey | None, Hashable], Any] | None = None
 
     def has_table(self, table_name: str) -> bool:
-        """Whether a table of its own is there; for each of them Dagster asks at every event."""
+        """Whether one of its tables exists. Dagster asks this at every event."""
         if table_name not in self._tables and super().has_table(table_name):
             self._tables.add(table_name)
         return table_name in self._tables
 
     def has_asset_key_col(self, column_name: str) -> bool:
-        """Whether its table of assets has a column; for each check's outcome Dagster asks for all of them."""
+        """Whether its table of assets has a column. Dagster asks this at every check's outcome."""
         if column_name not in self._columns and super().has_asset_key_col(column_name):
             self._columns.add(column_name)
         return column_name in self._columns
 
     def store_event(self, event: dg.EventLogEntry) -> None:
-        """Store an event, unless nobody reads it (`_is_plumbing`)."""
+        """Store an event unless it is redundant (`_is_plumbing`)."""
         if _is_plumbing(event):
             return
         super().store_event(event)
@@ -190,7 +190,7 @@ class LeanEventLog(PostgresEventLogStorage):
         elif kind == dg.DagsterEventType.ASSET_MATERIALIZATION:
             self._forget(event.get_dagster_event().asset_key)
 
-    # -- Dagster asks for these at every step: while this process executes a run, each is read once --
+    # -- Dagster asks for these at every step, so a run's process reads each only once --
 
     def has_dynamic_partition(self, partitions_def_name: str, partition_key: str) -> bool:
         """Whether the partition exists. Dagster asks some 90 times per run."""
@@ -203,7 +203,7 @@ class LeanEventLog(PostgresEventLogStorage):
     def fetch_materializations(
         self, records_filter: dg.AssetKey | dg.AssetRecordsFilter, limit: int, *args: Any, **more: Any
     ) -> dg.EventRecordsResult:
-        """The latest materializations of an asset. Dagster asks for each outcome of each check."""
+        """The latest materializations of an asset. Dagster asks at each outcome of each check."""
         asset = records_filter if isinstance(records_filter, dg.AssetKey) else records_filter.asset_key
         return self._ask(
             asset,
@@ -214,7 +214,7 @@ class LeanEventLog(PostgresEventLogStorage):
     def get_latest_tags_by_partition(
         self, asset_key: dg.AssetKey, *args: Any, **more: Any
     ) -> Mapping[str, Mapping[str, str]]:
-        """The version of an asset's data. Dagster asks for each input of each step."""
+        """The version of an asset's data. Dagster asks at each input of each step."""
         return self._ask(
             asset_key,
             ("tags", repr(args), repr(more)),
@@ -234,12 +234,11 @@ class LeanEventLog(PostgresEventLogStorage):
 
 
 def _is_plumbing(event: dg.EventLogEntry) -> bool:
-    """Whether an event only repeats what others of its run say.
+    """Whether an event only repeats other events of its run.
 
-    The plan to evaluate a check would even mislead: Dagster shows a check as failed where a run that had
-    planned it ended before it was evaluated, so one district with a wrong secret would turn every check of
-    every asset red. The outputs that carry an asset's value are kept: a run that is executed again from its
-    failure goes on from them.
+    The planned evaluation of a check is misleading: Dagster shows a check as failed if its run ended before
+    the evaluation, so one district with a wrong secret would turn every check red. Outputs with an asset's
+    value are kept, because a re-execution from failure continues from them.
     """
     kind = event.dagster_event_type
     if kind == dg.DagsterEventType.STEP_OUTPUT:
@@ -248,21 +247,21 @@ def _is_plumbing(event: dg.EventLogEntry) -> bool:
 
 
 class LeanRunStorage(PostgresRunStorage):
-    """dagster-postgres' storage of runs, which asks for its own columns once."""
+    """dagster-postgres' run storage, which looks up its own columns once."""
 
     _is_up_to_date = False
 
     def has_run_stats_index_cols(self) -> bool:
-        """Whether its table has the columns of newer versions; Dagster asks whenever it reads a run."""
+        """Whether its table has the columns of newer versions. Dagster asks whenever it reads a run."""
         self._is_up_to_date = self._is_up_to_date or super().has_run_stats_index_cols()
         return self._is_up_to_date
 
 
 class LeanStorage(DagsterPostgresStorage):
-    """dagster-postgres with these two, on pooled connections.
+    """dagster-postgres with these two storages, on pooled connections.
 
-    Left alone, it connects for every statement, 360 times a run: half a small night. What it does for the
-    webserver keeps a connection; here without its limit on a statement's time.
+    By default, it opens a connection for every statement, 360 times per run, which is half of a small night.
+    The webserver's pool keeps a connection, here without its limit on a statement's time.
     """
 
     def __init__(self, postgres_url: str, inst_data: ConfigurableClassData | None = None) -> None:
@@ -277,10 +276,10 @@ class LeanStorage(DagsterPostgresStorage):
 
 
 def _refuse_the_dead(connection: Any, _record: object, _proxy: object) -> None:
-    """A connection that a restart of Postgres has cut is replaced: its first event would end the run.
+    """Replace a connection that a restart of Postgres has cut, because using it would end the run.
 
-    Postgres says so before it closes a connection. One on which nothing has come is asked no question, which
-    would be one for every statement.
+    Postgres sends a message before it closes a connection, so this only looks for received data. A test query
+    would double the number of statements.
     """
     line = select.poll()
     try:

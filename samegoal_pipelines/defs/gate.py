@@ -139,7 +139,7 @@ def shares_table(verdict: Verdict, limits: Limits) -> dg.TableMetadataValue:
 
 
 def release_link(context: dg.AssetExecutionContext, night: Night) -> dg.MarkdownMetadataValue:
-    """A link to the launchpad of the release, filled in but for who and why."""
+    """A link to the release in the launchpad, filled in except for who and why."""
     config = _RELEASE_CONFIG.format(night=night.today)
     tag = {"tags[0][key]": PARTITION_TAG, "tags[0][value]": night.district_id}
     page = f"/locations/{location_of(context.run)}/jobs/{RELEASE_JOB}/playground/setup"

@@ -18,7 +18,7 @@ from samegoal_pipelines.printable import counted
 from samegoal_pipelines.reporting.report import FOLDER
 from samegoal_pipelines.warehouse.snapshots import last_published
 
-_NAMED = 10  # most districts that a failure names
+_NAMED = 10  # most most districts that a failure names
 RUNS_AT_ONCE = 5_000
 """The most runs deleted in one day, at a few milliseconds each."""
 _OVER = [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED]

@@ -1,8 +1,8 @@
-"""Runs in a command's own process: running a job, and closing the runs of commands that were killed.
+"""Run a job in a command's process, and close the runs of killed commands.
 
 These runs skip Dagster's launcher, because starting a process costs more than a small district's night.
-Dagster watches the runs that its daemon launched, also where the UI executes a command's run again. A run in
-a command's own process is ours to close.
+Dagster monitors the runs that its daemon launched, including re-executions of a command's run. Runs in a
+command's process are closed here.
 """
 
 from __future__ import annotations
@@ -37,17 +37,17 @@ _MACHINE_ID = Path("/etc/machine-id")
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 _PIDS = Path("/proc/self/ns/pid")
 _PIDS_OF_A_HOST = "pid:[4026531836]"
-"""The namespace that Linux boots with. A container has another one."""
+"""The process namespace of the host. A container has another one."""
 
 
 @dataclass(frozen=True)
 class FinishedRun:
-    """A run in this process that is over.
+    """A finished run in this process.
 
     Attributes:
         stopped: whether a step ended because a person or the machine stopped this process.
         reason, next_step: why it failed, and what to do; blank if it succeeded.
-        output: what the job's only op found, if the run succeeded.
+        output: the value of the job's only op, if the run succeeded.
     """
 
     run_id: str
@@ -106,7 +106,7 @@ def _finished(result: dg.ExecuteInProcessResult, nodes: Sequence[str]) -> Finish
 
 
 def run_in_progress(instance: dg.DagsterInstance, district_id: str) -> str | None:
-    """The id of a run of the district that is not over. None: there is none."""
+    """The id of the district's run in progress, if any."""
     going_on = dg.RunsFilter(statuses=GOING_ON, tags={PARTITION_TAG: district_id})
     return next((run.run_id for run in instance.get_runs(going_on, limit=1)), None)
 
@@ -119,23 +119,23 @@ def this_process() -> str:
 def close_abandoned_runs(instance: dg.DagsterInstance, district_id: str | None = None) -> int:
     """Mark as failed the runs of commands on this machine that were killed. Return how many.
 
-    A command may be killed before its run has started, too.
+    This includes commands that were killed before their run started.
 
     Args:
-        district_id: look at this district's runs only.
+        district_id: only look at this district's runs.
     """
     tags = {PARTITION_TAG: district_id} if district_id else {}
     closed = 0
     for run in instance.get_runs(dg.RunsFilter(statuses=_BEGUN, tags=tags)):
         process = run.tags.get(PROCESS_TAG)
         if process and run.parent_run_id is None and _is_gone(process):
-            instance.report_run_failed(run, "the command that ran it was ended before it was done")
+            instance.report_run_failed(run, "the command that ran it was killed")
             closed += 1
     return closed
 
 
 def _is_gone(process: str) -> bool:
-    """Whether a process of this machine has ended. Of another machine's, nobody here can tell."""
+    """Whether a process of this machine has ended. False for other machines, because it is unknown here."""
     machine, _, rest = process.partition(" ")
     if machine != _this_machine():
         return False
@@ -145,11 +145,11 @@ def _is_gone(process: str) -> bool:
 
 
 def _this_machine() -> str:
-    """Names, so that nobody closes runs of another machine.
+    """Names of this machine, so that runs of another machine are not closed.
 
-    Two containers may have one host name and one machine id, even on different hosts. So a container is
-    named by its process namespace and the boot of its host, too. Nobody then knows whether the runs of a
-    container's predecessor are still alive; Dagster's own timeout ends those.
+    Two containers may have the same host name and machine id, even on different hosts. So a container's name
+    includes its process namespace and its host's boot. It is then unknown whether runs of the previous
+    container are alive, and Dagster's timeout ends those.
     """
     names = [platform.node(), _read(_MACHINE_ID)]
     with suppress(OSError):
@@ -163,7 +163,7 @@ def _this_boot() -> str:
 
 
 def _started(pid: int | str) -> str:
-    """When a process started, in ticks since boot: no clock that is set changes that."""
+    """When a process started, in ticks since boot, which do not depend on the clock."""
     stat = _read(Path(f"/proc/{pid}/stat"))
     return stat.rpartition(")")[2].split()[19] if stat else ""
 

@@ -43,14 +43,14 @@ class PipelineStorage(LeanStorage):
     def from_config_value(
         cls,
         inst_data: Any,
-        config_value: Any,  # noqa: ARG003 - Dagster hands over what `config_type` asks for: nothing
+        config_value: Any,  # noqa: ARG003 - Dagster passes the empty configuration
     ) -> PipelineStorage:
         """Storage over the configured Postgres, or the embedded one, which this starts."""
         return cls(prepare_dagster_storage(Deployment().database_url), inst_data)
 
 
 class SourceHostCoordinator(dg.QueuedRunCoordinator):
-    """Dagster's run queue; runs that carry no source host yet, such as a backfill's, get their tag here.
+    """Dagster's run queue. It adds the source host tag to runs without one, such as a backfill's.
 
     The tag's concurrency limit applies to all districts of one host, regardless of how a run was started.
     """
@@ -68,7 +68,7 @@ class SourceHostCoordinator(dg.QueuedRunCoordinator):
             try:
                 host = self._deployment.registry.get(district_id).source_host
             except DistrictError:
-                host = "unknown"  # the run itself will say that the district is not registered
+                host = "unknown"  # the run itself will report that the district is not registered
             # `_instance` is how Dagster's documentation has a coordinator of one's own reach its instance.
             self._instance.add_run_tags(run.run_id, {SOURCE_HOST_TAG: host})
         return super().submit_run(context)

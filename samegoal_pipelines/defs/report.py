@@ -177,7 +177,7 @@ def _tries(runs: Sequence[dg.DagsterRun], fingerprint: str) -> int | None:
 
 
 def missing_reports(instance: dg.DagsterInstance, nights: Collection[date]) -> Iterator[tuple[date, Message]]:
-    """Messages about those of these nights that have no report and will not get one."""
+    """Messages about the nights without a report that will not get one."""
     for night in sorted(nights):
         runs = _reports_of(instance, night)
         if len(runs) >= TRIES and all(run.status in _FAILED for run in runs):

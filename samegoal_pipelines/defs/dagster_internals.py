@@ -123,7 +123,7 @@ def start_runs_warm() -> None:
 
 
 def _begin(_: object) -> None:
-    """Keep imported modules out of garbage collection, and leave Postgres at the end, because the process skips Python's exit."""
+    """Keep imports out of garbage collection, and leave Postgres, because Python's exit is skipped."""
     gc.freeze()  # otherwise a collection takes a third of a second in every few runs
     util.Finalize(None, server.release_all, exitpriority=0)
 

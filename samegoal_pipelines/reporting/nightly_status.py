@@ -33,7 +33,7 @@ DEADLINE = time(6, 0)
 """Every active district's snapshot is due at this local time."""
 
 TROUBLE = ("failed", "late", "held")
-"""The states that somebody must do something about, the most urgent first."""
+"""The states that need attention, most urgent first."""
 AWAITING_SECRET = "awaiting secret"  # noqa: S105  # pragma: allowlist secret - a state
 NOT_DUE = (AWAITING_SECRET, "paused", "disabled")
 """The states in which no snapshot is expected."""
@@ -161,7 +161,7 @@ class DistrictNight:
     @property
     def _reason(self) -> str | None:
         if self.state == "late":
-            return f"no snapshot by {DEADLINE:%H:%M}: the run has not started or is still going"
+            return f"no snapshot by {DEADLINE:%H:%M}: the run has not started or is still in progress"
         if self.state == AWAITING_SECRET:
             return fill_in(SecretAwaitedError.next_step, self.district_id)
         if self.state == "paused" and self.pause is not None:
@@ -201,7 +201,7 @@ class DistrictNight:
 
     @property
     def remarks(self) -> str:
-        """What should be known of a district that is in no trouble."""
+        """Remarks about a district that needs no attention."""
         return "; ".join(filter(None, [self.reason, self.untold, *self.notes]))
 
     @property

@@ -29,6 +29,7 @@ NOT_AT_NIGHT = {
     "NothingToForecastError",
     "PipelineError",
     "RunFailedError",
+    "StudentsFileError",
 }
 """Errors that no night can end with."""
 

@@ -24,6 +24,7 @@ from samegoal_pipelines.reporting.addresses import Address, AlertError
 from samegoal_pipelines.tables.warehouse import districts
 from samegoal_pipelines.warehouse.engine import as_writer
 from samegoal_pipelines_tests.pipeline import TODAY
+from samegoal_pipelines_tests.reporting.delivering import fork_to_deliver
 from samegoal_pipelines_tests.reporting.factories import NIGHT, REGISTERED, at, attempt, register
 from samegoal_pipelines_tests.reporting.servers import Hook, Mailbox, smtp_server, web_server
 
@@ -49,6 +50,7 @@ def deployment(environment, monkeypatch, mailbox: Mailbox, hook: Hook) -> Iterat
     """A deployment whose alerts go to the servers of this test."""
     mail = f"mailto://127.0.0.1:{mailbox.port}?from=nights@example.com&to=ana@example.com"
     monkeypatch.setenv("SAMEGOAL_ALERT_URLS", f"{mail},{hook.url}")
+    fork_to_deliver(monkeypatch)
     deployment = Deployment()
     yield deployment
     deployment.warehouse.dispose()

@@ -23,6 +23,7 @@ from samegoal_pipelines_tests.conftest import _admin
 
 TODAY = date(2026, 10, 12)
 T = TypeVar("T")
+Prepared = Callable[[str, Callable[[], T]], T]
 
 
 @pytest.fixture
@@ -142,7 +143,7 @@ def prepared(
     postgres: EmbeddedPostgres,
     saved: dict[str, _Saved],
     tmp_path_factory: pytest.TempPathFactory,
-) -> Callable[[str, Callable[[], T]], T]:
+) -> Prepared:
     """Run nights that several tests begin with once per session; later tests get copies of what they left.
 
     The preparation returns what the tests need of it, such as districts. It must use no name twice.
@@ -181,3 +182,28 @@ def prepared(
         return value
 
     return once
+
+
+@pytest.fixture
+def good_night(
+    pipeline: Pipeline, district: Callable[..., SandboxDistrict], prepared: Prepared
+) -> Callable[..., SandboxDistrict]:
+    """Serve and register a district of these enrollments, and publish its first night."""
+
+    def night(enrollments: Sequence[dict[str, Any]], **more: Any) -> SandboxDistrict:
+        def publish() -> SandboxDistrict:
+            made = district(enrollments, **more)
+            pipeline.add(made)
+            assert pipeline.run().published
+            return made
+
+        name = f"good night of {enrollments} {more}"
+        if name not in _asked_for:  # most are asked for once, and a copy costs half a night
+            _asked_for.add(name)
+            return publish()
+        return prepared(name, publish)
+
+    return night
+
+
+_asked_for: set[str] = set()

@@ -39,10 +39,8 @@ def nights(ask: Ask, *arguments: str) -> list[dict[str, Any]]:
     return json.loads(answered.stdout)["nights"]
 
 
-def test_each_night_is_counted_with_what_its_numbers_consist_of(ask, pipeline, district):
-    made = district([enrolled(n) for n in range(1, 5)])
-    pipeline.add(made)
-    assert pipeline.run().published
+def test_each_night_is_counted_with_what_its_numbers_consist_of(good_night, ask, pipeline):
+    made = good_night([enrolled(n) for n in range(1, 5)])
     made.edit("Enrollment/EntryWithdrawal", 1, EndDate="2026-10-12")
     made.edit("Demographics/Name", 1_000_012, FirstName="Secret")
     made.remove_row("Enrollment/EntryWithdrawal", 3)
@@ -76,10 +74,8 @@ def test_each_night_is_counted_with_what_its_numbers_consist_of(ask, pipeline, d
     assert "2026-10-12" not in listed
 
 
-def test_a_night_that_failed_is_shown_as_such(ask, pipeline, district):
-    made = district([enrolled(1)])
-    pipeline.add(made)
-    assert pipeline.run().published
+def test_a_night_that_failed_is_shown_as_such(good_night, ask, pipeline):
+    made = good_night([enrolled(1)])
     right, made.client_secret = made.client_secret, "another"
     assert not pipeline.run(today=TOMORROW).published
 
@@ -94,9 +90,8 @@ def test_a_night_that_failed_is_shown_as_such(ask, pipeline, district):
     assert [night["state"] for night in nights(ask)] == ["published", "published"]
 
 
-def test_a_night_without_changes_says_so(ask, pipeline, district):
-    pipeline.add(district([enrolled(1)]))
-    assert pipeline.run().published
+def test_a_night_without_changes_says_so(good_night, ask, pipeline):
+    good_night([enrolled(1)])
     assert pipeline.run(today=TOMORROW).published
     output = ask("changes", "grand-bend", "--since", "2026-10-13").stdout
     assert "grand-bend: nothing changed" in output

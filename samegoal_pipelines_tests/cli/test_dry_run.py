@@ -34,11 +34,9 @@ def everything(pipeline) -> tuple[object, list[Path]]:
 
 
 @pytest.fixture
-def published(pipeline, district):
+def published(good_night, district):
     """A district of 60 students with one good night, and two changes in Qmlativ since."""
-    made = district(enrolled(60))
-    pipeline.add(made)
-    assert pipeline.run().published
+    made = good_night(enrolled(60))
     change(made, {1}, EndDate="2026-10-09")
     made.edit("Demographics/Name", 1_000_002, LastName="Renamed")
     return made

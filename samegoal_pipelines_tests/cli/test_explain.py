@@ -43,10 +43,9 @@ def explain(ask: Ask) -> Callable[..., str]:
     return answer
 
 
-def test_every_enrollment_the_rule_and_the_building_are_told(pipeline, district, explained, explain):
+def test_every_enrollment_the_rule_and_the_building_are_told(good_night, explained, explain):
     rows = [ENROLLED, PAST, {**ENROLLED, "EntryWithdrawalID": 5, "WithdrawalCode": "CECS"}, OTHER]
-    pipeline.add(district(rows))
-    assert pipeline.run().published
+    good_night(rows)
 
     said = explain("000011")
 
@@ -69,9 +68,8 @@ def test_every_enrollment_the_rule_and_the_building_are_told(pipeline, district,
     assert "Sam" not in json.dumps(student)
 
 
-def test_a_student_without_a_status_is_explained_in_words(pipeline, district, explained, explain):
-    pipeline.add(district([OTHER, COURSE]))
-    assert pipeline.run().published
+def test_a_student_without_a_status_is_explained_in_words(good_night, explained, explain):
+    good_night([OTHER, COURSE])
 
     said = explain("000012")
 
@@ -81,11 +79,9 @@ def test_a_student_without_a_status_is_explained_in_words(pipeline, district, ex
 
 
 def test_a_carried_over_student_is_shown_as_carried_over_and_the_unreadable_row_with_its_field(
-    pipeline, district, explain
+    pipeline, good_night, explain
 ):
-    made = district([ENROLLED, OTHER])
-    pipeline.add(made)
-    assert pipeline.run().published
+    made = good_night([ENROLLED, OTHER])
     made.edit("Enrollment/EntryWithdrawal", 1, StartDate="31 February")
     assert pipeline.run(today=TOMORROW).carried_over == 1
 
@@ -99,10 +95,8 @@ def test_a_carried_over_student_is_shown_as_carried_over_and_the_unreadable_row_
     assert "replay" not in said
 
 
-def test_a_student_who_left_is_told_with_the_day_and_why(pipeline, district, explain):
-    made = district([OTHER, {**ENROLLED, "EndDate": "2026-09-01"}])
-    pipeline.add(made)
-    assert pipeline.run().published
+def test_a_student_who_left_is_told_with_the_day_and_why(pipeline, good_night, explain):
+    made = good_night([OTHER, {**ENROLLED, "EndDate": "2026-09-01"}])
     made.edit("Enrollment/EntryWithdrawal", 1, StartDate="2024-08-14", EndDate="2025-06-01")
     assert pipeline.run(today=TOMORROW).published
 
@@ -113,10 +107,8 @@ def test_a_student_who_left_is_told_with_the_day_and_why(pipeline, district, exp
     assert "published: INACTIVE" in explain("000011", "--on", "2026-10-12")
 
 
-def test_the_night_that_was_published_on_a_date_is_explained(pipeline, district, explained, explain, ask):
-    made = district([OTHER, ENROLLED])
-    pipeline.add(made)
-    assert pipeline.run().published
+def test_the_night_that_was_published_on_a_date_is_explained(pipeline, good_night, explained, explain, ask):
+    made = good_night([OTHER, ENROLLED])
     made.edit("Enrollment/EntryWithdrawal", 1, EndDate="2026-10-12")
     later = TODAY + timedelta(days=5)
     assert pipeline.run(today=later).published
@@ -132,10 +124,8 @@ def test_the_night_that_was_published_on_a_date_is_explained(pipeline, district,
     assert "the first night is 2026-10-12" in early.stderr
 
 
-def test_a_night_that_failed_later_is_mentioned(pipeline, district, explain):
-    made = district([ENROLLED])
-    pipeline.add(made)
-    assert pipeline.run().published
+def test_a_night_that_failed_later_is_mentioned(pipeline, good_night, explain):
+    made = good_night([ENROLLED])
     made.client_secret = "another"
     assert not pipeline.run(today=TOMORROW).published
 
@@ -146,9 +136,8 @@ def test_a_night_that_failed_later_is_mentioned(pipeline, district, explain):
     assert "note:" not in explain("000011", "--on", "2026-10-12")
 
 
-def test_a_night_that_is_held_is_mentioned_with_its_reason(pipeline, district, explain):
-    pipeline.add(district([ENROLLED]))
-    assert pipeline.run().published
+def test_a_night_that_is_held_is_mentioned_with_its_reason(pipeline, good_night, explain):
+    good_night([ENROLLED])
     with pipeline.deployment.warehouse.begin() as connection:
         connection.execute(
             text(
@@ -190,9 +179,8 @@ def test_two_students_with_one_number_are_both_explained(pipeline, district, exp
     assert "StudentID 13" in said
 
 
-def test_an_unknown_number_says_what_to_check(pipeline, district, ask):
-    pipeline.add(district([ENROLLED]))
-    assert pipeline.run().published
+def test_an_unknown_number_says_what_to_check(good_night, ask):
+    good_night([ENROLLED])
 
     for number in ("999", "11", "%", "'; --", "", "9" * 5_000, "9\nerror: 9", "\x1b[31m9", "9\udc80"):
         answer = ask("explain", "grand-bend", number)
@@ -213,9 +201,8 @@ def test_without_a_published_night_and_without_a_district_it_says_so(pipeline, d
     assert ask("explain", "nowhere", "000011").returncode == 1
 
 
-def test_where_the_landing_was_pruned_the_warehouse_still_tells(pipeline, district, explained, explain):
-    pipeline.add(district([ENROLLED]))
-    assert pipeline.run().published
+def test_where_the_landing_was_pruned_the_warehouse_still_tells(pipeline, good_night, explained, explain):
+    good_night([ENROLLED])
     shutil.rmtree(pipeline.deployment.settings.landing_root + "/grand-bend")
 
     said = explain("000011")
@@ -229,10 +216,9 @@ def test_where_the_landing_was_pruned_the_warehouse_still_tells(pipeline, distri
     assert answer["students"][0]["enrollments"] is None
 
 
-def test_what_the_rules_would_say_otherwise_today_is_told(pipeline, district, explained, explain):
+def test_what_the_rules_would_say_otherwise_today_is_told(pipeline, good_night, explained, explain):
     """As after a change of the rules: what is published is not what the landed rows give."""
-    pipeline.add(district([ENROLLED]))
-    assert pipeline.run().published
+    good_night([ENROLLED])
     with pipeline.deployment.warehouse.begin() as connection:
         connection.execute(
             text("update samegoal.student_status_history set status = 'INACTIVE', reason = 'withdrawn'")
@@ -245,10 +231,8 @@ def test_what_the_rules_would_say_otherwise_today_is_told(pipeline, district, ex
     assert explained("000011")["students"][0]["differs"] == ["status", "reason"]
 
 
-def test_a_student_without_a_record_is_told_to_keep_what_was_published(pipeline, district, explain):
-    made = district([ENROLLED, OTHER])
-    pipeline.add(made)
-    assert pipeline.run().published
+def test_a_student_without_a_record_is_told_to_keep_what_was_published(pipeline, good_night, explain):
+    made = good_night([ENROLLED, OTHER])
     made.remove_row("Demographics/Name", 1_000_011)
     assert pipeline.run(today=TOMORROW).carried_over == 1
 

@@ -33,9 +33,8 @@ def the_date_of_every_district(monkeypatch: pytest.MonkeyPatch) -> Callable[[dat
     return is_now
 
 
-def test_flips_are_counted_by_day_and_students_are_listed_on_request(pipeline, district, ask: Ask):
-    pipeline.add(district([STAYS, ENDS, BEGINS]))
-    assert pipeline.run().published
+def test_flips_are_counted_by_day_and_students_are_listed_on_request(good_night, ask: Ask):
+    good_night([STAYS, ENDS, BEGINS])
 
     result = ask("forecast", "grand-bend")
     assert result.returncode == 0, result.stderr
@@ -58,11 +57,10 @@ def test_flips_are_counted_by_day_and_students_are_listed_on_request(pipeline, d
 
 
 def test_days_to_come_begin_today_however_long_ago_a_night_was_published(
-    pipeline, district, ask: Ask, the_date_of_every_district
+    good_night, ask: Ask, the_date_of_every_district
 ):
     later = {"EntryWithdrawalID": 4, "StudentID": 14, "StartDate": "2026-08-12", "EndDate": "2026-12-01"}
-    pipeline.add(district([STAYS, ENDS, BEGINS, later]))
-    assert pipeline.run().published
+    good_night([STAYS, ENDS, BEGINS, later])
     the_date_of_every_district(date(2026, 11, 26))
 
     result = ask("forecast", "grand-bend").stdout
@@ -81,18 +79,16 @@ def test_days_to_come_begin_today_however_long_ago_a_night_was_published(
 
 
 def test_a_hold_that_is_overdue_is_foretold_for_the_next_night(
-    pipeline, district, ask: Ask, the_date_of_every_district
+    good_night, ask: Ask, the_date_of_every_district
 ):
     ending = [{"StudentID": n, "StartDate": "2026-08-12", "EndDate": "2026-10-20"} for n in range(1, 61)]
-    pipeline.add(district(ending))
-    assert pipeline.run().published
+    good_night(ending)
     the_date_of_every_district(date(2026, 11, 26))
     assert "the night 2026-11-26 will be held: 60 of 60" in ask("forecast", "grand-bend").stdout
 
 
-def test_a_forecast_without_flips_says_so(pipeline, district, ask: Ask):
-    pipeline.add(district([STAYS]))
-    assert pipeline.run().published
+def test_a_forecast_without_flips_says_so(good_night, ask: Ask):
+    good_night([STAYS])
     assert "no status changes by 2026-10-26" in ask("forecast", "grand-bend").stdout
 
 

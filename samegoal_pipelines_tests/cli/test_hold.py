@@ -59,10 +59,8 @@ def test_a_release_needs_a_reason(ask: Ask, why):
     assert "--release needs a reason, which is recorded: --why REASON" in asked.stderr
 
 
-def test_the_students_whom_a_held_night_would_change_are_listed_by_number(pipeline, district, ask: Ask):
-    made = district(enrolled(300))
-    pipeline.add(made)
-    assert pipeline.run().published
+def test_the_students_whom_a_held_night_would_change_are_listed_by_number(pipeline, good_night, ask: Ask):
+    made = good_night(enrolled(300))
     change(made, range(1, 31), EndDate="2026-10-09")
     change(made, [31], EndDate="2026-10-09", WithdrawalCodeID=424242)  # unreadable: stays as it was
     made.replace_rows(ENTRIES, [row for row in made.rows(ENTRIES) if row["StudentID"] != 32])
@@ -82,10 +80,8 @@ def test_the_students_whom_a_held_night_would_change_are_listed_by_number(pipeli
     assert [(one["state"], "listed" in one) for one in nights[1:]] == [("held", False), ("published", True)]
 
 
-def test_where_what_was_held_is_landed_no_more_its_students_cannot_be_listed(pipeline, district, ask: Ask):
-    made = district(enrolled(300))
-    pipeline.add(made)
-    assert pipeline.run().published
+def test_where_what_was_held_is_landed_no_more_its_students_cannot_be_listed(pipeline, good_night, ask: Ask):
+    made = good_night(enrolled(300))
     change(made, range(1, 32), EndDate="2026-10-09")
     assert pipeline.run(today=TOMORROW).held
     shutil.rmtree(pipeline.deployment.settings.home / "landing" / "grand-bend")
@@ -93,10 +89,8 @@ def test_where_what_was_held_is_landed_no_more_its_students_cannot_be_listed(pip
     assert "no longer landed, so the students cannot be listed" in output
 
 
-def test_scripts_are_told_what_is_held_and_a_failure_counts_more(pipeline, district):
-    held = district(enrolled(300))
-    pipeline.add(held)
-    assert pipeline.run().published
+def test_scripts_are_told_what_is_held_and_a_failure_counts_more(good_night):
+    held = good_night(enrolled(300))
     change(held, range(1, 32), EndDate="2026-10-09")
 
     output = run("sync", "grand-bend", "nowhere", "--json", *NIGHT)

@@ -53,11 +53,9 @@ def test_a_night_that_a_later_run_has_replaced_is_well(pipeline, district, overt
 
 
 def test_a_held_night_that_a_later_run_has_published_waits_for_nobody(
-    pipeline, district, overtaken, ask: Ask
+    pipeline, good_night, overtaken, ask: Ask
 ):
-    made = district(enrolled(300))
-    pipeline.add(made)
-    assert pipeline.run().published
+    made = good_night(enrolled(300))
     change(made, range(1, 32), EndDate="2026-10-09")
 
     def another() -> None:

@@ -4,10 +4,11 @@ from samegoal_pipelines_tests.pipeline import (
     deployment,
     district,
     environment,
+    good_night,
     pipeline,
     prepared,
     saved,
     source,
 )
 
-__all__ = ["deployment", "district", "environment", "pipeline", "prepared", "saved", "source"]
+__all__ = ["deployment", "district", "environment", "good_night", "pipeline", "prepared", "saved", "source"]

@@ -20,11 +20,9 @@ TWO = [ENROLLED, {"EntryWithdrawalID": 2, "StudentID": 12, "StartDate": "2026-08
 
 
 @pytest.fixture
-def published(pipeline, district):
+def published(pipeline, good_night, district):
     """A district with one good night behind it; returns it and what it published."""
-    made = district(TWO)
-    pipeline.add(made)
-    assert pipeline.run().published
+    made = good_night(TWO)
     return made, pipeline.published()
 
 
@@ -135,10 +133,8 @@ def test_the_same_enrollment_twice_is_one_enrollment(pipeline, district):
     assert excluded(pipeline, TODAY) == []
 
 
-def test_the_same_enrollment_id_with_another_content_quarantines_both(pipeline, district):
-    made = district(enrolled(300))
-    pipeline.add(made)
-    assert pipeline.run().published
+def test_the_same_enrollment_id_with_another_content_quarantines_both(pipeline, good_night):
+    made = good_night(enrolled(300))
     row = made.rows("Enrollment/EntryWithdrawal")[0]
     made.add_row("Enrollment/EntryWithdrawal", **{**row, "EndDate": "2026-09-01"})
 
@@ -252,10 +248,8 @@ GUARDIAN = {
 PARENTS = "select has_restricted_access, email from samegoal.parent_demographics"
 
 
-def test_a_lost_grant_does_not_forget_who_is_restricted(pipeline, district):
-    made = district([ENROLLED], rows=GUARDIAN)
-    pipeline.add(made)
-    assert pipeline.run().published
+def test_a_lost_grant_does_not_forget_who_is_restricted(pipeline, good_night):
+    made = good_night([ENROLLED], rows=GUARDIAN)
     assert pipeline.rows(PARENTS) == [(True, None)]
     before = pipeline.published()
 
@@ -304,11 +298,9 @@ def test_a_granted_flag_that_comes_in_no_row_counts_as_restricted(pipeline, dist
     assert pipeline.rows(PARENTS) == [(True, None)]
 
 
-def test_a_field_of_another_type_in_every_row_fails_the_night(pipeline, district):
+def test_a_field_of_another_type_in_every_row_fails_the_night(pipeline, good_night, district):
     """Quarantining every row would freeze the district without a word."""
-    made = district([{"StudentID": n, "StartDate": "2026-08-12"} for n in range(1, 31)])
-    pipeline.add(made)
-    assert pipeline.run().published
+    made = good_night([{"StudentID": n, "StartDate": "2026-08-12"} for n in range(1, 31)])
     before = pipeline.published()
     for key in range(1, 31):
         made.edit("Enrollment/EntryWithdrawal", key, SchoolID="1101")

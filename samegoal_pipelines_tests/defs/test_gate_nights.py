@@ -31,16 +31,9 @@ FIRST_DAY_OFF = date(2026, 5, 29)
 
 
 @pytest.fixture
-def published(pipeline, district, prepared):
+def published(good_night):
     """A district of 300 enrolled students with one good night behind it."""
-
-    def night():
-        made = district(enrolled(300))
-        pipeline.add(made)
-        assert pipeline.run().published
-        return made
-
-    return prepared("a good night of 300 students", night)
+    return good_night(enrolled(300))
 
 
 def holds(pipeline, night, *words: str) -> None:
@@ -182,10 +175,8 @@ def test_a_graduating_class_is_not_held_however_large(pipeline, district):
     assert (night.graduated, night.dropped, night.dropped_by_time) == (60, 60, 60)
 
 
-def test_enrollments_that_vanish_altogether_are_held_however_few_they_were(pipeline, district):
-    made = district(enrolled(2))
-    pipeline.add(made)
-    assert pipeline.run().published
+def test_enrollments_that_vanish_altogether_are_held_however_few_they_were(pipeline, good_night):
+    made = good_night(enrolled(2))
     made.replace_rows(ENTRIES, [])
 
     holds(pipeline, TOMORROW, "the snapshot has no students", "2 students")

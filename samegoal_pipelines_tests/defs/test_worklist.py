@@ -41,11 +41,8 @@ def evaluations(deployment, name: str) -> list[tuple[bool, str]]:
         ]
 
 
-def test_after_a_night_the_list_is_in_the_warehouse_and_its_numbers_are_in_the_checks(
-    pipeline, deployment, district
-):
-    pipeline.add(district(PROBLEMATIC))
-    assert pipeline.run().published
+def test_after_a_night_the_list_is_in_the_warehouse_and_its_numbers_are_in_the_checks(good_night, deployment):
+    good_night(PROBLEMATIC)
 
     found = read_worklist(deployment.warehouse, "grand-bend")
     assert [(item.problem, item.student_id, item.enrollment_id) for item in found] == [

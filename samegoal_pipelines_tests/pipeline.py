@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from copy import deepcopy
 from dataclasses import dataclass
 from datetime import date
@@ -12,6 +13,8 @@ from typing import Any, TypeVar
 
 import pytest
 import sqlalchemy as sa
+from dagster._core.storage.compute_log_manager import CapturedLogContext
+from dagster._core.storage.local_compute_log_manager import LocalComputeLogManager
 from sqlalchemy import text
 
 from samegoal_pipelines.deployment import Deployment
@@ -50,6 +53,16 @@ def source() -> Iterator[SandboxServer]:
         yield server
 
 
+@contextmanager
+def no_compute_logs() -> Iterator[None]:
+    """Do not copy a run's output into Dagster's compute logs: that takes four processes per run."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(
+            LocalComputeLogManager, "capture_logs", lambda _, key: nullcontext(CapturedLogContext(key))
+        )
+        yield
+
+
 class Pipeline:
     """What a test does to the whole: put districts in, run nights, read what was published."""
 
@@ -73,12 +86,14 @@ class Pipeline:
             )
 
     def run(self, district_id: str = "grand-bend", today: date = TODAY) -> Snapshot:
-        return run_night(self.deployment, district_id, today=today)
+        with no_compute_logs():
+            return run_night(self.deployment, district_id, today=today)
 
     def release(
         self, district_id: str = "grand-bend", today: date = TODAY, why: str = "the campus has closed"
     ) -> Snapshot:
-        return run_release(self.deployment, district_id, why=why, today=today)
+        with no_compute_logs():
+            return run_release(self.deployment, district_id, why=why, today=today)
 
     def rows(self, sql: str, **parameters: Any) -> list[tuple[Any, ...]]:
         with self.deployment.warehouse.connect() as connection:
@@ -143,7 +158,7 @@ def prepared(
     postgres: EmbeddedPostgres,
     saved: dict[str, _Saved],
     tmp_path_factory: pytest.TempPathFactory,
-) -> Prepared:
+) -> Prepared[T]:
     """Run nights that several tests begin with once per session; later tests get copies of what they left.
 
     The preparation returns what the tests need of it, such as districts. It must use no name twice.
@@ -186,7 +201,7 @@ def prepared(
 
 @pytest.fixture
 def good_night(
-    pipeline: Pipeline, district: Callable[..., SandboxDistrict], prepared: Prepared
+    pipeline: Pipeline, district: Callable[..., SandboxDistrict], prepared: Prepared[SandboxDistrict]
 ) -> Callable[..., SandboxDistrict]:
     """Serve and register a district of these enrollments, and publish its first night."""
 

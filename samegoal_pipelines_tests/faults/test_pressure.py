@@ -45,7 +45,7 @@ def test_a_storm_ends_in_bounded_requests_whatever_it_asks_to_wait(
     fails(f", page 1: {says}; {GIVEN_UP}")
     asked = published.source.traffic.requests(kind="list")
     assert len(asked) == storm.applied
-    assert max(Counter((each.object, each.school_year_id, each.page) for each in asked).values()) <= ATTEMPTS
+    assert max(Counter((each.path, each.school_year_id, each.body) for each in asked).values()) <= ATTEMPTS
 
 
 def test_a_connection_that_is_reset_each_time_is_given_up(published, fails):

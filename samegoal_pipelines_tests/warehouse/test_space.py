@@ -17,8 +17,8 @@ from samegoal_pipelines_tests.warehouse.factories import (
 )
 
 STUDENTS = 400
-NIGHTS = 365
-CHANGED = 0.005
+NIGHTS = 73  # each with the changes of five
+CHANGED = 5 * 0.005
 
 
 def district() -> FewStudents:

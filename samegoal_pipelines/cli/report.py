@@ -60,7 +60,8 @@ def report(
     from samegoal_pipelines.reporting.forecast import look_ahead
     from samegoal_pipelines.reporting.report import make_report
 
-    made = make_report(deployment.warehouse, datetime.now(UTC), night.date() if night else None)
+    wanted, trends = night.date() if night else None, as_json or file is not None
+    made = make_report(deployment.warehouse, datetime.now(UTC), wanted, trends=trends)
     if not as_json:
         nights.print_trouble(made.board)  # first, because the forecast takes a while with many districts
     if forecast:

@@ -39,7 +39,12 @@ class Report:
 
 
 def make_report(
-    engine: sa.Engine, now: datetime, night: date | None = None, *, landing: Landing | None = None
+    engine: sa.Engine,
+    now: datetime,
+    night: date | None = None,
+    *,
+    landing: Landing | None = None,
+    trends: bool = True,
 ) -> Report:
     """The report of a night.
 
@@ -48,7 +53,8 @@ def make_report(
         night: by default every district's newest one (`read_newest`).
         landing: for the forecast of the next days, which takes a fraction of a second per district. None: no
             forecast.
+        trends: read the last nights, which takes a second per thousand districts.
     """
     board = read_newest(engine, now) if night is None else read_board(engine, night, now)
     ahead = None if landing is None else look_ahead(engine, landing, board)
-    return Report(board, tuple(read_trends(engine, board.night)), ahead)
+    return Report(board, tuple(read_trends(engine, board.night)) if trends else (), ahead)

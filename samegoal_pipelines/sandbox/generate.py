@@ -15,10 +15,10 @@ from samegoal_pipelines.sandbox import words as w
 from samegoal_pipelines.sandbox.district import SandboxDistrict
 from samegoal_pipelines.sandbox.draw import Rng, chance, only, padded, stream
 from samegoal_pipelines.sandbox.enrollments import enrollment_rows
-from samegoal_pipelines.sandbox.lookups import common_rows, grade_codes, id_of, school_year_of
+from samegoal_pipelines.sandbox.lookups import common_rows, grade_codes, school_year_of
 from samegoal_pipelines.sandbox.nights import pass_nights
 from samegoal_pipelines.sandbox.objects import SCHEMAS
-from samegoal_pipelines.sandbox.people import ASIAN, HISPANIC, contact_tables, name_rows, persons_of
+from samegoal_pipelines.sandbox.people import contact_tables, name_rows, persons_of
 from samegoal_pipelines.sandbox.rows import table_of
 
 _LEVELS = (("Elementary School", 0.46 / 620), ("Middle School", 0.23 / 820), ("High School", 0.31 / 1900))
@@ -125,11 +125,9 @@ def _frames(
 
 def _students(rng: Rng, pupils: pd.DataFrame, years_later: int) -> pd.DataFrame:
     """Rows of Student/Student, with the grade so many years later."""
-    count, origin = len(pupils), pupils["origin"].to_numpy()
+    count = len(pupils)
     grade = pupils["grade"].to_numpy() + years_later
-    spanish, other = id_of("Demographics/Language", "Spanish"), rng.integers(3, 7, count)
-    at_home = np.select([origin == HISPANIC, origin == ASIAN], [spanish, other], 1)
-    language = np.where(chance(rng, count, np.where(origin == HISPANIC, 0.42, 0.5)), at_home, 1)
+    language = rng.choice(np.arange(1, 7), count, p=[0.75, 0.21, 0.01, 0.01, 0.01, 0.01])
     unknown = chance(rng, count, 0.04)
     state = 1_000_000_000 + rng.permutation(count * 7)[:count] * 97
     return pd.DataFrame(

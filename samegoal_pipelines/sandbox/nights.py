@@ -11,11 +11,10 @@ import datetime as dt
 import numpy as np
 import pandas as pd
 
-from samegoal_pipelines.sandbox import words as w
-from samegoal_pipelines.sandbox.draw import Rng, chance, padded, pick, stream
+from samegoal_pipelines.sandbox.draw import Rng, chance, padded, stream
 from samegoal_pipelines.sandbox.enrollments import LEAVER_CODES, first_day, last_day
 from samegoal_pipelines.sandbox.lookups import grade_codes, school_year_of, withdrawal_code_id
-from samegoal_pipelines.sandbox.people import address_rows, phone_numbers
+from samegoal_pipelines.sandbox.people import address_rows, first_names, phone_numbers
 
 _CHANGED_PER_NIGHT = 0.005
 """Share of students that a night changes."""
@@ -83,7 +82,7 @@ def _enroll(frames: Frames, rng: Rng, siblings: pd.DataFrame, day: dt.date, new:
         Grade=grade_codes(grade),
     )
     female = chance(rng, count, 0.5)
-    first = np.where(female, pick(rng, w.GIRLS, count), pick(rng, w.BOYS, count))
+    first = first_names(rng, female)
     names = frames[_NAMES].set_index("NameID").loc[old_names].reset_index()
     names = names.assign(
         NameID=ids,

@@ -6,8 +6,6 @@ fictional: phone numbers have the exchange 555, and mail domains are reserved on
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 import pandas as pd
 
@@ -15,7 +13,6 @@ from samegoal_pipelines.sandbox import words as w
 from samegoal_pipelines.sandbox.draw import Array, Rng, chance, digits, only, padded, pick, some
 from samegoal_pipelines.sandbox.lookups import id_of
 
-HISPANIC, GENERAL, ASIAN = range(3)
 _CHILDREN_SHARES = (0.44, 0.36, 0.14, 0.05, 0.01)
 _FAMILY_SHARES = {"parents": 0.58, "mother": 0.135, "father": 0.035, "separated": 0.18, "grandparents": 0.07}
 _ANY = dict.fromkeys(_FAMILY_SHARES, 0.11)
@@ -39,11 +36,7 @@ _RACES = {
     "IsAlaskan": "American Indian or Alaska Native",
     "IsHawaiian": "Native Hawaiian or Other Pacific Islander",
 }
-_RACE_SHARES = {
-    HISPANIC: (0.9, 0.04, 0.01, 0.04, 0.01),
-    GENERAL: (0.64, 0.31, 0.01, 0.03, 0.01),
-    ASIAN: (0.02, 0.0, 0.9, 0.0, 0.08),
-}
+_RACE_SHARES = (0.73, 0.15, 0.07, 0.03, 0.02)
 _PHONE_SHARES = {
     # kind → share of students up to grade 5, older students, guardians, staff
     "Cell": (0.02, 0.45, 0.92, 0.7),
@@ -55,14 +48,13 @@ _PHONE_SHARES = {
 def persons_of(rng: Rng, grade: Array) -> pd.DataFrame:
     """A student for each grade, with families, staff and vendors.
 
-    Returns role, name_id, family, at_home, female, origin and last_name of everyone; relationship of
-    guardians; student_id, grade and zone of students. The zone, 0 to 1, decides the campus.
+    Returns role, name_id, family, at_home, female and last_name of everyone; relationship of guardians;
+    student_id, grade and zone of students. The zone, 0 to 1, decides the campus.
     """
     students = len(grade)
     sizes = 1 + rng.choice(5, students, p=_CHILDREN_SHARES)
     family = rng.permutation(np.repeat(np.arange(students), sizes)[:students])
     families = int(family.max(initial=-1)) + 1
-    origin = rng.choice(3, families, p=[0.52, 0.41, 0.07])
     kind = rng.choice(list(_FAMILY_SHARES), families, p=list(_FAMILY_SHARES.values()))
     shares = pd.DataFrame([each for *_, each in _GUARDIANS]).fillna(0.0).reindex(columns=list(_FAMILY_SHARES))
     exists = chance(rng, families * len(_GUARDIANS), shares[kind].to_numpy().T.ravel())
@@ -77,22 +69,19 @@ def persons_of(rng: Rng, grade: Array) -> pd.DataFrame:
     others = pd.DataFrame({"role": ["staff"] * max(3, students // 12) + ["vendor"] * max(2, students // 150)})
     others = others.assign(family=-1, at_home=False, female=chance(rng, len(others), 0.7))
     persons = pd.concat([pupils, guardians, others], ignore_index=True)
-    elsewhere = rng.choice(3, len(others), p=[0.4, 0.55, 0.05])
-    persons["origin"] = np.concatenate([origin[family], origin[of_family], elsewhere])
     persons["name_id"] = 500_001 + rng.permutation(len(persons))  # not in the order of storage
-    persons["last_name"] = _last_names(rng, persons, origin)
+    persons["last_name"] = _last_names(rng, persons, families)
     return persons
 
 
 def name_rows(rng: Rng, persons: pd.DataFrame, year: int) -> pd.DataFrame:
     """Rows of Demographics/Name; ``year`` is the school year of the students' grades."""
     total = len(persons)
-    role, origin, female = (persons[name].to_numpy() for name in ("role", "origin", "female"))
+    role, female = (persons[name].to_numpy() for name in ("role", "female"))
     is_student, is_vendor = role == "student", role == "vendor"
-    legal = _words_of(rng, w.FIRST_NAMES, origin * 2 + female)
+    legal, middle = (first_names(rng, female) for _ in range(2))
     short = pd.Series(legal).map(w.NICKNAMES).fillna(pd.Series(legal)).to_numpy(object)
     first = only(~is_vendor, np.where(chance(rng, total, 0.3), short, legal))
-    middle = _words_of(rng, w.FIRST_NAMES, origin * 2 + female)
     initial = np.array([f"{name[0]}." for name in middle], object)
     middle = np.where(chance(rng, total, 0.1), initial, middle)
     middle = only(~is_vendor & chance(rng, total, 0.78), middle)
@@ -113,7 +102,7 @@ def name_rows(rng: Rng, persons: pd.DataFrame, year: int) -> pd.DataFrame:
             "BirthDate": _birth_dates(rng, persons["grade"].dropna().to_numpy(int), total, year),
             "Gender": only(~is_vendor, np.where(female, "Female", "Male")),
             "GenderCode": only(~is_vendor, np.where(female, "F", "M")),
-            **_race(rng, origin, is_student),
+            **_race(rng, is_student),
             "IsStudentName": is_student,
             # Some of the staff have children in the district.
             "IsGuardianName": (role == "guardian") | (role == "staff") & chance(rng, total, 0.08),
@@ -121,27 +110,20 @@ def name_rows(rng: Rng, persons: pd.DataFrame, year: int) -> pd.DataFrame:
     )
 
 
-def _words_of(rng: Rng, lists: Sequence[Sequence[str]], which: Array) -> Array:
-    """A random word at each position, from the list of this number."""
-    found = np.empty(len(which), object)
-    for number, words in enumerate(lists):
-        found[which == number] = pick(rng, words, (which == number).sum())
-    return found
+def first_names(rng: Rng, female: Array) -> Array:
+    """A first name for each person."""
+    return np.where(female, pick(rng, w.GIRLS, len(female)), pick(rng, w.BOYS, len(female)))
 
 
-def _last_names(rng: Rng, persons: pd.DataFrame, family_origin: Array) -> Array:
+def _last_names(rng: Rng, persons: pd.DataFrame, families: int) -> Array:
     """Families share a last name. Some have two parts or a hyphen, and not every guardian bears it."""
-    family, kind = persons["family"].to_numpy(), rng.random(len(family_origin))
-    one, two = (_words_of(rng, w.LAST_NAMES, family_origin) for _ in range(2))
-    two_parts = (family_origin == HISPANIC) & (kind < 0.14)
-    shared = np.where(two_parts, one + " " + two, np.where(kind > 0.95, one + "-" + two, one))
+    family, kind = persons["family"].to_numpy(), rng.random(families)
+    one, two = (pick(rng, w.LAST_NAMES, families) for _ in range(2))
+    shared = np.select([kind < 0.07, kind > 0.95], [one + " " + two, one + "-" + two], one)
     contact = persons["relationship"].isin(_CONTACTS).to_numpy()
-    own_share = np.where(
-        family < 0, 1.0, np.where(contact, 0.7, np.where(persons["role"] == "student", 0.0, 0.2))
-    )
-    own = _words_of(rng, w.LAST_NAMES, persons["origin"].to_numpy())
-    has_own = chance(rng, len(persons), own_share)
-    return np.where(has_own, own, shared[family]) if len(shared) else own
+    share = np.select([family < 0, contact, persons["role"] == "student"], [1.0, 0.7, 0.0], 0.2)
+    own = pick(rng, w.LAST_NAMES, len(persons))
+    return np.where(chance(rng, len(persons), share), own, shared[family]) if families else own
 
 
 def _birth_dates(rng: Rng, grade: Array, total: int, year: int) -> Array:
@@ -153,18 +135,13 @@ def _birth_dates(rng: Rng, grade: Array, total: int, year: int) -> Array:
     return np.concatenate([children, adults])
 
 
-def _race(rng: Rng, origin: Array, known: Array) -> dict[str, Array]:
+def _race(rng: Rng, known: Array) -> dict[str, Array]:
     """Race and ethnicity of students; nobody asks the others."""
-    total = len(origin)
-    race = np.zeros(total, int)
-    for kind, shares in _RACE_SHARES.items():
-        race[origin == kind] = rng.choice(len(_RACES), (origin == kind).sum(), p=shares)
-    second = rng.integers(0, len(_RACES), total)
-    several = chance(rng, total, 0.05) & (second != race)
+    race, second = (rng.choice(len(_RACES), len(known), p=_RACE_SHARES) for _ in range(2))
+    several = chance(rng, len(known), 0.1) & (second != race)
     text = np.where(several, "Two or More Races", np.array(list(_RACES.values()), object)[race])
-    hispanic = (origin == HISPANIC) & chance(rng, total, 0.98)
     flags = {name: (race == n) | (several & (second == n)) for n, name in enumerate(_RACES)}
-    columns = {"Race": text, "IsHispanic": hispanic, **flags}
+    columns = {"Race": text, "IsHispanic": chance(rng, len(known), 0.52), **flags}
     return {name: only(known, column) for name, column in columns.items()}
 
 

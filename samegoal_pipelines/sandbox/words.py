@@ -22,35 +22,26 @@ BOYS = _list(
     "D'Andre|Ja'Marcus|Ethan|Owen|Henry|Theodore|Jack|Samuel|Gavin|Cooper|Parker|Austin|Dallas|Houston|"
     "Cody"
 )
-_HISPANIC_GIRLS = _list(
+GIRLS += _list(
     "María|José|Sofía|Camila|Valentina|Isabella|Ximena|Lucía|Daniela|Gabriela|Mariana|Renata|Ana|Andrea|"
     "Natalia|Alejandra|Guadalupe|Esmeralda|Yaretzi|Paloma|Inés|Rocío|Zoë|Fernanda|Leticia|Rosario|"
     "Marisol|Itzel|Noemí|Verónica|Graciela|Beatriz|Abril|Dulce|Perla|Jazmín|Araceli|Yolanda|Estrella"
 )
-_HISPANIC_BOYS = _list(
+BOYS += _list(
     "José|Luis|Carlos|Diego|Santiago|Mateo|Sebastián|Ángel|Jesús|Emiliano|Leonardo|Adrián|Iván|Óscar|"
     "Andrés|Raúl|Rubén|Héctor|Joaquín|Rafael|Gael|Maximiliano|Fernando|Eduardo|Ramón|Tomás|Julián|"
     "Armando|Esteban|Gilberto|Rogelio|Arturo|Nicolás|César|Martín|Hugo|Saúl|Efraín|Ignacio|Abel"
 )
-_ASIAN_GIRLS = _list("Linh|Mai|Thảo|Anh|Priya|Aisha|Mei|Yuna|Fatima|Leilani|Grace|Hana|Jasmine|Ngọc|Ananya")
-_ASIAN_BOYS = _list("Minh|Khoa|Hùng|Arjun|Omar|Wei|Jin|Kai|Rohan|Tuấn|Ahmad|Daniel|Ryan|Duy|Vikram")
-FIRST_NAMES = (
-    (*_HISPANIC_BOYS, *BOYS[:12]),
-    (*_HISPANIC_GIRLS, *GIRLS[:12]),
-    BOYS,
-    GIRLS,
-    (*_ASIAN_BOYS, *BOYS[:8]),
-    (*_ASIAN_GIRLS, *GIRLS[:8]),
-)
-"""Male and female by origin: Hispanic, general, Asian."""
-_HISPANIC_LAST = _list(
+GIRLS += _list("Linh|Mai|Thảo|Anh|Priya|Aisha|Mei|Yuna|Fatima|Leilani|Grace|Hana|Jasmine|Ngọc|Ananya")
+BOYS += _list("Minh|Khoa|Hùng|Arjun|Omar|Wei|Jin|Kai|Rohan|Tuấn|Ahmad|Daniel|Ryan|Duy|Vikram")
+LAST_NAMES = _list(
     "García|Hernández|Martínez|López|González|Rodríguez|Pérez|Sánchez|Ramírez|Torres|Flores|Rivera|Gómez|"
     "Díaz|Reyes|Morales|Cruz|Ortiz|Gutiérrez|Chávez|Ramos|Ruiz|Mendoza|Álvarez|Castillo|Jiménez|Vásquez|"
     "Romero|Moreno|Herrera|Medina|Aguilar|Garza|Castro|Vargas|Guzmán|Treviño|Salinas|Cantú|Peña|"
     "Villarreal|Zúñiga|Núñez|Ibáñez|Muñoz|Ochoa|de la Cruz|De León|de la Garza|Del Toro|de los Santos|"
     "San Miguel"
 )
-_GENERAL_LAST = _list(
+LAST_NAMES += _list(
     "Smith|Johnson|Williams|Brown|Jones|Davis|Miller|Wilson|Anderson|Taylor|Thomas|Moore|Jackson|Martin|"
     "Lee|Thompson|White|Harris|Clark|Lewis|Robinson|Walker|Young|Allen|King|Wright|Scott|Hill|Green|"
     "Adams|Nelson|Baker|Hall|Campbell|Mitchell|Carter|Roberts|Turner|Phillips|Parker|Evans|Edwards|"
@@ -58,9 +49,7 @@ _GENERAL_LAST = _list(
     "Watson|Washington|Jefferson|Booker|Gaines|Null|None|O'Brien|O'Neal|D'Angelo|McDonald|MacArthur|"
     "Schäfer|Krüger|Bluebonnet|Kowalski|Dvořák|Van Buren|St. John|Von Rosenberg|Mc Allister|Ten Eyck"
 )
-_ASIAN_LAST = _list("Nguyễn|Tran|Lê|Phạm|Huỳnh|Vo|Patel|Khan|Singh|Kim|Chen|Wang|Ali|Hassan|Santos|Kealoha")
-LAST_NAMES = (_HISPANIC_LAST, _GENERAL_LAST, _ASIAN_LAST)
-"""By origin."""
+LAST_NAMES += _list("Nguyễn|Tran|Lê|Phạm|Huỳnh|Vo|Patel|Khan|Singh|Kim|Chen|Wang|Ali|Hassan|Santos|Kealoha")
 NICKNAMES = {
     "Alejandra": "Ale",
     "Charlotte": "Charlie",

@@ -27,12 +27,9 @@ _AFTER_VALUE = 2
 
 
 def copy_in(
-    cursor: Any, table: str, rows: Rows, chosen: pa.Array | None, district_id: str, night: date
+    cursor: Any, target: sql.Identifier, rows: Rows, chosen: pa.Array | None, district_id: str, night: date
 ) -> None:
-    """Load rows (all, or those at the chosen positions), valid from `night`, into `table`.
-
-    Arrow writes null as nothing and an empty text as "", and COPY reads them the same way.
-    """
+    """Load rows (all, or those at the chosen positions), valid from `night`, into `target`."""
     content, hashes = rows.table, pa.array(rows.hashes)
     if chosen is not None:
         content, hashes = content.take(chosen), hashes.take(chosen)
@@ -47,13 +44,19 @@ def copy_in(
         ],
         names=list(rows.history.loaded),
     )
+    load(cursor, target, loaded)
+
+
+def load(cursor: Any, target: sql.Identifier, rows: pa.Table) -> None:
+    """Load rows into a table without row-level security: COPY cannot write to one that has it.
+
+    Arrow writes null as nothing and an empty text as "", and COPY reads them the same way.
+    """
     text = io.BytesIO()
-    pyarrow.csv.write_csv(loaded, text, pyarrow.csv.WriteOptions(include_header=False))
+    pyarrow.csv.write_csv(rows, text, pyarrow.csv.WriteOptions(include_header=False))
     text.seek(0)
-    statement = sql.SQL("copy {} ({}) from stdin (format csv)").format(
-        table, _identifiers(rows.history.loaded)
-    )
-    cursor.copy_expert(statement, text, _CHUNK)
+    statement = sql.SQL("copy {} ({}) from stdin (format csv)")
+    cursor.copy_expert(statement.format(target, _identifiers(rows.column_names)), text, _CHUNK)
 
 
 def current_keys(cursor: Any, history: History, district_id: str) -> tuple[tuple[Keys, ...], Hashes]:

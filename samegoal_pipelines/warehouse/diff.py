@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -39,8 +39,7 @@ class TableDifference:
     carried_over: int = 0  # of these, rows of students who are carried over
 
 
-@dataclass(frozen=True)
-class Staged:
+class Staged(NamedTuple):
     """What a snapshot would change, loaded into temporary tables but not written yet."""
 
     status: TableDifference
@@ -48,19 +47,14 @@ class Staged:
     parents: TableDifference
 
     @property
-    def all(self) -> tuple[TableDifference, ...]:
-        """The three tables' differences."""
-        return (self.status, self.students, self.parents)
-
-    @property
     def first(self) -> bool:
         """Whether there is no current row at all. Then the temporary tables are not used."""
-        return not any(difference.published for difference in self.all)
+        return not any(difference.published for difference in self)
 
     @property
     def empty(self) -> bool:
         """Whether nothing can differ. Then the temporary tables are not used."""
-        return not any(len(difference.wanted) or len(difference.over[0]) for difference in self.all)
+        return not any(len(difference.wanted) or len(difference.over[0]) for difference in self)
 
 
 def undo(cursor: Any, district_id: str, night: date) -> None:
@@ -89,7 +83,7 @@ def stage(cursor: Any, content: Content, district_id: str, night: date) -> Stage
     staged = Staged(*(_compare(cursor, rows, content.carried_over, district_id) for rows in content.all_rows))
     if not (staged.first or staged.empty):
         parameters: dict[str, object] = {"district": district_id}
-        for difference in staged.all:
+        for difference in staged:
             history = difference.rows.history
             over = {key: values.tolist() for key, values in zip(history.key, difference.over, strict=True)}
             cursor.execute(fill(_LOAD, history))
@@ -118,7 +112,7 @@ def write(cursor: Any, staged: Staged, absent: pd.DataFrame | None, district_id:
     elif not staged.empty:
         parameters: dict[str, object] = {"district": district_id, "night": night}
         cursor.execute(SQL(_INSERT_CHANGES).format(changes=_changes()), parameters)
-        for difference in staged.all:
+        for difference in staged:
             cursor.execute(fill(_CLOSE, difference.rows.history), parameters)
             cursor.execute(fill(_OPEN, difference.rows.history))
         cursor.execute(_DEPARTURES, parameters | _reasons(absent, staged.status.over[0]))
@@ -166,7 +160,7 @@ def _write_first(cursor: Any, staged: Staged, district_id: str, night: date) -> 
 
     Uses a temporary table, because COPY cannot write to a table under row-level security.
     """
-    for difference in staged.all:
+    for difference in staged:
         history = difference.rows.history
         cursor.execute(fill(_LOAD, history))
         copy_in(cursor, _new(history), difference.rows, None, district_id, night)

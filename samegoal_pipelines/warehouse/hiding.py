@@ -15,8 +15,8 @@ from samegoal_pipelines.warehouse.snapshots import Snapshot, find_current
 from samegoal_pipelines.warehouse.withholding import (
     Hidden,
     hide_every_phone,
-    hide_from_published,
     hide_parents,
+    hide_withheld,
 )
 
 
@@ -72,6 +72,6 @@ def hide_contacts(
         if every_phone:
             hidden += hide_every_phone(connection, district_id, night)
         else:
-            hidden += hide_from_published(connection, None, confidential, district_id, night)
+            hidden += hide_withheld(connection, None, confidential, district_id, night)
         note_hidden(connection, now, hidden)
     return hidden

@@ -21,7 +21,7 @@ from samegoal_pipelines.warehouse.diff import Staged
 from samegoal_pipelines.warehouse.gate_metrics import Shown, changes_between, shown
 from samegoal_pipelines.warehouse.rows import Content
 from samegoal_pipelines.warehouse.snapshots import Counts, Snapshot, record_hidden
-from samegoal_pipelines.warehouse.withholding import Hidden, hide_from_carried_over, hide_from_published
+from samegoal_pipelines.warehouse.withholding import Hidden, hide_withheld
 
 
 def write_night(
@@ -52,19 +52,15 @@ def hide(
     """Remove what is withheld tonight from the rows of carried-over students."""
     if not len(content.carried_over):
         return counts
-    payload = content.payload
-    hidden = hide_from_carried_over(
-        connection, payload.restricted, payload.confidential, content.carried_over, district_id, night
-    )
-    return replace(counts, changed=counts.changed + hidden)
+    withheld = (content.payload.restricted, content.payload.confidential)
+    hidden = hide_withheld(connection, *withheld, district_id, night, among=content.carried_over)
+    return replace(counts, changed=counts.changed + hidden.students)
 
 
 def hide_now(connection: sa.Connection, now: Snapshot, content: Content) -> Hidden:
     """Remove what is newly withheld from the published rows, although no new snapshot replaces them."""
-    payload = content.payload
-    hidden = hide_from_published(
-        connection, payload.restricted, payload.confidential, now.district_id, now.snapshot_date
-    )
+    withheld = (content.payload.restricted, content.payload.confidential)
+    hidden = hide_withheld(connection, *withheld, now.district_id, now.snapshot_date)
     note_hidden(connection, now, hidden)
     return hidden
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from psycopg2.sql import SQL, Composable, Composed, Identifier
 
-from samegoal_pipelines.tables.history import HISTORIES, PARENTS, STATUS, STUDENTS, History
+from samegoal_pipelines.tables.history import HISTORIES, PARENTS, STATUS, STUDENTS
 
 _LEDGERS = ("student_changes", "departures")
 
@@ -57,14 +57,22 @@ def compare(cursor: Any, district_id: str, nights: Sequence[date]) -> dict[date,
     """How each of these nights differs from what `remember` copied, which began with the first of them."""
     _copy(cursor, "after", district_id, nights[0])
     cursor.execute(_DIFFERENCES)
-    for history, statement in ((STATUS, _STATUS), (STUDENTS, _STUDENTS), (PARENTS, _PARENTS)):
-        cursor.execute(_fill(_DIFFERING, history))
-        as_of = _fill(_AS_OF, history)
-        cursor.execute(_fill(statement, history, as_of=as_of), {"nights": list(nights)})
+    for history, part in ((STATUS, _OF_STATUS), (STUDENTS, "'demographics'"), (PARENTS, "'parents'")):
+        cursor.execute(_fill(_DIFFERING, history.table.name))
+        statement = _fill(
+            _ADD_DIFFERENCES,
+            history.table.name,
+            part=SQL(part),
+            statuses=SQL("old.status, new.status" if history is STATUS else "null, null"),
+            key=_list(history.key),
+            columns_of_old=_list(history.columns, "old"),
+            columns_of_new=_list(history.columns, "new"),
+        )
+        cursor.execute(statement, {"nights": list(nights)})
     cursor.execute(_COUNT)
     counts = {night: dict(zip(_PARTS, numbers, strict=True)) for night, *numbers in cursor.fetchall()}
     for ledger, part in zip(_LEDGERS, ("changes", "departures"), strict=True):
-        cursor.execute(_ledger(_COUNT_LEDGER, ledger))
+        cursor.execute(_fill(_COUNT_LEDGER, ledger))
         for night, students in cursor.fetchall():
             counts.setdefault(night, {})[part] = students
     cursor.execute(_TRANSITIONS)
@@ -80,23 +88,25 @@ def compare(cursor: Any, district_id: str, nights: Sequence[date]) -> dict[date,
 def _copy(cursor: Any, when: str, district_id: str, first: date) -> None:
     parameters = {"district": district_id, "first": first}
     for history in HISTORIES:
-        cursor.execute(_fill(_COPY, history, copied=_temporary(when, history.table.name)), parameters)
-        cursor.execute(_fill("analyze {copied}", history, copied=_temporary(when, history.table.name)))
+        name = history.table.name
+        copied, columns = _temporary(when, name), _list(history.columns)
+        cursor.execute(_fill(_COPY, name, copied=copied, columns=columns), parameters)
+        cursor.execute(SQL("analyze {}").format(copied))
     for ledger in _LEDGERS:
-        cursor.execute(_ledger(_COPY_LEDGER, ledger, copied=_temporary(when, ledger)), parameters)
+        cursor.execute(_fill(_COPY_LEDGER, ledger, copied=_temporary(when, ledger)), parameters)
 
 
 # -- the SQL --
 
 _COPY = """
     create temporary table {copied} on commit drop as
-    select {columns}, valid_from, valid_to from {history}
+    select {columns}, valid_from, valid_to from {table}
     where district_id = %(district)s and (valid_to is null or valid_to > %(first)s)
     """
 
 _COPY_LEDGER = """
     create temporary table {copied} on commit drop as
-    select * from {ledger} where district_id = %(district)s and snapshot_date >= %(first)s
+    select * from {table} where district_id = %(district)s and snapshot_date >= %(first)s
     """
 
 # Students with any different row, in content or time. They are usually few, and only they are compared by
@@ -114,7 +124,12 @@ _DIFFERENCES = """
     ) on commit drop
     """
 
-_AS_OF = """
+_OF_STATUS = """
+    case when old.status is null then 'added' when new.status is null then 'removed' else 'status' end
+    """
+
+# Of a student who is added or removed, nothing else counts. `status` comes first, and says who that is.
+_ADD_DIFFERENCES = """
     with nights as (
         select unnest(%(nights)s::date[]) as night
     ),
@@ -128,31 +143,9 @@ _AS_OF = """
             on valid_from <= night and (valid_to is null or valid_to > night)
         where student_id in (select student_id from {differing})
     )
-    """
-
-_STATUS = """
-    {as_of}
     insert into pg_temp.differences
-    select night, student_id,
-        case when old.status is null then 'added' when new.status is null then 'removed' else 'status' end,
-        old.status, new.status
-    from old full join new using (night, student_id)
-    where ({columns_of_old}) is distinct from ({columns_of_new})
-    """
-
-_STUDENTS = """
-    {as_of}
-    insert into pg_temp.differences
-    select night, student_id, 'demographics'
-    from old join new using (night, student_id)
-    where ({columns_of_old}) is distinct from ({columns_of_new})
-    """
-
-_PARENTS = """
-    {as_of}
-    insert into pg_temp.differences
-    select distinct night, student_id, 'parents'
-    from old full join new using (night, student_id, parent_id)
+    select distinct night, student_id, {part}, {statuses}
+    from old full join new using (night, {key})
     where ({columns_of_old}) is distinct from ({columns_of_new})
         and not exists (
             select from pg_temp.differences as student
@@ -185,25 +178,12 @@ _TRANSITIONS = """
     """
 
 
-def _fill(statement: str, history: History, **parts: Composable) -> Composed:
-    name = history.table.name
+def _fill(statement: str, table: str, **parts: Composable) -> Composed:
     return SQL(statement).format(
-        history=Identifier("samegoal", name),
-        before=_temporary("before", name),
-        after=_temporary("after", name),
-        differing=_temporary("differing", name),
-        columns=_list(history.columns),
-        columns_of_old=_list(history.columns, "old"),
-        columns_of_new=_list(history.columns, "new"),
-        **parts,
-    )
-
-
-def _ledger(statement: str, name: str, **parts: Composable) -> Composed:
-    return SQL(statement).format(
-        ledger=Identifier("samegoal", name),
-        before=_temporary("before", name),
-        after=_temporary("after", name),
+        table=Identifier("samegoal", table),
+        before=_temporary("before", table),
+        after=_temporary("after", table),
+        differing=_temporary("differing", table),
         **parts,
     )
 

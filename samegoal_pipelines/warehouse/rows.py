@@ -15,6 +15,7 @@ import pandas as pd
 import pyarrow as pa
 
 from samegoal_pipelines.tables.arrow_types import arrow_types
+from samegoal_pipelines.tables.declaration import Table
 from samegoal_pipelines.tables.history import PARENTS, STATUS, STUDENTS, History
 from samegoal_pipelines.transforms.snapshot import SnapshotPayload, SnapshotTables
 from samegoal_pipelines.transforms.withholding import Withholding
@@ -164,22 +165,17 @@ def rows_of(frame: pd.DataFrame, history: History) -> Rows:
     Raises:
         UnfitSnapshotError: columns, types or keys do not fit the table. The message contains no value.
     """
-    name = history.table.name.removesuffix("_history")
+    name = history.declared.name
     if set(frame.columns) != set(history.columns):
         missing = ", ".join(sorted(set(history.columns) - set(frame.columns))) or "none"
         unknown = (
             ", ".join(sorted({str(column) for column in frame.columns} - set(history.columns))) or "none"
         )
         raise UnfitSnapshotError(f"{name}: columns missing: {missing}; columns unknown: {unknown}")
-    columns = []
-    for column, wanted in arrow_types(history.declared).items():
-        try:
-            columns.append(_column(frame[column], wanted))
-        except (pa.ArrowException, TypeError, ValueError, OverflowError):  # their messages quote values
-            raise UnfitSnapshotError(f"{name}.{column}: not all values are of type {wanted}") from None
-        if not history.table.c[column].nullable and columns[-1].null_count:
-            raise UnfitSnapshotError(f"{name}.{column}: rows without a value: {columns[-1].null_count:,}")
-    table = pa.table(columns, names=list(history.columns))
+    table = typed(frame, history.declared)
+    for declared, column in zip(history.declared.columns, table.columns, strict=True):
+        if declared.required and column.null_count:
+            raise UnfitSnapshotError(f"{name}.{declared.name}: rows without a value: {column.null_count:,}")
     keys = _keys(table, history)
     if not _ascending(keys):
         table = table.take(pa.array(np.lexsort(keys[::-1])))
@@ -189,11 +185,20 @@ def rows_of(frame: pd.DataFrame, history: History) -> Rows:
     return Rows(history, table, keys, row_hashes(table))
 
 
-def _column(series: pd.Series, wanted: pa.DataType) -> pa.ChunkedArray:
-    column = pa.Array.from_pandas(series)
-    if not isinstance(column, pa.ChunkedArray):
-        column = pa.chunked_array([column])
-    return column if column.type == wanted else column.cast(wanted)
+def typed(frame: pd.DataFrame, declared: Table) -> pa.Table:
+    """The frame's columns in the order and with the types of a declaration.
+
+    Raises:
+        UnfitSnapshotError: a column holds values of another type. The message contains no value.
+    """
+    columns = {}
+    for name, wanted in arrow_types(declared).items():
+        try:
+            column = pa.Array.from_pandas(frame[name])
+            columns[name] = column if column.type == wanted else column.cast(wanted)
+        except (pa.ArrowException, TypeError, ValueError, OverflowError):  # their messages quote values
+            raise UnfitSnapshotError(f"{declared.name}.{name}: not all values are of type {wanted}") from None
+    return pa.table(columns)
 
 
 def _keys(table: pa.Table, history: History) -> tuple[Keys, ...]:

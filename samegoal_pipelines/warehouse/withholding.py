@@ -6,7 +6,7 @@ For all other students, `transforms` withholds contacts.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
 from typing import Any
@@ -29,6 +29,8 @@ PARENT_PHONES = tuple(column for column in PARENT_CONTACTS if column.endswith("_
 NO_CONTACTS: dict[str, Any] = dict.fromkeys(PARENT_CONTACTS)
 RESTRICTED = NO_CONTACTS | {"has_restricted_access": True}
 """The values in the row of a parent under restriction."""
+_CONTACTS: dict[History, tuple[str, ...]] = {STUDENTS: ("phone",), PARENTS: PARENT_CONTACTS}
+"""The contact columns of each table."""
 
 
 class RestrictionsForgottenError(WarehouseError):
@@ -121,43 +123,45 @@ class Hidden:
         )
 
 
-def hide_from_carried_over(
+def hide_withheld(
     connection: sa.Connection,
     restricted: pd.DataFrame | None,
     confidential: pd.DataFrame | None,
-    carried_over: Keys,
     district_id: str,
     night: date,
-) -> int:
-    """Remove what is withheld tonight from the rows of carried-over students.
+    *,
+    among: Keys | None = None,
+) -> Hidden:
+    """Remove what is withheld tonight from the current rows of these students and their parents, or of all.
 
     Args:
         restricted: student_id and parent_id of every pair under restriction.
         confidential: the confidential numbers (`tables.people.CONFIDENTIAL_PHONES`).
-
-    Returns:
-        The number of changed students who had not changed yet tonight.
-    """
-    students = _students_to_hide(connection, confidential, carried_over, district_id)
-    parents = _parents_to_hide(connection, restricted, confidential, carried_over, district_id)
-    return _hide(connection, students, parents, district_id, night).students
-
-
-def hide_from_published(
-    connection: sa.Connection,
-    restricted: pd.DataFrame | None,
-    confidential: pd.DataFrame | None,
-    district_id: str,
-    night: date,
-) -> Hidden:
-    """Remove what is newly withheld from the current rows of all students.
-
-    Args:
-        restricted, confidential: as in `hide_from_carried_over`.
         night: the published night. The rows change as of this night, so that a rerun undoes it.
     """
-    students = _students_to_hide(connection, confidential, None, district_id)
-    parents = _parents_to_hide(connection, restricted, confidential, None, district_id)
+    of_students, of_parents = _numbers(confidential, "student_id"), _numbers(confidential, "parent_id")
+    pairs: set[tuple[int, int]] = set()
+    if restricted is not None:
+        pairs = set(zip(restricted["student_id"].tolist(), restricted["parent_id"].tolist(), strict=True))
+    parents_to_look_at = {parent_id for _, parent_id in pairs} | of_parents.keys()
+
+    def mine(history: History, key: str, ids: Iterable[int]) -> list[sa.RowMapping]:
+        table = history.table.c
+        wanted = [_any_of(table[key], ids)]
+        if among is not None:
+            wanted.append(_any_of(table.student_id, among.tolist()))
+        return _current(connection, history, district_id, *wanted)
+
+    def parent(row: sa.RowMapping) -> dict[str, Any]:
+        if (row["student_id"], row["parent_id"]) in pairs:
+            return RESTRICTED
+        return _without(row, PARENT_PHONES, of_parents[row["parent_id"]])
+
+    students = (
+        (row, _without(row, ("phone",), of_students[row["student_id"]]))
+        for row in mine(STUDENTS, "student_id", of_students)
+    )
+    parents = ((row, parent(row)) for row in mine(PARENTS, "parent_id", parents_to_look_at))
     return _hide(connection, students, parents, district_id, night)
 
 
@@ -165,8 +169,8 @@ def hidden_since(connection: sa.Connection, district_id: str) -> list[tuple[Hist
     """The current rows in which something was hidden after publication. They have no hash."""
     return [
         (history, row)
-        for history, columns in ((STUDENTS, ("phone",)), (PARENTS, tuple(RESTRICTED)))
-        for row in _rows_where(connection, history, columns, district_id, history.table.c.row_hash == 0)
+        for history in _CONTACTS
+        for row in _current(connection, history, district_id, history.table.c.row_hash == 0)
     ]
 
 
@@ -180,16 +184,14 @@ def hide_again(
 
     def of(wanted: History) -> Found:
         before = {tuple(row[key] for key in wanted.key): row for history, row in hidden if history is wanted}
-        keys = {key: sorted({one[place] for one in before}) for place, key in enumerate(wanted.key)}
-        contacts = ("phone",) if wanted is STUDENTS else PARENT_CONTACTS
-        columns = contacts if wanted is STUDENTS else tuple(RESTRICTED)
-        for row in _current(connection, wanted, columns, district_id, **keys):
+        among = _any_of(wanted.table.c.student_id, {key[0] for key in before})
+        for row in _current(connection, wanted, district_id, among):
             if (was := before.get(tuple(row[key] for key in wanted.key))) is None:
                 continue
             if was.get("has_restricted_access"):
                 yield row, RESTRICTED
             else:
-                yield row, {column: None for column in contacts if was[column] is None}
+                yield row, {column: None for column in _CONTACTS[wanted] if was[column] is None}
 
     return _hide(connection, of(STUDENTS), of(PARENTS), district_id, night)
 
@@ -198,11 +200,10 @@ def hide_parents(
     connection: sa.Connection, district_id: str, night: date, *, flagged: bool = False
 ) -> Hidden:
     """Blank the contacts of every parent, or only of parents published as restricted."""
-    parents = PARENTS.table.c
-    wanted = [sa.or_(*(parents[column].is_not(None) for column in PARENT_CONTACTS))]
+    wanted = [_any_given(PARENTS, PARENT_CONTACTS)]
     if flagged:
-        wanted.append(parents.has_restricted_access.is_(True))
-    found = _rows_where(connection, PARENTS, tuple(RESTRICTED), district_id, *wanted)
+        wanted.append(PARENTS.table.c.has_restricted_access.is_(True))
+    found = _current(connection, PARENTS, district_id, *wanted)
     says = RESTRICTED if flagged else NO_CONTACTS
     return _hide(connection, iter(()), ((row, says) for row in found), district_id, night)
 
@@ -211,8 +212,7 @@ def hide_every_phone(connection: sa.Connection, district_id: str, night: date) -
     """Blank every phone, for a district whose confidential numbers cannot be identified."""
 
     def with_phone(history: History, columns: tuple[str, ...]) -> Found:
-        given = sa.or_(*(history.table.c[column].is_not(None) for column in columns))
-        for row in _rows_where(connection, history, columns, district_id, given):
+        for row in _current(connection, history, district_id, _any_given(history, columns)):
             yield row, dict.fromkeys(columns)
 
     students, parents = with_phone(STUDENTS, ("phone",)), with_phone(PARENTS, PARENT_PHONES)
@@ -252,39 +252,6 @@ Found = Iterator[tuple[sa.RowMapping, dict[str, Any]]]
 """Current rows and their new values."""
 
 
-def _students_to_hide(
-    connection: sa.Connection, confidential: pd.DataFrame | None, among: Keys | None, district_id: str
-) -> Found:
-    """Student rows to hide, among these students or all."""
-    numbers = _numbers(confidential, "student_id")
-    students = [one for one in (numbers if among is None else among.tolist()) if one in numbers]
-    for row in _current(connection, STUDENTS, ("phone",), district_id, student_id=students):
-        yield row, _without(row, ("phone",), numbers[row["student_id"]])
-
-
-def _parents_to_hide(
-    connection: sa.Connection,
-    restricted: pd.DataFrame | None,
-    confidential: pd.DataFrame | None,
-    among: Keys | None,
-    district_id: str,
-) -> Found:
-    """Parent rows to hide, of these students or of all."""
-    numbers = _numbers(confidential, "parent_id")
-    pairs = set()
-    if restricted is not None:
-        mine = restricted if among is None else restricted[restricted["student_id"].isin(among.tolist())]
-        pairs = set(zip(mine["student_id"].tolist(), mine["parent_id"].tolist(), strict=True))
-    keys = {"parent_id": sorted({parent_id for _, parent_id in pairs} | numbers.keys())}
-    if among is not None:
-        keys["student_id"] = among.tolist()
-    for row in _current(connection, PARENTS, tuple(RESTRICTED), district_id, **keys):
-        if (row["student_id"], row["parent_id"]) in pairs:
-            yield row, RESTRICTED
-        else:
-            yield row, _without(row, PARENT_PHONES, numbers[row["parent_id"]])
-
-
 def _numbers(confidential: pd.DataFrame | None, whose: str) -> defaultdict[int, set[str]]:
     """The digits of each person's confidential numbers."""
     numbers: defaultdict[int, set[str]] = defaultdict(set)
@@ -300,31 +267,21 @@ def _without(row: sa.RowMapping, columns: tuple[str, ...], numbers: set[str]) ->
     return {column: None for column in columns if row[column] and phones.may_be_one_of(row[column], numbers)}
 
 
+def _any_of(column: sa.ColumnElement[int], ids: Iterable[int]) -> sa.ColumnElement[bool]:
+    return column == sa.any_(sa.literal(list(ids), ARRAY(sa.BigInteger)))
+
+
+def _any_given(history: History, columns: tuple[str, ...]) -> sa.ColumnElement[bool]:
+    return sa.or_(*(history.table.c[column].is_not(None) for column in columns))
+
+
 def _current(
-    connection: sa.Connection,
-    history: History,
-    columns: tuple[str, ...],
-    district_id: str,
-    **keys: list[int],
+    connection: sa.Connection, history: History, district_id: str, *wanted: sa.ColumnElement[bool]
 ) -> list[sa.RowMapping]:
-    """The current rows with these keys: key, these columns and `valid_from`."""
-    if not all(keys.values()):
-        return []
+    """The current rows that meet these conditions: key, contacts, restriction and `valid_from`."""
     table = history.table.c
-    wanted = [table[key] == sa.any_(sa.literal(values, ARRAY(sa.BigInteger))) for key, values in keys.items()]
-    return _rows_where(connection, history, columns, district_id, *wanted)
-
-
-def _rows_where(
-    connection: sa.Connection,
-    history: History,
-    columns: tuple[str, ...],
-    district_id: str,
-    *wanted: sa.ColumnElement[bool],
-) -> list[sa.RowMapping]:
-    """The current rows that meet this condition: key, these columns and `valid_from`."""
-    table = history.table.c
-    query = sa.select(table.valid_from, *(table[column] for column in (*history.key, *columns))).where(
+    names = (*history.key, *_CONTACTS[history], *(["has_restricted_access"] if history is PARENTS else []))
+    query = sa.select(table.valid_from, *(table[name] for name in names)).where(
         table.district_id == district_id, table.valid_to.is_(None), *wanted
     )
     return list(connection.execute(query.order_by(*(table[key] for key in history.key))).mappings())

@@ -5,25 +5,22 @@ What belongs on it is decided in `transforms.worklist`.
 
 from __future__ import annotations
 
-import io
 from datetime import date
 from typing import Any
 
 import pandas as pd
 import pyarrow as pa
-import pyarrow.csv
 import sqlalchemy as sa
 from psycopg2.sql import SQL, Identifier
 
 from samegoal_pipelines.errors import SYNC, Kind
-from samegoal_pipelines.tables.arrow_types import arrow_types
 from samegoal_pipelines.tables.warehouse import current_snapshots, registrar_worklist, snapshots
 from samegoal_pipelines.tables.worklist import REGISTRAR_WORKLIST
+from samegoal_pipelines.warehouse.bulk_copy import load
 from samegoal_pipelines.warehouse.engine import as_operator, as_writer
 from samegoal_pipelines.warehouse.errors import UnfitSnapshotError, WarehouseError
+from samegoal_pipelines.warehouse.rows import typed
 from samegoal_pipelines.warehouse.session import lock
-
-_COLUMNS = arrow_types(REGISTRAR_WORKLIST)
 
 
 class NotTheNewestError(WarehouseError):
@@ -112,9 +109,6 @@ def replace_worklist(
         UnfitSnapshotError: columns or types do not fit. The message contains no value.
     """
     rows = _rows(worklist, district_id, snapshot_date)
-    text = io.BytesIO()
-    pyarrow.csv.write_csv(rows, text, pyarrow.csv.WriteOptions(include_header=False))
-    text.seek(0)
     columns = SQL(", ").join(map(Identifier, rows.column_names))
     cursor: Any = connection.connection.cursor()
     cursor.execute("delete from samegoal.registrar_worklist where district_id = %s", (district_id,))
@@ -122,7 +116,7 @@ def replace_worklist(
         cursor.execute(
             "create temporary table new_worklist (like samegoal.registrar_worklist) on commit drop"
         )
-        cursor.copy_expert(SQL("copy new_worklist ({}) from stdin (format csv)").format(columns), text)
+        load(cursor, Identifier("new_worklist"), rows)
         cursor.execute(
             SQL("insert into samegoal.registrar_worklist ({0}) select {0} from new_worklist").format(columns)
         )
@@ -130,18 +124,15 @@ def replace_worklist(
 
 
 def _rows(worklist: pd.DataFrame, district_id: str, night: date) -> pa.Table:
-    if set(worklist.columns) != set(_COLUMNS):
-        raise UnfitSnapshotError(f"registrar_worklist: the columns must be {', '.join(_COLUMNS)}")
-    number = len(worklist)
-    columns = {
-        "district_id": pa.repeat(district_id, number),
-        "snapshot_date": pa.repeat(pa.scalar(night), number),
-    }
-    for name, kind in _COLUMNS.items():
-        try:
-            columns[name] = pa.chunked_array(pa.Array.from_pandas(worklist[name])).cast(kind)
-        except (pa.ArrowException, TypeError, ValueError, OverflowError):  # their messages quote values
-            raise UnfitSnapshotError(
-                f"registrar_worklist.{name}: not all values are of type {kind}"
-            ) from None
-    return pa.table({**columns, "line": pa.array(range(1, number + 1), pa.int32())})
+    names = REGISTRAR_WORKLIST.names
+    if set(worklist.columns) != set(names):
+        raise UnfitSnapshotError(f"registrar_worklist: the columns must be {', '.join(names)}")
+    rows = typed(worklist, REGISTRAR_WORKLIST)
+    whose = {"district_id": district_id, "snapshot_date": pa.scalar(night)}
+    return pa.table(
+        {
+            **{name: pa.repeat(value, rows.num_rows) for name, value in whose.items()},
+            **dict(zip(names, rows.columns, strict=True)),
+            "line": pa.array(range(1, rows.num_rows + 1), pa.int32()),
+        }
+    )

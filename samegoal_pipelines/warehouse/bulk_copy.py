@@ -56,7 +56,7 @@ def load(cursor: Any, target: sql.Identifier, rows: pa.Table) -> None:
     pyarrow.csv.write_csv(rows, text, pyarrow.csv.WriteOptions(include_header=False))
     text.seek(0)
     statement = sql.SQL("copy {} ({}) from stdin (format csv)")
-    cursor.copy_expert(statement.format(target, _identifiers(rows.column_names)), text, _CHUNK)
+    cursor.copy_expert(statement.format(target, identifiers(rows.column_names)), text, _CHUNK)
 
 
 def current_keys(cursor: Any, history: History, district_id: str) -> tuple[tuple[Keys, ...], Hashes]:
@@ -75,7 +75,7 @@ def current_keys(cursor: Any, history: History, district_id: str) -> tuple[tuple
         ),
         table=sql.Identifier(SCHEMA, history.table.name),
         district=sql.Literal(district_id),
-        key=_identifiers(history.key),
+        key=identifiers(history.key),
     )
     answer = io.BytesIO()
     cursor.copy_expert(query, answer, _CHUNK)
@@ -84,5 +84,6 @@ def current_keys(cursor: Any, history: History, district_id: str) -> tuple[tuple
     return tuple(keys), hashes
 
 
-def _identifiers(names: Sequence[str]) -> sql.Composed:
-    return sql.SQL(", ").join(sql.Identifier(name) for name in names)
+def identifiers(names: Sequence[str], *table: str) -> sql.Composed:
+    """Names of columns, of a table if one is named, with commas between them."""
+    return sql.SQL(", ").join(sql.Identifier(*table, name) for name in names)

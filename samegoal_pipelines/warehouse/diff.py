@@ -22,7 +22,7 @@ import pyarrow as pa
 from psycopg2.sql import SQL, Composable, Composed, Identifier, Literal
 
 from samegoal_pipelines.tables.history import HISTORIES, PARENTS, STATUS, STUDENTS, History
-from samegoal_pipelines.warehouse.bulk_copy import copy_in, current_keys
+from samegoal_pipelines.warehouse.bulk_copy import copy_in, current_keys, identifiers
 from samegoal_pipelines.warehouse.rows import Content, Keys, Rows, as_one_number
 
 _MANY = 1_000  # rows
@@ -317,13 +317,13 @@ def fill(statement: str, history: History, **parts: Composable) -> Composed:
         history=_table(history),
         new=_new(history),
         old=_old(history),
-        key=_list(Identifier(key) for key in history.key),
-        arrays=_list(SQL("%({})s::bigint[]").format(SQL(key)) for key in history.key),
+        key=identifiers(history.key),
+        arrays=SQL(", ".join(f"%({key})s::bigint[]" for key in history.key)),
         key_is_over=_all_equal(history.key, "history", "over"),
         key_is_same=_all_equal(history.key, "new", "old"),
-        columns_of_new=_list(Identifier("new", column) for column in history.columns),
-        columns_of_old=_list(Identifier("old", column) for column in history.columns),
-        loaded=_list(Identifier(column) for column in history.loaded),
+        columns_of_new=identifiers(history.columns, "new"),
+        columns_of_old=identifiers(history.columns, "old"),
+        loaded=identifiers(history.loaded),
         **parts,
     )
 
@@ -353,14 +353,10 @@ def _changed_columns(history: History, prefix: str = "") -> Composed:
         for column in history.columns
         if column not in history.key
     )
-    return SQL("array_remove(array[{}], null)").format(_list(cases))
+    return SQL("array_remove(array[{}], null)").format(SQL(", ").join(cases))
 
 
 def _all_equal(columns: Iterable[str], left: str, right: str) -> Composed:
     return SQL(" and ").join(
         SQL("{} = {}").format(Identifier(left, column), Identifier(right, column)) for column in columns
     )
-
-
-def _list(parts: Iterable[Composable]) -> Composed:
-    return SQL(", ").join(parts)

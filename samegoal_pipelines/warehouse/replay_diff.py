@@ -14,6 +14,7 @@ from typing import Any
 from psycopg2.sql import SQL, Composable, Composed, Identifier
 
 from samegoal_pipelines.tables.history import HISTORIES, PARENTS, STATUS, STUDENTS
+from samegoal_pipelines.warehouse.bulk_copy import identifiers
 
 _LEDGERS = ("student_changes", "departures")
 
@@ -64,9 +65,9 @@ def compare(cursor: Any, district_id: str, nights: Sequence[date]) -> dict[date,
             history.table.name,
             part=SQL(part),
             statuses=SQL("old.status, new.status" if history is STATUS else "null, null"),
-            key=_list(history.key),
-            columns_of_old=_list(history.columns, "old"),
-            columns_of_new=_list(history.columns, "new"),
+            key=identifiers(history.key),
+            columns_of_old=identifiers(history.columns, "old"),
+            columns_of_new=identifiers(history.columns, "new"),
         )
         cursor.execute(statement, {"nights": list(nights)})
     cursor.execute(_COUNT)
@@ -89,7 +90,7 @@ def _copy(cursor: Any, when: str, district_id: str, first: date) -> None:
     parameters = {"district": district_id, "first": first}
     for history in HISTORIES:
         name = history.table.name
-        copied, columns = _temporary(when, name), _list(history.columns)
+        copied, columns = _temporary(when, name), identifiers(history.columns)
         cursor.execute(_fill(_COPY, name, copied=copied, columns=columns), parameters)
         cursor.execute(SQL("analyze {}").format(copied))
     for ledger in _LEDGERS:
@@ -190,7 +191,3 @@ def _fill(statement: str, table: str, **parts: Composable) -> Composed:
 
 def _temporary(when: str, name: str) -> Identifier:
     return Identifier("pg_temp", f"{when}_{name}")
-
-
-def _list(columns: Sequence[str], *table: str) -> Composed:
-    return SQL(", ").join(Identifier(*table, column) for column in columns)

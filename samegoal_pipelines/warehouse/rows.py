@@ -23,7 +23,6 @@ from samegoal_pipelines.warehouse.errors import UnfitSnapshotError
 from samegoal_pipelines.warehouse.hashing import Hashes, content_hash, row_hashes
 
 Keys = npt.NDArray[np.int64]
-_WORD_BITS = 63  # of an int64, without the sign bit
 
 
 @dataclass(frozen=True)
@@ -134,24 +133,9 @@ class Contents:
 
 
 def as_one_number(new: tuple[Keys, ...], old: tuple[Keys, ...]) -> tuple[Keys, Keys]:
-    """Keys of several columns as one number each, in the same order.
-
-    Packs the parts side by side if they are small enough, as Qmlativ's are. Otherwise uses the ranks of the
-    parts.
-    """
-    packed = np.zeros(len(new[0]) + len(old[0]), dtype=np.int64)
-    used = 0
-    for mine, theirs in zip(new, old, strict=True):
-        parts = np.concatenate([mine, theirs])
-        low, bits = int(parts.min()), (int(parts.max()) - int(parts.min())).bit_length()
-        if used + bits > _WORD_BITS:
-            return _as_one_rank(new, old)
-        packed = (packed << bits) | (parts - low)
-        used += bits
-    return packed[: len(new[0])], packed[len(new[0]) :]
-
-
-def _as_one_rank(new: tuple[Keys, ...], old: tuple[Keys, ...]) -> tuple[Keys, Keys]:
+    """Keys of several columns as one number each, in the same order: the ranks of their parts."""
+    if len(new) == 1:
+        return new[0], old[0]
     packed = np.zeros(len(new[0]) + len(old[0]), dtype=np.int64)
     for mine, theirs in zip(new, old, strict=True):
         parts, ranks = np.unique(np.concatenate([mine, theirs]), return_inverse=True)

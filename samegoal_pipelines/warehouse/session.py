@@ -25,6 +25,7 @@ import sqlalchemy as sa
 
 from samegoal_pipelines.errors import SYNC
 from samegoal_pipelines.printable import counted
+from samegoal_pipelines.tables.vocabulary import NO_ROWS
 from samegoal_pipelines.transforms.gate import Measured, Verdict
 from samegoal_pipelines.warehouse import diff
 from samegoal_pipelines.warehouse.engine import LOCK_ROW, LOCK_SECONDS, as_writer
@@ -117,9 +118,6 @@ class StudentChange:
     changed_columns: list[str]
     why: str | None = None
     """Why a removed student is gone."""
-
-
-NO_ROWS = "no rows in Qmlativ"
 
 
 @contextmanager

@@ -77,12 +77,10 @@ def test_six_reruns_that_lose_seven_percent_each_stop_at_a_tenth(warehouse: sa.E
     assert held.verdict.reasons == (
         "283 of 930 students (30.4%) last published as ENROLLED or PRE-ENROLLED would be gone, INACTIVE or "
         "GRADUATED (how many of them only because time has passed cannot be told: the rows that the "
-        "published snapshot was made from are not in the landing); the limit is 10%: check in "
-        "Qmlativ whether their enrollments were ended or deleted on purpose",
+        "published snapshot was made from are not in the landing); the limit is 10%",
         BEFORE + "353 of 1,000 students (35.3%) last published as ENROLLED or PRE-ENROLLED would be gone, "
         "INACTIVE or GRADUATED (how many of them only because time has passed cannot be told: the rows that "
-        "the published snapshot was made from are not in the landing); the limit is 10%: check in "
-        "Qmlativ whether their enrollments were ended or deleted on purpose",
+        "the published snapshot was made from are not in the landing); the limit is 10%",
     )
 
 
@@ -98,8 +96,7 @@ def test_a_rerun_within_the_limit_is_held_for_what_the_night_adds_up_to(warehous
 
     assert held.verdict.reasons == (
         BEFORE + "101 of 1,000 students (10.1%) last published as ENROLLED or PRE-ENROLLED would be gone, "
-        "INACTIVE or GRADUATED, 101 of them (10.1%) not because time has passed; the limit is 10%: check "
-        "in Qmlativ whether their enrollments were ended or deleted on purpose",
+        "INACTIVE or GRADUATED, 101 of them (10.1%) not because time has passed; the limit is 10%",
     )
     assert held.verdict.numbers["dropped"] == 101
     assert (held.removed, held.dropped, held.dropped_by_time) == (1, 101, 0)

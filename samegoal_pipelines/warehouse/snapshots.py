@@ -309,19 +309,15 @@ def record_failure(engine: sa.Engine, run: RunIdentity, error: PipelineError) ->
     """Record that this run failed, why and what to do, unless it published before it failed."""
     row = {
         "snapshot_date": run.night,
+        "started_at": run.started_at,
+        "state": "failed",
         "held_reason": error.reason[:_REASON_LIMIT],
         "kind": error.kind.value,
         "next_step": error.next_step_of_night,
     }
-    statement = insert(snapshots).values(
-        district_id=run.district_id, run_id=run.run_id, started_at=run.started_at, state="failed", **row
-    )
-    statement = statement.on_conflict_do_update(
-        index_elements=["run_id", "district_id"], set_=row, where=snapshots.c.state == "failed"
-    )
     with as_writer(engine, run.district_id, "recording the failure") as connection:
         if not connection.scalar(sa.select(erased_since(run.district_id, run.started_at))):
-            connection.execute(statement)
+            _record(connection, run, row, over=("failed",))
 
 
 def record_published(connection: sa.Connection, run: RunIdentity, facts: dict[str, Any]) -> int:
@@ -338,24 +334,16 @@ def record_published(connection: sa.Connection, run: RunIdentity, facts: dict[st
         )
         .values(state="superseded")
     )
-    row = _row(run, facts) | {
-        "state": "published",
-        "held_reason": None,
-        "kind": None,
-        "next_step": None,
-        "compared_with": None,
-        "published_at": sa.func.now(),
-    }
-    statement = insert(snapshots).values(district_id=run.district_id, run_id=run.run_id, **row)
-    statement = statement.on_conflict_do_update(index_elements=["run_id", "district_id"], set_=row)
-    snapshot_id = connection.execute(statement.returning(snapshots.c.snapshot_id)).scalar_one()
+    nothing_wrong = dict.fromkeys(("held_reason", "kind", "next_step", "compared_with"))
+    published = nothing_wrong | {"state": "published", "published_at": sa.func.now()}
+    snapshot_id = _record(connection, run, _counted(run, facts) | published)
     mark = {"snapshot_date": run.night, "snapshot_id": snapshot_id, "content_hash": facts["content_hash"]}
     connection.execute(
         insert(current_snapshots)
         .values(district_id=run.district_id, **mark)
         .on_conflict_do_update(index_elements=["district_id"], set_=mark)
     )
-    return int(snapshot_id)
+    return int(snapshot_id or 0)
 
 
 def record_held(
@@ -373,7 +361,7 @@ def record_held(
     Raises:
         WarehouseError: this run has already published the night, and has read other rows since.
     """
-    row = _row(run, facts) | {
+    row = _counted(run, facts) | {
         "state": "held",
         "held_reason": reason,
         "kind": kind,
@@ -381,11 +369,7 @@ def record_held(
         "compared_with": against.snapshot_id,
         "published_at": None,
     }
-    statement = insert(snapshots).values(district_id=run.district_id, run_id=run.run_id, **row)
-    statement = statement.on_conflict_do_update(
-        index_elements=["run_id", "district_id"], set_=row, where=snapshots.c.state.in_(["failed", "held"])
-    )
-    if connection.scalar(statement.returning(snapshots.c.snapshot_id)) is None:
+    if _record(connection, run, row, over=("failed", "held")) is None:
         raise WarehouseError(
             "this run has published the night already and has read very different rows since; what it "
             "published stays",
@@ -395,43 +379,26 @@ def record_held(
 
 def record_hidden(connection: sa.Connection, snapshot: Snapshot, students: int, rows: int) -> None:
     """Count hidden contacts as a change of the published snapshot. Compare the next one in full."""
-    connection.execute(
-        sa.update(snapshots)
-        .where(
-            snapshots.c.district_id == snapshot.district_id, snapshots.c.snapshot_id == snapshot.snapshot_id
-        )
-        .values(
-            changed=sa.func.coalesce(snapshots.c.changed, 0) + students,
-            # `changed` stays the same if these students already count, so the note must mention them.
-            notes=sa.func.array_append(
-                snapshots.c.notes, f"contacts were hidden after publication in {counted(rows, 'row')}"
-            ),
-        )
-    )
+    # `changed` stays the same if these students already count, so the note must mention them.
+    note = f"contacts were hidden after publication in {counted(rows, 'row')}"
+    changed = sa.func.coalesce(snapshots.c.changed, 0) + students
+    notes = sa.func.array_append(snapshots.c.notes, note)
+    record_replayed(connection, snapshot, {"changed": changed, "notes": notes})
     mark_content(connection, snapshot.district_id, OTHER_CONTENT)
 
 
 def record_replayed(connection: sa.Connection, snapshot: Snapshot, facts: dict[str, Any]) -> None:
-    """Replace the record of a replayed night."""
-    connection.execute(
-        sa.update(snapshots)
-        .where(
-            snapshots.c.district_id == snapshot.district_id, snapshots.c.snapshot_id == snapshot.snapshot_id
-        )
-        .values(**facts)
-    )
+    """Replace these facts in the record of a published night."""
+    this = snapshots.c.snapshot_id == snapshot.snapshot_id
+    whose = snapshots.c.district_id == snapshot.district_id
+    connection.execute(sa.update(snapshots).where(whose, this).values(**facts))
 
 
 def forget_comparisons(connection: sa.Connection, published: Snapshot) -> None:
     """Make held snapshots unreleasable that were compared with another content."""
-    connection.execute(
-        sa.update(snapshots)
-        .where(
-            snapshots.c.district_id == published.district_id,
-            snapshots.c.compared_with == published.snapshot_id,
-        )
-        .values(compared_with=None)
-    )
+    against = snapshots.c.compared_with == published.snapshot_id
+    whose = snapshots.c.district_id == published.district_id
+    connection.execute(sa.update(snapshots).where(whose, against).values(compared_with=None))
 
 
 def mark_content(connection: sa.Connection, district_id: str, content_hash: bytes) -> None:
@@ -443,11 +410,20 @@ def mark_content(connection: sa.Connection, district_id: str, content_hash: byte
     )
 
 
-def _row(run: RunIdentity, facts: dict[str, Any]) -> dict[str, Any]:
-    """The `snapshots` row of an attempt that was counted."""
-    return {
-        **facts,
-        "snapshot_date": run.night,
-        "started_at": run.started_at,
-        "landed_run_id": run.landed_run_id,
-    }
+def _counted(run: RunIdentity, facts: dict[str, Any]) -> dict[str, Any]:
+    """The row of an attempt that was counted."""
+    whose = {"snapshot_date": run.night, "started_at": run.started_at, "landed_run_id": run.landed_run_id}
+    return facts | whose
+
+
+def _record(
+    connection: sa.Connection, run: RunIdentity, row: dict[str, Any], *, over: tuple[str, ...] = ()
+) -> int | None:
+    """Write the row of this run. None if its row is in a state that is not one of `over`: it stays."""
+    statement = insert(snapshots).values(district_id=run.district_id, run_id=run.run_id, **row)
+    replaceable = snapshots.c.state.in_(over) if over else None
+    statement = statement.on_conflict_do_update(
+        index_elements=["run_id", "district_id"], set_=row, where=replaceable
+    )
+    snapshot_id: int | None = connection.scalar(statement.returning(snapshots.c.snapshot_id))
+    return snapshot_id

@@ -47,15 +47,6 @@ CONSTANT = {
 """Asset → column → its description, for columns that do not come from Qmlativ."""
 
 
-@cache
-def fields_behind(source: str) -> frozenset[str]:
-    """The Qmlativ fields (`raw asset.Object.Field`) that a column (`asset.column`) ultimately comes from."""
-    origin = _origin(source)
-    if origin is None:
-        return frozenset({source} if _is_field(source) else ())
-    return frozenset().union(*map(fields_behind, origin.sources))
-
-
 def empty_without(missing: Collection[str]) -> tuple[str, ...]:
     """The published columns (`view.column`) that are empty if these Qmlativ fields are not granted."""
     return tuple(

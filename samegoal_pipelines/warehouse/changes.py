@@ -6,8 +6,7 @@ function reads one consistent moment of the warehouse.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from datetime import date
 from typing import Any
@@ -85,7 +84,7 @@ def changes_by_night(
     Args:
         students: also list every student with a change.
     """
-    with _one_moment(engine, "looking up the changes") as connection:
+    with as_operator(engine, "looking up the changes", one_moment=True) as connection:
         nights = _attempts(connection, district_id, since)
         if since is None and last_nights is not None:
             dates = sorted({row["snapshot_date"] for row in nights})[-last_nights:]
@@ -225,7 +224,7 @@ def numbers_like(
     )
     if on is not None:
         query = query.where(_valid_on(on))
-    with _one_moment(engine, "looking up the student") as connection:
+    with as_operator(engine, "looking up the student", one_moment=True) as connection:
         return {(student_id, text) for student_id, text in connection.execute(query)}
 
 
@@ -254,7 +253,7 @@ def students_as_of(
         .where(gone.district_id == district_id, gone.student_id.in_(students), gone.snapshot_date <= night)
         .order_by(gone.student_id, gone.snapshot_date.desc())
     )
-    with _one_moment(engine, "looking up what was published") as connection:
+    with as_operator(engine, "looking up what was published", one_moment=True) as connection:
         published, changed, departed = (
             {row.student_id: dict(row._mapping) for row in connection.execute(query)}
             for query in (rows, changes, left)
@@ -278,10 +277,3 @@ def _valid_on(night: date) -> sa.ColumnElement[bool]:
 
 def _without_id(row: dict[str, Any] | None) -> dict[str, Any] | None:
     return row and {name: value for name, value in row.items() if name != "student_id"}
-
-
-@contextmanager
-def _one_moment(engine: sa.Engine, step: str) -> Iterator[sa.Connection]:
-    """A transaction in which every query sees the same rows."""
-    with as_operator(engine.execution_options(isolation_level="REPEATABLE READ"), step) as connection:
-        yield connection

@@ -94,12 +94,17 @@ def as_writer(engine: sa.Engine, district_id: str, step: str) -> Iterator[sa.Con
 
 
 @contextmanager
-def as_operator(engine: sa.Engine, step: str) -> Iterator[sa.Connection]:
+def as_operator(engine: sa.Engine, step: str, *, one_moment: bool = False) -> Iterator[sa.Connection]:
     """One transaction that can see every district and write none.
+
+    Args:
+        one_moment: every query sees the same rows, whatever is published meanwhile.
 
     Raises:
         WarehouseError: as `transaction` does.
     """
+    if one_moment:
+        engine = engine.execution_options(isolation_level="REPEATABLE READ")
     with transaction(engine, step) as connection:
         take_role(connection, Role.OPERATOR)
         yield connection

@@ -95,8 +95,7 @@ def export_district(engine: sa.Engine, district_id: str, folder: Path, *, export
     Raises:
         WarehouseError: nothing is published yet, or a file cannot be written.
     """
-    one_night = engine.execution_options(isolation_level="REPEATABLE READ")
-    with as_operator(one_night, f"{district_id}: reading what is published") as connection:
+    with as_operator(engine, f"{district_id}: reading what is published", one_moment=True) as connection:
         students, parents = (
             [dict(row) for row in connection.execute(query, {"district_id": district_id}).mappings()]
             for query in (_STUDENTS, _PARENTS)

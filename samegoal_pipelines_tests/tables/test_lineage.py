@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from datetime import date
+from functools import cache
 
 import numpy as np
 import pandas as pd
@@ -18,7 +19,7 @@ from samegoal_pipelines.sandbox import Sandbox, serve
 from samegoal_pipelines.tables.catalog import NEEDED, OBJECTS, PUBLISHED
 from samegoal_pipelines.tables.enrollments import FILTERED_ENROLLMENTS, STUDENT_STATUS
 from samegoal_pipelines.tables.history import PARENTS, STATUS, STUDENTS
-from samegoal_pipelines.tables.lineage import CONSTANT, LINEAGE, empty_without, fed_by, fields_behind
+from samegoal_pipelines.tables.lineage import CONSTANT, LINEAGE, empty_without, fed_by
 from samegoal_pipelines.tables.people import PARENT_DEMOGRAPHICS, STUDENT_DEMOGRAPHICS
 from samegoal_pipelines.transforms.grants import RESTRICTION
 from samegoal_pipelines.transforms.snapshot import compute_night
@@ -26,6 +27,18 @@ from samegoal_pipelines.transforms.withholding import Withholding
 from samegoal_pipelines_tests.transforms.builders import reads
 
 TODAY = date(2026, 10, 12)
+
+
+@cache
+def fields_behind(source: str) -> frozenset[str]:
+    """The Qmlativ fields (`raw asset.Object.Field`) that a column (`asset.column`) ultimately comes from."""
+    asset, _, column = source.partition(".")
+    if asset not in LINEAGE:
+        return frozenset({source})
+    origin = LINEAGE[asset].get(column)
+    return frozenset().union(*map(fields_behind, origin.sources)) if origin else frozenset()
+
+
 HISTORIES = {"student_status": STATUS, "student_demographics": STUDENTS, "parent_demographics": PARENTS}
 FIELDS = [
     f"{asset}.{wanted.name}.{field.name}"

@@ -53,7 +53,7 @@ def test_each_departed_student_is_in_the_ledger_with_status_day_and_reason(wareh
         (night(1), 3, "00003", "GRADUATED", "rows unreadable"),
         (night(1), 4, "00004", "PRE-ENROLLED", "no rows in Qmlativ"),
         (night(1), 5, "00005", "ENROLLED", "never effective only"),
-        (night(1), 6, None, "ENROLLED", "no rows in Qmlativ"),
+        (night(1), 6, None, "ENROLLED", "entity not included"),
     ]
 
 

@@ -43,7 +43,7 @@ def build_defs(deployment: Deployment | None = None) -> dg.Definitions:
     """The assets, jobs, schedule and resources over one deployment, by default the environment's."""
     return dg.Definitions(
         assets=_with_owner_and_code(dg.load_assets_from_modules(ASSETS)),
-        asset_checks=[alerts.on_time],
+        asset_checks=[alerts.on_time, alerts.setup_confirmed],
         jobs=[
             nightly.nightly_snapshot,
             release.release_held_snapshot,
@@ -78,6 +78,7 @@ def _with_owner_and_code(assets: Iterable[Any]) -> Sequence[Any]:
 def defs() -> dg.Definitions:
     """The definitions of the environment's deployment, for Dagster's code server and the runs it starts."""
     if parent_process() is None:  # the code server, not each of its runs
-        check_addresses(Settings().alert_urls)
+        settings = Settings()
+        check_addresses(settings.alert_urls, settings.contact_mail_url)
     start_runs_warm()
     return build_defs()

@@ -70,6 +70,9 @@ class Settings(BaseSettings):
     """The broker for runs on Celery workers, such as `redis://…`. Unset means the database."""
     alert_urls: SecretStr | None = None
     """Where alerts go: apprise URLs, comma-separated. Without a URL, an alert is a log line."""
+    contact_mail_url: SecretStr | None = None
+    """The mail server for messages to districts' contacts: an apprise URL, mailto:// or mailtos://. Unset
+    means the first mail URL in `alert_urls`."""
     alert_all_well: bool = False
     """Whether to send a message when every district is well."""
     ui_url: str = Field(default="http://localhost:3000", pattern=r"^https?://\S+$")
@@ -120,6 +123,11 @@ class Settings(BaseSettings):
         """
         url = self.landing_url or "landing"
         return (url if "://" in url else str(self.home / Path(url).expanduser())).rstrip("/")
+
+    @property
+    def mail_urls(self) -> list[SecretStr | None]:
+        """Where to look for the mail server that writes to contacts."""
+        return [self.contact_mail_url, self.alert_urls]
 
     @property
     def configured_database_url(self) -> str | None:

@@ -96,7 +96,7 @@ def _this_program() -> str:
 
 def run_dev(deployment: Deployment, *, host: str, port: int) -> int:
     """Run the Dagster webserver and daemon, and the sandbox if the demo's districts are registered."""
-    check_addresses(deployment.settings.alert_urls)
+    check_addresses(deployment.settings.alert_urls, deployment.settings.contact_mail_url)
     home = deployment.settings.make_home()
     if _demo_facts(home):
         deployment = _with_local_sources(deployment)

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict
-from datetime import date
+from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from samegoal_pipelines.cli.credentials import SECRET_FILE, read_secret
 from samegoal_pipelines.cli.dates import Expiration
-from samegoal_pipelines.cli.exits import DONE
+from samegoal_pipelines.cli.exits import DONE, PlainError
 from samegoal_pipelines.cli.sections import Sections
 from samegoal_pipelines.cli.terminal import print_json, print_table
 from samegoal_pipelines.districts.errors import SecretAwaitedError
@@ -180,6 +180,20 @@ def _hide_published(deployment: Deployment, district_id: str, withheld: set[str]
         f"{district_id}: removed from what is published: contacts of "
         f"{counted(hidden.parents, 'restricted parent')}, {counted(hidden.phones, 'phone')}"
     )
+
+
+@click.command("confirm")
+@click.argument("district_id", metavar="ID")
+@click.pass_obj
+def confirm_setup(deployment: Deployment, district_id: str) -> None:
+    """Tell a district's contact by e-mail that setup is complete, also if that was done before."""
+    from samegoal_pipelines.reporting import confirmation
+
+    district, urls = deployment.registry.get(district_id), deployment.settings.mail_urls
+    problem = confirmation.confirm_setup(deployment.warehouse, district, urls, datetime.now(UTC), again=True)
+    if problem:
+        raise PlainError(f"{district_id}: the contact was not told: {problem}")
+    click.echo(f"{district_id}: the contact was told that setup is complete")
 
 
 @click.command("disable")

@@ -140,6 +140,7 @@ districts.districts.add_section(
         credentials.set_secret,
         credentials.rotate_secret,
         credentials.credentials,
+        districts.confirm_setup,
         districts.disable_district,
         districts.enable_district,
         districts.erase_district,

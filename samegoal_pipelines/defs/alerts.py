@@ -1,4 +1,4 @@
-"""The sensor that sends alerts about missing snapshots, and the check that shows them for each district.
+"""The sensor that sends alerts about missing snapshots, and the checks of what was told about each district.
 
 Dagster's freshness policies know an asset, not its partitions: any district's snapshot would satisfy them. So
 the sensor checks every deadline itself, even when nothing has run. `reporting` decides what to send.
@@ -21,8 +21,10 @@ from samegoal_pipelines.defs.night import Night
 from samegoal_pipelines.defs.partitions import DISTRICTS
 from samegoal_pipelines.defs.report import missing_reports
 from samegoal_pipelines.deployment import Deployment
+from samegoal_pipelines.errors import PipelineError
 from samegoal_pipelines.reporting.addresses import Address, AlertError, alert_addresses
 from samegoal_pipelines.reporting.alerts import Alert, alerts_due, judged_boards
+from samegoal_pipelines.reporting.confirmation import confirm_setup
 from samegoal_pipelines.reporting.nightly_status import DEADLINE, Board, DistrictNight, read_board
 from samegoal_pipelines.warehouse.errors import WarehouseError
 
@@ -224,3 +226,27 @@ with warnings.catch_warnings():
                 note = f"the district was registered after the night of {night.today}"
                 return dg.AssetCheckResult(passed=True, description=note)
             return dg.AssetCheckResult(**_outcome(board.districts[0]))
+
+    @dg.asset_check(
+        asset=PUBLISHED_SNAPSHOT,
+        name="setup_confirmed",
+        partitions_def=DISTRICTS,
+        description="The district's contact was told by e-mail, after the first published snapshot, that "
+        "setup is complete. Yellow: the message could not be sent; the next night tries again.",
+    )
+    def setup_confirmed(
+        night: dg.ResourceParam[Night], deployment: dg.ResourceParam[Deployment]
+    ) -> dg.AssetCheckResult:
+        """Send the message if it is due. A mail server that is down fails no night."""
+        district, problem, said = night.district, None, "the district has no contact"
+        if district.contact:
+            said = "the contact was told that setup is complete"
+        if district.contact and district.confirmed_at is None:
+            try:
+                urls = deployment.settings.mail_urls
+                problem = confirm_setup(deployment.warehouse, district, urls, datetime.now(UTC))
+            except PipelineError as error:
+                problem = error.reason
+        if problem:
+            said = f"{problem}; to send it now: samegoal-pipelines districts confirm {district.id}"
+        return dg.AssetCheckResult(passed=not problem, severity=dg.AssetCheckSeverity.WARN, description=said)

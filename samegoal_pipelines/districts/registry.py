@@ -333,6 +333,8 @@ class Registry:
             )
             if "entity_id" in values and before.identity:
                 values["qmlativ_entity_id"] = values["entity_id"]
+            if values.get("contact", before.contact) != before.contact:
+                values["confirmation_problem"] = None
             if values.get("timezone", before.timezone) != before.timezone:
                 values["due_since"] = sa.func.now()
             if values:

@@ -12,8 +12,10 @@ import re
 import subprocess
 import sys
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
+from urllib.parse import quote
 
 from pydantic import SecretStr
 
@@ -24,6 +26,8 @@ SECONDS = 20
 """The total time limit for one message."""
 _NEXT_URL = re.compile(r",\s*(?=[a-z][a-z0-9]*://)|,\s*$", re.IGNORECASE)
 """A comma that ends a URL. Commas inside a URL separate recipients."""
+_MAIL = re.compile(r"(mailtos?://[^/?]*)[^?]*\??(.*)", re.IGNORECASE | re.DOTALL)
+_RECIPIENTS = re.compile(r"(to|cc|bcc)=", re.IGNORECASE)
 _SERVICE = re.compile(r"https?://([\w.-]+)/|([a-z][a-z0-9]*)://", re.IGNORECASE)
 _PROBLEMS = {
     "in the clear": "it would send its password unencrypted; use mailtos://",
@@ -76,13 +80,36 @@ def alert_addresses(urls: SecretStr | None) -> list[Address]:
     return addresses or [Address("log", None)]
 
 
-def check_addresses(urls: SecretStr | None) -> None:
+def contact_address(contact: str, urls: Sequence[SecretStr | None]) -> Address:
+    """A district's contact, through the first mail server that is configured.
+
+    Args:
+        urls: SAMEGOAL_CONTACT_MAIL_URL, then SAMEGOAL_ALERT_URLS.
+
+    Raises:
+        AlertError: none is configured.
+    """
+    for address in (address for each in urls for address in alert_addresses(each) if address.url):
+        found = _MAIL.match(address.url.get_secret_value() if address.url else "")
+        if found:
+            options = [one for one in found[2].split("&") if one and not _RECIPIENTS.match(one)]
+            url = f"{found[1]}?{'&'.join([*options, f'to={quote(contact)}'])}"
+            return Address(address.name, SecretStr(url))
+    raise AlertError("no mail server is configured; set SAMEGOAL_CONTACT_MAIL_URL")
+
+
+def check_addresses(urls: SecretStr | None, mail_url: SecretStr | None = None) -> None:
     """Reject invalid addresses at startup, not on the night of an alert.
+
+    Args:
+        mail_url: SAMEGOAL_CONTACT_MAIL_URL.
 
     Raises:
         AlertError: names each invalid address.
     """
     addresses = [address for address in alert_addresses(urls) if address.url]
+    if mail_url is not None:
+        addresses.append(contact_address("contact@example.org", [mail_url]))
     if not addresses:
         return
     outcomes = _deliver(addresses, 60)
@@ -92,7 +119,8 @@ def check_addresses(urls: SecretStr | None) -> None:
         if outcome != "valid"
     ]
     if problems or len(outcomes) != len(addresses):
-        raise AlertError("; ".join(problems or ["cannot be checked"]), "SAMEGOAL_ALERT_URLS")
+        names = "SAMEGOAL_ALERT_URLS" + (", SAMEGOAL_CONTACT_MAIL_URL" if mail_url is not None else "")
+        raise AlertError("; ".join(problems or ["cannot be checked"]), names)
 
 
 def _deliver(addresses: list[Address], seconds: float, **message: Any) -> list[str]:

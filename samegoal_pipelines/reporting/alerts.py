@@ -33,7 +33,7 @@ from samegoal_pipelines.warehouse.engine import LOCK_ROW, take_role, transaction
 from samegoal_pipelines.warehouse.roles import Role
 
 BETWEEN_LATER_MESSAGES = timedelta(hours=1)
-_END_IF_SENDING_HANGS = sa.text("select set_config('idle_in_transaction_session_timeout', '60s', true)")
+END_IF_SENDING_HANGS = sa.text("select set_config('idle_in_transaction_session_timeout', '60s', true)")
 
 
 class Recipient(Protocol):
@@ -168,8 +168,8 @@ def _record(engine: sa.Engine, night: date, deadline: datetime, channel: str) ->
     key: dict[str, object] = {"night": night, "deadline": deadline, "channel": channel}
     with transaction(engine, "looking up which alerts were sent") as connection:
         take_role(connection, Role.WRITER)
-        connection.execute(_END_IF_SENDING_HANGS)
-        if not _locked(connection, channel):
+        connection.execute(END_IF_SENDING_HANGS)
+        if not locked(connection, channel):
             yield None
             return
         here = [alerts_sent.c[column] == value for column, value in key.items()]
@@ -178,7 +178,7 @@ def _record(engine: sa.Engine, night: date, deadline: datetime, channel: str) ->
         yield _Record(len(parts), known, parts[-1].sent_at if parts else None, connection, key)
 
 
-def _locked(connection: sa.Connection, channel: str) -> bool:
+def locked(connection: sa.Connection, channel: str) -> bool:
     """Lock the address, by a row that only writers can lock. Return whether it was free."""
     try:
         with connection.begin_nested():

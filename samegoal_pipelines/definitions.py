@@ -43,7 +43,7 @@ def build_defs(deployment: Deployment | None = None) -> dg.Definitions:
     """The assets, jobs, schedule and resources over one deployment, by default the environment's."""
     return dg.Definitions(
         assets=_with_owner_and_code(dg.load_assets_from_modules(ASSETS)),
-        asset_checks=[alerts.on_time, alerts.setup_confirmed],
+        asset_checks=[alerts.once_published],
         jobs=[
             nightly.nightly_snapshot,
             release.release_held_snapshot,

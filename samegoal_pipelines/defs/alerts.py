@@ -5,7 +5,6 @@ the sensor checks every deadline itself, even when nothing has run. `reporting` 
 """
 
 import json
-import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, date, datetime
@@ -15,12 +14,12 @@ from typing import Any
 import dagster as dg
 
 from samegoal_pipelines.defs.dagster_internals import about_last_materialization
-from samegoal_pipelines.defs.errors import as_dagster_failure
+from samegoal_pipelines.defs.errors import as_dagster_failure, district_check
 from samegoal_pipelines.defs.gate import PUBLISHED_SNAPSHOT
 from samegoal_pipelines.defs.night import Night
-from samegoal_pipelines.defs.partitions import DISTRICTS
 from samegoal_pipelines.defs.report import missing_reports
 from samegoal_pipelines.deployment import Deployment
+from samegoal_pipelines.districts.registry import District
 from samegoal_pipelines.errors import PipelineError
 from samegoal_pipelines.reporting.addresses import Address, AlertError, alert_addresses
 from samegoal_pipelines.reporting.alerts import Alert, alerts_due, judged_boards
@@ -29,6 +28,7 @@ from samegoal_pipelines.reporting.nightly_status import DEADLINE, Board, Distric
 from samegoal_pipelines.warehouse.errors import WarehouseError
 
 ON_TIME_CHECK = "on_time"
+CONFIRMED_CHECK = "setup_confirmed"
 SECONDS_PER_ADDRESS = 25
 """Seconds after which a tick starts no further message to an address. A tick has 60 in total."""
 EVENTS_AT_ONCE = 200
@@ -205,48 +205,51 @@ def _outcome(one: DistrictNight) -> dict[str, Any]:
     return {"passed": not one.in_trouble, "description": said, "metadata": what}
 
 
-with warnings.catch_warnings():
-    warnings.simplefilter("ignore", dg.PreviewWarning)  # partitioned checks are in beta in Dagster 1.13
+@dg.multi_asset_check(
+    specs=[
+        district_check(
+            PUBLISHED_SNAPSHOT,
+            ON_TIME_CHECK,
+            "The night's snapshot is published by 06:00 local time. Red: it is overdue because "
+            "it failed, is held, or nothing has run. The sensor night_alert turns the check red, and the "
+            "next snapshot turns it green.",
+        ),
+        district_check(
+            PUBLISHED_SNAPSHOT,
+            CONFIRMED_CHECK,
+            "The district's contact was told by e-mail, after the first published snapshot, that setup is "
+            "complete. Yellow: the message could not be sent; the next night tries again.",
+        ),
+    ]
+)
+def once_published(
+    night: dg.ResourceParam[Night], deployment: dg.ResourceParam[Deployment]
+) -> Iterator[dg.AssetCheckResult]:
+    """Check the night of this run, as the sensor does, and tell the contact. One step for both."""
+    with as_dagster_failure(ON_TIME_CHECK, night):
+        board = read_board(deployment.warehouse, night.today, datetime.now(UTC), [night.district.id])
+    early = {"passed": True, "description": f"the district was registered after the night of {night.today}"}
+    found = _outcome(board.districts[0]) if board.districts else early
+    yield dg.AssetCheckResult(check_name=ON_TIME_CHECK, **found)
+    yield _confirmed(deployment, night.district)
 
-    @dg.asset_check(
-        asset=PUBLISHED_SNAPSHOT,
-        name=ON_TIME_CHECK,
-        partitions_def=DISTRICTS,
-        description="The night's snapshot is published by 06:00 local time. Red: it is overdue "
-        "because it failed, is held, or nothing has run. The sensor night_alert turns the check red, and the "
-        "next snapshot turns it green.",
-    )
-    def on_time(
-        night: dg.ResourceParam[Night], deployment: dg.ResourceParam[Deployment]
-    ) -> dg.AssetCheckResult:
-        """Check the night of this run, as the sensor does."""
-        with as_dagster_failure(ON_TIME_CHECK, night):
-            board = read_board(deployment.warehouse, night.today, datetime.now(UTC), [night.district.id])
-            if not board.districts:
-                note = f"the district was registered after the night of {night.today}"
-                return dg.AssetCheckResult(passed=True, description=note)
-            return dg.AssetCheckResult(**_outcome(board.districts[0]))
 
-    @dg.asset_check(
-        asset=PUBLISHED_SNAPSHOT,
-        name="setup_confirmed",
-        partitions_def=DISTRICTS,
-        description="The district's contact was told by e-mail, after the first published snapshot, that "
-        "setup is complete. Yellow: the message could not be sent; the next night tries again.",
+def _confirmed(deployment: Deployment, district: District) -> dg.AssetCheckResult:
+    """Send the message if it is due. A mail server that is down fails no night."""
+    problem, said = None, "the contact was told that setup is complete"
+    if not district.contact:
+        said = "the district has no contact"
+    elif district.confirmed_at is None:
+        try:
+            urls = deployment.settings.mail_urls
+            problem = confirm_setup(deployment.warehouse, district, urls, datetime.now(UTC))
+        except PipelineError as error:
+            problem = error.reason
+    if problem:
+        said = f"{problem}; to send it now: samegoal-pipelines districts confirm {district.id}"
+    return dg.AssetCheckResult(
+        check_name=CONFIRMED_CHECK,
+        passed=not problem,
+        severity=dg.AssetCheckSeverity.WARN,
+        description=said,
     )
-    def setup_confirmed(
-        night: dg.ResourceParam[Night], deployment: dg.ResourceParam[Deployment]
-    ) -> dg.AssetCheckResult:
-        """Send the message if it is due. A mail server that is down fails no night."""
-        district, problem, said = night.district, None, "the district has no contact"
-        if district.contact:
-            said = "the contact was told that setup is complete"
-        if district.contact and district.confirmed_at is None:
-            try:
-                urls = deployment.settings.mail_urls
-                problem = confirm_setup(deployment.warehouse, district, urls, datetime.now(UTC))
-            except PipelineError as error:
-                problem = error.reason
-        if problem:
-            said = f"{problem}; to send it now: samegoal-pipelines districts confirm {district.id}"
-        return dg.AssetCheckResult(passed=not problem, severity=dg.AssetCheckSeverity.WARN, description=said)

@@ -164,7 +164,8 @@ def _answer(district_id: str, name: str, question: Callable[[], str]) -> Step:
     try:
         return Step(name, "ok", question())
     except _NotOkError as answer:
-        return Step(name, *answer.step_facts)
+        state, outcome, next_step = answer.step_facts
+        return Step(name, state, outcome, fill_in(next_step, district_id))
     except (DistrictError, QmlativError, LandingError) as error:
         return _failure(district_id, name, error)
 
@@ -178,7 +179,7 @@ def _failure(district_id: str, name: str, error: PipelineError) -> Step:
 def _expiry(district: District, today: date) -> str:
     told = expiry_words(district.expires, district.expiration)
     if district.expiration == "unknown":
-        raise _NotOkError(told, fill_in(RECORD, district.id), "warning")
+        raise _NotOkError(told, RECORD, "warning")
     if district.expires is None:
         return told
     days = (district.expires - today).days
@@ -188,7 +189,7 @@ def _expiry(district: District, today: date) -> str:
         return told
     # As registered; the token shows whether Qmlativ still accepts it.
     assumed = f"the date is assumed: {RECORD}; " if district.expiration == "assumed" else ""
-    raise _NotOkError(told, fill_in(f"{assumed}{_RENEW[warning]}", district.id), "warning")
+    raise _NotOkError(told, f"{assumed}{_RENEW[warning]}", "warning")
 
 
 class _Questions:

@@ -27,7 +27,9 @@ EXCLUDED = {
 }
 """Enrollments that the rules do not count."""
 
-_OF_STUDENT = "Entry/Withdrawal of the student: "
+ENTITY_YEAR = "Student Profile > Enrollment > Entity Year"
+"""The Qmlativ screen with a student's enrollments."""
+_OF_STUDENT = f"{ENTITY_YEAR}: "
 QUARANTINED = {
     "conflicting_duplicate": Reason(
         "its id comes more than once, with different content",
@@ -41,21 +43,21 @@ QUARANTINED = {
     ),
     "no_student": Reason(
         "it names no student",
-        "Entry/Withdrawal: this enrollment belongs to no student; report it to Skyward",
+        f"{ENTITY_YEAR}: this enrollment belongs to no student; report it to Skyward",
     ),
     "no_start_date": Reason("it has no start date", f"{_OF_STUDENT}enter StartDate, the first day enrolled"),
     "no_entity": Reason(
         "it names no entity, and only some entities count",
-        "Entry/Withdrawal: this enrollment belongs to no entity; report it to Skyward",
+        f"{ENTITY_YEAR}: this enrollment belongs to no entity; report it to Skyward",
     ),
     "unknown_withdrawal_code": Reason(
         "its withdrawal code is not listed",
         "Withdrawal Codes of the enrollment's school year: add the code once, and not blank; or choose "
-        "another code in Entry/Withdrawal of the student",
+        f"another code in {ENTITY_YEAR}",
     ),
     "no_school_year": Reason(
         "it is open, and its school year is not listed",
-        "School Year: add the missing year; or, in Entry/Withdrawal of the student, correct the "
+        f"School Year: add the missing year; or, in {ENTITY_YEAR}, correct the "
         "enrollment's school year or enter EndDate",
     ),
     "never_effective": Reason("it was never effective: its last day is before its first (a no-show)"),

@@ -2,14 +2,14 @@
 
 How a problem is found is in `transforms.worklist`; how the list is stored is in `warehouse`.
 
-Fields have the names of Qmlativ's API. "Entry/Withdrawal of the student" is where Qmlativ shows an
-EntryWithdrawal. Menus differ from district to district, so they are not named.
+Fields have the names of Qmlativ's API. Qmlativ shows an EntryWithdrawal at `ENTITY_YEAR`, named as in the
+integration's documentation.
 """
 
 from __future__ import annotations
 
 from samegoal_pipelines.tables.declaration import integer, table, text
-from samegoal_pipelines.tables.vocabulary import QUARANTINED, UNCERTAIN
+from samegoal_pipelines.tables.vocabulary import ENTITY_YEAR, QUARANTINED, UNCERTAIN
 
 NEVER_CLOSED = "never closed"
 UPCOMING_AFTER_WITHDRAWAL = "upcoming enrollment after a withdrawal"
@@ -23,7 +23,7 @@ def quarantined_as(reason: str) -> str:
     return f"quarantined: {reason.replace('_', ' ')}"
 
 
-_OF_STUDENT = "Entry/Withdrawal of the student: "
+_OF_STUDENT = f"{ENTITY_YEAR}: "
 FIX: dict[str, str] = {
     NEVER_CLOSED: _OF_STUDENT
     + "if the student has left, enter EndDate (the last day enrolled) and the withdrawal code; if not, "

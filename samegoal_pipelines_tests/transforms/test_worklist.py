@@ -75,7 +75,7 @@ def test_a_row_names_student_school_enrollment_and_what_to_do():
     assert (row["building"], row["building_reporting_id"]) == ("Main", "255901001")
     assert (row["problem"], row["enrollment_id"]) == (NEVER_CLOSED, 7)
     assert row["detail"] == "from 2024-08-14, never ended, school year 2024-2025"
-    assert row["fix"].startswith("Entry/Withdrawal of the student: ")
+    assert row["fix"].startswith("Student Profile > Enrollment > Entity Year: ")
     assert "EndDate" in row["fix"]
 
 
@@ -277,7 +277,7 @@ def test_the_list_goes_by_school_then_problem_then_student():
 
 def test_every_problem_says_which_screen_to_open():
     assert set(FIX) == set(PROBLEMS)
-    screens = ("Entry/Withdrawal", "Withdrawal Codes", "School Year")
+    screens = ("Student Profile > Enrollment > Entity Year", "Withdrawal Codes", "School Year")
     assert all(fix.startswith(screens) for fix in FIX.values())
 
 

@@ -1,0 +1,140 @@
+"""Following docs/onboarding.md alone, command by command, on a sandbox and a local mail server."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from samegoal_pipelines.sandbox import Sandbox, SandboxDistrict, SandboxServer
+from samegoal_pipelines_tests.cli.asking import Answered, run
+from samegoal_pipelines_tests.reporting.servers import Mailbox, smtp_server
+
+PAGE = (Path(__file__).parents[2] / "docs" / "onboarding.md").read_text(encoding="utf-8")
+BASE_URL, CLIENT_KEY = "https://skyward.iscorp.com/GrandBendTXStuAPI", "YOUR-CLIENT-KEY"
+STEPS = {
+    int(step[0]): [
+        shlex.split(line)[1:]
+        for block in re.findall(r"```sh\n(.*?)```", step, re.DOTALL)
+        for line in block.replace("\\\n", " ").splitlines()
+    ]
+    for step in re.split(r"^## ", PAGE, flags=re.MULTILINE)
+    if step[0].isdigit()
+}
+"""Step of the page → its commands."""
+
+
+@pytest.fixture
+def qmlativ(source: SandboxServer) -> SandboxDistrict:
+    """The district's Qmlativ, which grants its District Entity and one school."""
+    (made,) = Sandbox.generate(districts=1, students=60, seed=3).districts
+    made.grant_entities(1, 4)
+    source.sandbox.districts.append(made)
+    return made
+
+
+@pytest.fixture
+def mailbox(monkeypatch: pytest.MonkeyPatch) -> Iterator[Mailbox]:
+    with smtp_server() as box:
+        monkeypatch.setenv(
+            "SAMEGOAL_CONTACT_MAIL_URL", f"mailto://127.0.0.1:{box.port}?from=setup@example.org"
+        )
+        yield box
+
+
+@pytest.fixture
+def follow(
+    environment: None,
+    source: SandboxServer,
+    qmlativ: SandboxDistrict,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Callable[[int], list[Answered]]:
+    """Run the commands of a step. Each must succeed."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "secret.txt").write_text(f"{qmlativ.client_secret}\n")
+    made = {BASE_URL: source.base_url(qmlativ), CLIENT_KEY: qmlativ.client_key}
+
+    def following(step: int) -> list[Answered]:
+        answers = [run(*(made.get(word, word) for word in command)) for command in STEPS[step]]
+        assert [answer.returncode for answer in answers] == [0] * len(answers), answers
+        return answers
+
+    return following
+
+
+def in_words(answered: Answered) -> str:
+    return " ".join(answered.stdout.split())
+
+
+def shown() -> dict[str, object]:
+    facts: dict[str, object] = json.loads(run("districts", "show", "grand-bend", "--json").stdout)
+    return facts
+
+
+def test_the_page_has_a_command_for_every_step_that_is_ours() -> None:
+    assert [step for step, commands in STEPS.items() if commands] == [3, 4, 5, 6, 7, 8]
+
+
+def test_a_district_is_set_up_by_the_page_alone(
+    follow: Callable[[int], list[Answered]], mailbox: Mailbox
+) -> None:
+    (added,) = follow(3)
+    assert "grand-bend: registered, awaiting secret" in added.stdout
+    report = run("report", "--no-forecast")
+    assert (report.returncode, "awaiting secret 1" in report.stdout) == (0, True)
+    assert (shown()["state"], shown()["expiration"]) == ("awaiting secret", "assumed")
+
+    _, after = follow(4)
+    assert "Client Secret fingerprint " in in_words(after)
+    assert shown()["state"] == "active"
+
+    verified, _ = follow(5)
+    verified_text = in_words(verified)
+    assert "also granted: 4 Stephen Austin High School" in verified_text
+    assert "not granted: 2 Barbara Jordan Elementary School" in verified_text
+
+    follow(6)
+    assert shown()["last_published"] is None
+    assert mailbox.received == []
+
+    synced, confirmed = follow(7)
+    assert "grand-bend: published" in synced.stderr
+    assert confirmed.stdout == "grand-bend: the contact was told that setup is complete\n"
+    assert mailbox.recipients == [["registrar@grandbend.example.org"]] * 2
+    published = shown()["last_published"]
+    assert isinstance(published, dict)
+    body = mailbox.received[0].get_body(("plain",))
+    assert body is not None
+    counts = f"Students: {published['students']} ({published['enrolled']} ENROLLED, "
+    assert counts in " ".join(body.get_content().split())
+
+    follow(8)
+    assert (shown()["expires"], shown()["expiration"]) == (None, "never")
+    assert json.loads(run("report", "--no-forecast", "--json").stdout)["expiring"] == []
+
+
+def test_a_night_is_published_although_the_contact_cannot_be_told(
+    follow: Callable[[int], list[Answered]], mailbox: Mailbox
+) -> None:
+    for step in (3, 4):
+        follow(step)
+    mailbox.refuse = "550 not today"
+    assert run("sync", "grand-bend").returncode == 0
+    report = run("report", "--no-forecast", "--json")
+    assert report.returncode == 0
+    (told,) = json.loads(report.stdout)["districts"]
+    assert (told["state"], told["confirmation_problem"]) == (
+        "published",
+        "mailto: the server refused the message (SMTP 550)",
+    )
+    assert "confirm grand-bend" in in_words(run("report", "--no-forecast"))
+    mailbox.refuse = None
+    assert run("sync", "grand-bend").returncode == 0
+    assert run("sync", "grand-bend").returncode == 0
+    assert len(mailbox.received) == 1
+    assert "confirm grand-bend" not in in_words(run("report", "--no-forecast"))

@@ -54,7 +54,10 @@ class LandingIOManager(dg.IOManager):
             return ReleasedTables(self._night, asset)
         with record_failures(asset, self._night):
             self._refuse_outdated(asset)
-            return self._night.read_landed(asset, self._night.today, None)
+            newest = self._night.newest_landing(asset)
+            if newest:
+                context.log.info(f"{asset} of {self._night.today} was landed by run {newest.run_id}")
+            return self._night.read_landed(asset, self._night.today, newest.run_id if newest else None)
 
     def _refuse_outdated(self, asset: str) -> None:
         """Refuse values made from an older reading than the night's last one.
@@ -62,10 +65,10 @@ class LandingIOManager(dg.IOManager):
         Raises:
             OutdatedError: a run that began later has read Qmlativ again.
         """
-        made_at = self._night.last_landed_at(asset)
+        made = self._night.newest_landing(asset)
         for raw in MADE_FROM.get(asset, ()):
-            read_at = self._night.last_landed_at(raw)
-            if made_at and read_at and read_at > made_at:
+            read = self._night.newest_landing(raw)
+            if made and read and read.landed_at > made.landed_at:
                 raise OutdatedError(f"{raw} was read again after it was made")
 
 

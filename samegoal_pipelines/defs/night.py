@@ -20,7 +20,7 @@ from samegoal_pipelines.defs.retries import Retries
 from samegoal_pipelines.deployment import Deployment
 from samegoal_pipelines.districts.registry import District, SecretAwaitedError
 from samegoal_pipelines.errors import SYNC, Kind, PipelineError
-from samegoal_pipelines.landing import LandingError
+from samegoal_pipelines.landing import LandedAsset, LandingError
 from samegoal_pipelines.qmlativ.client import QmlativClient
 from samegoal_pipelines.tables.catalog import RAW_TABLES
 from samegoal_pipelines.tables.vocabulary import FIRST_NIGHT, LAST_NIGHT
@@ -333,10 +333,10 @@ class Night:
             asset, district_id=self.district_id, night=night, run_id=run_id, only=only
         )
 
-    def last_landed_at(self, asset: str) -> datetime | None:
-        """When the last run that landed this asset of the night began. None if nothing is landed."""
+    def newest_landing(self, asset: str) -> LandedAsset | None:
+        """The asset as the last run of the night landed it. None if nothing is landed."""
         landed = self._deployment.landing.landed(asset, district_id=self.district_id, night=self.today)
-        return landed[-1].landed_at if landed else None
+        return landed[-1] if landed else None
 
     def landed_run_id(self) -> str | None:
         """The run that landed the raw enrollments from which tonight's statuses were made.

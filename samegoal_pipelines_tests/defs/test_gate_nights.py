@@ -254,10 +254,12 @@ def test_a_snapshot_that_is_published_apart_names_the_run_that_read_qmlativ(pipe
                 tags={"samegoal/today": TODAY.isoformat()},
             )
         )
+        said = {entry.user_message for entry in instance.all_logs(result.run_id)}
 
     first, apart = pipeline.rows("select run_id, landed_run_id from samegoal.snapshots order by snapshot_id")
     assert first == (first[0], first[0])
     assert apart == (result.run_id, first[0])
+    assert f"student_status of {TODAY} was landed by run {first[0]}" in said
 
 
 def test_a_list_that_comes_empty_is_held_also_where_a_run_reads_only_a_part(pipeline):

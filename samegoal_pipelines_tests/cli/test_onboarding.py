@@ -57,6 +57,7 @@ def follow(
     """Run the commands of a step. Each must succeed."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "secret.txt").write_text(f"{qmlativ.client_secret}\n")
+    (tmp_path / "students.csv").write_text("Student Id,Last Name,Grade\n999999,Gone,05\n")
     made = {BASE_URL: source.base_url(qmlativ), CLIENT_KEY: qmlativ.client_key}
 
     def following(step: int) -> list[Answered]:
@@ -98,7 +99,9 @@ def test_a_district_is_set_up_by_the_page_alone(
     assert "also granted: 4 Stephen Austin High School" in verified_text
     assert "not granted: 2 Barbara Jordan Elementary School" in verified_text
 
-    follow(6)
+    (previewed,) = follow(6)
+    assert "compared with 1 students in the file" in in_words(previewed)
+    assert "missing 1 in the file, and would not be published" in in_words(previewed)
     assert shown()["last_published"] is None
     assert mailbox.received == []
 

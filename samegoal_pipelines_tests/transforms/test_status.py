@@ -62,6 +62,14 @@ def test_first_and_last_day_belong_to_an_enrollment():
     assert status(entry(1, "2026-10-11", "2026-10-11"))[1] == "withdrawn"
 
 
+def test_a_past_enrollment_is_one_that_ended_within_the_window():
+    """An older one neither keeps a student ENROLLED until the next first day nor makes anyone INACTIVE."""
+    upcoming = entry(2, "2027-01-07")
+    assert status(entry(1, "2025-01-07", "2025-10-12"), upcoming)[0] == "ENROLLED"
+    assert status(entry(1, "2025-01-07", "2025-10-11"), upcoming)[0] == "PRE-ENROLLED"
+    assert statuses(entry(1, "2025-01-07", "2025-10-11")).empty
+
+
 @pytest.mark.parametrize(
     ("others", "deciding"),
     [

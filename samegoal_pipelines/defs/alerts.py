@@ -5,9 +5,9 @@ the sensor checks every deadline itself, even when nothing has run. `reporting` 
 """
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, date, datetime
+from datetime import UTC, datetime
 from time import monotonic
 from typing import Any
 
@@ -62,8 +62,8 @@ def check_deadlines(
     settings, warehouse = deployment.settings, deployment.warehouse
     boards = judged_boards(warehouse, now)
     red = {**json.loads(context.cursor or "{}")}
-    outcomes = _bring_up_to_date(red, [*boards, *_boards_of_the_others(deployment, red, boards, now)])
-    missing = missing_reports(context.instance, {board.night for board in boards})
+    outcomes = _bring_up_to_date(red, boards)
+    missing = missing_reports(context.instance, {board.night for board in boards if board.active})
     alerts = alerts_due(warehouse, boards, missing, all_well=settings.alert_all_well)
     addresses = alert_addresses(settings.alert_urls)
     with ThreadPoolExecutor(len(addresses)) as threads:  # a hanging address does not block another
@@ -105,16 +105,6 @@ def _send_all(alerts: Sequence[Alert], address: Address, now: datetime) -> tuple
             if done is not None and done.problem:
                 problems[done.problem] = None
     return sent, [*problems]
-
-
-def _boards_of_the_others(
-    deployment: Deployment, red: Mapping[str, Any], boards: Sequence[Board], now: datetime
-) -> Iterator[Board]:
-    """Red districts without a deadline, because the last active district of their time zone was disabled."""
-    others = red.keys() - {one.district_id for board in boards for one in board.districts}
-    if others:
-        night = max(date.fromisoformat(red[district_id][0]) for district_id in others)
-        yield read_board(deployment.warehouse, night, now, others)
 
 
 def _bring_up_to_date(red: dict[str, Any], boards: Iterable[Board]) -> list[dict[str, Any]]:

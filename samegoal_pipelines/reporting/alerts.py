@@ -20,14 +20,7 @@ import sqlalchemy as sa
 from sqlalchemy.exc import OperationalError
 
 from samegoal_pipelines.reporting.messages import Message, alert_message, all_well_message
-from samegoal_pipelines.reporting.nightly_status import (
-    Board,
-    DistrictNight,
-    active_timezones,
-    deadline_of,
-    night_judged,
-    read_board,
-)
+from samegoal_pipelines.reporting.nightly_status import Board, DistrictNight, deadline_of, read_judged
 from samegoal_pipelines.tables.warehouse import alerts_sent
 from samegoal_pipelines.warehouse.engine import LOCK_ROW, take_role, transaction
 from samegoal_pipelines.warehouse.roles import Role
@@ -72,6 +65,7 @@ def alerts_due(
         of_nights: messages about a whole night, such as a missing report.
         all_well: whether a night without trouble gets a message, too.
     """
+    boards = [board for board in boards if board.active]
     alerts: list[Alert] = [partial(send_news, engine, board) for board in boards]
     alerts += [partial(send_once, engine, night, "report", message) for night, message in of_nights]
     if all_well and len({board.night for board in boards}) == 1:  # the last time zone's deadline has passed
@@ -84,18 +78,10 @@ def alerts_due(
 
 def judged_boards(engine: sa.Engine, now: datetime) -> list[Board]:
     """The districts of each deadline, on the newest night whose deadline has passed for them."""
-    judged = {zone: night_judged(zone, now) for zone in active_timezones(engine)}
-    boards = []
-    for night in sorted(set(judged.values())):
-        board = read_board(engine, night, now)
-        zones = {zone for zone, its_night in judged.items() if its_night == night}
-        for deadline in sorted({deadline_of(night, zone) for zone in zones}):
-            boards.append(
-                board.of(
-                    {d.district_id for d in board.districts if d.timezone in zones and d.deadline == deadline}
-                )
-            )
-    return [board for board in boards if board.districts]
+    groups: dict[tuple[date, datetime], list[DistrictNight]] = {}
+    for one in read_judged(engine, now):
+        groups.setdefault((one.night, one.deadline), []).append(one)
+    return [Board.in_order(night, now, found) for (night, _), found in sorted(groups.items())]
 
 
 def send_news(engine: sa.Engine, board: Board, recipient: Recipient, now: datetime) -> Sent | None:

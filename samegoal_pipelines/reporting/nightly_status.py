@@ -318,6 +318,11 @@ class Board:
         return tuple(one for one in self.districts if not one.in_trouble)
 
     @property
+    def active(self) -> bool:
+        """Whether any of its districts is active."""
+        return any(one.active for one in self.districts)
+
+    @property
     def due(self) -> int:
         """The number of districts with a snapshot due."""
         return sum(one.is_due for one in self.districts)
@@ -424,6 +429,16 @@ def read_board(
     return Board.in_order(night, now, _read(engine, sa.literal(night), now, district_ids))
 
 
+def read_judged(engine: sa.Engine, now: datetime) -> list[DistrictNight]:
+    """Every district on the newest night whose deadline has passed there, in no order.
+
+    Args:
+        now: an aware instant.
+    """
+    zones = _timezones(engine, sa.true())
+    return _read(engine, _night_by_zone({zone: night_judged(zone, now) for zone in zones}), now)
+
+
 def read_newest(engine: sa.Engine, now: datetime) -> Board:
     """Every district on its newest night that has begun.
 
@@ -435,7 +450,7 @@ def read_newest(engine: sa.Engine, now: datetime) -> Board:
     """
     zones = _timezones(engine, sa.true())
     begun = _read(engine, _night_by_zone({zone: night_now([zone], now) for zone in zones}), now)
-    judged = _read(engine, _night_by_zone({zone: night_judged(zone, now) for zone in zones}), now)
+    judged = read_judged(engine, now)
     trouble = {one.district_id: one for one in judged if one.in_trouble}
     found = [trouble.get(one.district_id, one) if one.state == "pending" else one for one in begun]
     nights = Counter(one.night for one in found if one.state != "disabled")

@@ -5,7 +5,7 @@
 The workers run in a network namespace of their own, with an empty disk. Postgres (Debian's), Redis, an S3
 server (moto) and the sandbox Qmlativ are on this side of the wire. When a quarter of the districts are
 published, the wire is cut for 40 seconds. At half, the worker is killed and started again. At three quarters,
-Redis is stopped and comes back empty. Then one district is held, released and replayed, with its landing on S3.
+Redis comes back empty. Then one district is held, released and replayed, with its landing on S3.
 
 Needs root, `ip`, and Debian's packages `postgresql` and `redis-server`. Exit status 1: a district was not
 published exactly once, or one of the other steps failed.

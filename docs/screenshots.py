@@ -1,8 +1,8 @@
 """Take the pictures of these pages: python docs/screenshots.py.
 
-From nothing and unattended, in some five minutes: a deployment in a temporary folder, synthetic districts
-behind a sandbox Qmlativ, four weeks of nights, the real webserver and daemon, and Chromium. Nobody in the
-pictures exists.
+It runs unattended in about five minutes: a deployment in a temporary folder, synthetic districts behind a
+sandbox Qmlativ, four weeks of nights, the real webserver and daemon, and Chromium. Everyone in the pictures
+is made up.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ from samegoal_pipelines.warehouse.snapshots import last_published
 HERE = Path(__file__).parent
 LARGEST = 150_000
 """Bytes of a picture."""
-COLOURS = 128
+COLORS = 128
 SMALL: ViewportSize = {"width": 1360, "height": 900}
 WIDE: ViewportSize = {"width": 1600, "height": 1000}
 HIGH: ViewportSize = {"width": 1500, "height": 1300}
@@ -67,7 +67,7 @@ def partition(asset: str, district_id: str) -> str:
 
 
 class Story:
-    """Four good weeks of one district, and a night on which each district fares otherwise."""
+    """Four good weeks of one district, and a night with another outcome for each district."""
 
     def __init__(self, deployment: Deployment, server: SandboxServer) -> None:
         self._deployment, self._server = deployment, server
@@ -192,6 +192,8 @@ def take_pictures_of_the_bad_night(page: Page, url: str, story: Story) -> None:
     page.set_viewport_size(SMALL)
     write(page, "who: ''", "Dana Data")
     write(page, "why: ''", "the campus has closed")
+    page.wait_for_timeout(1_000)  # the check of the configuration begins
+    page.get_by_text("Checking config").wait_for(state="hidden")
     save(page, "release")
     page.get_by_text("Launch Run", exact=True).click()
     story.wait_for_the_release()
@@ -247,7 +249,7 @@ def save(page: Page, name: str, clip: FloatRect | None = None) -> None:
     page.wait_for_timeout(1_000)
     picture = Image.open(BytesIO(page.screenshot(clip=clip)))
     file = HERE / f"{name}.png"
-    few = picture.convert("RGB").quantize(COLOURS, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
+    few = picture.convert("RGB").quantize(COLORS, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
     few.save(file, optimize=True)
     print(f"{file.name}: {picture.width} x {picture.height}, {file.stat().st_size / 1000:.0f} kB")  # noqa: T201
     if file.stat().st_size > LARGEST:

@@ -68,7 +68,7 @@ def run_demo(deployment: Deployment, *, here: bool = False, held: bool = False, 
             click.echo(f"Deleting a third of the enrollments of {district.name} and running it again ...")
             _delete_a_third(district)
             (outcomes[1],) = run_nights(deployment, [district.id], debug=debug)
-    print_outcomes(outcomes)
+    print_outcomes(outcomes, deployment.registry.list())
     click.echo("Where to look next:")
     for line, about in (
         (f"{_this_program()} dev", "the Dagster UI on this state, with the sandbox"),

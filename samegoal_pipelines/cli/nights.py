@@ -1,6 +1,6 @@
 """A district's night in the terminal: the lines and tables of `sync`, `report`, `list` and `show`.
 
-What they say comes from `DistrictNight`, `Snapshot` and `DryRun`; how a terminal shows it is here.
+The facts come from `DistrictNight`, `Snapshot` and `DryRun`.
 """
 
 from __future__ import annotations
@@ -16,19 +16,20 @@ from samegoal_pipelines.cli.exits import DONE, FAILED, HELD
 from samegoal_pipelines.cli.terminal import print_sentences, print_table
 from samegoal_pipelines.districts.expiry import expiry_words
 from samegoal_pipelines.errors import PipelineError, fill_in
-from samegoal_pipelines.printable import NOTHING, on_one_line
+from samegoal_pipelines.printable import NOTHING, counted, on_one_line
 from samegoal_pipelines.reporting.forecast import Ahead
 from samegoal_pipelines.reporting.nightly_status import AWAITING_SECRET, COUNTS, Board, DistrictNight
 from samegoal_pipelines.warehouse.snapshots import Snapshot
 
 if TYPE_CHECKING:  # Dagster takes a second to import
     from samegoal_pipelines.defs.dry_run import DryRun
+    from samegoal_pipelines.districts.registry import District
 
 Outcome: TypeAlias = "Snapshot | DryRun | PipelineError"
-"""What became of one district: its run's snapshot, its dry run, or the error that left neither."""
+"""A district's outcome: its run's snapshot, its dry run, or the error that left neither."""
 STATUSES = ("enrolled", "pre_enrolled", "graduated", "inactive")
 HOLDS_SHOWN = 20
-"""How many districts `report` names that will be held. The page and JSON have all of them."""
+"""The most districts that `report` names as being held soon. The page and JSON have all of them."""
 
 
 # -- sync --
@@ -47,14 +48,14 @@ def _status(outcome: Outcome) -> int:
 
 
 def line(outcome: Outcome) -> str:
-    """One line for people: what became of a district."""
+    """One line for people: the district's outcome."""
     if isinstance(outcome, PipelineError):
         to_do = fill_in(outcome.next_step, outcome.district_id)
         return _in_trouble("error", outcome.district_id, outcome.reason, to_do)
     if isinstance(outcome, Snapshot):
         return _line_of_run(outcome)
     said = (
-        f"{outcome.district_id}: dry run for {outcome.night}: {outcome.counts.students:,} students "
+        f"{outcome.district_id}: dry run for {outcome.night}: {counted(outcome.counts.students, 'student')} "
         f"({_changes(outcome.counts)})"
     )
     if outcome.held:
@@ -75,8 +76,9 @@ def _line_of_run(attempt: Snapshot) -> str:
         if attempt.carried_over
         else ""
     )
+    students = counted(attempt.students or 0, "student")
     return (
-        f"{attempt.district_id}: published {attempt.students:,} students for {attempt.snapshot_date} "
+        f"{attempt.district_id}: published {students} for {attempt.snapshot_date} "
         f"({_changes(attempt)}{unread})"
     )
 
@@ -89,31 +91,33 @@ def _changes(counts: Any) -> str:
     return f"{counts.added:,} added, {counts.changed:,} changed, {counts.removed:,} removed"
 
 
-def print_outcomes(outcomes: Sequence[Outcome]) -> None:
-    """One row per district: what became of it, and the students per status."""
-    columns = ["district", "snapshot", "students", *(name.replace("_", "-") for name in STATUSES)]
-    print_table(columns, [_row(outcome) for outcome in outcomes])
+def print_outcomes(outcomes: Sequence[Outcome], districts: Iterable[District]) -> None:
+    """Print one row per district: its name, the outcome of its night, and the students by status."""
+    names = {district.id: district.name for district in districts}
+    columns = ["district", "name", "snapshot", "students", *(name.replace("_", "-") for name in STATUSES)]
+    rows = [[one.district_id, names.get(one.district_id, NOTHING), *_cells(one)] for one in outcomes]
+    print_table(columns, rows)
 
 
-def _row(outcome: Outcome) -> list[Any]:
+def _cells(outcome: Outcome) -> list[Any]:
     if isinstance(outcome, PipelineError):
-        return [outcome.district_id, "failed", *[""] * 5]
+        return ["failed", *[NOTHING] * 5]
     counts: Any = outcome if isinstance(outcome, Snapshot) else outcome.counts
     numbers = [getattr(counts, name) for name in ("students", *STATUSES)]
-    return [outcome.district_id, outcome.became, *("" if n is None else n for n in numbers)]
+    return [outcome.became, *(NOTHING if n is None else n for n in numbers)]
 
 
 def print_students(outcomes: Iterable[Outcome]) -> None:
-    """The students whom dry runs would change."""
+    """Print the students whom dry runs would change."""
     print_table(
-        ["district", "student", "change", "was", "would be", "changed columns, or why gone"],
+        ["district", "student", "change", "was", "would be", "changed columns, or why removed"],
         [
             [
                 outcome.district_id,
                 one.student_number or f"StudentID {one.student_id}",
                 one.change,
-                one.old_status or "",
-                one.new_status or "",
+                one.old_status or NOTHING,
+                one.new_status or NOTHING,
                 one.why or ", ".join(one.changed_columns),
             ]
             for outcome in outcomes

@@ -57,7 +57,7 @@ def preview(
         facts = nights.outcome_facts(tried, students=students)
         print_json({**facts, "comparison": compared and _facts(compared, students=students)})
         return nights.exit_status([tried])
-    nights.print_outcomes([tried])
+    nights.print_outcomes([tried], context.obj.registry.list())
     if compared:
         _print(compared, students=students)
     elif students:

@@ -78,7 +78,7 @@ def sync(
     if as_json:
         print_json([nights.outcome_facts(outcome, students=students) for outcome in outcomes])
     elif any(not isinstance(outcome, PipelineError) and not outcome.failed for outcome in outcomes):
-        nights.print_outcomes(outcomes)
+        nights.print_outcomes(outcomes, context.obj.registry.list())
         if students:
             click.echo()
             nights.print_students(outcomes)

@@ -116,7 +116,9 @@ def gate_finding(
         about_held: metadata of a held snapshot, which has no materialization to show it.
     """
     verdict = outcome.verdict
-    facts: dict[str, Any] = {"shares": shares_table(verdict, night.district.limits)} if verdict else {}
+    facts: dict[str, Any] = {}
+    if verdict:  # Dagster sorts by name, so that this comes first
+        facts["each share and its limit"] = shares_table(verdict, night.district.limits)
     if isinstance(outcome, Held):
         message = f"held: {outcome.reason}"
         facts = {**facts, "what to do": fill_in(outcome.next_step, night.district_id), **about_held}

@@ -126,7 +126,7 @@ def status_facts(enrollments: pd.DataFrame, classified: StudentStatuses) -> dict
     return {
         ROWS_IN: len(enrollments),
         ROWS_OUT: len(statuses),
-        "uncertain students, who keep what was published": len(classified.uncertain),
+        "uncertain students, carried over": len(classified.uncertain),
         **{status: int((statuses["status"] == status).sum()) for status in STATUSES},
         "reasons": table(
             ("status", "reason", "students"),
@@ -140,7 +140,7 @@ def student_facts(statuses: pd.DataFrame, tables: Mapping[str, pd.DataFrame]) ->
     """The number of students with a status who have demographics."""
     return {
         ROWS_IN: len(statuses),
-        "students without a record in Qmlativ, who keep what was published": len(tables["without_record"]),
+        "students without a record in Qmlativ, carried over": len(tables["without_record"]),
         ROWS_OUT: len(tables["student_demographics"]),
         "confidential numbers withheld": len(tables["confidential"]),
         PARTITION_ROWS: len(tables["student_demographics"]),
@@ -179,7 +179,7 @@ def snapshot_facts(
         "students added": counts.added,
         "students changed": counts.changed,
         "students removed": counts.removed,
-        "students who keep what was published": counts.carried_over,
+        "students carried over": counts.carried_over,
         "last nights": nights_table(attempts),
     }
 

@@ -31,7 +31,7 @@ def test_a_held_district_exits_with_3_and_its_release_with_0(pipeline, district)
     assert first.endswith("samegoal-pipelines sync grand-bend --release --today 2026-10-13 --why REASON")
     assert second.startswith("beta: published 2 students")
     (row,) = [line.split() for line in both.stdout.splitlines() if line.startswith("grand-bend")]
-    assert row == ["grand-bend", "held", "300", "269", "0", "0", "31"]
+    assert row == ["grand-bend", "Grand", "Bend", "ISD", "held", "300", "269", "0", "0", "31"]
 
     released = run(
         "sync", "grand-bend", "--release", "--why", "the campus has closed", *NIGHT, SAMEGOAL_OPERATOR="Dana"

@@ -49,7 +49,7 @@ def test_a_night_that_a_later_run_has_replaced_is_well(pipeline, district, overt
     if how:
         assert [one["state"] for one in json.loads(result.stdout)] == ["superseded"]
     else:
-        assert result.stdout.split()[-7:] == ["grand-bend", "superseded", "3", "3", "0", "0", "0"]
+        assert result.stdout.split()[-7:] == ["ISD", "superseded", "3", "3", "0", "0", "0"]
 
 
 def test_a_held_night_that_a_later_run_has_published_waits_for_nobody(

@@ -43,7 +43,7 @@ def test_before_the_first_publish_the_statuses_are_shown_and_nothing_is_recorded
     answer = ask("districts", "preview", "grand-bend", "--today", "2026-10-12")
     assert answer.returncode == 0, answer.stderr
     assert "dry run for 2026-10-12: 5 students (5 added, 0 changed, 0 removed)" in answer.stderr
-    assert "grand-bend would be published 5 5 0 0 0" in " ".join(answer.stdout.split())
+    assert "grand-bend Grand Bend ISD would be published 5 5 0 0 0" in " ".join(answer.stdout.split())
     assert everything(pipeline) == before
 
 

@@ -112,8 +112,8 @@ def _night(folder: Path, count: int, students: int, messages: list[str], worker:
         _say(f"{count} districts registered in {time.monotonic() - began:.0f} s")
         for one in (one for one in sandbox.districts if one.id in held):
             assert run_night(deployment, one.id, today=tonight - timedelta(days=1)).published
-            for row in one.rows("Enrollment/EntryWithdrawal")[students // 10 :]:
-                one.remove_row("Enrollment/EntryWithdrawal", row["EntryWithdrawalID"])
+            rows = one.rows("Enrollment/EntryWithdrawal")
+            one.replace_rows("Enrollment/EntryWithdrawal", rows[: students // 10])
         for district_id in paused:
             pause(deployment.warehouse, district_id, paused_from=tonight, paused_to=tonight, set_by="night")
 

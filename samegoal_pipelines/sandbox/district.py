@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import pyarrow as pa
-import pyarrow.compute as pc
 from starlette.exceptions import HTTPException
 
 from samegoal_pipelines.sandbox import rows as literal
@@ -78,16 +77,20 @@ class SandboxDistrict:
 
     def add_row(self, name: str, **fields: Any) -> None:
         """Add a row, even one whose key exists already. Fields left out are null."""
-        self.tables[name] = literal.joined(self.tables[name], literal.table_of(name, [fields]))
+        self.replace_rows(name, [*self.rows(name), fields])
 
     def edit(self, name: str, key: int, **fields: Any) -> None:
-        """Change fields of the row with this primary key."""
-        self.tables[name] = literal.edited(name, self.tables[name], key, fields)
+        """Change fields of the rows with this primary key."""
+        rows, primary = self.rows(name), SCHEMAS[name].names[0]
+        edited = [row | fields if row[primary] == key else row for row in rows]
+        if not any(row[primary] == key for row in rows):
+            raise KeyError(f"{name} has no {primary} {key}")
+        self.replace_rows(name, edited)
 
     def remove_row(self, name: str, key: int) -> None:
-        """Remove the row with this primary key."""
-        table = self.tables[name]
-        self.tables[name] = table.filter(pc.invert(literal.has_key(table, key))).combine_chunks()
+        """Remove the rows with this primary key."""
+        primary = SCHEMAS[name].names[0]
+        self.replace_rows(name, [row for row in self.rows(name) if row[primary] != key])
 
     def deny_optional_fields(self) -> None:
         """Grant only what other vendors were granted: no field marked ★ in the contract."""

@@ -34,29 +34,13 @@ WITHDRAWAL_CODES = {
     "98": "Other reasons",
     "CECS": "Cross-entity course: end of the course",
 }
-_CODE_LISTS: dict[str, tuple[tuple[str, str], ...]] = {
-    "Demographics/NameSuffix": (("JR", "Jr"), ("SR", "Sr"), ("II", "II"), ("III", "III"), ("IV", "IV")),
-    "Demographics/PhoneType": (("H", "Home"), ("C", "Cell"), ("W", "Work"), ("F", "Fax")),
-    "Demographics/Language": (
-        ("98", "English"),
-        ("01", "Spanish"),
-        ("02", "Vietnamese"),
-        ("08", "Arabic"),
-        ("06", "Mandarin Chinese"),
-        ("25", "Tagalog"),
-    ),
-    "Demographics/Relationship": (
-        ("M", "Mother"),
-        ("F", "Father"),
-        ("SM", "Stepmother"),
-        ("SF", "Stepfather"),
-        ("GM", "Grandmother"),
-        ("GF", "Grandfather"),
-        ("A", "Aunt"),
-        ("U", "Uncle"),
-        ("GU", "Legal guardian"),
-    ),
-    "SkySys/State": (("TX", "Texas"), ("OK", "Oklahoma"), ("LA", "Louisiana"), ("NM", "New Mexico")),
+_CODE_LISTS = {
+    "Demographics/NameSuffix": "JR Jr|SR Sr|II II|III III|IV IV",
+    "Demographics/PhoneType": "H Home|C Cell|W Work|F Fax",
+    "Demographics/Language": "98 English|01 Spanish|02 Vietnamese|08 Arabic|06 Mandarin Chinese|25 Tagalog",
+    "Demographics/Relationship": "M Mother|F Father|SM Stepmother|SF Stepfather|GM Grandmother|"
+    "GF Grandfather|A Aunt|U Uncle|GU Legal guardian",
+    "SkySys/State": "TX Texas|OK Oklahoma|LA Louisiana|NM New Mexico",
 }
 """Object → code and description; the first has the id 1."""
 
@@ -80,7 +64,13 @@ def withdrawal_code_id(year: Any, code: Any) -> Any:
 
 def id_of(name: str, description: str) -> int:
     """The id of an entry of a code list."""
-    return 1 + [each for _, each in _CODE_LISTS[name]].index(description)
+    return 1 + [text for _, text in _entries(name)].index(description)
+
+
+def _entries(name: str) -> list[tuple[str, str]]:
+    """Codes and descriptions of a list."""
+    found = (entry.partition(" ") for entry in _CODE_LISTS[name].split("|"))
+    return [(code, text) for code, _, text in found]
 
 
 def common_rows(
@@ -118,10 +108,10 @@ def common_rows(
             for entity, school, name in campuses
         ],
     }
-    for name, entries in _CODE_LISTS.items():
+    for name in _CODE_LISTS:
         fields = SCHEMAS[name].names
         rows[name] = [
             {k: v for k, v in ((fields[0], number), ("Code", code), ("Description", text)) if k in fields}
-            for number, (code, text) in enumerate(entries, start=1)
+            for number, (code, text) in enumerate(_entries(name), start=1)
         ]
     return rows

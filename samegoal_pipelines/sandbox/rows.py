@@ -12,7 +12,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from samegoal_pipelines.sandbox.objects import SCHEMAS
 
@@ -41,27 +40,6 @@ def table_of(name: str, rows: Sequence[Row]) -> pa.Table:
 def rows_of(table: pa.Table) -> list[dict[str, Any]]:
     """The rows as a test would write them."""
     return [row | json.loads(row.pop(ODD_VALUES, None) or "{}") for row in table.to_pylist()]
-
-
-def joined(*tables: pa.Table) -> pa.Table:
-    """The rows of all these tables in order."""
-    return pa.concat_tables(tables, promote_options="default").combine_chunks()
-
-
-def edited(name: str, table: pa.Table, key: int, fields: Row) -> pa.Table:
-    """The table with other values in the rows that have this primary key."""
-    places = pc.indices_nonzero(has_key(table, key)).to_pylist()
-    if not places:
-        raise KeyError(f"{name} has no {table.column_names[0]} {key}")
-    for place in places:
-        row = rows_of(table.slice(place, 1))[0] | dict(fields)
-        table = joined(table.slice(0, place), table_of(name, [row]), table.slice(place + 1))
-    return table
-
-
-def has_key(table: pa.Table, key: int) -> pa.Array:
-    """True for the rows that have this primary key."""
-    return pc.equal(table[0], key).combine_chunks().fill_null(False)
 
 
 def _typed(value: Any, type_: pa.DataType) -> Any:

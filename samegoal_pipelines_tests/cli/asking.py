@@ -4,8 +4,6 @@ Use the cheapest one that can show what the test is about. `run` takes no proces
 costs 0.1 s to start, `program` costs 1 to 2 s.
 """
 
-from __future__ import annotations
-
 import atexit
 import importlib
 import io

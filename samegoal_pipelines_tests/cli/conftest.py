@@ -1,5 +1,6 @@
 """The fixtures of whole nights; see `samegoal_pipelines_tests.pipeline`."""
 
+from samegoal_pipelines_tests.cli.asking import ask
 from samegoal_pipelines_tests.pipeline import (
     deployment,
     district,
@@ -11,4 +12,14 @@ from samegoal_pipelines_tests.pipeline import (
     source,
 )
 
-__all__ = ["deployment", "district", "environment", "good_night", "pipeline", "prepared", "saved", "source"]
+__all__ = [
+    "ask",
+    "deployment",
+    "district",
+    "environment",
+    "good_night",
+    "pipeline",
+    "prepared",
+    "saved",
+    "source",
+]

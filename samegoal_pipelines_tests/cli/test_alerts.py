@@ -1,10 +1,8 @@
 """`alerts test` sends a message to every address, and says of each whether it arrived."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
-from samegoal_pipelines_tests.cli.asking import Ask, ask
+from samegoal_pipelines_tests.cli.asking import Ask
 from samegoal_pipelines_tests.reporting.servers import (
     GOOGLE,
     PASSWORD,
@@ -19,7 +17,7 @@ from samegoal_pipelines_tests.reporting.servers import (
     web_server,
 )
 
-__all__ = ["ask", "certificate", "chat"]
+__all__ = ["certificate", "chat"]
 
 SUBJECT = "SameGoal: test alert"
 

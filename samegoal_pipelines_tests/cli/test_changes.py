@@ -1,7 +1,5 @@
 """`changes` as a person or a script meets it, over nights that were published, failed and held."""
 
-from __future__ import annotations
-
 import json
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
@@ -10,7 +8,7 @@ import sqlalchemy as sa
 
 from samegoal_pipelines.warehouse.changes import changes_by_night
 from samegoal_pipelines.warehouse.release import find_held
-from samegoal_pipelines_tests.cli.asking import Ask, ask, run
+from samegoal_pipelines_tests.cli.asking import Ask, run
 from samegoal_pipelines_tests.pipeline import TODAY
 from samegoal_pipelines_tests.warehouse.factories import (
     NIGHT,
@@ -23,8 +21,6 @@ from samegoal_pipelines_tests.warehouse.factories import (
     snapshot,
     student,
 )
-
-__all__ = ["ask"]
 
 TOMORROW = TODAY + timedelta(days=1)
 

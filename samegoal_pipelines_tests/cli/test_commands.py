@@ -1,7 +1,5 @@
 """The command line as a person or a script meets it: exit status, standard output, standard error."""
 
-from __future__ import annotations
-
 import json
 import os
 import socket
@@ -11,10 +9,8 @@ from pathlib import Path
 import pytest
 
 from samegoal_pipelines.deployment import Deployment
-from samegoal_pipelines_tests.cli.asking import PROGRAM, ask, program, run
+from samegoal_pipelines_tests.cli.asking import PROGRAM, program, run
 from samegoal_pipelines_tests.pipeline import TODAY
-
-__all__ = ["ask"]
 
 ENROLLED = [{"StudentID": 11, "StartDate": "2026-08-12"}]
 
@@ -179,11 +175,7 @@ def test_a_database_that_cannot_be_reached_is_one_line(environment):
 
 @pytest.mark.parametrize(
     ("unbuffered", "command"),
-    [
-        ("", ["districts", "list"]),
-        ("", ["report", "--no-forecast"]),
-        ("1", ["districts", "list", "--json"]),
-    ],
+    [("", ["districts", "list"]), ("", ["report", "--no-forecast"]), ("1", ["districts", "list", "--json"])],
 )
 def test_output_that_cannot_be_written_is_one_line(environment, unbuffered, command):
     with Path("/dev/full").open("w") as full:
@@ -206,12 +198,7 @@ ADD = ["districts", "add", "a", "--name", "A", "--base-url", "https://a.example.
     [
         (">&-", ["districts", "list"], 0, ""),
         (">&-", ["report", "--no-forecast"], 0, ""),
-        (
-            "<&- >&-",
-            ADD,
-            0,
-            "",
-        ),
+        ("<&- >&-", ADD, 0, ""),
         ("<&-", [*ADD, "--client-secret-file", "-"], 1, "error: a: the Client Secret is empty"),
         ("<&- >&- 2>&-", ["districts", "show", "nowhere"], 1, ""),
         ("2>&-", ["sync"], 2, ""),

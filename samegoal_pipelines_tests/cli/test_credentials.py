@@ -1,7 +1,5 @@
 """A district's credentials at the command line: registered without a secret, set, shown and revealed."""
 
-from __future__ import annotations
-
 import json
 import os
 import pty
@@ -16,17 +14,7 @@ import pytest
 from samegoal_pipelines_tests.cli.asking import run
 
 PROGRAM = str(Path(sys.executable).parent / "samegoal-pipelines")
-ADD = [
-    "districts",
-    "add",
-    "a",
-    "--name",
-    "A",
-    "--base-url",
-    "https://a.example.org",
-    "--client-key",
-    "k1",
-]
+ADD = ["districts", "add", "a", "--name", "A", "--base-url", "https://a.example.org", "--client-key", "k1"]
 
 
 def at_a_terminal(*arguments: str, typed: str = "") -> tuple[int, str]:

@@ -1,7 +1,5 @@
 """`samegoal-pipelines demo` on a machine with nothing: twice on the embedded Postgres, then with a hold."""
 
-from __future__ import annotations
-
 import pytest
 
 from samegoal_pipelines_tests.cli.asking import Forked

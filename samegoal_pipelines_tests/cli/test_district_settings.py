@@ -1,7 +1,5 @@
 """What may be set for a district from a terminal: the gate's limits, and what is withheld."""
 
-from __future__ import annotations
-
 import json
 
 import pytest

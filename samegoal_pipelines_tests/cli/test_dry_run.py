@@ -1,17 +1,13 @@
 """`sync --dry-run`: what a night would publish, and that nothing is published, recorded or landed."""
 
-from __future__ import annotations
-
 import json
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
-from samegoal_pipelines_tests.cli.asking import Ask, ask
+from samegoal_pipelines_tests.cli.asking import Ask
 from samegoal_pipelines_tests.mass_changes import TOMORROW, change, enrolled
-
-__all__ = ["ask"]
 
 RECORDED = (
     "snapshots",
@@ -43,9 +39,7 @@ def published(good_night, district):
 
 
 def test_a_dry_run_says_what_would_change_and_publishes_records_and_lands_nothing(
-    pipeline,
-    published,
-    ask: Ask,
+    pipeline, published, ask: Ask
 ) -> None:
     before = everything(pipeline)
     answer = ask("sync", "grand-bend", "--today", str(TOMORROW), "--dry-run", "--students")

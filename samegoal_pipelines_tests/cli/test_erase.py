@@ -1,7 +1,5 @@
 """A district's end, as a person at a terminal meets it."""
 
-from __future__ import annotations
-
 import json
 from datetime import UTC, datetime, timedelta
 from pathlib import Path

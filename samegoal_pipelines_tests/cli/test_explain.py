@@ -1,7 +1,5 @@
 """`explain` as a person or a script meets it, on nights that were read, landed and published."""
 
-from __future__ import annotations
-
 import json
 import shutil
 from collections.abc import Callable
@@ -11,10 +9,8 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
-from samegoal_pipelines_tests.cli.asking import Ask, ask, run
+from samegoal_pipelines_tests.cli.asking import Ask, run
 from samegoal_pipelines_tests.pipeline import TODAY
-
-__all__ = ["ask"]
 
 TOMORROW = TODAY + timedelta(days=1)
 ENROLLED = {"EntryWithdrawalID": 1, "StudentID": 11, "StartDate": "2026-08-12"}

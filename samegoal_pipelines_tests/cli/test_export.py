@@ -1,16 +1,11 @@
 """`export` writes both files for a person and records who took them."""
 
-from __future__ import annotations
-
 import json
 from datetime import date
 from pathlib import Path
 
 from samegoal_pipelines.deployment import Deployment
-from samegoal_pipelines_tests.cli.asking import ask
 from samegoal_pipelines_tests.warehouse.factories import publish_night, snapshot, student
-
-__all__ = ["ask"]
 
 COMPLETE = {
     "first_name": "Ana",

@@ -1,7 +1,5 @@
 """`forecast` as a person or a script meets it."""
 
-from __future__ import annotations
-
 import json
 import shutil
 from collections.abc import Callable
@@ -12,10 +10,8 @@ import pytest
 
 from samegoal_pipelines.cli.nights import line
 from samegoal_pipelines.districts.registry import District
-from samegoal_pipelines_tests.cli.asking import Ask, ask
+from samegoal_pipelines_tests.cli.asking import Ask
 from samegoal_pipelines_tests.mass_changes import ENTRIES
-
-__all__ = ["ask"]
 
 STAYS = {"EntryWithdrawalID": 1, "StudentID": 11, "StartDate": "2026-08-12"}
 ENDS = {"EntryWithdrawalID": 2, "StudentID": 12, "StartDate": "2026-08-12", "EndDate": "2026-10-14"}

@@ -1,7 +1,5 @@
 """The help as a new user meets it, and the documents' commands, which are ones that exist."""
 
-from __future__ import annotations
-
 import re
 import shlex
 from collections.abc import Iterator

@@ -1,17 +1,13 @@
 """A held night as a person at a terminal meets it: exit status 3, what to do, and `sync --release`."""
 
-from __future__ import annotations
-
 import json
 import shutil
 from datetime import timedelta
 
 import pytest
 
-from samegoal_pipelines_tests.cli.asking import Ask, ask, run
+from samegoal_pipelines_tests.cli.asking import Ask, run
 from samegoal_pipelines_tests.mass_changes import ENTRIES, TOMORROW, change, enrolled
-
-__all__ = ["ask"]
 
 NIGHT = ["--today", TOMORROW.isoformat()]
 

@@ -1,7 +1,5 @@
 """A command that is killed in the middle leaves nothing half-published, and the next one finishes unaided."""
 
-from __future__ import annotations
-
 import signal
 import time
 

@@ -1,7 +1,5 @@
 """Following docs/onboarding.md alone, command by command, on a sandbox and a local mail server."""
 
-from __future__ import annotations
-
 import json
 import re
 import shlex

@@ -1,17 +1,13 @@
 """Two runs of one night at once: the one that was quicker is not reported as an error."""
 
-from __future__ import annotations
-
 import json
 
 import pytest
 
 from samegoal_pipelines.operations import runs
-from samegoal_pipelines_tests.cli.asking import Ask, ask
+from samegoal_pipelines_tests.cli.asking import Ask
 from samegoal_pipelines_tests.mass_changes import TOMORROW, change, enrolled
 from samegoal_pipelines_tests.pipeline import TODAY
-
-__all__ = ["ask"]
 
 
 @pytest.fixture

@@ -1,7 +1,5 @@
 """`pause` and `resume`: the schedule leaves the district out, and takes it up again."""
 
-from __future__ import annotations
-
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo

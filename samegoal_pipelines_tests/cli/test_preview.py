@@ -1,18 +1,14 @@
 """`districts preview`: what the next night would publish, beside a file of what SameGoal has."""
 
-from __future__ import annotations
-
 import csv
 import json
 from pathlib import Path
 
 import pytest
 
-from samegoal_pipelines_tests.cli.asking import Ask, ask
+from samegoal_pipelines_tests.cli.asking import Ask
 from samegoal_pipelines_tests.cli.test_dry_run import everything
 from samegoal_pipelines_tests.mass_changes import change, enrolled
-
-__all__ = ["ask"]
 
 
 @pytest.fixture

@@ -1,17 +1,13 @@
 """`replay` as a person or a script meets it. The rule that changes is one that a district may change."""
 
-from __future__ import annotations
-
 import json
 from datetime import timedelta
 
 import pytest
 
-from samegoal_pipelines_tests.cli.asking import Ask, ask
+from samegoal_pipelines_tests.cli.asking import Ask
 from samegoal_pipelines_tests.defs.test_bad_nights import GUARDIAN
 from samegoal_pipelines_tests.pipeline import TODAY
-
-__all__ = ["ask"]
 
 TOMORROW = TODAY + timedelta(days=1)
 EMAILS = "select email from samegoal.parent_demographics_as_of(:night)"

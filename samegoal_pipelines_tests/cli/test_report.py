@@ -1,7 +1,5 @@
 """`report` tells in a terminal what needs somebody, and a script by its exit status."""
 
-from __future__ import annotations
-
 import json
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -19,12 +17,7 @@ from samegoal_pipelines.landing import Landing, LandingError
 from samegoal_pipelines.qmlativ.errors import SourceUnavailableError
 from samegoal_pipelines.reporting.forecast import look_ahead
 from samegoal_pipelines.reporting.nightly_status import night_now, read_board
-from samegoal_pipelines_tests.reporting.factories import (
-    NIGHT,
-    attempt,
-    publish_the_years_end,
-    register,
-)
+from samegoal_pipelines_tests.reporting.factories import NIGHT, attempt, publish_the_years_end, register
 
 LAST_NIGHT = NIGHT - timedelta(days=1)
 

@@ -3,8 +3,6 @@
 Everything that handles one is done with secrets that can be recognised, and then all of it is searched.
 """
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 
@@ -19,9 +17,7 @@ from samegoal_pipelines.districts.registry import Registry
 from samegoal_pipelines.qmlativ.client import QmlativClient
 from samegoal_pipelines.settings import Settings
 from samegoal_pipelines_tests import traces
-from samegoal_pipelines_tests.cli.asking import Ask, ask
-
-__all__ = ["ask"]
+from samegoal_pipelines_tests.cli.asking import Ask
 
 SECRET, WRONG, NEXT = "xyzzy-client-secret", "plugh-wrong-secret", "fnord-next-secret"
 MAIL, HOOK = "quux-mail-password", "blorb-webhook-token"

@@ -1,17 +1,12 @@
 """`districts show` and `districts list`: how a district stands, for whoever is asked about it."""
 
-from __future__ import annotations
-
 import json
 from datetime import UTC, date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 from samegoal_pipelines.districts.pauses import pause
-from samegoal_pipelines_tests.cli.asking import ask
 from samegoal_pipelines_tests.reporting.factories import REFUSED, attempt, register
 from samegoal_pipelines_tests.warehouse.factories import NIGHT, publish_night, snapshot, student
-
-__all__ = ["ask"]
 
 ZONE = f"Etc/GMT{datetime.now(UTC).hour - 12:+d}"  # where it is about noon
 TODAY = datetime.now(ZoneInfo(ZONE)).date()
@@ -99,14 +94,7 @@ def test_pauses_that_hold_or_are_to_come_are_told_and_past_ones_are_not(deployme
     until = TODAY + timedelta(days=9)
 
     def paused(first: date, last: date) -> dict[str, str]:
-        pause(
-            deployment.warehouse,
-            "alpha",
-            paused_from=first,
-            paused_to=last,
-            set_by="Pat",
-            reason="summer",
-        )
+        pause(deployment.warehouse, "alpha", paused_from=first, paused_to=last, set_by="Pat", reason="summer")
         return shown(ask, "alpha")
 
     lines = paused(TODAY + timedelta(days=1), until)

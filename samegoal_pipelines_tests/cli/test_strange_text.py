@@ -1,7 +1,5 @@
 """Names, reasons and numbers from outside are shown as they are, and steer neither rich nor the terminal."""
 
-from __future__ import annotations
-
 import ast
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -16,11 +14,9 @@ from samegoal_pipelines.cli.nights import line
 from samegoal_pipelines.districts.pauses import pause
 from samegoal_pipelines.errors import PipelineError
 from samegoal_pipelines.printable import on_one_line
-from samegoal_pipelines_tests.cli.asking import Ask, ask
+from samegoal_pipelines_tests.cli.asking import Ask
 from samegoal_pipelines_tests.pipeline import TODAY
 from samegoal_pipelines_tests.reporting.factories import register
-
-__all__ = ["ask"]
 
 SOON = datetime.now(UTC).date() + timedelta(days=5)
 """When a status flips, as a forecast is to tell."""

@@ -1,7 +1,5 @@
 """A night in hostile surroundings: awkward paths, other programs' variables, an open umask."""
 
-from __future__ import annotations
-
 import os
 import shutil
 import stat

@@ -1,7 +1,5 @@
 """`districts verify` and `districts rotate-key` as a person and a script meet them."""
 
-from __future__ import annotations
-
 import json
 from datetime import date
 from pathlib import Path
@@ -9,9 +7,7 @@ from typing import Any
 
 import pytest
 
-from samegoal_pipelines_tests.cli.asking import Ask, ask
-
-__all__ = ["ask"]
+from samegoal_pipelines_tests.cli.asking import Ask
 
 ENROLLED = [{"StudentID": 11, "StartDate": "2026-08-12"}]
 

@@ -1,7 +1,5 @@
 """`worklist`: what a registrar gets, as a file too."""
 
-from __future__ import annotations
-
 import csv
 import io
 import json
@@ -12,10 +10,7 @@ import sqlalchemy as sa
 
 from samegoal_pipelines.tables.warehouse import registrar_worklist
 from samegoal_pipelines.warehouse.engine import as_writer
-from samegoal_pipelines_tests.cli.asking import ask
 from samegoal_pipelines_tests.reporting.factories import NIGHT, register
-
-__all__ = ["ask"]
 
 
 @pytest.fixture

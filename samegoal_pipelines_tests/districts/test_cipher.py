@@ -1,7 +1,5 @@
 """Client secrets at rest."""
 
-from __future__ import annotations
-
 import stat
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path

@@ -1,7 +1,5 @@
 """A paused district is left out of the schedule, by its own calendar, and nothing else changes for it."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from zoneinfo import ZoneInfo
@@ -47,10 +45,7 @@ def test_a_second_pause_replaces_the_first(warehouse: sa.Engine) -> None:
     assert (
         paused_on(warehouse, AUGUST)["grand-bend"].set_by,
         paused_on(warehouse, AUGUST)["grand-bend"].reason,
-    ) == (
-        "sam",
-        None,
-    )
+    ) == ("sam", None)
 
 
 def test_a_pause_that_is_under_way_is_not_ended_by_setting_the_next_one(warehouse: sa.Engine) -> None:

@@ -1,7 +1,5 @@
 """Which districts there are, and which registrations are refused."""
 
-from __future__ import annotations
-
 from datetime import date
 from pathlib import Path
 from types import SimpleNamespace

@@ -1,7 +1,5 @@
 """`districts rotate-key`: a new key for every secret, and none lost on the way."""
 
-from __future__ import annotations
-
 import multiprocessing
 import os
 import stat

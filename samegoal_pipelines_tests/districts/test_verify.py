@@ -1,7 +1,5 @@
 """What `districts verify` tells a person, asked of a sandbox Qmlativ over a real socket."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterator
 from dataclasses import replace

@@ -4,8 +4,6 @@ The nights run through the command's own entry point: reading a served sandbox, 
 Postgres. A night that fails changes nothing, so all tests share one district.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any

@@ -1,7 +1,5 @@
 """Credentials and grants that do not hold: nothing is read that must not be, and nothing is published."""
 
-from __future__ import annotations
-
 import pytest
 
 from samegoal_pipelines_tests.faults.fixtures import OURS, READING
@@ -21,11 +19,7 @@ def test_a_fresh_token_that_is_refused_costs_two_token_calls_at_most(published, 
 
 @pytest.mark.parametrize(
     "changed",
-    [
-        {"remove": ["expires_in"]},
-        {"set": {"expires_in": 0}},
-        {"set": {"expires_in": "soon"}},
-    ],
+    [{"remove": ["expires_in"]}, {"set": {"expires_in": 0}}, {"set": {"expires_in": "soon"}}],
     ids=["absent", "zero", "text"],
 )
 def test_a_token_of_unknown_lifetime_is_used_until_it_is_refused(published, tonight, changed):

@@ -1,7 +1,5 @@
 """An answer that is not what Qmlativ's contract says fails the night, and the page it came for is named."""
 
-from __future__ import annotations
-
 import pytest
 
 from samegoal_pipelines_tests.faults.fixtures import ATTEMPTS, OURS

@@ -1,7 +1,5 @@
 """Rows that no one would make up: what each becomes on the way from Qmlativ to SameGoal."""
 
-from __future__ import annotations
-
 from datetime import date
 
 from samegoal_pipelines_tests.pipeline import TODAY, deployment, district, environment, pipeline, source

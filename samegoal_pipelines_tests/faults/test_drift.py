@@ -1,7 +1,5 @@
 """Qmlativ's rows change while they are read: what is published was true at some moment, or nothing is."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 import pytest

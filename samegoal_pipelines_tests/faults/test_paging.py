@@ -1,7 +1,5 @@
 """Pages that do not make one list: nothing is published, no request goes where an answer wants it to."""
 
-from __future__ import annotations
-
 import socket
 from collections.abc import Iterator
 

@@ -1,7 +1,5 @@
 """A source that is down, slow, or sends too much: bounded requests, bounded time, bounded memory."""
 
-from __future__ import annotations
-
 import threading
 import zlib
 from collections import Counter
@@ -25,11 +23,7 @@ MB = 2**20
     [
         (503, None, "Qmlativ is unavailable (HTTP 503)"),
         (503, "2", "Qmlativ is unavailable (HTTP 503)"),
-        (
-            429,
-            "Fri, 31 Dec 9999 23:59:59 GMT",
-            "Qmlativ asks for fewer calls (HTTP 429)",
-        ),
+        (429, "Fri, 31 Dec 9999 23:59:59 GMT", "Qmlativ asks for fewer calls (HTTP 429)"),
         (429, "rubbish", "Qmlativ asks for fewer calls (HTTP 429)"),
         (503, "999999", "Qmlativ is unavailable (HTTP 503)"),
         (522, None, "Qmlativ is unavailable (HTTP 522)"),

@@ -1,7 +1,5 @@
 """Postgres or the landing fails in the middle: all of the night is there or none; the next run finishes."""
 
-from __future__ import annotations
-
 import itertools
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -1,7 +1,5 @@
 """The clock is wrong: nothing older takes the place of what is published."""
 
-from __future__ import annotations
-
 import datetime as dt
 
 from samegoal_pipelines.cli.nights import line

@@ -1,7 +1,5 @@
 """Landed files as another version, or somebody else, would have left them."""
 
-from __future__ import annotations
-
 import json
 from hashlib import sha256
 from pathlib import Path

@@ -1,7 +1,5 @@
 """The landing on S3, as production has it: a real S3 server (moto's), spoken to through s3fs and botocore."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, time
 

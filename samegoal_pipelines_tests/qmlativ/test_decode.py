@@ -19,12 +19,7 @@ from samegoal_pipelines.tables.catalog import OBJECTS
 from samegoal_pipelines.tables.declaration import day, flag, integer, text
 
 UNREADABLE = declaration.UNREADABLE.name
-FIELDS = (
-    integer("ID", ""),
-    text("Code", ""),
-    day("Start", ""),
-    flag("Home", ""),
-)
+FIELDS = (integer("ID", ""), text("Code", ""), day("Start", ""), flag("Home", ""))
 WHERE = "Module/Object, page 1"
 NOT_JSON = f"{WHERE}: the answer is not valid JSON; run again, and ask Skyward's support if it happens again"
 

@@ -30,14 +30,7 @@ from samegoal_pipelines.qmlativ.errors import (
     UnexpectedContentError,
 )
 from samegoal_pipelines.tables.people import COUNTY
-from samegoal_pipelines_tests.qmlativ.scripted import (
-    IMPATIENT,
-    SECRET,
-    Reply,
-    counties,
-    pages_of,
-    serving,
-)
+from samegoal_pipelines_tests.qmlativ.scripted import IMPATIENT, SECRET, Reply, counties, pages_of, serving
 
 GOOD = counties([1, 2], None)
 PAGE_1 = "Demographics/County, page 1: "

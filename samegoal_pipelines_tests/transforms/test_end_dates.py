@@ -1,7 +1,5 @@
 """Whether a district's dates bear out that EndDate is the last day enrolled."""
 
-from __future__ import annotations
-
 from datetime import date, timedelta
 
 import pandas as pd

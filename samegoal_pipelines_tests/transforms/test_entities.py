@@ -6,12 +6,7 @@ import pytest
 
 from samegoal_pipelines.transforms.departures import explain_absences
 from samegoal_pipelines.transforms.enrollments import count_outcomes, filter_enrollments
-from samegoal_pipelines.transforms.entities import (
-    count_entities,
-    entity_access,
-    normalized,
-    not_granted_note,
-)
+from samegoal_pipelines.transforms.entities import count_entities, entity_access, normalized, not_granted_note
 from samegoal_pipelines.transforms.status import classify_students
 from samegoal_pipelines_tests.transforms.builders import enrollments, entry
 

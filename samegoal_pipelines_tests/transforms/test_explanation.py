@@ -128,12 +128,7 @@ def test_a_row_whose_id_cannot_be_read_is_told_as_such_beside_the_others():
     explained = explain(nameless, entry(1, "2026-08-12"), missing, filtered)
     assert [
         (seen.enrollment_id, seen.first_day and seen.first_day.day) for seen in explained.enrollments
-    ] == [
-        (None, 12),
-        (1, 12),
-        (None, 13),
-        (2, 12),
-    ]
+    ] == [(None, 12), (1, 12), (None, 13), (2, 12)]
     assert [seen.words for seen in explained.enrollments] == [
         "quarantined: a field cannot be read (EntryWithdrawalID)",
         "counted as current",

@@ -1,7 +1,5 @@
 """The forecast says exactly what classifying as of each day to come would say."""
 
-from __future__ import annotations
-
 from datetime import date, timedelta
 
 import pytest

@@ -1,7 +1,5 @@
 """Which fields are not granted, which were lost, and what that costs."""
 
-from __future__ import annotations
-
 import json
 
 import pandas as pd
@@ -67,10 +65,7 @@ def test_a_field_that_was_there_last_night_is_lost_and_comes_first():
 
 def test_a_field_of_one_asset_says_nothing_of_the_same_object_in_another():
     """Guardians share the object Name; their race is never asked for."""
-    found = find_missing_fields(
-        {"raw_students": reads(Name=["IsHispanic"])},
-        {"raw_parents": reads()},
-    )
+    found = find_missing_fields({"raw_students": reads(Name=["IsHispanic"])}, {"raw_parents": reads()})
     assert [each.lost for each in found] == [False]
 
 

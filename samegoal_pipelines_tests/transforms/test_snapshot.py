@@ -3,8 +3,6 @@
 That its tables are those that the assets publish is told where there are assets (defs).
 """
 
-from __future__ import annotations
-
 from datetime import date
 
 from samegoal_pipelines.transforms.snapshot import compute_night, statuses_of

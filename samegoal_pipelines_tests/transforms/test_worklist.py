@@ -1,7 +1,5 @@
 """What the registrar is asked to look at, and what is left alone."""
 
-from __future__ import annotations
-
 from collections import Counter
 from datetime import date, timedelta
 from typing import Any
@@ -50,12 +48,7 @@ def problems(*args: Any, **more: Any) -> list[tuple[str, int, int]]:
 
 
 def student(number: str | None, year: int = 2027, student_id: int = 1) -> dict[str, Any]:
-    return {
-        "StudentID": student_id,
-        "NameID": student_id,
-        "StudentNumber": number,
-        "SchoolYearIDAsked": year,
-    }
+    return {"StudentID": student_id, "NameID": student_id, "StudentNumber": number, "SchoolYearIDAsked": year}
 
 
 def test_a_district_without_problems_has_an_empty_list():
@@ -188,14 +181,7 @@ def test_what_a_tie_decides_is_named():
     assert [detail.rpartition(": ")[2] for detail in details] == ["entity, withdrawal code", "nothing"]
 
 
-@pytest.mark.parametrize(
-    "other",
-    [
-        {"first": "2026-08-13"},
-        {"default": False},
-        {"last": "2026-09-30"},
-    ],
-)
+@pytest.mark.parametrize("other", [{"first": "2026-08-13"}, {"default": False}, {"last": "2026-09-30"}])
 def test_what_the_rules_can_tell_apart_is_no_tie(other):
     entries = [entry(1, **{"first": "2026-08-12", **other}), entry(2, "2026-08-12")]
     assert problems(entries) == []

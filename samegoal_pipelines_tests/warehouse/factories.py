@@ -1,7 +1,5 @@
 """Small snapshots for the warehouse's tests: a few literal students, made into the frames of `publish`."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace

@@ -3,8 +3,6 @@
 What there is to guard is asked of Postgres' catalogue, so that a table made next year is in these tests.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager

@@ -1,7 +1,5 @@
 """Every query in docs/consumers.md runs as the reader, and answers what the page says."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable, Iterator
 from datetime import date, timedelta

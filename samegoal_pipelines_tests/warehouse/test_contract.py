@@ -1,7 +1,5 @@
 """A live warehouse is checked against the data contract as the reader."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 import pytest

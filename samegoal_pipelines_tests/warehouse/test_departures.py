@@ -1,7 +1,5 @@
 """The ageing-out ledger: who has left the published tables, and why."""
 
-from __future__ import annotations
-
 from datetime import date, timedelta
 
 import sqlalchemy as sa

@@ -1,7 +1,5 @@
 """Erasing a district's rows: all of them, nobody else's, and a record of how many."""
 
-from __future__ import annotations
-
 import json
 import threading
 from datetime import UTC, datetime, timedelta
@@ -90,12 +88,7 @@ def test_the_record_has_counts_and_who_and_nothing_of_anybody(filled: sa.Engine)
     erase.finish(filled, OURS, 7)
     assert not erase.is_unfinished(filled, OURS)
     ((record,),) = rows(filled, "select to_jsonb(e) - 'erased_at' - 'erasure_id' from samegoal.erasures as e")
-    assert record == {
-        "district_id": OURS,
-        "erased_by": "Pat",
-        "rows_erased": erased,
-        "files_erased": 7,
-    }
+    assert record == {"district_id": OURS, "erased_by": "Pat", "rows_erased": erased, "files_erased": 7}
     assert set(erased) <= {table.name for table in metadata.sorted_tables}
     assert "secret" not in json.dumps(record)
 

@@ -1,7 +1,5 @@
 """students.csv holds what SameGoal takes; parents.csv has the parents of these students and no others."""
 
-from __future__ import annotations
-
 import csv
 import stat
 from datetime import date

@@ -1,7 +1,5 @@
 """Which nights are held, on either side of each limit, and what a hold says and leaves alone."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
@@ -36,12 +34,7 @@ def students(count: int, **facts: Any) -> list[dict[str, Any]]:
 
 
 def school(
-    count: int,
-    *,
-    inactive: int = 0,
-    graduated: int = 0,
-    gone: int = 0,
-    carried_over: Iterable[int] = (),
+    count: int, *, inactive: int = 0, graduated: int = 0, gone: int = 0, carried_over: Iterable[int] = ()
 ) -> FewStudents:
     """A school of so many students, of whom these are dropped; the rest is ENROLLED."""
     everybody = students(count)

@@ -1,7 +1,5 @@
 """Row hashes: equal rows hash equally everywhere and for ever, other rows otherwise."""
 
-from __future__ import annotations
-
 from datetime import date
 
 import numpy as np

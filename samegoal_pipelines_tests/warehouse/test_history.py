@@ -1,7 +1,5 @@
 """Over random nights, the history says what full copies of each night would say."""
 
-from __future__ import annotations
-
 import random
 from datetime import date, timedelta
 from typing import Any

@@ -1,7 +1,5 @@
 """What a held night leaves: its own row in `snapshots`, and everything else to the byte as it was."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 import pandas as pd
@@ -68,8 +66,7 @@ def test_a_hold_leaves_every_published_byte_and_counts_what_publishing_would_hav
     assert views(warehouse) == published_before
     assert everything(warehouse) == bytes_before
     assert rows_before == rows(
-        warehouse,
-        "select row_to_json(s)::text from samegoal.snapshots as s where state <> 'held' order by 1",
+        warehouse, "select row_to_json(s)::text from samegoal.snapshots as s where state <> 'held' order by 1"
     )
     would_be = publish_night(warehouse, night, tonight, district_id="riverside")
     assert {name: getattr(held, name) for name in COUNTS} == {
@@ -88,11 +85,7 @@ def test_what_is_held_is_stored_before_the_hold_is_recorded(warehouse: sa.Engine
     publish_night(warehouse, 0, school(30))
     publish_night(warehouse, 1, school(29), gate=gate_of(), on_hold=lambda: stored.append([("passed",)]))
     hold_night(
-        warehouse,
-        2,
-        snapshot(),
-        gate_of(),
-        on_hold=lambda: stored.append(attempts(warehouse, "state")),
+        warehouse, 2, snapshot(), gate_of(), on_hold=lambda: stored.append(attempts(warehouse, "state"))
     )
     assert stored == [
         [("published",), ("published",)]
@@ -199,12 +192,7 @@ def test_what_a_hold_hides_is_a_change_of_the_published_night_and_comes_back_onl
     hold_night(warehouse, 2, snapshot(), gate_of(), restricted=pairs((1, 10)))
     changed = "select snapshot_date::text, student_id, change, changed_columns from samegoal.student_changes"
     assert rows(warehouse, f"{changed} where change <> 'added'") == [
-        (
-            "2026-09-02",
-            1,
-            "parents",
-            ["parents.has_restricted_access", "parents.home_phone", "parents.email"],
-        ),
+        ("2026-09-02", 1, "parents", ["parents.has_restricted_access", "parents.home_phone", "parents.email"])
     ]
     assert attempts(warehouse, "state", "changed")[:2] == [("published", 0), ("published", 1)]
     publish_night(warehouse, 3, FAMILY, gate=gate_of())  # the same content as before

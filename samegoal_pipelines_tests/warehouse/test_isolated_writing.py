@@ -1,7 +1,5 @@
 """Nobody writes another district's rows: every table of the catalogue, role by role."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """Nobody reads another district's rows: every table, view and function of the catalogue, role by role."""
 
-from __future__ import annotations
-
 import pytest
 import sqlalchemy as sa
 

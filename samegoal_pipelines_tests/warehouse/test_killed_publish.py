@@ -3,8 +3,6 @@
 What all new would be is published for a second district, which nobody disturbs.
 """
 
-from __future__ import annotations
-
 import itertools
 import os
 import random

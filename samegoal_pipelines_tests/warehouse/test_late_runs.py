@@ -1,7 +1,5 @@
 """Runs that come late, or two at once: who may publish, and who is told what."""
 
-from __future__ import annotations
-
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta

@@ -1,7 +1,5 @@
 """Migrations on a server that is not ours: by logins that are no superusers, and over rows that are there."""
 
-from __future__ import annotations
-
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator

@@ -1,7 +1,5 @@
 """The schema makes itself, on any database, however many ask for it at once."""
 
-from __future__ import annotations
-
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest

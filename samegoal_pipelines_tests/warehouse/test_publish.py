@@ -1,7 +1,5 @@
 """What a published snapshot leaves for readers, night after night."""
 
-from __future__ import annotations
-
 from datetime import date, timedelta
 
 import pandas as pd
@@ -10,10 +8,7 @@ import sqlalchemy as sa
 
 from samegoal_pipelines.warehouse import diff
 from samegoal_pipelines.warehouse import session as publishing
-from samegoal_pipelines.warehouse.errors import (
-    UnfitSnapshotError,
-    WarehouseError,
-)
+from samegoal_pipelines.warehouse.errors import UnfitSnapshotError, WarehouseError
 from samegoal_pipelines.warehouse.snapshots import find_attempt, last_attempts, last_published
 from samegoal_pipelines_tests.warehouse.factories import (
     NIGHT,

@@ -1,7 +1,5 @@
 """Whoever reads while nights are being published sees one night, whole, and never nobody."""
 
-from __future__ import annotations
-
 import random
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -13,13 +11,7 @@ import sqlalchemy as sa
 
 from samegoal_pipelines.warehouse import engine as warehouse_engine
 from samegoal_pipelines.warehouse.roles import Role, role_url
-from samegoal_pipelines_tests.warehouse.factories import (
-    NIGHT,
-    FewStudents,
-    publish_night,
-    snapshot,
-    student,
-)
+from samegoal_pipelines_tests.warehouse.factories import NIGHT, FewStudents, publish_night, snapshot, student
 
 PUBLISHES = 60
 MARKS = {

@@ -1,7 +1,5 @@
 """A held snapshot that a person releases: exactly that one, only for its night, and only once."""
 
-from __future__ import annotations
-
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace

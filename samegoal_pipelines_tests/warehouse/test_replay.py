@@ -1,7 +1,5 @@
 """Rewriting nights leaves what publishing them would have left, or leaves everything as it was."""
 
-from __future__ import annotations
-
 import multiprocessing
 import random
 import threading
@@ -74,10 +72,7 @@ def computed(
             }
         ),
         frame_of(
-            {
-                "student_id": pa.array(absent.keys(), pa.int64()),
-                "why": pa.array(absent.values(), pa.string()),
-            }
+            {"student_id": pa.array(absent.keys(), pa.int64()), "why": pa.array(absent.values(), pa.string())}
         ),
         enrollment_rows=8,
         quarantined=1,

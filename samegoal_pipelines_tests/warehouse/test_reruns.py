@@ -1,7 +1,5 @@
 """A night that is run again and again gets no further from the night before than one run may."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import pytest

@@ -1,7 +1,5 @@
 """The URLs for psql and other tools: they act as the role, and a reader's transaction sees one night."""
 
-from __future__ import annotations
-
 import subprocess
 from pathlib import Path
 

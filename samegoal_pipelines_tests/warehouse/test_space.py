@@ -1,20 +1,12 @@
 """A year of nights takes little more space than one."""
 
-from __future__ import annotations
-
 import numpy as np
 import pandas as pd
 import pytest
 import sqlalchemy as sa
 
 from samegoal_pipelines.warehouse import engine as warehouse_engine
-from samegoal_pipelines_tests.warehouse.factories import (
-    FewStudents,
-    publish_night,
-    rows,
-    snapshot,
-    student,
-)
+from samegoal_pipelines_tests.warehouse.factories import FewStudents, publish_night, rows, snapshot, student
 
 STUDENTS = 400
 NIGHTS = 73  # each with the changes of five

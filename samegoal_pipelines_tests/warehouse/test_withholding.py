@@ -1,7 +1,5 @@
 """What comes to be withheld on a night on which its student cannot be read."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from datetime import date, timedelta
 from typing import Any

@@ -1,7 +1,5 @@
 """The registrar's worklist of each district: the current one, whole, and nobody else's."""
 
-from __future__ import annotations
-
 from contextlib import suppress
 from datetime import date, timedelta
 from typing import Any
@@ -15,11 +13,7 @@ from samegoal_pipelines.tables.worklist import FIX, NEVER_CLOSED, REGISTRAR_WORK
 from samegoal_pipelines.warehouse.engine import as_writer
 from samegoal_pipelines.warehouse.erase import erase_rows
 from samegoal_pipelines.warehouse.errors import UnfitSnapshotError, WarehouseError
-from samegoal_pipelines.warehouse.worklist import (
-    NotTheNewestError,
-    publish_worklist,
-    replace_worklist,
-)
+from samegoal_pipelines.warehouse.worklist import NotTheNewestError, publish_worklist, replace_worklist
 from samegoal_pipelines_tests.transforms.builders import table
 from samegoal_pipelines_tests.warehouse.factories import NIGHT as FIRST_NIGHT
 from samegoal_pipelines_tests.warehouse.factories import (

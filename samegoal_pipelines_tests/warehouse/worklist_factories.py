@@ -1,7 +1,5 @@
 """The registrar's worklist as a reader of the table finds it."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from datetime import date
 

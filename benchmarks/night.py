@@ -51,6 +51,9 @@ def main() -> int:
     parser.add_argument("--students", type=int, default=40, help="per district; at least 40")
     parser.add_argument("--engine", choices=["default", "celery"], default="default")
     parser.add_argument("--slots", type=int, default=2, help="runs at the same time, on one Qmlativ host")
+    parser.add_argument(
+        "--json", type=Path, help="add one line with what was measured, for benchmarks.scaling"
+    )
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="samegoal-night-", ignore_cleanup_errors=True) as folder:
         Path(folder).chmod(0o711)  # run by root, Postgres works there as another account
@@ -65,7 +68,12 @@ def main() -> int:
             worker = (
                 Worker(Path(folder) / "worker.log", options.slots) if options.engine == "celery" else None
             )
-            return _night(Path(folder), options.districts, options.students, messages, worker)
+            measured: dict[str, Any] = {"engine": options.engine, "slots": options.slots}
+            status = _night(Path(folder), options.districts, options.students, messages, worker, measured)
+            if options.json:
+                with options.json.open("a") as file:
+                    file.write(json.dumps(measured) + "\n")
+            return status
 
 
 def _instance(folder: Path, engine: str, slots: int) -> Path:
@@ -81,7 +89,14 @@ def _instance(folder: Path, engine: str, slots: int) -> Path:
     return home
 
 
-def _night(folder: Path, count: int, students: int, messages: list[str], worker: Worker | None) -> int:
+def _night(
+    folder: Path,
+    count: int,
+    students: int,
+    messages: list[str],
+    worker: Worker | None,
+    measured: dict[str, Any],
+) -> int:
     from samegoal_pipelines.defs.instance import add_partition, open_instance
     from samegoal_pipelines.deployment import Deployment
     from samegoal_pipelines.districts.pauses import pause
@@ -137,6 +152,13 @@ def _night(folder: Path, count: int, students: int, messages: list[str], worker:
                 )
                 over = time.monotonic()
                 cpu = spent.seconds()
+                measured |= _sizes(deployment, folder) | {
+                    "districts": due,
+                    "students": students,
+                    "minutes": round((over - began) / 60, 2),
+                    "cpu_seconds": {who: round(seconds, 1) for who, seconds in cpu.items()},
+                    "connections": spent.connections,
+                }
                 for one in sandbox.districts:
                     deployment.registry.set(one.id, timezone=further_east)
                 daemon.wait(lambda: bool(messages), "the alert", 300)
@@ -178,6 +200,19 @@ def _night(folder: Path, count: int, students: int, messages: list[str], worker:
     return 0 if all(checks.values()) else 1
 
 
+def _sizes(deployment: Any, folder: Path) -> dict[str, int]:
+    """Bytes of Dagster's storage, of the warehouse, and of the landed files."""
+    sizes = """
+        select n.nspname, sum(pg_total_relation_size(c.oid))::bigint from pg_class c
+        join pg_namespace n on n.oid = c.relnamespace
+        where c.relkind = 'r' and n.nspname in ('dagster', 'samegoal') group by 1
+    """
+    with deployment.warehouse.connect() as connection:
+        found = {f"{schema}_bytes": size for schema, size in connection.exec_driver_sql(sizes)}
+    landed = sum(file.stat().st_size for file in (folder / "home/landing").rglob("*") if file.is_file())
+    return found | {"landing_bytes": landed}
+
+
 def _zones() -> tuple[str, str]:
     """A time zone where it is night, and one to the east of it where it is past six on the same date."""
     hour = datetime.now(UTC).hour
@@ -217,9 +252,14 @@ class Spent:
             self._outside["workers"] = worker.family()[0]
         self._before = {who: _with_children(one) for who, one in self._outside.items()}
         self._by_process: dict[psutil.Process, tuple[str, float]] = {}
+        self.connections = 0
+        """The most that were open at once."""
 
     def note(self) -> None:
         """Look at every process."""
+        postgres = self._outside["Postgres"]
+        backends = [one for one in postgres.children() if _is_backend(one)]
+        self.connections = max(self.connections, len(backends))
         daemon, *others = self._daemon.family()
         self._by_process[daemon] = "daemon", _own(daemon)
         for one in others:
@@ -237,6 +277,13 @@ class Spent:
         for who, spent in self._by_process.values():
             total[who] += spent
         return total
+
+
+def _is_backend(process: psutil.Process) -> bool:
+    """Whether it serves a connection: Postgres names its other processes after what they do."""
+    with suppress(psutil.NoSuchProcess):
+        return "samegoal" in " ".join(process.cmdline())
+    return False
 
 
 def _with_children(process: psutil.Process) -> float:

@@ -57,7 +57,7 @@ class Settings(BaseSettings):
     """Allow plain HTTP, loopback and private addresses as base URLs. For demo and tests only."""
     landing_nights: int = Field(default=35, ge=2)
     """Nights of landed files to keep. Replays reach back this far."""
-    run_nights: int = Field(default=400, ge=7)
+    run_nights: int = Field(default=90, ge=7)
     """Nights of Dagster runs to keep, with their events and logs."""
     retry_seconds: float = Field(default=60, ge=0, le=600)
     """Seconds before a scheduled run retries a step that failed for a temporary reason. The last retry

@@ -18,9 +18,9 @@ from samegoal_pipelines.printable import counted
 from samegoal_pipelines.reporting.report import FOLDER
 from samegoal_pipelines.warehouse.snapshots import last_published
 
-_NAMED = 10  # most most districts that a failure names
+_NAMED = 10  # most districts that a failure names
 RUNS_AT_ONCE = 5_000
-"""The most runs deleted in one day, at a few milliseconds each."""
+"""The most runs deleted in one day, at a few milliseconds each; or two per district, if that is more."""
 _OVER = [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED]
 
 
@@ -123,9 +123,10 @@ def prune_old_runs(context: dg.OpExecutionContext, deployment: dg.ResourceParam[
 def prune_runs(instance: dg.DagsterInstance, before: datetime, keep: Set[str]) -> int:
     """Delete finished runs created before `before`, except `keep`. Return the count."""
     old = dg.RunsFilter(created_before=before, statuses=_OVER)
-    records = instance.get_run_records(old, limit=RUNS_AT_ONCE + len(keep), ascending=True)
+    most = max(RUNS_AT_ONCE, 2 * len(keep))
+    records = instance.get_run_records(old, limit=most + len(keep), ascending=True)
     run_ids = [record.dagster_run.run_id for record in records]
-    pruned = [run_id for run_id in run_ids if run_id not in keep][:RUNS_AT_ONCE]
+    pruned = [run_id for run_id in run_ids if run_id not in keep][:most]
     for run_id in pruned:
         instance.compute_log_manager.delete_logs(prefix=[run_id])
         instance.delete_run(run_id)

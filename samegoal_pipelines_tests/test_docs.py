@@ -15,7 +15,7 @@ PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").glob("*.md"))]
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_every_link_within_the_project_leads_to_a_page_and_a_heading(page: Path) -> None:
+def test_every_link_within_the_project_leads_to_a_page_and_a_heading(page):
     for target, heading in re.findall(r"\]\(([^)#\s]*)#?([^)\s]*)\)", page.read_text()):
         if "://" not in target:
             linked = page.parent / target if target else page
@@ -29,7 +29,7 @@ def headings(page: Path) -> set[str]:
     return {re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-") for title in titles}
 
 
-def test_the_readme_is_short() -> None:
+def test_the_readme_is_short():
     assert len((ROOT / "README.md").read_text().splitlines()) <= 120
 
 
@@ -37,12 +37,12 @@ PATHS = re.compile(r"`((?:samegoal_pipelines|samegoal_pipelines_tests|benchmarks
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_every_file_that_a_page_names_exists(page: Path) -> None:
+def test_every_file_that_a_page_names_exists(page):
     assert [path for path in PATHS.findall(page.read_text()) if not (ROOT / path).exists()] == []
 
 
 @pytest.mark.parametrize("page", ["rules.md", "faults.md"])
-def test_every_test_that_a_page_names_is_there(page: str) -> None:
+def test_every_test_that_a_page_names_is_there(page):
     """And in the file that the page names right before it, if it names one."""
     folder = ROOT / "samegoal_pipelines_tests"
     text = (ROOT / "docs" / page).read_text()
@@ -57,7 +57,7 @@ def test_every_test_that_a_page_names_is_there(page: str) -> None:
     assert [(file, test) for file, test in named if file and test not in there[file]] == []
 
 
-def test_the_program_says_every_reason_of_the_runbook() -> None:
+def test_the_program_says_every_reason_of_the_runbook():
     """The first column of "A district failed" quotes messages, with … for what varies."""
     table = (
         (ROOT / "docs" / "runbook.md").read_text().partition("## A district failed")[2].partition("\n## ")[0]

@@ -47,7 +47,7 @@ def foreseen() -> list[type[PipelineError]]:
     return sorted({*subclasses(PipelineError)}, key=lambda error: error.__name__)
 
 
-def test_every_error_that_can_end_a_night_has_a_kind_and_the_name_of_an_error() -> None:
+def test_every_error_that_can_end_a_night_has_a_kind_and_the_name_of_an_error():
     found = foreseen()
     assert len(found) > 40
     assert [error.__name__ for error in found if not error.__name__.endswith("Error")] == []
@@ -56,16 +56,14 @@ def test_every_error_that_can_end_a_night_has_a_kind_and_the_name_of_an_error() 
 
 
 @pytest.mark.parametrize("error", [each for each in foreseen() if issubclass(each, QmlativError)])
-def test_every_error_of_qmlativ_says_what_to_do_before_the_night_is_run_again(
-    error: type[QmlativError],
-) -> None:
+def test_every_error_of_qmlativ_says_what_to_do_before_the_night_is_run_again(error):
     made = error("what happened") if error.__init__ is PipelineError.__init__ else error("")  # type: ignore[misc]
     assert made.next_step_of_night.endswith(SYNC)
     if error not in (QmlativError, DataChangedError):  # nobody can do more about these than try again
         assert made.next_step_of_night != f"run the night again: {SYNC}"
 
 
-def test_the_message_names_district_step_object_and_next_step() -> None:
+def test_the_message_names_district_step_object_and_next_step():
     error = InvalidCredentialsError(
         "refused (HTTP 401)", "token", step="reading Qmlativ", district_id="grand-bend"
     )
@@ -75,7 +73,7 @@ def test_the_message_names_district_step_object_and_next_step() -> None:
     assert said.endswith("samegoal-pipelines districts rotate-secret grand-bend")
 
 
-def test_an_instance_may_override_what_its_class_says() -> None:
+def test_an_instance_may_override_what_its_class_says():
     error = SourceUnavailableError("what", kind=Kind.ADDRESS, next_step="correct it", transient=False)
     assert (error.kind, error.next_step_of_night) == (
         Kind.ADDRESS,
@@ -85,14 +83,14 @@ def test_an_instance_may_override_what_its_class_says() -> None:
     assert SourceUnavailableError("what").transient
 
 
-def test_what_is_not_known_keeps_its_placeholder() -> None:
+def test_what_is_not_known_keeps_its_placeholder():
     assert fill_in("open RUN, then: sync ID", "alpha") == "open RUN, then: sync alpha"
     assert fill_in("open RUN, then: sync ID", "alpha", "0a1b") == "open 0a1b, then: sync alpha"
     assert fill_in("give EntityID", "alpha") == "give EntityID"
 
 
 @pytest.mark.parametrize("state", sorted(_MEANINGS))
-def test_whatever_postgres_says_leads_to_the_database_or_to_a_report(state: str) -> None:
+def test_whatever_postgres_says_leads_to_the_database_or_to_a_report(state):
     class Driver(Exception):
         pgcode = f"{state:0<5}"
 
@@ -102,18 +100,18 @@ def test_whatever_postgres_says_leads_to_the_database_or_to_a_report(state: str)
 
 
 @pytest.mark.parametrize("error", [OlderSnapshotError, SupersededRunError])
-def test_a_night_that_is_over_is_not_run_again(error: type[PipelineError]) -> None:
+def test_a_night_that_is_over_is_not_run_again(error):
     assert error("what").next_step_of_night == error.next_step
     assert error.next_step.startswith("nothing")
 
 
-def test_a_firewall_is_no_matter_of_secrets_or_grants() -> None:
+def test_a_firewall_is_no_matter_of_secrets_or_grants():
     next_step = BlockedByFirewallError("Student/Student, page 1").next_step_of_night
     assert "let this machine's address through" in next_step
     assert "rotate-secret" not in next_step
     assert "grant" not in next_step
 
 
-def test_damaged_rows_are_read_again_and_no_disk_is_looked_at() -> None:
+def test_damaged_rows_are_read_again_and_no_disk_is_looked_at():
     assert LandedFileError.kind is Kind.LANDED_ROWS
     assert "space" not in LandedFileError.next_step

@@ -1,15 +1,11 @@
 """`alerts test` sends a message to every address, and says of each whether it arrived."""
 
-from pathlib import Path
-
-from samegoal_pipelines_tests.cli.asking import Ask
 from samegoal_pipelines_tests.reporting.servers import (
     GOOGLE,
     PASSWORD,
     SLACK,
     TEAMS,
     USER,
-    Hook,
     certificate,
     chat,
     mail,
@@ -22,7 +18,7 @@ __all__ = ["certificate", "chat"]
 SUBJECT = "SameGoal: test alert"
 
 
-def test_a_message_arrives_at_every_kind_of_address(ask: Ask, chat: Hook, certificate: Path) -> None:
+def test_a_message_arrives_at_every_kind_of_address(ask, chat, certificate):
     with smtp_server(certificate, login=True) as mailbox, web_server() as hook:
         mailtos = mail(mailbox.port, user=f"{USER}:{PASSWORD}@")
         urls = ",".join([SLACK, GOOGLE, TEAMS, mailtos, hook.url])
@@ -38,7 +34,7 @@ def test_a_message_arrives_at_every_kind_of_address(ask: Ask, chat: Hook, certif
     assert [posted["title"] for posted in hook.received] == [SUBJECT]
 
 
-def test_one_address_that_refuses_does_not_keep_it_from_the_others(ask: Ask, chat: Hook) -> None:
+def test_one_address_that_refuses_does_not_keep_it_from_the_others(ask, chat):
     with web_server() as hook:
         hook.status = 500
         answered = ask("alerts", "test", SAMEGOAL_ALERT_URLS=f"{hook.url},{SLACK}")

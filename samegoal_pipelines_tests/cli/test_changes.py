@@ -135,7 +135,7 @@ def states(engine: sa.Engine, **more: Any) -> list[tuple[date, str]]:
     return [(night.snapshot_date, night.state) for night in changes_by_night(engine, "grand-bend", **more)]
 
 
-def test_of_a_night_that_was_tried_often_only_what_came_of_it_is_shown(warehouse: sa.Engine) -> None:
+def test_of_a_night_that_was_tried_often_only_what_came_of_it_is_shown(warehouse):
     attempt(warehouse, 0, "failed")
     publish_night(warehouse, 0, snapshot(student(1)))
     attempt(warehouse, 1, "failed", "first")
@@ -152,7 +152,7 @@ def test_of_a_night_that_was_tried_often_only_what_came_of_it_is_shown(warehouse
     assert states(warehouse)[1:] == [(next_night, "published"), (next_night, "held")]
 
 
-def test_the_last_nights_are_counted_in_nights_and_since_leaves_nothing_out(warehouse: sa.Engine) -> None:
+def test_the_last_nights_are_counted_in_nights_and_since_leaves_nothing_out(warehouse):
     for night in (0, 10, 40):
         publish_night(warehouse, night, snapshot(student(1, grade=str(night))))
     assert len(states(warehouse, last_nights=2)) == 2
@@ -161,7 +161,7 @@ def test_the_last_nights_are_counted_in_nights_and_since_leaves_nothing_out(ware
     assert len(states(warehouse, since=NIGHT)) == 3
 
 
-def test_another_district_is_another_matter(warehouse: sa.Engine) -> None:
+def test_another_district_is_another_matter(warehouse):
     publish_night(warehouse, 0, snapshot(student(1)))
     publish_night(warehouse, 0, snapshot(student(1), student(2)), district_id="oak")
     (night,) = changes_by_night(warehouse, "grand-bend", students=True)
@@ -169,7 +169,7 @@ def test_another_district_is_another_matter(warehouse: sa.Engine) -> None:
     assert [one.student_id for one in night.listed or ()] == [1]
 
 
-def test_the_counts_agree_with_the_rows_of_student_changes(warehouse: sa.Engine) -> None:
+def test_the_counts_agree_with_the_rows_of_student_changes(warehouse):
     publish_night(warehouse, 0, snapshot(student(1), student(2), student(3), student(4)))
     publish_night(
         warehouse,
@@ -198,9 +198,7 @@ def test_the_counts_agree_with_the_rows_of_student_changes(warehouse: sa.Engine)
     assert [(one.student_id, one.change) for one in night.listed or ()] == in_table
 
 
-def test_a_released_night_keeps_what_failed_and_what_was_held_and_says_who_released_it(
-    warehouse: sa.Engine,
-) -> None:
+def test_a_released_night_keeps_what_failed_and_what_was_held_and_says_who_released_it(warehouse):
     publish_night(warehouse, 0, snapshot(*(student(n) for n in range(1, 41))))
     attempt(warehouse, 1, "failed", "no luck")
     tonight = snapshot(*(student(n) for n in range(1, 11)))

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 
-from samegoal_pipelines_tests.cli.asking import Ask
 from samegoal_pipelines_tests.mass_changes import TOMORROW, change, enrolled
 
 RECORDED = (
@@ -38,9 +37,7 @@ def published(good_night, district):
     return made
 
 
-def test_a_dry_run_says_what_would_change_and_publishes_records_and_lands_nothing(
-    pipeline, published, ask: Ask
-) -> None:
+def test_a_dry_run_says_what_would_change_and_publishes_records_and_lands_nothing(pipeline, published, ask):
     before = everything(pipeline)
     answer = ask("sync", "grand-bend", "--today", str(TOMORROW), "--dry-run", "--students")
     assert answer.returncode == 0, answer.stderr
@@ -56,9 +53,7 @@ def test_a_dry_run_says_what_would_change_and_publishes_records_and_lands_nothin
     assert everything(pipeline) == before
 
 
-def test_a_dry_run_of_the_published_night_compares_with_what_is_published(
-    pipeline, published, ask: Ask
-) -> None:
+def test_a_dry_run_of_the_published_night_compares_with_what_is_published(pipeline, published, ask):
     before = everything(pipeline)
     answer = ask("sync", "grand-bend", "--today", "2026-10-12", "--dry-run", "--students", "--json")
     (report,) = json.loads(answer.stdout)
@@ -70,7 +65,7 @@ def test_a_dry_run_of_the_published_night_compares_with_what_is_published(
     assert everything(pipeline) == before
 
 
-def test_a_dry_run_that_the_gate_would_hold_exits_with_3_and_says_why(pipeline, published, ask: Ask) -> None:
+def test_a_dry_run_that_the_gate_would_hold_exits_with_3_and_says_why(pipeline, published, ask):
     change(published, range(3, 33), EndDate="2026-10-09")
     before = everything(pipeline)
     answer = ask("sync", "grand-bend", "--today", str(TOMORROW), "--dry-run", "--json")
@@ -87,7 +82,7 @@ def test_a_dry_run_that_the_gate_would_hold_exits_with_3_and_says_why(pipeline, 
     assert everything(pipeline) == before
 
 
-def test_the_first_night_can_be_tried_too(pipeline, district, ask: Ask) -> None:
+def test_the_first_night_can_be_tried_too(pipeline, district, ask):
     pipeline.add(district(enrolled(3)))
     answer = ask("sync", "grand-bend", "--today", "2026-10-12", "--dry-run", "--json")
     (report,) = json.loads(answer.stdout)
@@ -95,7 +90,7 @@ def test_the_first_night_can_be_tried_too(pipeline, district, ask: Ask) -> None:
     assert pipeline.rows("select 1 from samegoal.snapshots") == []
 
 
-def test_a_date_in_the_future_needs_a_dry_run(pipeline, published, ask: Ask, monkeypatch) -> None:
+def test_a_date_in_the_future_needs_a_dry_run(pipeline, published, ask, monkeypatch):
     future = (datetime.now(UTC) + timedelta(days=30)).date()
     before = everything(pipeline)
     refused = ask("sync", "grand-bend", "--today", str(future), SAMEGOAL_ALLOW_LOCAL_SOURCES="0")
@@ -108,9 +103,7 @@ def test_a_date_in_the_future_needs_a_dry_run(pipeline, published, ask: Ask, mon
     assert everything(pipeline) == before
 
 
-def test_a_run_that_the_ui_starts_for_a_date_in_the_future_publishes_and_records_nothing(
-    pipeline, published
-) -> None:
+def test_a_run_that_the_ui_starts_for_a_date_in_the_future_publishes_and_records_nothing(pipeline, published):
     future = datetime.now(UTC).date() + timedelta(days=30)
     before = everything(pipeline)
     pipeline.deployment.settings.allow_local_sources = False
@@ -124,12 +117,12 @@ def test_a_run_that_the_ui_starts_for_a_date_in_the_future_publishes_and_records
     assert everything(pipeline) == before
 
 
-def test_an_older_date_is_refused_in_a_dry_run_as_well(pipeline, published, ask: Ask) -> None:
+def test_an_older_date_is_refused_in_a_dry_run_as_well(pipeline, published, ask):
     answer = ask("sync", "grand-bend", "--today", str(date(2026, 10, 1)), "--dry-run")
     assert answer.returncode == 1
     assert "the night 2026-10-01 is older than 2026-10-12, which is published and stays" in answer.stderr
 
 
 @pytest.mark.parametrize("wrong", [["--students"], ["--dry-run", "--release", "--why", "right"]])
-def test_options_that_do_not_go_together_are_refused(ask: Ask, wrong: list[str]) -> None:
+def test_options_that_do_not_go_together_are_refused(ask, wrong):
     assert ask("sync", "grand-bend", *wrong).returncode == 2

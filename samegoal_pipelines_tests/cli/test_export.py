@@ -2,9 +2,7 @@
 
 import json
 from datetime import date
-from pathlib import Path
 
-from samegoal_pipelines.deployment import Deployment
 from samegoal_pipelines_tests.warehouse.factories import publish_night, snapshot, student
 
 COMPLETE = {
@@ -17,9 +15,7 @@ COMPLETE = {
 }
 
 
-def test_export_names_both_files_who_is_excluded_and_the_operator(
-    deployment: Deployment, ask, tmp_path: Path
-) -> None:
+def test_export_names_both_files_who_is_excluded_and_the_operator(deployment, ask, tmp_path):
     deployment.registry.add(
         id="grand-bend",
         name="Grand Bend ISD",

@@ -10,7 +10,6 @@ import pytest
 
 from samegoal_pipelines.cli.nights import line
 from samegoal_pipelines.districts.registry import District
-from samegoal_pipelines_tests.cli.asking import Ask
 from samegoal_pipelines_tests.mass_changes import ENTRIES
 
 STAYS = {"EntryWithdrawalID": 1, "StudentID": 11, "StartDate": "2026-08-12"}
@@ -29,7 +28,7 @@ def the_date_of_every_district(monkeypatch: pytest.MonkeyPatch) -> Callable[[dat
     return is_now
 
 
-def test_flips_are_counted_by_day_and_students_are_listed_on_request(good_night, ask: Ask):
+def test_flips_are_counted_by_day_and_students_are_listed_on_request(good_night, ask):
     good_night([STAYS, ENDS, BEGINS])
 
     result = ask("forecast", "grand-bend")
@@ -53,7 +52,7 @@ def test_flips_are_counted_by_day_and_students_are_listed_on_request(good_night,
 
 
 def test_days_to_come_begin_today_however_long_ago_a_night_was_published(
-    good_night, ask: Ask, the_date_of_every_district
+    good_night, ask, the_date_of_every_district
 ):
     later = {"EntryWithdrawalID": 4, "StudentID": 14, "StartDate": "2026-08-12", "EndDate": "2026-12-01"}
     good_night([STAYS, ENDS, BEGINS, later])
@@ -74,21 +73,19 @@ def test_days_to_come_begin_today_however_long_ago_a_night_was_published(
     )
 
 
-def test_a_hold_that_is_overdue_is_foretold_for_the_next_night(
-    good_night, ask: Ask, the_date_of_every_district
-):
+def test_a_hold_that_is_overdue_is_foretold_for_the_next_night(good_night, ask, the_date_of_every_district):
     ending = [{"StudentID": n, "StartDate": "2026-08-12", "EndDate": "2026-10-20"} for n in range(1, 61)]
     good_night(ending)
     the_date_of_every_district(date(2026, 11, 26))
     assert "the night 2026-11-26 will be held: 60 of 60" in ask("forecast", "grand-bend").stdout
 
 
-def test_a_forecast_without_flips_says_so(good_night, ask: Ask):
+def test_a_forecast_without_flips_says_so(good_night, ask):
     good_night([STAYS])
     assert "no status changes by 2026-10-26" in ask("forecast", "grand-bend").stdout
 
 
-def test_without_a_published_night_or_its_landed_rows_it_says_what_to_do(pipeline, district, ask: Ask):
+def test_without_a_published_night_or_its_landed_rows_it_says_what_to_do(pipeline, district, ask):
     pipeline.add(district([STAYS]))
     result = ask("forecast", "grand-bend")
     assert (result.returncode, result.stdout) == (1, "")
@@ -103,7 +100,7 @@ def test_without_a_published_night_or_its_landed_rows_it_says_what_to_do(pipelin
 
 @pytest.mark.slow
 def test_a_night_that_will_be_held_is_told_and_is_held_unless_next_years_enrollments_come(
-    pipeline, district, ask: Ask
+    pipeline, district, ask
 ):
     """The year ends for 40 of 60, and 20 graduate; nobody has entered the next year yet."""
     last_but_one, last_day, first_day_off = date(2026, 5, 27), date(2026, 5, 28), date(2026, 5, 29)

@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 
-from samegoal_pipelines_tests.cli.asking import Ask, run
+from samegoal_pipelines_tests.cli.asking import run
 from samegoal_pipelines_tests.mass_changes import ENTRIES, TOMORROW, change, enrolled
 
 NIGHT = ["--today", TOMORROW.isoformat()]
@@ -49,13 +49,13 @@ def test_a_held_district_exits_with_3_and_its_release_with_0(pipeline, district)
 
 
 @pytest.mark.parametrize("why", [[], ["--why", ""], ["--why", "  "]])
-def test_a_release_needs_a_reason(ask: Ask, why):
+def test_a_release_needs_a_reason(ask, why):
     asked = ask("sync", "grand-bend", "--release", *why)
     assert asked.returncode == 2
     assert "--release needs a reason, which is recorded: --why REASON" in asked.stderr
 
 
-def test_the_students_whom_a_held_night_would_change_are_listed_by_number(pipeline, good_night, ask: Ask):
+def test_the_students_whom_a_held_night_would_change_are_listed_by_number(pipeline, good_night, ask):
     made = good_night(enrolled(300))
     change(made, range(1, 31), EndDate="2026-10-09")
     change(made, [31], EndDate="2026-10-09", WithdrawalCodeID=424242)  # unreadable: stays as it was
@@ -76,7 +76,7 @@ def test_the_students_whom_a_held_night_would_change_are_listed_by_number(pipeli
     assert [(one["state"], "listed" in one) for one in nights[1:]] == [("held", False), ("published", True)]
 
 
-def test_where_what_was_held_is_landed_no_more_its_students_cannot_be_listed(pipeline, good_night, ask: Ask):
+def test_where_what_was_held_is_landed_no_more_its_students_cannot_be_listed(pipeline, good_night, ask):
     made = good_night(enrolled(300))
     change(made, range(1, 32), EndDate="2026-10-09")
     assert pipeline.run(today=TOMORROW).held

@@ -75,13 +75,11 @@ def shown() -> dict[str, object]:
     return facts
 
 
-def test_the_page_has_a_command_for_every_step_that_is_ours() -> None:
+def test_the_page_has_a_command_for_every_step_that_is_ours():
     assert [step for step, commands in STEPS.items() if commands] == [3, 4, 5, 6, 7, 8]
 
 
-def test_a_district_is_set_up_by_the_page_alone(
-    follow: Callable[[int], list[Answered]], mailbox: Mailbox
-) -> None:
+def test_a_district_is_set_up_by_the_page_alone(follow, mailbox):
     (added,) = follow(3)
     assert "grand-bend: registered, awaiting secret" in added.stdout
     report = run("report", "--no-forecast")
@@ -119,9 +117,7 @@ def test_a_district_is_set_up_by_the_page_alone(
     assert json.loads(run("report", "--no-forecast", "--json").stdout)["expiring"] == []
 
 
-def test_a_night_is_published_although_the_contact_cannot_be_told(
-    follow: Callable[[int], list[Answered]], mailbox: Mailbox
-) -> None:
+def test_a_night_is_published_although_the_contact_cannot_be_told(follow, mailbox):
     for step in (3, 4):
         follow(step)
     mailbox.refuse = "550 not today"

@@ -5,7 +5,6 @@ import json
 import pytest
 
 from samegoal_pipelines.operations import runs
-from samegoal_pipelines_tests.cli.asking import Ask
 from samegoal_pipelines_tests.mass_changes import TOMORROW, change, enrolled
 from samegoal_pipelines_tests.pipeline import TODAY
 
@@ -28,7 +27,7 @@ def overtaken(pipeline, monkeypatch):
 
 
 @pytest.mark.parametrize("how", [[], ["--json"]])
-def test_a_night_that_a_later_run_has_replaced_is_well(pipeline, district, overtaken, ask: Ask, how):
+def test_a_night_that_a_later_run_has_replaced_is_well(pipeline, district, overtaken, ask, how):
     made = district(enrolled(3))
     pipeline.add(made)
 
@@ -48,9 +47,7 @@ def test_a_night_that_a_later_run_has_replaced_is_well(pipeline, district, overt
         assert result.stdout.split()[-7:] == ["ISD", "superseded", "3", "3", "0", "0", "0"]
 
 
-def test_a_held_night_that_a_later_run_has_published_waits_for_nobody(
-    pipeline, good_night, overtaken, ask: Ask
-):
+def test_a_held_night_that_a_later_run_has_published_waits_for_nobody(pipeline, good_night, overtaken, ask):
     made = good_night(enrolled(300))
     change(made, range(1, 32), EndDate="2026-10-09")
 

@@ -34,7 +34,7 @@ def exported(pipeline, made, ask: Ask, tmp_path: Path) -> Path:
     return tmp_path / "students.csv"
 
 
-def test_before_the_first_publish_the_statuses_are_shown_and_nothing_is_recorded(pipeline, made, ask: Ask):
+def test_before_the_first_publish_the_statuses_are_shown_and_nothing_is_recorded(pipeline, made, ask):
     before = everything(pipeline)
     answer = ask("districts", "preview", "grand-bend", "--today", "2026-10-12")
     assert answer.returncode == 0, answer.stderr
@@ -43,7 +43,7 @@ def test_before_the_first_publish_the_statuses_are_shown_and_nothing_is_recorded
     assert everything(pipeline) == before
 
 
-def test_what_samegoal_has_is_compared_before_the_first_publish(pipeline, made, ask: Ask, tmp_path: Path):
+def test_what_samegoal_has_is_compared_before_the_first_publish(pipeline, made, ask, tmp_path):
     file = tmp_path / "students.csv"
     file.write_bytes(b"\xef\xbb\xbfStudent Id,Last Name,Grade\r\n000001,Another,\r\n01,Somebody,01\r\n")
     arguments = ("districts", "preview", "grand-bend", "--today", "2026-10-12", "--against", str(file))
@@ -72,7 +72,7 @@ def test_what_samegoal_has_is_compared_before_the_first_publish(pipeline, made, 
     assert "missing 1 in the file, and would not be published" in " ".join(shown.split())
 
 
-def test_the_file_that_was_exported_is_the_same(exported: Path, ask: Ask):
+def test_the_file_that_was_exported_is_the_same(exported, ask):
     answer = ask(
         "districts", "preview", "grand-bend", "--today", "2026-10-13", "--against", str(exported), "--json"
     )
@@ -81,9 +81,7 @@ def test_the_file_that_was_exported_is_the_same(exported: Path, ask: Ask):
     assert found["not_compared"] == ["District of Residence"]
 
 
-def test_of_a_district_that_has_published_differences_are_listed_by_number(
-    pipeline, made, exported: Path, ask: Ask
-):
+def test_of_a_district_that_has_published_differences_are_listed_by_number(pipeline, made, exported, ask):
     change(made, {1}, EndDate="2026-10-09")
     made.edit("Demographics/Name", 1_000_002, LastName="Renamed")
     edited(exported, lambda lines: [line for line in lines if line[0] != "000003"])
@@ -100,7 +98,7 @@ def test_of_a_district_that_has_published_differences_are_listed_by_number(
     assert everything(pipeline) == before
 
 
-def test_a_student_who_is_carried_over_is_not_missing(pipeline, made, exported: Path, ask: Ask):
+def test_a_student_who_is_carried_over_is_not_missing(pipeline, made, exported, ask):
     made.edit(
         "Enrollment/EntryWithdrawal",
         made.rows("Enrollment/EntryWithdrawal")[0]["EntryWithdrawalID"],
@@ -112,7 +110,7 @@ def test_a_student_who_is_carried_over_is_not_missing(pipeline, made, exported: 
     assert json.loads(answer.stdout)["comparison"]["same"] == 5
 
 
-def test_a_bad_file_is_refused_before_anything_is_read(pipeline, made, ask: Ask, tmp_path: Path):
+def test_a_bad_file_is_refused_before_anything_is_read(pipeline, made, ask, tmp_path):
     file = tmp_path / "students.csv"
     file.write_text("Student Id,Grade\n000001,01\n000001,02\n")
     answer = ask("districts", "preview", "grand-bend", "--against", str(file))
@@ -122,7 +120,7 @@ def test_a_bad_file_is_refused_before_anything_is_read(pipeline, made, ask: Ask,
     assert not pipeline.source.traffic.requests(kind="list")
 
 
-def test_a_night_that_would_be_held_exits_with_3(pipeline, district, ask: Ask):
+def test_a_night_that_would_be_held_exits_with_3(pipeline, district, ask):
     made = district(enrolled(60))
     pipeline.add(made)
     assert pipeline.run().published
@@ -132,7 +130,7 @@ def test_a_night_that_would_be_held_exits_with_3(pipeline, district, ask: Ask):
     assert "the gate would hold it" in answer.stderr
 
 
-def test_an_unknown_district_is_named(ask: Ask):
+def test_an_unknown_district_is_named(ask):
     answer = ask("districts", "preview", "nowhere")
     assert answer.returncode == 1
     assert "nowhere" in answer.stderr

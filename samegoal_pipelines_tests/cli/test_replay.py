@@ -5,7 +5,6 @@ from datetime import timedelta
 
 import pytest
 
-from samegoal_pipelines_tests.cli.asking import Ask
 from samegoal_pipelines_tests.defs.test_bad_nights import GUARDIAN
 from samegoal_pipelines_tests.pipeline import TODAY
 
@@ -28,7 +27,7 @@ def two_nights(pipeline, district, prepared):
     return pipeline
 
 
-def test_a_dry_run_shows_what_a_replay_then_does(two_nights, ask: Ask):
+def test_a_dry_run_shows_what_a_replay_then_does(two_nights, ask):
     assert ask(*SHOW).returncode == 0
 
     dry = ask("replay", "grand-bend", "--from", "2026-10-12", "--dry-run")
@@ -51,7 +50,7 @@ def test_a_dry_run_shows_what_a_replay_then_does(two_nights, ask: Ask):
     assert (again.returncode, again.stdout) == (0, "no difference\n")
 
 
-def test_another_status_is_told_in_words_and_a_script_gets_numbers(two_nights, ask: Ask, monkeypatch):
+def test_another_status_is_told_in_words_and_a_script_gets_numbers(two_nights, ask, monkeypatch):
     for module in ("transforms.status", "tables.checks"):
         monkeypatch.setattr(f"samegoal_pipelines.{module}.GRADUATED_CODE", "77")
 
@@ -72,7 +71,7 @@ def test_another_status_is_told_in_words_and_a_script_gets_numbers(two_nights, a
     ]
 
 
-def test_nights_without_a_snapshot_are_skipped_and_said(two_nights, ask: Ask):
+def test_nights_without_a_snapshot_are_skipped_and_said(two_nights, ask):
     made = two_nights.source.sandbox["grand-bend"]
     made.client_secret = "another"
     assert not two_nights.run(today=TODAY + timedelta(days=2)).published
@@ -83,7 +82,7 @@ def test_nights_without_a_snapshot_are_skipped_and_said(two_nights, ask: Ask):
     assert "2026-10-14: skipped: failed, never published" in replayed.stdout
 
 
-def test_what_cannot_be_replayed_is_said_in_one_line(two_nights, ask: Ask):
+def test_what_cannot_be_replayed_is_said_in_one_line(two_nights, ask):
     attempts = two_nights.rows("select count(*) from samegoal.snapshots")
     late = "error: grand-bend: replay: no night from 2026-10-14 on is published; the last one is 2026-10-13"
     for words, status, error in (

@@ -2,7 +2,6 @@
 
 import json
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -130,7 +129,7 @@ def test_scripts_get_json(deployment, run):
     assert facts["districts"][0]["next_step"].startswith("open the run run-")
 
 
-def test_where_nothing_is_published_nothing_is_foreseen(deployment, run, tmp_path: Path):
+def test_where_nothing_is_published_nothing_is_foreseen(deployment, run, tmp_path):
     register(deployment.warehouse, "alpha")
     attempt(deployment.warehouse, "alpha", "failed", reason="no luck")
     shown = run("--html", str(tmp_path / "night.html")).output
@@ -140,7 +139,7 @@ def test_where_nothing_is_published_nothing_is_foreseen(deployment, run, tmp_pat
     assert "because time passes" not in page
 
 
-def test_a_page_that_cannot_be_written_is_one_plain_line(deployment, run, tmp_path: Path):
+def test_a_page_that_cannot_be_written_is_one_plain_line(deployment, run, tmp_path):
     put(deployment, "alpha", "published")
     with pytest.raises(PlainError, match=r"^writing the page: .* No such file or directory; give --html"):
         CliRunner().invoke(
@@ -166,7 +165,7 @@ def test_a_landing_that_cannot_be_reached_is_asked_once_for_all_districts(deploy
     assert (asked, ahead.excluded) == (["alpha"], ("alpha", "beta", "gamma"))
 
 
-def test_the_page_is_written_where_it_is_wanted(deployment, run, tmp_path: Path):
+def test_the_page_is_written_where_it_is_wanted(deployment, run, tmp_path):
     put(deployment, "alpha", "published")
     result = run("--html", str(tmp_path / "night.html"))
     assert result.return_value == 0

@@ -4,7 +4,6 @@ Everything that handles one is done with secrets that can be recognised, and the
 """
 
 import json
-from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
@@ -17,7 +16,6 @@ from samegoal_pipelines.districts.registry import Registry
 from samegoal_pipelines.qmlativ.client import QmlativClient
 from samegoal_pipelines.settings import Settings
 from samegoal_pipelines_tests import traces
-from samegoal_pipelines_tests.cli.asking import Ask
 
 SECRET, WRONG, NEXT = "xyzzy-client-secret", "plugh-wrong-secret", "fnord-next-secret"
 MAIL, HOOK = "quux-mail-password", "blorb-webhook-token"
@@ -36,7 +34,7 @@ def environment(environment: None, deployment_url: str, monkeypatch: pytest.Monk
 
 
 def test_nights_verifying_and_rotating_leave_no_secret_anywhere(
-    environment, source, district, deployment, ask: Ask, tmp_path: Path
+    environment, source, district, deployment, ask, tmp_path
 ):
     made = district(ENROLLED)
     made.client_secret = SECRET
@@ -106,7 +104,7 @@ def test_a_search_of_the_database_finds_what_is_there(deployment, pipeline, dist
     ]
 
 
-def test_nothing_that_holds_a_secret_shows_it(pipeline, district, monkeypatch: pytest.MonkeyPatch):
+def test_nothing_that_holds_a_secret_shows_it(pipeline, district, monkeypatch):
     key = Fernet.generate_key().decode()
     monkeypatch.setenv("SAMEGOAL_SECRET_KEY", key)
     made = district(ENROLLED)

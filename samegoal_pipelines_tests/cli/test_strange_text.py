@@ -14,7 +14,6 @@ from samegoal_pipelines.cli.nights import line
 from samegoal_pipelines.districts.pauses import pause
 from samegoal_pipelines.errors import PipelineError
 from samegoal_pipelines.printable import on_one_line
-from samegoal_pipelines_tests.cli.asking import Ask
 from samegoal_pipelines_tests.pipeline import TODAY
 from samegoal_pipelines_tests.reporting.factories import register
 
@@ -55,7 +54,7 @@ def strange(request, pipeline, district) -> str:
 
 
 @pytest.mark.slow
-def test_every_command_that_shows_them_shows_them_as_they_are(strange, pipeline, ask: Ask, tmp_path):
+def test_every_command_that_shows_them_shows_them_as_they_are(strange, pipeline, ask, tmp_path):
     def output_of(*command: str) -> str:
         answered = ask(*command)
         shown = answered.stdout + answered.stderr

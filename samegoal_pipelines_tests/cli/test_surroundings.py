@@ -83,7 +83,7 @@ def surroundings() -> Iterator[Surroundings]:
     assert stopped.stdout == "Postgres is stopped\n", stopped.stderr
 
 
-def test_what_has_landed_is_found_again_from_any_working_directory(surroundings: Surroundings) -> None:
+def test_what_has_landed_is_found_again_from_any_working_directory(surroundings):
     landed = list((surroundings.home / "landed, [b] %2F é").rglob("*.parquet"))
     assert len(landed) > 3
     number = surroundings.run("changes", "grand-bend", "--students", "--json")
@@ -95,19 +95,19 @@ def test_what_has_landed_is_found_again_from_any_working_directory(surroundings:
     assert "ENROLLED" in why.stdout, why.stdout + why.stderr
 
 
-def test_runs_go_to_the_pipelines_own_dagster_and_a_note_says_so(surroundings: Surroundings) -> None:
+def test_runs_go_to_the_pipelines_own_dagster_and_a_note_says_so(surroundings):
     assert sorted(path.name for path in surroundings.foreign.iterdir()) == ["dagster.yaml"]
     assert (surroundings.home / "dagster.yaml").exists()
     assert "note: DAGSTER_HOME is not the pipeline's" in surroundings.said
 
 
-def test_a_terminal_that_cannot_show_a_letter_gets_an_escape(surroundings: Surroundings) -> None:
+def test_a_terminal_that_cannot_show_a_letter_gets_an_escape(surroundings):
     listed = surroundings.run("districts", "list")
     assert listed.returncode == 0, listed.stderr
     assert r"Espa\xf1ol ISD" in listed.stdout
 
 
-def test_an_open_umask_leaves_nothing_that_others_may_write(surroundings: Surroundings) -> None:
+def test_an_open_umask_leaves_nothing_that_others_may_write(surroundings):
     open_to_all = [
         path
         for path in (surroundings.home, *surroundings.home.rglob("*"))
@@ -117,7 +117,7 @@ def test_an_open_umask_leaves_nothing_that_others_may_write(surroundings: Surrou
 
 
 @pytest.mark.parametrize("name", ["SAMEGOAL_DATABASE_URL", "SAMEGOAL_LANDING_URL"])
-def test_the_demo_refuses_a_configured_database_or_landing(tmp_path: Path, name: str) -> None:
+def test_the_demo_refuses_a_configured_database_or_landing(tmp_path, name):
     value = "postgresql://sam:hidden@127.0.0.1:1/production"
     done = run("demo", **{"SAMEGOAL_HOME": str(tmp_path / "home"), name: value})
     assert done.returncode == 1
@@ -127,23 +127,19 @@ def test_the_demo_refuses_a_configured_database_or_landing(tmp_path: Path, name:
     assert not (tmp_path / "home").exists()
 
 
-def test_certificates_that_are_not_there_are_not_blamed_on_qmlativ(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_certificates_that_are_not_there_are_not_blamed_on_qmlativ(tmp_path, monkeypatch):
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(tmp_path / "gone.pem"))
     with pytest.raises(ValueError, match="REQUESTS_CA_BUNDLE names a file that does not exist"):
         Settings(home=tmp_path)
 
 
-def test_a_relative_landing_is_below_the_home(tmp_path: Path) -> None:
+def test_a_relative_landing_is_below_the_home(tmp_path):
     assert Settings(home=tmp_path, landing_url="a/b/").landing_root == f"{tmp_path}/a/b"
     assert Settings(home=tmp_path, landing_url="/srv/landing").landing_root == "/srv/landing"
     assert Settings(home=tmp_path, landing_url="s3://bucket/a").landing_root == "s3://bucket/a"
 
 
-def test_the_ui_gets_a_short_folder_for_its_sockets(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
-) -> None:
+def test_the_ui_gets_a_short_folder_for_its_sockets(tmp_path, monkeypatch, capfd):
     long = tmp_path / ("long" * 25)
     long.mkdir()
     monkeypatch.setattr("tempfile.tempdir", str(long))

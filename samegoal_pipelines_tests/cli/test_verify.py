@@ -7,8 +7,6 @@ from typing import Any
 
 import pytest
 
-from samegoal_pipelines_tests.cli.asking import Ask
-
 ENROLLED = [{"StudentID": 11, "StartDate": "2026-08-12"}]
 
 
@@ -24,7 +22,7 @@ def three(pipeline, district):
     return good, poorer, wrong
 
 
-def test_one_district_is_told_in_full(three, ask: Ask):
+def test_one_district_is_told_in_full(three, ask):
     result = ask("districts", "verify", "alpha")
     assert (result.returncode, result.stderr) == (0, "")
     lines = result.stdout.splitlines()
@@ -34,7 +32,7 @@ def test_one_district_is_told_in_full(three, ask: Ask):
     assert "Not granted" not in result.stdout
 
 
-def test_what_a_missing_field_costs_is_told_and_does_not_fail_it(three, ask: Ask):
+def test_what_a_missing_field_costs_is_told_and_does_not_fail_it(three, ask):
     result = ask("districts", "verify", "beta")
     assert result.returncode == 0
     assert result.stdout.startswith("beta, Beta ISD: ready, with warnings\n")
@@ -42,7 +40,7 @@ def test_what_a_missing_field_costs_is_told_and_does_not_fail_it(three, ask: Ask
 
 
 def test_a_key_file_that_this_account_may_not_read_is_told_of_each_district(
-    three, ask: Ask, deployment, monkeypatch
+    three, ask, deployment, monkeypatch
 ):
     key_file, read_text = deployment.settings.home / "secret.key", Path.read_text
 
@@ -59,7 +57,7 @@ def test_a_key_file_that_this_account_may_not_read_is_told_of_each_district(
     assert result.stdout.endswith("3 not ready\n")
 
 
-def test_all_are_told_in_a_row_each_with_trouble_first(three, pipeline, ask: Ask):
+def test_all_are_told_in_a_row_each_with_trouble_first(three, pipeline, ask):
     result = ask("districts", "verify", "--all")
     assert result.returncode == 1
     rows = [line.split() for line in result.stdout.splitlines()]
@@ -77,7 +75,7 @@ def test_all_are_told_in_a_row_each_with_trouble_first(three, pipeline, ask: Ask
     assert "gamma" not in result.stdout
 
 
-def test_a_script_gets_everything(three, ask: Ask):
+def test_a_script_gets_everything(three, ask):
     result = ask("districts", "verify", "--json", "gamma", "beta", "nowhere")
     assert result.returncode == 1
     assert result.stderr.startswith("error: nowhere: no such district is registered")
@@ -94,7 +92,7 @@ def test_a_script_gets_everything(three, ask: Ask):
     assert {"name": "Student/Student", "fields": 7, "granted": 7, "rows": 3} in beta["objects"]
 
 
-def test_the_rows_of_the_last_night_are_told_unless_they_are_to_be_counted(pipeline, district, ask: Ask):
+def test_the_rows_of_the_last_night_are_told_unless_they_are_to_be_counted(pipeline, district, ask):
     made = district(ENROLLED)
     pipeline.add(made)
     assert ask("sync", "grand-bend").returncode == 0
@@ -107,7 +105,7 @@ def test_the_rows_of_the_last_night_are_told_unless_they_are_to_be_counted(pipel
     assert zips("--count") == zips() + 1
 
 
-def test_a_key_is_rotated_and_everything_goes_on(three, ask: Ask, tmp_path):
+def test_a_key_is_rotated_and_everything_goes_on(three, ask, tmp_path):
     file = tmp_path / "home" / "secret.key"
     before = file.read_text()
 
@@ -119,7 +117,7 @@ def test_a_key_is_rotated_and_everything_goes_on(three, ask: Ask, tmp_path):
 
 
 def test_a_lost_key_is_exit_status_1_and_the_districts_that_need_their_secret_again_are_named(
-    three, ask: Ask, tmp_path
+    three, ask, tmp_path
 ):
     (tmp_path / "home" / "secret.key").unlink()
     assert ask("districts", "rotate-key").returncode == 1
@@ -142,7 +140,7 @@ def _file(folder):
     return file
 
 
-def test_keys_of_the_environment_stay_their_owners(three, ask: Ask, tmp_path, monkeypatch):
+def test_keys_of_the_environment_stay_their_owners(three, ask, tmp_path, monkeypatch):
     from cryptography.fernet import Fernet
 
     file = tmp_path / "home" / "secret.key"

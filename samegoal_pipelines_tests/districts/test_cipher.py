@@ -17,7 +17,7 @@ def new_key() -> str:
     return Fernet.generate_key().decode()
 
 
-def test_a_key_is_made_on_first_use_for_its_owner_only(tmp_path: Path) -> None:
+def test_a_key_is_made_on_first_use_for_its_owner_only(tmp_path):
     home = tmp_path / "home"
     cipher = SecretCipher(home, None)
     assert not home.exists()
@@ -28,13 +28,13 @@ def test_a_key_is_made_on_first_use_for_its_owner_only(tmp_path: Path) -> None:
     assert SecretCipher(home, None).decrypt(encrypted, "grand-bend") == SECRET
 
 
-def test_commands_that_start_at_once_make_one_key(tmp_path: Path) -> None:
+def test_commands_that_start_at_once_make_one_key(tmp_path):
     with ThreadPoolExecutor(8) as threads:
         encrypted = list(threads.map(lambda _: SecretCipher(tmp_path, None).encrypt(SECRET), range(8)))
     assert {SecretCipher(tmp_path, None).decrypt(one, "grand-bend") for one in encrypted} == {SECRET}
 
 
-def test_the_first_of_several_keys_encrypts_and_all_of_them_open(tmp_path: Path) -> None:
+def test_the_first_of_several_keys_encrypts_and_all_of_them_open(tmp_path):
     old, new = new_key(), new_key()
     encrypted = SecretCipher(tmp_path, old).encrypt(SECRET)
     rotated = SecretCipher(tmp_path, f"{new}, {old}")
@@ -45,7 +45,7 @@ def test_the_first_of_several_keys_encrypts_and_all_of_them_open(tmp_path: Path)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_lost_key_is_said_with_district_and_next_step(tmp_path: Path) -> None:
+def test_a_lost_key_is_said_with_district_and_next_step(tmp_path):
     encrypted = SecretCipher(tmp_path / "one", None).encrypt(SECRET)
     for cipher in (SecretCipher(tmp_path / "two", None), SecretCipher(tmp_path, new_key())):
         with pytest.raises(
@@ -56,7 +56,7 @@ def test_a_lost_key_is_said_with_district_and_next_step(tmp_path: Path) -> None:
     assert not (tmp_path / "two").exists()
 
 
-def test_a_key_file_that_others_can_read_is_refused(tmp_path: Path) -> None:
+def test_a_key_file_that_others_can_read_is_refused(tmp_path):
     encrypted = SecretCipher(tmp_path, None).encrypt(SECRET)
     (tmp_path / "secret.key").chmod(0o644)
     with pytest.raises(DecryptionError, match=r"can be read by others \(mode 0644\); run: chmod 600"):
@@ -64,9 +64,7 @@ def test_a_key_file_that_others_can_read_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("method", ["read_text", "exists"])
-def test_a_key_file_of_another_account_is_one_plain_line(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, method: str
-) -> None:
+def test_a_key_file_of_another_account_is_one_plain_line(tmp_path, monkeypatch, method):
     """Root, as whom tests may run, is refused nothing: so the refusal is played. Or the folder is refused."""
     cipher = SecretCipher(tmp_path, None)
     encrypted = cipher.encrypt(SECRET)
@@ -89,14 +87,14 @@ def test_a_key_file_of_another_account_is_one_plain_line(
             use()
 
 
-def test_a_folder_in_the_place_of_the_key_file_is_one_plain_line(tmp_path: Path) -> None:
+def test_a_folder_in_the_place_of_the_key_file_is_one_plain_line(tmp_path):
     (tmp_path / "secret.key").mkdir(mode=0o700)
     with pytest.raises(DecryptionError, match=r"secret.key cannot be read \(Is a directory\)"):
         SecretCipher(tmp_path, None).decrypt(b"encrypted", "grand-bend")
 
 
 @pytest.mark.parametrize("key", ["hunter2", "äöü", ",", f"{'A' * 44},"])
-def test_what_is_no_key_is_refused_and_not_shown(tmp_path: Path, key: str) -> None:
+def test_what_is_no_key_is_refused_and_not_shown(tmp_path, key):
     with pytest.raises(
         DecryptionError, match="SAMEGOAL_SECRET_KEY contains an invalid key; make one with: python"
     ) as caught:

@@ -26,7 +26,7 @@ def paused_on(engine: sa.Engine, night: date) -> dict[str, Pause]:
     return {district_id: one for district_id, one in all_pauses(engine).items() if one.covers(night)}
 
 
-def test_a_pause_holds_from_its_first_night_to_its_last(warehouse: sa.Engine) -> None:
+def test_a_pause_holds_from_its_first_night_to_its_last(warehouse):
     register(warehouse, "grand-bend")
     pause(warehouse, "grand-bend", paused_from=JUNE, paused_to=AUGUST, set_by="pat", reason=" no\nschool ")
 
@@ -36,7 +36,7 @@ def test_a_pause_holds_from_its_first_night_to_its_last(warehouse: sa.Engine) ->
     assert paused_on(warehouse, date(2027, 8, 16)) == {}
 
 
-def test_a_second_pause_replaces_the_first(warehouse: sa.Engine) -> None:
+def test_a_second_pause_replaces_the_first(warehouse):
     register(warehouse, "grand-bend")
     pause(warehouse, "grand-bend", paused_from=JUNE, paused_to=AUGUST, set_by="pat", reason="summer")
     pause(warehouse, "grand-bend", paused_from=AUGUST, paused_to=AUGUST, set_by="sam")
@@ -48,7 +48,7 @@ def test_a_second_pause_replaces_the_first(warehouse: sa.Engine) -> None:
     ) == ("sam", None)
 
 
-def test_a_pause_that_is_under_way_is_not_ended_by_setting_the_next_one(warehouse: sa.Engine) -> None:
+def test_a_pause_that_is_under_way_is_not_ended_by_setting_the_next_one(warehouse):
     register(warehouse, "grand-bend")
     today = datetime.now(ZoneInfo("America/Chicago")).date()
     week, month = timedelta(days=7), timedelta(days=30)
@@ -62,7 +62,7 @@ def test_a_pause_that_is_under_way_is_not_ended_by_setting_the_next_one(warehous
     assert "grand-bend" in paused_on(warehouse, today + month)
 
 
-def test_a_resumed_district_is_not_paused_any_more_and_was_not_twice(warehouse: sa.Engine) -> None:
+def test_a_resumed_district_is_not_paused_any_more_and_was_not_twice(warehouse):
     register(warehouse, "grand-bend")
     pause(warehouse, "grand-bend", paused_from=JUNE, paused_to=AUGUST, set_by="pat")
 
@@ -73,7 +73,7 @@ def test_a_resumed_district_is_not_paused_any_more_and_was_not_twice(warehouse: 
     assert resume(warehouse, "grand-bend", datetime.now(UTC)) is None
 
 
-def test_a_district_is_waited_for_anew_only_where_it_was_paused_by_now(warehouse: sa.Engine) -> None:
+def test_a_district_is_waited_for_anew_only_where_it_was_paused_by_now(warehouse):
     """Calling off next summer's pause is no reason to wait for tonight's snapshot any less."""
     today = datetime.now(UTC).date()
     week, year = timedelta(days=7), timedelta(days=365)
@@ -92,20 +92,20 @@ def test_a_district_is_waited_for_anew_only_where_it_was_paused_by_now(warehouse
     assert datetime.now(UTC) - since["paused"] < timedelta(minutes=5)
 
 
-def test_a_pause_that_ends_before_it_begins_is_refused(warehouse: sa.Engine) -> None:
+def test_a_pause_that_ends_before_it_begins_is_refused(warehouse):
     register(warehouse, "grand-bend")
     with pytest.raises(InvalidDistrictError, match="would end on 2027-06-01, before it begins on 2027-08-15"):
         pause(warehouse, "grand-bend", paused_from=AUGUST, paused_to=JUNE, set_by="pat")
 
 
-def test_a_district_that_nobody_knows_cannot_be_paused_or_resumed(warehouse: sa.Engine) -> None:
+def test_a_district_that_nobody_knows_cannot_be_paused_or_resumed(warehouse):
     with pytest.raises(UnknownDistrictError, match="nowhere: no such district is registered"):
         pause(warehouse, "nowhere", paused_from=JUNE, paused_to=AUGUST, set_by="pat")
     with pytest.raises(UnknownDistrictError, match="nowhere"):
         resume(warehouse, "nowhere", datetime.now(UTC))
 
 
-def test_the_schedule_leaves_a_paused_district_out_by_its_own_date(warehouse: sa.Engine) -> None:
+def test_the_schedule_leaves_a_paused_district_out_by_its_own_date(warehouse):
     """At this moment it is the night of the pause in New York, and still the one before in Honolulu."""
     honolulu = Somewhere("honolulu", "Pacific/Honolulu")
     new_york = Somewhere("new-york", "America/New_York")

@@ -46,7 +46,7 @@ def identity(code: str = "255901", district_id: int = 1, entity_id: int = 1) -> 
     return SimpleNamespace(district_id=district_id, entity_id=entity_id, code=code, name=f"District {code}")
 
 
-def test_a_district_is_found_as_it_was_registered(registry: Registry) -> None:
+def test_a_district_is_found_as_it_was_registered(registry):
     added = add(registry, timezone="America/Denver", entity_id=7, expires=date(2027, 8, 1))
     assert added == registry.get("grand-bend")
     assert added.secret_set_at is not None
@@ -86,13 +86,11 @@ def test_a_district_is_found_as_it_was_registered(registry: Registry) -> None:
     }
 
 
-def test_texas_is_the_default_time_zone(registry: Registry) -> None:
+def test_texas_is_the_default_time_zone(registry):
     assert add(registry).timezone == "America/Chicago"
 
 
-def test_the_secret_is_encrypted_in_the_database_and_opened_for_a_connection(
-    registry: Registry, warehouse: sa.Engine
-) -> None:
+def test_the_secret_is_encrypted_in_the_database_and_opened_for_a_connection(registry, warehouse):
     district = add(registry, client_secret=" topsecret\n")
     with warehouse.connect() as connection:
         stored = connection.scalar(sa.text("select encrypted_secret from samegoal.district_credentials"))
@@ -107,7 +105,7 @@ def test_the_secret_is_encrypted_in_the_database_and_opened_for_a_connection(
     assert "topsecret" not in repr(district.public_facts())
 
 
-def test_a_secret_can_be_replaced(registry: Registry, warehouse: sa.Engine, tmp_path: Path) -> None:
+def test_a_secret_can_be_replaced(registry, warehouse, tmp_path):
     district = add(registry)
     elsewhere = Registry(warehouse, SecretCipher(tmp_path / "elsewhere", None))
     with pytest.raises(DecryptionError, match=r"^grand-bend: "):
@@ -119,9 +117,7 @@ def test_a_secret_can_be_replaced(registry: Registry, warehouse: sa.Engine, tmp_
     assert elsewhere.connection(district).client_key == "another"
 
 
-def test_a_district_without_a_secret_awaits_it_and_is_active_once_it_is_set(
-    registry: Registry, warehouse: sa.Engine
-) -> None:
+def test_a_district_without_a_secret_awaits_it_and_is_active_once_it_is_set(registry, warehouse):
     waiting = add(registry, client_secret=None)
     assert waiting.awaits_secret
     assert registry.list() == [waiting]
@@ -141,8 +137,8 @@ def test_a_district_without_a_secret_awaits_it_and_is_active_once_it_is_set(
 
 
 def test_an_expiration_that_nobody_gave_is_assumed_in_one_year_by_the_district_s_calendar(
-    registry: Registry, warehouse: sa.Engine
-) -> None:
+    registry, warehouse
+):
     assumed = add(registry, timezone="Pacific/Auckland")
     with as_operator(warehouse, "looking") as connection:
         in_a_year = connection.scalar(
@@ -158,7 +154,7 @@ def test_an_expiration_that_nobody_gave_is_assumed_in_one_year_by_the_district_s
 @pytest.mark.parametrize(
     "contact", ["pat", "a@b", "a@b.org,c@d.org", "a@b.org?bcc=c@d.org", "a b@c.org", "a@b.org\nc"]
 )
-def test_a_contact_that_is_no_single_e_mail_address_is_refused(registry: Registry, contact: str) -> None:
+def test_a_contact_that_is_no_single_e_mail_address_is_refused(registry, contact):
     with pytest.raises(InvalidDistrictError, match=r"^grand-bend: the contact is no e-mail address"):
         add(registry, contact=contact)
     assert add(registry, contact=" pat.o'hara+qm@k12.example.org ").contact == "pat.o'hara+qm@k12.example.org"
@@ -166,7 +162,7 @@ def test_a_contact_that_is_no_single_e_mail_address_is_refused(registry: Registr
 
 
 @pytest.mark.parametrize("letter", ["\x1b", "\x07", "\u202e", "\n", "\t", "\u200b", "\udc80"])
-def test_a_name_with_what_is_not_seen_is_refused_in_one_line(registry: Registry, letter: str) -> None:
+def test_a_name_with_what_is_not_seen_is_refused_in_one_line(registry, letter):
     for change in (
         lambda: add(registry, name=f"Dry{letter}Fork"),
         lambda: registry.set("alpha", name=f"Dry{letter}Fork"),
@@ -179,21 +175,21 @@ def test_a_name_with_what_is_not_seen_is_refused_in_one_line(registry: Registry,
     assert registry.list() == []
 
 
-def test_a_pasted_name_has_plain_spaces(registry: Registry) -> None:
+def test_a_pasted_name_has_plain_spaces(registry):
     assert add(registry, name=" Dry\u00a0[Fork] Núñez ISD\n").name == "Dry [Fork] Núñez ISD"
     with pytest.raises(InvalidDistrictError, match="the name is blank"):
         registry.set("grand-bend", name="\u00a0")
 
 
 @pytest.mark.parametrize("secret", ["", "  \n"])
-def test_a_blank_secret_is_refused(registry: Registry, secret: str) -> None:
+def test_a_blank_secret_is_refused(registry, secret):
     with pytest.raises(InvalidDistrictError, match="grand-bend: the Client Secret is blank"):
         add(registry, client_secret=secret)
     assert registry.list() == []
 
 
 @pytest.mark.parametrize("odd", ["one\ntwo", "a\0b", "se\ufffdret", "\ufeffsecret", "naïve"])
-def test_credentials_that_can_be_none_are_refused_and_not_repeated(registry: Registry, odd: str) -> None:
+def test_credentials_that_can_be_none_are_refused_and_not_repeated(registry, odd):
     for what, given in (("Client Key", {"client_key": odd}), ("Client Secret", {"client_secret": odd})):
         with pytest.raises(
             InvalidDistrictError, match=f"grand-bend: the {what} contains a line break"
@@ -207,7 +203,7 @@ def test_credentials_that_can_be_none_are_refused_and_not_repeated(registry: Reg
     "district_id",
     ["", "../x", "';--", "a\nb", "a|b", "a b", "Grand-Bend", "-a", "a" * 41, "grånd", "a_b", "a\n", "１２"],
 )
-def test_an_id_of_another_form_is_refused_in_one_line(registry: Registry, district_id: str) -> None:
+def test_an_id_of_another_form_is_refused_in_one_line(registry, district_id):
     with pytest.raises(
         InvalidDistrictError, match="not a district id; use 1 to 40 lower-case letters"
     ) as caught:
@@ -216,7 +212,7 @@ def test_an_id_of_another_form_is_refused_in_one_line(registry: Registry, distri
 
 
 @pytest.mark.parametrize("district_id", ["a", "7", "a" * 40, "grand-bend-", "0-0"])
-def test_an_id_of_the_right_form_is_accepted(registry: Registry, district_id: str) -> None:
+def test_an_id_of_the_right_form_is_accepted(registry, district_id):
     assert add(registry, district_id).id == district_id
 
 
@@ -235,7 +231,7 @@ def test_an_id_of_the_right_form_is_accepted(registry: Registry, district_id: st
         "",
     ],
 )
-def test_an_unsafe_address_is_refused(registry: Registry, url: str) -> None:
+def test_an_unsafe_address_is_refused(registry, url):
     with pytest.raises(InvalidDistrictError, match=r"^grand-bend: the API Base URL") as caught:
         add(registry, base_url=url)
     assert "pw" not in str(caught.value)
@@ -243,7 +239,7 @@ def test_an_unsafe_address_is_refused(registry: Registry, url: str) -> None:
         add(registry, token_url=url, client_secret="x" if url else "")
 
 
-def test_a_local_address_is_accepted_where_that_is_allowed(registry: Registry) -> None:
+def test_a_local_address_is_accepted_where_that_is_allowed(registry):
     district = add(registry, base_url="http://127.0.0.1:8765/grand-bend/", allow_local=True)
     assert (district.base_url, district.source_host) == ("http://127.0.0.1:8765/grand-bend", "127.0.0.1")
     assert registry.connection(district, allow_local=True).base_url == district.base_url
@@ -252,21 +248,21 @@ def test_a_local_address_is_accepted_where_that_is_allowed(registry: Registry) -
 @pytest.mark.parametrize(
     "timezone", ["", "Texas", "CST", "../etc/passwd", "america/chicago", "localtime", None]
 )
-def test_a_time_zone_that_is_none_is_refused(registry: Registry, timezone: Any) -> None:
+def test_a_time_zone_that_is_none_is_refused(registry, timezone):
     with pytest.raises(InvalidDistrictError, match="is no IANA time zone; use one such as America/Chicago"):
         add(registry, timezone=timezone)
 
 
 @pytest.mark.parametrize("entity_id", [0, -5, 2**63])
-def test_an_entity_that_none_can_be_is_refused(registry: Registry, entity_id: int) -> None:
+def test_an_entity_that_none_can_be_is_refused(registry, entity_id):
     with pytest.raises(InvalidDistrictError, match=f"grand-bend: {entity_id} is no EntityID of Qmlativ"):
         add(registry, entity_id=entity_id)
     add(registry, entity_id=2**63 - 1)
 
 
 def test_a_change_that_somebody_else_does_not_end_is_not_waited_for_for_ever(
-    warehouse: sa.Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+    warehouse, tmp_path, monkeypatch
+):
     monkeypatch.setattr(warehouse_engine, "LOCK_SECONDS", 1)
     registry = Registry(
         warehouse_engine.connect(warehouse.url.render_as_string()), SecretCipher(tmp_path, None)
@@ -279,7 +275,7 @@ def test_a_change_that_somebody_else_does_not_end_is_not_waited_for_for_ever(
     assert registry.set("grand-bend", name="Grand Bend").name == "Grand Bend"
 
 
-def test_the_same_id_is_refused(registry: Registry) -> None:
+def test_the_same_id_is_refused(registry):
     add(registry)
     with pytest.raises(DuplicateDistrictError, match="grand-bend: already registered"):
         add(registry, base_url=URL + "2")
@@ -288,7 +284,7 @@ def test_the_same_id_is_refused(registry: Registry) -> None:
 @pytest.mark.parametrize(
     "url", [URL, URL + "/", URL.replace("skyward", "Skyward"), URL.replace(".org", ".org:443")]
 )
-def test_the_same_address_and_entity_are_refused_however_written(registry: Registry, url: str) -> None:
+def test_the_same_address_and_entity_are_refused_however_written(registry, url):
     add(registry)
     with pytest.raises(
         DuplicateDistrictError, match="riverside: this base URL and entity are registered as grand-bend"
@@ -297,7 +293,7 @@ def test_the_same_address_and_entity_are_refused_however_written(registry: Regis
     assert add(registry, "riverside", base_url=url, entity_id=2).entity_id == 2
 
 
-def test_a_district_can_be_disabled_and_enabled(registry: Registry) -> None:
+def test_a_district_can_be_disabled_and_enabled(registry):
     add(registry)
     riverside = add(registry, "riverside", base_url=URL + "2")
     assert not registry.set_active("grand-bend", False).active
@@ -306,7 +302,7 @@ def test_a_district_can_be_disabled_and_enabled(registry: Registry) -> None:
     assert [district.id for district in registry.list_active()] == ["grand-bend", "riverside"]
 
 
-def test_a_district_can_be_changed_under_the_same_rules(registry: Registry) -> None:
+def test_a_district_can_be_changed_under_the_same_rules(registry):
     add(registry)
     add(registry, "riverside", base_url=URL + "2")
     moved = registry.set(
@@ -325,9 +321,7 @@ def test_a_district_can_be_changed_under_the_same_rules(registry: Registry) -> N
     assert registry.get("grand-bend").base_url == URL + "3"
 
 
-def test_nights_are_waited_for_anew_after_a_move_to_another_time_zone_or_out_of_a_rest(
-    registry: Registry, warehouse: sa.Engine
-) -> None:
+def test_nights_are_waited_for_anew_after_a_move_to_another_time_zone_or_out_of_a_rest(registry, warehouse):
     def since() -> Any:
         with as_operator(warehouse, "looking") as connection:
             return connection.scalar(sa.text("select due_since from samegoal.districts"))
@@ -344,13 +338,13 @@ def test_nights_are_waited_for_anew_after_a_move_to_another_time_zone_or_out_of_
     assert since() > enabled
 
 
-def test_a_token_url_is_taken_back_by_an_empty_one(registry: Registry) -> None:
+def test_a_token_url_is_taken_back_by_an_empty_one(registry):
     add(registry)
     registry.set("grand-bend", token_url="https://gateway.example.org/token")
     assert registry.set("grand-bend", token_url="").token_url is None
 
 
-def test_limits_of_the_gate_change_one_by_one_and_can_be_taken_back(registry: Registry) -> None:
+def test_limits_of_the_gate_change_one_by_one_and_can_be_taken_back(registry):
     usual = add(registry).limits
     assert usual == Limits()
     registry.set("grand-bend", gate_limits={"dropped": 15.0, "dropped_least": 40.0})
@@ -371,9 +365,7 @@ def test_limits_of_the_gate_change_one_by_one_and_can_be_taken_back(registry: Re
         ({"most": None}, "the gate has no limit named most"),
     ],
 )
-def test_a_limit_that_is_none_is_refused_and_nothing_is_changed(
-    registry: Registry, limits: dict[str, float | None], message: str
-) -> None:
+def test_a_limit_that_is_none_is_refused_and_nothing_is_changed(registry, limits, message):
     add(registry)
     with pytest.raises(InvalidDistrictError, match=f"^grand-bend: {message}"):
         registry.set("grand-bend", name="Other", gate_limits={"quarantined": 2.0, **limits})
@@ -381,7 +373,7 @@ def test_a_limit_that_is_none_is_refused_and_nothing_is_changed(
     assert registry.get("grand-bend").name == "Grand Bend ISD"
 
 
-def test_what_is_withheld_is_shown_only_where_it_was_set(registry: Registry) -> None:
+def test_what_is_withheld_is_shown_only_where_it_was_set(registry):
     assert add(registry).withholding == Withholding(False, False)
     assert registry.set("grand-bend", show_restricted_contacts=True).withholding == Withholding(True, False)
     assert registry.set("grand-bend", show_confidential_phones=True).withholding == Withholding(True, True)
@@ -397,12 +389,12 @@ def test_what_is_withheld_is_shown_only_where_it_was_set(registry: Registry) -> 
         lambda registry: registry.rotate_secret("nowhere", client_secret="x"),
     ],
 )
-def test_a_district_that_is_not_registered_is_said_so(registry: Registry, act: Any) -> None:
+def test_a_district_that_is_not_registered_is_said_so(registry, act):
     with pytest.raises(UnknownDistrictError, match="nowhere: no such district is registered"):
         act(registry)
 
 
-def test_the_identity_is_remembered_at_the_first_contact(registry: Registry) -> None:
+def test_the_identity_is_remembered_at_the_first_contact(registry):
     district = add(registry)
     found = registry.recognize(district, identity("255901"))
     assert (found.code, found.district_id, found.entity_id) == ("255901", 1, 1)
@@ -414,7 +406,7 @@ def test_the_identity_is_remembered_at_the_first_contact(registry: Registry) -> 
     assert registry.set("grand-bend", base_url=URL + "9").identity == found
 
 
-def test_another_registration_of_the_same_district_is_refused(registry: Registry) -> None:
+def test_another_registration_of_the_same_district_is_refused(registry):
     """Two addresses on one host may lead to the same district; it would be published twice."""
     registry.recognize(add(registry), identity("255901"))
     second = add(registry, "riverside", base_url=URL + "2")
@@ -428,7 +420,7 @@ def test_another_registration_of_the_same_district_is_refused(registry: Registry
     assert registry.recognize(school, identity("255901")).entity_id == 30
 
 
-def test_the_entity_of_a_remembered_identity_follows_the_registration(registry: Registry) -> None:
+def test_the_entity_of_a_remembered_identity_follows_the_registration(registry):
     registry.recognize(add(registry), identity("255901"))
     changed = registry.set("grand-bend", entity_id=30)
     assert changed.identity is not None

@@ -56,7 +56,7 @@ def new_key() -> str:
     return Fernet.generate_key().decode()
 
 
-def test_a_new_key_is_made_in_the_file_and_the_old_one_opens_nothing(warehouse: sa.Engine, tmp_path: Path):
+def test_a_new_key_is_made_in_the_file_and_the_old_one_opens_nothing(warehouse, tmp_path):
     register(registry(warehouse, tmp_path), *IDS)
     file = tmp_path / "secret.key"
     old, before = file.read_text(), encrypted_secrets(warehouse)
@@ -75,7 +75,7 @@ def test_a_new_key_is_made_in_the_file_and_the_old_one_opens_nothing(warehouse: 
             Fernet(old.strip()).decrypt(secret)
 
 
-def test_a_process_that_was_there_before_goes_on_with_the_new_key(warehouse: sa.Engine, tmp_path: Path):
+def test_a_process_that_was_there_before_goes_on_with_the_new_key(warehouse, tmp_path):
     """The daemon lives for months."""
     daemon = registry(warehouse, tmp_path)
     register(daemon, "alpha")
@@ -88,9 +88,7 @@ def test_a_process_that_was_there_before_goes_on_with_the_new_key(warehouse: sa.
     assert opened(registry(warehouse, tmp_path)) == all_secrets("alpha", "beta")
 
 
-def test_a_key_that_is_rotated_while_a_secret_is_being_opened_does_no_harm(
-    warehouse: sa.Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-):
+def test_a_key_that_is_rotated_while_a_secret_is_being_opened_does_no_harm(warehouse, tmp_path, monkeypatch):
     daemon = registry(warehouse, tmp_path)
     register(daemon, "alpha")
     looked_up = daemon._credentials
@@ -105,9 +103,7 @@ def test_a_key_that_is_rotated_while_a_secret_is_being_opened_does_no_harm(
     assert opened(daemon) == all_secrets("alpha")
 
 
-def test_the_first_key_of_the_environment_encrypts_and_the_others_can_go(
-    warehouse: sa.Engine, tmp_path: Path
-):
+def test_the_first_key_of_the_environment_encrypts_and_the_others_can_go(warehouse, tmp_path):
     old, new = new_key(), new_key()
     register(registry(warehouse, tmp_path, old), "alpha")
     register(registry(warehouse, tmp_path, f"{new},{old}"), "beta")
@@ -119,9 +115,7 @@ def test_the_first_key_of_the_environment_encrypts_and_the_others_can_go(
     assert list(tmp_path.iterdir()) == []  # no key was made
 
 
-def test_a_district_encrypted_with_a_lost_key_is_named_and_stops_no_other(
-    warehouse: sa.Engine, tmp_path: Path
-):
+def test_a_district_encrypted_with_a_lost_key_is_named_and_stops_no_other(warehouse, tmp_path):
     register(registry(warehouse, tmp_path / "lost"), "beta")
     register(registry(warehouse, tmp_path), "alpha", "gamma")
     before = encrypted_secrets(warehouse)["beta"]
@@ -140,7 +134,7 @@ def test_a_district_encrypted_with_a_lost_key_is_named_and_stops_no_other(
         found.connection(found.get("beta"))
 
 
-def test_keys_that_are_none_are_refused_before_anything_changes(warehouse: sa.Engine, tmp_path: Path):
+def test_keys_that_are_none_are_refused_before_anything_changes(warehouse, tmp_path):
     register(registry(warehouse, tmp_path), "alpha")
     file = tmp_path / "secret.key"
     good, before = file.read_text(), encrypted_secrets(warehouse)
@@ -152,11 +146,11 @@ def test_keys_that_are_none_are_refused_before_anything_changes(warehouse: sa.En
     assert encrypted_secrets(warehouse) == before
 
 
-def test_without_districts_there_is_nothing_to_encrypt(warehouse: sa.Engine, tmp_path: Path):
+def test_without_districts_there_is_nothing_to_encrypt(warehouse, tmp_path):
     assert registry(warehouse, tmp_path).rotate_key().reencrypted == 0
 
 
-def test_a_key_file_that_is_a_link_stays_one(warehouse: sa.Engine, tmp_path: Path):
+def test_a_key_file_that_is_a_link_stays_one(warehouse, tmp_path):
     """As where an orchestrator mounts it."""
     home, vault = tmp_path / "home", tmp_path / "vault"
     home.mkdir()
@@ -198,9 +192,7 @@ def _rotate_until_killed(url: str, home: Path, kill_before: int) -> None:
     os._exit(0)
 
 
-def test_killed_at_any_moment_every_secret_opens_and_the_next_rotation_finishes(
-    warehouse: sa.Engine, tmp_path: Path
-):
+def test_killed_at_any_moment_every_secret_opens_and_the_next_rotation_finishes(warehouse, tmp_path):
     register(registry(warehouse, tmp_path), *IDS)
     file, keys = tmp_path / "secret.key", set()
     url = warehouse.url.render_as_string(hide_password=False)
@@ -224,9 +216,7 @@ def test_killed_at_any_moment_every_secret_opens_and_the_next_rotation_finishes(
     assert len(keys) > 10
 
 
-def test_two_rotations_at_once_lose_nothing(
-    warehouse: sa.Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-):
+def test_two_rotations_at_once_lose_nothing(warehouse, tmp_path, monkeypatch):
     """The second puts its key first when the first has encrypted everything but still has its old keys."""
     register(registry(warehouse, tmp_path), *IDS)
     reencrypt, other = cipher_module.SecretCipher.reencrypt, registry(warehouse, tmp_path)

@@ -54,7 +54,7 @@ def source(warehouse: sa.Engine, tmp_path: Path) -> Iterator[Source]:
         yield Source(Registry(warehouse, SecretCipher(tmp_path, None)), qmlativ, server)
 
 
-def test_a_district_that_is_in_order_is_said_to_be(source: Source) -> None:
+def test_a_district_that_is_in_order_is_said_to_be(source):
     found, steps = source.verify(source.register())
     assert (found.ok, found.state) == (True, "ok")
     assert [(step.name, step.state) for step in found.steps] == [
@@ -79,7 +79,7 @@ def test_a_district_that_is_in_order_is_said_to_be(source: Source) -> None:
     assert identity.code == source.qmlativ.code
 
 
-def test_no_student_is_read(source: Source) -> None:
+def test_no_student_is_read(source):
     """Only keys where rows are counted, and one row of each object. Enrollments are counted per entity."""
     source.verify(source.register())
     lists = source.server.traffic.requests(kind="list")
@@ -89,7 +89,7 @@ def test_no_student_is_read(source: Source) -> None:
     assert all(asked.size == 1 for asked in named if asked.object not in CODES)
 
 
-def test_a_wrong_secret_is_one_row_and_ends_the_questions(source: Source) -> None:
+def test_a_wrong_secret_is_one_row_and_ends_the_questions(source):
     found, steps = source.verify(source.register(client_secret="wrong"))
     assert not found.ok
     assert list(steps) == ["expiry", "token"]
@@ -98,7 +98,7 @@ def test_a_wrong_secret_is_one_row_and_ends_the_questions(source: Source) -> Non
     assert "wrong" not in str(found.facts())
 
 
-def test_what_answers_in_the_place_of_qmlativ_is_told_apart_from_the_token(source: Source) -> None:
+def test_what_answers_in_the_place_of_qmlativ_is_told_apart_from_the_token(source):
     source.server.faults.add(kind="metadata", status=404)
     _, steps = source.verify(source.register())
     assert steps["token"].state == "ok"
@@ -106,7 +106,7 @@ def test_what_answers_in_the_place_of_qmlativ_is_told_apart_from_the_token(sourc
     assert steps["identity"].next_step.startswith("check the API Base URL; ")
 
 
-def test_the_entity_that_is_read_and_the_others_are_told_apart(source: Source) -> None:
+def test_the_entity_that_is_read_and_the_others_are_told_apart(source):
     source.qmlativ.denied_entities.add(3)
     found, steps = source.verify(source.register())
     names = {each["EntityID"]: each["Name"] for each in source.qmlativ.rows("District/Entity")}
@@ -116,7 +116,7 @@ def test_the_entity_that_is_read_and_the_others_are_told_apart(source: Source) -
     assert found.ok
 
 
-def test_enrollments_and_students_are_counted_per_entity(source: Source) -> None:
+def test_enrollments_and_students_are_counted_per_entity(source):
     source.qmlativ.grant_entities(1, 2)
     found, steps = source.verify(source.register(entities="granted"))
     rows = source.qmlativ.rows("Enrollment/EntryWithdrawal")
@@ -142,7 +142,7 @@ def test_enrollments_and_students_are_counted_per_entity(source: Source) -> None
     assert found.facts()["entities"][0]["name"] == source.qmlativ.name
 
 
-def test_a_chosen_entity_that_is_not_granted_is_named(source: Source) -> None:
+def test_a_chosen_entity_that_is_not_granted_is_named(source):
     source.qmlativ.grant_entities(1, 2)
     name = next(row["Name"] for row in source.qmlativ.rows("District/Entity") if row["EntityID"] == 3)
     found, steps = source.verify(source.register(entities="2,3"))
@@ -152,7 +152,7 @@ def test_a_chosen_entity_that_is_not_granted_is_named(source: Source) -> None:
     assert [each.entity_id for each in found.entities if each.included] == [2, 3]
 
 
-def test_the_districts_own_entity_must_be_granted(source: Source) -> None:
+def test_the_districts_own_entity_must_be_granted(source):
     source.qmlativ.denied_entities.add(1)
     found, steps = source.verify(source.register())
     assert not found.ok
@@ -161,7 +161,7 @@ def test_the_districts_own_entity_must_be_granted(source: Source) -> None:
     assert "Custom API Entities" in steps["entities"].next_step
 
 
-def test_a_required_field_that_is_not_granted_is_named(source: Source) -> None:
+def test_a_required_field_that_is_not_granted_is_named(source):
     source.qmlativ.denied_fields |= {"Student/Student.StudentNumber", "Student/Student.Grade"}
     source.qmlativ.denied_fields |= {"Demographics/Name.IsHispanic"}
     found, steps = source.verify(source.register())
@@ -177,7 +177,7 @@ def test_a_required_field_that_is_not_granted_is_named(source: Source) -> None:
     assert not {"objects", "rows"} & steps.keys()
 
 
-def test_what_each_missing_field_costs_is_told(source: Source) -> None:
+def test_what_each_missing_field_costs_is_told(source):
     source.qmlativ.deny_optional_fields()
     found, steps = source.verify(source.register())
     assert (found.ok, found.state) == (True, "warning")
@@ -194,7 +194,7 @@ def test_what_each_missing_field_costs_is_told(source: Source) -> None:
     assert granted["Demographics/Zip"] == (4, 4)
 
 
-def test_one_language_less_costs_a_source_and_no_column(source: Source) -> None:
+def test_one_language_less_costs_a_source_and_no_column(source):
     source.qmlativ.denied_fields.add("Student/Student.LanguageIDPrimary")
     found, _ = source.verify(source.register())
     (missing,) = found.missing
@@ -208,7 +208,7 @@ def flag(source: Source, *current: str, without: str = "") -> None:
     source.qmlativ.replace_rows("District/SchoolYear", years)
 
 
-def test_two_current_school_years_are_named(source: Source) -> None:
+def test_two_current_school_years_are_named(source):
     flag(source, "2025-2026", "2026-2027")
     found, steps = source.verify(source.register())
     assert not found.ok
@@ -218,13 +218,13 @@ def test_two_current_school_years_are_named(source: Source) -> None:
     assert "rows" not in steps
 
 
-def test_no_current_school_year_is_said(source: Source) -> None:
+def test_no_current_school_year_is_said(source):
     flag(source)
     _, steps = source.verify(source.register())
     assert steps["school years"].outcome == "none of the years is flagged as current"
 
 
-def test_a_year_before_that_is_missing_is_a_warning(source: Source) -> None:
+def test_a_year_before_that_is_missing_is_a_warning(source):
     flag(source, "2026-2027", without="2025-2026")
     found, steps = source.verify(source.register())
     assert steps["school years"].state == "warning"
@@ -232,7 +232,7 @@ def test_a_year_before_that_is_missing_is_a_warning(source: Source) -> None:
     assert found.ok
 
 
-def test_an_object_that_does_not_answer_tonight_is_named(source: Source) -> None:
+def test_an_object_that_does_not_answer_tonight_is_named(source):
     source.server.faults.add(object="Demographics/NamePhone", kind="list", status=400)
     found, steps = source.verify(source.register())
     assert not found.ok
@@ -240,7 +240,7 @@ def test_an_object_that_does_not_answer_tonight_is_named(source: Source) -> None
     assert steps["objects"].outcome.startswith("Demographics/NamePhone, page 1: ")
 
 
-def test_an_entity_without_students_is_a_warning(source: Source) -> None:
+def test_an_entity_without_students_is_a_warning(source):
     source.qmlativ.replace_rows("Student/Student", [])
     found, steps = source.verify(source.register())
     assert steps["objects"].state == "warning"
@@ -252,7 +252,7 @@ def rows_of(found: Verification) -> dict[str, int | None]:
     return {each.name: each.rows for each in found.objects}
 
 
-def test_before_the_first_night_rows_are_counted(source: Source) -> None:
+def test_before_the_first_night_rows_are_counted(source):
     found, steps = source.verify(source.register())
     assert steps["rows"].outcome == "counted just now"
     assert rows_of(found)["Demographics/Name (IsStudentName)"] == 30
@@ -275,7 +275,7 @@ def landing_with(folder: Path, night: date, **arrived: dict[str, int]) -> Landin
     return landing
 
 
-def test_after_a_night_its_rows_are_told_and_none_is_counted(source: Source, tmp_path: Path) -> None:
+def test_after_a_night_its_rows_are_told_and_none_is_counted(source, tmp_path):
     landing = landing_with(
         tmp_path,
         date(2026, 9, 30),
@@ -302,7 +302,7 @@ def test_after_a_night_its_rows_are_told_and_none_is_counted(source: Source, tmp
     assert rows_of(found)["Student/Student"] == 90
 
 
-def test_the_newest_night_that_landed_counts(tmp_path: Path) -> None:
+def test_the_newest_night_that_landed_counts(tmp_path):
     for day in (28, 29, 30):
         landing_with(tmp_path, date(2026, 9, day), raw_students={"Demographics/Zip": day})
     landing = Landing(str(tmp_path))
@@ -314,7 +314,7 @@ def test_the_newest_night_that_landed_counts(tmp_path: Path) -> None:
     assert landed_rows(landing, "riverside", TODAY) is None
 
 
-def test_credentials_of_another_district_are_said_so(source: Source) -> None:
+def test_credentials_of_another_district_are_said_so(source):
     district = source.register()
     source.verify(district)
     source.qmlativ.code = "999999"
@@ -324,7 +324,7 @@ def test_credentials_of_another_district_are_said_so(source: Source) -> None:
     assert "entities" not in steps
 
 
-def test_a_lost_key_is_a_row(source: Source, warehouse: sa.Engine, tmp_path: Path) -> None:
+def test_a_lost_key_is_a_row(source, warehouse, tmp_path):
     district = source.register()
     elsewhere = Registry(warehouse, SecretCipher(tmp_path / "elsewhere", None))
     found = verify(elsewhere, district, allow_local=True, today=TODAY)
@@ -333,9 +333,7 @@ def test_a_lost_key_is_a_row(source: Source, warehouse: sa.Engine, tmp_path: Pat
     assert "rotate-secret grand-bend" in found.steps[-1].next_step
 
 
-def test_a_key_file_that_others_can_read_is_the_outcome_and_its_mode_the_next_step(
-    source: Source, tmp_path: Path
-) -> None:
+def test_a_key_file_that_others_can_read_is_the_outcome_and_its_mode_the_next_step(source, tmp_path):
     district = source.register()
     file = tmp_path / "secret.key"
     file.chmod(0o644)
@@ -345,9 +343,7 @@ def test_a_key_file_that_others_can_read_is_the_outcome_and_its_mode_the_next_st
     )
 
 
-def test_a_key_that_is_none_is_the_outcome_and_how_to_make_one_the_next_step(
-    source: Source, warehouse: sa.Engine, tmp_path: Path
-) -> None:
+def test_a_key_that_is_none_is_the_outcome_and_how_to_make_one_the_next_step(source, warehouse, tmp_path):
     district = source.register()
     source.registry = Registry(warehouse, SecretCipher(tmp_path, "abc"))
     found, _ = source.verify(district)
@@ -356,7 +352,7 @@ def test_a_key_that_is_none_is_the_outcome_and_how_to_make_one_the_next_step(
     assert found.steps[-1].next_step.endswith("; print(Fernet.generate_key().decode())'")
 
 
-def test_landed_rows_that_are_damaged_are_the_outcome(source: Source, tmp_path: Path) -> None:
+def test_landed_rows_that_are_damaged_are_the_outcome(source, tmp_path):
     class Damaged(Landing):
         def nights(self, *_: Any, **__: Any) -> Any:
             raise LandingError(
@@ -370,7 +366,7 @@ def test_landed_rows_that_are_damaged_are_the_outcome(source: Source, tmp_path: 
     )
 
 
-def test_an_address_that_is_refused_says_what_to_do(source: Source) -> None:
+def test_an_address_that_is_refused_says_what_to_do(source):
     district = source.register()
     found = verify(source.registry, district, today=TODAY)
     assert found.steps[-1] == Step(
@@ -397,9 +393,7 @@ def test_an_address_that_is_refused_says_what_to_do(source: Source) -> None:
         ("never", "ok", "never", ""),
     ],
 )
-def test_the_expiry_is_told_in_time(
-    source: Source, expires: Any, state: str, outcome: str, next_step: str
-) -> None:
+def test_the_expiry_is_told_in_time(source, expires, state, outcome, next_step):
     source.server.faults.add(kind="token", status=400)  # so that nothing else is asked
     _, steps = source.verify(source.register(expires=expires))
     assert (steps["expiry"].state, steps["expiry"].outcome) == (state, outcome)
@@ -407,7 +401,7 @@ def test_the_expiry_is_told_in_time(
     assert bool(steps["expiry"].next_step) == bool(next_step)
 
 
-def test_a_date_that_is_assumed_is_said_to_be_one(source: Source) -> None:
+def test_a_date_that_is_assumed_is_said_to_be_one(source):
     source.server.faults.add(kind="token", status=400)
     district = replace(source.register(expires=TODAY + timedelta(days=20)), expiration="assumed")
     _, steps = source.verify(district)
@@ -418,7 +412,7 @@ def test_a_date_that_is_assumed_is_said_to_be_one(source: Source) -> None:
     )
 
 
-def test_a_district_without_a_secret_is_not_ready_and_says_what_to_do(source: Source) -> None:
+def test_a_district_without_a_secret_is_not_ready_and_says_what_to_do(source):
     found, _ = source.verify(source.register(client_secret=None))
     assert found.steps[-1].outcome == "awaiting secret"
     assert found.steps[-1].next_step.endswith("samegoal-pipelines districts set-secret grand-bend")

@@ -1,7 +1,5 @@
 """Qmlativ's rows change while they are read: what is published was true at some moment, or nothing is."""
 
-from collections.abc import Callable
-
 import pytest
 
 from samegoal_pipelines.sandbox import SandboxDistrict
@@ -41,7 +39,7 @@ def inserted_and_changed(district: SandboxDistrict) -> None:
 
 @pytest.mark.parametrize("happens", [deleted, inserted, changed, inserted_and_changed])
 def test_rows_that_change_between_two_pages_give_the_set_that_a_quiet_night_reads(
-    published, tonight, happens: Callable[[SandboxDistrict], None]
+    published, tonight, happens
 ):
     published.limits["connections"] = 1
     struck = published.source.faults.add(object=EMAILS, kind="list", page=2, nth=1, run=happens)

@@ -110,13 +110,13 @@ ANSWERS: dict[str, tuple[dict[str, Any], list[dict[str, Any]]]] = {
 }
 
 
-def test_every_query_of_the_page_is_asked_here() -> None:
+def test_every_query_of_the_page_is_asked_here():
     assert set(QUERIES) == {"One student's Details", *ANSWERS}
     assert len(QUERIES) >= 8
 
 
 @pytest.mark.parametrize("heading", ANSWERS)
-def test_a_query_of_the_page_answers_the_reader(ask: Ask, heading: str) -> None:
+def test_a_query_of_the_page_answers_the_reader(ask, heading):
     parameters, expected = ANSWERS[heading]
     answered = ask(heading, **parameters)
     assert [
@@ -124,7 +124,7 @@ def test_a_query_of_the_page_answers_the_reader(ask: Ask, heading: str) -> None:
     ] == expected
 
 
-def test_one_transaction_reads_a_students_details(ask: Ask, module_database_url: str) -> None:
+def test_one_transaction_reads_a_students_details(ask, module_database_url):
     url = role_url(module_database_url, Role.READER, as_login=True)
     connection = psycopg2.connect(url)
     connection.autocommit = True
@@ -145,7 +145,7 @@ def test_one_transaction_reads_a_students_details(ask: Ask, module_database_url:
     assert after_the_transaction == (0,)
 
 
-def test_a_remembered_position_holds_until_the_snapshot_changes(ask: Ask) -> None:
+def test_a_remembered_position_holds_until_the_snapshot_changes(ask):
     (position,) = ask("Position")
     remembered = {name: position[name] for name in ("snapshot_id", "fingerprint")}
     assert ask("Is the remembered snapshot unchanged", **remembered) == [{"unchanged": True}]
@@ -170,8 +170,8 @@ def hide(engine: sa.Engine) -> None:
     ("event", "unchanged"), [(publish_later, True), (publish_again, False), (hide, False)]
 )
 def test_only_a_remembered_night_that_was_rewritten_makes_a_reader_read_everything(
-    database_url: str, event: Callable[[sa.Engine], None], unchanged: bool
-) -> None:
+    database_url, event, unchanged
+):
     engine = warehouse_engine.connect(database_url)
     father = {"has_restricted_access": True, "email": "x@example.org"}
     publish_night(engine, 0, snapshot(student(1, first_name="Ana", parents={10: father})))
@@ -185,7 +185,7 @@ def test_only_a_remembered_night_that_was_rewritten_makes_a_reader_read_everythi
     engine.dispose()
 
 
-def test_what_is_frozen_has_the_whole_row_with_the_parents(ask: Ask) -> None:
+def test_what_is_frozen_has_the_whole_row_with_the_parents(ask):
     ((frozen,),) = [[row["frozen"]] for row in ask("What to freeze", student_id=1)]
     assert (frozen["first_name"], frozen["grade"], frozen["status"]) == ("Ana", "05", "ENROLLED")
     assert [parent["parent_id"] for parent in frozen["parents"]] == [10, 11, 12]
@@ -195,16 +195,14 @@ def test_what_is_frozen_has_the_whole_row_with_the_parents(ask: Ask) -> None:
 @pytest.mark.parametrize(
     ("first_name", "meaning"), [("Ana", "name in use"), ("Annie", "neither"), (None, "neither")]
 )
-def test_a_name_entered_by_hand_is_compared_with_both_names(
-    ask: Ask, first_name: str | None, meaning: str
-) -> None:
+def test_a_name_entered_by_hand_is_compared_with_both_names(ask, first_name, meaning):
     (row,) = ask("A name entered by hand", student_id=1, first_name=first_name, gender=None)
     assert (row["first_name_is"], row["same_gender"]) == (meaning, False)
 
 
-def test_a_student_who_is_there_has_not_vanished(ask: Ask) -> None:
+def test_a_student_who_is_there_has_not_vanished(ask):
     assert ask("Why a student vanished", student_id=1) == []
 
 
-def test_the_page_explains_every_reason_for_a_departure() -> None:
+def test_the_page_explains_every_reason_for_a_departure():
     assert set(re.findall(r"^\| `([^`]+)` \|", PAGE, re.MULTILINE)) == {"why", *DEPARTURES}

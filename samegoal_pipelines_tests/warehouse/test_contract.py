@@ -62,7 +62,7 @@ def url_of(engine: sa.Engine, role: Role | None = None) -> str:
 
 
 @pytest.mark.parametrize("role", [None, Role.READER])
-def test_a_migrated_warehouse_keeps_the_contract(published: sa.Engine, role: Role | None) -> None:
+def test_a_migrated_warehouse_keeps_the_contract(published, role):
     answered = run("contract", "--check", url_of(published, role), "--district", "grand-bend")
     assert (answered.returncode, answered.stderr) == (0, "")
     assert answered.stdout == (
@@ -75,12 +75,12 @@ def test_a_migrated_warehouse_keeps_the_contract(published: sa.Engine, role: Rol
     [RENAMED, RETYPED, NULLABLE, DROPPED, REVOKED, EXPOSED],
     ids=lambda text: text[:60],
 )
-def test_what_the_reader_would_miss_is_named(published: sa.Engine, change: str, sentence: str) -> None:
+def test_what_the_reader_would_miss_is_named(published, change, sentence):
     execute(published, change)
     assert broken_promises(published, read()) == [f"samegoal.{sentence}"]
 
 
-def test_a_broken_contract_ends_the_command_with_1_and_says_what_to_do(published: sa.Engine) -> None:
+def test_a_broken_contract_ends_the_command_with_1_and_says_what_to_do(published):
     execute(published, DROPPED[0])
     answered = run("contract", "--check", url_of(published))
     assert answered.returncode == 1
@@ -91,7 +91,7 @@ def test_a_broken_contract_ends_the_command_with_1_and_says_what_to_do(published
     )
 
 
-def test_a_further_column_breaks_nothing(published: sa.Engine) -> None:
+def test_a_further_column_breaks_nothing(published):
     execute(published, "alter table samegoal.departures add column note text")
     assert broken_promises(published, read(), ["grand-bend"]) == []
 
@@ -109,20 +109,18 @@ def test_a_further_column_breaks_nothing(published: sa.Engine) -> None:
         ),
     ],
 )
-def test_rows_that_break_a_promise_are_counted_without_a_value(
-    published: sa.Engine, change: str, sentence: str
-) -> None:
+def test_rows_that_break_a_promise_are_counted_without_a_value(published, change, sentence):
     execute(published, change)
     assert broken_promises(published, read(), ["grand-bend"]) == [f"grand-bend: {sentence}"]
 
 
-def test_a_district_without_rows_is_not_passed_as_checked(published: sa.Engine) -> None:
+def test_a_district_without_rows_is_not_passed_as_checked(published):
     answered = run("contract", "--check", url_of(published), "--district", "grand-bent")
     assert (answered.returncode, answered.stdout) == (1, "")
     assert "grand-bent: checking the data contract: no rows to check; check the id" in answered.stderr
 
 
-def test_a_status_that_was_never_promised_and_a_null_are_found(published: sa.Engine) -> None:
+def test_a_status_that_was_never_promised_and_a_null_are_found(published):
     execute(
         published,
         "alter table samegoal.student_status_history drop constraint student_status_history_status_check,"
@@ -136,14 +134,14 @@ def test_a_status_that_was_never_promised_and_a_null_are_found(published: sa.Eng
 
 
 @pytest.mark.usefixtures("warehouse_template")  # the roles belong to the whole server
-def test_a_database_without_the_tables_lacks_them_all(empty_database_url: str) -> None:
+def test_a_database_without_the_tables_lacks_them_all(empty_database_url):
     engine = warehouse_engine.connect(empty_database_url)
     found = broken_promises(engine, read())
     engine.dispose()
     assert found == [f"samegoal.{each['name']} does not exist" for each in read()["schema"]]
 
 
-def test_a_login_that_cannot_act_as_the_reader_is_told_so(published: sa.Engine) -> None:
+def test_a_login_that_cannot_act_as_the_reader_is_told_so(published):
     answered = run("contract", "--check", url_of(published, Role.OPERATOR))
     assert answered.returncode == 1
     assert (
@@ -151,7 +149,7 @@ def test_a_login_that_cannot_act_as_the_reader_is_told_so(published: sa.Engine) 
     )
 
 
-def test_the_command_prints_the_recorded_contract() -> None:
+def test_the_command_prints_the_recorded_contract():
     answered = run("contract")
     assert (answered.returncode, answered.stderr) == (0, "")
     assert f"version: {read()['version']}" in answered.stdout.splitlines()

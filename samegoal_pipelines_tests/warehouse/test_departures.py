@@ -38,7 +38,7 @@ def night(number: int) -> date:
     return NIGHT + timedelta(days=number)
 
 
-def test_each_departed_student_is_in_the_ledger_with_status_day_and_reason(warehouse: sa.Engine) -> None:
+def test_each_departed_student_is_in_the_ledger_with_status_day_and_reason(warehouse):
     publish_night(warehouse, 0, snapshot(*EVERYBODY))
     assert ledger(warehouse) == []
     why = dict(enumerate(DEPARTURES, start=1))
@@ -55,14 +55,14 @@ def test_each_departed_student_is_in_the_ledger_with_status_day_and_reason(wareh
     ]
 
 
-def test_a_student_who_is_kept_or_only_changes_has_not_departed(warehouse: sa.Engine) -> None:
+def test_a_student_who_is_kept_or_only_changes_has_not_departed(warehouse):
     publish_night(warehouse, 0, snapshot(*EVERYBODY))
     tonight = snapshot({**EVERYBODY[0], "status": "INACTIVE"}, *EVERYBODY[2:], carried_over=frozenset({2}))
     publish_night(warehouse, 1, tonight, absent=absences({2: "rows unreadable", 1: "CECS only"}))
     assert ledger(warehouse) == []
 
 
-def test_who_returns_and_leaves_again_is_in_the_ledger_twice(warehouse: sa.Engine) -> None:
+def test_who_returns_and_leaves_again_is_in_the_ledger_twice(warehouse):
     for number, what in enumerate([EVERYBODY, EVERYBODY[1:], EVERYBODY, EVERYBODY[1:]]):
         publish_night(warehouse, number, snapshot(*what), absent=absences({1: "CECS only"}))
     assert ledger(warehouse) == [
@@ -71,7 +71,7 @@ def test_who_returns_and_leaves_again_is_in_the_ledger_twice(warehouse: sa.Engin
     ]
 
 
-def test_running_a_night_again_forgets_who_departed_in_the_first_run(warehouse: sa.Engine) -> None:
+def test_running_a_night_again_forgets_who_departed_in_the_first_run(warehouse):
     publish_night(warehouse, 0, snapshot(*EVERYBODY))
     publish_night(warehouse, 1, snapshot(*EVERYBODY[1:]))
     publish_night(warehouse, 2, snapshot(*EVERYBODY[2:]))
@@ -85,13 +85,13 @@ def test_running_a_night_again_forgets_who_departed_in_the_first_run(warehouse: 
     assert [row[:2] for row in ledger(warehouse)] == [(night(1), 1)]
 
 
-def test_a_held_night_lets_nobody_depart(warehouse: sa.Engine) -> None:
+def test_a_held_night_lets_nobody_depart(warehouse):
     publish_night(warehouse, 0, snapshot(*EVERYBODY))
     hold_night(warehouse, 1, snapshot(), gate_of())
     assert ledger(warehouse) == []
 
 
-def test_departures_stay_within_their_district(warehouse: sa.Engine) -> None:
+def test_departures_stay_within_their_district(warehouse):
     for district_id in ("grand-bend", "riverside"):
         publish_night(warehouse, 0, snapshot(*EVERYBODY), district_id=district_id)
     publish_night(warehouse, 1, snapshot(*EVERYBODY[1:]), district_id="riverside")

@@ -64,11 +64,11 @@ def everything(engine: sa.Engine, district_id: str) -> dict[str, list[str]]:
     }
 
 
-def test_no_table_with_a_district_is_forgotten(warehouse: sa.Engine) -> None:
+def test_no_table_with_a_district_is_forgotten(warehouse):
     assert {table.name for table in erase.TABLES} == tables_of_districts(warehouse) - {"erasures"}
 
 
-def test_every_row_of_the_district_goes_and_no_other_is_touched(filled: sa.Engine) -> None:
+def test_every_row_of_the_district_goes_and_no_other_is_touched(filled):
     before, theirs = everything(filled, OURS), everything(filled, THEIRS)
     assert all(found for name, found in before.items() if name != "erasures")
     counted = erase.count_rows(filled, OURS)
@@ -82,7 +82,7 @@ def test_every_row_of_the_district_goes_and_no_other_is_touched(filled: sa.Engin
     assert all(not found for found in views(filled, OURS).values())
 
 
-def test_the_record_has_counts_and_who_and_nothing_of_anybody(filled: sa.Engine) -> None:
+def test_the_record_has_counts_and_who_and_nothing_of_anybody(filled):
     erased = erase.erase_rows(filled, OURS, "Pat")
     assert erase.is_unfinished(filled, OURS)
     erase.finish(filled, OURS, 7)
@@ -93,13 +93,13 @@ def test_the_record_has_counts_and_who_and_nothing_of_anybody(filled: sa.Engine)
     assert "secret" not in json.dumps(record)
 
 
-def test_an_erasure_that_is_taken_up_again_is_one_record(filled: sa.Engine) -> None:
+def test_an_erasure_that_is_taken_up_again_is_one_record(filled):
     erase.erase_rows(filled, OURS, "Pat")
     assert erase.erase_rows(filled, OURS, "Kim") == {}
     assert rows(filled, "select erased_by from samegoal.erasures") == [("Pat",)]
 
 
-def test_a_run_that_began_before_cannot_bring_a_row_back(filled: sa.Engine) -> None:
+def test_a_run_that_began_before_cannot_bring_a_row_back(filled):
     started = datetime.now(UTC) - timedelta(minutes=1)
     erase.erase_rows(filled, OURS, "Pat")
     with pytest.raises(DistrictErasedError, match="erased after this run had begun"):
@@ -118,9 +118,7 @@ def test_a_run_that_began_before_cannot_bring_a_row_back(filled: sa.Engine) -> N
     assert erase.count_rows(filled, OURS) == {}
 
 
-def test_erasing_waits_for_whoever_publishes_and_gives_up_in_plain_words(
-    filled: sa.Engine, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_erasing_waits_for_whoever_publishes_and_gives_up_in_plain_words(filled, monkeypatch):
     before = everything(filled, OURS)
     with as_writer(filled, OURS, "publishing") as publishing:
         session.lock(publishing, OURS)
@@ -141,7 +139,7 @@ def test_erasing_waits_for_whoever_publishes_and_gives_up_in_plain_words(
     assert erase.count_rows(filled, OURS) == {}
 
 
-def test_a_reader_in_one_transaction_sees_all_of_it_to_the_end(filled: sa.Engine) -> None:
+def test_a_reader_in_one_transaction_sees_all_of_it_to_the_end(filled):
     counting = sa.text(f"select count(*) from samegoal.student_status where district_id = '{OURS}'")
     with filled.connect().execution_options(isolation_level="REPEATABLE READ") as reading:
         before = reading.scalar(counting)
@@ -149,7 +147,7 @@ def test_a_reader_in_one_transaction_sees_all_of_it_to_the_end(filled: sa.Engine
         assert reading.scalar(counting) == before == 1
 
 
-def test_sql_in_an_id_is_no_sql(filled: sa.Engine) -> None:
+def test_sql_in_an_id_is_no_sql(filled):
     theirs = everything(filled, THEIRS)
     assert erase.erase_rows(filled, f"' or district_id = '{THEIRS}", "Pat") == {}
     assert everything(filled, THEIRS) == theirs

@@ -57,7 +57,7 @@ def disclosures(engine: sa.Engine) -> list[tuple]:
     )
 
 
-def test_the_columns_are_those_of_the_layout_in_its_order(registered: sa.Engine, tmp_path: Path) -> None:
+def test_the_columns_are_those_of_the_layout_in_its_order(registered, tmp_path):
     everything = {
         "middle_name": "Bo",
         "grade": "05",
@@ -108,8 +108,8 @@ def test_the_columns_are_those_of_the_layout_in_its_order(registered: sa.Engine,
 )
 @pytest.mark.parametrize("empty", [None, "  "])
 def test_a_student_who_lacks_a_required_field_is_excluded_and_listed(
-    registered: sa.Engine, tmp_path: Path, column: str, field: str, empty: str | None
-) -> None:
+    registered, tmp_path, column, field, empty
+):
     lacking = {**COMPLETE, column: None if column == "birth_date" else empty}
     rows, exported = export(registered, tmp_path, student(1, **COMPLETE), student(2, **lacking))
     assert [row["SIS Internal ID"] for row in rows] == ["1"]
@@ -119,25 +119,21 @@ def test_a_student_who_lacks_a_required_field_is_excluded_and_listed(
 
 
 @pytest.mark.parametrize("number", ["12 34", "1" * 21, "a-1", "=1"])
-def test_a_student_id_that_samegoal_refuses_is_listed(
-    registered: sa.Engine, tmp_path: Path, number: str
-) -> None:
+def test_a_student_id_that_samegoal_refuses_is_listed(registered, tmp_path, number):
     odd = {**student(2, **COMPLETE), "student_number": number}
     rows, exported = export(registered, tmp_path, student(1, **COMPLETE), odd)
     assert len(rows) == 1
     assert exported.excluded[0].reasons == ("a Student Id that is not up to 20 letters and digits",)
 
 
-def test_two_students_of_one_number_are_both_excluded(registered: sa.Engine, tmp_path: Path) -> None:
+def test_two_students_of_one_number_are_both_excluded(registered, tmp_path):
     same = [{**student(n, **COMPLETE), "student_number": "5"} for n in (2, 3)]
     rows, exported = export(registered, tmp_path, student(1, **COMPLETE), *same)
     assert [row["SIS Internal ID"] for row in rows] == ["1"]
     assert [one.reasons for one in exported.excluded] == [("the same Student Id as 1 other student",)] * 2
 
 
-def test_a_gender_that_the_layout_does_not_know_is_listed_without_its_value(
-    registered: sa.Engine, tmp_path: Path
-) -> None:
+def test_a_gender_that_the_layout_does_not_know_is_listed_without_its_value(registered, tmp_path):
     _, exported = export(
         registered, tmp_path, student(1, **COMPLETE), student(2, **{**COMPLETE, "gender": "Nonbinary"})
     )
@@ -149,7 +145,7 @@ def test_a_gender_that_the_layout_does_not_know_is_listed_without_its_value(
     "\n=1", "\x0b=1", "\u00a0=1", " \t =1", "\ufeff=1", "\u200b-1", "\x01@x", "\u202e=1",
     "＝1+1", "＋1", "－1", "＠x", "﹢1", "\u3000＝1", "=\u0338",
 ])  # fmt: skip
-def test_a_name_is_no_formula(registered: sa.Engine, tmp_path: Path, name: str) -> None:
+def test_a_name_is_no_formula(registered, tmp_path, name):
     rows, _ = export(registered, tmp_path, student(1, **{**COMPLETE, "last_name": name}))
     assert rows[0]["Last Name"] == f"'{name}"
 
@@ -158,14 +154,12 @@ def test_a_name_is_no_formula(registered: sa.Engine, tmp_path: Path, name: str) 
     "name",
     ["None", "NULL", 'a "b", c', "two\nlines", "Núñez 🎓", "O'Neil", "A=1", " Lee-Ann", "\u00a0Lee", "''Lee"],
 )
-def test_odd_names_arrive_as_they_are(registered: sa.Engine, tmp_path: Path, name: str) -> None:
+def test_odd_names_arrive_as_they_are(registered, tmp_path, name):
     rows, _ = export(registered, tmp_path, student(1, **{**COMPLETE, "last_name": name}))
     assert rows[0]["Last Name"] == name
 
 
-def test_only_this_district_is_written_and_only_its_owner_may_read_the_file(
-    registered: sa.Engine, tmp_path: Path
-) -> None:
+def test_only_this_district_is_written_and_only_its_owner_may_read_the_file(registered, tmp_path):
     publish_night(registered, 0, snapshot(student(9, **COMPLETE)), district_id="other")
     rows, exported = export(registered, tmp_path, student(1, **COMPLETE))
     assert [row["SIS Internal ID"] for row in rows] == ["1"]
@@ -173,7 +167,7 @@ def test_only_this_district_is_written_and_only_its_owner_may_read_the_file(
     assert exported.file.parent == tmp_path
 
 
-def test_nothing_published_says_what_to_do_and_writes_nothing(registered: sa.Engine, tmp_path: Path) -> None:
+def test_nothing_published_says_what_to_do_and_writes_nothing(registered, tmp_path):
     with pytest.raises(WarehouseError, match="no students are published yet; run its night first"):
         export_published(registered, tmp_path)
     assert list(tmp_path.iterdir()) == []
@@ -181,8 +175,8 @@ def test_nothing_published_says_what_to_do_and_writes_nothing(registered: sa.Eng
 
 @pytest.mark.parametrize("blocked", ["students.csv", "parents.csv"])
 def test_a_file_that_cannot_be_written_is_named_and_nothing_is_left_or_recorded(
-    registered: sa.Engine, tmp_path: Path, blocked: str
-) -> None:
+    registered, tmp_path, blocked
+):
     (tmp_path / blocked).mkdir()
     with pytest.raises(WarehouseError, match=f"grand-bend: .*{blocked} cannot be written: .*another folder"):
         export(registered, tmp_path, student(1, **COMPLETE))
@@ -190,7 +184,7 @@ def test_a_file_that_cannot_be_written_is_named_and_nothing_is_left_or_recorded(
     assert disclosures(registered) == []
 
 
-def test_a_parents_row_has_the_published_columns_as_they_are(registered: sa.Engine, tmp_path: Path) -> None:
+def test_a_parents_row_has_the_published_columns_as_they_are(registered, tmp_path):
     mother = {"first_name": "Mai", "rank": 1, "is_custodial": True, "has_restricted_access": False,
               "zip": "01234", "email": "=mai@example.org"}  # fmt: skip
     _, exported = export(registered, tmp_path, student(7, **COMPLETE, parents={70: mother}))
@@ -219,7 +213,7 @@ def test_a_parents_row_has_the_published_columns_as_they_are(registered: sa.Engi
     }
 
 
-def test_every_parents_student_is_in_students_csv(registered: sa.Engine, tmp_path: Path) -> None:
+def test_every_parents_student_is_in_students_csv(registered, tmp_path):
     """A student whom SameGoal would refuse is in neither file, and neither is another district's."""
     publish_night(registered, 0, snapshot(student(9, **COMPLETE, parents={90: {}})), district_id="other")
     refused = {**COMPLETE, "gender": None}
@@ -236,9 +230,7 @@ def test_every_parents_student_is_in_students_csv(registered: sa.Engine, tmp_pat
     assert (exported.students, exported.parents) == (2, 2)
 
 
-def test_both_files_are_of_one_night_if_another_is_published_meanwhile(
-    registered: sa.Engine, tmp_path: Path
-) -> None:
+def test_both_files_are_of_one_night_if_another_is_published_meanwhile(registered, tmp_path):
     publish_night(registered, 0, snapshot(student(1, **COMPLETE, parents={10: {"first_name": "old"}})))
     pending = [snapshot(student(1, **COMPLETE, parents={10: {"first_name": "new"}}))]
 
@@ -258,13 +250,7 @@ def test_both_files_are_of_one_night_if_another_is_published_meanwhile(
 
 @pytest.mark.parametrize("exported_before", [True, False])
 @pytest.mark.parametrize("failing", ["students.csv", "parents.csv"])
-def test_both_files_are_replaced_or_neither(
-    registered: sa.Engine,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    exported_before: bool,
-    failing: str,
-) -> None:
+def test_both_files_are_replaced_or_neither(registered, tmp_path, monkeypatch, exported_before, failing):
     def files() -> dict[str, bytes]:
         return {path.name: path.read_bytes() for path in tmp_path.iterdir()}
 
@@ -285,12 +271,12 @@ def test_both_files_are_replaced_or_neither(
     assert files() == before
 
 
-def test_an_export_is_recorded_with_who_and_what(registered: sa.Engine, tmp_path: Path) -> None:
+def test_an_export_is_recorded_with_who_and_what(registered, tmp_path):
     export(registered, tmp_path, student(1, **COMPLETE, parents={10: {}}), student(2))
     assert disclosures(registered) == [("grand-bend", "Pat Miller", "export", NIGHT, 1, 1)]
 
 
-def test_nothing_is_written_if_it_cannot_be_recorded(registered: sa.Engine, tmp_path: Path) -> None:
+def test_nothing_is_written_if_it_cannot_be_recorded(registered, tmp_path):
     publish_night(registered, 0, snapshot(student(1, **COMPLETE)))
 
     def fail_to_record(*call: object) -> None:

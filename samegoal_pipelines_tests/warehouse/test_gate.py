@@ -67,7 +67,7 @@ def expiring(count: int, status: str = "INACTIVE") -> dict[int, str | None]:
         {"inactive": 50, "gone": 50},  # exactly the limit
     ],
 )
-def test_up_to_a_tenth_of_the_students_may_be_dropped_in_a_night(warehouse: sa.Engine, dropped: dict) -> None:
+def test_up_to_a_tenth_of_the_students_may_be_dropped_in_a_night(warehouse, dropped):
     asked: list[Snapshot] = []
     publish_night(warehouse, 0, school(1000))
     published = publish_night(warehouse, 1, school(1000, **dropped), gate=gate_of(asked=asked))
@@ -86,7 +86,7 @@ def test_up_to_a_tenth_of_the_students_may_be_dropped_in_a_night(warehouse: sa.E
     "dropped",
     [{"inactive": 101}, {"graduated": 101}, {"gone": 101}, {"inactive": 40, "graduated": 30, "gone": 31}],
 )
-def test_a_night_that_loses_more_than_a_tenth_is_held(warehouse: sa.Engine, dropped: dict) -> None:
+def test_a_night_that_loses_more_than_a_tenth_is_held(warehouse, dropped):
     publish_night(warehouse, 0, school(1000))
     held = hold_night(warehouse, 1, school(1000, **dropped), gate_of())
     assert held.verdict.reasons == (
@@ -101,13 +101,13 @@ def test_a_night_that_loses_more_than_a_tenth_is_held(warehouse: sa.Engine, drop
     assert attempts(warehouse, "state", "dropped", "held_reason")[1] == ("held", 101, held.reason)
 
 
-def test_who_was_not_active_before_is_not_dropped(warehouse: sa.Engine) -> None:
+def test_who_was_not_active_before_is_not_dropped(warehouse):
     publish_night(warehouse, 0, school(100, inactive=60, graduated=10))
     published = publish_night(warehouse, 1, snapshot(*students(100)[70:]), gate=gate_of())
     assert (published.removed, published.dropped) == (70, 0)
 
 
-def test_who_was_to_come_and_comes_no_more_is_dropped(warehouse: sa.Engine) -> None:
+def test_who_was_to_come_and_comes_no_more_is_dropped(warehouse):
     coming = [{**one, "status": "PRE-ENROLLED"} for one in students(60)]
     publish_night(warehouse, 0, snapshot(*coming))
     assert publish_night(warehouse, 1, snapshot(*students(60)), gate=gate_of()).dropped == 0
@@ -115,14 +115,14 @@ def test_who_was_to_come_and_comes_no_more_is_dropped(warehouse: sa.Engine) -> N
     assert hold_night(warehouse, 3, snapshot(*coming[30:]), gate_of()).dropped == 30
 
 
-def test_24_students_may_be_dropped_of_a_large_district_and_25_may_not(warehouse: sa.Engine) -> None:
+def test_24_students_may_be_dropped_of_a_large_district_and_25_may_not(warehouse):
     publish_night(warehouse, 0, school(200))
     held = hold_night(warehouse, 1, school(200, inactive=25), gate_of())
     assert held.dropped == 25
     assert publish_night(warehouse, 1, school(200, inactive=24), gate=gate_of()).dropped == 24
 
 
-def test_carried_over_students_are_not_dropped(warehouse: sa.Engine) -> None:
+def test_carried_over_students_are_not_dropped(warehouse):
     publish_night(warehouse, 0, school(100))
     tonight = school(100, inactive=10, carried_over=range(11, 61))
     published = publish_night(warehouse, 1, tonight, gate=gate_of(carried_over=50))
@@ -132,7 +132,7 @@ def test_carried_over_students_are_not_dropped(warehouse: sa.Engine) -> None:
 # -- what passing time explains --
 
 
-def test_what_passing_time_explains_does_not_count(warehouse: sa.Engine) -> None:
+def test_what_passing_time_explains_does_not_count(warehouse):
     asked: list[Snapshot] = []
     publish_night(warehouse, 0, school(100), run_id="the night before", landed_run_id="its landing")
     gate = gate_of(by_time=expiring(40) | dict.fromkeys(range(41, 101), "ENROLLED"), asked=asked)
@@ -147,7 +147,7 @@ def test_what_passing_time_explains_does_not_count(warehouse: sa.Engine) -> None
     ]
 
 
-def test_what_edits_explain_counts_alone(warehouse: sa.Engine) -> None:
+def test_what_edits_explain_counts_alone(warehouse):
     publish_night(warehouse, 0, school(100))
     time = expiring(30) | dict.fromkeys(range(31, 101), "ENROLLED")
     held = hold_night(warehouse, 1, school(100, inactive=60), gate_of(by_time=time))
@@ -164,9 +164,7 @@ def test_what_edits_explain_counts_alone(warehouse: sa.Engine) -> None:
     assert attempts(warehouse, "state", "dropped", "dropped_by_time")[1] == ("held", 60, 30)
 
 
-def test_time_explains_a_student_whose_rows_leave_the_window_but_not_one_in_doubt(
-    warehouse: sa.Engine,
-) -> None:
+def test_time_explains_a_student_whose_rows_leave_the_window_but_not_one_in_doubt(warehouse):
     publish_night(warehouse, 0, school(100))
     absent = gate_of(by_time=dict.fromkeys(range(41, 101), "ENROLLED"))
     assert publish_night(warehouse, 1, school(100, gone=40), gate=absent).dropped_by_time == 40
@@ -175,7 +173,7 @@ def test_time_explains_a_student_whose_rows_leave_the_window_but_not_one_in_doub
     assert hold_night(warehouse, 3, school(100, gone=40), in_doubt).dropped_by_time == 0
 
 
-def test_time_may_end_half_of_a_district_but_not_more(warehouse: sa.Engine) -> None:
+def test_time_may_end_half_of_a_district_but_not_more(warehouse):
     publish_night(warehouse, 0, school(100))
     over_half = school(100, inactive=30, gone=21)
     held = hold_night(warehouse, 1, over_half, gate_of(by_time=expiring(30)))
@@ -188,19 +186,19 @@ def test_time_may_end_half_of_a_district_but_not_more(warehouse: sa.Engine) -> N
     assert publish_night(warehouse, 1, half, gate=gate).dropped_by_time == 50
 
 
-def test_a_whole_class_may_graduate_by_time(warehouse: sa.Engine) -> None:
+def test_a_whole_class_may_graduate_by_time(warehouse):
     publish_night(warehouse, 0, school(100))
     gate = gate_of(by_time=expiring(90, "GRADUATED"))
     assert publish_night(warehouse, 1, school(100, graduated=90), gate=gate).graduated == 90
 
 
-def test_four_students_may_expire_of_any_district_and_five_may_not(warehouse: sa.Engine) -> None:
+def test_four_students_may_expire_of_any_district_and_five_may_not(warehouse):
     publish_night(warehouse, 0, school(6))
     hold_night(warehouse, 1, school(6, inactive=5), gate_of(by_time=expiring(5)))
     assert publish_night(warehouse, 1, school(6, inactive=4), gate=gate_of(by_time=expiring(4))).inactive == 4
 
 
-def test_the_roll_over_in_june_is_held_until_next_years_enrollments_are_there(warehouse: sa.Engine) -> None:
+def test_the_roll_over_in_june_is_held_until_next_years_enrollments_are_there(warehouse):
     publish_night(warehouse, 0, school(200))
     for night in (1, 2):
         held = hold_night(warehouse, night, school(200, inactive=200), gate_of(by_time=expiring(200)))
@@ -218,13 +216,13 @@ def test_the_roll_over_in_june_is_held_until_next_years_enrollments_are_there(wa
 # -- nobody left, demographics, contacts, rows quarantined --
 
 
-def test_nobody_left_is_held_whatever_the_size(warehouse: sa.Engine) -> None:
+def test_nobody_left_is_held_whatever_the_size(warehouse):
     publish_night(warehouse, 0, school(1))
     held = hold_night(warehouse, 1, snapshot(), gate_of())
     assert held.verdict.reasons == ("the snapshot has no students, but the published one has 1 student",)
 
 
-def test_nobody_but_kept_students_is_nobody(warehouse: sa.Engine) -> None:
+def test_nobody_but_kept_students_is_nobody(warehouse):
     """As when not one record of a student could be read: to go on like that unseen would hide it for ever."""
     publish_night(warehouse, 0, school(3))
     held = hold_night(warehouse, 1, snapshot(carried_over=frozenset({1, 2, 3})), gate_of())
@@ -232,7 +230,7 @@ def test_nobody_but_kept_students_is_nobody(warehouse: sa.Engine) -> None:
     assert (held.students, held.carried_over) == (3, 3)
 
 
-def test_a_district_without_students_may_go_on_without(warehouse: sa.Engine) -> None:
+def test_a_district_without_students_may_go_on_without(warehouse):
     publish_night(warehouse, 0, snapshot())
     assert publish_night(warehouse, 1, snapshot(carried_over=frozenset({9})), gate=gate_of()).students == 0
     assert publish_night(warehouse, 2, school(30), gate=gate_of()).added == 30
@@ -243,9 +241,7 @@ def family(student_id: int, name: str = "Tran", **contact: str) -> dict[str, Any
 
 
 @pytest.mark.parametrize(("changed", "is_held"), [(7, False), (8, True)])
-def test_three_quarters_of_the_rows_of_demographics_may_change(
-    warehouse: sa.Engine, changed: int, is_held: bool
-) -> None:
+def test_three_quarters_of_the_rows_of_demographics_may_change(warehouse, changed, is_held):
     publish_night(warehouse, 0, snapshot(*map(family, range(1, 11))))
     parent_alone = {**family(10), "parents": {10: {"first_name": "Kim"}}}
     tonight = snapshot(
@@ -264,14 +260,14 @@ def test_three_quarters_of_the_rows_of_demographics_may_change(
         )
 
 
-def test_four_rows_of_demographics_may_change_in_any_district_and_five_may_not(warehouse: sa.Engine) -> None:
+def test_four_rows_of_demographics_may_change_in_any_district_and_five_may_not(warehouse):
     publish_night(warehouse, 0, snapshot(family(1), family(2)))
     publish_night(warehouse, 1, snapshot(family(1, "Nguyen"), family(2, "Nguyen")), gate=gate_of())
     publish_night(warehouse, 2, snapshot(*students(5)))
     hold_night(warehouse, 3, snapshot(*students(5, grade="01")), gate_of())
 
 
-def test_rows_that_only_hash_differently_are_no_change(warehouse: sa.Engine) -> None:
+def test_rows_that_only_hash_differently_are_no_change(warehouse):
     """A new version of the program may hash in another way; a night must not be held for that."""
     publish_night(warehouse, 0, snapshot(*map(family, range(1, 41))))
     with warehouse.begin() as connection:
@@ -292,9 +288,7 @@ def reachable(count: int) -> list[dict[str, Any]]:
 
 
 @pytest.mark.parametrize(("unreachable", "is_held"), [(5, False), (6, True)])
-def test_a_tenth_of_the_students_may_lose_their_last_contact(
-    warehouse: sa.Engine, unreachable: int, is_held: bool
-) -> None:
+def test_a_tenth_of_the_students_may_lose_their_last_contact(warehouse, unreachable, is_held):
     publish_night(warehouse, 0, snapshot(*reachable(50)))
     tonight = reachable(50)
     tonight[0]["parents"] = {}  # the parent is gone
@@ -314,9 +308,7 @@ def test_a_tenth_of_the_students_may_lose_their_last_contact(
         )
 
 
-def test_a_student_with_another_contact_or_none_to_lose_or_who_is_gone_or_kept_loses_none(
-    warehouse: sa.Engine,
-) -> None:
+def test_a_student_with_another_contact_or_none_to_lose_or_who_is_gone_or_kept_loses_none(warehouse):
     def with_parents(student_id: int, **parents: dict[str, str]) -> dict[str, Any]:
         return student(student_id, parents={int(name[1:]): facts for name, facts in parents.items()})
 
@@ -347,7 +339,7 @@ def test_a_student_with_another_contact_or_none_to_lose_or_who_is_gone_or_kept_l
     assert published.verdict.numbers["contacts_lost"] == 1
 
 
-def test_four_students_may_lose_their_contacts_in_any_district_and_five_may_not(warehouse: sa.Engine) -> None:
+def test_four_students_may_lose_their_contacts_in_any_district_and_five_may_not(warehouse):
     def losing(count: int) -> FewStudents:
         return snapshot(*(family(n) for n in range(1, count + 1)), *reachable(9)[count:])
 
@@ -356,7 +348,7 @@ def test_four_students_may_lose_their_contacts_in_any_district_and_five_may_not(
     publish_night(warehouse, 1, losing(4), gate=gate_of())
 
 
-def test_parents_who_give_way_to_others_are_changed_demographics(warehouse: sa.Engine) -> None:
+def test_parents_who_give_way_to_others_are_changed_demographics(warehouse):
     """And those of a student who is gone are not: that student is dropped."""
 
     def families(first_parent: int, gone: int = 0) -> FewStudents:
@@ -374,8 +366,8 @@ def test_parents_who_give_way_to_others_are_changed_demographics(warehouse: sa.E
     [(2, 200, False), (3, 200, True), (1, 10, False), (2, 10, True)],
 )
 def test_a_hundredth_of_the_enrollment_rows_may_be_quarantined(
-    warehouse: sa.Engine, quarantined: int, enrollment_rows: int, is_held: bool
-) -> None:
+    warehouse, quarantined, enrollment_rows, is_held
+):
     publish_night(warehouse, 0, school(5))
     gate = gate_of(quarantined=quarantined, enrollment_rows=enrollment_rows)
     done = try_night(warehouse, 1, school(6), gate=gate)
@@ -388,9 +380,7 @@ def test_a_hundredth_of_the_enrollment_rows_may_be_quarantined(
 @pytest.mark.parametrize(
     ("count", "carried_over", "is_held"), [(250, 25, False), (250, 26, True), (26, 5, False), (26, 6, True)]
 )
-def test_a_tenth_of_the_students_may_be_unreadable(
-    warehouse: sa.Engine, count: int, carried_over: int, is_held: bool
-) -> None:
+def test_a_tenth_of_the_students_may_be_unreadable(warehouse, count, carried_over, is_held):
     publish_night(warehouse, 0, school(count))
     strangers = range(1001, 1101)  # who were never published keep nothing
     tonight = school(count, carried_over=[*range(1, carried_over + 1), *strangers])
@@ -405,9 +395,7 @@ def test_a_tenth_of_the_students_may_be_unreadable(
 
 
 @pytest.mark.parametrize(("rows_before", "is_held"), [(4, False), (5, True)])
-def test_a_list_that_comes_without_a_row_is_held_if_it_had_five(
-    warehouse: sa.Engine, rows_before: int, is_held: bool
-) -> None:
+def test_a_list_that_comes_without_a_row_is_held_if_it_had_five(warehouse, rows_before, is_held):
     publish_night(warehouse, 0, school(5))
     gate = replace(gate_of(), emptied=lambda _: {"Demographics/NamePhone": rows_before})
     done = try_night(warehouse, 1, school(6), gate=gate)
@@ -421,7 +409,7 @@ def test_a_list_that_comes_without_a_row_is_held_if_it_had_five(
 # -- when the gate is not asked, and what it is told --
 
 
-def test_the_first_snapshot_of_a_district_and_the_same_content_again_pass(warehouse: sa.Engine) -> None:
+def test_the_first_snapshot_of_a_district_and_the_same_content_again_pass(warehouse):
     gate = gate_of(quarantined=9, enrollment_rows=10)
     assert publish_night(warehouse, 0, school(30, inactive=30), gate=gate).verdict is None
     assert publish_night(warehouse, 0, school(30, inactive=30), gate=gate).verdict is None
@@ -429,7 +417,7 @@ def test_the_first_snapshot_of_a_district_and_the_same_content_again_pass(wareho
     hold_night(warehouse, 2, school(31, inactive=30), gate)
 
 
-def test_a_night_that_is_run_again_is_compared_with_what_is_published_now(warehouse: sa.Engine) -> None:
+def test_a_night_that_is_run_again_is_compared_with_what_is_published_now(warehouse):
     publish_night(warehouse, 0, school(100))
     publish_night(warehouse, 1, school(100, gone=18))
     again = publish_night(warehouse, 1, school(100, gone=19), gate=gate_of())
@@ -439,26 +427,26 @@ def test_a_night_that_is_run_again_is_compared_with_what_is_published_now(wareho
     hold_night(warehouse, 1, school(100, gone=21, inactive=30), gate_of())
 
 
-def test_without_a_gate_nothing_is_held(warehouse: sa.Engine) -> None:
+def test_without_a_gate_nothing_is_held(warehouse):
     publish_night(warehouse, 0, school(30))
     published = publish_night(warehouse, 1, snapshot())
     assert (published.students, published.dropped, published.verdict) == (0, 30, None)
 
 
-def test_a_districts_own_limits_decide(warehouse: sa.Engine) -> None:
+def test_a_districts_own_limits_decide(warehouse):
     publish_night(warehouse, 0, school(100))
     hold_night(warehouse, 1, school(100, gone=4), gate_of(dropped=3, dropped_least=0))
     hold_night(warehouse, 1, school(100, gone=40), gate_of(dropped=39.9))
     assert publish_night(warehouse, 1, school(100, gone=40), gate=gate_of(dropped=40)).removed == 40
 
 
-def test_a_share_that_is_just_above_the_limit_does_not_read_like_the_limit(warehouse: sa.Engine) -> None:
+def test_a_share_that_is_just_above_the_limit_does_not_read_like_the_limit(warehouse):
     publish_night(warehouse, 0, school(5))
     held = hold_night(warehouse, 1, school(6), gate_of(quarantined=1001, enrollment_rows=100_000))
     assert "1,001 of 100,000 enrollment rows (1.001%)" in held.reason
 
 
-def test_several_reasons_are_all_told(warehouse: sa.Engine) -> None:
+def test_several_reasons_are_all_told(warehouse):
     publish_night(warehouse, 0, school(30))
     held = hold_night(warehouse, 1, school(30, gone=29), gate_of(quarantined=9, enrollment_rows=10))
     assert len(held.verdict.reasons) == 2
@@ -478,12 +466,12 @@ def test_several_reasons_are_all_told(warehouse: sa.Engine) -> None:
         ({"dropped_least": -1}, "the limit dropped_least is a number of students"),
     ],
 )
-def test_limits_that_make_no_sense_are_refused(changed: dict, message: str) -> None:
+def test_limits_that_make_no_sense_are_refused(changed, message):
     with pytest.raises(ValueError, match=message):
         Limits.of(changed)
 
 
-def test_limits_are_the_usual_ones_but_for_those_that_differ() -> None:
+def test_limits_are_the_usual_ones_but_for_those_that_differ():
     assert Limits().values == {
         "dropped": 10.0,
         "dropped_least": 25,
@@ -505,17 +493,13 @@ def test_limits_are_the_usual_ones_but_for_those_that_differ() -> None:
     ("published", "dropped", "held"),
     [(26, 24, True), (26, 6, True), (26, 5, False), (12, 3, True), (12, 2, False), (1000, 101, True)],
 )
-def test_a_fifth_of_a_small_district_is_enough_to_hold_it(
-    warehouse: sa.Engine, published: int, dropped: int, held: bool
-) -> None:
+def test_a_fifth_of_a_small_district_is_enough_to_hold_it(warehouse, published, dropped, held):
     publish_night(warehouse, 0, snapshot(*(student(n) for n in range(published))))
     left = snapshot(*(student(n) for n in range(dropped, published)))
     assert isinstance(try_night(warehouse, 1, left, gate=gate_of()), Held) == held
 
 
-def test_students_who_left_last_year_do_not_hide_that_all_enrolled_ones_are_gone(
-    warehouse: sa.Engine,
-) -> None:
+def test_students_who_left_last_year_do_not_hide_that_all_enrolled_ones_are_gone(warehouse):
     """A fifth is taken of the students that the share is about, not of everybody who is published."""
     leavers = [student(n, status="INACTIVE") for n in range(100, 201)]
     publish_night(warehouse, 0, snapshot(*(student(n) for n in range(24)), *leavers))
@@ -526,9 +510,7 @@ def test_students_who_left_last_year_do_not_hide_that_all_enrolled_ones_are_gone
     ("published", "added", "held"),
     [(100, 31, True), (100, 30, False), (6, 3, True), (6, 2, False), (50, 16, True)],
 )
-def test_too_many_new_students_in_one_night_are_held(
-    warehouse: sa.Engine, published: int, added: int, held: bool
-) -> None:
+def test_too_many_new_students_in_one_night_are_held(warehouse, published, added, held):
     publish_night(warehouse, 0, snapshot(*(student(n) for n in range(published))))
     grown = snapshot(*(student(n) for n in range(published + added)))
     outcome = try_night(warehouse, 1, grown, gate=gate_of())
@@ -538,9 +520,7 @@ def test_too_many_new_students_in_one_night_are_held(
         assert "one entity too many" in outcome.next_step
 
 
-def test_a_limit_that_is_added_to_the_table_holds_and_is_shown_and_can_be_set(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_a_limit_that_is_added_to_the_table_holds_and_is_shown_and_can_be_set(monkeypatch):
     """One row in the table of limits and one counted number: nothing else knows a limit by its name."""
     moved = Limit(
         name="moved",

@@ -20,7 +20,7 @@ def hashes(found: list[tuple]) -> list[int]:
     return row_hashes(pa.table(arrays, names=list("abcd"))).tolist()
 
 
-def test_hashes_are_what_they_were_when_they_were_first_stored() -> None:
+def test_hashes_are_what_they_were_when_they_were_first_stored():
     """Another result costs a comparison of every row of every district: never by accident."""
     table = pa.table(
         {
@@ -34,14 +34,14 @@ def test_hashes_are_what_they_were_when_they_were_first_stored() -> None:
 
 
 @given(st.lists(rows, min_size=1, max_size=20))
-def test_rows_hash_equally_exactly_when_they_are_equal(found: list[tuple]) -> None:
+def test_rows_hash_equally_exactly_when_they_are_equal(found):
     result = hashes(found)
     assert len(set(result)) == len(set(map(repr, found)))
     assert [hashes([row])[0] for row in found] == result  # whatever rows stand beside them
 
 
 @given(st.lists(rows, min_size=2, max_size=20), st.data())
-def test_chunks_and_slices_make_no_difference(found: list[tuple], data: st.DataObject) -> None:
+def test_chunks_and_slices_make_no_difference(found, data):
     cut = data.draw(st.integers(1, len(found) - 1))
     columns = [pa.array(column) for column in zip(*found, strict=True)]
     types = [pa.int64(), pa.string(), pa.string(), pa.bool_()]
@@ -53,7 +53,7 @@ def test_chunks_and_slices_make_no_difference(found: list[tuple], data: st.DataO
     assert np.array_equal(row_hashes(whole.slice(cut)), row_hashes(whole)[cut:])
 
 
-def test_a_text_may_move_between_columns_only_with_another_hash() -> None:
+def test_a_text_may_move_between_columns_only_with_another_hash():
     assert (
         len(
             set(
@@ -64,7 +64,7 @@ def test_a_text_may_move_between_columns_only_with_another_hash() -> None:
     )
 
 
-def test_a_very_long_text_changes_no_other_rows_hash() -> None:
+def test_a_very_long_text_changes_no_other_rows_hash():
     """Texts are padded to the longest one's length; rows beside a long one are looked at apart from it."""
     short = [(n, "x" * (n % 30), "Zoë", None) for n in range(1_000)]
     beside_a_long_one = [*short, (1, "y" * 100_000, "", None)]

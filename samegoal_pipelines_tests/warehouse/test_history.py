@@ -130,9 +130,7 @@ def day(night: int) -> date:
 
 
 @pytest.mark.parametrize(("seed", "nights"), [(1, 12), (2, 12), (3, 30)])
-def test_history_changes_and_as_of_agree_with_full_copies(
-    warehouse: sa.Engine, seed: int, nights: int
-) -> None:
+def test_history_changes_and_as_of_agree_with_full_copies(warehouse, seed, nights):
     """Students come, go, return, change and are carried over; nights are skipped, and run again otherwise."""
     draw = random.Random(seed)
     found = Warehouse(warehouse)

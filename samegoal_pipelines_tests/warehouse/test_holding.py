@@ -37,9 +37,7 @@ def school(count: int) -> FewStudents:
 
 
 @pytest.mark.parametrize("night", [1, 2], ids=["the published night again", "the next night"])
-def test_a_hold_leaves_every_published_byte_and_counts_what_publishing_would_have_done(
-    warehouse: sa.Engine, night: int
-) -> None:
+def test_a_hold_leaves_every_published_byte_and_counts_what_publishing_would_have_done(warehouse, night):
     families = [student(n, parents={n: {"email": "x@example.org"}}) for n in range(1, 41)]
     last = [*families, student(50, status="INACTIVE"), student(51)]
     tonight = snapshot(
@@ -80,7 +78,7 @@ def test_a_hold_leaves_every_published_byte_and_counts_what_publishing_would_hav
     assert attempt.notes == ["the field is not granted"]
 
 
-def test_what_is_held_is_stored_before_the_hold_is_recorded(warehouse: sa.Engine) -> None:
+def test_what_is_held_is_stored_before_the_hold_is_recorded(warehouse):
     stored: list[list[tuple]] = []
     publish_night(warehouse, 0, school(30))
     publish_night(warehouse, 1, school(29), gate=gate_of(), on_hold=lambda: stored.append([("passed",)]))
@@ -93,7 +91,7 @@ def test_what_is_held_is_stored_before_the_hold_is_recorded(warehouse: sa.Engine
     assert attempts(warehouse, "state")[-1] == ("held",)
 
 
-def test_a_hold_whose_content_cannot_be_stored_leaves_nothing(warehouse: sa.Engine) -> None:
+def test_a_hold_whose_content_cannot_be_stored_leaves_nothing(warehouse):
     publish_night(warehouse, 0, school(30))
     before, before_attempts = everything(warehouse), attempts(warehouse, "state", "run_id")
 
@@ -106,7 +104,7 @@ def test_a_hold_whose_content_cannot_be_stored_leaves_nothing(warehouse: sa.Engi
     assert attempts(warehouse, "state", "run_id") == before_attempts
 
 
-def test_a_failure_after_the_hold_does_not_hide_the_hold(warehouse: sa.Engine) -> None:
+def test_a_failure_after_the_hold_does_not_hide_the_hold(warehouse):
     publish_night(warehouse, 0, school(30))
     held = hold_night(warehouse, 1, snapshot(), gate_of(), run_id="held")
     record_failure(
@@ -120,9 +118,7 @@ def test_a_failure_after_the_hold_does_not_hide_the_hold(warehouse: sa.Engine) -
     assert attempts(warehouse, "state", "held_reason")[-1] == ("held", held.reason)
 
 
-def test_a_run_that_is_held_on_a_second_try_does_not_unpublish_what_it_published(
-    warehouse: sa.Engine,
-) -> None:
+def test_a_run_that_is_held_on_a_second_try_does_not_unpublish_what_it_published(warehouse):
     publish_night(warehouse, 0, school(30), run_id="one")
     before = everything(warehouse)
     with pytest.raises(
@@ -156,7 +152,7 @@ def hold_with(warehouse: sa.Engine, **withheld: pd.DataFrame) -> Held:
     return hold_night(warehouse, 1, snapshot(), gate_of(), **withheld)
 
 
-def test_a_hold_removes_newly_restricted_contacts_from_the_published_rows(warehouse: sa.Engine) -> None:
+def test_a_hold_removes_newly_restricted_contacts_from_the_published_rows(warehouse):
     publish_night(warehouse, 0, FAMILY)
     held = hold_with(warehouse, restricted=pairs((1, 10), (1, 11), (1, 12), (3, 13)))
     assert rows(warehouse, PARENTS) == [
@@ -172,7 +168,7 @@ def test_a_hold_removes_newly_restricted_contacts_from_the_published_rows(wareho
     assert "removed from what is published" not in again.reason
 
 
-def test_a_hold_removes_newly_confidential_phones_from_the_published_rows(warehouse: sa.Engine) -> None:
+def test_a_hold_removes_newly_confidential_phones_from_the_published_rows(warehouse):
     publish_night(warehouse, 0, FAMILY)
     numbers = phones((1, None, "5125550101"), (None, 10, "5125550101"), (None, 11, "5125550101"))
     held = hold_with(warehouse, confidential=numbers)
@@ -184,9 +180,7 @@ def test_a_hold_removes_newly_confidential_phones_from_the_published_rows(wareho
     assert held.reason.endswith("; removed from the published rows: 3 newly confidential phones")
 
 
-def test_what_a_hold_hides_is_a_change_of_the_published_night_and_comes_back_only_with_a_new_one(
-    warehouse: sa.Engine,
-) -> None:
+def test_what_a_hold_hides_is_a_change_of_the_published_night_and_comes_back_only_with_a_new_one(warehouse):
     publish_night(warehouse, 0, FAMILY)
     publish_night(warehouse, 1, FAMILY)
     hold_night(warehouse, 2, snapshot(), gate_of(), restricted=pairs((1, 10)))
@@ -199,9 +193,7 @@ def test_what_a_hold_hides_is_a_change_of_the_published_night_and_comes_back_onl
     assert rows(warehouse, PARENTS)[0] == (1, 10, None, "x@example.org", "(512) 555-0101")
 
 
-def test_what_is_held_is_stored_while_the_district_is_not_locked(
-    warehouse: sa.Engine, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_is_held_is_stored_while_the_district_is_not_locked(warehouse, monkeypatch):
     """Reading and writing landed files may take minutes; nobody waits for that."""
     monkeypatch.setattr(session, "LOCK_SECONDS", 1)
     calls: list[str] = []

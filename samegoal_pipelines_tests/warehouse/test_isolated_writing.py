@@ -1,17 +1,14 @@
 """Nobody writes another district's rows: every table of the catalogue, role by role."""
 
 import json
-from pathlib import Path
 
 import pytest
-import sqlalchemy as sa
 
 from samegoal_pipelines.warehouse.roles import Role
 from samegoal_pipelines_tests.warehouse.role_fixtures import (
     OURS,
     THEIRS,
     WITHOUT_DISTRICTS,
-    Act,
     as_json,
     contents,
     count,
@@ -26,9 +23,7 @@ from samegoal_pipelines_tests.warehouse.role_fixtures import (
 
 
 @pytest.mark.parametrize("role", [Role.WRITER, Role.OWNER])
-def test_who_writes_one_district_reaches_no_other(
-    act: Act, warehouse: sa.Engine, tmp_path: Path, role: Role
-) -> None:
+def test_who_writes_one_district_reaches_no_other(act, warehouse, tmp_path, role):
     fill(warehouse, tmp_path)
     before = contents(warehouse)
     with act(role, OURS, warehouse) as connection:
@@ -50,9 +45,7 @@ def test_who_writes_one_district_reaches_no_other(
 
 @pytest.mark.parametrize("named", [None, "", "grand-bend' or '1'='1"])
 @pytest.mark.parametrize("role", [Role.WRITER, Role.OWNER])
-def test_who_names_no_district_writes_nothing(
-    act: Act, two_districts: sa.Engine, role: Role, named: str | None
-) -> None:
+def test_who_names_no_district_writes_nothing(act, two_districts, role, named):
     with act(role, named) as connection:
         for table in guarded(two_districts):
             assert districts_in(connection, f"samegoal.{table}") == set(), table
@@ -63,7 +56,7 @@ def test_who_names_no_district_writes_nothing(
             assert count(connection, f"delete from samegoal.{table}") == 0, table
 
 
-def test_a_writer_changes_no_table_and_empties_none_at_once(act: Act, two_districts: sa.Engine) -> None:
+def test_a_writer_changes_no_table_and_empties_none_at_once(act, two_districts):
     with act(Role.WRITER, OURS) as connection:
         for table in relations(two_districts, "r"):
             for statement in (
@@ -75,9 +68,7 @@ def test_a_writer_changes_no_table_and_empties_none_at_once(act: Act, two_distri
                 assert is_refused(connection, statement), statement
 
 
-def test_an_operator_reads_every_district_but_no_credentials_and_writes_nothing(
-    act: Act, two_districts: sa.Engine
-) -> None:
+def test_an_operator_reads_every_district_but_no_credentials_and_writes_nothing(act, two_districts):
     for named in (None, OURS):
         with act(Role.OPERATOR, named) as connection:
             for name, source in sources(two_districts).items():

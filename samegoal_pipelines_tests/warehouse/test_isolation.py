@@ -11,7 +11,6 @@ from samegoal_pipelines_tests.warehouse.role_fixtures import (
     OURS,
     THEIRS,
     WITHOUT_DISTRICTS,
-    Act,
     districts_in,
     guarded,
     is_refused,
@@ -24,7 +23,7 @@ from samegoal_pipelines_tests.warehouse.role_fixtures import (
 # -- what the catalogue must say of every table, view and function, also of those to come --
 
 
-def test_every_table_with_districts_is_under_forced_row_level_security(two_districts: sa.Engine) -> None:
+def test_every_table_with_districts_is_under_forced_row_level_security(two_districts):
     secured = rows(
         two_districts,
         "select relname from pg_class where relnamespace = 'samegoal'::regnamespace"
@@ -34,7 +33,7 @@ def test_every_table_with_districts_is_under_forced_row_level_security(two_distr
     assert set(relations(two_districts, "rmfp")) - set(guarded(two_districts)) == WITHOUT_DISTRICTS
 
 
-def test_no_policy_but_the_two_lets_anybody_in(two_districts: sa.Engine) -> None:
+def test_no_policy_but_the_two_lets_anybody_in(two_districts):
     found = set(
         rows(
             two_districts,
@@ -66,9 +65,7 @@ def test_no_policy_but_the_two_lets_anybody_in(two_districts: sa.Engine) -> None
     }
 
 
-def test_views_show_no_row_that_they_leave_out_and_functions_have_their_callers_rights(
-    two_districts: sa.Engine,
-) -> None:
+def test_views_show_no_row_that_they_leave_out_and_functions_have_their_callers_rights(two_districts):
     leaky = rows(
         two_districts,
         "select relname from pg_class where relnamespace = 'samegoal'::regnamespace and relkind in ('v', 'm')"
@@ -78,7 +75,7 @@ def test_views_show_no_row_that_they_leave_out_and_functions_have_their_callers_
     assert leaky == []
 
 
-def test_everything_belongs_to_the_owner_and_nobody_else_has_a_right_to_it(two_districts: sa.Engine) -> None:
+def test_everything_belongs_to_the_owner_and_nobody_else_has_a_right_to_it(two_districts):
     objects = """
         select relowner as owner, coalesce(relacl, acldefault('r', relowner)) as acl
         from pg_class where relnamespace = 'samegoal'::regnamespace and relkind <> 'i'
@@ -100,7 +97,7 @@ def test_everything_belongs_to_the_owner_and_nobody_else_has_a_right_to_it(two_d
     assert {name for (name,) in grantees} == set(Role)
 
 
-def test_no_role_may_step_around_the_rules(two_districts: sa.Engine) -> None:
+def test_no_role_may_step_around_the_rules(two_districts):
     found = rows(
         two_districts,
         """
@@ -113,7 +110,7 @@ def test_no_role_may_step_around_the_rules(two_districts: sa.Engine) -> None:
     assert found == []
 
 
-def test_each_district_has_rows_wherever_these_tests_look(two_districts: sa.Engine) -> None:
+def test_each_district_has_rows_wherever_these_tests_look(two_districts):
     """A table to come must be filled above, or the tests below would prove nothing of it."""
     for name, source in sources(two_districts).items():
         if name not in WITHOUT_DISTRICTS:
@@ -124,7 +121,7 @@ def test_each_district_has_rows_wherever_these_tests_look(two_districts: sa.Engi
 # -- the reader --
 
 
-def test_a_reader_may_read_seven_things_and_call_one_function(two_districts: sa.Engine) -> None:
+def test_a_reader_may_read_seven_things_and_call_one_function(two_districts):
     """By the catalogue, so that what a later migration makes is in this test: also column by column."""
     readable = rows(
         two_districts,
@@ -143,18 +140,14 @@ def test_a_reader_may_read_seven_things_and_call_one_function(two_districts: sa.
 
 
 @pytest.mark.parametrize("role", [Role.OPERATOR, Role.WRITER, Role.OWNER, Role.READER])
-def test_the_views_show_each_role_the_districts_that_it_may_see(
-    act: Act, two_districts: sa.Engine, role: Role
-) -> None:
+def test_the_views_show_each_role_the_districts_that_it_may_see(act, two_districts, role):
     seen = {OURS, THEIRS} if role is Role.OPERATOR else {OURS}
     with act(role, OURS) as connection:
         for view in ("student_status", "student_demographics", "parent_demographics", "student_details"):
             assert districts_in(connection, f"samegoal.{view}") == seen, view
 
 
-def test_no_condition_of_a_readers_own_sees_what_was_published_before(
-    act: Act, two_districts: sa.Engine
-) -> None:
+def test_no_condition_of_a_readers_own_sees_what_was_published_before(act, two_districts):
     """Ana was in no grade on the first night, and is in the fourth now; Ben is gone."""
     notices: list[str] = []
     with act(Role.READER, OURS) as connection:
@@ -172,14 +165,14 @@ def test_no_condition_of_a_readers_own_sees_what_was_published_before(
     assert '"student_id":102' not in seen
 
 
-def test_a_reader_sees_the_district_that_it_names_and_no_other(act: Act, two_districts: sa.Engine) -> None:
+def test_a_reader_sees_the_district_that_it_names_and_no_other(act, two_districts):
     with act(Role.READER, OURS) as connection:
         found = {name: districts_in(connection, source) for name, source in sources(two_districts).items()}
     assert {name for name, seen in found.items() if seen is not None} == FOR_READERS
     assert {name: seen for name, seen in found.items() if seen not in (None, {OURS})} == {}
 
 
-def test_a_reader_who_names_no_district_sees_nothing(act: Act, two_districts: sa.Engine) -> None:
+def test_a_reader_who_names_no_district_sees_nothing(act, two_districts):
     with act(Role.READER) as connection:
         found = {name: districts_in(connection, source) for name, source in sources(two_districts).items()}
     assert {name: seen for name, seen in found.items() if seen} == {}
@@ -204,7 +197,7 @@ STRANGE = (
 )
 
 
-def test_sql_and_patterns_in_a_district_id_show_nothing(act: Act, two_districts: sa.Engine) -> None:
+def test_sql_and_patterns_in_a_district_id_show_nothing(act, two_districts):
     from_all = sources(two_districts)
     for named in STRANGE:
         with act(Role.READER, named) as connection:
@@ -212,7 +205,7 @@ def test_sql_and_patterns_in_a_district_id_show_nothing(act: Act, two_districts:
         assert {name: seen for name, seen in found.items() if seen} == {}, named
 
 
-def test_a_reader_writes_nothing(act: Act, two_districts: sa.Engine) -> None:
+def test_a_reader_writes_nothing(act, two_districts):
     rights = "has_table_privilege(:name, 'insert, update, delete, truncate, references, trigger')"
     rights += " or has_any_column_privilege(:name, 'insert, update, references')"
     with act(Role.READER, OURS) as connection:
@@ -252,13 +245,13 @@ FORBIDDEN = (
 )
 
 
-def test_a_reader_makes_and_changes_nothing(act: Act) -> None:
+def test_a_reader_makes_and_changes_nothing(act):
     with act(Role.READER, OURS) as connection:
         for statement in FORBIDDEN:
             assert is_refused(connection, statement), statement
 
 
-def test_whoever_logs_in_as_a_role_cannot_take_on_another(two_districts: sa.Engine) -> None:
+def test_whoever_logs_in_as_a_role_cannot_take_on_another(two_districts):
     for role in Role:
         engine = login(two_districts, role)
         with engine.connect() as connection:
@@ -270,9 +263,7 @@ def test_whoever_logs_in_as_a_role_cannot_take_on_another(two_districts: sa.Engi
         engine.dispose()
 
 
-def test_switching_row_level_security_off_is_an_error_and_shows_nothing(
-    act: Act, two_districts: sa.Engine
-) -> None:
+def test_switching_row_level_security_off_is_an_error_and_shows_nothing(act, two_districts):
     with act(Role.READER, OURS) as connection:
         connection.execute(sa.text("set local row_security = off"))
         found = {districts_in(connection, source) for source in sources(two_districts).values()}
@@ -290,9 +281,7 @@ _PEEK = """
 
 
 @pytest.mark.parametrize("named", [OURS, None])
-def test_conditions_that_speak_of_what_they_see_see_no_other_district(
-    act: Act, two_districts: sa.Engine, named: str | None
-) -> None:
+def test_conditions_that_speak_of_what_they_see_see_no_other_district(act, two_districts, named):
     """Neither a cheap function of one's own nor an error may be evaluated before the rule of districts."""
     notices: list[str] = []
     with act(Role.READER, named) as connection:
@@ -315,7 +304,7 @@ def test_conditions_that_speak_of_what_they_see_see_no_other_district(
     assert not any(THEIRS in notice for notice in notices)
 
 
-def test_what_postgres_remembers_of_columns_shows_no_value(act: Act, two_districts: sa.Engine) -> None:
+def test_what_postgres_remembers_of_columns_shows_no_value(act, two_districts):
     with two_districts.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         connection.execute(sa.text("analyze"))
         kept = "select from pg_stats where schemaname = 'samegoal' and attname = 'district_id'"
@@ -328,9 +317,7 @@ def test_what_postgres_remembers_of_columns_shows_no_value(act: Act, two_distric
 
 
 @pytest.mark.parametrize("role", [Role.READER, Role.WRITER])
-def test_a_pooled_session_forgets_the_district_with_the_transaction(
-    two_districts: sa.Engine, role: Role
-) -> None:
+def test_a_pooled_session_forgets_the_district_with_the_transaction(two_districts, role):
     engine = login(two_districts, role)
     seen, sessions = [], set()
     for named in (OURS, None, THEIRS, None):

@@ -186,7 +186,7 @@ def disturbed(engine: sa.Engine, before: int, what: Callable[[int], None]) -> It
 
 
 @pytest.mark.slow
-def test_kills_at_random_moments_leave_all_old_or_all_new(warehouse: sa.Engine) -> None:
+def test_kills_at_random_moments_leave_all_old_or_all_new(warehouse):
     """A few kills in a row, each of the next run; then a run that nobody kills finishes."""
     draw = random.Random(200)
     kills, seconds = 0, 0.1
@@ -210,7 +210,7 @@ def test_kills_at_random_moments_leave_all_old_or_all_new(warehouse: sa.Engine) 
 
 
 @pytest.mark.slow
-def test_a_kill_between_any_two_statements_leaves_all_old_or_all_new(warehouse: sa.Engine) -> None:
+def test_a_kill_between_any_two_statements_leaves_all_old_or_all_new(warehouse):
     """Of the second run of a second night, which has the most to do."""
     for number in (0, RERUNS):
         publish_number(warehouse, number, OURS, f"before {number}")
@@ -239,7 +239,7 @@ def wait_for_the_dead(engine: sa.Engine) -> None:
 
 
 @pytest.mark.slow
-def test_a_session_that_the_server_ends_in_the_middle_has_published_nothing(warehouse: sa.Engine) -> None:
+def test_a_session_that_the_server_ends_in_the_middle_has_published_nothing(warehouse):
     publish_number(warehouse, 0, OURS, "before")
     old = published_undisturbed(warehouse, 0)
     new = published_undisturbed(warehouse, RERUNS)
@@ -267,9 +267,7 @@ def same_database(engine: sa.Engine) -> sa.Engine:
     return warehouse_engine.connect(engine.url.render_as_string(hide_password=False))
 
 
-def test_a_run_that_lost_its_session_cannot_publish_over_the_one_that_came_after(
-    warehouse: sa.Engine,
-) -> None:
+def test_a_run_that_lost_its_session_cannot_publish_over_the_one_that_came_after(warehouse):
     publish_number(warehouse, 1, OURS, "first")
     hung = same_database(warehouse)
 

@@ -38,7 +38,7 @@ def published_students(engine: sa.Engine) -> list[tuple]:
     return rows(engine, "select student_id from samegoal.student_status order by 1")
 
 
-def test_an_older_night_is_refused(warehouse: sa.Engine) -> None:
+def test_an_older_night_is_refused(warehouse):
     publish_night(warehouse, 1, snapshot(ANA))
     before = views(warehouse)
     with pytest.raises(
@@ -50,7 +50,7 @@ def test_an_older_night_is_refused(warehouse: sa.Engine) -> None:
     assert views(warehouse) == before
 
 
-def test_a_run_that_was_overtaken_cannot_publish(warehouse: sa.Engine) -> None:
+def test_a_run_that_was_overtaken_cannot_publish(warehouse):
     """A run that hung until a second run of the night was done must not put older rows in its place."""
     publish_night(warehouse, 0, snapshot(ANA), run_id="second")
     with pytest.raises(
@@ -67,9 +67,7 @@ def test_a_run_that_was_overtaken_cannot_publish(warehouse: sa.Engine) -> None:
     assert published_students(warehouse) == [(1,)]
 
 
-def test_a_second_writer_waits_and_then_says_so(
-    warehouse: sa.Engine, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_second_writer_waits_and_then_says_so(warehouse, monkeypatch):
     entered, leave = threading.Event(), threading.Event()
 
     def hang(*_: object) -> None:
@@ -93,8 +91,8 @@ def test_a_second_writer_waits_and_then_says_so(
 
 
 def test_the_lock_is_let_go_with_the_transaction_or_the_connection_and_limits_nothing_else(
-    warehouse: sa.Engine, monkeypatch: pytest.MonkeyPatch
-) -> None:
+    warehouse, monkeypatch
+):
     for _ in range(2):  # the first time of this district, and when its row is there
         with as_writer(warehouse, "grand-bend", "publishing") as holding:
             unlimited = holding.scalar(sa.text("show statement_timeout"))
@@ -120,7 +118,7 @@ def test_the_lock_is_let_go_with_the_transaction_or_the_connection_and_limits_no
     assert published_students(warehouse) == [(1,), (2,)]
 
 
-def test_a_reader_holds_up_no_publication(warehouse: sa.Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_reader_holds_up_no_publication(warehouse, monkeypatch):
     """Advisory locks are anybody's, who may log in; the row that a publication locks is not."""
     monkeypatch.setattr(session, "LOCK_SECONDS", 1)
     publish_night(warehouse, 0, snapshot(ANA))
@@ -135,7 +133,7 @@ def test_a_reader_holds_up_no_publication(warehouse: sa.Engine, monkeypatch: pyt
     assert published_students(warehouse) == [(2,)]
 
 
-def test_the_same_run_may_publish_again_after_an_unknown_commit(warehouse: sa.Engine) -> None:
+def test_the_same_run_may_publish_again_after_an_unknown_commit(warehouse):
     publish_night(warehouse, 0, snapshot(ANA), run_id="one")
     publish_night(warehouse, 0, snapshot(ANA, BEN), run_id="one")
     assert [(a.run_id, a.state, a.students) for a in last_attempts(warehouse, "grand-bend")] == [
@@ -166,7 +164,7 @@ def register(engine: sa.Engine) -> None:
         )
 
 
-def test_a_run_that_outlived_the_erasure_of_its_district_leaves_nothing(warehouse: sa.Engine) -> None:
+def test_a_run_that_outlived_the_erasure_of_its_district_leaves_nothing(warehouse):
     """Neither rows nor a reason may come back of a district whose every row was promised to be gone."""
     for again in (False, True):
         erase(warehouse, "2026-09-01 07:00Z")  # the run below began an hour before
@@ -189,7 +187,7 @@ def test_a_run_that_outlived_the_erasure_of_its_district_leaves_nothing(warehous
         assert last_attempts(warehouse) == []
 
 
-def test_a_district_that_was_registered_again_after_its_erasure_is_published(warehouse: sa.Engine) -> None:
+def test_a_district_that_was_registered_again_after_its_erasure_is_published(warehouse):
     erase(warehouse, "2026-09-01 05:00Z")
     with pytest.raises(DistrictErasedError):
         publish_night(warehouse, 0, snapshot(ANA))  # not registered: nobody can have asked for this

@@ -87,7 +87,7 @@ LOGINS = {
 
 
 @pytest.mark.parametrize("kind", LOGINS)
-def test_a_login_that_is_no_superuser_migrates_and_publishes(customer: Customer, kind: str) -> None:
+def test_a_login_that_is_no_superuser_migrates_and_publishes(customer, kind):
     login, given = LOGINS[kind]
     warehouse = customer(*given, login=login)
     warehouse_engine.migrate(warehouse)
@@ -131,9 +131,7 @@ def later_version(tmp_path: Path) -> Path:
     return folder
 
 
-def test_what_a_later_migration_makes_is_the_owners_and_guarded(
-    customer: Customer, monkeypatch: pytest.MonkeyPatch, later_version: Path
-) -> None:
+def test_what_a_later_migration_makes_is_the_owners_and_guarded(customer, monkeypatch, later_version):
     """The login is a member of the owner; what it makes belongs to the owner, and not to the login."""
     warehouse = customer(BEFOREHAND, TO_THE_LOGIN, login="login noinherit")
     warehouse_engine.migrate(warehouse)
@@ -144,8 +142,8 @@ def test_what_a_later_migration_makes_is_the_owners_and_guarded(
 
 
 def test_a_new_database_has_the_declared_tables_and_skips_the_later_steps(
-    customer: Customer, monkeypatch: pytest.MonkeyPatch, later_version: Path
-) -> None:
+    customer, monkeypatch, later_version
+):
     warehouse = customer(login="login createrole")
     monkeypatch.setattr(warehouse_engine, "MIGRATIONS", later_version)
     warehouse_engine.migrate(warehouse)
@@ -154,9 +152,7 @@ def test_a_new_database_has_the_declared_tables_and_skips_the_later_steps(
 
 
 @pytest.mark.parametrize("given", [(), (BEFOREHAND,), (BEFOREHAND, "grant samegoal_writer to pipeline")])
-def test_a_login_without_the_roles_is_told_what_an_administrator_has_to_do(
-    customer: Customer, given: tuple[str, ...]
-) -> None:
+def test_a_login_without_the_roles_is_told_what_an_administrator_has_to_do(customer, given):
     warehouse = customer(*given)
     with pytest.raises(WarehouseError) as caught:
         warehouse_engine.migrate(warehouse)
@@ -169,7 +165,7 @@ def test_a_login_without_the_roles_is_told_what_an_administrator_has_to_do(
     assert rows(warehouse, "select to_regnamespace('samegoal')") == [(None,)]
 
 
-def test_publishing_needs_no_right_that_everybody_has_by_default(customer: Customer) -> None:
+def test_publishing_needs_no_right_that_everybody_has_by_default(customer):
     """Careful administrators take `temporary` and `public` from everybody."""
     warehouse = customer(login="login createrole")
     owner = "alter database warehouse owner to pipeline; revoke all on database warehouse from public"
@@ -214,9 +210,7 @@ FIRST_ROWS = """
 
 
 @pytest.mark.parametrize("kind", ["may make roles", "finds the roles made and inherits nothing"])
-def test_rows_outlive_a_migration_and_the_views_show_them(
-    customer: Customer, monkeypatch: pytest.MonkeyPatch, later_version: Path, kind: str
-) -> None:
+def test_rows_outlive_a_migration_and_the_views_show_them(customer, monkeypatch, later_version, kind):
     login, given = LOGINS[kind]
     warehouse = customer(*given, login=login)
     warehouse_engine.migrate(warehouse)

@@ -50,7 +50,7 @@ def columns(engine: sa.Engine, table: str) -> list[str]:
 
 
 @pytest.mark.parametrize("view", ["student_status", "student_demographics", "parent_demographics"])
-def test_views_have_exactly_the_columns_that_the_outside_relies_on(warehouse: sa.Engine, view: str) -> None:
+def test_views_have_exactly_the_columns_that_the_outside_relies_on(warehouse, view):
     expected = INTERFACE[view]
     assert columns(warehouse, view) == expected
     history = columns(warehouse, f"{view}_history")
@@ -58,17 +58,17 @@ def test_views_have_exactly_the_columns_that_the_outside_relies_on(warehouse: sa
 
 
 @pytest.mark.parametrize("table", ["snapshots", "student_changes"])
-def test_tables_begin_with_the_columns_that_the_outside_relies_on(warehouse: sa.Engine, table: str) -> None:
+def test_tables_begin_with_the_columns_that_the_outside_relies_on(warehouse, table):
     expected = INTERFACE[table]
     assert columns(warehouse, table)[: len(expected)] == expected
 
 
-def test_student_details_has_every_column_of_status_and_demographics_once(warehouse: sa.Engine) -> None:
+def test_student_details_has_every_column_of_status_and_demographics_once(warehouse):
     expected = {*INTERFACE["student_status"], *INTERFACE["student_demographics"], "parents"}
     assert sorted(columns(warehouse, "student_details")) == sorted(expected)
 
 
-def test_every_table_view_and_column_explains_itself(warehouse: sa.Engine) -> None:
+def test_every_table_view_and_column_explains_itself(warehouse):
     """Shown by psql."""
     inspector = sa.inspect(warehouse)
     names = [*inspector.get_table_names("samegoal"), *inspector.get_view_names("samegoal")]
@@ -78,11 +78,11 @@ def test_every_table_view_and_column_explains_itself(warehouse: sa.Engine) -> No
             assert column["comment"], f"{name}.{column['name']}"
 
 
-def test_districts_hold_no_secret(warehouse: sa.Engine) -> None:
+def test_districts_hold_no_secret(warehouse):
     assert not {"client_key", "client_secret", "encrypted_secret"} & set(columns(warehouse, "districts"))
 
 
-def test_the_migrations_make_exactly_the_tables_that_the_program_expects(warehouse: sa.Engine) -> None:
+def test_the_migrations_make_exactly_the_tables_that_the_program_expects(warehouse):
     with warehouse.connect() as connection:
         context = MigrationContext.configure(
             connection,
@@ -111,7 +111,7 @@ def catalog(engine: sa.Engine, relation: str) -> list[tuple]:
 
 
 @pytest.mark.parametrize("view", PUBLISHED)
-def test_a_history_table_has_each_declared_column_as_declared(warehouse: sa.Engine, view: str) -> None:
+def test_a_history_table_has_each_declared_column_as_declared(warehouse, view):
     found = catalog(warehouse, f"samegoal.{view}_history")
     assert found[: -len(("snapshot_date", "valid_from", "valid_to", "row_hash"))] == [
         (column.name, TYPES[column.type], column.required, column.description)
@@ -120,7 +120,7 @@ def test_a_history_table_has_each_declared_column_as_declared(warehouse: sa.Engi
 
 
 @pytest.mark.parametrize("view", [*VIEW_COLUMNS, DETAILS])
-def test_a_view_has_each_declared_column_as_declared(warehouse: sa.Engine, view: str) -> None:
+def test_a_view_has_each_declared_column_as_declared(warehouse, view):
     declared = VIEW_COLUMNS.get(view) or details_columns()
     types = {column.name: TYPES[column.type] for column in declared} | {"parents": "json"}
     assert [(name, kind, comment) for name, kind, _, comment in catalog(warehouse, f"samegoal.{view}")] == [
@@ -128,7 +128,7 @@ def test_a_view_has_each_declared_column_as_declared(warehouse: sa.Engine, view:
     ]
 
 
-def test_several_programs_may_migrate_an_empty_database_at_once(empty_database_url: str) -> None:
+def test_several_programs_may_migrate_an_empty_database_at_once(empty_database_url):
     def migrate(_: int) -> list[str]:
         engine = warehouse_engine.connect(empty_database_url)
         warehouse_engine.migrate(engine)
@@ -140,9 +140,7 @@ def test_several_programs_may_migrate_an_empty_database_at_once(empty_database_u
         assert all(found[0] == "district_id" for found in threads.map(migrate, range(4)))
 
 
-def test_a_migration_waits_for_another_program_and_for_no_reader(
-    database_url: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_migration_waits_for_another_program_and_for_no_reader(database_url, monkeypatch):
     """Whoever may log in can take and keep an advisory lock. Only a writer can lock the row."""
     monkeypatch.setattr(warehouse_engine, "LOCK_SECONDS", 1)
     writer, program = (warehouse_engine.connect(database_url) for _ in range(2))
@@ -163,9 +161,7 @@ def test_a_migration_waits_for_another_program_and_for_no_reader(
         engine.dispose()
 
 
-def test_the_readers_limits_and_its_missing_right_to_temporary_tables_are_in_the_catalog(
-    empty_database_url: str,
-) -> None:
+def test_the_readers_limits_and_its_missing_right_to_temporary_tables_are_in_the_catalog(empty_database_url):
     warehouse = warehouse_engine.connect(empty_database_url)  # a copy of a database has not its rights
     warehouse_engine.migrate(warehouse)
     with warehouse.connect() as connection:
@@ -193,7 +189,7 @@ def test_the_readers_limits_and_its_missing_right_to_temporary_tables_are_in_the
     warehouse.dispose()
 
 
-def test_tables_of_a_newer_program_are_left_alone(database_url: str) -> None:
+def test_tables_of_a_newer_program_are_left_alone(database_url):
     warehouse = warehouse_engine.connect(database_url)
     with warehouse.begin() as connection:
         connection.execute(sa.text("update samegoal.alembic_version set version_num = '9999'"))
@@ -203,13 +199,13 @@ def test_tables_of_a_newer_program_are_left_alone(database_url: str) -> None:
         warehouse_engine.migrate(warehouse)
 
 
-def test_sessions_run_in_utc_and_say_who_they_are(warehouse: sa.Engine) -> None:
+def test_sessions_run_in_utc_and_say_who_they_are(warehouse):
     with warehouse.connect() as connection:
         assert connection.scalar(sa.text("show timezone")) == "UTC"
         assert connection.scalar(sa.text("show application_name")) == "samegoal-pipelines"
 
 
-def test_a_database_that_cannot_be_reached_is_said_in_plain_words() -> None:
+def test_a_database_that_cannot_be_reached_is_said_in_plain_words():
     engine = warehouse_engine.connect("postgresql://nobody@127.0.0.1:1/nowhere")
     with pytest.raises(WarehouseUnavailableError, match="no connection to Postgres"):
         warehouse_engine.migrate(engine)

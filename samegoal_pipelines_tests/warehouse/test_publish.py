@@ -54,7 +54,7 @@ def history(engine: sa.Engine, table: str, column: str) -> list[tuple]:
     ]
 
 
-def test_the_first_snapshot_is_what_readers_see_and_is_counted(warehouse: sa.Engine) -> None:
+def test_the_first_snapshot_is_what_readers_see_and_is_counted(warehouse):
     published = publish_night(warehouse, 0, snapshot(ANA, BEN, CAM), run_id="first")
     assert published == publishing.Published(
         students=3,
@@ -81,7 +81,7 @@ def test_the_first_snapshot_is_what_readers_see_and_is_counted(warehouse: sa.Eng
     assert last_published(warehouse, "grand-bend") == attempt
 
 
-def test_a_second_night_writes_only_what_differs_and_says_what_changed(warehouse: sa.Engine) -> None:
+def test_a_second_night_writes_only_what_differs_and_says_what_changed(warehouse):
     publish_night(warehouse, 0, snapshot(ANA, BEN, CAM))
     tonight = snapshot(
         {
@@ -119,7 +119,7 @@ def test_a_second_night_writes_only_what_differs_and_says_what_changed(warehouse
     ]
 
 
-def test_a_student_who_is_gone_leaves_every_view_and_may_return(warehouse: sa.Engine) -> None:
+def test_a_student_who_is_gone_leaves_every_view_and_may_return(warehouse):
     publish_night(warehouse, 0, snapshot(ANA, BEN))
     published = publish_night(warehouse, 1, snapshot(BEN))
     assert (published.students, published.removed) == (1, 1)
@@ -136,7 +136,7 @@ def test_a_student_who_is_gone_leaves_every_view_and_may_return(warehouse: sa.En
     ]
 
 
-def test_a_carried_over_student_keeps_the_rows_that_were_published_last(warehouse: sa.Engine) -> None:
+def test_a_carried_over_student_keeps_the_rows_that_were_published_last(warehouse):
     publish_night(warehouse, 0, snapshot(ANA, BEN))
     published = publish_night(warehouse, 1, snapshot(BEN, carried_over=frozenset({1, 99})))
     assert (published.students, published.enrolled, published.removed, published.carried_over) == (2, 1, 0, 1)
@@ -148,7 +148,7 @@ def test_a_carried_over_student_keeps_the_rows_that_were_published_last(warehous
     assert len(rows(warehouse, "select from samegoal.parent_demographics")) == 1
 
 
-def test_publishing_the_same_night_again_replaces_that_night(warehouse: sa.Engine) -> None:
+def test_publishing_the_same_night_again_replaces_that_night(warehouse):
     publish_night(warehouse, 0, snapshot(ANA, BEN))
     before = views(warehouse)
     publish_night(warehouse, 1, snapshot({**ANA, "status": "GRADUATED"}, student(5)), run_id="wrong")
@@ -170,9 +170,7 @@ def test_publishing_the_same_night_again_replaces_that_night(warehouse: sa.Engin
     }
 
 
-def test_publishing_the_same_content_again_leaves_every_byte_and_row_where_it_was(
-    warehouse: sa.Engine,
-) -> None:
+def test_publishing_the_same_content_again_leaves_every_byte_and_row_where_it_was(warehouse):
     def places() -> list[tuple]:
         return rows(
             warehouse, "select ctid::text, xmin::text from samegoal.student_status_history order by 1"
@@ -192,7 +190,7 @@ def test_publishing_the_same_content_again_leaves_every_byte_and_row_where_it_wa
     ]
 
 
-def test_a_rerun_forgets_a_carried_over_student_who_was_new_that_night(warehouse: sa.Engine) -> None:
+def test_a_rerun_forgets_a_carried_over_student_who_was_new_that_night(warehouse):
     """What is carried over is what the night before left, not what an earlier run of this night published."""
     publish_night(warehouse, 0, snapshot(ANA))
     publish_night(warehouse, 1, snapshot({**ANA, "building": "Oak"}, BEN))
@@ -201,7 +199,7 @@ def test_a_rerun_forgets_a_carried_over_student_who_was_new_that_night(warehouse
     assert rows(warehouse, "select building from samegoal.student_status where student_id = 1") == [("Elm",)]
 
 
-def test_another_district_is_left_alone(warehouse: sa.Engine) -> None:
+def test_another_district_is_left_alone(warehouse):
     publish_night(warehouse, 0, snapshot(ANA, BEN), district_id="riverside")
     before = views(warehouse, "riverside")
     publish_night(warehouse, 0, snapshot(CAM))
@@ -210,7 +208,7 @@ def test_another_district_is_left_alone(warehouse: sa.Engine) -> None:
     assert views(warehouse, "riverside") == before
 
 
-def test_a_snapshot_says_where_its_rows_come_from_and_what_to_know_of_them(warehouse: sa.Engine) -> None:
+def test_a_snapshot_says_where_its_rows_come_from_and_what_to_know_of_them(warehouse):
     publish_night(warehouse, 0, snapshot(ANA, BEN, CAM))
     publish_night(
         warehouse,
@@ -232,20 +230,18 @@ def test_a_snapshot_says_where_its_rows_come_from_and_what_to_know_of_them(wareh
     )  # Ben was INACTIVE before
 
 
-def test_the_same_content_again_loses_nobody_and_the_same_night_again_as_many(warehouse: sa.Engine) -> None:
+def test_the_same_content_again_loses_nobody_and_the_same_night_again_as_many(warehouse):
     publish_night(warehouse, 0, snapshot(ANA, BEN, CAM))
     for night, dropped in ((1, 1), (1, 1), (2, 0)):
         assert publish_night(warehouse, night, snapshot(ANA, BEN)).dropped == dropped
 
 
-def test_an_empty_first_snapshot_is_published(warehouse: sa.Engine) -> None:
+def test_an_empty_first_snapshot_is_published(warehouse):
     assert publish_night(warehouse, 0, snapshot()).students == 0
     assert publish_night(warehouse, 1, snapshot(ANA)).added == 1
 
 
-def test_a_failure_in_the_middle_leaves_everything_as_it_was(
-    warehouse: sa.Engine, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_failure_in_the_middle_leaves_everything_as_it_was(warehouse, monkeypatch):
     publish_night(warehouse, 0, snapshot(ANA, BEN))
     before = views(warehouse)
     monkeypatch.setattr(
@@ -258,7 +254,7 @@ def test_a_failure_in_the_middle_leaves_everything_as_it_was(
     assert [attempt.state for attempt in last_attempts(warehouse)] == ["published"]
 
 
-def test_a_value_that_postgres_refuses_is_not_quoted(warehouse: sa.Engine) -> None:
+def test_a_value_that_postgres_refuses_is_not_quoted(warehouse):
     publish_night(warehouse, 0, snapshot(ANA))
     before = views(warehouse)
     with pytest.raises(WarehouseError, match="SQLSTATE 23514") as caught:
@@ -269,7 +265,7 @@ def test_a_value_that_postgres_refuses_is_not_quoted(warehouse: sa.Engine) -> No
     assert views(warehouse) == before
 
 
-def test_texts_arrive_as_they_are(warehouse: sa.Engine) -> None:
+def test_texts_arrive_as_they_are(warehouse):
     """Null is not the empty text, and nothing is taken for a number, a null or a separator."""
     texts = [
         "",
@@ -291,14 +287,14 @@ def test_texts_arrive_as_they_are(warehouse: sa.Engine) -> None:
     assert [name for (name,) in found] == texts
 
 
-def test_large_ids_stay_exact(warehouse: sa.Engine) -> None:
+def test_large_ids_stay_exact(warehouse):
     publish_night(warehouse, 0, snapshot(student(2**53 + 1, parents={2**62: {}})))
     publish_night(warehouse, 1, snapshot(student(2**53 + 1, parents={2**62: {}, -5: {}}), ANA))
     found = rows(warehouse, "select student_id, parent_id from samegoal.parent_demographics order by 1, 2")
     assert found == [(1, 10), (2**53 + 1, -5), (2**53 + 1, 2**62)]
 
 
-def test_details_hold_the_parents_in_order_of_rank(warehouse: sa.Engine) -> None:
+def test_details_hold_the_parents_in_order_of_rank(warehouse):
     publish_night(warehouse, 0, snapshot(ANA, BEN, CAM))
     found = dict(rows(warehouse, "select student_id, parents from samegoal.student_details"))
     assert found[2] == []
@@ -309,7 +305,7 @@ def test_details_hold_the_parents_in_order_of_rank(warehouse: sa.Engine) -> None
     assert (found[1][0]["first_name"], found[1][0]["email"]) == ("Bo", None)
 
 
-def test_a_change_of_the_hash_algorithm_is_no_change(warehouse: sa.Engine) -> None:
+def test_a_change_of_the_hash_algorithm_is_no_change(warehouse):
     publish_night(warehouse, 0, snapshot(ANA, BEN, CAM))
     with warehouse.begin() as connection:
         for table in ("student_status", "student_demographics", "parent_demographics"):
@@ -358,9 +354,7 @@ def test_a_change_of_the_hash_algorithm_is_no_change(warehouse: sa.Engine) -> No
         ),
     ],
 )
-def test_frames_that_do_not_fit_are_refused_without_a_value(
-    warehouse: sa.Engine, broken, message: str
-) -> None:
+def test_frames_that_do_not_fit_are_refused_without_a_value(warehouse, broken, message):
     sound = snapshot(ANA, BEN)
     parts = {"status": sound.status, "students": sound.students, "parents": sound.parents, **broken(sound)}
     with pytest.raises(UnfitSnapshotError, match=message) as caught:
@@ -369,7 +363,7 @@ def test_frames_that_do_not_fit_are_refused_without_a_value(
     assert last_attempts(warehouse) == []
 
 
-def test_a_failure_is_recorded_but_never_over_what_the_run_has_published(warehouse: sa.Engine) -> None:
+def test_a_failure_is_recorded_but_never_over_what_the_run_has_published(warehouse):
     def fail(run_id: str, reason: str) -> None:
         record_failure(
             warehouse,
@@ -397,7 +391,7 @@ def test_a_failure_is_recorded_but_never_over_what_the_run_has_published(warehou
     assert find_attempt(warehouse, "two") is None
 
 
-def test_dates_are_those_of_the_district(warehouse: sa.Engine) -> None:
+def test_dates_are_those_of_the_district(warehouse):
     leap = date(2028, 2, 29)
     began_on_it = snapshot(student(1, first_day=leap))
     publish(

@@ -109,7 +109,7 @@ def statement_by_statement(reader: sa.Engine, nights: Nights) -> set[tuple[date,
 
 
 @pytest.mark.slow
-def test_sixty_publishes_are_seen_one_at_a_time(warehouse: sa.Engine) -> None:
+def test_sixty_publishes_are_seen_one_at_a_time(warehouse):
     """Reruns of a night and nights without a change are among them."""
     url = warehouse.url.render_as_string(hide_password=False)
     reader = warehouse_engine.connect(role_url(url, Role.READER, as_login=True))

@@ -102,7 +102,7 @@ def district(warehouse: sa.Engine) -> sa.Engine:
 
 
 @pytest.mark.parametrize("number", [0, 1], ids=["the published night again", "the next night"])
-def test_a_release_publishes_exactly_what_was_held(district: sa.Engine, number: int) -> None:
+def test_a_release_publishes_exactly_what_was_held(district, number):
     held = hold(
         district, number, run_id="held", landed_run_id="landed", notes=["not granted"], restricted=RESTRICTED
     )
@@ -139,7 +139,7 @@ def test_a_release_publishes_exactly_what_was_held(district: sa.Engine, number: 
     assert attempt.snapshot_date == night(number)
 
 
-def test_a_release_is_on_record_with_who_and_why_and_when(district: sa.Engine) -> None:
+def test_a_release_is_on_record_with_who_and_why_and_when(district):
     held = hold(district, run_id="held")
     release_held(district, held, run_id="released")
     assert rows(
@@ -156,7 +156,7 @@ def test_a_release_is_on_record_with_who_and_why_and_when(district: sa.Engine) -
     assert attempts(district, "held_reason")[1] == (held.reason,)  # why it was held stays on record
 
 
-def test_what_time_explained_stays_on_record(district: sa.Engine) -> None:
+def test_what_time_explained_stays_on_record(district):
     gate = gate_of(by_time=dict.fromkeys(range(1, 4), "INACTIVE") | dict.fromkeys(range(4, 41), "ENROLLED"))
     hold_night(district, 1, TONIGHT, gate)
     published = release_held(district, find_held(district, "grand-bend", night(1)))
@@ -164,7 +164,7 @@ def test_what_time_explained_stays_on_record(district: sa.Engine) -> None:
     assert attempts(district, "dropped_by_time")[-1] == (3,)
 
 
-def test_there_is_nothing_to_release_where_nothing_is_held(district: sa.Engine) -> None:
+def test_there_is_nothing_to_release_where_nothing_is_held(district):
     with pytest.raises(NothingHeldError, match="nothing is held for the night 2026-09-02"):
         find_held(district, "grand-bend", night(1))
     hold_night(district, 1, TONIGHT, gate_of())
@@ -173,7 +173,7 @@ def test_there_is_nothing_to_release_where_nothing_is_held(district: sa.Engine) 
         find_held(district, "riverside", night(1))
 
 
-def test_a_release_does_not_outlive_its_night(district: sa.Engine) -> None:
+def test_a_release_does_not_outlive_its_night(district):
     hold(district)
     with pytest.raises(
         ReleaseTooLateError, match=r"is of 2026-09-02, .*\(--today 2026-09-02\), or run 2026-09-03 without"
@@ -181,7 +181,7 @@ def test_a_release_does_not_outlive_its_night(district: sa.Engine) -> None:
         find_held(district, "grand-bend", night(2))
 
 
-def test_a_night_that_has_passed_since_has_nothing_to_release(district: sa.Engine) -> None:
+def test_a_night_that_has_passed_since_has_nothing_to_release(district):
     hold(district)
     publish_night(district, 2, snapshot(*SCHOOL[1:]))
     with pytest.raises(NothingHeldError, match="nothing is held for the night 2026-09-03"):
@@ -191,9 +191,7 @@ def test_a_night_that_has_passed_since_has_nothing_to_release(district: sa.Engin
 
 
 @pytest.mark.parametrize("later", [1, 2], ids=["its night was run again", "the next night was published"])
-def test_a_release_that_comes_after_another_publication_changes_nothing(
-    district: sa.Engine, later: int
-) -> None:
+def test_a_release_that_comes_after_another_publication_changes_nothing(district, later):
     held = hold(district)
     publish_night(district, later, snapshot(*SCHOOL[1:]))
     before = everything(district)
@@ -202,7 +200,7 @@ def test_a_release_that_comes_after_another_publication_changes_nothing(
     assert everything(district) == before
 
 
-def test_a_night_that_was_taken_back_cannot_be_released_upon(district: sa.Engine) -> None:
+def test_a_night_that_was_taken_back_cannot_be_released_upon(district):
     """The held snapshot was compared with rows that are not published any more."""
     held = hold(district)
     publish_night(district, 0, snapshot(*SCHOOL[1:]))
@@ -212,7 +210,7 @@ def test_a_night_that_was_taken_back_cannot_be_released_upon(district: sa.Engine
     assert everything(district) == before
 
 
-def test_rows_that_are_not_those_that_were_held_are_not_released(district: sa.Engine) -> None:
+def test_rows_that_are_not_those_that_were_held_are_not_released(district):
     held = hold(district)
     before = everything(district)
     for other in (snapshot(*SCHOOL[30:]), TONIGHT._replace(carried_over=frozenset())):
@@ -223,7 +221,7 @@ def test_rows_that_are_not_those_that_were_held_are_not_released(district: sa.En
     assert release_held(district, held).removed == 30
 
 
-def test_only_the_newest_hold_of_a_night_can_be_released(district: sa.Engine) -> None:
+def test_only_the_newest_hold_of_a_night_can_be_released(district):
     first = hold(district, run_id="first")
     other = snapshot(*SCHOOL[38:])
     second = hold(district, what=other, run_id="second")
@@ -235,7 +233,7 @@ def test_only_the_newest_hold_of_a_night_can_be_released(district: sa.Engine) ->
         find_held(district, "grand-bend", night(1))
 
 
-def test_of_two_releases_at_once_one_wins_and_the_other_is_told(district: sa.Engine) -> None:
+def test_of_two_releases_at_once_one_wins_and_the_other_is_told(district):
     held = hold(district)
     together = threading.Barrier(2)
 
@@ -253,7 +251,7 @@ def test_of_two_releases_at_once_one_wins_and_the_other_is_told(district: sa.Eng
     assert [state for (state,) in attempts(district, "state")] == ["published", "superseded", "published"]
 
 
-def test_the_night_after_a_release_is_compared_with_what_was_released(district: sa.Engine) -> None:
+def test_the_night_after_a_release_is_compared_with_what_was_released(district):
     release_held(district, hold(district))
     remaining = SCHOOL[30:39]
     much_more_gone = snapshot(*remaining[:2])
@@ -261,7 +259,7 @@ def test_the_night_after_a_release_is_compared_with_what_was_released(district: 
     assert publish_night(district, 2, snapshot(*remaining), gate=gate_of()).removed == 2
 
 
-def test_the_night_after_a_hold_is_held_anew(district: sa.Engine) -> None:
+def test_the_night_after_a_hold_is_held_anew(district):
     hold(district)
     held = hold(district, 2)
     assert held.snapshot_date == night(2)
@@ -276,7 +274,7 @@ def test_the_night_after_a_hold_is_held_anew(district: sa.Engine) -> None:
         find_held(district, "grand-bend", night(3))
 
 
-def test_running_a_released_night_again_compares_with_what_was_released(district: sa.Engine) -> None:
+def test_running_a_released_night_again_compares_with_what_was_released(district):
     published = release_held(district, hold(district))
     before = views(district)
     assert publish_night(district, 1, TONIGHT, gate=gate_of()) == published
@@ -287,7 +285,7 @@ def test_running_a_released_night_again_compares_with_what_was_released(district
     assert len(rows(district, "select from samegoal.releases")) == 1
 
 
-def test_a_run_that_began_before_the_release_cannot_publish_after_it(district: sa.Engine) -> None:
+def test_a_run_that_began_before_the_release_cannot_publish_after_it(district):
     release_held(district, hold(district), run_id="released")
     before = everything(district)
     with pytest.raises(SupersededRunError, match="run released, which began later, has published the night"):
@@ -302,7 +300,7 @@ def test_a_run_that_began_before_the_release_cannot_publish_after_it(district: s
     assert everything(district) == before
 
 
-def test_nothing_is_released_of_a_district_that_was_erased(district: sa.Engine) -> None:
+def test_nothing_is_released_of_a_district_that_was_erased(district):
     held = hold(district)
     with district.begin() as connection:
         connection.execute(
@@ -317,9 +315,7 @@ def test_nothing_is_released_of_a_district_that_was_erased(district: sa.Engine) 
     assert everything(district) == before
 
 
-def test_a_hold_that_fails_to_be_released_can_be_released_later(
-    district: sa.Engine, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_hold_that_fails_to_be_released_can_be_released_later(district, monkeypatch):
     held = hold(district)
     before = everything(district)
     with monkeypatch.context() as broken:

@@ -209,9 +209,7 @@ def under(night: Mapping[str, Any], graduate: str) -> SnapshotPayload:
 
 
 @pytest.mark.parametrize(("seed", "first"), [(1, 0), (2, 4)])
-def test_a_replay_after_a_changed_rule_is_publishing_with_that_rule(
-    warehouse: sa.Engine, seed: int, first: int
-) -> None:
+def test_a_replay_after_a_changed_rule_is_publishing_with_that_rule(warehouse, seed, first):
     """Ten nights, some run twice, some never published. Students are carried over, leave and return."""
     draw = random.Random(seed)
     nights: dict[int, dict[str, Any]] = {}
@@ -259,7 +257,7 @@ NEW = [
 ]
 
 
-def test_it_tells_by_night_how_many_students_differ_and_how(three_nights: sa.Engine) -> None:
+def test_it_tells_by_night_how_many_students_differ_and_how(three_nights):
     replayed = replay_from(three_nights, 0, NEW.__getitem__)
 
     assert [night.difference for night in replayed.nights] == [
@@ -276,7 +274,7 @@ def test_it_tells_by_night_how_many_students_differ_and_how(three_nights: sa.Eng
     assert [night.counts.graduated for night in replayed.nights] == [0, 1, 1]
 
 
-def test_a_dry_run_tells_the_same_and_changes_nothing(three_nights: sa.Engine) -> None:
+def test_a_dry_run_tells_the_same_and_changes_nothing(three_nights):
     before = every_byte(three_nights)
     dry = replay_from(three_nights, 0, NEW.__getitem__, dry_run=True)
     assert every_byte(three_nights) == before
@@ -285,7 +283,7 @@ def test_a_dry_run_tells_the_same_and_changes_nothing(three_nights: sa.Engine) -
     assert every_byte(three_nights) != before
 
 
-def test_where_nothing_differs_nothing_is_written(three_nights: sa.Engine) -> None:
+def test_where_nothing_differs_nothing_is_written(three_nights):
     before = every_byte(three_nights)
     replayed = replay_from(three_nights, 0, OLD.__getitem__)
     assert not replayed.differs
@@ -293,7 +291,7 @@ def test_where_nothing_differs_nothing_is_written(three_nights: sa.Engine) -> No
     assert every_byte(three_nights) == before
 
 
-def test_a_replayed_night_keeps_its_row_and_notes_the_last_replay(three_nights: sa.Engine) -> None:
+def test_a_replayed_night_keeps_its_row_and_notes_the_last_replay(three_nights):
     fixed = "snapshot_id, run_id, landed_run_id, started_at, published_at, state"
     query = f"select {fixed} from samegoal.snapshots where district_id = 'grand-bend' order by 1"
     before = rows(three_nights, query)
@@ -307,7 +305,7 @@ def test_a_replayed_night_keeps_its_row_and_notes_the_last_replay(three_nights: 
     ) == [([], None, None), *[(["a note", "replayed by run again"], 8, 1)] * 2]
 
 
-def test_another_district_and_older_nights_are_left_alone(three_nights: sa.Engine) -> None:
+def test_another_district_and_older_nights_are_left_alone(three_nights):
     before = everything(three_nights, "riverside")
     as_of_the_first = "select t::text from samegoal.student_status_as_of('2026-09-01') t order by 1"
     first = rows(three_nights, as_of_the_first)
@@ -316,13 +314,13 @@ def test_another_district_and_older_nights_are_left_alone(three_nights: sa.Engin
     assert rows(three_nights, as_of_the_first) == first
 
 
-def test_a_login_that_is_no_superuser_may_replay(three_nights: sa.Engine) -> None:
+def test_a_login_that_is_no_superuser_may_replay(three_nights):
     engine = login(three_nights, Role.WRITER)
     assert replay_from(engine, 0, NEW.__getitem__).written
     engine.dispose()
 
 
-def test_a_replay_that_fails_in_the_middle_leaves_everything_as_it_was(three_nights: sa.Engine) -> None:
+def test_a_replay_that_fails_in_the_middle_leaves_everything_as_it_was(three_nights):
     def recompute(night: int) -> SnapshotPayload:
         if night == 2:
             raise RuntimeError("the third night cannot be computed")
@@ -346,7 +344,7 @@ def replay_and_hang(url: str, reached: Any) -> None:
     replay_from(engine_module.connect(url), 0, recompute, within=True)
 
 
-def test_a_replay_that_is_killed_leaves_everything_as_it_was(three_nights: sa.Engine) -> None:
+def test_a_replay_that_is_killed_leaves_everything_as_it_was(three_nights):
     before = every_byte(three_nights)
     spawned = multiprocessing.get_context("spawn")
     reached = spawned.Event()
@@ -360,7 +358,7 @@ def test_a_replay_that_is_killed_leaves_everything_as_it_was(three_nights: sa.En
     assert replay_from(three_nights, 0, NEW.__getitem__).written
 
 
-def test_nights_that_were_never_published_are_skipped_and_told(three_nights: sa.Engine) -> None:
+def test_nights_that_were_never_published_are_skipped_and_told(three_nights):
     for night, state in ((1, "failed"), (3, "failed"), (4, "held"), (4, "failed")):
         record_failure(
             three_nights,
@@ -382,7 +380,7 @@ def test_nights_that_were_never_published_are_skipped_and_told(three_nights: sa.
     ]
 
 
-def test_a_date_after_every_published_night_is_refused(three_nights: sa.Engine) -> None:
+def test_a_date_after_every_published_night_is_refused(three_nights):
     with pytest.raises(
         NothingToReplayError, match="no night from 2026-09-04 on is published; the last one is 2026-09-03"
     ):
@@ -391,9 +389,7 @@ def test_a_date_after_every_published_night_is_refused(three_nights: sa.Engine) 
         find_nights(three_nights, "nowhere", NIGHT)
 
 
-def test_a_replay_waits_for_who_publishes_and_then_says_so(
-    three_nights: sa.Engine, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_replay_waits_for_who_publishes_and_then_says_so(three_nights, monkeypatch):
     entered, leave = threading.Event(), threading.Event()
 
     def hang(night: int) -> SnapshotPayload:
@@ -417,7 +413,7 @@ def test_a_replay_waits_for_who_publishes_and_then_says_so(
     first.join()
 
 
-def test_a_night_that_is_published_meanwhile_stops_the_replay(three_nights: sa.Engine) -> None:
+def test_a_night_that_is_published_meanwhile_stops_the_replay(three_nights):
     nights, _ = find_nights(three_nights, "grand-bend", NIGHT)
     publish_computed(three_nights, 3, OLD[0], "grand-bend")
     before = every_byte(three_nights)
@@ -432,7 +428,7 @@ def test_a_night_that_is_published_meanwhile_stops_the_replay(three_nights: sa.E
     assert every_byte(three_nights) == before
 
 
-def test_what_was_held_beside_the_old_rows_cannot_be_released_after_a_replay(three_nights: sa.Engine) -> None:
+def test_what_was_held_beside_the_old_rows_cannot_be_released_after_a_replay(three_nights):
     tonight = NIGHT + timedelta(days=3)
     published = publish(
         three_nights,
@@ -451,7 +447,7 @@ def test_what_was_held_beside_the_old_rows_cannot_be_released_after_a_replay(thr
         find_held(three_nights, "grand-bend", tonight)
 
 
-def test_the_next_night_goes_on_from_the_replayed_ones(three_nights: sa.Engine) -> None:
+def test_the_next_night_goes_on_from_the_replayed_ones(three_nights):
     replay_from(three_nights, 0, NEW.__getitem__)
     same = publish_night(three_nights, 3, NEW[2].tables)
     assert (same.added, same.changed, same.removed) == (0, 0, 0)

@@ -65,7 +65,7 @@ def release_held(engine: sa.Engine, what: FewStudents) -> None:
     )
 
 
-def test_six_reruns_that_lose_seven_percent_each_stop_at_a_tenth(warehouse: sa.Engine) -> None:
+def test_six_reruns_that_lose_seven_percent_each_stop_at_a_tenth(warehouse):
     publish_night(warehouse, 0, school(1000))
     publish_night(warehouse, 1, school(930), gate=gate_of())
     before = views(warehouse)
@@ -82,7 +82,7 @@ def test_six_reruns_that_lose_seven_percent_each_stop_at_a_tenth(warehouse: sa.E
     )
 
 
-def test_a_rerun_within_the_limit_is_held_for_what_the_night_adds_up_to(warehouse: sa.Engine) -> None:
+def test_a_rerun_within_the_limit_is_held_for_what_the_night_adds_up_to(warehouse):
     asked: list[Snapshot] = []
     publish_night(warehouse, 0, school(1000), run_id="the night before")
     publish_night(warehouse, 1, school(930), gate=gate_of())
@@ -102,9 +102,7 @@ def test_a_rerun_within_the_limit_is_held_for_what_the_night_adds_up_to(warehous
     assert attempts(warehouse, "state", "dropped", "dropped_by_time")[-1] == ("held", 101, 0)
 
 
-def test_what_time_has_taken_since_the_night_before_does_not_count_against_a_rerun(
-    warehouse: sa.Engine,
-) -> None:
+def test_what_time_has_taken_since_the_night_before_does_not_count_against_a_rerun(warehouse):
     time = {n: "INACTIVE" if n <= 300 else "ENROLLED" for n in range(1, 1001)}
     publish_night(warehouse, 0, school(1000))
     publish_night(warehouse, 1, school(650), gate=gate_of(by_time=time))
@@ -121,9 +119,7 @@ def test_what_time_has_taken_since_the_night_before_does_not_count_against_a_rer
     ],
     ids=["contacts", "demographics"],
 )
-def test_reruns_add_up_for_contacts_and_demographics_as_well(
-    warehouse: sa.Engine, first: tuple[int, int], second: tuple[int, int], said: str
-) -> None:
+def test_reruns_add_up_for_contacts_and_demographics_as_well(warehouse, first, second, said):
     publish_night(warehouse, 0, families(0, 0))
     publish_night(warehouse, 1, families(*first), gate=gate_of(demographics=40))
     held = hold_night(warehouse, 1, families(*second), gate_of(demographics=40))
@@ -131,7 +127,7 @@ def test_reruns_add_up_for_contacts_and_demographics_as_well(
     assert reason.startswith(BEFORE + said)
 
 
-def test_what_is_no_comparison_is_told_once(warehouse: sa.Engine) -> None:
+def test_what_is_no_comparison_is_told_once(warehouse):
     publish_night(warehouse, 0, school(1000))
     publish_night(warehouse, 1, school(999), gate=gate_of())
     held = hold_night(warehouse, 1, school(998), gate_of(quarantined=9, enrollment_rows=100))
@@ -139,14 +135,14 @@ def test_what_is_no_comparison_is_told_once(warehouse: sa.Engine) -> None:
     assert reason.startswith("9 of 100 enrollment rows")
 
 
-def test_a_rerun_that_undoes_the_nights_loss_passes(warehouse: sa.Engine) -> None:
+def test_a_rerun_that_undoes_the_nights_loss_passes(warehouse):
     publish_night(warehouse, 0, school(1000))
     publish_night(warehouse, 1, school(930), gate=gate_of())
     back = publish_night(warehouse, 1, school(1000), gate=gate_of())
     assert (back.added, back.removed, back.dropped) == (70, 0, 0)
 
 
-def test_a_rerun_after_a_release_is_not_held_again_for_what_was_released(warehouse: sa.Engine) -> None:
+def test_a_rerun_after_a_release_is_not_held_again_for_what_was_released(warehouse):
     publish_night(warehouse, 0, school(1000))
     hold_night(warehouse, 1, school(600), gate_of())
     release_held(warehouse, school(600))
@@ -155,7 +151,7 @@ def test_a_rerun_after_a_release_is_not_held_again_for_what_was_released(warehou
     assert (again.removed, again.dropped) == (40, 440)
 
 
-def test_after_a_release_reruns_add_up_all_the_same(warehouse: sa.Engine) -> None:
+def test_after_a_release_reruns_add_up_all_the_same(warehouse):
     """Of what a release was followed by, nobody has seen more than one run's worth."""
     publish_night(warehouse, 0, school(1000))
     hold_night(warehouse, 1, school(600), gate_of())
@@ -168,7 +164,7 @@ def test_after_a_release_reruns_add_up_all_the_same(warehouse: sa.Engine) -> Non
     assert publish_night(warehouse, 1, school(500), gate=gate_of()).removed == 20
 
 
-def test_a_release_of_one_night_lets_no_other_pass(warehouse: sa.Engine) -> None:
+def test_a_release_of_one_night_lets_no_other_pass(warehouse):
     publish_night(warehouse, 0, school(1000))
     hold_night(warehouse, 1, school(600), gate_of())
     release_held(warehouse, school(600))
@@ -180,9 +176,7 @@ def test_a_release_of_one_night_lets_no_other_pass(warehouse: sa.Engine) -> None
     assert "80 of 600 students (13.3%)" in reason
 
 
-def test_the_first_night_of_a_district_run_again_has_its_first_run_alone_to_compare_with(
-    warehouse: sa.Engine,
-) -> None:
+def test_the_first_night_of_a_district_run_again_has_its_first_run_alone_to_compare_with(warehouse):
     publish_night(warehouse, 0, school(1000))
     for remaining, removed in ((930, 70), (865, 65), (804, 61)):
         published = publish_night(warehouse, 0, school(remaining), gate=gate_of())
@@ -190,7 +184,7 @@ def test_the_first_night_of_a_district_run_again_has_its_first_run_alone_to_comp
     assert isinstance(try_night(warehouse, 0, school(600), gate=gate_of()), Held)
 
 
-def test_a_held_rerun_names_the_run_in_whose_place_it_may_be_released(warehouse: sa.Engine) -> None:
+def test_a_held_rerun_names_the_run_in_whose_place_it_may_be_released(warehouse):
     publish_night(warehouse, 0, school(1000))
     publish_night(warehouse, 1, school(930), gate=gate_of(), run_id="current")
     hold_night(warehouse, 1, school(899), gate_of())
@@ -201,15 +195,13 @@ def test_a_held_rerun_names_the_run_in_whose_place_it_may_be_released(warehouse:
     assert rows(warehouse, "select count(*) from samegoal.student_status") == [(899,)]
 
 
-def test_a_night_that_follows_is_compared_with_the_last_one_alone(warehouse: sa.Engine) -> None:
+def test_a_night_that_follows_is_compared_with_the_last_one_alone(warehouse):
     publish_night(warehouse, 0, school(1000))
     publish_night(warehouse, 1, school(930), gate=gate_of())
     assert publish_night(warehouse, 2, school(865), gate=gate_of()).dropped == 65
 
 
-def test_a_rerun_of_the_first_date_counts_its_changes_against_what_was_published_before_it(
-    warehouse: sa.Engine,
-) -> None:
+def test_a_rerun_of_the_first_date_counts_its_changes_against_what_was_published_before_it(warehouse):
     first = snapshot(*(student(n, parents={n: {"email": "x@example.org"}}) for n in range(1, 41)))
     again = snapshot(
         *(student(n, status="INACTIVE", parents={n: {"email": "x@example.org"}}) for n in range(1, 31)),

@@ -1,7 +1,6 @@
 """The URLs for psql and other tools: they act as the role, and a reader's transaction sees one night."""
 
 import subprocess
-from pathlib import Path
 
 import psycopg2
 import pytest
@@ -9,7 +8,7 @@ import sqlalchemy as sa
 
 from samegoal_pipelines.deployment import Deployment
 from samegoal_pipelines.postgres import paths
-from samegoal_pipelines.postgres.server import EmbeddedPostgres, release_all
+from samegoal_pipelines.postgres.server import release_all
 from samegoal_pipelines.settings import Settings
 from samegoal_pipelines.warehouse import engine as warehouse_engine
 from samegoal_pipelines.warehouse.roles import Role, role_url
@@ -35,9 +34,7 @@ def ask(url: str, query: str) -> list[tuple]:
 
 @pytest.mark.parametrize("as_login", [True, False])
 @pytest.mark.parametrize("role", list(Role))
-def test_a_roles_url_acts_as_the_role_from_the_first_statement(
-    module_database_url: str, role: Role, as_login: bool
-) -> None:
+def test_a_roles_url_acts_as_the_role_from_the_first_statement(module_database_url, role, as_login):
     url = role_url(module_database_url, role, as_login=as_login)
     facts = "select current_user, session_user, current_setting('transaction_isolation')"
     assert ask(url, facts) == [(role, role if as_login else "postgres", ISOLATION[role])]
@@ -46,9 +43,7 @@ def test_a_roles_url_acts_as_the_role_from_the_first_statement(
 
 
 @pytest.mark.parametrize("as_login", [True, False])
-def test_a_readers_url_shows_one_night_however_many_statements_there_are(
-    warehouse: sa.Engine, as_login: bool
-) -> None:
+def test_a_readers_url_shows_one_night_however_many_statements_there_are(warehouse, as_login):
     publish_night(warehouse, 0, snapshot(student(1, building="Elm")))
     url = warehouse.url.render_as_string(hide_password=False)
     connection = psycopg2.connect(role_url(url, Role.READER, as_login=as_login))
@@ -64,9 +59,7 @@ def test_a_readers_url_shows_one_night_however_many_statements_there_are(
 
 
 @pytest.mark.parametrize("as_login", [True, False])
-def test_an_operators_url_sees_every_district_and_a_readers_none_unasked(
-    warehouse: sa.Engine, as_login: bool
-) -> None:
+def test_an_operators_url_sees_every_district_and_a_readers_none_unasked(warehouse, as_login):
     for district in ("grand-bend", "riverside"):
         publish_night(warehouse, 0, snapshot(student(1)), district_id=district)
     url = warehouse.url.render_as_string(hide_password=False)
@@ -75,7 +68,7 @@ def test_an_operators_url_sees_every_district_and_a_readers_none_unasked(
     assert ask(role_url(url, Role.READER, as_login=as_login), query) == []
 
 
-def test_a_configured_url_keeps_its_login_and_what_else_it_says() -> None:
+def test_a_configured_url_keeps_its_login_and_what_else_it_says():
     url = "postgresql+psycopg2://sam:p%40ss%2F@db.example.org:5433/warehouse"
     url += "?sslmode=require&options=-cfoo%3Dbar"
     assert role_url(url, Role.WRITER, as_login=False) == (
@@ -84,14 +77,14 @@ def test_a_configured_url_keeps_its_login_and_what_else_it_says() -> None:
     )
 
 
-def test_options_that_the_url_had_before_still_hold(module_database_url: str) -> None:
+def test_options_that_the_url_had_before_still_hold(module_database_url):
     url = f"{module_database_url}&options=-cstatement_timeout%3D4321%20-capplication_name%3Dnightly%5C%20look"
     settings = "current_setting('statement_timeout'), current_setting('application_name')"
     found = ask(role_url(url, Role.READER, as_login=False), f"select current_user, {settings}")
     assert found == [("samegoal_reader", "4321ms", "nightly look")]
 
 
-def test_psql_takes_the_url_as_it_is(module_database_url: str) -> None:
+def test_psql_takes_the_url_as_it_is(module_database_url):
     url = role_url(module_database_url, Role.READER, as_login=False)
     query = "select current_user, current_setting('transaction_isolation')"
     done = subprocess.run(
@@ -104,8 +97,8 @@ def test_psql_takes_the_url_as_it_is(module_database_url: str) -> None:
 
 
 def test_a_deployments_url_logs_in_as_the_role_on_its_own_postgres_alone(
-    postgres: EmbeddedPostgres, module_database_url: str, tmp_path: Path
-) -> None:
+    postgres, module_database_url, tmp_path
+):
     configured = Deployment(Settings(home=tmp_path, database_url=module_database_url))
     who = "select session_user, current_user"
     assert ask(configured.role_url(Role.OPERATOR), who) == [("postgres", "samegoal_operator")]

@@ -74,7 +74,7 @@ def space(engine: sa.Engine) -> int:
 
 
 @pytest.mark.slow
-def test_a_year_of_nights_takes_less_than_four_times_the_space_of_one(database_url: str) -> None:
+def test_a_year_of_nights_takes_less_than_four_times_the_space_of_one(database_url):
     """Three times, measured; without any vacuum on the way, which would leave less."""
     engine = warehouse_engine.connect(database_url)
     draw = np.random.default_rng(365)

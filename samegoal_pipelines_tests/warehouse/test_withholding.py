@@ -71,7 +71,7 @@ def emails(engine: sa.Engine) -> list[tuple[Any, ...]]:
     )
 
 
-def test_it_holds_as_of_its_night(ana: sa.Engine) -> None:
+def test_it_holds_as_of_its_night(ana):
     assert publish_ana_unreadable(ana, 10).changed == 1
     tonight = date(2026, 9, 2)
     assert emails(ana) == [(NIGHT, tonight, False, "pat@x.org"), (tonight, None, True, None)]
@@ -82,20 +82,20 @@ def test_it_holds_as_of_its_night(ana: sa.Engine) -> None:
     ]
 
 
-def test_a_rerun_of_the_night_takes_it_back(ana: sa.Engine) -> None:
+def test_a_rerun_of_the_night_takes_it_back(ana):
     publish_ana_unreadable(ana, 10)
     assert publish_night(ana, 1, snapshot(ANA, BEN)).changed == 1
     assert emails(ana) == [(NIGHT, None, False, "pat@x.org")]
 
 
-def test_a_rerun_of_the_night_may_restrict_another_parent_of_the_student(ana: sa.Engine) -> None:
+def test_a_rerun_of_the_night_may_restrict_another_parent_of_the_student(ana):
     publish_ana_unreadable(ana, 10)
     assert publish_ana_unreadable(ana, 10, 11).changed == 1
     restricted = "select parent_id from samegoal.parent_demographics where has_restricted_access"
     assert sorted(rows(ana, restricted)) == [(10,), (11,)]
 
 
-def test_contacts_that_the_district_showed_until_now_are_emptied_too(warehouse: sa.Engine) -> None:
+def test_contacts_that_the_district_showed_until_now_are_emptied_too(warehouse):
     """A parent who is flagged already and has contacts: the district has taken its switch back."""
     shown = {"has_restricted_access": True, "email": "pat@x.org"}
     publish_night(warehouse, 0, snapshot(student(1, parents={10: shown}), BEN))
@@ -119,7 +119,7 @@ def phones(warehouse: sa.Engine) -> sa.Engine:
     return warehouse
 
 
-def test_a_parent_s_number_that_has_become_confidential_goes_whatever_its_form(phones: sa.Engine) -> None:
+def test_a_parent_s_number_that_has_become_confidential_goes_whatever_its_form(phones):
     confidential = [(None, 10, "5125550102")]
     assert publish_ana_unreadable(phones, confidential=confidential).changed == 2  # Ben's phone is gone
     assert rows(phones, PHONES)[:2] == [(HOME, HOME, None, 10), (HOME, HOME, None, 11)]
@@ -134,30 +134,26 @@ def test_a_parent_s_number_that_has_become_confidential_goes_whatever_its_form(p
 @pytest.mark.parametrize(
     "published", ["+1 512-555-0102", "512-555-0102 ext. 4", "Cell 512.555.0102", "555-0102"]
 )
-def test_a_number_that_has_become_confidential_goes_however_it_was_published(
-    warehouse: sa.Engine, published: str
-) -> None:
+def test_a_number_that_has_become_confidential_goes_however_it_was_published(warehouse, published):
     ana = student(1, phone=published, parents={10: {"cell_phone": published, "home_phone": HOME}})
     publish_night(warehouse, 0, snapshot(ana, BEN))
     publish_ana_unreadable(warehouse, confidential=[(None, 10, "5125550102"), (1, None, "5125550102")])
     assert rows(warehouse, PHONES)[0] == (None, HOME, None, 10)
 
 
-def test_a_confidential_number_that_nobody_can_read_empties_all_phones_of_its_person(
-    phones: sa.Engine,
-) -> None:
+def test_a_confidential_number_that_nobody_can_read_empties_all_phones_of_its_person(phones):
     publish_ana_unreadable(phones, confidential=[(None, 10, "")])
     assert rows(phones, PHONES)[:2] == [(HOME, None, None, 10), (HOME, HOME, None, 11)]
 
 
-def test_a_number_is_confidential_for_its_own_person_only(phones: sa.Engine) -> None:
+def test_a_number_is_confidential_for_its_own_person_only(phones):
     publish_ana_unreadable(phones, confidential=[(None, 11, "5125550101"), (2, None, "5125550101")])
     assert rows(phones, PHONES)[:2] == [(HOME, HOME, CELL, 10), (HOME, None, None, 11)]
     publish_ana_unreadable(phones, confidential=[(1, None, "5125550101")], night=2)
     assert rows(phones, PHONES)[:2] == [(None, HOME, CELL, 10), (None, None, None, 11)]
 
 
-def test_a_rerun_of_the_night_may_withhold_more_of_the_same_student(phones: sa.Engine) -> None:
+def test_a_rerun_of_the_night_may_withhold_more_of_the_same_student(phones):
     """Nothing of the snapshot itself differs; what the night says of the student is still one change."""
     first = publish_ana_unreadable(phones, confidential=[(None, 10, "5125550102")])
     again = publish_ana_unreadable(
@@ -177,7 +173,7 @@ def test_a_rerun_of_the_night_may_withhold_more_of_the_same_student(phones: sa.E
     ]
 
 
-def test_a_student_who_can_be_read_again_has_the_public_number_back(phones: sa.Engine) -> None:
+def test_a_student_who_can_be_read_again_has_the_public_number_back(phones):
     publish_ana_unreadable(phones, confidential=[(1, None, "5125550101")])
     before = "select valid_from, valid_to, phone from samegoal.student_demographics_history "
     before += "where student_id = 1 order by 1"
@@ -189,9 +185,7 @@ def test_a_student_who_can_be_read_again_has_the_public_number_back(phones: sa.E
     ]
 
 
-def test_hiding_waits_for_a_first_publication_that_is_being_written(
-    warehouse: sa.Engine, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_hiding_waits_for_a_first_publication_that_is_being_written(warehouse, monkeypatch):
     """Nothing is published yet, but what the other run is writing shows contacts."""
     with as_writer(warehouse, "grand-bend", "publishing") as connection:
         session.lock(connection, "grand-bend")

@@ -54,7 +54,7 @@ def replace(
         replace_worklist(connection, listed, district_id=district_id, snapshot_date=night)
 
 
-def test_what_was_written_is_read_in_its_order(warehouse: sa.Engine) -> None:
+def test_what_was_written_is_read_in_its_order(warehouse):
     strange = 'Dr. "King", Jr.\nAcademy'
     replace(
         warehouse,
@@ -79,32 +79,32 @@ def test_what_was_written_is_read_in_its_order(warehouse: sa.Engine) -> None:
     assert third.problem == TIE
 
 
-def test_tonights_list_takes_the_place_of_last_nights(warehouse: sa.Engine) -> None:
+def test_tonights_list_takes_the_place_of_last_nights(warehouse):
     replace(warehouse, worklist(item(1, 1), item(2, 2)))
     replace(warehouse, worklist(item(2, 2), item(3, 3)), night=date(2026, 10, 13))
     found = read_worklist(warehouse, "grand-bend")
     assert [(one.student_id, one.snapshot_date.day) for one in found] == [(2, 13), (3, 13)]
 
 
-def test_a_night_without_problems_empties_the_list(warehouse: sa.Engine) -> None:
+def test_a_night_without_problems_empties_the_list(warehouse):
     replace(warehouse, worklist(item(1, 1)))
     replace(warehouse, worklist())
     assert read_worklist(warehouse, "grand-bend") == []
 
 
-def test_another_district_keeps_its_list(warehouse: sa.Engine) -> None:
+def test_another_district_keeps_its_list(warehouse):
     replace(warehouse, worklist(item(1, 1)))
     replace(warehouse, worklist(item(2, 2)), district_id="riverside")
     assert [one.student_id for one in read_worklist(warehouse, "grand-bend")] == [1]
 
 
-def test_one_school_may_be_asked_for(warehouse: sa.Engine) -> None:
+def test_one_school_may_be_asked_for(warehouse):
     replace(warehouse, worklist(item(1, 1, building="Austin"), item(2, 2, building="Zavala"), item(3, 3)))
     found = read_worklist(warehouse, "grand-bend", building="Zavala")
     assert [one.student_id for one in found] == [2]
 
 
-def test_it_may_be_replaced_twice_in_one_transaction(warehouse: sa.Engine) -> None:
+def test_it_may_be_replaced_twice_in_one_transaction(warehouse):
     with as_writer(warehouse, "grand-bend", "twice") as connection:
         for student in (1, 2):
             replace_worklist(
@@ -113,7 +113,7 @@ def test_it_may_be_replaced_twice_in_one_transaction(warehouse: sa.Engine) -> No
     assert [one.student_id for one in read_worklist(warehouse, "grand-bend")] == [2]
 
 
-def test_a_transaction_that_fails_leaves_last_nights_list(warehouse: sa.Engine) -> None:
+def test_a_transaction_that_fails_leaves_last_nights_list(warehouse):
     replace(warehouse, worklist(item(1, 1)))
     with suppress(RuntimeError), as_writer(warehouse, "grand-bend", "failing") as connection:
         replace_worklist(connection, worklist(item(2, 2)), district_id="grand-bend", snapshot_date=NIGHT)
@@ -121,14 +121,14 @@ def test_a_transaction_that_fails_leaves_last_nights_list(warehouse: sa.Engine) 
     assert [one.student_id for one in read_worklist(warehouse, "grand-bend")] == [1]
 
 
-def test_the_same_problem_twice_is_refused_without_quoting_it(warehouse: sa.Engine) -> None:
+def test_the_same_problem_twice_is_refused_without_quoting_it(warehouse):
     with pytest.raises(WarehouseError) as refused:
         replace(warehouse, worklist(item(None, None), item(None, None)))
     assert "2024" not in str(refused.value)
     assert rows(warehouse, "select count(*) from samegoal.registrar_worklist") == [(0,)]
 
 
-def test_a_frame_of_other_columns_or_types_is_refused_without_quoting_it(warehouse: sa.Engine) -> None:
+def test_a_frame_of_other_columns_or_types_is_refused_without_quoting_it(warehouse):
     with pytest.raises(UnfitSnapshotError, match="the columns must be student_id, student_number"):
         replace(warehouse, worklist(item(1, 1)).drop(columns="fix"))
     ids_as_text = worklist(item(1, 1)).assign(
@@ -139,13 +139,13 @@ def test_a_frame_of_other_columns_or_types_is_refused_without_quoting_it(warehou
     assert "Ana" not in str(refused.value)
 
 
-def test_a_writer_of_another_district_cannot_write_it(warehouse: sa.Engine) -> None:
+def test_a_writer_of_another_district_cannot_write_it(warehouse):
     with pytest.raises(WarehouseError), as_writer(warehouse, "riverside", "writing") as connection:
         replace_worklist(connection, worklist(item(1, 1)), district_id="grand-bend", snapshot_date=NIGHT)
     assert rows(warehouse, "select count(*) from samegoal.registrar_worklist") == [(0,)]
 
 
-def test_a_list_belongs_to_the_night_that_is_published(warehouse: sa.Engine) -> None:
+def test_a_list_belongs_to_the_night_that_is_published(warehouse):
     publish_night(warehouse, 0, snapshot(student(1)))
     publish_worklist(warehouse, worklist(item(1, 1)), district_id="grand-bend", snapshot_date=FIRST_NIGHT)
     assert len(read_worklist(warehouse, "grand-bend")) == 1
@@ -155,7 +155,7 @@ def test_a_list_belongs_to_the_night_that_is_published(warehouse: sa.Engine) -> 
     assert [one.student_id for one in read_worklist(warehouse, "grand-bend")] == [1]
 
 
-def test_a_district_that_was_erased_meanwhile_gets_no_list(warehouse: sa.Engine) -> None:
+def test_a_district_that_was_erased_meanwhile_gets_no_list(warehouse):
     publish_night(warehouse, 0, snapshot(student(1)))
     publish_worklist(warehouse, worklist(item(1, 1)), district_id="grand-bend", snapshot_date=FIRST_NIGHT)
     assert erase_rows(warehouse, "grand-bend", "Pat")["registrar_worklist"] == 1
@@ -192,9 +192,7 @@ def listed(engine: sa.Engine) -> list[tuple[int, int | None]]:
     ]
 
 
-def test_a_held_night_brings_its_list_and_the_publication_of_that_night_the_next_one(
-    warehouse: sa.Engine,
-) -> None:
+def test_a_held_night_brings_its_list_and_the_publication_of_that_night_the_next_one(warehouse):
     publish_night(warehouse, 0, snapshot(student(1)))
     assert list_night(warehouse, 0, 1)
     hold(warehouse, 1, "held")
@@ -206,7 +204,7 @@ def test_a_held_night_brings_its_list_and_the_publication_of_that_night_the_next
     assert listed(warehouse) == [(1, 3)]
 
 
-def test_a_published_night_that_is_run_again_and_held_brings_its_list(warehouse: sa.Engine) -> None:
+def test_a_published_night_that_is_run_again_and_held_brings_its_list(warehouse):
     publish_night(warehouse, 0, snapshot(student(1)))
     hold(warehouse, 0, "held")
     assert list_night(warehouse, 0, 2, held_by="held")
@@ -214,7 +212,7 @@ def test_a_published_night_that_is_run_again_and_held_brings_its_list(warehouse:
     assert listed(warehouse) == [(0, 2)]
 
 
-def test_of_two_runs_that_hold_a_night_the_later_ones_list_stands(warehouse: sa.Engine) -> None:
+def test_of_two_runs_that_hold_a_night_the_later_ones_list_stands(warehouse):
     publish_night(warehouse, 0, snapshot(student(1)))
     for run_id in ("first", "second"):
         hold(warehouse, 1, run_id)
@@ -223,7 +221,7 @@ def test_of_two_runs_that_hold_a_night_the_later_ones_list_stands(warehouse: sa.
     assert listed(warehouse) == [(1, 2)]
 
 
-def test_an_older_night_held_or_published_takes_no_newer_ones_list(warehouse: sa.Engine) -> None:
+def test_an_older_night_held_or_published_takes_no_newer_ones_list(warehouse):
     publish_night(warehouse, 0, snapshot(student(1)))
     hold(warehouse, 1, "newer")
     hold(warehouse, 0, "older")
@@ -233,7 +231,7 @@ def test_an_older_night_held_or_published_takes_no_newer_ones_list(warehouse: sa
     assert listed(warehouse) == [(1, 2)]
 
 
-def test_a_held_nights_list_goes_with_its_district(warehouse: sa.Engine) -> None:
+def test_a_held_nights_list_goes_with_its_district(warehouse):
     publish_night(warehouse, 0, snapshot(student(1)))
     hold(warehouse, 1, "held")
     assert list_night(warehouse, 1, 2, held_by="held")

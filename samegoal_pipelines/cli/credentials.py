@@ -106,22 +106,30 @@ def credentials(deployment: Deployment, district_id: str, reveal: bool) -> None:
 
 
 def credential_rows(deployment: Deployment, district: District) -> list[list[str]]:
-    """The credentials for people, without the secret. A lost encryption key hides only the fingerprint."""
-    from samegoal_pipelines.districts.cipher import fingerprint
-    from samegoal_pipelines.districts.registry import DecryptionError
-
-    rows = [["API Base URL", district.base_url], ["Client Key", deployment.registry.client_key(district.id)]]
+    """The credentials for people, without the secret."""
+    facts = credential_facts(deployment, district)
+    told = facts["secret_problem"] or f"fingerprint {facts['fingerprint']}"
+    if district.secret_set_at:
+        by = f" by {district.secret_set_by}" if district.secret_set_by else ""
+        told += f", set {district.secret_set_at:%Y-%m-%d %H:%M} UTC{by}"
+    rows = [["API Base URL", district.base_url], ["Client Key", facts["client_key"] or ""]]
     if district.access_name:
         rows.append(["Integration Access", district.access_name])
-    if district.secret_set_at is None:
-        return [*rows, ["Client Secret", "awaiting secret"]]
+    return [*rows, ["Client Secret", told]]
+
+
+def credential_facts(deployment: Deployment, district: District) -> dict[str, str | None]:
+    """Client Key, fingerprint of the secret, or why there is none: awaiting secret, a lost key."""
+    from samegoal_pipelines.districts.cipher import fingerprint
+    from samegoal_pipelines.districts.errors import DecryptionError, SecretAwaitedError
+
+    found, problem = None, None
     try:
-        secret = deployment.registry.connection(district, allow_local=True).client_secret
-        told = f"fingerprint {fingerprint(secret)}"
-    except DecryptionError as error:
-        told = error.reason
-    by = f" by {district.secret_set_by}" if district.secret_set_by else ""
-    return [*rows, ["Client Secret", f"{told}, set {district.secret_set_at:%Y-%m-%d %H:%M} UTC{by}"]]
+        found = fingerprint(deployment.registry.connection(district, allow_local=True).client_secret)
+    except (DecryptionError, SecretAwaitedError) as error:
+        problem = error.reason
+    client_key = deployment.registry.client_key(district.id)
+    return {"client_key": client_key, "fingerprint": found, "secret_problem": problem}
 
 
 @click.command("rotate-key")

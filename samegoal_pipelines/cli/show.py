@@ -63,7 +63,7 @@ def show_district(deployment: Deployment, district_id: str, as_json: bool) -> No
     The state is its last published snapshot, the last attempt if it failed or is held, and its pause. The
     registration includes the gate's limits and which contacts are withheld.
     """
-    from samegoal_pipelines.cli.credentials import credential_rows
+    from samegoal_pipelines.cli.credentials import credential_facts, credential_rows
     from samegoal_pipelines.cli.nights import state_facts, state_rows
     from samegoal_pipelines.districts.expiry import expiry_words
     from samegoal_pipelines.reporting.nightly_status import read_districts
@@ -73,7 +73,7 @@ def show_district(deployment: Deployment, district_id: str, as_json: bool) -> No
     registration = district.public_facts()
     state = read_districts(deployment.warehouse, datetime.now(UTC), [district_id])[district_id]
     if as_json:
-        print_json({**registration, **state_facts(state)})
+        print_json({**registration, **credential_facts(deployment, district), **state_facts(state)})
         return
     print_table(
         None,

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from samegoal_pipelines.operations.runs import execute
 from samegoal_pipelines_tests.cli.asking import run
 
 PROGRAM = str(Path(sys.executable).parent / "samegoal-pipelines")
@@ -65,6 +66,9 @@ def test_a_district_without_a_secret_awaits_it_until_it_is_set(environment, comm
     (secret,) = [line for line in shown("districts", "show", "a") if line.startswith("Client Secret")]
     assert secret.startswith(f"Client Secret fingerprint {sha256(b'plugh').hexdigest()[:12]}, set 2")
     assert secret.endswith(" UTC by Pat Miller")
+    facts = json.loads(run("districts", "show", "a", "--json").stdout)
+    assert (facts["client_key"], facts["secret_set_by"]) == ("k1", "Pat Miller")
+    assert facts["fingerprint"] == sha256(b"plugh").hexdigest()[:12]
     assert "secret replaced" in run("districts", command, "a", stdin="other").stdout
 
 
@@ -124,3 +128,12 @@ def test_the_expiration_is_a_date_never_or_unknown_and_assumed_if_nothing_is_giv
     assert (listed()["expires"], listed()["expiration"]) == (expires, expiration)
     assert f"access expires {expires or expiration}" in shown("districts", "show", "a")
     assert run("districts", "set", "a", "--expires", "someday").returncode == 2
+
+
+def test_a_run_that_the_ui_starts_without_a_secret_leaves_no_failed_night(pipeline, district):
+    pipeline.add(district([{"StudentID": 11, "StartDate": "2026-08-12"}]), client_secret=None)
+    result = execute(pipeline.deployment, "grand-bend", "nightly_snapshot")
+    assert not result.success
+    assert pipeline.rows("select state from samegoal.snapshots") == []
+    (awaiting,) = json.loads(run("report", "--no-forecast", "--json").stdout)["districts"]
+    assert awaiting["state"] == "awaiting secret"

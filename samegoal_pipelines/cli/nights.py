@@ -17,13 +17,13 @@ from samegoal_pipelines.cli.terminal import print_sentences, print_table
 from samegoal_pipelines.districts.expiry import expiry_words
 from samegoal_pipelines.errors import PipelineError, fill_in
 from samegoal_pipelines.printable import NOTHING, counted, on_one_line
-from samegoal_pipelines.reporting.forecast import Ahead
 from samegoal_pipelines.reporting.nightly_status import AWAITING_SECRET, COUNTS, Board, DistrictNight
 from samegoal_pipelines.warehouse.snapshots import Snapshot
 
-if TYPE_CHECKING:  # Dagster takes a second to import
+if TYPE_CHECKING:  # Dagster and pandas take a second to import
     from samegoal_pipelines.defs.dry_run import DryRun
     from samegoal_pipelines.districts.registry import District
+    from samegoal_pipelines.reporting.forecast import Ahead
 
 Outcome: TypeAlias = "Snapshot | DryRun | PipelineError"
 """A district's outcome: its run's snapshot, its dry run, or the error that left neither."""

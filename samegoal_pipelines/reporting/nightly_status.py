@@ -102,12 +102,8 @@ class DistrictNight:
         tonight = self.tonight
         if tonight is not None and tonight.state == "published":
             return "published"
-        if not self.active:
-            return "disabled"
-        if self.secret_set_at is None:
-            return AWAITING_SECRET
-        if self.pause is not None and self.pause.covers(self.night):
-            return "paused"
+        if self._not_due is not None:
+            return self._not_due
         if tonight is not None:
             return tonight.state
         # The first due night is one that begins after the district was added.
@@ -117,13 +113,17 @@ class DistrictNight:
     @property
     def schedule(self) -> str:
         """How the schedule treats the district."""
+        until = f" until {self.pause.paused_to}" if self._not_due == "paused" and self.pause else ""
+        return (self._not_due or "active") + until
+
+    @property
+    def _not_due(self) -> str | None:
+        """Why no snapshot of the night is expected: disabled, awaiting secret or paused."""
         if not self.active:
             return "disabled"
         if self.secret_set_at is None:
             return AWAITING_SECRET
-        if self.pause is not None and self.pause.covers(self.night):
-            return f"paused until {self.pause.paused_to}"
-        return "active"
+        return "paused" if self.pause is not None and self.pause.covers(self.night) else None
 
     @property
     def pause_to_come(self) -> Pause | None:

@@ -180,7 +180,8 @@ def snapshot_facts(
         "students changed": counts.changed,
         "students removed": counts.removed,
         "students carried over": counts.carried_over,
-        "last nights": nights_table(attempts),
+        # A check's entries are in the order of their names, and the gate's numbers come first.
+        **({} if held else {"last nights": nights_table(attempts)}),
     }
 
 

@@ -25,8 +25,8 @@ from PIL import Image
 from playwright.sync_api import FloatRect, Locator, Page, ViewportSize, sync_playwright
 
 from samegoal_pipelines.definitions import build_defs
+from samegoal_pipelines.defs.district_run import TODAY_TAG
 from samegoal_pipelines.defs.instance import add_partition, open_instance
-from samegoal_pipelines.defs.night import TODAY_TAG
 from samegoal_pipelines.defs.report import REPORT_JOB
 from samegoal_pipelines.deployment import Deployment
 from samegoal_pipelines.districts.pauses import pause

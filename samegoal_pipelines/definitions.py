@@ -28,8 +28,8 @@ from samegoal_pipelines.defs import (
     worklist,
 )
 from samegoal_pipelines.defs.dagster_internals import start_runs_warm
+from samegoal_pipelines.defs.district_run import district_run
 from samegoal_pipelines.defs.io import IN_MEMORY, landing_io_manager
-from samegoal_pipelines.defs.night import night
 from samegoal_pipelines.deployment import Deployment
 from samegoal_pipelines.reporting.addresses import check_addresses
 from samegoal_pipelines.settings import Settings
@@ -57,7 +57,7 @@ def build_defs(deployment: Deployment | None = None) -> dg.Definitions:
         schedules=[nightly.nightly_by_district, housekeeping.nightly_prune],
         resources={
             "deployment": deployment or Deployment(),
-            "night": night,
+            "district_run": district_run,
             "io_manager": landing_io_manager,
             IN_MEMORY: dg.mem_io_manager,
         },

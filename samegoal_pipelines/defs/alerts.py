@@ -14,9 +14,9 @@ from typing import Any
 import dagster as dg
 
 from samegoal_pipelines.defs.dagster_internals import about_last_materialization
+from samegoal_pipelines.defs.district_run import DistrictRun
 from samegoal_pipelines.defs.errors import as_dagster_failure, district_check
 from samegoal_pipelines.defs.gate import PUBLISHED_SNAPSHOT
-from samegoal_pipelines.defs.night import Night
 from samegoal_pipelines.defs.report import missing_reports
 from samegoal_pipelines.deployment import Deployment
 from samegoal_pipelines.districts.registry import District
@@ -213,15 +213,23 @@ def _outcome(one: DistrictNight) -> dict[str, Any]:
     ]
 )
 def once_published(
-    night: dg.ResourceParam[Night], deployment: dg.ResourceParam[Deployment]
+    district_run: dg.ResourceParam[DistrictRun],
 ) -> Iterator[dg.AssetCheckResult]:
     """Check the night of this run, as the sensor does, and tell the contact. One step for both."""
-    with as_dagster_failure(ON_TIME_CHECK, night):
-        board = read_board(deployment.warehouse, night.today, datetime.now(UTC), [night.district.id])
-    early = {"passed": True, "description": f"the district was registered after the night of {night.today}"}
+    with as_dagster_failure(ON_TIME_CHECK, district_run):
+        board = read_board(
+            district_run.deployment.warehouse,
+            district_run.today,
+            datetime.now(UTC),
+            [district_run.district.id],
+        )
+    early = {
+        "passed": True,
+        "description": f"the district was registered after the night of {district_run.today}",
+    }
     found = _outcome(board.districts[0]) if board.districts else early
     yield dg.AssetCheckResult(check_name=ON_TIME_CHECK, **found)
-    yield _confirmed(deployment, night.district)
+    yield _confirmed(district_run.deployment, district_run.district)
 
 
 def _confirmed(deployment: Deployment, district: District) -> dg.AssetCheckResult:

@@ -7,13 +7,11 @@ import dagster as dg
 import pandas as pd
 import pyarrow as pa
 
+from samegoal_pipelines.defs.district_run import DISTRICTS, DistrictRun, OutdatedError
 from samegoal_pipelines.defs.errors import materialize_tables, record_failures, schema_check
 from samegoal_pipelines.defs.io import Tables
 from samegoal_pipelines.defs.lineage import column_lineage, column_schema
 from samegoal_pipelines.defs.metadata import parent_facts, student_facts
-from samegoal_pipelines.defs.night import Night, OutdatedError
-from samegoal_pipelines.defs.partitions import DISTRICTS
-from samegoal_pipelines.deployment import Deployment
 from samegoal_pipelines.qmlativ.errors import MissingFieldError
 from samegoal_pipelines.tables.catalog import LANDED
 from samegoal_pipelines.tables.declaration import Table
@@ -42,11 +40,11 @@ def student_demographics(
     context: dg.AssetExecutionContext,
     raw_students: Tables,
     student_status: Tables,
-    night: dg.ResourceParam[Night],
+    district_run: dg.ResourceParam[DistrictRun],
 ) -> Iterator[Any]:
     """Names, birth date, grade, race, language, contact data and building of every student with a status."""
-    with record_failures("student_demographics", night):
-        withholding = night.district.withholding
+    with record_failures("student_demographics", district_run):
+        withholding = district_run.district.withholding
         refuse_unreadable_flags(raw_students, withholding)
         built = students.build_student_demographics(
             raw_students, student_status["student_status"], withholding=withholding
@@ -74,13 +72,12 @@ def parent_demographics(
     context: dg.AssetExecutionContext,
     raw_parents: Tables,
     student_status: Tables,
-    night: dg.ResourceParam[Night],
-    deployment: dg.ResourceParam[Deployment],
+    district_run: dg.ResourceParam[DistrictRun],
 ) -> Iterator[Any]:
     """One row per student and guardian, without contacts if the guardian's access is actively restricted."""
-    with record_failures("parent_demographics", night):
-        known, withholding = parents.restriction_is_known(raw_parents), night.district.withholding
-        refuse_a_lost_restriction(deployment, night, known)
+    with record_failures("parent_demographics", district_run):
+        known, withholding = parents.restriction_is_known(raw_parents), district_run.district.withholding
+        refuse_a_lost_restriction(district_run, known)
         refuse_unreadable_flags(raw_parents, withholding)
         built = parents.build_parent_demographics(
             raw_parents, student_status["student_status"], restriction_known=known, withholding=withholding
@@ -92,15 +89,15 @@ def parent_demographics(
         )
 
 
-def refuse_a_lost_restriction(deployment: Deployment, night: Night, known: bool) -> None:
+def refuse_a_lost_restriction(run: DistrictRun, known: bool) -> None:
     """Refuse to publish contacts when the restriction flag is no longer readable.
 
     Raises:
         RestrictionsForgottenError: the flag is not readable, an earlier snapshot had it, and the district
         withholds such contacts.
     """
-    if not known and not night.district.show_restricted_contacts:
-        refuse_to_forget_restrictions(deployment.warehouse, night.district_id)
+    if not known and not run.district.show_restricted_contacts:
+        refuse_to_forget_restrictions(run.deployment.warehouse, run.district_id)
 
 
 def refuse_unreadable_flags(raw: Tables, withholding: Withholding) -> None:
@@ -155,13 +152,13 @@ def withholding_table(withholding: Withholding) -> pd.DataFrame:
     )
 
 
-def refuse_other_switches(night: Night, *demographics: Tables) -> None:
+def refuse_other_switches(run: DistrictRun, *demographics: Tables) -> None:
     """Refuse to publish contacts that were made before the district's switches changed.
 
     Raises:
         OutdatedError: the contacts were made with other switches.
     """
-    switches = night.district.withholding
+    switches = run.district.withholding
     for tables in demographics:
         if "withholding" not in tables:
             raise OutdatedError("an older version of the pipeline made the contacts")

@@ -12,22 +12,17 @@ import dagster as dg
 import pandas as pd
 
 from samegoal_pipelines.defs.demographics import refuse_a_lost_restriction, refuse_unreadable_flags
-from samegoal_pipelines.defs.errors import SchemaBrokenError, as_dagster_failure
-from samegoal_pipelines.defs.gate import LandedEvidence, shares_table
+from samegoal_pipelines.defs.district_run import DISTRICTS, DRY_RUN_JOB, DistrictRun
+from samegoal_pipelines.defs.errors import as_dagster_failure, compute_valid_night
+from samegoal_pipelines.defs.gate import shares_table
 from samegoal_pipelines.defs.io import IN_MEMORY
 from samegoal_pipelines.defs.metadata import table
-from samegoal_pipelines.defs.night import DRY_RUN_JOB, Night
-from samegoal_pipelines.defs.partitions import DISTRICTS
-from samegoal_pipelines.defs.publishing import preview
-from samegoal_pipelines.defs.raw import RAW_ASSETS, reads_table
-from samegoal_pipelines.deployment import Deployment
-from samegoal_pipelines.qmlativ.reading import read_district
-from samegoal_pipelines.tables.catalog import published_tables
-from samegoal_pipelines.tables.validation import validate
-from samegoal_pipelines.transforms.enrollments import window_start
+from samegoal_pipelines.defs.raw import read_tonight
+from samegoal_pipelines.landing.evidence import LandedEvidence
 from samegoal_pipelines.transforms.gate import Verdict
 from samegoal_pipelines.transforms.parents import restriction_is_known
-from samegoal_pipelines.transforms.snapshot import SnapshotPayload, SnapshotTables, compute_night
+from samegoal_pipelines.transforms.snapshot import SnapshotPayload, SnapshotTables
+from samegoal_pipelines.warehouse.publishing import preview
 from samegoal_pipelines.warehouse.rows import content_of
 from samegoal_pipelines.warehouse.session import StudentChange
 from samegoal_pipelines.warehouse.snapshots import Counts
@@ -79,63 +74,42 @@ class DryRun:
 @dg.op(out=dg.Out(io_manager_key=IN_MEMORY))
 def try_night(
     context: dg.OpExecutionContext,
-    night: dg.ResourceParam[Night],
-    deployment: dg.ResourceParam[Deployment],
+    district_run: dg.ResourceParam[DistrictRun],
 ) -> Iterator[Any]:
     """Read Qmlativ, compute the night and ask the gate, but publish and record nothing."""
-    with as_dagster_failure("dry run", night):
-        payload, reads = compute(deployment, night)
+    with as_dagster_failure("dry run", district_run):
+        payload, reads = compute(district_run)
         counts, changes, verdict = preview(
-            deployment.warehouse,
-            night.identity(),
+            district_run.deployment.warehouse,
+            district_run.identity(),
             content_of(payload),
-            night.district.limits,
-            LandedEvidence(night, payload, reads),
+            district_run.district.limits,
+            LandedEvidence(district_run.landing, payload, reads),
         )
-        tried = DryRun(night.district_id, night.today, counts, verdict, tuple(changes), payload.tables)
+        tried = DryRun(
+            district_run.district_id, district_run.today, counts, verdict, tuple(changes), payload.tables
+        )
         context.log.info(
             f"the gate would hold it: {'; '.join(tried.reasons)}" if tried.reasons else "it would pass"
         )
-        yield dg.Output(tried, metadata=facts_of(tried, night))
+        yield dg.Output(tried, metadata=facts_of(tried, district_run))
 
 
-def compute(deployment: Deployment, night: Night) -> tuple[SnapshotPayload, list[pd.DataFrame]]:
-    """The snapshot of this night from what Qmlativ says now, and what was read.
+def compute(run: DistrictRun) -> tuple[SnapshotPayload, list[pd.DataFrame]]:
+    """What Qmlativ says now, as it would be published as of this night; and what was read.
 
     Raises:
-        SchemaBrokenError: a table does not match its declaration.
+        SchemaBrokenError: a table is not as declared.
     """
-    with night.client() as client:
-        read = read_district(
-            client,
-            set(RAW_ASSETS),
-            expected=deployment.registry.recognize(night.district, client.identity()),
-            ended_since=window_start(night.today),
-            expected_rows={},
-            entities=night.district.entities,
-            progress=deployment.progress,
-        )
-    raw = {asset: {**read.frames[asset], "Reads": reads_table(read.reads[asset])} for asset in RAW_ASSETS}
-    refuse_a_lost_restriction(deployment, night, restriction_is_known(raw["raw_parents"]))
-    withholding = night.district.withholding
+    raw = read_tonight(run).tables
+    refuse_a_lost_restriction(run, restriction_is_known(raw["raw_parents"]))
     for tables in raw.values():
-        refuse_unreadable_flags(tables, withholding)
-    payload = compute_night(
-        raw["raw_enrollments"],
-        raw["raw_students"],
-        raw["raw_parents"],
-        night.today,
-        withholding=withholding,
-    )
-    declared = published_tables(withholding.show_restricted_contacts)
-    for name, frame in payload.published().items():
-        report = validate(frame, declared[name])
-        if not report.ok:
-            raise SchemaBrokenError(report.summary())
+        refuse_unreadable_flags(tables, run.district.withholding)
+    payload = compute_valid_night(raw, run.today, run.district.withholding)
     return payload, [tables["Reads"] for tables in raw.values()]
 
 
-def facts_of(tried: DryRun, night: Night) -> dict[str, Any]:
+def facts_of(tried: DryRun, run: DistrictRun) -> dict[str, Any]:
     """The metadata for the UI: counts, but no student."""
     counts = tried.counts
     facts: dict[str, Any] = {
@@ -158,7 +132,7 @@ def facts_of(tried: DryRun, night: Night) -> dict[str, Any]:
     if tried.to_check:
         facts["what to do"] = tried.to_check
     if tried.verdict is not None:
-        facts["shares"] = shares_table(tried.verdict, night.district.limits)
+        facts["shares"] = shares_table(tried.verdict, run.district.limits)
     return facts
 
 

@@ -10,20 +10,27 @@ from __future__ import annotations
 import traceback
 import warnings
 from collections.abc import Callable, Generator, Iterator, Mapping
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from contextlib import contextmanager, suppress
+from functools import partial
+from typing import TYPE_CHECKING, Any, Literal
 
 import dagster as dg
 
-from samegoal_pipelines.defs.night import Night
-from samegoal_pipelines.defs.partitions import DISTRICTS
+from samegoal_pipelines.defs.district_run import DISTRICTS, OUTCOME_TAG, DistrictRun
 from samegoal_pipelines.defs.retries import RETRIES
+from samegoal_pipelines.districts.registry import SecretAwaitedError
 from samegoal_pipelines.errors import REPORT, Kind, PipelineError, fill_in
 from samegoal_pipelines.printable import counted
+from samegoal_pipelines.tables.catalog import published_tables
 from samegoal_pipelines.tables.declaration import Table
 from samegoal_pipelines.tables.validation import validate
+from samegoal_pipelines.transforms.snapshot import SnapshotPayload, compute_night
+from samegoal_pipelines.transforms.withholding import Withholding
+from samegoal_pipelines.warehouse import snapshots
 
 if TYPE_CHECKING:
+    from datetime import date
+
     import pandas as pd
 
 SCHEMA_CHECK = "schema"
@@ -60,7 +67,7 @@ class DefectError(PipelineError):
 
 
 @contextmanager
-def record_failures(step: str, night: Night) -> Iterator[None]:
+def record_failures(step: str, run: DistrictRun) -> Iterator[None]:
     """Turn an error inside into a failure of the step, and write it to `snapshots`.
 
     A held night keeps its row there. If a retry succeeds, its row is published. If it fails, the row has its
@@ -70,14 +77,14 @@ def record_failures(step: str, night: Night) -> Iterator[None]:
         Failure: names the district, the step and what to do.
         RetryRequested: the same, if a retry can help and the run has one left.
     """
-    with as_dagster_failure(step, night, night.record_failure, night.retries.wait_after):
+    with as_dagster_failure(step, run, partial(record_failure, run), run.retries.wait_after):
         yield
 
 
 @contextmanager
 def as_dagster_failure(
     step: str,
-    night: Night,
+    run: DistrictRun,
     record: Callable[[PipelineError], None] | None = None,
     wait_after: Callable[[Exception], float | None] | None = None,
 ) -> Iterator[None]:
@@ -96,34 +103,53 @@ def as_dagster_failure(
         raise
     except dg.DagsterExecutionInterruptedError:
         if record:
-            record(_in_step(StoppedError(), step, night))
+            record(_in_step(StoppedError(), step, run))
         raise
     except Exception as caught:
-        error = _in_step(caught if isinstance(caught, PipelineError) else DefectError(caught), step, night)
+        error = _in_step(caught if isinstance(caught, PipelineError) else DefectError(caught), step, run)
         wait = wait_after(error) if wait_after else None
         if wait is not None:
             error.detail += f"; this run tries it again after {wait:.0f} seconds"
         if record:
             record(error)
-        failure = _failure(error, error.next_step_of_night if record else error.next_step, night)
+        failure = _failure(error, error.next_step_of_night if record else error.next_step, run)
         if wait is None:
             raise failure from None
         raise dg.RetryRequested(max_retries=RETRIES, seconds_to_wait=wait) from failure
 
 
-def _failure(error: PipelineError, next_step: str, night: Night) -> dg.Failure:
-    to_do = fill_in(next_step, night.district_id, night.run_id)
+def _failure(error: PipelineError, next_step: str, run: DistrictRun) -> dg.Failure:
+    to_do = fill_in(next_step, run.district_id, run.run_id)
     return dg.Failure(
-        "; ".join(filter(None, [f"{night.district_id}: {error.reason}", to_do])),
+        "; ".join(filter(None, [f"{run.district_id}: {error.reason}", to_do])),
         metadata={REASON: error.reason, NEXT_STEP: to_do},
         allow_retries=False,  # Dagster would also retry a stopped run
     )
 
 
-def _in_step(error: PipelineError, step: str, night: Night) -> PipelineError:
+def _in_step(error: PipelineError, step: str, run: DistrictRun) -> PipelineError:
     error.step = f"{step}: {error.step}" if error.step else step
-    error.district_id = night.district_id
+    error.district_id = run.district_id
     return error
+
+
+def record_failure(run: DistrictRun, error: PipelineError) -> None:
+    """Write a run's failure to `snapshots`; an unreachable warehouse must not hide the reason.
+
+    A district that awaits its secret never counts as failed.
+    """
+    if isinstance(error, SecretAwaitedError):
+        return
+    tag_outcome(run, "failed")
+    with suppress(PipelineError):
+        snapshots.record_failure(run.deployment.warehouse, run.identity(), error)
+
+
+def tag_outcome(run: DistrictRun, outcome: Literal["held", "failed"]) -> None:
+    """Tag the run for the list of runs. An unavailable storage must not hide why the run failed."""
+    if run.instance is not None:
+        with suppress(Exception):
+            run.instance.add_run_tags(run.run_id, {OUTCOME_TAG: outcome})
 
 
 def unforeseen(error: Exception) -> str:
@@ -163,6 +189,28 @@ def validate_tables(
         yield from results
         raise SchemaBrokenError(f"{broken}; nothing was stored")
     return results
+
+
+def compute_valid_night(
+    raw: Mapping[str, Mapping[str, pd.DataFrame]], today: date, withholding: Withholding, what: str = ""
+) -> SnapshotPayload:
+    """What is published for the raw rows of a night, checked against the declarations.
+
+    Args:
+        what: names the night, if a message must.
+
+    Raises:
+        SchemaBrokenError: a table is not as declared.
+    """
+    payload = compute_night(
+        raw["raw_enrollments"], raw["raw_students"], raw["raw_parents"], today, withholding=withholding
+    )
+    declared = published_tables(withholding.show_restricted_contacts)
+    for name, frame in payload.published().items():
+        report = validate(frame, declared[name])
+        if not report.ok:
+            raise SchemaBrokenError(f"{what}{report.summary()}; nothing was changed")
+    return payload
 
 
 def materialize_tables(

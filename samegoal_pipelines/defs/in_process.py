@@ -18,10 +18,9 @@ from typing import Any
 import dagster as dg
 
 from samegoal_pipelines.defs.dagster_internals import appear_in_timeline
+from samegoal_pipelines.defs.district_run import DISTRICTS, PARTITION_TAG, PROCESS_TAG
 from samegoal_pipelines.defs.errors import NEXT_STEP, REASON
 from samegoal_pipelines.defs.instance import open_instance
-from samegoal_pipelines.defs.night import PARTITION_TAG, PROCESS_TAG
-from samegoal_pipelines.defs.partitions import DISTRICTS
 from samegoal_pipelines.settings import Settings
 from samegoal_pipelines.warehouse.snapshots import OPEN_THE_RUN
 

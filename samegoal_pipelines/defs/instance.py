@@ -20,8 +20,7 @@ import click
 import dagster as dg
 
 from samegoal_pipelines.defs.dagster_internals import LeanStorage
-from samegoal_pipelines.defs.night import PARTITION_TAG, SOURCE_HOST_TAG
-from samegoal_pipelines.defs.partitions import DISTRICTS
+from samegoal_pipelines.defs.district_run import DISTRICTS, PARTITION_TAG, SOURCE_HOST_TAG
 from samegoal_pipelines.deployment import Deployment
 from samegoal_pipelines.districts.errors import DistrictError
 from samegoal_pipelines.postgres.databases import prepare_dagster_storage

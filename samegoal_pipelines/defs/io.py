@@ -12,8 +12,10 @@ from typing import Any
 import dagster as dg
 import pandas as pd
 
+from samegoal_pipelines.defs.district_run import DistrictRun, OutdatedError
 from samegoal_pipelines.defs.errors import record_failures
-from samegoal_pipelines.defs.night import Night, OutdatedError
+from samegoal_pipelines.landing.runs import NotLandedError, read_landed_for
+from samegoal_pipelines.warehouse.release import find_released
 
 Tables = dict[str, pd.DataFrame]
 IN_MEMORY = "in_memory"
@@ -32,8 +34,8 @@ MADE_FROM = {
 class LandingIOManager(dg.IOManager):
     """Lands every asset's value under its district, night and run."""
 
-    def __init__(self, night: Night) -> None:
-        self._night = night
+    def __init__(self, run: DistrictRun) -> None:
+        self._run = run
         self._in_memory: dict[str, Tables] = {}
 
     def handle_output(self, context: dg.OutputContext, obj: Tables | None) -> None:
@@ -41,8 +43,8 @@ class LandingIOManager(dg.IOManager):
         if obj is None:
             return
         asset = context.asset_key.to_user_string()
-        with record_failures(asset, self._night):
-            self._night.land(asset, obj, _facts(obj))
+        with record_failures(asset, self._run):
+            self._run.landing.write(asset, obj, _facts(obj))
         self._in_memory[asset] = obj
 
     def load_input(self, context: dg.InputContext) -> Tables:
@@ -50,14 +52,14 @@ class LandingIOManager(dg.IOManager):
         asset = context.asset_key.to_user_string()
         if asset in self._in_memory:
             return self._in_memory[asset]
-        if self._night.is_release:
-            return ReleasedTables(self._night, asset)
-        with record_failures(asset, self._night):
+        if self._run.is_release:
+            return ReleasedTables(self._run, asset)
+        with record_failures(asset, self._run):
             self._refuse_outdated(asset)
-            newest = self._night.newest_landing(asset)
+            newest = self._run.landing.newest(asset)
             if newest:
-                context.log.info(f"{asset} of {self._night.today} was landed by run {newest.run_id}")
-            return self._night.read_landed(asset, self._night.today, newest.run_id if newest else None)
+                context.log.info(f"{asset} of {self._run.today} was landed by run {newest.run_id}")
+            return self._run.landing.read(asset, run_id=newest.run_id if newest else None)
 
     def _refuse_outdated(self, asset: str) -> None:
         """Refuse values made from an older reading than the night's last one.
@@ -65,9 +67,9 @@ class LandingIOManager(dg.IOManager):
         Raises:
             OutdatedError: a run that began later has read Qmlativ again.
         """
-        made = self._night.newest_landing(asset)
+        made = self._run.landing.newest(asset)
         for raw in MADE_FROM.get(asset, ()):
-            read = self._night.newest_landing(raw)
+            read = self._run.landing.newest(raw)
             if made and read and read.landed_at > made.landed_at:
                 raise OutdatedError(f"{raw} was read again after it was made")
 
@@ -75,9 +77,9 @@ class LandingIOManager(dg.IOManager):
 class ReleasedTables(Tables):
     """An asset landed for the released snapshot, read on first use: the release does not need it."""
 
-    def __init__(self, night: Night, asset: str) -> None:
+    def __init__(self, run: DistrictRun, asset: str) -> None:
         super().__init__()
-        self._night, self._asset = night, asset
+        self._run, self._asset = run, asset
 
     def __missing__(self, table: str) -> pd.DataFrame:
         """Read all of its tables.
@@ -87,8 +89,20 @@ class ReleasedTables(Tables):
         """
         if self:
             raise KeyError(table)
-        self.update(self._night.read_released(self._asset))
+        self.update(read_released(self._run, self._asset))
         return self[table]
+
+
+def read_released(run: DistrictRun, asset: str) -> Tables:
+    """An asset as it was landed for the last released snapshot of this run's night.
+
+    Raises:
+        NotLandedError, LandedFileError: as `read_landed_for`.
+    """
+    released = find_released(run.deployment.warehouse, run.district_id, run.today)
+    if released is None:
+        raise NotLandedError("are unknown, because no snapshot of this night was released")
+    return read_landed_for(run.deployment.landing, released, asset)
 
 
 def _facts(tables: Tables) -> dict[str, dict[str, Any]]:
@@ -101,7 +115,7 @@ def _facts(tables: Tables) -> dict[str, dict[str, Any]]:
     }
 
 
-@dg.io_manager(required_resource_keys={"night"})
+@dg.io_manager(required_resource_keys={"district_run"})
 def landing_io_manager(context: dg.InitResourceContext) -> LandingIOManager:
     """Dagster's IO manager over the landing of this run's night."""
-    return LandingIOManager(context.resources.night)
+    return LandingIOManager(context.resources.district_run)

@@ -18,9 +18,14 @@ from zoneinfo import ZoneInfo
 import dagster as dg
 
 from samegoal_pipelines.defs.dagster_internals import TICK_TAG
+from samegoal_pipelines.defs.district_run import (
+    DISTRICTS,
+    PARTITION_TAG,
+    SCHEDULE_TAG,
+    SOURCE_HOST_TAG,
+    TODAY_TAG,
+)
 from samegoal_pipelines.defs.in_process import GOING_ON, close_abandoned_runs
-from samegoal_pipelines.defs.night import PARTITION_TAG, SCHEDULE_TAG, SOURCE_HOST_TAG, TODAY_TAG
-from samegoal_pipelines.defs.partitions import DISTRICTS
 from samegoal_pipelines.deployment import Deployment
 from samegoal_pipelines.districts.pauses import unpaused
 from samegoal_pipelines.districts.registry import District

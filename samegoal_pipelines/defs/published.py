@@ -9,25 +9,27 @@ import pandas as pd
 
 from samegoal_pipelines.defs.checks import check_results
 from samegoal_pipelines.defs.demographics import refuse_a_lost_restriction, refuse_other_switches
-from samegoal_pipelines.defs.errors import materialized, record_failures, schema_check, validate_tables
+from samegoal_pipelines.defs.district_run import DISTRICTS, DistrictRun
+from samegoal_pipelines.defs.errors import (
+    materialized,
+    record_failures,
+    schema_check,
+    tag_outcome,
+    validate_tables,
+)
 from samegoal_pipelines.defs.gate import (
     PUBLISHED_SNAPSHOT,
-    LandedEvidence,
     gate_check,
     gate_finding,
     held_failure,
-    reads_that_landed,
     release_link,
 )
 from samegoal_pipelines.defs.io import Tables
 from samegoal_pipelines.defs.lineage import column_lineage, published_columns
 from samegoal_pipelines.defs.metadata import ATTEMPTS_SHOWN, rows_facts, snapshot_facts
-from samegoal_pipelines.defs.night import Night
-from samegoal_pipelines.defs.partitions import DISTRICTS
-from samegoal_pipelines.defs.publishing import publish_or_hold
 from samegoal_pipelines.defs.release import Release, release_held
 from samegoal_pipelines.defs.worklist import list_of_held
-from samegoal_pipelines.deployment import Deployment
+from samegoal_pipelines.landing.evidence import LandedEvidence
 from samegoal_pipelines.tables.catalog import published_tables
 from samegoal_pipelines.transforms.departures import explain_absences
 from samegoal_pipelines.transforms.enrollments import FilteredEnrollments
@@ -40,6 +42,7 @@ from samegoal_pipelines.transforms.snapshot import (
 )
 from samegoal_pipelines.transforms.students import StudentDemographics
 from samegoal_pipelines.transforms.withholding import withholding_notes
+from samegoal_pipelines.warehouse.publishing import publish_or_hold
 from samegoal_pipelines.warehouse.rows import content_of
 from samegoal_pipelines.warehouse.session import Held, Published
 from samegoal_pipelines.warehouse.snapshots import last_attempts
@@ -59,8 +62,7 @@ def published_snapshot(
     student_demographics: Tables,
     parent_demographics: Tables,
     config: Release,
-    night: dg.ResourceParam[Night],
-    deployment: dg.ResourceParam[Deployment],
+    district_run: dg.ResourceParam[DistrictRun],
 ) -> Iterator[Any]:
     """The status and demographics that SameGoal reads, replaced in one transaction.
 
@@ -68,15 +70,15 @@ def published_snapshot(
     withheld contacts. If too much would change at once, the snapshot is held: nothing is replaced until a
     person releases it with the job release_held_snapshot, or a later night passes.
     """
-    if night.is_release:
-        yield from release_held(context, config, night, deployment)
+    if district_run.is_release:
+        yield from release_held(context, config, district_run)
         return
-    with record_failures(PUBLISHED_SNAPSHOT, night):
-        refuse_other_switches(night, student_demographics, parent_demographics)
-        refuse_a_lost_restriction(deployment, night, restriction_is_known(parent_demographics))
-        reads = reads_that_landed(night, night.today, night.run_id)
+    with record_failures(PUBLISHED_SNAPSHOT, district_run):
+        refuse_other_switches(district_run, student_demographics, parent_demographics)
+        refuse_a_lost_restriction(district_run, restriction_is_known(parent_demographics))
+        reads = district_run.landing.read_reads(district_run.today, district_run.run_id)
         payload = payload_of(
-            night,
+            district_run,
             reads,
             cecs_filtered_enrollments,
             student_status,
@@ -87,22 +89,22 @@ def published_snapshot(
             context,
             PUBLISHED_SNAPSHOT,
             payload.published(),
-            published_tables(night.district.show_restricted_contacts),
+            published_tables(district_run.district.show_restricted_contacts),
         )
-        landed_run_id = night.landed_run_id()
+        landed_run_id = district_run.landing.enrollments_run_id()
         refuse_finished_run(context)
         outcome = publish_or_hold(
-            deployment.warehouse,
-            night.identity(landed_run_id),
+            district_run.deployment.warehouse,
+            district_run.identity(landed_run_id),
             content_of(payload),
-            night.district.limits,
-            LandedEvidence(night, payload, reads),
+            district_run.district.limits,
+            LandedEvidence(district_run.landing, payload, reads),
         )
-        yield from events(context, deployment, night, payload, outcome, sound)
+        yield from events(context, district_run, payload, outcome, sound)
         if isinstance(outcome, Held):
-            yield from list_of_held(context, deployment, night, landed_run_id)
-            night.tag_outcome("held")
-            raise held_failure(night, outcome)
+            yield from list_of_held(context, district_run, landed_run_id)
+            tag_outcome(district_run, "held")
+            raise held_failure(district_run, outcome)
 
 
 def refuse_finished_run(context: dg.AssetExecutionContext) -> None:
@@ -120,7 +122,7 @@ def refuse_finished_run(context: dg.AssetExecutionContext) -> None:
 
 
 def payload_of(
-    night: Night,
+    run: DistrictRun,
     reads: Sequence[pd.DataFrame],
     cecs_filtered_enrollments: Tables,
     student_status: Tables,
@@ -133,7 +135,7 @@ def payload_of(
     students = StudentDemographics(
         student_demographics["student_demographics"], student_demographics["without_record"]
     )
-    withholding = night.district.withholding
+    withholding = run.district.withholding
     known = restriction_is_known(parent_demographics)
     return SnapshotPayload(
         assemble_snapshot(statuses, uncertain, students, parent_demographics["parent_demographics"]),
@@ -157,17 +159,16 @@ def restriction_is_known(parent_demographics: Tables) -> bool:
 
 def events(
     context: dg.AssetExecutionContext,
-    deployment: Deployment,
-    night: Night,
+    run: DistrictRun,
     payload: SnapshotPayload,
     outcome: Published | Held,
     sound: Iterable[dg.AssetCheckResult],
 ) -> Iterator[dg.MaterializeResult[Any] | dg.AssetCheckResult]:
     """The events for the UI: the materialization, if the night is published, and the checks."""
-    attempts = last_attempts(deployment.warehouse, night.district_id, limit=ATTEMPTS_SHOWN)
-    facts, tables = snapshot_facts(outcome, attempts, night.today), payload.published()
-    about_held = {**facts, "release it": release_link(context, night)}
-    found = gate_finding(outcome, night, about_held)
+    attempts = last_attempts(run.deployment.warehouse, run.district_id, limit=ATTEMPTS_SHOWN)
+    facts, tables = snapshot_facts(outcome, attempts, run.today), payload.published()
+    about_held = {**facts, "release it": release_link(context, run)}
+    found = gate_finding(outcome, run, about_held)
     if isinstance(outcome, Published):
         yield materialized(context, PUBLISHED_SNAPSHOT, facts | rows_facts(tables, outcome))
     yield from chain(sound, check_results(context, PUBLISHED_SNAPSHOT, found))

@@ -5,27 +5,27 @@ any object fails, nothing of the night is stored.
 """
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Set
+from functools import partial
 from itertools import chain
-from typing import Any
+from typing import Any, NamedTuple
 
 import dagster as dg
 import pandas as pd
 import pyarrow as pa
 
 from samegoal_pipelines.defs.checks import check_results, finding_checks, reading_findings
+from samegoal_pipelines.defs.district_run import DISTRICTS, DistrictRun
 from samegoal_pipelines.defs.errors import (
     as_dagster_failure,
     materialize_tables,
+    record_failure,
     record_failures,
     schema_check,
 )
 from samegoal_pipelines.defs.lineage import raw_columns
 from samegoal_pipelines.defs.metadata import entity_facts, reading_facts
-from samegoal_pipelines.defs.night import Night
-from samegoal_pipelines.defs.partitions import DISTRICTS
-from samegoal_pipelines.deployment import Deployment
-from samegoal_pipelines.qmlativ.client import ObjectRead
+from samegoal_pipelines.qmlativ.client import ObjectRead, QmlativClient
 from samegoal_pipelines.qmlativ.reading import read_district
 from samegoal_pipelines.tables.catalog import LANDED
 from samegoal_pipelines.tables.reads import rows_by_listing
@@ -60,32 +60,56 @@ RAW_ASSETS = {
 )
 def read_qmlativ(
     context: dg.AssetExecutionContext,
-    night: dg.ResourceParam[Night],
-    deployment: dg.ResourceParam[Deployment],
+    district_run: dg.ResourceParam[DistrictRun],
 ) -> Iterator[Any]:
     """Read the selected raw assets in one pass."""
     selected = {key.to_user_string() for key in context.op_execution_context.selected_asset_keys}
     # A refused re-execution does not count as an attempt of its original night.
-    record = night.record_failure if night.is_scheduled else None
-    with as_dagster_failure(STEP, night, record, night.retries.wait_after):
-        night.refuse_another_night()
-    with record_failures(STEP, night):
-        last = {asset: night.last_landed({asset}, "Reads") for asset in selected}
-        with night.client() as client:
-            read = read_district(
-                client,
-                selected,
-                expected=deployment.registry.recognize(night.district, client.identity()),
-                ended_since=window_start(night.today),
-                expected_rows=rows_expected(chain.from_iterable(last.values())),
-                entities=night.district.entities,
-                progress=deployment.progress,
-            )
-        for asset in (asset for asset in RAW_ASSETS if asset in selected):
-            tables = {**read.frames[asset], "Reads": reads_table(read.reads[asset])}
+    record = partial(record_failure, district_run) if district_run.is_scheduled else None
+    with as_dagster_failure(STEP, district_run, record, district_run.retries.wait_after):
+        district_run.refuse_another_night()
+    with record_failures(STEP, district_run):
+        last = {asset: district_run.landing.read_last(asset, "Reads") for asset in selected}
+        read = read_tonight(district_run, selected, chain.from_iterable(last.values()))
+        for asset, tables in read.tables.items():
             facts = reading_facts(read.reads[asset]) | entity_facts(tables)
             yield from materialize_tables(context, asset, tables, LANDED[asset], facts)
             yield from check_results(context, asset, reading_findings(asset, tables, last[asset]))
+
+
+class RawTables(NamedTuple):
+    """What was read, by asset: its tables with the table of reads, and what each object's reading came to."""
+
+    tables: dict[str, dict[str, pd.DataFrame]]
+    reads: Mapping[str, Mapping[str, ObjectRead]]
+
+
+def read_tonight(
+    run: DistrictRun, assets: Set[str] = RAW_ASSETS.keys(), last_reads: Iterable[pd.DataFrame] = ()
+) -> RawTables:
+    """Read these raw assets with the district's credentials.
+
+    Args:
+        last_reads: tables of reads, from when the assets were landed last.
+    """
+    deployment, district = run.deployment, run.district
+    allow_local = deployment.settings.allow_local_sources
+    with QmlativClient(deployment.registry.connection(district, allow_local=allow_local)) as client:
+        read = read_district(
+            client,
+            assets,
+            expected=deployment.registry.recognize(district, client.identity()),
+            ended_since=window_start(run.today),
+            expected_rows=rows_expected(last_reads),
+            entities=district.entities,
+            progress=deployment.progress,
+        )
+    tables = {
+        asset: {**read.frames[asset], "Reads": reads_table(read.reads[asset])}
+        for asset in RAW_ASSETS
+        if asset in assets
+    }
+    return RawTables(tables, read.reads)
 
 
 def reads_table(reads: Mapping[str, ObjectRead]) -> pd.DataFrame:

@@ -14,13 +14,13 @@ from pydantic import Field
 from samegoal_pipelines.defs.checks import Finding, check_results
 from samegoal_pipelines.defs.dagster_internals import link_release
 from samegoal_pipelines.defs.demographics import refuse_a_lost_restriction
+from samegoal_pipelines.defs.district_run import RELEASE_TAG, DistrictRun
 from samegoal_pipelines.defs.errors import as_dagster_failure, materialized, validate_tables
-from samegoal_pipelines.defs.gate import GATE_CHECK, HELD_SNAPSHOT, PUBLISHED_SNAPSHOT, RELEASE_JOB
+from samegoal_pipelines.defs.gate import GATE_CHECK, PUBLISHED_SNAPSHOT, RELEASE_JOB
 from samegoal_pipelines.defs.metadata import ATTEMPTS_SHOWN, rows_facts, snapshot_facts
-from samegoal_pipelines.defs.night import RELEASE_TAG, Night
-from samegoal_pipelines.deployment import Deployment
 from samegoal_pipelines.errors import SYNC, Kind, PipelineError
 from samegoal_pipelines.landing import LandingError
+from samegoal_pipelines.landing.evidence import HELD_SNAPSHOT
 from samegoal_pipelines.tables.catalog import published_tables
 from samegoal_pipelines.transforms.snapshot import SnapshotPayload
 from samegoal_pipelines.transforms.withholding import (
@@ -30,7 +30,8 @@ from samegoal_pipelines.transforms.withholding import (
     Withholding,
     withholding_notes,
 )
-from samegoal_pipelines.warehouse.errors import ReleaseTooLateError
+from samegoal_pipelines.warehouse.errors import NothingHeldError, ReleaseTooLateError
+from samegoal_pipelines.warehouse.release import find_held as find_held_snapshot
 from samegoal_pipelines.warehouse.release import release
 from samegoal_pipelines.warehouse.rows import content_of
 from samegoal_pipelines.warehouse.snapshots import Snapshot, last_attempts
@@ -49,47 +50,71 @@ class Release(dg.Config):
 
 
 def release_held(
-    context: dg.AssetExecutionContext, config: Release, night: Night, deployment: Deployment
+    context: dg.AssetExecutionContext,
+    config: Release,
+    run: DistrictRun,
 ) -> Iterator[Any]:
     """Publish the held snapshot of this run's night, and turn its check green."""
-    with as_dagster_failure("release", night):
+    with as_dagster_failure("release", run):
         if not config.why.strip():
             raise PipelineError("no reason was given", kind=Kind.RELEASE, next_step="say why; it is recorded")
-        held = night.held
-        refuse_what_is_withheld_since(deployment, night, held)
-        payload = read_held(night, held)
+        held = find_held(run)
+        refuse_what_is_withheld_since(run, held)
+        payload = read_held(run, held)
         sound = yield from validate_tables(
             context,
             PUBLISHED_SNAPSHOT,
             payload.published(),
             published_tables(payload.shows is not None and payload.shows.show_restricted_contacts),
         )
-        who, why = config.who.strip() or deployment.settings.operator, config.why.strip()
-        run = night.identity(held.landed_run_id)
-        published = release(deployment.warehouse, run, held, content_of(payload), released_by=who, reason=why)
+        who, why = config.who.strip() or run.deployment.settings.operator, config.why.strip()
+        published = release(
+            run.deployment.warehouse,
+            run.identity(held.landed_run_id),
+            held,
+            content_of(payload),
+            released_by=who,
+            reason=why,
+        )
         link_release(context.instance, held.run_id, context.run.run_id)
-        attempts = last_attempts(deployment.warehouse, night.district_id, limit=ATTEMPTS_SHOWN)
+        attempts = last_attempts(run.deployment.warehouse, run.district_id, limit=ATTEMPTS_SHOWN)
         facts = {
             "released by": who,
             "why": why,
             "held in run": dg.MetadataValue.dagster_run(held.run_id),
             "held because": held.reason,
         }
-        shown = facts | snapshot_facts(published, attempts, night.today)
+        shown = facts | snapshot_facts(published, attempts, run.today)
         yield materialized(context, PUBLISHED_SNAPSHOT, shown | rows_facts(payload.published(), published))
         yield from sound
         found = {GATE_CHECK: Finding(True, f"released by {who}: {why}", facts)}
         yield from check_results(context, PUBLISHED_SNAPSHOT, found)
 
 
-def read_held(night: Night, held: Snapshot) -> SnapshotPayload:
+def find_held(run: DistrictRun) -> Snapshot:
+    """The held snapshot of this run's night.
+
+    Raises:
+        NothingHeldError: nothing is held. The message names the last attempt.
+        ReleaseTooLateError: as `warehouse.release.find_held` does.
+    """
+    engine = run.deployment.warehouse
+    try:
+        return find_held_snapshot(engine, run.district_id, run.today)
+    except NothingHeldError as error:
+        last = next(iter(last_attempts(engine, run.district_id, limit=1)), None)
+        there = f"its last attempt is of {last.snapshot_date}: {last.state}" if last else "it has no night"
+        raise NothingHeldError(f"{error.detail}; {there}") from None
+
+
+def read_held(run: DistrictRun, held: Snapshot) -> SnapshotPayload:
     """Read exactly what was held.
 
     Raises:
         LandingError: it is no longer in the landing, or damaged. Only a new run can help.
     """
     try:
-        landed = night.read_landed(HELD_SNAPSHOT, held.snapshot_date, held.run_id)
+        landed = run.landing.read(HELD_SNAPSHOT, held.snapshot_date, held.run_id)
     except LandingError:
         raise LandingError(
             f"what was held on {held.snapshot_date} is no longer in the landing, or is damaged",
@@ -109,14 +134,14 @@ def shown_by(held: Snapshot) -> Withholding:
     return Withholding(RESTRICTED_CONTACTS_SHOWN in held.notes, CONFIDENTIAL_PHONES_SHOWN in held.notes)
 
 
-def refuse_what_is_withheld_since(deployment: Deployment, night: Night, held: Snapshot) -> None:
+def refuse_what_is_withheld_since(run: DistrictRun, held: Snapshot) -> None:
     """Refuse a release that shows contacts which the district now withholds.
 
     Raises:
         ReleaseTooLateError: the snapshot shows such contacts.
         RestrictionsForgottenError: it shows all contacts, because the restriction flag was not readable.
     """
-    switches, known = night.district.withholding, RESTRICTION_NOT_KNOWN not in held.notes
+    switches, known = run.district.withholding, RESTRICTION_NOT_KNOWN not in held.notes
     if {RESTRICTED_CONTACTS_SHOWN, CONFIDENTIAL_PHONES_SHOWN} & (
         {*held.notes} - {*withholding_notes(known, switches)}
     ):
@@ -124,7 +149,7 @@ def refuse_what_is_withheld_since(deployment: Deployment, night: Night, held: Sn
             f"what was held on {held.snapshot_date} shows contacts that the district has been set to "
             "withhold since"
         )
-    refuse_a_lost_restriction(deployment, night, known)
+    refuse_a_lost_restriction(run, known)
 
 
 release_held_snapshot = dg.define_asset_job(

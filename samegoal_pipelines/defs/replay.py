@@ -7,22 +7,19 @@ history. A failed replay does not count as a failed night.
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import date
-from typing import Any, NamedTuple
+from typing import Any
 
 import dagster as dg
 from pydantic import Field
 
-from samegoal_pipelines.defs.errors import SchemaBrokenError, as_dagster_failure
+from samegoal_pipelines.defs.district_run import DISTRICTS, DistrictRun, read_date
+from samegoal_pipelines.defs.errors import as_dagster_failure, compute_valid_night
 from samegoal_pipelines.defs.gate import PUBLISHED_SNAPSHOT
 from samegoal_pipelines.defs.io import IN_MEMORY, Tables
-from samegoal_pipelines.defs.night import Night, NotLandedError, read_date, run_that_landed
-from samegoal_pipelines.defs.partitions import DISTRICTS
-from samegoal_pipelines.deployment import Deployment
 from samegoal_pipelines.landing import LandedFileError, LandingError
+from samegoal_pipelines.landing.runs import NotLandedError, read_landed_for, run_that_landed
 from samegoal_pipelines.printable import counted
-from samegoal_pipelines.tables.catalog import published_tables
-from samegoal_pipelines.tables.validation import validate
-from samegoal_pipelines.transforms.snapshot import compute_night
+from samegoal_pipelines.tables.catalog import RAW_TABLES
 from samegoal_pipelines.warehouse.replay import Replayed, ReplayedNight, find_nights, replay
 from samegoal_pipelines.warehouse.rows import Contents, content_of
 from samegoal_pipelines.warehouse.snapshots import Snapshot
@@ -47,77 +44,61 @@ class Outcome:
     skipped: tuple[Snapshot, ...]
 
 
-class LandedNight(NamedTuple):
-    """The raw rows of a published night."""
-
-    raw_enrollments: Tables
-    raw_students: Tables
-    raw_parents: Tables
-
-
 @dg.op(out=dg.Out(io_manager_key=IN_MEMORY))
 def replay_landed_nights(
     context: dg.OpExecutionContext,
     config: Replay,
-    night: dg.ResourceParam[Night],
-    deployment: dg.ResourceParam[Deployment],
+    district_run: dg.ResourceParam[DistrictRun],
 ) -> Iterator[Any]:
     """Recompute every published night from a date on, and rewrite what differs unless it is a dry run."""
-    with as_dagster_failure("replay", night):
+    with as_dagster_failure("replay", district_run):
         first = read_date(config.from_date, "the first night to replay")
-        nights, skipped = find_nights(deployment.warehouse, night.district_id, first)
-        refuse_what_is_not_landed(night, nights)
+        nights, skipped = find_nights(district_run.deployment.warehouse, district_run.district_id, first)
+        refuse_what_is_not_landed(district_run, nights)
         replayed = replay(
-            deployment.warehouse,
-            replace(night.identity(), night=nights[-1].snapshot_date),
+            district_run.deployment.warehouse,
+            replace(district_run.identity(), night=nights[-1].snapshot_date),
             nights,
-            recompute(context, deployment, night, nights),
+            recompute(context, district_run, nights),
             dry_run=config.dry_run,
         )
         outcome = Outcome(replayed, tuple(skipped))
         if replayed.written:
             yield dg.AssetObservation(
                 PUBLISHED_SNAPSHOT,
-                partition=night.district_id,
+                partition=district_run.district_id,
                 description=f"nights replayed from {first} on",
                 metadata=facts_of(outcome),
             )
         yield dg.Output(outcome, metadata={**facts_of(outcome), "dry run": config.dry_run})
 
 
-def recompute(
-    context: dg.OpExecutionContext, deployment: Deployment, night: Night, nights: Sequence[Snapshot]
-) -> Contents:
+def recompute(context: dg.OpExecutionContext, run: DistrictRun, nights: Sequence[Snapshot]) -> Contents:
     """Recompute these published nights from their landed rows, without a lock."""
-    withholding = night.district.withholding
+    withholding = run.district.withholding
     contents, rows = Contents(withholding), 0
     for number, published in enumerate(nights, 1):
         date = published.snapshot_date
         try:
-            landed = read_night(night, published)
+            landed = read_night(run, published)
         except NotLandedError:
             raise LandingError(
                 f"the landed rows of the night {date} were deleted during the replay; nothing was changed",
                 next_step="replay again",
             ) from None
-        computed = compute_night(*landed, date, withholding=withholding)
-        declared = published_tables(withholding.show_restricted_contacts)
-        for name, table in declared.items():
-            report = validate(getattr(computed.tables, name), table)
-            if not report.ok:
-                raise SchemaBrokenError(f"the night {date}: {report.summary()}; nothing was changed")
+        computed = compute_valid_night(landed, date, withholding, f"the night {date}: ")
         contents.add(content_of(computed))
         rows += computed.enrollment_rows or 0
-        runs = sorted({run_that_landed(deployment, published, asset) for asset in LandedNight._fields})
+        runs = sorted({run_that_landed(run.deployment.landing, published, asset) for asset in RAW_TABLES})
         context.log.info(
             f"the night {date}: {computed.enrollment_rows} enrollments, landed by {', '.join(runs)}"
         )
-        if deployment.progress:
-            deployment.progress("enrollments of past nights", rows, number)
+        if run.deployment.progress:
+            run.deployment.progress("enrollments of past nights", rows, number)
     return contents
 
 
-def refuse_what_is_not_landed(night: Night, nights: Sequence[Snapshot]) -> None:
+def refuse_what_is_not_landed(run: DistrictRun, nights: Sequence[Snapshot]) -> None:
     """Read every night's landed rows once before anything is computed.
 
     Raises:
@@ -127,7 +108,7 @@ def refuse_what_is_not_landed(night: Night, nights: Sequence[Snapshot]) -> None:
     faults: dict[date, str] = {}
     for published in nights:
         try:
-            read_night(night, published)
+            read_night(run, published)
         except NotLandedError as error:
             faults[published.snapshot_date] = error.detail
         except LandedFileError as error:
@@ -145,14 +126,14 @@ def refuse_what_is_not_landed(night: Night, nights: Sequence[Snapshot]) -> None:
     raise LandingError(f"the landed rows of the night {first} {what}{also}", next_step=next_step)
 
 
-def read_night(night: Night, published: Snapshot) -> LandedNight:
+def read_night(run: DistrictRun, published: Snapshot) -> dict[str, Tables]:
     """The raw rows that a published night was made from.
 
     Raises:
         NotLandedError: they are not landed, or an older version landed them.
         LandedFileError: a file cannot be used.
     """
-    return LandedNight(*(night.read_landed_for(published, asset) for asset in LandedNight._fields))
+    return {asset: read_landed_for(run.deployment.landing, published, asset) for asset in RAW_TABLES}
 
 
 # -- metadata for the UI --

@@ -13,8 +13,8 @@ from typing import Any
 import dagster as dg
 from pydantic import Field
 
+from samegoal_pipelines.defs.district_run import TODAY_TAG, read_date
 from samegoal_pipelines.defs.errors import unforeseen
-from samegoal_pipelines.defs.night import TODAY_TAG, read_date
 from samegoal_pipelines.deployment import Deployment
 from samegoal_pipelines.errors import PipelineError
 from samegoal_pipelines.landing import LandingError

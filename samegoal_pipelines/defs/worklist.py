@@ -18,6 +18,7 @@ from samegoal_pipelines.defs.checks import (
     report_check_results,
     worklist_findings,
 )
+from samegoal_pipelines.defs.district_run import DISTRICTS, DistrictRun
 from samegoal_pipelines.defs.errors import (
     as_dagster_failure,
     materialized,
@@ -28,10 +29,8 @@ from samegoal_pipelines.defs.gate import PUBLISHED_SNAPSHOT
 from samegoal_pipelines.defs.io import Tables
 from samegoal_pipelines.defs.lineage import column_schema
 from samegoal_pipelines.defs.metadata import worklist_facts
-from samegoal_pipelines.defs.night import Night, NotLandedError
-from samegoal_pipelines.defs.partitions import DISTRICTS
-from samegoal_pipelines.deployment import Deployment
 from samegoal_pipelines.landing import LandedFileError
+from samegoal_pipelines.landing.runs import NotLandedError
 from samegoal_pipelines.tables.worklist import REGISTRAR_WORKLIST
 from samegoal_pipelines.transforms.enrollments import filter_enrollments
 from samegoal_pipelines.transforms.status import classify_students
@@ -63,12 +62,11 @@ def registrar_worklist(
     raw_students: Tables,
     cecs_filtered_enrollments: Tables,
     student_status: Tables,
-    night: dg.ResourceParam[Night],
-    deployment: dg.ResourceParam[Deployment],
+    district_run: dg.ResourceParam[DistrictRun],
 ) -> Iterator[Any]:
     """Make and store the list. Skipped by a release whose landed rows are gone."""
     # The snapshot is published, so a failed list does not make the night fail.
-    with as_dagster_failure(WORKLIST, night):
+    with as_dagster_failure(WORKLIST, district_run):
         try:
             worklist = list_problems(
                 raw_enrollments,
@@ -77,10 +75,10 @@ def registrar_worklist(
                 cecs_filtered_enrollments["excluded"],
                 student_status["student_status"],
                 student_status["uncertain"],
-                night.today,
+                district_run.today,
             )
         except (NotLandedError, LandedFileError) as gone:
-            if not night.is_release:
+            if not district_run.is_release:
                 raise
             context.log.warning(
                 f"{WORKLIST}: skipped, because the landed rows of the released night are gone or damaged "
@@ -90,30 +88,30 @@ def registrar_worklist(
         tables, declared = {WORKLIST: worklist}, {WORKLIST: REGISTRAR_WORKLIST}
         sound = yield from validate_tables(context, WORKLIST, tables, declared)
         publish_worklist(
-            deployment.warehouse,
+            district_run.deployment.warehouse,
             worklist,
-            district_id=night.district_id,
-            snapshot_date=night.today,
+            district_id=district_run.district_id,
+            snapshot_date=district_run.today,
         )
-        yield materialized(context, WORKLIST, worklist_facts(worklist, night.today))
+        yield materialized(context, WORKLIST, worklist_facts(worklist, district_run.today))
         yield from chain(sound, check_results(context, WORKLIST, worklist_findings(worklist)))
 
 
 def list_of_held(
-    context: dg.AssetExecutionContext, deployment: Deployment, night: Night, landed_run_id: str | None
+    context: dg.AssetExecutionContext, run: DistrictRun, landed_run_id: str | None
 ) -> Iterator[dg.AssetMaterialization | dg.AssetCheckEvaluation]:
     """Make the list of a night that this run has just held. The asset itself only runs after a publication.
 
     An error is only logged, because the run must end with the reason of the hold.
     """
     try:
-        with as_dagster_failure(WORKLIST, night):
+        with as_dagster_failure(WORKLIST, run):
             raw_enrollments, raw_students = (
-                night.read_landed(asset, night.today, landed_run_id or night.run_id)
+                run.landing.read(asset, run_id=landed_run_id or run.run_id)
                 for asset in ("raw_enrollments", "raw_students")
             )
-            filtered = filter_enrollments(raw_enrollments, night.today)
-            statuses, uncertain = classify_students(filtered.enrollments, filtered.excluded, night.today)
+            filtered = filter_enrollments(raw_enrollments, run.today)
+            statuses, uncertain = classify_students(filtered.enrollments, filtered.excluded, run.today)
             worklist = list_problems(
                 raw_enrollments,
                 raw_students,
@@ -121,19 +119,19 @@ def list_of_held(
                 filtered.excluded,
                 statuses,
                 uncertain,
-                night.today,
+                run.today,
             )
             publish_worklist(
-                deployment.warehouse,
+                run.deployment.warehouse,
                 worklist,
-                district_id=night.district_id,
-                snapshot_date=night.today,
-                held_by=night.run_id,
+                district_id=run.district_id,
+                snapshot_date=run.today,
+                held_by=run.run_id,
             )
-            facts = worklist_facts(worklist, night.today)
-            yield dg.AssetMaterialization(WORKLIST, partition=night.district_id, metadata=facts)
+            facts = worklist_facts(worklist, run.today)
+            yield dg.AssetMaterialization(WORKLIST, partition=run.district_id, metadata=facts)
             yield from report_check_results(
-                context.instance, WORKLIST, night.district_id, worklist_findings(worklist)
+                context.instance, WORKLIST, run.district_id, worklist_findings(worklist)
             )
     except dg.Failure as failure:
         context.log.warning(failure.description)

@@ -12,9 +12,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from samegoal_pipelines.defs.district_run import DISTRICTS
 from samegoal_pipelines.defs.in_process import close_abandoned_runs, run_in_progress
 from samegoal_pipelines.defs.instance import Instance, open_instance
-from samegoal_pipelines.defs.partitions import DISTRICTS
 from samegoal_pipelines.deployment import Deployment
 from samegoal_pipelines.districts.errors import DistrictError, UnknownDistrictError
 from samegoal_pipelines.districts.names import checked_id

@@ -10,8 +10,8 @@ from datetime import date
 import pandas as pd
 import sqlalchemy as sa
 
-from samegoal_pipelines.defs.gate import HELD_SNAPSHOT
 from samegoal_pipelines.deployment import Deployment
+from samegoal_pipelines.landing.evidence import HELD_SNAPSHOT
 from samegoal_pipelines.tables.history import STATUS
 from samegoal_pipelines.transforms.snapshot import SnapshotPayload
 from samegoal_pipelines.warehouse.engine import as_operator

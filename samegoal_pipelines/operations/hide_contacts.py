@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import pandas as pd
 
-from samegoal_pipelines.defs.night import read_landed_for
 from samegoal_pipelines.deployment import Deployment
 from samegoal_pipelines.landing import LandingError
+from samegoal_pipelines.landing.runs import read_landed_for
 from samegoal_pipelines.transforms import parents, students
 from samegoal_pipelines.transforms.snapshot import all_confidential
 from samegoal_pipelines.transforms.withholding import RESTRICTION_NOT_KNOWN, WITHHOLD
@@ -69,7 +69,7 @@ def _confidential_numbers(deployment: Deployment, published: Snapshot) -> pd.Dat
     """The confidential numbers of the published night. None if its rows are not landed."""
     try:
         raw_students, raw_parents = (
-            read_landed_for(deployment, published, asset) for asset in ("raw_students", "raw_parents")
+            read_landed_for(deployment.landing, published, asset) for asset in ("raw_students", "raw_parents")
         )
     except LandingError:
         return None

@@ -12,15 +12,10 @@ from typing import Any
 
 from samegoal_pipelines.definitions import build_defs
 from samegoal_pipelines.defs import in_process
+from samegoal_pipelines.defs.district_run import DRY_RUN_JOB, SOURCE_HOST_TAG, TODAY_TAG, refuse_the_future
 from samegoal_pipelines.defs.dry_run import DryRun
 from samegoal_pipelines.defs.gate import PUBLISHED_SNAPSHOT, RELEASE_JOB
 from samegoal_pipelines.defs.in_process import FinishedRun
-from samegoal_pipelines.defs.night import (
-    DRY_RUN_JOB,
-    SOURCE_HOST_TAG,
-    TODAY_TAG,
-    refuse_the_future,
-)
 from samegoal_pipelines.defs.nightly import nightly_snapshot
 from samegoal_pipelines.deployment import Deployment
 from samegoal_pipelines.districts.errors import SecretAwaitedError

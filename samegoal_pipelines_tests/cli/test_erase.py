@@ -10,8 +10,8 @@ import pytest
 from dagster._core.remote_origin import RegisteredCodeLocationOrigin, RemoteJobOrigin, RemoteRepositoryOrigin
 
 from samegoal_pipelines.definitions import build_defs
+from samegoal_pipelines.defs.district_run import PROCESS_TAG
 from samegoal_pipelines.defs.instance import add_partition, open_instance
-from samegoal_pipelines.defs.night import PROCESS_TAG
 from samegoal_pipelines.districts.registry import InvalidDistrictError, UnknownDistrictError
 from samegoal_pipelines.operations.erase import EraseRefusedError, erase_district, holdings
 from samegoal_pipelines.reporting import page

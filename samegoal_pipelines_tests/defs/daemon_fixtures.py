@@ -21,7 +21,7 @@ from dagster._core.definitions.instigation_logger import get_instigation_log_rec
 from dagster._core.definitions.run_request import InstigatorType
 from dagster._core.scheduler.instigation import InstigatorTick, ScheduleInstigatorData
 
-from samegoal_pipelines.defs.night import SCHEDULE_TAG
+from samegoal_pipelines.defs.district_run import SCHEDULE_TAG
 from samegoal_pipelines.defs.nightly import SCHEDULE_NAME
 from samegoal_pipelines.settings import INSTANCE_FILES
 

@@ -15,8 +15,8 @@ import sqlalchemy as sa
 from samegoal_pipelines.definitions import build_defs, defs
 from samegoal_pipelines.defs import alerts
 from samegoal_pipelines.defs.alerts import check_deadlines, night_alert
+from samegoal_pipelines.defs.district_run import DISTRICTS
 from samegoal_pipelines.defs.instance import open_instance
-from samegoal_pipelines.defs.partitions import DISTRICTS
 from samegoal_pipelines.defs.report import REPORT_JOB, TRIES
 from samegoal_pipelines.deployment import Deployment
 from samegoal_pipelines.districts.pauses import pause

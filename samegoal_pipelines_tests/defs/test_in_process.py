@@ -9,8 +9,8 @@ import dagster as dg
 import pytest
 
 from samegoal_pipelines.defs import in_process
+from samegoal_pipelines.defs.district_run import PARTITION_TAG, PROCESS_TAG
 from samegoal_pipelines.defs.in_process import close_abandoned_runs, this_process
-from samegoal_pipelines.defs.night import PARTITION_TAG, PROCESS_TAG
 
 _MACHINE, _BOOT, _, _START = this_process().split(" ")
 ENDED = f"{_MACHINE} {_BOOT} 1 9999999999999"

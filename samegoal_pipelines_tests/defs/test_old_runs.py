@@ -14,9 +14,9 @@ from dagster._core.execution.api import create_execution_plan, execute_run
 from dagster._core.execution.plan.state import KnownExecutionState
 
 from samegoal_pipelines.definitions import build_defs
+from samegoal_pipelines.defs.district_run import PROCESS_TAG
 from samegoal_pipelines.defs.in_process import close_abandoned_runs
 from samegoal_pipelines.defs.instance import open_instance
-from samegoal_pipelines.defs.night import PROCESS_TAG
 from samegoal_pipelines.defs.nightly import SCHEDULE_NAME, SCHEDULE_TAG, TICK_TAG, look_at_tonight
 from samegoal_pipelines.warehouse.errors import WarehouseError
 from samegoal_pipelines_tests.defs.test_in_process import ENDED

@@ -17,8 +17,8 @@ from samegoal_pipelines import definitions
 from samegoal_pipelines.cli.nights import line
 from samegoal_pipelines.definitions import build_defs
 from samegoal_pipelines.defs import release, worklist
+from samegoal_pipelines.defs.district_run import DISTRICTS
 from samegoal_pipelines.defs.instance import open_instance
-from samegoal_pipelines.defs.partitions import DISTRICTS
 from samegoal_pipelines.deployment import Deployment
 from samegoal_pipelines.errors import PipelineError
 from samegoal_pipelines.settings import Settings

@@ -15,8 +15,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from samegoal_pipelines.defs.instance import open_instance
-from samegoal_pipelines.defs.night import read_landed_for
 from samegoal_pipelines.defs.replay import REPLAY_JOB
+from samegoal_pipelines.landing.runs import read_landed_for
 from samegoal_pipelines.landing.store import METADATA_KEY
 from samegoal_pipelines.operations.replay import ReplayOutcome, run_replay
 from samegoal_pipelines.operations.runs import execute, run_error
@@ -149,7 +149,7 @@ def published_from_the_start(pipeline) -> None:
     """What the ten nights landed, published one by one as of a district of its own."""
     for published in find_nights(pipeline.deployment.warehouse, "grand-bend", TODAY)[0]:
         landed = tuple(
-            read_landed_for(pipeline.deployment, published, asset)
+            read_landed_for(pipeline.deployment.landing, published, asset)
             for asset in ("raw_enrollments", "raw_students", "raw_parents")
         )
         computed = compute_night(*landed, published.snapshot_date, withholding=Withholding())

@@ -21,8 +21,8 @@ from dagster._core.remote_origin import (
 from sqlalchemy.engine import Engine
 
 from samegoal_pipelines.definitions import build_defs
+from samegoal_pipelines.defs.district_run import PROCESS_TAG
 from samegoal_pipelines.defs.instance import open_instance
-from samegoal_pipelines.defs.night import PROCESS_TAG
 from samegoal_pipelines.defs.nightly import (
     SCHEDULE_NAME,
     SCHEDULE_TAG,

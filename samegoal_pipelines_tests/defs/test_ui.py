@@ -9,8 +9,8 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from samegoal_pipelines.definitions import build_defs
+from samegoal_pipelines.defs.district_run import TODAY_TAG
 from samegoal_pipelines.defs.instance import add_partition, open_instance
-from samegoal_pipelines.defs.night import TODAY_TAG
 from samegoal_pipelines.sandbox.lookups import school_year_of
 from samegoal_pipelines_tests.defs.daemon_fixtures import zone_at
 from samegoal_pipelines_tests.defs.dev_server_fixtures import DevServer, browser_page, dev_server

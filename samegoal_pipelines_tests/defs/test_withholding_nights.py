@@ -8,13 +8,13 @@ import pytest
 
 from samegoal_pipelines.cli.nights import line
 from samegoal_pipelines.defs import published, replay
-from samegoal_pipelines.defs.publishing import publish_or_hold
 from samegoal_pipelines.operations.replay import run_replay
 from samegoal_pipelines.transforms.withholding import (
     CONFIDENTIAL_PHONES_SHOWN,
     RESTRICTED_CONTACTS_SHOWN,
     RESTRICTION_NOT_KNOWN,
 )
+from samegoal_pipelines.warehouse.publishing import publish_or_hold
 from samegoal_pipelines.warehouse.replay import replay as warehouse_replay
 from samegoal_pipelines_tests.cli.asking import ask  # noqa: F401  (a fixture)
 from samegoal_pipelines_tests.pipeline import TODAY

@@ -9,8 +9,8 @@ import pytest
 
 from samegoal_pipelines.cli.nights import line
 from samegoal_pipelines.defs import worklist
+from samegoal_pipelines.defs.district_run import DistrictRun
 from samegoal_pipelines.defs.instance import open_instance
-from samegoal_pipelines.defs.night import Night
 from samegoal_pipelines.defs.worklist import registrar_worklist
 from samegoal_pipelines.settings import Settings
 from samegoal_pipelines.tables.worklist import FIX, NEVER_CLOSED, QUARANTINE_PROBLEMS, TIE
@@ -80,7 +80,7 @@ def test_a_night_that_fails_leaves_the_list(pipeline, deployment, district):
 @pytest.fixture
 def quarantined(pipeline, deployment, district, monkeypatch, prepared):
     """A district with a good night. Its next one quarantines two enrollments and will be held for it."""
-    monkeypatch.setattr(Night, "local_date", TOMORROW)
+    monkeypatch.setattr(DistrictRun, "local_date", TOMORROW)
 
     def night():
         source = district(PROBLEMATIC)

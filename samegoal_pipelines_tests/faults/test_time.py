@@ -3,7 +3,7 @@
 import datetime as dt
 
 from samegoal_pipelines.cli.nights import line
-from samegoal_pipelines.defs import night
+from samegoal_pipelines.defs import district_run
 from samegoal_pipelines_tests.mass_changes import TOMORROW
 from samegoal_pipelines_tests.pipeline import deployment, district, environment, pipeline, source
 
@@ -25,7 +25,7 @@ def test_a_run_by_a_clock_that_was_set_back_is_refused_and_the_next_night_publis
     pipeline.add(made)
     assert pipeline.run().published
     before = pipeline.published()
-    monkeypatch.setattr(night, "datetime", HourBack)
+    monkeypatch.setattr(district_run, "datetime", HourBack)
     made.edit("Student/Student", 12, StudentNumber="another")
 
     again = pipeline.run()

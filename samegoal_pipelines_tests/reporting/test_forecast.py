@@ -14,9 +14,10 @@ import pyarrow as pa
 import pytest
 import sqlalchemy as sa
 
-from samegoal_pipelines.defs.gate import statuses_as_of_tonight
 from samegoal_pipelines.districts.pauses import Pause, pause
 from samegoal_pipelines.landing import Landing
+from samegoal_pipelines.landing.evidence import LandedEvidence
+from samegoal_pipelines.landing.runs import RunLanding
 from samegoal_pipelines.reporting.forecast import Ahead, first_hold, look_ahead, nights_to_come
 from samegoal_pipelines.reporting.nightly_status import read_board
 from samegoal_pipelines.tables.limits import Limits
@@ -86,10 +87,8 @@ class District:
         )
 
     def _by_time(self, tonight: date, published: Snapshot) -> pd.DataFrame | None:
-        def read_landed(asset: str, night: date, run_id: str) -> dict[str, pd.DataFrame]:
-            return self.landing.read(asset, district_id="grand-bend", night=night, run_id=run_id)
-
-        return statuses_as_of_tonight(SimpleNamespace(today=tonight, read_landed=read_landed), published)
+        landing = RunLanding(self.landing, "grand-bend", tonight, "tonight", datetime.now(UTC))
+        return LandedEvidence(landing, payload=None, reads=[pd.DataFrame()]).statuses_by_time(published)
 
     def look_ahead(self, night: date) -> Ahead:
         now = datetime.combine(night, time(15), UTC)

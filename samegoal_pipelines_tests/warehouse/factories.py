@@ -10,7 +10,6 @@ import pandas as pd
 import pyarrow as pa
 import sqlalchemy as sa
 
-from samegoal_pipelines.defs.publishing import publish_or_hold
 from samegoal_pipelines.errors import PipelineError
 from samegoal_pipelines.tables.history import PARENTS, STATUS, STUDENTS, History
 from samegoal_pipelines.tables.limits import Limits
@@ -18,6 +17,7 @@ from samegoal_pipelines.tables.warehouse import metadata
 from samegoal_pipelines.transforms.snapshot import SnapshotPayload, SnapshotTables
 from samegoal_pipelines.transforms.withholding import Withholding
 from samegoal_pipelines.warehouse import snapshots
+from samegoal_pipelines.warehouse.publishing import publish_or_hold
 from samegoal_pipelines.warehouse.release import release as release_content
 from samegoal_pipelines.warehouse.rows import content_of
 from samegoal_pipelines.warehouse.session import Held, Published, session
@@ -33,7 +33,7 @@ FewStudents = SnapshotTables
 
 @dataclass(frozen=True)
 class Gate:
-    """The gate's limits, and what the landing would say (`defs.publishing.Landing`)."""
+    """The gate's limits, and what the landing would say (`warehouse.publishing.Landing`)."""
 
     limits: Limits
     enrollment_rows: int = 0

@@ -1,0 +1,221 @@
+"""A run's district and date, decided once and passed down.
+
+No asset reads the clock for a date. `today` is the run's tag, or else the district's local date when it is
+first used. A run executes in one process, so all its assets see the same date. Schedules, sensors and
+commands read the clock once and pass the instant down.
+
+What a run lands and reads is in `landing.runs`, and how its failure is recorded in `errors`.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime
+from functools import cached_property
+from typing import Any
+
+import dagster as dg
+
+from samegoal_pipelines.defs.retries import Retries
+from samegoal_pipelines.deployment import Deployment
+from samegoal_pipelines.districts.registry import District
+from samegoal_pipelines.errors import SYNC, Kind, PipelineError
+from samegoal_pipelines.landing.runs import RunLanding
+from samegoal_pipelines.tables.vocabulary import FIRST_NIGHT, LAST_NIGHT
+from samegoal_pipelines.warehouse.snapshots import RunIdentity
+
+DISTRICTS = dg.DynamicPartitionsDefinition(name="district")
+"""The one partition dimension. Keys are district ids. `districts add` adds them without a restart.
+
+The night is data, not a partition: Qmlativ only answers for now, so a date could not be filled later.
+"""
+TODAY_TAG = "samegoal/today"
+SCHEDULE_TAG = "dagster/schedule_name"
+SOURCE_HOST_TAG = "samegoal/source_host"
+PARTITION_TAG = "dagster/partition"
+RELEASE_TAG = "samegoal/release"
+"""The tag of runs that publish what is held."""
+DRY_RUN_JOB = "dry_run"
+PROCESS_TAG = ".dagster/samegoal_process"
+"""The tag with the process of a run started at a terminal. The UI hides such tags."""
+OUTCOME_TAG = "samegoal/outcome"
+"""The tag of runs that published nothing: `held` or `failed`. It distinguishes them in the list of runs."""
+
+
+class NotADateError(PipelineError):
+    """A run's date cannot be read."""
+
+    kind = Kind.DATE
+    rerun = False
+
+
+class FutureNightError(NotADateError):
+    """Refuse to publish a night in the future."""
+
+    next_step = "see what it would publish with: samegoal-pipelines sync ID --today DATE --dry-run"
+
+
+class NotTonightError(PipelineError):
+    """Refuse to publish what Qmlativ says now with the date of another night."""
+
+    kind = Kind.ANOTHER_NIGHT
+    next_step = (
+        "that night can no longer be read; the schedule runs tonight's, or run it now: launch "
+        "nightly_snapshot "
+        f"in the Dagster UI, or: {SYNC}"
+    )
+    rerun = False
+
+
+class OutdatedError(PipelineError):
+    """The landed tables are outdated, because Qmlativ was read again or a switch was set."""
+
+    kind = Kind.OUTDATED
+    next_step = f"run the whole night again: materialize nightly_snapshot in the Dagster UI, or: {SYNC}"
+    rerun = False
+
+
+def read_date(text: str, what: str) -> date:
+    """Parse a night's date from a run's tags or configuration.
+
+    Raises:
+        NotADateError: `what` is not a date, or too far from today.
+    """
+    try:
+        found = date.fromisoformat(text)
+    except ValueError:
+        raise NotADateError(f"{what} is no date", next_step="write it as YYYY-MM-DD") from None
+    if not FIRST_NIGHT <= found <= LAST_NIGHT:
+        raise NotADateError(
+            f"{what} is no night", next_step=f"give a date from {FIRST_NIGHT} to {LAST_NIGHT}"
+        )
+    return found
+
+
+def refuse_the_future(deployment: Deployment, district: District, night: date) -> None:
+    """Refuse to publish a night in the future, except for sandbox districts.
+
+    Raises:
+        FutureNightError: the night is in the future.
+    """
+    today = district.local_date(datetime.now(UTC))
+    if night > today and not deployment.settings.allow_local_sources:
+        raise FutureNightError(
+            f"it is {today} there, and no night is published before its date",
+            district_id=district.id,
+            next_step=f"see what it would publish with: samegoal-pipelines sync ID --today {night} --dry-run",
+        )
+
+
+class DistrictRun:
+    """The district and local date of one run.
+
+    Attributes:
+        run_id: Dagster's id of the run.
+        retries: the waits that it has left. None at a terminal, where a person reads the reason immediately
+            and decides. A re-executed run has the tags of the first one, but no terminal.
+    """
+
+    def __init__(
+        self, deployment: Deployment, run: dg.DagsterRun, instance: dg.DagsterInstance | None = None
+    ) -> None:
+        self.deployment, self.instance, self.run_id = deployment, instance, run.run_id
+        self.started_at = datetime.now(UTC)
+        by_hand = PROCESS_TAG in run.tags and run.parent_run_id is None
+        self.retries = Retries(0 if by_hand else deployment.settings.retry_seconds)
+        self._run = run
+
+    @property
+    def district_id(self) -> str:
+        """The partition of this run.
+
+        Raises:
+            Failure: the run covers no district or several.
+        """
+        district_id = self._run.tags.get(PARTITION_TAG)
+        if not district_id:
+            raise dg.Failure(
+                "this run names no district: materialize one district partition per run", allow_retries=False
+            )
+        return district_id
+
+    @cached_property
+    def district(self) -> District:
+        """The district's entry in the registry."""
+        return self.deployment.registry.get(self.district_id)
+
+    @cached_property
+    def local_date(self) -> date:
+        """The district's date now."""
+        return self.district.local_date(datetime.now(UTC))
+
+    @cached_property
+    def today(self) -> date:
+        """The local date of this run: the named one, or else the district's date now.
+
+        Raises:
+            FutureNightError: it is in the future, and this run is not a dry run.
+        """
+        if held := self._held_night():
+            named = read_date(held, "the night")
+        elif tagged := self._run.tags.get(TODAY_TAG):
+            named = read_date(tagged, f"the run's tag {TODAY_TAG}")
+        else:
+            return self.local_date
+        if self._run.job_name != DRY_RUN_JOB:
+            refuse_the_future(self.deployment, self.district, named)
+        return named
+
+    def _held_night(self) -> str | None:
+        """The night in a release's configuration."""
+        if not self.is_release:
+            return None
+        config: Any = self._run.run_config
+        for key in ("ops", "published_snapshot", "config", "night"):
+            config = config.get(key) or {}
+        return config or None
+
+    @property
+    def is_release(self) -> bool:
+        """Whether this run publishes what is held."""
+        return RELEASE_TAG in self._run.tags
+
+    @property
+    def is_scheduled(self) -> bool:
+        """Whether the schedule started this run. False if a person re-executes such a run."""
+        return SCHEDULE_TAG in self._run.tags and self._run.parent_run_id is None
+
+    def refuse_another_night(self) -> None:
+        """Refuse to read Qmlativ for another night than the current one, unless a person named it.
+
+        Scheduled runs have the date of their request, and may have waited since. Re-executed runs have the
+        date of the first run.
+
+        Raises:
+            NotTonightError: the run's tag is not the district's date, and no person named it for this run.
+        """
+        named_for_this_run = SCHEDULE_TAG not in self._run.tags and self._run.parent_run_id is None
+        if self.today != self.local_date and not named_for_this_run:
+            raise NotTonightError(
+                f"this run is for the night of {self.today}, but it is {self.local_date} there, and Qmlativ "
+                "answers only for now"
+            )
+
+    def identity(self, landed_run_id: str | None = None) -> RunIdentity:
+        """The run and its night, as recorded in the warehouse."""
+        return RunIdentity(self.district_id, self.today, self.run_id, self.started_at, landed_run_id)
+
+    @cached_property
+    def landing(self) -> RunLanding:
+        """What this run lands and reads."""
+        return RunLanding(self.deployment.landing, self.district_id, self.today, self.run_id, self.started_at)
+
+
+@dg.resource(
+    required_resource_keys={"deployment"},
+    description="The district and local date of this run, decided once.",
+)
+def district_run(context: dg.InitResourceContext) -> DistrictRun:
+    """The Dagster resource `district_run`."""
+    if context.run is None:
+        raise dg.Failure("a district's run only exists within a run", allow_retries=False)
+    return DistrictRun(context.resources.deployment, context.run, context.instance)

@@ -1,0 +1,159 @@
+"""One run's landed assets: `Landing` with a district, a night and a run.
+
+Which run's assets a snapshot was made from is here, too. Files and manifests are in `store`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import Any, Protocol
+
+import pandas as pd
+
+from samegoal_pipelines.landing.storage import LandingError
+from samegoal_pipelines.landing.store import LandedAsset, Landing
+from samegoal_pipelines.tables.catalog import RAW_TABLES
+
+
+class NotLandedError(LandingError):
+    """A night's landed rows cannot be used any more."""
+
+
+class MadeFromLanded(Protocol):
+    """A snapshot, as `warehouse.snapshots.Snapshot` is one."""
+
+    @property
+    def district_id(self) -> str: ...  # noqa: D102
+    @property
+    def snapshot_date(self) -> date: ...  # noqa: D102
+    @property
+    def run_id(self) -> str: ...  # noqa: D102
+    @property
+    def landed_run_id(self) -> str | None: ...  # noqa: D102
+    @property
+    def started_at(self) -> datetime: ...  # noqa: D102
+
+
+def run_that_landed(landing: Landing, snapshot: MadeFromLanded, asset: str) -> str:
+    """The run whose landed asset a snapshot was made from.
+
+    That is its own run, or the run whose enrollments it used, or the last one before it, because a run
+    started in the UI with a later asset uses what is landed.
+
+    Raises:
+        NotLandedError: nothing is landed, or the enrollments that were used are gone.
+    """
+    landed = landing.landed(asset, district_id=snapshot.district_id, night=snapshot.snapshot_date)
+    runs = [one.run_id for one in landed if one.landed_at <= snapshot.started_at]
+    before = [] if asset == "raw_enrollments" else reversed(runs)
+    for run_id in (snapshot.run_id, snapshot.landed_run_id, *before):
+        if run_id in runs:
+            return str(run_id)
+    raise NotLandedError("are missing")
+
+
+def read_landed_for(landing: Landing, snapshot: MadeFromLanded, asset: str) -> dict[str, pd.DataFrame]:
+    """An asset as it was landed for a snapshot (see `run_that_landed`).
+
+    Raises:
+        NotLandedError: it is not landed, or an older version landed it.
+        LandedFileError: a file cannot be used.
+    """
+    tables = landing.read(
+        asset,
+        district_id=snapshot.district_id,
+        night=snapshot.snapshot_date,
+        run_id=run_that_landed(landing, snapshot, asset),
+    )
+    if RAW_TABLES.get(asset, {}).keys() - tables.keys():
+        raise NotLandedError("are from an older version, which did not read everything that is used today")
+    return tables
+
+
+@dataclass(frozen=True)
+class RunLanding:
+    """What one run lands and reads."""
+
+    files: Landing
+    district_id: str
+    night: date
+    run_id: str
+    started_at: datetime
+
+    def write(
+        self,
+        asset: str,
+        tables: Mapping[str, pd.DataFrame],
+        about: Mapping[str, Mapping[str, Any]] | None = None,
+    ) -> None:
+        """Land an asset's tables under this district, night and run."""
+        self.files.write(
+            tables,
+            district_id=self.district_id,
+            night=self.night,
+            run_id=self.run_id,
+            asset=asset,
+            landed_at=self.started_at,
+            about=about,
+        )
+
+    def read(
+        self, asset: str, night: date | None = None, run_id: str | None = None, only: str | None = None
+    ) -> dict[str, pd.DataFrame]:
+        """An asset of this district as landed by that run, or by the last run of that night: all its tables,
+        or `only` one.
+
+        Args:
+            night: by default this one.
+
+        Raises:
+            LandingError: it is not landed, or damaged.
+        """
+        return self.files.read(
+            asset, district_id=self.district_id, night=night or self.night, run_id=run_id, only=only
+        )
+
+    def read_last(self, asset: str, table: str) -> list[pd.DataFrame]:
+        """One table of an asset as last landed, tonight or before: none, or one.
+
+        A damaged file is ignored, because the table is only a hint.
+        """
+        with suppress(LandingError):
+            found = self.files.read_last(asset, table, district_id=self.district_id, up_to=self.night)
+            return [] if found is None else [found]
+        return []
+
+    def read_reads(self, night: date, *run_ids: str | None) -> list[pd.DataFrame]:
+        """The tables of reads of a night's raw assets, if they are landed.
+
+        Args:
+            run_ids: the first of these runs that landed an asset counts, or else the last run of that night,
+                because a retried run continues with what the failed one landed.
+        """
+        found: list[pd.DataFrame] = []
+        for asset in RAW_TABLES:
+            for run_id in (*filter(None, run_ids), None):
+                with suppress(LandingError, KeyError):  # KeyError: landed by an older version
+                    found.append(self.read(asset, night, run_id, only="Reads")["Reads"])
+                    break
+        return found
+
+    def newest(self, asset: str) -> LandedAsset | None:
+        """The asset as the last run of the night landed it. None if nothing is landed."""
+        landed = self.files.landed(asset, district_id=self.district_id, night=self.night)
+        return landed[-1] if landed else None
+
+    def enrollments_run_id(self) -> str | None:
+        """The run that landed the raw enrollments from which tonight's statuses were made.
+
+        This run if it read Qmlativ itself, or else the last run that had landed them when the enrollments
+        were filtered. None if their files are gone.
+        """
+        filtered = self.newest("cecs_filtered_enrollments")
+        filtered_at = filtered.landed_at if filtered else self.started_at
+        raw = self.files.landed("raw_enrollments", district_id=self.district_id, night=self.night)
+        runs = [one.run_id for one in raw if one.landed_at <= filtered_at]
+        return self.run_id if self.run_id in runs else next(reversed(runs), None)

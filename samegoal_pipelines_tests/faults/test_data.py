@@ -36,8 +36,9 @@ def test_each_odd_row_is_published_as_it_came_or_quarantined_and_counted(pipelin
     rows += [{"StudentID": 27, "StartDate": "2026-08-12", "WithdrawalCodeID": 424242}]
     rows += [{"StudentID": 28, "StartDate": "2026-08-12"}]
     rows += [{"StudentID": number, "StartDate": "2026-08-12"} for number in SURNAMES]
+    answered = {"HasActiveRestrictedAccess": False}
     guardians = [
-        {"StudentGuardianID": 1, "StudentID": 999, "NameIDGuardian": 77, "Rank": 1},
+        {"StudentGuardianID": 1, "StudentID": 999, "NameIDGuardian": 77, "Rank": 1, **answered},
         {"StudentGuardianID": 2, "StudentID": 11, "NameIDGuardian": 78, "Rank": 1},
     ]
     made = district(rows, rows={"Family/StudentGuardian": guardians})

@@ -72,10 +72,10 @@ def add_district(
     )
     add_partition(deployment.settings, district.id)
     if district.awaits_secret:
-        told = f"registered, awaiting secret; {SecretAwaitedError.next_step}"
+        result = f"registered, awaiting secret; {SecretAwaitedError.next_step}"
     else:
-        told = "registered; next: samegoal-pipelines districts verify ID"
-    click.echo(f"{district.id}: {fill_in(told, district.id)}")
+        result = "registered; next: samegoal-pipelines districts verify ID"
+    click.echo(f"{district.id}: {fill_in(result, district.id)}")
 
 
 def _read_limits(

@@ -1,4 +1,4 @@
-"""The sensor that sends alerts about missing snapshots, and the checks of what was told about each district.
+"""The sensor that sends alerts about missing snapshots, and the checks that show them for each district.
 
 Dagster's freshness policies know an asset, not its partitions: any district's snapshot would satisfy them. So
 the sensor checks every deadline itself, even when nothing has run. `reporting` decides what to send.

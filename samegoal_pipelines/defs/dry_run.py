@@ -35,7 +35,7 @@ class DryRun:
     Attributes:
         verdict: the gate's. None: nothing is published yet, or exactly this content is.
         changes: the students whom it would change, by number.
-        tables: all that it would publish, but for the students who are carried over.
+        tables: all that it would publish, except carried-over students.
     """
 
     district_id: str

@@ -110,14 +110,14 @@ class District:
     access_name: str | None
     """Name of the Integration Access in Qmlativ."""
     contact: str | None
-    """Who is told by e-mail that setup is complete."""
+    """The e-mail address that is notified when setup is complete."""
     expires: date | None
     expiration: str
     """given, assumed, never or unknown; see the column of this name."""
     secret_set_at: datetime | None
     secret_set_by: str | None
     confirmed_at: datetime | None
-    """When the contact was last told."""
+    """When the contact was last notified."""
     confirmation_problem: str | None
     active: bool
     source_host: str

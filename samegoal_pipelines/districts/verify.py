@@ -177,19 +177,19 @@ def _failure(district_id: str, name: str, error: PipelineError) -> Step:
 
 
 def _expiry(district: District, today: date) -> str:
-    told = expiry_words(district.expires, district.expiration)
+    expiry = expiry_words(district.expires, district.expiration)
     if district.expiration == "unknown":
-        raise _NotOkError(told, RECORD, "warning")
+        raise _NotOkError(expiry, RECORD, "warning")
     if district.expires is None:
-        return told
+        return expiry
     days = (district.expires - today).days
-    told = f"expired on {told}" if days < 0 else f"{told}, {in_days(days)}"
+    expiry = f"expired on {expiry}" if days < 0 else f"{expiry}, {in_days(days)}"
     warning = expiry_warning(days)
     if warning is None:
-        return told
+        return expiry
     # As registered; the token shows whether Qmlativ still accepts it.
     assumed = f"the date is assumed: {RECORD}; " if district.expiration == "assumed" else ""
-    raise _NotOkError(told, f"{assumed}{_RENEW[warning]}", "warning")
+    raise _NotOkError(expiry, f"{assumed}{_RENEW[warning]}", "warning")
 
 
 class _Questions:

@@ -24,7 +24,7 @@ from samegoal_pipelines.warehouse.snapshots import Snapshot, find_attempt
 
 
 class RunFailedError(PipelineError):
-    """A run ended, and no snapshot tells of it."""
+    """A run ended without a snapshot."""
 
 
 class InactiveDistrictError(PipelineError):

@@ -127,7 +127,7 @@ _REFUSALS = (
     # another lc_messages translates both.
     _refusal(
         r"(?:FATAL|failed: [^\n:]+):  (?!the database system is|terminating connection)",
-        "Postgres refused the connection, for a reason that is not told in English",
+        "Postgres refused the connection, for a reason that is not in English",
         "see the server's log; with lc_messages=C on the server, this message says what to correct",
     ),
 )

@@ -25,15 +25,14 @@ EMPTIED_LEAST = 5  # rows
 
 @dataclass(frozen=True)
 class Facts:
-    """What the gate must know besides the rows to publish, read before anything is locked.
+    """The gate's facts besides the rows to publish, read before anything is locked.
 
     Attributes:
         enrollment_rows: rows of EntryWithdrawal that came, exact repeats apart.
         quarantined: of these, the quarantined rows, except those that were never effective.
-        emptied: objects that came with rows for the published night and with none tonight, and how many rows
-            those were.
-        statuses_by_time: which status the rows of the published night give as of tonight: `student_id` and
-            `status`, which is null for a student whose rows there leave it open. None: not known.
+        emptied: objects without rows tonight, and their number of rows in the published night.
+        statuses_by_time: the statuses as of tonight from the published night's rows: `student_id` and
+            `status`, which is null for an uncertain student. None: unknown.
     """
 
     enrollment_rows: int = 0
@@ -52,9 +51,9 @@ class Measured:
         published_active: of these, the ENROLLED and PRE-ENROLLED.
         dropped: ids of the latter who tonight are gone, INACTIVE or GRADUATED.
         graduated: for each of them, whether tonight says GRADUATED.
-        demographics_changed, demographics_published: published rows of both demographics tables; changed are
-            those that say something else tonight or, of a student who stays, are gone.
-        contacts_lost: students of both nights who had a parent who could be reached, and have none now.
+        demographics_changed, demographics_published: published rows of both demographics tables. Changed rows
+            differ tonight or, for a student who stays, are gone.
+        contacts_lost: students of both nights who had a reachable parent and have none now.
         added: students who are not published and would be.
         more: further numbers that limits refer to, by name.
     """
@@ -88,7 +87,7 @@ class Reason:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What the gate found; no reason means that it lets the snapshot pass.
+    """The gate's verdict. Without a reason, the snapshot passes.
 
     Attributes:
         dropped_by_time: students whom time alone has dropped since the night before; None if not computed.
@@ -127,7 +126,7 @@ class Verdict:
     def along_with(self, earlier: Verdict, night: date) -> Verdict:
         """Both verdicts on the same snapshot as one, the other one from comparing it with an earlier night.
 
-        Either may hold it. The numbers are those of the comparison that does; of both or neither, these.
+        Either may hold it. The numbers are those of the comparison that does, or these if both or neither do.
         """
         compared = f"compared with the night {night}, the last one published before this one"
         further = tuple(
@@ -140,7 +139,7 @@ class Verdict:
 
 
 def judge(limits: Limits, measured: Measured, facts: Facts) -> Verdict:
-    """What the gate says to tonight's snapshot, compared with one published snapshot."""
+    """Judge tonight's snapshot, compared with one published snapshot."""
     numbers = _numbers(measured) | {
         "enrollment_rows": facts.enrollment_rows,
         "quarantined": facts.quarantined,
@@ -164,9 +163,9 @@ def time_matters(limits: Limits, measured: Measured) -> bool:
 
 
 def judge_passing_time(limits: Limits, measured: Measured) -> Verdict:
-    """What the gate says where nobody has edited anything: whoever is dropped, time alone has taken.
+    """The gate's verdict if nobody has edited anything, so that time alone explains every dropped student.
 
-    For the forecast of a night to come, by the same arithmetic as for a night that is there.
+    For the forecast of a coming night, with the arithmetic of a real night.
     """
     by_time = {"dropped_by_time": len(measured.dropped), "expired_by_time": int((~measured.graduated).sum())}
     numbers = _numbers(measured) | by_time | {"enrollment_rows": 0, "quarantined": 0}
@@ -184,7 +183,7 @@ class Share:
 
 
 def shares(limits: Limits, numbers: Mapping[str, int]) -> list[Share]:
-    """What the gate counted, each share beside its limit."""
+    """The gate's shares, each beside its limit."""
     counted = _derived(numbers)
     return [
         Share(
@@ -249,7 +248,7 @@ def _reasons(limits: Limits, numbers: Mapping[str, int]) -> Iterator[Reason]:
 
 
 def _words(limits: Limits, limit: Limit, counted: Mapping[str, int], part: int, whole: int) -> dict[str, Any]:
-    """What a limit's sentence may say."""
+    """The values that a limit's sentence may use."""
     value = limits[limit.name]
     if "dropped_by_time" in counted:
         share = _share(part, whole, value)
@@ -270,7 +269,7 @@ def _words(limits: Limits, limit: Limit, counted: Mapping[str, int], part: int, 
 
 
 def _reasons_of_emptied(emptied: Mapping[str, int]) -> Iterator[Reason]:
-    """A list that is gone altogether is no edit, however few published rows it touches."""
+    """Reasons for objects without rows. That is no edit, even if it affects few published rows."""
     for qmlativ_object, rows in emptied.items():
         if rows >= EMPTIED_LEAST:
             yield Reason(
@@ -281,7 +280,7 @@ def _reasons_of_emptied(emptied: Mapping[str, int]) -> Iterator[Reason]:
 
 
 def _is_beyond(limits: Limits, limit: Limit, part: int, whole: int) -> bool:
-    """Whether the share is above the limit, to the last row: exactly at the limit is not above it."""
+    """Whether the share is above the limit, exactly. A share at the limit is not above it."""
     above = 100 * part > Fraction(str(limits[limit.name])) * whole
     return bool(whole and above and part >= limits.least(limit, whole))
 
@@ -292,7 +291,7 @@ def part_of(part: int, whole: int, what: str, limit: float) -> str:
 
 
 def _share(part: int, whole: int, limit: float) -> str:
-    """A percentage, with as many digits as it takes to see on which side of the limit it lies."""
+    """A percentage, with enough digits to show on which side of the limit it is."""
     share = 100 * part / whole if whole else 100.0
     digits = next((n for n in range(1, 6) if round(share, n) != limit), 6)
     return f"{share:.{digits}f}%"

@@ -23,7 +23,7 @@ def years_not_read_note(years: Sequence[int]) -> str:
     return (
         f"not read: enrollments of the school years with SchoolYearID {', '.join(map(str, years))}, because "
         "searching them by date failed; a withdrawal entered there within the past year is not imported: ask "
-        "Skyward's support, or whoever runs a firewall in front of Qmlativ, about it"
+        "Skyward's support, or the operator of a firewall in front of Qmlativ, about it"
     )
 
 

@@ -60,7 +60,7 @@ def test_a_server_that_refuses_in_another_language_is_no_server_that_is_down(
     severity: str, message: str
 ) -> None:
     with refusing_server("28P01", message, severity) as url:
-        with pytest.raises(WarehouseError, match="not told in English; see the server's log") as caught:
+        with pytest.raises(WarehouseError, match="not in English; see the server's log") as caught:
             prepare_dagster_storage(url)
     assert not caught.value.transient
 

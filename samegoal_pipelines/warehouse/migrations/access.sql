@@ -1,11 +1,11 @@
--- Who may do what in the schema samegoal: roles, owner, grants, policies. Each statement may run again;
+-- Access to the schema samegoal: roles, owner, grants and policies. Each statement can run again, because
 -- `engine.migrate` runs all of it after every upgrade. A change here reaches existing databases with the next
--- migration; add an empty one if there is none.
+-- migration. Add an empty migration if necessary.
 
 set local role none;
 
--- Roles belong to the whole server: another database's migration or an administrator may have made them.
--- They are made without login; whoever logs in is made a member (docs/production.md).
+-- Roles belong to the whole server, so another database's migration or an administrator may have created them.
+-- They are created without login. A login becomes a member (docs/production.md).
 do $$
 declare
     role_name text;
@@ -66,8 +66,8 @@ begin
 end
 $$;
 
--- Whatever this login has made goes to the owner. The schema goes last: a login that does not inherit its
--- roles' rights loses its way into it with that.
+-- Everything that this login created goes to the owner. The schema goes last, because a login that does not
+-- inherit its roles' rights then loses access to it.
 do $$
 declare
     made text;
@@ -96,7 +96,7 @@ $$;
 
 set local role samegoal_owner;
 
--- What is granted is what follows, and nothing that an earlier version granted.
+-- Revoke the grants of earlier versions. All grants follow.
 revoke all on all tables in schema samegoal from samegoal_writer, samegoal_operator, samegoal_reader;
 revoke all on all functions in schema samegoal from public, samegoal_writer, samegoal_operator, samegoal_reader;
 
@@ -142,18 +142,18 @@ begin
 end
 $$;
 
-comment on function samegoal.districts_in_sight() is 'The districts whose current rows the views show to whoever asks: all to an operator, else the one that the transaction names';
+comment on function samegoal.districts_in_sight() is 'The districts whose current rows the views show to the caller: all to an operator, otherwise the one that the transaction names';
 
 revoke all on function samegoal.districts_in_sight() from public;
 grant execute on all functions in schema samegoal to samegoal_writer, samegoal_operator;
 grant execute on function samegoal.districts_in_sight() to samegoal_reader;
 
--- One rule for every table with a district's rows and for everybody, the owner included: the district that the
--- transaction has named, or nothing. Only the operator reads every district, except for its credentials. A
--- setting that a transaction of the same session has had is the empty text afterwards.
+-- One policy for every table with a district's rows and for every role, including the owner: only the district
+-- that the transaction names. Only the operator reads every district, except its credentials. After a
+-- transaction, its setting is an empty text in the session.
 --
--- The views read what is behind them with their owner's rights. So the owner is shown there what whoever asks may
--- see, in one condition, which an index serves. The condition on the night comes before any of the reader's own.
+-- The views read their tables with their owner's rights. So the policy limits the owner to what the caller may
+-- see, in one condition that uses an index. The condition on the night precedes the reader's own conditions.
 do $$
 declare
     guarded regclass;

@@ -25,7 +25,10 @@ if TYPE_CHECKING:
 def explain(
     deployment: Deployment, district_id: str, student_number: str, on: datetime | None, as_json: bool
 ) -> None:
-    """Explain why a student has the published status: every enrollment, and the rule that decided.
+    """Explain why a student has the published status, or why the student is not published.
+
+    Shows every enrollment and the rule that decided. For an absent student, it names one cause and one next
+    step.
 
     STUDENT_NUMBER is Qmlativ's StudentNumber. It is text, so include leading zeros.
     """
@@ -49,6 +52,8 @@ def _print(answer: Answer) -> None:
         print_sentences([f"student number {shown(answer.student_number)}, StudentID {student.student_id}"])
         print_sentences(student.published_sentences())
         print_sentences(student.decision_sentences())
+        if student.cause:
+            print_sentences([f"cause: {student.cause.sentence}", f"next step: {student.cause.next_step}"])
         if student.explanation and student.explanation.enrollments:
             click.echo()
             print_table(

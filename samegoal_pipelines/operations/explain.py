@@ -8,20 +8,25 @@ An answer holds ids, dates, codes, schools and the student number that was asked
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from datetime import date
+from datetime import UTC, date, datetime
 from typing import Any
 
 import pandas as pd
 
 from samegoal_pipelines.deployment import Deployment
-from samegoal_pipelines.errors import SYNC, PipelineError
+from samegoal_pipelines.errors import SYNC, PipelineError, fill_in
 from samegoal_pipelines.landing import LandingError
+from samegoal_pipelines.reporting.nightly_status import DistrictNight, read_districts
 from samegoal_pipelines.tables.vocabulary import RULES
+from samegoal_pipelines.transforms.absence import Cause, absence_of
 from samegoal_pipelines.transforms.explanation import Explanation, explain_students, numbers_on_record
+from samegoal_pipelines.transforms.students_csv import NUMBER, cells_of, complaints
 from samegoal_pipelines.warehouse import changes, snapshots
 from samegoal_pipelines.warehouse.changes import PublishedStudent
+from samegoal_pipelines.warehouse.export import published_students
 from samegoal_pipelines.warehouse.snapshots import Snapshot
 
 Tables = Mapping[str, pd.DataFrame]
@@ -47,6 +52,8 @@ class StudentAnswer:
     published: PublishedStudent
     differs: tuple[str, ...]
     """Columns whose published value differs from the landed rows under today's rules."""
+    cause: Cause | None
+    """Why the student is absent, or excluded from the export. None: neither."""
 
     @property
     def carried_over(self) -> bool:
@@ -120,6 +127,7 @@ class StudentAnswer:
             "decision": explained.get("decision"),
             "uncertain": list(explained.get("uncertain", ())),
             "absent": explained.get("absent"),
+            "cause": self.cause and self.cause._asdict(),
             "has_record": self.has_record if self.explanation else None,
             "window_start": explained.get("window_start"),
             "enrollments": list(explained["enrollments"]) if self.explanation else None,
@@ -153,19 +161,28 @@ class Answer:
 
 
 def explain_student(
-    deployment: Deployment, district_id: str, student_number: str, on: date | None = None
+    deployment: Deployment,
+    district_id: str,
+    student_number: str,
+    on: date | None = None,
+    now: datetime | None = None,
 ) -> Answer:
     """Explain what is published about the student, or what was published for a date.
+
+    Args:
+        now: decides whether the district is late. Default: the clock.
 
     Raises:
         UnknownDistrictError: no such district.
         NothingToExplainError: no night is published (by that date), or no student has this number.
     """
     deployment.registry.get(district_id)
-    night = _night(deployment, district_id, on)
+    current = read_districts(deployment.warehouse, now or datetime.now(UTC), [district_id])[district_id]
+    night = _night(deployment, current, on)
     landed = _Landed(deployment, district_id, night)
     enrollments, people = landed.read("raw_enrollments"), landed.read("raw_students")
-    students, remarks = _find(deployment, district_id, student_number, night.snapshot_date, people)
+    behind = _why_behind(deployment, current, student_number) if on is None else None
+    students, remarks = _find(deployment, district_id, student_number, night.snapshot_date, people, behind)
 
     explained, on_record = None, None
     if enrollments is not None:
@@ -180,6 +197,17 @@ def explain_student(
         explanation = explained[position] if explained else None
         has_record = on_record is None or explanation is None or explanation.decision is None
         has_record = has_record or student in (on_record or {})
+        cause = None
+        if published[student].status is None:
+            cause = behind if behind and behind.name == "held" else None
+            cause = cause or absence_of(
+                explanation,
+                has_record=has_record,
+                in_qmlativ=people is None or people["Student"]["StudentID"].eq(student).any(),
+                departed_as=(published[student].departure or {}).get("why"),
+            )
+        elif on is None:
+            cause = _why_not_exported(deployment, district_id, published[student])
         answers.append(
             StudentAnswer(
                 district_id=district_id,
@@ -189,6 +217,7 @@ def explain_student(
                 has_record=has_record,
                 published=published[student],
                 differs=_differences(explanation, on_record, published[student]) if has_record else (),
+                cause=cause and cause._replace(next_step=fill_in(cause.next_step, district_id)),
             )
         )
     return Answer(
@@ -196,22 +225,86 @@ def explain_student(
         student_number=student_number,
         night=night.snapshot_date,
         landed_run_id=landed.run_id if explained is not None else None,
-        remarks=(*remarks, *landed.remarks, *_what_came_after(deployment, night, on)),
+        remarks=(*remarks, *landed.remarks, *_what_came_after(deployment, night, on, current)),
         students=tuple(answers),
     )
 
 
-def _night(deployment: Deployment, district_id: str, on: date | None) -> Snapshot:
+def _why_behind(deployment: Deployment, current: DistrictNight, number: str) -> Cause | None:
+    """Why the published night is not the newest: held with this student in it, failed, or late."""
+    attempt = current.open_attempt
+    if attempt is not None and attempt.held:
+        status = _status_in(deployment, attempt, number)
+        sentence = f"the night {attempt.snapshot_date} is held, and has the student as {status}"
+        return Cause("held", sentence, attempt.to_do or "") if status else None
+    if attempt is not None:
+        return Cause(
+            "failed", f"the night {attempt.snapshot_date} failed: {attempt.reason}", attempt.to_do or ""
+        )
+    if current.state == "late":
+        return Cause("late", f"the night {current.night} is late: {current.reason}", current.next_step or "")
+    return None
+
+
+def _status_in(deployment: Deployment, attempt: Snapshot, number: str) -> str | None:
+    """The status that the landed rows of a held night give to the student with this number."""
+    landed = _Landed(deployment, attempt.district_id, attempt)
+    enrollments, people = landed.read("raw_enrollments"), landed.read("raw_students")
+    if enrollments is None or people is None:
+        return None
+    wanted = number.strip()
+    found = {student for student, text in _landed_numbers(people, wanted) if text.strip() == wanted}
+    explained = explain_students(enrollments, found, attempt.snapshot_date)
+    on_record = numbers_on_record(people, explained)
+    return next(
+        (one.decision.status for one in explained if one.decision and one.student_id in on_record), None
+    )
+
+
+def _why_not_exported(deployment: Deployment, district_id: str, published: PublishedStudent) -> Cause | None:
+    """Why `export` excludes a published student."""
+    status = published.status or {}
+    number = status.get("student_number")
+    rows = [cells_of(row) for row in published_students(deployment.warehouse, district_id, number)]
+    numbers = Counter(cells[NUMBER] for cells in rows)
+    for cells in rows:
+        if cells["SIS Internal ID"] == status.get("student_id") and (found := complaints(cells, numbers)):
+            return Cause(
+                "excluded from the export",
+                f"published, but not in students.csv, because SameGoal's layout refuses {', '.join(found)}",
+                "complete the student's profile in Qmlativ",
+            )
+    return None
+
+
+def _night(deployment: Deployment, current: DistrictNight, on: date | None) -> Snapshot:
+    district_id = current.district_id
     night = snapshots.last_published(deployment.warehouse, district_id, on)
     if night is not None:
         return night
     first = snapshots.first_published_night(deployment.warehouse, district_id)
     if first is None:
-        raise NothingToExplainError(
-            "no night is published yet", district_id=district_id, next_step=f"next: {SYNC}"
-        )
+        why = _why_unpublished(current)
+        raise NothingToExplainError(why.sentence, district_id=district_id, next_step=why.next_step)
     raise NothingToExplainError(
         f"nothing was published by {on} yet; the first night is {first}", district_id=district_id
+    )
+
+
+def _why_unpublished(current: DistrictNight) -> Cause:
+    """Why a district has never published."""
+    attempt, none_yet = current.open_attempt, "no night is published yet"
+    if attempt is not None:
+        became = "is held" if attempt.held else "failed"
+        sentence = f"{none_yet}: the night {attempt.snapshot_date} {became}: {attempt.reason}"
+        return Cause(attempt.state, sentence, attempt.to_do or "")
+    if current.state in ("pending", "published"):
+        return Cause(current.state, none_yet, f"next: {SYNC}")
+    enable = "samegoal-pipelines districts enable ID" if current.state == "disabled" else SYNC
+    return Cause(
+        current.state,
+        f"{none_yet}: the district is {current.state}",
+        current.next_step or current.reason or enable,
     )
 
 
@@ -246,7 +339,12 @@ class _Landed:
 
 
 def _find(
-    deployment: Deployment, district_id: str, number: str, night: date, people: Tables | None
+    deployment: Deployment,
+    district_id: str,
+    number: str,
+    night: date,
+    people: Tables | None,
+    behind: Cause | None,
 ) -> tuple[list[int], list[str]]:
     """The students with exactly this number on that night, or else on any night, or else with other spaces
     around it.
@@ -265,6 +363,8 @@ def _find(
         district_id=district_id,
         next_step="it is text: check leading zeros, and that it is StudentNumber and not StudentID",
     )
+    if behind is not None:
+        nobody.detail, nobody.next_step = f"{nobody.detail}; {behind.sentence}", behind.next_step
     if len(wanted) > LONGEST_NUMBER or not wanted.isprintable():  # and the databases reject some of these
         raise nobody
     warehouse = deployment.warehouse
@@ -317,11 +417,14 @@ def _differences(
     return tuple(name for name, value in status.items() if name in given and given[name] != value)
 
 
-def _what_came_after(deployment: Deployment, night: Snapshot, on: date | None) -> list[str]:
+def _what_came_after(
+    deployment: Deployment, night: Snapshot, on: date | None, current: DistrictNight
+) -> list[str]:
     """A remark if a later night was not published, to avoid confusion with this one."""
     later = snapshots.unpublished_since(deployment.warehouse, night, on)
     if later is None:
-        return []
+        late = on is None and current.state == "late"
+        return [f"the night {current.night} is late: {current.reason}"] if late else []
     message = f"the night {later.snapshot_date} {'was held' if later.state == 'held' else 'failed'}"
     if not later.reason:
         return [message]

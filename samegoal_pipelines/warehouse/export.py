@@ -65,6 +65,7 @@ _STUDENTS = sa.text(
     join samegoal.student_demographics as student using (district_id, student_id)
     join samegoal.districts as district using (district_id)
     where district_id = :district_id
+        and (cast(:number as text) is null or student.student_number = :number)
     order by student.student_number, student_id
     """
 )
@@ -80,10 +81,12 @@ _PARENTS = sa.text(
 )
 
 
-def published_students(engine: sa.Engine, district_id: str) -> list[dict[str, Any]]:
-    """The district's published students, as `students_csv.cells_of` takes them."""
+def published_students(
+    engine: sa.Engine, district_id: str, number: str | None = None
+) -> list[dict[str, Any]]:
+    """The district's published students, or those with this number, as `students_csv.cells_of` takes them."""
     with as_operator(engine, f"{district_id}: reading what is published") as connection:
-        rows = connection.execute(_STUDENTS, {"district_id": district_id}).mappings()
+        rows = connection.execute(_STUDENTS, {"district_id": district_id, "number": number}).mappings()
         return [dict(row) for row in rows]
 
 
@@ -97,7 +100,10 @@ def export_district(engine: sa.Engine, district_id: str, folder: Path, *, export
     """
     with as_operator(engine, f"{district_id}: reading what is published", one_moment=True) as connection:
         students, parents = (
-            [dict(row) for row in connection.execute(query, {"district_id": district_id}).mappings()]
+            [
+                dict(row)
+                for row in connection.execute(query, {"district_id": district_id, "number": None}).mappings()
+            ]
             for query in (_STUDENTS, _PARENTS)
         )
     if not students:

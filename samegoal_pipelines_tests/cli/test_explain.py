@@ -3,13 +3,15 @@
 import json
 import shutil
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 from sqlalchemy import text
 
+from samegoal_pipelines.operations.explain import NothingToExplainError, explain_student
 from samegoal_pipelines_tests.cli.asking import Ask, run
+from samegoal_pipelines_tests.mass_changes import change, enrolled
 from samegoal_pipelines_tests.pipeline import TODAY
 
 TOMORROW = TODAY + timedelta(days=1)
@@ -241,3 +243,135 @@ def test_a_student_without_a_record_is_told_to_keep_what_was_published(pipeline,
 
 def test_a_date_that_is_none_is_wrong_usage(environment):
     assert run("explain", "grand-bend", "1", "--on", "12/10/2026").returncode == 2
+
+
+# -- absent students: one cause, one next step --
+
+SINCE_AUGUST = {"StartDate": "2026-08-12", "EntityID": 101}
+ABSENT = {
+    12: ("CECS only", {**SINCE_AUGUST, "WithdrawalCode": "CECS"}),
+    23: ("outside the window", {**SINCE_AUGUST, "StartDate": "2025-08-13", "EndDate": "2025-09-30"}),
+    24: ("never closed", {**SINCE_AUGUST, "StartDate": "2024-08-14"}),
+    25: ("never effective", {**SINCE_AUGUST, "EndDate": "2026-08-10"}),
+    26: ("entity not included", {**SINCE_AUGUST, "EntityID": 102}),
+    27: ("quarantined", {**SINCE_AUGUST, "StartDate": None}),
+    28: ("no Student or Name row", SINCE_AUGUST),
+    29: ("no enrollment", SINCE_AUGUST),
+    30: ("not in Qmlativ", SINCE_AUGUST),
+}
+
+
+@pytest.fixture
+def absent(pipeline, district, prepared) -> None:
+    """A night without these students, each for another reason."""
+
+    def nights() -> None:
+        rows = [{"EntryWithdrawalID": n, "StudentID": n, **row} for n, (_, row) in ABSENT.items()]
+        made = district([*rows, {"EntryWithdrawalID": 99, "StudentID": 99, **SINCE_AUGUST}])
+        made.remove_row("Demographics/Name", 1_000_028)
+        pipeline.add(made, entities="101")
+        assert pipeline.run().published
+        for student in (29, 30):
+            made.remove_row("Enrollment/EntryWithdrawal", student)
+        made.remove_row("Student/Student", 30)
+        assert pipeline.run(today=TOMORROW).published
+
+    prepared("students who are absent", nights)
+
+
+@pytest.mark.parametrize(("student", "cause"), [(n, cause) for n, (cause, _) in ABSENT.items()])
+def test_an_absent_student_has_one_cause_and_one_next_step(absent, explained, explain, student, cause):
+    (answer,) = explained(f"{student:06}")["students"]
+    assert answer["published"] is None
+    assert answer["cause"]["name"] == cause
+    assert answer["cause"]["next_step"]
+    said = explain(f"{student:06}")
+    assert said.count("cause: ") == said.count("next step: ") == 1
+    assert answer["cause"]["sentence"] in said
+
+
+def test_the_next_steps_name_the_district_the_enrollment_and_the_screen(absent, explain):
+    assert "districts set grand-bend --entities" in explain("000026")
+    assert "cause: enrollment 27 cannot be relied on: it has no start date" in explain("000027")
+    assert "next step: enter EndDate and the withdrawal code in Entry/Withdrawal" in explain("000024")
+
+
+def test_a_published_student_has_no_cause(absent, explained):
+    (answer,) = explained("000099")["students"]
+    assert answer["published"]["status"] == "ENROLLED"
+    assert answer["cause"] is None
+
+
+def test_where_the_landing_is_gone_the_departure_is_the_cause(absent, pipeline, explained):
+    shutil.rmtree(pipeline.deployment.settings.home / "landing")
+    assert explained("000029")["students"][0]["cause"]["name"] == "no enrollment"
+
+
+def test_a_published_student_whom_samegoal_would_refuse_is_left_out_of_the_export(
+    pipeline, district, explained
+):
+    made = district([ENROLLED, OTHER])
+    made.edit("Demographics/Name", 1_000_011, BirthDate=None)
+    pipeline.add(made)
+    assert pipeline.run().published
+    cause = explained("000011")["students"][0]["cause"]
+    assert cause["name"] == "excluded from the export"
+    assert "refuses no Date of Birth" in cause["sentence"]
+    assert explained("000013")["students"][0]["cause"] is None
+
+
+def test_a_new_student_of_a_held_night_waits_for_its_release(pipeline, district, ask):
+    made = district(enrolled(60))
+    pipeline.add(made)
+    assert pipeline.run().published
+    change(made, range(1, 50), EndDate="2026-10-09")
+    made.add_row(
+        "Enrollment/EntryWithdrawal",
+        **{**made.rows("Enrollment/EntryWithdrawal")[59]} | {"EntryWithdrawalID": 900, "StudentID": 900},
+    )
+    made.add_row(
+        "Student/Student", **made.rows("Student/Student")[59] | {"StudentID": 900, "StudentNumber": "900"}
+    )
+    assert pipeline.run(today=TOMORROW).held
+    answer = ask("explain", "grand-bend", "900")
+    assert answer.returncode == 1
+    assert "the night 2026-10-13 is held, and has the student as ENROLLED" in answer.stderr
+    assert "--release" in answer.stderr
+    assert "is held" not in ask("explain", "grand-bend", "901").stderr
+
+
+def test_an_unknown_number_of_a_district_that_failed_since_names_the_failure(pipeline, district, ask):
+    made = district([ENROLLED])
+    pipeline.add(made)
+    assert pipeline.run().published
+    made.denied_fields.add("Student/Student.StudentNumber")
+    assert pipeline.run(today=TOMORROW).failed
+    answer = ask("explain", "grand-bend", "900")
+    assert "nobody has the student number 900" in answer.stderr
+    assert "the night 2026-10-13 failed: " in answer.stderr
+    assert "grant it in the Integration Access" in answer.stderr
+
+
+def test_a_district_that_never_published_says_why(pipeline, district, ask):
+    made = district([ENROLLED])
+    pipeline.add(made)
+    made.denied_fields.add("Student/Student.StudentNumber")
+    assert pipeline.run().failed
+    answer = ask("explain", "grand-bend", "000011")
+    assert "no night is published yet: the night 2026-10-12 failed: " in answer.stderr
+    assert "grant it in the Integration Access" in answer.stderr
+
+
+def test_a_district_that_is_late_says_so(pipeline, district):
+    pipeline.add(district([ENROLLED]))
+    assert pipeline.run().published
+    with pipeline.deployment.warehouse.begin() as connection:
+        connection.execute(
+            text("update samegoal.districts set registered_at = '2026-01-01', due_since = null")
+        )
+    evening = datetime(2026, 10, 13, 23, tzinfo=UTC)
+    with pytest.raises(NothingToExplainError) as nobody:
+        explain_student(pipeline.deployment, "grand-bend", "900", now=evening)
+    assert "the night 2026-10-13 is late: no snapshot by 06:00" in nobody.value.detail
+    answer = explain_student(pipeline.deployment, "grand-bend", "000011", now=evening)
+    assert any("2026-10-13 is late" in remark for remark in answer.remarks)

@@ -347,7 +347,7 @@ def test_an_unknown_number_of_a_district_that_failed_since_names_the_failure(pip
     made.denied_fields.add("Student/Student.StudentNumber")
     assert pipeline.run(today=TOMORROW).failed
     answer = ask("explain", "grand-bend", "900")
-    assert "nobody has the student number 900" in answer.stderr
+    assert "no student has the student number 900" in answer.stderr
     assert "the night 2026-10-13 failed: " in answer.stderr
     assert "grant it in the Integration Access" in answer.stderr
 

@@ -1,12 +1,14 @@
 """`sync --dry-run`: what a night would publish, and that nothing is published, recorded or landed."""
 
 import json
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, timedelta
 from pathlib import Path
 
 import pytest
 
+from samegoal_pipelines.districts.registry import District
 from samegoal_pipelines_tests.mass_changes import TOMORROW, change, enrolled
+from samegoal_pipelines_tests.pipeline import TODAY
 
 RECORDED = (
     "snapshots",
@@ -44,7 +46,7 @@ def test_a_dry_run_says_what_would_change_and_publishes_records_and_lands_nothin
     assert "dry run for 2026-10-13: 60 students (0 added, 2 changed, 0 removed)" in answer.stderr
     assert "it would be published. Nothing was published or recorded" in answer.stderr
     lines = [" ".join(line.split()) for line in answer.stdout.splitlines()]
-    assert "grand-bend would be published 60 59 0 0 1" in lines
+    assert "grand-bend Grand Bend ISD would be published 60 59 0 0 1" in lines
     changed = [line for line in lines if line.startswith("grand-bend") and "published" not in line]
     assert [line.split()[2] for line in changed] == ["status", "demographics"]
     assert changed[0].endswith("ENROLLED INACTIVE status, reason, last_day")
@@ -91,7 +93,8 @@ def test_the_first_night_can_be_tried_too(pipeline, district, ask):
 
 
 def test_a_date_in_the_future_needs_a_dry_run(pipeline, published, ask, monkeypatch):
-    future = (datetime.now(UTC) + timedelta(days=30)).date()
+    monkeypatch.setattr(District, "local_date", lambda *_: TODAY)
+    future = TODAY + timedelta(days=30)
     before = everything(pipeline)
     refused = ask("sync", "grand-bend", "--today", str(future), SAMEGOAL_ALLOW_LOCAL_SOURCES="0")
     assert refused.returncode == 1
@@ -103,8 +106,11 @@ def test_a_date_in_the_future_needs_a_dry_run(pipeline, published, ask, monkeypa
     assert everything(pipeline) == before
 
 
-def test_a_run_that_the_ui_starts_for_a_date_in_the_future_publishes_and_records_nothing(pipeline, published):
-    future = datetime.now(UTC).date() + timedelta(days=30)
+def test_a_run_that_the_ui_starts_for_a_date_in_the_future_publishes_and_records_nothing(
+    pipeline, published, monkeypatch
+):
+    monkeypatch.setattr(District, "local_date", lambda *_: TODAY)
+    future = TODAY + timedelta(days=30)
     before = everything(pipeline)
     pipeline.deployment.settings.allow_local_sources = False
     from samegoal_pipelines.operations.runs import execute, run_error

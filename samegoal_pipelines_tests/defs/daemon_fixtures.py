@@ -19,7 +19,7 @@ import dagster as dg
 import psutil
 from dagster._core.definitions.instigation_logger import get_instigation_log_records
 from dagster._core.definitions.run_request import InstigatorType
-from dagster._core.scheduler.instigation import InstigatorTick, ScheduleInstigatorData
+from dagster._core.scheduler.instigation import InstigatorState, InstigatorTick, ScheduleInstigatorData
 
 from samegoal_pipelines.defs.district_run import SCHEDULE_TAG
 from samegoal_pipelines.defs.nightly import SCHEDULE_NAME
@@ -130,22 +130,30 @@ def away_from_the_quarter(seconds: float) -> None:
 
 def switch_on(instance: dg.DagsterInstance) -> None:
     """Switch the schedule on, as of a quarter of an hour ago."""
-    subprocess.run(
-        [str(BINARIES / "dagster"), "schedule", "start", SCHEDULE_NAME, "-w", WORKSPACE],
-        check=True,
-        capture_output=True,
-        timeout=600,
-    )
+    if _switched_on:  # Dagster's command imports everything twice
+        instance.add_instigator_state(_switched_on[0])
+    else:
+        subprocess.run(
+            [str(BINARIES / "dagster"), "schedule", "start", SCHEDULE_NAME, "-w", WORKSPACE],
+            check=True,
+            capture_output=True,
+            timeout=600,
+        )
+        _switched_on.append(_state_of_the_schedule(instance))
     make_up_for_the_last_tick(instance)
+
+
+_switched_on: list[InstigatorState] = []
+
+
+def _state_of_the_schedule(instance: dg.DagsterInstance) -> InstigatorState:
+    states = instance.all_instigator_state(instigator_type=InstigatorType.SCHEDULE)
+    return next(state for state in states if state.instigator_name == SCHEDULE_NAME)
 
 
 def make_up_for_the_last_tick(instance: dg.DagsterInstance) -> None:
     """Let the schedule, which is switched on, have been so for a quarter of an hour and no longer."""
-    (state,) = [
-        one
-        for one in instance.all_instigator_state(instigator_type=InstigatorType.SCHEDULE)
-        if one.instigator_name == SCHEDULE_NAME
-    ]
+    state = _state_of_the_schedule(instance)
     assert isinstance(state.instigator_data, ScheduleInstigatorData)
     earlier = ScheduleInstigatorData(state.instigator_data.cron_schedule, time.time() - QUARTER)
     instance.update_instigator_state(state.with_data(earlier))
@@ -153,11 +161,7 @@ def make_up_for_the_last_tick(instance: dg.DagsterInstance) -> None:
 
 def ticks(instance: dg.DagsterInstance) -> list[InstigatorTick]:
     """The schedule's ticks, newest first."""
-    (state,) = [
-        one
-        for one in instance.all_instigator_state(instigator_type=InstigatorType.SCHEDULE)
-        if one.instigator_name == SCHEDULE_NAME
-    ]
+    state = _state_of_the_schedule(instance)
     return list(instance.get_ticks(state.instigator_origin_id, state.selector_id))
 
 

@@ -18,7 +18,7 @@ from samegoal_pipelines.sandbox import Sandbox, SandboxError, run, serve
 SCRIPT = """
 from datetime import date
 from samegoal_pipelines.sandbox import run
-run(districts=2, students=30, port=0, today=date(2026, 10, 5))
+run(districts=2, students=30, port=0, today=date(2026, 10, 5), grant_entities=[1, 2])
 """
 
 
@@ -47,7 +47,14 @@ def test_it_prints_what_is_needed_to_read_it_and_stops_on_a_signal(process, numb
         "client_id": found["client key"][1],
         "client_secret": found["client secret"][1],
     }
-    assert requests.post(f"{found['base URL'][1]}/oauth/token", data=form, timeout=60).status_code == 200
+    base_url = found["base URL"][1]
+    token = requests.post(f"{base_url}/oauth/token", data=form, timeout=60).json()["access_token"]
+    signed = {"Authorization": f"Bearer {token}"}
+    asked = [
+        requests.get(f"{base_url}/Custom/{entity}/District/Entity", headers=signed, timeout=60)
+        for entity in (1, 2, 3)
+    ]
+    assert [answer.status_code for answer in asked] == [200, 200, 403], "only what is granted"
     process.send_signal(number)
     rest = process.stdout.read()
     assert process.wait(timeout=60) == 0

@@ -18,6 +18,7 @@ from samegoal_pipelines.defs.district_run import PROCESS_TAG
 from samegoal_pipelines.defs.in_process import close_abandoned_runs
 from samegoal_pipelines.defs.instance import open_instance
 from samegoal_pipelines.defs.nightly import SCHEDULE_NAME, SCHEDULE_TAG, TICK_TAG, look_at_tonight
+from samegoal_pipelines.sandbox.lookups import school_year_of
 from samegoal_pipelines.warehouse.errors import WarehouseError
 from samegoal_pipelines_tests.defs.test_in_process import ENDED
 
@@ -33,7 +34,6 @@ REFUSED = (
     f"grand-bend: {REASON}; that night can no longer be read; the schedule runs tonight's, or run it now: "
     "launch nightly_snapshot in the Dagster UI, or: samegoal-pipelines sync grand-bend"
 )
-ENROLLED = [{"EntryWithdrawalID": 1, "StudentID": 11, "StartDate": "2026-08-12"}]
 
 
 @pytest.fixture
@@ -45,8 +45,8 @@ def instance(deployment) -> Iterator[dg.DagsterInstance]:
 @pytest.fixture
 def grand_bend(pipeline, district):
     """A district that is registered and served, as of tonight."""
-    made = district(ENROLLED, today=TONIGHT)
-    made.edit("Enrollment/EntryWithdrawal", 1, StartDate=str(TONIGHT - timedelta(days=30)))
+    enrolled = {"StudentID": 11, "StartDate": str(TONIGHT - timedelta(days=30))}
+    made = district([{**enrolled, "SchoolYearID": school_year_of(TONIGHT)}], today=TONIGHT)
     pipeline.add(made, timezone=ZONE)
     return made
 

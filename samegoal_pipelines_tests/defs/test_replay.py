@@ -303,7 +303,7 @@ def test_damaged_and_outdated_files_are_refused_before_anything_is_computed(two_
     other_file = other.parent / "Kinship.parquet"
     shutil.copy(other.parent / "Relationship.parquet", other_file)
     replace_file(other_file, of_table(pq.read_table(other_file), "Kinship"))
-    assert "2026-10-12 are of an older version" in replay(two_nights).reason
+    assert "2026-10-12 are from an older version" in replay(two_nights).reason
     assert "and 1 later night cannot be replayed either" in replay(two_nights).reason
 
 

@@ -227,7 +227,7 @@ def test_one_flag_that_is_null_hides_its_own_contacts_on_a_held_night(pipeline, 
     for key in (1, 2):
         unrestricted.edit("Enrollment/EntryWithdrawal", key, WithdrawalCodeID=424242)
     deployment.registry.set("grand-bend", gate_limits={"quarantined": 0})
-    assert "1 phone(s) newly confidential" in pipeline.run(today=TOMORROW).reason
+    assert "1 newly confidential phone" in pipeline.run(today=TOMORROW).reason
     assert pipeline.rows(PHONES) == [("5125550101", "5125550101", None)]
 
 

@@ -87,9 +87,18 @@ class Settings(BaseSettings):
     @model_validator(mode="after")
     def _certificates_exist(self) -> Self:
         """Check this at startup, or every request would fail as if Qmlativ did not answer."""
-        bundle = os.environ.get("REQUESTS_CA_BUNDLE")
-        if bundle and not Path(bundle).exists():
-            raise ValueError("REQUESTS_CA_BUNDLE names a file that does not exist: correct or unset it")
+        if bundle := os.environ.get("REQUESTS_CA_BUNDLE"):
+            import ssl
+
+            if not Path(bundle).exists():
+                raise ValueError("REQUESTS_CA_BUNDLE names a file that does not exist: correct or unset it")
+            where = "capath" if Path(bundle).is_dir() else "cafile"
+            try:
+                ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(**{where: bundle})
+            except OSError:  # SSLError is one, too
+                raise ValueError(
+                    "REQUESTS_CA_BUNDLE names a file without readable certificates: correct or unset it"
+                ) from None
         return self
 
     @model_validator(mode="after")

@@ -84,9 +84,13 @@ def test_the_documents_commands_were_found():
     assert {page for page, _ in in_documents()} >= {"README.md", "production.md", "runbook.md"}
 
 
-def test_the_help_of_database_url_shows_how_a_reader_names_its_district():
-    answer = CliRunner().invoke(cli, ["database-url", "--help"])
-    lines = [line.strip() for line in answer.output.splitlines()]
+@pytest.mark.parametrize(
+    "shown",
+    [CliRunner().invoke(cli, ["database-url", "--help"]).output, (ROOT / "README.md").read_text()],
+    ids=["help", "README"],
+)
+def test_the_help_of_database_url_and_the_readme_show_how_a_reader_names_its_district(shown):
+    lines = [line.strip() for line in shown.splitlines()]
     at = lines.index("begin;")
     assert lines[at + 1] == "set local samegoal.district_id = 'grand-bend';"
     assert lines[at + 2].startswith("select * from samegoal.student_details")

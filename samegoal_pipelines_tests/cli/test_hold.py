@@ -67,6 +67,9 @@ def test_the_students_whom_a_held_night_would_change_are_listed_by_number(pipeli
     assert ["2026-10-13", "000001", "status", "ENROLLED", "INACTIVE"] in lines
     assert ["2026-10-13", "000032", "removed", "ENROLLED", "no", "rows", "in", "Qmlativ"] in lines
     assert "000031" not in [line[1] for line in lines if line[:1] == ["2026-10-13"]]
+    by_student = output.partition("changed columns, or why removed")[2].split()
+    nights = [word for word in by_student if word in ("2026-10-12", "2026-10-13")]
+    assert nights == ["2026-10-13"] * 31 + ["2026-10-12"] * 300, "the held ones first"
     held = json.loads(ask("changes", "grand-bend", "--students", "--json").stdout)["nights"][-1]
     assert (held["state"], len(held["listed"])) == ("held", 31)
 

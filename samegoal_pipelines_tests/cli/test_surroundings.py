@@ -131,6 +131,9 @@ def test_certificates_that_are_not_there_are_not_blamed_on_qmlativ(tmp_path, mon
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(tmp_path / "gone.pem"))
     with pytest.raises(ValueError, match="REQUESTS_CA_BUNDLE names a file that does not exist"):
         Settings(home=tmp_path)
+    (tmp_path / "gone.pem").write_text("no certificate")
+    with pytest.raises(ValueError, match="REQUESTS_CA_BUNDLE names a file without readable certificates"):
+        Settings(home=tmp_path)
 
 
 def test_a_relative_landing_is_below_the_home(tmp_path):

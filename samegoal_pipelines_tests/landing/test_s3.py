@@ -40,14 +40,14 @@ def bucket(server, monkeypatch) -> Iterator[str]:
     s3fs.S3FileSystem.clear_instance_cache()
 
 
-def land(landing: Landing, night: date = NIGHT) -> None:
+def land(landing: Landing, night: date = NIGHT, on: date | None = None) -> None:
     landing.write(
         {"School": SCHOOLS},
         district_id="alpha",
         night=night,
         run_id="run-1",
         asset="schools",
-        landed_at=datetime.combine(night, time(6), UTC),
+        landed_at=datetime.combine(on or night, time(6), UTC),
     )
 
 
@@ -66,6 +66,30 @@ def test_what_lands_on_s3_comes_back_is_pruned_and_is_erased(bucket):
     assert landing.nights("alpha") == [NIGHT]
     assert landing.erase("alpha") == 2
     assert [*boto3.resource("s3").Bucket("nights").objects.all()] == []
+
+
+def test_on_s3_a_night_is_kept_as_long_after_it_landed_whatever_its_date(bucket):
+    to_come = date(2030, 1, 1)
+    land(Landing(bucket), to_come, on=date(2026, 10, 1))
+    land(Landing(bucket))
+
+    def prune(keep_from: date) -> list[date]:
+        return Landing(bucket).prune("alpha", keep_from, today=NIGHT, local_date=datetime.date)
+
+    assert prune(date(2026, 10, 1)) == []
+    assert prune(date(2026, 10, 2)) == [to_come]
+    assert Landing(bucket).nights("alpha") == [NIGHT]
+
+
+def test_pages_of_reports_are_kept_replaced_and_deleted_on_s3(bucket):
+    """`erase` replaces the pages that name the district."""
+    landing, old = Landing(bucket), date(2026, 9, 1)
+    for night in (old, NIGHT):
+        landing.keep_page("_reports", night, "<p>alpha</p>")
+    assert Landing(bucket).pages("_reports") == {old: "<p>alpha</p>", NIGHT: "<p>alpha</p>"}
+    landing.keep_page("_reports", NIGHT, "<p>ñ</p>")
+    assert Landing(bucket).prune_pages("_reports", NIGHT) == [old]
+    assert Landing(bucket).pages("_reports") == {NIGHT: "<p>ñ</p>"}
 
 
 def test_a_bucket_that_is_missing_is_said_and_not_made(bucket):

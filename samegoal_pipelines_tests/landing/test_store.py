@@ -84,6 +84,7 @@ def test_a_run_that_was_killed_while_landing_is_not_read(landing, tmp_path):
         "7",
         '{"landed_at": 7, "rows": {}, "sha256": {}}',
         '{"landed_at": "2026-10-12", "rows": 7, "sha256": {}}',
+        pytest.param('{"landed_at": "2026-10-12T07:00Z", "rows": {"School": 1}}', id="without sha256"),
         '{"landed_at": "0001-01-01T00:00+14:00", "rows": {}, "sha256": {}}',
         '{"landed_at": "9999-12-31T23:59-12:00", "rows": {}, "sha256": {}}',
         '{"landed_at": "9999-12-31T00:00Z", "rows": {}, "sha256": {}}',
@@ -118,8 +119,9 @@ def test_a_damaged_file_is_named_with_its_next_step(landing, tmp_path):
 
     with pytest.raises(
         LandingError, match="landed file School of schools for alpha on 2026-10-12 is damaged"
-    ):
+    ) as caught:
         landing.read("schools", district_id="alpha", night=NIGHT)
+    assert caught.value.next_step_of_night == "run the night again: samegoal-pipelines sync ID"
 
 
 @pytest.mark.parametrize("other", ["district", "night", "run", "asset", "table"])
@@ -141,6 +143,15 @@ def test_a_file_that_was_landed_elsewhere_is_not_read(landing, tmp_path, other):
 
     assert f"landed file School of schools for {place.parts[-4]} on 2026-10-12" in str(caught.value)
     assert "belongs to another district, night or run" in str(caught.value)
+
+
+def test_a_file_whose_manifest_has_no_sha256_of_it_is_not_read(landing, tmp_path):
+    land(landing, {"School": frame(SchoolID=[1])})
+    (manifest,) = tmp_path.rglob("landed.json")
+    manifest.write_text(json.dumps(json.loads(manifest.read_text()) | {"sha256": {}}))
+
+    with pytest.raises(LandingError, match=r"landed file School of schools .* is damaged or was replaced"):
+        landing.read("schools", district_id="alpha", night=NIGHT)
 
 
 def test_a_file_with_other_rows_than_were_landed_is_not_read(landing, tmp_path):

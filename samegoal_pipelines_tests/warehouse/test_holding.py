@@ -165,7 +165,7 @@ def test_a_hold_removes_newly_restricted_contacts_from_the_published_rows(wareho
     details = "select parents::text from samegoal.student_details where student_id = 1"
     assert "x@example.org" not in rows(warehouse, details)[0][0]
     again = hold_with(warehouse, restricted=pairs((1, 10)))
-    assert "removed from what is published" not in again.reason
+    assert "removed from the published rows" not in again.reason
 
 
 def test_a_hold_removes_newly_confidential_phones_from_the_published_rows(warehouse):

@@ -1,4 +1,4 @@
-"""Dagster's run queue tags each run with its district's host, and opens the warehouse once for all of them."""
+"""Dagster's run queue tags each run with its district's host, and opens one deployment for all of them."""
 
 from types import SimpleNamespace
 

@@ -57,6 +57,8 @@ class Settings(BaseSettings):
     """Allow plain HTTP, loopback and private addresses as base URLs. For demo and tests only."""
     landing_nights: int = Field(default=35, ge=2)
     """Nights of landed files to keep. Replays reach back this far."""
+    history_days: int | None = Field(default=None, ge=1)
+    """Days to keep the history of students who are gone, but never less than landed nights. Unset: keep."""
     run_nights: int = Field(default=90, ge=7)
     """Nights of Dagster runs to keep, with their events and logs."""
     retry_seconds: float = Field(default=60, ge=0, le=600)

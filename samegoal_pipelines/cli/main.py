@@ -21,6 +21,7 @@ from samegoal_pipelines.cli import (
     database,
     dev,
     districts,
+    erase_student,
     explain,
     export,
     forecast,
@@ -119,7 +120,7 @@ def cli(context: click.Context, debug: bool) -> None:
 
 
 cli.add_section("Try it out", [dev.demo, dev.dev, dev.sandbox, dev.init_instance])
-cli.add_section("Districts", [districts.districts, pause.pause, pause.resume])
+cli.add_section("Districts", [districts.districts, pause.pause, pause.resume, erase_student.erase_student])
 cli.add_section("Nights", [sync.sync, replay.replay])
 cli.add_section(
     "The morning after",

@@ -1,7 +1,7 @@
 """Delete old landed nights, report pages and Dagster runs every day.
 
-This limits how far back a replay can go (`SAMEGOAL_LANDING_NIGHTS`). Erasing a district is in
-`operations.erase`, and the warehouse's history is never pruned.
+This limits how far back a replay can go (`SAMEGOAL_LANDING_NIGHTS`). The warehouse's history is pruned only
+if SAMEGOAL_HISTORY_DAYS is set. Erasing is in `operations`.
 """
 
 from collections.abc import Iterator, Set
@@ -17,6 +17,7 @@ from samegoal_pipelines.errors import PipelineError
 from samegoal_pipelines.printable import counted
 from samegoal_pipelines.reporting.report import FOLDER
 from samegoal_pipelines.warehouse.snapshots import last_published
+from samegoal_pipelines.warehouse.student_erasures import prune_history
 
 _NAMED = 10  # most districts that a failure names
 RUNS_AT_ONCE = 5_000
@@ -35,15 +36,18 @@ def prune_landed_nights(context: dg.OpExecutionContext, deployment: dg.ResourceP
     pruned: dict[str, int] = {}
     faults: dict[str, str] = {}
     now = datetime.now(UTC)
+    students = 0
     for district in deployment.registry.list():
         with _noted(faults, district.id):
             pruned[district.id] = len(prune_district(deployment, district, now))
+            students += prune_students(deployment, district, now)
     page_fault: dict[str, str] = {}
     pages: list[date] = []
     with _noted(page_fault, "pages of reports"):
         pages = deployment.landing.prune_pages(FOLDER, _keep_from(deployment, now.date()))
     metadata: dict[str, dg.MetadataValue] = {
         "nights pruned": dg.MetadataValue.int(sum(pruned.values())),
+        "students pruned from the history": dg.MetadataValue.int(students),
         "pages of reports pruned": dg.MetadataValue.int(len(pages)),
         "by district": dg.MetadataValue.table(
             [
@@ -100,6 +104,18 @@ def prune_district(deployment: Deployment, district: District, now: datetime) ->
         local_date=district.local_date,
         also_keep={published.snapshot_date} if published else set(),
     )
+
+
+def prune_students(deployment: Deployment, district: District, now: datetime) -> int:
+    """Delete the history of students who left more than SAMEGOAL_HISTORY_DAYS ago. Return how many.
+
+    Nights that can be replayed keep theirs.
+    """
+    days = deployment.settings.history_days
+    if days is None:
+        return 0
+    before = district.local_date(now) - timedelta(days=max(days, deployment.settings.landing_nights))
+    return prune_history(deployment.warehouse, district.id, before)
 
 
 @dg.op(out=dg.Out(dg.Nothing))

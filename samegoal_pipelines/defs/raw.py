@@ -30,6 +30,8 @@ from samegoal_pipelines.qmlativ.reading import read_district
 from samegoal_pipelines.tables.catalog import LANDED
 from samegoal_pipelines.tables.reads import rows_by_listing
 from samegoal_pipelines.transforms.enrollments import window_start
+from samegoal_pipelines.transforms.erasure import drop_erased
+from samegoal_pipelines.warehouse.erased_students import erased_students
 
 STEP = "reading Qmlativ"
 RAW_ASSETS = {
@@ -73,15 +75,20 @@ def read_qmlativ(
         read = read_tonight(district_run, selected, chain.from_iterable(last.values()))
         for asset, tables in read.tables.items():
             facts = reading_facts(read.reads[asset]) | entity_facts(tables)
+            facts["rows of erased students dropped"] = read.erased[asset]
             yield from materialize_tables(context, asset, tables, LANDED[asset], facts)
             yield from check_results(context, asset, reading_findings(asset, tables, last[asset]))
 
 
 class RawTables(NamedTuple):
-    """What was read, by asset: its tables with the table of reads, and what each object's reading came to."""
+    """What was read, by asset: its tables with the table of reads, and what each object's reading came to.
+
+    `erased` counts the rows of erased students, which are not in the tables.
+    """
 
     tables: dict[str, dict[str, pd.DataFrame]]
     reads: Mapping[str, Mapping[str, ObjectRead]]
+    erased: Mapping[str, int]
 
 
 def read_tonight(
@@ -104,12 +111,13 @@ def read_tonight(
             entities=district.entities,
             progress=deployment.progress,
         )
+    frames, dropped = drop_erased(read.frames, erased_students(deployment.warehouse, district.id))
     tables = {
-        asset: {**read.frames[asset], "Reads": reads_table(read.reads[asset])}
+        asset: {**frames[asset], "Reads": reads_table(read.reads[asset])}
         for asset in RAW_ASSETS
         if asset in assets
     }
-    return RawTables(tables, read.reads)
+    return RawTables(tables, read.reads, dropped)
 
 
 def reads_table(reads: Mapping[str, ObjectRead]) -> pd.DataFrame:

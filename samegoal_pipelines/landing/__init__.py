@@ -5,6 +5,6 @@ mean is up to `transforms`, and which night it is is decided in `defs`.
 """
 
 from samegoal_pipelines.landing.storage import LandingError
-from samegoal_pipelines.landing.store import LandedAsset, LandedFileError, Landing
+from samegoal_pipelines.landing.store import LandedAsset, LandedFileError, Landing, Rewritten
 
-__all__ = ["LandedAsset", "LandedFileError", "Landing", "LandingError"]
+__all__ = ["LandedAsset", "LandedFileError", "Landing", "LandingError", "Rewritten"]

@@ -3,10 +3,10 @@
     <landing>/<district>/<night>/<run>/<asset>/<Table>.parquet
     <landing>/<district>/<night>/<run>/<asset>/landed.json
 
-A folder is written once and never changed. A run that dies leaves a folder without a manifest, which is
-never read, and two runs of one night cannot mix their files. The newest manifest of a night wins. The
-manifest holds the SHA-256 of every file, and every file names its district, night, run, asset and table, so
-no other file can take its place. Paths contain ids and dates only, never a person's data.
+A folder is written once and never changed, except to erase a student. A run that dies leaves a folder without
+a manifest, which is never read, and two runs of one night cannot mix their files. The newest manifest of a
+night wins. The manifest holds the SHA-256 of every file, and every file names its district, night, run, asset
+and table, so no other file can take its place. Paths contain ids and dates only, never a person's data.
 """
 
 from __future__ import annotations
@@ -39,6 +39,7 @@ _WRITERS = 4  # tables of an asset that are written in parallel
 _DICTIONARY = 2**14  # write columns with more bytes of distinct values without a dictionary
 _UNREADABLE_JSON = (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError)
 _LONG_AGO = datetime(1970, 1, 2, tzinfo=UTC)
+_NEW = ".new"
 _TRIES = 5  # how often to look again for files that others are writing or deleting
 
 
@@ -67,6 +68,15 @@ class LandedAsset:
             "asset": self.asset,
             "table": table,
         }
+
+
+@dataclass(frozen=True)
+class Rewritten:
+    """What `Landing.rewrite` changed: files, rows that they lost, and unreadable files that were deleted."""
+
+    files: int
+    rows: int
+    deleted: int
 
 
 class LandedFileError(LandingError):
@@ -144,14 +154,8 @@ class Landing:
                     for name, frame in tables.items()
                 }
                 landed.sha256.update({name: written.result() for name, written in writing.items()})
-            manifest = {
-                "asset": asset,
-                "landed_at": landed_at.isoformat(),
-                "rows": landed.rows,
-                "sha256": landed.sha256,
-            }
-            with self._fs.open(f"{folder}/{MANIFEST}", "w") as file:
-                json.dump(manifest, file)
+            with self._fs.open(f"{folder}/{MANIFEST}", "wb") as file:
+                file.write(_manifest(asset, landed_at, landed.rows, landed.sha256))
         except self._storage.failures as error:
             raise self._storage.error(
                 f"landing of {asset} for {district_id} on {night} failed: cannot write",
@@ -222,6 +226,21 @@ class Landing:
             except ValueError:
                 continue
         return sorted(nights)
+
+    def column_values(self, landed: LandedAsset, table: str, columns: list[str]) -> list[dict[str, Any]]:
+        """These columns of a landed table, whether or not it is as landed. Empty if it cannot be read."""
+        folder = f"{self._night(landed.district_id, landed.night)}/{landed.run_id}/{landed.asset}"
+        try:
+            content = self._fs.cat_file(f"{folder}/{table}.parquet")
+        except FileNotFoundError:
+            return []
+        except self._storage.failures as error:
+            raise self._unreadable(landed.district_id, error) from None
+        try:
+            found: list[dict[str, Any]] = pq.read_table(pa.BufferReader(content), columns=columns).to_pylist()
+        except (OSError, pa.ArrowException):
+            return []
+        return found
 
     def read_last(self, asset: str, table: str, *, district_id: str, up_to: date) -> pd.DataFrame | None:
         """One table of the asset as last landed on that night or before. None if it never landed."""
@@ -336,6 +355,103 @@ class Landing:
             ) from None
         return pruned
 
+    def rewrite(
+        self,
+        district_id: str,
+        change: Callable[[dict[str, pa.Table]], dict[str, pa.Table]],
+        *,
+        in_progress: Callable[[], str | None],
+        last: str,
+        dry_run: bool = False,
+    ) -> Rewritten:
+        """Remove rows from every landed asset of a district, and delete what cannot be read.
+
+        Each file is replaced as a whole and then the manifest. If this is interrupted, the asset counts as
+        damaged until a second call, which recognizes the files that are done.
+
+        Args:
+            change: an asset's tables → the tables with the rows to keep.
+            in_progress: the run that may be landing now. Its incomplete folders stay.
+            last: the asset to rewrite after all others.
+            dry_run: only count.
+
+        Raises:
+            LandingError: files cannot be read or written.
+        """
+        self._fs.invalidate_cache()
+        files = rows = deleted = 0
+        try:
+            base = f"{self._base}/{district_id}"
+            found = {path.rpartition("/")[0] for path in self._fs.find(base)}
+            folders = {one for one in found if one.removeprefix(base).count("/") == 3}
+            for folder in sorted(folders, key=lambda one: (one.endswith(f"/{last}"), one)):
+                night, run_id, asset = folder.split("/")[-3:]
+                alive = in_progress() == run_id  # before its manifest is looked for
+                with suppress(FileNotFoundError):
+                    manifest = self._fs.cat_file(f"{folder}/{MANIFEST}")
+                    landed = _landed_asset(manifest, district_id, date.fromisoformat(night), run_id, asset)
+                    tables = self._read_to_rewrite(folder, landed)
+                    if tables is not None:
+                        counts = self._rewrite(folder, landed, tables, change(tables), dry_run)
+                        files, rows = files + counts[0], rows + counts[1]
+                        continue
+                if not alive:
+                    deleted += len(self._fs.find(folder)) if dry_run else self._delete(folder, "landed files")
+        except self._storage.failures as error:
+            raise self._unreadable(district_id, error) from None
+        return Rewritten(files, rows, deleted)
+
+    def _read_to_rewrite(self, folder: str, landed: LandedAsset) -> dict[str, pa.Table] | None:
+        """The asset's tables, if all are as landed or as an interrupted `rewrite` left them."""
+        tables = {}
+        for table in landed.rows:
+            content = self._fs.cat_file(f"{folder}/{table}.parquet")
+            try:
+                found = pq.read_table(pa.BufferReader(content))
+                facts = json.loads(found.schema.metadata[METADATA_KEY])
+            except (OSError, pa.ArrowException, *_UNREADABLE_JSON):
+                return None
+            whose = {key: facts.get(key) for key in landed.identity(table)}
+            as_landed = sha256(content).hexdigest() == landed.sha256.get(table)
+            if whose != landed.identity(table) or not (as_landed or facts.get("rewritten")):
+                return None
+            tables[table] = found
+        return None if landed.damaged else tables
+
+    def _rewrite(
+        self,
+        folder: str,
+        landed: LandedAsset,
+        before: dict[str, pa.Table],
+        after: dict[str, pa.Table],
+        dry_run: bool,
+    ) -> tuple[int, int]:
+        """Replace changed files, then the manifest. Return the number of changed files and removed rows."""
+        changed = {name for name in before if len(before[name]) != len(after[name])}
+        removed = sum(len(before[name]) - len(after[name]) for name in changed)
+        if dry_run:
+            return len(changed), removed
+        hashes, rows = dict(landed.sha256), {name: len(table) for name, table in after.items()}
+        for name, table in after.items():
+            facts = json.loads(before[name].schema.metadata[METADATA_KEY])
+            if name in changed:
+                content = _parquet(table, facts | {"rows": len(table), "rewritten": True})
+                self._replace(f"{folder}/{name}.parquet", content)
+                hashes[name] = sha256(content).hexdigest()
+            elif facts.get("rewritten"):
+                hashes[name] = sha256(self._fs.cat_file(f"{folder}/{name}.parquet")).hexdigest()
+        if (hashes, rows) != (landed.sha256, landed.rows):
+            self._replace(f"{folder}/{MANIFEST}", _manifest(landed.asset, landed.landed_at, rows, hashes))
+        for path in self._fs.find(folder):
+            if path.endswith(_NEW):  # of an interrupted call
+                self._fs.rm_file(path)
+        return len(changed), removed
+
+    def _replace(self, path: str, content: bytes) -> None:
+        """Replace a file without a moment in which half of it is there."""
+        self._fs.pipe_file(f"{path}{_NEW}", content)
+        self._fs.mv(f"{path}{_NEW}", path)
+
     def erase(self, district_id: str) -> int:
         """Delete everything in a district's folder.
 
@@ -401,12 +517,7 @@ class Landing:
 
     def _write_table(self, path: str, frame: pd.DataFrame, facts: Mapping[str, Any]) -> str:
         """Write one file and return its SHA-256."""
-        table = pa.Table.from_pandas(frame, preserve_index=False)
-        table = table.replace_schema_metadata({METADATA_KEY: json.dumps(facts, default=str)})
-        buffer = pa.BufferOutputStream()
-        # Codes and flags stay dictionaries. Texts and ids are mostly distinct, so a dictionary gains nothing.
-        pq.write_table(table, buffer, compression="zstd", dictionary_pagesize_limit=_DICTIONARY)
-        content = buffer.getvalue()
+        content = _parquet(pa.Table.from_pandas(frame, preserve_index=False), facts)
         with self._fs.open(path, "wb") as file:
             file.write(content)
         return sha256(content).hexdigest()
@@ -461,6 +572,21 @@ class Landing:
 
     def _night(self, district_id: str, night: date) -> str:
         return f"{self._base}/{district_id}/{night.isoformat()}"
+
+
+def _manifest(asset: str, landed_at: datetime, rows: dict[str, int], hashes: dict[str, str]) -> bytes:
+    facts = {"asset": asset, "landed_at": landed_at.isoformat(), "rows": rows, "sha256": hashes}
+    return json.dumps(facts).encode()
+
+
+def _parquet(table: pa.Table, facts: Mapping[str, Any]) -> bytes:
+    """A table as a Parquet file that holds these facts."""
+    table = table.replace_schema_metadata({METADATA_KEY: json.dumps(facts, default=str)})
+    buffer = pa.BufferOutputStream()
+    # Codes and flags stay dictionaries. Texts and ids are mostly distinct, so a dictionary gains nothing.
+    pq.write_table(table, buffer, compression="zstd", dictionary_pagesize_limit=_DICTIONARY)
+    content: bytes = buffer.getvalue().to_pybytes()
+    return content
 
 
 def _landed_asset(content: bytes, district_id: str, night: date, run_id: str, asset: str) -> LandedAsset:

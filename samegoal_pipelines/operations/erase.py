@@ -46,7 +46,7 @@ def holdings(deployment: Deployment, district_id: str) -> Holdings:
         UnknownDistrictError: the district has no data, and no erasure is unfinished.
     """
     checked_id(district_id)
-    with open_instance(deployment.settings) as instance, _naming(district_id):
+    with open_instance(deployment.settings) as instance, naming(district_id):
         return _holdings(deployment, instance, district_id)
 
 
@@ -64,12 +64,12 @@ def erase_district(deployment: Deployment, district_id: str) -> Holdings:
         EraseRefusedError: a run of the district is in progress, or its rows or files cannot be deleted.
     """
     checked_id(district_id)
-    with open_instance(deployment.settings) as instance, _naming(district_id):
+    with open_instance(deployment.settings) as instance, naming(district_id):
         close_abandoned_runs(instance, district_id)
-        _refuse_while_running(instance, district_id, "wait for its end or cancel it, then run this again")
+        refuse_while_running(instance, district_id, "wait for its end or cancel it, then run this again")
         had_partition = _holdings(deployment, instance, district_id).partition
         rows = erase.erase_rows(deployment.warehouse, district_id, deployment.settings.operator)
-        _refuse_while_running(
+        refuse_while_running(
             instance, district_id, "the rows are erased; when it has ended, run this again for the files"
         )
         files = deployment.landing.erase(district_id)
@@ -80,7 +80,7 @@ def erase_district(deployment: Deployment, district_id: str) -> Holdings:
 
 
 @contextmanager
-def _naming(district_id: str) -> Iterator[None]:
+def naming(district_id: str) -> Iterator[None]:
     """Add the district to the errors of warehouse and landing."""
     try:
         yield
@@ -115,7 +115,8 @@ def _make_reports_again(deployment: Deployment, district_id: str) -> None:
             deployment.landing.keep_page(FOLDER, night, made)
 
 
-def _refuse_while_running(instance: Instance, district_id: str, next_step: str) -> None:
+def refuse_while_running(instance: Instance, district_id: str, next_step: str) -> None:
+    """Refuse to erase while a run of the district may read or land what is erased."""
     if run_id := run_in_progress(instance, district_id):
         raise EraseRefusedError(
             f"run {run_id} is still in progress",

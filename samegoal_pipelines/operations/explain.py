@@ -28,6 +28,7 @@ from samegoal_pipelines.warehouse import changes, snapshots
 from samegoal_pipelines.warehouse.changes import PublishedStudent
 from samegoal_pipelines.warehouse.export import published_students
 from samegoal_pipelines.warehouse.snapshots import Snapshot
+from samegoal_pipelines.warehouse.student_erasures import erased_on
 
 Tables = Mapping[str, pd.DataFrame]
 
@@ -182,7 +183,22 @@ def explain_student(
     landed = _Landed(deployment, district_id, night)
     enrollments, people = landed.read("raw_enrollments"), landed.read("raw_students")
     behind = _why_behind(deployment, current, student_number) if on is None else None
-    students, remarks = _find(deployment, district_id, student_number, night.snapshot_date, people, behind)
+    erased = erased_on(deployment.warehouse, district_id, student_number)
+    try:
+        students, remarks = _find(
+            deployment, district_id, student_number, night.snapshot_date, people, behind
+        )
+    except NothingToExplainError:
+        if erased is None:
+            raise
+        raise NothingToExplainError(
+            f"a student with this number was erased on {erased:%Y-%m-%d}, and every night drops that student",
+            district_id=district_id,
+            next_step=f"to publish the student again: samegoal-pipelines erase-student {district_id} "
+            "STUDENT_NUMBER --undo",
+        ) from None
+    if erased is not None:
+        remarks.append(f"another student with this number was erased on {erased:%Y-%m-%d}")
 
     explained, on_record = None, None
     if enrollments is not None:

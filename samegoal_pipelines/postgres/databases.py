@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from pathlib import Path
 
 import psycopg2
-import psycopg2.errors
 
 from samegoal_pipelines.postgres.errors import from_database
 from samegoal_pipelines.postgres.server import EmbeddedPostgres
@@ -45,11 +43,9 @@ def prepare_dagster_storage(url: str, schema: str = DAGSTER_SCHEMA) -> str:
                 check_encoding(connection, step)
                 check_setting(connection, step, "search_path", schema)
                 cursor.execute("select to_regnamespace(%s)", (schema,))
-                if cursor.fetchone() == (None,):
-                    # Another process may create it at the same moment. An advisory lock would not do, because
-                    # any login could keep it.
-                    with suppress(psycopg2.errors.UniqueViolation, psycopg2.errors.DuplicateSchema):
-                        cursor.execute(f"create schema if not exists {schema}")
+                if cursor.fetchone() == (None,):  # one process creates it, others wait
+                    cursor.execute("select pg_advisory_xact_lock(hashtext(%s))", (schema,))
+                    cursor.execute(f"create schema if not exists {schema}")
         finally:
             connection.close()
     except psycopg2.Error as error:

@@ -256,6 +256,20 @@ erasures = sa.Table(
     comment="Which districts were erased, when, and how many rows and files; no personal data",
 )
 
+student_erasures = sa.Table(
+    "student_erasures",
+    metadata,
+    district(),
+    encoded("key", "The district's key for the hashes", nullable=False),
+    encoded("student_hash", "Keyed hash of StudentID", nullable=False),
+    encoded("number_hash", "Keyed hash of the student number that was given", nullable=False),
+    now("erased_at", "When the rows were erased"),
+    text("erased_by", "Who erased them, as configured", nullable=False),
+    count("files_rewritten", "Landed files rewritten or deleted; null: files are still to be rewritten"),
+    sa.PrimaryKeyConstraint("district_id", "student_hash"),
+    comment="Marks erased students, whom later nights drop right after reading; only the pipeline reads it",
+)
+
 disclosures = sa.Table(
     "disclosures",
     metadata,

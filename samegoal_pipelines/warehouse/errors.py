@@ -32,6 +32,14 @@ class DistrictErasedError(WarehouseError):
     rerun = False
 
 
+class StudentErasedError(WarehouseError):
+    """The rows of a run have a student who was erased after they were read."""
+
+    kind = Kind.OUTDATED
+    next_step = f"if erase-student was interrupted, give it again; then read Qmlativ again: {SYNC}"
+    rerun = False
+
+
 class NothingHeldError(WarehouseError):
     """There is no held snapshot to release."""
 

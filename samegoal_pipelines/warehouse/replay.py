@@ -110,6 +110,7 @@ def replay(
     Raises:
         SnapshotInProgressError: another run is publishing this district, or did so after `find_nights`.
         DistrictErasedError: the district was erased after the run began.
+        StudentErasedError: a night has a row of an erased student.
         SupersededRunError: the district now withholds contacts that the nights show.
         WarehouseError: Postgres failed.
     """
@@ -130,6 +131,7 @@ def replay(
         diff.undo(cursor, district_id, first.snapshot_date)
         rewritten = []
         for night, content in zip(nights, contents, strict=True):
+            s.refuse_erased_students(content)
             staged = diff.stage(cursor, content, district_id, night.snapshot_date)
             counts = write_night(connection, content, staged, district_id, night.snapshot_date)
             diff.discard(cursor)

@@ -29,10 +29,12 @@ from samegoal_pipelines.tables.vocabulary import NO_ROWS
 from samegoal_pipelines.transforms.gate import Measured, Verdict
 from samegoal_pipelines.warehouse import diff
 from samegoal_pipelines.warehouse.engine import LOCK_ROW, LOCK_SECONDS, as_writer
+from samegoal_pipelines.warehouse.erased_students import find_erased
 from samegoal_pipelines.warehouse.errors import (
     DistrictErasedError,
     OlderSnapshotError,
     SnapshotInProgressError,
+    StudentErasedError,
     SupersededRunError,
 )
 from samegoal_pipelines.warehouse.gate_metrics import Shown, measure, shown
@@ -205,6 +207,7 @@ class Session:
         """
         run = self.run
         refuse_what_is_withheld(self.connection, run.district_id, content.payload.shows, what)
+        self.refuse_erased_students(content)
         self._refuse_what_is_late()
         if self.now is not None and self.now.content_hash == content.hash:
             self._staging = _Staging(content)
@@ -303,6 +306,16 @@ class Session:
             night,
             before=staging.before,
         )
+
+    def refuse_erased_students(self, content: Content) -> None:
+        """Refuse rows that were read before their student was erased, so that nobody returns.
+
+        Raises:
+            StudentErasedError: the snapshot has a row of an erased student.
+        """
+        erased = find_erased(self.connection, self.run.district_id)
+        if erased and erased.among(content.status.keys[0].tolist()):
+            raise StudentErasedError("these rows were read before one of their students was erased")
 
     def _refuse_what_is_late(self) -> None:
         """Refuse to publish an older night over a newer one, or rows of an older run over those of a newer

@@ -295,4 +295,4 @@ def test_a_port_that_is_taken_is_said_at_once(environment):
         f"error: starting the UI: another program uses port {port}; choose another one with --port"
         in answer.stderr
     )
-    assert "starts at" not in answer.stdout
+    assert "comes up" not in answer.stdout

@@ -8,12 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner
 
-from samegoal_pipelines.cli import demo
 from samegoal_pipelines.cli.demo import _run_until_stopped
-from samegoal_pipelines.cli.exits import PlainError
-from samegoal_pipelines.cli.main import cli
 from samegoal_pipelines.postgres import paths
 from samegoal_pipelines.sandbox import Sandbox, SandboxDistrict, serve
 from samegoal_pipelines.settings import Settings
@@ -129,16 +125,6 @@ def test_the_demo_refuses_a_configured_database_or_landing(tmp_path, name):
     assert "--here" in done.stderr
     assert "hidden" not in done.stderr
     assert not (tmp_path / "home").exists()
-
-
-def test_the_demo_uses_them_if_told_so(monkeypatch):
-    def reached(deployment):
-        raise PlainError(f"with {deployment.settings.landing_url}")
-
-    monkeypatch.setenv("SAMEGOAL_LANDING_URL", "s3://production/landing")
-    monkeypatch.setattr(demo, "_with_local_sources", reached)
-    answer = CliRunner().invoke(cli, ["demo", "--here"])
-    assert "with s3://production/landing" in answer.output
 
 
 def test_certificates_that_are_not_there_are_not_blamed_on_qmlativ(tmp_path, monkeypatch):

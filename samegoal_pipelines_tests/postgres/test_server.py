@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import importlib.machinery
 import importlib.util
 import os
@@ -310,24 +309,3 @@ def test_dagsters_schema_is_made_once(empty_database_url: str) -> None:
         url = prepare_dagster_storage(empty_database_url)
     assert query(empty_database_url, "select count(*) from pg_namespace where nspname = 'dagster'") == [(1,)]
     assert query(DatabaseURL.parse(url).libpq, "show search_path") == [("dagster",)]
-
-
-def test_a_lock_that_any_login_may_keep_does_not_delay_dagsters_schema(empty_database_url: str) -> None:
-    url = DatabaseURL.parse(empty_database_url).with_settings(statement_timeout="60s").libpq
-    with contextlib.closing(psycopg2.connect(empty_database_url)) as other, other.cursor() as cursor:
-        cursor.execute("select pg_advisory_lock(hashtext('dagster'))")
-        prepare_dagster_storage(url)
-    assert query(empty_database_url, "select count(*) from pg_namespace where nspname = 'dagster'") == [(1,)]
-
-
-def test_two_programs_that_make_dagsters_schema_at_once_both_go_on(empty_database_url: str) -> None:
-    with contextlib.closing(psycopg2.connect(empty_database_url)) as first, ThreadPoolExecutor(1) as threads:
-        with first.cursor() as cursor:
-            cursor.execute("create schema dagster")
-        second = threads.submit(prepare_dagster_storage, empty_database_url)
-        waiting = "select count(*) from pg_stat_activity where wait_event = 'transactionid'"
-        while not second.done() and query(empty_database_url, waiting) == [(0,)]:
-            pass
-        first.commit()
-        assert second.result(60)
-    assert query(empty_database_url, "select count(*) from pg_namespace where nspname = 'dagster'") == [(1,)]

@@ -30,6 +30,7 @@ from samegoal_pipelines_tests.warehouse.factories import (
 
 OURS, THEIRS = "grand-bend", "riverside"
 WITHOUT_DISTRICTS = {"alembic_version", "alerts_sent", "locks"}
+PIPELINE_ONLY = {"district_credentials", "student_erasures"}
 FOR_READERS = {
     "student_status",
     "student_demographics",
@@ -94,6 +95,8 @@ _LEDGERS = (
     "insert into samegoal.registrar_worklist (district_id, snapshot_date, student_id, problem, detail, fix,"
     " line) values (:district, :night, 9, 'tie', 'from 2026-08-12', 'Entry/Withdrawal', 1)",
     "insert into samegoal.erasures (district_id, erased_by, rows_erased) values (:district, 'Pat', '{}')",
+    "insert into samegoal.student_erasures (district_id, key, student_hash, number_hash, erased_by)"
+    " values (:district, '1', '2', '3', 'Pat')",
     "insert into samegoal.disclosures (district_id, disclosed_by, what) values (:district, 'Pat', 'export')",
 )
 

@@ -7,6 +7,7 @@ import pytest
 from samegoal_pipelines.warehouse.roles import Role
 from samegoal_pipelines_tests.warehouse.role_fixtures import (
     OURS,
+    PIPELINE_ONLY,
     THEIRS,
     WITHOUT_DISTRICTS,
     as_json,
@@ -73,7 +74,7 @@ def test_an_operator_reads_every_district_but_no_credentials_and_writes_nothing(
         with act(Role.OPERATOR, named) as connection:
             for name, source in sources(two_districts).items():
                 if name not in WITHOUT_DISTRICTS:
-                    expected = None if name == "district_credentials" else {OURS, THEIRS}
+                    expected = None if name in PIPELINE_ONLY else {OURS, THEIRS}
                     assert districts_in(connection, source) == expected, name
             for table in guarded(two_districts):
                 row = as_json(two_districts, table, OURS)

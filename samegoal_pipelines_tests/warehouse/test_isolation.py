@@ -9,6 +9,7 @@ from samegoal_pipelines_tests.warehouse.factories import rows
 from samegoal_pipelines_tests.warehouse.role_fixtures import (
     FOR_READERS,
     OURS,
+    PIPELINE_ONLY,
     THEIRS,
     WITHOUT_DISTRICTS,
     districts_in,
@@ -61,7 +62,7 @@ def test_no_policy_but_the_two_lets_anybody_in(two_districts):
     } | {
         (table, "every_district", "PERMISSIVE", "{samegoal_operator}", "SELECT", "true", None)
         for table in guarded(two_districts)
-        if table != "district_credentials"
+        if table not in PIPELINE_ONLY
     }
 
 

@@ -189,19 +189,6 @@ def test_the_readers_limits_and_its_missing_right_to_temporary_tables_are_in_the
     warehouse.dispose()
 
 
-def test_a_checkout_with_odd_characters_in_its_path_can_migrate(empty_database_url, tmp_path, monkeypatch):
-    folder = tmp_path / "a, b [c] %2F é'"
-    folder.mkdir()
-    (folder / "migrations").symlink_to(warehouse_engine.MIGRATIONS)
-    monkeypatch.setattr(warehouse_engine, "MIGRATIONS", folder / "migrations")
-    warehouse = warehouse_engine.connect(empty_database_url)
-    warehouse_engine.migrate(warehouse)
-    with warehouse.connect() as connection:
-        version = connection.scalar(sa.text("select version_num from samegoal.alembic_version"))
-    assert version == warehouse_engine.revisions()[-1]
-    warehouse.dispose()
-
-
 def test_tables_of_a_newer_program_are_left_alone(database_url):
     warehouse = warehouse_engine.connect(database_url)
     with warehouse.begin() as connection:

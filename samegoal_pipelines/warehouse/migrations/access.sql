@@ -106,8 +106,8 @@ grant usage on schema samegoal to samegoal_writer, samegoal_operator, samegoal_r
 grant select on samegoal.alembic_version to samegoal_writer;
 grant select, insert, update, delete on
     samegoal.districts, samegoal.district_credentials, samegoal.snapshots, samegoal.current_snapshots,
-    samegoal.student_changes, samegoal.departures, samegoal.releases, samegoal.erasures, samegoal.disclosures,
-    samegoal.pauses, samegoal.registrar_worklist, samegoal.student_status_history,
+    samegoal.student_changes, samegoal.departures, samegoal.releases, samegoal.erasures, samegoal.student_erasures,
+    samegoal.disclosures, samegoal.pauses, samegoal.registrar_worklist, samegoal.student_status_history,
     samegoal.student_demographics_history, samegoal.parent_demographics_history
     to samegoal_writer;
 grant select, insert, update on samegoal.locks to samegoal_writer;
@@ -116,8 +116,8 @@ grant select on
     samegoal.student_status, samegoal.student_demographics, samegoal.parent_demographics, samegoal.student_details
     to samegoal_writer;
 
--- The operator: data engineers and the schedule, in every district. Everything but the credentials, which only
--- the pipeline reads, and the locks.
+-- The operator: data engineers and the schedule, in every district. Everything but the credentials and the
+-- markers of erased students, which only the pipeline reads, and the locks.
 grant select on
     samegoal.alembic_version, samegoal.districts, samegoal.snapshots, samegoal.current_snapshots,
     samegoal.student_changes, samegoal.departures, samegoal.releases, samegoal.erasures, samegoal.disclosures,
@@ -183,7 +183,7 @@ begin
             );
         end if;
         execute format('drop policy if exists every_district on %s', guarded);
-        if guarded <> 'samegoal.district_credentials'::regclass then
+        if guarded not in ('samegoal.district_credentials'::regclass, 'samegoal.student_erasures'::regclass) then
             execute format('create policy every_district on %s for select to samegoal_operator using (true)', guarded);
         end if;
     end loop;

@@ -1,0 +1,97 @@
+"""Recognize erased students by keyed hashes, and drop their rows and those of parents who are only theirs.
+
+The markers are stored in `warehouse.student_erasures`; what is erased, and when, is in `operations`.
+"""
+
+from __future__ import annotations
+
+import hmac
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from hashlib import sha256
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+
+_CONTACTS = ("Name", "NamePhone", "NameEmail", "NameAddress")
+_PEOPLE = {"Student": "NameID", "StudentGuardian": "NameIDGuardian"}
+Tables = Mapping[str, pa.Table]
+
+
+def hash_of(key: bytes, what: str, value: object) -> bytes:
+    """The marker's hash of a StudentID or a student number, which only the district's key can reproduce."""
+    return hmac.digest(key, f"{what} {value}".encode(errors="backslashreplace"), sha256)
+
+
+@dataclass(frozen=True)
+class ErasedStudents:
+    """The erased students of a district, as hashes."""
+
+    key: bytes = b""
+    students: frozenset[bytes] = frozenset()
+
+    def __bool__(self) -> bool:
+        return bool(self.students)
+
+    def among(self, student_ids: Collection[int | None]) -> set[int]:
+        """The ids of erased students among these."""
+        if not self:
+            return set()
+        unique = {one for one in student_ids if one is not None}
+        return {one for one in unique if hash_of(self.key, "student", one) in self.students}
+
+
+def without_erased(
+    tables: Tables, erased: ErasedStudents, parents_only_theirs: Collection[int] = ()
+) -> dict[str, pa.Table]:
+    """The tables of one asset without the rows of erased students.
+
+    Rows about people of raw assets go if no remaining student or guardianship refers to them.
+
+    Args:
+        parents_only_theirs: ids of parents whose confidential phones go as well. That table does not say
+            whose parents they are.
+    """
+    kept = dict(tables)
+    for name, table in tables.items():
+        for column in {"StudentID", "student_id"} & {*table.column_names}:
+            ids = erased.among(pc.unique(table[column]).to_pylist())
+            kept[name] = _filtered(kept[name], column, pa.array(sorted(ids), pa.int64()), keep=False)
+    if "confidential" in kept:
+        ids = pa.array(sorted(parents_only_theirs), pa.int64())
+        kept["confidential"] = _filtered(kept["confidential"], "parent_id", ids, keep=False)
+    for people, column in _PEOPLE.items():
+        if people in kept:
+            for name in _CONTACTS:
+                kept = _only(kept, name, "NameID", kept[people][column])
+            if "NameAddress" in kept:
+                kept = _only(kept, "Address", "AddressID", kept["NameAddress"]["AddressID"])
+    return kept
+
+
+def drop_erased(
+    frames: Mapping[str, Mapping[str, pd.DataFrame]], erased: ErasedStudents
+) -> tuple[dict[str, dict[str, pd.DataFrame]], dict[str, int]]:
+    """What was just read, without erased students. Asset → table → frame, and asset → rows dropped."""
+    left, dropped = {asset: dict(tables) for asset, tables in frames.items()}, dict.fromkeys(frames, 0)
+    if not erased:
+        return left, dropped
+    for asset, tables in frames.items():
+        arrow = {name: pa.Table.from_pandas(frame, preserve_index=False) for name, frame in tables.items()}
+        for name, table in without_erased(arrow, erased).items():
+            if rows := len(tables[name]) - len(table):
+                left[asset][name] = table.to_pandas(types_mapper=pd.ArrowDtype)
+                dropped[asset] += rows
+    return left, dropped
+
+
+def _only(tables: dict[str, pa.Table], name: str, column: str, ids: pa.ChunkedArray) -> dict[str, pa.Table]:
+    if name not in tables:
+        return tables
+    return tables | {name: _filtered(tables[name], column, pc.unique(ids).drop_null(), keep=True)}
+
+
+def _filtered(table: pa.Table, column: str, ids: pa.Array, *, keep: bool) -> pa.Table:
+    found = pc.is_in(table[column], value_set=ids.cast(table[column].type))
+    return table.filter(found if keep else pc.invert(found))

@@ -20,6 +20,7 @@ from samegoal_pipelines.deployment import Deployment
 from samegoal_pipelines.errors import SYNC, PipelineError, fill_in
 from samegoal_pipelines.landing import LandingError
 from samegoal_pipelines.reporting.nightly_status import DistrictNight, read_districts
+from samegoal_pipelines.tables.catalog import RAW_TABLES
 from samegoal_pipelines.tables.vocabulary import RULES
 from samegoal_pipelines.transforms.absence import Cause, absence_of
 from samegoal_pipelines.transforms.explanation import Explanation, explain_students, numbers_on_record
@@ -202,11 +203,8 @@ def explain_student(
 
     explained, on_record = None, None
     if enrollments is not None:
-        try:
-            explained = explain_students(enrollments, students, night.snapshot_date)
-            on_record = numbers_on_record(people, explained) if people is not None else None
-        except (KeyError, ValueError):  # landed by a version that read other fields
-            landed.remarks.append("the landed rows of that night do not fit the rules of this program")
+        explained = explain_students(enrollments, students, night.snapshot_date)
+        on_record = numbers_on_record(people, explained) if people is not None else None
     published = changes.students_as_of(deployment.warehouse, district_id, students, night.snapshot_date)
     answers = []
     for position, student in enumerate(students):
@@ -348,10 +346,14 @@ class _Landed:
         if asset == "raw_enrollments":
             self.run_id = run_id
         try:
-            return self._landing.read(asset, district_id=district_id, night=night, run_id=run_id)
+            tables = self._landing.read(asset, district_id=district_id, night=night, run_id=run_id)
         except LandingError as error:
             self.remarks.append(str(error))
             return None
+        if RAW_TABLES[asset].keys() - tables.keys():
+            self.remarks.append(f"{asset} of {night} was landed by an older version, which read less")
+            return None
+        return tables
 
 
 def _find(

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
+from samegoal_pipelines.operations import explain as explain_module
 from samegoal_pipelines.operations.explain import NothingToExplainError, explain_student
 from samegoal_pipelines_tests.cli.asking import Ask, run
 from samegoal_pipelines_tests.mass_changes import change, enrolled
@@ -375,3 +376,26 @@ def test_a_district_that_is_late_says_so(pipeline, district):
     assert "the night 2026-10-13 is late: no snapshot by 06:00" in nobody.value.detail
     answer = explain_student(pipeline.deployment, "grand-bend", "000011", now=evening)
     assert any("2026-10-13 is late" in remark for remark in answer.remarks)
+
+
+def test_rows_of_an_older_version_are_named_and_a_defect_in_a_rule_is_not_taken_for_them(
+    good_night, explain, pipeline, monkeypatch
+):
+    good_night([ENROLLED])
+    landing = pipeline.deployment.settings.home / "landing"
+    (manifest,) = landing.glob("grand-bend/*/*/raw_enrollments/landed.json")
+    content = manifest.read_text()
+    read_less = json.loads(content)
+    del read_less["rows"]["School"]
+    manifest.write_text(json.dumps(read_less))
+    said = explain("000011")
+    assert "raw_enrollments of 2026-10-12 was landed by an older version, which read less" in said
+    assert "published: ENROLLED" in said
+
+    def defect(*_):
+        raise KeyError("a column that no table has")
+
+    manifest.write_text(content)
+    monkeypatch.setattr(explain_module, "explain_students", defect)
+    with pytest.raises(KeyError):
+        explain_student(pipeline.deployment, "grand-bend", "000011")

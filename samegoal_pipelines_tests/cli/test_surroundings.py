@@ -114,6 +114,8 @@ def test_an_open_umask_leaves_nothing_that_others_may_write(surroundings):
         if not path.is_symlink() and path.stat().st_mode & stat.S_IWOTH and not path.is_socket()
     ]
     assert open_to_all == []
+    assert stat.S_IMODE(surroundings.home.stat().st_mode) == (0o711 if os.geteuid() == 0 else 0o700)
+    assert stat.S_IMODE((surroundings.home / "landed, [b] %2F é").stat().st_mode) == 0o700
 
 
 @pytest.mark.parametrize("name", ["SAMEGOAL_DATABASE_URL", "SAMEGOAL_LANDING_URL"])

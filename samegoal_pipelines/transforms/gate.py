@@ -165,10 +165,12 @@ def time_matters(limits: Limits, measured: Measured) -> bool:
 def judge_passing_time(limits: Limits, measured: Measured) -> Verdict:
     """The gate's verdict if nobody has edited anything, so that time alone explains every dropped student.
 
-    For the forecast of a coming night, with the arithmetic of a real night.
+    For the forecast of a coming night, with the arithmetic of a real night. A number that only a real night
+    counts is 0: the forecast cannot know it.
     """
     by_time = {"dropped_by_time": len(measured.dropped), "expired_by_time": int((~measured.graduated).sum())}
-    numbers = _numbers(measured) | by_time | {"enrollment_rows": 0, "quarantined": 0}
+    unchanged = dict.fromkeys((name for limit in SHARES for name in (limit.numerator, limit.denominator)), 0)
+    numbers = unchanged | _numbers(measured) | by_time
     return Verdict(tuple(_reasons(limits, numbers)), numbers)
 
 

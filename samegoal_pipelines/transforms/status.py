@@ -28,8 +28,8 @@ from samegoal_pipelines.transforms.columns import (
 )
 from samegoal_pipelines.transforms.enrollments import EPOCH
 
-# Positions of the reasons in STATUS_OF_REASON.
-CURRENT_ENROLLMENT, UPCOMING_ONLY, BETWEEN, GRADUATED, WITHDRAWN = range(5)
+# Positions of the reasons in STATUS_OF_REASON, in its order.
+CURRENT_ENROLLMENT, UPCOMING_ONLY, BETWEEN, GRADUATED, WITHDRAWN = range(len(STATUS_OF_REASON))
 
 # When an enrollment is, in increasing order of precedence.
 PAST, UPCOMING, CURRENT = range(3)

@@ -236,7 +236,8 @@ def test_a_release_whose_raw_rows_are_gone_publishes_and_says_that_the_list_stay
     made = {
         event.asset_key.to_user_string() for event in released.all_events if event.is_step_materialization
     }
-    assert made == {"published_snapshot"}
+    assert "published_snapshot" in made
+    assert "registrar_worklist" not in made
     assert "registrar_worklist: skipped, because the landed rows" in log_of(released.run_id)
 
 
@@ -257,7 +258,7 @@ def test_what_follows_a_release_can_be_run_again_when_it_has_failed(pipeline, he
 def test_a_second_destination_follows_every_night_and_every_release_by_itself(
     pipeline, district, monkeypatch, tmp_path
 ):
-    monkeypatch.setattr(definitions, "ASSETS", [*definitions.ASSETS, parquet_copy(tmp_path)])
+    monkeypatch.setattr(definitions, "ASSETS", [*definitions.ASSETS, second_destination(tmp_path)])
     made = district(enrolled(300))
     pipeline.add(made)
     assert pipeline.run().published
@@ -275,17 +276,17 @@ def test_a_second_destination_follows_every_night_and_every_release_by_itself(
     assert inactive() == 39
 
 
-def parquet_copy(folder: Path) -> ModuleType:
+def second_destination(folder: Path) -> ModuleType:
     """A destination as CONTRIBUTING.md describes it: a module with one asset."""
 
     @dg.asset(deps=["published_snapshot"], partitions_def=DISTRICTS, group_name="copies")
-    def parquet_copy(deployment: dg.ResourceParam[Deployment]) -> None:
+    def second_destination(deployment: dg.ResourceParam[Deployment]) -> None:
         with deployment.warehouse.connect() as connection:
             rows = pd.read_sql(sa.text("select * from samegoal.student_status"), connection)
         rows.to_parquet(folder / "student_status.parquet")
 
-    module = ModuleType("parquet_copy")
-    module.parquet_copy = parquet_copy  # type: ignore[attr-defined]
+    module = ModuleType("second_destination")
+    module.second_destination = second_destination  # type: ignore[attr-defined]
     return module
 
 
@@ -332,7 +333,7 @@ def test_students_who_could_not_be_read_are_kept_by_a_release_as_well(pipeline, 
 def test_the_ui_offers_the_night_of_all_assets_and_the_release():
     definitions = build_defs()
     nightly = definitions.resolve_job_def("nightly_snapshot")
-    assert {key.to_user_string() for key in nightly.asset_layer.executable_asset_keys} == {
+    assert {key.to_user_string() for key in nightly.asset_layer.executable_asset_keys} >= {
         "raw_enrollments",
         "raw_students",
         "raw_parents",

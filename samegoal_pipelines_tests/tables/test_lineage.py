@@ -17,6 +17,7 @@ from samegoal_pipelines.qmlativ.connection import Connection
 from samegoal_pipelines.qmlativ.reading import read_district
 from samegoal_pipelines.sandbox import Sandbox, serve
 from samegoal_pipelines.tables.catalog import NEEDED, OBJECTS, PUBLISHED
+from samegoal_pipelines.tables.declaration import QmlativObject
 from samegoal_pipelines.tables.enrollments import FILTERED_ENROLLMENTS, STUDENT_STATUS
 from samegoal_pipelines.tables.history import PARENTS, STATUS, STUDENTS
 from samegoal_pipelines.tables.lineage import CONSTANT, LINEAGE, empty_without, fed_by
@@ -82,7 +83,17 @@ def landed() -> Raw:
         addresses, kinds = frames[asset]["Address"], frames[asset]["PhoneType"]
         addresses["POBox"] = addresses["POBox"].fillna("12")
         kinds["Code"] = kinds["Description"].str.upper()
+        for wanted in NEEDED[asset]:
+            fill_empty_texts(frames[asset][wanted.name], wanted)
     return frames
+
+
+def fill_empty_texts(frame: pd.DataFrame, wanted: QmlativObject) -> None:
+    """Give each text field that the sandbox does not generate a value in every row."""
+    for field in wanted.fields:
+        if field.type == "text" and frame[field.name].isna().all():
+            values = pa.array([f"{field.name} {row % 7}" for row in range(len(frame))])
+            frame[field.name] = pd.arrays.ArrowExtensionArray(values)
 
 
 @pytest.fixture(scope="module")

@@ -14,7 +14,8 @@ from samegoal_pipelines_tests.transforms.builders import school_years, year_of
 
 Row = dict[str, Any]
 TODAYS = (date(2026, 10, 12), date(2027, 6, 30), date(2026, 7, 1), date(2028, 2, 29), date(2028, 3, 1))
-CODES = ("01", " 01 ", "1", "82", "33", "CECS", " cecs", "cEcS", "", "  ", None)
+USUAL_CODES = ("01", " 01 ", "1", "82", "33", "CECS")
+CODES = (*USUAL_CODES, " cecs", "cEcS", "", "  ", None)
 
 
 def complete(objects: dict[str, list[Row]]) -> dict[str, list[Row]]:
@@ -73,7 +74,7 @@ def entry_row(
         row["WithdrawalDate"] = random.choice(days)
     if random.random() < 0.6:
         row["WithdrawalCodeID"] = random.choice(
-            [code["WithdrawalCodeID"] for code in codes if code["Code"] in CODES[:6]]
+            [code["WithdrawalCodeID"] for code in codes if code["Code"] in USUAL_CODES]
         )
     if random.random() < trouble:
         field, value = random.choice(

@@ -522,26 +522,29 @@ def test_too_many_new_students_in_one_night_are_held(warehouse, published, added
 
 def test_a_limit_that_is_added_to_the_table_holds_and_is_shown_and_can_be_set(monkeypatch):
     """One row in the table of limits and one counted number: nothing else knows a limit by its name."""
-    moved = Limit(
-        name="moved",
+    promoted = Limit(
+        name="promoted",
         default=20.0,
-        help="students who change their building",
-        label="students moved",
-        numerator="moved",
+        help="students who change their grade",
+        label="students promoted",
+        numerator="promoted",
         denominator="published_students",
-        sentence="{of} would change their building; the limit is {limit}: check the schools in Qmlativ",
+        sentence="{of} would change their grade; the limit is {limit}: check the grades in Qmlativ",
     )
-    shares = (*limits.SHARES, moved)
+    shares = (*limits.SHARES, promoted)
     for module in (limits, gate):
         monkeypatch.setattr(module, "SHARES", shares)
-    monkeypatch.setattr(limits, "LIMITS", (*limits.LIMITS, moved))
-    monkeypatch.setitem(limits.BY_NAME, "moved", moved)
+    monkeypatch.setattr(limits, "LIMITS", (*limits.LIMITS, promoted))
+    monkeypatch.setitem(limits.BY_NAME, "promoted", promoted)
     nobody = np.array([], dtype=np.int64)
-    measured = gate.Measured(100, 0, 100, 90, nobody, nobody.astype(bool), 0, 300, 0, more={"moved": 21})
+    measured = gate.Measured(100, 0, 100, 90, nobody, nobody.astype(bool), 0, 300, 0, more={"promoted": 21})
     assert gate.judge(Limits(), measured, gate.Facts()).reasons == (
-        "21 of 100 students (21.0%) would change their building; the limit is 20%: check the schools in "
-        "Qmlativ",
+        "21 of 100 students (21.0%) would change their grade; the limit is 20%: check the grades in Qmlativ",
     )
-    verdict = gate.judge(Limits(moved=21), measured, gate.Facts())
+    verdict = gate.judge(Limits(promoted=21), measured, gate.Facts())
     assert verdict.reasons == ()
-    assert gate.shares(Limits(moved=21), verdict.numbers)[-1] == gate.Share("students moved", 21, 100, "21%")
+    assert gate.shares(Limits(promoted=21), verdict.numbers)[-1] == gate.Share(
+        "students promoted", 21, 100, "21%"
+    )
+    # A forecast cannot count it, and goes on without.
+    assert gate.judge_passing_time(Limits(), replace(measured, more={})).reasons == ()

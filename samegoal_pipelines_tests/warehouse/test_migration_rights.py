@@ -108,16 +108,16 @@ def seen_by(warehouse: sa.Engine, role: Role) -> list[tuple]:
     return sorted(rows(engine, "select district_id, student_id from samegoal.student_status"))
 
 
-LATER_STEP = """
+LATER_STEP = f"""
 import sqlalchemy as sa
 from alembic import op
 
-revision, down_revision, branch_labels, depends_on = "0002", "0001", None, None
+revision, down_revision, branch_labels, depends_on = "9998", "{warehouse_engine.revisions()[-1]}", None, None
 
 
 def upgrade() -> None:
-    homeroom = sa.Column("homeroom", sa.Text, comment="Homeroom")
-    op.add_column("student_demographics_history", homeroom, schema="samegoal")
+    added = sa.Column("added_later", sa.Text, comment="Added later")
+    op.add_column("student_demographics_history", added, schema="samegoal")
     op.create_table("later", sa.Column("district_id", sa.Text), schema="samegoal")
 """
 
@@ -127,7 +127,7 @@ def later_version(tmp_path: Path) -> Path:
     """The migrations of a version after this one."""
     folder = tmp_path / "100% migrations"
     shutil.copytree(warehouse_engine.MIGRATIONS, folder, ignore=shutil.ignore_patterns("__pycache__"))
-    (folder / "versions" / "0002_later.py").write_text(LATER_STEP)
+    (folder / "versions" / "9998_later.py").write_text(LATER_STEP)
     return folder
 
 
@@ -220,7 +220,7 @@ def test_rows_outlive_a_migration_and_the_views_show_them(customer, monkeypatch,
     monkeypatch.setattr(warehouse_engine, "MIGRATIONS", later_version)
     warehouse_engine.migrate(warehouse)
     after = rows_by_table(warehouse)
-    assert all(row.pop("homeroom") is None for row in after["student_demographics_history"])
+    assert all(row.pop("added_later") is None for row in after["student_demographics_history"])
     assert len(after.pop("locks")) == len(before.pop("locks")) + 1  # the one that the migration has taken
     assert after == before
     assert sum(map(bool, before.values())) == 8

@@ -16,6 +16,7 @@ UPCOMING_AFTER_WITHDRAWAL = "upcoming enrollment after a withdrawal"
 CECS_ONLY = "CECS only"
 TIE = "tie"
 FLAGGED_WITHOUT_CODE = "flagged without code"
+POSSIBLE_DUPLICATE = "possible duplicate"
 
 
 def quarantined_as(reason: str) -> str:
@@ -41,6 +42,8 @@ FIX: dict[str, str] = {
     FLAGGED_WITHOUT_CODE: _OF_STUDENT
     + "if this is a cross-entity course, enter the withdrawal code CECS; if not, clear "
     "IsCrossEntityCourseEnrollment",
+    POSSIBLE_DUPLICATE: "Student Profile: if these records are one person, merge them; if not, correct what "
+    "they share; if both are right, do nothing",
 }
 """Problem → the Qmlativ screen and what to change there, in the order in which problems are listed."""
 

@@ -49,6 +49,14 @@ YEAR_END_ENROLLMENTS = 20
 _PUBLISHED = {"school_id": "school", "entity_id": "entity", "withdrawal_code": "withdrawal code"}
 
 
+_IDENTITY = {
+    "student number": ["StudentNumber"],
+    "state id": ["CalculatedStudentStateID"],
+    "name and birth date": ["FirstName", "LastName", "BirthDate"],
+}
+"""What only one student should have → the fields of Student and Name."""
+
+
 class _Found(NamedTuple):
     """Enrollments with one problem, and a text for each."""
 
@@ -80,6 +88,7 @@ def list_problems(
         _ties(counted, columns_of(statuses), today),
         *_quarantined(unused, columns_of(raw_enrollments["EntryWithdrawal"]), columns_of(uncertain)),
         _flagged_without_code(counted),
+        _possible_duplicates(raw_students, columns_of(statuses)),
     ]
     return _in_order(_once(pa.concat_tables([_table(one) for one in found])), raw_students)
 
@@ -224,6 +233,28 @@ def _flagged_without_code(counted: Columns) -> _Found:
     """Counted enrollments that Qmlativ flags as cross-entity course enrollments."""
     rows = np.flatnonzero(flags(counted["is_cross_entity_course"]))
     return _Found(problems.FLAGGED_WITHOUT_CODE, counted, rows, _period(counted, rows))
+
+
+def _possible_duplicates(raw_students: Mapping[str, pd.DataFrame], statuses: Columns) -> _Found:
+    """Students with a status who share a number, a state id, or both name and birth date with another one."""
+    table = ids(statuses["student_id"])
+    records = raw_students["Student"].sort_values("SchoolYearIDAsked", kind="stable")
+    records = records[records["StudentID"].isin(table)].drop_duplicates("StudentID", keep="last")
+    names = raw_students["Name"].dropna(subset="NameID").drop_duplicates("NameID")
+    people = records.merge(names, on="NameID", how="left", validate="many_to_one")
+    shared: dict[int, list[str]] = {}
+    for what, columns in _IDENTITY.items():
+        known = people.dropna(subset=columns)
+        keys = known[columns].astype(str).apply(lambda values: values.str.strip().str.casefold())
+        keys = keys[(keys != "").all(axis=1)]
+        keys = keys[keys.duplicated(keep=False)]
+        for _, group in known["StudentID"].loc[keys.index].groupby([keys[name] for name in columns]):
+            for student in group:
+                others = ", ".join(str(other) for other in group if other != student)
+                shared.setdefault(int(student), []).append(f"same {what} as StudentID {others}")
+    rows = np.flatnonzero(np.isin(table, list(shared)))
+    detail = pa.array(["; ".join(shared[student]) for student in table[rows].tolist()], pa.string())
+    return _Found(problems.POSSIBLE_DUPLICATE, statuses, rows, detail)
 
 
 # -- helpers --

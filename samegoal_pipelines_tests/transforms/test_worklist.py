@@ -13,6 +13,7 @@ from samegoal_pipelines.tables.worklist import (
     FIX,
     FLAGGED_WITHOUT_CODE,
     NEVER_CLOSED,
+    POSSIBLE_DUPLICATE,
     PROBLEMS,
     REGISTRAR_WORKLIST,
     TIE,
@@ -29,12 +30,14 @@ TODAY = date(2026, 10, 12)
 SUMMER = date(2027, 7, 5)  # the year 2026-2027 is over; builders' years turn on 1 July
 
 
-def worklist(entries: Any, today: date = TODAY, students: Any = (), **objects: Any) -> pd.DataFrame:
+def worklist(
+    entries: Any, today: date = TODAY, students: Any = (), names: Any = (), **objects: Any
+) -> pd.DataFrame:
     """The list of a district with these entries."""
     tables = enrollments(entries, today, **objects)
     filtered = filter_enrollments(tables, today)
     classified = classify_students(filtered.enrollments, filtered.excluded, today)
-    people = raw("raw_students", {"Student": students})
+    people = raw("raw_students", {"Student": students, "Name": names})
     listed = list_problems(tables, people, filtered.enrollments, filtered.excluded, *classified, today)
     report = validate(listed, REGISTRAR_WORKLIST)
     assert report.ok, report.summary()
@@ -242,6 +245,42 @@ def test_an_enrollment_flagged_as_a_course_without_the_code_is_listed():
 # -- the list as a whole --
 
 
+def test_two_records_that_may_be_one_person_are_listed_and_twins_are_not():
+    def person(key: int, first: str, birth: date) -> dict[str, Any]:
+        return {"NameID": key, "FirstName": first, "LastName": "Young", "BirthDate": birth}
+
+    born = date(2015, 3, 4)
+    twins = [person(1, "Ana", born), person(2, "Ben", born)]
+    again = [
+        person(3, "ANA ", born),
+        person(4, "Ana", date(2016, 3, 4)),
+        *(person(n, "", born) for n in (5, 6)),
+    ]
+    students = [
+        {**student("1", student_id=1), "CalculatedStudentStateID": "900"},
+        {**student("2", student_id=2), "CalculatedStudentStateID": "900", "SchoolYearIDAsked": 2026},
+        {**student("2", student_id=2), "CalculatedStudentStateID": "901"},
+        *({**student(str(n), student_id=n), "CalculatedStudentStateID": None} for n in (3, 4, 5)),
+        student("5", student_id=6),
+    ]
+    listed = worklist(
+        [entry(n, "2026-08-12", student=n) for n in range(1, 7)], students=students, names=[*twins, *again]
+    )
+    assert dict(zip(listed["student_id"], listed["detail"], strict=True)) == {
+        1: "same name and birth date as StudentID 3",
+        3: "same name and birth date as StudentID 1",
+        5: "same student number as StudentID 6",
+        6: "same student number as StudentID 5",
+    }
+    assert set(listed["problem"]) == {POSSIBLE_DUPLICATE}
+
+    same_state_id = [{**one, "CalculatedStudentStateID": "900"} for one in students[:1] + students[2:3]]
+    listed = worklist(
+        [entry(n, "2026-08-12", student=n) for n in (1, 2)], students=same_state_id, names=twins
+    )
+    assert listed["detail"].tolist() == [f"same state id as StudentID {n}" for n in (2, 1)]
+
+
 def test_the_list_goes_by_school_then_problem_then_student():
     schools = [
         {"SchoolID": number, "SchoolYearID": year, "Name": name, "StateAssignedID": None}
@@ -263,7 +302,7 @@ def test_the_list_goes_by_school_then_problem_then_student():
 
 def test_every_problem_says_which_screen_to_open():
     assert set(FIX) == set(PROBLEMS)
-    screens = ("Student Profile > Enrollment > Entity Year", "Withdrawal Codes", "School Year")
+    screens = ("Student Profile", "Withdrawal Codes", "School Year")
     assert all(fix.startswith(screens) for fix in FIX.values())
 
 

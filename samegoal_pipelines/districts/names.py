@@ -7,7 +7,10 @@ import unicodedata
 
 from samegoal_pipelines.districts.errors import InvalidDistrictError, UnknownDistrictError
 
-_CONTACT = re.compile(r"[\w.+'-]+@[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)+", re.ASCII)
+_LABEL = r"[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
+_CONTACT = re.compile(
+    rf"(?=.{{1,254}}$)\w[\w+-]*(\.[\w+-]+)*@({_LABEL}\.)+[A-Za-z][A-Za-z0-9-]*[A-Za-z0-9]", re.ASCII
+)
 _ID = re.compile(r"[a-z0-9][a-z0-9-]{0,39}", re.ASCII)
 
 
@@ -44,12 +47,15 @@ def checked_name(district_id: str, name: str) -> str:
 
 
 def checked_contact(district_id: str, contact: str) -> str:
-    """Return an e-mail address. Only its form is checked, so that it cannot add a second recipient."""
+    """Return an e-mail address of the form that reaches exactly this recipient.
+
+    No apostrophe: the mail library would send to the part behind it, which is another person's address.
+    """
     if not _CONTACT.fullmatch(contact.strip()):
         raise InvalidDistrictError(
-            "the contact is no e-mail address",
+            "the contact is no e-mail address that we can send to",
             district_id=district_id,
-            next_step="give one address, such as registrar@example.org",
+            next_step="give one address of letters, digits and . _ + -, such as registrar@example.org",
         )
     return contact.strip()
 

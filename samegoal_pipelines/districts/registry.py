@@ -54,6 +54,8 @@ __all__ = [
 ]
 
 DEFAULT_TIMEZONE = "America/Chicago"
+LONGEST_CREDENTIAL = 1_000
+"""Characters. Qmlativ's have about 50; a longer text is another file."""
 _NO_PLACES = {"localtime", "Factory"}
 """Listed among the time zones, but not real ones: the machine's own, and an unconfigured machine's."""
 _CHANGEABLE = {
@@ -438,6 +440,12 @@ def _checked_credentials(district_id: str, client_key: str, client_secret: str |
                 f"the {what} contains a line break or a character that cannot occur in one",
                 district_id=district_id,
                 next_step=f"copy it alone, and as plain text, from {source}",
+            )
+        if len(given.strip()) > LONGEST_CREDENTIAL:
+            raise InvalidDistrictError(
+                f"the {what} is longer than {LONGEST_CREDENTIAL:,} characters",
+                district_id=district_id,
+                next_step=f"copy it alone, from {source}",
             )
 
 

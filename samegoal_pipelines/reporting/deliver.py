@@ -86,7 +86,14 @@ def _recipients_are_valid(service: apprise.NotifyBase, url: str) -> bool:
     parts = urlsplit(url)
     named = parse_qs(parts.query)
     lists = [unquote(parts.path), *(text for name in _LISTS for text in named.get(name, []))]
-    return all(is_email(one) for text in lists for one in re.split(r"[,;/]", text) if one.strip())  # type: ignore[no-untyped-call]
+    return all(_is_one_address(one) for text in lists for one in re.split(r"[,;/]", text) if one.strip())
+
+
+def _is_one_address(text: str) -> bool:
+    """Whether apprise sends to this address. Of `o'hara@example.org` it takes `hara@example.org`."""
+    found = is_email(text)  # type: ignore[no-untyped-call]
+    written = text.rpartition("<")[2].strip(" >")
+    return bool(found) and found["full_email"].casefold() == written.casefold()
 
 
 def _send(service: apprise.NotifyBase, request: dict[str, str], *, overflow_is_set: bool) -> bool:

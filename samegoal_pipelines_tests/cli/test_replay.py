@@ -87,7 +87,7 @@ def test_what_cannot_be_replayed_is_said_in_one_line(two_nights, ask):
     late = "error: grand-bend: replay: no night from 2026-10-14 on is published; the last one is 2026-10-13"
     for words, status, error in (
         (["grand-bend"], 2, "Missing option '--from'"),
-        (["grand-bend", "--from", "yesterday"], 2, "does not match the format"),
+        (["grand-bend", "--from", "yesterday"], 2, "'yesterday' is no date; write it as 2026-10-12"),
         (["nowhere", "--from", "2026-10-12"], 1, "error: nowhere: "),
         (["grand-bend", "--from", "2026-10-14"], 1, f"{late}\n"),
     ):

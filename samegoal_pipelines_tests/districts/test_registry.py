@@ -152,12 +152,19 @@ def test_an_expiration_that_nobody_gave_is_assumed_in_one_year_by_the_district_s
 
 
 @pytest.mark.parametrize(
-    "contact", ["pat", "a@b", "a@b.org,c@d.org", "a@b.org?bcc=c@d.org", "a b@c.org", "a@b.org\nc"]
+    "contact",
+    [
+        *("pat", "a@b", "a@b.org,c@d.org", "a@b.org?bcc=c@d.org", "a b@c.org", "a@b.org\nc"),
+        *("pat.o'hara@b.org", "..a..@b.org", "a@-b-.org", f"{'a' * 250}@b.org"),
+    ],
 )
 def test_a_contact_that_is_no_single_e_mail_address_is_refused(registry, contact):
-    with pytest.raises(InvalidDistrictError, match=r"^grand-bend: the contact is no e-mail address"):
+    with pytest.raises(InvalidDistrictError, match=r"^grand-bend: the contact is no e-mail address that we"):
         add(registry, contact=contact)
-    assert add(registry, contact=" pat.o'hara+qm@k12.example.org ").contact == "pat.o'hara+qm@k12.example.org"
+    assert (
+        add(registry, contact=" _pat.o-hara+qm@k-12.example.org ").contact
+        == "_pat.o-hara+qm@k-12.example.org"
+    )
     assert registry.set("grand-bend", contact="").contact is None
 
 
@@ -185,6 +192,16 @@ def test_a_pasted_name_has_plain_spaces(registry):
 def test_a_blank_secret_is_refused(registry, secret):
     with pytest.raises(InvalidDistrictError, match="grand-bend: the Client Secret is blank"):
         add(registry, client_secret=secret)
+    assert registry.list() == []
+
+
+def test_a_credential_of_the_size_of_a_file_is_refused(registry):
+    for what, given in (
+        ("Client Key", {"client_key": "k" * 1_001}),
+        ("Client Secret", {"client_secret": "s" * 1_001}),
+    ):
+        with pytest.raises(InvalidDistrictError, match=f"^grand-bend: the {what} is longer than 1,000 char"):
+            add(registry, **given)
     assert registry.list() == []
 
 

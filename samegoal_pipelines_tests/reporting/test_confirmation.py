@@ -122,6 +122,14 @@ def test_a_message_that_was_refused_is_recorded_shown_and_tried_again(
     assert untold() is None
 
 
+def test_a_contact_whom_the_mail_library_would_mistake_for_another_is_not_told(
+    warehouse: sa.Engine, mailbox: Mailbox, confirm: Any
+) -> None:
+    publish(warehouse, contact="pat.o'hara@example.org")
+    assert "invalid recipient" in (confirm() or "")
+    assert mailbox.recipients == [], "hara@example.org is somebody else"
+
+
 def test_of_two_runs_that_publish_one_tells_the_contact(
     warehouse: sa.Engine, mailbox: Mailbox, confirm: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:

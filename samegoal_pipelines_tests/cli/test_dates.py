@@ -1,0 +1,28 @@
+"""Dates as people type them."""
+
+from datetime import date
+
+import click
+import pytest
+
+from samegoal_pipelines.cli.dates import Expiration
+
+
+@pytest.mark.parametrize("typed", ["0001-01-01", "1027-08-01", "9999-12-31"])
+def test_an_expiration_in_an_impossible_year_is_wrong_usage(typed):
+    with pytest.raises(click.BadParameter, match=f"{typed} cannot be an expiration; use a date from 2000"):
+        Expiration().convert(typed, None, None)
+
+
+@pytest.mark.parametrize("typed", ["2027-02-30", "", "08/01/2027", "soon"])
+def test_what_is_no_expiration_is_answered_with_how_to_write_one(typed):
+    with pytest.raises(click.BadParameter) as refused:
+        Expiration().convert(typed, None, None)
+    assert refused.value.message == f"{typed!r} is no date; write it as 2027-08-01, or never or unknown"
+
+
+def test_an_expiration_is_a_date_or_one_of_two_words_in_any_case():
+    typed = ["2027-08-01", "never", "Never", "UNKNOWN"]
+    assert [Expiration().convert(one, None, None) for one in typed] == [
+        *(date(2027, 8, 1), "never", "never", "unknown")
+    ]

@@ -192,7 +192,10 @@ def confirm_setup(deployment: Deployment, district_id: str) -> None:
     district, urls = deployment.registry.get(district_id), deployment.settings.mail_urls
     problem = confirmation.confirm_setup(deployment.warehouse, district, urls, datetime.now(UTC), again=True)
     if problem:
-        raise PlainError(f"{district_id}: the contact was not told: {problem}")
+        raise PlainError(
+            f"{district_id}: the contact was not told: {problem}; correct SAMEGOAL_CONTACT_MAIL_URL or the "
+            f"address (samegoal-pipelines districts set {district_id} --contact E-MAIL), and confirm again"
+        )
     click.echo(f"{district_id}: the contact was told that setup is complete")
 
 

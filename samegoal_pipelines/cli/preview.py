@@ -47,7 +47,7 @@ def preview(
     from samegoal_pipelines.operations.preview import compare_with, read_students_file
     from samegoal_pipelines.operations.runs import run_dry
 
-    file = read_students_file(against) if against else None
+    file = read_students_file(district_id, against) if against else None
     with reading_progress(context.obj, district_id):
         day = today.date() if today else None
         tried = run_dry(context.obj, district_id, today=day, debug=context.meta["debug"])
@@ -91,6 +91,7 @@ def _facts(compared: Comparison, *, students: bool) -> dict[str, Any]:
         "different_by_column": compared.by_column,
         "not_compared": list(compared.not_compared),
         "without_usable_number": compared.unusable,
+        "differ_in_leading_zeros": compared.without_zeros,
     }
     listed = {name: getattr(compared, name) for name in ("new", "missing", "different")}
     return facts | ({"students": listed} if students else {})
@@ -110,6 +111,13 @@ def _print(compared: Comparison, *, students: bool) -> None:
             [
                 f"{compared.unusable:,} students would be published without a student number of their own, "
                 "so they cannot be compared"
+            ]
+        )
+    if compared.without_zeros:
+        print_sentences(
+            [
+                f"{compared.without_zeros:,} of the missing differ from a new student only in leading zeros, "
+                "which spreadsheets remove: export the file again and do not open it in one"
             ]
         )
     print_sentences([f"not compared: {', '.join(compared.not_compared)}"])

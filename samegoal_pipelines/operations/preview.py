@@ -23,16 +23,16 @@ if TYPE_CHECKING:
     from samegoal_pipelines.defs.dry_run import DryRun
 
 
-def read_students_file(path: Path) -> StudentsFile:
+def read_students_file(district_id: str, path: Path) -> StudentsFile:
     """Read a file in SameGoal's layout.
 
     Raises:
-        StudentsFileError: names the file, the line and the column.
+        StudentsFileError: names the district, the file, the line and the column.
     """
     try:
         return read_students_csv(path.read_bytes())
     except StudentsFileError as error:
-        error.object = path.name
+        error.district_id, error.step, error.object = district_id, "preview", path.name
         raise
 
 

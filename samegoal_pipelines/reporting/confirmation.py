@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 import sqlalchemy as sa
 from pydantic import SecretStr
 
-from samegoal_pipelines.districts.errors import InvalidDistrictError
+from samegoal_pipelines.districts.errors import InvalidDistrictError, SecretAwaitedError
 from samegoal_pipelines.districts.expiry import expiry_words
 from samegoal_pipelines.districts.registry import District
 from samegoal_pipelines.reporting import rendering
@@ -42,9 +42,11 @@ def confirm_setup(
         Why it was not sent; recorded, so that the report shows it. None: the contact knows.
 
     Raises:
-        InvalidDistrictError: there is no contact, or nothing is published yet.
+        InvalidDistrictError, SecretAwaitedError: there is no contact, or nothing is published yet.
         WarehouseError: the record cannot be read or written.
     """
+    if district.awaits_secret:
+        raise SecretAwaitedError(district_id=district.id)
     state = read_districts(engine, now, [district.id])[district.id]
     if not district.contact or state.current is None:
         detail, next_step = ("nothing is published yet, so setup is not complete", "sync ID")

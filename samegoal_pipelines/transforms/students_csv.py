@@ -68,6 +68,12 @@ class StudentsFileError(PipelineError):
     next_step = "save it as CSV UTF-8 in SameGoal's layout, as `export` writes it"
 
 
+class StudentsRowError(StudentsFileError):
+    """A row cannot be compared."""
+
+    next_step = "correct the file there, and run the command again"
+
+
 class StudentsFile(NamedTuple):
     """A file in SameGoal's layout: its columns, and its rows by student number."""
 
@@ -88,6 +94,8 @@ class Comparison(NamedTuple):
     """Columns of the layout that the file or Qmlativ does not have."""
     unusable: int
     """Students who would be published without a number, or with another student's."""
+    without_zeros: int
+    """Missing numbers that, apart from leading zeros, are those of new students."""
 
     @property
     def by_column(self) -> dict[str, int]:
@@ -149,11 +157,11 @@ def read_students_csv(content: bytes) -> StudentsFile:
         for row in reader:
             if not columns:
                 columns = _header(row)
-            elif row:
+            elif any(map(str.strip, row)):  # spreadsheets write rows of commas
                 cells = _cells(columns, row, line)
                 number = cells[NUMBER]
                 if number in students:
-                    raise StudentsFileError(f"lines {line_of[number]} and {line} have the same {NUMBER}")
+                    raise StudentsRowError(f"lines {line_of[number]} and {line} have the same {NUMBER}")
                 students[number], line_of[number] = cells, line
             line = reader.line_num + 1
     except csv.Error:
@@ -181,14 +189,14 @@ def _header(row: Sequence[str]) -> tuple[str, ...]:
 
 def _cells(columns: Sequence[str], row: Sequence[str], line: int) -> Cells:
     if len(row) != len(columns):
-        raise StudentsFileError(f"line {line}: {len(row)} columns, and the header has {len(columns)}")
+        raise StudentsRowError(f"line {line}: {len(row)} columns, and the header has {len(columns)}")
     cells: Cells = {name: cell.strip() or None for name, cell in zip(columns, row, strict=True)}
     if cells[NUMBER] is None:
-        raise StudentsFileError(f"line {line}, column {NUMBER}: blank")
+        raise StudentsRowError(f"line {line}, column {NUMBER}: blank")
     if birth := cells.get(BIRTH):
         cells[BIRTH] = _day(birth)
         if cells[BIRTH] is None:
-            raise StudentsFileError(f"line {line}, column {BIRTH}: no date such as 2015-03-04 or 03/04/2015")
+            raise StudentsRowError(f"line {line}, column {BIRTH}: no date such as 2015-03-04 or 03/04/2015")
     return cells
 
 
@@ -216,14 +224,17 @@ def compare(rows: Iterable[Mapping[str, Any]], file: StudentsFile) -> Comparison
         for number in both
         if (columns := _differences(usable[number], file.students[number], compared))
     }
+    new, missing = usable.keys() - file.students.keys(), file.students.keys() - numbers.keys()
+    unpadded = {number.lstrip("0") for number in new}
     return Comparison(
         in_file=len(file.students),
         same=len(both) - len(different),
-        new=tuple(sorted(usable.keys() - file.students.keys())),
-        missing=tuple(sorted(file.students.keys() - numbers.keys())),
+        new=tuple(sorted(new)),
+        missing=tuple(sorted(missing)),
         different=different,
         not_compared=tuple(name for name in COLUMNS if name != NUMBER and name not in compared),
         unusable=len(tonight) - len(usable),
+        without_zeros=sum(number.lstrip("0") in unpadded for number in missing),
     )
 
 

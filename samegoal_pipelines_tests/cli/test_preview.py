@@ -60,6 +60,7 @@ def test_what_samegoal_has_is_compared_before_the_first_publish(pipeline, made, 
         "different_by_column": {"Last Name": 1} | told["comparison"]["different_by_column"],
         "not_compared": told["comparison"]["not_compared"],
         "without_usable_number": 0,
+        "differ_in_leading_zeros": 0,
         "students": {
             "new": ["000002", "000003", "000004", "000005"],
             "missing": ["01"],
@@ -69,6 +70,9 @@ def test_what_samegoal_has_is_compared_before_the_first_publish(pipeline, made, 
     shown = ask(*arguments).stdout
     for value in ("Another", "Somebody", "000001"):
         assert value not in shown
+    assert "leading zeros" not in shown
+    file.write_text("Student Id\n2\n3\n")
+    assert "2 of the missing differ from a new student only in leading zeros" in ask(*arguments).stdout
     assert "missing 1 in the file, and would not be published" in " ".join(shown.split())
 
 
@@ -115,7 +119,10 @@ def test_a_bad_file_is_refused_before_anything_is_read(pipeline, made, ask, tmp_
     file.write_text("Student Id,Grade\n000001,01\n000001,02\n")
     answer = ask("districts", "preview", "grand-bend", "--against", str(file))
     assert answer.returncode == 1
-    assert "students.csv: lines 2 and 3 have the same Student Id" in answer.stderr
+    assert answer.stderr == (
+        "error: grand-bend: preview: students.csv: lines 2 and 3 have the same Student Id; correct the file "
+        "there, and run the command again\n"
+    )
     assert "000001" not in answer.stderr
     assert not pipeline.source.traffic.requests(kind="list")
 

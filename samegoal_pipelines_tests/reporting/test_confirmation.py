@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from pydantic import SecretStr
 
 from samegoal_pipelines.districts.cipher import SecretCipher
-from samegoal_pipelines.districts.errors import InvalidDistrictError
+from samegoal_pipelines.districts.errors import InvalidDistrictError, SecretAwaitedError
 from samegoal_pipelines.districts.pauses import pause
 from samegoal_pipelines.districts.registry import Registry
 from samegoal_pipelines.reporting.addresses import Address, AlertError, check_addresses, contact_address
@@ -160,7 +160,11 @@ def test_nothing_is_said_before_the_first_snapshot_or_without_a_contact(
     with pytest.raises(InvalidDistrictError, match=r"nothing is published yet.*sync grand-bend"):
         confirm()
     with warehouse.begin() as connection:
-        connection.execute(sa.text("update samegoal.districts set contact = null"))
+        connection.execute(sa.text("update samegoal.districts set secret_set_at = null"))
+    with pytest.raises(SecretAwaitedError, match=r"awaiting secret.*set-secret grand-bend"):
+        confirm()
+    with warehouse.begin() as connection:
+        connection.execute(sa.text("update samegoal.districts set contact = null, secret_set_at = now()"))
     with pytest.raises(InvalidDistrictError, match=r"no contact is registered; .* --contact E-MAIL"):
         confirm()
     assert mailbox.received == []

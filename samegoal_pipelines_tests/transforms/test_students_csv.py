@@ -41,7 +41,7 @@ def test_every_cell_is_text():
 
 def test_a_byte_order_mark_line_ends_of_windows_and_blank_lines_are_fine():
     plain = read_students_csv(file(HEADER, TRAN))
-    assert read_students_csv(b"\xef\xbb\xbf" + file(HEADER, TRAN, "", end="\r\n")) == plain
+    assert read_students_csv(b"\xef\xbb\xbf" + file(HEADER, TRAN, "", ",, ,,,", end="\r\n")) == plain
 
 
 @pytest.mark.parametrize(
@@ -67,7 +67,9 @@ def test_a_bad_file_is_refused_with_its_line_and_never_a_value(content, reason):
     with pytest.raises(StudentsFileError) as refused:
         read_students_csv(content)
     assert reason in refused.value.detail
-    assert "CSV UTF-8" in refused.value.next_step
+    in_a_row = ("columns, and the header", "blank", "the same Student Id", "no date")
+    what_to_do = "correct the file there" if any(words in reason for words in in_a_row) else "CSV UTF-8"
+    assert what_to_do in refused.value.next_step
     for value in ("Tran", "Nickname", "00123", "March", "Nu"):
         assert value not in str(refused.value)
 
@@ -96,8 +98,19 @@ def test_students_are_new_missing_or_different_by_column():
     assert (found.in_file, found.same) == (3, 1)
     assert found.new == ("00125",)
     assert found.missing == ("123",), "a number without its zeros is another number"
+    assert found.without_zeros == 0, "00123 is in the file, too"
     assert found.different == {"00124": ("Last Name", "Date of Birth", "Gender", "Grade")}
     assert found.by_column == {"Last Name": 1, "Date of Birth": 1, "Gender": 1, "Grade": 1}
+
+
+def test_numbers_that_a_spreadsheet_stripped_of_zeros_are_counted():
+    numbers = ("00123", "00124", "0", "A1")
+    found = compared(
+        *(f"{number},Tran,,,," for number in ("123", "0124", "125", "A1")),
+        students=[{**STUDENT, "student_number": number} for number in numbers],
+    )
+    assert found.missing == ("0124", "123", "125")
+    assert found.without_zeros == 2
 
 
 def test_columns_that_one_side_lacks_are_not_compared():

@@ -11,6 +11,7 @@ from typing import Any
 import pandas as pd
 import pyarrow as pa
 
+from samegoal_pipelines.sandbox.lookups import WITHDRAWAL_CODES
 from samegoal_pipelines.tables.arrow_types import arrow_types
 from samegoal_pipelines.tables.catalog import RAW_TABLES
 from samegoal_pipelines.tables.declaration import Table
@@ -98,7 +99,7 @@ def enrollments(
     entries: Iterable[Row],
     today: date,
     *,
-    codes: Iterable[str] = ("01", "1", "33", "82", "01 ", "CECS", " cecs ", "Cecs"),
+    codes: Iterable[str] = (*WITHDRAWAL_CODES, "1", "01 ", " cecs ", "Cecs"),
     **objects: Iterable[Row],
 ) -> dict[str, pd.DataFrame]:
     """`raw_enrollments` with these entries; years, codes and a school are there unless given."""

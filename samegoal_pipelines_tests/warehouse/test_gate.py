@@ -531,9 +531,8 @@ def test_a_limit_that_is_added_to_the_table_holds_and_is_shown_and_can_be_set(mo
         denominator="published_students",
         sentence="{of} would change their grade; the limit is {limit}: check the grades in Qmlativ",
     )
-    shares = (*limits.SHARES, promoted)
     for module in (limits, gate):
-        monkeypatch.setattr(module, "SHARES", shares)
+        monkeypatch.setattr(module, "SHARES", (promoted,))
     monkeypatch.setattr(limits, "LIMITS", (*limits.LIMITS, promoted))
     monkeypatch.setitem(limits.BY_NAME, "promoted", promoted)
     nobody = np.array([], dtype=np.int64)

@@ -442,6 +442,7 @@ def read_judged(engine: sa.Engine, now: datetime) -> list[DistrictNight]:
 def read_newest(engine: sa.Engine, now: datetime) -> Board:
     """Every district on its newest night that has begun.
 
+    Before 01:00, a district that `sync` already ran or that was just registered shows the coming night.
     A district whose night before needs attention shows that one until the new night has a result or is due.
     The board's night is the one of most districts.
 
@@ -450,6 +451,9 @@ def read_newest(engine: sa.Engine, now: datetime) -> Board:
     """
     zones = _timezones(engine, sa.true())
     begun = _read(engine, _night_by_zone({zone: night_now([zone], now) for zone in zones}), now)
+    before_it_begins = {one.district_id: one for one in begun}
+    today = _read(engine, _local_dates(zones, now), now)
+    begun = [one if one.tonight else before_it_begins.get(one.district_id, one) for one in today]
     judged = read_judged(engine, now)
     trouble = {one.district_id: one for one in judged if one.in_trouble}
     found = [trouble.get(one.district_id, one) if one.state == "pending" else one for one in begun]
@@ -466,8 +470,12 @@ def read_districts(
     Args:
         now: an aware instant.
     """
-    local = _night_by_zone({z: now.astimezone(ZoneInfo(z)).date() for z in _timezones(engine, sa.true())})
+    local = _local_dates(_timezones(engine, sa.true()), now)
     return {one.district_id: one for one in _read(engine, local, now, district_ids, newest=True)}
+
+
+def _local_dates(zones: Iterable[str], now: datetime) -> sa.ColumnElement[Any]:
+    return _night_by_zone({zone: now.astimezone(ZoneInfo(zone)).date() for zone in zones})
 
 
 def _night_by_zone(nights: Mapping[str, date]) -> sa.ColumnElement[Any]:

@@ -87,3 +87,17 @@ def test_what_is_said_of_another_night_names_it(warehouse: sa.Engine) -> None:
 def test_where_no_district_is_registered_there_is_still_a_report(warehouse: sa.Engine) -> None:
     board = read_newest(warehouse, NINE_IN_CHICAGO)
     assert (board.night, board.summary) == (NIGHT, "no district is due")
+
+
+def test_a_district_set_up_between_midnight_and_the_first_night_is_shown(warehouse: sa.Engine) -> None:
+    register(warehouse, "old")
+    register(warehouse, "early", registered_at=at("05:10", NEXT))
+    register(warehouse, "waiting", registered_at=at("05:10", NEXT), secret_set_at=None)
+    attempt(warehouse, "old", "published")
+    attempt(warehouse, "early", "published", NEXT)
+    half_past_midnight = read_newest(warehouse, at("05:30", NEXT))
+    assert {one.district_id: (one.state, one.night) for one in half_past_midnight.districts} == {
+        "early": ("published", NEXT),
+        "old": ("published", NIGHT),
+        "waiting": ("awaiting secret", NEXT),
+    }

@@ -231,6 +231,9 @@ _PROBLEMS = {
     problems.TIE: "equal to the one that decides the student's status, except for its lower id",
     **dict.fromkeys(problems.QUARANTINE_PROBLEMS, "quarantined, because it cannot be relied on"),
     problems.FLAGGED_WITHOUT_CODE: "flagged as a cross-entity course without the code CECS, and counted",
+    problems.POSSIBLE_DUPLICATE: "the deciding one of a student who may have a second record",
+    problems.THE_PAST_MOVED: "changed or removed since the last published night, although it ended more than "
+    "30 days ago",
 }
 
 

@@ -229,13 +229,16 @@ def rows_facts(tables: Mapping[str, pd.DataFrame], published: Published) -> dict
     }
 
 
-def worklist_facts(worklist: pd.DataFrame, snapshot_date: date) -> dict[str, Any]:
-    """The length of the registrar's list, and its problems."""
+def worklist_facts(worklist: pd.DataFrame, snapshot_date: date, compared_with: date | None) -> dict[str, Any]:
+    """The length of the registrar's list, its problems, and the night with which the past was compared."""
     by_problem = worklist.groupby("problem", sort=True)
     found = by_problem.agg({"problem": "size", "student_id": "nunique", "building": "nunique"})
     counts = zip(found.index, *(found[column] for column in found), strict=True)
     return {
         "snapshot date": snapshot_date.isoformat(),
+        "past compared with": compared_with.isoformat()
+        if compared_with
+        else "nothing: no earlier published night has usable landed files",
         ROWS_OUT: len(worklist),
         "problems": table(
             ("problem", "enrollments", "students", "schools"),

@@ -6,10 +6,13 @@ After a failed night, the last list stays. `transforms.worklist` decides what be
 """
 
 from collections.abc import Iterator
+from contextlib import suppress
+from datetime import date, timedelta
 from itertools import chain
 from typing import Any
 
 import dagster as dg
+import pandas as pd
 
 from samegoal_pipelines.defs.checks import (
     WORKLIST,
@@ -19,6 +22,7 @@ from samegoal_pipelines.defs.checks import (
     worklist_findings,
 )
 from samegoal_pipelines.defs.district_run import DISTRICTS, DistrictRun
+from samegoal_pipelines.defs.enrollments import FILTERED
 from samegoal_pipelines.defs.errors import (
     as_dagster_failure,
     materialized,
@@ -30,11 +34,12 @@ from samegoal_pipelines.defs.io import Tables
 from samegoal_pipelines.defs.lineage import column_schema
 from samegoal_pipelines.defs.metadata import worklist_facts
 from samegoal_pipelines.landing import LandedFileError
-from samegoal_pipelines.landing.runs import NotLandedError
+from samegoal_pipelines.landing.runs import NotLandedError, read_landed_for
 from samegoal_pipelines.tables.worklist import REGISTRAR_WORKLIST
 from samegoal_pipelines.transforms.enrollments import filter_enrollments
 from samegoal_pipelines.transforms.status import classify_students
 from samegoal_pipelines.transforms.worklist import list_problems
+from samegoal_pipelines.warehouse.snapshots import last_published
 from samegoal_pipelines.warehouse.worklist import publish_worklist
 
 
@@ -68,14 +73,8 @@ def registrar_worklist(
     # The snapshot is published, so a failed list does not make the night fail.
     with as_dagster_failure(WORKLIST, district_run):
         try:
-            worklist = list_problems(
-                raw_enrollments,
-                raw_students,
-                cecs_filtered_enrollments["enrollments"],
-                cecs_filtered_enrollments["excluded"],
-                student_status["student_status"],
-                student_status["uncertain"],
-                district_run.today,
+            worklist, facts = _make_list(
+                district_run, raw_enrollments, raw_students, cecs_filtered_enrollments, student_status
             )
         except (NotLandedError, LandedFileError) as gone:
             if not district_run.is_release:
@@ -93,7 +92,7 @@ def registrar_worklist(
             district_id=district_run.district_id,
             snapshot_date=district_run.today,
         )
-        yield materialized(context, WORKLIST, worklist_facts(worklist, district_run.today))
+        yield materialized(context, WORKLIST, facts)
         yield from chain(sound, check_results(context, WORKLIST, worklist_findings(worklist)))
 
 
@@ -112,14 +111,12 @@ def list_of_held(
             )
             filtered = filter_enrollments(raw_enrollments, run.today)
             statuses, uncertain = classify_students(filtered.enrollments, filtered.excluded, run.today)
-            worklist = list_problems(
+            worklist, facts = _make_list(
+                run,
                 raw_enrollments,
                 raw_students,
-                filtered.enrollments,
-                filtered.excluded,
-                statuses,
-                uncertain,
-                run.today,
+                {"enrollments": filtered.enrollments, "excluded": filtered.excluded},
+                {"student_status": statuses, "uncertain": uncertain},
             )
             publish_worklist(
                 run.deployment.warehouse,
@@ -128,10 +125,39 @@ def list_of_held(
                 snapshot_date=run.today,
                 held_by=run.run_id,
             )
-            facts = worklist_facts(worklist, run.today)
             yield dg.AssetMaterialization(WORKLIST, partition=run.district_id, metadata=facts)
             yield from report_check_results(
                 context.instance, WORKLIST, run.district_id, worklist_findings(worklist)
             )
     except dg.Failure as failure:
         context.log.warning(failure.description)
+
+
+def _make_list(
+    run: DistrictRun, raw_enrollments: Tables, raw_students: Tables, filtered: Tables, classified: Tables
+) -> tuple[pd.DataFrame, dict[str, Any]]:
+    """The list and its metadata."""
+    night, published = _published_before(run)
+    worklist = list_problems(
+        raw_enrollments,
+        raw_students,
+        filtered["enrollments"],
+        filtered["excluded"],
+        classified["student_status"],
+        classified["uncertain"],
+        run.today,
+        published,
+    )
+    return worklist, worklist_facts(worklist, run.today, night)
+
+
+def _published_before(run: DistrictRun) -> tuple[date | None, Tables | None]:
+    """The last published night before this one, and its filtered enrollments.
+
+    Nothing if its landed files are gone, damaged, or from an older version.
+    """
+    last = last_published(run.deployment.warehouse, run.district_id, run.today - timedelta(days=1))
+    if last is not None:
+        with suppress(NotLandedError, LandedFileError):
+            return last.snapshot_date, read_landed_for(run.deployment.landing, last, FILTERED)
+    return None, None

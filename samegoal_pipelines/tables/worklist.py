@@ -17,6 +17,7 @@ CECS_ONLY = "CECS only"
 TIE = "tie"
 FLAGGED_WITHOUT_CODE = "flagged without code"
 POSSIBLE_DUPLICATE = "possible duplicate"
+THE_PAST_MOVED = "the past moved"
 
 
 def quarantined_as(reason: str) -> str:
@@ -44,6 +45,9 @@ FIX: dict[str, str] = {
     "IsCrossEntityCourseEnrollment",
     POSSIBLE_DUPLICATE: "Student Profile: if these records are one person, merge them; if not, correct what "
     "they share; if both are right, do nothing",
+    THE_PAST_MOVED: _OF_STUDENT
+    + "compare with the dates, school and withdrawal code that the enrollment had when it ended; undo the "
+    "change if it is a mistake; if it is a correction, do nothing",
 }
 """Problem → the Qmlativ screen and what to change there, in the order in which problems are listed."""
 

@@ -36,6 +36,7 @@ from samegoal_pipelines.transforms.columns import (
     take,
     take_text,
 )
+from samegoal_pipelines.transforms.moved_past import find_moved
 from samegoal_pipelines.transforms.status import PAST, UPCOMING, deciding_order
 
 Columns = Mapping[str, pa.Array]
@@ -74,11 +75,16 @@ def list_problems(
     statuses: pd.DataFrame,
     uncertain: pd.DataFrame,
     today: date,
+    published: Mapping[str, pd.DataFrame] | None = None,
 ) -> pd.DataFrame:
     """The registrar's worklist (`tables.worklist.REGISTRAR_WORKLIST`), by school, problem and student.
 
     Takes both frames of `filter_enrollments` and both of `classify_students`, computed from `raw_enrollments`
     for `today`. Student numbers are those of the latest year in `raw_students`.
+
+    Args:
+        published: both frames of `filter_enrollments` of the last published night before. None: there is
+            nothing to compare with.
     """
     counted, unused = columns_of(enrollments), columns_of(excluded)
     found = [
@@ -90,6 +96,9 @@ def list_problems(
         _flagged_without_code(counted),
         _possible_duplicates(raw_students, columns_of(statuses)),
     ]
+    if published is not None:
+        tonight = {"enrollments": enrollments, "excluded": excluded}
+        found.append(_the_past_moved(published, tonight, today))
     return _in_order(_once(pa.concat_tables([_table(one) for one in found])), raw_students)
 
 
@@ -255,6 +264,15 @@ def _possible_duplicates(raw_students: Mapping[str, pd.DataFrame], statuses: Col
     rows = np.flatnonzero(np.isin(table, list(shared)))
     detail = pa.array(["; ".join(shared[student]) for student in table[rows].tolist()], pa.string())
     return _Found(problems.POSSIBLE_DUPLICATE, statuses, rows, detail)
+
+
+def _the_past_moved(
+    published: Mapping[str, pd.DataFrame], tonight: Mapping[str, pd.DataFrame], today: date
+) -> _Found:
+    """Enrollments that ended long ago, as they were in the published night."""
+    before, rows, changed = find_moved(published, tonight, today)
+    detail = _joined("was ", _period(before, rows), "; changed since the last published night: ", changed)
+    return _Found(problems.THE_PAST_MOVED, before, rows, detail)
 
 
 # -- helpers --

@@ -13,7 +13,7 @@ from samegoal_pipelines.defs.district_run import DistrictRun
 from samegoal_pipelines.defs.instance import open_instance
 from samegoal_pipelines.defs.worklist import registrar_worklist
 from samegoal_pipelines.settings import Settings
-from samegoal_pipelines.tables.worklist import FIX, NEVER_CLOSED, QUARANTINE_PROBLEMS, TIE
+from samegoal_pipelines.tables.worklist import FIX, NEVER_CLOSED, QUARANTINE_PROBLEMS, THE_PAST_MOVED, TIE
 from samegoal_pipelines_tests.mass_changes import change
 from samegoal_pipelines_tests.pipeline import TODAY
 from samegoal_pipelines_tests.warehouse.worklist_factories import read_worklist
@@ -65,6 +65,45 @@ def test_what_the_registrar_has_put_right_is_gone_the_next_night(pipeline, deplo
     source.remove_row("Enrollment/EntryWithdrawal", 2)
     assert pipeline.run(today=TODAY + timedelta(days=1)).published
     assert read_worklist(deployment.warehouse, "grand-bend") == []
+
+
+def test_a_past_that_moved_since_the_last_published_night_is_listed(pipeline, deployment, district):
+    past = {"StartDate": "2025-08-12", "SchoolYearID": 26}
+    source = district(
+        [
+            {"EntryWithdrawalID": 1, "StudentID": 1, "EndDate": "2026-05-28"} | past,
+            {"EntryWithdrawalID": 2, "StudentID": 2, "EndDate": "2026-05-28"} | past,
+            *({"EntryWithdrawalID": n, "StudentID": n, "StartDate": "2026-08-12"} for n in (3, 4, 5)),
+        ]
+    )
+    pipeline.add(source)
+    pipeline.run()
+    assert compared_with(deployment) == "nothing: no earlier published night has usable landed files"
+    source.edit("Enrollment/EntryWithdrawal", 1, EndDate="2026-05-20")
+    for _ in range(2):  # a rerun is compared with the night before, too
+        assert pipeline.run(today=TOMORROW).published
+        (row,) = read_worklist(deployment.warehouse, "grand-bend")
+        assert (row.problem, row.enrollment_id) == (THE_PAST_MOVED, 1)
+        assert row.detail.endswith("to 2026-05-28; changed since the last published night: last day")
+        assert compared_with(deployment) == str(TODAY)
+        passed, description = evaluations(deployment, "enrollments_in_order")[0]
+        assert not passed
+        assert "1 the past moved" in description
+    assert pipeline.run(today=TOMORROW + timedelta(days=1)).published
+    assert read_worklist(deployment.warehouse, "grand-bend") == []
+
+    source.edit("Enrollment/EntryWithdrawal", 1, EndDate="2026-05-19")
+    deployment.landing.erase("grand-bend")
+    assert pipeline.run(today=TOMORROW + timedelta(days=2)).published
+    assert read_worklist(deployment.warehouse, "grand-bend") == []
+    assert compared_with(deployment).startswith("nothing")
+
+
+def compared_with(deployment) -> str:
+    """The night with which the newest list has compared the past."""
+    with open_instance(deployment.settings) as instance:
+        newest = instance.fetch_materializations(registrar_worklist.key, limit=1).records[0]
+    return newest.asset_materialization.metadata["past compared with"].value
 
 
 def test_a_night_that_fails_leaves_the_list(pipeline, deployment, district):

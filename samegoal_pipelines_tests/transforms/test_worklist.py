@@ -16,13 +16,14 @@ from samegoal_pipelines.tables.worklist import (
     POSSIBLE_DUPLICATE,
     PROBLEMS,
     REGISTRAR_WORKLIST,
+    THE_PAST_MOVED,
     TIE,
     UPCOMING_AFTER_WITHDRAWAL,
 )
 from samegoal_pipelines.transforms.enrollments import count_outcomes, filter_enrollments
 from samegoal_pipelines.transforms.status import classify_students
 from samegoal_pipelines.transforms.worklist import list_problems
-from samegoal_pipelines_tests.transforms.builders import enrollments, entry, raw
+from samegoal_pipelines_tests.transforms.builders import code_id, enrollments, entry, raw
 from samegoal_pipelines_tests.transforms.edge_cases import edge_case_district
 from samegoal_pipelines_tests.transforms.naive import Row, code_of, judge, last_day
 
@@ -240,6 +241,85 @@ def test_an_enrollment_flagged_as_a_course_without_the_code_is_listed():
         entry(3, "2026-08-12", student=2, IsCrossEntityCourseEnrollment=False),
     ]
     assert problems(flagged) == [(FLAGGED_WITHOUT_CODE, 1, 1)]
+
+
+# -- the past moved --
+
+
+def moved(before: Any, after: Any, today: date = TODAY, **objects: Any) -> dict[int, str]:
+    """Enrollment → what changed since the night before."""
+    tables = [enrollments(before, today - timedelta(days=1)), enrollments(after, today, **objects)]
+    published, tonight = (
+        filter_enrollments(table, today - timedelta(days=age))
+        for table, age in zip(tables, (1, 0), strict=True)
+    )
+    frames = {"enrollments": published.enrollments, "excluded": published.excluded}
+    classified = classify_students(tonight.enrollments, tonight.excluded, today)
+    people = raw("raw_students", {"Student": [student("00123")]})
+    listed = list_problems(
+        tables[1], people, tonight.enrollments, tonight.excluded, *classified, today, frames
+    )
+    assert validate(listed, REGISTRAR_WORKLIST).ok
+    listed = listed[listed["problem"] == THE_PAST_MOVED]
+    assert set(listed["student_number"].dropna()) <= {"00123"}
+    return dict(zip(listed["enrollment_id"], listed["detail"], strict=True))
+
+
+ENDED = entry(1, "2025-08-12", "2026-05-28", "82")
+
+
+@pytest.mark.parametrize(
+    ("change", "what"),
+    [
+        ({"StartDate": date(2025, 8, 13)}, "first day"),
+        ({"EndDate": date(2026, 5, 27)}, "last day"),
+        ({"EndDate": date(2025, 8, 11)}, "last day"),  # never effective now
+        ({"EndDate": date(2025, 9, 1)}, "last day"),  # outside the import window now
+        ({"EndDate": None}, "last day"),  # open again
+        ({"WithdrawalCodeID": None}, "withdrawal code"),
+        ({"WithdrawalCodeID": code_id("CECS", 2026)}, "withdrawal code"),  # excluded now
+        ({"SchoolID": 6}, "school"),
+        ({"SchoolID": 6, "EntityID": 6, "EndDate": date(2026, 5, 27)}, "last day, school, entity"),
+    ],
+)
+def test_an_enrollment_that_ended_long_ago_and_changed_is_listed(change, what):
+    detail = f"was from 2025-08-12 to 2026-05-28; changed since the last published night: {what}"
+    assert moved([ENDED, entry(2, "2026-08-12")], [ENDED | change, entry(2, "2026-08-12")]) == {1: detail}
+
+
+def test_an_excluded_enrollment_of_the_past_that_changed_is_listed():
+    cecs = ENDED | {"WithdrawalCodeID": code_id("CECS", 2026)}
+    assert moved([cecs], [ENDED])[1].endswith(": withdrawal code")
+
+
+def test_a_past_that_only_shows_differently_has_not_moved():
+    renamed = [{"SchoolID": 5, "SchoolYearID": 2026, "Name": "Other", "StateAssignedID": "1"}]
+    assert moved([ENDED], [ENDED | {"IsDefaultEntity": False}, entry(2, "2026-01-05", "2026-02-01")]) == {}
+    assert moved([ENDED], [ENDED], School=renamed) == {}
+
+
+def test_what_ended_within_the_last_thirty_days_may_still_change():
+    changed = {"WithdrawalCodeID": None}
+    thirty, older = (entry(1, "2026-08-12", TODAY - timedelta(days=n), "82") for n in (30, 31))
+    assert moved([thirty], [thirty | changed]) == {}
+    assert set(moved([older], [older | changed])) == {1}
+    reopened = entry(1, "2026-08-12")
+    assert moved([reopened], [older]) == {}  # closed late: it had not ended
+
+
+def test_a_past_enrollment_that_is_gone_is_listed_unless_it_is_no_longer_asked_for():
+    other = entry(2, "2026-01-05", "2026-05-28", student=2)
+    assert moved([ENDED, other], [other])[1].endswith(": no longer in Qmlativ")
+    left_the_window = entry(1, "2025-08-12", TODAY - timedelta(days=366), "82")
+    assert moved([left_the_window, other], [other]) == {}
+    assert moved([ENDED], [entry(2, "2026-08-12")]) == {}  # no row of its school year came
+
+
+def test_a_row_that_cannot_be_relied_on_says_nothing_about_the_past():
+    unknown = ENDED | {"WithdrawalCodeID": 424242}
+    twice = [ENDED, ENDED | {"EndDate": date(2026, 5, 27)}]
+    for doubtful in ([unknown], twice):
+        assert moved([ENDED], doubtful) == moved(doubtful, [ENDED]) == {}
 
 
 # -- the list as a whole --

@@ -29,17 +29,17 @@ def checked_id(district_id: str) -> str:
     return district_id
 
 
-def checked_name(district_id: str, name: str) -> str:
+def checked_name(district_id: str, name: str, what: str = "name") -> str:
     """Return the name with plain spaces, if it has no invisible characters."""
     name = "".join(" " if unicodedata.category(each) == "Zs" else each for each in name).strip()
     if not name:
         raise InvalidDistrictError(
-            "the name is blank", district_id=district_id, next_step="give the district's name"
+            f"the {what} is blank", district_id=district_id, next_step="give one that people can read"
         )
     unseen = next((each for each in name if not each.isprintable()), None)
     if unseen is not None:
         raise InvalidDistrictError(
-            f"the name holds a control or invisible character (U+{ord(unseen):04X})",
+            f"the {what} holds a control or invisible character (U+{ord(unseen):04X})",
             district_id=district_id,
             next_step="give it without",
         )

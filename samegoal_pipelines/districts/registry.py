@@ -454,9 +454,11 @@ def _checked(district_id: str, given: dict[str, Any], allow_local: bool) -> dict
     values = dict(given)
     if "name" in values:
         values["name"] = checked_name(district_id, values["name"] or "")
-    for column, checked in (("access_name", checked_name), ("contact", checked_contact)):
-        if column in values:
-            values[column] = checked(district_id, values[column]) if values[column] else None
+    if "access_name" in values:
+        what, name = "name of the Integration Access", values["access_name"]
+        values["access_name"] = checked_name(district_id, name, what) if name else None
+    if "contact" in values:
+        values["contact"] = checked_contact(district_id, values["contact"]) if values["contact"] else None
     if "expires" in values:
         values |= as_stored(values["expires"])
     if "timezone" in values and values["timezone"] not in available_timezones() - _NO_PLACES:

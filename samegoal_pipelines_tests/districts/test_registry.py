@@ -186,6 +186,8 @@ def test_a_pasted_name_has_plain_spaces(registry):
     assert add(registry, name=" Dry\u00a0[Fork] Núñez ISD\n").name == "Dry [Fork] Núñez ISD"
     with pytest.raises(InvalidDistrictError, match="the name is blank"):
         registry.set("grand-bend", name="\u00a0")
+    with pytest.raises(InvalidDistrictError, match="the name of the Integration Access holds a control"):
+        registry.set("grand-bend", access_name="Same\x1bGoal")
 
 
 @pytest.mark.parametrize("secret", ["", "  \n"])

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from samegoal_pipelines.districts.registry import District
 
 _ENCODING = "utf-8-sig"  # some editors write a byte order mark
+_ENOUGH = 10_000
+"""Read at most so much of a file, which may be endless. The registry rejects a secret of that length."""
 SECRET_FILE = click.File("r", _ENCODING, "replace")  # the registry rejects undecodable text
 
 
@@ -29,13 +31,13 @@ def read_secret(district_id: str, file: Any, *, required: bool = True) -> str | 
         required: otherwise the prompt or standard input may be empty, and the result is None.
     """
     if file is not None:
-        secret = file.read()
+        secret = file.read(_ENOUGH)
     elif sys.stdin.isatty():
         hint = "" if required else " (empty: the district awaits its secret)"
         default = None if required else ""
         secret = click.prompt(f"Client Secret{hint}", default, hide_input=True, show_default=False)
     else:
-        secret = sys.stdin.buffer.read().decode(_ENCODING, "replace")
+        secret = sys.stdin.buffer.read(_ENOUGH).decode(_ENCODING, "replace")
     if secret.strip():
         return str(secret.strip())
     if file is None and not required:

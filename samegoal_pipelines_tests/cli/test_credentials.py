@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from samegoal_pipelines.cli.credentials import read_secret
 from samegoal_pipelines.operations.runs import execute
 from samegoal_pipelines_tests.cli.asking import run
 
@@ -137,3 +138,11 @@ def test_a_run_that_the_ui_starts_without_a_secret_leaves_no_failed_night(pipeli
     assert pipeline.rows("select state from samegoal.snapshots") == []
     (awaiting,) = json.loads(run("report", "--no-forecast", "--json").stdout)["districts"]
     assert awaiting["state"] == "awaiting secret"
+
+
+def test_of_a_file_that_never_ends_only_the_beginning_is_read():
+    class Endless:
+        def read(self, size: int) -> str:
+            return "x" * size
+
+    assert len(read_secret("grand-bend", Endless()) or "") == 10_000

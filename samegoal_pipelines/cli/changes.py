@@ -15,6 +15,7 @@ from samegoal_pipelines.cli.terminal import print_json, print_sentences, print_t
 if TYPE_CHECKING:
     from samegoal_pipelines.deployment import Deployment
     from samegoal_pipelines.warehouse.changes import NightChanges, StatusChange
+    from samegoal_pipelines.warehouse.session import StudentChange
 
 NIGHTS = 14
 KINDS = ("added", "status", "demographics", "parents", "removed")
@@ -30,7 +31,7 @@ KINDS = ("added", "status", "demographics", "parents", "removed")
 @click.option(
     "--students",
     is_flag=True,
-    help="List the changed students by number. For a held night, those whose status would change.",
+    help="List the changed students by number. For a held night, those whose status or number would change.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, for scripts.")
 @click.pass_obj
@@ -114,7 +115,7 @@ def _print(district_id: str, nights: Sequence[NightChanges]) -> None:
     if listed:
         click.echo()
         print_table(
-            ["night", "student", "change", "was", "is", "changed columns, or why removed"],
+            ["night", "student", "change", "was", "is", "changed columns, or why"],
             [
                 [
                     date,
@@ -122,11 +123,19 @@ def _print(district_id: str, nights: Sequence[NightChanges]) -> None:
                     one.change,
                     one.old_status or "",
                     one.new_status or "",
-                    one.why or ", ".join(one.changed_columns),
+                    "; ".join(filter(None, (", ".join(_column_words(one)), one.why))),
                 ]
                 for date, one in listed
             ],
         )
+
+
+def _column_words(change: StudentChange) -> list[str]:
+    """The changed columns, with the number that the student had before."""
+    was = change.previous_number
+    return [
+        f"{name} (was {was})" if was and name == "student_number" else name for name in change.changed_columns
+    ]
 
 
 def _sentence(night: NightChanges) -> str:

@@ -131,6 +131,18 @@ LIMITS = (
         "whether the rows are another district's",
     ),
     Limit(
+        name="reassigned",
+        default=0.0,
+        help="student numbers that now belong to another student, as a share of the published students",
+        label="student numbers of other students",
+        numerator="reassigned",
+        denominator="published_students",
+        rows="student numbers",
+        sentence="{of} would now belong to another student, whom SameGoal would take for the former one; the "
+        "limit is {limit}",
+        next_step="check in Qmlativ whether these student numbers were reused or swapped by mistake",
+    ),
+    Limit(
         name="carried_over",
         default=10.0,
         help="students who cannot be read and are carried over as last published",

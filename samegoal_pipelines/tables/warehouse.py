@@ -203,6 +203,7 @@ student_changes = sa.Table(
         "Names of the columns that changed; those of parents as parents.<column>, or "
         "parents alone for an added or removed parent",
     ),
+    text("previous_number", "StudentNumber of the night before; set where the student number changed"),
     sa.PrimaryKeyConstraint("district_id", "snapshot_date", "student_id"),
     one_of("change", CHANGES),
     comment="One row per student and night with a change",

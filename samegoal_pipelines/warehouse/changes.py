@@ -190,6 +190,7 @@ def _listed(connection: sa.Connection, district_id: str, start: date) -> dict[da
             c.old_status,
             c.new_status,
             c.changed_columns,
+            c.previous_number,
             departures.c.why,
         )
         .outerjoin(departures, same)

@@ -227,12 +227,17 @@ _DEPARTURES = """
 _CHANGES = """
     with status_rows as (
         select coalesce(new.student_id, old.student_id) as student_id,
-            coalesce(new.student_number, old.student_number) as student_number,
+            case when new.student_id is null then old.student_number else new.student_number end
+                as student_number,
             case
                 when old.student_id is null then 'added'
                 when new.student_id is null then 'removed'
                 else 'status'
             end as change,
+            case
+                when new.student_id is not null and new.student_number is distinct from old.student_number
+                then old.student_number
+            end as previous_number,
             old.status as old_status, new.status as new_status, {status_columns} as names
         from {new_status} as new full join {old_status} as old using (student_id)
     ),
@@ -260,7 +265,7 @@ _CHANGES = """
         from student_rows full join parent_rows using (student_id)
     ),
     touched as (
-        select student_id, change, student_number, old_status, new_status,
+        select student_id, change, student_number, previous_number, old_status, new_status,
             status_rows.names as status_names,
             coalesce(student_rows.names, '{{}}') as student_names,
             coalesce(parent_rows.names, '{{}}') as parent_names
@@ -268,8 +273,8 @@ _CHANGES = """
         left join student_rows using (student_id)
         left join parent_rows using (student_id)
         union all
-        select others.student_id, others.change, current.student_number, current.status, current.status,
-            '{{}}', others.student_names, others.parent_names
+        select others.student_id, others.change, current.student_number, null, current.status,
+            current.status, '{{}}', others.student_names, others.parent_names
         from others
         cross join lateral (
             select student_number, status from {status} as history
@@ -284,14 +289,15 @@ _CHANGES = """
             status_names
             || array(select name from unnest(student_names) as name where name <> all (status_names))
             || parent_names
-        end as changed_columns
+        end as changed_columns,
+        previous_number
     from touched
     """
 
 _INSERT_CHANGES = """
     insert into samegoal.student_changes
         (district_id, snapshot_date, student_id, student_number,
-        change, old_status, new_status, changed_columns)
+        change, old_status, new_status, changed_columns, previous_number)
     select %(district)s, %(night)s, changes.* from ({changes}) as changes
     order by student_id
     """

@@ -28,7 +28,7 @@ _REACHED_BY = ("street", "home_phone", "cell_phone", "work_phone", "email")
 def measure(cursor: Any, staged: Staged, content: Content, published: Snapshot) -> Measured:
     """How the staged snapshot differs from the published one."""
     dropped: list[tuple[int, bool]] = []
-    changed = contacts_lost = 0
+    changed = contacts_lost = reassigned = 0
     added = len(staged.status.wanted) if staged.first else 0
     if not (staged.first or staged.empty):
         cursor.execute(fill(_DROPPED, STATUS))
@@ -40,6 +40,8 @@ def measure(cursor: Any, staged: Staged, content: Content, published: Snapshot) 
         contacts_lost = cursor.fetchone()[0]
         cursor.execute(fill(_ADDED, STATUS))
         added = cursor.fetchone()[0]
+        cursor.execute(fill(_REASSIGNED, STATUS), {"district": published.district_id})
+        reassigned = cursor.fetchone()[0]
     return Measured(
         students=content.status.table.num_rows,
         carried_over=staged.status.carried_over,
@@ -51,6 +53,7 @@ def measure(cursor: Any, staged: Staged, content: Content, published: Snapshot) 
         demographics_published=staged.students.published + staged.parents.published,
         contacts_lost=contacts_lost,
         added=added,
+        more={"reassigned": reassigned},
     )
 
 
@@ -101,6 +104,44 @@ _DROPPED = """
 
 _ADDED = """
     select count(*) from {new} as new left join {old} as old using (student_id) where old.student_id is null
+    """
+
+# Numbers of a student tonight that another student had last. A number that both have tonight is shared, not
+# reassigned. When sharing ends, the number is reassigned if the student who had it first loses it.
+_REASSIGNED = """
+    with gained as (
+        select student_id, new.student_number from {new} as new left join {old} as old using (student_id)
+        where new.student_number is not null and new.student_number is distinct from old.student_number
+    ),
+    lost as (
+        select student_id, old.student_number from {old} as old left join {new} as new using (student_id)
+        where new.student_number is distinct from old.student_number
+    ),
+    ever as materialized (
+        select student_id, student_number, min(valid_from) as first_night,
+            max(coalesce(valid_to, 'infinity')) as until
+        from {history} where district_id = %(district)s and student_number = any (
+            array(select student_number from gained union select student_number from lost)
+        )
+        group by student_id, student_number
+    ),
+    tonight as materialized (
+        select * from gained
+        union
+        (select student_id, student_number from ever where until = 'infinity' except select * from lost)
+    ),
+    former as (
+        select ever.* from ever left join tonight using (student_id, student_number)
+        where tonight.student_id is null
+    )
+    select count(distinct tonight.student_number)
+    from tonight
+    join former using (student_number)
+    left join ever on ever.student_number = tonight.student_number and ever.student_id = tonight.student_id
+    where case
+        when ever.until = 'infinity' then former.until = 'infinity' and former.first_night < ever.first_night
+        else former.until > coalesce(ever.until, '-infinity')
+    end
     """
 
 # A replaced parent counts as a change. Rows of a student who is gone do not: the student counts as dropped.

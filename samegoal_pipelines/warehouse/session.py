@@ -118,8 +118,10 @@ class StudentChange:
     old_status: str | None
     new_status: str | None
     changed_columns: list[str]
+    previous_number: str | None = None
+    """The number before, if it changed."""
     why: str | None = None
-    """Why a removed student is gone."""
+    """Why a removed student is gone. For a held night, also whose number the student would get."""
 
 
 @contextmanager

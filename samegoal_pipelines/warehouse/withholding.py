@@ -342,6 +342,7 @@ def _note(
         statuses.status,
         statuses.status,
         sa.literal(columns, noted.changed_columns.type),
+        sa.null(),
     ).where(
         statuses.district_id == district_id, statuses.student_id == student_id, statuses.valid_to.is_(None)
     )

@@ -480,6 +480,7 @@ def test_limits_are_the_usual_ones_but_for_those_that_differ():
         "contacts": 10.0,
         "quarantined": 1.0,
         "added": 30.0,
+        "reassigned": 0.0,
         "carried_over": 10.0,
     }
     changed = Limits.of({"dropped_least": 500, "quarantined": 0}).values
@@ -520,6 +521,82 @@ def test_too_many_new_students_in_one_night_are_held(warehouse, published, added
         assert "one entity too many" in outcome.next_step
 
 
+# -- numbers that belong to another student --
+
+
+def numbered(**numbers: str) -> FewStudents:
+    """A school of a hundred, in which students have these numbers, and are absent if theirs is empty."""
+    everybody = {one["student_id"]: one for one in students(100)}
+    for name, number in numbers.items():
+        student_id = int(name[1:])
+        everybody[student_id] = student(student_id, student_number=number)
+    return snapshot(*(one for one in everybody.values() if one["student_number"]))
+
+
+REUSED = {"s1": "", "s101": "00001"}
+
+
+@pytest.mark.parametrize(
+    ("nights", "reassigned"),
+    [
+        pytest.param([{"s1": "00002", "s2": "00001"}], 2, id="swapped"),
+        pytest.param([REUSED], 1, id="reused as its holder leaves"),
+        pytest.param([{"s1": ""}, REUSED], 1, id="reused after its holder left"),
+        pytest.param([{"s1": "A"}, {"s1": "A", "s2": "00001"}], 1, id="reused after its holder got another"),
+        pytest.param([{"s101": "00001"}, REUSED], 1, id="shared, then its first holder leaves"),
+        pytest.param([{"s101": "00001"}], 0, id="shared"),
+        pytest.param([{"s101": "00001"}, {}], 0, id="shared, then its first holder alone"),
+        pytest.param([{"s1": "A", "s2": "B"}], 0, id="never used before"),
+        pytest.param([{"s1": "A"}, {}], 0, id="its holder gets it back"),
+        pytest.param([{"s1": ""}, {}], 0, id="its holder returns"),
+        pytest.param([REUSED, {**REUSED, "s101": ""}, REUSED], 0, id="its new holder returns"),
+        pytest.param([REUSED, {"s1": "", "s101": ""}, {}], 1, id="back to a former holder"),
+    ],
+)
+def test_a_number_that_now_belongs_to_another_student_is_held(warehouse, nights, reassigned):
+    publish_night(warehouse, 0, numbered())
+    *earlier, tonight = nights
+    for night, numbers in enumerate(earlier, start=1):
+        publish_night(warehouse, night, numbered(**numbers))
+    done = try_night(warehouse, len(nights), numbered(**tonight), gate=gate_of())
+    assert done.verdict is not None
+    assert done.verdict.numbers["reassigned"] == reassigned
+    assert isinstance(done, Held) == bool(reassigned)
+
+
+def test_a_hold_says_how_many_numbers_belong_to_another_student_and_what_to_do(warehouse):
+    publish_night(warehouse, 0, numbered())
+    held = hold_night(warehouse, 1, numbered(s1="00002", s2="00001"), gate_of())
+    assert held.reason == (
+        "2 of 100 student numbers (2.0%) would now belong to another student, whom SameGoal would take for "
+        "the former one; the limit is 0%"
+    )
+    assert held.next_step.startswith(
+        "check in Qmlativ whether these student numbers were reused or swapped by mistake; look at the "
+    )
+    assert "--release --today 2026-09-02" in held.next_step
+    assert attempts(warehouse, "kind")[1] == ("reassigned",)
+
+
+def test_a_district_may_allow_a_share_of_reused_numbers(warehouse):
+    publish_night(warehouse, 0, numbered())
+    hold_night(warehouse, 1, numbered(s1="00002", s2="00001"), gate_of(reassigned=1.9))
+    allowed = numbered(s1="00002", s2="00001")
+    published = publish_night(warehouse, 1, allowed, gate=gate_of(reassigned=2))
+    assert published.verdict is not None
+    assert published.verdict.numbers["reassigned"] == 2
+    # The next night is not held again for what is published.
+    again = numbered(s1="00002", s2="00001", s3="A")
+    assert publish_night(warehouse, 2, again, gate=gate_of()).changed == 1
+
+
+def test_a_carried_over_student_keeps_the_number(warehouse):
+    publish_night(warehouse, 0, school(100))
+    newcomer = student(101, student_number="00001")
+    tonight = snapshot(*students(100)[1:], newcomer, carried_over=frozenset({1}))
+    assert publish_night(warehouse, 1, tonight, gate=gate_of()).added == 1
+
+
 def test_a_limit_that_is_added_to_the_table_holds_and_is_shown_and_can_be_set(monkeypatch):
     """One row in the table of limits and one counted number: nothing else knows a limit by its name."""
     promoted = Limit(
@@ -536,7 +613,9 @@ def test_a_limit_that_is_added_to_the_table_holds_and_is_shown_and_can_be_set(mo
     monkeypatch.setattr(limits, "LIMITS", (*limits.LIMITS, promoted))
     monkeypatch.setitem(limits.BY_NAME, "promoted", promoted)
     nobody = np.array([], dtype=np.int64)
-    measured = gate.Measured(100, 0, 100, 90, nobody, nobody.astype(bool), 0, 300, 0, more={"promoted": 21})
+    measured = gate.Measured(
+        100, 0, 100, 90, nobody, nobody.astype(bool), 0, 300, 0, more={"promoted": 21, "reassigned": 0}
+    )
     assert gate.judge(Limits(), measured, gate.Facts()).reasons == (
         "21 of 100 students (21.0%) would change their grade; the limit is 20%: check the grades in Qmlativ",
     )

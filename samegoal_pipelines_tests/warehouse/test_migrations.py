@@ -38,7 +38,7 @@ _INTERFACE = {
     """,
     "student_changes": """
         district_id snapshot_date student_id student_number change old_status new_status
-        changed_columns
+        changed_columns previous_number
     """,
 }
 INTERFACE = {name: columns.split() for name, columns in _INTERFACE.items()}

@@ -54,6 +54,24 @@ def history(engine: sa.Engine, table: str, column: str) -> list[tuple]:
     ]
 
 
+def test_a_changed_student_number_is_recorded_with_the_previous_one(warehouse):
+    publish_night(warehouse, 0, snapshot(ANA, BEN, CAM))
+    renumbered = {**ANA, "student_number": "A"}
+    without = {**BEN, "student_number": None, "grade": "01"}
+    publish_night(warehouse, 1, snapshot(renumbered, without, student(4)))
+    recorded = "select student_id, change, student_number, previous_number from samegoal.student_changes"
+    assert rows(warehouse, f"{recorded} where snapshot_date = '2026-09-02' order by 1") == [
+        (1, "status", "A", "00001"),
+        (2, "status", None, "00002"),
+        (3, "removed", "00003", None),
+        (4, "added", "00004", None),
+    ]
+    publish_night(warehouse, 2, snapshot({**renumbered, "grade": "02"}, without, student(4)))
+    assert rows(warehouse, f"{recorded} where snapshot_date = '2026-09-03'") == [
+        (1, "demographics", "A", None)
+    ]
+
+
 def test_the_first_snapshot_is_what_readers_see_and_is_counted(warehouse):
     published = publish_night(warehouse, 0, snapshot(ANA, BEN, CAM), run_id="first")
     assert published == publishing.Published(

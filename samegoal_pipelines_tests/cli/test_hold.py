@@ -67,7 +67,7 @@ def test_the_students_whom_a_held_night_would_change_are_listed_by_number(pipeli
     assert ["2026-10-13", "000001", "status", "ENROLLED", "INACTIVE"] in lines
     assert ["2026-10-13", "000032", "removed", "ENROLLED", "no", "rows", "in", "Qmlativ"] in lines
     assert "000031" not in [line[1] for line in lines if line[:1] == ["2026-10-13"]]
-    by_student = output.partition("changed columns, or why removed")[2].split()
+    by_student = output.partition("changed columns, or why")[2].split()
     nights = [word for word in by_student if word in ("2026-10-12", "2026-10-13")]
     assert nights == ["2026-10-13"] * 31 + ["2026-10-12"] * 300, "the held ones first"
     held = json.loads(ask("changes", "grand-bend", "--students", "--json").stdout)["nights"][-1]
@@ -77,6 +77,36 @@ def test_the_students_whom_a_held_night_would_change_are_listed_by_number(pipeli
     assert pipeline.run(today=TOMORROW + timedelta(days=1)).published
     nights = json.loads(ask("changes", "grand-bend", "--students", "--json").stdout)["nights"]
     assert [(one["state"], "listed" in one) for one in nights[1:]] == [("held", False), ("published", True)]
+
+
+def test_swapped_student_numbers_are_held_listed_and_released(pipeline, good_night, ask):
+    made = good_night(enrolled(10))
+    for student, number in ((1, "000002"), (2, "000001"), (3, "new")):
+        made.edit("Student/Student", student, StudentNumber=number)
+    assert pipeline.run(today=TOMORROW).held
+
+    held = json.loads(ask("changes", "grand-bend", "--students", "--json").stdout)["nights"][-1]
+    assert "2 of 10 student numbers (20.0%) would now belong to another student" in held["reason"]
+    assert [
+        (one["student_id"], one["student_number"], one["previous_number"], one["why"])
+        for one in held["listed"]
+    ] == [
+        (2, "000001", "000002", "the student number is or was that of StudentID 1 too"),
+        (1, "000002", "000001", "the student number is or was that of StudentID 2 too"),
+        (3, "new", "000003", None),
+    ]
+    shown = " ".join(ask("changes", "grand-bend", "--students").stdout.split())
+    assert "student_number (was 000002); the student number is or was that of StudentID 1 too" in shown
+
+    assert pipeline.release(today=TOMORROW).published
+    published = json.loads(ask("changes", "grand-bend", "--students", "--json").stdout)["nights"][-1]
+    assert [(one["student_id"], one["previous_number"]) for one in published["listed"]] == [
+        (2, "000002"),
+        (1, "000001"),
+        (3, "000003"),
+    ]
+    assert "student_number (was 000003)" in ask("changes", "grand-bend", "--students").stdout
+    assert pipeline.run(today=TOMORROW + timedelta(days=1)).published
 
 
 def test_where_what_was_held_is_landed_no_more_its_students_cannot_be_listed(pipeline, good_night, ask):

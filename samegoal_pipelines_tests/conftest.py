@@ -6,6 +6,7 @@ The server is one for the whole run, also of several pytest-xdist workers, and s
 from __future__ import annotations
 
 import fcntl
+import gc
 import os
 import shutil
 import sys
@@ -44,6 +45,13 @@ def pytest_configure(config: pytest.Config) -> None:
         home = Path(tempfile.mkdtemp(prefix="samegoal-tests-"))
         home.chmod(0o711)  # run by root, Postgres works there as another account
         os.environ[SHARED_HOME] = str(home)
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Spare what was imported from the garbage collector: looking through it takes an eighth of all CPU."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 50)
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:

@@ -305,7 +305,7 @@ def test_a_field_of_another_type_in_every_row_fails_the_night(pipeline, good_nig
     for key in range(1, 31):
         made.edit("Enrollment/EntryWithdrawal", key, SchoolID="1101")
 
-    fails(pipeline, before, "EntryWithdrawal", "another type")
+    fails(pipeline, before, "EntryWithdrawal", "wrong type in every row")
 
 
 def test_a_rubbish_date_tag_is_one_line(pipeline, district):

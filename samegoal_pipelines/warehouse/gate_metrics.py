@@ -120,9 +120,9 @@ _REASSIGNED = """
     ever as materialized (
         select student_id, student_number, min(valid_from) as first_night,
             max(coalesce(valid_to, 'infinity')) as until
-        from {history} where district_id = %(district)s and student_number = any (
-            array(select student_number from gained union select student_number from lost)
-        )
+        from {history} where district_id = %(district)s and (
+            student_number in (select student_number from gained union select student_number from lost)
+        ) is true  -- keeps Postgres from a join, which it would loop over where it expects few rows
         group by student_id, student_number
     ),
     tonight as materialized (

@@ -34,7 +34,8 @@ from samegoal_pipelines.sandbox.tokens import Tokens
 from samegoal_pipelines.sandbox.traffic import Call, Traffic
 
 HOST = "127.0.0.1"
-EVERY_ADDRESS = "0.0.0.0"  # noqa: S104  # nosec B104 - only where a person asks for it
+EVERY_ADDRESS = "0.0.0.0"  # noqa: S104  # nosec B104
+"""Only where a person asks for it."""
 MAINTENANCE_PAGE = "<!DOCTYPE html><html><title>Maintenance</title><body>Back at 5 a.m.</body></html>"
 _LONGEST_PLAIN_BODY = 1000
 """Bytes; a longer page is compressed for a client that accepts it."""

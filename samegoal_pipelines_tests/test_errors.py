@@ -30,6 +30,7 @@ NOT_AT_NIGHT = {
     "PipelineError",
     "RunFailedError",
     "StudentsFileError",
+    "StudentsRowError",
 }
 """Errors that no night can end with."""
 

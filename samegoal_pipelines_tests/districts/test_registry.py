@@ -78,6 +78,7 @@ def test_a_district_is_found_as_it_was_registered(registry):
             "contacts": 10.0,
             "quarantined": 1.0,
             "carried_over": 10.0,
+            "reassigned": 0.0,
         },
         "show_restricted_contacts": False,
         "show_confidential_phones": False,

@@ -194,7 +194,7 @@ def shares(limits: Limits, numbers: Mapping[str, int]) -> list[Share]:
             counted[limit.denominator],
             limit.shown(limits[limit.name])
             + (
-                f", from {limits.least(limit, counted[limit.denominator])} students on"
+                f" and at least {limits.least(limit, counted[limit.denominator])} students"
                 if limit.or_fifth
                 else ""
             ),

@@ -84,7 +84,7 @@ def test_a_held_night_is_red_in_dagster_with_the_numbers_and_materializes_nothin
     assert "31 of 300 students (10.3%)" in red.description
     dropped, *_ = (record.data for record in red.metadata["each share and its limit"].records)
     assert (dropped["what"], dropped["rows"], dropped["of"]) == ("students dropped by edits", "31", "300")
-    assert (dropped["share"], dropped["held above"]) == ("10.3%", "10%, from 25 students on")
+    assert (dropped["share"], dropped["held above"]) == ("10.3%", "10% and at least 25 students")
     enrolled_now, *_ = (record.data for record in red.metadata["statuses"].records)
     assert enrolled_now == {"status": "ENROLLED", "students": "269", "before": "300", "change": "-31"}
     assert "release_held_snapshot/playground" in red.metadata["release it"].value

@@ -28,6 +28,12 @@ LOOK_EVERY = 3.0  # seconds
 _log = logging.getLogger(__name__)
 _deployment = Deployment()
 _watches: dict[str, Watch] = {}
+# Not SUCCESS: such a run is only ending, and to interrupt it would cost the worker a process.
+_UNWANTED = {
+    dg.DagsterRunStatus.CANCELING,
+    dg.DagsterRunStatus.CANCELED,
+    dg.DagsterRunStatus.FAILURE,
+}
 
 app = make_app({**app_settings(_deployment), "task_default_queue": "dagster"})
 execute_job = create_execute_job_task(app)
@@ -60,7 +66,7 @@ class Watch:
                 except Exception as error:  # the database cannot be reached: look again
                     _log.warning("run %s: cannot check its lease: %s", self._run_id, type(error).__name__)
                     continue
-                if run is None or run.is_finished or run.status == dg.DagsterRunStatus.CANCELING:
+                if run is None or run.status in _UNWANTED:
                     os.kill(os.getpid(), signal.SIGTERM)
                     return
 

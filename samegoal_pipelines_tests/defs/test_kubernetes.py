@@ -145,3 +145,10 @@ def test_the_instance_files_of_the_engines_differ_only_where_they_say(engine):
     for one in (stock, other):
         one["run_coordinator"]["config"].pop("max_concurrent_runs")
     assert other == stock
+
+
+def test_runs_use_the_image_of_the_other_pods():
+    folder = DEPLOY / "kubernetes"
+    (image,) = yaml.safe_load((folder / "kustomization.yaml").read_text())["images"]
+    launcher = yaml.safe_load((folder / "dagster.yaml").read_text())["run_launcher"]["config"]
+    assert launcher["job_image"] == f"{image['newName']}:{image['newTag']}"

@@ -51,6 +51,7 @@ def main() -> int:
     parser.add_argument("--students", type=int, default=40, help="per district; at least 40")
     parser.add_argument("--engine", choices=["default", "celery"], default="default")
     parser.add_argument("--slots", type=int, default=2, help="runs at the same time, on one Qmlativ host")
+    parser.add_argument("--processes", type=int, help="of Celery; default: slots")
     parser.add_argument(
         "--json", type=Path, help="add one line with what was measured, for benchmarks.scaling"
     )
@@ -66,7 +67,9 @@ def main() -> int:
                 "DAGSTER_HOME": str(_instance(Path(folder), options.engine, options.slots)),
             }
             worker = (
-                Worker(Path(folder) / "worker.log", options.slots) if options.engine == "celery" else None
+                Worker(Path(folder) / "worker.log", options.processes or options.slots)
+                if options.engine == "celery"
+                else None
             )
             measured: dict[str, Any] = {"engine": options.engine, "slots": options.slots}
             status = _night(Path(folder), options.districts, options.students, messages, worker, measured)
@@ -158,6 +161,7 @@ def _night(
                     "minutes": round((over - began) / 60, 2),
                     "cpu_seconds": {who: round(seconds, 1) for who, seconds in cpu.items()},
                     "connections": spent.connections,
+                    "memory_megabytes": round(spent.memory),
                 }
                 for one in sandbox.districts:
                     deployment.registry.set(one.id, timezone=further_east)
@@ -167,9 +171,6 @@ def _night(
                 time.sleep(75)  # a further check of the deadlines: no second message
                 by_partition = Counter(run.tags["dagster/partition"] for run in scheduled_runs(instance))
                 tick = ticks(instance)[-1]
-                memory = sum(process.memory_info().rss for process in daemon.family()) / 1e6
-                if worker:
-                    memory += sum(process.memory_info().rss for process in worker.family()) / 1e6
             finally:
                 daemon.stop()
                 if worker:
@@ -181,7 +182,8 @@ def _night(
         _say(f"all over after {over - began:.0f} s; CPU seconds per run: {sum(cpu.values()) / due:.2f}")
         for who, seconds in cpu.most_common():
             _say(f"  {seconds / due:5.2f}  {who}")
-        _say(f"memory of daemon, code server and workers {memory:.0f} MB; tick {tick.status.value}")
+        _say(f"memory, sandbox excluded: {spent.memory:.0f} MB; connections: {spent.connections}")
+        _say(f"tick {tick.status.value}")
         _say(f"messages: {len(messages)}\n{messages[0] if messages else ''}")
         wanted = {one: "published" for one in ids}
         wanted |= dict.fromkeys(wrong + down, "failed") | dict.fromkeys(held, "held")
@@ -252,14 +254,18 @@ class Spent:
             self._outside["workers"] = worker.family()[0]
         self._before = {who: _with_children(one) for who, one in self._outside.items()}
         self._by_process: dict[psutil.Process, tuple[str, float]] = {}
+        self._next_memory = 0.0
         self.connections = 0
         """The most that were open at once."""
+        self.memory = 0.0
+        """The most, in MB: of daemon, code server, runs, workers and Postgres, shared pages counted once."""
 
     def note(self) -> None:
         """Look at every process."""
         postgres = self._outside["Postgres"]
         backends = [one for one in postgres.children() if _is_backend(one)]
         self.connections = max(self.connections, len(backends))
+        self._note_memory()
         daemon, *others = self._daemon.family()
         self._by_process[daemon] = "daemon", _own(daemon)
         for one in others:
@@ -269,6 +275,21 @@ class Spent:
                     self._by_process[one] = "code servers", _own(one)
                 elif parent and "grpc" in parent.cmdline():
                     self._by_process[one] = "runs", _own(one) + _ended(one)
+
+    def _note_memory(self) -> None:
+        """Look at the memory, four times a minute: adding up the pages of a process takes a while."""
+        if time.monotonic() < self._next_memory:
+            return
+        self._next_memory = time.monotonic() + 15
+        outside = [one for one in self._outside.values() if one.pid != os.getpid()]
+        families = self._daemon.family() + [
+            process for one in outside for process in [one, *one.children(recursive=True)]
+        ]
+        pages = 0
+        for process in set(families):
+            with suppress(psutil.NoSuchProcess):
+                pages += process.memory_full_info().pss
+        self.memory = max(self.memory, pages / 1e6)
 
     def seconds(self) -> Counter[str]:
         """Until now."""

@@ -58,17 +58,23 @@ class Watch:
 
     def _look(self) -> None:
         """Interrupt the run if it was canceled, or declared lost while this host was unreachable."""
+        if self._over.wait(LOOK_EVERY):
+            return  # most runs end before the first look, and opening an instance costs more than a look
         with dg.DagsterInstance.get() as instance:
-            while not self._over.wait(LOOK_EVERY):
-                try:
-                    self._renew()
-                    run = instance.get_run_by_id(self._run_id)
-                except Exception as error:  # the database cannot be reached: look again
-                    _log.warning("run %s: cannot check its lease: %s", self._run_id, type(error).__name__)
-                    continue
-                if run is None or run.status in _UNWANTED:
+            while not self._over.is_set():
+                if self._is_unwanted(instance):
                     os.kill(os.getpid(), signal.SIGTERM)
                     return
+                self._over.wait(LOOK_EVERY)
+
+    def _is_unwanted(self, instance: dg.DagsterInstance) -> bool:
+        try:
+            self._renew()
+            run = instance.get_run_by_id(self._run_id)
+        except Exception as error:  # the database cannot be reached: look again
+            _log.warning("run %s: cannot check its lease: %s", self._run_id, type(error).__name__)
+            return False
+        return run is None or run.status in _UNWANTED
 
     def _renew(self) -> None:
         try:

@@ -6,6 +6,7 @@ process of the pipeline and keeps nothing on its disk.
 
 from __future__ import annotations
 
+import functools
 import gc
 import importlib
 import logging
@@ -106,3 +107,10 @@ def _begin(task_id: str, kwargs: dict[str, Any], **_: Any) -> None:
 def _end(task_id: str, **_: Any) -> None:
     if watch := _watches.pop(task_id, None):
         watch.close()
+    _delete_old_results()
+
+
+@functools.cache
+def _delete_old_results() -> None:
+    """Once per process, which ends after 200 runs. Otherwise only `celery beat` does this."""
+    app.backend.cleanup()

@@ -99,6 +99,9 @@ def test_runs_on_workers_publish_can_be_canceled_and_survive_a_killed_worker(
     daemon.wait(lambda: publications(pipeline, "quiet"), "the district that nothing happens to", 90)
     (run,) = runs_of(instance, "quiet")
     assert DAGSTER_CELERY_TASK_ID_TAG in run.tags, "a worker executed it"
+    old = "insert into celery.celery_taskmeta (id, task_id, date_done) values (-1, 'old', '2020-01-01')"
+    with pipeline.deployment.warehouse.begin() as connection:
+        connection.exec_driver_sql(old)
 
     for name in ("canceled", "killed"):
         launch(name)
@@ -124,6 +127,7 @@ def test_runs_on_workers_publish_can_be_canceled_and_survive_a_killed_worker(
         dg.DagsterRunStatus.FAILURE,
     ]
     assert publications(pipeline, "killed") == 1
+    assert not pipeline.rows("select 1 from celery.celery_taskmeta where task_id = 'old'"), "old results go"
 
 
 def started(instance: dg.DagsterInstance, district: str) -> bool:

@@ -31,7 +31,7 @@ from samegoal_pipelines.tables.catalog import LANDED
 from samegoal_pipelines.tables.reads import rows_by_listing
 from samegoal_pipelines.transforms.enrollments import window_start
 from samegoal_pipelines.transforms.erasure import drop_erased
-from samegoal_pipelines.warehouse.erased_students import erased_students
+from samegoal_pipelines.warehouse.student_erasures import erased_students
 
 STEP = "reading Qmlativ"
 RAW_ASSETS = {

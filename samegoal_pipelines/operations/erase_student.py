@@ -19,8 +19,8 @@ from samegoal_pipelines.districts.errors import DistrictError
 from samegoal_pipelines.landing import Rewritten
 from samegoal_pipelines.operations.erase import naming, refuse_while_running
 from samegoal_pipelines.transforms.erasure import ErasedStudents, hash_of, without_erased
-from samegoal_pipelines.warehouse import changes, student_erasures
-from samegoal_pipelines.warehouse.erased_students import erased_students
+from samegoal_pipelines.warehouse import changes, erase, student_erasures
+from samegoal_pipelines.warehouse.student_erasures import erased_students
 
 
 class StudentNotErasedError(DistrictError):
@@ -51,7 +51,7 @@ def holdings(
     deployment.registry.get(district_id)
     with open_instance(deployment.settings) as instance, naming(district_id):
         found = _find(deployment, district_id, number, student_id)
-        rows = student_erasures.count_rows(deployment.warehouse, district_id, found)
+        rows = erase.count_rows(deployment.warehouse, district_id, found)
         marked = erased_students(deployment.warehouse, district_id)
         hashes = {hash_of(marked.key, "student", one) for one in found}
         wanted = ErasedStudents(marked.key, marked.students | hashes)

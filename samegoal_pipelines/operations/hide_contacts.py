@@ -15,9 +15,8 @@ from samegoal_pipelines.transforms import parents, students
 from samegoal_pipelines.transforms.snapshot import all_confidential
 from samegoal_pipelines.transforms.withholding import RESTRICTION_NOT_KNOWN, WITHHOLD
 from samegoal_pipelines.warehouse.errors import WarehouseError
-from samegoal_pipelines.warehouse.hiding import hide_contacts, published_night
 from samegoal_pipelines.warehouse.snapshots import Snapshot
-from samegoal_pipelines.warehouse.withholding import Hidden
+from samegoal_pipelines.warehouse.withholding import Hidden, hide_contacts, published_night
 
 
 class NotHiddenError(WarehouseError):

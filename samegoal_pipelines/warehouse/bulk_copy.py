@@ -1,7 +1,4 @@
-"""Bulk transfer between Arrow and Postgres by COPY: rows in as CSV, keys and hashes out as binary.
-
-Which rows to write is decided elsewhere.
-"""
+"""Bulk transfer between Arrow and Postgres by COPY: rows in as CSV, keys and hashes out as binary."""
 
 from __future__ import annotations
 
@@ -29,34 +26,21 @@ _AFTER_VALUE = 2
 def copy_in(
     cursor: Any, target: sql.Identifier, rows: Rows, chosen: pa.Array | None, district_id: str, night: date
 ) -> None:
-    """Load rows (all, or those at the chosen positions), valid from `night`, into `target`."""
-    content, hashes = rows.table, pa.array(rows.hashes)
-    if chosen is not None:
-        content, hashes = content.take(chosen), hashes.take(chosen)
-    if not content.num_rows:
-        return
-    loaded = pa.table(
-        [
-            pa.repeat(district_id, content.num_rows),
-            *content.columns,
-            pa.repeat(pa.scalar(night), content.num_rows),
-            hashes,
-        ],
-        names=list(rows.history.loaded),
-    )
-    load(cursor, target, loaded)
-
-
-def load(cursor: Any, target: sql.Identifier, rows: pa.Table) -> None:
-    """Load rows into a table without row-level security: COPY cannot write to one that has it.
+    """Load rows (all, or those at the chosen positions), valid from `night`, into a temporary table.
 
     Arrow writes null as nothing and an empty text as "", and COPY reads them the same way.
     """
+    content, hashes = rows.table, pa.array(rows.hashes)
+    if chosen is not None:
+        content, hashes = content.take(chosen), hashes.take(chosen)
+    district, first = (pa.repeat(one, len(hashes)) for one in (district_id, pa.scalar(night)))
+    names = list(rows.history.loaded)
+    loaded = pa.table([district, *content.columns, first, hashes], names=names)
     text = io.BytesIO()
-    pyarrow.csv.write_csv(rows, text, pyarrow.csv.WriteOptions(include_header=False))
+    pyarrow.csv.write_csv(loaded, text, pyarrow.csv.WriteOptions(include_header=False))
     text.seek(0)
     statement = sql.SQL("copy {} ({}) from stdin (format csv)")
-    cursor.copy_expert(statement.format(target, identifiers(rows.column_names)), text, _CHUNK)
+    cursor.copy_expert(statement.format(target, identifiers(names)), text, _CHUNK)
 
 
 def current_keys(cursor: Any, history: History, district_id: str) -> tuple[tuple[Keys, ...], Hashes]:

@@ -1,13 +1,13 @@
 """Queries of the past: what changed from night to night, and what was published about a student on a night.
 
-They read the history tables, `student_changes`, `departures` and `snapshots`, and write nothing. Each
-function reads one consistent moment of the warehouse.
+Each function reads one consistent moment of the warehouse.
 """
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from datetime import date
 from typing import Any
 
@@ -66,6 +66,9 @@ class PublishedStudent:
     """The latest `departures` row up to that night, if not published."""
 
 
+ByNight = defaultdict[date, list[Any]]
+
+
 # -- from night to night --
 
 
@@ -94,22 +97,20 @@ def changes_by_night(
         start = nights[0]["snapshot_date"]
         flips = _flips(connection, district_id, start)
         why = _departures(connection, district_id, start)
-        listed = _listed(connection, district_id, start) if students else {}
-    return [
-        NightChanges(
-            **row,
-            **_of_published(flips.get(row["snapshot_date"], []), why.get(row["snapshot_date"], {})),
-            listed=tuple(listed.get(row["snapshot_date"], [])) if students else None,
-        )
-        if row["state"] == "published"
-        else NightChanges(**row)
-        for row in nights
-    ]
-
-
-def _of_published(flips: list[StatusChange], why: dict[str, int]) -> dict[str, Any]:
-    counts = {kind: sum(flip.students for flip in flips if flip.change == kind) for kind in CHANGES}
-    return {"counts": counts, "flips": tuple(flips), "departures": why}
+        listed = _listed(connection, district_id, start) if students else _by_night(())
+    found = []
+    for row in nights:
+        more: dict[str, Any] = {}
+        if row["state"] == "published":
+            mine = flips[row["snapshot_date"]]
+            more = {
+                "counts": {kind: sum(one.students for one in mine if one.change == kind) for kind in CHANGES},
+                "flips": tuple(mine),
+                "departures": dict(why[row["snapshot_date"]]),
+                "listed": tuple(listed[row["snapshot_date"]]) if students else None,
+            }
+        found.append(NightChanges(**row, **more))
+    return found
 
 
 def _attempts(connection: sa.Connection, district_id: str, since: date | None) -> list[dict[str, Any]]:
@@ -152,7 +153,7 @@ def _attempts(connection: sa.Connection, district_id: str, since: date | None) -
     return [attempt for night in found.values() for attempt in night.values()]
 
 
-def _flips(connection: sa.Connection, district_id: str, start: date) -> dict[date, list[StatusChange]]:
+def _flips(connection: sa.Connection, district_id: str, start: date) -> ByNight:
     kind = (student_changes.c.change, student_changes.c.old_status, student_changes.c.new_status)
     query = (
         sa.select(student_changes.c.snapshot_date, *kind, sa.func.count())
@@ -163,36 +164,26 @@ def _flips(connection: sa.Connection, district_id: str, start: date) -> dict[dat
     return _by_night((night, StatusChange(*row)) for night, *row in connection.execute(query))
 
 
-def _departures(connection: sa.Connection, district_id: str, start: date) -> dict[date, dict[str, int]]:
+def _departures(connection: sa.Connection, district_id: str, start: date) -> ByNight:
     query = (
         sa.select(departures.c.snapshot_date, departures.c.why, sa.func.count())
         .where(departures.c.district_id == district_id, departures.c.snapshot_date >= start)
         .group_by(departures.c.snapshot_date, departures.c.why)
         .order_by(sa.func.count().desc(), departures.c.why)
     )
-    found = _by_night((night, (why, students)) for night, why, students in connection.execute(query))
-    return {night: dict(counts) for night, counts in found.items()}
+    return _by_night((night, (why, students)) for night, why, students in connection.execute(query))
 
 
-def _listed(connection: sa.Connection, district_id: str, start: date) -> dict[date, list[StudentChange]]:
+def _listed(connection: sa.Connection, district_id: str, start: date) -> ByNight:
     c = student_changes.c
     same = (
         (departures.c.district_id == c.district_id)
         & (departures.c.snapshot_date == c.snapshot_date)
         & (departures.c.student_id == c.student_id)
     )
+    columns = [c[one.name] for one in fields(StudentChange) if one.name != "why"]
     query = (
-        sa.select(
-            c.snapshot_date,
-            c.student_id,
-            c.student_number,
-            c.change,
-            c.old_status,
-            c.new_status,
-            c.changed_columns,
-            c.previous_number,
-            departures.c.why,
-        )
+        sa.select(c.snapshot_date, *columns, departures.c.why)
         .outerjoin(departures, same)
         .where(c.district_id == district_id, c.snapshot_date >= start)
         .order_by(c.snapshot_date, c.student_number, c.student_id)
@@ -200,10 +191,10 @@ def _listed(connection: sa.Connection, district_id: str, start: date) -> dict[da
     return _by_night((night, StudentChange(*row)) for night, *row in connection.execute(query))
 
 
-def _by_night(pairs: Iterable[tuple[date, Any]]) -> dict[date, list[Any]]:
-    found: dict[date, list[Any]] = {}
+def _by_night(pairs: Iterable[tuple[date, Any]]) -> ByNight:
+    found: ByNight = defaultdict(list)
     for night, one in pairs:
-        found.setdefault(night, []).append(one)
+        found[night].append(one)
     return found
 
 
@@ -233,31 +224,28 @@ def students_as_of(
     engine: sa.Engine, district_id: str, students: Collection[int], night: date
 ) -> dict[int, PublishedStudent]:
     """What the warehouse knows about each of these students as of a night."""
-    status, change, gone = STATUS.table, student_changes.c, departures.c
-    rows = (
+    status = STATUS.table
+
+    def last(ledger: sa.Table, *names: str) -> sa.Select[Any]:
+        """Each student's last row up to the night."""
+        c = ledger.c
+        return (
+            sa.select(c.student_id, c.snapshot_date, *(c[name] for name in names))
+            .ext(distinct_on(c.student_id))
+            .where(c.district_id == district_id, c.student_id.in_(students), c.snapshot_date <= night)
+            .order_by(c.student_id, c.snapshot_date.desc())
+        )
+
+    queries = (
         sa.select(*(status.c[name] for name in STATUS.columns), status.c.valid_from)
         .where(status.c.district_id == district_id, status.c.student_id.in_(students))
-        .where(_valid_on(night))
-    )
-    changes = (
-        sa.select(
-            change.student_id, change.snapshot_date, change.change, change.old_status, change.new_status
-        )
-        .ext(distinct_on(change.student_id))
-        .where(change.district_id == district_id, change.student_id.in_(students))
-        .where(change.snapshot_date <= night)
-        .order_by(change.student_id, change.snapshot_date.desc())
-    )
-    left = (
-        sa.select(gone.student_id, gone.snapshot_date, gone.last_status, gone.why)
-        .ext(distinct_on(gone.student_id))
-        .where(gone.district_id == district_id, gone.student_id.in_(students), gone.snapshot_date <= night)
-        .order_by(gone.student_id, gone.snapshot_date.desc())
+        .where(_valid_on(night)),
+        last(student_changes, "change", "old_status", "new_status"),
+        last(departures, "last_status", "why"),
     )
     with as_operator(engine, "looking up what was published", one_moment=True) as connection:
         published, changed, departed = (
-            {row.student_id: dict(row._mapping) for row in connection.execute(query)}
-            for query in (rows, changes, left)
+            {row.student_id: dict(row._mapping) for row in connection.execute(query)} for query in queries
         )
     found = {}
     for student in students:

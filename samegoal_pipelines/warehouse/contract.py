@@ -1,8 +1,4 @@
-"""Compare a live warehouse with the data contract, as the reader role.
-
-This module checks tables, columns and rights, and on request the rows of districts. It writes nothing and
-reports no value. The contract itself is in `tables.contract`.
-"""
+"""Compare a live warehouse with the data contract (`tables.contract`), as the reader role."""
 
 from __future__ import annotations
 

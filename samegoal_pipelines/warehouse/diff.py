@@ -4,9 +4,6 @@ Every table is treated the same way (`History`). New rows and rows with another 
 temporary table, and the current rows that are gone or differ are copied into another. The rest compares these
 two. Lookups use keys that the client knows, because Postgres has no statistics yet for a district that was
 just loaded and would choose bad plans.
-
-SQL is composed of declared names, and values are parameters. Locking, refusing and committing happen
-elsewhere.
 """
 
 from __future__ import annotations
@@ -23,7 +20,7 @@ from psycopg2.sql import SQL, Composable, Composed, Identifier, Literal
 
 from samegoal_pipelines.tables.history import HISTORIES, PARENTS, STATUS, STUDENTS, History
 from samegoal_pipelines.warehouse.bulk_copy import copy_in, current_keys, identifiers
-from samegoal_pipelines.warehouse.rows import Content, Keys, Rows, as_one_number
+from samegoal_pipelines.warehouse.rows import Content, Keys, Rows, match
 
 _MANY = 1_000  # rows
 
@@ -59,20 +56,15 @@ class Staged(NamedTuple):
 
 def undo(cursor: Any, district_id: str, night: date) -> None:
     """Undo what was published as of `night` and of any later night."""
-    for history in HISTORIES:
-        parameters = {"district": district_id, "night": night}
-        for statement in (
-            "delete from {history} where district_id = %(district)s and valid_from >= %(night)s",
-            "update {history} set valid_to = null where district_id = %(district)s and valid_to >= %(night)s",
-        ):
-            cursor.execute(SQL(statement).format(history=_table(history)), parameters)
-    for ledger in ("student_changes", "departures"):
-        cursor.execute(
-            SQL("delete from {} where district_id = %s and snapshot_date >= %s").format(
-                Identifier("samegoal", ledger)
-            ),
-            (district_id, night),
-        )
+    statements = [
+        *(fill(statement, history) for history in HISTORIES for statement in (_FORGET, _REOPEN)),
+        *(
+            SQL(_FORGET_CHANGES).format(Identifier("samegoal", one))
+            for one in ("student_changes", "departures")
+        ),
+    ]
+    for statement in statements:
+        cursor.execute(statement, {"district": district_id, "night": night})
 
 
 def stage(cursor: Any, content: Content, district_id: str, night: date) -> Staged:
@@ -107,10 +99,15 @@ def write(cursor: Any, staged: Staged, absent: pd.DataFrame | None, district_id:
     Args:
         absent: why students whom Qmlativ's enrollments mention have no row: student_id, why.
     """
-    if staged.first:
-        _write_first(cursor, staged, district_id, night)
+    parameters: dict[str, object] = {"district": district_id, "night": night}
+    if staged.first:  # through a temporary table: COPY cannot write to one under row-level security
+        for difference in staged:
+            history = difference.rows.history
+            cursor.execute(fill(_LOAD, history))
+            copy_in(cursor, _new(history), difference.rows, None, district_id, night)
+            cursor.execute(fill(_OPEN_ALL, history))
+        cursor.execute(_ALL_ADDED, parameters)
     elif not staged.empty:
-        parameters: dict[str, object] = {"district": district_id, "night": night}
         cursor.execute(SQL(_INSERT_CHANGES).format(changes=_changes()), parameters)
         for difference in staged:
             cursor.execute(fill(_CLOSE, difference.rows.history), parameters)
@@ -140,12 +137,7 @@ def _reasons(absent: pd.DataFrame | None, gone: Keys) -> dict[str, object]:
 
 def _compare(cursor: Any, rows: Rows, carried_over: Keys, district_id: str) -> TableDifference:
     keys, hashes = current_keys(cursor, rows.history, district_id)
-    if not len(hashes):
-        return TableDifference(rows, pa.array(np.arange(len(rows.hashes))), keys, published=0)
-    new, old = as_one_number(rows.keys, keys)
-    place = np.minimum(np.searchsorted(old, new), len(old) - 1)
-    known = old[place] == new
-    same = known & (hashes[place] == rows.hashes)
+    place, same = match(rows, keys, hashes)
     carried_over_rows = np.isin(keys[0], carried_over)
     over = ~carried_over_rows
     over[place[same]] = False
@@ -155,26 +147,19 @@ def _compare(cursor: Any, rows: Rows, carried_over: Keys, district_id: str) -> T
     )
 
 
-def _write_first(cursor: Any, staged: Staged, district_id: str, night: date) -> None:
-    """Load everything at once, because there is nothing to compare with.
-
-    Uses a temporary table, because COPY cannot write to a table under row-level security.
-    """
-    for difference in staged:
-        history = difference.rows.history
-        cursor.execute(fill(_LOAD, history))
-        copy_in(cursor, _new(history), difference.rows, None, district_id, night)
-        cursor.execute(fill(_OPEN_ALL, history))
-    cursor.execute(_ALL_ADDED, (district_id, night))
-
-
 # -- the SQL --
+
+_FORGET = "delete from {history} where district_id = %(district)s and valid_from >= %(night)s"
+
+_REOPEN = "update {history} set valid_to = null where district_id = %(district)s and valid_to >= %(night)s"
+
+_FORGET_CHANGES = "delete from {} where district_id = %(district)s and snapshot_date >= %(night)s"
 
 _ALL_ADDED = """
     insert into samegoal.student_changes
         (district_id, snapshot_date, student_id, student_number, change, new_status, changed_columns)
     select district_id, valid_from, student_id, student_number, 'added', status, '{}'
-    from samegoal.student_status_history where district_id = %s and valid_from = %s
+    from samegoal.student_status_history where district_id = %(district)s and valid_from = %(night)s
     order by student_id
     """
 
@@ -338,16 +323,15 @@ def _changes() -> Composed:
     """One `student_changes` row per student whose rows differ in any of the three tables."""
     return SQL(_CHANGES).format(
         status=_table(STATUS),
-        new_status=_new(STATUS),
-        old_status=_old(STATUS),
         status_columns=_changed_columns(STATUS),
-        new_students=_new(STUDENTS),
-        old_students=_old(STUDENTS),
         student_columns=_changed_columns(STUDENTS),
-        new_parents=_new(PARENTS),
-        old_parents=_old(PARENTS),
         parent_columns=_changed_columns(PARENTS, "parents."),
+        **{f"new_{name}": _new(history) for name, history in _NAMES.items()},
+        **{f"old_{name}": _old(history) for name, history in _NAMES.items()},
     )
+
+
+_NAMES = {"status": STATUS, "students": STUDENTS, "parents": PARENTS}
 
 
 def _changed_columns(history: History, prefix: str = "") -> Composed:

@@ -1,7 +1,4 @@
-"""Record who took data or a secret out of the warehouse with a command, and when.
-
-The data itself is read elsewhere.
-"""
+"""Record who took data or a secret out of the warehouse with a command, and when."""
 
 from __future__ import annotations
 
@@ -30,13 +27,6 @@ def record_disclosure(
         WarehouseError: Postgres failed, so nothing may be disclosed.
     """
     with as_writer(engine, district_id, f"{district_id}: recording the disclosure") as connection:
-        connection.execute(
-            sa.insert(disclosures).values(
-                district_id=district_id,
-                disclosed_by=by,
-                what=what,
-                snapshot_date=snapshot_date,
-                students=students,
-                parents=parents,
-            )
-        )
+        counts = {"snapshot_date": snapshot_date, "students": students, "parents": parents}
+        row = {"district_id": district_id, "disclosed_by": by, "what": what} | counts
+        connection.execute(sa.insert(disclosures).values(**row))

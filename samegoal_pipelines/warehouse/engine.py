@@ -1,17 +1,14 @@
-"""Connections to the warehouse: the engine, transactions in a role, and automatic migrations.
-
-No table content is read or written here. Alembic is only imported when there is something to migrate, because
-every run pays for this module's imports.
-"""
+"""Connections to the warehouse: the engine, transactions in a role, locks, and automatic migrations."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import psycopg2
+import psycopg2.errors
 import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError
 
@@ -21,6 +18,7 @@ from samegoal_pipelines.postgres.session import check_encoding, check_setting
 from samegoal_pipelines.postgres.url import DatabaseURL
 from samegoal_pipelines.tables.history import create_views, drop_views
 from samegoal_pipelines.tables.sql import SCHEMA
+from samegoal_pipelines.warehouse.errors import SnapshotInProgressError
 from samegoal_pipelines.warehouse.roles import Role
 
 MIGRATIONS = Path(__file__).parent / "migrations"
@@ -83,11 +81,7 @@ def connect(url: str) -> sa.Engine:
 
 @contextmanager
 def as_writer(engine: sa.Engine, district_id: str, step: str) -> Iterator[sa.Connection]:
-    """One transaction that can only see and write this district.
-
-    Raises:
-        WarehouseError: as `transaction` does.
-    """
+    """One transaction that can only see and write this district."""
     with transaction(engine, step) as connection:
         take_role(connection, Role.WRITER, district_id)
         yield connection
@@ -99,9 +93,6 @@ def as_operator(engine: sa.Engine, step: str, *, one_moment: bool = False) -> It
 
     Args:
         one_moment: every query sees the same rows, whatever is published meanwhile.
-
-    Raises:
-        WarehouseError: as `transaction` does.
     """
     if one_moment:
         engine = engine.execution_options(isolation_level="REPEATABLE READ")
@@ -131,6 +122,24 @@ def transaction(engine: sa.Engine, step: str) -> Iterator[sa.Connection]:
         raise from_database(error, step) from None
 
 
+def lock(connection: sa.Connection, district_id: str, what: str = "publishing") -> None:
+    """Lock the district for writing until the transaction ends.
+
+    Raises:
+        SnapshotInProgressError: another run holds the lock and did not end in time.
+    """
+    cursor = connection.connection.cursor()
+    for timeout in ("lock_timeout", "statement_timeout"):  # a third waiting run would wait for two locks
+        cursor.execute(f"set local {timeout} = '{LOCK_SECONDS}s'")
+    try:
+        cursor.execute(LOCK_ROW, (f"{what} {district_id}",))
+    except (psycopg2.errors.LockNotAvailable, psycopg2.errors.QueryCanceled):
+        raise SnapshotInProgressError(
+            f"another run has been {what} this district for {LOCK_SECONDS} s"
+        ) from None
+    cursor.execute("set local statement_timeout to default")
+
+
 def migrate(engine: sa.Engine) -> None:
     """Migrate the schema to this program's version. Takes one query if it is current.
 
@@ -140,8 +149,9 @@ def migrate(engine: sa.Engine) -> None:
         WarehouseError: the database is newer than this program, Postgres is too old, or a right is missing.
     """
     known = revisions()
-    if _version(engine) == known[-1]:
-        return
+    with transaction(engine, "looking up the warehouse's version") as connection:
+        if _version(connection) == known[-1]:
+            return
     try:
         _migrate(engine, known)
     except _MadeMeanwhileError:
@@ -161,14 +171,14 @@ def _migrate(engine: sa.Engine, known: list[str]) -> None:
                 kind=Kind.DATABASE_SETTING,
                 next_step=f"use version {OLDEST_POSTGRES} or newer in SAMEGOAL_DATABASE_URL",
             )
-        version = _version_in(connection)
+        version = _version(connection)
         try:
             if version is None:  # a concurrent program waits here for the first one, and then fails
                 connection.execute(sa.text(f"create schema if not exists {SCHEMA}"))
             else:
                 take_role(connection, Role.OWNER)
                 connection.exec_driver_sql(LOCK_ROW, ("migrate",))
-                version = _version_in(connection)  # another program may have migrated while this one waited
+                version = _version(connection)  # another program may have migrated while this one waited
             if version is not None and version not in known:
                 raise WarehouseError(
                     f"the warehouse's tables have version {version}, which this program does not know",
@@ -195,12 +205,7 @@ def revisions() -> list[str]:
     return sorted(path.stem.partition("_")[0] for path in (MIGRATIONS / "versions").glob("[0-9]*.py"))
 
 
-def _version(engine: sa.Engine) -> str | None:
-    with transaction(engine, "looking up the warehouse's version") as connection:
-        return _version_in(connection)
-
-
-def _version_in(connection: sa.Connection) -> str | None:
+def _version(connection: sa.Connection) -> str | None:
     version = sa.select(_versions.c.version_num)
     try:
         with connection.begin_nested():
@@ -223,22 +228,21 @@ def _upgrade(connection: sa.Connection, version: str | None) -> None:
 
     The first step creates today's tables in a new database, so the later steps count as done.
     """
-    from alembic import command
+    from alembic import command  # every run pays for this module's imports
     from alembic.config import Config
 
     config = Config()
     config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
     config.attributes["connection"] = connection
-    _run(connection, drop_views())
+    _run(connection, *drop_views())
     if version is None:
         command.upgrade(config, revisions()[0])
         command.stamp(config, "head")
     else:
         command.upgrade(config, "head")
-    _run(connection, create_views())
-    _run(connection, [(MIGRATIONS / "access.sql").read_text()])
+    _run(connection, *create_views(), (MIGRATIONS / "access.sql").read_text())
 
 
-def _run(connection: sa.Connection, statements: Iterable[str]) -> None:
+def _run(connection: sa.Connection, *statements: str) -> None:
     for statement in statements:
         connection.exec_driver_sql(statement, execution_options={"no_parameters": True})

@@ -1,7 +1,6 @@
 """Export what is published: `students.csv` in the layout of SameGoal's Generic CSV API, and `parents.csv`.
 
-Here: reading what is published, and spreadsheets that must not run what a name says. The layout is in
-`transforms.students_csv`. It has no parents: `parents.csv` has the columns of the view `parent_demographics`.
+The layout is in `transforms.students_csv`. `parents.csv` has the columns of the view `parent_demographics`.
 """
 
 from __future__ import annotations
@@ -70,7 +69,6 @@ _STUDENTS = sa.text(
     """
 )
 
-
 _PARENT_COLUMNS = tuple(column.name for column in VIEW_COLUMNS["parent_demographics"])
 _PARENTS = sa.text(
     """
@@ -86,8 +84,14 @@ def published_students(
 ) -> list[dict[str, Any]]:
     """The district's published students, or those with this number, as `students_csv.cells_of` takes them."""
     with as_operator(engine, f"{district_id}: reading what is published") as connection:
-        rows = connection.execute(_STUDENTS, {"district_id": district_id, "number": number}).mappings()
-        return [dict(row) for row in rows]
+        return _read(connection, _STUDENTS, district_id, number)
+
+
+def _read(
+    connection: sa.Connection, query: sa.TextClause, district_id: str, number: str | None = None
+) -> list[dict[str, Any]]:
+    rows = connection.execute(query, {"district_id": district_id, "number": number}).mappings()
+    return [dict(row) for row in rows]
 
 
 def export_district(engine: sa.Engine, district_id: str, folder: Path, *, exported_by: str) -> Exported:
@@ -99,13 +103,7 @@ def export_district(engine: sa.Engine, district_id: str, folder: Path, *, export
         WarehouseError: nothing is published yet, or a file cannot be written.
     """
     with as_operator(engine, f"{district_id}: reading what is published", one_moment=True) as connection:
-        students, parents = (
-            [
-                dict(row)
-                for row in connection.execute(query, {"district_id": district_id, "number": None}).mappings()
-            ]
-            for query in (_STUDENTS, _PARENTS)
-        )
+        students, parents = (_read(connection, query, district_id) for query in (_STUDENTS, _PARENTS))
     if not students:
         raise WarehouseError(
             "no students are published yet", district_id=district_id, next_step=f"run its night first: {SYNC}"
@@ -193,10 +191,9 @@ def _replace_together(aside: Path, *files: Path) -> None:
         for file in files:
             (aside / file.name).replace(file)
     except BaseException:
-        for file in old:
+        for file in files:
             if (before := aside / f"old-{file.name}").exists():
                 before.replace(file)
-        for file in files:
-            if file not in old:
+            elif file not in old:
                 file.unlink(missing_ok=True)
         raise

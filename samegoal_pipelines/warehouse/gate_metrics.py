@@ -1,20 +1,18 @@
 """Measure for the gate how much a staged snapshot differs from a published one.
 
-This queries the temporary tables that `diff` has filled, so the cost depends on the difference only. The
-verdict is up to `transforms.gate`.
+This queries the temporary tables that `diff` has filled, so the cost depends on the difference only.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from psycopg2.sql import SQL, Composed, Identifier
 
-from samegoal_pipelines.tables.history import HISTORIES, PARENTS, STATUS, STUDENTS, History
+from samegoal_pipelines.tables.history import HISTORIES, PARENTS, STATUS, STUDENTS
 from samegoal_pipelines.transforms.gate import Measured
 from samegoal_pipelines.warehouse.bulk_copy import current_keys
 from samegoal_pipelines.warehouse.diff import Staged, fill
@@ -27,21 +25,23 @@ _REACHED_BY = ("street", "home_phone", "cell_phone", "work_phone", "email")
 
 def measure(cursor: Any, staged: Staged, content: Content, published: Snapshot) -> Measured:
     """How the staged snapshot differs from the published one."""
+
+    def count(statement: Composed) -> int:
+        cursor.execute(statement, {"district": published.district_id})
+        return int(cursor.fetchone()[0])
+
     dropped: list[tuple[int, bool]] = []
     changed = contacts_lost = reassigned = 0
     added = len(staged.status.wanted) if staged.first else 0
     if not (staged.first or staged.empty):
         cursor.execute(fill(_DROPPED, STATUS))
         dropped = cursor.fetchall()
-        for history in (STUDENTS, PARENTS):
-            cursor.execute(_changed(history))
-            changed += cursor.fetchone()[0]
-        cursor.execute(_contacts_lost(), {"district": published.district_id})
-        contacts_lost = cursor.fetchone()[0]
-        cursor.execute(fill(_ADDED, STATUS))
-        added = cursor.fetchone()[0]
-        cursor.execute(fill(_REASSIGNED, STATUS), {"district": published.district_id})
-        reassigned = cursor.fetchone()[0]
+        of_status = {"old_status": fill("{old}", STATUS), "new_status": fill("{new}", STATUS)}
+        changed = sum(count(fill(_CHANGED, history, **of_status)) for history in (STUDENTS, PARENTS))
+        reached = {f"reached_{table}": _reached(table) for table in ("old", "new", "history")}
+        contacts_lost = count(fill(_CONTACTS_LOST, PARENTS, **of_status, **reached))
+        added = count(fill(_ADDED, STATUS))
+        reassigned = count(fill(_REASSIGNED, STATUS))
     return Measured(
         students=content.status.table.num_rows,
         carried_over=staged.status.carried_over,
@@ -57,15 +57,6 @@ def measure(cursor: Any, staged: Staged, content: Content, published: Snapshot) 
     )
 
 
-@dataclass(frozen=True)
-class Changes:
-    """The number of students that an attempt adds, changes in any row, and removes."""
-
-    added: int
-    changed: int
-    removed: int
-
-
 Shown = Sequence[tuple[tuple[Keys, ...], Hashes]]
 """Keys and hashes of the current rows, by history table."""
 
@@ -75,8 +66,8 @@ def shown(cursor: Any, district_id: str) -> Shown:
     return [current_keys(cursor, history, district_id) for history in HISTORIES]
 
 
-def changes_between(before: Shown, after: Shown) -> Changes:
-    """The number of students who are newly published, changed in any row, or no longer published."""
+def changes_between(before: Shown, after: Shown) -> dict[str, int]:
+    """The number of students who are `added`, `changed` in any row, or `removed`."""
     (((had,), _), *_), (((have,), _), *_) = before, after
     differing: list[Keys] = []
     for old, new in zip(before, after, strict=True):
@@ -86,11 +77,11 @@ def changes_between(before: Shown, after: Shown) -> Changes:
         ]
         differing.append(pd.concat(rows).drop_duplicates(keep=False)["0"].to_numpy())
     both = np.intersect1d(had, have)
-    return Changes(
-        added=len(np.setdiff1d(have, had)),
-        changed=len(np.intersect1d(np.concatenate(differing), both)),
-        removed=len(np.setdiff1d(had, have)),
-    )
+    return {
+        "added": len(np.setdiff1d(have, had)),
+        "changed": len(np.intersect1d(np.concatenate(differing), both)),
+        "removed": len(np.setdiff1d(had, have)),
+    }
 
 
 # -- the SQL --
@@ -175,23 +166,7 @@ _CONTACTS_LOST = """
     """
 
 
-def _changed(history: History) -> Composed:
-    return fill(_CHANGED, history, old_status=fill("{old}", STATUS), new_status=fill("{new}", STATUS))
-
-
-def _contacts_lost() -> Composed:
-    return fill(
-        _CONTACTS_LOST,
-        PARENTS,
-        reached_old=_reached("old", _REACHED_BY),
-        reached_new=_reached("new", _REACHED_BY),
-        reached_history=_reached("history", _REACHED_BY),
-        old_status=fill("{old}", STATUS),
-        new_status=fill("{new}", STATUS),
-    )
-
-
-def _reached(table: str, columns: tuple[str, ...]) -> Composed:
-    """SQL: whether a parent row has a value in any of these columns."""
-    given = (SQL("nullif({}, '')").format(Identifier(table, column)) for column in columns)
+def _reached(table: str) -> Composed:
+    """SQL: whether a parent row has a contact."""
+    given = (SQL("nullif({}, '')").format(Identifier(table, column)) for column in _REACHED_BY)
     return SQL("num_nonnulls({}) > 0").format(SQL(", ").join(given))

@@ -73,9 +73,8 @@ def _column_hashes(column: pa.ChunkedArray) -> Words:
 def _text_hashes(array: pa.StringArray) -> Words:
     """The hashes of texts without nulls.
 
-    Arrow pads all texts to the longest, so that numpy finds their words at fixed offsets. Gathering the words
-    text by text takes twice the time. If padding would need too much memory, each half is hashed separately,
-    because only a few texts are long.
+    Arrow pads all texts to the longest, so that numpy finds their words at fixed offsets. If padding would
+    need too much memory, each half is hashed separately, because only a few texts are long.
     """
     _, offsets, _ = array.buffers()
     lengths = np.diff(np.frombuffer(offsets, np.int32, len(array) + 1, 4 * array.offset))

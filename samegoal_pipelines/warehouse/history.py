@@ -1,8 +1,4 @@
-"""Write and count one night's rows within a caller's transaction.
-
-Publishing, releasing and replaying share this module. Whether the night may be written is decided in
-`session`, its record is in `snapshots`, and `diff` finds the rows that differ. Nothing here commits.
-"""
+"""Write and count one night's rows within a caller's transaction: for publishing, releasing and replaying."""
 
 from __future__ import annotations
 
@@ -20,8 +16,8 @@ from samegoal_pipelines.warehouse import diff
 from samegoal_pipelines.warehouse.diff import Staged
 from samegoal_pipelines.warehouse.gate_metrics import Shown, changes_between, shown
 from samegoal_pipelines.warehouse.rows import Content
-from samegoal_pipelines.warehouse.snapshots import Counts, Snapshot, record_hidden
-from samegoal_pipelines.warehouse.withholding import Hidden, hide_withheld
+from samegoal_pipelines.warehouse.snapshots import Counts
+from samegoal_pipelines.warehouse.withholding import hide_withheld
 
 
 def write_night(
@@ -43,7 +39,7 @@ def write_night(
     counts = hide(connection, _count(connection, content, district_id, night), content, district_id, night)
     if before is None:
         return counts
-    return replace(counts, **asdict(changes_between(before, shown(cursor, district_id))))
+    return replace(counts, **changes_between(before, shown(cursor, district_id)))
 
 
 def hide(
@@ -55,20 +51,6 @@ def hide(
     withheld = (content.payload.restricted, content.payload.confidential)
     hidden = hide_withheld(connection, *withheld, district_id, night, among=content.carried_over)
     return replace(counts, changed=counts.changed + hidden.students)
-
-
-def hide_now(connection: sa.Connection, now: Snapshot, content: Content) -> Hidden:
-    """Remove what is newly withheld from the published rows, although no new snapshot replaces them."""
-    withheld = (content.payload.restricted, content.payload.confidential)
-    hidden = hide_withheld(connection, *withheld, now.district_id, now.snapshot_date)
-    note_hidden(connection, now, hidden)
-    return hidden
-
-
-def note_hidden(connection: sa.Connection, snapshot: Snapshot, hidden: Hidden) -> None:
-    """Record what was hidden, if anything was."""
-    if hidden.rows:
-        record_hidden(connection, snapshot, hidden.students, hidden.rows)
 
 
 def facts_of(content: Content, counts: Counts, dropped_by_time: int | None) -> dict[str, Any]:

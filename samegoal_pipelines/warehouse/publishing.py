@@ -1,12 +1,12 @@
 """Judge a night, and publish or hold it: the order of reading, locking, landing and writing.
 
 Slow work happens without the district's lock: what the gate needs is read before the session, and what is
-held is landed between two sessions. This module has no Dagster, limits or SQL.
+held is landed between two sessions.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Protocol
 
@@ -15,17 +15,11 @@ import sqlalchemy as sa
 
 from samegoal_pipelines.tables.limits import Limits
 from samegoal_pipelines.transforms.gate import Facts, Verdict, judge, time_matters
+from samegoal_pipelines.warehouse.engine import as_writer
 from samegoal_pipelines.warehouse.errors import SnapshotInProgressError
 from samegoal_pipelines.warehouse.rows import Content
-from samegoal_pipelines.warehouse.session import (
-    Diff,
-    Held,
-    Published,
-    StudentChange,
-    look_up_compared,
-    session,
-)
-from samegoal_pipelines.warehouse.snapshots import Counts, RunIdentity, Snapshot
+from samegoal_pipelines.warehouse.session import Diff, Held, Published, StudentChange, session
+from samegoal_pipelines.warehouse.snapshots import Counts, RunIdentity, Snapshot, compared_with, find_current
 
 
 class Evidence(Protocol):
@@ -56,18 +50,18 @@ def publish_or_hold(
     facts = _gather(engine, run, content, landing)
     with session(engine, run) as s:
         diff = s.stage(content)
-        verdict = judge_diff(limits, diff, facts)
-        if verdict is None or not (verdict.reasons or _time_matters(limits, diff)):
+        verdict = _judge(limits, diff, facts)
+        slow = any(time_matters(limits, one.measured) for one in diff.comparisons)
+        if verdict is None or not (verdict.reasons or slow):
             return s.publish(verdict)
-    verdict = judge_diff(limits, diff, _with_time(limits, diff, facts, landing))
-    if verdict is None:
-        raise AssertionError("a compared snapshot has a verdict")
-    if verdict.reasons:
+    verdict = _judge(limits, diff, facts, landing)
+    held = verdict if verdict and verdict.reasons else None
+    if held:
         landing.land_held()
     with session(engine, run) as s:
         if s.stage(content).snapshot_ids != diff.snapshot_ids:
             raise _overtaken()
-        return s.hold(verdict) if verdict.reasons else s.publish(verdict)
+        return s.hold(held) if held else s.publish(verdict)
 
 
 def preview(
@@ -79,29 +73,13 @@ def preview(
         changes = s.list_changes(content)
         diff = s.stage(content)
         counts = s.preview()
-    return counts, changes, judge_diff(limits, diff, _with_time(limits, diff, facts, evidence))
-
-
-def judge_diff(limits: Limits, diff: Diff, facts: Mapping[int, Facts]) -> Verdict | None:
-    """The gate's verdict on a staged snapshot. None if there is nothing to compare with.
-
-    Raises:
-        SnapshotInProgressError: it was compared with another snapshot than the facts are for.
-    """
-    if not diff.comparisons:
-        return None
-    if not facts.keys() >= set(diff.snapshot_ids):
-        raise _overtaken()
-    verdicts = [judge(limits, one.measured, facts[one.published.snapshot_id]) for one in diff.comparisons]
-    verdict, *earlier = verdicts
-    for other, comparison in zip(earlier, diff.comparisons[1:], strict=True):
-        verdict = verdict.along_with(other, comparison.published.snapshot_date)
-    return verdict
+    return counts, changes, _judge(limits, diff, facts, evidence)
 
 
 def _gather(engine: sa.Engine, run: RunIdentity, content: Content, evidence: Evidence) -> dict[int, Facts]:
     """The gate's facts, by the published snapshot to compare with."""
-    published: Sequence[Snapshot] = look_up_compared(engine, run)
+    with as_writer(engine, run.district_id, "looking up the published night") as connection:
+        published = compared_with(connection, find_current(connection, run.district_id), run.night)
     if published and published[0].content_hash == content.hash:  # nothing to compare
         return {}
     payload = content.payload
@@ -111,20 +89,27 @@ def _gather(engine: sa.Engine, run: RunIdentity, content: Content, evidence: Evi
     }
 
 
-def _time_matters(limits: Limits, diff: Diff) -> bool:
-    return any(time_matters(limits, one.measured) for one in diff.comparisons)
+def _judge(
+    limits: Limits, diff: Diff, facts: Mapping[int, Facts], evidence: Evidence | None = None
+) -> Verdict | None:
+    """The gate's verdict on a staged snapshot. None if there is nothing to compare with.
 
+    Args:
+        evidence: asked for the effect of passing time, if the verdict depends on it.
 
-def _with_time(
-    limits: Limits, diff: Diff, facts: Mapping[int, Facts], evidence: Evidence
-) -> dict[int, Facts]:
-    """The facts, with the effect of passing time if the verdict depends on it."""
-    known = dict(facts)
+    Raises:
+        SnapshotInProgressError: it was compared with another snapshot than the facts are for.
+    """
+    if not facts.keys() >= set(diff.snapshot_ids):
+        raise _overtaken()
+    verdict = None
     for one in diff.comparisons:
-        key = one.published.snapshot_id
-        if key in known and time_matters(limits, one.measured):
-            known[key] = replace(known[key], statuses_by_time=evidence.statuses_by_time(one.published))
-    return known
+        known = facts[one.published.snapshot_id]
+        if evidence is not None and time_matters(limits, one.measured):
+            known = replace(known, statuses_by_time=evidence.statuses_by_time(one.published))
+        found = judge(limits, one.measured, known)
+        verdict = verdict.along_with(found, one.published.snapshot_date) if verdict else found
+    return verdict
 
 
 def _overtaken() -> SnapshotInProgressError:

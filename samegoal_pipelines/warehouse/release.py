@@ -1,7 +1,6 @@
 """Release a held snapshot: publish exactly what was held, after a person has looked.
 
-A release is for one night, and only valid while the snapshot it was compared with is published. The gate
-decides on every later snapshot again.
+A release is for one night, and only valid while the snapshot it was compared with is published.
 """
 
 from __future__ import annotations
@@ -18,9 +17,9 @@ from samegoal_pipelines.warehouse.session import Published, session
 from samegoal_pipelines.warehouse.snapshots import (
     RunIdentity,
     Snapshot,
+    find_all,
     find_current,
-    find_first,
-    find_held_newest,
+    of_district,
 )
 
 
@@ -33,7 +32,7 @@ def find_held(engine: sa.Engine, district_id: str, night: date) -> Snapshot:
     """
     with as_writer(engine, district_id, "looking up what is held") as connection:
         now = find_current(connection, district_id)
-        held = find_held_newest(connection, district_id)
+        held = _newest_held(connection, district_id)
         if held is None or (held.snapshot_date != night and _moved_on(held, now)):
             raise NothingHeldError(f"nothing is held for the night {night}")
         _refuse(held, now, night)
@@ -49,27 +48,26 @@ def find_released(engine: sa.Engine, district_id: str, night: date) -> Snapshot 
         .limit(1)
     )
     with as_operator(engine, "looking up a release") as connection:
-        return find_first(connection, snapshots.c.snapshot_id == newest.scalar_subquery())
+        found = find_all(connection, snapshots.c.snapshot_id == newest.scalar_subquery())
+    return found[0] if found else None
 
 
 def release(
     engine: sa.Engine, run: RunIdentity, held: Snapshot, content: Content, *, released_by: str, reason: str
 ) -> Published:
-    """Publish what was held, and record who released it and why.
+    """Publish what `find_held` found, and record who released it and why.
 
     Args:
         run: the releasing run, for the held night.
-        held: what `find_held` found.
         content: what was landed when it was held.
 
     Raises:
         NothingHeldError: it was released or rerun meanwhile.
         ReleaseTooLateError: another snapshot was published since, or the landed rows are not what was held.
-        SupersededRunError: the district now withholds contacts that the snapshot shows.
         WarehouseError: as `session` does.
     """
     with session(engine, run, "releasing") as s:
-        newest = find_held_newest(s.connection, run.district_id)
+        newest = _newest_held(s.connection, run.district_id)
         if newest is None or newest.snapshot_id != held.snapshot_id:
             raise NothingHeldError(
                 f"what was held for the night {run.night} is no longer held: "
@@ -93,6 +91,12 @@ def release(
             )
         )
     return published
+
+
+def _newest_held(connection: sa.Connection, district_id: str) -> Snapshot | None:
+    order = (snapshots.c.started_at.desc(), snapshots.c.snapshot_id.desc())
+    found = find_all(connection, of_district(district_id, "held"), order=order, limit=1)
+    return found[0] if found else None
 
 
 def _moved_on(held: Snapshot, now: Snapshot | None) -> bool:

@@ -1,9 +1,7 @@
 """Replay a district: rewrite its history from one night on, in one transaction, from landed rows.
 
-Only published nights are replayed. The caller computes each one again before anything is locked, and it is
-written as if it were published. The rows of `snapshots` stay, with new counts and a note naming the replaying
-run. If nothing differs, nothing is written. There is no gate, because a person asks for the replay and can
-preview it.
+Only published nights are replayed. The rows of `snapshots` stay, with new counts and a note naming the run.
+There is no gate, because a person asks for the replay and can preview it.
 """
 
 from __future__ import annotations
@@ -32,25 +30,19 @@ from samegoal_pipelines.warehouse.snapshots import (
     forget_comparisons,
     mark_content,
     of_district,
-    record_replayed,
+    update_facts,
 )
 from samegoal_pipelines.warehouse.withholding import hidden_since, hide_again, refuse_what_is_withheld
-
-_REPLAYED_BY = "replayed by run "
 
 
 @dataclass(frozen=True)
 class ReplayedNight:
-    """The result for one night.
-
-    Attributes:
-        counts: the new counts.
-        recounted: whether the numbers of students changed.
-    """
+    """The result for one night."""
 
     night: date
     counts: Counts
     recounted: bool
+    """Whether the numbers of students changed."""
     difference: Difference
 
     @property
@@ -97,22 +89,18 @@ def find_nights(engine: sa.Engine, district_id: str, first: date) -> tuple[list[
 def replay(
     engine: sa.Engine, run: RunIdentity, nights: Sequence[Snapshot], contents: Contents, *, dry_run: bool
 ) -> Replayed:
-    """Rewrite these nights as computed again, and return what differs.
+    """Rewrite the nights that `find_nights` found, and return what differs. Write nothing if nothing does.
 
     All or nothing: any error leaves everything unchanged. No other run can publish the district meanwhile.
 
     Args:
-        run: the replaying run.
-        nights: what `find_nights` found.
         contents: the computed content of each night, in the same order.
         dry_run: change nothing.
 
     Raises:
         SnapshotInProgressError: another run is publishing this district, or did so after `find_nights`.
-        DistrictErasedError: the district was erased after the run began.
         StudentErasedError: a night has a row of an erased student.
-        SupersededRunError: the district now withholds contacts that the nights show.
-        WarehouseError: Postgres failed.
+        WarehouseError: as `session` does.
     """
     first, last, district_id = nights[0], nights[-1], run.district_id
     with session(engine, run, "replaying") as s:
@@ -124,9 +112,8 @@ def replay(
                 next_step="replay it again",
             )
         replay_diff.remember(cursor, district_id, first.snapshot_date)
-        now = find_current(connection, district_id)
         # Contacts that were hidden after publication stay hidden until the next night is published.
-        was_hidden = now is not None and now.content_hash == OTHER_CONTENT
+        was_hidden = s.now is not None and s.now.content_hash == OTHER_CONTENT
         hidden = hidden_since(connection, district_id) if was_hidden else []
         diff.undo(cursor, district_id, first.snapshot_date)
         rewritten = []
@@ -150,12 +137,13 @@ def replay(
             if counted.differs:
                 if counts.dropped != night.counts.dropped:
                     facts["dropped_by_time"] = None
-                notes = [*facts["notes"], f"{_REPLAYED_BY}{run.run_id}"]
-                record_replayed(connection, night, facts | {"notes": notes})
+                notes = [*facts["notes"], f"replayed by run {run.run_id}"]
+                update_facts(connection, night, facts | {"notes": notes})
         mark_content(connection, district_id, OTHER_CONTENT if hidden else rewritten[-1][1]["content_hash"])
         if replayed[-1].differs:
-            forget_comparisons(connection, last)
-        s.written()
+            compared = snapshots.c.compared_with == last.snapshot_id
+            forget_comparisons(connection, of_district(district_id, "held") & compared)
+        s.written = True
     return Replayed(replayed, written=True)
 
 

@@ -1,11 +1,8 @@
-"""Compare a district's history before and after a replay, within the replay's transaction.
-
-For each night, this compares what was published then with what is published now. It changes nothing and
-returns counts, never a student.
-"""
+"""Count, within a replay's transaction, how a district's history differs from before, night by night."""
 
 from __future__ import annotations
 
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -16,7 +13,7 @@ from psycopg2.sql import SQL, Composable, Composed, Identifier
 from samegoal_pipelines.tables.history import HISTORIES, PARENTS, STATUS, STUDENTS
 from samegoal_pipelines.warehouse.bulk_copy import identifiers
 
-_LEDGERS = ("student_changes", "departures")
+_LEDGERS = {"student_changes": "changes", "departures": "departures"}
 
 
 @dataclass(frozen=True)
@@ -30,23 +27,20 @@ class Transition:
 
 @dataclass(frozen=True)
 class Difference:
-    """The number of students who differ as of one night.
-
-    Attributes:
-        added, removed: students who are now published as of this night and were not, or the reverse.
-        status, demographics, parents: students published before and after with a difference in these rows.
-        transitions: the changes of `status` itself, by old and new status.
-        changes, departures: students with other rows of this night in these tables.
-    """
+    """The number of students who differ as of one night."""
 
     added: int = 0
+    """Now published as of this night, and were not."""
     removed: int = 0
     status: int = 0
+    """Published before and after, with a difference in the row."""
     demographics: int = 0
     parents: int = 0
     changes: int = 0
+    """With other rows of this night in `student_changes`."""
     departures: int = 0
     transitions: tuple[Transition, ...] = ()
+    """The changes of `status` itself."""
 
 
 def remember(cursor: Any, district_id: str, first: date) -> None:
@@ -59,31 +53,27 @@ def compare(cursor: Any, district_id: str, nights: Sequence[date]) -> dict[date,
     _copy(cursor, "after", district_id, nights[0])
     cursor.execute(_DIFFERENCES)
     for history, part in ((STATUS, _OF_STATUS), (STUDENTS, "'demographics'"), (PARENTS, "'parents'")):
-        cursor.execute(_fill(_DIFFERING, history.table.name))
         statement = _fill(
             _ADD_DIFFERENCES,
             history.table.name,
             part=SQL(part),
             statuses=SQL("old.status, new.status" if history is STATUS else "null, null"),
             key=identifiers(history.key),
-            columns_of_old=identifiers(history.columns, "old"),
-            columns_of_new=identifiers(history.columns, "new"),
+            columns=identifiers(history.columns),
         )
         cursor.execute(statement, {"nights": list(nights)})
+    counts: defaultdict[date, Counter[str]] = defaultdict(Counter)
+    transitions: defaultdict[date, list[Transition]] = defaultdict(list)
     cursor.execute(_COUNT)
-    counts = {night: dict(zip(_PARTS, numbers, strict=True)) for night, *numbers in cursor.fetchall()}
-    for ledger, part in zip(_LEDGERS, ("changes", "departures"), strict=True):
+    for night, part, old, new, students in cursor.fetchall():
+        counts[night][part] += students
+        if part == "status" and old != new:
+            transitions[night].append(Transition(old, new, students))
+    for ledger, part in _LEDGERS.items():
         cursor.execute(_fill(_COUNT_LEDGER, ledger))
         for night, students in cursor.fetchall():
-            counts.setdefault(night, {})[part] = students
-    cursor.execute(_TRANSITIONS)
-    transitions: dict[date, list[Transition]] = {}
-    for night, *transition in cursor.fetchall():
-        transitions.setdefault(night, []).append(Transition(*transition))
-    return {
-        night: Difference(**counts.get(night, {}), transitions=tuple(transitions.get(night, ())))
-        for night in nights
-    }
+            counts[night][part] = students
+    return {night: Difference(**counts[night], transitions=tuple(transitions[night])) for night in nights}
 
 
 def _copy(cursor: Any, when: str, district_id: str, first: date) -> None:
@@ -110,15 +100,6 @@ _COPY_LEDGER = """
     select * from {table} where district_id = %(district)s and snapshot_date >= %(first)s
     """
 
-# Students with any different row, in content or time. They are usually few, and only they are compared by
-# night.
-_DIFFERING = """
-    create temporary table {differing} on commit drop as
-    select distinct student_id from (
-        (table {before} except all table {after}) union all (table {after} except all table {before})
-    ) as rows
-    """
-
 _DIFFERENCES = """
     create temporary table differences (
         night date, student_id bigint, part text, old_status text, new_status text
@@ -129,40 +110,35 @@ _OF_STATUS = """
     case when old.status is null then 'added' when new.status is null then 'removed' else 'status' end
     """
 
-# Of a student who is added or removed, nothing else counts. `status` comes first, and says who that is.
+# Rows that differ in content or time are few, and only they are compared by night. Nothing else counts
+# of a student who is added or removed. `status` comes first, and says who that is.
 _ADD_DIFFERENCES = """
     with nights as (
         select unnest(%(nights)s::date[]) as night
     ),
     old as (
-        select night, history.* from nights join {before} as history
+        select night, {columns} from nights join (table {before} except all table {after}) as history
             on valid_from <= night and (valid_to is null or valid_to > night)
-        where student_id in (select student_id from {differing})
     ),
     new as (
-        select night, history.* from nights join {after} as history
+        select night, {columns} from nights join (table {after} except all table {before}) as history
             on valid_from <= night and (valid_to is null or valid_to > night)
-        where student_id in (select student_id from {differing})
     )
     insert into pg_temp.differences
     select distinct night, student_id, {part}, {statuses}
-    from old full join new using (night, {key})
-    where ({columns_of_old}) is distinct from ({columns_of_new})
-        and not exists (
-            select from pg_temp.differences as student
-            where student.night = coalesce(old.night, new.night)
-                and student.student_id = coalesce(old.student_id, new.student_id)
-                and student.part in ('added', 'removed')
-        )
+    from (table old except table new) as old
+    full join (table new except table old) as new using (night, {key})
+    where not exists (
+        select from pg_temp.differences as student
+        where student.night = coalesce(old.night, new.night)
+            and student.student_id = coalesce(old.student_id, new.student_id)
+            and student.part in ('added', 'removed')
+    )
     """
 
-_PARTS = ("added", "removed", "status", "demographics", "parents")
-
 _COUNT = """
-    select night, count(*) filter (where part = 'added'), count(*) filter (where part = 'removed'),
-        count(*) filter (where part = 'status'), count(*) filter (where part = 'demographics'),
-        count(*) filter (where part = 'parents')
-    from pg_temp.differences group by night
+    select night, part, old_status, new_status, count(*) from pg_temp.differences
+    group by night, part, old_status, new_status order by night, count(*) desc, old_status, new_status
     """
 
 _COUNT_LEDGER = """
@@ -172,19 +148,12 @@ _COUNT_LEDGER = """
     group by snapshot_date
     """
 
-_TRANSITIONS = """
-    select night, old_status, new_status, count(*) from pg_temp.differences
-    where part = 'status' and old_status <> new_status
-    group by night, old_status, new_status order by night, count(*) desc, old_status, new_status
-    """
-
 
 def _fill(statement: str, table: str, **parts: Composable) -> Composed:
     return SQL(statement).format(
         table=Identifier("samegoal", table),
         before=_temporary("before", table),
         after=_temporary("after", table),
-        differing=_temporary("differing", table),
         **parts,
     )
 

@@ -1,7 +1,4 @@
-"""The warehouse's roles, which the migrations create, and a URL for tools to act as one.
-
-Row-level security, also in the migrations, decides which rows a role reaches.
-"""
+"""The warehouse's roles, which the migrations create, and a URL for tools to act as one."""
 
 from __future__ import annotations
 
@@ -25,23 +22,6 @@ class Role(StrEnum):
     """Reads the one district that its transaction names: SameGoal."""
 
 
-_LET_IN = """
-    do $$
-    declare
-        role_name text;
-    begin
-        foreach role_name in array %s loop
-            if not exists (select from pg_roles where rolname = role_name) then
-                execute format('create role %%I login', role_name);
-            elsif not (select rolcanlogin from pg_roles where rolname = role_name) then
-                execute format('alter role %%I login', role_name);
-            end if;
-        end loop;
-    end
-    $$
-    """
-
-
 def let_roles_log_in(engine: sa.Engine) -> None:
     """Let everyone who can reach the embedded server log in as each role, with that role's limits.
 
@@ -49,7 +29,11 @@ def let_roles_log_in(engine: sa.Engine) -> None:
     """
     try:
         with engine.begin() as connection:
-            connection.exec_driver_sql(_LET_IN, ([role.value for role in Role],))
+            known = dict(connection.execute(sa.text("select rolname, rolcanlogin from pg_roles")).all())
+            for role in Role:
+                if not known.get(role):
+                    verb = "alter" if role in known else "create"
+                    connection.execute(sa.text(f"{verb} role {role} login"))
     except (sa.exc.ProgrammingError, sa.exc.IntegrityError, sa.exc.InternalError):
         pass  # another command does the same right now
 

@@ -1,12 +1,8 @@
-"""A snapshot's frames as rows of the history tables: declared columns and types, unique keys, in key order.
-
-The frames were validated where they were made. This module only checks what the tables rely on, without a
-database.
-"""
+"""A snapshot's frames as rows of the history tables: declared columns and types, in order of unique keys."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -27,14 +23,12 @@ Keys = npt.NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Rows:
-    """The rows of one history table that a snapshot wants, in key order.
-
-    `keys` has one array per key column.
-    """
+    """The rows of one history table that a snapshot wants, in key order."""
 
     history: History
     table: pa.Table
     keys: tuple[Keys, ...]
+    """One array per key column."""
     hashes: Hashes
 
 
@@ -54,6 +48,13 @@ class Content:
         """The rows of the three tables."""
         return (self.status, self.students, self.parents)
 
+    def with_tables(self, tables: Iterable[pa.Table]) -> Content:
+        """The same keys and hashes with these tables."""
+        status, students, parents = (
+            replace(rows, table=table) for rows, table in zip(self.all_rows, tables, strict=True)
+        )
+        return replace(self, status=status, students=students, parents=parents)
+
 
 def content_of(payload: SnapshotPayload) -> Content:
     """The rows of a snapshot, hashed before the district is locked.
@@ -62,17 +63,9 @@ def content_of(payload: SnapshotPayload) -> Content:
         UnfitSnapshotError: a frame does not fit its table, or the frames do not match.
     """
     snapshot = payload.tables
-    status, students, parents = (
-        rows_of(frame, history)
-        for frame, history in (
-            (snapshot.status, STATUS),
-            (snapshot.students, STUDENTS),
-            (snapshot.parents, PARENTS),
-        )
-    )
-    carried_over = np.unique(
-        np.fromiter((int(student_id) for student_id in snapshot.carried_over), dtype=np.int64)
-    )
+    status = rows_of(snapshot.status, STATUS)
+    students, parents = rows_of(snapshot.students, STUDENTS), rows_of(snapshot.parents, PARENTS)
+    carried_over = np.array(sorted({int(student_id) for student_id in snapshot.carried_over}), dtype=np.int64)
     if not np.array_equal(status.keys[0], students.keys[0]):
         strangers = len(np.setxor1d(status.keys[0], students.keys[0]))
         raise UnfitSnapshotError(f"students with a status or demographics, but not both: {strangers:,}")
@@ -95,44 +88,42 @@ class Contents:
         self.shows = shows
         self._nights: list[tuple[Content, list[npt.NDArray[np.int64]]]] = []
         self._pools: list[list[pa.Table]] = [[], [], []]
-        self._pooled = [0, 0, 0]
 
     def add(self, content: Content) -> None:
         """Add the next night."""
-        before = self._nights[-1] if self._nights else None
-        chosen = []
+        before, chosen = self._nights[-1:], []
         for n, rows in enumerate(content.all_rows):
             positions = np.full(len(rows.hashes), -1, dtype=np.int64)
-            if before is not None and len(before[1][n]):
-                last = before[0].all_rows[n]
-                new, old = as_one_number(rows.keys, last.keys)
-                place = np.minimum(np.searchsorted(old, new), len(old) - 1)
-                same = (old[place] == new) & (last.hashes[place] == rows.hashes)
-                positions[same] = before[1][n][place[same]]
+            for last, stored in before:
+                place, same = match(rows, last.all_rows[n].keys, last.all_rows[n].hashes)
+                positions[same] = stored[n][place[same]]
             fresh = np.flatnonzero(positions < 0)
-            positions[fresh] = self._pooled[n] + np.arange(len(fresh))
-            self._pooled[n] += len(fresh)
+            pooled = sum(table.num_rows for table in self._pools[n])
+            positions[fresh] = np.arange(pooled, pooled + len(fresh))
             self._pools[n].append(rows.table.take(pa.array(fresh)))
             chosen.append(positions)
-        status, students, parents = (replace(rows, table=rows.table.slice(0, 0)) for rows in content.all_rows)
         bare = SnapshotTables(*(frame.iloc[:0] for frame in content.payload.tables[:3]))
-        payload = content.payload._replace(tables=bare)
-        small = replace(content, status=status, students=students, parents=parents, payload=payload)
-        self._nights.append((small, chosen))
+        small = content.with_tables([rows.table.slice(0, 0) for rows in content.all_rows])
+        self._nights.append((replace(small, payload=content.payload._replace(tables=bare)), chosen))
 
     def __iter__(self) -> Iterator[Content]:
-        if not self._nights:
-            return
-        pools = [pa.concat_tables(pool).combine_chunks() for pool in self._pools]
+        pools = [pa.concat_tables(pool).combine_chunks() for pool in self._pools if pool]
         for content, chosen in self._nights:
-            status, students, parents = (
-                replace(rows, table=pool.take(pa.array(positions)))
-                for rows, pool, positions in zip(content.all_rows, pools, chosen, strict=True)
+            yield content.with_tables(
+                [pool.take(pa.array(places)) for pool, places in zip(pools, chosen, strict=True)]
             )
-            yield replace(content, status=status, students=students, parents=parents)
 
 
-def as_one_number(new: tuple[Keys, ...], old: tuple[Keys, ...]) -> tuple[Keys, Keys]:
+def match(rows: Rows, keys: tuple[Keys, ...], hashes: Hashes) -> tuple[Keys, npt.NDArray[np.bool_]]:
+    """For each row, a place among other rows by key, and whether the row there has the same key and hash."""
+    if not len(hashes):
+        return np.zeros(len(rows.hashes), dtype=np.int64), np.zeros(len(rows.hashes), dtype=bool)
+    new, old = _as_one_number(rows.keys, keys)
+    place = np.minimum(np.searchsorted(old, new), len(old) - 1)
+    return place, (old[place] == new) & (hashes[place] == rows.hashes)
+
+
+def _as_one_number(new: tuple[Keys, ...], old: tuple[Keys, ...]) -> tuple[Keys, Keys]:
     """Keys of several columns as one number each, in the same order: the ranks of their parts."""
     if len(new) == 1:
         return new[0], old[0]
@@ -151,10 +142,8 @@ def rows_of(frame: pd.DataFrame, history: History) -> Rows:
     """
     name = history.declared.name
     if set(frame.columns) != set(history.columns):
-        missing = ", ".join(sorted(set(history.columns) - set(frame.columns))) or "none"
-        unknown = (
-            ", ".join(sorted({str(column) for column in frame.columns} - set(history.columns))) or "none"
-        )
+        given, wanted = set(map(str, frame.columns)), set(history.columns)
+        missing, unknown = (", ".join(sorted(one)) or "none" for one in (wanted - given, given - wanted))
         raise UnfitSnapshotError(f"{name}: columns missing: {missing}; columns unknown: {unknown}")
     table = typed(frame, history.declared)
     for declared, column in zip(history.declared.columns, table.columns, strict=True):

@@ -6,10 +6,7 @@
         s.publish(verdict)          # or s.hold(verdict)
 
 A session without `publish` or `hold` changes nothing, which makes it a dry run. Readers see all of a snapshot
-or nothing, and a killed run leaves nothing behind.
-
-A session never touches the landing, and does not know the gate's limits. The caller reads what the gate needs
-before it opens the session, and lands held rows before it calls `hold`.
+or nothing, and a killed run leaves nothing behind. A session never touches the landing.
 """
 
 from __future__ import annotations
@@ -17,10 +14,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
-from datetime import date
 from typing import Any, TypeVar
 
-import psycopg2.errors
 import sqlalchemy as sa
 
 from samegoal_pipelines.errors import SYNC
@@ -28,45 +23,41 @@ from samegoal_pipelines.printable import counted
 from samegoal_pipelines.tables.vocabulary import NO_ROWS
 from samegoal_pipelines.transforms.gate import Measured, Verdict
 from samegoal_pipelines.warehouse import diff
-from samegoal_pipelines.warehouse.engine import LOCK_ROW, LOCK_SECONDS, as_writer
-from samegoal_pipelines.warehouse.erased_students import find_erased
+from samegoal_pipelines.warehouse.engine import as_writer, lock
 from samegoal_pipelines.warehouse.errors import (
     DistrictErasedError,
     OlderSnapshotError,
-    SnapshotInProgressError,
     StudentErasedError,
     SupersededRunError,
 )
 from samegoal_pipelines.warehouse.gate_metrics import Shown, measure, shown
-from samegoal_pipelines.warehouse.history import facts_of, hide, hide_now, write_night
+from samegoal_pipelines.warehouse.history import facts_of, hide, write_night
 from samegoal_pipelines.warehouse.rows import Content
 from samegoal_pipelines.warehouse.snapshots import (
     Counts,
     RunIdentity,
     Snapshot,
     compared_with,
-    erased_since,
     find_current,
     record_held,
+    record_hidden,
     record_published,
+    was_erased,
 )
-from samegoal_pipelines.warehouse.withholding import Hidden, refuse_what_is_withheld
+from samegoal_pipelines.warehouse.student_erasures import find_erased
+from samegoal_pipelines.warehouse.withholding import hide_withheld, refuse_what_is_withheld
 
 T = TypeVar("T")
 
 
 @dataclass(frozen=True)
 class Published(Counts):
-    """The counts of a published snapshot, and how it differs from what was published before this attempt.
-
-    Attributes:
-        dropped_by_time: dropped students explained by passing time alone. None if not computed.
-        verdict: the gate's verdict. None if it was not asked.
-        snapshot_id: the id of its record.
-    """
+    """The counts of a published snapshot."""
 
     dropped_by_time: int | None = None
+    """Dropped students explained by passing time alone. None if not computed."""
     verdict: Verdict | None = None
+    """None if the gate was not asked."""
     snapshot_id: int | None = field(default=None, compare=False)
 
 
@@ -91,16 +82,12 @@ class Comparison:
 
 @dataclass(frozen=True)
 class Diff:
-    """What a staged snapshot would change.
+    """What a staged snapshot would change: compared with the current one, for a rerun also the night before.
 
-    Attributes:
-        comparisons: with the current snapshot, and for a rerun night also with the night before. Empty for
-            the first snapshot and for unchanged content.
-        unchanged: whether the same content is already published.
+    Empty for the first snapshot and for unchanged content.
     """
 
     comparisons: tuple[Comparison, ...] = ()
-    unchanged: bool = False
 
     @property
     def snapshot_ids(self) -> tuple[int, ...]:
@@ -138,29 +125,24 @@ def session(engine: sa.Engine, run: RunIdentity, step: str = "publishing") -> It
     """
     with as_writer(engine, run.district_id, step) as connection:
         lock(connection, run.district_id)
-        refuse_the_erased(connection, run)
+        if was_erased(connection, run):
+            raise DistrictErasedError(
+                "the district was erased after this run had begun, and nothing of it was stored"
+            )
         opened = Session(connection, run)
         yield opened
-        opened.end()
-
-
-def look_up_compared(engine: sa.Engine, run: RunIdentity) -> list[Snapshot]:
-    """The published snapshots that a session of this run would compare with right now."""
-    with as_writer(engine, run.district_id, "looking up the published night") as connection:
-        return compared_with(connection, find_current(connection, run.district_id), run.night)
+        if not opened.written:
+            _needed(connection.get_transaction()).rollback()
 
 
 @dataclass(frozen=True)
 class _Staging:
-    """What is staged. No savepoint means that the same content is already published and nothing is staged.
-
-    Attributes:
-        before: what was published before this attempt, if the night is rerun.
-    """
+    """What is staged. Without a savepoint, the same content is published already and nothing is staged."""
 
     content: Content
     staged: diff.Staged | None = None
     before: Shown | None = None
+    """What was published before this attempt, if the night is rerun."""
     savepoint: sa.NestedTransaction | None = None
 
 
@@ -175,13 +157,14 @@ class Session:
 
     Attributes:
         now: the snapshot that the current views show; None before the first.
+        written: whether the transaction is to be committed.
     """
 
     def __init__(self, connection: sa.Connection, run: RunIdentity) -> None:
         self.connection, self.run = connection, run
         self.now = find_current(connection, run.district_id)
+        self.written = False
         self._staging: _Staging | None = None
-        self._written = False
 
     @property
     def cursor(self) -> Any:
@@ -191,14 +174,18 @@ class Session:
     def list_changes(self, content: Content) -> list[StudentChange]:
         """The changes to students compared with what is published now. Call it before `stage`."""
         staged = diff.stage(self.cursor, content, self.run.district_id, self.run.night)
-        rows = diff.list_changes(self.cursor, staged, self.run.district_id)
+        changes = [
+            StudentChange(*row) for row in diff.list_changes(self.cursor, staged, self.run.district_id)
+        ]
         diff.discard(self.cursor)
         why = content.payload.why_absent()
-        changes = [
-            replace(one, why=why.get(one.student_id, NO_ROWS)) if one.change == "removed" else one
-            for one in (StudentChange(*row) for row in rows)
-        ]
-        return sorted(changes, key=lambda one: (one.student_number or "", one.student_id))
+        return sorted(
+            (
+                replace(one, why=why.get(one.student_id, NO_ROWS)) if one.change == "removed" else one
+                for one in changes
+            ),
+            key=lambda one: (one.student_number or "", one.student_id),
+        )
 
     def stage(self, content: Content, *, measured: bool = True, what: str = "this snapshot") -> Diff:
         """Compare a snapshot with what is published, and prepare to write what differs.
@@ -213,7 +200,7 @@ class Session:
         self._refuse_what_is_late()
         if self.now is not None and self.now.content_hash == content.hash:
             self._staging = _Staging(content)
-            return Diff(unchanged=True)
+            return Diff()
         savepoint, before = self.connection.begin_nested(), None
         against = compared_with(self.connection, self.now, run.night) if measured else []
         staged = diff.stage(self.cursor, content, run.district_id, run.night)
@@ -240,14 +227,15 @@ class Session:
         if verdict is not None:
             dropped_by_time = verdict.dropped_by_time
         if staging.savepoint is None:
-            counts, dropped_by_time = _unchanged(_needed(self.now), run.night)
-            counts = hide(self.connection, counts, content, run.district_id, run.night)
+            now = _needed(self.now)
+            dropped_by_time = now.dropped_by_time if now.snapshot_date == run.night else None
+            counts = hide(self.connection, self.preview(), content, run.district_id, run.night)
         else:
-            counts = self._write(staging)
+            counts = self.preview()
             staging.savepoint.commit()
         facts = facts_of(content, counts, dropped_by_time)
         snapshot_id = record_published(self.connection, run, facts)
-        self._written = True
+        self.written = True
         return Published(
             **asdict(counts), dropped_by_time=dropped_by_time, verdict=verdict, snapshot_id=snapshot_id
         )
@@ -258,54 +246,45 @@ class Session:
         Newly withheld contacts are still removed from the published rows.
         """
         staging, now = _needed(self._staging), _needed(self.now)
-        counts = self._write(staging)
+        content, payload = staging.content, staging.content.payload
+        counts = self.preview()
         _needed(staging.savepoint).rollback()
-        hidden = hide_now(self.connection, now, staging.content)
-        reason = "; ".join((*verdict.reasons, *_what_is_hidden(hidden)))
-        next_step = verdict.next_step(self.run.night)
-        facts = facts_of(staging.content, counts, verdict.dropped_by_time)
-        record_held(
-            self.connection,
-            self.run,
-            facts,
-            reason=reason,
-            kind=verdict.kind,
-            next_step=next_step,
-            against=now,
-        )
-        self._written = True
+        withheld = payload.restricted, payload.confidential
+        hidden = hide_withheld(self.connection, *withheld, now.district_id, now.snapshot_date)
+        record_hidden(self.connection, now, hidden.students, hidden.rows)
+        reasons = list(verdict.reasons)
+        if hidden.parents:
+            parents = counted(hidden.parents, "newly restricted parent")
+            reasons.append(f"removed from the published rows: the contacts of {parents}")
+        if hidden.phones:
+            numbers = counted(hidden.phones, "newly confidential phone")
+            reasons.append(f"removed from the published rows: {numbers}")
+        why = {"held_reason": "; ".join(reasons), "next_step": verdict.next_step(self.run.night)}
+        facts = facts_of(content, counts, verdict.dropped_by_time) | why | {"kind": verdict.kind}
+        record_held(self.connection, self.run, facts, now)
+        self.written = True
         return Held(
             **asdict(counts),
             dropped_by_time=verdict.dropped_by_time,
             verdict=verdict,
-            reason=reason,
-            next_step=next_step,
+            reason=why["held_reason"],
+            next_step=why["next_step"],
         )
 
     def preview(self) -> Counts:
-        """The counts that publishing would produce. Everything is rolled back with the session."""
+        """The counts that publishing produces. What this writes is rolled back with the session."""
         staging = _needed(self._staging)
-        if staging.savepoint is None:
-            return _unchanged(_needed(self.now), self.run.night)[0]
-        return self._write(staging)
-
-    def end(self) -> None:
-        """Roll back what was staged, unless it was published or held."""
-        if not self._written:
-            _needed(self.connection.get_transaction()).rollback()
-
-    def written(self) -> None:
-        """Commit what was written by other means than `publish` and `hold`."""
-        self._written = True
-
-    def _write(self, staging: _Staging) -> Counts:
-        district_id, night = self.run.district_id, self.run.night
+        if staging.staged is None:
+            now = _needed(self.now)
+            if now.snapshot_date == self.run.night:
+                return now.counts
+            return replace(now.counts, added=0, changed=0, removed=0, dropped=0)
         return write_night(
             self.connection,
             staging.content,
-            _needed(staging.staged),
-            district_id,
-            night,
+            staging.staged,
+            self.run.district_id,
+            self.run.night,
             before=staging.before,
         )
 
@@ -320,13 +299,7 @@ class Session:
             raise StudentErasedError("these rows were read before one of their students was erased")
 
     def _refuse_what_is_late(self) -> None:
-        """Refuse to publish an older night over a newer one, or rows of an older run over those of a newer
-        run.
-
-        Raises:
-            OlderSnapshotError: a later night is published already.
-            SupersededRunError: a run that began later has already published this night.
-        """
+        """Refuse an older night than the published one, or rows of an older run than those of this night."""
         now, run = self.now, self.run
         if now is None or run.night > now.snapshot_date:
             return
@@ -343,51 +316,3 @@ class Session:
             raise SupersededRunError(
                 f"run {now.run_id}, which began later, has published the night {run.night} already"
             )
-
-
-def lock(connection: sa.Connection, district_id: str) -> None:
-    """Lock the district for writing until the transaction ends.
-
-    This locks a row that only writers can lock. A reader could take and keep an advisory lock.
-
-    Raises:
-        SnapshotInProgressError: another run holds the lock and did not end in time.
-    """
-    cursor = connection.connection.cursor()
-    for timeout in ("lock_timeout", "statement_timeout"):  # a third waiting run would wait for two locks
-        cursor.execute(f"set local {timeout} = '{LOCK_SECONDS}s'")
-    try:
-        cursor.execute(LOCK_ROW, (f"publish {district_id}",))
-    except (psycopg2.errors.LockNotAvailable, psycopg2.errors.QueryCanceled):
-        raise SnapshotInProgressError(
-            f"another run has been publishing this district for {LOCK_SECONDS} s"
-        ) from None
-    cursor.execute("set local statement_timeout to default")
-
-
-def refuse_the_erased(connection: sa.Connection, run: RunIdentity) -> None:
-    """Refuse a run that began before the district was erased, so that erased rows do not return.
-
-    Raises:
-        DistrictErasedError: the district was erased since.
-    """
-    if connection.scalar(sa.select(erased_since(run.district_id, run.started_at))):
-        raise DistrictErasedError(
-            "the district was erased after this run had begun, and nothing of it was stored"
-        )
-
-
-def _unchanged(now: Snapshot, night: date) -> tuple[Counts, int | None]:
-    """The counts of content that is already published, for the same night or a new one."""
-    if now.snapshot_date == night:
-        return now.counts, now.dropped_by_time
-    return replace(now.counts, added=0, changed=0, removed=0, dropped=0), None
-
-
-def _what_is_hidden(hidden: Hidden) -> Iterator[str]:
-    """Notes on what was removed from the published rows although the snapshot is held."""
-    if hidden.parents:
-        parents = counted(hidden.parents, "newly restricted parent")
-        yield f"removed from the published rows: the contacts of {parents}"
-    if hidden.phones:
-        yield f"removed from the published rows: {counted(hidden.phones, 'newly confidential phone')}"

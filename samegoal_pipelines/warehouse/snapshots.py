@@ -1,7 +1,4 @@
-"""The table `snapshots`: one record per attempted snapshot. Only this module reads and writes it by itself.
-
-Reporting joins the table with others. A snapshot's rows are in `history`.
-"""
+"""The table `snapshots`: one record per attempted snapshot. A snapshot's rows are in `history`."""
 
 from __future__ import annotations
 
@@ -27,27 +24,20 @@ OPEN_THE_RUN = "open the run RUN in the Dagster UI"
 
 @dataclass(frozen=True)
 class RunIdentity:
-    """The run, and the district and night that it writes.
-
-    Attributes:
-        started_at: when the run began; a run that began before the published one may not replace it.
-        landed_run_id: the run whose landed rows the snapshot was made from.
-    """
+    """The run, and the district and night that it writes."""
 
     district_id: str
     night: date
     run_id: str
     started_at: datetime
+    """A run that began before the published one may not replace it."""
     landed_run_id: str | None = None
+    """The run whose landed rows the snapshot was made from."""
 
 
 @dataclass(frozen=True)
 class Counts:
-    """The counts of a snapshot, and how it differs from what was published before.
-
-    `added`, `changed` and `removed` are counted against what was published before the attempt. For the first
-    attempt of a night, that is the night before.
-    """
+    """The counts of a snapshot. Changes are counted against what was published before the attempt."""
 
     students: int
     enrolled: int
@@ -133,7 +123,7 @@ class Snapshot:
 
     @property
     def became(self) -> str:
-        """What became of it."""
+        """The state, as for the record of a dry run."""
         return self.state
 
     @property
@@ -188,13 +178,6 @@ def find_all(
     return [one for one in found if one is not None]
 
 
-def find_first(
-    connection: sa.Connection, *where: sa.ColumnElement[bool], order: Sequence[Any] = _NEWEST
-) -> Snapshot | None:
-    """The first of the snapshots that meet this condition."""
-    return next(iter(find_all(connection, *where, order=order, limit=1)), None)
-
-
 def of_district(district_id: str, *states: str) -> sa.ColumnElement[bool]:
     """The condition for a district's snapshots in these states."""
     return (snapshots.c.district_id == district_id) & snapshots.c.state.in_(states)
@@ -203,19 +186,10 @@ def of_district(district_id: str, *states: str) -> sa.ColumnElement[bool]:
 def find_current(connection: sa.Connection, district_id: str) -> Snapshot | None:
     """The snapshot that the current views show; None before the first."""
     columns = _COLUMNS | {"content_hash": current_snapshots.c.content_hash}
-    query = (
-        sa.select(*columns.values())
-        .join(current_snapshots, snapshots.c.snapshot_id == current_snapshots.c.snapshot_id)
-        .where(current_snapshots.c.district_id == district_id)
-    )
+    this = snapshots.c.snapshot_id == current_snapshots.c.snapshot_id
+    query = sa.select(*columns.values()).where(this, current_snapshots.c.district_id == district_id)
     row = connection.execute(query).mappings().one_or_none()
     return None if row is None else labeled_snapshot(row)
-
-
-def find_held_newest(connection: sa.Connection, district_id: str) -> Snapshot | None:
-    """The latest snapshot that is still held."""
-    order = (snapshots.c.started_at.desc(), snapshots.c.snapshot_id.desc())
-    return find_first(connection, of_district(district_id, "held"), order=order)
 
 
 def compared_with(connection: sa.Connection, current: Snapshot | None, night: date) -> list[Snapshot]:
@@ -245,11 +219,12 @@ def _was_released(connection: sa.Connection, current: Snapshot) -> bool:
     return bool(connection.scalar(sa.select(query)))
 
 
-def erased_since(district_id: str, moment: datetime) -> sa.ColumnElement[bool]:
-    """Whether the district was erased after this moment, or is erased and not registered again."""
-    erasure = sa.exists().where(erasures.c.district_id == district_id)
-    registration = sa.exists().where(districts.c.district_id == district_id)
-    return erasure.where(erasures.c.erased_at > moment) | (erasure & ~registration)
+def was_erased(connection: sa.Connection, run: RunIdentity) -> bool:
+    """Whether the district was erased after this run began, or is erased and not registered again."""
+    erasure = sa.exists().where(erasures.c.district_id == run.district_id)
+    registration = sa.exists().where(districts.c.district_id == run.district_id)
+    since = erasure.where(erasures.c.erased_at > run.started_at)
+    return bool(connection.scalar(sa.select(since | (erasure & ~registration))))
 
 
 # -- reading, in a transaction of its own --
@@ -257,28 +232,24 @@ def erased_since(district_id: str, moment: datetime) -> sa.ColumnElement[bool]:
 
 def find_attempt(engine: sa.Engine, run_id: str) -> Snapshot | None:
     """The result of one run. None if it has no result yet."""
-    return next(iter(_look_up(engine, snapshots.c.run_id == run_id, limit=1)), None)
+    return _first(engine, snapshots.c.run_id == run_id)
 
 
 def last_attempts(engine: sa.Engine, district_id: str | None = None, limit: int = 100) -> list[Snapshot]:
     """The latest attempts of one district or of all, newest first."""
     whose = sa.true() if district_id is None else snapshots.c.district_id == district_id
-    return _look_up(engine, whose, limit=limit)
+    return _look_up(engine, whose, (snapshots.c.snapshot_id.desc(),), limit)
 
 
 def last_published(engine: sa.Engine, district_id: str, on: date | None = None) -> Snapshot | None:
     """A district's last published snapshot, optionally up to a date."""
-    published = of_district(district_id, "published")
-    if on is not None:
-        published &= snapshots.c.snapshot_date <= on
-    return next(iter(_look_up(engine, published, order=_NEWEST, limit=1)), None)
+    return _first(engine, of_district(district_id, "published") & _up_to(on))
 
 
 def first_published_night(engine: sa.Engine, district_id: str) -> date | None:
     """The district's first published night."""
-    order = (snapshots.c.snapshot_date,)
-    first = _look_up(engine, of_district(district_id, "published"), order=order, limit=1)
-    return first[0].snapshot_date if first else None
+    first = _first(engine, of_district(district_id, "published"), (snapshots.c.snapshot_date,))
+    return first and first.snapshot_date
 
 
 def unpublished_since(engine: sa.Engine, snapshot: Snapshot, up_to: date | None = None) -> Snapshot | None:
@@ -286,17 +257,22 @@ def unpublished_since(engine: sa.Engine, snapshot: Snapshot, up_to: date | None 
     later = sa.tuple_(snapshots.c.snapshot_date, snapshots.c.snapshot_id) > sa.tuple_(
         sa.literal(snapshot.snapshot_date), sa.literal(snapshot.snapshot_id)
     )
-    where = of_district(snapshot.district_id, "held", "failed") & later
-    if up_to is not None:
-        where &= snapshots.c.snapshot_date <= up_to
-    return next(iter(_look_up(engine, where, limit=1)), None)
+    where = of_district(snapshot.district_id, "held", "failed") & later & _up_to(up_to)
+    return _first(engine, where, (snapshots.c.snapshot_id.desc(),))
+
+
+def _up_to(night: date | None) -> sa.ColumnElement[bool]:
+    return sa.true() if night is None else snapshots.c.snapshot_date <= night
+
+
+def _first(
+    engine: sa.Engine, where: sa.ColumnElement[bool], order: Sequence[Any] = _NEWEST
+) -> Snapshot | None:
+    return next(iter(_look_up(engine, where, order, 1)), None)
 
 
 def _look_up(
-    engine: sa.Engine,
-    where: sa.ColumnElement[bool],
-    order: Sequence[Any] = (snapshots.c.snapshot_id.desc(),),
-    limit: int | None = None,
+    engine: sa.Engine, where: sa.ColumnElement[bool], order: Sequence[Any], limit: int
 ) -> list[Snapshot]:
     with as_operator(engine, "looking up snapshots") as connection:
         return find_all(connection, where, order=order, limit=limit)
@@ -308,15 +284,13 @@ def _look_up(
 def record_failure(engine: sa.Engine, run: RunIdentity, error: PipelineError) -> None:
     """Record that this run failed, why and what to do, unless it published before it failed."""
     row = {
-        "snapshot_date": run.night,
-        "started_at": run.started_at,
         "state": "failed",
         "held_reason": error.reason[:_REASON_LIMIT],
         "kind": error.kind.value,
         "next_step": error.next_step_of_night,
     }
     with as_writer(engine, run.district_id, "recording the failure") as connection:
-        if not connection.scalar(sa.select(erased_since(run.district_id, run.started_at))):
+        if not was_erased(connection, run):
             _record(connection, run, row, over=("failed",))
 
 
@@ -336,7 +310,7 @@ def record_published(connection: sa.Connection, run: RunIdentity, facts: dict[st
     )
     nothing_wrong = dict.fromkeys(("held_reason", "kind", "next_step", "compared_with"))
     published = nothing_wrong | {"state": "published", "published_at": sa.func.now()}
-    snapshot_id = _record(connection, run, _counted(run, facts) | published)
+    snapshot_id = _record(connection, run, facts | published)
     mark = {"snapshot_date": run.night, "snapshot_id": snapshot_id, "content_hash": facts["content_hash"]}
     connection.execute(
         insert(current_snapshots)
@@ -347,29 +321,15 @@ def record_published(connection: sa.Connection, run: RunIdentity, facts: dict[st
 
 
 def record_held(
-    connection: sa.Connection,
-    run: RunIdentity,
-    facts: dict[str, Any],
-    *,
-    reason: str,
-    kind: str,
-    next_step: str,
-    against: Snapshot,
+    connection: sa.Connection, run: RunIdentity, facts: dict[str, Any], against: Snapshot
 ) -> None:
-    """Record the held snapshot, with the counts that publishing would have produced.
+    """Record the held snapshot, why, and the counts that publishing would have produced.
 
     Raises:
         WarehouseError: this run has already published the night, and has read other rows since.
     """
-    row = _counted(run, facts) | {
-        "state": "held",
-        "held_reason": reason,
-        "kind": kind,
-        "next_step": next_step,
-        "compared_with": against.snapshot_id,
-        "published_at": None,
-    }
-    if _record(connection, run, row, over=("failed", "held")) is None:
+    held = {"state": "held", "compared_with": against.snapshot_id, "published_at": None}
+    if _record(connection, run, facts | held, over=("failed", "held")) is None:
         raise WarehouseError(
             "this run has published the night already and has read very different rows since; what it "
             "published stays",
@@ -378,52 +338,46 @@ def record_held(
 
 
 def record_hidden(connection: sa.Connection, snapshot: Snapshot, students: int, rows: int) -> None:
-    """Count hidden contacts as a change of the published snapshot. Compare the next one in full."""
+    """Count hidden contacts, if any, as a change of the published snapshot. Compare the next one in full."""
+    if not rows:
+        return
     # `changed` stays the same if these students already count, so the note must mention them.
     note = f"contacts were hidden after publication in {counted(rows, 'row')}"
     changed = sa.func.coalesce(snapshots.c.changed, 0) + students
     notes = sa.func.array_append(snapshots.c.notes, note)
-    record_replayed(connection, snapshot, {"changed": changed, "notes": notes})
+    update_facts(connection, snapshot, {"changed": changed, "notes": notes})
     mark_content(connection, snapshot.district_id, OTHER_CONTENT)
 
 
-def record_replayed(connection: sa.Connection, snapshot: Snapshot, facts: dict[str, Any]) -> None:
+def update_facts(connection: sa.Connection, snapshot: Snapshot, facts: dict[str, Any]) -> None:
     """Replace these facts in the record of a published night."""
     this = snapshots.c.snapshot_id == snapshot.snapshot_id
     whose = snapshots.c.district_id == snapshot.district_id
     connection.execute(sa.update(snapshots).where(whose, this).values(**facts))
 
 
-def forget_comparisons(connection: sa.Connection, published: Snapshot) -> None:
-    """Make held snapshots unreleasable that were compared with another content."""
-    against = snapshots.c.compared_with == published.snapshot_id
-    whose = snapshots.c.district_id == published.district_id
-    connection.execute(sa.update(snapshots).where(whose, against).values(compared_with=None))
+def forget_comparisons(connection: sa.Connection, held: sa.ColumnElement[bool]) -> None:
+    """Make these held snapshots unreleasable: what they were compared with has changed."""
+    connection.execute(sa.update(snapshots).where(held).values(compared_with=None))
 
 
 def mark_content(connection: sa.Connection, district_id: str, content_hash: bytes) -> None:
     """Record which content the current views show."""
-    connection.execute(
-        sa.update(current_snapshots)
-        .where(current_snapshots.c.district_id == district_id)
-        .values(content_hash=content_hash)
-    )
-
-
-def _counted(run: RunIdentity, facts: dict[str, Any]) -> dict[str, Any]:
-    """The row of an attempt that was counted."""
-    whose = {"snapshot_date": run.night, "started_at": run.started_at, "landed_run_id": run.landed_run_id}
-    return facts | whose
+    whose = current_snapshots.c.district_id == district_id
+    connection.execute(sa.update(current_snapshots).where(whose).values(content_hash=content_hash))
 
 
 def _record(
     connection: sa.Connection, run: RunIdentity, row: dict[str, Any], *, over: tuple[str, ...] = ()
 ) -> int | None:
     """Write the row of this run. None if its row is in a state that is not one of `over`: it stays."""
+    times = {"snapshot_date": run.night, "started_at": run.started_at, "landed_run_id": run.landed_run_id}
+    row = row | times
     statement = insert(snapshots).values(district_id=run.district_id, run_id=run.run_id, **row)
-    replaceable = snapshots.c.state.in_(over) if over else None
     statement = statement.on_conflict_do_update(
-        index_elements=["run_id", "district_id"], set_=row, where=replaceable
-    )
-    snapshot_id: int | None = connection.scalar(statement.returning(snapshots.c.snapshot_id))
+        index_elements=["run_id", "district_id"],
+        set_=row,
+        where=snapshots.c.state.in_(over) if over else None,
+    ).returning(snapshots.c.snapshot_id)
+    snapshot_id: int | None = connection.scalar(statement)
     return snapshot_id

@@ -8,51 +8,48 @@ table. Landed files are rewritten in `operations.erase_student`.
 from __future__ import annotations
 
 import secrets
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import date, datetime
-from typing import Any
 
-import psycopg2.errors
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
 
 from samegoal_pipelines.tables.history import STATUS
-from samegoal_pipelines.tables.warehouse import metadata, registrar_worklist, snapshots, student_erasures
-from samegoal_pipelines.transforms.erasure import hash_of
-from samegoal_pipelines.warehouse.engine import LOCK_ROW, LOCK_SECONDS, as_writer
-from samegoal_pipelines.warehouse.erased_students import find_erased
-from samegoal_pipelines.warehouse.errors import SnapshotInProgressError
-from samegoal_pipelines.warehouse.session import lock
-from samegoal_pipelines.warehouse.snapshots import OTHER_CONTENT, find_current, mark_content, record_replayed
-
-TABLES = tuple(
-    table for table in metadata.sorted_tables if {"district_id", "student_id"} <= {*table.c.keys()}
+from samegoal_pipelines.tables.warehouse import registrar_worklist, snapshots, student_erasures
+from samegoal_pipelines.transforms.erasure import ErasedStudents, hash_of
+from samegoal_pipelines.warehouse.engine import as_writer, lock
+from samegoal_pipelines.warehouse.erase import STUDENT_TABLES, delete_rows, whose
+from samegoal_pipelines.warehouse.snapshots import (
+    OTHER_CONTENT,
+    find_current,
+    forget_comparisons,
+    mark_content,
+    of_district,
+    update_facts,
 )
-"""Every table with rows about one student. Found by column, so that none added later is forgotten."""
 
 _marker = student_erasures.c
 
 
+def erased_students(engine: sa.Engine, district_id: str) -> ErasedStudents:
+    """The district's erased students, as hashes."""
+    with as_writer(engine, district_id, "looking up erased students") as connection:
+        return find_erased(connection, district_id)
+
+
+def find_erased(connection: sa.Connection, district_id: str) -> ErasedStudents:
+    """As `erased_students`, within a transaction."""
+    query = sa.select(_marker.key, _marker.student_hash).where(_marker.district_id == district_id)
+    rows = [(bytes(key), bytes(student)) for key, student in connection.execute(query)]
+    return ErasedStudents(rows[0][0], frozenset(student for _, student in rows)) if rows else ErasedStudents()
+
+
 def erased_on(engine: sa.Engine, district_id: str, number: str) -> datetime | None:
     """When a student with this number was erased. None if none was."""
-    newest = sa.func.max(_marker.erased_at)
     with as_writer(engine, district_id, "looking up erased students") as connection:
-        found = connection.scalar(_with_number(connection, district_id, number, newest))
-    return found if isinstance(found, datetime) else None
-
-
-def count_rows(engine: sa.Engine, district_id: str, student_ids: Collection[int]) -> dict[str, int]:
-    """The number of these students' rows in each table, without empty ones."""
-    with as_writer(engine, district_id, "counting the student's rows") as connection:
-        counts = {
-            table.name: connection.scalar(
-                sa.select(sa.func.count()).select_from(table).where(*_of(table, district_id, student_ids))
-            )
-            or 0
-            for table in TABLES
-        }
-    return {name: count for name, count in counts.items() if count}
+        query = sa.select(sa.func.max(_marker.erased_at)).where(*_numbered(connection, district_id, number))
+        return connection.scalar(query)
 
 
 def erase_rows(
@@ -82,26 +79,21 @@ def erase_rows(
             .on_conflict_do_update(index_elements=["district_id", "student_hash"], set_=marker)
         )
         _forget_in_snapshots(connection, district_id, student_id)
-        return _delete(connection, district_id, [student_id], TABLES)
+        return delete_rows(connection, district_id, [student_id], STUDENT_TABLES)
 
 
 def _forget_in_snapshots(connection: sa.Connection, district_id: str, student_id: int) -> None:
     """Uncount a student who is published now. Held snapshots can no longer be released as they were."""
     status = STATUS.table.c
     shown = sa.select(status.status).where(
-        *_of(STATUS.table, district_id, [student_id]), status.valid_to.is_(None)
+        *whose(STATUS.table, district_id, [student_id]), status.valid_to.is_(None)
     )
     now, published = find_current(connection, district_id), connection.scalar(shown)
     if now and published:
         column = published.lower().replace("-", "_")
-        counts = {name: snapshots.c[name] - 1 for name in ("students", column)}
-        record_replayed(connection, now, counts)
+        update_facts(connection, now, {name: snapshots.c[name] - 1 for name in ("students", column)})
         mark_content(connection, district_id, OTHER_CONTENT)
-    connection.execute(
-        sa.update(snapshots)
-        .where(snapshots.c.district_id == district_id, snapshots.c.state == "held")
-        .values(compared_with=None)
-    )
+    forget_comparisons(connection, of_district(district_id, "held"))
 
 
 @contextmanager
@@ -112,40 +104,23 @@ def one_at_a_time(engine: sa.Engine, district_id: str) -> Iterator[None]:
         SnapshotInProgressError: another command did not end in time.
     """
     with as_writer(engine, district_id, "erasing a student") as connection:
-        cursor = connection.connection.cursor()
-        cursor.execute(f"set local statement_timeout = '{LOCK_SECONDS}s'")
-        try:
-            cursor.execute(LOCK_ROW, (f"erase a student of {district_id}",))
-        except (psycopg2.errors.LockNotAvailable, psycopg2.errors.QueryCanceled):
-            raise SnapshotInProgressError(
-                f"another command has been erasing a student of this district for {LOCK_SECONDS} s"
-            ) from None
+        lock(connection, district_id, "erasing a student of")
         yield
 
 
 def finish(engine: sa.Engine, district_id: str, files: int) -> None:
     """Record that the landed files hold none of the district's erased students any more."""
     with as_writer(engine, district_id, "recording the erasure") as connection:
-        connection.execute(
-            sa.update(student_erasures)
-            .where(_marker.district_id == district_id, _marker.files_rewritten.is_(None))
-            .values(files_rewritten=files)
-        )
+        unfinished = _marker.files_rewritten.is_(None)
+        this = sa.update(student_erasures).where(*whose(student_erasures, district_id), unfinished)
+        connection.execute(this.values(files_rewritten=files))
 
 
 def lift(engine: sa.Engine, district_id: str, number: str) -> int:
     """Remove the markers of students with this number. Return how many."""
     with as_writer(engine, district_id, "lifting the erasure") as connection:
-        hashes = [
-            bytes(one)
-            for one in connection.scalars(_with_number(connection, district_id, number, _marker.student_hash))
-        ]
-        connection.execute(
-            sa.delete(student_erasures).where(
-                _marker.district_id == district_id, _marker.student_hash.in_(hashes)
-            )
-        )
-        return len(hashes)
+        markers = sa.delete(student_erasures).where(*_numbered(connection, district_id, number))
+        return connection.execute(markers).rowcount
 
 
 def prune_history(engine: sa.Engine, district_id: str, before: date) -> int:
@@ -159,29 +134,13 @@ def prune_history(engine: sa.Engine, district_id: str, before: date) -> int:
     with as_writer(engine, district_id, "pruning the history") as connection:
         lock(connection, district_id)
         students = list(connection.scalars(gone.group_by(status.student_id).having(last <= before)))
-        tables = [table for table in TABLES if table is not registrar_worklist]
-        _delete(connection, district_id, students, tables)
+        tables = [table for table in STUDENT_TABLES if table is not registrar_worklist]
+        delete_rows(connection, district_id, students, tables)
     return len(students)
 
 
-def _delete(
-    connection: sa.Connection, district_id: str, students: Collection[int], tables: Collection[sa.Table]
-) -> dict[str, int]:
-    counts = {
-        table.name: connection.execute(sa.delete(table).where(*_of(table, district_id, students))).rowcount
-        for table in tables
-    }
-    return {name: count for name, count in counts.items() if count}
-
-
-def _of(table: sa.Table, district_id: str, students: Collection[int]) -> tuple[sa.ColumnElement[bool], ...]:
-    return table.c.district_id == district_id, table.c.student_id.in_(students)
-
-
-def _with_number(
-    connection: sa.Connection, district_id: str, number: str, what: sa.ColumnElement[Any]
-) -> sa.Select[tuple[Any]]:
-    """Select from the markers of students with this number."""
+def _numbered(connection: sa.Connection, district_id: str, number: str) -> list[sa.ColumnElement[bool]]:
+    """The conditions for the markers of students with this number."""
     key = find_erased(connection, district_id).key
     number_hash = hash_of(key, "number", number.strip())
-    return sa.select(what).where(_marker.district_id == district_id, _marker.number_hash == number_hash)
+    return [*whose(student_erasures, district_id), _marker.number_hash == number_hash]

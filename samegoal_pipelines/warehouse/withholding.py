@@ -1,4 +1,4 @@
-"""Contacts that must stay hidden, and contacts to hide in the rows of carried-over students.
+"""Hide contacts in published rows: of carried-over students, and as soon as they are to be withheld.
 
 For all other students, `transforms` withholds contacts.
 """
@@ -7,30 +7,33 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from datetime import date
 from typing import Any
 
 import pandas as pd
 import sqlalchemy as sa
-from sqlalchemy.dialects.postgresql import ARRAY, insert
+from sqlalchemy.dialects.postgresql import ARRAY
 
 from samegoal_pipelines import phones
 from samegoal_pipelines.errors import SYNC, Kind
-from samegoal_pipelines.tables.history import PARENTS, STATUS, STUDENTS, History
+from samegoal_pipelines.tables.history import PARENTS, STUDENTS, History
 from samegoal_pipelines.tables.people import PARENT_CONTACTS
-from samegoal_pipelines.tables.warehouse import districts, student_changes
+from samegoal_pipelines.tables.warehouse import districts
 from samegoal_pipelines.transforms.withholding import Withholding
-from samegoal_pipelines.warehouse.engine import as_writer
+from samegoal_pipelines.warehouse.engine import as_writer, lock
 from samegoal_pipelines.warehouse.errors import SupersededRunError, WarehouseError
 from samegoal_pipelines.warehouse.rows import Keys
+from samegoal_pipelines.warehouse.snapshots import Snapshot, find_current, record_hidden
 
-PARENT_PHONES = tuple(column for column in PARENT_CONTACTS if column.endswith("_phone"))
+PHONES: dict[History, tuple[str, ...]] = {
+    STUDENTS: ("phone",),
+    PARENTS: tuple(column for column in PARENT_CONTACTS if column.endswith("_phone")),
+}
+CONTACTS: dict[History, tuple[str, ...]] = {STUDENTS: ("phone",), PARENTS: PARENT_CONTACTS}
 NO_CONTACTS: dict[str, Any] = dict.fromkeys(PARENT_CONTACTS)
 RESTRICTED = NO_CONTACTS | {"has_restricted_access": True}
 """The values in the row of a parent under restriction."""
-_CONTACTS: dict[History, tuple[str, ...]] = {STUDENTS: ("phone",), PARENTS: PARENT_CONTACTS}
-"""The contact columns of each table."""
 
 
 class RestrictionsForgottenError(WarehouseError):
@@ -115,12 +118,11 @@ class Hidden:
     rows: int = 0
 
     def __add__(self, other: Hidden) -> Hidden:
-        return Hidden(
-            self.students + other.students,
-            self.parents + other.parents,
-            self.phones + other.phones,
-            self.rows + other.rows,
-        )
+        return Hidden(*map(sum, zip(astuple(self), astuple(other), strict=True)))
+
+
+Found = Iterator[tuple[History, sa.RowMapping, dict[str, Any]]]
+"""Current rows and their new values, students first."""
 
 
 def hide_withheld(
@@ -143,33 +145,33 @@ def hide_withheld(
     pairs: set[tuple[int, int]] = set()
     if restricted is not None:
         pairs = set(zip(restricted["student_id"].tolist(), restricted["parent_id"].tolist(), strict=True))
-    parents_to_look_at = {parent_id for _, parent_id in pairs} | of_parents.keys()
 
-    def mine(history: History, key: str, ids: Iterable[int]) -> list[sa.RowMapping]:
+    def find(history: History, key: str, ids: Iterable[int], numbers: defaultdict[int, set[str]]) -> Found:
         table = history.table.c
         wanted = [_any_of(table[key], ids)]
         if among is not None:
             wanted.append(_any_of(table.student_id, among.tolist()))
-        return _current(connection, history, district_id, *wanted)
+        for row in _current(connection, history, district_id, *wanted):
+            if history is PARENTS and (row["student_id"], row["parent_id"]) in pairs:
+                yield history, row, RESTRICTED
+            else:  # blank what may contain a confidential number
+                texts = {column: row[column] for column in PHONES[history] if row[column]}
+                mine = numbers[row[key]]
+                yield history, row, {c: None for c, text in texts.items() if phones.may_be_one_of(text, mine)}
 
-    def parent(row: sa.RowMapping) -> dict[str, Any]:
-        if (row["student_id"], row["parent_id"]) in pairs:
-            return RESTRICTED
-        return _without(row, PARENT_PHONES, of_parents[row["parent_id"]])
+    def found() -> Found:
+        yield from find(STUDENTS, "student_id", of_students, of_students)
+        parents = {parent_id for _, parent_id in pairs} | of_parents.keys()
+        yield from find(PARENTS, "parent_id", parents, of_parents)
 
-    students = (
-        (row, _without(row, ("phone",), of_students[row["student_id"]]))
-        for row in mine(STUDENTS, "student_id", of_students)
-    )
-    parents = ((row, parent(row)) for row in mine(PARENTS, "parent_id", parents_to_look_at))
-    return _hide(connection, students, parents, district_id, night)
+    return _hide(connection, found(), district_id, night)
 
 
 def hidden_since(connection: sa.Connection, district_id: str) -> list[tuple[History, sa.RowMapping]]:
     """The current rows in which something was hidden after publication. They have no hash."""
     return [
         (history, row)
-        for history in _CONTACTS
+        for history in CONTACTS
         for row in _current(connection, history, district_id, history.table.c.row_hash == 0)
     ]
 
@@ -182,74 +184,142 @@ def hide_again(
 ) -> Hidden:
     """Blank again what `hidden_since` found, after the rows were rewritten from landed data."""
 
-    def of(wanted: History) -> Found:
-        before = {tuple(row[key] for key in wanted.key): row for history, row in hidden if history is wanted}
-        among = _any_of(wanted.table.c.student_id, {key[0] for key in before})
-        for row in _current(connection, wanted, district_id, among):
-            if (was := before.get(tuple(row[key] for key in wanted.key))) is None:
-                continue
-            if was.get("has_restricted_access"):
-                yield row, RESTRICTED
-            else:
-                yield row, {column: None for column in _CONTACTS[wanted] if was[column] is None}
+    def found() -> Found:
+        for history, columns in CONTACTS.items():
+            before = {tuple(row[key] for key in history.key): row for of, row in hidden if of is history}
+            among = _any_of(history.table.c.student_id, {key[0] for key in before})
+            for row in _current(connection, history, district_id, among):
+                was = before.get(tuple(row[key] for key in history.key))
+                if was is not None and was.get("has_restricted_access"):
+                    yield history, row, RESTRICTED
+                elif was is not None:
+                    yield history, row, {column: None for column in columns if was[column] is None}
 
-    return _hide(connection, of(STUDENTS), of(PARENTS), district_id, night)
-
-
-def hide_parents(
-    connection: sa.Connection, district_id: str, night: date, *, flagged: bool = False
-) -> Hidden:
-    """Blank the contacts of every parent, or only of parents published as restricted."""
-    wanted = [_any_given(PARENTS, PARENT_CONTACTS)]
-    if flagged:
-        wanted.append(PARENTS.table.c.has_restricted_access.is_(True))
-    found = _current(connection, PARENTS, district_id, *wanted)
-    says = RESTRICTED if flagged else NO_CONTACTS
-    return _hide(connection, iter(()), ((row, says) for row in found), district_id, night)
+    return _hide(connection, found(), district_id, night)
 
 
-def hide_every_phone(connection: sa.Connection, district_id: str, night: date) -> Hidden:
-    """Blank every phone, for a district whose confidential numbers cannot be identified."""
+def published_night(engine: sa.Engine, district_id: str) -> Snapshot | None:
+    """The district's published snapshot; None before the first.
 
-    def with_phone(history: History, columns: tuple[str, ...]) -> Found:
-        for row in _current(connection, history, district_id, _any_given(history, columns)):
-            yield row, dict.fromkeys(columns)
+    Waits for a run that is publishing, because its first snapshot may show what is to be hidden.
 
-    students, parents = with_phone(STUDENTS, ("phone",)), with_phone(PARENTS, PARENT_PHONES)
-    return _hide(connection, students, parents, district_id, night)
+    Raises:
+        SnapshotInProgressError: the run did not end in time.
+    """
+    with as_writer(engine, district_id, "looking up the published night") as connection:
+        lock(connection, district_id)
+        return find_current(connection, district_id)
 
 
-def _hide(
-    connection: sa.Connection, students: Found, parents: Found, district_id: str, night: date
-) -> Hidden:
+def hide_contacts(
+    engine: sa.Engine,
+    district_id: str,
+    published: Snapshot,
+    *,
+    restricted: bool,
+    every_contact: bool = False,
+    confidential: pd.DataFrame | None,
+    every_phone: bool,
+) -> Hidden | None:
+    """Blank contacts in the current rows, as of their night.
+
+    Args:
+        published: the snapshot that `confidential` was read for.
+        restricted: blank the contacts of parents who are published as restricted.
+        every_contact: blank the contacts of every parent.
+        confidential: blank these numbers (see `find_confidential_phones`).
+        every_phone: blank all phones.
+
+    Returns:
+        What was blanked. None if another snapshot was published meanwhile, so nothing was changed.
+
+    Raises:
+        SnapshotInProgressError: another run is publishing this district and did not end in time.
+    """
+    with as_writer(engine, district_id, "hiding published contacts") as connection:
+        lock(connection, district_id)
+        now = find_current(connection, district_id)
+        if now is None or now.snapshot_id != published.snapshot_id:
+            return None
+
+        def given(history: History, columns: Sequence[str], says: dict[str, Any], *wanted: Any) -> Found:
+            any_given = sa.or_(*(history.table.c[column].is_not(None) for column in columns))
+            for row in _current(connection, history, district_id, any_given, *wanted):
+                yield history, row, says
+
+        def blank(found: Found) -> Hidden:
+            return _hide(connection, found, district_id, now.snapshot_date)
+
+        hidden = Hidden()
+        if every_contact:
+            hidden += blank(given(PARENTS, PARENT_CONTACTS, NO_CONTACTS))
+        elif restricted:
+            flagged = PARENTS.table.c.has_restricted_access.is_(True)
+            hidden += blank(given(PARENTS, PARENT_CONTACTS, RESTRICTED, flagged))
+        if every_phone:  # of a district whose confidential numbers cannot be identified
+            for history, columns in PHONES.items():
+                hidden += blank(given(history, columns, dict.fromkeys(columns)))
+        else:
+            hidden += hide_withheld(connection, None, confidential, district_id, now.snapshot_date)
+        record_hidden(connection, now, hidden.students, hidden.rows)
+    return hidden
+
+
+def _hide(connection: sa.Connection, found: Found, district_id: str, night: date) -> Hidden:
     """Rewrite these current rows, and record which students changed.
 
     This takes effect as of `night`, like any change: the row is closed and a blanked one opened, so that the
     night can be undone. The new row has no hash, so that the next readable night compares the row itself.
     """
-    changed: defaultdict[int, list[str]] = defaultdict(list)
+    changed: defaultdict[int, dict[str, None]] = defaultdict(dict)
     restricted: set[int] = set()
     phones = rows = 0
-    for history, prefix, found in ((STUDENTS, "", students), (PARENTS, "parents.", parents)):
-        for row, says in found:
-            differing = {column: value for column, value in says.items() if row[column] != value}
-            if not differing:
-                continue
-            _rewrite(connection, history, row, differing, district_id, night)
-            rows += 1
-            emptied = [column for column, value in differing.items() if value is None]
-            if says is RESTRICTED or says is NO_CONTACTS:
-                restricted.update([row["parent_id"]] if emptied else [])
-            else:
-                phones += len(emptied)
-            new = [prefix + column for column in history.columns if column in differing]
-            changed[row["student_id"]] += [name for name in new if name not in changed[row["student_id"]]]
-    students_changed = sum(_note(connection, district_id, night, *change) for change in changed.items())
-    return Hidden(students_changed, len(restricted), phones, rows)
+    for history, row, says in found:
+        differing = {column: value for column, value in says.items() if row[column] != value}
+        if not differing:
+            continue
+        _rewrite(connection, history, row, differing, district_id, night)
+        rows += 1
+        emptied = [column for column, value in differing.items() if value is None]
+        if says is RESTRICTED or says is NO_CONTACTS:
+            restricted.update([row["parent_id"]] if emptied else [])
+        else:
+            phones += len(emptied)
+        prefix = "parents." if history is PARENTS else ""
+        names = (prefix + column for column in history.columns if column in differing)
+        changed[row["student_id"]].update(dict.fromkeys(names))
+    students = 0
+    for student_id, columns in changed.items():
+        own = any(not name.startswith("parents.") for name in columns)
+        values = {"district": district_id, "night": night, "student": student_id, "columns": list(columns)}
+        change = {"change": "demographics" if own else "parents"}
+        students += bool(connection.scalar(_NOTE, values | change))
+    return Hidden(students, len(restricted), phones, rows)
 
 
-Found = Iterator[tuple[sa.RowMapping, dict[str, Any]]]
-"""Current rows and their new values."""
+# Beside other changes of the same night. True if it is the student's first.
+_NOTE = sa.text(
+    """
+    insert into samegoal.student_changes as noted (
+        district_id, snapshot_date, student_id, student_number, change, old_status, new_status,
+        changed_columns
+    )
+    select district_id, :night, student_id, student_number, :change, status, status,
+        cast(:columns as text[])
+    from samegoal.student_status_history
+    where district_id = :district and student_id = :student and valid_to is null
+    on conflict (district_id, snapshot_date, student_id) do update set
+        change = case
+            when 'demographics' in (noted.change, excluded.change) then 'demographics' else 'parents'
+        end,
+        changed_columns = noted.changed_columns || array(
+            select name from unnest(excluded.changed_columns) as name
+            where name <> all (noted.changed_columns)
+        )
+    where noted.change in ('demographics', 'parents')
+    returning xmax = 0
+    """
+)
 
 
 def _numbers(confidential: pd.DataFrame | None, whose: str) -> defaultdict[int, set[str]]:
@@ -262,17 +332,8 @@ def _numbers(confidential: pd.DataFrame | None, whose: str) -> defaultdict[int, 
     return numbers
 
 
-def _without(row: sa.RowMapping, columns: tuple[str, ...], numbers: set[str]) -> dict[str, Any]:
-    """Blank the columns whose text may contain one of these numbers."""
-    return {column: None for column in columns if row[column] and phones.may_be_one_of(row[column], numbers)}
-
-
 def _any_of(column: sa.ColumnElement[int], ids: Iterable[int]) -> sa.ColumnElement[bool]:
     return column == sa.any_(sa.literal(list(ids), ARRAY(sa.BigInteger)))
-
-
-def _any_given(history: History, columns: tuple[str, ...]) -> sa.ColumnElement[bool]:
-    return sa.or_(*(history.table.c[column].is_not(None) for column in columns))
 
 
 def _current(
@@ -280,7 +341,7 @@ def _current(
 ) -> list[sa.RowMapping]:
     """The current rows that meet these conditions: key, contacts, restriction and `valid_from`."""
     table = history.table.c
-    names = (*history.key, *_CONTACTS[history], *(["has_restricted_access"] if history is PARENTS else []))
+    names = (*history.key, *CONTACTS[history], *(["has_restricted_access"] if history is PARENTS else []))
     query = sa.select(table.valid_from, *(table[name] for name in names)).where(
         table.district_id == district_id, table.valid_to.is_(None), *wanted
     )
@@ -316,36 +377,3 @@ def _rewrite(
     ]
     opened = sa.select(closed.c.district_id, *values, sa.literal(night), sa.literal(0))
     connection.execute(sa.insert(table).from_select(history.loaded, opened))
-
-
-def _note(
-    connection: sa.Connection, district_id: str, night: date, student_id: int, columns: list[str]
-) -> bool:
-    """Record the change beside those of the same night. Return whether it is the student's first."""
-    statuses, noted = STATUS.table.c, student_changes.c
-    this = (noted.district_id == district_id, noted.snapshot_date == night, noted.student_id == student_id)
-    before = connection.scalar(sa.select(noted.changed_columns).where(*this))
-    if before is not None:
-        columns = before + [name for name in columns if name not in before]
-    own = any(not name.startswith("parents.") for name in columns)
-    change = "demographics" if own else "parents"
-    if before is not None:
-        update = sa.update(student_changes).where(*this, noted.change.in_(["demographics", "parents"]))
-        connection.execute(update.values(change=change, changed_columns=columns))
-        return False
-    row = sa.select(
-        statuses.district_id,
-        sa.literal(night),
-        statuses.student_id,
-        statuses.student_number,
-        sa.literal(change),
-        statuses.status,
-        statuses.status,
-        sa.literal(columns, noted.changed_columns.type),
-        sa.null(),
-    ).where(
-        statuses.district_id == district_id, statuses.student_id == student_id, statuses.valid_to.is_(None)
-    )
-    names = [column.name for column in student_changes.columns]
-    connection.execute(insert(student_changes).from_select(names, row))
-    return True

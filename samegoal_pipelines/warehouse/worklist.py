@@ -1,7 +1,4 @@
-"""The stored registrar's worklist: the current one of each district, always replaced as a whole.
-
-What belongs on it is decided in `transforms.worklist`.
-"""
+"""The stored registrar's worklist: the current one of each district, always replaced as a whole."""
 
 from __future__ import annotations
 
@@ -9,18 +6,14 @@ from datetime import date
 from typing import Any
 
 import pandas as pd
-import pyarrow as pa
 import sqlalchemy as sa
-from psycopg2.sql import SQL, Identifier
 
 from samegoal_pipelines.errors import SYNC, Kind
 from samegoal_pipelines.tables.warehouse import current_snapshots, registrar_worklist, snapshots
 from samegoal_pipelines.tables.worklist import REGISTRAR_WORKLIST
-from samegoal_pipelines.warehouse.bulk_copy import load
-from samegoal_pipelines.warehouse.engine import as_operator, as_writer
+from samegoal_pipelines.warehouse.engine import as_operator, as_writer, lock
 from samegoal_pipelines.warehouse.errors import UnfitSnapshotError, WarehouseError
 from samegoal_pipelines.warehouse.rows import typed
-from samegoal_pipelines.warehouse.session import lock
 
 
 class NotTheNewestError(WarehouseError):
@@ -58,11 +51,12 @@ def publish_worklist(
     snapshot, so nothing is written.
 
     Args:
+        worklist: the rows (`tables.worklist.REGISTRAR_WORKLIST`), in their order.
         held_by: the run that holds the snapshot. None: it is published.
 
     Raises:
         NotTheNewestError: the list belongs to an older snapshot.
-        UnfitSnapshotError: as `replace_worklist` does.
+        UnfitSnapshotError: columns or types do not fit. The message contains no value.
         SnapshotInProgressError: another run is publishing the district and did not end in time.
     """
     with as_writer(engine, district_id, "writing the registrar's worklist") as connection:
@@ -98,41 +92,18 @@ def _is_newest(district_id: str, night: date, held_by: str | None) -> sa.Select[
 def replace_worklist(
     connection: sa.Connection, worklist: pd.DataFrame, *, district_id: str, snapshot_date: date
 ) -> None:
-    """Replace the district's list by this one, in its order.
-
-    Args:
-        connection: a transaction as the district's writer (`as_writer`), which the caller commits.
-        worklist: student_id, student_number, building, building_reporting_id, problem, enrollment_id, detail
-            and fix; one row per problem, student and enrollment.
+    """Replace the district's list within a transaction of its writer.
 
     Raises:
-        UnfitSnapshotError: columns or types do not fit. The message contains no value.
+        UnfitSnapshotError: as `publish_worklist` does.
     """
-    rows = _rows(worklist, district_id, snapshot_date)
-    columns = SQL(", ").join(map(Identifier, rows.column_names))
-    cursor: Any = connection.connection.cursor()
-    cursor.execute("delete from samegoal.registrar_worklist where district_id = %s", (district_id,))
-    if rows.num_rows:  # COPY cannot write to a table under row-level security
-        cursor.execute(
-            "create temporary table new_worklist (like samegoal.registrar_worklist) on commit drop"
-        )
-        load(cursor, Identifier("new_worklist"), rows)
-        cursor.execute(
-            SQL("insert into samegoal.registrar_worklist ({0}) select {0} from new_worklist").format(columns)
-        )
-        cursor.execute("drop table new_worklist")
-
-
-def _rows(worklist: pd.DataFrame, district_id: str, night: date) -> pa.Table:
     names = REGISTRAR_WORKLIST.names
     if set(worklist.columns) != set(names):
         raise UnfitSnapshotError(f"registrar_worklist: the columns must be {', '.join(names)}")
-    rows = typed(worklist, REGISTRAR_WORKLIST)
-    whose = {"district_id": district_id, "snapshot_date": pa.scalar(night)}
-    return pa.table(
-        {
-            **{name: pa.repeat(value, rows.num_rows) for name, value in whose.items()},
-            **dict(zip(names, rows.columns, strict=True)),
-            "line": pa.array(range(1, rows.num_rows + 1), pa.int32()),
-        }
-    )
+    rows = typed(worklist, REGISTRAR_WORKLIST).to_pylist()
+    of_district = registrar_worklist.c.district_id == district_id
+    connection.execute(sa.delete(registrar_worklist).where(of_district))
+    if rows:
+        whose = {"district_id": district_id, "snapshot_date": snapshot_date}
+        lines = [whose | row | {"line": line} for line, row in enumerate(rows, 1)]
+        connection.execute(sa.insert(registrar_worklist), lines)

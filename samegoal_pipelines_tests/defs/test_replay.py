@@ -23,7 +23,7 @@ from samegoal_pipelines.operations.runs import execute, run_error
 from samegoal_pipelines.sandbox import Sandbox, SandboxDistrict
 from samegoal_pipelines.transforms.snapshot import compute_night
 from samegoal_pipelines.transforms.withholding import Withholding
-from samegoal_pipelines.warehouse import session
+from samegoal_pipelines.warehouse import engine as warehouse_engine
 from samegoal_pipelines.warehouse.engine import as_writer
 from samegoal_pipelines.warehouse.replay import find_nights
 from samegoal_pipelines_tests.landing.forging import replace_file
@@ -371,12 +371,12 @@ def test_a_rubbish_date_is_one_line(deployment, first):
 def test_a_replay_reads_the_landing_while_the_district_is_not_locked(two_nights, monkeypatch):
     """Reading object storage may take minutes; nobody waits for that."""
     landing, warehouse = two_nights.deployment.landing, two_nights.deployment.warehouse
-    monkeypatch.setattr(session, "LOCK_SECONDS", 1)
+    monkeypatch.setattr(warehouse_engine, "LOCK_SECONDS", 1)
     read, looked = landing.read, []
 
     def lock_and_read(asset: str, **named: Any) -> Any:
         with as_writer(warehouse, "grand-bend", "looking whether it is locked") as connection:
-            session.lock(connection, "grand-bend")
+            warehouse_engine.lock(connection, "grand-bend")
         looked.append(asset)
         return read(asset, **named)
 

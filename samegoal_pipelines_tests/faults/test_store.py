@@ -8,7 +8,7 @@ import psycopg2
 import pytest
 from fsspec.implementations.local import LocalFileSystem
 
-from samegoal_pipelines.warehouse import session
+from samegoal_pipelines.warehouse import engine as warehouse_engine
 from samegoal_pipelines.warehouse import session as publishing
 from samegoal_pipelines.warehouse.engine import as_writer
 from samegoal_pipelines_tests.faults.fixtures import OURS
@@ -69,9 +69,9 @@ def test_a_constraint_that_is_broken_is_not_quoted(published, changed, fails):
 
 
 def test_another_run_that_does_not_end_is_waited_for_and_then_named(published, changed, fails, monkeypatch):
-    monkeypatch.setattr(session, "LOCK_SECONDS", 1)
+    monkeypatch.setattr(warehouse_engine, "LOCK_SECONDS", 1)
     with as_writer(published.pipeline.deployment.warehouse, OURS, "publishing") as other:
-        session.lock(other, OURS)
+        warehouse_engine.lock(other, OURS)
         fails(
             "another run has been publishing this district for 1 s",
             "wait until the other run is done",
@@ -80,7 +80,7 @@ def test_another_run_that_does_not_end_is_waited_for_and_then_named(published, c
 
 
 def test_a_table_that_somebody_has_locked_is_waited_for_and_then_said(published, changed, fails, monkeypatch):
-    monkeypatch.setattr(session, "LOCK_SECONDS", 1)
+    monkeypatch.setattr(warehouse_engine, "LOCK_SECONDS", 1)
     with psycopg2.connect(published.environment["SAMEGOAL_DATABASE_URL"]) as other:
         other.cursor().execute("lock table samegoal.student_changes in share mode")
         fails(f"{PUBLISHING}Postgres gave up waiting for a lock (SQLSTATE 55P03)", step="")

@@ -12,8 +12,8 @@ import sqlalchemy as sa
 
 from samegoal_pipelines.tables.vocabulary import DEPARTURES
 from samegoal_pipelines.warehouse import engine as warehouse_engine
-from samegoal_pipelines.warehouse.hiding import hide_contacts, published_night
 from samegoal_pipelines.warehouse.roles import Role, role_url
+from samegoal_pipelines.warehouse.withholding import hide_contacts, published_night
 from samegoal_pipelines_tests.warehouse.factories import NIGHT, absences, publish_night, snapshot, student
 
 PAGE = (Path(__file__).parents[2] / "docs" / "consumers.md").read_text(encoding="utf-8")

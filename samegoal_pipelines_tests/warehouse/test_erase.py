@@ -9,7 +9,8 @@ import pytest
 import sqlalchemy as sa
 
 from samegoal_pipelines.tables.warehouse import metadata
-from samegoal_pipelines.warehouse import erase, session
+from samegoal_pipelines.warehouse import engine as warehouse_engine
+from samegoal_pipelines.warehouse import erase
 from samegoal_pipelines.warehouse.engine import as_writer
 from samegoal_pipelines.warehouse.errors import DistrictErasedError, SnapshotInProgressError
 from samegoal_pipelines.warehouse.snapshots import last_attempts
@@ -121,15 +122,15 @@ def test_a_run_that_began_before_cannot_bring_a_row_back(filled):
 def test_erasing_waits_for_whoever_publishes_and_gives_up_in_plain_words(filled, monkeypatch):
     before = everything(filled, OURS)
     with as_writer(filled, OURS, "publishing") as publishing:
-        session.lock(publishing, OURS)
-        monkeypatch.setattr(session, "LOCK_SECONDS", 1)
+        warehouse_engine.lock(publishing, OURS)
+        monkeypatch.setattr(warehouse_engine, "LOCK_SECONDS", 1)
         with pytest.raises(SnapshotInProgressError, match="wait until the other run is done"):
             erase.erase_rows(filled, OURS, "Pat")
     assert everything(filled, OURS) == before
 
     monkeypatch.undo()
     with as_writer(filled, OURS, "publishing") as publishing:
-        session.lock(publishing, OURS)
+        warehouse_engine.lock(publishing, OURS)
         erasing = threading.Thread(target=erase.erase_rows, args=(filled, OURS, "Pat"))
         erasing.start()
         wait_until_a_session_waits_for_a_lock(filled)

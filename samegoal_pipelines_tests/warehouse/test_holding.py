@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 import sqlalchemy as sa
 
-from samegoal_pipelines.warehouse import session
+from samegoal_pipelines.warehouse import engine as warehouse_engine
 from samegoal_pipelines.warehouse.engine import as_writer
 from samegoal_pipelines.warehouse.session import Held
 from samegoal_pipelines.warehouse.snapshots import Counts, Snapshot, find_attempt
@@ -195,12 +195,12 @@ def test_what_a_hold_hides_is_a_change_of_the_published_night_and_comes_back_onl
 
 def test_what_is_held_is_stored_while_the_district_is_not_locked(warehouse, monkeypatch):
     """Reading and writing landed files may take minutes; nobody waits for that."""
-    monkeypatch.setattr(session, "LOCK_SECONDS", 1)
+    monkeypatch.setattr(warehouse_engine, "LOCK_SECONDS", 1)
     calls: list[str] = []
 
     def lock_it(what: str) -> None:
         with as_writer(warehouse, "grand-bend", "looking whether it is locked") as connection:
-            session.lock(connection, "grand-bend")
+            warehouse_engine.lock(connection, "grand-bend")
         calls.append(what)
 
     def emptied(_: Snapshot) -> dict[str, int]:

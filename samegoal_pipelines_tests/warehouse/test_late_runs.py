@@ -7,7 +7,8 @@ from datetime import timedelta
 import pytest
 import sqlalchemy as sa
 
-from samegoal_pipelines.warehouse import diff, session
+from samegoal_pipelines.warehouse import diff
+from samegoal_pipelines.warehouse import engine as warehouse_engine
 from samegoal_pipelines.warehouse.engine import as_writer, take_role
 from samegoal_pipelines.warehouse.errors import (
     DistrictErasedError,
@@ -80,7 +81,7 @@ def test_a_second_writer_waits_and_then_says_so(warehouse, monkeypatch):
         first.start()
         assert entered.wait(120)
     with monkeypatch.context() as impatient:
-        impatient.setattr(session, "LOCK_SECONDS", 1)
+        impatient.setattr(warehouse_engine, "LOCK_SECONDS", 1)
         with pytest.raises(
             SnapshotInProgressError, match="another run has been publishing this district for 1 s"
         ):
@@ -96,11 +97,11 @@ def test_the_lock_is_let_go_with_the_transaction_or_the_connection_and_limits_no
     for _ in range(2):  # the first time of this district, and when its row is there
         with as_writer(warehouse, "grand-bend", "publishing") as holding:
             unlimited = holding.scalar(sa.text("show statement_timeout"))
-            session.lock(holding, "grand-bend")
-            session.lock(holding, "grand-bend")  # it has it already
+            warehouse_engine.lock(holding, "grand-bend")
+            warehouse_engine.lock(holding, "grand-bend")  # it has it already
             assert holding.scalar(sa.text("show statement_timeout")) == unlimited
             with monkeypatch.context() as impatient, ThreadPoolExecutor(3) as threads:
-                impatient.setattr(session, "LOCK_SECONDS", 1)
+                impatient.setattr(warehouse_engine, "LOCK_SECONDS", 1)
                 waiting = [threads.submit(publish_night, warehouse, 0, snapshot(BEN)) for _ in range(3)]
                 for one in waiting:
                     with pytest.raises(SnapshotInProgressError):
@@ -108,7 +109,7 @@ def test_the_lock_is_let_go_with_the_transaction_or_the_connection_and_limits_no
 
     with warehouse.connect() as lost:
         take_role(lost, Role.WRITER, "grand-bend")
-        session.lock(lost, "grand-bend")
+        warehouse_engine.lock(lost, "grand-bend")
         process = lost.scalar(sa.text("select pg_backend_pid()"))
         publish_night(warehouse, 0, snapshot(BEN), district_id="riverside")
         with warehouse.connect() as killing:
@@ -120,7 +121,7 @@ def test_the_lock_is_let_go_with_the_transaction_or_the_connection_and_limits_no
 
 def test_a_reader_holds_up_no_publication(warehouse, monkeypatch):
     """Advisory locks are anybody's, who may log in; the row that a publication locks is not."""
-    monkeypatch.setattr(session, "LOCK_SECONDS", 1)
+    monkeypatch.setattr(warehouse_engine, "LOCK_SECONDS", 1)
     publish_night(warehouse, 0, snapshot(ANA))
     reader = login(warehouse, Role.READER)
     with reader.connect() as reading:

@@ -16,8 +16,7 @@ from samegoal_pipelines.tables.limits import Limits
 from samegoal_pipelines.tables.sql import SCHEMA
 from samegoal_pipelines.transforms.columns import frame_of
 from samegoal_pipelines.transforms.snapshot import SnapshotPayload
-from samegoal_pipelines.warehouse import engine as engine_module
-from samegoal_pipelines.warehouse import session
+from samegoal_pipelines.warehouse import engine as warehouse_engine
 from samegoal_pipelines.warehouse.errors import (
     NothingToReplayError,
     ReleaseTooLateError,
@@ -341,7 +340,7 @@ def replay_and_hang(url: str, reached: Any) -> None:
             time.sleep(600)
         return NEW[night]
 
-    replay_from(engine_module.connect(url), 0, recompute, within=True)
+    replay_from(warehouse_engine.connect(url), 0, recompute, within=True)
 
 
 def test_a_replay_that_is_killed_leaves_everything_as_it_was(three_nights):
@@ -400,7 +399,7 @@ def test_a_replay_waits_for_who_publishes_and_then_says_so(three_nights, monkeyp
     first = threading.Thread(target=replay_from, args=(three_nights, 0, hang), kwargs={"within": True})
     first.start()
     assert entered.wait(120)
-    monkeypatch.setattr(session, "LOCK_SECONDS", 1)
+    monkeypatch.setattr(warehouse_engine, "LOCK_SECONDS", 1)
     with pytest.raises(
         SnapshotInProgressError, match="another run has been publishing this district for 1 s"
     ):

@@ -9,11 +9,11 @@ import pytest
 import sqlalchemy as sa
 
 from samegoal_pipelines.transforms.columns import frame_of
-from samegoal_pipelines.warehouse import session
+from samegoal_pipelines.warehouse import engine as warehouse_engine
 from samegoal_pipelines.warehouse.engine import as_writer
 from samegoal_pipelines.warehouse.errors import SnapshotInProgressError
-from samegoal_pipelines.warehouse.hiding import published_night
 from samegoal_pipelines.warehouse.session import Published
+from samegoal_pipelines.warehouse.withholding import published_night
 from samegoal_pipelines_tests.warehouse.factories import (
     NIGHT,
     STARTED,
@@ -188,8 +188,8 @@ def test_a_student_who_can_be_read_again_has_the_public_number_back(phones):
 def test_hiding_waits_for_a_first_publication_that_is_being_written(warehouse, monkeypatch):
     """Nothing is published yet, but what the other run is writing shows contacts."""
     with as_writer(warehouse, "grand-bend", "publishing") as connection:
-        session.lock(connection, "grand-bend")
-        monkeypatch.setattr(session, "LOCK_SECONDS", 1)
+        warehouse_engine.lock(connection, "grand-bend")
+        monkeypatch.setattr(warehouse_engine, "LOCK_SECONDS", 1)
         with pytest.raises(SnapshotInProgressError):
             published_night(warehouse, "grand-bend")
     assert published_night(warehouse, "grand-bend") is None

@@ -25,14 +25,10 @@ class NotTheNewestError(WarehouseError):
 
 
 def read_worklist(engine: sa.Engine, district_id: str) -> list[dict[str, Any]]:
-    """The district's current list, by building, problem and student number."""
+    """The district's current list in its order: by school, problem and student."""
     listed = registrar_worklist.c
     columns = [listed[column.name] for column in REGISTRAR_WORKLIST.columns]
-    query = (
-        sa.select(*columns)
-        .where(listed.district_id == district_id)
-        .order_by(listed.building, listed.problem, listed.student_number, listed.enrollment_id)
-    )
+    query = sa.select(*columns).where(listed.district_id == district_id).order_by(listed.line)
     with as_operator(engine, "reading the registrar's worklist") as connection:
         return [dict(row) for row in connection.execute(query).mappings()]
 

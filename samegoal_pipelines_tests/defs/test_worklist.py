@@ -16,7 +16,7 @@ from samegoal_pipelines.settings import Settings
 from samegoal_pipelines.tables.worklist import FIX, NEVER_CLOSED, QUARANTINE_PROBLEMS, THE_PAST_MOVED, TIE
 from samegoal_pipelines_tests.mass_changes import change
 from samegoal_pipelines_tests.pipeline import TODAY
-from samegoal_pipelines_tests.warehouse.worklist_factories import read_worklist
+from samegoal_pipelines_tests.warehouse.factories import read_worklist
 
 TOMORROW = TODAY + timedelta(days=1)
 PROBLEMATIC = [

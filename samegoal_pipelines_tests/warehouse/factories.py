@@ -1,7 +1,7 @@
 """Small snapshots for the warehouse's tests: a few literal students, made into the frames of `publish`."""
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
@@ -13,20 +13,18 @@ import sqlalchemy as sa
 from samegoal_pipelines.errors import PipelineError
 from samegoal_pipelines.tables.history import PARENTS, STATUS, STUDENTS, History
 from samegoal_pipelines.tables.limits import Limits
-from samegoal_pipelines.tables.warehouse import metadata
+from samegoal_pipelines.tables.warehouse import metadata, registrar_worklist
 from samegoal_pipelines.transforms.snapshot import SnapshotPayload, SnapshotTables
 from samegoal_pipelines.transforms.withholding import Withholding
-from samegoal_pipelines.warehouse import snapshots
 from samegoal_pipelines.warehouse.publishing import publish_or_hold
-from samegoal_pipelines.warehouse.release import release as release_content
+from samegoal_pipelines.warehouse.release import find_held, release
 from samegoal_pipelines.warehouse.rows import content_of
 from samegoal_pipelines.warehouse.session import Held, Published, session
-from samegoal_pipelines.warehouse.snapshots import RunIdentity, Snapshot
+from samegoal_pipelines.warehouse.snapshots import RunIdentity, Snapshot, record_failure
 
 NIGHT = date(2026, 9, 1)
 STARTED = datetime(2026, 9, 1, 6, tzinfo=UTC)
 TYPES = {sa.BigInteger: pa.int64(), sa.Text: pa.string(), sa.Date: pa.date32(), sa.Boolean: pa.bool_()}
-
 
 FewStudents = SnapshotTables
 
@@ -50,6 +48,22 @@ class Gate:
             self.on_hold()
 
 
+def payload(
+    snapshot: FewStudents,
+    *,
+    restricted: pd.DataFrame | None = None,
+    confidential: pd.DataFrame | None = None,
+    absent: pd.DataFrame | None = None,
+    enrollment_rows: int | None = None,
+    quarantined: int | None = None,
+    notes: Sequence[str] = (),
+    switches: Withholding | None = None,
+) -> SnapshotPayload:
+    """What a night's assets publish."""
+    counted = enrollment_rows, quarantined
+    return SnapshotPayload(snapshot, restricted, confidential, absent, *counted, tuple(notes), switches)
+
+
 def publish(
     engine: sa.Engine,
     *,
@@ -59,77 +73,52 @@ def publish(
     run_id: str,
     started_at: datetime,
     landed_run_id: str | None = None,
-    restricted: pd.DataFrame | None = None,
-    confidential: pd.DataFrame | None = None,
-    absent: pd.DataFrame | None = None,
-    switches: Withholding | None = None,
-    notes: Sequence[str] = (),
     gate: Gate | None = None,
     on_hold: Callable[[], None] | None = None,
+    **further: Any,
 ) -> Published | Held:
     """One run's session, as the asset `published_snapshot` has it. Without a gate, nothing is held."""
     run = RunIdentity(district_id, snapshot_date, run_id, started_at, landed_run_id)
-    payload = SnapshotPayload(
-        snapshot,
-        restricted,
-        confidential,
-        absent,
-        gate.enrollment_rows if gate else None,
-        gate.quarantined if gate else None,
-        tuple(notes),
-        switches,
-    )
-    content = content_of(payload)
-    if gate is not None:
-        return publish_or_hold(engine, run, content, gate.limits, replace(gate, on_hold=on_hold))
-    with session(engine, run) as s:
-        s.stage(content, measured=False)
-        return s.publish()
+    if gate is None:
+        with session(engine, run) as s:
+            s.stage(content_of(payload(snapshot, **further)), measured=False)
+            return s.publish()
+    read = {"enrollment_rows": gate.enrollment_rows, "quarantined": gate.quarantined}
+    content = content_of(payload(snapshot, **read, **further))
+    return publish_or_hold(engine, run, content, gate.limits, replace(gate, on_hold=on_hold))
 
 
-def release(
+def release_night(
     engine: sa.Engine,
-    *,
-    district_id: str,
-    held: Snapshot,
-    snapshot: FewStudents,
-    restricted: pd.DataFrame | None = None,
-    confidential: pd.DataFrame | None = None,
-    absent: pd.DataFrame | None = None,
-    switches: Withholding | None = None,
-    run_id: str,
-    started_at: datetime,
-    released_by: str,
-    reason: str,
+    held: Snapshot | int,
+    what: FewStudents,
+    run_id: str | None = None,
+    **further: Any,
 ) -> Published:
-    """A release of what was held."""
-    payload = SnapshotPayload(
-        snapshot,
-        restricted,
-        confidential,
-        absent,
-        held.enrollment_rows,
-        held.quarantined,
-        tuple(held.notes),
-        switches,
+    """A release of what was held, or is held of so many days after the first night."""
+    if isinstance(held, int):
+        held = find_held(engine, "grand-bend", NIGHT + timedelta(days=held))
+    number, began = next_run()
+    run = RunIdentity(
+        held.district_id, held.snapshot_date, run_id or f"release-{number}", began, held.landed_run_id
     )
-    run = RunIdentity(district_id, held.snapshot_date, run_id, started_at, held.landed_run_id)
-    content = content_of(payload)
-    return release_content(engine, run, held, content, released_by=released_by, reason=reason)
+    read = {"enrollment_rows": held.enrollment_rows, "quarantined": held.quarantined, "notes": held.notes}
+    content = content_of(payload(what, **read, **further))
+    return release(engine, run, held, content, released_by="mvega", reason="the school has closed")
 
 
-def record_failure(
+def fail_night(
     engine: sa.Engine,
-    *,
-    district_id: str,
-    snapshot_date: date,
-    run_id: str,
-    started_at: datetime,
+    night: int,
     reason: str,
+    *,
+    district_id: str = "grand-bend",
+    run_id: str,
+    started_at: datetime = STARTED,
 ) -> None:
-    """A run that failed."""
-    run = RunIdentity(district_id, snapshot_date, run_id, started_at)
-    snapshots.record_failure(engine, run, PipelineError(reason))
+    """A run that failed, of so many days after the first night."""
+    run = RunIdentity(district_id, NIGHT + timedelta(days=night), run_id, started_at)
+    record_failure(engine, run, PipelineError(reason))
 
 
 def student(student_id: int, **facts: Any) -> dict[str, Any]:
@@ -166,17 +155,9 @@ def frame(history: History, rows: Any) -> pd.DataFrame:
     return pa.table(columns).to_pandas(types_mapper=pd.ArrowDtype)
 
 
-def publish_night(
-    engine: sa.Engine,
-    night: int,
-    what: FewStudents,
-    *,
-    district_id: str = "grand-bend",
-    run_id: str | None = None,
-    **further: Any,
-) -> Published:
+def publish_night(engine: sa.Engine, night: int, what: FewStudents, **further: Any) -> Published:
     """Publish as of so many days after the first night; each call is a run, begun after the last."""
-    published = try_night(engine, night, what, district_id=district_id, run_id=run_id, **further)
+    published = try_night(engine, night, what, **further)
     assert isinstance(published, Published), published.reason
     return published
 
@@ -195,17 +176,18 @@ def try_night(
     *,
     district_id: str = "grand-bend",
     run_id: str | None = None,
+    started_at: datetime | None = None,
     **further: Any,
 ) -> Published | Held:
     """The same of a snapshot that may be held or not."""
-    run_number, began = next_run()
+    number, began = next_run()
     return publish(
         engine,
         district_id=district_id,
         snapshot_date=NIGHT + timedelta(days=night),
         snapshot=what,
-        run_id=run_id or f"run-{run_number}",
-        started_at=began,
+        run_id=run_id or f"run-{number}",
+        started_at=started_at or began,
         **further,
     )
 
@@ -238,40 +220,33 @@ def gate_of(
     def status_by_time(published: Snapshot) -> pd.DataFrame | None:
         if asked is not None:
             asked.append(published)
-        if by_time is None:
-            return None
-        columns = {
-            "student_id": pa.array(by_time.keys(), pa.int64()),
-            "status": pa.array(by_time.values(), pa.string()),
-        }
-        return pa.table(columns).to_pandas(types_mapper=pd.ArrowDtype)
+        return None if by_time is None else frame_of_ids(by_time.items(), student_id=INT, status=TEXT)
 
     return Gate(Limits.of(limits), enrollment_rows, quarantined, status_by_time)
 
 
+INT, TEXT = pa.int64(), pa.string()
+
+
+def frame_of_ids(rows: Iterable[tuple[Any, ...]], **types: pa.DataType) -> pd.DataFrame:
+    columns = list(zip(*rows, strict=True)) or [()] * len(types)
+    arrays = {name: pa.array(c, kind) for (name, kind), c in zip(types.items(), columns, strict=True)}
+    return pa.table(arrays).to_pandas(types_mapper=pd.ArrowDtype)
+
+
 def absences(why: Mapping[int, str]) -> pd.DataFrame:
     """What `publish` is told of students without a row: student → why."""
-    columns = {"student_id": pa.array(why.keys(), pa.int64()), "why": pa.array(why.values(), pa.string())}
-    return pa.table(columns).to_pandas(types_mapper=pd.ArrowDtype)
+    return frame_of_ids(why.items(), student_id=INT, why=TEXT)
 
 
 def pairs(*pairs: tuple[int, int]) -> pd.DataFrame:
     """Student and parent of each pair under restriction."""
-    columns = {
-        "student_id": pa.array([student_id for student_id, _ in pairs], pa.int64()),
-        "parent_id": pa.array([parent_id for _, parent_id in pairs], pa.int64()),
-    }
-    return pa.table(columns).to_pandas(types_mapper=pd.ArrowDtype)
+    return frame_of_ids(pairs, student_id=INT, parent_id=INT)
 
 
 def phones(*numbers: tuple[int | None, int | None, str]) -> pd.DataFrame:
     """Confidential numbers: whose they are, a student or a parent, and the digits."""
-    names, types = ("student_id", "parent_id", "digits"), (pa.int64(), pa.int64(), pa.string())
-    columns = {
-        name: pa.array([number[place] for number in numbers], kind)
-        for place, (name, kind) in enumerate(zip(names, types, strict=True))
-    }
-    return pa.table(columns).to_pandas(types_mapper=pd.ArrowDtype)
+    return frame_of_ids(numbers, student_id=INT, parent_id=INT, digits=TEXT)
 
 
 def rows(engine: sa.Engine, query: str, **parameters: Any) -> list[tuple[Any, ...]]:
@@ -306,6 +281,14 @@ def everything(engine: sa.Engine) -> dict[str, list[tuple[Any, ...]]]:
 def attempts(engine: sa.Engine, *columns: str) -> list[tuple[Any, ...]]:
     """These columns of every attempted snapshot, in the order of the attempts."""
     return rows(engine, f"select {', '.join(columns)} from samegoal.snapshots order by snapshot_id")
+
+
+def read_worklist(engine: sa.Engine, district_id: str = "grand-bend") -> Sequence[sa.Row[Any]]:
+    """The rows of the district's worklist in their order."""
+    listed = registrar_worklist.c
+    query = sa.select(registrar_worklist).where(listed.district_id == district_id).order_by(listed.line)
+    with engine.connect() as connection:
+        return connection.execute(query).all()
 
 
 def wait_until_a_session_waits_for_a_lock(engine: sa.Engine) -> None:

@@ -20,9 +20,8 @@ from samegoal_pipelines.warehouse import engine as warehouse_engine
 from samegoal_pipelines.warehouse.roles import Role, role_url
 from samegoal_pipelines_tests.warehouse.factories import (
     NIGHT,
-    STARTED,
+    fail_night,
     publish_night,
-    record_failure,
     rows,
     snapshot,
     student,
@@ -70,14 +69,7 @@ def fill(warehouse: sa.Engine, home: Path) -> None:
         )
         publish_night(warehouse, 0, snapshot(ana, ben), district_id=district)
         publish_night(warehouse, 1, snapshot({**ana, "grade": "04"}), district_id=district)
-        record_failure(
-            warehouse,
-            district_id=district,
-            snapshot_date=NIGHT + timedelta(days=2),
-            run_id=f"failed in {district}",
-            started_at=STARTED,
-            reason="reading Qmlativ: maintenance",
-        )
+        fail_night(warehouse, 2, "maintenance", district_id=district, run_id=f"failed in {district}")
         with warehouse_engine.as_writer(warehouse, district, "writing the ledgers") as connection:
             for statement in _LEDGERS:
                 connection.execute(

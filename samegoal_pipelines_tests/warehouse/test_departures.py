@@ -8,8 +8,6 @@ from samegoal_pipelines.tables.vocabulary import DEPARTURES
 from samegoal_pipelines_tests.warehouse.factories import (
     NIGHT,
     absences,
-    gate_of,
-    hold_night,
     publish_night,
     rows,
     snapshot,
@@ -83,18 +81,3 @@ def test_running_a_night_again_forgets_who_departed_in_the_first_run(warehouse):
     ]
     publish_night(warehouse, 2, snapshot(*EVERYBODY[1:]))
     assert [row[:2] for row in ledger(warehouse)] == [(night(1), 1)]
-
-
-def test_a_held_night_lets_nobody_depart(warehouse):
-    publish_night(warehouse, 0, snapshot(*EVERYBODY))
-    hold_night(warehouse, 1, snapshot(), gate_of())
-    assert ledger(warehouse) == []
-
-
-def test_departures_stay_within_their_district(warehouse):
-    for district_id in ("grand-bend", "riverside"):
-        publish_night(warehouse, 0, snapshot(*EVERYBODY), district_id=district_id)
-    publish_night(warehouse, 1, snapshot(*EVERYBODY[1:]), district_id="riverside")
-    publish_night(warehouse, 1, snapshot(*EVERYBODY[:5]))
-    publish_night(warehouse, 1, snapshot(*EVERYBODY))
-    assert rows(warehouse, "select district_id, student_id from samegoal.departures") == [("riverside", 1)]

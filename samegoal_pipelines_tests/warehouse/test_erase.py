@@ -15,9 +15,8 @@ from samegoal_pipelines.warehouse.engine import as_writer
 from samegoal_pipelines.warehouse.errors import DistrictErasedError, SnapshotInProgressError
 from samegoal_pipelines.warehouse.snapshots import last_attempts
 from samegoal_pipelines_tests.warehouse.factories import (
-    NIGHT,
-    publish,
-    record_failure,
+    fail_night,
+    publish_night,
     rows,
     snapshot,
     student,
@@ -104,17 +103,8 @@ def test_a_run_that_began_before_cannot_bring_a_row_back(filled):
     started = datetime.now(UTC) - timedelta(minutes=1)
     erase.erase_rows(filled, OURS, "Pat")
     with pytest.raises(DistrictErasedError, match="erased after this run had begun"):
-        publish(
-            filled,
-            district_id=OURS,
-            snapshot_date=NIGHT + timedelta(days=9),
-            snapshot=snapshot(student(1)),
-            run_id="zombie",
-            started_at=started,
-        )
-    record_failure(
-        filled, district_id=OURS, snapshot_date=NIGHT, run_id="zombie", started_at=started, reason="late"
-    )
+        publish_night(filled, 9, snapshot(student(1)), started_at=started)
+    fail_night(filled, 0, "late", run_id="zombie", started_at=started)
     assert last_attempts(filled, OURS) == []
     assert erase.count_rows(filled, OURS) == {}
 

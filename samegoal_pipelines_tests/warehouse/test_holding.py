@@ -11,18 +11,15 @@ from samegoal_pipelines.warehouse.engine import as_writer
 from samegoal_pipelines.warehouse.session import Held
 from samegoal_pipelines.warehouse.snapshots import Counts, Snapshot, find_attempt
 from samegoal_pipelines_tests.warehouse.factories import (
-    NIGHT,
-    STARTED,
     FewStudents,
     attempts,
     everything,
+    fail_night,
     gate_of,
     hold_night,
     pairs,
     phones,
-    publish,
     publish_night,
-    record_failure,
     rows,
     snapshot,
     student,
@@ -107,14 +104,7 @@ def test_a_hold_whose_content_cannot_be_stored_leaves_nothing(warehouse):
 def test_a_failure_after_the_hold_does_not_hide_the_hold(warehouse):
     publish_night(warehouse, 0, school(30))
     held = hold_night(warehouse, 1, snapshot(), gate_of(), run_id="held")
-    record_failure(
-        warehouse,
-        district_id="grand-bend",
-        snapshot_date=NIGHT,
-        run_id="held",
-        started_at=STARTED,
-        reason="held: see above",
-    )
+    fail_night(warehouse, 0, "held: see above", run_id="held")
     assert attempts(warehouse, "state", "held_reason")[-1] == ("held", held.reason)
 
 
@@ -124,15 +114,7 @@ def test_a_run_that_is_held_on_a_second_try_does_not_unpublish_what_it_published
     with pytest.raises(
         Exception, match="this run has published the night already and has read very different"
     ):
-        publish(
-            warehouse,
-            district_id="grand-bend",
-            snapshot_date=NIGHT,
-            snapshot=snapshot(),
-            run_id="one",
-            started_at=STARTED,
-            gate=gate_of(),
-        )
+        hold_night(warehouse, 0, snapshot(), gate_of(), run_id="one")
     assert everything(warehouse) == before
     assert attempts(warehouse, "run_id", "state") == [("one", "published")]
 

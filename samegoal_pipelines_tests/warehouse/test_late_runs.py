@@ -2,7 +2,6 @@
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from datetime import timedelta
 
 import pytest
 import sqlalchemy as sa
@@ -19,12 +18,10 @@ from samegoal_pipelines.warehouse.errors import (
 from samegoal_pipelines.warehouse.roles import Role
 from samegoal_pipelines.warehouse.snapshots import last_attempts
 from samegoal_pipelines_tests.warehouse.factories import (
-    NIGHT,
     STARTED,
     everything,
-    publish,
+    fail_night,
     publish_night,
-    record_failure,
     rows,
     snapshot,
     student,
@@ -57,14 +54,7 @@ def test_a_run_that_was_overtaken_cannot_publish(warehouse):
     with pytest.raises(
         SupersededRunError, match="run second, which began later, has published the night 2026-09-01"
     ):
-        publish(
-            warehouse,
-            district_id="grand-bend",
-            snapshot_date=NIGHT,
-            snapshot=snapshot(BEN),
-            run_id="hung",
-            started_at=STARTED - timedelta(hours=1),
-        )
+        publish_night(warehouse, 0, snapshot(BEN), started_at=STARTED)
     assert published_students(warehouse) == [(1,)]
 
 
@@ -125,7 +115,7 @@ def test_a_reader_holds_up_no_publication(warehouse, monkeypatch):
     publish_night(warehouse, 0, snapshot(ANA))
     reader = login(warehouse, Role.READER)
     with reader.connect() as reading:
-        keys = sa.text("select pg_advisory_lock(hashtextextended('publish grand-bend', 0))")
+        keys = sa.text("select pg_advisory_lock(hashtextextended('publishing grand-bend', 0))")
         reading.execute(keys)
         assert is_refused(reading, "select from samegoal.locks for update")
         assert is_refused(reading, "lock table samegoal.locks in access share mode")
@@ -176,14 +166,7 @@ def test_a_run_that_outlived_the_erasure_of_its_district_leaves_nothing(warehous
             DistrictErasedError, match="erased after this run had begun, and nothing of it was"
         ):
             publish_night(warehouse, 0, snapshot(ANA))
-        record_failure(
-            warehouse,
-            district_id="grand-bend",
-            snapshot_date=NIGHT,
-            run_id="late",
-            started_at=STARTED,
-            reason="publishing: the district was erased",
-        )
+        fail_night(warehouse, 0, "publishing: the district was erased", run_id="late")
         assert everything(warehouse) == before
         assert last_attempts(warehouse) == []
 

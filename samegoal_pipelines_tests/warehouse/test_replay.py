@@ -8,13 +8,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
-import pyarrow as pa
 import pytest
 import sqlalchemy as sa
 
-from samegoal_pipelines.tables.limits import Limits
 from samegoal_pipelines.tables.sql import SCHEMA
-from samegoal_pipelines.transforms.columns import frame_of
 from samegoal_pipelines.transforms.snapshot import SnapshotPayload
 from samegoal_pipelines.warehouse import engine as warehouse_engine
 from samegoal_pipelines.warehouse.errors import (
@@ -27,16 +24,20 @@ from samegoal_pipelines.warehouse.replay import Replayed, find_nights, replay
 from samegoal_pipelines.warehouse.replay_diff import Difference, Transition
 from samegoal_pipelines.warehouse.roles import Role
 from samegoal_pipelines.warehouse.rows import Content, Contents, content_of
-from samegoal_pipelines.warehouse.session import Held
 from samegoal_pipelines.warehouse.snapshots import RunIdentity
 from samegoal_pipelines_tests.warehouse.factories import (
     NIGHT,
     STARTED,
     FewStudents,
-    Gate,
+    absences,
+    fail_night,
+    gate_of,
+    hold_night,
+    pairs,
+    payload,
+    phones,
     publish,
     publish_night,
-    record_failure,
     rows,
     snapshot,
     student,
@@ -58,21 +59,11 @@ COUNTS = "students, enrolled, pre_enrolled, graduated, inactive, carried_over, d
 def computed(
     what: FewStudents, restricted: Sequence[tuple[int, int]] = (), absent: Mapping[int, str] | None = None
 ) -> SnapshotPayload:
-    students, parents = zip(*restricted, strict=True) if restricted else ((), ())
-    absent = absent or {}
-    return SnapshotPayload(
+    return payload(
         what,
-        frame_of({"student_id": pa.array(students, pa.int64()), "parent_id": pa.array(parents, pa.int64())}),
-        frame_of(
-            {
-                "student_id": pa.array([], pa.int64()),
-                "parent_id": pa.array([], pa.int64()),
-                "digits": pa.array([], pa.string()),
-            }
-        ),
-        frame_of(
-            {"student_id": pa.array(absent.keys(), pa.int64()), "why": pa.array(absent.values(), pa.string())}
-        ),
+        restricted=pairs(*restricted),
+        confidential=phones(),
+        absent=absences(absent or {}),
         enrollment_rows=8,
         quarantined=1,
         notes=("a note",),
@@ -359,14 +350,7 @@ def test_a_replay_that_is_killed_leaves_everything_as_it_was(three_nights):
 
 def test_nights_that_were_never_published_are_skipped_and_told(three_nights):
     for night, state in ((1, "failed"), (3, "failed"), (4, "held"), (4, "failed")):
-        record_failure(
-            three_nights,
-            district_id="grand-bend",
-            snapshot_date=NIGHT + timedelta(days=night),
-            run_id=f"{night} {state}",
-            started_at=STARTED,
-            reason="no reason",
-        )
+        fail_night(three_nights, night, "no reason", run_id=f"{night} {state}")
     with three_nights.begin() as connection:
         connection.execute(sa.text("update samegoal.snapshots set state = 'held' where run_id = '4 held'"))
 
@@ -429,16 +413,8 @@ def test_a_night_that_is_published_meanwhile_stops_the_replay(three_nights):
 
 def test_what_was_held_beside_the_old_rows_cannot_be_released_after_a_replay(three_nights):
     tonight = NIGHT + timedelta(days=3)
-    published = publish(
-        three_nights,
-        district_id="grand-bend",
-        snapshot_date=tonight,
-        snapshot=snapshot(),
-        run_id="held",
-        started_at=STARTED + timedelta(days=3),
-        gate=Gate(Limits(), enrollment_rows=0, quarantined=0, status_by_time=lambda _: None),
-    )
-    assert isinstance(published, Held)
+    began = STARTED + timedelta(days=3)
+    hold_night(three_nights, 3, snapshot(), gate_of(), run_id="held", started_at=began)
     replay_from(three_nights, 0, OLD.__getitem__)
     assert find_held(three_nights, "grand-bend", tonight).run_id == "held"
     replay_from(three_nights, 0, NEW.__getitem__)

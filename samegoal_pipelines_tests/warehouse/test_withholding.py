@@ -1,14 +1,12 @@
 """What comes to be withheld on a night on which its student cannot be read."""
 
 from collections.abc import Sequence
-from datetime import date, timedelta
+from datetime import date
 from typing import Any
 
-import pyarrow as pa
 import pytest
 import sqlalchemy as sa
 
-from samegoal_pipelines.transforms.columns import frame_of
 from samegoal_pipelines.warehouse import engine as warehouse_engine
 from samegoal_pipelines.warehouse.engine import as_writer
 from samegoal_pipelines.warehouse.errors import SnapshotInProgressError
@@ -16,8 +14,8 @@ from samegoal_pipelines.warehouse.session import Published
 from samegoal_pipelines.warehouse.withholding import published_night
 from samegoal_pipelines_tests.warehouse.factories import (
     NIGHT,
-    STARTED,
-    publish,
+    pairs,
+    phones,
     publish_night,
     rows,
     snapshot,
@@ -37,24 +35,13 @@ def publish_ana_unreadable(
     night: int = 1,
 ) -> Published:
     """The second night: Ana keeps her rows, and of her parents and phones these are withheld."""
-    pairs = [pa.array(ids, pa.int64()) for ids in ([1] * len(restricted), restricted)]
-    columns = list(zip(*confidential, strict=True)) or [[]] * 3
-    phones = [
-        pa.array(values, kind)
-        for values, kind in zip(columns, (pa.int64(), pa.int64(), pa.string()), strict=True)
-    ]
-    published = publish(
+    return publish_night(
         engine,
-        district_id="grand-bend",
-        snapshot_date=NIGHT + timedelta(days=night),
-        snapshot=snapshot(BEN, carried_over=frozenset({1})),
-        restricted=frame_of(dict(zip(["student_id", "parent_id"], pairs, strict=True))),
-        confidential=frame_of(dict(zip(["student_id", "parent_id", "digits"], phones, strict=True))),
-        run_id=f"restricting {restricted} {confidential} {night}",
-        started_at=STARTED,
+        night,
+        snapshot(BEN, carried_over=frozenset({1})),
+        restricted=pairs(*((1, parent) for parent in restricted)),
+        confidential=phones(*confidential),
     )
-    assert isinstance(published, Published)
-    return published
 
 
 @pytest.fixture
@@ -111,7 +98,7 @@ PHONES += "left join samegoal.parent_demographics using (student_id) order by s.
 
 
 @pytest.fixture
-def phones(warehouse: sa.Engine) -> sa.Engine:
+def phoned(warehouse: sa.Engine) -> sa.Engine:
     """Ana and her two parents share a number; Ben has it as well and can be read."""
     pat, kim = {"home_phone": HOME, "cell_phone": CELL}, {"home_phone": HOME}
     ana = student(1, phone=HOME, parents={10: pat, 11: kim})
@@ -119,16 +106,16 @@ def phones(warehouse: sa.Engine) -> sa.Engine:
     return warehouse
 
 
-def test_a_parent_s_number_that_has_become_confidential_goes_whatever_its_form(phones):
+def test_a_parent_s_number_that_has_become_confidential_goes_whatever_its_form(phoned):
     confidential = [(None, 10, "5125550102")]
-    assert publish_ana_unreadable(phones, confidential=confidential).changed == 2  # Ben's phone is gone
-    assert rows(phones, PHONES)[:2] == [(HOME, HOME, None, 10), (HOME, HOME, None, 11)]
+    assert publish_ana_unreadable(phoned, confidential=confidential).changed == 2  # Ben's phone is gone
+    assert rows(phoned, PHONES)[:2] == [(HOME, HOME, None, 10), (HOME, HOME, None, 11)]
     assert rows(
         phones,
         "select change, changed_columns from samegoal.student_changes "
         "where student_id = 1 and snapshot_date = '2026-09-02'",
     ) == [("parents", ["parents.cell_phone"])]
-    assert publish_ana_unreadable(phones, confidential=confidential, night=2).changed == 0
+    assert publish_ana_unreadable(phoned, confidential=confidential, night=2).changed == 0
 
 
 @pytest.mark.parametrize(
@@ -141,26 +128,26 @@ def test_a_number_that_has_become_confidential_goes_however_it_was_published(war
     assert rows(warehouse, PHONES)[0] == (None, HOME, None, 10)
 
 
-def test_a_confidential_number_that_nobody_can_read_empties_all_phones_of_its_person(phones):
-    publish_ana_unreadable(phones, confidential=[(None, 10, "")])
-    assert rows(phones, PHONES)[:2] == [(HOME, None, None, 10), (HOME, HOME, None, 11)]
+def test_a_confidential_number_that_nobody_can_read_empties_all_phones_of_its_person(phoned):
+    publish_ana_unreadable(phoned, confidential=[(None, 10, "")])
+    assert rows(phoned, PHONES)[:2] == [(HOME, None, None, 10), (HOME, HOME, None, 11)]
 
 
-def test_a_number_is_confidential_for_its_own_person_only(phones):
-    publish_ana_unreadable(phones, confidential=[(None, 11, "5125550101"), (2, None, "5125550101")])
-    assert rows(phones, PHONES)[:2] == [(HOME, HOME, CELL, 10), (HOME, None, None, 11)]
-    publish_ana_unreadable(phones, confidential=[(1, None, "5125550101")], night=2)
-    assert rows(phones, PHONES)[:2] == [(None, HOME, CELL, 10), (None, None, None, 11)]
+def test_a_number_is_confidential_for_its_own_person_only(phoned):
+    publish_ana_unreadable(phoned, confidential=[(None, 11, "5125550101"), (2, None, "5125550101")])
+    assert rows(phoned, PHONES)[:2] == [(HOME, HOME, CELL, 10), (HOME, None, None, 11)]
+    publish_ana_unreadable(phoned, confidential=[(1, None, "5125550101")], night=2)
+    assert rows(phoned, PHONES)[:2] == [(None, HOME, CELL, 10), (None, None, None, 11)]
 
 
-def test_a_rerun_of_the_night_may_withhold_more_of_the_same_student(phones):
+def test_a_rerun_of_the_night_may_withhold_more_of_the_same_student(phoned):
     """Nothing of the snapshot itself differs; what the night says of the student is still one change."""
-    first = publish_ana_unreadable(phones, confidential=[(None, 10, "5125550102")])
+    first = publish_ana_unreadable(phoned, confidential=[(None, 10, "5125550102")])
     again = publish_ana_unreadable(
-        phones, 11, confidential=[(None, 10, "5125550102"), (None, 10, "5125550101"), (1, None, "5125550101")]
+        phoned, 11, confidential=[(None, 10, "5125550102"), (None, 10, "5125550101"), (1, None, "5125550101")]
     )
     assert again.changed == first.changed
-    assert rows(phones, PHONES)[:2] == [(None, None, None, 10), (None, None, None, 11)]
+    assert rows(phoned, PHONES)[:2] == [(None, None, None, 10), (None, None, None, 11)]
     assert rows(
         phones,
         "select change, changed_columns from samegoal.student_changes "
@@ -173,12 +160,12 @@ def test_a_rerun_of_the_night_may_withhold_more_of_the_same_student(phones):
     ]
 
 
-def test_a_student_who_can_be_read_again_has_the_public_number_back(phones):
-    publish_ana_unreadable(phones, confidential=[(1, None, "5125550101")])
+def test_a_student_who_can_be_read_again_has_the_public_number_back(phoned):
+    publish_ana_unreadable(phoned, confidential=[(1, None, "5125550101")])
     before = "select valid_from, valid_to, phone from samegoal.student_demographics_history "
     before += "where student_id = 1 order by 1"
-    publish_night(phones, 2, snapshot(student(1, phone=HOME), BEN))
-    assert rows(phones, before) == [
+    publish_night(phoned, 2, snapshot(student(1, phone=HOME), BEN))
+    assert rows(phoned, before) == [
         (NIGHT, date(2026, 9, 2), HOME),
         (date(2026, 9, 2), date(2026, 9, 3), None),
         (date(2026, 9, 3), None, HOME),

@@ -58,26 +58,3 @@ def test_a_student_who_is_kept_or_only_changes_has_not_departed(warehouse):
     tonight = snapshot({**EVERYBODY[0], "status": "INACTIVE"}, *EVERYBODY[2:], carried_over=frozenset({2}))
     publish_night(warehouse, 1, tonight, absent=absences({2: "rows unreadable", 1: "CECS only"}))
     assert ledger(warehouse) == []
-
-
-def test_who_returns_and_leaves_again_is_in_the_ledger_twice(warehouse):
-    for number, what in enumerate([EVERYBODY, EVERYBODY[1:], EVERYBODY, EVERYBODY[1:]]):
-        publish_night(warehouse, number, snapshot(*what), absent=absences({1: "CECS only"}))
-    assert ledger(warehouse) == [
-        (night(1), 1, "00001", "ENROLLED", "CECS only"),
-        (night(3), 1, "00001", "ENROLLED", "CECS only"),
-    ]
-
-
-def test_running_a_night_again_forgets_who_departed_in_the_first_run(warehouse):
-    publish_night(warehouse, 0, snapshot(*EVERYBODY))
-    publish_night(warehouse, 1, snapshot(*EVERYBODY[1:]))
-    publish_night(warehouse, 2, snapshot(*EVERYBODY[2:]))
-    publish_night(warehouse, 2, snapshot(*EVERYBODY[1:4]), absent=absences({5: "left the import window"}))
-    assert ledger(warehouse) == [
-        (night(1), 1, "00001", "ENROLLED", "no rows in Qmlativ"),
-        (night(2), 5, "00005", "ENROLLED", "left the import window"),
-        (night(2), 6, None, "ENROLLED", "no rows in Qmlativ"),
-    ]
-    publish_night(warehouse, 2, snapshot(*EVERYBODY[1:]))
-    assert [row[:2] for row in ledger(warehouse)] == [(night(1), 1)]

@@ -12,27 +12,23 @@ from samegoal_pipelines.warehouse.roles import Role, role_url
 from samegoal_pipelines_tests.cli.asking import run
 from samegoal_pipelines_tests.warehouse.factories import publish_night, snapshot, student
 
-RENAMED = (
-    "alter view samegoal.student_status rename column building to campus",
-    "student_status.building does not exist",
-)
-RETYPED = (
-    "alter table samegoal.departures alter column student_number type varchar(20)",
-    "departures.student_number is character varying(20), not text",
-)
-NULLABLE = (
-    "alter table samegoal.student_changes alter column change drop not null",
-    "student_changes.change may be null",
-)
-DROPPED = ("drop view samegoal.student_details", "student_details does not exist")
-REVOKED = (
-    "revoke select on samegoal.snapshots from samegoal_reader",
-    "snapshots cannot be read by samegoal_reader",
-)
-EXPOSED = (
-    "alter table samegoal.departures disable row level security",
-    "departures shows rows to a transaction that names no district",
-)
+DROPPED = "drop view samegoal.student_details"
+CHANGES = {
+    "alter view samegoal.student_status rename column building to campus": (
+        "student_status.building does not exist"
+    ),
+    "alter table samegoal.departures alter column student_number type varchar(20)": (
+        "departures.student_number is character varying(20), not text"
+    ),
+    "alter table samegoal.student_changes alter column change drop not null": (
+        "student_changes.change may be null"
+    ),
+    DROPPED: "student_details does not exist",
+    "revoke select on samegoal.snapshots from samegoal_reader": "snapshots cannot be read by samegoal_reader",
+    "alter table samegoal.departures disable row level security": (
+        "departures shows rows to a transaction that names no district"
+    ),
+}
 
 
 @pytest.fixture
@@ -70,18 +66,14 @@ def test_a_migrated_warehouse_keeps_the_contract(published, role):
     )
 
 
-@pytest.mark.parametrize(
-    ("change", "sentence"),
-    [RENAMED, RETYPED, NULLABLE, DROPPED, REVOKED, EXPOSED],
-    ids=lambda text: text[:60],
-)
-def test_what_the_reader_would_miss_is_named(published, change, sentence):
+@pytest.mark.parametrize("change", CHANGES)
+def test_what_the_reader_would_miss_is_named(published, change):
     execute(published, change)
-    assert broken_promises(published, read()) == [f"samegoal.{sentence}"]
+    assert broken_promises(published, read()) == [f"samegoal.{CHANGES[change]}"]
 
 
 def test_a_broken_contract_ends_the_command_with_1_and_says_what_to_do(published):
-    execute(published, DROPPED[0])
+    execute(published, DROPPED)
     answered = run("contract", "--check", url_of(published))
     assert answered.returncode == 1
     assert answered.stdout == "samegoal.student_details does not exist\n"

@@ -9,8 +9,12 @@ from samegoal_pipelines.warehouse import engine as warehouse_engine
 from samegoal_pipelines_tests.warehouse.factories import FewStudents, publish_night, rows, snapshot, student
 
 STUDENTS = 400
-NIGHTS = 73  # each with the changes of five
-CHANGED = 5 * 0.005
+NIGHTS = 37  # each with the changes of ten
+CHANGED = 10 * 0.005
+ADDRESS = {"street": "1234 North Main Street", "city": "Grand Bend", "state": "TX", "zip": "77001-1234"}
+SCHOOL = {"building": "Grand Bend Elementary School", "building_reporting_id": "012345101", "grade": "04"}
+CONTACT = {"phone": "(281) 555-0100", "email": "student1234@example.org", "home_language": "Spanish"}
+MOTHER = {"relationship": "Mother", "cell_phone": "(281) 555-0100", "email": "parent1234@example.org"}
 
 
 def district() -> FewStudents:
@@ -19,32 +23,12 @@ def district() -> FewStudents:
         *(
             student(
                 n,
-                building="Grand Bend Elementary School",
-                building_reporting_id="012345101",
+                **SCHOOL,
+                **CONTACT,
+                **ADDRESS,
                 first_name=f"First{n}",
                 last_name=f"Lastname{n}",
-                grade="04",
-                street=f"{n} North Main Street",
-                city="Grand Bend",
-                state="TX",
-                zip="77001-1234",
-                home_language="Spanish",
-                phone="(281) 555-0100",
-                email=f"student{n}@example.org",
-                parents={
-                    2 * n + side: {
-                        "relationship": "Mother",
-                        "rank": side,
-                        "first_name": f"First{n}",
-                        "street": f"{n} North Main Street",
-                        "city": "Grand Bend",
-                        "state": "TX",
-                        "zip": "77001-1234",
-                        "cell_phone": "(281) 555-0100",
-                        "email": f"parent{n}.{side}@example.org",
-                    }
-                    for side in (0, 1)
-                },
+                parents={2 * n + side: {**MOTHER, **ADDRESS, "first_name": f"First{n}"} for side in (0, 1)},
             )
             for n in range(STUDENTS)
         )

@@ -227,7 +227,7 @@ def plain_tables() -> Iterator[str]:
 def _copy(
     cursor: Any, table: str, frame: pd.DataFrame, columns: tuple[str, ...], constants: dict[str, Any]
 ) -> None:
-    """As `samegoal_pipelines.warehouse.bulk_copy` does it: Arrow's CSV, the fastest way in that was found."""
+    """As `samegoal_pipelines.warehouse.diff` does it: Arrow's CSV, the fastest way in that was found."""
     import io
 
     import pyarrow.csv

@@ -8,7 +8,8 @@ just loaded and would choose bad plans.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import io
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date
 from typing import Any, NamedTuple
@@ -16,13 +17,19 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.csv
 from psycopg2.sql import SQL, Composable, Composed, Identifier, Literal
 
 from samegoal_pipelines.tables.history import HISTORIES, PARENTS, STATUS, STUDENTS, History
-from samegoal_pipelines.warehouse.bulk_copy import copy_in, current_keys, identifiers
+from samegoal_pipelines.tables.sql import SCHEMA
+from samegoal_pipelines.warehouse.hashing import Hashes
 from samegoal_pipelines.warehouse.rows import Content, Keys, Rows, match
 
 _MANY = 1_000  # rows
+_CHUNK = 1 << 20
+# The bytes that binary COPY puts around one value: signature, flags, extension, field count, length, trailer.
+_BEFORE_VALUE = 11 + 4 + 4 + 2 + 4
+_AFTER_VALUE = 2
 
 
 @dataclass(frozen=True)
@@ -79,7 +86,7 @@ def stage(cursor: Any, content: Content, district_id: str, night: date) -> Stage
             history = difference.rows.history
             over = {key: values.tolist() for key, values in zip(history.key, difference.over, strict=True)}
             cursor.execute(fill(_LOAD, history))
-            copy_in(cursor, _new(history), difference.rows, difference.wanted, district_id, night)
+            _copy_in(cursor, _new(history), difference.rows, difference.wanted, district_id, night)
             cursor.execute(fill(_LOOK_UP, history), parameters | over)
             if max(len(difference.wanted), len(difference.over[0])) > _MANY:
                 cursor.execute(fill(_MEASURE, history))
@@ -104,7 +111,7 @@ def write(cursor: Any, staged: Staged, absent: pd.DataFrame | None, district_id:
         for difference in staged:
             history = difference.rows.history
             cursor.execute(fill(_LOAD, history))
-            copy_in(cursor, _new(history), difference.rows, None, district_id, night)
+            _copy_in(cursor, _new(history), difference.rows, None, district_id, night)
             cursor.execute(fill(_OPEN_ALL, history))
         cursor.execute(_ALL_ADDED, parameters)
     elif not staged.empty:
@@ -145,6 +152,57 @@ def _compare(cursor: Any, rows: Rows, carried_over: Keys, district_id: str) -> T
     return TableDifference(
         rows, wanted, gone, published=len(hashes), carried_over=int(carried_over_rows.sum())
     )
+
+
+# -- COPY: rows in as CSV, keys and hashes out as binary --
+
+
+def _copy_in(
+    cursor: Any, target: Identifier, rows: Rows, chosen: pa.Array | None, district_id: str, night: date
+) -> None:
+    """Load rows (all, or those at the chosen positions), valid from `night`, into a temporary table.
+
+    Arrow writes null as nothing and an empty text as "", and COPY reads them the same way.
+    """
+    content, hashes = rows.table, pa.array(rows.hashes)
+    if chosen is not None:
+        content, hashes = content.take(chosen), hashes.take(chosen)
+    district, first = (pa.repeat(one, len(hashes)) for one in (district_id, pa.scalar(night)))
+    names = list(rows.history.loaded)
+    loaded = pa.table([district, *content.columns, first, hashes], names=names)
+    text = io.BytesIO()
+    pyarrow.csv.write_csv(loaded, text, pyarrow.csv.WriteOptions(include_header=False))
+    text.seek(0)
+    statement = SQL("copy {} ({}) from stdin (format csv)")
+    cursor.copy_expert(statement.format(target, identifiers(names)), text, _CHUNK)
+
+
+def current_keys(cursor: Any, history: History, district_id: str) -> tuple[tuple[Keys, ...], Hashes]:
+    """The keys of a district's current rows, in order, and the rows' hashes.
+
+    Postgres concatenates them, eight big-endian bytes each, because reading many COPY rows is slow on the
+    client. One value holds up to 1 GB, which is forty million rows.
+    """
+    columns = (*history.key, "row_hash")
+    query = SQL(
+        "copy (select string_agg({packed}, '' order by {key}) from {table}"
+        " where district_id = {district} and valid_to is null) to stdout (format binary)"
+    ).format(
+        packed=SQL(" || ").join(SQL("int8send({})").format(Identifier(column)) for column in columns),
+        table=Identifier(SCHEMA, history.table.name),
+        district=Literal(district_id),
+        key=identifiers(history.key),
+    )
+    answer = io.BytesIO()
+    cursor.copy_expert(query, answer, _CHUNK)
+    found = np.frombuffer(answer.getbuffer()[_BEFORE_VALUE:-_AFTER_VALUE], dtype=">i8")
+    *keys, hashes = found.reshape(-1, len(columns)).T.astype(np.int64)
+    return tuple(keys), hashes
+
+
+def identifiers(names: Sequence[str], *table: str) -> Composed:
+    """Names of columns, of a table if one is named, with commas between them."""
+    return SQL(", ").join(Identifier(*table, name) for name in names)
 
 
 # -- the SQL --

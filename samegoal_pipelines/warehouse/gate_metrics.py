@@ -14,8 +14,7 @@ from psycopg2.sql import SQL, Composed, Identifier
 
 from samegoal_pipelines.tables.history import HISTORIES, PARENTS, STATUS, STUDENTS
 from samegoal_pipelines.transforms.gate import Measured
-from samegoal_pipelines.warehouse.bulk_copy import current_keys
-from samegoal_pipelines.warehouse.diff import Staged, fill
+from samegoal_pipelines.warehouse.diff import Staged, current_keys, fill
 from samegoal_pipelines.warehouse.hashing import Hashes
 from samegoal_pipelines.warehouse.rows import Content, Keys
 from samegoal_pipelines.warehouse.snapshots import Snapshot

@@ -16,10 +16,9 @@ from samegoal_pipelines.tables.warehouse import snapshots
 from samegoal_pipelines.warehouse import diff, replay_diff
 from samegoal_pipelines.warehouse.engine import as_writer
 from samegoal_pipelines.warehouse.errors import NothingToReplayError, SnapshotInProgressError
-from samegoal_pipelines.warehouse.history import facts_of, write_night
 from samegoal_pipelines.warehouse.replay_diff import Difference
 from samegoal_pipelines.warehouse.rows import Contents
-from samegoal_pipelines.warehouse.session import session
+from samegoal_pipelines.warehouse.session import facts_of, session
 from samegoal_pipelines.warehouse.snapshots import (
     OTHER_CONTENT,
     Counts,
@@ -120,7 +119,7 @@ def replay(
         for night, content in zip(nights, contents, strict=True):
             s.refuse_erased_students(content)
             staged = diff.stage(cursor, content, district_id, night.snapshot_date)
-            counts = write_night(connection, content, staged, district_id, night.snapshot_date)
+            counts = s.write(content, staged, night.snapshot_date)
             diff.discard(cursor)
             rewritten.append((counts, facts_of(content, counts, night.dropped_by_time)))
         hide_again(connection, hidden, district_id, last.snapshot_date)

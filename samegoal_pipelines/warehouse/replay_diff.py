@@ -11,7 +11,7 @@ from typing import Any
 from psycopg2.sql import SQL, Composable, Composed, Identifier
 
 from samegoal_pipelines.tables.history import HISTORIES, PARENTS, STATUS, STUDENTS
-from samegoal_pipelines.warehouse.bulk_copy import identifiers
+from samegoal_pipelines.warehouse.diff import identifiers
 
 _LEDGERS = {"student_changes": "changes", "departures": "departures"}
 

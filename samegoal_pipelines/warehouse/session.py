@@ -11,16 +11,21 @@ or nothing, and a killed run leaves nothing behind. A session never touches the 
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
+from datetime import date
 from typing import Any, TypeVar
 
 import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import ARRAY
 
 from samegoal_pipelines.errors import SYNC
 from samegoal_pipelines.printable import counted
+from samegoal_pipelines.tables.history import STATUS
 from samegoal_pipelines.tables.vocabulary import NO_ROWS
+from samegoal_pipelines.tables.warehouse import student_changes
 from samegoal_pipelines.transforms.gate import Measured, Verdict
 from samegoal_pipelines.warehouse import diff
 from samegoal_pipelines.warehouse.engine import as_writer, lock
@@ -30,8 +35,7 @@ from samegoal_pipelines.warehouse.errors import (
     StudentErasedError,
     SupersededRunError,
 )
-from samegoal_pipelines.warehouse.gate_metrics import Shown, measure, shown
-from samegoal_pipelines.warehouse.history import facts_of, hide, write_night
+from samegoal_pipelines.warehouse.gate_metrics import Shown, changes_between, measure, shown
 from samegoal_pipelines.warehouse.rows import Content
 from samegoal_pipelines.warehouse.snapshots import (
     Counts,
@@ -229,7 +233,7 @@ class Session:
         if staging.savepoint is None:
             now = _needed(self.now)
             dropped_by_time = now.dropped_by_time if now.snapshot_date == run.night else None
-            counts = hide(self.connection, self.preview(), content, run.district_id, run.night)
+            counts = self._hide(self.preview(), content, run.night)
         else:
             counts = self.preview()
             staging.savepoint.commit()
@@ -279,14 +283,24 @@ class Session:
             if now.snapshot_date == self.run.night:
                 return now.counts
             return replace(now.counts, added=0, changed=0, removed=0, dropped=0)
-        return write_night(
-            self.connection,
-            staging.content,
-            staging.staged,
-            self.run.district_id,
-            self.run.night,
-            before=staging.before,
-        )
+        counts = self.write(staging.content, staging.staged, self.run.night)
+        if staging.before is None:
+            return counts
+        return replace(counts, **changes_between(staging.before, shown(self.cursor, self.run.district_id)))
+
+    def write(self, content: Content, staged: diff.Staged, night: date) -> Counts:
+        """Make the staged rows current as of `night`. Count them, and the changes since the night before."""
+        diff.write(self.cursor, staged, content.payload.absent, self.run.district_id, night)
+        return self._hide(_count(self.connection, content, self.run.district_id, night), content, night)
+
+    def _hide(self, counts: Counts, content: Content, night: date) -> Counts:
+        """Remove what is withheld tonight from the rows of carried-over students."""
+        if not len(content.carried_over):
+            return counts
+        withheld = content.payload.restricted, content.payload.confidential
+        among = content.carried_over
+        hidden = hide_withheld(self.connection, *withheld, self.run.district_id, night, among=among)
+        return replace(counts, changed=counts.changed + hidden.students)
 
     def refuse_erased_students(self, content: Content) -> None:
         """Refuse rows that were read before their student was erased, so that nobody returns.
@@ -316,3 +330,55 @@ class Session:
             raise SupersededRunError(
                 f"run {now.run_id}, which began later, has published the night {run.night} already"
             )
+
+
+def facts_of(content: Content, counts: Counts, dropped_by_time: int | None) -> dict[str, Any]:
+    """The facts about its rows in a snapshot's record."""
+    payload = content.payload
+    return {
+        **asdict(counts),
+        "dropped_by_time": dropped_by_time,
+        "notes": list(payload.notes),
+        "enrollment_rows": payload.enrollment_rows,
+        "quarantined": payload.quarantined,
+        "content_hash": content.hash,
+    }
+
+
+def _count(connection: sa.Connection, content: Content, district_id: str, night: date) -> Counts:
+    """Count statuses from the snapshot's rows, and for carried-over students from their published rows."""
+    status = STATUS.table
+    counted = content.status.table["status"].value_counts().to_pylist()
+    having = Counter({each["values"]: each["counts"] for each in counted})
+    if len(content.carried_over):
+        carried_over = status.c.student_id == sa.any_(
+            sa.literal(content.carried_over.tolist(), ARRAY(sa.BigInteger))
+        )
+        current = (status.c.district_id == district_id) & status.c.valid_to.is_(None)
+        having.update(_tally(connection, status.c.status, current, carried_over))
+    tonight = (student_changes.c.district_id == district_id) & (student_changes.c.snapshot_date == night)
+    changes = _tally(connection, student_changes.c.change, tonight)
+    was_active = student_changes.c.old_status.in_(["ENROLLED", "PRE-ENROLLED"])
+    is_active = sa.func.coalesce(student_changes.c.new_status, "").in_(["ENROLLED", "PRE-ENROLLED"])
+    dropped = sa.select(sa.func.count()).where(tonight, was_active, ~is_active)
+    added, removed = changes.pop("added", 0), changes.pop("removed", 0)
+    students = having.total()
+    return Counts(
+        students=students,
+        enrolled=having["ENROLLED"],
+        pre_enrolled=having["PRE-ENROLLED"],
+        graduated=having["GRADUATED"],
+        inactive=having["INACTIVE"],
+        added=added,
+        changed=sum(changes.values()),
+        removed=removed,
+        carried_over=students - content.status.table.num_rows,
+        dropped=connection.scalar(dropped) or 0,
+    )
+
+
+def _tally(
+    connection: sa.Connection, column: sa.Column[str], *where: sa.ColumnElement[bool]
+) -> dict[str, int]:
+    query = sa.select(column, sa.func.count()).where(*where).group_by(column)
+    return {value: count for value, count in connection.execute(query)}

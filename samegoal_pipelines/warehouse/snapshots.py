@@ -1,4 +1,4 @@
-"""The table `snapshots`: one record per attempted snapshot. A snapshot's rows are in `history`."""
+"""The table `snapshots`: one record per attempted snapshot. The rows are in the history tables."""
 
 from __future__ import annotations
 

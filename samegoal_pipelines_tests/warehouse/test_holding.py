@@ -175,6 +175,15 @@ def test_what_a_hold_hides_is_a_change_of_the_published_night_and_comes_back_onl
     assert rows(warehouse, PARENTS)[0] == (1, 10, None, "x@example.org", "(512) 555-0101")
 
 
+def test_what_a_hold_hides_beside_a_new_parent_is_still_a_change_of_parents(warehouse):
+    publish_night(warehouse, 0, snapshot(student(1, parents={10: SHOWN})))
+    publish_night(warehouse, 1, snapshot(student(1, parents={10: SHOWN, 11: {}})))
+    hold_night(warehouse, 2, snapshot(), gate_of(), restricted=pairs((1, 10)))
+    changed = "select change, changed_columns from samegoal.student_changes where change <> 'added'"
+    hidden = ["parents.has_restricted_access", "parents.home_phone", "parents.email"]
+    assert rows(warehouse, changed) == [("parents", ["parents", *hidden])]
+
+
 def test_what_is_held_is_stored_while_the_district_is_not_locked(warehouse, monkeypatch):
     """Reading and writing landed files may take minutes; nobody waits for that."""
     monkeypatch.setattr(warehouse_engine, "LOCK_SECONDS", 1)

@@ -2,7 +2,7 @@
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+from dataclasses import asdict, replace
 from datetime import date, timedelta
 from typing import Any
 
@@ -107,17 +107,9 @@ def test_a_release_publishes_exactly_what_was_held(district, number):
     attempt = last_published(district, "grand-bend")
     assert attempt is not None
     assert attempt == find_attempt(district, "released")
-    assert (attempt.landed_run_id, attempt.notes, attempt.enrollment_rows, attempt.quarantined) == (
-        "landed",
-        ["not granted"],
-        90,
-        0,
-    )
-    assert (attempt.students, attempt.removed, attempt.dropped) == (
-        published.students,
-        published.removed,
-        published.dropped,
-    )
+    assert (attempt.landed_run_id, attempt.notes) == ("landed", ["not granted"])
+    assert (attempt.enrollment_rows, attempt.quarantined) == (90, 0)
+    assert asdict(attempt.counts).items() <= asdict(published).items()
     assert attempt.snapshot_date == night(number)
 
 

@@ -119,21 +119,14 @@ def test_a_rerun_that_undoes_the_nights_loss_passes(warehouse):
     assert (back.added, back.removed, back.dropped) == (70, 0, 0)
 
 
-def test_a_rerun_after_a_release_is_not_held_again_for_what_was_released(warehouse):
+def test_a_rerun_is_not_held_again_for_what_was_released_but_later_reruns_add_up(warehouse):
+    """Of what a release was followed by, nobody has seen more than one run's worth."""
     publish_night(warehouse, 0, school(1000))
     hold_night(warehouse, 1, school(600), gate_of())
     release_night(warehouse, 1, school(600))
     publish_night(warehouse, 1, school(600), gate=gate_of())  # nothing has changed
     again = publish_night(warehouse, 1, school(560), gate=gate_of())
     assert (again.removed, again.dropped) == (40, 440)
-
-
-def test_after_a_release_reruns_add_up_all_the_same(warehouse):
-    """Of what a release was followed by, nobody has seen more than one run's worth."""
-    publish_night(warehouse, 0, school(1000))
-    hold_night(warehouse, 1, school(600), gate_of())
-    release_night(warehouse, 1, school(600))
-    publish_night(warehouse, 1, school(560), gate=gate_of())
     held = hold_night(warehouse, 1, school(520), gate_of())
     (reason,) = held.verdict.reasons
     assert reason.startswith(BEFORE + "480 of 1,000 students (48.0%)")

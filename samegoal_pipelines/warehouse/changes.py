@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from datetime import date
 from typing import Any
 
@@ -18,6 +18,7 @@ from samegoal_pipelines.tables.history import STATUS
 from samegoal_pipelines.tables.warehouse import CHANGES, departures, releases, snapshots, student_changes
 from samegoal_pipelines.warehouse.engine import as_operator
 from samegoal_pipelines.warehouse.session import StudentChange
+from samegoal_pipelines.warehouse.snapshots import find_all
 
 
 @dataclass(frozen=True)
@@ -90,66 +91,61 @@ def changes_by_night(
     with as_operator(engine, "looking up the changes", one_moment=True) as connection:
         nights = _attempts(connection, district_id, since)
         if since is None and last_nights is not None:
-            dates = sorted({row["snapshot_date"] for row in nights})[-last_nights:]
-            nights = [row for row in nights if row["snapshot_date"] in dates]
+            dates = sorted({one.snapshot_date for one in nights})[-last_nights:]
+            nights = [one for one in nights if one.snapshot_date in dates]
         if not nights:
             return []
-        start = nights[0]["snapshot_date"]
+        start = nights[0].snapshot_date
         flips = _flips(connection, district_id, start)
         why = _departures(connection, district_id, start)
         listed = _listed(connection, district_id, start) if students else _by_night(())
-    found = []
-    for row in nights:
-        more: dict[str, Any] = {}
-        if row["state"] == "published":
-            mine = flips[row["snapshot_date"]]
-            more = {
-                "counts": {kind: sum(one.students for one in mine if one.change == kind) for kind in CHANGES},
-                "flips": tuple(mine),
-                "departures": dict(why[row["snapshot_date"]]),
-                "listed": tuple(listed[row["snapshot_date"]]) if students else None,
-            }
-        found.append(NightChanges(**row, **more))
-    return found
+    return [
+        replace(
+            one,
+            counts={
+                kind: sum(flip.students for flip in flips[one.snapshot_date] if flip.change == kind)
+                for kind in CHANGES
+            },
+            flips=tuple(flips[one.snapshot_date]),
+            departures=dict(why[one.snapshot_date]),
+            listed=tuple(listed[one.snapshot_date]) if students else None,
+        )
+        if one.state == "published"
+        else one
+        for one in nights
+    ]
 
 
-def _attempts(connection: sa.Connection, district_id: str, since: date | None) -> list[dict[str, Any]]:
+def _attempts(connection: sa.Connection, district_id: str, since: date | None) -> list[NightChanges]:
     """For each night, the published attempt, and the last held and last failed attempts after it.
 
     A released night also keeps the held attempt that was released, and what came before it.
     """
-    released = releases.c.held_snapshot_id == snapshots.c.snapshot_id
-    query = (
-        sa.select(
-            snapshots.c.snapshot_date,
-            sa.case((released, "held"), else_=snapshots.c.state).label("state"),
-            snapshots.c.students,
-            snapshots.c.carried_over,
-            snapshots.c.held_reason.label("reason"),
-            releases.c.released_by,
-            releases.c.reason.label("released_because"),
-            snapshots.c.run_id,
-        )
-        .outerjoin(
-            releases,
-            (releases.c.district_id == snapshots.c.district_id)
-            & (released | (releases.c.published_snapshot_id == snapshots.c.snapshot_id)),
-        )
-        .where(
-            snapshots.c.district_id == district_id,
-            (snapshots.c.state != "superseded") | releases.c.held_snapshot_id.is_not(None) & released,
-        )
-        .order_by(snapshots.c.snapshot_date, snapshots.c.snapshot_id)
-    )
+    released = connection.execute(sa.select(releases).where(releases.c.district_id == district_id)).all()
+    held = {one.held_snapshot_id: one for one in released}
+    release_of = held | {one.published_snapshot_id: one for one in released}
+    where = snapshots.c.district_id == district_id
     if since is not None:
-        query = query.where(snapshots.c.snapshot_date >= since)
-    found: dict[date, dict[str, dict[str, Any]]] = {}
-    for row in connection.execute(query):
-        night = found.setdefault(row.snapshot_date, {})
-        if row.state == "published" and not row.released_by:
+        where &= snapshots.c.snapshot_date >= since
+    found: dict[date, dict[str, NightChanges]] = {}
+    for one in find_all(connection, where, order=(snapshots.c.snapshot_date, snapshots.c.snapshot_id)):
+        state = "held" if one.snapshot_id in held else one.state
+        if state == "superseded":
+            continue
+        release, night = release_of.get(one.snapshot_id), found.setdefault(one.snapshot_date, {})
+        if state == "published" and release is None:
             night.clear()
-        night.pop(row.state, None)  # keeps the later attempt in its own position
-        night[row.state] = dict(row._mapping)
+        night.pop(state, None)  # keeps the later attempt in its own position
+        night[state] = NightChanges(
+            one.snapshot_date,
+            state,
+            one.students,
+            one.carried_over,
+            one.reason,
+            release and release.released_by,
+            release and release.reason,
+            one.run_id,
+        )
     return [attempt for night in found.values() for attempt in night.values()]
 
 

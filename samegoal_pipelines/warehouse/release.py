@@ -17,8 +17,8 @@ from samegoal_pipelines.warehouse.session import Published, session
 from samegoal_pipelines.warehouse.snapshots import (
     RunIdentity,
     Snapshot,
-    find_all,
     find_current,
+    find_first,
     of_district,
 )
 
@@ -48,8 +48,7 @@ def find_released(engine: sa.Engine, district_id: str, night: date) -> Snapshot 
         .limit(1)
     )
     with as_operator(engine, "looking up a release") as connection:
-        found = find_all(connection, snapshots.c.snapshot_id == newest.scalar_subquery())
-    return found[0] if found else None
+        return find_first(connection, snapshots.c.snapshot_id == newest.scalar_subquery())
 
 
 def release(
@@ -95,8 +94,7 @@ def release(
 
 def _newest_held(connection: sa.Connection, district_id: str) -> Snapshot | None:
     order = (snapshots.c.started_at.desc(), snapshots.c.snapshot_id.desc())
-    found = find_all(connection, of_district(district_id, "held"), order=order, limit=1)
-    return found[0] if found else None
+    return find_first(connection, of_district(district_id, "held"), order=order)
 
 
 def _moved_on(held: Snapshot, now: Snapshot | None) -> bool:

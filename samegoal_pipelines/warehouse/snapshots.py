@@ -178,6 +178,13 @@ def find_all(
     return [one for one in found if one is not None]
 
 
+def find_first(
+    connection: sa.Connection, *where: sa.ColumnElement[bool], order: Sequence[Any] = _NEWEST
+) -> Snapshot | None:
+    """The first of the snapshots that meet this condition."""
+    return next(iter(find_all(connection, *where, order=order, limit=1)), None)
+
+
 def of_district(district_id: str, *states: str) -> sa.ColumnElement[bool]:
     """The condition for a district's snapshots in these states."""
     return (snapshots.c.district_id == district_id) & snapshots.c.state.in_(states)
@@ -238,7 +245,8 @@ def find_attempt(engine: sa.Engine, run_id: str) -> Snapshot | None:
 def last_attempts(engine: sa.Engine, district_id: str | None = None, limit: int = 100) -> list[Snapshot]:
     """The latest attempts of one district or of all, newest first."""
     whose = sa.true() if district_id is None else snapshots.c.district_id == district_id
-    return _look_up(engine, whose, (snapshots.c.snapshot_id.desc(),), limit)
+    with as_operator(engine, "looking up snapshots") as connection:
+        return find_all(connection, whose, order=(snapshots.c.snapshot_id.desc(),), limit=limit)
 
 
 def last_published(engine: sa.Engine, district_id: str, on: date | None = None) -> Snapshot | None:
@@ -268,14 +276,8 @@ def _up_to(night: date | None) -> sa.ColumnElement[bool]:
 def _first(
     engine: sa.Engine, where: sa.ColumnElement[bool], order: Sequence[Any] = _NEWEST
 ) -> Snapshot | None:
-    return next(iter(_look_up(engine, where, order, 1)), None)
-
-
-def _look_up(
-    engine: sa.Engine, where: sa.ColumnElement[bool], order: Sequence[Any], limit: int
-) -> list[Snapshot]:
     with as_operator(engine, "looking up snapshots") as connection:
-        return find_all(connection, where, order=order, limit=limit)
+        return find_first(connection, where, order=order)
 
 
 # -- recording --

@@ -9,11 +9,12 @@ import pandas as pd
 import sqlalchemy as sa
 
 from samegoal_pipelines.errors import SYNC, Kind
-from samegoal_pipelines.tables.warehouse import current_snapshots, registrar_worklist, snapshots
+from samegoal_pipelines.tables.warehouse import registrar_worklist
 from samegoal_pipelines.tables.worklist import REGISTRAR_WORKLIST
 from samegoal_pipelines.warehouse.engine import as_operator, as_writer, lock
 from samegoal_pipelines.warehouse.errors import UnfitSnapshotError, WarehouseError
 from samegoal_pipelines.warehouse.rows import typed
+from samegoal_pipelines.warehouse.snapshots import find_first, of_district
 
 
 class NotTheNewestError(WarehouseError):
@@ -57,32 +58,14 @@ def publish_worklist(
     """
     with as_writer(engine, district_id, "writing the registrar's worklist") as connection:
         lock(connection, district_id)
-        if not connection.scalar(_is_newest(district_id, snapshot_date, held_by)):
+        newest = find_first(connection, of_district(district_id, "published", "held"))
+        holding = newest.run_id if newest and newest.held else None
+        if newest is None or newest.snapshot_date != snapshot_date or holding != held_by:
             raise NotTheNewestError(
                 f"the night {snapshot_date} is not the newest that is published or held of the district, so "
                 "the registrar's worklist stays as it is"
             )
         replace_worklist(connection, worklist, district_id=district_id, snapshot_date=snapshot_date)
-
-
-def _is_newest(district_id: str, night: date, held_by: str | None) -> sa.Select[tuple[bool]]:
-    this, other = snapshots.alias(), snapshots.alias()
-    if held_by is None:
-        current = sa.select(current_snapshots.c.snapshot_id).where(
-            current_snapshots.c.district_id == district_id
-        )
-        its_state = this.c.snapshot_id == current.scalar_subquery()
-    else:
-        its_state = sa.and_(this.c.run_id == held_by, this.c.state == "held")
-    later = sa.exists().where(
-        other.c.district_id == district_id,
-        other.c.state.in_(["published", "held"]),
-        sa.tuple_(other.c.snapshot_date, other.c.snapshot_id)
-        > sa.tuple_(this.c.snapshot_date, this.c.snapshot_id),
-    )
-    return sa.select(
-        sa.exists().where(this.c.district_id == district_id, this.c.snapshot_date == night, its_state, ~later)
-    )
 
 
 def replace_worklist(

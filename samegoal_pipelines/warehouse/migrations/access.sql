@@ -26,14 +26,6 @@ begin
             end;
         end if;
     end loop;
-    -- A reader who runs several statements in one transaction must not see two nights mixed.
-    foreach role_name in array array['samegoal_operator', 'samegoal_reader'] loop
-        begin
-            execute format('alter role %I set default_transaction_isolation = ''repeatable read''', role_name);
-        exception when insufficient_privilege or serialization_failure or internal_error then
-            null;  -- also in every URL that `database-url` prints
-        end;
-    end loop;
 end
 $$;
 
@@ -47,18 +39,22 @@ exception when insufficient_privilege then
 end
 $$;
 
+-- Defaults for a login as the role itself. A login that is a member needs its own: see docs/production.md. A
+-- reader who runs several statements in one transaction must not see two nights mixed; the isolation is also in
+-- every URL that `database-url` prints.
 do $$
 declare
     setting text;
 begin
-    -- Defaults for a login as the role itself. A login that is a member needs its own: see docs/production.md.
     foreach setting in array array[
-        'statement_timeout = ''60s''',
-        'idle_in_transaction_session_timeout = ''60s''',
-        'temp_file_limit = ''1GB'''
+        'samegoal_operator set default_transaction_isolation = ''repeatable read''',
+        'samegoal_reader set default_transaction_isolation = ''repeatable read''',
+        'samegoal_reader set statement_timeout = ''60s''',
+        'samegoal_reader set idle_in_transaction_session_timeout = ''60s''',
+        'samegoal_reader set temp_file_limit = ''1GB'''
     ] loop
         begin
-            execute format('alter role samegoal_reader set %s', setting);
+            execute 'alter role ' || setting;
         exception when insufficient_privilege or serialization_failure or internal_error then
             null;  -- not ours to set, or another database's migration sets it at this moment
         end;
@@ -76,17 +72,14 @@ begin
         grant usage, create on schema samegoal to samegoal_owner;
     end if;
     for made in
-        select oid::regclass from pg_class
+        select 'table ' || oid::regclass from pg_class
         where relnamespace = 'samegoal'::regnamespace and relkind in ('r', 'v')
             and relowner <> 'samegoal_owner'::regrole
-    loop
-        execute format('alter table %s owner to samegoal_owner', made);
-    end loop;
-    for made in
-        select oid::regprocedure from pg_proc
+        union all
+        select 'function ' || oid::regprocedure from pg_proc
         where pronamespace = 'samegoal'::regnamespace and proowner <> 'samegoal_owner'::regrole
     loop
-        execute format('alter function %s owner to samegoal_owner', made);
+        execute format('alter %s owner to samegoal_owner', made);
     end loop;
     if (select nspowner <> 'samegoal_owner'::regrole from pg_namespace where nspname = 'samegoal') then
         alter schema samegoal owner to samegoal_owner;

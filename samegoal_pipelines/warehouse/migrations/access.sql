@@ -72,11 +72,11 @@ begin
         grant usage, create on schema samegoal to samegoal_owner;
     end if;
     for made in
-        select 'table ' || oid::regclass from pg_class
+        select format('table %s', oid::regclass) from pg_class
         where relnamespace = 'samegoal'::regnamespace and relkind in ('r', 'v')
             and relowner <> 'samegoal_owner'::regrole
         union all
-        select 'function ' || oid::regprocedure from pg_proc
+        select format('function %s', oid::regprocedure) from pg_proc
         where pronamespace = 'samegoal'::regnamespace and proowner <> 'samegoal_owner'::regrole
     loop
         execute format('alter %s owner to samegoal_owner', made);

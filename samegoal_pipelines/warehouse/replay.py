@@ -107,8 +107,7 @@ def replay(
         refuse_what_is_withheld(connection, district_id, contents.shows, "the replay")
         if _published(connection, district_id, first.snapshot_date) != list(nights):
             raise SnapshotInProgressError(
-                "another run has published this district since the replay began",
-                next_step="replay it again",
+                "another run has published this district since the replay began", next_step="replay it again"
             )
         replay_diff.remember(cursor, district_id, first.snapshot_date)
         # Contacts that were hidden after publication stay hidden until the next night is published.

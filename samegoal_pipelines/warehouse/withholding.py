@@ -177,10 +177,7 @@ def hidden_since(connection: sa.Connection, district_id: str) -> list[tuple[Hist
 
 
 def hide_again(
-    connection: sa.Connection,
-    hidden: Sequence[tuple[History, sa.RowMapping]],
-    district_id: str,
-    night: date,
+    connection: sa.Connection, hidden: Sequence[tuple[History, sa.RowMapping]], district_id: str, night: date
 ) -> Hidden:
     """Blank again what `hidden_since` found, after the rows were rewritten from landed data."""
 

@@ -89,11 +89,7 @@ def publish(
 
 
 def release_night(
-    engine: sa.Engine,
-    held: Snapshot | int,
-    what: FewStudents,
-    run_id: str | None = None,
-    **further: Any,
+    engine: sa.Engine, held: Snapshot | int, what: FewStudents, run_id: str | None = None, **further: Any
 ) -> Published:
     """A release of what was held, or is held of so many days after the first night."""
     if isinstance(held, int):

@@ -186,8 +186,7 @@ def expiring(count: int, status: str = "INACTIVE") -> dict[int, str | None]:
 
 
 @pytest.mark.parametrize(
-    "dropped",
-    [{"inactive": 10}, {"graduated": 10}, {"gone": 10}, {"inactive": 4, "graduated": 3, "gone": 3}],
+    "dropped", [{"inactive": 10}, {"graduated": 10}, {"gone": 10}, {"inactive": 4, "graduated": 3, "gone": 3}]
 )
 def test_a_tenth_of_the_students_may_be_dropped_in_a_night_and_no_more(warehouse, dropped):
     asked: list[Snapshot] = []

@@ -224,10 +224,7 @@ BROKEN = [
     (lambda it: {"status": it.status.drop(columns="reason")}, "status: columns missing: reason; columns unk"),
     (lambda it: {"students": it.students.assign(ssn="1")}, "columns missing: none; columns unknown: ssn"),
     (lambda _: {"status": TWICE}, "student_status: rows with the same student_id"),
-    (
-        lambda it: {"students": it.students.iloc[:1]},
-        "with a status or demographics, but not both: 1",
-    ),
+    (lambda it: {"students": it.students.iloc[:1]}, "with a status or demographics, but not both: 1"),
     (lambda _: {"carried_over": frozenset({1})}, "students both carried over and published: 1"),
     (lambda it: {"parents": it.parents.assign(student_id=77)}, "parent rows without a student in the snap"),
     (lambda it: {"students": it.students.assign(birth_date=["2 May", None])}, "birth_date: not all values"),

@@ -8,8 +8,6 @@ from samegoal_pipelines.tables.sql import SCHEMA
 from samegoal_pipelines.tables.warehouse import metadata
 
 context.configure(
-    connection=context.config.attributes["connection"],
-    target_metadata=metadata,
-    version_table_schema=SCHEMA,
+    connection=context.config.attributes["connection"], target_metadata=metadata, version_table_schema=SCHEMA
 )
 context.run_migrations()

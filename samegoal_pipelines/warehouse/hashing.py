@@ -2,13 +2,7 @@
 
 If a row's hash is new, Postgres compares the columns themselves. So a change of this algorithm costs one
 slower night, and no false change appears. Equal rows must have equal hashes on every machine and in every
-version of the libraries, so only integer arithmetic is used.
-
-The algorithm, all in unsigned 64-bit arithmetic that wraps: `mix(x)` multiplies by an odd constant and folds
-the upper half into the lower. The hash of a number is mix(value). The hash of a text starts as mix(number of
-bytes) and, for each eight of its UTF-8 bytes (little-endian, padded with zeros, at least once), becomes
-mix(hash xor word). The hash of null is a constant. The hash of a row starts as its number of columns and, for
-each column in order, becomes mix(hash + hash of the column).
+version of the libraries, so only wrapping 64-bit integer arithmetic is used.
 """
 
 from __future__ import annotations

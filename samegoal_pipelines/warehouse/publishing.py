@@ -22,18 +22,14 @@ from samegoal_pipelines.warehouse.session import Diff, Held, Published, StudentC
 from samegoal_pipelines.warehouse.snapshots import Counts, RunIdentity, Snapshot, compared_with, find_current
 
 
-class Evidence(Protocol):
-    """Facts about a published night from the landing, for the gate. Call it without a lock."""
+class Landing(Protocol):
+    """What the gate needs from the landing, and where to land a held snapshot. Call it without a lock."""
 
     def emptied(self, published: Snapshot) -> Mapping[str, int]:
         """Objects without rows tonight, and their number of rows in the published night."""
 
     def statuses_by_time(self, published: Snapshot) -> pd.DataFrame | None:
         """The statuses as of tonight from the published night's rows (`Facts.statuses_by_time`). Slow."""
-
-
-class Landing(Evidence, Protocol):
-    """The same, and where to land a held snapshot."""
 
     def land_held(self) -> None:
         """Land exactly what would be published, so that a release can publish it later."""
@@ -65,18 +61,18 @@ def publish_or_hold(
 
 
 def preview(
-    engine: sa.Engine, run: RunIdentity, content: Content, limits: Limits, evidence: Evidence
+    engine: sa.Engine, run: RunIdentity, content: Content, limits: Limits, landing: Landing
 ) -> tuple[Counts, list[StudentChange], Verdict | None]:
     """What publishing this night would do. Nothing is published, landed or recorded."""
-    facts = _gather(engine, run, content, evidence)
+    facts = _gather(engine, run, content, landing)
     with session(engine, run, "comparing with what is published") as s:
         changes = s.list_changes(content)
         diff = s.stage(content)
         counts = s.preview()
-    return counts, changes, _judge(limits, diff, facts, evidence)
+    return counts, changes, _judge(limits, diff, facts, landing)
 
 
-def _gather(engine: sa.Engine, run: RunIdentity, content: Content, evidence: Evidence) -> dict[int, Facts]:
+def _gather(engine: sa.Engine, run: RunIdentity, content: Content, landing: Landing) -> dict[int, Facts]:
     """The gate's facts, by the published snapshot to compare with."""
     with as_writer(engine, run.district_id, "looking up the published night") as connection:
         published = compared_with(connection, find_current(connection, run.district_id), run.night)
@@ -84,18 +80,18 @@ def _gather(engine: sa.Engine, run: RunIdentity, content: Content, evidence: Evi
         return {}
     payload = content.payload
     return {
-        one.snapshot_id: Facts(payload.enrollment_rows or 0, payload.quarantined or 0, evidence.emptied(one))
+        one.snapshot_id: Facts(payload.enrollment_rows or 0, payload.quarantined or 0, landing.emptied(one))
         for one in published
     }
 
 
 def _judge(
-    limits: Limits, diff: Diff, facts: Mapping[int, Facts], evidence: Evidence | None = None
+    limits: Limits, diff: Diff, facts: Mapping[int, Facts], landing: Landing | None = None
 ) -> Verdict | None:
     """The gate's verdict on a staged snapshot. None if there is nothing to compare with.
 
     Args:
-        evidence: asked for the effect of passing time, if the verdict depends on it.
+        landing: asked for the effect of passing time, if the verdict depends on it.
 
     Raises:
         SnapshotInProgressError: it was compared with another snapshot than the facts are for.
@@ -105,8 +101,8 @@ def _judge(
     verdict = None
     for one in diff.comparisons:
         known = facts[one.published.snapshot_id]
-        if evidence is not None and time_matters(limits, one.measured):
-            known = replace(known, statuses_by_time=evidence.statuses_by_time(one.published))
+        if landing is not None and time_matters(limits, one.measured):
+            known = replace(known, statuses_by_time=landing.statuses_by_time(one.published))
         found = judge(limits, one.measured, known)
         verdict = verdict.along_with(found, one.published.snapshot_date) if verdict else found
     return verdict

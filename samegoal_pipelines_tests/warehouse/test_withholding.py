@@ -111,7 +111,7 @@ def test_a_parent_s_number_that_has_become_confidential_goes_whatever_its_form(p
     assert publish_ana_unreadable(phoned, confidential=confidential).changed == 2  # Ben's phone is gone
     assert rows(phoned, PHONES)[:2] == [(HOME, HOME, None, 10), (HOME, HOME, None, 11)]
     assert rows(
-        phones,
+        phoned,
         "select change, changed_columns from samegoal.student_changes "
         "where student_id = 1 and snapshot_date = '2026-09-02'",
     ) == [("parents", ["parents.cell_phone"])]
@@ -149,7 +149,7 @@ def test_a_rerun_of_the_night_may_withhold_more_of_the_same_student(phoned):
     assert again.changed == first.changed
     assert rows(phoned, PHONES)[:2] == [(None, None, None, 10), (None, None, None, 11)]
     assert rows(
-        phones,
+        phoned,
         "select change, changed_columns from samegoal.student_changes "
         "where student_id = 1 and snapshot_date = '2026-09-02'",
     ) == [

@@ -26,10 +26,11 @@ class NotTheNewestError(WarehouseError):
 
 
 def read_worklist(engine: sa.Engine, district_id: str) -> list[dict[str, Any]]:
-    """The district's current list in its order: by school, problem and student."""
+    """The district's current list, by building, problem and student number."""
     listed = registrar_worklist.c
     columns = [listed[column.name] for column in REGISTRAR_WORKLIST.columns]
-    query = sa.select(*columns).where(listed.district_id == district_id).order_by(listed.line)
+    order = (listed.building, listed.problem, listed.student_number, listed.enrollment_id)
+    query = sa.select(*columns).where(listed.district_id == district_id).order_by(*order)
     with as_operator(engine, "reading the registrar's worklist") as connection:
         return [dict(row) for row in connection.execute(query).mappings()]
 

@@ -7,16 +7,14 @@ from typing import Any
 import sqlalchemy as sa
 
 from samegoal_pipelines.warehouse.changes import changes_by_night
-from samegoal_pipelines.warehouse.release import find_held
 from samegoal_pipelines_tests.cli.asking import Ask, run
 from samegoal_pipelines_tests.pipeline import TODAY
 from samegoal_pipelines_tests.warehouse.factories import (
     NIGHT,
     gate_of,
     hold_night,
-    next_run,
     publish_night,
-    release,
+    release_night,
     rows,
     snapshot,
     student,
@@ -204,21 +202,12 @@ def test_a_released_night_keeps_what_failed_and_what_was_held_and_says_who_relea
     tonight = snapshot(*(student(n) for n in range(1, 11)))
     hold_night(warehouse, 1, tonight, gate_of())
     night = NIGHT + timedelta(days=1)
-    release(
-        warehouse,
-        district_id="grand-bend",
-        held=find_held(warehouse, "grand-bend", night),
-        snapshot=tonight,
-        run_id="release",
-        started_at=next_run()[1],
-        released_by="mvega",
-        reason="the campus has closed",
-    )
+    release_night(warehouse, 1, tonight)
     failed, held, published = changes_by_night(warehouse, "grand-bend", since=night)
     assert [one.state for one in (failed, held, published)] == ["failed", "held", "published"]
     assert (failed.reason, failed.released_by) == ("no luck", None)
     assert "30 of 40 students" in (held.reason or "")
     for one in (held, published):
-        assert (one.released_by, one.released_because) == ("mvega", "the campus has closed")
+        assert (one.released_by, one.released_because) == ("mvega", "the school has closed")
     publish_night(warehouse, 1, snapshot(*(student(n) for n in range(1, 12))))
     assert states(warehouse, since=night) == [(night, "published")]

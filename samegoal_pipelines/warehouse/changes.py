@@ -142,8 +142,8 @@ def _attempts(connection: sa.Connection, district_id: str, since: date | None) -
             one.students,
             one.carried_over,
             one.reason,
-            release and release.released_by,
-            release and release.reason,
+            release.released_by if release else None,
+            release.reason if release else None,
             one.run_id,
         )
     return [attempt for night in found.values() for attempt in night.values()]

@@ -29,7 +29,8 @@ def let_roles_log_in(engine: sa.Engine) -> None:
     """
     try:
         with engine.begin() as connection:
-            known = dict(connection.execute(sa.text("select rolname, rolcanlogin from pg_roles")).all())
+            roles = connection.execute(sa.text("select rolname, rolcanlogin from pg_roles"))
+            known: dict[str, bool] = {name: may_log_in for name, may_log_in in roles}
             for role in Role:
                 if not known.get(role):
                     verb = "alter" if role in known else "create"

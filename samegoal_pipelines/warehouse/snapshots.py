@@ -257,7 +257,7 @@ def last_published(engine: sa.Engine, district_id: str, on: date | None = None) 
 def first_published_night(engine: sa.Engine, district_id: str) -> date | None:
     """The district's first published night."""
     first = _first(engine, of_district(district_id, "published"), (snapshots.c.snapshot_date,))
-    return first and first.snapshot_date
+    return first.snapshot_date if first else None
 
 
 def unpublished_since(engine: sa.Engine, snapshot: Snapshot, up_to: date | None = None) -> Snapshot | None:
@@ -380,6 +380,6 @@ def _record(
         index_elements=["run_id", "district_id"],
         set_=row,
         where=snapshots.c.state.in_(over) if over else None,
-    ).returning(snapshots.c.snapshot_id)
-    snapshot_id: int | None = connection.scalar(statement)
+    )
+    snapshot_id: int | None = connection.scalar(statement.returning(snapshots.c.snapshot_id))
     return snapshot_id

@@ -49,7 +49,8 @@ def erased_on(engine: sa.Engine, district_id: str, number: str) -> datetime | No
     """When a student with this number was erased. None if none was."""
     with as_writer(engine, district_id, "looking up erased students") as connection:
         query = sa.select(sa.func.max(_marker.erased_at)).where(*_numbered(connection, district_id, number))
-        return connection.scalar(query)
+        found: datetime | None = connection.scalar(query)
+    return found
 
 
 def erase_rows(

@@ -83,7 +83,7 @@ def publish(
         with session(engine, run) as s:
             s.stage(content_of(payload(snapshot, **further)), measured=False)
             return s.publish()
-    read = {"enrollment_rows": gate.enrollment_rows, "quarantined": gate.quarantined}
+    read: dict[str, Any] = {"enrollment_rows": gate.enrollment_rows, "quarantined": gate.quarantined}
     content = content_of(payload(snapshot, **read, **further))
     return publish_or_hold(engine, run, content, gate.limits, replace(gate, on_hold=on_hold))
 
@@ -98,7 +98,11 @@ def release_night(
     run = RunIdentity(
         held.district_id, held.snapshot_date, run_id or f"release-{number}", began, held.landed_run_id
     )
-    read = {"enrollment_rows": held.enrollment_rows, "quarantined": held.quarantined, "notes": held.notes}
+    read: dict[str, Any] = {
+        "enrollment_rows": held.enrollment_rows,
+        "quarantined": held.quarantined,
+        "notes": held.notes,
+    }
     content = content_of(payload(what, **read, **further))
     return release(engine, run, held, content, released_by="mvega", reason="the school has closed")
 

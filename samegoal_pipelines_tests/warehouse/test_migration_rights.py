@@ -3,6 +3,7 @@
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import psycopg2
@@ -197,7 +198,7 @@ def test_rows_outlive_a_migration_and_the_views_show_them(
     with warehouse_engine.as_writer(warehouse, "grand-bend", "looking") as connection:
         as_of = "select count(*) from samegoal.student_status_as_of('2026-09-01')"
         assert connection.scalar(sa.text(as_of)) == 2
-    published = publish_night(warehouse, 2, snapshot(student(101)))
+    published = publish_night(warehouse, 2, snapshot(student(101)), started_at=datetime.now(UTC))
     assert (published.added, published.removed) == (0, 0)
 
 

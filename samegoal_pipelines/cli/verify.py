@@ -41,7 +41,7 @@ def verify(
     Checks the token, the identity, entities, school years, fields, rows, and when the Integration Access
     expires. Exit status 1: a night would fail for at least one district. Warnings do not count.
     """
-    from samegoal_pipelines.districts.registry import UnknownDistrictError
+    from samegoal_pipelines.districts.errors import UnknownDistrictError
 
     if bool(district_ids) == every:
         raise click.UsageError("name the districts to verify, or use --all")

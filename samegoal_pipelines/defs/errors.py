@@ -18,7 +18,7 @@ import dagster as dg
 
 from samegoal_pipelines.defs.district_run import DISTRICTS, OUTCOME_TAG, DistrictRun
 from samegoal_pipelines.defs.retries import RETRIES
-from samegoal_pipelines.districts.registry import SecretAwaitedError
+from samegoal_pipelines.districts.errors import SecretAwaitedError
 from samegoal_pipelines.errors import REPORT, Kind, PipelineError, fill_in
 from samegoal_pipelines.printable import counted
 from samegoal_pipelines.tables.catalog import published_tables

@@ -32,6 +32,12 @@ def fingerprint(secret: SecretStr) -> str:
     return hashlib.sha256(secret.get_secret_value().encode()).hexdigest()[:12]
 
 
+def _new_key() -> str:
+    from cryptography.fernet import Fernet
+
+    return Fernet.generate_key().decode()
+
+
 class SecretCipher:
     """Encrypts and decrypts secrets. It reads and creates nothing before the first use.
 
@@ -44,55 +50,34 @@ class SecretCipher:
         self._configured = configured
 
     def encrypt(self, secret: str) -> bytes:
-        """The secret as it is stored."""
+        """The secret as it is stored. Makes the key file if there is none."""
         if self.keys_in_file:
             self._make_key_file()
         return self._fernet().encrypt(secret.encode())
 
     def decrypt(self, encrypted: bytes, district_id: str) -> str:
-        """The secret itself.
-
-        Raises:
-            DecryptionError: none of the keys decrypts it.
-        """
+        """The secret itself. Raises `DecryptionError` if none of the keys decrypts it."""
         return self._decrypting(district_id, lambda fernet: fernet.decrypt(encrypted)).decode()
 
     def reencrypt(self, encrypted: bytes, district_id: str) -> bytes:
-        """The same secret, encrypted with the first key.
-
-        Raises:
-            DecryptionError: none of the keys decrypts it.
-        """
+        """The same secret, encrypted with the first key. Raises `DecryptionError` as `decrypt` does."""
         return self._decrypting(district_id, lambda fernet: fernet.rotate(encrypted))
-
-    def uses_first_key(self, encrypted: bytes) -> bool:
-        """Whether the first key decrypts the secret."""
-        from cryptography.fernet import Fernet, InvalidToken
-
-        try:
-            Fernet(self._keys()[0]).decrypt(encrypted)
-        except InvalidToken:
-            return False
-        return True
 
     def needs_an_old_key(self, encrypted: bytes) -> bool:
         """Whether only an older key decrypts the secret."""
-        self.check()  # unusable keys raise instead of returning False
-        with suppress(DecryptionError):
-            self.decrypt(encrypted, "")
-            return not self.uses_first_key(encrypted)
+        from cryptography.fernet import Fernet, InvalidToken
+
+        self.check()
+        for fernet, needs in ((Fernet(self._keys()[0]), False), (self._fernet(), True)):
+            with suppress(InvalidToken):
+                fernet.decrypt(encrypted)
+                return needs
         return False
 
     def check(self) -> None:
-        """Check the keys, if there are any yet.
-
-        Raises:
-            DecryptionError: they cannot be used.
-        """
+        """Raise `DecryptionError` if there are keys, and they cannot be used."""
         if not self.keys_in_file or self._has_key_file():
             self._fernet()
-
-    # -- the key file --
 
     @property
     def keys_in_file(self) -> bool:
@@ -101,17 +86,11 @@ class SecretCipher:
 
     def put_new_key_first(self) -> None:
         """Create a new key that encrypts from now on. The old keys still decrypt."""
-        from cryptography.fernet import Fernet
-
-        self._write_key_file(
-            [Fernet.generate_key().decode(), *(self._keys() if self._has_key_file() else [])]
-        )
+        self._write_key_file([_new_key(), *(self._keys() if self._has_key_file() else [])])
 
     def drop_old_keys(self) -> None:
         """Keep the first key only."""
         self._write_key_file(self._keys()[:1])
-
-    # -- internals --
 
     def _decrypting(self, district_id: str, use: Callable[[MultiFernet], bytes]) -> bytes:
         from cryptography.fernet import InvalidToken
@@ -162,7 +141,6 @@ class SecretCipher:
 
     @contextmanager
     def _plainly_failing(self) -> Iterator[None]:
-        """Report an unreadable key file with the same line for every district."""
         try:
             yield
         except OSError as error:
@@ -177,10 +155,8 @@ class SecretCipher:
         """Create the key file atomically, unless there is one."""
         if self._has_key_file():
             return
-        from cryptography.fernet import Fernet
-
         self._file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        partial = self._written_aside([Fernet.generate_key().decode()])
+        partial = self._written_aside([_new_key()])
         try:
             os.link(partial, self._file)
         except FileExistsError:
@@ -205,7 +181,6 @@ class SecretCipher:
             os.close(folder)
 
     def _written_aside(self, keys: Sequence[str]) -> Path:
-        """Write a file with these keys next to the key file."""
         partial = self._file.resolve().with_name(f"{KEY_FILE}.{secrets.token_hex(8)}")
         with os.fdopen(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
             file.writelines(f"{key}\n" for key in keys)

@@ -15,11 +15,7 @@ _ID = re.compile(r"[a-z0-9][a-z0-9-]{0,39}", re.ASCII)
 
 
 def checked_id(district_id: str) -> str:
-    """Return the id if it is safe in a path and in SQL.
-
-    Raises:
-        InvalidDistrictError: the id is invalid.
-    """
+    """Return the id if it is safe in a path and in SQL. Raises `InvalidDistrictError`."""
     if not _ID.fullmatch(district_id):
         raise InvalidDistrictError(
             "not a district id",

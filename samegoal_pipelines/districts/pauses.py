@@ -55,7 +55,6 @@ def pause(
     """Pause a district from one night to another. Replaces its old pause.
 
     Raises:
-        UnknownDistrictError: there is no such district.
         InvalidDistrictError: the pause would end before it starts, the reason is too long, or another
             pause is in progress that this one would end immediately.
     """
@@ -77,14 +76,13 @@ def pause(
         .on_conflict_do_update(index_elements=["district_id"], set_={**values, "set_at": sa.func.now()})
     )
     with as_writer(engine, district_id, "pausing the district") as connection:
-        timezone = ZoneInfo(_timezone(connection, district_id))
-        tonight = connection.execute(sa.select(sa.func.now())).scalar_one().astimezone(timezone).date()
-        mine = sa.select(pauses.c.paused_to).where(
-            pauses.c.district_id == district_id,
-            pauses.c.paused_from <= tonight,
-            pauses.c.paused_to >= tonight,
+        now = connection.execute(sa.select(sa.func.now())).scalar_one()
+        tonight = now.astimezone(_timezone(connection, district_id)).date()
+        under_way = connection.scalar(
+            sa.select(pauses.c.paused_to)
+            .where(pauses.c.district_id == district_id)
+            .where(pauses.c.paused_from <= tonight, pauses.c.paused_to >= tonight)
         )
-        under_way = connection.scalar(mine)
         if under_way is not None and not paused_from <= tonight <= paused_to:
             raise InvalidDistrictError(
                 f"is paused until {under_way}, and has one pause at a time",
@@ -95,17 +93,9 @@ def pause(
 
 
 def resume(engine: sa.Engine, district_id: str, now: datetime) -> Pause | None:
-    """End a district's pause.
+    """End a district's pause, started or not, and return it. None if there is none.
 
-    Args:
-        now: an aware instant. After a pause in progress, tonight's snapshot is not due if the night has
-            begun.
-
-    Returns:
-        The pause, started or not, or None.
-
-    Raises:
-        UnknownDistrictError: there is no such district.
+    After a pause in progress, tonight's snapshot is not due if the night has begun by `now`.
     """
     with as_writer(engine, district_id, "resuming the district") as connection:
         timezone = _timezone(connection, district_id)
@@ -113,7 +103,7 @@ def resume(engine: sa.Engine, district_id: str, now: datetime) -> Pause | None:
             sa.delete(pauses).where(pauses.c.district_id == district_id).returning(*pauses.c)
         ).one_or_none()
         ended = None if row is None else Pause(**row._mapping)
-        if ended is not None and ended.covers(now.astimezone(ZoneInfo(timezone)).date()):
+        if ended is not None and ended.covers(now.astimezone(timezone).date()):
             here = districts.c.district_id == district_id
             connection.execute(sa.update(districts).where(here).values(due_since=now))
     return ended
@@ -133,8 +123,8 @@ def unpaused(engine: sa.Engine, due: Iterable[tuple[District, date]]) -> Iterato
             yield district, night
 
 
-def _timezone(connection: sa.Connection, district_id: str) -> str:
+def _timezone(connection: sa.Connection, district_id: str) -> ZoneInfo:
     found = connection.scalar(sa.select(districts.c.timezone).where(districts.c.district_id == district_id))
     if found is None:
         raise unknown(district_id)
-    return str(found)
+    return ZoneInfo(found)

@@ -1,77 +1,49 @@
-"""The registry: the districts, where their Qmlativ is, and whether they run.
-
-It reads and writes `districts` and `district_credentials`, and validates registrations once for all other
-code. Nothing here calls Qmlativ.
-"""
+"""The registry: the districts, where their Qmlativ is, and whether they run. Nothing here calls Qmlativ."""
 
 from __future__ import annotations
 
 import builtins
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from datetime import date, datetime
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit, urlunsplit
 from zoneinfo import ZoneInfo, available_timezones
 
 import sqlalchemy as sa
 from pydantic import SecretStr
 
-from samegoal_pipelines.districts.changing import changing
 from samegoal_pipelines.districts.cipher import SecretCipher
 from samegoal_pipelines.districts.errors import (
     DecryptionError,
-    DistrictError,
     DuplicateDistrictError,
     InvalidDistrictError,
     SecretAwaitedError,
-    UnknownDistrictError,
 )
-from samegoal_pipelines.districts.expiry import Expires, as_stored, in_one_year
+from samegoal_pipelines.districts.expiry import as_stored, in_one_year
 from samegoal_pipelines.districts.names import checked_contact, checked_id, checked_name, shown, unknown
-from samegoal_pipelines.districts.rotation import Rotation, rotate_key
+from samegoal_pipelines.districts.rotation import Rotation, changing, rotate_key
 from samegoal_pipelines.errors import Kind
 from samegoal_pipelines.qmlativ.addresses import FOR_A_SANDBOX, checked_url
 from samegoal_pipelines.qmlativ.connection import Connection
 from samegoal_pipelines.qmlativ.errors import QmlativError
 from samegoal_pipelines.tables.limits import Limits
 from samegoal_pipelines.tables.warehouse import district_credentials, districts, erasures
-from samegoal_pipelines.transforms.entities import ALL, normalized
+from samegoal_pipelines.transforms.entities import normalized
 from samegoal_pipelines.transforms.withholding import Withholding
 from samegoal_pipelines.warehouse.engine import as_operator, as_writer, take_role
 from samegoal_pipelines.warehouse.roles import Role
 
-__all__ = [
-    "DecryptionError",
-    "District",
-    "DistrictError",
-    "DistrictIdentity",
-    "DuplicateDistrictError",
-    "InvalidDistrictError",
-    "Registry",
-    "SecretAwaitedError",
-    "UnknownDistrictError",
-]
+if TYPE_CHECKING:
+    from samegoal_pipelines.qmlativ.client import Identity
 
 DEFAULT_TIMEZONE = "America/Chicago"
 LONGEST_CREDENTIAL = 1_000
 """Characters. Qmlativ's have about 50; a longer text is another file."""
 _NO_PLACES = {"localtime", "Factory"}
 """Listed among the time zones, but not real ones: the machine's own, and an unconfigured machine's."""
-_CHANGEABLE = {
-    "name",
-    "access_name",
-    "contact",
-    "base_url",
-    "token_url",
-    "entity_id",
-    "entities",
-    "timezone",
-    "expires",
-    "gate_limits",
-    "show_restricted_contacts",
-    "show_confidential_phones",
-}
+_CHANGEABLE = {"name", "access_name", "contact", "base_url", "token_url", "entity_id", "entities", "timezone"}
+_CHANGEABLE |= {"expires", "gate_limits", "show_restricted_contacts", "show_confidential_phones"}
 
 
 @dataclass(frozen=True)
@@ -82,19 +54,6 @@ class DistrictIdentity:
     code: str
     name: str
     entity_id: int | None
-
-
-class Answered(Protocol):
-    """Qmlativ's own account of which district it is: `qmlativ.Identity`."""
-
-    @property
-    def district_id(self) -> int: ...
-    @property
-    def entity_id(self) -> int: ...
-    @property
-    def code(self) -> str: ...
-    @property
-    def name(self) -> str: ...
 
 
 @dataclass(frozen=True)
@@ -171,11 +130,7 @@ class Registry:
     # -- reading --
 
     def get(self, district_id: str) -> District:
-        """The district with this id.
-
-        Raises:
-            UnknownDistrictError: there is no such district.
-        """
+        """The district with this id. Raises `UnknownDistrictError`."""
         with as_operator(self._engine, "looking up the district") as connection:
             return _get(connection, district_id)
 
@@ -193,10 +148,7 @@ class Registry:
             return [_district(row._mapping) for row in rows]
 
     def connection(self, district: District, *, allow_local: bool = False, **limits: Any) -> Connection:
-        """The connection to the district's Qmlativ, with the decrypted secret.
-
-        Args:
-            limits: further fields of `qmlativ.Connection`.
+        """The connection to the district's Qmlativ, with the decrypted secret and these `limits`.
 
         Raises:
             SecretAwaitedError: no secret was set yet.
@@ -230,9 +182,8 @@ class Registry:
     def _credentials(self, district_id: str) -> tuple[str, bytes | None]:
         query = sa.select(district_credentials.c.client_key, district_credentials.c.encrypted_secret)
         with as_writer(self._engine, district_id, "looking up the credentials") as connection:
-            row = connection.execute(
-                query.where(district_credentials.c.district_id == district_id)
-            ).one_or_none()
+            found = connection.execute(query.where(district_credentials.c.district_id == district_id))
+            row = found.one_or_none()
         if row is None:
             raise InvalidDistrictError(
                 "no credentials are stored",
@@ -248,60 +199,43 @@ class Registry:
         self,
         *,
         id: str,
-        name: str,
-        base_url: str,
         client_key: str,
         client_secret: str | None = None,
-        timezone: str = DEFAULT_TIMEZONE,
-        token_url: str | None = None,
-        entity_id: int | None = None,
-        entities: str = ALL,
-        expires: Expires | None = None,
-        access_name: str | None = None,
-        contact: str | None = None,
         allow_local: bool = False,
+        **facts: Any,
     ) -> District:
         """Register a district.
 
         Args:
             client_secret: without one, the district awaits its secret.
-            expires: default: one year from now, marked as assumed.
+            facts: name and base_url, and what else `set` takes except limits. None: the default. The time
+                zone is `DEFAULT_TIMEZONE`, and the expiration is assumed to be in one year.
 
         Raises:
             InvalidDistrictError: a value is invalid.
             DuplicateDistrictError: the id, or the address with this entity, is already registered.
         """
-        checked_id(id)
-        values = _checked(
-            id,
-            {
-                "name": name,
-                "base_url": base_url,
-                "token_url": token_url,
-                "timezone": timezone,
-                "entity_id": entity_id,
-                "entities": entities,
-                "access_name": access_name,
-                "contact": contact,
-                **({"expires": expires} if expires else {}),
-            },
-            allow_local,
-        )
-        if not expires:
-            values |= in_one_year(timezone)
+        given = {name: value for name, value in facts.items() if value is not None}
+        given = {"name": "", "base_url": "", "timezone": DEFAULT_TIMEZONE} | given
+        values = _checked(checked_id(id), given, allow_local)
+        if "expires" not in values:
+            values |= in_one_year(values["timezone"])
+        _check_credentials(id, client_key, client_secret)
         with changing(self._engine, id, "registering the district") as connection:
-            if (
-                connection.scalar(sa.select(districts.c.name).where(districts.c.district_id == id))
-                is not None
-            ):
+            if connection.scalar(sa.select(sa.exists().where(districts.c.district_id == id))):
                 raise DuplicateDistrictError(
                     "already registered",
                     district_id=id,
                     next_step="change it: samegoal-pipelines districts set ID",
                 )
-            _refuse_half_erased(connection, id)
-            _refuse_second_of_source(connection, id, values["base_url"], entity_id)
-            _checked_credentials(id, client_key, client_secret)
+            unfinished = (erasures.c.district_id == id) & erasures.c.files_erased.is_(None)
+            if connection.scalar(sa.select(sa.exists().where(unfinished))):
+                raise InvalidDistrictError(  # or the new district would get the old one's files
+                    "an earlier district with this id is not completely erased",
+                    district_id=id,
+                    next_step="finish it first: samegoal-pipelines districts erase ID --yes",
+                )
+            _refuse_second_of_source(connection, id, values["base_url"], values.get("entity_id"))
             connection.execute(sa.insert(districts).values(district_id=id, **values))
             self._store_credentials(connection, id, client_key, client_secret)
             return _get(connection, id)
@@ -319,9 +253,6 @@ class Registry:
         Raises:
             InvalidDistrictError, DuplicateDistrictError, UnknownDistrictError: nothing was changed.
         """
-        unknown = changes.keys() - _CHANGEABLE
-        if unknown:
-            raise InvalidDistrictError(f"cannot change {', '.join(sorted(unknown))}", district_id=district_id)
         values = _checked(district_id, changes, allow_local)
         with changing(self._engine, district_id, "changing the district") as connection:
             before = _get(connection, district_id)
@@ -357,7 +288,7 @@ class Registry:
             before = _get(connection, district_id)
             stored = district_credentials.c.district_id == district_id
             key = client_key or connection.scalar(sa.select(district_credentials.c.client_key).where(stored))
-            _checked_credentials(district_id, key or "", client_secret)
+            _check_credentials(district_id, key or "", client_secret)
             connection.execute(sa.delete(district_credentials).where(stored))
             self._store_credentials(connection, district_id, key or "", client_secret)
             if before.awaits_secret:  # a night that has begun is not late
@@ -377,7 +308,7 @@ class Registry:
             set_by = {"secret_set_at": sa.func.now(), "secret_set_by": self._operator}
             _update(connection, district_id, set_by)
 
-    def recognize(self, district: District, answered: Answered) -> DistrictIdentity:
+    def recognize(self, district: District, answered: Identity) -> DistrictIdentity:
         """The Qmlativ district of this registration: the remembered one, or else the one that answered.
 
         The caller compares both. This only rejects a second registration of the same district.
@@ -392,14 +323,14 @@ class Registry:
                 answered.district_id, answered.code, answered.name, entity_id=None
             )
             entity_id = identity.entity_id or district.entity_id or answered.entity_id
-            other = _find_among_all(
-                connection,
-                district.id,
-                districts.c.source_host == district.source_host,
-                districts.c.qmlativ_district_id == identity.district_id,
-                districts.c.qmlativ_code == identity.code,
-                districts.c.qmlativ_entity_id == entity_id,
-            )
+            values = {
+                "qmlativ_district_id": identity.district_id,
+                "qmlativ_code": identity.code,
+                "qmlativ_entity_id": entity_id,
+            }
+            same = [districts.c[name] == value for name, value in values.items()]
+            same.append(districts.c.source_host == district.source_host)
+            other = _find_among_all(connection, district.id, *same)
             if other is not None:
                 raise DuplicateDistrictError(
                     f"Qmlativ says that this is district {identity.code}, which is registered as {other}",
@@ -407,50 +338,39 @@ class Registry:
                     kind=Kind.IDENTITY,
                     next_step="check the base URL and the credentials",
                 )
-            _update(
-                connection,
-                district.id,
-                {
-                    "qmlativ_district_id": identity.district_id,
-                    "qmlativ_entity_id": entity_id,
-                    "qmlativ_code": identity.code,
-                    "qmlativ_name": identity.name,
-                },
-            )
-            return DistrictIdentity(identity.district_id, identity.code, identity.name, entity_id)
+            _update(connection, district.id, {**values, "qmlativ_name": identity.name})
+            return replace(identity, entity_id=entity_id)
 
     def rotate_key(self) -> Rotation:
         """Encrypt every secret again with the first key; see `rotation.rotate_key`."""
         return rotate_key(self._engine, self._cipher)
 
 
-def _checked_credentials(district_id: str, client_key: str, client_secret: str | None) -> None:
+def _check_credentials(district_id: str, client_key: str, client_secret: str | None) -> None:
     for what, source, given in (
         ("Client Key", "the Integration Access in Qmlativ", client_key),
         ("Client Secret", "the message of SameGoal's technical team", client_secret),
     ):
-        if given is None:
+        text = "any" if given is None else given.strip()
+        if not text:
+            fault = "is blank"
+        elif not (text.isascii() and text.isprintable()):
+            fault = "contains a line break or a character that cannot occur in one"
+        elif len(text) > LONGEST_CREDENTIAL:
+            fault = f"is longer than {LONGEST_CREDENTIAL:,} characters"
+        else:
             continue
-        if not given.strip():
-            raise InvalidDistrictError(
-                f"the {what} is blank", district_id=district_id, next_step=f"copy it from {source}"
-            )
-        if not (given.strip().isascii() and given.strip().isprintable()):
-            raise InvalidDistrictError(
-                f"the {what} contains a line break or a character that cannot occur in one",
-                district_id=district_id,
-                next_step=f"copy it alone, and as plain text, from {source}",
-            )
-        if len(given.strip()) > LONGEST_CREDENTIAL:
-            raise InvalidDistrictError(
-                f"the {what} is longer than {LONGEST_CREDENTIAL:,} characters",
-                district_id=district_id,
-                next_step=f"copy it alone, from {source}",
-            )
+        raise InvalidDistrictError(
+            f"the {what} {fault}",
+            district_id=district_id,
+            next_step=f"copy it alone, and as plain text, from {source}",
+        )
 
 
 def _checked(district_id: str, given: dict[str, Any], allow_local: bool) -> dict[str, Any]:
     """The given values, validated and in the form in which they are stored."""
+    if unknown := given.keys() - _CHANGEABLE:
+        raise InvalidDistrictError(f"cannot change {', '.join(sorted(unknown))}", district_id=district_id)
     values = dict(given)
     if "name" in values:
         values["name"] = checked_name(district_id, values["name"] or "")
@@ -526,17 +446,6 @@ def _refuse_second_of_source(
             f"this base URL and entity are registered as {other}",
             district_id=district_id,
             next_step="give another --entity-id, or use that registration",
-        )
-
-
-def _refuse_half_erased(connection: sa.Connection, district_id: str) -> None:
-    """Reject an id whose erasure is unfinished: the new district must not get the old one's files."""
-    unfinished = (erasures.c.district_id == district_id) & erasures.c.files_erased.is_(None)
-    if connection.scalar(sa.select(sa.exists().where(unfinished))):
-        raise InvalidDistrictError(
-            "an earlier district with this id is not completely erased",
-            district_id=district_id,
-            next_step="finish it first: samegoal-pipelines districts erase ID --yes",
         )
 
 

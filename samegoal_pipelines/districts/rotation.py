@@ -1,21 +1,21 @@
 """Encrypt every district's secret again with the first key, so that the other keys can be removed.
 
 It can stop at any time without losing a secret. A new key is in the key file before anything is encrypted
-with it, and the old keys are removed only after every secret was decrypted without them. Keys from the
-environment are changed there.
+with it, and the old keys are removed only after every secret was decrypted without them.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import sqlalchemy as sa
 
-from samegoal_pipelines.districts.changing import changing
 from samegoal_pipelines.districts.cipher import SecretCipher
 from samegoal_pipelines.districts.errors import DecryptionError
 from samegoal_pipelines.tables.warehouse import district_credentials, districts
-from samegoal_pipelines.warehouse.engine import as_operator, take_role
+from samegoal_pipelines.warehouse.engine import as_operator, as_writer, take_role
 from samegoal_pipelines.warehouse.roles import Role
 
 _NO_DISTRICT = ""
@@ -32,6 +32,18 @@ class Rotation:
     """A line about each district whose secret no key decrypts."""
     new_key: bool
     """Whether a new key replaced the old ones. False if the environment sets the keys."""
+
+
+@contextmanager
+def changing(engine: sa.Engine, district_id: str, step: str) -> Iterator[sa.Connection]:
+    """A transaction as this district's writer, with no other change of the registry in progress.
+
+    What was read is still true when it is written, and no secret can be encrypted with a key that is being
+    removed.
+    """
+    with as_writer(engine, district_id, step) as connection:
+        connection.execute(sa.text(f"lock table {districts.fullname} in share row exclusive mode"))
+        yield connection
 
 
 def rotate_key(engine: sa.Engine, cipher: SecretCipher) -> Rotation:
@@ -55,30 +67,22 @@ def rotate_key(engine: sa.Engine, cipher: SecretCipher) -> Rotation:
 
 def _reencrypt_all(engine: sa.Engine, cipher: SecretCipher) -> Rotation:
     reencrypted, lost = 0, []
-    for district_id in _registered(engine):
+    with as_operator(engine, "listing the districts") as connection:
+        query = sa.select(districts.c.district_id).order_by(districts.c.district_id)
+        registered = connection.scalars(query).all()
+    for district_id in registered:
+        own = district_credentials.c.district_id == district_id
         try:
             with changing(engine, district_id, "encrypting the secret again") as connection:
-                reencrypted += _reencrypt(connection, cipher, district_id)
+                encrypted = connection.scalar(_SECRET.where(own))
+                if encrypted is not None:
+                    again = cipher.reencrypt(bytes(encrypted), district_id)
+                    change = sa.update(district_credentials).where(own).values(encrypted_secret=again)
+                    connection.execute(change)
+                    reencrypted += 1
         except DecryptionError as error:
             lost.append(str(error))
     return Rotation(reencrypted, tuple(lost), cipher.keys_in_file)
-
-
-def _registered(engine: sa.Engine) -> list[str]:
-    with as_operator(engine, "listing the districts") as connection:
-        return list(connection.scalars(sa.select(districts.c.district_id).order_by(districts.c.district_id)))
-
-
-def _reencrypt(connection: sa.Connection, cipher: SecretCipher, district_id: str) -> bool:
-    """Whether there was a secret to encrypt."""
-    own = district_credentials.c.district_id == district_id
-    encrypted = connection.scalar(_SECRET.where(own))
-    if encrypted is None:
-        return False
-    if not cipher.uses_first_key(bytes(encrypted)):
-        reencrypted = cipher.reencrypt(bytes(encrypted), district_id)
-        connection.execute(sa.update(district_credentials).where(own).values(encrypted_secret=reencrypted))
-    return True
 
 
 def _drop_old_keys(engine: sa.Engine, cipher: SecretCipher) -> bool:

@@ -1,8 +1,6 @@
 """Check whether a night would work for a district, without reading any student.
 
-Each question becomes one row of the answer. A question that depends on a failed one is not asked. Qmlativ
-cannot count rows, so the counts are those of the last landed night. Before the first night, and on request,
-only the keys are read.
+Each question becomes one row of the answer. A question that depends on a failed one is not asked.
 """
 
 from __future__ import annotations
@@ -17,8 +15,9 @@ from typing import Any, Literal
 import pandas as pd
 import pyarrow as pa
 
+from samegoal_pipelines.districts.errors import DistrictError
 from samegoal_pipelines.districts.expiry import RECORD, expiry_warning, expiry_words
-from samegoal_pipelines.districts.registry import District, DistrictError, Registry
+from samegoal_pipelines.districts.registry import District, Registry
 from samegoal_pipelines.errors import PipelineError, fill_in
 from samegoal_pipelines.landing import Landing, LandingError
 from samegoal_pipelines.printable import in_days, some
@@ -177,6 +176,7 @@ def _failure(district_id: str, name: str, error: PipelineError) -> Step:
 
 
 def _expiry(district: District, today: date) -> str:
+    """What the registration says. The token shows whether Qmlativ still accepts it."""
     expiry = expiry_words(district.expires, district.expiration)
     if district.expiration == "unknown":
         raise _NotOkError(expiry, RECORD, "warning")
@@ -187,7 +187,6 @@ def _expiry(district: District, today: date) -> str:
     warning = expiry_warning(days)
     if warning is None:
         return expiry
-    # As registered; the token shows whether Qmlativ still accepts it.
     assumed = f"the date is assumed: {RECORD}; " if district.expiration == "assumed" else ""
     raise _NotOkError(expiry, f"{assumed}{_RENEW[warning]}", "warning")
 
@@ -269,42 +268,34 @@ class _Questions:
         self.years, self._current = school_years(table), current[0]
         position = self.years.index(current[0])
         before, after = self.years[:position], self.years[position + 1 :]
-        outcome = (
-            f"{names[current[0]]} current; " + (f"{names[after[0]]}" if after else "none") + " upcoming; "
-        )
+        upcoming = names[after[0]] if after else "none"
+        outcome = f"{names[current[0]]} current; {upcoming} upcoming"
         if not before:
-            raise _NotOkError(
-                f"{outcome}none before", "students who left last year will not be recognized", "warning"
-            )
-        return f"{outcome}{names[before[0]]} before"
+            to_do = "students who left last year will not be recognized"
+            raise _NotOkError(f"{outcome}; none before", to_do, "warning")
+        return f"{outcome}; {names[before[0]]} before"
 
     def fields(self) -> str:
         """What is granted of each object. Sets `missing`."""
         wanted = list(OBJECTS.values())
-        described = dict(zip(wanted, self._at_once(self._client.describe, wanted), strict=True))
-        self._described = described
-        lacking = {each: [one for one in each.fields if one.name not in described[each]] for each in wanted}
-        required = [
-            f"{each.path}.{one.name}" for each in wanted for one in lacking[each] if not one.optional
-        ] + [f"{each.path}.{each.only}" for each in wanted if each.only and each.only not in described[each]]
-        required = list(dict.fromkeys(required))
-        priced = costs_of(
-            {
-                f"{asset}.{each.name}.{one.name}"
-                for asset, objects in NEEDED.items()
-                for each in objects
-                for one in lacking[each]
-                if one.optional
-            }
-        )
-        paths = {each.name: each.path for each in wanted}
-        costs = [
-            (f"{paths[qmlativ_object]}.{name}", each.cost)
-            for each in priced
-            for qmlativ_object, _, name in [each.label.partition(".")]
-        ]
+        self._described = dict(zip(wanted, self._at_once(self._client.describe, wanted), strict=True))
+        required: list[str] = []
+        lacking: list[str] = []
+        for asset, objects in NEEDED.items():
+            for each in objects:
+                gone = [one for one in each.fields if one.name not in self._described[each]]
+                required += [f"{each.path}.{one.name}" for one in gone if not one.optional]
+                if each.only and each.only not in self._described[each]:
+                    required.append(f"{each.path}.{each.only}")
+                lacking += [f"{asset}.{each.name}.{one.name}" for one in gone if one.optional]
+        required, priced = list(dict.fromkeys(required)), costs_of(lacking)
         self.missing = [Missing(name, True, "no night works without it") for name in required]
-        self.missing += [Missing(name, False, cost) for name, cost in dict.fromkeys(costs)]
+        paths = {each.name: each.path for each in wanted}
+        for grant in priced:
+            name, _, one = grant.label.partition(".")
+            missing = Missing(f"{paths[name]}.{one}", False, grant.cost)
+            if missing not in self.missing:
+                self.missing.append(missing)
         total = sum(len(each.fields) for each in wanted)
         if required:
             raise _NotOkError(f"{', '.join(required)} not granted", GRANT)
@@ -332,8 +323,8 @@ class _Questions:
 
     def rows(self, landing: Landing | None, today: date, *, count_rows: bool) -> str:
         """The number of rows of each object and entity, which it also stores."""
-        landed = None if count_rows or landing is None else landed_rows(landing, self._district.id, today)
-        if landed is not None and landing is not None:
+        landed = landing and not count_rows and landed_rows(landing, self._district.id, today)
+        if landing and landed:
             night, self._rows = landed
             outcome = f"as they came on the night of {night}"
             entries = landing.read_last(

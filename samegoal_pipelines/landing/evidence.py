@@ -23,20 +23,18 @@ class LandedEvidence:
         self, landing: RunLanding, payload: SnapshotPayload, reads: Sequence[pd.DataFrame] | None = None
     ) -> None:
         self._landing, self._payload = landing, payload
-        self._tonight = rows_that_came(reads or landing.read_reads(landing.night, landing.run_id))
+        self._tonight = _rows(reads or landing.read_reads(landing.night, landing.run_id))
 
     def emptied(self, published: MadeFromLanded) -> dict[str, int]:
         """Objects without rows tonight, and their number of rows in the published night."""
         runs = (published.run_id, published.landed_run_id)
-        before = rows_that_came(self._landing.read_reads(published.snapshot_date, *runs))
+        before = _rows(self._landing.read_reads(published.snapshot_date, *runs))
         return {name: rows for name, rows in before.items() if rows and self._tonight.get(name) == 0}
 
     def statuses_by_time(self, published: MadeFromLanded) -> pd.DataFrame | None:
-        """The statuses as of tonight from the published night's landed rows: what time alone changes.
+        """student_id and status as of tonight, from the published night's rows: what time alone changes.
 
-        Returns:
-            student_id and status, which is null for an uncertain student. None: the rows are gone, or an
-            older version landed them without what today's rules need.
+        The status of an uncertain student is null. None: the rows are gone, or an older version landed them.
         """
         run_id = published.landed_run_id or published.run_id
         try:
@@ -53,6 +51,5 @@ class LandedEvidence:
         self._landing.write(HELD_SNAPSHOT, self._payload.to_land())
 
 
-def rows_that_came(reads: Iterable[pd.DataFrame]) -> dict[str, int]:
-    """Rows by object, over all school years, if their reads are landed."""
+def _rows(reads: Iterable[pd.DataFrame]) -> dict[str, int]:
     return rows_by_object(arrived for one in reads if "Arrived" in one for arrived in one["Arrived"])

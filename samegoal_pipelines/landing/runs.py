@@ -1,7 +1,4 @@
-"""One run's landed assets: `Landing` with a district, a night and a run.
-
-Which run's assets a snapshot was made from is here, too. Files and manifests are in `store`.
-"""
+"""One run's landed assets, and which run's assets a snapshot was made from."""
 
 from __future__ import annotations
 
@@ -38,13 +35,10 @@ class MadeFromLanded(Protocol):
 
 
 def run_that_landed(landing: Landing, snapshot: MadeFromLanded, asset: str) -> str:
-    """The run whose landed asset a snapshot was made from.
+    """The run whose landed asset a snapshot was made from. Raises `NotLandedError` if that is gone.
 
     That is its own run, or the run whose enrollments it used, or the last one before it, because a run
     started in the UI with a later asset uses what is landed.
-
-    Raises:
-        NotLandedError: nothing is landed, or the enrollments that were used are gone.
     """
     landed = landing.landed(asset, district_id=snapshot.district_id, night=snapshot.snapshot_date)
     runs = [one.run_id for one in landed if one.landed_at <= snapshot.started_at]
@@ -56,12 +50,7 @@ def run_that_landed(landing: Landing, snapshot: MadeFromLanded, asset: str) -> s
 
 
 def read_landed_for(landing: Landing, snapshot: MadeFromLanded, asset: str) -> dict[str, pd.DataFrame]:
-    """An asset as it was landed for a snapshot (see `run_that_landed`).
-
-    Raises:
-        NotLandedError: it is not landed, or an older version landed it.
-        LandedFileError: a file cannot be used.
-    """
+    """An asset as it was landed for a snapshot. Raises `NotLandedError` or `LandedFileError`."""
     tables = landing.read(
         asset,
         district_id=snapshot.district_id,
@@ -75,7 +64,7 @@ def read_landed_for(landing: Landing, snapshot: MadeFromLanded, asset: str) -> d
 
 @dataclass(frozen=True)
 class RunLanding:
-    """What one run lands and reads."""
+    """What one run lands and reads: `Landing` with a district, a night and a run."""
 
     files: Landing
     district_id: str
@@ -103,35 +92,22 @@ class RunLanding:
     def read(
         self, asset: str, night: date | None = None, run_id: str | None = None, only: str | None = None
     ) -> dict[str, pd.DataFrame]:
-        """An asset of this district as landed by that run, or by the last run of that night: all its tables,
-        or `only` one.
-
-        Args:
-            night: by default this one.
-
-        Raises:
-            LandingError: it is not landed, or damaged.
-        """
+        """As `Landing.read`, by default of this night."""
         return self.files.read(
             asset, district_id=self.district_id, night=night or self.night, run_id=run_id, only=only
         )
 
     def read_last(self, asset: str, table: str) -> list[pd.DataFrame]:
-        """One table of an asset as last landed, tonight or before: none, or one.
-
-        A damaged file is ignored, because the table is only a hint.
-        """
+        """One table of an asset as last landed, in a list: a hint, so a damaged file is as good as none."""
         with suppress(LandingError):
             found = self.files.read_last(asset, table, district_id=self.district_id, up_to=self.night)
             return [] if found is None else [found]
         return []
 
     def read_reads(self, night: date, *run_ids: str | None) -> list[pd.DataFrame]:
-        """The tables of reads of a night's raw assets, if they are landed.
+        """The landed tables of reads of a night's raw assets, from the first of these runs that has each.
 
-        Args:
-            run_ids: the first of these runs that landed an asset counts, or else the last run of that night,
-                because a retried run continues with what the failed one landed.
+        Or else from the last run of that night: a retried run continues with what the failed one landed.
         """
         found: list[pd.DataFrame] = []
         for asset in RAW_TABLES:
@@ -147,10 +123,9 @@ class RunLanding:
         return landed[-1] if landed else None
 
     def enrollments_run_id(self) -> str | None:
-        """The run that landed the raw enrollments from which tonight's statuses were made.
+        """The run that landed the raw enrollments of tonight's statuses. None if their files are gone.
 
-        This run if it read Qmlativ itself, or else the last run that had landed them when the enrollments
-        were filtered. None if their files are gone.
+        This run if it read Qmlativ itself, or else the last one that had landed them when they were filtered.
         """
         filtered = self.newest("cecs_filtered_enrollments")
         filtered_at = filtered.landed_at if filtered else self.started_at

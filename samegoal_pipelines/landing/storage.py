@@ -7,6 +7,8 @@ creates a missing bucket when it should create a folder.
 from __future__ import annotations
 
 import errno
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,14 +16,8 @@ import fsspec
 
 from samegoal_pipelines.errors import Kind, PipelineError
 
-_PASSING = {
-    errno.EAGAIN,
-    errno.EBUSY,
-    errno.EHOSTUNREACH,
-    errno.ENETUNREACH,
-    errno.EREMOTEIO,  # how s3fs maps S3's internal errors
-    errno.ETIMEDOUT,
-}
+_PASSING = {errno.EAGAIN, errno.EBUSY, errno.EHOSTUNREACH, errno.ENETUNREACH, errno.ETIMEDOUT}
+_PASSING |= {errno.EREMOTEIO}  # how s3fs maps S3's internal errors
 _NO_CREDENTIALS = (
     "no AWS credentials: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or give the machine a role"
 )
@@ -42,22 +38,15 @@ class LandingError(PipelineError):
 class Storage:
     """One root on any storage that fsspec supports.
 
-    Args:
-        root: a path or any fsspec URL (`s3://bucket/prefix`).
-
     Attributes:
         root: the root for people, without a user, a password or a trailing slash.
         files: fsspec's file system.
         base: the root as `files` spells it.
-        failures: the exceptions that `files` raises if it cannot read or write.
-
-    Raises:
-        LandingError: the storage is not supported, or cannot be reached.
     """
 
     def __init__(self, root: str) -> None:
         self.root = _without_login(root.rstrip("/"))
-        self.failures: tuple[type[Exception], ...] = (OSError, NotImplementedError)
+        self._failures: tuple[type[Exception], ...] = (OSError, NotImplementedError)
         self._unreachable: tuple[type[Exception], ...] = (ConnectionError, TimeoutError)
         try:
             files, self.base = fsspec.url_to_fs(root.rstrip("/"))
@@ -68,13 +57,13 @@ class Storage:
                 next_step="correct it",
             ) from None
         except OSError as error:  # some kinds connect immediately
-            raise self.error("the landing cannot be used", error, "check SAMEGOAL_LANDING_URL") from None
+            raise self._error("the landing cannot be used", error, "check SAMEGOAL_LANDING_URL") from None
         self.files: Any = files
         self._has_folders = "s3" not in files.protocol
         if not self._has_folders:
             from botocore import exceptions as s3
 
-            self.failures += (s3.BotoCoreError, s3.ClientError)
+            self._failures += (s3.BotoCoreError, s3.ClientError)
             self._unreachable += (s3.ConnectionError, s3.HTTPClientError)
 
     def make_folder(self, path: str) -> None:
@@ -87,8 +76,15 @@ class Storage:
                 Path(self.base).mkdir(mode=0o700, parents=True, exist_ok=True)
             self.files.makedirs(path, exist_ok=True)
 
-    def error(self, what: str, because_of: Exception, next_step: str) -> LandingError:
-        """The error for one of `failures`: the storage's message without the path, and what to do."""
+    @contextmanager
+    def errors(self, what: str, next_step: str) -> Iterator[None]:
+        """Turn its failures into a `LandingError`: the storage's message without the path, and what to do."""
+        try:
+            yield
+        except self._failures as error:
+            raise self._error(what, error, next_step) from None
+
+    def _error(self, what: str, because_of: Exception, next_step: str) -> LandingError:
         name = type(because_of).__name__
         reason = _PLAIN_WORDS.get(name) or getattr(because_of, "strerror", None) or name
         return LandingError(
@@ -100,7 +96,6 @@ class Storage:
 
 
 def _without_login(url: str) -> str:
-    """The URL without user and password, for error messages."""
     scheme, separator, rest = url.partition("://")
     host, slash, path = rest.partition("/")
     return f"{scheme}{separator}{host.rpartition('@')[2]}{slash}{path}"

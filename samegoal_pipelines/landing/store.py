@@ -15,7 +15,7 @@ import json
 import re
 from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from datetime import MAXYEAR, UTC, date, datetime
 from glob import has_magic
@@ -33,22 +33,20 @@ from samegoal_pipelines.tables.arrow_types import landed_types
 MANIFEST = "landed.json"
 METADATA_KEY = b"samegoal"
 _FOLDER_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*", re.ASCII)
-_PAGE_NAME = re.compile(r"(\d{4}-\d{2}-\d{2})\.html", re.ASCII)
+_NIGHT = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
 _REACH_IT = "check that the storage is there and may be written, then run again"
 _WRITERS = 4  # tables of an asset that are written in parallel
 _DICTIONARY = 2**14  # write columns with more bytes of distinct values without a dictionary
-_UNREADABLE_JSON = (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError)
+_BAD_JSON = (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError)
+_BAD_FILE = (OSError, pa.ArrowException, *_BAD_JSON)
 _LONG_AGO = datetime(1970, 1, 2, tzinfo=UTC)
-_NEW = ".new"
+_NEW, _PAGE = ".new", ".html"
 _TRIES = 5  # how often to look again for files that others are writing or deleting
 
 
 @dataclass(frozen=True)
 class LandedAsset:
-    """One asset of one run: its location, and its manifest's facts about its tables.
-
-    A manifest that cannot be read has no tables, and `damaged` is true.
-    """
+    """One asset of one run. If its manifest cannot be read, it has no tables and is `damaged`."""
 
     district_id: str
     night: date
@@ -60,7 +58,7 @@ class LandedAsset:
     damaged: bool = False
 
     def identity(self, table: str) -> dict[str, str]:
-        """The identity in this table's file, so that no other file can take its place."""
+        """What this table's file says about itself."""
         return {
             "district_id": self.district_id,
             "night": self.night.isoformat(),
@@ -80,12 +78,7 @@ class Rewritten:
 
 
 class LandedFileError(LandingError):
-    """A landed file cannot be used.
-
-    Attributes:
-        asset, table: which file it is.
-        fault: what is wrong with it, as the end of a sentence.
-    """
+    """A landed file cannot be used. `fault` says why, as the end of a sentence."""
 
     kind = Kind.LANDED_ROWS
 
@@ -98,6 +91,8 @@ class LandedFileError(LandingError):
 
 class Landing:
     """Reads and writes landed assets under one root.
+
+    Every method raises a `LandingError` if the storage cannot be read or written.
 
     Args:
         root: a path or any fsspec URL (`s3://bucket/prefix`).
@@ -128,40 +123,29 @@ class Landing:
         Args:
             tables: table name (the Qmlativ object for raw assets) → frame with Arrow dtypes.
             about: table name → facts kept in its file's metadata, such as the fields that were asked for.
-
-        Raises:
-            LandingError: the folder cannot be written.
         """
-        folder = f"{self._night(district_id, night)}/{run_id}/{asset}"
         rows = {name: len(frame) for name, frame in tables.items()}
         landed = LandedAsset(district_id, night, run_id, asset, landed_at, rows, {})
-        try:
+        folder = self._folder(landed)
+
+        def write_table(name: str) -> str:
+            facts = {**(about or {}).get(name, {}), **landed.identity(name)}
+            facts |= {"landed_at": landed_at.isoformat(), "rows": rows[name]}
+            content = _parquet(pa.Table.from_pandas(tables[name], preserve_index=False), facts)
+            with self._fs.open(f"{folder}/{name}.parquet", "wb") as file:
+                file.write(content)
+            return sha256(content).hexdigest()
+
+        with self._storage.errors(
+            f"landing of {asset} for {district_id} on {night} failed: cannot write",
+            "check that the folder or bucket exists, is writable and has space",
+        ):
             self._storage.make_folder(folder)
             # Arrow's writer and the wait for a disk or a bucket let other threads run.
             with ThreadPoolExecutor(_WRITERS, thread_name_prefix="landing") as threads:
-                writing = {
-                    name: threads.submit(
-                        self._write_table,
-                        f"{folder}/{name}.parquet",
-                        frame,
-                        {
-                            **(about or {}).get(name, {}),
-                            **landed.identity(name),
-                            "landed_at": landed_at.isoformat(),
-                            "rows": len(frame),
-                        },
-                    )
-                    for name, frame in tables.items()
-                }
-                landed.sha256.update({name: written.result() for name, written in writing.items()})
+                landed.sha256.update(zip(tables, threads.map(write_table, tables), strict=True))
             with self._fs.open(f"{folder}/{MANIFEST}", "wb") as file:
-                file.write(_manifest(asset, landed_at, landed.rows, landed.sha256))
-        except self._storage.failures as error:
-            raise self._storage.error(
-                f"landing of {asset} for {district_id} on {night} failed: cannot write",
-                error,
-                "check that the folder or bucket exists, is writable and has space",
-            ) from None
+                file.write(_manifest(landed, landed.rows, landed.sha256))
         return landed
 
     def read(
@@ -173,10 +157,7 @@ class Landing:
         run_id: str | None = None,
         only: str | None = None,
     ) -> dict[str, pd.DataFrame]:
-        """The asset's tables as landed by `run_id`, or else by the last run of that night.
-
-        Args:
-            only: read only this table.
+        """The asset's tables (or `only` one) as landed by `run_id`, or else by the last run of that night.
 
         Returns:
             table name → frame with Arrow dtypes.
@@ -185,62 +166,60 @@ class Landing:
             LandingError: nothing was landed for that night, or a file is damaged. Of several runs, one with
                 a damaged manifest is passed over: it may have died while writing.
         """
-        landed = self._newest(asset, district_id, night, run_id)
-        return {table: self._read_table(landed, table) for table in landed.rows if only in (None, table)}
+        runs = self.landed(asset, district_id=district_id, night=night)
+        found = [one for one in runs if run_id in (None, one.run_id)]
+        if not found:
+            raise LandingError(
+                f"nothing has landed as {asset} for {district_id} on {night}",
+                kind=Kind.LANDED_ROWS,
+                next_step=f"materialize {asset} in the same run, or first",
+            )
+        if found[-1].damaged:
+            raise LandedFileError(found[-1], MANIFEST, f"is damaged (run {found[-1].run_id})")
+        return {
+            table: self._read_table(found[-1], table) for table in found[-1].rows if only in (None, table)
+        }
 
     def landed(self, asset: str, *, district_id: str, night: date) -> list[LandedAsset]:
-        """Every run's landing of this asset that night, or of every asset (`*`): damaged ones, then by age.
-
-        Raises:
-            LandingError: the storage cannot be read, which does not mean that nothing has landed.
-        """
+        """Every run's landing of this asset that night, or of all (`*`): damaged ones, then by age."""
         found = []
-        try:
+        with self._reading(district_id):
             for path in self._fs.find(self._night(district_id, night)):  # glob would interpret brackets
                 run_id, found_asset, name = path.split("/")[-3:]
-                if name != MANIFEST or asset not in (found_asset, "*"):
-                    continue
-                with suppress(FileNotFoundError):  # deleted meanwhile
-                    content = self._fs.cat_file(path)
-                    found.append(_landed_asset(content, district_id, night, run_id, found_asset))
-        except self._storage.failures as error:
-            raise self._unreadable(district_id, error) from None
+                if name == MANIFEST and asset in (found_asset, "*"):
+                    with suppress(FileNotFoundError):  # deleted meanwhile
+                        content = self._fs.cat_file(path)
+                        found.append(_landed_asset(content, district_id, night, run_id, found_asset))
         return sorted(found, key=lambda one: (one.landed_at, one.run_id))
 
     def nights(self, district_id: str) -> list[date]:
-        """The nights with a folder for this district, oldest first.
+        """The nights with a folder for this district, oldest first."""
+        with self._reading(district_id):
+            return list(self._by_night(district_id))
 
-        Raises:
-            LandingError: the storage cannot be read.
-        """
-        try:
-            entries = self._fs.ls(f"{self._base}/{district_id}", detail=False)
-        except FileNotFoundError:
-            return []
-        except self._storage.failures as error:
-            raise self._unreadable(district_id, error) from None
-        nights = []
-        for path in entries:
-            try:
-                nights.append(date.fromisoformat(path.rstrip("/").rsplit("/", 1)[-1]))
-            except ValueError:
-                continue
-        return sorted(nights)
+    def _by_night(self, folder: str, suffix: str = "") -> dict[date, str]:
+        """Night → path of what is named `<night><suffix>` in a folder, oldest first."""
+        paths: list[str] = []
+        with suppress(FileNotFoundError):
+            paths = sorted(self._fs.ls(f"{self._base}/{folder}", detail=False))
+        found = {}
+        for path in paths:
+            name = path.rstrip("/").rpartition("/")[2]
+            if name.endswith(suffix) and _NIGHT.fullmatch(name.removesuffix(suffix)):
+                with suppress(ValueError):
+                    found[date.fromisoformat(name.removesuffix(suffix))] = path
+        return found
 
     def column_values(self, landed: LandedAsset, table: str, columns: list[str]) -> list[dict[str, Any]]:
         """These columns of a landed table, whether or not it is as landed. Empty if it cannot be read."""
-        folder = f"{self._night(landed.district_id, landed.night)}/{landed.run_id}/{landed.asset}"
-        try:
-            content = self._fs.cat_file(f"{folder}/{table}.parquet")
-        except FileNotFoundError:
-            return []
-        except self._storage.failures as error:
-            raise self._unreadable(landed.district_id, error) from None
-        try:
-            found: list[dict[str, Any]] = pq.read_table(pa.BufferReader(content), columns=columns).to_pylist()
-        except (OSError, pa.ArrowException):
-            return []
-        return found
+        with self._reading(landed.district_id), suppress(FileNotFoundError):
+            content = self._fs.cat_file(f"{self._folder(landed)}/{table}.parquet")
+            with suppress(OSError, pa.ArrowException):
+                rows: list[dict[str, Any]] = pq.read_table(
+                    pa.BufferReader(content), columns=columns
+                ).to_pylist()
+                return rows
+        return []
 
     def read_last(self, asset: str, table: str, *, district_id: str, up_to: date) -> pd.DataFrame | None:
         """One table of the asset as last landed on that night or before. None if it never landed."""
@@ -269,10 +248,7 @@ class Landing:
             local_date: the district's date at a moment.
 
         Returns:
-            The nights that were deleted, oldest first.
-
-        Raises:
-            LandingError: files cannot be deleted. Later nights were not touched.
+            The nights that were deleted, oldest first. If it raises, later nights were not touched.
         """
         self._fs.invalidate_cache()
         pruned = [
@@ -292,68 +268,38 @@ class Landing:
         return landed[-1].landed_at if landed else _LONG_AGO
 
     def keep_page(self, folder: str, night: date, page: str) -> str:
-        """Write the page `<folder>/<night>.html`, replacing an earlier one. Return its location.
-
-        Raises:
-            LandingError: it cannot be written.
-        """
-        name = f"{folder}/{night.isoformat()}.html"
-        try:
+        """Write the page `<folder>/<night>.html`, replacing an earlier one. Return its location."""
+        name = f"{folder}/{night.isoformat()}{_PAGE}"
+        next_step = "check that the folder or bucket is writable and has space"
+        with self._storage.errors(f"the report of {night} cannot be written", next_step):
             self._storage.make_folder(f"{self._base}/{folder}")
             with self._fs.open(f"{self._base}/{name}", "w", encoding="utf-8") as file:
                 file.write(page)
-        except self._storage.failures as error:
-            raise self._storage.error(
-                f"the report of {night} cannot be written",
-                error,
-                "check that the folder or bucket is writable and has space",
-            ) from None
         return f"{self.root}/{name}"
 
     def pages(self, folder: str) -> dict[date, str]:
-        """The pages `<folder>/<night>.html` by night, as text.
-
-        Raises:
-            LandingError: they cannot be read.
-        """
+        """The pages `<folder>/<night>.html` by night, as text."""
         self._fs.invalidate_cache()
         found = {}
-        try:
-            for path in sorted(self._fs.ls(f"{self._base}/{folder}", detail=False)):
-                if (night := _night_of_page(path)) is not None:
-                    with suppress(FileNotFoundError):
-                        found[night] = self._fs.cat_file(path).decode(errors="replace")
-        except FileNotFoundError:
-            return {}
-        except self._storage.failures as error:
-            raise self._storage.error(f"pages in {folder} cannot be read", error, _REACH_IT) from None
+        with self._storage.errors(f"pages in {folder} cannot be read", _REACH_IT):
+            for night, path in self._by_night(folder, _PAGE).items():
+                with suppress(FileNotFoundError):
+                    found[night] = self._fs.cat_file(path).decode(errors="replace")
         return found
 
     def prune_pages(self, folder: str, keep_from: date) -> list[date]:
         """Delete the pages `<folder>/<night>.html` of nights before `keep_from`, and nothing else.
 
         Returns:
-            The nights whose pages were deleted, oldest first.
-
-        Raises:
-            LandingError: a page cannot be deleted. Later pages were not touched.
+            The nights whose pages were deleted, oldest first. If it raises, later pages were not touched.
         """
         self._fs.invalidate_cache()
-        pruned = []
-        try:
-            for path in sorted(self._fs.ls(f"{self._base}/{folder}", detail=False)):
-                night = _night_of_page(path)
-                if night is not None and night < keep_from:
-                    with suppress(FileNotFoundError):
-                        self._fs.rm_file(path)
-                    pruned.append(night)
-        except FileNotFoundError:
-            return []
-        except self._storage.failures as error:
-            raise self._storage.error(
-                f"old pages in {folder} cannot all be deleted", error, _REACH_IT
-            ) from None
-        return pruned
+        with self._storage.errors(f"old pages in {folder} cannot all be deleted", _REACH_IT):
+            old = {night: path for night, path in self._by_night(folder, _PAGE).items() if night < keep_from}
+            for path in old.values():
+                with suppress(FileNotFoundError):
+                    self._fs.rm_file(path)
+        return list(old)
 
     def rewrite(
         self,
@@ -374,13 +320,10 @@ class Landing:
             in_progress: the run that may be landing now. Its incomplete folders stay.
             last: the asset to rewrite after all others.
             dry_run: only count.
-
-        Raises:
-            LandingError: files cannot be read or written.
         """
         self._fs.invalidate_cache()
         files = rows = deleted = 0
-        try:
+        with self._reading(district_id):
             base = f"{self._base}/{district_id}"
             found = {path.rpartition("/")[0] for path in self._fs.find(base)}
             folders = {one for one in found if one.removeprefix(base).count("/") == 3}
@@ -390,58 +333,51 @@ class Landing:
                 with suppress(FileNotFoundError):
                     manifest = self._fs.cat_file(f"{folder}/{MANIFEST}")
                     landed = _landed_asset(manifest, district_id, date.fromisoformat(night), run_id, asset)
-                    tables = self._read_to_rewrite(folder, landed)
-                    if tables is not None:
-                        counts = self._rewrite(folder, landed, tables, change(tables), dry_run)
+                    counts = self._rewrite(folder, landed, change, dry_run)
+                    if counts is not None:
                         files, rows = files + counts[0], rows + counts[1]
                         continue
                 if not alive:
                     deleted += len(self._fs.find(folder)) if dry_run else self._delete(folder, "landed files")
-        except self._storage.failures as error:
-            raise self._unreadable(district_id, error) from None
         return Rewritten(files, rows, deleted)
-
-    def _read_to_rewrite(self, folder: str, landed: LandedAsset) -> dict[str, pa.Table] | None:
-        """The asset's tables, if all are as landed or as an interrupted `rewrite` left them."""
-        tables = {}
-        for table in landed.rows:
-            content = self._fs.cat_file(f"{folder}/{table}.parquet")
-            try:
-                found = pq.read_table(pa.BufferReader(content))
-                facts = json.loads(found.schema.metadata[METADATA_KEY])
-            except (OSError, pa.ArrowException, *_UNREADABLE_JSON):
-                return None
-            whose = {key: facts.get(key) for key in landed.identity(table)}
-            as_landed = sha256(content).hexdigest() == landed.sha256.get(table)
-            if whose != landed.identity(table) or not (as_landed or facts.get("rewritten")):
-                return None
-            tables[table] = found
-        return None if landed.damaged else tables
 
     def _rewrite(
         self,
         folder: str,
         landed: LandedAsset,
-        before: dict[str, pa.Table],
-        after: dict[str, pa.Table],
+        change: Callable[[dict[str, pa.Table]], dict[str, pa.Table]],
         dry_run: bool,
-    ) -> tuple[int, int]:
-        """Replace changed files, then the manifest. Return the number of changed files and removed rows."""
-        changed = {name for name in before if len(before[name]) != len(after[name])}
+    ) -> tuple[int, int] | None:
+        """Replace changed files, then the manifest. Return the number of changed files and removed rows.
+
+        None: a file is neither as landed nor as an interrupted call left it.
+        """
+        before: dict[str, pa.Table] = {}
+        facts, hashes = {}, {}
+        for name in landed.rows:
+            content = self._fs.cat_file(f"{folder}/{name}.parquet")
+            try:
+                before[name], facts[name] = _opened(content)
+            except _BAD_FILE:
+                return None
+            hashes[name] = sha256(content).hexdigest()
+            is_sound = hashes[name] == landed.sha256.get(name) or facts[name].get("rewritten")
+            if not is_sound or not landed.identity(name).items() <= facts[name].items():
+                return None
+        if landed.damaged:
+            return None
+        after = change(before)
+        changed = [name for name in before if len(before[name]) != len(after[name])]
         removed = sum(len(before[name]) - len(after[name]) for name in changed)
         if dry_run:
             return len(changed), removed
-        hashes, rows = dict(landed.sha256), {name: len(table) for name, table in after.items()}
-        for name, table in after.items():
-            facts = json.loads(before[name].schema.metadata[METADATA_KEY])
-            if name in changed:
-                content = _parquet(table, facts | {"rows": len(table), "rewritten": True})
-                self._replace(f"{folder}/{name}.parquet", content)
-                hashes[name] = sha256(content).hexdigest()
-            elif facts.get("rewritten"):
-                hashes[name] = sha256(self._fs.cat_file(f"{folder}/{name}.parquet")).hexdigest()
+        rows = {name: len(table) for name, table in after.items()}
+        for name in changed:
+            content = _parquet(after[name], facts[name] | {"rows": rows[name], "rewritten": True})
+            self._replace(f"{folder}/{name}.parquet", content)
+            hashes[name] = sha256(content).hexdigest()
         if (hashes, rows) != (landed.sha256, landed.rows):
-            self._replace(f"{folder}/{MANIFEST}", _manifest(landed.asset, landed.landed_at, rows, hashes))
+            self._replace(f"{folder}/{MANIFEST}", _manifest(landed, rows, hashes))
         for path in self._fs.find(folder):
             if path.endswith(_NEW):  # of an interrupted call
                 self._fs.rm_file(path)
@@ -453,34 +389,21 @@ class Landing:
         self._fs.mv(f"{path}{_NEW}", path)
 
     def erase(self, district_id: str) -> int:
-        """Delete everything in a district's folder.
-
-        Returns:
-            The number of files, 0 if the folder is missing.
-
-        Raises:
-            LandingError: files cannot be deleted.
-        """
+        """Delete everything in a district's folder. Return its number of files, 0 if there is none."""
         if not _FOLDER_NAME.fullmatch(district_id):
             raise LandingError(f"{district_id!a} names no district's folder; nothing was deleted")
         return self._delete(f"{self._base}/{district_id}", f"landed files of {district_id}")
 
     def count_files(self, district_id: str) -> int:
-        """Count a district's landed files.
-
-        Raises:
-            LandingError: the storage cannot be read.
-        """
+        """Count a district's landed files."""
         self._fs.invalidate_cache()
-        try:
+        with self._reading(district_id):
             return len(self._fs.find(f"{self._base}/{district_id}"))
-        except self._storage.failures as error:
-            raise self._unreadable(district_id, error) from None
 
     def _delete(self, folder: str, what: str) -> int:
         """Delete a folder, manifests first. Files that others delete meanwhile are fine."""
         deleted = 0
-        try:
+        with self._storage.errors(f"{what} cannot all be deleted", _REACH_IT):
             for _ in range(_TRIES):
                 self._fs.invalidate_cache()
                 files = self._fs.find(folder)
@@ -493,34 +416,21 @@ class Landing:
                 self._fs.invalidate_cache()
                 if not self._fs.exists(folder):
                     return deleted
-        except self._storage.failures as error:
-            raise self._storage.error(f"{what} cannot all be deleted", error, _REACH_IT) from None
         raise LandingError(
             f"{what} cannot all be deleted (storage at {self.root}: somebody else is writing)",
             next_step=_REACH_IT,
         )
 
     def _delete_files(self, paths: list[str]) -> None:
-        if has_magic(self._base):  # a bulk delete would interpret brackets in the root as a pattern
-            for path in paths:
-                with suppress(FileNotFoundError):
-                    self._fs.rm_file(path)
-            return
-        if not paths:
-            return
-        try:
-            self._fs.rm(paths)  # in bulk, if the storage can
-        except FileNotFoundError:
-            for path in paths:
-                with suppress(FileNotFoundError):
-                    self._fs.rm_file(path)
-
-    def _write_table(self, path: str, frame: pd.DataFrame, facts: Mapping[str, Any]) -> str:
-        """Write one file and return its SHA-256."""
-        content = _parquet(pa.Table.from_pandas(frame, preserve_index=False), facts)
-        with self._fs.open(path, "wb") as file:
-            file.write(content)
-        return sha256(content).hexdigest()
+        """Delete in bulk if the storage can. That would interpret brackets in the root as a pattern."""
+        if not has_magic(self._base):
+            with suppress(FileNotFoundError):
+                if paths:
+                    self._fs.rm(paths)
+                return
+        for path in paths:
+            with suppress(FileNotFoundError):
+                self._fs.rm_file(path)
 
     def _read_table(self, landed: LandedAsset, table: str) -> pd.DataFrame:
         """Read one landed file, if it is the one that this run landed and has the declared columns.
@@ -528,22 +438,18 @@ class Landing:
         Raises:
             LandedFileError: it is damaged, another file, or from another version.
         """
-        folder = f"{self._night(landed.district_id, landed.night)}/{landed.run_id}/{landed.asset}"
-        try:
-            content = self._fs.cat_file(f"{folder}/{table}.parquet")
-        except FileNotFoundError:
-            raise LandedFileError(landed, table, "is missing") from None
-        except self._storage.failures as error:
-            raise self._unreadable(landed.district_id, error) from None
+        with self._reading(landed.district_id):
+            try:
+                content = self._fs.cat_file(f"{self._folder(landed)}/{table}.parquet")
+            except FileNotFoundError:
+                raise LandedFileError(landed, table, "is missing") from None
         if sha256(content).hexdigest() != landed.sha256.get(table):
             raise LandedFileError(landed, table, "is damaged or was replaced")
         try:
-            found = pq.read_table(pa.BufferReader(content))
-            facts = json.loads((found.schema.metadata or {})[METADATA_KEY])
-            identity = {key: facts.get(key) for key in landed.identity(table)}
-        except (OSError, pa.ArrowException, *_UNREADABLE_JSON):
+            found, facts = _opened(content)
+        except _BAD_FILE:
             raise LandedFileError(landed, table, "is damaged") from None
-        if identity != landed.identity(table):
+        if not landed.identity(table).items() <= facts.items():
             raise LandedFileError(landed, table, "belongs to another district, night or run")
         if len(found) != landed.rows[table]:
             raise LandedFileError(landed, table, "is damaged")
@@ -551,31 +457,20 @@ class Landing:
             raise LandedFileError(landed, table, f"is of another version: {other}")
         return found.to_pandas(types_mapper=pd.ArrowDtype)
 
-    def _unreadable(self, district_id: str, error: Exception) -> LandingError:
-        return self._storage.error(
-            f"landed files of {district_id} cannot be read", error, "check that the storage is there"
+    def _reading(self, district_id: str) -> AbstractContextManager[None]:
+        return self._storage.errors(
+            f"landed files of {district_id} cannot be read", "check that the storage is there"
         )
-
-    def _newest(self, asset: str, district_id: str, night: date, run_id: str | None) -> LandedAsset:
-        landed = self.landed(asset, district_id=district_id, night=night)
-        if run_id is not None:
-            landed = [one for one in landed if one.run_id == run_id]
-        if not landed:
-            raise LandingError(
-                f"nothing has landed as {asset} for {district_id} on {night}",
-                kind=Kind.LANDED_ROWS,
-                next_step=f"materialize {asset} in the same run, or first",
-            )
-        if landed[-1].damaged:
-            raise LandedFileError(landed[-1], MANIFEST, f"is damaged (run {landed[-1].run_id})")
-        return landed[-1]
 
     def _night(self, district_id: str, night: date) -> str:
         return f"{self._base}/{district_id}/{night.isoformat()}"
 
+    def _folder(self, landed: LandedAsset) -> str:
+        return f"{self._night(landed.district_id, landed.night)}/{landed.run_id}/{landed.asset}"
 
-def _manifest(asset: str, landed_at: datetime, rows: dict[str, int], hashes: dict[str, str]) -> bytes:
-    facts = {"asset": asset, "landed_at": landed_at.isoformat(), "rows": rows, "sha256": hashes}
+
+def _manifest(landed: LandedAsset, rows: dict[str, int], hashes: dict[str, str]) -> bytes:
+    facts = {"asset": landed.asset, "landed_at": landed.landed_at.isoformat(), "rows": rows, "sha256": hashes}
     return json.dumps(facts).encode()
 
 
@@ -589,6 +484,13 @@ def _parquet(table: pa.Table, facts: Mapping[str, Any]) -> bytes:
     return content
 
 
+def _opened(content: bytes) -> tuple[pa.Table, dict[str, Any]]:
+    """A landed file's table, and its facts. Raises one of `_BAD_FILE`."""
+    table = pq.read_table(pa.BufferReader(content))
+    facts = json.loads((table.schema.metadata or {})[METADATA_KEY])
+    return table, dict(facts)
+
+
 def _landed_asset(content: bytes, district_id: str, night: date, run_id: str, asset: str) -> LandedAsset:
     try:
         manifest = json.loads(content)
@@ -596,7 +498,7 @@ def _landed_asset(content: bytes, district_id: str, night: date, run_id: str, as
         if not _LONG_AGO.year <= landed_at.year < MAXYEAR:  # a local date at the ends of time overflows
             raise ValueError
         rows, sha256 = dict(manifest["rows"]), dict(manifest["sha256"])
-    except _UNREADABLE_JSON:
+    except _BAD_JSON:
         return LandedAsset(district_id, night, run_id, asset, _LONG_AGO, {}, {}, damaged=True)
     return LandedAsset(district_id, night, run_id, asset, landed_at, rows, sha256)
 
@@ -609,11 +511,3 @@ def _other_columns(found: pa.Schema, declared: Mapping[str, pa.DataType]) -> str
         if name not in found.names or found.field(name).type != declared_type
     ]
     return ", ".join(wrong)
-
-
-def _night_of_page(path: str) -> date | None:
-    """The night of a page. None if the file is something else."""
-    found = _PAGE_NAME.fullmatch(path.rstrip("/").rsplit("/", 1)[-1])
-    with suppress(ValueError):
-        return date.fromisoformat(found[1]) if found else None
-    return None

@@ -1,7 +1,7 @@
 """Erase a district: rows, credentials, landed files, partition, and its lines in reports and alerts.
 
-The record in `erasures` stays (counts, when, who). So do Dagster's tables of past runs: their tags and events
-name the district and hold counts, but no student.
+The record in `erasures` stays, and so do Dagster's tables of past runs: they name the district and hold
+counts, but no student.
 """
 
 from __future__ import annotations
@@ -40,11 +40,7 @@ class Holdings:
 
 
 def holdings(deployment: Deployment, district_id: str) -> Holdings:
-    """What erasing the district would remove.
-
-    Raises:
-        UnknownDistrictError: the district has no data, and no erasure is unfinished.
-    """
+    """What erasing the district would remove. Raises `UnknownDistrictError` if that is nothing."""
     checked_id(district_id)
     with open_instance(deployment.settings) as instance, naming(district_id):
         return _holdings(deployment, instance, district_id)
@@ -55,9 +51,6 @@ def erase_district(deployment: Deployment, district_id: str) -> Holdings:
 
     The rows go first, in one transaction. After that no run of the district can start. If one started at the
     same moment, this refuses to delete the files until the run has ended.
-
-    Returns:
-        What was removed.
 
     Raises:
         UnknownDistrictError: the district has no data, and no erasure is unfinished.
@@ -119,8 +112,5 @@ def refuse_while_running(instance: Instance, district_id: str, next_step: str) -
     """Refuse to erase while a run of the district may read or land what is erased."""
     if run_id := run_in_progress(instance, district_id):
         raise EraseRefusedError(
-            f"run {run_id} is still in progress",
-            step="erasing",
-            district_id=district_id,
-            next_step=next_step,
+            f"run {run_id} is still in progress", step="erasing", district_id=district_id, next_step=next_step
         )

@@ -10,8 +10,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-import pyarrow as pa
-
 from samegoal_pipelines.defs.in_process import close_abandoned_runs, run_in_progress
 from samegoal_pipelines.defs.instance import Instance, open_instance
 from samegoal_pipelines.deployment import Deployment
@@ -43,11 +41,7 @@ class StudentHoldings:
 def holdings(
     deployment: Deployment, district_id: str, number: str, student_id: int | None = None
 ) -> StudentHoldings:
-    """What erasing the student would remove.
-
-    Raises:
-        StudentNotErasedError: no student has this number, or several have.
-    """
+    """What erasing the student would remove. Raises `StudentNotErasedError`."""
     deployment.registry.get(district_id)
     with open_instance(deployment.settings) as instance, naming(district_id):
         found = _find(deployment, district_id, number, student_id)
@@ -87,11 +81,7 @@ def erase_student(
 
 
 def lift(deployment: Deployment, district_id: str, number: str) -> None:
-    """Let later nights publish the student again. What was erased stays erased.
-
-    Raises:
-        StudentNotErasedError: no student with this number is marked.
-    """
+    """Let later nights publish the student again. What was erased stays erased."""
     deployment.registry.get(district_id)
     if not student_erasures.lift(deployment.warehouse, district_id, number):
         raise StudentNotErasedError(
@@ -112,8 +102,9 @@ def _find(deployment: Deployment, district_id: str, number: str, student_id: int
     if wanted:
         published = changes.numbers_like(deployment.warehouse, district_id, wanted)
         found = {student for student, text in published if text.strip() == wanted}
-        of_student = ("raw_students", "Student", "StudentID", "StudentNumber")
-        for pairs in _landed(deployment, district_id, *of_student):
+        for pairs in _landed(
+            deployment, district_id, "raw_students", "Student", "StudentID", "StudentNumber"
+        ):
             found |= {one for one, text in pairs if one is not None and (text or "").strip() == wanted}
     marked = erased_students(deployment.warehouse, district_id)
     found -= marked.among(found)
@@ -145,25 +136,18 @@ def _rewrite(
     *,
     dry_run: bool = False,
 ) -> Rewritten:
-    """Remove erased students from the landed files.
-
-    Only `raw_parents` says whose parents are whose, so it is rewritten last.
-    """
+    """Remove them from the landed files, from `raw_parents` last: only it says whose parents are whose."""
     theirs: set[int | None] = set()
     others: set[int | None] = {None}
-    of_parents = ("raw_parents", "StudentGuardian", "StudentID", "NameIDGuardian")
-    for pairs in _landed(deployment, district_id, *of_parents):
+    columns = ("StudentID", "NameIDGuardian")
+    for pairs in _landed(deployment, district_id, "raw_parents", "StudentGuardian", *columns):
         gone = erased.among([student for student, _ in pairs])
         theirs |= {parent for student, parent in pairs if student in gone}
         others |= {parent for student, parent in pairs if student not in gone}
     parents = {one for one in theirs - others if one is not None}
-
-    def change(tables: dict[str, pa.Table]) -> dict[str, pa.Table]:
-        return without_erased(tables, erased, parents)
-
     return deployment.landing.rewrite(
         district_id,
-        change,
+        lambda tables: without_erased(tables, erased, parents),
         in_progress=lambda: run_in_progress(instance, district_id),
         last="raw_parents",
         dry_run=dry_run,

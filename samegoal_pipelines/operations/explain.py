@@ -1,9 +1,7 @@
 """Explain why a student has the published status, from landed rows, rules and warehouse.
 
-`transforms.explanation` applies the rules to the rows, and `warehouse.changes` knows what was published. No
-rule and no SQL lives here.
-
-An answer holds ids, dates, codes, schools and the student number that was asked for, but no names.
+An answer holds ids, dates, codes, schools and the student number that was asked for, but no names. No rule
+and no SQL lives here.
 """
 
 from __future__ import annotations
@@ -19,8 +17,8 @@ import pandas as pd
 from samegoal_pipelines.deployment import Deployment
 from samegoal_pipelines.errors import SYNC, PipelineError, fill_in
 from samegoal_pipelines.landing import LandingError
+from samegoal_pipelines.landing.runs import NotLandedError, read_landed_for, run_that_landed
 from samegoal_pipelines.reporting.nightly_status import DistrictNight, read_districts
-from samegoal_pipelines.tables.catalog import RAW_TABLES
 from samegoal_pipelines.tables.vocabulary import RULES
 from samegoal_pipelines.transforms.absence import Cause, absence_of
 from samegoal_pipelines.transforms.explanation import Explanation, explain_students, numbers_on_record
@@ -60,8 +58,9 @@ class StudentAnswer:
     @property
     def carried_over(self) -> bool:
         """Whether an older row is carried over because tonight's rows leave the student in doubt."""
-        unsure = self.explanation is not None and (bool(self.explanation.uncertain) or not self.has_record)
-        return unsure and self.published.status is not None
+        if self.explanation is None or self.published.status is None:
+            return False
+        return bool(self.explanation.uncertain) or not self.has_record
 
     def published_sentences(self) -> list[str]:
         """What was published that night, as sentences for people."""
@@ -100,22 +99,19 @@ class StudentAnswer:
                 "are carried over"
             )
         if self.differs:
-            lines.append(self._difference())
+            decision = self.explanation.decision
+            rows_give = decision.status if decision else "no status"
+            published = status["status"] if status else "nothing"
+            lines.append(
+                f"by today's rules these rows give {rows_give}, but {published} is published"
+                if rows_give != published
+                else f"by today's rules these rows differ from what is published in {', '.join(self.differs)}"
+            )
+            lines[-1] += (
+                ": the rules or the rows have changed since that night was published; "
+                f"samegoal-pipelines replay {self.district_id} --from {self.night} recomputes it"
+            )
         return lines
-
-    def _difference(self) -> str:
-        decision = self.explanation.decision if self.explanation else None
-        given = decision.status if decision else "no status"
-        published = self.published.status["status"] if self.published.status else "nothing"
-        what = (
-            f"by today's rules these rows give {given}, but {published} is published"
-            if given != published
-            else f"by today's rules these rows differ from what is published in {', '.join(self.differs)}"
-        )
-        return (
-            f"{what}: the rules or the rows have changed since that night was published; "
-            f"samegoal-pipelines replay {self.district_id} --from {self.night} recomputes it"
-        )
 
     def facts(self) -> dict[str, Any]:
         """For scripts."""
@@ -152,14 +148,8 @@ class Answer:
 
     def facts(self) -> dict[str, Any]:
         """For scripts."""
-        return {
-            "district_id": self.district_id,
-            "student_number": self.student_number,
-            "night": self.night,
-            "landed_run_id": self.landed_run_id,
-            "remarks": list(self.remarks),
-            "students": [student.facts() for student in self.students],
-        }
+        students = [student.facts() for student in self.students]
+        return {**vars(self), "remarks": list(self.remarks), "students": students}
 
 
 def explain_student(
@@ -181,25 +171,11 @@ def explain_student(
     deployment.registry.get(district_id)
     current = read_districts(deployment.warehouse, now or datetime.now(UTC), [district_id])[district_id]
     night = _night(deployment, current, on)
-    landed = _Landed(deployment, district_id, night)
-    enrollments, people = landed.read("raw_enrollments"), landed.read("raw_students")
+    gone: list[str] = []
+    enrollments = _landed(deployment, night, "raw_enrollments", gone)
+    people = _landed(deployment, night, "raw_students", gone)
     behind = _why_behind(deployment, current, student_number) if on is None else None
-    erased = erased_on(deployment.warehouse, district_id, student_number)
-    try:
-        students, remarks = _find(
-            deployment, district_id, student_number, night.snapshot_date, people, behind
-        )
-    except NothingToExplainError:
-        if erased is None:
-            raise
-        raise NothingToExplainError(
-            f"a student with this number was erased on {erased:%Y-%m-%d}, and every night drops that student",
-            district_id=district_id,
-            next_step=f"to publish the student again: samegoal-pipelines erase-student {district_id} "
-            "STUDENT_NUMBER --undo",
-        ) from None
-    if erased is not None:
-        remarks.append(f"another student with this number was erased on {erased:%Y-%m-%d}")
+    students, remarks = _find(deployment, night, student_number, people, behind)
 
     explained, on_record = None, None
     if enrollments is not None:
@@ -209,8 +185,8 @@ def explain_student(
     answers = []
     for position, student in enumerate(students):
         explanation = explained[position] if explained else None
-        has_record = on_record is None or explanation is None or explanation.decision is None
-        has_record = has_record or student in (on_record or {})
+        decided = explanation is not None and explanation.decision is not None
+        has_record = not decided or on_record is None or student in on_record
         cause = None
         if published[student].status is None:
             cause = behind if behind and behind.name == "held" else None
@@ -238,8 +214,8 @@ def explain_student(
         district_id=district_id,
         student_number=student_number,
         night=night.snapshot_date,
-        landed_run_id=landed.run_id if explained is not None else None,
-        remarks=(*remarks, *landed.remarks, *_what_came_after(deployment, night, on, current)),
+        landed_run_id=run_that_landed(deployment.landing, night, "raw_enrollments") if explained else None,
+        remarks=(*remarks, *gone, *_what_came_after(deployment, night, on, current)),
         students=tuple(answers),
     )
 
@@ -262,8 +238,9 @@ def _why_behind(deployment: Deployment, current: DistrictNight, number: str) -> 
 
 def _status_in(deployment: Deployment, attempt: Snapshot, number: str) -> str | None:
     """The status that the landed rows of a held night give to the student with this number."""
-    landed = _Landed(deployment, attempt.district_id, attempt)
-    enrollments, people = landed.read("raw_enrollments"), landed.read("raw_students")
+    enrollments, people = (
+        _landed(deployment, attempt, asset, []) for asset in ("raw_enrollments", "raw_students")
+    )
     if enrollments is None or people is None:
         return None
     wanted = number.strip()
@@ -292,123 +269,100 @@ def _why_not_exported(deployment: Deployment, district_id: str, published: Publi
 
 
 def _night(deployment: Deployment, current: DistrictNight, on: date | None) -> Snapshot:
-    district_id = current.district_id
-    night = snapshots.last_published(deployment.warehouse, district_id, on)
+    """The last night published (by a date)."""
+    night = snapshots.last_published(deployment.warehouse, current.district_id, on)
     if night is not None:
         return night
-    first = snapshots.first_published_night(deployment.warehouse, district_id)
-    if first is None:
-        why = _why_unpublished(current)
-        raise NothingToExplainError(why.sentence, district_id=district_id, next_step=why.next_step)
-    raise NothingToExplainError(
-        f"nothing was published by {on} yet; the first night is {first}", district_id=district_id
-    )
+    first = snapshots.first_published_night(deployment.warehouse, current.district_id)
+    if first is not None:
+        sentence, next_step = f"nothing was published by {on} yet; the first night is {first}", ""
+    else:
+        sentence, next_step = _why_unpublished(current)
+    raise NothingToExplainError(sentence, district_id=current.district_id, next_step=next_step)
 
 
-def _why_unpublished(current: DistrictNight) -> Cause:
-    """Why a district has never published."""
+def _why_unpublished(current: DistrictNight) -> tuple[str, str]:
+    """Why a district has never published, and what to do."""
     attempt, none_yet = current.open_attempt, "no night is published yet"
     if attempt is not None:
         became = "is held" if attempt.held else "failed"
-        sentence = f"{none_yet}: the night {attempt.snapshot_date} {became}: {attempt.reason}"
-        return Cause(attempt.state, sentence, attempt.to_do or "")
+        return (
+            f"{none_yet}: the night {attempt.snapshot_date} {became}: {attempt.reason}",
+            attempt.to_do or "",
+        )
     if current.state in ("pending", "published"):
-        return Cause(current.state, none_yet, f"next: {SYNC}")
+        return none_yet, f"next: {SYNC}"
     enable = "samegoal-pipelines districts enable ID" if current.state == "disabled" else SYNC
-    return Cause(
-        current.state,
-        f"{none_yet}: the district is {current.state}",
-        current.next_step or current.reason or enable,
-    )
+    next_step = current.next_step or current.reason or enable
+    return f"{none_yet}: the district is {current.state}", next_step
 
 
-class _Landed:
-    """The landed rows of a published night, with remarks about anything unusual."""
-
-    def __init__(self, deployment: Deployment, district_id: str, night: Snapshot) -> None:
-        self._landing, self._district_id, self._night = deployment.landing, district_id, night
-        self.run_id = night.landed_by
-        self.remarks: list[str] = []
-
-    def read(self, asset: str) -> Tables | None:
-        """An asset as the published run read it. None if it is gone or damaged."""
-        district_id, night = self._district_id, self._night.snapshot_date
-        runs = [one.run_id for one in self._landing.landed(asset, district_id=district_id, night=night)]
-        if not runs:
-            self.remarks.append(
-                f"{asset} of {night} is no longer in the landing, so only what was published is shown"
-            )
-            return None
-        run_id = self._night.landed_by
-        if run_id not in runs:
-            run_id = runs[-1]  # the same as a UI run that starts with a later asset
-            self.remarks.append(f"{asset} was landed by another run of that night, {run_id}")
-        if asset == "raw_enrollments":
-            self.run_id = run_id
-        try:
-            tables = self._landing.read(asset, district_id=district_id, night=night, run_id=run_id)
-        except LandingError as error:
-            self.remarks.append(str(error))
-            return None
-        if RAW_TABLES[asset].keys() - tables.keys():
-            self.remarks.append(f"{asset} of {night} was landed by an older version, which read less")
-            return None
-        return tables
+def _landed(deployment: Deployment, night: Snapshot, asset: str, remarks: list[str]) -> Tables | None:
+    """An asset as the published run read it. None if it is gone or damaged, which becomes a remark."""
+    try:
+        return read_landed_for(deployment.landing, night, asset)
+    except NotLandedError as error:
+        remarks.append(
+            f"landed rows of {asset} for {night.snapshot_date} {error.reason}, so only what was published is "
+            "shown"
+        )
+    except LandingError as error:
+        remarks.append(str(error))
+    return None
 
 
 def _find(
-    deployment: Deployment,
-    district_id: str,
-    number: str,
-    night: date,
-    people: Tables | None,
-    behind: Cause | None,
+    deployment: Deployment, night: Snapshot, number: str, people: Tables | None, behind: Cause | None
 ) -> tuple[list[int], list[str]]:
-    """The students with exactly this number on that night, or else on any night, or else with other spaces
-    around it.
+    """The students with exactly this number that night, or else any night, or else with other spaces around.
 
     Raises:
         NothingToExplainError: no student has this number.
     """
-    wanted = number.strip()
+    wanted, warehouse, district_id = number.strip(), deployment.warehouse, night.district_id
     if not wanted:
         raise NothingToExplainError(
             "the student number is empty", district_id=district_id, next_step="give it as Qmlativ shows it"
         )
-    nobody = NothingToExplainError(
-        f"no student has the student number {shown(number)}, neither in the rows landed on {night} "
-        "nor in anything ever published",
+    erased = erased_on(warehouse, district_id, number)
+    if len(wanted) <= LONGEST_NUMBER and wanted.isprintable():  # the database rejects some others
+        that_night = changes.numbers_like(warehouse, district_id, wanted, night.snapshot_date)
+        ever = changes.numbers_like(warehouse, district_id, wanted)
+        for trimmed in (False, True):
+            for found in (that_night | _landed_numbers(people, wanted), ever):
+                students = sorted(
+                    {one for one, text in found if text == number or (trimmed and text.strip() == wanted)}
+                )
+                if students:
+                    remarks = ["the number was found with other spaces around it"] if trimmed else []
+                    if len(students) > 1:
+                        remarks.append(
+                            f"{len(students)} students have this number in Qmlativ; each is explained"
+                        )
+                    if erased:
+                        remarks.append(f"another student with this number was erased on {erased:%Y-%m-%d}")
+                    return students, remarks
+    if erased:
+        raise NothingToExplainError(
+            f"a student with this number was erased on {erased:%Y-%m-%d}, and every night drops that student",
+            district_id=district_id,
+            next_step=f"to publish the student again: samegoal-pipelines erase-student {district_id} "
+            "STUDENT_NUMBER --undo",
+        )
+    raise NothingToExplainError(
+        f"no student has the student number {shown(number)}, neither in the rows landed on "
+        f"{night.snapshot_date} nor in anything ever published{f'; {behind.sentence}' if behind else ''}",
         district_id=district_id,
-        next_step="it is text: check leading zeros, and that it is StudentNumber and not StudentID",
+        next_step=behind.next_step
+        if behind
+        else "it is text: check leading zeros, and that it is StudentNumber and not StudentID",
     )
-    if behind is not None:
-        nobody.detail, nobody.next_step = f"{nobody.detail}; {behind.sentence}", behind.next_step
-    if len(wanted) > LONGEST_NUMBER or not wanted.isprintable():  # and the databases reject some of these
-        raise nobody
-    warehouse = deployment.warehouse
-    that_night = changes.numbers_like(warehouse, district_id, wanted, night) | _landed_numbers(people, wanted)
-    ever = changes.numbers_like(warehouse, district_id, wanted)
-    for found in (that_night, ever):
-        exact = sorted({student for student, text in found if text == number})
-        if exact:
-            return exact, _several(exact)
-    for found in (that_night, ever):
-        trimmed = sorted({student for student, text in found if text.strip() == wanted})
-        if trimmed:
-            return trimmed, ["the number was found with other spaces around it", *_several(trimmed)]
-    raise nobody
 
 
 def shown(number: str) -> str:
     """A student number as typed, on one line and of limited length."""
     cut = number if len(number) <= LONGEST_NUMBER else f"{number[:LONGEST_NUMBER]}…"
     return "".join(letter if letter.isprintable() else "?" for letter in cut)
-
-
-def _several(students: list[int]) -> list[str]:
-    if len(students) == 1:
-        return []
-    return [f"{len(students)} students have this number in Qmlativ; each is explained"]
 
 
 def _landed_numbers(people: Tables | None, wanted: str) -> set[tuple[int, str]]:
@@ -443,7 +397,4 @@ def _what_came_after(
     if later is None:
         late = on is None and current.state == "late"
         return [f"the night {current.night} is late: {current.reason}"] if late else []
-    message = f"the night {later.snapshot_date} {'was held' if later.state == 'held' else 'failed'}"
-    if not later.reason:
-        return [message]
-    return [f"{message}: {later.reason}"]
+    return [f"the night {later.snapshot_date} {'was held' if later.held else 'failed'}: {later.reason}"]

@@ -51,10 +51,9 @@ def forecast_district(
     """Forecast the next `days` days from the rows of the published night.
 
     Args:
-        today: the district's local date; default: now.
+        today: default: the district's local date.
 
     Raises:
-        UnknownDistrictError: no such district.
         NothingToForecastError: nothing is published, or its landed rows are gone.
     """
     district, now = deployment.registry.get(district_id), datetime.now(UTC)

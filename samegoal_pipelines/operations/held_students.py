@@ -24,12 +24,8 @@ def students_of_hold(
 ) -> tuple[StudentChange, ...]:
     """The students who would be added, removed, or change their status or number, ordered by number.
 
-    Args:
-        night, run_id: the held attempt's.
-
     Raises:
-        LandingError: the held rows are no longer in the landing.
-        WarehouseError: as `as_operator` does.
+        LandingError: the rows held by this run are no longer in the landing.
     """
     held = SnapshotPayload.from_landed(
         deployment.landing.read(HELD_SNAPSHOT, district_id=district_id, night=night, run_id=run_id)

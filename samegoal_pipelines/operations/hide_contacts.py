@@ -36,8 +36,7 @@ def hide_published_contacts(
         confidential: blank confidential phones. If the landed rows are gone, blank every phone.
 
     Raises:
-        NotHiddenError: another run holds the lock, or Postgres failed. The message names the command to
-        repeat.
+        NotHiddenError: another run holds the lock, or Postgres failed.
     """
     try:
         while True:

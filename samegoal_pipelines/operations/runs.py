@@ -19,6 +19,7 @@ from samegoal_pipelines.defs.in_process import FinishedRun
 from samegoal_pipelines.defs.nightly import nightly_snapshot
 from samegoal_pipelines.deployment import Deployment
 from samegoal_pipelines.districts.errors import SecretAwaitedError
+from samegoal_pipelines.districts.registry import District
 from samegoal_pipelines.errors import Kind, PipelineError, fill_in
 from samegoal_pipelines.warehouse.snapshots import Snapshot, find_attempt
 
@@ -52,16 +53,7 @@ def run_night(
 def run_release(
     deployment: Deployment, district_id: str, *, why: str, today: date | None = None, debug: bool = False
 ) -> Snapshot:
-    """Run the job that publishes a district's held rows.
-
-    Args:
-        why: recorded with the release.
-        today: the night that was held; by default the district's local date.
-        debug: as in `run_night`.
-
-    Raises:
-        PipelineError: as `run_night` does.
-    """
+    """Publish the rows that were held for `today`, as `run_night` does. `why` is recorded with it."""
     config = {"ops": {PUBLISHED_SNAPSHOT: {"config": {"why": why}}}}
     return _run(deployment, district_id, RELEASE_JOB, config, today=today, debug=debug)
 
@@ -69,18 +61,8 @@ def run_release(
 def run_dry(
     deployment: Deployment, district_id: str, *, today: date | None = None, debug: bool = False
 ) -> DryRun:
-    """Try one district's night, as a Dagster run in this process.
-
-    Args:
-        today: classify as of this date, which may be one that has not come yet.
-        debug: as in `run_night`.
-
-    Raises:
-        PipelineError: the district is not registered, or the run failed.
-    """
-    tags = {SOURCE_HOST_TAG: deployment.registry.get(district_id).source_host}
-    if today is not None:
-        tags[TODAY_TAG] = today.isoformat()
+    """Try one district's night, as `run_night` does. `today` may be a day that has not come yet."""
+    tags = _tags(deployment.registry.get(district_id), today)
     result = execute(deployment, district_id, DRY_RUN_JOB, None, tags, debug=debug)
     if not result.success:
         raise run_error(result, district_id)
@@ -102,15 +84,17 @@ def _run(
         raise InactiveDistrictError("disabled", district_id=district_id)
     if district.awaits_secret:
         raise SecretAwaitedError(district_id=district_id)
-    tags = {SOURCE_HOST_TAG: district.source_host}
     if today is not None:
         refuse_the_future(deployment, district, today)
-        tags[TODAY_TAG] = today.isoformat()
-    result = execute(deployment, district_id, job, config, tags, debug=debug)
+    result = execute(deployment, district_id, job, config, _tags(district, today), debug=debug)
     attempt = find_attempt(deployment.warehouse, result.run_id)
     if attempt is None or result.stopped:
         raise run_error(result, district_id, attempt)
     return attempt
+
+
+def _tags(district: District, today: date | None) -> dict[str, str]:
+    return {SOURCE_HOST_TAG: district.source_host} | ({TODAY_TAG: today.isoformat()} if today else {})
 
 
 def execute(
@@ -128,14 +112,10 @@ def execute(
 
 
 def run_error(result: FinishedRun, district_id: str, attempt: Snapshot | None = None) -> RunFailedError:
-    """Why a run failed or was stopped, and what to do.
-
-    Args:
-        attempt: what the run had recorded by then.
-    """
+    """Why a run failed or was stopped, and what to do. `attempt`: what it had recorded by then."""
     if not result.stopped:
         to_do = fill_in(result.next_step, district_id, result.run_id)
         return RunFailedError(result.reason, district_id=district_id, next_step=to_do)
     recorded = f"; its snapshot is {attempt.state}" if attempt and not attempt.failed else ""
-    to_do = (attempt and attempt.to_do) or ""
+    to_do = attempt and attempt.to_do
     return RunFailedError(f"stopped{recorded}", district_id=district_id, kind=Kind.STOPPED, next_step=to_do)

@@ -263,9 +263,7 @@ STUDENT_DEMOGRAPHICS = table(
         _record("StudentNumber"),
     ),
     text(
-        "student_reporting_id",
-        "The state's number of the student; text",
-        _record("CalculatedStudentStateID"),
+        "student_reporting_id", "The state's number of the student; text", _record("CalculatedStudentStateID")
     ),
     text("first_name", "First name in use", _student("FirstName")),
     text("middle_name", "Middle name in use", _student("MiddleName")),
@@ -295,11 +293,7 @@ STUDENT_DEMOGRAPHICS = table(
     text(
         "home_language",
         "Language spoken at home, else the first language",
-        _record(
-            ("LanguageIDPrimary", "LanguageIDNative"),
-            "Language.LanguageID",
-            "Language.Description",
-        ),
+        _record(("LanguageIDPrimary", "LanguageIDNative"), "Language.LanguageID", "Language.Description"),
     ),
     *_OF_STUDENT.values(),
     text(
@@ -368,9 +362,7 @@ PARENT_DEMOGRAPHICS = table(
         "relationship",
         "What the parent is to the student: the description, else the code",
         _guardianship(
-            "RelationshipID",
-            "Relationship.RelationshipID",
-            ("Relationship.Description", "Relationship.Code"),
+            "RelationshipID", "Relationship.RelationshipID", ("Relationship.Description", "Relationship.Code")
         ),
     ),
     integer("rank", "Order among the student's parents: 1 is first", _guardianship("Rank")),

@@ -25,11 +25,7 @@ READS = table(
         "JSON list of the optional fields that the Integration Access does not grant",
         required=True,
     ),
-    text(
-        "SchoolYearIDs",
-        "JSON list of the requested school years; empty: not year-bound",
-        required=True,
-    ),
+    text("SchoolYearIDs", "JSON list of the requested school years; empty: not year-bound", required=True),
     text(
         "YearsNotRead",
         "JSON list of older school years that were not read, because searching them by date failed",

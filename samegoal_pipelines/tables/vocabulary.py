@@ -42,8 +42,7 @@ QUARANTINED = {
         "unreadable again tomorrow",
     ),
     "no_student": Reason(
-        "it names no student",
-        f"{ENTITY_YEAR}: this enrollment belongs to no student; report it to Skyward",
+        "it names no student", f"{ENTITY_YEAR}: this enrollment belongs to no student; report it to Skyward"
     ),
     "no_start_date": Reason("it has no start date", f"{_OF_STUDENT}enter StartDate, the first day enrolled"),
     "no_entity": Reason(
@@ -106,14 +105,7 @@ ROWS_UNREADABLE = "rows unreadable"
 NO_ROWS = "no rows in Qmlativ"
 NEVER_EFFECTIVE_ONLY = "never effective only"
 ENTITY_NOT_INCLUDED = "entity not included"
-DEPARTURES = (
-    LEFT_WINDOW,
-    CECS_ONLY,
-    ROWS_UNREADABLE,
-    NO_ROWS,
-    NEVER_EFFECTIVE_ONLY,
-    ENTITY_NOT_INCLUDED,
-)
+DEPARTURES = (LEFT_WINDOW, CECS_ONLY, ROWS_UNREADABLE, NO_ROWS, NEVER_EFFECTIVE_ONLY, ENTITY_NOT_INCLUDED)
 
 # What some screens and imports write for "no date".
 PLACEHOLDER_DATES = (date.min, date(1753, 1, 1), date(1900, 1, 1), date.max)

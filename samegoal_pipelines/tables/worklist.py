@@ -64,11 +64,7 @@ REGISTRAR_WORKLIST = table(
     text("building_reporting_id", "The state's number of that school; text"),
     text("problem", f"One of: {', '.join(PROBLEMS)}", required=True),
     integer("enrollment_id", "Qmlativ's EntryWithdrawalID; null if it was unreadable"),
-    text(
-        "detail",
-        "Days, codes and ids to find the enrollment, and what is odd about it",
-        required=True,
-    ),
+    text("detail", "Days, codes and ids to find the enrollment, and what is odd about it", required=True),
     text("fix", "The Qmlativ screen, and what to change there", required=True),
     key=("problem", "student_id", "enrollment_id"),
 )

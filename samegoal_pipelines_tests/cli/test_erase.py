@@ -12,7 +12,7 @@ from dagster._core.remote_origin import RegisteredCodeLocationOrigin, RemoteJobO
 from samegoal_pipelines.definitions import build_defs
 from samegoal_pipelines.defs.district_run import PROCESS_TAG
 from samegoal_pipelines.defs.instance import add_partition, open_instance
-from samegoal_pipelines.districts.registry import InvalidDistrictError, UnknownDistrictError
+from samegoal_pipelines.districts.errors import InvalidDistrictError, UnknownDistrictError
 from samegoal_pipelines.operations.erase import EraseRefusedError, erase_district, holdings
 from samegoal_pipelines.reporting import page
 from samegoal_pipelines.reporting.alerts import _record

@@ -104,11 +104,7 @@ def published(landed: Raw) -> Views:
 def publish(raw: Raw) -> Views:
     """The views' columns from the raw frames, each indexed by its key."""
     computed = compute_night(
-        raw["raw_enrollments"],
-        raw["raw_students"],
-        raw["raw_parents"],
-        TODAY,
-        withholding=Withholding(),
+        raw["raw_enrollments"], raw["raw_students"], raw["raw_parents"], TODAY, withholding=Withholding()
     )
     frames = {
         "student_status": computed.tables.status,

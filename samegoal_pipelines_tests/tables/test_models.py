@@ -84,10 +84,7 @@ SOUND = {
         ],
     ),
     "uncertain": (enrollments.UNCERTAIN_STUDENTS, [{"student_id": 1, "reasons": "unreadable,no_start_date"}]),
-    "students": (
-        people.STUDENT_DEMOGRAPHICS,
-        [{"student_id": 1, "birth_date": LONG_AGO}, {"student_id": 2}],
-    ),
+    "students": (people.STUDENT_DEMOGRAPHICS, [{"student_id": 1, "birth_date": LONG_AGO}, {"student_id": 2}]),
     "parents": (
         people.PARENT_DEMOGRAPHICS,
         [
@@ -157,11 +154,7 @@ BROKEN = [
         [{"SchoolID": 1, "SchoolYearID": 1, "Name": name} for name in ("Main", "Annex")],
         (WHOLE_TABLE, "one name and number per school and year", 2),
     ),
-    (
-        enrollments.FILTERED_ENROLLMENTS,
-        [counted(1), counted(1)],
-        (WHOLE_TABLE, "the key is unique", 2),
-    ),
+    (enrollments.FILTERED_ENROLLMENTS, [counted(1), counted(1)], (WHOLE_TABLE, "the key is unique", 2)),
     (
         enrollments.FILTERED_ENROLLMENTS,
         [counted(1, last_day=LONG_AGO), counted(2)],
@@ -267,11 +260,7 @@ BROKEN = [
         [{"student_id": n, "birth_date": LONG_AGO} for n in range(11)],
         ("birth_date", "mostly lies in 1980 to 2100", 11),
     ),
-    (
-        people.PARENT_DEMOGRAPHICS,
-        [parent(), parent()],
-        (WHOLE_TABLE, "the key is unique", 2),
-    ),
+    (people.PARENT_DEMOGRAPHICS, [parent(), parent()], (WHOLE_TABLE, "the key is unique", 2)),
     *(
         (
             people.PARENT_DEMOGRAPHICS,

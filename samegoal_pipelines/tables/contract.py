@@ -1,7 +1,6 @@
 """The data contract of what SameGoal reads, in the Open Data Contract Standard, from the declarations.
 
-This module makes the contract, and decides what a change means for its version. `python -m
-samegoal_pipelines.tables` writes the contract to `contract.yaml`. `warehouse.contract` compares a database
+`python -m samegoal_pipelines.tables` writes it to `contract.yaml`. `warehouse.contract` compares a database
 with it.
 """
 
@@ -13,7 +12,6 @@ from typing import Any, TypeAlias
 
 import sqlalchemy as sa
 import yaml
-from sqlalchemy.dialects import postgresql
 
 from samegoal_pipelines.tables.catalog import PUBLISHED
 from samegoal_pipelines.tables.declaration import Column
@@ -25,7 +23,7 @@ from samegoal_pipelines.tables.history import (
     VIEW_COLUMNS,
     details_columns,
 )
-from samegoal_pipelines.tables.sql import SCHEMA, sql_column
+from samegoal_pipelines.tables.sql import SCHEMA, postgres_type, sql_column
 from samegoal_pipelines.tables.warehouse import departures, snapshots, student_changes
 
 Contract: TypeAlias = dict[str, Any]
@@ -160,12 +158,11 @@ def _allowed(table: sa.Table, column: str) -> tuple[str, ...]:
 
 
 def _property(column: sa.Column[Any], allowed: tuple[str, ...]) -> Contract:
-    dialect = postgresql.dialect()  # type: ignore[no-untyped-call]
     logical = next(name for kind, name in _LOGICAL_TYPES.items() if isinstance(column.type, kind))
     described: Contract = {
         "name": str(column.name),
         "logicalType": logical,
-        "physicalType": column.type.compile(dialect=dialect).lower(),
+        "physicalType": postgres_type(column.type).lower(),
         "required": not column.nullable,
         "description": column.comment,
     }

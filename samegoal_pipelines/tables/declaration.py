@@ -1,7 +1,4 @@
-"""The parts of a declaration: columns with their sources, tables, and Qmlativ's objects.
-
-This module only has plain data. It declares no table and does not import pandas, pandera or SQLAlchemy.
-"""
+"""The parts of a declaration: columns with their sources, tables, and Qmlativ's objects. Plain data only."""
 
 from __future__ import annotations
 
@@ -17,21 +14,20 @@ Need = str | tuple[str, ...]
 
 
 class Origin(NamedTuple):
-    """The sources of a column.
+    """The sources of a column: what its value is made of or chosen by.
 
     A source is written `asset.column`; the columns of a raw asset are `Object.Field`, those of
-    `published_snapshot` `view.column`. Only what a value is made of or chosen by counts as a source. Which
-    rows exist follows from the sources of the table's key.
+    `published_snapshot` `view.column`.
 
     `needs` are groups of sources. The column is empty unless each group has an available source, and earlier
     sources of a group take precedence. The last group is the value itself, and the groups before lead to it.
-    `also` are sources that shape the value or choose it among several.
+    `also` are sources that shape the value or choose it among several. If it is `worked_out`, the rules
+    compute the value from all its sources, instead of taking it from one.
     """
 
     needs: tuple[tuple[str, ...], ...]
     also: tuple[str, ...] = ()
     worked_out: bool = False
-    """Whether the rules compute the value from all its sources, instead of taking it from one."""
 
     @property
     def value(self) -> tuple[str, ...]:
@@ -47,10 +43,9 @@ class Origin(NamedTuple):
 def origin(
     asset: str, *needs: Need, of: str = "", also: Iterable[str] = (), worked_out: bool = False
 ) -> Origin:
-    """An origin in one asset. A source in `student_status`, which decides who is published, is written in
-    full.
+    """An origin in one asset. A source without a dot is a field `of` this Qmlativ object, or a column.
 
-    A source without a dot is a field `of` this Qmlativ object, or a column if there is none.
+    A source in `student_status`, which decides who is published, is written in full.
     """
 
     def at(source: str) -> str:
@@ -64,16 +59,17 @@ def origin(
 
 @dataclass(frozen=True)
 class Column:
-    """A column of a table, or a field of a Qmlativ object: `text("city", "City of that address")`."""
+    """A column of a table, or a field of a Qmlativ object: `text("city", "City of that address")`.
+
+    Without an `origin`, it does not come from Qmlativ, or the table has no lineage. A `required` column is
+    never null. A district may decline to grant an `optional` field, which is null then.
+    """
 
     name: str
     description: str
     origin: Origin | None = None
-    """Where its values come from. None: not from Qmlativ, or the table has no lineage."""
     required: bool = False
-    """Whether it is never null. Otherwise null means none or unknown."""
     optional: bool = False
-    """For a Qmlativ field: a district may decline to grant it. Then it is null."""
     type: Type = "text"
 
 
@@ -87,17 +83,18 @@ flag = partial(Column, type="flag")
 
 @dataclass(frozen=True)
 class Table:
-    """A table: its name, what one row is, its columns in order, and its key."""
+    """A table: its name, what one row is, its columns in order, and its key, if it has one.
+
+    Rows may share a key that `key_repeats`, because the rules handle repeats. `without_checks` names checks,
+    registered for tables of this name, that do not apply to this one.
+    """
 
     name: str
     description: str
     columns: tuple[Column, ...]
     key: tuple[str, ...] = ()
-    """The columns that identify a row. Empty: the table has no key."""
     key_repeats: bool = False
-    """Whether rows may share a key, because the rules handle repeats."""
     without_checks: frozenset[str] = frozenset()
-    """Names of checks, registered for tables of this name, that do not apply to this one."""
 
     @property
     def names(self) -> tuple[str, ...]:

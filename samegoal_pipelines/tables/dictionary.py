@@ -7,13 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from sqlalchemy.dialects import postgresql
-
 from samegoal_pipelines.tables.catalog import LANDED, NEEDED, OBJECTS, PUBLISHED, RAW_TABLES
-from samegoal_pipelines.tables.declaration import Column, Table
+from samegoal_pipelines.tables.declaration import Column
 from samegoal_pipelines.tables.history import DETAILS, HISTORIES, VIEW_COLUMNS, details_columns
 from samegoal_pipelines.tables.lineage import made_of
-from samegoal_pipelines.tables.sql import SCHEMA
+from samegoal_pipelines.tables.sql import SCHEMA, postgres_type
 from samegoal_pipelines.tables.warehouse import metadata
 
 _INTRODUCTION = f"""\
@@ -38,13 +36,11 @@ def _published() -> Iterator[str]:
     yield "## Published\n\nEach view shows the rows of every district's last published snapshot."
     for view, table in PUBLISHED.items():
         yield f"\n### {view}\n\n{table.description}. Key: district_id, {', '.join(table.key)}.\n"
-        yield _table(
-            ("Column", "Type", "Null", "Description", "Made of"),
-            (
-                (*_facts(column), made_of(f"published_snapshot.{view}.{column.name}"))
-                for column in VIEW_COLUMNS[view]
-            ),
+        rows = (
+            (*_facts(column), made_of(f"published_snapshot.{view}.{column.name}"))
+            for column in VIEW_COLUMNS[view]
         )
+        yield _table(("Column", "Type", "Null", "Description", "Made of"), rows)
     yield f"\n### {DETAILS}\n\nOne row per student: status, demographics and parents, as above.\n"
     yield _columns(details_columns())
 
@@ -58,19 +54,11 @@ def _recorded() -> Iterator[str]:
         if table.name in histories:
             yield f"The columns of `{table.name.removesuffix('_history')}`, and:\n"
             columns = [each for each in columns if each.name not in histories[table.name].loaded[:-2]]
-        dialect = postgresql.dialect()  # type: ignore[no-untyped-call]
-        yield _table(
-            ("Column", "Type", "Null", "Description"),
-            (
-                (
-                    column.name,
-                    column.type.compile(dialect=dialect).lower(),
-                    "yes" if column.nullable else "no",
-                    column.comment or "",
-                )
-                for column in columns
-            ),
+        rows = (
+            (column.name, postgres_type(column.type).lower(), _yes(column.nullable), column.comment or "")
+            for column in columns
         )
+        yield _table(("Column", "Type", "Null", "Description"), rows)
 
 
 def _landed() -> Iterator[str]:
@@ -79,18 +67,14 @@ def _landed() -> Iterator[str]:
         yield f"\n### {asset}"
         if asset in RAW_TABLES:
             yield f"\nOne file per object ([fields](#read-from-qmlativ)): {', '.join(RAW_TABLES[asset])}."
-        yield from _landed_tables(asset, tables)
-
-
-def _landed_tables(asset: str, tables: dict[str, Table]) -> Iterator[str]:
-    for name, table in tables.items():
-        if name in RAW_TABLES.get(asset, {}):
-            continue
-        yield f"\n**{name}**: {table.description}.\n"
-        if table in PUBLISHED.values():
-            yield f"As the view [{table.name}](#{table.name}), without district_id and snapshot_date."
-        else:
-            yield _columns(table.columns)
+        for name, table in tables.items():
+            if name in RAW_TABLES.get(asset, {}):
+                continue
+            yield f"\n**{name}**: {table.description}.\n"
+            if table in PUBLISHED.values():
+                yield f"As the view [{table.name}](#{table.name}), without district_id and snapshot_date."
+            else:
+                yield _columns(table.columns)
 
 
 def _read() -> Iterator[str]:
@@ -102,13 +86,8 @@ def _read() -> Iterator[str]:
     for label, wanted in OBJECTS.items():
         assets = [asset for asset, objects in NEEDED.items() if wanted in objects]
         yield f"\n### {label}\n\n{wanted.description}. For {', '.join(assets)}.\n"
-        yield _table(
-            ("Field", "Type", "Optional", "What it is, and why we read it"),
-            (
-                (field.name, field.type, "yes" if field.optional else "no", field.description)
-                for field in wanted.fields
-            ),
-        )
+        rows = ((each.name, each.type, _yes(each.optional), each.description) for each in wanted.fields)
+        yield _table(("Field", "Type", "Optional", "What it is, and why we read it"), rows)
 
 
 def _columns(columns: Iterable[Column]) -> str:
@@ -117,7 +96,11 @@ def _columns(columns: Iterable[Column]) -> str:
 
 def _facts(column: Column) -> tuple[str, ...]:
     kind = "text" if column.type == "code" else column.type
-    return (column.name, kind, "no" if column.required else "yes", column.description)
+    return (column.name, kind, _yes(not column.required), column.description)
+
+
+def _yes(is_so: bool | None) -> str:
+    return "yes" if is_so else "no"
 
 
 def _table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:

@@ -1,21 +1,19 @@
 """The history tables: what was published, and on which nights. One type-2 table per published table.
 
 This module derives from the declarations: the SQLAlchemy tables, and the DDL of the current views,
-`student_details`, and the functions that show a past night. Rows are written in warehouse, and access is in
-warehouse/migrations/access.sql.
+`student_details`, and the functions that show a past night. Access is in warehouse/migrations/access.sql.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql
 
 from samegoal_pipelines.tables.catalog import DISTRICT_ID, PUBLISHED, SNAPSHOT_DATE
-from samegoal_pipelines.tables.declaration import Column, Table, day, integer
-from samegoal_pipelines.tables.sql import SCHEMA, metadata, one_of, sql_column, sql_type
+from samegoal_pipelines.tables.declaration import Column, Table
+from samegoal_pipelines.tables.sql import SCHEMA, day, integer, metadata, one_of, postgres_type, sql_column
 from samegoal_pipelines.tables.vocabulary import STATUSES
 
 DETAILS = "student_details"
@@ -32,7 +30,7 @@ class History:
     @property
     def name(self) -> str:
         """The table's name with its schema, for SQL text."""
-        return f"{SCHEMA}.{self.table.name}"
+        return self.table.fullname
 
     @property
     def key(self) -> tuple[str, ...]:
@@ -62,14 +60,9 @@ def _history(view: str, declared: Table) -> History:
             sa.Computed("valid_from", persisted=True),
             comment="The night that wrote this row: valid_from",
         ),
-        *map(
-            sql_column,
-            (
-                day("valid_from", "First night with this row", required=True),
-                day("valid_to", "First night without this row; null while current"),
-                integer("row_hash", "Hash of the row's content", required=True),
-            ),
-        ),
+        day("valid_from", "First night with this row", nullable=False),
+        day("valid_to", "First night without this row; null while current"),
+        integer("row_hash", "Hash of the row's content", nullable=False),
         sa.PrimaryKeyConstraint(DISTRICT_ID.name, *declared.key, "valid_from"),
         sa.CheckConstraint("valid_to > valid_from", name="valid_to"),
         sa.Index(
@@ -164,7 +157,9 @@ def create_views() -> Iterator[str]:
             "view": view,
             "history": history.name,
             "columns": _listed(history.columns, "history"),
-            "typed": ", ".join(map(_typed, VIEW_COLUMNS[view])),
+            "typed": ", ".join(
+                f"{column.name} {postgres_type(sql_column(column).type)}" for column in VIEW_COLUMNS[view]
+            ),
         }
         yield _VIEW.format(**parts)
         yield from _comments(view, history.declared.description, VIEW_COLUMNS[view])
@@ -188,13 +183,8 @@ def details_columns() -> tuple[Column, ...]:
     return (DISTRICT_ID, *STATUS.declared.columns, *_BESIDE_STATUS, parents, SNAPSHOT_DATE)
 
 
-def _listed(names: Iterator[str] | tuple[str, ...], of: str) -> str:
+def _listed(names: Iterable[str], of: str) -> str:
     return ", ".join(f"{of}.{name}" for name in names)
-
-
-def _typed(column: Column) -> str:
-    kind = sql_type(column).compile(dialect=postgresql.dialect())  # type: ignore[no-untyped-call]
-    return f"{column.name} {kind}"
 
 
 def _comments(view: str, description: str, columns: tuple[Column, ...]) -> Iterator[str]:

@@ -1,8 +1,6 @@
 """The gate's limits: the shares above which a snapshot is held until a person has looked.
 
-`LIMITS` is the one table of limits. The verdict, the UI's table of shares, the CLI help and `show` follow it.
-To add a limit, add a row here and count its numerator in `warehouse.gate_metrics`. The arithmetic is in
-`transforms.gate`.
+To add a limit, add a row to `LIMITS` and count its numerator in `warehouse.gate_metrics`.
 """
 
 from __future__ import annotations

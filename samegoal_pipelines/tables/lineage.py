@@ -1,7 +1,4 @@
-"""Which Qmlativ fields each column comes from, and what a missing field costs, from the declarations.
-
-How a value is made is in transforms.
-"""
+"""Which Qmlativ fields each column comes from, and what a missing field costs, from the declarations."""
 
 from __future__ import annotations
 
@@ -14,7 +11,6 @@ from samegoal_pipelines.tables.enrollments import FILTERED_ENROLLMENTS, STUDENT_
 from samegoal_pipelines.tables.people import PARENT_DEMOGRAPHICS, STUDENT_DEMOGRAPHICS
 
 _TABLES = (FILTERED_ENROLLMENTS, STUDENT_STATUS, STUDENT_DEMOGRAPHICS, PARENT_DEMOGRAPHICS)
-
 
 LINEAGE: dict[str, dict[str, Origin]] = {
     **{
@@ -67,18 +63,14 @@ def fed_by(field: str) -> tuple[str, ...]:
 
 def made_of(source: str) -> str:
     """The Qmlativ fields that a column's value is ultimately taken or computed from."""
-    if _is_field(source):
-        return source.partition(".")[2]
+    asset, _, field = source.partition(".")
+    if asset not in LINEAGE:
+        return field
     origin = _origin(source)
     if origin is None:
         return ""
     values = list(dict.fromkeys(map(made_of, origin.value)))
     return f"the rules, out of {', '.join(values)}" if origin.worked_out else " or ".join(values)
-
-
-def _is_field(source: str) -> bool:
-    """Whether it is a Qmlativ field, whose asset is raw and has no lineage."""
-    return source.partition(".")[0] not in LINEAGE
 
 
 def _origin(source: str) -> Origin | None:

@@ -1,13 +1,12 @@
-"""The building blocks of the warehouse's SQLAlchemy tables: their metadata, and kinds of columns.
-
-The tables are in `history` and `warehouse`.
-"""
+"""The building blocks of the warehouse's SQLAlchemy tables: their metadata, and kinds of columns."""
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql
 from sqlalchemy.dialects.postgresql import ARRAY, BYTEA, JSONB, TIMESTAMP
 
 from samegoal_pipelines.tables.catalog import DISTRICT_ID
@@ -24,8 +23,6 @@ metadata = sa.MetaData(
         "ix": "%(table_name)s_%(column_0_name)s_idx",
     },
 )
-
-
 _TYPES: dict[Type, type[sa.types.TypeEngine[Any]]] = {
     "integer": sa.BigInteger,
     "text": sa.Text,
@@ -36,70 +33,35 @@ _TYPES: dict[Type, type[sa.types.TypeEngine[Any]]] = {
 }
 
 
-def sql_type(column: Column) -> sa.types.TypeEngine[Any]:
-    """The Postgres type of a declared column."""
-    return _TYPES[column.type]()
+def postgres_type(kind: sa.types.TypeEngine[Any]) -> str:
+    """The type as Postgres writes it."""
+    return kind.compile(dialect=postgresql.dialect())  # type: ignore[no-untyped-call]
 
 
 def sql_column(column: Column) -> sa.Column[Any]:
     """The SQLAlchemy column of a declared column."""
-    return sa.Column(column.name, sql_type(column), nullable=not column.required, comment=column.description)
+    return _column(_TYPES[column.type], column.name, column.description, not column.required)
 
 
-def text(name: str, comment: str, nullable: bool = True) -> sa.Column[str]:
-    """Text."""
-    return sa.Column(name, sa.Text, nullable=nullable, comment=comment)
+def _column(kind: Any, name: str, comment: str, nullable: bool = True, default: Any = None) -> sa.Column[Any]:
+    return sa.Column(name, kind, nullable=nullable, server_default=default, comment=comment)
 
 
-def words(name: str, comment: str, default: str | None = None) -> sa.Column[object]:
-    """A list of texts, possibly empty."""
-    return sa.Column(name, ARRAY(sa.Text), nullable=False, server_default=default, comment=comment)
-
-
-def integer(name: str, comment: str, nullable: bool = True) -> sa.Column[int]:
-    """A whole number of any size."""
-    return sa.Column(name, sa.BigInteger, nullable=nullable, comment=comment)
-
-
-def count(name: str, comment: str, nullable: bool = True) -> sa.Column[int]:
-    """A count."""
-    return sa.Column(name, sa.Integer, nullable=nullable, comment=comment)
+text = partial(_column, sa.Text)
+words = partial(_column, ARRAY(sa.Text), nullable=False)
+integer = partial(_column, sa.BigInteger)
+count = partial(_column, sa.Integer)
+switch = partial(_column, sa.Boolean, nullable=False)
+day = partial(_column, sa.Date)
+moment = partial(_column, TIMESTAMP(timezone=True))
+now = partial(moment, nullable=False, default=sa.func.now())
+encoded = partial(_column, BYTEA)
+json = partial(_column, JSONB, nullable=False)
 
 
 def order(name: str, comment: str) -> sa.Column[int]:
     """A number that Postgres increments with every row."""
     return sa.Column(name, sa.BigInteger, sa.Identity(always=True), nullable=False, comment=comment)
-
-
-def switch(name: str, comment: str, default: sa.ColumnElement[bool]) -> sa.Column[bool]:
-    """A switch, `default` unless set."""
-    return sa.Column(name, sa.Boolean, nullable=False, server_default=default, comment=comment)
-
-
-def day(name: str, comment: str, nullable: bool = True) -> sa.Column[object]:
-    """A date."""
-    return sa.Column(name, sa.Date, nullable=nullable, comment=comment)
-
-
-def moment(name: str, comment: str, nullable: bool = True) -> sa.Column[object]:
-    """An instant."""
-    return sa.Column(name, TIMESTAMP(timezone=True), nullable=nullable, comment=comment)
-
-
-def now(name: str, comment: str) -> sa.Column[object]:
-    """The instant when the row was written."""
-    kind = TIMESTAMP(timezone=True)
-    return sa.Column(name, kind, nullable=False, server_default=sa.func.now(), comment=comment)
-
-
-def encoded(name: str, comment: str, nullable: bool = True) -> sa.Column[bytes]:
-    """Bytes, such as a hash."""
-    return sa.Column(name, BYTEA, nullable=nullable, comment=comment)
-
-
-def json(name: str, comment: str, default: str | None = None) -> sa.Column[object]:
-    """A JSON object."""
-    return sa.Column(name, JSONB, nullable=False, server_default=default, comment=comment)
 
 
 def district() -> sa.Column[str]:

@@ -1,8 +1,4 @@
-"""Check a frame against its declaration; the report names columns, checks and counts, never a value.
-
-This module derives the pandera schema from a declaration, and has `validate`. Checks of single tables are in
-`checks`.
-"""
+"""Check a frame against its declaration; the report names columns, checks and counts, never a value."""
 
 from __future__ import annotations
 
@@ -17,9 +13,8 @@ import pyarrow.compute as pc
 from pandera.errors import SchemaError, SchemaErrorReason, SchemaErrors
 
 from samegoal_pipelines.tables.arrow_types import arrow_types
-from samegoal_pipelines.tables.checks import Check, checks_of
+from samegoal_pipelines.tables.checks import Check, Mask, all_true, arrow, checks_of, given, mask, unique
 from samegoal_pipelines.tables.declaration import UNREADABLE, Table
-from samegoal_pipelines.tables.masks import Mask, all_true, arrow, given, mask, unique
 
 WHOLE_TABLE = "(table)"
 # A report shortens column names, because an unexpected name can be anything.
@@ -35,11 +30,11 @@ def schema_of(table: Table) -> pa.DataFrameSchema:
     for each in _checks(table):
         check = pa.Check(each.function, name=each.name, ignore_na=False, n_failure_cases=1)
         checks.setdefault(each.column, []).append(check)
-    types = arrow_types(table)
+    types = _types(table)
     return pa.DataFrameSchema(
         {
             column.name: pa.Column(
-                pd.ArrowDtype(types[column.name]),
+                types[column.name],
                 checks=checks.get(column.name),
                 nullable=not column.required,
                 description=column.description,
@@ -58,15 +53,13 @@ def schema_of(table: Table) -> pa.DataFrameSchema:
 def _checks(table: Table) -> tuple[Check, ...]:
     """The checks of a table beyond its types: the key, then the registered checks."""
     checks: list[Check] = []
-    may_be_unreadable = UNREADABLE in table.columns
-    if may_be_unreadable:
+    raw = UNREADABLE in table.columns
+    if raw:
         key_is_given = partial(_key_is_given, table.key)
         checks.append(Check(None, "the_key_is_given_unless_it_was_unreadable", key_is_given))
         checks.append(Check(UNREADABLE.name, "is_a_json_object", _is_json_object))
     if table.key and not table.key_repeats:
-        checks.append(
-            Check(None, "the_key_is_unique", partial(unique, key=table.key, null=may_be_unreadable))
-        )
+        checks.append(Check(None, "the_key_is_unique", partial(unique, key=table.key, null=raw)))
     return (*checks, *checks_of(table))
 
 
@@ -116,9 +109,8 @@ class SchemaReport:
 def validate(frame: pd.DataFrame, table: Table) -> SchemaReport:
     """Check a frame against its declaration, and report all failures by column and check.
 
-    A frame that matches costs one pass over its columns. pandera only runs if something is wrong, because its
-    setup per column takes longer than the checks. pandera's messages quote failed values, so neither they nor
-    its exceptions leave this function.
+    pandera only runs if something is wrong, because its setup per column takes longer than the checks. Its
+    messages quote failed values, so neither they nor its exceptions leave this function.
     """
     if _is_as_declared(frame, table):
         return SchemaReport(table.name, len(frame), ())
@@ -130,8 +122,18 @@ def validate(frame: pd.DataFrame, table: Table) -> SchemaReport:
         stumbled = [e for e in errors.schema_errors if e.reason_code is SchemaErrorReason.CHECK_ERROR]
         found = [e for e in errors.schema_errors if e.reason_code is not SchemaErrorReason.CHECK_ERROR]
         failures = {_failure(error, len(frame)) for error in found or stumbled}
-    failures |= _other_types(frame, table)
+    types = _types(table)  # pandera accepts some others, such as numpy's int64 for Arrow's
+    failures |= {
+        Failure(str(name), f"has the type {types[name]}", len(frame))
+        for name, dtype in frame.dtypes.items()
+        if name in types and dtype != types[name]
+    }
     return SchemaReport(table.name, len(frame), tuple(sorted(failures)))
+
+
+@cache
+def _types(table: Table) -> dict[str, pd.ArrowDtype]:
+    return {name: pd.ArrowDtype(kind) for name, kind in arrow_types(table).items()}
 
 
 def _is_as_declared(frame: pd.DataFrame, table: Table) -> bool:
@@ -148,21 +150,6 @@ def _is_as_declared(frame: pd.DataFrame, table: Table) -> bool:
         )
     except Exception:  # the report says which check raised
         return False
-
-
-@cache
-def _types(table: Table) -> dict[str, pd.ArrowDtype]:
-    return {name: pd.ArrowDtype(kind) for name, kind in arrow_types(table).items()}
-
-
-def _other_types(frame: pd.DataFrame, table: Table) -> set[Failure]:
-    """Columns with another type than declared. pandera accepts some, such as numpy's int64 for Arrow's."""
-    declared = _types(table)
-    return {
-        Failure(str(name), f"has the type {declared[name]}", len(frame))
-        for name, dtype in frame.dtypes.items()
-        if name in declared and dtype != declared[name]
-    }
 
 
 def _failure(error: SchemaError, rows: int) -> Failure:

@@ -1,9 +1,7 @@
 """The warehouse's tables as SQLAlchemy Core metadata: the registry, the nights, and what people did.
 
-The initial migration creates them from this metadata, and a test compares the database with it. The history
-tables are derived in `history`, and importing this module completes the metadata. Queries are elsewhere.
-
-Every table with a district's data begins with `district_id`, so that one policy protects them all.
+The initial migration creates them from this metadata. The history tables are derived in `history`. Every
+table with a district's data begins with `district_id`, so that one policy protects them all.
 """
 
 from __future__ import annotations
@@ -48,26 +46,19 @@ districts = sa.Table(
     text("base_url", "Qmlativ's API Base URL, without a trailing slash", nullable=False),
     text("token_url", "Address of the token server, if not {base_url}/oauth/token"),
     integer("entity_id", "Qmlativ entity to read through, if not the district's own"),
-    sa.Column(
-        "entities",
-        sa.Text,
-        nullable=False,
-        server_default="all",
-        comment="Whose enrollments count: all, granted, or EntityIDs such as 2,15",
-    ),
+    text("entities", "Whose enrollments count: all, granted, or EntityIDs such as 2,15", False, "all"),
     text("timezone", "IANA time zone that decides the district's date", nullable=False),
     text("access_name", "Name of the Integration Access in Qmlativ"),
     text("contact", "E-mail address that is told when setup is complete"),
     day("expires", "Last day of the Integration Access in Qmlativ; null if it never expires or is unknown"),
-    sa.Column(
+    text(
         "expiration",
-        sa.Text,
+        "How `expires` is known: given; assumed, one year from registration; never, because the district "
+        "deleted the expiration; unknown",
         nullable=False,
-        server_default="unknown",
-        comment="How `expires` is known: given; assumed, one year from registration; never, because the "
-        "district deleted the expiration; unknown",
+        default="unknown",
     ),
-    switch("active", "Runs by schedule", sa.true()),
+    switch("active", "Runs by schedule", default=sa.true()),
     text("source_host", "Host of base_url; limits simultaneous runs", nullable=False),
     integer("qmlativ_district_id", "Qmlativ's DistrictID, remembered at the first contact"),
     integer("qmlativ_entity_id", "The EntityID of the first contact"),
@@ -79,13 +70,13 @@ districts = sa.Table(
         "When it was last enabled, resumed or moved to another time zone; a night that had begun by "
         "then is not late",
     ),
-    json("gate_limits", "Limits of the gate that differ from the defaults, by name", "{}"),
+    json("gate_limits", "Limits of the gate that differ from the defaults, by name", default="{}"),
     switch(
         "show_restricted_contacts",
         "Publish contact data of parents under active restricted access; off unless set",
-        sa.false(),
+        default=sa.false(),
     ),
-    switch("show_confidential_phones", "Publish confidential phones; off unless set", sa.false()),
+    switch("show_confidential_phones", "Publish confidential phones; off unless set", default=sa.false()),
     moment("secret_set_at", "When the Client Secret was last set; null: the district awaits its secret"),
     text("secret_set_by", "Who set it, as configured"),
     moment("confirmed_at", "When the contact was last told that setup is complete"),
@@ -152,7 +143,11 @@ snapshots = sa.Table(
     count("quarantined", "Of these, rows that could not be relied on"),
     count("dropped", "Students last published as ENROLLED or PRE-ENROLLED who are neither any more"),
     count("dropped_by_time", "Of these, those explained by passing time alone; null if not computed"),
-    words("notes", "What a reader of the snapshot should know, such as a field that is not granted", "{}"),
+    words(
+        "notes",
+        "What a reader of the snapshot should know, such as a field that is not granted",
+        default="{}",
+    ),
     encoded("content_hash", "Hash of all that was to be published"),
     integer("compared_with", "The snapshot_id that was current when this one was held"),
     text("kind", "What made it fail, such as credentials, or which of the gate's limits held it"),

@@ -87,12 +87,6 @@ def test_a_key_file_of_another_account_is_one_plain_line(tmp_path, monkeypatch, 
             use()
 
 
-def test_a_folder_in_the_place_of_the_key_file_is_one_plain_line(tmp_path):
-    (tmp_path / "secret.key").mkdir(mode=0o700)
-    with pytest.raises(DecryptionError, match=r"secret.key cannot be read \(Is a directory\)"):
-        SecretCipher(tmp_path, None).decrypt(b"encrypted", "grand-bend")
-
-
 @pytest.mark.parametrize("key", ["hunter2", "äöü", ",", f"{'A' * 44},"])
 def test_what_is_no_key_is_refused_and_not_shown(tmp_path, key):
     with pytest.raises(

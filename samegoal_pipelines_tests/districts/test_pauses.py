@@ -35,17 +35,10 @@ def test_a_pause_holds_from_its_first_night_to_its_last(warehouse):
     assert paused_on(warehouse, JUNE)["grand-bend"].set_by == "pat"
     assert paused_on(warehouse, date(2027, 8, 16)) == {}
 
-
-def test_a_second_pause_replaces_the_first(warehouse):
-    register(warehouse, "grand-bend")
-    pause(warehouse, "grand-bend", paused_from=JUNE, paused_to=AUGUST, set_by="pat", reason="summer")
-    pause(warehouse, "grand-bend", paused_from=AUGUST, paused_to=AUGUST, set_by="sam")
-
+    pause(warehouse, "grand-bend", paused_from=AUGUST, paused_to=AUGUST, set_by="sam")  # replaces it
     assert paused_on(warehouse, JUNE) == {}
-    assert (
-        paused_on(warehouse, AUGUST)["grand-bend"].set_by,
-        paused_on(warehouse, AUGUST)["grand-bend"].reason,
-    ) == ("sam", None)
+    found = paused_on(warehouse, AUGUST)["grand-bend"]
+    assert (found.set_by, found.reason) == ("sam", None)
 
 
 def test_a_pause_that_is_under_way_is_not_ended_by_setting_the_next_one(warehouse):
@@ -62,17 +55,6 @@ def test_a_pause_that_is_under_way_is_not_ended_by_setting_the_next_one(warehous
     assert "grand-bend" in paused_on(warehouse, today + month)
 
 
-def test_a_resumed_district_is_not_paused_any_more_and_was_not_twice(warehouse):
-    register(warehouse, "grand-bend")
-    pause(warehouse, "grand-bend", paused_from=JUNE, paused_to=AUGUST, set_by="pat")
-
-    ended = resume(warehouse, "grand-bend", datetime.now(UTC))
-    assert ended is not None
-    assert ended.paused_to == AUGUST
-    assert paused_on(warehouse, JUNE) == {}
-    assert resume(warehouse, "grand-bend", datetime.now(UTC)) is None
-
-
 def test_a_district_is_waited_for_anew_only_where_it_was_paused_by_now(warehouse):
     """Calling off next summer's pause is no reason to wait for tonight's snapshot any less."""
     began = datetime.now(UTC)
@@ -85,7 +67,11 @@ def test_a_district_is_waited_for_anew_only_where_it_was_paused_by_now(warehouse
     ):
         register(warehouse, name)
         pause(warehouse, name, paused_from=first, paused_to=last, set_by="pat")
-        resume(warehouse, name, datetime.now(UTC))
+        ended = resume(warehouse, name, datetime.now(UTC))
+        assert ended is not None
+        assert ended.paused_to == last
+        assert resume(warehouse, name, datetime.now(UTC)) is None
+    assert all_pauses(warehouse) == {}
     with as_operator(warehouse, "looking") as connection:
         found = connection.execute(sa.text("select district_id, due_since from samegoal.districts")).all()
     since = {district_id: moment for district_id, moment in found if moment is not None}
@@ -94,7 +80,6 @@ def test_a_district_is_waited_for_anew_only_where_it_was_paused_by_now(warehouse
 
 
 def test_a_pause_that_ends_before_it_begins_is_refused(warehouse):
-    register(warehouse, "grand-bend")
     with pytest.raises(InvalidDistrictError, match="would end on 2027-06-01, before it begins on 2027-08-15"):
         pause(warehouse, "grand-bend", paused_from=AUGUST, paused_to=JUNE, set_by="pat")
 

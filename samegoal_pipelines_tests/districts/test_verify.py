@@ -11,6 +11,7 @@ import pytest
 import sqlalchemy as sa
 
 from samegoal_pipelines.districts.cipher import SecretCipher
+from samegoal_pipelines.districts.expiry import as_stored
 from samegoal_pipelines.districts.registry import District, Registry
 from samegoal_pipelines.districts.verify import Step, Verification, landed_rows, verify
 from samegoal_pipelines.landing import Landing, LandingError
@@ -54,19 +55,17 @@ def source(warehouse: sa.Engine, tmp_path: Path) -> Iterator[Source]:
         yield Source(Registry(warehouse, SecretCipher(tmp_path, None)), qmlativ, server)
 
 
+def rows_of(found: Verification) -> dict[str, int | None]:
+    return {each.name: each.rows for each in found.objects}
+
+
 def test_a_district_that_is_in_order_is_said_to_be(source):
     found, steps = source.verify(source.register())
     assert (found.ok, found.state) == (True, "ok")
-    assert [(step.name, step.state) for step in found.steps] == [
-        ("expiry", "ok"),
-        ("token", "ok"),
-        ("identity", "ok"),
-        ("entities", "ok"),
-        ("school years", "ok"),
-        ("fields", "ok"),
-        ("objects", "ok"),
-        ("rows", "ok"),
+    assert list(steps) == [
+        *("expiry", "token", "identity", "entities", "school years", "fields", "objects", "rows")
     ]
+    assert {step.state for step in found.steps} == {"ok"}
     assert steps["expiry"].outcome == "2027-07-01, in 273 days"
     assert steps["identity"].outcome == f"{source.qmlativ.code} {source.qmlativ.name}"
     assert steps["school years"].outcome == "2026-2027 current; 2027-2028 upcoming; 2025-2026 before"
@@ -74,6 +73,9 @@ def test_a_district_that_is_in_order_is_said_to_be(source):
     assert steps["objects"].outcome == "all 20 answer"
     assert found.missing == []
     assert found.facts()["steps"][0]["name"] == "expiry"
+    assert steps["rows"].outcome == "counted just now"
+    assert rows_of(found)["Demographics/Name (IsStudentName)"] == 30
+    assert rows_of(found)["Student/Student"] == 90  # of three school years
     identity = source.registry.get("grand-bend").identity
     assert identity is not None
     assert identity.code == source.qmlativ.code
@@ -119,22 +121,13 @@ def test_the_entity_that_is_read_and_the_others_are_told_apart(source):
 def test_enrollments_and_students_are_counted_per_entity(source):
     source.qmlativ.grant_entities(1, 2)
     found, steps = source.verify(source.register(entities="granted"))
+    years = sorted(each["SchoolYearID"] for each in source.qmlativ.rows("District/SchoolYear"))
     rows = source.qmlativ.rows("Enrollment/EntryWithdrawal")
-    years = {each["SchoolYearID"] for each in source.qmlativ.rows("District/SchoolYear")}
-    read = sorted(years)[-3:]
-    assert {each.entity_id: (each.enrollments, each.students) for each in found.entities} == {
-        entity: (
-            sum(row["EntityID"] == entity and row["SchoolYearID"] in read for row in rows),
-            len(
-                {
-                    row["StudentID"]
-                    for row in rows
-                    if row["EntityID"] == entity and row["SchoolYearID"] in read
-                }
-            ),
-        )
-        for entity in range(1, 7)
-    }
+    rows = [row for row in rows if row["SchoolYearID"] in years[-3:]]
+    for entity in range(1, 7):
+        students = [row["StudentID"] for row in rows if row["EntityID"] == entity]
+        (each,) = (each for each in found.entities if each.entity_id == entity)
+        assert (each.enrollments, each.students) == (len(students), len({*students}))
     assert [each.entity_id for each in found.entities if each.granted and each.included] == [1, 2]
     assert steps["rows"].state == "warning"
     assert "entities that are not granted: 3 " in steps["rows"].outcome
@@ -208,20 +201,21 @@ def flag(source: Source, *current: str, without: str = "") -> None:
     source.qmlativ.replace_rows("District/SchoolYear", years)
 
 
-def test_two_current_school_years_are_named(source):
-    flag(source, "2025-2026", "2026-2027")
+@pytest.mark.parametrize(
+    ("current", "outcome"),
+    [
+        (["2025-2026", "2026-2027"], "2 years are flagged as current: 2025-2026, 2026-2027"),
+        ([], "none of the years is flagged as current"),
+    ],
+)
+def test_two_or_no_current_school_years_are_named(source, current, outcome):
+    flag(source, *current)
     found, steps = source.verify(source.register())
     assert not found.ok
-    assert steps["school years"].outcome == "2 years are flagged as current: 2025-2026, 2026-2027"
+    assert steps["school years"].outcome == outcome
     assert "in Qmlativ" in steps["school years"].next_step
     assert "fields" in steps
     assert "rows" not in steps
-
-
-def test_no_current_school_year_is_said(source):
-    flag(source)
-    _, steps = source.verify(source.register())
-    assert steps["school years"].outcome == "none of the years is flagged as current"
 
 
 def test_a_year_before_that_is_missing_is_a_warning(source):
@@ -246,17 +240,6 @@ def test_an_entity_without_students_is_a_warning(source):
     assert steps["objects"].state == "warning"
     assert steps["objects"].outcome == "all 20 answer; no rows yet of Student/Student"
     assert found.ok
-
-
-def rows_of(found: Verification) -> dict[str, int | None]:
-    return {each.name: each.rows for each in found.objects}
-
-
-def test_before_the_first_night_rows_are_counted(source):
-    found, steps = source.verify(source.register())
-    assert steps["rows"].outcome == "counted just now"
-    assert rows_of(found)["Demographics/Name (IsStudentName)"] == 30
-    assert rows_of(found)["Student/Student"] == 90  # of three school years
 
 
 def landing_with(folder: Path, night: date, **arrived: dict[str, int]) -> Landing:
@@ -333,25 +316,6 @@ def test_a_lost_key_is_a_row(source, warehouse, tmp_path):
     assert "rotate-secret grand-bend" in found.steps[-1].next_step
 
 
-def test_a_key_file_that_others_can_read_is_the_outcome_and_its_mode_the_next_step(source, tmp_path):
-    district = source.register()
-    file = tmp_path / "secret.key"
-    file.chmod(0o644)
-    found, _ = source.verify(district)
-    assert found.steps[-1] == Step(
-        "credentials", "failed", f"{file} can be read by others (mode 0644)", f"run: chmod 600 {file}"
-    )
-
-
-def test_a_key_that_is_none_is_the_outcome_and_how_to_make_one_the_next_step(source, warehouse, tmp_path):
-    district = source.register()
-    source.registry = Registry(warehouse, SecretCipher(tmp_path, "abc"))
-    found, _ = source.verify(district)
-    assert found.steps[-1].outcome == "SAMEGOAL_SECRET_KEY contains an invalid key"
-    assert found.steps[-1].next_step.startswith("make one with: python -c 'from cryptography.fernet import ")
-    assert found.steps[-1].next_step.endswith("; print(Fernet.generate_key().decode())'")
-
-
 def test_landed_rows_that_are_damaged_are_the_outcome(source, tmp_path):
     class Damaged(Landing):
         def nights(self, *_: Any, **__: Any) -> Any:
@@ -378,27 +342,25 @@ def test_an_address_that_is_refused_says_what_to_do(source):
     )
 
 
-@pytest.mark.parametrize(
-    ("expires", "state", "outcome", "next_step"),
-    [
-        ("unknown", "warning", "unknown", "samegoal-pipelines districts set grand-bend --expires"),
-        (date(2026, 9, 30), "warning", "expired on 2026-09-30", "districts set grand-bend --expires"),
-        (date(2026, 10, 1), "warning", "2026-10-01, today", "today"),
-        (date(2026, 10, 2), "warning", "2026-10-02, in 1 day", "today"),
-        (date(2026, 10, 8), "warning", "2026-10-08, in 7 days", "today"),
-        (date(2026, 10, 9), "warning", "2026-10-09, in 8 days", "this week"),
-        (date(2026, 10, 31), "warning", "2026-10-31, in 30 days", "this week"),
-        (date(2026, 11, 30), "warning", "2026-11-30, in 60 days", "plan to have the district extend"),
-        (date(2026, 12, 1), "ok", "2026-12-01, in 61 days", ""),
-        ("never", "ok", "never", ""),
-    ],
-)
-def test_the_expiry_is_told_in_time(source, expires, state, outcome, next_step):
+def test_the_expiry_is_told_in_time(source):
     source.server.faults.add(kind="token", status=400)  # so that nothing else is asked
-    _, steps = source.verify(source.register(expires=expires))
-    assert (steps["expiry"].state, steps["expiry"].outcome) == (state, outcome)
-    assert next_step in steps["expiry"].next_step
-    assert bool(steps["expiry"].next_step) == bool(next_step)
+    district = source.register()
+    for expires, outcome, next_step in (
+        ("unknown", "unknown", "samegoal-pipelines districts set grand-bend --expires"),
+        (date(2026, 9, 30), "expired on 2026-09-30", "districts set grand-bend --expires"),
+        (date(2026, 10, 1), "2026-10-01, today", "today"),
+        (date(2026, 10, 2), "2026-10-02, in 1 day", "today"),
+        (date(2026, 10, 8), "2026-10-08, in 7 days", "today"),
+        (date(2026, 10, 9), "2026-10-09, in 8 days", "this week"),
+        (date(2026, 10, 31), "2026-10-31, in 30 days", "this week"),
+        (date(2026, 11, 30), "2026-11-30, in 60 days", "plan to have the district extend"),
+        (date(2026, 12, 1), "2026-12-01, in 61 days", ""),
+        ("never", "never", ""),
+    ):
+        _, steps = source.verify(replace(district, **as_stored(expires)))
+        assert (steps["expiry"].state, steps["expiry"].outcome) == ("warning" if next_step else "ok", outcome)
+        assert next_step in steps["expiry"].next_step
+        assert bool(steps["expiry"].next_step) == bool(next_step)
 
 
 def test_a_date_that_is_assumed_is_said_to_be_one(source):

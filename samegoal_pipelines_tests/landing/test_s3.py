@@ -40,15 +40,9 @@ def bucket(server, monkeypatch) -> Iterator[str]:
     s3fs.S3FileSystem.clear_instance_cache()
 
 
-def land(landing: Landing, night: date = NIGHT, on: date | None = None) -> None:
-    landing.write(
-        {"School": SCHOOLS},
-        district_id="alpha",
-        night=night,
-        run_id="run-1",
-        asset="schools",
-        landed_at=datetime.combine(on or night, time(6), UTC),
-    )
+def land(landing: Landing, night: date = NIGHT) -> None:
+    where = {"district_id": "alpha", "run_id": "run-1", "asset": "schools"}
+    landing.write({"School": SCHOOLS}, **where, night=night, landed_at=datetime.combine(night, time(6), UTC))
 
 
 def read(landing: Landing) -> dict[str, pd.DataFrame]:
@@ -66,19 +60,6 @@ def test_what_lands_on_s3_comes_back_is_pruned_and_is_erased(bucket):
     assert landing.nights("alpha") == [NIGHT]
     assert landing.erase("alpha") == 2
     assert [*boto3.resource("s3").Bucket("nights").objects.all()] == []
-
-
-def test_on_s3_a_night_is_kept_as_long_after_it_landed_whatever_its_date(bucket):
-    to_come = date(2030, 1, 1)
-    land(Landing(bucket), to_come, on=date(2026, 10, 1))
-    land(Landing(bucket))
-
-    def prune(keep_from: date) -> list[date]:
-        return Landing(bucket).prune("alpha", keep_from, today=NIGHT, local_date=datetime.date)
-
-    assert prune(date(2026, 10, 1)) == []
-    assert prune(date(2026, 10, 2)) == [to_come]
-    assert Landing(bucket).nights("alpha") == [NIGHT]
 
 
 def test_pages_of_reports_are_kept_replaced_and_deleted_on_s3(bucket):

@@ -16,12 +16,11 @@ from samegoal_pipelines.qmlativ.client import QmlativClient
 from samegoal_pipelines.qmlativ.connection import Connection
 from samegoal_pipelines.qmlativ.reading import read_district
 from samegoal_pipelines.sandbox import Sandbox, serve
-from samegoal_pipelines.tables.catalog import NEEDED, OBJECTS, PUBLISHED
+from samegoal_pipelines.tables.catalog import NEEDED, OBJECTS
+from samegoal_pipelines.tables.checks import arrow
 from samegoal_pipelines.tables.declaration import QmlativObject
-from samegoal_pipelines.tables.enrollments import FILTERED_ENROLLMENTS, STUDENT_STATUS
-from samegoal_pipelines.tables.history import PARENTS, STATUS, STUDENTS
+from samegoal_pipelines.tables.history import BY_VIEW
 from samegoal_pipelines.tables.lineage import CONSTANT, LINEAGE, empty_without, fed_by
-from samegoal_pipelines.tables.people import PARENT_DEMOGRAPHICS, STUDENT_DEMOGRAPHICS
 from samegoal_pipelines.transforms.grants import RESTRICTION
 from samegoal_pipelines.transforms.snapshot import compute_night
 from samegoal_pipelines.transforms.withholding import Withholding
@@ -40,7 +39,13 @@ def fields_behind(source: str) -> frozenset[str]:
     return frozenset().union(*map(fields_behind, origin.sources)) if origin else frozenset()
 
 
-HISTORIES = {"student_status": STATUS, "student_demographics": STUDENTS, "parent_demographics": PARENTS}
+BEHIND = {
+    f"{view}.{column}": fields_behind(f"published_snapshot.{view}.{column}")
+    for view, history in BY_VIEW.items()
+    for column in history.columns
+}
+"""Published column → the Qmlativ fields that it ultimately comes from."""
+ORIGINS = [origin for columns in LINEAGE.values() for origin in columns.values()]
 FIELDS = [
     f"{asset}.{wanted.name}.{field.name}"
     for asset, objects in NEEDED.items()
@@ -106,14 +111,12 @@ def publish(raw: Raw) -> Views:
     computed = compute_night(
         raw["raw_enrollments"], raw["raw_students"], raw["raw_parents"], TODAY, withholding=Withholding()
     )
-    frames = {
-        "student_status": computed.tables.status,
-        "student_demographics": computed.tables.students,
-        "parent_demographics": computed.tables.parents,
-    }
+    tables = computed.tables
     return {
-        view: frame.set_index(list(HISTORIES[view].key), drop=False).sort_index()
-        for view, frame in frames.items()
+        view: frame.set_index(list(history.key), drop=False).sort_index()
+        for (view, history), frame in zip(
+            BY_VIEW.items(), (tables.status, tables.students, tables.parents), strict=True
+        )
     }
 
 
@@ -131,11 +134,6 @@ def without_field(raw: Raw, field: str) -> Raw:
     if field == RESTRICTION:
         raw["raw_parents"]["Reads"] = reads("StudentGuardian", [])
     return raw
-
-
-def arrow(column: pd.Series) -> pa.Array:
-    values = pa.array(column.array)
-    return values.combine_chunks() if isinstance(values, pa.ChunkedArray) else values
 
 
 def shuffled(values: pa.Array) -> pa.Array:
@@ -171,26 +169,8 @@ def emptied_columns(before: Views, after: Views) -> tuple[set[str], set[str]]:
 
 
 def test_every_published_column_has_its_sources_or_is_said_to_be_constant():
-    for view, history in HISTORIES.items():
-        for column in ("district_id", *history.columns, "snapshot_date"):
-            name = f"{view}.{column}"
-            sources = fields_behind(f"published_snapshot.{name}")
-            assert bool(sources) != (name in CONSTANT["published_snapshot"]), name
-
-
-@pytest.mark.parametrize(
-    ("asset", "table"),
-    [
-        ("cecs_filtered_enrollments", FILTERED_ENROLLMENTS),
-        ("student_status", STUDENT_STATUS),
-        ("student_demographics", STUDENT_DEMOGRAPHICS),
-        ("parent_demographics", PARENT_DEMOGRAPHICS),
-    ],
-)
-def test_every_column_of_an_asset_has_its_sources_or_is_said_to_be_constant(asset, table):
-    declared = set(LINEAGE[asset]) | set(CONSTANT.get(asset, {}))
-    assert declared == set(table.names)
-    assert not set(LINEAGE[asset]) & set(CONSTANT.get(asset, {}))
+    for name, fields in BEHIND.items():
+        assert bool(fields) != (name in CONSTANT["published_snapshot"]), name
 
 
 def test_every_field_that_the_map_names_is_asked_of_qmlativ():
@@ -206,12 +186,7 @@ def test_every_field_that_the_map_names_is_asked_of_qmlativ():
 
 def test_every_field_that_is_asked_for_makes_a_published_column_or_serves_a_named_rule():
     """Least data: an object that several assets share is asked for once, for all of them."""
-    behind = {
-        field
-        for view, history in HISTORIES.items()
-        for column in history.columns
-        for field in fields_behind(f"published_snapshot.{view}.{column}")
-    }
+    behind = frozenset().union(*BEHIND.values())
     idle = {
         f"{wanted.label}.{field.name}"
         for wanted in OBJECTS.values()
@@ -227,15 +202,9 @@ def test_every_field_that_is_asked_for_makes_a_published_column_or_serves_a_name
 
 
 def test_every_source_in_an_asset_of_our_own_is_a_column_of_it():
-    for columns in LINEAGE.values():
-        for origin in columns.values():
-            for source in origin.sources:
-                asset, _, column = source.partition(".")
-                assert asset in NEEDED or column in LINEAGE[asset], source
-
-
-def test_the_views_of_the_map_are_those_that_are_published():
-    assert set(PUBLISHED) == set(HISTORIES)
+    for source in {source for origin in ORIGINS for source in origin.sources}:
+        asset, _, column = source.partition(".")
+        assert asset in NEEDED or column in LINEAGE[asset], source
 
 
 # -- whether the map is true --
@@ -254,12 +223,7 @@ def test_the_district_that_this_is_tried_on_has_values_in_every_column(published
 @pytest.mark.slow
 @pytest.mark.parametrize("field", [field for field in FIELDS if field != CURRENT_YEAR])
 def test_a_field_changes_and_empties_the_columns_that_the_map_says(landed, published, field):
-    named = {
-        f"{view}.{column}"
-        for view, history in HISTORIES.items()
-        for column in history.columns
-        if field in fields_behind(f"published_snapshot.{view}.{column}")
-    }
+    named = {column for column, fields in BEHIND.items() if field in fields}
     other, missing = publish(with_field(landed, field, shuffled)), publish(without_field(landed, field))
 
     assert changed_columns(published, other) - named == set(), "other values"
@@ -268,15 +232,7 @@ def test_a_field_changes_and_empties_the_columns_that_the_map_says(landed, publi
     assert empty == set(empty_without([field])) & asked
 
 
-ALTERNATIVES = sorted(
-    {
-        group
-        for columns in LINEAGE.values()
-        for origin in columns.values()
-        for group in origin.needs
-        if len(group) > 1
-    }
-)
+ALTERNATIVES = sorted({group for origin in ORIGINS for group in origin.needs if len(group) > 1})
 
 
 @pytest.mark.slow

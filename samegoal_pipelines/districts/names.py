@@ -25,24 +25,21 @@ def checked_id(district_id: str) -> str:
     return district_id
 
 
-def checked_name(district_id: str, name: str, what: str = "name") -> str:
+def checked_name(name: str, what: str = "name") -> str:
     """Return the name with plain spaces, if it has no invisible characters."""
     name = "".join(" " if unicodedata.category(each) == "Zs" else each for each in name).strip()
     if not name:
-        raise InvalidDistrictError(
-            f"the {what} is blank", district_id=district_id, next_step="give one that people can read"
-        )
+        raise InvalidDistrictError(f"the {what} is blank", next_step="give one that people can read")
     unseen = next((each for each in name if not each.isprintable()), None)
     if unseen is not None:
         raise InvalidDistrictError(
             f"the {what} holds a control or invisible character (U+{ord(unseen):04X})",
-            district_id=district_id,
             next_step="give it without",
         )
     return name
 
 
-def checked_contact(district_id: str, contact: str) -> str:
+def checked_contact(contact: str) -> str:
     """Return an e-mail address of the form that reaches exactly this recipient.
 
     No apostrophe: the mail library would send to the part behind it, which is another person's address.
@@ -50,7 +47,6 @@ def checked_contact(district_id: str, contact: str) -> str:
     if not _CONTACT.fullmatch(contact.strip()):
         raise InvalidDistrictError(
             "the contact is no e-mail address that we can send to",
-            district_id=district_id,
             next_step="give one address of letters, digits and . _ + -, such as registrar@example.org",
         )
     return contact.strip()

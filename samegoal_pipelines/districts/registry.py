@@ -243,12 +243,8 @@ class Registry:
     def set(self, district_id: str, *, allow_local: bool = False, **changes: Any) -> District:
         """Change a district's registration. None clears a value.
 
-        The remembered identity stays: a district may move, but it cannot become another one.
-
-        Args:
-            changes: name, base_url, token_url, entity_id, entities, timezone, expires, access_name, contact,
-                show_restricted_contacts, show_confidential_phones; and gate_limits, of which only the named
-                ones change, and None restores the default.
+        The remembered identity stays: a district may move, but it cannot become another one. Of gate_limits,
+        only the named ones change, and None restores the default.
 
         Raises:
             InvalidDistrictError, DuplicateDistrictError, UnknownDistrictError: nothing was changed.
@@ -277,9 +273,9 @@ class Registry:
     def set_active(self, district_id: str, active: bool) -> District:
         """Enable or disable a district in the schedule."""
         with changing(self._engine, district_id, "changing the district") as connection:
-            came_back = active and not _get(connection, district_id).active
-            since = {"due_since": sa.func.now()} if came_back else {}
-            _update(connection, district_id, {"active": active, **since})
+            if _get(connection, district_id).active != active:
+                since = {"due_since": sa.func.now()} if active else {}
+                _update(connection, district_id, {"active": active, **since})
             return _get(connection, district_id)
 
     def rotate_secret(self, district_id: str, *, client_secret: str, client_key: str | None = None) -> None:
@@ -369,43 +365,47 @@ def _check_credentials(district_id: str, client_key: str, client_secret: str | N
 
 def _checked(district_id: str, given: dict[str, Any], allow_local: bool) -> dict[str, Any]:
     """The given values, validated and in the form in which they are stored."""
+    try:
+        return _validated(given, allow_local)
+    except InvalidDistrictError as error:
+        error.district_id = district_id
+        raise
+
+
+def _validated(given: dict[str, Any], allow_local: bool) -> dict[str, Any]:
     if unknown := given.keys() - _CHANGEABLE:
-        raise InvalidDistrictError(f"cannot change {', '.join(sorted(unknown))}", district_id=district_id)
+        raise InvalidDistrictError(f"cannot change {', '.join(sorted(unknown))}")
     values = dict(given)
     if "name" in values:
-        values["name"] = checked_name(district_id, values["name"] or "")
-    if "access_name" in values:
-        what, name = "name of the Integration Access", values["access_name"]
-        values["access_name"] = checked_name(district_id, name, what) if name else None
-    if "contact" in values:
-        values["contact"] = checked_contact(district_id, values["contact"]) if values["contact"] else None
+        values["name"] = checked_name(values["name"] or "")
+    if name := values.get("access_name"):
+        values["access_name"] = checked_name(name, "name of the Integration Access")
+    if contact := values.get("contact"):
+        values["contact"] = checked_contact(contact)
+    values |= {name: None for name in ("access_name", "contact", "token_url") if values.get(name) == ""}
     if "expires" in values:
         values |= as_stored(values["expires"])
     if "timezone" in values and values["timezone"] not in available_timezones() - _NO_PLACES:
         raise InvalidDistrictError(
             f"{shown(values['timezone'])} is no IANA time zone",
-            district_id=district_id,
             next_step=f"use one such as {DEFAULT_TIMEZONE}",
         )
     entity_id = values.get("entity_id")
     if entity_id is not None and not 0 < entity_id < 2**63:
-        raise InvalidDistrictError(f"{entity_id} is no EntityID of Qmlativ", district_id=district_id)
+        raise InvalidDistrictError(f"{entity_id} is no EntityID of Qmlativ")
     if "entities" in values:
         try:
             values["entities"] = normalized(values["entities"])
         except ValueError:
             raise InvalidDistrictError(
                 "the entities cannot be read",
-                district_id=district_id,
                 next_step="give all, granted, or EntityIDs separated by commas, such as 2,15",
             ) from None
-    for column, what in (("base_url", "API Base URL"), ("token_url", "Token URL")):
-        if column in values and (column == "base_url" or values[column]):
-            values[column] = _normal_url(district_id, values[column] or "", what, allow_local)
-        elif column in values:
-            values[column] = None
     if "base_url" in values:
+        values["base_url"] = _normal_url(values["base_url"] or "", "API Base URL", allow_local)
         values["source_host"] = urlsplit(values["base_url"]).hostname
+    if values.get("token_url"):
+        values["token_url"] = _normal_url(values["token_url"], "Token URL", allow_local)
     return values
 
 
@@ -420,14 +420,14 @@ def _merged(
     return {name: value for name, value in {**before, **changes}.items() if value is not None}
 
 
-def _normal_url(district_id: str, url: str, what: str, allow_local: bool) -> str:
+def _normal_url(url: str, what: str, allow_local: bool) -> str:
     try:
         parts = urlsplit(checked_url(url, what, allow_local=allow_local))
     except QmlativError as error:
         to_do = "give another URL" + ("" if allow_local else f"; {FOR_A_SANDBOX}")
-        raise InvalidDistrictError(error.reason, district_id=district_id, next_step=to_do) from None
+        raise InvalidDistrictError(error.reason, next_step=to_do) from None
     if parts.path.lower().endswith("/custom"):
-        raise InvalidDistrictError(f"the {what} must end before /Custom", district_id=district_id)
+        raise InvalidDistrictError(f"the {what} must end before /Custom")
     standard = {"https": ":443", "http": ":80"}[parts.scheme]
     return urlunsplit(parts._replace(netloc=parts.netloc.lower().removesuffix(standard)))
 
@@ -452,11 +452,10 @@ def _refuse_second_of_source(
 def _find_among_all(
     connection: sa.Connection, district_id: str, *which: sa.ColumnElement[bool]
 ) -> str | None:
-    """Find another district that matches. A writer would only see its own."""
+    """Another district that matches. A writer would only see its own."""
     take_role(connection, Role.OPERATOR)
-    other = connection.scalar(
-        sa.select(districts.c.district_id).where(districts.c.district_id != district_id, *which)
-    )
+    query = sa.select(districts.c.district_id).where(districts.c.district_id != district_id, *which)
+    other = connection.scalar(query)
     take_role(connection, Role.WRITER, district_id)
     return other
 
@@ -469,11 +468,7 @@ def _get(connection: sa.Connection, district_id: str) -> District:
 
 
 def _update(connection: sa.Connection, district_id: str, values: dict[str, Any]) -> None:
-    changed = connection.execute(
-        sa.update(districts).where(districts.c.district_id == district_id).values(**values)
-    )
-    if not changed.rowcount:
-        _get(connection, district_id)  # raises if there is no such district
+    connection.execute(sa.update(districts).where(districts.c.district_id == district_id).values(**values))
 
 
 def _district(row: sa.RowMapping) -> District:

@@ -24,6 +24,7 @@ from samegoal_pipelines.warehouse import erase
 from samegoal_pipelines.warehouse.errors import WarehouseError
 
 _PARTITIONS = DISTRICTS.name or ""
+ROWS_ERASED = "the rows are erased; when it has ended, run this again for the files"
 
 
 class EraseRefusedError(DistrictError):
@@ -57,19 +58,24 @@ def erase_district(deployment: Deployment, district_id: str) -> Holdings:
         EraseRefusedError: a run of the district is in progress, or its rows or files cannot be deleted.
     """
     checked_id(district_id)
-    with open_instance(deployment.settings) as instance, naming(district_id):
-        close_abandoned_runs(instance, district_id)
-        refuse_while_running(instance, district_id, "wait for its end or cancel it, then run this again")
+    with erasing(deployment, district_id) as instance:
         had_partition = _holdings(deployment, instance, district_id).partition
         rows = erase.erase_rows(deployment.warehouse, district_id, deployment.settings.operator)
-        refuse_while_running(
-            instance, district_id, "the rows are erased; when it has ended, run this again for the files"
-        )
+        refuse_while_running(instance, district_id, ROWS_ERASED)
         files = deployment.landing.erase(district_id)
         _make_reports_again(deployment, district_id)
         instance.delete_dynamic_partition(_PARTITIONS, district_id)
         erase.finish(deployment.warehouse, district_id, files)
     return Holdings(rows, files, had_partition)
+
+
+@contextmanager
+def erasing(deployment: Deployment, district_id: str) -> Iterator[Instance]:
+    """Refuse to erase while a run of the district is in progress, and name the district in errors."""
+    with open_instance(deployment.settings) as instance, naming(district_id):
+        close_abandoned_runs(instance, district_id)
+        refuse_while_running(instance, district_id, "wait for its end or cancel it, then run this again")
+        yield instance
 
 
 @contextmanager

@@ -10,12 +10,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from samegoal_pipelines.defs.in_process import close_abandoned_runs, run_in_progress
+from samegoal_pipelines.defs.in_process import run_in_progress
 from samegoal_pipelines.defs.instance import Instance, open_instance
 from samegoal_pipelines.deployment import Deployment
 from samegoal_pipelines.districts.errors import DistrictError
 from samegoal_pipelines.landing import Rewritten
-from samegoal_pipelines.operations.erase import naming, refuse_while_running
+from samegoal_pipelines.operations.erase import ROWS_ERASED, erasing, naming, refuse_while_running
 from samegoal_pipelines.transforms.erasure import ErasedStudents, hash_of, without_erased
 from samegoal_pipelines.warehouse import changes, erase, student_erasures
 from samegoal_pipelines.warehouse.student_erasures import erased_students
@@ -63,17 +63,13 @@ def erase_student(
     """
     deployment.registry.get(district_id)
     warehouse = deployment.warehouse
-    with open_instance(deployment.settings) as instance, naming(district_id):
-        close_abandoned_runs(instance, district_id)
-        refuse_while_running(instance, district_id, "wait for its end or cancel it, then run this again")
+    with erasing(deployment, district_id) as instance:
         rows: dict[str, int] = {}
         with student_erasures.one_at_a_time(warehouse, district_id):
             for student in _find(deployment, district_id, number, student_id):
                 operator = deployment.settings.operator
                 rows = student_erasures.erase_rows(warehouse, district_id, student, number, operator)
-            refuse_while_running(
-                instance, district_id, "the rows are erased; when it has ended, run this again for the files"
-            )
+            refuse_while_running(instance, district_id, ROWS_ERASED)
             marked = erased_students(warehouse, district_id)
             rewritten = _rewrite(deployment, instance, district_id, marked)
             student_erasures.finish(warehouse, district_id, rewritten.files + rewritten.deleted)

@@ -1,7 +1,4 @@
-"""The table of reads, landed beside each raw asset's rows: what was requested, and the result.
-
-It holds counts and names, but nothing about a person.
-"""
+"""The table of reads, landed beside each raw asset's rows: what was requested and received, in counts."""
 
 from __future__ import annotations
 
@@ -65,17 +62,13 @@ def is_granted(reads: pd.DataFrame, qmlativ_object: str, field: str) -> bool:
 
 def unchecked_objects(reads: Iterable[pd.DataFrame]) -> list[str]:
     """Objects read twice, because one read could not show whether a row was lost between its pages."""
-    frames = [frame for frame in reads if "GapsChecked" in frame]  # older files lack the column
-    paths = [
-        path for frame in frames for path in frame.loc[frame["GapsChecked"].eq(False).fillna(False), "Path"]
-    ]
-    return sorted({"/".join(path.split("/")[-2:]) for path in paths})
+    paths = {path for each in reads for path in each.loc[each["GapsChecked"].eq(False).fillna(False), "Path"]}
+    return sorted("/".join(path.split("/")[-2:]) for path in paths)
 
 
 def years_not_read(reads: Iterable[pd.DataFrame]) -> list[int]:
     """Older school years that were not read, because searching them by date failed."""
-    frames = [frame for frame in reads if "YearsNotRead" in frame]  # older files lack the column
-    lists = [years for frame in frames for years in frame["YearsNotRead"].dropna()]
+    lists = [years for each in reads for years in each["YearsNotRead"].dropna()]
     return sorted({year for years in lists for year in json.loads(years)})
 
 

@@ -13,7 +13,7 @@ from samegoal_pipelines.cli.exits import DONE, FAILED
 from samegoal_pipelines.cli.terminal import print_json, print_sentences, print_table, reading_progress
 
 if TYPE_CHECKING:
-    from samegoal_pipelines.operations.replay import ReplayOutcome
+    from samegoal_pipelines.operations.runs import ReplayOutcome
     from samegoal_pipelines.warehouse.replay import ReplayedNight
 
 DIFFERENCES = ("added", "removed", "status", "demographics", "parents", "changes", "departures")
@@ -37,7 +37,7 @@ def replay(context: click.Context, district_id: str, first: datetime, dry_run: b
     Rewrites the district's history from that night on, all or nothing. Shows for each night how many students
     differ from what was published.
     """
-    from samegoal_pipelines.operations.replay import run_replay
+    from samegoal_pipelines.operations.runs import run_replay
 
     with reading_progress(context.obj, district_id):
         replayed = run_replay(

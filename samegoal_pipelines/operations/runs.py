@@ -1,4 +1,4 @@
-"""Run one district's night or release from a terminal, as a Dagster run in this process.
+"""Run one district's night, release or replay from a terminal, as a Dagster run in this process.
 
 These runs use the same jobs, assets and instance as the schedule. They skip the launcher, because starting a
 process costs more than a small district's night.
@@ -7,6 +7,7 @@ process costs more than a small district's night.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from datetime import date
 from typing import Any
 
@@ -17,10 +18,13 @@ from samegoal_pipelines.defs.dry_run import DryRun
 from samegoal_pipelines.defs.gate import PUBLISHED_SNAPSHOT, RELEASE_JOB
 from samegoal_pipelines.defs.in_process import FinishedRun
 from samegoal_pipelines.defs.nightly import nightly_snapshot
+from samegoal_pipelines.defs.replay import REPLAY_JOB, Outcome, replay_landed_nights
 from samegoal_pipelines.deployment import Deployment
 from samegoal_pipelines.districts.errors import SecretAwaitedError
 from samegoal_pipelines.districts.registry import District
 from samegoal_pipelines.errors import Kind, PipelineError, fill_in
+from samegoal_pipelines.printable import counted, on_one_line
+from samegoal_pipelines.warehouse.replay import ReplayedNight
 from samegoal_pipelines.warehouse.snapshots import Snapshot, find_attempt
 
 
@@ -33,6 +37,67 @@ class InactiveDistrictError(PipelineError):
 
     kind = Kind.REGISTRATION
     next_step = "enable it with: samegoal-pipelines districts enable ID"
+
+
+@dataclass(frozen=True)
+class ReplayOutcome:
+    """One district's replay: its nights, or why it failed."""
+
+    district_id: str
+    first: date
+    dry_run: bool
+    outcome: Outcome | None
+    reason: str | None = None
+
+    @property
+    def nights(self) -> tuple[ReplayedNight, ...]:
+        """The replayed nights, oldest first."""
+        return self.outcome.replayed.nights if self.outcome else ()
+
+    @property
+    def differing(self) -> list[ReplayedNight]:
+        """The nights with a difference."""
+        return [night for night in self.nights if night.differs]
+
+    @property
+    def skipped(self) -> tuple[Snapshot, ...]:
+        """Nights in the range that were never published."""
+        return self.outcome.skipped if self.outcome else ()
+
+    def line(self) -> str:
+        """One line for people."""
+        if self.outcome is None:
+            return on_one_line(f"error: {self.district_id}: {self.reason}")
+        nights = (
+            f"{counted(len(self.nights), 'night')} from {self.nights[0].night} to {self.nights[-1].night}"
+        )
+        if not self.differing:
+            return f"{self.district_id}: replayed {nights}: no difference; nothing was changed"
+        if self.dry_run:
+            return (
+                f"{self.district_id}: {len(self.differing):,} of {nights} would differ; nothing was changed"
+            )
+        return f"{self.district_id}: replayed {nights}: {len(self.differing):,} differ and were rewritten"
+
+    def facts(self) -> dict[str, Any]:
+        """For scripts."""
+        return {
+            "district_id": self.district_id,
+            "from": self.first,
+            "dry_run": self.dry_run,
+            "reason": self.reason,
+            "written": bool(self.outcome and self.outcome.replayed.written),
+            "nights": [
+                {
+                    "night": night.night,
+                    "differs": night.differs,
+                    **asdict(night.counts),
+                    "difference": asdict(night.difference),
+                }
+                for night in self.nights
+            ],
+            "skipped": [{"night": one.snapshot_date, "state": one.state} for one in self.skipped],
+        }
 
 
 def run_night(
@@ -68,6 +133,21 @@ def run_dry(
         raise run_error(result, district_id)
     tried: DryRun = result.output
     return tried
+
+
+def run_replay(
+    deployment: Deployment, district_id: str, *, first: date, dry_run: bool, debug: bool = False
+) -> ReplayOutcome:
+    """Replay one district's published nights from `first` on."""
+    deployment.registry.get(district_id)
+    op = replay_landed_nights.name
+    config = {"ops": {op: {"config": {"from_date": first.isoformat(), "dry_run": dry_run}}}}
+    result = execute(deployment, district_id, REPLAY_JOB, config, debug=debug)
+    if result.success:
+        return ReplayOutcome(district_id, first, dry_run, result.output)
+    error = run_error(result, district_id)
+    said = "; ".join(filter(None, [error.reason, error.next_step]))
+    return ReplayOutcome(district_id, first, dry_run, None, said)
 
 
 def _run(

@@ -15,8 +15,7 @@ from samegoal_pipelines.landing import Landing
 from samegoal_pipelines.operations import erase_student as operation
 from samegoal_pipelines.operations.erase import EraseRefusedError
 from samegoal_pipelines.operations.erase_student import StudentNotErasedError, erase_student
-from samegoal_pipelines.operations.replay import run_replay
-from samegoal_pipelines.operations.runs import RunFailedError
+from samegoal_pipelines.operations.runs import RunFailedError, run_replay
 from samegoal_pipelines_tests.cli.asking import run
 from samegoal_pipelines_tests.pipeline import TODAY
 from samegoal_pipelines_tests.warehouse.factories import wait_until_a_session_waits_for_a_lock

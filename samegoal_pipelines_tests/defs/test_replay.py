@@ -18,8 +18,7 @@ from samegoal_pipelines.defs.instance import open_instance
 from samegoal_pipelines.defs.replay import REPLAY_JOB
 from samegoal_pipelines.landing.runs import read_landed_for
 from samegoal_pipelines.landing.store import METADATA_KEY
-from samegoal_pipelines.operations.replay import ReplayOutcome, run_replay
-from samegoal_pipelines.operations.runs import execute, run_error
+from samegoal_pipelines.operations.runs import ReplayOutcome, execute, run_error, run_replay
 from samegoal_pipelines.sandbox import Sandbox, SandboxDistrict
 from samegoal_pipelines.transforms.snapshot import compute_night
 from samegoal_pipelines.transforms.withholding import Withholding

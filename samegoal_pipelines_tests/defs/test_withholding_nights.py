@@ -8,7 +8,7 @@ import pytest
 
 from samegoal_pipelines.cli.nights import line
 from samegoal_pipelines.defs import published, replay
-from samegoal_pipelines.operations.replay import run_replay
+from samegoal_pipelines.operations.runs import run_replay
 from samegoal_pipelines.transforms.withholding import (
     CONFIDENTIAL_PHONES_SHOWN,
     RESTRICTED_CONTACTS_SHOWN,

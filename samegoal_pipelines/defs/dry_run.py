@@ -18,7 +18,7 @@ from samegoal_pipelines.defs.gate import shares_table
 from samegoal_pipelines.defs.io import IN_MEMORY
 from samegoal_pipelines.defs.metadata import table
 from samegoal_pipelines.defs.raw import read_tonight
-from samegoal_pipelines.landing.evidence import LandedEvidence
+from samegoal_pipelines.landing.runs import LandedEvidence
 from samegoal_pipelines.transforms.gate import Verdict
 from samegoal_pipelines.transforms.parents import restriction_is_known
 from samegoal_pipelines.transforms.snapshot import SnapshotPayload, SnapshotTables

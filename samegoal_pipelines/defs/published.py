@@ -29,7 +29,7 @@ from samegoal_pipelines.defs.lineage import column_lineage, published_columns
 from samegoal_pipelines.defs.metadata import ATTEMPTS_SHOWN, rows_facts, snapshot_facts
 from samegoal_pipelines.defs.release import Release, release_held
 from samegoal_pipelines.defs.worklist import list_of_held
-from samegoal_pipelines.landing.evidence import LandedEvidence
+from samegoal_pipelines.landing.runs import LandedEvidence
 from samegoal_pipelines.tables.catalog import published_tables
 from samegoal_pipelines.transforms.departures import explain_absences
 from samegoal_pipelines.transforms.enrollments import FilteredEnrollments

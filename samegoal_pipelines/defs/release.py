@@ -20,7 +20,7 @@ from samegoal_pipelines.defs.gate import GATE_CHECK, PUBLISHED_SNAPSHOT, RELEASE
 from samegoal_pipelines.defs.metadata import ATTEMPTS_SHOWN, rows_facts, snapshot_facts
 from samegoal_pipelines.errors import SYNC, Kind, PipelineError
 from samegoal_pipelines.landing import LandingError
-from samegoal_pipelines.landing.evidence import HELD_SNAPSHOT
+from samegoal_pipelines.landing.runs import HELD_SNAPSHOT
 from samegoal_pipelines.tables.catalog import published_tables
 from samegoal_pipelines.transforms.snapshot import SnapshotPayload
 from samegoal_pipelines.transforms.withholding import (

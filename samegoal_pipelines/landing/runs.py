@@ -1,8 +1,8 @@
-"""One run's landed assets, and which run's assets a snapshot was made from."""
+"""One run's landed assets, which run's assets a snapshot was made from, and what the gate asks of them."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date, datetime
@@ -13,6 +13,11 @@ import pandas as pd
 from samegoal_pipelines.landing.storage import LandingError
 from samegoal_pipelines.landing.store import LandedAsset, Landing
 from samegoal_pipelines.tables.catalog import RAW_TABLES
+from samegoal_pipelines.tables.reads import rows_by_object
+from samegoal_pipelines.transforms.snapshot import SnapshotPayload, statuses_of
+
+HELD_SNAPSHOT = "held_snapshot"
+"""The name under which a held snapshot is landed. No Dagster asset has this name."""
 
 
 class NotLandedError(LandingError):
@@ -132,3 +137,39 @@ class RunLanding:
         raw = self.files.landed("raw_enrollments", district_id=self.district_id, night=self.night)
         runs = [one.run_id for one in raw if one.landed_at <= filtered_at]
         return self.run_id if self.run_id in runs else next(reversed(runs), None)
+
+
+class LandedEvidence:
+    """The gate's access to the landing (`warehouse.publishing.Landing`)."""
+
+    def __init__(
+        self, landing: RunLanding, payload: SnapshotPayload, reads: Sequence[pd.DataFrame] | None = None
+    ) -> None:
+        self._landing, self._payload = landing, payload
+        self._tonight = _rows(reads or landing.read_reads(landing.night, landing.run_id))
+
+    def emptied(self, published: MadeFromLanded) -> dict[str, int]:
+        """Objects without rows tonight, and their number of rows in the published night."""
+        runs = (published.run_id, published.landed_run_id)
+        before = _rows(self._landing.read_reads(published.snapshot_date, *runs))
+        return {name: rows for name, rows in before.items() if rows and self._tonight.get(name) == 0}
+
+    def statuses_by_time(self, published: MadeFromLanded) -> pd.DataFrame | None:
+        """student_id and status as of tonight, from the published night's rows: what time alone changes.
+
+        The status of an uncertain student is null. None: the rows are gone, or an older version landed them.
+        """
+        try:
+            landed = read_landed_for(self._landing.files, published, "raw_enrollments")
+        except LandingError:
+            return None
+        statuses, uncertain = statuses_of(landed, self._landing.night)
+        return pd.concat([statuses[["student_id", "status"]], uncertain[["student_id"]]], ignore_index=True)
+
+    def land_held(self) -> None:
+        """Land the snapshot to hold."""
+        self._landing.write(HELD_SNAPSHOT, self._payload.to_land())
+
+
+def _rows(reads: Iterable[pd.DataFrame]) -> dict[str, int]:
+    return rows_by_object(arrived for one in reads if "Arrived" in one for arrived in one["Arrived"])

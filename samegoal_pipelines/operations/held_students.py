@@ -12,7 +12,7 @@ import pandas as pd
 import sqlalchemy as sa
 
 from samegoal_pipelines.deployment import Deployment
-from samegoal_pipelines.landing.evidence import HELD_SNAPSHOT
+from samegoal_pipelines.landing.runs import HELD_SNAPSHOT
 from samegoal_pipelines.tables.history import STATUS
 from samegoal_pipelines.transforms.snapshot import SnapshotPayload
 from samegoal_pipelines.warehouse.engine import as_operator

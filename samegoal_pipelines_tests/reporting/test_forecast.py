@@ -16,8 +16,7 @@ import sqlalchemy as sa
 
 from samegoal_pipelines.districts.pauses import Pause, pause
 from samegoal_pipelines.landing import Landing
-from samegoal_pipelines.landing.evidence import LandedEvidence
-from samegoal_pipelines.landing.runs import RunLanding
+from samegoal_pipelines.landing.runs import LandedEvidence, RunLanding
 from samegoal_pipelines.reporting.forecast import Ahead, first_hold, look_ahead, nights_to_come
 from samegoal_pipelines.reporting.nightly_status import read_board
 from samegoal_pipelines.tables.limits import Limits

@@ -23,7 +23,7 @@ from samegoal_pipelines.landing import Landing, LandingError
 from samegoal_pipelines.printable import in_days, some
 from samegoal_pipelines.qmlativ.client import QmlativClient
 from samegoal_pipelines.qmlativ.errors import GRANT, QmlativError
-from samegoal_pipelines.qmlativ.reading import read_entity_access, refuse_missing_grants
+from samegoal_pipelines.qmlativ.reading import read_entity_access, refuse_missing_grants, school_years
 from samegoal_pipelines.tables.catalog import NEEDED, OBJECTS
 from samegoal_pipelines.tables.declaration import QmlativObject
 from samegoal_pipelines.tables.enrollments import ENTITY, ENTRY_WITHDRAWAL, SCHOOL, SCHOOL_YEAR
@@ -251,18 +251,14 @@ class _Questions:
         self.entities = count_entities(access, self._names, entries)
 
     def school_years(self) -> str:
-        from samegoal_pipelines.qmlativ.reading import school_years
-
         table = self._client.read(SCHOOL_YEAR)
         years = table.to_pylist()
         names = {year["SchoolYearID"]: str(year["Description"] or year["SchoolYearID"]) for year in years}
         current = [year["SchoolYearID"] for year in years if year["IsCurrentYearForProvidedEntity"]]
         if len(current) != 1:
-            flagged = ", ".join(names[year] for year in current)
+            flagged = ", ".join(names[year] for year in current) or "none"
             raise _NotOkError(
-                f"{len(current)} years are flagged as current: {flagged}"
-                if current
-                else "none of the years is flagged as current",
+                f"{len(current)} years are flagged as current: {flagged}",
                 "flag the one that is, for this entity, in Qmlativ",
             )
         self.years, self._current = school_years(table), current[0]
@@ -352,14 +348,13 @@ class _Questions:
 
     def objects(self) -> list[ObjectFacts]:
         """The facts about each object."""
-        return [
-            ObjectFacts(
-                each.label,
-                len(each.fields),
-                sum(one.name in described for one in each.fields),
-                self._rows.get(each.label),
-            )
+        granted = {
+            each: sum(one.name in described for one in each.fields)
             for each, described in self._described.items()
+        }
+        return [
+            ObjectFacts(each.label, len(each.fields), count, self._rows.get(each.label))
+            for each, count in granted.items()
         ]
 
     @staticmethod

@@ -256,11 +256,11 @@ class _Questions:
         names = {year["SchoolYearID"]: str(year["Description"] or year["SchoolYearID"]) for year in years}
         current = [year["SchoolYearID"] for year in years if year["IsCurrentYearForProvidedEntity"]]
         if len(current) != 1:
-            flagged = ", ".join(names[year] for year in current) or "none"
-            raise _NotOkError(
-                f"{len(current)} years are flagged as current: {flagged}",
-                "flag the one that is, for this entity, in Qmlativ",
+            flagged = (
+                f"{len(current)} years are flagged as current: {', '.join(names[one] for one in current)}"
             )
+            outcome = flagged if current else "none of the years is flagged as current"
+            raise _NotOkError(outcome, "flag the one that is, for this entity, in Qmlativ")
         self.years, self._current = school_years(table), current[0]
         position = self.years.index(current[0])
         before, after = self.years[:position], self.years[position + 1 :]

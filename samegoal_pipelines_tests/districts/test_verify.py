@@ -205,7 +205,7 @@ def flag(source: Source, *current: str, without: str = "") -> None:
     ("current", "outcome"),
     [
         (["2025-2026", "2026-2027"], "2 years are flagged as current: 2025-2026, 2026-2027"),
-        ([], "0 years are flagged as current: none"),
+        ([], "none of the years is flagged as current"),
     ],
 )
 def test_two_or_no_current_school_years_are_named(source, current, outcome):

@@ -353,7 +353,8 @@ class Landing:
         None: a file is neither as landed nor as an interrupted call left it.
         """
         before: dict[str, pa.Table] = {}
-        facts, hashes = {}, {}
+        facts: dict[str, dict[str, Any]] = {}
+        hashes: dict[str, str] = {}
         for name in landed.rows:
             content = self._fs.cat_file(f"{folder}/{name}.parquet")
             try:

@@ -313,7 +313,7 @@ def test_a_missing_and_an_unexpected_column_are_named_and_an_unexpected_name_is_
 def test_every_failure_of_a_frame_is_reported_at_once_and_counted_on_any_index():
     rows = [student(1, status="other", first_day=None), student(1, enrollment_id=None, status="other")]
     frame = table(STATUS, rows)
-    frame.index = pd.Index([7, 7])
+    frame.index = pd.Index([7, 3])
     assert validate(frame, STATUS).summary() == (
         "student_status: 2 rows, (table): status and reason belong together (2); (table): the key is unique "
         "(2); enrollment_id: is given (1); first_day: is given (1); status: is one of the four (2)"

@@ -121,7 +121,7 @@ def validate(frame: pd.DataFrame, table: Table) -> SchemaReport:
         # A check that raised only counts if nothing else failed, such as a column's type.
         stumbled = [e for e in errors.schema_errors if e.reason_code is SchemaErrorReason.CHECK_ERROR]
         found = [e for e in errors.schema_errors if e.reason_code is not SchemaErrorReason.CHECK_ERROR]
-        failures = {_failure(error, len(frame)) for error in found or stumbled}
+        failures = {_failure(error, frame) for error in found or stumbled}
     types = _types(table)  # pandera accepts some others, such as numpy's int64 for Arrow's
     failures |= {
         Failure(str(name), f"has the type {types[name]}", len(frame))
@@ -152,11 +152,12 @@ def _is_as_declared(frame: pd.DataFrame, table: Table) -> bool:
         return False
 
 
-def _failure(error: SchemaError, rows: int) -> Failure:
+def _failure(error: SchemaError, frame: pd.DataFrame) -> Failure:
     """The failure in a pandera error, and its rows: all of them for a check of the whole table."""
     column = str(error.schema.name)[:NAME_LENGTH] if isinstance(error.schema, pa.Column) else WHOLE_TABLE
     check = str(getattr(error.check, "name", None) or "check").replace("_", " ")
     output = error.check_output
+    rows = len(frame)
     failed = int((~output.astype(bool)).sum()) if isinstance(output, pd.Series) else rows
     match error.reason_code:
         case SchemaErrorReason.COLUMN_NOT_IN_DATAFRAME:
@@ -166,7 +167,7 @@ def _failure(error: SchemaError, rows: int) -> Failure:
         case SchemaErrorReason.WRONG_DATATYPE:
             return Failure(column, f"has the type {error.schema.dtype.type}", rows)
         case SchemaErrorReason.SERIES_CONTAINS_NULLS:
-            return Failure(column, "is given", failed)
+            return Failure(column, "is given", int(frame[error.schema.name].isna().sum()))
         case SchemaErrorReason.CHECK_ERROR:
             return Failure(column, f"{check}, which could not be checked", rows)
     return Failure(column, check, failed)

@@ -197,5 +197,7 @@ def run_error(result: FinishedRun, district_id: str, attempt: Snapshot | None = 
         to_do = fill_in(result.next_step, district_id, result.run_id)
         return RunFailedError(result.reason, district_id=district_id, next_step=to_do)
     recorded = f"; its snapshot is {attempt.state}" if attempt and not attempt.failed else ""
-    to_do = attempt and attempt.to_do
-    return RunFailedError(f"stopped{recorded}", district_id=district_id, kind=Kind.STOPPED, next_step=to_do)
+    next_step = attempt.to_do if attempt else None
+    return RunFailedError(
+        f"stopped{recorded}", district_id=district_id, kind=Kind.STOPPED, next_step=next_step
+    )

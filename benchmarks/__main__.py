@@ -78,8 +78,7 @@ def _run(path: str, runs: int, *, quick: bool) -> tuple[list[Case], list[Breakdo
     if path == "classify":
         from benchmarks import classify
 
-        measured = classify.run(300_000 if quick else classify.ENROLLMENTS)
-        return [_of_classify(row) for row in measured], []
+        return classify.run(runs, 300_000 if quick else classify.ENROLLMENTS), []
     if path == "publish":
         from benchmarks import publish
 
@@ -87,12 +86,6 @@ def _run(path: str, runs: int, *, quick: bool) -> tuple[list[Case], list[Breakdo
     from benchmarks import district
 
     return district.run(runs, 5_000 if quick else district.STUDENTS)
-
-
-def _of_classify(row: object) -> Case:
-    """A row of that module, whose case names its peer: `classify, ..., against polars`."""
-    case, _, peer = row.case.rpartition(", against ")
-    return Case(case, row.ours, peer, row.peer, row.ratio, row.target, row.ours_mb, row.peer_mb)
 
 
 def _warn(console: Console, cases: list[Case]) -> None:

@@ -1,17 +1,9 @@
-"""Ours and the peers, classifying the same district: `-m benchmarks.classify_contestants NAME FOLDER OUT`.
-
-Each runs in a process of its own, on one thread. It reads the tables, writes its statuses to OUT once, and
-then runs once for every line on standard input, answering with wall seconds, CPU seconds and the peak
-memory in MB.
-"""
+"""Ours and the peers, classifying the same district. Each runs in a process of its own, on one thread."""
 
 import os
-import sys
 
 os.environ["POLARS_MAX_THREADS"] = "1"  # read when Polars is imported
 
-import resource
-import time
 from collections.abc import Callable
 from datetime import date, timedelta
 from pathlib import Path
@@ -23,9 +15,8 @@ RESULT = ["student_id", "status", "reason", "enrollment_id"]
 TABLES = ("EntryWithdrawal", "WithdrawalCode", "School", "SchoolYear")
 A_YEAR_AGO = date(TODAY.year - 1, TODAY.month, TODAY.day)
 
-Contest = tuple[
-    Callable[[], Any], Callable[[Any], Any]
-]  # what is timed, and its result as a frame with RESULT
+Contest = tuple[Callable[[], Any], Callable[[Any], Any]]
+"""What is timed, and its result as a frame with RESULT."""
 
 
 def ours(folder: Path) -> Contest:
@@ -305,18 +296,15 @@ CONTESTANTS: dict[str, Callable[[Path], Contest]] = {
 }
 
 
-def main(name: str, folder: str, out: str) -> None:
-    """Prepare, write the result once, then run once per line of standard input."""
+def prepare(name: str, folder: str, out: str) -> Callable[[], range]:
+    """Read the tables and write the statuses to `out`. Return what is timed."""
     run, result = CONTESTANTS[name](Path(folder))
-    frame = result(run())
-    frame.sort_values("student_id").reset_index(drop=True).astype({"student_id": "int64"}).to_parquet(out)
-    print("ready", flush=True)
-    for _ in sys.stdin:
-        wall, cpu = time.perf_counter(), time.process_time()
+    frame = result(run()).sort_values("student_id").reset_index(drop=True)
+    frame.astype({"student_id": "int64"}).to_parquet(out)
+    students = range(len(frame))
+
+    def work() -> range:
         run()
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-        print(time.perf_counter() - wall, time.process_time() - cpu, peak, flush=True)
+        return students
 
-
-if __name__ == "__main__":
-    main(*sys.argv[1:])
+    return work

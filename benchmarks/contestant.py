@@ -55,18 +55,22 @@ class Contestant:
         self._process.join(10)
 
 
-def take_turns(contestants: Mapping[str, Contestant], runs: int) -> None:
+def take_turns(
+    contestants: Mapping[str, Contestant],
+    runs: int,
+    step: Callable[[str, Contestant], None] = lambda _, contestant: contestant.step(),
+) -> None:
     """A warm-up and `runs` rounds of each, then the end of them. All must come out with the same rows."""
     try:
         for _ in range(runs + 1):
-            for contestant in contestants.values():
-                contestant.step()
+            for name, contestant in contestants.items():
+                step(name, contestant)
     finally:
         for contestant in contestants.values():
             contestant.close()
     rows = {name: {each.rows for each in contestant.rounds} for name, contestant in contestants.items()}
     if len(set().union(*rows.values())) != 1:
-        raise RuntimeError(f"not everybody read the same number of rows: {rows}")
+        raise RuntimeError(f"not everybody has the same number of rows: {rows}")
 
 
 class Memory:

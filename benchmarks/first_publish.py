@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.cases import Case, compared
-from benchmarks.contestant import Contestant
+from benchmarks.contestant import Contestant, take_turns
 
 STUDENTS = 50_000  # a row of status, one of demographics and two parents each
 OURS, COPY, TO_SQL = "ours", "psql's \\copy of ready CSV, the warehouse's tables", "to_sql, plain tables"
@@ -25,14 +25,12 @@ def run(server: Any, runs: int, students: int = STUDENTS) -> list[Case]:
     who = {OURS: ours, COPY: copy, TO_SQL: to_sql}
     databases = {name: server.new_database() for name in who}
     contestants = {name: Contestant(prepare, databases[name], students) for name, prepare in who.items()}
-    try:
-        for _ in range(runs + 1):
-            for name, contestant in contestants.items():
-                server.empty(databases[name])
-                contestant.step()
-    finally:
-        for contestant in contestants.values():
-            contestant.close()
+
+    def step(name: str, contestant: Contestant) -> None:
+        server.empty(databases[name])
+        contestant.step()
+
+    take_turns(contestants, runs, step)
     label = f"{4 * students:,} rows, first publish"
     return [
         compared(label, contestants[OURS].seconds, peer, contestants[peer].seconds, target)

@@ -187,22 +187,11 @@ class RemoteWorker(Worker):
 
     def start(self) -> None:
         """Start it in its namespace."""
-        command = [str(BINARIES / "celery"), "--app", "samegoal_pipelines.defs.celery_worker", "worker"]
+        command = ["ip", "netns", "exec", SPACE, str(BINARIES / "celery")]
+        command += ["--app", "samegoal_pipelines.defs.celery_worker", "worker"]
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
-                [
-                    "ip",
-                    "netns",
-                    "exec",
-                    SPACE,
-                    *command,
-                    "--queues",
-                    "dagster",
-                    "--concurrency",
-                    "2",
-                    "--loglevel",
-                    "INFO",
-                ],
+                [*command, "--queues", "dagster", "--concurrency", "2", "--loglevel", "INFO"],
                 cwd=self._disk,
                 stdout=log,
                 stderr=subprocess.STDOUT,
@@ -254,18 +243,7 @@ def _postgres(folder: Path) -> Iterator[str]:
     def run(*command: str) -> None:
         subprocess.run(["runuser", "-u", "postgres", "--", *command], check=True, stdout=subprocess.DEVNULL)
 
-    run(
-        f"{binaries}/initdb",
-        "-D",
-        f"{data}/db",
-        "-U",
-        "samegoal",
-        "-E",
-        "UTF8",
-        "--locale=C.UTF-8",
-        "-A",
-        "trust",
-    )
+    run(*f"{binaries}/initdb -D {data}/db -U samegoal -E UTF8 --locale=C.UTF-8 -A trust".split())
     with (data / "db/pg_hba.conf").open("a") as rules:
         rules.write(f"host all all {HERE}/30 trust\n")
     options = f"-c listen_addresses={HERE} -k {data} -c max_connections=100"
@@ -284,20 +262,8 @@ class Redis:
         self._start()
 
     def _start(self) -> None:
-        self._process = subprocess.Popen(
-            [
-                "redis-server",
-                "--bind",
-                HERE,
-                "--protected-mode",
-                "no",
-                "--save",
-                "",
-                "--dir",
-                str(self._folder),
-            ],
-            stdout=subprocess.DEVNULL,
-        )
+        command = ["redis-server", "--bind", HERE, "--protected-mode", "no", "--save", ""]
+        self._process = subprocess.Popen([*command, "--dir", str(self._folder)], stdout=subprocess.DEVNULL)
 
     def restart(self) -> None:
         """Lose everything."""

@@ -26,7 +26,7 @@ import pyarrow as pa
 
 from benchmarks import first_publish
 from benchmarks.cases import Case, compared
-from benchmarks.contestant import Contestant
+from benchmarks.contestant import Contestant, take_turns
 
 STUDENTS = 60_000
 CHANGED = 0.005
@@ -68,18 +68,14 @@ def _measure(server: Any, runs: int, students: int, *, checkpoint: bool) -> dict
         for name, (prepare, more) in who.items()
     }
     wal: dict[str, list[float]] = {name: [] for name in who}
-    try:
-        for _ in range(runs + 1):
-            for name, contestant in contestants.items():
-                server.tidy(databases[name], checkpoint=checkpoint)
-                before = server.wal_bytes()
-                contestant.step()
-                wal[name].append((server.wal_bytes() - before) / 1e6)
-    finally:
-        for contestant in contestants.values():
-            contestant.close()
-    if {each.rows for contestant in contestants.values() for each in contestant.rounds} != {students}:
-        raise RuntimeError("not everybody published the same students")
+
+    def step(name: str, contestant: Contestant) -> None:
+        server.tidy(databases[name], checkpoint=checkpoint)
+        before = server.wal_bytes()
+        contestant.step()
+        wal[name].append((server.wal_bytes() - before) / 1e6)
+
+    take_turns(contestants, runs, step)
     return {
         name: SimpleNamespace(seconds=contestant.seconds, peak_mb=contestant.peak_mb, wal_mb=wal[name][1:])
         for name, contestant in contestants.items()

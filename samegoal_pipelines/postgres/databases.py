@@ -1,14 +1,15 @@
-"""The database of a deployment, and its schema for Dagster's storage."""
+"""The database of a deployment, its schema for Dagster's storage, and checks of a session."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import psycopg2
 
-from samegoal_pipelines.postgres.errors import from_database
+from samegoal_pipelines.errors import Kind
+from samegoal_pipelines.postgres.errors import POOLER_NEXT_STEP, POOLER_REFUSES, WarehouseError, from_database
 from samegoal_pipelines.postgres.server import EmbeddedPostgres
-from samegoal_pipelines.postgres.session import check_encoding, check_setting
 from samegoal_pipelines.postgres.url import DatabaseURL
 
 DAGSTER_SCHEMA = "dagster"
@@ -51,3 +52,42 @@ def prepare_dagster_storage(url: str, schema: str = DAGSTER_SCHEMA) -> str:
     except psycopg2.Error as error:
         raise from_database(error, step) from None
     return storage
+
+
+def check_encoding(connection: Any, step: str) -> None:
+    """Refuse a database that cannot store every name. Postgres reports the encoding at login, so this costs
+    no query.
+
+    Args:
+        connection: psycopg2's.
+
+    Raises:
+        WarehouseError: the database's encoding is not UTF-8.
+    """
+    encoding = connection.info.parameter_status("server_encoding")
+    if encoding != "UTF8":
+        raise WarehouseError(
+            f"the database stores text as {encoding}, which cannot hold every name",
+            step=step,
+            kind=Kind.DATABASE_SETTING,
+            next_step="create another one with: createdb --encoding=UTF8 --template=template0 NAME, "
+            "and name it in SAMEGOAL_DATABASE_URL",
+        )
+
+
+def check_setting(connection: Any, step: str, name: str, expected: str) -> None:
+    """Refuse a session in which a setting of the URL's `options` is not in force.
+
+    Args:
+        connection: psycopg2's.
+        expected: the value in Postgres' own unit.
+
+    Raises:
+        WarehouseError: something between us and Postgres dropped the startup parameter `options`.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute("select setting from pg_settings where name = %s", (name,))
+        if cursor.fetchone() != (expected,):
+            raise WarehouseError(
+                POOLER_REFUSES, step=step, kind=Kind.DATABASE_SETTING, next_step=POOLER_NEXT_STEP
+            )

@@ -68,64 +68,60 @@ _MEANINGS: dict[str, tuple[str, str, bool]] = {
 }
 
 
-def _refusal(words: str, what: str, next_step: str) -> tuple[re.Pattern[str], str, str]:
-    return re.compile(words, re.IGNORECASE), what, next_step
-
-
 # psycopg2 gives no SQLSTATE for a failed connection, so only libpq's text says why. With several hosts it has
 # a line for each, so causes that a person must correct come before "no answer".
-_REFUSALS = (
-    _refusal("unsupported startup parameter", POOLER_REFUSES, POOLER_NEXT_STEP),
-    _refusal(
+_REFUSALS: tuple[tuple[str, str, str], ...] = (
+    ("unsupported startup parameter", POOLER_REFUSES, POOLER_NEXT_STEP),
+    (
         "password authentication failed|no password supplied|authentication failed",
         "Postgres refused the login",
         "check the user and password in SAMEGOAL_DATABASE_URL",
     ),
-    _refusal(
+    (
         r'database ".*" does not exist',
         "the database does not exist",
         "create it with: createdb --encoding=UTF8 --template=template0 NAME, or correct "
         "SAMEGOAL_DATABASE_URL",
     ),
-    _refusal(
+    (
         r'role ".*" does not exist|role ".*" is not permitted to log in',
         "Postgres does not let this user log in",
         "create the user, or correct SAMEGOAL_DATABASE_URL",
     ),
-    _refusal(
+    (
         "permission denied for database",
         "the user may not connect to this database",
         "grant it, or correct SAMEGOAL_DATABASE_URL",
     ),
-    _refusal(
+    (
         "no pg_hba.conf entry|rejects connection",
         "no line in pg_hba.conf of Postgres allows this user, database or machine",
         "add one, and check sslmode in SAMEGOAL_DATABASE_URL",
     ),
-    _refusal(
+    (
         "too many (clients|connections)|connection slots are reserved|connection limit exceeded",
         _NO_CONNECTION_LEFT,
         _RAISE_CONNECTIONS,
     ),
-    _refusal(
+    (
         "certificate|does not support SSL|SSL was required|sslmode|SSL error: (wrong version|tlsv1)"
         "|channel binding|private key file|server does not support GSSAPI",
         "Postgres and this machine do not agree on encryption",
         "check sslmode and sslrootcert in SAMEGOAL_DATABASE_URL, and the server's certificate",
     ),
-    _refusal(
+    (
         "could not translate host name(?!.*temporary failure)|name or service not known",
         "the host name in SAMEGOAL_DATABASE_URL does not exist",
         "correct it, or check this machine's DNS",
     ),
-    _refusal(
+    (
         "session is read-only|server is in hot standby mode|could not find a suitable target server",
         "no server in SAMEGOAL_DATABASE_URL can be written to",
         "check which one is the primary after a failover",
     ),
     # The server's words follow its severity and two spaces; libpq's own words do not. A server with
     # another lc_messages translates both.
-    _refusal(
+    (
         r"(?:FATAL|failed: [^\n:]+):  (?!the database system is|terminating connection)",
         "Postgres refused the connection, for a reason that is not in English",
         "see the server's log; with lc_messages=C on the server, this message says what to correct",
@@ -139,7 +135,7 @@ def from_database(error: BaseException, step: str) -> WarehouseError:
     state = getattr(driver, "pgcode", None)
     if state is None:
         for words, what, next_step in _REFUSALS:
-            if words.search(str(driver)):
+            if re.search(words, str(driver), re.IGNORECASE):
                 return WarehouseError(what, step=step, kind=Kind.DATABASE_SETTING, next_step=next_step)
         if not isinstance(driver, psycopg2.OperationalError | psycopg2.InterfaceError):
             return WarehouseError(

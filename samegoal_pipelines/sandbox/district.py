@@ -1,8 +1,9 @@
-"""One district of the sandbox: its tables, grants and behavior, and the edits that tests make."""
+"""The districts of a sandbox: their tables, grants and behavior, and the edits that tests make."""
 
 from __future__ import annotations
 
 import datetime as dt
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -10,8 +11,12 @@ from typing import Any, Literal
 import pyarrow as pa
 from starlette.exceptions import HTTPException
 
-from samegoal_pipelines.sandbox import rows as literal
+from samegoal_pipelines.sandbox.lookups import school_year_of
 from samegoal_pipelines.sandbox.objects import OPTIONAL_FIELDS, SCHEMAS
+from samegoal_pipelines.sandbox.rows import Row, literal_tables, rows_of, table_of
+
+DEFAULT_SIZES = (12_000, 900, 120)
+"""Students of the first districts; further districts repeat them."""
 
 
 @dataclass
@@ -40,7 +45,7 @@ class SandboxDistrict:
     denied_entities: set[int] = field(default_factory=set)
     client_auth: Literal["form", "basic"] = "form"
     """How the token endpoint takes the credentials; it refuses the other way."""
-    token_lifetime: float = 3600.0
+    token_lifetime: float = 3600
     """Seconds after which a token is refused, and its ``expires_in``."""
     token_expired_status: int = 401
     latency: float = 0.0
@@ -58,22 +63,31 @@ class SandboxDistrict:
 
     @classmethod
     def from_rows(
-        cls, rows: Mapping[str, Sequence[literal.Row]] | None = None, *, today: dt.date, **settings: Any
+        cls,
+        rows: Mapping[str, Sequence[Row]] | None = None,
+        *,
+        today: dt.date,
+        id: str = "grand-bend",
+        name: str = "Grand Bend ISD",
+        code: str = "255901",
+        **settings: Any,
     ) -> SandboxDistrict:
-        """A district of literal rows; see ``samegoal_pipelines.sandbox.literal``."""
-        from samegoal_pipelines.sandbox.literal import literal_district
-
-        return literal_district(rows or {}, today=today, **settings)
-
-    # Edits.
+        """A district of literal rows; `literal_tables` fills in the rest."""
+        given = {
+            "base_path": f"/{re.sub(r'[^A-Za-z0-9]', '', name)}StuAPI",
+            "client_key": f"key-{id}",
+            "client_secret": f"made-up-{id}",
+            "tables": literal_tables(rows or {}, name, code, today),
+        }
+        return cls(id=id, name=name, code=code, today=today, **(given | settings))
 
     def rows(self, name: str) -> list[dict[str, Any]]:
         """The rows of an object, with odd values as they will be served."""
-        return literal.rows_of(self.tables[name])
+        return rows_of(self.tables[name])
 
-    def replace_rows(self, name: str, rows: Sequence[literal.Row]) -> None:
+    def replace_rows(self, name: str, rows: Sequence[Row]) -> None:
         """Replace all rows of an object."""
-        self.tables[name] = literal.table_of(name, rows)
+        self.tables[name] = table_of(name, rows)
 
     def add_row(self, name: str, **fields: Any) -> None:
         """Add a row, even one whose key exists already. Fields left out are null."""
@@ -82,10 +96,9 @@ class SandboxDistrict:
     def edit(self, name: str, key: int, **fields: Any) -> None:
         """Change fields of the rows with this primary key."""
         rows, primary = self.rows(name), SCHEMAS[name].names[0]
-        edited = [row | fields if row[primary] == key else row for row in rows]
         if not any(row[primary] == key for row in rows):
             raise KeyError(f"{name} has no {primary} {key}")
-        self.replace_rows(name, edited)
+        self.replace_rows(name, [row | fields if row[primary] == key else row for row in rows])
 
     def remove_row(self, name: str, key: int) -> None:
         """Remove the rows with this primary key."""
@@ -99,8 +112,6 @@ class SandboxDistrict:
     def grant_entities(self, *entities: int) -> None:
         """Grant only these entities."""
         self.denied_entities = {*self.tables["District/Entity"]["EntityID"].to_pylist()} - {*entities}
-
-    # Grants and metadata.
 
     def granted_fields(self, name: str) -> list[str]:
         """The fields of an object that this Integration Access may read."""
@@ -123,23 +134,58 @@ class SandboxDistrict:
 
     def current_year_id(self) -> int | None:
         """The SchoolYearID that listings have if they name none."""
-        year = self._current_year()
-        return year["SchoolYearID"] if year else None
+        return (self._current_year() or {}).get("SchoolYearID")
 
     def system_metadata(self) -> dict[str, Any]:
         """The answer of GetSystemMetadata."""
-        district = {
-            "DistrictID": self.district_id,
-            "EntityID": self.entity_id,
-            "Code": self.code,
-            "Name": self.name,
-            "SchoolYearCurrent": self._current_year(),
-        }
-        system = {"EntityID": self.entity_id, "Code": "000", "Name": self.name, "Districts": [district]}
-        return {"System": system}
+        common = {"EntityID": self.entity_id, "Name": self.name}
+        district = {"DistrictID": self.district_id, "Code": self.code, **common}
+        district["SchoolYearCurrent"] = self._current_year()
+        return {"System": {"Code": "000", **common, "Districts": [district]}}
 
     def _current_year(self) -> dict[str, Any] | None:
         years = self.tables["District/SchoolYear"]
         current = years.filter(years["IsCurrentYearForProvidedEntity"])
         found = current.select(["SchoolYearID", "NumericYear", "Description"]).to_pylist()
         return found[0] if found else None
+
+
+@dataclass
+class Sandbox:
+    """Districts that one server serves."""
+
+    districts: list[SandboxDistrict] = field(default_factory=list)
+
+    @classmethod
+    def generate(
+        cls,
+        districts: int = 3,
+        students: int | Sequence[int] = DEFAULT_SIZES,
+        seed: int = 1,
+        today: dt.date | None = None,
+        night: int = 0,
+        school_year: int | None = None,
+    ) -> Sandbox:
+        """Synthetic districts. The same arguments give the same bytes on any machine.
+
+        Args:
+            students: per district, or one number for all.
+            today: the date of the world; by default today in UTC.
+            night: how many nights have passed; each changes about one student in 200.
+            school_year: the SchoolYearID whose students these are, by default that of ``today``.
+                Name it to get the same students before and after 1 July.
+        """
+        from samegoal_pipelines.sandbox.generate import generated_district
+
+        today = today or dt.datetime.now(dt.UTC).date()
+        year = school_year or school_year_of(today)
+        sizes = [students] if isinstance(students, int) else students
+        return cls(
+            [
+                generated_district(number, sizes[number % len(sizes)], seed, today, night, year)
+                for number in range(districts)
+            ]
+        )
+
+    def __getitem__(self, district_id: str) -> SandboxDistrict:
+        return next(district for district in self.districts if district.id == district_id)

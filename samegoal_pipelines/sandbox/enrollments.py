@@ -23,15 +23,12 @@ _PREREGISTRATION = 217
 """Days after the first day of school (mid-March) from which next year's enrollments exist."""
 _SCHOOL_DAYS = 288
 _SPECIAL_SHARES = {
-    # Students who left last year
-    "withdrawal date only": 0.004,
+    "withdrawal date only": 0.004,  # of students who left last year
     "never closed": 0.003,
-    # Students of any grade
     "no-show": 0.0008,
     "one day": 0.001,
     "second campus": 0.006,
-    # High-school students: courses at another entity
-    "course only": 0.0007,
+    "course only": 0.0007,  # of high-school students, at another entity
     "course": 0.02,
     "course last year": 0.02,
     "course without a code": 0.0008,
@@ -61,7 +58,7 @@ def enrollment_rows(
     careers = _careers(rng, students["grade"].to_numpy(), year)
     rows = _years_at_home(rng, careers, year, today)
     rows["campus"] = _home_campuses(campuses, rows["grade"], students["zone"].to_numpy()[rows["student"]])
-    rows = _with_transfers(rng, rows, campuses, today)
+    rows = _with_transfers(rng, rows, len(campuses) - 1, today)
     rows = pd.concat([rows, _elsewhere(rng, careers, campuses, year, today)])
     rows["id"] = 4_000_001 + np.arange(len(rows))
     return _as_recorded(rows[rows["visible"]], campuses, students["student_id"].to_numpy())
@@ -89,17 +86,8 @@ def _careers(rng: Rng, grade: Array, year: int) -> pd.DataFrame:
         if kind in ("withdrawal date only", "never closed"):
             pool = leaves & (last == year - 1)
         special[some(rng, pool & (special == ""), share, count)] = kind
-    return pd.DataFrame(
-        {
-            "grade": grade,
-            "first": first,
-            "late": late,
-            "last": last,
-            "leaves": leaves,
-            "days_until_exit": days_until_exit,
-            "special": special,
-        }
-    )
+    careers = pd.DataFrame({"grade": grade, "first": first, "late": late, "last": last})
+    return careers.assign(leaves=leaves, days_until_exit=days_until_exit, special=special)
 
 
 def _years_at_home(rng: Rng, careers: pd.DataFrame, year: int, today: np.datetime64) -> pd.DataFrame:
@@ -140,31 +128,22 @@ def _years_at_home(rng: Rng, careers: pd.DataFrame, year: int, today: np.datetim
 def _home_campuses(campuses: pd.DataFrame, grade: pd.Series, zone: Array) -> Array:
     """The home campus (its position) for a grade and an attendance zone between 0 and 1."""
     level = np.digitize(grade, [6, 9])
-    counts = campuses["level"].value_counts().sort_index().to_numpy()[1:]
-    first = np.cumsum(counts) - counts
-    campus: Array = first[level] + (zone * counts[level]).astype(int)
+    counts = np.bincount(campuses["level"][campuses["level"] >= 0])
+    campus: Array = (np.cumsum(counts) - counts)[level] + (zone * counts[level]).astype(int)
     return campus
 
 
-def _with_transfers(
-    rng: Rng, rows: pd.DataFrame, campuses: pd.DataFrame, today: np.datetime64
-) -> pd.DataFrame:
-    """Split some years in two: first at another campus, later at the home campus, sometimes with a gap."""
-    count, start, end = len(rows), rows["start"].to_numpy(), rows["end"].to_numpy()
+def _with_transfers(rng: Rng, rows: pd.DataFrame, last_campus: int, today: np.datetime64) -> pd.DataFrame:
+    """Split some years in two: first at the last campus, later at the home campus, sometimes with a gap."""
+    count = len(rows)
+    start, end = (rows[name].to_numpy().astype("datetime64[D]") for name in ("start", "end"))
     day = start + rng.integers(40, 230, count)
     gap = np.where(chance(rng, count, 0.12), rng.integers(15, 40, count), 0)
-    moves = chance(rng, count, 0.023) & (day + gap + 5 < end) & (rows["special"] == "").to_numpy()
-    level = campuses["level"].to_numpy()
-    next_campus = rows["campus"].to_numpy() + 1
-    same_level = level[next_campus] == level[next_campus - 1]
-    day, gap = day[moves], gap[moves]
     resumed = day + gap + 1
-    later = rows[moves].assign(start=resumed, visible=rows["visible"][moves] & (resumed <= today))
-    rows.loc[moves, "campus"] = np.where(same_level, next_campus, len(campuses) - 1)[moves]
-    rows.loc[moves, "end"] = day
-    rows.loc[moves, "known"] = day <= today
-    rows.loc[moves, "code"] = np.where(gap > 0, "60", "33")
-    return pd.concat([rows, later])
+    moves = chance(rng, count, 0.023) & (resumed + 4 < end) & (rows["special"] == "").to_numpy()
+    later = rows.assign(start=resumed, visible=rows["visible"] & (resumed <= today))[moves]
+    left = {"campus": last_campus, "end": day, "known": day <= today, "code": np.where(gap > 0, "60", "33")}
+    return pd.concat([rows[~moves], rows.assign(**left)[moves], later])
 
 
 def _elsewhere(

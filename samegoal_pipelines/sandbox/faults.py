@@ -13,6 +13,8 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
+from samegoal_pipelines.sandbox.traffic import Call
+
 
 @dataclass
 class Fault:
@@ -73,12 +75,11 @@ class Fault:
     applied: int = field(default=0, init=False, repr=False)
     """How many requests the rule was applied to."""
 
-    def matches(self, district: str | None, kind: str, object: str | None, page: int | None) -> bool:
+    def matches(self, call: Call) -> bool:
         """Whether the rule applies to this request. Counts it if so."""
-        wanted = self.district, self.kind, self.object, self.page
-        asked = district, kind, object, page
-        if any(want is not None and want != got for want, got in zip(wanted, asked, strict=True)):
-            return False
+        for name in ("district", "kind", "object", "page"):
+            if getattr(self, name) not in (None, getattr(call, name)):
+                return False
         self.seen += 1
         times = 1 if self.times is None and self.nth is not None else self.times
         if self.seen < (self.nth or 1) or (times is not None and self.applied >= times):
@@ -91,19 +92,18 @@ class Fault:
         """Whether the JSON of the answer has to be changed."""
         return bool(self.set or self.remove or self.values or self.remove_fields or self.skip_rows)
 
-    def changed_json(self, body: bytes, names: dict[str, Any]) -> bytes:
+    def changed_json(self, body: bytes, call: Call) -> bytes:
         """The JSON body with ``set``, ``remove``, ``values``, ``remove_fields`` and ``skip_rows`` applied."""
         answer = json.loads(body)
-        objects = answer.get("Objects", [])
-        for place in range(len(objects)) if self.rows is None else self.rows:
-            if place < len(objects):
-                changed = objects[place] | self.values
-                objects[place] = {k: v for k, v in changed.items() if k not in self.remove_fields}
-        if objects:
+        if objects := answer.get("Objects"):
+            changed = range(len(objects)) if self.rows is None else self.rows
+            for place in {*changed} & {*range(len(objects))}:
+                row = objects[place] | self.values
+                objects[place] = {k: v for k, v in row.items() if k not in self.remove_fields}
             answer["Objects"] = [row for place, row in enumerate(objects) if place not in self.skip_rows]
         overwritten = json.dumps(self.set)
-        for name, value in names.items():
-            overwritten = overwritten.replace(f"{{{name}}}", str(value))
+        for name in ("base", "entity", "object", "page", "size"):
+            overwritten = overwritten.replace(f"{{{name}}}", str(getattr(call, name)))
         answer |= json.loads(overwritten)
         return json.dumps({k: v for k, v in answer.items() if k not in self.remove}).encode()
 
@@ -143,7 +143,7 @@ class Faults:
         with self._lock:
             self.rules.clear()
 
-    def matching(self, district: str | None, kind: str, object: str | None, page: int | None) -> list[Fault]:
+    def matching(self, call: Call) -> list[Fault]:
         """The rules that apply to this request, in the order in which they were added."""
         with self._lock:
-            return [rule for rule in self.rules if rule.matches(district, kind, object, page)]
+            return [rule for rule in self.rules if rule.matches(call)]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime as dt
 import hashlib
-import itertools
 from typing import Any
 
 import numpy as np
@@ -13,12 +12,12 @@ import pyarrow as pa
 
 from samegoal_pipelines.sandbox import words as w
 from samegoal_pipelines.sandbox.district import SandboxDistrict
-from samegoal_pipelines.sandbox.draw import Rng, chance, only, padded, stream
+from samegoal_pipelines.sandbox.draw import stream
 from samegoal_pipelines.sandbox.enrollments import enrollment_rows
-from samegoal_pipelines.sandbox.lookups import common_rows, grade_codes, school_year_of
+from samegoal_pipelines.sandbox.lookups import common_rows, school_year_of
 from samegoal_pipelines.sandbox.nights import pass_nights
 from samegoal_pipelines.sandbox.objects import SCHEMAS
-from samegoal_pipelines.sandbox.people import contact_tables, name_rows, persons_of
+from samegoal_pipelines.sandbox.people import contact_tables, name_rows, persons_of, student_rows
 from samegoal_pipelines.sandbox.rows import table_of
 
 _LEVELS = (("Elementary School", 0.46 / 620), ("Middle School", 0.23 / 820), ("High School", 0.31 / 1900))
@@ -48,7 +47,7 @@ def generated_district(
     frames = _frames(number, students, seed, today, year, campuses, slug)
     pass_nights(frames, seed, number, today, night)
     tables = {name: table_of(name, rows) for name, rows in literal.items()}
-    tables |= {name: to_arrow(name, frame) for name, frame in frames.items()}
+    tables |= {name: _to_arrow(frame, SCHEMAS[name]) for name, frame in frames.items()}
     return SandboxDistrict(
         id=slug,
         name=f"{town} ISD",
@@ -64,24 +63,22 @@ def generated_district(
 
 def town_name(number: int) -> str:
     """A name for each district."""
-    first, second = len(w.TOWN_FIRST), len(w.TOWN_SECOND)
-    turn, place = divmod(number, first)
-    town = f"{w.TOWN_FIRST[place]} {w.TOWN_SECOND[(place + turn) % second]}"
-    lap = number // (first * second)
+    turn, place = divmod(number, len(w.TOWN_FIRST))
+    lap, shift = divmod(turn, len(w.TOWN_SECOND))
+    town = f"{w.TOWN_FIRST[place]} {w.TOWN_SECOND[(place + shift) % len(w.TOWN_SECOND)]}"
     return f"{town} {lap + 1}" if lap else town
 
 
 def campuses_of(number: int, students: int) -> pd.DataFrame:
     """The campuses of a district: one entity and one school each. The last two serve the whole district."""
     levels = np.repeat(range(len(_LEVELS)), [max(1, round(students * each)) for _, each in _LEVELS])
+    people = len(w.SCHOOL_PEOPLE)
     names = [
-        f"{w.SCHOOL_PEOPLE[(number * 7 + place) % len(w.SCHOOL_PEOPLE)]} {_LEVELS[level][0]}"
+        f"{w.SCHOOL_PEOPLE[(number * 7 + place) % people]} {_LEVELS[level][0]}"
+        + (f" {1 + place // people}" if len(levels) > people else "")
         for place, level in enumerate(levels)
     ]
-    count = len(levels)
-    if count > len(w.SCHOOL_PEOPLE):
-        names = [f"{name} {1 + place // len(w.SCHOOL_PEOPLE)}" for place, name in enumerate(names)]
-    entity = np.arange(2, count + 4)
+    entity = np.arange(2, len(levels) + 4)
     return pd.DataFrame(
         {
             "entity": entity,
@@ -92,15 +89,15 @@ def campuses_of(number: int, students: int) -> pd.DataFrame:
     )
 
 
-def to_arrow(name: str, frame: pd.DataFrame) -> pa.Table:
-    """A frame as a table with exactly the fields of its object; a field that it lacks is null."""
+def _to_arrow(frame: pd.DataFrame, schema: pa.Schema) -> pa.Table:
+    """A frame as a table with exactly these fields; a field that it lacks is null."""
     columns = [
         pa.array(frame[field.name], field.type, from_pandas=True)
         if field.name in frame
         else pa.nulls(len(frame), field.type)
-        for field in SCHEMAS[name]
+        for field in schema
     ]
-    return pa.table(columns, schema=SCHEMAS[name])
+    return pa.table(columns, schema=schema)
 
 
 def _frames(
@@ -117,44 +114,23 @@ def _frames(
     pupils = persons[persons["role"] == "student"].astype({"student_id": int, "grade": int})
     return {
         "Demographics/Name": names,
-        "Student/Student": _students(rngs["students"], pupils, school_year_of(today) - year),
+        "Student/Student": student_rows(rngs["students"], pupils, school_year_of(today) - year),
         "Enrollment/EntryWithdrawal": enrollment_rows(rngs["enrollments"], pupils, campuses, year, today),
         **contact_tables(rngs["contacts"], persons, names, slug),
     }
 
 
-def _students(rng: Rng, pupils: pd.DataFrame, years_later: int) -> pd.DataFrame:
-    """Rows of Student/Student, with the grade so many years later."""
-    count = len(pupils)
-    grade = pupils["grade"].to_numpy() + years_later
-    language = rng.choice(np.arange(1, 7), count, p=[0.75, 0.21, 0.01, 0.01, 0.01, 0.01])
-    unknown = chance(rng, count, 0.04)
-    state = 1_000_000_000 + rng.permutation(count * 7)[:count] * 97
-    return pd.DataFrame(
-        {
-            "StudentID": pupils["student_id"].to_numpy(),
-            "NameID": pupils["name_id"].to_numpy(),
-            "StudentNumber": padded(3_000 + rng.permutation(count * 3)[:count], 6),
-            "Grade": grade_codes(grade),
-            "GradeNumeric": grade,
-            "CalculatedStudentStateID": only(chance(rng, count, 0.995), padded(state, 10)),
-            "LanguageIDPrimary": only(~unknown, language),
-            "LanguageIDNative": only(unknown | chance(rng, count, 0.4), language),
-        }
-    )
-
-
 def _surroundings(number: int, town: str) -> dict[str, list[dict[str, Any]]]:
     """The town and what lies around it: as many ZIP codes and counties as addresses refer to."""
     cities = [town, town, town, f"{town} Station", f"North {town}", "Encantada", "Peñascal"]
-    zips = range(75001 + (number * 97) % 4800, 80_000)
-    counties = [f"{w.COUNTIES[(number + place) % len(w.COUNTIES)]} County" for place in range(2)]
+    first_zip = 75001 + (number * 97) % 4800
     return {
         "Demographics/Zip": [
-            {"ZipID": key, "City": city, "ZipCode": str(code), "StateID": 1}
-            for key, city, code in zip(itertools.count(300), cities, zips, strict=False)
+            {"ZipID": 300 + place, "City": city, "ZipCode": str(first_zip + place), "StateID": 1}
+            for place, city in enumerate(cities)
         ],
         "Demographics/County": [
-            {"CountyID": key, "Name": name} for key, name in enumerate(counties, start=10)
+            {"CountyID": 10 + place, "Name": f"{w.COUNTIES[(number + place) % len(w.COUNTIES)]} County"}
+            for place in range(2)
         ],
     }

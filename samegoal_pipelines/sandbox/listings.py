@@ -1,4 +1,4 @@
-"""What a listing shows: its rows, as pages of JSON, kept while the district's tables stay the same.
+"""What a listing shows: its rows, and pages of them as JSON.
 
 Through a school's entity, objects that have an EntityID show only the rows of that entity. Not here: who may
 read what (``district``), HTTP (``server``).
@@ -6,12 +6,11 @@ read what (``district``), HTTP (``server``).
 
 from __future__ import annotations
 
+import gzip
 import json
 import threading
-import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 import orjson
@@ -38,54 +37,40 @@ class Listing:
     ignored_conditions: frozenset[str]
 
 
-@dataclass
-class Page:
-    """The JSON of a page."""
-
-    body: bytes
-
-    @cached_property
-    def gzipped(self) -> bytes:
-        """The body compressed, quickly rather than well."""
-        packer = zlib.compressobj(1, zlib.DEFLATED, 31)
-        return packer.compress(self.body) + packer.flush()
-
-
 class Listings:
-    """The pages of all listings. Thread-safe."""
+    """The pages of all listings, kept while the district's tables stay the same. Thread-safe."""
 
     def __init__(self) -> None:
-        self._kept: dict[Any, tuple[tuple[pa.Table, ...], Any]] = {}
+        self._kept: dict[Any, tuple[pa.Table, pa.Table, Any]] = {}
         self._lock = threading.RLock()
 
-    def page(self, district: SandboxDistrict, listing: Listing, number: int, size: int) -> Page:
-        """A page, made now or kept from before."""
+    def page(
+        self, district: SandboxDistrict, listing: Listing, number: int, size: int, *, compress: bool
+    ) -> bytes:
+        """The JSON of a page, compressed if asked for."""
+        table, years = district.tables[listing.object], district.tables["District/SchoolYear"]
 
-        def make() -> Page:
-            rows = self._unless_edited(district, listing, (), lambda: rows_shown(district, listing))
-            return Page(_page_body(rows, district, listing, number, size))
+        def kept(part: tuple[Any, ...], make: Callable[[], Any]) -> Any:
+            key = district.id, listing, part
+            with self._lock:  # pages of one listing are asked for at once, and its rows are ordered only once
+                found = self._kept.get(key)
+                if found is None or found[0] is not table or found[1] is not years:  # edits replace tables
+                    made = make()
+                    if len(self._kept) >= _KEPT:
+                        self._kept.clear()
+                    found = self._kept[key] = table, years, made
+            return found[2]
 
-        page: Page = self._unless_edited(district, listing, (number, size, district.paging_end), make)
+        def make() -> bytes:
+            rows = kept((), lambda: _rows_shown(district, listing))
+            body = _page_body(rows, listing, number, size, district.paging_end)
+            return gzip.compress(body, 1, mtime=0) if compress else body
+
+        page: bytes = kept((number, size, district.paging_end, compress), make)
         return page
 
-    def _unless_edited(
-        self, district: SandboxDistrict, listing: Listing, part: tuple[Any, ...], make: Callable[[], Any]
-    ) -> Any:
-        """What was made before of the same tables, or is made now."""
-        source = district.tables[listing.object], district.tables["District/SchoolYear"]
-        key = district.id, listing, part
-        with self._lock:  # pages of one listing are asked for at once, and its rows are ordered only once
-            tables, made = self._kept.get(key, ((), None))
-            if [*map(id, tables)] != [*map(id, source)]:
-                made = make()
-                if len(self._kept) >= _KEPT:
-                    self._kept.clear()
-                self._kept[key] = source, made
-        return made
 
-
-def rows_shown(district: SandboxDistrict, listing: Listing) -> pa.Table:
-    """All rows of a listing with the fields asked for, and the hidden column if there is one."""
+def _rows_shown(district: SandboxDistrict, listing: Listing) -> pa.Table:
     name, table = listing.object, district.tables[listing.object]
     columns = set(table.column_names)
     if "SchoolYearID" in columns and name != "District/SchoolYear":
@@ -109,28 +94,28 @@ def _with_grade_of(table: pa.Table, year: int | None, current: int | None) -> pa
     return table.set_column(table.column_names.index("Grade"), "Grade", grade)
 
 
-def _page_body(table: pa.Table, district: SandboxDistrict, listing: Listing, number: int, size: int) -> bytes:
-    def path(page: int) -> str:
-        return f"/Custom/{listing.entity}/{listing.object}/{page}/{size}"
+def _page_body(rows: pa.Table, listing: Listing, number: int, size: int, paging_end: str) -> bytes:
+    def path(page: int) -> dict[str, str]:
+        return {"Next": f"/Custom/{listing.entity}/{listing.object}/{page}/{size}"}
 
-    first = min((number - 1) * size, table.num_rows)
-    ends = {
+    first = min((number - 1) * size, rows.num_rows)
+    ends: dict[str, dict[str, Any]] = {
         "null": {"Next": None},
         "empty": {"Next": ""},
         "absent": {},
-        "same": {"Next": path(number)},
-        "beyond": {"Next": path(number + 1) if first < table.num_rows else None},
+        "same": path(number),
+        "beyond": path(number + 1) if first < rows.num_rows else {"Next": None},
     }
-    paging = {"Next": path(number + 1)} if first + size < table.num_rows else ends[district.paging_end]
-    shown = table.slice(first, size)
+    paging = path(number + 1) if first + size < rows.num_rows else ends[paging_end]
+    shown = rows.slice(first, size)
     columns = [_json_values(shown[name]) for name in listing.fields]
-    rows = [dict(zip(listing.fields, cells, strict=True)) for cells in zip(*columns, strict=True)]
+    objects = [dict(zip(listing.fields, cells, strict=True)) for cells in zip(*columns, strict=True)]
     if ODD_VALUES not in shown.column_names:
-        return orjson.dumps({"Objects": rows, "Paging": paging})
-    for row, odd in zip(rows, shown[ODD_VALUES].to_pylist(), strict=True):
+        return orjson.dumps({"Objects": objects, "Paging": paging})
+    for row, odd in zip(objects, shown[ODD_VALUES].to_pylist(), strict=True):
         row.update({name: value for name, value in json.loads(odd or "{}").items() if name in row})
     # orjson refuses 2**70 and lone surrogates
-    return json.dumps({"Objects": rows, "Paging": paging}).encode()
+    return json.dumps({"Objects": objects, "Paging": paging}).encode()
 
 
 def _json_values(column: pa.ChunkedArray) -> list[Any]:

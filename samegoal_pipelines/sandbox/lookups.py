@@ -62,15 +62,10 @@ def withdrawal_code_id(year: Any, code: Any) -> Any:
     return year * 100 + (code.map(numbers) if isinstance(code, pd.Series) else numbers[code])
 
 
-def id_of(name: str, description: str) -> int:
-    """The id of an entry of a code list."""
-    return 1 + [text for _, text in _entries(name)].index(description)
-
-
-def _entries(name: str) -> list[tuple[str, str]]:
-    """Codes and descriptions of a list."""
-    found = (entry.partition(" ") for entry in _CODE_LISTS[name].split("|"))
-    return [(code, text) for code, _, text in found]
+def ids_of(name: str) -> dict[str, int]:
+    """Description → id of a code list."""
+    descriptions = (entry.split(" ", 1)[1] for entry in _CODE_LISTS[name].split("|"))
+    return {description: number for number, description in enumerate(descriptions, start=1)}
 
 
 def common_rows(
@@ -108,10 +103,10 @@ def common_rows(
             for entity, school, name in campuses
         ],
     }
-    for name in _CODE_LISTS:
-        fields = SCHEMAS[name].names
-        rows[name] = [
-            {k: v for k, v in ((fields[0], number), ("Code", code), ("Description", text)) if k in fields}
-            for number, (code, text) in enumerate(_entries(name), start=1)
-        ]
+    for name, entries in _CODE_LISTS.items():
+        key, *fields = SCHEMAS[name].names  # not every list has both a code and a description
+        for number, entry in enumerate(entries.split("|"), start=1):
+            code, _, description = entry.partition(" ")
+            cells = {"Code": code, "Description": description}
+            rows.setdefault(name, []).append({key: number, **{field: cells[field] for field in fields}})
     return rows

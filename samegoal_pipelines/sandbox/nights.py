@@ -7,6 +7,7 @@ that night 4 did, and an id never changes its meaning.
 from __future__ import annotations
 
 import datetime as dt
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -24,6 +25,7 @@ _NEW_IDS = 50_000_000
 Frames = dict[str, pd.DataFrame]
 _ENROLLMENTS, _STUDENTS, _NAMES = "Enrollment/EntryWithdrawal", "Student/Student", "Demographics/Name"
 _PHONES, _ADDRESSES, _LINKS = "Demographics/NamePhone", "Demographics/Address", "Demographics/NameAddress"
+_GUARDIANS = "Family/StudentGuardian"
 
 
 def pass_nights(frames: Frames, seed: int, district: int, today: dt.date, nights: int) -> None:
@@ -40,17 +42,15 @@ def pass_nights(frames: Frames, seed: int, district: int, today: dt.date, nights
             return frame.iloc[np.sort(rng.choice(len(frame), min(count, len(frame)), replace=False))]
 
         _leave(frames, rng, chosen(0.15, frames[_STUDENTS]), day)
-        _enroll(frames, rng, chosen(0.15, _at_home(frames)), day, new)
+        rows = frames[_ENROLLMENTS]  # without those who only take a course here
+        with_home = frames[_STUDENTS]["StudentID"].isin(rows["StudentID"][rows["IsDefaultEntity"]])
+        _enroll(frames, rng, chosen(0.15, frames[_STUDENTS][with_home]), day, new)
         in_school = frames[_STUDENTS]["GradeNumeric"].between(1, 11)
         _regrade(frames, rng, chosen(0.1, frames[_STUDENTS][in_school]))
         _move(frames, rng, chosen(0.3, frames[_ADDRESSES]), new)
-        _change_phone(frames, rng, chosen(0.3, frames[_PHONES]))
-
-
-def _at_home(frames: Frames) -> pd.DataFrame:
-    """Students with a home campus: not those who only take a course here."""
-    students, rows = frames[_STUDENTS], frames[_ENROLLMENTS]
-    return students[students["StudentID"].isin(rows["StudentID"][rows["IsDefaultEntity"]])]
+        phones = chosen(0.3, frames[_PHONES]).index
+        for column, numbers in phone_numbers(rng, len(phones)).items():
+            frames[_PHONES].loc[phones, column] = numbers
 
 
 def _leave(frames: Frames, rng: Rng, students: pd.DataFrame, day: dt.date) -> None:
@@ -68,60 +68,41 @@ def _leave(frames: Frames, rng: Rng, students: pd.DataFrame, day: dt.date) -> No
 
 def _enroll(frames: Frames, rng: Rng, siblings: pd.DataFrame, day: dt.date, new: int) -> None:
     """A brother or sister of each of these enrolls: the same guardians and home, another name."""
-    count = len(siblings)
-    ids = new + np.arange(count)
-    old, old_names = siblings["StudentID"], siblings["NameID"]
+    ids = new + np.arange(len(siblings))
+    by_student = dict(zip(siblings["StudentID"], ids, strict=True))
+    by_name = dict(zip(siblings["NameID"], ids, strict=True))
+
+    def copy(table: str, column: str, new_ids: dict[int, int], frame: pd.DataFrame, **changes: Any) -> None:
+        """Copy the rows of each old id for its new one."""
+        rows = frame[frame[column].isin(list(new_ids))]
+        key = {frame.columns[0]: new + 5_000 + np.arange(len(rows))}
+        _append(frames, table, rows.assign(**{**key, column: rows[column].map(new_ids), **changes}))
+
     grade = siblings["GradeNumeric"].to_numpy().clip(0, 12)
-    number = padded(ids, 9)
-    students = siblings.assign(
-        StudentID=ids,
-        NameID=ids,
-        StudentNumber=number,
-        CalculatedStudentStateID="2" + number,
-        GradeNumeric=grade,
-        Grade=grade_codes(grade),
-    )
-    female = chance(rng, count, 0.5)
-    first = first_names(rng, female)
-    names = frames[_NAMES].set_index("NameID").loc[old_names].reset_index()
-    names = names.assign(
-        NameID=ids,
-        FirstName=first,
-        FirstNameLegal=first,
-        Gender=np.where(female, "Female", "Male"),
-        GenderCode=np.where(female, "F", "M"),
-        NameSuffixID=None,
-    )
+    student = {"GradeNumeric": grade, "Grade": grade_codes(grade), "StudentNumber": padded(ids, 9)}
+    student |= {"NameID": ids, "CalculatedStudentStateID": "2" + student["StudentNumber"]}
+    copy(_STUDENTS, "StudentID", by_student, frames[_STUDENTS], **student)
+    female = chance(rng, len(ids), 0.5)
+    name = dict.fromkeys(("FirstName", "FirstNameLegal"), first_names(rng, female))
+    name |= {"Gender": np.where(female, "Female", "Male"), "GenderCode": np.where(female, "F", "M")}
+    copy(_NAMES, "NameID", by_name, frames[_NAMES], NameSuffixID=None, **name)
     year = school_year_of(day)
     year += int(np.datetime64(day) > last_day(year))
     rows = frames[_ENROLLMENTS]
-    rows = rows[rows["IsDefaultEntity"]].drop_duplicates("StudentID", keep="last").set_index("StudentID")
-    enrollments = (
-        rows.loc[old]
-        .reset_index()
-        .assign(
-            EntryWithdrawalID=ids,
-            StudentID=ids,
-            SchoolYearID=year,
-            StartDate=max(np.datetime64(day), first_day(year)),
-            EndDate=np.datetime64("NaT"),
-            WithdrawalDate=np.datetime64("NaT"),
-            WithdrawalCodeID=None,
-            IsNoShow=False,
-        )
+    copy(
+        _ENROLLMENTS,
+        "StudentID",
+        by_student,
+        rows[rows["IsDefaultEntity"]].drop_duplicates("StudentID", keep="last"),
+        SchoolYearID=year,
+        StartDate=max(np.datetime64(day), first_day(year)),
+        EndDate=np.datetime64("NaT"),
+        WithdrawalDate=np.datetime64("NaT"),
+        WithdrawalCodeID=None,
+        IsNoShow=False,
     )
-    for table, added in ((_STUDENTS, students), (_NAMES, names), (_ENROLLMENTS, enrollments)):
-        _append(frames, table, added)
-    _copy_links(frames, "Family/StudentGuardian", "StudentID", dict(zip(old, ids, strict=True)), new)
-    _copy_links(frames, _LINKS, "NameID", dict(zip(old_names, ids, strict=True)), new)
-
-
-def _copy_links(frames: Frames, table: str, column: str, new_ids: dict[int, int], new: int) -> None:
-    """Copy the rows that refer to an old id for its new one."""
-    frame = frames[table]
-    rows = frame[frame[column].isin(list(new_ids))]
-    key = {frame.columns[0]: new + 5_000 + np.arange(len(rows))}
-    _append(frames, table, rows.assign(**key, **{column: rows[column].map(new_ids)}))
+    copy(_GUARDIANS, "StudentID", by_student, frames[_GUARDIANS])
+    copy(_LINKS, "NameID", by_name, frames[_LINKS])
 
 
 def _regrade(frames: Frames, rng: Rng, students: pd.DataFrame) -> None:
@@ -138,12 +119,6 @@ def _move(frames: Frames, rng: Rng, addresses: pd.DataFrame, new: int) -> None:
     moved = dict(zip(addresses["AddressID"], ids, strict=True))
     links = frames[_LINKS]
     links["AddressID"] = links["AddressID"].map(lambda address: moved.get(address, address))
-
-
-def _change_phone(frames: Frames, rng: Rng, phones: pd.DataFrame) -> None:
-    """These phones get another number."""
-    for column, numbers in phone_numbers(rng, len(phones)).items():
-        frames[_PHONES].loc[phones.index, column] = numbers
 
 
 def _append(frames: Frames, table: str, rows: pd.DataFrame) -> None:

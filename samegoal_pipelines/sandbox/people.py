@@ -1,4 +1,4 @@
-"""Families, their members, staff and vendors: names, guardianships, addresses, phones and e-mail addresses.
+"""Families, their members and staff: names, guardianships, addresses, phones and e-mail addresses.
 
 Siblings share a family, and so its guardians, home, last name and attendance zone. Everything fictional stays
 fictional: phone numbers have the exchange 555, and mail domains are reserved ones.
@@ -11,7 +11,7 @@ import pandas as pd
 
 from samegoal_pipelines.sandbox import words as w
 from samegoal_pipelines.sandbox.draw import Array, Rng, chance, digits, only, padded, pick, some
-from samegoal_pipelines.sandbox.lookups import id_of
+from samegoal_pipelines.sandbox.lookups import grade_codes, ids_of
 
 _CHILDREN_SHARES = (0.44, 0.36, 0.14, 0.05, 0.01)
 _FAMILY_SHARES = {"parents": 0.58, "mother": 0.135, "father": 0.035, "separated": 0.18, "grandparents": 0.07}
@@ -46,7 +46,7 @@ _PHONE_SHARES = {
 
 
 def persons_of(rng: Rng, grade: Array) -> pd.DataFrame:
-    """A student for each grade, with families, staff and vendors.
+    """A student for each grade, with families and staff.
 
     Returns role, name_id, family, at_home, female and last_name of everyone; relationship of guardians;
     student_id, grade and zone of students. The zone, 0 to 1, decides the campus.
@@ -62,13 +62,12 @@ def persons_of(rng: Rng, grade: Array) -> pd.DataFrame:
     pupils = pd.DataFrame({"role": "student", "family": family, "at_home": True, "grade": grade})
     pupils = pupils.assign(student_id=20_001 + pupils.index, female=chance(rng, students, 0.49))
     pupils["zone"] = rng.random(families)[family]
-    guardians = pd.DataFrame({"role": "guardian", "family": of_family})
-    guardians["relationship"] = np.array([each for each, *_ in _GUARDIANS], object)[slot]
-    guardians["at_home"] = np.array([each for _, each, _ in _GUARDIANS])[slot]
+    guardians = pd.DataFrame(_GUARDIANS, columns=["relationship", "at_home", ""]).iloc[slot, :2]
+    guardians = guardians.assign(role="guardian", family=of_family)
     guardians["female"] = guardians["relationship"].isin(_WOMEN)
-    others = pd.DataFrame({"role": ["staff"] * max(3, students // 12) + ["vendor"] * max(2, students // 150)})
-    others = others.assign(family=-1, at_home=False, female=chance(rng, len(others), 0.7))
-    persons = pd.concat([pupils, guardians, others], ignore_index=True)
+    staff = pd.DataFrame({"role": "staff", "family": -1, "at_home": False}, range(max(3, students // 12)))
+    staff["female"] = chance(rng, len(staff), 0.7)
+    persons = pd.concat([pupils, guardians, staff], ignore_index=True)
     persons["name_id"] = 500_001 + rng.permutation(len(persons))  # not in the order of storage
     persons["last_name"] = _last_names(rng, persons, families)
     return persons
@@ -77,35 +76,50 @@ def persons_of(rng: Rng, grade: Array) -> pd.DataFrame:
 def name_rows(rng: Rng, persons: pd.DataFrame, year: int) -> pd.DataFrame:
     """Rows of Demographics/Name; ``year`` is the school year of the students' grades."""
     total = len(persons)
-    role, female = (persons[name].to_numpy() for name in ("role", "female"))
-    is_student, is_vendor = role == "student", role == "vendor"
+    role, female, last = (persons[name].to_numpy() for name in ("role", "female", "last_name"))
+    is_student = role == "student"
     legal, middle = (first_names(rng, female) for _ in range(2))
-    short = pd.Series(legal).map(w.NICKNAMES).fillna(pd.Series(legal)).to_numpy(object)
-    first = only(~is_vendor, np.where(chance(rng, total, 0.3), short, legal))
-    initial = np.array([f"{name[0]}." for name in middle], object)
-    middle = np.where(chance(rng, total, 0.1), initial, middle)
-    middle = only(~is_vendor & chance(rng, total, 0.78), middle)
-    last = np.where(is_vendor, pick(rng, w.COMPANIES, total), persons["last_name"])
-    has_legal = (is_student | chance(rng, total, 0.3)) & ~is_vendor
-    has_suffix = ~female & ~is_vendor & chance(rng, total, 0.04)
-    suffix = np.where(is_student, rng.choice([1, 3, 4, 5], total), rng.choice([1, 2], total))
+    short = np.array([w.NICKNAMES.get(name, name) for name in legal], object)
+    middle = only(chance(rng, total, 0.78), middle)
+    has_legal = is_student | chance(rng, total, 0.3)
     return pd.DataFrame(
         {
             "NameID": persons["name_id"],
-            "FirstName": first,
+            "FirstName": np.where(chance(rng, total, 0.3), short, legal),
             "MiddleName": middle,
             "LastName": last,
             "FirstNameLegal": only(has_legal, legal),
             "MiddleNameLegal": only(has_legal, middle),
             "LastNameLegal": only(has_legal, last),
-            "NameSuffixID": only(has_suffix, suffix),
+            "NameSuffixID": only(~female & chance(rng, total, 0.04), rng.integers(1, 6, total)),
             "BirthDate": _birth_dates(rng, persons["grade"].dropna().to_numpy(int), total, year),
-            "Gender": only(~is_vendor, np.where(female, "Female", "Male")),
-            "GenderCode": only(~is_vendor, np.where(female, "F", "M")),
+            "Gender": np.where(female, "Female", "Male"),
+            "GenderCode": np.where(female, "F", "M"),
             **_race(rng, is_student),
             "IsStudentName": is_student,
             # Some of the staff have children in the district.
             "IsGuardianName": (role == "guardian") | (role == "staff") & chance(rng, total, 0.08),
+        }
+    )
+
+
+def student_rows(rng: Rng, pupils: pd.DataFrame, years_later: int) -> pd.DataFrame:
+    """Rows of Student/Student, with the grade so many years later."""
+    count = len(pupils)
+    grade = pupils["grade"].to_numpy() + years_later
+    language = rng.choice(np.arange(1, 7), count, p=[0.75, 0.21, 0.01, 0.01, 0.01, 0.01])
+    unknown = chance(rng, count, 0.04)
+    state = 1_000_000_000 + rng.permutation(count * 7)[:count] * 97
+    return pd.DataFrame(
+        {
+            "StudentID": pupils["student_id"].to_numpy(),
+            "NameID": pupils["name_id"].to_numpy(),
+            "StudentNumber": padded(3_000 + rng.permutation(count * 3)[:count], 6),
+            "Grade": grade_codes(grade),
+            "GradeNumeric": grade,
+            "CalculatedStudentStateID": only(chance(rng, count, 0.995), padded(state, 10)),
+            "LanguageIDPrimary": only(~unknown, language),
+            "LanguageIDNative": only(unknown | chance(rng, count, 0.4), language),
         }
     )
 
@@ -120,10 +134,10 @@ def _last_names(rng: Rng, persons: pd.DataFrame, families: int) -> Array:
     family, kind = persons["family"].to_numpy(), rng.random(families)
     one, two = (pick(rng, w.LAST_NAMES, families) for _ in range(2))
     shared = np.select([kind < 0.07, kind > 0.95], [one + " " + two, one + "-" + two], one)
-    contact = persons["relationship"].isin(_CONTACTS).to_numpy()
-    share = np.select([family < 0, contact, persons["role"] == "student"], [1.0, 0.7, 0.0], 0.2)
+    shared = np.append(shared, "")  # of staff, who have no family
+    other = np.select([family < 0, persons["role"] == "student"], [1.0, 0.0], 0.25)
     own = pick(rng, w.LAST_NAMES, len(persons))
-    return np.where(chance(rng, len(persons), share), own, shared[family]) if families else own
+    return np.where(chance(rng, len(persons), other), own, shared[family])
 
 
 def _birth_dates(rng: Rng, grade: Array, total: int, year: int) -> Array:
@@ -155,7 +169,7 @@ def contact_tables(
         "Demographics/Address": addresses,
         "Demographics/NameAddress": links,
         "Demographics/NamePhone": _phones(rng, persons),
-        "Demographics/NameEmail": _emails(rng, persons["role"].to_numpy(), names, slug),
+        "Demographics/NameEmail": _emails(rng, names, persons["role"].to_numpy(), slug),
     }
 
 
@@ -170,13 +184,14 @@ def _guardianships(rng: Rng, persons: pd.DataFrame) -> pd.DataFrame:
     restricted[some(rng, separated, 0.004, count)] = True
     unknown[some(rng, ~restricted, 0.0015, count)] = True
     contact = pairs["relationship"].isin(_CONTACTS).to_numpy()
-    ids = {each: id_of("Demographics/Relationship", each) for each, *_ in _GUARDIANS}
     return pd.DataFrame(
         {
             "StudentGuardianID": 3_000_001 + np.arange(count),
             "StudentID": pairs["student_id"].astype(int),
             "NameIDGuardian": pairs["name_id"],
-            "RelationshipID": only(chance(rng, count, 0.996), pairs["relationship"].map(ids)),
+            "RelationshipID": only(
+                chance(rng, count, 0.996), pairs["relationship"].map(ids_of("Demographics/Relationship"))
+            ),
             "Rank": pairs.groupby("student_id").cumcount() + 1,
             "IsCustodialGuardian": ~contact & ~restricted & chance(rng, count, 0.97),
             "IsEmergencyContact": contact | chance(rng, count, 0.55),
@@ -191,7 +206,7 @@ def _addresses(rng: Rng, persons: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFr
     has_home = at_home | (relationship == "Father") | chance(rng, len(persons), 0.55)
     alone = persons["family"].max() + 1 + persons.index
     homes = pd.DataFrame({"NameID": persons["name_id"], "home": persons["family"].where(at_home, alone)})
-    homes = homes[has_home & (persons["role"] != "vendor")].assign(IsMailing=True, IsPhysical=True)
+    homes = homes[has_home].assign(IsMailing=True, IsPhysical=True)
     boxed = at_home[homes.index] & chance(rng, len(alone) + int(alone[0]), 0.05)[homes["home"]]
     homes.loc[boxed, "IsMailing"] = False
     boxes = homes[boxed].assign(home=lambda rows: -1 - rows["home"], IsMailing=True, IsPhysical=False)
@@ -201,25 +216,23 @@ def _addresses(rng: Rng, persons: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFr
     links.insert(0, "NameAddressID", 900_001 + np.arange(len(links)))
     addresses, is_box = address_rows(rng, ids), np.asarray(known) < 0
     addresses["POBox"] = only(is_box, digits(rng, 1, 900, len(known)))
-    addresses.loc[is_box, ["StreetNumberAndNameIncludeSecondaryUnit", "AddressLine2"]] = None
+    addresses.loc[is_box, "StreetNumberAndNameIncludeSecondaryUnit"] = None
     return addresses, links.assign(AddressID=ids[place])
 
 
 def address_rows(rng: Rng, ids: Array) -> pd.DataFrame:
     """Rows of Demographics/Address: a street each."""
     count = len(ids)
-    unit, kind = digits(rng, 1, 40, count), rng.random(count)
-    words = digits(rng, 100, 19_999, count), pick(rng, w.STREETS, count), pick(rng, w.STREET_TYPES, count)
-    street = words[0] + " " + words[1] + " " + words[2] + np.where(kind < 0.1, " Apt " + unit, "")
-    zip_id = 300 + np.minimum(rng.geometric(0.42, count) - 1, 6)
+    number, unit = digits(rng, 100, 19_999, count), " Apt " + digits(rng, 1, 40, count)
+    street = number + " " + pick(rng, w.STREETS, count) + " " + pick(rng, w.STREET_TYPES, count)
     return pd.DataFrame(
         {
             "AddressID": ids,
-            "StreetNumberAndNameIncludeSecondaryUnit": street,
-            "AddressLine2": only((kind > 0.95) & (kind < 0.96), "Lot " + unit),
+            "StreetNumberAndNameIncludeSecondaryUnit": street + np.where(chance(rng, count, 0.1), unit, ""),
+            "AddressLine2": only(chance(rng, count, 0.01), "Lot 7"),
             "POBox": np.full(count, None),
             "CountyID": 10 + chance(rng, count, 0.06),
-            "ZipID": only(chance(rng, count, 0.998), zip_id),
+            "ZipID": only(chance(rng, count, 0.998), 300 + np.minimum(rng.geometric(0.42, count) - 1, 6)),
             "ZipCodeAddOn": only(chance(rng, count, 0.35), digits(rng, 1000, 9999, count)),
         }
     )
@@ -227,7 +240,7 @@ def address_rows(rng: Rng, ids: Array) -> pd.DataFrame:
 
 def _phones(rng: Rng, persons: pd.DataFrame) -> pd.DataFrame:
     """Phones of persons, ranked. Mostly the cell phone comes first."""
-    group = persons["role"].map({"student": 0, "guardian": 2, "staff": 3, "vendor": 3})
+    group = persons["role"].map({"student": 0, "guardian": 2, "staff": 3})
     group = (group + (persons["grade"] >= 6)).to_numpy()
     has = {kind: chance(rng, len(group), np.array(shares)[group]) for kind, shares in _PHONE_SHARES.items()}
     person = np.concatenate([np.flatnonzero(each) for each in has.values()])
@@ -242,7 +255,7 @@ def _phones(rng: Rng, persons: pd.DataFrame) -> pd.DataFrame:
             "NameID": persons["name_id"].to_numpy()[person],
             **phone_numbers(rng, count),
             "Extension": only(extension, digits(rng, 100, 9999, count)),
-            "PhoneTypeID": pd.Series(kind).map({each: id_of("Demographics/PhoneType", each) for each in has}),
+            "PhoneTypeID": pd.Series(kind).map(ids_of("Demographics/PhoneType")),
             "Rank": _ranks(person),
             "IsConfidential": chance(rng, count, 0.025),
         }
@@ -255,22 +268,16 @@ def phone_numbers(rng: Rng, count: int) -> dict[str, Array]:
     return {"PhoneNumber": area + "555" + last, "FormattedPhoneNumber": "(" + area + ") 555-" + last}
 
 
-def _emails(rng: Rng, role: Array, names: pd.DataFrame, slug: str) -> pd.DataFrame:
+def _emails(rng: Rng, names: pd.DataFrame, role: Array, slug: str) -> pd.DataFrame:
     """Most guardians have an e-mail address, some two, some none; staff always have one."""
-    total = len(role)
     share = np.select([role == "student", role == "guardian"], [0.5, 0.83], 1.0)
-    has = chance(rng, total, share)
-    second = has & (role != "student") & chance(rng, total, 0.1)
-    person = np.repeat(np.arange(total), has.astype(int) + second)
+    has = chance(rng, len(role), share)
+    person = np.repeat(np.arange(len(role)), has.astype(int) + (has & chance(rng, len(role), 0.07)))
     role, names, count = role[person], names.iloc[person], len(person)
-    both = names["FirstName"].fillna("Office") + "." + names["LastName"]
+    both = names["FirstName"] + "." + names["LastName"]
     plain = both.str.normalize("NFKD").str.lower().str.replace(r"[^a-z.]", "", regex=True).to_numpy(object)
     private = pick(rng, ("example.com", "example.org", "example.net"), count)
-    domain = np.where(
-        role == "guardian",
-        private,
-        np.where(role == "student", f"students.{slug}.example", f"{slug}.example"),
-    )
+    domain = np.where(role == "guardian", private, f"{slug}.example")
     return pd.DataFrame(
         {
             "NameEmailID": 700_001 + np.arange(count),

@@ -1,4 +1,4 @@
-"""Literal rows in and out of Arrow tables.
+"""Literal rows, as tests write them, in and out of Arrow tables.
 
 A value of the declared type goes into its typed cell. Any other JSON value, such as ``"31 February"`` as a
 StartDate, leaves the cell null and is kept in a hidden column, from which it is served as it is.
@@ -13,10 +13,14 @@ from typing import Any
 
 import pyarrow as pa
 
+from samegoal_pipelines.sandbox.lookups import common_rows, school_year_of
 from samegoal_pipelines.sandbox.objects import SCHEMAS
 
 ODD_VALUES = "_odd_values"
 """The hidden column: a JSON object of field → value, or null."""
+CAMPUSES = ((101, 1101, "Prairie Elementary School"), (102, 1001, "Prairie High School"))
+"""EntityID, SchoolID and name."""
+_PYTHON_TYPES = {pa.bool_(): bool, pa.int64(): int, pa.date32(): dt.date, pa.string(): str}
 
 Row = Mapping[str, Any]
 
@@ -44,29 +48,94 @@ def rows_of(table: pa.Table) -> list[dict[str, Any]]:
 
 def _typed(value: Any, type_: pa.DataType) -> Any:
     """The value for a typed cell, or None if it has another type."""
-    if pa.types.is_boolean(type_):
-        return value if isinstance(value, bool) else None
-    if pa.types.is_integer(type_):
-        is_integer = isinstance(value, int) and not isinstance(value, bool)
-        return value if is_integer and -(2**63) <= value < 2**63 else None
-    if pa.types.is_date(type_):
-        return value if isinstance(value, dt.date) else _plain_date(value)
-    return value if isinstance(value, str) and _is_utf8(value) else None
-
-
-def _plain_date(value: Any) -> dt.date | None:
-    """A date, if the text has exactly the form in which the sandbox serves it, or is its first half."""
     try:
-        date = dt.date.fromisoformat(value.removesuffix("T00:00:00"))
-    except (AttributeError, ValueError):
+        if pa.types.is_date(type_) and isinstance(value, str):
+            day = dt.date.fromisoformat(value.removesuffix("T00:00:00"))
+            return day if value[:10] == day.isoformat() else None  # only what is served in the same form
+        return pa.scalar(value, type_).as_py() if type(value) is _PYTHON_TYPES[type_] else None
+    except (OverflowError, ValueError):  # 2**70; a lone surrogate, which JSON can hold and Arrow cannot
         return None
-    return date if value[:10] == date.isoformat() else None
 
 
-def _is_utf8(text: str) -> bool:
-    """False for a lone surrogate, which JSON can hold and Arrow cannot."""
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
+def literal_tables(
+    given: Mapping[str, Sequence[Row]], name: str, code: str, today: dt.date
+) -> dict[str, pa.Table]:
+    """The tables of a district, of which a test gives the rows that matter.
+
+    The rest is filled in: school years around ``today``, a district entity and two campuses, withdrawal codes
+    of every year, lookups, and for every student of an enrollment a record and a name. An enrollment gets an
+    id, the year of its first day, a campus and flags. It may say ``WithdrawalCode="CECS"``, the code itself,
+    in place of the id.
+    """
+    if unknown := given.keys() - SCHEMAS.keys():
+        raise KeyError(f"no such object: {', '.join(sorted(unknown))}")
+    rows: dict[str, list[dict[str, Any]]] = {
+        **{each: [] for each in SCHEMAS},
+        **common_rows(name, code, today, CAMPUSES),
+        "Demographics/Zip": [{"ZipID": 1, "City": "Grand Bend", "ZipCode": "78834", "StateID": 1}],
+        "Demographics/County": [{"CountyID": 1, "Name": "Willow"}],
+        **{key: [dict(row) for row in value] for key, value in given.items()},
+    }
+    enrollments = rows["Enrollment/EntryWithdrawal"]
+    _complete_enrollments(enrollments, rows["Enrollment/WithdrawalCode"], today)
+    for target, source, key, make in (
+        ("Student/Student", "Enrollment/EntryWithdrawal", "StudentID", _student),
+        ("Demographics/Name", "Student/Student", "NameID", _name),
+    ):
+        if target not in given:
+            ids = {row.get(key) for row in rows[source]}
+            rows[target] = [make(each) for each in sorted(each for each in ids if isinstance(each, int))]
+    return {each: table_of(each, rows[each]) for each in SCHEMAS}
+
+
+def _complete_enrollments(
+    enrollments: list[dict[str, Any]], codes: list[dict[str, Any]], today: dt.date
+) -> None:
+    known = {(row.get("SchoolYearID"), row.get("Code")): row.get("WithdrawalCodeID") for row in codes}
+    for number, row in enumerate(enrollments, start=1):
+        try:
+            year = school_year_of(dt.date.fromisoformat(str(row.get("StartDate"))[:10]))
+        except ValueError:
+            year = school_year_of(today)
+        defaults = {
+            "EntryWithdrawalID": number,
+            "SchoolYearID": year,
+            "EntityID": CAMPUSES[0][0],
+            "SchoolID": CAMPUSES[0][1],
+            "IsDefaultEntity": True,
+            "IsCrossEntityCourseEnrollment": False,
+            "IsNoShow": False,
+        }
+        row |= defaults | row
+        if (code := row.pop("WithdrawalCode", None)) is not None:
+            key = row["SchoolYearID"], code
+            if key not in known:
+                known[key] = 900_000 + len(codes)
+                codes.append({"WithdrawalCodeID": known[key], "Code": code, "SchoolYearID": key[0]})
+            row["WithdrawalCodeID"] = known[key]
+
+
+def _student(student: int) -> dict[str, Any]:
+    return {
+        "StudentID": student,
+        "NameID": 1_000_000 + student,
+        "StudentNumber": f"{student:06d}",
+        "Grade": "05",
+        "GradeNumeric": 5,
+        "CalculatedStudentStateID": f"9{student:09d}",
+        "LanguageIDPrimary": 1,
+    }
+
+
+def _name(name: int) -> dict[str, Any]:
+    return {
+        "NameID": name,
+        "FirstName": "Sam",
+        "LastName": f"Student{name}",
+        "BirthDate": "2015-05-01",
+        "Gender": "Female",
+        "GenderCode": "F",
+        "Race": "White",
+        "IsStudentName": True,
+        "IsGuardianName": False,
+    }

@@ -24,11 +24,10 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-from samegoal_pipelines.sandbox.district import SandboxDistrict
+from samegoal_pipelines.sandbox.district import Sandbox, SandboxDistrict
 from samegoal_pipelines.sandbox.faults import Fault, Faults
 from samegoal_pipelines.sandbox.listings import Listing, Listings
 from samegoal_pipelines.sandbox.objects import SCHEMAS
-from samegoal_pipelines.sandbox.sandbox import Sandbox
 from samegoal_pipelines.sandbox.search import Search
 from samegoal_pipelines.sandbox.tokens import Tokens
 from samegoal_pipelines.sandbox.traffic import Call, Traffic
@@ -36,9 +35,8 @@ from samegoal_pipelines.sandbox.traffic import Call, Traffic
 HOST = "127.0.0.1"
 EVERY_ADDRESS = "0.0.0.0"  # noqa: S104  # nosec B104
 """Only where a person asks for it."""
+Answer = Callable[[Call], Response]
 MAINTENANCE_PAGE = "<!DOCTYPE html><html><title>Maintenance</title><body>Back at 5 a.m.</body></html>"
-_LONGEST_PLAIN_BODY = 1000
-"""Bytes; a longer page is compressed for a client that accepts it."""
 
 
 class SandboxServer:
@@ -67,8 +65,6 @@ class SandboxServer:
         """The API base URL of a district."""
         return self.url + district.base_path
 
-    # The answers of the Custom API.
-
     def _token(self, call: Call) -> Response:
         return self.tokens.issue(call.authorization, call.body)
 
@@ -93,13 +89,13 @@ class SandboxServer:
         if year is not None and not re.fullmatch(r"\d{1,9}", year):
             raise HTTPException(400, "SchoolYearID must be a number")
         year_id = district.current_year_id() if year is None else int(year)
-        ignored = frozenset(district.ignored_conditions)
-        listing = Listing(name, call.entity, year_id, fields, call.body, ignored)
-        page = self._listings.page(district, listing, call.page, size)
-        accepted = district.gzip and "gzip" in call.headers.get("accept-encoding", "")
-        if accepted and len(page.body) > _LONGEST_PLAIN_BODY:
-            return Response(page.gzipped, headers={"content-encoding": "gzip"}, media_type="application/json")
-        return Response(page.body, media_type="application/json")
+        listing = Listing(
+            name, call.entity, year_id, fields, call.body, frozenset(district.ignored_conditions)
+        )
+        compress = district.gzip and "gzip" in call.headers.get("accept-encoding", "")
+        page = self._listings.page(district, listing, call.page, size, compress=compress)
+        headers = {"content-encoding": "gzip"} if compress else None
+        return Response(page, headers=headers, media_type="application/json")
 
     def _district_asked(self, call: Call) -> SandboxDistrict:
         """The district of the token, if it may read this object of this entity here."""
@@ -110,9 +106,7 @@ class SandboxServer:
         district.granted_fields(call.object)
         return district
 
-    # Answering with latency and faults.
-
-    def _route(self, kind: str, path: str, answer: Callable[[Call], Response], *methods: str) -> Route:
+    def _route(self, kind: str, path: str, answer: Answer, *methods: str) -> Route:
         async def endpoint(request: Request) -> Response:
             base = f"/{request.path_params['base']}"
             district = next((each for each in self.sandbox.districts if each.base_path == base), None)
@@ -123,21 +117,18 @@ class SandboxServer:
         return Route(path, endpoint, methods=list(methods))
 
     async def _respond(
-        self,
-        call: Call,
-        request: Request,
-        answer: Callable[[Call], Response],
-        district: SandboxDistrict | None,
+        self, call: Call, request: Request, answer: Answer, district: SandboxDistrict | None
     ) -> Response:
+        """The answer, with latency and faults."""
         started = time.monotonic()
-        faults = self.faults.matching(call.district, call.kind, call.object, call.page)
+        faults = self.faults.matching(call)
         for fault in faults:
             if fault.run and district:
                 fault.run(district)
             if fault.expire_tokens:
                 self.tokens.expire()
             if fault.forget_tokens:
-                self.tokens.forget()
+                self.tokens.issued.clear()
             await _wait_until(time.monotonic() + fault.hang)
         if any(fault.drop for fault in faults):
             request.receive.__self__.transport.abort()  # type: ignore[attr-defined]  # uvicorn's connection
@@ -151,7 +142,7 @@ class SandboxServer:
         return _slow_or_cut(response, faults)
 
 
-async def _answer(call: Call, answer: Callable[[Call], Response], faults: list[Fault]) -> Response:
+async def _answer(call: Call, answer: Answer, faults: list[Fault]) -> Response:
     """The answer of the API or of a fault."""
     for fault in faults:
         if fault.html:
@@ -165,8 +156,7 @@ async def _answer(call: Call, answer: Callable[[Call], Response], faults: list[F
     for fault in faults:
         body = response.body
         if fault.changes_json and response.status_code == 200:
-            names = {name: getattr(call, name) for name in ("base", "entity", "object", "page", "size")}
-            body = fault.changed_json(bytes(body), names)
+            body = fault.changed_json(bytes(body), call)
         if fault.body is not None:
             body = response.render(fault.body)
         headers = MutableHeaders(raw=[each for each in response.raw_headers if each[0] != b"content-length"])

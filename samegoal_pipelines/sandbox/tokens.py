@@ -4,23 +4,20 @@ from __future__ import annotations
 
 import base64
 import secrets
-import threading
 import time
 from urllib.parse import parse_qs, unquote_plus
 
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
 
-from samegoal_pipelines.sandbox.district import SandboxDistrict
-from samegoal_pipelines.sandbox.sandbox import Sandbox
+from samegoal_pipelines.sandbox.district import Sandbox, SandboxDistrict
 
 
 class Tokens:
-    """The tokens of one sandbox. Thread-safe."""
+    """The tokens of one sandbox. Thread-safe: every access to `issued` is atomic."""
 
     def __init__(self, sandbox: Sandbox) -> None:
         self._sandbox = sandbox
-        self._lock = threading.Lock()
         self.issued: dict[str, tuple[SandboxDistrict, float]] = {}
         """Token → its district, and when it expires."""
 
@@ -29,17 +26,14 @@ class Tokens:
         form = {name: values[-1] for name, values in parse_qs(body.decode("utf-8", "replace")).items()}
         if form.get("grant_type") != "client_credentials":
             return JSONResponse({"error": "unsupported_grant_type"}, 400)
-        basic = _basic_credentials(authorization)
-        key, secret = basic or (form.get("client_id"), form.get("client_secret"))
+        given = _basic_credentials(authorization)
+        given = given or ("form", form.get("client_id", ""), form.get("client_secret", ""))
         for district in self._sandbox.districts:
             expired = district.expires is not None and district.expires <= district.today
-            expected = district.client_key, district.client_secret, "basic" if basic else "form"
-            if (key, secret, district.client_auth) == expected and not expired:
+            if given == (district.client_auth, district.client_key, district.client_secret) and not expired:
                 token, lifetime = secrets.token_urlsafe(32), district.token_lifetime
-                with self._lock:
-                    self.issued[token] = (district, time.monotonic() + lifetime)
-                seconds = int(lifetime) if lifetime == int(lifetime) else lifetime
-                return JSONResponse({"access_token": token, "token_type": "bearer", "expires_in": seconds})
+                self.issued[token] = (district, time.monotonic() + lifetime)
+                return JSONResponse({"access_token": token, "token_type": "bearer", "expires_in": lifetime})
         refusal = "The client credentials are unknown or have expired"
         return JSONResponse({"error": "invalid_client", "error_description": refusal}, 401)
 
@@ -48,8 +42,7 @@ class Tokens:
         scheme, _, token = authorization.partition(" ")
         if scheme.lower() != "bearer":
             raise HTTPException(401, "Authorization has been denied for this request.")
-        with self._lock:
-            district, expires = self.issued.get(token, (None, 0.0))
+        district, expires = self.issued.get(token, (None, 0.0))
         if district is None:
             raise HTTPException(401, "", {"www-authenticate": 'Bearer error="invalid_token"'})
         if time.monotonic() >= expires:
@@ -58,17 +51,12 @@ class Tokens:
 
     def expire(self) -> None:
         """Expire every token issued so far."""
-        with self._lock:
-            self.issued = {token: (district, 0.0) for token, (district, _) in self.issued.items()}
-
-    def forget(self) -> None:
-        """Forget every token issued so far."""
-        with self._lock:
-            self.issued.clear()
+        for token, (district, _) in list(self.issued.items()):
+            self.issued[token] = (district, 0.0)
 
 
-def _basic_credentials(authorization: str) -> tuple[str, str] | None:
-    """Key and secret of an HTTP Basic header (RFC 6749, section 2.3.1)."""
+def _basic_credentials(authorization: str) -> tuple[str, str, str] | None:
+    """The word basic, key and secret of an HTTP Basic header (RFC 6749, section 2.3.1)."""
     scheme, _, encoded = authorization.partition(" ")
     if scheme.lower() != "basic":
         return None
@@ -76,4 +64,4 @@ def _basic_credentials(authorization: str) -> tuple[str, str] | None:
         key, _, secret = base64.b64decode(encoded, validate=True).decode().partition(":")
     except ValueError:
         return None
-    return unquote_plus(key), unquote_plus(secret)
+    return "basic", unquote_plus(key), unquote_plus(secret)

@@ -20,12 +20,10 @@ class Call:
 
     kind: str
     """"token", "metadata", "describe" or "list"."""
+    district: str | None
     method: str
     path: str
     base: str
-    district: str | None
-    fields: list[str]
-    """The searchFields, in the order of their index."""
     query: dict[str, str] = field(repr=False)
     headers: dict[str, str] = field(repr=False)
     body: bytes = field(repr=False)
@@ -39,23 +37,21 @@ class Call:
     @classmethod
     async def read(cls, kind: str, request: Request, district: str | None) -> Call:
         """What a request asks for."""
-        path, query = request.path_params, dict(request.query_params)
-        names = [f"searchFields[{number}]" for number in range(len(query))]
+        path = dict(request.path_params)
+        if "name" in path:
+            path["object"] = f"{path.pop('module')}/{path.pop('name')}"
+        path["base"] = f"/{path['base']}"
+        query, headers = dict(request.query_params), dict(request.headers)
+        body = await request.body()
         return cls(
-            kind=kind,
-            method=request.method,
-            path=request.url.path,
-            base=f"/{path['base']}",
-            district=district,
-            fields=[query[name] for name in names if name in query],
-            query=query,
-            headers=dict(request.headers),
-            body=await request.body(),
-            entity=path.get("entity", 0),
-            object=f"{path['module']}/{path['name']}" if "name" in path else "",
-            page=path.get("page", 0),
-            size=path.get("size", 0),
+            kind, district, request.method, request.url.path, query=query, headers=headers, body=body, **path
         )
+
+    @property
+    def fields(self) -> list[str]:
+        """The searchFields, in the order of their index."""
+        names = (f"searchFields[{number}]" for number in range(len(self.query)))
+        return [self.query[name] for name in names if name in self.query]
 
     @property
     def authorization(self) -> str:

@@ -13,8 +13,8 @@ import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError
 
 from samegoal_pipelines.errors import Kind
+from samegoal_pipelines.postgres.databases import check_encoding, check_setting
 from samegoal_pipelines.postgres.errors import WarehouseError, from_database
-from samegoal_pipelines.postgres.session import check_encoding, check_setting
 from samegoal_pipelines.postgres.url import DatabaseURL
 from samegoal_pipelines.tables.history import create_views, drop_views
 from samegoal_pipelines.tables.sql import SCHEMA

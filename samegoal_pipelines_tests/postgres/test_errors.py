@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import socket
+import re
 
 import psycopg2
 import pytest
@@ -26,43 +26,34 @@ REFUSALS = [
     ("53300", 'too many connections for role "sam"', "no connection left"),
     (
         "28000",
-        'no pg_hba.conf entry for host "10.1.1.1", user "sam", database "warehouse", no encryption',
-        "pg_hba.conf of Postgres allows .*; add one, and check sslmode",
+        'no pg_hba.conf entry for host "10.1.1.1", user "sam"',
+        "pg_hba.conf of Postgres allows .*; add",
     ),
     ("08P01", "unsupported startup parameter: options", "a connection pooler .* name Postgres itself"),
     ("08P01", "unsupported startup parameter in options: search_path", "a connection pooler"),
+    ("28P01", "Passwort-Authentifizierung für »sam« fehlgeschlagen", "not in English; see the server's log"),
+    ("28P01", "база данных не существует", "not in English"),
 ]
+
+
+def refusal(url: str) -> WarehouseError:
+    """The error with which a connection to `url` is refused. It quotes no user and no password."""
+    with pytest.raises(WarehouseError, match="preparing the schema dagster: ") as caught:
+        prepare_dagster_storage(url)
+    assert "sam" not in str(caught.value).lower().replace("samegoal", "")
+    return caught.value
 
 
 @pytest.mark.parametrize(("state", "message", "said"), REFUSALS)
 def test_a_refused_connection_says_what_to_correct_and_is_not_tried_again(
     state: str, message: str, said: str
 ) -> None:
-    with refusing_server(state, message) as url:
-        with pytest.raises(WarehouseError, match=f"preparing the schema dagster: .*{said}") as caught:
-            prepare_dagster_storage(url)
+    with refusing_server(state, message, "ВАЖНО" if "данных" in message else "FATAL") as url:
+        error = refusal(url)
         with pytest.raises(WarehouseError, match=said):
             engine.migrate(engine.connect(url))
-    assert not caught.value.transient
-    assert "sam" not in str(caught.value).lower().replace("samegoal", "")
-    assert caught.value.kind == Kind.DATABASE_SETTING
-
-
-@pytest.mark.parametrize(
-    ("severity", "message"),
-    [
-        ("FATAL", "Passwort-Authentifizierung für Benutzer »sam« fehlgeschlagen"),
-        ("ВАЖНО", "база данных не существует"),
-        ("致命错误", "数据库不存在"),
-    ],
-)
-def test_a_server_that_refuses_in_another_language_is_no_server_that_is_down(
-    severity: str, message: str
-) -> None:
-    with refusing_server("28P01", message, severity) as url:
-        with pytest.raises(WarehouseError, match="not in English; see the server's log") as caught:
-            prepare_dagster_storage(url)
-    assert not caught.value.transient
+    assert re.search(said, str(error))
+    assert (error.kind, error.transient) == (Kind.DATABASE_SETTING, False)
 
 
 @pytest.mark.parametrize(
@@ -89,49 +80,44 @@ def test_only_a_shortage_that_passes_is_worth_another_try(
 @pytest.mark.parametrize("parameter", ["sslmode=require", "sslmode=verify-full&sslrootcert=/nowhere.pem"])
 def test_a_server_without_encryption_is_told_apart(parameter: str) -> None:
     with refusing_server("28000", "not reached") as url:
-        with pytest.raises(WarehouseError, match="do not agree on encryption; check sslmode") as caught:
-            prepare_dagster_storage(f"{url}?{parameter}")
-    assert not caught.value.transient
+        error = refusal(f"{url}?{parameter}")
+    assert "do not agree on encryption; check sslmode" in str(error)
+    assert not error.transient
 
 
 def test_a_host_name_that_nobody_has_is_told_apart() -> None:
-    with pytest.raises(WarehouseError, match="SAMEGOAL_DATABASE_URL does not exist") as caught:
-        prepare_dagster_storage("postgresql://sam@no-such-host.invalid/warehouse")
-    assert not caught.value.transient
+    error = refusal("postgresql://sam@no-such-host.invalid/warehouse")
+    assert "SAMEGOAL_DATABASE_URL does not exist" in str(error)
+    assert not error.transient
 
 
 @pytest.mark.parametrize("login", ["nobody-here", "postgres"])
 def test_the_real_servers_refusals_are_understood(postgres: EmbeddedPostgres, login: str) -> None:
-    url = with_database(DatabaseURL.parse(postgres.url).with_login(login).libpq, "not-there")
-    with pytest.raises(WarehouseError, match=r"the database does not exist|let this user log in") as caught:
-        prepare_dagster_storage(url)
-    assert not caught.value.transient
+    error = refusal(with_database(DatabaseURL.parse(postgres.url).with_login(login).libpq, "not-there"))
+    assert re.search(r"the database does not exist|let this user log in", str(error))
+    assert not error.transient
 
 
-@pytest.mark.parametrize(
-    "message", ["the database system is starting up", "the database system is shutting down"]
-)
-def test_a_server_that_is_not_ready_is_worth_another_try(message: str) -> None:
-    with refusing_server("57P03", message) as url:
-        with pytest.raises(
-            WarehouseUnavailableError, match="no connection to Postgres; check that the server is up"
-        ):
-            prepare_dagster_storage(url)
+@pytest.mark.parametrize("state", ["starting up", "shutting down"])
+def test_a_server_that_is_not_ready_is_worth_another_try(state: str) -> None:
+    with refusing_server("57P03", f"the database system is {state}") as url:
+        error = refusal(url)
+    assert isinstance(error, WarehouseUnavailableError)
+    assert "no connection to Postgres; check that the server is up" in str(error)
 
 
 def test_nobody_answering_is_worth_another_try() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port = listener.getsockname()[1]
-    for url in (f"postgresql://sam@127.0.0.1:{port}/warehouse", "postgresql://sam@/warehouse?host=/nowhere"):
-        with pytest.raises(WarehouseUnavailableError, match="no connection to Postgres"):
-            prepare_dagster_storage(url)
+    with refusing_server("57P03", "not reached") as gone:
+        pass
+    for url in (gone, "postgresql://sam@/warehouse?host=/nowhere"):
+        assert isinstance(refusal(url), WarehouseUnavailableError)
 
 
 def test_with_several_servers_the_one_that_refuses_counts_more_than_the_one_that_is_down() -> None:
     with refusing_server("28P01", 'password authentication failed for user "sam"') as url:
         port = DatabaseURL.parse(url).hosts[0][1]
-        with pytest.raises(WarehouseError, match="refused the login"):
-            prepare_dagster_storage(f"postgresql://sam@127.0.0.1:1,127.0.0.1:{port}/warehouse")
+        error = refusal(f"postgresql://sam@127.0.0.1:1,127.0.0.1:{port}/warehouse")
+    assert "refused the login" in str(error)
 
 
 def test_a_connection_that_is_lost_in_the_middle_is_worth_another_try() -> None:

@@ -12,6 +12,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 
 import psycopg2
@@ -52,16 +53,16 @@ def home(prepared_home: Path) -> Iterator[Path]:
     EmbeddedPostgres(prepared_home).stop()
 
 
-class _temporary_home:
-    def __enter__(self) -> Path:
-        self.path = Path(tempfile.mkdtemp(prefix="samegoal-home-"))
-        self.path.chmod(0o711)
-        return self.path
-
-    def __exit__(self, *_: object) -> None:
-        data = EmbeddedPostgres(self.path).data
+@contextmanager
+def _temporary_home() -> Iterator[Path]:
+    home = Path(tempfile.mkdtemp(prefix="samegoal-home-"))
+    home.chmod(0o711)
+    try:
+        yield home
+    finally:
+        data = EmbeddedPostgres(home).data
         shutil.rmtree(data.parent if paths.ELSEWHERE in data.parents else data, ignore_errors=True)
-        shutil.rmtree(self.path, ignore_errors=True)
+        shutil.rmtree(home, ignore_errors=True)
 
 
 class Program:
@@ -112,13 +113,6 @@ def test_the_server_stops_with_the_last_command_that_uses_it(home: Path) -> None
     assert not answers(two.url)
 
 
-def test_data_outlives_the_server(home: Path) -> None:
-    with EmbeddedPostgres(home) as postgres:
-        query(postgres.url, "create table kept_over_a_restart as select 1 as one")
-    with EmbeddedPostgres(home) as postgres:
-        assert query(postgres.url, "select * from kept_over_a_restart") == [(1,)]
-
-
 def test_a_server_whose_starter_was_killed_is_found_used_and_stopped(home: Path) -> None:
     starter = Program(home)
     starter.kill()
@@ -128,11 +122,12 @@ def test_a_server_whose_starter_was_killed_is_found_used_and_stopped(home: Path)
     assert not answers(starter.url)
 
 
-def test_a_server_that_was_killed_itself_is_started_again(home: Path) -> None:
+def test_a_server_that_was_killed_itself_is_started_again_with_its_data(home: Path) -> None:
     killed = Program(home)
+    query(killed.url, "create table kept_over_a_restart as select 1 as one")
     os.kill(int((EmbeddedPostgres(home).data / "postmaster.pid").read_text().split()[0]), signal.SIGKILL)
     with EmbeddedPostgres(home) as postgres:
-        assert query(postgres.url, "select 1") == [(1,)]
+        assert query(postgres.url, "select * from kept_over_a_restart") == [(1,)]
     killed.end()
 
 
@@ -175,16 +170,10 @@ def test_it_is_not_stopped_under_a_command_that_uses_it(home: Path) -> None:
     assert not answers(user.url)
 
 
-def test_several_uses_in_one_process_are_one(home: Path) -> None:
-    with EmbeddedPostgres(home) as outer:
-        with EmbeddedPostgres(home):
-            pass
-        assert answers(outer.url)
-    assert not answers(outer.url)
-
-
 def test_a_forked_child_that_ends_leaves_the_server_to_its_parent(home: Path) -> None:
     with EmbeddedPostgres(home) as postgres:
+        with EmbeddedPostgres(home):  # several uses in one process are one
+            pass
         child = os.fork()
         if child == 0:
             server.release_all()
@@ -200,15 +189,11 @@ def test_status_starts_nothing(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_only_its_owner_can_reach_the_server(home: Path) -> None:
+def test_only_its_owner_can_reach_the_server_and_its_log_quotes_no_row(home: Path) -> None:
     with EmbeddedPostgres(home) as postgres:
         assert postgres.data.stat().st_mode & 0o777 == 0o700
         assert query(postgres.url, "show listen_addresses") == [("",)]
         assert query(postgres.url, "show fsync") == [("on",)]
-
-
-def test_the_servers_log_quotes_no_row(home: Path) -> None:
-    with EmbeddedPostgres(home) as postgres:
         with pytest.raises(psycopg2.Error, match="Zebulon"):
             query(postgres.url, "select 'Zebulon'::int")
         log = postgres.log.read_text()

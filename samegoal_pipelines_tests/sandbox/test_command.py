@@ -70,9 +70,14 @@ def test_a_taken_port_is_one_clear_line():
             run(districts=1, students=1, port=port, today=date(2026, 10, 5))
 
 
-def test_a_faults_file_that_cannot_be_used_is_one_clear_line(tmp_path):
-    with pytest.raises(SandboxError, match=r"missing\.json"):
-        run(faults_file=tmp_path / "missing.json")
+@pytest.mark.parametrize("text", [None, "{", '{"status": 500}', '[{"stauts": 500}]', '[{"run": 1}]'])
+def test_a_faults_file_that_cannot_be_used_is_one_clear_line(tmp_path, text):
+    file = tmp_path / "faults.json"
+    if text is not None:
+        file.write_text(text)
+    with pytest.raises(SandboxError, match=r"faults\.json") as raised:
+        run(faults_file=file)
+    assert "\n" not in str(raised.value)
 
 
 def test_several_servers_may_run_at_once():

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import re
 import subprocess
 import sys
@@ -50,21 +49,8 @@ def enrollments(today: date, students: int = STUDENTS) -> pd.DataFrame:
 def test_the_same_seed_day_and_night_give_the_same_districts_in_another_process():
     arguments = "3, [300, 40, 7], seed=5, today=date(2026, 10, 5), night=2"
     script = f"from {__name__} import *; print(digest(Sandbox.generate({arguments})))"
-    digests = {
-        subprocess.run(
-            [sys.executable, "-c", script],
-            env={**os.environ, "PYTHONHASHSEED": seed},
-            capture_output=True,
-            text=True,
-            check=True,
-        ).stdout
-        for seed in ("1", "2")
-    }
-    here = digest(Sandbox.generate(3, [300, 40, 7], seed=5, today=date(2026, 10, 5), night=2))
-    assert digests == {here + "\n"}
-
-
-def test_another_seed_gives_another_district():
+    there = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout
+    assert there.strip() == digest(Sandbox.generate(3, [300, 40, 7], seed=5, today=TODAY, night=2))
     assert digest(Sandbox.generate(1, 50, 1, TODAY)) != digest(Sandbox.generate(1, 50, 2, TODAY))
 
 
@@ -122,69 +108,52 @@ def test_siblings_share_guardians_and_homes(town):
     assert 0.05 < elsewhere.mean() < 0.5, "some parents have another household"
 
 
-def test_contact_data_are_as_patchy_as_real_ones(town):
-    names = frame(town, "Demographics/Name")
-    guardians = names[names["IsGuardianName"]]["NameID"]
-    phones, mails = frame(town, "Demographics/NamePhone"), frame(town, "Demographics/NameEmail")
-    assert 0.7 < guardians.isin(mails["NameID"]).mean() < 0.95
-    several = phones.groupby("NameID").size()
-    assert set(several) >= {1, 2, 3}
+def test_people_are_as_varied_and_their_data_as_patchy_as_real_ones(town):
+    names, phones = frame(town, "Demographics/Name"), frame(town, "Demographics/NamePhone")
+    students, guardians = names[names["IsStudentName"]], names[names["IsGuardianName"]]
+    others = names[~names["IsStudentName"] & ~names["IsGuardianName"]]
+    mails, addresses = frame(town, "Demographics/NameEmail"), frame(town, "Demographics/Address")
+    street = addresses["StreetNumberAndNameIncludeSecondaryUnit"]
+    records = frame(town, "Student/Student")
+    restricted = frame(town, "Family/StudentGuardian")["HasActiveRestrictedAccess"]
+    shares = {
+        "guardians with an e-mail address": (guardians["NameID"].isin(mails["NameID"]), 0.7, 0.95),
+        "persons with several phones": (phones.groupby("NameID").size() > 1, 0.05, 0.6),
+        "confidential phones": (phones["IsConfidential"], 0.005, 0.1),
+        "phones with an extension": (phones["Extension"].notna(), 0.001, 0.3),
+        "addresses with ZIP+4": (addresses["ZipCodeAddOn"].notna(), 0.1, 0.9),
+        "PO boxes": (addresses["POBox"].notna(), 0.001, 0.3),
+        "students without a middle name": (students["MiddleName"].isna(), 0.1, 0.4),
+        "another legal first name": (students["FirstName"] != students["FirstNameLegal"], 0.005, 0.1),
+        "several races": (students["Race"] == "Two or More Races", 0.01, 0.3),
+        "suffixes": (students["NameSuffixID"].notna(), 0.005, 0.1),
+        "staff with a phone": (others["NameID"].isin(phones["NameID"]), 0.3, 1),
+        "restricted guardians": (restricted, 0.0001, 0.02),
+        "guardians of unknown restriction": (restricted.isna(), 0.0001, 0.01),
+        "students without a state id": (records["CalculatedStudentStateID"].isna(), 0, 0.02),
+    }
+    for kind, (mask, low, high) in shares.items():
+        assert low <= mask.mean() <= high, kind
+    for pattern in ("'", "-", " ", "[áéíóúñ]", "^de "):
+        assert students["LastName"].str.contains(pattern).any(), pattern
+    assert set(students["Gender"]) == {"Male", "Female"}
+    flags = students[["IsHispanic", "IsWhite", "IsBlack", "IsAsian", "IsAlaskan", "IsHawaiian"]]
+    assert flags.any().all()
+    age = 2026 - students.set_index("NameID")["BirthDate"].dt.year
+    assert (age - records.set_index("NameID")["GradeNumeric"]).between(5, 6).all()
     ranks = phones.groupby("NameID")["Rank"].agg(["min", "max", "nunique"])
     assert (ranks["min"] == 1).all()
     assert (ranks["max"] == ranks["nunique"]).all()
-    assert 0.005 < phones["IsConfidential"].mean() < 0.1
-    assert phones["Extension"].notna().any()
-    assert set(phones["PhoneTypeID"]) == {1, 2, 3}
-    assert phones["PhoneNumber"].str.slice(3, 6).eq("555").all(), "numbers stay fictional"
-    assert mails["EmailAddress"].str.contains(r"@(?:example\.(?:com|net|org)|[a-z.-]+\.example)$").all()
-    addresses = frame(town, "Demographics/Address")
-    street = addresses["StreetNumberAndNameIncludeSecondaryUnit"]
     assert (street.isna() == addresses["POBox"].notna()).all()
-    assert addresses["POBox"].notna().any()
-    assert 0.1 < addresses["ZipCodeAddOn"].notna().mean() < 0.9
+    assert records["StudentNumber"].str.fullmatch(r"\d{6}").all()
+    assert records["StudentNumber"].str.startswith("0").any()
+    assert records["StudentNumber"].is_unique
 
 
-def test_names_are_as_varied_as_real_ones(town):
-    names = frame(town, "Demographics/Name")
-    students = names[names["IsStudentName"]]
-    last = students["LastName"]
-    for pattern in ("'", "-", " ", "[áéíóúñ]", "^de "):
-        assert last.str.contains(pattern).any(), pattern
-    assert 0.1 < students["MiddleName"].isna().mean() < 0.4
-    different = students["FirstName"] != students["FirstNameLegal"]
-    assert 0.005 < different.mean() < 0.1
-    assert students["NameSuffixID"].nunique() >= 3
-    assert set(students["Gender"]) == {"Male", "Female"}
-    assert "Two or More Races" in set(students["Race"])
-    flags = students[["IsHispanic", "IsWhite", "IsBlack", "IsAsian", "IsAlaskan", "IsHawaiian"]]
-    assert flags.any().all()
-    grade = frame(town, "Student/Student").set_index("NameID")["GradeNumeric"]
-    age = 2026 - students.set_index("NameID")["BirthDate"].dt.year
-    assert (age - grade).between(5, 6).all()
-
-
-def test_staff_and_vendors_have_names_and_phones_too(town):
-    names = frame(town, "Demographics/Name")
-    strangers = names[~names["IsStudentName"] & ~names["IsGuardianName"]]
-    assert strangers["FirstName"].isna().any(), "vendors"
-    assert strangers["FirstName"].notna().any(), "staff"
-    assert strangers["NameID"].isin(frame(town, "Demographics/NamePhone")["NameID"]).any()
-
-
-def test_some_guardians_are_under_restricted_access_and_for_some_it_is_not_said(town):
-    restricted = frame(town, "Family/StudentGuardian")["HasActiveRestrictedAccess"]
-    assert restricted.any()
-    assert restricted.isna().any()
-    assert restricted.isna().mean() < 0.01
-    assert restricted.mean() < 0.02
-
-
-def test_student_numbers_are_text_with_leading_zeros(town):
-    students = frame(town, "Student/Student")
-    assert students["StudentNumber"].str.fullmatch(r"\d{6}").all()
-    assert students["StudentNumber"].str.startswith("0").any()
-    assert students["StudentNumber"].is_unique
-    assert students["CalculatedStudentStateID"].isna().mean() < 0.02
+def test_phone_numbers_and_mail_domains_stay_fictional(town):
+    phones, mails = frame(town, "Demographics/NamePhone"), frame(town, "Demographics/NameEmail")
+    assert phones["PhoneNumber"].str.slice(3, 6).eq("555").all()
+    assert mails["EmailAddress"].str.contains(r"@(?:example\.(?:com|net|org)|[a-z.-]+\.example)$").all()
 
 
 def test_there_are_years_before_and_after_the_current_one(town):
@@ -194,13 +163,14 @@ def test_there_are_years_before_and_after_the_current_one(town):
     assert list(years[years["IsUpcomingYearForProvidedEntity"]]["SchoolYearID"]) == [28]
 
 
-def test_every_kind_of_enrollment_that_the_rules_name_is_there_in_autumn():
+def test_every_kind_of_enrollment_that_the_rules_name_is_there_in_autumn(town):
     rows = enrollments(AUTUMN)
     today = pd.Timestamp(AUTUMN).date()
     year_ago = today - timedelta(days=365)
     ended = rows["EndDate"].notna()
     cecs, code = (rows["Code"] == "CECS").fillna(False), rows["Code"]
     open_ended = rows["EndDate"].isna() & rows["WithdrawalDate"].isna()
+    days = (pd.to_datetime(rows["EndDate"]) - pd.to_datetime(rows["StartDate"])).dt.days
     kinds = {
         "current": open_ended & (rows["SchoolYearID"] == 27) & (rows["StartDate"] <= today) & ~cecs,
         "upcoming": rows["StartDate"] > today,
@@ -216,11 +186,13 @@ def test_every_kind_of_enrollment_that_the_rules_name_is_there_in_autumn():
         "no-show": rows["IsNoShow"] & (rows["EndDate"] == rows["StartDate"]),
         "withdrawal date only": rows["EndDate"].isna() & rows["WithdrawalDate"].notna(),
         "beside the home campus": ~rows["IsDefaultEntity"] & ~cecs,
+        "moved to another campus": (code == "33") & rows["IsDefaultEntity"] & (days > 30),
         "left without a code": ended & code.isna() & (rows["SchoolYearID"] == 26),
     }
     counts = {kind: int(mask.fillna(False).sum()) for kind, mask in kinds.items()}
     assert min(counts.values()) > 0, counts
     assert counts["current"] > 0.75 * STUDENTS
+    assert set(frame(town, "Student/Student")["StudentID"]) == set(rows["StudentID"])
     assert counts["never effective"] < 0.01 * len(rows)
     by_student = rows.assign(cecs=cecs).groupby("StudentID")["cecs"].all()
     assert by_student.any(), "some have nothing but a course"
@@ -260,10 +232,6 @@ def test_proportions_follow_the_season(today, expected):
         by["current"] &= False
     for kind, (low, high) in expected.items():
         assert low <= by[kind].sum() / STUDENTS <= high, kind
-
-
-def test_every_student_has_an_enrollment_and_a_name(town):
-    assert set(frame(town, "Student/Student")["StudentID"]) == set(frame(town, ENROLLMENTS)["StudentID"])
 
 
 def test_a_week_later_only_that_weeks_changes_show():

@@ -1,10 +1,10 @@
-"""`changes`: what changed from night to night."""
+"""`changes` and `forecast`: what changed from night to night, and what will if nobody edits anything."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, replace
-from datetime import datetime
+from datetime import date
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -13,9 +13,10 @@ from samegoal_pipelines.cli.dates import Day
 from samegoal_pipelines.cli.terminal import print_json, print_sentences, print_table
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from samegoal_pipelines.deployment import Deployment
-    from samegoal_pipelines.warehouse.changes import NightChanges, StatusChange
-    from samegoal_pipelines.warehouse.session import StudentChange
+    from samegoal_pipelines.warehouse.changes import NightChanges
 
 NIGHTS = 14
 KINDS = ("added", "status", "demographics", "parents", "removed")
@@ -23,11 +24,7 @@ KINDS = ("added", "status", "demographics", "parents", "removed")
 
 @click.command()
 @click.argument("district_id", metavar="ID")
-@click.option(
-    "--since",
-    type=Day(),
-    help=f"The first night to show. Default: the last {NIGHTS} nights.",
-)
+@click.option("--since", type=Day(), help=f"The first night to show. Default: the last {NIGHTS} nights.")
 @click.option(
     "--students",
     is_flag=True,
@@ -36,35 +33,30 @@ KINDS = ("added", "status", "demographics", "parents", "removed")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, for scripts.")
 @click.pass_obj
 def changes(
-    deployment: Deployment, district_id: str, since: datetime | None, students: bool, as_json: bool
+    deployment: Deployment, district_id: str, since: date | None, students: bool, as_json: bool
 ) -> None:
     """Show the students added, changed and removed each night, and why."""
     from samegoal_pipelines.warehouse.changes import changes_by_night
 
     deployment.registry.get(district_id)
-    start = since.date() if since else None
     nights = changes_by_night(
-        deployment.warehouse,
-        district_id,
-        since=start,
-        last_nights=NIGHTS,
-        students=students,
+        deployment.warehouse, district_id, since=since, last_nights=NIGHTS, students=students
     )
     if students:
-        last_published = max((n for n, night in enumerate(nights) if night.state == "published"), default=-1)
-        nights = [
-            # a hold before the last publication was compared with another snapshot
-            _with_students(deployment, district_id, night) if n > last_published else night
-            for n, night in enumerate(nights)
-        ]
+        published = [n for n, night in enumerate(nights) if night.state == "published"]
+        # A hold before the last publication was compared with another snapshot.
+        for n in range(published[-1] + 1 if published else 0, len(nights)):
+            nights[n] = _with_students(deployment, district_id, nights[n])
     if as_json:
-        print_json(
-            {"district_id": district_id, "since": start, "nights": [_facts(night) for night in nights]}
-        )
+        facts = [asdict(night) for night in nights]
+        for night in facts:
+            if night["listed"] is None:
+                del night["listed"]
+        print_json({"district_id": district_id, "since": since, "nights": facts})
     elif nights:
         _print(district_id, nights)
-    elif start:
-        click.echo(f"{district_id}: no night since {start}")
+    elif since:
+        click.echo(f"{district_id}: no night since {since}")
     else:
         click.echo(f"{district_id}: no night yet; next: samegoal-pipelines sync {district_id}")
 
@@ -85,14 +77,9 @@ def _with_students(deployment: Deployment, district_id: str, night: NightChanges
     return replace(night, listed=listed)
 
 
-def _facts(night: NightChanges) -> dict[str, Any]:
-    facts = asdict(night)
-    if night.listed is None:
-        del facts["listed"]
-    return facts
-
-
 def _print(district_id: str, nights: Sequence[NightChanges]) -> None:
+    from samegoal_pipelines.cli.nights import print_students
+
     print_table(
         ["night", "state", "students", *KINDS],
         [
@@ -111,31 +98,9 @@ def _print(district_id: str, nights: Sequence[NightChanges]) -> None:
         sentences.append(f"{district_id}: nothing changed")
     print_sentences(sentences)
     held_first = sorted(nights, key=lambda night: night.state != "held")
-    listed = [(night.snapshot_date, one) for night in held_first for one in night.listed or ()]
-    if listed:
-        click.echo()
-        print_table(
-            ["night", "student", "change", "was", "is", "changed columns, or why"],
-            [
-                [
-                    date,
-                    one.student_number or f"StudentID {one.student_id}",
-                    one.change,
-                    one.old_status or "",
-                    one.new_status or "",
-                    "; ".join(filter(None, (", ".join(_column_words(one)), one.why))),
-                ]
-                for date, one in listed
-            ],
-        )
-
-
-def _column_words(change: StudentChange) -> list[str]:
-    """The changed columns, with the number that the student had before."""
-    was = change.previous_number
-    return [
-        f"{name} (was {was})" if was and name == "student_number" else name for name in change.changed_columns
-    ]
+    print_students(
+        "night", [(night.snapshot_date, one) for night in held_first for one in night.listed or ()]
+    )
 
 
 def _sentence(night: NightChanges) -> str:
@@ -144,7 +109,7 @@ def _sentence(night: NightChanges) -> str:
         released = f", later released by {night.released_by}" if night.released_by else ""
         reason = f": {night.reason}" if night.reason else ""
         return f"{night.snapshot_date}: {night.state}{released}{reason}"
-    parts = [words for flip in night.flips if (words := _flip_words(flip))]
+    parts = [*_flips(night)]
     if night.counts["removed"]:
         why = ", ".join(f"{students:,} {reason}" for reason, students in night.departures.items())
         parts.append(f"{night.counts['removed']:,} removed" + (f" ({why})" if why else ""))
@@ -157,11 +122,76 @@ def _sentence(night: NightChanges) -> str:
     return f"{night.snapshot_date}: {'; '.join(parts)}" if parts else ""
 
 
-def _flip_words(flip: StatusChange) -> str:
-    if flip.change == "added":
-        return f"{flip.students:,} added as {flip.new_status}"
-    if flip.change != "status":
-        return ""
-    if flip.old_status == flip.new_status:
-        return f"{flip.students:,} still {flip.new_status}, with another enrollment, day or building"
-    return f"{flip.students:,} from {flip.old_status} to {flip.new_status}"
+def _flips(night: NightChanges) -> Iterator[str]:
+    for flip in night.flips:
+        if flip.change == "added":
+            yield f"{flip.students:,} added as {flip.new_status}"
+        elif flip.change == "status" and flip.old_status != flip.new_status:
+            yield f"{flip.students:,} from {flip.old_status} to {flip.new_status}"
+        elif flip.change == "status":
+            yield f"{flip.students:,} still {flip.new_status}, with another enrollment, day or building"
+
+
+@click.command()
+@click.argument("district_id", metavar="ID")
+@click.option("--days", default=14, type=click.IntRange(1, 366), help="How many days to look ahead.")
+@click.option("--students", "by_student", is_flag=True, help="Also list the students by number.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, for scripts.")
+@click.pass_obj
+def forecast(deployment: Deployment, district_id: str, days: int, by_student: bool, as_json: bool) -> None:
+    """Show which statuses will change on which day if nobody edits anything in Qmlativ.
+
+    Also names the first night that will be held because of these changes.
+    """
+    from samegoal_pipelines.operations.forecast import forecast_district
+    from samegoal_pipelines.transforms.forecast import count_flips
+
+    found = forecast_district(deployment, district_id, days)
+    flips, students = _records(count_flips(found.flips)), _records(found.flips)
+    if as_json:
+        facts = {
+            "district_id": district_id,
+            "night": found.night,
+            "until": found.until,
+            "days": days,
+            "flips": flips,
+            "overdue": found.overdue,
+            "held_from": found.hold and asdict(found.hold),
+        }
+        print_json({**facts, "students": students} if by_student else facts)
+        return
+    sentences = []
+    if found.overdue:
+        overdue = "1 status has" if found.overdue == 1 else f"{found.overdue:,} statuses have"
+        sentences.append(
+            f"{district_id}: {overdue} changed since {found.night}, the last published night; the next "
+            "snapshot will show them"
+        )
+    rows_of_then = f"by {found.until}, according to the rows of the night {found.night}"
+    print_sentences(
+        [
+            *sentences,
+            f"{district_id}: " + (f"{rows_of_then}:" if flips else f"no status changes {rows_of_then}"),
+        ]
+    )
+    if flips:
+        rows = [[flip["day"], *_statuses(flip), flip["students"]] for flip in flips]
+        print_table(["day", "from", "to", "students"], rows)
+    if hold := found.hold:
+        print_sentences([f"the night {hold.night} will be held: {hold.reason}", f"to do: {hold.next_step}"])
+    if by_student:
+        rows = [
+            [one["student_number"] or f"StudentID {one['student_id']}", one["day"], *_statuses(one)]
+            for one in students
+        ]
+        print_table(["student number", "day", "from", "to"], rows)
+
+
+def _records(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    """The frame's rows; missing values are None."""
+    plain = frame.astype(object)
+    return list(plain.where(plain.notna(), None).to_dict(orient="records"))
+
+
+def _statuses(flip: dict[str, Any]) -> list[str]:
+    return [flip["old_status"] or "no row", flip["new_status"] or "no row"]

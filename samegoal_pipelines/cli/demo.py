@@ -1,7 +1,4 @@
-"""The demo and the development server: synthetic districts, and the Dagster UI on the same state.
-
-Nothing in production imports this module.
-"""
+"""`demo`, `dev`, `sandbox` and `init`: synthetic districts, and the Dagster UI on the same state."""
 
 from __future__ import annotations
 
@@ -18,93 +15,132 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, nullcontext
 from datetime import date, datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import click
 
+from samegoal_pipelines.cli.dates import Day
 from samegoal_pipelines.cli.exits import DONE, FAILED, HELD, PlainError
-from samegoal_pipelines.cli.nights import exit_status, print_outcomes
-from samegoal_pipelines.cli.sync import run_nights
-from samegoal_pipelines.defs.instance import add_partition, prepare_dagster_home
-from samegoal_pipelines.deployment import Deployment
-from samegoal_pipelines.districts.errors import UnknownDistrictError
-from samegoal_pipelines.reporting.addresses import check_addresses
-from samegoal_pipelines.settings import INSTANCE_FILES, Settings
-from samegoal_pipelines.tables.enrollments import ENTRY_WITHDRAWAL
 
 if TYPE_CHECKING:
-    from samegoal_pipelines.sandbox import SandboxDistrict, SandboxServer
+    from samegoal_pipelines.deployment import Deployment
+    from samegoal_pipelines.sandbox import SandboxServer
 
 STUDENTS = [12_000, 900, 120]
 PREFERRED_PORT = 8471
+_FACTS = "demo.json"
+"""Under SAMEGOAL_HOME: when its first demo ran, and on which port."""
 _LONGEST_TMPDIR = 60
 """Bytes: Dagster's code server listens on a socket there, whose whole path may have 107."""
 
 
-def run_demo(deployment: Deployment, *, here: bool = False, held: bool = False, debug: bool = False) -> int:
-    """Serve three synthetic districts, register them, run their night and show what was published.
+@click.command()
+@click.option("--districts", default=3, type=click.IntRange(1, 2000), help="How many districts.")
+@click.option("--students", default=500, type=click.IntRange(0), help="Students per district.")
+@click.option(
+    "--port", default=8472, type=click.IntRange(0, 65535), help="Port on this machine. 0 picks any free port."
+)
+@click.option(
+    "--faults",
+    "faults_file",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="JSON file of faults to produce.",
+)
+@click.option("--night", default=0, type=click.IntRange(0), help="How many nights of changes have passed.")
+@click.option("--seed", default=1, type=int, help="Another seed gives other people and schools.")
+@click.option(
+    "--grant-entity",
+    "grant_entities",
+    metavar="ID",
+    type=int,
+    multiple=True,
+    help="Grant this entity. Can be repeated. The district's own is 1. Default: grant all.",
+)
+@click.option("--today", type=Day(), help="The date of night 0. Default: today.")
+@click.option("--host", default="127.0.0.1", help="Address on which it listens. It has no encryption.")
+@click.option("--register", is_flag=True, help="Register its districts, or update their addresses.")
+@click.pass_obj
+def sandbox(deployment: Deployment, /, register: bool, **options: Any) -> None:
+    """Serve a sandbox Qmlativ with synthetic districts until you stop it."""
+    from samegoal_pipelines.sandbox.command import run
+
+    run(**options, announce=click.echo, register=partial(_register, deployment) if register else None)
+
+
+@click.command()
+@click.option(
+    "--here",
+    is_flag=True,
+    help="Use the database and landing of SAMEGOAL_DATABASE_URL and SAMEGOAL_LANDING_URL.",
+)
+@click.option("--held", is_flag=True, help="Then withdraw a third of a district, so that its night is held.")
+@click.pass_context
+def demo(context: click.Context, here: bool, held: bool) -> int:
+    """Run the whole pipeline on synthetic districts, from a sandbox Qmlativ to the published tables.
 
     A second demo continues with the same districts, one night later for every day since the first.
-
-    Args:
-        here: use the database and landing from the environment.
-        held: run one district again after a third of its enrollments were deleted.
-
-    Raises:
-        PlainError: the environment names a database or a landing, which may be those of production.
     """
-    if not here:
-        _refuse_configured(deployment.settings)
-    deployment = _with_local_sources(deployment)
+    from samegoal_pipelines.cli.nights import exit_status, print_outcomes
+    from samegoal_pipelines.cli.sync import run_nights
+    from samegoal_pipelines.tables.enrollments import ENTRY_WITHDRAWAL
+
+    settings, debug = context.obj.settings, context.meta["debug"]
+    configured = {"DATABASE": settings.database_url, "LANDING": settings.landing_url}
+    if (names := [f"SAMEGOAL_{name}_URL" for name, value in configured.items() if value]) and not here:
+        raise PlainError(
+            f"starting the demo: {' and '.join(names)} set, so the demo would publish synthetic districts "
+            f"there; unset {'them' if len(names) > 1 else 'it'}, or add --here if you want that"
+        )
+    deployment = _with_local_sources(context.obj)
     click.echo("Starting a sandbox Qmlativ with three synthetic districts ...")
-    with _demo_source(deployment.settings.make_home()) as server:
-        district_ids = register_sandbox(deployment, server)
+    with _demo_source(settings.make_home()) as server:
+        district_ids = _register(deployment, server)
         click.echo("Running the nightly job for each of them through Dagster ...")
         outcomes = run_nights(deployment, district_ids, debug=debug)
         if held and exit_status(outcomes) == DONE:
             district = server.sandbox.districts[1]
             click.echo(f"Deleting a third of the enrollments of {district.name} and running it again ...")
-            _delete_a_third(district)
+            rows = district.rows(ENTRY_WITHDRAWAL.path)
+            district.replace_rows(ENTRY_WITHDRAWAL.path, [row for row in rows if row["StudentID"] % 3])
             (outcomes[1],) = run_nights(deployment, [district.id], debug=debug)
     print_outcomes(outcomes, deployment.registry.list())
+    program = Path(sys.argv[0]).absolute()
+    typed = program.name if shutil.which(program.name) == str(program) else os.path.relpath(program)
     click.echo("Where to look next:")
     for line, about in (
-        (f"{_this_program()} dev", "the Dagster UI on this state, with the sandbox"),
-        (f"{_this_program()} postgres start", "keep Postgres running; shows its URL"),
+        (f"{typed} dev", "the Dagster UI on this state, with the sandbox"),
+        (f"{typed} postgres start", "keep Postgres running; shows its URL"),
         ("select * from samegoal.student_details limit 5;", "what SameGoal reads, in psql"),
     ):
-        click.echo(f"  {line:<48}{about}")
+        click.echo(f"  {line:<47} {about}")
     return DONE if held and exit_status(outcomes) == HELD else exit_status(outcomes)
 
 
-def _delete_a_third(district: SandboxDistrict) -> None:
-    """As a careless import in Qmlativ would."""
-    rows = district.rows(ENTRY_WITHDRAWAL.path)
-    district.replace_rows(ENTRY_WITHDRAWAL.path, [row for row in rows if row["StudentID"] % 3])
+@click.command()
+@click.option("--host", default="127.0.0.1", help="Address on which the UI listens. The UI has no login.")
+@click.option("--port", default=3000, type=click.IntRange(1, 65535), help="Port of the UI.")
+@click.pass_obj
+def dev(deployment: Deployment, host: str, port: int) -> int:
+    """Run the Dagster UI, the schedule and the daemon until you stop them.
 
+    Also serves the sandbox, if `demo` has registered its districts.
+    """
+    from samegoal_pipelines.defs.instance import prepare_dagster_home
+    from samegoal_pipelines.reporting.addresses import check_addresses
+    from samegoal_pipelines.settings import INSTANCE_FILES
 
-def _this_program() -> str:
-    """The command as a person in this folder would type it."""
-    found = shutil.which("samegoal-pipelines")
-    program = Path(sys.argv[0]).absolute()
-    if found and Path(found).absolute() == program:
-        return program.name
-    return os.path.relpath(program)
-
-
-def run_dev(deployment: Deployment, *, host: str, port: int) -> int:
-    """Run the Dagster webserver and daemon, and the sandbox if the demo's districts are registered."""
     check_addresses(deployment.settings.alert_urls, deployment.settings.contact_mail_url)
     home = deployment.settings.make_home()
-    if _demo_facts(home):
+    has_demo = (home / _FACTS).exists()
+    if has_demo:
         deployment = _with_local_sources(deployment)
     prepare_dagster_home(deployment.settings)
-    source = _demo_source(home) if _demo_facts(home) else nullcontext()
-    with source as server:
+    with _demo_source(home) if has_demo else nullcontext() as server:
         if server is not None:
-            register_sandbox(deployment, server)
+            _register(deployment, server)
         elif not deployment.registry.list():
             click.echo("No district is registered yet; `make demo` registers three synthetic ones.")
         workspace = str(INSTANCE_FILES / "workspace.yaml")
@@ -119,6 +155,25 @@ def run_dev(deployment: Deployment, *, host: str, port: int) -> int:
         click.echo(f"The Dagster UI starts at http://{host}:{port} (Ctrl-C stops everything).")
         click.echo("The schedule nightly_by_district is off until you switch it on under Automation.")
         return _run_until_stopped(commands)
+
+
+@click.command("init")
+@click.argument("folder", metavar="DIR", type=click.Path(file_okay=False, path_type=Path))
+def init_instance(folder: Path) -> None:
+    """Write dagster.yaml and workspace.yaml to DIR, for a deployment that sets DAGSTER_HOME to it."""
+    from samegoal_pipelines.settings import INSTANCE_FILES
+
+    folder.mkdir(parents=True, exist_ok=True)
+    files = {folder / source.name: source.read_bytes() for source in sorted(INSTANCE_FILES.glob("*.yaml"))}
+    for target in files:
+        if target.exists():
+            raise PlainError(f"writing {target}: it exists already; remove it or choose another folder")
+    for target, content in files.items():
+        target.write_bytes(content)
+        click.echo(f"wrote {target}")
+    click.echo(
+        f"next: set DAGSTER_HOME to {folder.absolute()} for the webserver, the daemon and every command"
+    )
 
 
 def _is_taken(host: str, port: int) -> bool:
@@ -161,22 +216,10 @@ def _run_until_stopped(commands: list[list[str]]) -> int:
     return DONE if stopping else FAILED
 
 
-def _refuse_configured(settings: Settings) -> None:
-    configured = {
-        "SAMEGOAL_DATABASE_URL": settings.database_url,
-        "SAMEGOAL_LANDING_URL": settings.landing_url,
-    }
-    if names := [name for name, value in configured.items() if value]:
-        raise PlainError(
-            f"starting the demo: {' and '.join(names)} set, so the demo would publish synthetic districts "
-            f"there; unset {'them' if len(names) > 1 else 'it'}, or add --here if you want that"
-        )
-
-
 def _with_local_sources(deployment: Deployment) -> Deployment:
     """The same deployment, allowed to read the sandbox on this machine."""
     os.environ["SAMEGOAL_ALLOW_LOCAL_SOURCES"] = "1"
-    return Deployment(Settings(home=deployment.settings.home))
+    return type(deployment)(type(deployment.settings)(home=deployment.settings.home))
 
 
 @contextmanager
@@ -185,8 +228,10 @@ def _demo_source(home: Path) -> Iterator[SandboxServer]:
     from samegoal_pipelines.sandbox import Sandbox, serve
     from samegoal_pipelines.sandbox.lookups import school_year_of
 
-    today = datetime.now().astimezone().date()
-    facts = _demo_facts(home) or {"first_day": today.isoformat(), "port": PREFERRED_PORT}
+    today, file = datetime.now().astimezone().date(), home / _FACTS
+    facts: dict[str, Any] = {"first_day": today.isoformat(), "port": PREFERRED_PORT}
+    if file.exists():
+        facts = json.loads(file.read_text())
     first_day = date.fromisoformat(facts["first_day"])
     sandbox = Sandbox.generate(
         districts=len(STUDENTS),
@@ -201,40 +246,29 @@ def _demo_source(home: Path) -> Iterator[SandboxServer]:
             server = stack.enter_context(serve(sandbox, facts["port"]))
         except OSError:  # another program uses the port now
             server = stack.enter_context(serve(sandbox, 0))
-        port = urlsplit(server.url).port
-        _demo_file(home).write_text(json.dumps({"first_day": first_day.isoformat(), "port": port}))
+        file.write_text(json.dumps(facts | {"port": urlsplit(server.url).port}))
         yield server
 
 
-def _demo_file(home: Path) -> Path:
-    return home / "demo.json"
+def _register(deployment: Deployment, server: SandboxServer) -> list[str]:
+    """Register the sandbox's districts, or update the addresses of those that are registered."""
+    from samegoal_pipelines.defs.instance import add_partition
 
-
-def _demo_facts(home: Path) -> dict[str, Any] | None:
-    """When the first demo of this home ran, and on which port. None if there was none."""
-    file = _demo_file(home)
-    return json.loads(file.read_text()) if file.exists() else None
-
-
-def register_sandbox(deployment: Deployment, server: SandboxServer) -> list[str]:
-    """Register the sandbox's districts, or update the addresses of an earlier demo's districts."""
     registry = deployment.registry
-    for district in server.sandbox.districts:
-        base_url = server.base_url(district)
-        try:
-            if registry.get(district.id).base_url != base_url:
-                registry.set(district.id, base_url=base_url, allow_local=True)
-            continue
-        except UnknownDistrictError:
-            pass
-        registry.add(
-            id=district.id,
-            name=district.name,
-            base_url=base_url,
-            client_key=district.client_key,
-            client_secret=district.client_secret,
-            timezone=district.timezone,
-            allow_local=True,
-        )
-        add_partition(deployment.settings, district.id)
-    return [district.id for district in server.sandbox.districts]
+    registered = {district.id: district for district in registry.list()}
+    for made in server.sandbox.districts:
+        base_url = server.base_url(made)
+        if made.id not in registered:
+            registry.add(
+                id=made.id,
+                name=made.name,
+                base_url=base_url,
+                client_key=made.client_key,
+                client_secret=made.client_secret,
+                timezone=made.timezone,
+                allow_local=True,
+            )
+            add_partition(deployment.settings, made.id)
+        elif registered[made.id].base_url != base_url:
+            registry.set(made.id, base_url=base_url, allow_local=True)
+    return [made.id for made in server.sandbox.districts]

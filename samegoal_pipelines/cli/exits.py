@@ -10,8 +10,6 @@ from typing import Any
 
 import click
 
-from samegoal_pipelines.errors import PipelineError
-
 DONE, FAILED, WRONG_USAGE, HELD = 0, 1, 2, 3
 NO_OUTPUT = "cannot write to standard output: {}"
 
@@ -39,13 +37,6 @@ def plain(error: Exception) -> str:
 
         return str(from_database(error.__cause__ or error, "using Dagster's storage"))
     return f"unforeseen {type(error).__name__}; run the command again with --debug for the traceback"
-
-
-def as_pipeline_error(error: Exception, district_id: str) -> PipelineError:
-    """The error itself if it is one of ours, else one with the text of `plain`; about this district."""
-    found = error if isinstance(error, PipelineError) else PipelineError(plain(error))
-    found.district_id = found.district_id or district_id
-    return found
 
 
 def _of_setting(fault: dict[str, Any]) -> str:

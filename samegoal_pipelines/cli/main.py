@@ -10,35 +10,25 @@ import logging
 import os
 import signal
 import sys
+from collections.abc import Sequence
 
 import click
 
 from samegoal_pipelines.cli import (
-    alerts,
     changes,
-    contract,
     credentials,
     database,
-    dev,
+    demo,
     districts,
-    erase_student,
-    explain,
-    export,
-    forecast,
-    pause,
-    preview,
-    replay,
     report,
-    show,
+    students,
     sync,
     verify,
-    worklist,
 )
 from samegoal_pipelines.cli.exits import DONE, FAILED, WRONG_USAGE, PlainError, plain
-from samegoal_pipelines.cli.sections import Sections
 from samegoal_pipelines.printable import on_one_line
 
-CONTEXT_SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 110}
+CONTEXT_SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 110, "show_default": True}
 
 
 def main() -> None:
@@ -47,11 +37,14 @@ def main() -> None:
     words = [word for word in sys.argv[1:] if word != "--debug"]
     if not debug:
         logging.basicConfig(level=logging.CRITICAL)  # Dagster's retries log a driver's text
-    signal.signal(signal.SIGTERM, _terminate)
+    # Exit normally, so that everything started for this command is stopped.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     if signal.getsignal(signal.SIGHUP) is signal.SIG_DFL:  # otherwise, as under nohup, leave it alone
-        signal.signal(signal.SIGHUP, _hang_up)
+        signal.signal(signal.SIGHUP, lambda *_: signal.raise_signal(signal.SIGTERM))
     _replace_closed_streams()
-    _write_every_name()
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # escape what the terminal's encoding cannot show
+            stream.reconfigure(errors="backslashreplace")
     try:
         status = cli.main(["--debug", *words] if debug else words, standalone_mode=False)
     except click.exceptions.Exit as stop:
@@ -85,21 +78,24 @@ def _replace_closed_streams() -> None:
             setattr(sys, name, os.fdopen(nowhere, mode))
 
 
-def _write_every_name() -> None:
-    """Escape characters that the terminal's encoding cannot show, instead of failing with a traceback."""
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")
+class Sections(click.Group):
+    """A group whose help lists the commands under headings, in this order, each with its first sentence."""
 
+    def __init__(self, *arguments: object, **options: object) -> None:
+        super().__init__(*arguments, **options)  # type: ignore[arg-type]
+        self.sections: dict[str, Sequence[click.Command]] = {}
 
-def _terminate(*_: object) -> None:
-    """Exit normally, so that everything started for this command is stopped."""
-    sys.exit(128 + signal.SIGTERM)
+    def add_section(self, heading: str, *commands: click.Command) -> None:
+        """Add commands under a heading."""
+        self.sections[heading] = commands
+        for command in commands:
+            self.add_command(command)
 
-
-def _hang_up(*_: object) -> None:
-    """Treat a closed terminal like any other stop: the night in progress is reported as stopped."""
-    signal.raise_signal(signal.SIGTERM)
+    def format_commands(self, _ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the sections into the help."""
+        for heading, commands in self.sections.items():
+            with formatter.section(heading):  # 500 characters: no first sentence is cut
+                formatter.write_dl([(one.name or "", one.get_short_help_str(500)) for one in commands])
 
 
 @click.group(
@@ -119,34 +115,48 @@ def cli(context: click.Context, debug: bool) -> None:
     context.meta["debug"] = debug
 
 
-cli.add_section("Try it out", [dev.demo, dev.dev, dev.sandbox, dev.init_instance])
-cli.add_section("Districts", [districts.districts, pause.pause, pause.resume, erase_student.erase_student])
-cli.add_section("Nights", [sync.sync, replay.replay])
+@click.group("districts", cls=Sections)
+def districts_group() -> None:
+    """Register and manage districts."""
+
+
+cli.add_section("Try it out", demo.demo, demo.dev, demo.sandbox, demo.init_instance)
+cli.add_section(
+    "Districts",
+    districts_group,
+    districts.pause_district,
+    districts.resume_district,
+    students.erase_student,
+)
+cli.add_section("Nights", sync.sync, sync.replay)
 cli.add_section(
     "The morning after",
-    [report.report, worklist.worklist, changes.changes, explain.explain, forecast.forecast, export.export],
+    report.report,
+    students.worklist,
+    changes.changes,
+    students.explain,
+    changes.forecast,
+    students.export,
 )
-cli.add_section("Alerts", [alerts.alerts])
-cli.add_section("Database", [database.database_url, database.postgres, contract.contract])
+cli.add_section("Alerts", report.alerts)
+cli.add_section("Database", database.database_url, database.postgres, database.contract)
 
-districts.districts.add_section(
+districts_group.add_section(
     "Commands",
-    [
-        districts.add_district,
-        verify.verify,
-        preview.preview,
-        show.list_districts,
-        show.show_district,
-        districts.set_district,
-        credentials.set_secret,
-        credentials.rotate_secret,
-        credentials.credentials,
-        districts.confirm_setup,
-        districts.disable_district,
-        districts.enable_district,
-        districts.erase_district,
-        credentials.rotate_key,
-    ],
+    districts.add_district,
+    verify.verify,
+    sync.preview,
+    districts.list_districts,
+    districts.show_district,
+    districts.set_district,
+    credentials.set_secret,
+    credentials.rotate_secret,
+    credentials.credentials,
+    districts.confirm_setup,
+    districts.disable_district,
+    districts.enable_district,
+    districts.erase_district,
+    credentials.rotate_key,
 )
 
 

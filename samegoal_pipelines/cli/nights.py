@@ -1,50 +1,35 @@
-"""A district's night in the terminal: the lines and tables of `sync`, `report`, `list` and `show`.
-
-The facts come from `DistrictNight`, `Snapshot` and `DryRun`.
-"""
+"""The result of a night in the terminal: its line, its table, and the students whom it changes."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, TypeAlias
-from zoneinfo import ZoneInfo
 
 import click
 
 from samegoal_pipelines.cli.exits import DONE, FAILED, HELD
-from samegoal_pipelines.cli.terminal import print_sentences, print_table
-from samegoal_pipelines.districts.expiry import expiry_words
+from samegoal_pipelines.cli.terminal import print_table
 from samegoal_pipelines.errors import PipelineError, fill_in
 from samegoal_pipelines.printable import NOTHING, counted, on_one_line
-from samegoal_pipelines.reporting.nightly_status import AWAITING_SECRET, COUNTS, Board, DistrictNight
+from samegoal_pipelines.warehouse.session import StudentChange
 from samegoal_pipelines.warehouse.snapshots import Snapshot
 
 if TYPE_CHECKING:  # Dagster and pandas take a second to import
     from samegoal_pipelines.defs.dry_run import DryRun
     from samegoal_pipelines.districts.registry import District
-    from samegoal_pipelines.reporting.forecast import Ahead
 
 Outcome: TypeAlias = "Snapshot | DryRun | PipelineError"
 """A district's outcome: its run's snapshot, its dry run, or the error that left neither."""
 STATUSES = ("enrolled", "pre_enrolled", "graduated", "inactive")
-HOLDS_SHOWN = 20
-"""The most districts that `report` names as being held soon. The page and JSON have all of them."""
-
-
-# -- sync --
 
 
 def exit_status(outcomes: Iterable[Outcome]) -> int:
     """The exit status of several outcomes: failed outranks held."""
-    found = set(map(_status, outcomes))
-    return next((status for status in (FAILED, HELD) if status in found), DONE)
-
-
-def _status(outcome: Outcome) -> int:
-    if isinstance(outcome, PipelineError) or outcome.failed:
+    outcomes = list(outcomes)
+    if any(isinstance(outcome, PipelineError) or outcome.failed for outcome in outcomes):
         return FAILED
-    return HELD if outcome.held else DONE
+    return HELD if any(not isinstance(one, PipelineError) and one.held for one in outcomes) else DONE
 
 
 def line(outcome: Outcome) -> str:
@@ -52,35 +37,24 @@ def line(outcome: Outcome) -> str:
     if isinstance(outcome, PipelineError):
         to_do = fill_in(outcome.next_step, outcome.district_id)
         return _in_trouble("error", outcome.district_id, outcome.reason, to_do)
-    if isinstance(outcome, Snapshot):
-        return _line_of_run(outcome)
-    said = (
-        f"{outcome.district_id}: dry run for {outcome.night}: {counted(outcome.counts.students, 'student')} "
-        f"({_changes(outcome.counts)})"
-    )
-    if outcome.held:
-        why = "; ".join(outcome.reasons)
-        return on_one_line(f"{said}; the gate would hold it: {why}. To do: {outcome.to_check}")
-    return f"{said}; it would be published. Nothing was published or recorded"
-
-
-def _line_of_run(attempt: Snapshot) -> str:
-    if attempt.held or attempt.failed:
-        state = "held" if attempt.held else "error"
-        return _in_trouble(state, attempt.district_id, attempt.reason, attempt.to_do)
-    if not attempt.published:
-        became = "published" if attempt.published_at else "held"
-        return f"{attempt.district_id}: {became}, and replaced by a later run of the same night"
-    unread = (
-        f"; {attempt.carried_over:,} unreadable, carried over as last published"
-        if attempt.carried_over
-        else ""
-    )
-    students = counted(attempt.students or 0, "student")
-    return (
-        f"{attempt.district_id}: published {students} for {attempt.snapshot_date} "
-        f"({_changes(attempt)}{unread})"
-    )
+    if not isinstance(outcome, Snapshot):
+        students, changes = counted(outcome.counts.students, "student"), _changes(outcome.counts)
+        said = f"{outcome.district_id}: dry run for {outcome.night}: {students} ({changes})"
+        if outcome.held:
+            why = "; ".join(outcome.reasons)
+            return on_one_line(f"{said}; the gate would hold it: {why}. To do: {outcome.to_check}")
+        return f"{said}; it would be published. Nothing was published or recorded"
+    if outcome.held or outcome.failed:
+        state = "held" if outcome.held else "error"
+        return _in_trouble(state, outcome.district_id, outcome.reason, outcome.to_do)
+    if not outcome.published:
+        became = "published" if outcome.published_at else "held"
+        return f"{outcome.district_id}: {became}, and replaced by a later run of the same night"
+    changes = _changes(outcome)
+    if outcome.carried_over:
+        changes += f"; {outcome.carried_over:,} unreadable, carried over as last published"
+    students = counted(outcome.students or 0, "student")
+    return f"{outcome.district_id}: published {students} for {outcome.snapshot_date} ({changes})"
 
 
 def _in_trouble(state: str, district_id: str, reason: str | None, to_do: str | None) -> str:
@@ -107,24 +81,37 @@ def _cells(outcome: Outcome) -> list[Any]:
     return [outcome.became, *(NOTHING if n is None else n for n in numbers)]
 
 
-def print_students(outcomes: Iterable[Outcome]) -> None:
+def print_would_change(outcomes: Iterable[Outcome]) -> None:
     """Print the students whom dry runs would change."""
-    print_table(
-        ["district", "student", "change", "was", "would be", "changed columns, or why removed"],
-        [
-            [
-                outcome.district_id,
-                one.student_number or f"StudentID {one.student_id}",
-                one.change,
-                one.old_status or NOTHING,
-                one.new_status or NOTHING,
-                one.why or ", ".join(one.changed_columns),
-            ]
-            for outcome in outcomes
-            if not isinstance(outcome, Snapshot | PipelineError)
-            for one in outcome.changes
-        ],
-    )
+    tried = [one for one in outcomes if not isinstance(one, Snapshot | PipelineError)]
+    print_students("district", [(one.district_id, change) for one in tried for change in one.changes])
+
+
+def print_students(first: str, changes: Sequence[tuple[Any, StudentChange]]) -> None:
+    """Print changed students after an empty line, unless there is none.
+
+    Args:
+        first: the name of the first column.
+        changes: each with its first cell.
+    """
+    if changes:
+        click.echo()
+        columns = [first, "student", "change", "was", "is", "changed columns, or why"]
+        print_table(columns, [[cell, *_student(change)] for cell, change in changes])
+
+
+def _student(one: StudentChange) -> list[str]:
+    columns = [
+        f"{name} (was {one.previous_number})" if one.previous_number and name == "student_number" else name
+        for name in one.changed_columns
+    ]
+    return [
+        one.student_number or f"StudentID {one.student_id}",
+        one.change,
+        one.old_status or "",
+        one.new_status or "",
+        "; ".join(filter(None, (", ".join(columns), one.why))),
+    ]
 
 
 def outcome_facts(outcome: Outcome, *, students: bool = False) -> dict[str, Any]:
@@ -134,9 +121,13 @@ def outcome_facts(outcome: Outcome, *, students: bool = False) -> dict[str, Any]
         students: also list every student whom a dry run would change.
     """
     if isinstance(outcome, PipelineError):
-        to_do = fill_in(outcome.next_step, outcome.district_id) or None
-        found = {"district_id": outcome.district_id, "state": "failed"}
-        return {**found, "reason": outcome.reason, "kind": outcome.kind, "next_step": to_do}
+        return {
+            "district_id": outcome.district_id,
+            "state": "failed",
+            "reason": outcome.reason,
+            "kind": outcome.kind,
+            "next_step": fill_in(outcome.next_step, outcome.district_id) or None,
+        }
     if isinstance(outcome, Snapshot):
         return outcome.facts()
     listed = {"changes": [asdict(one) for one in outcome.changes]} if students else {}
@@ -150,107 +141,4 @@ def outcome_facts(outcome: Outcome, *, students: bool = False) -> dict[str, Any]
         **asdict(outcome.counts),
         "gate": outcome.verdict.numbers if outcome.verdict else None,
         **listed,
-    }
-
-
-# -- report --
-
-
-def print_trouble(board: Board) -> None:
-    """The summary, every district in trouble, and every access that expires."""
-    click.echo(f"{board.title}: {board.summary}")
-    if board.districts:
-        click.echo(", ".join(f"{state} {count:,}" for state, count in board.totals.items() if count))
-    for one in board.trouble:
-        click.echo()
-        print_sentences([f"{one.state}: {_who(one)}, {one.since}"])
-        print_sentences([one.reason or "", f"to do: {one.next_step}"], indent=4)
-    if board.expiring:
-        click.echo()
-        print_sentences(f"Integration Access of {_who(one)} {one.expiry}" for one in board.expiring)
-
-
-def print_rest(board: Board) -> None:
-    """The districts that need nobody."""
-    if board.rest:
-        click.echo()
-        print_table(
-            ["district", "name", "state", *(name.replace("_", " ") for name in COUNTS), ""],
-            [
-                [one.district_id, one.name, one.state, *map(_number, one.counts.values()), one.remarks]
-                for one in board.rest
-            ],
-        )
-
-
-def print_ahead(ahead: Ahead) -> None:
-    """Which districts will be held because time passes."""
-    click.echo()
-    days, about = f"the next {ahead.days} days, if nobody edits anything", ahead.looked_at
-    if not ahead.districts:
-        print_sentences([f"{days}: not known. {about}"])
-        return
-    held = f"{len(ahead.holds):,}" if ahead.holds else "no district"
-    print_sentences([f"{days}: {held} will be held because time passes. {about}"])
-    for one in ahead.holds[:HOLDS_SHOWN]:
-        print_sentences([f"from {one.night} on: {one.name} ({one.district_id})"])
-        print_sentences([one.reason, f"to do: {one.next_step}"], indent=4)
-    if len(ahead.holds) > HOLDS_SHOWN:
-        print_sentences([f"and {len(ahead.holds) - HOLDS_SHOWN:,} more, in --html and --json"])
-
-
-def _who(one: DistrictNight) -> str:
-    return f"{one.name} ({one.district_id})"
-
-
-def _number(count: int | None) -> int | str:
-    return NOTHING if count is None else count
-
-
-# -- list and show --
-
-
-def print_list(found: Iterable[DistrictNight]) -> None:
-    """One row per district."""
-    print_table(
-        ["district", "name", "time zone", "access expires", "published", "state"],
-        [
-            [
-                *(d.district_id, d.name, d.timezone, expiry_words(d.expires, d.expiration)),
-                *(d.last_published or "never", d.schedule),
-            ]
-            for d in found
-        ],
-    )
-
-
-def state_rows(one: DistrictNight) -> Iterator[list[str]]:
-    """The district's state, for `show`."""
-    yield ["state", one.schedule]
-    if pause := one.pause_to_come:
-        why = f": {pause.reason}" if pause.reason else ""
-        yield ["pause", f"from {pause.paused_from} to {pause.paused_to}{why}, set by {pause.set_by}"]
-    if (current := one.current) is None:
-        todo = f"samegoal-pipelines sync {one.district_id}"
-        if one.schedule == AWAITING_SECRET:
-            todo = one.reason or ""
-        yield ["last published", "never" if one.open_attempt else f"never; next: {todo}"]
-    else:
-        moment = (current.published_at or current.started_at).astimezone(ZoneInfo(one.timezone))
-        counts = ", ".join(f"{getattr(current, name):,} {name.replace('_', '-')}" for name in STATUSES)
-        yield ["last published", f"night of {current.snapshot_date}, on {moment:%Y-%m-%d at %H:%M}"]
-        yield ["students", f"{current.students:,}: {counts}"]
-    if attempt := one.open_attempt:
-        yield ["last attempt", f"{attempt.state}, night of {attempt.snapshot_date}"]
-        yield ["because", attempt.reason or "no reason was recorded"]
-        yield ["to do", attempt.to_do or ""]
-
-
-def state_facts(one: DistrictNight) -> Mapping[str, Any]:
-    """The district's state, for scripts."""
-    return {
-        "state": one.schedule,
-        "pause": one.pause_to_come and asdict(one.pause_to_come),
-        "last_published": one.current and one.current.facts(),
-        "last_attempt": one.open_attempt and one.open_attempt.facts(),
     }

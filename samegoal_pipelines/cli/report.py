@@ -1,27 +1,32 @@
-"""`report`: the outcome of a night in every district."""
+"""`report` and `alerts test`: the outcome of a night in every district, and where alerts go."""
 
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from samegoal_pipelines.cli.dates import Night
+from samegoal_pipelines.cli.dates import Day
 from samegoal_pipelines.cli.exits import DONE, FAILED, HELD, PlainError
-from samegoal_pipelines.cli.terminal import print_json
+from samegoal_pipelines.cli.terminal import print_json, print_sentences, print_table
+from samegoal_pipelines.printable import NOTHING
 
 if TYPE_CHECKING:
     from samegoal_pipelines.deployment import Deployment
-    from samegoal_pipelines.reporting.nightly_status import Board
+    from samegoal_pipelines.reporting.forecast import Ahead
+    from samegoal_pipelines.reporting.nightly_status import Board, DistrictNight
+
+HOLDS_SHOWN = 20
+"""The most districts that `report` names as being held soon. The page and JSON have all of them."""
 
 
 @click.command()
 @click.option(
     "--night",
-    type=Night(),
+    type=Day(),
     help="Date by the districts' calendars. Default: each district's newest night that has begun, or the "
     "night before if that one needs attention and the newest one is not due yet.",
 )
@@ -34,14 +39,12 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--forecast/--no-forecast",
-    "forecast",
     default=True,
-    show_default=True,
     help="Also show which districts will be held in the next two weeks if nobody edits anything.",
 )
 @click.pass_obj
 def report(
-    deployment: Deployment, night: datetime | None, as_json: bool, file: Path | None, forecast: bool
+    deployment: Deployment, night: date | None, as_json: bool, file: Path | None, forecast: bool
 ) -> int:
     """Show what was published, held, failed or is late, why, and what to do.
 
@@ -54,24 +57,21 @@ def report(
     \b
         samegoal-pipelines report > night.txt 2>&1 || mail -s SameGoal me@example.com < night.txt
     """  # noqa: D301  # click wants the backspace itself
-    from datetime import UTC
-
-    from samegoal_pipelines.cli import nights
     from samegoal_pipelines.reporting.forecast import look_ahead
     from samegoal_pipelines.reporting.report import make_report
 
-    wanted, trends = night.date() if night else None, as_json or file is not None
-    made = make_report(deployment.warehouse, datetime.now(UTC), wanted, trends=trends)
+    trends = as_json or file is not None
+    made = make_report(deployment.warehouse, datetime.now(UTC), night, trends=trends)
     if not as_json:
-        nights.print_trouble(made.board)  # first, because the forecast takes a while with many districts
+        _print_trouble(made.board)  # first, because the forecast takes a while with many districts
     if forecast:
         made = replace(made, ahead=look_ahead(deployment.warehouse, deployment.landing, made.board))
     if as_json:
         print_json(made.facts())
     else:
         if made.ahead is not None:
-            nights.print_ahead(made.ahead)
-        nights.print_rest(made.board)
+            _print_ahead(made.ahead)
+        _print_rest(made.board)
     if file:
         from samegoal_pipelines.reporting.page import html
 
@@ -81,12 +81,83 @@ def report(
             why = f"writing the page: {file}: {error.strerror}"
             raise PlainError(f"{why}; give --html another file") from None
         click.echo(f"the page was written to {file}", err=True)
-    return exit_status(made.board)
-
-
-def exit_status(board: Board) -> int:
-    """Failed and late outrank held."""
-    totals = board.totals
+    totals = made.board.totals
     if totals["failed"] or totals["late"]:
         return FAILED
     return HELD if totals["held"] else DONE
+
+
+def _print_trouble(board: Board) -> None:
+    """The summary, every district in trouble, and every access that expires."""
+    click.echo(f"{board.title}: {board.summary}")
+    if board.districts:
+        click.echo(", ".join(f"{state} {count:,}" for state, count in board.totals.items() if count))
+    for one in board.trouble:
+        click.echo()
+        print_sentences([f"{one.state}: {_who(one)}, {one.since}"])
+        print_sentences([one.reason or "", f"to do: {one.next_step}"], indent=4)
+    if board.expiring:
+        click.echo()
+        print_sentences(f"Integration Access of {_who(one)} {one.expiry}" for one in board.expiring)
+
+
+def _print_rest(board: Board) -> None:
+    from samegoal_pipelines.reporting.nightly_status import COUNTS
+
+    if board.rest:
+        click.echo()
+        columns = ["district", "name", "state", *(name.replace("_", " ") for name in COUNTS), ""]
+        rows = []
+        for one in board.rest:
+            counts = [NOTHING if count is None else count for count in one.counts.values()]
+            rows.append([one.district_id, one.name, one.state, *counts, one.remarks])
+        print_table(columns, rows)
+
+
+def _print_ahead(ahead: Ahead) -> None:
+    """Which districts will be held because time passes."""
+    click.echo()
+    days, about = f"the next {ahead.days} days, if nobody edits anything", ahead.looked_at
+    if not ahead.districts:
+        print_sentences([f"{days}: not known. {about}"])
+        return
+    held = f"{len(ahead.holds):,}" if ahead.holds else "no district"
+    print_sentences([f"{days}: {held} will be held because time passes. {about}"])
+    for one in ahead.holds[:HOLDS_SHOWN]:
+        print_sentences([f"from {one.night} on: {one.name} ({one.district_id})"])
+        print_sentences([one.reason, f"to do: {one.next_step}"], indent=4)
+    if len(ahead.holds) > HOLDS_SHOWN:
+        print_sentences([f"and {len(ahead.holds) - HOLDS_SHOWN:,} more, in --html and --json"])
+
+
+def _who(one: DistrictNight) -> str:
+    return f"{one.name} ({one.district_id})"
+
+
+@click.group()
+def alerts() -> None:
+    """Check where alerts go."""
+
+
+@alerts.command("test")
+@click.pass_obj
+def send_test(deployment: Deployment) -> int:
+    """Send a test message to every alert address.
+
+    The addresses are those of SAMEGOAL_ALERT_URLS. Exit status 1: at least one did not accept the message.
+    """
+    from samegoal_pipelines.reporting.addresses import AlertError, alert_addresses
+    from samegoal_pipelines.reporting.messages import TEST_MESSAGE
+
+    addresses = alert_addresses(deployment.settings.alert_urls)
+    if addresses[0].url is None:
+        raise PlainError("SAMEGOAL_ALERT_URLS is not set: alerts are lines in the daemon's log")
+    status = DONE
+    for address in addresses:
+        try:
+            problem = address.send(TEST_MESSAGE)
+        except AlertError as error:
+            problem = f"not sent: {error}"
+        click.echo(problem or f"{address.name}: sent")
+        status = FAILED if problem else status
+    return status

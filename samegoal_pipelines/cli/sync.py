@@ -1,29 +1,32 @@
-"""`sync`: run nights now, or release held ones."""
+"""`sync`, `districts preview` and `replay`: run nights now, try them, recompute them."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from datetime import date, datetime
+from datetime import date
 from functools import partial
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from samegoal_pipelines.cli.dates import Night
-from samegoal_pipelines.cli.exits import as_pipeline_error
-from samegoal_pipelines.cli.terminal import print_json, reading_progress
+from samegoal_pipelines.cli.dates import Day
+from samegoal_pipelines.cli.exits import DONE, FAILED, plain
+from samegoal_pipelines.cli.terminal import print_json, print_sentences, print_table, reading_progress
 from samegoal_pipelines.errors import Kind, PipelineError
 
 if TYPE_CHECKING:
     from samegoal_pipelines.cli.nights import Outcome
     from samegoal_pipelines.deployment import Deployment
+    from samegoal_pipelines.operations.runs import ReplayOutcome
+    from samegoal_pipelines.transforms.students_csv import Comparison
+
+DIFFERENCES = ("added", "removed", "status", "demographics", "parents", "changes", "departures")
 
 
 @click.command()
 @click.argument("district_ids", metavar="ID…", nargs=-1, required=True)
-@click.option(
-    "--today", type=Night(), help="Classify as of this date. Default: today's date in the district."
-)
+@click.option("--today", type=Day(), help="Classify as of this date. Default: today's date in the district.")
 @click.option(
     "--release", is_flag=True, help="Publish exactly the rows that were held, without reading Qmlativ."
 )
@@ -32,16 +35,14 @@ if TYPE_CHECKING:
     "--dry-run", is_flag=True, help="Read, compute and ask the gate, but publish and record nothing."
 )
 @click.option(
-    "--students",
-    is_flag=True,
-    help="With --dry-run, list the students who would change, by number.",
+    "--students", is_flag=True, help="With --dry-run, list the students who would change, by number."
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, for scripts.")
 @click.pass_context
 def sync(
     context: click.Context,
     district_ids: Sequence[str],
-    today: datetime | None,
+    today: date | None,
     release: bool,
     why: str | None,
     dry_run: bool,
@@ -70,7 +71,7 @@ def sync(
     outcomes = run_nights(
         context.obj,
         district_ids,
-        today=today.date() if today else None,
+        today=today,
         release_because=why if release else None,
         dry_run=dry_run,
         debug=context.meta["debug"],
@@ -79,9 +80,7 @@ def sync(
         print_json([nights.outcome_facts(outcome, students=students) for outcome in outcomes])
     elif any(not isinstance(outcome, PipelineError) and not outcome.failed for outcome in outcomes):
         nights.print_outcomes(outcomes, context.obj.registry.list())
-        if students:
-            click.echo()
-            nights.print_students(outcomes)
+        nights.print_would_change(outcomes if students else [])
     return nights.exit_status(outcomes)
 
 
@@ -108,15 +107,168 @@ def run_nights(
         run = partial(runs.run_release, why=release_because)
     outcomes: list[Outcome] = []
     for district_id in district_ids:
+        outcome: Outcome
         try:
             with reading_progress(deployment, district_id):
                 outcome = run(deployment, district_id, today=today, debug=debug)
         except Exception as error:
             if debug:
                 raise
-            outcome = as_pipeline_error(error, district_id)
+            outcome = error if isinstance(error, PipelineError) else PipelineError(plain(error))
+            outcome.district_id = outcome.district_id or district_id
         outcomes.append(outcome)
         click.echo(line(outcome), err=True)
         if isinstance(outcome, PipelineError) and outcome.kind is Kind.STOPPED:
             break
     return outcomes
+
+
+# -- preview --
+
+
+@click.command()
+@click.argument("district_id", metavar="ID")
+@click.option(
+    "--against",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="What SameGoal has today: a CSV file in SameGoal's layout, like the students.csv of `export`.",
+)
+@click.option("--students", is_flag=True, help="List the students by number.")
+@click.option("--today", type=Day(), help="Classify as of this date. Default: today's date in the district.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, for scripts.")
+@click.pass_context
+def preview(
+    context: click.Context,
+    district_id: str,
+    against: Path | None,
+    students: bool,
+    today: date | None,
+    as_json: bool,
+) -> int:
+    """Show what the next night would publish. Nothing is published or recorded.
+
+    With --against, the command compares it with a file of the students whom SameGoal has today: who is new,
+    missing or different, and in which columns. It never prints what stands in a cell.
+
+    Exit status 3: the gate would hold the night.
+    """
+    from samegoal_pipelines.cli import nights
+    from samegoal_pipelines.operations.preview import compare_with, read_students_file
+    from samegoal_pipelines.operations.runs import run_dry
+
+    file = read_students_file(district_id, against) if against else None
+    with reading_progress(context.obj, district_id):
+        tried = run_dry(context.obj, district_id, today=today, debug=context.meta["debug"])
+    click.echo(nights.line(tried), err=True)
+    compared = compare_with(context.obj, tried, file) if file else None
+    if as_json:
+        facts = compared and _facts(compared, students=students)
+        print_json({**nights.outcome_facts(tried, students=students), "comparison": facts})
+    else:
+        nights.print_outcomes([tried], context.obj.registry.list())
+        if compared:
+            _print_comparison(compared, students=students)
+        else:
+            nights.print_would_change([tried] if students else [])
+    return nights.exit_status([tried])
+
+
+def _facts(compared: Comparison, *, students: bool) -> dict[str, Any]:
+    listed = {name: getattr(compared, name) for name in ("new", "missing", "different")}
+    facts = {
+        "students_in_file": compared.in_file,
+        "same": compared.same,
+        **{name: len(found) for name, found in listed.items()},
+        "different_by_column": compared.by_column,
+        "not_compared": list(compared.not_compared),
+        "without_usable_number": compared.unusable,
+        "differ_in_leading_zeros": compared.without_zeros,
+    }
+    return facts | ({"students": listed} if students else {})
+
+
+def _print_comparison(compared: Comparison, *, students: bool) -> None:
+    click.echo()
+    print_sentences([f"compared with {compared.in_file:,} students in the file:"])
+    print_table(
+        ["", "students", ""],
+        [
+            ["same", compared.same, "as in the file"],
+            ["different", len(compared.different), "in a column at least"],
+            ["new", len(compared.new), "would be published, and not in the file"],
+            ["missing", len(compared.missing), "in the file, and would not be published"],
+        ],
+    )
+    if compared.different:
+        click.echo()
+        print_table(["different in", "students"], [[*each] for each in compared.by_column.items()])
+    click.echo()
+    remarks = {
+        "students would be published without a student number of their own, so they cannot be compared": (
+            compared.unusable
+        ),
+        "of the missing differ from a new student only in leading zeros, which spreadsheets remove: export "
+        "the file again and do not open it in one": compared.without_zeros,
+    }
+    print_sentences(f"{count:,} {remark}" for remark, count in remarks.items() if count)
+    print_sentences([f"not compared: {', '.join(compared.not_compared)}"])
+    rows = [[number, "different", ", ".join(columns)] for number, columns in compared.different.items()]
+    rows += [[number, name, ""] for name in ("new", "missing") for number in getattr(compared, name)]
+    if students and rows:
+        click.echo()
+        print_table(["student", "", "different in"], rows)
+
+
+# -- replay --
+
+
+@click.command()
+@click.argument("district_id", metavar="ID")
+@click.option(
+    "--from",
+    "first",
+    type=Day(),
+    required=True,
+    help="The first night to replay. All later published nights are replayed too.",
+)
+@click.option("--dry-run", is_flag=True, help="Only show the differences.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, for scripts.")
+@click.pass_context
+def replay(context: click.Context, district_id: str, first: date, dry_run: bool, as_json: bool) -> int:
+    """Recompute past nights from the landing with today's rules, without asking Qmlativ.
+
+    Rewrites the district's history from that night on, all or nothing. Shows for each night how many students
+    differ from what was published.
+    """
+    from samegoal_pipelines.operations.runs import run_replay
+
+    with reading_progress(context.obj, district_id):
+        replayed = run_replay(
+            context.obj, district_id, first=first, dry_run=dry_run, debug=context.meta["debug"]
+        )
+    click.echo(replayed.line(), err=True)
+    if as_json:
+        print_json(replayed.facts())
+    else:
+        _print_replay(replayed)
+    return DONE if replayed.outcome else FAILED
+
+
+def _print_replay(replayed: ReplayOutcome) -> None:
+    if replayed.differing:
+        rows, sentences = [], []
+        for night in replayed.differing:
+            numbers = [getattr(night.difference, part) for part in DIFFERENCES]
+            rows.append([night.night, night.counts.students, *numbers])
+            moved = [
+                f"{one.students:,} from {one.old_status} to {one.new_status}"
+                for one in night.difference.transitions
+            ]
+            if moved:
+                sentences.append(f"{night.night}: {', '.join(moved)}")
+        print_table(["night", "students", *DIFFERENCES], rows)
+        click.echo()
+        print_sentences(sentences)
+    elif replayed.outcome:
+        click.echo("no difference")
+    print_sentences(f"{one.snapshot_date}: skipped: {one.state}, never published" for one in replayed.skipped)

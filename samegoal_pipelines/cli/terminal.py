@@ -21,11 +21,11 @@ PIPED_WIDTH = 160
 
 def print_json(value: Any) -> None:
     """Print JSON, with dates as ISO text."""
-    click.echo(json.dumps(value, indent=2, default=_text))
 
+    def text(one: Any) -> str:
+        return one.isoformat() if isinstance(one, date) else str(one)  # a datetime is a date
 
-def _text(value: Any) -> str:
-    return value.isoformat() if isinstance(value, date) else str(value)  # a datetime is a date
+    click.echo(json.dumps(value, indent=2, default=text))
 
 
 def print_table(columns: Sequence[str] | None, rows: Sequence[Sequence[Any]]) -> None:
@@ -59,22 +59,15 @@ def _cell(cell: Any) -> str:
 
 def print_sentences(sentences: Iterable[str], indent: int = 0) -> None:
     """Print one sentence per line, wrapped between words if the terminal is too narrow."""
-    margin = " " * indent
     from rich.console import Console
 
-    console = Console()
+    console, margin = Console(), " " * indent
     for sentence in map(on_one_line, sentences):
+        lines = [margin + sentence]
         if console.is_terminal:
-            lines = textwrap.wrap(
-                sentence,
-                console.width,
-                initial_indent=margin,
-                subsequent_indent=f"{margin}  ",
-                break_on_hyphens=False,
-            )
-            click.echo("\n".join(lines))
-        else:
-            click.echo(margin + sentence)
+            wrapper = textwrap.TextWrapper(console.width, margin, f"{margin}  ", break_on_hyphens=False)
+            lines = wrapper.wrap(sentence)
+        click.echo("\n".join(lines))
 
 
 @contextmanager

@@ -19,7 +19,7 @@ from samegoal_pipelines.deployment import Deployment
 from samegoal_pipelines.errors import PipelineError
 from samegoal_pipelines.landing import LandingError
 from samegoal_pipelines.reporting.messages import Message, missing_report_message
-from samegoal_pipelines.reporting.nightly_status import active_timezones, night_now, read_board
+from samegoal_pipelines.reporting.nightly_status import newest_night, read_board
 from samegoal_pipelines.reporting.report import FOLDER, make_report
 
 REPORT_JOB = "make_nightly_report"
@@ -135,7 +135,7 @@ def reports_due(
     A report is made again if its night has changed, such as by a release or a later failure. The last night's
     report is not made again after tonight's, because the asset shows the latest report.
     """
-    newest = night_now(active_timezones(deployment.warehouse), now)
+    newest = newest_night(deployment.warehouse, now)
     nights = (newest - timedelta(days=1), newest)
     runs = {night: _reports_of(instance, night) for night in nights}
     tonight_is_there = any(run.is_success for run in runs[newest])

@@ -78,6 +78,6 @@ def forecast_district(
     statuses = {student: status["status"] for student, status in published.items()}
     first = max(today, night + timedelta(days=1))
     nights = nights_to_come(first, today + timedelta(days=days), one.pause)
-    hold = first_hold(one.current, statuses, flips, district.limits, nights)
+    hold = first_hold(district.name, one.current, statuses, flips, district.limits, nights)
     flips, to_come = flips.assign(student_number=numbers), flips["day"] > today
     return Forecast(district_id, night, today, days, flips[to_come], int((~to_come).sum()), hold)

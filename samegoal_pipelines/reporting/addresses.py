@@ -85,9 +85,6 @@ def contact_address(contact: str, urls: Sequence[SecretStr | None]) -> Address:
 
     Args:
         urls: SAMEGOAL_CONTACT_MAIL_URL, then SAMEGOAL_ALERT_URLS.
-
-    Raises:
-        AlertError: none is configured.
     """
     for address in (address for each in urls for address in alert_addresses(each) if address.url):
         found = _MAIL.match(address.url.get_secret_value() if address.url else "")
@@ -99,14 +96,7 @@ def contact_address(contact: str, urls: Sequence[SecretStr | None]) -> Address:
 
 
 def check_addresses(urls: SecretStr | None, mail_url: SecretStr | None = None) -> None:
-    """Reject invalid addresses at startup, not on the night of an alert.
-
-    Args:
-        mail_url: SAMEGOAL_CONTACT_MAIL_URL.
-
-    Raises:
-        AlertError: names each invalid address.
-    """
+    """Reject invalid addresses at startup, not on the night of an alert, with an `AlertError`."""
     addresses = [address for address in alert_addresses(urls) if address.url]
     if mail_url is not None:
         addresses.append(contact_address("contact@example.org", [mail_url]))

@@ -13,12 +13,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from functools import partial
-from typing import Protocol
+from typing import Any
 
 import psycopg2.errors
 import sqlalchemy as sa
 from sqlalchemy.exc import OperationalError
 
+from samegoal_pipelines.reporting.addresses import Address
 from samegoal_pipelines.reporting.messages import Message, alert_message, all_well_message
 from samegoal_pipelines.reporting.nightly_status import Board, DistrictNight, deadline_of, read_judged
 from samegoal_pipelines.tables.warehouse import alerts_sent
@@ -26,20 +27,6 @@ from samegoal_pipelines.warehouse.engine import LOCK_ROW, take_role, transaction
 from samegoal_pipelines.warehouse.roles import Role
 
 BETWEEN_LATER_MESSAGES = timedelta(hours=1)
-END_IF_SENDING_HANGS = sa.text("select set_config('idle_in_transaction_session_timeout', '60s', true)")
-
-
-class Recipient(Protocol):
-    """The recipient of messages."""
-
-    @property
-    def name(self) -> str:
-        """Its name in the record of sent messages."""
-        ...
-
-    def send(self, message: Message) -> str | None:
-        """Send the message, or raise. Return what went wrong if only a part arrived."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -51,7 +38,7 @@ class Sent:
     """What went wrong if only a part arrived."""
 
 
-Alert = Callable[[Recipient, datetime], Sent | None]
+Alert = Callable[[Address, datetime], Sent | None]
 """Sends a message unless the recipient already has it. Returns what was sent."""
 
 
@@ -84,12 +71,8 @@ def judged_boards(engine: sa.Engine, now: datetime) -> list[Board]:
     return [Board.in_order(night, now, found) for (night, _), found in sorted(groups.items())]
 
 
-def send_news(engine: sa.Engine, board: Board, recipient: Recipient, now: datetime) -> Sent | None:
-    """Send the trouble of a board that the recipient does not know about.
-
-    Raises:
-        WarehouseError: the record cannot be read or written.
-    """
+def send_news(engine: sa.Engine, board: Board, recipient: Address, now: datetime) -> Sent | None:
+    """Send the trouble of a board that the recipient does not know about."""
     deadline = board.districts[0].deadline
     with _record(engine, board.night, deadline, recipient.name) as record:
         if record is None:
@@ -97,7 +80,7 @@ def send_news(engine: sa.Engine, board: Board, recipient: Recipient, now: dateti
         news = [one for one in board.trouble if _news(one) not in record.known]
         if record.parts:  # a district without an attempt was added since, so its next night is the first due
             news = [one for one in news if one.state != "late"]
-            if not news or record.last_at is None or now - record.last_at < BETWEEN_LATER_MESSAGES:
+            if not news or now - record.parts[-1].sent_at < BETWEEN_LATER_MESSAGES:
                 return None
         message = alert_message(board, news, later=bool(record.known)) if news else None
         sent = Sent(message, recipient.send(message)) if message else None
@@ -106,13 +89,9 @@ def send_news(engine: sa.Engine, board: Board, recipient: Recipient, now: dateti
 
 
 def send_once(
-    engine: sa.Engine, night: date, topic: str, message: Message, recipient: Recipient, now: datetime
+    engine: sa.Engine, night: date, topic: str, message: Message, recipient: Address, now: datetime
 ) -> Sent | None:
-    """Send a message about a whole night, unless the recipient already has it.
-
-    Raises:
-        WarehouseError: the record cannot be read or written.
-    """
+    """Send a message about a whole night, unless the recipient already has it."""
     line = f"{recipient.name}: {topic}"
     with _record(engine, night, deadline_of(night, "UTC"), line) as record:
         if record is None or record.parts:
@@ -132,20 +111,25 @@ def _news(one: DistrictNight) -> str:
 class _Record:
     """What an address has received about one night and deadline."""
 
-    parts: int
-    known: frozenset[str]
-    last_at: datetime | None
-    _connection: sa.Connection
-    _key: dict[str, object]
+    parts: Sequence[sa.Row[Any]]
+    connection: sa.Connection
+    key: dict[str, object]
+
+    @property
+    def known(self) -> set[str]:
+        """The news that the address has."""
+        return {line for part in self.parts for line in part.digest.splitlines()}
 
     def add(self, now: datetime, news: Iterable[str]) -> None:
         """Record a message, or without news, that the deadline was checked."""
         lines = sorted(news)
-        self._connection.execute(
-            sa.insert(alerts_sent).values(
-                **self._key, part=self.parts + 1, sent_at=now, districts=len(lines), digest="\n".join(lines)
-            )
-        )
+        row = {
+            "part": len(self.parts) + 1,
+            "sent_at": now,
+            "districts": len(lines),
+            "digest": "\n".join(lines),
+        }
+        self.connection.execute(sa.insert(alerts_sent).values(**self.key, **row))
 
 
 @contextmanager
@@ -154,18 +138,22 @@ def _record(engine: sa.Engine, night: date, deadline: datetime, channel: str) ->
     key: dict[str, object] = {"night": night, "deadline": deadline, "channel": channel}
     with transaction(engine, "looking up which alerts were sent") as connection:
         take_role(connection, Role.WRITER)
-        connection.execute(END_IF_SENDING_HANGS)
         if not locked(connection, channel):
             yield None
             return
-        here = [alerts_sent.c[column] == value for column, value in key.items()]
-        parts = connection.execute(sa.select(alerts_sent).where(*here).order_by(alerts_sent.c.part)).all()
-        known = frozenset(line for part in parts for line in part.digest.splitlines())
-        yield _Record(len(parts), known, parts[-1].sent_at if parts else None, connection, key)
+        query = sa.select(alerts_sent).filter_by(**key).order_by(alerts_sent.c.part)
+        yield _Record(connection.execute(query).all(), connection, key)
 
 
 def locked(connection: sa.Connection, channel: str) -> bool:
-    """Lock the address, by a row that only writers can lock. Return whether it was free."""
+    """Lock the address while a message is sent, by a row that only writers can lock.
+
+    Postgres ends the transaction if sending hangs for a minute.
+
+    Returns:
+        Whether it was free.
+    """
+    connection.exec_driver_sql("set local idle_in_transaction_session_timeout = '60s'")
     try:
         with connection.begin_nested():
             connection.exec_driver_sql("set local lock_timeout = '100ms'")

@@ -15,9 +15,10 @@ from pydantic import SecretStr
 from samegoal_pipelines.districts.errors import InvalidDistrictError, SecretAwaitedError
 from samegoal_pipelines.districts.expiry import expiry_words
 from samegoal_pipelines.districts.registry import District
+from samegoal_pipelines.errors import SYNC
 from samegoal_pipelines.reporting import rendering
 from samegoal_pipelines.reporting.addresses import AlertError, contact_address
-from samegoal_pipelines.reporting.alerts import END_IF_SENDING_HANGS, locked
+from samegoal_pipelines.reporting.alerts import locked
 from samegoal_pipelines.reporting.messages import Message
 from samegoal_pipelines.reporting.nightly_status import NIGHT_BEGINS, DistrictNight, read_districts
 from samegoal_pipelines.tables.warehouse import districts
@@ -43,51 +44,43 @@ def confirm_setup(
 
     Raises:
         InvalidDistrictError, SecretAwaitedError: there is no contact, or nothing is published yet.
-        WarehouseError: the record cannot be read or written.
     """
     if district.awaits_secret:
         raise SecretAwaitedError(district_id=district.id)
     state = read_districts(engine, now, [district.id])[district.id]
-    if not district.contact or state.current is None:
-        detail, next_step = ("nothing is published yet, so setup is not complete", "sync ID")
-        if not district.contact:
-            detail, next_step = "no contact is registered", "districts set ID --contact E-MAIL"
-        raise InvalidDistrictError(
-            detail, district_id=district.id, next_step=f"samegoal-pipelines {next_step}"
-        )
+    if not district.contact:
+        next_step = "samegoal-pipelines districts set ID --contact E-MAIL"
+        raise InvalidDistrictError("no contact is registered", district_id=district.id, next_step=next_step)
+    if state.current is None:
+        detail = "nothing is published yet, so setup is not complete"
+        raise InvalidDistrictError(detail, district_id=district.id, next_step=SYNC)
     here = districts.c.district_id == district.id
     with as_writer(engine, district.id, "telling the contact") as connection:
-        connection.execute(END_IF_SENDING_HANGS)
         if not locked(connection, f"contact of {district.id}"):
             return None  # another run is sending it
         if connection.scalar(sa.select(districts.c.confirmed_at).where(here)) and not again:
             return None
         problem, sent = None, {"confirmed_at": now}
         try:
-            contact_address(district.contact, mail_urls).send(confirmation(state))
+            contact_address(district.contact, mail_urls).send(_message(state))
         except AlertError as error:
             problem, sent = error.reason, {}
         connection.execute(sa.update(districts).where(here).values(confirmation_problem=problem, **sent))
     return problem
 
 
-def confirmation(state: DistrictNight) -> Message:
-    """What the contact is told."""
+def _message(state: DistrictNight) -> Message:
+    """The next night is when the schedule reads the district again."""
+    night = state.night + timedelta(
+        days=state.last_published is not None and state.last_published >= state.night
+    )
+    if state.pause is not None and state.pause.covers(night):
+        night = state.pause.paused_to + timedelta(days=1)
+    next_night = f"{night}, after {NIGHT_BEGINS:%H:%M} ({state.timezone})"
     text = rendering.render(
         "confirmation.md.j2",
         one=state,
         expires=expiry_words(state.expires, state.expiration),
-        next_night=next_night(state),
+        next_night=next_night if state.active else "none, because the district is disabled",
     )
     return Message(f"SameGoal: setup of {state.name} is complete", text, "success")
-
-
-def next_night(state: DistrictNight) -> str:
-    """When the schedule reads the district again."""
-    if not state.active:
-        return "none, because the district is disabled"
-    done = state.last_published is not None and state.last_published >= state.night
-    night = state.night + timedelta(days=done)
-    if state.pause is not None and state.pause.covers(night):
-        night = state.pause.paused_to + timedelta(days=1)
-    return f"{night}, after {NIGHT_BEGINS:%H:%M} ({state.timezone})"

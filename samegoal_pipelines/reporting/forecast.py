@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Any
 
@@ -37,7 +37,7 @@ Statuses = dict[int, str | None]
 
 @dataclass(frozen=True)
 class HoldAhead:
-    """The first coming night that will be held. All later nights are held, too, until a person acts.
+    """A district's first coming night that will be held. All later nights are held, too, until a person acts.
 
     Attributes:
         students: of the `of` students published as ENROLLED or PRE-ENROLLED by then, those who become
@@ -45,20 +45,14 @@ class HoldAhead:
         limit: the night is held above this percentage.
     """
 
+    district_id: str
+    name: str
     night: date
     students: int
     of: int
     limit: float
     reason: str
     next_step: str
-
-
-@dataclass(frozen=True)
-class DistrictHold(HoldAhead):
-    """The first coming night of a district that will be held."""
-
-    district_id: str
-    name: str
 
 
 @dataclass(frozen=True)
@@ -86,7 +80,7 @@ class Ahead:
     """
 
     days: int
-    holds: tuple[DistrictHold, ...]
+    holds: tuple[HoldAhead, ...]
     flips: tuple[Flip, ...]
     districts: int
     excluded: tuple[str, ...]
@@ -105,7 +99,7 @@ class Ahead:
 def look_ahead(engine: sa.Engine, landing: Landing, board: Board, days: int = DAYS) -> Ahead:
     """Forecast the days after the board's night, for every published district that is not disabled."""
     found: Counter[tuple[date, str | None, str | None]] = Counter()
-    holds: list[DistrictHold] = []
+    holds: list[HoldAhead] = []
     looked_at, excluded = 0, []
     unreachable = False  # then it is down for all of them, and waiting for each would take hours
     for one in sorted(board.districts, key=lambda one: one.district_id):
@@ -125,7 +119,7 @@ def look_ahead(engine: sa.Engine, landing: Landing, board: Board, days: int = DA
         found.update(_rows(flips.loc[flips["day"] > board.night], "day", "old_status", "new_status"))
         hold = _hold_of(engine, one, one.current, flips, limits, days)
         if hold is not None:
-            holds.append(DistrictHold(**asdict(hold), district_id=one.district_id, name=one.name))
+            holds.append(hold)
     flipped = sorted(found.items(), key=lambda item: [str(part) for part in item[0]])
     return Ahead(
         days,
@@ -137,11 +131,7 @@ def look_ahead(engine: sa.Engine, landing: Landing, board: Board, days: int = DA
 
 
 def flips_of(landing: Landing, published: Snapshot, until: date) -> pd.DataFrame:
-    """`forecast_statuses` of a published snapshot's landed rows.
-
-    Raises:
-        LandingError: they are gone or damaged.
-    """
+    """`forecast_statuses` of a published snapshot's landed rows."""
     district_id, night = published.district_id, published.snapshot_date
     raw = landing.read("raw_enrollments", district_id=district_id, night=night, run_id=published.landed_by)
     return forecast_statuses(raw, night, (until - night).days)
@@ -157,12 +147,11 @@ def _hold_of(
     first = one.night if still_to_come else one.night + timedelta(days=1)
     nights = nights_to_come(first, one.night + timedelta(days=days), one.pause)
     statuses = _published_statuses(engine, current, flips)
-    hold = first_hold(current, statuses, flips, limits, nights)
+    hold = first_hold(one.name, current, statuses, flips, limits, nights)
     return None if hold is not None and one.state == "held" and hold.night == one.night else hold
 
 
 def _published_statuses(engine: sa.Engine, current: Snapshot, flips: pd.DataFrame) -> dict[int, str]:
-    """The statuses that were published, of the students whom the flips concern."""
     rows = STATUS.table.c
     students = flips["student_id"].unique().tolist()
     query = sa.select(rows.student_id, rows.status).where(
@@ -184,6 +173,7 @@ def nights_to_come(first: date, last: date, pause: Pause | None) -> Iterator[dat
 
 
 def first_hold(
+    name: str,
     published: Snapshot,
     published_statuses: Mapping[int, str],
     flips: pd.DataFrame,
@@ -193,6 +183,7 @@ def first_hold(
     """The first of these nights that the gate will hold if only time passes.
 
     Args:
+        name: the district's.
         published_statuses: of the students whom the flips concern.
         flips: as `forecast_statuses` gives them, from the published night on.
         nights: the nights that will run, in order. Flips between two nights count for the later one.
@@ -223,20 +214,21 @@ def first_hold(
         )
         verdict = judge_passing_time(limits, measured)
         if verdict.reasons:
-            return _hold(published.district_id, night, limits, verdict)
+            reason, next_step = _in_words(published.district_id, limits, verdict)
+            numbers = verdict.numbers["expired_by_time"], verdict.numbers["published_active"]
+            return HoldAhead(
+                published.district_id, name, night, *numbers, limits["expired"], reason, next_step
+            )
         statuses = tonight
     return None
 
 
 def _by_day(flips: pd.DataFrame, published: Mapping[int, str]) -> dict[date, Statuses]:
-    """The new statuses of each day.
-
-    A student with a status by the rows but without a published one has no record in Qmlativ, so no status
-    will be published.
-    """
+    """The new statuses of each day."""
     found: dict[date, Statuses] = {}
     counts: dict[int, bool] = {}
     for day, student, old, new in _rows(flips, "day", "student_id", "old_status", "new_status"):
+        # Without a published status, but with one by the rows, a student has no record in Qmlativ.
         if counts.setdefault(student, student in published or old in (None, UNCERTAIN_STATUS)):
             found.setdefault(day, {})[student] = new
     return found
@@ -256,21 +248,20 @@ def _count_active(statuses: Statuses) -> int:
     return sum(status in _ACTIVE for status in statuses.values())
 
 
-def _hold(district_id: str, night: date, limits: Limits, verdict: Verdict) -> HoldAhead:
-    students, of = verdict.numbers["expired_by_time"], verdict.numbers["published_active"]
-    if verdict.numbers["students"]:
-        reason = (
-            part_of(students, of, "ENROLLED and PRE-ENROLLED students", limits["expired"])
-            + " become INACTIVE or leave the import window because time passes; "
-            + f"the limit is {limits['expired']:g}%"
-        )
-        next_step = "have next year's enrollments entered in Qmlativ before"
-    else:
+def _in_words(district_id: str, limits: Limits, verdict: Verdict) -> tuple[str, str]:
+    """Why a night will be held, and what to do before."""
+    numbers, release = verdict.numbers, f"samegoal-pipelines sync {district_id} --release --why REASON"
+    if not numbers["students"]:
         reason = "the last student leaves the import window, and the snapshot would have no students"
         next_step = (
             "have enrollments entered in Qmlativ before, or, if the district is done: "
             f"samegoal-pipelines districts disable {district_id}"
         )
-    release = f"samegoal-pipelines sync {district_id} --release --why REASON"
-    next_step += f"; if it is right, publish it that day: {release}"
-    return HoldAhead(night, students, of, limits["expired"], reason, next_step)
+    else:
+        whom, limit = "ENROLLED and PRE-ENROLLED students", limits["expired"]
+        part = part_of(numbers["expired_by_time"], numbers["published_active"], whom, limit)
+        reason = (
+            f"{part} become INACTIVE or leave the import window because time passes; the limit is {limit:g}%"
+        )
+        next_step = "have next year's enrollments entered in Qmlativ before"
+    return reason, f"{next_step}; if it is right, publish it that day: {release}"

@@ -1,17 +1,16 @@
 """A district's state on a night: one query and one class, which every report, message and command shows.
 
 `read_board` reads one night, and `read_newest` the newest night of each district, because a night begins in
-Guam hours before it begins in Chicago. `read_districts` reads each district as it is now. `now` is always an
-argument. How a night is shown is in `page`, `messages` and `cli.nights`.
+Guam hours before it begins in Chicago. `now` is always an aware instant.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time, timedelta
-from functools import cache, cached_property
+from functools import cache, cached_property, partial
 from hashlib import sha256
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -85,12 +84,13 @@ class DistrictNight:
     def tonight(self) -> Snapshot | None:
         """The night's result. A published night stays published if a later run of it fails."""
         tonight = self.attempt if self.attempt and self.attempt.snapshot_date == self.night else None
-        return self.current if tonight is not None and self._failed_later else tonight
+        return self.current if self._failed_later else tonight
 
     @property
-    def _failed_later(self) -> bool:
-        published = self.current is not None and self.current.snapshot_date == self.night
-        return published and self.attempt is not None and self.attempt.state == "failed"
+    def _failed_later(self) -> Snapshot | None:
+        """The run that failed after the night was published."""
+        attempt = self.attempt if self.last_published == self.night else None
+        return attempt if attempt and attempt.failed and attempt.snapshot_date == self.night else None
 
     @cached_property
     def state(self) -> str:
@@ -106,7 +106,6 @@ class DistrictNight:
             return self._not_due
         if tonight is not None:
             return tonight.state
-        # The first due night is one that begins after the district was added.
         due = self.due_since <= _moment(self.night, NIGHT_BEGINS, self.timezone)
         return "late" if due and self.deadline <= self.looked_at else "pending"
 
@@ -141,11 +140,6 @@ class DistrictNight:
         return self.state in TROUBLE
 
     @property
-    def is_due(self) -> bool:
-        """Whether a snapshot of the night is expected."""
-        return self.state not in NOT_DUE
-
-    @property
     def deadline(self) -> datetime:
         """When the snapshot is due."""
         return deadline_of(self.night, self.timezone)
@@ -153,24 +147,20 @@ class DistrictNight:
     @property
     def reason(self) -> str | None:
         """Why it is in this state."""
-        reason = self._reason
+        tonight, later, reason = self.tonight, self._failed_later, None
+        if self.state == "late":
+            reason = f"no snapshot by {DEADLINE:%H:%M}: the run has not started or is still in progress"
+        elif self.state == AWAITING_SECRET:
+            reason = fill_in(SecretAwaitedError.next_step, self.district_id)
+        elif self.state == "paused" and self.pause is not None:
+            reason = self.schedule + (f": {self.pause.reason}" if self.pause.reason else "")
+        elif self.state == "published" and later is not None:
+            reason = f"published; a later run failed: {later.reason}; to do: {later.to_do}"
+        elif self.in_trouble and tonight is not None:
+            reason = tonight.reason
         if self.apart:
             return f"night {self.night}" + (f": {reason}" if reason else "")
         return reason
-
-    @property
-    def _reason(self) -> str | None:
-        if self.state == "late":
-            return f"no snapshot by {DEADLINE:%H:%M}: the run has not started or is still in progress"
-        if self.state == AWAITING_SECRET:
-            return fill_in(SecretAwaitedError.next_step, self.district_id)
-        if self.state == "paused" and self.pause is not None:
-            return self.schedule + (f": {self.pause.reason}" if self.pause.reason else "")
-        if self.state == "published" and self._failed_later and self.attempt is not None:
-            return f"published; a later run failed: {self.attempt.reason}; to do: {self.attempt.to_do}"
-        if self.state in ("failed", "held") and self.tonight is not None:
-            return self.tonight.reason
-        return None
 
     @property
     def kind(self) -> str | None:
@@ -202,14 +192,11 @@ class DistrictNight:
     @property
     def remarks(self) -> str:
         """Remarks about a district that needs no attention."""
-        return "; ".join(filter(None, [self.reason, self.untold, *self.notes]))
-
-    @property
-    def untold(self) -> str | None:
-        """Why the contact was not told that setup is complete, and what to do."""
-        again = f"to do: samegoal-pipelines districts confirm {self.district_id}"
-        problem = self.confirmation_problem
-        return problem and f"the contact was not told that setup is complete: {problem}; {again}"
+        untold = self.confirmation_problem and (
+            f"the contact was not told that setup is complete: {self.confirmation_problem}; to do: "
+            f"samegoal-pipelines districts confirm {self.district_id}"
+        )
+        return "; ".join(filter(None, [self.reason, untold, *self.notes]))
 
     @property
     def nights_in_trouble(self) -> int:
@@ -247,8 +234,8 @@ class DistrictNight:
     def counts(self) -> dict[str, int | None]:
         """`COUNTS`: the students that SameGoal reads, and the night's changes, held ones included."""
         counted = self.tonight if self.state in ("published", "held") else None
-        found = {name: getattr(self.current, name, None) for name in COUNTS[:2]}
-        return found | {name: getattr(counted, name, None) for name in COUNTS[2:]}
+        whose = [self.current] * 2 + [counted] * 4
+        return {name: getattr(one, name, None) for name, one in zip(COUNTS, whose, strict=True)}
 
     @property
     def days_to_expiry(self) -> int | None:
@@ -325,7 +312,7 @@ class Board:
     @property
     def due(self) -> int:
         """The number of districts with a snapshot due."""
-        return sum(one.is_due for one in self.districts)
+        return sum(one.state not in NOT_DUE for one in self.districts)
 
     @property
     def over(self) -> bool:
@@ -333,7 +320,7 @@ class Board:
 
         A failure is pending until the deadline, because a retry may still publish the snapshot.
         """
-        due = [one for one in self.districts if one.is_due]
+        due = [one for one in self.districts if one.state not in NOT_DUE]
         return any(one.state != "pending" for one in due) and all(
             one.state in ("published", "held") or one.deadline <= self.looked_at for one in due
         )
@@ -356,19 +343,17 @@ class Board:
     @property
     def fingerprint(self) -> str:
         """A short text that changes when the night's result changes in any district."""
-        run_ids = {one.district_id: one.tonight and one.tonight.run_id for one in self.districts}
-        facts = [(one.district_id, one.state, run_ids[one.district_id], one.reason) for one in self.districts]
-        return sha256(repr(sorted(facts, key=lambda one: one[0])).encode()).hexdigest()[:16]
+        facts = [
+            (one.district_id, one.state, one.tonight and one.tonight.run_id, one.reason)
+            for one in sorted(self.districts, key=lambda one: one.district_id)
+        ]
+        return sha256(repr(facts).encode()).hexdigest()[:16]
 
     @property
     def expiring(self) -> tuple[DistrictNight, ...]:
         """The active districts whose Integration Access expires soon or has expired, soonest first."""
         soon = [one for one in self.districts if one.expiry_warning is not None and one.state != "disabled"]
         return tuple(sorted(soon, key=lambda one: (one.days_to_expiry or 0, one.district_id)))
-
-    def of(self, district_ids: Collection[str]) -> Board:
-        """The same night in these districts only."""
-        return replace(self, districts=tuple(d for d in self.districts if d.district_id in district_ids))
 
 
 def in_words(totals: Mapping[str, int]) -> str:
@@ -391,29 +376,18 @@ def _moment(night: date, local: time, timezone: str) -> datetime:
     return datetime.combine(night, local, ZoneInfo(timezone)).astimezone(UTC)
 
 
-def night_now(timezones: Iterable[str], now: datetime) -> date:
-    """The newest night that has begun somewhere."""
-    return max((_night_since(NIGHT_BEGINS, zone, now) for zone in timezones), default=now.date())
-
-
-def night_judged(timezone: str, now: datetime) -> date:
-    """The newest night whose deadline has passed in this time zone."""
-    return _night_since(DEADLINE, timezone, now)
-
-
-def _night_since(begins: time, timezone: str, now: datetime) -> date:
+def night_since(begins: time, timezone: str, now: datetime) -> date:
+    """The newest night for which this local time has passed in a time zone."""
     local = now.astimezone(ZoneInfo(timezone))
     return local.date() - timedelta(days=local.time() < begins)
 
 
-def active_timezones(engine: sa.Engine) -> set[str]:
-    """The time zones of the districts that the schedule runs."""
-    return _timezones(engine, districts.c.active & districts.c.secret_set_at.is_not(None))
-
-
-def _timezones(engine: sa.Engine, where: sa.ColumnElement[bool]) -> set[str]:
+def newest_night(engine: sa.Engine, now: datetime) -> date:
+    """The newest night that has begun for any district that the schedule runs."""
+    scheduled = districts.c.active & districts.c.secret_set_at.is_not(None)
     with as_operator(engine, "looking up the time zones") as connection:
-        return set(connection.scalars(sa.select(districts.c.timezone).where(where).distinct()))
+        zones = connection.scalars(sa.select(districts.c.timezone).where(scheduled).distinct())
+        return max((night_since(NIGHT_BEGINS, zone, now) for zone in zones), default=now.date())
 
 
 def read_board(
@@ -422,21 +396,13 @@ def read_board(
     """The result of this night in all districts, or in these.
 
     A district that was registered after the night and has no attempt of it is excluded.
-
-    Args:
-        now: an aware instant. It decides which districts are late.
     """
-    return Board.in_order(night, now, _read(engine, sa.literal(night), now, district_ids))
+    return Board.in_order(night, now, _read(engine, night, now, district_ids))
 
 
 def read_judged(engine: sa.Engine, now: datetime) -> list[DistrictNight]:
-    """Every district on the newest night whose deadline has passed there, in no order.
-
-    Args:
-        now: an aware instant.
-    """
-    zones = _timezones(engine, sa.true())
-    return _read(engine, _night_by_zone({zone: night_judged(zone, now) for zone in zones}), now)
+    """Every district on the newest night whose deadline has passed there, in no order."""
+    return _read(engine, partial(night_since, DEADLINE, now=now), now)
 
 
 def read_newest(engine: sa.Engine, now: datetime) -> Board:
@@ -445,47 +411,29 @@ def read_newest(engine: sa.Engine, now: datetime) -> Board:
     Before 01:00, a district that `sync` already ran or that was just registered shows the coming night.
     A district whose night before needs attention shows that one until the new night has a result or is due.
     The board's night is the one of most districts.
-
-    Args:
-        now: an aware instant.
     """
-    zones = _timezones(engine, sa.true())
-    begun = _read(engine, _night_by_zone({zone: night_now([zone], now) for zone in zones}), now)
-    before_it_begins = {one.district_id: one for one in begun}
-    today = _read(engine, _local_dates(zones, now), now)
-    begun = [one if one.tonight else before_it_begins.get(one.district_id, one) for one in today]
-    judged = read_judged(engine, now)
-    trouble = {one.district_id: one for one in judged if one.in_trouble}
-    found = [trouble.get(one.district_id, one) if one.state == "pending" else one for one in begun]
+    begun = {one.district_id: one for one in _read(engine, partial(night_since, NIGHT_BEGINS, now=now), now)}
+    trouble = {one.district_id: one for one in read_judged(engine, now) if one.in_trouble}
+    found = []
+    for one in _read(engine, partial(night_since, time(0), now=now), now):
+        shown = one if one.tonight else begun.get(one.district_id, one)
+        found.append(trouble.get(one.district_id, shown) if shown.state == "pending" else shown)
     nights = Counter(one.night for one in found if one.state != "disabled")
-    night = max(nights, key=lambda night: (nights[night], night), default=night_now(zones, now))
+    night = max(nights, key=lambda night: (nights[night], night), default=now.date())
     return Board.in_order(night, now, [replace(one, apart=one.night != night) for one in found])
 
 
 def read_districts(
     engine: sa.Engine, now: datetime, district_ids: Collection[str] | None = None
 ) -> dict[str, DistrictNight]:
-    """Every district, or these, on its own date, with its last attempt of any night.
-
-    Args:
-        now: an aware instant.
-    """
-    local = _local_dates(_timezones(engine, sa.true()), now)
-    return {one.district_id: one for one in _read(engine, local, now, district_ids, newest=True)}
-
-
-def _local_dates(zones: Iterable[str], now: datetime) -> sa.ColumnElement[Any]:
-    return _night_by_zone({zone: now.astimezone(ZoneInfo(zone)).date() for zone in zones})
-
-
-def _night_by_zone(nights: Mapping[str, date]) -> sa.ColumnElement[Any]:
-    """Each district's night. Empty if no district is registered."""
-    return sa.case(nights, value=districts.c.timezone) if nights else sa.null()
+    """Every district, or these, on its own date, with its last attempt of any night."""
+    today = partial(night_since, time(0), now=now)
+    return {one.district_id: one for one in _read(engine, today, now, district_ids, newest=True)}
 
 
 def _read(
     engine: sa.Engine,
-    night: sa.ColumnElement[Any],
+    nights: date | Callable[[str], date],
     now: datetime,
     district_ids: Collection[str] | None = None,
     *,
@@ -494,9 +442,15 @@ def _read(
     """The one query: each district on its night, in no order.
 
     Args:
+        nights: one night for all, or time zone → night.
         newest: look at attempts of any night, and at every district.
     """
     with as_operator(engine, "looking up the night of all districts") as connection:
+        night: sa.ColumnElement[Any] = sa.literal(nights) if isinstance(nights, date) else sa.null()
+        if not isinstance(nights, date):
+            zones = connection.scalars(sa.select(districts.c.timezone).distinct())
+            if by_zone := {zone: nights(zone) for zone in zones}:
+                night = sa.case(by_zone, value=districts.c.timezone)
         rows = connection.execute(_query(night, district_ids, newest=newest)).mappings()
         found = [_district_night(row, now) for row in rows]
     return [one for one in found if newest or one.tonight or one.registered_on <= one.night]

@@ -27,10 +27,12 @@ def environment() -> Any:
         keep_trailing_newline=True,
     )
     found.filters |= {
-        "commands": with_commands,
+        "commands": lambda text: "".join(
+            f"`{part}`" if is_command else _as_it_is(part) for part, is_command in commands_in(text)
+        ),
         "number": lambda number: NOTHING if number is None else f"{number:,}",
         "counted": counted,
-        "escaped": escaped,
+        "escaped": lambda text: _as_it_is(on_one_line(text)),
         "parts": commands_in,
         "plain": lambda text: on_one_line(text).replace("<", "&lt;"),
     }
@@ -42,11 +44,6 @@ def render(name: str, **values: Any) -> str:
     return str(environment().get_template(name).render(**values))
 
 
-def with_commands(text: str | None) -> str:
-    """Escaped Markdown in which commands are in code style."""
-    return "".join(f"`{part}`" if is_command else _as_it_is(part) for part, is_command in commands_in(text))
-
-
 def commands_in(text: str | None) -> Iterator[tuple[str, bool]]:
     """The parts of a text, and whether each is a command that a person may copy."""
     for number, part in enumerate(_COMMAND.split(on_one_line(text))):
@@ -54,10 +51,6 @@ def commands_in(text: str | None) -> Iterator[tuple[str, bool]]:
             yield part, number % 2 == 1
 
 
-def escaped(text: str | None) -> str:
-    """Text that Markdown shows literally: no link, image, HTML or table column."""
-    return _as_it_is(on_one_line(text))
-
-
 def _as_it_is(text: str) -> str:
+    """Text that Markdown shows literally: no link, image, HTML or table column."""
     return _SPECIAL.sub(lambda found: f"&#{ord(found[0])};", text)

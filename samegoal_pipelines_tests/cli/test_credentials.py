@@ -4,18 +4,15 @@ import json
 import os
 import pty
 import subprocess
-import sys
 from contextlib import suppress
 from hashlib import sha256
-from pathlib import Path
 
 import pytest
 
 from samegoal_pipelines.cli.credentials import read_secret
 from samegoal_pipelines.operations.runs import execute
-from samegoal_pipelines_tests.cli.asking import run
+from samegoal_pipelines_tests.cli.asking import PROGRAM, run
 
-PROGRAM = str(Path(sys.executable).parent / "samegoal-pipelines")
 ADD = ["districts", "add", "a", "--name", "A", "--base-url", "https://a.example.org", "--client-key", "k1"]
 
 
@@ -105,19 +102,7 @@ def test_the_secret_is_revealed_to_a_terminal_only_and_recorded(environment, dep
     assert disclosures() == [("a", "client secret", "Pat Miller")]
 
 
-def test_a_secret_that_is_not_there_cannot_be_revealed(environment):
-    run(*ADD)
-    status, seen = at_a_terminal("districts", "credentials", "a", "--reveal")
-    assert (status, "error: a: awaiting secret" in seen) == (1, True)
-
-
-@pytest.mark.parametrize(
-    ("given", "expires", "expiration"),
-    [("2028-02-29", "2028-02-29", "given"), ("never", None, "never"), ("unknown", None, "unknown")],
-)
-def test_the_expiration_is_a_date_never_or_unknown_and_assumed_if_nothing_is_given(
-    environment, given, expires, expiration
-):
+def test_the_expiration_is_a_date_never_or_unknown_and_assumed_if_nothing_is_given(environment):
     def listed() -> dict[str, str | None]:
         (district,) = json.loads(run("districts", "list", "--json").stdout)
         return district
@@ -125,10 +110,14 @@ def test_the_expiration_is_a_date_never_or_unknown_and_assumed_if_nothing_is_giv
     run(*ADD)
     assert listed()["expiration"] == "assumed"
     assert f"{listed()['expires']} (assumed)" in run("districts", "list").stdout
-    assert run("districts", "set", "a", "--expires", given).returncode == 0
-    assert (listed()["expires"], listed()["expiration"]) == (expires, expiration)
-    assert f"access expires {expires or expiration}" in shown("districts", "show", "a")
-    assert run("districts", "set", "a", "--expires", "someday").returncode == 2
+    for given, expires, expiration in (
+        ("2028-02-29", "2028-02-29", "given"),
+        ("never", None, "never"),
+        ("unknown", None, "unknown"),
+    ):
+        assert run("districts", "set", "a", "--expires", given).returncode == 0
+        assert (listed()["expires"], listed()["expiration"]) == (expires, expiration)
+        assert f"access expires {expires or expiration}" in shown("districts", "show", "a")
 
 
 def test_a_run_that_the_ui_starts_without_a_secret_leaves_no_failed_night(pipeline, district):

@@ -5,13 +5,18 @@ from datetime import date
 import click
 import pytest
 
-from samegoal_pipelines.cli.dates import Expiration
+from samegoal_pipelines.cli.dates import Day, Expiration
+
+
+def test_a_leap_day_is_a_night():
+    assert Day().convert("2028-02-29", None, None) == date(2028, 2, 29)
 
 
 @pytest.mark.parametrize("typed", ["0001-01-01", "1027-08-01", "9999-12-31"])
-def test_an_expiration_in_an_impossible_year_is_wrong_usage(typed):
-    with pytest.raises(click.BadParameter, match=f"{typed} cannot be an expiration; use a date from 2000"):
-        Expiration().convert(typed, None, None)
+@pytest.mark.parametrize("kind", [Day, Expiration])
+def test_a_date_in_an_impossible_year_is_wrong_usage(kind, typed):
+    with pytest.raises(click.BadParameter, match=f"{typed} is out of range; use a date from 2000"):
+        kind().convert(typed, None, None)
 
 
 @pytest.mark.parametrize("typed", ["2027-02-30", "", "08/01/2027", "soon"])

@@ -11,14 +11,13 @@ from sqlalchemy import text
 
 from samegoal_pipelines.operations import explain as explain_module
 from samegoal_pipelines.operations.explain import NothingToExplainError, explain_student
-from samegoal_pipelines_tests.cli.asking import Ask, run
+from samegoal_pipelines_tests.cli.asking import Ask
 from samegoal_pipelines_tests.mass_changes import change, enrolled
 from samegoal_pipelines_tests.pipeline import TODAY
 
 TOMORROW = TODAY + timedelta(days=1)
 ENROLLED = {"EntryWithdrawalID": 1, "StudentID": 11, "StartDate": "2026-08-12"}
 PAST = {"EntryWithdrawalID": 2, "StudentID": 11, "StartDate": "2026-01-07", "EndDate": "2026-05-28"}
-COURSE = {"EntryWithdrawalID": 3, "StudentID": 12, "StartDate": "2026-08-12", "WithdrawalCode": "CECS"}
 OTHER = {"EntryWithdrawalID": 4, "StudentID": 13, "StartDate": "2026-08-12"}
 
 
@@ -67,22 +66,14 @@ def test_every_enrollment_the_rule_and_the_building_are_told(good_night, explain
     assert "Sam" not in json.dumps(student)
 
 
-def test_a_student_without_a_status_is_explained_in_words(good_night, explained, explain):
-    good_night([OTHER, COURSE])
-
-    said = explain("000012")
-
-    assert "published: nothing, on that night or before" in said
-    assert "there are only cross-entity course enrollments (CECS)" in said
-    assert explained("000012")["students"][0]["absent"] == "CECS only"
-
-
 def test_a_carried_over_student_is_shown_as_carried_over_and_the_unreadable_row_with_its_field(
     pipeline, good_night, explain
 ):
-    made = good_night([ENROLLED, OTHER])
+    without_record = {**OTHER, "EntryWithdrawalID": 6, "StudentID": 14}
+    made = good_night([ENROLLED, OTHER, without_record])
     made.edit("Enrollment/EntryWithdrawal", 1, StartDate="31 February")
-    assert pipeline.run(today=TOMORROW).carried_over == 1
+    made.remove_row("Demographics/Name", 1_000_014)
+    assert pipeline.run(today=TOMORROW).carried_over == 2
 
     said = explain("000011")
 
@@ -91,6 +82,11 @@ def test_a_carried_over_student_is_shown_as_carried_over_and_the_unreadable_row_
     assert "uncertain: 1 row cannot be relied on (unreadable)" in said
     assert "quarantined: a field cannot be read (StartDate)" in said
     assert "31 February" not in said
+    assert "replay" not in said
+
+    said = explain("000014")
+    assert "no usable record" in said
+    assert "; carried over, because" in said
     assert "replay" not in said
 
 
@@ -123,33 +119,6 @@ def test_the_night_that_was_published_on_a_date_is_explained(pipeline, good_nigh
     assert "the first night is 2026-10-12" in early.stderr
 
 
-def test_a_night_that_failed_later_is_mentioned(pipeline, good_night, explain):
-    made = good_night([ENROLLED])
-    made.client_secret = "another"
-    assert not pipeline.run(today=TOMORROW).published
-
-    said = explain("000011")
-
-    assert "night of 2026-10-12" in said
-    assert "note: the night 2026-10-13 failed: reading Qmlativ: " in said
-    assert "note:" not in explain("000011", "--on", "2026-10-12")
-
-
-def test_a_night_that_is_held_is_mentioned_with_its_reason(pipeline, good_night, explain):
-    good_night([ENROLLED])
-    with pipeline.deployment.warehouse.begin() as connection:
-        connection.execute(
-            text(
-                "insert into samegoal.snapshots "
-                "(district_id, snapshot_date, state, held_reason, run_id, started_at) "
-                "values ('grand-bend', :night, 'held', 'too many are dropped', 'a-run', now())"
-            ),
-            {"night": TOMORROW},
-        )
-
-    assert "note: the night 2026-10-13 was held: too many are dropped\n" in explain("000011")
-
-
 def test_numbers_are_text_compared_exactly_and_then_without_the_spaces_around(pipeline, district, explained):
     made = district([ENROLLED, OTHER])
     made.edit("Student/Student", 11, StudentNumber="007")
@@ -166,8 +135,8 @@ def test_numbers_are_text_compared_exactly_and_then_without_the_spaces_around(pi
 
 def test_two_students_with_one_number_are_both_explained(pipeline, district, explain):
     made = district([ENROLLED, OTHER])
-    made.edit("Student/Student", 11, StudentNumber="7")
-    made.edit("Student/Student", 13, StudentNumber="7")
+    for student in (11, 13):
+        made.edit("Student/Student", student, StudentNumber="7")
     pipeline.add(made)
     assert pipeline.run().published
 
@@ -190,14 +159,6 @@ def test_an_unknown_number_says_what_to_check(good_night, ask):
         assert "000011" not in answer.stderr
         assert len(answer.stderr) < 400
         assert answer.stderr.rstrip("\n").isprintable()
-
-
-def test_without_a_published_night_and_without_a_district_it_says_so(pipeline, district, ask):
-    pipeline.add(district([ENROLLED]))
-    answer = ask("explain", "grand-bend", "000011")
-    assert answer.returncode == 1
-    assert "sync grand-bend" in answer.stderr
-    assert ask("explain", "nowhere", "000011").returncode == 1
 
 
 def test_where_the_landing_was_pruned_the_warehouse_still_tells(pipeline, good_night, explained, explain):
@@ -230,22 +191,6 @@ def test_what_the_rules_would_say_otherwise_today_is_told(pipeline, good_night, 
     assert explained("000011")["students"][0]["differs"] == ["status", "reason"]
 
 
-def test_a_student_without_a_record_is_told_to_keep_what_was_published(pipeline, good_night, explain):
-    made = good_night([ENROLLED, OTHER])
-    made.remove_row("Demographics/Name", 1_000_011)
-    assert pipeline.run(today=TOMORROW).carried_over == 1
-
-    said = explain("000011")
-
-    assert "no usable record" in said
-    assert "; carried over, because" in said
-    assert "replay" not in said
-
-
-def test_a_date_that_is_none_is_wrong_usage(environment):
-    assert run("explain", "grand-bend", "1", "--on", "12/10/2026").returncode == 2
-
-
 # -- absent students: one cause, one next step --
 
 SINCE_AUGUST = {"StartDate": "2026-08-12", "EntityID": 101}
@@ -262,48 +207,33 @@ ABSENT = {
 }
 
 
-@pytest.fixture
-def absent(pipeline, district, prepared) -> None:
-    """A night without these students, each for another reason."""
+def test_an_absent_student_has_one_cause_and_one_next_step(pipeline, district, explained, explain):
+    rows = [{"EntryWithdrawalID": n, "StudentID": n, **row} for n, (_, row) in ABSENT.items()]
+    made = district([*rows, {"EntryWithdrawalID": 99, "StudentID": 99, **SINCE_AUGUST}])
+    made.remove_row("Demographics/Name", 1_000_028)
+    pipeline.add(made, entities="101")
+    assert pipeline.run().published
+    for student in (29, 30):
+        made.remove_row("Enrollment/EntryWithdrawal", student)
+    made.remove_row("Student/Student", 30)
+    assert pipeline.run(today=TOMORROW).published
 
-    def nights() -> None:
-        rows = [{"EntryWithdrawalID": n, "StudentID": n, **row} for n, (_, row) in ABSENT.items()]
-        made = district([*rows, {"EntryWithdrawalID": 99, "StudentID": 99, **SINCE_AUGUST}])
-        made.remove_row("Demographics/Name", 1_000_028)
-        pipeline.add(made, entities="101")
-        assert pipeline.run().published
-        for student in (29, 30):
-            made.remove_row("Enrollment/EntryWithdrawal", student)
-        made.remove_row("Student/Student", 30)
-        assert pipeline.run(today=TOMORROW).published
-
-    prepared("students who are absent", nights)
-
-
-@pytest.mark.parametrize(("student", "cause"), [(n, cause) for n, (cause, _) in ABSENT.items()])
-def test_an_absent_student_has_one_cause_and_one_next_step(absent, explained, explain, student, cause):
-    (answer,) = explained(f"{student:06}")["students"]
-    assert answer["published"] is None
-    assert answer["cause"]["name"] == cause
-    assert answer["cause"]["next_step"]
-    said = explain(f"{student:06}")
+    for student, (cause, _) in ABSENT.items():
+        (answer,) = explained(f"{student:06}")["students"]
+        assert answer["published"] is None
+        assert answer["cause"]["name"] == cause
+        assert answer["cause"]["next_step"]
+    said = explain("000012")
+    assert "published: nothing, on that night or before" in said
+    assert "there are only cross-entity course enrollments (CECS)" in said
+    said = explain("000026")
     assert said.count("cause: ") == said.count("next step: ") == 1
-    assert answer["cause"]["sentence"] in said
-
-
-def test_the_next_steps_name_the_district_the_enrollment_and_the_screen(absent, explain):
-    assert "districts set grand-bend --entities" in explain("000026")
+    assert "districts set grand-bend --entities" in said
     assert "cause: enrollment 27 cannot be relied on: it has no start date" in explain("000027")
     assert "next step: enter EndDate and the withdrawal code in Entry/Withdrawal" in explain("000024")
+    (there,) = explained("000099")["students"]
+    assert (there["published"]["status"], there["cause"]) == ("ENROLLED", None)
 
-
-def test_a_published_student_has_no_cause(absent, explained):
-    (answer,) = explained("000099")["students"]
-    assert answer["published"]["status"] == "ENROLLED"
-    assert answer["cause"] is None
-
-
-def test_where_the_landing_is_gone_the_departure_is_the_cause(absent, pipeline, explained):
     shutil.rmtree(pipeline.deployment.settings.home / "landing")
     assert explained("000029")["students"][0]["cause"]["name"] == "no enrollment"
 
@@ -339,28 +269,34 @@ def test_a_new_student_of_a_held_night_waits_for_its_release(pipeline, district,
     assert "the night 2026-10-13 is held, and has the student as ENROLLED" in answer.stderr
     assert "--release" in answer.stderr
     assert "is held" not in ask("explain", "grand-bend", "901").stderr
+    assert "note: the night 2026-10-13 was held: 49 of 60" in ask("explain", "grand-bend", "000060").stdout
 
 
-def test_an_unknown_number_of_a_district_that_failed_since_names_the_failure(pipeline, district, ask):
+def test_without_a_district_or_a_published_night_or_after_a_failure_it_says_so(pipeline, district, ask):
+    assert ask("explain", "nowhere", "000011").returncode == 1
     made = district([ENROLLED])
     pipeline.add(made)
+    assert "sync grand-bend" in ask("explain", "grand-bend", "000011").stderr
+
+    made.denied_fields.add("Student/Student.StudentNumber")
+    assert pipeline.run().failed
+    never = ask("explain", "grand-bend", "000011")
+    assert never.returncode == 1
+    assert "no night is published yet: the night 2026-10-12 failed: " in never.stderr
+    assert "grant it in the Integration Access" in never.stderr
+
+    made.denied_fields.clear()
     assert pipeline.run().published
     made.denied_fields.add("Student/Student.StudentNumber")
     assert pipeline.run(today=TOMORROW).failed
-    answer = ask("explain", "grand-bend", "900")
-    assert "no student has the student number 900" in answer.stderr
-    assert "the night 2026-10-13 failed: " in answer.stderr
-    assert "grant it in the Integration Access" in answer.stderr
-
-
-def test_a_district_that_never_published_says_why(pipeline, district, ask):
-    made = district([ENROLLED])
-    pipeline.add(made)
-    made.denied_fields.add("Student/Student.StudentNumber")
-    assert pipeline.run().failed
-    answer = ask("explain", "grand-bend", "000011")
-    assert "no night is published yet: the night 2026-10-12 failed: " in answer.stderr
-    assert "grant it in the Integration Access" in answer.stderr
+    unknown = ask("explain", "grand-bend", "900")
+    assert "no student has the student number 900" in unknown.stderr
+    assert "the night 2026-10-13 failed: " in unknown.stderr
+    assert "grant it in the Integration Access" in unknown.stderr
+    known = ask("explain", "grand-bend", "000011").stdout
+    assert "night of 2026-10-12" in known
+    assert "note: the night 2026-10-13 failed: reading Qmlativ: " in known
+    assert "note:" not in ask("explain", "grand-bend", "000011", "--on", "2026-10-12").stdout
 
 
 def test_a_district_that_is_late_says_so(pipeline, district):

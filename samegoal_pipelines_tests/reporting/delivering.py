@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import subprocess
 import sys
 import tempfile
@@ -29,7 +30,7 @@ def _run(
 ) -> subprocess.CompletedProcess[bytes]:
     with tempfile.TemporaryDirectory() as folder:
         output = Path(folder, "stdout")
-        process = forking.Process(target=_be, args=(input.decode(), output))
+        process = forking.Process(target=_be, args=(input.decode(), output, {**os.environ}))
         process.start()
         process.join(timeout)
         late = process.is_alive()
@@ -43,7 +44,9 @@ def _run(
     return subprocess.CompletedProcess(command, 0, said)
 
 
-def _be(request: str, output: Path) -> None:
+def _be(request: str, output: Path, environment: dict[str, str]) -> None:
+    os.environ.clear()
+    os.environ.update(environment)
     sys.stdin = io.StringIO(request)
     sys.stdout = output.open("w")
     deliver.main()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-from pathlib import Path
 
 import pytest
 from pydantic import SecretStr
@@ -18,7 +17,6 @@ from samegoal_pipelines_tests.reporting.servers import (
     SLACK,
     TEAMS,
     USER,
-    Hook,
     certificate,
     chat,
     dripping_server,
@@ -52,7 +50,7 @@ def why_not(url: str, seconds: float = 60) -> str:
     return line
 
 
-def test_slack_google_chat_and_teams_accept_a_message(chat: Hook) -> None:
+def test_slack_google_chat_and_teams_accept_a_message(chat):
     for url in (SLACK, GOOGLE, TEAMS):
         assert address(url).send(MESSAGE) is None
     slack, google, teams = chat.received
@@ -67,9 +65,7 @@ def test_slack_google_chat_and_teams_accept_a_message(chat: Hook) -> None:
 
 
 @pytest.mark.parametrize(("url", "parts"), [(SLACK, 1), (GOOGLE, 3), (TEAMS, 1)])
-def test_a_long_message_arrives_whole_in_as_few_parts_as_the_service_allows(
-    chat: Hook, url: str, parts: int
-) -> None:
+def test_a_long_message_arrives_whole_in_as_few_parts_as_the_service_allows(chat, url, parts):
     lines = [f"- District {number:03} ISD (d-{number:03}): late" for number in range(350)]
     assert address(url).send(Message(MESSAGE.subject, "\n".join(lines))) is None
     assert len(chat.received) == parts
@@ -77,14 +73,14 @@ def test_a_long_message_arrives_whole_in_as_few_parts_as_the_service_allows(
     assert [number for number in range(350) if f"(d-{number:03})" not in posted] == []
 
 
-def test_a_webhook_gets_json() -> None:
+def test_a_webhook_gets_json():
     with web_server() as hook:
         assert address(hook.url).send(MESSAGE) is None
     (posted,) = hook.received
     assert (posted["title"], posted["message"]) == (MESSAGE.subject, MESSAGE.text.strip())
 
 
-def test_an_email_arrives_encrypted_as_text_and_html(certificate: Path) -> None:
+def test_an_email_arrives_encrypted_as_text_and_html(certificate):
     with smtp_server(certificate, login=True) as mailbox:
         url = mail(mailbox.port, "to=ana@example.com,ben@example.com", user=f"{USER}:{PASSWORD}@")
         assert address(url).send(MESSAGE) is None
@@ -100,7 +96,7 @@ def test_an_email_arrives_encrypted_as_text_and_html(certificate: Path) -> None:
     assert "<li>Grand Bend ISD — für alle &amp; alle</li>" in html.get_content()
 
 
-def test_a_subject_cannot_add_a_header() -> None:
+def test_a_subject_cannot_add_a_header():
     with smtp_server() as mailbox:
         address(mail(mailbox.port)).send(Message("one\r\nBcc: eve@example.com", MESSAGE.text))
     assert mailbox.received[0]["Subject"] == "one Bcc: eve@example.com"
@@ -108,7 +104,7 @@ def test_a_subject_cannot_add_a_header() -> None:
     assert mailbox.recipients == [["ana@example.com"]]
 
 
-def test_a_recipient_that_is_refused_neither_blocks_the_others_nor_makes_them_get_the_message_again() -> None:
+def test_a_recipient_that_is_refused_neither_blocks_the_others_nor_makes_them_get_the_message_again():
     with smtp_server() as mailbox:
         mailbox.refuse_recipients = {"ana@example.com"}
         problem = address(mail(mailbox.port, "to=ana@example.com,ben@example.com")).send(MESSAGE)
@@ -117,7 +113,7 @@ def test_a_recipient_that_is_refused_neither_blocks_the_others_nor_makes_them_ge
         assert why_not(mail(mailbox.port)) == "mailto: the server refused the message (SMTP 550)"
 
 
-def test_a_refusal_is_reported_by_its_code_and_not_quoted(certificate: Path) -> None:
+def test_a_refusal_is_reported_by_its_code_and_not_quoted(certificate):
     with smtp_server() as mailbox, web_server() as hook:
         mailbox.refuse = f"554 ana@example.com says {PASSWORD}"
         assert why_not(mail(mailbox.port)) == "mailto: the server refused the message (SMTP 554)"
@@ -128,16 +124,14 @@ def test_a_refusal_is_reported_by_its_code_and_not_quoted(certificate: Path) -> 
         assert why_not(wrong) == "mailtos: the server refused the message (SMTP 535)"
 
 
-def test_a_message_is_not_sent_to_where_a_server_redirects() -> None:
+def test_a_message_is_not_sent_to_where_a_server_redirects():
     with web_server() as hook, web_server() as other:
         hook.status, hook.headers = 307, {"Location": f"http://127.0.0.1:{other.port}/"}
         assert why_not(hook.url) == "json: the server refused the message (HTTP 307)"
     assert other.received == []
 
 
-def test_a_certificate_that_nobody_trusts_and_a_server_without_encryption_are_not_accepted(
-    tmp_path: Path,
-) -> None:
+def test_a_certificate_that_nobody_trusts_and_a_server_without_encryption_are_not_accepted(tmp_path):
     with smtp_server(make_certificate(tmp_path)) as mailbox:
         untrusted = mail(mailbox.port, user=f"{USER}:{PASSWORD}@")
         assert why_not(untrusted) == "mailtos: the server's certificate is not trusted"
@@ -146,7 +140,7 @@ def test_a_certificate_that_nobody_trusts_and_a_server_without_encryption_are_no
         assert why_not(plain) == "mailtos: the mail server offers no encryption"
 
 
-def test_a_server_that_is_not_there_is_reported() -> None:
+def test_a_server_that_is_not_there_is_reported():
     assert why_not("json://127.0.0.1:1/abracadabra") == "json: the server cannot be reached"
 
 
@@ -158,9 +152,7 @@ def test_a_server_that_is_not_there_is_reported() -> None:
         ("mailto", b"220 ", b"x"),
     ],
 )
-def test_a_server_that_drips_forever_is_stopped_at_the_deadline(
-    scheme: str, first: bytes, drip: bytes
-) -> None:
+def test_a_server_that_drips_forever_is_stopped_at_the_deadline(scheme, first, drip):
     """No single read takes long."""
     with dripping_server(first, drip) as (port, left_alone):
         url = mail(port) if scheme == "mailto" else f"json://127.0.0.1:{port}/abracadabra"
@@ -168,7 +160,7 @@ def test_a_server_that_drips_forever_is_stopped_at_the_deadline(
         assert left_alone.wait(120)
 
 
-def test_what_had_arrived_by_the_deadline_is_not_sent_again(chat: Hook) -> None:
+def test_what_had_arrived_by_the_deadline_is_not_sent_again(chat):
     chat.stall_after = 1
     long = "\n".join(f"- District {number:03} ISD" for number in range(350))
     problem = address(GOOGLE).send(Message(MESSAGE.subject, long), seconds=8)
@@ -177,7 +169,7 @@ def test_what_had_arrived_by_the_deadline_is_not_sent_again(chat: Hook) -> None:
     assert len(chat.received) == 1
 
 
-def test_an_address_is_in_no_log_and_no_repr(caplog: pytest.LogCaptureFixture) -> None:
+def test_an_address_is_in_no_log_and_no_repr(caplog):
     caplog.set_level(logging.DEBUG)
     with web_server() as hook:
         address(hook.url).send(MESSAGE)
@@ -185,7 +177,7 @@ def test_an_address_is_in_no_log_and_no_repr(caplog: pytest.LogCaptureFixture) -
     assert "abracadabra" not in shown
 
 
-def test_without_an_address_the_message_is_a_line_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
+def test_without_an_address_the_message_is_a_line_in_the_log(caplog):
     (log,) = alert_addresses(None)
     assert log.send(MESSAGE) is None
     (record,) = caplog.records
@@ -193,7 +185,7 @@ def test_without_an_address_the_message_is_a_line_in_the_log(caplog: pytest.LogC
     assert record.getMessage() == f"{MESSAGE.subject}\n{MESSAGE.text}"
 
 
-def test_the_addresses_are_those_of_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_addresses_are_those_of_the_environment(monkeypatch):
     mailtos = f"mailtos://{USER}:{PASSWORD}@mail.example.com?to=ana@example.com,ben@example.com"
     monkeypatch.setenv("SAMEGOAL_ALERT_URLS", f"{mailtos}, {SLACK},slack://a/b/c,slack://d/e/f,")
     settings = Settings()
@@ -203,8 +195,9 @@ def test_the_addresses_are_those_of_the_environment(monkeypatch: pytest.MonkeyPa
     assert PASSWORD not in f"{settings!r} {found!r}"
 
 
-def test_invalid_addresses_are_rejected_at_startup_and_named_without_their_secret() -> None:
+def test_invalid_addresses_are_rejected_at_startup_and_named_without_their_secret():
     wrong = [
+        "ana@example.com",
         f"slack://{PASSWORD}",
         f"foo://{PASSWORD}/abracadabra",
         f"mailto://{USER}:{PASSWORD}@mail.example.com?to=ana@example.com",
@@ -216,8 +209,8 @@ def test_invalid_addresses_are_rejected_at_startup_and_named_without_their_secre
         check_addresses(SecretStr(",".join(wrong)))
     invalid = "not a valid apprise URL, or with an invalid recipient; see Alerts in docs/production.md"
     assert str(caught.value) == (
-        f"SAMEGOAL_ALERT_URLS: slack: {invalid}; foo: {invalid}; mailto: it would send its password "
-        f"unencrypted; use mailtos://; mailtos: {invalid}; example.com: {invalid}"
+        f"SAMEGOAL_ALERT_URLS: address: {invalid}; slack: {invalid}; foo: {invalid}; mailto: it would send "
+        f"its password unencrypted; use mailtos://; mailtos: {invalid}; example.com: {invalid}"
     )
     check_addresses(SecretStr(f"{SLACK},{GOOGLE},{TEAMS},jsons://hooks.example.com/abracadabra"))
     check_addresses(None)
@@ -232,14 +225,9 @@ def test_invalid_addresses_are_rejected_at_startup_and_named_without_their_secre
         "/ana@example.com/ben",
     ],
 )
-def test_one_malformed_recipient_of_several_is_rejected(recipients: str) -> None:
+def test_one_malformed_recipient_of_several_is_rejected(recipients):
     url = f"mailtos://{USER}:{PASSWORD}@mail.example.com"
     with pytest.raises(AlertError, match=r"^SAMEGOAL_ALERT_URLS: mailtos: not a val") as caught:
         check_addresses(SecretStr(f"{SLACK},{url}{recipients}"))
     assert PASSWORD not in str(caught.value)
     check_addresses(SecretStr(f"{url}?to=Ana <ana@example.com>,ben@example.com,&cc=cem@example.com"))
-
-
-def test_text_that_is_no_url_is_rejected() -> None:
-    with pytest.raises(AlertError, match=r"^SAMEGOAL_ALERT_URLS: address: not a valid apprise URL"):
-        check_addresses(SecretStr("ana@example.com"))

@@ -8,7 +8,6 @@ from datetime import datetime, timedelta
 import pytest
 import sqlalchemy as sa
 
-from samegoal_pipelines.districts.pauses import pause, resume
 from samegoal_pipelines.errors import PipelineError
 from samegoal_pipelines.postgres.errors import WarehouseUnavailableError
 from samegoal_pipelines.reporting.addresses import AlertError
@@ -67,7 +66,7 @@ def put(
         attempt(engine, district_id, state, reason=reason)
 
 
-def test_one_message_tells_of_all_that_is_wrong_at_the_deadline(warehouse: sa.Engine, ear: Ear) -> None:
+def test_one_message_tells_of_all_that_is_wrong_at_the_deadline(warehouse, ear):
     put(warehouse, "alpha", "failed", REFUSED)
     put(warehouse, "beta", "failed", UNREACHABLE)
     put(warehouse, "gamma", "failed", UNREACHABLE)
@@ -127,15 +126,15 @@ Full report: `samegoal-pipelines report --night 2026-10-12`
     )
 
 
-def test_a_message_is_sent_once_however_often_and_whoever_looks(warehouse: sa.Engine, ear: Ear) -> None:
+def test_a_message_is_sent_once_however_often_and_whoever_looks(warehouse, ear):
     put(warehouse, "alpha", "failed")
-    for minutes in range(0, 300, 7):
+    for minutes in range(0, 300, 60):
         look(warehouse, SIX_IN_CHICAGO + timedelta(minutes=minutes), ear)
     look(warehouse, SIX_IN_CHICAGO, Ear())  # another process, with the same channel; the clock went back
     assert ear.subjects == ["SameGoal night 2026-10-12: 1 failed of 1"]
 
 
-def test_two_daemons_that_look_at_once_send_one_message(warehouse: sa.Engine) -> None:
+def test_two_daemons_that_look_at_once_send_one_message(warehouse):
     put(warehouse, "alpha", "failed")
     sending, other_has_looked = threading.Event(), threading.Event()
 
@@ -157,7 +156,7 @@ def test_two_daemons_that_look_at_once_send_one_message(warehouse: sa.Engine) ->
     assert (len(slow.heard), other.heard) == (1, [])
 
 
-def test_a_reader_of_the_warehouse_keeps_no_alert_from_being_sent(warehouse: sa.Engine, ear: Ear) -> None:
+def test_a_reader_of_the_warehouse_keeps_no_alert_from_being_sent(warehouse, ear):
     """Advisory locks are anybody's, who may log in."""
     put(warehouse, "alpha", "failed")
     reader = login(warehouse, Role.READER)
@@ -171,7 +170,7 @@ def test_a_reader_of_the_warehouse_keeps_no_alert_from_being_sent(warehouse: sa.
     assert ear.subjects == ["SameGoal night 2026-10-12: 1 failed of 1"]
 
 
-def test_a_channel_that_fails_is_tried_again_and_the_others_are_not_told_twice(warehouse: sa.Engine) -> None:
+def test_a_channel_that_fails_is_tried_again_and_the_others_are_not_told_twice(warehouse):
     put(warehouse, "alpha", "failed")
     deaf, ear = Ear("deaf"), Ear()
     deaf.broken = True
@@ -184,7 +183,7 @@ def test_a_channel_that_fails_is_tried_again_and_the_others_are_not_told_twice(w
     assert deaf.subjects == ear.subjects == ["SameGoal night 2026-10-12: 1 failed of 1"]
 
 
-def test_each_time_zone_has_its_own_deadline_and_message(warehouse: sa.Engine, ear: Ear) -> None:
+def test_each_time_zone_has_its_own_deadline_and_message(warehouse, ear):
     put(warehouse, "new-york", None, zone="America/New_York")
     put(warehouse, "detroit", None, zone="America/Detroit")
     put(warehouse, "honolulu", "failed", zone="Pacific/Honolulu")
@@ -195,7 +194,7 @@ def test_each_time_zone_has_its_own_deadline_and_message(warehouse: sa.Engine, e
     assert ear.subjects[1:] == ["SameGoal night 2026-10-12: 1 failed of 1"]
 
 
-def test_a_district_that_fails_every_night_is_in_every_nights_message(warehouse: sa.Engine, ear: Ear) -> None:
+def test_a_district_that_fails_every_night_is_in_every_nights_message(warehouse, ear):
     put(warehouse, "alpha", "failed")
     for night in range(1, 5):
         attempt(warehouse, "alpha", "failed", NIGHT + timedelta(days=night), "no luck")
@@ -204,9 +203,7 @@ def test_a_district_that_fails_every_night_is_in_every_nights_message(warehouse:
     assert [f"for {nights} night" in message for nights, message in enumerate(ear.heard, 1)] == [True] * 5
 
 
-def test_where_nothing_is_wrong_nothing_is_sent_and_the_look_is_recorded(
-    warehouse: sa.Engine, ear: Ear
-) -> None:
+def test_where_nothing_is_wrong_nothing_is_sent_and_the_look_is_recorded(warehouse, ear):
     put(warehouse, "alpha", "published")
     look(warehouse, SIX_IN_CHICAGO, ear)
     assert ear.heard == []
@@ -217,9 +214,7 @@ def test_where_nothing_is_wrong_nothing_is_sent_and_the_look_is_recorded(
         assert [tuple(row) for row in rows] == [(NIGHT, "ear", 1, 0, "")]
 
 
-def test_trouble_that_comes_later_is_told_in_a_message_of_its_own_at_most_hourly(
-    warehouse: sa.Engine, ear: Ear
-) -> None:
+def test_trouble_that_comes_later_is_told_in_a_message_of_its_own_at_most_hourly(warehouse, ear):
     for district_id, state in (
         ("alpha", "failed"),
         ("beta", "published"),
@@ -244,7 +239,7 @@ def test_trouble_that_comes_later_is_told_in_a_message_of_its_own_at_most_hourly
     assert "Alpha ISD" not in ear.heard[1]
 
 
-def test_a_night_that_fails_again_for_another_reason_is_told_again(warehouse: sa.Engine, ear: Ear) -> None:
+def test_a_night_that_fails_again_for_another_reason_is_told_again(warehouse, ear):
     put(warehouse, "alpha", "failed", UNREACHABLE)
     attempts = [
         ("held", "too many"),
@@ -266,54 +261,30 @@ def test_a_night_that_fails_again_for_another_reason_is_told_again(warehouse: sa
     assert "rotate-secret alpha" in ear.heard[2]
 
 
-def test_a_sender_that_hangs_for_good_does_not_keep_the_lock(warehouse: sa.Engine) -> None:
+def test_a_sender_that_hangs_for_good_does_not_keep_the_lock(warehouse):
     """Postgres itself ends the transaction in which nothing happens, and its session takes no harm else."""
     limit = sa.text("show idle_in_transaction_session_timeout")
     with _record(warehouse, NIGHT, SIX_IN_CHICAGO, "ear") as ledger:
         assert ledger is not None
-        assert ledger._connection.scalar(limit) == "1min"
+        assert ledger.connection.scalar(limit) == "1min"
     with as_operator(warehouse, "looking") as connection:
         assert connection.scalar(limit) == "0"
 
 
-def test_a_district_that_is_resumed_during_the_day_is_not_late_that_day(
-    warehouse: sa.Engine, ear: Ear
-) -> None:
-    put(warehouse, "alpha", "published")
-    put(warehouse, "beta", None)
-    pause(warehouse, "beta", paused_from=NIGHT, paused_to=NIGHT, set_by="pat")
-    look(warehouse, SIX_IN_CHICAGO, ear)
-    resume(warehouse, "beta", SIX_IN_CHICAGO + timedelta(hours=4))
-    look(warehouse, SIX_IN_CHICAGO + timedelta(hours=5), ear)
-    assert ear.heard == []
-    look(warehouse, SIX_IN_CHICAGO + timedelta(days=1), ear)
-    assert ear.subjects == ["SameGoal night 2026-10-13: 2 late of 2"]
-
-
 def test_a_district_that_moves_to_an_earlier_time_zone_is_told_of_the_next_night_at_the_latest(
-    warehouse: sa.Engine, ear: Ear
-) -> None:
+    warehouse, ear
+):
     put(warehouse, "alpha", None)
     with as_writer(warehouse, "alpha", "moving, ten minutes to six in New York") as connection:
         connection.execute(sa.update(districts).values(timezone="America/New_York", due_since=at("09:50")))
-    for hours in range(24):
+    for hours in range(0, 24, 3):
         look(warehouse, SIX_IN_NEW_YORK + timedelta(hours=hours), ear)
     assert ear.heard == []
     look(warehouse, SIX_IN_NEW_YORK + timedelta(days=1), ear)
     assert ear.subjects == ["SameGoal night 2026-10-13: 1 late of 1"]
 
 
-def test_paused_and_disabled_districts_raise_no_alert(warehouse: sa.Engine, ear: Ear) -> None:
-    put(warehouse, "alpha", None)
-    put(warehouse, "beta", None)
-    pause(warehouse, "alpha", paused_from=NIGHT, paused_to=NIGHT, set_by="pat")
-    with as_writer(warehouse, "beta", "disabling") as connection:
-        connection.execute(sa.update(districts).values(active=False))
-    look(warehouse, SIX_IN_CHICAGO, ear)
-    assert ear.heard == []
-
-
-def test_a_missing_report_is_sent_once_to_each_address_and_by_itself(warehouse: sa.Engine, ear: Ear) -> None:
+def test_a_missing_report_is_sent_once_to_each_address_and_by_itself(warehouse, ear):
     missing = missing_report_message(NIGHT, 3, "run-of-the-third-try")
     put(warehouse, "reykjavik", "failed", zone="Atlantic/Reykjavik")  # whose deadline is six in UTC
     other = Ear("other")
@@ -337,9 +308,7 @@ def test_a_missing_report_is_sent_once_to_each_address_and_by_itself(warehouse: 
     assert len(ear.subjects) == 3
 
 
-def test_all_is_well_is_one_message_a_day_after_the_last_deadline_if_wanted(
-    warehouse: sa.Engine, ear: Ear
-) -> None:
+def test_all_is_well_is_one_message_a_day_after_the_last_deadline_if_wanted(warehouse, ear):
     put(warehouse, "chicago", "published")
     put(warehouse, "honolulu", "published", zone="Pacific/Honolulu")
     look(warehouse, SIX_IN_HONOLULU, ear)
@@ -350,9 +319,7 @@ def test_all_is_well_is_one_message_a_day_after_the_last_deadline_if_wanted(
     assert ear.heard == ["SameGoal night 2026-10-12: all is well\nAll 2 districts published.\n"]
 
 
-def test_all_is_well_waits_until_nothing_is_wrong_and_never_replaces_an_alert(
-    warehouse: sa.Engine, ear: Ear
-) -> None:
+def test_all_is_well_waits_until_nothing_is_wrong_and_never_replaces_an_alert(warehouse, ear):
     put(warehouse, "alpha", "failed")
     put(warehouse, "beta", "published")
     look(warehouse, SIX_IN_CHICAGO, ear, all_well=True)
@@ -367,45 +334,29 @@ def test_all_is_well_waits_until_nothing_is_wrong_and_never_replaces_an_alert(
     ]
 
 
-@pytest.mark.parametrize(
-    ("night", "deadline"),
-    [("2026-11-01", "12:00"), ("2027-03-14", "11:00")],
-)
-def test_the_nights_of_the_clock_change_are_told_once_each_at_six(
-    warehouse: sa.Engine, ear: Ear, night: str, deadline: str
-) -> None:
-    register(warehouse, "austin")
-    midnight = at("05:00", datetime.fromisoformat(night).date())
-    quarters = [midnight + timedelta(minutes=15 * n) for n in range(4 * 24)]
-    sent_at = [now for now in quarters if look(warehouse, now, ear)]
-    assert sent_at[-1] == at(deadline, datetime.fromisoformat(night).date())
-    assert ear.subjects[-1] == f"SameGoal night {night}: 1 late of 1"
-    assert len(ear.subjects) == len(set(ear.subjects)) == 2  # and the night before, at the first look
-
-
-def test_a_name_cannot_become_markup(warehouse: sa.Engine) -> None:
+def test_a_name_cannot_become_markup(warehouse):
     register(warehouse, "alpha", name="Al\r\nBcc: <b>pha</b>")
     (board,) = judged_boards(warehouse, SIX_IN_CHICAGO)
     message = alert_message(board, board.trouble)
     assert "- Al Bcc: &lt;b>pha&lt;/b> (alpha): never published" in message.text
 
 
-def test_a_message_about_hundreds_of_districts_stays_readable(warehouse: sa.Engine) -> None:
-    for number in range(150):
+def test_a_message_about_hundreds_of_districts_stays_readable(warehouse):
+    for number in range(40):
         register(warehouse, f"late-{number:03}")
-    for number in range(80):
+    for number in range(30):
         register(warehouse, f"failed-{number:03}")
         attempt(warehouse, f"failed-{number:03}", "failed", reason=f"reason {number}")
     (board,) = judged_boards(warehouse, SIX_IN_CHICAGO)
     message = alert_message(board, board.trouble)
-    assert message.subject == "SameGoal night 2026-10-12: 80 failed, 150 late of 230"
+    assert message.subject == "SameGoal night 2026-10-12: 30 failed, 40 late of 70"
     assert len(message.text.splitlines()) < 60
     for one in board.trouble:
         assert one.district_id in message.text
 
 
-def test_districts_that_are_held_by_the_same_limit_are_described_together(warehouse: sa.Engine) -> None:
-    for number in range(200):
+def test_districts_that_are_held_by_the_same_limit_are_described_together(warehouse):
+    for number in range(30):
         dropped = f"{100 + number} of 1,{number:03} students ({10 + number / 10:.1f}%) would be gone"
         register(warehouse, f"held-{number:03}")
         attempt(warehouse, f"held-{number:03}", "held", reason=dropped)
@@ -413,13 +364,13 @@ def test_districts_that_are_held_by_the_same_limit_are_described_together(wareho
     attempt(warehouse, "other", "held", reason="300 of 900 enrollment rows", kind="quarantined")
     (board,) = judged_boards(warehouse, SIX_IN_CHICAGO)
     lines = alert_message(board, board.trouble).text.splitlines()
-    begin = lines.index("**200 districts held: the change is too large to publish without review**")
+    begin = lines.index("**30 districts held: the change is too large to publish without review**")
     since = "never published, 74 nights so far"
     assert lines[begin + 2 : begin + 4] == [
         f"- Held 000 ISD (held-000): {since}; 100 of 1,000 students (10.0%) would be gone",
         f"- Held 001 ISD (held-001): {since}; 101 of 1,001 students (10.1%) would be gone",
     ]
-    assert lines[begin + 22].startswith("- and 180 more: held-020, held-021, ")
+    assert lines[begin + 22].startswith("- and 10 more: held-020, held-021, ")
     assert lines[begin + 24].startswith("To do: ")
     assert lines[begin + 24].endswith("samegoal-pipelines sync ID --release --today 2026-10-12 --why REASON")
     assert "**1 district held: the change is too large to publish without review**" in lines

@@ -54,9 +54,7 @@ def text_of(mailbox: Mailbox) -> str:
     return " ".join(body.get_content().split())
 
 
-def test_the_contact_is_told_once_with_counts_next_night_and_expiration(
-    warehouse: sa.Engine, mailbox: Mailbox, confirm: Any
-) -> None:
+def test_the_contact_is_told_once_with_counts_next_night_and_expiration(warehouse, mailbox, confirm):
     publish(warehouse, expires=NIGHT + timedelta(days=300))
     assert confirm() is None
     assert confirm() is None
@@ -84,17 +82,13 @@ def test_the_contact_is_told_once_with_counts_next_night_and_expiration(
         ({"active": False}, "Next night: none, because the district is disabled"),
     ],
 )
-def test_the_message_says_what_is_known(
-    warehouse: sa.Engine, mailbox: Mailbox, confirm: Any, facts: dict[str, Any], said: str
-) -> None:
+def test_the_message_says_what_is_known(warehouse, mailbox, confirm, facts, said):
     publish(warehouse, **facts)
     assert confirm() is None
     assert said in text_of(mailbox)
 
 
-def test_the_next_night_is_the_first_after_a_pause(
-    warehouse: sa.Engine, mailbox: Mailbox, confirm: Any
-) -> None:
+def test_the_next_night_is_the_first_after_a_pause(warehouse, mailbox, confirm):
     publish(warehouse)
     tomorrow = NIGHT + timedelta(days=1)
     pause(warehouse, "grand-bend", paused_from=tomorrow, paused_to=tomorrow, set_by="Pat")
@@ -102,37 +96,31 @@ def test_the_next_night_is_the_first_after_a_pause(
     assert "Next night: 2026-10-14" in text_of(mailbox)
 
 
-def test_a_message_that_was_refused_is_recorded_shown_and_tried_again(
-    warehouse: sa.Engine, mailbox: Mailbox, confirm: Any
-) -> None:
-    def untold() -> str | None:
-        return read_districts(warehouse, MORNING)["grand-bend"].untold
+def test_a_message_that_was_refused_is_recorded_shown_and_tried_again(warehouse, mailbox, confirm):
+    def remarks() -> str:
+        return read_districts(warehouse, MORNING)["grand-bend"].remarks
 
     publish(warehouse)
     mailbox.refuse = "550 not today"
     problem = confirm()
     assert problem == "mailto: the server refused the message (SMTP 550)"
-    assert untold() == (
+    assert remarks() == (
         f"the contact was not told that setup is complete: {problem}; "
         "to do: samegoal-pipelines districts confirm grand-bend"
     )
     mailbox.refuse = None
     assert confirm() is None
     assert len(mailbox.received) == 1
-    assert untold() is None
+    assert remarks() == ""
 
 
-def test_a_contact_whom_the_mail_library_would_mistake_for_another_is_not_told(
-    warehouse: sa.Engine, mailbox: Mailbox, confirm: Any
-) -> None:
+def test_a_contact_whom_the_mail_library_would_mistake_for_another_is_not_told(warehouse, mailbox, confirm):
     publish(warehouse, contact="pat.o'hara@example.org")
     assert "invalid recipient" in (confirm() or "")
     assert mailbox.recipients == [], "hara@example.org is somebody else"
 
 
-def test_of_two_runs_that_publish_one_tells_the_contact(
-    warehouse: sa.Engine, mailbox: Mailbox, confirm: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_of_two_runs_that_publish_one_tells_the_contact(warehouse, mailbox, confirm, monkeypatch):
     publish(warehouse)
     sending, go_on = Event(), Event()
     send = Address.send
@@ -153,9 +141,7 @@ def test_of_two_runs_that_publish_one_tells_the_contact(
     assert len(mailbox.received) == 1
 
 
-def test_nothing_is_said_before_the_first_snapshot_or_without_a_contact(
-    warehouse: sa.Engine, mailbox: Mailbox, confirm: Any
-) -> None:
+def test_nothing_is_said_before_the_first_snapshot_or_without_a_contact(warehouse, mailbox, confirm):
     register(warehouse, "grand-bend", contact="pat@example.org")
     with pytest.raises(InvalidDistrictError, match=r"nothing is published yet.*sync grand-bend"):
         confirm()
@@ -170,7 +156,7 @@ def test_nothing_is_said_before_the_first_snapshot_or_without_a_contact(
     assert mailbox.received == []
 
 
-def test_contacts_are_reached_through_the_server_of_their_own_or_the_first_of_the_alerts() -> None:
+def test_contacts_are_reached_through_the_server_of_their_own_or_the_first_of_the_alerts():
     own = SecretStr(
         "mailtos://user:pass@mail.example.org:587?from=setup@example.org"
     )  # pragma: allowlist secret
@@ -185,7 +171,7 @@ def test_contacts_are_reached_through_the_server_of_their_own_or_the_first_of_th
         contact_address("pat@example.org", [None, SecretStr("slack://a/b/c")])
 
 
-def test_a_mail_server_that_cannot_be_used_is_refused_at_startup() -> None:
+def test_a_mail_server_that_cannot_be_used_is_refused_at_startup():
     with pytest.raises(AlertError, match=r"SAMEGOAL_CONTACT_MAIL_URL: .*unencrypted"):
         check_addresses(None, SecretStr("mailto://user:pass@mail.example.org:25"))  # pragma: allowlist secret
     with pytest.raises(AlertError, match="no mail server"):

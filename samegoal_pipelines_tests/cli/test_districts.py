@@ -1,4 +1,4 @@
-"""`districts show` and `districts list`: how a district stands, for whoever is asked about it."""
+"""How a district stands, for whoever is asked about it, its pauses, and what may be set for it."""
 
 import json
 from datetime import UTC, date, datetime, timedelta
@@ -40,34 +40,32 @@ def facts(ask, district_id: str) -> dict[str, object]:
     return json.loads(ask("districts", "show", district_id, "--json").stdout)
 
 
-def test_the_last_snapshot_is_told_with_its_students(deployment, ask):
+def test_the_last_snapshot_is_told_and_a_failure_since_then_with_what_to_do_until_the_next(deployment, ask):
     register(deployment.warehouse, "alpha", ZONE)
     publish(deployment, "alpha", YESTERDAY)
-
     lines = shown(ask, "alpha")
-
     assert lines["state"] == "active"
     assert lines["last published"].startswith(f"night of {YESTERDAY}, on ")
     assert lines["students"] == "2: 1 enrolled, 0 pre-enrolled, 0 graduated, 1 inactive"
     assert {"last attempt", "because", "to do", "pause"}.isdisjoint(lines)
-    published = facts(ask, "alpha")["last_published"]
-    assert (published["snapshot_date"], published["students"]) == (str(YESTERDAY), 2)
-    assert facts(ask, "alpha")["last_attempt"] is None
+    told = facts(ask, "alpha")
+    assert (told["last_published"]["snapshot_date"], told["last_published"]["students"]) == (
+        str(YESTERDAY),
+        2,
+    )
+    assert told["last_attempt"] is None
 
-
-def test_a_failure_since_then_is_told_with_its_reason_and_what_to_do(deployment, ask):
-    register(deployment.warehouse, "alpha", ZONE)
-    publish(deployment, "alpha", YESTERDAY)
     attempt(deployment.warehouse, "alpha", "failed", TODAY, REFUSED)
-
     lines = shown(ask, "alpha")
-
     assert lines["last published"].startswith(f"night of {YESTERDAY}")
     assert lines["last attempt"] == f"failed, night of {TODAY}"
     assert lines["because"] == REFUSED.reason
     assert "samegoal-pipelines districts rotate-secret alpha" in lines["to do"]
     last = facts(ask, "alpha")["last_attempt"]
     assert (last["state"], last["next_step"]) == ("failed", lines["to do"])
+
+    publish(deployment, "alpha", TODAY)
+    assert "last attempt" not in shown(ask, "alpha")
 
 
 def test_a_hold_names_its_night_in_the_command_that_releases_it(deployment, ask):
@@ -80,13 +78,6 @@ def test_a_hold_names_its_night_in_the_command_that_releases_it(deployment, ask)
     assert lines["last attempt"] == f"held, night of {YESTERDAY}"
     assert lines["because"] == facts(ask, "alpha")["last_attempt"]["reason"] == reason
     assert lines["to do"].endswith(f"{release} --today {YESTERDAY} --why REASON")
-
-
-def test_a_night_that_was_published_after_all_leaves_no_trouble(deployment, ask):
-    register(deployment.warehouse, "alpha", ZONE)
-    attempt(deployment.warehouse, "alpha", "failed", TODAY, "reading Qmlativ: unavailable")
-    publish(deployment, "alpha", TODAY)
-    assert "last attempt" not in shown(ask, "alpha")
 
 
 def test_pauses_that_hold_or_are_to_come_are_told_and_past_ones_are_not(deployment, ask):
@@ -114,9 +105,9 @@ def test_pauses_that_hold_or_are_to_come_are_told_and_past_ones_are_not(deployme
     assert "pause" not in lines
 
 
-def test_the_list_says_what_is_published_and_who_does_not_run(deployment, ask):
+def test_the_list_says_what_is_published_and_who_does_not_run_in_100_columns(deployment, ask, monkeypatch):
     for name in ("alpha", "beta", "gamma"):
-        register(deployment.warehouse, name, ZONE)
+        register(deployment.warehouse, name, ZONE, expires=date(2099, 8, 1), expiration="assumed")
     publish(deployment, "alpha", YESTERDAY)
     deployment.registry.set_active("beta", False)
     pause(deployment.warehouse, "gamma", paused_from=TODAY, paused_to=TODAY, set_by="Pat")
@@ -134,16 +125,64 @@ def test_the_list_says_what_is_published_and_who_does_not_run(deployment, ask):
         (f"paused until {TODAY}", None),
     ]
 
-
-def test_the_list_fits_a_terminal_of_100_columns(deployment, ask, monkeypatch):
-    register(deployment.warehouse, "grand-bend", "America/Chicago", expires=date(2099, 8, 1))
-    pause(
-        deployment.warehouse,
-        "grand-bend",
-        paused_from=TODAY - timedelta(days=9),
-        paused_to=TODAY + timedelta(days=9),
-        set_by="Pat",
-    )
     monkeypatch.setattr("samegoal_pipelines.cli.terminal.PIPED_WIDTH", 100)
-    listed = ask("districts", "list").stdout
-    assert sum("20" in line or "grand" in line.lower() for line in listed.splitlines()) == 1, listed
+    narrow = ask("districts", "list").stdout.splitlines()
+    assert len([line for line in narrow if "gamma" in line.lower() or str(TODAY) in line]) == 1, narrow
+
+
+def test_a_paused_district_is_shown_as_paused_until_it_is_resumed(deployment, ask):
+    register(deployment.warehouse, "alpha", ZONE)
+    until = TODAY + timedelta(days=9)
+    words = ["pause", "alpha", "--from", str(TODAY), "--to", str(until), "--reason"]
+    assert ask(*words, "summer\n[break] \x1b[2J\udc80\u202e", SAMEGOAL_OPERATOR="Pat").stdout == (
+        f"alpha: paused from {TODAY} to {until} (10 nights); end it with: samegoal-pipelines resume alpha\n"
+    )
+    assert f"paused until {until}: summer [break] [2J" in ask("report").stdout
+    assert shown(ask, "alpha")["pause"] == f"from {TODAY} to {until}: summer [break] [2J, set by Pat"
+    assert ask("resume", "alpha").stdout == (
+        f"alpha: no longer paused (it was from {TODAY} to {until}); the schedule runs it again\n"
+    )
+    assert ask("resume", "alpha").stdout == "alpha: was not paused\n"
+
+
+def test_limits_are_set_shown_and_taken_back(deployment, ask):
+    register(deployment.warehouse, "grand-bend")
+    changed = ask("districts", "set", "grand-bend", "--limit", "dropped=12.5", "--limit", "dropped_least=40")
+    assert (changed.returncode, changed.stderr) == (0, "")
+    shown = ask("districts", "show", "grand-bend").stdout
+    lines = [" ".join(line.split()) for line in shown.splitlines()]
+    assert "limit dropped 12.5% (set)" in lines
+    assert "limit dropped_least 40 students (set)" in lines
+    assert "limit contacts 10%" in lines
+    assert "restricted contacts withheld" in lines
+
+    assert ask("districts", "set", "grand-bend", "--limit", "dropped=default").returncode == 0
+    (listed,) = json.loads(ask("districts", "list", "--json").stdout)
+    assert (listed["gate_limits"]["dropped"], listed["gate_limits"]["dropped_least"]) == (10.0, 40)
+
+
+def test_a_limit_that_cannot_be_is_refused_in_one_line(deployment, ask):
+    register(deployment.warehouse, "grand-bend")
+    refused = ask("districts", "set", "grand-bend", "--limit", "most=5")
+    assert (refused.returncode, refused.stderr.count("\n")) == (1, 1)
+    expected = "error: grand-bend: the gate has no limit named most; its limits are dropped,"
+    assert refused.stderr.startswith(expected)
+
+
+def test_showing_what_is_withheld_says_what_it_means(deployment, ask):
+    register(deployment.warehouse, "grand-bend")
+
+    def switches() -> tuple[bool, bool]:
+        facts = json.loads(ask("districts", "show", "grand-bend", "--json").stdout)
+        return facts["show_restricted_contacts"], facts["show_confidential_phones"]
+
+    shown = ask("districts", "set", "grand-bend", "--restricted-contacts", "show")
+    assert (shown.returncode, shown.stdout.count("\n")) == (0, 2), shown.stderr
+    assert "parents under active restricted access are published" in shown.stdout
+    assert "--restricted-contacts withhold" in shown.stdout
+    assert switches() == (True, False)
+
+    words = ("--restricted-contacts", "withhold", "--confidential-phones", "show")
+    back = ask("districts", "set", "grand-bend", *words)
+    assert "confidential phones are published" in back.stdout
+    assert switches() == (False, True)

@@ -1,0 +1,82 @@
+"""`worklist` and `export`: what leaves as files, and who took it."""
+
+import csv
+import io
+import json
+from datetime import date
+
+import pytest
+import sqlalchemy as sa
+
+from samegoal_pipelines.tables.warehouse import registrar_worklist
+from samegoal_pipelines.warehouse.engine import as_writer
+from samegoal_pipelines_tests.reporting.factories import NIGHT, register
+from samegoal_pipelines_tests.warehouse.factories import publish_night, snapshot, student
+
+
+@pytest.fixture
+def listed(deployment) -> None:
+    register(deployment.warehouse, "alpha")
+    rows = [
+        {"student_number": "00042", "building": "West High", "problem": "tie", "enrollment_id": 7},
+        {"student_number": "00043", "building": "West High", "problem": "tie", "enrollment_id": 8},
+        {"student_number": "00041", "building": "=1+1", "problem": "never closed", "enrollment_id": 9},
+    ]
+    with as_writer(deployment.warehouse, "alpha", "listing") as connection:
+        for line, row in enumerate(rows):
+            connection.execute(
+                sa.insert(registrar_worklist).values(
+                    district_id="alpha",
+                    line=line,
+                    snapshot_date=NIGHT,
+                    student_id=int(str(row["student_number"])),
+                    detail="two enrollments",
+                    fix="close one",
+                    **row,
+                )
+            )
+
+
+def test_the_registrar_gets_a_file_with_every_student_and_the_terminal_names_none(listed, ask):
+    answer = ask("worklist", "alpha", "--csv")
+    rows = list(csv.DictReader(io.StringIO(answer.stdout)))
+    assert [row["student_number"] for row in rows] == ["00041", "00042", "00043"]
+    assert rows[1]["fix"] == "close one"
+    assert rows[0]["building"] == "'=1+1"  # no spreadsheet runs it
+
+    output = ask("worklist", "alpha").stdout
+    assert "0004" not in output
+    (line,) = [line for line in output.splitlines() if "West High" in line]
+    assert line.split()[-1] == "2"
+    assert len(json.loads(ask("worklist", "alpha", "--json").stdout)) == 3
+
+
+COMPLETE = {
+    "first_name": "Ana",
+    "last_name": "Tran",
+    "birth_date": date(2015, 3, 4),
+    "gender": "Female",
+    "building": "Elm",
+    "building_reporting_id": "001",
+}
+
+
+def test_export_names_both_files_who_is_excluded_and_the_operator(deployment, ask, tmp_path):
+    register(deployment.warehouse, "grand-bend")
+    whole, refused = student(1, **COMPLETE, parents={10: {}}), student(2, parents={20: {}})
+    publish_night(deployment.warehouse, 0, snapshot(whole, refused))
+    folder = tmp_path / "files"
+    result = ask("export", "grand-bend", "--to", str(folder), SAMEGOAL_OPERATOR="Pat Miller")
+    assert result.returncode == 0
+    assert "1 student and 1 parent row of the snapshot 2026-09-01" in result.stdout
+    assert result.stderr.startswith("excluded: 00002: no Last Name")
+    assert sorted(path.name for path in folder.iterdir()) == ["parents.csv", "students.csv"]
+    as_json = json.loads(ask("export", "grand-bend", "--to", str(folder), "--json").stdout)
+    assert (as_json["students"], as_json["parents"]) == (1, 1)
+    assert as_json["parents_file"] == str(folder / "parents.csv")
+    with deployment.warehouse.connect() as connection:
+        recorded = connection.exec_driver_sql(
+            "select disclosed_by, what, students, parents from samegoal.disclosures order by disclosure_id"
+        ).all()
+    assert recorded[0] == ("Pat Miller", "export", 1, 1)
+    assert len(recorded) == 2

@@ -13,13 +13,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection
 
-from phonenumbers import (
-    Leniency,
-    NumberParseException,
-    PhoneNumberMatcher,
-    normalize_digits_only,
-    parse,
-)
+from phonenumbers import Leniency, PhoneNumberMatcher, normalize_digits_only
 
 REGION = "US"
 ANY = ""
@@ -68,19 +62,11 @@ def with_extension(text: str, extension: str) -> str:
 
 
 def _has_extension(text: str, extension: str) -> bool:
-    wanted = normalize_digits_only(extension)
+    wanted = normalize_digits_only(extension).lstrip("0")
     if not wanted:
         return extension in text
-    if _PLAIN.fullmatch(text):
-        return False
-    try:
-        written = parse(text, REGION).extension or ""
-    except NumberParseException:
-        written = ""
-    if written.lstrip("0") == wanted.lstrip("0"):
-        return True
-    digits = normalize_digits_only(text)  # after only a space or hyphen, the extension must be known
-    return any(digits.endswith(each + wanted) for each in numbers_in(text) - {ANY})
+    after_a_number = rf"\d{{3}}[\s.-]*\d{{4}}\D(?:.*\D)?0*{wanted}\D*"
+    return re.search(rf"{after_a_number}$", normalize_digits_only(text, keep_non_digits=True)) is not None
 
 
 def _readings(text: str) -> set[str]:

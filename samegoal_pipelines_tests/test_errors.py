@@ -30,7 +30,6 @@ NOT_AT_NIGHT = {
     "PipelineError",
     "RunFailedError",
     "StudentsFileError",
-    "StudentsRowError",
 }
 """Errors that no night can end with."""
 

@@ -60,17 +60,7 @@ def test_letters_stand_for_their_digits():
 
 
 @pytest.mark.parametrize(
-    "unclear",
-    [
-        "512-555-O1O1",
-        "512-555-01O1",
-        "5l2-555-0101",
-        "x4",
-        "0101",
-        "512-555-010",
-        "unlisted",
-        "same as above",
-    ],
+    "unclear", ["512-555-O1O1", "512-555-01O1", "5l2-555-0101", "x4", "0101", "512-555-010", "unlisted"]
 )
 def test_a_text_that_is_not_clearly_a_number_may_be_any_number(unclear):
     assert numbers_in(unclear) == {ANY}

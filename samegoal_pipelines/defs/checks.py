@@ -21,10 +21,9 @@ from samegoal_pipelines.defs.metadata import table
 from samegoal_pipelines.printable import counted
 from samegoal_pipelines.tables import worklist as problems
 from samegoal_pipelines.tables.reads import unchecked_objects, years_not_read
-from samegoal_pipelines.transforms.end_dates import INCLUSIVE, SAME_DAY, observe_end_dates
+from samegoal_pipelines.transforms.enrollments import INCLUSIVE, SAME_DAY, observe_end_dates
 from samegoal_pipelines.transforms.entities import CHOOSE_ENTITIES, count_entities, not_granted_note
-from samegoal_pipelines.transforms.grants import find_missing_fields
-from samegoal_pipelines.transforms.reads import read_twice_note, years_not_read_note
+from samegoal_pipelines.transforms.reads import find_missing_fields, read_twice_note, years_not_read_note
 
 WARN, ERROR = dg.AssetCheckSeverity.WARN, dg.AssetCheckSeverity.ERROR
 RAW = ("raw_enrollments", "raw_students", "raw_parents")

@@ -23,7 +23,7 @@ from samegoal_pipelines.tables.people import (
     parents_table,
 )
 from samegoal_pipelines.tables.reads import is_granted
-from samegoal_pipelines.transforms import parents, students
+from samegoal_pipelines.transforms import demographics
 from samegoal_pipelines.transforms.columns import frame_of
 from samegoal_pipelines.transforms.withholding import Withholding
 from samegoal_pipelines.warehouse.withholding import refuse_to_forget_restrictions
@@ -46,13 +46,13 @@ def student_demographics(
     with record_failures("student_demographics", district_run):
         withholding = district_run.district.withholding
         refuse_unreadable_flags(raw_students, withholding)
-        built = students.build_student_demographics(
+        built = demographics.build_student_demographics(
             raw_students, student_status["student_status"], withholding=withholding
         )
         tables = {
             "student_demographics": built.students,
             "without_record": built.without_record,
-            "confidential": students.find_confidential_phones(raw_students, withholding),
+            "confidential": demographics.find_confidential_phones(raw_students, withholding),
             "withholding": withholding_table(withholding),
         }
         facts = student_facts(student_status["student_status"], tables)
@@ -76,10 +76,10 @@ def parent_demographics(
 ) -> Iterator[Any]:
     """One row per student and guardian, without contacts if the guardian's access is actively restricted."""
     with record_failures("parent_demographics", district_run):
-        known, withholding = parents.restriction_is_known(raw_parents), district_run.district.withholding
+        known, withholding = demographics.restriction_is_known(raw_parents), district_run.district.withholding
         refuse_a_lost_restriction(district_run, known)
         refuse_unreadable_flags(raw_parents, withholding)
-        built = parents.build_parent_demographics(
+        built = demographics.build_parent_demographics(
             raw_parents, student_status["student_status"], restriction_known=known, withholding=withholding
         )
         tables = parent_tables(raw_parents, built, known, withholding)
@@ -122,16 +122,16 @@ def refuse_unreadable_flags(raw: Tables, withholding: Withholding) -> None:
 
 
 def parent_tables(
-    raw_parents: Tables, built: parents.ParentDemographics, known: bool, withholding: Withholding
+    raw_parents: Tables, built: demographics.ParentDemographics, known: bool, withholding: Withholding
 ) -> Tables:
     """The parents' tables: the parents, whether restrictions are known, and what is withheld."""
     return {
         "parent_demographics": built.parents,
         "restriction": frame_of({"is_known": pa.array([known])}),
-        "restricted": parents.find_restricted_pairs(
+        "restricted": demographics.find_restricted_pairs(
             raw_parents, restriction_known=known, withholding=withholding
         ),
-        "confidential": parents.find_confidential_phones(raw_parents, withholding),
+        "confidential": demographics.find_confidential_phones(raw_parents, withholding),
         "withholding": withholding_table(withholding),
     }
 

@@ -19,8 +19,8 @@ from samegoal_pipelines.defs.io import IN_MEMORY
 from samegoal_pipelines.defs.metadata import table
 from samegoal_pipelines.defs.raw import read_tonight
 from samegoal_pipelines.landing.runs import LandedEvidence
+from samegoal_pipelines.transforms.demographics import restriction_is_known
 from samegoal_pipelines.transforms.gate import Verdict
-from samegoal_pipelines.transforms.parents import restriction_is_known
 from samegoal_pipelines.transforms.snapshot import SnapshotPayload, SnapshotTables
 from samegoal_pipelines.warehouse.publishing import preview
 from samegoal_pipelines.warehouse.rows import content_of

@@ -62,8 +62,8 @@ def shares_table(verdict: Verdict, limits: Limits) -> dg.TableMetadataValue:
     return table(
         ("what", "rows", "of", "share", "held above"),
         (
-            (one.label, f"{one.part:,}", f"{one.whole:,}", share(one.part, one.whole), one.limit)
-            for one in shares(limits, verdict.numbers)
+            (label, f"{part:,}", f"{whole:,}", share(part, whole), limit)
+            for label, part, whole, limit in shares(limits, verdict.numbers)
         ),
     )
 

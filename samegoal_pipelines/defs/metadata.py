@@ -16,9 +16,9 @@ import pandas as pd
 from samegoal_pipelines.printable import NOTHING
 from samegoal_pipelines.qmlativ.client import ObjectRead
 from samegoal_pipelines.tables.vocabulary import EXCLUDED, QUARANTINED, STATUSES
+from samegoal_pipelines.transforms.demographics import ParentDemographics
 from samegoal_pipelines.transforms.enrollments import FilteredEnrollments, count_outcomes
 from samegoal_pipelines.transforms.entities import count_entities
-from samegoal_pipelines.transforms.parents import ParentDemographics
 from samegoal_pipelines.transforms.status import StudentStatuses
 from samegoal_pipelines.warehouse.session import Held, Published
 from samegoal_pipelines.warehouse.snapshots import Snapshot

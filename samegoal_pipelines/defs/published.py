@@ -31,17 +31,9 @@ from samegoal_pipelines.defs.release import Release, release_held
 from samegoal_pipelines.defs.worklist import list_of_held
 from samegoal_pipelines.landing.runs import LandedEvidence
 from samegoal_pipelines.tables.catalog import published_tables
-from samegoal_pipelines.transforms.departures import explain_absences
-from samegoal_pipelines.transforms.enrollments import FilteredEnrollments
-from samegoal_pipelines.transforms.reads import reading_notes
-from samegoal_pipelines.transforms.snapshot import (
-    SnapshotPayload,
-    all_confidential,
-    assemble_snapshot,
-    count_in_doubt,
-)
-from samegoal_pipelines.transforms.students import StudentDemographics
-from samegoal_pipelines.transforms.withholding import withholding_notes
+from samegoal_pipelines.transforms.demographics import StudentDemographics
+from samegoal_pipelines.transforms.snapshot import SnapshotPayload, assemble_snapshot
+from samegoal_pipelines.transforms.status import StudentStatuses
 from samegoal_pipelines.warehouse.publishing import publish_or_hold
 from samegoal_pipelines.warehouse.rows import content_of
 from samegoal_pipelines.warehouse.session import Held, Published
@@ -130,24 +122,19 @@ def payload_of(
     parent_demographics: Tables,
 ) -> SnapshotPayload:
     """Assemble what a night's assets publish."""
-    enrollments, excluded = (cecs_filtered_enrollments[name] for name in ("enrollments", "excluded"))
-    statuses, uncertain = student_status["student_status"], student_status["uncertain"]
-    students = StudentDemographics(
-        student_demographics["student_demographics"], student_demographics["without_record"]
-    )
-    withholding = run.district.withholding
-    known = restriction_is_known(parent_demographics)
-    return SnapshotPayload(
-        assemble_snapshot(statuses, uncertain, students, parent_demographics["parent_demographics"]),
-        restricted=parent_demographics["restricted"],
-        confidential=all_confidential(
-            student_demographics["confidential"], parent_demographics["confidential"]
+    return assemble_snapshot(
+        cecs_filtered_enrollments["enrollments"],
+        cecs_filtered_enrollments["excluded"],
+        StudentStatuses(student_status["student_status"], student_status["uncertain"]),
+        StudentDemographics(
+            student_demographics["student_demographics"], student_demographics["without_record"]
         ),
-        absent=explain_absences(excluded, statuses, uncertain),
-        enrollment_rows=len(enrollments) + len(excluded),
-        quarantined=count_in_doubt(FilteredEnrollments(enrollments, excluded, repeated=0)),
-        notes=(*withholding_notes(known, withholding), *reading_notes(reads)),
-        shows=withholding,
+        parent_demographics["parent_demographics"],
+        restriction_known=restriction_is_known(parent_demographics),
+        restricted=parent_demographics["restricted"],
+        confidential=[tables["confidential"] for tables in (student_demographics, parent_demographics)],
+        withholding=run.district.withholding,
+        reads=reads,
     )
 
 

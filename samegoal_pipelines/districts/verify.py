@@ -35,7 +35,7 @@ from samegoal_pipelines.transforms.entities import (
     count_entities,
     not_granted_note,
 )
-from samegoal_pipelines.transforms.grants import costs_of
+from samegoal_pipelines.transforms.reads import costs_of
 
 CONNECTIONS = 4
 """Parallel requests to one district. Keep it low, because schools are working meanwhile."""

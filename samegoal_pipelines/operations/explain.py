@@ -20,8 +20,13 @@ from samegoal_pipelines.landing import LandingError
 from samegoal_pipelines.landing.runs import NotLandedError, read_landed_for, run_that_landed
 from samegoal_pipelines.reporting.nightly_status import DistrictNight, read_districts
 from samegoal_pipelines.tables.vocabulary import RULES
-from samegoal_pipelines.transforms.absence import Cause, absence_of
-from samegoal_pipelines.transforms.explanation import Explanation, explain_students, numbers_on_record
+from samegoal_pipelines.transforms.explanation import (
+    Cause,
+    Explanation,
+    absence_of,
+    explain_students,
+    numbers_on_record,
+)
 from samegoal_pipelines.transforms.students_csv import NUMBER, cells_of, complaints
 from samegoal_pipelines.warehouse import changes, snapshots
 from samegoal_pipelines.warehouse.changes import PublishedStudent

@@ -11,8 +11,7 @@ import pandas as pd
 from samegoal_pipelines.deployment import Deployment
 from samegoal_pipelines.landing import LandingError
 from samegoal_pipelines.landing.runs import read_landed_for
-from samegoal_pipelines.transforms import parents, students
-from samegoal_pipelines.transforms.snapshot import all_confidential
+from samegoal_pipelines.transforms import demographics
 from samegoal_pipelines.transforms.withholding import RESTRICTION_NOT_KNOWN, WITHHOLD
 from samegoal_pipelines.warehouse.errors import WarehouseError
 from samegoal_pipelines.warehouse.snapshots import Snapshot
@@ -66,12 +65,10 @@ def hide_published_contacts(
 def _confidential_numbers(deployment: Deployment, published: Snapshot) -> pd.DataFrame | None:
     """The confidential numbers of the published night. None if its rows are not landed."""
     try:
-        raw_students, raw_parents = (
+        landed = [
             read_landed_for(deployment.landing, published, asset) for asset in ("raw_students", "raw_parents")
-        )
+        ]
     except LandingError:
         return None
-    return all_confidential(
-        students.find_confidential_phones(raw_students, WITHHOLD),
-        parents.find_confidential_phones(raw_parents, WITHHOLD),
-    )
+    numbers = [demographics.find_confidential_phones(raw, WITHHOLD) for raw in landed]
+    return pd.concat(numbers, ignore_index=True)

@@ -202,15 +202,13 @@ def first_hold(
         tonight = statuses | changed
         dropped = {s: new for s, new in changed.items() if statuses.get(s) in _ACTIVE and new in _DROPPED}
         measured = Measured(
-            students=others + _count(tonight),
-            carried_over=0,
-            published=others + _count(statuses),
-            published_active=others_active + _count_active(statuses),
+            {
+                "students": others + _count(tonight),
+                "published_students": others + _count(statuses),
+                "published_active": others_active + _count_active(statuses),
+            },
             dropped=np.array(list(dropped), dtype=np.int64),
             graduated=np.array([status == "GRADUATED" for status in dropped.values()], dtype=bool),
-            demographics_changed=0,
-            demographics_published=0,
-            contacts_lost=0,
         )
         verdict = judge_passing_time(limits, measured)
         if verdict.reasons:

@@ -1,12 +1,10 @@
 """The bridge between pandas frames and the arrays that the transforms compute on.
 
-This module takes columns out as Arrow and numpy, looks up rows by id, chooses one row per group, and puts
-columns back into a frame. It has no rule about enrollments or people.
-
-Ids and days are plain numpy integers in which a null is `MISSING` or `NO_DAY`. Text stays in Arrow.
+Ids and days are plain numpy integers in which a null is `MISSING` or `NO_DAY`. Text stays in Arrow. No rule
+about enrollments or people lives here.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
 from typing import Any
 
@@ -17,12 +15,15 @@ import pyarrow.compute as pc
 
 from samegoal_pipelines.tables.vocabulary import PLACEHOLDER_DATES
 
+Columns = Mapping[str, pa.Array]
+
 MISSING = np.iinfo(np.int64).min  # stands for a null id in numpy; Qmlativ never uses it
-NO_DAY = np.iinfo(np.int32).min  # stands for a null day; days count from 1 January 1970
+NO_DAY = np.iinfo(np.int32).min  # stands for a null day; days count from `EPOCH`
 FOREVER = np.iinfo(np.int32).max  # stands for a null end day
 NOWHERE = -1  # the result of a lookup that found no row
+EPOCH = date(1970, 1, 1)
 
-_PLACEHOLDER_DAYS = [(day - date(1970, 1, 1)).days for day in PLACEHOLDER_DATES]
+_PLACEHOLDER_DAYS = [(day - EPOCH).days for day in PLACEHOLDER_DATES]
 
 # Use a dense table from id to row while the range of ids is at most this many times their number.
 DENSE_ENOUGH = 4
@@ -31,18 +32,28 @@ WORD_BITS = 63  # of an int64, without the sign bit
 
 def columns_of(frame: pd.DataFrame) -> dict[str, pa.Array]:
     """The frame's columns as contiguous Arrow arrays, copied only if necessary."""
-    return {str(name): _contiguous(pa.array(column.array)) for name, column in frame.items()}
+    columns = {str(name): pa.array(column.array) for name, column in frame.items()}
+    return {
+        name: values.combine_chunks() if isinstance(values, pa.ChunkedArray) else values
+        for name, values in columns.items()
+    }
 
 
-def frame_of(columns: Mapping[str, pa.Array]) -> pd.DataFrame:
+def frame_of(columns: Columns) -> pd.DataFrame:
     """A pandas frame on Arrow columns, without a copy."""
     return pd.DataFrame({name: pd.arrays.ArrowExtensionArray(values) for name, values in columns.items()})
 
 
+def frame_from(records: Iterable[Mapping[str, Any]], types: Mapping[str, pa.DataType]) -> pd.DataFrame:
+    """A pandas frame on Arrow columns of these types, from rows as dictionaries."""
+    table = pa.Table.from_pylist(list(records), pa.schema(types))
+    return table.to_pandas(types_mapper=pd.ArrowDtype)
+
+
 def records_of(frame: pd.DataFrame) -> list[dict[str, Any]]:
     """Rows as dictionaries of plain values, null as None."""
-    columns = {name: values.to_pylist() for name, values in columns_of(frame).items()}
-    return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+    rows: list[dict[str, Any]] = pa.table(columns_of(frame)).to_pylist()
+    return rows
 
 
 def ids(values: pa.Array) -> np.ndarray:
@@ -67,8 +78,6 @@ def flags(values: pa.Array) -> np.ndarray:
 
 def present(values: pa.Array) -> np.ndarray:
     """True where a value is not null."""
-    if values.null_count in (0, len(values)):
-        return np.full(len(values), values.null_count == 0)
     return np.asarray(values.is_valid())
 
 
@@ -87,15 +96,15 @@ def given(texts: pa.Array) -> pa.Array:
     return pc.if_else(blank.fill_null(False), None, texts) if pc.any(blank).as_py() else texts
 
 
+def is_placeholder(dates: pa.Array) -> np.ndarray:
+    """True for dates that some screens save for "no date"."""
+    return np.isin(days(dates), _PLACEHOLDER_DAYS)
+
+
 def real_dates(dates: pa.Array) -> pa.Array:
     """Dates, with placeholders for "no date" as null."""
     placeholders = is_placeholder(dates)
     return pc.if_else(pa.array(placeholders), None, dates) if placeholders.any() else dates
-
-
-def is_placeholder(dates: pa.Array) -> np.ndarray:
-    """True for dates that some screens save for "no date"."""
-    return np.isin(days(dates), _PLACEHOLDER_DAYS)
 
 
 def take(values: pa.Array, rows: np.ndarray) -> pa.Array:
@@ -105,7 +114,7 @@ def take(values: pa.Array, rows: np.ndarray) -> pa.Array:
         if pa.types.is_integer(values.type):
             return pa.array(values.to_numpy()[rows])
         if pa.types.is_date32(values.type):
-            return pa.array(values.view(pa.int32()).to_numpy()[rows]).view(pa.date32())
+            return dates(days(values)[rows])
     return values.take(_masked(rows, lost))
 
 
@@ -116,11 +125,7 @@ def take_codes(texts: pa.Array, rows: np.ndarray) -> pa.Array:
     table.
     """
     encoded = texts.dictionary_encode()
-    if not len(texts):
-        return pa.DictionaryArray.from_arrays(pa.nulls(len(rows), pa.int32()), encoded.dictionary)
-    codes = encoded.indices.fill_null(-1).to_numpy()
-    codes = np.append(codes, np.int32(-1))[rows]  # the last entry is for NOWHERE
-    return pa.DictionaryArray.from_arrays(_masked(codes, codes < 0), encoded.dictionary)
+    return pa.DictionaryArray.from_arrays(take(encoded.indices, rows), encoded.dictionary)
 
 
 def take_text(texts: pa.Array, rows: np.ndarray) -> pa.Array:
@@ -128,10 +133,6 @@ def take_text(texts: pa.Array, rows: np.ndarray) -> pa.Array:
     if not pa.types.is_dictionary(texts.type):
         return take(texts, rows)
     return texts.dictionary.take(take(texts.indices, rows))
-
-
-def _contiguous(values: pa.Array | pa.ChunkedArray) -> pa.Array:
-    return values.combine_chunks() if isinstance(values, pa.ChunkedArray) else values
 
 
 def _masked(values: np.ndarray, null: np.ndarray) -> pa.Array:
@@ -151,8 +152,7 @@ def group_codes(keys: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         return keys, keys
     low, high = int(keys.min()), int(keys.max())
     if high - low < DENSE_ENOUGH * len(keys):
-        codes = keys - low
-        return codes, np.arange(low, high + 1)
+        return keys - low, np.arange(low, high + 1)
     codes, found = pd.factorize(keys)
     return codes, found
 
@@ -183,8 +183,8 @@ def best_row_of(
     rows = np.flatnonzero(eligible & (keys != MISSING))
     codes, found = group_codes(keys[rows])
     best = best_rows(codes, len(found), [field[rows] for field in fields])
-    chosen = np.append(np.where(best < 0, NOWHERE, rows[best] if len(rows) else best), NOWHERE)
-    return np.asarray(chosen[RowIndex(found, "group").find(wanted)])
+    at = np.append(best, NOWHERE)[RowIndex(found, "group").find(wanted)]
+    return np.asarray(np.append(rows, NOWHERE)[at])
 
 
 def lowest_first(values: np.ndarray) -> np.ndarray:
@@ -231,17 +231,12 @@ class RowIndex:
         """Raise ValueError, naming `what`, if a key occurs twice."""
         rows = np.flatnonzero(keys != MISSING)
         keys = keys[rows]
-        self._index, self._offset, self._table = None, 0, np.full(1, NOWHERE)
-        if not len(keys):
-            return
-        low, high = int(keys.min()), int(keys.max())
+        low, high = (int(keys.min()), int(keys.max())) if len(rows) else (0, -1)
+        self._index, self._offset = None, low - 1
         if high - low < DENSE_ENOUGH * len(keys):
-            self._offset = low - 1
-            self._table = np.full(
-                high - low + 3, NOWHERE
-            )  # one extra entry on either side for keys out of range
-            self._table[keys - self._offset] = rows
-            unique = np.count_nonzero(self._table != NOWHERE) == len(keys)
+            self._rows = np.full(high - low + 3, NOWHERE)  # one more on either side for keys out of range
+            self._rows[keys - self._offset] = rows
+            unique = np.count_nonzero(self._rows != NOWHERE) == len(keys)
         else:
             self._index, self._rows = pd.Index(keys), np.append(rows, NOWHERE)
             unique = self._index.is_unique
@@ -252,4 +247,4 @@ class RowIndex:
         """The row of each key, or `NOWHERE`."""
         if self._index is not None:
             return np.asarray(self._rows[self._index.get_indexer(keys)])
-        return self._table.take(keys - self._offset, mode="clip")
+        return self._rows.take(keys - self._offset, mode="clip")

@@ -1,8 +1,7 @@
 """Which enrollments count: the import window, CECS, and rows that cannot be relied on.
 
 Every row of Qmlativ's EntryWithdrawal is counted, excluded (the rules do not count it) or quarantined (it
-cannot be relied on). The three add up to the rows that came, apart from repeats of the same row. Statuses
-are decided in `status`.
+cannot be relied on). The three add up to the rows that came, apart from repeats of the same row.
 """
 
 import json
@@ -16,9 +15,11 @@ import pyarrow as pa
 
 from samegoal_pipelines.tables.vocabulary import CECS, EXCLUDED, QUARANTINED
 from samegoal_pipelines.transforms.columns import (
+    EPOCH,
     MISSING,
     NO_DAY,
     NOWHERE,
+    Columns,
     RowIndex,
     best_rows,
     columns_of,
@@ -37,12 +38,7 @@ from samegoal_pipelines.transforms.columns import (
 )
 from samegoal_pipelines.transforms.entities import included_entities
 
-Columns = Mapping[str, pa.Array]
-
 COUNTED = "counted"
-
-EPOCH = date(1970, 1, 1)
-DATE_FIELDS = ("StartDate", "EndDate", "WithdrawalDate")
 
 # Positions of the two extra entries in front of the codes that `_withdrawal_codes` returns.
 NO_CODE, UNKNOWN_CODE = 0, 1
@@ -58,20 +54,6 @@ class FilteredEnrollments(NamedTuple):
     """Rows with a placeholder for "no date"."""
 
 
-class _Rows(NamedTuple):
-    """EntryWithdrawal as arrays; each as long as the table."""
-
-    enrollment: np.ndarray
-    student: np.ndarray
-    entity: np.ndarray
-    school_year: np.ndarray
-    first_day: np.ndarray
-    last_day: np.ndarray
-    is_open: np.ndarray
-    code: np.ndarray
-    unreadable: np.ndarray
-
-
 def filter_enrollments(raw: Mapping[str, pd.DataFrame], today: date) -> FilteredEnrollments:
     """Sort `raw_enrollments` (Qmlativ object → frame) into rows that count on `today` and rows that do not.
 
@@ -79,14 +61,29 @@ def filter_enrollments(raw: Mapping[str, pd.DataFrame], today: date) -> Filtered
     """
     unrepeated, repeated = collapse_repeats(raw["EntryWithdrawal"])
     entries, placeholder_dates = _with_real_dates(columns_of(unrepeated))
-    schools = columns_of(raw["School"])
     codes, row_codes = _withdrawal_codes(columns_of(raw["WithdrawalCode"]), ids(entries["WithdrawalCodeID"]))
-    rows = _rows(entries, row_codes)
-    outcome = _decide(rows, codes, columns_of(raw["SchoolYear"]), included_entities(raw), today)
-    school_rows = find_school_rows(schools, ids(entries["SchoolID"]), rows.school_year)
+    last_day, is_open = _last_days(entries)
+    outcome = _decide(raw, entries, codes, row_codes, last_day, is_open, today)
+    schools = columns_of(raw["School"])
+    school_rows = find_school_rows(schools, ids(entries["SchoolID"]), ids(entries["SchoolYearID"]))
 
     def pick(chosen: np.ndarray) -> dict[str, pa.Array]:
-        return _enrollment_columns(entries, rows, codes, schools, school_rows, chosen)
+        """These rows with the warehouse's column names, schools and codes."""
+        at_school = school_rows[chosen]
+        return {
+            "enrollment_id": take(entries["EntryWithdrawalID"], chosen),
+            "student_id": take(entries["StudentID"], chosen),
+            "entity_id": take(entries["EntityID"], chosen),
+            "school_id": take(entries["SchoolID"], chosen),
+            "school_year_id": take(entries["SchoolYearID"], chosen),
+            "building": take_codes(storable(schools["Name"]), at_school),
+            "building_reporting_id": take_codes(storable(schools["StateAssignedID"]), at_school),
+            "first_day": take(entries["StartDate"], chosen),
+            "last_day": dates(last_day[chosen]),
+            "withdrawal_code": take_codes(codes, row_codes[chosen]),
+            "is_default_entity": pa.array(flags(entries["IsDefaultEntity"])[chosen]),
+            "is_cross_entity_course": take(entries["IsCrossEntityCourseEnrollment"], chosen),
+        }
 
     excluded = np.flatnonzero(outcome)
     reasons = outcome[excluded]
@@ -121,82 +118,80 @@ def collapse_repeats(entries: pd.DataFrame) -> tuple[pd.DataFrame, int]:
 def count_outcomes(filtered: FilteredEnrollments) -> dict[str, int]:
     """Count the rows by outcome and reason, and two more numbers that are reported.
 
-    `cecs_only_students` only have CECS enrollments, so they have no status. `flagged_without_code` are
-    counted rows that Qmlativ flags as cross-entity courses although they do not have the code.
+    `cecs_only_students` have no other enrollments, so they have no status. `flagged_without_code` are counted
+    rows that Qmlativ flags as cross-entity courses although they do not have the code.
     """
     reasons = filtered.excluded["reason"]
     students = filtered.excluded["student_id"]
     others = pd.concat([students[reasons != "cecs"], filtered.enrollments["student_id"]])
     cecs = students[reasons == "cecs"].dropna()
-    counts = {
+    return {
         COUNTED: len(filtered.enrollments),
         "repeated": filtered.repeated,
         "placeholder_dates": filtered.placeholder_dates,
+        **{reason: int((reasons == reason).sum()) for reason in (*EXCLUDED, *QUARANTINED)},
+        "cecs_only_students": int(cecs[~cecs.isin(others)].nunique()),
+        "flagged_without_code": int(filtered.enrollments["is_cross_entity_course"].sum()),
     }
-    counts |= {reason: int((reasons == reason).sum()) for reason in (*EXCLUDED, *QUARANTINED)}
-    counts["cecs_only_students"] = int(cecs[~cecs.isin(others)].nunique())
-    counts["flagged_without_code"] = int(filtered.enrollments["is_cross_entity_course"].sum())
-    return counts
 
 
 def _with_real_dates(entries: Columns) -> tuple[dict[str, pa.Array], int]:
     """The entries with null for each placeholder date, and how many rows had one."""
-    dated = {field: entries[field] for field in DATE_FIELDS}
+    dated = {field: entries[field] for field in ("StartDate", "EndDate", "WithdrawalDate")}
     rows = np.any([is_placeholder(values) for values in dated.values()], axis=0)
     return {**entries, **{field: real_dates(values) for field, values in dated.items()}}, int(rows.sum())
 
 
-def _rows(entries: Columns, row_codes: np.ndarray) -> _Rows:
-    unreadable = entries["Unreadable"]
+def _last_days(entries: Columns) -> tuple[np.ndarray, np.ndarray]:
+    """For each row, the last day, and whether it has none."""
     end, withdrawal = days(entries["EndDate"]), days(entries["WithdrawalDate"])
     # A student is not in membership on the withdrawal date, so the last day is the day before.
-    day_before = withdrawal - (withdrawal != NO_DAY)
-    last_day = np.where(end == NO_DAY, day_before, end)
+    last_day = np.where(end == NO_DAY, withdrawal - (withdrawal != NO_DAY), end)
     is_open = last_day == NO_DAY
+    unreadable = entries["Unreadable"]
     for row in np.flatnonzero(present(unreadable)):
         fields = json.loads(unreadable[row].as_py())
         if "EndDate" in fields or (end[row] == NO_DAY and "WithdrawalDate" in fields):
             last_day[row], is_open[row] = NO_DAY, False  # it may have ended, but we cannot read when
-    enrollment = ids(entries["EntryWithdrawalID"])
-    return _Rows(
-        enrollment=enrollment,
-        student=ids(entries["StudentID"]),
-        entity=ids(entries["EntityID"]),
-        school_year=ids(entries["SchoolYearID"]),
-        first_day=days(entries["StartDate"]),
-        last_day=last_day,
-        is_open=is_open,
-        code=row_codes,
-        unreadable=present(unreadable) | (enrollment == MISSING),
-    )
+    return last_day, is_open
 
 
 def _decide(
-    rows: _Rows, codes: pa.Array, years: Columns, entities: np.ndarray | None, today: date
+    raw: Mapping[str, pd.DataFrame],
+    entries: Columns,
+    codes: pa.Array,
+    row_codes: np.ndarray,
+    last_day: np.ndarray,
+    is_open: np.ndarray,
+    today: date,
 ) -> np.ndarray:
     """For each row, the position in (counted, *EXCLUDED, *QUARANTINED) of the first reason that applies."""
     start = (window_start(today) - EPOCH).days
-    year_known, year_counts = _school_years(years, rows.school_year)
-    no_entity = (rows.entity == MISSING) & (entities is not None)
-    elsewhere = no_entity & False if entities is None else ~no_entity & ~np.isin(rows.entity, entities)
+    enrollment, student, entity = (
+        ids(entries[f"{one}ID"]) for one in ("EntryWithdrawal", "Student", "Entity")
+    )
+    first_day, entities = days(entries["StartDate"]), included_entities(raw)
+    year_known, year_counts = _school_years(columns_of(raw["SchoolYear"]), ids(entries["SchoolYearID"]))
+    no_entity = (entity == MISSING) & (entities is not None)
+    elsewhere = no_entity & False if entities is None else ~no_entity & ~np.isin(entity, entities)
     cecs = np.asarray([code is not None and code.upper() == CECS for code in codes.to_pylist()])
     holds = {
-        "conflicting_duplicate": _comes_again(rows.enrollment) & (rows.enrollment != MISSING),
-        "cecs": cecs[rows.code],
+        "conflicting_duplicate": _comes_again(enrollment) & (enrollment != MISSING),
+        "cecs": cecs[row_codes],
         "entity_not_included": elsewhere,
-        "outside_window": (rows.last_day < start) & (rows.last_day != NO_DAY),
-        "never_closed": rows.is_open & year_known & ~year_counts,
-        "unreadable": rows.unreadable,
-        "no_student": rows.student == MISSING,
-        "no_start_date": rows.first_day == NO_DAY,
+        "outside_window": (last_day < start) & (last_day != NO_DAY),
+        "never_closed": is_open & year_known & ~year_counts,
+        "unreadable": present(entries["Unreadable"]) | (enrollment == MISSING),
+        "no_student": student == MISSING,
+        "no_start_date": first_day == NO_DAY,
         # Checked before the code: such a row cannot count, whatever its code, so nothing is in doubt.
-        "never_effective": (rows.last_day < rows.first_day) & (rows.last_day != NO_DAY),
+        "never_effective": (last_day < first_day) & (last_day != NO_DAY),
         "no_entity": no_entity,
-        "unknown_withdrawal_code": rows.code == UNKNOWN_CODE,
-        "no_school_year": rows.is_open & ~year_known,
+        "unknown_withdrawal_code": row_codes == UNKNOWN_CODE,
+        "no_school_year": is_open & ~year_known,
     }
     position = {reason: n for n, reason in enumerate((COUNTED, *EXCLUDED, *QUARANTINED))}
-    outcome = np.zeros(len(rows.enrollment), np.int8)
+    outcome = np.zeros(len(enrollment), np.int8)
     for reason in reversed(holds):  # so that the first reason wins
         np.copyto(outcome, position[reason], where=holds[reason], casting="unsafe")
     return outcome
@@ -216,30 +211,27 @@ def _withdrawal_codes(listed: Columns, row_ids: np.ndarray) -> tuple[pa.Array, n
     The same code has another id each year. An id without a code, or with two different codes, is unknown,
     because it might be CECS.
     """
-    code_of: dict[int, str | None] = {}
+    code_of: dict[int, str] = {}
     for key, code in zip(
         ids(listed["WithdrawalCodeID"]).tolist(), storable(listed["Code"]).to_pylist(), strict=True
     ):
-        trimmed = (code or "").strip() or None
-        code_of[key] = trimmed if code_of.get(key, trimmed) == trimmed else None
-    code_of.pop(MISSING, None)
-    distinct = sorted({code for code in code_of.values() if code is not None})
-    position = {code: n for n, code in enumerate(distinct, start=UNKNOWN_CODE + 1)}
-    known = np.asarray(
-        [position.get(code, UNKNOWN_CODE) if code else UNKNOWN_CODE for code in code_of.values()]
-    )
-    index = RowIndex(np.fromiter(code_of, np.int64, len(code_of)), "WithdrawalCodeID")
-    at = index.find(row_ids)
-    positions = np.append(known, UNKNOWN_CODE).astype(np.int8 if len(distinct) < 100 else np.int32)[at]
+        trimmed = (code or "").strip()
+        code_of[key] = trimmed if code_of.get(key, trimmed) == trimmed else ""
+    distinct = sorted({*code_of.values()} - {""})
+    position = {"": UNKNOWN_CODE} | {code: n for n, code in enumerate(distinct, start=UNKNOWN_CODE + 1)}
+    known = [*(position[code] for code in code_of.values()), UNKNOWN_CODE]
+    at = RowIndex(np.fromiter(code_of, np.int64, len(code_of)), "WithdrawalCodeID").find(row_ids)
+    positions = np.asarray(known, np.int8 if len(distinct) < 100 else np.int32)[at]
     positions *= row_ids != MISSING  # no id means no code, at position zero
     return pa.array([None, None, *distinct], pa.string()), positions
 
 
 def _school_years(years: Columns, row_years: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """For each row, whether its school year is listed, and whether it is current or upcoming."""
-    counts = flags(years["IsCurrentYearForProvidedEntity"]) | flags(years["IsUpcomingYearForProvidedEntity"])
-    if len(row_years) and not flags(years["IsCurrentYearForProvidedEntity"]).any():
+    current = flags(years["IsCurrentYearForProvidedEntity"])
+    if len(row_years) and not current.any():
         raise ValueError("SchoolYear: no year is flagged as current, so no open enrollment can be placed")
+    counts = current | flags(years["IsUpcomingYearForProvidedEntity"])
     sound = ~present(years["Unreadable"])
     keys = ids(years["SchoolYearID"])
     codes, found = group_codes(keys[sound])
@@ -264,27 +256,39 @@ def find_school_rows(schools: Columns, row_schools: np.ndarray, row_years: np.nd
     return np.asarray(table[at_school, at_year])
 
 
-def _enrollment_columns(
-    entries: Columns,
-    rows: _Rows,
-    codes: pa.Array,
-    schools: Columns,
-    school_rows: np.ndarray,
-    chosen: np.ndarray,
-) -> dict[str, pa.Array]:
-    """The chosen rows of EntryWithdrawal with the warehouse's column names, schools and codes."""
-    at_school = school_rows[chosen]
-    return {
-        "enrollment_id": take(entries["EntryWithdrawalID"], chosen),
-        "student_id": take(entries["StudentID"], chosen),
-        "entity_id": take(entries["EntityID"], chosen),
-        "school_id": take(entries["SchoolID"], chosen),
-        "school_year_id": take(entries["SchoolYearID"], chosen),
-        "building": take_codes(storable(schools["Name"]), at_school),
-        "building_reporting_id": take_codes(storable(schools["StateAssignedID"]), at_school),
-        "first_day": take(entries["StartDate"], chosen),
-        "last_day": dates(rows.last_day[chosen]),
-        "withdrawal_code": take_codes(codes, rows.code[chosen]),
-        "is_default_entity": pa.array(flags(entries["IsDefaultEntity"])[chosen]),
-        "is_cross_entity_course": take(entries["IsCrossEntityCourseEnrollment"], chosen),
-    }
+# -- whether EndDate is the last day enrolled, as the rules assume --
+
+# A student is not in membership on the withdrawal date, so WithdrawalDate is one day after EndDate. If both
+# are the same day, one of them means something else in this district.
+INCLUSIVE, SAME_DAY = 1, 0
+ROWS_THAT_TELL = 20
+SHARE_THAT_CONTRADICTS = 0.6
+LISTED = 10  # differences
+
+
+class EndDates(NamedTuple):
+    """The rows with both dates."""
+
+    rows: int
+    differences: dict[int, int]
+    """Days from EndDate to WithdrawalDate → rows, the most common first."""
+
+    def share(self, difference: int) -> float:
+        """The share of rows with this difference."""
+        return self.differences.get(difference, 0) / self.rows if self.rows else 0.0
+
+    @property
+    def contradicts_inclusive_reading(self) -> bool:
+        """Whether there are enough rows, and in most of them both dates are the same day."""
+        return self.rows >= ROWS_THAT_TELL and self.share(SAME_DAY) >= SHARE_THAT_CONTRADICTS
+
+
+def observe_end_dates(raw: Mapping[str, pd.DataFrame]) -> EndDates:
+    """Compare the two dates in the EntryWithdrawal rows of `raw_enrollments` that have both."""
+    dates = columns_of(raw["EntryWithdrawal"][["EndDate", "WithdrawalDate"]])
+    end, withdrawal = (days(real_dates(dates[field])) for field in ("EndDate", "WithdrawalDate"))
+    both = (end != NO_DAY) & (withdrawal != NO_DAY)
+    found, rows = np.unique(withdrawal[both].astype(np.int64) - end[both], return_counts=True)
+    order = np.lexsort((np.abs(found - INCLUSIVE), -rows))[:LISTED]
+    differences = dict(zip(found[order].tolist(), rows[order].tolist(), strict=True))
+    return EndDates(int(both.sum()), differences)

@@ -1,6 +1,6 @@
 """Recognize erased students by keyed hashes, and drop their rows and those of parents who are only theirs.
 
-The markers are stored in `warehouse.student_erasures`; what is erased, and when, is in `operations`.
+The markers are stored in `warehouse.student_erasures`.
 """
 
 from __future__ import annotations
@@ -45,13 +45,10 @@ class ErasedStudents:
 def without_erased(
     tables: Tables, erased: ErasedStudents, parents_only_theirs: Collection[int] = ()
 ) -> dict[str, pa.Table]:
-    """The tables of one asset without the rows of erased students.
+    """The tables of one asset without the rows of erased students, and without people who are only theirs.
 
-    Rows about people of raw assets go if no remaining student or guardianship refers to them.
-
-    Args:
-        parents_only_theirs: ids of parents whose confidential phones go as well. That table does not say
-            whose parents they are.
+    `parents_only_theirs` are ids of parents whose confidential phones go as well, because that table does not
+    say whose parents they are.
     """
     kept = dict(tables)
     for name, table in tables.items():

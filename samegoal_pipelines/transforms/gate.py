@@ -1,16 +1,16 @@
 """The gate: whether tonight's snapshot differs so much from the published one that a person must look first.
 
-Pure arithmetic on counts. The limits are in `tables.limits`. What becomes of a held snapshot is decided
-elsewhere (`warehouse.session`).
+Pure arithmetic on counts. The limits are in `tables.limits`, and `warehouse.session` holds a snapshot.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import date
 from fractions import Fraction
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -46,41 +46,22 @@ class Measured:
     """How tonight's snapshot differs from a published one.
 
     Attributes:
-        students, carried_over: students with rows of tonight's own, and students who are carried over.
-        published: students of the published one.
-        published_active: of these, the ENROLLED and PRE-ENROLLED.
-        dropped: ids of the latter who tonight are gone, INACTIVE or GRADUATED.
+        numbers: the numbers that the limits refer to, by name. One that is not there is 0.
+        dropped: ids of students published as ENROLLED or PRE-ENROLLED who tonight are gone, INACTIVE or
+            GRADUATED.
         graduated: for each of them, whether tonight says GRADUATED.
-        demographics_changed, demographics_published: published rows of both demographics tables. Changed rows
-            differ tonight or, for a student who stays, are gone.
-        contacts_lost: students of both nights who had a reachable parent and have none now.
-        added: students who are not published and would be.
-        more: further numbers that limits refer to, by name.
     """
 
-    students: int
-    carried_over: int
-    published: int
-    published_active: int
+    numbers: Mapping[str, int]
     dropped: npt.NDArray[np.int64]
     graduated: npt.NDArray[np.bool_]
-    demographics_changed: int
-    demographics_published: int
-    contacts_lost: int
-    added: int = 0
-    more: Mapping[str, int] = field(default_factory=dict)
 
 
-@dataclass(frozen=True)
-class Reason:
-    """One reason to hold a snapshot.
-
-    Attributes:
-        kind: the name of the limit that is exceeded, `nobody` or `emptied`.
-        next_step: what a person should check first.
-    """
+class Reason(NamedTuple):
+    """One reason to hold a snapshot, and what a person should check first."""
 
     kind: str
+    """The name of the limit that is exceeded, `nobody` or `emptied`."""
     sentence: str
     next_step: str
 
@@ -114,14 +95,12 @@ class Verdict:
 
     def next_step(self, night: date) -> str:
         """What to do about a held night. `ID` stands for the district."""
-        return "; ".join(
-            (
-                *([self.to_check] if self.found else []),
-                "look at the students with: samegoal-pipelines changes ID --students",
-                "correct Qmlativ and run the night again, or, if the change is meant, publish what is held: "
-                f"{SYNC} --release --today {night} --why REASON",
-            )
+        usual = (
+            "look at the students with: samegoal-pipelines changes ID --students; "
+            "correct Qmlativ and run the night again, or, if the change is meant, publish what is held: "
+            f"{SYNC} --release --today {night} --why REASON"
         )
+        return f"{self.to_check}; {usual}" if self.found else usual
 
     def along_with(self, earlier: Verdict, night: date) -> Verdict:
         """Both verdicts on the same snapshot as one, the other one from comparing it with an earlier night.
@@ -130,7 +109,7 @@ class Verdict:
         """
         compared = f"compared with the night {night}, the last one published before this one"
         further = tuple(
-            replace(reason, sentence=f"{compared}: {reason.sentence}")
+            reason._replace(sentence=f"{compared}: {reason.sentence}")
             for reason in earlier.found
             if reason not in self.found
         )
@@ -140,97 +119,59 @@ class Verdict:
 
 def judge(limits: Limits, measured: Measured, facts: Facts) -> Verdict:
     """Judge tonight's snapshot, compared with one published snapshot."""
-    numbers = _numbers(measured) | {
+    numbers = {
+        **measured.numbers,
+        "dropped": len(measured.dropped),
         "enrollment_rows": facts.enrollment_rows,
         "quarantined": facts.quarantined,
     }
-    if facts.statuses_by_time is not None and time_matters(limits, measured):
-        by_time = _by_time(facts.statuses_by_time, measured)
-        numbers["dropped_by_time"] = int(by_time.sum())
-        numbers["expired_by_time"] = int((by_time & ~measured.graduated).sum())
+    if facts.statuses_by_time is not None:
+        numbers |= _by_time(facts.statuses_by_time, measured)
     reasons = (*_reasons(limits, numbers), *_reasons_of_emptied(facts.emptied))
     return Verdict(reasons, numbers, numbers.get("dropped_by_time"))
 
 
 def time_matters(limits: Limits, measured: Measured) -> bool:
     """Whether the verdict depends on how many students passing time alone explains."""
-    active, expired = measured.published_active, int((~measured.graduated).sum())
-    at_most = {"edited": len(measured.dropped), "expired_by_time": expired}
-    return any(
-        _is_beyond(limits, BY_NAME[name], at_most[BY_NAME[name].numerator], active)
-        for name in ("dropped", "expired")
-    )
+    active, expired = measured.numbers["published_active"], int((~measured.graduated).sum())
+    at_most = {"dropped": len(measured.dropped), "expired": expired}
+    return any(_is_beyond(limits, BY_NAME[name], part, active) for name, part in at_most.items())
 
 
 def judge_passing_time(limits: Limits, measured: Measured) -> Verdict:
-    """The gate's verdict if nobody has edited anything, so that time alone explains every dropped student.
-
-    For the forecast of a coming night, with the arithmetic of a real night. A number that only a real night
-    counts is 0: the forecast cannot know it.
-    """
-    by_time = {"dropped_by_time": len(measured.dropped), "expired_by_time": int((~measured.graduated).sum())}
-    unchanged = dict.fromkeys((name for limit in SHARES for name in (limit.numerator, limit.denominator)), 0)
-    numbers = unchanged | _numbers(measured) | by_time
-    return Verdict(tuple(_reasons(limits, numbers)), numbers)
+    """The gate's verdict on a coming night if nobody edits anything: time alone explains every drop."""
+    nobody_stays = pd.DataFrame({"student_id": [], "status": []})
+    return judge(limits, measured, Facts(statuses_by_time=nobody_stays))
 
 
-@dataclass(frozen=True)
-class Share:
-    """One line of the gate's numbers, for people."""
-
-    label: str
-    part: int
-    whole: int
-    limit: str
-
-
-def shares(limits: Limits, numbers: Mapping[str, int]) -> list[Share]:
-    """The gate's shares, each beside its limit."""
+def shares(limits: Limits, numbers: Mapping[str, int]) -> list[tuple[str, int, int, str]]:
+    """The gate's shares for people: label, part, whole and the limit."""
     counted = _derived(numbers)
-    return [
-        Share(
-            limit.label,
-            counted[limit.numerator],
-            counted[limit.denominator],
-            limit.shown(limits[limit.name])
-            + (
-                f" and at least {limits.least(limit, counted[limit.denominator])} students"
-                if limit.or_fifth
-                else ""
-            ),
-        )
-        for limit in SHARES
-    ]
+    found = []
+    for limit in SHARES:
+        part, whole = counted[limit.numerator], counted[limit.denominator]
+        least = f" and at least {limits.least(limit, whole)} students" if limit.or_fifth else ""
+        found.append((limit.label, part, whole, limit.shown(limits[limit.name]) + least))
+    return found
 
 
-def _numbers(measured: Measured) -> dict[str, int]:
-    return {
-        "students": measured.students,
-        "carried_over": measured.carried_over,
-        "published_students": measured.published,
-        "published_active": measured.published_active,
-        "dropped": len(measured.dropped),
-        "demographics_changed": measured.demographics_changed,
-        "demographics_published": measured.demographics_published,
-        "contacts_lost": measured.contacts_lost,
-        "added": measured.added,
-        **measured.more,
-    }
-
-
-def _derived(numbers: Mapping[str, int]) -> dict[str, int]:
+def _derived(numbers: Mapping[str, int]) -> Counter[str]:
+    """The numbers, 0 for one that was not counted, and how many students were dropped by edits."""
     edited = numbers["dropped"] - numbers.get("dropped_by_time", 0)
-    return {"expired_by_time": 0, **numbers, "edited": edited}
+    return Counter({**numbers, "edited": edited})
 
 
-def _by_time(statuses: pd.DataFrame, measured: Measured) -> npt.NDArray[np.bool_]:
-    """For each dropped student, whether the rows that were published would say so tonight as well."""
+def _by_time(statuses: pd.DataFrame, measured: Measured) -> dict[str, int]:
+    """How many dropped students would be dropped tonight by the rows that were published as well."""
     staying = statuses["status"].isna() | statuses["status"].isin(["ENROLLED", "PRE-ENROLLED"])
-    return ~np.isin(measured.dropped, statuses.loc[staying, "student_id"].to_numpy(dtype=np.int64))
+    by_time = ~np.isin(measured.dropped, statuses.loc[staying, "student_id"].to_numpy(dtype=np.int64))
+    expired = by_time & ~measured.graduated
+    return {"dropped_by_time": int(by_time.sum()), "expired_by_time": int(expired.sum())}
 
 
 def _reasons(limits: Limits, numbers: Mapping[str, int]) -> Iterator[Reason]:
-    counted, published = _derived(numbers), numbers["published_students"]
+    counted = _derived(numbers)
+    published = counted["published_students"]
     if nobody := not counted["students"] and published > 0:
         carried_over = counted["carried_over"]
         unread = f" ({carried_over:,} who could not be read would be carried over)" if carried_over else ""
@@ -252,17 +193,18 @@ def _reasons(limits: Limits, numbers: Mapping[str, int]) -> Iterator[Reason]:
 def _words(limits: Limits, limit: Limit, counted: Mapping[str, int], part: int, whole: int) -> dict[str, Any]:
     """The values that a limit's sentence may use."""
     value = limits[limit.name]
-    if "dropped_by_time" in counted:
-        share = _share(part, whole, value)
-        because = f", {part:,} of them ({share}) not because time has passed"
-    else:
-        because = " (how many of them only because time has passed cannot be told: the rows that the "
-        because += "published snapshot was made from are not in the landing)"
+    share = _share(part, whole, value)
+    because = f", {part:,} of them ({share}) not because time has passed"
+    if "dropped_by_time" not in counted:
+        because = (
+            " (how many of them only because time has passed cannot be told: the rows that the published "
+            "snapshot was made from are not in the landing)"
+        )
     return {
         **counted,
         "part": f"{part:,}",
         "whole": f"{whole:,}",
-        "share": _share(part, whole, value),
+        "share": share,
         "of": part_of(part, whole, limit.rows, value),
         "dropped_of": part_of(counted["dropped"], whole, limit.rows, value),
         "because": because,

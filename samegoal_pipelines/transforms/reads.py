@@ -1,13 +1,85 @@
-"""What a snapshot notes about how its rows were read.
+"""What the tables of reads say: which Qmlativ fields are not granted, what that costs, and notes for readers.
 
-The notes are made from the tables of reads. The reading itself is in `qmlativ`.
+Which column comes from which field is in `tables.lineage`. The reading itself is in `qmlativ`.
 """
 
-from collections.abc import Iterable, Sequence
+import json
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import NamedTuple
 
 import pandas as pd
 
+from samegoal_pipelines.tables.lineage import empty_without, fed_by
 from samegoal_pipelines.tables.reads import unchecked_objects, years_not_read
+
+RESTRICTION = "raw_parents.StudentGuardian.HasActiveRestrictedAccess"
+
+# What you lose with a missing field, besides empty columns.
+_ALSO = {
+    RESTRICTION: "it is unknown which parents are under active restricted access",
+    "raw_enrollments.EntryWithdrawal.IsCrossEntityCourseEnrollment": "no published column; course "
+    "enrollments without the code CECS go unnoticed",
+}
+
+
+class MissingField(NamedTuple):
+    """An optional field that the Integration Access does not grant, and what you lose without it."""
+
+    field: str
+    """`raw asset.Object.Field`."""
+    lost: bool
+    """Whether the field was granted when the asset was last read."""
+    empty: tuple[str, ...]
+    """Published columns (`view.column`) without a value tonight."""
+    poorer: tuple[str, ...]
+    """Published columns with one source less."""
+
+    @property
+    def label(self) -> str:
+        """The field as Qmlativ's administrators know it: `StudentGuardian.HasActiveRestrictedAccess`."""
+        return self.field.partition(".")[2]
+
+    @property
+    def cost(self) -> str:
+        """What you lose without it, in words."""
+        parts = [f"empty: {', '.join(self.empty)}"] if self.empty else []
+        parts += [f"one source less: {', '.join(self.poorer)}"] if self.poorer else []
+        parts += [_ALSO[self.field]] if self.field in _ALSO else []
+        return "; ".join(parts) or "no published column"
+
+
+def find_missing_fields(
+    tonight: Mapping[str, pd.DataFrame], last: Mapping[str, pd.DataFrame]
+) -> tuple[MissingField, ...]:
+    """The fields that are missing in tonight's tables of reads (raw asset → `tables.reads.READS`).
+
+    `last` are the tables of the last night before, if there are any. Withdrawn fields come first.
+    """
+    return costs_of(_fields(tonight, "Missing"), _fields(last, "Fields"))
+
+
+def costs_of(missing: Collection[str], granted: Collection[str] = ()) -> tuple[MissingField, ...]:
+    """What you lose without these fields (`raw asset.Object.Field`) together.
+
+    A missing field that was `granted` before was withdrawn. Those come first.
+    """
+    empty = set(empty_without(missing))
+    found = []
+    for field in sorted(missing):
+        fed = fed_by(field)
+        without, poorer = (tuple(one for one in fed if (one in empty) is gone) for gone in (True, False))
+        found.append(MissingField(field, field in granted, without, poorer))
+    return tuple(sorted(found, key=lambda each: not each.lost))
+
+
+def _fields(reads: Mapping[str, pd.DataFrame], column: str) -> set[str]:
+    """`raw asset.Object.Field` of every field in a column of the tables of reads."""
+    return {
+        f"{asset}.{qmlativ_object}.{field}"
+        for asset, table in reads.items()
+        for qmlativ_object, fields in zip(table["Object"], table[column], strict=True)
+        for field in json.loads(fields)
+    }
 
 
 def reading_notes(reads: Iterable[pd.DataFrame]) -> tuple[str, ...]:

@@ -1,10 +1,9 @@
 """What a district publishes for one night: statuses, students and parents that belong together.
 
-This module joins the three tables so that they have the same students, and computes a whole night at once for
-replays. How each table is made is in the other modules; storing them is up to `warehouse`.
+How each table is made is in the other modules; storing them is up to `warehouse`.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
 from typing import NamedTuple, Self
 
@@ -13,14 +12,19 @@ import pandas as pd
 import pyarrow as pa
 
 from samegoal_pipelines.tables.vocabulary import UNCERTAIN
-from samegoal_pipelines.transforms import parents as of_parents
-from samegoal_pipelines.transforms import students as of_students
 from samegoal_pipelines.transforms.columns import NOWHERE, RowIndex, columns_of, frame_of, ids, take
-from samegoal_pipelines.transforms.departures import explain_absences
-from samegoal_pipelines.transforms.enrollments import FilteredEnrollments, filter_enrollments
+from samegoal_pipelines.transforms.demographics import (
+    StudentDemographics,
+    build_parent_demographics,
+    build_student_demographics,
+    find_confidential_phones,
+    find_restricted_pairs,
+    restriction_is_known,
+)
+from samegoal_pipelines.transforms.enrollments import filter_enrollments
+from samegoal_pipelines.transforms.explanation import explain_absences
 from samegoal_pipelines.transforms.reads import reading_notes
 from samegoal_pipelines.transforms.status import StudentStatuses, classify_students
-from samegoal_pipelines.transforms.students import StudentDemographics
 from samegoal_pipelines.transforms.withholding import Withholding, withholding_notes
 
 Raw = Mapping[str, pd.DataFrame]
@@ -91,31 +95,56 @@ def compute_night(
     """
     filtered = filter_enrollments(raw_enrollments, today)
     classified = classify_students(filtered.enrollments, filtered.excluded, today)
-    students = of_students.build_student_demographics(
-        raw_students, classified.statuses, withholding=withholding
+    known, statuses = restriction_is_known(raw_parents), classified.statuses
+    return assemble_snapshot(
+        filtered.enrollments,
+        filtered.excluded,
+        classified,
+        build_student_demographics(raw_students, statuses, withholding=withholding),
+        build_parent_demographics(
+            raw_parents, statuses, restriction_known=known, withholding=withholding
+        ).parents,
+        restriction_known=known,
+        restricted=find_restricted_pairs(raw_parents, restriction_known=known, withholding=withholding),
+        confidential=[find_confidential_phones(raw, withholding) for raw in (raw_students, raw_parents)],
+        withholding=withholding,
+        reads=[raw["Reads"] for raw in (raw_enrollments, raw_students, raw_parents) if "Reads" in raw],
     )
-    known = of_parents.restriction_is_known(raw_parents)
-    parents = of_parents.build_parent_demographics(
-        raw_parents, classified.statuses, restriction_known=known, withholding=withholding
-    ).parents
+
+
+def assemble_snapshot(
+    enrollments: pd.DataFrame,
+    excluded: pd.DataFrame,
+    classified: StudentStatuses,
+    students: StudentDemographics,
+    parents: pd.DataFrame,
+    *,
+    restriction_known: bool,
+    restricted: pd.DataFrame,
+    confidential: Sequence[pd.DataFrame],
+    withholding: Withholding,
+    reads: Iterable[pd.DataFrame],
+) -> SnapshotPayload:
+    """What a night publishes, from what its assets made.
+
+    Students without a record are carried over, like uncertain ones, and statuses and parents get the student
+    number. `confidential` are the students' and the parents' numbers, `reads` the tables of reads.
+    """
+    statuses, uncertain = classified
+    carried_over = [*uncertain["student_id"], *students.without_record["student_id"]]
     return SnapshotPayload(
-        tables=assemble_snapshot(classified.statuses, classified.uncertain, students, parents),
-        restricted=of_parents.find_restricted_pairs(
-            raw_parents, restriction_known=known, withholding=withholding
+        SnapshotTables(
+            status=_with_student_number(statuses, students.students),
+            students=students.students,
+            parents=_with_student_number(parents, students.students),
+            carried_over=frozenset(carried_over),
         ),
-        confidential=all_confidential(
-            of_students.find_confidential_phones(raw_students, withholding),
-            of_parents.find_confidential_phones(raw_parents, withholding),
-        ),
-        absent=explain_absences(filtered.excluded, classified.statuses, classified.uncertain),
-        enrollment_rows=len(filtered.enrollments) + len(filtered.excluded),
-        quarantined=count_in_doubt(filtered),
-        notes=(
-            *withholding_notes(known, withholding),
-            *reading_notes(
-                raw["Reads"] for raw in (raw_enrollments, raw_students, raw_parents) if "Reads" in raw
-            ),
-        ),
+        restricted=restricted,
+        confidential=pd.concat(confidential, ignore_index=True),
+        absent=explain_absences(excluded, statuses, uncertain),
+        enrollment_rows=len(enrollments) + len(excluded),
+        quarantined=int(excluded["reason"].isin(UNCERTAIN).sum()),
+        notes=(*withholding_notes(restriction_known, withholding), *reading_notes(reads)),
         shows=withholding,
     )
 
@@ -124,29 +153,6 @@ def statuses_of(raw_enrollments: Raw, today: date) -> StudentStatuses:
     """The status of each student of landed enrollments on `today`, and who is uncertain."""
     filtered = filter_enrollments(raw_enrollments, today)
     return classify_students(filtered.enrollments, filtered.excluded, today)
-
-
-def count_in_doubt(filtered: FilteredEnrollments) -> int:
-    """Count the quarantined rows, except never effective ones, which leave nothing in doubt."""
-    return int(filtered.excluded["reason"].isin(UNCERTAIN).sum())
-
-
-def all_confidential(students: pd.DataFrame, parents: pd.DataFrame) -> pd.DataFrame:
-    """The withheld numbers of students and parents in one table (each `ConfidentialPhones`)."""
-    return pd.concat([students, parents], ignore_index=True)
-
-
-def assemble_snapshot(
-    statuses: pd.DataFrame, uncertain: pd.DataFrame, students: StudentDemographics, parents: pd.DataFrame
-) -> SnapshotTables:
-    """Join the student number onto statuses and parents, and drop students without a record."""
-    carried_over = [*uncertain["student_id"], *students.without_record["student_id"]]
-    return SnapshotTables(
-        status=_with_student_number(statuses, students.students),
-        students=students.students,
-        parents=_with_student_number(parents, students.students),
-        carried_over=frozenset(carried_over),
-    )
 
 
 def _with_student_number(rows: pd.DataFrame, students: pd.DataFrame) -> pd.DataFrame:

@@ -1,9 +1,8 @@
-"""Which status each student has, why, and which enrollment decided it.
+"""Which status each student has, why, which enrollment decided it, and who is too uncertain to get a status.
 
-This includes who is too uncertain to get a status. Which enrollments count is decided in `enrollments`.
+Which enrollments count is decided in `enrollments`.
 """
 
-from collections.abc import Mapping
 from datetime import date
 from typing import NamedTuple
 
@@ -14,8 +13,10 @@ import pyarrow.compute as pc
 
 from samegoal_pipelines.tables.vocabulary import GRADUATED_CODE, STATUS_OF_REASON, UNCERTAIN
 from samegoal_pipelines.transforms.columns import (
+    EPOCH,
     FOREVER,
     NOWHERE,
+    Columns,
     best_rows,
     columns_of,
     days,
@@ -26,7 +27,6 @@ from samegoal_pipelines.transforms.columns import (
     take,
     take_text,
 )
-from samegoal_pipelines.transforms.enrollments import EPOCH
 
 # Positions of the reasons in STATUS_OF_REASON, in its order.
 CURRENT_ENROLLMENT, UPCOMING_ONLY, BETWEEN, GRADUATED, WITHDRAWN = range(len(STATUS_OF_REASON))
@@ -35,6 +35,18 @@ CURRENT_ENROLLMENT, UPCOMING_ONLY, BETWEEN, GRADUATED, WITHDRAWN = range(len(STA
 PAST, UPCOMING, CURRENT = range(3)
 # The fields of `deciding_order`.
 DECIDED_BY = ("when", "last_day", "default_entity", "first_day", "enrollment_id")
+
+# What a status takes from its deciding enrollment, after its own columns.
+_CARRIED = (
+    "enrollment_id",
+    "first_day",
+    "last_day",
+    "withdrawal_code",
+    "school_year_id",
+    "entity_id",
+    "building",
+    "building_reporting_id",
+)
 
 
 class StudentStatuses(NamedTuple):
@@ -62,23 +74,24 @@ def classify_students(enrollments: pd.DataFrame, excluded: pd.DataFrame, today: 
     known = np.flatnonzero(deciding != NOWHERE)
     if (students[known][1:] < students[known][:-1]).any():
         known = known[np.argsort(students[known], kind="stable")]
-    found = _deciding_columns(columns, deciding[known])
-    reason = _reasons(when[deciding[known]], has_past[known], found["withdrawal_code"])
+    rows = deciding[known]
+    found = {name: take_text(columns[name], rows) for name in _CARRIED}
+    reason = _reasons(when[rows], has_past[known], found["withdrawal_code"])
     statuses = frame_of(
         {
-            "student_id": found.pop("student_id"),
+            "student_id": take(columns["student_id"], rows),
             "status": take(pa.array(STATUS_OF_REASON.values()), reason),
             "reason": take(pa.array(STATUS_OF_REASON), reason),
             **found,
         }
     )
-    uncertain = _uncertain_students(excluded, students[known], reason == CURRENT_ENROLLMENT)
+    uncertain = _uncertain_students(excluded, students[known[reason == CURRENT_ENROLLMENT]])
     if len(uncertain):
         statuses = statuses.loc[~statuses["student_id"].isin(uncertain["student_id"])].reset_index(drop=True)
     return StudentStatuses(statuses, uncertain)
 
 
-def deciding_order(columns: Mapping[str, pa.Array], today: date) -> tuple[np.ndarray, list[np.ndarray]]:
+def deciding_order(columns: Columns, today: date) -> tuple[np.ndarray, list[np.ndarray]]:
     """For each enrollment PAST, UPCOMING or CURRENT, and the fields whose greatest row decides.
 
     Current comes before upcoming, and upcoming before past. Among past ones, the latest last day wins.
@@ -109,37 +122,20 @@ def _reasons(when: np.ndarray, has_past: np.ndarray, code: pa.Array) -> np.ndarr
     )
 
 
-def _uncertain_students(excluded: pd.DataFrame, students: np.ndarray, enrolled: np.ndarray) -> pd.DataFrame:
+def _uncertain_students(excluded: pd.DataFrame, enrolled: np.ndarray) -> pd.DataFrame:
     """The students whom quarantined rows leave in doubt, with those rows' reasons."""
     doubtful = excluded.loc[excluded["reason"].isin(UNCERTAIN) & excluded["student_id"].notna()]
+    if len(doubtful):
+        doubtful = doubtful.loc[~doubtful["student_id"].isin(enrolled)]
     reasons: dict[int, set[str]] = {}
     for student, reason in zip(doubtful["student_id"].tolist(), doubtful["reason"].tolist(), strict=True):
         reasons.setdefault(student, set()).add(reason)
-    if reasons:
-        for student in np.intersect1d(list(reasons), students[enrolled]).tolist():
-            del reasons[student]
-    in_doubt = sorted(reasons)
+    in_words = {
+        student: ",".join(sorted(reasons[student], key=UNCERTAIN.index)) for student in sorted(reasons)
+    }
     return frame_of(
         {
-            "student_id": pa.array(in_doubt, pa.int64()),
-            "reasons": pa.array(
-                [",".join(sorted(reasons[s], key=UNCERTAIN.index)) for s in in_doubt], pa.string()
-            ),
+            "student_id": pa.array(in_words.keys(), pa.int64()),
+            "reasons": pa.array(in_words.values(), pa.string()),
         }
     )
-
-
-def _deciding_columns(columns: Mapping[str, pa.Array], rows: np.ndarray) -> dict[str, pa.Array]:
-    """The columns of the deciding enrollments in the order in which they are published."""
-    carried = (
-        "student_id",
-        "enrollment_id",
-        "first_day",
-        "last_day",
-        "withdrawal_code",
-        "school_year_id",
-        "entity_id",
-        "building",
-        "building_reporting_id",
-    )
-    return {name: take_text(columns[name], rows) for name in carried}

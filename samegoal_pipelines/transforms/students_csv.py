@@ -6,10 +6,11 @@ No error here quotes a cell.
 
 import csv
 import io
-import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from datetime import date
+from time import strptime
 from typing import Any, NamedTuple
 
 import pandas as pd
@@ -42,36 +43,18 @@ COLUMNS: dict[str, str | None] = {
     "Building Reporting Id": "building_reporting_id",
     "SIS Internal ID": "student_id",
 }
-REQUIRED = (
-    NUMBER,
-    "Last Name",
-    "First Name",
-    BIRTH,
-    GENDER,
-    STATUS,
-    "Building",
-    "Building Reporting Id",
-)
+REQUIRED = (NUMBER, "Last Name", "First Name", BIRTH, GENDER, STATUS, "Building", "Building Reporting Id")
 GENDERS = {"M", "F", "m", "f", "male", "female", "Male", "Female"}
 STUDENT_ID_LENGTH = 20
-_DATE = re.compile(
-    r"(?P<y>\d{4})[-/](?P<m>\d{1,2})[-/](?P<d>\d{1,2})|(?P<M>\d{1,2})[-/](?P<D>\d{1,2})[-/](?P<Y>\d{4})",
-    re.ASCII,
-)
-
 Cells = dict[str, Any]
 
 
 class StudentsFileError(PipelineError):
     """A file is not a `students.csv` in SameGoal's layout; says where, and never what stands there."""
 
-    next_step = "save it as CSV UTF-8 in SameGoal's layout, as `export` writes it"
-
-
-class StudentsRowError(StudentsFileError):
-    """A row cannot be compared."""
-
-    next_step = "correct the file there, and run the command again"
+    next_step = (
+        "correct the file there, or save it again as CSV UTF-8 in SameGoal's layout, as `export` writes it"
+    )
 
 
 class StudentsFile(NamedTuple):
@@ -104,8 +87,12 @@ class Comparison(NamedTuple):
 
 
 def cells_of(row: Mapping[str, Any]) -> Cells:
-    """A published student in SameGoal's layout. `row` has the views' columns."""
-    return {column: _blank_as_none(row.get(name or "")) for column, name in COLUMNS.items()}
+    """A published student in SameGoal's layout, blank text as None. `row` has the views' columns."""
+    values = {column: row.get(name or "") for column, name in COLUMNS.items()}
+    return {
+        column: None if isinstance(value, str) and not value.strip() else value
+        for column, value in values.items()
+    }
 
 
 def students_of(statuses: pd.DataFrame, students: pd.DataFrame, district_name: str) -> list[dict[str, Any]]:
@@ -161,7 +148,7 @@ def read_students_csv(content: bytes) -> StudentsFile:
                 cells = _cells(columns, row, line)
                 number = cells[NUMBER]
                 if number in students:
-                    raise StudentsRowError(f"lines {line_of[number]} and {line} have the same {NUMBER}")
+                    raise StudentsFileError(f"lines {line_of[number]} and {line} have the same {NUMBER}")
                 students[number], line_of[number] = cells, line
             line = reader.line_num + 1
     except csv.Error:
@@ -189,27 +176,22 @@ def _header(row: Sequence[str]) -> tuple[str, ...]:
 
 def _cells(columns: Sequence[str], row: Sequence[str], line: int) -> Cells:
     if len(row) != len(columns):
-        raise StudentsRowError(f"line {line}: {len(row)} columns, and the header has {len(columns)}")
+        raise StudentsFileError(f"line {line}: {len(row)} columns, and the header has {len(columns)}")
     cells: Cells = {name: cell.strip() or None for name, cell in zip(columns, row, strict=True)}
     if cells[NUMBER] is None:
-        raise StudentsRowError(f"line {line}, column {NUMBER}: blank")
+        raise StudentsFileError(f"line {line}, column {NUMBER}: blank")
     if birth := cells.get(BIRTH):
         cells[BIRTH] = _day(birth)
         if cells[BIRTH] is None:
-            raise StudentsRowError(f"line {line}, column {BIRTH}: no date such as 2015-03-04 or 03/04/2015")
+            raise StudentsFileError(f"line {line}, column {BIRTH}: no date such as 2015-03-04 or 03/04/2015")
     return cells
 
 
 def _day(text: str) -> date | None:
-    found = _DATE.fullmatch(text)
-    if not found:
-        return None
-    try:
-        return date(
-            int(found["y"] or found["Y"]), int(found["m"] or found["M"]), int(found["d"] or found["D"])
-        )
-    except ValueError:
-        return None
+    for layout in ("%Y-%m-%d", "%m-%d-%Y"):
+        with suppress(ValueError):
+            return date(*strptime(text.replace("/", "-"), layout)[:3])
+    return None
 
 
 def compare(rows: Iterable[Mapping[str, Any]], file: StudentsFile) -> Comparison:
@@ -219,11 +201,11 @@ def compare(rows: Iterable[Mapping[str, Any]], file: StudentsFile) -> Comparison
     usable = {cells[NUMBER]: cells for cells in tonight if cells[NUMBER] and numbers[cells[NUMBER]] == 1}
     compared = [name for name in file.columns if name != NUMBER and COLUMNS[name]]
     both = sorted(usable.keys() & file.students.keys())
-    different = {
-        number: columns
-        for number in both
-        if (columns := _differences(usable[number], file.students[number], compared))
-    }
+    different = {}
+    for number in both:
+        ours, theirs = usable[number], file.students[number]
+        if columns := tuple(name for name in compared if not _alike(name, ours[name], theirs[name])):
+            different[number] = columns
     new, missing = usable.keys() - file.students.keys(), file.students.keys() - numbers.keys()
     unpadded = {number.lstrip("0") for number in new}
     return Comparison(
@@ -238,10 +220,6 @@ def compare(rows: Iterable[Mapping[str, Any]], file: StudentsFile) -> Comparison
     )
 
 
-def _differences(tonight: Cells, there: Cells, columns: Iterable[str]) -> tuple[str, ...]:
-    return tuple(name for name in columns if not _alike(name, tonight[name], there[name]))
-
-
 def _alike(column: str, tonight: Any, there: Any) -> bool:
     """Whether two cells say the same. SameGoal knows several ways to write a gender and a date."""
     ours, theirs = _text(column, tonight), _text(column, there)
@@ -250,10 +228,6 @@ def _alike(column: str, tonight: Any, there: Any) -> bool:
 
 def _text(column: str, cell: Any) -> str:
     text = "" if cell is None else str(cell).strip()
-    if column == GENDER:
-        return text[:1].upper() if text in GENDERS else text
+    if column == GENDER and text in GENDERS:
+        return text[0].upper()
     return text.replace("-", "_") if column == STATUS else text
-
-
-def _blank_as_none(value: Any) -> Any:
-    return None if isinstance(value, str) and not value.strip() else value

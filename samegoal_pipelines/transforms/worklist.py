@@ -8,8 +8,7 @@ A no-show (never effective) is no problem. The only thing about a person in the 
 
 import json
 from collections.abc import Iterator, Mapping
-from datetime import date
-from typing import NamedTuple
+from datetime import date, timedelta
 
 import numpy as np
 import pandas as pd
@@ -19,52 +18,57 @@ import pyarrow.compute as pc
 from samegoal_pipelines.tables import worklist as problems
 from samegoal_pipelines.tables.vocabulary import GRADUATED_CODE, UNCERTAIN
 from samegoal_pipelines.transforms.columns import (
+    EPOCH,
     MISSING,
     NO_DAY,
     NOWHERE,
+    Columns,
     RowIndex,
     best_row_of,
-    best_rows,
     columns_of,
     days,
     flags,
     frame_of,
-    group_codes,
     ids,
     present,
     storable,
     take,
     take_text,
 )
-from samegoal_pipelines.transforms.moved_past import find_moved
+from samegoal_pipelines.transforms.enrollments import window_start
 from samegoal_pipelines.transforms.status import PAST, UPCOMING, deciding_order
-
-Columns = Mapping[str, pa.Array]
 
 # A school closes its year with a code if at least this share of the year's enrollments, and at least this
 # many, end on one day with that code.
 YEAR_END_SHARE = 0.5
 YEAR_END_ENROLLMENTS = 20
 
+SETTLED_AFTER = timedelta(days=30)
+GONE = "no longer in Qmlativ"
+
 # What the snapshot takes from the deciding enrollment: column → its name for people.
 _PUBLISHED = {"school_id": "school", "entity_id": "entity", "withdrawal_code": "withdrawal code"}
 
+# What should not change any more long after an enrollment ended → its name for people.
+_SETTLED = {
+    "first_day": "first day",
+    "last_day": "last day",
+    "withdrawal_code": "withdrawal code",
+    "school_id": "school",
+    "entity_id": "entity",
+}
 
+# What only one student should have → the fields of Student and Name.
 _IDENTITY = {
     "student number": ["StudentNumber"],
     "state id": ["CalculatedStudentStateID"],
     "name and birth date": ["FirstName", "LastName", "BirthDate"],
 }
-"""What only one student should have → the fields of Student and Name."""
 
+# The id that a quarantined row names and no list knows.
+_ODD_ID = {"unknown_withdrawal_code": "WithdrawalCodeID", "no_school_year": "SchoolYearID"}
 
-class _Found(NamedTuple):
-    """Enrollments with one problem, and a text for each."""
-
-    problem: str
-    table: Columns
-    rows: np.ndarray
-    detail: pa.Array
+_LISTED = ("student_id", "enrollment_id", "building", "building_reporting_id")
 
 
 def list_problems(
@@ -86,26 +90,26 @@ def list_problems(
         published: both frames of `filter_enrollments` of the last published night before. None: there is
             nothing to compare with.
     """
-    counted, unused = columns_of(enrollments), columns_of(excluded)
+    counted, unused, decided = columns_of(enrollments), columns_of(excluded), columns_of(statuses)
     found = [
         _never_closed(unused, columns_of(raw_enrollments["SchoolYear"])),
-        _upcoming_after_withdrawal(counted, columns_of(statuses), today),
+        _upcoming_after_withdrawal(counted, decided, today),
         _cecs_only(unused, counted),
-        _ties(counted, columns_of(statuses), today),
+        _ties(counted, decided, today),
         *_quarantined(unused, columns_of(raw_enrollments["EntryWithdrawal"]), columns_of(uncertain)),
         _flagged_without_code(counted),
-        _possible_duplicates(raw_students, columns_of(statuses)),
+        _possible_duplicates(raw_students, decided),
     ]
     if published is not None:
-        tonight = {"enrollments": enrollments, "excluded": excluded}
-        found.append(_the_past_moved(published, tonight, today))
-    return _in_order(_once(pa.concat_tables([_table(one) for one in found])), raw_students)
+        before = _together(columns_of(published["enrollments"]), columns_of(published["excluded"]))
+        found.append(_the_past_moved(before, _together(counted, unused), today))
+    return _in_order(pa.concat_tables(found), columns_of(raw_students["Student"]))
 
 
 # -- the problems --
 
 
-def _never_closed(excluded: Columns, years: Columns) -> _Found:
+def _never_closed(excluded: Columns, years: Columns) -> pa.Table:
     """Open enrollments of school years that are over."""
     rows = _with_reason(excluded, "never_closed")
     keys = ids(years["SchoolYearID"])
@@ -114,10 +118,10 @@ def _never_closed(excluded: Columns, years: Columns) -> _Found:
     )
     school_year = take(storable(years["Description"]), named)
     detail = _joined(_period(excluded, rows), ", never ended, school year ", school_year)
-    return _Found(problems.NEVER_CLOSED, excluded, rows, detail)
+    return _listed(problems.NEVER_CLOSED, excluded, rows, detail)
 
 
-def _upcoming_after_withdrawal(counted: Columns, statuses: Columns, today: date) -> _Found:
+def _upcoming_after_withdrawal(counted: Columns, statuses: Columns, today: date) -> pa.Table:
     """Upcoming enrollments that keep students ENROLLED who have left.
 
     The student is between two enrollments, and the last one ended with a withdrawal code, unless the school
@@ -128,14 +132,12 @@ def _upcoming_after_withdrawal(counted: Columns, statuses: Columns, today: date)
     between = pc.equal(statuses["reason"], "between_enrollments").to_numpy(zero_copy_only=False)
     students = ids(statuses["student_id"])[between]
     last = best_row_of(students, student, when == PAST, order)
-
-    left = present(counted["withdrawal_code"])[last] if len(last) else np.zeros(0, bool)
-    left &= ~_closes_the_year(counted)[last] if left.any() else True
+    left = (present(counted["withdrawal_code"]) & ~_closes_the_year(counted))[last]
     students, last = students[left], last[left]
 
     upcoming = np.flatnonzero(when == UPCOMING)
     at = RowIndex(students, "student_id").find(student[upcoming])
-    rows, last = upcoming[at != NOWHERE], np.append(last, NOWHERE)[at[at != NOWHERE]]
+    rows, last = upcoming[at != NOWHERE], last[at[at != NOWHERE]]
     detail = _joined(
         _period(counted, rows),
         "; left after ",
@@ -143,42 +145,36 @@ def _upcoming_after_withdrawal(counted: Columns, statuses: Columns, today: date)
         " with code ",
         take_text(counted["withdrawal_code"], last),
     )
-    return _Found(problems.UPCOMING_AFTER_WITHDRAWAL, counted, rows, detail)
+    return _listed(problems.UPCOMING_AFTER_WITHDRAWAL, counted, rows, detail)
 
 
 def _closes_the_year(counted: Columns) -> np.ndarray:
     """Whether most enrollments of the same school and year end on the same day with the same code."""
-    school = _packed(ids(counted["school_id"]), ids(counted["school_year_id"]))
-    codes = counted["withdrawal_code"].indices.fill_null(-1).to_numpy()
-    ending = _packed(school, days(counted["last_day"]), codes)
-    of_school, alike = np.bincount(school)[school], np.bincount(ending)[ending]
-    graduates = [code == GRADUATED_CODE for code in counted["withdrawal_code"].dictionary.to_pylist()]
+    codes = counted["withdrawal_code"]
+    ends = pd.DataFrame({name: ids(counted[name]) for name in ("school_id", "school_year_id")})
+    of_school = ends.groupby([*ends]).transform("size")
+    ends["day"], ends["code"] = days(counted["last_day"]), codes.indices.fill_null(-1).to_numpy()
+    alike = ends.groupby([*ends]).transform("size")
     usual = (alike >= YEAR_END_ENROLLMENTS) & (alike >= YEAR_END_SHARE * of_school)
-    return np.asarray(usual & ~np.asarray([*graduates, False])[codes])
+    return np.asarray(usual & (ends["code"] != pc.index(codes.dictionary, GRADUATED_CODE).as_py()))
 
 
-def _cecs_only(excluded: Columns, counted: Columns) -> _Found:
+def _cecs_only(excluded: Columns, counted: Columns) -> pa.Table:
     """The latest enrollment of each student who only has cross-entity course enrollments."""
     student = ids(excluded["student_id"])
     cecs = np.zeros(len(student), bool)
     cecs[_with_reason(excluded, "cecs")] = True
-    cecs &= student != MISSING
-    others = np.unique(np.concatenate([student[~cecs], ids(counted["student_id"])]))
-
-    rows = np.flatnonzero(cecs)
-    rows = rows[~np.isin(student[rows], others)]
-    codes, found = group_codes(student[rows])
-    order = [days(excluded["first_day"])[rows], ids(excluded["enrollment_id"])[rows]]
-    latest = best_rows(codes, len(found), order)
-    latest = latest[latest != NOWHERE]
-    number = pa.array(np.bincount(codes, minlength=len(found))[codes[latest]] if len(rows) else latest)
-    rows = rows[latest]
-    noun = pc.if_else(pc.equal(number, 1), " enrollment", " enrollments")
-    detail = _joined(number.cast(pa.string()), noun, ", all CECS; the latest ", _period(excluded, rows))
-    return _Found(problems.CECS_ONLY, excluded, rows, detail)
+    cecs &= ~np.isin(student, np.concatenate([student[~cecs], ids(counted["student_id"]), [MISSING]]))
+    students, number = np.unique(student[cecs], return_counts=True)
+    order = [days(excluded["first_day"]), ids(excluded["enrollment_id"])]
+    rows = best_row_of(students, student, cecs, order)
+    noun = pc.if_else(pa.array(number == 1), " enrollment", " enrollments")
+    texts = pa.array(number).cast(pa.string())
+    detail = _joined(texts, noun, ", all CECS; the latest ", _period(excluded, rows))
+    return _listed(problems.CECS_ONLY, excluded, rows, detail)
 
 
-def _ties(counted: Columns, statuses: Columns, today: date) -> _Found:
+def _ties(counted: Columns, statuses: Columns, today: date) -> pa.Table:
     """Enrollments that lose to the deciding one only because of its higher id."""
     order = deciding_order(counted, today)[1][:-1]
     deciding = RowIndex(ids(counted["enrollment_id"]), "enrollment_id").find(ids(statuses["enrollment_id"]))
@@ -188,63 +184,50 @@ def _ties(counted: Columns, statuses: Columns, today: date) -> _Found:
     for field in order:
         rows = rows[field[rows] == field[rival[rows]]]
     rival = rival[rows]
-
-    differing = [
-        pc.if_else(pc.equal(*(_comparable(counted[column], at) for at in (rows, rival))), "", f", {name}")
-        for column, name in _PUBLISHED.items()
-    ]
-    differences = _joined(*differing)
     detail = _joined(
         _period(counted, rows),
         "; enrollment ",
         take(counted["enrollment_id"], rival).cast(pa.string()),
         " decided only because its id is higher; they differ in: ",
-        pc.if_else(pc.equal(differences, ""), "nothing", pc.utf8_slice_codeunits(differences, 2)),
+        _differing(counted, rows, counted, rival, _PUBLISHED, "nothing"),
     )
-    return _Found(problems.TIE, counted, rows, detail)
+    return _listed(problems.TIE, counted, rows, detail)
 
 
-def _quarantined(excluded: Columns, entries: Columns, uncertain: Columns) -> Iterator[_Found]:
+def _quarantined(excluded: Columns, entries: Columns, uncertain: Columns) -> Iterator[pa.Table]:
     """Quarantined rows, by reason."""
     in_doubt = RowIndex(ids(uncertain["student_id"]), "student_id")
     for reason in UNCERTAIN:
         rows = _with_reason(excluded, reason)
-        carried_over = in_doubt.find(ids(excluded["student_id"])[rows]) != NOWHERE
-        consequence = pc.if_else(
-            pa.array(carried_over), "; the student is carried over as last published", ""
-        )
+        carried_over = pa.array(in_doubt.find(ids(excluded["student_id"])[rows]) != NOWHERE)
+        consequence = pc.if_else(carried_over, "; the student is carried over as last published", "")
         detail = _joined(_period(excluded, rows), _oddness(reason, excluded, rows, entries), consequence)
-        yield _Found(problems.quarantined_as(reason), excluded, rows, detail)
+        yield _listed(problems.quarantined_as(reason), excluded, rows, detail)
 
 
-def _oddness(reason: str, excluded: Columns, rows: np.ndarray, entries: Columns) -> pa.Array:
+def _oddness(reason: str, excluded: Columns, rows: np.ndarray, entries: Columns) -> pa.Array | str:
     """Which field or id a row was quarantined for, never a field's value."""
+    if not len(rows):
+        return ""
+    keys = ids(entries["EntryWithdrawalID"])
+    at = best_row_of(ids(excluded["enrollment_id"])[rows], keys, keys != MISSING, [np.arange(len(keys))])
     if reason == "unreadable":
-        fields = _unreadable_fields(entries)
-        chosen = pa.array(rows)
-        enrollments, students = (
-            excluded[name].take(chosen).to_pylist() for name in ("enrollment_id", "student_id")
-        )
-        named = [", ".join(sorted(fields.get(key, ()))) for key in zip(enrollments, students, strict=True)]
+        fields = (json.loads(text or "{}") for text in take(entries["Unreadable"], at).to_pylist())
+        named = [", ".join(sorted(each)) or "EntryWithdrawalID" for each in fields]
         return _joined("; unreadable: ", pa.array(named, pa.string()))
-    if reason == "unknown_withdrawal_code":
-        keys = ids(entries["EntryWithdrawalID"])
-        at = best_row_of(
-            ids(excluded["enrollment_id"])[rows], keys, np.ones(len(keys), bool), [np.arange(len(keys))]
-        )
-        return _joined("; WithdrawalCodeID ", take(entries["WithdrawalCodeID"], at).cast(pa.string()))
-    if reason == "no_school_year":
-        return _joined("; SchoolYearID ", take(excluded["school_year_id"], rows).cast(pa.string()))
-    return pa.array([""] * len(rows), pa.string())
+    if reason in _ODD_ID:
+        field = _ODD_ID[reason]
+        return _joined(f"; {field} ", take(entries[field], at).cast(pa.string()))
+    return ""
 
 
-def _flagged_without_code(counted: Columns) -> _Found:
+def _flagged_without_code(counted: Columns) -> pa.Table:
     """Counted enrollments that Qmlativ flags as cross-entity course enrollments."""
     rows = np.flatnonzero(flags(counted["is_cross_entity_course"]))
-    return _Found(problems.FLAGGED_WITHOUT_CODE, counted, rows, _period(counted, rows))
+    return _listed(problems.FLAGGED_WITHOUT_CODE, counted, rows, _period(counted, rows))
 
 
-def _possible_duplicates(raw_students: Mapping[str, pd.DataFrame], statuses: Columns) -> _Found:
+def _possible_duplicates(raw_students: Mapping[str, pd.DataFrame], statuses: Columns) -> pa.Table:
     """Students with a status who share a number, a state id, or both name and birth date with another one."""
     table = ids(statuses["student_id"])
     records = raw_students["Student"].sort_values("SchoolYearIDAsked", kind="stable")
@@ -263,52 +246,75 @@ def _possible_duplicates(raw_students: Mapping[str, pd.DataFrame], statuses: Col
                 shared.setdefault(int(student), []).append(f"same {what} as StudentID {others}")
     rows = np.flatnonzero(np.isin(table, list(shared)))
     detail = pa.array(["; ".join(shared[student]) for student in table[rows].tolist()], pa.string())
-    return _Found(problems.POSSIBLE_DUPLICATE, statuses, rows, detail)
+    return _listed(problems.POSSIBLE_DUPLICATE, statuses, rows, detail)
 
 
-def _the_past_moved(
-    published: Mapping[str, pd.DataFrame], tonight: Mapping[str, pd.DataFrame], today: date
-) -> _Found:
-    """Enrollments that ended long ago, as they were in the published night."""
-    before, rows, changed = find_moved(published, tonight, today)
+def _the_past_moved(before: Columns, now: Columns, today: date) -> pa.Table:
+    """Enrollments that ended long ago and have changed, as they were in the published night.
+
+    Counted and excluded rows are compared, because a new code or date may exclude a row. Rows that cannot be
+    relied on and enrollments of entities that did not count are not. A row that is gone is a change if the
+    import window still needs it and its school year was read tonight: other rows of older years are no
+    longer asked for.
+    """
+    key, last_day = ids(before["enrollment_id"]), days(before["last_day"])
+    settled = (last_day < (today - SETTLED_AFTER - EPOCH).days) & (last_day != NO_DAY) & (key != MISSING)
+    settled[_with_reason(before, *UNCERTAIN, "entity_not_included")] = False
+    rows = np.flatnonzero(settled)
+
+    now_key = ids(now["enrollment_id"])
+    reliable = now_key.copy()
+    reliable[_with_reason(now, *UNCERTAIN)] = MISSING
+    at = RowIndex(reliable, "enrollment_id").find(key[rows])
+    gone = (
+        ~np.isin(key[rows], now_key)
+        & (last_day[rows] >= (window_start(today) - EPOCH).days)
+        & np.isin(ids(before["school_year_id"])[rows], ids(now["school_year_id"]))
+    )
+    differing = _differing(before, rows, now, at, _SETTLED, "")
+    moved = gone | ((at != NOWHERE) & pc.not_equal(differing, "").to_numpy(zero_copy_only=False))
+    changed = pc.if_else(pa.array(gone), GONE, differing).filter(pa.array(moved))
+    rows = rows[moved]
     detail = _joined("was ", _period(before, rows), "; changed since the last published night: ", changed)
-    return _Found(problems.THE_PAST_MOVED, before, rows, detail)
+    return _listed(problems.THE_PAST_MOVED, before, rows, detail)
 
 
 # -- helpers --
 
 
-def _with_reason(excluded: Columns, reason: str) -> np.ndarray:
-    """The rows with this reason."""
-    reasons = excluded["reason"]
-    position = pc.index(reasons.dictionary, reason).as_py()
-    return np.flatnonzero(reasons.indices.to_numpy() == position) if position >= 0 else np.empty(0, np.int64)
+def _together(counted: Columns, excluded: Columns) -> dict[str, pa.Array]:
+    """Counted and excluded rows in one table, with the reason of those that are excluded."""
+    parts = [{**counted, "reason": pa.nulls(len(counted["student_id"]), pa.string())}, excluded]
+    names = {*_LISTED, *_SETTLED, "school_year_id", "reason"}
+    return {name: pa.concat_arrays([_plain(part[name]) for part in parts]) for name in names}
 
 
-def _unreadable_fields(entries: Columns) -> dict[tuple[int | None, int | None], set[str]]:
-    """Enrollment and student → the names of the fields with a wrong type."""
-    rows = pa.array(np.flatnonzero(present(entries["Unreadable"]) | ~present(entries["EntryWithdrawalID"])))
-    names = ("EntryWithdrawalID", "StudentID", "Unreadable")
-    columns = (entries[name].take(rows).to_pylist() for name in names)
-    found: dict[tuple[int | None, int | None], set[str]] = {}
-    for enrollment, student, unreadable in zip(*columns, strict=True):
-        fields = json.loads(unreadable) if unreadable else ["EntryWithdrawalID"]
-        found.setdefault((enrollment, student), set()).update(fields)
-    return found
+def _plain(values: pa.Array) -> pa.Array:
+    return values.dictionary_decode() if pa.types.is_dictionary(values.type) else values
 
 
-def _packed(*columns: np.ndarray) -> np.ndarray:
-    """A small number per row, equal for rows that are equal in every column."""
-    number = np.zeros(len(columns[0]), np.int64)
-    for column in columns:
-        codes, found = pd.factorize(column)
-        number = pd.factorize(number * (len(found) + 1) + codes)[0]
-    return number
+def _with_reason(excluded: Columns, *reasons: str) -> np.ndarray:
+    """The rows with one of these reasons."""
+    found = pc.is_in(_plain(excluded["reason"]), pa.array(reasons))
+    return np.flatnonzero(found.to_numpy(zero_copy_only=False))
 
 
-def _comparable(values: pa.Array, rows: np.ndarray) -> pa.Array:
-    """The values of these rows as texts, with a text for null, so that null equals null."""
-    return take_text(values, rows).cast(pa.string()).fill_null("")
+def _differing(
+    one: Columns,
+    rows: np.ndarray,
+    other: Columns,
+    other_rows: np.ndarray,
+    columns: Mapping[str, str],
+    nothing: str,
+) -> pa.Array:
+    """The names of the columns in which two rows differ, or `nothing`. Null equals null only."""
+    parts = []
+    for column, name in columns.items():
+        pair = (take_text(one[column], rows), take_text(other[column], other_rows))
+        differs = pc.coalesce(pc.not_equal(*pair), pc.xor(*map(pc.is_null, pair)))
+        parts.append(pc.if_else(differs, f", {name}", ""))
+    names = _joined(*parts)
+    return pc.if_else(pc.equal(names, ""), nothing, pc.utf8_slice_codeunits(names, 2))
 
 
 def _period(table: Columns, rows: np.ndarray) -> pa.Array:
@@ -324,46 +330,30 @@ def _joined(*parts: pa.Array | str) -> pa.Array:
     return pc.binary_join_element_wise(*parts, "", null_handling="replace", null_replacement="unknown")
 
 
-# -- the list --
+def _listed(problem: str, table: Columns, rows: np.ndarray, detail: pa.Array) -> pa.Table:
+    columns = {name: take_text(table[name], rows) for name in _LISTED}
+    return pa.table(columns | {"problem": pa.repeat(problem, len(rows)), "detail": detail})
 
 
-def _table(found: _Found) -> pa.Table:
+def _in_order(listed: pa.Table, students: Columns) -> pd.DataFrame:
+    """One row per problem, student and enrollment, with the fix and the student number.
+
+    By school (none last), problem, student and enrollment. Of several rows, the first one with their number.
+    """
+    rest = ("building", "building_reporting_id", "detail")
+    grouped = listed.group_by(["problem", "student_id", "enrollment_id"], use_threads=False)
+    table = grouped.aggregate([*((name, "first") for name in rest), ("detail", "count")])
+    table = table.append_column("place", pc.index_in(table["problem"], pa.array(problems.PROBLEMS)))
+    by = ("building_first", "place", "student_id", "enrollment_id")
+    table = table.sort_by([(name, "ascending") for name in by]).combine_chunks()
+    several = _joined(table["detail_first"], " (", table["detail_count"].cast(pa.string()), " rows)")
+    numbered, year = present(students["StudentNumber"]), ids(students["SchoolYearIDAsked"])
+    latest = best_row_of(ids(table["student_id"]), ids(students["StudentID"]), numbered, [year])
     columns = {
-        name: take_text(found.table[name], found.rows)
-        for name in ("student_id", "enrollment_id", "building", "building_reporting_id")
+        **{name: table[name] for name in ("problem", "student_id", "enrollment_id")},
+        **{name: table[f"{name}_first"] for name in rest},
+        "detail": pc.if_else(pc.equal(table["detail_count"], 1), table["detail_first"], several),
+        "fix": pa.array(problems.FIX.values()).take(table["place"]),
+        "student_number": take(storable(students["StudentNumber"]), latest),
     }
-    number = len(found.rows)
-    texts = {"problem": pa.repeat(found.problem, number), "detail": found.detail}
-    return pa.table(columns | texts | {"fix": pa.repeat(problems.FIX[found.problem], number)})
-
-
-def _once(listed: pa.Table) -> pd.DataFrame:
-    """One row per problem, student and enrollment: the first of them, with their number."""
-    frame = frame_of({name: listed[name].combine_chunks() for name in listed.column_names})
-    key = ["problem", "student_id", "enrollment_id"]
-    again = frame.duplicated(key, keep=False)
-    if not again.any():
-        return frame
-    rows = frame.loc[again].groupby(key, dropna=False, sort=False)["detail"].transform("size")
-    frame.loc[again, "detail"] = frame.loc[again, "detail"] + " (" + rows.astype("string[pyarrow]") + " rows)"
-    return frame.loc[~frame.duplicated(key)].reset_index(drop=True)
-
-
-def _in_order(worklist: pd.DataFrame, raw_students: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
-    """The list with student numbers, by school (none last), problem, student and enrollment."""
-    columns = columns_of(worklist)
-    keys = {name: columns[name] for name in ("building", "student_id", "enrollment_id")}
-    keys["problem"] = pc.index_in(columns["problem"], pa.array(problems.PROBLEMS))
-    by = [(name, "ascending") for name in ("building", "problem", "student_id", "enrollment_id")]
-    order = pc.sort_indices(pa.table(keys), sort_keys=by)
-    columns = {name: values.take(order) for name, values in columns.items()}
-    students = columns_of(raw_students["Student"])
-    columns["student_number"] = _student_numbers(students, ids(columns["student_id"]))
     return frame_of({name: columns[name] for name in problems.REGISTRAR_WORKLIST.names})
-
-
-def _student_numbers(records: Columns, students: np.ndarray) -> pa.Array:
-    """The students' numbers from the latest year that has one."""
-    numbered, year = present(records["StudentNumber"]), ids(records["SchoolYearIDAsked"])
-    at = best_row_of(students, ids(records["StudentID"]), numbered, [year])
-    return take(storable(records["StudentNumber"]), at)

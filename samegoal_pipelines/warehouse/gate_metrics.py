@@ -42,17 +42,19 @@ def measure(cursor: Any, staged: Staged, content: Content, published: Snapshot) 
         added = count(fill(_ADDED, STATUS))
         reassigned = count(fill(_REASSIGNED, STATUS))
     return Measured(
-        students=content.status.table.num_rows,
-        carried_over=staged.status.carried_over,
-        published=published.students or 0,
-        published_active=published.active,
+        {
+            "students": content.status.table.num_rows,
+            "carried_over": staged.status.carried_over,
+            "published_students": published.students or 0,
+            "published_active": published.active,
+            "demographics_changed": changed,
+            "demographics_published": staged.students.published + staged.parents.published,
+            "contacts_lost": contacts_lost,
+            "added": added,
+            "reassigned": reassigned,
+        },
         dropped=np.array([student_id for student_id, _ in dropped], dtype=np.int64),
         graduated=np.array([graduated for _, graduated in dropped], dtype=bool),
-        demographics_changed=changed,
-        demographics_published=staged.students.published + staged.parents.published,
-        contacts_lost=contacts_lost,
-        added=added,
-        more={"reassigned": reassigned},
     )
 
 

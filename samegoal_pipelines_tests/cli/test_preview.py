@@ -96,7 +96,7 @@ def test_a_bad_file_is_refused_before_anything_is_read(pipeline, made, ask, tmp_
     assert answer.returncode == 1
     assert answer.stderr == (
         "error: grand-bend: preview: students.csv: lines 2 and 3 have the same Student Id; correct the file "
-        "there, and run the command again\n"
+        "there, or save it again as CSV UTF-8 in SameGoal's layout, as `export` writes it\n"
     )
     assert "000001" not in answer.stderr
     assert not pipeline.source.traffic.requests(kind="list")

@@ -21,7 +21,7 @@ from samegoal_pipelines.tables.checks import arrow
 from samegoal_pipelines.tables.declaration import QmlativObject
 from samegoal_pipelines.tables.history import BY_VIEW
 from samegoal_pipelines.tables.lineage import CONSTANT, LINEAGE, empty_without, fed_by
-from samegoal_pipelines.transforms.grants import RESTRICTION
+from samegoal_pipelines.transforms.reads import RESTRICTION
 from samegoal_pipelines.transforms.snapshot import compute_night
 from samegoal_pipelines.transforms.withholding import Withholding
 from samegoal_pipelines_tests.transforms.builders import reads

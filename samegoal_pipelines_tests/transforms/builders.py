@@ -1,21 +1,24 @@
 """Tiny raw frames from plain rows: what is not said is null, and types are those that the models declare.
 
-Here: frames as they land. Not here: any rule.
+`classify` applies the rules to them as the assets do.
 """
 
 import json
 from collections.abc import Iterable, Mapping
 from datetime import date
-from typing import Any
+from typing import Any, NamedTuple
 
 import pandas as pd
-import pyarrow as pa
 
 from samegoal_pipelines.sandbox.lookups import WITHDRAWAL_CODES
 from samegoal_pipelines.tables.arrow_types import arrow_types
 from samegoal_pipelines.tables.catalog import RAW_TABLES
 from samegoal_pipelines.tables.declaration import Table
 from samegoal_pipelines.tables.reads import READS
+from samegoal_pipelines.transforms.columns import frame_from
+from samegoal_pipelines.transforms.enrollments import FilteredEnrollments, filter_enrollments
+from samegoal_pipelines.transforms.explanation import explain_absences
+from samegoal_pipelines.transforms.status import classify_students
 
 Row = Mapping[str, Any]
 RawRows = Mapping[str, Iterable[Row]]
@@ -27,8 +30,7 @@ def table(declared: Table, rows: Iterable[Row]) -> pd.DataFrame:
     columns = arrow_types(declared)
     strange = {name for row in rows for name in row} - set(columns)
     assert not strange, f"{declared.name} has no {strange}"
-    arrays = {name: pa.array([row.get(name) for row in rows], kind) for name, kind in columns.items()}
-    return pd.DataFrame({name: pd.arrays.ArrowExtensionArray(values) for name, values in arrays.items()})
+    return frame_from(rows, columns)
 
 
 def raw(asset: str, rows: RawRows) -> dict[str, pd.DataFrame]:
@@ -36,6 +38,23 @@ def raw(asset: str, rows: RawRows) -> dict[str, pd.DataFrame]:
     strange = set(rows) - set(RAW_TABLES[asset])
     assert not strange, f"{asset} has no {strange}"
     return {name: table(declared, rows.get(name, ())) for name, declared in RAW_TABLES[asset].items()}
+
+
+class Classified(NamedTuple):
+    """What the rules make of a district's enrollments."""
+
+    filtered: FilteredEnrollments
+    statuses: pd.DataFrame
+    uncertain: pd.DataFrame
+    absent: pd.DataFrame
+
+
+def classify(raw_enrollments: dict[str, pd.DataFrame], today: date) -> Classified:
+    """The frames of the assets from the filter to the statuses, and why the others have none."""
+    filtered = filter_enrollments(raw_enrollments, today)
+    statuses, uncertain = classify_students(filtered.enrollments, filtered.excluded, today)
+    absent = explain_absences(filtered.excluded, statuses, uncertain)
+    return Classified(filtered, statuses, uncertain, absent)
 
 
 def day(text: str | date | None) -> date | None:

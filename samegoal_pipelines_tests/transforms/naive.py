@@ -22,6 +22,7 @@ class Verdict:
     placeholder_dates: int = 0
     statuses: dict[int, tuple[str, str, int]] = field(default_factory=dict)
     uncertain: dict[int, set[str]] = field(default_factory=dict)
+    absent: dict[int, str] = field(default_factory=dict)
 
 
 def judge(district: dict[str, list[Row]], today: date) -> Verdict:
@@ -37,6 +38,7 @@ def judge(district: dict[str, list[Row]], today: date) -> Verdict:
     verdict.placeholder_dates = sum(row != real for row, real in zip(came, rows, strict=True))
 
     by_student: dict[int, list[Row]] = {}
+    fates: dict[int, set[str]] = {}
     for row in rows:
         reason = fate(row, rows, district, today)
         if reason is None:
@@ -44,6 +46,7 @@ def judge(district: dict[str, list[Row]], today: date) -> Verdict:
             by_student.setdefault(row["StudentID"], []).append(row)
             continue
         verdict.excluded.append((row["EntryWithdrawalID"], reason))
+        fates.setdefault(row["StudentID"], set()).add(reason)
         filtered = reason in ("cecs", "outside_window", "never_closed")
         if not filtered and reason != "never_effective" and row["StudentID"] is not None:
             verdict.uncertain.setdefault(row["StudentID"], set()).add(reason)
@@ -54,6 +57,14 @@ def judge(district: dict[str, list[Row]], today: date) -> Verdict:
             continue
         verdict.uncertain.pop(student, None)
         verdict.statuses[student] = (status, reason, deciding["EntryWithdrawalID"])
+
+    for student in fates.keys() - verdict.statuses.keys() - {None}:
+        if student in verdict.uncertain:
+            verdict.absent[student] = "rows unreadable"
+        elif fates[student] & {"outside_window", "never_closed"}:
+            verdict.absent[student] = "left the import window"
+        else:
+            verdict.absent[student] = "CECS only" if "cecs" in fates[student] else "never effective only"
     return verdict
 
 

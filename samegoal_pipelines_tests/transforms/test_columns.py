@@ -1,4 +1,4 @@
-"""Taking rows out of columns: a row that a lookup did not find is null, whatever the column holds."""
+"""Arrays of columns: taking rows out, choosing the best row of a group, and finding rows by id."""
 
 from datetime import date
 
@@ -6,7 +6,14 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from samegoal_pipelines.transforms.columns import NOWHERE, take, take_codes, take_text
+from samegoal_pipelines.transforms.columns import (
+    NOWHERE,
+    best_rows,
+    group_codes,
+    take,
+    take_codes,
+    take_text,
+)
 
 ROWS = np.array([2, NOWHERE, 0])
 DAY, LEAP_DAY = date(2026, 8, 12), date(2028, 2, 29)
@@ -40,3 +47,22 @@ def test_texts_as_codes_are_those_taken_as_strings(texts):
     again = take_text(codes, np.array([0, NOWHERE, 1]))
     assert again.type == pa.string()
     assert again.to_pylist() == [codes[0].as_py(), None, None]
+
+
+@pytest.mark.parametrize("spread", [1, 2**20, 2**55, 2**62])
+def test_the_best_row_of_a_group_is_the_greatest_by_the_fields_in_order_whatever_their_ranges(spread):
+    """Fields are packed into words where they fit; where they do not, the result is the same."""
+    random = np.random.default_rng(spread % 7)
+    groups = random.integers(0, 20, 200)
+    fields = [random.integers(-1, 2, 200) * spread for _ in range(3)] + [random.permutation(200)]
+    chosen = best_rows(groups, 21, fields)
+    for group in range(20):
+        rows = [(*(field[row] for field in fields), row) for row in np.flatnonzero(groups == group)]
+        assert chosen[group] == max(rows)[-1]
+    assert chosen[20] == -1
+
+
+@pytest.mark.parametrize("keys", [[3, 1, 2, 3], [2**60, 1, 2**60, 5], []])
+def test_group_codes_stand_for_their_keys(keys):
+    codes, found = group_codes(np.array(keys, np.int64))
+    assert found[codes].tolist() == keys

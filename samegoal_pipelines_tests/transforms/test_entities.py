@@ -4,11 +4,9 @@ from datetime import date
 
 import pytest
 
-from samegoal_pipelines.transforms.departures import explain_absences
-from samegoal_pipelines.transforms.enrollments import count_outcomes, filter_enrollments
+from samegoal_pipelines.transforms.enrollments import count_outcomes
 from samegoal_pipelines.transforms.entities import count_entities, entity_access, normalized, not_granted_note
-from samegoal_pipelines.transforms.status import classify_students
-from samegoal_pipelines_tests.transforms.builders import enrollments, entry
+from samegoal_pipelines_tests.transforms.builders import classify, enrollments, entry
 
 TODAY = date(2026, 10, 12)
 GRANTED = {1: True, 5: True, 6: False}
@@ -22,12 +20,10 @@ def raw(setting: str, *entries):
 
 
 def outcome(setting: str, *entries) -> tuple[list[int], dict[int, tuple[str, str]]]:
-    filtered = filter_enrollments(raw(setting, *entries), TODAY)
-    left = filtered.excluded
-    reasons = zip(left["outcome"], left["reason"], strict=True)
-    return filtered.enrollments["enrollment_id"].tolist(), dict(
-        zip(left["enrollment_id"], reasons, strict=True)
-    )
+    """The enrollments that count, and what became of the others."""
+    filtered = classify(raw(setting, *entries), TODAY).filtered
+    left = filtered.excluded[["enrollment_id", "outcome", "reason"]].itertuples(index=False)
+    return filtered.enrollments["enrollment_id"].tolist(), {number: fate for number, *fate in left}
 
 
 @pytest.mark.parametrize(
@@ -49,39 +45,26 @@ def test_by_default_every_entity_counts_granted_or_not():
 
 @pytest.mark.parametrize("setting", ["granted", "5", "1,5"])
 def test_enrollments_of_other_entities_are_excluded_with_a_reason_of_their_own(setting):
-    assert outcome(setting, HERE, ELSEWHERE) == ([1], {2: ("excluded", "entity_not_included")})
-
-
-def test_a_chosen_entity_counts_although_the_others_do_not():
+    assert outcome(setting, HERE, ELSEWHERE) == ([1], {2: ["excluded", "entity_not_included"]})
+    found = classify(raw(setting, HERE, ELSEWHERE), TODAY)
+    assert found.absent.values.tolist() == [[2, "entity not included"]]
+    assert count_outcomes(found.filtered)["entity_not_included"] == 1
     assert outcome("6", HERE, ELSEWHERE)[0] == [2]
 
 
 def test_an_enrollment_without_an_entity_leaves_the_student_in_doubt_where_entities_were_chosen():
-    assert outcome("5", NOWHERE) == ([], {3: ("quarantined", "no_entity")})
-    filtered = filter_enrollments(raw("5", NOWHERE), TODAY)
-    _, uncertain = classify_students(filtered.enrollments, filtered.excluded, TODAY)
-    assert uncertain["student_id"].tolist() == [3]
+    assert outcome("5", NOWHERE) == ([], {3: ["quarantined", "no_entity"]})
+    assert classify(raw("5", NOWHERE), TODAY).uncertain["student_id"].tolist() == [3]
 
 
 def test_another_entity_outweighs_every_reason_but_cecs():
     """Such a row never counts, so nothing about it leaves a student in doubt."""
-    course = {**ELSEWHERE, "EntryWithdrawalID": 4} | {
-        "WithdrawalCodeID": entry(4, "2026-08-12", code="CECS")["WithdrawalCodeID"]
-    }
+    course = entry(4, "2026-08-12", code="CECS", EntityID=6)
     no_start = {**ELSEWHERE, "EntryWithdrawalID": 5, "StartDate": None}
     assert outcome("5", course, no_start)[1] == {
-        4: ("excluded", "cecs"),
-        5: ("excluded", "entity_not_included"),
+        4: ["excluded", "cecs"],
+        5: ["excluded", "entity_not_included"],
     }
-
-
-def test_a_student_of_other_entities_only_is_absent_for_that():
-    filtered = filter_enrollments(raw("granted", HERE, ELSEWHERE), TODAY)
-    statuses, uncertain = classify_students(filtered.enrollments, filtered.excluded, TODAY)
-    absent = explain_absences(filtered.excluded, statuses, uncertain)
-    assert dict(zip(absent["student_id"], absent["why"], strict=True)) == {2: "entity not included"}
-    counts = count_outcomes(filtered)
-    assert (counts["counted"], counts["entity_not_included"]) == (1, 1)
 
 
 def test_enrollments_and_students_are_counted_per_entity():

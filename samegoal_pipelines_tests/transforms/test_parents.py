@@ -16,30 +16,24 @@ from samegoal_pipelines.tables.people import (
     parents_table,
 )
 from samegoal_pipelines.tables.validation import validate
-from samegoal_pipelines.transforms.parents import (
+from samegoal_pipelines.transforms.demographics import (
     ParentDemographics,
     build_parent_demographics,
     find_confidential_phones,
     find_restricted_pairs,
 )
-from samegoal_pipelines.transforms.snapshot import assemble_snapshot
 from samegoal_pipelines.transforms.withholding import WITHHOLD, Withholding, withholding_notes
 from samegoal_pipelines_tests.transforms.builders import Row, raw, table
-from samegoal_pipelines_tests.transforms.test_students import build as build_students
 from samegoal_pipelines_tests.transforms.test_students import phone, status_row, uses
 
-CONTACTS = PARENT_CONTACTS
 SHOW_RESTRICTED = Withholding(show_restricted_contacts=True)
 SHOW_PHONES = Withholding(show_confidential_phones=True)
+UNREADABLE = '{"Rank": "first"}'
 
 
 def guardian(number: int = 1, student: int | None = 1, parent: int | None = 10, **fields: Any) -> Row:
-    return {
-        "StudentGuardianID": number,
-        "StudentID": student,
-        "NameIDGuardian": parent,
-        "HasActiveRestrictedAccess": False,
-    } | fields
+    usual = {"StudentID": student, "NameIDGuardian": parent, "HasActiveRestrictedAccess": False}
+    return {"StudentGuardianID": number} | usual | fields
 
 
 def build(
@@ -92,48 +86,54 @@ def one(*guardians: Row, **more: Any) -> dict[str, Any]:
     return person
 
 
-def test_a_parent_comes_with_relationship_rank_flags_and_name():
+def contacts(row: dict[str, Any]) -> list[str | None]:
+    return [row[column] for column in PARENT_CONTACTS]
+
+
+EVERYTHING = [
+    "1 Elm St",
+    "Grand Bend",
+    "TX",
+    "78701",
+    "555-0101",
+    "555-0102",
+    "555-0103",
+    "p@example.org",
+]
+NOTHING = [None] * len(EVERYTHING)
+
+
+def test_a_parent_comes_with_relationship_rank_flags_name_and_contacts():
     row = one(guardian(RelationshipID=1, Rank=2, IsCustodialGuardian=True, IsEmergencyContact=None))
-    columns = ("student_id", "parent_id", "relationship", "rank", "first_name", "last_name", "is_custodial")
-    assert [row[column] for column in columns] == [1, 10, "Mother", 2, "P10", "Ruiz", True]
-    assert row["is_emergency_contact"] is None
-    assert row["home_language"] is None
+    expected = {
+        "student_id": 1,
+        "parent_id": 10,
+        "relationship": "Mother",
+        "rank": 2,
+        "first_name": "P10",
+        "last_name": "Ruiz",
+        "is_custodial": True,
+        "is_emergency_contact": None,
+        "has_restricted_access": False,
+        "home_language": None,
+    }
+    assert {column: row[column] for column in expected} == expected
+    assert contacts(row) == EVERYTHING
 
 
 def test_a_relationship_without_description_goes_by_its_code():
     assert one(guardian(RelationshipID=2))["relationship"] == "F"
 
 
-def test_contacts_of_an_unrestricted_parent_are_all_there():
-    row = one(guardian())
-    assert row["has_restricted_access"] is False
-    assert [row[column] for column in CONTACTS] == [
-        "1 Elm St",
-        "Grand Bend",
-        "TX",
-        "78701",
-        "555-0101",
-        "555-0102",
-        "555-0103",
-        "p@example.org",
-    ]
-
-
 @pytest.mark.parametrize("flag", [True, None])
-def test_a_parent_under_restricted_access_keeps_the_row_and_loses_every_contact(flag):
-    """A restriction that is not answered counts as one."""
-    row = one(guardian(HasActiveRestrictedAccess=flag))
-    assert row["has_restricted_access"] is True
-    assert row["last_name"] == "Ruiz"
-    assert [row[column] for column in CONTACTS] == [None] * len(CONTACTS)
-
-
-@pytest.mark.parametrize("flag", [True, None])
-def test_a_district_that_shows_restricted_contacts_keeps_flag_and_contacts(flag):
-    row = one(guardian(HasActiveRestrictedAccess=flag), withholding=SHOW_RESTRICTED)
-    assert row["has_restricted_access"] is True
-    assert row["email"] == "p@example.org"
-    assert None not in [row[column] for column in CONTACTS]
+@pytest.mark.parametrize(
+    ("withholding", "shown"), [(WITHHOLD, NOTHING), (SHOW_PHONES, NOTHING), (SHOW_RESTRICTED, EVERYTHING)]
+)
+def test_a_parent_under_restricted_access_keeps_the_row_and_loses_every_contact(flag, withholding, shown):
+    """A restriction that is not answered counts as one. A district may show these contacts."""
+    row = one(guardian(HasActiveRestrictedAccess=flag), withholding=withholding)
+    assert (row["has_restricted_access"], row["last_name"]) == (True, "Ruiz")
+    assert contacts(row) == shown
 
 
 def test_shown_contacts_of_a_restricted_parent_break_the_schema_of_any_other_district():
@@ -144,15 +144,10 @@ def test_shown_contacts_of_a_restricted_parent_break_the_schema_of_any_other_dis
     assert not validate(shown, published_tables(False)["parents"]).ok
 
 
-def test_shown_phones_do_not_show_a_parent_under_restriction():
-    row = one(guardian(HasActiveRestrictedAccess=True), withholding=SHOW_PHONES)
-    assert [row[column] for column in CONTACTS] == [None] * len(CONTACTS)
-
-
 def test_where_the_restriction_field_is_not_granted_the_flag_is_null_and_contacts_stay():
     row = one(guardian(HasActiveRestrictedAccess=None), restriction_known=False)
     assert row["has_restricted_access"] is None
-    assert row["email"] == "p@example.org"
+    assert contacts(row) == EVERYTHING
 
 
 def test_a_restriction_holds_for_that_student_and_not_for_a_sibling():
@@ -173,11 +168,11 @@ def test_a_pair_that_comes_several_times_is_one_row_of_the_lowest_rank_then_the_
     assert built.counts["repeated"] == 3
 
 
-@pytest.mark.parametrize("other", [{"HasActiveRestrictedAccess": True}, {"HasActiveRestrictedAccess": None}])
-@pytest.mark.parametrize("unreadable", [None, '{"Rank": "first"}'])
-def test_a_pair_is_restricted_if_any_of_its_rows_is_even_one_that_is_quarantined(other, unreadable):
-    rows = [guardian(1, Rank=1), guardian(2, Rank=9, Unreadable=unreadable, **other)]
-    row = one(*rows)
+@pytest.mark.parametrize("flag", [True, None])
+@pytest.mark.parametrize("unreadable", [None, UNREADABLE])
+def test_a_pair_is_restricted_if_any_of_its_rows_is_even_one_that_is_quarantined(flag, unreadable):
+    other = guardian(2, Rank=9, Unreadable=unreadable, HasActiveRestrictedAccess=flag)
+    row = one(guardian(1, Rank=1), other)
     assert (row["rank"], row["has_restricted_access"], row["email"]) == (1, True, None)
 
 
@@ -186,47 +181,35 @@ def test_a_parent_s_address_is_where_mail_goes_then_where_the_parent_lives():
     assert one(guardian(), **uses((False, False), (True, False)))["street"] == "2 Elm St"
 
 
+def numbers(*phones: Row, withholding: Withholding = WITHHOLD) -> list[str | None]:
+    row = one(guardian(), NamePhone=list(phones), withholding=withholding)
+    return [row[kind] for kind in ("home_phone", "cell_phone", "work_phone")]
+
+
 def test_phones_go_by_what_code_or_description_of_their_type_say():
-    phones = [
-        phone(4, PhoneTypeID=4),
-        phone(5, PhoneTypeID=3, Rank=2),
-        phone(6, PhoneTypeID=3, Rank=1),
-        phone(7),
-    ]
-    row = one(guardian(), NamePhone=phones)
-    assert [row[kind] for kind in ("home_phone", "cell_phone", "work_phone")] == [None, None, "555-0106"]
+    work = (phone(5, PhoneTypeID=3, Rank=2), phone(6, PhoneTypeID=3, Rank=1))
+    assert numbers(phone(4, PhoneTypeID=4), *work, phone(7)) == [None, None, "555-0106"]
 
 
-def test_a_name_of_one_space_is_no_name_and_nul_is_dropped_because_postgres_cannot_store_it():
-    odd = {"NameID": 10, "FirstName": " ", "MiddleName": "\x00", "LastName": "Ru\x00iz"}
-    row = one(guardian(), Name=[odd])
-    assert (row["first_name"], row["middle_name"], row["last_name"]) == (None, None, "Ruiz")
-
-
-def test_a_confidential_phone_is_withheld_from_a_parent_too():
-    row = one(guardian(), NamePhone=[phone(1, PhoneTypeID=1, IsConfidential=True), phone(2, PhoneTypeID=2)])
-    assert (row["home_phone"], row["cell_phone"]) == (None, "555-0102")
-
-
-def test_a_confidential_phone_is_shown_where_the_district_says_so_and_a_public_one_is_anyway():
+@pytest.mark.parametrize(
+    ("withholding", "home", "cell"),
+    [
+        (WITHHOLD, "555-0102", None),
+        (SHOW_RESTRICTED, "555-0102", None),
+        (SHOW_PHONES, "555-0101", "555-0103"),
+    ],
+)
+def test_a_confidential_phone_is_withheld_from_a_parent_too(withholding, home, cell):
+    """Unless the district shows them."""
     phones = [
         phone(1, PhoneTypeID=1, Rank=1, IsConfidential=True),
         phone(2, PhoneTypeID=1, Rank=2),
         phone(3, PhoneTypeID=2, IsConfidential=None),
     ]
-    shown = one(guardian(), NamePhone=phones, withholding=SHOW_PHONES)
-    assert (shown["home_phone"], shown["cell_phone"]) == ("555-0101", "555-0103")
-    withheld = one(guardian(), NamePhone=phones, withholding=SHOW_RESTRICTED)
-    assert (withheld["home_phone"], withheld["cell_phone"]) == ("555-0102", None)
+    assert numbers(*phones, withholding=withholding) == [home, cell, None]
 
 
 # What must be hidden about students who keep what was last published
-
-
-def to_hide(withholding: Withholding = WITHHOLD, **objects: list[Row]) -> list[tuple[Any, ...]]:
-    found = find_confidential_phones(raw("raw_parents", objects), withholding)
-    assert validate(found, CONFIDENTIAL_PHONES).ok
-    return [(parent, digits) for _, parent, digits in found.itertuples(index=False)]
 
 
 def test_confidential_numbers_are_found_by_person_however_they_are_written():
@@ -236,20 +219,24 @@ def test_confidential_numbers_are_found_by_person_however_they_are_written():
         phone(3, PhoneNumber="5125550103"),
         phone(4, IsConfidential=True, PhoneNumber=" ", FormattedPhoneNumber=None),
         phone(5, IsConfidential=True, NameID=None),
-        phone(6, IsConfidential=True, Unreadable='{"Rank": "first"}'),
+        phone(6, IsConfidential=True, Unreadable=UNREADABLE),
     ]
-    assert to_hide(NamePhone=phones) == [(10, "5125550101"), (10, "5125550102"), (10, "5550106")]
-    assert to_hide(SHOW_PHONES, NamePhone=phones) == []
+    hidden = ["5125550101", "5125550102", "5550106"]
+    for withholding, expected in ((WITHHOLD, hidden), (SHOW_PHONES, [])):
+        found = find_confidential_phones(raw("raw_parents", {"NamePhone": phones}), withholding)
+        assert validate(found, CONFIDENTIAL_PHONES).ok
+        assert found[["parent_id", "digits"]].values.tolist() == [[10, digits] for digits in expected]
 
 
-def test_restricted_pairs_are_none_where_it_is_not_known_or_contacts_are_shown():
+@pytest.mark.parametrize(
+    ("known", "withholding", "pairs"),
+    [(True, WITHHOLD, [[1, 10]]), (False, WITHHOLD, []), (True, SHOW_RESTRICTED, [])],
+)
+def test_restricted_pairs_are_none_where_it_is_not_known_or_contacts_are_shown(known, withholding, pairs):
     rows = raw("raw_parents", {"StudentGuardian": [guardian(HasActiveRestrictedAccess=True)]})
-    found = find_restricted_pairs(rows, restriction_known=True, withholding=WITHHOLD)
-    assert found.values.tolist() == [[1, 10]]
-    for known, withholding in ((False, WITHHOLD), (True, SHOW_RESTRICTED)):
-        found = find_restricted_pairs(rows, restriction_known=known, withholding=withholding)
-        assert found.empty
-        assert validate(found, RESTRICTED_PAIRS).ok
+    found = find_restricted_pairs(rows, restriction_known=known, withholding=withholding)
+    assert found.values.tolist() == pairs
+    assert validate(found, RESTRICTED_PAIRS).ok
 
 
 def test_a_snapshot_notes_what_is_not_known_and_what_is_shown():
@@ -267,47 +254,18 @@ def test_a_snapshot_notes_what_is_not_known_and_what_is_shown():
         (guardian(parent=None), "no_student_or_parent"),
         (guardian(student=99), "student_without_status"),
         (guardian(parent=99), "unknown_name"),
-        (guardian(Unreadable='{"Rank": "first"}'), "unreadable"),
+        (guardian(Unreadable=UNREADABLE), "unreadable"),
+        (None, None),
     ],
 )
 def test_a_guardian_who_cannot_be_placed_is_excluded_and_counted(row, reason):
-    built = build([row])
+    built = build([row] if row else [])
     assert built.parents.empty
-    assert {name: count for name, count in built.counts.items() if count} == {reason: 1}
+    assert {name: count for name, count in built.counts.items() if count} == ({reason: 1} if reason else {})
 
 
 def test_siblings_share_their_parents_and_rows_come_ordered():
-    rows = [
-        guardian(n, student, parent)
-        for n, (student, parent) in enumerate([(2, 11), (1, 11), (2, 10), (1, 10)])
-    ]
-    built = people(build(rows, statuses=[status_row(1), status_row(2)]))
-    assert [(row["student_id"], row["parent_id"]) for row in built] == [(1, 10), (1, 11), (2, 10), (2, 11)]
-
-
-def test_no_guardians_give_no_parents():
-    assert build([]).parents.empty
-
-
-# The snapshot
-
-
-def test_a_snapshot_speaks_of_the_same_students_in_all_its_tables():
-    """Every student in the statuses has demographics; parents come with their student's number."""
-    statuses = [status_row(1), status_row(2)]
-    students = build_students(statuses)
-    parents = build([guardian(1, student=1), guardian(2, student=2)], statuses=statuses).parents
-    uncertain = pd.DataFrame({"student_id": [3], "reasons": ["no_start_date"]})
-    snapshot = assemble_snapshot(table(STUDENT_STATUS, statuses), uncertain, students, parents)
-    assert list(snapshot.status["student_id"]) == list(snapshot.students["student_id"]) == [1]
-    assert list(snapshot.status["student_number"]) == list(snapshot.parents["student_number"]) == ["00123"]
-    assert list(snapshot.parents["student_id"]) == [1]
-
-
-def test_uncertain_students_and_those_without_a_record_keep_what_was_last_published():
-    statuses = [status_row(1), status_row(2)]
-    uncertain = pd.DataFrame({"student_id": [3], "reasons": ["no_start_date"]})
-    snapshot = assemble_snapshot(
-        table(STUDENT_STATUS, statuses), uncertain, build_students(statuses), build([]).parents
-    )
-    assert snapshot.carried_over == {2, 3}
+    pairs = [(2, 11), (1, 11), (2, 10), (1, 10)]
+    rows = [guardian(n, student, parent) for n, (student, parent) in enumerate(pairs)]
+    built = build(rows, statuses=[status_row(1), status_row(2)]).parents
+    assert built[["student_id", "parent_id"]].values.tolist() == sorted(map(list, pairs))

@@ -10,20 +10,17 @@ import pytest
 from samegoal_pipelines.tables.validation import validate
 from samegoal_pipelines.tables.worklist import (
     CECS_ONLY,
-    FIX,
     FLAGGED_WITHOUT_CODE,
     NEVER_CLOSED,
     POSSIBLE_DUPLICATE,
-    PROBLEMS,
     REGISTRAR_WORKLIST,
     THE_PAST_MOVED,
     TIE,
     UPCOMING_AFTER_WITHDRAWAL,
 )
 from samegoal_pipelines.transforms.enrollments import count_outcomes, filter_enrollments
-from samegoal_pipelines.transforms.status import classify_students
 from samegoal_pipelines.transforms.worklist import list_problems
-from samegoal_pipelines_tests.transforms.builders import code_id, enrollments, entry, raw
+from samegoal_pipelines_tests.transforms.builders import classify, code_id, enrollments, entry, raw
 from samegoal_pipelines_tests.transforms.edge_cases import edge_case_district
 from samegoal_pipelines_tests.transforms.naive import Row, code_of, judge, last_day
 
@@ -31,18 +28,23 @@ TODAY = date(2026, 10, 12)
 SUMMER = date(2027, 7, 5)  # the year 2026-2027 is over; builders' years turn on 1 July
 
 
-def worklist(
-    entries: Any, today: date = TODAY, students: Any = (), names: Any = (), **objects: Any
+def list_of(
+    tables: dict[str, pd.DataFrame], today: date, students: Any = (), names: Any = (), published: Any = None
 ) -> pd.DataFrame:
-    """The list of a district with these entries."""
-    tables = enrollments(entries, today, **objects)
-    filtered = filter_enrollments(tables, today)
-    classified = classify_students(filtered.enrollments, filtered.excluded, today)
+    """The list of a district, from `raw_enrollments` and the rows of Student and Name."""
+    filtered, statuses, uncertain, _ = classify(tables, today)
     people = raw("raw_students", {"Student": students, "Name": names})
-    listed = list_problems(tables, people, filtered.enrollments, filtered.excluded, *classified, today)
+    listed = list_problems(
+        tables, people, filtered.enrollments, filtered.excluded, statuses, uncertain, today, published
+    )
     report = validate(listed, REGISTRAR_WORKLIST)
     assert report.ok, report.summary()
     return listed
+
+
+def worklist(entries: Any, today: date = TODAY, students: Any = (), names: Any = (), **objects: Any) -> Any:
+    """The list of a district with these entries."""
+    return list_of(enrollments(entries, today, **objects), today, students, names)
 
 
 def problems(*args: Any, **more: Any) -> list[tuple[str, int, int]]:
@@ -62,8 +64,7 @@ def test_a_district_without_problems_has_an_empty_list():
         entry(3, "2026-08-12", "2026-09-30", "82", student=2),
         entry(4, "2026-08-12", "2026-08-11", student=3),  # a no-show
     ]
-    listed = worklist(sound)
-    assert len(listed) == 0
+    assert worklist(sound).empty
 
 
 def test_a_row_names_student_school_enrollment_and_what_to_do():
@@ -93,21 +94,28 @@ def test_an_enrollment_left_over_after_a_withdrawal_is_listed():
     assert detail == "from 2027-08-11; left after 2027-03-05 with code 82"
 
 
-def test_who_ended_the_year_without_a_code_is_only_on_holiday():
-    assert problems([entry(1, "2026-08-12", "2027-05-28"), entry(2, "2027-08-11")], SUMMER) == []
-
-
-def test_who_came_back_is_left_alone():
-    back = [
-        entry(1, "2026-08-12", "2026-12-01", "82"),
-        entry(2, "2027-01-10", "2027-05-28"),
-        entry(3, "2027-08-11"),
-    ]
-    assert problems(back, SUMMER) == []
-    assert (
-        problems([entry(1, "2026-08-12", "2026-09-20", "82"), entry(2, "2026-10-01"), entry(3, "2027-08-11")])
-        == []
-    )
+@pytest.mark.parametrize(
+    ("entries", "today"),
+    [
+        ([entry(1, "2026-08-12", "2027-05-28"), entry(2, "2027-08-11")], SUMMER),
+        (
+            [
+                entry(1, "2026-08-12", "2026-12-01", "82"),
+                entry(2, "2027-01-10", "2027-05-28"),
+                entry(3, "2027-08-11"),
+            ],
+            SUMMER,
+        ),
+        (
+            [entry(1, "2026-08-12", "2026-09-20", "82"), entry(2, "2026-10-01"), entry(3, "2027-08-11")],
+            TODAY,
+        ),
+        ([entry(1, "2026-08-12", "2027-03-05", "82"), entry(2, "2027-08-11")], date(2027, 8, 11)),
+    ],
+    ids=["on holiday", "came back and ended the year", "came back", "the left-over one begins"],
+)
+def test_who_did_not_leave_is_left_alone(entries, today):
+    assert problems(entries, today) == []
 
 
 def year_end(code: str, students: int, first_student: int = 100) -> list[dict[str, Any]]:
@@ -117,8 +125,17 @@ def year_end(code: str, students: int, first_student: int = 100) -> list[dict[st
     return ending + [entry(2 * n + 1, "2027-08-11", student=n) for n in everybody]
 
 
-def test_a_code_with_which_a_school_closes_its_year_is_no_withdrawal():
-    assert problems(year_end("33", 20), SUMMER) == []
+@pytest.mark.parametrize(
+    ("entries", "listed"),
+    [
+        (year_end("33", 20), 0),
+        (year_end("33", 19), 19),  # a handful of students is no custom
+        (year_end("33", 20) + year_end("82", 21, first_student=500), 20),  # fewer than half of the school
+        (year_end("01", 40), 40),  # graduates do not come back
+    ],
+)
+def test_a_code_with_which_a_school_closes_its_year_is_no_withdrawal(entries, listed):
+    assert len(problems(entries, SUMMER)) == listed
 
 
 def test_beside_it_who_left_with_another_code_or_on_another_day_is_listed():
@@ -128,22 +145,8 @@ def test_beside_it_who_left_with_another_code_or_on_another_day_is_listed():
         entry(3, "2026-08-12", "2027-04-01", "33", student=2),
         entry(4, "2027-08-11", student=2),
     ]
-    assert problems([*year_end("33", 30), *others], SUMMER) == [
-        (UPCOMING_AFTER_WITHDRAWAL, 1, 2),
-        (UPCOMING_AFTER_WITHDRAWAL, 2, 4),
-    ]
-
-
-def test_a_handful_of_students_is_no_custom():
-    assert len(problems(year_end("33", 19), SUMMER)) == 19
-
-
-def test_a_code_that_fewer_than_half_of_the_school_end_with_is_a_withdrawal():
-    assert len(problems(year_end("33", 20) + year_end("82", 21, first_student=500), SUMMER)) == 20
-
-
-def test_graduates_with_an_upcoming_enrollment_are_always_listed():
-    assert len(problems(year_end("01", 40), SUMMER)) == 40
+    expected = [(UPCOMING_AFTER_WITHDRAWAL, 1, 2), (UPCOMING_AFTER_WITHDRAWAL, 2, 4)]
+    assert problems([*year_end("33", 30), *others], SUMMER) == expected
 
 
 # -- CECS only --
@@ -166,23 +169,22 @@ def test_a_student_with_nothing_but_cecs_is_listed_once():
 
 
 def test_two_enrollments_that_only_the_id_tells_apart_are_a_tie():
-    both = [entry(1, "2026-08-12", SchoolID=6), entry(2, "2026-08-12")]
-    assert problems(both) == [(TIE, 1, 1)]
-    (detail,) = worklist(both)["detail"]
-    assert detail == (
-        "from 2026-08-12; enrollment 2 decided only because its id is higher; they differ in: school"
-    )
-
-
-def test_what_a_tie_decides_is_named():
-    both = [
-        entry(1, "2026-08-12", "2026-09-30", "01"),
-        entry(2, "2026-08-12", "2026-09-30", "82", EntityID=9),
-        entry(3, "2026-08-12", "2026-09-30", student=2),
-        entry(4, "2026-08-12", "2026-09-30", student=2),
+    ties = [
+        entry(1, "2026-08-12", SchoolID=6),
+        entry(2, "2026-08-12"),
+        entry(3, "2026-08-12", "2026-09-30", "01", student=2),
+        entry(4, "2026-08-12", "2026-09-30", "82", student=2, EntityID=9),
+        entry(5, "2026-08-12", "2026-09-30", student=3),
+        entry(6, "2026-08-12", "2026-09-30", student=3),
     ]
-    details = worklist(both)["detail"].tolist()
-    assert [detail.rpartition(": ")[2] for detail in details] == ["entity, withdrawal code", "nothing"]
+    decided = "decided only because its id is higher; they differ in:"
+    listed = worklist(ties).set_index("enrollment_id")
+    assert set(listed["problem"]) == {TIE}
+    assert listed["detail"].to_dict() == {
+        1: f"from 2026-08-12; enrollment 2 {decided} school",
+        3: f"from 2026-08-12 to 2026-09-30; enrollment 4 {decided} entity, withdrawal code",
+        5: f"from 2026-08-12 to 2026-09-30; enrollment 6 {decided} nothing",
+    }
 
 
 @pytest.mark.parametrize("other", [{"first": "2026-08-13"}, {"default": False}, {"last": "2026-09-30"}])
@@ -192,7 +194,7 @@ def test_what_the_rules_can_tell_apart_is_no_tie(other):
 
 
 def test_a_tie_among_enrollments_that_decide_nothing_is_left_alone():
-    past = [entry(1, "2025-09-01", "2026-05-28"), entry(2, "2025-09-01", "2026-05-28")]
+    past = [entry(n, "2025-09-01", "2026-05-28") for n in (1, 2)]
     assert problems([*past, entry(3, "2026-08-12")]) == []
 
 
@@ -222,16 +224,11 @@ def test_a_row_that_was_quarantined_says_why_and_never_what_stood_there():
 
 
 def test_a_quarantined_row_beside_a_sound_current_one_changes_nothing_for_the_student():
-    entries = [entry(1, "2026-08-12"), entry(2, None)]
-    (detail,) = worklist(entries)["detail"]
-    assert "carried over as last published" not in detail
-
-
-def test_an_enrollment_whose_id_was_unreadable_is_listed_without_one():
-    broken = entry(1, "2026-08-12") | {"EntryWithdrawalID": None, "Unreadable": '{"EntryWithdrawalID": "x"}'}
-    (row,) = worklist([broken, entry(2, "2026-08-12", student=2)]).to_dict("records")
+    """A row whose id is unreadable is listed without one."""
+    broken = entry(None, "2026-08-12", Unreadable='{"EntryWithdrawalID": "x"}')
+    (row,) = worklist([broken, entry(2, "2026-08-12")]).to_dict("records")
     assert pd.isna(row["enrollment_id"])
-    assert "unreadable: EntryWithdrawalID" in row["detail"]
+    assert row["detail"] == "from 2026-08-12; unreadable: EntryWithdrawalID"
 
 
 def test_an_enrollment_flagged_as_a_course_without_the_code_is_listed():
@@ -246,20 +243,13 @@ def test_an_enrollment_flagged_as_a_course_without_the_code_is_listed():
 # -- the past moved --
 
 
-def moved(before: Any, after: Any, today: date = TODAY, **objects: Any) -> dict[int, str]:
+def moved(before: Any, after: Any, **objects: Any) -> dict[int, str]:
     """Enrollment → what changed since the night before."""
-    tables = [enrollments(before, today - timedelta(days=1)), enrollments(after, today, **objects)]
-    published, tonight = (
-        filter_enrollments(table, today - timedelta(days=age))
-        for table, age in zip(tables, (1, 0), strict=True)
-    )
+    yesterday = TODAY - timedelta(days=1)
+    published = filter_enrollments(enrollments(before, yesterday), yesterday)
     frames = {"enrollments": published.enrollments, "excluded": published.excluded}
-    classified = classify_students(tonight.enrollments, tonight.excluded, today)
-    people = raw("raw_students", {"Student": [student("00123")]})
-    listed = list_problems(
-        tables[1], people, tonight.enrollments, tonight.excluded, *classified, today, frames
-    )
-    assert validate(listed, REGISTRAR_WORKLIST).ok
+    tables = enrollments(after, TODAY, **objects)
+    listed = list_of(tables, TODAY, [student("00123")], published=frames)
     listed = listed[listed["problem"] == THE_PAST_MOVED]
     assert set(listed["student_number"].dropna()) <= {"00123"}
     return dict(zip(listed["enrollment_id"], listed["detail"], strict=True))
@@ -287,78 +277,69 @@ def test_an_enrollment_that_ended_long_ago_and_changed_is_listed(change, what):
     assert moved([ENDED, entry(2, "2026-08-12")], [ENDED | change, entry(2, "2026-08-12")]) == {1: detail}
 
 
-def test_an_excluded_enrollment_of_the_past_that_changed_is_listed():
-    cecs = ENDED | {"WithdrawalCodeID": code_id("CECS", 2026)}
-    assert moved([cecs], [ENDED])[1].endswith(": withdrawal code")
+CECS = {"WithdrawalCodeID": code_id("CECS", 2026)}
+UNKNOWN, NO_CODE = ENDED | {"WithdrawalCodeID": 424242}, {"WithdrawalCodeID": None}
+TWICE = [ENDED, ENDED | {"EndDate": date(2026, 5, 27)}]
+OTHER = entry(2, "2026-01-05", "2026-05-28", student=2)
+RECENT, OLDER, LEFT_THE_WINDOW = (
+    entry(1, "2025-08-12", TODAY - timedelta(days=days), "82") for days in (30, 31, 366)
+)
 
 
-def test_a_past_that_only_shows_differently_has_not_moved():
+@pytest.mark.parametrize(
+    ("before", "after", "what"),
+    [
+        ([ENDED | CECS], [ENDED], "withdrawal code"),
+        ([OLDER], [OLDER | NO_CODE], "withdrawal code"),
+        ([RECENT], [RECENT | NO_CODE], None),
+        ([entry(1, "2025-08-12", year=2027)], [OLDER], None),  # closed late: it had not ended
+        ([ENDED], [ENDED | {"IsDefaultEntity": False}, entry(2, "2026-01-05", "2026-02-01")], None),
+        ([ENDED, OTHER], [OTHER], "no longer in Qmlativ"),
+        ([LEFT_THE_WINDOW, OTHER], [OTHER], None),  # no longer asked for
+        ([ENDED], [entry(2, "2026-08-12")], None),  # no row of its school year came
+        ([ENDED], [UNKNOWN], None),  # what cannot be relied on says nothing
+        ([UNKNOWN], [ENDED], None),
+        ([ENDED], TWICE, None),
+        (TWICE, [ENDED], None),
+    ],
+)
+def test_what_ended_more_than_thirty_days_ago_should_not_change(before, after, what):
+    found = {number: detail.rpartition(": ")[2] for number, detail in moved(before, after).items()}
+    assert found == ({1: what} if what else {})
+
+
+def test_a_school_that_was_renamed_has_not_moved():
     renamed = [{"SchoolID": 5, "SchoolYearID": 2026, "Name": "Other", "StateAssignedID": "1"}]
-    assert moved([ENDED], [ENDED | {"IsDefaultEntity": False}, entry(2, "2026-01-05", "2026-02-01")]) == {}
     assert moved([ENDED], [ENDED], School=renamed) == {}
-
-
-def test_what_ended_within_the_last_thirty_days_may_still_change():
-    changed = {"WithdrawalCodeID": None}
-    thirty, older = (entry(1, "2026-08-12", TODAY - timedelta(days=n), "82") for n in (30, 31))
-    assert moved([thirty], [thirty | changed]) == {}
-    assert set(moved([older], [older | changed])) == {1}
-    reopened = entry(1, "2026-08-12")
-    assert moved([reopened], [older]) == {}  # closed late: it had not ended
-
-
-def test_a_past_enrollment_that_is_gone_is_listed_unless_it_is_no_longer_asked_for():
-    other = entry(2, "2026-01-05", "2026-05-28", student=2)
-    assert moved([ENDED, other], [other])[1].endswith(": no longer in Qmlativ")
-    left_the_window = entry(1, "2025-08-12", TODAY - timedelta(days=366), "82")
-    assert moved([left_the_window, other], [other]) == {}
-    assert moved([ENDED], [entry(2, "2026-08-12")]) == {}  # no row of its school year came
-
-
-def test_a_row_that_cannot_be_relied_on_says_nothing_about_the_past():
-    unknown = ENDED | {"WithdrawalCodeID": 424242}
-    twice = [ENDED, ENDED | {"EndDate": date(2026, 5, 27)}]
-    for doubtful in ([unknown], twice):
-        assert moved([ENDED], doubtful) == moved(doubtful, [ENDED]) == {}
 
 
 # -- the list as a whole --
 
 
-def test_two_records_that_may_be_one_person_are_listed_and_twins_are_not():
-    def person(key: int, first: str, birth: date) -> dict[str, Any]:
-        return {"NameID": key, "FirstName": first, "LastName": "Young", "BirthDate": birth}
-
-    born = date(2015, 3, 4)
-    twins = [person(1, "Ana", born), person(2, "Ben", born)]
-    again = [
-        person(3, "ANA ", born),
-        person(4, "Ana", date(2016, 3, 4)),
-        *(person(n, "", born) for n in (5, 6)),
-    ]
-    students = [
-        {**student("1", student_id=1), "CalculatedStudentStateID": "900"},
-        {**student("2", student_id=2), "CalculatedStudentStateID": "900", "SchoolYearIDAsked": 2026},
-        {**student("2", student_id=2), "CalculatedStudentStateID": "901"},
-        *({**student(str(n), student_id=n), "CalculatedStudentStateID": None} for n in (3, 4, 5)),
-        student("5", student_id=6),
-    ]
-    listed = worklist(
-        [entry(n, "2026-08-12", student=n) for n in range(1, 7)], students=students, names=[*twins, *again]
-    )
-    assert dict(zip(listed["student_id"], listed["detail"], strict=True)) == {
-        1: "same name and birth date as StudentID 3",
-        3: "same name and birth date as StudentID 1",
-        5: "same student number as StudentID 6",
-        6: "same student number as StudentID 5",
-    }
-    assert set(listed["problem"]) == {POSSIBLE_DUPLICATE}
-
-    same_state_id = [{**one, "CalculatedStudentStateID": "900"} for one in students[:1] + students[2:3]]
-    listed = worklist(
-        [entry(n, "2026-08-12", student=n) for n in (1, 2)], students=same_state_id, names=twins
-    )
-    assert listed["detail"].tolist() == [f"same state id as StudentID {n}" for n in (2, 1)]
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        ({"CalculatedStudentStateID": "900"}, {"CalculatedStudentStateID": "900"}, "state id"),
+        ({"StudentNumber": "5"}, {"StudentNumber": "5"}, "student number"),
+        ({"FirstName": "Ana"}, {"FirstName": "ANA "}, "name and birth date"),
+        ({"FirstName": "Ana"}, {"FirstName": "Ben"}, None),  # twins
+        ({"FirstName": "Ana"}, {"FirstName": "Ana", "BirthDate": date(2016, 3, 4)}, None),
+        ({"FirstName": ""}, {"FirstName": ""}, None),
+        ({"CalculatedStudentStateID": None}, {"CalculatedStudentStateID": None}, None),
+    ],
+)
+def test_two_records_that_may_be_one_person_are_listed_and_twins_are_not(one, other, same):
+    students, names = [], []
+    for number, fields in ((1, one), (2, other)):
+        usual = {"FirstName": f"P{number}", "LastName": "Young", "BirthDate": date(2015, 3, 4)}
+        names.append({"NameID": number} | usual | {key: fields[key] for key in usual.keys() & fields})
+        record = student(f"00{number}", student_id=number) | {"CalculatedStudentStateID": str(number)}
+        earlier = record | {"CalculatedStudentStateID": "7", "SchoolYearIDAsked": 2026}
+        students += [earlier, record | {key: fields[key] for key in record.keys() & fields}]
+    entries = [entry(n, "2026-08-12", student=n) for n in (1, 2)]
+    listed = worklist(entries, students=students, names=names)
+    assert set(listed["problem"]) == ({POSSIBLE_DUPLICATE} if same else set())
+    assert listed["detail"].tolist() == ([f"same {same} as StudentID {n}" for n in (2, 1)] if same else [])
 
 
 def test_the_list_goes_by_school_then_problem_then_student():
@@ -375,34 +356,23 @@ def test_the_list_goes_by_school_then_problem_then_student():
         entry(5, "2024-08-14", student=1, SchoolID=None),
     ]
     listed = worklist(entries, School=schools)
-    assert listed["building"].tolist()[:4] == ["Austin", "Zavala", "Zavala", "Zavala"]
-    assert pd.isna(listed["building"][4])
+    assert listed["building"].fillna("none").tolist() == ["Austin", "Zavala", "Zavala", "Zavala", "none"]
     assert listed["enrollment_id"].tolist() == [4, 3, 2, 1, 5]
 
 
-def test_every_problem_says_which_screen_to_open():
-    assert set(FIX) == set(PROBLEMS)
-    screens = ("Student Profile", "Withdrawal Codes", "School Year")
-    assert all(fix.startswith(screens) for fix in FIX.values())
-
-
-@pytest.mark.parametrize("seed", range(60))
+@pytest.mark.parametrize("seed", range(50))
 def test_on_edge_case_districts_the_list_adds_up_with_the_counts_of_the_rules(seed):
+    """In whichever order the rows come."""
     rows, today = edge_case_district(seed)
     tables = raw("raw_enrollments", rows)
-    filtered = filter_enrollments(tables, today)
-    classified = classify_students(filtered.enrollments, filtered.excluded, today)
-    people = raw("raw_students", {"Student": [student("7", student_id=7)]})
-    listed = list_problems(tables, people, filtered.enrollments, filtered.excluded, *classified, today)
-    report = validate(listed, REGISTRAR_WORKLIST)
-    assert report.ok, report.summary()
+    listed = list_of(tables, today, [student("7", student_id=7)])
 
-    counts, expected = Counter(listed["problem"]), count_outcomes(filtered)
+    filtered, counts = filter_enrollments(tables, today), Counter(listed["problem"])
+    expected = count_outcomes(filtered)
     never_closed = filtered.excluded.loc[filtered.excluded["reason"] == "never_closed"]
     assert counts[NEVER_CLOSED] == len(never_closed.drop_duplicates(["student_id", "enrollment_id"]))
     assert counts[CECS_ONLY] == expected["cecs_only_students"]
     assert counts[FLAGGED_WITHOUT_CODE] == expected["flagged_without_code"]
-    assert sum(counts.values()) == len(listed)
     known = listed["student_id"].eq(7).fillna(False)
     assert listed["student_number"].isna().tolist() == (~known).tolist()
     assert set(listed["student_number"][known]) == ({"7"} if known.any() else set())
@@ -410,6 +380,12 @@ def test_on_edge_case_districts_the_list_adds_up_with_the_counts_of_the_rules(se
     ties, left_behind = ties_and_left_behind(rows, today)
     assert found.get(TIE, set()) == ties
     assert found.get(UPCOMING_AFTER_WITHDRAWAL, set()) == left_behind
+
+    backwards = raw("raw_enrollments", rows | {"EntryWithdrawal": rows["EntryWithdrawal"][::-1]})
+    key = ["problem", "student_id", "enrollment_id"]
+    assert Counter(map(str, list_of(backwards, today)[key].values.tolist())) == Counter(
+        map(str, listed[key].values.tolist())
+    )
 
 
 def ties_and_left_behind(district: dict[str, list[Row]], today: date) -> tuple[set[int], set[int]]:
@@ -451,27 +427,3 @@ def test_the_edge_case_districts_have_problems_of_every_kind():
         found.update(reason for _, reason in judge(rows, today).excluded)
         found.update(ties=len(ties), left_behind=len(left_behind))
     assert min(found[problem] for problem in ("never_closed", "cecs", "left_behind", "ties")) >= 9, found
-
-
-@pytest.mark.parametrize("seed", range(20))
-def test_the_order_in_which_rows_come_does_not_change_the_list(seed):
-    rows, today = edge_case_district(seed)
-    once = rows["EntryWithdrawal"]
-
-    def listed(entries):
-        tables = raw("raw_enrollments", {**rows, "EntryWithdrawal": entries})
-        filtered = filter_enrollments(tables, today)
-        classified = classify_students(filtered.enrollments, filtered.excluded, today)
-        people = raw("raw_students", {})
-        found = list_problems(tables, people, filtered.enrollments, filtered.excluded, *classified, today)
-        return sorted(map(str, found[["problem", "student_id", "enrollment_id"]].itertuples(index=False)))
-
-    assert listed(once) == listed(once[::-1])
-
-
-def test_a_day_later_a_list_may_be_shorter_only_by_the_calendar():
-    """The day on which the left-over enrollment begins, the student is simply enrolled."""
-    left = [entry(1, "2026-08-12", "2027-03-05", "82"), entry(2, "2027-08-11")]
-    begins = date(2027, 8, 11)
-    assert problems(left, begins - timedelta(days=1)) == [(UPCOMING_AFTER_WITHDRAWAL, 1, 2)]
-    assert problems(left, begins) == []

@@ -33,25 +33,28 @@ from samegoal_pipelines_tests.warehouse.factories import (
 # -- the limits, without a database --
 
 NOBODY = np.array([], dtype=np.int64)
-SAME = Measured(1000, 0, 1000, 1000, NOBODY, NOBODY.astype(bool), 0, 1000, 0, more={"reassigned": 0})
-"""A night like the last one."""
+SAME = {
+    name: 1000 for name in ("students", "published_students", "published_active", "demographics_published")
+}
+"""The numbers of a night like the last one."""
 
 
 def judged(name: str, part: int, whole: int, **changed: float) -> gate.Verdict:
     """The verdict on a night that differs from the last only in so many of the rows that a limit counts."""
-    dropped = {"dropped": np.arange(part), "graduated": np.zeros(part, dtype=bool), "published_active": whole}
+    dropped = np.arange(part) if name in ("dropped", "expired") else NOBODY
     gone = frame_of_ids(((n, "INACTIVE") for n in range(part)), student_id=INT, status=TEXT)
-    differs: dict[str, Any] = {
-        "dropped": dropped,
-        "expired": dropped,
+    differs = {
+        "dropped": {"published_active": whole},
+        "expired": {"published_active": whole},
         "demographics": {"demographics_changed": part, "demographics_published": whole},
-        "contacts": {"contacts_lost": part, "published": whole},
-        "added": {"added": part, "published": whole},
-        "reassigned": {"more": {"reassigned": part}, "published": whole},
-        "carried_over": {"carried_over": part, "published": whole},
+        "contacts": {"contacts_lost": part, "published_students": whole},
+        "added": {"added": part, "published_students": whole},
+        "reassigned": {"reassigned": part, "published_students": whole},
+        "carried_over": {"carried_over": part, "published_students": whole},
     }
+    measured = Measured(SAME | differs.get(name, {}), dropped, np.zeros(len(dropped), dtype=bool))
     facts = {"quarantined": Facts(whole, part), "expired": Facts(statuses_by_time=gone)}.get(name, Facts())
-    return gate.judge(Limits(**changed), replace(SAME, **differs.get(name, {})), facts)
+    return gate.judge(Limits(**changed), measured, facts)
 
 
 @pytest.mark.parametrize(
@@ -144,17 +147,16 @@ def test_a_limit_that_is_added_to_the_table_holds_and_is_shown_and_can_be_set(mo
         monkeypatch.setattr(module, "SHARES", (promoted,))
     monkeypatch.setattr(limits, "LIMITS", (*limits.LIMITS, promoted))
     monkeypatch.setitem(limits.BY_NAME, "promoted", promoted)
-    measured = replace(SAME, published=100, more={"promoted": 21, "reassigned": 0})
+    numbers = SAME | {"published_students": 100}
+    measured = Measured(numbers | {"promoted": 21}, NOBODY, NOBODY.astype(bool))
     assert gate.judge(Limits(), measured, gate.Facts()).reasons == (
         "21 of 100 students (21.0%) would change their grade; the limit is 20%: check the grades in Qmlativ",
     )
     verdict = gate.judge(Limits(promoted=21), measured, gate.Facts())
     assert verdict.reasons == ()
-    assert gate.shares(Limits(promoted=21), verdict.numbers)[-1] == gate.Share(
-        "students promoted", 21, 100, "21%"
-    )
+    assert gate.shares(Limits(promoted=21), verdict.numbers) == [("students promoted", 21, 100, "21%")]
     # A forecast cannot count it, and goes on without.
-    assert gate.judge_passing_time(Limits(), replace(measured, more={})).reasons == ()
+    assert gate.judge_passing_time(Limits(), replace(measured, numbers=numbers)).reasons == ()
 
 
 # -- students who are dropped --

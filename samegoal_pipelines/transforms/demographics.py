@@ -1,0 +1,410 @@
+"""Who the students with a status are, and who their parents are: names, contacts, restricted access.
+
+The lookups work on columns of the raw frames. Which students have a status is decided in `status`, and which
+are published in `snapshot`.
+"""
+
+import json
+from collections.abc import Iterator, Mapping
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from samegoal_pipelines import phones
+from samegoal_pipelines.tables.arrow_types import arrow_types
+from samegoal_pipelines.tables.people import CONFIDENTIAL_PHONES, PARENT_DEMOGRAPHICS, STUDENT_DEMOGRAPHICS
+from samegoal_pipelines.tables.reads import is_granted
+from samegoal_pipelines.transforms.columns import (
+    MISSING,
+    NOWHERE,
+    Columns,
+    RowIndex,
+    best_row_of,
+    columns_of,
+    flags,
+    frame_from,
+    frame_of,
+    given,
+    ids,
+    lowest_first,
+    present,
+    real_dates,
+    storable,
+    take,
+)
+from samegoal_pipelines.transforms.withholding import WITHHOLD, Withholding
+
+Tables = Mapping[str, Columns]
+_Confidential = dict[int, set[str]] | None
+"""Person → digits of confidential numbers; `phones.ANY` withholds all. None: the district shows them."""
+
+_NUMBER_FIELDS = ("FormattedPhoneNumber", "PhoneNumber")  # the first nonblank one is shown
+# Districts name their phone types themselves, so we derive the kind from code and description.
+_PHONE_KINDS = {"home_phone": ("home",), "cell_phone": ("cell", "mobile"), "work_phone": ("work", "business")}
+
+# Published column → field of Name.
+_TEXTS = {
+    "legal_first_name": "FirstNameLegal",
+    "legal_middle_name": "MiddleNameLegal",
+    "legal_last_name": "LastNameLegal",
+    "race": "Race",
+}
+_FLAGS = {
+    "is_hispanic": "IsHispanic",
+    "is_white": "IsWhite",
+    "is_black": "IsBlack",
+    "is_asian": "IsAsian",
+    "is_native_american": "IsAlaskan",
+    "is_pacific_islander": "IsHawaiian",
+}
+
+
+class StudentDemographics(NamedTuple):
+    """One row per student, and the students with a status but no record in Qmlativ's Student or Name."""
+
+    students: pd.DataFrame
+    without_record: pd.DataFrame
+
+
+class ParentDemographics(NamedTuple):
+    """One row per student and parent, and the number of unused guardianships by reason."""
+
+    parents: pd.DataFrame
+    counts: dict[str, int]
+
+
+def build_student_demographics(
+    raw: Mapping[str, pd.DataFrame], statuses: pd.DataFrame, *, withholding: Withholding = WITHHOLD
+) -> StudentDemographics:
+    """Describe the students of `statuses`, in its order, from `raw_students` (Qmlativ object → frame)."""
+    tables, status = _sound_tables(raw), columns_of(statuses)
+    records, names = tables["Student"], tables["Name"]
+    at_record = _records_of(records, status)
+    at_name = _rows_by_id(names, "NameID", np.append(ids(records["NameID"]), NOWHERE)[at_record])
+    known = (at_record != NOWHERE) & (at_name != NOWHERE)
+    rows, record, name = np.flatnonzero(known), at_record[known], at_name[known]
+
+    persons, languages = ids(names["NameID"])[name], tables["Language"]
+    confidential = _confidential_phones(raw, withholding)
+    home_languages = (
+        _look_up_text(languages, "LanguageID", ids(records[field])[record], "Description")
+        for field in ("LanguageIDPrimary", "LanguageIDNative")
+    )
+    columns = {
+        "student_id": take(status["student_id"], rows),
+        "student_number": take(storable(records["StudentNumber"]), record),  # as sent, even blank or padded
+        "student_reporting_id": take(given(records["CalculatedStudentStateID"]), record),
+        "grade": take(given(records["Grade"]), record),
+        "home_language": pc.coalesce(*home_languages),
+        **_find_names(tables, name),
+        **{column: take(given(names[field]), name) for column, field in _TEXTS.items()},
+        **{column: take(names[field], name) for column, field in _FLAGS.items()},
+        "birth_date": take(real_dates(names["BirthDate"]), name),
+        "gender": take(pc.coalesce(given(names["Gender"]), given(names["GenderCode"])), name),
+        **_find_addresses(tables, persons, preferred=("IsPhysical", "IsMailing")),
+        **_find_phones(tables, persons, confidential, {"phone": ()}),
+        "email": _find_emails(tables, persons),
+        "building": take(status["building"], rows),
+        "building_reporting_id": take(status["building_reporting_id"], rows),
+    }
+    return StudentDemographics(
+        frame_of({column: columns[column] for column in STUDENT_DEMOGRAPHICS.names}),
+        frame_of({"student_id": take(status["student_id"], np.flatnonzero(~known))}),
+    )
+
+
+def restriction_is_known(raw: Mapping[str, pd.DataFrame]) -> bool:
+    """Whether the district grants HasActiveRestrictedAccess, from `raw_parents`, even without any rows."""
+    return is_granted(raw["Reads"], "StudentGuardian", "HasActiveRestrictedAccess")
+
+
+def build_parent_demographics(
+    raw: Mapping[str, pd.DataFrame],
+    statuses: pd.DataFrame,
+    *,
+    restriction_known: bool,
+    withholding: Withholding,
+) -> ParentDemographics:
+    """Describe the parents of the students of `statuses`, in its order, from `raw_parents` (object → frame).
+
+    `restriction_known` is the result of `restriction_is_known`. If true, a guardian whose access is
+    restricted or unknown keeps the row and loses every contact, unless the district shows them. If false,
+    no restriction is known, and the flag is null.
+    """
+    tables = _sound_tables(raw)
+    guardianships = columns_of(raw["StudentGuardian"])
+    students, guardians = ids(guardianships["StudentID"]), ids(guardianships["NameIDGuardian"])
+    at_status = RowIndex(ids(columns_of(statuses)["student_id"]), "student_id of the statuses").find(students)
+    at_name = _rows_by_id(tables["Name"], "NameID", guardians)
+    excluded = {
+        "unreadable": present(guardianships["Unreadable"]),
+        "no_student_or_parent": (students == MISSING) | (guardians == MISSING),
+        "student_without_status": at_status == NOWHERE,
+        "unknown_name": at_name == NOWHERE,
+    }
+    counted, counts = np.ones(len(students), bool), {}
+    for reason, holds in excluded.items():
+        counts[reason] = int(np.count_nonzero(counted & holds))
+        counted &= ~holds
+
+    # One usable row per pair, in the order of the statuses: the lowest rank, then the first.
+    found, guardian_codes = np.unique(guardians, return_inverse=True)
+    pairs = at_status * (len(found) + 1) + guardian_codes
+    order = [lowest_first(ids(guardianships[field])) for field in ("Rank", "StudentGuardianID")]
+    rows = best_row_of(np.unique(pairs[counted]), pairs, counted, order)
+    counts["repeated"] = int(np.count_nonzero(counted)) - len(rows)
+
+    # A pair is restricted if any of its rows says so, even a quarantined one.
+    restricted = np.isin(pairs[rows], pairs[_restricts(guardianships)])
+    parents, confidential = guardians[rows], _confidential_phones(raw, withholding)
+    contacts = {
+        **_find_addresses(tables, parents, preferred=("IsMailing", "IsPhysical")),
+        **_find_phones(tables, parents, confidential, _PHONE_KINDS),
+        "email": _find_emails(tables, parents),
+    }
+    columns = {
+        "student_id": take(guardianships["StudentID"], rows),
+        "parent_id": take(guardianships["NameIDGuardian"], rows),
+        "relationship": _look_up_text(
+            tables["Relationship"],
+            "RelationshipID",
+            ids(guardianships["RelationshipID"])[rows],
+            "Description",
+            "Code",
+        ),
+        "rank": take(guardianships["Rank"], rows),
+        "is_custodial": take(guardianships["IsCustodialGuardian"], rows),
+        "is_emergency_contact": take(guardianships["IsEmergencyContact"], rows),
+        "has_restricted_access": pa.array(restricted)
+        if restriction_known
+        else pa.nulls(len(rows), pa.bool_()),
+        "home_language": pa.nulls(len(rows), pa.string()),
+        **_find_names(tables, at_name[rows]),
+    }
+    hidden = pa.array(restricted & restriction_known & (not withholding.show_restricted_contacts))
+    columns |= {name: pc.if_else(hidden, None, values) for name, values in contacts.items()}
+    return ParentDemographics(frame_of({name: columns[name] for name in PARENT_DEMOGRAPHICS.names}), counts)
+
+
+def find_restricted_pairs(
+    raw: Mapping[str, pd.DataFrame], *, restriction_known: bool, withholding: Withholding
+) -> pd.DataFrame:
+    """Pairs of student and guardian with restricted or unknown access, from `raw_parents`.
+
+    Includes students who are not published tonight, because their last published rows must hide it too.
+    Returns student_id and parent_id, int64, each pair once. Empty if the restriction is not known, or if the
+    district shows these contacts.
+    """
+    guardianships = columns_of(raw["StudentGuardian"])
+    students, guardians = ids(guardianships["StudentID"]), ids(guardianships["NameIDGuardian"])
+    rows = _restricts(guardianships) & (students != MISSING) & (guardians != MISSING)
+    rows &= restriction_known and not withholding.show_restricted_contacts
+    pairs = np.unique(np.stack([students[rows], guardians[rows]]), axis=1)
+    return frame_of({"student_id": pa.array(pairs[0]), "parent_id": pa.array(pairs[1])})
+
+
+def find_confidential_phones(raw: Mapping[str, pd.DataFrame], withholding: Withholding) -> pd.DataFrame:
+    """The confidential numbers of the people in `raw_students` or `raw_parents`, as `ConfidentialPhones`.
+
+    Includes students who are not published tonight, because their last published rows must hide it too.
+    """
+    confidential = _confidential_phones(raw, withholding) or {}
+    owners: list[tuple[int | None, int | None, int]] = [(None, person, person) for person in confidential]
+    if "Student" in raw:
+        records = raw["Student"][["StudentID", "NameID"]].dropna().drop_duplicates()
+        records = records[records["NameID"].isin(list(confidential))]
+        owners = [(student, None, person) for student, person in records.itertuples(index=False)]
+    rows = [
+        {"student_id": student, "parent_id": parent, "digits": digits}
+        for student, parent, person in owners
+        for digits in sorted(confidential[person])
+    ]
+    return frame_from(rows, arrow_types(CONFIDENTIAL_PHONES))
+
+
+# -- lookups --
+
+
+def _records_of(records: Columns, statuses: Columns) -> np.ndarray:
+    """For each status, the row of Student of the deciding enrollment's school year, or else of the latest."""
+    student_ids, asked = ids(statuses["student_id"]), ids(records["SchoolYearIDAsked"])
+    at_status = RowIndex(student_ids, "student_id of the statuses").find(ids(records["StudentID"]))
+    fits = asked == np.append(ids(statuses["school_year_id"]), MISSING)[at_status]
+    order = [fits.view(np.int8), asked]
+    return best_row_of(student_ids, ids(records["StudentID"]), at_status != NOWHERE, order)
+
+
+def _restricts(guardianships: Columns) -> np.ndarray:
+    """Whether a row restricts access or does not say."""
+    flag = guardianships["HasActiveRestrictedAccess"]
+    return np.asarray(flags(flag) | ~present(flag))
+
+
+def _sound_tables(raw: Mapping[str, pd.DataFrame]) -> dict[str, dict[str, pa.Array]]:
+    """The raw tables' columns without rows that have an unreadable field; those are quarantined."""
+    tables = {}
+    for name, frame in raw.items():
+        columns = columns_of(frame)
+        unreadable = present(columns["Unreadable"])
+        if unreadable.any():
+            columns = {field: take(values, np.flatnonzero(~unreadable)) for field, values in columns.items()}
+        tables[name] = columns
+    return tables
+
+
+def _rows_by_id(table: Columns, key: str, keys: np.ndarray) -> np.ndarray:
+    """The table's row for each key, or `NOWHERE`. The table's key must be unique."""
+    return RowIndex(ids(table[key]), key).find(keys)
+
+
+def _look_up_text(table: Columns, key: str, keys: np.ndarray, *columns: str) -> pa.Array:
+    """The table's text for each key: the first column that is not blank."""
+    texts = pc.coalesce(*(given(table[column]) for column in columns))
+    return take(texts, _rows_by_id(table, key, keys))
+
+
+def _find_names(tables: Tables, rows: np.ndarray) -> dict[str, pa.Array]:
+    """First, middle and last name and suffix of these rows of Name."""
+    names = tables["Name"]
+    suffixes = ids(names["NameSuffixID"])[rows]
+    return {
+        "first_name": take(given(names["FirstName"]), rows),
+        "middle_name": take(given(names["MiddleName"]), rows),
+        "last_name": take(given(names["LastName"]), rows),
+        "suffix": _look_up_text(tables["NameSuffix"], "NameSuffixID", suffixes, "Description", "Code"),
+    }
+
+
+def _find_addresses(tables: Tables, people: np.ndarray, preferred: tuple[str, str]) -> dict[str, pa.Array]:
+    """Street, city, state, zip and county of each person, from the best address.
+
+    `preferred` are flags of NameAddress, the most important first. Ties go to the use that was recorded
+    first.
+    """
+    uses, addresses, zips = tables["NameAddress"], tables["Address"], tables["Zip"]
+    at_address = _rows_by_id(addresses, "AddressID", ids(uses["AddressID"]))
+    order = [
+        *(flags(uses[flag]).view(np.int8) for flag in preferred),
+        lowest_first(ids(uses["NameAddressID"])),
+    ]
+    chosen = best_row_of(people, ids(uses["NameID"]), at_address != NOWHERE, order)
+
+    at = np.append(at_address, NOWHERE)[chosen]
+    at_zip = np.append(_rows_by_id(zips, "ZipID", ids(addresses["ZipID"])), NOWHERE)[at]
+    states = _look_up_text(tables["State"], "StateID", ids(zips["StateID"]), "Code")
+    zip_codes, add_ons = take(given(zips["ZipCode"]), at_zip), take(given(addresses["ZipCodeAddOn"]), at)
+    return {
+        "street": take(_streets(addresses), at),
+        "city": take(given(zips["City"]), at_zip),
+        "state": take(states, at_zip),
+        "zip": pc.coalesce(pc.binary_join_element_wise(zip_codes, add_ons, "-"), zip_codes),
+        "county": take(_look_up_text(tables["County"], "CountyID", ids(addresses["CountyID"]), "Name"), at),
+    }
+
+
+def _confidential_phones(raw: Mapping[str, pd.DataFrame], withholding: Withholding) -> _Confidential:
+    """The confidential numbers in raw phones, quarantined rows included.
+
+    A phone that does not say counts as confidential. An unreadable confidential number may be any number of
+    that person.
+    """
+    if withholding.show_confidential_phones:
+        return None
+    rows = columns_of(raw["NamePhone"])
+    people = ids(rows["NameID"])
+    chosen = np.flatnonzero(~_say_public(rows) & (people != MISSING))
+    unreadable = take(rows["Unreadable"], chosen).to_pylist()
+    found: dict[int, set[str]] = {}
+    for person, texts, fields in zip(people[chosen].tolist(), _texts(rows, chosen), unreadable, strict=True):
+        numbers = phones.numbers_in(*texts)
+        if not any(texts) and fields and not json.loads(fields).keys().isdisjoint(_NUMBER_FIELDS):
+            numbers = {phones.ANY}
+        found.setdefault(person, set()).update(numbers)
+    return found
+
+
+def _find_phones(
+    tables: Tables, people: np.ndarray, confidential: _Confidential, kinds: Mapping[str, tuple[str, ...]]
+) -> dict[str, pa.Array]:
+    """The first phone of each person by rank, of each kind, never a confidential one.
+
+    `kinds` maps columns to words in a phone type's code or description. No words: any phone.
+    """
+    rows = tables["NamePhone"]
+    numbers, owners = pc.coalesce(*(given(rows[field]) for field in _NUMBER_FIELDS)), ids(rows["NameID"])
+    usable = present(numbers)
+    if confidential is not None:
+        usable &= _say_public(rows) & ~_may_be_confidential(rows, owners, confidential)
+    numbers = _with_extensions(numbers, given(rows["Extension"]))
+    order = [lowest_first(ids(rows["Rank"])), lowest_first(ids(rows["NamePhoneID"]))]
+    return {
+        kind: take(
+            numbers, best_row_of(people, owners, usable & _of_kind(tables, words) if words else usable, order)
+        )
+        for kind, words in kinds.items()
+    }
+
+
+def _find_emails(tables: Tables, people: np.ndarray) -> pa.Array:
+    """The first e-mail address of each person by rank."""
+    emails = tables["NameEmail"]
+    addresses = given(emails["EmailAddress"])
+    order = [lowest_first(ids(emails["Rank"])), lowest_first(ids(emails["NameEmailID"]))]
+    return take(addresses, best_row_of(people, ids(emails["NameID"]), present(addresses), order))
+
+
+def _say_public(rows: Columns) -> np.ndarray:
+    return np.asarray(present(rows["IsConfidential"]) & ~flags(rows["IsConfidential"]))
+
+
+def _may_be_confidential(
+    rows: Columns, people: np.ndarray, confidential: Mapping[int, set[str]]
+) -> np.ndarray:
+    """True for rows that may be a confidential number of the same person."""
+    found = np.isin(people, np.asarray(list(confidential), np.int64))
+    chosen = np.flatnonzero(found)
+    found[chosen] = [
+        any(phones.may_be_one_of(text, confidential[person]) for text in texts if text)
+        for person, texts in zip(people[chosen].tolist(), _texts(rows, chosen), strict=True)
+    ]
+    return found
+
+
+def _texts(rows: Columns, chosen: np.ndarray) -> Iterator[tuple[str | None, ...]]:
+    """The number fields of the chosen rows."""
+    return zip(*(take(given(rows[field]), chosen).to_pylist() for field in _NUMBER_FIELDS), strict=True)
+
+
+def _with_extensions(numbers: pa.Array, extensions: pa.Array) -> pa.Array:
+    chosen = np.flatnonzero(present(numbers) & present(extensions))
+    if not len(chosen):
+        return numbers
+    pairs = zip(take(numbers, chosen).to_pylist(), take(extensions, chosen).to_pylist(), strict=True)
+    extended = np.zeros(len(numbers), bool)
+    extended[chosen] = True
+    return pc.replace_with_mask(
+        numbers, pa.array(extended), pa.array([phones.with_extension(*pair) for pair in pairs], pa.string())
+    )
+
+
+def _of_kind(tables: Tables, words: tuple[str, ...]) -> np.ndarray:
+    """For each phone, whether its type's code or description has one of the words."""
+    types = tables["PhoneType"]
+    both = zip(given(types["Code"]).to_pylist(), given(types["Description"]).to_pylist(), strict=True)
+    names = [f"{code or ''} {description or ''}".lower() for code, description in both]
+    about = np.asarray([*(any(word in name for word in words) for name in names), False])
+    return np.asarray(about[_rows_by_id(types, "PhoneTypeID", ids(tables["NamePhone"]["PhoneTypeID"]))])
+
+
+def _streets(addresses: Columns) -> pa.Array:
+    """Street with its second line, or else the post office box."""
+    street = given(addresses["StreetNumberAndNameIncludeSecondaryUnit"])
+    box = given(addresses["POBox"])
+    prefixed = pc.binary_join_element_wise(pa.scalar("PO Box "), box, "")
+    named = pc.if_else(pc.match_substring(box, "box", ignore_case=True), box, prefixed)
+    return pc.coalesce(
+        pc.binary_join_element_wise(street, given(addresses["AddressLine2"]), ", "), street, named
+    )

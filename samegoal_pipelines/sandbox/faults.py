@@ -118,18 +118,17 @@ class Faults:
     @classmethod
     def from_file(cls, path: str | Path) -> Faults:
         """Rules from a JSON list of objects with the fields of Fault. ValueError says what is wrong."""
+        known = sorted({each.name for each in fields(Fault) if each.init} - {"run"})
         try:
             rules = json.loads(Path(path).read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            raise ValueError(f"cannot read the faults file {path}: {error}") from None
-        if not isinstance(rules, list) or not all(isinstance(rule, dict) for rule in rules):
-            raise ValueError(f"{path} must hold a JSON list of objects")
-        known = {each.name for each in fields(Fault) if each.init} - {"run"}
-        if unknown := {key for rule in rules for key in rule} - known:
+            if unknown := sorted({key for rule in rules for key in rule} - {*known}):
+                raise ValueError(f"unknown key {', '.join(unknown)}")
+            return cls([Fault(**rule) for rule in rules])
+        except (OSError, TypeError, ValueError) as error:
             raise ValueError(
-                f"{path}: unknown key {', '.join(sorted(unknown))}; known are {', '.join(sorted(known))}"
-            )
-        return cls([Fault(**rule) for rule in rules])
+                f"cannot use the faults file {path}: {error}; write a JSON list of objects with some of "
+                f"these keys: {', '.join(known)}"
+            ) from None
 
     def add(self, **rule: Any) -> Fault:
         """Add a rule with these fields of Fault."""

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
+from samegoal_pipelines.sandbox import people
 from samegoal_pipelines.sandbox import words as w
 from samegoal_pipelines.sandbox.district import SandboxDistrict
 from samegoal_pipelines.sandbox.draw import stream
@@ -17,7 +18,6 @@ from samegoal_pipelines.sandbox.enrollments import enrollment_rows
 from samegoal_pipelines.sandbox.lookups import common_rows, school_year_of
 from samegoal_pipelines.sandbox.nights import pass_nights
 from samegoal_pipelines.sandbox.objects import SCHEMAS
-from samegoal_pipelines.sandbox.people import contact_tables, name_rows, persons_of, student_rows
 from samegoal_pipelines.sandbox.rows import table_of
 
 _LEVELS = (("Elementary School", 0.46 / 620), ("Middle School", 0.23 / 820), ("High School", 0.31 / 1900))
@@ -72,10 +72,10 @@ def town_name(number: int) -> str:
 def campuses_of(number: int, students: int) -> pd.DataFrame:
     """The campuses of a district: one entity and one school each. The last two serve the whole district."""
     levels = np.repeat(range(len(_LEVELS)), [max(1, round(students * each)) for _, each in _LEVELS])
-    people = len(w.SCHOOL_PEOPLE)
+    count = len(w.SCHOOL_PEOPLE)
     names = [
-        f"{w.SCHOOL_PEOPLE[(number * 7 + place) % people]} {_LEVELS[level][0]}"
-        + (f" {1 + place // people}" if len(levels) > people else "")
+        f"{w.SCHOOL_PEOPLE[(number * 7 + place) % count]} {_LEVELS[level][0]}"
+        + (f" {1 + place // count}" if len(levels) > count else "")
         for place, level in enumerate(levels)
     ]
     entity = np.arange(2, len(levels) + 4)
@@ -104,19 +104,24 @@ def _frames(
     number: int, students: int, seed: int, today: dt.date, year: int, campuses: pd.DataFrame, slug: str
 ) -> dict[str, pd.DataFrame]:
     """The tables about people."""
-    rngs = {
-        part: stream(seed, number, part)
-        for part in ("people", "names", "students", "enrollments", "contacts")
-    }
-    grade = rngs["people"].choice(_GRADES_OF_STUDENTS, students, p=_GRADE_SHARES / _GRADE_SHARES.sum())
-    persons = persons_of(rngs["people"], grade)
-    names = name_rows(rngs["names"], persons, year)
+    rng = stream(seed, number, "people")
+    grade = rng.choice(_GRADES_OF_STUDENTS, students, p=_GRADE_SHARES / _GRADE_SHARES.sum())
+    persons = people.persons_of(rng, grade)
     pupils = persons[persons["role"] == "student"].astype({"student_id": int, "grade": int})
+    names = people.name_rows(stream(seed, number, "names"), persons, year)
+    records = people.student_rows(stream(seed, number, "students"), pupils, school_year_of(today) - year)
+    enrollments = enrollment_rows(stream(seed, number, "enrollments"), pupils, campuses, year, today)
+    rng = stream(seed, number, "contacts")
+    addresses, links = people.addresses_and_links(rng, persons)
     return {
         "Demographics/Name": names,
-        "Student/Student": student_rows(rngs["students"], pupils, school_year_of(today) - year),
-        "Enrollment/EntryWithdrawal": enrollment_rows(rngs["enrollments"], pupils, campuses, year, today),
-        **contact_tables(rngs["contacts"], persons, names, slug),
+        "Student/Student": records,
+        "Enrollment/EntryWithdrawal": enrollments,
+        "Family/StudentGuardian": people.guardianships(rng, persons),
+        "Demographics/Address": addresses,
+        "Demographics/NameAddress": links,
+        "Demographics/NamePhone": people.phones(rng, persons),
+        "Demographics/NameEmail": people.emails(rng, names, persons["role"].to_numpy(), slug),
     }
 
 

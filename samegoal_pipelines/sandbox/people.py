@@ -159,21 +159,7 @@ def _race(rng: Rng, known: Array) -> dict[str, Array]:
     return {name: only(known, column) for name, column in columns.items()}
 
 
-def contact_tables(
-    rng: Rng, persons: pd.DataFrame, names: pd.DataFrame, slug: str
-) -> dict[str, pd.DataFrame]:
-    """Guardianships, addresses, phones and e-mail addresses."""
-    addresses, links = _addresses(rng, persons)
-    return {
-        "Family/StudentGuardian": _guardianships(rng, persons),
-        "Demographics/Address": addresses,
-        "Demographics/NameAddress": links,
-        "Demographics/NamePhone": _phones(rng, persons),
-        "Demographics/NameEmail": _emails(rng, names, persons["role"].to_numpy(), slug),
-    }
-
-
-def _guardianships(rng: Rng, persons: pd.DataFrame) -> pd.DataFrame:
+def guardianships(rng: Rng, persons: pd.DataFrame) -> pd.DataFrame:
     """A row per student and guardian, ranked. A few are under restricted access; for fewer it is unknown."""
     children, guardians = (persons[persons["role"] == role] for role in ("student", "guardian"))
     guardians = guardians[["family", "name_id", "relationship", "at_home"]]
@@ -200,7 +186,7 @@ def _guardianships(rng: Rng, persons: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-def _addresses(rng: Rng, persons: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+def addresses_and_links(rng: Rng, persons: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Addresses and who has them: a home per family, homes of others, and PO boxes for some families."""
     at_home, relationship = persons["at_home"], persons["relationship"]
     has_home = at_home | (relationship == "Father") | chance(rng, len(persons), 0.55)
@@ -238,7 +224,7 @@ def address_rows(rng: Rng, ids: Array) -> pd.DataFrame:
     )
 
 
-def _phones(rng: Rng, persons: pd.DataFrame) -> pd.DataFrame:
+def phones(rng: Rng, persons: pd.DataFrame) -> pd.DataFrame:
     """Phones of persons, ranked. Mostly the cell phone comes first."""
     group = persons["role"].map({"student": 0, "guardian": 2, "staff": 3})
     group = (group + (persons["grade"] >= 6)).to_numpy()
@@ -268,7 +254,7 @@ def phone_numbers(rng: Rng, count: int) -> dict[str, Array]:
     return {"PhoneNumber": area + "555" + last, "FormattedPhoneNumber": "(" + area + ") 555-" + last}
 
 
-def _emails(rng: Rng, names: pd.DataFrame, role: Array, slug: str) -> pd.DataFrame:
+def emails(rng: Rng, names: pd.DataFrame, role: Array, slug: str) -> pd.DataFrame:
     """Most guardians have an e-mail address, some two, some none; staff always have one."""
     share = np.select([role == "student", role == "guardian"], [0.5, 0.83], 1.0)
     has = chance(rng, len(role), share)

@@ -1,4 +1,1 @@
-"""The registered districts, their encrypted secrets, their pauses, and `verify`.
-
-No student data passes through here.
-"""
+"""The registered districts, their encrypted secrets, their pauses, and `verify`. No student data."""

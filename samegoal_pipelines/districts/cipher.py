@@ -165,7 +165,7 @@ class SecretCipher:
             partial.unlink()
 
     def _write_key_file(self, keys: Sequence[str]) -> None:
-        """Replace all keys atomically. The lock of `changing` must be held, or another change may undo it."""
+        """Replace all keys atomically. Hold the lock of `rotation.changing`: another change may undo it."""
         target = self._file.resolve()
         target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         for left_by_a_kill in target.parent.glob(f"{KEY_FILE}.*"):

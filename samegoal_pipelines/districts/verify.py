@@ -365,11 +365,7 @@ class _Questions:
 
 
 def landed_rows(landing: Landing, district_id: str, today: date) -> tuple[date, dict[str, int]] | None:
-    """The last landed night and its rows per object, of all school years. None if nothing has landed.
-
-    Raises:
-        LandingError: the landing cannot be read.
-    """
+    """The last landed night and its rows per object, of all school years. None if nothing has landed."""
     for night in sorted((night for night in landing.nights(district_id) if night <= today), reverse=True):
         arrived: list[str] = []
         for asset in NEEDED:

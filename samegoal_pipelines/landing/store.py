@@ -288,11 +288,7 @@ class Landing:
         return found
 
     def prune_pages(self, folder: str, keep_from: date) -> list[date]:
-        """Delete the pages `<folder>/<night>.html` of nights before `keep_from`, and nothing else.
-
-        Returns:
-            The nights whose pages were deleted, oldest first. If it raises, later pages were not touched.
-        """
+        """Delete the pages `<folder>/<night>.html` of nights before `keep_from`. Return these nights."""
         self._fs.invalidate_cache()
         with self._storage.errors(f"old pages in {folder} cannot all be deleted", _REACH_IT):
             old = {night: path for night, path in self._by_night(folder, _PAGE).items() if night < keep_from}
@@ -434,11 +430,7 @@ class Landing:
                 self._fs.rm_file(path)
 
     def _read_table(self, landed: LandedAsset, table: str) -> pd.DataFrame:
-        """Read one landed file, if it is the one that this run landed and has the declared columns.
-
-        Raises:
-            LandedFileError: it is damaged, another file, or from another version.
-        """
+        """Read one file, if this run landed it and it has the declared columns. Else: `LandedFileError`."""
         with self._reading(landed.district_id):
             try:
                 content = self._fs.cat_file(f"{self._folder(landed)}/{table}.parquet")

@@ -1,7 +1,4 @@
-"""Forecast a district's statuses from the landed rows of the published night.
-
-The rules are in `transforms.forecast` and the gate.
-"""
+"""Forecast a district's statuses from the landed rows of the published night."""
 
 from __future__ import annotations
 

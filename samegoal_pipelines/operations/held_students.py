@@ -1,7 +1,4 @@
-"""List the students whom a held snapshot would change if it were released.
-
-The list holds ids, numbers and statuses, but no names.
-"""
+"""List the students whom a held snapshot would change if it were released, without names."""
 
 from __future__ import annotations
 
@@ -22,11 +19,7 @@ from samegoal_pipelines.warehouse.session import StudentChange
 def students_of_hold(
     deployment: Deployment, district_id: str, night: date, run_id: str
 ) -> tuple[StudentChange, ...]:
-    """The students who would be added, removed, or change their status or number, ordered by number.
-
-    Raises:
-        LandingError: the rows held by this run are no longer in the landing.
-    """
+    """The students who would be added, removed, or change their status or number, ordered by number."""
     held = SnapshotPayload.from_landed(
         deployment.landing.read(HELD_SNAPSHOT, district_id=district_id, night=night, run_id=run_id)
     )

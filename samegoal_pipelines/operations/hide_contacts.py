@@ -1,8 +1,4 @@
-"""Hide published contacts as soon as a district is set to withhold them.
-
-It reads the landed rows of the published night and rewrites current rows in the warehouse. The
-registry stores the setting, and `transforms` withholds contacts in later snapshots.
-"""
+"""Hide published contacts as soon as a district is set to withhold them."""
 
 from __future__ import annotations
 

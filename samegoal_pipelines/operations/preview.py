@@ -1,7 +1,4 @@
-"""Compare what a district's next night would publish with a file of what SameGoal has today.
-
-The dry run is in `runs`. The layout and the comparison are in `transforms.students_csv`.
-"""
+"""Compare what a district's next night would publish with a file of what SameGoal has today."""
 
 from __future__ import annotations
 
@@ -24,11 +21,7 @@ if TYPE_CHECKING:
 
 
 def read_students_file(district_id: str, path: Path) -> StudentsFile:
-    """Read a file in SameGoal's layout.
-
-    Raises:
-        StudentsFileError: names the district, the file, the line and the column.
-    """
+    """Read a file in SameGoal's layout. Errors name the district, the file, the line and the column."""
     try:
         return read_students_csv(path.read_bytes())
     except StudentsFileError as error:

@@ -15,11 +15,7 @@ PAGE = Path(__file__).parents[2] / "docs" / "tables.md"
 
 
 def write_contract(file: Path, *, new_major: bool) -> None:
-    """Write today's contract, with the version that its changes require.
-
-    Raises:
-        SystemExit: a change would break readers, and `--new-major` is missing.
-    """
+    """Write today's contract, with the version that its changes require. Exits if they need `--new-major`."""
     old = contract.read(file)
     new = contract.contract(old)
     if new == old:

@@ -1,7 +1,4 @@
-"""The tables of each asset: what it reads and lands, and what is published.
-
-The declarations are in `enrollments`, `people`, `worklist` and `reads`.
-"""
+"""The tables of each asset: what it reads and lands, and what is published."""
 
 from __future__ import annotations
 

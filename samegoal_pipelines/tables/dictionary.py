@@ -1,7 +1,4 @@
-"""The data dictionary: every table that we publish, record, land or read, as Markdown, from the declarations.
-
-`python -m samegoal_pipelines.tables` writes it to `docs/tables.md`.
-"""
+"""The data dictionary, `docs/tables.md`: every table that we publish, record, land or read."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""Tables of enrollments and statuses: what Qmlativ gives, what counts, and each student's status.
-
-The rules are in transforms, and checks beyond type and key in `checks`.
-"""
+"""Tables of enrollments and statuses: what Qmlativ gives, what counts, and each student's status."""
 
 from __future__ import annotations
 

@@ -159,11 +159,7 @@ SHARES = tuple(limit for limit in LIMITS if limit.numerator)
 
 
 class Limits:
-    """The limits in force: the defaults, except those that a district has changed.
-
-    Raises:
-        ValueError: an unknown name, or an invalid percentage or number of students.
-    """
+    """The limits in force: the defaults, except those that a district has changed, or a `ValueError`."""
 
     def __init__(self, **changed: float) -> None:
         if unknown := sorted(changed.keys() - BY_NAME.keys()):

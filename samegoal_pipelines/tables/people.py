@@ -1,7 +1,4 @@
-"""Students and parents: what Qmlativ gives about them and how to reach them, and what is published.
-
-Rows are made in transforms, and checks beyond type and key are in `checks`.
-"""
+"""Students and parents: what Qmlativ gives about them and how to reach them, and what is published."""
 
 from __future__ import annotations
 

@@ -70,11 +70,7 @@ def district() -> sa.Column[str]:
 
 
 def one_of(column: str, values: tuple[str, ...], *, may_grow: bool = False) -> sa.CheckConstraint:
-    """A check that a column holds one of these.
-
-    Args:
-        may_grow: readers must expect further values, so the data contract does not promise the list.
-    """
+    """A check that a column holds one of these. The data contract does not promise a list that `may_grow`."""
     listed = ", ".join(repr(value) for value in values)
     promised = {} if may_grow else {"column": column, "values": values}
     return sa.CheckConstraint(f"{column} in ({listed})", name=column, info=promised)

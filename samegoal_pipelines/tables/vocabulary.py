@@ -1,7 +1,4 @@
-"""The vocabulary of the rules: statuses and reasons as stored, each with a sentence for people.
-
-When each of them applies is decided in `transforms`.
-"""
+"""The vocabulary of the rules: statuses and reasons as stored, each with a sentence for people."""
 
 from datetime import date
 from typing import NamedTuple

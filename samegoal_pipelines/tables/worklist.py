@@ -1,9 +1,6 @@
 """The registrar's worklist: its problems, what to do about each, and its columns.
 
-How a problem is found is in `transforms.worklist`; how the list is stored is in `warehouse`.
-
-Fields have the names of Qmlativ's API. Qmlativ shows an EntryWithdrawal at `ENTITY_YEAR`, named as in the
-integration's documentation.
+Qmlativ shows an EntryWithdrawal at `ENTITY_YEAR`, named as in the integration's documentation.
 """
 
 from __future__ import annotations

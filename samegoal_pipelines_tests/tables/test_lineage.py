@@ -72,7 +72,7 @@ Views = dict[str, pd.DataFrame]
 @pytest.fixture(scope="module")
 def landed() -> Raw:
     """A generated district, as it is read; with something in every column that a district may leave empty."""
-    sandbox = Sandbox.generate(districts=1, students=70, seed=3, today=TODAY)
+    sandbox = Sandbox.generate(districts=1, students=150, seed=3, today=TODAY)
     (district,) = sandbox.districts
     with serve(sandbox) as server:
         connection = Connection(

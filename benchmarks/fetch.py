@@ -109,6 +109,7 @@ def ours(url: str, expected_rows: int) -> Callable[[], Any]:
 
     from samegoal_pipelines.qmlativ.client import QmlativClient
     from samegoal_pipelines.qmlativ.connection import Connection
+    from samegoal_pipelines.tables.catalog import OBJECTS
 
     connection = Connection(
         url, CLIENT_KEY, SecretStr(CLIENT_SECRET), allow_local=True, connections=CONNECTIONS
@@ -116,8 +117,8 @@ def ours(url: str, expected_rows: int) -> Callable[[], Any]:
 
     def read() -> Any:
         with QmlativClient(connection) as client:
-            table = client.read(OBJECT, school_year_id=27, expected_rows=expected_rows or None)
-        return table.to_pandas(types_mapper=pd.ArrowDtype)
+            found = client.read(OBJECTS[OBJECT], school_year_id=27, expected_rows=expected_rows or None)
+        return found.table.to_pandas(types_mapper=pd.ArrowDtype)
 
     return read
 

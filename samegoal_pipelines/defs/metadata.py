@@ -14,7 +14,7 @@ import dagster as dg
 import pandas as pd
 
 from samegoal_pipelines.printable import NOTHING
-from samegoal_pipelines.qmlativ.client import ObjectRead
+from samegoal_pipelines.qmlativ.listing import ObjectRead
 from samegoal_pipelines.tables.vocabulary import EXCLUDED, QUARANTINED, STATUSES
 from samegoal_pipelines.transforms.demographics import ParentDemographics
 from samegoal_pipelines.transforms.enrollments import FilteredEnrollments, count_outcomes

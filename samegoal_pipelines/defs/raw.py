@@ -25,7 +25,8 @@ from samegoal_pipelines.defs.errors import (
 )
 from samegoal_pipelines.defs.lineage import raw_columns
 from samegoal_pipelines.defs.metadata import entity_facts, reading_facts
-from samegoal_pipelines.qmlativ.client import ObjectRead, QmlativClient
+from samegoal_pipelines.qmlativ.client import QmlativClient
+from samegoal_pipelines.qmlativ.listing import ObjectRead
 from samegoal_pipelines.qmlativ.reading import read_district
 from samegoal_pipelines.tables.catalog import LANDED
 from samegoal_pipelines.tables.reads import rows_by_listing
@@ -135,7 +136,7 @@ def reads_table(reads: Mapping[str, ObjectRead]) -> pd.DataFrame:
             "Unreadable": read.unreadable,
             "Repeats": read.repeats,
             "Pages": read.pages,
-            "ShortPages": len(read.short_pages),
+            "ShortPages": read.short_pages,
             "Retries": read.retries,
             "Rereads": read.rereads,
             "GapsChecked": read.gaps_checked,

@@ -228,7 +228,7 @@ class _Questions:
         return f"{answered.code} {answered.name}"
 
     def granted_entities(self) -> str:
-        self._names = self._client.read(ENTITY).to_pandas()
+        self._names = self._client.read(ENTITY).table.to_pandas()
         self._count_entities(None)
         refuse_missing_grants(self._client, self._district.entities)
         read_as = self._client.entity_id
@@ -251,7 +251,7 @@ class _Questions:
         self.entities = count_entities(access, self._names, entries)
 
     def school_years(self) -> str:
-        table = self._client.read(SCHOOL_YEAR)
+        table = self._client.read(SCHOOL_YEAR).table
         years = table.to_pylist()
         names = {year["SchoolYearID"]: str(year["Description"] or year["SchoolYearID"]) for year in years}
         current = [year["SchoolYearID"] for year in years if year["IsCurrentYearForProvidedEntity"]]
@@ -340,7 +340,9 @@ class _Questions:
             keys = {wanted.key, "EntityID", "StudentID"} if wanted is ENTRY_WITHDRAWAL else {wanted.key}
             keys_only = replace(wanted, fields=tuple(each for each in wanted.fields if each.name in keys))
             years: Sequence[int | None] = self.years if wanted.year_bound else [None]
-            table = pa.concat_tables([self._client.read(keys_only, school_year_id=year) for year in years])
+            table = pa.concat_tables(
+                [self._client.read(keys_only, school_year_id=year).table for year in years]
+            )
             self._rows[wanted.label] = table.num_rows
             if wanted is ENTRY_WITHDRAWAL:
                 entries = table.to_pandas(types_mapper=pd.ArrowDtype)

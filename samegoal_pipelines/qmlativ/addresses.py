@@ -1,8 +1,4 @@
-"""The allowed addresses of a district's source: checks of the URL and of the address it resolves to.
-
-`transport` calls these functions before and after it connects. Nothing here opens a connection or resolves a
-name.
-"""
+"""The allowed addresses of a district's source: checks of the URL and of the address it resolves to."""
 
 from __future__ import annotations
 
@@ -55,7 +51,7 @@ def checked_url(url: str, what: str = "API Base URL", *, allow_local: bool = Fal
         raise UnsafeUrlError(f"the {what} names no host")
     if any(segment in (".", "..") for segment in parts.path.lower().replace("%2e", ".").split("/")):
         raise UnsafeUrlError(f"the {what} must not hold . or .. as a part of its path")
-    if not allow_local and _is_local_name(host):
+    if not allow_local and _is_local(host.rstrip(".").lower()):
         raise UnsafeUrlError(
             f"the {what} must be a public address; it leads to this machine or a private network",
             next_step=f"{CHECK_ADDRESS}; {FOR_A_SANDBOX}",
@@ -72,24 +68,17 @@ def check_peer(address: str) -> None:
 
 
 def is_public(address: str) -> bool:
-    """Whether a numeric address is on the public internet, even if it wraps an IPv4 address."""
+    """Whether a numeric address, or the IPv4 address that it wraps, is on the public internet."""
     ip = ipaddress.ip_address(address.split("%")[0])
     if isinstance(ip, ipaddress.IPv6Address):
-        inner = ip.ipv4_mapped or ip.sixtofour or (ip.teredo[1] if ip.teredo else None)
-        if ip in _NAT64:
-            inner = ipaddress.IPv4Address(int(ip) & 0xFFFFFFFF)
-        if inner is not None:
-            ip = inner
-    if any(ip in network for network in _NOT_PUBLIC):
-        return False
-    return ip.is_global and not ip.is_multicast and not ip.is_reserved
+        nat64 = ipaddress.IPv4Address(int(ip) & 0xFFFFFFFF) if ip in _NAT64 else None
+        ip = nat64 or ip.ipv4_mapped or ip.sixtofour or (ip.teredo[1] if ip.teredo else ip)
+    special = ip.is_multicast or ip.is_reserved or any(ip in network for network in _NOT_PUBLIC)
+    return ip.is_global and not special
 
 
-def _is_local_name(host: str) -> bool:
-    name = host.rstrip(".").lower()
-    if name == "localhost" or name.endswith(".localhost"):
-        return True
+def _is_local(host: str) -> bool:
     try:
-        return not is_public(name)
+        return host == "localhost" or host.endswith(".localhost") or not is_public(host)
     except ValueError:
         return False  # a name, whose address is checked after connecting

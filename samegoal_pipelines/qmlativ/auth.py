@@ -1,7 +1,6 @@
 """OAuth 2.0 client credentials: one token at a time, shared by all threads of a client.
 
-This module knows when to fetch a token and what a refused one means. Sockets, deadlines and retries are in
-`transport`. The client recognizes an expired token.
+This module knows when to fetch a token and what a refused one means. The client recognizes an expired token.
 """
 
 from __future__ import annotations
@@ -18,7 +17,6 @@ from typing import Literal
 from urllib.parse import quote_plus
 
 import requests
-from requests.auth import AuthBase
 
 from samegoal_pipelines.errors import Kind
 from samegoal_pipelines.qmlativ.connection import Connection
@@ -37,18 +35,13 @@ ClientAuth = Literal["form", "basic"]
 
 
 @dataclass(eq=False)
-class Token(AuthBase):
-    """An access token that signs a request. `good_until` is on the monotonic clock."""
+class Token:
+    """An access token. `good_until` is on the monotonic clock."""
 
     value: str = field(repr=False)
     good_until: float
     accepted: bool = False
     """Whether Qmlativ has accepted it. If so, a refusal means that it expired or was forgotten."""
-
-    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
-        """Sign the request."""
-        request.headers["Authorization"] = f"Bearer {self.value}"
-        return request
 
 
 class ClientCredentials:
@@ -101,12 +94,7 @@ class ClientCredentials:
                 f"Qmlativ does not accept the credentials (HTTP {answer.status})", _WHERE
             )
         if answer.status != 200:
-            raise MalformedAnswerError(
-                f"HTTP {answer.status} where a token was expected",
-                _WHERE,
-                kind=Kind.ADDRESS,
-                next_step=CHECK_TOKEN_URL,
-            )
+            raise _no_token(f"HTTP {answer.status} where a token was expected")
         token = _token_in(answer.body, asked)
         self._unproven += 1
         return token
@@ -149,10 +137,12 @@ def _token_in(body: bytes, asked: float) -> Token:
     except (ValueError, KeyError, TypeError, RecursionError):
         value = None
     if not isinstance(value, str) or not re.fullmatch(r"[\x21-\x7e]+", value):
-        raise MalformedAnswerError(
-            "the answer holds no usable access_token", _WHERE, kind=Kind.ADDRESS, next_step=CHECK_TOKEN_URL
-        )
+        raise _no_token("the answer holds no usable access_token")
     return Token(value, asked + _lifetime(answer.get("expires_in")))
+
+
+def _no_token(detail: str) -> MalformedAnswerError:
+    return MalformedAnswerError(detail, _WHERE, kind=Kind.ADDRESS, next_step=CHECK_TOKEN_URL)
 
 
 def _lifetime(expires_in: object) -> float:

@@ -1,7 +1,7 @@
 """A client for one district: who it is, what it grants, and one object at a time.
 
-It combines transport, token and listings, and interprets refusals. Between calls it only keeps descriptions
-and the identity. Which objects, school years and people a night needs is decided in `reading`.
+Between calls it only keeps descriptions and the identity. Which objects, school years and people a night
+needs is decided in `reading`.
 """
 
 from __future__ import annotations
@@ -9,41 +9,37 @@ from __future__ import annotations
 import re
 import threading
 from collections.abc import Iterable
-from concurrent.futures import CancelledError, Future
+from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any
 
-import pyarrow as pa
 import requests
 
 from samegoal_pipelines.errors import Kind
-from samegoal_pipelines.qmlativ.auth import ClientAuth, ClientCredentials, Token
+from samegoal_pipelines.qmlativ.auth import ClientAuth, ClientCredentials
 from samegoal_pipelines.qmlativ.connection import Connection
 from samegoal_pipelines.qmlativ.decode import parse_json
 from samegoal_pipelines.qmlativ.errors import (
     CHECK_ADDRESS,
+    GRANT_ENTITY,
     AccessRefusedError,
     BlockedByFirewallError,
-    EntityNotGrantedError,
-    FieldNotGrantedError,
     InvalidCredentialsError,
     MalformedAnswerError,
     MissingFieldError,
     QmlativError,
-    ReadCancelledError,
     RequestRefusedError,
 )
-from samegoal_pipelines.qmlativ.listing import ListingReader, ObjectRead, Progress, Reading, SearchCondition
+from samegoal_pipelines.qmlativ.listing import ListingReader, Progress, Reading, SearchCondition
 from samegoal_pipelines.qmlativ.transport import Answer, Transport
 from samegoal_pipelines.qmlativ.workers import Workers
 from samegoal_pipelines.tables.catalog import OBJECTS
 from samegoal_pipelines.tables.declaration import Column, QmlativObject
 from samegoal_pipelines.tables.enrollments import ENTITY
 
-__all__ = ["Identity", "ObjectRead", "QmlativClient", "Reading"]
-
 _METADATA = "GetSystemMetadata"
 _NOT_FIELDS = {"Relationships", "ValidationRules"}
+_KNOWN_FIELDS = {field.name for wanted in OBJECTS.values() for field in wanted.fields}
 _REFUSED_FIELD = re.compile(rb"Field (\w{1,100}) of ")
 _REFUSED_ENTITY = re.compile(rb"Entity \d+ is not available")
 
@@ -61,8 +57,7 @@ class Identity:
 class QmlativClient:
     """Reads one district. It is thread-safe, and all requests share the limit `connection.connections`.
 
-    It is a context manager, and leaving it ends all requests. Every method raises a `QmlativError` that names
-    object and page, never a value.
+    Leaving the context ends all requests. Every method raises a `QmlativError` that names object and page.
     """
 
     def __init__(self, connection: Connection) -> None:
@@ -100,8 +95,9 @@ class QmlativClient:
         """The district of these credentials, requested once."""
         with self._lock:
             if self._identity is None:
-                metadata = self._call(_METADATA, f"/Custom/{_METADATA}")
-                self._identity = _identity_in(self._json(metadata, _METADATA), self._connection.entity_id)
+                answer = self._call(_METADATA, f"/Custom/{_METADATA}").result()
+                metadata = parse_json(answer.body, _METADATA)
+                self._identity = _identity_in(metadata, self._connection.entity_id)
             return self._identity
 
     @property
@@ -109,14 +105,13 @@ class QmlativClient:
         """The entity to read as: the connection's, or the district's own."""
         return self._connection.entity_id or self.identity().entity_id
 
-    def describe(self, wanted: QmlativObject | str) -> frozenset[str]:
-        """Names of the readable fields of an object (`Student/Student`), requested once per object."""
-        path = wanted if isinstance(wanted, str) else wanted.path
-        where, asked = f"{path}, description", f"/Custom/{self.entity_id}/{path}"
+    def describe(self, wanted: QmlativObject) -> frozenset[str]:
+        """Names of the readable fields of an object, requested once per path."""
+        where, path = f"{wanted.path}, description", f"/Custom/{self.entity_id}/{wanted.path}"
         with self._lock:
             if path not in self._described:
-                self._described[path] = self._call(where, asked)
-        description = self._json(self._described[path], where)
+                self._described[path] = self._call(where, path)
+        description = parse_json(self._described[path].result().body, where)
         if not isinstance(description, dict):
             raise MalformedAnswerError("the answer describes no object", where)
         return frozenset(description) - _NOT_FIELDS
@@ -135,20 +130,6 @@ class QmlativClient:
 
     def read(
         self,
-        wanted: QmlativObject | str,
-        *,
-        school_year_id: int | None = None,
-        expected_rows: int | None = None,
-        progress: Progress | None = None,
-    ) -> pa.Table:
-        """All of one object, by its declaration or label. See `read_with_account`."""
-        entry = OBJECTS[wanted] if isinstance(wanted, str) else wanted
-        return self.read_with_account(
-            entry, school_year_id=school_year_id, expected_rows=expected_rows, progress=progress
-        ).table
-
-    def read_with_account(
-        self,
         wanted: QmlativObject,
         *,
         school_year_id: int | None = None,
@@ -156,9 +137,7 @@ class QmlativClient:
         expected_rows: int | None = None,
         progress: Progress | None = None,
     ) -> Reading:
-        """One object, ordered by its key, with an account of how it was read.
-
-        `only_rows` is a search condition. Without it, all rows are read.
+        """All of one object, ordered by its key, or the rows of the search `only_rows`.
 
         The table has all declared fields in their order and types, null if not granted, and `Unreadable`: per
         row, a JSON object of the values with a wrong type. `progress` is called with the rows and pages so
@@ -167,17 +146,11 @@ class QmlativClient:
         Raises `MissingFieldError` if a required field is not granted or in no row, and `DataChangedError` if
         rows moved between pages on every attempt.
         """
-        try:
-            return self._reader(wanted, school_year_id, only_rows).read(expected_rows, progress)
-        except CancelledError:
-            raise ReadCancelledError(wanted.label) from None
+        return self._reader(wanted, school_year_id, only_rows).read(expected_rows, progress)
 
     def has_rows(self, wanted: QmlativObject, *, school_year_id: int | None = None) -> bool:
         """Whether an object has any row, by one call for one row with the fields that `read` requests."""
-        try:
-            return bool(self._reader(wanted, school_year_id).first_row())
-        except CancelledError:
-            raise ReadCancelledError(wanted.label) from None
+        return self._reader(wanted, school_year_id).has_rows()
 
     def grants(self, entities: Iterable[int]) -> dict[int, bool]:
         """Entity → whether the Integration Access may read as it. Qmlativ has no list of them."""
@@ -205,24 +178,24 @@ class QmlativClient:
             only_rows=only_rows,
         )
 
-    def _json(self, coming: Future[Answer], where: str) -> Any:
-        try:
-            return parse_json(coming.result().body, where)
-        except CancelledError:
-            raise ReadCancelledError(where) from None
-
     def _call(self, where: str, path: str) -> Future[Answer]:
         """Send a GET on one of the client's connections."""
         return self._workers.submit(lambda: self._ask(where, "GET", path))
 
     def _ask(self, where: str, method: str, path: str, **content: Any) -> Answer:
         """Send one signed call, and repeat it with a new token if the token expired or was forgotten."""
-        url = self._connection.base_url + path
+
+        def ask() -> Answer:
+            signed = {"Authorization": f"Bearer {token.value}"}
+            url = self._connection.base_url + path
+            return self._transport.exchange(requests.Request(method, url, signed, **content), where)
+
         token = self._credentials.token()
-        answer = self._transport.exchange(requests.Request(method, url, auth=token, **content), where)
-        if _needs_new_token(answer, token):
+        answer = ask()
+        # A server that was restarted may have forgotten a token that it accepted.
+        if _says_expired(answer) or (answer.status == 401 and token.accepted):
             token = self._credentials.renewed(token)
-            answer = self._transport.exchange(requests.Request(method, url, auth=token, **content), where)
+            answer = ask()
             if _says_expired(answer):
                 raise InvalidCredentialsError("Qmlativ refuses a token it has just issued", where)
         if answer.status not in (401, 403):
@@ -237,20 +210,11 @@ def _is_allowed(coming: Future[Answer]) -> bool:
         coming.result()
     except (AccessRefusedError, RequestRefusedError):
         return False
-    except CancelledError:
-        raise ReadCancelledError("entities") from None
     return True
 
 
-def _needs_new_token(answer: Answer, token: Token) -> bool:
-    """Whether a new token may help, because this one expired or a restarted server forgot it."""
-    return _says_expired(answer) or (answer.status == 401 and token.accepted)
-
-
 def _says_expired(answer: Answer) -> bool:
-    return answer.status in (401, 403) and (
-        b"token has expired" in answer.body.lower() or "invalid_token" in answer.challenge.lower()
-    )
+    return answer.status in (401, 403) and b"token has expired" in answer.body.lower()
 
 
 def _refusal(answer: Answer, where: str, entity_id: int | None) -> QmlativError:
@@ -262,17 +226,14 @@ def _refusal(answer: Answer, where: str, entity_id: int | None) -> QmlativError:
     if answer.status == 403:
         if _REFUSED_ENTITY.search(answer.body):
             name = "the district's entity" if entity_id is None else f"entity {entity_id}"
-            return EntityNotGrantedError(f"{name} is not granted", where)
+            return AccessRefusedError(f"{name} is not granted", where, next_step=GRANT_ENTITY)
         field = _REFUSED_FIELD.search(answer.body)
         if field and (name := field[1].decode()) in _KNOWN_FIELDS:
-            return FieldNotGrantedError(f"the field {name} is not granted", where)
+            return AccessRefusedError(f"the field {name} is not granted", where)
         return AccessRefusedError("not available to this Integration Access (HTTP 403)", where)
     if answer.status == 404:
         return RequestRefusedError("not found (HTTP 404)", where, kind=Kind.ADDRESS, next_step=CHECK_ADDRESS)
     return RequestRefusedError(f"Qmlativ refuses the request (HTTP {answer.status})", where)
-
-
-_KNOWN_FIELDS = {field.name for wanted in OBJECTS.values() for field in wanted.fields}
 
 
 def _identity_in(metadata: Any, entity_id: int | None) -> Identity:

@@ -1,4 +1,4 @@
-"""The settings to talk to one district's Qmlativ: address, credentials and limits, and their checks."""
+"""The settings to talk to one district's Qmlativ: address, credentials and limits."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from samegoal_pipelines.qmlativ.errors import InvalidCredentialsError
 class RetryPolicy:
     """Deadlines of one request and limits of its retries, in seconds.
 
-    `total` limits one request as a whole. `longest_wait` limits the pause between attempts, which doubles
-    from `backoff`, and the pause that a Retry-After header asks for.
+    `total` limits one request as a whole. `longest_wait` limits each pause between attempts, whether it
+    doubles from `backoff` or a Retry-After header asks for it.
     """
 
     connect: float = 10

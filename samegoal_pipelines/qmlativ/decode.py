@@ -2,8 +2,7 @@
 
 Nearly every page is decoded by Arrow's JSON reader with an explicit schema. Any other page is decoded value
 by value: invalid JSON is refused, and a value of the wrong type becomes null and moves to the column
-`Unreadable`. A text that is too long also becomes null, and only its length is kept. `Paging.Next` is passed
-on as it is, for `paging`.
+`Unreadable`. A text that is too long also becomes null, and only its length is kept.
 """
 
 from __future__ import annotations
@@ -12,7 +11,7 @@ import datetime as dt
 import json
 import math
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import pyarrow as pa
@@ -43,14 +42,6 @@ class Page(NamedTuple):
     absent: frozenset[str]
 
 
-class _Raw(NamedTuple):
-    """A page's columns (dates still as text), the raw `Paging.Next`, and the values of a wrong type."""
-
-    columns: list[pa.Array]
-    next: Any
-    wrong: _Wrong
-
-
 class PageDecoder:
     """Decodes the pages of one read, which have the requested fields in order."""
 
@@ -66,7 +57,8 @@ class PageDecoder:
 
     def decode(self, body: bytes, where: str) -> Page:
         """Raises `MalformedAnswerError` if the bytes are not a valid page."""
-        columns, following, wrong = self._quick(body) or self._strict(body, where)
+        wrong: _Wrong = {}
+        columns, following = self._quick(body) or self._strict(body, where, wrong)
         for number, field in enumerate(self._fields):
             if field.type == "date":
                 columns[number] = _dates(columns[number], field.name, wrong)
@@ -79,18 +71,19 @@ class PageDecoder:
             for name, column in zip(names, columns, strict=True)
             if rows and column.null_count == rows and f'"{name}"'.encode() not in body
         )
-        return Page(
-            pa.table([*columns, _unreadable(rows, wrong)], [*names, UNREADABLE.name]), following, absent
-        )
+        table = pa.table([*columns, _unreadable(rows, wrong)], [*names, UNREADABLE.name])
+        return Page(table, following, absent)
 
-    def _quick(self, body: bytes) -> _Raw | None:
-        """Decode the page with Arrow. None if it needs the strict way."""
-        if not body[:64].lstrip().startswith(b"{") or not _is_utf8(body):
+    def _quick(self, body: bytes) -> tuple[list[pa.Array], Any] | None:
+        """Columns, with dates as text, and `Paging.Next`, by Arrow. None if the page needs the strict way."""
+        if not body[:64].lstrip().startswith(b"{"):
             return None  # also because pyarrow 26 crashes on the document `null`
         reading = pj.ReadOptions(use_threads=False, block_size=len(body) + 1)
         try:
+            if not body.isascii():
+                body.decode()  # Arrow accepts invalid UTF-8
             document = pj.read_json(pa.BufferReader(body), reading, self._parsing)
-        except pa.ArrowException:
+        except (UnicodeDecodeError, pa.ArrowException):
             return None
         if document.num_rows != 1:
             return None
@@ -100,10 +93,10 @@ class PageDecoder:
         rows = objects.flatten()
         if rows.null_count:
             return None
-        return _Raw(rows.flatten(), paging.field("Next")[0].as_py(), {})
+        return rows.flatten(), paging.field("Next")[0].as_py()
 
-    def _strict(self, body: bytes, where: str) -> _Raw:
-        """Decode the page value by value."""
+    def _strict(self, body: bytes, where: str, wrong: _Wrong) -> tuple[list[pa.Array], Any]:
+        """The same, value by value. Values of another type go to `wrong`."""
         document = parse_json(body, where)
         objects = document.get("Objects") if isinstance(document, dict) else None
         if not isinstance(objects, list) or not all(isinstance(row, dict) for row in objects):
@@ -111,22 +104,20 @@ class PageDecoder:
         paging = document.get("Paging")
         if not isinstance(paging, dict):
             raise MalformedAnswerError("the answer has no Paging", where)
-        wrong: _Wrong = {}
-        columns = [_column(objects, field, wrong) for field in self._fields]
-        return _Raw(columns, paging.get("Next"), wrong)
+        return [_column(objects, field, wrong) for field in self._fields], paging.get("Next")
 
 
 def parse_json(body: bytes, where: str) -> Any:
     """Parse one strict JSON document: no NaN, no repeated key, no invalid UTF-8, no deep nesting."""
     try:
-        _check_depth(body)
-        return json.loads(
-            body.decode("utf-8-sig"),
-            object_pairs_hook=_object,
-            parse_constant=_refuse_constant,
-            parse_float=_number,
-        )
-    except (ValueError, RecursionError):
+        if all(depth <= _MAX_DEPTH for depth in _depths(body)):
+            return json.loads(
+                body.decode("utf-8-sig"),
+                object_pairs_hook=_object,
+                parse_constant=_refuse_constant,
+                parse_float=_number,
+            )
+    except ValueError:
         pass
     raise MalformedAnswerError("the answer is not valid JSON", where)
 
@@ -136,27 +127,19 @@ def is_cut(body: bytes) -> bool:
     if body.count(b"[") == body.count(b"]") and body.count(b"{") == body.count(b"}"):
         return False
     depth = 0
-    for token in _BRACKETS.finditer(body):  # brackets in texts do not count
-        if token[1]:
-            depth += 1
-        elif token[0] in (b"]", b"}"):
-            depth -= 1
+    for depth in _depths(body):
         if not 0 <= depth <= _MAX_DEPTH:
             return False  # not JSON or too deep: the decoder reports it
     return depth > 0
 
 
-def _check_depth(body: bytes) -> None:
+def _depths(body: bytes) -> Iterator[int]:
+    """The nesting after each bracket. Brackets in texts do not count."""
     depth = 0
-    if body.count(b"[") + body.count(b"{") <= _MAX_DEPTH:
-        return
     for token in _BRACKETS.finditer(body):
-        if token[1]:
-            depth += 1
-            if depth > _MAX_DEPTH:
-                raise ValueError
-        elif token[0] in (b"]", b"}"):
-            depth -= 1
+        if token[0][:1] != b'"':
+            depth += 1 if token[1] else -1
+            yield depth
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -176,18 +159,7 @@ def _number(text: str) -> float | str:
     return number if math.isfinite(number) else text
 
 
-def _is_utf8(body: bytes) -> bool:
-    if body.isascii():
-        return True
-    try:
-        body.decode()
-    except UnicodeDecodeError:
-        return False
-    return True
-
-
 def _column(objects: list[dict[str, Any]], field: Column, wrong: _Wrong) -> pa.Array:
-    """A field's values as an array, with dates as text. Values of another type go to `wrong`."""
     fits = _FITS[field.type]
     values = [row.get(field.name) for row in objects]
     for row, value in enumerate(values):
@@ -195,10 +167,6 @@ def _column(objects: list[dict[str, Any]], field: Column, wrong: _Wrong) -> pa.A
             wrong.setdefault(row, {})[field.name] = value
             values[row] = None
     return pa.array(values, pa.string() if field.type == "date" else ARROW_TYPES[field.type])
-
-
-def _is_integer(value: Any) -> bool:
-    return type(value) is int and -(2**63) <= value < 2**63
 
 
 def _is_text(value: Any) -> bool:
@@ -209,15 +177,11 @@ def _is_text(value: Any) -> bool:
         return False
 
 
-def _is_flag(value: Any) -> bool:
-    return isinstance(value, bool)
-
-
 _FITS: dict[Type, Callable[[Any], bool]] = {
-    "integer": _is_integer,
+    "integer": lambda value: type(value) is int and -(2**63) <= value < 2**63,
     "text": _is_text,
     "date": _is_text,
-    "flag": _is_flag,
+    "flag": lambda value: isinstance(value, bool),
 }
 
 
@@ -259,18 +223,13 @@ def _day(text: str) -> dt.date | None:
 
 
 def _unreadable(rows: int, wrong: _Wrong) -> pa.Array:
-    if not wrong:
-        return pa.nulls(rows, pa.string())
-    texts = [json.dumps(_shown(wrong[row])) if row in wrong else None for row in range(rows)]
+    texts: list[str | None] = [None] * rows
+    for row, values in wrong.items():
+        texts[row] = json.dumps({name: _shown(value) for name, value in values.items()})
     return pa.array(texts, pa.string())
 
 
-def _shown(values: dict[str, Any]) -> dict[str, Any]:
-    """The values as received. A text that is too long is replaced by its length."""
-    lengths = {
-        name: len(value if isinstance(value, str) else json.dumps(value)) for name, value in values.items()
-    }
-    return {
-        name: value if lengths[name] <= MAX_TEXT else f"{lengths[name]:,} characters"
-        for name, value in values.items()
-    }
+def _shown(value: Any) -> Any:
+    """The value as received. One that is too long is replaced by its length."""
+    length = len(value if isinstance(value, str) else json.dumps(value))
+    return value if length <= MAX_TEXT else f"{length:,} characters"

@@ -1,7 +1,6 @@
-"""Errors of the Qmlativ client, by meaning. Retries are in `transport`.
+"""Errors of the Qmlativ client, by meaning. `object` is the Qmlativ object and page.
 
-`object` is the Qmlativ object and page. No message contains a value from a row, a token, a secret, a URL or a
-response body.
+No message contains a value from a row, a token, a secret, a URL or a response body.
 """
 
 from __future__ import annotations
@@ -9,7 +8,9 @@ from __future__ import annotations
 from samegoal_pipelines.errors import Kind, PipelineError
 
 GRANT = "grant it in the Integration Access in Qmlativ"
+GRANT_ENTITY = "add it to the Custom API Entities of the Integration Access"
 CHECK_ADDRESS = "check the API Base URL; to correct it: samegoal-pipelines districts set ID --base-url …"
+ASK_SKYWARD = "run again, and ask Skyward's support if it happens again"
 CHECK_TOKEN_URL = f"{CHECK_ADDRESS}, or --token-url … where tokens come from elsewhere"
 
 
@@ -44,16 +45,6 @@ class AccessRefusedError(QmlativError):
     next_step = GRANT
 
 
-class EntityNotGrantedError(AccessRefusedError):
-    """The entity is not among the Custom API Entities of the Integration Access."""
-
-    next_step = "add it to the Custom API Entities of the Integration Access"
-
-
-class FieldNotGrantedError(AccessRefusedError):
-    """Qmlativ described a field as granted, but refuses to return it."""
-
-
 class MissingFieldError(AccessRefusedError):
     """A required field is not granted, or is missing from every row."""
 
@@ -62,7 +53,7 @@ class RequestRefusedError(QmlativError):
     """Qmlativ answers with a status that a retry does not change (400, 404, a redirect and the like)."""
 
     kind = Kind.ANSWER
-    next_step = "run again, and ask Skyward's support if it happens again"
+    next_step = ASK_SKYWARD
 
 
 class UnsafeUrlError(QmlativError):
@@ -86,16 +77,7 @@ class MalformedAnswerError(QmlativError):
     """The answer breaks the contract of the Custom API."""
 
     kind = Kind.ANSWER
-    next_step = "run again, and ask Skyward's support if it happens again"
-
-
-class UnexpectedContentError(MalformedAnswerError):
-    """Something other than JSON came with status 200, usually a maintenance page."""
-
-    kind = Kind.SOURCE
-    transient = True
-    next_step = "run again later, and check the API Base URL if it stays so"
-    retry_after: float | None = None
+    next_step = ASK_SKYWARD
 
 
 class DataChangedError(QmlativError):
@@ -120,8 +102,9 @@ class BlockedByFirewallError(RequestRefusedError):
     )
 
     def __init__(self, where: str) -> None:
-        detail = "a firewall in front of Qmlativ refuses the request (HTTP 403 with a web page)"
-        super().__init__(detail, where)
+        super().__init__(
+            "a firewall in front of Qmlativ refuses the request (HTTP 403 with a web page)", where
+        )
 
 
 class SourceUnavailableError(QmlativError):

@@ -1,7 +1,4 @@
-"""Read all of one object for one school year: walk, decode and merge the pages, and retry if they do not fit.
-
-Pages are in `paging`. HTTP statuses and tokens are in `client`.
-"""
+"""Read all of one object for one school year: walk and merge the pages, and read again if they do not fit."""
 
 from __future__ import annotations
 
@@ -25,8 +22,15 @@ from samegoal_pipelines.qmlativ.errors import (
     RequestRefusedError,
     SourceUnavailableError,
 )
-from samegoal_pipelines.qmlativ.gaps import gaps_between, questions, within
-from samegoal_pipelines.qmlativ.merging import InconsistentPagesError, MergedPages, merge_pages, same_rows
+from samegoal_pipelines.qmlativ.merging import (
+    InconsistentPagesError,
+    MergedPages,
+    gaps_between,
+    merge_pages,
+    questions,
+    same_rows,
+    within,
+)
 from samegoal_pipelines.qmlativ.paging import Listing, PageRef, PageWalk
 from samegoal_pipelines.qmlativ.transport import Answer
 from samegoal_pipelines.qmlativ.workers import Workers
@@ -44,7 +48,8 @@ from samegoal_pipelines.tables.people import (
     STUDENT_NAME,
 )
 
-# First what others wait for, then the objects with the most rows. The rest are short.
+# First what others wait for, then the objects with the most rows: a long listing that starts late ends last.
+# The rest are short.
 _FIRST = (
     SCHOOL_YEAR,
     ENTITY,
@@ -59,6 +64,8 @@ _FIRST = (
     ADDRESS,
 )
 ATTEMPTS = 3  # to read an object until its pages fit
+SEARCH_FAILED = (RequestRefusedError, AccessRefusedError, MalformedAnswerError, SourceUnavailableError)
+"""What a server may answer to a search that it does not support."""
 Progress = Callable[[int, int], None]
 SearchCondition = dict[str, Any]
 
@@ -67,29 +74,26 @@ SearchCondition = dict[str, Any]
 class ObjectRead:
     """The account of a read: what was requested and what arrived, as counts and names, never a value.
 
-    `path` is relative to the base URL, without page and size. `rows` counts the rows kept. `arrived` counts
-    the rows received by listing (`Enrollment/EntryWithdrawal?SchoolYearID=27`). The next night passes it as
-    `expected_rows`, to load known pages at once. `missing` are optional fields that are not granted.
-    `in_order` is false if the server does not sort by key. `gaps_checked` is false if the server does not
-    sort or search by key, so that one read cannot show a row lost to a deletion. Such an object was read
-    until two reads in a row agreed.
+    `path` is relative to the base URL, without page and size. `missing` are optional fields that are not
+    granted. `rows` counts the rows kept. `arrived` counts the rows received by listing
+    (`Enrollment/EntryWithdrawal?SchoolYearID=27`). The next night passes it as `expected_rows`, to load known
+    pages at once. `gaps_checked` is false if the server does not sort or search by key, so that one read
+    cannot show a row lost to a deletion. Such an object was read until two reads in a row agreed.
     """
 
     path: str
     fields: tuple[str, ...]
     missing: frozenset[str] = frozenset()
-    only: str | None = None
     school_years: tuple[int, ...] = ()
     years_not_read: tuple[int, ...] = ()
     rows: int = 0
     pages: int = 0
     seconds: float = 0.0
     retries: int = 0
-    short_pages: tuple[int, ...] = ()
+    short_pages: int = 0
     repeats: int = 0
     unreadable: int = 0
     rereads: int = 0
-    in_order: bool = True
     gaps_checked: bool = True
     arrived: Mapping[str, int] = field(default_factory=dict)
 
@@ -124,14 +128,13 @@ class ListingReader:
         self._year = school_year_id
         label = wanted.listing(school_year_id, in_part=only_rows is not None)
         self._listing = Listing(f"/Custom/{entity_id}/{wanted.path}", label)
-        self._priority = priority(wanted)
+        self._priority = 1 + (_FIRST.index(wanted) if wanted in _FIRST else len(_FIRST))
         self._decoder = PageDecoder(asked)
         self._query = _query(asked, school_year_id)
         self._only_rows = only_rows
         self._search = _search(wanted, only_rows)
         self._lock = threading.Lock()  # several threads load pages
-        self._pages = self._retries = self._bytes = 0
-        self._short: list[int] = []
+        self._pages = self._retries = self._bytes = self._short = 0
         self._absent: frozenset[str] = frozenset()
         self._can_ask_for_keys = True
 
@@ -142,39 +145,37 @@ class ListingReader:
         rows.
         """
         started = time.monotonic()
-        last: MergedPages | None = None
+        last: pa.Table | None = None
         for reread in range(ATTEMPTS):
             try:
-                merged = self._once(expected_rows or 0, progress)
+                merged, gaps_checked = self._once(expected_rows or 0, progress)
             except InconsistentPagesError:
                 last = None
                 continue
-            if merged.gaps_checked or (last is not None and same_rows(merged, last)):
-                return self._account(merged, reread, time.monotonic() - started)
-            last = merged
+            if gaps_checked or (last is not None and same_rows(merged.table, last)):
+                seconds = round(time.monotonic() - started, 3)
+                return self._account(merged, rereads=reread, gaps_checked=gaps_checked, seconds=seconds)
+            last = merged.table
         raise DataChangedError("data changed while it was read", self._listing.label)
 
-    def first_row(self) -> int:
-        """The number of rows on a first page of one row: 1, or 0 if the listing is empty."""
-        page = self._load(PageRef(1, size=1), lambda _: None).result()
-        return int(page.table.num_rows)
+    def has_rows(self) -> bool:
+        """Whether the listing has any row, by a request for one."""
+        page: Page = self._load(PageRef(1, size=1), lambda _: None).result()
+        return bool(page.table.num_rows)
 
-    def _once(self, expected_rows: int, progress: Progress | None) -> MergedPages:
+    def _once(self, expected_rows: int, progress: Progress | None) -> tuple[MergedPages, bool]:
+        """The rows of one walk, and whether it is certain that no row was lost between two pages."""
         self._bytes = 0
-        walk = PageWalk(
-            self._listing,
-            self._load,
-            page_size=self._connection.page_size,
-            max_pages=self._connection.max_pages,
-            ahead=self._connection.connections,
-            expected_rows=expected_rows,
-        )
+        walk = PageWalk(self._listing, self._load, self._connection, expected_rows)
         tables: list[pa.Table] = []
         absent: list[frozenset[str]] = []
-        seen: dict[tuple[int, int], int] = {}
         rows = 0
         for number, page in enumerate(walk, start=1):
-            self._check_new(page.table, number, seen)
+            if page.table.num_rows > 1 and page.table in tables[-1:]:
+                raise MalformedAnswerError(
+                    f"brings the rows of page {number - 1} again: Paging.Next runs in a circle",
+                    self._listing.where(number),
+                )
             self._pages += 1
             tables.append(page.table)
             rows += page.table.num_rows
@@ -190,18 +191,16 @@ class ListingReader:
                     f"the field {asked.name} is missing from every row", self._listing.label
                 )
         merged = merge_pages(tables, self._wanted.key, keep_repeats=self._wanted.keep_repeats)
-        return merged._replace(gaps_checked=self._gaps_checked(merged, tables))
+        return merged, self._gaps_checked(tables, merged.in_order)
 
-    def _gaps_checked(self, merged: MergedPages, tables: Sequence[pa.Table]) -> bool:
-        """Whether it is certain that no row was lost between two pages. Raises `InconsistentPagesError` if
-        one was.
+    def _gaps_checked(self, tables: Sequence[pa.Table], in_order: bool) -> bool:
+        """Whether it is certain that no row was lost. Raises `InconsistentPagesError` if one was.
 
-        It is certain for a single page, and if Qmlativ can search for the keys between the pages (see
-        `gaps`).
+        It is certain for a single page, and if Qmlativ can search for the keys between the pages.
         """
-        if merged.pages == 1:
+        if len(tables) == 1:
             return True
-        if not (merged.in_order and self._can_ask_for_keys):
+        if not (in_order and self._can_ask_for_keys):
             return False
         gaps = gaps_between(tables, self._wanted.key)
         asked = [
@@ -210,8 +209,7 @@ class ListingReader:
         ]
         try:
             found = [key for each in asked for key in each.result()]
-        except (RequestRefusedError, AccessRefusedError, MalformedAnswerError, SourceUnavailableError):
-            # The pages arrived, so the server only refuses or fails at this search.
+        except SEARCH_FAILED:  # the pages arrived, so this search is the problem
             self._can_ask_for_keys = False
             return False
         if within(found, gaps):
@@ -230,19 +228,6 @@ class ListingReader:
             json=_search(self._wanted, self._only_rows, conditions),
         )
         return list(PageDecoder([key]).decode(answer.body, where).table[key.name].to_pylist())
-
-    def _check_new(self, table: pa.Table, number: int, seen: dict[tuple[int, int], int]) -> None:
-        """Refuse a page that repeats an earlier page's rows under a new number."""
-        keys = table[self._wanted.key]
-        if table.num_rows < 2 or keys[0] == keys[-1]:
-            return
-        ends = (keys[0].as_py(), keys[-1].as_py())
-        earlier = seen.setdefault(ends, number)
-        if earlier != number:
-            raise MalformedAnswerError(
-                f"brings the rows of page {earlier} again: Paging.Next runs in a circle",
-                self._listing.where(number),
-            )
 
     def _load(self, ref: PageRef, glance: Callable[[bytes], None]) -> Future[Page]:
         return self._workers.submit(
@@ -268,7 +253,7 @@ class ListingReader:
         glance(answer.body)
         return answer.body
 
-    def _account(self, merged: MergedPages, rereads: int, seconds: float) -> Reading:
+    def _account(self, merged: MergedPages, **facts: Any) -> Reading:
         """The table with all declared columns, and its account."""
         rows = merged.table.num_rows
         columns = {
@@ -278,27 +263,22 @@ class ListingReader:
             for each in self._wanted.fields
         }
         unreadable = merged.table[UNREADABLE.name]
-        table = pa.table({**columns, UNREADABLE.name: unreadable})
         asked = tuple(each.name for each in self._asked)
         return Reading(
-            table,
+            pa.table({**columns, UNREADABLE.name: unreadable}),
             ObjectRead(
                 path=self._listing.path,
                 fields=asked,
                 missing=frozenset(columns) - set(asked) | self._absent,
-                only=self._wanted.only,
                 school_years=() if self._year is None else (self._year,),
                 rows=rows,
                 pages=self._pages,
-                seconds=round(seconds, 3),
                 retries=self._retries,
-                short_pages=tuple(self._short),
+                short_pages=self._short,
                 repeats=merged.repeats,
                 unreadable=rows - unreadable.null_count,
-                rereads=rereads,
-                in_order=merged.in_order,
-                gaps_checked=merged.gaps_checked,
                 arrived={self._listing.label: rows},
+                **facts,
             ),
         )
 
@@ -312,20 +292,15 @@ def _search(
     wanted: QmlativObject, only_rows: SearchCondition | None, on_key: Sequence[dict[str, Any]] = ()
 ) -> dict[str, Any]:
     """The search: order by primary key, and conditions on the rows."""
-    search: dict[str, Any] = {"SearchSort": [{"FieldName": wanted.key, "Descending": False}]}
-    conditions: list[dict[str, Any]] = [{"LongSearchCondition": condition} for condition in on_key]
-    if only_rows:
-        conditions.insert(0, only_rows)
+    conditions: list[dict[str, Any]] = []
     if wanted.only:
         flag = {"FieldName": wanted.only, "ConditionType": "Equal", "Value": "true"}
-        conditions.insert(0, {"StringSearchCondition": flag})
+        conditions.append({"StringSearchCondition": flag})
+    if only_rows:
+        conditions.append(only_rows)
+    conditions += [{"LongSearchCondition": condition} for condition in on_key]
+    search: dict[str, Any] = {"SearchSort": [{"FieldName": wanted.key, "Descending": False}]}
     if conditions:
         group = {"ConditionGroupType": "And", "Conditions": conditions}
         search["SearchCondition"] = {"SearchConditionGroup": group}
     return search
-
-
-def priority(wanted: QmlativObject) -> int:
-    """The priority, 1 first. A long listing that starts late ends last, so it starts first."""
-    ranked = wanted in _FIRST
-    return 1 + (_FIRST.index(wanted) if ranked else len(_FIRST))

@@ -1,34 +1,36 @@
 """Merge the pages of one read, and detect whether the data changed during the read.
 
 Rows can be inserted, deleted and changed while a client pages. Every read is ordered by the primary key, so
-the keys must rise over all pages.
+the keys must rise over all pages. If a row of an earlier page is deleted, all later rows move up by one, and
+the first row of the next page slips onto a page that was already read. The pages do not show this. But the
+lost row's key is between the last key of one page and the first key of the next, so a search for keys in
+these gaps finds it. That is one small request per object, or none if the keys have no gaps.
 """
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Iterable, Sequence
+from itertools import pairwise
+from typing import Any, NamedTuple
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
+
+_NARROW = 100  # keys; a wider gap is searched by its ends
+_LONGEST_LIST = 1000
 
 
 class InconsistentPagesError(Exception):  # `listing` catches it and reads again
-    """The same key came with two contents, because something changed between two pages."""
+    """The pages of one read are not one set of rows, because something changed between two of them."""
 
 
 class MergedPages(NamedTuple):
-    """One read's rows. `repeats` counts dropped exact repeats. `in_order` says whether keys only rise.
-
-    `gaps_checked` is false if a row lost between two pages would go unnoticed.
-    """
+    """One read's rows. `repeats` counts exact repeats. `in_order` says whether keys only rise."""
 
     table: pa.Table
-    pages: int
     repeats: int
     in_order: bool
-    gaps_checked: bool = True
 
 
 def merge_pages(pages: Sequence[pa.Table], key: str, *, keep_repeats: bool) -> MergedPages:
@@ -38,49 +40,67 @@ def merge_pages(pages: Sequence[pa.Table], key: str, *, keep_repeats: bool) -> M
     a null or unreadable key stay as they are.
     """
     table = pa.concat_tables(pages)
-    keys = _keys(table, key)
+    keys = np.asarray(table[key].drop_null())
     steps = np.diff(keys)
     if (steps > 0).all():
-        return MergedPages(table, len(pages), 0, True)
-    distinct, counts = np.unique(keys, return_counts=True)
-    repeats = int(counts.sum() - len(distinct))
-    if keep_repeats:
-        return MergedPages(table, len(pages), repeats, bool((steps >= 0).all()))
-    if repeats:
-        table = without_repeats(table, [key])
-        keys = _keys(table, key)
-        if len(keys) != len(distinct):
+        return MergedPages(table, 0, in_order=True)
+    repeats = len(keys) - len(np.unique(keys))
+    if repeats and not keep_repeats:
+        rows, table = table.num_rows, without_repeats(table, key)
+        if rows - table.num_rows < repeats:
             raise InconsistentPagesError
-    return MergedPages(table, len(pages), repeats, bool((np.diff(keys) > 0).all()))
+        steps = np.diff(np.asarray(table[key].drop_null()))
+    return MergedPages(table, repeats, in_order=bool((steps >= 0).all()))
 
 
-def same_rows(one: MergedPages, other: MergedPages) -> bool:
+def same_rows(one: pa.Table, other: pa.Table) -> bool:
     """Whether two reads of an object returned the same rows, in any order."""
-    if one.table.num_rows != other.table.num_rows:
-        return False
-    return bool(one.table.equals(other.table) or _sorted(one.table).equals(_sorted(other.table)))
+    order = [(name, "ascending") for name in one.column_names]
+    return bool(one.equals(other) or one.sort_by(order).equals(other.sort_by(order)))
 
 
-def _sorted(table: pa.Table) -> pa.Table:
-    return table.sort_by([(name, "ascending") for name in table.column_names])
+def without_repeats(table: pa.Table, key: str) -> pa.Table:
+    """The rows without exact repeats. Rows with a null key all stay."""
+    repeated = table.to_pandas(types_mapper=pd.ArrowDtype).duplicated().to_numpy()
+    return table.filter(pa.array(~repeated | np.asarray(table[key].is_null())))
 
 
-def without_repeats(table: pa.Table, key: Sequence[str]) -> pa.Table:
-    """The rows without exact repeats."""
-    # Compare only rows with a repeated key.
-    keys = list(zip(*(table[name].to_pylist() for name in key), strict=True))
-    counts = Counter(keys)
-    suspects = [row for row, value in enumerate(keys) if counts[value] > 1 and None not in value]
-    if not suspects:
-        return table
-    seen: set[tuple[object, ...]] = set()
-    keep = np.ones(table.num_rows, dtype=bool)
-    columns = table.take(pa.array(suspects)).to_pydict().values()
-    for row, content in zip(suspects, zip(*columns, strict=True), strict=True):
-        keep[row] = content not in seen
-        seen.add(content)
-    return table.filter(pa.array(keep))
+class Gap(NamedTuple):
+    """The keys between two pages, without the ends."""
+
+    after: int
+    before: int
+
+    @property
+    def width(self) -> int:
+        """The number of keys in the gap."""
+        return self.before - self.after - 1
 
 
-def _keys(table: pa.Table, key: str) -> np.ndarray:
-    return np.asarray(table[key].drop_null())
+def gaps_between(pages: Sequence[pa.Table], key: str) -> list[Gap]:
+    """The gaps between the pages of an ordered read. Rows without a readable key do not count."""
+    readable = [keys for page in pages if len(keys := page[key].drop_null())]
+    gaps = [Gap(before[-1].as_py(), after[0].as_py()) for before, after in pairwise(readable)]
+    return [gap for gap in gaps if gap.width > 0]
+
+
+def questions(gaps: Sequence[Gap], key: str) -> list[list[dict[str, Any]]]:
+    """The search conditions of each request: narrow gaps as lists of keys, each wide gap by its ends."""
+    narrow = [gap for gap in gaps if gap.width <= _NARROW]
+    keys = [value for gap in narrow for value in range(gap.after + 1, gap.before)]
+    lists = [keys[start : start + _LONGEST_LIST] for start in range(0, len(keys), _LONGEST_LIST)]
+    by_list = [[{"FieldName": key, "ConditionType": "List", "List": some}] for some in lists]
+    by_ends = [
+        [
+            {"FieldName": key, "ConditionType": "Greater", "Value": gap.after},
+            {"FieldName": key, "ConditionType": "Less", "Value": gap.before},
+        ]
+        for gap in gaps
+        if gap.width > _NARROW
+    ]
+    return [*by_list, *by_ends]
+
+
+def within(keys: Iterable[int | None], gaps: Sequence[Gap]) -> bool:
+    """Whether any of the keys is in a gap."""
+    return any(gap.after < key < gap.before for key in keys if key is not None for gap in gaps)

@@ -1,7 +1,6 @@
 """Older school years: read only the rows that the import window needs.
 
-This module has the search condition, and what happens if a server refuses it. The previous, current and
-upcoming year are read completely, in `reading`.
+The previous, current and upcoming year are read completely, in `reading`.
 """
 
 from __future__ import annotations
@@ -11,22 +10,13 @@ from dataclasses import dataclass, field
 from datetime import date
 from typing import Any
 
-from samegoal_pipelines.qmlativ.errors import (
-    AccessRefusedError,
-    MalformedAnswerError,
-    QmlativError,
-    RateLimitedError,
-    RequestRefusedError,
-    SourceUnavailableError,
-)
-from samegoal_pipelines.qmlativ.listing import Reading, SearchCondition
+from samegoal_pipelines.qmlativ.errors import QmlativError, RateLimitedError
+from samegoal_pipelines.qmlativ.listing import SEARCH_FAILED, Reading, SearchCondition
 from samegoal_pipelines.tables.declaration import QmlativObject
 from samegoal_pipelines.tables.enrollments import ENTRY_WITHDRAWAL, SCHOOL, WITHDRAWAL_CODE
 
 _LAST_PLACEHOLDER_BEFORE_ALL = date(1900, 1, 1)
 """Some screens save this day or an earlier one for "no date". Such a row is open."""
-
-_SEARCH_FAILED = (RequestRefusedError, AccessRefusedError, MalformedAnswerError, SourceUnavailableError)
 
 
 @dataclass
@@ -53,7 +43,7 @@ def read_older_years(
                 entries[year] = read(ENTRY_WITHDRAWAL, year, open_or_ended_since(since))
         except RateLimitedError:
             raise
-        except _SEARCH_FAILED as error:  # a server without this search may answer with any of these
+        except SEARCH_FAILED as error:
             return error
         return None
 

@@ -15,13 +15,12 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from typing import Any, NamedTuple
 
+from samegoal_pipelines.qmlativ.connection import Connection
 from samegoal_pipelines.qmlativ.decode import Page
 from samegoal_pipelines.qmlativ.errors import MalformedAnswerError
 
 _NEXT = re.compile(r"/?(Custom/\d{1,9}/\w+/\w+)/(\d{1,9})/(\d{1,9})", re.ASCII)
-_PAGING = rb'"Paging"\s*:\s*\{\s*"Next"\s*:\s*("[^"\\]*"|null)\s*\}\s*'
-_AT_TAIL = re.compile(rb"\]\s*,\s*" + _PAGING + rb"\}\s*\Z")
-_AT_HEAD = re.compile(rb"\s*\{\s*" + _PAGING + rb",")
+_PAGING_LAST = re.compile(rb'\]\s*,\s*"Paging"\s*:\s*\{\s*"Next"\s*:\s*("[^"\\]*"|null)\s*\}\s*\}\s*\Z')
 _PEEK = 1024
 
 
@@ -52,33 +51,32 @@ def following(value: Any, here: PageRef, rows_so_far: int, listing: Listing) -> 
     """
     if value is None or value == "":
         return None
-    where = listing.where(here.number)
     match = _NEXT.fullmatch(value) if isinstance(value, str) else None
+    wrong = ""
     if match is None or match[1].lower() != listing.path.strip("/").lower():
-        raise MalformedAnswerError(
-            "Paging.Next does not lead to a page of this object; it was not followed", where
-        )
-    there = PageRef(int(match[2]), int(match[3]))
-    if there == here:
-        return None
-    if there.number <= here.number:
-        raise MalformedAnswerError(f"Paging.Next runs in a circle, back to page {there.number}", where)
-    if there.number > here.number + 1:
-        raise MalformedAnswerError(f"Paging.Next skips to page {there.number}", where)
-    if there.size != here.size and (there.number - 1) * there.size != rows_so_far:
-        raise MalformedAnswerError(
-            "Paging.Next changes the page size during the read, so that rows would be lost", where
-        )
+        wrong = "does not lead to a page of this object; it was not followed"
+    else:
+        there = PageRef(int(match[2]), int(match[3]))
+        if there == here:
+            return None
+        if there.number <= here.number:
+            wrong = f"runs in a circle, back to page {there.number}"
+        elif there.number > here.number + 1:
+            wrong = f"skips to page {there.number}"
+        elif there.size != here.size and (there.number - 1) * there.size != rows_so_far:
+            wrong = "changes the page size during the read, so that rows would be lost"
+    if wrong:
+        raise MalformedAnswerError(f"Paging.Next {wrong}", listing.where(here.number))
     return there
 
 
 def peek(body: bytes) -> str | None:
     """`Paging.Next` of a page that is not decoded yet, or None if it is not certain.
 
-    It looks for Paging as the first or last member of the document. The pattern allows no escaped quote, and
-    the document begins and ends outside of any text, so no value of a row can match.
+    It looks for Paging as the last member of the document. The pattern allows no escaped quote, and the
+    document ends outside of any text, so no value of a row can match.
     """
-    match = _AT_TAIL.search(body, max(0, len(body) - _PEEK)) or _AT_HEAD.match(body[:_PEEK])
+    match = _PAGING_LAST.search(body, max(0, len(body) - _PEEK))
     return json.loads(match[1]) if match else None
 
 
@@ -95,23 +93,21 @@ class PageWalk:
         self,
         listing: Listing,
         load: Callable[[PageRef, Callable[[bytes], None]], Future[Page]],
-        *,
-        page_size: int,
-        max_pages: int,
-        ahead: int,
+        connection: Connection,
         expected_rows: int = 0,
     ) -> None:
         self._listing = listing
         self._load = load
-        self._size = page_size
-        self._max_pages = max_pages
-        self._ahead = ahead
-        self._known = min(-(-expected_rows // page_size), max_pages)
+        self._size = connection.page_size
+        self._max_pages = connection.max_pages
+        self._ahead = connection.connections
+        self._known = min(-(-expected_rows // self._size), self._max_pages)
         self._reached = 1
         self._loading: dict[PageRef, Future[Page]] = {}
         self._lock = threading.Lock()
         self._over = False
-        self.short: list[int] = []
+        self.short = 0
+        """The number of short pages before the last one."""
 
     def __iter__(self) -> Iterator[Page]:
         here: PageRef | None = PageRef(1, self._size)
@@ -134,7 +130,7 @@ class PageWalk:
                         self._listing.where(here.number),
                     )
                 if there and page.table.num_rows < there.size:
-                    self.short.append(here.number)
+                    self.short += 1
                 here = there
         finally:
             with self._lock:
@@ -154,11 +150,8 @@ class PageWalk:
             there = following(peek(body), here, -1, self._listing)
         except MalformedAnswerError:
             return  # raised again once the page is decoded
-        if (
-            there
-            and there.size == here.size
-            and there.number <= min(self._max_pages, self._reached + self._ahead)
-        ):
+        last = min(self._max_pages, self._reached + self._ahead)
+        if there and there.size == here.size and there.number <= last:
             with self._lock:
                 if not self._over and there not in self._loading:
                     self._loading[there] = self._load(there, lambda body: self._glance(there, body))

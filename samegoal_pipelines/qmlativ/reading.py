@@ -1,8 +1,7 @@
 """Read all objects of one district, by asset: first the identity, then school years, then everything else.
 
-This module decides which school years are read and whose rows may stay. Staff and vendors share Qmlativ's
-objects with students and guardians, and their rows are dropped here. How an object is read is in `client`,
-and the objects are declared in `tables`.
+Staff and vendors share Qmlativ's objects with students and guardians, and their rows are dropped here. How an
+object is read is in `client`, and the objects are declared in `tables`.
 """
 
 from __future__ import annotations
@@ -20,15 +19,16 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from samegoal_pipelines.errors import REPORT, Kind
-from samegoal_pipelines.qmlativ.client import Identity, ObjectRead, QmlativClient, Reading
+from samegoal_pipelines.qmlativ.client import Identity, QmlativClient
 from samegoal_pipelines.qmlativ.errors import (
-    EntityNotGrantedError,
+    GRANT_ENTITY,
+    AccessRefusedError,
     MalformedAnswerError,
     NoSchoolYearError,
     ReadCancelledError,
     WrongDistrictError,
 )
-from samegoal_pipelines.qmlativ.listing import SearchCondition
+from samegoal_pipelines.qmlativ.listing import ObjectRead, Reading, SearchCondition
 from samegoal_pipelines.qmlativ.merging import without_repeats
 from samegoal_pipelines.qmlativ.older_years import OlderYears, read_older_years
 from samegoal_pipelines.tables.catalog import NEEDED, RawAsset
@@ -82,7 +82,6 @@ def read_district(
 
     Args:
         client: a failure ends its other requests, and it cannot be used again.
-        assets: of raw_enrollments, raw_students, raw_parents.
         expected: the district that the credentials must belong to. None accepts any.
         ended_since: the first day of the import window. From school years before the previous one, only
             enrollments that are open or ended on this day or later are read. None skips these years.
@@ -96,7 +95,7 @@ def read_district(
 
     Raises:
         WrongDistrictError: raised before anything but GetSystemMetadata is read.
-        EntityNotGrantedError: a chosen entity is not granted; no student was read.
+        AccessRefusedError: a chosen entity is not granted; no student was read.
         QmlativError: the first error of any object. Nothing is returned in part.
     """
     needed = {asset: NEEDED[cast("RawAsset", asset)] for asset in sorted(assets)}
@@ -107,47 +106,32 @@ def read_district(
     if ENTRY_WITHDRAWAL in objects:
         refuse_missing_grants(client, entities)
     readings = _read_all(client, objects, ended_since, expected_rows or {}, _ObjectProgress(progress))
-    kept = {
-        asset: _whose(asset, {each: readings[each] for each in wanted}) for asset, wanted in needed.items()
-    }
-    frames = {
-        asset: {
-            each.name: reading.table.to_pandas(types_mapper=pd.ArrowDtype)
-            for each, reading in readings_of.items()
+    found = DistrictRead({}, {}, identity)
+    for asset, wanted in needed.items():
+        kept = _whose(asset, {each: readings[each] for each in wanted})
+        found.reads[asset] = {each.name: reading.read for each, reading in kept.items()}
+        found.frames[asset] = {
+            each.name: reading.table.to_pandas(types_mapper=pd.ArrowDtype) for each, reading in kept.items()
         }
-        for asset, readings_of in kept.items()
-    }
-    if "raw_enrollments" in frames:
-        raw = frames["raw_enrollments"]
+    if raw := found.frames.get("raw_enrollments"):
         named = pd.concat([raw["Entity"]["EntityID"], raw["EntryWithdrawal"]["EntityID"]]).dropna()
         raw["EntityAccess"] = read_entity_access(client, entities, named.unique().tolist())
-    return DistrictRead(
-        frames=frames,
-        reads={
-            asset: {each.name: reading.read for each, reading in readings_of.items()}
-            for asset, readings_of in kept.items()
-        },
-        identity=identity,
-    )
+    return found
 
 
 def refuse_missing_grants(client: QmlativClient, entities: str) -> None:
-    """Refuse to read if an entity that the district chose is not granted.
-
-    Raises:
-        EntityNotGrantedError: names these entities.
-    """
+    """Raise `AccessRefusedError`, which names them, if entities that the district chose are not granted."""
     granted = client.grants(chosen_entities(entities))
     missing = [entity for entity in granted if not granted[entity]]
     if not missing:
         return
-    names = {each["EntityID"]: each["Name"] for each in client.read(ENTITY).to_pylist()}
+    names = {each["EntityID"]: each["Name"] for each in client.read(ENTITY).table.to_pylist()}
     labels = [f"{entity} {names.get(entity) or ''}".rstrip() for entity in missing]
-    raise EntityNotGrantedError(
+    raise AccessRefusedError(
         f"chosen with --entities, but not granted (any more): {', '.join(labels)}",
         ENTITY.label,
-        next_step="ask the district to add it to the Custom API Entities of the Integration Access, or "
-        "choose others: samegoal-pipelines districts set ID --entities …",
+        next_step=f"ask the district to {GRANT_ENTITY}, or choose others: "
+        "samegoal-pipelines districts set ID --entities …",
     )
 
 
@@ -174,24 +158,17 @@ def school_years(table: pa.Table) -> list[int]:
 
 def older_school_years(table: pa.Table) -> list[int]:
     """Ids of the school years before the previous one, newest first. Raises as `school_years` does."""
-    whole, years = school_years(table), table.to_pylist()
-    number = _current_year(years)["NumericYear"]
-    older = [
-        year
-        for year in years
-        if year["SchoolYearID"] not in {None, *whole} and (year["NumericYear"] or 0) < number
-    ]
-    older.sort(key=lambda year: (year["NumericYear"] or 0, year["SchoolYearID"]), reverse=True)
-    return list(dict.fromkeys(year["SchoolYearID"] for year in older))
+    others, years = {None, *school_years(table)}, table.to_pylist()
+    current = _current_year(years)["NumericYear"]
+    numbered = {(year["NumericYear"] or 0, year["SchoolYearID"]) for year in years}
+    older = sorted((each for each in numbered if each[0] < current and each[1] not in others), reverse=True)
+    return list(dict.fromkeys(year_id for _, year_id in older))
 
 
 def _current_year(years: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
     current = [year for year in years if year["IsCurrentYearForProvidedEntity"]]
     if len(current) != 1 or current[0]["NumericYear"] is None:
-        raise NoSchoolYearError(
-            "not exactly one school year is flagged as current",
-            SCHOOL_YEAR.label,
-        )
+        raise NoSchoolYearError("not exactly one school year is flagged as current", SCHOOL_YEAR.label)
     return current[0]
 
 
@@ -218,7 +195,7 @@ def _read_all(
         wanted: QmlativObject, year: int | None = None, only_rows: SearchCondition | None = None
     ) -> Reading:
         label = wanted.listing(year, in_part=only_rows is not None)
-        return client.read_with_account(
+        return client.read(
             wanted,
             school_year_id=year,
             only_rows=only_rows,
@@ -226,7 +203,7 @@ def _read_all(
             progress=lambda rows, pages: shared.report(wanted.name, (wanted, year), rows, pages),
         )
 
-    yearly = any(each.year_bound for each in objects)
+    yearly = [each for each in objects if each.year_bound]
     with ThreadPoolExecutor(3 * len(objects), thread_name_prefix="reading") as threads:  # they only wait
         try:
             reading: dict[tuple[QmlativObject, int | None], Future[Reading]] = {
@@ -238,29 +215,29 @@ def _read_all(
             for each in objects:
                 if not each.year_bound and (each, None) not in reading:
                     reading[each, None] = threads.submit(read, each)
-            if yearly:
-                years = school_years(reading[SCHOOL_YEAR, None].result().table)
-                for each, year in itertools.product(filter(lambda each: each.year_bound, objects), years):
-                    reading[each, year] = threads.submit(read, each, year)
             older = threads.submit(OlderYears)
-            if ended_since is not None and ENTRY_WITHDRAWAL in objects:
-                years = older_school_years(reading[SCHOOL_YEAR, None].result().table)
-                older = threads.submit(read_older_years, years, ended_since, read)
-            *whole, _ = _results([*reading.values(), older])
-            readings = dict(zip(reading, whole, strict=True)) | older.result().readings
+            if yearly:
+                calendar = reading[SCHOOL_YEAR, None].result().table
+                for each, year in itertools.product(yearly, school_years(calendar)):
+                    reading[each, year] = threads.submit(read, each, year)
+                if ended_since is not None and ENTRY_WITHDRAWAL in yearly:
+                    years = older_school_years(calendar)
+                    older = threads.submit(read_older_years, years, ended_since, read)
+            *whole, past = _results([*reading.values(), older])
         except BaseException:
             client.cancel()
             raise
-    for reading_of in readings.values():
-        _refuse_another_type(reading_of.read)
-    found = {
+    readings = dict(zip(reading, whole, strict=True)) | past.readings
+    for found in readings.values():
+        _refuse_another_type(found.read)
+    merged = {
         each: _over_years([found for (wanted, _), found in readings.items() if wanted is each], each)
         for each in objects
     }
-    if ENTRY_WITHDRAWAL in found:
-        table, account = found[ENTRY_WITHDRAWAL]
-        found[ENTRY_WITHDRAWAL] = Reading(table, replace(account, years_not_read=older.result().not_read))
-    return found
+    if ENTRY_WITHDRAWAL in merged:
+        table, account = merged[ENTRY_WITHDRAWAL]
+        merged[ENTRY_WITHDRAWAL] = Reading(table, replace(account, years_not_read=past.not_read))
+    return merged
 
 
 def _refuse_another_type(read: ObjectRead) -> None:
@@ -292,9 +269,9 @@ def _over_years(readings: Sequence[Reading], wanted: QmlativObject) -> Reading:
         table = pa.concat_tables([_with_year(reading) for reading in readings])
     else:
         table = pa.concat_tables([reading.table for reading in readings])
-    if wanted is not STUDENT and not wanted.keep_repeats:
-        # A server that ignores the year returns the rows of all years each time.
-        table = without_repeats(table, [wanted.key])
+        if not wanted.keep_repeats:  # a server that ignores the year returns the rows of all years each time
+            table = without_repeats(table, wanted.key)
+    counts = ("pages", "retries", "short_pages", "unreadable", "rereads")
     return Reading(
         table,
         replace(
@@ -302,16 +279,11 @@ def _over_years(readings: Sequence[Reading], wanted: QmlativObject) -> Reading:
             missing=frozenset().union(*(read.missing for read in reads)),
             school_years=tuple(year for read in reads for year in read.school_years),
             rows=table.num_rows,
-            pages=sum(read.pages for read in reads),
+            repeats=sum(read.rows + read.repeats for read in reads) - table.num_rows,
             seconds=max(read.seconds for read in reads),  # they were read at the same time
-            retries=sum(read.retries for read in reads),
-            short_pages=tuple(page for read in reads for page in read.short_pages),
-            repeats=sum(read.rows for read in reads) - table.num_rows + sum(read.repeats for read in reads),
-            unreadable=sum(read.unreadable for read in reads),
-            rereads=sum(read.rereads for read in reads),
-            in_order=all(read.in_order for read in reads),
             gaps_checked=all(read.gaps_checked for read in reads),
             arrived={label: rows for read in reads for label, rows in read.arrived.items()},
+            **{count: sum(getattr(read, count) for read in reads) for count in counts},
         ),
     )
 

@@ -21,7 +21,7 @@ import urllib3
 from requests.adapters import HTTPAdapter
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
-from urllib3.exceptions import DecodeError, InvalidHeader, NameResolutionError, ProtocolError
+from urllib3.exceptions import DecodeError, HTTPError, InvalidHeader, NameResolutionError, ProtocolError
 from urllib3.util import Retry
 
 from samegoal_pipelines.errors import Kind
@@ -37,14 +37,15 @@ from samegoal_pipelines.qmlativ.errors import (
     ReadCancelledError,
     RequestRefusedError,
     SourceUnavailableError,
-    UnexpectedContentError,
 )
 
 MAX_BODY = 32 * 2**20  # decoded bytes; a page of 10,000 rows has about 5 MB
 _MAX_ERROR_BODY = 64 * 2**10
 _CHUNK = 2**20
-_PASSING = frozenset({408, 425, 429})
+_PASSING = frozenset({408, 425, 429})  # and 5xx, among them Cloudflare's 520 to 526
 _LASTING = frozenset({501, 505})
+_WRONG_ADDRESS: dict[str, Any] = {"kind": Kind.ADDRESS, "next_step": CHECK_ADDRESS}
+_CHECK_LATER: dict[str, Any] = {"next_step": "run again later, and check the API Base URL if it stays so"}
 _HEADERS = {
     "Accept": "application/json",
     "Accept-Encoding": "gzip",
@@ -53,16 +54,17 @@ _HEADERS = {
 
 
 class Answer(NamedTuple):
-    """A complete answer with a status that a retry does not change. The body of a 200 looks like JSON.
-
-    `challenge` is the WWW-Authenticate header.
-    """
+    """A complete answer with a status that a retry does not change. The body of a 200 looks like JSON."""
 
     status: int
     body: bytes
+    content_type: str = ""
     retries: int = 0
-    is_html: bool = False
-    challenge: str = ""
+
+    @property
+    def is_html(self) -> bool:
+        """Whether it is a web page, whatever it calls itself."""
+        return self.content_type.startswith("text/html") or self.body[:64].lstrip().startswith(b"<")
 
     def __repr__(self) -> str:
         return f"Answer({self.status}, {len(self.body)} bytes)"
@@ -84,7 +86,7 @@ class Transport:
         """Send the request, and retry within the `RetryPolicy` while Qmlativ is unavailable."""
         request.headers = {**_HEADERS, **request.headers}
         attempts = tenacity.Retrying(
-            retry=tenacity.retry_if_exception_type((SourceUnavailableError, UnexpectedContentError)),
+            retry=tenacity.retry_if_exception_type(SourceUnavailableError),
             stop=tenacity.stop_after_attempt(self._policy.attempts),
             wait=self._pause,
             sleep=tenacity.sleep_using_event(self._cancelled),
@@ -92,11 +94,9 @@ class Transport:
         )
         try:
             answer = attempts(self._once, request.prepare(), where)
-        except (SourceUnavailableError, UnexpectedContentError) as error:
+        except SourceUnavailableError as error:
             tried = attempts.statistics["attempt_number"]
-            tries = f"; gave up after {tried} attempts" if tried > 1 else ""
-            error.detail += tries
-            error.object = where
+            error.detail += f"; gave up after {tried} attempts" if tried > 1 else ""
             raise error from None
         return answer._replace(retries=attempts.statistics["attempt_number"] - 1)
 
@@ -134,52 +134,25 @@ class Transport:
                     proxies={},
                 )
                 with contextlib.closing(response):
-                    body = self._body(response, where)
-                    answer = Answer(
-                        response.status_code,
-                        body,
-                        is_html=_is_html(body, response.headers.get("Content-Type", "")),
-                        challenge=response.headers.get("WWW-Authenticate", ""),
-                    )
+                    content_type = response.headers.get("Content-Type", "").strip().lower()
+                    answer = Answer(response.status_code, _body(response, where), content_type)
                 if exchange.is_cut:  # an answer that ended early may look complete
-                    raise self._meaning(OSError(), exchange, where)
+                    raise OSError
             except QmlativError:
                 raise
-            except (requests.RequestException, urllib3.exceptions.HTTPError, OSError, ValueError) as error:
+            except (requests.RequestException, HTTPError, zlib.error, OSError, ValueError) as error:
                 raise self._meaning(error, exchange, where) from None
-        if _is_passing(answer.status):
-            raise _unavailable(answer.status, response.headers.get("Retry-After"))
+        if answer.status in _PASSING or (answer.status >= 500 and answer.status not in _LASTING):
+            raise _unavailable(answer.status, response.headers.get("Retry-After"), where)
         if 300 <= answer.status < 400:
             raise RequestRefusedError(
                 f"Qmlativ answers with a redirect (HTTP {answer.status}), which is not followed",
                 where,
-                kind=Kind.ADDRESS,
-                next_step=CHECK_ADDRESS,
+                **_WRONG_ADDRESS,
             )
         if answer.status == 200:
-            _check_json(answer, response.headers.get("Content-Type", ""), where)
+            _check_json(answer, where)
         return answer
-
-    def _body(self, response: requests.Response, where: str) -> bytes:
-        """The decoded body, or the beginning of an error's body.
-
-        The received bytes are counted, regardless of the headers.
-        """
-        raw, headers = response.raw, response.headers
-        if response.status_code != 200:
-            return raw.read(_MAX_ERROR_BODY, decode_content=True) or b""
-        announced = headers.get("Content-Length", "")
-        if announced.isdecimal() and int(announced) > MAX_BODY:
-            raise _too_large(where)
-        packed = headers.get("Content-Encoding", "").strip().lower() == "gzip"
-        chunks, size = [], 0
-        while chunk := raw.read(_CHUNK, decode_content=not packed):
-            size += len(chunk)
-            if size > MAX_BODY:
-                raise _too_large(where)
-            chunks.append(chunk)
-        body = b"".join(chunks)
-        return _unpacked(body, where) if packed else body
 
     @contextlib.contextmanager
     def _watched(self) -> Iterator[_Exchange]:
@@ -196,7 +169,6 @@ class Transport:
         try:
             yield exchange
         finally:
-            _this_thread.exchange = None
             timer.cancel()
             with self._lock:
                 self._under_way.discard(exchange)
@@ -208,106 +180,96 @@ class Transport:
         if exchange.expired:
             return SourceUnavailableError(f"no whole answer within {self._policy.total:g} s", where)
         causes = list(_causes(error))
-
-        def caused_by(*kinds: type[BaseException]) -> bool:
-            return any(isinstance(cause, kinds) for cause in causes)
-
-        if caused_by(ssl.SSLCertVerificationError):
-            return CertificateRefusedError(
-                "the server's certificate is not valid for this host, expired or of an unknown authority",
-                where,
-            )
-        if caused_by(NameResolutionError):
-            return SourceUnavailableError(
-                "the host's name cannot be found", where, kind=Kind.ADDRESS, next_step=CHECK_ADDRESS
-            )
-        if caused_by(ConnectionRefusedError):
-            return SourceUnavailableError(
-                "the connection was refused", where, kind=Kind.ADDRESS, next_step=CHECK_ADDRESS
-            )
-        if caused_by(TimeoutError, requests.Timeout, urllib3.exceptions.TimeoutError):
-            return SourceUnavailableError("Qmlativ did not answer in time", where)
-        if caused_by(ProtocolError, DecodeError):
-            return SourceUnavailableError("the answer was cut short", where)
-        return SourceUnavailableError("the connection failed", where)
+        return next(
+            meant(detail, where, **overrides)
+            for kinds, meant, detail, overrides in _MEANINGS
+            if any(isinstance(cause, kinds) for cause in causes)
+        )
 
 
-def _unavailable(status: int, retry_after: str | None) -> SourceUnavailableError:
-    if status == 429:
-        error: SourceUnavailableError = RateLimitedError("Qmlativ asks for fewer calls (HTTP 429)")
-    else:
-        error = SourceUnavailableError(f"Qmlativ is unavailable (HTTP {status})")
-    error.retry_after = _seconds(retry_after)
-    return error
+_MEANINGS: tuple[tuple[tuple[type[BaseException], ...], type[QmlativError], str, dict[str, Any]], ...] = (
+    (
+        (ssl.SSLCertVerificationError,),
+        CertificateRefusedError,
+        "the server's certificate is not valid for this host, expired or of an unknown authority",
+        {},
+    ),
+    ((NameResolutionError,), SourceUnavailableError, "the host's name cannot be found", _WRONG_ADDRESS),
+    ((ConnectionRefusedError,), SourceUnavailableError, "the connection was refused", _WRONG_ADDRESS),
+    (
+        (TimeoutError, requests.Timeout, urllib3.exceptions.TimeoutError),
+        SourceUnavailableError,
+        "Qmlativ did not answer in time",
+        {},
+    ),
+    ((ProtocolError, DecodeError, zlib.error), SourceUnavailableError, "the answer was cut short", {}),
+    ((Exception,), SourceUnavailableError, "the connection failed", {}),
+)
 
 
-def _is_passing(status: int) -> bool:
-    """Whether the same request may succeed later. Cloudflare's 520 to 526 are transient, too."""
-    return status in _PASSING or (status >= 500 and status not in _LASTING)
-
-
-def _seconds(retry_after: str | None) -> float | None:
-    """Seconds that a Retry-After header asks for, as a number or a date; `None` if missing or malformed."""
-    try:
-        return Retry().parse_retry_after(retry_after or "")
-    except (InvalidHeader, ValueError, OverflowError):
-        return None
-
-
-def _is_html(body: bytes, content_type: str) -> bool:
-    return _kind(content_type).startswith("text/html") or body[:64].lstrip().startswith(b"<")
-
-
-def _kind(content_type: str) -> str:
-    return content_type.partition(";")[0].strip().lower()
-
-
-def _check_json(answer: Answer, content_type: str, where: str) -> None:
-    """Check that a 200 looks like a complete JSON document: its start and end, and closed brackets."""
-    kind = _kind(content_type)
-    if answer.is_html:
-        raise UnexpectedContentError("expected JSON, got text/html: maintenance page?", where)
-    if kind and "json" not in kind and kind not in ("text/plain", "application/octet-stream"):
-        raise UnexpectedContentError("expected JSON, got another content type", where)
-    if not answer.body[-64:].rstrip().endswith((b"}", b"]")) or is_cut(answer.body):
-        raise SourceUnavailableError("the answer was cut short", where)
+def _body(response: requests.Response, where: str) -> bytes:
+    """The decoded body, or the beginning of an error's body. The received bytes count, not the headers."""
+    if response.status_code != 200:
+        return response.raw.read(_MAX_ERROR_BODY, decode_content=True) or b""
+    packed = response.headers.get("Content-Encoding", "").strip().lower() == "gzip"
+    chunks, size = [], 0
+    while chunk := response.raw.read(_CHUNK, decode_content=not packed):
+        size += len(chunk)
+        if size > MAX_BODY:
+            raise _too_large(where)
+        chunks.append(chunk)
+    body = b"".join(chunks)
+    return _unpacked(body, where) if packed else body
 
 
 def _unpacked(packed: bytes, where: str) -> bytes:
     """Unpack a gzip answer. Its last bytes state its size, so that a bomb is refused before it is stored."""
     announced = int.from_bytes(packed[-4:], "little")
+    fits = announced <= MAX_BODY
     kept, size = [], 0
-    for piece in _pieces(packed, max(announced + 1, _CHUNK) if announced <= MAX_BODY else _CHUNK):
-        size += len(piece)
-        if size > MAX_BODY:
-            raise _too_large(where)
-        if announced <= MAX_BODY:
-            kept.append(piece)
-    if announced > MAX_BODY:  # it ends earlier, so these were not the last bytes
+    while packed:
+        member = zlib.decompressobj(wbits=31)
+        while not member.eof:
+            piece = member.decompress(packed, max(announced + 1, _CHUNK) if fits else _CHUNK)
+            if not piece and not member.eof:
+                raise DecodeError
+            packed = member.unconsumed_tail
+            size += len(piece)
+            if size > MAX_BODY:
+                raise _too_large(where)
+            if fits:
+                kept.append(piece)
+        packed = member.unused_data
+    if not fits:  # it ends earlier, so these were not the last bytes
         raise DecodeError
     return b"".join(kept)
-
-
-def _pieces(packed: bytes, size: int) -> Iterator[bytes]:
-    """The content of a gzip file, in pieces of at most `size` bytes."""
-    while packed:
-        unpacker = zlib.decompressobj(wbits=31)
-        while not unpacker.eof:
-            try:
-                piece = unpacker.decompress(packed, size)
-            except zlib.error:
-                raise DecodeError from None
-            if not piece and not unpacker.eof:
-                raise DecodeError
-            yield piece
-            packed = unpacker.unconsumed_tail
-        packed = unpacker.unused_data
 
 
 def _too_large(where: str) -> MalformedAnswerError:
     return MalformedAnswerError(
         f"the answer is larger than {MAX_BODY // 2**20} MB, more than any page has", where
     )
+
+
+def _unavailable(status: int, retry_after: str | None, where: str) -> SourceUnavailableError:
+    if status == 429:
+        error: SourceUnavailableError = RateLimitedError("Qmlativ asks for fewer calls (HTTP 429)", where)
+    else:
+        error = SourceUnavailableError(f"Qmlativ is unavailable (HTTP {status})", where)
+    with contextlib.suppress(InvalidHeader, ValueError, OverflowError):
+        error.retry_after = Retry().parse_retry_after(retry_after or "")
+    return error
+
+
+def _check_json(answer: Answer, where: str) -> None:
+    """Check that a 200 looks like a complete JSON document: its start and end, and closed brackets."""
+    kind = answer.content_type
+    if answer.is_html:
+        raise SourceUnavailableError("expected JSON, got text/html: maintenance page?", where, **_CHECK_LATER)
+    if kind and "json" not in kind and not kind.startswith(("text/plain", "application/octet-stream")):
+        raise SourceUnavailableError("expected JSON, got another content type", where, **_CHECK_LATER)
+    if not answer.body[-64:].rstrip().endswith((b"}", b"]")) or is_cut(answer.body):
+        raise SourceUnavailableError("the answer was cut short", where)
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:
@@ -326,20 +288,10 @@ class _Exchange:
     """A running request. Another thread can cut its socket, which ends even a very slow read."""
 
     def __init__(self, allow_local: bool) -> None:
+        self.allow_local = allow_local
         self.expired = False
-        self._allow_local = allow_local
         self.is_cut = False
-        self._socket: socket.socket | None = None
-
-    def admit(self, sock: socket.socket) -> None:
-        """Check the address that the socket is connected to, before anything is sent."""
-        if not self._allow_local:
-            check_peer(sock.getpeername()[0])
-
-    def watch(self, sock: socket.socket) -> None:
-        self._socket = sock
-        if self.is_cut:
-            self.cut()
+        self.socket: socket.socket | None = None
 
     def expire(self) -> None:
         self.expired = True
@@ -347,36 +299,37 @@ class _Exchange:
 
     def cut(self) -> None:
         self.is_cut = True
-        if self._socket is not None:
-            with contextlib.suppress(
-                OSError
-            ):  # uses the plain socket, because SSLSocket.shutdown is not thread-safe
-                socket.socket.shutdown(self._socket, socket.SHUT_RDWR)
+        if self.socket is not None:
+            # The plain socket's method, because SSLSocket.shutdown is not thread-safe.
+            with contextlib.suppress(OSError):
+                socket.socket.shutdown(self.socket, socket.SHUT_RDWR)
 
 
 class _ThisThread(threading.local):
-    exchange: _Exchange | None = None
+    exchange: _Exchange
 
 
 _this_thread = _ThisThread()
 
 
 class _Guarded(HTTPConnection):
-    """A connection that shows its socket to its thread's exchange."""
+    """A connection that checks its peer before anything is sent, and shows its socket to the exchange."""
 
     def _new_conn(self) -> socket.socket:
         sock = super()._new_conn()
         try:
-            if _this_thread.exchange:
-                _this_thread.exchange.admit(sock)
+            if not _this_thread.exchange.allow_local:
+                check_peer(sock.getpeername()[0])
         except BaseException:
             sock.close()
             raise
         return sock
 
     def getresponse(self) -> Any:
-        if _this_thread.exchange:
-            _this_thread.exchange.watch(self.sock)
+        exchange = _this_thread.exchange
+        exchange.socket = self.sock
+        if exchange.is_cut:
+            exchange.cut()
         return super().getresponse()
 
 

@@ -1,4 +1,4 @@
-"""What bad input and bad luck get, each through the command line, a served sandbox and a real Postgres.
+"""What bad input and bad luck do to a whole night, through the command line, a served sandbox and Postgres.
 
-docs/faults.md tells the same for those who meet it, and names these tests.
+docs/faults.md names these tests. What a broken source does to one read is in `qmlativ`.
 """

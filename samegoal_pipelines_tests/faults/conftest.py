@@ -1,16 +1,182 @@
-"""The fixtures of bad nights; see `samegoal_pipelines_tests.faults.fixtures`."""
+"""A district with a good night behind it, and what a bad night must leave of it.
+
+A night that fails changes nothing, so all tests share one district.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
 
 import pytest
 
-pytest.register_assert_rewrite("samegoal_pipelines_tests.faults.fixtures")
+from samegoal_pipelines.deployment import Deployment
+from samegoal_pipelines.districts.registry import Registry
+from samegoal_pipelines.postgres.server import EmbeddedPostgres
+from samegoal_pipelines.qmlativ.connection import RetryPolicy
+from samegoal_pipelines.sandbox import Sandbox, SandboxDistrict, SandboxServer, serve
+from samegoal_pipelines_tests.cli.asking import Answered, run
+from samegoal_pipelines_tests.conftest import _database
+from samegoal_pipelines_tests.mass_changes import TOMORROW
+from samegoal_pipelines_tests.pipeline import TODAY, Pipeline, no_compute_logs
 
-from samegoal_pipelines_tests.faults.fixtures import (  # noqa: E402
-    ask,
-    fails,
-    holds,
-    published,
-    published_once,
-    tonight,
-)
+OURS = "grand-bend"
+STUDENTS = 24
+LIMITS = {
+    "page_size": 10,  # rows, so that what matters comes in several pages
+    "retry_policy": RetryPolicy(attempts=3, backoff=0.001, longest_wait=0.01),
+}
+READING = "reading Qmlativ: "
 
-__all__ = ["ask", "fails", "holds", "published", "published_once", "tonight"]
+
+@dataclass
+class PublishedDistrict:
+    """A registered district that is served, and where its nights are published."""
+
+    pipeline: Pipeline
+    district: SandboxDistrict
+    environment: dict[str, str]
+    limits: dict[str, Any] = field(default_factory=dict)
+    """Of the connection, for one night: `connections` and the like."""
+
+    @property
+    def source(self) -> SandboxServer:
+        return self.pipeline.source
+
+    def hidden(self) -> set[str]:
+        """What no message may hold: published values that no message has by chance, and secrets."""
+        columns = ("last_name", "street", "phone", "email")
+        values = {value for column in columns for value in self.values_of(column) if len(value) > 4}
+        return values | {self.district.client_secret, "Sentinel"}
+
+    def values_of(self, column: str) -> list[str]:
+        rows = self.pipeline.rows(f"select {column} from samegoal.student_demographics")
+        return [value for (value,) in rows if value]
+
+    def ledgers(self) -> list[tuple[Any, ...]]:
+        tables = ("student_status_history", "student_demographics_history", "parent_demographics_history")
+        counted = ", ".join(f"(select count(*) from samegoal.{table})" for table in tables)
+        return self.pipeline.rows(f"select {counted}, (select count(*) from samegoal.student_changes)")
+
+
+@pytest.fixture(scope="session")
+def published_once(
+    postgres: EmbeddedPostgres, deployment_template: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[PublishedDistrict]:
+    """A district of a few pages, registered, served, and published once."""
+    home = tmp_path_factory.mktemp("published") / "home"
+    for url in _database(postgres, deployment_template):
+        with serve(Sandbox([])) as source, pytest.MonkeyPatch.context() as patched:
+            environment = {
+                "SAMEGOAL_HOME": str(home),
+                "SAMEGOAL_DATABASE_URL": url,
+                "SAMEGOAL_ALLOW_LOCAL_SOURCES": "1",
+                "DAGSTER_HOME": "",
+            }
+            for name, value in environment.items():
+                patched.setenv(name, value)
+            deployment = Deployment()
+            (district,) = Sandbox.generate(districts=1, students=STUDENTS, seed=7, today=TODAY).districts
+            district.id = OURS
+            made = PublishedDistrict(Pipeline(deployment, source), district, environment)
+            made.pipeline.add(district)
+            assert made.pipeline.run().published
+            patched.undo()
+            yield made
+            deployment.warehouse.dispose()
+
+
+@pytest.fixture
+def published(
+    published_once: PublishedDistrict, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[PublishedDistrict]:
+    """That district tonight. What a test makes to go wrong is right again after it."""
+    for name, value in published_once.environment.items():
+        monkeypatch.setenv(name, value)
+    real = Registry.connection
+    monkeypatch.setattr(
+        Registry,
+        "connection",
+        lambda self, district, **how: real(self, district, **{**LIMITS, **published_once.limits, **how}),
+    )
+    district = published_once.district
+    as_it_was = vars(district) | {"tables": dict(district.tables), "refused_conditions": set()}
+    published_once.source.traffic.clear()
+    yield published_once
+    published_once.source.faults.clear()
+    published_once.limits.clear()
+    vars(district).update(as_it_was)
+
+
+@pytest.fixture
+def tonight(published: PublishedDistrict) -> Callable[[], Answered]:
+    """Run the night after."""
+
+    def night() -> Answered:
+        with no_compute_logs():
+            return run("sync", OURS, "--today", TOMORROW.isoformat())
+
+    return night
+
+
+BadNight = Callable[..., str]
+
+
+@pytest.fixture
+def fails(published: PublishedDistrict, tonight: Callable[[], Answered]) -> BadNight:
+    """Tonight fails with these words and changes nothing. Return the message without the next step."""
+
+    def night(*words: str, step: str = READING) -> str:
+        line, reason = _ends(published, tonight, "failed", 1, words)
+        assert line.startswith(f"error: {OURS}: {step}")
+        said, _, to_do = line.partition(". To do: ")
+        assert said == f"error: {OURS}: {reason}"
+        assert to_do
+        assert "{" not in to_do
+        return said
+
+    return night
+
+
+@pytest.fixture
+def holds(published: PublishedDistrict, tonight: Callable[[], Answered]) -> BadNight:
+    """Tonight is held, saying these words, and everything stays as it was."""
+
+    def night(*words: str) -> str:
+        line, reason = _ends(published, tonight, "held", 3, words)
+        assert line.startswith(f"held: {OURS}: {reason}. To do: ")
+        assert f"sync {OURS} --release" in line
+        return line
+
+    return night
+
+
+def _ends(
+    published: PublishedDistrict,
+    tonight: Callable[[], Answered],
+    state: str,
+    status: int,
+    words: tuple[str, ...],
+) -> tuple[str, str]:
+    """The night's one line, and its reason as `snapshots` has it."""
+    before, ledgers = published.pipeline.published(), published.ledgers()
+    assert before["student_status"]
+    hidden = published.hidden()
+    answered = tonight()
+    assert answered.returncode == status, answered
+    (line,) = [line for line in answered.stderr.splitlines() if line.startswith(("error: ", "held: "))]
+    for word in words:
+        assert word in line
+    assert published.pipeline.published() == before
+    assert published.ledgers() == ledgers
+    ((run_id, was, reason),) = published.pipeline.rows(
+        "select run_id, state, held_reason from samegoal.snapshots order by snapshot_id desc limit 1"
+    )
+    assert was == state
+    assert published.pipeline.rows("select status from dagster.runs where run_id = :id", id=run_id) == [
+        ("FAILURE",)
+    ]
+    kept = published.pipeline.rows("select event from dagster.event_logs where run_id = :id", id=run_id)
+    everything = "\n".join([answered.stdout, answered.stderr, *(event for (event,) in kept)])
+    assert not [value for value in hidden if value in everything]
+    assert published.source.url not in answered.stdout + answered.stderr
+    return line, reason

@@ -12,39 +12,51 @@ from pydantic import SecretStr
 
 from samegoal_pipelines.qmlativ import auth as auth_module
 from samegoal_pipelines.qmlativ.client import QmlativClient
-from samegoal_pipelines.qmlativ.connection import Connection
 from samegoal_pipelines.qmlativ.errors import InvalidCredentialsError, MalformedAnswerError
-from samegoal_pipelines.qmlativ.transport import Answer
 from samegoal_pipelines.tables.people import COUNTY
 from samegoal_pipelines_tests.qmlativ.scripted import SECRET, Reply, counties, county_path, serving
 
-EXPIRED = Reply(401, {"Message": "Token has expired"})
+EXPIRED = {"Message": "Token has expired"}
 
 
 class Tokens:
     """Gives out token-1, token-2 …; refuses those below `valid_from` as expired."""
 
-    def __init__(self, status=401, **answer):
+    def __init__(self, refusal=None, **answer):
         self.answer = {"expires_in": 3600, **answer}
         self.given = 0
         self.valid_from = 1
-        self.expired = Reply(status, {"Message": "Token has expired"})
+        self.refusal = refusal or Reply(401, EXPIRED)
 
     def __call__(self, request):
         if request.path.endswith("/oauth/token"):
             self.given += 1
             return Reply(body={"access_token": f"token-{self.given}", **self.answer})
         if int(request.headers["authorization"].removeprefix("Bearer token-")) < self.valid_from:
-            return self.expired
+            return self.refusal
         if request.page:
             return counties([request.page], county_path(request.page + 1, 1) if request.page < 4 else None)
         return None
+
+    def expiring_at(self, page):
+        """The answers, if the first token expires at this page."""
+
+        def answers(request):
+            if request.page == page and self.given == 1:
+                self.valid_from = 2
+            return self(request)
+
+        return answers
+
+
+def read_ids(client):
+    return client.read(COUNTY).table["CountyID"].to_pylist()
 
 
 def test_a_token_is_asked_for_as_a_form_and_sent_with_every_call():
     tokens = Tokens()
     with serving(tokens) as server, QmlativClient(server.connection(page_size=1)) as client:
-        assert client.read(COUNTY)["CountyID"].to_pylist() == [1, 2, 3, 4]
+        assert read_ids(client) == [1, 2, 3, 4]
     [token] = server.asked("/oauth/token")
     assert token.method == "POST"
     assert token.body == f"grant_type=client_credentials&client_id=key&client_secret={SECRET}".encode()
@@ -53,18 +65,22 @@ def test_a_token_is_asked_for_as_a_form_and_sent_with_every_call():
     assert {r.headers["authorization"] for r in server.requests if r is not token} == {"Bearer token-1"}
 
 
-@pytest.mark.parametrize("status", [401, 403])
-def test_a_token_that_expires_in_mid_read_is_renewed_once(status):
-    tokens = Tokens(status)
-
-    def answers(request):
-        if request.page == 3 and tokens.given == 1:
-            tokens.valid_from = 2
-        return tokens(request)
-
-    with serving(answers) as server, QmlativClient(server.connection(page_size=1)) as client:
-        assert client.read(COUNTY)["CountyID"].to_pylist() == [1, 2, 3, 4]
-    assert len(server.asked("/oauth/token")) == 2
+@pytest.mark.parametrize(
+    "refusal",
+    [
+        Reply(401, EXPIRED),
+        Reply(403, EXPIRED),
+        Reply(403, {"Trace": "x" * 10_000, **EXPIRED}),
+        Reply(401),
+        Reply(401, b"<html></html>"),
+    ],
+    ids=["expired", "expired (403)", "far into the body", "forgotten", "forgotten, by a web page"],
+)
+def test_a_token_that_expires_or_is_forgotten_in_mid_read_is_renewed_once(refusal):
+    tokens = Tokens(refusal)
+    with serving(tokens.expiring_at(3)) as server, QmlativClient(server.connection(page_size=1)) as client:
+        assert read_ids(client) == [1, 2, 3, 4]
+    assert tokens.given == 2
 
 
 def test_a_fresh_token_that_is_refused_costs_two_token_calls_and_a_clear_line():
@@ -98,54 +114,20 @@ def test_wrong_credentials_say_what_to_check_and_are_not_tried_again(status):
 
 
 @pytest.mark.parametrize("lifetime", [None, 0, -5, "soon", "", "NaN", "1e999", [], True, 10**400])
-def test_an_odd_lifetime_means_that_the_token_is_used_until_it_is_refused(lifetime):
-    tokens = Tokens(expires_in=lifetime)
-    if lifetime is None:
-        tokens.answer.pop("expires_in")
-    with serving(tokens) as server, QmlativClient(server.connection(page_size=1)) as client:
-        assert client.read(COUNTY).num_rows == 4
-    assert tokens.given == 1
-    body = json.dumps({"access_token": "x", "expires_in": lifetime}).encode()
-    assert auth_module._token_in(body, asked=100.0).good_until == math.inf, "however long a read takes"
+def test_a_token_of_an_odd_lifetime_is_used_until_it_is_refused(lifetime):
+    assert token_of(expires_in=lifetime).good_until == math.inf
 
 
-def test_a_lifetime_of_seconds_is_used_but_for_a_tenth(monkeypatch):
+def token_of(**answer):
+    body = json.dumps({"access_token": "hidden-token", **answer}).encode()
+    return auth_module._token_in(body, asked=100.0)
+
+
+def test_a_token_is_used_for_its_lifetime_less_a_margin():
     """No token call per request, and none that comes too late."""
-    now = [0.0]
-    monkeypatch.setattr(auth_module.time, "monotonic", lambda: now[0])
-    handed_out = []
-
-    def exchange(_, where):
-        handed_out.append(where)
-        return Answer(200, json.dumps({"access_token": "x", "expires_in": 5}).encode())
-
-    credentials = auth_module.ClientCredentials(
-        Connection("https://example.org/T", "key", SecretStr(SECRET)), exchange
-    )
-    for now[0] in (0.0, 4.4):
-        credentials.token()
-    assert len(handed_out) == 1
-    now[0] = 4.6
-    credentials.token()
-    assert len(handed_out) == 2
-
-
-FORGOTTEN = Reply(401, b"", {"WWW-Authenticate": 'Bearer error="invalid_token"'})
-
-
-@pytest.mark.parametrize("refusal", [FORGOTTEN, Reply(401), Reply(401, b"<html></html>")])
-def test_an_accepted_token_that_a_restarted_server_has_forgotten_is_renewed_once(refusal):
-    tokens = Tokens()
-    tokens.expired = refusal
-
-    def answers(request):
-        if request.page == 3 and tokens.given == 1:
-            tokens.valid_from = 2
-        return tokens(request)
-
-    with serving(answers) as server, QmlativClient(server.connection(page_size=1)) as client:
-        assert client.read(COUNTY)["CountyID"].to_pylist() == [1, 2, 3, 4]
-    assert len(server.asked("/oauth/token")) == 2
+    assert token_of().good_until == math.inf
+    assert token_of(expires_in="3600").good_until == 100 + 3600 - 60
+    assert token_of(expires_in=5).good_until == 100 + 4.5
 
 
 def test_one_call_that_is_refused_with_every_token_ends_after_one_more_token():
@@ -159,36 +141,20 @@ def test_one_call_that_is_refused_with_every_token_ends_after_one_more_token():
     assert tokens.given == 2
 
 
-def test_a_refusal_says_that_the_token_has_expired_wherever_its_body_does():
-    tokens = Tokens()
-    padding = "x" * 10_000
-    tokens.expired = Reply(403, {"Trace": padding, "Message": "Token has expired"})
-
-    def answers(request):
-        if request.page == 3 and tokens.given == 1:
-            tokens.valid_from = 2
-        return tokens(request)
-
-    with serving(answers) as server, QmlativClient(server.connection(page_size=1)) as client:
-        assert client.read(COUNTY).num_rows == 4
-
-
 def test_where_the_form_is_refused_http_basic_is_tried_and_kept():
-    tokens = Tokens()
+    expiring = Tokens().expiring_at(3)
 
     def answers(request):
         if request.path.endswith("/oauth/token") and b"client_secret" in request.body:
             return Reply(401, {"error": "invalid_client"})
-        if request.page == 3 and tokens.given == 1:
-            tokens.valid_from = 2
-        return tokens(request)
+        return expiring(request)
 
     with serving(answers) as server:
         connection = replace(
             server.connection(page_size=1), client_key="a key:1", client_secret=SecretStr("s%ü+")
         )
         with QmlativClient(connection) as client:
-            assert client.read(COUNTY)["CountyID"].to_pylist() == [1, 2, 3, 4]
+            assert read_ids(client) == [1, 2, 3, 4]
             assert client.client_auth == "basic"
     form, *basic = server.asked("/oauth/token")
     assert b"client_secret" in form.body
@@ -208,13 +174,6 @@ def test_where_neither_way_is_accepted_the_answer_to_the_form_is_told(status):
         with pytest.raises(InvalidCredentialsError, match=r"^token: Qmlativ does not accept .* \(HTTP 401\)"):
             client.identity()
         assert client.client_auth == "form"
-
-
-def test_a_lifetime_written_as_text_counts():
-    token = auth_module._token_in(
-        json.dumps({"access_token": "x", "expires_in": "3600"}).encode(), asked=100.0
-    )
-    assert token.good_until == 100 + 3600 - 60
 
 
 def test_a_token_that_is_about_to_run_out_is_renewed_before_it_is_used():
@@ -244,12 +203,12 @@ def test_eight_threads_that_meet_an_expired_token_cause_one_token_call():
             barrier.wait()
         return tokens(request)
 
-    paths = [f"Module{n}/County" for n in range(8)]
+    objects = [replace(COUNTY, path=f"Module{n}/County") for n in range(8)]
     with serving(answers) as server, QmlativClient(server.connection()) as client:
         client.identity()
         tokens.valid_from = 2
         with ThreadPoolExecutor(8) as threads:
-            list(threads.map(client.describe, paths))
+            list(threads.map(client.describe, objects))
     assert tokens.given == 2
 
 
@@ -264,5 +223,4 @@ def test_netrc_does_not_replace_the_token(tmp_path, monkeypatch):
 
 
 def test_the_token_shows_in_no_repr():
-    token = auth_module._token_in(b'{"access_token": "hidden-token"}', asked=0.0)
-    assert "hidden-token" not in repr(token) + str(token)
+    assert "hidden-token" not in repr(token_of()) + str(token_of())

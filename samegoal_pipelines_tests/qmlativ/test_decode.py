@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from samegoal_pipelines.qmlativ.decode import MAX_TEXT, PageDecoder, is_cut, parse_json
+from samegoal_pipelines.qmlativ.decode import MAX_TEXT, PageDecoder, is_cut
 from samegoal_pipelines.qmlativ.errors import MalformedAnswerError
 from samegoal_pipelines.tables import declaration
 from samegoal_pipelines.tables.arrow_types import ARROW_TYPES
@@ -77,37 +77,29 @@ def test_ids_are_exact(number):
 
 @pytest.mark.parametrize(
     "text",
-    ["01", "00123", "9007199254740993", "None", "NULL", "NaN", "=cmd()", "2026-08-12T00:00:00", "", " a "],
-)
-def test_texts_stay_as_they_came(text):
-    assert column(json.dumps(text), "Code") == (text, None)
-
-
-@pytest.mark.parametrize(
-    "text", ["José O'Brien", "😀", "\u202eabc", "x" * MAX_TEXT, "é" * MAX_TEXT, "a\x00b", 'a\nb\t\\"/']
+    [
+        *("01", "00123", "9007199254740993", "None", "NULL", "NaN", "=cmd()", "2026-08-12T00:00:00", ""),
+        *(" a ", "José O'Brien", "😀", "\u202eabc", "x" * MAX_TEXT, "é" * MAX_TEXT, "a\x00b", "a\nb\t\\\"/'"),
+    ],
 )
 @pytest.mark.parametrize("ascii_only", [True, False])
-def test_odd_texts_stay_as_they_came(text, ascii_only):
+def test_texts_stay_as_they_came(text, ascii_only):
     assert column(json.dumps(text, ensure_ascii=ascii_only), "Code") == (text, None)
 
 
 @pytest.mark.parametrize("quick", [True, False])
-@pytest.mark.parametrize("size", [MAX_TEXT + 1, 2**20])
-def test_a_text_that_is_too_long_is_unreadable_and_only_its_length_is_kept(quick, size):
+def test_a_text_that_is_too_long_is_unreadable_and_only_its_length_is_kept(quick):
     odd = {} if quick else {"ID": "x"}
-    first, second = rows_of(page({"ID": 1, "Code": "é" * size} | odd, {"ID": 2, "Code": "01"}))
+    first, second = rows_of(page({"ID": 1, "Code": "é" * 5_000} | odd, {"ID": 2, "Code": "01"}))
     assert first["Code"] is None
-    assert json.loads(first[UNREADABLE]) == {"Code": f"{size:,} characters"} | odd
+    assert json.loads(first[UNREADABLE]) == {"Code": "5,000 characters"} | odd
     assert (second["Code"], second[UNREADABLE]) == ("01", None)
 
 
 @pytest.mark.parametrize("field", ["ID", "Start", "Home"])
-def test_of_a_wrong_value_that_is_too_long_only_the_length_is_kept(field):
-    assert column(json.dumps("x" * 5_000), field) == (None, "5,000 characters")
-    assert column(json.dumps(["x" * 4_996]), field if field != "Start" else "ID") == (
-        None,
-        "5,000 characters",
-    )
+@pytest.mark.parametrize("value", ["x" * 5_000, ["x" * 4_996]])
+def test_of_a_wrong_value_that_is_too_long_only_the_length_is_kept(field, value):
+    assert column(json.dumps(value), field) == (None, "5,000 characters")
 
 
 @pytest.mark.parametrize(("depth", "fits"), [(64, True), (65, False)])
@@ -139,29 +131,24 @@ def test_a_document_is_cut_where_a_bracket_outside_of_texts_stays_open(body, cut
 
 
 @pytest.mark.parametrize(
-    ("written", "came"),
-    [("1.0", 1.0), ("1e3", 1000.0), ('"1"', "1"), ("true", True), ("[1]", [1]), ('{"a": 1}', {"a": 1})],
+    ("field", "written", "came"),
+    [
+        *(("ID", "1.0", 1.0), ("ID", "1e3", 1000.0), ("ID", '"1"', "1"), ("ID", "true", True)),
+        *(
+            ("ID", "[1]", [1]),
+            ("ID", '{"a": 1}', {"a": 1}),
+            ("ID", str(2**63), 2**63),
+            ("ID", "1e400", "1e400"),
+        ),
+        *(("Code", "1", 1), ("Code", "1.5", 1.5), ("Code", "false", False), ("Code", "[]", [])),
+        *(("Home", "1", 1), ("Home", '"true"', "true"), ("Home", "0", 0)),
+        ("Start", "20260812", 20260812),
+    ],
 )
-def test_an_id_of_another_type_is_null_and_kept_as_it_came(written, came):
-    value, unreadable = column(written, "ID")
+def test_a_value_of_another_type_is_null_and_kept_as_it_came(field, written, came):
+    value, unreadable = column(written, field)
     assert value is None
-    assert unreadable == came
-    assert type(unreadable) is type(came)
-
-
-def test_numbers_that_fit_no_column_are_kept_as_they_came():
-    assert column(2**63, "ID") == (None, 2**63)
-    assert column("1e400", "ID") == (None, "1e400")
-
-
-@pytest.mark.parametrize(("written", "came"), [("1", 1), ("1.5", 1.5), ("false", False), ("[]", [])])
-def test_a_text_of_another_type_is_null_and_kept_as_it_came(written, came):
-    assert column(written, "Code") == (None, came)
-
-
-@pytest.mark.parametrize(("written", "came"), [("1", 1), ('"true"', "true"), ("0", 0)])
-def test_a_flag_of_another_type_is_null_and_kept_as_it_came(written, came):
-    assert column(written, "Home") == (None, came)
+    assert (type(unreadable), unreadable) == (type(came), came)
 
 
 def test_half_of_a_surrogate_pair_is_unreadable():
@@ -171,51 +158,29 @@ def test_half_of_a_surrogate_pair_is_unreadable():
 
 
 @pytest.mark.parametrize(
-    ("written", "day"),
+    "written",
     [
-        ("2026-08-12T00:00:00", (2026, 8, 12)),
-        ("2026-08-12", (2026, 8, 12)),
-        ("2026-08-12T00:00:00Z", (2026, 8, 12)),
-        ("2026-08-12T00:00:00.000", (2026, 8, 12)),
-        ("2026-08-12T00:00:00.0000000-05:00", (2026, 8, 12)),
-        ("2026-08-12T18:00:00-06:00", (2026, 8, 12)),
-        ("2026-08-12T05:00:00+05:00", (2026, 8, 12)),
-        ("2026-08-12T23:59:59Z", (2026, 8, 12)),
-        ("2026-08-12T18:00-06", (2026, 8, 12)),
-        ("2026-08-12 00:00", (2026, 8, 12)),
-        ("2024-02-29T00:00:00", (2024, 2, 29)),
-        ("0001-01-01T00:00:00", (1, 1, 1)),
-        ("9999-12-31T00:00:00", (9999, 12, 31)),
+        *("2026-08-12T00:00:00", "2026-08-12", "2026-08-12T00:00:00Z", "2026-08-12T00:00:00.000"),
+        *("2026-08-12T00:00:00.0000000-05:00", "2026-08-12T18:00:00-06:00", "2026-08-12T05:00:00+05:00"),
+        *("2026-08-12T23:59:59Z", "2026-08-12T18:00-06", "2026-08-12 00:00", "2024-02-29T00:00:00"),
+        *("0001-01-01T00:00:00", "9999-12-31T00:00:00"),
     ],
 )
-def test_a_date_is_the_calendar_day_as_it_is_written(written, day):
+def test_a_date_is_the_calendar_day_as_it_is_written(written):
     """Arrow would move 18:00-06:00 to the next day, at midnight, where nothing shows it any more."""
-    assert column(json.dumps(written), "Start") == (dt.date(*day), None)
+    assert column(json.dumps(written), "Start") == (dt.date.fromisoformat(written[:10]), None)
 
 
 @pytest.mark.parametrize(
     "written",
     [
-        "2026-02-31T00:00:00",
-        "2025-02-29T00:00:00",
-        "0000-01-01T00:00:00",
-        "10000-01-01T00:00:00",
-        "20260812",
-        "08/12/2026",
-        "2026-08-12T25:00:00",
-        "2026-08-123T00:00:00",
-        "x2026-08-12T00:00:00",
-        "２０２６-08-12",
-        "T00:00:00",
-        "",
+        *("2026-02-31T00:00:00", "2025-02-29T00:00:00", "0000-01-01T00:00:00", "10000-01-01T00:00:00"),
+        *("20260812", "08/12/2026", "2026-08-12T25:00:00", "2026-08-123T00:00:00", "x2026-08-12T00:00:00"),
+        *("２０２６-08-12", "T00:00:00", ""),
     ],
 )
 def test_what_is_no_date_is_null_and_kept_as_it_came(written):
     assert column(json.dumps(written), "Start") == (None, written)
-
-
-def test_a_date_of_another_type_is_null_and_kept_as_it_came():
-    assert column("20260812", "Start") == (None, 20260812)
 
 
 def test_only_the_odd_rows_are_marked_and_each_with_all_its_odd_values():
@@ -284,13 +249,9 @@ def test_an_answer_without_a_list_of_objects_is_malformed(body):
         decoded(body)
 
 
-def test_brackets_in_texts_are_no_nesting():
-    rows = [{"ID": "x", "Code": "[" * 100 + '"{' * 100}]
-    assert rows_of(page(*rows))[0]["Code"] == rows[0]["Code"]
-
-
-def test_a_byte_order_mark_does_no_harm():
-    assert rows_of(b"\xef\xbb\xbf" + page({"ID": 1}))[0]["ID"] == 1
+def test_brackets_in_texts_and_a_byte_order_mark_do_no_harm():
+    row = {"ID": "x", "Code": "[" * 100 + '"{' * 100}
+    assert rows_of(b"\xef\xbb\xbf" + page(row))[0]["Code"] == row["Code"]
 
 
 def test_a_page_tells_which_fields_no_row_has():
@@ -355,12 +316,6 @@ def test_the_quick_way_takes_plain_pages():
     decoder = PageDecoder(FIELDS)
     decoder._strict = None
     assert decoder.decode(page(row), WHERE).table.num_rows == 1
-
-
-def test_small_documents_are_read_by_the_letter():
-    assert parse_json(b'{"a": [1, 2.5, "x", null]}', WHERE) == {"a": [1, 2.5, "x", None]}
-    with pytest.raises(MalformedAnswerError):
-        parse_json(b'{"a": 1, "a": 2}', WHERE)
 
 
 def test_the_catalogue_lists_every_key_first_and_no_field_twice():

@@ -7,15 +7,15 @@ import pytest
 
 from samegoal_pipelines.qmlativ.client import QmlativClient
 from samegoal_pipelines.qmlativ.errors import (
+    GRANT,
+    GRANT_ENTITY,
     AccessRefusedError,
     DataChangedError,
-    EntityNotGrantedError,
-    FieldNotGrantedError,
     InvalidCredentialsError,
     MalformedAnswerError,
     MissingFieldError,
 )
-from samegoal_pipelines.qmlativ.gaps import Gap, gaps_between, questions
+from samegoal_pipelines.qmlativ.merging import Gap, gaps_between, questions
 from samegoal_pipelines.tables.enrollments import ENTRY_WITHDRAWAL
 from samegoal_pipelines.tables.people import COUNTY, STUDENT, STUDENT_NAME
 from samegoal_pipelines_tests.qmlativ.scripted import Reply, counties, county_path, pages_of, serving
@@ -44,7 +44,7 @@ def attempts(*reads):
 
 def read(answers, wanted=COUNTY, **settings):
     with serving(answers) as server, QmlativClient(server.connection(connections=1, **settings)) as client:
-        return client.read_with_account(wanted)
+        return client.read(wanted)
 
 
 def failure(answers, kind, wanted=COUNTY):
@@ -54,53 +54,61 @@ def failure(answers, kind, wanted=COUNTY):
     return str(failed.value), server
 
 
-def test_a_row_that_came_twice_alike_is_one_row_and_counted():
-    """A row inserted between two pages pushes the last one of a page onto the next."""
-    reading = read(attempts([[county(1), county(2), county(3)], [county(3), county(4)]]))
-    assert reading.table["CountyID"].to_pylist() == [1, 2, 3, 4]
-    assert (reading.read.repeats, reading.read.rereads, reading.read.in_order) == (1, 0, True)
+SHIFTED = [[county(1), county(2), county(3, "old")], [county(3, "new"), county(4)]]
+UNSORTED = [[county(5), county(1), county(3)], [county(4), county(2)]]
 
 
-def test_a_key_that_came_twice_with_different_content_is_read_again():
-    shifted = [[county(1), county(2), county(3, "old")], [county(3, "new"), county(4)]]
-    sound = [[county(1), county(2), county(3, "new")], [county(4)]]
-    reading = read(attempts(shifted, sound))
-    assert reading.table["Name"].to_pylist() == ["x", "x", "new", "x"]
-    assert reading.read.rereads == 1
+@pytest.mark.parametrize(
+    ("reads", "ids", "repeats", "rereads", "gaps_checked"),
+    [
+        pytest.param(
+            [[[county(1), county(2), county(3)], [county(3), county(4)]]],
+            [1, 2, 3, 4],
+            *(1, 0, True),
+            id="a row inserted between two pages pushes the last one of a page onto the next",
+        ),
+        pytest.param(
+            [SHIFTED, [[county(1), county(2), county(3)], [county(4)]]],
+            [1, 2, 3, 4],
+            *(0, 1, True),
+            id="a key came twice with different content",
+        ),
+        pytest.param([UNSORTED], [5, 1, 3, 4, 2], *(0, 1, False), id="the server does not sort"),
+        pytest.param(
+            [UNSORTED, [[county(1), county(5), county(4)], [county(2), county(3)]]],
+            [1, 5, 4, 2, 3],
+            *(0, 1, False),
+            id="nor does it keep the order of rows",
+        ),
+        pytest.param(
+            [[[county(1), county(2)], [county(2), county(9)], [county(8)]]],
+            [1, 2, 9, 8],
+            *(1, 1, False),
+            id="out of order with a repeat",
+        ),
+        pytest.param(
+            [[[county(2), county(1)]]], [2, 1], *(0, 0, True), id="a single page, which is one moment"
+        ),
+    ],
+)
+def test_pages_are_merged_into_one_set_of_rows(reads, ids, repeats, rereads, gaps_checked):
+    table, account = read(attempts(*reads))
+    assert table["CountyID"].to_pylist() == ids
+    assert (account.repeats, account.rereads, account.gaps_checked) == (repeats, rereads, gaps_checked)
 
 
-def test_data_that_changes_on_every_attempt_ends_in_a_clear_line():
-    shifted = [[county(1), county(2), county(3, "old")], [county(3, "new"), county(4)]]
-    said, server = failure(attempts(shifted), DataChangedError)
+@pytest.mark.parametrize(
+    "reads",
+    [
+        [SHIFTED],
+        [[[county(9), county(1), county(3)], [county(number)]] for number in (4, 5, 6)],
+    ],
+    ids=["the same key with another content", "rows out of order that differ each time"],
+)
+def test_data_that_changes_on_every_attempt_ends_in_a_clear_line(reads):
+    said, server = failure(attempts(*reads), DataChangedError)
     assert said == "Demographics/County: data changed while it was read"
     assert server.pages.count(1) == 3
-
-
-def test_rows_out_of_order_that_stay_the_same_come_from_a_server_that_does_not_sort():
-    unsorted = [[county(5), county(1), county(3)], [county(4), county(2)]]
-    reading = read(attempts(unsorted))
-    assert reading.table["CountyID"].to_pylist() == [5, 1, 3, 4, 2]
-    assert (reading.read.in_order, reading.read.rereads) == (False, 1)
-
-
-def test_rows_out_of_order_with_a_repeat_are_each_kept_once():
-    shuffled = [[county(1), county(2)], [county(2), county(9)], [county(8)]]
-    reading = read(attempts(shuffled))
-    assert reading.table["CountyID"].to_pylist() == [1, 2, 9, 8]
-    assert (reading.read.in_order, reading.read.repeats, reading.read.rereads) == (False, 1, 1)
-
-
-def test_a_single_page_out_of_order_is_not_read_twice():
-    reading = read(attempts([[county(2), county(1)]]))
-    assert (reading.read.in_order, reading.read.rereads) == (False, 0)
-    assert reading.read.gaps_checked  # one page is one moment
-
-
-def test_rows_out_of_order_that_differ_each_time_are_data_that_changed():
-    reads = [[[county(9), county(1), county(3)], [county(n)]] for n in (4, 5, 6)]
-    assert failure(attempts(*reads), DataChangedError)[0].startswith(
-        "Demographics/County: data changed while it was read"
-    )
 
 
 def test_an_enrollment_that_comes_twice_is_left_to_the_rules():
@@ -109,24 +117,7 @@ def test_an_enrollment_that_comes_twice_is_left_to_the_rules():
     rows = [row, row, row | {"StudentID": 5}]
     reading = read(pages_of({1: page(rows)}), ENTRY_WITHDRAWAL)
     assert reading.table["EntryWithdrawalID"].to_pylist() == [7, 7, 7]
-    assert (reading.read.repeats, reading.read.in_order) == (2, True)
-
-
-def gappy(lost=(), refuse=False):
-    """Counties 10, 20, 30 | 40, 50 on two pages; asked for keys in between, the `lost` ones are there."""
-
-    def answers(request):
-        if request.page and b"LongSearchCondition" in request.body:
-            asked.append(json.loads(request.body)["SearchCondition"]["SearchConditionGroup"]["Conditions"])
-            return Reply(400) if refuse else page([county(number) for number in lost])
-        pages = {
-            1: page([county(10), county(20), county(30)], county_path(2)),
-            2: page([county(40), county(50)]),
-        }
-        return pages.get(request.page)
-
-    asked = []
-    return answers, asked
+    assert reading.read.repeats == 2
 
 
 def test_an_object_of_more_bytes_than_any_district_has_is_given_up():
@@ -140,24 +131,40 @@ def test_an_object_of_more_bytes_than_any_district_has_is_given_up():
     assert len(server.pages) <= 6
 
 
+WHOLE = [[county(10), county(20), county(30)], [county(40), county(50)]]
+LOST_40 = [[county(10), county(20), county(30)], [county(50)]]
+"""County 10 was deleted once the first page was read; 40 moved up onto that page and was not seen."""
+WITHOUT_10 = [[county(20), county(30), county(40)], [county(50)]]
+
+
+def answering(reply, *reads):
+    """Each read sees other pages, and the question for keys between them gets this reply."""
+    asked = []
+    pages = attempts(*reads)
+
+    def answers(request):
+        if request.page and b"LongSearchCondition" in request.body:
+            asked.append(json.loads(request.body)["SearchCondition"]["SearchConditionGroup"]["Conditions"])
+            return reply
+        return pages(request)
+
+    return answers, asked
+
+
 def test_keys_between_two_pages_are_asked_for_so_that_no_row_is_lost():
-    answers, asked = gappy()
+    answers, asked = answering(page([]), WHOLE)
     assert read(answers).read.gaps_checked
-    assert asked == [
-        [
-            {
-                "LongSearchCondition": {
-                    "FieldName": "CountyID",
-                    "ConditionType": "List",
-                    "List": [*range(31, 40)],
-                }
-            }
-        ]
-    ]
+    keys = {"FieldName": "CountyID", "ConditionType": "List", "List": [*range(31, 40)]}
+    assert asked == [[{"LongSearchCondition": keys}]]
 
 
-def test_a_row_found_between_two_pages_is_data_that_changed():
-    answers, asked = gappy(lost=[35])
+@pytest.mark.parametrize(
+    "pages",
+    [WHOLE, [[county(10), county(30), county(None)], [county(None), county(40)]]],
+    ids=["readable keys", "keys that are not readable hide no gap"],
+)
+def test_a_row_found_between_two_pages_is_data_that_changed(pages):
+    answers, asked = answering(page([county(35)]), pages)
     assert failure(answers, DataChangedError)[0] == "Demographics/County: data changed while it was read"
     assert len(asked) == 3
 
@@ -166,55 +173,22 @@ IGNORES = page([county(10), county(20), county(30)])
 REFUSALS = [IGNORES, Reply(400), Reply(403, b"<html>Request Rejected</html>"), Reply(500), Reply(body=b"[]")]
 
 
-def unanswered(reply, *reads):
-    """Each read sees other pages, and the question for keys between them gets this reply."""
-    pages = attempts(*reads)
-    return lambda request: reply if b"LongSearchCondition" in request.body else pages(request)
-
-
-WHOLE = [[county(10), county(20), county(30)], [county(40), county(50)]]
-LOST_40 = [[county(10), county(20), county(30)], [county(50)]]
-"""County 10 was deleted once the first page was read; 40 moved up onto that page and was not seen."""
-WITHOUT_10 = [[county(20), county(30), county(40)], [county(50)]]
-
-
 @pytest.mark.parametrize("reply", REFUSALS)
-def test_where_lost_rows_cannot_be_asked_for_two_reads_must_agree(reply):
-    reading = read(unanswered(reply, WHOLE))
-    assert reading.table["CountyID"].to_pylist() == [10, 20, 30, 40, 50]
-    assert (reading.read.rereads, reading.read.gaps_checked) == (1, False)
-
-
-@pytest.mark.parametrize("reply", REFUSALS)
-def test_a_row_lost_between_pages_comes_back_with_the_reads_that_agree(reply):
-    reading = read(unanswered(reply, LOST_40, WITHOUT_10))
-    assert reading.table["CountyID"].to_pylist() == [20, 30, 40, 50]
-    assert (reading.read.rereads, reading.read.gaps_checked) == (2, False)
+@pytest.mark.parametrize(
+    ("reads", "ids", "rereads"),
+    [([WHOLE], [10, 20, 30, 40, 50], 1), ([LOST_40, WITHOUT_10], [20, 30, 40, 50], 2)],
+    ids=["quiet", "a row lost between pages comes back"],
+)
+def test_where_lost_rows_cannot_be_asked_for_two_reads_must_agree(reply, reads, ids, rereads):
+    table, account = read(answering(reply, *reads)[0])
+    assert table["CountyID"].to_pylist() == ids
+    assert (account.rereads, account.gaps_checked) == (rereads, False)
 
 
 def test_reads_that_never_agree_are_data_that_changed():
     renamed = [[county(10), county(20), county(30)], [county(40), county(50, "y")]]
-    said, _ = failure(unanswered(Reply(400), WHOLE, renamed, LOST_40), DataChangedError)
+    said, _ = failure(answering(Reply(400), WHOLE, renamed, LOST_40)[0], DataChangedError)
     assert said == "Demographics/County: data changed while it was read"
-
-
-def test_reads_that_differ_only_in_the_order_of_rows_agree():
-    one = [[county(5), county(1), county(3)], [county(4), county(2)]]
-    other = [[county(1), county(5), county(4)], [county(2), county(3)]]
-    assert read(attempts(one, other)).read.rereads == 1
-
-
-def test_a_row_without_a_readable_key_hides_no_gap_between_pages():
-    answers, asked = gappy(lost=[35])
-    pages = {
-        1: page([county(10), county(30), county(None)], county_path(2)),
-        2: page([county(None), county(40)]),
-    }
-    hidden = lambda request: answers(request) if b"Long" in request.body else pages.get(request.page)  # noqa: E731
-    assert failure(hidden, DataChangedError)[0].startswith(
-        "Demographics/County: data changed while it was read"
-    )
-    assert asked
 
 
 def test_wide_gaps_are_asked_for_by_their_ends_and_no_gap_not_at_all():
@@ -237,20 +211,17 @@ def test_rows_without_a_readable_key_are_kept():
     assert reading.read.unreadable == 1
 
 
-def test_a_required_field_that_is_not_granted_is_an_error_before_any_row_is_read():
-    grants = lambda request: Reply(body={"CountyID": {}}) if request.path.endswith("County") else None  # noqa: E731
-    said, server = failure(grants, MissingFieldError)
-    assert said == (
-        "Demographics/County: the field Name is not granted; grant it in the Integration Access in Qmlativ"
-    )
+@pytest.mark.parametrize(
+    ("wanted", "missing"), [(COUNTY, "Name"), (STUDENT_NAME, "LastName"), (STUDENT_NAME, "IsStudentName")]
+)
+def test_a_required_field_that_is_not_granted_is_an_error_before_any_row_is_read(wanted, missing):
+    """Also the field of the condition."""
+    names = {field.name: {} for field in wanted.fields} | {wanted.only: {}}
+    names.pop(missing)
+    grants = lambda request: Reply(body=names) if request.path.endswith(wanted.path) else None  # noqa: E731
+    said, server = failure(grants, MissingFieldError, wanted)
+    assert said == f"{wanted.path}: the field {missing} is not granted; {GRANT}"
     assert server.pages == []
-
-
-def test_the_field_of_a_condition_is_required_as_well():
-    names = {field.name: {} for field in STUDENT_NAME.fields}
-    grants = lambda request: Reply(body=names) if request.path.endswith("Name") else None  # noqa: E731
-    said, _ = failure(grants, MissingFieldError, STUDENT_NAME)
-    assert said.startswith("Demographics/Name: the field IsStudentName is not granted")
 
 
 def test_an_optional_field_that_is_not_granted_is_null_not_asked_for_and_reported():
@@ -264,7 +235,7 @@ def test_an_optional_field_that_is_not_granted_is_null_not_asked_for_and_reporte
         return None
 
     with serving(answers) as server, QmlativClient(server.connection()) as client:
-        table, account = client.read_with_account(STUDENT, school_year_id=27)
+        table, account = client.read(STUDENT, school_year_id=27)
     assert account.missing == {"LanguageIDPrimary", "LanguageIDNative"}
     assert table.column_names == [*(field.name for field in STUDENT.fields), "Unreadable"]
     assert table["LanguageIDNative"].to_pylist() == [None]
@@ -278,11 +249,7 @@ def test_an_optional_field_that_is_not_granted_is_null_not_asked_for_and_reporte
 
 def test_a_required_field_that_no_row_has_is_an_error():
     said, _ = failure(pages_of({1: page([{"CountyID": 1}, {"CountyID": 2}])}), MissingFieldError)
-    assert said == (
-        "Demographics/County: the field Name is missing from every row; grant it in the Integration "
-        "Access in "
-        "Qmlativ"
-    )
+    assert said == f"Demographics/County: the field Name is missing from every row; {GRANT}"
 
 
 def test_a_field_that_only_some_rows_have_is_null_in_the_others():
@@ -296,27 +263,27 @@ def test_an_optional_field_that_no_row_has_is_reported():
     assert reading.read.missing == {"LanguageIDNative"}
 
 
+def refusing(what):
+    return Reply(403, {"Message": f"{what} is not available to this integration"})
+
+
 @pytest.mark.parametrize(
     ("reply", "kind", "says"),
     [
         (
-            Reply(403, {"Message": "Field Name of Demographics/County is not available to this integration"}),
-            FieldNotGrantedError,
-            "the field Name is not granted; grant it in the Integration Access in Qmlativ",
-        ),
-        (
-            Reply(
-                403, {"Message": "Field secret of Demographics/County is not available to this integration"}
-            ),
+            refusing("Field Name of Demographics/County"),
             AccessRefusedError,
-            "not available to this Integration Access (HTTP 403); grant it in the Integration Access in "
-            "Qmlativ",
+            f"the field Name is not granted; {GRANT}",
         ),
         (
-            Reply(403, {"Message": "Entity 1 is not available to this integration"}),
-            EntityNotGrantedError,
-            "the district's entity is not granted; add it to the Custom API Entities of the Integration "
-            "Access",
+            refusing("Field secret of Demographics/County"),
+            AccessRefusedError,
+            f"not available to this Integration Access (HTTP 403); {GRANT}",
+        ),
+        (
+            refusing("Entity 1"),
+            AccessRefusedError,
+            f"the district's entity is not granted; {GRANT_ENTITY}",
         ),
         (
             Reply(401, {"Message": "secret"}),
@@ -339,8 +306,7 @@ def test_a_description_that_is_none_is_malformed():
 def test_a_description_is_asked_for_once():
     with serving(pages_of({})) as server, QmlativClient(server.connection()) as client:
         client.read(COUNTY)
-        client.read("Demographics/County")
-        assert client.describe("Demographics/County") == {"CountyID", "Name"}
+        assert client.describe(COUNTY) == {"CountyID", "Name"}
     assert len(server.asked("/County")) == 1
 
 

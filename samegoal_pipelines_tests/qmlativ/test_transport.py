@@ -3,14 +3,10 @@
 import contextlib
 import datetime as dt
 import gzip
-import os
 import re
 import socket
-import ssl
-import subprocess
 import threading
 import time
-import tracemalloc
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -20,25 +16,28 @@ from urllib3.util import retry
 from samegoal_pipelines.qmlativ.client import QmlativClient
 from samegoal_pipelines.qmlativ.errors import (
     BlockedByFirewallError,
-    CertificateRefusedError,
     MalformedAnswerError,
     QmlativError,
     RateLimitedError,
     ReadCancelledError,
     RequestRefusedError,
     SourceUnavailableError,
-    UnexpectedContentError,
 )
-from samegoal_pipelines.tables.people import COUNTY
+from samegoal_pipelines.tables.people import COUNTY, STUDENT
 from samegoal_pipelines_tests.qmlativ.scripted import IMPATIENT, SECRET, Reply, counties, pages_of, serving
 
 GOOD = counties([1, 2], None)
+LATER = "; gave up after 3 attempts; try again later"
+MAINTENANCE = (
+    "expected JSON, got text/html: maintenance page?; gave up after 3 attempts; "
+    "run again later, and check the API Base URL if it stays so"
+)
 PAGE_1 = "Demographics/County, page 1: "
 
 
 def read_county(answers, **settings):
     with serving(answers) as server, QmlativClient(server.connection(**settings)) as client:
-        reading = client.read_with_account(COUNTY)
+        reading = client.read(COUNTY)
     return reading.table["CountyID"].to_pylist(), server, reading.read
 
 
@@ -134,12 +133,16 @@ def test_a_connection_that_is_reset_is_tried_again():
 @pytest.mark.parametrize(
     ("reply", "says"),
     [
+        (Reply(503, b"secret body"), f"Qmlativ is unavailable (HTTP 503){LATER}"),
+        (Reply(429), f"Qmlativ asks for fewer calls (HTTP 429){LATER}"),
+        (cut_short(), f"the answer was cut short{LATER}"),
+        (Reply(raw=b""), f"the answer was cut short{LATER}"),
+        (Reply(200, b"<html>secret body</html>", {"Content-Type": "text/html; charset=utf-8"}), MAINTENANCE),
+        (Reply(200, b"\n <!DOCTYPE html>secret body"), MAINTENANCE),
         (
-            Reply(503, b"secret body"),
-            "Qmlativ is unavailable (HTTP 503); gave up after 3 attempts; try again later",
+            Reply(200, b"secret body", {"Content-Type": "application/pdf"}),
+            "expected JSON, got another content type; gave up after 3 attempts; run again later",
         ),
-        (Reply(429), "Qmlativ asks for fewer calls (HTTP 429); gave up after 3 attempts; try again later"),
-        (cut_short(), "the answer was cut short; gave up after 3 attempts; try again later"),
     ],
 )
 def test_a_lasting_trouble_ends_after_a_few_attempts(reply, says):
@@ -147,10 +150,7 @@ def test_a_lasting_trouble_ends_after_a_few_attempts(reply, says):
     assert said.startswith(PAGE_1 + says)
     assert server.pages == [1, 1, 1]
     assert error.transient
-
-
-def test_a_429_is_an_error_of_its_own():
-    assert isinstance(failure(pages_of(lambda _: Reply(429)))[2], RateLimitedError)
+    assert isinstance(error, RateLimitedError) == (reply.status == 429)
 
 
 def test_an_unavailable_token_server_is_tried_again_too():
@@ -200,26 +200,17 @@ def test_retry_after_is_kept_to_within_the_longest_wait(retry_after, waits, monk
 
 
 @pytest.mark.parametrize("status", [301, 302, 307, 308])
-def test_a_redirect_is_not_followed_and_says_so(status):
-    reply = Reply(status, headers={"Location": "/Tenant/Custom/1/Demographics/County/2/3"})
-    said, server, error = failure(pages_of(lambda _: reply), RequestRefusedError)
-    assert said == (
-        f"{PAGE_1}Qmlativ answers with a redirect (HTTP {status}), which is not followed; check the "
+@pytest.mark.parametrize("path", ["/oauth/token", "/County/1/3"])
+def test_a_redirect_is_not_followed_and_says_so(stranger, status, path):
+    reply = Reply(status, headers={"Location": f"http://{stranger}/secret"})
+    answers = lambda request: reply if request.path.endswith(path) else None  # noqa: E731
+    said, server, error = failure(answers, RequestRefusedError)
+    assert said.endswith(
+        f": Qmlativ answers with a redirect (HTTP {status}), which is not followed; check the "
         "API Base URL; to correct it: samegoal-pipelines districts set ID --base-url …"
     )
-    assert server.pages == [1]
+    assert len(server.asked(path)) == 1
     assert not error.transient
-
-
-def test_a_page_of_html_with_status_200_asks_about_maintenance():
-    reply = Reply(200, b"<html>secret body</html>", {"Content-Type": "text/html; charset=utf-8"})
-    said, server, error = failure(pages_of(lambda _: reply), UnexpectedContentError)
-    assert said == (
-        f"{PAGE_1}expected JSON, got text/html: maintenance page?; gave up after 3 attempts; "
-        "run again later, and check the API Base URL if it stays so"
-    )
-    assert server.pages == [1, 1, 1]
-    assert error.transient
 
 
 @pytest.mark.parametrize("path", ["/oauth/token", "/GetSystemMetadata"])
@@ -231,18 +222,6 @@ def test_a_web_page_with_status_403_is_a_firewall_and_no_matter_of_grants_or_sec
     assert not re.search("secret|grant|Client Key|credentials", said.lower())
     assert len(server.asked(path)) == 1
     assert not error.transient
-
-
-def test_html_that_calls_itself_json_is_seen_through():
-    said, *_ = failure(
-        pages_of(lambda _: Reply(200, b"\n <!DOCTYPE html>secret body")), UnexpectedContentError
-    )
-    assert "maintenance page?" in said
-
-
-def test_another_content_type_is_refused():
-    reply = Reply(200, b"secret body", {"Content-Type": "application/pdf"})
-    assert "expected JSON, got another content type" in failure(pages_of(lambda _: reply))[0]
 
 
 @pytest.mark.parametrize(
@@ -262,17 +241,18 @@ def test_a_lasting_refusal_is_not_tried_again(status, says):
     assert server.pages == [1]
 
 
-def test_a_body_that_drips_ends_at_the_total_deadline():
-    head = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 9999\r\n\r\n"
-    reply = dripping(head, b" ")
-    said, *_ = failure(pages_of(lambda _: reply), pages=replace(IMPATIENT, total=0.4, attempts=1))
+@pytest.mark.parametrize(
+    ("head", "drop"),
+    [
+        (b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 9999\r\n\r\n", b" "),
+        (b"HTTP/1.1 200 OK\r\nX: ", b"y"),
+    ],
+    ids=["body", "headers"],
+)
+def test_an_answer_that_drips_ends_at_the_total_deadline(head, drop):
+    answers = pages_of(lambda _: dripping(head, drop))
+    said, *_ = failure(answers, pages=replace(IMPATIENT, total=0.4, attempts=1))
     assert said == f"{PAGE_1}no whole answer within 0.4 s; try again later"
-
-
-def test_headers_that_drip_end_at_the_total_deadline():
-    reply = dripping(b"HTTP/1.1 200 OK\r\nX: ", b"y")
-    said, *_ = failure(pages_of(lambda _: reply), pages=replace(IMPATIENT, total=0.4, attempts=1))
-    assert "no whole answer within 0.4 s" in said
 
 
 def test_a_server_that_hangs_ends_at_the_read_deadline():
@@ -305,25 +285,6 @@ def test_a_name_that_does_not_exist_says_so(answer, monkeypatch):
     )
 
 
-def test_a_gzip_bomb_ends_at_the_cap_on_decoded_size():
-    bomb = gzip.compress(b" " * (200 * 2**20), compresslevel=1)
-    tracemalloc.start()
-    try:
-        said, *_ = failure(
-            pages_of(lambda _: Reply(200, bomb, {"Content-Encoding": "gzip"})), MalformedAnswerError
-        )
-        peak = tracemalloc.get_traced_memory()[1]
-    finally:
-        tracemalloc.stop()
-    assert said.startswith(f"{PAGE_1}the answer is larger than 32 MB, more than any page has")
-    assert peak < 100 * 2**20
-
-
-def test_an_answer_that_announces_too_much_is_not_read():
-    head = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 99999999999\r\n\r\n"
-    assert "larger than 32 MB" in failure(pages_of(lambda _: sending(head, b"{" * 100)))[0]
-
-
 def test_endless_chunks_end_at_the_cap_whatever_length_is_announced():
     """http.client reads chunks where both are there."""
     chunk = b"%x\r\n%s\r\n" % (2**20, b" " * 2**20)
@@ -344,17 +305,13 @@ def test_endless_chunks_end_at_the_cap_whatever_length_is_announced():
     assert len(sent) < 128  # the cap, and what sockets buffer
 
 
-def test_plain_json_in_chunks_is_read():
-    """As IIS sends it: no Content-Length and no compression."""
+@pytest.mark.parametrize("packed", [True, False])
+def test_answers_in_chunks_are_read(packed):
+    """IIS sends JSON without Content-Length and compression."""
     body = b'{"Objects": [{"CountyID": 7, "Name": "x"}], "Paging": {}}'
-    head = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n"
-    pieces = [b"%x\r\n%s\r\n" % (len(body[at : at + 9]), body[at : at + 9]) for at in range(0, len(body), 9)]
-    assert read_county(pages_of(lambda _: sending(head, *pieces, b"0\r\n\r\n")))[0] == [7]
-
-
-def test_compressed_and_chunked_answers_are_read():
-    body = gzip.compress(b'{"Objects": [{"CountyID": 7, "Name": "x"}], "Paging": {}}')
-    head = b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nTransfer-Encoding: chunked\r\n\r\n"
+    body = gzip.compress(body[:9]) + gzip.compress(body[9:]) if packed else body
+    encoding = b"Content-Encoding: gzip\r\n" if packed else b""
+    head = b"HTTP/1.1 200 OK\r\n" + encoding + b"Transfer-Encoding: chunked\r\n\r\n"
     pieces = [b"%x\r\n%s\r\n" % (len(body[at : at + 9]), body[at : at + 9]) for at in range(0, len(body), 9)]
     ids, server, _ = read_county(pages_of(lambda _: sending(head, *pieces, b"0\r\n\r\n")))
     assert ids == [7]
@@ -409,7 +366,7 @@ def test_closing_the_client_ends_a_read_under_way():
         assert not reader.is_alive()
     assert isinstance(outcome[0], ReadCancelledError)
     with pytest.raises(ReadCancelledError, match="given up, because something else failed"):
-        client.describe("Student/Student")
+        client.describe(STUDENT)
 
 
 def test_a_read_that_is_cancelled_when_it_is_about_to_ask_waits_for_no_answer(monkeypatch):
@@ -441,56 +398,3 @@ def test_a_read_that_is_cancelled_when_it_is_about_to_ask_waits_for_no_answer(mo
         assert not reader.is_alive()
         client.close()
     assert isinstance(outcome[0], ReadCancelledError)
-
-
-@pytest.fixture(scope="module")
-def certificates(tmp_path_factory):
-    """A certificate for localhost that signs itself."""
-    folder = tmp_path_factory.mktemp("certificates")
-    openssl = [
-        "openssl",
-        "req",
-        "-x509",
-        "-newkey",
-        "rsa:2048",
-        "-nodes",
-        "-days",
-        "2",
-        "-subj",
-        "/CN=localhost",
-    ]
-    names = ["-addext", "subjectAltName=DNS:localhost", "-keyout", "key.pem", "-out", "cert.pem"]
-    try:
-        subprocess.run([*openssl, *names], cwd=folder, check=True, capture_output=True)
-    except (OSError, subprocess.CalledProcessError):
-        pytest.skip("openssl is not installed")
-    return folder
-
-
-@contextlib.contextmanager
-def tls_server(folder):
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(folder / "cert.pem", folder / "key.pem")
-    with serving(pages_of({1: GOOD})) as server:
-        server._server.socket = context.wrap_socket(server._server.socket, server_side=True)
-        yield server
-
-
-@pytest.mark.parametrize("host", ["localhost", "127.0.0.1"])
-def test_a_certificate_of_an_unknown_authority_is_refused_at_once(certificates, host):
-    with tls_server(certificates) as server:
-        connection = server.connection(base_url=f"https://{host}:{server.port}/Tenant")
-        with QmlativClient(connection) as client, pytest.raises(CertificateRefusedError) as refused:
-            client.read(COUNTY)
-    assert "certificate is not valid for this host, expired or of an unknown authority" in str(refused.value)
-    assert server.requests == []
-
-
-def test_a_private_certificate_authority_may_be_named(certificates, monkeypatch):
-    monkeypatch.setenv("REQUESTS_CA_BUNDLE", os.fspath(certificates / "cert.pem"))
-    with tls_server(certificates) as server:
-        with QmlativClient(server.connection(base_url=f"https://localhost:{server.port}/Tenant")) as client:
-            assert client.read(COUNTY).num_rows == 2
-        other = server.connection(base_url=f"https://127.0.0.1:{server.port}/Tenant")
-        with QmlativClient(other) as client, pytest.raises(CertificateRefusedError):
-            client.read(COUNTY)

@@ -1,0 +1,99 @@
+"""Who answers is not whom the address names: nothing is said to it, neither the secret nor anything else."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime as dt
+import ssl
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+from samegoal_pipelines.qmlativ.client import QmlativClient
+from samegoal_pipelines.qmlativ.errors import CertificateRefusedError
+from samegoal_pipelines.tables.people import COUNTY
+from samegoal_pipelines_tests.qmlativ.scripted import counties, pages_of, serving
+
+NOW = dt.datetime.now(dt.UTC)
+DAY = dt.timedelta(days=1)
+
+
+def signed(subject, key, by, by_key, until, extension, *, critical=False) -> bytes:
+    """A certificate as PEM."""
+    names = [x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)]) for name in (subject, by)]
+    made = x509.CertificateBuilder().subject_name(names[0]).issuer_name(names[1]).public_key(key.public_key())
+    made = made.serial_number(x509.random_serial_number()).not_valid_before(NOW - 9 * DAY)
+    made = made.not_valid_after(until).add_extension(extension, critical)
+    return made.sign(by_key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
+
+
+class Authority:
+    """Somebody who signs certificates, made up for this test."""
+
+    def __init__(self, name):
+        self.name, self.key = name, ec.generate_private_key(ec.SECP256R1())
+        ca = x509.BasicConstraints(ca=True, path_length=None)
+        self.own = signed(name, self.key, name, self.key, NOW + DAY, ca, critical=True)
+
+    def certificate(self, host, until=NOW + DAY) -> bytes:
+        """A certificate for a host, with its key."""
+        key = ec.generate_private_key(ec.SECP256R1())
+        names = x509.SubjectAlternativeName([x509.DNSName(host)])
+        return signed(host, key, self.name, self.key, until, names) + key.private_bytes(
+            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+        )
+
+
+@pytest.fixture
+def trusted(tmp_path, monkeypatch):
+    """An authority that this deployment trusts."""
+    authority = Authority("A made-up authority")
+    (tmp_path / "authority.pem").write_bytes(authority.own)
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(tmp_path / "authority.pem"))
+    return authority
+
+
+@contextlib.contextmanager
+def reading(tmp_path, certificate, host="localhost"):
+    """A client of a server with this certificate."""
+    (tmp_path / "server.pem").write_bytes(certificate)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(tmp_path / "server.pem")
+    with serving(pages_of({1: counties([1, 2], None)})) as server:
+        server._server.socket = context.wrap_socket(server._server.socket, server_side=True)
+        with QmlativClient(server.connection(base_url=f"https://{host}:{server.port}/Tenant")) as client:
+            yield client, server
+
+
+def refused(tmp_path, certificate, **where):
+    with reading(tmp_path, certificate, **where) as (client, server):
+        with pytest.raises(CertificateRefusedError) as failed:
+            client.read(COUNTY)
+        assert server.requests == []
+    return failed.value.detail == (
+        "the server's certificate is not valid for this host, expired or of an unknown authority"
+    )
+
+
+def test_an_expired_certificate_is_refused(trusted, tmp_path):
+    assert refused(tmp_path, trusted.certificate("localhost", until=NOW - DAY))
+
+
+def test_a_certificate_for_another_host_is_refused(trusted, tmp_path):
+    assert refused(tmp_path, trusted.certificate("qmlativ.example.com"))
+    assert refused(tmp_path, trusted.certificate("localhost"), host="127.0.0.1")
+
+
+def test_a_certificate_of_an_authority_that_nobody_knows_is_refused(trusted, tmp_path, monkeypatch):
+    assert refused(tmp_path, Authority("A made-up authority").certificate("localhost"))
+    monkeypatch.delenv("REQUESTS_CA_BUNDLE")
+    assert refused(tmp_path, trusted.certificate("localhost"))
+
+
+def test_a_certificate_that_holds_is_believed(trusted, tmp_path):
+    """Or the refusals above would prove nothing."""
+    with reading(tmp_path, trusted.certificate("localhost")) as (client, _):
+        assert client.read(COUNTY).table.num_rows == 2

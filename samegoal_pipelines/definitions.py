@@ -16,7 +16,6 @@ from samegoal_pipelines.defs import (
     alerts,
     demographics,
     dry_run,
-    enrollments,
     housekeeping,
     nightly,
     published,
@@ -35,7 +34,7 @@ from samegoal_pipelines.reporting.addresses import check_addresses
 from samegoal_pipelines.settings import Settings
 
 OWNER = "team:data-engineers"
-ASSETS = [raw, enrollments, status, demographics, published, worklist, report]
+ASSETS = [raw, status, demographics, published, worklist, report]
 """The modules with assets. A module that is added here runs in the nightly job and in a release."""
 
 

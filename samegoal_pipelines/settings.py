@@ -83,7 +83,7 @@ class Settings(BaseSettings):
     @field_validator("operator")
     @classmethod
     def _on_one_line(cls, operator: str) -> str:
-        """Remove line breaks, which would make one record look like two. A blank name means the default."""
+        """Remove line breaks, which would make one record look like two."""
         return " ".join(operator.split()) or account_name()
 
     @model_validator(mode="after")

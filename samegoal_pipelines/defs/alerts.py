@@ -1,11 +1,11 @@
 """The sensor that sends alerts about missing snapshots, and the checks that show them for each district.
 
-Dagster's freshness policies know an asset, not its partitions: any district's snapshot would satisfy them. So
-the sensor checks every deadline itself, even when nothing has run. `reporting` decides what to send.
+Dagster's freshness policies know an asset, not its partitions: any district's snapshot would satisfy them.
+`reporting` decides what to send.
 """
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from time import monotonic
@@ -13,10 +13,10 @@ from typing import Any
 
 import dagster as dg
 
-from samegoal_pipelines.defs.dagster_internals import about_last_materialization
 from samegoal_pipelines.defs.district_run import DistrictRun
-from samegoal_pipelines.defs.errors import as_dagster_failure, district_check
+from samegoal_pipelines.defs.errors import as_dagster_failure
 from samegoal_pipelines.defs.gate import PUBLISHED_SNAPSHOT
+from samegoal_pipelines.defs.materializing import ERROR, Finding, check_evaluation, district_check
 from samegoal_pipelines.defs.report import missing_reports
 from samegoal_pipelines.deployment import Deployment
 from samegoal_pipelines.districts.registry import District
@@ -25,7 +25,6 @@ from samegoal_pipelines.reporting.addresses import Address, AlertError, alert_ad
 from samegoal_pipelines.reporting.alerts import Alert, alerts_due, judged_boards
 from samegoal_pipelines.reporting.confirmation import confirm_setup
 from samegoal_pipelines.reporting.nightly_status import DEADLINE, Board, DistrictNight, read_board
-from samegoal_pipelines.warehouse.errors import WarehouseError
 
 ON_TIME_CHECK = "on_time"
 CONFIRMED_CHECK = "setup_confirmed"
@@ -70,8 +69,7 @@ def check_deadlines(
         sending = [threads.submit(_send_all, alerts, address, now) for address in addresses]
         if outcomes:
             _show(context.instance, outcomes)
-    sent = [line for one in sending for line in one.result()[0]]
-    problems = [line for one in sending for line in one.result()[1]]
+    sent, problems = ([line for one in sending for line in one.result()[n]] for n in (0, 1))
     for line in sent:
         context.log.info(line)
     for line in problems:
@@ -87,73 +85,54 @@ def _send_all(alerts: Sequence[Alert], address: Address, now: datetime) -> tuple
     sent, problems = [], dict[str, None]()
     began = monotonic()
     for alert in alerts:
-        if monotonic() - began > SECONDS_PER_ADDRESS:
-            problems[f"alert not sent: {address.name} is slow; the next tick sends the rest"] = None
-            break
         try:
-            done = alert(address, now)
-        except AlertError as error:
+            if monotonic() - began > SECONDS_PER_ADDRESS:
+                problems[f"alert not sent: {address.name} is slow; the next tick sends the rest"] = None
+                break
+            if done := alert(address, now):
+                sent.append(f"sent to {address.name}: {done.message.subject}")
+                if done.problem:
+                    problems[done.problem] = None
+        except PipelineError as error:
             problems[f"alert not sent: {error}; to try again: samegoal-pipelines alerts test"] = None
-        except WarehouseError as error:
-            problems[f"alert not sent: {error}"] = None
-        except Exception as error:  # other addresses and messages must still be sent
+        except Exception as error:  # its text may quote a message
             what = f"{address.name}: unforeseen {type(error).__name__}; report this"
             problems[f"alert not sent: {what}"] = None
-        else:
-            if done is not None:
-                sent.append(f"sent to {address.name}: {done.message.subject}")
-            if done is not None and done.problem:
-                problems[done.problem] = None
     return sent, [*problems]
 
 
-def _bring_up_to_date(red: dict[str, Any], boards: Iterable[Board]) -> list[dict[str, Any]]:
-    """The outcomes that bring the check on_time in line with the boards.
+def _bring_up_to_date(red: dict[str, Any], boards: Iterable[Board]) -> dict[str, Finding]:
+    """The findings (by district) that bring the check on_time in line with the boards.
 
     Args:
-        red: district → night and state of each red check. It is updated with the outcomes.
+        red: district → night and state of each red check. It is updated with the findings.
     """
     judged = {one.district_id: one for board in boards for one in board.districts}
     wanted = {one.district_id: [str(one.night), one.state] for one in judged.values() if one.in_trouble}
-    changed = [
-        district_id
-        for district_id in sorted({*red, *wanted})
-        if red.get(district_id) != wanted.get(district_id)
-    ]
-    outcomes = []
-    for district_id in changed[:EVENTS_AT_ONCE]:
+    changed = [one for one in sorted({*red, *wanted}) if red.get(one) != wanted.get(one)][:EVENTS_AT_ONCE]
+    for district_id in changed:
+        red.pop(district_id, None)
         if district_id in wanted:
             red[district_id] = wanted[district_id]
-        else:
-            red.pop(district_id)
-        if district_id in judged:  # otherwise it was erased
-            outcomes.append({"district_id": district_id, **_outcome(judged[district_id])})
-    return outcomes
+    # a district that is not judged was erased
+    return {district_id: _finding(judged[district_id]) for district_id in changed if district_id in judged}
 
 
 class Outcomes(dg.Config):
-    """Outcomes of the check on_time: district_id, passed, description and metadata of each."""
+    """Outcomes of the check on_time by district: passed, description and metadata."""
 
-    outcomes: list[dict[str, Any]]
+    outcomes: dict[str, dict[str, Any]]
 
 
 @dg.op(out=dg.Out(dg.Nothing))
 def show_outcomes(context: dg.OpExecutionContext, config: Outcomes) -> None:
     """Record the outcomes as evaluations of the check."""
-    for one in config.outcomes:
-        context.log_event(  # accepts evaluations, contrary to its signature
-            dg.AssetCheckEvaluation(  # type: ignore[arg-type]
-                asset_key=dg.AssetKey(PUBLISHED_SNAPSHOT),
-                check_name=ON_TIME_CHECK,
-                passed=one["passed"],
-                description=one["description"],
-                metadata=one["metadata"],
-                target_materialization_data=about_last_materialization(
-                    context.instance, PUBLISHED_SNAPSHOT, one["district_id"]
-                ),
-                partition=one["district_id"],
-            )
+    for district_id, outcome in config.outcomes.items():
+        finding = Finding(**outcome, severity=ERROR)
+        evaluation = check_evaluation(
+            context.instance, PUBLISHED_SNAPSHOT, ON_TIME_CHECK, district_id, finding
         )
+        context.log_event(evaluation)  # type: ignore[arg-type]  # accepts it, contrary to its signature
 
 
 @dg.job(
@@ -165,12 +144,16 @@ def show_lateness() -> None:
     show_outcomes()
 
 
-def _show(instance: dg.DagsterInstance, outcomes: list[dict[str, Any]]) -> None:
+def _show(instance: dg.DagsterInstance, findings: Mapping[str, Finding]) -> None:
     """Run that job in this process. In the queue it would wait behind the late runs.
 
     A sensor cannot report the events itself: without a run, Dagster 1.13 stores one evaluation per partition
     and refuses later ones (a unique key over asset, check, run and partition).
     """
+    outcomes = {
+        district_id: {"passed": one.passed, "description": one.description, "metadata": one.metadata}
+        for district_id, one in findings.items()
+    }
     show_lateness.execute_in_process(
         instance=instance,
         run_config={
@@ -180,8 +163,8 @@ def _show(instance: dg.DagsterInstance, outcomes: list[dict[str, Any]]) -> None:
     )
 
 
-def _outcome(one: DistrictNight) -> dict[str, Any]:
-    """The check's result for a district: passed, description, metadata."""
+def _finding(one: DistrictNight) -> Finding:
+    """The outcome of the check on_time for a district."""
     what = {"night": str(one.night), "state": one.state}
     if one.in_trouble:
         what |= {"reason": one.reason or "", "what to do": one.next_step or ""}
@@ -192,7 +175,7 @@ def _outcome(one: DistrictNight) -> dict[str, Any]:
         said = f"the snapshot of {one.night} was published {when} {DEADLINE:%H:%M} of the district's time"
     else:
         said = f"no snapshot of {one.night} is due: {one.reason or one.state}"
-    return {"passed": not one.in_trouble, "description": said, "metadata": what}
+    return Finding(not one.in_trouble, said, what, ERROR)
 
 
 @dg.multi_asset_check(
@@ -212,27 +195,18 @@ def _outcome(one: DistrictNight) -> dict[str, Any]:
         ),
     ]
 )
-def once_published(
-    district_run: dg.ResourceParam[DistrictRun],
-) -> Iterator[dg.AssetCheckResult]:
+def once_published(district_run: dg.ResourceParam[DistrictRun]) -> Iterator[dg.AssetCheckResult]:
     """Check the night of this run, as the sensor does, and tell the contact. One step for both."""
     with as_dagster_failure(ON_TIME_CHECK, district_run):
-        board = read_board(
-            district_run.deployment.warehouse,
-            district_run.today,
-            datetime.now(UTC),
-            [district_run.district.id],
-        )
-    early = {
-        "passed": True,
-        "description": f"the district was registered after the night of {district_run.today}",
-    }
-    found = _outcome(board.districts[0]) if board.districts else early
-    yield dg.AssetCheckResult(check_name=ON_TIME_CHECK, **found)
-    yield _confirmed(district_run.deployment, district_run.district)
+        deployment, district = district_run.deployment, district_run.district
+        board = read_board(deployment.warehouse, district_run.today, datetime.now(UTC), [district.id])
+        said = f"the district was registered after the night of {district_run.today}"
+        found = _finding(board.districts[0]) if board.districts else Finding(True, said, {}, ERROR)
+    yield dg.AssetCheckResult(check_name=ON_TIME_CHECK, **found.for_dagster())
+    yield dg.AssetCheckResult(check_name=CONFIRMED_CHECK, **_confirmed(deployment, district).for_dagster())
 
 
-def _confirmed(deployment: Deployment, district: District) -> dg.AssetCheckResult:
+def _confirmed(deployment: Deployment, district: District) -> Finding:
     """Send the message if it is due. A mail server that is down fails no night."""
     problem, said = None, "the contact was told that setup is complete"
     if not district.contact:
@@ -245,9 +219,4 @@ def _confirmed(deployment: Deployment, district: District) -> dg.AssetCheckResul
             problem = error.reason
     if problem:
         said = f"{problem}; to send it now: samegoal-pipelines districts confirm {district.id}"
-    return dg.AssetCheckResult(
-        check_name=CONFIRMED_CHECK,
-        passed=not problem,
-        severity=dg.AssetCheckSeverity.WARN,
-        description=said,
-    )
+    return Finding(not problem, said, {})

@@ -15,8 +15,8 @@ from __future__ import annotations
 
 import gc
 import select
-from collections.abc import Callable, Hashable, Mapping
-from functools import partial
+from collections.abc import Callable, Mapping
+from functools import partial, wraps
 from multiprocessing import set_forkserver_preload, util
 from multiprocessing.context import ForkServerProcess, SpawnContext
 from typing import Any, TypeVar, cast
@@ -156,26 +156,27 @@ _RUN_ENDS = {
 _T = TypeVar("_T")
 
 
+def _asked_once(question: Callable[..., _T], *, per_run: bool = False) -> Callable[..., _T]:
+    """Ask a storage once, or once per run in this process. Dagster asks at every event, step or check."""
+
+    @wraps(question)
+    def ask(self: Any, *args: Any, **more: Any) -> _T:
+        answers = self._answers if per_run else vars(self).setdefault("_known", {})
+        if answers is None:
+            return question(self, *args, **more)
+        key = f"{question.__name__} {args} {more}"
+        if key not in answers:
+            answers[key] = question(self, *args, **more)
+        return cast("_T", answers[key])
+
+    return ask
+
+
 class LeanEventLog(PostgresEventLogStorage):
     """dagster-postgres' event log, with fewer events and queries."""
 
-    def __init__(self, postgres_url: str, *, should_autocreate_tables: bool = True) -> None:
-        super().__init__(postgres_url, should_autocreate_tables)
-        self._tables: set[str] = set()
-        self._columns: set[str] = set()
-        self._answers: dict[tuple[dg.AssetKey | None, Hashable], Any] | None = None
-
-    def has_table(self, table_name: str) -> bool:
-        """Whether one of its tables exists. Dagster asks this at every event."""
-        if table_name not in self._tables and super().has_table(table_name):
-            self._tables.add(table_name)
-        return table_name in self._tables
-
-    def has_asset_key_col(self, column_name: str) -> bool:
-        """Whether its table of assets has a column. Dagster asks this at every check's outcome."""
-        if column_name not in self._columns and super().has_asset_key_col(column_name):
-            self._columns.add(column_name)
-        return column_name in self._columns
+    _answers: dict[str, Any] | None = None
+    """The answers of the run in this process, if one is in progress."""
 
     def store_event(self, event: dg.EventLogEntry) -> None:
         """Store an event unless it is redundant (`_is_plumbing`)."""
@@ -187,50 +188,17 @@ class LeanEventLog(PostgresEventLogStorage):
             self._answers = {}
         elif kind in _RUN_ENDS:
             self._answers = None
-        elif kind == dg.DagsterEventType.ASSET_MATERIALIZATION:
-            self._forget(event.get_dagster_event().asset_key)
+        elif kind == dg.DagsterEventType.ASSET_MATERIALIZATION and self._answers:
+            asset = repr(event.get_dagster_event().asset_key)
+            self._answers = {key: answer for key, answer in self._answers.items() if asset not in key}
 
-    # -- Dagster asks for these at every step, so a run's process reads each only once --
-
-    def has_dynamic_partition(self, partitions_def_name: str, partition_key: str) -> bool:
-        """Whether the partition exists. Dagster asks some 90 times per run."""
-        return self._ask(
-            None,
-            (partitions_def_name, partition_key),
-            lambda: super(LeanEventLog, self).has_dynamic_partition(partitions_def_name, partition_key),
-        )
-
-    def fetch_materializations(
-        self, records_filter: dg.AssetKey | dg.AssetRecordsFilter, limit: int, *args: Any, **more: Any
-    ) -> dg.EventRecordsResult:
-        """The latest materializations of an asset. Dagster asks at each outcome of each check."""
-        asset = records_filter if isinstance(records_filter, dg.AssetKey) else records_filter.asset_key
-        return self._ask(
-            asset,
-            ("materializations", repr(records_filter), limit, *args, *more.items()),
-            lambda: super(LeanEventLog, self).fetch_materializations(records_filter, limit, *args, **more),
-        )
-
-    def get_latest_tags_by_partition(
-        self, asset_key: dg.AssetKey, *args: Any, **more: Any
-    ) -> Mapping[str, Mapping[str, str]]:
-        """The version of an asset's data. Dagster asks at each input of each step."""
-        return self._ask(
-            asset_key,
-            ("tags", repr(args), repr(more)),
-            lambda: super(LeanEventLog, self).get_latest_tags_by_partition(asset_key, *args, **more),
-        )
-
-    def _ask(self, asset: dg.AssetKey | None, question: Hashable, ask: Callable[[], _T]) -> _T:
-        if self._answers is None:
-            return ask()
-        if (asset, question) not in self._answers:
-            self._answers[asset, question] = ask()
-        return cast("_T", self._answers[asset, question])
-
-    def _forget(self, asset: dg.AssetKey | None) -> None:
-        if self._answers:
-            self._answers = {key: answer for key, answer in self._answers.items() if key[0] != asset}
+    has_table = _asked_once(PostgresEventLogStorage.has_table)
+    has_asset_key_col = _asked_once(PostgresEventLogStorage.has_asset_key_col)
+    has_dynamic_partition = _asked_once(PostgresEventLogStorage.has_dynamic_partition, per_run=True)
+    fetch_materializations = _asked_once(PostgresEventLogStorage.fetch_materializations, per_run=True)
+    get_latest_tags_by_partition = _asked_once(
+        PostgresEventLogStorage.get_latest_tags_by_partition, per_run=True
+    )
 
 
 def _is_plumbing(event: dg.EventLogEntry) -> bool:
@@ -249,12 +217,7 @@ def _is_plumbing(event: dg.EventLogEntry) -> bool:
 class LeanRunStorage(PostgresRunStorage):
     """dagster-postgres' run storage, which looks up its own columns once."""
 
-    _is_up_to_date = False
-
-    def has_run_stats_index_cols(self) -> bool:
-        """Whether its table has the columns of newer versions. Dagster asks whenever it reads a run."""
-        self._is_up_to_date = self._is_up_to_date or super().has_run_stats_index_cols()
-        return self._is_up_to_date
+    has_run_stats_index_cols = _asked_once(PostgresRunStorage.has_run_stats_index_cols)
 
 
 class LeanStorage(DagsterPostgresStorage):

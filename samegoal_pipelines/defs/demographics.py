@@ -7,14 +7,13 @@ import dagster as dg
 import pandas as pd
 import pyarrow as pa
 
-from samegoal_pipelines.defs.district_run import DISTRICTS, DistrictRun, OutdatedError
-from samegoal_pipelines.defs.errors import materialize_tables, record_failures, schema_check
+from samegoal_pipelines.defs.district_run import DistrictRun
+from samegoal_pipelines.defs.errors import as_dagster_failure
 from samegoal_pipelines.defs.io import Tables
-from samegoal_pipelines.defs.lineage import column_lineage, column_schema
+from samegoal_pipelines.defs.materializing import materialize_tables, table_asset
 from samegoal_pipelines.defs.metadata import parent_facts, student_facts
 from samegoal_pipelines.qmlativ.errors import MissingFieldError
 from samegoal_pipelines.tables.catalog import LANDED
-from samegoal_pipelines.tables.declaration import Table
 from samegoal_pipelines.tables.people import (
     NAME_PHONE,
     PARENT_DEMOGRAPHICS,
@@ -28,14 +27,10 @@ from samegoal_pipelines.transforms.columns import frame_of
 from samegoal_pipelines.transforms.withholding import Withholding
 from samegoal_pipelines.warehouse.withholding import refuse_to_forget_restrictions
 
+STUDENTS, PARENTS = "student_demographics", "parent_demographics"
 
-@dg.asset(
-    group_name="demographics",
-    kinds={"pandas", "pandera"},
-    partitions_def=DISTRICTS,
-    check_specs=[schema_check("student_demographics")],
-    metadata=column_schema(STUDENT_DEMOGRAPHICS) | column_lineage("student_demographics"),
-)
+
+@table_asset(STUDENTS, "demographics", STUDENT_DEMOGRAPHICS)
 def student_demographics(
     context: dg.AssetExecutionContext,
     raw_students: Tables,
@@ -43,31 +38,20 @@ def student_demographics(
     district_run: dg.ResourceParam[DistrictRun],
 ) -> Iterator[Any]:
     """Names, birth date, grade, race, language, contact data and building of every student with a status."""
-    with record_failures("student_demographics", district_run):
-        withholding = district_run.district.withholding
+    with as_dagster_failure(STUDENTS, district_run, of_night=True):
+        statuses, withholding = student_status["student_status"], district_run.district.withholding
         refuse_unreadable_flags(raw_students, withholding)
-        built = demographics.build_student_demographics(
-            raw_students, student_status["student_status"], withholding=withholding
-        )
+        built = demographics.build_student_demographics(raw_students, statuses, withholding=withholding)
         tables = {
-            "student_demographics": built.students,
+            STUDENTS: built.students,
             "without_record": built.without_record,
             "confidential": demographics.find_confidential_phones(raw_students, withholding),
             "withholding": withholding_table(withholding),
         }
-        facts = student_facts(student_status["student_status"], tables)
-        yield from materialize_tables(
-            context, "student_demographics", tables, LANDED["student_demographics"], facts
-        )
+        yield from materialize_tables(context, STUDENTS, tables, student_facts(statuses, tables))
 
 
-@dg.asset(
-    group_name="demographics",
-    kinds={"pandas", "pandera"},
-    partitions_def=DISTRICTS,
-    check_specs=[schema_check("parent_demographics")],
-    metadata=column_schema(PARENT_DEMOGRAPHICS) | column_lineage("parent_demographics"),
-)
+@table_asset(PARENTS, "demographics", PARENT_DEMOGRAPHICS)
 def parent_demographics(
     context: dg.AssetExecutionContext,
     raw_parents: Tables,
@@ -75,26 +59,35 @@ def parent_demographics(
     district_run: dg.ResourceParam[DistrictRun],
 ) -> Iterator[Any]:
     """One row per student and guardian, without contacts if the guardian's access is actively restricted."""
-    with record_failures("parent_demographics", district_run):
+    with as_dagster_failure(PARENTS, district_run, of_night=True):
         known, withholding = demographics.restriction_is_known(raw_parents), district_run.district.withholding
         refuse_a_lost_restriction(district_run, known)
         refuse_unreadable_flags(raw_parents, withholding)
         built = demographics.build_parent_demographics(
             raw_parents, student_status["student_status"], restriction_known=known, withholding=withholding
         )
-        tables = parent_tables(raw_parents, built, known, withholding)
+        tables = {
+            PARENTS: built.parents,
+            "restriction": frame_of({"is_known": pa.array([known])}),
+            "restricted": demographics.find_restricted_pairs(
+                raw_parents, restriction_known=known, withholding=withholding
+            ),
+            "confidential": demographics.find_confidential_phones(raw_parents, withholding),
+            "withholding": withholding_table(withholding),
+        }
         facts = parent_facts(raw_parents["StudentGuardian"], built, tables)
-        yield from materialize_tables(
-            context, "parent_demographics", tables, declared_tables(withholding), facts
-        )
+        # Contacts under restriction are invalid unless the district shows them.
+        declared = LANDED[PARENTS] | {PARENTS: parents_table(withholding.show_restricted_contacts)}
+        yield from materialize_tables(context, PARENTS, tables, facts, declared)
 
 
 def refuse_a_lost_restriction(run: DistrictRun, known: bool) -> None:
-    """Refuse to publish contacts when the restriction flag is no longer readable.
+    """Refuse to publish contacts if an earlier snapshot had the restriction flag and it cannot be read now.
+
+    A district that shows such contacts needs no flag.
 
     Raises:
-        RestrictionsForgottenError: the flag is not readable, an earlier snapshot had it, and the district
-        withholds such contacts.
+        RestrictionsForgottenError: an earlier snapshot had it.
     """
     if not known and not run.district.show_restricted_contacts:
         refuse_to_forget_restrictions(run.deployment.warehouse, run.district_id)
@@ -121,29 +114,8 @@ def refuse_unreadable_flags(raw: Tables, withholding: Withholding) -> None:
             raise MissingFieldError(detail, read.path)
 
 
-def parent_tables(
-    raw_parents: Tables, built: demographics.ParentDemographics, known: bool, withholding: Withholding
-) -> Tables:
-    """The parents' tables: the parents, whether restrictions are known, and what is withheld."""
-    return {
-        "parent_demographics": built.parents,
-        "restriction": frame_of({"is_known": pa.array([known])}),
-        "restricted": demographics.find_restricted_pairs(
-            raw_parents, restriction_known=known, withholding=withholding
-        ),
-        "confidential": demographics.find_confidential_phones(raw_parents, withholding),
-        "withholding": withholding_table(withholding),
-    }
-
-
-def declared_tables(withholding: Withholding) -> dict[str, Table]:
-    """The tables' declarations. Contacts under restriction are invalid unless the district shows them."""
-    parents = parents_table(withholding.show_restricted_contacts)
-    return LANDED["parent_demographics"] | {"parent_demographics": parents}
-
-
 def withholding_table(withholding: Withholding) -> pd.DataFrame:
-    """The contact switches, to be landed with the contacts."""
+    """The contact switches, to be landed with the contacts that were made with them."""
     return frame_of(
         {
             "shows_restricted_contacts": pa.array([withholding.show_restricted_contacts]),
@@ -152,16 +124,7 @@ def withholding_table(withholding: Withholding) -> pd.DataFrame:
     )
 
 
-def refuse_other_switches(run: DistrictRun, *demographics: Tables) -> None:
-    """Refuse to publish contacts that were made before the district's switches changed.
-
-    Raises:
-        OutdatedError: the contacts were made with other switches.
-    """
-    switches = run.district.withholding
-    for tables in demographics:
-        if "withholding" not in tables:
-            raise OutdatedError("an older version of the pipeline made the contacts")
-        (used,) = tables["withholding"].itertuples(index=False)
-        if Withholding(*(bool(switch) for switch in used)) != switches:
-            raise OutdatedError("the district was set to withhold other contacts since they were made")
+def shown_by(*demographics: Tables) -> Withholding:
+    """The contacts that these tables show. The district's switches may have changed since they were made."""
+    switches = pd.concat([tables["withholding"] for tables in demographics])
+    return Withholding(*(bool(switches[name].any()) for name in switches))

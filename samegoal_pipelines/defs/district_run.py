@@ -1,14 +1,12 @@
 """A run's district and date, decided once and passed down.
 
 No asset reads the clock for a date. `today` is the run's tag, or else the district's local date when it is
-first used. A run executes in one process, so all its assets see the same date. Schedules, sensors and
-commands read the clock once and pass the instant down.
-
-What a run lands and reads is in `landing.runs`, and how its failure is recorded in `errors`.
+first used. A run executes in one process, so all its assets see the same date.
 """
 
 from __future__ import annotations
 
+from contextlib import suppress
 from datetime import UTC, date, datetime
 from functools import cached_property
 from typing import Any
@@ -23,7 +21,8 @@ from samegoal_pipelines.landing.runs import RunLanding
 from samegoal_pipelines.tables.vocabulary import FIRST_NIGHT, LAST_NIGHT
 from samegoal_pipelines.warehouse.snapshots import RunIdentity
 
-DISTRICTS = dg.DynamicPartitionsDefinition(name="district")
+PARTITIONS = "district"
+DISTRICTS = dg.DynamicPartitionsDefinition(name=PARTITIONS)
 """The one partition dimension. Keys are district ids. `districts add` adds them without a restart.
 
 The night is data, not a partition: Qmlativ only answers for now, so a date could not be filled later.
@@ -35,8 +34,8 @@ PARTITION_TAG = "dagster/partition"
 RELEASE_TAG = "samegoal/release"
 """The tag of runs that publish what is held."""
 DRY_RUN_JOB = "dry_run"
-PROCESS_TAG = ".dagster/samegoal_process"
-"""The tag with the process of a run started at a terminal. The UI hides such tags."""
+BY_COMMAND_TAG = ".dagster/samegoal_by_command"
+"""The tag of runs started at a terminal. The UI hides such tags."""
 OUTCOME_TAG = "samegoal/outcome"
 """The tag of runs that published nothing: `held` or `failed`. It distinguishes them in the list of runs."""
 
@@ -48,20 +47,13 @@ class NotADateError(PipelineError):
     rerun = False
 
 
-class FutureNightError(NotADateError):
-    """Refuse to publish a night in the future."""
-
-    next_step = "see what it would publish with: samegoal-pipelines sync ID --today DATE --dry-run"
-
-
 class NotTonightError(PipelineError):
     """Refuse to publish what Qmlativ says now with the date of another night."""
 
     kind = Kind.ANOTHER_NIGHT
     next_step = (
         "that night can no longer be read; the schedule runs tonight's, or run it now: launch "
-        "nightly_snapshot "
-        f"in the Dagster UI, or: {SYNC}"
+        f"nightly_snapshot in the Dagster UI, or: {SYNC}"
     )
     rerun = False
 
@@ -80,26 +72,22 @@ def read_date(text: str, what: str) -> date:
     Raises:
         NotADateError: `what` is not a date, or too far from today.
     """
-    try:
-        found = date.fromisoformat(text)
-    except ValueError:
-        raise NotADateError(f"{what} is no date", next_step="write it as YYYY-MM-DD") from None
-    if not FIRST_NIGHT <= found <= LAST_NIGHT:
-        raise NotADateError(
-            f"{what} is no night", next_step=f"give a date from {FIRST_NIGHT} to {LAST_NIGHT}"
-        )
-    return found
+    with suppress(ValueError):
+        if FIRST_NIGHT <= (found := date.fromisoformat(text)) <= LAST_NIGHT:
+            return found
+    possible = f"give a date from {FIRST_NIGHT} to {LAST_NIGHT}, as YYYY-MM-DD"
+    raise NotADateError(f"{what} is no valid date", next_step=possible)
 
 
 def refuse_the_future(deployment: Deployment, district: District, night: date) -> None:
     """Refuse to publish a night in the future, except for sandbox districts.
 
     Raises:
-        FutureNightError: the night is in the future.
+        NotADateError: the night is in the future.
     """
     today = district.local_date(datetime.now(UTC))
     if night > today and not deployment.settings.allow_local_sources:
-        raise FutureNightError(
+        raise NotADateError(
             f"it is {today} there, and no night is published before its date",
             district_id=district.id,
             next_step=f"see what it would publish with: samegoal-pipelines sync ID --today {night} --dry-run",
@@ -115,14 +103,16 @@ class DistrictRun:
             and decides. A re-executed run has the tags of the first one, but no terminal.
     """
 
-    def __init__(
-        self, deployment: Deployment, run: dg.DagsterRun, instance: dg.DagsterInstance | None = None
-    ) -> None:
+    def __init__(self, deployment: Deployment, run: dg.DagsterRun, instance: dg.DagsterInstance) -> None:
         self.deployment, self.instance, self.run_id = deployment, instance, run.run_id
         self.started_at = datetime.now(UTC)
-        by_hand = PROCESS_TAG in run.tags and run.parent_run_id is None
-        self.retries = Retries(0 if by_hand else deployment.settings.retry_seconds)
         self._run = run
+        by_hand = BY_COMMAND_TAG in run.tags and not self._is_reexecuted
+        self.retries = Retries(0 if by_hand else deployment.settings.retry_seconds)
+
+    @property
+    def _is_reexecuted(self) -> bool:
+        return self._run.parent_run_id is not None
 
     @property
     def district_id(self) -> str:
@@ -153,26 +143,21 @@ class DistrictRun:
         """The local date of this run: the named one, or else the district's date now.
 
         Raises:
-            FutureNightError: it is in the future, and this run is not a dry run.
+            NotADateError: it is no date, or in the future and this run is not a dry run.
         """
-        if held := self._held_night():
-            named = read_date(held, "the night")
-        elif tagged := self._run.tags.get(TODAY_TAG):
-            named = read_date(tagged, f"the run's tag {TODAY_TAG}")
-        else:
+        named, what = self._run.tags.get(TODAY_TAG), f"the run's tag {TODAY_TAG}"
+        if self.is_release:
+            config: Any = self._run.run_config
+            for key in ("ops", "published_snapshot", "config", "night"):
+                config = config.get(key) or {}
+            if config:
+                named, what = config, "the night"
+        if not named:
             return self.local_date
+        night = read_date(named, what)
         if self._run.job_name != DRY_RUN_JOB:
-            refuse_the_future(self.deployment, self.district, named)
-        return named
-
-    def _held_night(self) -> str | None:
-        """The night in a release's configuration."""
-        if not self.is_release:
-            return None
-        config: Any = self._run.run_config
-        for key in ("ops", "published_snapshot", "config", "night"):
-            config = config.get(key) or {}
-        return config or None
+            refuse_the_future(self.deployment, self.district, night)
+        return night
 
     @property
     def is_release(self) -> bool:
@@ -182,7 +167,7 @@ class DistrictRun:
     @property
     def is_scheduled(self) -> bool:
         """Whether the schedule started this run. False if a person re-executes such a run."""
-        return SCHEDULE_TAG in self._run.tags and self._run.parent_run_id is None
+        return SCHEDULE_TAG in self._run.tags and not self._is_reexecuted
 
     def refuse_another_night(self) -> None:
         """Refuse to read Qmlativ for another night than the current one, unless a person named it.
@@ -193,7 +178,7 @@ class DistrictRun:
         Raises:
             NotTonightError: the run's tag is not the district's date, and no person named it for this run.
         """
-        named_for_this_run = SCHEDULE_TAG not in self._run.tags and self._run.parent_run_id is None
+        named_for_this_run = SCHEDULE_TAG not in self._run.tags and not self._is_reexecuted
         if self.today != self.local_date and not named_for_this_run:
             raise NotTonightError(
                 f"this run is for the night of {self.today}, but it is {self.local_date} there, and Qmlativ "
@@ -216,6 +201,6 @@ class DistrictRun:
 )
 def district_run(context: dg.InitResourceContext) -> DistrictRun:
     """The Dagster resource `district_run`."""
-    if context.run is None:
+    if context.run is None or context.instance is None:
         raise dg.Failure("a district's run only exists within a run", allow_retries=False)
     return DistrictRun(context.resources.deployment, context.run, context.instance)

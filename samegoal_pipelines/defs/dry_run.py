@@ -9,19 +9,19 @@ from datetime import date
 from typing import Any
 
 import dagster as dg
-import pandas as pd
 
 from samegoal_pipelines.defs.demographics import refuse_a_lost_restriction, refuse_unreadable_flags
 from samegoal_pipelines.defs.district_run import DISTRICTS, DRY_RUN_JOB, DistrictRun
-from samegoal_pipelines.defs.errors import as_dagster_failure, compute_valid_night
+from samegoal_pipelines.defs.errors import as_dagster_failure
 from samegoal_pipelines.defs.gate import shares_table
 from samegoal_pipelines.defs.io import IN_MEMORY
-from samegoal_pipelines.defs.metadata import table
+from samegoal_pipelines.defs.materializing import compute_valid_night
+from samegoal_pipelines.defs.metadata import COUNTED, change_facts, table
 from samegoal_pipelines.defs.raw import read_tonight
 from samegoal_pipelines.landing.runs import LandedEvidence
 from samegoal_pipelines.transforms.demographics import restriction_is_known
 from samegoal_pipelines.transforms.gate import Verdict
-from samegoal_pipelines.transforms.snapshot import SnapshotPayload, SnapshotTables
+from samegoal_pipelines.transforms.snapshot import SnapshotTables
 from samegoal_pipelines.warehouse.publishing import preview
 from samegoal_pipelines.warehouse.rows import content_of
 from samegoal_pipelines.warehouse.session import StudentChange
@@ -45,6 +45,9 @@ class DryRun:
     changes: tuple[StudentChange, ...]
     tables: SnapshotTables = field(repr=False, compare=False)
 
+    failed = False
+    """As in `Snapshot`. A dry run that failed has no such record."""
+
     @property
     def reasons(self) -> tuple[str, ...]:
         """Why the gate would hold it. Empty: it would be published."""
@@ -61,11 +64,6 @@ class DryRun:
         return self.verdict.to_check if self.verdict and self.held else None
 
     @property
-    def failed(self) -> bool:
-        """Always false: a failed dry run has no such record."""
-        return False
-
-    @property
     def became(self) -> str:
         """The state that the night would have."""
         return "would be held" if self.held else "would be published"
@@ -78,7 +76,12 @@ def try_night(
 ) -> Iterator[Any]:
     """Read Qmlativ, compute the night and ask the gate, but publish and record nothing."""
     with as_dagster_failure("dry run", district_run):
-        payload, reads = compute(district_run)
+        raw, withholding = read_tonight(district_run).tables, district_run.district.withholding
+        refuse_a_lost_restriction(district_run, restriction_is_known(raw["raw_parents"]))
+        for tables in raw.values():
+            refuse_unreadable_flags(tables, withholding)
+        payload = compute_valid_night(raw, district_run.today, withholding)
+        reads = [tables["Reads"] for tables in raw.values()]
         counts, changes, verdict = preview(
             district_run.deployment.warehouse,
             district_run.identity(),
@@ -89,45 +92,21 @@ def try_night(
         tried = DryRun(
             district_run.district_id, district_run.today, counts, verdict, tuple(changes), payload.tables
         )
-        context.log.info(
-            f"the gate would hold it: {'; '.join(tried.reasons)}" if tried.reasons else "it would pass"
-        )
-        yield dg.Output(tried, metadata=facts_of(tried, district_run))
+        facts = _facts(tried, district_run)
+        context.log.info(f"the gate {facts['gate']}")
+        yield dg.Output(tried, metadata=facts)
 
 
-def compute(run: DistrictRun) -> tuple[SnapshotPayload, list[pd.DataFrame]]:
-    """What Qmlativ says now, as it would be published as of this night; and what was read.
-
-    Raises:
-        SchemaBrokenError: a table is not as declared.
-    """
-    raw = read_tonight(run).tables
-    refuse_a_lost_restriction(run, restriction_is_known(raw["raw_parents"]))
-    for tables in raw.values():
-        refuse_unreadable_flags(tables, run.district.withholding)
-    payload = compute_valid_night(raw, run.today, run.district.withholding)
-    return payload, [tables["Reads"] for tables in raw.values()]
-
-
-def facts_of(tried: DryRun, run: DistrictRun) -> dict[str, Any]:
+def _facts(tried: DryRun, run: DistrictRun) -> dict[str, Any]:
     """The metadata for the UI: counts, but no student."""
     counts = tried.counts
     facts: dict[str, Any] = {
         "snapshot date": tried.night.isoformat(),
         "gate": f"would hold it: {'; '.join(tried.reasons)}" if tried.reasons else "would publish it",
         "statuses": table(
-            ("status", "students"),
-            (
-                ("ENROLLED", counts.enrolled),
-                ("PRE-ENROLLED", counts.pre_enrolled),
-                ("GRADUATED", counts.graduated),
-                ("INACTIVE", counts.inactive),
-            ),
+            ("status", "students"), ((label, getattr(counts, name)) for label, name in COUNTED.items())
         ),
-        "students added": counts.added,
-        "students changed": counts.changed,
-        "students removed": counts.removed,
-        "students carried over": counts.carried_over,
+        **change_facts(counts),
     }
     if tried.to_check:
         facts["what to do"] = tried.to_check

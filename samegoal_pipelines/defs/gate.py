@@ -1,7 +1,4 @@
-"""The gate in Dagster: the facts it gets about a night, its check with the numbers, and how to release.
-
-When a snapshot is held is decided in `transforms.gate`, and the release is in `release`.
-"""
+"""The gate in Dagster: its check with the numbers, and how to release. `transforms.gate` decides."""
 
 from __future__ import annotations
 
@@ -11,10 +8,9 @@ from urllib.parse import urlencode
 
 import dagster as dg
 
-from samegoal_pipelines.defs.checks import Finding
 from samegoal_pipelines.defs.dagster_internals import location_of
 from samegoal_pipelines.defs.district_run import PARTITION_TAG, DistrictRun
-from samegoal_pipelines.defs.errors import district_check
+from samegoal_pipelines.defs.materializing import ERROR, Finding, district_check
 from samegoal_pipelines.defs.metadata import table
 from samegoal_pipelines.errors import fill_in
 from samegoal_pipelines.printable import share
@@ -36,25 +32,26 @@ gate_check = district_check(
 
 
 def gate_finding(
-    outcome: Published | Held, run: DistrictRun, about_held: Mapping[str, Any]
-) -> dict[str, Finding]:
+    context: dg.AssetExecutionContext, run: DistrictRun, outcome: Published | Held, about: Mapping[str, Any]
+) -> Finding:
     """The check's outcome with the shares and their limits. Red with the reasons if the night is held.
 
     Args:
-        about_held: metadata of a held snapshot, which has no materialization to show it.
+        about: metadata of the snapshot. If it is held, no materialization shows it.
     """
     verdict = outcome.verdict
     facts: dict[str, Any] = {}
     if verdict:  # Dagster sorts by name, so that this comes first
         facts["each share and its limit"] = shares_table(verdict, run.district.limits)
     if isinstance(outcome, Held):
-        message = f"held: {outcome.reason}"
-        facts = {**facts, "what to do": fill_in(outcome.next_step, run.district_id), **about_held}
+        said = f"held: {outcome.reason}"
+        facts["what to do"] = fill_in(outcome.next_step, run.district_id)
+        facts |= {**about, "release it": _release_link(context, run)}
     elif verdict is None:
-        message = "nothing to compare: the district's first snapshot, or the same rows as are published"
+        said = "nothing to compare: the district's first snapshot, or the same rows as are published"
     else:
-        message = "within the limits"
-    return {GATE_CHECK: Finding(not isinstance(outcome, Held), message, facts, dg.AssetCheckSeverity.ERROR)}
+        said = "within the limits"
+    return Finding(isinstance(outcome, Published), said, facts, ERROR)
 
 
 def shares_table(verdict: Verdict, limits: Limits) -> dg.TableMetadataValue:
@@ -68,9 +65,16 @@ def shares_table(verdict: Verdict, limits: Limits) -> dg.TableMetadataValue:
     )
 
 
-def release_link(context: dg.AssetExecutionContext, run: DistrictRun) -> dg.MarkdownMetadataValue:
+def _release_link(context: dg.AssetExecutionContext, run: DistrictRun) -> dg.MarkdownMetadataValue:
     """A link to the release in the launchpad, filled in except for who and why."""
-    config = _RELEASE_CONFIG.format(night=run.today)
+    config = f"""\
+ops:
+  published_snapshot:
+    config:
+      night: '{run.today}'
+      who: ''  # your name; empty: SAMEGOAL_OPERATOR
+      why: ''  # required
+"""
     tag = {"tags[0][key]": PARTITION_TAG, "tags[0][value]": run.district_id}
     page = f"/locations/{location_of(context.run)}/jobs/{RELEASE_JOB}/playground/setup"
     query = urlencode({"config": config, **tag})
@@ -79,16 +83,6 @@ def release_link(context: dg.AssetExecutionContext, run: DistrictRun) -> dg.Mark
         f"This publishes exactly what was held for {run.district_id} for {run.today}, not what Qmlativ "
         "says now. Who released it and why is recorded."
     )
-
-
-_RELEASE_CONFIG = """\
-ops:
-  published_snapshot:
-    config:
-      night: '{night}'
-      who: ''  # your name; empty: SAMEGOAL_OPERATOR
-      why: ''  # required
-"""
 
 
 def held_failure(run: DistrictRun, held: Held) -> dg.Failure:

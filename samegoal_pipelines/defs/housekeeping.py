@@ -7,19 +7,21 @@ if SAMEGOAL_HISTORY_DAYS is set. Erasing is in `operations`.
 from collections.abc import Iterator, Set
 from contextlib import contextmanager
 from datetime import UTC, date, datetime, timedelta
+from typing import Any
 
 import dagster as dg
 
-from samegoal_pipelines.defs.errors import unforeseen
+from samegoal_pipelines.defs.errors import in_plain_words
+from samegoal_pipelines.defs.metadata import table
 from samegoal_pipelines.deployment import Deployment
 from samegoal_pipelines.districts.registry import District
 from samegoal_pipelines.errors import PipelineError
-from samegoal_pipelines.printable import counted
+from samegoal_pipelines.printable import some
 from samegoal_pipelines.reporting.report import FOLDER
 from samegoal_pipelines.warehouse.snapshots import last_published
 from samegoal_pipelines.warehouse.student_erasures import prune_history
 
-_NAMED = 10  # most districts that a failure names
+_NAMED = 10  # most faults that a failure names
 RUNS_AT_ONCE = 5_000
 """The most runs deleted in one day, at a few milliseconds each; or two per district, if that is more."""
 _OVER = [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED]
@@ -27,67 +29,47 @@ _OVER = [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRun
 
 @dg.op(out=dg.Out(dg.Nothing))
 def prune_landed_nights(context: dg.OpExecutionContext, deployment: dg.ResourceParam[Deployment]) -> None:
-    """Delete every district's landed nights before the last SAMEGOAL_LANDING_NIGHTS, except the published
-    one.
+    """Delete every district's landed nights and report pages before the last SAMEGOAL_LANDING_NIGHTS.
 
-    Report pages of the same age are deleted, too. A district that cannot be pruned does not stop the others,
-    but the run fails at its end and names it.
+    A district that cannot be pruned does not stop the others, but the run fails at its end and names it.
     """
+    now, keep = datetime.now(UTC), timedelta(days=deployment.settings.landing_nights)
+    faults: list[str] = []
     pruned: dict[str, int] = {}
-    faults: dict[str, str] = {}
-    now = datetime.now(UTC)
-    students = 0
+    students = pages = 0
     for district in deployment.registry.list():
         with _noted(faults, district.id):
             pruned[district.id] = len(prune_district(deployment, district, now))
             students += prune_students(deployment, district, now)
-    page_fault: dict[str, str] = {}
-    pages: list[date] = []
-    with _noted(page_fault, "pages of reports"):
-        pages = deployment.landing.prune_pages(FOLDER, _keep_from(deployment, now.date()))
-    metadata: dict[str, dg.MetadataValue] = {
-        "nights pruned": dg.MetadataValue.int(sum(pruned.values())),
-        "students pruned from the history": dg.MetadataValue.int(students),
-        "pages of reports pruned": dg.MetadataValue.int(len(pages)),
-        "by district": dg.MetadataValue.table(
-            [
-                dg.TableRecord({"district": district_id, "nights pruned": nights})
-                for district_id, nights in pruned.items()
-            ],
-            schema=dg.TableSchema(
-                [dg.TableColumn("district", "string"), dg.TableColumn("nights pruned", "int")]
-            ),
-        ),
-    }
-    messages = [f"{what}: {fault}" for what, fault in page_fault.items()]
-    if faults:
-        named = "; ".join(f"{district_id}: {fault}" for district_id, fault in [*faults.items()][:_NAMED])
-        more = f"; and {len(faults) - _NAMED} more" if len(faults) > _NAMED else ""
-        messages.insert(
-            0, f"{len(faults)} of {counted(len(faults) + len(pruned), 'district')} failed: {named}{more}"
-        )
-    if messages:
-        raise dg.Failure(
-            f"pruning the landing: {'; '.join(messages)}", metadata=metadata, allow_retries=False
-        )
-    context.add_output_metadata(metadata)
+    with _noted(faults, "pages of reports"):
+        pages = len(deployment.landing.prune_pages(FOLDER, now.date() - keep))
+    _end(
+        context,
+        faults,
+        {
+            "nights pruned": sum(pruned.values()),
+            "students pruned from the history": students,
+            "pages of reports pruned": pages,
+            "by district": table(("district", "nights pruned"), pruned.items()),
+        },
+    )
 
 
 @contextmanager
-def _noted(faults: dict[str, str], name: str) -> Iterator[None]:
+def _noted(faults: list[str], name: str) -> Iterator[None]:
     """Note an error inside under this name, and continue."""
     try:
         yield
-    except PipelineError as error:
-        error.district_id = ""  # the name is shown beside it
-        faults[name] = str(error)
     except Exception as error:
-        faults[name] = f"{unforeseen(error)}; please report it"
+        if isinstance(error, PipelineError):
+            error.district_id = ""  # the name is shown beside it
+        faults.append(f"{name}: {in_plain_words(error)}")
 
 
-def _keep_from(deployment: Deployment, today: date) -> date:
-    """The first night to keep."""
-    return today - timedelta(days=deployment.settings.landing_nights)
+def _end(context: dg.OpExecutionContext, faults: list[str], metadata: dict[str, Any]) -> None:
+    if faults:
+        raise dg.Failure(f"pruning failed: {some(faults, _NAMED)}", metadata=metadata, allow_retries=False)
+    context.add_output_metadata(metadata)
 
 
 def prune_district(deployment: Deployment, district: District, now: datetime) -> list[date]:
@@ -99,7 +81,7 @@ def prune_district(deployment: Deployment, district: District, now: datetime) ->
     today = district.local_date(now)
     return deployment.landing.prune(
         district.id,
-        keep_from=_keep_from(deployment, today),
+        keep_from=today - timedelta(days=deployment.settings.landing_nights),
         today=today,
         local_date=district.local_date,
         also_keep={published.snapshot_date} if published else set(),
@@ -124,16 +106,14 @@ def prune_old_runs(context: dg.OpExecutionContext, deployment: dg.ResourceParam[
 
     Unfinished runs stay, and so do the runs that published what the views show.
     """
-    fault: dict[str, str] = {}
+    faults: list[str] = []
     pruned = 0
-    with _noted(fault, "Dagster's runs"):
+    with _noted(faults, "Dagster's runs"):
         last = (last_published(deployment.warehouse, one.id) for one in deployment.registry.list())
         keep = {published.run_id for published in last if published}
         before = datetime.now(UTC) - timedelta(days=deployment.settings.run_nights)
         pruned = prune_runs(context.instance, before, keep)
-    for what, message in fault.items():
-        raise dg.Failure(f"pruning {what}: {message}", allow_retries=False)
-    context.add_output_metadata({"runs pruned": dg.MetadataValue.int(pruned)})
+    _end(context, faults, {"runs pruned": pruned})
 
 
 def prune_runs(instance: dg.DagsterInstance, before: datetime, keep: Set[str]) -> int:

@@ -2,7 +2,7 @@
 
 Named by `dagster.yaml`. Dagster's `env:` entries have no default, and the embedded Postgres has no address
 before it is up. The two classes ask the deployment instead, so that `dg dev`, the webserver and the daemon
-start from any directory without preparation; commands open the same instance with `open_instance`.
+start from any directory without preparation.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import click
 import dagster as dg
 
 from samegoal_pipelines.defs.dagster_internals import LeanStorage
-from samegoal_pipelines.defs.district_run import DISTRICTS, PARTITION_TAG, SOURCE_HOST_TAG
+from samegoal_pipelines.defs.district_run import PARTITION_TAG, PARTITIONS, SOURCE_HOST_TAG
 from samegoal_pipelines.deployment import Deployment
 from samegoal_pipelines.districts.errors import DistrictError
 from samegoal_pipelines.postgres.databases import prepare_dagster_storage
@@ -76,7 +76,7 @@ class SourceHostCoordinator(dg.QueuedRunCoordinator):
 def add_partition(settings: Settings, district_id: str) -> None:
     """Create a district's partition, so that it can be materialized immediately."""
     with open_instance(settings) as instance:
-        instance.add_dynamic_partitions(DISTRICTS.name or "", [district_id])
+        instance.add_dynamic_partitions(PARTITIONS, [district_id])
 
 
 def open_instance(settings: Settings) -> Instance:
@@ -88,8 +88,7 @@ def open_instance(settings: Settings) -> Instance:
 def prepare_dagster_home(settings: Settings) -> None:
     """Point DAGSTER_HOME at the deployment's home and put `dagster.yaml` there.
 
-    A configured DAGSTER_HOME is used if its `dagster.yaml` is the pipeline's. Otherwise it belongs to another
-    project, and runs would go to an instance that nobody looks at.
+    A configured DAGSTER_HOME is only used if its `dagster.yaml` is the pipeline's.
     """
     home = settings.make_home()
     configured = os.environ.get("DAGSTER_HOME")

@@ -1,34 +1,32 @@
-"""The UI's metadata of a materialization: rows in and out, dropped rows, and the cost of reading.
-
-This module makes Dagster metadata from counts, with the same words for every asset. Checks are in `checks`
-and `gate`, columns in `lineage`.
-"""
+"""The UI's metadata of a materialization, from counts: rows in and out, dropped rows, the cost of reading."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from datetime import date
 from typing import Any
 
 import dagster as dg
 import pandas as pd
 
+from samegoal_pipelines.defs.district_run import DistrictRun
 from samegoal_pipelines.printable import NOTHING
 from samegoal_pipelines.qmlativ.listing import ObjectRead
 from samegoal_pipelines.tables.vocabulary import EXCLUDED, QUARANTINED, STATUSES
 from samegoal_pipelines.transforms.demographics import ParentDemographics
 from samegoal_pipelines.transforms.enrollments import FilteredEnrollments, count_outcomes
 from samegoal_pipelines.transforms.entities import count_entities
+from samegoal_pipelines.transforms.snapshot import SnapshotPayload
 from samegoal_pipelines.transforms.status import StudentStatuses
 from samegoal_pipelines.warehouse.session import Held, Published
-from samegoal_pipelines.warehouse.snapshots import Snapshot
+from samegoal_pipelines.warehouse.snapshots import Counts, Snapshot, last_attempts
 
 ROWS_IN, ROWS_OUT = "rows in", "rows out"
-QUARANTINED_ROWS = "quarantined"
 NIGHTS_SHOWN = 14
 ATTEMPTS_SHOWN = 60
 """The number of a district's last attempts, including reruns, from which its last nights are taken."""
-_COUNTED = ("enrolled", "pre_enrolled", "graduated", "inactive")
+COUNTED = dict(zip(STATUSES, ("enrolled", "pre_enrolled", "graduated", "inactive"), strict=True))
+"""Status → the column with its number of students."""
 PARTITION_ROWS = "dagster/partition_row_count"
 """Dagster's name for the rows of one partition. `dagster/row_count` would be those of all districts."""
 
@@ -38,84 +36,70 @@ def reading_facts(reads: Mapping[str, ObjectRead]) -> dict[str, Any]:
     read = reads.values()
     arrived = sum(sum(one.arrived.values()) for one in read)
     kept, repeats = sum(one.rows for one in read), sum(one.repeats for one in read)
-    missing = sorted(f"{name}.{field}" for name, one in reads.items() for field in one.missing)
+    columns = (
+        "object",
+        "rows",
+        "pages",
+        "seconds",
+        "requests repeated",
+        "read again",
+        "lost rows would show",
+    )
+    objects = (
+        (name, one.rows, one.pages, round(one.seconds, 2), one.retries, one.rereads, _yes(one.gaps_checked))
+        for name, one in reads.items()
+    )
     return {
         ROWS_IN: arrived,
         "exact repeats dropped": repeats,
         "rows of other people dropped": arrived - repeats - kept,
-        ROWS_OUT: kept,
         "rows with an unreadable value": sum(one.unreadable for one in read),
-        "pages read": sum(one.pages for one in read),
-        "seconds of the slowest object": round(max(one.seconds for one in read), 2),
-        "requests repeated": sum(one.retries for one in read),
-        "objects read again": sum(bool(one.rereads) for one in read),
-        "objects in which one read cannot show lost rows": sum(not one.gaps_checked for one in read),
-        "fields not granted": ", ".join(missing) or "none",
-        "objects": table(
-            ("object", "rows", "pages", "seconds", "requests repeated", "lost rows would show"),
-            (
-                (
-                    name,
-                    one.rows,
-                    one.pages,
-                    round(one.seconds, 2),
-                    one.retries,
-                    "yes" if one.gaps_checked else "no: read twice",
-                )
-                for name, one in reads.items()
-            ),
-        ),
-        PARTITION_ROWS: kept,
+        "objects": table(columns, objects),
+        **rows_out(kept),
     }
+
+
+def rows_out(rows: int) -> dict[str, Any]:
+    """The same number for people and for Dagster."""
+    return {ROWS_OUT: rows, PARTITION_ROWS: rows}
 
 
 def entity_facts(tables: Mapping[str, pd.DataFrame]) -> dict[str, Any]:
     """The entities of the enrollments that were read, and how many of both each has."""
     if "EntityAccess" not in tables:
         return {}
-    counts = count_entities(tables["EntityAccess"], tables["Entity"], tables["EntryWithdrawal"])
-    return {
-        "entities": table(
-            ("entity", "granted", "its enrollments count", "enrollments", "students"),
-            (
-                (
-                    one.label,
-                    "yes" if one.granted else "no",
-                    "yes" if one.included else "no",
-                    one.enrollments or 0,
-                    one.students or 0,
-                )
-                for one in counts
-            ),
-        )
-    }
+    rows = [
+        (one.label, _yes(one.granted), _yes(one.included), one.enrollments or 0, one.students or 0)
+        for one in count_entities(tables["EntityAccess"], tables["Entity"], tables["EntryWithdrawal"])
+    ]
+    columns = ("entity", "granted", "its enrollments count", "enrollments", "students")
+    return {"entities": table(columns, rows)}
+
+
+def _yes(fact: bool) -> str:
+    return "yes" if fact else "no"
 
 
 def filtering_facts(came: pd.DataFrame, filtered: FilteredEnrollments) -> dict[str, Any]:
     """The outcome of every received enrollment."""
     counts = count_outcomes(filtered)
-    fates = [("excluded", reason) for reason in EXCLUDED] + [
-        (QUARANTINED_ROWS, reason) for reason in QUARANTINED
+    outcomes = {"excluded": EXCLUDED, "quarantined": QUARANTINED}
+    not_counted = [
+        (outcome, counts[reason], about.sentence)
+        for outcome, reasons in outcomes.items()
+        for reason, about in reasons.items()
+        if counts[reason]
     ]
     return {
         ROWS_IN: len(came),
         "exact repeats dropped": counts["repeated"],
-        "excluded": sum(counts[reason] for reason in EXCLUDED),
-        QUARANTINED_ROWS: sum(counts[reason] for reason in QUARANTINED),
+        **{outcome: sum(counts[reason] for reason in reasons) for outcome, reasons in outcomes.items()},
         "counted": counts["counted"],
-        ROWS_OUT: counts["counted"],
         "students with nothing but CECS": counts["cecs_only_students"],
         "flagged as CECS without the code": counts["flagged_without_code"],
         "rows with a placeholder for no date": counts["placeholder_dates"],
-        "not counted": table(
-            ("outcome", "rows", "why"),
-            (
-                (fate, counts[reason], (EXCLUDED | QUARANTINED)[reason].sentence)
-                for fate, reason in fates
-                if counts[reason]
-            ),
-        ),
-        PARTITION_ROWS: counts["counted"],
+        "not counted": table(("outcome", "rows", "why"), not_counted),
+        **rows_out(counts["counted"]),
     }
 
 
@@ -125,14 +109,13 @@ def status_facts(enrollments: pd.DataFrame, classified: StudentStatuses) -> dict
     found = statuses[["status", "reason"]].value_counts(sort=False).sort_index()
     return {
         ROWS_IN: len(enrollments),
-        ROWS_OUT: len(statuses),
         "uncertain students, carried over": len(classified.uncertain),
         **{status: int((statuses["status"] == status).sum()) for status in STATUSES},
         "reasons": table(
             ("status", "reason", "students"),
             ((status, reason.replace("_", " "), int(rows)) for (status, reason), rows in found.items()),
         ),
-        PARTITION_ROWS: len(statuses),
+        **rows_out(len(statuses)),
     }
 
 
@@ -141,9 +124,8 @@ def student_facts(statuses: pd.DataFrame, tables: Mapping[str, pd.DataFrame]) ->
     return {
         ROWS_IN: len(statuses),
         "students without a record in Qmlativ, carried over": len(tables["without_record"]),
-        ROWS_OUT: len(tables["student_demographics"]),
         "confidential numbers withheld": len(tables["confidential"]),
-        PARTITION_ROWS: len(tables["student_demographics"]),
+        **rows_out(len(tables["student_demographics"])),
     }
 
 
@@ -154,43 +136,43 @@ def parent_facts(
     return {
         ROWS_IN: len(guardianships),
         **{f"excluded: {reason.replace('_', ' ')}": rows for reason, rows in built.counts.items()},
-        ROWS_OUT: len(built.parents),
         "under active restricted access": int(built.parents["has_restricted_access"].sum()),
         "confidential numbers withheld": len(tables["confidential"]),
-        PARTITION_ROWS: len(built.parents),
+        **rows_out(len(built.parents)),
     }
 
 
-def snapshot_facts(
-    counts: Published | Held, attempts: Sequence[Snapshot], snapshot_date: date
-) -> dict[str, Any]:
-    """A published or held snapshot: its statuses beside those before, and the last nights.
-
-    Args:
-        attempts: the district's last attempts, including this one.
-    """
+def snapshot_facts(counts: Published | Held, run: DistrictRun) -> dict[str, Any]:
+    """A published or held snapshot: its statuses beside those before, and the last nights."""
+    attempts = last_attempts(run.deployment.warehouse, run.district_id, limit=ATTEMPTS_SHOWN)
     held = isinstance(counts, Held)
-    published = [one for one in attempts if one.state == "published"]
-    earlier = [one for one in published if held or one.snapshot_date < snapshot_date]
+    published = [one for one in attempts if one.published]
+    earlier = [one for one in published if held or one.snapshot_date < run.today]
     before = max(earlier, key=lambda one: one.snapshot_date, default=None)
     return {
-        "snapshot date": snapshot_date.isoformat(),
+        "snapshot date": run.today.isoformat(),
         "statuses": status_table(counts, before),
-        "students added": counts.added,
-        "students changed": counts.changed,
-        "students removed": counts.removed,
-        "students carried over": counts.carried_over,
+        **change_facts(counts),
         # A check's entries are in the order of their names, and the gate's numbers come first.
         **({} if held else {"last nights": nights_table(attempts)}),
     }
 
 
-def status_table(counts: Published | Held, before: Snapshot | None) -> dg.TableMetadataValue:
+def change_facts(counts: Counts) -> dict[str, int]:
+    """How a snapshot differs from what was published before."""
+    return {
+        f"students {what.replace('_', ' ')}": getattr(counts, what)
+        for what in ("added", "changed", "removed", "carried_over")
+    }
+
+
+def status_table(counts: Counts, before: Snapshot | None) -> dg.TableMetadataValue:
     """The number of students by status, and the change since the snapshot before."""
     rows = []
-    for label, column in (*zip(STATUSES, _COUNTED, strict=True), ("all students", "students")):
+    for label, column in {**COUNTED, "all students": "students"}.items():
         now, then = getattr(counts, column), getattr(before, column, None)
-        rows.append((label, _number(now), _number(then), NOTHING if then is None else _signed(now - then)))
+        change = NOTHING if then is None else f"{now - then:+,}" if now != then else "0"
+        rows.append((label, _number(now), _number(then), change))
     return table(("status", "students", "before", "change"), rows)
 
 
@@ -201,10 +183,11 @@ def nights_table(attempts: Iterable[Snapshot]) -> dg.TableMetadataValue:
         known = nights.get(one.snapshot_date)
         if one.state != "superseded" and (known is None or known.state != "published"):
             nights[one.snapshot_date] = one
+    counted = ("students", *COUNTED.values())
     return table(
         ("night", "state", "students", *STATUSES),
         (
-            (str(night), one.state, *(_number(getattr(one, name)) for name in ("students", *_COUNTED)))
+            (str(night), one.state, *(_number(getattr(one, name)) for name in counted))
             for night, one in sorted(nights.items(), reverse=True)[:NIGHTS_SHOWN]
         ),
     )
@@ -214,38 +197,15 @@ def _number(count: int | None) -> str:
     return NOTHING if count is None else f"{count:,}"
 
 
-def _signed(change: int) -> str:
-    return f"{change:+,}" if change else "0"
-
-
-def rows_facts(tables: Mapping[str, pd.DataFrame], published: Published) -> dict[str, Any]:
+def rows_facts(payload: SnapshotPayload, published: Published) -> dict[str, Any]:
     """The number of rows a night changed, and the number of students in the views."""
+    tables = payload.published()
     return {
         ROWS_IN: sum(map(len, tables.values())),
         "students in": len(tables["status"]),
         "parents in": len(tables["parents"]),
         "students out": published.students,
         PARTITION_ROWS: published.students,
-    }
-
-
-def worklist_facts(worklist: pd.DataFrame, snapshot_date: date, compared_with: date | None) -> dict[str, Any]:
-    """The length of the registrar's list, its problems, and the night with which the past was compared."""
-    by_problem = worklist.groupby("problem", sort=True)
-    found = by_problem.agg({"problem": "size", "student_id": "nunique", "building": "nunique"})
-    counts = zip(found.index, *(found[column] for column in found), strict=True)
-    return {
-        "snapshot date": snapshot_date.isoformat(),
-        "past compared with": compared_with.isoformat()
-        if compared_with
-        else "nothing: no earlier published night has usable landed files",
-        ROWS_OUT: len(worklist),
-        "problems": table(
-            ("problem", "enrollments", "students", "schools"),
-            ((problem, *map(int, numbers)) for problem, *numbers in counts),
-        ),
-        "where to read it": "the table samegoal.registrar_worklist, by school",
-        PARTITION_ROWS: len(worklist),
     }
 
 

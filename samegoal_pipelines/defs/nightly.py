@@ -1,13 +1,8 @@
 """The nightly job, and the schedule that starts it once per active district and local night.
 
-The schedule starts each district whose night has begun and was not started yet. It reads the started nights
-from Dagster's runs, so a repeated, late or interrupted tick neither runs a district twice nor forgets one. An
-hourly test like "is it one o'clock there?" would skip a night when the clocks change.
-
-The schedule still runs a night that you already ran by hand, possibly before the night began.
-
-A run that is still queued when its night is over fails when it starts, because Qmlativ only answers for now.
-The next tick requests the district's current night.
+The schedule reads the started nights from Dagster's runs, so a repeated, late or interrupted tick neither
+runs a district twice nor forgets one. An hourly test like "is it one o'clock there?" would skip a night when
+the clocks change. The schedule still runs a night that you already ran by hand.
 """
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence, Set
@@ -19,8 +14,8 @@ import dagster as dg
 
 from samegoal_pipelines.defs.dagster_internals import TICK_TAG
 from samegoal_pipelines.defs.district_run import (
-    DISTRICTS,
     PARTITION_TAG,
+    PARTITIONS,
     SCHEDULE_TAG,
     SOURCE_HOST_TAG,
     TODAY_TAG,
@@ -55,18 +50,16 @@ nightly_snapshot = dg.define_asset_job(
 def nightly_by_district(
     context: dg.ScheduleEvaluationContext, deployment: dg.ResourceParam[Deployment]
 ) -> Iterator[dg.RunRequest | dg.SkipReason]:
-    """Request the runs that are due and not started.
-
-    The date comes from the clock, not the tick, because a late tick must not put yesterday's date on what
-    Qmlativ says today.
-    """
-    if closed := close_abandoned_runs(context.instance):
+    """Request the runs that are due and not started."""
+    if closed := close_abandoned_runs(context.instance, deployment):
         context.log.info(f"marked as failed: {counted(closed, 'run')} of killed commands")
     tick = context.scheduled_execution_time.astimezone(UTC).isoformat()
+    # The date comes from the clock: a late tick must not put yesterday's date on what Qmlativ says today.
     tonight = look_at_tonight(deployment, context.instance, datetime.now(UTC), tick)
     requested = [district.id for district, _ in tonight.requested]
-    context.instance.add_dynamic_partitions(DISTRICTS.name or "", requested)
-    context.log.info(tonight.sentence())
+    context.instance.add_dynamic_partitions(PARTITIONS, requested)
+    said = tonight.sentence()
+    context.log.info(said)
     for district, night in tonight.requested:
         yield dg.RunRequest(
             run_key=f"{district.id}:{night.isoformat()}",
@@ -78,7 +71,7 @@ def nightly_by_district(
             },
         )
     if not requested:
-        yield dg.SkipReason(tonight.sentence())
+        yield dg.SkipReason(said)
 
 
 class Tonight(NamedTuple):
@@ -86,11 +79,8 @@ class Tonight(NamedTuple):
 
     requested: Sequence[tuple[District, date]]
     started: int
-    in_progress: Sequence[str]
-    paused: Sequence[str]
-    awaiting_secret: Sequence[str]
-    disabled: int
-    not_begun: int
+    others: Mapping[str, Sequence[str]]
+    """Why districts are not due → these districts."""
 
     def sentence(self) -> str:
         """The result as one line for people."""
@@ -98,20 +88,7 @@ class Tonight(NamedTuple):
             f"{counted(len(self.requested), 'run')} requested",
             f"{counted(self.started, 'district')} started already",
         ]
-        if self.in_progress:
-            parts.append(
-                f"{len(self.in_progress):,} skipped, because a run of theirs is still in progress, "
-                f"and looked at again at the next tick: {some(self.in_progress, _NAMED)}"
-            )
-        if self.paused:
-            parts.append(f"{len(self.paused):,} paused: {some(self.paused, _NAMED)}")
-        if self.awaiting_secret:
-            named = some(self.awaiting_secret, _NAMED)
-            parts.append(f"{len(self.awaiting_secret):,} awaiting secret: {named}")
-        if self.disabled:
-            parts.append(f"{self.disabled:,} disabled")
-        if self.not_begun:
-            parts.append(f"{self.not_begun:,} before {NIGHT_BEGINS:%H:%M} local time")
+        parts += [f"{len(ids):,} {why}: {some(ids, _NAMED)}" for why, ids in self.others.items() if ids]
         return "; ".join(parts)
 
 
@@ -124,8 +101,7 @@ class Ledger(NamedTuple):
     """Districts with a run in progress, regardless of how it was started."""
 
     def has(self, district_id: str, night: date) -> bool:
-        """Whether a night is started. It also counts if the next one is, which means that the clock was set
-        back.
+        """Whether a night is started, or the next one, which means that the clock was set back.
 
         Later started nights do not count: the clock was wrong then, and the nights until then must run.
         """
@@ -138,33 +114,32 @@ def look_at_tonight(
     """Find the districts that are due now. It takes a few queries for any number of districts.
 
     Args:
-        now: an aware instant.
         tick: the tick's scheduled time, as Dagster writes it into the tags of its runs.
     """
     registered = deployment.registry.list()
-    enabled = [district for district in registered if district.active]
-    active = [district for district in enabled if not district.awaits_secret]
+    active = [district for district in registered if district.active and not district.awaits_secret]
     begun = list(districts_due(active, now))
     due = list(unpaused(deployment.warehouse, begun))
     ledger = read_ledger(instance, {night for _, night in due}, now, tick)
     missing = [(district, night) for district, night in due if not ledger.has(district.id, night)]
+    begun_ids, due_ids = ({district.id for district, _ in these} for these in (begun, due))
     return Tonight(
         requested=[(district, night) for district, night in missing if district.id not in ledger.unfinished],
         started=len(due) - len(missing),
-        in_progress=[district.id for district, _ in missing if district.id in ledger.unfinished],
-        paused=sorted({district.id for district, _ in begun} - {district.id for district, _ in due}),
-        awaiting_secret=[district.id for district in enabled if district.awaits_secret],
-        disabled=len(registered) - len(enabled),
-        not_begun=len(active) - len(begun),
+        others={
+            "skipped, because a run of theirs is still in progress, and looked at again at the next tick": [
+                district.id for district, _ in missing if district.id in ledger.unfinished
+            ],
+            "paused": sorted(begun_ids - due_ids),
+            "awaiting secret": [one.id for one in registered if one.active and one.awaits_secret],
+            "disabled": [one.id for one in registered if not one.active],
+            f"before {NIGHT_BEGINS:%H:%M} local time": [one.id for one in active if one.id not in begun_ids],
+        },
     )
 
 
 def districts_due(districts: Iterable[District], now: datetime) -> Iterator[tuple[District, date]]:
-    """The districts whose local night has begun, with the night's date.
-
-    Args:
-        now: an aware instant.
-    """
+    """The districts whose local night has begun at an aware instant, with the night's date."""
     for district in districts:
         local = now.astimezone(ZoneInfo(district.timezone))
         if local.time() >= NIGHT_BEGINS:

@@ -1,43 +1,38 @@
 """Group published: tonight's snapshot, published completely or held for a person."""
 
-from collections.abc import Iterable, Iterator, Sequence
-from itertools import chain
+from collections.abc import Iterator
 from typing import Any
 
 import dagster as dg
-import pandas as pd
 
-from samegoal_pipelines.defs.checks import check_results
-from samegoal_pipelines.defs.demographics import refuse_a_lost_restriction, refuse_other_switches
+from samegoal_pipelines.defs.demographics import refuse_a_lost_restriction, shown_by
 from samegoal_pipelines.defs.district_run import DISTRICTS, DistrictRun
-from samegoal_pipelines.defs.errors import (
-    materialized,
-    record_failures,
-    schema_check,
-    tag_outcome,
-    validate_tables,
-)
+from samegoal_pipelines.defs.errors import as_dagster_failure, tag_outcome
 from samegoal_pipelines.defs.gate import (
+    GATE_CHECK,
     PUBLISHED_SNAPSHOT,
     gate_check,
     gate_finding,
     held_failure,
-    release_link,
 )
 from samegoal_pipelines.defs.io import Tables
 from samegoal_pipelines.defs.lineage import column_lineage, published_columns
-from samegoal_pipelines.defs.metadata import ATTEMPTS_SHOWN, rows_facts, snapshot_facts
+from samegoal_pipelines.defs.materializing import (
+    check_results,
+    materialized,
+    schema_check,
+    validate_payload,
+)
+from samegoal_pipelines.defs.metadata import rows_facts, snapshot_facts
 from samegoal_pipelines.defs.release import Release, release_held
 from samegoal_pipelines.defs.worklist import list_of_held
 from samegoal_pipelines.landing.runs import LandedEvidence
-from samegoal_pipelines.tables.catalog import published_tables
 from samegoal_pipelines.transforms.demographics import StudentDemographics
-from samegoal_pipelines.transforms.snapshot import SnapshotPayload, assemble_snapshot
+from samegoal_pipelines.transforms.snapshot import assemble_snapshot
 from samegoal_pipelines.transforms.status import StudentStatuses
 from samegoal_pipelines.warehouse.publishing import publish_or_hold
 from samegoal_pipelines.warehouse.rows import content_of
 from samegoal_pipelines.warehouse.session import Held, Published
-from samegoal_pipelines.warehouse.snapshots import last_attempts
 
 
 @dg.asset(
@@ -65,24 +60,25 @@ def published_snapshot(
     if district_run.is_release:
         yield from release_held(context, config, district_run)
         return
-    with record_failures(PUBLISHED_SNAPSHOT, district_run):
-        refuse_other_switches(district_run, student_demographics, parent_demographics)
-        refuse_a_lost_restriction(district_run, restriction_is_known(parent_demographics))
+    with as_dagster_failure(PUBLISHED_SNAPSHOT, district_run, of_night=True):
         reads = district_run.landing.read_reads(district_run.today, district_run.run_id)
-        payload = payload_of(
-            district_run,
-            reads,
-            cecs_filtered_enrollments,
-            student_status,
-            student_demographics,
-            parent_demographics,
+        known = bool(parent_demographics["restriction"]["is_known"].item())
+        refuse_a_lost_restriction(district_run, known)
+        payload = assemble_snapshot(
+            cecs_filtered_enrollments["enrollments"],
+            cecs_filtered_enrollments["excluded"],
+            StudentStatuses(student_status["student_status"], student_status["uncertain"]),
+            StudentDemographics(
+                student_demographics["student_demographics"], student_demographics["without_record"]
+            ),
+            parent_demographics["parent_demographics"],
+            restriction_known=known,
+            restricted=parent_demographics["restricted"],
+            confidential=[tables["confidential"] for tables in (student_demographics, parent_demographics)],
+            withholding=shown_by(student_demographics, parent_demographics),
+            reads=reads,
         )
-        sound = yield from validate_tables(
-            context,
-            PUBLISHED_SNAPSHOT,
-            payload.published(),
-            published_tables(district_run.district.show_restricted_contacts),
-        )
+        sound = yield from validate_payload(context, PUBLISHED_SNAPSHOT, payload)
         landed_run_id = district_run.landing.enrollments_run_id()
         refuse_finished_run(context)
         outcome = publish_or_hold(
@@ -92,9 +88,16 @@ def published_snapshot(
             district_run.district.limits,
             LandedEvidence(district_run.landing, payload, reads),
         )
-        yield from events(context, district_run, payload, outcome, sound)
+        facts = snapshot_facts(outcome, district_run)
+        if isinstance(outcome, Published):
+            yield materialized(context, PUBLISHED_SNAPSHOT, facts | rows_facts(payload, outcome))
+        yield from sound
+        found = {GATE_CHECK: gate_finding(context, district_run, outcome, facts)}
+        yield from check_results(context, PUBLISHED_SNAPSHOT, found)
         if isinstance(outcome, Held):
-            yield from list_of_held(context, district_run, landed_run_id)
+            yield from list_of_held(
+                context, district_run, landed_run_id, cecs_filtered_enrollments, student_status
+            )
             tag_outcome(district_run, "held")
             raise held_failure(district_run, outcome)
 
@@ -108,54 +111,6 @@ def refuse_finished_run(context: dg.AssetExecutionContext) -> None:
     if run is None or run.is_finished:
         raise dg.Failure(
             f"{context.partition_key}: publishing: Dagster has ended this run already; its retry publishes "
-            "the night, so there is nothing to do",
+            "the night; if there is none, run the night again",
             allow_retries=False,
         )
-
-
-def payload_of(
-    run: DistrictRun,
-    reads: Sequence[pd.DataFrame],
-    cecs_filtered_enrollments: Tables,
-    student_status: Tables,
-    student_demographics: Tables,
-    parent_demographics: Tables,
-) -> SnapshotPayload:
-    """Assemble what a night's assets publish."""
-    return assemble_snapshot(
-        cecs_filtered_enrollments["enrollments"],
-        cecs_filtered_enrollments["excluded"],
-        StudentStatuses(student_status["student_status"], student_status["uncertain"]),
-        StudentDemographics(
-            student_demographics["student_demographics"], student_demographics["without_record"]
-        ),
-        parent_demographics["parent_demographics"],
-        restriction_known=restriction_is_known(parent_demographics),
-        restricted=parent_demographics["restricted"],
-        confidential=[tables["confidential"] for tables in (student_demographics, parent_demographics)],
-        withholding=run.district.withholding,
-        reads=reads,
-    )
-
-
-def restriction_is_known(parent_demographics: Tables) -> bool:
-    """Whether it is known which parents are under restriction."""
-    (known,) = parent_demographics["restriction"]["is_known"]
-    return bool(known)
-
-
-def events(
-    context: dg.AssetExecutionContext,
-    run: DistrictRun,
-    payload: SnapshotPayload,
-    outcome: Published | Held,
-    sound: Iterable[dg.AssetCheckResult],
-) -> Iterator[dg.MaterializeResult[Any] | dg.AssetCheckResult]:
-    """The events for the UI: the materialization, if the night is published, and the checks."""
-    attempts = last_attempts(run.deployment.warehouse, run.district_id, limit=ATTEMPTS_SHOWN)
-    facts, tables = snapshot_facts(outcome, attempts, run.today), payload.published()
-    about_held = {**facts, "release it": release_link(context, run)}
-    found = gate_finding(outcome, run, about_held)
-    if isinstance(outcome, Published):
-        yield materialized(context, PUBLISHED_SNAPSHOT, facts | rows_facts(tables, outcome))
-    yield from chain(sound, check_results(context, PUBLISHED_SNAPSHOT, found))

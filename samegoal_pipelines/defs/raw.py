@@ -6,7 +6,6 @@ any object fails, nothing of the night is stored.
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Set
-from functools import partial
 from itertools import chain
 from typing import Any, NamedTuple
 
@@ -14,21 +13,15 @@ import dagster as dg
 import pandas as pd
 import pyarrow as pa
 
-from samegoal_pipelines.defs.checks import check_results, finding_checks, reading_findings
+from samegoal_pipelines.defs.checks import finding_checks, reading_findings
 from samegoal_pipelines.defs.district_run import DISTRICTS, DistrictRun
-from samegoal_pipelines.defs.errors import (
-    as_dagster_failure,
-    materialize_tables,
-    record_failure,
-    record_failures,
-    schema_check,
-)
+from samegoal_pipelines.defs.errors import as_dagster_failure
 from samegoal_pipelines.defs.lineage import raw_columns
+from samegoal_pipelines.defs.materializing import check_results, materialize_tables, schema_check
 from samegoal_pipelines.defs.metadata import entity_facts, reading_facts
 from samegoal_pipelines.qmlativ.client import QmlativClient
 from samegoal_pipelines.qmlativ.listing import ObjectRead
 from samegoal_pipelines.qmlativ.reading import read_district
-from samegoal_pipelines.tables.catalog import LANDED
 from samegoal_pipelines.tables.reads import rows_by_listing
 from samegoal_pipelines.transforms.enrollments import window_start
 from samegoal_pipelines.transforms.erasure import drop_erased
@@ -67,17 +60,14 @@ def read_qmlativ(
 ) -> Iterator[Any]:
     """Read the selected raw assets in one pass."""
     selected = {key.to_user_string() for key in context.op_execution_context.selected_asset_keys}
-    # A refused re-execution does not count as an attempt of its original night.
-    record = partial(record_failure, district_run) if district_run.is_scheduled else None
-    with as_dagster_failure(STEP, district_run, record, district_run.retries.wait_after):
+    with as_dagster_failure(STEP, district_run, of_night=True):
         district_run.refuse_another_night()
-    with record_failures(STEP, district_run):
         last = {asset: district_run.landing.read_last(asset, "Reads") for asset in selected}
         read = read_tonight(district_run, selected, chain.from_iterable(last.values()))
         for asset, tables in read.tables.items():
             facts = reading_facts(read.reads[asset]) | entity_facts(tables)
             facts["rows of erased students dropped"] = read.erased[asset]
-            yield from materialize_tables(context, asset, tables, LANDED[asset], facts)
+            yield from materialize_tables(context, asset, tables, facts)
             yield from check_results(context, asset, reading_findings(asset, tables, last[asset]))
 
 
@@ -108,7 +98,8 @@ def read_tonight(
             assets,
             expected=deployment.registry.recognize(district, client.identity()),
             ended_since=window_start(run.today),
-            expected_rows=rows_expected(last_reads),
+            # known pages load at once
+            expected_rows=rows_by_listing(arrived for reads in last_reads for arrived in reads["Arrived"]),
             entities=district.entities,
             progress=deployment.progress,
         )
@@ -145,8 +136,3 @@ def reads_table(reads: Mapping[str, ObjectRead]) -> pd.DataFrame:
         for name, read in reads.items()
     ]
     return pa.Table.from_pylist(rows).to_pandas(types_mapper=pd.ArrowDtype)
-
-
-def rows_expected(last_reads: Iterable[pd.DataFrame]) -> dict[str, int]:
-    """The rows of each listing when last read, so that known pages load at once."""
-    return rows_by_listing(arrived for reads in last_reads for arrived in reads["Arrived"])

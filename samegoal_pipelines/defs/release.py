@@ -1,8 +1,8 @@
 """A release: a run that materializes `published_snapshot` from the held rows, requested by a person.
 
-It has the tag samegoal/release. Assets that depend on the snapshot, such as the worklist, follow in the same
-run from the rows that were landed for it. Nothing is read from Qmlativ. The warehouse decides whether there
-is something to release. A failed release does not count as a failed night.
+It has the tag samegoal/release. Assets that depend on the snapshot follow in the same run. Nothing is read
+from Qmlativ. The warehouse decides whether there is something to release. A failed release does not count as
+a failed night.
 """
 
 from collections.abc import Iterator
@@ -11,30 +11,26 @@ from typing import Any
 import dagster as dg
 from pydantic import Field
 
-from samegoal_pipelines.defs.checks import Finding, check_results
 from samegoal_pipelines.defs.dagster_internals import link_release
 from samegoal_pipelines.defs.demographics import refuse_a_lost_restriction
 from samegoal_pipelines.defs.district_run import RELEASE_TAG, DistrictRun
-from samegoal_pipelines.defs.errors import as_dagster_failure, materialized, validate_tables
+from samegoal_pipelines.defs.errors import as_dagster_failure
 from samegoal_pipelines.defs.gate import GATE_CHECK, PUBLISHED_SNAPSHOT, RELEASE_JOB
-from samegoal_pipelines.defs.metadata import ATTEMPTS_SHOWN, rows_facts, snapshot_facts
+from samegoal_pipelines.defs.materializing import Finding, check_results, materialized, validate_payload
+from samegoal_pipelines.defs.metadata import rows_facts, snapshot_facts
 from samegoal_pipelines.errors import SYNC, Kind, PipelineError
 from samegoal_pipelines.landing import LandingError
 from samegoal_pipelines.landing.runs import HELD_SNAPSHOT
-from samegoal_pipelines.tables.catalog import published_tables
 from samegoal_pipelines.transforms.snapshot import SnapshotPayload
 from samegoal_pipelines.transforms.withholding import (
     CONFIDENTIAL_PHONES_SHOWN,
     RESTRICTED_CONTACTS_SHOWN,
     RESTRICTION_NOT_KNOWN,
     Withholding,
-    withholding_notes,
 )
-from samegoal_pipelines.warehouse.errors import NothingHeldError, ReleaseTooLateError
-from samegoal_pipelines.warehouse.release import find_held as find_held_snapshot
-from samegoal_pipelines.warehouse.release import release
+from samegoal_pipelines.warehouse.release import find_held, release
 from samegoal_pipelines.warehouse.rows import content_of
-from samegoal_pipelines.warehouse.snapshots import Snapshot, last_attempts
+from samegoal_pipelines.warehouse.snapshots import Snapshot
 
 
 class Release(dg.Config):
@@ -49,25 +45,16 @@ class Release(dg.Config):
     )
 
 
-def release_held(
-    context: dg.AssetExecutionContext,
-    config: Release,
-    run: DistrictRun,
-) -> Iterator[Any]:
+def release_held(context: dg.AssetExecutionContext, config: Release, run: DistrictRun) -> Iterator[Any]:
     """Publish the held snapshot of this run's night, and turn its check green."""
     with as_dagster_failure("release", run):
-        if not config.why.strip():
-            raise PipelineError("no reason was given", kind=Kind.RELEASE, next_step="say why; it is recorded")
-        held = find_held(run)
-        refuse_what_is_withheld_since(run, held)
-        payload = read_held(run, held)
-        sound = yield from validate_tables(
-            context,
-            PUBLISHED_SNAPSHOT,
-            payload.published(),
-            published_tables(payload.shows is not None and payload.shows.show_restricted_contacts),
-        )
         who, why = config.who.strip() or run.deployment.settings.operator, config.why.strip()
+        if not why:
+            raise PipelineError("no reason was given", kind=Kind.RELEASE, next_step="say why; it is recorded")
+        held = find_held(run.deployment.warehouse, run.district_id, run.today)
+        refuse_a_lost_restriction(run, RESTRICTION_NOT_KNOWN not in held.notes)
+        payload = _read_held(run, held)
+        sound = yield from validate_payload(context, PUBLISHED_SNAPSHOT, payload)
         published = release(
             run.deployment.warehouse,
             run.identity(held.landed_run_id),
@@ -77,42 +64,21 @@ def release_held(
             reason=why,
         )
         link_release(context.instance, held.run_id, context.run.run_id)
-        attempts = last_attempts(run.deployment.warehouse, run.district_id, limit=ATTEMPTS_SHOWN)
         facts = {
             "released by": who,
             "why": why,
             "held in run": dg.MetadataValue.dagster_run(held.run_id),
             "held because": held.reason,
         }
-        shown = facts | snapshot_facts(published, attempts, run.today)
-        yield materialized(context, PUBLISHED_SNAPSHOT, shown | rows_facts(payload.published(), published))
+        shown = facts | snapshot_facts(published, run) | rows_facts(payload, published)
+        yield materialized(context, PUBLISHED_SNAPSHOT, shown)
         yield from sound
         found = {GATE_CHECK: Finding(True, f"released by {who}: {why}", facts)}
         yield from check_results(context, PUBLISHED_SNAPSHOT, found)
 
 
-def find_held(run: DistrictRun) -> Snapshot:
-    """The held snapshot of this run's night.
-
-    Raises:
-        NothingHeldError: nothing is held. The message names the last attempt.
-        ReleaseTooLateError: as `warehouse.release.find_held` does.
-    """
-    engine = run.deployment.warehouse
-    try:
-        return find_held_snapshot(engine, run.district_id, run.today)
-    except NothingHeldError as error:
-        last = next(iter(last_attempts(engine, run.district_id, limit=1)), None)
-        there = f"its last attempt is of {last.snapshot_date}: {last.state}" if last else "it has no night"
-        raise NothingHeldError(f"{error.detail}; {there}") from None
-
-
-def read_held(run: DistrictRun, held: Snapshot) -> SnapshotPayload:
-    """Read exactly what was held.
-
-    Raises:
-        LandingError: it is no longer in the landing, or damaged. Only a new run can help.
-    """
+def _read_held(run: DistrictRun, held: Snapshot) -> SnapshotPayload:
+    """Read exactly what was held."""
     try:
         landed = run.landing.read(HELD_SNAPSHOT, held.snapshot_date, held.run_id)
     except LandingError:
@@ -125,31 +91,8 @@ def read_held(run: DistrictRun, held: Snapshot) -> SnapshotPayload:
         enrollment_rows=held.enrollment_rows,
         quarantined=held.quarantined,
         notes=tuple(held.notes),
-        shows=shown_by(held),
+        shows=Withholding(RESTRICTED_CONTACTS_SHOWN in held.notes, CONFIDENTIAL_PHONES_SHOWN in held.notes),
     )
-
-
-def shown_by(held: Snapshot) -> Withholding:
-    """The contacts in the held snapshot that are withheld by default."""
-    return Withholding(RESTRICTED_CONTACTS_SHOWN in held.notes, CONFIDENTIAL_PHONES_SHOWN in held.notes)
-
-
-def refuse_what_is_withheld_since(run: DistrictRun, held: Snapshot) -> None:
-    """Refuse a release that shows contacts which the district now withholds.
-
-    Raises:
-        ReleaseTooLateError: the snapshot shows such contacts.
-        RestrictionsForgottenError: it shows all contacts, because the restriction flag was not readable.
-    """
-    switches, known = run.district.withholding, RESTRICTION_NOT_KNOWN not in held.notes
-    if {RESTRICTED_CONTACTS_SHOWN, CONFIDENTIAL_PHONES_SHOWN} & (
-        {*held.notes} - {*withholding_notes(known, switches)}
-    ):
-        raise ReleaseTooLateError(
-            f"what was held on {held.snapshot_date} shows contacts that the district has been set to "
-            "withhold since"
-        )
-    refuse_a_lost_restriction(run, known)
 
 
 release_held_snapshot = dg.define_asset_job(

@@ -1,10 +1,9 @@
 """The job that replays a district's past nights in order, from the landing, with today's rules.
 
-It reads nothing from Qmlativ. `transforms.snapshot` computes each night, and `warehouse.replay` rewrites the
-history. A failed replay does not count as a failed night.
+It reads nothing from Qmlativ. A failed replay does not count as a failed night.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import date
 from typing import Any
@@ -13,9 +12,11 @@ import dagster as dg
 from pydantic import Field
 
 from samegoal_pipelines.defs.district_run import DISTRICTS, DistrictRun, read_date
-from samegoal_pipelines.defs.errors import as_dagster_failure, compute_valid_night
+from samegoal_pipelines.defs.errors import as_dagster_failure
 from samegoal_pipelines.defs.gate import PUBLISHED_SNAPSHOT
-from samegoal_pipelines.defs.io import IN_MEMORY, Tables
+from samegoal_pipelines.defs.io import IN_MEMORY
+from samegoal_pipelines.defs.materializing import compute_valid_night
+from samegoal_pipelines.defs.metadata import table
 from samegoal_pipelines.landing import LandedFileError, LandingError
 from samegoal_pipelines.landing.runs import NotLandedError, read_landed_for, run_that_landed
 from samegoal_pipelines.printable import counted
@@ -54,7 +55,6 @@ def replay_landed_nights(
     with as_dagster_failure("replay", district_run):
         first = read_date(config.from_date, "the first night to replay")
         nights, skipped = find_nights(district_run.deployment.warehouse, district_run.district_id, first)
-        refuse_what_is_not_landed(district_run, nights)
         replayed = replay(
             district_run.deployment.warehouse,
             replace(district_run.identity(), night=nights[-1].snapshot_date),
@@ -74,69 +74,47 @@ def replay_landed_nights(
 
 
 def recompute(context: dg.OpExecutionContext, run: DistrictRun, nights: Sequence[Snapshot]) -> Contents:
-    """Recompute these published nights from their landed rows, without a lock."""
-    withholding = run.district.withholding
-    contents, rows = Contents(withholding), 0
-    for number, published in enumerate(nights, 1):
-        date = published.snapshot_date
-        try:
-            landed = read_night(run, published)
-        except NotLandedError:
-            raise LandingError(
-                f"the landed rows of the night {date} were deleted during the replay; nothing was changed",
-                next_step="replay again",
-            ) from None
-        computed = compute_valid_night(landed, date, withholding, f"the night {date}: ")
-        contents.add(content_of(computed))
-        rows += computed.enrollment_rows or 0
-        runs = sorted({run_that_landed(run.deployment.landing, published, asset) for asset in RAW_TABLES})
-        context.log.info(
-            f"the night {date}: {computed.enrollment_rows} enrollments, landed by {', '.join(runs)}"
-        )
-        if run.deployment.progress:
-            run.deployment.progress("enrollments of past nights", rows, number)
-    return contents
-
-
-def refuse_what_is_not_landed(run: DistrictRun, nights: Sequence[Snapshot]) -> None:
-    """Read every night's landed rows once before anything is computed.
+    """Recompute these published nights from their landed rows, without a lock.
 
     Raises:
         LandingError: a night's rows are missing or cannot be used. Names the night, and the earliest usable
         one.
     """
+    landing, withholding = run.deployment.landing, run.district.withholding
+    contents, rows = Contents(withholding), 0
     faults: dict[date, str] = {}
-    for published in nights:
+    for number, published in enumerate(nights, 1):
+        night = published.snapshot_date
         try:
-            read_night(run, published)
+            landed = {asset: read_landed_for(landing, published, asset) for asset in RAW_TABLES}
         except NotLandedError as error:
-            faults[published.snapshot_date] = error.detail
+            faults[night] = error.detail
         except LandedFileError as error:
-            fault = f"cannot be used: file {error.table} of {error.asset} {error.fault}"
-            faults[published.snapshot_date] = fault
-    if not faults:
-        return
-    first, what = next(iter(faults.items()))
-    others = len(faults) - 1
+            faults[night] = f"cannot be used: file {error.table} of {error.asset} {error.fault}"
+        if faults:
+            continue
+        computed = compute_valid_night(landed, night, withholding, f"the night {night}: ")
+        contents.add(content_of(computed))
+        rows += computed.enrollment_rows or 0
+        runs = sorted({run_that_landed(landing, published, asset) for asset in RAW_TABLES})
+        context.log.info(
+            f"the night {night}: {computed.enrollment_rows} enrollments, landed by {', '.join(runs)}"
+        )
+        if run.deployment.progress:
+            run.deployment.progress("enrollments of past nights", rows, number)
+    if faults:
+        raise _not_landed(faults, nights)
+    return contents
+
+
+def _not_landed(faults: Mapping[date, str], nights: Sequence[Snapshot]) -> LandingError:
+    (first, what), others = next(iter(faults.items())), len(faults) - 1
     also = f", and {counted(others, 'later night')} cannot be replayed either" if others else ""
     sound = [one.snapshot_date for one in nights if one.snapshot_date > max(faults)]
     next_step = (
         f"the earliest date to replay from is {sound[0]}" if sound else "no later night can be replayed"
     )
-    raise LandingError(f"the landed rows of the night {first} {what}{also}", next_step=next_step)
-
-
-def read_night(run: DistrictRun, published: Snapshot) -> dict[str, Tables]:
-    """The raw rows that a published night was made from.
-
-    Raises:
-        NotLandedError: they are not landed, or an older version landed them.
-        LandedFileError: a file cannot be used.
-    """
-    return {asset: read_landed_for(run.deployment.landing, published, asset) for asset in RAW_TABLES}
-
-
-# -- metadata for the UI --
+    return LandingError(f"the landed rows of the night {first} {what}{also}", next_step=next_step)
 
 
 def facts_of(outcome: Outcome) -> dict[str, Any]:
@@ -148,25 +126,24 @@ def facts_of(outcome: Outcome) -> dict[str, Any]:
         "rewritten": outcome.replayed.written,
     }
     if differing:
-        facts["differences"] = dg.MetadataValue.table([_record(night) for night in differing])
-        facts["another status"] = dg.MetadataValue.md(_transitions(differing))
+        records = [_record(night) for night in differing]
+        facts["differences"] = table(records[0], (record.values() for record in records))
+        facts["another status"] = table(
+            ("night", "was", "is", "students"),
+            (
+                (str(night.night), one.old_status, one.new_status, one.students)
+                for night in differing
+                for one in night.difference.transitions
+            ),
+        )
     if outcome.skipped:
         facts["nights skipped"] = ", ".join(f"{one.snapshot_date} ({one.state})" for one in outcome.skipped)
     return facts
 
 
-def _record(night: ReplayedNight) -> dg.TableRecord:
+def _record(night: ReplayedNight) -> dict[str, str | int]:
     counts = {name: n for name, n in asdict(night.difference).items() if isinstance(n, int)}
-    return dg.TableRecord({"night": night.night.isoformat(), "students": night.counts.students, **counts})
-
-
-def _transitions(nights: Sequence[ReplayedNight]) -> str:
-    rows = [
-        f"| {night.night} | {one.old_status} | {one.new_status} | {one.students:,} |"
-        for night in nights
-        for one in night.difference.transitions
-    ]
-    return "\n".join(["| night | was | is | students |", "|---|---|---|---:|", *rows]) if rows else "nobody"
+    return {"night": night.night.isoformat(), "students": night.counts.students, **counts}
 
 
 @dg.job(

@@ -1,7 +1,7 @@
 """Group report: the page about a night of all districts, and the sensor that requests it afterwards.
 
 The warehouse says which night is over, and Dagster's runs say whether it was reported, so a restart neither
-forgets a night nor reports it twice. The page's content is decided in `reporting`.
+forgets a night nor reports it twice.
 """
 
 from collections.abc import Collection, Iterator, Sequence
@@ -14,9 +14,8 @@ import dagster as dg
 from pydantic import Field
 
 from samegoal_pipelines.defs.district_run import TODAY_TAG, read_date
-from samegoal_pipelines.defs.errors import unforeseen
+from samegoal_pipelines.defs.errors import in_plain_words
 from samegoal_pipelines.deployment import Deployment
-from samegoal_pipelines.errors import PipelineError
 from samegoal_pipelines.landing import LandingError
 from samegoal_pipelines.reporting.messages import Message, missing_report_message
 from samegoal_pipelines.reporting.nightly_status import newest_night, read_board
@@ -62,13 +61,18 @@ def nightly_report(
             read_date(named, "the night") if named else None,
             landing=deployment.landing if config.forecast else None,
         )
+        html = page.html(report, deployment.settings.ui_url)
+        where: dg.MetadataValue[Any]
+        try:
+            where = dg.MetadataValue.path(deployment.landing.keep_page(FOLDER, report.board.night, html))
+        except LandingError as error:  # the report is shown all the same
+            context.log.error(f"nightly_report: {error}")
+            where = dg.MetadataValue.text(f"not saved as a file: {error}")
         return dg.MaterializeResult(
             metadata={
                 "report": dg.MetadataValue.md(page.markdown(report)),
                 "plots": dg.MetadataValue.md(page.plots_markdown(report)),
-                "page": _kept(
-                    context, deployment, report.board.night, page.html(report, deployment.settings.ui_url)
-                ),
+                "page": where,
                 "night": report.board.night.isoformat(),
                 "summary": report.board.summary,
                 **report.board.totals,
@@ -76,30 +80,13 @@ def nightly_report(
         )
 
 
-def _kept(
-    context: dg.AssetExecutionContext, deployment: Deployment, night: date, page: str
-) -> dg.MetadataValue[Any]:
-    """The file's location, or why it is missing. The report is shown either way."""
-    try:
-        return dg.MetadataValue.path(deployment.landing.keep_page(FOLDER, night, page))
-    except LandingError as error:
-        context.log.error(f"nightly_report: {error}")
-        return dg.MetadataValue.text(f"not saved as a file: {error}")
-
-
 @contextmanager
 def _plainly_failing() -> Iterator[None]:
-    """Replace any error by one plain line, because its text may quote a row."""
     try:
         yield
-    except PipelineError as error:
-        raise dg.Failure(f"nightly_report: {error}", allow_retries=False) from None
     except Exception as error:
-        raise dg.Failure(
-            f"nightly_report: {unforeseen(error)}; please report it, and see in a terminal: "
-            "samegoal-pipelines report",
-            allow_retries=False,
-        ) from None
+        said = f"nightly_report: {in_plain_words(error)}"
+        raise dg.Failure(said, allow_retries=False) from None
 
 
 make_nightly_report = dg.define_asset_job(
@@ -122,44 +109,32 @@ make_nightly_report = dg.define_asset_job(
 )
 def report_after_the_night(
     context: dg.SensorEvaluationContext, deployment: dg.ResourceParam[Deployment]
-) -> Iterator[dg.RunRequest | dg.SkipReason]:
+) -> list[dg.RunRequest] | dg.SkipReason:
     """Request the reports of nights that are over and not reported in their current state."""
-    yield from reports_due(context.instance, deployment, datetime.now(UTC))
+    due = reports_due(context.instance, deployment, datetime.now(UTC))
+    return due or dg.SkipReason("every night that is over is reported, or its report is being made")
 
 
-def reports_due(
-    instance: dg.DagsterInstance, deployment: Deployment, now: datetime
-) -> Iterator[dg.RunRequest | dg.SkipReason]:
+def reports_due(instance: dg.DagsterInstance, deployment: Deployment, now: datetime) -> list[dg.RunRequest]:
     """The reports to request. The last night may not be over when tonight has begun further east.
 
     A report is made again if its night has changed, such as by a release or a later failure. The last night's
     report is not made again after tonight's, because the asset shows the latest report.
     """
     newest = newest_night(deployment.warehouse, now)
-    nights = (newest - timedelta(days=1), newest)
-    runs = {night: _reports_of(instance, night) for night in nights}
-    tonight_is_there = any(run.is_success for run in runs[newest])
-    why_not: dict[date, str] = {}
-    for night in nights:
-        if night != newest and runs[night] and tonight_is_there:
-            why_not[night] = "is reported, and so is the night after it"
+    runs = {night: _reports_of(instance, night) for night in (newest - timedelta(days=1), newest)}
+    due = []
+    for night, made in runs.items():
+        if night != newest and made and any(run.is_success for run in runs[newest]):
             continue
         board = read_board(deployment.warehouse, night, now)
-        tries = _tries(runs[night], board.fingerprint)
-        if tries is None:
-            why_not[night] = "is reported, or its report is being made"
-        elif not board.over:
-            why_not[night] = "is not over, or no district was due"
-        elif tries >= TRIES:
-            why_not[night] = f"could not be reported in {tries} tries"
-        else:
+        tries = _tries(made, board.fingerprint)
+        if board.over and tries is not None and tries < TRIES:
             # Dagster starts no second run for the same key, even if the first failed.
-            yield dg.RunRequest(
-                run_key=f"report:{night}:{board.fingerprint}:{len(runs[night]) + 1}",
-                tags={TODAY_TAG: night.isoformat(), BOARD_TAG: board.fingerprint},
-            )
-    if len(why_not) == len(nights):
-        yield dg.SkipReason("; ".join(f"the night {night} {why}" for night, why in why_not.items()))
+            key = f"report:{night}:{board.fingerprint}:{len(made) + 1}"
+            tags = {TODAY_TAG: night.isoformat(), BOARD_TAG: board.fingerprint}
+            due.append(dg.RunRequest(run_key=key, tags=tags))
+    return due
 
 
 def _reports_of(instance: dg.DagsterInstance, night: date) -> list[dg.DagsterRun]:

@@ -1,43 +1,35 @@
 """The registrar's worklist: enrollments to check in Qmlativ by school, with a check that counts them.
 
 It follows a night's published or held snapshot, because a registrar can often correct what held a night.
-After a failed night, the last list stays. `transforms.worklist` decides what belongs on it, and
-`warehouse.worklist` which night's list counts.
+After a failed night, the last list stays.
 """
 
 from collections.abc import Iterator
 from contextlib import suppress
-from datetime import date, timedelta
-from itertools import chain
+from datetime import timedelta
 from typing import Any
 
 import dagster as dg
 import pandas as pd
 
-from samegoal_pipelines.defs.checks import (
-    WORKLIST,
-    check_results,
-    finding_checks,
-    report_check_results,
-    worklist_findings,
-)
+from samegoal_pipelines.defs.checks import WORKLIST, finding_checks, worklist_findings
 from samegoal_pipelines.defs.district_run import DISTRICTS, DistrictRun
-from samegoal_pipelines.defs.enrollments import FILTERED
-from samegoal_pipelines.defs.errors import (
-    as_dagster_failure,
+from samegoal_pipelines.defs.errors import as_dagster_failure
+from samegoal_pipelines.defs.gate import PUBLISHED_SNAPSHOT
+from samegoal_pipelines.defs.io import Tables
+from samegoal_pipelines.defs.lineage import column_schema
+from samegoal_pipelines.defs.materializing import (
+    check_evaluation,
+    check_results,
     materialized,
     schema_check,
     validate_tables,
 )
-from samegoal_pipelines.defs.gate import PUBLISHED_SNAPSHOT
-from samegoal_pipelines.defs.io import Tables
-from samegoal_pipelines.defs.lineage import column_schema
-from samegoal_pipelines.defs.metadata import worklist_facts
+from samegoal_pipelines.defs.metadata import rows_out
+from samegoal_pipelines.defs.status import FILTERED
 from samegoal_pipelines.landing import LandedFileError
 from samegoal_pipelines.landing.runs import NotLandedError, read_landed_for
 from samegoal_pipelines.tables.worklist import REGISTRAR_WORKLIST
-from samegoal_pipelines.transforms.enrollments import filter_enrollments
-from samegoal_pipelines.transforms.status import classify_students
 from samegoal_pipelines.transforms.worklist import list_problems
 from samegoal_pipelines.warehouse.snapshots import last_published
 from samegoal_pipelines.warehouse.worklist import publish_worklist
@@ -69,21 +61,14 @@ def registrar_worklist(
     student_status: Tables,
     district_run: dg.ResourceParam[DistrictRun],
 ) -> Iterator[Any]:
-    """Make and store the list. Skipped by a release whose landed rows are gone."""
+    """Make and store the list. A release keeps the list made from the same rows when they were held."""
+    if district_run.is_release:
+        return
     # The snapshot is published, so a failed list does not make the night fail.
     with as_dagster_failure(WORKLIST, district_run):
-        try:
-            worklist, facts = _make_list(
-                district_run, raw_enrollments, raw_students, cecs_filtered_enrollments, student_status
-            )
-        except (NotLandedError, LandedFileError) as gone:
-            if not district_run.is_release:
-                raise
-            context.log.warning(
-                f"{WORKLIST}: skipped, because the landed rows of the released night are gone or damaged "
-                f"({gone.detail}); the list made when the night was held stays"
-            )
-            return
+        worklist, facts = _make_list(
+            district_run, raw_enrollments, raw_students, cecs_filtered_enrollments, student_status
+        )
         tables, declared = {WORKLIST: worklist}, {WORKLIST: REGISTRAR_WORKLIST}
         sound = yield from validate_tables(context, WORKLIST, tables, declared)
         publish_worklist(
@@ -93,11 +78,16 @@ def registrar_worklist(
             snapshot_date=district_run.today,
         )
         yield materialized(context, WORKLIST, facts)
-        yield from chain(sound, check_results(context, WORKLIST, worklist_findings(worklist)))
+        yield from sound
+        yield from check_results(context, WORKLIST, worklist_findings(worklist))
 
 
 def list_of_held(
-    context: dg.AssetExecutionContext, run: DistrictRun, landed_run_id: str | None
+    context: dg.AssetExecutionContext,
+    run: DistrictRun,
+    landed_run_id: str | None,
+    filtered: Tables,
+    classified: Tables,
 ) -> Iterator[dg.AssetMaterialization | dg.AssetCheckEvaluation]:
     """Make the list of a night that this run has just held. The asset itself only runs after a publication.
 
@@ -109,15 +99,7 @@ def list_of_held(
                 run.landing.read(asset, run_id=landed_run_id or run.run_id)
                 for asset in ("raw_enrollments", "raw_students")
             )
-            filtered = filter_enrollments(raw_enrollments, run.today)
-            statuses, uncertain = classify_students(filtered.enrollments, filtered.excluded, run.today)
-            worklist, facts = _make_list(
-                run,
-                raw_enrollments,
-                raw_students,
-                {"enrollments": filtered.enrollments, "excluded": filtered.excluded},
-                {"student_status": statuses, "uncertain": uncertain},
-            )
+            worklist, facts = _make_list(run, raw_enrollments, raw_students, filtered, classified)
             publish_worklist(
                 run.deployment.warehouse,
                 worklist,
@@ -126,9 +108,8 @@ def list_of_held(
                 held_by=run.run_id,
             )
             yield dg.AssetMaterialization(WORKLIST, partition=run.district_id, metadata=facts)
-            yield from report_check_results(
-                context.instance, WORKLIST, run.district_id, worklist_findings(worklist)
-            )
+            for name, finding in worklist_findings(worklist).items():
+                yield check_evaluation(context.instance, WORKLIST, name, run.district_id, finding)
     except dg.Failure as failure:
         context.log.warning(failure.description)
 
@@ -136,8 +117,16 @@ def list_of_held(
 def _make_list(
     run: DistrictRun, raw_enrollments: Tables, raw_students: Tables, filtered: Tables, classified: Tables
 ) -> tuple[pd.DataFrame, dict[str, Any]]:
-    """The list and its metadata."""
-    night, published = _published_before(run)
+    """The list and its metadata. The past is compared with the last published night before this one.
+
+    Nothing is compared if that night's landed files are gone, damaged, or from an older version.
+    """
+    compared, published = "nothing: no earlier published night has usable landed files", None
+    last = last_published(run.deployment.warehouse, run.district_id, run.today - timedelta(days=1))
+    if last is not None:
+        with suppress(NotLandedError, LandedFileError):
+            published = read_landed_for(run.deployment.landing, last, FILTERED)
+            compared = last.snapshot_date.isoformat()
     worklist = list_problems(
         raw_enrollments,
         raw_students,
@@ -148,16 +137,9 @@ def _make_list(
         run.today,
         published,
     )
-    return worklist, worklist_facts(worklist, run.today, night)
-
-
-def _published_before(run: DistrictRun) -> tuple[date | None, Tables | None]:
-    """The last published night before this one, and its filtered enrollments.
-
-    Nothing if its landed files are gone, damaged, or from an older version.
-    """
-    last = last_published(run.deployment.warehouse, run.district_id, run.today - timedelta(days=1))
-    if last is not None:
-        with suppress(NotLandedError, LandedFileError):
-            return last.snapshot_date, read_landed_for(run.deployment.landing, last, FILTERED)
-    return None, None
+    return worklist, {
+        "snapshot date": run.today.isoformat(),
+        "past compared with": compared,
+        "where to read it": "the table samegoal.registrar_worklist, by school",
+        **rows_out(len(worklist)),
+    }

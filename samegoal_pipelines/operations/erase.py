@@ -73,7 +73,7 @@ def erase_district(deployment: Deployment, district_id: str) -> Holdings:
 def erasing(deployment: Deployment, district_id: str) -> Iterator[Instance]:
     """Refuse to erase while a run of the district is in progress, and name the district in errors."""
     with open_instance(deployment.settings) as instance, naming(district_id):
-        close_abandoned_runs(instance, district_id)
+        close_abandoned_runs(instance, deployment, district_id)
         refuse_while_running(instance, district_id, "wait for its end or cancel it, then run this again")
         yield instance
 

@@ -188,7 +188,7 @@ def execute(
 ) -> FinishedRun:
     """Run a job for one district in this process."""
     definition = build_defs(deployment).resolve_job_def(job)
-    return in_process.execute(definition, deployment.settings, district_id, config, tags, debug=debug)
+    return in_process.execute(definition, deployment, district_id, config, tags, debug=debug)
 
 
 def run_error(result: FinishedRun, district_id: str, attempt: Snapshot | None = None) -> RunFailedError:

@@ -10,7 +10,7 @@ from datetime import date
 import sqlalchemy as sa
 
 from samegoal_pipelines.tables.warehouse import releases, snapshots
-from samegoal_pipelines.warehouse.engine import as_operator, as_writer
+from samegoal_pipelines.warehouse.engine import as_writer
 from samegoal_pipelines.warehouse.errors import NothingHeldError, ReleaseTooLateError
 from samegoal_pipelines.warehouse.rows import Content
 from samegoal_pipelines.warehouse.session import Published, session
@@ -37,18 +37,6 @@ def find_held(engine: sa.Engine, district_id: str, night: date) -> Snapshot:
             raise NothingHeldError(f"nothing is held for the night {night}")
         _refuse(held, now, night)
     return held
-
-
-def find_released(engine: sa.Engine, district_id: str, night: date) -> Snapshot | None:
-    """The held snapshot of this night that a person released last, if any."""
-    newest = (
-        sa.select(releases.c.held_snapshot_id)
-        .where(releases.c.district_id == district_id, releases.c.snapshot_date == night)
-        .order_by(releases.c.published_snapshot_id.desc())
-        .limit(1)
-    )
-    with as_operator(engine, "looking up a release") as connection:
-        return find_first(connection, snapshots.c.snapshot_id == newest.scalar_subquery())
 
 
 def release(

@@ -10,7 +10,7 @@ import pytest
 from dagster._core.remote_origin import RegisteredCodeLocationOrigin, RemoteJobOrigin, RemoteRepositoryOrigin
 
 from samegoal_pipelines.definitions import build_defs
-from samegoal_pipelines.defs.district_run import PROCESS_TAG
+from samegoal_pipelines.defs.district_run import BY_COMMAND_TAG
 from samegoal_pipelines.defs.instance import add_partition, open_instance
 from samegoal_pipelines.districts.errors import InvalidDistrictError, UnknownDistrictError
 from samegoal_pipelines.operations.erase import EraseRefusedError, erase_district, holdings
@@ -21,7 +21,6 @@ from samegoal_pipelines.settings import Settings
 from samegoal_pipelines.transforms.columns import frame_of
 from samegoal_pipelines.warehouse import erase
 from samegoal_pipelines_tests.cli.asking import run
-from samegoal_pipelines_tests.defs.test_in_process import ENDED
 from samegoal_pipelines_tests.pipeline import TODAY
 
 ENROLLED = [{"StudentID": 11, "StartDate": "2026-08-12"}]
@@ -225,7 +224,7 @@ def test_a_run_that_begins_at_the_last_moment_keeps_the_files_until_it_has_ended
     erasing = erase.erase_rows
 
     def overtaken(*arguments):
-        start_run(deployment, "alpha", {PROCESS_TAG: ENDED})
+        start_run(deployment, "alpha", {BY_COMMAND_TAG: "true"})
         return erasing(*arguments)
 
     with monkeypatch.context() as meanwhile:

@@ -137,8 +137,7 @@ def test_a_district_that_cannot_be_pruned_is_named_and_stops_no_other(
     (failure,) = [event for event in result.all_node_events if event.is_step_failure]
     data = failure.step_failure_data.user_failure_data
     assert data.description == (
-        "pruning the landing: 1 of 2 districts failed: "
-        "alpha: landed files of alpha cannot all be deleted: check the storage"
+        "pruning failed: alpha: landed files of alpha cannot all be deleted: check the storage"
     )
     assert data.metadata["nights pruned"].value == 1
 
@@ -176,7 +175,7 @@ def test_pages_that_cannot_be_deleted_are_named_and_the_nights_are_pruned_all_th
     assert deployment.landing.nights(made.id) == []
     (failure,) = [event for event in result.all_node_events if event.is_step_failure]
     assert failure.step_failure_data.user_failure_data.description == (
-        "pruning the landing: pages of reports: old pages in reports cannot all be deleted: check the storage"
+        "pruning failed: pages of reports: old pages in reports cannot all be deleted: check the storage"
     )
 
 

@@ -124,7 +124,7 @@ def test_exactly_those_who_are_due_run_and_each_comes_out_as_it_should(
     assert first.status == TickStatus.SUCCESS
     assert all(tick.status == TickStatus.SKIPPED for tick in later)  # where a quarter has passed meanwhile
     assert log_of(instance, first) == [
-        "6 runs requested; 0 districts started already; 1 paused: paused; 1 disabled"
+        "6 runs requested; 0 districts started already; 1 paused: paused; 1 disabled: disabled"
     ]
 
 

@@ -14,13 +14,11 @@ from dagster._core.execution.api import create_execution_plan, execute_run
 from dagster._core.execution.plan.state import KnownExecutionState
 
 from samegoal_pipelines.definitions import build_defs
-from samegoal_pipelines.defs.district_run import PROCESS_TAG
 from samegoal_pipelines.defs.in_process import close_abandoned_runs
 from samegoal_pipelines.defs.instance import open_instance
 from samegoal_pipelines.defs.nightly import SCHEDULE_NAME, SCHEDULE_TAG, TICK_TAG, look_at_tonight
 from samegoal_pipelines.sandbox.lookups import school_year_of
 from samegoal_pipelines.warehouse.errors import WarehouseError
-from samegoal_pipelines_tests.defs.test_in_process import ENDED
 
 ZONE = f"Etc/GMT{datetime.now(UTC).hour - 12:+d}"  # where it is about noon
 TONIGHT = datetime.now(ZoneInfo(ZONE)).date()
@@ -207,15 +205,15 @@ def test_a_run_of_a_terminal_is_on_the_timeline_and_is_not_retried_by_itself(pip
 
 
 def test_a_run_of_a_terminal_that_is_executed_again_in_the_ui_is_nobody_s_to_close(pipeline, runs, instance):
-    """It has the tag of a process that is over, and runs elsewhere."""
+    """It has the tag of a command, and runs elsewhere without its lease."""
     night = pipeline.run(today=TONIGHT)
     first = instance.get_run_by_id(night.run_id)
-    tags = {**first.tags, PROCESS_TAG: ENDED}
+    tags = dict(first.tags)
     family = {"root_run_id": first.run_id, "parent_run_id": first.run_id}
     again = instance.create_run_for_job(
         job_def=runs.job, tags=tags, status=dg.DagsterRunStatus.STARTED, **family
     )
-    close_abandoned_runs(instance, "grand-bend")
+    close_abandoned_runs(instance, pipeline.deployment, "grand-bend")
     assert instance.get_run_by_id(again.run_id).status == dg.DagsterRunStatus.STARTED
 
 
@@ -224,7 +222,7 @@ def test_a_tag_that_is_no_night_is_said_to_be_none(runs, source, tag):
     source.traffic.clear()
     run = runs.launch(**{"samegoal/today": tag})
     assert runs.reason(run) == (
-        "grand-bend: reading Qmlativ: the run's tag samegoal/today is no night; "
-        "give a date from 2000-01-01 to 2199-12-31"
+        "grand-bend: reading Qmlativ: the run's tag samegoal/today is no valid date; "
+        "give a date from 2000-01-01 to 2199-12-31, as YYYY-MM-DD"
     )
     assert source.traffic.token_calls == 0

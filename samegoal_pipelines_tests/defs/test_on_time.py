@@ -14,7 +14,9 @@ from samegoal_pipelines_tests.reporting.factories import NIGHT, at, register
 
 def night_of(deployment, district_id: str, today: str) -> DistrictRun:
     tags = {"dagster/partition": district_id, "samegoal/today": today}
-    return DistrictRun(deployment, dg.DagsterRun(job_name="nightly_snapshot", tags=tags))
+    return DistrictRun(
+        deployment, dg.DagsterRun(job_name="nightly_snapshot", tags=tags), dg.DagsterInstance.ephemeral()
+    )
 
 
 def test_a_district_that_is_not_registered_is_named_in_one_line(deployment):

@@ -253,7 +253,8 @@ def test_the_job_in_the_ui_only_tells_unless_it_is_told_to_write(two_nights, mon
         "changes": 1,
         "departures": 0,
     }
-    assert "| 2026-10-13 | INACTIVE | GRADUATED | 1 |" in metadata["another status"].value
+    (moved,) = metadata["another status"].records
+    assert moved.data == {"night": "2026-10-13", "was": "INACTIVE", "is": "GRADUATED", "students": 1}
 
 
 def test_what_was_rewritten_shows_at_the_published_asset(two_nights, monkeypatch):
@@ -363,8 +364,8 @@ def test_a_rubbish_date_is_one_line(deployment, first):
     config = {"ops": {"replay_landed_nights": {"config": {"from_date": first}}}}
     result = execute(deployment, "grand-bend", REPLAY_JOB, config)
     error = run_error(result, "grand-bend")
-    assert error.reason == "replay: the first night to replay is no date"
-    assert error.next_step == "write it as YYYY-MM-DD"
+    assert error.reason == "replay: the first night to replay is no valid date"
+    assert error.next_step == "give a date from 2000-01-01 to 2199-12-31, as YYYY-MM-DD"
 
 
 def test_a_replay_reads_the_landing_while_the_district_is_not_locked(two_nights, monkeypatch):

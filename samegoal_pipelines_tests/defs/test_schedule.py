@@ -21,7 +21,7 @@ from dagster._core.remote_origin import (
 from sqlalchemy.engine import Engine
 
 from samegoal_pipelines.definitions import build_defs
-from samegoal_pipelines.defs.district_run import PROCESS_TAG
+from samegoal_pipelines.defs.district_run import BY_COMMAND_TAG
 from samegoal_pipelines.defs.instance import open_instance
 from samegoal_pipelines.defs.nightly import (
     SCHEDULE_NAME,
@@ -36,7 +36,6 @@ from samegoal_pipelines.defs.nightly import (
 from samegoal_pipelines.districts.pauses import pause
 from samegoal_pipelines.reporting.nightly_status import NIGHT_BEGINS
 from samegoal_pipelines.tables.warehouse import districts as districts_table
-from samegoal_pipelines_tests.defs.test_in_process import ENDED
 
 
 @dataclass(frozen=True)
@@ -280,7 +279,9 @@ def test_a_tick_asks_for_every_active_district_once_and_a_second_tick_for_none(
     requests, skipped = tick(pipeline, instance)
 
     assert requests == []
-    assert skipped == ("0 runs requested; 2 districts started already; 1 awaiting secret: delta; 1 disabled")
+    assert skipped == (
+        "0 runs requested; 2 districts started already; 1 awaiting secret: delta; 1 disabled: gamma"
+    )
 
 
 def test_paused_districts_are_left_out_on_their_own_date_and_named(pipeline, district, instance, at_noon):
@@ -297,7 +298,7 @@ def test_paused_districts_are_left_out_on_their_own_date_and_named(pipeline, dis
 
     start(instance, requests[0])
     _, skipped = tick(pipeline, instance)
-    assert skipped == "0 runs requested; 1 district started already; 1 paused: alpha; 1 disabled"
+    assert skipped == "0 runs requested; 1 district started already; 1 paused: alpha; 1 disabled: gamma"
 
 
 def test_a_district_whose_last_night_is_still_running_is_skipped_and_looked_at_again(
@@ -330,7 +331,7 @@ def test_a_district_whose_command_was_killed_is_run_at_the_next_tick(
     killed = dg.DagsterRun(
         job_name="nightly_snapshot",
         status=dg.DagsterRunStatus[status],
-        tags={"dagster/partition": "alpha", PROCESS_TAG: ENDED},
+        tags={"dagster/partition": "alpha", BY_COMMAND_TAG: "true"},
     )
     instance.add_run(killed)
 
@@ -341,11 +342,11 @@ def test_a_district_whose_command_was_killed_is_run_at_the_next_tick(
 
 
 def test_a_tick_names_a_few_districts_and_counts_the_others():
-    tonight = Tonight([], 0, [], [f"district-{n:02d}" for n in range(1, 41)], [], 0, 1_200)
+    tonight = Tonight([], 0, {"paused": [f"district-{n:02d}" for n in range(1, 41)], "disabled": []})
     assert tonight.sentence() == (
         "0 runs requested; 0 districts started already; 40 paused: "
         + ", ".join(f"district-{n:02d}" for n in range(1, 11))
-        + " and 30 more; 1,200 before 01:00 local time"
+        + " and 30 more"
     )
 
 

@@ -174,7 +174,7 @@ def test_a_list_that_cannot_be_made_hides_no_hold(pipeline, deployment, quaranti
     def fail(*_: object) -> None:
         raise RuntimeError("Ana")
 
-    monkeypatch.setattr(worklist, "filter_enrollments", fail)
+    monkeypatch.setattr(worklist, "list_problems", fail)
     held = pipeline.run(today=TOMORROW)
     assert held.held
     assert "quarantined" in line(held)

@@ -1,0 +1,198 @@
+"""How an asset is declared, validated and materialized, and how a check's outcome is recorded.
+
+A frame that breaks its schema is never stored: the asset yields a failed check with counts by column and then
+fails.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Generator, Iterator, Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import dagster as dg
+
+from samegoal_pipelines.defs.dagster_internals import about_last_materialization
+from samegoal_pipelines.defs.district_run import DISTRICTS
+from samegoal_pipelines.defs.lineage import column_lineage, column_schema
+from samegoal_pipelines.errors import REPORT, Kind, PipelineError
+from samegoal_pipelines.printable import counted
+from samegoal_pipelines.tables.catalog import LANDED, published_tables
+from samegoal_pipelines.tables.declaration import Table
+from samegoal_pipelines.tables.validation import validate
+from samegoal_pipelines.transforms.snapshot import SnapshotPayload, compute_night
+from samegoal_pipelines.transforms.withholding import Withholding
+
+if TYPE_CHECKING:
+    from datetime import date
+
+    import pandas as pd
+
+SCHEMA_CHECK = "schema"
+WARN, ERROR = dg.AssetCheckSeverity.WARN, dg.AssetCheckSeverity.ERROR
+
+
+class Finding(NamedTuple):
+    """The outcome of a check: counts only, never a row's value."""
+
+    passed: bool
+    description: str
+    metadata: Mapping[str, Any]
+    severity: dg.AssetCheckSeverity = WARN
+
+    def for_dagster(self) -> dict[str, Any]:
+        """The outcome's fields. Numbers are text, or Dagster would plot all districts' numbers as a curve."""
+        metadata = {
+            name: f"{value:,}" if isinstance(value, int | float) else value
+            for name, value in self.metadata.items()
+        }
+        return {**self._asdict(), "metadata": metadata}
+
+
+class SchemaBrokenError(PipelineError):
+    """A table does not match its declaration. Names table, columns, checks and counts."""
+
+    kind = Kind.DEFECT
+    next_step = REPORT
+
+
+def table_asset(asset: str, group: str, schema: Table) -> Callable[..., dg.AssetsDefinition]:
+    """The decorator of an asset that computes a table from other assets."""
+    return dg.asset(
+        group_name=group,
+        kinds={"pandas", "pandera"},
+        partitions_def=DISTRICTS,
+        check_specs=[schema_check(asset)],
+        metadata=column_schema(schema) | column_lineage(asset),
+    )
+
+
+def schema_check(asset: str) -> dg.AssetCheckSpec:
+    """The schema check of every stored asset."""
+    return district_check(
+        asset, SCHEMA_CHECK, "Every table matches its declaration. Otherwise nothing is stored."
+    )
+
+
+def district_check(asset: str, name: str, description: str) -> dg.AssetCheckSpec:
+    """A check with an outcome per district, so that one district's green does not hide another's red."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", dg.PreviewWarning)  # of checks with partitions, in Dagster 1.13
+        return dg.AssetCheckSpec(name, asset=asset, description=description, partitions_def=DISTRICTS)
+
+
+def check_results(
+    context: dg.AssetExecutionContext, asset: str, findings: Mapping[str, Finding]
+) -> Iterator[dg.AssetCheckResult]:
+    """Yield the findings about an asset (check → finding) that this run has selected.
+
+    Dagster refuses the outcome of any other check.
+    """
+    key = dg.AssetKey(asset)
+    for name, finding in findings.items():
+        if dg.AssetCheckKey(key, name) in context.op_execution_context.selected_asset_check_keys:
+            yield dg.AssetCheckResult(asset_key=key, check_name=name, **finding.for_dagster())
+
+
+def check_evaluation(
+    instance: dg.DagsterInstance, asset: str, name: str, district_id: str, finding: Finding
+) -> dg.AssetCheckEvaluation:
+    """A finding about a district's asset, from a step that does not materialize it."""
+    return dg.AssetCheckEvaluation(
+        asset_key=dg.AssetKey(asset),
+        check_name=name,
+        target_materialization_data=about_last_materialization(instance, asset, district_id),
+        partition=district_id,
+        **finding.for_dagster(),
+    )
+
+
+def validate_tables(
+    context: dg.AssetExecutionContext,
+    asset: str,
+    tables: Mapping[str, pd.DataFrame],
+    declared: Mapping[str, Table],
+) -> Generator[dg.AssetCheckResult, None, list[dg.AssetCheckResult]]:
+    """Check an asset's tables against their declarations. The UI shows failures by column and count.
+
+    Returns:
+        The outcomes to yield with the materialization, because Dagster only shows a partition the outcomes of
+        its last one.
+
+    Raises:
+        SchemaBrokenError: raised after the failed check is yielded.
+    """
+    broken = _broken(tables, declared)
+    said = broken or f"every column of {counted(len(tables), 'table')} as declared"
+    rows = {"rows checked": sum(map(len, tables.values()))}
+    results = [*check_results(context, asset, {SCHEMA_CHECK: Finding(not broken, said, rows, ERROR)})]
+    if broken:
+        yield from results
+        raise SchemaBrokenError(f"{broken}; nothing was stored")
+    return results
+
+
+def _broken(tables: Mapping[str, pd.DataFrame], declared: Mapping[str, Table]) -> str:
+    reports = (validate(frame, declared[name]) for name, frame in tables.items())
+    return "; ".join(report.summary() for report in reports if not report.ok)
+
+
+def validate_payload(
+    context: dg.AssetExecutionContext, asset: str, payload: SnapshotPayload
+) -> Generator[dg.AssetCheckResult, None, list[dg.AssetCheckResult]]:
+    """Check what is to be published, as `validate_tables` does."""
+    return (yield from validate_tables(context, asset, payload.published(), _declared(payload)))
+
+
+def _declared(payload: SnapshotPayload) -> dict[str, Table]:
+    return published_tables(bool(payload.shows and payload.shows.show_restricted_contacts))
+
+
+def compute_valid_night(
+    raw: Mapping[str, Mapping[str, pd.DataFrame]], today: date, withholding: Withholding, what: str = ""
+) -> SnapshotPayload:
+    """What is published for the raw rows of a night, checked against the declarations.
+
+    Args:
+        what: names the night, if a message must.
+
+    Raises:
+        SchemaBrokenError: a table is not as declared.
+    """
+    payload = compute_night(
+        raw["raw_enrollments"], raw["raw_students"], raw["raw_parents"], today, withholding=withholding
+    )
+    if broken := _broken(payload.published(), _declared(payload)):
+        raise SchemaBrokenError(f"{what}{broken}; nothing was changed")
+    return payload
+
+
+def materialize_tables(
+    context: dg.AssetExecutionContext,
+    asset: str,
+    tables: Mapping[str, pd.DataFrame],
+    facts: Mapping[str, Any],
+    declared: Mapping[str, Table] | None = None,
+) -> Iterator[dg.AssetCheckResult | dg.MaterializeResult[Any]]:
+    """Validate an asset's tables, then materialize the asset. Nothing is stored if a table is invalid.
+
+    Args:
+        tables: the asset's tables by name.
+        facts: the materialization's metadata.
+        declared: table name → declaration. Default: `LANDED`.
+    """
+    sound = yield from validate_tables(context, asset, tables, declared or LANDED[asset])
+    yield materialized(context, asset, facts, value=tables)
+    yield from sound
+
+
+def materialized(
+    context: dg.AssetExecutionContext, asset: str, facts: Mapping[str, Any], **value: Any
+) -> dg.MaterializeResult[Any]:
+    """The result that materializes an asset.
+
+    Its facts only go to the materialization. Dagster also stores a result's metadata with the step's output,
+    so every plot would be stored twice.
+    """
+    context.add_asset_metadata(facts, asset_key=asset)
+    return dg.MaterializeResult(asset_key=dg.AssetKey(asset), **value)

@@ -14,7 +14,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-_CONTACTS = ("Name", "NamePhone", "NameEmail", "NameAddress")
+_CONTACTS = {"Name", "NamePhone", "NameEmail", "NameAddress"}
 _PEOPLE = {"Student": "NameID", "StudentGuardian": "NameIDGuardian"}
 Tables = Mapping[str, pa.Table]
 
@@ -60,10 +60,11 @@ def without_erased(
         kept["confidential"] = _filtered(kept["confidential"], "parent_id", ids, keep=False)
     for people, column in _PEOPLE.items():
         if people in kept:
-            for name in _CONTACTS:
-                kept = _only(kept, name, "NameID", kept[people][column])
-            if "NameAddress" in kept:
-                kept = _only(kept, "Address", "AddressID", kept["NameAddress"]["AddressID"])
+            for name in _CONTACTS & kept.keys():
+                kept[name] = _filtered(kept[name], "NameID", kept[people][column], keep=True)
+            if {"Address", "NameAddress"} <= kept.keys():
+                used = kept["NameAddress"]["AddressID"]
+                kept["Address"] = _filtered(kept["Address"], "AddressID", used, keep=True)
     return kept
 
 
@@ -83,12 +84,7 @@ def drop_erased(
     return left, dropped
 
 
-def _only(tables: dict[str, pa.Table], name: str, column: str, ids: pa.ChunkedArray) -> dict[str, pa.Table]:
-    if name not in tables:
-        return tables
-    return tables | {name: _filtered(tables[name], column, pc.unique(ids).drop_null(), keep=True)}
-
-
-def _filtered(table: pa.Table, column: str, ids: pa.Array, *, keep: bool) -> pa.Table:
-    found = pc.is_in(table[column], value_set=ids.cast(table[column].type))
+def _filtered(table: pa.Table, column: str, ids: pa.Array | pa.ChunkedArray, *, keep: bool) -> pa.Table:
+    wanted = pc.unique(ids).drop_null().cast(table[column].type)
+    found = pc.is_in(table[column], value_set=wanted)
     return table.filter(found if keep else pc.invert(found))

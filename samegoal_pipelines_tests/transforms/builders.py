@@ -114,6 +114,18 @@ def entry(
     } | fields
 
 
+def read_entries(text: str) -> list[dict[str, Any]]:
+    """Entries written as `id|first day|last day|withdrawal code|default entity`, with a `;` between them.
+
+    The default entity is True when left out.
+    """
+    rows = []
+    for each in text.split(";"):
+        number, first, last, code, *default = each.split("|")
+        rows.append(entry(int(number), first, last or None, code or None, default=default != ["False"]))
+    return rows
+
+
 def enrollments(
     entries: Iterable[Row],
     today: date,

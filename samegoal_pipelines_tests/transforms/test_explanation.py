@@ -8,7 +8,7 @@ import pytest
 
 from samegoal_pipelines.tables.vocabulary import EXCLUDED, QUARANTINED, RULES, STATUS_OF_REASON
 from samegoal_pipelines.transforms.explanation import Explanation, explain_students
-from samegoal_pipelines_tests.transforms.builders import Row, enrollments, entry, raw
+from samegoal_pipelines_tests.transforms.builders import Row, enrollments, entry, raw, read_entries
 from samegoal_pipelines_tests.transforms.edge_cases import edge_case_district
 from samegoal_pipelines_tests.transforms.naive import judge, without_placeholders
 
@@ -110,13 +110,13 @@ def test_a_contradicting_duplicate_is_quarantined_also_where_the_other_row_is_an
 def test_every_reason_of_the_vocabulary_has_words():
     """A new reason without words would only be noticed by the person who asks about such a student."""
     rows = [
-        [entry(1, "2026-08-12")],
-        [entry(1, "2027-01-07")],
-        [entry(1, *PAST), entry(2, "2027-01-07")],
-        [entry(1, *PAST, "01")],
-        [entry(1, *PAST, "33")],
+        "1|2026-08-12||",
+        "1|2027-01-07||",
+        "1|2026-01-07|2026-05-28|;2|2027-01-07||",
+        "1|2026-01-07|2026-05-28|01",
+        "1|2026-01-07|2026-05-28|33",
     ]
-    rules = [explain(*entries).decision for entries in rows]
+    rules = [explain(*read_entries(entries)).decision for entries in rows]
     assert [rule.rule for rule in rules if rule] == list(range(1, len(RULES) + 1))
     assert list(RULES) == list(STATUS_OF_REASON)
     reasons = [*EXCLUDED.values(), *QUARANTINED.values()]
@@ -126,33 +126,30 @@ def test_every_reason_of_the_vocabulary_has_words():
 @pytest.mark.parametrize(
     ("rows", "said"),
     [
-        ([entry(1, "2026-08-12")], "1: it is the only current one"),
-        ([entry(1, "2026-08-12"), entry(2, *PAST)], "1: it is the only current one"),
+        ("1|2026-08-12||", "1: it is the only current one"),
+        ("1|2026-08-12||;2|2026-01-07|2026-05-28|", "1: it is the only current one"),
         (
-            [entry(1, "2026-08-12"), entry(2, "2026-09-01", default=False)],
+            "1|2026-08-12||;2|2026-09-01|||False",
             "1: of the current ones, over 2 because it is at the default entity",
         ),
         (
-            [entry(1, "2026-08-12"), entry(2, "2026-08-13"), entry(3, "2026-08-13")],
+            "1|2026-08-12||;2|2026-08-13||;3|2026-08-13||",
             "3: of the current ones, over 1 because it began last; over 2 because its id is the highest",
         ),
         (
-            [entry(1, "2027-01-07"), entry(2, "2027-01-08"), entry(3, "2027-01-05", default=False)],
+            "1|2027-01-07||;2|2027-01-08||;3|2027-01-05|||False",
             "1: of the upcoming ones, over 3 because it is at the default entity; "
             "over 2 because it begins first",
         ),
         (
-            [entry(1, *PAST, default=False), entry(2, "2026-01-07", "2026-05-27")],
+            "1|2026-01-07|2026-05-28||False;2|2026-01-07|2026-05-27|",
             "1: of the past ones, over 2 because it ended last",
         ),
-        (
-            [entry(1, "2026-08-12", TODAY), entry(2, TODAY)],
-            "2: of the current ones, over 1 because it began last",
-        ),
+        ("1|2026-08-12|2026-10-12|;2|2026-10-12||", "2: of the current ones, over 1 because it began last"),
     ],
 )
 def test_why_this_enrollment_and_not_another(rows, said):
-    decision = explain(*rows).decision
+    decision = explain(*read_entries(rows)).decision
     assert f"{decision.enrollment_id}: {decision.why_this_enrollment}" == said
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from samegoal_pipelines.tables.vocabulary import STATUSES
-from samegoal_pipelines_tests.transforms.builders import Row, classify, enrollments, entry
+from samegoal_pipelines_tests.transforms.builders import Row, classify, enrollments, entry, read_entries
 
 with (Path(__file__).parent / "status_cases.csv").open(newline="") as file:
     CASES = list(csv.DictReader(file))  # the integration's thirty, and ours
@@ -20,18 +20,11 @@ def statuses(*entries: Row):
     return classify(enrollments(entries, TODAY), TODAY).statuses
 
 
-def read_entry(text: str) -> dict:
-    """`id|first day|last day|withdrawal code|default entity`; the default entity is True when left out."""
-    number, first, last, code, *default = text.split("|")
-    return entry(int(number), first, last or None, code or None, default=default != ["False"])
-
-
 @pytest.mark.parametrize("case", CASES, ids=[case["case"] for case in CASES])
 def test_the_worked_case_gets_its_status(case):
     today = date.fromisoformat(case["today"])
-    entries = case["enrollments"].split(";")
-    codes = {text.split("|")[3] for text in entries} - {""}
-    result = classify(enrollments([read_entry(text) for text in entries], today, codes=codes), today)
+    codes = {text.split("|")[3] for text in case["enrollments"].split(";")} - {""}
+    result = classify(enrollments(read_entries(case["enrollments"]), today, codes=codes), today)
     expected = [(case["expected_status"], case["expected_reason"])] if case["expected_status"] else []
     assert list(zip(result.statuses["status"], result.statuses["reason"], strict=True)) == expected
     assert result.uncertain.empty

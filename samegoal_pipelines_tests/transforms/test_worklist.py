@@ -20,7 +20,14 @@ from samegoal_pipelines.tables.worklist import (
 )
 from samegoal_pipelines.transforms.enrollments import count_outcomes, filter_enrollments
 from samegoal_pipelines.transforms.worklist import list_problems
-from samegoal_pipelines_tests.transforms.builders import classify, code_id, enrollments, entry, raw
+from samegoal_pipelines_tests.transforms.builders import (
+    classify,
+    code_id,
+    enrollments,
+    entry,
+    raw,
+    read_entries,
+)
 from samegoal_pipelines_tests.transforms.edge_cases import edge_case_district
 from samegoal_pipelines_tests.transforms.naive import Row, code_of, judge, last_day
 
@@ -57,14 +64,30 @@ def student(number: str | None, year: int = 2027, student_id: int = 1) -> dict[s
     return {"StudentID": student_id, "NameID": student_id, "StudentNumber": number, "SchoolYearIDAsked": year}
 
 
-def test_a_district_without_problems_has_an_empty_list():
-    sound = [
-        entry(1, "2026-08-12"),
-        entry(2, "2025-08-12", "2026-05-28"),
-        entry(3, "2026-08-12", "2026-09-30", "82", student=2),
-        entry(4, "2026-08-12", "2026-08-11", student=3),  # a no-show
-    ]
-    assert worklist(sound).empty
+IN_ORDER = {
+    "a year that is over": ("1|2025-08-12|2026-05-28|;2|2026-08-12||", TODAY),
+    "a withdrawal": ("1|2026-08-12|2026-09-30|82", TODAY),
+    "a no-show": ("1|2026-08-12|2026-08-11|", TODAY),
+    "on holiday": ("1|2026-08-12|2027-05-28|;2|2027-08-11||", SUMMER),
+    "came back and ended the year": (
+        "1|2026-08-12|2026-12-01|82;2|2027-01-10|2027-05-28|;3|2027-08-11||",
+        SUMMER,
+    ),
+    "came back": ("1|2026-08-12|2026-09-20|82;2|2026-10-01||;3|2027-08-11||", TODAY),
+    "the left-over one begins": ("1|2026-08-12|2027-03-05|82;2|2027-08-11||", date(2027, 8, 11)),
+    "the first day decides": ("1|2026-08-13||;2|2026-08-12||", TODAY),
+    "the default entity decides": ("1|2026-08-12|||False;2|2026-08-12||", TODAY),
+    "only one is current": ("1|2026-08-12|2026-09-30|;2|2026-08-12||", TODAY),
+    "a tie that decides nothing": (
+        "1|2025-09-01|2026-05-28|;2|2025-09-01|2026-05-28|;3|2026-08-12||",
+        TODAY,
+    ),
+}
+
+
+@pytest.mark.parametrize(("entries", "today"), IN_ORDER.values(), ids=IN_ORDER)
+def test_what_is_in_order_is_not_listed(entries, today):
+    assert worklist(read_entries(entries), today).empty
 
 
 def test_a_row_names_student_school_enrollment_and_what_to_do():
@@ -88,34 +111,9 @@ def test_the_student_number_is_that_of_the_latest_year_that_has_one():
 
 def test_an_enrollment_left_over_after_a_withdrawal_is_listed():
     """Left in March for another district; next year's enrollment was made in February and forgotten."""
-    left = [entry(1, "2026-08-12", "2027-03-05", "82"), entry(2, "2027-08-11")]
-    assert problems(left, SUMMER) == [(UPCOMING_AFTER_WITHDRAWAL, 1, 2)]
-    (detail,) = worklist(left, SUMMER)["detail"]
-    assert detail == "from 2027-08-11; left after 2027-03-05 with code 82"
-
-
-@pytest.mark.parametrize(
-    ("entries", "today"),
-    [
-        ([entry(1, "2026-08-12", "2027-05-28"), entry(2, "2027-08-11")], SUMMER),
-        (
-            [
-                entry(1, "2026-08-12", "2026-12-01", "82"),
-                entry(2, "2027-01-10", "2027-05-28"),
-                entry(3, "2027-08-11"),
-            ],
-            SUMMER,
-        ),
-        (
-            [entry(1, "2026-08-12", "2026-09-20", "82"), entry(2, "2026-10-01"), entry(3, "2027-08-11")],
-            TODAY,
-        ),
-        ([entry(1, "2026-08-12", "2027-03-05", "82"), entry(2, "2027-08-11")], date(2027, 8, 11)),
-    ],
-    ids=["on holiday", "came back and ended the year", "came back", "the left-over one begins"],
-)
-def test_who_did_not_leave_is_left_alone(entries, today):
-    assert problems(entries, today) == []
+    (row,) = worklist(read_entries("1|2026-08-12|2027-03-05|82;2|2027-08-11||"), SUMMER).to_dict("records")
+    assert (row["problem"], row["enrollment_id"]) == (UPCOMING_AFTER_WITHDRAWAL, 2)
+    assert row["detail"] == "from 2027-08-11; left after 2027-03-05 with code 82"
 
 
 def year_end(code: str, students: int, first_student: int = 100) -> list[dict[str, Any]]:
@@ -160,9 +158,9 @@ def test_a_student_with_nothing_but_cecs_is_listed_once():
         entry(4, "2026-08-12", student=5),
         entry(5, "2026-08-12", "2026-09-10", "CECS", student=None),
     ]
-    assert problems(guest) == [(CECS_ONLY, 4, 2)]
-    (detail,) = worklist(guest)["detail"]
-    assert detail == "2 enrollments, all CECS; the latest from 2026-09-01 to 2026-09-30"
+    (row,) = worklist(guest).to_dict("records")
+    assert (row["problem"], row["enrollment_id"]) == (CECS_ONLY, 2)
+    assert row["detail"] == "2 enrollments, all CECS; the latest from 2026-09-01 to 2026-09-30"
 
 
 # -- ties --
@@ -185,17 +183,6 @@ def test_two_enrollments_that_only_the_id_tells_apart_are_a_tie():
         3: f"from 2026-08-12 to 2026-09-30; enrollment 4 {decided} entity, withdrawal code",
         5: f"from 2026-08-12 to 2026-09-30; enrollment 6 {decided} nothing",
     }
-
-
-@pytest.mark.parametrize("other", [{"first": "2026-08-13"}, {"default": False}, {"last": "2026-09-30"}])
-def test_what_the_rules_can_tell_apart_is_no_tie(other):
-    entries = [entry(1, **{"first": "2026-08-12", **other}), entry(2, "2026-08-12")]
-    assert problems(entries) == []
-
-
-def test_a_tie_among_enrollments_that_decide_nothing_is_left_alone():
-    past = [entry(n, "2025-09-01", "2026-05-28") for n in (1, 2)]
-    assert problems([*past, entry(3, "2026-08-12")]) == []
 
 
 # -- quarantined and flagged --

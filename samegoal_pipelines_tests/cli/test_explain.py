@@ -225,7 +225,7 @@ def test_an_absent_student_has_one_cause_and_one_next_step(pipeline, district, e
         assert answer["cause"]["next_step"]
     said = explain("000012")
     assert "published: nothing, on that night or before" in said
-    assert "there are only cross-entity course enrollments (CECS)" in said
+    assert "no status: CECS only" in said
     said = explain("000026")
     assert said.count("cause: ") == said.count("next step: ") == 1
     assert "districts set grand-bend --entities" in said

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -178,10 +178,8 @@ def test_what_each_missing_field_costs_is_told(source):
     costs = {each.field: each.cost for each in found.missing}
     assert costs["Demographics/Name.IsHispanic"] == "empty: student_demographics.is_hispanic"
     assert costs["Student/Student.LanguageIDPrimary"] == "empty: student_demographics.home_language"
-    assert (
-        "which parents are under active restricted access"
-        in (costs["Family/StudentGuardian.HasActiveRestrictedAccess"])
-    )
+    cost = costs["Family/StudentGuardian.HasActiveRestrictedAccess"]
+    assert "which parents are under active restricted access" in cost
     granted = {each.name: (each.granted, each.fields) for each in found.objects}
     assert granted["Student/Student"] == (5, 7)
     assert granted["Demographics/Zip"] == (4, 4)
@@ -364,8 +362,7 @@ def test_the_expiry_is_told_in_time(source):
 
 
 def test_a_date_that_is_assumed_is_said_to_be_one(source):
-    source.server.faults.add(kind="token", status=400)
-    district = replace(source.register(expires=TODAY + timedelta(days=20)), expiration="assumed")
+    district = replace(source.register(expires=date(2026, 10, 21)), expiration="assumed")
     _, steps = source.verify(district)
     assert steps["expiry"].outcome == "2026-10-21 (assumed), in 20 days"
     assert steps["expiry"].next_step.startswith(

@@ -33,10 +33,10 @@ def run(runs: int, enrollments: int = ENROLLMENTS) -> list[Case]:
 def _compare(case: str, folder: str, runs: int) -> list[Case]:
     results = {name: f"{folder}/{name}.result.parquet" for name in CONTESTANTS}
     contestants = {name: Contestant(prepare, name, folder, out) for name, out in results.items()}
+    take_turns(contestants, runs)
     expected = pd.read_parquet(results["ours"])
     for out in results.values():
         pd.testing.assert_frame_equal(pd.read_parquet(out), expected, check_dtype=False)
-    take_turns(contestants, runs)
 
     def comparison(what: str, name: str, peer: str, label: str, target: float) -> Case:
         ours, theirs = contestants[name], contestants[peer]

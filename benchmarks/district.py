@@ -45,20 +45,19 @@ EARLY = {"District/SchoolYear", "District/Entity"}  # read before the others
 DEFS = "samegoal_pipelines.defs"
 PARTS = {
     "read": [f"{DEFS}.raw:read_district"],
-    "validate": [f"{DEFS}.errors:validate"],
+    "validate": [f"{DEFS}.materializing:validate"],
     "land": [
         "samegoal_pipelines.landing.store:Landing.write",
         "samegoal_pipelines.landing.store:Landing.read_last",
     ],
     "transform": [
-        f"{DEFS}.enrollments:filter_enrollments",
+        f"{DEFS}.status:filter_enrollments",
         f"{DEFS}.status:classify_students",
-        f"{DEFS}.demographics:students.build_student_demographics",
-        f"{DEFS}.demographics:students.find_confidential_phones",
-        f"{DEFS}.demographics:parents.build_parent_demographics",
-        f"{DEFS}.demographics:parents.find_restricted_pairs",
-        f"{DEFS}.demographics:parents.find_confidential_phones",
-        f"{DEFS}.published:payload_of",
+        f"{DEFS}.demographics:demographics.build_student_demographics",
+        f"{DEFS}.demographics:demographics.build_parent_demographics",
+        f"{DEFS}.demographics:demographics.find_restricted_pairs",
+        f"{DEFS}.demographics:demographics.find_confidential_phones",
+        f"{DEFS}.published:assemble_snapshot",
         f"{DEFS}.worklist:list_problems",
     ],
     "publish": [f"{DEFS}.published:publish_or_hold", f"{DEFS}.worklist:publish_worklist"],

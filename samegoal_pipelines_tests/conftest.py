@@ -14,7 +14,10 @@ import tempfile
 import time
 import uuid
 from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import psycopg2
 import psycopg2.errors
@@ -30,6 +33,10 @@ from samegoal_pipelines.warehouse.roles import let_roles_log_in
 from samegoal_pipelines_tests.databases import with_database
 
 SHARED_HOME = "SAMEGOAL_TEST_HOME"
+
+# As in the Makefile: otherwise every process that a test starts compiles the whole package.
+sys.dont_write_bytecode = False
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 # The same examples each time, so that nobody's change fails for what it has not touched; and no time limits,
 # which a busy machine would miss. `--hypothesis-profile=default` looks for others.
@@ -158,11 +165,102 @@ def warehouse(_emptied_warehouse: sa.Engine) -> Iterator[sa.Engine]:
         connection.execute(sa.text(f"truncate {names}"))
 
 
+_SHAPE = """
+select md5(string_agg(part, ';' order by part)) from (
+    select concat(oid, nspname, nspacl) from pg_namespace where nspname !~ '^pg_(temp|toast)'
+    union all
+    select concat(oid, relname, relacl, relowner, reloptions, relrowsecurity, relforcerowsecurity)
+    from pg_class where oid > 16384 and relkind <> 't'
+    union all
+    select concat(attrelid, attname, atttypid, attnotnull, attacl) from pg_attribute where attrelid > 16384
+    union all
+    select concat(oid, proname, prosrc, proacl) from pg_proc where oid > 16384
+    union all
+    select concat(oid, tgname, tgenabled) from pg_trigger
+    union all
+    select concat(oid, polname) from pg_policy
+    union all
+    select concat(oid, conname) from pg_constraint where oid > 16384
+    union all
+    select concat(oid, defaclacl) from pg_default_acl
+    union all
+    select concat(setrole, setconfig) from pg_db_role_setting
+    where setdatabase = (select oid from pg_database where datname = current_database())
+) as catalogs(part)
+"""
+_FILLED = """
+create function pg_temp.filled() returns setof text language plpgsql as $$
+declare name text; filled boolean;
+begin
+    for name in select oid::regclass from pg_class where relkind = 'r' and oid > 16384 loop
+        execute format('select exists (select from %s)', name) into filled;
+        if filled then return next name; end if;
+    end loop;
+end $$;
+select filled from pg_temp.filled()
+"""
+
+
+@dataclass
+class _Template:
+    """A database that others are copies of, and copies that no test uses now.
+
+    Attributes:
+        shape: its catalog, without rows; a copy with another one is not used again.
+        filled: its tables with rows, which are left alone.
+    """
+
+    shape: str
+    filled: set[str]
+    free: list[str]
+
+
+_templates: dict[str, _Template] = {}
+
+
 def _database(postgres: EmbeddedPostgres, template: str) -> Iterator[str]:
-    name = f"test_{uuid.uuid4().hex}"
-    _admin(postgres, f"create database {name} template {template}")
+    """A copy of a database. Emptying one that a test has used takes a tenth of making and dropping one."""
+    if template not in _templates:
+        shape, filled = _look_into(with_database(postgres.url, template))
+        _templates[template] = _Template(shape, filled, [])
+    of = _templates[template]
+    if of.free:
+        name = of.free.pop()
+    else:
+        name = f"test_{uuid.uuid4().hex}"
+        _admin(postgres, f"create database {name} template {template}")
     yield with_database(postgres.url, name)
-    _admin(postgres, f"drop database {name} with (force)")
+    _admin(postgres, "select pg_terminate_backend(pid) from pg_stat_activity where datname = %s", name)
+    if _emptied(with_database(postgres.url, name), of):
+        of.free.append(name)
+    else:
+        _admin(postgres, f"drop database {name} with (force)")
+
+
+def _look_into(url: str) -> tuple[str, set[str]]:
+    """The shape of a database, and its tables with rows."""
+    with closing(psycopg2.connect(url)) as connection, connection.cursor() as cursor:
+        return _shape(cursor), _filled(cursor)
+
+
+def _emptied(url: str, template: _Template) -> bool:
+    """Empty a database of all rows that its template does not have. False if it is not like it any more."""
+    with closing(psycopg2.connect(url)) as connection, connection, connection.cursor() as cursor:
+        if _shape(cursor) != template.shape or not template.filled <= (filled := _filled(cursor)):
+            return False
+        if names := filled - template.filled:
+            cursor.execute(f"truncate {', '.join(names)} restart identity cascade")
+    return True
+
+
+def _shape(cursor: Any) -> str:
+    cursor.execute(_SHAPE)
+    return str(cursor.fetchone()[0])
+
+
+def _filled(cursor: Any) -> set[str]:
+    cursor.execute(_FILLED)
+    return {name for (name,) in cursor}
 
 
 def _admin(postgres: EmbeddedPostgres, statement: str, *parameters: object) -> bool:

@@ -28,20 +28,22 @@ def change(district: SandboxDistrict, students: Collection[int], **fields: Any) 
 
 
 def gate_checks(district_id: str = "grand-bend") -> list[tuple[str, dg.AssetCheckEvaluation]]:
-    """Run id and outcome of every time the gate's check was told for this district, oldest first."""
+    """Run id and outcome of every evaluation of the gate's check for this district, oldest first."""
+    return check_outcomes("published_snapshot", "gate", district_id)
+
+
+def check_outcomes(
+    asset: str, check: str, district_id: str = "grand-bend"
+) -> list[tuple[str, dg.AssetCheckEvaluation]]:
+    """Run id and outcome of every evaluation of a check for this district, oldest first."""
     with open_instance(Settings()) as instance:
         records = instance.event_log_storage.get_asset_check_execution_history(
-            dg.AssetCheckKey(dg.AssetKey("published_snapshot"), "gate"), limit=100
+            dg.AssetCheckKey(dg.AssetKey(asset), check), limit=100
         )
-    events = [
-        (record.run_id, record.event.dagster_event)
-        for record in reversed(records)
-        if record.partition == district_id and record.event
-    ]
     return [
-        (run_id, cast("dg.AssetCheckEvaluation", event.event_specific_data))
-        for run_id, event in events
-        if event
+        (record.run_id, cast("dg.AssetCheckEvaluation", record.event.dagster_event.event_specific_data))
+        for record in reversed(records)
+        if record.partition == district_id and record.event and record.event.dagster_event
     ]
 
 

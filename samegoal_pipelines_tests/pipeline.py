@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import nullcontext
 from copy import deepcopy
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 from typing import Any, TypeVar
 
+import dagster as dg
 import pytest
-import sqlalchemy as sa
 from dagster._core.storage.compute_log_manager import CapturedLogContext
 from dagster._core.storage.local_compute_log_manager import LocalComputeLogManager
 from sqlalchemy import text
 
+from samegoal_pipelines.definitions import build_defs
+from samegoal_pipelines.defs.instance import open_instance
 from samegoal_pipelines.deployment import Deployment
 from samegoal_pipelines.operations.runs import run_night, run_release
 from samegoal_pipelines.postgres.server import EmbeddedPostgres
@@ -27,6 +29,10 @@ from samegoal_pipelines_tests.conftest import _admin
 TODAY = date(2026, 10, 12)
 T = TypeVar("T")
 Prepared = Callable[[str, Callable[[], T]], T]
+QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+
+# Runs do not copy their output into Dagster's compute logs, because that takes four processes per run.
+LocalComputeLogManager.capture_logs = lambda _, key: nullcontext(CapturedLogContext(key))  # type: ignore[assignment, method-assign, return-value]
 
 
 @pytest.fixture
@@ -46,21 +52,19 @@ def deployment(environment: None) -> Iterator[Deployment]:
     deployment.warehouse.dispose()
 
 
-@pytest.fixture
-def source() -> Iterator[SandboxServer]:
-    """A sandbox Qmlativ without districts; tests put theirs in."""
+@pytest.fixture(scope="session")
+def served() -> Iterator[SandboxServer]:
+    """The sandbox that all tests of a worker share: a server takes a tenth of a second to end."""
     with serve(Sandbox([])) as server:
         yield server
 
 
-@contextmanager
-def no_compute_logs() -> Iterator[None]:
-    """Do not copy a run's output into Dagster's compute logs: that takes four processes per run."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(
-            LocalComputeLogManager, "capture_logs", lambda _, key: nullcontext(CapturedLogContext(key))
-        )
-        yield
+@pytest.fixture
+def source(served: SandboxServer) -> Iterator[SandboxServer]:
+    """A sandbox Qmlativ without districts; tests put theirs in."""
+    yield served
+    for kept in (served.sandbox.districts, served.faults, served.traffic, served.tokens.issued):
+        kept.clear()
 
 
 class Pipeline:
@@ -86,18 +90,54 @@ class Pipeline:
             )
 
     def run(self, district_id: str = "grand-bend", today: date = TODAY) -> Snapshot:
-        with no_compute_logs():
-            return run_night(self.deployment, district_id, today=today)
+        return run_night(self.deployment, district_id, today=today)
 
     def release(
         self, district_id: str = "grand-bend", today: date = TODAY, why: str = "the campus has closed"
     ) -> Snapshot:
-        with no_compute_logs():
-            return run_release(self.deployment, district_id, why=why, today=today)
+        return run_release(self.deployment, district_id, why=why, today=today)
+
+    def execute(
+        self,
+        job: str = "nightly_snapshot",
+        *,
+        config: dict[str, Any] | None = None,
+        assets: Sequence[str] = (),
+        today: date | str | None = TODAY,
+        district_id: str | None = "grand-bend",
+        instance: dg.DagsterInstance | None = None,
+    ) -> dg.ExecuteInProcessResult:
+        """Run a job as the UI or the schedule does, without a terminal that waits for it.
+
+        Args:
+            config: of its ops, by name.
+            assets: run only these, as the UI can.
+        """
+        with nullcontext(instance) if instance else open_instance(self.deployment.settings) as opened:
+            if district_id:
+                opened.add_dynamic_partitions("district", [district_id])
+            return (
+                build_defs(self.deployment)
+                .resolve_job_def(job)
+                .execute_in_process(
+                    instance=opened,
+                    partition_key=district_id,
+                    run_config={"ops": {op: {"config": of} for op, of in (config or {}).items()}, **QUIET},
+                    asset_selection=[dg.AssetKey(asset) for asset in assets] or None,
+                    tags={"samegoal/today": str(today)} if today else {},
+                    raise_on_error=False,
+                )
+            )
 
     def rows(self, sql: str, **parameters: Any) -> list[tuple[Any, ...]]:
         with self.deployment.warehouse.connect() as connection:
             return [tuple(row) for row in connection.execute(text(sql), parameters)]
+
+    def states(self, *columns: str) -> list[tuple[Any, ...]]:
+        """The state, and further columns, of every attempt at a night, oldest first."""
+        return self.rows(
+            f"select {', '.join(('state', *columns))} from samegoal.snapshots order by snapshot_id"
+        )
 
     def statuses(self, district_id: str = "grand-bend") -> dict[int, tuple[str, str]]:
         return {
@@ -116,6 +156,18 @@ class Pipeline:
             )
             for table in ("student_status", "student_demographics", "parent_demographics", "student_details")
         }
+
+
+def failure(result: dg.ExecuteInProcessResult) -> str:
+    """What the run's page says of its only step that failed."""
+    (failed,) = [event.step_failure_data for event in result.all_events if event.is_step_failure]
+    assert failed.user_failure_data
+    return failed.user_failure_data.description or ""
+
+
+def log_of(instance: dg.DagsterInstance, run_id: str) -> str:
+    """Everything that a run has logged."""
+    return "\n".join(entry.user_message for entry in instance.all_logs(run_id))
 
 
 @pytest.fixture
@@ -146,17 +198,10 @@ class _Saved:
     served: tuple[list[SandboxDistrict], Any]
 
 
-@pytest.fixture(scope="session")
-def saved() -> dict[str, _Saved]:
-    """What has been prepared in this session, by name."""
-    return {}
-
-
 @pytest.fixture
 def prepared(
     pipeline: Pipeline,
     postgres: EmbeddedPostgres,
-    saved: dict[str, _Saved],
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Prepared[T]:
     """Run nights that several tests begin with once per session; later tests get copies of what they left.
@@ -166,11 +211,11 @@ def prepared(
     home, engine = pipeline.deployment.settings.home, pipeline.deployment.warehouse
 
     def once(name: str, prepare: Callable[[], T]) -> T:
-        if name not in saved:
+        if name not in _saved:
             value = prepare()
             engine.dispose()
             kept = _Saved(
-                f"prepared_{len(saved)}_{engine.url.database}",
+                f"prepared_{len(_saved)}_{engine.url.database}",
                 tmp_path_factory.mktemp("prepared") / "home",
                 deepcopy((pipeline.source.sandbox.districts, value)),
             )
@@ -178,9 +223,9 @@ def prepared(
             _admin(postgres, leave, engine.url.database)  # Dagster's pools stay until they are collected
             _admin(postgres, f"create database {kept.database} template {engine.url.database}")
             shutil.copytree(home, kept.home, symlinks=True)
-            saved[name] = kept
+            _saved[name] = kept
             return value
-        kept = saved[name]
+        kept = _saved[name]
         engine.dispose()
         _admin(postgres, f"drop database {engine.url.database} with (force)")
         _admin(postgres, f"create database {engine.url.database} template {kept.database}")
@@ -188,12 +233,6 @@ def prepared(
         shutil.copytree(kept.home, home, symlinks=True)
         districts, value = deepcopy(kept.served)
         pipeline.source.sandbox.districts.extend(districts)
-        with engine.begin() as connection:
-            for district in districts:
-                connection.execute(
-                    sa.text("update samegoal.districts set base_url = :url where district_id = :id"),
-                    {"url": pipeline.source.base_url(district), "id": district.id},
-                )
         return value
 
     return once
@@ -221,4 +260,5 @@ def good_night(
     return night
 
 
+_saved: dict[str, _Saved] = {}
 _asked_for: set[str] = set()

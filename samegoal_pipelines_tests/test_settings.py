@@ -31,6 +31,7 @@ def test_an_account_without_a_name_goes_by_its_number(monkeypatch):
 def test_35_nights_are_kept_and_at_least_2(monkeypatch):
     monkeypatch.delenv("SAMEGOAL_LANDING_NIGHTS", raising=False)
     assert Settings().landing_nights == 35
+    assert Settings().run_nights == 90
     monkeypatch.setenv("SAMEGOAL_LANDING_NIGHTS", "2")
     assert Settings().landing_nights == 2
     for wrong in ("1", "0", "-3", "many"):

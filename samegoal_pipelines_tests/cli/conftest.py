@@ -8,7 +8,7 @@ from samegoal_pipelines_tests.pipeline import (
     good_night,
     pipeline,
     prepared,
-    saved,
+    served,
     source,
 )
 
@@ -20,6 +20,6 @@ __all__ = [
     "good_night",
     "pipeline",
     "prepared",
-    "saved",
+    "served",
     "source",
 ]

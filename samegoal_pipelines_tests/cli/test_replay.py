@@ -5,7 +5,7 @@ from datetime import timedelta
 
 import pytest
 
-from samegoal_pipelines_tests.defs.test_bad_nights import GUARDIAN
+from samegoal_pipelines_tests.defs.test_withholding_nights import FAMILY
 from samegoal_pipelines_tests.pipeline import TODAY
 
 TOMORROW = TODAY + timedelta(days=1)
@@ -19,7 +19,7 @@ def two_nights(pipeline, district, prepared):
 
     def nights() -> None:
         leaves = {"StartDate": "2026-08-12", "EndDate": TODAY.isoformat(), "WithdrawalCode": "77"}
-        pipeline.add(district([{"StudentID": 11, **leaves}], rows=GUARDIAN))
+        pipeline.add(district([{"StudentID": 11, **leaves}], rows=FAMILY))
         for night in (TODAY, TOMORROW):
             assert pipeline.run(today=night).published
 

@@ -14,20 +14,36 @@ from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
 import psutil
 from dagster._core.definitions.instigation_logger import get_instigation_log_records
+from dagster._core.definitions.reconstruct import ReconstructableRepository
 from dagster._core.definitions.run_request import InstigatorType
-from dagster._core.scheduler.instigation import InstigatorState, InstigatorTick, ScheduleInstigatorData
+from dagster._core.remote_origin import (
+    RegisteredCodeLocationOrigin,
+    RemoteInstigatorOrigin,
+    RemoteJobOrigin,
+    RemoteRepositoryOrigin,
+)
+from dagster._core.scheduler.instigation import (
+    InstigatorState,
+    InstigatorStatus,
+    InstigatorTick,
+    ScheduleInstigatorData,
+)
 
-from samegoal_pipelines.defs.district_run import SCHEDULE_TAG
-from samegoal_pipelines.defs.nightly import SCHEDULE_NAME
+from samegoal_pipelines.definitions import build_defs
+from samegoal_pipelines.defs.dagster_internals import LOCATION
+from samegoal_pipelines.defs.district_run import PARTITION_TAG, SCHEDULE_TAG
+from samegoal_pipelines.defs.nightly import SCHEDULE_NAME, nightly_by_district, nightly_snapshot
 from samegoal_pipelines.settings import INSTANCE_FILES
 
 QUARTER = 15 * 60
 WORKSPACE = str(INSTANCE_FILES / "workspace.yaml")
 BINARIES = Path(sys.executable).parent
+REPOSITORY = RemoteRepositoryOrigin(RegisteredCodeLocationOrigin(LOCATION), "__repository__")
 
 
 def zone_at(hour: int) -> str:
@@ -36,17 +52,22 @@ def zone_at(hour: int) -> str:
     return f"Etc/GMT{-ahead:+d}"  # Etc/GMT-5 is five hours ahead of Greenwich
 
 
-class Daemon:
-    """`dagster-daemon run` on this test's deployment."""
+class Service:
+    """One of the project's programs on this test's deployment, with its own log, run beside the log.
 
-    def __init__(self, log: Path) -> None:
-        self.log = log
+    Args:
+        command: the program, as it is called in the environment's `bin`, and its arguments.
+    """
+
+    def __init__(self, log: Path, *command: str) -> None:
+        self.log, self._command = log, command
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
+        program, *arguments = self._command
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
-                [str(BINARIES / "dagster-daemon"), "run", "-w", WORKSPACE],
+                [str(BINARIES / program), *arguments],
                 cwd=self.log.parent,
                 stdout=log,
                 stderr=subprocess.STDOUT,
@@ -54,13 +75,13 @@ class Daemon:
             )
 
     def family(self) -> list[psutil.Process]:
-        """The daemon, its code server, and the runs under way."""
+        """The process and its descendants, such as a daemon's code server and the runs under way."""
         assert self._process is not None
-        daemon = psutil.Process(self._process.pid)
-        return [daemon, *daemon.children(recursive=True)]
+        parent = psutil.Process(self._process.pid)
+        return [parent, *parent.children(recursive=True)]
 
     def kill(self) -> None:
-        """End it without a word, and the code server with it, as when the machine goes."""
+        """End it without a word, and its descendants with it, as when the machine goes."""
         for process in reversed(self.family()):
             _end(process)
         assert self._process is not None
@@ -75,41 +96,36 @@ class Daemon:
             for process in alive:
                 _end(process)
 
-    def wait(self, until: Callable[[], object], what: str, seconds: float = 900) -> None:
-        """Wait until something holds; the daemon's log is shown where it does not come."""
+    def wait(self, until: Callable[[], Any], what: str, seconds: float = 900) -> Any:
+        """Wait until something holds, and return it. If it does not come, show the service's log."""
         deadline = time.monotonic() + seconds
-        while not until():
-            assert self._process is None or self._process.poll() is None, (
-                f"the daemon ended\n{self.log_text()}"
-            )
+        while not (found := until()):
+            assert self._process is None or self._process.poll() is None, f"it has ended\n{self.log_text()}"
             assert time.monotonic() < deadline, f"{what} did not come\n{self.log_text()}"
             time.sleep(0.1)
-
-    def is_up(self) -> bool:
-        """Whether its log says so."""
-        return "Instance is configured with the following daemons" in self.log.read_text()
+        return found
 
     def log_text(self) -> str:
         return self.log.read_text()[-6_000:]
 
 
-class Worker(Daemon):
-    """A Celery worker on this test's deployment."""
+class Daemon(Service):
+    """`dagster-daemon run`."""
+
+    def __init__(self, log: Path) -> None:
+        super().__init__(log, "dagster-daemon", "run", "-w", WORKSPACE)
+
+    def is_up(self) -> bool:
+        """Whether its log says so."""
+        return "Instance is configured with the following daemons" in self.log.read_text()
+
+
+class Worker(Service):
+    """A Celery worker."""
 
     def __init__(self, log: Path, slots: int = 2) -> None:
-        super().__init__(log)
-        self._slots = str(slots)
-
-    def start(self) -> None:
-        command = [str(BINARIES / "celery"), "--app", "samegoal_pipelines.defs.celery_worker", "worker"]
-        with self.log.open("ab") as log:
-            self._process = subprocess.Popen(
-                [*command, "--queues", "dagster", "--concurrency", self._slots, "--loglevel", "INFO"],
-                cwd=self.log.parent,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                env=os.environ.copy(),
-            )
+        app = ["--app", "samegoal_pipelines.defs.celery_worker", "worker", "--queues", "dagster"]
+        super().__init__(log, "celery", *app, "--concurrency", str(slots), "--loglevel", "INFO")
 
     def is_up(self) -> bool:
         return " ready." in self.log.read_text()
@@ -128,35 +144,35 @@ def away_from_the_quarter(seconds: float) -> None:
         time.sleep(left + 1)
 
 
+def launch(instance: dg.DagsterInstance, district_id: str) -> None:
+    """Hand a district's run to the instance, as `dagster job launch` does in 5 seconds of its own."""
+    job = nightly_snapshot.name
+    code = ReconstructableRepository.for_module(LOCATION, "defs").get_reconstructable_job(job)
+    run = instance.create_run_for_job(
+        build_defs().resolve_job_def(job),
+        tags={PARTITION_TAG: district_id},
+        remote_job_origin=RemoteJobOrigin(REPOSITORY, job),
+        job_code_origin=code.get_python_origin(),
+    )
+    instance.run_coordinator.submit_run(dg.SubmitRunContext(run, workspace=None))  # type: ignore[arg-type]
+
+
 def switch_on(instance: dg.DagsterInstance) -> None:
     """Switch the schedule on, as of a quarter of an hour ago."""
-    if _switched_on:  # Dagster's command imports everything twice
-        instance.add_instigator_state(_switched_on[0])
-    else:
-        subprocess.run(
-            [str(BINARIES / "dagster"), "schedule", "start", SCHEDULE_NAME, "-w", WORKSPACE],
-            check=True,
-            capture_output=True,
-            timeout=600,
+    cron = str(nightly_by_district.cron_schedule)
+    instance.add_instigator_state(
+        InstigatorState(
+            RemoteInstigatorOrigin(REPOSITORY, SCHEDULE_NAME),
+            InstigatorType.SCHEDULE,
+            InstigatorStatus.RUNNING,
+            ScheduleInstigatorData(cron, time.time() - QUARTER),
         )
-        _switched_on.append(_state_of_the_schedule(instance))
-    make_up_for_the_last_tick(instance)
-
-
-_switched_on: list[InstigatorState] = []
+    )
 
 
 def _state_of_the_schedule(instance: dg.DagsterInstance) -> InstigatorState:
     states = instance.all_instigator_state(instigator_type=InstigatorType.SCHEDULE)
     return next(state for state in states if state.instigator_name == SCHEDULE_NAME)
-
-
-def make_up_for_the_last_tick(instance: dg.DagsterInstance) -> None:
-    """Let the schedule, which is switched on, have been so for a quarter of an hour and no longer."""
-    state = _state_of_the_schedule(instance)
-    assert isinstance(state.instigator_data, ScheduleInstigatorData)
-    earlier = ScheduleInstigatorData(state.instigator_data.cron_schedule, time.time() - QUARTER)
-    instance.update_instigator_state(state.with_data(earlier))
 
 
 def ticks(instance: dg.DagsterInstance) -> list[InstigatorTick]:

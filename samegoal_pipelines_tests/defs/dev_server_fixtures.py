@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import os
 import random
 import shutil
-import signal
 import socket
-import subprocess
-import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 import requests
+
+from samegoal_pipelines_tests.defs.daemon_fixtures import Service
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
@@ -25,25 +22,18 @@ PATIENCE = 180_000  # milliseconds that a browser on a busy machine may take for
 RUNS = "{ runsOrError { ... on Runs { results { runId status pipelineName tags { key value } } } } }"
 
 
-class DevServer:
-    """`samegoal-pipelines dev` on this test's deployment, started from some other directory."""
+class DevServer(Service):
+    """`samegoal-pipelines dev`, started from some other directory than the checkout."""
 
     def __init__(self, folder: Path) -> None:
-        self.url = f"http://127.0.0.1:{_free_port()}"
-        self._log = folder / "dev.log"
-        command = [str(Path(sys.executable).parent / "samegoal-pipelines"), "dev"]
-        with self._log.open("wb") as log:
-            self._process = subprocess.Popen(
-                [*command, "--port", self.url.rpartition(":")[2]],
-                cwd=folder,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                env=os.environ.copy(),
-            )
+        port = str(_free_port())
+        super().__init__(folder / "dev.log", "samegoal-pipelines", "dev", "--port", port)
+        self.url = f"http://127.0.0.1:{port}"
 
     def stop(self) -> None:
         """As Ctrl-C does, and well."""
-        self._process.send_signal(signal.SIGTERM)
+        assert self._process is not None
+        self._process.terminate()
         assert self._process.wait(300) == 0
 
     def is_up(self) -> bool:
@@ -69,23 +59,12 @@ class DevServer:
         over = all(run["status"] in {"SUCCESS", "FAILURE", "CANCELED"} for run in runs)
         return runs if over else []
 
-    def wait(self, until: Callable[[], Any], what: str, seconds: float = 900) -> Any:
-        """Wait until something holds, and return it; the server's log is shown where it does not come."""
-        deadline = time.monotonic() + seconds
-        while not (found := until()):
-            assert self._process.poll() is None, f"the server has ended\n{self._log_text()}"
-            assert time.monotonic() < deadline, f"{what} did not come\n{self._log_text()}"
-            time.sleep(0.2)
-        return found
-
-    def _log_text(self) -> str:
-        return self._log.read_text()[-6_000:]
-
 
 @contextmanager
 def dev_server(folder: Path) -> Iterator[DevServer]:
     """The server, when it answers; stopped in the end."""
     server = DevServer(folder)
+    server.start()
     try:
         server.wait(server.is_up, "the webserver")
         yield server

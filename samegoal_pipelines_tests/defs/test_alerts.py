@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import dagster as dg
@@ -14,15 +14,16 @@ import sqlalchemy as sa
 
 from samegoal_pipelines.definitions import build_defs, defs
 from samegoal_pipelines.defs import alerts
-from samegoal_pipelines.defs.alerts import check_deadlines, night_alert
-from samegoal_pipelines.defs.district_run import DISTRICTS
-from samegoal_pipelines.defs.instance import open_instance
+from samegoal_pipelines.defs.alerts import check_deadlines, night_alert, once_published
+from samegoal_pipelines.defs.district_run import DISTRICTS, DistrictRun
 from samegoal_pipelines.defs.report import REPORT_JOB, TRIES
 from samegoal_pipelines.deployment import Deployment
 from samegoal_pipelines.districts.pauses import pause
 from samegoal_pipelines.reporting.addresses import Address, AlertError
 from samegoal_pipelines.tables.warehouse import districts
 from samegoal_pipelines.warehouse.engine import as_writer
+from samegoal_pipelines_tests.defs.daemon_fixtures import zone_at
+from samegoal_pipelines_tests.mass_changes import check_outcomes
 from samegoal_pipelines_tests.pipeline import TODAY
 from samegoal_pipelines_tests.reporting.delivering import fork_to_deliver
 from samegoal_pipelines_tests.reporting.factories import NIGHT, REGISTERED, at, attempt, register
@@ -56,13 +57,6 @@ def deployment(environment, monkeypatch, mailbox: Mailbox, hook: Hook) -> Iterat
     deployment.warehouse.dispose()
 
 
-@pytest.fixture
-def instance(deployment: Deployment) -> Iterator[dg.DagsterInstance]:
-    """The deployment's own, on Postgres."""
-    with open_instance(deployment.settings) as instance:
-        yield instance
-
-
 class Daemon:
     """Looks at given moments, and keeps the cursor as Dagster's daemon does."""
 
@@ -85,13 +79,7 @@ class Daemon:
 
     def said(self, district_id: str) -> tuple[str, dict[str, Any]]:
         """The description and metadata of a district's last outcome."""
-        (found,) = [
-            record.evaluation
-            for record in self.instance.event_log_storage.get_asset_check_execution_history(
-                ON_TIME, limit=100
-            )
-            if record.partition == district_id
-        ][:1]
+        _, found = check_outcomes("published_snapshot", "on_time", district_id)[-1]
         return found.description, {name: value.value for name, value in found.metadata.items()}
 
 
@@ -109,9 +97,8 @@ def put(deployment: Deployment, district_id: str, state: str | None, zone: str =
 def test_a_tick_of_the_sensor_sends_one_message_to_every_address_and_a_second_tick_none(
     deployment, instance, mailbox, hook
 ):
-    noon = f"Etc/GMT{datetime.now(UTC).hour - 12:+d}"  # Etc/GMT-5 is five hours ahead of Greenwich
     for district_id in ("alpha", "beta"):
-        register(deployment.warehouse, district_id, noon)
+        register(deployment.warehouse, district_id, zone_at(12))
 
     def tick(cursor: str | None) -> Any:
         context = dg.build_sensor_context(
@@ -134,11 +121,17 @@ def test_a_tick_of_the_sensor_sends_one_message_to_every_address_and_a_second_ti
     assert night_alert.default_status == dg.DefaultSensorStatus.RUNNING
 
 
-def test_the_check_is_red_for_the_districts_that_are_overdue_and_says_what_to_do(daemon, deployment):
+def test_the_check_is_red_for_the_districts_that_are_overdue_and_says_what_to_do(
+    daemon, deployment, instance
+):
     put(deployment, "alpha", "failed")
     put(deployment, "beta", None)
     put(deployment, "gamma", "published")
     daemon.look(SIX_IN_CHICAGO)
+    runs = instance.get_runs_count()
+    for minutes in range(1, 4):  # a look without news writes nothing
+        assert "nothing new" in daemon.look(SIX_IN_CHICAGO + timedelta(minutes=minutes))
+    assert instance.get_runs_count() == runs == 1
     assert daemon.shown() == {"alpha": False, "beta": False}
     assert daemon.said("beta") == (
         "overdue since 06:00 of 2026-10-12: late, never published, 74 nights so far",
@@ -182,32 +175,22 @@ def test_a_district_turns_red_and_green_night_after_night(daemon, deployment):
     )
 
 
-def test_a_look_without_news_writes_nothing(daemon, deployment, instance):
-    put(deployment, "alpha", "failed")
-    daemon.look(SIX_IN_CHICAGO)
-    runs = instance.get_runs_count()
-    for minutes in range(1, 4):
-        assert "nothing new" in daemon.look(SIX_IN_CHICAGO + timedelta(minutes=minutes))
-    assert instance.get_runs_count() == runs == 1
-
-
-def test_a_district_that_is_paused_is_waited_for_no_more(daemon, deployment):
-    put(deployment, "alpha", None)
-    daemon.look(SIX_IN_CHICAGO)
-    pause(deployment.warehouse, "alpha", paused_from=NIGHT, paused_to=NIGHT, set_by="pat", reason="fire")
-    daemon.look(SIX_IN_CHICAGO + timedelta(minutes=1))
-    assert daemon.shown() == {"alpha": True}
-    assert daemon.said("alpha")[0] == "no snapshot of 2026-10-12 is due: paused until 2026-10-12: fire"
-
-
-def test_a_district_that_is_erased_while_it_is_red_is_forgotten(daemon, deployment):
-    put(deployment, "alpha", None)
-    put(deployment, "beta", "published")
-    daemon.look(SIX_IN_CHICAGO)
-    with as_writer(deployment.warehouse, "alpha", "erasing") as connection:
-        connection.execute(sa.delete(districts).where(districts.c.district_id == "alpha"))
-    assert "nothing new" in daemon.look(SIX_IN_CHICAGO + timedelta(minutes=1))
-    assert daemon.cursor == "{}"
+def test_a_district_that_is_paused_disabled_or_erased_is_waited_for_no_more(daemon, deployment):
+    """Even if it is the last one of its time zone."""
+    put(deployment, "paused", None)
+    put(deployment, "erased", None)
+    put(deployment, "disabled", "failed", "Pacific/Honolulu")
+    put(deployment, "well", "published")
+    daemon.look(at("16:30"))
+    assert daemon.shown() == {"paused": False, "erased": False, "disabled": False}
+    pause(deployment.warehouse, "paused", paused_from=NIGHT, paused_to=NIGHT, set_by="pat", reason="fire")
+    deployment.registry.set_active("disabled", False)
+    with as_writer(deployment.warehouse, "erased", "erasing") as connection:
+        connection.execute(sa.delete(districts).where(districts.c.district_id == "erased"))
+    daemon.look(at("16:31"))
+    assert daemon.shown() | {"erased": True} == {"paused": True, "erased": True, "disabled": True}
+    assert daemon.said("paused")[0] == "no snapshot of 2026-10-12 is due: paused until 2026-10-12: fire"
+    assert json.loads(daemon.cursor) == {}
 
 
 def test_many_districts_turn_red_over_several_looks(daemon, deployment, monkeypatch):
@@ -246,17 +229,6 @@ def test_a_message_that_is_refused_does_not_block_a_later_one(daemon, deployment
     assert "sent to json: SameGoal night 2026-10-12: 1 late of 1" in said
     (posted,) = hook.received
     assert "(chicago)" in posted["message"]
-
-
-def test_the_last_district_of_a_time_zone_is_red_no_more_once_it_is_disabled(daemon, deployment):
-    put(deployment, "honolulu", "failed", "Pacific/Honolulu")
-    put(deployment, "chicago", "published")
-    daemon.look(at("16:30"))
-    assert daemon.shown() == {"honolulu": False}
-    deployment.registry.set_active("honolulu", False)
-    daemon.look(at("16:31"))
-    assert daemon.shown() == {"honolulu": True}
-    assert json.loads(daemon.cursor) == {}
 
 
 def test_an_unforeseen_error_blocks_neither_another_address_nor_the_checks(
@@ -398,3 +370,27 @@ def test_a_run_that_publishes_turns_its_district_green_at_once(
     daemon.look(SIX_IN_CHICAGO + timedelta(minutes=5))
     assert daemon.shown() == {"grand-bend": True}
     assert daemon.cursor == "{}"
+
+
+# -- the check, materialized by hand for a partition that has no night to judge --
+
+
+def night_of(deployment, district_id: str, today: str) -> DistrictRun:
+    tags = {"dagster/partition": district_id, "samegoal/today": today}
+    run = dg.DagsterRun(job_name="nightly_snapshot", tags=tags)
+    return DistrictRun(deployment, run, dg.DagsterInstance.ephemeral())
+
+
+def test_a_district_that_is_not_registered_is_named_in_one_line(deployment):
+    with pytest.raises(dg.Failure) as caught:
+        next(once_published(district_run=night_of(deployment, "nowhere", NIGHT.isoformat())))
+    assert (caught.value.description or "").startswith("nowhere: on_time: ")
+    assert "unforeseen" not in (caught.value.description or "")
+
+
+def test_a_night_before_the_district_was_registered_is_not_waited_for(deployment):
+    register(deployment.warehouse, "alpha", registered_at=at("12:00"))
+    before = (NIGHT - timedelta(days=3)).isoformat()
+    found = next(once_published(district_run=night_of(deployment, "alpha", before)))
+    assert found.passed
+    assert found.description == f"the district was registered after the night of {before}"

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,9 +10,9 @@ import pytest
 import yaml
 from dagster_celery.tags import DAGSTER_CELERY_TASK_ID_TAG
 
-from samegoal_pipelines.defs.instance import add_partition, open_instance
+from samegoal_pipelines.defs.instance import add_partition
 from samegoal_pipelines.sandbox import Sandbox
-from samegoal_pipelines_tests.defs.daemon_fixtures import BINARIES, WORKSPACE, Daemon, Worker
+from samegoal_pipelines_tests.defs.daemon_fixtures import Daemon, Worker, launch
 
 pytestmark = pytest.mark.slow
 
@@ -22,7 +20,7 @@ CHECKOUT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture
-def engine(deployment, tmp_path, monkeypatch) -> Iterator[tuple[Daemon, Worker]]:
+def engine(environment, tmp_path, monkeypatch) -> Iterator[tuple[Daemon, Worker]]:
     """Daemon and worker on the instance file of `deploy/celery/`."""
     home = tmp_path / "instance"
     home.mkdir()
@@ -34,33 +32,6 @@ def engine(deployment, tmp_path, monkeypatch) -> Iterator[tuple[Daemon, Worker]]
     yield daemon, worker
     daemon.stop()
     worker.stop()
-
-
-@pytest.fixture
-def instance(engine, deployment) -> Iterator[dg.DagsterInstance]:
-    with open_instance(deployment.settings) as opened:
-        yield opened
-
-
-def launch(district: str) -> None:
-    """Put a district's run into the queue, as the schedule does."""
-    tags = json.dumps({"dagster/partition": district})
-    subprocess.run(
-        [
-            str(BINARIES / "dagster"),
-            "job",
-            "launch",
-            "-j",
-            "nightly_snapshot",
-            "--tags",
-            tags,
-            "-w",
-            WORKSPACE,
-        ],
-        check=True,
-        capture_output=True,
-        timeout=300,
-    )
 
 
 def runs_of(instance: dg.DagsterInstance, district: str) -> list[dg.DagsterRun]:
@@ -78,7 +49,7 @@ def publications(pipeline, district: str) -> int:
 
 
 def test_runs_on_workers_publish_can_be_canceled_and_survive_a_killed_worker(
-    pipeline, source, engine, instance
+    engine, pipeline, source, instance
 ):
     daemon, worker = engine
     for district, name in zip(
@@ -95,7 +66,7 @@ def test_runs_on_workers_publish_can_be_canceled_and_survive_a_killed_worker(
     daemon.wait(daemon.is_up, "the daemon")
     worker.wait(worker.is_up, "the worker")
 
-    launch("quiet")
+    launch(instance, "quiet")
     daemon.wait(lambda: publications(pipeline, "quiet"), "the district that nothing happens to", 90)
     (run,) = runs_of(instance, "quiet")
     assert DAGSTER_CELERY_TASK_ID_TAG in run.tags, "a worker executed it"
@@ -104,7 +75,7 @@ def test_runs_on_workers_publish_can_be_canceled_and_survive_a_killed_worker(
         connection.exec_driver_sql(old)
 
     for name in ("canceled", "killed"):
-        launch(name)
+        launch(instance, name)
         daemon.wait(lambda name=name: started(instance, name), f"the run of {name}", 90)
     (run,) = runs_of(instance, "canceled")
     assert instance.run_launcher.terminate(run.run_id)

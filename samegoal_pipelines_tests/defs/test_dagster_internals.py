@@ -5,12 +5,11 @@ A failure says what broke and what depends on it. The tests of nights show the r
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
 import textwrap
-from collections.abc import Iterator
-from pathlib import Path
 
 import dagster as dg
 import pytest
@@ -21,7 +20,6 @@ from dagster_postgres.event_log import PostgresEventLogStorage
 from dagster_postgres.run_storage import PostgresRunStorage
 
 from samegoal_pipelines.defs.dagster_internals import (
-    PRELOADED,
     TICK_TAG,
     LeanEventLog,
     LeanRunStorage,
@@ -32,7 +30,6 @@ from samegoal_pipelines.defs.dagster_internals import (
     location_of,
     run_of_task,
 )
-from samegoal_pipelines.defs.instance import open_instance
 from samegoal_pipelines.postgres.databases import prepare_dagster_storage
 from samegoal_pipelines.postgres.server import EmbeddedPostgres
 
@@ -49,12 +46,6 @@ NO_PART_OF_A_RUN = {
     "starlette",
     "uvicorn",
 }
-
-
-@pytest.fixture
-def instance(deployment) -> Iterator[dg.DagsterInstance]:
-    with open_instance(deployment.settings) as instance:
-        yield instance
 
 
 @dg.op
@@ -151,62 +142,30 @@ def test_the_storage_keeps_its_connections(deployment_url):
         engine.dispose()
 
 
-def python(code: str, *arguments: str, folder: Path) -> str:
-    """What a program of its own prints."""
-    script = folder / "program.py"
-    script.write_text(textwrap.dedent(code))
-    done = subprocess.run(
-        [sys.executable, str(script), *arguments],
-        capture_output=True,
-        text=True,
-        timeout=600,
-        env={**os.environ, "SAMEGOAL_HOME": str(folder / "home")},
-        cwd=folder,
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout
-
-
-def test_a_run_imports_neither_plots_nor_commands_nor_the_sandbox(tmp_path):
-    imported = python(
-        f"""
-        import importlib, sys
-        for name in {PRELOADED}:
-            importlib.import_module(name)
-        from samegoal_pipelines.definitions import build_defs
-        build_defs().resolve_job_def("nightly_snapshot")
-        print(*sys.modules)
-        """,
-        folder=tmp_path,
-    )
-
-    assert {"pandas", "pandera", "samegoal_pipelines.defs.published"} <= {*imported.split()}, (
-        "the fork server does not import what a run needs: every run imports it again (PRELOADED)"
-    )
-    assert NO_PART_OF_A_RUN & {*imported.split()} == set()
-
-
 STARTED_BY_DAGSTER = """
     import multiprocessing, os, sys
+    from pathlib import Path
 
-    def run(loaded, home):
-        loaded.put("samegoal_pipelines.definitions" in sys.modules and os.getppid())
+    def run(told, home):
+        loaded = [*sys.modules]
+        from samegoal_pipelines.definitions import build_defs
+        build_defs().resolve_job_def("nightly_snapshot")
         from samegoal_pipelines.postgres.server import EmbeddedPostgres
         EmbeddedPostgres(home).acquire()
+        told.put((os.getppid(), loaded, [*sys.modules]))
         sys.exit(3)
 
     if __name__ == "__main__":
-        from pathlib import Path
         from samegoal_pipelines.definitions import defs
         defs()
         spawn = multiprocessing.get_context("spawn")  # as Dagster's code server does
-        loaded = spawn.Queue()
+        queue = spawn.Queue()
         for _ in range(2):
-            process = spawn.Process(target=run, args=(loaded, Path(sys.argv[1])))
+            process = spawn.Process(target=run, args=(queue, Path(sys.argv[1])))
             process.start()
-            print(loaded.get(timeout=300) not in (False, os.getpid()))
+            parent, loaded, needed = queue.get(timeout=300)
             process.join()
-            print(process.exitcode)
+            print(json.dumps([parent != os.getpid(), process.exitcode, loaded, needed]))
 """
 
 
@@ -215,12 +174,27 @@ def test_runs_start_with_everything_imported_and_leave_postgres_when_they_end(tm
     folder = tmp_path_factory.mktemp("warm")
     for one in (folder, *folder.parents[:2]):
         one.chmod(0o711)  # run by root, Postgres works there as another account
-    postgres = folder / "postgres"
+    postgres, script = folder / "postgres", folder / "program.py"
+    script.write_text("import json\n" + textwrap.dedent(STARTED_BY_DAGSTER))
 
-    told = python(STARTED_BY_DAGSTER, str(postgres), folder=folder)
-
-    assert told.split() == ["True", "3", "True", "3"], (
-        "`spawn` does not start processes by SpawnContext.Process any more, or Dagster's code server does "
-        "not spawn: every run imports everything again (start_runs_warm)"
+    done = subprocess.run(
+        [sys.executable, str(script), str(postgres)],
+        capture_output=True,
+        text=True,
+        timeout=600,
+        env={**os.environ, "SAMEGOAL_HOME": str(folder / "home")},
+        cwd=folder,
     )
+
+    assert done.returncode == 0, done.stderr
+    for forked, status, loaded, needed in map(json.loads, done.stdout.splitlines()):
+        assert (forked, status) == (True, 3), (
+            "`spawn` does not start processes by SpawnContext.Process any more, or Dagster's code server "
+            "does not spawn: every run imports everything again (start_runs_warm)"
+        )
+        assert {"pandas", "pandera", "samegoal_pipelines.defs.published"} <= {*loaded}, (
+            "the fork server does not import what a run needs: every run imports it again (PRELOADED)"
+        )
+        assert NO_PART_OF_A_RUN & {*needed} == set()
+    assert len(done.stdout.splitlines()) == 2
     assert EmbeddedPostgres(postgres).status() == []

@@ -8,7 +8,7 @@ import dagster as dg
 import pytest
 
 from samegoal_pipelines.warehouse.errors import WarehouseError
-from samegoal_pipelines_tests.defs.test_old_runs import Runs, instance
+from samegoal_pipelines_tests.defs.test_old_runs import Runs
 from samegoal_pipelines_tests.defs.test_withholding_nights import (
     ENROLLED,
     FAMILY,
@@ -18,8 +18,6 @@ from samegoal_pipelines_tests.defs.test_withholding_nights import (
     TOMORROW,
 )
 from samegoal_pipelines_tests.pipeline import TODAY
-
-__all__ = ["instance"]
 
 TONIGHT = {"samegoal/today": TODAY.isoformat()}
 TOMORROWS = {"samegoal/today": TOMORROW.isoformat()}
@@ -123,7 +121,7 @@ def test_a_run_that_dagster_has_given_up_publishes_nothing(pipeline, source, run
 
     source.faults.add(kind="list", nth=1, run=give_up)
     runs.launch(**TONIGHT)
-    assert pipeline.rows("select state from samegoal.snapshots") == []
+    assert pipeline.states() == []
     again = runs.launch(**TONIGHT)
     assert again.is_success
-    assert pipeline.rows("select state, run_id from samegoal.snapshots") == [("published", again.run_id)]
+    assert pipeline.states("run_id") == [("published", again.run_id)]

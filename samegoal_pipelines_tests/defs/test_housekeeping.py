@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, date, datetime, time, timedelta
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import dagster as dg
@@ -15,11 +18,10 @@ import sqlalchemy as sa
 from samegoal_pipelines.definitions import build_defs
 from samegoal_pipelines.defs import housekeeping
 from samegoal_pipelines.defs.housekeeping import prune_district
-from samegoal_pipelines.defs.instance import open_instance
 from samegoal_pipelines.landing import LandingError
 from samegoal_pipelines.reporting.report import FOLDER
-from samegoal_pipelines.settings import Settings
 from samegoal_pipelines.transforms.columns import frame_of
+from samegoal_pipelines_tests.pipeline import failure
 
 ENROLLED = [{"StudentID": 11, "StartDate": "2026-08-12"}]
 
@@ -32,15 +34,14 @@ def moment(monkeypatch) -> datetime:
     return moment
 
 
-def prune(deployment) -> dg.ExecuteInProcessResult:
-    with open_instance(Settings()) as instance:
-        job = build_defs(deployment).resolve_job_def("prune_landing")
-        return job.execute_in_process(instance=instance, raise_on_error=False)
+@pytest.fixture
+def prune(pipeline, instance) -> Callable[[], dg.ExecuteInProcessResult]:
+    return partial(pipeline.execute, "prune_landing", district_id=None, today=None, instance=instance)
 
 
-def output_of(result: dg.ExecuteInProcessResult, op: str) -> dg.DagsterEvent:
+def metadata(result: dg.ExecuteInProcessResult, op: str = "prune_landed_nights") -> Any:
     (output,) = [event for event in result.events_for_node(op) if event.is_successful_output]
-    return output
+    return output.step_output_data.metadata
 
 
 @pytest.fixture
@@ -65,33 +66,40 @@ def back(day: date, *days: int) -> list[date]:
     return [day - timedelta(days=n) for n in days]
 
 
-def test_each_district_keeps_its_last_nights_also_one_that_is_disabled(pipeline, district, deployment, today):
+def test_each_district_keeps_its_last_nights_also_one_that_is_disabled(
+    pipeline, district, deployment, moment, today, prune
+):
+    """The pages of old reports go with their nights."""
     alpha, beta = (district(ENROLLED, id=name, name=name, code=name) for name in ("alpha", "beta"))
     pipeline.add(alpha, beta)
     deployment.registry.set_active("beta", False)
     land(deployment, "alpha", *back(today, 40, 36, 35, 34, 0))
     land(deployment, "beta", *back(today, 50, 3))
+    reported = back(moment.date(), 40, 36, 34, 0)
+    for night in reported:
+        deployment.landing.keep_page(FOLDER, night, "<html></html>")
 
-    result = prune(deployment)
+    result = prune()
 
     assert result.success
     assert deployment.landing.nights("alpha") == back(today, 35, 34, 0)
     assert deployment.landing.nights("beta") == back(today, 3)
-    output = output_of(result, "prune_landed_nights")
-    data = output.step_output_data.metadata
-    assert data["nights pruned"].value == 3
+    data = metadata(result)
+    assert (data["nights pruned"].value, data["pages of reports pruned"].value) == (3, 2)
     assert [record.data for record in data["by district"].records] == [
         {"district": "alpha", "nights pruned": 2},
         {"district": "beta", "nights pruned": 1},
     ]
+    left = sorted(path.name for path in (Path(deployment.settings.landing_root) / FOLDER).iterdir())
+    assert left == sorted(f"{night}.html" for night in reported[2:])
 
 
-def test_how_many_nights_are_kept_is_a_setting(pipeline, district, deployment, today):
+def test_how_many_nights_are_kept_is_a_setting(pipeline, district, deployment, today, prune):
     made = district(ENROLLED)
     pipeline.add(made)
     deployment.settings.landing_nights = 2
     land(deployment, made.id, *back(today, 4, 3, 2, 1, 0))
-    assert prune(deployment).success
+    assert prune().success
     assert deployment.landing.nights(made.id) == back(today, 2, 1, 0)
 
 
@@ -116,8 +124,8 @@ def test_the_date_is_the_district_s_own(pipeline, district, deployment):
     assert prune_district(deployment, registered, noon) == [date(2026, 10, 1)]
 
 
-def test_a_district_that_cannot_be_pruned_is_named_and_stops_no_other(
-    pipeline, district, deployment, today, monkeypatch
+def test_what_cannot_be_pruned_is_named_and_stops_no_other(
+    pipeline, district, deployment, today, monkeypatch, prune
 ):
     alpha, beta = (district(ENROLLED, id=name, name=name, code=name) for name in ("alpha", "beta"))
     pipeline.add(alpha, beta)
@@ -129,54 +137,23 @@ def test_a_district_that_cannot_be_pruned_is_named_and_stops_no_other(
             raise LandingError("landed files of alpha cannot all be deleted: check the storage")
         return pruning(district_id, **how)
 
-    monkeypatch.setattr(deployment.landing, "prune", fail_for_alpha)
-    result = prune(deployment)
-
-    assert not result.success
-    assert deployment.landing.nights("beta") == []
-    (failure,) = [event for event in result.all_node_events if event.is_step_failure]
-    data = failure.step_failure_data.user_failure_data
-    assert data.description == (
-        "pruning failed: alpha: landed files of alpha cannot all be deleted: check the storage"
-    )
-    assert data.metadata["nights pruned"].value == 1
-
-
-def test_the_pages_of_old_reports_go_with_their_nights(pipeline, district, deployment, moment):
-    made = district(ENROLLED)
-    pipeline.add(made)
-    nights = back(moment.date(), 40, 36, 34, 0)
-    for night in nights:
-        deployment.landing.keep_page(FOLDER, night, "<html></html>")
-
-    result = prune(deployment)
-
-    assert result.success
-    output = output_of(result, "prune_landed_nights")
-    assert output.step_output_data.metadata["pages of reports pruned"].value == 2
-    left = sorted(path.name for path in (Path(deployment.settings.landing_root) / FOLDER).iterdir())
-    assert left == [f"{night}.html" for night in nights[2:]]
-
-
-def test_pages_that_cannot_be_deleted_are_named_and_the_nights_are_pruned_all_the_same(
-    pipeline, district, deployment, today, monkeypatch
-):
-    made = district(ENROLLED)
-    pipeline.add(made)
-    land(deployment, made.id, *back(today, 50))
-
     def fail(*_):
         raise LandingError("old pages in reports cannot all be deleted: check the storage")
 
     monkeypatch.setattr(deployment.landing, "prune_pages", fail)
-    result = prune(deployment)
+    with monkeypatch.context() as meanwhile:
+        meanwhile.setattr(deployment.landing, "prune", fail_for_alpha)
+        result = prune()
 
     assert not result.success
-    assert deployment.landing.nights(made.id) == []
-    (failure,) = [event for event in result.all_node_events if event.is_step_failure]
-    assert failure.step_failure_data.user_failure_data.description == (
-        "pruning failed: pages of reports: old pages in reports cannot all be deleted: check the storage"
+    assert deployment.landing.nights("beta") == []
+    (failed,) = [event for event in result.all_node_events if event.is_step_failure]
+    assert failed.step_failure_data.user_failure_data.metadata["nights pruned"].value == 1
+    of_pages = "pages of reports: old pages in reports cannot all be deleted: check the storage"
+    assert failure(result) == (
+        f"pruning failed: alpha: landed files of alpha cannot all be deleted: check the storage; {of_pages}"
     )
+    assert failure(prune()) == f"pruning failed: {of_pages}"
 
 
 def test_it_is_scheduled_daily_without_being_switched_on(deployment):
@@ -202,44 +179,32 @@ def age_runs(deployment, days: int) -> None:
         )
 
 
-def test_old_runs_go_with_their_events_and_logs_and_the_published_one_stays(pipeline, district, deployment):
+def test_old_runs_go_with_their_events_and_logs_and_the_published_one_stays(
+    pipeline, district, deployment, instance, prune
+):
     """Dagster itself keeps every run for good."""
     made = district(ENROLLED)
     pipeline.add(made)
     old, published = (pipeline.run(today=date(2026, 8, day)).run_id for day in (20, 21))
-    age_runs(deployment, 401)
+    deployment.settings.run_nights = 30
+    age_runs(deployment, 29)
+    assert metadata(prune(), "prune_old_runs")["runs pruned"].value == 0
+    age_runs(deployment, 2)
     made.client_secret = made.id
     failed = pipeline.run(today=date(2026, 8, 22)).run_id
-    with open_instance(Settings()) as instance:
-        manager = instance.compute_log_manager
-        logs = [Path(manager.get_captured_local_path([run, "a step"], "out")) for run in (old, published)]
-        for log in logs:
-            log.parent.mkdir(parents=True, exist_ok=True)
-            log.write_text("what a step has printed")
+    manager = instance.compute_log_manager
+    logs = [Path(manager.get_captured_local_path([run, "a step"], "out")) for run in (old, published)]
+    for log in logs:
+        log.parent.mkdir(parents=True, exist_ok=True)
+        log.write_text("what a step has printed")
 
-        result = prune(deployment)
+    result = prune()
 
-        assert result.success
-        (output,) = [
-            event for event in result.events_for_node("prune_old_runs") if event.is_successful_output
-        ]
-        assert output.step_output_data.metadata["runs pruned"].value == 1
-        assert {run.run_id for run in instance.get_runs()} == {published, failed, result.run_id}
-        assert not instance.all_logs(old)
-        assert instance.all_logs(published)
-        assert [log.exists() for log in logs] == [False, True]
-        shown = instance.get_materialized_partitions(dg.AssetKey("published_snapshot"))
-        assert shown == {made.id}
-
-
-def test_runs_are_kept_as_long_as_the_setting_says(pipeline, district, deployment):
-    pipeline.add(district(ENROLLED))
-    deployment.settings.run_nights = 30
-    runs = [pipeline.run(today=date(2026, 8, day)).run_id for day in (20, 21)]
-    age_runs(deployment, 29)
-    assert prune(deployment).success
-    with open_instance(Settings()) as instance:
-        assert {*runs} <= {run.run_id for run in instance.get_runs()}
-        age_runs(deployment, 2)
-        assert prune(deployment).success
-        assert {*runs} & {run.run_id for run in instance.get_runs()} == {runs[1]}
+    assert result.success
+    assert metadata(result, "prune_old_runs")["runs pruned"].value == 1
+    assert {published, failed, result.run_id} < {run.run_id for run in instance.get_runs()}
+    assert instance.get_run_by_id(old) is None
+    assert not instance.all_logs(old)
+    assert instance.all_logs(published)
+    assert [log.exists() for log in logs] == [False, True]
+    assert instance.get_materialized_partitions(dg.AssetKey("published_snapshot")) == {made.id}

@@ -18,9 +18,9 @@ import dagster as dg
 import pytest
 import yaml
 
-from samegoal_pipelines.defs.instance import add_partition, open_instance
+from samegoal_pipelines.defs.instance import add_partition
 from samegoal_pipelines.sandbox import Sandbox
-from samegoal_pipelines_tests.defs.daemon_fixtures import BINARIES, WORKSPACE
+from samegoal_pipelines_tests.defs.daemon_fixtures import BINARIES, launch
 
 pytestmark = pytest.mark.slow
 
@@ -62,7 +62,7 @@ def cluster() -> Iterator[tuple[str, list[dict[str, Any]]]]:
 
 
 @pytest.fixture
-def instance_home(cluster, deployment, tmp_path, monkeypatch) -> Path:
+def instance_home(cluster, environment, tmp_path, monkeypatch) -> Path:
     """DAGSTER_HOME with that file; the API server is the stub, and a run starts at once."""
     url, _ = cluster
     kubeconfig = {
@@ -91,15 +91,11 @@ def instance_home(cluster, deployment, tmp_path, monkeypatch) -> Path:
     return home
 
 
-def test_a_district_runs_in_a_pod_of_its_own_that_may_do_little(pipeline, cluster, instance_home):
+def test_a_district_runs_in_a_pod_of_its_own_that_may_do_little(instance_home, pipeline, cluster, instance):
     (district,) = Sandbox.generate(districts=1, students=40, seed=5).districts
     pipeline.add(district)
     add_partition(pipeline.deployment.settings, district.id)
-    command = ["job", "launch", "-j", "nightly_snapshot", "-w", WORKSPACE]
-    tags = json.dumps({"dagster/partition": district.id})
-    subprocess.run(
-        [str(BINARIES / "dagster"), *command, "--tags", tags], check=True, capture_output=True, timeout=300
-    )
+    launch(instance, district.id)
 
     ((job,),) = (cluster[1],)
     spec = job["spec"]["template"]["spec"]
@@ -129,8 +125,7 @@ def test_a_district_runs_in_a_pod_of_its_own_that_may_do_little(pipeline, cluste
         timeout=300,
     )
     assert done.returncode == 0, done.stderr[-3000:]
-    with open_instance(pipeline.deployment.settings) as instance:
-        (run,) = instance.get_runs(dg.RunsFilter(tags={"dagster/partition": district.id}))
+    (run,) = instance.get_runs(dg.RunsFilter(tags={"dagster/partition": district.id}))
     assert run.status == dg.DagsterRunStatus.SUCCESS
     assert len(pipeline.statuses(district.id)) > 30
 

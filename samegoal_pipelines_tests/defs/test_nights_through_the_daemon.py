@@ -12,7 +12,7 @@ import pytest
 import sqlalchemy as sa
 from dagster._core.scheduler.instigation import TickStatus
 
-from samegoal_pipelines.defs.instance import add_partition, open_instance
+from samegoal_pipelines.defs.instance import add_partition
 from samegoal_pipelines.districts.pauses import pause
 from samegoal_pipelines.sandbox import Sandbox
 from samegoal_pipelines_tests import traces
@@ -20,7 +20,6 @@ from samegoal_pipelines_tests.defs.daemon_fixtures import (
     Daemon,
     away_from_the_quarter,
     log_of,
-    make_up_for_the_last_tick,
     scheduled_runs,
     switch_on,
     ticks,
@@ -40,12 +39,6 @@ def daemon(deployment, tmp_path, monkeypatch) -> Iterator[Daemon]:
     one = Daemon(tmp_path / "daemon.log")
     yield one
     one.stop()
-
-
-@pytest.fixture
-def instance(deployment) -> Iterator[dg.DagsterInstance]:
-    with open_instance(deployment.settings) as opened:
-        yield opened
 
 
 def partition(run: dg.DagsterRun) -> str:
@@ -164,9 +157,8 @@ def test_a_daemon_that_is_killed_while_it_submits_starts_every_district_exactly_
     engine = pipeline.deployment.warehouse
     with engine.begin() as connection:
         connection.execute(sa.text(BLOCK_ENQUEUEING))
-    switch_on(instance)
     away_from_the_quarter(240)  # Dagster takes no tick up again after the next one has come
-    make_up_for_the_last_tick(instance)
+    switch_on(instance)
     with engine.connect() as blocking:
         blocking.execute(sa.text("select pg_advisory_lock(:lock)"), {"lock": LOCK})
         daemon.start()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -15,12 +14,12 @@ from dagster._core.execution.plan.state import KnownExecutionState
 
 from samegoal_pipelines.definitions import build_defs
 from samegoal_pipelines.defs.in_process import close_abandoned_runs
-from samegoal_pipelines.defs.instance import open_instance
 from samegoal_pipelines.defs.nightly import SCHEDULE_NAME, SCHEDULE_TAG, TICK_TAG, look_at_tonight
 from samegoal_pipelines.sandbox.lookups import school_year_of
 from samegoal_pipelines.warehouse.errors import WarehouseError
+from samegoal_pipelines_tests.defs.daemon_fixtures import zone_at
 
-ZONE = f"Etc/GMT{datetime.now(UTC).hour - 12:+d}"  # where it is about noon
+ZONE = zone_at(12)
 TONIGHT = datetime.now(ZoneInfo(ZONE)).date()
 LAST_NIGHT = TONIGHT - timedelta(days=1)
 TICK = "2026-10-12T08:15:00+00:00"
@@ -32,12 +31,6 @@ REFUSED = (
     f"grand-bend: {REASON}; that night can no longer be read; the schedule runs tonight's, or run it now: "
     "launch nightly_snapshot in the Dagster UI, or: samegoal-pipelines sync grand-bend"
 )
-
-
-@pytest.fixture
-def instance(deployment) -> Iterator[dg.DagsterInstance]:
-    with open_instance(deployment.settings) as opened:
-        yield opened
 
 
 @pytest.fixture
@@ -92,26 +85,17 @@ def runs(pipeline, grand_bend, instance) -> Runs:
     return Runs(pipeline, instance)
 
 
-def attempts(pipeline) -> list[tuple[date, str, str | None]]:
-    return pipeline.rows(
-        "select snapshot_date, state, held_reason from samegoal.snapshots order by snapshot_id"
-    )
+def attempts(pipeline) -> list[tuple[str, date]]:
+    return pipeline.states("snapshot_date")
 
 
-def test_a_scheduled_run_that_starts_after_its_night_fails_before_any_request(pipeline, runs, source):
-    """It waited in the queue, or the daemon was down. The night that it was for is lost, and says why."""
-    source.traffic.clear()
-    run = runs.scheduled(LAST_NIGHT)
+def test_a_scheduled_run_that_starts_after_its_night_fails_before_any_request_and_tonight_is_run(
+    pipeline, runs, instance, source
+):
+    """While the old run waits, the district is skipped; once it has failed, tonight is asked for.
 
-    assert run.is_failure
-    assert runs.reason(run) == REFUSED
-    assert source.traffic.token_calls == 0
-    assert attempts(pipeline) == [(LAST_NIGHT, "failed", REASON)]
-    assert pipeline.rows("select kind from samegoal.snapshots") == [("another night",)]
-
-
-def test_the_schedule_then_asks_for_the_night_that_has_begun(pipeline, runs, instance):
-    """While the old run waits, the district is skipped; once it has failed, tonight is asked for."""
+    It waited in the queue, or the daemon was down. The night that it was for is lost, and says why.
+    """
 
     def requested() -> list[tuple[str, date]]:
         tonight = look_at_tonight(pipeline.deployment, instance, datetime.now(UTC), "another tick")
@@ -124,13 +108,19 @@ def test_the_schedule_then_asks_for_the_night_that_has_begun(pipeline, runs, ins
 
     execute_run(InMemoryJob(runs.job), waiting, instance)
 
-    assert requested() == [("grand-bend", TONIGHT)]
-    assert runs.scheduled(TONIGHT).is_success
-    assert requested() == []
-    assert [(night, state) for night, state, _ in attempts(pipeline)] == [
-        (LAST_NIGHT, "failed"),
-        (TONIGHT, "published"),
+    assert runs.reason(waiting) == REFUSED
+    assert source.traffic.token_calls == 0
+    assert pipeline.states("snapshot_date, held_reason, kind") == [
+        ("failed", LAST_NIGHT, REASON, "another night")
     ]
+    assert requested() == [("grand-bend", TONIGHT)]
+    tonights = runs.scheduled(TONIGHT)
+    assert tonights.is_success
+    assert requested() == []
+    assert attempts(pipeline) == [("failed", LAST_NIGHT), ("published", TONIGHT)]
+
+    assert runs.again(tonights).is_success, "a run of tonight may be executed again in the UI"
+    assert attempts(pipeline)[1:] == [("superseded", TONIGHT), ("published", TONIGHT)]
 
 
 def test_an_old_run_executed_again_in_the_ui_reads_nothing_and_leaves_the_record_of_its_night(
@@ -138,7 +128,7 @@ def test_an_old_run_executed_again_in_the_ui_reads_nothing_and_leaves_the_record
 ):
     first = runs.launch(**{"samegoal/today": LAST_NIGHT.isoformat()})  # a person has named that night
     assert first.is_success
-    before = attempts(pipeline), pipeline.published()
+    before = pipeline.states("*"), pipeline.published()
     grand_bend.edit("Enrollment/EntryWithdrawal", 1, EndDate=str(LAST_NIGHT))
     source.traffic.clear()
 
@@ -147,17 +137,7 @@ def test_an_old_run_executed_again_in_the_ui_reads_nothing_and_leaves_the_record
 
     assert runs.reason(again) == runs.reason(and_again) == REFUSED
     assert source.traffic.token_calls == 0
-    assert (attempts(pipeline), pipeline.published()) == before
-
-
-def test_a_run_of_tonight_may_be_executed_again_in_the_ui(pipeline, runs):
-    first = runs.scheduled(TONIGHT)
-    assert first.is_success
-    assert runs.again(first).is_success
-    assert [(night, state) for night, state, _ in attempts(pipeline)] == [
-        (TONIGHT, "superseded"),
-        (TONIGHT, "published"),
-    ]
+    assert (pipeline.states("*"), pipeline.published()) == before
 
 
 def test_from_failure_an_old_run_goes_on_from_what_landed_that_night(
@@ -178,10 +158,7 @@ def test_from_failure_an_old_run_goes_on_from_what_landed_that_night(
     assert runs.again(failed, from_failure=True).is_success
 
     assert source.traffic.token_calls == 0
-    assert [(night, state) for night, state, _ in attempts(pipeline)] == [
-        (LAST_NIGHT, "failed"),
-        (LAST_NIGHT, "published"),
-    ]
+    assert attempts(pipeline) == [("failed", LAST_NIGHT), ("published", LAST_NIGHT)]
     assert pipeline.statuses() == {11: ("ENROLLED", "current_enrollment")}
 
 
@@ -193,25 +170,21 @@ def test_a_night_that_failed_while_reading_is_not_read_again_on_another_date(run
     assert runs.reason(runs.again(failed, from_failure=True)) == REFUSED
 
 
-def test_a_run_of_a_terminal_is_on_the_timeline_and_is_not_retried_by_itself(pipeline, instance, grand_bend):
+def test_a_run_of_a_terminal_is_on_the_timeline_and_is_not_retried_or_closed(pipeline, runs, instance):
     """The timeline shows runs that say of which job of which code location they are, and no others."""
-    night = pipeline.run(today=TONIGHT)
-    run = instance.get_run_by_id(night.run_id)
-    assert run.remote_job_origin.job_name == "nightly_snapshot"
-    assert (
-        run.remote_job_origin.repository_origin.get_label() == "__repository__@samegoal_pipelines.definitions"
-    )
-    assert run.tags["dagster/max_retries"] == "0"
+    first = instance.get_run_by_id(pipeline.run(today=TONIGHT).run_id)
+    assert first.remote_job_origin.job_name == "nightly_snapshot"
+    label = first.remote_job_origin.repository_origin.get_label()
+    assert label == "__repository__@samegoal_pipelines.definitions"
+    assert first.tags["dagster/max_retries"] == "0"
 
-
-def test_a_run_of_a_terminal_that_is_executed_again_in_the_ui_is_nobody_s_to_close(pipeline, runs, instance):
-    """It has the tag of a command, and runs elsewhere without its lease."""
-    night = pipeline.run(today=TONIGHT)
-    first = instance.get_run_by_id(night.run_id)
-    tags = dict(first.tags)
-    family = {"root_run_id": first.run_id, "parent_run_id": first.run_id}
+    # Executed again in the UI, it has the tag of a command, and runs elsewhere without its lease.
     again = instance.create_run_for_job(
-        job_def=runs.job, tags=tags, status=dg.DagsterRunStatus.STARTED, **family
+        job_def=runs.job,
+        tags=dict(first.tags),
+        status=dg.DagsterRunStatus.STARTED,
+        root_run_id=first.run_id,
+        parent_run_id=first.run_id,
     )
     close_abandoned_runs(instance, pipeline.deployment, "grand-bend")
     assert instance.get_run_by_id(again.run_id).status == dg.DagsterRunStatus.STARTED

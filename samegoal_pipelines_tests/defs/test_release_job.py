@@ -6,7 +6,6 @@ import shutil
 from datetime import date
 from pathlib import Path
 from types import ModuleType
-from typing import Any
 
 import dagster as dg
 import pandas as pd
@@ -15,13 +14,10 @@ import sqlalchemy as sa
 
 from samegoal_pipelines import definitions
 from samegoal_pipelines.cli.nights import line
-from samegoal_pipelines.definitions import build_defs
 from samegoal_pipelines.defs import release
 from samegoal_pipelines.defs.district_run import DISTRICTS
-from samegoal_pipelines.defs.instance import open_instance
 from samegoal_pipelines.deployment import Deployment
 from samegoal_pipelines.errors import PipelineError
-from samegoal_pipelines.settings import Settings
 from samegoal_pipelines.warehouse.release import release as publish_held
 from samegoal_pipelines_tests.mass_changes import (
     ENTRIES,
@@ -31,6 +27,7 @@ from samegoal_pipelines_tests.mass_changes import (
     gate_checks,
     materializations,
 )
+from samegoal_pipelines_tests.pipeline import failure
 
 DAY_AFTER = date(2026, 10, 14)
 WITHDRAWN = range(1, 40)
@@ -59,7 +56,7 @@ def held(pipeline, district, monkeypatch, prepared):
 
 def refused(pipeline, today: date, *words: str) -> None:
     """A release fails in one line with these words, changes nothing, and leaves no failed night behind."""
-    before, attempts = pipeline.published(), pipeline.rows("select * from samegoal.snapshots order by 1")
+    before, attempts = pipeline.published(), pipeline.states("*")
     with pytest.raises(PipelineError) as caught:
         pipeline.release(today=today)
     said = line(caught.value)
@@ -68,31 +65,14 @@ def refused(pipeline, today: date, *words: str) -> None:
     for word in words:
         assert word in said
     assert pipeline.published() == before
-    assert pipeline.rows("select * from samegoal.snapshots order by 1") == attempts
+    assert pipeline.states("*") == attempts
 
 
-def launch(
-    pipeline, config: dict[str, Any], only: list[dg.AssetKey] | None = None, **tags: str
-) -> dg.ExecuteInProcessResult:
-    """The job as the UI's launchpad runs it, or a part of it as the UI executes it again."""
-    with open_instance(Settings()) as instance:
-        return (
-            build_defs(pipeline.deployment)
-            .resolve_job_def("release_held_snapshot")
-            .execute_in_process(
-                instance=instance,
-                partition_key="grand-bend",
-                run_config={"ops": {"published_snapshot": {"config": config}}} if config else {},
-                asset_selection=only,
-                tags=tags,
-                raise_on_error=False,
-            )
-        )
-
-
-def failure_of(result: dg.ExecuteInProcessResult) -> str:
-    (failure,) = [event.step_failure_data for event in result.all_events if event.is_step_failure]
-    return failure.user_failure_data.description
+def launch(pipeline, today: date | None = TOMORROW, **config: str) -> dg.ExecuteInProcessResult:
+    """The job as the UI's launchpad runs it."""
+    return pipeline.execute(
+        "release_held_snapshot", config={"published_snapshot": config} if config else {}, today=today
+    )
 
 
 def test_a_release_publishes_exactly_what_was_held_although_qmlativ_has_changed_since(pipeline, held, source):
@@ -105,6 +85,7 @@ def test_a_release_publishes_exactly_what_was_held_although_qmlativ_has_changed_
     night = pipeline.release(today=TOMORROW)
 
     assert night.published, night.reason
+    refused(pipeline, TOMORROW, "nothing is held for the night 2026-10-13")
     statuses = pipeline.statuses()
     assert {student for student, (status, _) in statuses.items() if status == "INACTIVE"} == {*WITHDRAWN}
     assert set(statuses) == set(range(1, 300))
@@ -113,10 +94,10 @@ def test_a_release_publishes_exactly_what_was_held_although_qmlativ_has_changed_
     ) == [(0,)]
     assert pipeline.rows("select student_id, why from samegoal.departures") == [(300, "CECS only")]
     assert not source.traffic.log
-    counts = "students, enrolled, inactive, changed, removed, dropped, dropped_by_time, landed_run_id, state"
-    assert pipeline.rows(f"select {counts} from samegoal.snapshots order by snapshot_id")[1:] == [
-        (299, 260, 39, 39, 1, 40, 0, attempt.run_id, "superseded"),
-        (299, 260, 39, 39, 1, 40, 0, attempt.run_id, "published"),
+    counts = "students, enrolled, inactive, changed, removed, dropped, dropped_by_time, landed_run_id"
+    assert pipeline.states(counts)[1:] == [
+        ("superseded", 299, 260, 39, 39, 1, 40, 0, attempt.run_id),
+        ("published", 299, 260, 39, 39, 1, 40, 0, attempt.run_id),
     ]
 
 
@@ -146,15 +127,6 @@ def test_a_release_is_on_record_and_turns_the_check_green(pipeline, held):
     assert (statuses["INACTIVE"], statuses["all students"]) == ("39", "299")
 
 
-def test_a_release_comes_too_late_once_the_next_night_is_published(pipeline, held):
-    made, _ = held
-    change(made, WITHDRAWN, EndDate=None)
-    assert pipeline.run(today=DAY_AFTER).published
-
-    refused(pipeline, TOMORROW, "moved on since its snapshot was held on 2026-10-13")
-    refused(pipeline, DAY_AFTER, "nothing is held for the night 2026-10-14")
-
-
 def test_a_release_does_not_outlive_its_night(pipeline, held):
     made, _ = held
     assert pipeline.release(today=TOMORROW).published
@@ -168,42 +140,26 @@ def test_a_release_does_not_outlive_its_night(pipeline, held):
     assert pipeline.rows("select count(*) from samegoal.releases") == [(2,)]
 
 
-def test_what_is_released_once_cannot_be_released_twice(pipeline, held):
-    assert pipeline.release(today=TOMORROW).published
-
-    refused(pipeline, TOMORROW, "nothing is held for the night 2026-10-13")
-
-
-def test_a_release_wants_a_reason(pipeline, held):
+def test_a_release_wants_a_reason_and_in_the_ui_may_name_its_night_and_who_releases_it(pipeline, held):
     for config in ({}, {"why": " "}):
-        assert "say why" in failure_of(launch(pipeline, config, **{"samegoal/today": "2026-10-13"}))
-    assert pipeline.rows("select state from samegoal.snapshots order by snapshot_id") == [
-        ("published",),
-        ("held",),
-    ]
+        assert "say why" in failure(launch(pipeline, **config))
+    assert "YYYY-MM-DD" in failure(launch(pipeline, None, why="moved", night="yesterday"))
+    assert pipeline.states() == [("published",), ("held",)]
 
+    assert launch(pipeline, None, why="moved", who="Pat Principal", night="2026-10-13").success
 
-def test_in_the_ui_a_release_may_name_its_night_and_who_releases_it(pipeline, held):
-    rubbish = launch(pipeline, {"why": "moved", "night": "yesterday"})
-    assert "YYYY-MM-DD" in failure_of(rubbish)
-
-    released = launch(pipeline, {"why": "moved", "who": "Pat Principal", "night": "2026-10-13"})
-
-    assert released.success
     assert pipeline.rows("select released_by, reason from samegoal.releases") == [("Pat Principal", "moved")]
     assert pipeline.statuses()[1] == ("INACTIVE", "withdrawn")
 
 
-def test_a_disabled_district_is_released_no_more_than_it_is_run(pipeline, held):
+def test_held_rows_that_are_damaged_or_gone_are_not_released(pipeline, held):
+    """Nor are those of a disabled district, which is not run either."""
     pipeline.deployment.registry.set_active("grand-bend", False)
-
     with pytest.raises(PipelineError) as caught:
         pipeline.release(today=TOMORROW)
-
     assert "districts enable grand-bend" in line(caught.value)
 
-
-def test_held_rows_that_are_damaged_or_gone_are_not_released(pipeline, held):
+    pipeline.deployment.registry.set_active("grand-bend", True)
     (file,) = pipeline.deployment.settings.home.rglob("held_snapshot/status.parquet")
     file.write_bytes(file.read_bytes()[:100])
 
@@ -215,9 +171,8 @@ def test_a_release_keeps_the_list_that_was_made_when_the_night_was_held(pipeline
     (landed,) = pipeline.deployment.settings.home.rglob("2026-10-13/*/raw_enrollments")
     shutil.rmtree(landed)
 
-    released = launch(pipeline, {"why": "moved", "night": "2026-10-13"})
+    assert launch(pipeline, why="moved").success
 
-    assert released.success
     assert pipeline.statuses()[1] == ("INACTIVE", "withdrawn")
     assert pipeline.rows("select * from samegoal.registrar_worklist order by line") == before != []
 
@@ -257,32 +212,26 @@ def second_destination(folder: Path) -> ModuleType:
     return module
 
 
-@pytest.mark.parametrize("switch", ["show_restricted_contacts", "show_confidential_phones"])
-def test_contacts_that_were_set_to_be_withheld_since_are_not_released(pipeline, held, switch):
+def test_contacts_that_were_set_to_be_withheld_since_are_not_released(pipeline, held, monkeypatch):
     registry = pipeline.deployment.registry
-    registry.set("grand-bend", **{switch: True})
-    assert pipeline.run(today=TOMORROW).held
-    registry.set("grand-bend", **{switch: False})
-
-    refused(pipeline, TOMORROW, "set to withhold since", "sync grand-bend")
-
-    registry.set("grand-bend", **{switch: True})
-    assert pipeline.release(today=TOMORROW).published
-
-
-def test_a_switch_that_is_set_while_a_release_is_under_way_stops_it(pipeline, held, monkeypatch):
-    registry = pipeline.deployment.registry
-    registry.set("grand-bend", show_confidential_phones=True)
-    assert pipeline.run(today=TOMORROW).held
+    for switch in ("show_restricted_contacts", "show_confidential_phones"):
+        registry.set("grand-bend", **{switch: True})
+        assert pipeline.run(today=TOMORROW).held
+        registry.set("grand-bend", **{switch: False})
+        refused(pipeline, TOMORROW, "set to withhold since", "sync grand-bend")
+        registry.set("grand-bend", **{switch: True})
 
     def set_in_the_last_moment(*arguments, **named):
         registry.set("grand-bend", show_confidential_phones=False)
         return publish_held(*arguments, **named)
 
-    monkeypatch.setattr(release, "release", set_in_the_last_moment)
-    refused(
-        pipeline, TOMORROW, "what was held on 2026-10-13 shows contacts", "set to withhold since it was made"
-    )
+    with monkeypatch.context() as meanwhile:
+        meanwhile.setattr(release, "release", set_in_the_last_moment)
+        shows = "what was held on 2026-10-13 shows contacts"
+        refused(pipeline, TOMORROW, shows, "set to withhold since it was made")
+
+    registry.set("grand-bend", show_confidential_phones=True)
+    assert pipeline.release(today=TOMORROW).published
 
 
 def test_students_who_could_not_be_read_are_kept_by_a_release_as_well(pipeline, held):
@@ -295,21 +244,3 @@ def test_students_who_could_not_be_read_are_kept_by_a_release_as_well(pipeline, 
     assert night.published, night.reason
     assert night.carried_over == 1
     assert pipeline.statuses()[200] == ("ENROLLED", "current_enrollment")
-
-
-def test_the_ui_offers_the_night_of_all_assets_and_the_release():
-    definitions = build_defs()
-    nightly = definitions.resolve_job_def("nightly_snapshot")
-    assert {key.to_user_string() for key in nightly.asset_layer.executable_asset_keys} >= {
-        "raw_enrollments",
-        "raw_students",
-        "raw_parents",
-        "cecs_filtered_enrollments",
-        "student_status",
-        "student_demographics",
-        "parent_demographics",
-        "published_snapshot",
-        "registrar_worklist",
-    }
-    release = definitions.resolve_job_def("release_held_snapshot")
-    assert release.partitions_def == nightly.partitions_def

@@ -10,16 +10,15 @@ from pathlib import Path
 from typing import Any
 
 import dagster as dg
-import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from samegoal_pipelines.defs.instance import open_instance
 from samegoal_pipelines.defs.replay import REPLAY_JOB
 from samegoal_pipelines.landing.runs import read_landed_for
 from samegoal_pipelines.landing.store import METADATA_KEY
 from samegoal_pipelines.operations.runs import ReplayOutcome, execute, run_error, run_replay
 from samegoal_pipelines.sandbox import Sandbox, SandboxDistrict
+from samegoal_pipelines.tables.catalog import RAW_TABLES
 from samegoal_pipelines.transforms.snapshot import compute_night
 from samegoal_pipelines.transforms.withholding import Withholding
 from samegoal_pipelines.warehouse import engine as warehouse_engine
@@ -42,25 +41,29 @@ def replay(pipeline, first: date = TODAY, dry_run: bool = False) -> ReplayOutcom
     return run_replay(pipeline.deployment, "grand-bend", first=first, dry_run=dry_run)
 
 
+def publish_computed(pipeline, district_id: str, landed: Any, night: date, started_at: datetime) -> None:
+    """Publish what landed, computed at once, as of a district of its own."""
+    computed = compute_night(*landed, night, withholding=Withholding())
+    publish(
+        pipeline.deployment.warehouse,
+        district_id=district_id,
+        snapshot_date=night,
+        snapshot=computed.tables,
+        restricted=computed.restricted,
+        confidential=computed.confidential,
+        absent=computed.absent,
+        run_id=f"computed at once {night}",
+        started_at=started_at,
+    )
+
+
 def test_a_night_computed_at_once_is_what_the_assets_published(pipeline, deployment):
-    sandbox = Sandbox.generate(districts=1, students=250, seed=8, today=TODAY)
-    (generated,) = sandbox.districts
+    (generated,) = Sandbox.generate(districts=1, students=250, seed=8, today=TODAY).districts
     pipeline.add(generated)
     assert pipeline.run(generated.id).published
 
-    landed = [
-        deployment.landing.read(asset, district_id=generated.id, night=TODAY)
-        for asset in ("raw_enrollments", "raw_students", "raw_parents")
-    ]
-    computed = compute_night(*landed, TODAY, withholding=Withholding())
-    publish(
-        deployment.warehouse,
-        district_id="computed",
-        snapshot_date=TODAY,
-        snapshot=computed.tables,
-        run_id="computed",
-        started_at=datetime.now(UTC),
-    )
+    landed = [deployment.landing.read(asset, district_id=generated.id, night=TODAY) for asset in RAW_TABLES]
+    publish_computed(pipeline, "computed", landed, TODAY, datetime.now(UTC))
 
     by_assets, at_once = pipeline.published(generated.id), pipeline.published("computed")
     assert len(by_assets["student_status"]) > 200
@@ -147,22 +150,8 @@ def another_rule(patch: pytest.MonkeyPatch) -> None:
 def published_from_the_start(pipeline) -> None:
     """What the ten nights landed, published one by one as of a district of its own."""
     for published in find_nights(pipeline.deployment.warehouse, "grand-bend", TODAY)[0]:
-        landed = tuple(
-            read_landed_for(pipeline.deployment.landing, published, asset)
-            for asset in ("raw_enrollments", "raw_students", "raw_parents")
-        )
-        computed = compute_night(*landed, published.snapshot_date, withholding=Withholding())
-        publish(
-            pipeline.deployment.warehouse,
-            district_id="from-the-start",
-            snapshot_date=published.snapshot_date,
-            snapshot=computed.tables,
-            restricted=computed.restricted,
-            confidential=computed.confidential,
-            absent=computed.absent,
-            run_id=f"from the start {published.snapshot_date}",
-            started_at=published.started_at,
-        )
+        landed = tuple(read_landed_for(pipeline.deployment.landing, published, asset) for asset in RAW_TABLES)
+        publish_computed(pipeline, "from-the-start", landed, published.snapshot_date, published.started_at)
 
 
 @pytest.mark.slow
@@ -223,17 +212,15 @@ def test_with_the_same_rules_there_is_no_difference_and_nothing_is_written(two_n
     assert every_byte(two_nights.deployment.warehouse) == before
 
 
-def test_the_job_in_the_ui_only_tells_unless_it_is_told_to_write(two_nights, monkeypatch):
+def test_the_job_in_the_ui_only_tells_unless_it_is_told_to_write(two_nights, monkeypatch, instance):
     another_rule(monkeypatch)
     before = every_byte(two_nights.deployment.warehouse)
 
-    config = {"ops": {"replay_landed_nights": {"config": {"from_date": "2026-10-13"}}}}
-    result = execute(two_nights.deployment, "grand-bend", REPLAY_JOB, config)
+    result = two_nights.execute(REPLAY_JOB, config={"replay_landed_nights": {"from_date": "2026-10-13"}})
 
     assert result.success
     assert every_byte(two_nights.deployment.warehouse) == before
-    with open_instance(two_nights.deployment.settings) as instance:
-        events = [log.dagster_event for log in instance.all_logs(result.run_id) if log.dagster_event]
+    events = [log.dagster_event for log in instance.all_logs(result.run_id) if log.dagster_event]
     (output,) = [event for event in events if event.is_successful_output]
     metadata = output.step_output_data.metadata
     assert (metadata["nights"].value, metadata["nights that differ"].value, metadata["dry run"].value) == (
@@ -257,16 +244,15 @@ def test_the_job_in_the_ui_only_tells_unless_it_is_told_to_write(two_nights, mon
     assert moved.data == {"night": "2026-10-13", "was": "INACTIVE", "is": "GRADUATED", "students": 1}
 
 
-def test_what_was_rewritten_shows_at_the_published_asset(two_nights, monkeypatch):
+def test_what_was_rewritten_shows_at_the_published_asset(two_nights, monkeypatch, instance):
     another_rule(monkeypatch)
     assert replay(two_nights, first=night(1)).outcome.replayed.written
     assert two_nights.statuses()[13] == ("GRADUATED", "graduated")
     as_of = "select student_id, status from samegoal.student_status_as_of(:night) order by 1"
     assert two_nights.rows(as_of, night=TODAY)[2] == (13, "INACTIVE")
 
-    with open_instance(two_nights.deployment.settings) as instance:
-        (event,) = instance.fetch_observations(dg.AssetKey("published_snapshot"), limit=5).records
-        (run,) = instance.get_runs(dg.RunsFilter(job_name=REPLAY_JOB))
+    (event,) = instance.fetch_observations(dg.AssetKey("published_snapshot"), limit=5).records
+    (run,) = instance.get_runs(dg.RunsFilter(job_name=REPLAY_JOB))
     assert event.asset_observation.partition == "grand-bend"
     assert event.asset_observation.metadata["nights that differ"].value == 1
     assert (
@@ -275,69 +261,39 @@ def test_what_was_rewritten_shows_at_the_published_asset(two_nights, monkeypatch
     assert run.tags["dagster/partition"] == "grand-bend"
 
 
-def test_a_night_that_is_not_landed_any_more_is_named_with_the_earliest_date_that_works(two_nights):
-    shutil.rmtree(landed(two_nights, 0))
+def test_nights_whose_landed_rows_cannot_be_used_are_named_with_the_earliest_date_that_works(two_nights):
+    """Before anything is computed; rows of another run never stand in for those that were published."""
     before = every_byte(two_nights.deployment.warehouse)
-
-    refused = replay(two_nights)
-
-    assert refused.line() == (
+    (folder,) = landed(two_nights, 0).glob("*/raw_enrollments")
+    elsewhere = folder.parent.with_name("another-run") / "raw_enrollments"
+    shutil.move(folder, elsewhere)
+    assert replay(two_nights).line() == (
         "error: grand-bend: replay: the landed rows of the night 2026-10-12 are missing; "
         "the earliest date to replay from is 2026-10-13"
     )
-    assert every_byte(two_nights.deployment.warehouse) == before, "a failed replay is no failed night"
     assert replay(two_nights, first=night(1)).outcome
 
-
-def test_damaged_and_outdated_files_are_refused_before_anything_is_computed(two_nights):
+    shutil.move(elsewhere, folder)
     (file,) = landed(two_nights, 1).glob("*/raw_students/Name.parquet")
     file.write_bytes(file.read_bytes()[:-100])
     assert replay(two_nights).reason.endswith(
         "the landed rows of the night 2026-10-13 cannot be used: file Name of raw_students "
         "is damaged or was replaced; no later night can be replayed"
     )
+
     (other,) = landed(two_nights, 0).glob("*/raw_parents/landed.json")
     other.write_text(
         other.read_text().replace('"Relationship": 0', '"Kinship": 0').replace("Relationship", "Kinship")
     )
     other_file = other.parent / "Kinship.parquet"
     shutil.copy(other.parent / "Relationship.parquet", other_file)
-    replace_file(other_file, of_table(pq.read_table(other_file), "Kinship"))
-    assert "2026-10-12 are from an older version" in replay(two_nights).reason
-    assert "and 1 later night cannot be replayed either" in replay(two_nights).reason
-
-
-def test_rows_of_another_run_never_stand_in_for_those_that_were_published(two_nights):
-    (manifest,) = landed(two_nights, 1).glob("*/raw_students/landed.json")
-    manifest.write_text("[" * 100_000)
-    assert "file landed.json of raw_students is damaged" in replay(two_nights).reason
-
-    (folder,) = landed(two_nights, 0).glob("*/raw_enrollments")
-    shutil.move(folder, folder.parent.with_name("another-run") / "raw_enrollments")
-    assert "the landed rows of the night 2026-10-12 are missing" in replay(two_nights).reason
-
-
-def of_table(found: pa.Table, table: str) -> pa.Table:
-    """The same rows, landed under another name."""
-    facts = json.loads(found.schema.metadata[METADATA_KEY]) | {"table": table}
-    return found.replace_schema_metadata({METADATA_KEY: json.dumps(facts)})
-
-
-def test_a_file_of_another_district_is_not_replayed(pipeline, two_nights):
-    """The same number of rows, and even the manifest agrees."""
-    (ours,) = landed(two_nights, 0).glob("*/raw_students/Name.parquet")
-    theirs = pq.read_table(ours)
-    facts = json.loads(theirs.schema.metadata[METADATA_KEY]) | {"district_id": "riverside"}
-    replace_file(ours, theirs.replace_schema_metadata({METADATA_KEY: json.dumps(facts)}))
-    before = every_byte(two_nights.deployment.warehouse)
-
-    refused = replay(two_nights)
-
-    assert refused.reason.endswith(
-        "the landed rows of the night 2026-10-12 cannot be used: file Name of raw_students belongs to "
-        "another district, night or run; the earliest date to replay from is 2026-10-13"
-    )
-    assert every_byte(two_nights.deployment.warehouse) == before
+    found = pq.read_table(other_file)
+    facts = json.loads(found.schema.metadata[METADATA_KEY]) | {"table": "Kinship"}
+    replace_file(other_file, found.replace_schema_metadata({METADATA_KEY: json.dumps(facts)}))
+    refused = replay(two_nights).reason
+    assert "2026-10-12 are from an older version" in refused
+    assert "and 1 later night cannot be replayed either" in refused
+    assert every_byte(two_nights.deployment.warehouse) == before, "a failed replay is no failed night"
 
 
 def test_rows_that_break_their_schema_are_not_written(two_nights, monkeypatch):
@@ -350,7 +306,7 @@ def test_rows_that_break_their_schema_are_not_written(two_nights, monkeypatch):
     assert every_byte(two_nights.deployment.warehouse) == before
 
 
-def test_a_night_is_replayed_from_the_rows_of_the_run_that_published_it(two_nights, district):
+def test_a_night_is_replayed_from_the_rows_of_the_run_that_published_it(two_nights):
     """A later run of the night landed other rows, and was not published."""
     served = two_nights.source.sandbox["grand-bend"]
     served.edit(ENROLLMENTS, 1, WithdrawalCodeID=424242)
@@ -382,4 +338,4 @@ def test_a_replay_reads_the_landing_while_the_district_is_not_locked(two_nights,
 
     monkeypatch.setattr(landing, "read", lock_and_read)
     assert replay(two_nights).outcome
-    assert set(looked) == {"raw_enrollments", "raw_students", "raw_parents"}
+    assert set(looked) == {*RAW_TABLES}

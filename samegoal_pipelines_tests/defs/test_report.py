@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from datetime import UTC, date, datetime, timedelta
+from collections.abc import Callable
+from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,8 @@ from samegoal_pipelines.reporting.messages import missing_report_message
 from samegoal_pipelines.reporting.report import FOLDER
 from samegoal_pipelines.tables.warehouse import districts
 from samegoal_pipelines.warehouse.engine import as_writer
-from samegoal_pipelines_tests.pipeline import TODAY
+from samegoal_pipelines_tests.defs.daemon_fixtures import zone_at
+from samegoal_pipelines_tests.pipeline import TODAY, failure
 from samegoal_pipelines_tests.reporting.factories import NIGHT, REGISTERED, at, attempt, register
 
 STAYS = {"EntryWithdrawalID": 1, "StudentID": 11, "StartDate": "2026-08-12"}
@@ -39,12 +41,6 @@ def asked_for(instance: dg.DagsterInstance, deployment: Any, now: datetime) -> l
         nights.append(request.tags["samegoal/today"])
         instance.add_run(dg.DagsterRun(job_name=REPORT_JOB, tags=dict(request.tags)))
     return nights
-
-
-@pytest.fixture
-def instance() -> Any:
-    with dg.instance_for_test() as instance:
-        yield instance
 
 
 def test_the_report_is_asked_for_once_when_the_last_deadline_has_passed(deployment, instance):
@@ -154,8 +150,7 @@ def test_every_night_is_reported_once_whatever_the_clocks_do(deployment, instanc
 
 
 def test_the_sensor_asks_with_a_key_that_dagster_knows_again(deployment, instance):
-    noon = f"Etc/GMT{datetime.now(UTC).hour - 12:+d}"
-    register(deployment.warehouse, "alpha", noon)
+    register(deployment.warehouse, "alpha", zone_at(12))
     context = dg.build_sensor_context(
         instance=instance,
         repository_def=build_defs(deployment).get_repository_def(),
@@ -167,27 +162,24 @@ def test_the_sensor_asks_with_a_key_that_dagster_knows_again(deployment, instanc
     assert len(nights) == 2  # today's, and yesterday's that nobody has reported
 
 
-def materialize(deployment, instance, **config: Any) -> dg.ExecuteInProcessResult:
-    job = build_defs(deployment).resolve_job_def(REPORT_JOB)
-    return job.execute_in_process(
-        instance=instance,
-        raise_on_error=False,
-        run_config={
-            "ops": {"nightly_report": {"config": config}},
-            "loggers": {"console": {"config": {"log_level": "CRITICAL"}}},
-        },
-    )
+@pytest.fixture
+def materialize(pipeline, instance) -> Callable[..., dg.ExecuteInProcessResult]:
+    def make(**config: str) -> dg.ExecuteInProcessResult:
+        how = {"nightly_report": config}
+        return pipeline.execute(REPORT_JOB, config=how, district_id=None, today=None, instance=instance)
+
+    return make
 
 
-def test_the_asset_shows_the_page_and_keeps_it_in_the_landing(deployment, pipeline, district, instance):
+def test_the_asset_shows_the_page_and_keeps_it_in_the_landing(deployment, pipeline, district, materialize):
+    """No student is in it."""
     pipeline.add(district([STAYS, LEAVES], id="grand-bend"))
     with as_writer(deployment.warehouse, "grand-bend", "making it older") as connection:
         connection.execute(sa.update(districts).values(registered_at=REGISTERED))
     assert pipeline.run().published
     register(deployment.warehouse, "alpha", name="Alpha | <b>ISD</b>")
 
-    result = materialize(deployment, instance, night=TODAY.isoformat())
-    (event,) = result.asset_materializations_for_node("nightly_report")
+    (event,) = materialize(night=TODAY.isoformat()).asset_materializations_for_node("nightly_report")
     facts = {name: value.value for name, value in event.metadata.items()}
     assert (facts["night"], facts["summary"]) == ("2026-10-12", "1 late of 2")
     assert (facts["published"], facts["late"], facts["held"]) == (1, 1, 0)
@@ -199,26 +191,20 @@ def test_the_asset_shows_the_page_and_keeps_it_in_the_landing(deployment, pipeli
     assert page == Path(deployment.settings.landing_root) / FOLDER / "2026-10-12.html"
     assert "1 late of 2" in page.read_text()
     assert event.partition is None
-
-
-def test_no_student_is_in_the_report(deployment, pipeline, district, instance):
-    pipeline.add(district([STAYS, LEAVES], id="grand-bend"))
-    pipeline.run()
-    (event,) = materialize(deployment, instance).asset_materializations_for_node("nightly_report")
-    shown = str(event.metadata) + Path(str(event.metadata["page"].value)).read_text()
+    shown = str(event.metadata) + page.read_text()
     published = pipeline.rows("select student_number, last_name from samegoal.student_demographics")
+    assert len(published) == 2
     for number, last_name in published:
         assert last_name not in shown
         assert f">{number}<" not in shown
-    assert len(published) == 2
 
 
-def test_a_report_that_cannot_be_kept_as_a_file_is_shown_all_the_same(deployment, instance):
+def test_a_report_that_cannot_be_kept_as_a_file_is_shown_all_the_same(deployment, instance, materialize):
     register(deployment.warehouse, "alpha")
     root = Path(deployment.settings.landing_root)
     root.mkdir(parents=True)
     (root / FOLDER).write_text("a file")
-    result = materialize(deployment, instance, night=TODAY.isoformat())
+    result = materialize(night=TODAY.isoformat())
     (event,) = result.asset_materializations_for_node("nightly_report")
     assert "Alpha ISD" in str(event.metadata["report"].value)
     said = str(event.metadata["page"].value)
@@ -231,16 +217,7 @@ def test_a_report_that_cannot_be_kept_as_a_file_is_shown_all_the_same(deployment
     assert logged == said.replace("not saved as a file", "nightly_report")
 
 
-def test_a_night_that_is_no_date_is_said_in_plain_words(deployment, instance):
-    result = materialize(deployment, instance, night="yesterday")
-    (failure,) = [event for event in result.all_events if event.is_step_failure]
-    assert failure.step_failure_data.user_failure_data.description == (
+def test_a_night_that_is_no_date_is_said_in_plain_words(materialize):
+    assert failure(materialize(night="yesterday")) == (
         "nightly_report: the night is no valid date; give a date from 2000-01-01 to 2199-12-31, as YYYY-MM-DD"
     )
-
-
-def test_a_districts_night_does_not_make_the_report(deployment, instance):
-    defs = build_defs(deployment)
-    nightly = defs.resolve_job_def("nightly_snapshot")
-    assert dg.AssetKey("nightly_report") not in nightly.asset_layer.executable_asset_keys
-    assert dg.AssetKey("published_snapshot") in nightly.asset_layer.executable_asset_keys

@@ -6,18 +6,20 @@ The runs are as the daemon would start them: without a terminal that waits for t
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import dagster as dg
 import pytest
 
 from samegoal_pipelines.cli.nights import line
-from samegoal_pipelines.definitions import build_defs
-from samegoal_pipelines.defs.instance import open_instance
+from samegoal_pipelines.defs import published
 from samegoal_pipelines.defs.retries import LONGEST_WAIT, Retries
+from samegoal_pipelines.qmlativ.connection import RetryPolicy
 from samegoal_pipelines.qmlativ.errors import InvalidCredentialsError, SourceUnavailableError
 from samegoal_pipelines.settings import Settings
+from samegoal_pipelines.warehouse.errors import WarehouseUnavailableError
 from samegoal_pipelines_tests.mass_changes import TOMORROW, enrolled
-from samegoal_pipelines_tests.pipeline import TODAY
+from samegoal_pipelines_tests.pipeline import TODAY, failure
 
 TWO = [{"StudentID": 11, "StartDate": "2026-08-12"}, {"StudentID": 12, "StartDate": "2026-08-12"}]
 ATTEMPTS = 5  # requests that the client makes before it gives a page up
@@ -27,39 +29,17 @@ Night = Callable[..., dg.ExecuteInProcessResult]
 
 @pytest.fixture
 def scheduled_night(pipeline, monkeypatch) -> Night:
-    """A district's night without a terminal, its waits shortened."""
+    """A district's night without a terminal, with shorter waits."""
     monkeypatch.setenv("SAMEGOAL_RETRY_SECONDS", "0.05")
     pipeline.deployment.settings = Settings()
-    quick = pipeline.deployment.registry.connection
-
-    def impatient(district, **how):
-        from samegoal_pipelines.qmlativ.connection import RetryPolicy
-
-        return quick(
-            district, retry_policy=RetryPolicy(attempts=ATTEMPTS, backoff=0.001, longest_wait=0.01), **how
-        )
-
-    monkeypatch.setattr(pipeline.deployment.registry, "connection", impatient)
-
-    def run(district_id: str = "grand-bend", today=TODAY) -> dg.ExecuteInProcessResult:
-        with open_instance(pipeline.deployment.settings) as instance:
-            instance.add_dynamic_partitions("district", [district_id])
-            job = build_defs(pipeline.deployment).resolve_job_def("nightly_snapshot")
-            return job.execute_in_process(
-                instance=instance,
-                partition_key=district_id,
-                tags={"samegoal/today": today.isoformat()},
-                raise_on_error=False,
-                run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
-            )
-
-    return run
+    policy = RetryPolicy(attempts=ATTEMPTS, backoff=0.001, longest_wait=0.01)
+    registry = pipeline.deployment.registry
+    monkeypatch.setattr(registry, "connection", partial(registry.connection, retry_policy=policy))
+    return pipeline.execute
 
 
 def attempts(pipeline) -> list[tuple]:
-    return pipeline.rows(
-        "select snapshot_date, state, held_reason from samegoal.snapshots order by snapshot_id"
-    )
+    return pipeline.states("snapshot_date", "held_reason")
 
 
 def events(result: dg.ExecuteInProcessResult, kind: str) -> list[dg.DagsterEvent]:
@@ -71,32 +51,24 @@ def test_a_night_that_meets_503_is_tried_again_and_published_as_one_attempt(
 ):
     pipeline.add(district(TWO))
     storm = source.faults.add(object="Student/Student", status=503, times=ATTEMPTS)
+    meanwhile: list[tuple] = []
+    source.faults.add(kind="metadata", nth=2, run=lambda _: meanwhile.extend(attempts(pipeline)))
 
     result = scheduled_night()
 
     assert result.success
+    ((state, night, reason),) = meanwhile  # what a person can read while it waits
+    assert (state, night) == ("failed", TODAY)
+    assert "HTTP 503" in reason
+    assert "this run tries it again after" in reason
     assert storm.applied == ATTEMPTS
-    assert attempts(pipeline) == [(TODAY, "published", None)]
+    assert attempts(pipeline) == [("published", TODAY, None)]
     assert set(pipeline.statuses()) == {11, 12}
     (again,) = events(result, "STEP_UP_FOR_RETRY")
     message = str(again.step_retry_data.error)
     assert "grand-bend: reading Qmlativ: Student/Student" in message
     assert "HTTP 503" in message
     assert "this run tries it again after 0 seconds" in message
-
-
-def test_while_it_waits_the_reason_is_there_to_read(pipeline, district, source, scheduled_night):
-    pipeline.add(district(TWO))
-    meanwhile: list[tuple] = []
-    source.faults.add(object="Student/Student", status=503, times=ATTEMPTS)
-    source.faults.add(kind="metadata", nth=2, run=lambda _: meanwhile.extend(attempts(pipeline)))
-
-    assert scheduled_night().success
-
-    ((night, state, reason),) = meanwhile
-    assert (night, state) == (TODAY, "failed")
-    assert "HTTP 503" in reason
-    assert "this run tries it again after" in reason
 
 
 def test_a_source_that_stays_down_is_tried_three_times_and_the_last_reason_stands(
@@ -110,12 +82,11 @@ def test_a_source_that_stays_down_is_tried_three_times_and_the_last_reason_stand
     assert not result.success
     assert storm.applied == 3 * ATTEMPTS
     assert len(events(result, "STEP_UP_FOR_RETRY")) == 2
-    ((_, state, reason),) = attempts(pipeline)
+    ((state, _, reason),) = attempts(pipeline)
     assert state == "failed"
     assert "HTTP 503" in reason
     assert "tries it again" not in reason
-    (failure,) = events(result, "STEP_FAILURE")
-    assert failure.step_failure_data.user_failure_data.description == (
+    assert failure(result) == (
         f"grand-bend: {reason}; try again later; to run the night again: samegoal-pipelines sync grand-bend"
     )
 
@@ -129,7 +100,7 @@ def test_wrong_credentials_are_tried_once(pipeline, district, source, scheduled_
     assert not result.success
     assert source.traffic.token_calls == 2  # the form, then HTTP Basic
     assert events(result, "STEP_UP_FOR_RETRY") == []
-    ((_, state, reason),) = attempts(pipeline)
+    ((state, _, reason),) = attempts(pipeline)
     assert (state, "does not accept the credentials" in reason) == ("failed", True)
 
 
@@ -156,7 +127,7 @@ def test_a_held_night_is_not_tried_again(pipeline, district, source, scheduled_n
     result = scheduled_night(today=TOMORROW)
 
     assert not result.success
-    assert [state for _, state, _ in attempts(pipeline)] == ["published", "held"]
+    assert pipeline.states() == [("published",), ("held",)]
     assert len(source.traffic.requests(kind="metadata")) == 1
     assert events(result, "STEP_UP_FOR_RETRY") == []
 
@@ -164,9 +135,6 @@ def test_a_held_night_is_not_tried_again(pipeline, district, source, scheduled_n
 def test_a_publish_that_postgres_breaks_off_is_tried_again_without_reading_again(
     pipeline, district, source, scheduled_night, monkeypatch
 ):
-    from samegoal_pipelines.defs import published
-    from samegoal_pipelines.warehouse.errors import WarehouseUnavailableError
-
     pipeline.add(district(TWO))
     publish, broken = published.publish_or_hold, []
 
@@ -180,7 +148,7 @@ def test_a_publish_that_postgres_breaks_off_is_tried_again_without_reading_again
 
     assert scheduled_night().success
 
-    assert attempts(pipeline) == [(TODAY, "published", None)]
+    assert attempts(pipeline) == [("published", TODAY, None)]
     assert len(source.traffic.requests(kind="metadata")) == 1
 
 

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
+from types import SimpleNamespace
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -18,11 +17,10 @@ from dagster._core.remote_origin import (
     RemoteJobOrigin,
     RemoteRepositoryOrigin,
 )
-from sqlalchemy.engine import Engine
 
 from samegoal_pipelines.definitions import build_defs
+from samegoal_pipelines.defs import instance as instance_module
 from samegoal_pipelines.defs.district_run import BY_COMMAND_TAG
-from samegoal_pipelines.defs.instance import open_instance
 from samegoal_pipelines.defs.nightly import (
     SCHEDULE_NAME,
     SCHEDULE_TAG,
@@ -36,6 +34,8 @@ from samegoal_pipelines.defs.nightly import (
 from samegoal_pipelines.districts.pauses import pause
 from samegoal_pipelines.reporting.nightly_status import NIGHT_BEGINS
 from samegoal_pipelines.tables.warehouse import districts as districts_table
+from samegoal_pipelines_tests.defs.daemon_fixtures import zone_at
+from samegoal_pipelines_tests.defs.test_run_costs import counted_statements
 
 
 @dataclass(frozen=True)
@@ -70,20 +70,13 @@ def due(*districts: Somewhere, at: str) -> list[tuple[str, date]]:
 
 def test_a_night_begins_at_one_in_the_morning_where_the_district_is():
     assert due(AUSTIN, at="2026-10-12T05:59") == []  # 00:59 there
-    assert due(AUSTIN, at="2026-10-12T06:00") == [("austin", date(2026, 10, 12))]
-
-
-def test_each_district_gets_its_own_date():
-    at_eight_utc = due(NEW_YORK, AUSTIN, HONOLULU, at="2026-10-12T08:00")
-    assert at_eight_utc == [
+    for begun in ("06:00", "21:00"):  # one that was missed is still due in the afternoon
+        assert due(AUSTIN, at=f"2026-10-12T{begun}") == [("austin", date(2026, 10, 12))]
+    assert due(NEW_YORK, AUSTIN, HONOLULU, at="2026-10-12T08:00") == [
         ("new-york", date(2026, 10, 12)),
         ("austin", date(2026, 10, 12)),
         ("honolulu", date(2026, 10, 11)),  # still yesterday evening there
     ]
-
-
-def test_a_night_that_was_missed_is_still_due_in_the_afternoon():
-    assert due(AUSTIN, at="2026-10-12T21:00") == [("austin", date(2026, 10, 12))]
 
 
 def started_over(first: str, last: str) -> list[tuple[Somewhere, date, datetime]]:
@@ -152,14 +145,14 @@ def ledger(*runs: dg.DagsterRun, night: str = "2026-10-12", now: datetime | None
         return read_ledger(instance, {date.fromisoformat(night)}, now, TICK)
 
 
-@pytest.mark.parametrize(
-    "status", [status for status in dg.DagsterRunStatus if status != dg.DagsterRunStatus.MANAGED]
-)
-def test_a_night_that_was_started_is_not_started_again_whatever_became_of_it(status):
-    found = ledger(run_of("austin", "2026-10-12", status=status))
-    assert found.has("austin", date(2026, 10, 12))
-    assert not found.has("austin", date(2026, 10, 13))
-    assert not found.has("new-york", date(2026, 10, 12))
+def test_a_night_that_was_started_is_not_started_again_whatever_became_of_it():
+    by_status = {status.value: status for status in dg.DagsterRunStatus}
+    del by_status["MANAGED"]
+    found = ledger(*(run_of(name, "2026-10-12", status=status) for name, status in by_status.items()))
+    for name in by_status:
+        assert found.has(name, date(2026, 10, 12)), name
+        assert not found.has(name, date(2026, 10, 13)), name
+    assert not found.has("austin", date(2026, 10, 12))
 
 
 def test_a_night_that_was_run_by_hand_is_run_by_the_schedule_all_the_same():
@@ -170,20 +163,21 @@ def test_a_night_that_was_run_by_hand_is_run_by_the_schedule_all_the_same():
 
 
 def test_a_run_that_this_tick_made_and_did_not_hand_over_is_asked_for_again():
-    """The daemon was killed between making the run and queueing it; Dagster takes the tick up again."""
-    made = run_of("austin", "2026-10-12", status=dg.DagsterRunStatus.NOT_STARTED, tags={TICK_TAG: TICK})
-    queued = run_of("new-york", "2026-10-12", status=dg.DagsterRunStatus.QUEUED, tags={TICK_TAG: TICK})
-    found = ledger(made, queued)
+    """The daemon was killed between making the run and queueing it; Dagster takes the tick up again.
+
+    Dagster itself fails a run of an earlier tick after five minutes and starts it anew: asked for again, the
+    district would run twice.
+    """
+    not_queued = dg.DagsterRunStatus.NOT_STARTED
+    found = ledger(
+        run_of("austin", "2026-10-12", status=not_queued, tags={TICK_TAG: TICK}),
+        run_of("new-york", "2026-10-12", status=dg.DagsterRunStatus.QUEUED, tags={TICK_TAG: TICK}),
+        run_of("honolulu", "2026-10-12", status=not_queued),
+    )
     assert not found.has("austin", date(2026, 10, 12))
     assert "austin" not in found.unfinished
     assert found.has("new-york", date(2026, 10, 12))
-
-
-def test_a_run_that_an_earlier_tick_did_not_hand_over_is_left_to_dagsters_watch_over_runs():
-    """Which fails it after five minutes and starts it anew: asked for again, the district would run twice."""
-    assert ledger(run_of("austin", "2026-10-12", status=dg.DagsterRunStatus.NOT_STARTED)).has(
-        "austin", date(2026, 10, 12)
-    )
+    assert found.has("honolulu", date(2026, 10, 12))
 
 
 @pytest.mark.parametrize("hours", [1, 24])
@@ -212,17 +206,15 @@ def test_a_clock_that_had_leapt_ahead_stops_no_district_until_that_night_comes(d
     assert found.has("guam", tonight + timedelta(days=1))
 
 
-@pytest.mark.parametrize("status", ["NOT_STARTED", "QUEUED", "STARTING", "STARTED", "CANCELING"])
-def test_a_run_that_is_not_over_is_known_however_it_was_started(status):
-    by_hand = {"dagster/partition": "austin"}
-    of_last_night = run_of("new-york", "2026-10-11", status=dg.DagsterRunStatus[status])
-    found = ledger(
-        of_last_night,
-        made(by_hand, dg.DagsterRunStatus[status]),
-        made({}, dg.DagsterRunStatus[status], "make_nightly_report"),
-        run_of("honolulu", "2026-10-11"),
-    )
-    assert found.unfinished == {"austin", "new-york"}
+def test_a_run_that_is_not_over_is_known_however_it_was_started():
+    for status in map(dg.DagsterRunStatus, ["NOT_STARTED", "QUEUED", "STARTING", "STARTED", "CANCELING"]):
+        found = ledger(
+            run_of("new-york", "2026-10-11", status=status),
+            made({"dagster/partition": "austin"}, status),
+            made({}, status, "make_nightly_report"),
+            run_of("honolulu", "2026-10-11"),
+        )
+        assert found.unfinished == {"austin", "new-york"}, status
 
 
 # -- a tick --
@@ -231,14 +223,7 @@ def test_a_run_that_is_not_over_is_known_however_it_was_started(status):
 @pytest.fixture
 def at_noon() -> str:
     """A time zone in which it is noon, so that the night has begun there."""
-    return f"Etc/GMT{datetime.now(UTC).hour - 12:+d}"  # Etc/GMT-5 is five hours ahead of Greenwich
-
-
-@pytest.fixture
-def instance(deployment) -> Iterator[dg.DagsterInstance]:
-    """The deployment's own, on Postgres."""
-    with open_instance(deployment.settings) as opened:
-        yield opened
+    return zone_at(12)
 
 
 def tick(pipeline, instance) -> tuple[list[dg.RunRequest], str | None]:
@@ -285,20 +270,19 @@ def test_a_tick_asks_for_every_active_district_once_and_a_second_tick_for_none(
 
 
 def test_paused_districts_are_left_out_on_their_own_date_and_named(pipeline, district, instance, at_noon):
-    for name in ("alpha", "beta", "gamma"):
+    for name in ("alpha", "beta"):
         pipeline.add(district([], id=name, name=name, code=name), timezone=at_noon)
     there = datetime.now(ZoneInfo(at_noon)).date()
     nights = {"alpha": (there, there), "beta": (there - timedelta(days=9), there - timedelta(days=1))}
     for name, (first, last) in nights.items():
         pause(pipeline.deployment.warehouse, name, paused_from=first, paused_to=last, set_by="pat")
-    pipeline.deployment.registry.set_active("gamma", False)
 
     requests, _ = tick(pipeline, instance)
     assert [request.partition_key for request in requests] == ["beta"]
 
     start(instance, requests[0])
     _, skipped = tick(pipeline, instance)
-    assert skipped == "0 runs requested; 1 district started already; 1 paused: alpha; 1 disabled: gamma"
+    assert skipped == "0 runs requested; 1 district started already; 1 paused: alpha"
 
 
 def test_a_district_whose_last_night_is_still_running_is_skipped_and_looked_at_again(
@@ -370,21 +354,6 @@ def register(engine: sa.Engine, count: int, timezone: str) -> None:
         connection.execute(sa.insert(districts_table), rows)
 
 
-@contextmanager
-def statements() -> Iterator[list[str]]:
-    """Every SQL statement meanwhile, of the warehouse and of Dagster."""
-    seen: list[str] = []
-
-    def remember(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
-        seen.append(statement)
-
-    sa.event.listen(Engine, "before_cursor_execute", remember)
-    try:
-        yield seen
-    finally:
-        sa.event.remove(Engine, "before_cursor_execute", remember)
-
-
 def test_a_tick_for_1200_districts_asks_the_databases_no_more_often_than_one_for_3(
     pipeline, instance, at_noon
 ):
@@ -393,9 +362,33 @@ def test_a_tick_for_1200_districts_asks_the_databases_no_more_often_than_one_for
         with pipeline.deployment.warehouse.begin() as connection:
             connection.execute(sa.text("delete from samegoal.districts"))
         register(pipeline.deployment.warehouse, registered, at_noon)
-        with statements() as seen:
+        with counted_statements() as seen:
             requests, _ = tick(pipeline, instance)
         assert len(requests) == registered
-        counts.append(len(seen))
+        counts.append(seen.total())
     assert counts[0] == counts[1] <= 30, counts
     assert len(instance.get_dynamic_partitions("district")) == 1_200
+
+
+# -- the queue --
+
+
+def test_runs_are_tagged_with_their_host_by_one_deployment(monkeypatch):
+    opened = []
+
+    class OneDeployment:
+        def __init__(self):
+            opened.append(self)
+            self.registry = SimpleNamespace(get=lambda id: SimpleNamespace(source_host=f"{id}.example.org"))
+
+    monkeypatch.setattr(instance_module, "Deployment", OneDeployment)
+    queue = {"module": instance_module.__name__, "class": "SourceHostCoordinator"}
+    districts = {"alpha", "beta", "gamma"}
+    with dg.instance_for_test(overrides={"run_coordinator": queue}) as instance:
+        for district_id in districts:
+            run = instance.add_run(made({"dagster/partition": district_id}, dg.DagsterRunStatus.NOT_STARTED))
+            instance.run_coordinator.submit_run(dg.SubmitRunContext(run, workspace=None))
+        queued = instance.get_runs(dg.RunsFilter(statuses=[dg.DagsterRunStatus.QUEUED]))
+    hosts = {run.tags["samegoal/source_host"] for run in queued}
+    assert hosts == {f"{district_id}.example.org" for district_id in districts}
+    assert len(opened) == 1

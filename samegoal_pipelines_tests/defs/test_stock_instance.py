@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
-
 import dagster as dg
 import pytest
 import yaml
@@ -12,7 +9,7 @@ import yaml
 from samegoal_pipelines.defs.instance import add_partition, open_instance
 from samegoal_pipelines.postgres.url import DatabaseURL
 from samegoal_pipelines.sandbox import Sandbox
-from samegoal_pipelines_tests.defs.daemon_fixtures import BINARIES, WORKSPACE, Daemon
+from samegoal_pipelines_tests.defs.daemon_fixtures import Daemon, launch
 
 pytestmark = pytest.mark.slow
 
@@ -69,15 +66,8 @@ def test_a_night_on_stock_storage_and_queue_publishes_and_commands_use_the_same_
     try:
         daemon.start()
         daemon.wait(daemon.is_up, "the daemon")
-        command = ["job", "launch", "-j", "nightly_snapshot", "-w", WORKSPACE]
-        tags = json.dumps({"dagster/partition": district.id})
-        subprocess.run(
-            [str(BINARIES / "dagster"), *command, "--tags", tags],
-            check=True,
-            capture_output=True,
-            timeout=300,
-        )
         with open_instance(settings) as instance:
+            launch(instance, district.id)
             ours = dg.RunsFilter(tags={"dagster/partition": district.id})
             daemon.wait(lambda: instance.get_runs(ours)[0].is_finished, "the end of the run", 120)
             (run,) = instance.get_runs(ours)

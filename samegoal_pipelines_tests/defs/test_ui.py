@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import date, datetime, timedelta
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 from zoneinfo import ZoneInfo
 
 import pytest
 
 from samegoal_pipelines.definitions import build_defs
-from samegoal_pipelines.defs.district_run import TODAY_TAG
-from samegoal_pipelines.defs.instance import add_partition, open_instance
+from samegoal_pipelines.defs.instance import add_partition
+from samegoal_pipelines.sandbox import Sandbox, SandboxDistrict
 from samegoal_pipelines.sandbox.lookups import school_year_of
 from samegoal_pipelines_tests.defs.daemon_fixtures import zone_at
 from samegoal_pipelines_tests.defs.dev_server_fixtures import DevServer, browser_page, dev_server
-from samegoal_pipelines_tests.mass_changes import change
+from samegoal_pipelines_tests.mass_changes import ENTRIES, TOMORROW, change
+from samegoal_pipelines_tests.pipeline import TODAY
 
 if TYPE_CHECKING:
     from playwright.sync_api import Locator, Page
@@ -22,6 +24,42 @@ if TYPE_CHECKING:
     from samegoal_pipelines_tests.pipeline import Pipeline
 
 pytestmark = pytest.mark.slow
+
+TWINS = ("east", "west", "south")  # the same rows three times: two for the UI, one for `sync`
+STUDENTS = 240
+NIGHTS_BETWEEN = 15  # as much changes as in so many nights
+
+LAUNCH_BACKFILL = """
+mutation ($backfill: LaunchBackfillParams!) {
+  launchPartitionBackfill(backfillParams: $backfill) {
+    __typename
+    ... on LaunchBackfillSuccess { backfillId }
+    ... on PythonError { message }
+  }
+}
+"""
+ASSETS_OF_JOB = """
+{ assetNodes(pipeline: {
+    pipelineName: "nightly_snapshot"
+    repositoryName: "__repository__"
+    repositoryLocationName: "samegoal_pipelines.definitions"
+  }) { assetKey { path } } }
+"""
+PUBLISHED = [
+    "student_status",
+    "student_demographics",
+    "parent_demographics",
+    "student_details",
+    "registrar_worklist",
+    "student_status_history",
+    "student_demographics_history",
+    "parent_demographics_history",
+    "student_changes",
+    "departures",
+    "snapshots",
+]
+ITS_OWN = ["district_id", "run_id", "landed_run_id", "snapshot_id", "started_at", "published_at"]
+"""Columns in which even twins differ: who, by which run, and when."""
 
 GROUPS = {"raw", "enrollments", "status", "demographics", "published", "worklist", "report"}
 WITHDRAWN = range(1, 31)
@@ -57,23 +95,87 @@ def nights(pipeline, district, monkeypatch) -> Nights:
             change(made, WITHDRAWN, EndDate=(yesterday - timedelta(days=2)).isoformat())
             assert pipeline.run("alpha", tonight).held
     assert pipeline.run("beta", tonight).published
-    with open_instance(pipeline.deployment.settings) as instance:  # else it comes with tonight's
-        report = build_defs(pipeline.deployment).resolve_job_def("make_nightly_report")
-        assert report.execute_in_process(instance=instance, tags={TODAY_TAG: yesterday.isoformat()}).success
+    # Otherwise it comes with tonight's.
+    assert pipeline.execute("make_nightly_report", district_id=None, today=yesterday).success
     return Nights(yesterday, tonight)
 
 
-def test_what_a_night_was_like_is_seen_in_the_ui_and_a_held_one_is_released_there(pipeline, nights, tmp_path):
-    with dev_server(tmp_path) as server, browser_page(tmp_path) as page:
-        see_every_asset_in_its_group(page, server)
-        see_a_district_s_snapshot(page, server, nights)
-        see_what_is_held(page, server)
-        assert set(pipeline.statuses("alpha").values()) == {("ENROLLED", "current_enrollment")}
-        release_it(page)
-        server.wait(lambda: server.finished_runs("release_held_snapshot"), "the run of the release")
-        see_that_it_is_released(page, server)
-        assert inactive(pipeline) == {*WITHDRAWN}
-        see_the_report(page, server)
+@pytest.fixture
+def begin_night(pipeline):
+    """The twins as Qmlativ shows them on one night: the same students, edited since."""
+
+    def begin(today: date, night: int) -> None:
+        (made,) = Sandbox.generate(1, STUDENTS, seed=7, today=today, night=night).districts
+        if night:
+            left = a_student(made)
+            made.replace_rows(ENTRIES, [row for row in made.rows(ENTRIES) if row["StudentID"] != left])
+        # each with its own address and district code, without which credentials would seem exchanged
+        twins = [
+            replace(
+                made, id=name, code=f"90000{number}", base_path=f"/{name}StuAPI", client_key=f"key-{name}"
+            )
+            for number, name in enumerate(TWINS)
+        ]
+        if night:
+            pipeline.source.sandbox.districts[-len(twins) :] = twins
+        else:
+            pipeline.add(*twins)
+
+    return begin
+
+
+def test_a_held_night_is_seen_and_released_in_the_ui_and_a_backfill_publishes_what_sync_publishes(
+    pipeline, nights, begin_night, tmp_path
+):
+    """One test, because the servers take half a minute to start."""
+    with dev_server(tmp_path) as server:
+        with browser_page(tmp_path) as page:
+            see_every_asset_in_its_group(page, server)
+            see_a_district_s_snapshot(page, server, nights)
+            see_what_is_held(page, server)
+            assert set(pipeline.statuses("alpha").values()) == {("ENROLLED", "current_enrollment")}
+            release_it(page)
+            server.wait(lambda: server.finished_runs("release_held_snapshot"), "the run of the release")
+            see_that_it_is_released(page, server)
+            assert inactive(pipeline) == {*WITHDRAWN}
+            see_the_report(page, server)
+
+        begin_night(TODAY, 0)
+        for name in TWINS:
+            assert pipeline.run(name, TODAY).published
+            add_partition(pipeline.deployment.settings, name)
+        begin_night(TOMORROW, NIGHTS_BETWEEN)
+        runs = backfill(server, *TWINS[:2])
+    assert pipeline.run(TWINS[2], TOMORROW).published
+
+    assert [run["status"] for run in runs] == ["SUCCESS", "SUCCESS"]
+    tags = [{tag["key"]: tag["value"] for tag in run["tags"]} for run in runs]
+    assert {tag["dagster/partition"] for tag in tags} == {*TWINS[:2]}
+    assert {tag["samegoal/source_host"] for tag in tags} == {"127.0.0.1"}
+    by_sync = {table: rows(pipeline, table, TWINS[2]) for table in PUBLISHED}
+    assert all(by_sync.values()), {table: len(found) for table, found in by_sync.items()}
+    for name in TWINS[:2]:
+        for table in PUBLISHED:
+            assert rows(pipeline, table, name) == by_sync[table], f"{table} of {name}"
+
+
+def backfill(server: DevServer, *districts: str) -> list[dict[str, Any]]:
+    """Launch tomorrow's night of these districts as the UI does. Return their runs when they are over."""
+    nightly = [node["assetKey"] for node in server.ask(ASSETS_OF_JOB)["assetNodes"]]
+    assert {"path": ["registrar_worklist"]} in nightly
+    launched = server.ask(
+        LAUNCH_BACKFILL,
+        backfill={
+            "partitionNames": districts,
+            "assetSelection": nightly,
+            "tags": [{"key": "samegoal/today", "value": TOMORROW.isoformat()}],
+        },
+    )["launchPartitionBackfill"]
+    assert launched["__typename"] == "LaunchBackfillSuccess", launched
+    found: list[dict[str, Any]] = server.wait(
+        lambda: backfills(server.finished_runs()), "the runs of the backfill"
+    )
+    return found
 
 
 def see_every_asset_in_its_group(page: Page, server: DevServer) -> None:
@@ -197,3 +299,27 @@ def write(page: Page, line: str, text: str) -> None:
 
 def inactive(pipeline: Pipeline) -> set[int]:
     return {student for student, (status, _) in pipeline.statuses("alpha").items() if status == "INACTIVE"}
+
+
+def a_student(made: SandboxDistrict) -> int:
+    """One with an open enrollment."""
+    return min(row["StudentID"] for row in made.rows(ENTRIES) if row["StudentID"] and not row["EndDate"])
+
+
+def backfills(runs: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The runs that a backfill has made, when both are there."""
+    found = [run for run in runs if any(tag["key"] == "dagster/backfill" for tag in run["tags"])]
+    return found if len(found) == 2 else []
+
+
+def rows(pipeline, table: str, district_id: str) -> list[str]:
+    """The district's rows of a table or view, but for what is its own."""
+    return [
+        row
+        for (row,) in pipeline.rows(
+            f"select (to_jsonb(t) - cast(:own as text[]))::text from samegoal.{table} t "
+            "where district_id = :id order by 1",
+            own=ITS_OWN,
+            id=district_id,
+        )
+    ]

@@ -16,11 +16,12 @@ from samegoal_pipelines.transforms.withholding import (
 )
 from samegoal_pipelines.warehouse.publishing import publish_or_hold
 from samegoal_pipelines.warehouse.replay import replay as warehouse_replay
-from samegoal_pipelines_tests.cli.asking import ask  # noqa: F401  (a fixture)
+from samegoal_pipelines_tests.mass_changes import ENTRIES, TOMORROW, change
 from samegoal_pipelines_tests.pipeline import TODAY
 
 ENROLLED = {"StudentID": 11, "StartDate": "2026-08-12"}
-TOMORROW, DAY_AFTER = date(2026, 10, 13), date(2026, 10, 14)
+TWO = [ENROLLED, {**ENROLLED, "StudentID": 12}]
+DAY_AFTER = date(2026, 10, 14)
 PARENTS = "select has_restricted_access, email from samegoal.parent_demographics"
 RESTRICTION = "Family/StudentGuardian.HasActiveRestrictedAccess"
 HOME, CELL = 1, 2
@@ -60,7 +61,7 @@ FAMILY = {
 @pytest.fixture
 def made(pipeline, district):
     """A student whose only parent is under restriction, nothing of them confidential; and another student."""
-    made = district([ENROLLED, {**ENROLLED, "StudentID": 12}], rows=FAMILY)
+    made = district(TWO, rows=FAMILY)
     pipeline.add(made)
     return made
 
@@ -68,6 +69,12 @@ def made(pipeline, district):
 def notes(pipeline) -> list[str]:
     """What the newest snapshot notes."""
     return pipeline.rows("select notes from samegoal.snapshots order by snapshot_id desc limit 1")[0][0]
+
+
+def let_the_gate_hold(deployment, made) -> None:
+    """Make both students unreadable, which tonight's limit does not allow."""
+    change(made, {11, 12}, WithdrawalCodeID=424242)
+    deployment.registry.set("grand-bend", gate_limits={"quarantined": 0})
 
 
 def test_restricted_contacts_are_published_only_by_a_switch_and_only_while_it_is_set(
@@ -92,44 +99,51 @@ def test_restricted_contacts_are_published_only_by_a_switch_and_only_while_it_is
 def test_a_switch_that_is_taken_back_reaches_a_student_who_is_unreadable_tonight(pipeline, deployment, made):
     deployment.registry.set("grand-bend", show_restricted_contacts=True)
     assert pipeline.run().published
-    made.edit("Enrollment/EntryWithdrawal", 1, WithdrawalCodeID=424242)
+    made.edit(ENTRIES, 1, WithdrawalCodeID=424242)
     deployment.registry.set("grand-bend", show_restricted_contacts=False)
     night = pipeline.run(today=TOMORROW)
     assert night.carried_over == 1
     assert pipeline.rows(PARENTS) == [(True, None)]
 
 
-def test_where_the_restriction_is_not_granted_the_snapshot_says_so_once(pipeline, made):
-    made.denied_fields.add(RESTRICTION)
-    assert pipeline.run().published
-    assert pipeline.rows(PARENTS) == [(None, "pat@example.org")]
-    assert notes(pipeline) == [RESTRICTION_NOT_KNOWN]
-
-
-@pytest.mark.parametrize("granted", [True, False])
-def test_a_night_without_a_parent_says_so_as_well(pipeline, district, granted):
-    """What a release may show hangs on the note: no row of a parent is not the grant."""
-    nobody = district([ENROLLED])
+@pytest.mark.parametrize(
+    ("granted", "family", "parents"),
+    [(False, FAMILY, [(None, "pat@example.org")]), (False, {}, []), (True, {}, [])],
+)
+def test_where_the_restriction_is_not_granted_the_snapshot_says_so_once(
+    pipeline, district, granted, family, parents
+):
+    """Even without a parent: what a release may show depends on the note, and no row is not the grant."""
+    made = district([ENROLLED], rows=family)
     if not granted:
-        nobody.denied_fields.add(RESTRICTION)
-    pipeline.add(nobody)
+        made.denied_fields.add(RESTRICTION)
+    pipeline.add(made)
     assert pipeline.run().published
-    assert pipeline.rows(PARENTS) == []
+    assert pipeline.rows(PARENTS) == parents
     assert notes(pipeline) == ([] if granted else [RESTRICTION_NOT_KNOWN])
 
 
 def test_a_lost_grant_passes_only_where_restricted_contacts_are_shown(pipeline, deployment, made):
     assert pipeline.run().published
     made.denied_fields.add(RESTRICTION)
-    refused = pipeline.run(today=TOMORROW)
-    assert not refused.published
-    assert "districts set grand-bend --restricted-contacts show" in (refused.to_do or "")
-    assert pipeline.rows(PARENTS) == [(True, None)]
+    for _ in range(2):  # the failed night is not taken for last night's reading
+        refused = pipeline.run(today=TOMORROW)
+        assert refused.failed
+        assert "grant it again" in line(refused)
+        assert "districts set grand-bend --restricted-contacts show" in (refused.to_do or "")
+        assert pipeline.rows(PARENTS) == [(True, None)]
 
     deployment.registry.set("grand-bend", show_restricted_contacts=True)
     assert pipeline.run(today=TOMORROW).published
     assert pipeline.rows(PARENTS) == [(None, "pat@example.org")]
     assert notes(pipeline) == [RESTRICTION_NOT_KNOWN]
+
+    # Who was under restriction is not forgotten because it was shown.
+    deployment.registry.set("grand-bend", show_restricted_contacts=False)
+    refused = pipeline.run(today=DAY_AFTER)
+    assert refused.failed
+    field = "the field HasActiveRestrictedAccess of Family/StudentGuardian"
+    assert f"{field} is no longer granted" in line(refused)
 
 
 @pytest.fixture
@@ -149,54 +163,30 @@ def test_confidential_phones_are_published_only_by_a_switch(pipeline, deployment
     assert notes(pipeline) == [CONFIDENTIAL_PHONES_SHOWN]
 
 
-@pytest.mark.parametrize("show", [False, True])
 def test_a_phone_that_becomes_confidential_goes_from_a_student_who_is_unreadable_tonight(
-    pipeline, deployment, unrestricted, show
+    pipeline, deployment, unrestricted
 ):
     assert pipeline.run().published
-    assert pipeline.rows(PHONES) == [("5125550101", "5125550101", "5125550102")]
-    deployment.registry.set("grand-bend", show_confidential_phones=show)
+    shown = ("5125550101", "5125550101", "5125550102")
+    assert pipeline.rows(PHONES) == [shown]
     for key in (1, 3):
         unrestricted.edit("Demographics/NamePhone", key, IsConfidential=True)
-    unrestricted.edit("Enrollment/EntryWithdrawal", 1, WithdrawalCodeID=424242)
+    unrestricted.edit(ENTRIES, 1, WithdrawalCodeID=424242)
 
+    deployment.registry.set("grand-bend", show_confidential_phones=True)
     night = pipeline.run(today=TOMORROW)
+    assert (night.published, night.carried_over, night.changed) == (True, 1, 0)
+    assert pipeline.rows(PHONES) == [shown]
 
-    assert night.published, night.reason
-    assert (night.carried_over, night.changed) == (1, 0 if show else 1)
-    left = ("5125550101", "5125550101", "5125550102") if show else (None, "5125550101", None)
-    assert pipeline.rows(PHONES) == [left]
-    changes = [] if show else [("demographics", ["phone", "parents.cell_phone"])]
-    assert (
-        pipeline.rows(
-            "select change, changed_columns from samegoal.student_changes where snapshot_date = '2026-10-13'"
-        )
-        == changes
-    )
+    deployment.registry.set("grand-bend", show_confidential_phones=False)
+    night = pipeline.run(today=DAY_AFTER)
+    assert (night.published, night.carried_over, night.changed) == (True, 1, 1)
+    assert pipeline.rows(PHONES) == [(None, "5125550101", None)]
+    changes = "select change, changed_columns from samegoal.student_changes where snapshot_date > :day"
+    assert pipeline.rows(changes, day=TODAY) == [("demographics", ["phone", "parents.cell_phone"])]
 
 
-def test_who_was_under_restriction_is_not_forgotten_for_having_been_shown(pipeline, deployment, made):
-    assert pipeline.run().published
-    deployment.registry.set("grand-bend", show_restricted_contacts=True)
-    made.denied_fields.add(RESTRICTION)
-    assert pipeline.run(today=TOMORROW).published
-    deployment.registry.set("grand-bend", show_restricted_contacts=False)
-
-    refused = pipeline.run(today=DAY_AFTER)
-
-    assert refused.failed
-    assert "the field HasActiveRestrictedAccess of Family/StudentGuardian is no longer granted" in line(
-        refused
-    )
-
-
-@pytest.mark.parametrize(
-    ("qmlativ_object", "field"),
-    [("Family/StudentGuardian", "HasActiveRestrictedAccess"), ("Demographics/NamePhone", "IsConfidential")],
-)
-def test_a_flag_that_is_null_in_every_row_fails_the_night_and_hides_nothing(
-    pipeline, deployment, made, qmlativ_object, field
-):
+def test_a_flag_that_is_null_in_every_row_fails_the_night_and_hides_nothing(pipeline, deployment, made):
     """Even if the gate would hold this night: what a held night hides is hidden at once."""
     made.add_row(
         "Family/StudentGuardian",
@@ -207,28 +197,61 @@ def test_a_flag_that_is_null_in_every_row_fails_the_night_and_hides_nothing(
     )
     assert pipeline.run().published
     before = pipeline.published()
-    for key in made.tables[qmlativ_object].column(0).to_pylist():
-        made.edit(qmlativ_object, key, **{field: None})
-    for key in (1, 2):
-        made.edit("Enrollment/EntryWithdrawal", key, WithdrawalCodeID=424242)
-    deployment.registry.set("grand-bend", gate_limits={"quarantined": 0})
+    let_the_gate_hold(deployment, made)
+    for flag in (RESTRICTION, "Demographics/NamePhone.IsConfidential"):
+        qmlativ_object, _, field = flag.partition(".")
+        rows = made.rows(qmlativ_object)
+        made.replace_rows(qmlativ_object, [row | {field: None} for row in rows])
 
-    failed = pipeline.run(today=TOMORROW)
+        failed = pipeline.run(today=TOMORROW)
 
-    assert not failed.published
-    assert f"{qmlativ_object}: the field {field} is null in all" in failed.reason
-    assert "grant it in the Integration Access" in failed.next_step
-    assert pipeline.published() == before
+        assert not failed.published
+        assert f"{qmlativ_object}: the field {field} is null in all" in failed.reason
+        assert "grant it in the Integration Access" in failed.next_step
+        assert pipeline.published() == before
+        made.replace_rows(qmlativ_object, rows)
 
 
 def test_one_flag_that_is_null_hides_its_own_contacts_on_a_held_night(pipeline, deployment, unrestricted):
     assert pipeline.run().published
     unrestricted.edit("Demographics/NamePhone", 3, IsConfidential=None)
-    for key in (1, 2):
-        unrestricted.edit("Enrollment/EntryWithdrawal", key, WithdrawalCodeID=424242)
-    deployment.registry.set("grand-bend", gate_limits={"quarantined": 0})
+    let_the_gate_hold(deployment, unrestricted)
     assert "1 newly confidential phone" in pipeline.run(today=TOMORROW).reason
     assert pipeline.rows(PHONES) == [("5125550101", "5125550101", None)]
+
+
+def test_a_new_restriction_reaches_a_student_who_is_unreadable_tonight(pipeline, unrestricted):
+    """Keeping what was last published must not keep an address that a court has closed since."""
+    made = unrestricted
+    assert pipeline.run().published
+    assert pipeline.rows(PARENTS) == [(False, "pat@example.org")]
+
+    made.edit("Family/StudentGuardian", 1, HasActiveRestrictedAccess=True)
+    made.edit(ENTRIES, 1, WithdrawalCodeID=424242)
+    night = pipeline.run(today=TOMORROW)
+
+    assert night.published, night.reason
+    assert (night.carried_over, night.changed) == (1, 1)
+    assert pipeline.rows(PARENTS) == [(True, None)]
+    assert pipeline.rows(
+        "select valid_to from samegoal.parent_demographics_history where email is not null"
+    ) == [(TOMORROW,)]
+    assert pipeline.rows(
+        "select student_id, change from samegoal.student_changes where snapshot_date = '2026-10-13'"
+    ) == [(11, "parents")]
+
+    made.edit("Family/StudentGuardian", 1, HasActiveRestrictedAccess=False)
+    made.edit(ENTRIES, 1, WithdrawalCodeID=None)
+    assert pipeline.run(today=DAY_AFTER).published
+    assert pipeline.rows(PARENTS) == [(False, "pat@example.org")]
+
+
+def test_a_granted_flag_that_comes_in_no_row_counts_as_restricted(pipeline, made, source):
+    source.faults.add(
+        object="Family/StudentGuardian", kind="list", remove_fields=["HasActiveRestrictedAccess"]
+    )
+    assert pipeline.run().published
+    assert pipeline.rows(PARENTS) == [(True, None)]
 
 
 # -- a switch to withhold holds from the moment it is set --
@@ -246,15 +269,7 @@ def showing(pipeline, deployment, made):
     return made
 
 
-def test_setting_a_switch_to_withhold_hides_restricted_contacts_at_once(pipeline, showing, ask):  # noqa: F811
-    answered = ask("districts", "set", "grand-bend", "--restricted-contacts", "withhold")
-    assert answered.returncode == 0, answered.stderr
-    assert "removed from what is published: contacts of 1 restricted parent, 0 phones" in answered.stdout
-    assert pipeline.rows(PARENTS) == [(True, None)]
-    assert pipeline.rows(PHONES) == [("5125550101", None, None)]
-
-
-def test_setting_a_switch_to_withhold_hides_confidential_phones_at_once(pipeline, showing, ask):  # noqa: F811
+def test_setting_a_switch_to_withhold_hides_what_it_withholds_at_once(pipeline, showing, ask):
     answered = ask("districts", "set", "grand-bend", "--confidential-phones", "withhold")
     assert answered.returncode == 0, answered.stderr
     assert pipeline.rows(PHONES) == [(None, "5125550101", None)]
@@ -262,12 +277,15 @@ def test_setting_a_switch_to_withhold_hides_confidential_phones_at_once(pipeline
     assert pipeline.run(today=TOMORROW).published
     assert pipeline.rows(PHONES) == [(None, "5125550101", None)]
 
+    answered = ask("districts", "set", "grand-bend", "--restricted-contacts", "withhold")
+    assert answered.returncode == 0, answered.stderr
+    assert "removed from what is published: contacts of 1 restricted parent, 0 phones" in answered.stdout
+    assert pipeline.rows(PARENTS) == [(True, None)]
+    assert pipeline.rows(PHONES) == [(None, None, None)]
+
 
 def test_where_nobody_can_tell_who_is_restricted_all_contacts_are_hidden_until_the_next_night(
-    pipeline,
-    deployment,
-    made,
-    ask,  # noqa: F811
+    pipeline, deployment, made, ask
 ):
     deployment.registry.set("grand-bend", show_restricted_contacts=True)
     made.denied_fields.add(RESTRICTION)
@@ -287,10 +305,7 @@ def test_where_nobody_can_tell_who_is_restricted_all_contacts_are_hidden_until_t
 
 
 def test_where_no_landed_row_tells_which_phones_are_confidential_all_are_hidden(
-    pipeline,
-    deployment,
-    showing,
-    ask,  # noqa: F811
+    pipeline, deployment, showing, ask
 ):
     deployment.landing.erase("grand-bend")
     assert ask("districts", "set", "grand-bend", "--confidential-phones", "withhold").returncode == 0
@@ -299,33 +314,30 @@ def test_where_no_landed_row_tells_which_phones_are_confidential_all_are_hidden(
     assert pipeline.rows(PHONES) == [(None, "5125550101", None)]
 
 
-@pytest.mark.parametrize("switch", ["show_restricted_contacts", "show_confidential_phones"])
-def test_a_run_that_was_under_way_when_a_switch_was_set_publishes_nothing(
-    pipeline, deployment, showing, monkeypatch, switch
-):
-    before = pipeline.published()
-
-    def set_in_the_last_moment(*arguments, **named):
-        deployment.registry.set("grand-bend", **{switch: False})
-        return publish_or_hold(*arguments, **named)
-
-    monkeypatch.setattr(published, "publish_or_hold", set_in_the_last_moment)
-    refused = pipeline.run(today=TOMORROW)
-    assert not refused.published
-    assert "has been set to withhold since it was made; nothing of it was published" in refused.reason
-    assert pipeline.published() == before
-
-
-def test_a_replay_that_was_under_way_when_a_switch_was_set_rewrites_nothing(
+def test_what_was_under_way_when_a_switch_was_set_publishes_nothing(
     pipeline, deployment, showing, monkeypatch
 ):
     before = pipeline.published()
 
-    def set_in_the_last_moment(*arguments, **named):
-        deployment.registry.set("grand-bend", show_restricted_contacts=False)
-        return warehouse_replay(*arguments, **named)
+    def when(publish, switch):
+        """`publish`, but the switch is set in the last moment."""
 
-    monkeypatch.setattr(replay, "replay", set_in_the_last_moment)
+        def set_and_publish(*arguments, **named):
+            deployment.registry.set("grand-bend", **{switch: False})
+            return publish(*arguments, **named)
+
+        deployment.registry.set("grand-bend", **{switch: True})
+        return set_and_publish
+
+    for switch in ("show_restricted_contacts", "show_confidential_phones"):
+        monkeypatch.setattr(published, "publish_or_hold", when(publish_or_hold, switch))
+        refused = pipeline.run(today=TOMORROW)
+        assert not refused.published
+        assert "has been set to withhold since it was made; nothing of it was published" in refused.reason
+        assert pipeline.published() == before
+        deployment.registry.set("grand-bend", **{switch: True})
+
+    monkeypatch.setattr(replay, "replay", when(warehouse_replay, "show_restricted_contacts"))
     refused = run_replay(deployment, "grand-bend", first=TODAY, dry_run=False)
     assert "the replay shows contacts that the district has been set to withhold" in refused.reason
     assert pipeline.published() == before
@@ -335,9 +347,7 @@ def test_a_replay_does_not_show_again_what_a_held_night_has_hidden(pipeline, dep
     """The landed rows of the published night do not say yet that the parent is restricted."""
     assert pipeline.run().published
     unrestricted.edit("Family/StudentGuardian", 1, HasActiveRestrictedAccess=True)
-    for key in (1, 2):
-        unrestricted.edit("Enrollment/EntryWithdrawal", key, WithdrawalCodeID=424242)
-    deployment.registry.set("grand-bend", gate_limits={"quarantined": 0})
+    let_the_gate_hold(deployment, unrestricted)
     held = pipeline.run(today=TOMORROW)
     assert "removed from the published rows: the contacts of" in held.reason
     assert pipeline.rows(PARENTS) == [(True, None)]

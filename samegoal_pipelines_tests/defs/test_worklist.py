@@ -4,21 +4,17 @@ from __future__ import annotations
 
 from datetime import date, timedelta
 
-import dagster as dg
 import pytest
 
 from samegoal_pipelines.cli.nights import line
 from samegoal_pipelines.defs import worklist
 from samegoal_pipelines.defs.district_run import DistrictRun
-from samegoal_pipelines.defs.instance import open_instance
 from samegoal_pipelines.defs.worklist import registrar_worklist
-from samegoal_pipelines.settings import Settings
 from samegoal_pipelines.tables.worklist import FIX, NEVER_CLOSED, QUARANTINE_PROBLEMS, THE_PAST_MOVED, TIE
-from samegoal_pipelines_tests.mass_changes import change
-from samegoal_pipelines_tests.pipeline import TODAY
+from samegoal_pipelines_tests.mass_changes import TOMORROW, change, check_outcomes
+from samegoal_pipelines_tests.pipeline import TODAY, log_of
 from samegoal_pipelines_tests.warehouse.factories import read_worklist
 
-TOMORROW = TODAY + timedelta(days=1)
 PROBLEMATIC = [
     {"EntryWithdrawalID": 1, "StudentID": 1, "StartDate": "2025-08-12", "SchoolYearID": 26},
     {"EntryWithdrawalID": 2, "StudentID": 2, "StartDate": "2026-08-12"},
@@ -27,18 +23,10 @@ PROBLEMATIC = [
 ]
 
 
-def evaluations(deployment, name: str) -> list[tuple[bool, str]]:
-    """The outcomes of a check of the worklist, newest first."""
-    key = dg.AssetCheckKey(registrar_worklist.key, name)
-    with open_instance(deployment.settings) as instance:
-        found = instance.event_log_storage.get_asset_check_execution_history(key, limit=10)
-        return [
-            (
-                record.event.dagster_event.event_specific_data.passed,
-                record.event.dagster_event.event_specific_data.description,
-            )
-            for record in found
-        ]
+def findings() -> list[tuple[bool, str]]:
+    """The outcomes of the worklist's check, oldest first."""
+    outcomes = check_outcomes("registrar_worklist", "enrollments_in_order")
+    return [(found.passed, found.description) for _, found in outcomes]
 
 
 def test_after_a_night_the_list_is_in_the_warehouse_and_its_numbers_are_in_the_checks(good_night, deployment):
@@ -52,22 +40,12 @@ def test_after_a_night_the_list_is_in_the_warehouse_and_its_numbers_are_in_the_c
     assert {item.snapshot_date for item in found} == {TODAY}
     assert all(item.student_number and item.building and item.fix == FIX[item.problem] for item in found)
 
-    ((passed, description),) = evaluations(deployment, "enrollments_in_order")
+    ((passed, description),) = findings()
     assert not passed
     assert description.startswith("2 enrollments of 2 students at 1 school: 1 never closed; 1 tie; the table")
 
 
-def test_what_the_registrar_has_put_right_is_gone_the_next_night(pipeline, deployment, district):
-    source = district(PROBLEMATIC)
-    pipeline.add(source)
-    pipeline.run()
-    source.edit("Enrollment/EntryWithdrawal", 1, EndDate="2026-05-28")
-    source.remove_row("Enrollment/EntryWithdrawal", 2)
-    assert pipeline.run(today=TODAY + timedelta(days=1)).published
-    assert read_worklist(deployment.warehouse, "grand-bend") == []
-
-
-def test_a_past_that_moved_since_the_last_published_night_is_listed(pipeline, deployment, district):
+def test_a_past_that_moved_since_the_last_published_night_is_listed(pipeline, deployment, district, instance):
     past = {"StartDate": "2025-08-12", "SchoolYearID": 26}
     source = district(
         [
@@ -78,15 +56,15 @@ def test_a_past_that_moved_since_the_last_published_night_is_listed(pipeline, de
     )
     pipeline.add(source)
     pipeline.run()
-    assert compared_with(deployment) == "nothing: no earlier published night has usable landed files"
+    assert compared_with(instance) == "nothing: no earlier published night has usable landed files"
     source.edit("Enrollment/EntryWithdrawal", 1, EndDate="2026-05-20")
     for _ in range(2):  # a rerun is compared with the night before, too
         assert pipeline.run(today=TOMORROW).published
         (row,) = read_worklist(deployment.warehouse, "grand-bend")
         assert (row.problem, row.enrollment_id) == (THE_PAST_MOVED, 1)
         assert row.detail.endswith("to 2026-05-28; changed since the last published night: last day")
-        assert compared_with(deployment) == str(TODAY)
-        passed, description = evaluations(deployment, "enrollments_in_order")[0]
+        assert compared_with(instance) == str(TODAY)
+        passed, description = findings()[-1]
         assert not passed
         assert "1 the past moved" in description
     assert pipeline.run(today=TOMORROW + timedelta(days=1)).published
@@ -96,24 +74,28 @@ def test_a_past_that_moved_since_the_last_published_night_is_listed(pipeline, de
     deployment.landing.erase("grand-bend")
     assert pipeline.run(today=TOMORROW + timedelta(days=2)).published
     assert read_worklist(deployment.warehouse, "grand-bend") == []
-    assert compared_with(deployment).startswith("nothing")
+    assert compared_with(instance).startswith("nothing")
 
 
-def compared_with(deployment) -> str:
+def compared_with(instance) -> str:
     """The night with which the newest list has compared the past."""
-    with open_instance(deployment.settings) as instance:
-        newest = instance.fetch_materializations(registrar_worklist.key, limit=1).records[0]
+    newest = instance.fetch_materializations(registrar_worklist.key, limit=1).records[0]
     return newest.asset_materialization.metadata["past compared with"].value
 
 
-def test_a_night_that_fails_leaves_the_list(pipeline, deployment, district):
-    source = district(PROBLEMATIC)
-    pipeline.add(source)
-    pipeline.run()
+def test_a_night_that_fails_leaves_the_list_and_what_was_put_right_is_gone_the_next_night(
+    pipeline, deployment, good_night
+):
+    source = good_night(PROBLEMATIC)
     before = read_worklist(deployment.warehouse, "grand-bend")
-    source.expires = date(2020, 1, 1)
-    assert not pipeline.run(today=TODAY + timedelta(days=1)).published
+    source.edit("Enrollment/EntryWithdrawal", 1, EndDate="2026-05-28")
+    source.remove_row("Enrollment/EntryWithdrawal", 2)
+    expires, source.expires = source.expires, date(2020, 1, 1)
+    assert not pipeline.run(today=TOMORROW).published
     assert read_worklist(deployment.warehouse, "grand-bend") == before
+    source.expires = expires
+    assert pipeline.run(today=TOMORROW).published
+    assert read_worklist(deployment.warehouse, "grand-bend") == []
 
 
 @pytest.fixture
@@ -131,16 +113,8 @@ def quarantined(pipeline, deployment, district, monkeypatch, prepared):
     return prepared("a night of many problems", night)
 
 
-def told_in_the_log(run_id: str) -> str:
-    """Everything that a run has logged."""
-    with open_instance(Settings()) as instance:
-        return "\n".join(
-            record.event_log_entry.user_message for record in instance.get_records_for_run(run_id).records
-        )
-
-
 def test_a_held_night_lists_what_holds_it_so_that_it_can_be_mended_in_the_morning(
-    pipeline, deployment, quarantined
+    pipeline, deployment, quarantined, instance
 ):
     held = pipeline.run(today=TOMORROW)
 
@@ -149,12 +123,11 @@ def test_a_held_night_lists_what_holds_it_so_that_it_can_be_mended_in_the_mornin
     found = read_worklist(deployment.warehouse, "grand-bend")
     assert {item.snapshot_date for item in found} == {TOMORROW}
     assert {item.enrollment_id for item in found if item.problem in QUARANTINE_PROBLEMS} == {2, 3}
-    (passed, description), (_, description_before) = evaluations(deployment, "enrollments_in_order")
+    (_, description_before), (passed, description) = findings()
     assert not passed
     assert "2 quarantined: unknown withdrawal code" in description
     assert "quarantined" not in description_before
-    with open_instance(deployment.settings) as instance:
-        newest, _ = instance.fetch_materializations(registrar_worklist.key, limit=5).records
+    newest, _ = instance.fetch_materializations(registrar_worklist.key, limit=5).records
     assert newest.run_id == held.run_id
     assert newest.partition_key == "grand-bend"
     assert newest.asset_materialization.metadata["snapshot date"].value == str(TOMORROW)
@@ -168,7 +141,7 @@ def test_a_held_night_lists_what_holds_it_so_that_it_can_be_mended_in_the_mornin
     }
 
 
-def test_a_list_that_cannot_be_made_hides_no_hold(pipeline, deployment, quarantined, monkeypatch):
+def test_a_list_that_cannot_be_made_hides_no_hold(pipeline, deployment, quarantined, instance, monkeypatch):
     before = read_worklist(deployment.warehouse, "grand-bend")
 
     def fail(*_: object) -> None:
@@ -179,7 +152,7 @@ def test_a_list_that_cannot_be_made_hides_no_hold(pipeline, deployment, quaranti
     assert held.held
     assert "quarantined" in line(held)
     assert read_worklist(deployment.warehouse, "grand-bend") == before
-    log = told_in_the_log(held.run_id)
+    log = log_of(instance, held.run_id)
     assert "registrar_worklist: unforeseen RuntimeError" in log
     assert "Ana" not in log
 

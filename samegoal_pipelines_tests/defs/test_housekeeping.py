@@ -151,7 +151,7 @@ def test_what_cannot_be_pruned_is_named_and_stops_no_other(
     assert failed.step_failure_data.user_failure_data.metadata["nights pruned"].value == 1
     of_pages = "pages of reports: old pages in reports cannot all be deleted: check the storage"
     assert failure(result) == (
-        f"pruning failed: alpha: landed files of alpha cannot all be deleted: check the storage; {of_pages}"
+        f"pruning failed: alpha: landed files of alpha cannot all be deleted: check the storage, {of_pages}"
     )
     assert failure(prune()) == f"pruning failed: {of_pages}"
 

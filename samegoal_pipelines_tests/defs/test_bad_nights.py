@@ -49,6 +49,34 @@ def test_a_wrong_secret_says_what_to_check_and_its_run_can_be_told_apart(pipelin
     assert max(map(len, shown.values())) < 40
 
 
+def test_another_districts_credentials_are_noticed_before_any_student_is_read(pipeline, published, source):
+    made, before = published
+    source.traffic.log.clear()
+    made.code, made.name = "999999", "Elsewhere ISD"
+    fails(pipeline, before, "another district")
+    assert not source.traffic.requests(kind="list")
+
+
+def test_a_required_field_that_is_no_longer_granted_is_named(pipeline, published):
+    made, before = published
+    made.denied_fields.add("Enrollment/EntryWithdrawal.StartDate")
+    fails(pipeline, before, "EntryWithdrawal", "StartDate")
+
+
+def test_a_page_that_is_html_says_maintenance(pipeline, published, source):
+    _, before = published
+    source.faults.add(object="Demographics/NameAddress", html=True)
+    fails(pipeline, before, "NameAddress", "text/html")
+
+
+def test_a_field_of_another_type_in_every_row_fails_the_night(pipeline, good_night):
+    """Quarantining every row would freeze the district without a word."""
+    made = good_night([{"StudentID": n, "StartDate": "2026-08-12"} for n in range(1, 31)])
+    before = pipeline.published()
+    made.replace_rows(ENTRIES, [row | {"SchoolID": "1101"} for row in made.rows(ENTRIES)])
+    fails(pipeline, before, "EntryWithdrawal", "wrong type in every row")
+
+
 def test_a_field_missing_that_is_optional_leaves_its_column_empty_and_is_reported(pipeline, district):
     made = district([ENROLLED])
     made.deny_optional_fields()

@@ -1,7 +1,7 @@
-"""The threads of a client: as many requests at once as it has connections, while others decode answers.
+"""The threads of a client: one per allowed concurrent request, and others that decode answers.
 
-A thread gives its connection back before it decodes, so that no connection waits for a core. Tasks wait for a
-connection by priority, because the longest listing decides how long a night takes.
+Answers are decoded in separate threads, so that no connection waits for a core. Tasks wait for a connection
+by priority, not in order of arrival, because the longest listing decides how long a night takes.
 """
 
 from __future__ import annotations
@@ -16,51 +16,47 @@ from typing import Any, NamedTuple
 
 from samegoal_pipelines.qmlativ.errors import ReadCancelledError
 
+Decode = Callable[[Any], Any]
+
 
 class _Task(NamedTuple):
-    """Tasks are ordered by priority, 1 first, and then by arrival."""
+    """Tasks ordered by priority (1 first), and then by arrival."""
 
     priority: int
     number: int
     future: Future[Any]
     ask: Callable[[], Any]
-    decode: Callable[[Any], Any]
+    decode: Decode | None
 
 
 class Workers:
-    """Threads for `connections` requests, and one more per core, which also limits the answers in memory."""
+    """`connections` threads that send requests. After `cancel`, `submit` raises `ReadCancelledError`."""
 
     def __init__(self, connections: int) -> None:
-        threads = connections + (os.cpu_count() or 1)
-        self._threads = ThreadPoolExecutor(threads, thread_name_prefix="qmlativ")
-        self._connections = threading.Semaphore(connections)
+        cores = min(connections, os.cpu_count() or 1)
+        self._askers = ThreadPoolExecutor(connections, thread_name_prefix="qmlativ")
+        self._decoders = ThreadPoolExecutor(cores, thread_name_prefix="decoding")
+        self._room = threading.BoundedSemaphore(2 * cores)  # limits the answers in memory
         self._lock = threading.Lock()
         self._numbers = itertools.count()
         self._waiting: list[_Task] = []
 
     def submit(
-        self,
-        ask: Callable[[], Any],
-        decode: Callable[[Any], Any] = lambda answer: answer,
-        *,
-        priority: int = 0,
+        self, ask: Callable[[], Any], decode: Decode | None = None, *, priority: int = 0
     ) -> Future[Any]:
-        """Run `ask` on a connection, lowest `priority` first, and then `decode` on its result.
-
-        Raises `ReadCancelledError` after `cancel`.
-        """
+        """Run `ask` on a connection, lowest `priority` first, and then `decode` on its result."""
         task = _Task(priority, next(self._numbers), Future(), ask, decode)
         with self._lock:
             heapq.heappush(self._waiting, task)
         try:
-            self._threads.submit(self._run_next)
+            self._askers.submit(self._run_next)
         except RuntimeError:  # shut down
             raise ReadCancelledError() from None
         return task.future
 
     def cancel(self) -> None:
         """Start no more tasks. Those that have not started fail with `ReadCancelledError`."""
-        self._threads.shutdown(wait=False, cancel_futures=True)
+        self._askers.shutdown(wait=False, cancel_futures=True)
         with self._lock:
             waiting, self._waiting = self._waiting, []
         for task in waiting:
@@ -69,23 +65,31 @@ class Workers:
 
     def close(self) -> None:
         """Wait until nothing runs. Call `cancel` first."""
-        self._threads.shutdown(wait=True)
+        self._askers.shutdown(wait=True)
+        self._decoders.shutdown(wait=True)
 
     def _run_next(self) -> None:
         """Run the first task by priority, not the one that was submitted for this thread."""
-        with self._connections:
-            with self._lock:
-                if not self._waiting:  # cancelled
-                    return
-                task = heapq.heappop(self._waiting)
-            if not task.future.set_running_or_notify_cancel():
+        with self._lock:
+            if not self._waiting:  # cancelled
                 return
-            try:
-                answer = task.ask()
-            except BaseException as error:
-                task.future.set_exception(error)
-                return
+            task = heapq.heappop(self._waiting)
+        if not task.future.set_running_or_notify_cancel():
+            return
         try:
-            task.future.set_result(task.decode(answer))
+            answer = task.ask()
+            if task.decode is None:
+                task.future.set_result(answer)
+            else:
+                self._room.acquire()
+                self._decoders.submit(self._decode, task.future, task.decode, answer)
         except BaseException as error:
             task.future.set_exception(error)
+
+    def _decode(self, future: Future[Any], decode: Decode, answer: Any) -> None:
+        try:
+            future.set_result(decode(answer))
+        except BaseException as error:
+            future.set_exception(error)
+        finally:
+            self._room.release()

@@ -1,8 +1,6 @@
 """Who gets a connection first, and that decoding holds none."""
 
-import os
 import threading
-from functools import partial
 
 import pytest
 
@@ -38,24 +36,35 @@ def test_a_connection_is_free_again_while_its_answer_is_decoded(workers):
     assert first.result(LONG) == 2
 
 
+class Room(threading.BoundedSemaphore):
+    """Tells when somebody has to wait for it."""
+
+    def __init__(self, places):
+        super().__init__(places)
+        self.waited_for = threading.Event()
+
+    def acquire(self, *_):
+        if super().acquire(blocking=False):
+            return True
+        self.waited_for.set()
+        return super().acquire()
+
+
 def test_answers_that_wait_for_a_core_do_not_pile_up_in_memory(workers):
-    """With one connection, as many answers as there are cores may be there, and one more on its way."""
-    cores, lock, there, most = os.cpu_count() or 1, threading.Lock(), [], []
-    all_busy = threading.Barrier(cores + 1, timeout=LONG)
+    """Of one connection and one core, two answers may be there, and one more on its way."""
+    go_on, asked = threading.Event(), []
+    workers._room = Room(workers._room._initial_value)
 
-    def ask(number):
-        with lock:
-            there.append(number)
-            most.append(len(there))
+    def decode(answer):
+        go_on.wait(LONG)
+        return answer
 
-    def decode(_):
-        all_busy.wait()
-        with lock:
-            there.pop()
-
-    for page in [workers.submit(partial(ask, number), decode) for number in range(3 * (cores + 1))]:
-        page.result(LONG)
-    assert max(most) == cores + 1
+    pages = [workers.submit(lambda n=n: asked.append(n) or n, decode) for n in range(10)]
+    assert workers._room.waited_for.wait(LONG)
+    assert asked == [0, 1, 2]
+    assert not any(page.done() for page in pages)
+    go_on.set()
+    assert [page.result(LONG) for page in pages] == list(range(10))
 
 
 def test_what_goes_wrong_in_asking_or_decoding_reaches_who_waits_and_takes_no_thread_with_it(workers):
@@ -73,7 +82,7 @@ def test_what_goes_wrong_in_asking_or_decoding_reaches_who_waits_and_takes_no_th
 
 def test_after_a_cancellation_nothing_begins_and_nobody_waits_for_ever(workers):
     begun, free = threading.Event(), threading.Event()
-    running = workers.submit(lambda: begun.set() or free.wait(LONG), lambda answer: answer)
+    running = workers.submit(lambda: begun.set() or free.wait(LONG))
     waiting = workers.submit(lambda: pytest.fail("begun"), priority=1)
     assert begun.wait(LONG)
     workers.cancel()

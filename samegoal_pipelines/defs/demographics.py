@@ -64,14 +64,12 @@ def parent_demographics(
         refuse_a_lost_restriction(district_run, known)
         refuse_unreadable_flags(raw_parents, withholding)
         built = demographics.build_parent_demographics(
-            raw_parents, student_status["student_status"], restriction_known=known, withholding=withholding
+            raw_parents, student_status["student_status"], withholding=withholding
         )
         tables = {
             PARENTS: built.parents,
             "restriction": frame_of({"is_known": pa.array([known])}),
-            "restricted": demographics.find_restricted_pairs(
-                raw_parents, restriction_known=known, withholding=withholding
-            ),
+            "restricted": demographics.find_restricted_pairs(raw_parents, withholding),
             "confidential": demographics.find_confidential_phones(raw_parents, withholding),
             "withholding": withholding_table(withholding),
         }

@@ -122,17 +122,12 @@ def restriction_is_known(raw: Mapping[str, pd.DataFrame]) -> bool:
 
 
 def build_parent_demographics(
-    raw: Mapping[str, pd.DataFrame],
-    statuses: pd.DataFrame,
-    *,
-    restriction_known: bool,
-    withholding: Withholding,
+    raw: Mapping[str, pd.DataFrame], statuses: pd.DataFrame, *, withholding: Withholding
 ) -> ParentDemographics:
     """Describe the parents of the students of `statuses`, in its order, from `raw_parents` (object → frame).
 
-    `restriction_known` is the result of `restriction_is_known`. If true, a guardian whose access is
-    restricted or unknown keeps the row and loses every contact, unless the district shows them. If false,
-    no restriction is known, and the flag is null.
+    A guardian whose access is restricted or unknown keeps the row and loses every contact, unless the
+    district shows them. If the field is not granted, no restriction is known, and the flag is null.
     """
     tables = _sound_tables(raw)
     guardianships = columns_of(raw["StudentGuardian"])
@@ -158,6 +153,7 @@ def build_parent_demographics(
     counts["repeated"] = int(np.count_nonzero(counted)) - len(rows)
 
     # A pair is restricted if any of its rows says so, even a quarantined one.
+    restriction_known = restriction_is_known(raw)
     restricted = np.isin(pairs[rows], pairs[_restricts(guardianships)])
     parents, confidential = guardians[rows], _confidential_phones(raw, withholding)
     contacts = {
@@ -189,9 +185,7 @@ def build_parent_demographics(
     return ParentDemographics(frame_of({name: columns[name] for name in PARENT_DEMOGRAPHICS.names}), counts)
 
 
-def find_restricted_pairs(
-    raw: Mapping[str, pd.DataFrame], *, restriction_known: bool, withholding: Withholding
-) -> pd.DataFrame:
+def find_restricted_pairs(raw: Mapping[str, pd.DataFrame], withholding: Withholding) -> pd.DataFrame:
     """Pairs of student and guardian with restricted or unknown access, from `raw_parents`.
 
     Includes students who are not published tonight, because their last published rows must hide it too.
@@ -201,7 +195,7 @@ def find_restricted_pairs(
     guardianships = columns_of(raw["StudentGuardian"])
     students, guardians = ids(guardianships["StudentID"]), ids(guardianships["NameIDGuardian"])
     rows = _restricts(guardianships) & (students != MISSING) & (guardians != MISSING)
-    rows &= restriction_known and not withholding.show_restricted_contacts
+    rows &= restriction_is_known(raw) and not withholding.show_restricted_contacts
     pairs = np.unique(np.stack([students[rows], guardians[rows]]), axis=1)
     return frame_of({"student_id": pa.array(pairs[0]), "parent_id": pa.array(pairs[1])})
 

@@ -95,17 +95,15 @@ def compute_night(
     """
     filtered = filter_enrollments(raw_enrollments, today)
     classified = classify_students(filtered.enrollments, filtered.excluded, today)
-    known, statuses = restriction_is_known(raw_parents), classified.statuses
+    statuses = classified.statuses
     return assemble_snapshot(
         filtered.enrollments,
         filtered.excluded,
         classified,
         build_student_demographics(raw_students, statuses, withholding=withholding),
-        build_parent_demographics(
-            raw_parents, statuses, restriction_known=known, withholding=withholding
-        ).parents,
-        restriction_known=known,
-        restricted=find_restricted_pairs(raw_parents, restriction_known=known, withholding=withholding),
+        build_parent_demographics(raw_parents, statuses, withholding=withholding).parents,
+        restriction_known=restriction_is_known(raw_parents),
+        restricted=find_restricted_pairs(raw_parents, withholding),
         confidential=[find_confidential_phones(raw, withholding) for raw in (raw_students, raw_parents)],
         withholding=withholding,
         reads=[raw["Reads"] for raw in (raw_enrollments, raw_students, raw_parents) if "Reads" in raw],

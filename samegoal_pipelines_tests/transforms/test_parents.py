@@ -23,7 +23,7 @@ from samegoal_pipelines.transforms.demographics import (
     find_restricted_pairs,
 )
 from samegoal_pipelines.transforms.withholding import WITHHOLD, Withholding, withholding_notes
-from samegoal_pipelines_tests.transforms.builders import Row, raw, table
+from samegoal_pipelines_tests.transforms.builders import Row, raw, reads, table
 from samegoal_pipelines_tests.transforms.test_students import phone, status_row, uses
 
 SHOW_RESTRICTED = Withholding(show_restricted_contacts=True)
@@ -34,6 +34,12 @@ UNREADABLE = '{"Rank": "first"}'
 def guardian(number: int = 1, student: int | None = 1, parent: int | None = 10, **fields: Any) -> Row:
     usual = {"StudentID": student, "NameIDGuardian": parent, "HasActiveRestrictedAccess": False}
     return {"StudentGuardianID": number} | usual | fields
+
+
+def with_reads(objects: dict[str, list[Row]], restriction_known: bool) -> dict[str, pd.DataFrame]:
+    """`raw_parents` with these objects. The restriction is known if its field was asked for."""
+    fields = ["HasActiveRestrictedAccess"] if restriction_known else []
+    return raw("raw_parents", objects) | {"Reads": reads("StudentGuardian", fields)}
 
 
 def build(
@@ -65,11 +71,9 @@ def build(
         "NameEmail": [{"NameEmailID": 1, "NameID": 10, "EmailAddress": "p@example.org"}],
         "NamePhone": [phone(1, PhoneTypeID=1), phone(2, PhoneTypeID=2), phone(3, PhoneTypeID=3)],
     }
-    rows = raw("raw_parents", usual | uses((True, True)) | objects)
+    rows = with_reads(usual | uses((True, True)) | objects, restriction_known)
     known = table(STUDENT_STATUS, statuses or [status_row()])
-    built = build_parent_demographics(
-        rows, known, restriction_known=restriction_known, withholding=withholding
-    )
+    built = build_parent_demographics(rows, known, withholding=withholding)
     assert validate(built.parents, parents_table(withholding.show_restricted_contacts)).ok
     return built
 
@@ -233,8 +237,8 @@ def test_confidential_numbers_are_found_by_person_however_they_are_written():
     [(True, WITHHOLD, [[1, 10]]), (False, WITHHOLD, []), (True, SHOW_RESTRICTED, [])],
 )
 def test_restricted_pairs_are_none_where_it_is_not_known_or_contacts_are_shown(known, withholding, pairs):
-    rows = raw("raw_parents", {"StudentGuardian": [guardian(HasActiveRestrictedAccess=True)]})
-    found = find_restricted_pairs(rows, restriction_known=known, withholding=withholding)
+    rows = with_reads({"StudentGuardian": [guardian(HasActiveRestrictedAccess=True)]}, known)
+    found = find_restricted_pairs(rows, withholding)
     assert found.values.tolist() == pairs
     assert validate(found, RESTRICTED_PAIRS).ok
 

@@ -6,6 +6,7 @@ that tests can use other values. Nothing here starts a server or opens a connect
 
 from __future__ import annotations
 
+import functools
 import os
 import pwd
 from pathlib import Path
@@ -90,17 +91,7 @@ class Settings(BaseSettings):
     def _certificates_exist(self) -> Self:
         """Check this at startup, or every request would fail as if Qmlativ did not answer."""
         if bundle := os.environ.get("REQUESTS_CA_BUNDLE"):
-            import ssl
-
-            if not Path(bundle).exists():
-                raise ValueError("REQUESTS_CA_BUNDLE names a file that does not exist: correct or unset it")
-            where = "capath" if Path(bundle).is_dir() else "cafile"
-            try:
-                ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(**{where: bundle})
-            except OSError:  # SSLError is one, too
-                raise ValueError(
-                    "REQUESTS_CA_BUNDLE names a file without readable certificates: correct or unset it"
-                ) from None
+            _check_certificates(bundle)
         return self
 
     @model_validator(mode="after")
@@ -151,3 +142,18 @@ class Settings(BaseSettings):
         if self.secret_key_file:
             return ",".join(self.secret_key_file.read_text(encoding="utf-8").split())
         return self.secret_key.get_secret_value() if self.secret_key else None
+
+
+@functools.cache  # a process reads its settings several times, and a bundle takes a while to load
+def _check_certificates(bundle: str) -> None:
+    import ssl
+
+    if not Path(bundle).exists():
+        raise ValueError("REQUESTS_CA_BUNDLE names a file that does not exist: correct or unset it")
+    where = "capath" if Path(bundle).is_dir() else "cafile"
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(**{where: bundle})
+    except OSError:  # SSLError is one, too
+        raise ValueError(
+            "REQUESTS_CA_BUNDLE names a file without readable certificates: correct or unset it"
+        ) from None

@@ -59,7 +59,7 @@ class NotTonightError(PipelineError):
 
 
 class OutdatedError(PipelineError):
-    """The landed tables are outdated, because Qmlativ was read again or a switch was set."""
+    """The landed tables are outdated, because Qmlativ was read again."""
 
     kind = Kind.OUTDATED
     next_step = f"run the whole night again: materialize nightly_snapshot in the Dagster UI, or: {SYNC}"

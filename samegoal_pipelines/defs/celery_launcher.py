@@ -13,11 +13,11 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping
-from contextlib import closing
 from typing import Any, Self
 
 import dagster as dg
 import psycopg2
+import sqlalchemy as sa
 from celery.exceptions import DuplicateTaskNameWarning
 from dagster_celery.launcher import CeleryRunLauncher
 
@@ -29,6 +29,7 @@ from samegoal_pipelines.defs.dagster_internals import (
 from samegoal_pipelines.deployment import Deployment
 from samegoal_pipelines.postgres.databases import prepare_dagster_storage
 from samegoal_pipelines.postgres.url import DatabaseURL
+from samegoal_pipelines.warehouse.leases import is_leased
 
 CELERY_SCHEMA = "celery"
 LOST_AFTER = 75
@@ -64,9 +65,9 @@ def app_settings(deployment: Deployment) -> dict[str, Any]:
 class LeasedCeleryLauncher(CeleryRunLauncher):
     """Dagster's CeleryRunLauncher, which fails a run only when its lease has ended, and cancels for good."""
 
-    def __init__(self, database_url: str, **settings: Any) -> None:
+    def __init__(self, warehouse: sa.Engine, **settings: Any) -> None:
         super().__init__(**settings)
-        self._database_url = database_url
+        self._warehouse = warehouse
         # Dagster registers the same task once more for each run that it launches.
         warnings.filterwarnings("ignore", category=DuplicateTaskNameWarning)
 
@@ -80,7 +81,7 @@ class LeasedCeleryLauncher(CeleryRunLauncher):
         """A launcher over the environment's broker and database."""
         deployment = Deployment()
         return cls(
-            database_url=deployment.database_url,
+            warehouse=deployment.warehouse,
             inst_data=inst_data,
             **app_settings(deployment),
             **config_value,
@@ -104,7 +105,7 @@ class LeasedCeleryLauncher(CeleryRunLauncher):
     def check_run_worker_health(self, run: dg.DagsterRun) -> CheckRunHealthResult:
         """Whether a worker still executes the run. Dagster retries a run that has failed here."""
         health = super().check_run_worker_health(run)
-        if health.status == WorkerStatus.RUNNING and not is_leased(self._database_url, run.run_id):
+        if health.status == WorkerStatus.RUNNING and not is_leased(self._warehouse, run.run_id):
             return CheckRunHealthResult(
                 WorkerStatus.FAILED, "The worker of this run was killed, or its host cannot be reached."
             )
@@ -114,7 +115,7 @@ class LeasedCeleryLauncher(CeleryRunLauncher):
 def lease(database_url: str, run_id: str) -> Any:
     """Take the lease of a run. Closing the returned connection, or losing it, ends the lease.
 
-    Postgres ends the session of a host that has been silent for `LOST_AFTER` seconds.
+    Like `warehouse.leases.lease`, but a host's session ends when it has been silent for `LOST_AFTER` seconds.
     """
     seconds = str(LOST_AFTER // _PROBES)
     url = DatabaseURL.parse(database_url).with_settings(
@@ -128,12 +129,3 @@ def lease(database_url: str, run_id: str) -> Any:
     with connection.cursor() as cursor:
         cursor.execute("select pg_advisory_lock_shared(hashtextextended(%s, 0))", (run_id,))
     return connection
-
-
-def is_leased(database_url: str, run_id: str) -> bool:
-    """Whether a worker holds the lease of a run."""
-    url = DatabaseURL.parse(database_url).libpq
-    with closing(psycopg2.connect(url, connect_timeout=10)) as connection, connection.cursor() as cursor:
-        cursor.execute("select pg_try_advisory_xact_lock(hashtextextended(%s, 0))", (run_id,))
-        (free,) = cursor.fetchone()
-        return not free

@@ -87,19 +87,21 @@ def test_a_night_up_to_the_limit_passes_and_one_above_it_is_held(name, whole, pa
 
 def test_a_whole_class_may_graduate_by_time():
     by_time = frame_of_ids(((n, "GRADUATED") for n in range(900)), student_id=INT, status=TEXT)
-    class_of = replace(SAME, dropped=np.arange(900), graduated=np.ones(900, dtype=bool))
+    class_of = Measured(SAME, dropped=np.arange(900), graduated=np.ones(900, dtype=bool))
     assert gate.judge(Limits(), class_of, Facts(statuses_by_time=by_time)).reasons == ()
     assert gate.judge(Limits(), class_of, Facts()).kind == "dropped"
 
 
 def test_nobody_left_is_held_whatever_the_size():
-    nobody = gate.judge(Limits(), replace(SAME, students=0, published=1, published_active=1), Facts())
+    numbers = SAME | {"students": 0, "published_students": 1, "published_active": 1}
+    nobody = gate.judge(Limits(), Measured(numbers, NOBODY, NOBODY.astype(bool)), Facts())
     assert nobody.reasons == ("the snapshot has no students, but the published one has 1 student",)
 
 
 def test_an_object_that_comes_without_a_row_is_held_if_it_had_five():
-    assert gate.judge(Limits(), SAME, Facts(emptied={"Demographics/NamePhone": 4})).reasons == ()
-    assert gate.judge(Limits(), SAME, Facts(emptied={"Demographics/NamePhone": 5})).reasons == (
+    same = Measured(SAME, NOBODY, NOBODY.astype(bool))
+    assert gate.judge(Limits(), same, Facts(emptied={"Demographics/NamePhone": 4})).reasons == ()
+    assert gate.judge(Limits(), same, Facts(emptied={"Demographics/NamePhone": 5})).reasons == (
         "Demographics/NamePhone came without a single row, but with 5 for the published snapshot",
     )
 

@@ -2,9 +2,17 @@
 
 from datetime import date
 
-from samegoal_pipelines_tests.pipeline import TODAY, deployment, district, environment, pipeline, source
+from samegoal_pipelines_tests.pipeline import (
+    TODAY,
+    deployment,
+    district,
+    environment,
+    pipeline,
+    served,
+    source,
+)
 
-__all__ = ["deployment", "district", "environment", "pipeline", "source"]
+__all__ = ["deployment", "district", "environment", "pipeline", "served", "source"]
 
 LARGE = 2**53 + 1
 STARTS = {

@@ -5,9 +5,9 @@ import datetime as dt
 from samegoal_pipelines.cli.nights import line
 from samegoal_pipelines.defs import district_run
 from samegoal_pipelines_tests.mass_changes import TOMORROW
-from samegoal_pipelines_tests.pipeline import deployment, district, environment, pipeline, source
+from samegoal_pipelines_tests.pipeline import deployment, district, environment, pipeline, served, source
 
-__all__ = ["deployment", "district", "environment", "pipeline", "source"]
+__all__ = ["deployment", "district", "environment", "pipeline", "served", "source"]
 
 
 class HourBack(dt.datetime):

@@ -169,11 +169,14 @@ class ListingReader:
         walk = PageWalk(self._listing, self._load, self._connection, expected_rows)
         tables: list[pa.Table] = []
         absent: list[frozenset[str]] = []
+        seen: dict[tuple[int | None, int | None], int] = {}  # first and last key → the page
         rows = 0
         for number, page in enumerate(walk, start=1):
-            if page.table.num_rows > 1 and page.table in tables[-1:]:
+            keys = page.table[self._wanted.key]
+            ends = (keys[0].as_py(), keys[-1].as_py()) if len(keys) else (None, None)
+            if ends[0] != ends[1] and (earlier := seen.setdefault(ends, number)) != number:
                 raise MalformedAnswerError(
-                    f"brings the rows of page {number - 1} again: Paging.Next runs in a circle",
+                    f"brings the rows of page {earlier} again: Paging.Next runs in a circle",
                     self._listing.where(number),
                 )
             self._pages += 1

@@ -144,6 +144,18 @@ def test_the_same_rows_under_ever_new_page_numbers_are_noticed_at_once():
     assert "page 2: brings the rows of page 1 again: Paging.Next runs in a circle" in said
 
 
+@pytest.mark.parametrize("shown", [[1, 2, 1, 2], [1, 2, 3, 2]], ids=["a circle of two", "an old page"])
+def test_the_rows_of_an_older_page_under_a_new_number_are_noticed(shown):
+    pages = {
+        number: counties(
+            [3 * page - 2, 3 * page - 1, 3 * page], county_path(number + 1) if number < len(shown) else None
+        )
+        for number, page in enumerate(shown, start=1)
+    }
+    said, _ = failure(pages)
+    assert "brings the rows of page" in said
+
+
 def test_endless_new_pages_end_at_the_cap_and_never_silently():
     endless = lambda page: counties([3 * page, 3 * page + 1, 3 * page + 2], county_path(page + 1))  # noqa: E731
     said, server = failure(endless, max_pages=20)

@@ -116,6 +116,9 @@ def close_abandoned_runs(
         # a re-execution in the UI has the tags of the first run
         if run.parent_run_id is None and not is_leased(deployment.warehouse, run.run_id)
     ]
+    # A run that ended while its lease was looked up has given the lease back.
+    ids = [run.run_id for run in abandoned]
+    abandoned = list(instance.get_runs(dg.RunsFilter(run_ids=ids, statuses=_BEGUN))) if ids else []
     for run in abandoned:
         instance.report_run_failed(run, "the command that ran it was killed")
     return len(abandoned)

@@ -2,21 +2,45 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
+import psycopg2
 import sqlalchemy as sa
+from sqlalchemy.exc import DBAPIError
 
+from samegoal_pipelines.postgres.errors import WarehouseError, from_database
 from samegoal_pipelines.warehouse.engine import transaction
+
+RENEW_EVERY = 3.0  # seconds
 
 
 @contextmanager
 def lease(engine: sa.Engine, run_id: str) -> Iterator[None]:
-    """Hold the lease of a run."""
-    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-        connection.detach()  # closed at the end, which ends the lease, and not reused
-        connection.execute(sa.select(sa.func.pg_advisory_lock_shared(_key(run_id))))
+    """Hold the lease of a run. It is taken again if a restart of Postgres ends its session.
+
+    Raises:
+        WarehouseError: the database cannot be reached at the beginning.
+    """
+    over = threading.Event()
+    held = [_take(engine, run_id)]
+
+    def renew() -> None:
+        while not over.wait(RENEW_EVERY):
+            with suppress(DBAPIError, psycopg2.Error, WarehouseError):
+                if held[0].invalidated or held[0].closed:
+                    held[0] = _take(engine, run_id)
+                held[0].execute(sa.text("select 1"))
+
+    thread = threading.Thread(target=renew, name=f"lease of {run_id}", daemon=True)
+    thread.start()
+    try:
         yield
+    finally:
+        over.set()
+        thread.join()
+        held[0].close()
 
 
 def is_leased(engine: sa.Engine, run_id: str) -> bool:
@@ -27,6 +51,16 @@ def is_leased(engine: sa.Engine, run_id: str) -> bool:
     """
     with transaction(engine, "looking for runs in progress") as connection:
         return not connection.scalar(sa.select(sa.func.pg_try_advisory_xact_lock(_key(run_id))))
+
+
+def _take(engine: sa.Engine, run_id: str) -> sa.Connection:
+    try:
+        connection = engine.connect().execution_options(isolation_level="AUTOCOMMIT")
+        connection.detach()  # closed at the end, which ends the lease, and not reused
+        connection.execute(sa.select(sa.func.pg_advisory_lock_shared(_key(run_id))))
+    except (DBAPIError, psycopg2.Error) as error:
+        raise from_database(error, "taking the lease of the run") from None
+    return connection
 
 
 def _key(run_id: str) -> sa.Function[int]:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from contextlib import nullcontext
 
 import dagster as dg
 import pytest
 
+from samegoal_pipelines.defs import in_process
 from samegoal_pipelines.defs.district_run import BY_COMMAND_TAG, PARTITION_TAG
 from samegoal_pipelines.defs.in_process import close_abandoned_runs
+from samegoal_pipelines.warehouse import leases
 from samegoal_pipelines.warehouse.leases import lease
 
 
@@ -53,3 +56,36 @@ def test_a_lease_ends_where_it_was_taken(instance, deployment):
     with lease(deployment.warehouse, run.run_id):
         assert close_abandoned_runs(instance, deployment) == 0
     assert close_abandoned_runs(instance, deployment) == 1
+
+
+def test_a_lease_is_taken_again_after_a_restart_of_postgres(instance, deployment, monkeypatch):
+    monkeypatch.setattr(leases, "RENEW_EVERY", 0.01)
+    run = add_run(instance, "STARTED", **BY_COMMAND)
+    end_sessions = """
+        select pg_terminate_backend(pid) from pg_locks
+        where locktype = 'advisory' and database = (
+            select oid from pg_database where datname = current_database()
+        )
+    """
+    taken = threading.Event()
+    real = leases._take
+    with lease(deployment.warehouse, run.run_id):
+        monkeypatch.setattr(leases, "_take", lambda *args: (real(*args), taken.set())[0])
+        with deployment.warehouse.begin() as connection:
+            connection.exec_driver_sql(end_sessions)
+        assert taken.wait(60)
+        assert close_abandoned_runs(instance, deployment) == 0
+    assert close_abandoned_runs(instance, deployment) == 1
+
+
+def test_a_run_that_ends_while_its_lease_is_looked_up_stays_a_success(instance, deployment, monkeypatch):
+    run = add_run(instance, "STARTED", **BY_COMMAND)
+
+    def looks(*args):
+        instance.handle_run_event(run.run_id, dg.DagsterEvent("PIPELINE_SUCCESS", "nightly_snapshot"))
+        return False
+
+    monkeypatch.setattr(in_process, "is_leased", looks)
+
+    assert close_abandoned_runs(instance, deployment) == 0
+    assert instance.get_run_by_id(run.run_id).status == dg.DagsterRunStatus.SUCCESS

@@ -342,7 +342,8 @@ def _in_order(listed: pa.Table, students: Columns) -> pd.DataFrame:
     """
     rest = ("building", "building_reporting_id", "detail")
     grouped = listed.group_by(["problem", "student_id", "enrollment_id"], use_threads=False)
-    table = grouped.aggregate([*((name, "first") for name in rest), ("detail", "count")])
+    whole = pc.ScalarAggregateOptions(skip_nulls=False)  # or a row would get the school of another row
+    table = grouped.aggregate([*((name, "first", whole) for name in rest), ("detail", "count")])
     table = table.append_column("place", pc.index_in(table["problem"], pa.array(problems.PROBLEMS)))
     by = ("building_first", "place", "student_id", "enrollment_id")
     table = table.sort_by([(name, "ascending") for name in by]).combine_chunks()

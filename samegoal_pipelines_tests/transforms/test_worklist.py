@@ -347,6 +347,19 @@ def test_the_list_goes_by_school_then_problem_then_student():
     assert listed["enrollment_id"].tolist() == [4, 3, 2, 1, 5]
 
 
+def test_an_enrollment_that_comes_twice_is_at_one_school():
+    schools = [
+        {"SchoolID": number, "SchoolYearID": year, "Name": name, "StateAssignedID": state_id}
+        for number, name, state_id in ((5, "Zavala", None), (6, "Austin", "002"))
+        for year in range(2020, 2030)
+    ]
+    listed = worklist(
+        [entry(1, "2024-08-14", SchoolID=5), entry(1, "2024-08-14", SchoolID=6)], School=schools
+    )
+    assert listed["building"].tolist() == ["Zavala"]
+    assert listed["building_reporting_id"].isna().all()
+
+
 @pytest.mark.parametrize("seed", range(50))
 def test_on_edge_case_districts_the_list_adds_up_with_the_counts_of_the_rules(seed):
     """In whichever order the rows come."""

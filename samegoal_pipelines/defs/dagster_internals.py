@@ -166,7 +166,10 @@ def _asked_once(question: Callable[..., _T], *, per_run: bool = False) -> Callab
             return question(self, *args, **more)
         key = f"{question.__name__} {args} {more}"
         if key not in answers:
-            answers[key] = question(self, *args, **more)
+            answer = question(self, *args, **more)
+            if not (per_run or answer):
+                return answer  # a migration may be under way: "no" is not for ever
+            answers[key] = answer
         return cast("_T", answers[key])
 
     return ask

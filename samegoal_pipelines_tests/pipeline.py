@@ -233,6 +233,12 @@ def prepared(
         shutil.copytree(kept.home, home, symlinks=True)
         districts, value = deepcopy(kept.served)
         pipeline.source.sandbox.districts.extend(districts)
+        with engine.begin() as connection:  # each package's tests have a server of their own
+            for district in districts:
+                connection.execute(
+                    text("update samegoal.districts set base_url = :url where district_id = :id"),
+                    {"url": pipeline.source.base_url(district), "id": district.id},
+                )
         return value
 
     return once

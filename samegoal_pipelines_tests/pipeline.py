@@ -63,7 +63,7 @@ def served() -> Iterator[SandboxServer]:
 def source(served: SandboxServer) -> Iterator[SandboxServer]:
     """A sandbox Qmlativ without districts; tests put theirs in."""
     yield served
-    for kept in (served.sandbox.districts, served.faults, served.traffic, served.tokens.issued):
+    for kept in (served.sandbox.districts, served.faults, served.traffic, served.tokens):
         kept.clear()
 
 

@@ -67,7 +67,7 @@ def sandbox(deployment: Deployment, /, register: bool, **options: Any) -> None:
     """Serve a sandbox Qmlativ with synthetic districts until you stop it."""
     from samegoal_pipelines.sandbox.command import run
 
-    run(**options, announce=click.echo, register=partial(_register, deployment) if register else None)
+    run(**options, register=partial(_register, deployment) if register else None)
 
 
 @click.command()
@@ -226,7 +226,7 @@ def _with_local_sources(deployment: Deployment) -> Deployment:
 def _demo_source(home: Path) -> Iterator[SandboxServer]:
     """The sandbox of this home: the same districts, one night later for each day since the first."""
     from samegoal_pipelines.sandbox import Sandbox, serve
-    from samegoal_pipelines.sandbox.lookups import school_year_of
+    from samegoal_pipelines.sandbox.objects import school_year_of
 
     today, file = datetime.now().astimezone().date(), home / _FACTS
     facts: dict[str, Any] = {"first_day": today.isoformat(), "port": PREFERRED_PORT}

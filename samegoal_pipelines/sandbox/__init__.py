@@ -3,13 +3,14 @@
 Tests, the demo and the benchmarks talk to it over a real socket. Everyone in it is made up.
 
 - ``district``: districts, their settings and grants; ``rows``: the literal rows of tests
-- ``generate``, ``people``, ``enrollments``, ``nights``: synthetic districts, and what nights change
-- ``server``, ``tokens``, ``listings``, ``search``: the Custom API; ``faults``, ``traffic``: for tests
+- ``objects``: fields and code lists; ``generate``, ``people``, ``enrollments``: synthetic districts;
+  ``nights``: what changes from night to night
+- ``server``, ``listings``: the Custom API; ``faults``, ``traffic``: for tests
 """
 
-from samegoal_pipelines.sandbox.command import SandboxError, run
+from samegoal_pipelines.sandbox.command import run
 from samegoal_pipelines.sandbox.district import Sandbox, SandboxDistrict
-from samegoal_pipelines.sandbox.faults import Fault, Faults
+from samegoal_pipelines.sandbox.faults import Fault, Faults, SandboxError
 from samegoal_pipelines.sandbox.server import SandboxServer, serve
 
 __all__ = ["Fault", "Faults", "Sandbox", "SandboxDistrict", "SandboxError", "SandboxServer", "run", "serve"]

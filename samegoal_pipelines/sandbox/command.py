@@ -5,45 +5,35 @@ from __future__ import annotations
 import datetime as dt
 import os
 import signal
-from collections.abc import Callable, Iterator, Sequence
-from functools import partial
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from samegoal_pipelines.sandbox.district import DEFAULT_SIZES, Sandbox
-from samegoal_pipelines.sandbox.faults import Faults
+import click
+
+from samegoal_pipelines.sandbox.district import Sandbox
+from samegoal_pipelines.sandbox.faults import Faults, SandboxError
 from samegoal_pipelines.sandbox.server import HOST, SandboxServer, serve
 
-_say = partial(print, flush=True)
 _STOP = {signal.SIGINT, signal.SIGTERM}
-
-
-class SandboxError(Exception):
-    """The sandbox cannot be served. The text is one line that says why and what to do."""
 
 
 def run(
     districts: int = 3,
-    students: int | Sequence[int] = DEFAULT_SIZES,
+    students: int = 500,
     port: int = 8472,  # the demo and `make dev` use 8471
     host: str = HOST,
-    faults_file: str | Path | None = None,
+    faults_file: Path | None = None,
     night: int = 0,
     today: dt.date | None = None,
     seed: int = 1,
     grant_entities: Sequence[int] = (),
-    announce: Callable[[str], None] = _say,
     register: Callable[[SandboxServer], object] | None = None,
 ) -> None:
-    """Serve a sandbox until SIGINT or SIGTERM.
-
-    ``announce`` gets the lines that say how to use it. ``register`` is called once it is served.
+    """Serve a sandbox until SIGINT or SIGTERM. ``register`` is called once it is served.
 
     Raises SandboxError if the port is taken or the faults file cannot be used.
     """
-    try:
-        faults = Faults.from_file(faults_file) if faults_file else Faults()
-    except ValueError as error:
-        raise SandboxError(str(error)) from None
+    faults = Faults.from_file(faults_file) if faults_file else None
     sandbox = Sandbox.generate(districts, students, seed, today, night)
     for district in sandbox.districts if grant_entities else ():
         district.grant_entities(*grant_entities)
@@ -52,8 +42,7 @@ def run(
         with serve(sandbox, port, faults, host) as server:
             if register:
                 register(server)
-            for line in _directions(server):
-                announce(line)
+            _say_how_to_use(server)
             signal.sigwait(_STOP)
     except OSError as error:
         why = os.strerror(error.errno) if error.errno else str(error)
@@ -62,14 +51,13 @@ def run(
         ) from None
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, previous)
-    announce("The sandbox has stopped.")
+    click.echo("The sandbox has stopped.")
 
 
-def _directions(server: SandboxServer) -> Iterator[str]:
-    """How to register and sync the districts."""
+def _say_how_to_use(server: SandboxServer) -> None:
     districts = server.sandbox.districts
-    yield f"Sandbox Qmlativ at {server.url} with {len(districts)} districts. Ctrl-C stops it."
-    yield "Everyone in it is made up. To read from it: export SAMEGOAL_ALLOW_LOCAL_SOURCES=1"
+    click.echo(f"Sandbox Qmlativ at {server.url} with {len(districts)} districts. Ctrl-C stops it.")
+    click.echo("Everyone in it is made up. To read from it: export SAMEGOAL_ALLOW_LOCAL_SOURCES=1")
     for district in districts:
         base_url = server.base_url(district)
         command = (
@@ -77,10 +65,10 @@ def _directions(server: SandboxServer) -> Iterator[str]:
             f"--name '{district.name}' --base-url {base_url} --client-key {district.client_key} "
             f"--timezone {district.timezone}"
         )
-        yield f"""
+        click.echo(f"""
   id             {district.id}
   students       {district.tables["Student/Student"].num_rows:,}
   base URL       {base_url}
   client key     {district.client_key}
   client secret  {district.client_secret}
-  to register    {command}"""
+  to register    {command}""")

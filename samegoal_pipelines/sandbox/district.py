@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import datetime as dt
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import pyarrow as pa
 from starlette.exceptions import HTTPException
 
-from samegoal_pipelines.sandbox.lookups import school_year_of
-from samegoal_pipelines.sandbox.objects import OPTIONAL_FIELDS, SCHEMAS
+from samegoal_pipelines.sandbox.objects import OPTIONAL_FIELDS, SCHEMAS, school_year_of
 from samegoal_pipelines.sandbox.rows import Row, literal_tables, rows_of, table_of
 
-DEFAULT_SIZES = (12_000, 900, 120)
-"""Students of the first districts; further districts repeat them."""
+ENTITY_ID = 1
+"""The entity of every district as a whole."""
 
 
 @dataclass
@@ -36,8 +35,6 @@ class SandboxDistrict:
     today: dt.date
     tables: dict[str, pa.Table] = field(default_factory=dict, repr=False)
     timezone: str = "America/Chicago"
-    entity_id: int = 1
-    district_id: int = 1
     expires: dt.date | None = None
     """The day on which the Integration Access expires: from then on its credentials are refused."""
     denied_fields: set[str] = field(default_factory=set)
@@ -45,9 +42,6 @@ class SandboxDistrict:
     denied_entities: set[int] = field(default_factory=set)
     client_auth: Literal["form", "basic"] = "form"
     """How the token endpoint takes the credentials; it refuses the other way."""
-    token_lifetime: float = 3600
-    """Seconds after which a token is refused, and its ``expires_in``."""
-    token_expired_status: int = 401
     latency: float = 0.0
     """Seconds that each page takes at least."""
     gzip: bool = True
@@ -56,10 +50,6 @@ class SandboxDistrict:
     """Kinds of search conditions that are answered with 400, such as "LongSearchCondition"."""
     ignored_conditions: set[str] = field(default_factory=set)
     """Kinds of search conditions that match every row."""
-    page_size_limit: int = 10_000
-    """A larger page size is cut to this one, and Next goes on with it."""
-    paging_end: Literal["null", "empty", "absent", "same", "beyond"] = "null"
-    """How the last page says that it is the last; "beyond" points to an empty page after it."""
 
     @classmethod
     def from_rows(
@@ -113,24 +103,14 @@ class SandboxDistrict:
         """Grant only these entities."""
         self.denied_entities = {*self.tables["District/Entity"]["EntityID"].to_pylist()} - {*entities}
 
-    def granted_fields(self, name: str) -> list[str]:
-        """The fields of an object that this Integration Access may read."""
-        if name not in SCHEMAS or name in self.denied_fields:
-            raise HTTPException(403, f"Object {name} is not available to this integration")
-        return [column for column in SCHEMAS[name].names if f"{name}.{column}" not in self.denied_fields]
-
-    def check_entity(self, entity: int) -> None:
-        """Refuse an entity that does not exist or is not granted."""
+    def granted_fields(self, entity: int, name: str) -> list[str]:
+        """The fields of an object that this Integration Access may read through an entity."""
         known = self.tables["District/Entity"]["EntityID"].to_pylist()
         if entity not in known or entity in self.denied_entities:
             raise HTTPException(403, f"Entity {entity} is not available to this integration")
-
-    def check_fields(self, name: str, fields: Iterable[str]) -> None:
-        """Refuse a field that does not exist or is not granted."""
-        granted = self.granted_fields(name)
-        for column in fields:
-            if column not in granted:
-                raise HTTPException(403, f"Field {column} of {name} is not available to this integration")
+        if name not in SCHEMAS or name in self.denied_fields:
+            raise HTTPException(403, f"Object {name} is not available to this integration")
+        return [column for column in SCHEMAS[name].names if f"{name}.{column}" not in self.denied_fields]
 
     def current_year_id(self) -> int | None:
         """The SchoolYearID that listings have if they name none."""
@@ -138,9 +118,9 @@ class SandboxDistrict:
 
     def system_metadata(self) -> dict[str, Any]:
         """The answer of GetSystemMetadata."""
-        common = {"EntityID": self.entity_id, "Name": self.name}
-        district = {"DistrictID": self.district_id, "Code": self.code, **common}
-        district["SchoolYearCurrent"] = self._current_year()
+        common = {"EntityID": ENTITY_ID, "Name": self.name}
+        year = self._current_year()
+        district = {"DistrictID": 1, "Code": self.code, **common, "SchoolYearCurrent": year}
         return {"System": {"Code": "000", **common, "Districts": [district]}}
 
     def _current_year(self) -> dict[str, Any] | None:
@@ -160,7 +140,7 @@ class Sandbox:
     def generate(
         cls,
         districts: int = 3,
-        students: int | Sequence[int] = DEFAULT_SIZES,
+        students: int | Sequence[int] = 500,
         seed: int = 1,
         today: dt.date | None = None,
         night: int = 0,
@@ -169,13 +149,13 @@ class Sandbox:
         """Synthetic districts. The same arguments give the same bytes on any machine.
 
         Args:
-            students: per district, or one number for all.
+            students: of each district, or one number for all; further districts repeat these sizes.
             today: the date of the world; by default today in UTC.
             night: how many nights have passed; each changes about one student in 200.
             school_year: the SchoolYearID whose students these are, by default that of ``today``.
                 Name it to get the same students before and after 1 July.
         """
-        from samegoal_pipelines.sandbox.generate import generated_district
+        from samegoal_pipelines.sandbox.generate import generated_district  # it imports this module
 
         today = today or dt.datetime.now(dt.UTC).date()
         year = school_year or school_year_of(today)

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from samegoal_pipelines.sandbox.draw import Array, Rng, chance, only, pick, some
-from samegoal_pipelines.sandbox.lookups import YEARS_BACK, withdrawal_code_id
+from samegoal_pipelines.sandbox.objects import YEARS_BACK, withdrawal_code_id
 
 LEAVER_CODES = ("16", "60", "66", "81", "82", "83", "98")
 _LEAVING_SHARES = (0.05, 0.035, 0.008, 0.005)
@@ -119,7 +119,6 @@ def _years_at_home(rng: Rng, careers: pd.DataFrame, year: int, today: np.datetim
         visible=(here <= year) | rolled_over | (here == rows["first"]),
         default=True,
         cross=False,
-        no_show=no_show,
         end_shown=~(leaves & (rows["special"] == "withdrawal date only")),
     )
     return rows[rows["special"] != "course only"]
@@ -173,7 +172,6 @@ def _elsewhere(
             "visible": True,
             "default": False,
             "cross": is_course,
-            "no_show": False,
             "end_shown": True,
         }
     )
@@ -200,6 +198,5 @@ def _as_recorded(rows: pd.DataFrame, campuses: pd.DataFrame, student_id: Array) 
             "WithdrawalCodeID": ids.where(coded).astype("Int64"),
             "IsDefaultEntity": rows["default"],
             "IsCrossEntityCourseEnrollment": rows["cross"],
-            "IsNoShow": rows["no_show"],
         }
     ).reset_index(drop=True)

@@ -15,9 +15,8 @@ from samegoal_pipelines.sandbox import words as w
 from samegoal_pipelines.sandbox.district import SandboxDistrict
 from samegoal_pipelines.sandbox.draw import stream
 from samegoal_pipelines.sandbox.enrollments import enrollment_rows
-from samegoal_pipelines.sandbox.lookups import common_rows, school_year_of
 from samegoal_pipelines.sandbox.nights import pass_nights
-from samegoal_pipelines.sandbox.objects import SCHEMAS
+from samegoal_pipelines.sandbox.objects import SCHEMAS, common_rows, school_year_of
 from samegoal_pipelines.sandbox.rows import table_of
 
 _LEVELS = (("Elementary School", 0.46 / 620), ("Middle School", 0.23 / 820), ("High School", 0.31 / 1900))

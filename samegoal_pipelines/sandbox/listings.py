@@ -1,28 +1,44 @@
-"""What a listing shows: its rows, and pages of them as JSON.
+"""What a listing shows: its rows, in the order and under the conditions asked for, and pages of them as JSON.
 
 Through a school's entity, objects that have an EntityID show only the rows of that entity. Not here: who may
 read what (``district``), HTTP (``server``).
+
+Of the contract's condition types, these are the ones that the client uses. Comparisons with null are neither
+true nor false, as in SQL. A value is read as the type of its field, whatever the condition is called:
+connectors ask for a flag with a StringSearchCondition.
 """
 
 from __future__ import annotations
 
+import functools
 import gzip
 import json
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import orjson
 import pyarrow as pa
 import pyarrow.compute as pc
+from starlette.exceptions import HTTPException
 
-from samegoal_pipelines.sandbox.district import SandboxDistrict
-from samegoal_pipelines.sandbox.lookups import GRADES
+from samegoal_pipelines.sandbox.district import ENTITY_ID, SandboxDistrict
+from samegoal_pipelines.sandbox.objects import grade_codes
 from samegoal_pipelines.sandbox.rows import ODD_VALUES
-from samegoal_pipelines.sandbox.search import Search
 
 _KEPT = 400  # pages and lists of rows, of about a megabyte each
+Condition = Mapping[str, Any]
+_GROUP = "SearchConditionGroup"
+_JOINS = {"And": pc.and_kleene, "Or": pc.or_kleene}
+_COMPARISONS: dict[str, Callable[[Any, Any], Any]] = {
+    "Equal": pc.equal,
+    "Less": pc.less,
+    "LessEqual": pc.less_equal,
+    "Greater": pc.greater,
+    "GreaterEqual": pc.greater_equal,
+}
 
 
 @dataclass(frozen=True)
@@ -59,14 +75,14 @@ class Listings:
                     if len(self._kept) >= _KEPT:
                         self._kept.clear()
                     found = self._kept[key] = table, years, made
-            return found[2]
+                return found[2]
 
         def make() -> bytes:
             rows = kept((), lambda: _rows_shown(district, listing))
-            body = _page_body(rows, listing, number, size, district.paging_end)
+            body = _page_body(rows, listing, number, size)
             return gzip.compress(body, 1, mtime=0) if compress else body
 
-        page: bytes = kept((number, size, district.paging_end, compress), make)
+        page: bytes = kept((number, size, compress), make)
         return page
 
 
@@ -75,7 +91,7 @@ def _rows_shown(district: SandboxDistrict, listing: Listing) -> pa.Table:
     columns = set(table.column_names)
     if "SchoolYearID" in columns and name != "District/SchoolYear":
         table = table.filter(pc.equal(table["SchoolYearID"], pa.scalar(listing.year, pa.int64())))
-    if "EntityID" in columns and name != "District/Entity" and listing.entity != district.entity_id:
+    if "EntityID" in columns and name != "District/Entity" and listing.entity != ENTITY_ID:
         table = table.filter(pc.equal(table["EntityID"], listing.entity))
     if name == "Student/Student":
         table = _with_grade_of(table, listing.year, district.current_year_id())
@@ -87,35 +103,26 @@ def _with_grade_of(table: pa.Table, year: int | None, current: int | None) -> pa
     """Grade as Qmlativ computes it for another year; a grade without GradeNumeric stays as it is."""
     if year is None or current is None or year == current:
         return table
-    numeric = pc.add(table["GradeNumeric"].combine_chunks(), year - current)
-    in_school = pc.and_(pc.greater_equal(numeric, -2), pc.less_equal(numeric, 12))
-    computed = pa.array(GRADES).take(pc.add(pc.if_else(in_school, numeric, None), 2))
-    grade = pc.if_else(numeric.is_valid(), computed, table["Grade"].combine_chunks())
+    numeric = table["GradeNumeric"].to_pandas()
+    computed = grade_codes(numeric.fillna(99).to_numpy(int) + year - current)
+    grades = table["Grade"].to_pandas().where(numeric.isna(), computed)
+    grade = pa.array(grades, pa.string(), from_pandas=True)
     return table.set_column(table.column_names.index("Grade"), "Grade", grade)
 
 
-def _page_body(rows: pa.Table, listing: Listing, number: int, size: int, paging_end: str) -> bytes:
-    def path(page: int) -> dict[str, str]:
-        return {"Next": f"/Custom/{listing.entity}/{listing.object}/{page}/{size}"}
-
+def _page_body(rows: pa.Table, listing: Listing, number: int, size: int) -> bytes:
     first = min((number - 1) * size, rows.num_rows)
-    ends: dict[str, dict[str, Any]] = {
-        "null": {"Next": None},
-        "empty": {"Next": ""},
-        "absent": {},
-        "same": path(number),
-        "beyond": path(number + 1) if first < rows.num_rows else {"Next": None},
-    }
-    paging = path(number + 1) if first + size < rows.num_rows else ends[paging_end]
+    goes_on = first + size < rows.num_rows
+    following = f"/Custom/{listing.entity}/{listing.object}/{number + 1}/{size}" if goes_on else None
     shown = rows.slice(first, size)
     columns = [_json_values(shown[name]) for name in listing.fields]
     objects = [dict(zip(listing.fields, cells, strict=True)) for cells in zip(*columns, strict=True)]
+    page = {"Objects": objects, "Paging": {"Next": following}}
     if ODD_VALUES not in shown.column_names:
-        return orjson.dumps({"Objects": objects, "Paging": paging})
+        return orjson.dumps(page)
     for row, odd in zip(objects, shown[ODD_VALUES].to_pylist(), strict=True):
         row.update({name: value for name, value in json.loads(odd or "{}").items() if name in row})
-    # orjson refuses 2**70 and lone surrogates
-    return json.dumps({"Objects": objects, "Paging": paging}).encode()
+    return json.dumps(page).encode()  # orjson refuses 2**70 and lone surrogates
 
 
 def _json_values(column: pa.ChunkedArray) -> list[Any]:
@@ -123,3 +130,74 @@ def _json_values(column: pa.ChunkedArray) -> list[Any]:
         column = pc.binary_join_element_wise(column.cast(pa.string()), "T00:00:00", "")
     values: list[Any] = column.to_pylist()
     return values
+
+
+class Search:
+    """The body of a listing's POST. What it cannot understand becomes HTTP 400."""
+
+    def __init__(self, body: bytes) -> None:
+        with _understood():
+            content = json.loads(body or "{}")
+            self.condition: Condition = content.get("SearchCondition") or {}
+            self.sort = [
+                (item["FieldName"], "descending" if item.get("Descending") else "ascending")
+                for item in content.get("SearchSort") or []
+            ]
+            single = list(_single_conditions(self.condition))
+            self.kinds = {kind for kind, _ in single}
+            self.fields = [body["FieldName"] for _, body in single] + [name for name, _ in self.sort]
+
+    def apply(self, table: pa.Table, ignored: Collection[str] = ()) -> pa.Table:
+        """The rows that match, in order; without an order and in ties, in the order of storage.
+
+        Conditions of an ``ignored`` kind match every row.
+        """
+        with _understood():
+            if self.condition:
+                table = table.filter(_mask(table, self.condition, ignored))
+            if self.sort and table.num_rows > 1:
+                table = table.take(pc.sort_indices(table, sort_keys=self.sort))
+        return table
+
+
+@contextmanager
+def _understood() -> Iterator[None]:
+    try:
+        yield
+    except (AttributeError, KeyError, NotImplementedError, TypeError, ValueError) as error:
+        raise HTTPException(400, f"SearchCondition or SearchSort is not understood: {error!r}") from error
+
+
+def _single_conditions(condition: Condition) -> Iterator[tuple[str, Condition]]:
+    """Kind and body of every condition, those in groups included."""
+    for kind, body in condition.items():
+        if kind == _GROUP:
+            for nested in body["Conditions"]:
+                yield from _single_conditions(nested)
+        else:
+            yield kind, body
+
+
+def _mask(table: pa.Table, condition: Condition, ignored: Collection[str]) -> Any:
+    ((kind, body),) = condition.items()  # several need a group
+    if kind == _GROUP:
+        masks = [_mask(table, nested, ignored) for nested in body["Conditions"]]
+        return functools.reduce(_JOINS[body["ConditionGroupType"]], masks)
+    if not kind.endswith("SearchCondition"):
+        raise ValueError(f"unknown condition {kind[:40]}")
+    if kind in ignored:
+        return pa.chunked_array([pa.repeat(True, table.num_rows)])
+    column, how = table[body["FieldName"]], body["ConditionType"]
+    if how == "Null":
+        return pc.is_null(column)
+    if how == "List":
+        values = [_value(column, each) for each in body["List"]]
+        return pc.is_in(column, value_set=pa.array(values, column.type))
+    return _COMPARISONS[how](column, _value(column, body["Value"]))
+
+
+def _value(column: Any, value: Any) -> pa.Scalar:
+    if value is None:
+        raise ValueError("a condition without a value")
+    text = pa.scalar(str(value))
+    return (text.cast(pa.timestamp("s")) if pa.types.is_date(column.type) else text).cast(column.type)

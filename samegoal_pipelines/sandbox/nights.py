@@ -14,7 +14,7 @@ import pandas as pd
 
 from samegoal_pipelines.sandbox.draw import Rng, chance, padded, stream
 from samegoal_pipelines.sandbox.enrollments import LEAVER_CODES, first_day, last_day
-from samegoal_pipelines.sandbox.lookups import grade_codes, school_year_of, withdrawal_code_id
+from samegoal_pipelines.sandbox.objects import grade_codes, school_year_of, withdrawal_code_id
 from samegoal_pipelines.sandbox.people import address_rows, first_names, phone_numbers
 
 _CHANGED_PER_NIGHT = 0.005
@@ -99,7 +99,6 @@ def _enroll(frames: Frames, rng: Rng, siblings: pd.DataFrame, day: dt.date, new:
         EndDate=np.datetime64("NaT"),
         WithdrawalDate=np.datetime64("NaT"),
         WithdrawalCodeID=None,
-        IsNoShow=False,
     )
     copy(_GUARDIANS, "StudentID", by_student, frames[_GUARDIANS])
     copy(_LINKS, "NameID", by_name, frames[_LINKS])

@@ -11,7 +11,7 @@ import pandas as pd
 
 from samegoal_pipelines.sandbox import words as w
 from samegoal_pipelines.sandbox.draw import Array, Rng, chance, digits, only, padded, pick, some
-from samegoal_pipelines.sandbox.lookups import grade_codes, ids_of
+from samegoal_pipelines.sandbox.objects import grade_codes, ids_of
 
 _CHILDREN_SHARES = (0.44, 0.36, 0.14, 0.05, 0.01)
 _FAMILY_SHARES = {"parents": 0.58, "mother": 0.135, "father": 0.035, "separated": 0.18, "grandparents": 0.07}

@@ -13,8 +13,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from samegoal_pipelines.sandbox.lookups import common_rows, school_year_of
-from samegoal_pipelines.sandbox.objects import SCHEMAS
+from samegoal_pipelines.sandbox.objects import SCHEMAS, common_rows, school_year_of
 
 ODD_VALUES = "_odd_values"
 """The hidden column: a JSON object of field → value, or null."""
@@ -104,7 +103,6 @@ def _complete_enrollments(
             "SchoolID": CAMPUSES[0][1],
             "IsDefaultEntity": True,
             "IsCrossEntityCourseEnrollment": False,
-            "IsNoShow": False,
         }
         row |= defaults | row
         if (code := row.pop("WithdrawalCode", None)) is not None:

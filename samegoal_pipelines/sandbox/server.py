@@ -1,4 +1,4 @@
-"""The HTTP server: routes, answers, latency and faults. ``serve`` runs it in a thread.
+"""The HTTP server: routes, tokens, answers, latency and faults. ``serve`` runs it in a thread.
 
 Where the contract leaves it open: objects under another district's base URL are refused with 403, and
 GetSystemMetadata answers for the district of the credentials, under any base URL.
@@ -7,36 +7,34 @@ GetSystemMetadata answers for the district of the credentials, under any base UR
 from __future__ import annotations
 
 import asyncio
+import base64
 import re
+import secrets
 import socket
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import cast
+from urllib.parse import parse_qsl, unquote_plus
 
 import uvicorn
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
-from starlette.datastructures import MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response, StreamingResponse
+from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from samegoal_pipelines.sandbox.district import Sandbox, SandboxDistrict
 from samegoal_pipelines.sandbox.faults import Fault, Faults
-from samegoal_pipelines.sandbox.listings import Listing, Listings
+from samegoal_pipelines.sandbox.listings import Listing, Listings, Search
 from samegoal_pipelines.sandbox.objects import SCHEMAS
-from samegoal_pipelines.sandbox.search import Search
-from samegoal_pipelines.sandbox.tokens import Tokens
 from samegoal_pipelines.sandbox.traffic import Call, Traffic
 
 HOST = "127.0.0.1"
-EVERY_ADDRESS = "0.0.0.0"  # noqa: S104  # nosec B104
-"""Only where a person asks for it."""
+MAX_PAGE_SIZE = 10_000
+"""A larger page size is cut to this one, and Next goes on with it."""
 Answer = Callable[[Call], Response]
-MAINTENANCE_PAGE = "<!DOCTYPE html><html><title>Maintenance</title><body>Back at 5 a.m.</body></html>"
 
 
 class SandboxServer:
@@ -44,10 +42,12 @@ class SandboxServer:
 
     def __init__(self, sandbox: Sandbox, faults: Faults | None = None) -> None:
         self.sandbox = sandbox
-        self.faults = faults or Faults()
+        self.faults = Faults() if faults is None else faults
         self.traffic = Traffic()
-        self.tokens = Tokens(sandbox)
+        self.tokens: dict[str, SandboxDistrict] = {}
+        """Every token that was issued."""
         self.url = ""
+        self._expired: set[str] = set()
         self._listings = Listings()
         custom = "/{base:path}/Custom"
         described = f"{custom}/{{entity:int}}/{{module}}/{{name}}"
@@ -57,8 +57,7 @@ class SandboxServer:
                 self._route("metadata", f"{custom}/GetSystemMetadata", self._metadata, "GET"),
                 self._route("describe", described, self._describe, "GET"),
                 self._route("list", f"{described}/{{page:int}}/{{size:int}}", self._list, "GET", "POST"),
-            ],
-            exception_handlers={HTTPException: lambda _, error: _refusal(cast(HTTPException, error))},
+            ]
         )
 
     def base_url(self, district: SandboxDistrict) -> str:
@@ -66,51 +65,90 @@ class SandboxServer:
         return self.url + district.base_path
 
     def _token(self, call: Call) -> Response:
-        return self.tokens.issue(call.authorization, call.body)
+        form = dict(parse_qsl(call.body.decode("utf-8", "replace")))
+        if form.get("grant_type") != "client_credentials":
+            return JSONResponse({"error": "unsupported_grant_type"}, 400)
+        given = ("form", form.get("client_id"), form.get("client_secret"))
+        scheme, _, encoded = call.headers.get("authorization", "").partition(" ")
+        if scheme.lower() == "basic":  # RFC 6749, section 2.3.1
+            key, _, secret = base64.b64decode(encoded).decode().partition(":")
+            given = ("basic", unquote_plus(key), unquote_plus(secret))
+        for district in self.sandbox.districts:
+            expired = district.expires is not None and district.expires <= district.today
+            if given == (district.client_auth, district.client_key, district.client_secret) and not expired:
+                token = secrets.token_urlsafe(32)
+                self.tokens[token] = district
+                return JSONResponse({"access_token": token, "token_type": "bearer", "expires_in": 3600})
+        refusal = "The client credentials are unknown or have expired"
+        return JSONResponse({"error": "invalid_client", "error_description": refusal}, 401)
 
     def _metadata(self, call: Call) -> Response:
-        return JSONResponse(self.tokens.district(call.authorization).system_metadata())
+        return JSONResponse(self._signed_in(call).system_metadata())
 
     def _describe(self, call: Call) -> Response:
-        district = self._district_asked(call)
-        fields: dict[str, object] = {name: {} for name in district.granted_fields(call.object)}
+        _, granted = self._granted(call)
+        fields: dict[str, object] = {name: {} for name in granted}
         return JSONResponse(fields | {"Relationships": {}, "ValidationRules": []})
 
     def _list(self, call: Call) -> Response:
-        district, name, search = self._district_asked(call), call.object, Search(call.body)
+        district, granted = self._granted(call)
+        search = Search(call.body)
         if refused := district.refused_conditions & search.kinds:
             raise HTTPException(400, f"Unknown condition {min(refused)}")
-        fields = tuple(call.fields) or (SCHEMAS[name].names[0],)
-        district.check_fields(name, [*fields, *search.fields])
-        size = min(call.size, district.page_size_limit)
-        if call.page < 1 or size < 1:
+        fields = tuple(call.fields) or (SCHEMAS[call.object].names[0],)
+        for name in (*fields, *search.fields):
+            if name not in granted:
+                refusal = f"Field {name} of {call.object} is not available to this integration"
+                raise HTTPException(403, refusal)
+        if call.page < 1 or call.size < 1:
             raise HTTPException(400, "page and pageSize start at 1")
-        year = call.school_year_id
+        year = call.query.get("SchoolYearID")
         if year is not None and not re.fullmatch(r"\d{1,9}", year):
             raise HTTPException(400, "SchoolYearID must be a number")
         year_id = district.current_year_id() if year is None else int(year)
-        listing = Listing(
-            name, call.entity, year_id, fields, call.body, frozenset(district.ignored_conditions)
-        )
+        ignored = frozenset(district.ignored_conditions)
+        listing = Listing(call.object, call.entity, year_id, fields, call.body, ignored)
         compress = district.gzip and "gzip" in call.headers.get("accept-encoding", "")
+        size = min(call.size, MAX_PAGE_SIZE)
         page = self._listings.page(district, listing, call.page, size, compress=compress)
         headers = {"content-encoding": "gzip"} if compress else None
         return Response(page, headers=headers, media_type="application/json")
 
-    def _district_asked(self, call: Call) -> SandboxDistrict:
-        """The district of the token, if it may read this object of this entity here."""
-        district = self.tokens.district(call.authorization)
-        if call.base != district.base_path:
+    def _signed_in(self, call: Call) -> SandboxDistrict:
+        """The district of the token."""
+        scheme, _, token = call.headers.get("authorization", "").partition(" ")
+        if scheme.lower() != "bearer":
+            raise HTTPException(401, "Authorization has been denied for this request.")
+        if token not in self.tokens:
+            raise HTTPException(401, "")
+        if token in self._expired:
+            raise HTTPException(401, "Token has expired")
+        return self.tokens[token]
+
+    def _granted(self, call: Call) -> tuple[SandboxDistrict, list[str]]:
+        """The district of the token, and the fields of this object that it may read here."""
+        district = self._signed_in(call)
+        if call.district != district.id:
             raise HTTPException(403, "These credentials belong to another district")
-        district.check_entity(call.entity)
-        district.granted_fields(call.object)
-        return district
+        return district, district.granted_fields(call.entity, call.object)
 
     def _route(self, kind: str, path: str, answer: Answer, *methods: str) -> Route:
         async def endpoint(request: Request) -> Response:
-            base = f"/{request.path_params['base']}"
+            asked = dict(request.path_params)
+            base = f"/{asked.pop('base')}"
             district = next((each for each in self.sandbox.districts if each.base_path == base), None)
-            call = await Call.read(kind, request, district.id if district else None)
+            if "name" in asked:
+                asked["object"] = f"{asked.pop('module')}/{asked.pop('name')}"
+            call = Call(
+                kind,
+                district.id if district else None,
+                request.method,
+                request.url.path,
+                dict(request.query_params),
+                dict(request.headers),
+                await request.body(),
+                **asked,
+            )
             with self.traffic.recording(call):
                 return await self._respond(call, request, answer, district)
 
@@ -126,74 +164,40 @@ class SandboxServer:
             if fault.run and district:
                 fault.run(district)
             if fault.expire_tokens:
-                self.tokens.expire()
-            if fault.forget_tokens:
-                self.tokens.issued.clear()
-            await _wait_until(time.monotonic() + fault.hang)
+                self._expired.update(list(self.tokens))
+            await asyncio.sleep(fault.hang)
         if any(fault.drop for fault in faults):
             request.receive.__self__.transport.abort()  # type: ignore[attr-defined]  # uvicorn's connection
             return Response()
-        if any(fault.changes_json or fault.body is not None for fault in faults):
-            call.headers.pop("accept-encoding", None)  # an answer that is changed is not compressed
-        response = await _answer(call, answer, faults)
+        response = await run_in_threadpool(_answer, call, answer, faults)
         if district and call.kind == "list":
-            await _wait_until(started + district.latency)
+            await asyncio.sleep(started + district.latency - time.monotonic())
         call.status = response.status_code
-        return _slow_or_cut(response, faults)
+        return response
 
 
-async def _answer(call: Call, answer: Answer, faults: list[Fault]) -> Response:
+def _answer(call: Call, answer: Answer, faults: list[Fault]) -> Response:
     """The answer of the API or of a fault."""
     for fault in faults:
-        if fault.html:
-            return HTMLResponse(MAINTENANCE_PAGE)
-        if fault.status is not None:
-            return PlainTextResponse(fault.body or b"", fault.status, fault.headers)
+        if fault.status is not None or fault.body is not None:
+            return Response(fault.body, fault.status or 200, fault.headers, "text/plain")
+    changing = [fault for fault in faults if fault.set or fault.remove_fields]
+    if changing:
+        call.headers.pop("accept-encoding", None)  # an answer that is changed is not compressed
     try:
-        response = await run_in_threadpool(answer, call)
-    except HTTPException as error:
-        response = _refusal(error)
+        response = answer(call)
+    except HTTPException as error:  # an error as Qmlativ words it
+        response = Response(None, error.status_code)
+        if error.detail:
+            response = JSONResponse({"Message": error.detail}, error.status_code)
+    for fault in changing:
+        if response.status_code == 200:
+            response = Response(fault.changed(bytes(response.body)), media_type="application/json")
     for fault in faults:
-        body = response.body
-        if fault.changes_json and response.status_code == 200:
-            body = fault.changed_json(bytes(body), call)
-        if fault.body is not None:
-            body = response.render(fault.body)
-        headers = MutableHeaders(raw=[each for each in response.raw_headers if each[0] != b"content-length"])
-        headers.update(fault.headers)
-        response = Response(body, response.status_code, headers)
+        if fault.cut is not None:
+            sent = bytes(response.body)[: int(len(response.body) * fault.cut)]
+            response = Response(sent, response.status_code, response.headers)
     return response
-
-
-def _refusal(error: HTTPException) -> Response:
-    """An error as Qmlativ words it."""
-    if not error.detail:
-        return Response(b"", error.status_code, error.headers)
-    return JSONResponse({"Message": error.detail}, error.status_code, error.headers)
-
-
-def _slow_or_cut(response: Response, faults: list[Fault]) -> Response:
-    """The same answer, in slow pieces or with a part missing if a fault says so."""
-    drip = next((fault for fault in faults if fault.drip), None)
-    cut = min((fault.cut for fault in faults if fault.cut is not None), default=None)
-    if drip is None and cut is None:
-        return response
-    body = bytes(response.body)
-    sent = body if cut is None else body[: int(len(body) * cut)]
-    step, pause = (drip.drip_bytes, drip.drip) if drip else (len(body), 0.0)
-
-    async def pieces() -> AsyncIterator[bytes]:
-        for start in range(0, len(sent), max(1, step)):
-            yield sent[start : start + step]
-            await asyncio.sleep(pause)
-
-    return StreamingResponse(pieces(), response.status_code, dict(response.headers))
-
-
-async def _wait_until(moment: float) -> None:
-    """Wait until this monotonic time. uvloop counts whole milliseconds and may wake a little early."""
-    while (left := moment - time.monotonic()) > 0:
-        await asyncio.sleep(left)
 
 
 @contextmanager
@@ -211,12 +215,11 @@ def serve(
         log_config=None,
         log_level="critical",
         access_log=False,
-        server_header=False,
         timeout_keep_alive=60,
     )
     server = uvicorn.Server(config)
     with socket.create_server((host, port)) as listening:
-        name = socket.gethostname() if host == EVERY_ADDRESS else host
+        name = socket.gethostname() if host == "0.0.0.0" else host  # noqa: S104  # nosec B104 - if asked for
         served.url = f"http://{name}:{listening.getsockname()[1]}"
         thread = threading.Thread(target=server.run, args=([listening],), name="sandbox", daemon=True)
         thread.start()

@@ -9,8 +9,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from starlette.requests import Request
-
 _LOG_LENGTH = 50_000
 
 
@@ -23,7 +21,6 @@ class Call:
     district: str | None
     method: str
     path: str
-    base: str
     query: dict[str, str] = field(repr=False)
     headers: dict[str, str] = field(repr=False)
     body: bytes = field(repr=False)
@@ -34,34 +31,11 @@ class Call:
     status: int = 0
     """Status of the answer; 0 if the connection was dropped."""
 
-    @classmethod
-    async def read(cls, kind: str, request: Request, district: str | None) -> Call:
-        """What a request asks for."""
-        path = dict(request.path_params)
-        if "name" in path:
-            path["object"] = f"{path.pop('module')}/{path.pop('name')}"
-        path["base"] = f"/{path['base']}"
-        query, headers = dict(request.query_params), dict(request.headers)
-        body = await request.body()
-        return cls(
-            kind, district, request.method, request.url.path, query=query, headers=headers, body=body, **path
-        )
-
     @property
     def fields(self) -> list[str]:
         """The searchFields, in the order of their index."""
         names = (f"searchFields[{number}]" for number in range(len(self.query)))
         return [self.query[name] for name in names if name in self.query]
-
-    @property
-    def authorization(self) -> str:
-        """The Authorization header."""
-        return self.headers.get("authorization", "")
-
-    @property
-    def school_year_id(self) -> str | None:
-        """The SchoolYearID of the query."""
-        return self.query.get("SchoolYearID")
 
     @property
     def search(self) -> dict[str, Any]:

@@ -74,7 +74,7 @@ def test_nights_verifying_and_rotating_leave_no_secret_anywhere(
         "docs/production.md",
     ]
 
-    tokens = list(source.tokens.issued)
+    tokens = list(source.tokens)
     assert len(tokens) > 3
     assert len(keys) == 2
     words = [SECRET, WRONG, NEXT, *SETTINGS, *keys, *tokens, "plover-is-no-key"]

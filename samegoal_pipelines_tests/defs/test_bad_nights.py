@@ -65,7 +65,7 @@ def test_a_required_field_that_is_no_longer_granted_is_named(pipeline, published
 
 def test_a_page_that_is_html_says_maintenance(pipeline, published, source):
     _, before = published
-    source.faults.add(object="Demographics/NameAddress", html=True)
+    source.faults.add(object="Demographics/NameAddress", body="<html></html>")
     fails(pipeline, before, "NameAddress", "text/html")
 
 

@@ -88,7 +88,7 @@ def test_runs_on_workers_publish_can_be_canceled_and_survive_a_killed_worker(
     assert len(runs_of(instance, "canceled")) == 1, "what a person canceled is not tried again"
 
     for one in slow:
-        source.faults.rules.remove(one)
+        source.faults.remove(one)
     worker.kill()
     worker.start()
     daemon.wait(lambda: publications(pipeline, "killed"), "the district whose worker was killed", 90)

@@ -110,7 +110,7 @@ def test_exactly_those_who_are_due_run_and_each_comes_out_as_it_should(
     assert source.traffic.token_calls == len(due) + 1
     runs = {partition(run): run for run in scheduled_runs(instance)}
     assert {name for name in due if retried(instance, runs[name])} == {"stumbling", "down"}
-    secrets += list(source.tokens.issued)
+    secrets += list(source.tokens)
     assert traces.in_database(pipeline.deployment.warehouse, secrets) == []
     assert traces.in_files([tmp_path], secrets) == []  # compute logs and the daemon's own among them
     *later, first = ticks(instance)

@@ -12,7 +12,7 @@ import pytest
 from samegoal_pipelines.definitions import build_defs
 from samegoal_pipelines.defs.instance import add_partition
 from samegoal_pipelines.sandbox import Sandbox, SandboxDistrict
-from samegoal_pipelines.sandbox.lookups import school_year_of
+from samegoal_pipelines.sandbox.objects import school_year_of
 from samegoal_pipelines_tests.defs.daemon_fixtures import zone_at
 from samegoal_pipelines_tests.defs.dev_server_fixtures import DevServer, browser_page, dev_server
 from samegoal_pipelines_tests.mass_changes import ENTRIES, TOMORROW, change

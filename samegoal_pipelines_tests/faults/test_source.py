@@ -18,7 +18,7 @@ CREDENTIALS = (
 @pytest.mark.parametrize(
     ("fault", "says"),
     [
-        ({"html": True}, f"expected JSON, got text/html: maintenance page?{GIVEN_UP}run again later"),
+        ({"body": "<html>"}, f"expected JSON, got text/html: maintenance page?{GIVEN_UP}run again later"),
         ({"cut": 0.5}, f"the answer was cut short{LATER}"),
         ({"body": b'{"Message": "Sentinel"}'}, f"the answer has no list of objects in Objects{PERSISTS}"),
         ({"set": {"Objects": [{"StudentID": 2**63}], "Paging": None}}, f"the answer has no Paging{PERSISTS}"),

@@ -179,7 +179,7 @@ def test_every_kind_of_enrollment_that_the_rules_name_is_there_in_autumn(town):
         "course without the code": rows["IsCrossEntityCourseEnrollment"] & code.isna(),
         "planned withdrawal": ended & (rows["EndDate"] > today),
         "never effective": ended & (rows["EndDate"] < rows["StartDate"]),
-        "no-show": rows["IsNoShow"] & (rows["EndDate"] == rows["StartDate"]),
+        "no-show": rows["EndDate"] == rows["StartDate"],
         "withdrawal date only": rows["EndDate"].isna() & rows["WithdrawalDate"].notna(),
         "beside the home campus": ~rows["IsDefaultEntity"] & ~cecs,
         "moved to another campus": (code == "33") & rows["IsDefaultEntity"] & (days > 30),

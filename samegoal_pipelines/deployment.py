@@ -19,7 +19,7 @@ from samegoal_pipelines.settings import Settings
 from samegoal_pipelines.warehouse import engine as warehouse_engine
 from samegoal_pipelines.warehouse.roles import Role, let_roles_log_in, role_url
 
-Progress = Callable[[str, int, int], None]
+Progress = Callable[[str, int], None]
 
 
 class Deployment:
@@ -32,7 +32,7 @@ class Deployment:
     def __init__(self, settings: Settings | None = None) -> None:
         self.settings = settings or Settings()
         self.progress: Progress | None = None
-        """Called for every page read, with object, rows so far and pages so far. Used for progress bars."""
+        """Called for every page read, with object and rows, from several threads. Used for progress bars."""
 
     @cached_property
     def database_url(self) -> str:

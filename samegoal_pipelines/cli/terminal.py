@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import textwrap
+import threading
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import date
@@ -89,11 +90,13 @@ def reading_progress(deployment: Deployment, district_id: str) -> Iterator[None]
     )
     with Progress(*columns, console=console, transient=True) as bars:
         tasks: dict[str, Any] = {}
+        lock = threading.Lock()
 
-        def report(name: str, rows: int, _pages: int) -> None:
-            if name not in tasks:
-                tasks[name] = bars.add_task(f"{district_id}: {name}", total=None)
-            bars.update(tasks[name], completed=rows)
+        def report(name: str, rows: int) -> None:
+            with lock:
+                if name not in tasks:
+                    tasks[name] = bars.add_task(f"{district_id}: {name}", total=None)
+            bars.advance(tasks[name], rows)
 
         deployment.progress = report
         try:

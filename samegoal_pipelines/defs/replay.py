@@ -81,9 +81,9 @@ def recompute(context: dg.OpExecutionContext, run: DistrictRun, nights: Sequence
         one.
     """
     landing, withholding = run.deployment.landing, run.district.withholding
-    contents, rows = Contents(withholding), 0
+    contents = Contents(withholding)
     faults: dict[date, str] = {}
-    for number, published in enumerate(nights, 1):
+    for published in nights:
         night = published.snapshot_date
         try:
             landed = {asset: read_landed_for(landing, published, asset) for asset in RAW_TABLES}
@@ -95,13 +95,12 @@ def recompute(context: dg.OpExecutionContext, run: DistrictRun, nights: Sequence
             continue
         computed = compute_valid_night(landed, night, withholding, f"the night {night}: ")
         contents.add(content_of(computed))
-        rows += computed.enrollment_rows or 0
         runs = sorted({run_that_landed(landing, published, asset) for asset in RAW_TABLES})
         context.log.info(
             f"the night {night}: {computed.enrollment_rows} enrollments, landed by {', '.join(runs)}"
         )
         if run.deployment.progress:
-            run.deployment.progress("enrollments of past nights", rows, number)
+            run.deployment.progress("enrollments of past nights", computed.enrollment_rows or 0)
     if faults:
         raise _not_landed(faults, nights)
     return contents

@@ -24,8 +24,7 @@ from samegoal_pipelines.districts.expiry import as_stored, in_one_year
 from samegoal_pipelines.districts.names import checked_contact, checked_id, checked_name, shown, unknown
 from samegoal_pipelines.districts.rotation import Rotation, changing, rotate_key
 from samegoal_pipelines.errors import Kind
-from samegoal_pipelines.qmlativ.addresses import FOR_A_SANDBOX, checked_url
-from samegoal_pipelines.qmlativ.connection import Connection
+from samegoal_pipelines.qmlativ.connection import FOR_A_SANDBOX, Connection, checked_url
 from samegoal_pipelines.qmlativ.errors import QmlativError
 from samegoal_pipelines.tables.limits import Limits
 from samegoal_pipelines.tables.warehouse import district_credentials, districts, erasures

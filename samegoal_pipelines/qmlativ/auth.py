@@ -1,16 +1,14 @@
 """OAuth 2.0 client credentials: one token at a time, shared by all threads of a client.
 
-This module knows when to fetch a token and what a refused one means. The client recognizes an expired token.
+A token is used until Qmlativ refuses it, whatever lifetime it came with. The client recognizes that.
 """
 
 from __future__ import annotations
 
 import base64
 import json
-import math
 import re
 import threading
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Literal
@@ -36,16 +34,15 @@ ClientAuth = Literal["form", "basic"]
 
 @dataclass(eq=False)
 class Token:
-    """An access token. `good_until` is on the monotonic clock."""
+    """An access token."""
 
     value: str = field(repr=False)
-    good_until: float
     accepted: bool = False
     """Whether Qmlativ has accepted it. If so, a refusal means that it expired or was forgotten."""
 
 
 class ClientCredentials:
-    """Returns the current token, and fetches a new one when it expires, once for all waiting threads."""
+    """Returns the current token, and fetches a new one when it is refused, once for all waiting threads."""
 
     def __init__(self, connection: Connection, exchange: Callable[[requests.Request, str], Answer]) -> None:
         self._connection = connection
@@ -57,9 +54,9 @@ class ClientCredentials:
         """How the credentials are sent: in the form, or by HTTP Basic if only that was accepted."""
 
     def token(self) -> Token:
-        """The current token, or a new one if it is missing or about to expire."""
+        """The current token."""
         with self._lock:
-            if self._token is None or time.monotonic() >= self._token.good_until:
+            if self._token is None:
                 self._token = self._fetch()
             return self._token
 
@@ -83,7 +80,6 @@ class ClientCredentials:
                 self._unproven = 0
 
     def _fetch(self) -> Token:
-        asked = time.monotonic()
         answer = self._ask(self.method)
         if _refuses(answer) and self.method == "form":
             answer = self._ask_with_basic() or answer
@@ -95,9 +91,8 @@ class ClientCredentials:
             )
         if answer.status != 200:
             raise _no_token(f"HTTP {answer.status} where a token was expected")
-        token = _token_in(answer.body, asked)
         self._unproven += 1
-        return token
+        return _token_in(answer.body)
 
     def _ask_with_basic(self) -> Answer | None:
         """The answer to HTTP Basic. If it is accepted, HTTP Basic is used from then on."""
@@ -130,27 +125,15 @@ def _refuses(answer: Answer) -> bool:
     return answer.status in (400, 401, 403) and not (answer.status == 403 and answer.is_html)
 
 
-def _token_in(body: bytes, asked: float) -> Token:
+def _token_in(body: bytes) -> Token:
     try:
-        answer = json.loads(body)
-        value = answer["access_token"]
+        value = json.loads(body)["access_token"]
     except (ValueError, KeyError, TypeError, RecursionError):
         value = None
     if not isinstance(value, str) or not re.fullmatch(r"[\x21-\x7e]+", value):
         raise _no_token("the answer holds no usable access_token")
-    return Token(value, asked + _lifetime(answer.get("expires_in")))
+    return Token(value)
 
 
 def _no_token(detail: str) -> MalformedAnswerError:
     return MalformedAnswerError(detail, _WHERE, kind=Kind.ADDRESS, next_step=CHECK_TOKEN_URL)
-
-
-def _lifetime(expires_in: object) -> float:
-    """Seconds for which a token may be used, less a margin. Unlimited if Qmlativ does not say."""
-    try:
-        seconds = float(expires_in)  # type: ignore[arg-type]
-    except (TypeError, ValueError, OverflowError):
-        return math.inf
-    if isinstance(expires_in, bool) or not 0 < seconds < math.inf:
-        return math.inf
-    return seconds - min(60.0, seconds / 10)

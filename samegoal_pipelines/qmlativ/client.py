@@ -140,8 +140,8 @@ class QmlativClient:
         """All of one object, ordered by its key, or the rows of the search `only_rows`.
 
         The table has all declared fields in their order and types, null if not granted, and `Unreadable`: per
-        row, a JSON object of the values with a wrong type. `progress` is called with the rows and pages so
-        far. `expected_rows` is last time's count, if known. It saves time and never changes the result.
+        row, a JSON object of the values with a wrong type. `progress` is called with the rows of each page.
+        `expected_rows` is last time's count, if known. It saves time and never changes the result.
 
         Raises `MissingFieldError` if a required field is not granted or in no row, and `DataChangedError` if
         rows moved between pages on every attempt.
@@ -171,11 +171,11 @@ class QmlativClient:
             self._connection,
             self._workers,
             self._ask,
-            wanted=wanted,
-            asked=self.granted(wanted),
-            entity_id=self.entity_id,
-            school_year_id=school_year_id,
-            only_rows=only_rows,
+            wanted,
+            self.granted(wanted),
+            self.entity_id,
+            school_year_id,
+            only_rows,
         )
 
     def _call(self, where: str, path: str) -> Future[Answer]:

@@ -66,7 +66,8 @@ _FIRST = (
 ATTEMPTS = 3  # to read an object until its pages fit
 SEARCH_FAILED = (RequestRefusedError, AccessRefusedError, MalformedAnswerError, SourceUnavailableError)
 """What a server may answer to a search that it does not support."""
-Progress = Callable[[int, int], None]
+Progress = Callable[[int], None]
+"""Called with the rows of each page."""
 SearchCondition = dict[str, Any]
 
 
@@ -105,34 +106,26 @@ class Reading(NamedTuple):
     read: ObjectRead
 
 
+@dataclass
 class ListingReader:
     """Reads one listing. `workers` run `ask` on the client's connections."""
 
-    def __init__(
-        self,
-        connection: Connection,
-        workers: Workers,
-        ask: Callable[..., Answer],
-        *,
-        wanted: QmlativObject,
-        asked: Sequence[Column],
-        entity_id: int,
-        school_year_id: int | None,
-        only_rows: SearchCondition | None = None,
-    ) -> None:
-        self._connection = connection
-        self._workers = workers
-        self._ask = ask
-        self._wanted = wanted
-        self._asked = asked
-        self._year = school_year_id
-        label = wanted.listing(school_year_id, in_part=only_rows is not None)
-        self._listing = Listing(f"/Custom/{entity_id}/{wanted.path}", label)
-        self._priority = 1 + (_FIRST.index(wanted) if wanted in _FIRST else len(_FIRST))
-        self._decoder = PageDecoder(asked)
-        self._query = _query(asked, school_year_id)
-        self._only_rows = only_rows
-        self._search = _search(wanted, only_rows)
+    connection: Connection
+    workers: Workers
+    ask: Callable[..., Answer]
+    wanted: QmlativObject
+    asked: Sequence[Column]
+    entity_id: int
+    year: int | None
+    only_rows: SearchCondition | None = None
+
+    def __post_init__(self) -> None:
+        label = self.wanted.listing(self.year, in_part=self.only_rows is not None)
+        self._listing = Listing(f"/Custom/{self.entity_id}/{self.wanted.path}", label)
+        self._priority = 1 + (_FIRST.index(self.wanted) if self.wanted in _FIRST else len(_FIRST))
+        self._decoder = PageDecoder(self.asked)
+        self._query = _query(self.asked, self.year)
+        self._search = _search(self.wanted, self.only_rows)
         self._lock = threading.Lock()  # several threads load pages
         self._pages = self._retries = self._bytes = self._short = 0
         self._absent: frozenset[str] = frozenset()
@@ -166,13 +159,12 @@ class ListingReader:
     def _once(self, expected_rows: int, progress: Progress | None) -> tuple[MergedPages, bool]:
         """The rows of one walk, and whether it is certain that no row was lost between two pages."""
         self._bytes = 0
-        walk = PageWalk(self._listing, self._load, self._connection, expected_rows)
+        walk = PageWalk(self._listing, self._load, self.connection, expected_rows)
         tables: list[pa.Table] = []
         absent: list[frozenset[str]] = []
         seen: dict[tuple[int | None, int | None], int] = {}  # first and last key → the page
-        rows = 0
         for number, page in enumerate(walk, start=1):
-            keys = page.table[self._wanted.key]
+            keys = page.table[self.wanted.key]
             ends = (keys[0].as_py(), keys[-1].as_py()) if len(keys) else (None, None)
             if ends[0] != ends[1] and (earlier := seen.setdefault(ends, number)) != number:
                 raise MalformedAnswerError(
@@ -181,19 +173,18 @@ class ListingReader:
                 )
             self._pages += 1
             tables.append(page.table)
-            rows += page.table.num_rows
             if page.table.num_rows:
                 absent.append(page.absent)
             if progress:
-                progress(rows, number)
+                progress(page.table.num_rows)
         self._short = walk.short
         self._absent = frozenset.intersection(*absent) if absent else frozenset()
-        for asked in self._asked:
+        for asked in self.asked:
             if asked.name in self._absent and not asked.optional:
                 raise MissingFieldError(
                     f"the field {asked.name} is missing from every row", self._listing.label
                 )
-        merged = merge_pages(tables, self._wanted.key, keep_repeats=self._wanted.keep_repeats)
+        merged = merge_pages(tables, self.wanted.key, keep_repeats=self.wanted.keep_repeats)
         return merged, self._gaps_checked(tables, merged.in_order)
 
     def _gaps_checked(self, tables: Sequence[pa.Table], in_order: bool) -> bool:
@@ -205,10 +196,9 @@ class ListingReader:
             return True
         if not (in_order and self._can_ask_for_keys):
             return False
-        gaps = gaps_between(tables, self._wanted.key)
+        gaps = gaps_between(tables, self.wanted.key)
         asked = [
-            self._workers.submit(partial(self._keys_found, each))
-            for each in questions(gaps, self._wanted.key)
+            self.workers.submit(partial(self._keys_found, each)) for each in questions(gaps, self.wanted.key)
         ]
         try:
             found = [key for each in asked for key in each.result()]
@@ -222,18 +212,18 @@ class ListingReader:
     def _keys_found(self, conditions: Sequence[dict[str, Any]]) -> list[int | None]:
         """The keys of this listing's rows that meet the conditions. Runs on a connection."""
         where = f"{self._listing.label}, check between pages"
-        key = self._wanted.fields[0]
-        answer = self._ask(
+        key = self.wanted.fields[0]
+        answer = self.ask(
             where,
             "POST",
-            f"{self._listing.path}/1/{self._connection.page_size}",
-            params=_query([key], self._year),
-            json=_search(self._wanted, self._only_rows, conditions),
+            f"{self._listing.path}/1/{self.connection.page_size}",
+            params=_query([key], self.year),
+            json=_search(self.wanted, self.only_rows, conditions),
         )
         return list(PageDecoder([key]).decode(answer.body, where).table[key.name].to_pylist())
 
     def _load(self, ref: PageRef, glance: Callable[[bytes], None]) -> Future[Page]:
-        return self._workers.submit(
+        return self.workers.submit(
             partial(self._body, ref, glance),
             partial(self._decoder.decode, where=self._listing.where(ref.number)),
             priority=self._priority,
@@ -243,13 +233,13 @@ class ListingReader:
         """Load one page. Runs on a connection."""
         where = self._listing.where(ref.number)
         path = f"{self._listing.path}/{ref.number}/{ref.size}"
-        answer = self._ask(where, "POST", path, params=self._query, json=self._search)
+        answer = self.ask(where, "POST", path, params=self._query, json=self._search)
         with self._lock:
             self._retries += answer.retries
             self._bytes += len(answer.body)
-            if self._bytes > self._connection.max_bytes:
+            if self._bytes > self.connection.max_bytes:
                 raise MalformedAnswerError(
-                    f"the pages so far are larger than {self._connection.max_bytes // 2**20:,} MB, more than "
+                    f"the pages so far are larger than {self.connection.max_bytes // 2**20:,} MB, more than "
                     "any district has: nothing of this object was kept",
                     where,
                 )
@@ -261,19 +251,19 @@ class ListingReader:
         rows = merged.table.num_rows
         columns = {
             each.name: merged.table[each.name]
-            if each in self._asked
+            if each in self.asked
             else pa.nulls(rows, ARROW_TYPES[each.type])
-            for each in self._wanted.fields
+            for each in self.wanted.fields
         }
         unreadable = merged.table[UNREADABLE.name]
-        asked = tuple(each.name for each in self._asked)
+        asked = tuple(each.name for each in self.asked)
         return Reading(
             pa.table({**columns, UNREADABLE.name: unreadable}),
             ObjectRead(
                 path=self._listing.path,
                 fields=asked,
                 missing=frozenset(columns) - set(asked) | self._absent,
-                school_years=() if self._year is None else (self._year,),
+                school_years=() if self.year is None else (self.year,),
                 rows=rows,
                 pages=self._pages,
                 retries=self._retries,

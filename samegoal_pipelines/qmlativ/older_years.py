@@ -6,9 +6,8 @@ The previous, current and upcoming year are read completely, in `reading`.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from datetime import date
-from typing import Any
+from typing import Any, NamedTuple
 
 from samegoal_pipelines.qmlativ.errors import QmlativError, RateLimitedError
 from samegoal_pipelines.qmlativ.listing import SEARCH_FAILED, Reading, SearchCondition
@@ -19,11 +18,10 @@ _LAST_PLACEHOLDER_BEFORE_ALL = date(1900, 1, 1)
 """Some screens save this day or an earlier one for "no date". Such a row is open."""
 
 
-@dataclass
-class OlderYears:
+class OlderYears(NamedTuple):
     """Readings by object and school year, and the years that were not read."""
 
-    readings: dict[tuple[QmlativObject, int], Reading] = field(default_factory=dict)
+    readings: dict[tuple[QmlativObject, int], Reading]
     not_read: tuple[int, ...] = ()
 
 
@@ -47,19 +45,15 @@ def read_older_years(
             return error
         return None
 
-    found = OlderYears()
     entries: dict[int, Reading] = {}
     if error := search(years):
         entries = {years[0]: read(ENTRY_WITHDRAWAL, years[0], None)}
         if error.transient:
             search(years[1:])
-        found.not_read = tuple(year for year in years if year not in entries)
-    for year, reading in entries.items():
-        found.readings[ENTRY_WITHDRAWAL, year] = reading
-        if reading.table.num_rows:
-            for each in (WITHDRAWAL_CODE, SCHOOL):
-                found.readings[each, year] = read(each, year, None)
-    return found
+    readings = {(ENTRY_WITHDRAWAL, year): reading for year, reading in entries.items()}
+    for year in [year for year, reading in entries.items() if reading.table.num_rows]:
+        readings |= {(each, year): read(each, year, None) for each in (WITHDRAWAL_CODE, SCHOOL)}
+    return OlderYears(readings, tuple(year for year in years if year not in entries))
 
 
 def open_or_ended_since(since: date) -> SearchCondition:

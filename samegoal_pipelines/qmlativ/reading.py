@@ -7,11 +7,11 @@ object is read is in `client`, and the objects are declared in `tables`.
 from __future__ import annotations
 
 import itertools
-import threading
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
 from datetime import date
+from functools import partial
 from typing import Any, Protocol, cast
 
 import pandas as pd
@@ -47,7 +47,7 @@ from samegoal_pipelines.tables.people import (
 from samegoal_pipelines.transforms.entities import ALL, chosen_entities, entity_access
 
 ROWS_THAT_TELL = 20  # fewer rows may be wrong by chance
-Progress = Callable[[str, int, int], None]
+Progress = Callable[[str, int], None]
 
 
 class ExpectedDistrict(Protocol):
@@ -87,7 +87,7 @@ def read_district(
             enrollments that are open or ended on this day or later are read. None skips these years.
         expected_rows: `ObjectRead.arrived` of last night's reads, merged. It only saves time.
         entities: whose enrollments count: all, granted, or EntityIDs; the table EntityAccess says so.
-        progress: called with object, rows and pages so far, from several threads but one at a time.
+        progress: called with object and rows of each page, from several threads at once.
 
     Returns:
         Frames of Arrow dtypes with the declared fields in order and `Unreadable` last. Student also has
@@ -105,7 +105,7 @@ def read_district(
     objects = list(dict.fromkeys(each for wanted in needed.values() for each in wanted))
     if ENTRY_WITHDRAWAL in objects:
         refuse_missing_grants(client, entities)
-    readings = _read_all(client, objects, ended_since, expected_rows or {}, _ObjectProgress(progress))
+    readings = _read_all(client, objects, ended_since, expected_rows or {}, progress)
     found = DistrictRead({}, {}, identity)
     for asset, wanted in needed.items():
         kept = _whose(asset, {each: readings[each] for each in wanted})
@@ -187,7 +187,7 @@ def _read_all(
     objects: Sequence[QmlativObject],
     ended_since: date | None,
     expected_rows: Mapping[str, int],
-    shared: _ObjectProgress,
+    progress: Progress | None,
 ) -> dict[QmlativObject, Reading]:
     """Read every object, after checking the grants of all. One failure ends the rest."""
 
@@ -200,7 +200,7 @@ def _read_all(
             school_year_id=year,
             only_rows=only_rows,
             expected_rows=expected_rows.get(label),
-            progress=lambda rows, pages: shared.report(wanted.name, (wanted, year), rows, pages),
+            progress=progress and partial(progress, wanted.name),
         )
 
     yearly = [each for each in objects if each.year_bound]
@@ -215,7 +215,7 @@ def _read_all(
             for each in objects:
                 if not each.year_bound and (each, None) not in reading:
                     reading[each, None] = threads.submit(read, each)
-            older = threads.submit(OlderYears)
+            older = threads.submit(OlderYears, {})
             if yearly:
                 calendar = reading[SCHOOL_YEAR, None].result().table
                 for each, year in itertools.product(yearly, school_years(calendar)):
@@ -313,21 +313,3 @@ def _only(reading: Reading, column: str, ids: pa.ChunkedArray) -> Reading:
     table = reading.table.filter(pc.is_in(reading.table[column], value_set=pc.unique(ids).drop_null()))
     unreadable = table.num_rows - table[UNREADABLE.name].null_count
     return Reading(table, replace(reading.read, rows=table.num_rows, unreadable=unreadable))
-
-
-class _ObjectProgress:
-    """Sums the progress of one object's listings, and reports it one call at a time."""
-
-    def __init__(self, progress: Progress | None) -> None:
-        self._progress = progress
-        self._lock = threading.Lock()
-        self._so_far: dict[str, dict[object, tuple[int, int]]] = {}
-
-    def report(self, name: str, listing: object, rows: int, pages: int) -> None:
-        if self._progress is None:
-            return
-        with self._lock:
-            of_object = self._so_far.setdefault(name, {})
-            of_object[listing] = (rows, pages)
-            rows, pages = (sum(figures) for figures in zip(*of_object.values(), strict=True))
-            self._progress(name, rows, pages)

@@ -25,8 +25,7 @@ from urllib3.exceptions import DecodeError, HTTPError, InvalidHeader, NameResolu
 from urllib3.util import Retry
 
 from samegoal_pipelines.errors import Kind
-from samegoal_pipelines.qmlativ.addresses import check_peer
-from samegoal_pipelines.qmlativ.connection import Connection
+from samegoal_pipelines.qmlativ.connection import Connection, check_peer
 from samegoal_pipelines.qmlativ.decode import is_cut
 from samegoal_pipelines.qmlativ.errors import (
     CHECK_ADDRESS,
@@ -305,11 +304,7 @@ class _Exchange:
                 socket.socket.shutdown(self.socket, socket.SHUT_RDWR)
 
 
-class _ThisThread(threading.local):
-    exchange: _Exchange
-
-
-_this_thread = _ThisThread()
+_this_thread = threading.local()  # its `exchange` is the running one
 
 
 class _Guarded(HTTPConnection):

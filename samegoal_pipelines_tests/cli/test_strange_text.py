@@ -102,7 +102,7 @@ def test_progress_shows_brackets_as_they_are(capsys, monkeypatch):
     monkeypatch.setenv("COLUMNS", "150")
     deployment = SimpleNamespace(progress=None)
     with terminal.reading_progress(deployment, "alpha"):
-        deployment.progress("School [/x] [red]", 5, 1)
+        deployment.progress("School [/x] [red]", 5)
     assert "alpha: School [/x] [red]" in capsys.readouterr().err
 
 

@@ -5,9 +5,8 @@ import socket
 import pytest
 from pydantic import SecretStr
 
-from samegoal_pipelines.qmlativ.addresses import checked_url, is_public
 from samegoal_pipelines.qmlativ.client import QmlativClient
-from samegoal_pipelines.qmlativ.connection import Connection
+from samegoal_pipelines.qmlativ.connection import Connection, checked_url, is_public
 from samegoal_pipelines.qmlativ.errors import InvalidCredentialsError, UnsafeUrlError
 from samegoal_pipelines.tables.people import COUNTY
 from samegoal_pipelines_tests.qmlativ.scripted import serving

@@ -308,8 +308,8 @@ def test_paging_may_come_before_objects_and_a_value_that_looks_like_it_leads_now
     assert server.pages == [1, 2]
 
 
-def test_progress_tells_rows_and_pages():
+def test_progress_tells_the_rows_of_each_page():
     reported = []
     with serving(pages_of(in_pages(7))) as server, QmlativClient(server.connection()) as client:
-        client.read(COUNTY, progress=lambda rows, pages: reported.append((rows, pages)))
-    assert reported == [(3, 1), (6, 2), (7, 3)]
+        client.read(COUNTY, progress=reported.append)
+    assert reported == [3, 3, 1]

@@ -23,7 +23,8 @@ FOREVER = np.iinfo(np.int32).max  # stands for a null end day
 NOWHERE = -1  # the result of a lookup that found no row
 EPOCH = date(1970, 1, 1)
 
-_PLACEHOLDER_DAYS = [(day - EPOCH).days for day in PLACEHOLDER_DATES]
+_PLACEHOLDER_DAYS = sorted((day - EPOCH).days for day in PLACEHOLDER_DATES)
+*_EARLY_PLACEHOLDERS, _LAST_PLACEHOLDER = _PLACEHOLDER_DAYS
 
 # Use a dense table from id to row while the range of ids is at most this many times their number.
 DENSE_ENOUGH = 4
@@ -98,6 +99,10 @@ def given(texts: pa.Array) -> pa.Array:
 
 def is_placeholder(dates: pa.Array) -> np.ndarray:
     """True for dates that some screens save for "no date"."""
+    extremes = pc.min_max(dates.view(pa.int32()))
+    first, last = extremes["min"].as_py(), extremes["max"].as_py()
+    if first is None or (first > _EARLY_PLACEHOLDERS[-1] and last < _LAST_PLACEHOLDER):
+        return np.zeros(len(dates), bool)
     return np.isin(days(dates), _PLACEHOLDER_DAYS)
 
 

@@ -124,6 +124,8 @@ def test_json_may_be_nested_64_deep(depth, fits, opening, closing):
         (b'{"a": "]]", "b": [{"c": "}"}', True),
         (b'{"a": 1}}', False),
         (b"[" * 1000 + b"]", False),
+        (b'{"Objects": [' + b'{"a": 1}, ' * 9_999 + b'{"a": 1}], "Paging": {"Next": ""}\n}\n', False),
+        (b'{"Objects": [' + b'{"a": 1}, ' * 9_999 + b'{"a": 1}', True),
     ],
 )
 def test_a_document_is_cut_where_a_bracket_outside_of_texts_stays_open(body, cut):

@@ -13,8 +13,6 @@ from samegoal_pipelines.cli.dates import Day
 from samegoal_pipelines.cli.terminal import print_json, print_sentences, print_table
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from samegoal_pipelines.deployment import Deployment
     from samegoal_pipelines.warehouse.changes import NightChanges
 
@@ -144,10 +142,13 @@ def forecast(deployment: Deployment, district_id: str, days: int, by_student: bo
     Also names the first night that will be held because of these changes.
     """
     from samegoal_pipelines.operations.forecast import forecast_district
-    from samegoal_pipelines.transforms.forecast import count_flips
+    from samegoal_pipelines.reporting.forecast import count_flips
 
     found = forecast_district(deployment, district_id, days)
-    flips, students = _records(count_flips(found.flips)), _records(found.flips)
+    flips = [asdict(one) for one in count_flips(found.flips)]
+    students = [
+        {**one._asdict(), "student_number": found.student_numbers.get(one.student_id)} for one in found.flips
+    ]
     if as_json:
         facts = {
             "district_id": district_id,
@@ -185,12 +186,6 @@ def forecast(deployment: Deployment, district_id: str, days: int, by_student: bo
             for one in students
         ]
         print_table(["student number", "day", "from", "to"], rows)
-
-
-def _records(frame: pd.DataFrame) -> list[dict[str, Any]]:
-    """The frame's rows; missing values are None."""
-    plain = frame.astype(object)
-    return list(plain.where(plain.notna(), None).to_dict(orient="records"))
 
 
 def _statuses(flip: dict[str, Any]) -> list[str]:

@@ -7,8 +7,6 @@ published.
 
 from __future__ import annotations
 
-from typing import Any
-
 import dagster as dg
 import pandas as pd
 
@@ -42,7 +40,7 @@ class LandingIOManager(dg.IOManager):
             return
         asset = context.asset_key.to_user_string()
         with as_dagster_failure(asset, self._run, of_night=True):
-            self._run.landing.write(asset, obj, _facts(obj))
+            self._run.landing.write(asset, obj)
         self._in_memory[asset] = obj
 
     def load_input(self, context: dg.InputContext) -> Tables:
@@ -62,14 +60,6 @@ class LandingIOManager(dg.IOManager):
             if newest:
                 context.log.info(f"{asset} of {self._run.today} was landed by run {newest.run_id}")
             return self._run.landing.read(asset, run_id=newest.run_id if newest else None)
-
-
-def _facts(tables: Tables) -> dict[str, dict[str, Any]]:
-    """What was requested from Qmlativ for each table, from the asset's table of reads, if it has one."""
-    if "Reads" not in tables:
-        return {}
-    reads = tables["Reads"].to_dict(orient="records")
-    return {read.pop("Object"): read for read in reads}
 
 
 @dg.io_manager(required_resource_keys={"district_run"})

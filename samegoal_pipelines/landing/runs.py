@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date, datetime
-from typing import Any, Protocol
 
 import pandas as pd
 
@@ -15,6 +14,7 @@ from samegoal_pipelines.landing.store import LandedAsset, Landing
 from samegoal_pipelines.tables.catalog import RAW_TABLES
 from samegoal_pipelines.tables.reads import rows_by_object
 from samegoal_pipelines.transforms.snapshot import SnapshotPayload, statuses_of
+from samegoal_pipelines.warehouse.snapshots import Snapshot
 
 HELD_SNAPSHOT = "held_snapshot"
 """The name under which a held snapshot is landed. No Dagster asset has this name."""
@@ -24,22 +24,7 @@ class NotLandedError(LandingError):
     """A night's landed rows cannot be used any more."""
 
 
-class MadeFromLanded(Protocol):
-    """A snapshot, as `warehouse.snapshots.Snapshot` is one."""
-
-    @property
-    def district_id(self) -> str: ...  # noqa: D102
-    @property
-    def snapshot_date(self) -> date: ...  # noqa: D102
-    @property
-    def run_id(self) -> str: ...  # noqa: D102
-    @property
-    def landed_run_id(self) -> str | None: ...  # noqa: D102
-    @property
-    def started_at(self) -> datetime: ...  # noqa: D102
-
-
-def run_that_landed(landing: Landing, snapshot: MadeFromLanded, asset: str) -> str:
+def run_that_landed(landing: Landing, snapshot: Snapshot, asset: str) -> str:
     """The run whose landed asset a snapshot was made from. Raises `NotLandedError` if that is gone.
 
     That is its own run, or the run whose enrollments it used, or the last one before it, because a run
@@ -54,7 +39,7 @@ def run_that_landed(landing: Landing, snapshot: MadeFromLanded, asset: str) -> s
     raise NotLandedError("are missing")
 
 
-def read_landed_for(landing: Landing, snapshot: MadeFromLanded, asset: str) -> dict[str, pd.DataFrame]:
+def read_landed_for(landing: Landing, snapshot: Snapshot, asset: str) -> dict[str, pd.DataFrame]:
     """An asset as it was landed for a snapshot. Raises `NotLandedError` or `LandedFileError`."""
     tables = landing.read(
         asset,
@@ -77,12 +62,7 @@ class RunLanding:
     run_id: str
     started_at: datetime
 
-    def write(
-        self,
-        asset: str,
-        tables: Mapping[str, pd.DataFrame],
-        about: Mapping[str, Mapping[str, Any]] | None = None,
-    ) -> None:
+    def write(self, asset: str, tables: Mapping[str, pd.DataFrame]) -> None:
         """Land an asset's tables under this district, night and run."""
         self.files.write(
             tables,
@@ -91,7 +71,6 @@ class RunLanding:
             run_id=self.run_id,
             asset=asset,
             landed_at=self.started_at,
-            about=about,
         )
 
     def read(
@@ -142,19 +121,16 @@ class RunLanding:
 class LandedEvidence:
     """The gate's access to the landing (`warehouse.publishing.Landing`)."""
 
-    def __init__(
-        self, landing: RunLanding, payload: SnapshotPayload, reads: Sequence[pd.DataFrame] | None = None
-    ) -> None:
-        self._landing, self._payload = landing, payload
-        self._tonight = _rows(reads or landing.read_reads(landing.night, landing.run_id))
+    def __init__(self, landing: RunLanding, payload: SnapshotPayload, reads: Iterable[pd.DataFrame]) -> None:
+        self._landing, self._payload, self._tonight = landing, payload, _rows(reads)
 
-    def emptied(self, published: MadeFromLanded) -> dict[str, int]:
+    def emptied(self, published: Snapshot) -> dict[str, int]:
         """Objects without rows tonight, and their number of rows in the published night."""
         runs = (published.run_id, published.landed_run_id)
         before = _rows(self._landing.read_reads(published.snapshot_date, *runs))
         return {name: rows for name, rows in before.items() if rows and self._tonight.get(name) == 0}
 
-    def statuses_by_time(self, published: MadeFromLanded) -> pd.DataFrame | None:
+    def statuses_by_time(self, published: Snapshot) -> pd.DataFrame | None:
         """student_id and status as of tonight, from the published night's rows: what time alone changes.
 
         The status of an uncertain student is null. None: the rows are gone, or an older version landed them.

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ import fsspec
 
 from samegoal_pipelines.errors import Kind, PipelineError
 
+REACH_IT = "check that the folder or bucket exists, is writable and has space"
 _PASSING = {errno.EAGAIN, errno.EBUSY, errno.EHOSTUNREACH, errno.ENETUNREACH, errno.ETIMEDOUT}
 _PASSING |= {errno.EREMOTEIO}  # how s3fs maps S3's internal errors
 _NO_CREDENTIALS = (
@@ -49,7 +50,8 @@ class Storage:
         self._failures: tuple[type[Exception], ...] = (OSError, NotImplementedError)
         self._unreachable: tuple[type[Exception], ...] = (ConnectionError, TimeoutError)
         try:
-            files, self.base = fsspec.url_to_fs(root.rstrip("/"))
+            # Other processes write and delete, so a remembered listing would be wrong.
+            files, self.base = fsspec.url_to_fs(root.rstrip("/"), use_listings_cache=False)
         except (ImportError, ValueError):
             raise LandingError(
                 "SAMEGOAL_LANDING_URL cannot be used: no package for its kind of storage is installed "
@@ -76,15 +78,24 @@ class Storage:
                 Path(self.base).mkdir(mode=0o700, parents=True, exist_ok=True)
             self.files.makedirs(path, exist_ok=True)
 
+    def remove_folder(self, path: str) -> None:
+        """Remove a folder and what is left in it, if the storage has folders.
+
+        Others would read brackets in the path as a pattern, and could delete other folders.
+        """
+        if self._has_folders:
+            with suppress(FileNotFoundError):
+                self.files.rm(path, recursive=True)
+
     @contextmanager
-    def errors(self, what: str, next_step: str) -> Iterator[None]:
+    def errors(self, what: str) -> Iterator[None]:
         """Turn its failures into a `LandingError`: the storage's message without the path, and what to do."""
         try:
             yield
         except self._failures as error:
-            raise self._error(what, error, next_step) from None
+            raise self._error(what, error) from None
 
-    def _error(self, what: str, because_of: Exception, next_step: str) -> LandingError:
+    def _error(self, what: str, because_of: Exception, next_step: str = REACH_IT) -> LandingError:
         name = type(because_of).__name__
         reason = _PLAIN_WORDS.get(name) or getattr(because_of, "strerror", None) or name
         return LandingError(

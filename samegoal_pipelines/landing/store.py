@@ -27,14 +27,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from samegoal_pipelines.errors import Kind
-from samegoal_pipelines.landing.storage import LandingError, Storage
+from samegoal_pipelines.landing.storage import REACH_IT, LandingError, Storage
 from samegoal_pipelines.tables.arrow_types import landed_types
 
 MANIFEST = "landed.json"
 METADATA_KEY = b"samegoal"
 _FOLDER_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*", re.ASCII)
 _NIGHT = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
-_REACH_IT = "check that the storage is there and may be written, then run again"
 _WRITERS = 4  # tables of an asset that are written in parallel
 _DICTIONARY = 2**14  # write columns with more bytes of distinct values without a dictionary
 _BAD_JSON = (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError)
@@ -116,37 +115,30 @@ class Landing:
         run_id: str,
         asset: str,
         landed_at: datetime,
-        about: Mapping[str, Mapping[str, Any]] | None = None,
-    ) -> LandedAsset:
+    ) -> None:
         """Land one asset: a Parquet file per table, then the manifest.
 
         Args:
             tables: table name (the Qmlativ object for raw assets) → frame with Arrow dtypes.
-            about: table name → facts kept in its file's metadata, such as the fields that were asked for.
         """
         rows = {name: len(frame) for name, frame in tables.items()}
         landed = LandedAsset(district_id, night, run_id, asset, landed_at, rows, {})
         folder = self._folder(landed)
 
         def write_table(name: str) -> str:
-            facts = {**(about or {}).get(name, {}), **landed.identity(name)}
-            facts |= {"landed_at": landed_at.isoformat(), "rows": rows[name]}
+            facts = landed.identity(name) | {"landed_at": landed_at.isoformat(), "rows": rows[name]}
             content = _parquet(pa.Table.from_pandas(tables[name], preserve_index=False), facts)
             with self._fs.open(f"{folder}/{name}.parquet", "wb") as file:
                 file.write(content)
             return sha256(content).hexdigest()
 
-        with self._storage.errors(
-            f"landing of {asset} for {district_id} on {night} failed: cannot write",
-            "check that the folder or bucket exists, is writable and has space",
-        ):
+        with self._storage.errors(f"landing of {asset} for {district_id} on {night} failed: cannot write"):
             self._storage.make_folder(folder)
             # Arrow's writer and the wait for a disk or a bucket let other threads run.
             with ThreadPoolExecutor(_WRITERS, thread_name_prefix="landing") as threads:
                 landed.sha256.update(zip(tables, threads.map(write_table, tables), strict=True))
             with self._fs.open(f"{folder}/{MANIFEST}", "wb") as file:
                 file.write(_manifest(landed, landed.rows, landed.sha256))
-        return landed
 
     def read(
         self,
@@ -250,7 +242,6 @@ class Landing:
         Returns:
             The nights that were deleted, oldest first. If it raises, later nights were not touched.
         """
-        self._fs.invalidate_cache()
         pruned = [
             night
             for night in self.nights(district_id)
@@ -270,8 +261,7 @@ class Landing:
     def keep_page(self, folder: str, night: date, page: str) -> str:
         """Write the page `<folder>/<night>.html`, replacing an earlier one. Return its location."""
         name = f"{folder}/{night.isoformat()}{_PAGE}"
-        next_step = "check that the folder or bucket is writable and has space"
-        with self._storage.errors(f"the report of {night} cannot be written", next_step):
+        with self._storage.errors(f"the report of {night} cannot be written"):
             self._storage.make_folder(f"{self._base}/{folder}")
             with self._fs.open(f"{self._base}/{name}", "w", encoding="utf-8") as file:
                 file.write(page)
@@ -279,9 +269,8 @@ class Landing:
 
     def pages(self, folder: str) -> dict[date, str]:
         """The pages `<folder>/<night>.html` by night, as text."""
-        self._fs.invalidate_cache()
         found = {}
-        with self._storage.errors(f"pages in {folder} cannot be read", _REACH_IT):
+        with self._storage.errors(f"pages in {folder} cannot be read"):
             for night, path in self._by_night(folder, _PAGE).items():
                 with suppress(FileNotFoundError):
                     found[night] = self._fs.cat_file(path).decode(errors="replace")
@@ -289,8 +278,7 @@ class Landing:
 
     def prune_pages(self, folder: str, keep_from: date) -> list[date]:
         """Delete the pages `<folder>/<night>.html` of nights before `keep_from`. Return these nights."""
-        self._fs.invalidate_cache()
-        with self._storage.errors(f"old pages in {folder} cannot all be deleted", _REACH_IT):
+        with self._storage.errors(f"old pages in {folder} cannot all be deleted"):
             old = {night: path for night, path in self._by_night(folder, _PAGE).items() if night < keep_from}
             for path in old.values():
                 with suppress(FileNotFoundError):
@@ -317,7 +305,6 @@ class Landing:
             last: the asset to rewrite after all others.
             dry_run: only count.
         """
-        self._fs.invalidate_cache()
         files = rows = deleted = 0
         with self._reading(district_id):
             base = f"{self._base}/{district_id}"
@@ -393,29 +380,25 @@ class Landing:
 
     def count_files(self, district_id: str) -> int:
         """Count a district's landed files."""
-        self._fs.invalidate_cache()
         with self._reading(district_id):
             return len(self._fs.find(f"{self._base}/{district_id}"))
 
     def _delete(self, folder: str, what: str) -> int:
         """Delete a folder, manifests first. Files that others delete meanwhile are fine."""
         deleted = 0
-        with self._storage.errors(f"{what} cannot all be deleted", _REACH_IT):
+        with self._storage.errors(f"{what} cannot all be deleted"):
             for _ in range(_TRIES):
-                self._fs.invalidate_cache()
                 files = self._fs.find(folder)
                 manifests = [path for path in files if path.endswith(f"/{MANIFEST}")]
                 self._delete_files(manifests)
                 self._delete_files(sorted({*files} - {*manifests}))
                 deleted += len(files)
-                with suppress(FileNotFoundError):
-                    self._fs.rm(folder, recursive=True)  # folders, if the storage has them
-                self._fs.invalidate_cache()
+                self._storage.remove_folder(folder)
                 if not self._fs.exists(folder):
                     return deleted
         raise LandingError(
             f"{what} cannot all be deleted (storage at {self.root}: somebody else is writing)",
-            next_step=_REACH_IT,
+            next_step=REACH_IT,
         )
 
     def _delete_files(self, paths: list[str]) -> None:
@@ -451,9 +434,7 @@ class Landing:
         return found.to_pandas(types_mapper=pd.ArrowDtype)
 
     def _reading(self, district_id: str) -> AbstractContextManager[None]:
-        return self._storage.errors(
-            f"landed files of {district_id} cannot be read", "check that the storage is there"
-        )
+        return self._storage.errors(f"landed files of {district_id} cannot be read")
 
     def _night(self, district_id: str, night: date) -> str:
         return f"{self._base}/{district_id}/{night.isoformat()}"

@@ -5,14 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 
-import pandas as pd
-
 from samegoal_pipelines.deployment import Deployment
 from samegoal_pipelines.errors import SYNC, PipelineError
 from samegoal_pipelines.landing import LandingError
-from samegoal_pipelines.reporting.forecast import HoldAhead, first_hold, flips_of, nights_to_come
+from samegoal_pipelines.reporting.forecast import HoldAhead, first_hold, flips_of, published_rows
 from samegoal_pipelines.reporting.nightly_status import read_districts
-from samegoal_pipelines.warehouse.changes import students_as_of
+from samegoal_pipelines.transforms.forecast import Flip
 
 
 class NothingToForecastError(PipelineError):
@@ -29,8 +27,8 @@ class Forecast:
     today: date
     """The coming days start after this: the district's date, or the night if that is later."""
     days: int
-    flips: pd.DataFrame
-    """The columns of `forecast_statuses`, and student_number."""
+    flips: list[Flip]
+    student_numbers: dict[int, str]
     overdue: int
     """Changes between that night and today. The next snapshot will publish them."""
     hold: HoldAhead | None
@@ -69,12 +67,10 @@ def forecast_district(
             district_id=district_id,
             next_step=f"land new ones: {SYNC}",
         ) from None
-    known = students_as_of(deployment.warehouse, district_id, flips["student_id"].unique().tolist(), night)
-    published = {student: found.status for student, found in known.items() if found.status}
-    numbers = [published.get(student, {}).get("student_number") for student in flips["student_id"]]
-    statuses = {student: status["status"] for student, status in published.items()}
+    rows = published_rows(deployment.warehouse, one.current, flips)
+    numbers = {row.student_id: row.student_number for row in rows}
+    statuses = {row.student_id: row.status for row in rows}
     first = max(today, night + timedelta(days=1))
-    nights = nights_to_come(first, today + timedelta(days=days), one.pause)
-    hold = first_hold(district.name, one.current, statuses, flips, district.limits, nights)
-    flips, to_come = flips.assign(student_number=numbers), flips["day"] > today
-    return Forecast(district_id, night, today, days, flips[to_come], int((~to_come).sum()), hold)
+    hold = first_hold(one, district.limits, statuses, flips, first, today + timedelta(days=days))
+    to_come = [flip for flip in flips if flip.day > today]
+    return Forecast(district_id, night, today, days, to_come, numbers, len(flips) - len(to_come), hold)

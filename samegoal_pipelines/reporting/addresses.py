@@ -26,13 +26,9 @@ SECONDS = 20
 """The total time limit for one message."""
 _NEXT_URL = re.compile(r",\s*(?=[a-z][a-z0-9]*://)|,\s*$", re.IGNORECASE)
 """A comma that ends a URL. Commas inside a URL separate recipients."""
-_MAIL = re.compile(r"(mailtos?://[^/?]*)[^?]*\??(.*)", re.IGNORECASE | re.DOTALL)
+_MAIL = re.compile(r"((mailtos?)://[^/?]*)[^?]*\??(.*)", re.IGNORECASE | re.DOTALL)
 _RECIPIENTS = re.compile(r"(to|cc|bcc)=", re.IGNORECASE)
 _SERVICE = re.compile(r"https?://([\w.-]+)/|([a-z][a-z0-9]*)://", re.IGNORECASE)
-_PROBLEMS = {
-    "in the clear": "it would send its password unencrypted; use mailtos://",
-    "invalid": "not a valid apprise URL, or with an invalid recipient; see Alerts in docs/production.md",
-}
 
 
 class AlertError(PipelineError):
@@ -62,7 +58,7 @@ class Address:
         *parts, outcome = _deliver([self], seconds, **asdict(message))
         if outcome == "done":
             return None
-        problem = f"{self.name}: {_PROBLEMS.get(outcome, outcome)}"
+        problem = f"{self.name}: {outcome}"
         if not parts:
             raise AlertError(problem)
         return f"sent in part: {problem}"
@@ -71,7 +67,7 @@ class Address:
 def alert_addresses(urls: SecretStr | None) -> list[Address]:
     """The addresses of `SAMEGOAL_ALERT_URLS`; the log if there is none."""
     addresses, count = [], Counter[str]()
-    for url in filter(None, map(str.strip, _NEXT_URL.split(urls.get_secret_value() if urls else ""))):
+    for url in _split(urls):
         found = _SERVICE.match(url)
         service = (found[1] or found[2]).lower() if found else "address"
         count[service] += 1
@@ -80,18 +76,22 @@ def alert_addresses(urls: SecretStr | None) -> list[Address]:
     return addresses or [Address("log", None)]
 
 
+def _split(urls: SecretStr | None) -> list[str]:
+    found = _NEXT_URL.split(urls.get_secret_value() if urls else "")
+    return [url.strip() for url in found if url.strip()]
+
+
 def contact_address(contact: str, urls: Sequence[SecretStr | None]) -> Address:
     """A district's contact, through the first mail server that is configured.
 
     Args:
         urls: SAMEGOAL_CONTACT_MAIL_URL, then SAMEGOAL_ALERT_URLS.
     """
-    for address in (address for each in urls for address in alert_addresses(each) if address.url):
-        found = _MAIL.match(address.url.get_secret_value() if address.url else "")
-        if found:
-            options = [one for one in found[2].split("&") if one and not _RECIPIENTS.match(one)]
-            url = f"{found[1]}?{'&'.join([*options, f'to={quote(contact)}'])}"
-            return Address(address.name, SecretStr(url))
+    for url in (url for each in urls for url in _split(each)):
+        if found := _MAIL.match(url):
+            options = [one for one in found[3].split("&") if one and not _RECIPIENTS.match(one)]
+            options.append(f"to={quote(contact)}")
+            return Address(found[2].lower(), SecretStr(f"{found[1]}?{'&'.join(options)}"))
     raise AlertError("no mail server is configured; set SAMEGOAL_CONTACT_MAIL_URL")
 
 
@@ -103,11 +103,8 @@ def check_addresses(urls: SecretStr | None, mail_url: SecretStr | None = None) -
     if not addresses:
         return
     outcomes = _deliver(addresses, 60)
-    problems = [
-        f"{address.name}: {_PROBLEMS.get(outcome, outcome)}"
-        for address, outcome in zip(addresses, outcomes, strict=False)
-        if outcome != "valid"
-    ]
+    checked = zip(addresses, outcomes, strict=False)
+    problems = [f"{address.name}: {outcome}" for address, outcome in checked if outcome != "valid"]
     if problems or len(outcomes) != len(addresses):
         names = "SAMEGOAL_ALERT_URLS" + (", SAMEGOAL_CONTACT_MAIL_URL" if mail_url is not None else "")
         raise AlertError("; ".join(problems or ["cannot be checked"]), names)

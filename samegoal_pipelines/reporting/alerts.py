@@ -8,10 +8,9 @@ daemons send one message, and a failed message leaves no record, so the next che
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from functools import partial
 from typing import Any
 
@@ -21,7 +20,7 @@ from sqlalchemy.exc import OperationalError
 
 from samegoal_pipelines.reporting.addresses import Address
 from samegoal_pipelines.reporting.messages import Message, alert_message, all_well_message
-from samegoal_pipelines.reporting.nightly_status import Board, DistrictNight, deadline_of, read_judged
+from samegoal_pipelines.reporting.nightly_status import DEADLINE, Board, DistrictNight, read_judged
 from samegoal_pipelines.tables.warehouse import alerts_sent
 from samegoal_pipelines.warehouse.engine import LOCK_ROW, take_role, transaction
 from samegoal_pipelines.warehouse.roles import Role
@@ -73,32 +72,28 @@ def judged_boards(engine: sa.Engine, now: datetime) -> list[Board]:
 
 def send_news(engine: sa.Engine, board: Board, recipient: Address, now: datetime) -> Sent | None:
     """Send the trouble of a board that the recipient does not know about."""
-    deadline = board.districts[0].deadline
-    with _record(engine, board.night, deadline, recipient.name) as record:
-        if record is None:
-            return None
-        news = [one for one in board.trouble if _news(one) not in record.known]
-        if record.parts:  # a district without an attempt was added since, so its next night is the first due
+
+    def news_since(parts: Sequence[sa.Row[Any]]) -> tuple[Message | None, list[str]] | None:
+        known = {line for part in parts for line in part.digest.splitlines()}
+        news = [one for one in board.trouble if _news(one) not in known]
+        if parts:  # a district without an attempt was added since, so its next night is the first due
             news = [one for one in news if one.state != "late"]
-            if not news or now - record.parts[-1].sent_at < BETWEEN_LATER_MESSAGES:
+            if not news or now - parts[-1].sent_at < BETWEEN_LATER_MESSAGES:
                 return None
-        message = alert_message(board, news, later=bool(record.known)) if news else None
-        sent = Sent(message, recipient.send(message)) if message else None
-        record.add(now, map(_news, news))
-        return sent
+        message = alert_message(board, news, later=bool(known)) if news else None
+        return message, sorted(map(_news, news))
+
+    key = {"night": board.night, "deadline": board.districts[0].deadline, "channel": recipient.name}
+    return _send(engine, key, recipient, now, news_since)
 
 
 def send_once(
     engine: sa.Engine, night: date, topic: str, message: Message, recipient: Address, now: datetime
 ) -> Sent | None:
     """Send a message about a whole night, unless the recipient already has it."""
-    line = f"{recipient.name}: {topic}"
-    with _record(engine, night, deadline_of(night, "UTC"), line) as record:
-        if record is None or record.parts:
-            return None
-        sent = Sent(message, recipient.send(message))
-        record.add(now, [f"({topic})"])
-        return sent
+    deadline = datetime.combine(night, DEADLINE, UTC)
+    key = {"night": night, "deadline": deadline, "channel": f"{recipient.name}: {topic}"}
+    return _send(engine, key, recipient, now, lambda parts: None if parts else (message, [f"({topic})"]))
 
 
 def _news(one: DistrictNight) -> str:
@@ -107,42 +102,33 @@ def _news(one: DistrictNight) -> str:
     return f"{one.district_id} {one.state}{kind}"
 
 
-@dataclass(frozen=True)
-class _Record:
-    """What an address has received about one night and deadline."""
+def _send(
+    engine: sa.Engine,
+    key: dict[str, Any],
+    recipient: Address,
+    now: datetime,
+    decide: Callable[[Sequence[sa.Row[Any]]], tuple[Message | None, list[str]] | None],
+) -> Sent | None:
+    """Send a message and record it, unless another process is sending.
 
-    parts: Sequence[sa.Row[Any]]
-    connection: sa.Connection
-    key: dict[str, object]
-
-    @property
-    def known(self) -> set[str]:
-        """The news that the address has."""
-        return {line for part in self.parts for line in part.digest.splitlines()}
-
-    def add(self, now: datetime, news: Iterable[str]) -> None:
-        """Record a message, or without news, that the deadline was checked."""
-        lines = sorted(news)
-        row = {
-            "part": len(self.parts) + 1,
-            "sent_at": now,
-            "districts": len(lines),
-            "digest": "\n".join(lines),
-        }
-        self.connection.execute(sa.insert(alerts_sent).values(**self.key, **row))
-
-
-@contextmanager
-def _record(engine: sa.Engine, night: date, deadline: datetime, channel: str) -> Iterator[_Record | None]:
-    """The record of an address, locked while a message is sent; `None` if another process is sending."""
-    key: dict[str, object] = {"night": night, "deadline": deadline, "channel": channel}
+    Args:
+        key: the night, the deadline and the channel under which it is recorded.
+        decide: the records of this key → what to send and to record. No message: only record that the
+            deadline was checked. None: do neither.
+    """
     with transaction(engine, "looking up which alerts were sent") as connection:
         take_role(connection, Role.WRITER)
-        if not locked(connection, channel):
-            yield None
-            return
-        query = sa.select(alerts_sent).filter_by(**key).order_by(alerts_sent.c.part)
-        yield _Record(connection.execute(query).all(), connection, key)
+        if not locked(connection, key["channel"]):
+            return None
+        parts = connection.execute(sa.select(alerts_sent).filter_by(**key).order_by(alerts_sent.c.part)).all()
+        decided = decide(parts)
+        if decided is None:
+            return None
+        message, lines = decided
+        sent = Sent(message, recipient.send(message)) if message else None
+        row = {"part": len(parts) + 1, "sent_at": now, "districts": len(lines), "digest": "\n".join(lines)}
+        connection.execute(sa.insert(alerts_sent).values(**key, **row))
+        return sent
 
 
 def locked(connection: sa.Connection, channel: str) -> bool:

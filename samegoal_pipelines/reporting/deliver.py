@@ -17,6 +17,7 @@ import apprise
 from apprise.utils.parse import is_email
 
 LONGEST_TEAMS_MESSAGE = 20_000  # Teams takes 28 KB; apprise would split at 1,000 characters
+_INVALID = "not a valid apprise URL, or with an invalid recipient; see Alerts in docs/production.md"
 _LISTS = ("to", "cc", "bcc", "reply")
 _STATUS = re.compile(r"error=([345]\d\d)|^Socket Exception: .*?\((\d{3}), b")
 _REASONS = {
@@ -69,9 +70,9 @@ def main() -> None:
         service = apprise.Apprise.instantiate(url, asset=asset)
         # Apprise drops an invalid recipient with a warning, or without one in a list of recipients.
         if service is None or log.lines or not _recipients_are_valid(service, url):
-            print("invalid")  # noqa: T201
+            print(_INVALID)  # noqa: T201
         elif getattr(service, "secure_mode", None) == "insecure" and service.password:
-            print("in the clear")  # noqa: T201
+            print("it would send its password unencrypted; use mailtos://")  # noqa: T201
         elif "text" not in request:
             print("valid")  # noqa: T201
         elif _send(service, request, overflow_is_set="overflow=" in url):

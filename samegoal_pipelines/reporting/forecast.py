@@ -7,32 +7,26 @@ and excluded. Students are counted, never listed.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import sqlalchemy as sa
 
-from samegoal_pipelines.districts.pauses import Pause
 from samegoal_pipelines.landing import Landing, LandingError
 from samegoal_pipelines.printable import counted, some
 from samegoal_pipelines.reporting.nightly_status import Board, DistrictNight
 from samegoal_pipelines.tables.history import STATUS
 from samegoal_pipelines.tables.limits import Limits
-from samegoal_pipelines.transforms.forecast import UNCERTAIN_STATUS, forecast_statuses
+from samegoal_pipelines.transforms.forecast import UNCERTAIN_STATUS, Flip, forecast_statuses
 from samegoal_pipelines.transforms.gate import Measured, Verdict, judge_passing_time, part_of
 from samegoal_pipelines.warehouse.engine import as_operator
 from samegoal_pipelines.warehouse.snapshots import Snapshot
 
 DAYS = 14
 _ACTIVE = ("ENROLLED", "PRE-ENROLLED")
-_DROPPED = (None, "INACTIVE", "GRADUATED")
-
-Statuses = dict[int, str | None]
-"""Student → status; None: no row."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +50,7 @@ class HoldAhead:
 
 
 @dataclass(frozen=True)
-class Flip:
+class FlipCount:
     """The number of students who change from one status to another on a day. None: not in the snapshot."""
 
     day: date
@@ -81,7 +75,7 @@ class Ahead:
 
     days: int
     holds: tuple[HoldAhead, ...]
-    flips: tuple[Flip, ...]
+    flips: tuple[FlipCount, ...]
     districts: int
     excluded: tuple[str, ...]
 
@@ -98,152 +92,126 @@ class Ahead:
 
 def look_ahead(engine: sa.Engine, landing: Landing, board: Board, days: int = DAYS) -> Ahead:
     """Forecast the days after the board's night, for every published district that is not disabled."""
-    found: Counter[tuple[date, str | None, str | None]] = Counter()
+    counts: Counter[tuple[date, str | None, str | None]] = Counter()
     holds: list[HoldAhead] = []
     looked_at, excluded = 0, []
     unreachable = False  # then it is down for all of them, and waiting for each would take hours
     for one in sorted(board.districts, key=lambda one: one.district_id):
         if one.current is None or one.state == "disabled":
             continue
+        last = one.night + timedelta(days=days)
         try:
             if unreachable:
                 raise LandingError("the landing cannot be reached", transient=True)
             # From the published night on: what has flipped since then is for the next night.
-            flips = flips_of(landing, one.current, one.night + timedelta(days=days))
+            flips = flips_of(landing, one.current, last)
             limits = Limits.of(one.gate_limits)
         except (LandingError, OSError, KeyError, ValueError) as error:
             unreachable = isinstance(error, LandingError) and error.transient
             excluded.append(one.district_id)
             continue
         looked_at += 1
-        found.update(_rows(flips.loc[flips["day"] > board.night], "day", "old_status", "new_status"))
-        hold = _hold_of(engine, one, one.current, flips, limits, days)
-        if hold is not None:
-            holds.append(hold)
-    flipped = sorted(found.items(), key=lambda item: [str(part) for part in item[0]])
+        counts.update(flip[1:] for flip in flips if flip.day > board.night)
+        if any(flip.new_status in (None, "INACTIVE") for flip in flips):  # else nobody is dropped
+            # A night that failed or is late brings nothing more unless somebody acts.
+            first = one.night + timedelta(days=one.state not in ("pending", "held"))
+            statuses = {row.student_id: row.status for row in published_rows(engine, one.current, flips)}
+            hold = first_hold(one, limits, statuses, flips, first, last)
+            if hold is not None and (one.state, one.night) != ("held", hold.night):  # that one is listed
+                holds.append(hold)
     return Ahead(
         days,
         tuple(sorted(holds, key=lambda hold: (hold.night, hold.district_id))),
-        tuple(Flip(*change, students) for change, students in flipped),
+        _sorted(counts),
         looked_at,
         tuple(excluded),
     )
 
 
-def flips_of(landing: Landing, published: Snapshot, until: date) -> pd.DataFrame:
+def count_flips(flips: Iterable[Flip]) -> tuple[FlipCount, ...]:
+    """Count the changes by day, old and new status."""
+    return _sorted(Counter(flip[1:] for flip in flips))
+
+
+def _sorted(counts: Counter[tuple[date, str | None, str | None]]) -> tuple[FlipCount, ...]:
+    return tuple(
+        FlipCount(*change, counts[change]) for change in sorted(counts, key=lambda c: [*map(str, c)])
+    )
+
+
+def flips_of(landing: Landing, published: Snapshot, until: date) -> list[Flip]:
     """`forecast_statuses` of a published snapshot's landed rows."""
     district_id, night = published.district_id, published.snapshot_date
     raw = landing.read("raw_enrollments", district_id=district_id, night=night, run_id=published.landed_by)
     return forecast_statuses(raw, night, (until - night).days)
 
 
-def _hold_of(
-    engine: sa.Engine, one: DistrictNight, current: Snapshot, flips: pd.DataFrame, limits: Limits, days: int
-) -> HoldAhead | None:
-    if not (flips["new_status"].isna() | flips["new_status"].eq("INACTIVE")).any():
-        return None  # nobody is dropped, which would take a query to find out
-    # A night that failed or is late brings nothing more unless somebody acts; one that is held is listed.
-    still_to_come = one.state in ("pending", "held")
-    first = one.night if still_to_come else one.night + timedelta(days=1)
-    nights = nights_to_come(first, one.night + timedelta(days=days), one.pause)
-    statuses = _published_statuses(engine, current, flips)
-    hold = first_hold(one.name, current, statuses, flips, limits, nights)
-    return None if hold is not None and one.state == "held" and hold.night == one.night else hold
-
-
-def _published_statuses(engine: sa.Engine, current: Snapshot, flips: pd.DataFrame) -> dict[int, str]:
+def published_rows(
+    engine: sa.Engine, current: Snapshot, flips: Iterable[Flip]
+) -> Sequence[sa.Row[Any, Any, Any]]:
+    """student_id, student_number and status of these students, as published."""
     rows = STATUS.table.c
-    students = flips["student_id"].unique().tolist()
-    query = sa.select(rows.student_id, rows.status).where(
+    students = sorted({flip.student_id for flip in flips})
+    query = sa.select(rows.student_id, rows.student_number, rows.status).where(
         rows.district_id == current.district_id,
         rows.student_id == sa.any_(sa.literal(students, sa.ARRAY(sa.BigInteger))),
         rows.valid_from <= current.snapshot_date,
         rows.valid_to.is_(None) | (rows.valid_to > current.snapshot_date),
     )
     with as_operator(engine, "looking up the published statuses") as connection:
-        return {student: status for student, status in connection.execute(query)}
-
-
-def nights_to_come(first: date, last: date, pause: Pause | None) -> Iterator[date]:
-    """The nights that the schedule will run, from the first to the last."""
-    for step in range((last - first).days + 1):
-        night = first + timedelta(days=step)
-        if pause is None or not pause.covers(night):
-            yield night
+        return connection.execute(query).all()
 
 
 def first_hold(
-    name: str,
-    published: Snapshot,
-    published_statuses: Mapping[int, str],
-    flips: pd.DataFrame,
+    one: DistrictNight,
     limits: Limits,
-    nights: Iterable[date],
+    published_statuses: Mapping[int, str],
+    flips: Sequence[Flip],
+    first: date,
+    last: date,
 ) -> HoldAhead | None:
-    """The first of these nights that the gate will hold if only time passes.
+    """The first night that the gate will hold if only time passes.
 
     Args:
-        name: the district's.
+        one: a district that was published.
         published_statuses: of the students whom the flips concern.
-        flips: as `forecast_statuses` gives them, from the published night on.
-        nights: the nights that will run, in order. Flips between two nights count for the later one.
+        flips: as `forecast_statuses` gives them, from the published night on. Those between two nights count
+            for the later one.
+        first, last: the nights to look at, without paused ones.
     """
-    by_day = _by_day(flips, published_statuses)
-    days = sorted(by_day, reverse=True)
-    statuses: Statuses = dict(published_statuses)
-    others = (published.students or 0) - _count(statuses)
-    others_active = published.active - _count_active(statuses)
-    for night in nights:
-        changed: Statuses = {}
-        while days and days[-1] <= night:
-            changed |= by_day[days.pop()]
-        # Uncertain students are carried over as last published.
-        changed = {student: status for student, status in changed.items() if status != UNCERTAIN_STATUS}
-        tonight = statuses | changed
-        dropped = {s: new for s, new in changed.items() if statuses.get(s) in _ACTIVE and new in _DROPPED}
-        measured = Measured(
-            {
-                "students": others + _count(tonight),
-                "published_students": others + _count(statuses),
-                "published_active": others_active + _count_active(statuses),
-            },
-            dropped=np.array(list(dropped), dtype=np.int64),
-            graduated=np.array([status == "GRADUATED" for status in dropped.values()], dtype=bool),
-        )
+    statuses: dict[int, str | None] = {**published_statuses}
+    students, active = (one.current.students or 0, one.current.active) if one.current else (0, 0)
+    old_statuses = {flip.student_id: flip.old_status for flip in reversed(flips)}  # the oldest
+    # Without a published status, but with one by the rows, a student has no record in Qmlativ.
+    known = {s for s, old in old_statuses.items() if s in statuses or old in (None, UNCERTAIN_STATUS)}
+    to_come = [flip for flip in reversed(flips) if flip.student_id in known]
+    for number in range((last - first).days + 1):
+        night = first + timedelta(days=number)
+        if one.pause is not None and one.pause.covers(night):
+            continue
+        changed: dict[int, str | None] = {}
+        while to_come and to_come[-1].day <= night:
+            flip = to_come.pop()
+            changed[flip.student_id] = flip.new_status
+        numbers = {"published_students": students, "published_active": active}
+        dropped: dict[int, bool] = {}
+        for student, new in changed.items():
+            if new == UNCERTAIN_STATUS:  # carried over as last published
+                continue
+            old = statuses.get(student)
+            statuses[student] = new
+            students += (new is not None) - (old is not None)
+            active += (new in _ACTIVE) - (old in _ACTIVE)
+            if old in _ACTIVE and new not in _ACTIVE:
+                dropped[student] = new == "GRADUATED"
+        numbers["students"] = students
+        measured = Measured(numbers, np.array([*dropped], np.int64), np.array([*dropped.values()], bool))
         verdict = judge_passing_time(limits, measured)
         if verdict.reasons:
-            reason, next_step = _in_words(published.district_id, limits, verdict)
-            numbers = verdict.numbers["expired_by_time"], verdict.numbers["published_active"]
-            return HoldAhead(
-                published.district_id, name, night, *numbers, limits["expired"], reason, next_step
-            )
-        statuses = tonight
+            part_and_whole = verdict.numbers["expired_by_time"], verdict.numbers["published_active"]
+            words = _in_words(one.district_id, limits, verdict)
+            return HoldAhead(one.district_id, one.name, night, *part_and_whole, limits["expired"], *words)
     return None
-
-
-def _by_day(flips: pd.DataFrame, published: Mapping[int, str]) -> dict[date, Statuses]:
-    """The new statuses of each day."""
-    found: dict[date, Statuses] = {}
-    counts: dict[int, bool] = {}
-    for day, student, old, new in _rows(flips, "day", "student_id", "old_status", "new_status"):
-        # Without a published status, but with one by the rows, a student has no record in Qmlativ.
-        if counts.setdefault(student, student in published or old in (None, UNCERTAIN_STATUS)):
-            found.setdefault(day, {})[student] = new
-    return found
-
-
-def _rows(flips: pd.DataFrame, *names: str) -> Iterator[Any]:
-    """Tuples of these columns, with None where there is no value."""
-    columns = (flips[name].astype(object) for name in names)
-    return zip(*(column.where(column.notna(), None) for column in columns), strict=True)
-
-
-def _count(statuses: Statuses) -> int:
-    return sum(status is not None for status in statuses.values())
-
-
-def _count_active(statuses: Statuses) -> int:
-    return sum(status in _ACTIVE for status in statuses.values())
 
 
 def _in_words(district_id: str, limits: Limits, verdict: Verdict) -> tuple[str, str]:

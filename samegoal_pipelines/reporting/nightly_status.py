@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time, timedelta
-from functools import cache, cached_property, partial
+from functools import cache, partial
 from hashlib import sha256
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -51,88 +51,43 @@ class DistrictNight:
     """A district on one night: what SameGoal reads, and the night's result.
 
     Attributes:
-        due_since: when it was registered, enabled or resumed. A night that had begun by then is not late.
-        current: the snapshot that SameGoal reads after the night.
-        attempt: the last attempt, of this night or an earlier one, not replaced by a rerun or release.
-        released: who released `current`, why, and why it was held, if it was held.
-        later_night: the newest night that was published after this one.
         gate_limits: the limits of the gate that differ from the usual ones.
-        apart: whether it is shown among districts with another night.
+        deadline: when the snapshot is due.
+        current: the snapshot that SameGoal reads after the night.
+        tonight: the night's result. A published night stays published if a later run of it fails.
+        open_attempt: the last attempt of any night, if it failed or is held and nothing was published since.
+        state: published, held, failed, late (no result by the deadline), pending (not due yet), disabled,
+            awaiting secret or paused. A night that is held after it was published counts as held. Failures
+            of a paused or disabled district do not count.
+        schedule: how the schedule treats the district.
+        reason: why it is in this state.
+        kind: the kind of its failure, or the gate's limits that held it.
+        advice: what to do, in this district or a similar one. `ID` stands for the district, `RUN` for the
+            run. None: nothing.
+        notes: notes for readers of the snapshot, and who released it, why, and why it was held.
     """
 
     district_id: str
     name: str
     timezone: str
     active: bool
-    registered_at: datetime
-    due_since: datetime
-    secret_set_at: datetime | None
+    registered_on: date
     expires: date | None
     expiration: str
     confirmation_problem: str | None
+    gate_limits: Mapping[str, float]
     night: date
-    looked_at: datetime
+    deadline: datetime
     pause: Pause | None
     current: Snapshot | None
-    attempt: Snapshot | None
-    released: str | None
-    later_night: date | None
-    gate_limits: Mapping[str, float]
-    apart: bool = False
-
-    @property
-    def tonight(self) -> Snapshot | None:
-        """The night's result. A published night stays published if a later run of it fails."""
-        tonight = self.attempt if self.attempt and self.attempt.snapshot_date == self.night else None
-        return self.current if self._failed_later else tonight
-
-    @property
-    def _failed_later(self) -> Snapshot | None:
-        """The run that failed after the night was published."""
-        attempt = self.attempt if self.last_published == self.night else None
-        return attempt if attempt and attempt.failed and attempt.snapshot_date == self.night else None
-
-    @cached_property
-    def state(self) -> str:
-        """published, held, failed, late (no result by the deadline), pending (not due yet), or as `schedule`.
-
-        A night that is held after it was published counts as held. Failures of a paused or disabled district
-        do not count.
-        """
-        tonight = self.tonight
-        if tonight is not None and tonight.state == "published":
-            return "published"
-        if self._not_due is not None:
-            return self._not_due
-        if tonight is not None:
-            return tonight.state
-        due = self.due_since <= _moment(self.night, NIGHT_BEGINS, self.timezone)
-        return "late" if due and self.deadline <= self.looked_at else "pending"
-
-    @property
-    def schedule(self) -> str:
-        """How the schedule treats the district."""
-        until = f" until {self.pause.paused_to}" if self._not_due == "paused" and self.pause else ""
-        return (self._not_due or "active") + until
-
-    @property
-    def _not_due(self) -> str | None:
-        """Why no snapshot of the night is expected: disabled, awaiting secret or paused."""
-        if not self.active:
-            return "disabled"
-        if self.secret_set_at is None:
-            return AWAITING_SECRET
-        return "paused" if self.pause is not None and self.pause.covers(self.night) else None
-
-    @property
-    def pause_to_come(self) -> Pause | None:
-        """Its current or coming pause."""
-        return self.pause if self.pause is not None and self.pause.paused_to >= self.night else None
-
-    @property
-    def open_attempt(self) -> Snapshot | None:
-        """The last attempt of any night, if it failed or is held and nothing was published since."""
-        return self.attempt if self.attempt is not None and self.attempt.advice else None
+    tonight: Snapshot | None
+    open_attempt: Snapshot | None
+    state: str
+    schedule: str
+    reason: str | None
+    kind: str | None
+    advice: str | None
+    notes: tuple[str, ...]
 
     @property
     def in_trouble(self) -> bool:
@@ -140,54 +95,15 @@ class DistrictNight:
         return self.state in TROUBLE
 
     @property
-    def deadline(self) -> datetime:
-        """When the snapshot is due."""
-        return deadline_of(self.night, self.timezone)
-
-    @property
-    def reason(self) -> str | None:
-        """Why it is in this state."""
-        tonight, later, reason = self.tonight, self._failed_later, None
-        if self.state == "late":
-            reason = f"no snapshot by {DEADLINE:%H:%M}: the run has not started or is still in progress"
-        elif self.state == AWAITING_SECRET:
-            reason = fill_in(SecretAwaitedError.next_step, self.district_id)
-        elif self.state == "paused" and self.pause is not None:
-            reason = self.schedule + (f": {self.pause.reason}" if self.pause.reason else "")
-        elif self.state == "published" and later is not None:
-            reason = f"published; a later run failed: {later.reason}; to do: {later.to_do}"
-        elif self.in_trouble and tonight is not None:
-            reason = tonight.reason
-        if self.apart:
-            return f"night {self.night}" + (f": {reason}" if reason else "")
-        return reason
-
-    @property
-    def kind(self) -> str | None:
-        """The kind of its failure, or the gate's limits that held it."""
-        return self.tonight.kind if self.tonight is not None and self.in_trouble else None
-
-    @property
-    def advice(self) -> str | None:
-        """What to do, in this district or a similar one. `ID` stands for the district, `RUN` for the run."""
-        if not self.in_trouble:
-            return None
-        if self.later_night is not None:
-            return f"nothing: the night {self.later_night} has been published since"
-        return self.tonight.advice if self.tonight is not None else WHEN_LATE
+    def pause_to_come(self) -> Pause | None:
+        """Its current or coming pause."""
+        return self.pause if self.pause is not None and self.pause.paused_to >= self.night else None
 
     @property
     def next_step(self) -> str | None:
         """What to do."""
         run_id = None if self.tonight is None else self.tonight.run_id
         return self.advice and fill_in(self.advice, self.district_id, run_id)
-
-    @property
-    def notes(self) -> tuple[str, ...]:
-        """Notes for readers of the snapshot."""
-        if self.tonight is None:
-            return ()
-        return (*([self.released] if self.released and self.tonight.published else []), *self.tonight.notes)
 
     @property
     def remarks(self) -> str:
@@ -221,11 +137,6 @@ class DistrictNight:
         return f"for {nights}, last published {self.last_published}"
 
     @property
-    def registered_on(self) -> date:
-        """The district's date when it was registered."""
-        return self.registered_at.astimezone(ZoneInfo(self.timezone)).date()
-
-    @property
     def last_published(self) -> date | None:
         """The night that SameGoal reads. None if never published."""
         return None if self.current is None else self.current.snapshot_date
@@ -249,10 +160,8 @@ class DistrictNight:
 
     @property
     def expiry(self) -> str:
-        """When the Integration Access expires."""
-        days, when = self.days_to_expiry, expiry_words(self.expires, self.expiration)
-        if days is None:
-            return f"expires: {when}"
+        """When the Integration Access expires, if that is known."""
+        days, when = self.days_to_expiry or 0, expiry_words(self.expires, self.expiration)
         record = fill_in(RECORD, self.district_id)
         if days < 0:
             return f"expired on {when}; once it is renewed, {record}"
@@ -362,17 +271,12 @@ def in_words(totals: Mapping[str, int]) -> str:
 
 
 def _urgency(one: DistrictNight) -> tuple[int, int, str]:
-    rank = TROUBLE.index(one.state) if one.in_trouble else len(TROUBLE) + STATES.index(one.state)
-    return rank, -one.nights_in_trouble, one.district_id
-
-
-def deadline_of(night: date, timezone: str) -> datetime:
-    """When the snapshots of this night are due in this time zone, in UTC."""
-    return _moment(night, DEADLINE, timezone)
+    return (*TROUBLE, *STATES).index(one.state), -one.nights_in_trouble, one.district_id
 
 
 @cache
-def _moment(night: date, local: time, timezone: str) -> datetime:
+def moment_of(night: date, local: time, timezone: str) -> datetime:
+    """The moment of this local time in a time zone, in UTC."""
     return datetime.combine(night, local, ZoneInfo(timezone)).astimezone(UTC)
 
 
@@ -420,7 +324,12 @@ def read_newest(engine: sa.Engine, now: datetime) -> Board:
         found.append(trouble.get(one.district_id, shown) if shown.state == "pending" else shown)
     nights = Counter(one.night for one in found if one.state != "disabled")
     night = max(nights, key=lambda night: (nights[night], night), default=now.date())
-    return Board.in_order(night, now, [replace(one, apart=one.night != night) for one in found])
+    return Board.in_order(night, now, [_apart(one) if one.night != night else one for one in found])
+
+
+def _apart(one: DistrictNight) -> DistrictNight:
+    """Name the night of a district among districts with another night."""
+    return replace(one, reason=f"night {one.night}" + (f": {one.reason}" if one.reason else ""))
 
 
 def read_districts(
@@ -457,8 +366,8 @@ def _read(
 
 
 _OWN = (
-    *("district_id", "name", "timezone", "active", "registered_at", "secret_set_at", "expires", "expiration"),
-    *("confirmation_problem", "gate_limits"),
+    *("district_id", "name", "timezone", "active", "expires", "expiration", "confirmation_problem"),
+    "gate_limits",
 )
 """What a night shows of the registry."""
 
@@ -490,7 +399,7 @@ def _query(
     )
     return (
         sa.select(
-            *(districts.c[name] for name in _OWN),
+            *(districts.c[name] for name in (*_OWN, "registered_at", "secret_set_at")),
             sa.func.greatest(districts.c.registered_at, districts.c.due_since).label("due_since"),
             night.label("night"),
             *(column.label(f"pause_{column.name}") for column in pauses.c),
@@ -509,13 +418,55 @@ def _query(
 
 
 def _district_night(row: sa.RowMapping, now: datetime) -> DistrictNight:
-    pause = {column.name: row[f"pause_{column.name}"] for column in pauses.c}
+    district_id, timezone, night = row["district_id"], row["timezone"], row["night"]
+    columns = {column.name: row[f"pause_{column.name}"] for column in pauses.c}
+    pause = Pause(**columns) if columns["district_id"] is not None else None
+    current, attempt = labeled_snapshot(row, "current_"), labeled_snapshot(row, "attempt_")
+    tonight = attempt if attempt and attempt.snapshot_date == night else None
+    failed_later = None
+    if tonight and tonight.failed and current and current.snapshot_date == night:
+        tonight, failed_later = current, tonight
+    deadline = moment_of(night, DEADLINE, timezone)
+
+    reason = kind = advice = None
+    schedule = "active"
+    if not row["active"]:
+        schedule = "disabled"
+    elif row["secret_set_at"] is None:
+        schedule = AWAITING_SECRET
+        reason = fill_in(SecretAwaitedError.next_step, district_id)
+    elif pause is not None and pause.covers(night):
+        schedule = f"paused until {pause.paused_to}"
+        reason = schedule + (f": {pause.reason}" if pause.reason else "")
+    if tonight is not None and tonight.published:
+        state, reason = "published", None
+        if failed_later is not None:
+            reason = f"published; a later run failed: {failed_later.reason}; to do: {failed_later.to_do}"
+    elif schedule != "active":
+        state = schedule.partition(" until ")[0]
+    elif tonight is not None:
+        state, reason, kind, advice = tonight.state, tonight.reason, tonight.kind, tonight.advice
+    elif deadline <= now and row["due_since"] <= moment_of(night, NIGHT_BEGINS, timezone):
+        state, advice = "late", WHEN_LATE
+        reason = f"no snapshot by {DEADLINE:%H:%M}: the run has not started or is still in progress"
+    else:
+        state = "pending"
+    if advice and row["later_night"] is not None:
+        advice = f"nothing: the night {row['later_night']} has been published since"
+    released = [row["released"]] if row["released"] and tonight and tonight.published else []
     return DistrictNight(
-        **{name: row[name] for name in (*_OWN, "due_since", "night")},
-        looked_at=now,
-        pause=Pause(**pause) if pause["district_id"] is not None else None,
-        current=labeled_snapshot(row, "current_"),
-        attempt=labeled_snapshot(row, "attempt_"),
-        released=row["released"],
-        later_night=row["later_night"],
+        **{name: row[name] for name in _OWN},
+        registered_on=row["registered_at"].astimezone(ZoneInfo(timezone)).date(),
+        night=night,
+        deadline=deadline,
+        pause=pause,
+        current=current,
+        tonight=tonight,
+        open_attempt=attempt if attempt and attempt.advice else None,
+        state=state,
+        schedule=schedule,
+        reason=reason,
+        kind=kind,
+        advice=advice,
+        notes=(*released, *(tonight.notes if tonight else ())),
     )

@@ -11,13 +11,13 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from hashlib import sha256
 from io import StringIO
-from typing import Any, Literal
+from typing import Any
 
 import matplotlib as mpl
-from matplotlib.axes import Axes
-from matplotlib.dates import AutoDateLocator, ConciseDateFormatter, DateFormatter, DayLocator, date2num
+import numpy as np
+from matplotlib.dates import AutoDateLocator, DateFormatter, date2num
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, MaxNLocator
+from matplotlib.ticker import MaxNLocator
 
 from samegoal_pipelines.reporting import rendering
 from samegoal_pipelines.reporting.nightly_status import COUNTS, DistrictNight
@@ -107,45 +107,33 @@ def draw(trends: Sequence[TrendNight]) -> dict[str, str]:
     }
 
 
-def _stack(
-    axes: Axes, trends: Sequence[TrendNight], colors: Mapping[str, str], step: Literal["mid"] | None
-) -> None:
-    """Stack the layers. One or two nights are drawn as bars, because an area would not be visible."""
-    nights: Any = [one.night for one in trends]
-    below = [0] * len(trends)
-    for name, color in colors.items():
-        counts = [getattr(one, name) for one in trends]
-        above = [bottom + count for bottom, count in zip(below, counts, strict=True)]
-        label = name.replace("_", "-")
-        if len(trends) > 2:
-            axes.fill_between(nights, below, above, label=label, color=color, step=step, linewidth=0)
-        else:
-            axes.bar(nights, counts, bottom=below, label=label, color=color, width=0.6)
-        below = above
-
-
-def _svg(
-    name: str, trends: Sequence[TrendNight], colors: Mapping[str, str], step: Literal["mid"] | None
-) -> str:
+def _svg(name: str, trends: Sequence[TrendNight], colors: Mapping[str, str], step: str | None) -> str:
     # Text stays text, and equal data gives an equal file. The ids of two plots on one page must differ.
     with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": name, "font.size": 9}):
         figure = Figure(figsize=(9, 2.8))
         figure.subplots_adjust(left=0.09, right=0.84, bottom=0.15, top=0.95)  # both plots' axes align
         axes = figure.add_subplot()
-        _stack(axes, trends, colors, step)
-        axes.set_ylabel(name)
+        nights: Any = [one.night for one in trends]
+        layers = {key: [getattr(one, key) for one in trends] for key in colors}
+        labels = [key.replace("_", "-") for key in layers]
         axes.margins(x=0.01)
-        if len(trends) <= 2:  # bars as wide as in a week, not one giant block
+        if len(trends) > 2:
+            look: Any = {"colors": [*colors.values()], "step": step, "linewidth": 0}
+            axes.stackplot(nights, *layers.values(), labels=labels, **look)
+        else:  # an area of two nights would not be visible
+            bottom = np.zeros(len(trends))
+            for counts, label, color in zip(layers.values(), labels, colors.values(), strict=True):
+                axes.bar(nights, counts, bottom=bottom, label=label, color=color, width=0.6)
+                bottom += counts
             last = date2num(trends[-1].night)
-            axes.set_xlim(last - 6.5, last + 0.5)
+            axes.set_xlim(last - 6.5, last + 0.5)  # bars as wide as in a week, not one giant block
+        axes.set_ylabel(name)
         axes.set_ylim(0, axes.dataLim.y1 * 1.05 or 1)
         axes.yaxis.set_major_locator(MaxNLocator(integer=True))
-        axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
-        few = (trends[-1].night - trends[0].night).days < 8  # otherwise the ticks would be hours
-        locator = DayLocator() if few else AutoDateLocator()
-        formatter = DateFormatter("%b %d") if few else ConciseDateFormatter(locator)
-        axes.xaxis.set_major_locator(locator)
-        axes.xaxis.set_major_formatter(formatter)
+        axes.yaxis.set_major_formatter("{x:,.0f}")
+        ticks = min(5, max(1, len(trends) - 1))  # with more, they would be hours
+        axes.xaxis.set_major_locator(AutoDateLocator(minticks=ticks))
+        axes.xaxis.set_major_formatter(DateFormatter("%b %d"))
         axes.spines[["top", "right"]].set_visible(False)
         axes.legend(loc="upper left", bbox_to_anchor=(1, 1), frameon=False)
         file = StringIO()

@@ -5,27 +5,35 @@ Tonight's rows are classified for future days by the same functions. There is no
 
 from collections.abc import Mapping
 from datetime import date, timedelta
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
 
-from samegoal_pipelines.transforms.columns import EPOCH, MISSING, columns_of, days, frame_from, ids
+from samegoal_pipelines.transforms.columns import EPOCH, MISSING, columns_of, days, ids
 from samegoal_pipelines.transforms.enrollments import FilteredEnrollments, filter_enrollments
 from samegoal_pipelines.transforms.status import classify_students
 
 UNCERTAIN_STATUS = "uncertain"
 
 
-def forecast_statuses(raw: Mapping[str, pd.DataFrame], today: date, horizon: int) -> pd.DataFrame:
+class Flip(NamedTuple):
+    """A student whose status changes on a day. None: no row. `uncertain`: a row leaves it in doubt."""
+
+    student_id: int
+    day: date
+    old_status: str | None
+    new_status: str | None
+
+
+def forecast_statuses(raw: Mapping[str, pd.DataFrame], today: date, horizon: int) -> list[Flip]:
     """The status changes on the `horizon` days after `today`, from `raw_enrollments` (object → frame).
 
     A status only changes on a first day, the day after a last day, or when a row leaves the import window. So
     only students with such a day are classified again, and only for that day.
 
     Returns:
-        student_id (int64), day (date32), old_status, new_status (text; null: no row; `uncertain`: a row that
-        cannot be relied on leaves it in doubt), ordered by day and student.
+        The changes, ordered by day and student.
     """
     students, turning = _turning_days(filter_enrollments(raw, today), (today - EPOCH).days, horizon)
     statuses = _statuses(raw, students, today)
@@ -36,16 +44,9 @@ def forecast_statuses(raw: Mapping[str, pd.DataFrame], today: date, horizon: int
         for student in concerned.tolist():
             old, new = statuses.get(student), then.get(student)
             if old != new:
-                found.append({"student_id": student, "day": day, "old_status": old, "new_status": new})
+                found.append(Flip(student, day, old, new))
                 statuses[student] = new
-    texts = {"old_status": pa.string(), "new_status": pa.string()}
-    return frame_from(found, {"student_id": pa.int64(), "day": pa.date32(), **texts})
-
-
-def count_flips(flips: pd.DataFrame) -> pd.DataFrame:
-    """Count the changes by day, old and new status: day, old_status, new_status, students."""
-    groups = flips.groupby(["day", "old_status", "new_status"], dropna=False, sort=True)
-    return groups.size().rename("students").reset_index()
+    return found
 
 
 def _turning_days(filtered: FilteredEnrollments, today: int, horizon: int) -> tuple[np.ndarray, np.ndarray]:

@@ -7,6 +7,7 @@ from pathlib import Path
 import dagster as dg
 import pyarrow as pa
 import pytest
+import sqlalchemy as sa
 from dagster._core.remote_origin import RegisteredCodeLocationOrigin, RemoteJobOrigin, RemoteRepositoryOrigin
 
 from samegoal_pipelines.definitions import build_defs
@@ -15,11 +16,12 @@ from samegoal_pipelines.defs.instance import add_partition, open_instance
 from samegoal_pipelines.districts.errors import InvalidDistrictError, UnknownDistrictError
 from samegoal_pipelines.operations.erase import EraseRefusedError, erase_district, holdings
 from samegoal_pipelines.reporting import page
-from samegoal_pipelines.reporting.alerts import _record
 from samegoal_pipelines.reporting.report import FOLDER, make_report
 from samegoal_pipelines.settings import Settings
+from samegoal_pipelines.tables.warehouse import alerts_sent
 from samegoal_pipelines.transforms.columns import frame_of
 from samegoal_pipelines.warehouse import erase
+from samegoal_pipelines.warehouse.engine import as_writer
 from samegoal_pipelines_tests.cli.asking import run
 from samegoal_pipelines_tests.pipeline import TODAY
 
@@ -102,9 +104,12 @@ def test_a_district_is_erased_only_when_it_is_confirmed_and_then_stands_in_no_re
         deployment.landing.keep_page(
             FOLDER, night, page.html(report, "http://ui") + "<!-- alpha, beta and alpha-2 -->"
         )
-    for lines in (["alpha late", "alpha-2 held", "beta failed (clock)"], ["alpha failed"]):
-        with _record(deployment.warehouse, TODAY, now, "slack") as record:
-            record.add(now, lines)
+    sent = (["alpha late", "alpha-2 held", "beta failed (clock)"], ["alpha failed"])
+    for part, lines in enumerate(sent, 1):
+        with as_writer(deployment.warehouse, "alpha", "recording") as connection:
+            key = {"night": TODAY, "deadline": now, "channel": "slack", "part": part, "sent_at": now}
+            row = {**key, "districts": len(lines), "digest": "\n".join(lines)}
+            connection.execute(sa.insert(alerts_sent).values(**row))
     others = published.published("beta"), files(deployment, "beta")
     landed = len([path for path in files(deployment, "alpha") if path.is_file()])
     assert landed > 20

@@ -134,7 +134,7 @@ def test_files_that_cannot_be_deleted_are_said_in_one_line(tmp_path, monkeypatch
     assert str(caught.value) == (
         f"landed files of alpha on {NIGHTS[0]} cannot all be deleted "
         f"(storage at {tmp_path / 'landing'}: Permission denied); "
-        "check that the storage is there and may be written, then run again"
+        "check that the folder or bucket exists, is writable and has space"
     )
 
 

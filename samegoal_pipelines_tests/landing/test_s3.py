@@ -73,6 +73,13 @@ def test_pages_of_reports_are_kept_replaced_and_deleted_on_s3(bucket):
     assert Landing(bucket).pages("_reports") == {NIGHT: "<p>ñ</p>"}
 
 
+def test_brackets_in_the_landing_s_path_are_no_pattern(bucket):
+    land(Landing(f"{bucket}[1]"))
+    land(Landing(f"{bucket}1"))
+    assert Landing(f"{bucket}[1]").erase("alpha") == 2
+    pd.testing.assert_frame_equal(read(Landing(f"{bucket}1"))["School"], SCHOOLS)
+
+
 def test_a_bucket_that_is_missing_is_said_and_not_made(bucket):
     with pytest.raises(LandingError, match=r"storage at s3://misspelt/x: .*the folder or bucket"):
         land(Landing("s3://misspelt/x"))

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from samegoal_pipelines.errors import PipelineError
 from samegoal_pipelines.postgres.errors import WarehouseUnavailableError
 from samegoal_pipelines.reporting.addresses import AlertError
-from samegoal_pipelines.reporting.alerts import Sent, _record, alerts_due, judged_boards, send_once
+from samegoal_pipelines.reporting.alerts import Sent, alerts_due, judged_boards, locked, send_once
 from samegoal_pipelines.reporting.messages import Message, alert_message, missing_report_message
 from samegoal_pipelines.tables.warehouse import districts
 from samegoal_pipelines.warehouse.engine import as_operator, as_writer
@@ -264,9 +264,9 @@ def test_a_night_that_fails_again_for_another_reason_is_told_again(warehouse, ea
 def test_a_sender_that_hangs_for_good_does_not_keep_the_lock(warehouse):
     """Postgres itself ends the transaction in which nothing happens, and its session takes no harm else."""
     limit = sa.text("show idle_in_transaction_session_timeout")
-    with _record(warehouse, NIGHT, SIX_IN_CHICAGO, "ear") as ledger:
-        assert ledger is not None
-        assert ledger.connection.scalar(limit) == "1min"
+    with as_writer(warehouse, "alpha", "sending") as connection:
+        assert locked(connection, "ear")
+        assert connection.scalar(limit) == "1min"
     with as_operator(warehouse, "looking") as connection:
         assert connection.scalar(limit) == "0"
 

@@ -10,16 +10,16 @@ from types import SimpleNamespace
 from typing import Any
 
 import pandas as pd
-import pyarrow as pa
 import pytest
 import sqlalchemy as sa
 
 from samegoal_pipelines.districts.pauses import pause
 from samegoal_pipelines.landing import Landing
 from samegoal_pipelines.landing.runs import LandedEvidence, RunLanding
-from samegoal_pipelines.reporting.forecast import Ahead, first_hold, look_ahead, nights_to_come
+from samegoal_pipelines.reporting.forecast import Ahead, first_hold, look_ahead
 from samegoal_pipelines.reporting.nightly_status import read_board
 from samegoal_pipelines.tables.limits import Limits
+from samegoal_pipelines.transforms.forecast import Flip
 from samegoal_pipelines.transforms.snapshot import statuses_of
 from samegoal_pipelines.warehouse.session import Held, Published
 from samegoal_pipelines.warehouse.snapshots import Snapshot
@@ -222,31 +222,19 @@ def test_a_pause_puts_the_hold_off_to_the_night_after_it(district, warehouse):
 # -- the arithmetic --
 
 
-def flips(*rows: tuple[int, int, str | None, str | None]) -> pd.DataFrame:
-    """What `forecast_statuses` gives: days from June on, students, their statuses before and after."""
-    days, students, old, new = zip(*rows, strict=True)
-    columns = {
-        "student_id": pa.array(students, pa.int64()),
-        "day": pa.array(map(after, days), pa.date32()),
-        "old_status": pa.array(old, pa.string()),
-        "new_status": pa.array(new, pa.string()),
-    }
-    return pa.table(columns).to_pandas(types_mapper=pd.ArrowDtype)
-
-
 def hold_of(
     rows: list[tuple], *, students: int, statuses: dict[int, str] | None = None, **limits: float
 ) -> Any:
-    """When a district of so many students, all of them ENROLLED unless it is said, is held."""
+    """When a district of so many students, all of them ENROLLED unless it is said, is held.
+
+    Args:
+        rows: days from June on, students, their statuses before and after.
+    """
+    current = SimpleNamespace(students=students, active=students)
+    one = SimpleNamespace(district_id="grand-bend", name="Grand Bend ISD", current=current, pause=None)
     found = statuses if statuses is not None else {row[1]: "ENROLLED" for row in rows}
-    hold = first_hold(
-        "Grand Bend ISD",
-        SimpleNamespace(district_id="grand-bend", students=students, active=students),
-        found,
-        flips(*rows),
-        Limits.of(limits),
-        nights_to_come(after(1), after(14), None),
-    )
+    flips = [Flip(student, after(day), old, new) for day, student, old, new in rows]
+    hold = first_hold(one, Limits.of(limits), found, flips, after(1), after(14))
     return hold and (hold.night, hold.students, hold.of)
 
 

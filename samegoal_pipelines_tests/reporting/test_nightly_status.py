@@ -14,7 +14,7 @@ from samegoal_pipelines.reporting.nightly_status import (
     DEADLINE,
     Board,
     DistrictNight,
-    deadline_of,
+    moment_of,
     newest_night,
     night_since,
     read_board,
@@ -234,9 +234,7 @@ def test_a_warning_says_whether_the_date_is_assumed(warehouse):
 def test_an_access_without_a_date_gives_no_warning(warehouse):
     for expiration in ("never", "unknown"):
         register(warehouse, expiration, expiration=expiration)
-    board = read_board(warehouse, NIGHT, SEVEN_IN_CHICAGO)
-    assert {one.expiry for one in board.districts} == {"expires: never", "expires: unknown"}
-    assert board.expiring == ()
+    assert read_board(warehouse, NIGHT, SEVEN_IN_CHICAGO).expiring == ()
 
 
 def test_a_district_that_awaits_its_secret_is_not_due_and_says_what_to_do(warehouse):
@@ -254,7 +252,7 @@ def test_a_district_that_awaits_its_secret_is_not_due_and_says_what_to_do(wareho
 def test_the_deadline_is_at_six_also_when_the_clocks_have_just_changed(night, six_in_chicago):
     day = date.fromisoformat(night)
     deadline = at(six_in_chicago, day)
-    assert deadline_of(day, "America/Chicago") == deadline
+    assert moment_of(day, DEADLINE, "America/Chicago") == deadline
     assert night_since(DEADLINE, "America/Chicago", deadline) == day
     before = deadline - timedelta(seconds=1)
     assert night_since(DEADLINE, "America/Chicago", before) == day - timedelta(days=1)

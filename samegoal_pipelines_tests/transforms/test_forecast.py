@@ -4,17 +4,12 @@ from datetime import date, timedelta
 
 import pytest
 
-from samegoal_pipelines.transforms.forecast import UNCERTAIN_STATUS, count_flips, forecast_statuses
+from samegoal_pipelines.transforms.forecast import UNCERTAIN_STATUS, forecast_statuses
 from samegoal_pipelines_tests.transforms.builders import classify, enrollments, entry
 from samegoal_pipelines_tests.transforms.builders import raw as raw_asset
 from samegoal_pipelines_tests.transforms.edge_cases import edge_case_district
 
 TODAY = date(2026, 10, 12)
-
-
-def flips(raw, horizon: int, today: date = TODAY) -> list[tuple]:
-    found = forecast_statuses(raw, today, horizon).astype(object)
-    return list(found.where(found.notna(), None).itertuples(index=False, name=None))
 
 
 def statuses(raw, today: date) -> dict[int, str]:
@@ -40,15 +35,15 @@ def test_each_flip_is_on_its_day_and_the_horizon_is_the_last_one():
         (2, date(2026, 10, 15), "ENROLLED", "GRADUATED"),
         (3, date(2026, 10, 15), "PRE-ENROLLED", "ENROLLED"),
     ]
-    assert flips(raw, 3) == expected
-    assert flips(raw, 2) == expected[:1]
-    assert flips(enrollments([], TODAY), 30) == []
+    assert forecast_statuses(raw, TODAY, 3) == expected
+    assert forecast_statuses(raw, TODAY, 2) == expected[:1]
+    assert forecast_statuses(enrollments([], TODAY), TODAY, 30) == []
 
 
 def test_a_row_leaves_the_window_a_day_later_after_a_29_february():
     """28 February 2027 is still in on 29 February 2028, which counts from it."""
     raw = enrollments([entry(1, "2026-08-12", "2027-02-28", "82")], date(2028, 2, 27))
-    assert flips(raw, 5, date(2028, 2, 27)) == [(1, date(2028, 3, 1), "INACTIVE", None)]
+    assert forecast_statuses(raw, date(2028, 2, 27), 5) == [(1, date(2028, 3, 1), "INACTIVE", None)]
 
 
 @pytest.mark.parametrize("seed", range(20))
@@ -65,10 +60,4 @@ def test_the_forecast_is_what_each_day_would_say(seed):
             if before.get(student) != after.get(student)
         ]
         before = after
-    assert flips(raw, 30, today) == expected
-
-
-def test_flips_are_counted_by_day_and_status():
-    raw = enrollments([entry(n, "2026-08-12", "2026-10-14", "82", student=n) for n in (1, 2)], TODAY)
-    counted = count_flips(forecast_statuses(raw, TODAY, 7))
-    assert counted.values.tolist() == [[date(2026, 10, 15), "ENROLLED", "INACTIVE", 2]]
+    assert forecast_statuses(raw, today, 30) == expected

@@ -25,6 +25,7 @@ _NUMBER = re.compile(  # in a longer text, with all extensions that are marked a
     r"(?:[\s,;(]*(?:x|ext|extension|int|option|[#*]|,,)[\s.:=]*\d+)*)"
 )
 _MIXED = re.compile(r"[^\W\d_]\d|\d[^\W\d_]")  # O1O1: letters among the digits
+_AFTER_A_NUMBER = re.compile(r"\d{3}[\s.-]*\d{4}\D(?:.*\D)?(\d+)\D*$")
 _LONGEST_ENDING = 4  # 512-555-0101/02 and 512-555-0101 or 0102 name two numbers
 
 
@@ -65,8 +66,10 @@ def _has_extension(text: str, extension: str) -> bool:
     wanted = normalize_digits_only(extension).lstrip("0")
     if not wanted:
         return extension in text
-    after_a_number = rf"\d{{3}}[\s.-]*\d{{4}}\D(?:.*\D)?0*{wanted}\D*"
-    return re.search(rf"{after_a_number}$", normalize_digits_only(text, keep_non_digits=True)) is not None
+    if _PLAIN.fullmatch(text):
+        return False
+    last = _AFTER_A_NUMBER.search(normalize_digits_only(text, keep_non_digits=True))
+    return last is not None and last[1].lstrip("0") == wanted
 
 
 def _readings(text: str) -> set[str]:

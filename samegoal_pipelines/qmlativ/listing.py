@@ -29,40 +29,19 @@ from samegoal_pipelines.qmlativ.merging import (
     merge_pages,
     questions,
     same_rows,
-    within,
 )
 from samegoal_pipelines.qmlativ.paging import Listing, PageRef, PageWalk
 from samegoal_pipelines.qmlativ.transport import Answer
 from samegoal_pipelines.qmlativ.workers import Workers
 from samegoal_pipelines.tables.arrow_types import ARROW_TYPES
 from samegoal_pipelines.tables.declaration import UNREADABLE, Column, QmlativObject
-from samegoal_pipelines.tables.enrollments import ENTITY, ENTRY_WITHDRAWAL, SCHOOL_YEAR
-from samegoal_pipelines.tables.people import (
-    ADDRESS,
-    GUARDIAN_NAME,
-    NAME_ADDRESS,
-    NAME_EMAIL,
-    NAME_PHONE,
-    STUDENT,
-    STUDENT_GUARDIAN,
-    STUDENT_NAME,
-)
 
-# First what others wait for, then the objects with the most rows: a long listing that starts late ends last.
-# The rest are short.
 _FIRST = (
-    SCHOOL_YEAR,
-    ENTITY,
-    NAME_ADDRESS,
-    NAME_PHONE,
-    STUDENT_GUARDIAN,
-    NAME_EMAIL,
-    GUARDIAN_NAME,
-    STUDENT,
-    STUDENT_NAME,
-    ENTRY_WITHDRAWAL,
-    ADDRESS,
+    *("SchoolYear", "Entity"),  # others wait for these
+    *("NameAddress", "NamePhone", "StudentGuardian", "NameEmail", "Name", "Student"),
+    *("EntryWithdrawal", "Address"),
 )
+"""Then the objects with the most rows: a long listing that starts late ends last. The rest are short."""
 ATTEMPTS = 3  # to read an object until its pages fit
 SEARCH_FAILED = (RequestRefusedError, AccessRefusedError, MalformedAnswerError, SourceUnavailableError)
 """What a server may answer to a search that it does not support."""
@@ -122,7 +101,8 @@ class ListingReader:
     def __post_init__(self) -> None:
         label = self.wanted.listing(self.year, in_part=self.only_rows is not None)
         self._listing = Listing(f"/Custom/{self.entity_id}/{self.wanted.path}", label)
-        self._priority = 1 + (_FIRST.index(self.wanted) if self.wanted in _FIRST else len(_FIRST))
+        first = (*_FIRST, self.wanted.name)
+        self._priority = 1 + first.index(self.wanted.name)
         self._decoder = PageDecoder(self.asked)
         self._query = _query(self.asked, self.year)
         self._search = _search(self.wanted, self.only_rows)
@@ -205,7 +185,7 @@ class ListingReader:
         except SEARCH_FAILED:  # the pages arrived, so this search is the problem
             self._can_ask_for_keys = False
             return False
-        if within(found, gaps):
+        if any(key in gap for key in found for gap in gaps):
             raise InconsistentPagesError
         return not found  # a server that ignores conditions returns other keys
 

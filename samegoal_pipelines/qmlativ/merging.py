@@ -9,7 +9,7 @@ these gaps finds it. That is one small request per object, or none if the keys h
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any, NamedTuple
 
@@ -65,42 +65,25 @@ def without_repeats(table: pa.Table, key: str) -> pa.Table:
     return table.filter(pa.array(~repeated | np.asarray(table[key].is_null())))
 
 
-class Gap(NamedTuple):
-    """The keys between two pages, without the ends."""
-
-    after: int
-    before: int
-
-    @property
-    def width(self) -> int:
-        """The number of keys in the gap."""
-        return self.before - self.after - 1
-
-
-def gaps_between(pages: Sequence[pa.Table], key: str) -> list[Gap]:
-    """The gaps between the pages of an ordered read. Rows without a readable key do not count."""
+def gaps_between(pages: Sequence[pa.Table], key: str) -> list[range]:
+    """The keys between the pages of an ordered read. Rows without a readable key do not count."""
     readable = [keys for page in pages if len(keys := page[key].drop_null())]
-    gaps = [Gap(before[-1].as_py(), after[0].as_py()) for before, after in pairwise(readable)]
-    return [gap for gap in gaps if gap.width > 0]
+    gaps = [range(before[-1].as_py() + 1, after[0].as_py()) for before, after in pairwise(readable)]
+    return [gap for gap in gaps if gap]
 
 
-def questions(gaps: Sequence[Gap], key: str) -> list[list[dict[str, Any]]]:
+def questions(gaps: Sequence[range], key: str) -> list[list[dict[str, Any]]]:
     """The search conditions of each request: narrow gaps as lists of keys, each wide gap by its ends."""
-    narrow = [gap for gap in gaps if gap.width <= _NARROW]
-    keys = [value for gap in narrow for value in range(gap.after + 1, gap.before)]
+    wide = [gap for gap in gaps if gap.stop - gap.start > _NARROW]
+    keys = [value for gap in gaps if gap not in wide for value in gap]
     lists = [keys[start : start + _LONGEST_LIST] for start in range(0, len(keys), _LONGEST_LIST)]
-    by_list = [[{"FieldName": key, "ConditionType": "List", "List": some}] for some in lists]
-    by_ends = [
-        [
-            {"FieldName": key, "ConditionType": "Greater", "Value": gap.after},
-            {"FieldName": key, "ConditionType": "Less", "Value": gap.before},
-        ]
-        for gap in gaps
-        if gap.width > _NARROW
+    return [
+        *([{"FieldName": key, "ConditionType": "List", "List": some}] for some in lists),
+        *(
+            [
+                {"FieldName": key, "ConditionType": "GreaterEqual", "Value": gap.start},
+                {"FieldName": key, "ConditionType": "Less", "Value": gap.stop},
+            ]
+            for gap in wide
+        ),
     ]
-    return [*by_list, *by_ends]
-
-
-def within(keys: Iterable[int | None], gaps: Sequence[Gap]) -> bool:
-    """Whether any of the keys is in a gap."""
-    return any(gap.after < key < gap.before for key in keys if key is not None for gap in gaps)

@@ -13,6 +13,7 @@ import re
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from samegoal_pipelines.qmlativ.connection import Connection
@@ -80,6 +81,7 @@ def peek(body: bytes) -> str | None:
     return json.loads(match[1]) if match else None
 
 
+@dataclass
 class PageWalk:
     """All pages of a listing, in order, loaded ahead.
 
@@ -89,25 +91,21 @@ class PageWalk:
     read, so a wrong expectation costs requests but never rows.
     """
 
-    def __init__(
-        self,
-        listing: Listing,
-        load: Callable[[PageRef, Callable[[bytes], None]], Future[Page]],
-        connection: Connection,
-        expected_rows: int = 0,
-    ) -> None:
-        self._listing = listing
-        self._load = load
-        self._size = connection.page_size
-        self._max_pages = connection.max_pages
-        self._ahead = connection.connections
-        self._known = min(-(-expected_rows // self._size), self._max_pages)
+    listing: Listing
+    load: Callable[[PageRef, Callable[[bytes], None]], Future[Page]]
+    connection: Connection
+    expected_rows: int = 0
+    short: int = field(default=0, init=False)
+    """The number of short pages before the last one."""
+
+    def __post_init__(self) -> None:
+        self._size, self._max_pages = self.connection.page_size, self.connection.max_pages
+        self._known = min(-(-self.expected_rows // self._size), self._max_pages)
+        self._ahead = self.connection.connections
         self._reached = 1
         self._loading: dict[PageRef, Future[Page]] = {}
         self._lock = threading.Lock()
         self._over = False
-        self.short = 0
-        """The number of short pages before the last one."""
 
     def __iter__(self) -> Iterator[Page]:
         here: PageRef | None = PageRef(1, self._size)
@@ -122,12 +120,12 @@ class PageWalk:
                 del self._loading[here]
                 yield page
                 rows += page.table.num_rows
-                there = following(page.next, here, rows, self._listing) if page.table.num_rows else None
+                there = following(page.next, here, rows, self.listing) if page.table.num_rows else None
                 if there and there.number > self._max_pages:
                     raise MalformedAnswerError(
                         f"Paging.Next goes on after {self._max_pages:,} pages, more than any district has: "
                         "nothing of this object was kept",
-                        self._listing.where(here.number),
+                        self.listing.where(here.number),
                     )
                 if there and page.table.num_rows < there.size:
                     self.short += 1
@@ -141,17 +139,17 @@ class PageWalk:
     def _start(self, ref: PageRef) -> Future[Page]:
         with self._lock:
             if ref not in self._loading:
-                self._loading[ref] = self._load(ref, lambda body: self._glance(ref, body))
+                self._loading[ref] = self.load(ref, lambda body: self._glance(ref, body))
             return self._loading[ref]
 
     def _glance(self, here: PageRef, body: bytes) -> None:
         """Start loading the page after `here` if its body already shows that there is one."""
         try:
-            there = following(peek(body), here, -1, self._listing)
+            there = following(peek(body), here, -1, self.listing)
         except MalformedAnswerError:
             return  # raised again once the page is decoded
         last = min(self._max_pages, self._reached + self._ahead)
         if there and there.size == here.size and there.number <= last:
             with self._lock:
                 if not self._over and there not in self._loading:
-                    self._loading[there] = self._load(there, lambda body: self._glance(there, body))
+                    self._loading[there] = self.load(there, lambda body: self._glance(there, body))

@@ -13,7 +13,8 @@ import ssl
 import threading
 import zlib
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import requests
 import tenacity
@@ -43,6 +44,7 @@ _MAX_ERROR_BODY = 64 * 2**10
 _CHUNK = 2**20
 _PASSING = frozenset({408, 425, 429})  # and 5xx, among them Cloudflare's 520 to 526
 _LASTING = frozenset({501, 505})
+_CUT_SHORT = "the answer was cut short"
 _WRONG_ADDRESS: dict[str, Any] = {"kind": Kind.ADDRESS, "next_step": CHECK_ADDRESS}
 _CHECK_LATER: dict[str, Any] = {"next_step": "run again later, and check the API Base URL if it stays so"}
 _HEADERS = {
@@ -52,11 +54,12 @@ _HEADERS = {
 }
 
 
-class Answer(NamedTuple):
+@dataclass(frozen=True)
+class Answer:
     """A complete answer with a status that a retry does not change. The body of a 200 looks like JSON."""
 
     status: int
-    body: bytes
+    body: bytes = field(repr=False)
     content_type: str = ""
     retries: int = 0
 
@@ -64,9 +67,6 @@ class Answer(NamedTuple):
     def is_html(self) -> bool:
         """Whether it is a web page, whatever it calls itself."""
         return self.content_type.startswith("text/html") or self.body[:64].lstrip().startswith(b"<")
-
-    def __repr__(self) -> str:
-        return f"Answer({self.status}, {len(self.body)} bytes)"
 
 
 class Transport:
@@ -97,7 +97,7 @@ class Transport:
             tried = attempts.statistics["attempt_number"]
             error.detail += f"; gave up after {tried} attempts" if tried > 1 else ""
             raise error from None
-        return answer._replace(retries=attempts.statistics["attempt_number"] - 1)
+        return replace(answer, retries=attempts.statistics["attempt_number"] - 1)
 
     def cancel(self) -> None:
         """Fail all current and later requests at once."""
@@ -179,30 +179,24 @@ class Transport:
         if exchange.expired:
             return SourceUnavailableError(f"no whole answer within {self._policy.total:g} s", where)
         causes = list(_causes(error))
+        if any(isinstance(cause, ssl.SSLCertVerificationError) for cause in causes):
+            return CertificateRefusedError(
+                "the server's certificate is not valid for this host, expired or of an unknown authority",
+                where,
+            )
         return next(
-            meant(detail, where, **overrides)
-            for kinds, meant, detail, overrides in _MEANINGS
+            SourceUnavailableError(detail, where, **overrides)
+            for detail, overrides, kinds in _MEANINGS
             if any(isinstance(cause, kinds) for cause in causes)
         )
 
 
-_MEANINGS: tuple[tuple[tuple[type[BaseException], ...], type[QmlativError], str, dict[str, Any]], ...] = (
-    (
-        (ssl.SSLCertVerificationError,),
-        CertificateRefusedError,
-        "the server's certificate is not valid for this host, expired or of an unknown authority",
-        {},
-    ),
-    ((NameResolutionError,), SourceUnavailableError, "the host's name cannot be found", _WRONG_ADDRESS),
-    ((ConnectionRefusedError,), SourceUnavailableError, "the connection was refused", _WRONG_ADDRESS),
-    (
-        (TimeoutError, requests.Timeout, urllib3.exceptions.TimeoutError),
-        SourceUnavailableError,
-        "Qmlativ did not answer in time",
-        {},
-    ),
-    ((ProtocolError, DecodeError, zlib.error), SourceUnavailableError, "the answer was cut short", {}),
-    ((Exception,), SourceUnavailableError, "the connection failed", {}),
+_MEANINGS: tuple[tuple[str, dict[str, Any], tuple[type[BaseException], ...]], ...] = (
+    ("the host's name cannot be found", _WRONG_ADDRESS, (NameResolutionError,)),
+    ("the connection was refused", _WRONG_ADDRESS, (ConnectionRefusedError,)),
+    ("Qmlativ did not answer in time", {}, (TimeoutError, requests.Timeout, urllib3.exceptions.TimeoutError)),
+    (_CUT_SHORT, {}, (ProtocolError, DecodeError, zlib.error)),
+    ("the connection failed", {}, (Exception,)),
 )
 
 
@@ -268,7 +262,7 @@ def _check_json(answer: Answer, where: str) -> None:
     if kind and "json" not in kind and not kind.startswith(("text/plain", "application/octet-stream")):
         raise SourceUnavailableError("expected JSON, got another content type", where, **_CHECK_LATER)
     if not answer.body[-64:].rstrip().endswith((b"}", b"]")) or is_cut(answer.body):
-        raise SourceUnavailableError("the answer was cut short", where)
+        raise SourceUnavailableError(_CUT_SHORT, where)
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:

@@ -11,7 +11,7 @@ from typing import Any, Literal
 import pyarrow as pa
 from starlette.exceptions import HTTPException
 
-from samegoal_pipelines.sandbox.objects import OPTIONAL_FIELDS, SCHEMAS, school_year_of
+from samegoal_pipelines.sandbox.objects import SCHEMAS, school_year_of
 from samegoal_pipelines.sandbox.rows import Row, literal_tables, rows_of, table_of
 
 ENTITY_ID = 1
@@ -44,8 +44,6 @@ class SandboxDistrict:
     """How the token endpoint takes the credentials; it refuses the other way."""
     latency: float = 0.0
     """Seconds that each page takes at least."""
-    gzip: bool = True
-    """Whether answers are compressed for a client that accepts it."""
     refused_conditions: set[str] = field(default_factory=set)
     """Kinds of search conditions that are answered with 400, such as "LongSearchCondition"."""
     ignored_conditions: set[str] = field(default_factory=set)
@@ -94,10 +92,6 @@ class SandboxDistrict:
         """Remove the rows with this primary key."""
         primary = SCHEMAS[name].names[0]
         self.replace_rows(name, [row for row in self.rows(name) if row[primary] != key])
-
-    def deny_optional_fields(self) -> None:
-        """Grant only what other vendors were granted: no field marked ★ in the contract."""
-        self.denied_fields |= OPTIONAL_FIELDS
 
     def grant_entities(self, *entities: int) -> None:
         """Grant only these entities."""

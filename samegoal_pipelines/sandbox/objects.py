@@ -35,7 +35,7 @@ OPTIONAL_FIELDS = frozenset(
     for column in wanted.fields
     if column.optional
 )
-"""Fields that a district may decline to grant, as "Module/Object.Field"."""
+"""Fields that a district may decline to grant, marked ★ in the contract, as "Module/Object.Field"."""
 
 YEARS_BACK = 3
 WITHDRAWAL_CODES = ("01", "03", "16", "24", "33", "60", "66", "78", "81", "82", "83", "90", "98", "CECS")

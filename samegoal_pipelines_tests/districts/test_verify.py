@@ -16,6 +16,7 @@ from samegoal_pipelines.districts.registry import District, Registry
 from samegoal_pipelines.districts.verify import Step, Verification, landed_rows, verify
 from samegoal_pipelines.landing import Landing, LandingError
 from samegoal_pipelines.sandbox import Sandbox, SandboxDistrict, SandboxServer, serve
+from samegoal_pipelines.sandbox.objects import OPTIONAL_FIELDS
 from samegoal_pipelines_tests.landing.forging import with_declared_columns
 
 TODAY = date(2026, 10, 1)
@@ -171,7 +172,7 @@ def test_a_required_field_that_is_not_granted_is_named(source):
 
 
 def test_what_each_missing_field_costs_is_told(source):
-    source.qmlativ.deny_optional_fields()
+    source.qmlativ.denied_fields |= OPTIONAL_FIELDS
     found, steps = source.verify(source.register())
     assert (found.ok, found.state) == (True, "warning")
     assert (steps["fields"].state, steps["fields"].outcome) == ("warning", "10 of 105 not granted")

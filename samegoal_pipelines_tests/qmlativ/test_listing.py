@@ -15,7 +15,7 @@ from samegoal_pipelines.qmlativ.errors import (
     MalformedAnswerError,
     MissingFieldError,
 )
-from samegoal_pipelines.qmlativ.merging import Gap, gaps_between, questions
+from samegoal_pipelines.qmlativ.merging import gaps_between, questions
 from samegoal_pipelines.tables.enrollments import ENTRY_WITHDRAWAL
 from samegoal_pipelines.tables.people import COUNTY, STUDENT, STUDENT_NAME
 from samegoal_pipelines_tests.qmlativ.scripted import Reply, counties, county_path, pages_of, serving
@@ -192,10 +192,10 @@ def test_reads_that_never_agree_are_data_that_changed():
 
 
 def test_wide_gaps_are_asked_for_by_their_ends_and_no_gap_not_at_all():
-    assert questions([Gap(1, 3), Gap(10, 1000), Gap(2000, 2003)], "ID") == [
+    assert questions([range(2, 3), range(11, 1000), range(2001, 2003)], "ID") == [
         [{"FieldName": "ID", "ConditionType": "List", "List": [2, 2001, 2002]}],
         [
-            {"FieldName": "ID", "ConditionType": "Greater", "Value": 10},
+            {"FieldName": "ID", "ConditionType": "GreaterEqual", "Value": 11},
             {"FieldName": "ID", "ConditionType": "Less", "Value": 1000},
         ],
     ]

@@ -228,12 +228,6 @@ def test_last_nights_counts_change_nothing_about_the_result(server, district, fa
     assert_same(first, read(server, district, expected_rows=counts))
 
 
-def test_answers_that_are_not_compressed_give_the_same_rows(server, district):
-    first = read(server, district)
-    district.gzip = False
-    assert_same(first, read(server, district))
-
-
 def test_a_token_that_expires_at_any_page_in_turn_changes_nothing(server, district):
     def entries():
         with QmlativClient(connection(server, district, page_size=10)) as client:

@@ -205,11 +205,12 @@ class EmbeddedPostgres:
         partial.mkdir(mode=0o700, parents=True)
         os.chown(partial, account.pw_uid, -1)
         programs = paths.programs(account, self.data)
-        for text, *command in (
-            ("", programs / "initdb", *_INITDB.split(), "-D", _HERE),
-            (f"create database {DATABASE}\n", programs / "postgres", "--single", "-D", _HERE, "postgres"),
-            ("local all all peer map=samegoal\n", "tee", "pg_hba.conf"),
-        ):
+        commands: list[tuple[list[str | Path], str]] = [
+            ([programs / "initdb", *_INITDB.split(), "-D", _HERE], ""),
+            ([programs / "postgres", "--single", "-D", _HERE, "postgres"], f"create database {DATABASE}\n"),
+            (["tee", "pg_hba.conf"], "local all all peer map=samegoal\n"),
+        ]
+        for command, text in commands:
             done = paths.run(account, *command, input=text, cwd=partial)
             if done.returncode != 0:
                 raise PostgresNotStartedError(

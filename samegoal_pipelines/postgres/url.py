@@ -89,6 +89,8 @@ class DatabaseURL:
         """
         # COPY and the texts that we send are UTF-8, regardless of PGCLIENTENCODING and the database.
         query = {**self.parts, "client_encoding": "utf8"}
+        if "options" in query:
+            query["options"] = query.pop("options")  # the longest part is last
         user, password = query.pop("user", ""), query.pop("password", None)
         login = quote(user, safe="") + ("" if password is None else f":{quote(password, safe='')}")
         host = database = ""

@@ -82,12 +82,8 @@ class PipelineError(Exception):
         self.object = object
         self.step = step
         self.district_id = district_id
-        if kind is not None:
-            self.kind = kind
-        if next_step is not None:
-            self.next_step = next_step
-        if transient is not None:
-            self.transient = transient
+        override = {"kind": kind, "next_step": next_step, "transient": transient}
+        vars(self).update({name: value for name, value in override.items() if value is not None})
 
     @property
     def reason(self) -> str:

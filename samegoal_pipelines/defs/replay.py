@@ -18,7 +18,7 @@ from samegoal_pipelines.defs.io import IN_MEMORY
 from samegoal_pipelines.defs.materializing import compute_valid_night
 from samegoal_pipelines.defs.metadata import table
 from samegoal_pipelines.landing import LandedFileError, LandingError
-from samegoal_pipelines.landing.runs import NotLandedError, read_landed_for, run_that_landed
+from samegoal_pipelines.landing.runs import NotLandedError, landed_for, read_landed_for
 from samegoal_pipelines.printable import counted
 from samegoal_pipelines.tables.catalog import RAW_TABLES
 from samegoal_pipelines.warehouse.replay import Replayed, ReplayedNight, find_nights, replay
@@ -81,7 +81,7 @@ def recompute(context: dg.OpExecutionContext, run: DistrictRun, nights: Sequence
         one.
     """
     landing, withholding = run.deployment.landing, run.district.withholding
-    contents = Contents()
+    contents = Contents(withholding)
     faults: dict[date, str] = {}
     for published in nights:
         night = published.snapshot_date
@@ -95,7 +95,7 @@ def recompute(context: dg.OpExecutionContext, run: DistrictRun, nights: Sequence
             continue
         computed = compute_valid_night(landed, night, withholding, f"the night {night}: ")
         contents.add(content_of(computed))
-        runs = sorted({run_that_landed(landing, published, asset) for asset in RAW_TABLES})
+        runs = sorted({landed_for(landing, published, asset).run_id for asset in RAW_TABLES})
         context.log.info(
             f"the night {night}: {computed.enrollment_rows} enrollments, landed by {', '.join(runs)}"
         )

@@ -10,7 +10,7 @@ from datetime import date, datetime
 import pandas as pd
 
 from samegoal_pipelines.landing.storage import LandingError
-from samegoal_pipelines.landing.store import LandedAsset, Landing
+from samegoal_pipelines.landing.store import LandedAsset, LandedFileError, Landing
 from samegoal_pipelines.tables.catalog import RAW_TABLES
 from samegoal_pipelines.tables.reads import rows_by_object
 from samegoal_pipelines.transforms.snapshot import SnapshotPayload, statuses_of
@@ -24,29 +24,24 @@ class NotLandedError(LandingError):
     """A night's landed rows cannot be used any more."""
 
 
-def run_that_landed(landing: Landing, snapshot: Snapshot, asset: str) -> str:
-    """The run whose landed asset a snapshot was made from. Raises `NotLandedError` if that is gone.
+def landed_for(landing: Landing, snapshot: Snapshot, asset: str) -> LandedAsset:
+    """The landed asset that a snapshot was made from. Raises `NotLandedError` if that is gone.
 
-    That is its own run, or the run whose enrollments it used, or the last one before it, because a run
-    started in the UI with a later asset uses what is landed.
+    It is from the snapshot's own run, or the run whose enrollments it used, or the last one before it,
+    because a run started in the UI with a later asset uses what is landed.
     """
     landed = landing.landed(asset, district_id=snapshot.district_id, night=snapshot.snapshot_date)
-    runs = [one.run_id for one in landed if one.landed_at <= snapshot.started_at]
+    runs = {one.run_id: one for one in landed if one.landed_at <= snapshot.started_at}
     before = [] if asset == "raw_enrollments" else reversed(runs)
     for run_id in (snapshot.run_id, snapshot.landed_run_id, *before):
         if run_id in runs:
-            return str(run_id)
+            return runs[run_id]
     raise NotLandedError("are missing")
 
 
 def read_landed_for(landing: Landing, snapshot: Snapshot, asset: str) -> dict[str, pd.DataFrame]:
     """An asset as it was landed for a snapshot. Raises `NotLandedError` or `LandedFileError`."""
-    tables = landing.read(
-        asset,
-        district_id=snapshot.district_id,
-        night=snapshot.snapshot_date,
-        run_id=run_that_landed(landing, snapshot, asset),
-    )
+    tables = landing.open(landed_for(landing, snapshot, asset))
     if RAW_TABLES.get(asset, {}).keys() - tables.keys():
         raise NotLandedError("are from an older version, which did not read everything that is used today")
     return tables
@@ -74,12 +69,10 @@ class RunLanding:
         )
 
     def read(
-        self, asset: str, night: date | None = None, run_id: str | None = None, only: str | None = None
+        self, asset: str, night: date | None = None, run_id: str | None = None
     ) -> dict[str, pd.DataFrame]:
         """As `Landing.read`, by default of this night."""
-        return self.files.read(
-            asset, district_id=self.district_id, night=night or self.night, run_id=run_id, only=only
-        )
+        return self.files.read(asset, district_id=self.district_id, night=night or self.night, run_id=run_id)
 
     def read_last(self, asset: str, table: str) -> list[pd.DataFrame]:
         """One table of an asset as last landed, in a list: a hint, so a damaged file is as good as none."""
@@ -95,16 +88,18 @@ class RunLanding:
         """
         found: list[pd.DataFrame] = []
         for asset in RAW_TABLES:
-            for run_id in (*filter(None, run_ids), None):
-                with suppress(LandingError, KeyError):  # KeyError: landed by an older version
-                    found.append(self.read(asset, night, run_id, only="Reads")["Reads"])
-                    break
+            with suppress(LandingError):
+                landed = self._landed(asset, night)
+                wanted = [one for run_id in run_ids for one in landed if one.run_id == run_id]
+                for one in (*wanted, *landed[-1:]):
+                    with suppress(LandedFileError):
+                        found.append(self.files.open(one, "Reads")["Reads"])
+                        break
         return found
 
     def newest(self, asset: str) -> LandedAsset | None:
         """The asset as the last run of the night landed it. None if nothing is landed."""
-        landed = self.files.landed(asset, district_id=self.district_id, night=self.night)
-        return landed[-1] if landed else None
+        return next(reversed(self._landed(asset, self.night)), None)
 
     def enrollments_run_id(self) -> str | None:
         """The run that landed the raw enrollments of tonight's statuses. None if their files are gone.
@@ -113,9 +108,12 @@ class RunLanding:
         """
         filtered = self.newest("cecs_filtered_enrollments")
         filtered_at = filtered.landed_at if filtered else self.started_at
-        raw = self.files.landed("raw_enrollments", district_id=self.district_id, night=self.night)
+        raw = self._landed("raw_enrollments", self.night)
         runs = [one.run_id for one in raw if one.landed_at <= filtered_at]
         return self.run_id if self.run_id in runs else next(reversed(runs), None)
+
+    def _landed(self, asset: str, night: date) -> list[LandedAsset]:
+        return self.files.landed(asset, district_id=self.district_id, night=night)
 
 
 class LandedEvidence:

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from datetime import MAXYEAR, UTC, date, datetime
 from glob import has_magic
 from hashlib import sha256
-from typing import Any
+from typing import Any, NamedTuple
 
 import pandas as pd
 import pyarrow as pa
@@ -33,7 +33,6 @@ from samegoal_pipelines.tables.arrow_types import landed_types
 MANIFEST = "landed.json"
 METADATA_KEY = b"samegoal"
 _FOLDER_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*", re.ASCII)
-_NIGHT = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
 _WRITERS = 4  # tables of an asset that are written in parallel
 _DICTIONARY = 2**14  # write columns with more bytes of distinct values without a dictionary
 _BAD_JSON = (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError)
@@ -74,6 +73,12 @@ class Rewritten:
     files: int
     rows: int
     deleted: int
+
+
+class _File(NamedTuple):
+    table: pa.Table
+    facts: dict[str, Any]
+    sha256: str
 
 
 class LandedFileError(LandingError):
@@ -141,22 +146,13 @@ class Landing:
                 file.write(_manifest(landed, landed.rows, landed.sha256))
 
     def read(
-        self,
-        asset: str,
-        *,
-        district_id: str,
-        night: date,
-        run_id: str | None = None,
-        only: str | None = None,
+        self, asset: str, *, district_id: str, night: date, run_id: str | None = None
     ) -> dict[str, pd.DataFrame]:
-        """The asset's tables (or `only` one) as landed by `run_id`, or else by the last run of that night.
-
-        Returns:
-            table name → frame with Arrow dtypes.
+        """The asset's tables as landed by `run_id`, or else by the last run of that night.
 
         Raises:
-            LandingError: nothing was landed for that night, or a file is damaged. Of several runs, one with
-                a damaged manifest is passed over: it may have died while writing.
+            LandingError: nothing was landed for that night, or as `open`. Of several runs, one with a
+                damaged manifest is passed over: it may have died while writing.
         """
         runs = self.landed(asset, district_id=district_id, night=night)
         found = [one for one in runs if run_id in (None, one.run_id)]
@@ -166,11 +162,25 @@ class Landing:
                 kind=Kind.LANDED_ROWS,
                 next_step=f"materialize {asset} in the same run, or first",
             )
-        if found[-1].damaged:
-            raise LandedFileError(found[-1], MANIFEST, f"is damaged (run {found[-1].run_id})")
-        return {
-            table: self._read_table(found[-1], table) for table in found[-1].rows if only in (None, table)
-        }
+        return self.open(found[-1])
+
+    def open(self, landed: LandedAsset, *only: str) -> dict[str, pd.DataFrame]:
+        """An asset's tables, or only these: table name → frame with Arrow dtypes.
+
+        Raises:
+            LandedFileError: a file is missing, damaged, from elsewhere or without its declared columns.
+        """
+        if landed.damaged:
+            raise LandedFileError(landed, MANIFEST, f"is damaged (run {landed.run_id})")
+        found = {}
+        for name in only or landed.rows:
+            table = self._open(landed, name).table
+            if len(table) != landed.rows[name]:
+                raise LandedFileError(landed, name, "is damaged")
+            if other := _other_columns(table.schema, landed_types(landed.asset, name)):
+                raise LandedFileError(landed, name, f"is of another version: {other}")
+            found[name] = table.to_pandas(types_mapper=pd.ArrowDtype)
+        return found
 
     def landed(self, asset: str, *, district_id: str, night: date) -> list[LandedAsset]:
         """Every run's landing of this asset that night, or of all (`*`): damaged ones, then by age."""
@@ -197,9 +207,10 @@ class Landing:
         found = {}
         for path in paths:
             name = path.rstrip("/").rpartition("/")[2]
-            if name.endswith(suffix) and _NIGHT.fullmatch(name.removesuffix(suffix)):
-                with suppress(ValueError):
-                    found[date.fromisoformat(name.removesuffix(suffix))] = path
+            with suppress(ValueError):
+                night = date.fromisoformat(name.removesuffix(suffix))
+                if name == f"{night}{suffix}":
+                    found[night] = path
         return found
 
     def column_values(self, landed: LandedAsset, table: str, columns: list[str]) -> list[dict[str, Any]]:
@@ -218,7 +229,7 @@ class Landing:
         for night in reversed([night for night in self.nights(district_id) if night <= up_to]):
             for landed in reversed(self.landed(asset, district_id=district_id, night=night)):
                 if table in landed.rows:
-                    return self._read_table(landed, table)
+                    return self.open(landed, table)[table]
         return None
 
     def prune(
@@ -313,51 +324,41 @@ class Landing:
             for folder in sorted(folders, key=lambda one: (one.endswith(f"/{last}"), one)):
                 night, run_id, asset = folder.split("/")[-3:]
                 alive = in_progress() == run_id  # before its manifest is looked for
-                with suppress(FileNotFoundError):
+                with suppress(FileNotFoundError, LandedFileError):
                     manifest = self._fs.cat_file(f"{folder}/{MANIFEST}")
                     landed = _landed_asset(manifest, district_id, date.fromisoformat(night), run_id, asset)
-                    counts = self._rewrite(folder, landed, change, dry_run)
-                    if counts is not None:
-                        files, rows = files + counts[0], rows + counts[1]
-                        continue
+                    changed, removed = self._rewrite(landed, change, dry_run)
+                    files, rows = files + changed, rows + removed
+                    continue
                 if not alive:
                     deleted += len(self._fs.find(folder)) if dry_run else self._delete(folder, "landed files")
         return Rewritten(files, rows, deleted)
 
     def _rewrite(
         self,
-        folder: str,
         landed: LandedAsset,
         change: Callable[[dict[str, pa.Table]], dict[str, pa.Table]],
         dry_run: bool,
-    ) -> tuple[int, int] | None:
+    ) -> tuple[int, int]:
         """Replace changed files, then the manifest. Return the number of changed files and removed rows.
 
-        None: a file is neither as landed nor as an interrupted call left it.
+        Raises:
+            LandedFileError: a file is neither as landed nor as an interrupted call left it.
         """
-        before: dict[str, pa.Table] = {}
-        facts: dict[str, dict[str, Any]] = {}
-        hashes: dict[str, str] = {}
-        for name in landed.rows:
-            content = self._fs.cat_file(f"{folder}/{name}.parquet")
-            try:
-                before[name], facts[name] = _opened(content)
-            except _BAD_FILE:
-                return None
-            hashes[name] = sha256(content).hexdigest()
-            is_sound = hashes[name] == landed.sha256.get(name) or facts[name].get("rewritten")
-            if not is_sound or not landed.identity(name).items() <= facts[name].items():
-                return None
         if landed.damaged:
-            return None
-        after = change(before)
+            raise LandedFileError(landed, MANIFEST, "is damaged")
+        opened = {name: self._open(landed, name, rewritten=True) for name in landed.rows}
+        before = {name: file.table for name, file in opened.items()}
+        hashes = {name: file.sha256 for name, file in opened.items()}
+        after, folder = change(before), self._folder(landed)
         changed = [name for name in before if len(before[name]) != len(after[name])]
         removed = sum(len(before[name]) - len(after[name]) for name in changed)
         if dry_run:
             return len(changed), removed
         rows = {name: len(table) for name, table in after.items()}
         for name in changed:
-            content = _parquet(after[name], facts[name] | {"rows": rows[name], "rewritten": True})
+            facts = opened[name].facts | {"rows": rows[name], "rewritten": True}
+            content = _parquet(after[name], facts)
             self._replace(f"{folder}/{name}.parquet", content)
             hashes[name] = sha256(content).hexdigest()
         if (hashes, rows) != (landed.sha256, landed.rows):
@@ -412,26 +413,25 @@ class Landing:
             with suppress(FileNotFoundError):
                 self._fs.rm_file(path)
 
-    def _read_table(self, landed: LandedAsset, table: str) -> pd.DataFrame:
-        """Read one file, if this run landed it and it has the declared columns. Else: `LandedFileError`."""
+    def _open(self, landed: LandedAsset, table: str, *, rewritten: bool = False) -> _File:
+        """Open a file as this run landed it, or as `rewrite` changed it since. Else: `LandedFileError`."""
         with self._reading(landed.district_id):
             try:
                 content = self._fs.cat_file(f"{self._folder(landed)}/{table}.parquet")
             except FileNotFoundError:
                 raise LandedFileError(landed, table, "is missing") from None
-        if sha256(content).hexdigest() != landed.sha256.get(table):
+        file, digest = None, sha256(content).hexdigest()
+        as_landed = digest == landed.sha256.get(table)
+        if as_landed or rewritten:
+            with suppress(*_BAD_FILE):
+                found = pq.read_table(pa.BufferReader(content))
+                facts = dict(json.loads((found.schema.metadata or {})[METADATA_KEY]))
+                file = _File(found, facts, digest)
+        if file is None or not (as_landed or file.facts.get("rewritten")):
             raise LandedFileError(landed, table, "is damaged or was replaced")
-        try:
-            found, facts = _opened(content)
-        except _BAD_FILE:
-            raise LandedFileError(landed, table, "is damaged") from None
-        if not landed.identity(table).items() <= facts.items():
+        if not landed.identity(table).items() <= file.facts.items():
             raise LandedFileError(landed, table, "belongs to another district, night or run")
-        if len(found) != landed.rows[table]:
-            raise LandedFileError(landed, table, "is damaged")
-        if other := _other_columns(found.schema, landed_types(landed.asset, table)):
-            raise LandedFileError(landed, table, f"is of another version: {other}")
-        return found.to_pandas(types_mapper=pd.ArrowDtype)
+        return file
 
     def _reading(self, district_id: str) -> AbstractContextManager[None]:
         return self._storage.errors(f"landed files of {district_id} cannot be read")
@@ -456,13 +456,6 @@ def _parquet(table: pa.Table, facts: Mapping[str, Any]) -> bytes:
     pq.write_table(table, buffer, compression="zstd", dictionary_pagesize_limit=_DICTIONARY)
     content: bytes = buffer.getvalue().to_pybytes()
     return content
-
-
-def _opened(content: bytes) -> tuple[pa.Table, dict[str, Any]]:
-    """A landed file's table, and its facts. Raises one of `_BAD_FILE`."""
-    table = pq.read_table(pa.BufferReader(content))
-    facts = json.loads((table.schema.metadata or {})[METADATA_KEY])
-    return table, dict(facts)
 
 
 def _landed_asset(content: bytes, district_id: str, night: date, run_id: str, asset: str) -> LandedAsset:

@@ -5,15 +5,18 @@ This queries the temporary tables that `diff` has filled, so the cost depends on
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from psycopg2.sql import SQL, Composed, Identifier
 
 from samegoal_pipelines.tables.history import HISTORIES, PARENTS, STATUS, STUDENTS
 from samegoal_pipelines.transforms.gate import Measured
 from samegoal_pipelines.warehouse.diff import Staged, current_keys, fill
-from samegoal_pipelines.warehouse.rows import Content
+from samegoal_pipelines.warehouse.hashing import Hashes
+from samegoal_pipelines.warehouse.rows import Content, Keys
 from samegoal_pipelines.warehouse.snapshots import Snapshot
 
 _REACHED_BY = ("street", "home_phone", "cell_phone", "work_phone", "email")
@@ -22,7 +25,7 @@ _REACHED_BY = ("street", "home_phone", "cell_phone", "work_phone", "email")
 def measure(cursor: Any, staged: Staged, content: Content, published: Snapshot) -> Measured:
     """How the staged snapshot differs from the published one."""
 
-    def count(statement: str) -> int:
+    def count(statement: Composed) -> int:
         cursor.execute(statement, {"district": published.district_id})
         return int(cursor.fetchone()[0])
 
@@ -55,26 +58,29 @@ def measure(cursor: Any, staged: Staged, content: Content, published: Snapshot) 
     )
 
 
-Shown = list[pd.DataFrame]
+Shown = Sequence[tuple[tuple[Keys, ...], Hashes]]
 """Keys and hashes of the current rows, by history table."""
 
 
 def shown(cursor: Any, district_id: str) -> Shown:
     """What is published now."""
-    found = (current_keys(cursor, history, district_id) for history in HISTORIES)
-    return [pd.DataFrame(np.column_stack([*keys, hashes])) for keys, hashes in found]
+    return [current_keys(cursor, history, district_id) for history in HISTORIES]
 
 
 def changes_between(before: Shown, after: Shown) -> dict[str, int]:
     """The number of students who are `added`, `changed` in any row, or `removed`."""
-    had, have = before[0][0], after[0][0]
-    differing = [
-        pd.concat([old, new]).drop_duplicates(keep=False)[0] for old, new in zip(before, after, strict=True)
-    ]
+    (((had,), _), *_), (((have,), _), *_) = before, after
+    differing: list[Keys] = []
+    for old, new in zip(before, after, strict=True):
+        rows = [
+            pd.DataFrame({str(n): part for n, part in enumerate((*keys, hashes))})
+            for keys, hashes in (old, new)
+        ]
+        differing.append(pd.concat(rows).drop_duplicates(keep=False)["0"].to_numpy())
     both = np.intersect1d(had, have)
     return {
         "added": len(np.setdiff1d(have, had)),
-        "changed": len(np.intersect1d(pd.concat(differing), both)),
+        "changed": len(np.intersect1d(np.concatenate(differing), both)),
         "removed": len(np.setdiff1d(had, have)),
     }
 
@@ -161,7 +167,7 @@ _CONTACTS_LOST = """
     """
 
 
-def _reached(table: str) -> str:
+def _reached(table: str) -> Composed:
     """SQL: whether a parent row has a contact."""
-    given = ", ".join(f"nullif({table}.{column}, '')" for column in _REACHED_BY)
-    return f"num_nonnulls({given}) > 0"
+    given = (SQL("nullif({}, '')").format(Identifier(table, column)) for column in _REACHED_BY)
+    return SQL("num_nonnulls({}) > 0").format(SQL(", ").join(given))

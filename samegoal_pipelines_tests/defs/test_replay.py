@@ -16,7 +16,7 @@ import pytest
 from samegoal_pipelines.defs.replay import REPLAY_JOB
 from samegoal_pipelines.landing.runs import read_landed_for
 from samegoal_pipelines.landing.store import METADATA_KEY
-from samegoal_pipelines.operations.runs import ReplayOutcome, RunFailedError, execute, run_error, run_replay
+from samegoal_pipelines.operations.runs import ReplayOutcome, execute, run_error, run_replay
 from samegoal_pipelines.sandbox import Sandbox, SandboxDistrict
 from samegoal_pipelines.tables.catalog import RAW_TABLES
 from samegoal_pipelines.transforms.snapshot import compute_night
@@ -39,12 +39,6 @@ def night(n: int) -> date:
 
 def replay(pipeline, first: date = TODAY, dry_run: bool = False) -> ReplayOutcome:
     return run_replay(pipeline.deployment, "grand-bend", first=first, dry_run=dry_run)
-
-
-def refusal(pipeline) -> str:
-    with pytest.raises(RunFailedError) as caught:
-        replay(pipeline)
-    return str(caught.value)
 
 
 def publish_computed(pipeline, district_id: str, landed: Any, night: date, started_at: datetime) -> None:
@@ -180,8 +174,8 @@ def test_a_replay_over_ten_nights_is_publishing_them_with_the_changed_rule(pipel
         replayed = replay(pipeline)
 
     assert everything(engine) == everything(engine, "from-the-start")
-    assert len(replayed.outcome.replayed.nights) == 10
-    assert replayed.outcome.replayed.nights == dry.outcome.replayed.nights
+    assert len(replayed.nights) == 10
+    assert replayed.nights == dry.nights
     changes = {row["change"] for (row,) in everything(engine)["student_changes"]}
     assert changes == {"added", "status", "demographics", "parents", "removed"}
     assert replay(pipeline).differing
@@ -273,8 +267,8 @@ def test_nights_whose_landed_rows_cannot_be_used_are_named_with_the_earliest_dat
     (folder,) = landed(two_nights, 0).glob("*/raw_enrollments")
     elsewhere = folder.parent.with_name("another-run") / "raw_enrollments"
     shutil.move(folder, elsewhere)
-    assert refusal(two_nights) == (
-        "grand-bend: replay: the landed rows of the night 2026-10-12 are missing; "
+    assert replay(two_nights).line() == (
+        "error: grand-bend: replay: the landed rows of the night 2026-10-12 are missing; "
         "the earliest date to replay from is 2026-10-13"
     )
     assert replay(two_nights, first=night(1)).outcome
@@ -282,7 +276,7 @@ def test_nights_whose_landed_rows_cannot_be_used_are_named_with_the_earliest_dat
     shutil.move(elsewhere, folder)
     (file,) = landed(two_nights, 1).glob("*/raw_students/Name.parquet")
     file.write_bytes(file.read_bytes()[:-100])
-    assert refusal(two_nights).endswith(
+    assert replay(two_nights).reason.endswith(
         "the landed rows of the night 2026-10-13 cannot be used: file Name of raw_students "
         "is damaged or was replaced; no later night can be replayed"
     )
@@ -296,7 +290,7 @@ def test_nights_whose_landed_rows_cannot_be_used_are_named_with_the_earliest_dat
     found = pq.read_table(other_file)
     facts = json.loads(found.schema.metadata[METADATA_KEY]) | {"table": "Kinship"}
     replace_file(other_file, found.replace_schema_metadata({METADATA_KEY: json.dumps(facts)}))
-    refused = refusal(two_nights)
+    refused = replay(two_nights).reason
     assert "2026-10-12 are from an older version" in refused
     assert "and 1 later night cannot be replayed either" in refused
     assert every_byte(two_nights.deployment.warehouse) == before, "a failed replay is no failed night"
@@ -306,9 +300,9 @@ def test_rows_that_break_their_schema_are_not_written(two_nights, monkeypatch):
     """A rule that was changed in one place only: what follows from it is no published status."""
     monkeypatch.setattr("samegoal_pipelines.transforms.status.GRADUATED_CODE", "77")
     before = every_byte(two_nights.deployment.warehouse)
-    failed = refusal(two_nights)
-    assert "the night 2026-10-12: " in failed
-    assert "graduated means code 01 (1); nothing was changed" in failed
+    failed = replay(two_nights)
+    assert "the night 2026-10-12: " in failed.reason
+    assert "graduated means code 01 (1); nothing was changed" in failed.reason
     assert every_byte(two_nights.deployment.warehouse) == before
 
 
@@ -334,14 +328,14 @@ def test_a_replay_reads_the_landing_while_the_district_is_not_locked(two_nights,
     """Reading object storage may take minutes; nobody waits for that."""
     landing, warehouse = two_nights.deployment.landing, two_nights.deployment.warehouse
     monkeypatch.setattr(warehouse_engine, "LOCK_SECONDS", 1)
-    read, looked = landing.read, []
+    read, looked = landing.open, []
 
-    def lock_and_read(asset: str, **named: Any) -> Any:
+    def lock_and_read(landed: Any) -> Any:
         with as_writer(warehouse, "grand-bend", "looking whether it is locked") as connection:
             warehouse_engine.lock(connection, "grand-bend")
-        looked.append(asset)
-        return read(asset, **named)
+        looked.append(landed.asset)
+        return read(landed)
 
-    monkeypatch.setattr(landing, "read", lock_and_read)
+    monkeypatch.setattr(landing, "open", lock_and_read)
     assert replay(two_nights).outcome
     assert set(looked) == {*RAW_TABLES}

@@ -154,7 +154,7 @@ def test_a_file_that_was_landed_elsewhere_is_not_read(landing, tmp_path, other):
         replace_file(place / "School.parquet", pq.read_table(place / "Campus.parquet"))
 
     with pytest.raises(LandingError) as caught:
-        landing.read("schools", district_id=place.parts[-4], night=NIGHT, run_id="run-1", only="School")
+        landing.read("schools", district_id=place.parts[-4], night=NIGHT, run_id="run-1")
 
     assert f"landed file School of schools for {place.parts[-4]} on 2026-10-12" in str(caught.value)
     assert "belongs to another district, night or run" in str(caught.value)

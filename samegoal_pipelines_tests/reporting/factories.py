@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, date, datetime, time, timedelta
 from itertools import count
 from typing import Any
 
+import pandas as pd
 import sqlalchemy as sa
 
 from samegoal_pipelines.errors import PipelineError
@@ -41,12 +43,9 @@ def register(engine: sa.Engine, district_id: str, timezone: str = "America/Chica
     }
     with as_writer(engine, district_id, "registering") as connection:
         connection.execute(sa.insert(districts).values(district_id=district_id, timezone=timezone, **row))
-        encrypted = None if row["secret_set_at"] is None else b"encrypted"
-        connection.execute(
-            sa.insert(district_credentials).values(
-                district_id=district_id, client_key=f"key of {district_id}", encrypted_secret=encrypted
-            )
-        )
+        secret = {"encrypted_secret": b"encrypted" if row["secret_set_at"] else None}
+        key = {"district_id": district_id, "client_key": f"key of {district_id}"}
+        connection.execute(sa.insert(district_credentials).values(**key, **secret))
 
 
 REFUSED = InvalidCredentialsError(
@@ -76,30 +75,21 @@ def attempt(
     row: dict[str, Any] = {"started_at": started, "held_reason": reason}
     if state in ("published", "held", "superseded"):
         students = facts.pop("students", 100)
-        row |= {
-            "students": students,
-            "enrolled": students - 10,
-            "pre_enrolled": 4,
-            "graduated": 3,
-            "inactive": 3,
-            "added": 2,
-            "changed": 5,
-            "removed": 1,
-            "carried_over": 0,
-        }
+        row |= {"students": students, "enrolled": students - 10}
+        row |= {"pre_enrolled": 4, "graduated": 3, "inactive": 3}
+        row |= {"added": 2, "changed": 5, "removed": 1, "carried_over": 0}
     if state == "published":
         row["published_at"] = started + timedelta(minutes=3)
     with as_writer(engine, district_id, "recording") as connection:
-        connection.execute(
-            sa.insert(snapshots).values(
-                district_id=district_id,
-                run_id=run_id,
-                snapshot_date=night,
-                state=state,
-                **{**row, **facts},
-            )
-        )
+        row |= {"district_id": district_id, "run_id": run_id, "snapshot_date": night, "state": state}
+        connection.execute(sa.insert(snapshots).values(**row | facts))
     return run_id
+
+
+def land(landing: Landing, raw: Mapping[str, pd.DataFrame], run_id: str, **where: Any) -> None:
+    """Land raw enrollments; unless it is said, of grand-bend's NIGHT."""
+    usual: dict[str, Any] = {"district_id": "grand-bend", "night": NIGHT, "landed_at": at("07:00")}
+    landing.write(raw, asset="raw_enrollments", run_id=run_id, **usual | where)
 
 
 def publish_the_years_end(
@@ -112,14 +102,7 @@ def publish_the_years_end(
         entry(n, "2026-08-12", last_day if n <= ending else None, student=n)
         for n in range(1, ending + staying + 1)
     ]
-    landing.write(
-        enrollments(rows, NIGHT),
-        district_id=district_id,
-        night=NIGHT,
-        run_id=run_id,
-        asset="raw_enrollments",
-        landed_at=began,
-    )
+    land(landing, enrollments(rows, NIGHT), run_id, district_id=district_id)
     publish(
         engine,
         district_id=district_id,

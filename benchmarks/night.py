@@ -57,7 +57,6 @@ def main() -> int:
     )
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="samegoal-night-", ignore_cleanup_errors=True) as folder:
-        Path(folder).chmod(0o711)  # run by root, Postgres works there as another account
         with _webhook() as (url, messages):
             os.environ |= {
                 "SAMEGOAL_HOME": f"{folder}/home",

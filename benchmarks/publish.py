@@ -91,7 +91,6 @@ def _server() -> Iterator[Any]:
     from samegoal_pipelines.postgres.server import EmbeddedPostgres
 
     with tempfile.TemporaryDirectory(prefix="bench-") as home:
-        Path(home).chmod(0o711)  # run by root, Postgres works there as another account
         settings = {"autovacuum": "off", "checkpoint_timeout": "1h", "max_wal_size": "8GB"}
         with EmbeddedPostgres(Path(home), settings) as postgres:
             yield _Server(postgres.url)

@@ -263,7 +263,6 @@ def save(page: Page, name: str, clip: FloatRect | None = None) -> None:
 def deployed() -> Iterator[tuple[Deployment, SandboxServer]]:
     """A deployment in a temporary folder, and a sandbox without districts."""
     home = Path(tempfile.mkdtemp(prefix="samegoal-pictures-"))
-    home.chmod(0o711)  # run by root, Postgres works there as another account
     for name in [name for name in os.environ if name.startswith(("SAMEGOAL_", "DAGSTER_"))]:
         del os.environ[name]
     os.environ |= {

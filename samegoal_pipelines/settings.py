@@ -109,12 +109,11 @@ class Settings(BaseSettings):
     def make_home(self) -> Path:
         """Return the home. Create it if necessary, closed to other accounts.
 
-        If we are root, Postgres runs as its own account and must be able to pass through the folder. It still
-        cannot read the secret key or the landing. From here on, other accounts cannot write to anything that
-        this process creates, whatever its umask was.
+        From here on, other accounts cannot write to anything that this process creates, whatever its umask
+        was.
         """
         os.umask(os.umask(0o077) | 0o022)
-        self.home.mkdir(mode=0o711 if os.geteuid() == 0 else 0o700, parents=True, exist_ok=True)
+        self.home.mkdir(mode=0o700, parents=True, exist_ok=True)
         return self.home
 
     @property

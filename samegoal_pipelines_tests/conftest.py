@@ -49,9 +49,7 @@ settings.load_profile("steady")
 def pytest_configure(config: pytest.Config) -> None:
     """Make the folder that all workers of this run share; they are told through the environment."""
     if not hasattr(config, "workerinput"):
-        home = Path(tempfile.mkdtemp(prefix="samegoal-tests-"))
-        home.chmod(0o711)  # run by root, Postgres works there as another account
-        os.environ[SHARED_HOME] = str(home)
+        os.environ[SHARED_HOME] = tempfile.mkdtemp(prefix="samegoal-tests-")
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:

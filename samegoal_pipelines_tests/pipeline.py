@@ -20,7 +20,7 @@ from sqlalchemy import text
 from samegoal_pipelines.definitions import build_defs
 from samegoal_pipelines.defs.instance import open_instance
 from samegoal_pipelines.deployment import Deployment
-from samegoal_pipelines.operations.runs import run_night, run_release
+from samegoal_pipelines.operations.runs import run_night
 from samegoal_pipelines.postgres.server import EmbeddedPostgres
 from samegoal_pipelines.sandbox import Sandbox, SandboxDistrict, SandboxServer, serve
 from samegoal_pipelines.warehouse.snapshots import Snapshot
@@ -95,7 +95,7 @@ class Pipeline:
     def release(
         self, district_id: str = "grand-bend", today: date = TODAY, why: str = "the campus has closed"
     ) -> Snapshot:
-        return run_release(self.deployment, district_id, why=why, today=today)
+        return run_night(self.deployment, district_id, why=why, today=today)
 
     def execute(
         self,

@@ -89,8 +89,6 @@ def postgres_status(deployment: Deployment) -> None:
         "log": server.log,
         "runs as": server.data.owner() if server.data.exists() else None,
     }
-    if server.data.parent != server.folder:
-        facts["note"] = f"the account that runs Postgres cannot reach {server.folder}"
     for name, fact in facts.items():
         if fact is not None:
             click.echo(f"{name:8} {fact}")

@@ -51,7 +51,7 @@ def explain(
 
 
 def _print(answer: Answer) -> None:
-    from samegoal_pipelines.operations.explain import shown
+    from samegoal_pipelines.districts.names import shown
 
     print_sentences([f"{answer.district_id}, night of {answer.night}"])
     print_sentences(f"note: {remark}" for remark in answer.remarks)

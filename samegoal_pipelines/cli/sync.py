@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from samegoal_pipelines.cli.dates import Day
-from samegoal_pipelines.cli.exits import DONE, FAILED, plain
+from samegoal_pipelines.cli.exits import DONE, plain
 from samegoal_pipelines.cli.terminal import print_json, print_sentences, print_table, reading_progress
 from samegoal_pipelines.errors import Kind, PipelineError
 
@@ -104,7 +104,7 @@ def run_nights(
 
     run: Callable[..., Outcome] = runs.run_dry if dry_run else runs.run_night
     if release_because is not None:
-        run = partial(runs.run_release, why=release_because)
+        run = partial(runs.run_night, why=release_because)
     outcomes: list[Outcome] = []
     for district_id in district_ids:
         outcome: Outcome
@@ -251,7 +251,7 @@ def replay(context: click.Context, district_id: str, first: date, dry_run: bool,
         print_json(replayed.facts())
     else:
         _print_replay(replayed)
-    return DONE if replayed.outcome else FAILED
+    return DONE
 
 
 def _print_replay(replayed: ReplayOutcome) -> None:
@@ -269,6 +269,8 @@ def _print_replay(replayed: ReplayOutcome) -> None:
         print_table(["night", "students", *DIFFERENCES], rows)
         click.echo()
         print_sentences(sentences)
-    elif replayed.outcome:
+    else:
         click.echo("no difference")
-    print_sentences(f"{one.snapshot_date}: skipped: {one.state}, never published" for one in replayed.skipped)
+    print_sentences(
+        f"{one.snapshot_date}: skipped: {one.state}, never published" for one in replayed.outcome.skipped
+    )

@@ -85,7 +85,7 @@ def refuse_a_lost_restriction(run: DistrictRun, known: bool) -> None:
     A district that shows such contacts needs no flag.
 
     Raises:
-        RestrictionsForgottenError: an earlier snapshot had it.
+        WarehouseError: an earlier snapshot had it.
     """
     if not known and not run.district.show_restricted_contacts:
         refuse_to_forget_restrictions(run.deployment.warehouse, run.district_id)

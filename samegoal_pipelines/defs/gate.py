@@ -12,11 +12,10 @@ from samegoal_pipelines.defs.dagster_internals import location_of
 from samegoal_pipelines.defs.district_run import PARTITION_TAG, DistrictRun
 from samegoal_pipelines.defs.materializing import ERROR, Finding, district_check
 from samegoal_pipelines.defs.metadata import table
-from samegoal_pipelines.errors import fill_in
 from samegoal_pipelines.printable import share
 from samegoal_pipelines.tables.limits import Limits
 from samegoal_pipelines.transforms.gate import Verdict, shares
-from samegoal_pipelines.warehouse.session import Held, Published
+from samegoal_pipelines.warehouse.snapshots import Snapshot
 
 PUBLISHED_SNAPSHOT = "published_snapshot"
 GATE_CHECK = "gate"
@@ -32,26 +31,29 @@ gate_check = district_check(
 
 
 def gate_finding(
-    context: dg.AssetExecutionContext, run: DistrictRun, outcome: Published | Held, about: Mapping[str, Any]
+    context: dg.AssetExecutionContext,
+    run: DistrictRun,
+    outcome: Snapshot,
+    verdict: Verdict | None,
+    about: Mapping[str, Any],
 ) -> Finding:
     """The check's outcome with the shares and their limits. Red with the reasons if the night is held.
 
     Args:
         about: metadata of the snapshot. If it is held, no materialization shows it.
     """
-    verdict = outcome.verdict
     facts: dict[str, Any] = {}
     if verdict:  # Dagster sorts by name, so that this comes first
         facts["each share and its limit"] = shares_table(verdict, run.district.limits)
-    if isinstance(outcome, Held):
+    if outcome.held:
         said = f"held: {outcome.reason}"
-        facts["what to do"] = fill_in(outcome.next_step, run.district_id)
+        facts["what to do"] = outcome.to_do
         facts |= {**about, "release it": _release_link(context, run)}
     elif verdict is None:
         said = "nothing to compare: the district's first snapshot, or the same rows as are published"
     else:
         said = "within the limits"
-    return Finding(isinstance(outcome, Published), said, facts, ERROR)
+    return Finding(outcome.published, said, facts, ERROR)
 
 
 def shares_table(verdict: Verdict, limits: Limits) -> dg.TableMetadataValue:
@@ -85,11 +87,10 @@ ops:
     )
 
 
-def held_failure(run: DistrictRun, held: Held) -> dg.Failure:
+def held_failure(run: DistrictRun, held: Snapshot) -> dg.Failure:
     """The failure of a held night's run, and what to do. A retry would be held again."""
-    next_step = fill_in(held.next_step, run.district_id)
     return dg.Failure(
-        f"{run.district_id}: held: {held.reason}; last night's snapshot stays. To do: {next_step}, or with "
+        f"{run.district_id}: held: {held.reason}; last night's snapshot stays. To do: {held.to_do}, or with "
         f"the job {RELEASE_JOB} in the Dagster UI",
         allow_retries=False,
     )

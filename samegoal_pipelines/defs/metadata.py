@@ -18,7 +18,6 @@ from samegoal_pipelines.transforms.enrollments import FilteredEnrollments, count
 from samegoal_pipelines.transforms.entities import count_entities
 from samegoal_pipelines.transforms.snapshot import SnapshotPayload
 from samegoal_pipelines.transforms.status import StudentStatuses
-from samegoal_pipelines.warehouse.session import Held, Published
 from samegoal_pipelines.warehouse.snapshots import Counts, Snapshot, last_attempts
 
 ROWS_IN, ROWS_OUT = "rows in", "rows out"
@@ -142,19 +141,18 @@ def parent_facts(
     }
 
 
-def snapshot_facts(counts: Published | Held, run: DistrictRun) -> dict[str, Any]:
+def snapshot_facts(snapshot: Snapshot, run: DistrictRun) -> dict[str, Any]:
     """A published or held snapshot: its statuses beside those before, and the last nights."""
     attempts = last_attempts(run.deployment.warehouse, run.district_id, limit=ATTEMPTS_SHOWN)
-    held = isinstance(counts, Held)
     published = [one for one in attempts if one.published]
-    earlier = [one for one in published if held or one.snapshot_date < run.today]
+    earlier = [one for one in published if snapshot.held or one.snapshot_date < run.today]
     before = max(earlier, key=lambda one: one.snapshot_date, default=None)
     return {
         "snapshot date": run.today.isoformat(),
-        "statuses": status_table(counts, before),
-        **change_facts(counts),
+        "statuses": status_table(snapshot.counts, before),
+        **change_facts(snapshot.counts),
         # A check's entries are in the order of their names, and the gate's numbers come first.
-        **({} if held else {"last nights": nights_table(attempts)}),
+        **({} if snapshot.held else {"last nights": nights_table(attempts)}),
     }
 
 
@@ -197,15 +195,15 @@ def _number(count: int | None) -> str:
     return NOTHING if count is None else f"{count:,}"
 
 
-def rows_facts(payload: SnapshotPayload, published: Published) -> dict[str, Any]:
+def rows_facts(payload: SnapshotPayload, published: Snapshot) -> dict[str, Any]:
     """The number of rows a night changed, and the number of students in the views."""
     tables = payload.published()
     return {
         ROWS_IN: sum(map(len, tables.values())),
         "students in": len(tables["status"]),
         "parents in": len(tables["parents"]),
-        "students out": published.students,
-        PARTITION_ROWS: published.students,
+        "students out": published.counts.students,
+        PARTITION_ROWS: published.counts.students,
     }
 
 

@@ -32,7 +32,6 @@ from samegoal_pipelines.transforms.snapshot import assemble_snapshot
 from samegoal_pipelines.transforms.status import StudentStatuses
 from samegoal_pipelines.warehouse.publishing import publish_or_hold
 from samegoal_pipelines.warehouse.rows import content_of
-from samegoal_pipelines.warehouse.session import Held, Published
 
 
 @dg.asset(
@@ -81,7 +80,7 @@ def published_snapshot(
         sound = yield from validate_payload(context, PUBLISHED_SNAPSHOT, payload)
         landed_run_id = district_run.landing.enrollments_run_id()
         refuse_finished_run(context)
-        outcome = publish_or_hold(
+        outcome, verdict = publish_or_hold(
             district_run.deployment.warehouse,
             district_run.identity(landed_run_id),
             content_of(payload),
@@ -89,12 +88,12 @@ def published_snapshot(
             LandedEvidence(district_run.landing, payload, reads),
         )
         facts = snapshot_facts(outcome, district_run)
-        if isinstance(outcome, Published):
+        if outcome.published:
             yield materialized(context, PUBLISHED_SNAPSHOT, facts | rows_facts(payload, outcome))
         yield from sound
-        found = {GATE_CHECK: gate_finding(context, district_run, outcome, facts)}
+        found = {GATE_CHECK: gate_finding(context, district_run, outcome, verdict, facts)}
         yield from check_results(context, PUBLISHED_SNAPSHOT, found)
-        if isinstance(outcome, Held):
+        if outcome.held:
             yield from list_of_held(
                 context, district_run, landed_run_id, cecs_filtered_enrollments, student_status
             )

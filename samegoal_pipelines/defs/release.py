@@ -58,7 +58,6 @@ def release_held(context: dg.AssetExecutionContext, config: Release, run: Distri
         published = release(
             run.deployment.warehouse,
             run.identity(held.landed_run_id),
-            held,
             content_of(payload),
             released_by=who,
             reason=why,

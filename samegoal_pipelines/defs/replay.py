@@ -81,7 +81,7 @@ def recompute(context: dg.OpExecutionContext, run: DistrictRun, nights: Sequence
         one.
     """
     landing, withholding = run.deployment.landing, run.district.withholding
-    contents = Contents(withholding)
+    contents = Contents()
     faults: dict[date, str] = {}
     for published in nights:
         night = published.snapshot_date

@@ -11,8 +11,8 @@ import hashlib
 import os
 import secrets
 import stat
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Collection, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -32,12 +32,6 @@ def fingerprint(secret: SecretStr) -> str:
     return hashlib.sha256(secret.get_secret_value().encode()).hexdigest()[:12]
 
 
-def _new_key() -> str:
-    from cryptography.fernet import Fernet
-
-    return Fernet.generate_key().decode()
-
-
 class SecretCipher:
     """Encrypts and decrypts secrets. It reads and creates nothing before the first use.
 
@@ -49,141 +43,114 @@ class SecretCipher:
         self._file = home / KEY_FILE
         self._configured = configured
 
-    def encrypt(self, secret: str) -> bytes:
-        """The secret as it is stored. Makes the key file if there is none."""
-        if self.keys_in_file:
-            self._make_key_file()
-        return self._fernet().encrypt(secret.encode())
-
-    def decrypt(self, encrypted: bytes, district_id: str) -> str:
-        """The secret itself. Raises `DecryptionError` if none of the keys decrypts it."""
-        return self._decrypting(district_id, lambda fernet: fernet.decrypt(encrypted)).decode()
-
-    def reencrypt(self, encrypted: bytes, district_id: str) -> bytes:
-        """The same secret, encrypted with the first key. Raises `DecryptionError` as `decrypt` does."""
-        return self._decrypting(district_id, lambda fernet: fernet.rotate(encrypted))
-
-    def needs_an_old_key(self, encrypted: bytes) -> bool:
-        """Whether only an older key decrypts the secret."""
-        from cryptography.fernet import Fernet, InvalidToken
-
-        self.check()
-        for fernet, needs in ((Fernet(self._keys()[0]), False), (self._fernet(), True)):
-            with suppress(InvalidToken):
-                fernet.decrypt(encrypted)
-                return needs
-        return False
-
-    def check(self) -> None:
-        """Raise `DecryptionError` if there are keys, and they cannot be used."""
-        if not self.keys_in_file or self._has_key_file():
-            self._fernet()
-
     @property
     def keys_in_file(self) -> bool:
         """Whether the keys are in our key file. Otherwise the environment sets them."""
         return self._configured is None
 
-    def put_new_key_first(self) -> None:
-        """Create a new key that encrypts from now on. The old keys still decrypt."""
-        self._write_key_file([_new_key(), *(self._keys() if self._has_key_file() else [])])
+    def encrypt(self, secret: str) -> bytes:
+        """The secret as it is stored. Makes the key file if there is none."""
+        while (fernet := self.fernet()) is None:
+            self._write([_new_key()], replace=False)
+        return fernet.encrypt(secret.encode())
 
-    def drop_old_keys(self) -> None:
-        """Keep the first key only."""
-        self._write_key_file(self._keys()[:1])
-
-    def _decrypting(self, district_id: str, use: Callable[[MultiFernet], bytes]) -> bytes:
+    def decrypt(self, encrypted: bytes, district_id: str) -> str:
+        """The secret itself. Raises `DecryptionError` if none of the keys decrypts it."""
         from cryptography.fernet import InvalidToken
 
-        try:
-            if self.keys_in_file and not self._has_key_file():
-                raise InvalidToken
-            return use(self._fernet())
-        except InvalidToken:
-            raise DecryptionError(
-                f"the Client Secret was encrypted with a key that is not in {self._where}",
-                district_id=district_id,
-                next_step="restore that key, or enter the secret again: "
-                "samegoal-pipelines districts rotate-secret ID",
-            ) from None
+        if (fernet := self.fernet()) is not None:
+            with suppress(InvalidToken):
+                return fernet.decrypt(encrypted).decode()
+        raise self.lost(district_id)
 
-    @property
-    def _where(self) -> str:
-        return str(self._file) if self.keys_in_file else "SAMEGOAL_SECRET_KEY"
+    def lost(self, district_id: str) -> DecryptionError:
+        """The error for a secret that none of the keys decrypts."""
+        return DecryptionError(
+            f"the Client Secret was encrypted with a key that is not in {self._where}",
+            district_id=district_id,
+            next_step="restore that key, or enter the secret again: "
+            "samegoal-pipelines districts rotate-secret ID",
+        )
 
-    def _fernet(self) -> MultiFernet:
+    def fernet(self) -> MultiFernet | None:
+        """What encrypts with the first key and decrypts with every key. None: there is no key file yet.
+
+        Raises:
+            DecryptionError: the keys cannot be used.
+        """
         from cryptography.fernet import Fernet, MultiFernet
 
+        keys = self._keys()
         try:
-            return MultiFernet([Fernet(key) for key in self._keys()])
+            return None if keys is None else MultiFernet([Fernet(key) for key in keys])
         except ValueError:
             raise DecryptionError(
                 f"{self._where} contains an invalid key", next_step=f"make one with: {_MAKE_KEY}"
             ) from None
 
-    def _keys(self) -> list[str]:
-        text = self._read_key_file() if self._configured is None else self._configured
+    def put_new_key_first(self) -> list[str]:
+        """Create a new key that encrypts from now on. The old keys still decrypt, and are returned."""
+        old = self._keys() or []
+        self._write([_new_key(), *old], replace=True)
+        return old
+
+    def drop(self, old: Collection[str]) -> None:
+        """Remove these keys from the key file."""
+        self._write([key for key in self._keys() or [] if key not in old], replace=True)
+
+    @property
+    def _where(self) -> str:
+        return str(self._file) if self.keys_in_file else "SAMEGOAL_SECRET_KEY"
+
+    def _keys(self) -> list[str] | None:
+        text = self._configured
+        if text is None:
+            try:
+                mode, text = stat.S_IMODE(self._file.stat().st_mode), self._file.read_text()
+            except FileNotFoundError:
+                return None
+            except OSError as error:
+                raise DecryptionError(
+                    f"{self._file} cannot be read ({error.strerror})",
+                    kind=Kind.KEY_FILE,
+                    next_step="run daemon and commands as the account that owns the file, or give it to this "
+                    "account with chown",
+                ) from None
+            if mode & 0o077:
+                raise DecryptionError(
+                    f"{self._file} can be read by others (mode {mode:04o})",
+                    next_step=f"run: chmod 600 {self._file}",
+                )
         return [key.strip() for key in text.replace("\n", ",").split(",") if key.strip()]
 
-    def _has_key_file(self) -> bool:
-        with self._plainly_failing():
-            return self._file.exists()
+    def _write(self, keys: Sequence[str], *, replace: bool) -> None:
+        """Write the key file atomically. Without `replace`, an existing one stays.
 
-    def _read_key_file(self) -> str:
-        with self._plainly_failing():
-            mode, text = stat.S_IMODE(self._file.stat().st_mode), self._file.read_text()
-        if mode & 0o077:
-            raise DecryptionError(
-                f"{self._file} can be read by others (mode {mode:04o})",
-                next_step=f"run: chmod 600 {self._file}",
-            )
-        return text
-
-    @contextmanager
-    def _plainly_failing(self) -> Iterator[None]:
-        try:
-            yield
-        except OSError as error:
-            raise DecryptionError(
-                f"{self._file} cannot be read ({error.strerror})",
-                kind=Kind.KEY_FILE,
-                next_step="run daemon and commands as the account that owns the file, or give it to this "
-                "account with chown",
-            ) from None
-
-    def _make_key_file(self) -> None:
-        """Create the key file atomically, unless there is one."""
-        if self._has_key_file():
-            return
-        self._file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        partial = self._written_aside([_new_key()])
-        try:
-            os.link(partial, self._file)
-        except FileExistsError:
-            pass  # another command was faster, so its key counts
-        finally:
-            partial.unlink()
-
-    def _write_key_file(self, keys: Sequence[str]) -> None:
-        """Replace all keys atomically. Hold the lock of `rotation.changing`: another change may undo it."""
+        To replace it, hold the lock of `rotation.changing`: another change may undo it.
+        """
         target = self._file.resolve()
         target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        for left_by_a_kill in target.parent.glob(f"{KEY_FILE}.*"):
+        for left_by_a_kill in target.parent.glob(f"{KEY_FILE}.*") if replace else ():
             left_by_a_kill.unlink()
-        partial = self._written_aside(keys)
-        if target.exists() and (owner := target.stat()).st_uid != os.geteuid():
-            os.chown(partial, owner.st_uid, owner.st_gid)  # keep the owner if root runs this
-        partial.replace(target)
-        folder = os.open(target.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)  # on disk before anything is encrypted with the key
-        finally:
-            os.close(folder)
-
-    def _written_aside(self, keys: Sequence[str]) -> Path:
-        partial = self._file.resolve().with_name(f"{KEY_FILE}.{secrets.token_hex(8)}")
+        partial = target.with_name(f"{KEY_FILE}.{secrets.token_hex(8)}")
         with os.fdopen(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
             file.writelines(f"{key}\n" for key in keys)
             file.flush()
             os.fsync(file.fileno())
-        return partial
+        if replace:
+            if target.exists() and (owner := target.stat()).st_uid != os.geteuid():
+                os.chown(partial, owner.st_uid, owner.st_gid)  # keep the owner if root runs this
+            partial.replace(target)
+        else:
+            with suppress(FileExistsError):  # another command was faster, so its key counts
+                os.link(partial, target)
+            partial.unlink()
+        folder = os.open(target.parent, os.O_RDONLY)
+        os.fsync(folder)  # on disk before anything is encrypted with the key
+        os.close(folder)
+
+
+def _new_key() -> str:
+    from cryptography.fernet import Fernet
+
+    return Fernet.generate_key().decode()

@@ -1,7 +1,7 @@
 """Encrypt every district's secret again with the first key, so that the other keys can be removed.
 
 It can stop at any time without losing a secret. A new key is in the key file before anything is encrypted
-with it, and the old keys are removed only after every secret was decrypted without them.
+with it, and the old keys are removed only after the secrets are committed without them.
 """
 
 from __future__ import annotations
@@ -13,13 +13,11 @@ from dataclasses import dataclass
 import sqlalchemy as sa
 
 from samegoal_pipelines.districts.cipher import SecretCipher
-from samegoal_pipelines.districts.errors import DecryptionError
 from samegoal_pipelines.tables.warehouse import district_credentials, districts
-from samegoal_pipelines.warehouse.engine import as_operator, as_writer, take_role
+from samegoal_pipelines.warehouse.engine import as_writer, take_role
 from samegoal_pipelines.warehouse.roles import Role
 
 _NO_DISTRICT = ""
-_SECRET = sa.select(district_credentials.c.encrypted_secret)
 
 
 @dataclass(frozen=True)
@@ -49,50 +47,36 @@ def changing(engine: sa.Engine, district_id: str, step: str) -> Iterator[sa.Conn
 def rotate_key(engine: sa.Engine, cipher: SecretCipher) -> Rotation:
     """Encrypt every secret again with the first key. With a key file, that is a new key.
 
-    Each district has its own transaction. A secret that cannot be decrypted does not stop the others.
+    A secret that cannot be decrypted does not stop the others.
 
     Raises:
         DecryptionError: the keys themselves cannot be used.
         WarehouseError: Postgres failed; every secret can still be decrypted, and running again is safe.
     """
-    cipher.check()
-    if cipher.keys_in_file:
-        with changing(engine, _NO_DISTRICT, "putting a new key first"):
-            cipher.put_new_key_first()
-    rotation = _reencrypt_all(engine, cipher)
-    while cipher.keys_in_file and not _drop_old_keys(engine, cipher):
-        rotation = _reencrypt_all(engine, cipher)  # another rotation ran meanwhile
-    return rotation
+    from cryptography.fernet import InvalidToken
 
-
-def _reencrypt_all(engine: sa.Engine, cipher: SecretCipher) -> Rotation:
-    reencrypted, lost = 0, []
-    with as_operator(engine, "listing the districts") as connection:
-        query = sa.select(districts.c.district_id).order_by(districts.c.district_id)
-        registered = connection.scalars(query).all()
-    for district_id in registered:
-        own = district_credentials.c.district_id == district_id
-        try:
-            with changing(engine, district_id, "encrypting the secret again") as connection:
-                encrypted = connection.scalar(_SECRET.where(own))
-                if encrypted is not None:
-                    again = cipher.reencrypt(bytes(encrypted), district_id)
-                    change = sa.update(district_credentials).where(own).values(encrypted_secret=again)
-                    connection.execute(change)
-                    reencrypted += 1
-        except DecryptionError as error:
-            lost.append(str(error))
-    return Rotation(reencrypted, tuple(lost), cipher.keys_in_file)
-
-
-def _drop_old_keys(engine: sa.Engine, cipher: SecretCipher) -> bool:
-    """Remove the old keys unless a secret still needs one. The registry is locked meanwhile."""
-    with changing(engine, _NO_DISTRICT, "dropping the old keys") as connection:
+    fernet, old, reencrypted, lost = cipher.fernet(), [], 0, []
+    with changing(engine, _NO_DISTRICT, "encrypting the secrets again") as connection:
+        if cipher.keys_in_file:
+            old = cipher.put_new_key_first()
+            fernet = cipher.fernet()
         take_role(connection, Role.OPERATOR)
-        for district_id in connection.scalars(sa.select(districts.c.district_id)).all():
+        query = sa.select(districts.c.district_id).order_by(districts.c.district_id)
+        for district_id in connection.scalars(query).all():
             take_role(connection, Role.WRITER, district_id)
-            encrypted = connection.scalar(_SECRET.where(district_credentials.c.district_id == district_id))
-            if encrypted is not None and cipher.needs_an_old_key(bytes(encrypted)):
-                return False
-        cipher.drop_old_keys()
-        return True
+            own = district_credentials.c.district_id == district_id
+            encrypted = connection.scalar(sa.select(district_credentials.c.encrypted_secret).where(own))
+            if encrypted is None or fernet is None:
+                continue
+            try:
+                again = fernet.rotate(bytes(encrypted))
+            except InvalidToken:
+                lost.append(str(cipher.lost(district_id)))
+                continue
+            connection.execute(sa.update(district_credentials).where(own).values(encrypted_secret=again))
+            reencrypted += 1
+    if old:
+        # A rotation that ran meanwhile keeps its own new key.
+        with changing(engine, _NO_DISTRICT, "dropping the old keys"):
+            cipher.drop(old)
+    return Rotation(reencrypted, tuple(lost), cipher.keys_in_file)

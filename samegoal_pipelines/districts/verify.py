@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field, replace
 from datetime import date
 from functools import partial
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import pandas as pd
 import pyarrow as pa
@@ -18,7 +18,7 @@ import pyarrow as pa
 from samegoal_pipelines.districts.errors import DistrictError
 from samegoal_pipelines.districts.expiry import RECORD, expiry_warning, expiry_words
 from samegoal_pipelines.districts.registry import District, Registry
-from samegoal_pipelines.errors import PipelineError, fill_in
+from samegoal_pipelines.errors import fill_in
 from samegoal_pipelines.landing import Landing, LandingError
 from samegoal_pipelines.printable import in_days, some
 from samegoal_pipelines.qmlativ.client import QmlativClient
@@ -110,12 +110,20 @@ class Verification:
         return {"ok": self.ok, "state": self.state, **asdict(self), "entities": entities}
 
 
-class _NotOkError(Exception):
-    """A question was answered, and the answer is bad."""
+class _Answer(NamedTuple):
+    """The answer to a question, as in a `Step`."""
 
-    def __init__(self, outcome: str, next_step: str, state: Literal["warning", "failed"] = "failed") -> None:
-        super().__init__(outcome)
-        self.step_facts = (state, outcome, next_step)
+    outcome: str
+    next_step: str = ""
+    state: Literal["ok", "warning", "failed"] = "ok"
+
+
+def _failed(outcome: str, next_step: str) -> _Answer:
+    return _Answer(outcome, next_step, "failed")
+
+
+def _warning(outcome: str, next_step: str) -> _Answer:
+    return _Answer(outcome, next_step, "warning")
 
 
 def verify(
@@ -136,15 +144,24 @@ def verify(
     """
     found = Verification(district.id, district.name)
 
-    def ask(name: str, question: Callable[[], str]) -> bool:
-        found.steps.append(_answer(district.id, name, question))
-        return found.steps[-1].state != "failed"
+    def record(name: str, answer: _Answer) -> bool:
+        next_step = fill_in(answer.next_step, district.id)
+        found.steps.append(Step(name, answer.state, answer.outcome, next_step))
+        return answer.state != "failed"
+
+    def ask(name: str, question: Callable[[], _Answer]) -> bool:
+        try:
+            return record(name, question())
+        except (DistrictError, QmlativError, LandingError) as error:
+            if error.object in (name, "GetSystemMetadata"):  # the row's name says it
+                error.object = ""
+            return record(name, _failed(error.reason, error.next_step))
 
     ask("expiry", partial(_expiry, district, today))
     try:
         connection = registry.connection(district, allow_local=allow_local, connections=CONNECTIONS)
     except (DistrictError, QmlativError) as error:
-        found.steps.append(_failure(district.id, "credentials", error))
+        record("credentials", _failed(error.reason, error.next_step))
         return found
     with QmlativClient(connection) as client:
         asked = _Questions(registry, district, client)
@@ -159,36 +176,20 @@ def verify(
     return found
 
 
-def _answer(district_id: str, name: str, question: Callable[[], str]) -> Step:
-    try:
-        return Step(name, "ok", question())
-    except _NotOkError as answer:
-        state, outcome, next_step = answer.step_facts
-        return Step(name, state, outcome, fill_in(next_step, district_id))
-    except (DistrictError, QmlativError, LandingError) as error:
-        return _failure(district_id, name, error)
-
-
-def _failure(district_id: str, name: str, error: PipelineError) -> Step:
-    if error.object in (name, "GetSystemMetadata"):  # the row's name says it
-        error.object = ""
-    return Step(name, "failed", error.reason, fill_in(error.next_step, district_id))
-
-
-def _expiry(district: District, today: date) -> str:
+def _expiry(district: District, today: date) -> _Answer:
     """What the registration says. The token shows whether Qmlativ still accepts it."""
     expiry = expiry_words(district.expires, district.expiration)
     if district.expiration == "unknown":
-        raise _NotOkError(expiry, RECORD, "warning")
+        return _warning(expiry, RECORD)
     if district.expires is None:
-        return expiry
+        return _Answer(expiry)
     days = (district.expires - today).days
     expiry = f"expired on {expiry}" if days < 0 else f"{expiry}, {in_days(days)}"
     warning = expiry_warning(days)
     if warning is None:
-        return expiry
+        return _Answer(expiry)
     assumed = f"the date is assumed: {RECORD}; " if district.expiration == "assumed" else ""
-    raise _NotOkError(expiry, f"{assumed}{_RENEW[warning]}", "warning")
+    return _warning(expiry, f"{assumed}{_RENEW[warning]}")
 
 
 class _Questions:
@@ -206,28 +207,28 @@ class _Questions:
         self._current: int | None = None
         self.missing: list[Missing] = []
 
-    def token(self) -> str:
+    def token(self) -> _Answer:
         try:
             self._client.identity()
         except QmlativError as error:
             if error.object == "token":
                 raise
         if self._client.client_auth == "basic":
-            return "accepted as HTTP Basic; the form is refused"
-        return "accepted in the form"
+            return _Answer("accepted as HTTP Basic; the form is refused")
+        return _Answer("accepted in the form")
 
-    def identity(self) -> str:
+    def identity(self) -> _Answer:
         answered = self._client.identity()
         identity = self._registry.recognize(self._district, answered)
         if (identity.district_id, identity.code) != (answered.district_id, answered.code):
-            raise _NotOkError(
+            return _failed(
                 f"the credentials are of district {answered.code} {answered.name}, "
                 f"not {identity.code} {identity.name}",
                 "check the base URL, the Client Key and the Client Secret",
             )
-        return f"{answered.code} {answered.name}"
+        return _Answer(f"{answered.code} {answered.name}")
 
-    def granted_entities(self) -> str:
+    def granted_entities(self) -> _Answer:
         self._names = self._client.read(ENTITY).table.to_pandas()
         self._count_entities(None)
         refuse_missing_grants(self._client, self._district.entities)
@@ -240,7 +241,7 @@ class _Questions:
                 if (each.granted, each.entity_id == read_as) == (wanted, False)
             ]
             outcome += f"; {words}: {some(found, _NAMED)}" if found else ""
-        return outcome
+        return _Answer(outcome)
 
     def _count_entities(self, entries: pd.DataFrame | None) -> None:
         """Set `entities`, with the numbers of these enrollments if they are known."""
@@ -250,7 +251,7 @@ class _Questions:
         access = read_entity_access(self._client, self._district.entities, named)
         self.entities = count_entities(access, self._names, entries)
 
-    def school_years(self) -> str:
+    def school_years(self) -> _Answer:
         table = self._client.read(SCHOOL_YEAR).table
         years = table.to_pylist()
         names = {year["SchoolYearID"]: str(year["Description"] or year["SchoolYearID"]) for year in years}
@@ -260,7 +261,7 @@ class _Questions:
                 f"{len(current)} years are flagged as current: {', '.join(names[one] for one in current)}"
             )
             outcome = flagged if current else "none of the years is flagged as current"
-            raise _NotOkError(outcome, "flag the one that is, for this entity, in Qmlativ")
+            return _failed(outcome, "flag the one that is, for this entity, in Qmlativ")
         self.years, self._current = school_years(table), current[0]
         position = self.years.index(current[0])
         before, after = self.years[:position], self.years[position + 1 :]
@@ -268,38 +269,37 @@ class _Questions:
         outcome = f"{names[current[0]]} current; {upcoming} upcoming"
         if not before:
             to_do = "students who left last year will not be recognized"
-            raise _NotOkError(f"{outcome}; none before", to_do, "warning")
-        return f"{outcome}; {names[before[0]]} before"
+            return _warning(f"{outcome}; none before", to_do)
+        return _Answer(f"{outcome}; {names[before[0]]} before")
 
-    def fields(self) -> str:
+    def fields(self) -> _Answer:
         """What is granted of each object. Sets `missing`."""
         wanted = list(OBJECTS.values())
         self._described = dict(zip(wanted, self._at_once(self._client.describe, wanted), strict=True))
         required: list[str] = []
-        lacking: list[str] = []
+        optional: dict[str, str] = {}  # asset, object and field → path
         for asset, objects in NEEDED.items():
             for each in objects:
-                gone = [one for one in each.fields if one.name not in self._described[each]]
-                required += [f"{each.path}.{one.name}" for one in gone if not one.optional]
-                if each.only and each.only not in self._described[each]:
+                granted = self._described[each]
+                for one in each.fields:
+                    if one.name not in granted and one.optional:
+                        optional[f"{asset}.{each.name}.{one.name}"] = f"{each.path}.{one.name}"
+                    elif one.name not in granted:
+                        required.append(f"{each.path}.{one.name}")
+                if each.only and each.only not in granted:
                     required.append(f"{each.path}.{each.only}")
-                lacking += [f"{asset}.{each.name}.{one.name}" for one in gone if one.optional]
-        required, priced = list(dict.fromkeys(required)), costs_of(lacking)
-        self.missing = [Missing(name, True, "no night works without it") for name in required]
-        paths = {each.name: each.path for each in wanted}
-        for grant in priced:
-            name, _, one = grant.label.partition(".")
-            missing = Missing(f"{paths[name]}.{one}", False, grant.cost)
-            if missing not in self.missing:
-                self.missing.append(missing)
+        required, priced = list(dict.fromkeys(required)), costs_of(optional)
+        self.missing = [Missing(path, True, "no night works without it") for path in required]
+        costs = (Missing(optional[each.field], False, each.cost) for each in priced)
+        self.missing += dict.fromkeys(costs)
         total = sum(len(each.fields) for each in wanted)
         if required:
-            raise _NotOkError(f"{', '.join(required)} not granted", GRANT)
+            return _failed(f"{', '.join(required)} not granted", GRANT)
         if priced:
-            raise _NotOkError(f"{len(priced)} of {total} not granted", "see below what each costs", "warning")
-        return f"all {total} granted"
+            return _warning(f"{len(priced)} of {total} not granted", "see below what each costs")
+        return _Answer(f"all {total} granted")
 
-    def answers(self) -> str:
+    def answers(self) -> _Answer:
         """Whether each object answers a request for one row."""
 
         def ask(wanted: QmlativObject) -> bool:
@@ -310,14 +310,13 @@ class _Questions:
         filled = dict(zip(wanted, self._at_once(ask, wanted), strict=True))
         empty = [each.label for each in NEVER_EMPTY if not filled[each]]
         if empty:
-            raise _NotOkError(
+            return _warning(
                 f"all {len(wanted)} answer; no rows yet of {', '.join(empty)}",
                 "check that the entity is the district's own",
-                "warning",
             )
-        return f"all {len(wanted)} answer"
+        return _Answer(f"all {len(wanted)} answer")
 
-    def rows(self, landing: Landing | None, today: date, *, count_rows: bool) -> str:
+    def rows(self, landing: Landing | None, today: date, *, count_rows: bool) -> _Answer:
         """The number of rows of each object and entity, which it also stores."""
         landed = landing and not count_rows and landed_rows(landing, self._district.id, today)
         if landing and landed:
@@ -331,8 +330,8 @@ class _Questions:
             entries = self._count_rows()
         self._count_entities(entries)
         if note := not_granted_note(self.entities):
-            raise _NotOkError(f"{outcome}; {note}", CHOOSE_ENTITIES, "warning")
-        return outcome
+            return _warning(f"{outcome}; {note}", CHOOSE_ENTITIES)
+        return _Answer(outcome)
 
     def _count_rows(self) -> pd.DataFrame:
         """Count the rows of each object, and return the enrollments' keys."""

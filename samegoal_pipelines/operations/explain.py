@@ -15,6 +15,7 @@ from typing import Any
 import pandas as pd
 
 from samegoal_pipelines.deployment import Deployment
+from samegoal_pipelines.districts.names import shown
 from samegoal_pipelines.errors import SYNC, PipelineError, fill_in
 from samegoal_pipelines.landing import LandingError
 from samegoal_pipelines.landing.runs import NotLandedError, landed_for, read_landed_for
@@ -176,11 +177,12 @@ def explain_student(
     deployment.registry.get(district_id)
     current = read_districts(deployment.warehouse, now or datetime.now(UTC), [district_id])[district_id]
     night = _night(deployment, current, on)
-    gone: list[str] = []
-    enrollments = _landed(deployment, night, "raw_enrollments", gone)
-    people = _landed(deployment, night, "raw_students", gone)
-    behind = _why_behind(deployment, current, student_number) if on is None else None
-    students, remarks = _find(deployment, night, student_number, people, behind)
+    remarks: list[str] = []
+    enrollments = _landed(deployment, night, "raw_enrollments", remarks)
+    people = _landed(deployment, night, "raw_students", remarks)
+    newer = _newer_night(current) if on is None else None
+    behind = newer and _why_behind(deployment, current, newer, student_number)
+    students, found = _find(deployment, night, student_number, people, behind)
 
     explained, on_record = None, None
     if enrollments is not None:
@@ -215,46 +217,53 @@ def explain_student(
                 cause=cause and cause._replace(next_step=fill_in(cause.next_step, district_id)),
             )
         )
+    if on is not None and (later := snapshots.unpublished_since(deployment.warehouse, night, on)):
+        newer = _of_attempt(later)
     return Answer(
         district_id=district_id,
         student_number=student_number,
         night=night.snapshot_date,
         landed_run_id=landed_for(deployment.landing, night, "raw_enrollments").run_id if explained else None,
-        remarks=(*remarks, *gone, *_what_came_after(deployment, night, on, current)),
+        remarks=(*found, *remarks, *([newer.sentence] if newer else [])),
         students=tuple(answers),
     )
 
 
-def _why_behind(deployment: Deployment, current: DistrictNight, number: str) -> Cause | None:
-    """Why the published night is not the newest: held with this student in it, failed, or late."""
-    attempt = current.open_attempt
-    if attempt is not None and attempt.held:
-        status = _status_in(deployment, attempt, number)
-        sentence = f"the night {attempt.snapshot_date} is held, and has the student as {status}"
-        return Cause("held", sentence, attempt.to_do or "") if status else None
-    if attempt is not None:
-        return Cause(
-            "failed", f"the night {attempt.snapshot_date} failed: {attempt.reason}", attempt.to_do or ""
-        )
+def _newer_night(current: DistrictNight) -> Cause | None:
+    """Why no newer night is published: the last one is held, failed or late. None if none is expected."""
+    if current.open_attempt is not None:
+        return _of_attempt(current.open_attempt)
     if current.state == "late":
         return Cause("late", f"the night {current.night} is late: {current.reason}", current.next_step or "")
     return None
 
 
-def _status_in(deployment: Deployment, attempt: Snapshot, number: str) -> str | None:
-    """The status that the landed rows of a held night give to the student with this number."""
+def _of_attempt(attempt: Snapshot) -> Cause:
+    became = "is held" if attempt.held else "failed"
+    sentence = f"the night {attempt.snapshot_date} {became}: {attempt.reason}"
+    return Cause(attempt.state, sentence, attempt.to_do or "")
+
+
+def _why_behind(deployment: Deployment, current: DistrictNight, newer: Cause, number: str) -> Cause | None:
+    """Whether the newer night explains that a number is not published. A held one must have the student."""
+    attempt = current.open_attempt
+    if attempt is None or not attempt.held:
+        return newer
     enrollments, people = (
         _landed(deployment, attempt, asset, []) for asset in ("raw_enrollments", "raw_students")
     )
     if enrollments is None or people is None:
         return None
-    wanted = number.strip()
-    found = {student for student, text in _landed_numbers(people, wanted) if text.strip() == wanted}
-    explained = explain_students(enrollments, found, attempt.snapshot_date)
+    students = {student for student, _ in _landed_numbers(people, number.strip())}
+    explained = explain_students(enrollments, students, attempt.snapshot_date)
     on_record = numbers_on_record(people, explained)
-    return next(
-        (one.decision.status for one in explained if one.decision and one.student_id in on_record), None
-    )
+    for one in explained:
+        if one.decision and one.student_id in on_record:
+            return newer._replace(
+                sentence=f"the night {attempt.snapshot_date} is held, and has the student as "
+                f"{one.decision.status}"
+            )
+    return None
 
 
 def _why_not_exported(deployment: Deployment, district_id: str, published: PublishedStudent) -> Cause | None:
@@ -278,28 +287,16 @@ def _night(deployment: Deployment, current: DistrictNight, on: date | None) -> S
     night = snapshots.last_published(deployment.warehouse, current.district_id, on)
     if night is not None:
         return night
-    first = snapshots.first_published_night(deployment.warehouse, current.district_id)
-    if first is not None:
+    sentence, next_step = "no night is published yet", f"next: {SYNC}"
+    if current.current is not None:
+        first = snapshots.first_published_night(deployment.warehouse, current.district_id)
         sentence, next_step = f"nothing was published by {on} yet; the first night is {first}", ""
-    else:
-        sentence, next_step = _why_unpublished(current)
+    elif newer := _newer_night(current):
+        sentence, next_step = f"{sentence}: {newer.sentence}", newer.next_step
+    elif current.state != "pending":
+        sentence = f"{sentence}: the district is {current.state}"
+        next_step = current.reason or "samegoal-pipelines districts enable ID"
     raise NothingToExplainError(sentence, district_id=current.district_id, next_step=next_step)
-
-
-def _why_unpublished(current: DistrictNight) -> tuple[str, str]:
-    """Why a district has never published, and what to do."""
-    attempt, none_yet = current.open_attempt, "no night is published yet"
-    if attempt is not None:
-        became = "is held" if attempt.held else "failed"
-        return (
-            f"{none_yet}: the night {attempt.snapshot_date} {became}: {attempt.reason}",
-            attempt.to_do or "",
-        )
-    if current.state in ("pending", "published"):
-        return none_yet, f"next: {SYNC}"
-    enable = "samegoal-pipelines districts enable ID" if current.state == "disabled" else SYNC
-    next_step = current.next_step or current.reason or enable
-    return f"{none_yet}: the district is {current.state}", next_step
 
 
 def _landed(deployment: Deployment, night: Snapshot, asset: str, remarks: list[str]) -> Tables | None:
@@ -330,23 +327,25 @@ def _find(
             "the student number is empty", district_id=district_id, next_step="give it as Qmlativ shows it"
         )
     erased = erased_on(warehouse, district_id, number)
+    found: list[tuple[bool, bool, int]] = []  # other spaces around, not that night, StudentID
     if len(wanted) <= LONGEST_NUMBER and wanted.isprintable():  # the database rejects some others
         that_night = changes.numbers_like(warehouse, district_id, wanted, night.snapshot_date)
-        ever = changes.numbers_like(warehouse, district_id, wanted)
-        for trimmed in (False, True):
-            for found in (that_night | _landed_numbers(people, wanted), ever):
-                students = sorted(
-                    {one for one, text in found if text == number or (trimmed and text.strip() == wanted)}
-                )
-                if students:
-                    remarks = ["the number was found with other spaces around it"] if trimmed else []
-                    if len(students) > 1:
-                        remarks.append(
-                            f"{len(students)} students have this number in Qmlativ; each is explained"
-                        )
-                    if erased:
-                        remarks.append(f"another student with this number was erased on {erased:%Y-%m-%d}")
-                    return students, remarks
+        that_night |= _landed_numbers(people, wanted)
+        ever = changes.numbers_like(warehouse, district_id, wanted) | that_night
+        found = [
+            (text != number, (student, text) not in that_night, student)
+            for student, text in ever
+            if text.strip() == wanted
+        ]
+    if found:
+        best = min(found)
+        students = sorted({one[-1] for one in found if one[:2] == best[:2]})
+        remarks = ["the number was found with other spaces around it"] if best[0] else []
+        if len(students) > 1:
+            remarks.append(f"{len(students)} students have this number in Qmlativ; each is explained")
+        if erased:
+            remarks.append(f"another student with this number was erased on {erased:%Y-%m-%d}")
+        return students, remarks
     if erased:
         raise NothingToExplainError(
             f"a student with this number was erased on {erased:%Y-%m-%d}, and every night drops that student",
@@ -364,17 +363,12 @@ def _find(
     )
 
 
-def shown(number: str) -> str:
-    """A student number as typed, on one line and of limited length."""
-    cut = number if len(number) <= LONGEST_NUMBER else f"{number[:LONGEST_NUMBER]}…"
-    return "".join(letter if letter.isprintable() else "?" for letter in cut)
-
-
 def _landed_numbers(people: Tables | None, wanted: str) -> set[tuple[int, str]]:
+    """StudentID and number of the students whose number is this one, apart from spaces around it."""
     if people is None:
         return set()
     records = people["Student"][["StudentID", "StudentNumber"]]
-    alike = records["StudentNumber"].str.contains(wanted, regex=False).fillna(False).to_numpy(bool)
+    alike = records["StudentNumber"].str.strip().eq(wanted).fillna(False).to_numpy(bool)
     records = records.loc[alike & records["StudentID"].notna().to_numpy(bool)]
     return set(zip(records["StudentID"].tolist(), records["StudentNumber"].tolist(), strict=True))
 
@@ -392,14 +386,3 @@ def _differences(
     if on_record is not None:
         given["student_number"] = on_record[explanation.student_id]
     return tuple(name for name, value in status.items() if name in given and given[name] != value)
-
-
-def _what_came_after(
-    deployment: Deployment, night: Snapshot, on: date | None, current: DistrictNight
-) -> list[str]:
-    """A remark if a later night was not published, to avoid confusion with this one."""
-    later = snapshots.unpublished_since(deployment.warehouse, night, on)
-    if later is None:
-        late = on is None and current.state == "late"
-        return [f"the night {current.night} is late: {current.reason}"] if late else []
-    return [f"the night {later.snapshot_date} {'was held' if later.held else 'failed'}: {later.reason}"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections import defaultdict
 from datetime import date
 
 import pandas as pd
@@ -11,9 +11,12 @@ import sqlalchemy as sa
 from samegoal_pipelines.deployment import Deployment
 from samegoal_pipelines.landing.runs import HELD_SNAPSHOT
 from samegoal_pipelines.tables.history import STATUS
+from samegoal_pipelines.tables.vocabulary import NO_ROWS
 from samegoal_pipelines.transforms.snapshot import SnapshotPayload
 from samegoal_pipelines.warehouse.engine import as_operator
 from samegoal_pipelines.warehouse.session import StudentChange
+
+_COLUMNS = ["student_id", "student_number", "status"]
 
 
 def students_of_hold(
@@ -23,70 +26,47 @@ def students_of_hold(
     held = SnapshotPayload.from_landed(
         deployment.landing.read(HELD_SNAPSHOT, district_id=district_id, night=night, run_id=run_id)
     )
-    columns = ["student_id", "student_number", "status"]
-    published = pd.DataFrame(_published(deployment.warehouse, district_id), columns=columns)
-    published = published[~published["student_id"].isin(held.tables.carried_over)]
-    both = published.merge(
-        held.tables.status[columns],
+    rows = STATUS.table.c
+    here, current = rows.district_id == district_id, rows.valid_to.is_(None)
+    with as_operator(deployment.warehouse, "looking up the published students") as connection:
+        published = connection.execute(sa.select(*(rows[name] for name in _COLUMNS)).where(here, current))
+        changed = _changed(pd.DataFrame(published.all(), columns=_COLUMNS), held)
+        gained = changed[changed["renumbered"] | changed["status_old"].isna()]["student_number_new"]
+        query = sa.select(rows.student_number, rows.student_id).distinct().order_by(rows.student_id)
+        query = query.where(here, rows.student_number.in_([number for number in gained if number]))
+        holders: dict[str, list[int]] = defaultdict(list)  # who have or had each number
+        for number, student_id in connection.execute(query):
+            holders[number].append(student_id)
+    why, found = held.why_absent(), []
+    for row in changed.itertuples():
+        others = ", ".join(str(one) for one in holders[row.student_number_new] if one != row.student_id)
+        of_others = f"the student number is or was that of StudentID {others} too" if others else None
+        change = "status" if row.status_old and row.status_new else "added" if row.status_new else "removed"
+        found.append(
+            StudentChange(
+                student_id=int(row.student_id),
+                student_number=row.student_number_new or row.student_number_old,
+                change=change,
+                old_status=row.status_old,
+                new_status=row.status_new,
+                changed_columns=["student_number"] if row.renumbered else [],
+                previous_number=row.student_number_old if row.renumbered else None,
+                why=of_others if row.status_new else why.get(row.student_id, NO_ROWS),
+            )
+        )
+    return tuple(sorted(found, key=lambda one: (one.student_number or "", one.student_id)))
+
+
+def _changed(published: pd.DataFrame, held: SnapshotPayload) -> pd.DataFrame:
+    """The students whose status or number differs, with both (`_old`, `_new`), and `renumbered`."""
+    both = published[~published["student_id"].isin(held.tables.carried_over)].merge(
+        held.tables.status[_COLUMNS],
         on="student_id",
         how="outer",
         suffixes=("_old", "_new"),
         validate="one_to_one",
-    ).astype(object)
-    both = both.where(both.notna(), None)
-    why = held.why_absent()
+    )
+    both = both.astype(object).where(both.notna(), None)
     stays = both["status_old"].notna() & both["status_new"].notna()
     renumbered = stays & (both["student_number_old"] != both["student_number_new"])
-    both = both.assign(renumbered=renumbered)[renumbered | (both["status_old"] != both["status_new"])]
-    gained = both[both["renumbered"] | both["status_old"].isna()]
-    holders = _holders(deployment.warehouse, district_id, gained["student_number_new"])
-    found = [
-        StudentChange(
-            student_id=int(row.student_id),
-            student_number=row.student_number_new or row.student_number_old,
-            change=_kind(row.status_old, row.status_new),
-            old_status=row.status_old,
-            new_status=row.status_new,
-            changed_columns=["student_number"] if row.renumbered else [],
-            previous_number=row.student_number_old if row.renumbered else None,
-            why=_of_others(row.student_id, holders.get(row.student_number_new, ()))
-            if row.status_new
-            else why.get(row.student_id, "no rows in Qmlativ"),
-        )
-        for row in both.itertuples()
-    ]
-    return tuple(sorted(found, key=lambda one: (one.student_number or "", one.student_id)))
-
-
-def _kind(old: str | None, new: str | None) -> str:
-    return "added" if old is None else "removed" if new is None else "status"
-
-
-def _of_others(student_id: int, holders: Iterable[int]) -> str | None:
-    others = ", ".join(str(one) for one in holders if one != student_id)
-    return f"the student number is or was that of StudentID {others} too" if others else None
-
-
-def _holders(engine: sa.Engine, district_id: str, numbers: Iterable[str | None]) -> dict[str, list[int]]:
-    """The students who have or had each of these numbers, as published."""
-    rows = STATUS.table.c
-    query = (
-        sa.select(rows.student_number, rows.student_id)
-        .distinct()
-        .where(rows.district_id == district_id, rows.student_number.in_([n for n in numbers if n]))
-        .order_by(rows.student_number, rows.student_id)
-    )
-    found: dict[str, list[int]] = {}
-    with as_operator(engine, "looking up the student numbers") as connection:
-        for number, student_id in connection.execute(query):
-            found.setdefault(number, []).append(student_id)
-    return found
-
-
-def _published(engine: sa.Engine, district_id: str) -> list[tuple[int, str, str]]:
-    rows = STATUS.table.c
-    query = sa.select(rows.student_id, rows.student_number, rows.status).where(
-        rows.district_id == district_id, rows.valid_to.is_(None)
-    )
-    with as_operator(engine, "looking up the published statuses") as connection:
-        return [tuple(row) for row in connection.execute(query)]
+    return both.assign(renumbered=renumbered)[renumbered | (both["status_old"] != both["status_new"])]

@@ -8,7 +8,7 @@ from samegoal_pipelines.deployment import Deployment
 from samegoal_pipelines.landing import LandingError
 from samegoal_pipelines.landing.runs import read_landed_for
 from samegoal_pipelines.transforms import demographics
-from samegoal_pipelines.transforms.withholding import RESTRICTION_NOT_KNOWN, WITHHOLD
+from samegoal_pipelines.transforms.withholding import WITHHOLD
 from samegoal_pipelines.warehouse.errors import WarehouseError
 from samegoal_pipelines.warehouse.snapshots import Snapshot
 from samegoal_pipelines.warehouse.withholding import Hidden, hide_contacts, published_night
@@ -44,7 +44,6 @@ def hide_published_contacts(
                 district_id,
                 published,
                 restricted=restricted,
-                every_contact=restricted and RESTRICTION_NOT_KNOWN in published.notes,
                 confidential=numbers,
                 every_phone=confidential and numbers is None,
             )

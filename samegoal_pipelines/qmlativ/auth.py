@@ -49,35 +49,15 @@ class ClientCredentials:
         self._exchange = exchange
         self._lock = threading.Lock()
         self._token: Token | None = None
-        self._unproven = 0  # tokens fetched since Qmlativ last accepted one
         self.method: ClientAuth = "form"
         """How the credentials are sent: in the form, or by HTTP Basic if only that was accepted."""
 
-    def token(self) -> Token:
-        """The current token."""
-        with self._lock:
-            if self._token is None:
-                self._token = self._fetch()
-            return self._token
-
-    def renewed(self, refused: Token) -> Token:
-        """A token other than the `refused` one, which another thread may have fetched already.
-
-        Raises `InvalidCredentialsError` if Qmlativ refuses two fresh tokens in a row.
-        """
+    def token(self, refused: Token | None = None) -> Token:
+        """The current token, other than the `refused` one, which another thread may have replaced already."""
         with self._lock:
             if self._token is None or self._token is refused:
-                if self._unproven >= 2:
-                    raise InvalidCredentialsError("Qmlativ refuses a token it has just issued", _WHERE)
                 self._token = self._fetch()
             return self._token
-
-    def accepted(self, token: Token) -> None:
-        """Note that Qmlativ accepted this token."""
-        token.accepted = True
-        if self._unproven and token is self._token:
-            with self._lock:
-                self._unproven = 0
 
     def _fetch(self) -> Token:
         answer = self._ask(self.method)
@@ -91,7 +71,6 @@ class ClientCredentials:
             )
         if answer.status != 200:
             raise _no_token(f"HTTP {answer.status} where a token was expected")
-        self._unproven += 1
         return _token_in(answer.body)
 
     def _ask_with_basic(self) -> Answer | None:

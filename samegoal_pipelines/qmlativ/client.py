@@ -192,14 +192,11 @@ class QmlativClient:
 
         token = self._credentials.token()
         answer = ask()
-        # A server that was restarted may have forgotten a token that it accepted.
-        if _says_expired(answer) or (answer.status == 401 and token.accepted):
-            token = self._credentials.renewed(token)
+        if token.accepted and _refuses_token(answer):
+            token = self._credentials.token(refused=token)
             answer = ask()
-            if _says_expired(answer):
-                raise InvalidCredentialsError("Qmlativ refuses a token it has just issued", where)
         if answer.status not in (401, 403):
-            self._credentials.accepted(token)
+            token.accepted = True
         if answer.status != 200:
             raise _refusal(answer, where, self._connection.entity_id)
         return answer
@@ -213,14 +210,14 @@ def _is_allowed(coming: Future[Answer]) -> bool:
     return True
 
 
-def _says_expired(answer: Answer) -> bool:
-    return answer.status in (401, 403) and b"token has expired" in answer.body.lower()
+def _refuses_token(answer: Answer) -> bool:
+    return answer.status == 401 or (answer.status == 403 and b"token has expired" in answer.body.lower())
 
 
 def _refusal(answer: Answer, where: str, entity_id: int | None) -> QmlativError:
     """The error for a status other than 200. It does not quote the answer."""
-    if answer.status == 401:
-        return InvalidCredentialsError("Qmlativ refuses the token (HTTP 401)", where)
+    if _refuses_token(answer):
+        return InvalidCredentialsError(f"Qmlativ refuses the token (HTTP {answer.status})", where)
     if answer.status == 403 and answer.is_html:
         return BlockedByFirewallError(where)
     if answer.status == 403:

@@ -90,13 +90,7 @@ def campuses_of(number: int, students: int) -> pd.DataFrame:
 
 def _to_arrow(frame: pd.DataFrame, schema: pa.Schema) -> pa.Table:
     """A frame as a table with exactly these fields; a field that it lacks is null."""
-    columns = [
-        pa.array(frame[field.name], field.type, from_pandas=True)
-        if field.name in frame
-        else pa.nulls(len(frame), field.type)
-        for field in schema
-    ]
-    return pa.table(columns, schema=schema)
+    return pa.Table.from_pandas(frame.reindex(columns=schema.names), schema, preserve_index=False)
 
 
 def _frames(

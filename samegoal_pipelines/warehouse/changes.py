@@ -1,7 +1,4 @@
-"""Queries of the past: what changed from night to night, and what was published about a student on a night.
-
-Each function reads one consistent moment of the warehouse.
-"""
+"""Queries of the past: what changed from night to night, and what was published about a student."""
 
 from __future__ import annotations
 
@@ -81,14 +78,11 @@ def changes_by_night(
     last_nights: int | None = None,
     students: bool = False,
 ) -> list[NightChanges]:
-    """What each night changed, oldest first: nights from `since` on, or the `last` ones, or all.
+    """What each night changed, oldest first: nights from `since` on, or the last ones, or all.
 
     A night has one entry per state: published, and also held or failed if that came later.
-
-    Args:
-        students: also list every student with a change.
     """
-    with as_operator(engine, "looking up the changes", one_moment=True) as connection:
+    with as_operator(engine, "looking up the changes") as connection:
         nights = _attempts(connection, district_id, since)
         if since is None and last_nights is not None:
             dates = sorted({one.snapshot_date for one in nights})[-last_nights:]
@@ -212,7 +206,7 @@ def numbers_like(
     )
     if on is not None:
         query = query.where(_valid_on(on))
-    with as_operator(engine, "looking up the student", one_moment=True) as connection:
+    with as_operator(engine, "looking up the student") as connection:
         return {(student_id, text) for student_id, text in connection.execute(query)}
 
 
@@ -232,33 +226,30 @@ def students_as_of(
             .order_by(c.student_id, c.snapshot_date.desc())
         )
 
-    queries = (
+    current = (
         sa.select(*(status.c[name] for name in STATUS.columns), status.c.valid_from)
         .where(status.c.district_id == district_id, status.c.student_id.in_(students))
-        .where(_valid_on(night)),
+        .where(_valid_on(night))
+    )
+    ledgers = (
         last(student_changes, "change", "old_status", "new_status"),
         last(departures, "last_status", "why"),
     )
-    with as_operator(engine, "looking up what was published", one_moment=True) as connection:
-        published, changed, departed = (
-            {row.student_id: dict(row._mapping) for row in connection.execute(query)} for query in queries
+    with as_operator(engine, "looking up what was published") as connection:
+        published = {row["student_id"]: dict(row) for row in connection.execute(current).mappings()}
+        changed, departed = (
+            {row.pop("student_id"): row for row in map(dict, connection.execute(query).mappings())}
+            for query in ledgers
         )
     found = {}
     for student in students:
         row = published.get(student)
-        found[student] = PublishedStudent(
-            status={name: row[name] for name in STATUS.columns} if row else None,
-            since=row["valid_from"] if row else None,
-            last_change=_without_id(changed.get(student)),
-            departure=None if row else _without_id(departed.get(student)),
-        )
+        since = row.pop("valid_from") if row else None
+        departure = None if row else departed.get(student)
+        found[student] = PublishedStudent(row, since, changed.get(student), departure)
     return found
 
 
 def _valid_on(night: date) -> sa.ColumnElement[bool]:
     status = STATUS.table
     return (status.c.valid_from <= night) & (status.c.valid_to.is_(None) | (status.c.valid_to > night))
-
-
-def _without_id(row: dict[str, Any] | None) -> dict[str, Any] | None:
-    return row and {name: value for name, value in row.items() if name != "student_id"}

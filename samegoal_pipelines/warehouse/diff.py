@@ -18,10 +18,9 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.csv
-from psycopg2.sql import SQL, Composable, Composed, Identifier, Literal
+from psycopg2.sql import Literal
 
 from samegoal_pipelines.tables.history import HISTORIES, PARENTS, STATUS, STUDENTS, History
-from samegoal_pipelines.tables.sql import SCHEMA
 from samegoal_pipelines.warehouse.hashing import Hashes
 from samegoal_pipelines.warehouse.rows import Content, Keys, Rows, match
 
@@ -63,15 +62,12 @@ class Staged(NamedTuple):
 
 def undo(cursor: Any, district_id: str, night: date) -> None:
     """Undo what was published as of `night` and of any later night."""
-    statements = [
-        *(fill(statement, history) for history in HISTORIES for statement in (_FORGET, _REOPEN)),
-        *(
-            SQL(_FORGET_CHANGES).format(Identifier("samegoal", one))
-            for one in ("student_changes", "departures")
-        ),
-    ]
-    for statement in statements:
-        cursor.execute(statement, {"district": district_id, "night": night})
+    parameters = {"district": district_id, "night": night}
+    for history in HISTORIES:
+        cursor.execute(fill(_FORGET, history), parameters)
+        cursor.execute(fill(_REOPEN, history), parameters)
+    for ledger in ("samegoal.student_changes", "samegoal.departures"):
+        cursor.execute(_FORGET_CHANGES.format(ledger=ledger), parameters)
 
 
 def stage(cursor: Any, content: Content, district_id: str, night: date) -> Staged:
@@ -86,7 +82,7 @@ def stage(cursor: Any, content: Content, district_id: str, night: date) -> Stage
             history = difference.rows.history
             over = {key: values.tolist() for key, values in zip(history.key, difference.over, strict=True)}
             cursor.execute(fill(_LOAD, history))
-            _copy_in(cursor, _new(history), difference.rows, difference.wanted, district_id, night)
+            _copy_in(cursor, difference.rows, difference.wanted, district_id, night)
             cursor.execute(fill(_LOOK_UP, history), parameters | over)
             if max(len(difference.wanted), len(difference.over[0])) > _MANY:
                 cursor.execute(fill(_MEASURE, history))
@@ -111,15 +107,19 @@ def write(cursor: Any, staged: Staged, absent: pd.DataFrame | None, district_id:
         for difference in staged:
             history = difference.rows.history
             cursor.execute(fill(_LOAD, history))
-            _copy_in(cursor, _new(history), difference.rows, None, district_id, night)
+            _copy_in(cursor, difference.rows, None, district_id, night)
             cursor.execute(fill(_OPEN_ALL, history))
         cursor.execute(_ALL_ADDED, parameters)
     elif not staged.empty:
-        cursor.execute(SQL(_INSERT_CHANGES).format(changes=_changes()), parameters)
+        cursor.execute(_INSERT_CHANGES.format(changes=_changes()), parameters)
         for difference in staged:
             cursor.execute(fill(_CLOSE, difference.rows.history), parameters)
             cursor.execute(fill(_OPEN, difference.rows.history))
-        cursor.execute(_DEPARTURES, parameters | _reasons(absent, staged.status.over[0]))
+        reasons: dict[str, object] = {"students": [], "reasons": []}
+        if absent is not None:
+            known = absent[absent["student_id"].isin(staged.status.over[0].tolist())]
+            reasons = {"students": known["student_id"].tolist(), "reasons": known["why"].tolist()}
+        cursor.execute(_DEPARTURES, parameters | reasons)
 
 
 def list_changes(cursor: Any, staged: Staged, district_id: str) -> list[tuple[Any, ...]]:
@@ -132,14 +132,6 @@ def list_changes(cursor: Any, staged: Staged, district_id: str) -> list[tuple[An
         return []
     cursor.execute(_changes(), {"district": district_id})
     return list(cursor.fetchall())
-
-
-def _reasons(absent: pd.DataFrame | None, gone: Keys) -> dict[str, object]:
-    """Students who are gone and the known reasons, as two lists of the same length."""
-    if absent is None:
-        return {"students": [], "reasons": []}
-    known = absent[absent["student_id"].isin(gone.tolist())]
-    return {"students": known["student_id"].tolist(), "reasons": known["why"].tolist()}
 
 
 def _compare(cursor: Any, rows: Rows, carried_over: Keys, district_id: str) -> TableDifference:
@@ -157,10 +149,8 @@ def _compare(cursor: Any, rows: Rows, carried_over: Keys, district_id: str) -> T
 # -- COPY: rows in as CSV, keys and hashes out as binary --
 
 
-def _copy_in(
-    cursor: Any, target: Identifier, rows: Rows, chosen: pa.Array | None, district_id: str, night: date
-) -> None:
-    """Load rows (all, or those at the chosen positions), valid from `night`, into a temporary table.
+def _copy_in(cursor: Any, rows: Rows, chosen: pa.Array | None, district_id: str, night: date) -> None:
+    """Load rows (all, or those at the chosen positions), valid from `night`, into their temporary table.
 
     Arrow writes null as nothing and an empty text as "", and COPY reads them the same way.
     """
@@ -173,8 +163,7 @@ def _copy_in(
     text = io.BytesIO()
     pyarrow.csv.write_csv(loaded, text, pyarrow.csv.WriteOptions(include_header=False))
     text.seek(0)
-    statement = SQL("copy {} ({}) from stdin (format csv)")
-    cursor.copy_expert(statement.format(target, identifiers(names)), text, _CHUNK)
+    cursor.copy_expert(fill("copy {new} ({loaded}) from stdin (format csv)", rows.history), text, _CHUNK)
 
 
 def current_keys(cursor: Any, history: History, district_id: str) -> tuple[tuple[Keys, ...], Hashes]:
@@ -184,14 +173,12 @@ def current_keys(cursor: Any, history: History, district_id: str) -> tuple[tuple
     client. One value holds up to 1 GB, which is forty million rows.
     """
     columns = (*history.key, "row_hash")
-    query = SQL(
-        "copy (select string_agg({packed}, '' order by {key}) from {table}"
-        " where district_id = {district} and valid_to is null) to stdout (format binary)"
-    ).format(
-        packed=SQL(" || ").join(SQL("int8send({})").format(Identifier(column)) for column in columns),
-        table=Identifier(SCHEMA, history.table.name),
-        district=Literal(district_id),
-        key=identifiers(history.key),
+    query = fill(
+        "copy (select string_agg({packed}, '' order by {key}) from {history}"
+        " where district_id = {district} and valid_to is null) to stdout (format binary)",
+        history,
+        packed=" || ".join(f"int8send({column})" for column in columns),
+        district=Literal(district_id).as_string(cursor),
     )
     answer = io.BytesIO()
     cursor.copy_expert(query, answer, _CHUNK)
@@ -200,9 +187,9 @@ def current_keys(cursor: Any, history: History, district_id: str) -> tuple[tuple
     return tuple(keys), hashes
 
 
-def identifiers(names: Sequence[str], *table: str) -> Composed:
+def listed(names: Sequence[str], table: str = "") -> str:
     """Names of columns, of a table if one is named, with commas between them."""
-    return SQL(", ").join(Identifier(*table, name) for name in names)
+    return ", ".join(f"{table}.{name}" if table else name for name in names)
 
 
 # -- the SQL --
@@ -211,7 +198,7 @@ _FORGET = "delete from {history} where district_id = %(district)s and valid_from
 
 _REOPEN = "update {history} set valid_to = null where district_id = %(district)s and valid_to >= %(night)s"
 
-_FORGET_CHANGES = "delete from {} where district_id = %(district)s and snapshot_date >= %(night)s"
+_FORGET_CHANGES = "delete from {ledger} where district_id = %(district)s and snapshot_date >= %(night)s"
 
 _ALL_ADDED = """
     insert into samegoal.student_changes
@@ -285,13 +272,13 @@ _CHANGES = """
         from {new_status} as new full join {old_status} as old using (student_id)
     ),
     student_rows as (
-        select student_id, {student_columns} as names
+        select student_id, {students_columns} as names
         from {new_students} as new join {old_students} as old using (student_id)
     ),
     parent_names as (
         select student_id, unnest(
             case
-                when new.row_hash is null or old.row_hash is null then array['parents'] else {parent_columns}
+                when new.row_hash is null or old.row_hash is null then array['parents'] else {parents_columns}
             end
         ) as name
         from {new_parents} as new full join {old_parents} as old using (student_id, parent_id)
@@ -346,65 +333,52 @@ _INSERT_CHANGES = """
     """
 
 
-def _table(history: History) -> Identifier:
-    return Identifier("samegoal", history.table.name)
+def fill(statement: str, history: History, **parts: str) -> str:
+    """Fill in a statement with the names of one table, its columns and its temporary tables.
 
-
-def _new(history: History) -> Identifier:
-    """Name of the temporary table of rows to write."""
-    return Identifier("pg_temp", f"new_{history.table.name}")
-
-
-def _old(history: History) -> Identifier:
-    """Name of the temporary table of current rows to close, with their places in the history table."""
-    return Identifier("pg_temp", f"old_{history.table.name}")
-
-
-def fill(statement: str, history: History, **parts: Composable) -> Composed:
-    """Fill in a statement with the names of one table, its columns and its temporary tables."""
-    return SQL(statement).format(
-        history=_table(history),
+    `new` has the rows to write, and `old` the current rows to close, with their places in the history table.
+    """
+    return statement.format(
+        history=history.name,
         new=_new(history),
         old=_old(history),
-        key=identifiers(history.key),
-        arrays=SQL(", ".join(f"%({key})s::bigint[]" for key in history.key)),
+        key=listed(history.key),
+        arrays=", ".join(f"%({key})s::bigint[]" for key in history.key),
         key_is_over=_all_equal(history.key, "history", "over"),
         key_is_same=_all_equal(history.key, "new", "old"),
-        columns_of_new=identifiers(history.columns, "new"),
-        columns_of_old=identifiers(history.columns, "old"),
-        loaded=identifiers(history.loaded),
+        columns_of_new=listed(history.columns, "new"),
+        columns_of_old=listed(history.columns, "old"),
+        loaded=listed(history.loaded),
         **parts,
     )
 
 
-def _changes() -> Composed:
+def _new(history: History) -> str:
+    return f"pg_temp.new_{history.table.name}"
+
+
+def _old(history: History) -> str:
+    return f"pg_temp.old_{history.table.name}"
+
+
+def _changes() -> str:
     """One `student_changes` row per student whose rows differ in any of the three tables."""
-    return SQL(_CHANGES).format(
-        status=_table(STATUS),
-        status_columns=_changed_columns(STATUS),
-        student_columns=_changed_columns(STUDENTS),
-        parent_columns=_changed_columns(PARENTS, "parents."),
-        **{f"new_{name}": _new(history) for name, history in _NAMES.items()},
-        **{f"old_{name}": _old(history) for name, history in _NAMES.items()},
-    )
+    parts = {"status": STATUS.name}
+    for name, history in {"status": STATUS, "students": STUDENTS, "parents": PARENTS}.items():
+        parts |= {f"new_{name}": _new(history), f"old_{name}": _old(history)}
+        parts[f"{name}_columns"] = _changed_columns(history, "parents." if history is PARENTS else "")
+    return _CHANGES.format(**parts)
 
 
-_NAMES = {"status": STATUS, "students": STUDENTS, "parents": PARENTS}
-
-
-def _changed_columns(history: History, prefix: str = "") -> Composed:
+def _changed_columns(history: History, prefix: str) -> str:
     """SQL for an array of the column names in which `new` and `old` differ."""
     cases = (
-        SQL("case when {} is distinct from {} then {} end").format(
-            Identifier("new", column), Identifier("old", column), Literal(prefix + column)
-        )
+        f"case when new.{column} is distinct from old.{column} then '{prefix}{column}' end"
         for column in history.columns
         if column not in history.key
     )
-    return SQL("array_remove(array[{}], null)").format(SQL(", ").join(cases))
+    return f"array_remove(array[{', '.join(cases)}], null)"
 
 
-def _all_equal(columns: Iterable[str], left: str, right: str) -> Composed:
-    return SQL(" and ").join(
-        SQL("{} = {}").format(Identifier(left, column), Identifier(right, column)) for column in columns
-    )
+def _all_equal(columns: Iterable[str], left: str, right: str) -> str:
+    return " and ".join(f"{left}.{column} = {right}.{column}" for column in columns)

@@ -21,11 +21,7 @@ def record_disclosure(
     students: int | None = None,
     parents: int | None = None,
 ) -> None:
-    """Add one row. Call this before the data leaves, so that nothing is disclosed without a record.
-
-    Raises:
-        WarehouseError: Postgres failed, so nothing may be disclosed.
-    """
+    """Add one row. Call this before the data leaves, so that nothing is disclosed without a record."""
     with as_writer(engine, district_id, f"{district_id}: recording the disclosure") as connection:
         counts = {"snapshot_date": snapshot_date, "students": students, "parents": parents}
         row = {"district_id": district_id, "disclosed_by": by, "what": what} | counts

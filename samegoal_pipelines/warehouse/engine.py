@@ -31,14 +31,7 @@ _TAKE_ROLE = sa.text(
     "select set_config('role', :role, true), set_config('samegoal.district_id', :district_id, true)"
 )
 _NO_RIGHT = "42501"
-_RIGHTS_MISSING = (
-    f"the login in SAMEGOAL_DATABASE_URL may not create the schema {SCHEMA}, or may neither create nor "
-    f"assume the roles {', '.join(Role)}"
-)
-_GIVE_RIGHTS = (
-    "let an administrator create the roles, grant them to the login, and let it create schemas in the "
-    "database; then run again"
-)
+_INSTALLING = 0x5A3E60A1  # the key of an advisory lock
 LOCK_ROW = (
     "insert into samegoal.locks (key) values (hashtextextended(%s, 0)) "
     "on conflict (key) do update set key = excluded.key where false"
@@ -47,7 +40,6 @@ LOCK_ROW = (
 
 A reader cannot take this lock, while any login could take an advisory lock.
 """
-_MADE_MEANWHILE = ("23505", "42P06", "42P07")  # the schema, its catalog row, or a table
 
 
 def connect(url: str) -> sa.Engine:
@@ -88,14 +80,9 @@ def as_writer(engine: sa.Engine, district_id: str, step: str) -> Iterator[sa.Con
 
 
 @contextmanager
-def as_operator(engine: sa.Engine, step: str, *, one_moment: bool = False) -> Iterator[sa.Connection]:
-    """One transaction that can see every district and write none.
-
-    Args:
-        one_moment: every query sees the same rows, whatever is published meanwhile.
-    """
-    if one_moment:
-        engine = engine.execution_options(isolation_level="REPEATABLE READ")
+def as_operator(engine: sa.Engine, step: str) -> Iterator[sa.Connection]:
+    """One transaction that can see every district, as of one moment, and write none."""
+    engine = engine.execution_options(isolation_level="REPEATABLE READ")
     with transaction(engine, step) as connection:
         take_role(connection, Role.OPERATOR)
         yield connection
@@ -152,17 +139,6 @@ def migrate(engine: sa.Engine) -> None:
     with transaction(engine, "looking up the warehouse's version") as connection:
         if _version(connection) == known[-1]:
             return
-    try:
-        _migrate(engine, known)
-    except _MadeMeanwhileError:
-        _migrate(engine, known)
-
-
-class _MadeMeanwhileError(Exception):
-    """Another program created the tables at the same time."""
-
-
-def _migrate(engine: sa.Engine, known: list[str]) -> None:
     with transaction(engine, "migrating the warehouse") as connection:
         release = int(connection.scalar(sa.text("show server_version_num")) or 0) // 10_000
         if release < OLDEST_POSTGRES:
@@ -173,12 +149,12 @@ def _migrate(engine: sa.Engine, known: list[str]) -> None:
             )
         version = _version(connection)
         try:
-            if version is None:  # a concurrent program waits here for the first one, and then fails
-                connection.execute(sa.text(f"create schema if not exists {SCHEMA}"))
+            if version is None:  # there is no table with locks yet
+                connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_INSTALLING)))
             else:
                 take_role(connection, Role.OWNER)
                 connection.exec_driver_sql(LOCK_ROW, ("migrate",))
-                version = _version(connection)  # another program may have migrated while this one waited
+            version = _version(connection)  # another program may have migrated while this one waited
             if version is not None and version not in known:
                 raise WarehouseError(
                     f"the warehouse's tables have version {version}, which this program does not know",
@@ -188,16 +164,16 @@ def _migrate(engine: sa.Engine, known: list[str]) -> None:
             if version != known[-1]:
                 _upgrade(connection, version)
         except DBAPIError as error:
-            if _state(error) == _NO_RIGHT:
-                raise WarehouseError(
-                    _RIGHTS_MISSING,
-                    step="migrating the warehouse",
-                    kind=Kind.DATABASE_SETTING,
-                    next_step=_GIVE_RIGHTS,
-                ) from None
-            if version is None and _state(error) in _MADE_MEANWHILE:
-                raise _MadeMeanwhileError from None
-            raise
+            if _state(error) != _NO_RIGHT:
+                raise
+            raise WarehouseError(
+                f"the login in SAMEGOAL_DATABASE_URL may not create the schema {SCHEMA}, or may neither "
+                f"create nor assume the roles {', '.join(Role)}",
+                step="migrating the warehouse",
+                kind=Kind.DATABASE_SETTING,
+                next_step="let an administrator create the roles, grant them to the login, and let it create "
+                "schemas in the database; then run again",
+            ) from None
 
 
 def revisions() -> list[str]:
@@ -236,6 +212,7 @@ def _upgrade(connection: sa.Connection, version: str | None) -> None:
     config.attributes["connection"] = connection
     _run(connection, *drop_views())
     if version is None:
+        _run(connection, f"create schema if not exists {SCHEMA}")
         command.upgrade(config, revisions()[0])
         command.stamp(config, "head")
     else:

@@ -61,17 +61,10 @@ def delete_rows(
 
 
 def erase_rows(engine: sa.Engine, district_id: str, erased_by: str) -> dict[str, int]:
-    """Delete every row of the district, and record how many, when and by whom.
+    """Delete every row of the district. Record how many by table, when and by whom, and return the counts.
 
     The erasure is unfinished until `finish` is called, because files are still to be deleted. If an
     unfinished erasure exists and no row is left, nothing is written.
-
-    Returns:
-        Number of deleted rows by table.
-
-    Raises:
-        SnapshotInProgressError: another run is publishing the district and did not end in time.
-        WarehouseError: Postgres failed and nothing was deleted.
     """
     with as_writer(engine, district_id, "erasing the district's rows") as connection:
         lock(connection, district_id)

@@ -12,6 +12,7 @@ import tempfile
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -98,11 +99,8 @@ def export_district(engine: sa.Engine, district_id: str, folder: Path, *, export
     """Write the district's published students and parents to `folder`, and record who did it.
 
     Both files are replaced, or neither. Parents of excluded students are excluded.
-
-    Raises:
-        WarehouseError: nothing is published yet, or a file cannot be written.
     """
-    with as_operator(engine, f"{district_id}: reading what is published", one_moment=True) as connection:
+    with as_operator(engine, f"{district_id}: reading what is published") as connection:
         students, parents = (_read(connection, query, district_id) for query in (_STUDENTS, _PARENTS))
     if not students:
         raise WarehouseError(
@@ -120,17 +118,12 @@ def export_district(engine: sa.Engine, district_id: str, folder: Path, *, export
     parent_lines = [
         [row[name] for name in _PARENT_COLUMNS] for row in parents if row["student_id"] not in refused
     ]
-    exported = Exported(
-        folder / STUDENTS_FILE,
-        folder / PARENTS_FILE,
-        students[0]["snapshot_date"],
-        len(lines),
-        len(parent_lines),
-        tuple(excluded),
-    )
+    files = folder / STUDENTS_FILE, folder / PARENTS_FILE
+    night = students[0]["snapshot_date"]
+    exported = Exported(*files, night, len(lines), len(parent_lines), tuple(excluded))
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        for file in (exported.file, exported.parents_file):
+        for file in files:
             if file.is_dir():  # it would be moved like a file, and deleted with the rest
                 raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(file))
         with tempfile.TemporaryDirectory(dir=folder, prefix=".export-") as name:  # mode 0700
@@ -142,11 +135,11 @@ def export_district(engine: sa.Engine, district_id: str, folder: Path, *, export
                 district_id,
                 "export",
                 by=exported_by,
-                snapshot_date=exported.snapshot_date,
+                snapshot_date=night,
                 students=exported.students,
                 parents=exported.parents,
             )
-            _replace_together(aside, exported.file, exported.parents_file)
+            _replace_together(aside, *files)
     except OSError as error:
         raise WarehouseError(
             f"{error.filename2 or error.filename} cannot be written: {error.strerror}",
@@ -184,16 +177,12 @@ def _replace_together(aside: Path, *files: Path) -> None:
 
     The old files are moved first, so that a killed process leaves a file missing, but never mixes two nights.
     """
-    old = [file for file in files if file.exists()]
-    try:
-        for file in old:
-            file.replace(aside / f"old-{file.name}")
+    with ExitStack() as undo:
+        for file in files:
+            if file.exists():
+                before = file.replace(aside / f"old-{file.name}")
+                undo.callback(before.replace, file)
+            undo.callback(file.unlink, missing_ok=True)
         for file in files:
             (aside / file.name).replace(file)
-    except BaseException:
-        for file in files:
-            if (before := aside / f"old-{file.name}").exists():
-                before.replace(file)
-            elif file not in old:
-                file.unlink(missing_ok=True)
-        raise
+        undo.pop_all()

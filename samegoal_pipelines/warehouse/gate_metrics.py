@@ -5,18 +5,15 @@ This queries the temporary tables that `diff` has filled, so the cost depends on
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from psycopg2.sql import SQL, Composed, Identifier
 
 from samegoal_pipelines.tables.history import HISTORIES, PARENTS, STATUS, STUDENTS
 from samegoal_pipelines.transforms.gate import Measured
 from samegoal_pipelines.warehouse.diff import Staged, current_keys, fill
-from samegoal_pipelines.warehouse.hashing import Hashes
-from samegoal_pipelines.warehouse.rows import Content, Keys
+from samegoal_pipelines.warehouse.rows import Content
 from samegoal_pipelines.warehouse.snapshots import Snapshot
 
 _REACHED_BY = ("street", "home_phone", "cell_phone", "work_phone", "email")
@@ -25,7 +22,7 @@ _REACHED_BY = ("street", "home_phone", "cell_phone", "work_phone", "email")
 def measure(cursor: Any, staged: Staged, content: Content, published: Snapshot) -> Measured:
     """How the staged snapshot differs from the published one."""
 
-    def count(statement: Composed) -> int:
+    def count(statement: str) -> int:
         cursor.execute(statement, {"district": published.district_id})
         return int(cursor.fetchone()[0])
 
@@ -58,29 +55,26 @@ def measure(cursor: Any, staged: Staged, content: Content, published: Snapshot) 
     )
 
 
-Shown = Sequence[tuple[tuple[Keys, ...], Hashes]]
+Shown = list[pd.DataFrame]
 """Keys and hashes of the current rows, by history table."""
 
 
 def shown(cursor: Any, district_id: str) -> Shown:
     """What is published now."""
-    return [current_keys(cursor, history, district_id) for history in HISTORIES]
+    found = (current_keys(cursor, history, district_id) for history in HISTORIES)
+    return [pd.DataFrame(np.column_stack([*keys, hashes])) for keys, hashes in found]
 
 
 def changes_between(before: Shown, after: Shown) -> dict[str, int]:
     """The number of students who are `added`, `changed` in any row, or `removed`."""
-    (((had,), _), *_), (((have,), _), *_) = before, after
-    differing: list[Keys] = []
-    for old, new in zip(before, after, strict=True):
-        rows = [
-            pd.DataFrame({str(n): part for n, part in enumerate((*keys, hashes))})
-            for keys, hashes in (old, new)
-        ]
-        differing.append(pd.concat(rows).drop_duplicates(keep=False)["0"].to_numpy())
+    had, have = before[0][0], after[0][0]
+    differing = [
+        pd.concat([old, new]).drop_duplicates(keep=False)[0] for old, new in zip(before, after, strict=True)
+    ]
     both = np.intersect1d(had, have)
     return {
         "added": len(np.setdiff1d(have, had)),
-        "changed": len(np.intersect1d(np.concatenate(differing), both)),
+        "changed": len(np.intersect1d(pd.concat(differing), both)),
         "removed": len(np.setdiff1d(had, have)),
     }
 
@@ -167,7 +161,7 @@ _CONTACTS_LOST = """
     """
 
 
-def _reached(table: str) -> Composed:
+def _reached(table: str) -> str:
     """SQL: whether a parent row has a contact."""
-    given = (SQL("nullif({}, '')").format(Identifier(table, column)) for column in _REACHED_BY)
-    return SQL("num_nonnulls({}) > 0").format(SQL(", ").join(given))
+    given = ", ".join(f"nullif({table}.{column}, '')" for column in _REACHED_BY)
+    return f"num_nonnulls({given}) > 0"

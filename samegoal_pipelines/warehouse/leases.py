@@ -18,11 +18,7 @@ RENEW_EVERY = 3.0  # seconds
 
 @contextmanager
 def lease(engine: sa.Engine, run_id: str) -> Iterator[None]:
-    """Hold the lease of a run. It is taken again if a restart of Postgres ends its session.
-
-    Raises:
-        WarehouseError: the database cannot be reached at the beginning.
-    """
+    """Hold the lease of a run. It is taken again if a restart of Postgres ends its session."""
     over = threading.Event()
     held = [_take(engine, run_id)]
 
@@ -44,11 +40,7 @@ def lease(engine: sa.Engine, run_id: str) -> Iterator[None]:
 
 
 def is_leased(engine: sa.Engine, run_id: str) -> bool:
-    """Whether a process executes the run.
-
-    Raises:
-        WarehouseError: as `transaction` does.
-    """
+    """Whether a process executes the run."""
     with transaction(engine, "looking for runs in progress") as connection:
         return not connection.scalar(sa.select(sa.func.pg_try_advisory_xact_lock(_key(run_id))))
 

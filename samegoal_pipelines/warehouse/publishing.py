@@ -6,7 +6,7 @@ held is landed between two sessions.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Protocol
 
@@ -18,7 +18,7 @@ from samegoal_pipelines.transforms.gate import Facts, Verdict, judge, time_matte
 from samegoal_pipelines.warehouse.engine import as_writer
 from samegoal_pipelines.warehouse.errors import SnapshotInProgressError
 from samegoal_pipelines.warehouse.rows import Content
-from samegoal_pipelines.warehouse.session import Diff, Held, Published, StudentChange, session
+from samegoal_pipelines.warehouse.session import Comparison, StudentChange, session
 from samegoal_pipelines.warehouse.snapshots import Counts, RunIdentity, Snapshot, compared_with, find_current
 
 
@@ -37,27 +37,28 @@ class Landing(Protocol):
 
 def publish_or_hold(
     engine: sa.Engine, run: RunIdentity, content: Content, limits: Limits, landing: Landing
-) -> Published | Held:
-    """Publish a night, or hold it if the gate says so.
+) -> tuple[Snapshot, Verdict | None]:
+    """Publish a night, or hold it if the gate says so. Return the record, and what the gate said if asked.
 
     Raises:
         WarehouseError: as `session` does.
     """
     facts = _gather(engine, run, content, landing)
     with session(engine, run) as s:
-        diff = s.stage(content)
-        verdict = _judge(limits, diff, facts)
-        slow = any(time_matters(limits, one.measured) for one in diff.comparisons)
+        comparisons = s.stage(content)
+        verdict = _judge(limits, comparisons, facts)
+        slow = any(time_matters(limits, measured) for _, measured in comparisons)
         if verdict is None or not (verdict.reasons or slow):
-            return s.publish(verdict)
-    verdict = _judge(limits, diff, facts, landing)
+            return s.publish(verdict.dropped_by_time if verdict else None), verdict
+    verdict = _judge(limits, comparisons, facts, landing)
     held = verdict if verdict and verdict.reasons else None
     if held:
         landing.land_held()
     with session(engine, run) as s:
-        if s.stage(content).snapshot_ids != diff.snapshot_ids:
+        again = s.stage(content)
+        if [one.snapshot_id for one, _ in again] != [one.snapshot_id for one, _ in comparisons]:
             raise _overtaken()
-        return s.hold(held) if held else s.publish(verdict)
+        return s.hold(held) if held else s.publish(verdict.dropped_by_time if verdict else None), verdict
 
 
 def preview(
@@ -66,10 +67,9 @@ def preview(
     """What publishing this night would do. Nothing is published, landed or recorded."""
     facts = _gather(engine, run, content, landing)
     with session(engine, run, "comparing with what is published") as s:
-        changes = s.list_changes(content)
-        diff = s.stage(content)
+        comparisons = s.stage(content, listed=True)
         counts = s.preview()
-    return counts, changes, _judge(limits, diff, facts, landing)
+    return counts, s.changes, _judge(limits, comparisons, facts, landing)
 
 
 def _gather(engine: sa.Engine, run: RunIdentity, content: Content, landing: Landing) -> dict[int, Facts]:
@@ -86,7 +86,10 @@ def _gather(engine: sa.Engine, run: RunIdentity, content: Content, landing: Land
 
 
 def _judge(
-    limits: Limits, diff: Diff, facts: Mapping[int, Facts], landing: Landing | None = None
+    limits: Limits,
+    comparisons: Sequence[Comparison],
+    facts: Mapping[int, Facts],
+    landing: Landing | None = None,
 ) -> Verdict | None:
     """The gate's verdict on a staged snapshot. None if there is nothing to compare with.
 
@@ -96,15 +99,15 @@ def _judge(
     Raises:
         SnapshotInProgressError: it was compared with another snapshot than the facts are for.
     """
-    if not facts.keys() >= set(diff.snapshot_ids):
-        raise _overtaken()
     verdict = None
-    for one in diff.comparisons:
-        known = facts[one.published.snapshot_id]
-        if landing is not None and time_matters(limits, one.measured):
-            known = replace(known, statuses_by_time=landing.statuses_by_time(one.published))
-        found = judge(limits, one.measured, known)
-        verdict = verdict.along_with(found, one.published.snapshot_date) if verdict else found
+    for published, measured in comparisons:
+        known = facts.get(published.snapshot_id)
+        if known is None:
+            raise _overtaken()
+        if landing is not None and time_matters(limits, measured):
+            known = replace(known, statuses_by_time=landing.statuses_by_time(published))
+        found = judge(limits, measured, known)
+        verdict = verdict.along_with(found, published.snapshot_date) if verdict else found
     return verdict
 
 

@@ -15,7 +15,7 @@ import sqlalchemy as sa
 from samegoal_pipelines.tables.warehouse import snapshots
 from samegoal_pipelines.warehouse import diff, replay_diff
 from samegoal_pipelines.warehouse.engine import as_writer
-from samegoal_pipelines.warehouse.errors import NothingToReplayError, SnapshotInProgressError
+from samegoal_pipelines.warehouse.errors import ReleaseRefusedError, SnapshotInProgressError
 from samegoal_pipelines.warehouse.replay_diff import Difference
 from samegoal_pipelines.warehouse.rows import Contents
 from samegoal_pipelines.warehouse.session import facts_of, session
@@ -31,7 +31,7 @@ from samegoal_pipelines.warehouse.snapshots import (
     of_district,
     update_facts,
 )
-from samegoal_pipelines.warehouse.withholding import hidden_since, hide_again, refuse_what_is_withheld
+from samegoal_pipelines.warehouse.withholding import hidden_since, hide_again
 
 
 @dataclass(frozen=True)
@@ -40,14 +40,9 @@ class ReplayedNight:
 
     night: date
     counts: Counts
-    recounted: bool
-    """Whether the numbers of students changed."""
     difference: Difference
-
-    @property
-    def differs(self) -> bool:
-        """Whether anything about this night changed."""
-        return self.recounted or self.difference != Difference()
+    differs: bool
+    """Whether anything about this night changed, including the numbers of students."""
 
 
 @dataclass(frozen=True)
@@ -57,26 +52,22 @@ class Replayed:
     nights: tuple[ReplayedNight, ...]
     written: bool
 
-    @property
-    def differs(self) -> bool:
-        """Whether any night differs."""
-        return any(night.differs for night in self.nights)
-
 
 def find_nights(engine: sa.Engine, district_id: str, first: date) -> tuple[list[Snapshot], list[Snapshot]]:
     """The published nights from `first` on, and those never published, both oldest first.
 
     Raises:
-        NothingToReplayError: no night is published.
+        ReleaseRefusedError: no night is published.
     """
     with as_writer(engine, district_id, "looking up nights") as connection:
         nights = _published(connection, district_id, first)
         if not nights:
             last = find_current(connection, district_id)
-            raise NothingToReplayError(
+            raise ReleaseRefusedError(
                 f"no night from {first} on is published; the last one is {last.snapshot_date}"
                 if last
-                else "nothing is published yet, so there is nothing to replay"
+                else "nothing is published yet, so there is nothing to replay",
+                next_step="",
             )
         where = of_district(district_id, "held", "failed") & (snapshots.c.snapshot_date >= first)
         others = find_all(connection, where, order=(snapshots.c.snapshot_date, snapshots.c.state))
@@ -97,14 +88,12 @@ def replay(
         dry_run: change nothing.
 
     Raises:
-        SnapshotInProgressError: another run is publishing this district, or did so after `find_nights`.
-        StudentErasedError: a night has a row of an erased student.
+        SnapshotInProgressError: another run has published this district after `find_nights`.
         WarehouseError: as `session` does.
     """
     first, last, district_id = nights[0], nights[-1], run.district_id
     with session(engine, run, "replaying") as s:
         connection, cursor = s.connection, s.cursor
-        refuse_what_is_withheld(connection, district_id, contents.shows, "the replay")
         if _published(connection, district_id, first.snapshot_date) != list(nights):
             raise SnapshotInProgressError(
                 "another run has published this district since the replay began", next_step="replay it again"
@@ -116,33 +105,31 @@ def replay(
         diff.undo(cursor, district_id, first.snapshot_date)
         rewritten = []
         for night, content in zip(nights, contents, strict=True):
-            s.refuse_erased_students(content)
+            s.refuse_outdated(content, "the replay")
             staged = diff.stage(cursor, content, district_id, night.snapshot_date)
             counts = s.write(content, staged, night.snapshot_date)
             diff.discard(cursor)
             rewritten.append((counts, facts_of(content, counts, night.dropped_by_time)))
         hide_again(connection, hidden, district_id, last.snapshot_date)
         differences = replay_diff.compare(cursor, district_id, [night.snapshot_date for night in nights])
-        replayed = tuple(
-            ReplayedNight(
-                night.snapshot_date, new, _held(new) != _held(night.counts), differences[night.snapshot_date]
-            )
-            for night, (new, _) in zip(nights, rewritten, strict=True)
-        )
-        if dry_run or not any(night.differs for night in replayed):
-            return Replayed(replayed, written=False)
-        for night, (counts, facts), counted in zip(nights, rewritten, replayed, strict=True):
-            if counted.differs:
+        replayed = []
+        for night, (counts, facts) in zip(nights, rewritten, strict=True):
+            difference = differences[night.snapshot_date]
+            differs = difference != Difference() or _held(counts) != _held(night.counts)
+            replayed.append(ReplayedNight(night.snapshot_date, counts, difference, differs))
+            if differs:
                 if counts.dropped != night.counts.dropped:
                     facts["dropped_by_time"] = None
                 notes = [*facts["notes"], f"replayed by run {run.run_id}"]
                 update_facts(connection, night, facts | {"notes": notes})
+        if dry_run or not any(night.differs for night in replayed):
+            return Replayed(tuple(replayed), written=False)
         mark_content(connection, district_id, OTHER_CONTENT if hidden else rewritten[-1][1]["content_hash"])
         if replayed[-1].differs:
             compared = snapshots.c.compared_with == last.snapshot_id
             forget_comparisons(connection, of_district(district_id, "held") & compared)
         s.written = True
-    return Replayed(replayed, written=True)
+    return Replayed(tuple(replayed), written=True)
 
 
 def _held(counts: Counts) -> dict[str, int]:

@@ -8,10 +8,9 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
-from psycopg2.sql import SQL, Composable, Composed, Identifier
-
 from samegoal_pipelines.tables.history import HISTORIES, PARENTS, STATUS, STUDENTS
-from samegoal_pipelines.warehouse.diff import identifiers
+from samegoal_pipelines.tables.sql import SCHEMA
+from samegoal_pipelines.warehouse.diff import listed
 
 _LEDGERS = {"student_changes": "changes", "departures": "departures"}
 
@@ -56,10 +55,10 @@ def compare(cursor: Any, district_id: str, nights: Sequence[date]) -> dict[date,
         statement = _fill(
             _ADD_DIFFERENCES,
             history.table.name,
-            part=SQL(part),
-            statuses=SQL("old.status, new.status" if history is STATUS else "null, null"),
-            key=identifiers(history.key),
-            columns=identifiers(history.columns),
+            part=part,
+            statuses="old.status, new.status" if history is STATUS else "null, null",
+            key=listed(history.key),
+            columns=listed(history.columns),
         )
         cursor.execute(statement, {"nights": list(nights)})
     counts: defaultdict[date, Counter[str]] = defaultdict(Counter)
@@ -79,10 +78,9 @@ def compare(cursor: Any, district_id: str, nights: Sequence[date]) -> dict[date,
 def _copy(cursor: Any, when: str, district_id: str, first: date) -> None:
     parameters = {"district": district_id, "first": first}
     for history in HISTORIES:
-        name = history.table.name
-        copied, columns = _temporary(when, name), identifiers(history.columns)
-        cursor.execute(_fill(_COPY, name, copied=copied, columns=columns), parameters)
-        cursor.execute(SQL("analyze {}").format(copied))
+        copied, columns = _temporary(when, history.table.name), listed(history.columns)
+        cursor.execute(_fill(_COPY, history.table.name, copied=copied, columns=columns), parameters)
+        cursor.execute(f"analyze {copied}")
     for ledger in _LEDGERS:
         cursor.execute(_fill(_COPY_LEDGER, ledger, copied=_temporary(when, ledger)), parameters)
 
@@ -149,14 +147,10 @@ _COUNT_LEDGER = """
     """
 
 
-def _fill(statement: str, table: str, **parts: Composable) -> Composed:
-    return SQL(statement).format(
-        table=Identifier("samegoal", table),
-        before=_temporary("before", table),
-        after=_temporary("after", table),
-        **parts,
-    )
+def _fill(statement: str, table: str, **parts: str) -> str:
+    before, after = _temporary("before", table), _temporary("after", table)
+    return statement.format(table=f"{SCHEMA}.{table}", before=before, after=after, **parts)
 
 
-def _temporary(when: str, name: str) -> Identifier:
-    return Identifier("pg_temp", f"{when}_{name}")
+def _temporary(when: str, name: str) -> str:
+    return f"pg_temp.{when}_{name}"

@@ -50,4 +50,6 @@ def role_url(url: str, role: Role, *, as_login: bool) -> str:
     # A reader's transaction sees one night, even if it runs several statements.
     if role in (Role.OPERATOR, Role.READER):
         parts = parts.with_settings(default_transaction_isolation="repeatable read")
-    return (parts.with_login(role.value) if as_login else parts.with_settings(role=role.value)).libpq
+    if as_login:
+        return parts.with_parts(user=role.value, password=None).libpq
+    return parts.with_settings(role=role.value).libpq

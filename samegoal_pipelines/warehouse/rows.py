@@ -12,9 +12,8 @@ import pyarrow as pa
 
 from samegoal_pipelines.tables.arrow_types import arrow_types
 from samegoal_pipelines.tables.declaration import Table
-from samegoal_pipelines.tables.history import PARENTS, STATUS, STUDENTS, History
+from samegoal_pipelines.tables.history import HISTORIES, History
 from samegoal_pipelines.transforms.snapshot import SnapshotPayload, SnapshotTables
-from samegoal_pipelines.transforms.withholding import Withholding
 from samegoal_pipelines.warehouse.errors import UnfitSnapshotError
 from samegoal_pipelines.warehouse.hashing import Hashes, content_hash, row_hashes
 
@@ -36,24 +35,21 @@ class Rows:
 class Content:
     """The whole content of a snapshot. If `hash` is equal, publishing it again would change nothing."""
 
-    status: Rows
-    students: Rows
-    parents: Rows
+    all_rows: tuple[Rows, ...]
+    """The rows of the three tables."""
     carried_over: Keys
     hash: bytes
     payload: SnapshotPayload
 
     @property
-    def all_rows(self) -> tuple[Rows, ...]:
-        """The rows of the three tables."""
-        return (self.status, self.students, self.parents)
+    def status(self) -> Rows:
+        """The rows of `student_status`."""
+        return self.all_rows[0]
 
     def with_tables(self, tables: Iterable[pa.Table]) -> Content:
         """The same keys and hashes with these tables."""
-        status, students, parents = (
-            replace(rows, table=table) for rows, table in zip(self.all_rows, tables, strict=True)
-        )
-        return replace(self, status=status, students=students, parents=parents)
+        changed = (replace(rows, table=table) for rows, table in zip(self.all_rows, tables, strict=True))
+        return replace(self, all_rows=tuple(changed))
 
 
 def content_of(payload: SnapshotPayload) -> Content:
@@ -62,10 +58,9 @@ def content_of(payload: SnapshotPayload) -> Content:
     Raises:
         UnfitSnapshotError: a frame does not fit its table, or the frames do not match.
     """
-    snapshot = payload.tables
-    status = rows_of(snapshot.status, STATUS)
-    students, parents = rows_of(snapshot.students, STUDENTS), rows_of(snapshot.parents, PARENTS)
-    carried_over = np.array(sorted({int(student_id) for student_id in snapshot.carried_over}), dtype=np.int64)
+    frames = payload.published().values()
+    all_rows = status, students, parents = [rows_of(*pair) for pair in zip(frames, HISTORIES, strict=True)]
+    carried_over = np.array(sorted(map(int, payload.tables.carried_over)), dtype=np.int64)
     if not np.array_equal(status.keys[0], students.keys[0]):
         strangers = len(np.setxor1d(status.keys[0], students.keys[0]))
         raise UnfitSnapshotError(f"students with a status or demographics, but not both: {strangers:,}")
@@ -73,19 +68,14 @@ def content_of(payload: SnapshotPayload) -> Content:
         raise UnfitSnapshotError(f"parent rows without a student in the snapshot: {strangers:,}")
     if twofold := int(np.isin(status.keys[0], carried_over).sum()):
         raise UnfitSnapshotError(f"students both carried over and published: {twofold:,}")
-    hashes = [part for rows in (status, students, parents) for part in (*rows.keys, rows.hashes)]
-    return Content(status, students, parents, carried_over, content_hash([*hashes, carried_over]), payload)
+    hashes = [part for rows in all_rows for part in (*rows.keys, rows.hashes)]
+    return Content(tuple(all_rows), carried_over, content_hash([*hashes, carried_over]), payload)
 
 
 class Contents:
-    """The contents of consecutive nights. A row that stays the same from night to night is stored once.
+    """The contents of consecutive nights. A row that stays the same from night to night is stored once."""
 
-    Attributes:
-        shows: the contacts shown that are withheld by default.
-    """
-
-    def __init__(self, shows: Withholding | None = None) -> None:
-        self.shows = shows
+    def __init__(self) -> None:
         self._nights: list[tuple[Content, list[npt.NDArray[np.int64]]]] = []
         self._pools: list[list[pa.Table]] = [[], [], []]
 

@@ -1,8 +1,8 @@
 """A publishing session: one transaction that locks the district until it commits.
 
     with session(engine, run) as s:
-        diff = s.stage(content_of(payload))
-        verdict = judge(limits, diff.comparisons[0].measured, facts)
+        comparisons = s.stage(content_of(payload))
+        verdict = judge(limits, comparisons[0].measured, facts)
         s.publish(verdict)          # or s.hold(verdict)
 
 A session without `publish` or `hold` changes nothing, which makes it a dry run. Readers see all of a snapshot
@@ -14,14 +14,14 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import date
-from typing import Any, TypeVar
+from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import ARRAY
 
-from samegoal_pipelines.errors import SYNC
+from samegoal_pipelines.errors import SYNC, Kind
 from samegoal_pipelines.printable import counted
 from samegoal_pipelines.tables.history import STATUS
 from samegoal_pipelines.tables.vocabulary import NO_ROWS
@@ -29,12 +29,7 @@ from samegoal_pipelines.tables.warehouse import student_changes
 from samegoal_pipelines.transforms.gate import Measured, Verdict
 from samegoal_pipelines.warehouse import diff
 from samegoal_pipelines.warehouse.engine import as_writer, lock
-from samegoal_pipelines.warehouse.errors import (
-    DistrictErasedError,
-    OlderSnapshotError,
-    StudentErasedError,
-    SupersededRunError,
-)
+from samegoal_pipelines.warehouse.errors import LateRunError
 from samegoal_pipelines.warehouse.gate_metrics import Shown, changes_between, measure, shown
 from samegoal_pipelines.warehouse.rows import Content
 from samegoal_pipelines.warehouse.snapshots import (
@@ -51,52 +46,14 @@ from samegoal_pipelines.warehouse.snapshots import (
 from samegoal_pipelines.warehouse.student_erasures import find_erased
 from samegoal_pipelines.warehouse.withholding import hide_withheld, refuse_what_is_withheld
 
-T = TypeVar("T")
+_ACTIVE = ("ENROLLED", "PRE-ENROLLED")
 
 
-@dataclass(frozen=True)
-class Published(Counts):
-    """The counts of a published snapshot."""
-
-    dropped_by_time: int | None = None
-    """Dropped students explained by passing time alone. None if not computed."""
-    verdict: Verdict | None = None
-    """None if the gate was not asked."""
-    snapshot_id: int | None = field(default=None, compare=False)
-
-
-@dataclass(frozen=True)
-class Held(Counts):
-    """The counts that a held snapshot would have published."""
-
-    dropped_by_time: int | None = None
-    verdict: Verdict = field(default_factory=Verdict)
-    reason: str = ""
-    next_step: str = ""
-    """`ID` stands for the district."""
-
-
-@dataclass(frozen=True)
-class Comparison:
+class Comparison(NamedTuple):
     """A published snapshot, and how the staged one differs from it."""
 
     published: Snapshot
     measured: Measured
-
-
-@dataclass(frozen=True)
-class Diff:
-    """What a staged snapshot would change: compared with the current one, for a rerun also the night before.
-
-    Empty for the first snapshot and for unchanged content.
-    """
-
-    comparisons: tuple[Comparison, ...] = ()
-
-    @property
-    def snapshot_ids(self) -> tuple[int, ...]:
-        """The snapshots it was compared with."""
-        return tuple(one.published.snapshot_id for one in self.comparisons)
 
 
 @dataclass(frozen=True)
@@ -120,40 +77,23 @@ def session(engine: sa.Engine, run: RunIdentity, step: str = "publishing") -> It
     """A transaction in which nothing else writes the district.
 
     Raises:
-        OlderSnapshotError: a later night is published already.
-        SupersededRunError: a run that began later has already published this night, or the district now
-        withholds contacts that the snapshot shows.
-        DistrictErasedError: the district was erased after the run began.
+        LateRunError: a later run or night is published, or the district or a student was erased meanwhile, or
+        the district now withholds contacts that the snapshot shows.
         SnapshotInProgressError: another run is publishing this district, and did not end in time.
         WarehouseError: Postgres failed; nothing was changed (unless the connection broke at the commit).
     """
     with as_writer(engine, run.district_id, step) as connection:
         lock(connection, run.district_id)
         if was_erased(connection, run):
-            raise DistrictErasedError(
-                "the district was erased after this run had begun, and nothing of it was stored"
+            raise LateRunError(
+                "the district was erased after this run had begun, and nothing of it was stored",
+                kind=Kind.ERASED,
+                next_step="register the district again if it is wanted after all",
             )
         opened = Session(connection, run)
         yield opened
         if not opened.written:
-            _needed(connection.get_transaction()).rollback()
-
-
-@dataclass(frozen=True)
-class _Staging:
-    """What is staged. Without a savepoint, the same content is published already and nothing is staged."""
-
-    content: Content
-    staged: diff.Staged | None = None
-    before: Shown | None = None
-    """What was published before this attempt, if the night is rerun."""
-    savepoint: sa.NestedTransaction | None = None
-
-
-def _needed(value: T | None) -> T:
-    if value is None:
-        raise RuntimeError("stage a snapshot first")
-    return value
+            connection.rollback()
 
 
 class Session:
@@ -162,27 +102,71 @@ class Session:
     Attributes:
         now: the snapshot that the current views show; None before the first.
         written: whether the transaction is to be committed.
+        changes: the changes to students compared with what is published, if `stage` was asked for them.
     """
+
+    content: Content
+    """What is staged."""
+    _same: Snapshot | None
+    """The published snapshot if it has the same content. Then nothing is staged."""
+    _staged: diff.Staged
+    _savepoint: sa.NestedTransaction
+    _before: Shown | None
+    """What was published before this attempt, if the night is rerun."""
 
     def __init__(self, connection: sa.Connection, run: RunIdentity) -> None:
         self.connection, self.run = connection, run
         self.now = find_current(connection, run.district_id)
         self.written = False
-        self._staging: _Staging | None = None
+        self.changes: list[StudentChange] = []
 
     @property
     def cursor(self) -> Any:
         """The driver's cursor."""
         return self.connection.connection.cursor()
 
-    def list_changes(self, content: Content) -> list[StudentChange]:
-        """The changes to students compared with what is published now. Call it before `stage`."""
-        staged = diff.stage(self.cursor, content, self.run.district_id, self.run.night)
-        changes = [
-            StudentChange(*row) for row in diff.list_changes(self.cursor, staged, self.run.district_id)
-        ]
-        diff.discard(self.cursor)
-        why = content.payload.why_absent()
+    def stage(
+        self, content: Content, *, measured: bool = True, listed: bool = False, what: str = "this snapshot"
+    ) -> list[Comparison]:
+        """Compare a snapshot with what is published, and prepare to write what differs.
+
+        Args:
+            measured: also count the differences for the gate.
+            listed: also list the changes to students.
+            what: what messages call the snapshot.
+
+        Returns:
+            The snapshot compared with the current one, for a rerun also with the night before. Empty for the
+            first snapshot, for unchanged content, and if not `measured`.
+        """
+        run, now = self.run, self.now
+        self.refuse_outdated(content, what)
+        self._refuse_what_is_late()
+        self.content, self._before = content, None
+        self._same = now if now and now.content_hash == content.hash else None
+        if self._same:
+            return []
+        self._savepoint = self.connection.begin_nested()
+        against = compared_with(self.connection, now, run.night) if measured else []
+        self._staged = diff.stage(self.cursor, content, run.district_id, run.night)
+        if listed:
+            self.changes = self._list_changes()
+        comparisons = [self._compare(one) for one in against[:1]]
+        if now is not None and now.snapshot_date == run.night:
+            self._before = shown(self.cursor, run.district_id)
+            diff.discard(self.cursor)
+            diff.undo(self.cursor, run.district_id, run.night)
+            self._staged = diff.stage(self.cursor, content, run.district_id, run.night)
+            comparisons += [self._compare(one) for one in against[1:]]
+        return comparisons
+
+    def _compare(self, published: Snapshot) -> Comparison:
+        return Comparison(published, measure(self.cursor, self._staged, self.content, published))
+
+    def _list_changes(self) -> list[StudentChange]:
+        rows = diff.list_changes(self.cursor, self._staged, self.run.district_id)
+        why = self.content.payload.why_absent()
+        changes = (StudentChange(*row) for row in rows)
         return sorted(
             (
                 replace(one, why=why.get(one.student_id, NO_ROWS)) if one.change == "removed" else one
@@ -191,68 +175,37 @@ class Session:
             key=lambda one: (one.student_number or "", one.student_id),
         )
 
-    def stage(self, content: Content, *, measured: bool = True, what: str = "this snapshot") -> Diff:
-        """Compare a snapshot with what is published, and prepare to write what differs.
-
-        Args:
-            measured: also count the differences for the gate.
-            what: what messages call the snapshot.
-        """
-        run = self.run
-        refuse_what_is_withheld(self.connection, run.district_id, content.payload.shows, what)
-        self.refuse_erased_students(content)
-        self._refuse_what_is_late()
-        if self.now is not None and self.now.content_hash == content.hash:
-            self._staging = _Staging(content)
-            return Diff()
-        savepoint, before = self.connection.begin_nested(), None
-        against = compared_with(self.connection, self.now, run.night) if measured else []
-        staged = diff.stage(self.cursor, content, run.district_id, run.night)
-        comparisons = [self._compare(staged, content, one) for one in against[:1]]
-        if self.now is not None and self.now.snapshot_date == run.night:
-            before = shown(self.cursor, run.district_id)
-            diff.discard(self.cursor)
-            diff.undo(self.cursor, run.district_id, run.night)
-            staged = diff.stage(self.cursor, content, run.district_id, run.night)
-            comparisons += [self._compare(staged, content, one) for one in against[1:]]
-        self._staging = _Staging(content, staged, before, savepoint)
-        return Diff(tuple(comparisons))
-
-    def _compare(self, staged: diff.Staged, content: Content, published: Snapshot) -> Comparison:
-        return Comparison(published, measure(self.cursor, staged, content, published))
-
-    def publish(self, verdict: Verdict | None = None, *, dropped_by_time: int | None = None) -> Published:
+    def publish(self, dropped_by_time: int | None = None) -> Snapshot:
         """Make the staged snapshot what SameGoal reads, and record it.
 
         Publishing the same night again replaces it, as if only the last publication had happened.
-        """
-        run, staging = self.run, _needed(self._staging)
-        content = staging.content
-        if verdict is not None:
-            dropped_by_time = verdict.dropped_by_time
-        if staging.savepoint is None:
-            now = _needed(self.now)
-            dropped_by_time = now.dropped_by_time if now.snapshot_date == run.night else None
-            counts = self._hide(self.preview(), content, run.night)
-        else:
-            counts = self.preview()
-            staging.savepoint.commit()
-        facts = facts_of(content, counts, dropped_by_time)
-        snapshot_id = record_published(self.connection, run, facts)
-        self.written = True
-        return Published(
-            **asdict(counts), dropped_by_time=dropped_by_time, verdict=verdict, snapshot_id=snapshot_id
-        )
 
-    def hold(self, verdict: Verdict) -> Held:
+        Args:
+            dropped_by_time: dropped students whom passing time alone explains. None if not computed.
+        """
+        counts = self.preview()
+        if self._same is None:
+            self._savepoint.commit()
+        else:
+            dropped_by_time = (
+                self._same.dropped_by_time if self._same.snapshot_date == self.run.night else None
+            )
+            counts = self._hide(counts, self.content, self.run.night)
+        facts = facts_of(self.content, counts, dropped_by_time)
+        recorded = record_published(self.connection, self.run, facts)
+        self.written = True
+        return recorded
+
+    def hold(self, verdict: Verdict) -> Snapshot:
         """Leave what is published, and record why, with the counts that publishing would have produced.
 
         Newly withheld contacts are still removed from the published rows.
         """
-        staging, now = _needed(self._staging), _needed(self.now)
-        content, payload = staging.content, staging.content.payload
+        payload, now = self.content.payload, self.now
+        if now is None:
+            raise RuntimeError("the first snapshot of a district is never held")
         counts = self.preview()
-        _needed(staging.savepoint).rollback()
+        self._savepoint.rollback()
         withheld = payload.restricted, payload.confidential
         hidden = hide_withheld(self.connection, *withheld, now.district_id, now.snapshot_date)
         record_hidden(self.connection, now, hidden.students, hidden.rows)
@@ -263,30 +216,25 @@ class Session:
         if hidden.phones:
             numbers = counted(hidden.phones, "newly confidential phone")
             reasons.append(f"removed from the published rows: {numbers}")
-        why = {"held_reason": "; ".join(reasons), "next_step": verdict.next_step(self.run.night)}
-        facts = facts_of(content, counts, verdict.dropped_by_time) | why | {"kind": verdict.kind}
-        record_held(self.connection, self.run, facts, now)
+        facts = facts_of(self.content, counts, verdict.dropped_by_time) | {
+            "held_reason": "; ".join(reasons),
+            "kind": verdict.kind,
+            "next_step": verdict.next_step(self.run.night),
+        }
+        recorded = record_held(self.connection, self.run, facts, now)
         self.written = True
-        return Held(
-            **asdict(counts),
-            dropped_by_time=verdict.dropped_by_time,
-            verdict=verdict,
-            reason=why["held_reason"],
-            next_step=why["next_step"],
-        )
+        return recorded
 
     def preview(self) -> Counts:
         """The counts that publishing produces. What this writes is rolled back with the session."""
-        staging = _needed(self._staging)
-        if staging.staged is None:
-            now = _needed(self.now)
-            if now.snapshot_date == self.run.night:
-                return now.counts
-            return replace(now.counts, added=0, changed=0, removed=0, dropped=0)
-        counts = self.write(staging.content, staging.staged, self.run.night)
-        if staging.before is None:
+        if self._same and self._same.snapshot_date == self.run.night:
+            return self._same.counts
+        if self._same:
+            return replace(self._same.counts, added=0, changed=0, removed=0, dropped=0)
+        counts = self.write(self.content, self._staged, self.run.night)
+        if self._before is None:
             return counts
-        return replace(counts, **changes_between(staging.before, shown(self.cursor, self.run.district_id)))
+        return replace(counts, **changes_between(self._before, shown(self.cursor, self.run.district_id)))
 
     def write(self, content: Content, staged: diff.Staged, night: date) -> Counts:
         """Make the staged rows current as of `night`. Count them, and the changes since the night before."""
@@ -302,15 +250,16 @@ class Session:
         hidden = hide_withheld(self.connection, *withheld, self.run.district_id, night, among=among)
         return replace(counts, changed=counts.changed + hidden.students)
 
-    def refuse_erased_students(self, content: Content) -> None:
-        """Refuse rows that were read before their student was erased, so that nobody returns.
-
-        Raises:
-            StudentErasedError: the snapshot has a row of an erased student.
-        """
+    def refuse_outdated(self, content: Content, what: str) -> None:
+        """Refuse rows of a student who was erased since, and contacts that are withheld by now."""
+        refuse_what_is_withheld(self.connection, self.run.district_id, content.payload.shows, what)
         erased = find_erased(self.connection, self.run.district_id)
         if erased and erased.among(content.status.keys[0].tolist()):
-            raise StudentErasedError("these rows were read before one of their students was erased")
+            raise LateRunError(
+                "these rows were read before one of their students was erased",
+                kind=Kind.OUTDATED,
+                next_step=f"if erase-student was interrupted, give it again; then read Qmlativ again: {SYNC}",
+            )
 
     def _refuse_what_is_late(self) -> None:
         """Refuse an older night than the published one, or rows of an older run than those of this night."""
@@ -318,8 +267,9 @@ class Session:
         if now is None or run.night > now.snapshot_date:
             return
         if run.night < now.snapshot_date:
-            raise OlderSnapshotError(
+            raise LateRunError(
                 f"the night {run.night} is older than {now.snapshot_date}, which is published and stays",
+                kind=Kind.OLDER_NIGHT,
                 district_id=run.district_id,
                 next_step=f"run the current night: {SYNC}; if it is the current one, check this machine's "
                 "clock and the district's time zone. If the clock was ahead when "
@@ -327,7 +277,7 @@ class Session:
                 "samegoal-pipelines districts erase ID --yes",
             )
         if now.run_id != run.run_id and now.started_at > run.started_at:
-            raise SupersededRunError(
+            raise LateRunError(
                 f"run {now.run_id}, which began later, has published the night {run.night} already"
             )
 
@@ -347,38 +297,38 @@ def facts_of(content: Content, counts: Counts, dropped_by_time: int | None) -> d
 
 def _count(connection: sa.Connection, content: Content, district_id: str, night: date) -> Counts:
     """Count statuses from the snapshot's rows, and for carried-over students from their published rows."""
-    status = STATUS.table
-    counted = content.status.table["status"].value_counts().to_pylist()
-    having = Counter({each["values"]: each["counts"] for each in counted})
+    status, changed = STATUS.table.c, student_changes.c
+    values = content.status.table["status"].value_counts().to_pylist()
+    having = Counter({value["values"]: value["counts"] for value in values})
     if len(content.carried_over):
-        carried_over = status.c.student_id == sa.any_(
-            sa.literal(content.carried_over.tolist(), ARRAY(sa.BigInteger))
+        carried_over = sa.literal(content.carried_over.tolist(), ARRAY(sa.BigInteger))
+        current = (
+            sa.select(status.status, sa.func.count())
+            .where(status.district_id == district_id, status.valid_to.is_(None))
+            .where(status.student_id == sa.any_(carried_over))
+            .group_by(status.status)
         )
-        current = (status.c.district_id == district_id) & status.c.valid_to.is_(None)
-        having.update(_tally(connection, status.c.status, current, carried_over))
-    tonight = (student_changes.c.district_id == district_id) & (student_changes.c.snapshot_date == night)
-    changes = _tally(connection, student_changes.c.change, tonight)
-    was_active = student_changes.c.old_status.in_(["ENROLLED", "PRE-ENROLLED"])
-    is_active = sa.func.coalesce(student_changes.c.new_status, "").in_(["ENROLLED", "PRE-ENROLLED"])
-    dropped = sa.select(sa.func.count()).where(tonight, was_active, ~is_active)
-    added, removed = changes.pop("added", 0), changes.pop("removed", 0)
-    students = having.total()
+        having.update({value: count for value, count in connection.execute(current)})
+    is_active = sa.func.coalesce(changed.new_status, "").in_(_ACTIVE)
+    dropped = sa.func.count().filter(changed.old_status.in_(_ACTIVE), ~is_active)
+    tonight = (
+        sa.select(changed.change, sa.func.count(), dropped)
+        .where(changed.district_id == district_id, changed.snapshot_date == night)
+        .group_by(changed.change)
+    )
+    changes: Counter[str] = Counter()
+    for change, students, gone in connection.execute(tonight):
+        changes[change if change in ("added", "removed") else "changed"] += students
+        changes["dropped"] += gone
     return Counts(
-        students=students,
+        students=having.total(),
         enrolled=having["ENROLLED"],
         pre_enrolled=having["PRE-ENROLLED"],
         graduated=having["GRADUATED"],
         inactive=having["INACTIVE"],
-        added=added,
-        changed=sum(changes.values()),
-        removed=removed,
-        carried_over=students - content.status.table.num_rows,
-        dropped=connection.scalar(dropped) or 0,
+        added=changes["added"],
+        changed=changes["changed"],
+        removed=changes["removed"],
+        carried_over=having.total() - content.status.table.num_rows,
+        dropped=changes["dropped"],
     )
-
-
-def _tally(
-    connection: sa.Connection, column: sa.Column[str], *where: sa.ColumnElement[bool]
-) -> dict[str, int]:
-    query = sa.select(column, sa.func.count()).where(*where).group_by(column)
-    return {value: count for value, count in connection.execute(query)}

@@ -51,9 +51,6 @@ class Counts:
     dropped: int = 0
 
 
-_COUNTED = tuple(field.name for field in fields(Counts))
-
-
 @dataclass(frozen=True)
 class Snapshot:
     """One row of `snapshots`: an attempt to publish a night. Counts are None if nothing was counted."""
@@ -94,7 +91,7 @@ class Snapshot:
     @property
     def counts(self) -> Counts:
         """The counts, 0 if nothing was counted."""
-        return Counts(**{name: getattr(self, name) or 0 for name in _COUNTED})
+        return Counts(**{count.name: getattr(self, count.name) or 0 for count in fields(Counts)})
 
     @property
     def landed_by(self) -> str:
@@ -174,7 +171,11 @@ def find_all(
 ) -> list[Snapshot]:
     """The snapshots that meet this condition, by default with the newest night first."""
     query = sa.select(*_COLUMNS.values()).where(*where).order_by(*order).limit(limit)
-    found = (labeled_snapshot(row) for row in connection.execute(query).mappings())
+    return _snapshots(connection.execute(query))
+
+
+def _snapshots(rows: sa.Result[Any]) -> list[Snapshot]:
+    found = (labeled_snapshot(row) for row in rows.mappings())
     return [one for one in found if one is not None]
 
 
@@ -195,8 +196,7 @@ def find_current(connection: sa.Connection, district_id: str) -> Snapshot | None
     columns = _COLUMNS | {"content_hash": current_snapshots.c.content_hash}
     this = snapshots.c.snapshot_id == current_snapshots.c.snapshot_id
     query = sa.select(*columns.values()).where(this, current_snapshots.c.district_id == district_id)
-    row = connection.execute(query).mappings().one_or_none()
-    return None if row is None else labeled_snapshot(row)
+    return next(iter(_snapshots(connection.execute(query))), None)
 
 
 def compared_with(connection: sa.Connection, current: Snapshot | None, night: date) -> list[Snapshot]:
@@ -296,11 +296,8 @@ def record_failure(engine: sa.Engine, run: RunIdentity, error: PipelineError) ->
             _record(connection, run, row, over=("failed",))
 
 
-def record_published(connection: sa.Connection, run: RunIdentity, facts: dict[str, Any]) -> int:
-    """Record the published snapshot and mark it as the current one. Return its snapshot_id.
-
-    Earlier published or held snapshots of this night are superseded.
-    """
+def record_published(connection: sa.Connection, run: RunIdentity, facts: dict[str, Any]) -> Snapshot:
+    """Record and mark the current snapshot. Earlier published or held ones of this night are superseded."""
     connection.execute(
         sa.update(snapshots)
         .where(
@@ -312,50 +309,47 @@ def record_published(connection: sa.Connection, run: RunIdentity, facts: dict[st
     )
     nothing_wrong = dict.fromkeys(("held_reason", "kind", "next_step", "compared_with"))
     published = nothing_wrong | {"state": "published", "published_at": sa.func.now()}
-    snapshot_id = _record(connection, run, facts | published)
-    mark = {"snapshot_date": run.night, "snapshot_id": snapshot_id, "content_hash": facts["content_hash"]}
+    (recorded,) = _record(connection, run, facts | published)
+    this = ("snapshot_date", "snapshot_id", "content_hash")
+    mark = {name: getattr(recorded, name) for name in this}
     connection.execute(
         insert(current_snapshots)
         .values(district_id=run.district_id, **mark)
         .on_conflict_do_update(index_elements=["district_id"], set_=mark)
     )
-    return int(snapshot_id or 0)
+    return recorded
 
 
 def record_held(
     connection: sa.Connection, run: RunIdentity, facts: dict[str, Any], against: Snapshot
-) -> None:
-    """Record the held snapshot, why, and the counts that publishing would have produced.
-
-    Raises:
-        WarehouseError: this run has already published the night, and has read other rows since.
-    """
+) -> Snapshot:
+    """Record the held snapshot, unless this run has already published the night and has read other rows."""
     held = {"state": "held", "compared_with": against.snapshot_id, "published_at": None}
-    if _record(connection, run, facts | held, over=("failed", "held")) is None:
+    recorded = _record(connection, run, facts | held, over=("failed", "held"))
+    if not recorded:
         raise WarehouseError(
             "this run has published the night already and has read very different rows since; what it "
             "published stays",
             kind=Kind.OUTDATED,
         )
+    return recorded[0]
 
 
 def record_hidden(connection: sa.Connection, snapshot: Snapshot, students: int, rows: int) -> None:
     """Count hidden contacts, if any, as a change of the published snapshot. Compare the next one in full."""
-    if not rows:
-        return
-    # `changed` stays the same if these students already count, so the note must mention them.
-    note = f"contacts were hidden after publication in {counted(rows, 'row')}"
-    changed = sa.func.coalesce(snapshots.c.changed, 0) + students
-    notes = sa.func.array_append(snapshots.c.notes, note)
-    update_facts(connection, snapshot, {"changed": changed, "notes": notes})
-    mark_content(connection, snapshot.district_id, OTHER_CONTENT)
+    if rows:
+        # `changed` stays the same if these students already count, so the note must mention them.
+        note = f"contacts were hidden after publication in {counted(rows, 'row')}"
+        changed = sa.func.coalesce(snapshots.c.changed, 0) + students
+        notes = sa.func.array_append(snapshots.c.notes, note)
+        update_facts(connection, snapshot, {"changed": changed, "notes": notes})
+        mark_content(connection, snapshot.district_id, OTHER_CONTENT)
 
 
 def update_facts(connection: sa.Connection, snapshot: Snapshot, facts: dict[str, Any]) -> None:
     """Replace these facts in the record of a published night."""
     this = snapshots.c.snapshot_id == snapshot.snapshot_id
-    whose = snapshots.c.district_id == snapshot.district_id
-    connection.execute(sa.update(snapshots).where(whose, this).values(**facts))
+    connection.execute(sa.update(snapshots).where(this).values(**facts))
 
 
 def forget_comparisons(connection: sa.Connection, held: sa.ColumnElement[bool]) -> None:
@@ -371,8 +365,8 @@ def mark_content(connection: sa.Connection, district_id: str, content_hash: byte
 
 def _record(
     connection: sa.Connection, run: RunIdentity, row: dict[str, Any], *, over: tuple[str, ...] = ()
-) -> int | None:
-    """Write the row of this run. None if its row is in a state that is not one of `over`: it stays."""
+) -> list[Snapshot]:
+    """Write the row of this run. Nothing if its row is in a state that is not one of `over`: it stays."""
     times = {"snapshot_date": run.night, "started_at": run.started_at, "landed_run_id": run.landed_run_id}
     row = row | times
     statement = insert(snapshots).values(district_id=run.district_id, run_id=run.run_id, **row)
@@ -381,5 +375,4 @@ def _record(
         set_=row,
         where=snapshots.c.state.in_(over) if over else None,
     )
-    snapshot_id: int | None = connection.scalar(statement.returning(snapshots.c.snapshot_id))
-    return snapshot_id
+    return _snapshots(connection.execute(statement.returning(*_COLUMNS.values())))

@@ -1,8 +1,7 @@
 """Erase a student's rows from every table in one transaction, and leave a marker without personal data.
 
 The marker has keyed hashes of StudentID and student number, so that a later night recognizes the student and
-drops the rows. Anyone who knows a StudentID and can read the key can test it, so only the pipeline reads the
-table. Landed files are rewritten in `operations.erase_student`.
+drops the rows. Whoever can read the key can test a StudentID, so only the pipeline reads the table.
 """
 
 from __future__ import annotations
@@ -56,13 +55,9 @@ def erased_on(engine: sa.Engine, district_id: str, number: str) -> datetime | No
 def erase_rows(
     engine: sa.Engine, district_id: str, student_id: int, number: str, erased_by: str
 ) -> dict[str, int]:
-    """Mark a student as erased and delete the rows. The erasure is unfinished until `finish` is called.
+    """Mark a student as erased, delete the rows, and return how many by table.
 
-    Returns:
-        Number of deleted rows by table.
-
-    Raises:
-        SnapshotInProgressError: another run is publishing the district and did not end in time.
+    The erasure is unfinished until `finish` is called.
     """
     with as_writer(engine, district_id, "erasing the student's rows") as connection:
         lock(connection, district_id)
@@ -99,11 +94,7 @@ def _forget_in_snapshots(connection: sa.Connection, district_id: str, student_id
 
 @contextmanager
 def one_at_a_time(engine: sa.Engine, district_id: str) -> Iterator[None]:
-    """Hold a lock while a student's landed files are rewritten. Nights do not wait for it.
-
-    Raises:
-        SnapshotInProgressError: another command did not end in time.
-    """
+    """Hold a lock while a student's landed files are rewritten. Nights do not wait for it."""
     with as_writer(engine, district_id, "erasing a student") as connection:
         lock(connection, district_id, "erasing a student of")
         yield

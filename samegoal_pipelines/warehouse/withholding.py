@@ -6,8 +6,8 @@ For all other students, `transforms` withholds contacts.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import astuple, dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, astuple, dataclass
 from datetime import date
 from typing import Any
 
@@ -20,9 +20,9 @@ from samegoal_pipelines.errors import SYNC, Kind
 from samegoal_pipelines.tables.history import PARENTS, STUDENTS, History
 from samegoal_pipelines.tables.people import PARENT_CONTACTS
 from samegoal_pipelines.tables.warehouse import districts
-from samegoal_pipelines.transforms.withholding import Withholding
+from samegoal_pipelines.transforms.withholding import RESTRICTION_NOT_KNOWN, Withholding
 from samegoal_pipelines.warehouse.engine import as_writer, lock
-from samegoal_pipelines.warehouse.errors import SupersededRunError, WarehouseError
+from samegoal_pipelines.warehouse.errors import LateRunError, WarehouseError
 from samegoal_pipelines.warehouse.rows import Keys
 from samegoal_pipelines.warehouse.snapshots import Snapshot, find_current, record_hidden
 
@@ -36,25 +36,11 @@ RESTRICTED = NO_CONTACTS | {"has_restricted_access": True}
 """The values in the row of a parent under restriction."""
 
 
-class RestrictionsForgottenError(WarehouseError):
-    """Parents are published as restricted, and tonight's data does not show who is."""
-
-    kind = Kind.GRANTS
-    next_step = (
-        "grant it again in the Integration Access in Qmlativ, or have the contacts of every parent "
-        "published: "
-        "samegoal-pipelines districts set ID --restricted-contacts show"
-    )
-
-
 def refuse_to_forget_restrictions(engine: sa.Engine, district_id: str) -> None:
     """Fail a night without HasActiveRestrictedAccess if any earlier snapshot had it.
 
     Publishing would show contact data of parents under a court's restriction. A district that shows these
-    contacts need not call this. If it once withheld them, a period of showing them does not matter.
-
-    Raises:
-        RestrictionsForgottenError: parents are, or were, published with the flag.
+    contacts need not call this.
     """
     parents = PARENTS.table.c
     published = sa.select(
@@ -62,38 +48,28 @@ def refuse_to_forget_restrictions(engine: sa.Engine, district_id: str) -> None:
     )
     with as_writer(engine, district_id, "looking up restrictions") as connection:
         if connection.scalar(published):
-            raise RestrictionsForgottenError(
+            raise WarehouseError(
                 "the field HasActiveRestrictedAccess of Family/StudentGuardian is no longer granted, so "
                 "nobody can tell which parents are under restriction",
                 district_id=district_id,
+                kind=Kind.GRANTS,
+                next_step="grant it again in the Integration Access in Qmlativ, or have the contacts of "
+                "every parent published: samegoal-pipelines districts set ID --restricted-contacts show",
             )
 
 
 def refuse_what_is_withheld(
     connection: sa.Connection, district_id: str, shows: Withholding | None, what: str = "this snapshot"
 ) -> None:
-    """Refuse a snapshot that shows contacts which the district now withholds.
-
-    Call it within the publishing transaction, after the district is locked.
+    """Refuse a snapshot that shows contacts which the district now withholds. Lock the district first.
 
     Args:
         shows: the contacts that the snapshot shows. None: none that are withheld by default.
-
-    Raises:
-        SupersededRunError: the district now withholds some of them.
     """
-    if shows is None:
-        return
-    columns = (districts.c.show_restricted_contacts, districts.c.show_confidential_phones)
-    query = sa.select(*columns).where(districts.c.district_id == district_id)
-    row = connection.execute(query).one_or_none()
-    if row is None:
-        return
-    restricted, confidential = row
-    if (shows.show_restricted_contacts and not restricted) or (
-        shows.show_confidential_phones and not confidential
-    ):
-        raise SupersededRunError(
+    shown = [name for name, is_shown in asdict(shows).items() if is_shown] if shows else []
+    withheld = sa.select(sa.or_(sa.false(), *(~districts.c[name] for name in shown)))
+    if shown and connection.scalar(withheld.where(districts.c.district_id == district_id)):
+        raise LateRunError(
             f"{what} shows contacts that the district has been set to withhold since it was made; nothing of "
             "it was published",
             kind=Kind.OUTDATED,
@@ -121,8 +97,10 @@ class Hidden:
         return Hidden(*map(sum, zip(astuple(self), astuple(other), strict=True)))
 
 
-Found = Iterator[tuple[History, sa.RowMapping, dict[str, Any]]]
-"""Current rows and their new values, students first."""
+Says = Callable[[History, sa.RowMapping], dict[str, Any]]
+"""The new values of a current row's columns."""
+Where = Mapping[History, sa.ColumnElement[bool]]
+"""Which current rows to look at, students first."""
 
 
 def hide_withheld(
@@ -145,26 +123,24 @@ def hide_withheld(
     pairs: set[tuple[int, int]] = set()
     if restricted is not None:
         pairs = set(zip(restricted["student_id"].tolist(), restricted["parent_id"].tolist(), strict=True))
+    parents = {parent_id for _, parent_id in pairs} | of_parents.keys()
+    where = {
+        STUDENTS: _any_of(STUDENTS, "student_id", of_students),
+        PARENTS: _any_of(PARENTS, "parent_id", parents),
+    }
+    if among is not None:
+        where = {
+            history: one & _any_of(history, "student_id", among.tolist()) for history, one in where.items()
+        }
 
-    def find(history: History, key: str, ids: Iterable[int], numbers: defaultdict[int, set[str]]) -> Found:
-        table = history.table.c
-        wanted = [_any_of(table[key], ids)]
-        if among is not None:
-            wanted.append(_any_of(table.student_id, among.tolist()))
-        for row in _current(connection, history, district_id, *wanted):
-            if history is PARENTS and (row["student_id"], row["parent_id"]) in pairs:
-                yield history, row, RESTRICTED
-            else:  # blank what may contain a confidential number
-                texts = {column: row[column] for column in PHONES[history] if row[column]}
-                mine = numbers[row[key]]
-                yield history, row, {c: None for c, text in texts.items() if phones.may_be_one_of(text, mine)}
+    def says(history: History, row: sa.RowMapping) -> dict[str, Any]:
+        if history is PARENTS and (row["student_id"], row["parent_id"]) in pairs:
+            return RESTRICTED
+        mine = of_parents[row["parent_id"]] if history is PARENTS else of_students[row["student_id"]]
+        # blank what may contain a confidential number
+        return {c: None for c in PHONES[history] if row[c] and phones.may_be_one_of(row[c], mine)}
 
-    def found() -> Found:
-        yield from find(STUDENTS, "student_id", of_students, of_students)
-        parents = {parent_id for _, parent_id in pairs} | of_parents.keys()
-        yield from find(PARENTS, "parent_id", parents, of_parents)
-
-    return _hide(connection, found(), district_id, night)
+    return _hide(connection, district_id, night, where, says)
 
 
 def hidden_since(connection: sa.Connection, district_id: str) -> list[tuple[History, sa.RowMapping]]:
@@ -178,30 +154,27 @@ def hidden_since(connection: sa.Connection, district_id: str) -> list[tuple[Hist
 
 def hide_again(
     connection: sa.Connection, hidden: Sequence[tuple[History, sa.RowMapping]], district_id: str, night: date
-) -> Hidden:
+) -> None:
     """Blank again what `hidden_since` found, after the rows were rewritten from landed data."""
+    before = {(history, *(row[key] for key in history.key)): row for history, row in hidden}
 
-    def found() -> Found:
-        for history, columns in CONTACTS.items():
-            before = {tuple(row[key] for key in history.key): row for of, row in hidden if of is history}
-            among = _any_of(history.table.c.student_id, {key[0] for key in before})
-            for row in _current(connection, history, district_id, among):
-                was = before.get(tuple(row[key] for key in history.key))
-                if was is not None and was.get("has_restricted_access"):
-                    yield history, row, RESTRICTED
-                elif was is not None:
-                    yield history, row, {column: None for column in columns if was[column] is None}
+    def says(history: History, row: sa.RowMapping) -> dict[str, Any]:
+        was = before.get((history, *(row[key] for key in history.key)))
+        if was is None:
+            return {}
+        if was.get("has_restricted_access"):
+            return RESTRICTED
+        return {column: None for column in CONTACTS[history] if was[column] is None}
 
-    return _hide(connection, found(), district_id, night)
+    students = {row["student_id"] for _, row in hidden}
+    where = {history: _any_of(history, "student_id", students) for history in CONTACTS}
+    _hide(connection, district_id, night, where, says)
 
 
 def published_night(engine: sa.Engine, district_id: str) -> Snapshot | None:
     """The district's published snapshot; None before the first.
 
     Waits for a run that is publishing, because its first snapshot may show what is to be hidden.
-
-    Raises:
-        SnapshotInProgressError: the run did not end in time.
     """
     with as_writer(engine, district_id, "looking up the published night") as connection:
         lock(connection, district_id)
@@ -214,7 +187,6 @@ def hide_contacts(
     published: Snapshot,
     *,
     restricted: bool,
-    every_contact: bool = False,
     confidential: pd.DataFrame | None,
     every_phone: bool,
 ) -> Hidden | None:
@@ -222,16 +194,13 @@ def hide_contacts(
 
     Args:
         published: the snapshot that `confidential` was read for.
-        restricted: blank the contacts of parents who are published as restricted.
-        every_contact: blank the contacts of every parent.
+        restricted: blank the contacts of parents who are published as restricted; of every parent if the
+            snapshot does not say who is.
         confidential: blank these numbers (see `find_confidential_phones`).
-        every_phone: blank all phones.
+        every_phone: blank all phones, because the confidential ones cannot be identified.
 
     Returns:
         What was blanked. None if another snapshot was published meanwhile, so nothing was changed.
-
-    Raises:
-        SnapshotInProgressError: another run is publishing this district and did not end in time.
     """
     with as_writer(engine, district_id, "hiding published contacts") as connection:
         lock(connection, district_id)
@@ -239,31 +208,25 @@ def hide_contacts(
         if now is None or now.snapshot_id != published.snapshot_id:
             return None
 
-        def given(history: History, columns: Sequence[str], says: dict[str, Any], *wanted: Any) -> Found:
-            any_given = sa.or_(*(history.table.c[column].is_not(None) for column in columns))
-            for row in _current(connection, history, district_id, any_given, *wanted):
-                yield history, row, says
-
-        def blank(found: Found) -> Hidden:
-            return _hide(connection, found, district_id, now.snapshot_date)
-
-        hidden = Hidden()
-        if every_contact:
-            hidden += blank(given(PARENTS, PARENT_CONTACTS, NO_CONTACTS))
+        night, hidden = now.snapshot_date, Hidden()
+        if restricted and RESTRICTION_NOT_KNOWN in now.notes:
+            hidden += _hide(connection, district_id, night, {PARENTS: sa.true()}, lambda *_: NO_CONTACTS)
         elif restricted:
             flagged = PARENTS.table.c.has_restricted_access.is_(True)
-            hidden += blank(given(PARENTS, PARENT_CONTACTS, RESTRICTED, flagged))
-        if every_phone:  # of a district whose confidential numbers cannot be identified
-            for history, columns in PHONES.items():
-                hidden += blank(given(history, columns, dict.fromkeys(columns)))
+            hidden += _hide(connection, district_id, night, {PARENTS: flagged}, lambda *_: RESTRICTED)
+        if every_phone:
+            all_rows = dict.fromkeys(PHONES, sa.true())
+            hidden += _hide(
+                connection, district_id, night, all_rows, lambda history, _: dict.fromkeys(PHONES[history])
+            )
         else:
-            hidden += hide_withheld(connection, None, confidential, district_id, now.snapshot_date)
+            hidden += hide_withheld(connection, None, confidential, district_id, night)
         record_hidden(connection, now, hidden.students, hidden.rows)
     return hidden
 
 
-def _hide(connection: sa.Connection, found: Found, district_id: str, night: date) -> Hidden:
-    """Rewrite these current rows, and record which students changed.
+def _hide(connection: sa.Connection, district_id: str, night: date, where: Where, says: Says) -> Hidden:
+    """Rewrite these current rows as `says` says, and record which students changed.
 
     This takes effect as of `night`, like any change: the row is closed and a blanked one opened, so that the
     night can be undone. The new row has no hash, so that the next readable night compares the row itself.
@@ -271,20 +234,22 @@ def _hide(connection: sa.Connection, found: Found, district_id: str, night: date
     changed: defaultdict[int, dict[str, None]] = defaultdict(dict)
     restricted: set[int] = set()
     phones = rows = 0
-    for history, row, says in found:
-        differing = {column: value for column, value in says.items() if row[column] != value}
-        if not differing:
-            continue
-        _rewrite(connection, history, row, differing, district_id, night)
-        rows += 1
-        emptied = [column for column, value in differing.items() if value is None]
-        if says is RESTRICTED or says is NO_CONTACTS:
-            restricted.update([row["parent_id"]] if emptied else [])
-        else:
-            phones += len(emptied)
+    for history, condition in where.items():
         prefix = "parents." if history is PARENTS else ""
-        names = (prefix + column for column in history.columns if column in differing)
-        changed[row["student_id"]].update(dict.fromkeys(names))
+        for row in _current(connection, history, district_id, condition):
+            wanted = says(history, row)
+            differing = {column: value for column, value in wanted.items() if row[column] != value}
+            if not differing:
+                continue
+            _rewrite(connection, history, row, differing, district_id, night)
+            rows += 1
+            emptied = [column for column, value in differing.items() if value is None]
+            if wanted is RESTRICTED or wanted is NO_CONTACTS:
+                restricted.update([row["parent_id"]] if emptied else [])
+            else:
+                phones += len(emptied)
+            names = (prefix + column for column in history.columns if column in differing)
+            changed[row["student_id"]].update(dict.fromkeys(names))
     students = 0
     for student_id, columns in changed.items():
         own = any(not name.startswith("parents.") for name in columns)
@@ -329,18 +294,18 @@ def _numbers(confidential: pd.DataFrame | None, whose: str) -> defaultdict[int, 
     return numbers
 
 
-def _any_of(column: sa.ColumnElement[int], ids: Iterable[int]) -> sa.ColumnElement[bool]:
-    return column == sa.any_(sa.literal(list(ids), ARRAY(sa.BigInteger)))
+def _any_of(history: History, column: str, ids: Iterable[int]) -> sa.ColumnElement[bool]:
+    return history.table.c[column] == sa.any_(sa.literal(list(ids), ARRAY(sa.BigInteger)))
 
 
 def _current(
-    connection: sa.Connection, history: History, district_id: str, *wanted: sa.ColumnElement[bool]
+    connection: sa.Connection, history: History, district_id: str, where: sa.ColumnElement[bool]
 ) -> list[sa.RowMapping]:
-    """The current rows that meet these conditions: key, contacts, restriction and `valid_from`."""
+    """The current rows that meet this condition: key, contacts, restriction and `valid_from`."""
     table = history.table.c
     names = (*history.key, *CONTACTS[history], *(["has_restricted_access"] if history is PARENTS else []))
     query = sa.select(table.valid_from, *(table[name] for name in names)).where(
-        table.district_id == district_id, table.valid_to.is_(None), *wanted
+        table.district_id == district_id, table.valid_to.is_(None), where
     )
     return list(connection.execute(query.order_by(*(table[key] for key in history.key))).mappings())
 

@@ -12,17 +12,9 @@ from samegoal_pipelines.errors import SYNC, Kind
 from samegoal_pipelines.tables.warehouse import registrar_worklist
 from samegoal_pipelines.tables.worklist import REGISTRAR_WORKLIST
 from samegoal_pipelines.warehouse.engine import as_operator, as_writer, lock
-from samegoal_pipelines.warehouse.errors import UnfitSnapshotError, WarehouseError
+from samegoal_pipelines.warehouse.errors import LateRunError, UnfitSnapshotError
 from samegoal_pipelines.warehouse.rows import typed
 from samegoal_pipelines.warehouse.snapshots import find_first, of_district
-
-
-class NotTheNewestError(WarehouseError):
-    """The list does not belong to the newest published or held snapshot."""
-
-    kind = Kind.OUTDATED
-    next_step = f"run the whole night: {SYNC}"
-    rerun = False
 
 
 def read_worklist(engine: sa.Engine, district_id: str) -> list[dict[str, Any]]:
@@ -45,45 +37,35 @@ def publish_worklist(
 ) -> None:
     """Make this the district's list if it belongs to the published snapshot, or to one held since.
 
-    A snapshot held for a later night, or held after this one, keeps its list. After an erasure there is no
-    snapshot, so nothing is written.
+    A snapshot held for a later night, or held after this one, keeps its list.
 
     Args:
         worklist: the rows (`tables.worklist.REGISTRAR_WORKLIST`), in their order.
         held_by: the run that holds the snapshot. None: it is published.
 
     Raises:
-        NotTheNewestError: the list belongs to an older snapshot.
+        LateRunError: the list belongs to an older snapshot, or to none.
         UnfitSnapshotError: columns or types do not fit. The message contains no value.
-        SnapshotInProgressError: another run is publishing the district and did not end in time.
-    """
-    with as_writer(engine, district_id, "writing the registrar's worklist") as connection:
-        lock(connection, district_id)
-        newest = find_first(connection, of_district(district_id, "published", "held"))
-        holding = newest.run_id if newest and newest.held else None
-        if newest is None or newest.snapshot_date != snapshot_date or holding != held_by:
-            raise NotTheNewestError(
-                f"the night {snapshot_date} is not the newest that is published or held of the district, so "
-                "the registrar's worklist stays as it is"
-            )
-        replace_worklist(connection, worklist, district_id=district_id, snapshot_date=snapshot_date)
-
-
-def replace_worklist(
-    connection: sa.Connection, worklist: pd.DataFrame, *, district_id: str, snapshot_date: date
-) -> None:
-    """Replace the district's list within a transaction of its writer.
-
-    Raises:
-        UnfitSnapshotError: as `publish_worklist` does.
     """
     names = REGISTRAR_WORKLIST.names
     if set(worklist.columns) != set(names):
         raise UnfitSnapshotError(f"registrar_worklist: the columns must be {', '.join(names)}")
     rows = typed(worklist, REGISTRAR_WORKLIST).to_pylist()
-    of_district = registrar_worklist.c.district_id == district_id
-    connection.execute(sa.delete(registrar_worklist).where(of_district))
-    if rows:
-        whose = {"district_id": district_id, "snapshot_date": snapshot_date}
-        lines = [whose | row | {"line": line} for line, row in enumerate(rows, 1)]
-        connection.execute(sa.insert(registrar_worklist), lines)
+    whose = {"district_id": district_id, "snapshot_date": snapshot_date}
+    lines = [whose | row | {"line": line} for line, row in enumerate(rows, 1)]
+    with as_writer(engine, district_id, "writing the registrar's worklist") as connection:
+        lock(connection, district_id)
+        newest = find_first(connection, of_district(district_id, "published", "held"))
+        holding = newest.run_id if newest and newest.held else None
+        if newest is None or newest.snapshot_date != snapshot_date or holding != held_by:
+            raise LateRunError(
+                f"the night {snapshot_date} is not the newest that is published or held of the district, so "
+                "the registrar's worklist stays as it is",
+                kind=Kind.OUTDATED,
+                next_step=f"run the whole night: {SYNC}",
+            )
+        connection.execute(
+            sa.delete(registrar_worklist).where(registrar_worklist.c.district_id == district_id)
+        )
+        if lines:
+            connection.execute(sa.insert(registrar_worklist), lines)

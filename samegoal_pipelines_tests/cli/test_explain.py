@@ -269,7 +269,7 @@ def test_a_new_student_of_a_held_night_waits_for_its_release(pipeline, district,
     assert "the night 2026-10-13 is held, and has the student as ENROLLED" in answer.stderr
     assert "--release" in answer.stderr
     assert "is held" not in ask("explain", "grand-bend", "901").stderr
-    assert "note: the night 2026-10-13 was held: 49 of 60" in ask("explain", "grand-bend", "000060").stdout
+    assert "note: the night 2026-10-13 is held: 49 of 60" in ask("explain", "grand-bend", "000060").stdout
 
 
 def test_without_a_district_or_a_published_night_or_after_a_failure_it_says_so(pipeline, district, ask):

@@ -54,7 +54,6 @@ class Surroundings:
 def surroundings() -> Iterator[Surroundings]:
     """A published night of one district, whose name is Español."""
     folder = Path(tempfile.mkdtemp(prefix="samegoal-surroundings-"))
-    folder.chmod(0o711)  # root's Postgres passes through, as it cannot below pytest's own folder
     made = Surroundings(folder)
     district = SandboxDistrict.from_rows(
         {"Enrollment/EntryWithdrawal": [{"StudentID": 11, "StartDate": "2026-08-12"}]}, today=TODAY
@@ -110,7 +109,7 @@ def test_an_open_umask_leaves_nothing_that_others_may_write(surroundings):
         if not path.is_symlink() and path.stat().st_mode & stat.S_IWOTH and not path.is_socket()
     ]
     assert open_to_all == []
-    assert stat.S_IMODE(surroundings.home.stat().st_mode) == (0o711 if os.geteuid() == 0 else 0o700)
+    assert stat.S_IMODE(surroundings.home.stat().st_mode) == 0o700
     assert stat.S_IMODE((surroundings.home / "landed, [b] %2F é").stat().st_mode) == 0o700
 
 

@@ -172,8 +172,6 @@ STARTED_BY_DAGSTER = """
 @pytest.mark.slow
 def test_runs_start_with_everything_imported_and_leave_postgres_when_they_end(tmp_path_factory):
     folder = tmp_path_factory.mktemp("warm")
-    for one in (folder, *folder.parents[:2]):
-        one.chmod(0o711)  # run by root, Postgres works there as another account
     postgres, script = folder / "postgres", folder / "program.py"
     script.write_text("import json\n" + textwrap.dedent(STARTED_BY_DAGSTER))
 

@@ -23,7 +23,6 @@ ENROLLED = [{"StudentID": 11, "StartDate": "2026-08-12"}]
 def server(monkeypatch) -> Iterator[EmbeddedPostgres]:
     """A Postgres of this test's own."""
     home = Path(tempfile.mkdtemp(prefix="samegoal-restart-"))
-    home.chmod(0o711)  # run by root, Postgres works there as another account
     monkeypatch.setenv("SAMEGOAL_HOME", str(home))
     monkeypatch.setenv("SAMEGOAL_DATABASE_URL", "")
     monkeypatch.setenv("SAMEGOAL_ALLOW_LOCAL_SOURCES", "1")

@@ -16,7 +16,7 @@ import pytest
 from samegoal_pipelines.defs.replay import REPLAY_JOB
 from samegoal_pipelines.landing.runs import read_landed_for
 from samegoal_pipelines.landing.store import METADATA_KEY
-from samegoal_pipelines.operations.runs import ReplayOutcome, execute, run_error, run_replay
+from samegoal_pipelines.operations.runs import ReplayOutcome, RunFailedError, execute, run_error, run_replay
 from samegoal_pipelines.sandbox import Sandbox, SandboxDistrict
 from samegoal_pipelines.tables.catalog import RAW_TABLES
 from samegoal_pipelines.transforms.snapshot import compute_night
@@ -39,6 +39,12 @@ def night(n: int) -> date:
 
 def replay(pipeline, first: date = TODAY, dry_run: bool = False) -> ReplayOutcome:
     return run_replay(pipeline.deployment, "grand-bend", first=first, dry_run=dry_run)
+
+
+def refusal(pipeline) -> str:
+    with pytest.raises(RunFailedError) as caught:
+        replay(pipeline)
+    return str(caught.value)
 
 
 def publish_computed(pipeline, district_id: str, landed: Any, night: date, started_at: datetime) -> None:
@@ -174,8 +180,8 @@ def test_a_replay_over_ten_nights_is_publishing_them_with_the_changed_rule(pipel
         replayed = replay(pipeline)
 
     assert everything(engine) == everything(engine, "from-the-start")
-    assert len(replayed.nights) == 10
-    assert replayed.nights == dry.nights
+    assert len(replayed.outcome.replayed.nights) == 10
+    assert replayed.outcome.replayed.nights == dry.outcome.replayed.nights
     changes = {row["change"] for (row,) in everything(engine)["student_changes"]}
     assert changes == {"added", "status", "demographics", "parents", "removed"}
     assert replay(pipeline).differing
@@ -267,8 +273,8 @@ def test_nights_whose_landed_rows_cannot_be_used_are_named_with_the_earliest_dat
     (folder,) = landed(two_nights, 0).glob("*/raw_enrollments")
     elsewhere = folder.parent.with_name("another-run") / "raw_enrollments"
     shutil.move(folder, elsewhere)
-    assert replay(two_nights).line() == (
-        "error: grand-bend: replay: the landed rows of the night 2026-10-12 are missing; "
+    assert refusal(two_nights) == (
+        "grand-bend: replay: the landed rows of the night 2026-10-12 are missing; "
         "the earliest date to replay from is 2026-10-13"
     )
     assert replay(two_nights, first=night(1)).outcome
@@ -276,7 +282,7 @@ def test_nights_whose_landed_rows_cannot_be_used_are_named_with_the_earliest_dat
     shutil.move(elsewhere, folder)
     (file,) = landed(two_nights, 1).glob("*/raw_students/Name.parquet")
     file.write_bytes(file.read_bytes()[:-100])
-    assert replay(two_nights).reason.endswith(
+    assert refusal(two_nights).endswith(
         "the landed rows of the night 2026-10-13 cannot be used: file Name of raw_students "
         "is damaged or was replaced; no later night can be replayed"
     )
@@ -290,7 +296,7 @@ def test_nights_whose_landed_rows_cannot_be_used_are_named_with_the_earliest_dat
     found = pq.read_table(other_file)
     facts = json.loads(found.schema.metadata[METADATA_KEY]) | {"table": "Kinship"}
     replace_file(other_file, found.replace_schema_metadata({METADATA_KEY: json.dumps(facts)}))
-    refused = replay(two_nights).reason
+    refused = refusal(two_nights)
     assert "2026-10-12 are from an older version" in refused
     assert "and 1 later night cannot be replayed either" in refused
     assert every_byte(two_nights.deployment.warehouse) == before, "a failed replay is no failed night"
@@ -300,9 +306,9 @@ def test_rows_that_break_their_schema_are_not_written(two_nights, monkeypatch):
     """A rule that was changed in one place only: what follows from it is no published status."""
     monkeypatch.setattr("samegoal_pipelines.transforms.status.GRADUATED_CODE", "77")
     before = every_byte(two_nights.deployment.warehouse)
-    failed = replay(two_nights)
-    assert "the night 2026-10-12: " in failed.reason
-    assert "graduated means code 01 (1); nothing was changed" in failed.reason
+    failed = refusal(two_nights)
+    assert "the night 2026-10-12: " in failed
+    assert "graduated means code 01 (1); nothing was changed" in failed
     assert every_byte(two_nights.deployment.warehouse) == before
 
 

@@ -16,15 +16,14 @@ pytestmark = pytest.mark.slow
 
 def chart_instance(url: str) -> dict[str, object]:
     """What the chart writes for its values postgresql.* and dagsterDaemon.runCoordinator."""
-    parts = DatabaseURL.parse(url)
-    ((folder, port),) = parts.hosts
+    parts = DatabaseURL.parse(url).parts
     database = {
-        "username": parts.user,
+        "username": parts["user"],
         "password": {"env": "DAGSTER_PG_PASSWORD"},
         "hostname": "",
-        "db_name": parts.database,
-        "port": port,
-        "params": {"host": folder, "options": "-csearch_path=dagster"},
+        "db_name": parts["dbname"],
+        "port": int(parts["port"]),
+        "params": {"host": parts["host"], "options": "-csearch_path=dagster"},
         "scheme": "postgresql+psycopg2",
     }
 

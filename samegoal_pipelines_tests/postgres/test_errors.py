@@ -13,7 +13,6 @@ from samegoal_pipelines.postgres.errors import WarehouseError, WarehouseUnavaila
 from samegoal_pipelines.postgres.server import EmbeddedPostgres
 from samegoal_pipelines.postgres.url import DatabaseURL
 from samegoal_pipelines.warehouse import engine
-from samegoal_pipelines_tests.databases import with_database
 from samegoal_pipelines_tests.postgres.scripted import refusing_server
 
 REFUSALS = [
@@ -93,7 +92,7 @@ def test_a_host_name_that_nobody_has_is_told_apart() -> None:
 
 @pytest.mark.parametrize("login", ["nobody-here", "postgres"])
 def test_the_real_servers_refusals_are_understood(postgres: EmbeddedPostgres, login: str) -> None:
-    error = refusal(with_database(DatabaseURL.parse(postgres.url).with_login(login).libpq, "not-there"))
+    error = refusal(DatabaseURL.parse(postgres.url).with_parts(user=login, dbname="not-there").libpq)
     assert re.search(r"the database does not exist|let this user log in", str(error))
     assert not error.transient
 
@@ -115,7 +114,7 @@ def test_nobody_answering_is_worth_another_try() -> None:
 
 def test_with_several_servers_the_one_that_refuses_counts_more_than_the_one_that_is_down() -> None:
     with refusing_server("28P01", 'password authentication failed for user "sam"') as url:
-        port = DatabaseURL.parse(url).hosts[0][1]
+        port = DatabaseURL.parse(url).parts["port"]
         error = refusal(f"postgresql://sam@127.0.0.1:1,127.0.0.1:{port}/warehouse")
     assert "refused the login" in str(error)
 

@@ -12,21 +12,16 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from pathlib import Path
 
 import psycopg2
 import pytest
-from click.testing import CliRunner
 
-from samegoal_pipelines.cli.database import postgres_status
-from samegoal_pipelines.deployment import Deployment
 from samegoal_pipelines.postgres import paths, server
 from samegoal_pipelines.postgres.databases import database_url, prepare_dagster_storage
 from samegoal_pipelines.postgres.errors import PostgresNotStartedError
 from samegoal_pipelines.postgres.server import EmbeddedPostgres
 from samegoal_pipelines.postgres.url import DatabaseURL
-from samegoal_pipelines.settings import Settings
 
 PROGRAM = """
 import sys
@@ -40,10 +35,10 @@ sys.stdin.read()
 @pytest.fixture(scope="module")
 def prepared_home() -> Iterator[Path]:
     """A home whose data folder was made already: the slow part of a first start."""
-    with _temporary_home() as home:
-        with EmbeddedPostgres(home):
+    with tempfile.TemporaryDirectory(prefix="samegoal-home-") as home:
+        with EmbeddedPostgres(Path(home)):
             pass
-        yield home
+        yield Path(home)
 
 
 @pytest.fixture
@@ -51,18 +46,6 @@ def home(prepared_home: Path) -> Iterator[Path]:
     """That home, with no server up before and after."""
     yield prepared_home
     EmbeddedPostgres(prepared_home).stop()
-
-
-@contextmanager
-def _temporary_home() -> Iterator[Path]:
-    home = Path(tempfile.mkdtemp(prefix="samegoal-home-"))
-    home.chmod(0o711)
-    try:
-        yield home
-    finally:
-        data = EmbeddedPostgres(home).data
-        shutil.rmtree(data.parent if paths.ELSEWHERE in data.parents else data, ignore_errors=True)
-        shutil.rmtree(home, ignore_errors=True)
 
 
 class Program:
@@ -201,14 +184,11 @@ def test_only_its_owner_can_reach_the_server_and_its_log_quotes_no_row(home: Pat
     assert "ready to accept connections" in log
 
 
-def test_a_path_too_long_for_a_socket_is_no_obstacle() -> None:
-    with _temporary_home() as short:
-        home = short / ("long" * 25)
-        with EmbeddedPostgres(home) as postgres:
-            assert len(postgres.url) < 120
-            assert answers(postgres.url)
-            folder = paths.socket_folder(postgres.data)
-        shutil.rmtree(folder)
+def test_a_path_too_long_for_a_socket_or_with_signs_of_a_shell_is_no_obstacle(tmp_path: Path) -> None:
+    with EmbeddedPostgres(tmp_path / 'a "$b`\\' / ("long" * 25)) as postgres:
+        assert len(postgres.url) < 120
+        assert answers(postgres.url)
+    shutil.rmtree(paths.socket_folder(postgres.data))
 
 
 def test_settings_that_postgres_refuses_are_said_in_one_line(home: Path) -> None:
@@ -220,24 +200,21 @@ def test_settings_that_postgres_refuses_are_said_in_one_line(home: Path) -> None
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root's server runs as another account")
-def test_for_root_data_moves_where_its_account_can_reach_it() -> None:
-    """A project below /root, or in a private temporary folder: no folder of it is opened to others."""
-    with _temporary_home() as home:
-        home.chmod(0o700)
-        with EmbeddedPostgres(home) as postgres:
-            assert answers(postgres.url)
-        shown = CliRunner().invoke(postgres_status, obj=Deployment(Settings(home=home))).output
-        assert f"data     {postgres.data}\n" in shown
-        assert f"note     the account that runs Postgres cannot reach {home}" in shown
-        assert paths.ELSEWHERE in postgres.data.parents
-        assert (home / "postgres" / "data").readlink() == postgres.data
-        assert home.stat().st_mode & 0o777 == 0o700
+def test_data_that_version_1_0_0_kept_elsewhere_is_still_found(home: Path, tmp_path: Path) -> None:
+    """For an account without access to the home, the data folder was a link to /var/lib."""
+    data, elsewhere = home / "postgres" / "data", tmp_path / "data"
+    shutil.move(data, elsewhere)
+    data.symlink_to(elsewhere)
+    with EmbeddedPostgres(home) as postgres:
+        assert answers(postgres.url)
+        assert postgres.data == elsewhere
+    data.unlink()
+    shutil.move(elsewhere, data)
 
 
 @pytest.fixture
-def package_that_only_root_can_enter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """The installed package where only root may go, and an empty place for the copy of it."""
+def only_root_can_enter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A checkout below /root: the installed package where only root may go, and no copy of it yet."""
     site = tmp_path / "site-packages"
     (site / paths.PACKAGE).mkdir(parents=True)
     installed = paths.installed_programs().parent
@@ -252,32 +229,35 @@ def package_that_only_root_can_enter(tmp_path: Path, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(importlib.util, "find_spec", lambda _: spec)
     with tempfile.TemporaryDirectory(prefix="samegoal-", dir="/var/tmp") as elsewhere:
         Path(elsewhere).chmod(0o755)
-        monkeypatch.setattr(paths, "ELSEWHERE", Path(elsewhere) / "lib" / "samegoal-pipelines")
+        monkeypatch.setattr(paths, "PROGRAMS", Path(elsewhere) / "lib" / "samegoal-pipelines")
         yield site
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root's server runs as another account")
-@pytest.mark.usefixtures("package_that_only_root_can_enter")
 @pytest.mark.parametrize("umask", [0o022, 0o077])
-def test_root_starts_postgres_from_a_checkout_that_only_root_can_enter(umask: int) -> None:
+def test_root_starts_postgres_where_only_root_can_enter_and_opens_nothing(
+    only_root_can_enter: Path, umask: int
+) -> None:
+    home = only_root_can_enter / "home"
+    home.mkdir(mode=0o700)
     before = os.umask(umask)
     try:
-        with _temporary_home() as home, EmbeddedPostgres(home) as postgres:
+        with EmbeddedPostgres(home) as postgres:
             assert answers(postgres.url)
+            assert postgres.data.owner() != "root"
     finally:
         os.umask(before)
+    assert [one.stat().st_mode & 0o777 for one in (only_root_can_enter, home, postgres.data)] == [0o700] * 3
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root's server runs as another account")
-@pytest.mark.usefixtures("package_that_only_root_can_enter")
-def test_a_copy_of_postgres_that_does_not_run_is_replaced() -> None:
-    with _temporary_home() as home:
-        account = paths.server_account(home / "data")
-        broken = paths.programs(account, home / "data")
-        library = next(broken.parents[2].glob(f"{paths.PACKAGE}.libs/libpq-*"))
-        library.unlink()
-        programs = paths.programs(account, home / "data")
-        assert paths.can_run(account, programs / "initdb", "--version")
+def test_a_copy_of_postgres_that_does_not_run_is_replaced(only_root_can_enter: Path) -> None:
+    data = only_root_can_enter / "home" / "postgres" / "data"
+    account = paths.server_account(data)
+    broken = paths.programs(account, data)
+    library = next(broken.parents[2].glob(f"{paths.PACKAGE}.libs/libpq-*"))
+    library.unlink()
+    assert paths.run(account, paths.programs(account, data) / "initdb", "--version").returncode == 0
 
 
 def test_a_configured_database_takes_the_place_of_the_embedded_one(tmp_path: Path) -> None:

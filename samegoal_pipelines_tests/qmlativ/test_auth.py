@@ -81,17 +81,16 @@ def test_a_token_that_expires_or_is_forgotten_in_mid_read_is_renewed_once(refusa
     assert tokens.given == 2
 
 
-def test_a_fresh_token_that_is_refused_costs_two_token_calls_and_a_clear_line():
-    tokens = Tokens()
+@pytest.mark.parametrize("status", [401, 403])
+def test_a_fresh_token_that_is_refused_costs_one_token_call_and_a_clear_line(status):
+    tokens = Tokens(Reply(status, EXPIRED))
     tokens.valid_from = 99
     with serving(tokens) as server, QmlativClient(server.connection()) as client:
         with pytest.raises(InvalidCredentialsError) as refused:
             client.identity()
-        with pytest.raises(InvalidCredentialsError):
-            client.describe(COUNTY)
-    assert tokens.given == 2
+    assert tokens.given == 1
     assert str(refused.value) == (
-        "GetSystemMetadata: Qmlativ refuses a token it has just issued; " + InvalidCredentialsError.next_step
+        f"GetSystemMetadata: Qmlativ refuses the token (HTTP {status}); " + InvalidCredentialsError.next_step
     )
 
 

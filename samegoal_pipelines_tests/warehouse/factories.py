@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
@@ -14,12 +14,13 @@ from samegoal_pipelines.errors import PipelineError
 from samegoal_pipelines.tables.history import PARENTS, STATUS, STUDENTS, History
 from samegoal_pipelines.tables.limits import Limits
 from samegoal_pipelines.tables.warehouse import metadata, registrar_worklist
+from samegoal_pipelines.transforms.gate import Verdict
 from samegoal_pipelines.transforms.snapshot import SnapshotPayload, SnapshotTables
 from samegoal_pipelines.transforms.withholding import Withholding
 from samegoal_pipelines.warehouse.publishing import publish_or_hold
 from samegoal_pipelines.warehouse.release import find_held, release
 from samegoal_pipelines.warehouse.rows import content_of
-from samegoal_pipelines.warehouse.session import Held, Published, session
+from samegoal_pipelines.warehouse.session import session
 from samegoal_pipelines.warehouse.snapshots import RunIdentity, Snapshot, record_failure
 
 NIGHT = date(2026, 9, 1)
@@ -27,6 +28,13 @@ STARTED = datetime(2026, 9, 1, 6, tzinfo=UTC)
 TYPES = {sa.BigInteger: pa.int64(), sa.Text: pa.string(), sa.Date: pa.date32(), sa.Boolean: pa.bool_()}
 
 FewStudents = SnapshotTables
+
+
+@dataclass(frozen=True)
+class Tried(Snapshot):
+    """What became of a night, and what the gate said of it, if it was asked."""
+
+    verdict: Verdict | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True)
@@ -76,21 +84,22 @@ def publish(
     gate: Gate | None = None,
     on_hold: Callable[[], None] | None = None,
     **further: Any,
-) -> Published | Held:
+) -> Tried:
     """One run's session, as the asset `published_snapshot` has it. Without a gate, nothing is held."""
     run = RunIdentity(district_id, snapshot_date, run_id, started_at, landed_run_id)
     if gate is None:
         with session(engine, run) as s:
             s.stage(content_of(payload(snapshot, **further)), measured=False)
-            return s.publish()
+            return Tried(**vars(s.publish()))
     read: dict[str, Any] = {"enrollment_rows": gate.enrollment_rows, "quarantined": gate.quarantined}
     content = content_of(payload(snapshot, **read, **further))
-    return publish_or_hold(engine, run, content, gate.limits, replace(gate, on_hold=on_hold))
+    recorded, verdict = publish_or_hold(engine, run, content, gate.limits, replace(gate, on_hold=on_hold))
+    return Tried(**vars(recorded), verdict=verdict)
 
 
 def release_night(
     engine: sa.Engine, held: Snapshot | int, what: FewStudents, run_id: str | None = None, **further: Any
-) -> Published:
+) -> Snapshot:
     """A release of what was held, or is held of so many days after the first night."""
     if isinstance(held, int):
         held = find_held(engine, "grand-bend", NIGHT + timedelta(days=held))
@@ -104,7 +113,7 @@ def release_night(
         "notes": held.notes,
     }
     content = content_of(payload(what, **read, **further))
-    return release(engine, run, held, content, released_by="mvega", reason="the school has closed")
+    return release(engine, run, content, released_by="mvega", reason="the school has closed")
 
 
 def fail_night(
@@ -155,17 +164,17 @@ def frame(history: History, rows: Any) -> pd.DataFrame:
     return pa.table(columns).to_pandas(types_mapper=pd.ArrowDtype)
 
 
-def publish_night(engine: sa.Engine, night: int, what: FewStudents, **further: Any) -> Published:
+def publish_night(engine: sa.Engine, night: int, what: FewStudents, **further: Any) -> Tried:
     """Publish as of so many days after the first night; each call is a run, begun after the last."""
     published = try_night(engine, night, what, **further)
-    assert isinstance(published, Published), published.reason
+    assert published.published, published.reason
     return published
 
 
-def hold_night(engine: sa.Engine, night: int, what: FewStudents, gate: Gate, **further: Any) -> Held:
+def hold_night(engine: sa.Engine, night: int, what: FewStudents, gate: Gate, **further: Any) -> Tried:
     """The same of a snapshot that the gate is to hold."""
     held = try_night(engine, night, what, gate=gate, **further)
-    assert isinstance(held, Held)
+    assert held.held
     return held
 
 
@@ -178,7 +187,7 @@ def try_night(
     run_id: str | None = None,
     started_at: datetime | None = None,
     **further: Any,
-) -> Published | Held:
+) -> Tried:
     """The same of a snapshot that may be held or not."""
     number, began = next_run()
     return publish(

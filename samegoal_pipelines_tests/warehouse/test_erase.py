@@ -2,7 +2,6 @@
 
 import json
 import threading
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -12,14 +11,9 @@ from samegoal_pipelines.tables.warehouse import metadata
 from samegoal_pipelines.warehouse import engine as warehouse_engine
 from samegoal_pipelines.warehouse import erase
 from samegoal_pipelines.warehouse.engine import as_writer
-from samegoal_pipelines.warehouse.errors import DistrictErasedError, SnapshotInProgressError
-from samegoal_pipelines.warehouse.snapshots import last_attempts
+from samegoal_pipelines.warehouse.errors import SnapshotInProgressError
 from samegoal_pipelines_tests.warehouse.factories import (
-    fail_night,
-    publish_night,
     rows,
-    snapshot,
-    student,
     views,
     wait_until_a_session_waits_for_a_lock,
 )
@@ -99,16 +93,6 @@ def test_an_erasure_that_is_taken_up_again_is_one_record(filled):
     assert rows(filled, "select erased_by from samegoal.erasures") == [("Pat",)]
 
 
-def test_a_run_that_began_before_cannot_bring_a_row_back(filled):
-    started = datetime.now(UTC) - timedelta(minutes=1)
-    erase.erase_rows(filled, OURS, "Pat")
-    with pytest.raises(DistrictErasedError, match="erased after this run had begun"):
-        publish_night(filled, 9, snapshot(student(1)), started_at=started)
-    fail_night(filled, 0, "late", run_id="zombie", started_at=started)
-    assert last_attempts(filled, OURS) == []
-    assert erase.count_rows(filled, OURS) == {}
-
-
 def test_erasing_waits_for_whoever_publishes_and_gives_up_in_plain_words(filled, monkeypatch):
     before = everything(filled, OURS)
     with as_writer(filled, OURS, "publishing") as publishing:
@@ -128,14 +112,6 @@ def test_erasing_waits_for_whoever_publishes_and_gives_up_in_plain_words(filled,
     erasing.join(120)
     assert not erasing.is_alive()
     assert erase.count_rows(filled, OURS) == {}
-
-
-def test_a_reader_in_one_transaction_sees_all_of_it_to_the_end(filled):
-    counting = sa.text(f"select count(*) from samegoal.student_status where district_id = '{OURS}'")
-    with filled.connect().execution_options(isolation_level="REPEATABLE READ") as reading:
-        before = reading.scalar(counting)
-        erase.erase_rows(filled, OURS, "Pat")
-        assert reading.scalar(counting) == before == 1
 
 
 def test_sql_in_an_id_is_no_sql(filled):

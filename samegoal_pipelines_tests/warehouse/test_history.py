@@ -117,7 +117,8 @@ class Warehouse:
 
     def departures(self, night: int) -> list[tuple]:
         return self._ask(
-            f"select student_id, last_status, why from {{source}} where snapshot_date = '{day(night)}'",
+            "select student_id, student_number, last_status, why"
+            f" from {{source}} where snapshot_date = '{day(night)}'",
             "samegoal.departures",
         )
 
@@ -160,7 +161,8 @@ def test_history_changes_and_as_of_agree_with_full_copies(warehouse, seed, night
         assert found.current() == copied(now)
         assert found.changes(night) == changes
         assert found.departures(night) == [
-            (n, before[n]["status"], absent.get(n, "no rows in Qmlativ")) for n in sorted({*before} - {*now})
+            (n, before[n]["student_number"], before[n]["status"], absent.get(n, "no rows in Qmlativ"))
+            for n in sorted({*before} - {*now})
         ]
         assert published.students == len(now)
         assert published.added == len(now.keys() - replaced.keys())

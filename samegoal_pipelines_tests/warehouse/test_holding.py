@@ -8,7 +8,6 @@ import sqlalchemy as sa
 
 from samegoal_pipelines.warehouse import engine as warehouse_engine
 from samegoal_pipelines.warehouse.engine import as_writer
-from samegoal_pipelines.warehouse.session import Held
 from samegoal_pipelines.warehouse.snapshots import Snapshot, find_attempt
 from samegoal_pipelines_tests.warehouse.factories import (
     FewStudents,
@@ -126,7 +125,7 @@ PARENTS = "select student_id, parent_id, has_restricted_access, email, home_phon
 PARENTS += " from samegoal.parent_demographics order by 1, 2"
 
 
-def hold_with(warehouse: sa.Engine, **withheld: pd.DataFrame) -> Held:
+def hold_with(warehouse: sa.Engine, **withheld: pd.DataFrame) -> Snapshot:
     return hold_night(warehouse, 1, snapshot(), gate_of(), **withheld)
 
 

@@ -21,7 +21,7 @@ import pytest
 import sqlalchemy as sa
 
 from samegoal_pipelines.warehouse import engine as warehouse_engine
-from samegoal_pipelines.warehouse.errors import SupersededRunError, WarehouseError
+from samegoal_pipelines.warehouse.errors import LateRunError, WarehouseError
 from samegoal_pipelines_tests.forking import forking
 from samegoal_pipelines_tests.warehouse.factories import (
     NIGHT,
@@ -279,7 +279,7 @@ def test_a_run_that_lost_its_session_cannot_publish_over_the_one_that_came_after
         with pytest.raises(WarehouseError):
             publish_number(hung, RERUNS, OURS, "hung")
     after = everything_of(warehouse, OURS)
-    with pytest.raises(SupersededRunError, match="run came after, which began later"):
+    with pytest.raises(LateRunError, match="run came after, which began later"):
         publish_number(hung, RERUNS, OURS, "hung")
     assert everything_of(warehouse, OURS) == after
     hung.dispose()

@@ -10,10 +10,8 @@ from samegoal_pipelines.warehouse import diff
 from samegoal_pipelines.warehouse import engine as warehouse_engine
 from samegoal_pipelines.warehouse.engine import as_writer, take_role
 from samegoal_pipelines.warehouse.errors import (
-    DistrictErasedError,
-    OlderSnapshotError,
+    LateRunError,
     SnapshotInProgressError,
-    SupersededRunError,
 )
 from samegoal_pipelines.warehouse.roles import Role
 from samegoal_pipelines.warehouse.snapshots import last_attempts
@@ -40,7 +38,7 @@ def test_an_older_night_is_refused(warehouse):
     publish_night(warehouse, 1, snapshot(ANA))
     before = views(warehouse)
     with pytest.raises(
-        OlderSnapshotError,
+        LateRunError,
         match=r"the night 2026-09-01 is older than 2026-09-02, which is published and stays; run the current "
         r"night: .*; if it is the current one, check this machine.s clock .* erase grand-bend --yes",
     ):
@@ -52,7 +50,7 @@ def test_a_run_that_was_overtaken_cannot_publish(warehouse):
     """A run that hung until a second run of the night was done must not put older rows in its place."""
     publish_night(warehouse, 0, snapshot(ANA), run_id="second")
     with pytest.raises(
-        SupersededRunError, match="run second, which began later, has published the night 2026-09-01"
+        LateRunError, match="run second, which began later, has published the night 2026-09-01"
     ):
         publish_night(warehouse, 0, snapshot(BEN), started_at=STARTED)
     assert published_students(warehouse) == [(1,)]
@@ -162,9 +160,7 @@ def test_a_run_that_outlived_the_erasure_of_its_district_leaves_nothing(warehous
         if again:
             register(warehouse)
         before = everything(warehouse)
-        with pytest.raises(
-            DistrictErasedError, match="erased after this run had begun, and nothing of it was"
-        ):
+        with pytest.raises(LateRunError, match="erased after this run had begun, and nothing of it was"):
             publish_night(warehouse, 0, snapshot(ANA))
         fail_night(warehouse, 0, "publishing: the district was erased", run_id="late")
         assert everything(warehouse) == before
@@ -173,7 +169,7 @@ def test_a_run_that_outlived_the_erasure_of_its_district_leaves_nothing(warehous
 
 def test_a_district_that_was_registered_again_after_its_erasure_is_published(warehouse):
     erase(warehouse, "2026-09-01 05:00Z")
-    with pytest.raises(DistrictErasedError):
+    with pytest.raises(LateRunError):
         publish_night(warehouse, 0, snapshot(ANA))  # not registered: nobody can have asked for this
     publish_night(warehouse, 0, snapshot(ANA), district_id="riverside")
     register(warehouse)

@@ -10,7 +10,6 @@ import psycopg2
 import pytest
 import sqlalchemy as sa
 
-from samegoal_pipelines.postgres import paths
 from samegoal_pipelines.postgres.server import EmbeddedPostgres
 from samegoal_pipelines.tables.warehouse import metadata
 from samegoal_pipelines.warehouse import engine as warehouse_engine
@@ -29,11 +28,8 @@ TO_THE_LOGIN = "grant samegoal_owner, samegoal_writer, samegoal_operator to pipe
 def server() -> Iterator[EmbeddedPostgres]:
     """A server of this module's own: roles belong to all databases of a server."""
     home = Path(tempfile.mkdtemp(prefix="samegoal-home-"))
-    home.chmod(0o711)
     with EmbeddedPostgres(home, {"fsync": "off"}) as server:
         yield server
-    data = server.data
-    shutil.rmtree(data.parent if paths.ELSEWHERE in data.parents else data, ignore_errors=True)
     shutil.rmtree(home, ignore_errors=True)
 
 

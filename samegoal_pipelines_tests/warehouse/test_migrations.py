@@ -134,12 +134,12 @@ def test_a_migration_waits_for_another_program_and_for_no_reader(database_url, m
     """Whoever may log in can take and keep an advisory lock. Only a writer can lock the row."""
     monkeypatch.setattr(warehouse_engine, "LOCK_SECONDS", 1)
     writer, program = (warehouse_engine.connect(database_url) for _ in range(2))
-    reader = login(writer, Role.READER)
+    reader, known = login(writer, Role.READER), warehouse_engine.revisions()[-1]
     with writer.begin() as connection:
         connection.execute(sa.text("update samegoal.alembic_version set version_num = '9999'"))
     with reader.connect() as reading:
         reading.execute(sa.text("select pg_advisory_lock(hashtextextended('migrate', 0))"))
-        with pytest.raises(WarehouseError, match="which this program does not know"):
+        with pytest.raises(WarehouseError, match=r"version 9999, which .* not know; update the program"):
             warehouse_engine.migrate(program)
     with writer.begin() as connection:
         connection.exec_driver_sql(warehouse_engine.LOCK_ROW, ("migrate",))
@@ -147,6 +147,7 @@ def test_a_migration_waits_for_another_program_and_for_no_reader(database_url, m
             WarehouseUnavailableError, match="migrating the warehouse: Postgres gave up waiting"
         ):
             warehouse_engine.migrate(program)
+        connection.execute(sa.text(f"update samegoal.alembic_version set version_num = '{known}'"))
     for engine in (reader, writer, program):
         engine.dispose()
 
@@ -177,16 +178,6 @@ def test_the_readers_limits_and_its_missing_right_to_temporary_tables_are_in_the
         "samegoal_writer": True,
     }
     warehouse.dispose()
-
-
-def test_tables_of_a_newer_program_are_left_alone(database_url):
-    warehouse = warehouse_engine.connect(database_url)
-    with warehouse.begin() as connection:
-        connection.execute(sa.text("update samegoal.alembic_version set version_num = '9999'"))
-    with pytest.raises(
-        WarehouseError, match="version 9999, which this program does not know; update the program"
-    ):
-        warehouse_engine.migrate(warehouse)
 
 
 def test_sessions_run_in_utc_and_say_who_they_are(warehouse):

@@ -14,8 +14,7 @@ from samegoal_pipelines.tables.sql import SCHEMA
 from samegoal_pipelines.transforms.snapshot import SnapshotPayload
 from samegoal_pipelines.warehouse import engine as warehouse_engine
 from samegoal_pipelines.warehouse.errors import (
-    NothingToReplayError,
-    ReleaseTooLateError,
+    ReleaseRefusedError,
     SnapshotInProgressError,
 )
 from samegoal_pipelines.warehouse.release import find_held
@@ -216,7 +215,7 @@ def test_a_replay_after_a_changed_rule_is_publishing_with_that_rule(warehouse, s
     assert replayed.written
     assert [(night.night - NIGHT).days for night in replayed.nights] == [n for n in nights if n >= first]
     assert everything(warehouse) == everything(warehouse, "riverside")
-    assert not replay_from(warehouse, first, lambda night: under(nights[night], "77")).differs
+    assert not replay_from(warehouse, first, lambda night: under(nights[night], "77")).written
 
 
 # -- small nights --
@@ -275,7 +274,7 @@ def test_a_dry_run_tells_the_same_and_changes_nothing(three_nights):
 def test_where_nothing_differs_nothing_is_written(three_nights):
     before = every_byte(three_nights)
     replayed = replay_from(three_nights, 0, OLD.__getitem__)
-    assert not replayed.differs
+    assert not any(night.differs for night in replayed.nights)
     assert not replayed.written
     assert every_byte(three_nights) == before
 
@@ -352,10 +351,10 @@ def test_nights_that_were_never_published_are_skipped_and_told(three_nights):
 
 def test_a_date_after_every_published_night_is_refused(three_nights):
     with pytest.raises(
-        NothingToReplayError, match="no night from 2026-09-04 on is published; the last one is 2026-09-03"
+        ReleaseRefusedError, match="no night from 2026-09-04 on is published; the last one is 2026-09-03"
     ):
         find_nights(three_nights, "grand-bend", date(2026, 9, 4))
-    with pytest.raises(NothingToReplayError, match="nothing is published yet"):
+    with pytest.raises(ReleaseRefusedError, match="nothing is published yet"):
         find_nights(three_nights, "nowhere", NIGHT)
 
 
@@ -397,7 +396,7 @@ def test_what_was_held_beside_the_old_rows_cannot_be_released_after_a_replay(thr
     replay_from(three_nights, 0, OLD.__getitem__)
     assert find_held(three_nights, "grand-bend", tonight).run_id == "held"
     replay_from(three_nights, 0, NEW.__getitem__)
-    with pytest.raises(ReleaseTooLateError, match="moved on"):
+    with pytest.raises(ReleaseRefusedError, match="moved on"):
         find_held(three_nights, "grand-bend", tonight)
 
 

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from samegoal_pipelines.warehouse import engine as warehouse_engine
 from samegoal_pipelines.warehouse.engine import as_writer
 from samegoal_pipelines.warehouse.errors import SnapshotInProgressError
-from samegoal_pipelines.warehouse.session import Published
+from samegoal_pipelines.warehouse.snapshots import Snapshot
 from samegoal_pipelines.warehouse.withholding import published_night
 from samegoal_pipelines_tests.warehouse.factories import (
     NIGHT,
@@ -33,7 +33,7 @@ def publish_ana_unreadable(
     *restricted: int,
     confidential: Sequence[tuple[int | None, int | None, str]] = (),
     night: int = 1,
-) -> Published:
+) -> Snapshot:
     """The second night: Ana keeps her rows, and of her parents and phones these are withheld."""
     return publish_night(
         engine,

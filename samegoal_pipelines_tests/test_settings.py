@@ -70,7 +70,7 @@ def test_init_writes_the_instance_files_once(tmp_path):
     assert written == {path.name: path.read_text() for path in settings.INSTANCE_FILES.iterdir()}
     second = CliRunner().invoke(cli, ["init", str(tmp_path / "dagster")])
     assert second.exit_code == 1
-    assert "exists already" in second.output
+    assert "exists already" in str(second.exception)
 
 
 def test_keys_can_come_from_a_file_and_from_one_place_only(tmp_path, monkeypatch):

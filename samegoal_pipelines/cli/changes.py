@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from samegoal_pipelines.cli.dates import Day
+from samegoal_pipelines.cli.commands import Day, district_command
 from samegoal_pipelines.cli.terminal import print_json, print_sentences, print_table
 
 if TYPE_CHECKING:
@@ -20,20 +20,16 @@ NIGHTS = 14
 KINDS = ("added", "status", "demographics", "parents", "removed")
 
 
-@click.command()
-@click.argument("district_id", metavar="ID")
+@district_command(json=True)
 @click.option("--since", type=Day(), help=f"The first night to show. Default: the last {NIGHTS} nights.")
-@click.option(
-    "--students",
-    is_flag=True,
-    help="List the changed students by number. For a held night, those whose status or number would change.",
-)
-@click.option("--json", "as_json", is_flag=True, help="Print JSON, for scripts.")
-@click.pass_obj
+@click.option("--students", is_flag=True, help="List the changed students by number.")
 def changes(
     deployment: Deployment, district_id: str, since: date | None, students: bool, as_json: bool
 ) -> None:
-    """Show the students added, changed and removed each night, and why."""
+    """Show the students added, changed and removed each night, and why.
+
+    For a held night, --students lists those whose status or number would change.
+    """
     from samegoal_pipelines.warehouse.changes import changes_by_night
 
     deployment.registry.get(district_id)
@@ -41,9 +37,8 @@ def changes(
         deployment.warehouse, district_id, since=since, last_nights=NIGHTS, students=students
     )
     if students:
-        published = [n for n, night in enumerate(nights) if night.state == "published"]
-        # A hold before the last publication was compared with another snapshot.
-        for n in range(published[-1] + 1 if published else 0, len(nights)):
+        last = max((n for n, night in enumerate(nights) if night.state == "published"), default=-1)
+        for n in range(last + 1, len(nights)):  # an older hold was compared with another snapshot
             nights[n] = _with_students(deployment, district_id, nights[n])
     if as_json:
         facts = [asdict(night) for night in nights]
@@ -79,22 +74,18 @@ def _print(district_id: str, nights: Sequence[NightChanges]) -> None:
     from samegoal_pipelines.cli.nights import print_students
 
     print_table(
-        ["night", "state", "students", *KINDS],
-        [
-            [
-                night.snapshot_date,
-                night.state,
-                night.students if night.state == "published" else "",
-                *(night.counts.get(kind, "") for kind in KINDS),
-            ]
-            for night in nights
-        ],
+        {
+            "night": night.snapshot_date,
+            "state": night.state,
+            "students": night.students if night.state == "published" else None,
+            **{kind: night.counts.get(kind) for kind in KINDS},
+        }
+        for night in nights
     )
     click.echo()
-    sentences = [sentence for night in nights if (sentence := _sentence(night))]
+    print_sentences(*filter(None, map(_sentence, nights)))
     if not any(any(night.counts.values()) for night in nights):
-        sentences.append(f"{district_id}: nothing changed")
-    print_sentences(sentences)
+        print_sentences(f"{district_id}: nothing changed")
     held_first = sorted(nights, key=lambda night: night.state != "held")
     print_students(
         "night", [(night.snapshot_date, one) for night in held_first for one in night.listed or ()]
@@ -130,12 +121,9 @@ def _flips(night: NightChanges) -> Iterator[str]:
             yield f"{flip.students:,} still {flip.new_status}, with another enrollment, day or building"
 
 
-@click.command()
-@click.argument("district_id", metavar="ID")
+@district_command(json=True)
 @click.option("--days", default=14, type=click.IntRange(1, 366), help="How many days to look ahead.")
 @click.option("--students", "by_student", is_flag=True, help="Also list the students by number.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON, for scripts.")
-@click.pass_obj
 def forecast(deployment: Deployment, district_id: str, days: int, by_student: bool, as_json: bool) -> None:
     """Show which statuses will change on which day if nobody edits anything in Qmlativ.
 
@@ -161,32 +149,29 @@ def forecast(deployment: Deployment, district_id: str, days: int, by_student: bo
         }
         print_json({**facts, "students": students} if by_student else facts)
         return
-    sentences = []
     if found.overdue:
         overdue = "1 status has" if found.overdue == 1 else f"{found.overdue:,} statuses have"
-        sentences.append(
+        print_sentences(
             f"{district_id}: {overdue} changed since {found.night}, the last published night; the next "
             "snapshot will show them"
         )
     rows_of_then = f"by {found.until}, according to the rows of the night {found.night}"
     print_sentences(
-        [
-            *sentences,
-            f"{district_id}: " + (f"{rows_of_then}:" if flips else f"no status changes {rows_of_then}"),
-        ]
+        f"{district_id}: " + (f"{rows_of_then}:" if flips else f"no status changes {rows_of_then}")
     )
-    if flips:
-        rows = [[flip["day"], *_statuses(flip), flip["students"]] for flip in flips]
-        print_table(["day", "from", "to", "students"], rows)
+    print_table({"day": flip["day"], **_statuses(flip), "students": flip["students"]} for flip in flips)
     if hold := found.hold:
-        print_sentences([f"the night {hold.night} will be held: {hold.reason}", f"to do: {hold.next_step}"])
+        print_sentences(f"the night {hold.night} will be held: {hold.reason}", f"to do: {hold.next_step}")
     if by_student:
-        rows = [
-            [one["student_number"] or f"StudentID {one['student_id']}", one["day"], *_statuses(one)]
+        print_table(
+            {
+                "student number": one["student_number"] or f"StudentID {one['student_id']}",
+                "day": one["day"],
+                **_statuses(one),
+            }
             for one in students
-        ]
-        print_table(["student number", "day", "from", "to"], rows)
+        )
 
 
-def _statuses(flip: dict[str, Any]) -> list[str]:
-    return [flip["old_status"] or "no row", flip["new_status"] or "no row"]
+def _statuses(flip: dict[str, Any]) -> dict[str, str]:
+    return {"from": flip["old_status"] or "no row", "to": flip["new_status"] or "no row"}

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from samegoal_pipelines.cli.dates import Expiration
-from samegoal_pipelines.cli.exits import DONE, FAILED, PlainError
-from samegoal_pipelines.cli.terminal import print_table
+from samegoal_pipelines.cli.commands import DONE, FAILED, Expiration, command, district_command
+from samegoal_pipelines.cli.terminal import print_facts
 from samegoal_pipelines.districts.names import shown
+from samegoal_pipelines.errors import PipelineError
 
 if TYPE_CHECKING:
     from samegoal_pipelines.deployment import Deployment
@@ -21,7 +21,11 @@ if TYPE_CHECKING:
 _ENCODING = "utf-8-sig"  # some editors write a byte order mark
 _ENOUGH = 10_000
 """Read at most so much of a file, which may be endless. The registry rejects a secret of that length."""
-SECRET_FILE = click.File("r", _ENCODING, "replace")  # the registry rejects undecodable text
+SECRET_FILE = click.option(
+    "--client-secret-file",
+    type=click.File("r", _ENCODING, "replace"),  # the registry rejects undecodable text
+    help="File with the Client Secret ('-' for standard input). Default: ask for it, or read standard input.",
+)
 
 
 def read_secret(district_id: str, file: Any, *, required: bool = True) -> str | None:
@@ -42,22 +46,17 @@ def read_secret(district_id: str, file: Any, *, required: bool = True) -> str | 
         return str(secret.strip())
     if file is None and not required:
         return None
-    raise PlainError(
-        f"{shown(district_id)}: the Client Secret is empty; give it with --client-secret-file, standard "
-        "input or the prompt"
+    raise PipelineError(
+        "the Client Secret is empty",
+        district_id=shown(district_id),
+        next_step="give it with --client-secret-file, standard input or the prompt",
     )
 
 
-@click.command("rotate-secret")
-@click.argument("district_id", metavar="ID")
+@district_command("rotate-secret")
 @click.option("--client-key", help="The new Client Key, if it changed too.")
-@click.option(
-    "--client-secret-file",
-    type=SECRET_FILE,
-    help="File with the new Client Secret ('-' for standard input). Default: ask for it.",
-)
+@SECRET_FILE
 @click.option("--expires", type=Expiration(), help="When the renewed Integration Access expires.")
-@click.pass_obj
 def rotate_secret(
     deployment: Deployment,
     district_id: str,
@@ -83,10 +82,8 @@ set_secret = copy(rotate_secret)
 set_secret.name = "set-secret"
 
 
-@click.command("credentials")
-@click.argument("district_id", metavar="ID")
+@district_command()
 @click.option("--reveal", is_flag=True, help="Also print the Client Secret, to a terminal only.")
-@click.pass_obj
 def credentials(deployment: Deployment, district_id: str, reveal: bool) -> None:
     """Show a district's API Base URL, Client Key, and a fingerprint of its Client Secret.
 
@@ -95,29 +92,18 @@ def credentials(deployment: Deployment, district_id: str, reveal: bool) -> None:
     from samegoal_pipelines.warehouse.disclosures import record_disclosure
 
     if reveal and not sys.stdout.isatty():
-        raise PlainError(
-            f"{shown(district_id)}: --reveal prints the Client Secret to a terminal only; do not redirect it"
+        raise PipelineError(
+            "--reveal prints the Client Secret to a terminal only",
+            district_id=shown(district_id),
+            next_step="do not redirect it",
         )
     district = deployment.registry.get(district_id)
-    print_table(None, credential_rows(deployment, district))
+    print_facts(labeled_credentials(deployment, district))
     if reveal:
         secret = deployment.registry.connection(district, allow_local=True).client_secret
         by = deployment.settings.operator
         record_disclosure(deployment.warehouse, district_id, "client secret", by=by)
         click.echo(secret.get_secret_value())
-
-
-def credential_rows(deployment: Deployment, district: District) -> list[list[str]]:
-    """The credentials for people, without the secret."""
-    facts = credential_facts(deployment, district)
-    told = facts["secret_problem"] or f"fingerprint {facts['fingerprint']}"
-    if district.secret_set_at:
-        by = f" by {district.secret_set_by}" if district.secret_set_by else ""
-        told += f", set {district.secret_set_at:%Y-%m-%d %H:%M} UTC{by}"
-    rows = [["API Base URL", district.base_url], ["Client Key", facts["client_key"] or ""]]
-    if district.access_name:
-        rows.append(["Integration Access", district.access_name])
-    return [*rows, ["Client Secret", told]]
 
 
 def credential_facts(deployment: Deployment, district: District) -> dict[str, str | None]:
@@ -134,8 +120,22 @@ def credential_facts(deployment: Deployment, district: District) -> dict[str, st
     return {"client_key": client_key, "fingerprint": found, "secret_problem": problem}
 
 
-@click.command("rotate-key")
-@click.pass_obj
+def labeled_credentials(deployment: Deployment, district: District) -> dict[str, str | None]:
+    """The credentials for people, without the secret."""
+    facts = credential_facts(deployment, district)
+    secret = facts["secret_problem"] or f"fingerprint {facts['fingerprint']}"
+    if district.secret_set_at:
+        by = f" by {district.secret_set_by}" if district.secret_set_by else ""
+        secret += f", set {district.secret_set_at:%Y-%m-%d %H:%M} UTC{by}"
+    return {
+        "API Base URL": district.base_url,
+        "Client Key": facts["client_key"],
+        "Integration Access": district.access_name,
+        "Client Secret": secret,
+    }
+
+
+@command()
 def rotate_key(deployment: Deployment) -> int:
     """Encrypt every Client Secret again with the first key of SAMEGOAL_SECRET_KEY.
 
@@ -144,11 +144,10 @@ def rotate_key(deployment: Deployment) -> int:
     is lost. The command names their districts and finishes all others.
     """
     rotation = deployment.registry.rotate_key()
-    done = f"Client Secrets encrypted again: {rotation.reencrypted:,}, with "
+    used = "the first key of SAMEGOAL_SECRET_KEY; you can remove the other keys"
     if rotation.new_key:
-        click.echo(f"{done}a new key; the old keys are removed")
-    else:
-        click.echo(f"{done}the first key of SAMEGOAL_SECRET_KEY; you can remove the other keys")
+        used = "a new key; the old keys are removed"
+    click.echo(f"Client Secrets encrypted again: {rotation.reencrypted:,}, with {used}")
     for line in rotation.lost:
         click.echo(f"error: {line}", err=True)
     return FAILED if rotation.lost else DONE

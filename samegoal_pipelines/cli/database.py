@@ -6,22 +6,22 @@ from typing import TYPE_CHECKING
 
 import click
 
-from samegoal_pipelines.cli.exits import PlainError
+from samegoal_pipelines.cli.commands import command
 from samegoal_pipelines.cli.terminal import print_json
+from samegoal_pipelines.errors import PipelineError
 
 if TYPE_CHECKING:
     from samegoal_pipelines.deployment import Deployment
     from samegoal_pipelines.postgres.server import EmbeddedPostgres
 
 
-@click.command("database-url")
+@command()
 @click.option(
     "--role",
     type=click.Choice(["operator", "reader", "writer", "owner"]),
     default="operator",
     help="The role to act as. Reader and writer only see the district that their transaction names.",
 )
-@click.pass_obj
 def database_url(deployment: Deployment, role: str) -> None:
     """Print a URL for psql and other tools.
 
@@ -38,23 +38,17 @@ def database_url(deployment: Deployment, role: str) -> None:
     click.echo(deployment.role_url(Role[role.upper()]))
 
 
-@click.group()
-def postgres() -> None:
-    """Keep the embedded Postgres running for psql and other tools."""
-
-
 def _embedded(deployment: Deployment) -> EmbeddedPostgres:
     from samegoal_pipelines.postgres.server import EmbeddedPostgres
 
     if deployment.settings.configured_database_url:
-        raise PlainError(
-            "SAMEGOAL_DATABASE_URL is set, so the embedded Postgres is not in use; unset it first"
+        raise PipelineError(
+            "SAMEGOAL_DATABASE_URL is set, so the embedded Postgres is not in use", next_step="unset it first"
         )
     return EmbeddedPostgres(deployment.settings.make_home())
 
 
-@postgres.command("start")
-@click.pass_obj
+@command("start")
 def start_postgres(deployment: Deployment) -> None:
     """Start it, and keep it running after this command."""
     from samegoal_pipelines.warehouse.roles import Role
@@ -63,8 +57,7 @@ def start_postgres(deployment: Deployment) -> None:
     click.echo(f"Postgres is running and stays up: psql '{deployment.role_url(Role.OPERATOR)}'")
 
 
-@postgres.command("stop")
-@click.pass_obj
+@command("stop")
 def stop_postgres(deployment: Deployment) -> None:
     """Stop it."""
     sentences = {
@@ -75,8 +68,7 @@ def stop_postgres(deployment: Deployment) -> None:
     click.echo(sentences[_embedded(deployment).stop()])
 
 
-@postgres.command("status")
-@click.pass_obj
+@command("status")
 def postgres_status(deployment: Deployment) -> None:
     """Show whether it is running, and where its data is."""
     from samegoal_pipelines.warehouse.roles import Role, role_url
@@ -94,25 +86,21 @@ def postgres_status(deployment: Deployment) -> None:
             click.echo(f"{name:8} {fact}")
 
 
-@click.command()
-@click.option(
-    "--check",
-    "url",
-    metavar="URL",
-    help="Instead of printing it, check the warehouse at this Postgres URL against it as samegoal_reader.",
+postgres = click.Group(
+    "postgres",
+    [start_postgres, stop_postgres, postgres_status],
+    help="Keep the embedded Postgres running for psql and other tools.",
 )
-@click.option(
-    "--district",
-    "districts",
-    metavar="ID",
-    multiple=True,
-    help="With --check: also check this district's rows.",
-)
-@click.option("--json", "as_json", is_flag=True, help="Print JSON, for scripts.")
-def contract(url: str | None, districts: tuple[str, ...], as_json: bool) -> None:
+
+
+@command(json=True)
+@click.option("--check", "url", metavar="URL", help="Check the warehouse at this Postgres URL against it.")
+@click.option("--district", "districts", metavar="ID", multiple=True, help="Also check this district's rows.")
+def contract(_: Deployment, url: str | None, districts: tuple[str, ...], as_json: bool) -> None:
     """Print the data contract of the published tables, in the Open Data Contract Standard.
 
-    The check writes nothing. It exits with 1 if a table, a column, a right or a row is not as promised.
+    --check reads as samegoal_reader and writes nothing. It exits with 1 if a table, a column, a right or a
+    row is not as promised.
     """
     from samegoal_pipelines.tables.contract import FILE, read
 
@@ -137,13 +125,12 @@ def contract(url: str | None, districts: tuple[str, ...], as_json: bool) -> None
     if as_json:
         print_json({"version": version, "broken": broken})
     else:
-        for sentence in broken:
-            click.echo(sentence)
-    if broken:
-        raise PlainError(
-            f"the warehouse does not keep the data contract {version} (broken promises: {len(broken):,}); "
-            "migrate it with the version of this program that its readers expect"
+        kept = (
+            f"the warehouse keeps the data contract {version}: {len(promised['schema'])} tables as promised"
         )
-    if not as_json:
-        tables = len(promised["schema"])
-        click.echo(f"the warehouse keeps the data contract {version}: {tables} tables as promised")
+        click.echo("\n".join(broken or [kept]))
+    if broken:
+        raise PipelineError(
+            f"the warehouse does not keep the data contract {version} (broken promises: {len(broken):,})",
+            next_step="migrate it with the version of this program that its readers expect",
+        )

@@ -6,7 +6,6 @@ import errno
 import json
 import os
 import shutil
-import signal
 import socket
 import subprocess
 import sys
@@ -22,8 +21,8 @@ from urllib.parse import urlsplit
 
 import click
 
-from samegoal_pipelines.cli.dates import Day
-from samegoal_pipelines.cli.exits import DONE, FAILED, HELD, PlainError
+from samegoal_pipelines.cli.commands import DONE, FAILED, FILE, FOLDER, HELD, Day, command
+from samegoal_pipelines.errors import PipelineError
 
 if TYPE_CHECKING:
     from samegoal_pipelines.deployment import Deployment
@@ -37,23 +36,15 @@ _LONGEST_TMPDIR = 60
 """Bytes: Dagster's code server listens on a socket there, whose whole path may have 107."""
 
 
-@click.command()
+@command()
 @click.option("--districts", default=3, type=click.IntRange(1, 2000), help="How many districts.")
 @click.option("--students", default=500, type=click.IntRange(0), help="Students per district.")
-@click.option(
-    "--port", default=8472, type=click.IntRange(0, 65535), help="Port on this machine. 0 picks any free port."
-)
-@click.option(
-    "--faults",
-    "faults_file",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="JSON file of faults to produce.",
-)
+@click.option("--port", default=8472, type=click.IntRange(0, 65535), help="Port. 0 picks any free port.")
+@click.option("--faults", "faults_file", type=FILE, help="JSON file of faults to produce.")
 @click.option("--night", default=0, type=click.IntRange(0), help="How many nights of changes have passed.")
 @click.option("--seed", default=1, type=int, help="Another seed gives other people and schools.")
 @click.option(
-    "--grant-entity",
-    "grant_entities",
+    *("--grant-entity", "grant_entities"),
     metavar="ID",
     type=int,
     multiple=True,
@@ -62,7 +53,6 @@ _LONGEST_TMPDIR = 60
 @click.option("--today", type=Day(), help="The date of night 0. Default: today.")
 @click.option("--host", default="127.0.0.1", help="Address on which it listens. It has no encryption.")
 @click.option("--register", is_flag=True, help="Register its districts, or update their addresses.")
-@click.pass_obj
 def sandbox(deployment: Deployment, /, register: bool, **options: Any) -> None:
     """Serve a sandbox Qmlativ with synthetic districts until you stop it."""
     from samegoal_pipelines.sandbox.command import run
@@ -70,15 +60,10 @@ def sandbox(deployment: Deployment, /, register: bool, **options: Any) -> None:
     run(**options, register=partial(_register, deployment) if register else None)
 
 
-@click.command()
-@click.option(
-    "--here",
-    is_flag=True,
-    help="Use the database and landing of SAMEGOAL_DATABASE_URL and SAMEGOAL_LANDING_URL.",
-)
+@command()
+@click.option("--here", is_flag=True, help="Use SAMEGOAL_DATABASE_URL and SAMEGOAL_LANDING_URL, if set.")
 @click.option("--held", is_flag=True, help="Then withdraw a third of a district, so that its night is held.")
-@click.pass_context
-def demo(context: click.Context, here: bool, held: bool) -> int:
+def demo(deployment: Deployment, here: bool, held: bool) -> int:
     """Run the whole pipeline on synthetic districts, from a sandbox Qmlativ to the published tables.
 
     A second demo continues with the same districts, one night later for every day since the first.
@@ -87,25 +72,26 @@ def demo(context: click.Context, here: bool, held: bool) -> int:
     from samegoal_pipelines.cli.sync import run_nights
     from samegoal_pipelines.tables.enrollments import ENTRY_WITHDRAWAL
 
-    settings, debug = context.obj.settings, context.meta["debug"]
+    settings = deployment.settings
     configured = {"DATABASE": settings.database_url, "LANDING": settings.landing_url}
     if (names := [f"SAMEGOAL_{name}_URL" for name, value in configured.items() if value]) and not here:
-        raise PlainError(
-            f"starting the demo: {' and '.join(names)} set, so the demo would publish synthetic districts "
-            f"there; unset {'them' if len(names) > 1 else 'it'}, or add --here if you want that"
+        raise PipelineError(
+            f"{' and '.join(names)} set, so the demo would publish synthetic districts there",
+            step="starting the demo",
+            next_step=f"unset {'them' if len(names) > 1 else 'it'}, or add --here if you want that",
         )
-    deployment = _with_local_sources(context.obj)
+    deployment = _with_local_sources(deployment)
     click.echo("Starting a sandbox Qmlativ with three synthetic districts ...")
     with _demo_source(settings.make_home()) as server:
         district_ids = _register(deployment, server)
         click.echo("Running the nightly job for each of them through Dagster ...")
-        outcomes = run_nights(deployment, district_ids, debug=debug)
+        outcomes = run_nights(deployment, district_ids)
         if held and exit_status(outcomes) == DONE:
             district = server.sandbox.districts[1]
             click.echo(f"Deleting a third of the enrollments of {district.name} and running it again ...")
             rows = district.rows(ENTRY_WITHDRAWAL.path)
             district.replace_rows(ENTRY_WITHDRAWAL.path, [row for row in rows if row["StudentID"] % 3])
-            (outcomes[1],) = run_nights(deployment, [district.id], debug=debug)
+            (outcomes[1],) = run_nights(deployment, [district.id])
     print_outcomes(outcomes, deployment.registry.list())
     program = Path(sys.argv[0]).absolute()
     typed = program.name if shutil.which(program.name) == str(program) else os.path.relpath(program)
@@ -119,10 +105,9 @@ def demo(context: click.Context, here: bool, held: bool) -> int:
     return DONE if held and exit_status(outcomes) == HELD else exit_status(outcomes)
 
 
-@click.command()
+@command()
 @click.option("--host", default="127.0.0.1", help="Address on which the UI listens. The UI has no login.")
 @click.option("--port", default=3000, type=click.IntRange(1, 65535), help="Port of the UI.")
-@click.pass_obj
 def dev(deployment: Deployment, host: str, port: int) -> int:
     """Run the Dagster UI, the schedule and the daemon until you stop them.
 
@@ -148,18 +133,15 @@ def dev(deployment: Deployment, host: str, port: int) -> int:
             ["dagster-webserver", "-h", host, "-p", str(port), "-w", workspace],
             ["dagster-daemon", "run", "-w", workspace],
         ]
-        if _is_taken(host, port):
-            raise PlainError(
-                f"starting the UI: another program uses port {port}; choose another one with --port"
-            )
+        _refuse_taken(host, port)
         click.echo(f"The Dagster UI starts at http://{host}:{port} (Ctrl-C stops everything).")
         click.echo("The schedule nightly_by_district is off until you switch it on under Automation.")
         return _run_until_stopped(commands)
 
 
-@click.command("init")
-@click.argument("folder", metavar="DIR", type=click.Path(file_okay=False, path_type=Path))
-def init_instance(folder: Path) -> None:
+@command("init")
+@click.argument("folder", metavar="DIR", type=FOLDER)
+def init_instance(_: Deployment, folder: Path) -> None:
     """Write dagster.yaml and workspace.yaml to DIR, for a deployment that sets DAGSTER_HOME to it."""
     from samegoal_pipelines.settings import INSTANCE_FILES
 
@@ -167,7 +149,9 @@ def init_instance(folder: Path) -> None:
     files = {folder / source.name: source.read_bytes() for source in sorted(INSTANCE_FILES.glob("*.yaml"))}
     for target in files:
         if target.exists():
-            raise PlainError(f"writing {target}: it exists already; remove it or choose another folder")
+            raise PipelineError(
+                "it exists already", step=f"writing {target}", next_step="remove it or choose another folder"
+            )
     for target, content in files.items():
         target.write_bytes(content)
         click.echo(f"wrote {target}")
@@ -176,15 +160,17 @@ def init_instance(folder: Path) -> None:
     )
 
 
-def _is_taken(host: str, port: int) -> bool:
-    """Whether another program already listens there. The webserver only notices after half a minute."""
-    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((host, port))
-        except OSError as error:
-            return error.errno == errno.EADDRINUSE
-    return False
+def _refuse_taken(host: str, port: int) -> None:
+    """Refuse a port on which another program listens. The webserver only notices after half a minute."""
+    try:
+        socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET).close()
+    except OSError as error:
+        if error.errno == errno.EADDRINUSE:
+            raise PipelineError(
+                f"another program uses port {port}",
+                step="starting the UI",
+                next_step="choose another one with --port",
+            ) from None
 
 
 def _run_until_stopped(commands: list[list[str]]) -> int:
@@ -197,15 +183,13 @@ def _run_until_stopped(commands: list[list[str]]) -> int:
         subprocess.Popen([str(binaries / command[0]), *command[1:]], env=environment)  # noqa: S603
         for command in commands
     ]
-    stopping = []
-    previous = signal.signal(signal.SIGTERM, lambda *_: stopping.append(True))
     try:
-        while not stopping and all(process.poll() is None for process in processes):
+        while all(process.poll() is None for process in processes):
             time.sleep(0.2)
-    except KeyboardInterrupt:
-        stopping.append(True)
+        return FAILED
+    except (KeyboardInterrupt, SystemExit):  # Ctrl-C, or `main` got another signal
+        return DONE
     finally:
-        signal.signal(signal.SIGTERM, previous)
         for process in processes:
             process.terminate()
         for process in processes:
@@ -213,7 +197,6 @@ def _run_until_stopped(commands: list[list[str]]) -> int:
                 process.wait(20)
             except subprocess.TimeoutExpired:
                 process.kill()
-    return DONE if stopping else FAILED
 
 
 def _with_local_sources(deployment: Deployment) -> Deployment:

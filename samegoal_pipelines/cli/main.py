@@ -10,7 +10,8 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import click
 
@@ -20,15 +21,14 @@ from samegoal_pipelines.cli import (
     database,
     demo,
     districts,
+    erase,
     report,
     students,
     sync,
     verify,
 )
-from samegoal_pipelines.cli.exits import DONE, FAILED, WRONG_USAGE, PlainError, plain
+from samegoal_pipelines.cli.commands import DONE, FAILED, WRONG_USAGE, plain
 from samegoal_pipelines.printable import on_one_line
-
-CONTEXT_SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 110, "show_default": True}
 
 
 def main() -> None:
@@ -47,17 +47,12 @@ def main() -> None:
             stream.reconfigure(errors="backslashreplace")
     try:
         status = cli.main(["--debug", *words] if debug else words, standalone_mode=False)
-    except click.exceptions.Exit as stop:
-        status = stop.exit_code
     except click.Abort:
         click.echo("stopped", err=True)
         status = FAILED
     except click.UsageError as error:
         error.show()
         status = WRONG_USAGE
-    except PlainError as error:
-        click.echo(f"error: {on_one_line(error.message)}", err=True)
-        status = error.exit_code
     except Exception as error:
         if debug:
             raise
@@ -81,15 +76,9 @@ def _replace_closed_streams() -> None:
 class Sections(click.Group):
     """A group whose help lists the commands under headings, in this order, each with its first sentence."""
 
-    def __init__(self, *arguments: object, **options: object) -> None:
-        super().__init__(*arguments, **options)  # type: ignore[arg-type]
-        self.sections: dict[str, Sequence[click.Command]] = {}
-
-    def add_section(self, heading: str, *commands: click.Command) -> None:
-        """Add commands under a heading."""
-        self.sections[heading] = commands
-        for command in commands:
-            self.add_command(command)
+    def __init__(self, sections: Mapping[str, Sequence[click.Command]], **options: Any) -> None:
+        super().__init__(commands=[one for commands in sections.values() for one in commands], **options)
+        self.sections = sections
 
     def format_commands(self, _ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the sections into the help."""
@@ -98,9 +87,45 @@ class Sections(click.Group):
                 formatter.write_dl([(one.name or "", one.get_short_help_str(500)) for one in commands])
 
 
+DISTRICTS = Sections(
+    name="districts",
+    help="Register and manage districts.",
+    sections={
+        "Commands": [
+            districts.add_district,
+            verify.verify,
+            sync.preview,
+            districts.list_districts,
+            districts.show_district,
+            districts.set_district,
+            credentials.set_secret,
+            credentials.rotate_secret,
+            credentials.credentials,
+            districts.confirm_setup,
+            districts.disable_district,
+            districts.enable_district,
+            erase.erase_district,
+            credentials.rotate_key,
+        ]
+    },
+)
+SECTIONS = {
+    "Try it out": [demo.demo, demo.dev, demo.sandbox, demo.init_instance],
+    "Districts": [DISTRICTS, districts.pause_district, districts.resume_district, erase.erase_student],
+    "Nights": [sync.sync, sync.replay],
+    "The morning after": [
+        *(report.report, students.worklist, changes.changes, students.explain, changes.forecast),
+        students.export,
+    ],
+    "Alerts": [report.alerts],
+    "Database": [database.database_url, database.postgres, database.contract],
+}
+
+
 @click.group(
     cls=Sections,
-    context_settings=CONTEXT_SETTINGS,
+    sections=SECTIONS,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110, "show_default": True},
     epilog="ID is the id of a registered district. Exit status: 0 done, 1 failed, 2 wrong usage, 3 held. "
     "Run any command with --help for details.",
 )
@@ -113,51 +138,6 @@ def cli(context: click.Context, debug: bool) -> None:
 
     context.obj = Deployment()
     context.meta["debug"] = debug
-
-
-@click.group("districts", cls=Sections)
-def districts_group() -> None:
-    """Register and manage districts."""
-
-
-cli.add_section("Try it out", demo.demo, demo.dev, demo.sandbox, demo.init_instance)
-cli.add_section(
-    "Districts",
-    districts_group,
-    districts.pause_district,
-    districts.resume_district,
-    students.erase_student,
-)
-cli.add_section("Nights", sync.sync, sync.replay)
-cli.add_section(
-    "The morning after",
-    report.report,
-    students.worklist,
-    changes.changes,
-    students.explain,
-    changes.forecast,
-    students.export,
-)
-cli.add_section("Alerts", report.alerts)
-cli.add_section("Database", database.database_url, database.postgres, database.contract)
-
-districts_group.add_section(
-    "Commands",
-    districts.add_district,
-    verify.verify,
-    sync.preview,
-    districts.list_districts,
-    districts.show_district,
-    districts.set_district,
-    credentials.set_secret,
-    credentials.rotate_secret,
-    credentials.credentials,
-    districts.confirm_setup,
-    districts.disable_district,
-    districts.enable_district,
-    districts.erase_district,
-    credentials.rotate_key,
-)
 
 
 if __name__ == "__main__":

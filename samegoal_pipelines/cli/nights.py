@@ -6,9 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-import click
-
-from samegoal_pipelines.cli.exits import DONE, FAILED, HELD
+from samegoal_pipelines.cli.commands import DONE, FAILED, HELD
 from samegoal_pipelines.cli.terminal import print_table
 from samegoal_pipelines.errors import PipelineError, fill_in
 from samegoal_pipelines.printable import NOTHING, counted, on_one_line
@@ -65,53 +63,56 @@ def _changes(counts: Any) -> str:
     return f"{counts.added:,} added, {counts.changed:,} changed, {counts.removed:,} removed"
 
 
-def print_outcomes(outcomes: Sequence[Outcome], districts: Iterable[District]) -> None:
-    """Print one row per district: its name, the outcome of its night, and the students by status."""
+def print_outcomes(
+    outcomes: Sequence[Outcome], districts: Iterable[District], *, students: bool = False
+) -> None:
+    """Print one row per district: its name, the outcome of its night, and the students by status.
+
+    Args:
+        students: also print every student whom a dry run would change.
+    """
     names = {district.id: district.name for district in districts}
-    columns = ["district", "name", "snapshot", "students", *(name.replace("_", "-") for name in STATUSES)]
-    rows = [[one.district_id, names.get(one.district_id, NOTHING), *_cells(one)] for one in outcomes]
-    print_table(columns, rows)
-
-
-def _cells(outcome: Outcome) -> list[Any]:
-    if isinstance(outcome, PipelineError):
-        return ["failed", *[NOTHING] * 5]
-    counts: Any = outcome if isinstance(outcome, Snapshot) else outcome.counts
-    numbers = [getattr(counts, name) for name in ("students", *STATUSES)]
-    return [outcome.became, *(NOTHING if n is None else n for n in numbers)]
-
-
-def print_would_change(outcomes: Iterable[Outcome]) -> None:
-    """Print the students whom dry runs would change."""
-    tried = [one for one in outcomes if not isinstance(one, Snapshot | PipelineError)]
+    rows = []
+    for one in outcomes:
+        became, counts = "failed", None
+        if not isinstance(one, PipelineError):
+            became, counts = one.became, one if isinstance(one, Snapshot) else one.counts
+        numbers = {name: getattr(counts, name, None) for name in ("students", *STATUSES)}
+        rows.append(
+            {
+                "district": one.district_id,
+                "name": names.get(one.district_id, NOTHING),
+                "snapshot": became,
+                **{name.replace("_", "-"): NOTHING if n is None else n for name, n in numbers.items()},
+            }
+        )
+    print_table(rows)
+    tried = [one for one in outcomes if students and not isinstance(one, Snapshot | PipelineError)]
     print_students("district", [(one.district_id, change) for one in tried for change in one.changes])
 
 
-def print_students(first: str, changes: Sequence[tuple[Any, StudentChange]]) -> None:
+def print_students(first: str, changes: Iterable[tuple[Any, StudentChange]]) -> None:
     """Print changed students after an empty line, unless there is none.
 
     Args:
         first: the name of the first column.
         changes: each with its first cell.
     """
-    if changes:
-        click.echo()
-        columns = [first, "student", "change", "was", "is", "changed columns, or why"]
-        print_table(columns, [[cell, *_student(change)] for cell, change in changes])
+    print_table(({first: cell, **_student(change)} for cell, change in changes), gap=True)
 
 
-def _student(one: StudentChange) -> list[str]:
+def _student(one: StudentChange) -> dict[str, Any]:
     columns = [
         f"{name} (was {one.previous_number})" if one.previous_number and name == "student_number" else name
         for name in one.changed_columns
     ]
-    return [
-        one.student_number or f"StudentID {one.student_id}",
-        one.change,
-        one.old_status or "",
-        one.new_status or "",
-        "; ".join(filter(None, (", ".join(columns), one.why))),
-    ]
+    return {
+        "student": one.student_number or f"StudentID {one.student_id}",
+        "change": one.change,
+        "was": one.old_status,
+        "is": one.new_status,
+        "changed columns, or why": "; ".join(filter(None, (", ".join(columns), one.why))),
+    }
 
 
 def outcome_facts(outcome: Outcome, *, students: bool = False) -> dict[str, Any]:

@@ -9,44 +9,32 @@ from typing import TYPE_CHECKING
 
 import click
 
-from samegoal_pipelines.cli.dates import Day
-from samegoal_pipelines.cli.exits import DONE, FAILED, HELD, PlainError
+from samegoal_pipelines.cli.commands import DONE, FAILED, HELD, Day, command
 from samegoal_pipelines.cli.terminal import print_json, print_sentences, print_table
+from samegoal_pipelines.errors import PipelineError
 from samegoal_pipelines.printable import NOTHING
 
 if TYPE_CHECKING:
     from samegoal_pipelines.deployment import Deployment
     from samegoal_pipelines.reporting.forecast import Ahead
-    from samegoal_pipelines.reporting.nightly_status import Board, DistrictNight
+    from samegoal_pipelines.reporting.nightly_status import Board
 
 HOLDS_SHOWN = 20
 """The most districts that `report` names as being held soon. The page and JSON have all of them."""
 
 
-@click.command()
-@click.option(
-    "--night",
-    type=Day(),
-    help="Date by the districts' calendars. Default: each district's newest night that has begun, or the "
-    "night before if that one needs attention and the newest one is not due yet.",
-)
-@click.option("--json", "as_json", is_flag=True, help="Print JSON, for scripts.")
-@click.option(
-    "--html",
-    "file",
-    type=click.Path(dir_okay=False, writable=True, path_type=Path),
-    help="Also write the HTML page, with plots, to this file.",
-)
-@click.option(
-    "--forecast/--no-forecast",
-    default=True,
-    help="Also show which districts will be held in the next two weeks if nobody edits anything.",
-)
-@click.pass_obj
+@command(json=True)
+@click.option("--night", type=Day(), help="Date by the districts' calendars. Default: the newest.")
+@click.option("--html", "file", type=Path, help="Also write the HTML page, with plots, to this file.")
+@click.option("--forecast/--no-forecast", default=True, help="Also look at the next two weeks.")
 def report(
     deployment: Deployment, night: date | None, as_json: bool, file: Path | None, forecast: bool
 ) -> int:
     """Show what was published, held, failed or is late, why, and what to do.
+
+    The newest night is each district's last that has begun, or the night before if that one needs attention
+    and the newest one is not due yet. The forecast names the districts that will be held in the next two
+    weeks if nobody edits anything.
 
     Exit status 0: all is well. 1: a district failed or is late. 3: a district is held, and none failed.
 
@@ -78,8 +66,9 @@ def report(
         try:
             file.write_text(html(made, deployment.settings.ui_url), encoding="utf-8")
         except OSError as error:
-            why = f"writing the page: {file}: {error.strerror}"
-            raise PlainError(f"{why}; give --html another file") from None
+            raise PipelineError(
+                f"{file}: {error.strerror}", step="writing the page", next_step="give --html another file"
+            ) from None
         click.echo(f"the page was written to {file}", err=True)
     totals = made.board.totals
     if totals["failed"] or totals["late"]:
@@ -94,24 +83,29 @@ def _print_trouble(board: Board) -> None:
         click.echo(", ".join(f"{state} {count:,}" for state, count in board.totals.items() if count))
     for one in board.trouble:
         click.echo()
-        print_sentences([f"{one.state}: {_who(one)}, {one.since}"])
-        print_sentences([one.reason or "", f"to do: {one.next_step}"], indent=4)
+        print_sentences(f"{one.state}: {one.name} ({one.district_id}), {one.since}")
+        print_sentences(one.reason or "", f"to do: {one.next_step}", indent=4)
     if board.expiring:
         click.echo()
-        print_sentences(f"Integration Access of {_who(one)} {one.expiry}" for one in board.expiring)
+    for one in board.expiring:
+        print_sentences(f"Integration Access of {one.name} ({one.district_id}) {one.expiry}")
 
 
 def _print_rest(board: Board) -> None:
-    from samegoal_pipelines.reporting.nightly_status import COUNTS
-
-    if board.rest:
-        click.echo()
-        columns = ["district", "name", "state", *(name.replace("_", " ") for name in COUNTS), ""]
-        rows = []
-        for one in board.rest:
-            counts = [NOTHING if count is None else count for count in one.counts.values()]
-            rows.append([one.district_id, one.name, one.state, *counts, one.remarks])
-        print_table(columns, rows)
+    rows = [
+        {
+            "district": one.district_id,
+            "name": one.name,
+            "state": one.state,
+            **{
+                name.replace("_", " "): NOTHING if count is None else count
+                for name, count in one.counts.items()
+            },
+            "": one.remarks,
+        }
+        for one in board.rest
+    ]
+    print_table(rows, gap=True)
 
 
 def _print_ahead(ahead: Ahead) -> None:
@@ -119,28 +113,18 @@ def _print_ahead(ahead: Ahead) -> None:
     click.echo()
     days, about = f"the next {ahead.days} days, if nobody edits anything", ahead.looked_at
     if not ahead.districts:
-        print_sentences([f"{days}: not known. {about}"])
+        print_sentences(f"{days}: not known. {about}")
         return
     held = f"{len(ahead.holds):,}" if ahead.holds else "no district"
-    print_sentences([f"{days}: {held} will be held because time passes. {about}"])
+    print_sentences(f"{days}: {held} will be held because time passes. {about}")
     for one in ahead.holds[:HOLDS_SHOWN]:
-        print_sentences([f"from {one.night} on: {one.name} ({one.district_id})"])
-        print_sentences([one.reason, f"to do: {one.next_step}"], indent=4)
+        print_sentences(f"from {one.night} on: {one.name} ({one.district_id})")
+        print_sentences(one.reason, f"to do: {one.next_step}", indent=4)
     if len(ahead.holds) > HOLDS_SHOWN:
-        print_sentences([f"and {len(ahead.holds) - HOLDS_SHOWN:,} more, in --html and --json"])
+        print_sentences(f"and {len(ahead.holds) - HOLDS_SHOWN:,} more, in --html and --json")
 
 
-def _who(one: DistrictNight) -> str:
-    return f"{one.name} ({one.district_id})"
-
-
-@click.group()
-def alerts() -> None:
-    """Check where alerts go."""
-
-
-@alerts.command("test")
-@click.pass_obj
+@command("test")
 def send_test(deployment: Deployment) -> int:
     """Send a test message to every alert address.
 
@@ -151,7 +135,7 @@ def send_test(deployment: Deployment) -> int:
 
     addresses = alert_addresses(deployment.settings.alert_urls)
     if addresses[0].url is None:
-        raise PlainError("SAMEGOAL_ALERT_URLS is not set: alerts are lines in the daemon's log")
+        raise PipelineError("SAMEGOAL_ALERT_URLS is not set: alerts are lines in the daemon's log")
     status = DONE
     for address in addresses:
         try:
@@ -161,3 +145,6 @@ def send_test(deployment: Deployment) -> int:
         click.echo(problem or f"{address.name}: sent")
         status = FAILED if problem else status
     return status
+
+
+alerts = click.Group("alerts", [send_test], help="Check where alerts go.")

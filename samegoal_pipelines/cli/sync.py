@@ -10,8 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from samegoal_pipelines.cli.dates import Day
-from samegoal_pipelines.cli.exits import DONE, plain
+from samegoal_pipelines.cli.commands import (
+    FILE,
+    Day,
+    command,
+    debugging,
+    district_command,
+    plain,
+)
 from samegoal_pipelines.cli.terminal import print_json, print_sentences, print_table, reading_progress
 from samegoal_pipelines.errors import Kind, PipelineError
 
@@ -21,26 +27,19 @@ if TYPE_CHECKING:
     from samegoal_pipelines.operations.runs import ReplayOutcome
     from samegoal_pipelines.transforms.students_csv import Comparison
 
+TODAY = click.Option(
+    ["--today"], type=Day(), help="Classify as of this date. Default: today's date in the district."
+)
 DIFFERENCES = ("added", "removed", "status", "demographics", "parents", "changes", "departures")
 
 
-@click.command()
-@click.argument("district_ids", metavar="ID…", nargs=-1, required=True)
-@click.option("--today", type=Day(), help="Classify as of this date. Default: today's date in the district.")
-@click.option(
-    "--release", is_flag=True, help="Publish exactly the rows that were held, without reading Qmlativ."
-)
+@command(params=[click.Argument(["district_ids"], metavar="ID…", nargs=-1, required=True), TODAY], json=True)
+@click.option("--release", is_flag=True, help="Publish exactly what was held, without reading Qmlativ.")
 @click.option("--why", help="Why you release it. Recorded together with SAMEGOAL_OPERATOR.")
-@click.option(
-    "--dry-run", is_flag=True, help="Read, compute and ask the gate, but publish and record nothing."
-)
-@click.option(
-    "--students", is_flag=True, help="With --dry-run, list the students who would change, by number."
-)
-@click.option("--json", "as_json", is_flag=True, help="Print JSON, for scripts.")
-@click.pass_context
+@click.option("--dry-run", is_flag=True, help="Read, compute and ask the gate; publish and record nothing.")
+@click.option("--students", is_flag=True, help="With --dry-run: list the students who would change.")
 def sync(
-    context: click.Context,
+    deployment: Deployment,
     district_ids: Sequence[str],
     today: date | None,
     release: bool,
@@ -69,18 +68,12 @@ def sync(
     from samegoal_pipelines.cli import nights
 
     outcomes = run_nights(
-        context.obj,
-        district_ids,
-        today=today,
-        release_because=why if release else None,
-        dry_run=dry_run,
-        debug=context.meta["debug"],
+        deployment, district_ids, today=today, release_because=why if release else None, dry_run=dry_run
     )
     if as_json:
         print_json([nights.outcome_facts(outcome, students=students) for outcome in outcomes])
     elif any(not isinstance(outcome, PipelineError) and not outcome.failed for outcome in outcomes):
-        nights.print_outcomes(outcomes, context.obj.registry.list())
-        nights.print_would_change(outcomes if students else [])
+        nights.print_outcomes(outcomes, deployment.registry.list(), students=students)
     return nights.exit_status(outcomes)
 
 
@@ -91,7 +84,6 @@ def run_nights(
     today: date | None = None,
     release_because: str | None = None,
     dry_run: bool = False,
-    debug: bool = False,
 ) -> list[Outcome]:
     """Run each district's night, with progress on standard error. One failure does not stop the others.
 
@@ -110,9 +102,9 @@ def run_nights(
         outcome: Outcome
         try:
             with reading_progress(deployment, district_id):
-                outcome = run(deployment, district_id, today=today, debug=debug)
+                outcome = run(deployment, district_id, today=today, debug=debugging())
         except Exception as error:
-            if debug:
+            if debugging():
                 raise
             outcome = error if isinstance(error, PipelineError) else PipelineError(plain(error))
             outcome.district_id = outcome.district_id or district_id
@@ -123,22 +115,11 @@ def run_nights(
     return outcomes
 
 
-# -- preview --
-
-
-@click.command()
-@click.argument("district_id", metavar="ID")
-@click.option(
-    "--against",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="What SameGoal has today: a CSV file in SameGoal's layout, like the students.csv of `export`.",
-)
+@district_command(params=[TODAY], json=True)
+@click.option("--against", type=FILE, help="CSV file of what SameGoal has, such as `export` writes.")
 @click.option("--students", is_flag=True, help="List the students by number.")
-@click.option("--today", type=Day(), help="Classify as of this date. Default: today's date in the district.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON, for scripts.")
-@click.pass_context
 def preview(
-    context: click.Context,
+    deployment: Deployment,
     district_id: str,
     against: Path | None,
     students: bool,
@@ -147,8 +128,8 @@ def preview(
 ) -> int:
     """Show what the next night would publish. Nothing is published or recorded.
 
-    With --against, the command compares it with a file of the students whom SameGoal has today: who is new,
-    missing or different, and in which columns. It never prints what stands in a cell.
+    With --against, the command compares it with a file of the students whom SameGoal has today, in SameGoal's
+    layout: who is new, missing or different, and in which columns. It never prints what stands in a cell.
 
     Exit status 3: the gate would hold the night.
     """
@@ -157,19 +138,17 @@ def preview(
     from samegoal_pipelines.operations.runs import run_dry
 
     file = read_students_file(district_id, against) if against else None
-    with reading_progress(context.obj, district_id):
-        tried = run_dry(context.obj, district_id, today=today, debug=context.meta["debug"])
+    with reading_progress(deployment, district_id):
+        tried = run_dry(deployment, district_id, today=today, debug=debugging())
     click.echo(nights.line(tried), err=True)
-    compared = compare_with(context.obj, tried, file) if file else None
+    compared = compare_with(deployment, tried, file) if file else None
     if as_json:
         facts = compared and _facts(compared, students=students)
         print_json({**nights.outcome_facts(tried, students=students), "comparison": facts})
     else:
-        nights.print_outcomes([tried], context.obj.registry.list())
+        nights.print_outcomes([tried], deployment.registry.list(), students=students and not compared)
         if compared:
             _print_comparison(compared, students=students)
-        else:
-            nights.print_would_change([tried] if students else [])
     return nights.exit_status([tried])
 
 
@@ -189,88 +168,80 @@ def _facts(compared: Comparison, *, students: bool) -> dict[str, Any]:
 
 def _print_comparison(compared: Comparison, *, students: bool) -> None:
     click.echo()
-    print_sentences([f"compared with {compared.in_file:,} students in the file:"])
-    print_table(
-        ["", "students", ""],
-        [
-            ["same", compared.same, "as in the file"],
-            ["different", len(compared.different), "in a column at least"],
-            ["new", len(compared.new), "would be published, and not in the file"],
-            ["missing", len(compared.missing), "in the file, and would not be published"],
-        ],
+    print_sentences(f"compared with {compared.in_file:,} students in the file:")
+    rows = (
+        ("same", compared.same, "as in the file"),
+        ("different", len(compared.different), "in a column at least"),
+        ("new", len(compared.new), "would be published, and not in the file"),
+        ("missing", len(compared.missing), "in the file, and would not be published"),
     )
-    if compared.different:
-        click.echo()
-        print_table(["different in", "students"], [[*each] for each in compared.by_column.items()])
+    print_table({"": name, "students": count, " ": meaning} for name, count, meaning in rows)
+    by_column = compared.by_column.items()
+    print_table(({"different in": column, "students": count} for column, count in by_column), gap=True)
     click.echo()
-    remarks = {
-        "students would be published without a student number of their own, so they cannot be compared": (
-            compared.unusable
-        ),
-        "of the missing differ from a new student only in leading zeros, which spreadsheets remove: export "
-        "the file again and do not open it in one": compared.without_zeros,
-    }
-    print_sentences(f"{count:,} {remark}" for remark, count in remarks.items() if count)
-    print_sentences([f"not compared: {', '.join(compared.not_compared)}"])
-    rows = [[number, "different", ", ".join(columns)] for number, columns in compared.different.items()]
-    rows += [[number, name, ""] for name in ("new", "missing") for number in getattr(compared, name)]
-    if students and rows:
-        click.echo()
-        print_table(["student", "", "different in"], rows)
+    if count := compared.unusable:
+        print_sentences(
+            f"{count:,} students would be published without a student number of their own, so they cannot be "
+            "compared"
+        )
+    if count := compared.without_zeros:
+        print_sentences(
+            f"{count:,} of the missing differ from a new student only in leading zeros, which spreadsheets "
+            "remove: export the file again and do not open it in one"
+        )
+    print_sentences(f"not compared: {', '.join(compared.not_compared)}")
+    if students:
+        columns = {number: ", ".join(names) for number, names in compared.different.items()}
+        listed = {"different": columns, "new": compared.new, "missing": compared.missing}
+        print_table(
+            (
+                {"student": number, "": kind, "different in": columns.get(number)}
+                for kind, numbers in listed.items()
+                for number in numbers
+            ),
+            gap=True,
+        )
 
 
-# -- replay --
-
-
-@click.command()
-@click.argument("district_id", metavar="ID")
-@click.option(
-    "--from",
-    "first",
-    type=Day(),
-    required=True,
-    help="The first night to replay. All later published nights are replayed too.",
-)
+@district_command(json=True)
+@click.option("--from", "first", type=Day(), required=True, help="The first night to replay.")
 @click.option("--dry-run", is_flag=True, help="Only show the differences.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON, for scripts.")
-@click.pass_context
-def replay(context: click.Context, district_id: str, first: date, dry_run: bool, as_json: bool) -> int:
+def replay(deployment: Deployment, district_id: str, first: date, dry_run: bool, as_json: bool) -> None:
     """Recompute past nights from the landing with today's rules, without asking Qmlativ.
 
-    Rewrites the district's history from that night on, all or nothing. Shows for each night how many students
-    differ from what was published.
+    Rewrites the district's history from that night to the last one, all or nothing. Shows for each night how
+    many students differ from what was published.
     """
     from samegoal_pipelines.operations.runs import run_replay
 
-    with reading_progress(context.obj, district_id):
-        replayed = run_replay(
-            context.obj, district_id, first=first, dry_run=dry_run, debug=context.meta["debug"]
-        )
+    with reading_progress(deployment, district_id):
+        replayed = run_replay(deployment, district_id, first=first, dry_run=dry_run, debug=debugging())
     click.echo(replayed.line(), err=True)
     if as_json:
         print_json(replayed.facts())
     else:
         _print_replay(replayed)
-    return DONE
 
 
 def _print_replay(replayed: ReplayOutcome) -> None:
+    print_table(
+        {
+            "night": one.night,
+            "students": one.counts.students,
+            **{part: getattr(one.difference, part) for part in DIFFERENCES},
+        }
+        for one in replayed.differing
+    )
     if replayed.differing:
-        rows, sentences = [], []
-        for night in replayed.differing:
-            numbers = [getattr(night.difference, part) for part in DIFFERENCES]
-            rows.append([night.night, night.counts.students, *numbers])
-            moved = [
-                f"{one.students:,} from {one.old_status} to {one.new_status}"
-                for one in night.difference.transitions
-            ]
-            if moved:
-                sentences.append(f"{night.night}: {', '.join(moved)}")
-        print_table(["night", "students", *DIFFERENCES], rows)
         click.echo()
-        print_sentences(sentences)
     else:
         click.echo("no difference")
-    print_sentences(
-        f"{one.snapshot_date}: skipped: {one.state}, never published" for one in replayed.outcome.skipped
-    )
+    for one in replayed.differing:
+        flips = [
+            f"{flip.students:,} from {flip.old_status} to {flip.new_status}"
+            for flip in one.difference.transitions
+        ]
+        if flips:
+            print_sentences(f"{one.night}: {', '.join(flips)}")
+    for night in replayed.outcome.skipped:
+        print_sentences(f"{night.snapshot_date}: skipped: {night.state}, never published")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import textwrap
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import date
 from typing import TYPE_CHECKING, Any
@@ -23,42 +23,54 @@ PIPED_WIDTH = 160
 def print_json(value: Any) -> None:
     """Print JSON, with dates as ISO text."""
 
-    def text(one: Any) -> str:
+    def as_text(one: Any) -> str:
         return one.isoformat() if isinstance(one, date) else str(one)  # a datetime is a date
 
-    click.echo(json.dumps(value, indent=2, default=text))
+    click.echo(json.dumps(value, indent=2, default=as_text))
 
 
-def print_table(columns: Sequence[str] | None, rows: Sequence[Sequence[Any]]) -> None:
-    """Print rows in columns, with numbers right-aligned. Piped output is not limited to the terminal's width.
+def print_table(rows: Iterable[Mapping[str, Any]], *, header: bool = True, gap: bool = False) -> None:
+    """Print rows under their names, with numbers right-aligned; without rows, print nothing.
+
+    Piped output is not limited to the terminal's width.
 
     Args:
-        rows: a cell is one line; a list has one line per item.
+        rows: name → cell. A cell is one line; a list has one line per item; None is blank.
+        gap: print an empty line first.
     """
     from rich import box
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(
-        box=box.SIMPLE, show_header=columns is not None, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0)
-    )
-    for index, column in enumerate(columns or [""] * len(rows[0])):
-        numbers = any(type(row[index]) is int for row in rows)
-        table.add_column(Text(_cell(column)), justify="right" if numbers else "left", overflow="fold")
+    rows = list(rows)
+    if not rows:
+        return
+    table = Table(box=box.SIMPLE, show_header=header, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0))
+    for name in rows[0]:
+        numbers = any(type(row[name]) is int for row in rows)
+        table.add_column(Text(_cell(name)), justify="right" if numbers else "left", overflow="fold")
     for row in rows:
-        table.add_row(*(Text(_cell(cell)) for cell in row))  # rich would parse a str as markup
+        table.add_row(*(Text(_cell(cell)) for cell in row.values()))  # rich would parse a str as markup
+    if gap:
+        click.echo()
     console = Console()
     (console if console.is_terminal else Console(width=PIPED_WIDTH)).print(table)
+
+
+def print_facts(facts: Mapping[str, Any]) -> None:
+    """Print each name with its fact beside it, without those that are None."""
+    rows = [{"name": name, "fact": str(fact)} for name, fact in facts.items() if fact is not None]
+    print_table(rows, header=False)
 
 
 def _cell(cell: Any) -> str:
     if isinstance(cell, list):
         return "\n".join(map(_cell, cell))
-    return f"{cell:,}" if type(cell) is int else on_one_line(str(cell))
+    return f"{cell:,}" if type(cell) is int else on_one_line("" if cell is None else str(cell))
 
 
-def print_sentences(sentences: Iterable[str], indent: int = 0) -> None:
+def print_sentences(*sentences: str, indent: int = 0) -> None:
     """Print one sentence per line, wrapped between words if the terminal is too narrow."""
     from rich.console import Console
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from samegoal_pipelines.cli.exits import DONE, FAILED
+from samegoal_pipelines.cli.commands import DONE, FAILED, command
 from samegoal_pipelines.cli.terminal import print_json, print_sentences, print_table
 from samegoal_pipelines.postgres.url import DatabaseURL
 
@@ -22,16 +22,10 @@ AT_ONCE = 4  # districts; each sends a few requests at once itself
 _VERDICTS = {"ok": "ready", "warning": "ready, with warnings", "failed": "not ready"}
 
 
-@click.command()
+@command(json=True)
 @click.argument("district_ids", metavar="[ID…]", nargs=-1)
 @click.option("--all", "every", is_flag=True, help="Verify every active district, one row each.")
-@click.option(
-    "--count",
-    is_flag=True,
-    help="Count the rows of every object now, instead of showing last night's counts.",
-)
-@click.option("--json", "as_json", is_flag=True, help="Print JSON, for scripts.")
-@click.pass_obj
+@click.option("--count", is_flag=True, help="Count all rows now, instead of showing last night's counts.")
 def verify(
     deployment: Deployment, district_ids: Sequence[str], every: bool, count: bool, as_json: bool
 ) -> int:
@@ -84,30 +78,28 @@ def verify(
 
 
 def _print_district(result: Verification) -> None:
-    print_sentences([f"{result.district_id}, {result.name}: {_VERDICTS[result.state]}"])
-    print_table(None, [[step.name, step.state, _lines(step)] for step in result.steps])
-    if result.entities:
-        click.echo()
-        rows = [
-            [
-                each.label,
-                *("yes" if answer else "no" for answer in (each.granted, each.included)),
-                "" if each.enrollments is None else each.enrollments,
-                each.students or "",
-            ]
-            for each in result.entities
-        ]
-        print_table(["entity", "granted", "counts", "enrollments", "students"], rows)
-    if result.objects:
-        click.echo()
-        rows = [
-            [each.name, "" if each.rows is None else each.rows, f"{each.granted} of {each.fields}"]
-            for each in result.objects
-        ]
-        print_table(["object", "rows", "fields"], rows)
+    print_sentences(f"{result.district_id}, {result.name}: {_VERDICTS[result.state]}")
+    steps = [{"step": step.name, "state": step.state, "outcome": _lines(step)} for step in result.steps]
+    print_table(steps, header=False)
+    entities = [
+        {
+            "entity": each.label,
+            "granted": "yes" if each.granted else "no",
+            "counts": "yes" if each.included else "no",
+            "enrollments": each.enrollments,
+            "students": each.students or None,
+        }
+        for each in result.entities
+    ]
+    print_table(entities, gap=True)
+    objects = [
+        {"object": each.name, "rows": each.rows, "fields": f"{each.granted} of {each.fields}"}
+        for each in result.objects
+    ]
+    print_table(objects, gap=True)
     if result.missing:
         click.echo("\nNot granted, and what you lose:")
-        print_sentences(f"- {each.field}: {each.cost}" for each in result.missing)
+        print_sentences(*(f"- {each.field}: {each.cost}" for each in result.missing))
     click.echo()
 
 
@@ -122,9 +114,9 @@ def _print_all(results: Sequence[Verification]) -> None:
     for result in sorted(results, key=lambda one: states.index(one.state)):
         wrong = [step for step in result.steps if step.state != "ok"]
         problems = [line for step in wrong for line in _lines(step, f"{step.name}: ")]
-        rows.append([result.district_id, _VERDICTS[result.state], problems])
-    if rows:
-        print_table(["district", "verdict", "problems"], rows)
+        verdict = _VERDICTS[result.state]
+        rows.append({"district": result.district_id, "verdict": verdict, "problems": problems})
+    print_table(rows)
     counts = {state: sum(result.state == state for result in results) for state in states}
     summary = "; ".join(f"{counts[state]:,} {_VERDICTS[state]}" for state in states if counts[state])
     click.echo(summary or "no district is active")

@@ -5,7 +5,7 @@ from datetime import date
 import click
 import pytest
 
-from samegoal_pipelines.cli.dates import Day, Expiration
+from samegoal_pipelines.cli.commands import Day, Expiration
 
 
 def test_a_leap_day_is_a_night():

@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from samegoal_pipelines.cli.exits import PlainError
 from samegoal_pipelines.cli.main import cli
 from samegoal_pipelines.districts.pauses import pause
 from samegoal_pipelines.errors import PipelineError
@@ -128,7 +127,7 @@ def test_where_nothing_is_published_nothing_is_foreseen(deployment, run, tmp_pat
 
 def test_a_page_that_cannot_be_written_is_one_plain_line(deployment, run, tmp_path):
     put(deployment, "alpha", "published")
-    with pytest.raises(PlainError, match=r"^writing the page: .* No such file or directory; give --html"):
+    with pytest.raises(PipelineError, match=r"^writing the page: .* No such file or directory; give --html"):
         CliRunner().invoke(
             cli,
             ["report", "--night", NIGHT.isoformat(), "--html", str(tmp_path / "nowhere" / "night.html")],

@@ -79,16 +79,16 @@ def test_every_command_that_shows_them_shows_them_as_they_are(strange, pipeline,
 
 
 def test_a_table_has_a_line_for_each_string_and_more_only_for_a_list(capsys):
-    terminal.print_table(["a", "b"], [["one\ntwo", ["three", "four\nfive"]], [1_000, None]])
+    terminal.print_table([{"a": "one\ntwo", "b": ["three", "four\nfive"]}, {"a": 1_000, "b": None}])
     lines = [line.split() for line in capsys.readouterr().out.splitlines()]
-    assert lines[2:] == [["one", "two", "three"], ["four", "five"], ["1,000", "None"]]
+    assert lines[2:] == [["one", "two", "three"], ["four", "five"], ["1,000"]]
 
 
 @pytest.mark.parametrize("text", [MARKUP, CONTROL])
 def test_in_a_terminal_with_colours_too(text, capsys, monkeypatch):
     monkeypatch.setenv("FORCE_COLOR", "1")
     monkeypatch.setenv("COLUMNS", "150")
-    terminal.print_table([text], [[text]])
+    terminal.print_table([{text: text}])
     shown = capsys.readouterr().out
     assert [line.count("Fork") for line in shown.splitlines()] == [1, 0, 1]
     assert not set("\x07\u202e\x9b") & set(shown)

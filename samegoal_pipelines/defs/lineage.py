@@ -11,9 +11,9 @@ from typing import Any
 
 import dagster as dg
 
-from samegoal_pipelines.tables.catalog import DISTRICT_ID, PUBLISHED, RAW_TABLES, SNAPSHOT_DATE
-from samegoal_pipelines.tables.declaration import Column, Origin, Table, Type
-from samegoal_pipelines.tables.lineage import CONSTANT, LINEAGE, made_of
+from samegoal_pipelines.tables.catalog import PUBLISHED, RAW_TABLES, VIEW_COLUMNS
+from samegoal_pipelines.tables.declaration import Column, Table, Type
+from samegoal_pipelines.tables.lineage import CONSTANT, LINEAGE, Origin, made_of
 
 COLUMN_SCHEMA = "dagster/column_schema"
 COLUMN_LINEAGE = "dagster/column_lineage"
@@ -48,21 +48,17 @@ def column_schema(table: Table) -> dict[str, Any]:
 
 def raw_columns(asset: str) -> dict[str, Any]:
     """Metadata for a raw asset's definition: its columns as `Object.Field`."""
-    return _columns_of(RAW_TABLES[asset])
+    return _columns_of({name: table.columns for name, table in RAW_TABLES[asset].items()})
 
 
 def published_columns() -> dict[str, Any]:
     """Metadata for the definition of `published_snapshot`: its views' columns as `view.column`."""
-    return _columns_of(PUBLISHED, (DISTRICT_ID,), (SNAPSHOT_DATE,))
+    return _columns_of({view: VIEW_COLUMNS[view] for view in PUBLISHED})
 
 
-def _columns_of(
-    tables: dict[str, Table], before: tuple[Column, ...] = (), after: tuple[Column, ...] = ()
-) -> dict[str, Any]:
+def _columns_of(tables: dict[str, tuple[Column, ...]]) -> dict[str, Any]:
     columns = [
-        _column(column, f"{name}.{column.name}")
-        for name, table in tables.items()
-        for column in (*before, *table.columns, *after)
+        _column(column, f"{name}.{column.name}") for name, columns in tables.items() for column in columns
     ]
     return {COLUMN_SCHEMA: dg.TableSchema(columns)}
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Literal
 
 from samegoal_pipelines.tables import enrollments, people
-from samegoal_pipelines.tables.declaration import Origin, QmlativObject, Table, day, text
+from samegoal_pipelines.tables.declaration import Column, QmlativObject, Table, day, text
 from samegoal_pipelines.tables.reads import READS
 
 RawAsset = Literal["raw_enrollments", "raw_students", "raw_parents"]
@@ -47,14 +48,15 @@ RAW_TABLES: dict[str, dict[str, Table]] = {
 STUDENT_NUMBER = text(
     "student_number",
     "Qmlativ's StudentNumber (SameGoal's Student Id) as sent; text",
-    Origin((("student_demographics.student_number",),)),
+    "student_demographics.student_number",
 )
 DISTRICT_ID = text("district_id", "The district, as registered", required=True)
 SNAPSHOT_DATE = day("snapshot_date", "The night of the district's last published snapshot", required=True)
 
 
 def _with_number(table: Table) -> Table:
-    return table.plus(STUDENT_NUMBER, after="student_id")
+    student_id, *others = table.columns
+    return replace(table, columns=(student_id, STUDENT_NUMBER, *others))
 
 
 PUBLISHED = {
@@ -62,7 +64,30 @@ PUBLISHED = {
     "student_demographics": people.STUDENT_DEMOGRAPHICS,
     "parent_demographics": _with_number(people.PARENT_DEMOGRAPHICS),
 }
-"""View → its table in a snapshot. The view also has the district and the night."""
+"""View → its table in a snapshot."""
+DETAILS = "student_details"
+DETAILS_DESCRIPTION = "One row per student: status, demographics and parents"
+_STATUS, _STUDENTS, _PARENTS = (table.columns for table in PUBLISHED.values())
+BESIDE_STATUS = tuple(
+    column for column in _STUDENTS if column.name not in {of_status.name for of_status in _STATUS}
+)
+"""What the details of a student show beside the status."""
+PARENT_FACTS = tuple(column for column in _PARENTS if column.name not in ("student_id", "student_number"))
+"""What they show of each parent."""
+
+VIEW_COLUMNS: dict[str, tuple[Column, ...]] = {
+    **{view: (DISTRICT_ID, *table.columns, SNAPSHOT_DATE) for view, table in PUBLISHED.items()},
+    DETAILS: (
+        DISTRICT_ID,
+        *_STATUS,
+        *BESIDE_STATUS,
+        text(
+            "parents", "The student's parents as in parent_demographics: a JSON array by rank", required=True
+        ),
+        SNAPSHOT_DATE,
+    ),
+}
+"""View → its columns."""
 
 
 def published_tables(show_restricted_contacts: bool) -> dict[str, Table]:

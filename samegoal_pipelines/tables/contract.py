@@ -13,16 +13,15 @@ from typing import Any, TypeAlias
 import sqlalchemy as sa
 import yaml
 
-from samegoal_pipelines.tables.catalog import PUBLISHED
-from samegoal_pipelines.tables.declaration import Column
-from samegoal_pipelines.tables.history import (
-    BY_VIEW,
+from samegoal_pipelines.tables.catalog import (
     DETAILS,
     DETAILS_DESCRIPTION,
     PARENT_FACTS,
+    PUBLISHED,
     VIEW_COLUMNS,
-    details_columns,
 )
+from samegoal_pipelines.tables.declaration import Column
+from samegoal_pipelines.tables.history import BY_VIEW
 from samegoal_pipelines.tables.sql import SCHEMA, postgres_type, sql_column
 from samegoal_pipelines.tables.warehouse import departures, snapshots, student_changes
 
@@ -125,10 +124,9 @@ def _objects() -> Iterator[Contract]:
     for view, table in PUBLISHED.items():
         columns = _declared(VIEW_COLUMNS[view], BY_VIEW[view].table)
         yield _object(view, "view", table.description, columns, ("district_id", *table.key))
-    columns = _declared(details_columns(), BY_VIEW["student_status"].table)
+    columns = _declared(VIEW_COLUMNS[DETAILS], BY_VIEW["student_status"].table)
     parents = next(column for column in columns if column["name"] == "parents")
-    facts = [column for column in VIEW_COLUMNS["parent_demographics"] if column.name in PARENT_FACTS]
-    inside = [_property(sql_column(column), ()) for column in facts]
+    inside = [_property(sql_column(column), ()) for column in PARENT_FACTS]
     for each in inside:
         del each["physicalType"]
     items = {"logicalType": "object", "properties": inside}

@@ -2,72 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 Type = Literal["integer", "text", "code", "date", "flag", "number"]
 """`code` is a text with few distinct values in millions of rows, stored as a dictionary."""
-
-Need = str | tuple[str, ...]
-
-
-class Origin(NamedTuple):
-    """The sources of a column: what its value is made of or chosen by.
-
-    A source is written `asset.column`; the columns of a raw asset are `Object.Field`, those of
-    `published_snapshot` `view.column`.
-
-    `needs` are groups of sources. The column is empty unless each group has an available source, and earlier
-    sources of a group take precedence. The last group is the value itself, and the groups before lead to it.
-    `also` are sources that shape the value or choose it among several. If it is `worked_out`, the rules
-    compute the value from all its sources, instead of taking it from one.
-    """
-
-    needs: tuple[tuple[str, ...], ...]
-    also: tuple[str, ...] = ()
-    worked_out: bool = False
-
-    @property
-    def value(self) -> tuple[str, ...]:
-        """The sources of the value itself: the first available one, or all of them if it is computed."""
-        return self.sources if self.worked_out else self.needs[-1]
-
-    @property
-    def sources(self) -> tuple[str, ...]:
-        """All sources, without repeats."""
-        return tuple(dict.fromkeys(source for group in (*self.needs, self.also) for source in group))
-
-
-def origin(
-    asset: str, *needs: Need, of: str = "", also: Iterable[str] = (), worked_out: bool = False
-) -> Origin:
-    """An origin in one asset. A source without a dot is a field `of` this Qmlativ object, or a column.
-
-    A source in `student_status`, which decides who is published, is written in full.
-    """
-
-    def at(source: str) -> str:
-        if source.startswith("student_status."):
-            return source
-        return f"{asset}.{of}.{source}" if of and "." not in source else f"{asset}.{source}"
-
-    groups = ((need,) if isinstance(need, str) else need for need in needs)
-    return Origin(tuple(tuple(map(at, group)) for group in groups), tuple(map(at, also)), worked_out)
 
 
 @dataclass(frozen=True)
 class Column:
     """A column of a table, or a field of a Qmlativ object: `text("city", "City of that address")`.
 
-    Without an `origin`, it does not come from Qmlativ, or the table has no lineage. A `required` column is
-    never null. A district may decline to grant an `optional` field, which is null then.
+    `origin` names its sources, as `lineage` reads them. Without one, it does not come from Qmlativ, or the
+    table has no lineage. A `required` column is never null. A district may decline to grant an `optional`
+    field, which is null then.
     """
 
     name: str
     description: str
-    origin: Origin | None = None
+    origin: str = ""
     required: bool = False
     optional: bool = False
     type: Type = "text"
@@ -100,11 +54,6 @@ class Table:
     def names(self) -> tuple[str, ...]:
         """The columns' names in order."""
         return tuple(column.name for column in self.columns)
-
-    def plus(self, column: Column, *, after: str) -> Table:
-        """The table with one more column."""
-        at = self.names.index(after) + 1
-        return replace(self, columns=(*self.columns[:at], column, *self.columns[at:]))
 
 
 def table(name: str, description: str, *columns: Column, key: tuple[str, ...] = ()) -> Table:

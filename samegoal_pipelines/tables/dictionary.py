@@ -4,9 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from samegoal_pipelines.tables.catalog import LANDED, NEEDED, OBJECTS, PUBLISHED, RAW_TABLES
+from samegoal_pipelines.tables.catalog import (
+    DETAILS,
+    LANDED,
+    NEEDED,
+    OBJECTS,
+    PUBLISHED,
+    RAW_TABLES,
+    VIEW_COLUMNS,
+)
 from samegoal_pipelines.tables.declaration import Column
-from samegoal_pipelines.tables.history import DETAILS, HISTORIES, VIEW_COLUMNS, details_columns
+from samegoal_pipelines.tables.history import HISTORIES
 from samegoal_pipelines.tables.lineage import made_of
 from samegoal_pipelines.tables.sql import SCHEMA, postgres_type
 from samegoal_pipelines.tables.warehouse import metadata
@@ -39,7 +47,7 @@ def _published() -> Iterator[str]:
         )
         yield _table(("Column", "Type", "Null", "Description", "Made of"), rows)
     yield f"\n### {DETAILS}\n\nOne row per student: status, demographics and parents, as above.\n"
-    yield _columns(details_columns())
+    yield _columns(VIEW_COLUMNS[DETAILS])
 
 
 def _recorded() -> Iterator[str]:

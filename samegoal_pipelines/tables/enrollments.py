@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 
 from samegoal_pipelines.tables.declaration import (
     Column,
-    Need,
-    Origin,
     Table,
     code,
     day,
     flag,
     integer,
-    origin,
     qmlativ_object,
     table,
     text,
@@ -99,23 +95,15 @@ ENTITY_ACCESS = Table(
 # -- what counts --
 
 
-def _enrollment(*needs: Need, also: tuple[str, ...] = ()) -> Origin:
-    return origin("raw_enrollments", *needs, of="EntryWithdrawal", also=also)
-
-
-_CODE = ("EntryWithdrawal.WithdrawalCodeID", "WithdrawalCode.WithdrawalCodeID", "WithdrawalCode.Code")
-_SCHOOL = ("EntryWithdrawal.SchoolID", "School.SchoolID")
-_SCHOOL_IN_YEAR = ("EntryWithdrawal.SchoolYearID", "School.SchoolYearID")
+ENROLLMENT_PATHS = {
+    "WithdrawalCode": "EntryWithdrawal.WithdrawalCodeID > WithdrawalCode.WithdrawalCodeID",
+    "School": "EntryWithdrawal.SchoolID > School.SchoolID + EntryWithdrawal.SchoolYearID School.SchoolYearID",
+}
 _DECIDE_WHAT_COUNTS = (
-    "EntryWithdrawal.EntityID",
-    "EntryWithdrawal.StartDate",
-    "EntryWithdrawal.EndDate",
-    "EntryWithdrawal.WithdrawalDate",
-    *_CODE,
-    "EntryWithdrawal.SchoolYearID",
-    "SchoolYear.SchoolYearID",
-    "SchoolYear.IsCurrentYearForProvidedEntity",
-    "SchoolYear.IsUpcomingYearForProvidedEntity",
+    "EntryWithdrawal.EntityID EntryWithdrawal.StartDate EntryWithdrawal.EndDate "
+    "EntryWithdrawal.WithdrawalDate EntryWithdrawal.WithdrawalCodeID WithdrawalCode.WithdrawalCodeID "
+    "WithdrawalCode.Code EntryWithdrawal.SchoolYearID SchoolYear.SchoolYearID "
+    "SchoolYear.IsCurrentYearForProvidedEntity SchoolYear.IsUpcomingYearForProvidedEntity"
 )
 
 FILTERED_ENROLLMENTS = table(
@@ -124,48 +112,46 @@ FILTERED_ENROLLMENTS = table(
     integer(
         "enrollment_id",
         "Qmlativ's EntryWithdrawalID",
-        _enrollment("EntryWithdrawalID", also=_DECIDE_WHAT_COUNTS),
+        f"EntryWithdrawal.EntryWithdrawalID + {_DECIDE_WHAT_COUNTS}",
         required=True,
     ),
-    integer("student_id", "Qmlativ's StudentID", _enrollment("StudentID"), required=True),
-    integer("entity_id", "Qmlativ's EntityID", _enrollment("EntityID")),
-    integer("school_id", "Qmlativ's SchoolID", _enrollment("SchoolID")),
+    integer("student_id", "Qmlativ's StudentID", "EntryWithdrawal.StudentID", required=True),
+    integer("entity_id", "Qmlativ's EntityID", "EntryWithdrawal.EntityID"),
+    integer("school_id", "Qmlativ's SchoolID", "EntryWithdrawal.SchoolID"),
     integer(
         "school_year_id",
         "Qmlativ's SchoolYearID; an open enrollment counts only in a current or upcoming year",
-        _enrollment("SchoolYearID"),
+        "EntryWithdrawal.SchoolYearID",
     ),
     code(
-        "building",
-        "School.Name in that year, else in the latest year that lists the school",
-        _enrollment(*_SCHOOL, "School.Name", also=_SCHOOL_IN_YEAR),
+        "building", "School.Name in that year, else in the latest year that lists the school", "School.Name"
     ),
     code(
         "building_reporting_id",
         "School.StateAssignedID, looked up like the building",
-        _enrollment(*_SCHOOL, "School.StateAssignedID", also=_SCHOOL_IN_YEAR),
+        "School.StateAssignedID",
     ),
-    day("first_day", "The first day enrolled", _enrollment("StartDate"), required=True),
+    day("first_day", "The first day enrolled", "EntryWithdrawal.StartDate", required=True),
     day(
         "last_day",
         "The last day enrolled, inclusive: EndDate, else the day before WithdrawalDate; null while open",
-        _enrollment(("EndDate", "WithdrawalDate")),
+        "EntryWithdrawal.EndDate|EntryWithdrawal.WithdrawalDate",
     ),
     code(
         "withdrawal_code",
         "WithdrawalCode.Code, trimmed; text, so 01 stays 01; null without one",
-        _enrollment(*_CODE),
+        "WithdrawalCode.Code",
     ),
     flag(
         "is_default_entity",
         "At the student's home entity; null counted as false",
-        _enrollment("IsDefaultEntity"),
+        "EntryWithdrawal.IsDefaultEntity",
         required=True,
     ),
     flag(
         "is_cross_entity_course",
         "Qmlativ's flag for cross-entity courses, which does not decide; null where not granted",
-        _enrollment("IsCrossEntityCourseEnrollment"),
+        "EntryWithdrawal.IsCrossEntityCourseEnrollment",
     ),
     key=("enrollment_id",),
 )
@@ -174,7 +160,7 @@ EXCLUDED_ENROLLMENTS = table(
     "The enrollments that do not count, each with its reason: excluded by a rule, or quarantined. A null "
     "may also mean that the value was unreadable",
     *(
-        replace(column, origin=None, required=column.name == "is_default_entity")
+        replace(column, origin="", required=column.name == "is_default_entity")
         for column in FILTERED_ENROLLMENTS.columns
     ),
     code(
@@ -189,41 +175,33 @@ EXCLUDED_ENROLLMENTS = table(
 
 # -- what they say about each student --
 
-_DECIDES = ("student_id", "first_day", "last_day", "is_default_entity", "enrollment_id")
+_DECIDES = "student_id first_day last_day is_default_entity enrollment_id"
+_RULES = "rules: first_day + withdrawal_code student_id last_day is_default_entity enrollment_id"
 
 
-def _deciding(*columns: Column) -> Iterator[Column]:
-    """Columns of the enrollment that decides the status."""
-    for column in columns:
-        also = (other for other in _DECIDES if other != column.name)
-        yield replace(column, origin=origin("cecs_filtered_enrollments", column.name, also=also))
-
-
-def _ruled() -> Origin:
-    """What the rules make of the deciding enrollment."""
-    also = ("withdrawal_code", *(other for other in _DECIDES if other != "first_day"))
-    return origin("cecs_filtered_enrollments", "first_day", also=also, worked_out=True)
+def _of_deciding(column: Column) -> Column:
+    """A column of the enrollment that decides the status."""
+    return replace(column, origin=f"{column.name} + {_DECIDES}")
 
 
 STUDENT_STATUS = table(
     "student_status",
     "One row per student: the status, why, and the enrollment that decided it",
-    integer(
-        "student_id", "Qmlativ's StudentID", origin("cecs_filtered_enrollments", "student_id"), required=True
-    ),
-    text("status", f"One of {', '.join(STATUSES)}", _ruled(), required=True),
-    text(
-        "reason", f"The rule that decided the status: {', '.join(STATUS_OF_REASON)}", _ruled(), required=True
-    ),
-    *_deciding(
-        integer("enrollment_id", "The deciding enrollment: Qmlativ's EntryWithdrawalID", required=True),
-        day("first_day", "First day of the deciding enrollment", required=True),
-        day("last_day", "Last day of the deciding enrollment, inclusive; null while open"),
-        text("withdrawal_code", "Withdrawal code of the deciding enrollment; text, 01 means graduate"),
-        integer("school_year_id", "School year of the deciding enrollment: Qmlativ's SchoolYearID"),
-        integer("entity_id", "Entity of the deciding enrollment: Qmlativ's EntityID"),
-        text("building", "Name of the school of the deciding enrollment"),
-        text("building_reporting_id", "The state's number of that school; text"),
+    integer("student_id", "Qmlativ's StudentID", "student_id", required=True),
+    text("status", f"One of {', '.join(STATUSES)}", _RULES, required=True),
+    text("reason", f"The rule that decided the status: {', '.join(STATUS_OF_REASON)}", _RULES, required=True),
+    *map(
+        _of_deciding,
+        (
+            integer("enrollment_id", "The deciding enrollment: Qmlativ's EntryWithdrawalID", required=True),
+            day("first_day", "First day of the deciding enrollment", required=True),
+            day("last_day", "Last day of the deciding enrollment, inclusive; null while open"),
+            text("withdrawal_code", "Withdrawal code of the deciding enrollment; text, 01 means graduate"),
+            integer("school_year_id", "School year of the deciding enrollment: Qmlativ's SchoolYearID"),
+            integer("entity_id", "Entity of the deciding enrollment: Qmlativ's EntityID"),
+            text("building", "Name of the school of the deciding enrollment"),
+            text("building_reporting_id", "The state's number of that school; text"),
+        ),
     ),
     key=("student_id",),
 )

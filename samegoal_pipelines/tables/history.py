@@ -11,13 +11,19 @@ from dataclasses import dataclass
 
 import sqlalchemy as sa
 
-from samegoal_pipelines.tables.catalog import DISTRICT_ID, PUBLISHED, SNAPSHOT_DATE
-from samegoal_pipelines.tables.declaration import Column, Table
+from samegoal_pipelines.tables.catalog import (
+    BESIDE_STATUS,
+    DETAILS,
+    DETAILS_DESCRIPTION,
+    DISTRICT_ID,
+    PARENT_FACTS,
+    PUBLISHED,
+    SNAPSHOT_DATE,
+    VIEW_COLUMNS,
+)
+from samegoal_pipelines.tables.declaration import Table
 from samegoal_pipelines.tables.sql import SCHEMA, day, integer, metadata, one_of, postgres_type, sql_column
 from samegoal_pipelines.tables.vocabulary import STATUSES
-
-DETAILS = "student_details"
-DETAILS_DESCRIPTION = "One row per student: status, demographics and parents"
 
 
 @dataclass(frozen=True)
@@ -84,16 +90,6 @@ STATUS, STUDENTS, PARENTS = HISTORIES = tuple(_history(view, table) for view, ta
 # -- views and functions --
 
 BY_VIEW = dict(zip(PUBLISHED, HISTORIES, strict=True))
-VIEW_COLUMNS: dict[str, tuple[Column, ...]] = {
-    view: (DISTRICT_ID, *table.columns, SNAPSHOT_DATE) for view, table in PUBLISHED.items()
-}
-"""View → its columns, for the views of one table each."""
-_BESIDE_STATUS = tuple(
-    column for column in STUDENTS.declared.columns if column.name not in STATUS.declared.names
-)
-PARENT_FACTS = tuple(name for name in PARENTS.columns if name not in ("student_id", "student_number"))
-_PARENTS_OF_STUDENT = "The student's parents as in parent_demographics: a JSON array by rank"
-
 
 # The views run with their owner's rights, because SameGoal may read them but not the history. Policies limit
 # the owner to what the caller may see (access.sql).
@@ -162,7 +158,7 @@ def create_views() -> Iterator[str]:
             ),
         }
         yield _VIEW.format(**parts)
-        yield from _comments(view, history.declared.description, VIEW_COLUMNS[view])
+        yield from _comments(view, history.declared.description)
         yield _AS_OF.format(**parts)
     yield _DETAILS.format(
         schema=SCHEMA,
@@ -171,26 +167,20 @@ def create_views() -> Iterator[str]:
         students=STUDENTS.name,
         parents=PARENTS.name,
         status_columns=_listed(STATUS.columns, "status"),
-        student_columns=_listed((column.name for column in _BESIDE_STATUS), "student"),
-        facts=", ".join(f"'{name}', parent.{name}" for name in PARENT_FACTS),
+        student_columns=_listed((column.name for column in BESIDE_STATUS), "student"),
+        facts=", ".join(f"'{column.name}', parent.{column.name}" for column in PARENT_FACTS),
     )
-    yield from _comments(DETAILS, DETAILS_DESCRIPTION, details_columns())
-
-
-def details_columns() -> tuple[Column, ...]:
-    """The columns of `student_details`."""
-    parents = Column("parents", _PARENTS_OF_STUDENT, required=True)
-    return (DISTRICT_ID, *STATUS.declared.columns, *_BESIDE_STATUS, parents, SNAPSHOT_DATE)
+    yield from _comments(DETAILS, DETAILS_DESCRIPTION)
 
 
 def _listed(names: Iterable[str], of: str) -> str:
     return ", ".join(f"{of}.{name}" for name in names)
 
 
-def _comments(view: str, description: str, columns: tuple[Column, ...]) -> Iterator[str]:
+def _comments(view: str, description: str) -> Iterator[str]:
     comment = f"{description}; as of the last published snapshot"
     yield f"comment on view {SCHEMA}.{view} is {_quoted(comment)}"
-    for column in columns:
+    for column in VIEW_COLUMNS[view]:
         yield f"comment on column {SCHEMA}.{view}.{column.name} is {_quoted(column.description)}"
 
 

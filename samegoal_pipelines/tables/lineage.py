@@ -1,44 +1,96 @@
-"""Which Qmlativ fields each column comes from, and what a missing field costs, from the declarations."""
+"""Which Qmlativ fields each column comes from, and what a missing field costs, from the declarations.
+
+An origin is written `City.ZipID > Zip.City + Zip.Rank`. What is left of a `>` leads to what is right of it,
+and the last step is the value. Of `A|B`, A takes precedence. After ` + ` come further sources, which shape
+the value or choose it among several. With `rules: ` in front, the rules compute the value from all sources.
+The paths of the asset lead to the first step's object.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from functools import cache
+from typing import NamedTuple
 
-from samegoal_pipelines.tables.catalog import DISTRICT_ID, PUBLISHED, SNAPSHOT_DATE, STUDENT_NUMBER
-from samegoal_pipelines.tables.declaration import Origin
-from samegoal_pipelines.tables.enrollments import FILTERED_ENROLLMENTS, STUDENT_STATUS
-from samegoal_pipelines.tables.people import PARENT_DEMOGRAPHICS, STUDENT_DEMOGRAPHICS
+from samegoal_pipelines.tables.catalog import PUBLISHED, STUDENT_NUMBER, VIEW_COLUMNS
+from samegoal_pipelines.tables.enrollments import ENROLLMENT_PATHS, FILTERED_ENROLLMENTS, STUDENT_STATUS
+from samegoal_pipelines.tables.people import (
+    PARENT_DEMOGRAPHICS,
+    PARENT_PATHS,
+    STUDENT_DEMOGRAPHICS,
+    STUDENT_PATHS,
+)
 
+
+class Origin(NamedTuple):
+    """The sources of a column, each written `asset.column`.
+
+    The columns of a raw asset are `Object.Field`, those of `published_snapshot` `view.column`. A column is
+    empty unless each group of `needs` has an available source. The last group is the value itself.
+    """
+
+    needs: tuple[tuple[str, ...], ...]
+    also: tuple[str, ...] = ()
+    computed: bool = False
+
+    @property
+    def value(self) -> tuple[str, ...]:
+        """The sources of the value itself: the first available one, or all of them if it is computed."""
+        return self.sources if self.computed else self.needs[-1]
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """All sources, without repeats."""
+        return tuple(dict.fromkeys(source for group in (*self.needs, self.also) for source in group))
+
+
+def _origin(asset: str, text: str) -> Origin:
+    """Read an origin as declared."""
+    raw_asset, paths = _SOURCES[asset]
+
+    def split(text: str) -> tuple[list[str], list[str]]:
+        path, _, others = text.partition(" + ")
+        steps, also = path.split(" > "), others.split()
+        if path_to_object := paths.get(path.partition(".")[0]):
+            before, more = split(path_to_object)
+            return before + steps, also + more
+        return steps, also
+
+    def full(sources: list[str]) -> tuple[str, ...]:
+        return tuple(
+            source if source.startswith("student_status.") else f"{raw_asset}.{source}" for source in sources
+        )
+
+    steps, also = split(text.removeprefix("rules: "))
+    return Origin(
+        tuple(full(step.split("|")) for step in steps), full(also), computed=text.startswith("rules: ")
+    )
+
+
+_SOURCES: dict[str, tuple[str, Mapping[str, str]]] = {
+    "cecs_filtered_enrollments": ("raw_enrollments", ENROLLMENT_PATHS),
+    "student_status": ("cecs_filtered_enrollments", {}),
+    "student_demographics": ("raw_students", STUDENT_PATHS),
+    "parent_demographics": ("raw_parents", PARENT_PATHS),
+}
 _TABLES = (FILTERED_ENROLLMENTS, STUDENT_STATUS, STUDENT_DEMOGRAPHICS, PARENT_DEMOGRAPHICS)
+_COLUMNS = {table.name: {column.name: column for column in table.columns} for table in _TABLES}
+_PUBLISHED = {f"{view}.{column.name}": column for view in PUBLISHED for column in VIEW_COLUMNS[view]}
 
 LINEAGE: dict[str, dict[str, Origin]] = {
-    **{
-        table.name: {column.name: column.origin for column in table.columns if column.origin}
-        for table in _TABLES
-    },
-    "published_snapshot": {
-        f"{view}.{column.name}": column.origin
-        if column is STUDENT_NUMBER
-        else Origin(((f"{view}.{column.name}",),))
-        for view, table in PUBLISHED.items()
-        for column in table.columns
-        if column.origin
-    },
+    asset: {name: _origin(asset, column.origin) for name, column in columns.items() if column.origin}
+    for asset, columns in _COLUMNS.items()
+}
+LINEAGE["published_snapshot"] = {
+    name: Origin(((column.origin if column is STUDENT_NUMBER else name,),))
+    for name, column in _PUBLISHED.items()
+    if column.origin
 }
 """Asset → column → its sources."""
 
 CONSTANT = {
-    **{
-        table.name: {column.name: column.description for column in table.columns if not column.origin}
-        for table in _TABLES
-    },
-    "published_snapshot": {
-        f"{view}.{column.name}": column.description
-        for view, table in PUBLISHED.items()
-        for column in (DISTRICT_ID, *table.columns, SNAPSHOT_DATE)
-        if not column.origin
-    },
+    asset: {name: column.description for name, column in columns.items() if not column.origin}
+    for asset, columns in (_COLUMNS | {"published_snapshot": _PUBLISHED}).items()
 }
 """Asset → column → its description, for columns that do not come from Qmlativ."""
 
@@ -66,20 +118,20 @@ def made_of(source: str) -> str:
     asset, _, field = source.partition(".")
     if asset not in LINEAGE:
         return field
-    origin = _origin(source)
+    origin = _origin_of(source)
     if origin is None:
         return ""
     values = list(dict.fromkeys(map(made_of, origin.value)))
-    return f"the rules, out of {', '.join(values)}" if origin.worked_out else " or ".join(values)
+    return f"the rules, out of {', '.join(values)}" if origin.computed else " or ".join(values)
 
 
-def _origin(source: str) -> Origin | None:
+def _origin_of(source: str) -> Origin | None:
     asset, _, column = source.partition(".")
     return LINEAGE.get(asset, {}).get(column)
 
 
 def _is_empty(source: str, missing: frozenset[str]) -> bool:
-    origin = _origin(source)
+    origin = _origin_of(source)
     if origin is None:
         return source in missing
     return any(all(_is_empty(one, missing) for one in group) for group in origin.needs)
@@ -87,7 +139,7 @@ def _is_empty(source: str, missing: frozenset[str]) -> bool:
 
 @cache
 def _alternatives(source: str) -> frozenset[str]:
-    origin = _origin(source)
+    origin = _origin_of(source)
     if origin is None:
         return frozenset({source})
     return frozenset().union(*(_alternatives(one) for group in origin.needs for one in group))

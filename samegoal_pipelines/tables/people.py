@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import replace
 
 from samegoal_pipelines.tables.declaration import (
     YEAR_ASKED,
-    Column,
-    Need,
-    Origin,
     QmlativObject,
     Table,
     day,
     flag,
     integer,
-    origin,
     qmlativ_object,
     table,
     text,
@@ -174,134 +169,97 @@ LANGUAGE = qmlativ_object(
 
 PARENT_CONTACTS = ("street", "city", "state", "zip", "home_phone", "cell_phone", "work_phone", "email")
 
-_SUFFIX = ("Name.NameSuffixID", "NameSuffix.NameSuffixID", ("NameSuffix.Description", "NameSuffix.Code"))
-_ADDRESS = ("NameAddress.NameID", "NameAddress.AddressID", "Address.AddressID")
-_BEST_ADDRESS = ("NameAddress.IsPhysical", "NameAddress.IsMailing", "NameAddress.NameAddressID")
-_ZIP = (*_ADDRESS, "Address.ZipID", "Zip.ZipID")
-_STREETS = ("Address.StreetNumberAndNameIncludeSecondaryUnit", "Address.POBox")
-_STATE = ("Zip.StateID", "State.StateID", "State.Code")
-_COUNTY = ("Address.CountyID", "County.CountyID", "County.Name")
-_EMAIL = ("NameEmail.NameID", "NameEmail.EmailAddress")
-_FIRST_EMAIL = ("NameEmail.Rank", "NameEmail.NameEmailID")
-_MAY_BE_CALLED = ("NamePhone.NameID", "NamePhone.IsConfidential")
-_NUMBERS = ("NamePhone.FormattedPhoneNumber", "NamePhone.PhoneNumber")
-_FIRST_PHONE = ("NamePhone.Extension", "NamePhone.Rank", "NamePhone.NamePhoneID")
-_PHONE_KIND = ("NamePhone.PhoneTypeID", "PhoneType.PhoneTypeID", ("PhoneType.Code", "PhoneType.Description"))
+
+def _contact_paths(also: str = "") -> dict[str, str]:
+    """The objects that a person leads to. `also` decides as well whether contacts are published."""
+    return {
+        "NameSuffix": "Name.NameSuffixID > NameSuffix.NameSuffixID",
+        "NameAddress": "Name.NameID > NameAddress.NameID + NameAddress.IsPhysical NameAddress.IsMailing "
+        f"NameAddress.NameAddressID {also}",
+        "Address": "NameAddress.AddressID > Address.AddressID",
+        "Zip": "Address.ZipID > Zip.ZipID",
+        "State": "Zip.StateID > State.StateID",
+        "County": "Address.CountyID > County.CountyID",
+        "NamePhone": "Name.NameID > NamePhone.NameID > NamePhone.IsConfidential + NamePhone.Rank "
+        f"NamePhone.NamePhoneID {also}",
+        "NameEmail": f"Name.NameID > NameEmail.NameID + NameEmail.Rank NameEmail.NameEmailID {also}",
+    }
 
 
-def _contacts(
-    asset: str, person: Iterable[str], chosen_by: Iterable[str], street: str, phones: dict[str, str]
-) -> dict[str, Column]:
-    """Address, phones (column → description) and e-mail of a person, by name."""
-
-    def contact(*needs: Need, also: Iterable[str] = _BEST_ADDRESS) -> Origin:
-        return origin(asset, *person, *needs, also=(*also, *chosen_by))
-
-    kind = _PHONE_KIND if len(phones) > 1 else ()
-    phone = contact(*_MAY_BE_CALLED, *kind, _NUMBERS, also=_FIRST_PHONE)
-    columns = [
-        text(
-            "street",
-            f"{street}; a PO box if there is no street",
-            contact(*_ADDRESS, _STREETS, also=("Address.AddressLine2", *_BEST_ADDRESS)),
-        ),
-        text("city", "City of that address", contact(*_ZIP, "Zip.City")),
-        text("state", "State of that address, two letters", contact(*_ZIP, *_STATE)),
-        text(
-            "zip",
-            "ZIP code of that address, its four further digits after a hyphen; text",
-            contact(*_ZIP, "Zip.ZipCode", also=("Address.ZipCodeAddOn", *_BEST_ADDRESS)),
-        ),
-        text("county", "County of that address", contact(*_ADDRESS, *_COUNTY)),
-        *(text(column, description, phone) for column, description in phones.items()),
-        text("email", "The first e-mail address by rank", contact(*_EMAIL, also=_FIRST_EMAIL)),
-    ]
-    return {column.name: column for column in columns}
-
+_SUFFIX = text(
+    "suffix", "Suffix of the name: its description, else its code", "NameSuffix.Description|NameSuffix.Code"
+)
+_STREET = "Address.StreetNumberAndNameIncludeSecondaryUnit|Address.POBox + Address.AddressLine2"
+_CITY = (
+    text("city", "City of that address", "Zip.City"),
+    text("state", "State of that address, two letters", "State.Code"),
+    text(
+        "zip",
+        "ZIP code of that address, its four further digits after a hyphen; text",
+        "Zip.ZipCode + Address.ZipCodeAddOn",
+    ),
+)
+_PHONE = "NamePhone.FormattedPhoneNumber|NamePhone.PhoneNumber + NamePhone.Extension"
+_EMAIL = text("email", "The first e-mail address by rank", "NameEmail.EmailAddress")
 
 # -- students --
 
-_RECORD = ("student_status.student_id", "Student.StudentID")
-_YEAR = ("student_status.school_year_id",)
-_STUDENT = (*_RECORD, "Student.NameID", "Name.NameID")
-
-
-def _record(*needs: Need) -> Origin:
-    """A field of the student's record in the year of the deciding enrollment."""
-    return origin("raw_students", *_RECORD, *needs, of="Student", also=_YEAR)
-
-
-def _student(*needs: Need) -> Origin:
-    """A field of the student as a person."""
-    return origin("raw_students", *_STUDENT, *needs, of="Name", also=_YEAR)
-
-
-_OF_STUDENT = _contacts(
-    "raw_students",
-    _STUDENT,
-    _YEAR,
-    "Where the student lives, or else gets mail",
-    {"phone": "The first phone by rank that is not confidential"},
-)
+STUDENT_PATHS = {
+    "Student": "student_status.student_id > Student.StudentID + student_status.school_year_id",
+    "Name": "Student.NameID > Name.NameID",
+    "Language": "Student.LanguageIDPrimary|Student.LanguageIDNative > Language.LanguageID",
+    **_contact_paths(),
+}
 _UNANSWERED = "null: not answered or not granted"
 
 STUDENT_DEMOGRAPHICS = table(
     "student_demographics",
     "One row per student with a status: who they are, where they live, how to reach them",
-    integer(
-        "student_id",
-        "Qmlativ's StudentID",
-        origin("raw_students", *_STUDENT, "student_status.student_id"),
-        required=True,
-    ),
+    integer("student_id", "Qmlativ's StudentID", "Name.NameID > student_status.student_id", required=True),
     text(
         "student_number",
         "Qmlativ's StudentNumber (SameGoal's Student Id) as sent; text",
-        _record("StudentNumber"),
+        "Student.StudentNumber",
     ),
     text(
-        "student_reporting_id", "The state's number of the student; text", _record("CalculatedStudentStateID")
+        "student_reporting_id",
+        "The state's number of the student; text",
+        "Student.CalculatedStudentStateID",
     ),
-    text("first_name", "First name in use", _student("FirstName")),
-    text("middle_name", "Middle name in use", _student("MiddleName")),
-    text("last_name", "Last name in use", _student("LastName")),
-    text("suffix", "Suffix of the name: its description, else its code", _student(*_SUFFIX)),
-    text("legal_first_name", "Legal first name", _student("FirstNameLegal")),
-    text("legal_middle_name", "Legal middle name", _student("MiddleNameLegal")),
-    text("legal_last_name", "Legal last name", _student("LastNameLegal")),
-    day("birth_date", "Date of birth; null for a placeholder such as 1900-01-01", _student("BirthDate")),
-    text("gender", "Gender as Qmlativ shows it, else its code", _student(("Gender", "GenderCode"))),
+    text("first_name", "First name in use", "Name.FirstName"),
+    text("middle_name", "Middle name in use", "Name.MiddleName"),
+    text("last_name", "Last name in use", "Name.LastName"),
+    _SUFFIX,
+    text("legal_first_name", "Legal first name", "Name.FirstNameLegal"),
+    text("legal_middle_name", "Legal middle name", "Name.MiddleNameLegal"),
+    text("legal_last_name", "Legal last name", "Name.LastNameLegal"),
+    day("birth_date", "Date of birth; null for a placeholder such as 1900-01-01", "Name.BirthDate"),
+    text("gender", "Gender as Qmlativ shows it, else its code", "Name.Gender|Name.GenderCode"),
     text(
         "grade",
         "Grade in the year of the deciding enrollment, if it is read whole, else in the latest; text",
-        _record("Grade"),
+        "Student.Grade",
     ),
-    text("race", "Race as Qmlativ words it", _student("Race")),
-    flag("is_hispanic", f"Hispanic or Latino; {_UNANSWERED}", _student("IsHispanic")),
-    flag("is_white", f"White; {_UNANSWERED}", _student("IsWhite")),
-    flag("is_black", f"Black or African American; {_UNANSWERED}", _student("IsBlack")),
-    flag("is_asian", f"Asian; {_UNANSWERED}", _student("IsAsian")),
-    flag("is_native_american", f"American Indian or Alaska Native; {_UNANSWERED}", _student("IsAlaskan")),
+    text("race", "Race as Qmlativ words it", "Name.Race"),
+    flag("is_hispanic", f"Hispanic or Latino; {_UNANSWERED}", "Name.IsHispanic"),
+    flag("is_white", f"White; {_UNANSWERED}", "Name.IsWhite"),
+    flag("is_black", f"Black or African American; {_UNANSWERED}", "Name.IsBlack"),
+    flag("is_asian", f"Asian; {_UNANSWERED}", "Name.IsAsian"),
+    flag("is_native_american", f"American Indian or Alaska Native; {_UNANSWERED}", "Name.IsAlaskan"),
     flag(
-        "is_pacific_islander",
-        f"Native Hawaiian or other Pacific Islander; {_UNANSWERED}",
-        _student("IsHawaiian"),
+        "is_pacific_islander", f"Native Hawaiian or other Pacific Islander; {_UNANSWERED}", "Name.IsHawaiian"
     ),
-    text(
-        "home_language",
-        "Language spoken at home, else the first language",
-        _record(("LanguageIDPrimary", "LanguageIDNative"), "Language.LanguageID", "Language.Description"),
-    ),
-    *_OF_STUDENT.values(),
-    text(
-        "building",
-        "Name of the school of the deciding enrollment",
-        origin("raw_students", "student_status.building"),
-    ),
+    text("home_language", "Language spoken at home, else the first language", "Language.Description"),
+    text("street", "Where the student lives, or else gets mail; a PO box if there is no street", _STREET),
+    *_CITY,
+    text("county", "County of that address", "County.Name"),
+    text("phone", "The first phone by rank that is not confidential", _PHONE),
+    _EMAIL,
+    text("building", "Name of the school of the deciding enrollment", "student_status.building"),
     text(
         "building_reporting_id",
         "The state's number of that school; text",
-        origin("raw_students", "student_status.building_reporting_id"),
+        "student_status.building_reporting_id",
     ),
     key=("student_id",),
 )
@@ -312,33 +270,14 @@ STUDENTS_WITHOUT_RECORD = student_ids(
 
 # -- parents --
 
-_GUARDIAN = ("StudentGuardian.NameIDGuardian", "Name.NameID")
-_PAIR = ("StudentGuardian.StudentID", "StudentGuardian.NameIDGuardian")
+_PAIR = "StudentGuardian.StudentID StudentGuardian.NameIDGuardian"
 _RESTRICTED = "StudentGuardian.HasActiveRestrictedAccess"
-
-
-def _guardianship(*needs: Need) -> Origin:
-    """A field of the pair's first guardianship by rank."""
-    also = (*_PAIR, "StudentGuardian.Rank", "StudentGuardian.StudentGuardianID")
-    return origin("raw_parents", *needs, of="StudentGuardian", also=also)
-
-
-def _guardian(*needs: Need) -> Origin:
-    """A field of the guardian as a person."""
-    return origin("raw_parents", *_GUARDIAN, *needs, of="Name")
-
-
-_OF_PARENT = _contacts(
-    "raw_parents",
-    _GUARDIAN,
-    (_RESTRICTED, *_PAIR),
-    "Where mail goes, or else where the parent lives",
-    {
-        "home_phone": "First phone by rank whose type is home, unless confidential",
-        "cell_phone": "First phone by rank whose type is cell or mobile, unless confidential",
-        "work_phone": "First phone by rank whose type is work or business, unless confidential",
-    },
-)
+_FIRST = f"{_PAIR} StudentGuardian.Rank StudentGuardian.StudentGuardianID"
+_KIND = "NamePhone.PhoneTypeID > PhoneType.PhoneTypeID > PhoneType.Code|PhoneType.Description"
+PARENT_PATHS = {
+    "Name": "StudentGuardian.NameIDGuardian > Name.NameID",
+    **_contact_paths(f"{_RESTRICTED} {_PAIR}"),
+}
 
 PARENT_DEMOGRAPHICS = table(
     "parent_demographics",
@@ -346,37 +285,48 @@ PARENT_DEMOGRAPHICS = table(
     integer(
         "student_id",
         "Qmlativ's StudentID",
-        origin("raw_parents", "student_status.student_id", "StudentGuardian.StudentID"),
+        "student_status.student_id > StudentGuardian.StudentID",
         required=True,
     ),
     integer(
         "parent_id",
         "Qmlativ's NameID of the guardian",
-        origin("raw_parents", "Name.NameID", "StudentGuardian.NameIDGuardian"),
+        "Name.NameID > StudentGuardian.NameIDGuardian",
         required=True,
     ),
     text(
         "relationship",
         "What the parent is to the student: the description, else the code",
-        _guardianship(
-            "RelationshipID", "Relationship.RelationshipID", ("Relationship.Description", "Relationship.Code")
-        ),
+        "StudentGuardian.RelationshipID > Relationship.RelationshipID > "
+        f"Relationship.Description|Relationship.Code + {_FIRST}",
     ),
-    integer("rank", "Order among the student's parents: 1 is first", _guardianship("Rank")),
-    text("first_name", "First name", _guardian("FirstName")),
-    text("middle_name", "Middle name", _guardian("MiddleName")),
-    text("last_name", "Last name", _guardian("LastName")),
-    text("suffix", "Suffix of the name: its description, else its code", _guardian(*_SUFFIX)),
-    flag("is_custodial", "Custodial guardian", _guardianship("IsCustodialGuardian")),
-    flag("is_emergency_contact", "Emergency contact", _guardianship("IsEmergencyContact")),
+    integer("rank", "Order among the student's parents: 1 is first", f"StudentGuardian.Rank + {_FIRST}"),
+    text("first_name", "First name", "Name.FirstName"),
+    text("middle_name", "Middle name", "Name.MiddleName"),
+    text("last_name", "Last name", "Name.LastName"),
+    _SUFFIX,
+    flag("is_custodial", "Custodial guardian", f"StudentGuardian.IsCustodialGuardian + {_FIRST}"),
+    flag("is_emergency_contact", "Emergency contact", f"StudentGuardian.IsEmergencyContact + {_FIRST}"),
     flag(
         "has_restricted_access",
         "Active restricted access in any row of the pair; unanswered counts as true. True: all contact "
         "columns are empty. Null: not granted",
-        origin("raw_parents", _RESTRICTED, also=_PAIR),
+        f"{_RESTRICTED} + {_PAIR}",
     ),
     text("home_language", "Always null: Qmlativ has no field for it"),
-    *(_OF_PARENT[name] for name in PARENT_CONTACTS),
+    text(
+        "street", "Where mail goes, or else where the parent lives; a PO box if there is no street", _STREET
+    ),
+    *_CITY,
+    *(
+        text(
+            f"{kind.partition(' ')[0]}_phone",
+            f"First phone by rank whose type is {kind}, unless confidential",
+            f"{_KIND} > {_PHONE}",
+        )
+        for kind in ("home", "cell or mobile", "work or business")
+    ),
+    _EMAIL,
     key=("student_id", "parent_id"),
 )
 SHOWN_PARENTS = replace(

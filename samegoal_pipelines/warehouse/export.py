@@ -21,7 +21,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from samegoal_pipelines.errors import SYNC
-from samegoal_pipelines.tables.history import VIEW_COLUMNS
+from samegoal_pipelines.tables.catalog import VIEW_COLUMNS
 from samegoal_pipelines.transforms.students_csv import COLUMNS, NUMBER, cells_of, complaints
 from samegoal_pipelines.warehouse.disclosures import record_disclosure
 from samegoal_pipelines.warehouse.engine import as_operator

@@ -6,8 +6,9 @@ report shows its name, which says what should be true. Checks of every table are
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from datetime import date
+from functools import reduce
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
@@ -42,7 +43,8 @@ from samegoal_pipelines.tables.vocabulary import (
 )
 from samegoal_pipelines.tables.worklist import PROBLEMS, REGISTRAR_WORKLIST
 
-Mask: TypeAlias = pd.Series
+Mask: TypeAlias = "pyarrow.Array | bool"
+"""True for each sound row; null passes. A single boolean speaks for all rows."""
 
 
 def arrow(column: pd.Series) -> pyarrow.Array:
@@ -51,43 +53,25 @@ def arrow(column: pd.Series) -> pyarrow.Array:
     return values.combine_chunks() if isinstance(values, pyarrow.ChunkedArray) else values
 
 
-def mask(values: pyarrow.Array, *, null: bool = True) -> Mask:
-    """A check's answer from an Arrow array of booleans, with `null` in place of unknown values."""
-    if values.null_count:
-        if null and pc.all(values).as_py():  # usually there is nothing to fill
-            return all_true(len(values))
-        values = values.fill_null(null)
-    return pd.Series(values.to_numpy(zero_copy_only=False))
-
-
-def all_true(rows: int) -> Mask:
-    """The answer of a check that all rows pass."""
-    return pd.Series(np.ones(rows, bool))
-
-
-def given(column: pd.Series) -> Mask:
+def given(column: pd.Series) -> pyarrow.Array:
     """True if the column is not null."""
-    values = arrow(column)
-    return mask(values.is_valid()) if values.null_count else all_true(len(values))
+    return arrow(column).is_valid()
 
 
-def not_before(later: pd.Series, earlier: pd.Series) -> Mask:
+def not_before(later: pd.Series, earlier: pd.Series) -> pyarrow.Array:
     """True unless one day is before the other. A missing day passes."""
-    return mask(pc.greater_equal(arrow(later), arrow(earlier)))
+    return pc.greater_equal(arrow(later), arrow(earlier))
 
 
-def each_text(column: pd.Series, judge: Callable[[pyarrow.Array], pyarrow.Array]) -> Mask:
-    """The result of `judge` for each text, called once per distinct text. Null passes."""
+def each_text(column: pd.Series, judge: Callable[[pyarrow.Array], pyarrow.Array]) -> pyarrow.Array:
+    """The result of `judge` for each text, called once per distinct text of a dictionary. Null passes."""
     texts = arrow(column)
     if not pyarrow.types.is_dictionary(texts.type):
-        return mask(judge(texts))
-    fine = judge(texts.dictionary).to_numpy(zero_copy_only=False)
-    if fine.all():
-        return all_true(len(texts))
-    return pd.Series(np.append(fine, True)[texts.indices.fill_null(len(fine)).to_numpy()])
+        return judge(texts)
+    return judge(texts.dictionary).take(texts.indices)
 
 
-def one_of(column: pd.Series, values: Iterable[str]) -> Mask:
+def one_of(column: pd.Series, values: Iterable[str]) -> pyarrow.Array:
     """True for a text that is one of these, or null."""
     allowed = pyarrow.array([*values, None])
     return each_text(column, lambda texts: pc.is_in(texts, value_set=allowed))
@@ -100,28 +84,37 @@ def unique(frame: pd.DataFrame, key: tuple[str, ...], *, null: bool = False) -> 
         # sorting integers is the fastest test of uniqueness
         keys = values.to_numpy()
         if (keys[1:] > keys[:-1]).all() or (np.diff(np.sort(keys)) != 0).all():
-            return all_true(len(keys))
+            return True
     repeated = frame.duplicated(subset=list(key), keep=False)
     if null:
         repeated &= frame[list(key)].notna().all(axis="columns")
-    return ~repeated.reset_index(drop=True)
+    return pyarrow.array(~repeated)
 
 
-def mostly(plausible: Mask, *, share: float = 0.01, rows: int = 10) -> Mask:
-    """The mask, or all true if it fails in so few rows that they are odd rather than read wrongly.
+def mostly(plausible: pyarrow.Array, *, share: float = 0.01, rows: int = 10) -> Mask:
+    """The mask, or true if it fails in so few rows that they are odd rather than read wrongly.
 
     Some schools write a birth date in 1900 for "unknown", which must not stop a district. A tenth of all
     birth dates in 1900 is a fault.
     """
-    odd = len(plausible) - int(plausible.sum())
-    return plausible if odd > max(rows, share * len(plausible)) else all_true(len(plausible))
+    odd = pc.invert(plausible).true_count
+    return plausible if odd > max(rows, share * len(plausible)) else True
 
 
-def between(column: pd.Series, first: int | date, last: int | date) -> Mask:
+def between(column: pd.Series, first: int | date, last: int | date) -> pyarrow.Array:
     """True for a number or day from first to last, or a missing one."""
     values = arrow(column)
     bounds = pyarrow.array([first, last], values.type)
-    return mask(pc.and_(pc.greater_equal(values, bounds[0]), pc.less_equal(values, bounds[1])))
+    return pc.and_(pc.greater_equal(values, bounds[0]), pc.less_equal(values, bounds[1]))
+
+
+def follows(column: pd.Series, reason: pd.Series, rules: Mapping[str, str]) -> pyarrow.Array:
+    """True if the column has the value that the rules give this reason."""
+    results = pyarrow.array({*rules.values()})
+    expected = pc.index_in(pyarrow.array(rules.values()), value_set=results)
+    position = each_text(reason, lambda texts: pc.index_in(texts, value_set=pyarrow.array(rules)))
+    actual = each_text(column, lambda texts: pc.index_in(texts, value_set=results))
+    return pc.equal(expected.take(position), actual).fill_null(False)
 
 
 # -- of single tables --
@@ -131,78 +124,65 @@ def _one_name_and_number_per_school_and_year(frame: pd.DataFrame) -> Mask:
     """A row may repeat, but two different ones would make the building ambiguous."""
     once = frame[["SchoolID", "SchoolYearID", "Name", "StateAssignedID"]].drop_duplicates()
     clashing = once.loc[once.duplicated(["SchoolID", "SchoolYearID"], keep=False)].index
-    return pd.Series(~frame.index.isin(clashing))
+    return pyarrow.array(~frame.index.isin(clashing))
+
+
+def _is_cecs(codes: pyarrow.Array) -> pyarrow.Array:
+    return pc.equal(pc.utf8_upper(pc.utf8_trim_whitespace(codes)), CECS)
 
 
 def _is_trimmed_and_not_blank(codes: pyarrow.Array) -> pyarrow.Array:
     return pc.and_(pc.equal(pc.utf8_trim_whitespace(codes), codes), pc.not_equal(codes, ""))
 
 
-def _outcome_and_reason_belong_together(frame: pd.DataFrame) -> Mask:
-    excluded = (frame["outcome"] == "excluded") & one_of(frame["reason"], EXCLUDED).array
-    quarantined = (frame["outcome"] == "quarantined") & one_of(frame["reason"], QUARANTINED).array
-    return mask(arrow(excluded | quarantined), null=False)
-
-
 def _the_dates_bear_the_reason_out(frame: pd.DataFrame) -> Mask:
     """`never_closed` is open, `outside_window` has ended, and `never_effective` ends before it begins."""
-    reason, ended = frame["reason"], given(frame["last_day"]).array
-    wrong = ((reason == "never_closed") & ended) | ((reason == "outside_window") & ~ended)
-    effective = not_before(frame["last_day"], frame["first_day"]).array
-    return mask(arrow(~(wrong | ((reason == "never_effective") & effective))))
+    reason, ended = arrow(frame["reason"]), given(frame["last_day"])
+    effective = not_before(frame["last_day"], frame["first_day"]).fill_null(True)
+    contradictions = {"never_closed": ended, "outside_window": pc.invert(ended), "never_effective": effective}
+    return pc.invert(
+        reduce(pc.or_, (pc.and_(pc.equal(reason, name), wrong) for name, wrong in contradictions.items()))
+    )
 
 
 def _cecs_is_excluded_as_cecs(frame: pd.DataFrame) -> Mask:
     """Except for conflicting duplicates."""
-    codes = arrow(frame["withdrawal_code"])
-    cecs = pc.equal(pc.utf8_upper(codes.dictionary), CECS).take(codes.indices).fill_null(False)
-    said = pc.equal(arrow(frame["reason"]), "cecs")
-    contradicting = pc.equal(arrow(frame["reason"]), "conflicting_duplicate")
-    return mask(pc.or_(pc.equal(cecs, said), contradicting))
-
-
-def _status_and_reason_belong_together(frame: pd.DataFrame) -> Mask:
-    position = pc.index_in(arrow(frame["reason"]), value_set=pyarrow.array(STATUS_OF_REASON))
-    expected = pc.index_in(pyarrow.array(STATUS_OF_REASON.values()), value_set=pyarrow.array(STATUSES))
-    actual = pc.index_in(arrow(frame["status"]), value_set=pyarrow.array(STATUSES))
-    return mask(pc.equal(expected.take(position), actual), null=False)
+    reason, cecs = arrow(frame["reason"]), each_text(frame["withdrawal_code"], _is_cecs).fill_null(False)
+    return pc.or_(pc.equal(pc.equal(reason, "cecs"), cecs), pc.equal(reason, "conflicting_duplicate"))
 
 
 def _stayed(frame: pd.DataFrame) -> pyarrow.Array:
-    status = arrow(frame["status"])
-    return pc.invert(pc.or_(pc.equal(status, "GRADUATED"), pc.equal(status, "INACTIVE")))
+    return pc.invert(one_of(frame["status"], ("GRADUATED", "INACTIVE")))
 
 
 def _graduated_means_code_01(frame: pd.DataFrame) -> Mask:
     said = pc.equal(arrow(frame["status"]), "GRADUATED")
     graduated = pc.equal(arrow(frame["withdrawal_code"]), GRADUATED_CODE).fill_null(False)
-    return mask(pc.or_(_stayed(frame), pc.equal(graduated, said)))
+    return pc.or_(_stayed(frame), pc.equal(graduated, said))
 
 
 def _is_answered_for_all_or_for_none(column: pd.Series) -> Mask:
     """The field is granted for all rows or none. If granted, an unanswered one counts as true."""
     known = given(column)
-    return known if known.any() else all_true(len(known))
+    return known if known.true_count else True
 
 
 def _restricted_access_leaves_no_contact(frame: pd.DataFrame) -> Mask:
-    restricted = mask(arrow(frame["has_restricted_access"]), null=False)
-    if not restricted.any():
-        return all_true(len(frame))
-    contacts = pd.concat([given(frame[name]) for name in PARENT_CONTACTS], axis="columns")
-    return ~(restricted & contacts.any(axis="columns"))
+    contacts = reduce(pc.or_, (given(frame[name]) for name in PARENT_CONTACTS))
+    return pc.invert(pc.and_(arrow(frame["has_restricted_access"]), contacts))
 
 
 class Check(NamedTuple):
-    """A check of a column, or of the whole table if there is no column, and its name in reports."""
+    """A check of the whole table, or of a column, and its name in reports."""
 
-    column: str | None
     name: str
-    function: Callable[[Any], Any]
+    function: Callable[[Any], Mask]
+    column: str | None = None
 
 
-_DAYS_IN_ORDER = Check(  # such an enrollment was never effective, so it cannot count
-    None,
+_OUTCOMES = dict.fromkeys(EXCLUDED, "excluded") | dict.fromkeys(QUARANTINED, "quarantined")
+# An enrollment that ends before it begins was never effective, so it cannot count.
+_DAYS_IN_ORDER = Check(
     "the_last_day_is_not_before_the_first",
     lambda frame: not_before(frame["last_day"], frame["first_day"]),
 )
@@ -211,84 +191,81 @@ CHECKS: dict[str, list[Check]] = {
     SCHOOL_YEAR.name: [
         # Without a current year, every open enrollment would look forgotten, and every student inactive.
         Check(
-            "IsCurrentYearForProvidedEntity",
             "one_year_is_current",
             lambda column: column.empty or bool(column.fillna(False).any()),
+            "IsCurrentYearForProvidedEntity",
         ),
         # Not the year's id, which is also a number.
-        Check("NumericYear", "is_a_calendar_year", lambda column: between(column, 1900, 2200)),
+        Check("is_a_calendar_year", lambda column: between(column, 1900, 2200), "NumericYear"),
     ],
-    SCHOOL.name: [
-        Check(None, "one_name_and_number_per_school_and_year", _one_name_and_number_per_school_and_year)
-    ],
-    READS.name: [Check("Rows", "is_a_count", lambda column: (column >= 0).astype(bool))],
+    SCHOOL.name: [Check("one_name_and_number_per_school_and_year", _one_name_and_number_per_school_and_year)],
+    READS.name: [Check("is_a_count", lambda column: pc.greater_equal(arrow(column), 0), "Rows")],
     FILTERED_ENROLLMENTS.name: [
         _DAYS_IN_ORDER,
         Check(
-            "withdrawal_code",
             "is_not_cecs",
-            lambda column: each_text(
-                column, lambda codes: pc.not_equal(pc.utf8_upper(pc.utf8_trim_whitespace(codes)), CECS)
-            ),
+            lambda column: each_text(column, lambda codes: pc.invert(_is_cecs(codes))),
+            "withdrawal_code",
         ),
         # A padded 01 would not match 01.
         Check(
-            "withdrawal_code",
             "is_trimmed_and_not_blank",
             lambda column: each_text(column, _is_trimmed_and_not_blank),
+            "withdrawal_code",
         ),
         Check(
-            "first_day",
             "mostly_lies_in_1990_to_2100",
             lambda column: mostly(between(column, date(1990, 1, 1), date(2100, 12, 31))),
+            "first_day",
         ),
     ],
     EXCLUDED_ENROLLMENTS.name: [
-        Check(None, "outcome_and_reason_belong_together", _outcome_and_reason_belong_together),
-        Check(None, "the_dates_bear_the_reason_out", _the_dates_bear_the_reason_out),
-        Check(None, "cecs_is_excluded_as_cecs", _cecs_is_excluded_as_cecs),
+        Check(
+            "outcome_and_reason_belong_together",
+            lambda frame: follows(frame["outcome"], frame["reason"], _OUTCOMES),
+        ),
+        Check("the_dates_bear_the_reason_out", _the_dates_bear_the_reason_out),
+        Check("cecs_is_excluded_as_cecs", _cecs_is_excluded_as_cecs),
     ],
     STUDENT_STATUS.name: [
         _DAYS_IN_ORDER,
-        Check(None, "an_enrollment_decides_one_status", lambda frame: unique(frame, ("enrollment_id",))),
-        Check("status", "is_one_of_the_four", lambda column: one_of(column, STATUSES)),
-        Check(None, "status_and_reason_belong_together", _status_and_reason_belong_together),
+        Check("an_enrollment_decides_one_status", lambda frame: unique(frame, ("enrollment_id",))),
+        Check("is_one_of_the_four", lambda column: one_of(column, STATUSES), "status"),
         Check(
-            None,
-            "who_left_has_a_last_day",
-            lambda frame: mask(pc.or_(_stayed(frame), arrow(frame["last_day"]).is_valid())),
+            "status_and_reason_belong_together",
+            lambda frame: follows(frame["status"], frame["reason"], STATUS_OF_REASON),
         ),
-        Check(None, "graduated_means_code_01", _graduated_means_code_01),
+        Check("who_left_has_a_last_day", lambda frame: pc.or_(_stayed(frame), given(frame["last_day"]))),
+        Check("graduated_means_code_01", _graduated_means_code_01),
     ],
     # An enrollment that was never effective leaves nothing in doubt.
     UNCERTAIN_STUDENTS.name: [
         Check(
-            "reasons",
             "are_reasons_that_make_uncertain",
-            lambda column: (
-                column.fillna("").map(lambda text: {*text.split(",")} <= {*UNCERTAIN}).astype(bool)
+            lambda column: pyarrow.array(
+                [{*text.split(",")} <= {*UNCERTAIN} for text in column.fillna("")], pyarrow.bool_()
             ),
+            "reasons",
         )
     ],
     REGISTRAR_WORKLIST.name: [
-        Check("problem", "is_a_known_problem", lambda column: one_of(column, PROBLEMS))
+        Check("is_a_known_problem", lambda column: one_of(column, PROBLEMS), "problem")
     ],
     STUDENT_DEMOGRAPHICS.name: [
         Check(
-            "birth_date",
             "mostly_lies_in_1980_to_2100",
             lambda column: mostly(between(column, date(1980, 1, 1), date(2100, 12, 31))),
+            "birth_date",
         )
     ],
     PARENT_DEMOGRAPHICS.name: [
-        Check("has_restricted_access", "is_answered_for_all_or_for_none", _is_answered_for_all_or_for_none),
-        Check(None, "restricted_access_leaves_no_contact", _restricted_access_leaves_no_contact),
+        Check("is_answered_for_all_or_for_none", _is_answered_for_all_or_for_none, "has_restricted_access"),
+        Check("restricted_access_leaves_no_contact", _restricted_access_leaves_no_contact),
     ],
     CONFIDENTIAL_PHONES.name: [
         Check(
-            None,
             "a_number_is_one_person_s",
-            lambda frame: given(frame["student_id"]) ^ given(frame["parent_id"]),
+            lambda frame: pc.xor(given(frame["student_id"]), given(frame["parent_id"])),
         )
     ],
 }

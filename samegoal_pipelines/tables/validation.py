@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cache, partial
+from functools import cache, partial, reduce
 from typing import NamedTuple
 
-import numpy as np
 import pandas as pd
 import pandera.pandas as pa
 import pyarrow.compute as pc
 from pandera.errors import SchemaError, SchemaErrorReason, SchemaErrors
 
 from samegoal_pipelines.tables.arrow_types import arrow_types
-from samegoal_pipelines.tables.checks import Check, Mask, all_true, arrow, checks_of, given, mask, unique
+from samegoal_pipelines.tables.checks import Check, Mask, arrow, checks_of, given, unique
 from samegoal_pipelines.tables.declaration import UNREADABLE, Table
 
 WHOLE_TABLE = "(table)"
@@ -28,7 +27,7 @@ def schema_of(table: Table) -> pa.DataFrameSchema:
     # nulls. Without n_failure_cases, pandera would copy every failed row, which takes minutes for millions.
     checks: dict[str | None, list[pa.Check]] = {}
     for each in _checks(table):
-        check = pa.Check(each.function, name=each.name, ignore_na=False, n_failure_cases=1)
+        check = pa.Check(partial(_as_pandas, each), name=each.name, ignore_na=False, n_failure_cases=1)
         checks.setdefault(each.column, []).append(check)
     types = _types(table)
     return pa.DataFrameSchema(
@@ -56,25 +55,29 @@ def _checks(table: Table) -> tuple[Check, ...]:
     raw = UNREADABLE in table.columns
     if raw:
         key_is_given = partial(_key_is_given, table.key)
-        checks.append(Check(None, "the_key_is_given_unless_it_was_unreadable", key_is_given))
-        checks.append(Check(UNREADABLE.name, "is_a_json_object", _is_json_object))
+        checks.append(Check("the_key_is_given_unless_it_was_unreadable", key_is_given))
+        checks.append(Check("is_a_json_object", _is_json_object, UNREADABLE.name))
     if table.key and not table.key_repeats:
-        checks.append(Check(None, "the_key_is_unique", partial(unique, key=table.key, null=raw)))
+        checks.append(Check("the_key_is_unique", partial(unique, key=table.key, null=raw)))
     return (*checks, *checks_of(table))
 
 
 def _key_is_given(key: tuple[str, ...], frame: pd.DataFrame) -> Mask:
     """A key is only null if the row lists it in Unreadable."""
-    keys = [given(frame[name]) for name in key]
-    if all(each.all() for each in keys):
-        return all_true(len(frame))
-    return pd.concat(keys, axis="columns").all(axis="columns") | given(frame[UNREADABLE.name])
+    keys = reduce(pc.and_, (given(frame[name]) for name in key))
+    return pc.or_(keys, given(frame[UNREADABLE.name]))
 
 
 def _is_json_object(column: pd.Series) -> Mask:
     """The rules need it to know which field was unreadable."""
     values = arrow(column)
-    return mask(pc.and_(pc.starts_with(values, "{"), pc.ends_with(values, "}")))
+    return pc.and_(pc.starts_with(values, "{"), pc.ends_with(values, "}"))
+
+
+def _as_pandas(check: Check, checked: pd.DataFrame | pd.Series) -> pd.Series | bool:
+    """A check's result as pandera takes it."""
+    mask = check.function(checked)
+    return mask if isinstance(mask, bool) else mask.fill_null(True).to_pandas()
 
 
 class Failure(NamedTuple):
@@ -144,10 +147,10 @@ def _is_as_declared(frame: pd.DataFrame, table: Table) -> bool:
     if any(column.required and frame[column.name].isna().any() for column in table.columns):
         return False
     try:
-        return all(
-            np.all(each.function(frame if each.column is None else frame[each.column]))
-            for each in _checks(table)
+        masks = (
+            check.function(frame if check.column is None else frame[check.column]) for check in _checks(table)
         )
+        return all(mask if isinstance(mask, bool) else not mask.false_count for mask in masks)
     except Exception:  # the report says which check raised
         return False
 

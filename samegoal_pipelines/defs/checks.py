@@ -97,7 +97,7 @@ def reading_findings(
 
 def field_grants(asset: str, reads: pd.DataFrame, last: pd.DataFrame | None) -> Finding:
     """Check which optional fields are missing in a table of reads, and which of them the last one had."""
-    missing = find_missing_fields({asset: reads}, {} if last is None else {asset: last})
+    missing = find_missing_fields(asset, reads, last)
     lost = sum(field.lost for field in missing)
     said = [
         f"{field.label} is {'no longer' if field.lost else 'not'} granted ({field.cost})" for field in missing

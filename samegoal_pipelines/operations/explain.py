@@ -106,7 +106,7 @@ class StudentAnswer:
             )
         if self.differs:
             decision = self.explanation.decision
-            rows_give = decision.status if decision else "no status"
+            rows_give = decision["status"] if decision else "no status"
             published = status["status"] if status else "nothing"
             lines.append(
                 f"by today's rules these rows give {rows_give}, but {published} is published"
@@ -261,7 +261,7 @@ def _why_behind(deployment: Deployment, current: DistrictNight, newer: Cause, nu
         if one.decision and one.student_id in on_record:
             return newer._replace(
                 sentence=f"the night {attempt.snapshot_date} is held, and has the student as "
-                f"{one.decision.status}"
+                f"{one.decision['status']}"
             )
     return None
 
@@ -382,7 +382,7 @@ def _differences(
     decision, status = explanation.decision, published.status
     if decision is None or status is None:
         return () if decision is None and status is None else ("status",)
-    given = asdict(decision)
+    given = {**decision}
     if on_record is not None:
         given["student_number"] = on_record[explanation.student_id]
     return tuple(name for name, value in status.items() if name in given and given[name] != value)

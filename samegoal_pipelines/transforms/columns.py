@@ -113,7 +113,12 @@ def real_dates(dates: pa.Array) -> pa.Array:
 
 
 def take(values: pa.Array, rows: np.ndarray) -> pa.Array:
-    """The values of these rows; null for a row that is `NOWHERE`."""
+    """The values of these rows; null for a row that is `NOWHERE`.
+
+    Keep millions of rows that share a few texts as a dictionary array: a small number per row, not a string.
+    """
+    if pa.types.is_dictionary(values.type):
+        return pa.DictionaryArray.from_arrays(take(values.indices, rows), values.dictionary)
     lost = rows < 0
     if not values.null_count and not lost.any():  # numpy is twice as fast here
         if pa.types.is_integer(values.type):
@@ -123,21 +128,9 @@ def take(values: pa.Array, rows: np.ndarray) -> pa.Array:
     return values.take(_masked(rows, lost))
 
 
-def take_codes(texts: pa.Array, rows: np.ndarray) -> pa.Array:
-    """The texts of these rows as a dictionary array: a small number per row instead of a string.
-
-    Use it for millions of rows that share a few texts. `take_text` turns them into strings for a published
-    table.
-    """
-    encoded = texts.dictionary_encode()
-    return pa.DictionaryArray.from_arrays(take(encoded.indices, rows), encoded.dictionary)
-
-
-def take_text(texts: pa.Array, rows: np.ndarray) -> pa.Array:
-    """The texts of these rows as strings, from strings or from a dictionary."""
-    if not pa.types.is_dictionary(texts.type):
-        return take(texts, rows)
-    return texts.dictionary.take(take(texts.indices, rows))
+def plain(values: pa.Array) -> pa.Array:
+    """Strings in place of a dictionary array, for a published table."""
+    return values.dictionary_decode() if pa.types.is_dictionary(values.type) else values
 
 
 def _masked(values: np.ndarray, null: np.ndarray) -> pa.Array:
@@ -190,6 +183,13 @@ def best_row_of(
     best = best_rows(codes, len(found), [field[rows] for field in fields])
     at = np.append(best, NOWHERE)[RowIndex(found, "group").find(wanted)]
     return np.asarray(np.append(rows, NOWHERE)[at])
+
+
+def greatest_per_group(frame: pd.DataFrame, by: str, order: Mapping[str, np.ndarray]) -> pd.DataFrame:
+    """The greatest row of each group, as in `best_rows`."""
+    codes, found = group_codes(ids(columns_of(frame[[by]])[by]))
+    rows = best_rows(codes, len(found), [*order.values()])
+    return frame.iloc[np.sort(rows[rows != NOWHERE])]
 
 
 def lowest_first(values: np.ndarray) -> np.ndarray:

@@ -192,12 +192,11 @@ def find_restricted_pairs(raw: Mapping[str, pd.DataFrame], withholding: Withhold
     Returns student_id and parent_id, int64, each pair once. Empty if the restriction is not known, or if the
     district shows these contacts.
     """
-    guardianships = columns_of(raw["StudentGuardian"])
-    students, guardians = ids(guardianships["StudentID"]), ids(guardianships["NameIDGuardian"])
-    rows = _restricts(guardianships) & (students != MISSING) & (guardians != MISSING)
-    rows &= restriction_is_known(raw) and not withholding.show_restricted_contacts
-    pairs = np.unique(np.stack([students[rows], guardians[rows]]), axis=1)
-    return frame_of({"student_id": pa.array(pairs[0]), "parent_id": pa.array(pairs[1])})
+    rows = raw["StudentGuardian"]
+    pairs = rows.loc[_restricts(columns_of(rows)), ["StudentID", "NameIDGuardian"]].dropna().drop_duplicates()
+    if withholding.show_restricted_contacts or not restriction_is_known(raw):
+        pairs = pairs.iloc[:0]
+    return pairs.set_axis(["student_id", "parent_id"], axis="columns").reset_index(drop=True)
 
 
 def find_confidential_phones(raw: Mapping[str, pd.DataFrame], withholding: Withholding) -> pd.DataFrame:
@@ -373,15 +372,10 @@ def _texts(rows: Columns, chosen: np.ndarray) -> Iterator[tuple[str | None, ...]
 
 
 def _with_extensions(numbers: pa.Array, extensions: pa.Array) -> pa.Array:
-    chosen = np.flatnonzero(present(numbers) & present(extensions))
-    if not len(chosen):
-        return numbers
-    pairs = zip(take(numbers, chosen).to_pylist(), take(extensions, chosen).to_pylist(), strict=True)
-    extended = np.zeros(len(numbers), bool)
-    extended[chosen] = True
-    return pc.replace_with_mask(
-        numbers, pa.array(extended), pa.array([phones.with_extension(*pair) for pair in pairs], pa.string())
-    )
+    both = pa.array(present(numbers) & present(extensions))
+    pairs = zip(numbers.filter(both).to_pylist(), extensions.filter(both).to_pylist(), strict=True)
+    extended = pa.array([phones.with_extension(*pair) for pair in pairs], pa.string())
+    return pc.replace_with_mask(numbers, both, extended)
 
 
 def _of_kind(tables: Tables, words: tuple[str, ...]) -> np.ndarray:

@@ -5,7 +5,7 @@ cannot be relied on). The three add up to the rows that came, apart from repeats
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import date
 from typing import NamedTuple
 
@@ -34,7 +34,6 @@ from samegoal_pipelines.transforms.columns import (
     real_dates,
     storable,
     take,
-    take_codes,
 )
 from samegoal_pipelines.transforms.entities import included_entities
 
@@ -76,23 +75,29 @@ def filter_enrollments(raw: Mapping[str, pd.DataFrame], today: date) -> Filtered
             "entity_id": take(entries["EntityID"], chosen),
             "school_id": take(entries["SchoolID"], chosen),
             "school_year_id": take(entries["SchoolYearID"], chosen),
-            "building": take_codes(storable(schools["Name"]), at_school),
-            "building_reporting_id": take_codes(storable(schools["StateAssignedID"]), at_school),
+            "building": take(storable(schools["Name"]).dictionary_encode(), at_school),
+            "building_reporting_id": take(
+                storable(schools["StateAssignedID"]).dictionary_encode(), at_school
+            ),
             "first_day": take(entries["StartDate"], chosen),
             "last_day": dates(last_day[chosen]),
-            "withdrawal_code": take_codes(codes, row_codes[chosen]),
+            "withdrawal_code": take(codes.dictionary_encode(), row_codes[chosen]),
             "is_default_entity": pa.array(flags(entries["IsDefaultEntity"])[chosen]),
             "is_cross_entity_course": take(entries["IsCrossEntityCourseEnrollment"], chosen),
         }
 
     excluded = np.flatnonzero(outcome)
     reasons = outcome[excluded]
-    names = pa.array([COUNTED, *EXCLUDED, *QUARANTINED])
-    outcomes = pa.array([COUNTED, *["excluded"] * len(EXCLUDED), *["quarantined"] * len(QUARANTINED)])
+    names = pa.array([COUNTED, *EXCLUDED, *QUARANTINED]).dictionary_encode()
+    outcomes = [COUNTED, *["excluded"] * len(EXCLUDED), *["quarantined"] * len(QUARANTINED)]
     return FilteredEnrollments(
         enrollments=frame_of(pick(np.flatnonzero(outcome == 0))),
         excluded=frame_of(
-            pick(excluded) | {"outcome": take_codes(outcomes, reasons), "reason": take_codes(names, reasons)}
+            pick(excluded)
+            | {
+                "outcome": take(pa.array(outcomes).dictionary_encode(), reasons),
+                "reason": take(names, reasons),
+            }
         ),
         repeated=repeated,
         placeholder_dates=placeholder_dates,
@@ -103,6 +108,14 @@ def window_start(today: date) -> date:
     """The same calendar day one year ago, which counts. 29 February counts from 28 February."""
     day = 28 if (today.month, today.day) == (2, 29) else today.day
     return date(today.year - 1, today.month, day)
+
+
+def rows_of_students(raw: Mapping[str, pd.DataFrame], students: Collection[int]) -> dict[str, pd.DataFrame]:
+    """`raw_enrollments` with only the rows of these students, and those that contradict one of theirs."""
+    entries = raw["EntryWithdrawal"]
+    theirs = entries["StudentID"].isin(students)
+    same_id = entries["EntryWithdrawalID"].isin(entries.loc[theirs, "EntryWithdrawalID"].dropna())
+    return {**raw, "EntryWithdrawal": entries[theirs | same_id].reset_index(drop=True)}
 
 
 def collapse_repeats(entries: pd.DataFrame) -> tuple[pd.DataFrame, int]:
@@ -232,13 +245,9 @@ def _school_years(years: Columns, row_years: np.ndarray) -> tuple[np.ndarray, np
     if len(row_years) and not current.any():
         raise ValueError("SchoolYear: no year is flagged as current, so no open enrollment can be placed")
     counts = current | flags(years["IsUpcomingYearForProvidedEntity"])
-    sound = ~present(years["Unreadable"])
     keys = ids(years["SchoolYearID"])
-    codes, found = group_codes(keys[sound])
-    counts_by_year = np.bincount(codes, weights=counts[sound], minlength=len(found)) > 0
-    listed = np.bincount(codes, minlength=len(found)) > 0
-    at = RowIndex(found[listed], "SchoolYearID").find(row_years)
-    return at != NOWHERE, np.append(counts_by_year[listed], False)[at]
+    sound = ~present(years["Unreadable"]) & (keys != MISSING)
+    return np.isin(row_years, keys[sound]), np.isin(row_years, keys[sound & counts])
 
 
 def find_school_rows(schools: Columns, row_schools: np.ndarray, row_years: np.ndarray) -> np.ndarray:
@@ -288,7 +297,5 @@ def observe_end_dates(raw: Mapping[str, pd.DataFrame]) -> EndDates:
     dates = columns_of(raw["EntryWithdrawal"][["EndDate", "WithdrawalDate"]])
     end, withdrawal = (days(real_dates(dates[field])) for field in ("EndDate", "WithdrawalDate"))
     both = (end != NO_DAY) & (withdrawal != NO_DAY)
-    found, rows = np.unique(withdrawal[both].astype(np.int64) - end[both], return_counts=True)
-    order = np.lexsort((np.abs(found - INCLUSIVE), -rows))[:LISTED]
-    differences = dict(zip(found[order].tolist(), rows[order].tolist(), strict=True))
-    return EndDates(int(both.sum()), differences)
+    differences = pd.Series(withdrawal[both].astype(np.int64) - end[both]).value_counts()
+    return EndDates(int(both.sum()), differences.head(LISTED).to_dict())

@@ -1,13 +1,12 @@
 """Explain a student's status, or why there is none: the outcome of each enrollment, and which one decided.
 
-No rule lives here. The functions that publish run on the whole district and decide outcome, status,
-enrollment and building, so an explanation cannot differ from what is published. Who was published before is
-known to the warehouse only.
+No rule lives here. The functions that publish decide outcome, status, enrollment and building, so an
+explanation cannot differ from what is published. Who was published before is known to the warehouse only.
 """
 
 import json
-from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from datetime import date
 from typing import Any, NamedTuple
 
@@ -30,18 +29,21 @@ from samegoal_pipelines.tables.vocabulary import (
     RULES,
 )
 from samegoal_pipelines.transforms.columns import (
-    MISSING,
     NOWHERE,
     columns_of,
     frame_from,
-    frame_of,
     ids,
     records_of,
-    take,
 )
 from samegoal_pipelines.transforms.demographics import build_student_demographics
-from samegoal_pipelines.transforms.enrollments import filter_enrollments, find_school_rows, window_start
-from samegoal_pipelines.transforms.status import DECIDED_BY, UPCOMING, classify_students, deciding_order
+from samegoal_pipelines.transforms.enrollments import (
+    FilteredEnrollments,
+    filter_enrollments,
+    find_school_rows,
+    rows_of_students,
+    window_start,
+)
+from samegoal_pipelines.transforms.status import UPCOMING, classify_students, deciding_order
 
 WHEN = ("past", "upcoming", "current")  # in the order of PAST, UPCOMING, CURRENT
 
@@ -88,26 +90,6 @@ class SeenEnrollment:
 
 
 @dataclass(frozen=True)
-class Decision:
-    """The status, the enrollment that decided it, and the building."""
-
-    status: str
-    reason: str
-    rule: int
-    rule_words: str
-    enrollment_id: int
-    why_this_enrollment: str
-    first_day: date
-    last_day: date | None
-    withdrawal_code: str | None
-    school_year_id: int | None
-    entity_id: int | None
-    building: str | None
-    building_reporting_id: str | None
-    why_this_building: str
-
-
-@dataclass(frozen=True)
 class Explanation:
     """One student's enrollments and the result: `decision`, `uncertain` or `absent`."""
 
@@ -115,7 +97,9 @@ class Explanation:
     night: date
     window_start: date
     enrollments: tuple[SeenEnrollment, ...]
-    decision: Decision | None
+    decision: dict[str, Any] | None
+    """The row of `student_status` without the student, and `rule`, `rule_words`, `why_this_enrollment` and
+    `why_this_building`."""
     uncertain: tuple[str, ...]
     """The quarantine reasons that leave the status in doubt."""
     absent: str | None
@@ -124,12 +108,11 @@ class Explanation:
     def sentences(self) -> list[str]:
         """The result as sentences for people."""
         window = f"the import window of {self.night} begins on {self.window_start}"
-        if self.decision is not None:
-            decision = self.decision
+        if found := self.decision:
             return [
-                f"rule {decision.rule}: {decision.rule_words} ({decision.reason})",
-                f"enrollment {decision.enrollment_id} decides: {decision.why_this_enrollment}",
-                f"building: {decision.building or 'none'}; {decision.why_this_building}",
+                f"rule {found['rule']}: {found['rule_words']} ({found['reason']})",
+                f"enrollment {found['enrollment_id']} decides: {found['why_this_enrollment']}",
+                f"building: {found['building'] or 'none'}; {found['why_this_building']}",
                 window,
             ]
         if self.uncertain:
@@ -149,52 +132,41 @@ def explain_absences(excluded: pd.DataFrame, statuses: pd.DataFrame, uncertain: 
     Takes `excluded` of `filter_enrollments` and both frames of `classify_students`. An uncertain student is
     carried over, so `rows unreadable` only applies if nothing was published before.
     """
-    student, reasons = (columns_of(excluded)[name] for name in ("student_id", "reason"))
-    weight_of = {reason: weight for weight, reason in enumerate(_EXPLAINED_BY, start=1)}
-    weights = np.asarray([weight_of.get(reason, 0) for reason in reasons.dictionary.to_pylist()], np.int64)
-    found = pd.Series(weights[reasons.indices.to_numpy()], ids(student))
-    decided = np.append(ids(columns_of(statuses)["student_id"]), MISSING)
-    found = found[(found > 0) & ~found.index.isin(decided)]
-    in_doubt = pd.Series(len(_EXPLAINED_BY) + 1, ids(columns_of(uncertain)["student_id"]))
-    strongest = pd.concat([found, in_doubt]).groupby(level=0).max()
-    words = pa.array([None, *_EXPLAINED_BY.values(), ROWS_UNREADABLE])
-    return frame_of(
-        {
-            "student_id": pa.array(strongest.index.to_numpy(np.int64)),
-            "why": take(words, strongest.to_numpy(np.int64)),
-        }
-    )
+    students, reasons = excluded[["student_id"]], excluded["reason"]
+    causes = [students[reasons == reason].assign(why=why) for reason, why in _EXPLAINED_BY.items()]
+    found = pd.concat([*causes, uncertain[["student_id"]].assign(why=ROWS_UNREADABLE)])
+    found = found[~found["student_id"].isin(statuses["student_id"])].dropna()
+    found = found.drop_duplicates("student_id", keep="last").sort_values("student_id", ignore_index=True)
+    return found.astype({"why": pd.ArrowDtype(pa.string())})
 
 
 def explain_students(
-    raw: Mapping[str, pd.DataFrame], students: Collection[int], today: date
+    raw: Mapping[str, pd.DataFrame], students: Iterable[int], today: date
 ) -> list[Explanation]:
     """Explain these students as of `today`, from `raw_enrollments` (Qmlativ object → frame), in their order.
 
     Raises ValueError as `filter_enrollments` does.
     """
+    return [_explain(raw, student, today) for student in students]
+
+
+def _explain(raw: Mapping[str, pd.DataFrame], student: int, today: date) -> Explanation:
+    raw = rows_of_students(raw, [student])
     filtered = filter_enrollments(raw, today)
     statuses, uncertain = classify_students(filtered.enrollments, filtered.excluded, today)
     absent = explain_absences(filtered.excluded, statuses, uncertain)
-    decided, doubts, why = (_by_student(frame, students) for frame in (statuses, uncertain, absent))
-
-    explained = []
-    for student in students:
-        counted, excluded = (_of(frame, student) for frame in (filtered.enrollments, filtered.excluded))
-        status, doubt = decided.get(student), doubts.get(student)
-        seen = _seen(raw, student, counted, excluded, status["enrollment_id"] if status else None, today)
-        explained.append(
-            Explanation(
-                student_id=student,
-                night=today,
-                window_start=window_start(today),
-                enrollments=tuple(seen),
-                decision=_decision(raw, counted, status, today) if status else None,
-                uncertain=tuple(doubt["reasons"].split(",")) if doubt else (),
-                absent=None if status or doubt else why.get(student, {"why": NO_ROWS})["why"],
-            )
-        )
-    return explained
+    status, doubt, why = (
+        next(iter(_rows_of(student, frame)), None) for frame in (statuses, uncertain, absent)
+    )
+    return Explanation(
+        student_id=student,
+        night=today,
+        window_start=window_start(today),
+        enrollments=tuple(_seen(raw, student, filtered, status, today)),
+        decision=_decision(raw, filtered.enrollments, status, today) if status else None,
+        uncertain=tuple(doubt["reasons"].split(",")) if doubt else (),
+        absent=None if status or doubt else why["why"] if why else NO_ROWS,
+    )
 
 
 def numbers_on_record(
@@ -204,47 +176,37 @@ def numbers_on_record(
 
     A student without an entry has no usable record in Student and Name, and is carried over.
     """
-    decided = [{"student_id": one.student_id} | asdict(one.decision) for one in explained if one.decision]
+    decided = [{"student_id": one.student_id} | one.decision for one in explained if one.decision]
     known = build_student_demographics(raw, frame_from(decided, arrow_types(STUDENT_STATUS))).students
     return {row["student_id"]: row["student_number"] for row in records_of(known)}
 
 
-def _of(frame: pd.DataFrame, student: int, key: str = "student_id") -> pd.DataFrame:
-    """The student's rows, in their order."""
-    return frame.loc[(frame[key] == student).fillna(False).to_numpy(bool)].reset_index(drop=True)
-
-
-def _by_student(frame: pd.DataFrame, students: Collection[int]) -> dict[int, dict[str, Any]]:
-    rows = frame.loc[frame["student_id"].isin(list(students))]
-    return {row["student_id"]: row for row in records_of(rows)}
+def _rows_of(student: int, frame: pd.DataFrame, key: str = "student_id") -> list[dict[str, Any]]:
+    return records_of(frame[frame[key] == student])
 
 
 def _seen(
     raw: Mapping[str, pd.DataFrame],
     student: int,
-    counted: pd.DataFrame,
-    excluded: pd.DataFrame,
-    deciding: int | None,
+    filtered: FilteredEnrollments,
+    status: Mapping[str, Any] | None,
     today: date,
 ) -> Iterator[SeenEnrollment]:
-    """The student's rows in Qmlativ's order.
-
-    Both frames keep that order, and a counted row is the only one with its id.
-    """
-    when = (WHEN[kind] for kind in deciding_order(columns_of(counted), today)[0])
-    counted_rows = {
-        row["enrollment_id"]: row | {"outcome": "counted", "reason": next(when)}
-        for row in records_of(counted)
+    """The student's rows in Qmlativ's order, as the filtered ones are. Each counted row has its own id."""
+    when = deciding_order(columns_of(filtered.enrollments), today)["when"]
+    counted = {
+        row["enrollment_id"]: row | {"outcome": "counted", "reason": WHEN[kind]}
+        for row, kind in zip(records_of(filtered.enrollments), when, strict=True)
     }
-    others, years = iter(records_of(excluded)), _year_names(raw)
+    others, years = iter(_rows_of(student, filtered.excluded)), _year_names(raw)
     before: dict[tuple[Any, ...], SeenEnrollment] = {}
-    for entry in records_of(_of(raw["EntryWithdrawal"], student, "StudentID")):
+    for entry in _rows_of(student, raw["EntryWithdrawal"], "StudentID"):
         content = tuple(entry.values())
         if content in before:
             words = "a repeat of another row, counted once with it"
             yield replace(before[content], outcome="repeated", reason="repeat", words=words, decides=False)
             continue
-        row = counted_rows.get(entry["EntryWithdrawalID"]) or next(others)
+        row = counted.get(entry["EntryWithdrawalID"]) or next(others)
         unreadable = tuple(json.loads(entry["Unreadable"] or "{}"))
         before[content] = SeenEnrollment(
             enrollment_id=row["enrollment_id"],
@@ -259,7 +221,7 @@ def _seen(
             outcome=row["outcome"],
             reason=row["reason"],
             words=_fate(row, unreadable, today),
-            decides=row["outcome"] == "counted" and row["enrollment_id"] == deciding,
+            decides=bool(status and row["enrollment_id"] == status["enrollment_id"]),
         )
         yield before[content]
 
@@ -284,24 +246,24 @@ def _year_names(raw: Mapping[str, pd.DataFrame]) -> dict[int, str]:
 
 def _decision(
     raw: Mapping[str, pd.DataFrame], counted: pd.DataFrame, status: Mapping[str, Any], today: date
-) -> Decision:
-    columns = columns_of(counted)
-    numbers = ids(columns["enrollment_id"])
-    first = int(np.flatnonzero(numbers == status["enrollment_id"])[0])
-    return Decision(
+) -> dict[str, Any]:
+    order = deciding_order(columns_of(counted), today)
+    first = int(np.flatnonzero(order["enrollment_id"] == status["enrollment_id"])[0])
+    return {
         **{name: value for name, value in status.items() if name != "student_id"},
-        rule=list(RULES).index(status["reason"]) + 1,
-        rule_words=RULES[status["reason"]].sentence,
-        why_this_enrollment=_why_first(first, numbers, *deciding_order(columns, today)),
-        why_this_building=_why_building(raw, counted.iloc[[first]]),
-    )
+        "rule": list(RULES).index(status["reason"]) + 1,
+        "rule_words": RULES[status["reason"]].sentence,
+        "why_this_enrollment": _why_first(first, order),
+        "why_this_building": _why_building(raw, counted.iloc[[first]]),
+    }
 
 
-def _why_first(first: int, numbers: np.ndarray, when: np.ndarray, order: list[np.ndarray]) -> str:
+def _why_first(first: int, order: Mapping[str, np.ndarray]) -> str:
     """Why this enrollment takes precedence over the others of its kind, by the first field that differs."""
+    when, numbers = order["when"], order["enrollment_id"]
     kind, tied = WHEN[when[first]], when == when[first]
     rivals: dict[str, list[int]] = {}
-    for field, values in zip(DECIDED_BY, order, strict=True):
+    for field, values in order.items():
         alike = values == values[first]
         rivals[field] = sorted(numbers[tied & ~alike].tolist())
         tied = tied & alike

@@ -11,8 +11,12 @@ import numpy as np
 import pandas as pd
 
 from samegoal_pipelines.transforms.columns import EPOCH, MISSING, columns_of, days, ids
-from samegoal_pipelines.transforms.enrollments import FilteredEnrollments, filter_enrollments
-from samegoal_pipelines.transforms.status import classify_students
+from samegoal_pipelines.transforms.enrollments import (
+    FilteredEnrollments,
+    filter_enrollments,
+    rows_of_students,
+)
+from samegoal_pipelines.transforms.snapshot import statuses_of
 
 UNCERTAIN_STATUS = "uncertain"
 
@@ -65,14 +69,7 @@ def _turning_days(filtered: FilteredEnrollments, today: int, horizon: int) -> tu
 
 
 def _statuses(raw: Mapping[str, pd.DataFrame], students: np.ndarray, today: date) -> dict[int, str | None]:
-    """The statuses of these students, from their enrollments and the rows that contradict one of them."""
-    entries = raw["EntryWithdrawal"]
-    columns = columns_of(entries[["EntryWithdrawalID", "StudentID"]])
-    keys, theirs = ids(columns["EntryWithdrawalID"]), np.isin(ids(columns["StudentID"]), students)
-    wanted = theirs | np.isin(keys, keys[theirs])
-    filtered = filter_enrollments(
-        {**raw, "EntryWithdrawal": entries.loc[wanted].reset_index(drop=True)}, today
-    )
-    statuses, uncertain = classify_students(filtered.enrollments, filtered.excluded, today)
+    """The statuses of these students."""
+    statuses, uncertain = statuses_of(rows_of_students(raw, students.tolist()), today)
     known = dict(zip(statuses["student_id"].tolist(), statuses["status"].tolist(), strict=True))
     return known | dict.fromkeys(uncertain["student_id"].tolist(), UNCERTAIN_STATUS)

@@ -25,36 +25,28 @@ EMPTIED_LEAST = 5  # rows
 
 @dataclass(frozen=True)
 class Facts:
-    """The gate's facts besides the rows to publish, read before anything is locked.
-
-    Attributes:
-        enrollment_rows: rows of EntryWithdrawal that came, exact repeats apart.
-        quarantined: of these, the quarantined rows, except those that were never effective.
-        emptied: objects without rows tonight, and their number of rows in the published night.
-        statuses_by_time: the statuses as of tonight from the published night's rows: `student_id` and
-            `status`, which is null for an uncertain student. None: unknown.
-    """
+    """The gate's facts besides the rows to publish, read before anything is locked."""
 
     enrollment_rows: int = 0
+    """Rows of EntryWithdrawal that came, exact repeats apart."""
     quarantined: int = 0
+    """Of these, the quarantined rows, except those that were never effective."""
     emptied: Mapping[str, int] = field(default_factory=dict)
+    """Objects without rows tonight, and their number of rows in the published night."""
     statuses_by_time: pd.DataFrame | None = None
+    """`student_id` and `status` as of tonight, null if uncertain, from the published night's rows."""
 
 
 @dataclass(frozen=True)
 class Measured:
-    """How tonight's snapshot differs from a published one.
-
-    Attributes:
-        numbers: the numbers that the limits refer to, by name. One that is not there is 0.
-        dropped: ids of students published as ENROLLED or PRE-ENROLLED who tonight are gone, INACTIVE or
-            GRADUATED.
-        graduated: for each of them, whether tonight says GRADUATED.
-    """
+    """How tonight's snapshot differs from a published one."""
 
     numbers: Mapping[str, int]
+    """The numbers that the limits refer to, by name. One that is not there is 0."""
     dropped: npt.NDArray[np.int64]
+    """Students published as ENROLLED or PRE-ENROLLED who tonight are gone, INACTIVE or GRADUATED."""
     graduated: npt.NDArray[np.bool_]
+    """For each of them, whether tonight says GRADUATED."""
 
 
 class Reason(NamedTuple):
@@ -68,15 +60,12 @@ class Reason(NamedTuple):
 
 @dataclass(frozen=True)
 class Verdict:
-    """The gate's verdict. Without a reason, the snapshot passes.
-
-    Attributes:
-        dropped_by_time: students whom time alone has dropped since the night before; None if not computed.
-    """
+    """The gate's verdict. Without a reason, the snapshot passes."""
 
     found: tuple[Reason, ...] = ()
-    numbers: dict[str, int] = field(default_factory=dict)
+    numbers: Counter[str] = field(default_factory=Counter)
     dropped_by_time: int | None = None
+    """Students whom time alone has dropped since the night before. None if not computed."""
 
     @property
     def reasons(self) -> tuple[str, ...]:
@@ -119,15 +108,23 @@ class Verdict:
 
 def judge(limits: Limits, measured: Measured, facts: Facts) -> Verdict:
     """Judge tonight's snapshot, compared with one published snapshot."""
-    numbers = {
-        **measured.numbers,
-        "dropped": len(measured.dropped),
-        "enrollment_rows": facts.enrollment_rows,
-        "quarantined": facts.quarantined,
-    }
-    if facts.statuses_by_time is not None:
-        numbers |= _by_time(facts.statuses_by_time, measured)
-    reasons = (*_reasons(limits, numbers), *_reasons_of_emptied(facts.emptied))
+    dropped, statuses = measured.dropped, facts.statuses_by_time
+    numbers = Counter(
+        {
+            **measured.numbers,
+            "dropped": len(dropped),
+            "edited": len(dropped),
+            "enrollment_rows": facts.enrollment_rows,
+            "quarantined": facts.quarantined,
+        }
+    )
+    if statuses is not None:  # who would be dropped tonight by the rows that were published as well
+        staying = statuses["status"].isna() | statuses["status"].isin(["ENROLLED", "PRE-ENROLLED"])
+        by_time = ~np.isin(dropped, statuses.loc[staying, "student_id"].to_numpy(dtype=np.int64))
+        numbers["dropped_by_time"] = int(by_time.sum())
+        numbers["expired_by_time"] = int((by_time & ~measured.graduated).sum())
+        numbers["edited"] -= numbers["dropped_by_time"]
+    reasons = tuple(_reasons(limits, numbers, facts.emptied))
     return Verdict(reasons, numbers, numbers.get("dropped_by_time"))
 
 
@@ -144,36 +141,19 @@ def judge_passing_time(limits: Limits, measured: Measured) -> Verdict:
     return judge(limits, measured, Facts(statuses_by_time=nobody_stays))
 
 
-def shares(limits: Limits, numbers: Mapping[str, int]) -> list[tuple[str, int, int, str]]:
+def shares(limits: Limits, numbers: Counter[str]) -> list[tuple[str, int, int, str]]:
     """The gate's shares for people: label, part, whole and the limit."""
-    counted = _derived(numbers)
     found = []
     for limit in SHARES:
-        part, whole = counted[limit.numerator], counted[limit.denominator]
+        part, whole = numbers[limit.numerator], numbers[limit.denominator]
         least = f" and at least {limits.least(limit, whole)} students" if limit.or_fifth else ""
         found.append((limit.label, part, whole, limit.shown(limits[limit.name]) + least))
     return found
 
 
-def _derived(numbers: Mapping[str, int]) -> Counter[str]:
-    """The numbers, 0 for one that was not counted, and how many students were dropped by edits."""
-    edited = numbers["dropped"] - numbers.get("dropped_by_time", 0)
-    return Counter({**numbers, "edited": edited})
-
-
-def _by_time(statuses: pd.DataFrame, measured: Measured) -> dict[str, int]:
-    """How many dropped students would be dropped tonight by the rows that were published as well."""
-    staying = statuses["status"].isna() | statuses["status"].isin(["ENROLLED", "PRE-ENROLLED"])
-    by_time = ~np.isin(measured.dropped, statuses.loc[staying, "student_id"].to_numpy(dtype=np.int64))
-    expired = by_time & ~measured.graduated
-    return {"dropped_by_time": int(by_time.sum()), "expired_by_time": int(expired.sum())}
-
-
-def _reasons(limits: Limits, numbers: Mapping[str, int]) -> Iterator[Reason]:
-    counted = _derived(numbers)
-    published = counted["published_students"]
-    if nobody := not counted["students"] and published > 0:
-        carried_over = counted["carried_over"]
+def _reasons(limits: Limits, numbers: Counter[str], emptied: Mapping[str, int]) -> Iterator[Reason]:
+    published, carried_over = numbers["published_students"], numbers["carried_over"]
+    if nobody := not numbers["students"] and published > 0:
         unread = f" ({carried_over:,} who could not be read would be carried over)" if carried_over else ""
         yield Reason(
             "nobody",
@@ -184,10 +164,17 @@ def _reasons(limits: Limits, numbers: Mapping[str, int]) -> Iterator[Reason]:
     for limit in SHARES:
         if nobody and limit.name in ("dropped", "carried_over"):  # said already
             continue
-        part, whole = counted[limit.numerator], counted[limit.denominator]
+        part, whole = numbers[limit.numerator], numbers[limit.denominator]
         if _is_beyond(limits, limit, part, whole):
-            sentence = limit.sentence.format_map(_words(limits, limit, counted, part, whole))
+            sentence = limit.sentence.format_map(_words(limits, limit, numbers, part, whole))
             yield Reason(limit.name, sentence, limit.next_step)
+    for qmlativ_object, rows in emptied.items():  # no edit, even if it affects few published rows
+        if rows >= EMPTIED_LEAST:
+            yield Reason(
+                "emptied",
+                f"{qmlativ_object} came without a single row, but with {rows:,} for the published snapshot",
+                "check in Qmlativ whether they were deleted, or the Integration Access no longer sees them",
+            )
 
 
 def _words(limits: Limits, limit: Limit, counted: Mapping[str, int], part: int, whole: int) -> dict[str, Any]:
@@ -210,17 +197,6 @@ def _words(limits: Limits, limit: Limit, counted: Mapping[str, int], part: int, 
         "because": because,
         "limit": limit.shown(value),
     }
-
-
-def _reasons_of_emptied(emptied: Mapping[str, int]) -> Iterator[Reason]:
-    """Reasons for objects without rows. That is no edit, even if it affects few published rows."""
-    for qmlativ_object, rows in emptied.items():
-        if rows >= EMPTIED_LEAST:
-            yield Reason(
-                "emptied",
-                f"{qmlativ_object} came without a single row, but with {rows:,} for the published snapshot",
-                "check in Qmlativ whether they were deleted, or the Integration Access no longer sees them",
-            )
 
 
 def _is_beyond(limits: Limits, limit: Limit, part: int, whole: int) -> bool:

@@ -4,7 +4,7 @@ Which column comes from which field is in `tables.lineage`. The reading itself i
 """
 
 import json
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import NamedTuple
 
 import pandas as pd
@@ -49,13 +49,11 @@ class MissingField(NamedTuple):
 
 
 def find_missing_fields(
-    tonight: Mapping[str, pd.DataFrame], last: Mapping[str, pd.DataFrame]
+    asset: str, reads: pd.DataFrame, last: pd.DataFrame | None = None
 ) -> tuple[MissingField, ...]:
-    """The fields that are missing in tonight's tables of reads (raw asset → `tables.reads.READS`).
-
-    `last` are the tables of the last night before, if there are any. Withdrawn fields come first.
-    """
-    return costs_of(_fields(tonight, "Missing"), _fields(last, "Fields"))
+    """The fields that are missing in a raw asset's table of reads. `last` is its table of the last night."""
+    granted = set() if last is None else _fields(asset, last, "Fields")
+    return costs_of(_fields(asset, reads, "Missing"), granted)
 
 
 def costs_of(missing: Collection[str], granted: Collection[str] = ()) -> tuple[MissingField, ...]:
@@ -72,12 +70,11 @@ def costs_of(missing: Collection[str], granted: Collection[str] = ()) -> tuple[M
     return tuple(sorted(found, key=lambda each: not each.lost))
 
 
-def _fields(reads: Mapping[str, pd.DataFrame], column: str) -> set[str]:
-    """`raw asset.Object.Field` of every field in a column of the tables of reads."""
+def _fields(asset: str, reads: pd.DataFrame, column: str) -> set[str]:
+    """`raw asset.Object.Field` of every field in a column of the table of reads."""
     return {
         f"{asset}.{qmlativ_object}.{field}"
-        for asset, table in reads.items()
-        for qmlativ_object, fields in zip(table["Object"], table[column], strict=True)
+        for qmlativ_object, fields in zip(reads["Object"], reads[column], strict=True)
         for field in json.loads(fields)
     }
 

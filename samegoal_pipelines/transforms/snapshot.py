@@ -7,12 +7,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
 from typing import NamedTuple, Self
 
-import numpy as np
 import pandas as pd
 import pyarrow as pa
 
 from samegoal_pipelines.tables.vocabulary import UNCERTAIN
-from samegoal_pipelines.transforms.columns import NOWHERE, RowIndex, columns_of, frame_of, ids, take
+from samegoal_pipelines.transforms.columns import frame_of
 from samegoal_pipelines.transforms.demographics import (
     StudentDemographics,
     build_parent_demographics,
@@ -155,9 +154,5 @@ def statuses_of(raw_enrollments: Raw, today: date) -> StudentStatuses:
 
 def _with_student_number(rows: pd.DataFrame, students: pd.DataFrame) -> pd.DataFrame:
     """The rows of these students, with the student number after the student id."""
-    columns, known = columns_of(rows), columns_of(students[["student_id", "student_number"]])
-    at = RowIndex(ids(known["student_id"]), "student_id").find(ids(columns["student_id"]))
-    there = np.flatnonzero(at != NOWHERE)
-    columns = {name: take(values, there) for name, values in columns.items()}
-    number = take(known["student_number"], at[there])
-    return frame_of({"student_id": columns.pop("student_id"), "student_number": number} | columns)
+    numbered = rows.merge(students[["student_id", "student_number"]], on="student_id", validate="many_to_one")
+    return numbered[["student_id", "student_number", *rows.columns.drop("student_id")]]

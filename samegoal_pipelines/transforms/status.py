@@ -24,8 +24,8 @@ from samegoal_pipelines.transforms.columns import (
     frame_of,
     group_codes,
     ids,
+    plain,
     take,
-    take_text,
 )
 
 # Positions of the reasons in STATUS_OF_REASON, in its order.
@@ -33,8 +33,6 @@ CURRENT_ENROLLMENT, UPCOMING_ONLY, BETWEEN, GRADUATED, WITHDRAWN = range(len(STA
 
 # When an enrollment is, in increasing order of precedence.
 PAST, UPCOMING, CURRENT = range(3)
-# The fields of `deciding_order`.
-DECIDED_BY = ("when", "last_day", "default_entity", "first_day", "enrollment_id")
 
 # What a status takes from its deciding enrollment, after its own columns.
 _CARRIED = (
@@ -65,9 +63,10 @@ def classify_students(enrollments: pd.DataFrame, excluded: pd.DataFrame, today: 
     """
     columns = columns_of(enrollments)
     codes, students = group_codes(ids(columns["student_id"]))
-    when, order = deciding_order(columns, today)
+    order = deciding_order(columns, today)
+    when = order["when"]
 
-    deciding = best_rows(codes, len(students), order)
+    deciding = best_rows(codes, len(students), [*order.values()])
     has_past = np.zeros(len(students), bool)
     has_past[codes[when == PAST]] = True
 
@@ -75,7 +74,7 @@ def classify_students(enrollments: pd.DataFrame, excluded: pd.DataFrame, today: 
     if (students[known][1:] < students[known][:-1]).any():
         known = known[np.argsort(students[known], kind="stable")]
     rows = deciding[known]
-    found = {name: take_text(columns[name], rows) for name in _CARRIED}
+    found = {name: plain(take(columns[name], rows)) for name in _CARRIED}
     reason = _reasons(when[rows], has_past[known], found["withdrawal_code"])
     statuses = frame_of(
         {
@@ -91,25 +90,23 @@ def classify_students(enrollments: pd.DataFrame, excluded: pd.DataFrame, today: 
     return StudentStatuses(statuses, uncertain)
 
 
-def deciding_order(columns: Columns, today: date) -> tuple[np.ndarray, list[np.ndarray]]:
-    """For each enrollment PAST, UPCOMING or CURRENT, and the fields whose greatest row decides.
+def deciding_order(columns: Columns, today: date) -> dict[str, np.ndarray]:
+    """The fields whose greatest enrollment decides: by the first one, then by the second, and so on.
 
-    Current comes before upcoming, and upcoming before past. Among past ones, the latest last day wins.
-    Then, in all three, the default entity, the latest first day (earliest for upcoming ones) and the
-    highest id win. `DECIDED_BY` names the fields.
+    `when` is CURRENT, UPCOMING or PAST, in this order. Among past ones, the latest last day wins. Then, in
+    all three, the default entity, the latest first day (earliest for upcoming ones) and the highest id win.
     """
     now = (today - EPOCH).days
     first_day, last_day = days(columns["first_day"]), days(columns["last_day"], null=FOREVER)
     upcoming = (first_day > now).view(np.int8)
     past = (last_day < now).view(np.int8)
-    when = CURRENT - upcoming - 2 * past  # first and last day both belong to the enrollment
-    return when, [
-        when,
-        np.minimum(last_day, now),  # only past ones differ here
-        flags(columns["is_default_entity"]).view(np.int8),
-        first_day * (1 - 2 * upcoming),
-        ids(columns["enrollment_id"]),
-    ]
+    return {
+        "when": CURRENT - upcoming - 2 * past,  # first and last day both belong to the enrollment
+        "last_day": np.minimum(last_day, now),  # only past ones differ here
+        "default_entity": flags(columns["is_default_entity"]).view(np.int8),
+        "first_day": first_day * (1 - 2 * upcoming),
+        "enrollment_id": ids(columns["enrollment_id"]),
+    }
 
 
 def _reasons(when: np.ndarray, has_past: np.ndarray, code: pa.Array) -> np.ndarray:

@@ -7,34 +7,17 @@ A no-show (never effective) is no problem. The only thing about a person in the 
 """
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from datetime import date, timedelta
 
-import numpy as np
 import pandas as pd
 import pyarrow as pa
-import pyarrow.compute as pc
 
+from samegoal_pipelines import printable
 from samegoal_pipelines.tables import worklist as problems
+from samegoal_pipelines.tables.arrow_types import arrow_types
 from samegoal_pipelines.tables.vocabulary import GRADUATED_CODE, UNCERTAIN
-from samegoal_pipelines.transforms.columns import (
-    EPOCH,
-    MISSING,
-    NO_DAY,
-    NOWHERE,
-    Columns,
-    RowIndex,
-    best_row_of,
-    columns_of,
-    days,
-    flags,
-    frame_of,
-    ids,
-    present,
-    storable,
-    take,
-    take_text,
-)
+from samegoal_pipelines.transforms.columns import columns_of, greatest_per_group
 from samegoal_pipelines.transforms.enrollments import window_start
 from samegoal_pipelines.transforms.status import PAST, UPCOMING, deciding_order
 
@@ -68,7 +51,9 @@ _IDENTITY = {
 # The id that a quarantined row names and no list knows.
 _ODD_ID = {"unknown_withdrawal_code": "WithdrawalCodeID", "no_school_year": "SchoolYearID"}
 
-_LISTED = ("student_id", "enrollment_id", "building", "building_reporting_id")
+_KEY = ["problem", "student_id", "enrollment_id"]
+_LISTED = ["student_id", "enrollment_id", "building", "building_reporting_id"]
+_TEXT = pd.ArrowDtype(pa.string())
 
 
 def list_problems(
@@ -90,166 +75,148 @@ def list_problems(
         published: both frames of `filter_enrollments` of the last published night before. None: there is
             nothing to compare with.
     """
-    counted, unused, decided = columns_of(enrollments), columns_of(excluded), columns_of(statuses)
+    counted, unused = _with_plain_texts(enrollments), _with_plain_texts(excluded)
     found = [
-        _never_closed(unused, columns_of(raw_enrollments["SchoolYear"])),
-        _upcoming_after_withdrawal(counted, decided, today),
+        _never_closed(unused, raw_enrollments["SchoolYear"]),
+        _upcoming_after_withdrawal(counted, statuses, today),
         _cecs_only(unused, counted),
-        _ties(counted, decided, today),
-        *_quarantined(unused, columns_of(raw_enrollments["EntryWithdrawal"]), columns_of(uncertain)),
+        _ties(counted, statuses, today),
+        *(
+            _quarantined(reason, unused, raw_enrollments["EntryWithdrawal"], uncertain)
+            for reason in UNCERTAIN
+        ),
         _flagged_without_code(counted),
-        _possible_duplicates(raw_students, decided),
+        _possible_duplicates(raw_students, statuses),
     ]
     if published is not None:
-        before = _together(columns_of(published["enrollments"]), columns_of(published["excluded"]))
-        found.append(_the_past_moved(before, _together(counted, unused), today))
-    return _in_order(pa.concat_tables(found), columns_of(raw_students["Student"]))
+        before = [_with_plain_texts(published[name]) for name in ("enrollments", "excluded")]
+        found.append(_the_past_moved(pd.concat(before), pd.concat([counted, unused]), today))
+    return _in_order(pd.concat(found, ignore_index=True), raw_students["Student"])
 
 
 # -- the problems --
 
 
-def _never_closed(excluded: Columns, years: Columns) -> pa.Table:
+def _never_closed(excluded: pd.DataFrame, years: pd.DataFrame) -> pd.DataFrame:
     """Open enrollments of school years that are over."""
-    rows = _with_reason(excluded, "never_closed")
-    keys = ids(years["SchoolYearID"])
-    named = best_row_of(
-        ids(excluded["school_year_id"])[rows], keys, present(years["Description"]), [np.arange(len(keys))]
+    rows = excluded[excluded["reason"] == "never_closed"]
+    year = _looked_up(
+        rows["school_year_id"], years.dropna(subset="Description"), "SchoolYearID", "Description"
     )
-    school_year = take(storable(years["Description"]), named)
-    detail = _joined(_period(excluded, rows), ", never ended, school year ", school_year)
-    return _listed(problems.NEVER_CLOSED, excluded, rows, detail)
+    detail = _period(rows) + ", never ended, school year " + year.fillna("unknown")
+    return _listed(problems.NEVER_CLOSED, rows, detail)
 
 
-def _upcoming_after_withdrawal(counted: Columns, statuses: Columns, today: date) -> pa.Table:
+def _upcoming_after_withdrawal(counted: pd.DataFrame, statuses: pd.DataFrame, today: date) -> pd.DataFrame:
     """Upcoming enrollments that keep students ENROLLED who have left.
 
     The student is between two enrollments, and the last one ended with a withdrawal code, unless the school
     closes its year with that code for everybody. Graduates (01) are always listed.
     """
-    when, order = deciding_order(counted, today)
-    student = ids(counted["student_id"])
-    between = pc.equal(statuses["reason"], "between_enrollments").to_numpy(zero_copy_only=False)
-    students = ids(statuses["student_id"])[between]
-    last = best_row_of(students, student, when == PAST, order)
-    left = (present(counted["withdrawal_code"]) & ~_closes_the_year(counted))[last]
-    students, last = students[left], last[left]
-
-    upcoming = np.flatnonzero(when == UPCOMING)
-    at = RowIndex(students, "student_id").find(student[upcoming])
-    rows, last = upcoming[at != NOWHERE], last[at[at != NOWHERE]]
-    detail = _joined(
-        _period(counted, rows),
-        "; left after ",
-        take(counted["last_day"], last).cast(pa.string()),
-        " with code ",
-        take_text(counted["withdrawal_code"], last),
+    between = statuses.loc[statuses["reason"] == "between_enrollments", "student_id"]
+    theirs = counted[counted["student_id"].isin(between)]
+    when = deciding_order(columns_of(theirs), today)["when"]
+    past, upcoming = theirs[when == PAST], theirs[when == UPCOMING]
+    last = greatest_per_group(past, "student_id", deciding_order(columns_of(past), today))
+    left = last[last["withdrawal_code"].notna() & ~_closes_the_year(counted)[last.index]]
+    rows = upcoming.merge(
+        left[["student_id", "last_day", "withdrawal_code"]], on="student_id", suffixes=("", "_left")
     )
-    return _listed(problems.UPCOMING_AFTER_WITHDRAWAL, counted, rows, detail)
+    left_after = rows["last_day_left"].astype(_TEXT) + " with code " + rows["withdrawal_code_left"]
+    detail = _period(rows) + "; left after " + left_after
+    return _listed(problems.UPCOMING_AFTER_WITHDRAWAL, rows, detail)
 
 
-def _closes_the_year(counted: Columns) -> np.ndarray:
+def _closes_the_year(counted: pd.DataFrame) -> pd.Series:
     """Whether most enrollments of the same school and year end on the same day with the same code."""
-    codes = counted["withdrawal_code"]
-    ends = pd.DataFrame({name: ids(counted[name]) for name in ("school_id", "school_year_id")})
-    of_school = ends.groupby([*ends]).transform("size")
-    ends["day"], ends["code"] = days(counted["last_day"]), codes.indices.fill_null(-1).to_numpy()
-    alike = ends.groupby([*ends]).transform("size")
-    usual = (alike >= YEAR_END_ENROLLMENTS) & (alike >= YEAR_END_SHARE * of_school)
-    return np.asarray(usual & (ends["code"] != pc.index(codes.dictionary, GRADUATED_CODE).as_py()))
-
-
-def _cecs_only(excluded: Columns, counted: Columns) -> pa.Table:
-    """The latest enrollment of each student who only has cross-entity course enrollments."""
-    student = ids(excluded["student_id"])
-    cecs = np.zeros(len(student), bool)
-    cecs[_with_reason(excluded, "cecs")] = True
-    cecs &= ~np.isin(student, np.concatenate([student[~cecs], ids(counted["student_id"]), [MISSING]]))
-    students, number = np.unique(student[cecs], return_counts=True)
-    order = [days(excluded["first_day"]), ids(excluded["enrollment_id"])]
-    rows = best_row_of(students, student, cecs, order)
-    noun = pc.if_else(pa.array(number == 1), " enrollment", " enrollments")
-    texts = pa.array(number).cast(pa.string())
-    detail = _joined(texts, noun, ", all CECS; the latest ", _period(excluded, rows))
-    return _listed(problems.CECS_ONLY, excluded, rows, detail)
-
-
-def _ties(counted: Columns, statuses: Columns, today: date) -> pa.Table:
-    """Enrollments that lose to the deciding one only because of its higher id."""
-    order = deciding_order(counted, today)[1][:-1]
-    deciding = RowIndex(ids(counted["enrollment_id"]), "enrollment_id").find(ids(statuses["enrollment_id"]))
-    at = RowIndex(ids(statuses["student_id"]), "student_id").find(ids(counted["student_id"]))
-    rival = np.append(deciding, NOWHERE)[at]
-    rows = np.flatnonzero((rival != NOWHERE) & (rival != np.arange(len(rival))))
-    for field in order:
-        rows = rows[field[rows] == field[rival[rows]]]
-    rival = rival[rows]
-    detail = _joined(
-        _period(counted, rows),
-        "; enrollment ",
-        take(counted["enrollment_id"], rival).cast(pa.string()),
-        " decided only because its id is higher; they differ in: ",
-        _differing(counted, rows, counted, rival, _PUBLISHED, "nothing"),
+    school = ["school_id", "school_year_id"]
+    of_school, alike = (
+        counted.groupby(by, dropna=False)["enrollment_id"].transform("size")
+        for by in (school, [*school, "last_day", "withdrawal_code"])
     )
-    return _listed(problems.TIE, counted, rows, detail)
+    usual = (alike >= YEAR_END_ENROLLMENTS) & (alike >= YEAR_END_SHARE * of_school)
+    return usual & (counted["withdrawal_code"] != GRADUATED_CODE)
 
 
-def _quarantined(excluded: Columns, entries: Columns, uncertain: Columns) -> Iterator[pa.Table]:
-    """Quarantined rows, by reason."""
-    in_doubt = RowIndex(ids(uncertain["student_id"]), "student_id")
-    for reason in UNCERTAIN:
-        rows = _with_reason(excluded, reason)
-        carried_over = pa.array(in_doubt.find(ids(excluded["student_id"])[rows]) != NOWHERE)
-        consequence = pc.if_else(carried_over, "; the student is carried over as last published", "")
-        detail = _joined(_period(excluded, rows), _oddness(reason, excluded, rows, entries), consequence)
-        yield _listed(problems.quarantined_as(reason), excluded, rows, detail)
+def _cecs_only(excluded: pd.DataFrame, counted: pd.DataFrame) -> pd.DataFrame:
+    """The latest enrollment of each student who only has cross-entity course enrollments."""
+    is_cecs = excluded["reason"] == "cecs"
+    others = pd.concat([excluded.loc[~is_cecs, "student_id"], counted["student_id"]])
+    cecs = excluded[is_cecs & ~excluded["student_id"].isin(others)].dropna(subset="student_id")
+    cecs = cecs.sort_values(["student_id", "first_day", "enrollment_id"], na_position="first")
+    rows = cecs.drop_duplicates("student_id", keep="last")
+    numbers = cecs.groupby("student_id")["student_id"].size()
+    texts = [printable.counted(number, "enrollment") for number in numbers]
+    detail = pd.Series(texts, rows.index, _TEXT) + ", all CECS; the latest " + _period(rows)
+    return _listed(problems.CECS_ONLY, rows, detail)
 
 
-def _oddness(reason: str, excluded: Columns, rows: np.ndarray, entries: Columns) -> pa.Array | str:
-    """Which field or id a row was quarantined for, never a field's value."""
-    if not len(rows):
-        return ""
-    keys = ids(entries["EntryWithdrawalID"])
-    at = best_row_of(ids(excluded["enrollment_id"])[rows], keys, keys != MISSING, [np.arange(len(keys))])
+def _ties(counted: pd.DataFrame, statuses: pd.DataFrame, today: date) -> pd.DataFrame:
+    """Enrollments that lose to the deciding one only because of its higher id."""
+    several = counted[counted.duplicated(["student_id", "first_day"], keep=False)].reset_index(drop=True)
+    order = pd.DataFrame(deciding_order(columns_of(several), today)).drop(columns="enrollment_id")
+    ranked = several.join(order.add_prefix("by_"))
+    deciding = ranked[ranked["enrollment_id"].isin(statuses["enrollment_id"])]
+    rows = ranked.merge(deciding, on=["student_id", *order.add_prefix("by_")], suffixes=("", "_deciding"))
+    rows = rows[rows["enrollment_id"] != rows["enrollment_id_deciding"]]
+    differing = _differing(rows, "_deciding", _PUBLISHED)
+    detail = (
+        _period(rows)
+        + "; enrollment "
+        + rows["enrollment_id_deciding"].astype(_TEXT)
+        + " decided only because its id is higher; they differ in: "
+        + differing.where(differing != "", "nothing")
+    )
+    return _listed(problems.TIE, rows, detail)
+
+
+def _quarantined(
+    reason: str, excluded: pd.DataFrame, entries: pd.DataFrame, uncertain: pd.DataFrame
+) -> pd.DataFrame:
+    """Rows that are quarantined for this reason, with the field or id, never with a field's value."""
+    rows = excluded[excluded["reason"] == reason]
+    detail = _period(rows)
     if reason == "unreadable":
-        fields = (json.loads(text or "{}") for text in take(entries["Unreadable"], at).to_pylist())
-        named = [", ".join(sorted(each)) or "EntryWithdrawalID" for each in fields]
-        return _joined("; unreadable: ", pa.array(named, pa.string()))
-    if reason in _ODD_ID:
-        field = _ODD_ID[reason]
-        return _joined(f"; {field} ", take(entries[field], at).cast(pa.string()))
-    return ""
+        texts = _looked_up(rows["enrollment_id"], entries, "EntryWithdrawalID", "Unreadable").fillna("{}")
+        fields = [", ".join(sorted(json.loads(text))) or "EntryWithdrawalID" for text in texts]
+        detail += "; unreadable: " + pd.Series(fields, rows.index, _TEXT)
+    elif field := _ODD_ID.get(reason):
+        odd = _looked_up(rows["enrollment_id"], entries, "EntryWithdrawalID", field)
+        detail += f"; {field} " + odd.astype(_TEXT).fillna("unknown")
+    carried_over = rows["student_id"].isin(uncertain["student_id"])
+    detail = detail.where(~carried_over, detail + "; the student is carried over as last published")
+    return _listed(problems.quarantined_as(reason), rows, detail)
 
 
-def _flagged_without_code(counted: Columns) -> pa.Table:
+def _flagged_without_code(counted: pd.DataFrame) -> pd.DataFrame:
     """Counted enrollments that Qmlativ flags as cross-entity course enrollments."""
-    rows = np.flatnonzero(flags(counted["is_cross_entity_course"]))
-    return _listed(problems.FLAGGED_WITHOUT_CODE, counted, rows, _period(counted, rows))
+    rows = counted[counted["is_cross_entity_course"]]
+    return _listed(problems.FLAGGED_WITHOUT_CODE, rows, _period(rows))
 
 
-def _possible_duplicates(raw_students: Mapping[str, pd.DataFrame], statuses: Columns) -> pa.Table:
+def _possible_duplicates(raw_students: Mapping[str, pd.DataFrame], statuses: pd.DataFrame) -> pd.DataFrame:
     """Students with a status who share a number, a state id, or both name and birth date with another one."""
-    table = ids(statuses["student_id"])
     records = raw_students["Student"].sort_values("SchoolYearIDAsked", kind="stable")
-    records = records[records["StudentID"].isin(table)].drop_duplicates("StudentID", keep="last")
+    records = records[records["StudentID"].isin(statuses["student_id"])]
+    records = records.drop_duplicates("StudentID", keep="last")
     names = raw_students["Name"].dropna(subset="NameID").drop_duplicates("NameID")
     people = records.merge(names, on="NameID", how="left", validate="many_to_one")
     shared: dict[int, list[str]] = {}
     for what, columns in _IDENTITY.items():
         known = people.dropna(subset=columns)
-        keys = known[columns].astype(str).apply(lambda values: values.str.strip().str.casefold())
+        keys = known[columns].astype(_TEXT).apply(lambda values: values.str.strip().str.casefold())
         keys = keys[(keys != "").all(axis=1)]
         keys = keys[keys.duplicated(keep=False)]
         for _, group in known["StudentID"].loc[keys.index].groupby([keys[name] for name in columns]):
             for student in group:
                 others = ", ".join(str(other) for other in group if other != student)
                 shared.setdefault(int(student), []).append(f"same {what} as StudentID {others}")
-    rows = np.flatnonzero(np.isin(table, list(shared)))
-    detail = pa.array(["; ".join(shared[student]) for student in table[rows].tolist()], pa.string())
-    return _listed(problems.POSSIBLE_DUPLICATE, statuses, rows, detail)
+    rows = statuses[statuses["student_id"].isin(list(shared))]
+    details = ["; ".join(shared[student]) for student in rows["student_id"]]
+    return _listed(problems.POSSIBLE_DUPLICATE, rows, pd.Series(details, rows.index, _TEXT))
 
 
-def _the_past_moved(before: Columns, now: Columns, today: date) -> pa.Table:
+def _the_past_moved(before: pd.DataFrame, now: pd.DataFrame, today: date) -> pd.DataFrame:
     """Enrollments that ended long ago and have changed, as they were in the published night.
 
     Counted and excluded rows are compared, because a new code or date may exclude a row. Rows that cannot be
@@ -257,104 +224,80 @@ def _the_past_moved(before: Columns, now: Columns, today: date) -> pa.Table:
     import window still needs it and its school year was read tonight: other rows of older years are no
     longer asked for.
     """
-    key, last_day = ids(before["enrollment_id"]), days(before["last_day"])
-    settled = (last_day < (today - SETTLED_AFTER - EPOCH).days) & (last_day != NO_DAY) & (key != MISSING)
-    settled[_with_reason(before, *UNCERTAIN, "entity_not_included")] = False
-    rows = np.flatnonzero(settled)
-
-    now_key = ids(now["enrollment_id"])
-    reliable = now_key.copy()
-    reliable[_with_reason(now, *UNCERTAIN)] = MISSING
-    at = RowIndex(reliable, "enrollment_id").find(key[rows])
-    gone = (
-        ~np.isin(key[rows], now_key)
-        & (last_day[rows] >= (window_start(today) - EPOCH).days)
-        & np.isin(ids(before["school_year_id"])[rows], ids(now["school_year_id"]))
+    settled = before[before["last_day"] < today - SETTLED_AFTER].dropna(subset="enrollment_id")
+    settled = settled[~settled["reason"].isin([*UNCERTAIN, "entity_not_included"])]
+    reliable = now[~now["reason"].isin(UNCERTAIN)].dropna(subset="enrollment_id")
+    rows = settled.merge(
+        reliable[["enrollment_id", *_SETTLED]],
+        on="enrollment_id",
+        how="left",
+        suffixes=("", "_now"),
+        validate="many_to_one",
     )
-    differing = _differing(before, rows, now, at, _SETTLED, "")
-    moved = gone | ((at != NOWHERE) & pc.not_equal(differing, "").to_numpy(zero_copy_only=False))
-    changed = pc.if_else(pa.array(gone), GONE, differing).filter(pa.array(moved))
-    rows = rows[moved]
-    detail = _joined("was ", _period(before, rows), "; changed since the last published night: ", changed)
-    return _listed(problems.THE_PAST_MOVED, before, rows, detail)
+    gone = (
+        ~rows["enrollment_id"].isin(now["enrollment_id"])
+        & (rows["last_day"] >= window_start(today))
+        & rows["school_year_id"].isin(now["school_year_id"])
+    )
+    there = rows["enrollment_id"].isin(reliable["enrollment_id"])
+    changed = _differing(rows, "_now", _SETTLED).where(there, "").where(~gone, GONE)
+    rows, changed = rows[changed != ""], changed[changed != ""]
+    detail = "was " + _period(rows) + "; changed since the last published night: " + changed
+    return _listed(problems.THE_PAST_MOVED, rows, detail)
 
 
 # -- helpers --
 
 
-def _together(counted: Columns, excluded: Columns) -> dict[str, pa.Array]:
-    """Counted and excluded rows in one table, with the reason of those that are excluded."""
-    parts = [{**counted, "reason": pa.nulls(len(counted["student_id"]), pa.string())}, excluded]
-    names = {*_LISTED, *_SETTLED, "school_year_id", "reason"}
-    return {name: pa.concat_arrays([_plain(part[name]) for part in parts]) for name in names}
+def _with_plain_texts(frame: pd.DataFrame) -> pd.DataFrame:
+    """The frame with strings in place of dictionaries."""
+    texts = {"building", "building_reporting_id", "withdrawal_code", "reason"}
+    return frame.astype(dict.fromkeys(texts & {*frame}, _TEXT))
 
 
-def _plain(values: pa.Array) -> pa.Array:
-    return values.dictionary_decode() if pa.types.is_dictionary(values.type) else values
+def _looked_up(keys: pd.Series, table: pd.DataFrame, key: str, field: str) -> pd.Series:
+    """The table's field for each key, from the last row that has the key. Null if there is none."""
+    rows = table.loc[table[key].isin(keys), [key, field]].dropna(subset=key).drop_duplicates(key, keep="last")
+    return keys.to_frame(key).merge(rows, on=key, how="left")[field].set_axis(keys.index)
 
 
-def _with_reason(excluded: Columns, *reasons: str) -> np.ndarray:
-    """The rows with one of these reasons."""
-    found = pc.is_in(_plain(excluded["reason"]), pa.array(reasons))
-    return np.flatnonzero(found.to_numpy(zero_copy_only=False))
-
-
-def _differing(
-    one: Columns,
-    rows: np.ndarray,
-    other: Columns,
-    other_rows: np.ndarray,
-    columns: Mapping[str, str],
-    nothing: str,
-) -> pa.Array:
-    """The names of the columns in which two rows differ, or `nothing`. Null equals null only."""
-    parts = []
+def _differing(rows: pd.DataFrame, other: str, columns: Mapping[str, str]) -> pd.Series:
+    """The names of the columns that differ from those with the suffix `other`. Null equals null only."""
+    names = pd.Series("", rows.index, _TEXT)
     for column, name in columns.items():
-        pair = (take_text(one[column], rows), take_text(other[column], other_rows))
-        differs = pc.coalesce(pc.not_equal(*pair), pc.xor(*map(pc.is_null, pair)))
-        parts.append(pc.if_else(differs, f", {name}", ""))
-    names = _joined(*parts)
-    return pc.if_else(pc.equal(names, ""), nothing, pc.utf8_slice_codeunits(names, 2))
+        one, two = rows[column], rows[column + other]
+        differs = (one != two).fillna(one.isna() != two.isna())
+        if differs.any():
+            names = names.where(~differs, names + f", {name}")
+    return names.str.removeprefix(", ")
 
 
-def _period(table: Columns, rows: np.ndarray) -> pa.Array:
+def _period(rows: pd.DataFrame) -> pd.Series:
     """`from 2026-08-12 to 2026-09-30` of each row."""
-    first = take(table["first_day"], rows).cast(pa.string()).fill_null("an unknown day")
-    last = _joined(" to ", take(table["last_day"], rows).cast(pa.string()))
-    ended = pa.array(days(table["last_day"])[rows] != NO_DAY)
-    return _joined("from ", first, pc.if_else(ended, last, ""))
+    first, last = (rows[name].astype(_TEXT) for name in ("first_day", "last_day"))
+    return "from " + first.fillna("an unknown day") + (" to " + last).fillna("")
 
 
-def _joined(*parts: pa.Array | str) -> pa.Array:
-    """The parts of each row joined. Null means unknown."""
-    return pc.binary_join_element_wise(*parts, "", null_handling="replace", null_replacement="unknown")
+def _listed(problem: str, rows: pd.DataFrame, detail: pd.Series) -> pd.DataFrame:
+    return rows[_LISTED].assign(problem=problem, detail=detail)
 
 
-def _listed(problem: str, table: Columns, rows: np.ndarray, detail: pa.Array) -> pa.Table:
-    columns = {name: take_text(table[name], rows) for name in _LISTED}
-    return pa.table(columns | {"problem": pa.repeat(problem, len(rows)), "detail": detail})
-
-
-def _in_order(listed: pa.Table, students: Columns) -> pd.DataFrame:
+def _in_order(listed: pd.DataFrame, students: pd.DataFrame) -> pd.DataFrame:
     """One row per problem, student and enrollment, with the fix and the student number.
 
     By school (none last), problem, student and enrollment. Of several rows, the first one with their number.
     """
-    rest = ("building", "building_reporting_id", "detail")
-    grouped = listed.group_by(["problem", "student_id", "enrollment_id"], use_threads=False)
-    whole = pc.ScalarAggregateOptions(skip_nulls=False)  # or a row would get the school of another row
-    table = grouped.aggregate([*((name, "first", whole) for name in rest), ("detail", "count")])
-    table = table.append_column("place", pc.index_in(table["problem"], pa.array(problems.PROBLEMS)))
-    by = ("building_first", "place", "student_id", "enrollment_id")
-    table = table.sort_by([(name, "ascending") for name in by]).combine_chunks()
-    several = _joined(table["detail_first"], " (", table["detail_count"].cast(pa.string()), " rows)")
-    numbered, year = present(students["StudentNumber"]), ids(students["SchoolYearIDAsked"])
-    latest = best_row_of(ids(table["student_id"]), ids(students["StudentID"]), numbered, [year])
-    columns = {
-        **{name: table[name] for name in ("problem", "student_id", "enrollment_id")},
-        **{name: table[f"{name}_first"] for name in rest},
-        "detail": pc.if_else(pc.equal(table["detail_count"], 1), table["detail_first"], several),
-        "fix": pa.array(problems.FIX.values()).take(table["place"]),
-        "student_number": take(storable(students["StudentNumber"]), latest),
-    }
-    return frame_of({name: columns[name] for name in problems.REGISTRAR_WORKLIST.names})
+    rows = listed.groupby(_KEY, dropna=False)["detail"].transform("size")
+    several = listed["detail"] + " (" + rows.astype(_TEXT) + " rows)"
+    listed = listed.assign(
+        detail=listed["detail"].where(rows == 1, several),
+        place=listed["problem"].map(problems.PROBLEMS.index),
+        fix=listed["problem"].map(problems.FIX),
+    ).drop_duplicates(_KEY)
+    listed = listed.sort_values(["building", "place", "student_id", "enrollment_id"], ignore_index=True)
+    numbered = students.dropna(subset="StudentNumber").sort_values("SchoolYearIDAsked", na_position="first")
+    listed["student_number"] = _looked_up(listed["student_id"], numbered, "StudentID", "StudentNumber")
+    types = {name: pd.ArrowDtype(kind) for name, kind in arrow_types(problems.REGISTRAR_WORKLIST).items()}
+    listed = listed[[*types]].astype(types)
+    texts = {name: listed[name].str.replace("\0", "") for name in ("detail", "student_number")}
+    return listed.assign(**texts)

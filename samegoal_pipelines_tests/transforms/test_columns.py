@@ -6,14 +6,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from samegoal_pipelines.transforms.columns import (
-    NOWHERE,
-    best_rows,
-    group_codes,
-    take,
-    take_codes,
-    take_text,
-)
+from samegoal_pipelines.transforms.columns import NOWHERE, best_rows, group_codes, plain, take
 
 ROWS = np.array([2, NOWHERE, 0])
 DAY, LEAP_DAY = date(2026, 8, 12), date(2028, 2, 29)
@@ -27,26 +20,16 @@ DAY, LEAP_DAY = date(2026, 8, 12), date(2028, 2, 29)
         (pa.array([DAY, DAY, LEAP_DAY]), [LEAP_DAY, None, DAY]),
         (pa.array(["a", "b", "c"]), ["c", None, "a"]),
         (pa.array([True, False, False]), [False, None, True]),
+        (pa.array(["a", None, "b"]).dictionary_encode(), ["b", None, "a"]),
     ],
-    ids=["integers", "integers and a null", "dates", "texts", "flags"],
+    ids=["integers", "integers and a null", "dates", "texts", "flags", "a dictionary"],
 )
 def test_a_row_that_is_nowhere_is_null_and_not_the_last_one(values, taken):
     found = take(values, ROWS)
     assert found.to_pylist() == taken
     assert found.type == values.type
+    assert plain(found).to_pylist() == taken
     assert take(values, ROWS[[0, 2]]).to_pylist() == [values[2].as_py(), values[0].as_py()]
-
-
-@pytest.mark.parametrize("texts", [["a", "b", "c"], ["a", None, None], []])
-def test_texts_as_codes_are_those_taken_as_strings(texts):
-    column = pa.array(texts, pa.string())
-    rows = ROWS if texts else np.array([NOWHERE] * 3)
-    codes = take_codes(column, rows)
-    assert codes.to_pylist() == take(column, rows).to_pylist()
-    assert codes.to_pylist()[1] is None
-    again = take_text(codes, np.array([0, NOWHERE, 1]))
-    assert again.type == pa.string()
-    assert again.to_pylist() == [codes[0].as_py(), None, None]
 
 
 @pytest.mark.parametrize("spread", [1, 2**20, 2**55, 2**62])

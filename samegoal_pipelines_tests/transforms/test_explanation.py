@@ -33,7 +33,7 @@ def test_the_explanation_of_every_student_and_row_agrees_with_the_naive_version_
 
     decided = {student: one.decision for student, one in explained.items() if one.decision}
     assert naive.statuses == {
-        student: (one.status, one.reason, one.enrollment_id) for student, one in decided.items()
+        student: (one["status"], one["reason"], one["enrollment_id"]) for student, one in decided.items()
     }
     assert naive.uncertain == {
         student: set(one.uncertain) for student, one in explained.items() if one.uncertain
@@ -117,7 +117,7 @@ def test_every_reason_of_the_vocabulary_has_words():
         "1|2026-01-07|2026-05-28|33",
     ]
     rules = [explain(*read_entries(entries)).decision for entries in rows]
-    assert [rule.rule for rule in rules if rule] == list(range(1, len(RULES) + 1))
+    assert [rule["rule"] for rule in rules if rule] == list(range(1, len(RULES) + 1))
     assert list(RULES) == list(STATUS_OF_REASON)
     reasons = [*EXCLUDED.values(), *QUARANTINED.values()]
     assert all(reason.sentence for reason in reasons)
@@ -150,7 +150,7 @@ def test_every_reason_of_the_vocabulary_has_words():
 )
 def test_why_this_enrollment_and_not_another(rows, said):
     decision = explain(*read_entries(rows)).decision
-    assert f"{decision.enrollment_id}: {decision.why_this_enrollment}" == said
+    assert f"{decision['enrollment_id']}: {decision['why_this_enrollment']}" == said
 
 
 @pytest.mark.parametrize(
@@ -172,7 +172,7 @@ def test_the_building_and_why_that_one(row, building, said):
         {"SchoolID": 5, "SchoolYearID": 2027, "Name": "New"},
     ]
     decision = explain(row, School=schools).decision
-    assert (decision.building, decision.why_this_building) == (building, said)
+    assert (decision["building"], decision["why_this_building"]) == (building, said)
 
 
 @pytest.mark.parametrize(

@@ -58,32 +58,19 @@ def reads(**missing: list[str]) -> pd.DataFrame:
     ],
 )
 def test_a_missing_field_names_the_columns_it_costs(asset, missing, empty, poorer, cost):
-    (found,) = find_missing_fields({asset: reads(**missing)}, {})
+    (found,) = find_missing_fields(asset, reads(**missing))
     ((name, (field,)),) = missing.items()
     assert found == (f"{asset}.{name}.{field}", False, empty, poorer)
     assert (found.label, found.cost) == (f"{name}.{field}", cost)
 
 
 def test_a_column_with_two_sources_is_empty_without_both_and_no_field_is_missing_if_all_are_granted():
-    both = find_missing_fields({"raw_students": reads(Student=["LanguageIDPrimary", "LanguageIDNative"])}, {})
+    both = find_missing_fields("raw_students", reads(Student=["LanguageIDPrimary", "LanguageIDNative"]))
     assert [each.empty for each in both] == [(LANGUAGE,)] * 2
-    assert find_missing_fields({"raw_students": reads()}, {}) == ()
+    assert find_missing_fields("raw_students", reads()) == ()
 
 
 def test_a_field_that_was_there_last_night_is_lost_and_comes_first():
-    """Parents share the object Name; what they were granted says nothing about the students."""
-    tonight = {
-        "raw_students": reads(Name=["IsHispanic", "IsWhite"]),
-        "raw_enrollments": reads(EntryWithdrawal=[COURSE]),
-    }
-    last = {
-        "raw_students": reads(Name=["IsHispanic"]),
-        "raw_enrollments": reads(),
-        "raw_parents": reads(),
-    }
-    found = find_missing_fields(tonight, last)
-    assert [(each.label, each.lost) for each in found] == [
-        (f"EntryWithdrawal.{COURSE}", True),
-        ("Name.IsWhite", True),
-        ("Name.IsHispanic", False),
-    ]
+    tonight, last = reads(Name=["IsHispanic", "IsWhite"]), reads(Name=["IsHispanic"])
+    found = find_missing_fields("raw_students", tonight, last)
+    assert [(each.label, each.lost) for each in found] == [("Name.IsWhite", True), ("Name.IsHispanic", False)]

@@ -93,10 +93,10 @@ def read_tonight(
     deployment, district = run.deployment, run.district
     allow_local = deployment.settings.allow_local_sources
     with QmlativClient(deployment.registry.connection(district, allow_local=allow_local)) as client:
+        deployment.registry.recognize(district, client.identity())
         read = read_district(
             client,
             assets,
-            expected=deployment.registry.recognize(district, client.identity()),
             ended_since=window_start(run.today),
             # known pages load at once
             expected_rows=rows_by_listing(arrived for reads in last_reads for arrived in reads["Arrived"]),

@@ -25,7 +25,7 @@ from samegoal_pipelines.districts.names import checked_contact, checked_id, chec
 from samegoal_pipelines.districts.rotation import Rotation, changing, rotate_key
 from samegoal_pipelines.errors import Kind
 from samegoal_pipelines.qmlativ.connection import FOR_A_SANDBOX, Connection, checked_url
-from samegoal_pipelines.qmlativ.errors import QmlativError
+from samegoal_pipelines.qmlativ.errors import QmlativError, WrongDistrictError
 from samegoal_pipelines.tables.limits import Limits
 from samegoal_pipelines.tables.warehouse import district_credentials, districts, erasures
 from samegoal_pipelines.transforms.entities import normalized
@@ -306,17 +306,18 @@ class Registry:
     def recognize(self, district: District, answered: Identity) -> DistrictIdentity:
         """The Qmlativ district of this registration: the remembered one, or else the one that answered.
 
-        The caller compares both. This only rejects a second registration of the same district.
-
         Raises:
+            WrongDistrictError: another district than the remembered one answered.
             DuplicateDistrictError: the district that answered is registered under another id.
         """
         if district.identity is not None and district.identity.entity_id is not None:
+            _refuse_another(answered, district.identity)
             return district.identity
         with changing(self._engine, district.id, "remembering the district's identity") as connection:
             identity = _get(connection, district.id).identity or DistrictIdentity(
                 answered.district_id, answered.code, answered.name, entity_id=None
             )
+            _refuse_another(answered, identity)
             entity_id = identity.entity_id or district.entity_id or answered.entity_id
             values = {
                 "qmlativ_district_id": identity.district_id,
@@ -339,6 +340,15 @@ class Registry:
     def rotate_key(self) -> Rotation:
         """Encrypt every secret again with the first key; see `rotation.rotate_key`."""
         return rotate_key(self._engine, self._cipher)
+
+
+def _refuse_another(answered: Identity, remembered: DistrictIdentity) -> None:
+    if (answered.district_id, answered.code) != (remembered.district_id, remembered.code):
+        theirs = "".join(filter(str.isprintable, f"{answered.name} ({answered.code})"))[:80]
+        raise WrongDistrictError(
+            f"these credentials belong to another district, {theirs}, not to the one registered with code "
+            f"{remembered.code}; no student was read"
+        )
 
 
 def _check_credentials(district_id: str, client_key: str, client_secret: str | None) -> None:

@@ -1,4 +1,4 @@
-"""Read all objects of one district, by asset: first the identity, then school years, then everything else.
+"""Read all objects of one district, by asset: first the school years, then everything else.
 
 Staff and vendors share Qmlativ's objects with students and guardians, and their rows are dropped here. How an
 object is read is in `client`, and the objects are declared in `tables`.
@@ -12,21 +12,20 @@ from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
 from datetime import date
 from functools import partial
-from typing import Any, Protocol, cast
+from typing import Any, cast
 
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from samegoal_pipelines.errors import REPORT, Kind
-from samegoal_pipelines.qmlativ.client import Identity, QmlativClient
+from samegoal_pipelines.qmlativ.client import QmlativClient
 from samegoal_pipelines.qmlativ.errors import (
     GRANT_ENTITY,
     AccessRefusedError,
     MalformedAnswerError,
     NoSchoolYearError,
     ReadCancelledError,
-    WrongDistrictError,
 )
 from samegoal_pipelines.qmlativ.listing import ObjectRead, Reading, SearchCondition
 from samegoal_pipelines.qmlativ.merging import without_repeats
@@ -50,29 +49,18 @@ ROWS_THAT_TELL = 20  # fewer rows may be wrong by chance
 Progress = Callable[[str, int], None]
 
 
-class ExpectedDistrict(Protocol):
-    """What is known about a district since its registration. An `Identity` is one."""
-
-    @property
-    def district_id(self) -> int: ...  # noqa: D102
-    @property
-    def code(self) -> str: ...  # noqa: D102
-
-
 @dataclass
 class DistrictRead:
-    """Frames and accounts by asset and object (`frames["raw_students"]["Name"]`), and the identity."""
+    """Frames and accounts by asset and object (`frames["raw_students"]["Name"]`)."""
 
     frames: dict[str, dict[str, pd.DataFrame]]
     reads: dict[str, dict[str, ObjectRead]]
-    identity: Identity
 
 
 def read_district(
     client: QmlativClient,
     assets: Collection[str],
     *,
-    expected: ExpectedDistrict | None = None,
     ended_since: date | None = None,
     expected_rows: Mapping[str, int] | None = None,
     entities: str = ALL,
@@ -82,7 +70,6 @@ def read_district(
 
     Args:
         client: a failure ends its other requests, and it cannot be used again.
-        expected: the district that the credentials must belong to. None accepts any.
         ended_since: the first day of the import window. From school years before the previous one, only
             enrollments that are open or ended on this day or later are read. None skips these years.
         expected_rows: `ObjectRead.arrived` of last night's reads, merged. It only saves time.
@@ -94,19 +81,15 @@ def read_district(
         `SchoolYearIDAsked`, because its computed fields are for the requested year.
 
     Raises:
-        WrongDistrictError: raised before anything but GetSystemMetadata is read.
         AccessRefusedError: a chosen entity is not granted; no student was read.
         QmlativError: the first error of any object. Nothing is returned in part.
     """
     needed = {asset: NEEDED[cast("RawAsset", asset)] for asset in sorted(assets)}
-    identity = client.identity()
-    if expected is not None:
-        _check_identity(identity, expected)
     objects = list(dict.fromkeys(each for wanted in needed.values() for each in wanted))
     if ENTRY_WITHDRAWAL in objects:
         refuse_missing_grants(client, entities)
     readings = _read_all(client, objects, ended_since, expected_rows or {}, progress)
-    found = DistrictRead({}, {}, identity)
+    found = DistrictRead({}, {})
     for asset, wanted in needed.items():
         kept = _whose(asset, {each: readings[each] for each in wanted})
         found.reads[asset] = {each.name: reading.read for each, reading in kept.items()}
@@ -170,16 +153,6 @@ def _current_year(years: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
     if len(current) != 1 or current[0]["NumericYear"] is None:
         raise NoSchoolYearError("not exactly one school year is flagged as current", SCHOOL_YEAR.label)
     return current[0]
-
-
-def _check_identity(identity: Identity, expected: ExpectedDistrict) -> None:
-    if identity.district_id == expected.district_id and identity.code == expected.code:
-        return
-    theirs = "".join(filter(str.isprintable, f"{identity.name} ({identity.code})"))[:80]
-    raise WrongDistrictError(
-        f"these credentials belong to another district, {theirs}, not to the one registered with code "
-        f"{expected.code}; no student was read"
-    )
 
 
 def _read_all(

@@ -9,6 +9,7 @@ import pytest
 
 from samegoal_pipelines.cli.nights import line
 from samegoal_pipelines.errors import PipelineError
+from samegoal_pipelines.sandbox.objects import OPTIONAL_FIELDS
 from samegoal_pipelines_tests.mass_changes import ENTRIES, TOMORROW, enrolled
 from samegoal_pipelines_tests.pipeline import TODAY, failure
 
@@ -79,7 +80,7 @@ def test_a_field_of_another_type_in_every_row_fails_the_night(pipeline, good_nig
 
 def test_a_field_missing_that_is_optional_leaves_its_column_empty_and_is_reported(pipeline, district):
     made = district([ENROLLED])
-    made.deny_optional_fields()
+    made.denied_fields |= OPTIONAL_FIELDS
     pipeline.add(made)
 
     assert pipeline.run().published

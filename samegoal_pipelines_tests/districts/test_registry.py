@@ -17,6 +17,7 @@ from samegoal_pipelines.districts.errors import (
     UnknownDistrictError,
 )
 from samegoal_pipelines.districts.registry import District, Registry
+from samegoal_pipelines.qmlativ.errors import WrongDistrictError
 from samegoal_pipelines.tables.limits import Limits
 from samegoal_pipelines.transforms.withholding import Withholding
 from samegoal_pipelines.warehouse import engine as warehouse_engine
@@ -346,7 +347,9 @@ def test_the_identity_is_remembered_at_the_first_contact(registry):
     assert (found.code, found.district_id, found.entity_id) == ("255901", 1, 1)
     assert registry.get("grand-bend").identity == found
     for known in (registry.get("grand-bend"), district):  # the latter was looked up before
-        assert registry.recognize(known, identity("999999", 9)) == found  # the reader compares
+        assert registry.recognize(known, identity("255901")) == found
+        with pytest.raises(WrongDistrictError, match=r"another district, District 999999 .*code 255901"):
+            registry.recognize(known, identity("999999", 9))
     assert registry.set("grand-bend", base_url=URL + "9").identity == found
 
 

@@ -302,7 +302,7 @@ def test_credentials_of_another_district_are_said_so(source):
     source.qmlativ.code = "999999"
     found, steps = source.verify(source.registry.get("grand-bend"))
     assert not found.ok
-    assert "the credentials are of district 999999" in steps["identity"].outcome
+    assert "these credentials belong to another district" in steps["identity"].outcome
     assert "entities" not in steps
 
 

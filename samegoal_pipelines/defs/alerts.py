@@ -118,48 +118,22 @@ def _bring_up_to_date(red: dict[str, Any], boards: Iterable[Board]) -> dict[str,
     return {district_id: _finding(judged[district_id]) for district_id in changed if district_id in judged}
 
 
-class Outcomes(dg.Config):
-    """Outcomes of the check on_time by district: passed, description and metadata."""
-
-    outcomes: dict[str, dict[str, Any]]
-
-
-@dg.op(out=dg.Out(dg.Nothing))
-def show_outcomes(context: dg.OpExecutionContext, config: Outcomes) -> None:
-    """Record the outcomes as evaluations of the check."""
-    for district_id, outcome in config.outcomes.items():
-        finding = Finding(**outcome, severity=ERROR)
-        evaluation = check_evaluation(
-            context.instance, PUBLISHED_SNAPSHOT, ON_TIME_CHECK, district_id, finding
-        )
-        context.log_event(evaluation)  # type: ignore[arg-type]  # accepts it, contrary to its signature
-
-
-@dg.job(
-    executor_def=dg.in_process_executor,
-    description="Updates the check on_time of districts. The sensor night_alert runs it.",
-)
-def show_lateness() -> None:
-    """One step for all changed districts."""
-    show_outcomes()
-
-
 def _show(instance: dg.DagsterInstance, findings: Mapping[str, Finding]) -> None:
-    """Run that job in this process. In the queue it would wait behind the late runs.
+    """Record the findings (by district) as evaluations of the check on_time.
 
     A sensor cannot report the events itself: without a run, Dagster 1.13 stores one evaluation per partition
-    and refuses later ones (a unique key over asset, check, run and partition).
+    and refuses later ones (a unique key over asset, check, run and partition). The run is in this process. In
+    the queue it would wait behind the late runs.
     """
-    outcomes = {
-        district_id: {"passed": one.passed, "description": one.description, "metadata": one.metadata}
-        for district_id, one in findings.items()
-    }
-    show_lateness.execute_in_process(
-        instance=instance,
-        run_config={
-            "ops": {"show_outcomes": {"config": {"outcomes": outcomes}}},
-            "loggers": {"console": {"config": {"log_level": "CRITICAL"}}},
-        },
+
+    @dg.op(out=dg.Out(dg.Nothing))
+    def show_outcomes(context: dg.OpExecutionContext) -> None:
+        for district_id, finding in findings.items():
+            evaluation = check_evaluation(instance, PUBLISHED_SNAPSHOT, ON_TIME_CHECK, district_id, finding)
+            context.log_event(evaluation)  # type: ignore[arg-type]  # accepts it, contrary to its signature
+
+    dg.GraphDefinition("show_lateness", node_defs=[show_outcomes]).execute_in_process(
+        instance=instance, run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
     )
 
 

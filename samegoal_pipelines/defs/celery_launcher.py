@@ -4,9 +4,8 @@
 `celery`. Celery's results are in the schema `celery` of the pipeline's Postgres, so a broker that comes back
 empty forgets no run that is under way. The broker is `SAMEGOAL_CELERY_BROKER_URL`; without it, that schema.
 
-A worker holds a *lease* while it executes a run: an advisory lock of a Postgres session that ends when the
-process dies or its host is cut off. The launcher asks for leases, not for workers, because Celery's remote
-control needs a broker that can broadcast, which Postgres cannot.
+A worker holds a lease (`warehouse.leases`) while it executes a run. The launcher asks for leases, not for
+workers, because Celery's remote control needs a broker that can broadcast, which Postgres cannot.
 """
 
 from __future__ import annotations
@@ -16,7 +15,6 @@ from collections.abc import Mapping
 from typing import Any, Self
 
 import dagster as dg
-import psycopg2
 import sqlalchemy as sa
 from celery.exceptions import DuplicateTaskNameWarning
 from dagster_celery.launcher import CeleryRunLauncher
@@ -28,13 +26,9 @@ from samegoal_pipelines.defs.dagster_internals import (
 )
 from samegoal_pipelines.deployment import Deployment
 from samegoal_pipelines.postgres.databases import prepare_dagster_storage
-from samegoal_pipelines.postgres.url import DatabaseURL
 from samegoal_pipelines.warehouse.leases import is_leased
 
 CELERY_SCHEMA = "celery"
-LOST_AFTER = 75
-"""Seconds without an answer after which Postgres ends the session, and with it the lease, of a host."""
-_PROBES = 5
 _CONFIG = {
     "worker_prefetch_multiplier": 1,  # a task that waits behind another would look lost to Dagster
     "worker_max_tasks_per_child": 200,  # bounds the memory of a worker's processes
@@ -110,22 +104,3 @@ class LeasedCeleryLauncher(CeleryRunLauncher):
                 WorkerStatus.FAILED, "The worker of this run was killed, or its host cannot be reached."
             )
         return health
-
-
-def lease(database_url: str, run_id: str) -> Any:
-    """Take the lease of a run. Closing the returned connection, or losing it, ends the lease.
-
-    Like `warehouse.leases.lease`, but a host's session ends when it has been silent for `LOST_AFTER` seconds.
-    """
-    seconds = str(LOST_AFTER // _PROBES)
-    url = DatabaseURL.parse(database_url).with_settings(
-        tcp_keepalives_idle=seconds,
-        tcp_keepalives_interval=seconds,
-        tcp_keepalives_count=str(_PROBES - 1),
-        tcp_user_timeout=str(LOST_AFTER * 1000),
-    )
-    connection = psycopg2.connect(url.libpq, connect_timeout=10)
-    connection.autocommit = True
-    with connection.cursor() as cursor:
-        cursor.execute("select pg_advisory_lock_shared(hashtextextended(%s, 0))", (run_id,))
-    return connection

@@ -9,81 +9,60 @@ from __future__ import annotations
 import functools
 import gc
 import importlib
-import logging
 import os
 import signal
 import threading
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from typing import Any
 
 import dagster as dg
-import psycopg2
 from celery.signals import task_postrun, task_prerun, worker_init, worker_process_init
 from dagster_celery.make_app import make_app
 from dagster_celery.tasks import create_execute_job_task
 
-from samegoal_pipelines.defs.celery_launcher import app_settings, lease
+from samegoal_pipelines.defs.celery_launcher import app_settings
 from samegoal_pipelines.defs.dagster_internals import PRELOADED, run_of_task
 from samegoal_pipelines.deployment import Deployment
+from samegoal_pipelines.warehouse.engine import connect
+from samegoal_pipelines.warehouse.leases import lease
 
 LOOK_EVERY = 3.0  # seconds
-_log = logging.getLogger(__name__)
 _deployment = Deployment()
-_watches: dict[str, Watch] = {}
-# Not SUCCESS: such a run is only ending, and to interrupt it would cost the worker a process.
-_UNWANTED = {
-    dg.DagsterRunStatus.CANCELING,
-    dg.DagsterRunStatus.CANCELED,
-    dg.DagsterRunStatus.FAILURE,
-}
+_leases = connect(_deployment.database_url)
+_watches: dict[str, ExitStack] = {}
+_UNWANTED = {dg.DagsterRunStatus.CANCELING, dg.DagsterRunStatus.CANCELED, dg.DagsterRunStatus.FAILURE}
+"""Not SUCCESS: such a run is only ending, and interrupting it would cost the worker a process."""
 
 app = make_app({**app_settings(_deployment), "task_default_queue": "dagster"})
 execute_job = create_execute_job_task(app)
 
 
-class Watch:
-    """Holds the lease of a run while this process executes it, and interrupts the run when it is canceled."""
+@contextmanager
+def _watched(run_id: str) -> Iterator[None]:
+    """Hold the lease of a run, and interrupt the run if it is canceled or declared lost."""
+    over = threading.Event()
 
-    def __init__(self, database_url: str, run_id: str) -> None:
-        self._database_url = database_url
-        self._run_id = run_id
-        self._over = threading.Event()
-        self._lease = lease(database_url, run_id)
-        self._thread = threading.Thread(target=self._look, name=f"lease of {run_id}", daemon=True)
-        self._thread.start()
-
-    def close(self) -> None:
-        """End the lease."""
-        self._over.set()
-        self._thread.join()
-        self._lease.close()
-
-    def _look(self) -> None:
-        """Interrupt the run if it was canceled, or declared lost while this host was unreachable."""
-        if self._over.wait(LOOK_EVERY):
+    def look() -> None:
+        if over.wait(LOOK_EVERY):
             return  # most runs end before the first look, and opening an instance costs more than a look
         with dg.DagsterInstance.get() as instance:
-            while not self._over.is_set():
-                if self._is_unwanted(instance):
-                    os.kill(os.getpid(), signal.SIGTERM)
-                    return
-                self._over.wait(LOOK_EVERY)
+            while not over.is_set():
+                with suppress(Exception):  # the database cannot be reached: look again
+                    run = instance.get_run_by_id(run_id)
+                    if run is None or run.status in _UNWANTED:
+                        os.kill(os.getpid(), signal.SIGTERM)
+                        return
+                over.wait(LOOK_EVERY)
 
-    def _is_unwanted(self, instance: dg.DagsterInstance) -> bool:
+    thread = threading.Thread(target=look, name=f"watch of {run_id}", daemon=True)
+    with lease(_leases, run_id):
+        thread.start()
         try:
-            self._renew()
-            run = instance.get_run_by_id(self._run_id)
-        except Exception as error:  # the database cannot be reached: look again
-            _log.warning("run %s: cannot check its lease: %s", self._run_id, type(error).__name__)
-            return False
-        return run is None or run.status in _UNWANTED
-
-    def _renew(self) -> None:
-        try:
-            with self._lease.cursor() as cursor:
-                cursor.execute("select 1")
-        except psycopg2.Error:
-            self._lease.close()
-            self._lease = lease(self._database_url, self._run_id)
+            yield
+        finally:
+            over.set()
+            thread.join()
 
 
 @worker_init.connect
@@ -100,7 +79,8 @@ def _keep_what_was_imported(**_: Any) -> None:
 
 @task_prerun.connect(sender=execute_job)
 def _begin(task_id: str, kwargs: dict[str, Any], **_: Any) -> None:
-    _watches[task_id] = Watch(_deployment.database_url, run_of_task(kwargs))
+    _watches[task_id] = watch = ExitStack()
+    watch.enter_context(_watched(run_of_task(kwargs)))
 
 
 @task_postrun.connect(sender=execute_job)

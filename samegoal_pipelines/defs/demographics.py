@@ -30,7 +30,7 @@ from samegoal_pipelines.warehouse.withholding import refuse_to_forget_restrictio
 STUDENTS, PARENTS = "student_demographics", "parent_demographics"
 
 
-@table_asset(STUDENTS, "demographics", STUDENT_DEMOGRAPHICS)
+@table_asset("demographics", STUDENT_DEMOGRAPHICS)
 def student_demographics(
     context: dg.AssetExecutionContext,
     raw_students: Tables,
@@ -51,7 +51,7 @@ def student_demographics(
         yield from materialize_tables(context, STUDENTS, tables, student_facts(statuses, tables))
 
 
-@table_asset(PARENTS, "demographics", PARENT_DEMOGRAPHICS)
+@table_asset("demographics", PARENT_DEMOGRAPHICS)
 def parent_demographics(
     context: dg.AssetExecutionContext,
     raw_parents: Tables,
@@ -76,7 +76,7 @@ def parent_demographics(
         facts = parent_facts(raw_parents["StudentGuardian"], built, tables)
         # Contacts under restriction are invalid unless the district shows them.
         declared = LANDED[PARENTS] | {PARENTS: parents_table(withholding.show_restricted_contacts)}
-        yield from materialize_tables(context, PARENTS, tables, facts, declared)
+        yield from materialize_tables(context, PARENTS, tables, facts, declared=declared)
 
 
 def refuse_a_lost_restriction(run: DistrictRun, known: bool) -> None:

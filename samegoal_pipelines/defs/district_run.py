@@ -13,7 +13,6 @@ from typing import Any
 
 import dagster as dg
 
-from samegoal_pipelines.defs.retries import Retries
 from samegoal_pipelines.deployment import Deployment
 from samegoal_pipelines.districts.registry import District
 from samegoal_pipelines.errors import SYNC, Kind, PipelineError
@@ -36,12 +35,13 @@ RELEASE_TAG = "samegoal/release"
 DRY_RUN_JOB = "dry_run"
 BY_COMMAND_TAG = ".dagster/samegoal_by_command"
 """The tag of runs started at a terminal. The UI hides such tags."""
+RETRIES = 2
 OUTCOME_TAG = "samegoal/outcome"
 """The tag of runs that published nothing: `held` or `failed`. It distinguishes them in the list of runs."""
 
 
 class NotADateError(PipelineError):
-    """A run's date cannot be read."""
+    """A run's date cannot be read or used."""
 
     kind = Kind.DATE
     rerun = False
@@ -67,24 +67,16 @@ class OutdatedError(PipelineError):
 
 
 def read_date(text: str, what: str) -> date:
-    """Parse a night's date from a run's tags or configuration.
-
-    Raises:
-        NotADateError: `what` is not a date, or too far from today.
-    """
+    """Parse a night's date from a run's tags or configuration. `what` names it in the error."""
     with suppress(ValueError):
         if FIRST_NIGHT <= (found := date.fromisoformat(text)) <= LAST_NIGHT:
             return found
-    possible = f"give a date from {FIRST_NIGHT} to {LAST_NIGHT}, as YYYY-MM-DD"
-    raise NotADateError(f"{what} is no valid date", next_step=possible)
+    to_do = f"give a date from {FIRST_NIGHT} to {LAST_NIGHT}, as YYYY-MM-DD"
+    raise NotADateError(f"{what} is no valid date", next_step=to_do)
 
 
 def refuse_the_future(deployment: Deployment, district: District, night: date) -> None:
-    """Refuse to publish a night in the future, except for sandbox districts.
-
-    Raises:
-        NotADateError: the night is in the future.
-    """
+    """Refuse to publish a night in the future, except for sandbox districts."""
     today = district.local_date(datetime.now(UTC))
     if night > today and not deployment.settings.allow_local_sources:
         raise NotADateError(
@@ -99,8 +91,11 @@ class DistrictRun:
 
     Attributes:
         run_id: Dagster's id of the run.
-        retries: the waits that it has left. None at a terminal, where a person reads the reason immediately
-            and decides. A re-executed run has the tags of the first one, but no terminal.
+        waits: seconds before each retry of a step that failed for a temporary reason. They belong to the run,
+            not to its steps, so that a night with many failures still ends in time. A waiting run keeps its
+            place among the runs of its host, which spares an unavailable source. None at a terminal, where a
+            person reads the reason immediately and decides. A re-executed run has the tags of the first one,
+            but no terminal.
     """
 
     def __init__(self, deployment: Deployment, run: dg.DagsterRun, instance: dg.DagsterInstance) -> None:
@@ -108,7 +103,8 @@ class DistrictRun:
         self.started_at = datetime.now(UTC)
         self._run = run
         by_hand = BY_COMMAND_TAG in run.tags and not self._is_reexecuted
-        self.retries = Retries(0 if by_hand else deployment.settings.retry_seconds)
+        first = 0 if by_hand else deployment.settings.retry_seconds
+        self.waits = iter([first * 3**n for n in range(RETRIES if first else 0)])
 
     @property
     def _is_reexecuted(self) -> bool:
@@ -116,11 +112,7 @@ class DistrictRun:
 
     @property
     def district_id(self) -> str:
-        """The partition of this run.
-
-        Raises:
-            Failure: the run covers no district or several.
-        """
+        """The partition of this run. Fails if the run covers no district or several."""
         district_id = self._run.tags.get(PARTITION_TAG)
         if not district_id:
             raise dg.Failure(
@@ -142,8 +134,7 @@ class DistrictRun:
     def today(self) -> date:
         """The local date of this run: the named one, or else the district's date now.
 
-        Raises:
-            NotADateError: it is no date, or in the future and this run is not a dry run.
+        Only a dry run may name a date in the future.
         """
         named, what = self._run.tags.get(TODAY_TAG), f"the run's tag {TODAY_TAG}"
         if self.is_release:
@@ -174,9 +165,6 @@ class DistrictRun:
 
         Scheduled runs have the date of their request, and may have waited since. Re-executed runs have the
         date of the first run.
-
-        Raises:
-            NotTonightError: the run's tag is not the district's date, and no person named it for this run.
         """
         named_for_this_run = SCHEDULE_TAG not in self._run.tags and not self._is_reexecuted
         if self.today != self.local_date and not named_for_this_run:

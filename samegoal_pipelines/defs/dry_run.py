@@ -92,27 +92,20 @@ def try_night(
         tried = DryRun(
             district_run.district_id, district_run.today, counts, verdict, tuple(changes), payload.tables
         )
-        facts = _facts(tried, district_run)
+        facts: dict[str, Any] = {
+            "snapshot date": tried.night.isoformat(),
+            "gate": f"would hold it: {'; '.join(tried.reasons)}" if tried.held else "would publish it",
+            "statuses": table(
+                ("status", "students"), ((label, getattr(counts, name)) for label, name in COUNTED.items())
+            ),
+            **change_facts(counts),
+        }
+        if tried.to_check:
+            facts["what to do"] = tried.to_check
+        if verdict:
+            facts["shares"] = shares_table(verdict, district_run.district.limits)
         context.log.info(f"the gate {facts['gate']}")
         yield dg.Output(tried, metadata=facts)
-
-
-def _facts(tried: DryRun, run: DistrictRun) -> dict[str, Any]:
-    """The metadata for the UI: counts, but no student."""
-    counts = tried.counts
-    facts: dict[str, Any] = {
-        "snapshot date": tried.night.isoformat(),
-        "gate": f"would hold it: {'; '.join(tried.reasons)}" if tried.reasons else "would publish it",
-        "statuses": table(
-            ("status", "students"), ((label, getattr(counts, name)) for label, name in COUNTED.items())
-        ),
-        **change_facts(counts),
-    }
-    if tried.to_check:
-        facts["what to do"] = tried.to_check
-    if tried.verdict is not None:
-        facts["shares"] = shares_table(tried.verdict, run.district.limits)
-    return facts
 
 
 @dg.job(

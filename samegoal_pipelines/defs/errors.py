@@ -6,6 +6,7 @@ unforeseen exception is dropped.
 
 from __future__ import annotations
 
+import random
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -13,14 +14,15 @@ from typing import Literal
 
 import dagster as dg
 
-from samegoal_pipelines.defs.district_run import OUTCOME_TAG, DistrictRun, NotTonightError
-from samegoal_pipelines.defs.retries import RETRIES
+from samegoal_pipelines.defs.district_run import OUTCOME_TAG, RETRIES, DistrictRun, NotTonightError
 from samegoal_pipelines.districts.errors import SecretAwaitedError
 from samegoal_pipelines.errors import REPORT, Kind, PipelineError, fill_in
 from samegoal_pipelines.warehouse import snapshots
 
 REASON, NEXT_STEP = "reason", "next step"
 """The name of a failure's metadata."""
+LONGEST_WAIT = 300.0  # seconds: no retry if a source asks for a longer wait
+_SPREAD = 0.25  # so that districts that failed together do not retry together
 
 
 @contextmanager
@@ -48,7 +50,7 @@ def as_dagster_failure(step: str, run: DistrictRun, *, of_night: bool = False) -
         error = _in_step(_foreseen(caught), step, run)
         next_step, wait = error.next_step, None
         if of_night:
-            next_step, wait = error.next_step_of_night, run.retries.wait_after(error)
+            next_step, wait = error.next_step_of_night, wait_after(error, run.waits)
             if wait is not None:
                 error.detail += f"; this run tries it again after {wait:.0f} seconds"
             _record(run, error)
@@ -61,6 +63,14 @@ def as_dagster_failure(step: str, run: DistrictRun, *, of_night: bool = False) -
         if wait is None:
             raise failure from None
         raise dg.RetryRequested(max_retries=RETRIES, seconds_to_wait=wait) from failure
+
+
+def wait_after(error: PipelineError, waits: Iterator[float]) -> float | None:
+    """Seconds until the failed step is retried, from what is left of a run's waits. None: no retry."""
+    asked_for = getattr(error, "retry_after", None) or 0.0
+    if not error.transient or asked_for > LONGEST_WAIT or (wait := next(waits, None)) is None:
+        return None
+    return max(asked_for, wait * random.uniform(1 - _SPREAD, 1 + _SPREAD))  # noqa: S311
 
 
 def _foreseen(error: Exception) -> PipelineError:

@@ -28,31 +28,36 @@ _OVER = [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRun
 
 
 @dg.op(out=dg.Out(dg.Nothing))
-def prune_landed_nights(context: dg.OpExecutionContext, deployment: dg.ResourceParam[Deployment]) -> None:
-    """Delete every district's landed nights and report pages before the last SAMEGOAL_LANDING_NIGHTS.
+def prune(context: dg.OpExecutionContext, deployment: dg.ResourceParam[Deployment]) -> None:
+    """Delete what is older than the settings say.
 
-    A district that cannot be pruned does not stop the others, but the run fails at its end and names it.
+    What cannot be pruned does not stop the rest, but the run fails at its end and names it.
     """
-    now, keep = datetime.now(UTC), timedelta(days=deployment.settings.landing_nights)
+    now, settings, warehouse = datetime.now(UTC), deployment.settings, deployment.warehouse
     faults: list[str] = []
     pruned: dict[str, int] = {}
-    students = pages = 0
+    students = pages = runs = 0
     for district in deployment.registry.list():
         with _noted(faults, district.id):
             pruned[district.id] = len(prune_district(deployment, district, now))
             students += prune_students(deployment, district, now)
     with _noted(faults, "pages of reports"):
-        pages = len(deployment.landing.prune_pages(FOLDER, now.date() - keep))
-    _end(
-        context,
-        faults,
-        {
-            "nights pruned": sum(pruned.values()),
-            "students pruned from the history": students,
-            "pages of reports pruned": pages,
-            "by district": table(("district", "nights pruned"), pruned.items()),
-        },
-    )
+        keep_from = now.date() - timedelta(days=settings.landing_nights)
+        pages = len(deployment.landing.prune_pages(FOLDER, keep_from))
+    with _noted(faults, "Dagster's runs"):
+        last = (last_published(warehouse, district.id) for district in deployment.registry.list())
+        keep = {published.run_id for published in last if published}
+        runs = prune_runs(context.instance, now - timedelta(days=settings.run_nights), keep)
+    metadata: dict[str, Any] = {
+        "nights pruned": sum(pruned.values()),
+        "students pruned from the history": students,
+        "pages of reports pruned": pages,
+        "runs pruned": runs,
+        "by district": table(("district", "nights pruned"), pruned.items()),
+    }
+    if faults:
+        raise dg.Failure(f"pruning failed: {some(faults, _NAMED)}", metadata=metadata, allow_retries=False)
+    context.add_output_metadata(metadata)
 
 
 @contextmanager
@@ -64,12 +69,6 @@ def _noted(faults: list[str], name: str) -> Iterator[None]:
         if isinstance(error, PipelineError):
             error.district_id = ""  # the name is shown beside it
         faults.append(f"{name}: {in_plain_words(error)}")
-
-
-def _end(context: dg.OpExecutionContext, faults: list[str], metadata: dict[str, Any]) -> None:
-    if faults:
-        raise dg.Failure(f"pruning failed: {some(faults, _NAMED)}", metadata=metadata, allow_retries=False)
-    context.add_output_metadata(metadata)
 
 
 def prune_district(deployment: Deployment, district: District, now: datetime) -> list[date]:
@@ -100,24 +99,11 @@ def prune_students(deployment: Deployment, district: District, now: datetime) ->
     return prune_history(deployment.warehouse, district.id, before)
 
 
-@dg.op(out=dg.Out(dg.Nothing))
-def prune_old_runs(context: dg.OpExecutionContext, deployment: dg.ResourceParam[Deployment]) -> None:
-    """Delete Dagster runs older than SAMEGOAL_RUN_NIGHTS with their logs, because Dagster keeps all.
-
-    Unfinished runs stay, and so do the runs that published what the views show.
-    """
-    faults: list[str] = []
-    pruned = 0
-    with _noted(faults, "Dagster's runs"):
-        last = (last_published(deployment.warehouse, one.id) for one in deployment.registry.list())
-        keep = {published.run_id for published in last if published}
-        before = datetime.now(UTC) - timedelta(days=deployment.settings.run_nights)
-        pruned = prune_runs(context.instance, before, keep)
-    _end(context, faults, {"runs pruned": pruned})
-
-
 def prune_runs(instance: dg.DagsterInstance, before: datetime, keep: Set[str]) -> int:
-    """Delete finished runs created before `before`, except `keep`. Return the count."""
+    """Delete finished runs created before `before` with their logs, except `keep`. Return the count.
+
+    Dagster keeps all runs. Those that published what the views show must stay.
+    """
     old = dg.RunsFilter(created_before=before, statuses=_OVER)
     most = max(RUNS_AT_ONCE, 2 * len(keep))
     records = instance.get_run_records(old, limit=most + len(keep), ascending=True)
@@ -136,8 +122,7 @@ def prune_runs(instance: dg.DagsterInstance, before: datetime, keep: Set[str]) -
 )
 def prune_landing() -> None:
     """One step for all districts, because each needs little work."""
-    prune_landed_nights()
-    prune_old_runs()
+    prune()
 
 
 nightly_prune = dg.ScheduleDefinition(

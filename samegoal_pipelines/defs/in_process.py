@@ -22,13 +22,13 @@ from samegoal_pipelines.deployment import Deployment
 from samegoal_pipelines.warehouse.leases import is_leased, lease
 from samegoal_pipelines.warehouse.snapshots import OPEN_THE_RUN
 
-_BEGUN = [dg.DagsterRunStatus.NOT_STARTED, dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED]
 GOING_ON = [
     dg.DagsterRunStatus.QUEUED,
     dg.DagsterRunStatus.STARTING,
     dg.DagsterRunStatus.STARTED,
     dg.DagsterRunStatus.CANCELING,
 ]
+UNFINISHED = [dg.DagsterRunStatus.NOT_STARTED, *GOING_ON]
 
 
 @dataclass(frozen=True)
@@ -112,13 +112,13 @@ def close_abandoned_runs(
     tags = {BY_COMMAND_TAG: "true", **({PARTITION_TAG: district_id} if district_id else {})}
     abandoned = [
         run
-        for run in instance.get_runs(dg.RunsFilter(statuses=_BEGUN, tags=tags))
+        for run in instance.get_runs(dg.RunsFilter(statuses=UNFINISHED, tags=tags))
         # a re-execution in the UI has the tags of the first run
         if run.parent_run_id is None and not is_leased(deployment.warehouse, run.run_id)
     ]
     # A run that ended while its lease was looked up has given the lease back.
     ids = [run.run_id for run in abandoned]
-    abandoned = list(instance.get_runs(dg.RunsFilter(run_ids=ids, statuses=_BEGUN))) if ids else []
+    abandoned = list(instance.get_runs(dg.RunsFilter(run_ids=ids, statuses=UNFINISHED))) if ids else []
     for run in abandoned:
         instance.report_run_failed(run, "the command that ran it was killed")
     return len(abandoned)

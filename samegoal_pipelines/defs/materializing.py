@@ -14,7 +14,7 @@ import dagster as dg
 
 from samegoal_pipelines.defs.dagster_internals import about_last_materialization
 from samegoal_pipelines.defs.district_run import DISTRICTS
-from samegoal_pipelines.defs.lineage import column_lineage, column_schema
+from samegoal_pipelines.defs.lineage import table_columns
 from samegoal_pipelines.errors import REPORT, Kind, PipelineError
 from samegoal_pipelines.printable import counted
 from samegoal_pipelines.tables.catalog import LANDED, published_tables
@@ -56,14 +56,14 @@ class SchemaBrokenError(PipelineError):
     next_step = REPORT
 
 
-def table_asset(asset: str, group: str, schema: Table) -> Callable[..., dg.AssetsDefinition]:
+def table_asset(group: str, schema: Table) -> Callable[..., dg.AssetsDefinition]:
     """The decorator of an asset that computes a table from other assets."""
     return dg.asset(
         group_name=group,
         kinds={"pandas", "pandera"},
         partitions_def=DISTRICTS,
-        check_specs=[schema_check(asset)],
-        metadata=column_schema(schema) | column_lineage(asset),
+        check_specs=[schema_check(schema.name)],
+        metadata=table_columns(schema),
     )
 
 
@@ -81,17 +81,12 @@ def district_check(asset: str, name: str, description: str) -> dg.AssetCheckSpec
         return dg.AssetCheckSpec(name, asset=asset, description=description, partitions_def=DISTRICTS)
 
 
-def check_results(
-    context: dg.AssetExecutionContext, asset: str, findings: Mapping[str, Finding]
-) -> Iterator[dg.AssetCheckResult]:
-    """Yield the findings about an asset (check → finding) that this run has selected.
-
-    Dagster refuses the outcome of any other check.
-    """
-    key = dg.AssetKey(asset)
-    for name, finding in findings.items():
-        if dg.AssetCheckKey(key, name) in context.op_execution_context.selected_asset_check_keys:
-            yield dg.AssetCheckResult(asset_key=key, check_name=name, **finding.for_dagster())
+def check_results(asset: str, findings: Mapping[str, Finding]) -> list[dg.AssetCheckResult]:
+    """The findings about an asset (check → finding) that a step yields."""
+    return [
+        dg.AssetCheckResult(asset_key=asset, check_name=name, **finding.for_dagster())
+        for name, finding in findings.items()
+    ]
 
 
 def check_evaluation(
@@ -108,15 +103,12 @@ def check_evaluation(
 
 
 def validate_tables(
-    context: dg.AssetExecutionContext,
-    asset: str,
-    tables: Mapping[str, pd.DataFrame],
-    declared: Mapping[str, Table],
-) -> Generator[dg.AssetCheckResult, None, list[dg.AssetCheckResult]]:
+    asset: str, tables: Mapping[str, pd.DataFrame], declared: Mapping[str, Table]
+) -> Generator[dg.AssetCheckResult, None, dict[str, Finding]]:
     """Check an asset's tables against their declarations. The UI shows failures by column and count.
 
     Returns:
-        The outcomes to yield with the materialization, because Dagster only shows a partition the outcomes of
+        The finding to show with the materialization, because Dagster only shows a partition the outcomes of
         its last one.
 
     Raises:
@@ -125,11 +117,11 @@ def validate_tables(
     broken = _broken(tables, declared)
     said = broken or f"every column of {counted(len(tables), 'table')} as declared"
     rows = {"rows checked": sum(map(len, tables.values()))}
-    results = [*check_results(context, asset, {SCHEMA_CHECK: Finding(not broken, said, rows, ERROR)})]
+    found = {SCHEMA_CHECK: Finding(not broken, said, rows, ERROR)}
     if broken:
-        yield from results
+        yield from check_results(asset, found)
         raise SchemaBrokenError(f"{broken}; nothing was stored")
-    return results
+    return found
 
 
 def _broken(tables: Mapping[str, pd.DataFrame], declared: Mapping[str, Table]) -> str:
@@ -137,14 +129,8 @@ def _broken(tables: Mapping[str, pd.DataFrame], declared: Mapping[str, Table]) -
     return "; ".join(report.summary() for report in reports if not report.ok)
 
 
-def validate_payload(
-    context: dg.AssetExecutionContext, asset: str, payload: SnapshotPayload
-) -> Generator[dg.AssetCheckResult, None, list[dg.AssetCheckResult]]:
-    """Check what is to be published, as `validate_tables` does."""
-    return (yield from validate_tables(context, asset, payload.published(), _declared(payload)))
-
-
-def _declared(payload: SnapshotPayload) -> dict[str, Table]:
+def declared_tables(payload: SnapshotPayload) -> dict[str, Table]:
+    """The declarations of what is to be published."""
     return published_tables(bool(payload.shows and payload.shows.show_restricted_contacts))
 
 
@@ -162,7 +148,7 @@ def compute_valid_night(
     payload = compute_night(
         raw["raw_enrollments"], raw["raw_students"], raw["raw_parents"], today, withholding=withholding
     )
-    if broken := _broken(payload.published(), _declared(payload)):
+    if broken := _broken(payload.published(), declared_tables(payload)):
         raise SchemaBrokenError(f"{what}{broken}; nothing was changed")
     return payload
 
@@ -172,7 +158,9 @@ def materialize_tables(
     asset: str,
     tables: Mapping[str, pd.DataFrame],
     facts: Mapping[str, Any],
+    *,
     declared: Mapping[str, Table] | None = None,
+    findings: Mapping[str, Finding] | None = None,
 ) -> Iterator[dg.AssetCheckResult | dg.MaterializeResult[Any]]:
     """Validate an asset's tables, then materialize the asset. Nothing is stored if a table is invalid.
 
@@ -180,19 +168,23 @@ def materialize_tables(
         tables: the asset's tables by name.
         facts: the materialization's metadata.
         declared: table name → declaration. Default: `LANDED`.
+        findings: check → finding, besides the schema's.
     """
-    sound = yield from validate_tables(context, asset, tables, declared or LANDED[asset])
-    yield materialized(context, asset, facts, value=tables)
-    yield from sound
+    sound = yield from validate_tables(asset, tables, declared or LANDED[asset])
+    yield materialized(context, asset, facts, sound | dict(findings or {}), value=tables)
 
 
 def materialized(
-    context: dg.AssetExecutionContext, asset: str, facts: Mapping[str, Any], **value: Any
+    context: dg.AssetExecutionContext,
+    asset: str,
+    facts: Mapping[str, Any],
+    findings: Mapping[str, Finding],
+    **value: Any,
 ) -> dg.MaterializeResult[Any]:
-    """The result that materializes an asset.
+    """The result that materializes an asset, with the outcomes of its checks.
 
     Its facts only go to the materialization. Dagster also stores a result's metadata with the step's output,
     so every plot would be stored twice.
     """
     context.add_asset_metadata(facts, asset_key=asset)
-    return dg.MaterializeResult(asset_key=dg.AssetKey(asset), **value)
+    return dg.MaterializeResult(asset_key=asset, check_results=check_results(asset, findings), **value)

@@ -5,7 +5,8 @@ runs a district twice nor forgets one. An hourly test like "is it one o'clock th
 the clocks change. The schedule still runs a night that you already ran by hand.
 """
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence, Set
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Iterator, Mapping, Set
 from datetime import UTC, date, datetime, timedelta
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
@@ -20,7 +21,7 @@ from samegoal_pipelines.defs.district_run import (
     SOURCE_HOST_TAG,
     TODAY_TAG,
 )
-from samegoal_pipelines.defs.in_process import GOING_ON, close_abandoned_runs
+from samegoal_pipelines.defs.in_process import UNFINISHED, close_abandoned_runs
 from samegoal_pipelines.deployment import Deployment
 from samegoal_pipelines.districts.pauses import unpaused
 from samegoal_pipelines.districts.registry import District
@@ -28,8 +29,9 @@ from samegoal_pipelines.printable import counted, some
 from samegoal_pipelines.reporting.nightly_status import NIGHT_BEGINS
 
 SCHEDULE_NAME = "nightly_by_district"
-UNFINISHED = [dg.DagsterRunStatus.NOT_STARTED, *GOING_ON]
 _NAMED = 10  # districts in a tick's log
+_REQUESTED = "requested"
+_STILL_RUNNING = "skipped, because a run of theirs is still in progress, and looked at again at the next tick"
 
 nightly_snapshot = dg.define_asset_job(
     "nightly_snapshot",
@@ -55,12 +57,10 @@ def nightly_by_district(
         context.log.info(f"marked as failed: {counted(closed, 'run')} of killed commands")
     tick = context.scheduled_execution_time.astimezone(UTC).isoformat()
     # The date comes from the clock: a late tick must not put yesterday's date on what Qmlativ says today.
-    tonight = look_at_tonight(deployment, context.instance, datetime.now(UTC), tick)
-    requested = [district.id for district, _ in tonight.requested]
-    context.instance.add_dynamic_partitions(PARTITIONS, requested)
-    said = tonight.sentence()
+    requested, said = look_at_tonight(deployment, context.instance, datetime.now(UTC), tick)
+    context.instance.add_dynamic_partitions(PARTITIONS, [district.id for district, _ in requested])
     context.log.info(said)
-    for district, night in tonight.requested:
+    for district, night in requested:
         yield dg.RunRequest(
             run_key=f"{district.id}:{night.isoformat()}",
             partition_key=district.id,
@@ -72,24 +72,6 @@ def nightly_by_district(
         )
     if not requested:
         yield dg.SkipReason(said)
-
-
-class Tonight(NamedTuple):
-    """The result of one tick. Every registered district is in one of these."""
-
-    requested: Sequence[tuple[District, date]]
-    started: int
-    others: Mapping[str, Sequence[str]]
-    """Why districts are not due → these districts."""
-
-    def sentence(self) -> str:
-        """The result as one line for people."""
-        parts = [
-            f"{counted(len(self.requested), 'run')} requested",
-            f"{counted(self.started, 'district')} started already",
-        ]
-        parts += [f"{len(ids):,} {why}: {some(ids, _NAMED)}" for why, ids in self.others.items() if ids]
-        return "; ".join(parts)
 
 
 class Ledger(NamedTuple):
@@ -110,32 +92,42 @@ class Ledger(NamedTuple):
 
 def look_at_tonight(
     deployment: Deployment, instance: dg.DagsterInstance, now: datetime, tick: str
-) -> Tonight:
-    """Find the districts that are due now. It takes a few queries for any number of districts.
+) -> tuple[list[tuple[District, date]], str]:
+    """The districts that are due now with their nights, and a line about every registered district.
+
+    It takes a few queries for any number of districts.
 
     Args:
         tick: the tick's scheduled time, as Dagster writes it into the tags of its runs.
     """
     registered = deployment.registry.list()
-    active = [district for district in registered if district.active and not district.awaits_secret]
-    begun = list(districts_due(active, now))
-    due = list(unpaused(deployment.warehouse, begun))
-    ledger = read_ledger(instance, {night for _, night in due}, now, tick)
-    missing = [(district, night) for district, night in due if not ledger.has(district.id, night)]
-    begun_ids, due_ids = ({district.id for district, _ in these} for these in (begun, due))
-    return Tonight(
-        requested=[(district, night) for district, night in missing if district.id not in ledger.unfinished],
-        started=len(due) - len(missing),
-        others={
-            "skipped, because a run of theirs is still in progress, and looked at again at the next tick": [
-                district.id for district, _ in missing if district.id in ledger.unfinished
-            ],
-            "paused": sorted(begun_ids - due_ids),
-            "awaiting secret": [one.id for one in registered if one.active and one.awaits_secret],
-            "disabled": [one.id for one in registered if not one.active],
-            f"before {NIGHT_BEGINS:%H:%M} local time": [one.id for one in active if one.id not in begun_ids],
-        },
+    begun = list(districts_due(registered, now))
+    begun_ids = {district.id for district, _ in begun}
+    due = {district.id: night for district, night in unpaused(deployment.warehouse, begun)}
+    ledger = read_ledger(instance, set(due.values()), now, tick)
+
+    def outcome(district: District) -> str:
+        if not district.active:
+            return "disabled"
+        if district.awaits_secret:
+            return "awaiting secret"
+        if district.id not in begun_ids:
+            return f"before {NIGHT_BEGINS:%H:%M} local time"
+        if district.id not in due:
+            return "paused"
+        if ledger.has(district.id, due[district.id]):
+            return "started already"
+        return _STILL_RUNNING if district.id in ledger.unfinished else _REQUESTED
+
+    by_outcome = defaultdict[str, list[District]](list)
+    for district in registered:
+        by_outcome[outcome(district)].append(district)
+    requested = [(district, due[district.id]) for district in by_outcome.pop(_REQUESTED, [])]
+    others = (
+        f"{len(these):,} {what}: {some([one.id for one in these], _NAMED)}"
+        for what, these in by_outcome.items()
     )
+    return requested, "; ".join([f"{counted(len(requested), 'run')} requested", *others])
 
 
 def districts_due(districts: Iterable[District], now: datetime) -> Iterator[tuple[District, date]]:

@@ -17,7 +17,7 @@ from samegoal_pipelines.defs.checks import finding_checks, reading_findings
 from samegoal_pipelines.defs.district_run import DISTRICTS, DistrictRun
 from samegoal_pipelines.defs.errors import as_dagster_failure
 from samegoal_pipelines.defs.lineage import raw_columns
-from samegoal_pipelines.defs.materializing import check_results, materialize_tables, schema_check
+from samegoal_pipelines.defs.materializing import materialize_tables, schema_check
 from samegoal_pipelines.defs.metadata import entity_facts, reading_facts
 from samegoal_pipelines.qmlativ.client import QmlativClient
 from samegoal_pipelines.qmlativ.listing import ObjectRead
@@ -67,8 +67,8 @@ def read_qmlativ(
         for asset, tables in read.tables.items():
             facts = reading_facts(read.reads[asset]) | entity_facts(tables)
             facts["rows of erased students dropped"] = read.erased[asset]
-            yield from materialize_tables(context, asset, tables, facts)
-            yield from check_results(context, asset, reading_findings(asset, tables, last[asset]))
+            findings = reading_findings(asset, tables, last[asset])
+            yield from materialize_tables(context, asset, tables, facts, findings=findings)
 
 
 class RawTables(NamedTuple):

@@ -3,7 +3,7 @@
 It reads nothing from Qmlativ. A failed replay does not count as a failed night.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import date
 from typing import Any
@@ -21,7 +21,7 @@ from samegoal_pipelines.landing import LandedFileError, LandingError
 from samegoal_pipelines.landing.runs import NotLandedError, landed_for, read_landed_for
 from samegoal_pipelines.printable import counted
 from samegoal_pipelines.tables.catalog import RAW_TABLES
-from samegoal_pipelines.warehouse.replay import Replayed, ReplayedNight, find_nights, replay
+from samegoal_pipelines.warehouse.replay import Replayed, find_nights, replay
 from samegoal_pipelines.warehouse.rows import Contents, content_of
 from samegoal_pipelines.warehouse.snapshots import Snapshot
 
@@ -102,18 +102,14 @@ def recompute(context: dg.OpExecutionContext, run: DistrictRun, nights: Sequence
         if run.deployment.progress:
             run.deployment.progress("enrollments of past nights", computed.enrollment_rows or 0)
     if faults:
-        raise _not_landed(faults, nights)
+        (first, what), others = next(iter(faults.items())), len(faults) - 1
+        also = f", and {counted(others, 'later night')} cannot be replayed either" if others else ""
+        sound = [one.snapshot_date for one in nights if one.snapshot_date > max(faults)]
+        next_step = (
+            f"the earliest date to replay from is {sound[0]}" if sound else "no later night can be replayed"
+        )
+        raise LandingError(f"the landed rows of the night {first} {what}{also}", next_step=next_step)
     return contents
-
-
-def _not_landed(faults: Mapping[date, str], nights: Sequence[Snapshot]) -> LandingError:
-    (first, what), others = next(iter(faults.items())), len(faults) - 1
-    also = f", and {counted(others, 'later night')} cannot be replayed either" if others else ""
-    sound = [one.snapshot_date for one in nights if one.snapshot_date > max(faults)]
-    next_step = (
-        f"the earliest date to replay from is {sound[0]}" if sound else "no later night can be replayed"
-    )
-    return LandingError(f"the landed rows of the night {first} {what}{also}", next_step=next_step)
 
 
 def facts_of(outcome: Outcome) -> dict[str, Any]:
@@ -125,8 +121,12 @@ def facts_of(outcome: Outcome) -> dict[str, Any]:
         "rewritten": outcome.replayed.written,
     }
     if differing:
-        records = [_record(night) for night in differing]
-        facts["differences"] = table(records[0], (record.values() for record in records))
+        records = [
+            {"night": str(night.night), "students": night.counts.students, **asdict(night.difference)}
+            for night in differing
+        ]
+        counts = [name for name, value in records[0].items() if isinstance(value, str | int)]
+        facts["differences"] = table(counts, ([record[name] for name in counts] for record in records))
         facts["another status"] = table(
             ("night", "was", "is", "students"),
             (
@@ -138,11 +138,6 @@ def facts_of(outcome: Outcome) -> dict[str, Any]:
     if outcome.skipped:
         facts["nights skipped"] = ", ".join(f"{one.snapshot_date} ({one.state})" for one in outcome.skipped)
     return facts
-
-
-def _record(night: ReplayedNight) -> dict[str, str | int]:
-    counts = {name: n for name, n in asdict(night.difference).items() if isinstance(n, int)}
-    return {"night": night.night.isoformat(), "students": night.counts.students, **counts}
 
 
 @dg.job(

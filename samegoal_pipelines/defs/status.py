@@ -17,7 +17,7 @@ from samegoal_pipelines.transforms.status import classify_students
 FILTERED, STATUS = "cecs_filtered_enrollments", "student_status"
 
 
-@table_asset(FILTERED, "enrollments", FILTERED_ENROLLMENTS)
+@table_asset("enrollments", FILTERED_ENROLLMENTS)
 def cecs_filtered_enrollments(
     context: dg.AssetExecutionContext, raw_enrollments: Tables, district_run: dg.ResourceParam[DistrictRun]
 ) -> Iterator[Any]:
@@ -33,7 +33,7 @@ def cecs_filtered_enrollments(
         yield from materialize_tables(context, FILTERED, tables, facts)
 
 
-@table_asset(STATUS, "status", STUDENT_STATUS)
+@table_asset("status", STUDENT_STATUS)
 def student_status(
     context: dg.AssetExecutionContext,
     cecs_filtered_enrollments: Tables,

@@ -17,10 +17,9 @@ from samegoal_pipelines.defs.district_run import DISTRICTS, DistrictRun
 from samegoal_pipelines.defs.errors import as_dagster_failure
 from samegoal_pipelines.defs.gate import PUBLISHED_SNAPSHOT
 from samegoal_pipelines.defs.io import Tables
-from samegoal_pipelines.defs.lineage import column_schema
+from samegoal_pipelines.defs.lineage import table_columns
 from samegoal_pipelines.defs.materializing import (
     check_evaluation,
-    check_results,
     materialized,
     schema_check,
     validate_tables,
@@ -44,7 +43,7 @@ from samegoal_pipelines.warehouse.worklist import publish_worklist
             "do in Qmlativ. The warehouse's table of this name lists them by school. These are their "
             "numbers.",
             kinds={"pandas", "postgres"},
-            metadata=column_schema(REGISTRAR_WORKLIST),
+            metadata=table_columns(REGISTRAR_WORKLIST),
             is_required=False,
         )
     },
@@ -69,17 +68,14 @@ def registrar_worklist(
         worklist, facts = _make_list(
             district_run, raw_enrollments, raw_students, cecs_filtered_enrollments, student_status
         )
-        tables, declared = {WORKLIST: worklist}, {WORKLIST: REGISTRAR_WORKLIST}
-        sound = yield from validate_tables(context, WORKLIST, tables, declared)
+        sound = yield from validate_tables(WORKLIST, {WORKLIST: worklist}, {WORKLIST: REGISTRAR_WORKLIST})
         publish_worklist(
             district_run.deployment.warehouse,
             worklist,
             district_id=district_run.district_id,
             snapshot_date=district_run.today,
         )
-        yield materialized(context, WORKLIST, facts)
-        yield from sound
-        yield from check_results(context, WORKLIST, worklist_findings(worklist))
+        yield materialized(context, WORKLIST, facts, sound | worklist_findings(worklist))
 
 
 def list_of_held(

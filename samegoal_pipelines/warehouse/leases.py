@@ -1,4 +1,4 @@
-"""Leases of runs: advisory locks of Postgres sessions, which end with the processes that execute the runs."""
+"""Leases of runs: advisory locks of Postgres sessions, which end with the process or host that runs them."""
 
 from __future__ import annotations
 
@@ -14,6 +14,13 @@ from samegoal_pipelines.postgres.errors import WarehouseError, from_database
 from samegoal_pipelines.warehouse.engine import transaction
 
 RENEW_EVERY = 3.0  # seconds
+_PROBES = {
+    "tcp_keepalives_idle": "15",
+    "tcp_keepalives_interval": "15",
+    "tcp_keepalives_count": "4",
+    "tcp_user_timeout": "75000",
+}
+"""Postgres ends the session, and with it the lease, of a host that has not answered for 75 seconds."""
 
 
 @contextmanager
@@ -49,7 +56,8 @@ def _take(engine: sa.Engine, run_id: str) -> sa.Connection:
     try:
         connection = engine.connect().execution_options(isolation_level="AUTOCOMMIT")
         connection.detach()  # closed at the end, which ends the lease, and not reused
-        connection.execute(sa.select(sa.func.pg_advisory_lock_shared(_key(run_id))))
+        probes = (sa.func.set_config(name, value, False) for name, value in _PROBES.items())
+        connection.execute(sa.select(*probes, sa.func.pg_advisory_lock_shared(_key(run_id))))
     except (DBAPIError, psycopg2.Error) as error:
         raise from_database(error, "taking the lease of the run") from None
     return connection

@@ -84,7 +84,7 @@ def test_an_engine_event_can_link_a_held_run_to_its_release(instance):
     ]
     assert dg.MetadataValue.dagster_run("the-release") in links, (
         "report_engine_event takes no EngineEventData with metadata any more: a held run does not say "
-        "which run released it (release.py)"
+        "which run released it (published.py)"
     )
     link_release(instance, dg.DagsterRun(job_name="gone").run_id, "the-release")
 

@@ -39,8 +39,8 @@ def prune(pipeline, instance) -> Callable[[], dg.ExecuteInProcessResult]:
     return partial(pipeline.execute, "prune_landing", district_id=None, today=None, instance=instance)
 
 
-def metadata(result: dg.ExecuteInProcessResult, op: str = "prune_landed_nights") -> Any:
-    (output,) = [event for event in result.events_for_node(op) if event.is_successful_output]
+def metadata(result: dg.ExecuteInProcessResult) -> Any:
+    (output,) = [event for event in result.events_for_node("prune") if event.is_successful_output]
     return output.step_output_data.metadata
 
 
@@ -188,7 +188,7 @@ def test_old_runs_go_with_their_events_and_logs_and_the_published_one_stays(
     old, published = (pipeline.run(today=date(2026, 8, day)).run_id for day in (20, 21))
     deployment.settings.run_nights = 30
     age_runs(deployment, 29)
-    assert metadata(prune(), "prune_old_runs")["runs pruned"].value == 0
+    assert metadata(prune())["runs pruned"].value == 0
     age_runs(deployment, 2)
     made.client_secret = made.id
     failed = pipeline.run(today=date(2026, 8, 22)).run_id
@@ -201,7 +201,7 @@ def test_old_runs_go_with_their_events_and_logs_and_the_published_one_stays(
     result = prune()
 
     assert result.success
-    assert metadata(result, "prune_old_runs")["runs pruned"].value == 1
+    assert metadata(result)["runs pruned"].value == 1
     assert {published, failed, result.run_id} < {run.run_id for run in instance.get_runs()}
     assert instance.get_run_by_id(old) is None
     assert not instance.all_logs(old)

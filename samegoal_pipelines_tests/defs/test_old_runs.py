@@ -98,8 +98,8 @@ def test_a_scheduled_run_that_starts_after_its_night_fails_before_any_request_an
     """
 
     def requested() -> list[tuple[str, date]]:
-        tonight = look_at_tonight(pipeline.deployment, instance, datetime.now(UTC), "another tick")
-        return [(district.id, night) for district, night in tonight.requested]
+        due, _ = look_at_tonight(pipeline.deployment, instance, datetime.now(UTC), "another tick")
+        return [(district.id, night) for district, night in due]
 
     tags = {SCHEDULE_TAG: SCHEDULE_NAME, TICK_TAG: TICK, "samegoal/today": LAST_NIGHT.isoformat()}
     tags["dagster/partition"] = "grand-bend"
@@ -190,7 +190,7 @@ def test_a_run_of_a_terminal_is_on_the_timeline_and_is_not_retried_or_closed(pip
     assert instance.get_run_by_id(again.run_id).status == dg.DagsterRunStatus.STARTED
 
 
-@pytest.mark.parametrize("tag", ["0001-01-01", "9999-12-31"])
+@pytest.mark.parametrize("tag", ["0001-01-01", "9999-12-31", "rubbish"])
 def test_a_tag_that_is_no_night_is_said_to_be_none(runs, source, tag):
     source.traffic.clear()
     run = runs.launch(**{"samegoal/today": tag})

@@ -14,7 +14,7 @@ import sqlalchemy as sa
 
 from samegoal_pipelines import definitions
 from samegoal_pipelines.cli.nights import line
-from samegoal_pipelines.defs import release
+from samegoal_pipelines.defs import published
 from samegoal_pipelines.defs.district_run import DISTRICTS
 from samegoal_pipelines.deployment import Deployment
 from samegoal_pipelines.errors import PipelineError
@@ -226,7 +226,7 @@ def test_contacts_that_were_set_to_be_withheld_since_are_not_released(pipeline, 
         return publish_held(*arguments, **named)
 
     with monkeypatch.context() as meanwhile:
-        meanwhile.setattr(release, "release", set_in_the_last_moment)
+        meanwhile.setattr(published, "release", set_in_the_last_moment)
         shows = "what was held on 2026-10-13 shows contacts"
         refused(pipeline, TOMORROW, shows, "set to withhold since it was made")
 

@@ -13,7 +13,8 @@ import pytest
 
 from samegoal_pipelines.cli.nights import line
 from samegoal_pipelines.defs import published
-from samegoal_pipelines.defs.retries import LONGEST_WAIT, Retries
+from samegoal_pipelines.defs.district_run import DistrictRun
+from samegoal_pipelines.defs.errors import LONGEST_WAIT, wait_after
 from samegoal_pipelines.qmlativ.connection import RetryPolicy
 from samegoal_pipelines.qmlativ.errors import InvalidCredentialsError, SourceUnavailableError
 from samegoal_pipelines.settings import Settings
@@ -91,29 +92,18 @@ def test_a_source_that_stays_down_is_tried_three_times_and_the_last_reason_stand
     )
 
 
-def test_wrong_credentials_are_tried_once(pipeline, district, source, scheduled_night):
+def test_what_a_person_must_put_right_is_tried_once(pipeline, district, source, scheduled_night):
     made = district(TWO)
     pipeline.add(made, client_secret="another")
-
-    result = scheduled_night()
-
-    assert not result.success
+    of_credentials = scheduled_night()
     assert source.traffic.token_calls == 2  # the form, then HTTP Basic
-    assert events(result, "STEP_UP_FOR_RETRY") == []
-    ((state, _, reason),) = attempts(pipeline)
-    assert (state, "does not accept the credentials" in reason) == ("failed", True)
-
-
-def test_a_grant_that_is_missing_is_not_asked_for_again(pipeline, district, source, scheduled_night):
-    made = district(TWO)
+    pipeline.deployment.registry.rotate_secret("grand-bend", client_secret=made.client_secret)
     made.denied_fields.add("Enrollment/EntryWithdrawal.StartDate")
-    pipeline.add(made)
-
-    result = scheduled_night()
-
-    assert not result.success
+    of_grants = scheduled_night()
     assert len(source.traffic.requests(kind="metadata")) == 1
-    assert events(result, "STEP_UP_FOR_RETRY") == []
+    for result in (of_credentials, of_grants):
+        assert not result.success
+        assert events(result, "STEP_UP_FOR_RETRY") == []
 
 
 def test_a_held_night_is_not_tried_again(pipeline, district, source, scheduled_night):
@@ -163,28 +153,26 @@ def test_at_a_terminal_nothing_is_tried_again(pipeline, district, source, schedu
     assert "tries it again" not in line(night)
 
 
-def test_the_waits_grow_are_spread_and_come_to_an_end():
+def test_the_waits_grow_are_spread_and_come_to_an_end(deployment, instance):
     down = SourceUnavailableError("Qmlativ is unavailable (HTTP 503)")
-    waits = [
-        (run.wait_after(down), run.wait_after(down), run.wait_after(down)) for run in map(Retries, [60] * 200)
-    ]
+    runs = [DistrictRun(deployment, dg.DagsterRun("nightly_snapshot"), instance) for _ in range(200)]
+    waits = [[wait_after(down, run.waits) for _ in range(3)] for run in runs]
     assert all(45 <= first <= 75 and 135 <= second <= 225 and third is None for first, second, third in waits)
     assert len({first for first, _, _ in waits}) > 100
 
 
 def test_what_qmlativ_asks_to_wait_is_waited_for_unless_it_is_too_long():
-    def asking_for(seconds: float) -> SourceUnavailableError:
+    def wait_if_asked_for(seconds: float) -> float | None:
         error = SourceUnavailableError("Qmlativ is unavailable (HTTP 503)")
         error.retry_after = seconds
-        return error
+        return wait_after(error, iter([60]))
 
-    assert Retries(60).wait_after(asking_for(200)) == 200
-    assert Retries(60).wait_after(asking_for(1)) >= 45
-    assert Retries(60).wait_after(asking_for(LONGEST_WAIT + 1)) is None
+    assert wait_if_asked_for(200) == 200
+    assert wait_if_asked_for(1) >= 45
+    assert wait_if_asked_for(LONGEST_WAIT + 1) is None
 
 
 def test_what_does_not_pass_by_itself_has_no_wait_and_costs_none():
-    run = Retries(60)
-    assert run.wait_after(InvalidCredentialsError("no")) is None
-    assert run.wait_after(SourceUnavailableError("down")) is not None
-    assert Retries(0).wait_after(SourceUnavailableError("down")) is None
+    waits = iter([60])
+    assert wait_after(InvalidCredentialsError("no"), waits) is None
+    assert wait_after(SourceUnavailableError("down"), waits) is not None

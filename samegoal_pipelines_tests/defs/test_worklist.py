@@ -155,11 +155,3 @@ def test_a_list_that_cannot_be_made_hides_no_hold(pipeline, deployment, quaranti
     log = log_of(instance, held.run_id)
     assert "registrar_worklist: unforeseen RuntimeError" in log
     assert "Ana" not in log
-
-
-def test_a_release_keeps_the_list_of_what_was_held(pipeline, deployment, quarantined):
-    assert pipeline.run(today=TOMORROW).held
-    before = read_worklist(deployment.warehouse, "grand-bend")
-    change(quarantined, {2}, WithdrawalCodeID=None)
-    assert pipeline.release(today=TOMORROW).published
-    assert read_worklist(deployment.warehouse, "grand-bend") == before

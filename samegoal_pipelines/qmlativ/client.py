@@ -143,8 +143,7 @@ class QmlativClient:
         row, a JSON object of the values with a wrong type. `progress` is called with the rows of each page.
         `expected_rows` is last time's count, if known. It saves time and never changes the result.
 
-        Raises `MissingFieldError` if a required field is not granted or in no row, and `DataChangedError` if
-        rows moved between pages on every attempt.
+        Raises `MissingFieldError` if a required field is not granted or in no row.
         """
         return self._reader(wanted, school_year_id, only_rows).read(expected_rows, progress)
 

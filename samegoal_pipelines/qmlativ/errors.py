@@ -63,34 +63,11 @@ class UnsafeUrlError(QmlativError):
     next_step = CHECK_ADDRESS
 
 
-class CertificateRefusedError(QmlativError):
-    """The server's certificate is not valid, not for this host, or expired."""
-
-    kind = Kind.CERTIFICATE
-    next_step = (
-        "check the API Base URL, or ask the operator of the district's Qmlativ server to renew its "
-        "certificate; certificates are always checked"
-    )
-
-
 class MalformedAnswerError(QmlativError):
     """The answer breaks the contract of the Custom API."""
 
     kind = Kind.ANSWER
     next_step = ASK_SKYWARD
-
-
-class DataChangedError(QmlativError):
-    """Rows moved between pages during every attempt to read them."""
-
-    transient = True
-
-
-class NoSchoolYearError(QmlativError):
-    """No school year, or more than one, is flagged as current."""
-
-    kind = Kind.SCHOOL_YEAR
-    next_step = "set this entity's current year in Qmlativ"
 
 
 class BlockedByFirewallError(RequestRefusedError):

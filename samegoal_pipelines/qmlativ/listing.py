@@ -16,9 +16,9 @@ from samegoal_pipelines.qmlativ.connection import Connection
 from samegoal_pipelines.qmlativ.decode import Page, PageDecoder
 from samegoal_pipelines.qmlativ.errors import (
     AccessRefusedError,
-    DataChangedError,
     MalformedAnswerError,
     MissingFieldError,
+    QmlativError,
     RequestRefusedError,
     SourceUnavailableError,
 )
@@ -112,7 +112,7 @@ class ListingReader:
         self._can_ask_for_keys = True
 
     def read(self, expected_rows: int | None = None, progress: Progress | None = None) -> Reading:
-        """Read all rows. Raises `DataChangedError` if the pages did not fit on any attempt.
+        """Read all rows. Raises `QmlativError` if the pages did not fit on any attempt.
 
         If a read cannot show whether rows were lost between its pages, the next read must return the same
         rows.
@@ -129,7 +129,7 @@ class ListingReader:
                 seconds = round(time.monotonic() - started, 3)
                 return self._account(merged, rereads=reread, gaps_checked=gaps_checked, seconds=seconds)
             last = merged.table
-        raise DataChangedError("data changed while it was read", self._listing.label)
+        raise QmlativError("data changed while it was read", self._listing.label, transient=True)
 
     def has_rows(self) -> bool:
         """Whether the listing has any row, by a request for one."""

@@ -24,7 +24,7 @@ from samegoal_pipelines.qmlativ.errors import (
     GRANT_ENTITY,
     AccessRefusedError,
     MalformedAnswerError,
-    NoSchoolYearError,
+    QmlativError,
     ReadCancelledError,
 )
 from samegoal_pipelines.qmlativ.listing import ObjectRead, Reading, SearchCondition
@@ -127,7 +127,7 @@ def school_years(table: pa.Table) -> list[int]:
     """Ids of the previous, current and upcoming school year, if they exist.
 
     The current and upcoming years are flagged, and the previous one has the NumericYear before the current.
-    If the flags are wrong, this raises `NoSchoolYearError`: a guess from GetSystemMetadata could leave a
+    If the flags are wrong, this raises `QmlativError`: a guess from GetSystemMetadata could leave a
     whole year's enrollments unread.
     """
     years = table.to_pylist()
@@ -151,7 +151,12 @@ def older_school_years(table: pa.Table) -> list[int]:
 def _current_year(years: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
     current = [year for year in years if year["IsCurrentYearForProvidedEntity"]]
     if len(current) != 1 or current[0]["NumericYear"] is None:
-        raise NoSchoolYearError("not exactly one school year is flagged as current", SCHOOL_YEAR.label)
+        raise QmlativError(
+            "not exactly one school year is flagged as current",
+            SCHOOL_YEAR.label,
+            kind=Kind.SCHOOL_YEAR,
+            next_step="set this entity's current year in Qmlativ",
+        )
     return current[0]
 
 

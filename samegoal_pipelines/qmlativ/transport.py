@@ -30,7 +30,6 @@ from samegoal_pipelines.qmlativ.connection import Connection, check_peer
 from samegoal_pipelines.qmlativ.decode import is_cut
 from samegoal_pipelines.qmlativ.errors import (
     CHECK_ADDRESS,
-    CertificateRefusedError,
     MalformedAnswerError,
     QmlativError,
     RateLimitedError,
@@ -180,9 +179,12 @@ class Transport:
             return SourceUnavailableError(f"no whole answer within {self._policy.total:g} s", where)
         causes = list(_causes(error))
         if any(isinstance(cause, ssl.SSLCertVerificationError) for cause in causes):
-            return CertificateRefusedError(
+            return QmlativError(
                 "the server's certificate is not valid for this host, expired or of an unknown authority",
                 where,
+                kind=Kind.CERTIFICATE,
+                next_step="check the API Base URL, or ask the operator of the district's Qmlativ server to "
+                "renew its certificate; certificates are always checked",
             )
         return next(
             SourceUnavailableError(detail, where, **overrides)

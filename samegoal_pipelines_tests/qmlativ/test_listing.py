@@ -10,10 +10,10 @@ from samegoal_pipelines.qmlativ.errors import (
     GRANT,
     GRANT_ENTITY,
     AccessRefusedError,
-    DataChangedError,
     InvalidCredentialsError,
     MalformedAnswerError,
     MissingFieldError,
+    QmlativError,
 )
 from samegoal_pipelines.qmlativ.merging import gaps_between, questions
 from samegoal_pipelines.tables.enrollments import ENTRY_WITHDRAWAL
@@ -106,7 +106,7 @@ def test_pages_are_merged_into_one_set_of_rows(reads, ids, repeats, rereads, gap
     ids=["the same key with another content", "rows out of order that differ each time"],
 )
 def test_data_that_changes_on_every_attempt_ends_in_a_clear_line(reads):
-    said, server = failure(attempts(*reads), DataChangedError)
+    said, server = failure(attempts(*reads), QmlativError)
     assert said == "Demographics/County: data changed while it was read"
     assert server.pages.count(1) == 3
 
@@ -165,7 +165,7 @@ def test_keys_between_two_pages_are_asked_for_so_that_no_row_is_lost():
 )
 def test_a_row_found_between_two_pages_is_data_that_changed(pages):
     answers, asked = answering(page([county(35)]), pages)
-    assert failure(answers, DataChangedError)[0] == "Demographics/County: data changed while it was read"
+    assert failure(answers, QmlativError)[0] == "Demographics/County: data changed while it was read"
     assert len(asked) == 3
 
 
@@ -187,7 +187,7 @@ def test_where_lost_rows_cannot_be_asked_for_two_reads_must_agree(reply, reads, 
 
 def test_reads_that_never_agree_are_data_that_changed():
     renamed = [[county(10), county(20), county(30)], [county(40), county(50, "y")]]
-    said, _ = failure(answering(Reply(400), WHOLE, renamed, LOST_40)[0], DataChangedError)
+    said, _ = failure(answering(Reply(400), WHOLE, renamed, LOST_40)[0], QmlativError)
     assert said == "Demographics/County: data changed while it was read"
 
 

@@ -11,8 +11,8 @@ from samegoal_pipelines.qmlativ.connection import Connection
 from samegoal_pipelines.qmlativ.errors import (
     AccessRefusedError,
     BlockedByFirewallError,
-    DataChangedError,
     MalformedAnswerError,
+    QmlativError,
     RateLimitedError,
     ReadCancelledError,
     RequestRefusedError,
@@ -134,7 +134,7 @@ def test_an_outage_during_the_search_leaves_no_year_unread():
     assert found.not_read == ()
 
 
-@pytest.mark.parametrize("error", [RateLimitedError, ReadCancelledError, DataChangedError])
+@pytest.mark.parametrize("error", [RateLimitedError, ReadCancelledError, QmlativError])
 def test_some_errors_say_nothing_about_the_search_and_end_the_read(error):
     with pytest.raises(error):
         read_older_years([25, 24], WINDOW_START, Answers(error("no")))

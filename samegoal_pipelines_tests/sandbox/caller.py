@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import requests
@@ -62,15 +62,3 @@ class Caller:
         answer.raise_for_status()
         objects: list[dict[str, Any]] = answer.json()["Objects"]
         return objects
-
-    def pages(
-        self, name: str, fields: Sequence[str], size: int, **how: Any
-    ) -> Iterator[list[dict[str, Any]]]:
-        """Page after page, as Next says."""
-        number, following = 0, 1
-        while following > number:
-            number = following
-            answer = self.page(name, fields, page=number, size=size, **how).json()
-            yield answer["Objects"]
-            path = answer["Paging"].get("Next") if answer["Objects"] else None
-            following = int(path.split("/")[-2]) if path else number

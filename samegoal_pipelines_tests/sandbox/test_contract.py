@@ -9,7 +9,6 @@ import pytest
 from samegoal_pipelines.sandbox import SandboxDistrict
 from samegoal_pipelines.sandbox import server as server_module
 from samegoal_pipelines.sandbox.objects import OPTIONAL_FIELDS, SCHEMAS
-from samegoal_pipelines.tables.catalog import OBJECTS
 from samegoal_pipelines_tests.sandbox.caller import ENROLLMENTS, Caller
 from samegoal_pipelines_tests.sandbox.conftest import TODAY
 
@@ -39,31 +38,27 @@ def test_wrong_or_expired_credentials_get_no_token(caller, district, asked, expi
     assert (answer.status_code, answer.json()["error"]) == (status, error)
 
 
-def test_metadata_names_the_district(caller):
-    year = {"SchoolYearID": 27, "NumericYear": 2027, "Description": "2026-2027"}
-    entity = {"EntityID": 1, "Name": "Grand Bend ISD"}
-    district = {"DistrictID": 1, "Code": "255901", "SchoolYearCurrent": year, **entity}
-    expected = {"System": {"Code": "000", "Districts": [district], **entity}}
-    assert caller.call("/Custom/GetSystemMetadata").json() == expected
-
-
 def test_metadata_answers_for_the_credentials_and_not_for_the_base_url(server, district):
     other = SandboxDistrict.from_rows(today=TODAY, id="other", name="Other ISD", code="111111")
     server.sandbox.districts.append(other)
     caller = Caller(server, district, credentials=other)
-    metadata = caller.call("/Custom/GetSystemMetadata").json()
-    assert metadata["System"]["Districts"][0]["Code"] == "111111"
+    year = {"SchoolYearID": 27, "NumericYear": 2027, "Description": "2026-2027"}
+    entity = {"EntityID": 1, "Name": "Other ISD"}
+    answered = {"DistrictID": 1, "Code": "111111", "SchoolYearCurrent": year, **entity}
+    expected = {"System": {"Code": "000", "Districts": [answered], **entity}}
+    assert caller.call("/Custom/GetSystemMetadata").json() == expected
     assert caller.page("Student/Student").status_code == 403
     assert caller.call("/Custom/1/Student/Student").status_code == 403
 
 
 def test_pages_start_at_one_have_a_limit_and_lead_on_to_the_last(caller, monkeypatch):
     monkeypatch.setattr(server_module, "MAX_PAGE_SIZE", 2)
-    answer = caller.page(ENROLLMENTS, size=20_000, year=27).json()
-    assert len(answer["Objects"]) == 2
-    assert answer["Paging"] == {"Next": "/Custom/1/Enrollment/EntryWithdrawal/2/2"}
-    pages = list(caller.pages(ENROLLMENTS, ["StudentID"], 2, year=27))
-    assert [[row["StudentID"] for row in page] for page in pages] == [[5, 3], [1, 4], [2]]
+    pages = [
+        caller.page(ENROLLMENTS, ["StudentID"], page=page, size=20_000, year=27).json() for page in (1, 2, 3)
+    ]
+    assert [[row["StudentID"] for row in page["Objects"]] for page in pages] == [[5, 3], [1, 4], [2]]
+    following = [f"/Custom/1/{ENROLLMENTS}/{page}/2" for page in (2, 3)]
+    assert [page["Paging"] for page in pages] == [{"Next": each} for each in (*following, None)]
     assert caller.page(ENROLLMENTS, page=9, year=27).json() == {"Objects": [], "Paging": {"Next": None}}
     assert caller.page(ENROLLMENTS, page=0).status_code == 400
 
@@ -148,13 +143,6 @@ def test_a_field_that_is_not_granted_is_refused_wherever_it_is_named(caller, dis
         assert (answer.status_code, answer.json()) == (403, message)
     unknown = caller.page("Demographics/Name", ["SocialSecurityNumber"])
     assert unknown.status_code == 403
-
-
-def test_every_field_that_the_catalog_reads_is_served(caller):
-    for wanted in OBJECTS.values():
-        names = [field.name for field in wanted.fields]
-        assert set(caller.call(f"/Custom/1/{wanted.path}").json()) > set(names), wanted.path
-        assert caller.page(wanted.path, names).status_code == 200, wanted.path
 
 
 def test_answers_are_compressed_for_those_who_accept_it(caller):

@@ -144,19 +144,8 @@ def test_people_are_as_varied_and_their_data_as_patchy_as_real_ones(town):
     assert records["StudentNumber"].str.fullmatch(r"\d{6}").all()
     assert records["StudentNumber"].str.startswith("0").any()
     assert records["StudentNumber"].is_unique
-
-
-def test_phone_numbers_and_mail_domains_stay_fictional(town):
-    phones, mails = frame(town, "Demographics/NamePhone"), frame(town, "Demographics/NameEmail")
-    assert phones["PhoneNumber"].str.slice(3, 6).eq("555").all()
+    assert phones["PhoneNumber"].str.slice(3, 6).eq("555").all(), "fictional"
     assert mails["EmailAddress"].str.contains(r"@(?:example\.(?:com|net|org)|[a-z.-]+\.example)$").all()
-
-
-def test_there_are_years_before_and_after_the_current_one(town):
-    years = frame(town, "District/SchoolYear")
-    assert list(years["SchoolYearID"]) == [24, 25, 26, 27, 28]
-    assert list(years[years["IsCurrentYearForProvidedEntity"]]["Description"]) == ["2026-2027"]
-    assert list(years[years["IsUpcomingYearForProvidedEntity"]]["SchoolYearID"]) == [28]
 
 
 def test_every_kind_of_enrollment_that_the_rules_name_is_there_in_autumn(town):

@@ -9,20 +9,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import date, datetime
-from typing import TYPE_CHECKING
-from zoneinfo import ZoneInfo
 
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
 
 from samegoal_pipelines.districts.errors import InvalidDistrictError
-from samegoal_pipelines.districts.names import unknown
+from samegoal_pipelines.districts.registry import District, get_district, update_district
 from samegoal_pipelines.printable import on_one_line
-from samegoal_pipelines.tables.warehouse import districts, pauses
+from samegoal_pipelines.tables.warehouse import pauses
 from samegoal_pipelines.warehouse.engine import as_operator, as_writer
-
-if TYPE_CHECKING:
-    from samegoal_pipelines.districts.registry import District
 
 REASON_LIMIT = 500  # characters
 
@@ -77,7 +72,7 @@ def pause(
     )
     with as_writer(engine, district_id, "pausing the district") as connection:
         now = connection.execute(sa.select(sa.func.now())).scalar_one()
-        tonight = now.astimezone(_timezone(connection, district_id)).date()
+        tonight = get_district(connection, district_id).local_date(now)
         under_way = connection.scalar(
             sa.select(pauses.c.paused_to)
             .where(pauses.c.district_id == district_id)
@@ -98,14 +93,13 @@ def resume(engine: sa.Engine, district_id: str, now: datetime) -> Pause | None:
     After a pause in progress, tonight's snapshot is not due if the night has begun by `now`.
     """
     with as_writer(engine, district_id, "resuming the district") as connection:
-        timezone = _timezone(connection, district_id)
+        district = get_district(connection, district_id)
         row = connection.execute(
             sa.delete(pauses).where(pauses.c.district_id == district_id).returning(*pauses.c)
         ).one_or_none()
         ended = None if row is None else Pause(**row._mapping)
-        if ended is not None and ended.covers(now.astimezone(timezone).date()):
-            here = districts.c.district_id == district_id
-            connection.execute(sa.update(districts).where(here).values(due_since=now))
+        if ended is not None and ended.covers(district.local_date(now)):
+            update_district(connection, district_id, {"due_since": now})
     return ended
 
 
@@ -121,10 +115,3 @@ def unpaused(engine: sa.Engine, due: Iterable[tuple[District, date]]) -> Iterato
     for district, night in due:
         if district.id not in found or not found[district.id].covers(night):
             yield district, night
-
-
-def _timezone(connection: sa.Connection, district_id: str) -> ZoneInfo:
-    found = connection.scalar(sa.select(districts.c.timezone).where(districts.c.district_id == district_id))
-    if found is None:
-        raise unknown(district_id)
-    return ZoneInfo(found)

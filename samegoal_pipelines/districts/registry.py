@@ -37,10 +37,8 @@ if TYPE_CHECKING:
     from samegoal_pipelines.qmlativ.client import Identity
 
 DEFAULT_TIMEZONE = "America/Chicago"
-LONGEST_CREDENTIAL = 1_000
-"""Characters. Qmlativ's have about 50; a longer text is another file."""
-_NO_PLACES = {"localtime", "Factory"}
-"""Listed among the time zones, but not real ones: the machine's own, and an unconfigured machine's."""
+LONGEST_CREDENTIAL = 1_000  # characters; Qmlativ's have about 50, so a longer text is another file
+_NO_PLACES = {"localtime", "Factory"}  # time zones of this machine, and of an unconfigured one
 _CHANGEABLE = {"name", "access_name", "contact", "base_url", "token_url", "entity_id", "entities", "timezone"}
 _CHANGEABLE |= {"expires", "gate_limits", "show_restricted_contacts", "show_confidential_phones"}
 
@@ -131,20 +129,17 @@ class Registry:
     def get(self, district_id: str) -> District:
         """The district with this id. Raises `UnknownDistrictError`."""
         with as_operator(self._engine, "looking up the district") as connection:
-            return _get(connection, district_id)
+            return get_district(connection, district_id)
 
     def list(self) -> builtins.list[District]:
         """All districts, by id."""
-        return self._list(sa.true())
+        with as_operator(self._engine, "listing the districts") as connection:
+            rows = connection.execute(sa.select(districts).order_by(districts.c.district_id))
+            return [_district(row._mapping) for row in rows]
 
     def list_active(self) -> builtins.list[District]:
         """The districts that the schedule runs, by id."""
-        return self._list(districts.c.active & districts.c.secret_set_at.is_not(None))
-
-    def _list(self, which: sa.ColumnElement[bool]) -> builtins.list[District]:
-        with as_operator(self._engine, "listing the districts") as connection:
-            rows = connection.execute(sa.select(districts).where(which).order_by(districts.c.district_id))
-            return [_district(row._mapping) for row in rows]
+        return [one for one in self.list() if one.active and not one.awaits_secret]
 
     def connection(self, district: District, *, allow_local: bool = False, **limits: Any) -> Connection:
         """The connection to the district's Qmlativ, with the decrypted secret and these `limits`.
@@ -184,12 +179,7 @@ class Registry:
             found = connection.execute(query.where(district_credentials.c.district_id == district_id))
             row = found.one_or_none()
         if row is None:
-            raise InvalidDistrictError(
-                "no credentials are stored",
-                district_id=district_id,
-                kind=Kind.CREDENTIALS,
-                next_step="give them: samegoal-pipelines districts rotate-secret ID",
-            )
+            raise unknown(district_id)
         return row.client_key, None if row.encrypted_secret is None else bytes(row.encrypted_secret)
 
     # -- changing --
@@ -237,7 +227,7 @@ class Registry:
             _refuse_second_of_source(connection, id, values["base_url"], values.get("entity_id"))
             connection.execute(sa.insert(districts).values(district_id=id, **values))
             self._store_credentials(connection, id, client_key, client_secret)
-            return _get(connection, id)
+            return get_district(connection, id)
 
     def set(self, district_id: str, *, allow_local: bool = False, **changes: Any) -> District:
         """Change a district's registration. None clears a value.
@@ -250,7 +240,7 @@ class Registry:
         """
         values = _checked(district_id, changes, allow_local)
         with changing(self._engine, district_id, "changing the district") as connection:
-            before = _get(connection, district_id)
+            before = get_district(connection, district_id)
             if "gate_limits" in values:
                 values["gate_limits"] = _merged(district_id, before.gate_limits, values["gate_limits"])
             _refuse_second_of_source(
@@ -266,28 +256,28 @@ class Registry:
             if values.get("timezone", before.timezone) != before.timezone:
                 values["due_since"] = sa.func.now()
             if values:
-                _update(connection, district_id, values)
-            return _get(connection, district_id)
+                update_district(connection, district_id, values)
+            return get_district(connection, district_id)
 
     def set_active(self, district_id: str, active: bool) -> District:
         """Enable or disable a district in the schedule."""
         with changing(self._engine, district_id, "changing the district") as connection:
-            if _get(connection, district_id).active != active:
+            if get_district(connection, district_id).active != active:
                 since = {"due_since": sa.func.now()} if active else {}
-                _update(connection, district_id, {"active": active, **since})
-            return _get(connection, district_id)
+                update_district(connection, district_id, {"active": active, **since})
+            return get_district(connection, district_id)
 
     def rotate_secret(self, district_id: str, *, client_secret: str, client_key: str | None = None) -> None:
         """Set or replace the Client Secret, and the Client Key if one is given."""
         with changing(self._engine, district_id, "replacing the secret") as connection:
-            before = _get(connection, district_id)
+            before = get_district(connection, district_id)
             stored = district_credentials.c.district_id == district_id
             key = client_key or connection.scalar(sa.select(district_credentials.c.client_key).where(stored))
             _check_credentials(district_id, key or "", client_secret)
             connection.execute(sa.delete(district_credentials).where(stored))
             self._store_credentials(connection, district_id, key or "", client_secret)
             if before.awaits_secret:  # a night that has begun is not late
-                _update(connection, district_id, {"due_since": sa.func.now()})
+                update_district(connection, district_id, {"due_since": sa.func.now()})
 
     def _store_credentials(
         self, connection: sa.Connection, district_id: str, client_key: str, client_secret: str | None
@@ -301,7 +291,7 @@ class Registry:
         )
         if encrypted is not None:
             set_by = {"secret_set_at": sa.func.now(), "secret_set_by": self._operator}
-            _update(connection, district_id, set_by)
+            update_district(connection, district_id, set_by)
 
     def recognize(self, district: District, answered: Identity) -> DistrictIdentity:
         """The Qmlativ district of this registration: the remembered one, or else the one that answered.
@@ -314,7 +304,7 @@ class Registry:
             _refuse_another(answered, district.identity)
             return district.identity
         with changing(self._engine, district.id, "remembering the district's identity") as connection:
-            identity = _get(connection, district.id).identity or DistrictIdentity(
+            identity = get_district(connection, district.id).identity or DistrictIdentity(
                 answered.district_id, answered.code, answered.name, entity_id=None
             )
             _refuse_another(answered, identity)
@@ -334,7 +324,7 @@ class Registry:
                     kind=Kind.IDENTITY,
                     next_step="check the base URL and the credentials",
                 )
-            _update(connection, district.id, {**values, "qmlativ_name": identity.name})
+            update_district(connection, district.id, {**values, "qmlativ_name": identity.name})
             return replace(identity, entity_id=entity_id)
 
     def rotate_key(self) -> Rotation:
@@ -469,14 +459,16 @@ def _find_among_all(
     return other
 
 
-def _get(connection: sa.Connection, district_id: str) -> District:
+def get_district(connection: sa.Connection, district_id: str) -> District:
+    """As `Registry.get`, within a transaction."""
     row = connection.execute(sa.select(districts).where(districts.c.district_id == district_id)).one_or_none()
     if row is None:
         raise unknown(district_id)
     return _district(row._mapping)
 
 
-def _update(connection: sa.Connection, district_id: str, values: dict[str, Any]) -> None:
+def update_district(connection: sa.Connection, district_id: str, values: dict[str, Any]) -> None:
+    """Write these columns of the district's row."""
     connection.execute(sa.update(districts).where(districts.c.district_id == district_id).values(**values))
 
 

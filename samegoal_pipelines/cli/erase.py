@@ -12,8 +12,7 @@ from samegoal_pipelines.cli.terminal import print_json, print_table
 
 if TYPE_CHECKING:
     from samegoal_pipelines.deployment import Deployment
-    from samegoal_pipelines.operations.erase import Holdings
-    from samegoal_pipelines.operations.erase_student import StudentHoldings
+    from samegoal_pipelines.operations.erase import Holdings, StudentHoldings
 
 YES = click.Option(["--yes"], is_flag=True, help="Erase. Without it, only show what would be erased.")
 
@@ -27,7 +26,7 @@ def erase_district(deployment: Deployment, district_id: str, yes: bool, as_json:
     """
     from samegoal_pipelines.operations import erase
 
-    found = (erase.erase_district if yes else erase.holdings)(deployment, district_id)
+    found = erase.erase_district(deployment, district_id, dry_run=not yes)
     others = {"landed files": found.files, "partitions in Dagster": int(found.partition)}
     done = (
         f"recorded as done by {deployment.settings.operator}. Dagster's record of past runs still names the "
@@ -54,16 +53,15 @@ def erase_student(
     later nights drop the student right after reading. Exported files and backups are your responsibility. If
     the command is interrupted, run it again.
     """
-    from samegoal_pipelines.operations import erase_student as operation
+    from samegoal_pipelines.operations import erase
 
     if undo:
         if yes or student_id is not None:
             raise click.UsageError("--undo takes neither --yes nor --student-id")
-        operation.lift(deployment, district_id, student_number)
+        erase.lift(deployment, district_id, student_number)
         click.echo(f"{district_id}: the marker is removed; the next night publishes the student again")
         return
-    act = operation.erase_student if yes else operation.holdings
-    found = act(deployment, district_id, student_number, student_id)
+    found = erase.erase_student(deployment, district_id, student_number, student_id, dry_run=not yes)
     others = {
         "rows of landed files": found.landed_rows,
         "landed files rewritten": found.files,

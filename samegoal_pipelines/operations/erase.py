@@ -1,16 +1,23 @@
-"""Erase a district: rows, credentials, landed files, partition, and its lines in reports and alerts.
+"""Erase a district, or one student of it, everywhere.
 
-The record in `erasures` stays, and so do Dagster's tables of past runs: they name the district and hold
-counts, but no student.
+A district: rows, credentials, landed files, partition, and its lines in reports and alerts. The record in
+`erasures` stays, and so do Dagster's tables of past runs: they name the district and hold counts, but no
+student.
+
+A student: rows in every table, and rows in landed files, those of parents only theirs included. A marker
+without personal data stays, so that later nights drop the student right after reading.
+
+The rows come first, in one transaction. If an erasure is interrupted, a second call does the rest.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Any
 
 from samegoal_pipelines.defs.district_run import DISTRICTS
 from samegoal_pipelines.defs.in_process import close_abandoned_runs, run_in_progress
@@ -18,17 +25,22 @@ from samegoal_pipelines.defs.instance import Instance, open_instance
 from samegoal_pipelines.deployment import Deployment
 from samegoal_pipelines.districts.errors import DistrictError, UnknownDistrictError
 from samegoal_pipelines.districts.names import checked_id
-from samegoal_pipelines.landing import LandingError
+from samegoal_pipelines.landing import LandingError, Rewritten
 from samegoal_pipelines.reporting.report import FOLDER, make_report
-from samegoal_pipelines.warehouse import erase
+from samegoal_pipelines.transforms.erasure import ErasedStudents, hash_of, without_erased
+from samegoal_pipelines.warehouse import changes, erase, student_erasures
 from samegoal_pipelines.warehouse.errors import WarehouseError
+from samegoal_pipelines.warehouse.student_erasures import erased_students
 
 _PARTITIONS = DISTRICTS.name or ""
-ROWS_ERASED = "the rows are erased; when it has ended, run this again for the files"
 
 
 class EraseRefusedError(DistrictError):
     """A district cannot be erased now, or not completely. The message says what to do."""
+
+
+class StudentNotErasedError(DistrictError):
+    """No student has this number, or it does not say which student."""
 
 
 @dataclass(frozen=True)
@@ -40,66 +52,127 @@ class Holdings:
     partition: bool
 
 
-def holdings(deployment: Deployment, district_id: str) -> Holdings:
-    """What erasing the district would remove. Raises `UnknownDistrictError` if that is nothing."""
-    checked_id(district_id)
-    with open_instance(deployment.settings) as instance, naming(district_id):
-        return _holdings(deployment, instance, district_id)
+@dataclass(frozen=True)
+class StudentHoldings:
+    """What there is or was of a student: rows by table, and landed files and the rows in them.
+
+    `unreadable` counts landed files that nobody can read any more. They are deleted.
+    """
+
+    rows: dict[str, int]
+    files: int
+    landed_rows: int
+    unreadable: int
 
 
-def erase_district(deployment: Deployment, district_id: str) -> Holdings:
-    """Remove everything of a district. After an interruption, a second call removes the rest.
+def erase_district(deployment: Deployment, district_id: str, *, dry_run: bool = False) -> Holdings:
+    """Remove everything of a district, or only look what that is.
 
-    The rows go first, in one transaction. After that no run of the district can start. If one started at the
-    same moment, this refuses to delete the files until the run has ended.
+    After the rows are gone, no run of the district can start. If one started at the same moment, this refuses
+    to delete the files until the run has ended.
 
     Raises:
         UnknownDistrictError: the district has no data, and no erasure is unfinished.
         EraseRefusedError: a run of the district is in progress, or its rows or files cannot be deleted.
     """
     checked_id(district_id)
-    with erasing(deployment, district_id) as instance:
-        had_partition = _holdings(deployment, instance, district_id).partition
-        rows = erase.erase_rows(deployment.warehouse, district_id, deployment.settings.operator)
-        refuse_while_running(instance, district_id, ROWS_ERASED)
-        files = deployment.landing.erase(district_id)
+    warehouse, landing = deployment.warehouse, deployment.landing
+    with _erasing(deployment, district_id, dry_run=dry_run) as instance:
+        found = Holdings(
+            erase.count_rows(warehouse, district_id),
+            landing.count_files(district_id),
+            instance.has_dynamic_partition(_PARTITIONS, district_id),
+        )
+        unfinished = erase.is_unfinished(warehouse, district_id)
+        if not any((found.rows, found.files, found.partition, unfinished)):
+            raise UnknownDistrictError("there is no data of this district", district_id=district_id)
+        if dry_run:
+            return found
+        rows = erase.erase_rows(warehouse, district_id, deployment.settings.operator)
+        _refuse_files_while_running(instance, district_id)
+        files = landing.erase(district_id)
         _make_reports_again(deployment, district_id)
         instance.delete_dynamic_partition(_PARTITIONS, district_id)
-        erase.finish(deployment.warehouse, district_id, files)
-    return Holdings(rows, files, had_partition)
+        erase.finish(warehouse, district_id, files)
+    return Holdings(rows, files, found.partition)
+
+
+def erase_student(
+    deployment: Deployment,
+    district_id: str,
+    number: str,
+    student_id: int | None = None,
+    *,
+    dry_run: bool = False,
+) -> StudentHoldings:
+    """Erase the student, or only look what that would remove.
+
+    Raises:
+        StudentNotErasedError: no student has this number, or several have.
+        EraseRefusedError: a run of the district is in progress, or rows or files cannot be changed.
+    """
+    deployment.registry.get(district_id)
+    warehouse, rows = deployment.warehouse, dict[str, int]()
+    with (
+        _erasing(deployment, district_id, dry_run=dry_run) as instance,
+        nullcontext() if dry_run else student_erasures.one_at_a_time(warehouse, district_id),
+    ):
+        found = _find(deployment, district_id, number, student_id)
+        if dry_run:
+            rows = erase.count_rows(warehouse, district_id, found)
+            marked = erased_students(warehouse, district_id)
+            hashes = {hash_of(marked.key, "student", one) for one in found}
+            wanted = ErasedStudents(marked.key, marked.students | hashes)
+            rewritten = _rewrite(deployment, instance, district_id, wanted, dry_run=True)
+        else:
+            for student in found:
+                operator = deployment.settings.operator
+                rows = student_erasures.erase_rows(warehouse, district_id, student, number, operator)
+            _refuse_files_while_running(instance, district_id)
+            marked = erased_students(warehouse, district_id)
+            rewritten = _rewrite(deployment, instance, district_id, marked)
+            student_erasures.finish(warehouse, district_id, rewritten.files + rewritten.deleted)
+    return StudentHoldings(rows, rewritten.files, rewritten.rows, rewritten.deleted)
+
+
+def lift(deployment: Deployment, district_id: str, number: str) -> None:
+    """Let later nights publish the student again. What was erased stays erased."""
+    deployment.registry.get(district_id)
+    if not student_erasures.lift(deployment.warehouse, district_id, number):
+        raise StudentNotErasedError(
+            "no student with this number is marked as erased",
+            district_id=district_id,
+            next_step="give the number with which the student was erased",
+        )
 
 
 @contextmanager
-def erasing(deployment: Deployment, district_id: str) -> Iterator[Instance]:
+def _erasing(deployment: Deployment, district_id: str, *, dry_run: bool) -> Iterator[Instance]:
     """Refuse to erase while a run of the district is in progress, and name the district in errors."""
-    with open_instance(deployment.settings) as instance, naming(district_id):
-        close_abandoned_runs(instance, deployment, district_id)
-        refuse_while_running(instance, district_id, "wait for its end or cancel it, then run this again")
-        yield instance
-
-
-@contextmanager
-def naming(district_id: str) -> Iterator[None]:
-    """Add the district to the errors of warehouse and landing."""
     try:
-        yield
+        with open_instance(deployment.settings) as instance:
+            if not dry_run:
+                close_abandoned_runs(instance, deployment, district_id)
+                next_step = "wait for its end or cancel it, then run this again"
+                _refuse_while_running(instance, district_id, next_step)
+            yield instance
     except (WarehouseError, LandingError) as error:
         raise EraseRefusedError(
             error.reason, step="erasing", district_id=district_id, next_step=error.next_step
         ) from None
 
 
-def _holdings(deployment: Deployment, instance: Instance, district_id: str) -> Holdings:
-    found = Holdings(
-        erase.count_rows(deployment.warehouse, district_id),
-        deployment.landing.count_files(district_id),
-        instance.has_dynamic_partition(_PARTITIONS, district_id),
-    )
-    if not any((found.rows, found.files, found.partition)) and not erase.is_unfinished(
-        deployment.warehouse, district_id
-    ):
-        raise UnknownDistrictError("there is no data of this district", district_id=district_id)
-    return found
+def _refuse_files_while_running(instance: Instance, district_id: str) -> None:
+    next_step = "the rows are erased; when it has ended, run this again for the files"
+    _refuse_while_running(instance, district_id, next_step)
+
+
+def _refuse_while_running(instance: Instance, district_id: str, next_step: str) -> None:
+    """Refuse to erase while a run of the district may read or land what is erased."""
+    if run_id := run_in_progress(instance, district_id):
+        raise EraseRefusedError(
+            f"run {run_id} is still in progress", step="erasing", district_id=district_id, next_step=next_step
+        )
 
 
 def _make_reports_again(deployment: Deployment, district_id: str) -> None:
@@ -114,9 +187,70 @@ def _make_reports_again(deployment: Deployment, district_id: str) -> None:
             deployment.landing.keep_page(FOLDER, night, made)
 
 
-def refuse_while_running(instance: Instance, district_id: str, next_step: str) -> None:
-    """Refuse to erase while a run of the district may read or land what is erased."""
-    if run_id := run_in_progress(instance, district_id):
-        raise EraseRefusedError(
-            f"run {run_id} is still in progress", step="erasing", district_id=district_id, next_step=next_step
+def _find(deployment: Deployment, district_id: str, number: str, student_id: int | None) -> list[int]:
+    """The StudentID with this number, ever published or landed. Empty if the student is already marked."""
+    wanted = number.strip()
+    found: set[int] = set()
+    if wanted:
+        published = changes.numbers_like(deployment.warehouse, district_id, wanted)
+        found = {student for student, text in published if text.strip() == wanted}
+        for pairs in _landed(
+            deployment, district_id, "raw_students", "Student", "StudentID", "StudentNumber"
+        ):
+            found |= {one for one, text in pairs if one is not None and (text or "").strip() == wanted}
+    marked = erased_students(deployment.warehouse, district_id)
+    found -= marked.among(found)
+    erased = student_erasures.erased_on(deployment.warehouse, district_id, number)
+    if student_id is not None:
+        found &= {student_id}
+    elif found and (len(found) > 1 or erased):
+        raise StudentNotErasedError(
+            f"several students have or had this number: StudentID {', '.join(map(str, sorted(found)))}"
+            + (", besides one who is erased already" if erased else ""),
+            district_id=district_id,
+            next_step="say which one with --student-id",
         )
+    if not found and not erased:
+        raise StudentNotErasedError(
+            "no student has this number, neither in the landed rows nor in anything ever published; "
+            "nothing was erased",
+            district_id=district_id,
+            next_step="it is text: check leading zeros, and that it is StudentNumber and not StudentID",
+        )
+    return sorted(found)
+
+
+def _rewrite(
+    deployment: Deployment,
+    instance: Instance,
+    district_id: str,
+    erased: ErasedStudents,
+    *,
+    dry_run: bool = False,
+) -> Rewritten:
+    """Remove them from the landed files, from `raw_parents` last: only it says whose parents are whose."""
+    theirs: set[int | None] = set()
+    others: set[int | None] = {None}
+    columns = ("StudentID", "NameIDGuardian")
+    for pairs in _landed(deployment, district_id, "raw_parents", "StudentGuardian", *columns):
+        gone = erased.among([student for student, _ in pairs])
+        theirs |= {parent for student, parent in pairs if student in gone}
+        others |= {parent for student, parent in pairs if student not in gone}
+    parents = {one for one in theirs - others if one is not None}
+    return deployment.landing.rewrite(
+        district_id,
+        lambda tables: without_erased(tables, erased, parents),
+        in_progress=lambda: run_in_progress(instance, district_id),
+        last="raw_parents",
+        dry_run=dry_run,
+    )
+
+
+def _landed(
+    deployment: Deployment, district_id: str, asset: str, table: str, *columns: str
+) -> Iterator[list[tuple[Any, ...]]]:
+    """Columns of one table of an asset, from every landed run."""
+    for night in deployment.landing.nights(district_id):
+        for landed in deployment.landing.landed(asset, district_id=district_id, night=night):
+            rows = deployment.landing.column_values(landed, table, list(columns))
+            yield [tuple(row[name] for name in columns) for row in rows]

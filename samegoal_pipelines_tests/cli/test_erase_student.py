@@ -12,9 +12,8 @@ import pytest
 
 from samegoal_pipelines.defs.housekeeping import prune_students
 from samegoal_pipelines.landing import Landing
-from samegoal_pipelines.operations import erase_student as operation
-from samegoal_pipelines.operations.erase import EraseRefusedError
-from samegoal_pipelines.operations.erase_student import StudentNotErasedError, erase_student
+from samegoal_pipelines.operations import erase
+from samegoal_pipelines.operations.erase import EraseRefusedError, StudentNotErasedError, erase_student
 from samegoal_pipelines.operations.runs import RunFailedError, run_replay
 from samegoal_pipelines_tests import traces
 from samegoal_pipelines_tests.cli.asking import run
@@ -171,7 +170,7 @@ def test_after_a_kill_the_same_command_erases_the_rest(published, deployment, mo
 
 
 def test_rows_that_were_read_before_the_erasure_are_not_published(published, deployment, monkeypatch):
-    monkeypatch.setattr(operation, "_rewrite", lambda *_, **__: pytest.fail("killed before the files"))
+    monkeypatch.setattr(erase, "_rewrite", lambda *_, **__: pytest.fail("killed before the files"))
     with pytest.raises(pytest.fail.Exception):
         erase_student(deployment, "grand-bend", NUMBER)
 

@@ -132,7 +132,7 @@ def test_commands_that_start_at_once_share_one_server(home: Path) -> None:
     assert not answers(programs[0].url)
 
 
-def test_started_by_hand_it_stays_up_until_stopped_by_hand(home: Path) -> None:
+def test_started_by_hand_it_stays_up_until_stopped_by_hand_and_nobody_uses_it(home: Path) -> None:
     postgres = EmbeddedPostgres(home)
     postgres.start()
     Program(home).end()
@@ -142,9 +142,6 @@ def test_started_by_hand_it_stays_up_until_stopped_by_hand(home: Path) -> None:
     assert not answers(postgres.url)
     assert postgres.stop() == "not running"
 
-
-def test_it_is_not_stopped_under_a_command_that_uses_it(home: Path) -> None:
-    postgres = EmbeddedPostgres(home)
     postgres.start()
     user = Program(home)
     assert postgres.stop() == "in use"

@@ -118,14 +118,6 @@ class _Answer(NamedTuple):
     state: Literal["ok", "warning", "failed"] = "ok"
 
 
-def _failed(outcome: str, next_step: str) -> _Answer:
-    return _Answer(outcome, next_step, "failed")
-
-
-def _warning(outcome: str, next_step: str) -> _Answer:
-    return _Answer(outcome, next_step, "warning")
-
-
 def verify(
     registry: Registry,
     district: District,
@@ -155,13 +147,13 @@ def verify(
         except (DistrictError, QmlativError, LandingError) as error:
             if error.object in (name, "GetSystemMetadata"):  # the row's name says it
                 error.object = ""
-            return record(name, _failed(error.reason, error.next_step))
+            return record(name, _Answer(error.reason, error.next_step, "failed"))
 
     ask("expiry", partial(_expiry, district, today))
     try:
         connection = registry.connection(district, allow_local=allow_local, connections=CONNECTIONS)
     except (DistrictError, QmlativError) as error:
-        record("credentials", _failed(error.reason, error.next_step))
+        record("credentials", _Answer(error.reason, error.next_step, "failed"))
         return found
     with QmlativClient(connection) as client:
         asked = _Questions(registry, district, client)
@@ -180,7 +172,7 @@ def _expiry(district: District, today: date) -> _Answer:
     """What the registration says. The token shows whether Qmlativ still accepts it."""
     expiry = expiry_words(district.expires, district.expiration)
     if district.expiration == "unknown":
-        return _warning(expiry, RECORD)
+        return _Answer(expiry, RECORD, "warning")
     if district.expires is None:
         return _Answer(expiry)
     days = (district.expires - today).days
@@ -189,7 +181,7 @@ def _expiry(district: District, today: date) -> _Answer:
     if warning is None:
         return _Answer(expiry)
     assumed = f"the date is assumed: {RECORD}; " if district.expiration == "assumed" else ""
-    return _warning(expiry, f"{assumed}{_RENEW[warning]}")
+    return _Answer(expiry, f"{assumed}{_RENEW[warning]}", "warning")
 
 
 class _Questions:
@@ -255,7 +247,7 @@ class _Questions:
                 f"{len(current)} years are flagged as current: {', '.join(names[one] for one in current)}"
             )
             outcome = flagged if current else "none of the years is flagged as current"
-            return _failed(outcome, "flag the one that is, for this entity, in Qmlativ")
+            return _Answer(outcome, "flag the one that is, for this entity, in Qmlativ", "failed")
         self.years, self._current = school_years(table), current[0]
         position = self.years.index(current[0])
         before, after = self.years[:position], self.years[position + 1 :]
@@ -263,7 +255,7 @@ class _Questions:
         outcome = f"{names[current[0]]} current; {upcoming} upcoming"
         if not before:
             to_do = "students who left last year will not be recognized"
-            return _warning(f"{outcome}; none before", to_do)
+            return _Answer(f"{outcome}; none before", to_do, "warning")
         return _Answer(f"{outcome}; {names[before[0]]} before")
 
     def fields(self) -> _Answer:
@@ -288,9 +280,9 @@ class _Questions:
         self.missing += dict.fromkeys(costs)
         total = sum(len(each.fields) for each in wanted)
         if required:
-            return _failed(f"{', '.join(required)} not granted", GRANT)
+            return _Answer(f"{', '.join(required)} not granted", GRANT, "failed")
         if priced:
-            return _warning(f"{len(priced)} of {total} not granted", "see below what each costs")
+            return _Answer(f"{len(priced)} of {total} not granted", "see below what each costs", "warning")
         return _Answer(f"all {total} granted")
 
     def answers(self) -> _Answer:
@@ -304,9 +296,10 @@ class _Questions:
         filled = dict(zip(wanted, self._at_once(ask, wanted), strict=True))
         empty = [each.label for each in NEVER_EMPTY if not filled[each]]
         if empty:
-            return _warning(
+            return _Answer(
                 f"all {len(wanted)} answer; no rows yet of {', '.join(empty)}",
                 "check that the entity is the district's own",
+                "warning",
             )
         return _Answer(f"all {len(wanted)} answer")
 
@@ -324,7 +317,7 @@ class _Questions:
             entries = self._count_rows()
         self._count_entities(entries)
         if note := not_granted_note(self.entities):
-            return _warning(f"{outcome}; {note}", CHOOSE_ENTITIES)
+            return _Answer(f"{outcome}; {note}", CHOOSE_ENTITIES, "warning")
         return _Answer(outcome)
 
     def _count_rows(self) -> pd.DataFrame:

@@ -41,8 +41,7 @@ def prepare_dagster_storage(url: str, schema: str = DAGSTER_SCHEMA) -> str:
         connection = psycopg2.connect(DatabaseURL.parse(storage).libpq, connect_timeout=30)
         try:
             with connection, connection.cursor() as cursor:
-                check_encoding(connection, step)
-                check_setting(connection, step, "search_path", schema)
+                check_session(connection, step, "search_path", schema)
                 cursor.execute("select to_regnamespace(%s)", (schema,))
                 if cursor.fetchone() == (None,):  # one process creates it, others wait
                     cursor.execute("select pg_advisory_xact_lock(hashtext(%s))", (schema,))
@@ -54,17 +53,18 @@ def prepare_dagster_storage(url: str, schema: str = DAGSTER_SCHEMA) -> str:
     return storage
 
 
-def check_encoding(connection: Any, step: str) -> None:
-    """Refuse a database that cannot store every name. Postgres reports the encoding at login, so this costs
-    no query.
+def check_session(connection: Any, step: str, name: str, expected: str) -> None:
+    """Refuse a database that cannot store every name, and a session without a setting of the URL's `options`.
 
     Args:
         connection: psycopg2's.
+        expected: the value of the setting `name`, in Postgres' own unit.
 
     Raises:
-        WarehouseError: the database's encoding is not UTF-8.
+        WarehouseError: the database's encoding is not UTF-8, or something between us and Postgres dropped the
+            startup parameter `options`.
     """
-    encoding = connection.info.parameter_status("server_encoding")
+    encoding = connection.info.parameter_status("server_encoding")  # known since the login
     if encoding != "UTF8":
         raise WarehouseError(
             f"the database stores text as {encoding}, which cannot hold every name",
@@ -73,18 +73,6 @@ def check_encoding(connection: Any, step: str) -> None:
             next_step="create another one with: createdb --encoding=UTF8 --template=template0 NAME, "
             "and name it in SAMEGOAL_DATABASE_URL",
         )
-
-
-def check_setting(connection: Any, step: str, name: str, expected: str) -> None:
-    """Refuse a session in which a setting of the URL's `options` is not in force.
-
-    Args:
-        connection: psycopg2's.
-        expected: the value in Postgres' own unit.
-
-    Raises:
-        WarehouseError: something between us and Postgres dropped the startup parameter `options`.
-    """
     with connection.cursor() as cursor:
         cursor.execute("select setting from pg_settings where name = %s", (name,))
         if cursor.fetchone() != (expected,):

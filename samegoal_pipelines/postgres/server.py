@@ -106,8 +106,11 @@ class EmbeddedPostgres:
         if not self.folder.exists():
             return []
         with self._transition():
-            up, in_use = self._held("server.lock"), self._held("users.lock")
-        states = {"up": up, "until `postgres stop`": self._keep.exists(), "in use": in_use}
+            states = {
+                "up": self._held("server.lock"),
+                "until `postgres stop`": self._keep.exists(),
+                "in use": self._held("users.lock"),
+            }
         return [state for state, holds in states.items() if holds]
 
     @contextlib.contextmanager
@@ -185,8 +188,8 @@ class EmbeddedPostgres:
         postgres = paths.programs(account, self.data) / "postgres"
         alive = self._lock("server.lock", fcntl.LOCK_EX)  # which the server's processes inherit
         self.log.touch(mode=0o600)
-        before = self.log.stat().st_size
         with self.log.open("ab") as log:
+            before = log.tell()
             paths.run(
                 account,
                 *("/bin/sh", "-c", '"$@" &', "sh"),  # in the background

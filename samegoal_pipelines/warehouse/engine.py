@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError
 
 from samegoal_pipelines.errors import Kind
-from samegoal_pipelines.postgres.databases import check_encoding, check_setting
+from samegoal_pipelines.postgres.databases import check_session
 from samegoal_pipelines.postgres.errors import WarehouseError, from_database
 from samegoal_pipelines.postgres.url import DatabaseURL
 from samegoal_pipelines.tables.history import create_views, drop_views
@@ -61,10 +61,9 @@ def connect(url: str) -> sa.Engine:
     )
 
     def prepare(connection: Any, _record: object) -> None:
-        check_encoding(connection, _CONNECTING)
         with connection.cursor() as cursor:
             cursor.execute("set time zone 'UTC'")
-        check_setting(connection, _CONNECTING, "lock_timeout", lock_timeout)
+        check_session(connection, _CONNECTING, "lock_timeout", lock_timeout)
         connection.commit()
 
     sa.event.listen(engine, "connect", prepare)

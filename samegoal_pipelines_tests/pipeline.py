@@ -200,9 +200,7 @@ class _Saved:
 
 @pytest.fixture
 def prepared(
-    pipeline: Pipeline,
-    postgres: EmbeddedPostgres,
-    tmp_path_factory: pytest.TempPathFactory,
+    pipeline: Pipeline, postgres: EmbeddedPostgres, tmp_path_factory: pytest.TempPathFactory
 ) -> Prepared[T]:
     """Run nights that several tests begin with once per session; later tests get copies of what they left.
 

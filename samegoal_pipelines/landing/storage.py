@@ -50,8 +50,7 @@ class Storage:
         self._failures: tuple[type[Exception], ...] = (OSError, NotImplementedError)
         self._unreachable: tuple[type[Exception], ...] = (ConnectionError, TimeoutError)
         try:
-            # Other processes write and delete, so a remembered listing would be wrong.
-            files, self.base = fsspec.url_to_fs(root.rstrip("/"), use_listings_cache=False)
+            files, self.base = fsspec.url_to_fs(root.rstrip("/"))
         except (ImportError, ValueError):
             raise LandingError(
                 "SAMEGOAL_LANDING_URL cannot be used: no package for its kind of storage is installed "
@@ -61,6 +60,7 @@ class Storage:
         except OSError as error:  # some kinds connect immediately
             raise self._error("the landing cannot be used", error, "check SAMEGOAL_LANDING_URL") from None
         self.files: Any = files
+        files.dircache.use_listings_cache = False  # other processes write and delete
         self._has_folders = "s3" not in files.protocol
         if not self._has_folders:
             from botocore import exceptions as s3

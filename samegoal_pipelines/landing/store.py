@@ -335,10 +335,7 @@ class Landing:
         return Rewritten(files, rows, deleted)
 
     def _rewrite(
-        self,
-        landed: LandedAsset,
-        change: Callable[[dict[str, pa.Table]], dict[str, pa.Table]],
-        dry_run: bool,
+        self, landed: LandedAsset, change: Callable[[dict[str, pa.Table]], dict[str, pa.Table]], dry_run: bool
     ) -> tuple[int, int]:
         """Replace changed files, then the manifest. Return the number of changed files and removed rows.
 

@@ -50,16 +50,6 @@ def test_a_landed_asset_comes_back_as_it_was_with_its_types(landing):
     assert len(back["School"]) == 0
 
 
-def test_each_file_tells_what_it_is_when_it_landed_and_how_many_rows(landing, tmp_path):
-    land(landing, {"School": frame(SchoolID=[1, 2])})
-
-    (file,) = tmp_path.glob("landing/alpha/2026-10-12/run-1/schools/School.parquet")
-    facts = json.loads(pq.read_schema(file).metadata[b"samegoal"])
-
-    assert (facts["district_id"], facts["night"], facts["table"]) == ("alpha", "2026-10-12", "School")
-    assert (facts["rows"], facts["landed_at"]) == (2, EARLY.isoformat())
-
-
 def test_the_last_run_of_a_night_wins_and_an_earlier_one_can_still_be_asked_for(landing):
     land(landing, {"School": frame(SchoolID=[1])}, run_id="zz-first", landed_at=EARLY)
     land(landing, {"School": frame(SchoolID=[2])}, run_id="aa-second", landed_at=LATE)

@@ -65,11 +65,7 @@ class Mailbox:
 
 
 @contextmanager
-def smtp_server(
-    certificate: Path | None = None,
-    *,
-    login: bool = False,
-) -> Iterator[Mailbox]:
+def smtp_server(certificate: Path | None = None, *, login: bool = False) -> Iterator[Mailbox]:
     """An SMTP server.
 
     Args:
@@ -92,13 +88,7 @@ def smtp_server(
     options: dict[str, Any] = {"auth_exclude_mechanism": ["LOGIN", "PLAIN"]}
     if login:
         options = {"authenticator": authenticate, "auth_required": True}
-    controller = _Controller(
-        mailbox,
-        hostname="127.0.0.1",
-        ready_timeout=120,
-        tls_context=context,
-        **options,
-    )
+    controller = _Controller(mailbox, hostname="127.0.0.1", ready_timeout=120, tls_context=context, **options)
     controller.start()
     try:
         mailbox.port = controller.port
@@ -237,9 +227,7 @@ def make_certificate(folder: Path) -> Path:
     file = folder / "mail.pem"
     file.write_bytes(
         key.private_bytes(
-            serialization.Encoding.PEM,
-            serialization.PrivateFormat.PKCS8,
-            serialization.NoEncryption(),
+            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
         )
         + certificate.public_bytes(serialization.Encoding.PEM)
     )

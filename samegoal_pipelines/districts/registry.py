@@ -97,7 +97,7 @@ class District:
     @property
     def limits(self) -> Limits:
         """The gate's limits for this district."""
-        return Limits.of(self.gate_limits)
+        return Limits(**self.gate_limits)
 
     @property
     def withholding(self) -> Withholding:
@@ -413,7 +413,7 @@ def _merged(
 ) -> dict[str, float]:
     """The limits that differ from the defaults, after these changes."""
     try:
-        Limits.of({name: 0 if value is None else value for name, value in changes.items()})
+        Limits(**{name: 0 if value is None else value for name, value in changes.items()})
     except ValueError as error:
         raise InvalidDistrictError(str(error), district_id=district_id) from None
     return {name: value for name, value in {**before, **changes}.items() if value is not None}

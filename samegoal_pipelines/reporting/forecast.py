@@ -105,7 +105,7 @@ def look_ahead(engine: sa.Engine, landing: Landing, board: Board, days: int = DA
                 raise LandingError("the landing cannot be reached", transient=True)
             # From the published night on: what has flipped since then is for the next night.
             flips = flips_of(landing, one.current, last)
-            limits = Limits.of(one.gate_limits)
+            limits = Limits(**one.gate_limits)
         except (LandingError, OSError, KeyError, ValueError) as error:
             unreachable = isinstance(error, LandingError) and error.transient
             excluded.append(one.district_id)

@@ -45,11 +45,7 @@ RAW_TABLES: dict[str, dict[str, Table]] = {
 }
 """Raw asset → Qmlativ object → the table of its rows."""
 
-STUDENT_NUMBER = text(
-    "student_number",
-    "Qmlativ's StudentNumber (SameGoal's Student Id) as sent; text",
-    "student_demographics.student_number",
-)
+STUDENT_NUMBER = replace(people.STUDENT_DEMOGRAPHICS.columns[1], origin="student_demographics.student_number")
 DISTRICT_ID = text("district_id", "The district, as registered", required=True)
 SNAPSHOT_DATE = day("snapshot_date", "The night of the district's last published snapshot", required=True)
 

@@ -6,7 +6,7 @@ with it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -14,14 +14,11 @@ import sqlalchemy as sa
 import yaml
 
 from samegoal_pipelines.tables.catalog import (
-    DETAILS,
     DETAILS_DESCRIPTION,
     PARENT_FACTS,
     PUBLISHED,
     VIEW_COLUMNS,
 )
-from samegoal_pipelines.tables.declaration import Column
-from samegoal_pipelines.tables.history import BY_VIEW
 from samegoal_pipelines.tables.sql import SCHEMA, postgres_type, sql_column
 from samegoal_pipelines.tables.warehouse import departures, snapshots, student_changes
 
@@ -121,41 +118,22 @@ def _without_descriptions(element: Any) -> Any:
 
 
 def _objects() -> Iterator[Contract]:
-    for view, table in PUBLISHED.items():
-        columns = _declared(VIEW_COLUMNS[view], BY_VIEW[view].table)
-        yield _object(view, "view", table.description, columns, ("district_id", *table.key))
-    columns = _declared(VIEW_COLUMNS[DETAILS], BY_VIEW["student_status"].table)
-    parents = next(column for column in columns if column["name"] == "parents")
-    inside = [_property(sql_column(column), ()) for column in PARENT_FACTS]
-    for each in inside:
-        del each["physicalType"]
-    items = {"logicalType": "object", "properties": inside}
-    parents |= {"logicalType": "array", "physicalType": "json", "items": items}
-    yield _object(DETAILS, "view", DETAILS_DESCRIPTION, columns, _STUDENT)
+    for view, columns in VIEW_COLUMNS.items():
+        table = PUBLISHED.get(view, PUBLISHED["student_status"])
+        description = table.description if view in PUBLISHED else DETAILS_DESCRIPTION
+        described = [_property(sql_column(column)) for column in columns]
+        yield _object(view, "view", description, described, ("district_id", *table.key))
     for recorded in (student_changes, departures, snapshots):
-        promised = [
-            _property(column, _allowed(recorded, column.name))
+        described = [
+            _property(column)
             for column in recorded.columns
             if recorded is not snapshots or column.name in _PROMISED_OF_SNAPSHOTS.split()
         ]
         key = tuple(str(column.name) for column in recorded.primary_key)
-        yield _object(str(recorded.name), "table", recorded.comment or "", promised, key)
+        yield _object(str(recorded.name), "table", recorded.comment or "", described, key)
 
 
-def _declared(columns: Iterable[Column], table: sa.Table) -> list[Contract]:
-    return [_property(sql_column(column), _allowed(table, column.name)) for column in columns]
-
-
-def _allowed(table: sa.Table, column: str) -> tuple[str, ...]:
-    """The only allowed values of the column. Empty if the list may grow or does not exist."""
-    for constraint in table.constraints:
-        if constraint.info.get("column") == column:
-            values: tuple[str, ...] = constraint.info["values"]
-            return values
-    return ()
-
-
-def _property(column: sa.Column[Any], allowed: tuple[str, ...]) -> Contract:
+def _property(column: sa.Column[Any]) -> Contract:
     logical = next(name for kind, name in _LOGICAL_TYPES.items() if isinstance(column.type, kind))
     described: Contract = {
         "name": str(column.name),
@@ -164,10 +142,16 @@ def _property(column: sa.Column[Any], allowed: tuple[str, ...]) -> Contract:
         "required": not column.nullable,
         "description": column.comment,
     }
-    if logical == "array":
+    if column.name == "parents":
+        facts = [_property(sql_column(fact)) for fact in PARENT_FACTS]
+        for fact in facts:
+            del fact["physicalType"]
+        items = {"logicalType": "object", "properties": facts}
+        described |= {"logicalType": "array", "physicalType": "json", "items": items}
+    elif logical == "array":
         described["items"] = {"logicalType": "string"}
-    if allowed:
-        described["enum"] = [{"value": value} for value in allowed]
+    if values := column.info.get("values"):
+        described["enum"] = [{"value": value} for value in values]
     return described
 
 

@@ -16,7 +16,7 @@ class Column:
 
     `origin` names its sources, as `lineage` reads them. Without one, it does not come from Qmlativ, or the
     table has no lineage. A `required` column is never null. A district may decline to grant an `optional`
-    field, which is null then.
+    field, which is null then. `values` are the only ones that the warehouse takes.
     """
 
     name: str
@@ -25,6 +25,7 @@ class Column:
     required: bool = False
     optional: bool = False
     type: Type = "text"
+    values: tuple[str, ...] = ()
 
 
 text = Column

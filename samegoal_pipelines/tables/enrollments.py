@@ -25,14 +25,8 @@ SCHOOL_YEAR = qmlativ_object(
     integer("SchoolYearID", "Key of the school year"),
     integer("NumericYear", "The calendar year in which the school year ends: 2027 for 2026-2027"),
     text("Description", "The school year as shown, such as 2026-2027"),
-    flag(
-        "IsCurrentYearForProvidedEntity",
-        "True for the current year of the requested entity; null counts as false",
-    ),
-    flag(
-        "IsUpcomingYearForProvidedEntity",
-        "True for a year set up in advance; open enrollments count, so students stay enrolled in summer",
-    ),
+    flag("IsCurrentYearForProvidedEntity", "True for the entity's current year; null counts as false"),
+    flag("IsUpcomingYearForProvidedEntity", "True for a year set up in advance: its open enrollments count"),
 )
 ENTITY = qmlativ_object(
     "District/Entity",
@@ -50,17 +44,10 @@ ENTRY_WITHDRAWAL = qmlativ_object(
     integer("SchoolYearID", "The school year of the enrollment"),
     day("StartDate", "First day enrolled, inclusive; a row without one is quarantined"),
     day("EndDate", "Last day enrolled, inclusive; null while open"),
-    day(
-        "WithdrawalDate",
-        "Computed by Qmlativ: in Texas the day after the last one; used where EndDate is null",
-    ),
+    day("WithdrawalDate", "Computed: in Texas the day after the last one; used where EndDate is null"),
     integer("WithdrawalCodeID", "Why the student left; the same code has another id each year"),
     flag("IsDefaultEntity", "True at the student's home entity; null counts as false"),
-    flag(
-        "IsCrossEntityCourseEnrollment",
-        "Qmlativ's flag for cross-entity courses; the code CECS decides",
-        optional=True,
-    ),
+    flag("IsCrossEntityCourseEnrollment", "A cross-entity course; the code CECS decides", optional=True),
     year_bound=True,
     keep_repeats=True,
 )
@@ -96,14 +83,13 @@ ENTITY_ACCESS = Table(
 
 
 ENROLLMENT_PATHS = {
-    "WithdrawalCode": "EntryWithdrawal.WithdrawalCodeID > WithdrawalCode.WithdrawalCodeID",
-    "School": "EntryWithdrawal.SchoolID > School.SchoolID + EntryWithdrawal.SchoolYearID School.SchoolYearID",
+    "WithdrawalCode": "WithdrawalCodeID > WithdrawalCode.WithdrawalCodeID",
+    "School": "SchoolID > School.SchoolID + SchoolYearID School.SchoolYearID",
 }
 _DECIDE_WHAT_COUNTS = (
-    "EntryWithdrawal.EntityID EntryWithdrawal.StartDate EntryWithdrawal.EndDate "
-    "EntryWithdrawal.WithdrawalDate EntryWithdrawal.WithdrawalCodeID WithdrawalCode.WithdrawalCodeID "
-    "WithdrawalCode.Code EntryWithdrawal.SchoolYearID SchoolYear.SchoolYearID "
-    "SchoolYear.IsCurrentYearForProvidedEntity SchoolYear.IsUpcomingYearForProvidedEntity"
+    "EntityID StartDate EndDate WithdrawalDate WithdrawalCodeID WithdrawalCode.WithdrawalCodeID "
+    "WithdrawalCode.Code SchoolYearID SchoolYear.SchoolYearID SchoolYear.IsCurrentYearForProvidedEntity "
+    "SchoolYear.IsUpcomingYearForProvidedEntity"
 )
 
 FILTERED_ENROLLMENTS = table(
@@ -112,46 +98,29 @@ FILTERED_ENROLLMENTS = table(
     integer(
         "enrollment_id",
         "Qmlativ's EntryWithdrawalID",
-        f"EntryWithdrawal.EntryWithdrawalID + {_DECIDE_WHAT_COUNTS}",
+        f"EntryWithdrawalID + {_DECIDE_WHAT_COUNTS}",
         required=True,
     ),
-    integer("student_id", "Qmlativ's StudentID", "EntryWithdrawal.StudentID", required=True),
-    integer("entity_id", "Qmlativ's EntityID", "EntryWithdrawal.EntityID"),
-    integer("school_id", "Qmlativ's SchoolID", "EntryWithdrawal.SchoolID"),
-    integer(
-        "school_year_id",
-        "Qmlativ's SchoolYearID; an open enrollment counts only in a current or upcoming year",
-        "EntryWithdrawal.SchoolYearID",
-    ),
-    code(
-        "building", "School.Name in that year, else in the latest year that lists the school", "School.Name"
-    ),
-    code(
-        "building_reporting_id",
-        "School.StateAssignedID, looked up like the building",
-        "School.StateAssignedID",
-    ),
-    day("first_day", "The first day enrolled", "EntryWithdrawal.StartDate", required=True),
+    integer("student_id", "Qmlativ's StudentID", "StudentID", required=True),
+    integer("entity_id", "Qmlativ's EntityID", "EntityID"),
+    integer("school_id", "Qmlativ's SchoolID", "SchoolID"),
+    integer("school_year_id", "Qmlativ's SchoolYearID; current or upcoming if still open", "SchoolYearID"),
+    code("building", "School.Name in that year, else in the latest that lists the school", "School.Name"),
+    code("building_reporting_id", "School.StateAssignedID, looked up likewise", "School.StateAssignedID"),
+    day("first_day", "The first day enrolled", "StartDate", required=True),
     day(
         "last_day",
-        "The last day enrolled, inclusive: EndDate, else the day before WithdrawalDate; null while open",
-        "EntryWithdrawal.EndDate|EntryWithdrawal.WithdrawalDate",
+        "The last day enrolled: EndDate, else the day before WithdrawalDate; null while open",
+        "EndDate|WithdrawalDate",
     ),
-    code(
-        "withdrawal_code",
-        "WithdrawalCode.Code, trimmed; text, so 01 stays 01; null without one",
-        "WithdrawalCode.Code",
-    ),
+    code("withdrawal_code", "WithdrawalCode.Code, trimmed; text, so 01 stays 01", "WithdrawalCode.Code"),
     flag(
-        "is_default_entity",
-        "At the student's home entity; null counted as false",
-        "EntryWithdrawal.IsDefaultEntity",
-        required=True,
+        "is_default_entity", "At the student's home entity; null is false", "IsDefaultEntity", required=True
     ),
     flag(
         "is_cross_entity_course",
-        "Qmlativ's flag for cross-entity courses, which does not decide; null where not granted",
-        "EntryWithdrawal.IsCrossEntityCourseEnrollment",
+        "A cross-entity course, which does not decide; null where not granted",
+        "IsCrossEntityCourseEnrollment",
     ),
     key=("enrollment_id",),
 )
@@ -163,9 +132,7 @@ EXCLUDED_ENROLLMENTS = table(
         replace(column, origin="", required=column.name == "is_default_entity")
         for column in FILTERED_ENROLLMENTS.columns
     ),
-    code(
-        "outcome", "excluded: the rules do not count it. quarantined: it cannot be relied on", required=True
-    ),
+    code("outcome", "excluded by the rules, or quarantined: it cannot be relied on", required=True),
     code(
         "reason",
         f"Why: excluded as {', '.join(EXCLUDED)}; quarantined as {', '.join(QUARANTINED)}",
@@ -188,7 +155,7 @@ STUDENT_STATUS = table(
     "student_status",
     "One row per student: the status, why, and the enrollment that decided it",
     integer("student_id", "Qmlativ's StudentID", "student_id", required=True),
-    text("status", f"One of {', '.join(STATUSES)}", _RULES, required=True),
+    text("status", f"One of {', '.join(STATUSES)}", _RULES, required=True, values=STATUSES),
     text("reason", f"The rule that decided the status: {', '.join(STATUS_OF_REASON)}", _RULES, required=True),
     *map(
         _of_deciding,

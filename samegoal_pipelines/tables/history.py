@@ -22,8 +22,7 @@ from samegoal_pipelines.tables.catalog import (
     VIEW_COLUMNS,
 )
 from samegoal_pipelines.tables.declaration import Table
-from samegoal_pipelines.tables.sql import SCHEMA, day, integer, metadata, one_of, postgres_type, sql_column
-from samegoal_pipelines.tables.vocabulary import STATUSES
+from samegoal_pipelines.tables.sql import SCHEMA, day, integer, postgres_type, sql_column, table
 
 
 @dataclass(frozen=True)
@@ -56,9 +55,9 @@ class History:
 
 def _history(view: str, declared: Table) -> History:
     name = f"{view}_history"
-    table = sa.Table(
+    made = table(
         name,
-        metadata,
+        f"{declared.description}; with the nights on which each row was valid",
         *map(sql_column, (DISTRICT_ID, *declared.columns)),
         sa.Column(
             SNAPSHOT_DATE.name,
@@ -69,7 +68,6 @@ def _history(view: str, declared: Table) -> History:
         day("valid_from", "First night with this row", nullable=False),
         day("valid_to", "First night without this row; null while current"),
         integer("row_hash", "Hash of the row's content", nullable=False),
-        sa.PrimaryKeyConstraint(DISTRICT_ID.name, *declared.key, "valid_from"),
         sa.CheckConstraint("valid_to > valid_from", name="valid_to"),
         sa.Index(
             f"{name}_current_key",
@@ -79,10 +77,9 @@ def _history(view: str, declared: Table) -> History:
             postgresql_where=sa.text("valid_to is null"),
             postgresql_include=["row_hash"],
         ),
-        *([one_of("status", STATUSES)] if "status" in declared.names else []),
-        comment=f"{declared.description}; with the nights on which each row was valid",
+        key=(DISTRICT_ID.name, *declared.key, "valid_from"),
     )
-    return History(table, declared)
+    return History(made, declared)
 
 
 STATUS, STUDENTS, PARENTS = HISTORIES = tuple(_history(view, table) for view, table in PUBLISHED.items())

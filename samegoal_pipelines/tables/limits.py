@@ -6,7 +6,6 @@ To add a limit, add a row to `LIMITS` and count its numerator in `warehouse.gate
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 FEWEST = 3  # students: a fifth of a smaller district means nothing
@@ -158,8 +157,11 @@ BY_NAME = {limit.name: limit for limit in LIMITS}
 SHARES = tuple(limit for limit in LIMITS if limit.numerator)
 
 
+@dataclass(init=False)
 class Limits:
     """The limits in force: the defaults, except those that a district has changed, or a `ValueError`."""
+
+    values: dict[str, float]
 
     def __init__(self, **changed: float) -> None:
         if unknown := sorted(changed.keys() - BY_NAME.keys()):
@@ -174,24 +176,12 @@ class Limits:
             if not students and not (number and 0 <= value <= 100):
                 raise ValueError(f"the limit {name} is a percentage: a number from 0 to 100")
         self.values = {
-            one.name: int(changed.get(one.name, one.default))
-            if one.unit == STUDENTS
-            else float(changed.get(one.name, one.default))
+            one.name: (int if one.unit == STUDENTS else float)(changed.get(one.name, one.default))
             for one in LIMITS
         }
 
-    @classmethod
-    def of(cls, changed: Mapping[str, float]) -> Limits:
-        """The defaults with these changes."""
-        return cls(**changed)
-
     def __getitem__(self, name: str) -> float:
         return self.values[name]
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Limits) and self.values == other.values
-
-    __hash__ = None  # type: ignore[assignment]
 
     def least(self, limit: Limit, whole: int) -> int:
         """The number of rows from which this limit's share of `whole` rows counts."""

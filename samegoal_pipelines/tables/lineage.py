@@ -3,7 +3,7 @@
 An origin is written `City.ZipID > Zip.City + Zip.Rank`. What is left of a `>` leads to what is right of it,
 and the last step is the value. Of `A|B`, A takes precedence. After ` + ` come further sources, which shape
 the value or choose it among several. With `rules: ` in front, the rules compute the value from all sources.
-The paths of the asset lead to the first step's object.
+A path of the asset leads to the first step's object. A source without an object is a field of its main one.
 """
 
 from __future__ import annotations
@@ -46,7 +46,8 @@ class Origin(NamedTuple):
 
 def _origin(asset: str, text: str) -> Origin:
     """Read an origin as declared."""
-    raw_asset, paths = _SOURCES[asset]
+    main, paths = _SOURCES[asset]
+    raw_asset = main.partition(".")[0]
 
     def split(text: str) -> tuple[list[str], list[str]]:
         path, _, others = text.partition(" + ")
@@ -56,22 +57,21 @@ def _origin(asset: str, text: str) -> Origin:
             return before + steps, also + more
         return steps, also
 
-    def full(sources: list[str]) -> tuple[str, ...]:
-        return tuple(
-            source if source.startswith("student_status.") else f"{raw_asset}.{source}" for source in sources
-        )
+    def full(source: str) -> str:
+        if source.startswith("student_status."):
+            return source
+        return f"{raw_asset}.{source}" if "." in source else f"{main}.{source}"
 
     steps, also = split(text.removeprefix("rules: "))
-    return Origin(
-        tuple(full(step.split("|")) for step in steps), full(also), computed=text.startswith("rules: ")
-    )
+    needs = tuple(tuple(map(full, step.split("|"))) for step in steps)
+    return Origin(needs, tuple(map(full, also)), computed=text.startswith("rules: "))
 
 
 _SOURCES: dict[str, tuple[str, Mapping[str, str]]] = {
-    "cecs_filtered_enrollments": ("raw_enrollments", ENROLLMENT_PATHS),
+    "cecs_filtered_enrollments": ("raw_enrollments.EntryWithdrawal", ENROLLMENT_PATHS),
     "student_status": ("cecs_filtered_enrollments", {}),
     "student_demographics": ("raw_students", STUDENT_PATHS),
-    "parent_demographics": ("raw_parents", PARENT_PATHS),
+    "parent_demographics": ("raw_parents.StudentGuardian", PARENT_PATHS),
 }
 _TABLES = (FILTERED_ENROLLMENTS, STUDENT_STATUS, STUDENT_DEMOGRAPHICS, PARENT_DEMOGRAPHICS)
 _COLUMNS = {table.name: {column.name: column for column in table.columns} for table in _TABLES}

@@ -71,12 +71,7 @@ STUDENT_GUARDIAN = qmlativ_object(
     integer("Rank", "1 is the first guardian to contact; a guardian without a rank comes last"),
     flag("IsCustodialGuardian", "True if the guardian has custody"),
     flag("IsEmergencyContact", "True if the guardian is called in an emergency"),
-    flag(
-        "HasActiveRestrictedAccess",
-        "True: a court or the district restricts the guardian's access, so no contact is passed on. "
-        "Null counts as true where the field is granted",
-        optional=True,
-    ),
+    flag("HasActiveRestrictedAccess", "True, or null where granted: no contact is passed on", optional=True),
 )
 NAME_PHONE = qmlativ_object(
     "Demographics/NamePhone",
@@ -270,12 +265,13 @@ STUDENTS_WITHOUT_RECORD = student_ids(
 
 # -- parents --
 
-_PAIR = "StudentGuardian.StudentID StudentGuardian.NameIDGuardian"
-_RESTRICTED = "StudentGuardian.HasActiveRestrictedAccess"
-_FIRST = f"{_PAIR} StudentGuardian.Rank StudentGuardian.StudentGuardianID"
+_PAIR = "StudentID NameIDGuardian"
+_RESTRICTED = "HasActiveRestrictedAccess"
+_FIRST = f"{_PAIR} Rank StudentGuardianID"
 _KIND = "NamePhone.PhoneTypeID > PhoneType.PhoneTypeID > PhoneType.Code|PhoneType.Description"
 PARENT_PATHS = {
-    "Name": "StudentGuardian.NameIDGuardian > Name.NameID",
+    "Name": "NameIDGuardian > Name.NameID",
+    "Relationship": f"RelationshipID > Relationship.RelationshipID + {_FIRST}",
     **_contact_paths(f"{_RESTRICTED} {_PAIR}"),
 }
 
@@ -285,28 +281,27 @@ PARENT_DEMOGRAPHICS = table(
     integer(
         "student_id",
         "Qmlativ's StudentID",
-        "student_status.student_id > StudentGuardian.StudentID",
+        "student_status.student_id > StudentID",
         required=True,
     ),
     integer(
         "parent_id",
         "Qmlativ's NameID of the guardian",
-        "Name.NameID > StudentGuardian.NameIDGuardian",
+        "Name.NameID > NameIDGuardian",
         required=True,
     ),
     text(
         "relationship",
         "What the parent is to the student: the description, else the code",
-        "StudentGuardian.RelationshipID > Relationship.RelationshipID > "
-        f"Relationship.Description|Relationship.Code + {_FIRST}",
+        "Relationship.Description|Relationship.Code",
     ),
-    integer("rank", "Order among the student's parents: 1 is first", f"StudentGuardian.Rank + {_FIRST}"),
+    integer("rank", "Order among the student's parents: 1 is first", f"Rank + {_FIRST}"),
     text("first_name", "First name", "Name.FirstName"),
     text("middle_name", "Middle name", "Name.MiddleName"),
     text("last_name", "Last name", "Name.LastName"),
     _SUFFIX,
-    flag("is_custodial", "Custodial guardian", f"StudentGuardian.IsCustodialGuardian + {_FIRST}"),
-    flag("is_emergency_contact", "Emergency contact", f"StudentGuardian.IsEmergencyContact + {_FIRST}"),
+    flag("is_custodial", "Custodial guardian", f"IsCustodialGuardian + {_FIRST}"),
+    flag("is_emergency_contact", "Emergency contact", f"IsEmergencyContact + {_FIRST}"),
     flag(
         "has_restricted_access",
         "Active restricted access in any row of the pair; unanswered counts as true. True: all contact "
@@ -349,9 +344,7 @@ WITHHOLDING_USED = table(
     "withholding",
     "The district's contact switches that the rows were made with: one row",
     flag(
-        "shows_restricted_contacts",
-        "Contacts of parents under active restricted access are included",
-        required=True,
+        "shows_restricted_contacts", "Contacts of parents under restricted access are included", required=True
     ),
     flag("shows_confidential_phones", "Phones that are marked as confidential are included", required=True),
 )

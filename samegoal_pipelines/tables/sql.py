@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import partial
 from typing import Any
 
@@ -40,11 +41,20 @@ def postgres_type(kind: sa.types.TypeEngine[Any]) -> str:
 
 def sql_column(column: Column) -> sa.Column[Any]:
     """The SQLAlchemy column of a declared column."""
-    return _column(_TYPES[column.type], column.name, column.description, not column.required)
+    kind = _TYPES[column.type]
+    return _column(kind, column.name, column.description, not column.required, values=column.values)
 
 
-def _column(kind: Any, name: str, comment: str, nullable: bool = True, default: Any = None) -> sa.Column[Any]:
-    return sa.Column(name, kind, nullable=nullable, server_default=default, comment=comment)
+def _column(
+    kind: Any,
+    name: str,
+    comment: str,
+    nullable: bool = True,
+    default: Any = None,
+    values: tuple[str, ...] = (),
+) -> sa.Column[Any]:
+    info = {"values": values}
+    return sa.Column(name, kind, nullable=nullable, server_default=default, comment=comment, info=info)
 
 
 text = partial(_column, sa.Text)
@@ -69,8 +79,15 @@ def district() -> sa.Column[str]:
     return sql_column(DISTRICT_ID)
 
 
-def one_of(column: str, values: tuple[str, ...], *, may_grow: bool = False) -> sa.CheckConstraint:
-    """A check that a column holds one of these. The data contract does not promise a list that `may_grow`."""
-    listed = ", ".join(repr(value) for value in values)
-    promised = {} if may_grow else {"column": column, "values": values}
-    return sa.CheckConstraint(f"{column} in ({listed})", name=column, info=promised)
+def one_of(column: str, values: tuple[str, ...]) -> sa.CheckConstraint:
+    """A check that a column holds one of these."""
+    return sa.CheckConstraint(f"{column} in ({', '.join(map(repr, values))})", name=column)
+
+
+def table(
+    name: str, comment: str, *parts: sa.schema.SchemaItem, key: Iterable[str] = ("district_id",)
+) -> sa.Table:
+    """A table of the warehouse with its primary key, and checks of the columns that name their values."""
+    columns = [part for part in parts if isinstance(part, sa.Column)]
+    checks = [one_of(column.name, values) for column in columns if (values := column.info.get("values"))]
+    return sa.Table(name, metadata, *parts, *checks, sa.PrimaryKeyConstraint(*key), comment=comment)

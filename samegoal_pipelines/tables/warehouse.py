@@ -22,6 +22,7 @@ from samegoal_pipelines.tables.sql import (
     order,
     sql_column,
     switch,
+    table,
     text,
     words,
 )
@@ -31,16 +32,13 @@ from samegoal_pipelines.tables.worklist import REGISTRAR_WORKLIST
 metadata = sql.metadata
 """All tables, `history`'s included."""
 
-STATES = ("published", "held", "failed", "superseded")
 CHANGES = ("added", "status", "demographics", "parents", "removed")
-DISCLOSURES = ("export", "client secret")
-EXPIRATIONS = ("given", "assumed", "never", "unknown")
 
 # -- the registry --
 
-districts = sa.Table(
+districts = table(
     "districts",
-    metadata,
+    "The registered districts, without their secrets",
     district(),
     text("name", "The district's name, for people", nullable=False),
     text("base_url", "Qmlativ's API Base URL, without a trailing slash", nullable=False),
@@ -53,10 +51,10 @@ districts = sa.Table(
     day("expires", "Last day of the Integration Access in Qmlativ; null if it never expires or is unknown"),
     text(
         "expiration",
-        "How `expires` is known: given; assumed, one year from registration; never, because the district "
-        "deleted the expiration; unknown",
+        "How `expires` is known",
         nullable=False,
         default="unknown",
+        values=("given", "assumed", "never", "unknown"),
     ),
     switch("active", "Runs by schedule", default=sa.true()),
     text("source_host", "Host of base_url; limits simultaneous runs", nullable=False),
@@ -65,24 +63,14 @@ districts = sa.Table(
     text("qmlativ_code", "Qmlativ's code of the district, remembered at the first contact"),
     text("qmlativ_name", "Qmlativ's name of the district, remembered at the first contact"),
     now("registered_at", "When the district was added"),
-    moment(
-        "due_since",
-        "When it was last enabled, resumed or moved to another time zone; a night that had begun by "
-        "then is not late",
-    ),
+    moment("due_since", "When it was last enabled, resumed or rezoned: no earlier night is late"),
     json("gate_limits", "Limits of the gate that differ from the defaults, by name", default="{}"),
-    switch(
-        "show_restricted_contacts",
-        "Publish contact data of parents under active restricted access; off unless set",
-        default=sa.false(),
-    ),
+    switch("show_restricted_contacts", "Publish contacts of parents under restriction", default=sa.false()),
     switch("show_confidential_phones", "Publish confidential phones; off unless set", default=sa.false()),
     moment("secret_set_at", "When the Client Secret was last set; null: the district awaits its secret"),
     text("secret_set_by", "Who set it, as configured"),
     moment("confirmed_at", "When the contact was last told that setup is complete"),
     text("confirmation_problem", "Why the last message to the contact was not sent; null if it was"),
-    sa.PrimaryKeyConstraint("district_id"),
-    one_of("expiration", EXPIRATIONS),
     sa.CheckConstraint("(expires is null) = (expiration in ('never', 'unknown'))", name="expires"),
     sa.CheckConstraint("district_id ~ '^[a-z0-9][a-z0-9-]{0,39}$'", name="district_id"),
     sa.Index(
@@ -96,31 +84,30 @@ districts = sa.Table(
         "qmlativ_entity_id",
         unique=True,
     ),
-    comment="The registered districts, without their secrets",
 )
 
-district_credentials = sa.Table(
+district_credentials = table(
     "district_credentials",
-    metadata,
+    "Credentials for each district's Qmlativ; only the pipeline can read them",
     district(),
     text("client_key", "Client Key of the Integration Access", nullable=False),
-    encoded(
-        "encrypted_secret",
-        "Client Secret, encrypted with SAMEGOAL_SECRET_KEY; null: the district awaits its secret",
-    ),
-    sa.PrimaryKeyConstraint("district_id"),
+    encoded("encrypted_secret", "Encrypted Client Secret; null: the district awaits its secret"),
     sa.ForeignKeyConstraint(["district_id"], [districts.c.district_id], ondelete="CASCADE"),
-    comment="Credentials for each district's Qmlativ; only the pipeline can read them",
 )
 
 # -- the nights --
 
-snapshots = sa.Table(
+snapshots = table(
     "snapshots",
-    metadata,
+    "One row per district and attempted snapshot",
     district(),
     day("snapshot_date", "The night: the district's local date of the run", nullable=False),
-    text("state", "published, held, failed, or superseded by a rerun of the same night", nullable=False),
+    text(
+        "state",
+        "published, held, failed, or superseded by a rerun of the same night",
+        nullable=False,
+        values=("published", "held", "failed", "superseded"),
+    ),
     count("students", "Students in the snapshot"),
     count("enrolled", "Students with status ENROLLED"),
     count("pre_enrolled", "Students with status PRE-ENROLLED"),
@@ -134,10 +121,7 @@ snapshots = sa.Table(
     moment("started_at", "When the run began", nullable=False),
     moment("published_at", "When the snapshot became what SameGoal reads"),
     order("snapshot_id", "Order in which the attempts were made"),
-    count(
-        "carried_over",
-        "Students whose last published rows were carried over, because tonight's cannot be relied on",
-    ),
+    count("carried_over", "Students carried over as last published, because tonight's rows are unreliable"),
     text("landed_run_id", "The run whose landed rows the snapshot was made from"),
     count("enrollment_rows", "Enrollment rows received from Qmlativ"),
     count("quarantined", "Of these, rows that could not be relied on"),
@@ -152,8 +136,6 @@ snapshots = sa.Table(
     integer("compared_with", "The snapshot_id that was current when this one was held"),
     text("kind", "What made it fail, such as credentials, or which of the gate's limits held it"),
     text("next_step", "What to do if it failed or is held; ID stands for the district, RUN for the run"),
-    sa.PrimaryKeyConstraint("snapshot_id"),
-    one_of("state", STATES),
     sa.Index("snapshots_snapshot_date_idx", "snapshot_date"),
     sa.Index("snapshots_district_id_idx", "district_id", "snapshot_date", "snapshot_id"),
     sa.Index("snapshots_run_key", "run_id", "district_id", unique=True),
@@ -164,23 +146,21 @@ snapshots = sa.Table(
         unique=True,
         postgresql_where=sa.text("state = 'published'"),
     ),
-    comment="One row per district and attempted snapshot",
+    key=("snapshot_id",),
 )
 
-current_snapshots = sa.Table(
+current_snapshots = table(
     "current_snapshots",
-    metadata,
+    "The last published snapshot of each district, which the current views show",
     district(),
     day("snapshot_date", "The current night", nullable=False),
     integer("snapshot_id", "Its row in snapshots", nullable=False),
     encoded("content_hash", "Hash of all that was to be published that night", nullable=False),
-    sa.PrimaryKeyConstraint("district_id"),
-    comment="The last published snapshot of each district, which the current views show",
 )
 
-student_changes = sa.Table(
+student_changes = table(
     "student_changes",
-    metadata,
+    "One row per student and night with a change",
     district(),
     day("snapshot_date", "The night of the change", nullable=False),
     integer("student_id", "Qmlativ's StudentID", nullable=False),
@@ -190,6 +170,7 @@ student_changes = sa.Table(
         "added or removed; or else the most important table with a changed row: status, demographics, "
         "parents",
         nullable=False,
+        values=CHANGES,
     ),
     text("old_status", "Status the night before; null if added"),
     text("new_status", "Status since; null if removed"),
@@ -199,14 +180,12 @@ student_changes = sa.Table(
         "parents alone for an added or removed parent",
     ),
     text("previous_number", "StudentNumber of the night before; set where the student number changed"),
-    sa.PrimaryKeyConstraint("district_id", "snapshot_date", "student_id"),
-    one_of("change", CHANGES),
-    comment="One row per student and night with a change",
+    key=("district_id", "snapshot_date", "student_id"),
 )
 
-releases = sa.Table(
+releases = table(
     "releases",
-    metadata,
+    "Held snapshots that a person has published",
     district(),
     integer("held_snapshot_id", "The held attempt in snapshots", nullable=False),
     integer("published_snapshot_id", "The row of snapshots that its release wrote", nullable=False),
@@ -214,28 +193,25 @@ releases = sa.Table(
     text("released_by", "Who released it, as configured", nullable=False),
     text("reason", "Why, in that person's words", nullable=False),
     now("released_at", "When"),
-    sa.PrimaryKeyConstraint("held_snapshot_id"),
-    comment="Held snapshots that a person has published",
+    key=("held_snapshot_id",),
 )
 
-departures = sa.Table(
+departures = table(
     "departures",
-    metadata,
+    "One row per student and night on which the student left the published tables",
     district(),
     day("snapshot_date", "The first night without the student", nullable=False),
     integer("student_id", "Qmlativ's StudentID", nullable=False),
     text("student_number", "Qmlativ's StudentNumber, as it was last published"),
-    text("last_status", "The status that was last published", nullable=False),
+    text("last_status", "The status that was last published", nullable=False, values=STATUSES),
     text("why", "What the student's enrollments in Qmlativ showed that night", nullable=False),
-    sa.PrimaryKeyConstraint("district_id", "snapshot_date", "student_id"),
-    one_of("last_status", STATUSES),
-    one_of("why", DEPARTURES, may_grow=True),
-    comment="One row per student and night on which the student left the published tables",
+    one_of("why", DEPARTURES),  # no `values`, which the data contract would promise: the list may grow
+    key=("district_id", "snapshot_date", "student_id"),
 )
 
-erasures = sa.Table(
+erasures = table(
     "erasures",
-    metadata,
+    "Which districts were erased, when, and how many rows and files; no personal data",
     order("erasure_id", "Order of the erasures"),
     sa.Column(
         "district_id", sa.Text, nullable=False, index=True, comment="The district, as it was registered"
@@ -243,18 +219,13 @@ erasures = sa.Table(
     now("erased_at", "When its rows were erased"),
     text("erased_by", "Who erased it, as configured", nullable=False),
     json("rows_erased", "Rows erased, by table"),
-    integer(
-        "files_erased",
-        "Landed files erased by the last attempt, without those of interrupted ones. Null: files are still "
-        "to be erased",
-    ),
-    sa.PrimaryKeyConstraint("erasure_id"),
-    comment="Which districts were erased, when, and how many rows and files; no personal data",
+    integer("files_erased", "Landed files erased by the last attempt; null: files are still to be erased"),
+    key=("erasure_id",),
 )
 
-student_erasures = sa.Table(
+student_erasures = table(
     "student_erasures",
-    metadata,
+    "Marks erased students, whom later nights drop right after reading; only the pipeline reads it",
     district(),
     encoded("key", "The district's key for the hashes", nullable=False),
     encoded("student_hash", "Keyed hash of StudentID", nullable=False),
@@ -262,85 +233,69 @@ student_erasures = sa.Table(
     now("erased_at", "When the rows were erased"),
     text("erased_by", "Who erased them, as configured", nullable=False),
     count("files_rewritten", "Landed files rewritten or deleted; null: files are still to be rewritten"),
-    sa.PrimaryKeyConstraint("district_id", "student_hash"),
-    comment="Marks erased students, whom later nights drop right after reading; only the pipeline reads it",
+    key=("district_id", "student_hash"),
 )
 
-disclosures = sa.Table(
+disclosures = table(
     "disclosures",
-    metadata,
+    "Who took data or a secret out of the warehouse with a command, and when; no personal data",
     order("disclosure_id", "Order of the disclosures"),
     district(),
     now("disclosed_at", "When"),
     text("disclosed_by", "Who took it, as configured", nullable=False),
-    text("what", "What was taken: an export of students and parents, or the client secret", nullable=False),
+    text("what", "What was taken", nullable=False, values=("export", "client secret")),
     day("snapshot_date", "The published night of an export; null for a secret"),
     count("students", "Students in the export; null for a secret"),
     count("parents", "Parent rows in the export; null for a secret"),
-    sa.PrimaryKeyConstraint("disclosure_id"),
     sa.Index("disclosures_district_id_idx", "district_id"),
-    one_of("what", DISCLOSURES),
-    comment="Who took data or a secret out of the warehouse with a command, and when; no personal data",
+    key=("disclosure_id",),
 )
 
-locks = sa.Table(
+locks = table(
     "locks",
-    metadata,
-    sa.Column("key", sa.BigInteger, autoincrement=False, nullable=False, comment="A hash of what is locked"),
-    sa.PrimaryKeyConstraint("key"),
-    comment="Rows to lock, so that one process at a time publishes a district or sends an alert; their "
+    "Rows to lock, so that one process at a time publishes a district or sends an alert; their "
     "content has no meaning",
+    sa.Column("key", sa.BigInteger, autoincrement=False, nullable=False, comment="A hash of what is locked"),
+    key=("key",),
 )
 
 # -- paused districts, and the alerts that were sent --
 
-pauses = sa.Table(
+pauses = table(
     "pauses",
-    metadata,
+    "Districts that the schedule skips for a while, such as over the summer",
     district(),
     day("paused_from", "First night to skip, by the district's calendar", nullable=False),
     day("paused_to", "Last night to skip, by the district's calendar", nullable=False),
     text("reason", "Why, as entered by the person who paused it"),
     text("set_by", "Who paused it, as configured", nullable=False),
     now("set_at", "When it was paused"),
-    sa.PrimaryKeyConstraint("district_id"),
     sa.ForeignKeyConstraint(["district_id"], [districts.c.district_id], ondelete="CASCADE"),
     sa.CheckConstraint("paused_to >= paused_from", name="paused_to"),
-    comment="Districts that the schedule skips for a while, such as over the summer",
 )
 
-alerts_sent = sa.Table(
+alerts_sent = table(
     "alerts_sent",
-    metadata,
+    "The alerts sent to each address, so that none is sent twice",
     day("night", "The night of the message, by the districts' calendar", nullable=False),
     moment("deadline", "When the snapshots of these districts were due", nullable=False),
     text("channel", "Address by its service and position, such as slack 2", nullable=False),
-    count(
-        "part",
-        "1 is the check at the deadline; higher numbers are messages about later trouble",
-        nullable=False,
-    ),
+    count("part", "1 is the check at the deadline; higher numbers are later trouble", nullable=False),
     moment("sent_at", "When it was sent", nullable=False),
-    count(
-        "districts",
-        "Number of districts it named; 0: nothing was wrong, and nothing was sent",
-        nullable=False,
-    ),
+    count("districts", "Number of districts it named; 0: nothing was sent", nullable=False),
     text("digest", "District, state and kind of failure on each line of the message", nullable=False),
-    sa.PrimaryKeyConstraint("night", "deadline", "channel", "part"),
-    comment="The alerts sent to each address, so that none is sent twice",
+    key=("night", "deadline", "channel", "part"),
 )
 
 # -- what a registrar should look at --
 
-registrar_worklist = sa.Table(
+registrar_worklist = table(
     "registrar_worklist",
-    metadata,
+    f"{REGISTRAR_WORKLIST.description}; as of the last night published or held",
     district(),
     day("snapshot_date", "The night that found it", nullable=False),
     *map(sql_column, REGISTRAR_WORKLIST.columns),
     count("line", "Order of the list: by school, problem and student", nullable=False),
-    sa.PrimaryKeyConstraint("district_id", "line"),
     sa.Index(
         "registrar_worklist_problem_key",
         "district_id",
@@ -348,5 +303,5 @@ registrar_worklist = sa.Table(
         unique=True,
         postgresql_nulls_not_distinct=True,
     ),
-    comment=f"{REGISTRAR_WORKLIST.description}; as of the last night published or held",
+    key=("district_id", "line"),
 )

@@ -74,7 +74,7 @@ class District:
             run_id=run_id,
             started_at=began,
             landed_run_id=run_id,
-            gate=Gate(Limits.of(self.limits), 0, 0, lambda published: self._by_time(night, published)),
+            gate=Gate(Limits(**self.limits), 0, 0, lambda published: self._by_time(night, published)),
         )
 
     def _by_time(self, tonight: date, published: Snapshot) -> pd.DataFrame | None:
@@ -226,7 +226,7 @@ def hold_of(
     one = SimpleNamespace(district_id="grand-bend", name="Grand Bend ISD", current=current, pause=None)
     found = statuses if statuses is not None else {row[1]: "ENROLLED" for row in rows}
     flips = [Flip(student, after(day), old, new) for day, student, old, new in rows]
-    hold = first_hold(one, Limits.of(limits), found, flips, after(1), after(14))
+    hold = first_hold(one, Limits(**limits), found, flips, after(1), after(14))
     return hold and (hold.night, hold.students, hold.of)
 
 

@@ -231,7 +231,7 @@ def gate_of(
             asked.append(published)
         return None if by_time is None else frame_of_ids(by_time.items(), student_id=INT, status=TEXT)
 
-    return Gate(Limits.of(limits), enrollment_rows, quarantined, status_by_time)
+    return Gate(Limits(**limits), enrollment_rows, quarantined, status_by_time)
 
 
 INT, TEXT = pa.int64(), pa.string()

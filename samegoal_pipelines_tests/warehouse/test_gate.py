@@ -133,7 +133,7 @@ def test_a_share_that_is_just_above_the_limit_does_not_read_like_the_limit():
 )
 def test_limits_that_make_no_sense_are_refused(changed, message):
     with pytest.raises(ValueError, match=message):
-        Limits.of(changed)
+        Limits(**changed)
 
 
 def test_limits_are_the_usual_ones_but_for_those_that_differ():
@@ -148,7 +148,7 @@ def test_limits_are_the_usual_ones_but_for_those_that_differ():
         "reassigned": 0.0,
         "carried_over": 10.0,
     }
-    changed = Limits.of({"dropped_least": 500, "quarantined": 0}).values
+    changed = Limits(dropped_least=500, quarantined=0).values
     assert changed == Limits().values | {"dropped_least": 500, "quarantined": 0.0}
 
 

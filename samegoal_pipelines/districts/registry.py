@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import builtins
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field, fields
 from datetime import date, datetime
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit, urlunsplit
@@ -44,16 +44,6 @@ _CHANGEABLE |= {"expires", "gate_limits", "show_restricted_contacts", "show_conf
 
 
 @dataclass(frozen=True)
-class DistrictIdentity:
-    """The Qmlativ district behind a registration, as found at the first successful contact."""
-
-    district_id: int
-    code: str
-    name: str
-    entity_id: int | None
-
-
-@dataclass(frozen=True)
 class District:
     """A registered district, without its credentials."""
 
@@ -79,7 +69,11 @@ class District:
     confirmation_problem: str | None
     active: bool
     source_host: str
-    identity: DistrictIdentity | None
+    qmlativ_district_id: int | None
+    """Of the Qmlativ district behind the registration, remembered at the first contact, as the next three."""
+    qmlativ_entity_id: int | None
+    qmlativ_code: str | None
+    qmlativ_name: str | None
     gate_limits: dict[str, float] = field(default_factory=dict)
     """Limits of the gate that differ from the defaults. `limits` are the ones in force."""
     show_restricted_contacts: bool = False
@@ -106,14 +100,9 @@ class District:
 
     def public_facts(self) -> dict[str, Any]:
         """Everything about the district except secrets. `gate_limits` are the ones in force."""
-        facts = asdict(self)
-        identity = facts.pop("identity") or {}
-        return {
-            **facts,
-            "gate_limits": self.limits.values,
-            "qmlativ_code": identity.get("code"),
-            "qmlativ_name": identity.get("name"),
-        }
+        facts = asdict(self) | {"gate_limits": self.limits.values}
+        del facts["qmlativ_district_id"], facts["qmlativ_entity_id"]
+        return facts
 
 
 class Registry:
@@ -249,7 +238,7 @@ class Registry:
                 values.get("base_url", before.base_url),
                 values.get("entity_id", before.entity_id),
             )
-            if "entity_id" in values and before.identity:
+            if "entity_id" in values and before.qmlativ_code is not None:
                 values["qmlativ_entity_id"] = values["entity_id"]
             if values.get("contact", before.contact) != before.contact:
                 values["confirmation_problem"] = None
@@ -293,51 +282,49 @@ class Registry:
             set_by = {"secret_set_at": sa.func.now(), "secret_set_by": self._operator}
             update_district(connection, district_id, set_by)
 
-    def recognize(self, district: District, answered: Identity) -> DistrictIdentity:
-        """The Qmlativ district of this registration: the remembered one, or else the one that answered.
+    def recognize(self, district: District, answered: Identity) -> None:
+        """Remember the Qmlativ district of this registration at the first contact, and refuse another one.
 
         Raises:
             WrongDistrictError: another district than the remembered one answered.
             DuplicateDistrictError: the district that answered is registered under another id.
         """
-        if district.identity is not None and district.identity.entity_id is not None:
-            _refuse_another(answered, district.identity)
-            return district.identity
+        _refuse_another(district, answered)
+        if district.qmlativ_entity_id is not None:
+            return
         with changing(self._engine, district.id, "remembering the district's identity") as connection:
-            identity = get_district(connection, district.id).identity or DistrictIdentity(
-                answered.district_id, answered.code, answered.name, entity_id=None
-            )
-            _refuse_another(answered, identity)
-            entity_id = identity.entity_id or district.entity_id or answered.entity_id
+            known = get_district(connection, district.id)
+            _refuse_another(known, answered)
             values = {
-                "qmlativ_district_id": identity.district_id,
-                "qmlativ_code": identity.code,
-                "qmlativ_entity_id": entity_id,
+                "qmlativ_district_id": answered.district_id,
+                "qmlativ_code": answered.code,
+                "qmlativ_entity_id": known.qmlativ_entity_id or district.entity_id or answered.entity_id,
             }
             same = [districts.c[name] == value for name, value in values.items()]
             same.append(districts.c.source_host == district.source_host)
             other = _find_among_all(connection, district.id, *same)
             if other is not None:
                 raise DuplicateDistrictError(
-                    f"Qmlativ says that this is district {identity.code}, which is registered as {other}",
+                    f"Qmlativ says that this is district {answered.code}, which is registered as {other}",
                     district_id=district.id,
                     kind=Kind.IDENTITY,
                     next_step="check the base URL and the credentials",
                 )
-            update_district(connection, district.id, {**values, "qmlativ_name": identity.name})
-            return replace(identity, entity_id=entity_id)
+            values["qmlativ_name"] = known.qmlativ_name or answered.name
+            update_district(connection, district.id, values)
 
     def rotate_key(self) -> Rotation:
         """Encrypt every secret again with the first key; see `rotation.rotate_key`."""
         return rotate_key(self._engine, self._cipher)
 
 
-def _refuse_another(answered: Identity, remembered: DistrictIdentity) -> None:
-    if (answered.district_id, answered.code) != (remembered.district_id, remembered.code):
+def _refuse_another(district: District, answered: Identity) -> None:
+    remembered = district.qmlativ_district_id, district.qmlativ_code
+    if district.qmlativ_code is not None and remembered != (answered.district_id, answered.code):
         theirs = "".join(filter(str.isprintable, f"{answered.name} ({answered.code})"))[:80]
         raise WrongDistrictError(
             f"these credentials belong to another district, {theirs}, not to the one registered with code "
-            f"{remembered.code}; no student was read"
+            f"{district.qmlativ_code}; no student was read"
         )
 
 
@@ -473,10 +460,5 @@ def update_district(connection: sa.Connection, district_id: str, values: dict[st
 
 
 def _district(row: sa.RowMapping) -> District:
-    identity = None
-    if row["qmlativ_code"] is not None:
-        identity = DistrictIdentity(
-            row["qmlativ_district_id"], row["qmlativ_code"], row["qmlativ_name"], row["qmlativ_entity_id"]
-        )
-    named = {each.name: row[each.name] for each in fields(District) if each.name in row}
-    return District(id=row["district_id"], identity=identity, **named)
+    named = {each.name: row[each.name] for each in fields(District) if each.name != "id"}
+    return District(id=row["district_id"], **named)

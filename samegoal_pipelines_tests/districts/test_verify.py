@@ -77,9 +77,7 @@ def test_a_district_that_is_in_order_is_said_to_be(source):
     assert steps["rows"].outcome == "counted just now"
     assert rows_of(found)["Demographics/Name (IsStudentName)"] == 30
     assert rows_of(found)["Student/Student"] == 90  # of three school years
-    identity = source.registry.get("grand-bend").identity
-    assert identity is not None
-    assert identity.code == source.qmlativ.code
+    assert source.registry.get("grand-bend").qmlativ_code == source.qmlativ.code
 
 
 def test_no_student_is_read(source):

@@ -71,7 +71,7 @@ def _with_students(deployment: Deployment, district_id: str, night: NightChanges
 
 
 def _print(district_id: str, nights: Sequence[NightChanges]) -> None:
-    from samegoal_pipelines.cli.nights import print_students
+    from samegoal_pipelines.cli.nights import student_cells
 
     print_table(
         {
@@ -87,9 +87,8 @@ def _print(district_id: str, nights: Sequence[NightChanges]) -> None:
     if not any(any(night.counts.values()) for night in nights):
         print_sentences(f"{district_id}: nothing changed")
     held_first = sorted(nights, key=lambda night: night.state != "held")
-    print_students(
-        "night", [(night.snapshot_date, one) for night in held_first for one in night.listed or ()]
-    )
+    listed = ((night.snapshot_date, one) for night in held_first for one in night.listed or ())
+    print_table(({"night": night, **student_cells(one)} for night, one in listed), gap=True)
 
 
 def _sentence(night: NightChanges) -> str:

@@ -25,11 +25,7 @@ JSON = click.Option(["--json", "as_json"], is_flag=True, help="Print JSON, for s
 
 
 def command(
-    name: str | None = None,
-    *,
-    district: bool = False,
-    json: bool = False,
-    params: Sequence[click.Parameter] = (),
+    name: str = "", *, district: bool = False, json: bool = False, params: Sequence[click.Parameter] = ()
 ) -> Callable[[Callable[..., Any]], click.Command]:
     """Declare a command, whose function gets the deployment first.
 
@@ -41,7 +37,7 @@ def command(
     """
 
     def declare(function: Callable[..., Any]) -> click.Command:
-        made = click.command(name, params=[*[DISTRICT] * district, *params])(click.pass_obj(function))
+        made = click.command(name or None, params=[*[DISTRICT] * district, *params])(click.pass_obj(function))
         made.params += [JSON] * json
         return made
 

@@ -98,7 +98,7 @@ def credentials(deployment: Deployment, district_id: str, reveal: bool) -> None:
             next_step="do not redirect it",
         )
     district = deployment.registry.get(district_id)
-    print_facts(labeled_credentials(deployment, district))
+    print_facts(credential_labels(deployment, district))
     if reveal:
         secret = deployment.registry.connection(district, allow_local=True).client_secret
         by = deployment.settings.operator
@@ -120,7 +120,7 @@ def credential_facts(deployment: Deployment, district: District) -> dict[str, st
     return {"client_key": client_key, "fingerprint": found, "secret_problem": problem}
 
 
-def labeled_credentials(deployment: Deployment, district: District) -> dict[str, str | None]:
+def credential_labels(deployment: Deployment, district: District) -> dict[str, str | None]:
     """The credentials for people, without the secret."""
     facts = credential_facts(deployment, district)
     secret = facts["secret_problem"] or f"fingerprint {facts['fingerprint']}"

@@ -11,12 +11,7 @@ from zoneinfo import ZoneInfo
 import click
 
 from samegoal_pipelines.cli.commands import Day, Expiration, command, district_command
-from samegoal_pipelines.cli.credentials import (
-    SECRET_FILE,
-    credential_facts,
-    labeled_credentials,
-    read_secret,
-)
+from samegoal_pipelines.cli.credentials import SECRET_FILE, credential_facts, credential_labels, read_secret
 from samegoal_pipelines.cli.terminal import print_facts, print_json, print_table
 from samegoal_pipelines.districts.errors import SecretAwaitedError
 from samegoal_pipelines.errors import PipelineError, fill_in
@@ -246,7 +241,7 @@ def show_district(deployment: Deployment, district_id: str, as_json: bool) -> No
     print_facts(
         {
             **_state(state),
-            **labeled_credentials(deployment, district),
+            **credential_labels(deployment, district),
             "access expires": expiry_words(district.expires, district.expiration),
             **{name.replace("_", " "): registration[name] for name in _SHOWN_AS_IT_IS},
             "restricted contacts": withheld[district.show_restricted_contacts],

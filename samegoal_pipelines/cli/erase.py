@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -12,7 +12,6 @@ from samegoal_pipelines.cli.terminal import print_json, print_table
 
 if TYPE_CHECKING:
     from samegoal_pipelines.deployment import Deployment
-    from samegoal_pipelines.operations.erase import Holdings, StudentHoldings
 
 YES = click.Option(["--yes"], is_flag=True, help="Erase. Without it, only show what would be erased.")
 
@@ -32,7 +31,7 @@ def erase_district(deployment: Deployment, district_id: str, yes: bool, as_json:
         f"recorded as done by {deployment.settings.operator}. Dagster's record of past runs still names the "
         "district, with counts but no student"
     )
-    _print(district_id, found, others, done if yes else None, as_json=as_json)
+    _print(district_id, found, others, done if yes else None, as_json)
 
 
 @district_command(params=[click.Argument(["student_number"]), YES], json=True)
@@ -68,22 +67,11 @@ def erase_student(
         "unreadable landed files deleted": found.unreadable,
     }
     done = "later nights drop the student. A held night can no longer be released: run it again"
-    _print(district_id, found, others, done if yes else None, as_json=as_json)
+    _print(district_id, found, others, done if yes else None, as_json)
 
 
-def _print(
-    district_id: str,
-    found: Holdings | StudentHoldings,
-    others: dict[str, int],
-    done: str | None,
-    *,
-    as_json: bool,
-) -> None:
-    """Print what is or would be erased: the rows of each table, and what else there is.
-
-    Args:
-        done: what to know after the erasure. None: nothing is erased yet.
-    """
+def _print(district_id: str, found: Any, others: dict[str, int], done: str | None, as_json: bool) -> None:
+    """Print what is or would be erased. `done`: what to know after the erasure."""
     if as_json:
         print_json({"district_id": district_id, "erased": done is not None, **asdict(found)})
     else:

@@ -88,20 +88,12 @@ def print_outcomes(
         )
     print_table(rows)
     tried = [one for one in outcomes if students and not isinstance(one, Snapshot | PipelineError)]
-    print_students("district", [(one.district_id, change) for one in tried for change in one.changes])
+    changes = ((one.district_id, change) for one in tried for change in one.changes)
+    print_table(({"district": name, **student_cells(change)} for name, change in changes), gap=True)
 
 
-def print_students(first: str, changes: Iterable[tuple[Any, StudentChange]]) -> None:
-    """Print changed students after an empty line, unless there is none.
-
-    Args:
-        first: the name of the first column.
-        changes: each with its first cell.
-    """
-    print_table(({first: cell, **_student(change)} for cell, change in changes), gap=True)
-
-
-def _student(one: StudentChange) -> dict[str, Any]:
+def student_cells(one: StudentChange) -> dict[str, Any]:
+    """A changed student as cells of a table."""
     columns = [
         f"{name} (was {one.previous_number})" if one.previous_number and name == "student_number" else name
         for name in one.changed_columns

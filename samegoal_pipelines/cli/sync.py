@@ -10,14 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from samegoal_pipelines.cli.commands import (
-    FILE,
-    Day,
-    command,
-    debugging,
-    district_command,
-    plain,
-)
+from samegoal_pipelines.cli.commands import FILE, Day, command, debugging, district_command, plain
 from samegoal_pipelines.cli.terminal import print_json, print_sentences, print_table, reading_progress
 from samegoal_pipelines.errors import Kind, PipelineError
 

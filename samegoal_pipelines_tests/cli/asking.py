@@ -7,6 +7,7 @@ costs 0.1 s to start, `program` costs 1 to 2 s.
 import atexit
 import importlib
 import io
+import json
 import os
 import shutil
 import signal
@@ -16,7 +17,7 @@ import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import MappingProxyType
-from typing import NamedTuple
+from typing import Any, NamedTuple, Self
 
 import pytest
 
@@ -32,6 +33,21 @@ class Answered(NamedTuple):
     returncode: int
     stdout: str
     stderr: str
+
+    @property
+    def ok(self) -> Self:
+        """Itself, after exit status 0."""
+        assert self.returncode == 0, self.stderr
+        return self
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.stdout)
+
+    @property
+    def lines(self) -> list[str]:
+        """Standard output without the spaces that align columns."""
+        return [" ".join(line.split()) for line in self.stdout.splitlines()]
 
 
 def run(*arguments: str, stdin: str = "", **environment: str) -> Answered:

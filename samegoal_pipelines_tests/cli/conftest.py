@@ -1,7 +1,7 @@
 """The fixtures of whole nights; see `samegoal_pipelines_tests.pipeline`."""
 
-from samegoal_pipelines_tests.cli.asking import ask
-from samegoal_pipelines_tests.pipeline import (
+from samegoal_pipelines_tests.cli.asking import ask  # noqa: F401
+from samegoal_pipelines_tests.pipeline import (  # noqa: F401
     deployment,
     district,
     environment,
@@ -11,15 +11,3 @@ from samegoal_pipelines_tests.pipeline import (
     served,
     source,
 )
-
-__all__ = [
-    "ask",
-    "deployment",
-    "district",
-    "environment",
-    "good_night",
-    "pipeline",
-    "prepared",
-    "served",
-    "source",
-]

@@ -1,6 +1,5 @@
 """`changes` as a person or a script meets it, over nights that were published, failed and held."""
 
-import json
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 from uuid import uuid4
@@ -30,9 +29,7 @@ def enrolled(number: int, **fields: Any) -> dict[str, Any]:
 
 
 def nights(ask: Ask, *arguments: str) -> list[dict[str, Any]]:
-    answered = ask("changes", "grand-bend", *arguments, "--json")
-    assert answered.returncode == 0, answered.stderr
-    return json.loads(answered.stdout)["nights"]
+    return ask("changes", "grand-bend", *arguments, "--json").ok.json["nights"]
 
 
 def test_each_night_is_counted_with_what_its_numbers_consist_of(good_night, ask, pipeline):
@@ -63,11 +60,10 @@ def test_each_night_is_counted_with_what_its_numbers_consist_of(good_night, ask,
     ]
     assert only["listed"][1]["changed_columns"] == ["first_name"]
 
-    listed = ask("changes", "grand-bend", "--since", "2026-10-13", "--students").stdout
-    assert "000012" in listed
-    assert "first_name" in listed
-    assert "Secret" not in listed, "names of columns, never values"
-    assert "2026-10-12" not in listed
+    listed = ask("changes", "grand-bend", "--since", "2026-10-13", "--students")
+    assert "2026-10-13 000012 demographics ENROLLED ENROLLED first_name" in listed.lines
+    assert "Secret" not in listed.stdout, "names of columns, never values"
+    assert "2026-10-12" not in listed.stdout
 
 
 def test_a_night_that_failed_is_shown_as_such(good_night, ask, pipeline):
@@ -88,9 +84,9 @@ def test_a_night_that_failed_is_shown_as_such(good_night, ask, pipeline):
 
 def test_without_a_night_a_change_or_a_district_it_says_so(ask, pipeline, district):
     pipeline.add(district([enrolled(1)]))
-    empty = ask("changes", "grand-bend")
-    assert empty.returncode == 0
-    assert empty.stdout == "grand-bend: no night yet; next: samegoal-pipelines sync grand-bend\n"
+    assert ask("changes", "grand-bend") == (
+        *(0, "grand-bend: no night yet; next: samegoal-pipelines sync grand-bend\n", ""),
+    )
     assert nights(ask) == []
     assert pipeline.run().published
     assert "no night since 2026-12-01" in ask("changes", "grand-bend", "--since", "2026-12-01").stdout

@@ -23,22 +23,12 @@ OTHER = {"EntryWithdrawalID": 4, "StudentID": 13, "StartDate": "2026-08-12"}
 
 @pytest.fixture
 def explained(ask: Ask) -> Callable[..., dict[str, Any]]:
-    def answer(*arguments: str) -> dict[str, Any]:
-        answered = ask("explain", "grand-bend", *arguments, "--json")
-        assert answered.returncode == 0, answered.stderr
-        return json.loads(answered.stdout)
-
-    return answer
+    return lambda *arguments: ask("explain", "grand-bend", *arguments, "--json").ok.json
 
 
 @pytest.fixture
 def explain(ask: Ask) -> Callable[..., str]:
-    def answer(*arguments: str) -> str:
-        answered = ask("explain", "grand-bend", *arguments)
-        assert answered.returncode == 0, answered.stderr
-        return answered.stdout
-
-    return answer
+    return lambda *arguments: ask("explain", "grand-bend", *arguments).ok.stdout
 
 
 def test_every_enrollment_the_rule_and_the_building_are_told(good_night, explained, explain):
@@ -55,9 +45,8 @@ def test_every_enrollment_the_rule_and_the_building_are_told(good_night, explain
     assert "begins on 2025-10-12" in said
     for fate in ("counted as current; decides", "counted as past", "excluded: a cross-entity course"):
         assert fate in said
-    assert "Student1000011" not in said, "names are not shown"
-    assert "differs" not in said
-    assert "replay" not in said
+    for none in ("Student1000011", "differs", "replay"):  # the first is a name
+        assert none not in said
 
     (student,) = explained("000011")["students"]
     assert [row["enrollment_id"] for row in student["enrollments"]] == [2, 1, 5]
@@ -119,10 +108,13 @@ def test_the_night_that_was_published_on_a_date_is_explained(pipeline, good_nigh
     assert "the first night is 2026-10-12" in early.stderr
 
 
-def test_numbers_are_text_compared_exactly_and_then_without_the_spaces_around(pipeline, district, explained):
-    made = district([ENROLLED, OTHER])
-    made.edit("Student/Student", 11, StudentNumber="007")
-    made.edit("Student/Student", 13, StudentNumber=" 7 ")
+def test_numbers_are_text_compared_exactly_and_then_without_the_spaces_around(
+    pipeline, district, explained, explain
+):
+    numbers = {11: "007", 13: " 7 ", 14: "8", 15: "8"}
+    made = district([{"StudentID": student, "StartDate": "2026-08-12"} for student in numbers])
+    for student, number in numbers.items():
+        made.edit("Student/Student", student, StudentNumber=number)
     pipeline.add(made)
     assert pipeline.run().published
 
@@ -132,19 +124,10 @@ def test_numbers_are_text_compared_exactly_and_then_without_the_spaces_around(pi
     assert "spaces" in loose["remarks"][0]
     assert [one["student_id"] for one in explained(" 7 ")["students"]] == [13]
 
-
-def test_two_students_with_one_number_are_both_explained(pipeline, district, explain):
-    made = district([ENROLLED, OTHER])
-    for student in (11, 13):
-        made.edit("Student/Student", student, StudentNumber="7")
-    pipeline.add(made)
-    assert pipeline.run().published
-
-    said = explain("7")
-
+    said = explain("8")
     assert "2 students have this number" in said
-    assert "StudentID 11" in said
-    assert "StudentID 13" in said
+    assert "StudentID 14" in said
+    assert "StudentID 15" in said
 
 
 def test_an_unknown_number_says_what_to_check(good_night, ask):
@@ -159,21 +142,6 @@ def test_an_unknown_number_says_what_to_check(good_night, ask):
         assert "000011" not in answer.stderr
         assert len(answer.stderr) < 400
         assert answer.stderr.rstrip("\n").isprintable()
-
-
-def test_where_the_landing_was_pruned_the_warehouse_still_tells(pipeline, good_night, explained, explain):
-    good_night([ENROLLED])
-    shutil.rmtree(pipeline.deployment.settings.landing_root + "/grand-bend")
-
-    said = explain("000011")
-
-    assert "landed rows of raw_enrollments for 2026-10-12 are missing, so only what was published" in said
-    assert "published: ENROLLED" in said
-    assert "rule 1 decided: there is a current enrollment" in said
-    assert "enrollment 1 decided, 2026-08-12 to open" in said
-    answer = explained("000011")
-    assert answer["landed_run_id"] is None
-    assert answer["students"][0]["enrollments"] is None
 
 
 def test_what_the_rules_would_say_otherwise_today_is_told(pipeline, good_night, explained, explain):
@@ -256,13 +224,11 @@ def test_a_new_student_of_a_held_night_waits_for_its_release(pipeline, district,
     pipeline.add(made)
     assert pipeline.run().published
     change(made, range(1, 50), EndDate="2026-10-09")
-    made.add_row(
-        "Enrollment/EntryWithdrawal",
-        **{**made.rows("Enrollment/EntryWithdrawal")[59]} | {"EntryWithdrawalID": 900, "StudentID": 900},
-    )
-    made.add_row(
-        "Student/Student", **made.rows("Student/Student")[59] | {"StudentID": 900, "StudentNumber": "900"}
-    )
+    for path, ids in (
+        ("Enrollment/EntryWithdrawal", {"EntryWithdrawalID": 900}),
+        ("Student/Student", {"StudentNumber": "900"}),
+    ):
+        made.add_row(path, **made.rows(path)[59] | {"StudentID": 900} | ids)
     assert pipeline.run(today=TOMORROW).held
     answer = ask("explain", "grand-bend", "900")
     assert answer.returncode == 1
@@ -314,8 +280,8 @@ def test_a_district_that_is_late_says_so(pipeline, district):
     assert any("2026-10-13 is late" in remark for remark in answer.remarks)
 
 
-def test_rows_of_an_older_version_are_named_and_a_defect_in_a_rule_is_not_taken_for_them(
-    good_night, explain, pipeline, monkeypatch
+def test_rows_of_an_older_version_and_pruned_ones_are_named_and_the_warehouse_still_tells(
+    good_night, explain, explained, pipeline, monkeypatch
 ):
     good_night([ENROLLED])
     landing = pipeline.deployment.settings.home / "landing"
@@ -332,6 +298,17 @@ def test_rows_of_an_older_version_are_named_and_a_defect_in_a_rule_is_not_taken_
         raise KeyError("a column that no table has")
 
     manifest.write_text(content)
-    monkeypatch.setattr(explain_module, "explain_students", defect)
-    with pytest.raises(KeyError):
-        explain_student(pipeline.deployment, "grand-bend", "000011")
+    with monkeypatch.context() as broken:
+        broken.setattr(explain_module, "explain_students", defect)
+        with pytest.raises(KeyError):  # which is not taken for rows of an older version
+            explain_student(pipeline.deployment, "grand-bend", "000011")
+
+    shutil.rmtree(landing / "grand-bend")
+    said = explain("000011")
+    assert "landed rows of raw_enrollments for 2026-10-12 are missing, so only what was published" in said
+    assert "published: ENROLLED" in said
+    assert "rule 1 decided: there is a current enrollment" in said
+    assert "enrollment 1 decided, 2026-08-12 to open" in said
+    answer = explained("000011")
+    assert answer["landed_run_id"] is None
+    assert answer["students"][0]["enrollments"] is None

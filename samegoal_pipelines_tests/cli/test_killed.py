@@ -33,9 +33,7 @@ def test_a_sync_that_is_killed_while_reading_is_told_as_failed_and_the_next_one_
     source.faults.clear()
     assert pipeline.statuses() == {}
 
-    again = run("sync", "grand-bend", "--today", TODAY.isoformat())
-
-    assert again.returncode == 0, again.stderr
+    assert run("sync", "grand-bend", "--today", TODAY.isoformat()).ok
     assert pipeline.statuses() == {11: ("ENROLLED", "current_enrollment")}
     with open_instance(Settings()) as instance:
         statuses = [run.status for run in instance.get_runs()]

@@ -1,35 +1,28 @@
 """`report` tells in a terminal what needs somebody, and a script by its exit status."""
 
-import json
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from click.testing import CliRunner, Result
 
-from samegoal_pipelines.cli.main import cli
 from samegoal_pipelines.districts.pauses import pause
 from samegoal_pipelines.errors import PipelineError
 from samegoal_pipelines.landing import Landing, LandingError
 from samegoal_pipelines.qmlativ.errors import SourceUnavailableError
 from samegoal_pipelines.reporting.forecast import look_ahead
 from samegoal_pipelines.reporting.nightly_status import read_board
+from samegoal_pipelines_tests.cli.asking import Answered
 from samegoal_pipelines_tests.reporting.factories import NIGHT, attempt, publish_the_years_end, register
 
 LAST_NIGHT = NIGHT - timedelta(days=1)
 
 
 @pytest.fixture
-def run(deployment) -> Any:
-    """Runs the command line on the test's deployment; the night is long past, so what is missing is late."""
-
-    def invoke(*words: str) -> Result:
-        return CliRunner().invoke(
-            cli, ["report", "--night", NIGHT.isoformat(), *words], standalone_mode=False
-        )
-
-    return invoke
+def run(deployment, ask) -> Callable[..., Answered]:
+    """The night is long past, so what is missing is late."""
+    return lambda *words: ask("report", "--night", NIGHT.isoformat(), *words)
 
 
 UNAVAILABLE = SourceUnavailableError("Qmlativ is unavailable (HTTP 503)", step="reading Qmlativ")
@@ -56,7 +49,7 @@ def test_totals_and_trouble_stand_first_and_then_the_rest(deployment, run):
     put(deployment, "epsilon", None, expires=NIGHT + timedelta(days=20))
     pause(deployment.warehouse, "epsilon", paused_from=NIGHT, paused_to=NIGHT, set_by="pat", reason="summer")
     result = run()
-    assert [line.rstrip() for line in result.output.splitlines()] == [
+    assert [line.rstrip() for line in result.stdout.splitlines()] == [
         "SameGoal night 2026-10-12: 1 failed, 1 held, 1 late of 4",
         "published 1, held 1, failed 1, late 1, paused 1",
         "",
@@ -82,7 +75,7 @@ def test_totals_and_trouble_stand_first_and_then_the_rest(deployment, run):
         "delta, epsilon, gamma: their landed rows are gone or cannot be read",
         "",
         "district  name         state      students  enrolled  added  changed  removed  carried over",
-        "─" * len(result.output.splitlines()[20]),
+        "─" * len(result.stdout.splitlines()[20]),
         "alpha     Alpha ISD    published       100        90      2        5        1             0",
         "epsilon   Epsilon ISD  paused          100        90      –        –        –             –  paused "
         "until 2026-10-12: summer",
@@ -102,14 +95,14 @@ def test_totals_and_trouble_stand_first_and_then_the_rest(deployment, run):
 def test_the_exit_status_says_whether_somebody_must_look(deployment, run, states, status):
     for district_id, state in zip(("alpha", "beta"), states, strict=False):
         put(deployment, district_id, state)
-    assert run().return_value == status
+    assert run().returncode == status
 
 
 def test_scripts_get_json(deployment, run):
     put(deployment, "alpha", "failed")
     result = run("--json")
-    facts = json.loads(result.output)
-    assert result.return_value == 1
+    facts = result.json
+    assert result.returncode == 1
     assert facts["totals"]["failed"] == 1
     assert facts["districts"][0]["next_step"].startswith("open the run run-")
 
@@ -117,7 +110,7 @@ def test_scripts_get_json(deployment, run):
 def test_where_nothing_is_published_nothing_is_foreseen(deployment, run, tmp_path):
     register(deployment.warehouse, "alpha")
     attempt(deployment.warehouse, "alpha", "failed", reason="no luck")
-    shown = run("--html", str(tmp_path / "night.html")).output
+    shown = run("--html", str(tmp_path / "night.html")).stdout
     assert "the next 14 days, if nobody edits anything: not known. No district is published yet" in shown
     page = (tmp_path / "night.html").read_text()
     assert "<title>SameGoal night 2026-10-12: 1 failed of 1</title>" in page
@@ -127,13 +120,10 @@ def test_where_nothing_is_published_nothing_is_foreseen(deployment, run, tmp_pat
 
 def test_a_page_that_cannot_be_written_is_one_plain_line(deployment, run, tmp_path):
     put(deployment, "alpha", "published")
-    with pytest.raises(PipelineError, match=r"^writing the page: .* No such file or directory; give --html"):
-        CliRunner().invoke(
-            cli,
-            ["report", "--night", NIGHT.isoformat(), "--html", str(tmp_path / "nowhere" / "night.html")],
-            standalone_mode=False,
-            catch_exceptions=False,
-        )
+    refused = run("--html", str(tmp_path / "nowhere" / "night.html"))
+    assert (refused.returncode, refused.stderr.count("\n")) == (1, 1)
+    assert refused.stderr.startswith("error: writing the page: ")
+    assert "No such file or directory; give --html another file" in refused.stderr
 
 
 def test_a_landing_that_cannot_be_reached_is_asked_once_for_all_districts(deployment, monkeypatch):
@@ -161,8 +151,8 @@ def test_districts_that_will_be_held_are_told_the_soonest_first(deployment, run,
     will_end(deployment, "alpha", 9)
     will_end(deployment, "beta", 3)
     result = run()
-    assert result.return_value == 0  # nothing is wrong yet
-    lines = result.output.splitlines()
+    assert result.returncode == 0  # nothing is wrong yet
+    lines = result.stdout.splitlines()
     begin = lines.index(
         "the next 14 days, if nobody edits anything: 2 will be held because time passes. "
         "Looked at 2 districts"
@@ -178,24 +168,23 @@ def test_districts_that_will_be_held_are_told_the_soonest_first(deployment, run,
         lines[begin + 3].replace("beta", "alpha"),
     ]
 
-    holds = json.loads(run("--json").output)["ahead"]["holds"]
+    holds = run("--json").json["ahead"]["holds"]
     assert [(one["district_id"], one["night"], one["students"], one["of"]) for one in holds] == [
         ("beta", "2026-10-16", 90, 100),
         ("alpha", "2026-10-22", 90, 100),
     ]
 
     monkeypatch.setattr("samegoal_pipelines.cli.report.HOLDS_SHOWN", 1)
-    shown = run().output
+    shown = run().stdout
     assert "and 1 more, in --html and --json" in shown
     assert "from 2026-10-22" not in shown
-    assert "the next 14 days" not in run("--no-forecast").output
-    assert json.loads(run("--no-forecast", "--json").output)["ahead"] is None
+    assert "the next 14 days" not in run("--no-forecast").stdout
+    assert run("--no-forecast", "--json").json["ahead"] is None
 
 
-def test_without_a_night_the_report_is_about_the_newest(deployment, monkeypatch):
+def test_without_a_night_the_report_is_about_the_newest(deployment, ask, monkeypatch):
     register(deployment.warehouse, "alpha", "America/Chicago")
     for hour, night in ((11, "2028-02-28"), (12, "2028-02-29")):  # due at 06:00 in Chicago
         now = datetime(2028, 2, 29, hour, tzinfo=UTC)
         monkeypatch.setattr("samegoal_pipelines.cli.report.datetime", SimpleNamespace(now=now.astimezone))
-        result = CliRunner().invoke(cli, ["report"], standalone_mode=False)
-        assert result.output.startswith(f"SameGoal night {night}: ")
+        assert ask("report").stdout.startswith(f"SameGoal night {night}: ")

@@ -11,11 +11,10 @@ from cryptography.fernet import Fernet
 
 from samegoal_pipelines.defs.instance import open_instance
 from samegoal_pipelines.deployment import Deployment
-from samegoal_pipelines.districts.cipher import SecretCipher
-from samegoal_pipelines.districts.registry import Registry
 from samegoal_pipelines.qmlativ.client import QmlativClient
 from samegoal_pipelines.settings import Settings
 from samegoal_pipelines_tests import traces
+from samegoal_pipelines_tests.pipeline import Pipeline
 
 SECRET, WRONG, NEXT = "xyzzy-client-secret", "plugh-wrong-secret", "fnord-next-secret"
 MAIL, HOOK = "quux-mail-password", "blorb-webhook-token"
@@ -104,21 +103,14 @@ def test_a_search_of_the_database_finds_what_is_there(deployment, pipeline, dist
     ]
 
 
-def test_nothing_that_holds_a_secret_shows_it(pipeline, district, monkeypatch):
+def test_nothing_that_holds_a_secret_shows_it(environment, source, district, monkeypatch):
     key = Fernet.generate_key().decode()
     monkeypatch.setenv("SAMEGOAL_SECRET_KEY", key)
     made = district(ENROLLED)
     made.client_secret = SECRET
     deployment = Deployment()
     registry = deployment.registry
-    registry.add(
-        id=made.id,
-        name=made.name,
-        base_url=pipeline.source.base_url(made),
-        client_key=made.client_key,
-        client_secret=SECRET,
-        allow_local=True,
-    )
+    Pipeline(deployment, source).add(made)
     one = registry.get(made.id)
     connection = registry.connection(one, allow_local=True)
     settings = Settings()
@@ -127,15 +119,10 @@ def test_nothing_that_holds_a_secret_shows_it(pipeline, district, monkeypatch):
             f"{thing!r} {thing!s} {vars(thing) if hasattr(thing, '__dict__') else ''}"
             for thing in (settings, one, connection, client)
         ]
-    shown += [
-        repr(thing) for thing in (connection.client_secret, deployment, registry, deployment.warehouse, made)
-    ]
-    shown += [repr(SecretCipher(settings.home, key)), repr(Registry(deployment.warehouse, registry._cipher))]
-    shown += [
-        settings.model_dump_json(),
-        json.dumps(settings.model_dump(), default=str),
-        str(settings.model_dump()),
-    ]
+    things = (connection.client_secret, deployment, registry, registry._cipher, deployment.warehouse, made)
+    shown += map(repr, things)
+    as_data = settings.model_dump()
+    shown += [settings.model_dump_json(), json.dumps(as_data, default=str), str(as_data)]
     deployment.warehouse.dispose()
 
     assert connection.client_secret.get_secret_value() == SECRET

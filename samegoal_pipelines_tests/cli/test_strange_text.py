@@ -84,6 +84,14 @@ def test_a_table_has_a_line_for_each_string_and_more_only_for_a_list(capsys):
     assert lines[2:] == [["one", "two", "three"], ["four", "five"], ["1,000"]]
 
 
+def test_facts_are_aligned_on_the_left_and_missing_ones_are_left_out(capsys):
+    terminal.print_facts({"entity id": 4, "name": "Dry Fork", "contact": None})
+    assert [line.rstrip() for line in capsys.readouterr().out.splitlines()] == [
+        "entity id  4",
+        "name       Dry Fork",
+    ]
+
+
 @pytest.mark.parametrize("text", [MARKUP, CONTROL])
 def test_in_a_terminal_with_colours_too(text, capsys, monkeypatch):
     monkeypatch.setenv("FORCE_COLOR", "1")

@@ -59,17 +59,13 @@ def surroundings() -> Iterator[Surroundings]:
         {"Enrollment/EntryWithdrawal": [{"StudentID": 11, "StartDate": "2026-08-12"}]}, today=TODAY
     )
     with serve(Sandbox([district])) as server:
-        started = made.run("postgres", "start")
-        assert started.returncode == 0, started.stderr
+        assert made.run("postgres", "start").ok
         try:
-            words = ["--base-url", server.base_url(district), "--client-key", district.client_key]
-            added = made.run(
-                "districts", "add", district.id, "--name", "Español ISD", *words, stdin=district.client_secret
-            )
-            assert added.returncode == 0, added.stderr
+            words = ["districts", "add", district.id, "--name", "Español ISD"]
+            words += ["--base-url", server.base_url(district), "--client-key", district.client_key]
+            assert made.run(*words, stdin=district.client_secret).ok
             night = made.run("sync", district.id, "--today", TODAY.isoformat(), cwd=str(folder))
-            assert night.returncode == 0, night.stderr
-            made.said = night.stderr
+            made.said = night.ok.stderr
             yield made
         finally:
             socket_folder = paths.socket_folder(made.home / "postgres" / "data")
@@ -86,8 +82,7 @@ def test_what_has_landed_is_found_again_from_any_working_directory(surroundings)
     landed = list((surroundings.home / "landed, [b] %2F é").rglob("*.parquet"))
     assert len(landed) > 3
     again = surroundings.run("replay", "grand-bend", "--from", TODAY.isoformat(), "--dry-run", cwd="/")
-    assert again.returncode == 0, again.stderr
-    assert "no difference; nothing was changed" in again.stderr
+    assert "no difference; nothing was changed" in again.ok.stderr
 
 
 def test_runs_go_to_the_pipelines_own_dagster_and_a_note_says_so(surroundings):
@@ -97,9 +92,7 @@ def test_runs_go_to_the_pipelines_own_dagster_and_a_note_says_so(surroundings):
 
 
 def test_a_terminal_that_cannot_show_a_letter_gets_an_escape(surroundings):
-    listed = surroundings.run("districts", "list")
-    assert listed.returncode == 0, listed.stderr
-    assert r"Espa\xf1ol ISD" in listed.stdout
+    assert r"Espa\xf1ol ISD" in surroundings.run("districts", "list").ok.stdout
 
 
 def test_an_open_umask_leaves_nothing_that_others_may_write(surroundings):

@@ -38,18 +38,14 @@ class Landing(Protocol):
 def publish_or_hold(
     engine: sa.Engine, run: RunIdentity, content: Content, limits: Limits, landing: Landing
 ) -> tuple[Snapshot, Verdict | None]:
-    """Publish a night, or hold it if the gate says so. Return the record, and what the gate said if asked.
-
-    Raises:
-        WarehouseError: as `session` does.
-    """
+    """Publish a night, or hold it if the gate says so. Return the record, and what the gate said if asked."""
     facts = _gather(engine, run, content, landing)
     with session(engine, run) as s:
         comparisons = s.stage(content)
         verdict = _judge(limits, comparisons, facts)
         slow = any(time_matters(limits, measured) for _, measured in comparisons)
         if verdict is None or not (verdict.reasons or slow):
-            return s.publish(verdict.dropped_by_time if verdict else None), verdict
+            return s.publish(), verdict
     verdict = _judge(limits, comparisons, facts, landing)
     held = verdict if verdict and verdict.reasons else None
     if held:
@@ -95,9 +91,6 @@ def _judge(
 
     Args:
         landing: asked for the effect of passing time, if the verdict depends on it.
-
-    Raises:
-        SnapshotInProgressError: it was compared with another snapshot than the facts are for.
     """
     verdict = None
     for published, measured in comparisons:

@@ -44,7 +44,6 @@ def release(
 
     Raises:
         ReleaseRefusedError: as `find_held` does, or the landed rows are not what is held.
-        WarehouseError: as `session` does.
     """
     with session(engine, run, "releasing") as s:
         held = _find(s.connection, s.now, run.district_id, run.night)
@@ -52,7 +51,7 @@ def release(
             raise ReleaseRefusedError(
                 f"the rows that are landed for the night {run.night} are not those that were held"
             )
-        s.stage(content, measured=False, what=f"what was held on {run.night}")
+        s.stage(content, measured=False)
         published = s.publish(held.dropped_by_time)
         s.connection.execute(
             sa.insert(releases).values(

@@ -105,7 +105,7 @@ def replay(
         diff.undo(cursor, district_id, first.snapshot_date)
         rewritten = []
         for night, content in zip(nights, contents, strict=True):
-            s.refuse_outdated(content, "the replay")
+            s.refuse_outdated(content)
             staged = diff.stage(cursor, content, district_id, night.snapshot_date)
             counts = s.write(content, staged, night.snapshot_date)
             diff.discard(cursor)

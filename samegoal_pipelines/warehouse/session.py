@@ -3,7 +3,7 @@
     with session(engine, run) as s:
         comparisons = s.stage(content_of(payload))
         verdict = judge(limits, comparisons[0].measured, facts)
-        s.publish(verdict)          # or s.hold(verdict)
+        s.publish()          # or s.hold(verdict)
 
 A session without `publish` or `hold` changes nothing, which makes it a dry run. Readers see all of a snapshot
 or nothing, and a killed run leaves nothing behind. A session never touches the landing.
@@ -25,7 +25,7 @@ from samegoal_pipelines.errors import SYNC, Kind
 from samegoal_pipelines.printable import counted
 from samegoal_pipelines.tables.history import STATUS
 from samegoal_pipelines.tables.vocabulary import NO_ROWS
-from samegoal_pipelines.tables.warehouse import student_changes
+from samegoal_pipelines.tables.warehouse import districts, student_changes
 from samegoal_pipelines.transforms.gate import Measured, Verdict
 from samegoal_pipelines.warehouse import diff
 from samegoal_pipelines.warehouse.engine import as_writer, lock
@@ -44,7 +44,7 @@ from samegoal_pipelines.warehouse.snapshots import (
     was_erased,
 )
 from samegoal_pipelines.warehouse.student_erasures import find_erased
-from samegoal_pipelines.warehouse.withholding import hide_withheld, refuse_what_is_withheld
+from samegoal_pipelines.warehouse.withholding import hide_withheld
 
 _ACTIVE = ("ENROLLED", "PRE-ENROLLED")
 
@@ -77,8 +77,7 @@ def session(engine: sa.Engine, run: RunIdentity, step: str = "publishing") -> It
     """A transaction in which nothing else writes the district.
 
     Raises:
-        LateRunError: a later run or night is published, or the district or a student was erased meanwhile, or
-        the district now withholds contacts that the snapshot shows.
+        LateRunError: something that the run did not see has changed: see `refuse_outdated` and `stage`.
         SnapshotInProgressError: another run is publishing this district, and did not end in time.
         WarehouseError: Postgres failed; nothing was changed (unless the connection broke at the commit).
     """
@@ -125,22 +124,19 @@ class Session:
         """The driver's cursor."""
         return self.connection.connection.cursor()
 
-    def stage(
-        self, content: Content, *, measured: bool = True, listed: bool = False, what: str = "this snapshot"
-    ) -> list[Comparison]:
+    def stage(self, content: Content, *, measured: bool = True, listed: bool = False) -> list[Comparison]:
         """Compare a snapshot with what is published, and prepare to write what differs.
 
         Args:
             measured: also count the differences for the gate.
             listed: also list the changes to students.
-            what: what messages call the snapshot.
 
         Returns:
             The snapshot compared with the current one, for a rerun also with the night before. Empty for the
             first snapshot, for unchanged content, and if not `measured`.
         """
         run, now = self.run, self.now
-        self.refuse_outdated(content, what)
+        self.refuse_outdated(content)
         self._refuse_what_is_late()
         self.content, self._before = content, None
         self._same = now if now and now.content_hash == content.hash else None
@@ -250,9 +246,18 @@ class Session:
         hidden = hide_withheld(self.connection, *withheld, self.run.district_id, night, among=among)
         return replace(counts, changed=counts.changed + hidden.students)
 
-    def refuse_outdated(self, content: Content, what: str) -> None:
+    def refuse_outdated(self, content: Content) -> None:
         """Refuse rows of a student who was erased since, and contacts that are withheld by now."""
-        refuse_what_is_withheld(self.connection, self.run.district_id, content.payload.shows, what)
+        shows = content.payload.shows
+        names = [name for name, is_shown in asdict(shows).items() if is_shown] if shows else []
+        withheld = sa.select(sa.or_(sa.false(), *(~districts.c[name] for name in names)))
+        if names and self.connection.scalar(withheld.where(districts.c.district_id == self.run.district_id)):
+            raise LateRunError(
+                "this snapshot shows contacts that the district has been set to withhold since it was made; "
+                "nothing of it was published",
+                kind=Kind.OUTDATED,
+                next_step=f"run the night again: {SYNC}",
+            )
         erased = find_erased(self.connection, self.run.district_id)
         if erased and erased.among(content.status.keys[0].tolist()):
             raise LateRunError(

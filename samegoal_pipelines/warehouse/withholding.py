@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, astuple, dataclass
+from dataclasses import astuple, dataclass
 from datetime import date
 from typing import Any
 
@@ -16,13 +16,12 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import ARRAY
 
 from samegoal_pipelines import phones
-from samegoal_pipelines.errors import SYNC, Kind
+from samegoal_pipelines.errors import Kind
 from samegoal_pipelines.tables.history import PARENTS, STUDENTS, History
 from samegoal_pipelines.tables.people import PARENT_CONTACTS
-from samegoal_pipelines.tables.warehouse import districts
-from samegoal_pipelines.transforms.withholding import RESTRICTION_NOT_KNOWN, Withholding
+from samegoal_pipelines.transforms.withholding import RESTRICTION_NOT_KNOWN
 from samegoal_pipelines.warehouse.engine import as_writer, lock
-from samegoal_pipelines.warehouse.errors import LateRunError, WarehouseError
+from samegoal_pipelines.warehouse.errors import WarehouseError
 from samegoal_pipelines.warehouse.rows import Keys
 from samegoal_pipelines.warehouse.snapshots import Snapshot, find_current, record_hidden
 
@@ -56,25 +55,6 @@ def refuse_to_forget_restrictions(engine: sa.Engine, district_id: str) -> None:
                 next_step="grant it again in the Integration Access in Qmlativ, or have the contacts of "
                 "every parent published: samegoal-pipelines districts set ID --restricted-contacts show",
             )
-
-
-def refuse_what_is_withheld(
-    connection: sa.Connection, district_id: str, shows: Withholding | None, what: str = "this snapshot"
-) -> None:
-    """Refuse a snapshot that shows contacts which the district now withholds. Lock the district first.
-
-    Args:
-        shows: the contacts that the snapshot shows. None: none that are withheld by default.
-    """
-    shown = [name for name, is_shown in asdict(shows).items() if is_shown] if shows else []
-    withheld = sa.select(sa.or_(sa.false(), *(~districts.c[name] for name in shown)))
-    if shown and connection.scalar(withheld.where(districts.c.district_id == district_id)):
-        raise LateRunError(
-            f"{what} shows contacts that the district has been set to withhold since it was made; nothing of "
-            "it was published",
-            kind=Kind.OUTDATED,
-            next_step=f"run the night again: {SYNC}",
-        )
 
 
 @dataclass(frozen=True)

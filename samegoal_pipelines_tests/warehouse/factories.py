@@ -272,7 +272,32 @@ def views(engine: sa.Engine, district_id: str = "grand-bend") -> dict[str, list[
             f"select row_to_json(v)::text from samegoal.{view} as v where district_id = :district order by 1",
             district=district_id,
         )
-        for view in ("student_status", "student_demographics", "parent_demographics", "student_details")
+        for view in VIEWS
+    }
+
+
+VIEWS = ("student_status", "student_demographics", "parent_demographics", "student_details")
+STORED = (
+    "student_status_history",
+    "student_demographics_history",
+    "parent_demographics_history",
+    "student_changes",
+    "departures",
+)
+
+
+def stored(
+    engine: sa.Engine, district_id: str, sources: Sequence[str] = STORED
+) -> dict[str, list[tuple[Any, ...]]]:
+    """All rows of a district's students, without the district's name."""
+    return {
+        table: rows(
+            engine,
+            f"select (to_jsonb(t) - 'district_id')::text from samegoal.{table} as t"
+            " where district_id = :district order by 1",
+            district=district_id,
+        )
+        for table in sources
     }
 
 

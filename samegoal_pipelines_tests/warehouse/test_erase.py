@@ -17,7 +17,7 @@ from samegoal_pipelines_tests.warehouse.factories import (
     views,
     wait_until_a_session_waits_for_a_lock,
 )
-from samegoal_pipelines_tests.warehouse.role_fixtures import OURS, THEIRS, fill
+from samegoal_pipelines_tests.warehouse.role_fixtures import OURS, THEIRS, fill, guarded
 
 
 @pytest.fixture
@@ -27,19 +27,6 @@ def filled(warehouse: sa.Engine, tmp_path: Path) -> sa.Engine:
     with warehouse.begin() as connection:
         connection.execute(sa.text("delete from samegoal.erasures"))
     return warehouse
-
-
-def tables_of_districts(engine: sa.Engine) -> set[str]:
-    """Every table with a column district_id, from the catalogue of Postgres."""
-    return {
-        name
-        for (name,) in rows(
-            engine,
-            "select relname from pg_class join pg_attribute on attrelid = pg_class.oid "
-            "where relnamespace = 'samegoal'::regnamespace and relkind in ('r', 'p', 'm', 'f') "
-            "and attname = 'district_id'",
-        )
-    }
 
 
 def everything(engine: sa.Engine, district_id: str) -> dict[str, list[str]]:
@@ -54,12 +41,12 @@ def everything(engine: sa.Engine, district_id: str) -> dict[str, list[str]]:
                 id=district_id,
             )
         ]
-        for name in tables_of_districts(engine)
+        for name in guarded(engine)
     }
 
 
 def test_no_table_with_a_district_is_forgotten(warehouse):
-    assert {table.name for table in erase.TABLES} == tables_of_districts(warehouse) - {"erasures"}
+    assert {table.name for table in erase.TABLES} == {*guarded(warehouse)} - {"erasures"}
 
 
 def test_every_row_of_the_district_goes_and_no_other_is_touched(filled):

@@ -1,18 +1,28 @@
 """The schema makes itself, on any database, however many ask for it at once."""
 
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from pathlib import Path
 
+import psycopg2
 import pytest
 import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 
+from samegoal_pipelines.postgres.server import EmbeddedPostgres
 from samegoal_pipelines.tables.catalog import VIEW_COLUMNS
 from samegoal_pipelines.tables.warehouse import metadata
 from samegoal_pipelines.warehouse import engine as warehouse_engine
 from samegoal_pipelines.warehouse.errors import WarehouseError, WarehouseUnavailableError
-from samegoal_pipelines.warehouse.roles import Role
-from samegoal_pipelines_tests.warehouse.role_fixtures import login
+from samegoal_pipelines.warehouse.roles import Role, role_url
+from samegoal_pipelines.warehouse.snapshots import last_attempts
+from samegoal_pipelines_tests.databases import with_database
+from samegoal_pipelines_tests.warehouse.factories import publish_night, rows, snapshot, student
+from samegoal_pipelines_tests.warehouse.role_fixtures import fill, login
 
 _INTERFACE = {
     "student_status": """
@@ -190,3 +200,193 @@ def test_a_database_that_cannot_be_reached_is_said_in_plain_words():
     engine = warehouse_engine.connect("postgresql://nobody@127.0.0.1:1/nowhere")
     with pytest.raises(WarehouseUnavailableError, match="no connection to Postgres"):
         warehouse_engine.migrate(engine)
+
+
+# -- on a server that is not ours: by logins that are no superusers, and over rows that are there --
+
+
+BEFOREHAND = "; ".join(f"create role {role}" for role in Role)
+TO_THE_LOGIN = "grant samegoal_owner, samegoal_writer, samegoal_operator to pipeline"
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[EmbeddedPostgres]:
+    """A server of this module's own: roles belong to all databases of a server."""
+    home = Path(tempfile.mkdtemp(prefix="samegoal-home-"))
+    with EmbeddedPostgres(home, {"fsync": "off"}) as server:
+        yield server
+    shutil.rmtree(home, ignore_errors=True)
+
+
+Customer = Callable[..., sa.Engine]
+
+
+@pytest.fixture
+def customer(server: EmbeddedPostgres) -> Iterator[Customer]:
+    """A customer's database `warehouse`, whose login `pipeline` has what the administrator gave it."""
+    engines: list[sa.Engine] = []
+
+    def administrate(*statements: str) -> None:
+        connection = psycopg2.connect(with_database(server.url, "postgres"))
+        connection.autocommit = True
+        with connection.cursor() as cursor:
+            for statement in statements:
+                cursor.execute(statement)
+        connection.close()
+
+    def prepare(*given: str, login: str = "login") -> sa.Engine:
+        administrate(
+            f"create role pipeline {login}",
+            *(statement for line in given for statement in line.split("; ")),
+            "create database warehouse",
+            "grant create on database warehouse to pipeline",
+        )
+        url = with_database(server.url, "warehouse").replace("//postgres@", "//pipeline@")
+        engines.append(warehouse_engine.connect(url))
+        return engines[-1]
+
+    forget = (
+        "drop database if exists warehouse with (force)",
+        *(f"drop role if exists {role}" for role in ("pipeline", *Role)),
+    )
+    administrate(*forget)  # the embedded server has made them, to let people log in
+    yield prepare
+    for engine in engines:
+        engine.dispose()
+    administrate(*forget)
+
+
+LOGINS = {
+    "may make roles": ("login createrole", ()),
+    "may make roles and inherits nothing": ("login createrole noinherit", ()),
+    "finds the roles made": ("login", (BEFOREHAND, TO_THE_LOGIN)),
+    "finds the roles made and inherits nothing": ("login noinherit", (BEFOREHAND, TO_THE_LOGIN)),
+    "may take the roles on and no more": (
+        "login",
+        (BEFOREHAND, f"{TO_THE_LOGIN} with inherit false, set true"),
+    ),
+    "may make roles but found them made": ("login createrole", (BEFOREHAND, TO_THE_LOGIN)),
+}
+
+
+@pytest.mark.parametrize("kind", LOGINS)
+def test_a_login_that_is_no_superuser_migrates_and_publishes(customer, kind):
+    login, given = LOGINS[kind]
+    warehouse = customer(*given, login=login)
+    warehouse_engine.migrate(warehouse)
+    warehouse_engine.migrate(warehouse)  # looked up as whoever the login is by now
+    for district in ("grand-bend", "riverside"):
+        publish_night(warehouse, 0, snapshot(student(1), student(2)), district_id=district)
+        assert publish_night(warehouse, 1, snapshot(student(1)), district_id=district).removed == 1
+    assert {attempt.district_id for attempt in last_attempts(warehouse)} == {"grand-bend", "riverside"}
+    assert seen_by(warehouse, Role.OPERATOR) == [("grand-bend", 1), ("riverside", 1)]
+    if "createrole" in login and not given:  # whoever makes the roles may take on the reader as well
+        assert seen_by(warehouse, Role.READER) == []
+
+
+def seen_by(warehouse: sa.Engine, role: Role) -> list[tuple]:
+    """What the role's URL shows of all districts."""
+    url = role_url(warehouse.url.render_as_string(hide_password=False), role, as_login=False)
+    engine = sa.create_engine(warehouse_engine.connect(url).url, poolclass=sa.NullPool)
+    return sorted(rows(engine, "select district_id, student_id from samegoal.student_status"))
+
+
+LATER_STEP = f"""
+import sqlalchemy as sa
+from alembic import op
+
+revision, down_revision, branch_labels, depends_on = "9998", "{warehouse_engine.revisions()[-1]}", None, None
+
+
+def upgrade() -> None:
+    added = sa.Column("added_later", sa.Text, comment="Added later")
+    op.add_column("student_demographics_history", added, schema="samegoal")
+    op.create_table("later", sa.Column("district_id", sa.Text), schema="samegoal")
+"""
+
+
+@pytest.fixture
+def later_version(tmp_path: Path) -> Path:
+    """The migrations of a version after this one."""
+    folder = tmp_path / "100% migrations"
+    shutil.copytree(warehouse_engine.MIGRATIONS, folder, ignore=shutil.ignore_patterns("__pycache__"))
+    (folder / "versions" / "9998_later.py").write_text(LATER_STEP)
+    return folder
+
+
+def test_what_a_later_migration_makes_is_the_owners_and_guarded(customer, monkeypatch, later_version):
+    """The login is a member of the owner; what it makes belongs to the owner, and not to the login."""
+    warehouse = customer(BEFOREHAND, TO_THE_LOGIN, login="login noinherit")
+    warehouse_engine.migrate(warehouse)
+    monkeypatch.setattr(warehouse_engine, "MIGRATIONS", later_version)
+    warehouse_engine.migrate(warehouse)
+    made = "select relowner::regrole::text, relforcerowsecurity from pg_class where relname = 'later'"
+    assert rows(warehouse, made) == [("samegoal_owner", True)]
+
+
+def test_a_new_database_has_the_declared_tables_and_skips_the_later_steps(
+    customer, monkeypatch, later_version
+):
+    warehouse = customer(login="login createrole")
+    monkeypatch.setattr(warehouse_engine, "MIGRATIONS", later_version)
+    warehouse_engine.migrate(warehouse)
+    assert rows(warehouse, "select to_regclass('samegoal.later')") == [(None,)]
+    assert publish_night(warehouse, 0, snapshot(student(1))).students == 1
+
+
+@pytest.mark.parametrize("given", [(), (BEFOREHAND,), (BEFOREHAND, "grant samegoal_writer to pipeline")])
+def test_a_login_without_the_roles_is_told_what_an_administrator_has_to_do(customer, given):
+    warehouse = customer(*given)
+    with pytest.raises(WarehouseError) as caught:
+        warehouse_engine.migrate(warehouse)
+    assert str(caught.value) == (
+        "migrating the warehouse: the login in SAMEGOAL_DATABASE_URL may not create the schema samegoal, or "
+        "may neither create nor assume the roles samegoal_owner, samegoal_writer, samegoal_operator, "
+        "samegoal_reader; let an administrator create the roles, grant them to the login, and let it create "
+        "schemas in the database; then run again"
+    )
+    assert rows(warehouse, "select to_regnamespace('samegoal')") == [(None,)]
+
+
+def test_publishing_needs_no_right_that_everybody_has_by_default(customer):
+    """Careful administrators take `temporary` and `public` from everybody."""
+    warehouse = customer(login="login createrole")
+    owner = "alter database warehouse owner to pipeline; revoke all on database warehouse from public"
+    administrator = warehouse.url.set(username="postgres")
+    with sa.create_engine(administrator).begin() as connection:
+        for statement in (*owner.split("; "), "revoke all on schema public from public"):
+            connection.execute(sa.text(statement))
+    warehouse_engine.migrate(warehouse)
+    assert publish_night(warehouse, 0, snapshot(student(1))).students == 1
+
+
+@pytest.mark.parametrize("kind", ["may make roles", "finds the roles made and inherits nothing"])
+def test_rows_outlive_a_migration_and_the_views_show_them(
+    customer, monkeypatch, later_version, tmp_path, kind
+):
+    login, given = LOGINS[kind]
+    warehouse = customer(*given, login=login)
+    warehouse_engine.migrate(warehouse)
+    fill(warehouse, tmp_path)
+    before = rows_by_table(warehouse)
+    monkeypatch.setattr(warehouse_engine, "MIGRATIONS", later_version)
+    warehouse_engine.migrate(warehouse)
+    after = rows_by_table(warehouse)
+    assert all(row.pop("added_later") is None for row in after["student_demographics_history"])
+    assert len(after.pop("locks")) == len(before.pop("locks")) + 1  # the one that the migration has taken
+    assert after == before
+    assert sum(map(bool, before.values())) > 12
+    with warehouse_engine.as_writer(warehouse, "grand-bend", "looking") as connection:
+        as_of = "select count(*) from samegoal.student_status_as_of('2026-09-01')"
+        assert connection.scalar(sa.text(as_of)) == 2
+    published = publish_night(warehouse, 2, snapshot(student(101)), started_at=datetime.now(UTC))
+    assert (published.added, published.removed) == (0, 0)
+
+
+def rows_by_table(warehouse: sa.Engine) -> dict[str, list[dict]]:
+    """The rows of the district in every declared table."""
+    with warehouse_engine.as_writer(warehouse, "grand-bend", "looking") as connection:
+        return {
+            table.name: list(connection.scalars(sa.text(f"select to_jsonb(t) from {table.fullname} t")))
+            for table in metadata.sorted_tables
+        }

@@ -6,10 +6,9 @@ import pandas as pd
 import pytest
 import sqlalchemy as sa
 
-from samegoal_pipelines.warehouse import diff
 from samegoal_pipelines.warehouse.errors import UnfitSnapshotError, WarehouseError
 from samegoal_pipelines.warehouse.rows import content_of
-from samegoal_pipelines.warehouse.snapshots import Counts, find_attempt, last_attempts, last_published
+from samegoal_pipelines.warehouse.snapshots import Counts, find_attempt, last_published
 from samegoal_pipelines_tests.warehouse.factories import (
     NIGHT,
     fail_night,
@@ -156,19 +155,6 @@ def test_publishing_the_same_content_again_leaves_every_byte_and_row_where_it_wa
     assert rows(warehouse, "select distinct snapshot_date from samegoal.student_details") == [
         (NIGHT + timedelta(days=1),)
     ]
-
-
-def test_a_failure_in_the_middle_leaves_everything_as_it_was(warehouse, monkeypatch):
-    publish_night(warehouse, 0, snapshot(ANA, BEN))
-    before = views(warehouse)
-    monkeypatch.setattr(
-        diff, "_OPEN", "insert into {history} ({loaded}) select {loaded} from {new}, {new} as twice"
-    )
-    with pytest.raises(WarehouseError, match=r"^publishing: .*SQLSTATE 42702"):
-        publish_night(warehouse, 1, snapshot({**ANA, "status": "GRADUATED"}, CAM))
-    monkeypatch.undo()
-    assert views(warehouse) == before
-    assert [attempt.state for attempt in last_attempts(warehouse)] == ["published"]
 
 
 def test_a_value_that_postgres_refuses_is_not_quoted(warehouse):

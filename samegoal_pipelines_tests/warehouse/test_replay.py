@@ -26,6 +26,8 @@ from samegoal_pipelines.warehouse.snapshots import RunIdentity
 from samegoal_pipelines_tests.warehouse.factories import (
     NIGHT,
     STARTED,
+    STORED,
+    VIEWS,
     FewStudents,
     absences,
     fail_night,
@@ -38,18 +40,11 @@ from samegoal_pipelines_tests.warehouse.factories import (
     publish_night,
     rows,
     snapshot,
+    stored,
     student,
-    views,
 )
 from samegoal_pipelines_tests.warehouse.role_fixtures import login
 
-TABLES = (
-    "student_status_history",
-    "student_demographics_history",
-    "parent_demographics_history",
-    "student_changes",
-    "departures",
-)
 COUNTS = "students, enrolled, pre_enrolled, graduated, inactive, carried_over, dropped"
 """What a night holds. Its changes are counted against the run before, and a replay makes one run of them."""
 
@@ -120,14 +115,7 @@ def replay_from(
 
 def everything(engine: sa.Engine, district_id: str = "grand-bend") -> dict[str, list[tuple[Any, ...]]]:
     """All that the warehouse says of a district's students, but for which district and which run."""
-    found = {
-        table: rows(
-            engine,
-            f"select to_jsonb(t) - 'district_id' from {SCHEMA}.{table} t where district_id = :id order by 1",
-            id=district_id,
-        )
-        for table in (*TABLES, *views(engine))
-    }
+    found = stored(engine, district_id, (*STORED, *VIEWS))
     found["snapshots"] = rows(
         engine,
         f"select snapshot_date, {COUNTS} from {SCHEMA}.snapshots "
@@ -146,7 +134,7 @@ def every_byte(engine: sa.Engine) -> list[list[tuple[Any, ...]]]:
     """Every row where it lies, with what Postgres knows of it."""
     return [
         rows(engine, f"select ctid::text, xmin::text, t::text from {SCHEMA}.{table} t order by 1")
-        for table in (*TABLES, "snapshots", "current_snapshots")
+        for table in (*STORED, "snapshots", "current_snapshots")
     ]
 
 

@@ -58,16 +58,6 @@ def test_a_readers_url_shows_one_night_however_many_statements_there_are(warehou
     assert seen == [("Elm", "2026-09-01")] * 2
 
 
-@pytest.mark.parametrize("as_login", [True, False])
-def test_an_operators_url_sees_every_district_and_a_readers_none_unasked(warehouse, as_login):
-    for district in ("grand-bend", "riverside"):
-        publish_night(warehouse, 0, snapshot(student(1)), district_id=district)
-    url = warehouse.url.render_as_string(hide_password=False)
-    query = "select district_id from samegoal.student_status order by 1"
-    assert ask(role_url(url, Role.OPERATOR, as_login=as_login), query) == [("grand-bend",), ("riverside",)]
-    assert ask(role_url(url, Role.READER, as_login=as_login), query) == []
-
-
 def test_a_configured_url_keeps_its_login_and_what_else_it_says():
     url = "postgresql+psycopg2://sam:p%40ss%2F@db.example.org:5433/warehouse"
     url += "?sslmode=require&options=-cfoo%3Dbar"

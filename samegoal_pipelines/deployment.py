@@ -14,7 +14,8 @@ from sqlalchemy import Engine
 from samegoal_pipelines.districts.cipher import SecretCipher
 from samegoal_pipelines.districts.registry import Registry
 from samegoal_pipelines.landing import Landing
-from samegoal_pipelines.postgres import databases
+from samegoal_pipelines.postgres.server import EmbeddedPostgres
+from samegoal_pipelines.postgres.url import DatabaseURL
 from samegoal_pipelines.settings import Settings
 from samegoal_pipelines.warehouse import engine as warehouse_engine
 from samegoal_pipelines.warehouse.roles import Role, let_roles_log_in, role_url
@@ -37,7 +38,8 @@ class Deployment:
     @cached_property
     def database_url(self) -> str:
         """The Postgres of this deployment; starts the embedded one if none is configured."""
-        return databases.database_url(self.settings.make_home(), self.settings.configured_database_url)
+        home, configured = self.settings.make_home(), self.settings.configured_database_url
+        return DatabaseURL.parse(configured).libpq if configured else EmbeddedPostgres(home).acquire()
 
     def role_url(self, role: Role) -> str:
         """A URL for psql and other tools that acts as `role`. Creates the tables if necessary."""

@@ -1,44 +1,28 @@
-"""The database of a deployment, its schema for Dagster's storage, and checks of a session."""
+"""The schema for Dagster's storage, and the check of every new session."""
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import psycopg2
 
 from samegoal_pipelines.errors import Kind
 from samegoal_pipelines.postgres.errors import POOLER_NEXT_STEP, POOLER_REFUSES, WarehouseError, from_database
-from samegoal_pipelines.postgres.server import EmbeddedPostgres
 from samegoal_pipelines.postgres.url import DatabaseURL
 
-DAGSTER_SCHEMA = "dagster"
 
+def prepare_dagster_storage(url: str, schema: str = "dagster") -> str:
+    """Create the schema for Dagster's storage, or for Celery's, if it is missing.
 
-def database_url(home: Path, configured: str | None) -> str:
-    """The URL of the database, for psql.
-
-    This is `configured` (``SAMEGOAL_DATABASE_URL``), or else the embedded Postgres below `home`, which is
-    started if necessary and used by this process until it ends.
-    """
-    return DatabaseURL.parse(configured).libpq if configured else EmbeddedPostgres(home).acquire()
-
-
-def dagster_storage_url(url: str, schema: str = DAGSTER_SCHEMA) -> str:
-    """The SQLAlchemy URL of Dagster's storage: the same database, with its own schema as search path."""
-    return DatabaseURL.parse(url).with_settings(search_path=schema).sqlalchemy
-
-
-def prepare_dagster_storage(url: str, schema: str = DAGSTER_SCHEMA) -> str:
-    """Create the schema for Dagster's storage, or for Celery's, if it is missing. Return its SQLAlchemy URL.
+    Returns:
+        The SQLAlchemy URL of the storage: the same database, with this schema as search path.
 
     Raises:
         WarehouseError: the database cannot be reached or used, or its login may not create the schema.
     """
-    step = f"preparing the schema {schema}"
-    storage = dagster_storage_url(url, schema)
+    step, storage = f"preparing the schema {schema}", DatabaseURL.parse(url).with_settings(search_path=schema)
     try:
-        connection = psycopg2.connect(DatabaseURL.parse(storage).libpq, connect_timeout=30)
+        connection = psycopg2.connect(storage.libpq, connect_timeout=30)
         try:
             with connection, connection.cursor() as cursor:
                 check_session(connection, step, "search_path", schema)
@@ -50,7 +34,7 @@ def prepare_dagster_storage(url: str, schema: str = DAGSTER_SCHEMA) -> str:
             connection.close()
     except psycopg2.Error as error:
         raise from_database(error, step) from None
-    return storage
+    return storage.sqlalchemy
 
 
 def check_session(connection: Any, step: str, name: str, expected: str) -> None:

@@ -17,17 +17,19 @@ from pathlib import Path
 import psycopg2
 import pytest
 
+from samegoal_pipelines.deployment import Deployment
 from samegoal_pipelines.postgres import paths, server
-from samegoal_pipelines.postgres.databases import database_url, prepare_dagster_storage
+from samegoal_pipelines.postgres.databases import prepare_dagster_storage
 from samegoal_pipelines.postgres.errors import PostgresNotStartedError
 from samegoal_pipelines.postgres.server import EmbeddedPostgres
 from samegoal_pipelines.postgres.url import DatabaseURL
+from samegoal_pipelines.settings import Settings
 
 PROGRAM = """
 import sys
 from pathlib import Path
-from samegoal_pipelines.postgres.databases import database_url
-print(database_url(Path(sys.argv[1]), None), flush=True)
+from samegoal_pipelines.postgres.server import EmbeddedPostgres
+print(EmbeddedPostgres(Path(sys.argv[1])).acquire(), flush=True)
 sys.stdin.read()
 """
 
@@ -258,11 +260,12 @@ def test_a_copy_of_postgres_that_does_not_run_is_replaced(only_root_can_enter: P
 
 
 def test_a_configured_database_takes_the_place_of_the_embedded_one(tmp_path: Path) -> None:
-    url = database_url(
-        tmp_path / "home",
-        "postgresql+psycopg2://sam:secret@db.example.org/warehouse?sslmode=require",
+    url = "postgresql+psycopg2://sam:secret@db.example.org/warehouse?sslmode=require"
+    deployment = Deployment(Settings(home=tmp_path, database_url=url))
+    assert (
+        deployment.database_url
+        == "postgresql://sam:secret@db.example.org/warehouse?sslmode=require&client_encoding=utf8"
     )
-    assert url == "postgresql://sam:secret@db.example.org/warehouse?sslmode=require&client_encoding=utf8"
     assert list(tmp_path.iterdir()) == []
 
 

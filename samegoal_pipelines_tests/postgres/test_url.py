@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from dagster_postgres.storage import DagsterPostgresStorage
 
 from samegoal_pipelines.postgres import paths
-from samegoal_pipelines.postgres.databases import dagster_storage_url, prepare_dagster_storage
+from samegoal_pipelines.postgres.databases import prepare_dagster_storage
 from samegoal_pipelines.postgres.errors import WarehouseError
 from samegoal_pipelines.postgres.url import DatabaseURL
 from samegoal_pipelines.warehouse import engine
@@ -89,9 +89,11 @@ def test_a_url_that_cannot_work_is_refused_by_what_is_wrong_with_it(url: str, na
 
 
 def test_settings_are_added_to_those_of_the_url_and_no_representation_shows_the_password() -> None:
-    url = "postgresql://sam:hidden@h/db?options=-cfoo%3Dbar"
-    assert "hidden" not in repr(DatabaseURL.parse(url))
-    assert "options=-cfoo%3Dbar%20-csearch_path%3Ddagster" in dagster_storage_url(url)
+    url = DatabaseURL.parse("postgresql://sam:hidden@h/db?options=-cfoo%3Dbar")
+    assert "hidden" not in repr(url)
+    assert url.with_settings(search_path="a b").libpq.endswith(
+        "options=-cfoo%3Dbar%20-csearch_path%3Da%5C%20b"
+    )
 
 
 @pytest.fixture
@@ -131,9 +133,8 @@ def test_every_session_sends_utf8_whatever_the_environment_says(
     database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PGCLIENTENCODING", "LATIN1")
-    parts = DatabaseURL.parse(database_url)
     reader = role_url(database_url, engine.Role.READER, as_login=False)
-    for url in (parts.libpq, reader, DatabaseURL.parse(dagster_storage_url(database_url)).libpq):
+    for url in (database_url, reader, DatabaseURL.parse(prepare_dagster_storage(database_url)).libpq):
         with psycopg2.connect(url) as connection:
             assert connection.encoding == "UTF8"
     with engine.connect(database_url).connect() as connection:

@@ -219,8 +219,8 @@ _templates: dict[str, _Template] = {}
 def _database(postgres: EmbeddedPostgres, template: str) -> Iterator[str]:
     """A copy of a database. Emptying one that a test has used takes a tenth of making and dropping one."""
     if template not in _templates:
-        shape, filled = _look_into(with_database(postgres.url, template))
-        _templates[template] = _Template(shape, filled, [])
+        with closing(psycopg2.connect(with_database(postgres.url, template))) as connection:
+            _templates[template] = _Template(*_look_into(connection.cursor()), free=[])
     of = _templates[template]
     if of.free:
         name = of.free.pop()
@@ -235,30 +235,23 @@ def _database(postgres: EmbeddedPostgres, template: str) -> Iterator[str]:
         _admin(postgres, f"drop database {name} with (force)")
 
 
-def _look_into(url: str) -> tuple[str, set[str]]:
+def _look_into(cursor: Any) -> tuple[str, set[str]]:
     """The shape of a database, and its tables with rows."""
-    with closing(psycopg2.connect(url)) as connection, connection.cursor() as cursor:
-        return _shape(cursor), _filled(cursor)
+    cursor.execute(_SHAPE)
+    shape = str(cursor.fetchone()[0])
+    cursor.execute(_FILLED)
+    return shape, {name for (name,) in cursor}
 
 
 def _emptied(url: str, template: _Template) -> bool:
     """Empty a database of all rows that its template does not have. False if it is not like it any more."""
     with closing(psycopg2.connect(url)) as connection, connection, connection.cursor() as cursor:
-        if _shape(cursor) != template.shape or not template.filled <= (filled := _filled(cursor)):
+        shape, filled = _look_into(cursor)
+        if shape != template.shape or not template.filled <= filled:
             return False
         if names := filled - template.filled:
             cursor.execute(f"truncate {', '.join(names)} restart identity cascade")
     return True
-
-
-def _shape(cursor: Any) -> str:
-    cursor.execute(_SHAPE)
-    return str(cursor.fetchone()[0])
-
-
-def _filled(cursor: Any) -> set[str]:
-    cursor.execute(_FILLED)
-    return {name for (name,) in cursor}
 
 
 def _admin(postgres: EmbeddedPostgres, statement: str, *parameters: object) -> bool:

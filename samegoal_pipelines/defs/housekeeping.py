@@ -17,7 +17,6 @@ from samegoal_pipelines.deployment import Deployment
 from samegoal_pipelines.districts.registry import District
 from samegoal_pipelines.errors import PipelineError
 from samegoal_pipelines.printable import some
-from samegoal_pipelines.reporting.report import FOLDER
 from samegoal_pipelines.warehouse.snapshots import last_published
 from samegoal_pipelines.warehouse.student_erasures import prune_history
 
@@ -43,7 +42,7 @@ def prune(context: dg.OpExecutionContext, deployment: dg.ResourceParam[Deploymen
             students += prune_students(deployment, district, now)
     with _noted(faults, "pages of reports"):
         keep_from = now.date() - timedelta(days=settings.landing_nights)
-        pages = len(deployment.landing.prune_pages(FOLDER, keep_from))
+        pages = len(deployment.landing.prune_pages(keep_from))
     with _noted(faults, "Dagster's runs"):
         last = (last_published(warehouse, district.id) for district in deployment.registry.list())
         keep = {published.run_id for published in last if published}

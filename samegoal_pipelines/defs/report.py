@@ -19,7 +19,7 @@ from samegoal_pipelines.deployment import Deployment
 from samegoal_pipelines.landing import LandingError
 from samegoal_pipelines.reporting.messages import Message, missing_report_message
 from samegoal_pipelines.reporting.nightly_status import newest_night, read_board
-from samegoal_pipelines.reporting.report import FOLDER, make_report
+from samegoal_pipelines.reporting.report import make_report
 
 REPORT_JOB = "make_nightly_report"
 TRIES = 3
@@ -64,7 +64,7 @@ def nightly_report(
         html = page.html(report, deployment.settings.ui_url)
         where: dg.MetadataValue[Any]
         try:
-            where = dg.MetadataValue.path(deployment.landing.keep_page(FOLDER, report.board.night, html))
+            where = dg.MetadataValue.path(deployment.landing.keep_page(report.board.night, html))
         except LandingError as error:  # the report is shown all the same
             context.log.error(f"nightly_report: {error}")
             where = dg.MetadataValue.text(f"not saved as a file: {error}")

@@ -31,6 +31,8 @@ from samegoal_pipelines.landing.storage import REACH_IT, LandingError, Storage
 from samegoal_pipelines.tables.arrow_types import landed_types
 
 MANIFEST = "landed.json"
+REPORTS = "_reports"
+"""The folder of the reports, as `<night>.html`. No district id begins with this character."""
 METADATA_KEY = b"samegoal"
 _FOLDER_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*", re.ASCII)
 _WRITERS = 4  # tables of an asset that are written in parallel
@@ -269,28 +271,29 @@ class Landing:
         landed = self.landed("*", district_id=district_id, night=night)
         return landed[-1].landed_at if landed else _LONG_AGO
 
-    def keep_page(self, folder: str, night: date, page: str) -> str:
-        """Write the page `<folder>/<night>.html`, replacing an earlier one. Return its location."""
-        name = f"{folder}/{night.isoformat()}{_PAGE}"
+    def keep_page(self, night: date, page: str) -> str:
+        """Write a night's report, replacing an earlier one. Return its location."""
+        name = f"{REPORTS}/{night}{_PAGE}"
         with self._storage.errors(f"the report of {night} cannot be written"):
-            self._storage.make_folder(f"{self._base}/{folder}")
+            self._storage.make_folder(f"{self._base}/{REPORTS}")
             with self._fs.open(f"{self._base}/{name}", "w", encoding="utf-8") as file:
                 file.write(page)
         return f"{self.root}/{name}"
 
-    def pages(self, folder: str) -> dict[date, str]:
-        """The pages `<folder>/<night>.html` by night, as text."""
+    def pages(self) -> dict[date, str]:
+        """The reports by night, as HTML."""
         found = {}
-        with self._storage.errors(f"pages in {folder} cannot be read"):
-            for night, path in self._by_night(folder, _PAGE).items():
+        with self._storage.errors("the reports cannot be read"):
+            for night, path in self._by_night(REPORTS, _PAGE).items():
                 with suppress(FileNotFoundError):
                     found[night] = self._fs.cat_file(path).decode(errors="replace")
         return found
 
-    def prune_pages(self, folder: str, keep_from: date) -> list[date]:
-        """Delete the pages `<folder>/<night>.html` of nights before `keep_from`. Return these nights."""
-        with self._storage.errors(f"old pages in {folder} cannot all be deleted"):
-            old = {night: path for night, path in self._by_night(folder, _PAGE).items() if night < keep_from}
+    def prune_pages(self, keep_from: date) -> list[date]:
+        """Delete the reports of nights before `keep_from`. Return these nights."""
+        with self._storage.errors("old reports cannot all be deleted"):
+            pages = self._by_night(REPORTS, _PAGE).items()
+            old = {night: path for night, path in pages if night < keep_from}
             for path in old.values():
                 with suppress(FileNotFoundError):
                     self._fs.rm_file(path)

@@ -26,7 +26,7 @@ from samegoal_pipelines.deployment import Deployment
 from samegoal_pipelines.districts.errors import DistrictError, UnknownDistrictError
 from samegoal_pipelines.districts.names import checked_id
 from samegoal_pipelines.landing import LandingError, Rewritten
-from samegoal_pipelines.reporting.report import FOLDER, make_report
+from samegoal_pipelines.reporting.report import make_report
 from samegoal_pipelines.transforms.erasure import ErasedStudents, hash_of, without_erased
 from samegoal_pipelines.warehouse import changes, erase, student_erasures
 from samegoal_pipelines.warehouse.errors import WarehouseError
@@ -180,11 +180,11 @@ def _make_reports_again(deployment: Deployment, district_id: str) -> None:
     from samegoal_pipelines.reporting import page  # its plots take a second to import
 
     named = re.compile(rf"(?<![a-z0-9-]){district_id}(?![a-z0-9-])")
-    for night, text in deployment.landing.pages(FOLDER).items():
+    for night, text in deployment.landing.pages().items():
         if named.search(text):
             report = make_report(deployment.warehouse, datetime.now(UTC), night)
             made = page.html(report, deployment.settings.ui_url)
-            deployment.landing.keep_page(FOLDER, night, made)
+            deployment.landing.keep_page(night, made)
 
 
 def _find(deployment: Deployment, district_id: str, number: str, student_id: int | None) -> list[int]:

@@ -21,12 +21,9 @@ class NothingToForecastError(PipelineError):
 class Forecast:
     """The status changes of the coming days if nobody edits anything in Qmlativ."""
 
-    district_id: str
     night: date
     """The published night whose rows are used."""
-    today: date
-    """The coming days start after this: the district's date, or the night if that is later."""
-    days: int
+    until: date
     flips: list[Flip]
     student_numbers: dict[int, str]
     overdue: int
@@ -34,19 +31,9 @@ class Forecast:
     hold: HoldAhead | None
     """The first coming night that the gate will hold because of these changes."""
 
-    @property
-    def until(self) -> date:
-        """The last day of the forecast."""
-        return self.today + timedelta(days=self.days)
 
-
-def forecast_district(
-    deployment: Deployment, district_id: str, days: int, today: date | None = None
-) -> Forecast:
-    """Forecast the next `days` days from the rows of the published night.
-
-    Args:
-        today: default: the district's local date.
+def forecast_district(deployment: Deployment, district_id: str, days: int) -> Forecast:
+    """Forecast the next `days` days, after the district's date or the published night if that is later.
 
     Raises:
         NothingToForecastError: nothing is published, or its landed rows are gone.
@@ -58,9 +45,10 @@ def forecast_district(
             "no night is published yet", district_id=district_id, next_step=f"next: {SYNC}"
         )
     night = one.current.snapshot_date
-    today = max(night, today or district.local_date(now))
+    today = max(night, district.local_date(now))
+    until = today + timedelta(days=days)
     try:
-        flips = flips_of(deployment.landing, one.current, today + timedelta(days=days))
+        flips = flips_of(deployment.landing, one.current, until)
     except LandingError:
         raise NothingToForecastError(
             f"the landed rows of {night} are gone or damaged",
@@ -71,6 +59,6 @@ def forecast_district(
     numbers = {row.student_id: row.student_number for row in rows}
     statuses = {row.student_id: row.status for row in rows}
     first = max(today, night + timedelta(days=1))
-    hold = first_hold(one, district.limits, statuses, flips, first, today + timedelta(days=days))
+    hold = first_hold(one, district.limits, statuses, flips, first, until)
     to_come = [flip for flip in flips if flip.day > today]
-    return Forecast(district_id, night, today, days, to_come, numbers, len(flips) - len(to_come), hold)
+    return Forecast(night, until, to_come, numbers, len(flips) - len(to_come), hold)

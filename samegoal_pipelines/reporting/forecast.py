@@ -90,8 +90,8 @@ class Ahead:
         return f"{found}; not at {some(self.excluded, 20)}: their landed rows are gone or cannot be read"
 
 
-def look_ahead(engine: sa.Engine, landing: Landing, board: Board, days: int = DAYS) -> Ahead:
-    """Forecast the days after the board's night, for every published district that is not disabled."""
+def look_ahead(engine: sa.Engine, landing: Landing, board: Board) -> Ahead:
+    """Forecast the `DAYS` days after the board's night, for every published district that is not disabled."""
     counts: Counter[tuple[date, str | None, str | None]] = Counter()
     holds: list[HoldAhead] = []
     looked_at, excluded = 0, []
@@ -99,7 +99,7 @@ def look_ahead(engine: sa.Engine, landing: Landing, board: Board, days: int = DA
     for one in sorted(board.districts, key=lambda one: one.district_id):
         if one.current is None or one.state == "disabled":
             continue
-        last = one.night + timedelta(days=days)
+        last = one.night + timedelta(days=DAYS)
         try:
             if unreachable:
                 raise LandingError("the landing cannot be reached", transient=True)
@@ -120,7 +120,7 @@ def look_ahead(engine: sa.Engine, landing: Landing, board: Board, days: int = DA
             if hold is not None and (one.state, one.night) != ("held", hold.night):  # that one is listed
                 holds.append(hold)
     return Ahead(
-        days,
+        DAYS,
         tuple(sorted(holds, key=lambda hold: (hold.night, hold.district_id))),
         _sorted(counts),
         looked_at,

@@ -17,8 +17,6 @@ from samegoal_pipelines.reporting.forecast import Ahead, look_ahead
 from samegoal_pipelines.reporting.nightly_status import Board, read_board, read_newest
 from samegoal_pipelines.warehouse.engine import as_operator
 
-FOLDER = "_reports"
-"""The folder of the pages in the landing. No district id begins with this character."""
 NIGHTS = 60
 
 

@@ -15,7 +15,7 @@ from samegoal_pipelines.defs.instance import add_partition, open_instance
 from samegoal_pipelines.districts.errors import InvalidDistrictError, UnknownDistrictError
 from samegoal_pipelines.operations.erase import EraseRefusedError, erase_district
 from samegoal_pipelines.reporting import page
-from samegoal_pipelines.reporting.report import FOLDER, make_report
+from samegoal_pipelines.reporting.report import make_report
 from samegoal_pipelines.settings import Settings
 from samegoal_pipelines.tables.warehouse import alerts_sent
 from samegoal_pipelines.transforms.columns import frame_of
@@ -101,7 +101,7 @@ def test_a_district_is_erased_only_when_it_is_confirmed_and_then_stands_in_no_re
     for night in (TODAY, TODAY - timedelta(days=1)):
         report = make_report(deployment.warehouse, now, night)
         deployment.landing.keep_page(
-            FOLDER, night, page.html(report, "http://ui") + "<!-- alpha, beta and alpha-2 -->"
+            night, page.html(report, "http://ui") + "<!-- alpha, beta and alpha-2 -->"
         )
     sent = (["alpha late", "alpha-2 held", "beta failed (clock)"], ["alpha failed"])
     for part, lines in enumerate(sent, 1):
@@ -144,7 +144,7 @@ def test_a_district_is_erased_only_when_it_is_confirmed_and_then_stands_in_no_re
         ("alpha-2 held\nbeta failed (clock)", 3),
         ("", 1),
     ]
-    pages = deployment.landing.pages(FOLDER)
+    pages = deployment.landing.pages()
     assert [*pages] == [TODAY - timedelta(days=1), TODAY]
     assert not [text for text in pages.values() if "alpha" in text.replace("alpha-2", "") or "Alpha" in text]
     assert "Beta ISD" in pages[TODAY]

@@ -19,7 +19,7 @@ from samegoal_pipelines.definitions import build_defs
 from samegoal_pipelines.defs import housekeeping
 from samegoal_pipelines.defs.housekeeping import prune_district
 from samegoal_pipelines.landing import LandingError
-from samegoal_pipelines.reporting.report import FOLDER
+from samegoal_pipelines.landing.store import REPORTS
 from samegoal_pipelines.transforms.columns import frame_of
 from samegoal_pipelines_tests.pipeline import failure
 
@@ -77,7 +77,7 @@ def test_each_district_keeps_its_last_nights_also_one_that_is_disabled(
     land(deployment, "beta", *back(today, 50, 3))
     reported = back(moment.date(), 40, 36, 34, 0)
     for night in reported:
-        deployment.landing.keep_page(FOLDER, night, "<html></html>")
+        deployment.landing.keep_page(night, "<html></html>")
 
     result = prune()
 
@@ -90,7 +90,7 @@ def test_each_district_keeps_its_last_nights_also_one_that_is_disabled(
         {"district": "alpha", "nights pruned": 2},
         {"district": "beta", "nights pruned": 1},
     ]
-    left = sorted(path.name for path in (Path(deployment.settings.landing_root) / FOLDER).iterdir())
+    left = sorted(path.name for path in (Path(deployment.settings.landing_root) / REPORTS).iterdir())
     assert left == sorted(f"{night}.html" for night in reported[2:])
 
 

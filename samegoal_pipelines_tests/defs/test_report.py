@@ -15,8 +15,8 @@ import sqlalchemy as sa
 from samegoal_pipelines.definitions import build_defs
 from samegoal_pipelines.defs.report import REPORT_JOB, missing_reports, report_after_the_night, reports_due
 from samegoal_pipelines.districts.pauses import pause
+from samegoal_pipelines.landing.store import REPORTS
 from samegoal_pipelines.reporting.messages import missing_report_message
-from samegoal_pipelines.reporting.report import FOLDER
 from samegoal_pipelines.tables.warehouse import districts
 from samegoal_pipelines.warehouse.engine import as_writer
 from samegoal_pipelines_tests.defs.daemon_fixtures import zone_at
@@ -188,7 +188,7 @@ def test_the_asset_shows_the_page_and_keeps_it_in_the_landing(deployment, pipeli
     assert "<b>" not in facts["report"]
     assert facts["plots"].count("data:image/svg+xml;base64,") == 2
     page = Path(facts["page"])
-    assert page == Path(deployment.settings.landing_root) / FOLDER / "2026-10-12.html"
+    assert page == Path(deployment.settings.landing_root) / REPORTS / "2026-10-12.html"
     assert "1 late of 2" in page.read_text()
     assert event.partition is None
     shown = str(event.metadata) + page.read_text()
@@ -203,7 +203,7 @@ def test_a_report_that_cannot_be_kept_as_a_file_is_shown_all_the_same(deployment
     register(deployment.warehouse, "alpha")
     root = Path(deployment.settings.landing_root)
     root.mkdir(parents=True)
-    (root / FOLDER).write_text("a file")
+    (root / REPORTS).write_text("a file")
     result = materialize(night=TODAY.isoformat())
     (event,) = result.asset_materializations_for_node("nightly_report")
     assert "Alpha ISD" in str(event.metadata["report"].value)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from samegoal_pipelines.landing import Landing, LandingError
-from samegoal_pipelines.landing.store import MANIFEST
+from samegoal_pipelines.landing.store import MANIFEST, REPORTS
 from samegoal_pipelines_tests.landing.test_store import NIGHT, frame, land
 
 NIGHTS = [NIGHT - timedelta(days=n) for n in (3, 2, 1, 0)]
@@ -138,7 +138,7 @@ def test_files_that_cannot_be_deleted_are_said_in_one_line(tmp_path, monkeypatch
     )
 
 
-def page(landing: Landing, name: str, folder: str = "reports") -> str:
+def page(landing: Landing, name: str, folder: str = REPORTS) -> str:
     path = f"{landing._base}/{folder}/{name}"
     landing._fs.makedirs(f"{landing._base}/{folder}", exist_ok=True)
     landing._fs.pipe_file(path, b"a page")
@@ -146,7 +146,7 @@ def page(landing: Landing, name: str, folder: str = "reports") -> str:
 
 
 def test_pages_of_old_nights_are_deleted_and_no_other_file(landing):
-    assert landing.prune_pages("reports", date(2026, 9, 2)) == []
+    assert landing.prune_pages(date(2026, 9, 2)) == []
     old, older = page(landing, "2026-09-01.html"), page(landing, "2026-08-31.html")
     kept = [
         page(landing, "2026-09-02.html"),
@@ -157,10 +157,10 @@ def test_pages_of_old_nights_are_deleted_and_no_other_file(landing):
         page(landing, "2026-08-31.html", folder="elsewhere"),
     ]
 
-    pruned = landing.prune_pages("reports", date(2026, 9, 2))
+    pruned = landing.prune_pages(date(2026, 9, 2))
 
     assert pruned == [date(2026, 8, 31), date(2026, 9, 1)]
     assert not any(landing._fs.exists(path) for path in (old, older))
     assert all(landing._fs.exists(path) for path in kept)
     assert landing.nights("alpha") == NIGHTS
-    assert landing.prune_pages("reports", date(2026, 9, 2)) == []
+    assert landing.prune_pages(date(2026, 9, 2)) == []

@@ -68,11 +68,11 @@ def test_pages_of_reports_are_kept_replaced_and_deleted_on_s3(bucket):
     """`erase` replaces the pages that name the district."""
     landing, old = Landing(bucket), date(2026, 9, 1)
     for night in (old, NIGHT):
-        landing.keep_page("_reports", night, "<p>alpha</p>")
-    assert Landing(bucket).pages("_reports") == {old: "<p>alpha</p>", NIGHT: "<p>alpha</p>"}
-    landing.keep_page("_reports", NIGHT, "<p>ñ</p>")
-    assert Landing(bucket).prune_pages("_reports", NIGHT) == [old]
-    assert Landing(bucket).pages("_reports") == {NIGHT: "<p>ñ</p>"}
+        landing.keep_page(night, "<p>alpha</p>")
+    assert Landing(bucket).pages() == {old: "<p>alpha</p>", NIGHT: "<p>alpha</p>"}
+    landing.keep_page(NIGHT, "<p>ñ</p>")
+    assert Landing(bucket).prune_pages(NIGHT) == [old]
+    assert Landing(bucket).pages() == {NIGHT: "<p>ñ</p>"}
 
 
 def test_brackets_in_the_landing_s_path_are_no_pattern(bucket):

@@ -147,6 +147,8 @@ _PLUMBING = {
     dg.DagsterEventType.LOADED_INPUT,
     dg.DagsterEventType.STEP_INPUT,
     dg.DagsterEventType.HANDLED_OUTPUT,
+    dg.DagsterEventType.RESOURCE_INIT_STARTED,
+    dg.DagsterEventType.RESOURCE_INIT_SUCCESS,
 }
 _RUN_ENDS = {
     dg.DagsterEventType.RUN_SUCCESS,

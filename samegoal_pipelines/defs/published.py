@@ -195,8 +195,9 @@ def _read_held(run: DistrictRun, held: Snapshot) -> SnapshotPayload:
 release_held_snapshot = dg.define_asset_job(
     RELEASE_JOB,
     # Everything that depends on the snapshot follows, except the report, which covers all districts and has
-    # its own sensor.
-    selection=dg.AssetSelection.assets(PUBLISHED_SNAPSHOT).downstream() - dg.AssetSelection.groups("report"),
+    # its own sensor, and the worklist, which was made from the same rows when they were held.
+    selection=dg.AssetSelection.assets(PUBLISHED_SNAPSHOT).downstream()
+    - dg.AssetSelection.groups("report", "worklist"),
     tags={RELEASE_TAG: "true"},
     executor_def=dg.in_process_executor,
     description="Publish exactly what the gate held for one district's night. The district is the "

@@ -34,23 +34,13 @@ from samegoal_pipelines.warehouse.snapshots import last_published
 from samegoal_pipelines.warehouse.worklist import publish_worklist
 
 
-@dg.multi_asset(  # a multi-asset step may end without its asset and checks, as a release's may
-    name=WORKLIST,
-    outs={
-        WORKLIST: dg.AssetOut(
-            group_name="worklist",
-            description="The enrollments that a registrar should check: what is odd about each, and what to "
-            "do in Qmlativ. The warehouse's table of this name lists them by school. These are their "
-            "numbers.",
-            kinds={"pandas", "postgres"},
-            metadata=table_columns(REGISTRAR_WORKLIST),
-            is_required=False,
-        )
-    },
-    check_specs=[schema_check(WORKLIST), *finding_checks(WORKLIST)],
+@dg.asset(
+    group_name="worklist",
+    kinds={"pandas", "postgres"},
     partitions_def=DISTRICTS,
     deps=[PUBLISHED_SNAPSHOT],
-    can_subset=True,
+    check_specs=[schema_check(WORKLIST), *finding_checks(WORKLIST)],
+    metadata=table_columns(REGISTRAR_WORKLIST),
 )
 def registrar_worklist(
     context: dg.AssetExecutionContext,
@@ -60,9 +50,10 @@ def registrar_worklist(
     student_status: Tables,
     district_run: dg.ResourceParam[DistrictRun],
 ) -> Iterator[Any]:
-    """Make and store the list. A release keeps the list made from the same rows when they were held."""
-    if district_run.is_release:
-        return
+    """The enrollments that a registrar should check: what is odd about each, and what to do in Qmlativ.
+
+    The warehouse's table of this name lists them by school. These are their numbers.
+    """
     # The snapshot is published, so a failed list does not make the night fail.
     with as_dagster_failure(WORKLIST, district_run):
         worklist, facts = _make_list(

@@ -1,4 +1,4 @@
-"""The fixtures of whole nights; see `samegoal_pipelines_tests.pipeline`."""
+"""The fixtures of whole nights, and Dagster's instance."""
 
 from collections.abc import Iterator
 
@@ -7,29 +7,8 @@ import pytest
 
 from samegoal_pipelines.defs.instance import open_instance
 from samegoal_pipelines.deployment import Deployment
-from samegoal_pipelines_tests.cli.asking import ask
-from samegoal_pipelines_tests.pipeline import (
-    deployment,
-    district,
-    environment,
-    good_night,
-    pipeline,
-    prepared,
-    served,
-    source,
-)
-
-__all__ = [
-    "ask",
-    "deployment",
-    "district",
-    "environment",
-    "good_night",
-    "pipeline",
-    "prepared",
-    "served",
-    "source",
-]
+from samegoal_pipelines_tests.cli.asking import ask as ask
+from samegoal_pipelines_tests.pipeline import *  # noqa: F403
 
 
 @pytest.fixture

@@ -35,19 +35,14 @@ class SandboxDistrict:
     today: dt.date
     tables: dict[str, pa.Table] = field(default_factory=dict, repr=False)
     timezone: str = "America/Chicago"
-    expires: dt.date | None = None
-    """The day on which the Integration Access expires: from then on its credentials are refused."""
-    denied_fields: set[str] = field(default_factory=set)
-    """What is not granted: a field as "Module/Object.Field", a whole object as "Module/Object"."""
+    expires: dt.date | None = None  # from this day on the Integration Access's credentials are refused
+    denied_fields: set[str] = field(default_factory=set)  # "Module/Object.Field", or a whole "Module/Object"
     denied_entities: set[int] = field(default_factory=set)
-    client_auth: Literal["form", "basic"] = "form"
-    """How the token endpoint takes the credentials; it refuses the other way."""
-    latency: float = 0.0
-    """Seconds that each page takes at least."""
+    client_auth: Literal["form", "basic"] = "form"  # the token endpoint refuses the other way
+    latency: float = 0.0  # seconds that each page takes at least
+    # Kinds of search conditions, such as "LongSearchCondition": answered with 400, or matching every row.
     refused_conditions: set[str] = field(default_factory=set)
-    """Kinds of search conditions that are answered with 400, such as "LongSearchCondition"."""
     ignored_conditions: set[str] = field(default_factory=set)
-    """Kinds of search conditions that match every row."""
 
     @classmethod
     def from_rows(

@@ -23,40 +23,26 @@ class Fault:
 
     # What it matches; None matches everything.
     district: str | None = None
-    kind: str | None = None
-    """"token", "metadata", "describe" or "list"."""
+    kind: str | None = None  # token, metadata, describe or list
     object: str | None = None
     page: int | None = None
-    nth: int | None = None
-    """Only the n-th request that matches the rest, counted from 1 (from n on if ``times`` is set as well)."""
-    times: int | None = None
-    """At most so many times. Without it: always, or once if ``nth`` is set."""
+    nth: int | None = None  # only the n-th request that matches the rest; from it on if `times` is set
+    times: int | None = None  # at most so many times; without it always, or once if `nth` is set
 
     # What happens.
-    run: Callable[[Any], None] | None = None
-    """Called with the SandboxDistrict before the answer is made, to change data between two pages."""
-    expire_tokens: bool = False
-    """Expire every token issued so far."""
-    hang: float = 0.0
-    """Wait so many seconds before the answer."""
-    drop: bool = False
-    """Close the connection without an answer."""
-    status: int | None = None
-    """Answer this status at once."""
-    body: str | bytes | None = None
-    """Answer this body at once, with status 200 if ``status`` is not set."""
-    headers: dict[str, str] = field(default_factory=dict)
-    """Headers of such an answer."""
-    set: dict[str, Any] = field(default_factory=dict)
-    """Overwrite keys of a JSON answer."""
-    remove_fields: list[str] = field(default_factory=list)
-    """Leave out fields of the objects in a listing."""
-    cut: float | None = None
-    """Send only this share of the body (0 to 1), then close. The headers promise all of it."""
+    run: Callable[[Any], None] | None = None  # called with the SandboxDistrict, to change it between pages
+    expire_tokens: bool = False  # every token issued so far expires
+    hang: float = 0.0  # seconds to wait before the answer
+    drop: bool = False  # the connection is closed without an answer
+    status: int | None = None  # this status is answered at once
+    body: str | bytes | None = None  # this body is answered at once, with status 200 unless `status` is set
+    headers: dict[str, str] = field(default_factory=dict)  # of such an answer
+    set: dict[str, Any] = field(default_factory=dict)  # keys of a JSON answer to overwrite
+    remove_fields: list[str] = field(default_factory=list)  # fields that the objects in a listing lack
+    cut: float | None = None  # the share of the body (0 to 1) that is sent; the headers promise all of it
 
     seen: int = field(default=0, init=False, repr=False)
-    applied: int = field(default=0, init=False, repr=False)
-    """How many requests the rule was applied to."""
+    applied: int = field(default=0, init=False, repr=False)  # how many requests it was applied to
 
     def matches(self, call: Call) -> bool:
         """Whether the rule applies to this request. Counts it if so."""

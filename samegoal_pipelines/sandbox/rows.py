@@ -15,10 +15,9 @@ import pyarrow as pa
 
 from samegoal_pipelines.sandbox.objects import SCHEMAS, common_rows, school_year_of
 
-ODD_VALUES = "_odd_values"
-"""The hidden column: a JSON object of field → value, or null."""
+ODD_VALUES = "_odd_values"  # the hidden column: a JSON object of field → value, or null
+# EntityID, SchoolID and name
 CAMPUSES = ((101, 1101, "Prairie Elementary School"), (102, 1001, "Prairie High School"))
-"""EntityID, SchoolID and name."""
 _PYTHON_TYPES = {pa.bool_(): bool, pa.int64(): int, pa.date32(): dt.date, pa.string(): str}
 
 Row = Mapping[str, Any]
@@ -77,13 +76,34 @@ def literal_tables(
     }
     enrollments = rows["Enrollment/EntryWithdrawal"]
     _complete_enrollments(enrollments, rows["Enrollment/WithdrawalCode"], today)
-    for target, source, key, make in (
-        ("Student/Student", "Enrollment/EntryWithdrawal", "StudentID", _student),
-        ("Demographics/Name", "Student/Student", "NameID", _name),
-    ):
-        if target not in given:
-            ids = {row.get(key) for row in rows[source]}
-            rows[target] = [make(each) for each in sorted(each for each in ids if isinstance(each, int))]
+    if "Student/Student" not in given:
+        rows["Student/Student"] = [
+            {
+                "StudentID": student,
+                "NameID": 1_000_000 + student,
+                "StudentNumber": f"{student:06d}",
+                "Grade": "05",
+                "GradeNumeric": 5,
+                "CalculatedStudentStateID": f"9{student:09d}",
+                "LanguageIDPrimary": 1,
+            }
+            for student in _ids(enrollments, "StudentID")
+        ]
+    if "Demographics/Name" not in given:
+        rows["Demographics/Name"] = [
+            {
+                "NameID": name_id,
+                "FirstName": "Sam",
+                "LastName": f"Student{name_id}",
+                "BirthDate": "2015-05-01",
+                "Gender": "Female",
+                "GenderCode": "F",
+                "Race": "White",
+                "IsStudentName": True,
+                "IsGuardianName": False,
+            }
+            for name_id in _ids(rows["Student/Student"], "NameID")
+        ]
     return {each: table_of(each, rows[each]) for each in SCHEMAS}
 
 
@@ -113,27 +133,5 @@ def _complete_enrollments(
             row["WithdrawalCodeID"] = known[key]
 
 
-def _student(student: int) -> dict[str, Any]:
-    return {
-        "StudentID": student,
-        "NameID": 1_000_000 + student,
-        "StudentNumber": f"{student:06d}",
-        "Grade": "05",
-        "GradeNumeric": 5,
-        "CalculatedStudentStateID": f"9{student:09d}",
-        "LanguageIDPrimary": 1,
-    }
-
-
-def _name(name: int) -> dict[str, Any]:
-    return {
-        "NameID": name,
-        "FirstName": "Sam",
-        "LastName": f"Student{name}",
-        "BirthDate": "2015-05-01",
-        "Gender": "Female",
-        "GenderCode": "F",
-        "Race": "White",
-        "IsStudentName": True,
-        "IsGuardianName": False,
-    }
+def _ids(rows: Sequence[Row], key: str) -> list[int]:
+    return sorted({row[key] for row in rows if isinstance(row.get(key), int)})

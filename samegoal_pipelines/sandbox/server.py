@@ -32,8 +32,7 @@ from samegoal_pipelines.sandbox.objects import SCHEMAS
 from samegoal_pipelines.sandbox.traffic import Call, Traffic
 
 HOST = "127.0.0.1"
-MAX_PAGE_SIZE = 10_000
-"""A larger page size is cut to this one, and Next goes on with it."""
+MAX_PAGE_SIZE = 10_000  # a larger page size is cut to this one, and Next goes on with it
 Answer = Callable[[Call], Response]
 
 
@@ -44,8 +43,7 @@ class SandboxServer:
         self.sandbox = sandbox
         self.faults = Faults() if faults is None else faults
         self.traffic = Traffic()
-        self.tokens: dict[str, SandboxDistrict] = {}
-        """Every token that was issued."""
+        self.tokens: dict[str, SandboxDistrict] = {}  # every one that was issued
         self.url = ""
         self._expired: set[str] = set()
         self._listings = Listings()

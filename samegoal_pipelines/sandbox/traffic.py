@@ -9,15 +9,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-_LOG_LENGTH = 50_000
-
 
 @dataclass
 class Call:
     """A request: what was asked, of which district (by base path), and how it was answered."""
 
-    kind: str
-    """"token", "metadata", "describe" or "list"."""
+    kind: str  # token, metadata, describe or list
     district: str | None
     method: str
     path: str
@@ -28,8 +25,7 @@ class Call:
     object: str = ""
     page: int = 0
     size: int = 0
-    status: int = 0
-    """Status of the answer; 0 if the connection was dropped."""
+    status: int = 0  # of the answer; 0 if the connection was dropped
 
     @property
     def fields(self) -> list[str]:
@@ -48,9 +44,8 @@ class Call:
 class Traffic:
     """The requests to a server so far. A request is logged when its answer is ready."""
 
-    log: deque[Call] = field(default_factory=lambda: deque(maxlen=_LOG_LENGTH))
-    peak_concurrency: int = 0
-    """The most requests, apart from tokens, that were being answered at once."""
+    log: deque[Call] = field(default_factory=lambda: deque(maxlen=50_000))
+    peak_concurrency: int = 0  # the most requests, apart from tokens, that were being answered at once
     _in_progress: int = 0
 
     def requests(self, **wanted: Any) -> list[Call]:

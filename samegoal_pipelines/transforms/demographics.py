@@ -1,7 +1,8 @@
 """Who the students with a status are, and who their parents are: names, contacts, restricted access.
 
-The lookups work on columns of the raw frames. Which students have a status is decided in `status`, and which
-are published in `snapshot`.
+Here we find the rows of Qmlativ's objects that describe each person. A column takes its value from the field
+that `tables.people` declares, unless it needs a rule. Which students have a status is decided in `status`,
+and which are published in `snapshot`.
 """
 
 import json
@@ -15,6 +16,8 @@ import pyarrow.compute as pc
 
 from samegoal_pipelines import phones
 from samegoal_pipelines.tables.arrow_types import arrow_types
+from samegoal_pipelines.tables.declaration import Table
+from samegoal_pipelines.tables.lineage import LINEAGE
 from samegoal_pipelines.tables.people import CONFIDENTIAL_PHONES, PARENT_DEMOGRAPHICS, STUDENT_DEMOGRAPHICS
 from samegoal_pipelines.tables.reads import is_granted
 from samegoal_pipelines.transforms.columns import (
@@ -45,22 +48,6 @@ _NUMBER_FIELDS = ("FormattedPhoneNumber", "PhoneNumber")  # the first nonblank o
 # Districts name their phone types themselves, so we derive the kind from code and description.
 _PHONE_KINDS = {"home_phone": ("home",), "cell_phone": ("cell", "mobile"), "work_phone": ("work", "business")}
 
-# Published column → field of Name.
-_TEXTS = {
-    "legal_first_name": "FirstNameLegal",
-    "legal_middle_name": "MiddleNameLegal",
-    "legal_last_name": "LastNameLegal",
-    "race": "Race",
-}
-_FLAGS = {
-    "is_hispanic": "IsHispanic",
-    "is_white": "IsWhite",
-    "is_black": "IsBlack",
-    "is_asian": "IsAsian",
-    "is_native_american": "IsAlaskan",
-    "is_pacific_islander": "IsHawaiian",
-}
-
 
 class StudentDemographics(NamedTuple):
     """One row per student, and the students with a status but no record in Qmlativ's Student or Name."""
@@ -80,38 +67,35 @@ def build_student_demographics(
     raw: Mapping[str, pd.DataFrame], statuses: pd.DataFrame, *, withholding: Withholding = WITHHOLD
 ) -> StudentDemographics:
     """Describe the students of `statuses`, in its order, from `raw_students` (Qmlativ object → frame)."""
-    tables, status = _sound_tables(raw), columns_of(statuses)
+    status = columns_of(statuses)
+    tables = _sound_tables(raw) | {"student_status": status}
     records, names = tables["Student"], tables["Name"]
     at_record = _records_of(records, status)
-    at_name = _rows_by_id(names, "NameID", np.append(ids(records["NameID"]), NOWHERE)[at_record])
-    known = (at_record != NOWHERE) & (at_name != NOWHERE)
+    at_name = _follow(tables, "Name", records["NameID"], at_record)
+    known = at_name != NOWHERE
     rows, record, name = np.flatnonzero(known), at_record[known], at_name[known]
 
-    persons, languages = ids(names["NameID"])[name], tables["Language"]
-    confidential = _confidential_phones(raw, withholding)
-    home_languages = (
-        _look_up_text(languages, "LanguageID", ids(records[field])[record], "Description")
-        for field in ("LanguageIDPrimary", "LanguageIDNative")
+    persons, confidential = ids(names["NameID"])[name], _confidential_phones(raw, withholding)
+    primary, native = (
+        _follow(tables, "Language", records[f"LanguageID{kind}"], record) for kind in ("Primary", "Native")
     )
-    columns = {
-        "student_id": take(status["student_id"], rows),
+    has_primary = present(take(given(tables["Language"]["Description"]), primary))
+    at = {
+        "student_status": rows,
+        "Student": record,
+        "Name": name,
+        "NameSuffix": _follow(tables, "NameSuffix", names["NameSuffixID"], name),
+        "Language": np.where(has_primary, primary, native),
+        **_find_contacts(tables, persons, preferred=("IsPhysical", "IsMailing")),
+    }
+    special = {
         "student_number": take(storable(records["StudentNumber"]), record),  # as sent, even blank or padded
-        "student_reporting_id": take(given(records["CalculatedStudentStateID"]), record),
-        "grade": take(given(records["Grade"]), record),
-        "home_language": pc.coalesce(*home_languages),
-        **_find_names(tables, name),
-        **{column: take(given(names[field]), name) for column, field in _TEXTS.items()},
-        **{column: take(names[field], name) for column, field in _FLAGS.items()},
-        "birth_date": take(real_dates(names["BirthDate"]), name),
-        "gender": take(pc.coalesce(given(names["Gender"]), given(names["GenderCode"])), name),
-        **_find_addresses(tables, persons, preferred=("IsPhysical", "IsMailing")),
         **_find_phones(tables, persons, confidential, {"phone": ()}),
-        "email": _find_emails(tables, persons),
         "building": take(status["building"], rows),
         "building_reporting_id": take(status["building_reporting_id"], rows),
     }
     return StudentDemographics(
-        frame_of({column: columns[column] for column in STUDENT_DEMOGRAPHICS.names}),
+        frame_of(_describe(STUDENT_DEMOGRAPHICS, tables, at, special)),
         frame_of({"student_id": take(status["student_id"], np.flatnonzero(~known))}),
     )
 
@@ -129,11 +113,11 @@ def build_parent_demographics(
     A guardian whose access is restricted or unknown keeps the row and loses every contact, unless the
     district shows them. If the field is not granted, no restriction is known, and the flag is null.
     """
-    tables = _sound_tables(raw)
     guardianships = columns_of(raw["StudentGuardian"])
+    tables = _sound_tables(raw) | {"StudentGuardian": guardianships}
     students, guardians = ids(guardianships["StudentID"]), ids(guardianships["NameIDGuardian"])
     at_status = RowIndex(ids(columns_of(statuses)["student_id"]), "student_id of the statuses").find(students)
-    at_name = _rows_by_id(tables["Name"], "NameID", guardians)
+    at_name = RowIndex(ids(tables["Name"]["NameID"]), "NameID").find(guardians)
     excluded = {
         "unreadable": present(guardianships["Unreadable"]),
         "no_student_or_parent": (students == MISSING) | (guardians == MISSING),
@@ -153,36 +137,23 @@ def build_parent_demographics(
     counts["repeated"] = int(np.count_nonzero(counted)) - len(rows)
 
     # A pair is restricted if any of its rows says so, even a quarantined one.
-    restriction_known = restriction_is_known(raw)
-    restricted = np.isin(pairs[rows], pairs[_restricts(guardianships)])
-    parents, confidential = guardians[rows], _confidential_phones(raw, withholding)
-    contacts = {
-        **_find_addresses(tables, parents, preferred=("IsMailing", "IsPhysical")),
-        **_find_phones(tables, parents, confidential, _PHONE_KINDS),
-        "email": _find_emails(tables, parents),
+    restricted, known = np.isin(pairs[rows], pairs[_restricts(guardianships)]), restriction_is_known(raw)
+    hidden = restricted & known & (not withholding.show_restricted_contacts)
+    persons = np.where(hidden, MISSING, guardians[rows])  # nobody has contacts
+    confidential = _confidential_phones(raw, withholding)
+    at = {
+        "StudentGuardian": rows,
+        "Name": at_name[rows],
+        "NameSuffix": _follow(tables, "NameSuffix", tables["Name"]["NameSuffixID"], at_name[rows]),
+        "Relationship": _follow(tables, "Relationship", guardianships["RelationshipID"], rows),
+        **_find_contacts(tables, persons, preferred=("IsMailing", "IsPhysical")),
     }
-    columns = {
-        "student_id": take(guardianships["StudentID"], rows),
-        "parent_id": take(guardianships["NameIDGuardian"], rows),
-        "relationship": _look_up_text(
-            tables["Relationship"],
-            "RelationshipID",
-            ids(guardianships["RelationshipID"])[rows],
-            "Description",
-            "Code",
-        ),
-        "rank": take(guardianships["Rank"], rows),
-        "is_custodial": take(guardianships["IsCustodialGuardian"], rows),
-        "is_emergency_contact": take(guardianships["IsEmergencyContact"], rows),
-        "has_restricted_access": pa.array(restricted)
-        if restriction_known
-        else pa.nulls(len(rows), pa.bool_()),
+    special = {
+        "has_restricted_access": pa.array(restricted) if known else pa.nulls(len(rows), pa.bool_()),
         "home_language": pa.nulls(len(rows), pa.string()),
-        **_find_names(tables, at_name[rows]),
+        **_find_phones(tables, persons, confidential, _PHONE_KINDS),
     }
-    hidden = pa.array(restricted & restriction_known & (not withholding.show_restricted_contacts))
-    columns |= {name: pc.if_else(hidden, None, values) for name, values in contacts.items()}
-    return ParentDemographics(frame_of({name: columns[name] for name in PARENT_DEMOGRAPHICS.names}), counts)
+    return ParentDemographics(frame_of(_describe(PARENT_DEMOGRAPHICS, tables, at, special)), counts)
 
 
 def find_restricted_pairs(raw: Mapping[str, pd.DataFrame], withholding: Withholding) -> pd.DataFrame:
@@ -248,53 +219,51 @@ def _sound_tables(raw: Mapping[str, pd.DataFrame]) -> dict[str, dict[str, pa.Arr
     return tables
 
 
-def _rows_by_id(table: Columns, key: str, keys: np.ndarray) -> np.ndarray:
-    """The table's row for each key, or `NOWHERE`. The table's key must be unique."""
-    return RowIndex(ids(table[key]), key).find(keys)
+def _describe(
+    declared: Table, tables: Tables, at: Mapping[str, np.ndarray], special: Mapping[str, pa.Array]
+) -> dict[str, pa.Array]:
+    """The declared columns: `special` ones, and the others from their declared origin, in the rows `at`."""
+    columns = {**special, **_street_and_zip(tables, at)}
+    for column in declared.columns:
+        if column.name not in columns:
+            sources = [source.split(".")[-2:] for source in LINEAGE[declared.name][column.name].value]
+            values = [_clean(tables[table][field]) for table, field in sources]
+            columns[column.name] = take(pc.coalesce(*values), at[sources[0][0]])
+    return {name: columns[name] for name in declared.names}
 
 
-def _look_up_text(table: Columns, key: str, keys: np.ndarray, *columns: str) -> pa.Array:
-    """The table's text for each key: the first column that is not blank."""
-    texts = pc.coalesce(*(given(table[column]) for column in columns))
-    return take(texts, _rows_by_id(table, key, keys))
+def _clean(values: pa.Array) -> pa.Array:
+    if pa.types.is_string(values.type):
+        return given(values)
+    return real_dates(values) if pa.types.is_date32(values.type) else values
 
 
-def _find_names(tables: Tables, rows: np.ndarray) -> dict[str, pa.Array]:
-    """First, middle and last name and suffix of these rows of Name."""
-    names = tables["Name"]
-    suffixes = ids(names["NameSuffixID"])[rows]
-    return {
-        "first_name": take(given(names["FirstName"]), rows),
-        "middle_name": take(given(names["MiddleName"]), rows),
-        "last_name": take(given(names["LastName"]), rows),
-        "suffix": _look_up_text(tables["NameSuffix"], "NameSuffixID", suffixes, "Description", "Code"),
-    }
+def _follow(tables: Tables, name: str, keys: pa.Array, rows: np.ndarray) -> np.ndarray:
+    """The row of the table `name` that the key in each of these rows refers to, or `NOWHERE`."""
+    return RowIndex(ids(tables[name][f"{name}ID"]), f"{name}ID").find(ids(take(keys, rows)))
 
 
-def _find_addresses(tables: Tables, people: np.ndarray, preferred: tuple[str, str]) -> dict[str, pa.Array]:
-    """Street, city, state, zip and county of each person, from the best address.
+def _find_contacts(tables: Tables, people: np.ndarray, preferred: tuple[str, str]) -> dict[str, np.ndarray]:
+    """The rows of each person's best address, with its ZIP code, state and county, and first e-mail address.
 
     `preferred` are flags of NameAddress, the most important first. Ties go to the use that was recorded
     first.
     """
-    uses, addresses, zips = tables["NameAddress"], tables["Address"], tables["Zip"]
-    at_address = _rows_by_id(addresses, "AddressID", ids(uses["AddressID"]))
-    order = [
-        *(flags(uses[flag]).view(np.int8) for flag in preferred),
-        lowest_first(ids(uses["NameAddressID"])),
-    ]
-    chosen = best_row_of(people, ids(uses["NameID"]), at_address != NOWHERE, order)
-
-    at = np.append(at_address, NOWHERE)[chosen]
-    at_zip = np.append(_rows_by_id(zips, "ZipID", ids(addresses["ZipID"])), NOWHERE)[at]
-    states = _look_up_text(tables["State"], "StateID", ids(zips["StateID"]), "Code")
-    zip_codes, add_ons = take(given(zips["ZipCode"]), at_zip), take(given(addresses["ZipCodeAddOn"]), at)
+    uses, emails = tables["NameAddress"], tables["NameEmail"]
+    at_address = _follow(tables, "Address", uses["AddressID"], np.arange(len(uses["AddressID"])))
+    best = [flags(uses[flag]).view(np.int8) for flag in preferred]
+    first = lowest_first(ids(uses["NameAddressID"]))
+    chosen = best_row_of(people, ids(uses["NameID"]), at_address != NOWHERE, [*best, first])
+    address = np.append(at_address, NOWHERE)[chosen]
+    at_zip = _follow(tables, "Zip", tables["Address"]["ZipID"], address)
+    order = [lowest_first(ids(emails[field])) for field in ("Rank", "NameEmailID")]
+    has_address = present(given(emails["EmailAddress"]))
     return {
-        "street": take(_streets(addresses), at),
-        "city": take(given(zips["City"]), at_zip),
-        "state": take(states, at_zip),
-        "zip": pc.coalesce(pc.binary_join_element_wise(zip_codes, add_ons, "-"), zip_codes),
-        "county": take(_look_up_text(tables["County"], "CountyID", ids(addresses["CountyID"]), "Name"), at),
+        "Address": address,
+        "Zip": at_zip,
+        "State": _follow(tables, "State", tables["Zip"]["StateID"], at_zip),
+        "County": _follow(tables, "County", tables["Address"]["CountyID"], address),
+        "NameEmail": best_row_of(people, ids(emails["NameID"]), has_address, order),
     }
 
 
@@ -332,21 +301,13 @@ def _find_phones(
     if confidential is not None:
         usable &= _say_public(rows) & ~_may_be_confidential(rows, owners, confidential)
     numbers = _with_extensions(numbers, given(rows["Extension"]))
-    order = [lowest_first(ids(rows["Rank"])), lowest_first(ids(rows["NamePhoneID"]))]
+    order = [lowest_first(ids(rows[field])) for field in ("Rank", "NamePhoneID")]
     return {
         kind: take(
             numbers, best_row_of(people, owners, usable & _of_kind(tables, words) if words else usable, order)
         )
         for kind, words in kinds.items()
     }
-
-
-def _find_emails(tables: Tables, people: np.ndarray) -> pa.Array:
-    """The first e-mail address of each person by rank."""
-    emails = tables["NameEmail"]
-    addresses = given(emails["EmailAddress"])
-    order = [lowest_first(ids(emails["Rank"])), lowest_first(ids(emails["NameEmailID"]))]
-    return take(addresses, best_row_of(people, ids(emails["NameID"]), present(addresses), order))
 
 
 def _say_public(rows: Columns) -> np.ndarray:
@@ -384,15 +345,20 @@ def _of_kind(tables: Tables, words: tuple[str, ...]) -> np.ndarray:
     both = zip(given(types["Code"]).to_pylist(), given(types["Description"]).to_pylist(), strict=True)
     names = [f"{code or ''} {description or ''}".lower() for code, description in both]
     about = np.asarray([*(any(word in name for word in words) for name in names), False])
-    return np.asarray(about[_rows_by_id(types, "PhoneTypeID", ids(tables["NamePhone"]["PhoneTypeID"]))])
+    keys = tables["NamePhone"]["PhoneTypeID"]
+    return np.asarray(about[_follow(tables, "PhoneType", keys, np.arange(len(keys)))])
 
 
-def _streets(addresses: Columns) -> pa.Array:
-    """Street with its second line, or else the post office box."""
-    street = given(addresses["StreetNumberAndNameIncludeSecondaryUnit"])
-    box = given(addresses["POBox"])
+def _street_and_zip(tables: Tables, at: Mapping[str, np.ndarray]) -> dict[str, pa.Array]:
+    """Street with its second line, or else the post office box; ZIP code with its four further digits."""
+
+    def of_address(field: str) -> pa.Array:
+        return take(given(tables["Address"][field]), at["Address"])
+
+    street, box = of_address("StreetNumberAndNameIncludeSecondaryUnit"), of_address("POBox")
+    both_lines = pc.binary_join_element_wise(street, of_address("AddressLine2"), ", ")
     prefixed = pc.binary_join_element_wise(pa.scalar("PO Box "), box, "")
     named = pc.if_else(pc.match_substring(box, "box", ignore_case=True), box, prefixed)
-    return pc.coalesce(
-        pc.binary_join_element_wise(street, given(addresses["AddressLine2"]), ", "), street, named
-    )
+    zip_code = take(given(tables["Zip"]["ZipCode"]), at["Zip"])
+    whole = pc.binary_join_element_wise(zip_code, of_address("ZipCodeAddOn"), "-")
+    return {"street": pc.coalesce(both_lines, street, named), "zip": pc.coalesce(whole, zip_code)}

@@ -63,21 +63,10 @@ def as_yaml(document: Contract) -> str:
 
 def breaking_changes(old: Contract, new: Contract) -> list[str]:
     """The changes that break a reader of the old contract, one sentence each."""
-    return list(_gone_or_broken(old["schema"], new["schema"], ""))
-
-
-def _gone_or_broken(old: list[Contract], new: list[Contract], path: str) -> Iterator[str]:
-    """The breaking changes of objects, or of the properties below a path."""
-    names = {element["name"]: element for element in new}
-    for before in old:
-        if before["name"] in names:
-            yield from _broken(before, names[before["name"]], path + before["name"])
-        else:
-            yield f"{path}{before['name']} is gone"
+    return list(_broken({"properties": old["schema"]}, {"properties": new["schema"]}, ""))
 
 
 def _broken(old: Contract, new: Contract, path: str) -> Iterator[str]:
-    """The breaking changes of one object or property, and of its children."""
     for fact in ("physicalName", "physicalType", "logicalType", "primaryKeyPosition"):
         if old.get(fact) != new.get(fact):
             yield f"{path}: {fact} was {old.get(fact)} and is {new.get(fact)}"
@@ -89,7 +78,13 @@ def _broken(old: Contract, new: Contract, path: str) -> Iterator[str]:
         yield f"{path}: the reference to {', '.join(gone['to'])} is gone"
     if "items" in old and "items" in new:
         yield from _broken(old["items"], new["items"], path)
-    yield from _gone_or_broken(old.get("properties", []), new.get("properties", []), f"{path}.")
+    names = {element["name"]: element for element in new.get("properties", [])}
+    for before in old.get("properties", []):
+        name = f"{path}.{before['name']}".removeprefix(".")
+        if before["name"] in names:
+            yield from _broken(before, names[before["name"]], name)
+        else:
+            yield f"{name} is gone"
 
 
 def next_version(old: Contract, new: Contract) -> str:

@@ -121,5 +121,6 @@ class QmlativObject:
 
 
 def qmlativ_object(path: str, description: str, *fields: Column, **settings: Any) -> QmlativObject:
-    """Make an object with these fields."""
-    return QmlativObject(path, description, fields, **settings)
+    """Make an object with its key, named as all keys are, and these fields."""
+    key = integer(f"{path.rpartition('/')[2]}ID", "Key")
+    return QmlativObject(path, description, (key, *fields), **settings)

@@ -22,7 +22,6 @@ from samegoal_pipelines.tables.vocabulary import EXCLUDED, QUARANTINED, STATUS_O
 SCHOOL_YEAR = qmlativ_object(
     "District/SchoolYear",
     "School years: which one is current and which are upcoming",
-    integer("SchoolYearID", "Key of the school year"),
     integer("NumericYear", "The calendar year in which the school year ends: 2027 for 2026-2027"),
     text("Description", "The school year as shown, such as 2026-2027"),
     flag("IsCurrentYearForProvidedEntity", "True for the entity's current year; null counts as false"),
@@ -31,13 +30,11 @@ SCHOOL_YEAR = qmlativ_object(
 ENTITY = qmlativ_object(
     "District/Entity",
     "Entities: the district itself and its schools",
-    integer("EntityID", "Key of the entity"),
     text("Name", "The entity's name"),
 )
 ENTRY_WITHDRAWAL = qmlativ_object(
     "Enrollment/EntryWithdrawal",
     "One enrollment of a student at a school, as sent, with repeats, contradictions and gaps",
-    integer("EntryWithdrawalID", "Key of the enrollment; may occur twice"),
     integer("StudentID", "The student; a row without one is quarantined"),
     integer("EntityID", "The entity in which the student is enrolled"),
     integer("SchoolID", "The school in which the student is enrolled"),
@@ -54,14 +51,12 @@ ENTRY_WITHDRAWAL = qmlativ_object(
 WITHDRAWAL_CODE = qmlativ_object(
     "Enrollment/WithdrawalCode",
     "The withdrawal codes of each school year",
-    integer("WithdrawalCodeID", "Key of the code; differs each year"),
     text("Code", "The code; text: 01 is not 1. CECS marks a cross-entity course enrollment"),
     year_bound=True,
 )
 SCHOOL = qmlativ_object(
     "Enrollment/School",
     "The schools of each school year: a student's building",
-    integer("SchoolID", "Key of the school"),
     text("Name", "The school's name: the student's building"),
     text("StateAssignedID", "The state's number of the school (in Texas nine digits); text"),
     integer("SchoolYearID", "The school year in which name and number are valid"),

@@ -6,7 +6,6 @@ from dataclasses import replace
 
 from samegoal_pipelines.tables.declaration import (
     YEAR_ASKED,
-    QmlativObject,
     Table,
     day,
     flag,
@@ -22,7 +21,6 @@ from samegoal_pipelines.tables.enrollments import student_ids
 STUDENT = qmlativ_object(
     "Student/Student",
     "A student in one school year: Qmlativ computes some fields per year, so one row for each",
-    integer("StudentID", "Key of the student"),
     integer("NameID", "The student as a person, in Name"),
     text("StudentNumber", "The number by which the district knows the student; text, 00123 is not 123"),
     text("Grade", "Grade in the year asked for; text such as 05, KG, EE"),
@@ -33,7 +31,6 @@ STUDENT = qmlativ_object(
     year_column=YEAR_ASKED.name,
 )
 _PERSON = (
-    integer("NameID", "Key of the person"),
     text("FirstName", "First name in use"),
     text("MiddleName", "Middle name in use"),
     text("LastName", "Last name in use; None, NULL and NaN are names"),
@@ -64,7 +61,6 @@ GUARDIAN_NAME = qmlativ_object(
 STUDENT_GUARDIAN = qmlativ_object(
     "Family/StudentGuardian",
     "The guardians of each student",
-    integer("StudentGuardianID", "Key of the guardianship"),
     integer("StudentID", "The student"),
     integer("NameIDGuardian", "The guardian's NameID; the same pair may occur several times"),
     integer("RelationshipID", "How they are related, in Relationship"),
@@ -76,7 +72,6 @@ STUDENT_GUARDIAN = qmlativ_object(
 NAME_PHONE = qmlativ_object(
     "Demographics/NamePhone",
     "Phones of a person, in the order in which to call them",
-    integer("NamePhoneID", "Key of the phone"),
     integer("NameID", "The person"),
     text("PhoneNumber", "Digits; used where the formatted number is empty"),
     text("FormattedPhoneNumber", "The number as shown"),
@@ -88,7 +83,6 @@ NAME_PHONE = qmlativ_object(
 NAME_EMAIL = qmlativ_object(
     "Demographics/NameEmail",
     "E-mail addresses of a person, in order",
-    integer("NameEmailID", "Key of the address"),
     integer("NameID", "The person"),
     text("EmailAddress", "The address"),
     integer("Rank", "1 comes first; an address without a rank comes last"),
@@ -96,7 +90,6 @@ NAME_EMAIL = qmlativ_object(
 NAME_ADDRESS = qmlativ_object(
     "Demographics/NameAddress",
     "Which addresses a person has, and for what",
-    integer("NameAddressID", "Key of the use of an address"),
     integer("NameID", "The person"),
     integer("AddressID", "The address"),
     flag("IsMailing", "Mail goes there; null counts as false"),
@@ -105,7 +98,6 @@ NAME_ADDRESS = qmlativ_object(
 ADDRESS = qmlativ_object(
     "Demographics/Address",
     "An address, shared by everyone who has it",
-    integer("AddressID", "Key of the address"),
     text("StreetNumberAndNameIncludeSecondaryUnit", "House number, street and apartment in one line"),
     text("AddressLine2", "Second line"),
     text("POBox", "Post office box; used if there is no street"),
@@ -116,49 +108,29 @@ ADDRESS = qmlativ_object(
 ZIP = qmlativ_object(
     "Demographics/Zip",
     "ZIP codes with their cities",
-    integer("ZipID", "Key of the ZIP code"),
     text("City", "The city"),
     text("ZipCode", "Five digits; text, 01234 is not 1234"),
     integer("StateID", "The state"),
 )
-COUNTY = qmlativ_object(
-    "Demographics/County", "Counties", integer("CountyID", "Key"), text("Name", "The county's name")
+COUNTY = qmlativ_object("Demographics/County", "Counties", text("Name", "The county's name"))
+STATE = qmlativ_object("SkySys/State", "States of the union", text("Code", "Two letters, such as TX"))
+_CODE = text("Code", "Short form; used where the description is empty")
+NAME_SUFFIX = qmlativ_object(
+    "Demographics/NameSuffix", "Suffixes of names", _CODE, text("Description", "As written, such as Jr.")
 )
-STATE = qmlativ_object(
-    "SkySys/State", "States of the union", integer("StateID", "Key"), text("Code", "Two letters, such as TX")
-)
-
-
-def _lookup(path: str, description: str, code: str, meaning: str) -> QmlativObject:
-    """A short list of codes with their descriptions."""
-    key = path.rpartition("/")[2] + "ID"
-    return qmlativ_object(
-        path, description, integer(key, "Key"), text("Code", code), text("Description", meaning)
-    )
-
-
-_SHORT = "Short form; used where the description is empty"
-NAME_SUFFIX = _lookup(
-    "Demographics/NameSuffix", "Suffixes of names", _SHORT, "The suffix as written, such as Jr."
-)
-PHONE_TYPE = _lookup(
+PHONE_TYPE = qmlativ_object(
     "Demographics/PhoneType",
     "Kinds of phones, named by each district",
-    "Short name of the kind",
-    "Name of the type, which shows whether it is home, cell or mobile, work or business",
+    text("Code", "Short name of the kind"),
+    text("Description", "Name of the kind, which shows whether it is home, cell or mobile, work or business"),
 )
-RELATIONSHIP = _lookup(
+RELATIONSHIP = qmlativ_object(
     "Demographics/Relationship",
     "How a guardian is related to a student",
-    _SHORT,
-    "Mother, grandfather and so on",
+    _CODE,
+    text("Description", "Mother, grandfather and so on"),
 )
-LANGUAGE = qmlativ_object(
-    "Demographics/Language",
-    "Languages",
-    integer("LanguageID", "Key"),
-    text("Description", "Name of the language"),
-)
+LANGUAGE = qmlativ_object("Demographics/Language", "Languages", text("Description", "Name of the language"))
 
 # -- what students and parents have in common --
 
@@ -324,15 +296,12 @@ PARENT_DEMOGRAPHICS = table(
     _EMAIL,
     key=("student_id", "parent_id"),
 )
-SHOWN_PARENTS = replace(
-    PARENT_DEMOGRAPHICS, without_checks=frozenset({"restricted_access_leaves_no_contact"})
-)
-"""The same table, for a district that shows the contacts of parents under restriction."""
 
 
 def parents_table(show_restricted_contacts: bool) -> Table:
     """The parents' table of a district that shows or withholds contacts under restriction."""
-    return SHOWN_PARENTS if show_restricted_contacts else PARENT_DEMOGRAPHICS
+    inapplicable = ["restricted_access_leaves_no_contact"] if show_restricted_contacts else []
+    return replace(PARENT_DEMOGRAPHICS, without_checks=frozenset(inapplicable))
 
 
 RESTRICTION_KNOWN = table(

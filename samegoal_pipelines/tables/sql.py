@@ -67,16 +67,12 @@ moment = partial(_column, TIMESTAMP(timezone=True))
 now = partial(moment, nullable=False, default=sa.func.now())
 encoded = partial(_column, BYTEA)
 json = partial(_column, JSONB, nullable=False)
+district = partial(sql_column, DISTRICT_ID)
 
 
 def order(name: str, comment: str) -> sa.Column[int]:
     """A number that Postgres increments with every row."""
     return sa.Column(name, sa.BigInteger, sa.Identity(always=True), nullable=False, comment=comment)
-
-
-def district() -> sa.Column[str]:
-    """The row's district, the first column of every table with a district's data."""
-    return sql_column(DISTRICT_ID)
 
 
 def one_of(column: str, values: tuple[str, ...]) -> sa.CheckConstraint:

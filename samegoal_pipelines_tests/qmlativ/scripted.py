@@ -11,15 +11,21 @@ import re
 import socket
 import socketserver
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
+import pytest
 from pydantic import SecretStr
 
+from samegoal_pipelines.qmlativ.client import QmlativClient
 from samegoal_pipelines.qmlativ.connection import Connection, RetryPolicy
+from samegoal_pipelines.qmlativ.errors import QmlativError
+from samegoal_pipelines.qmlativ.listing import Reading
 from samegoal_pipelines.tables.catalog import OBJECTS
+from samegoal_pipelines.tables.declaration import QmlativObject
+from samegoal_pipelines.tables.people import COUNTY
 
 SECRET = "a-secret-that-must-not-show"
 IMPATIENT = RetryPolicy(connect=60, read=60, total=120, attempts=3, backoff=0.01, longest_wait=0.3)
@@ -142,6 +148,30 @@ class ScriptedQmlativ:
 def serving(answers: Answers) -> contextlib.AbstractContextManager[ScriptedQmlativ]:
     """A server that answers like this, for as long as the block lasts."""
     return ScriptedQmlativ(answers).running()
+
+
+def read(
+    answers: Answers, wanted: QmlativObject = COUNTY, how: Mapping[str, Any] | None = None, **settings: Any
+) -> tuple[Reading, ScriptedQmlativ]:
+    """An object from a server that answers like this, and the server."""
+    with serving(answers) as server, QmlativClient(server.connection(**settings)) as client:
+        return client.read(wanted, **how or {}), server
+
+
+def failure(
+    answers: Answers,
+    kind: type[QmlativError] = QmlativError,
+    call: Callable[[QmlativClient], Any] = lambda client: client.read(COUNTY),
+    **settings: Any,
+) -> tuple[str, ScriptedQmlativ, QmlativError]:
+    """What a person reads when a call fails; and that it holds no secret, host or body."""
+    with serving(answers) as server, QmlativClient(server.connection(**settings)) as client:
+        with pytest.raises(kind) as failed:
+            call(client)
+    said = str(failed.value)
+    for hidden in (SECRET, "token-1", "127.0.0.1", str(server.port), "secret body", "\n"):
+        assert hidden not in said
+    return said, server, failed.value
 
 
 def pages_of(replies: dict[int, Reply] | Callable[[int], Reply]) -> Answers:

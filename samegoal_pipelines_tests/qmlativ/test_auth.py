@@ -12,7 +12,15 @@ from samegoal_pipelines.qmlativ.auth import Token
 from samegoal_pipelines.qmlativ.client import QmlativClient
 from samegoal_pipelines.qmlativ.errors import InvalidCredentialsError, MalformedAnswerError
 from samegoal_pipelines.tables.people import COUNTY
-from samegoal_pipelines_tests.qmlativ.scripted import SECRET, Reply, counties, county_path, serving
+from samegoal_pipelines_tests.qmlativ.scripted import (
+    SECRET,
+    Reply,
+    counties,
+    county_path,
+    failure,
+    read,
+    serving,
+)
 
 EXPIRED = {"Message": "Token has expired"}
 
@@ -47,14 +55,15 @@ class Tokens:
         return answers
 
 
-def read_ids(client):
-    return client.read(COUNTY).table["CountyID"].to_pylist()
+def read_ids(answers):
+    reading, server = read(answers, page_size=1)
+    return reading.table["CountyID"].to_pylist(), server
 
 
 def test_a_token_is_asked_for_as_a_form_and_sent_with_every_call():
     tokens = Tokens()
-    with serving(tokens) as server, QmlativClient(server.connection(page_size=1)) as client:
-        assert read_ids(client) == [1, 2, 3, 4]
+    ids, server = read_ids(tokens)
+    assert ids == [1, 2, 3, 4]
     [token] = server.asked("/oauth/token")
     assert token.method == "POST"
     assert token.body == f"grant_type=client_credentials&client_id=key&client_secret={SECRET}".encode()
@@ -76,8 +85,7 @@ def test_a_token_is_asked_for_as_a_form_and_sent_with_every_call():
 )
 def test_a_token_that_expires_or_is_forgotten_in_mid_read_is_renewed_once(refusal):
     tokens = Tokens(refusal)
-    with serving(tokens.expiring_at(3)) as server, QmlativClient(server.connection(page_size=1)) as client:
-        assert read_ids(client) == [1, 2, 3, 4]
+    assert read_ids(tokens.expiring_at(3))[0] == [1, 2, 3, 4]
     assert tokens.given == 2
 
 
@@ -85,11 +93,9 @@ def test_a_token_that_expires_or_is_forgotten_in_mid_read_is_renewed_once(refusa
 def test_a_fresh_token_that_is_refused_costs_one_token_call_and_a_clear_line(status):
     tokens = Tokens(Reply(status, EXPIRED))
     tokens.valid_from = 99
-    with serving(tokens) as server, QmlativClient(server.connection()) as client:
-        with pytest.raises(InvalidCredentialsError) as refused:
-            client.identity()
+    said, *_ = failure(tokens, InvalidCredentialsError, QmlativClient.identity)
     assert tokens.given == 1
-    assert str(refused.value) == (
+    assert said == (
         f"GetSystemMetadata: Qmlativ refuses the token (HTTP {status}); " + InvalidCredentialsError.next_step
     )
 
@@ -99,33 +105,27 @@ def test_wrong_credentials_say_what_to_check_and_are_not_tried_again(status):
     def answers(request):
         return Reply(status, {"error": "invalid_client", "error_description": f"{SECRET} is wrong"})
 
-    with serving(answers) as server, QmlativClient(server.connection()) as client:
-        with pytest.raises(InvalidCredentialsError) as refused:
-            client.identity()
+    said, server, error = failure(answers, InvalidCredentialsError, QmlativClient.identity)
     assert len(server.requests) == 2  # the form, and HTTP Basic
-    assert str(refused.value) == (
+    assert said == (
         f"token: Qmlativ does not accept the credentials (HTTP {status}); "
         + InvalidCredentialsError.next_step
     )
-    assert not refused.value.transient
+    assert not error.transient
 
 
 @pytest.mark.parametrize("lifetime", [None, 0, "soon", "1e999", []])
 def test_a_token_of_an_odd_lifetime_is_used_until_it_is_refused(lifetime):
     tokens = Tokens(expires_in=lifetime)
-    with serving(tokens) as server, QmlativClient(server.connection(page_size=1)) as client:
-        assert read_ids(client) == [1, 2, 3, 4]
+    assert read_ids(tokens)[0] == [1, 2, 3, 4]
     assert tokens.given == 1
 
 
 def test_one_call_that_is_refused_with_every_token_ends_after_one_more_token():
     tokens = Tokens()
     answers = lambda request: Reply(401) if request.page else tokens(request)  # noqa: E731
-    with serving(answers) as server, QmlativClient(server.connection()) as client:
-        with pytest.raises(
-            InvalidCredentialsError, match=r"^Demographics/County, page 1: Qmlativ refuses the token"
-        ):
-            client.read(COUNTY)
+    said, *_ = failure(answers, InvalidCredentialsError)
+    assert said.startswith("Demographics/County, page 1: Qmlativ refuses the token")
     assert tokens.given == 2
 
 
@@ -142,7 +142,7 @@ def test_where_the_form_is_refused_http_basic_is_tried_and_kept():
             server.connection(page_size=1), client_key="a key:1", client_secret=SecretStr("s%ü+")
         )
         with QmlativClient(connection) as client:
-            assert read_ids(client) == [1, 2, 3, 4]
+            assert client.read(COUNTY).table["CountyID"].to_pylist() == [1, 2, 3, 4]
             assert client.client_auth == "basic"
     form, *basic = server.asked("/oauth/token")
     assert b"client_secret" in form.body
@@ -169,9 +169,8 @@ def test_where_neither_way_is_accepted_the_answer_to_the_form_is_told(status):
     [b"[]", b"{}", b'{"access_token": 5}', b'{"access_token": "a\\r\\nX: y"}', b'{"access_token": ""}'],
 )
 def test_an_answer_without_a_usable_token_is_malformed(body):
-    with serving(lambda _: Reply(body=body)) as server, QmlativClient(server.connection()) as client:
-        with pytest.raises(MalformedAnswerError, match=r"^token: the answer holds no usable access_token"):
-            client.identity()
+    said, *_ = failure(lambda _: Reply(body=body), MalformedAnswerError, QmlativClient.identity)
+    assert said.startswith("token: the answer holds no usable access_token")
 
 
 def test_eight_threads_that_meet_an_expired_token_cause_one_token_call():

@@ -18,7 +18,15 @@ from samegoal_pipelines.qmlativ.errors import (
 from samegoal_pipelines.qmlativ.merging import gaps_between, questions
 from samegoal_pipelines.tables.enrollments import ENTRY_WITHDRAWAL
 from samegoal_pipelines.tables.people import COUNTY, STUDENT, STUDENT_NAME
-from samegoal_pipelines_tests.qmlativ.scripted import Reply, counties, county_path, pages_of, serving
+from samegoal_pipelines_tests.qmlativ.scripted import (
+    Reply,
+    counties,
+    county_path,
+    failure,
+    pages_of,
+    read,
+    serving,
+)
 
 
 def county(number, name="x"):
@@ -40,18 +48,6 @@ def attempts(*reads):
         return page(pages[number - 1], county_path(number + 1) if number < len(pages) else None)
 
     return pages_of(reply)
-
-
-def read(answers, wanted=COUNTY, **settings):
-    with serving(answers) as server, QmlativClient(server.connection(connections=1, **settings)) as client:
-        return client.read(wanted)
-
-
-def failure(answers, kind, wanted=COUNTY):
-    with serving(answers) as server, QmlativClient(server.connection()) as client:
-        with pytest.raises(kind) as failed:
-            client.read(wanted)
-    return str(failed.value), server
 
 
 SHIFTED = [[county(1), county(2), county(3, "old")], [county(3, "new"), county(4)]]
@@ -92,7 +88,7 @@ UNSORTED = [[county(5), county(1), county(3)], [county(4), county(2)]]
     ],
 )
 def test_pages_are_merged_into_one_set_of_rows(reads, ids, repeats, rereads, gaps_checked):
-    table, account = read(attempts(*reads))
+    (table, account), _ = read(attempts(*reads), connections=1)
     assert table["CountyID"].to_pylist() == ids
     assert (account.repeats, account.rereads, account.gaps_checked) == (repeats, rereads, gaps_checked)
 
@@ -106,7 +102,7 @@ def test_pages_are_merged_into_one_set_of_rows(reads, ids, repeats, rereads, gap
     ids=["the same key with another content", "rows out of order that differ each time"],
 )
 def test_data_that_changes_on_every_attempt_ends_in_a_clear_line(reads):
-    said, server = failure(attempts(*reads), QmlativError)
+    said, server, _ = failure(attempts(*reads), QmlativError)
     assert said == "Demographics/County: data changed while it was read"
     assert server.pages.count(1) == 3
 
@@ -115,7 +111,7 @@ def test_an_enrollment_that_comes_twice_is_left_to_the_rules():
     """Exact repeats collapse and conflicting ones are quarantined in the transform, which counts both."""
     row = {field.name: None for field in ENTRY_WITHDRAWAL.fields} | {"EntryWithdrawalID": 7}
     rows = [row, row, row | {"StudentID": 5}]
-    reading = read(pages_of({1: page(rows)}), ENTRY_WITHDRAWAL)
+    reading, _ = read(pages_of({1: page(rows)}), ENTRY_WITHDRAWAL)
     assert reading.table["EntryWithdrawalID"].to_pylist() == [7, 7, 7]
     assert reading.read.repeats == 2
 
@@ -123,11 +119,8 @@ def test_an_enrollment_that_comes_twice_is_left_to_the_rules():
 def test_an_object_of_more_bytes_than_any_district_has_is_given_up():
     padding = {"Padding": "x" * 2**18}
     endless = pages_of(lambda number: counties([number], county_path(number + 1), **padding))
-    with serving(endless) as server:
-        connection = server.connection(connections=1, max_bytes=2**20)
-        with QmlativClient(connection) as client, pytest.raises(MalformedAnswerError) as failed:
-            client.read(COUNTY)
-    assert "the pages so far are larger than 1 MB, more than any district has" in str(failed.value)
+    said, server, _ = failure(endless, MalformedAnswerError, connections=1, max_bytes=2**20)
+    assert "the pages so far are larger than 1 MB, more than any district has" in said
     assert len(server.pages) <= 6
 
 
@@ -153,7 +146,7 @@ def answering(reply, *reads):
 
 def test_keys_between_two_pages_are_asked_for_so_that_no_row_is_lost():
     answers, asked = answering(page([]), WHOLE)
-    assert read(answers).read.gaps_checked
+    assert read(answers, connections=1)[0].read.gaps_checked
     keys = {"FieldName": "CountyID", "ConditionType": "List", "List": [*range(31, 40)]}
     assert asked == [[{"LongSearchCondition": keys}]]
 
@@ -180,14 +173,14 @@ REFUSALS = [IGNORES, Reply(400), Reply(403, b"<html>Request Rejected</html>"), R
     ids=["quiet", "a row lost between pages comes back"],
 )
 def test_where_lost_rows_cannot_be_asked_for_two_reads_must_agree(reply, reads, ids, rereads):
-    table, account = read(answering(reply, *reads)[0])
+    (table, account), _ = read(answering(reply, *reads)[0], connections=1)
     assert table["CountyID"].to_pylist() == ids
     assert (account.rereads, account.gaps_checked) == (rereads, False)
 
 
 def test_reads_that_never_agree_are_data_that_changed():
     renamed = [[county(10), county(20), county(30)], [county(40), county(50, "y")]]
-    said, _ = failure(answering(Reply(400), WHOLE, renamed, LOST_40)[0], QmlativError)
+    said, *_ = failure(answering(Reply(400), WHOLE, renamed, LOST_40)[0], QmlativError)
     assert said == "Demographics/County: data changed while it was read"
 
 
@@ -205,7 +198,7 @@ def test_wide_gaps_are_asked_for_by_their_ends_and_no_gap_not_at_all():
 
 def test_rows_without_a_readable_key_are_kept():
     rows = [county(None), county(1), county("2"), county(3)]
-    reading = read(pages_of({1: page(rows)}), page_size=10)
+    reading, _ = read(pages_of({1: page(rows)}), page_size=10)
     assert reading.table["CountyID"].to_pylist() == [None, 1, None, 3]
     assert reading.table["Unreadable"].to_pylist() == [None, None, '{"CountyID": "2"}', None]
     assert reading.read.unreadable == 1
@@ -219,7 +212,7 @@ def test_a_required_field_that_is_not_granted_is_an_error_before_any_row_is_read
     names = {field.name: {} for field in wanted.fields} | {wanted.only: {}}
     names.pop(missing)
     grants = lambda request: Reply(body=names) if request.path.endswith(wanted.path) else None  # noqa: E731
-    said, server = failure(grants, MissingFieldError, wanted)
+    said, server, _ = failure(grants, MissingFieldError, lambda client: client.read(wanted))
     assert said == f"{wanted.path}: the field {missing} is not granted; {GRANT}"
     assert server.pages == []
 
@@ -248,18 +241,18 @@ def test_an_optional_field_that_is_not_granted_is_null_not_asked_for_and_reporte
 
 
 def test_a_required_field_that_no_row_has_is_an_error():
-    said, _ = failure(pages_of({1: page([{"CountyID": 1}, {"CountyID": 2}])}), MissingFieldError)
+    said, *_ = failure(pages_of({1: page([{"CountyID": 1}, {"CountyID": 2}])}), MissingFieldError)
     assert said == f"Demographics/County: the field Name is missing from every row; {GRANT}"
 
 
 def test_a_field_that_only_some_rows_have_is_null_in_the_others():
-    reading = read(pages_of({1: page([{"CountyID": 1}, county(2)])}))
+    reading, _ = read(pages_of({1: page([{"CountyID": 1}, county(2)])}))
     assert reading.table["Name"].to_pylist() == [None, "x"]
 
 
 def test_an_optional_field_that_no_row_has_is_reported():
     names = [field.name for field in STUDENT.fields if field.name != "LanguageIDNative"]
-    reading = read(pages_of({1: page([dict.fromkeys(names, None)])}), STUDENT)
+    reading, _ = read(pages_of({1: page([dict.fromkeys(names, None)])}), STUDENT)
     assert reading.read.missing == {"LanguageIDNative"}
 
 
@@ -293,13 +286,13 @@ def refusing(what):
     ],
 )
 def test_a_grant_withdrawn_in_mid_read_says_which(reply, kind, says):
-    said, server = failure(pages_of({1: counties([1, 2, 3], county_path(2)), 2: reply}), kind)
+    said, server, _ = failure(pages_of({1: counties([1, 2, 3], county_path(2)), 2: reply}), kind)
     assert said == f"Demographics/County, page 2: {says}"
     assert server.pages == ([1, 2, 2] if reply.status == 401 else [1, 2])  # once more with a new token
 
 
 def test_a_description_that_is_none_is_malformed():
-    said, _ = failure(lambda r: Reply(body=[1]) if r.path.endswith("County") else None, MalformedAnswerError)
+    said, *_ = failure(lambda r: Reply(body=[1]) if r.path.endswith("County") else None, MalformedAnswerError)
     assert said.startswith("Demographics/County, description: the answer describes no object")
 
 
@@ -311,8 +304,7 @@ def test_a_description_is_asked_for_once():
 
 
 def test_the_condition_and_the_order_are_sent_as_qmlativ_wants_them():
-    with serving(pages_of({})) as server, QmlativClient(server.connection(entity_id=42)) as client:
-        client.read(STUDENT_NAME)
+    _, server = read(pages_of({}), STUDENT_NAME, entity_id=42)
     [asked] = [request for request in server.requests if request.page]
     assert asked.method == "POST"
     assert asked.path == "/Tenant/Custom/42/Demographics/Name/1/3"

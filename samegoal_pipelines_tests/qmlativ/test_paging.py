@@ -8,27 +8,22 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from samegoal_pipelines.qmlativ.client import QmlativClient
 from samegoal_pipelines.qmlativ.decode import PageDecoder
 from samegoal_pipelines.qmlativ.errors import MalformedAnswerError
 from samegoal_pipelines.qmlativ.paging import peek
-from samegoal_pipelines.tables.people import COUNTY
-from samegoal_pipelines_tests.qmlativ.scripted import Reply, counties, county_path, pages_of, serving
+from samegoal_pipelines_tests.qmlativ.scripted import Reply, counties, county_path, failure, pages_of, read
 
 PERSISTS = "; run again, and ask Skyward's support if it happens again"
 
 
 def read_county(replies, *, expected_rows=None, **settings):
-    with serving(pages_of(replies)) as server, QmlativClient(server.connection(**settings)) as client:
-        reading = client.read(COUNTY, expected_rows=expected_rows)
+    reading, server = read(pages_of(replies), how={"expected_rows": expected_rows}, **settings)
     return reading.table["CountyID"].to_pylist(), reading.read, server
 
 
-def failure(replies, **settings):
-    with serving(pages_of(replies)) as server, QmlativClient(server.connection(**settings)) as client:
-        with pytest.raises(MalformedAnswerError) as failed:
-            client.read(COUNTY)
-    return str(failed.value), server
+def malformed(replies, **settings):
+    said, server, _ = failure(pages_of(replies), MalformedAnswerError, **settings)
+    return said, server
 
 
 def in_pages(rows, size=3):
@@ -102,7 +97,7 @@ def test_the_query_is_sent_again_with_every_page():
 def test_a_next_that_leads_elsewhere_is_refused_without_a_request(stranger, leads_to):
     if isinstance(leads_to, str):
         leads_to = leads_to.replace("{stranger}", stranger)
-    said, server = failure({1: counties([1, 2, 3], leads_to), 2: counties([4], None)})
+    said, server = malformed({1: counties([1, 2, 3], leads_to), 2: counties([4], None)})
     assert said == (
         "Demographics/County, page 1: Paging.Next does not lead to a page of this object; it was not followed"
         + PERSISTS
@@ -120,7 +115,7 @@ def test_a_next_that_leads_elsewhere_is_refused_without_a_request(stranger, lead
     ],
 )
 def test_an_answer_without_paging_is_malformed(body):
-    assert failure({1: Reply(body=body)})[0] == (
+    assert malformed({1: Reply(body=body)})[0] == (
         "Demographics/County, page 1: the answer has no Paging" + PERSISTS
     )
 
@@ -134,13 +129,13 @@ def test_an_answer_without_paging_is_malformed(body):
 )
 def test_a_next_that_goes_back_or_skips_a_page_is_noticed(page, says):
     replies = in_pages(6) | {3: counties([7, 8, 9], county_path(page))}
-    said, server = failure(replies | {2: counties([4, 5, 6], county_path(3))})
+    said, server = malformed(replies | {2: counties([4, 5, 6], county_path(3))})
     assert f"page 3: {says}" in said
     assert server.pages == [1, 2, 3]
 
 
 def test_the_same_rows_under_ever_new_page_numbers_are_noticed_at_once():
-    said, _ = failure(lambda page: counties([1, 2, 3], county_path(page + 1)))
+    said, _ = malformed(lambda page: counties([1, 2, 3], county_path(page + 1)))
     assert "page 2: brings the rows of page 1 again: Paging.Next runs in a circle" in said
 
 
@@ -152,13 +147,13 @@ def test_the_rows_of_an_older_page_under_a_new_number_are_noticed(shown):
         )
         for number, page in enumerate(shown, start=1)
     }
-    said, _ = failure(pages)
+    said, _ = malformed(pages)
     assert "brings the rows of page" in said
 
 
 def test_endless_new_pages_end_at_the_cap_and_never_silently():
     endless = lambda page: counties([3 * page, 3 * page + 1, 3 * page + 2], county_path(page + 1))  # noqa: E731
-    said, server = failure(endless, max_pages=20)
+    said, server = malformed(endless, max_pages=20)
     assert said == (
         "Demographics/County, page 20: Paging.Next goes on after 20 pages, more than any district has: "
         "nothing of "
@@ -183,7 +178,7 @@ def test_a_server_may_go_on_in_smaller_pages_if_no_row_is_jumped_over():
     assert ids == [1, 2, 3, 4, 5]
     assert [request.path[-4:] for request in server.requests if request.page] == ["/1/3", "/2/2", "/3/2"]
     assert read.short_pages == 0
-    said, _ = failure({1: counties([1, 2, 3], county_path(2, 6)), 2: counties([7], None)})
+    said, _ = malformed({1: counties([1, 2, 3], county_path(2, 6)), 2: counties([7], None)})
     assert "page 1: Paging.Next changes the page size during the read" in said
 
 
@@ -310,6 +305,5 @@ def test_paging_may_come_before_objects_and_a_value_that_looks_like_it_leads_now
 
 def test_progress_tells_the_rows_of_each_page():
     reported = []
-    with serving(pages_of(in_pages(7))) as server, QmlativClient(server.connection()) as client:
-        client.read(COUNTY, progress=reported.append)
+    read(pages_of(in_pages(7)), how={"progress": reported.append})
     assert reported == [3, 3, 1]

@@ -47,8 +47,7 @@ from samegoal_pipelines.transforms.withholding import (
     RESTRICTION_NOT_KNOWN,
     Withholding,
 )
-from samegoal_pipelines.warehouse.publishing import publish_or_hold
-from samegoal_pipelines.warehouse.release import find_held, release
+from samegoal_pipelines.warehouse.publishing import find_held, publish_or_hold, release
 from samegoal_pipelines.warehouse.rows import content_of
 from samegoal_pipelines.warehouse.snapshots import Snapshot
 

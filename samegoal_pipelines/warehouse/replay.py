@@ -6,17 +6,20 @@ There is no gate, because a person asks for the replay and can preview it.
 
 from __future__ import annotations
 
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import date
+from typing import Any
 
 import sqlalchemy as sa
 
+from samegoal_pipelines.tables.history import HISTORIES, PARENTS, STATUS, STUDENTS
+from samegoal_pipelines.tables.sql import SCHEMA
 from samegoal_pipelines.tables.warehouse import snapshots
-from samegoal_pipelines.warehouse import diff, replay_diff
+from samegoal_pipelines.warehouse import diff
 from samegoal_pipelines.warehouse.engine import as_writer
 from samegoal_pipelines.warehouse.errors import ReleaseRefusedError, SnapshotInProgressError
-from samegoal_pipelines.warehouse.replay_diff import Difference
 from samegoal_pipelines.warehouse.rows import Contents
 from samegoal_pipelines.warehouse.session import facts_of, session
 from samegoal_pipelines.warehouse.snapshots import (
@@ -32,6 +35,35 @@ from samegoal_pipelines.warehouse.snapshots import (
     update_facts,
 )
 from samegoal_pipelines.warehouse.withholding import hidden_since, hide_again
+
+_LEDGERS = {"student_changes": "changes", "departures": "departures"}
+
+
+@dataclass(frozen=True)
+class Transition:
+    """The number of students whose status as of a night changed."""
+
+    old_status: str
+    new_status: str
+    students: int
+
+
+@dataclass(frozen=True)
+class Difference:
+    """The number of students who differ as of one night."""
+
+    added: int = 0
+    """Now published as of this night, and were not."""
+    removed: int = 0
+    status: int = 0
+    """Published before and after, with a difference in the row."""
+    demographics: int = 0
+    parents: int = 0
+    changes: int = 0
+    """With other rows of this night in `student_changes`."""
+    departures: int = 0
+    transitions: tuple[Transition, ...] = ()
+    """The changes of `status` itself."""
 
 
 @dataclass(frozen=True)
@@ -98,7 +130,7 @@ def replay(
             raise SnapshotInProgressError(
                 "another run has published this district since the replay began", next_step="replay it again"
             )
-        replay_diff.remember(cursor, district_id, first.snapshot_date)
+        _copy(cursor, "before", district_id, first.snapshot_date)
         # Contacts that were hidden after publication stay hidden until the next night is published.
         was_hidden = s.now is not None and s.now.content_hash == OTHER_CONTENT
         hidden = hidden_since(connection, district_id) if was_hidden else []
@@ -111,7 +143,7 @@ def replay(
             diff.discard(cursor)
             rewritten.append((counts, facts_of(content, counts, night.dropped_by_time)))
         hide_again(connection, hidden, district_id, last.snapshot_date)
-        differences = replay_diff.compare(cursor, district_id, [night.snapshot_date for night in nights])
+        differences = _compare(cursor, district_id, [night.snapshot_date for night in nights])
         replayed = []
         for night, (counts, facts) in zip(nights, rewritten, strict=True):
             difference = differences[night.snapshot_date]
@@ -141,3 +173,116 @@ def _held(counts: Counts) -> dict[str, int]:
 def _published(connection: sa.Connection, district_id: str, first: date) -> list[Snapshot]:
     where = of_district(district_id, "published") & (snapshots.c.snapshot_date >= first)
     return find_all(connection, where, order=(snapshots.c.snapshot_date,))
+
+
+# -- how a district's history differs from before, night by night --
+
+
+def _compare(cursor: Any, district_id: str, nights: Sequence[date]) -> dict[date, Difference]:
+    """How each of these nights differs from the copy `before`, which begins with the first of them."""
+    _copy(cursor, "after", district_id, nights[0])
+    cursor.execute(_DIFFERENCES)
+    for history, part in ((STATUS, _OF_STATUS), (STUDENTS, "'demographics'"), (PARENTS, "'parents'")):
+        statement = _fill(
+            _ADD_DIFFERENCES,
+            history.table.name,
+            part=part,
+            statuses="old.status, new.status" if history is STATUS else "null, null",
+            key=diff.listed(history.key),
+            columns=diff.listed(history.columns),
+        )
+        cursor.execute(statement, {"nights": list(nights)})
+    counts: defaultdict[date, Counter[str]] = defaultdict(Counter)
+    transitions: defaultdict[date, list[Transition]] = defaultdict(list)
+    cursor.execute(_COUNT)
+    for night, part, old, new, students in cursor.fetchall():
+        counts[night][part] += students
+        if part == "status" and old != new:
+            transitions[night].append(Transition(old, new, students))
+    for ledger, part in _LEDGERS.items():
+        cursor.execute(_fill(_COUNT_LEDGER, ledger))
+        for night, students in cursor.fetchall():
+            counts[night][part] = students
+    return {night: Difference(**counts[night], transitions=tuple(transitions[night])) for night in nights}
+
+
+def _copy(cursor: Any, when: str, district_id: str, first: date) -> None:
+    """Copy what is published as of `first` and every later night, until the transaction ends."""
+    parameters = {"district": district_id, "first": first}
+    for history in HISTORIES:
+        copied, columns = _temporary(when, history.table.name), diff.listed(history.columns)
+        cursor.execute(_fill(_COPY, history.table.name, copied=copied, columns=columns), parameters)
+        cursor.execute(f"analyze {copied}")
+    for ledger in _LEDGERS:
+        cursor.execute(_fill(_COPY_LEDGER, ledger, copied=_temporary(when, ledger)), parameters)
+
+
+# -- the SQL --
+
+_COPY = """
+    create temporary table {copied} on commit drop as
+    select {columns}, valid_from, valid_to from {table}
+    where district_id = %(district)s and (valid_to is null or valid_to > %(first)s)
+    """
+
+_COPY_LEDGER = """
+    create temporary table {copied} on commit drop as
+    select * from {table} where district_id = %(district)s and snapshot_date >= %(first)s
+    """
+
+_DIFFERENCES = """
+    create temporary table differences (
+        night date, student_id bigint, part text, old_status text, new_status text
+    ) on commit drop
+    """
+
+_OF_STATUS = """
+    case when old.status is null then 'added' when new.status is null then 'removed' else 'status' end
+    """
+
+# Rows that differ in content or time are few, and only they are compared by night. Nothing else counts
+# of a student who is added or removed. `status` comes first, and says who that is.
+_ADD_DIFFERENCES = """
+    with nights as (
+        select unnest(%(nights)s::date[]) as night
+    ),
+    old as (
+        select night, {columns} from nights join (table {before} except all table {after}) as history
+            on valid_from <= night and (valid_to is null or valid_to > night)
+    ),
+    new as (
+        select night, {columns} from nights join (table {after} except all table {before}) as history
+            on valid_from <= night and (valid_to is null or valid_to > night)
+    )
+    insert into pg_temp.differences
+    select distinct night, student_id, {part}, {statuses}
+    from (table old except table new) as old
+    full join (table new except table old) as new using (night, {key})
+    where not exists (
+        select from pg_temp.differences as student
+        where student.night = coalesce(old.night, new.night)
+            and student.student_id = coalesce(old.student_id, new.student_id)
+            and student.part in ('added', 'removed')
+    )
+    """
+
+_COUNT = """
+    select night, part, old_status, new_status, count(*) from pg_temp.differences
+    group by night, part, old_status, new_status order by night, count(*) desc, old_status, new_status
+    """
+
+_COUNT_LEDGER = """
+    select snapshot_date, count(distinct student_id) from (
+        (table {before} except all table {after}) union all (table {after} except all table {before})
+    ) as rows
+    group by snapshot_date
+    """
+
+
+def _fill(statement: str, table: str, **parts: str) -> str:
+    before, after = _temporary("before", table), _temporary("after", table)
+    return statement.format(table=f"{SCHEMA}.{table}", before=before, after=after, **parts)
+
+
+def _temporary(when: str, name: str) -> str:
+    return f"pg_temp.{when}_{name}"

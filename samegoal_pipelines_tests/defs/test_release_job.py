@@ -18,7 +18,7 @@ from samegoal_pipelines.defs import published
 from samegoal_pipelines.defs.district_run import DISTRICTS
 from samegoal_pipelines.deployment import Deployment
 from samegoal_pipelines.errors import PipelineError
-from samegoal_pipelines.warehouse.release import release as publish_held
+from samegoal_pipelines.warehouse.publishing import release as publish_held
 from samegoal_pipelines_tests.mass_changes import (
     ENTRIES,
     TOMORROW,

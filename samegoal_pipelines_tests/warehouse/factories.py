@@ -17,8 +17,7 @@ from samegoal_pipelines.tables.warehouse import metadata, registrar_worklist
 from samegoal_pipelines.transforms.gate import Verdict
 from samegoal_pipelines.transforms.snapshot import SnapshotPayload, SnapshotTables
 from samegoal_pipelines.transforms.withholding import Withholding
-from samegoal_pipelines.warehouse.publishing import publish_or_hold
-from samegoal_pipelines.warehouse.release import find_held, release
+from samegoal_pipelines.warehouse.publishing import find_held, publish_or_hold, release
 from samegoal_pipelines.warehouse.rows import content_of
 from samegoal_pipelines.warehouse.session import session
 from samegoal_pipelines.warehouse.snapshots import RunIdentity, Snapshot, record_failure

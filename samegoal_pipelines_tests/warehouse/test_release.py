@@ -16,7 +16,7 @@ from samegoal_pipelines.warehouse.errors import (
     ReleaseRefusedError,
     WarehouseError,
 )
-from samegoal_pipelines.warehouse.release import find_held
+from samegoal_pipelines.warehouse.publishing import find_held
 from samegoal_pipelines.warehouse.snapshots import Snapshot, find_attempt, last_published
 from samegoal_pipelines_tests.warehouse.factories import (
     NIGHT,

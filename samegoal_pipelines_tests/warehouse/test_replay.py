@@ -17,9 +17,8 @@ from samegoal_pipelines.warehouse.errors import (
     ReleaseRefusedError,
     SnapshotInProgressError,
 )
-from samegoal_pipelines.warehouse.release import find_held
-from samegoal_pipelines.warehouse.replay import Replayed, find_nights, replay
-from samegoal_pipelines.warehouse.replay_diff import Difference, Transition
+from samegoal_pipelines.warehouse.publishing import find_held
+from samegoal_pipelines.warehouse.replay import Difference, Replayed, Transition, find_nights, replay
 from samegoal_pipelines.warehouse.roles import Role
 from samegoal_pipelines.warehouse.rows import Content, Contents, content_of
 from samegoal_pipelines.warehouse.snapshots import RunIdentity

@@ -38,7 +38,6 @@ from samegoal_pipelines.tables.declaration import Column, QmlativObject
 from samegoal_pipelines.tables.enrollments import ENTITY
 
 _METADATA = "GetSystemMetadata"
-_NOT_FIELDS = {"Relationships", "ValidationRules"}
 _KNOWN_FIELDS = {field.name for wanted in OBJECTS.values() for field in wanted.fields}
 _REFUSED_FIELD = re.compile(rb"Field (\w{1,100}) of ")
 _REFUSED_ENTITY = re.compile(rb"Entity \d+ is not available")
@@ -114,7 +113,7 @@ class QmlativClient:
         description = parse_json(self._described[path].result().body, where)
         if not isinstance(description, dict):
             raise MalformedAnswerError("the answer describes no object", where)
-        return frozenset(description) - _NOT_FIELDS
+        return frozenset(description)
 
     def granted(self, wanted: QmlativObject) -> tuple[Column, ...]:
         """The fields of an object to request, without optional ones that are not granted.

@@ -90,10 +90,7 @@ class PageDecoder:
         if document.num_rows != 1:
             return None
         objects, paging = (document[name].chunk(0) for name in ("Objects", "Paging"))
-        if objects.null_count or paging.null_count:
-            return None
-        rows = objects.flatten()
-        if rows.null_count:
+        if objects.null_count or paging.null_count or (rows := objects.flatten()).null_count:
             return None
         return rows.flatten(), paging.field("Next")[0].as_py()
 

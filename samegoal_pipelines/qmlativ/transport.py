@@ -339,9 +339,6 @@ class _GuardedTLSPool(HTTPSConnectionPool):
 class _Adapter(HTTPAdapter):
     """requests' adapter over guarded connections, without retries."""
 
-    def __init__(self, pool_maxsize: int) -> None:
-        super().__init__(pool_connections=4, pool_maxsize=pool_maxsize, max_retries=0)
-
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
         super().init_poolmanager(*args, **kwargs)
         self.poolmanager.pool_classes_by_scheme = {"http": _GuardedPool, "https": _GuardedTLSPool}

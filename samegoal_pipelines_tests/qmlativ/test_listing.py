@@ -299,7 +299,7 @@ def test_a_description_that_is_none_is_malformed():
 def test_a_description_is_asked_for_once():
     with serving(pages_of({})) as server, QmlativClient(server.connection()) as client:
         client.read(COUNTY)
-        assert client.describe(COUNTY) == {"CountyID", "Name"}
+        assert client.describe(COUNTY) >= {"CountyID", "Name"}
     assert len(server.asked("/County")) == 1
 
 

@@ -14,8 +14,7 @@ import functools
 import gzip
 import json
 import threading
-from collections.abc import Callable, Collection, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,8 +28,6 @@ from samegoal_pipelines.sandbox.objects import grade_codes
 from samegoal_pipelines.sandbox.rows import ODD_VALUES
 
 _KEPT = 400  # pages and lists of rows, of about a megabyte each
-Condition = Mapping[str, Any]
-_GROUP = "SearchConditionGroup"
 _JOINS = {"And": pc.and_kleene, "Or": pc.or_kleene}
 _COMPARISONS: dict[str, Callable[[Any, Any], Any]] = {
     "Equal": pc.equal,
@@ -50,7 +47,15 @@ class Listing:
     year: int | None
     fields: tuple[str, ...]
     search: bytes
+    granted: frozenset[str]
+    refused_conditions: frozenset[str]
     ignored_conditions: frozenset[str]
+
+    def check_field(self, name: str) -> str:
+        """The name of a field. Refuses one that is not granted."""
+        if name not in self.granted:
+            raise HTTPException(403, f"Field {name} of {self.object} is not available to this integration")
+        return name
 
 
 class Listings:
@@ -95,7 +100,7 @@ def _rows_shown(district: SandboxDistrict, listing: Listing) -> pa.Table:
         table = table.filter(pc.equal(table["EntityID"], listing.entity))
     if name == "Student/Student":
         table = _with_grade_of(table, listing.year, district.current_year_id())
-    table = Search(listing.search).apply(table, listing.ignored_conditions)
+    table = _found(table, listing)
     return table.select([*listing.fields, *columns & {ODD_VALUES}]).combine_chunks()
 
 
@@ -132,62 +137,31 @@ def _json_values(column: pa.ChunkedArray) -> list[Any]:
     return values
 
 
-class Search:
-    """The body of a listing's POST. What it cannot understand becomes HTTP 400."""
-
-    def __init__(self, body: bytes) -> None:
-        with _understood():
-            content = json.loads(body or "{}")
-            self.condition: Condition = content.get("SearchCondition") or {}
-            self.sort = [
-                (item["FieldName"], "descending" if item.get("Descending") else "ascending")
-                for item in content.get("SearchSort") or []
-            ]
-            single = list(_single_conditions(self.condition))
-            self.kinds = {kind for kind, _ in single}
-            self.fields = [body["FieldName"] for _, body in single] + [name for name, _ in self.sort]
-
-    def apply(self, table: pa.Table, ignored: Collection[str] = ()) -> pa.Table:
-        """The rows that match, in order; without an order and in ties, in the order of storage.
-
-        Conditions of an ``ignored`` kind match every row.
-        """
-        with _understood():
-            if self.condition:
-                table = table.filter(_mask(table, self.condition, ignored))
-            if self.sort and table.num_rows > 1:
-                table = table.take(pc.sort_indices(table, sort_keys=self.sort))
-        return table
-
-
-@contextmanager
-def _understood() -> Iterator[None]:
+def _found(table: pa.Table, listing: Listing) -> pa.Table:
+    """The rows that match, in order; without an order and in ties, in the order of storage."""
     try:
-        yield
+        search = json.loads(listing.search or "{}")
+        if condition := search.get("SearchCondition"):
+            table = table.filter(_mask(table, condition, listing))
+        order = [
+            (listing.check_field(each["FieldName"]), "descending" if each.get("Descending") else "ascending")
+            for each in search.get("SearchSort") or []
+        ]
     except (AttributeError, KeyError, NotImplementedError, TypeError, ValueError) as error:
         raise HTTPException(400, f"SearchCondition or SearchSort is not understood: {error!r}") from error
+    return table.take(pc.sort_indices(table, sort_keys=order)) if order and table.num_rows > 1 else table
 
 
-def _single_conditions(condition: Condition) -> Iterator[tuple[str, Condition]]:
-    """Kind and body of every condition, those in groups included."""
-    for kind, body in condition.items():
-        if kind == _GROUP:
-            for nested in body["Conditions"]:
-                yield from _single_conditions(nested)
-        else:
-            yield kind, body
-
-
-def _mask(table: pa.Table, condition: Condition, ignored: Collection[str]) -> Any:
+def _mask(table: pa.Table, condition: Mapping[str, Any], listing: Listing) -> Any:
     ((kind, body),) = condition.items()  # several need a group
-    if kind == _GROUP:
-        masks = [_mask(table, nested, ignored) for nested in body["Conditions"]]
+    if kind == "SearchConditionGroup":
+        masks = [_mask(table, nested, listing) for nested in body["Conditions"]]
         return functools.reduce(_JOINS[body["ConditionGroupType"]], masks)
-    if not kind.endswith("SearchCondition"):
+    if not kind.endswith("SearchCondition") or kind in listing.refused_conditions:
         raise ValueError(f"unknown condition {kind[:40]}")
-    if kind in ignored:
+    column, how = table[listing.check_field(body["FieldName"])], body["ConditionType"]
+    if kind in listing.ignored_conditions:  # it matches every row
         return pa.chunked_array([pa.repeat(True, table.num_rows)])
-    column, how = table[body["FieldName"]], body["ConditionType"]
     if how == "Null":
         return pc.is_null(column)
     if how == "List":

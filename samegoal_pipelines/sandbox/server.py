@@ -27,7 +27,7 @@ from starlette.routing import Route
 
 from samegoal_pipelines.sandbox.district import Sandbox, SandboxDistrict
 from samegoal_pipelines.sandbox.faults import Fault, Faults
-from samegoal_pipelines.sandbox.listings import Listing, Listings, Search
+from samegoal_pipelines.sandbox.listings import Listing, Listings
 from samegoal_pipelines.sandbox.objects import SCHEMAS
 from samegoal_pipelines.sandbox.traffic import Call, Traffic
 
@@ -90,22 +90,24 @@ class SandboxServer:
 
     def _list(self, call: Call) -> Response:
         district, granted = self._granted(call)
-        search = Search(call.body)
-        if refused := district.refused_conditions & search.kinds:
-            raise HTTPException(400, f"Unknown condition {min(refused)}")
-        fields = tuple(call.fields) or (SCHEMAS[call.object].names[0],)
-        for name in (*fields, *search.fields):
-            if name not in granted:
-                refusal = f"Field {name} of {call.object} is not available to this integration"
-                raise HTTPException(403, refusal)
         if call.page < 1 or call.size < 1:
             raise HTTPException(400, "page and pageSize start at 1")
         year = call.query.get("SchoolYearID")
         if year is not None and not re.fullmatch(r"\d{1,9}", year):
             raise HTTPException(400, "SchoolYearID must be a number")
         year_id = district.current_year_id() if year is None else int(year)
-        ignored = frozenset(district.ignored_conditions)
-        listing = Listing(call.object, call.entity, year_id, fields, call.body, ignored)
+        listing = Listing(
+            call.object,
+            call.entity,
+            year_id,
+            tuple(call.fields) or (SCHEMAS[call.object].names[0],),
+            call.body,
+            frozenset(granted),
+            frozenset(district.refused_conditions),
+            frozenset(district.ignored_conditions),
+        )
+        for name in listing.fields:
+            listing.check_field(name)
         compress = "gzip" in call.headers.get("accept-encoding", "")
         size = min(call.size, MAX_PAGE_SIZE)
         page = self._listings.page(district, listing, call.page, size, compress=compress)

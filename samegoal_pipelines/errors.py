@@ -18,7 +18,6 @@ class Kind(StrEnum):
     ANOTHER_NIGHT = "another night"
     ANSWER = "answer"
     CERTIFICATE = "certificate"
-    CLOCK = "clock"
     CREDENTIALS = "credentials"
     DATABASE = "database"
     DATABASE_SETTING = "database setting"

@@ -244,25 +244,17 @@ def prepared(
 
 @pytest.fixture
 def good_night(
-    pipeline: Pipeline, district: Callable[..., SandboxDistrict], prepared: Prepared[SandboxDistrict]
+    pipeline: Pipeline, district: Callable[..., SandboxDistrict]
 ) -> Callable[..., SandboxDistrict]:
     """Serve and register a district of these enrollments, and publish its first night."""
 
     def night(enrollments: Sequence[dict[str, Any]], **more: Any) -> SandboxDistrict:
-        def publish() -> SandboxDistrict:
-            made = district(enrollments, **more)
-            pipeline.add(made)
-            assert pipeline.run().published
-            return made
-
-        name = f"good night of {enrollments} {more}"
-        if name not in _asked_for:  # most are asked for once, and a copy costs half a night
-            _asked_for.add(name)
-            return publish()
-        return prepared(name, publish)
+        made = district(enrollments, **more)
+        pipeline.add(made)
+        assert pipeline.run().published
+        return made
 
     return night
 
 
 _saved: dict[str, _Saved] = {}
-_asked_for: set[str] = set()

@@ -10,7 +10,7 @@ from datetime import date, datetime
 import pandas as pd
 
 from samegoal_pipelines.landing.storage import LandingError
-from samegoal_pipelines.landing.store import LandedAsset, LandedFileError, Landing
+from samegoal_pipelines.landing.store import LandedAsset, Landing
 from samegoal_pipelines.tables.catalog import RAW_TABLES
 from samegoal_pipelines.tables.reads import rows_by_object
 from samegoal_pipelines.transforms.snapshot import SnapshotPayload, statuses_of
@@ -92,7 +92,7 @@ class RunLanding:
                 landed = self._landed(asset, night)
                 wanted = [one for run_id in run_ids for one in landed if one.run_id == run_id]
                 for one in (*wanted, *landed[-1:]):
-                    with suppress(LandedFileError):
+                    with suppress(LandingError):
                         found.append(self.files.open(one, "Reads")["Reads"])
                         break
         return found

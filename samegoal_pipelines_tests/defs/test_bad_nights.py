@@ -18,9 +18,9 @@ TWO = [ENROLLED, {"EntryWithdrawalID": 2, "StudentID": 12, "StartDate": "2026-08
 
 
 @pytest.fixture
-def published(pipeline, good_night):
+def published(pipeline, good_night, prepared):
     """A district with one good night behind it; returns it and what it published."""
-    return good_night(TWO), pipeline.published()
+    return prepared("a night of two students", lambda: good_night(TWO)), pipeline.published()
 
 
 def fails(pipeline, before, *words: str) -> str:

@@ -28,9 +28,9 @@ FIRST_DAY_OFF = date(2026, 5, 29)
 
 
 @pytest.fixture
-def published(good_night):
+def published(good_night, prepared):
     """A district of 300 enrolled students with one good night behind it."""
-    return good_night(enrolled(300))
+    return prepared("a night of 300 students", lambda: good_night(enrolled(300)))
 
 
 def holds(pipeline, night, *words: str) -> str:

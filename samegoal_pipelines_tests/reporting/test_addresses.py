@@ -73,11 +73,13 @@ def test_a_long_message_arrives_whole_in_as_few_parts_as_the_service_allows(chat
     assert [number for number in range(350) if f"(d-{number:03})" not in posted] == []
 
 
-def test_a_webhook_gets_json():
+def test_a_webhook_gets_json_and_its_address_is_in_no_log_and_no_repr(caplog):
+    caplog.set_level(logging.DEBUG)
     with web_server() as hook:
         assert address(hook.url).send(MESSAGE) is None
     (posted,) = hook.received
     assert (posted["title"], posted["message"]) == (MESSAGE.subject, MESSAGE.text.strip())
+    assert "abracadabra" not in f"{address(hook.url)!r} {caplog.text}"
 
 
 def test_an_email_arrives_encrypted_as_text_and_html(certificate):
@@ -167,14 +169,6 @@ def test_what_had_arrived_by_the_deadline_is_not_sent_again(chat):
     chat.stalled.set()
     assert problem == "sent in part: chat.googleapis.com: the server did not answer in time"
     assert len(chat.received) == 1
-
-
-def test_an_address_is_in_no_log_and_no_repr(caplog):
-    caplog.set_level(logging.DEBUG)
-    with web_server() as hook:
-        address(hook.url).send(MESSAGE)
-        shown = f"{address(hook.url)!r} {caplog.text}"
-    assert "abracadabra" not in shown
 
 
 def test_without_an_address_the_message_is_a_line_in_the_log(caplog):

@@ -15,6 +15,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from urllib.parse import parse_qsl, unquote_plus
 
 import uvicorn
@@ -47,14 +48,17 @@ class SandboxServer:
         self.url = ""
         self._expired: set[str] = set()
         self._listings = Listings()
-        custom = "/{base:path}/Custom"
-        described = f"{custom}/{{entity:int}}/{{module}}/{{name}}"
+        described = "/{base:path}/Custom/{entity:int}/{module}/{name}"
+        routes = (
+            ("token", "/{base:path}/oauth/token", self._token, ["POST"]),
+            ("metadata", "/{base:path}/Custom/GetSystemMetadata", self._metadata, ["GET"]),
+            ("describe", described, self._describe, ["GET"]),
+            ("list", f"{described}/{{page:int}}/{{size:int}}", self._list, ["GET", "POST"]),
+        )
         self.app = Starlette(
             routes=[
-                self._route("token", "/{base:path}/oauth/token", self._token, "POST"),
-                self._route("metadata", f"{custom}/GetSystemMetadata", self._metadata, "GET"),
-                self._route("describe", described, self._describe, "GET"),
-                self._route("list", f"{described}/{{page:int}}/{{size:int}}", self._list, "GET", "POST"),
+                Route(path, partial(self._respond, kind, answer), methods=methods)
+                for kind, path, answer, methods in routes
             ]
         )
 
@@ -132,48 +136,40 @@ class SandboxServer:
             raise HTTPException(403, "These credentials belong to another district")
         return district, district.granted_fields(call.entity, call.object)
 
-    def _route(self, kind: str, path: str, answer: Answer, *methods: str) -> Route:
-        async def endpoint(request: Request) -> Response:
-            asked = dict(request.path_params)
-            base = f"/{asked.pop('base')}"
-            district = next((each for each in self.sandbox.districts if each.base_path == base), None)
-            if "name" in asked:
-                asked["object"] = f"{asked.pop('module')}/{asked.pop('name')}"
-            call = Call(
-                kind,
-                district.id if district else None,
-                request.method,
-                request.url.path,
-                dict(request.query_params),
-                dict(request.headers),
-                await request.body(),
-                **asked,
-            )
-            with self.traffic.recording(call):
-                return await self._respond(call, request, answer, district)
-
-        return Route(path, endpoint, methods=list(methods))
-
-    async def _respond(
-        self, call: Call, request: Request, answer: Answer, district: SandboxDistrict | None
-    ) -> Response:
+    async def _respond(self, kind: str, answer: Answer, request: Request) -> Response:
         """The answer, with latency and faults."""
         started = time.monotonic()
-        faults = self.faults.matching(call)
-        for fault in faults:
-            if fault.run and district:
-                fault.run(district)
-            if fault.expire_tokens:
-                self._expired.update(list(self.tokens))
-            await asyncio.sleep(fault.hang)
-        if any(fault.drop for fault in faults):
-            request.receive.__self__.transport.abort()  # type: ignore[attr-defined]  # uvicorn's connection
-            return Response()
-        response = await run_in_threadpool(_answer, call, answer, faults)
-        if district and call.kind == "list":
-            await asyncio.sleep(started + district.latency - time.monotonic())
-        call.status = response.status_code
-        return response
+        asked = dict(request.path_params)
+        base = f"/{asked.pop('base')}"
+        district = next((each for each in self.sandbox.districts if each.base_path == base), None)
+        if "name" in asked:
+            asked["object"] = f"{asked.pop('module')}/{asked.pop('name')}"
+        call = Call(
+            kind,
+            district.id if district else None,
+            request.method,
+            request.url.path,
+            dict(request.query_params),
+            dict(request.headers),
+            await request.body(),
+            **asked,
+        )
+        with self.traffic.recording(call):
+            faults = self.faults.matching(call)
+            for fault in faults:
+                if fault.run and district:
+                    fault.run(district)
+                if fault.expire_tokens:
+                    self._expired.update(list(self.tokens))
+                await asyncio.sleep(fault.hang)
+            if any(fault.drop for fault in faults):
+                request.receive.__self__.transport.abort()  # type: ignore[attr-defined]  # uvicorn's
+                return Response()
+            response = await run_in_threadpool(_answer, call, answer, faults)
+            if district and kind == "list":
+                await asyncio.sleep(started + district.latency - time.monotonic())
+            call.status = response.status_code
+            return response
 
 
 def _answer(call: Call, answer: Answer, faults: list[Fault]) -> Response:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import pandas as pd
 
 from samegoal_pipelines.deployment import Deployment
@@ -11,7 +13,7 @@ from samegoal_pipelines.transforms import demographics
 from samegoal_pipelines.transforms.withholding import WITHHOLD
 from samegoal_pipelines.warehouse.errors import WarehouseError
 from samegoal_pipelines.warehouse.snapshots import Snapshot
-from samegoal_pipelines.warehouse.withholding import Hidden, hide_contacts, published_night
+from samegoal_pipelines.warehouse.withholding import Hidden, hide_contacts
 
 
 class NotHiddenError(WarehouseError):
@@ -34,21 +36,12 @@ def hide_published_contacts(
         NotHiddenError: another run holds the lock, or Postgres failed.
     """
     try:
-        while True:
-            published = published_night(deployment.warehouse, district_id)
-            if published is None:
-                return Hidden()
-            numbers = _confidential_numbers(deployment, published) if confidential else None
-            hidden = hide_contacts(
-                deployment.warehouse,
-                district_id,
-                published,
-                restricted=restricted,
-                confidential=numbers,
-                every_phone=confidential and numbers is None,
-            )
-            if hidden is not None:
-                return hidden
+        return hide_contacts(
+            deployment.warehouse,
+            district_id,
+            restricted=restricted,
+            find_confidential=partial(_confidential_numbers, deployment) if confidential else None,
+        )
     except WarehouseError as error:
         raise NotHiddenError(
             f"the switch is set, but what is published still shows these contacts: {error.reason}",

@@ -151,57 +151,53 @@ def hide_again(
     _hide(connection, district_id, night, where, says)
 
 
-def published_night(engine: sa.Engine, district_id: str) -> Snapshot | None:
-    """The district's published snapshot; None before the first.
-
-    Waits for a run that is publishing, because its first snapshot may show what is to be hidden.
-    """
-    with as_writer(engine, district_id, "looking up the published night") as connection:
-        lock(connection, district_id)
-        return find_current(connection, district_id)
-
-
 def hide_contacts(
     engine: sa.Engine,
     district_id: str,
-    published: Snapshot,
     *,
+    restricted: bool,
+    find_confidential: Callable[[Snapshot], pd.DataFrame | None] | None,
+) -> Hidden:
+    """Blank contacts in the current rows, as of their night. Wait for a run that is publishing.
+
+    Args:
+        restricted: blank the contacts of parents who are published as restricted; of every parent if the
+            snapshot does not say who is.
+        find_confidential: the numbers to blank in the rows of a published night. Called without a lock. If
+            they are not known any more, every phone is blanked.
+    """
+    confidential, found_for = None, None
+    while True:
+        with as_writer(engine, district_id, "hiding published contacts") as connection:
+            lock(connection, district_id)
+            now = find_current(connection, district_id)
+            if now is None:
+                return Hidden()
+            if find_confidential is None or found_for == now.snapshot_id:
+                every_phone = find_confidential is not None and confidential is None
+                return _hide_contacts(connection, now, restricted, confidential, every_phone)
+        confidential, found_for = find_confidential(now), now.snapshot_id
+
+
+def _hide_contacts(
+    connection: sa.Connection,
+    now: Snapshot,
     restricted: bool,
     confidential: pd.DataFrame | None,
     every_phone: bool,
-) -> Hidden | None:
-    """Blank contacts in the current rows, as of their night.
-
-    Args:
-        published: the snapshot that `confidential` was read for.
-        restricted: blank the contacts of parents who are published as restricted; of every parent if the
-            snapshot does not say who is.
-        confidential: blank these numbers (see `find_confidential_phones`).
-        every_phone: blank all phones, because the confidential ones cannot be identified.
-
-    Returns:
-        What was blanked. None if another snapshot was published meanwhile, so nothing was changed.
-    """
-    with as_writer(engine, district_id, "hiding published contacts") as connection:
-        lock(connection, district_id)
-        now = find_current(connection, district_id)
-        if now is None or now.snapshot_id != published.snapshot_id:
-            return None
-
-        night, hidden = now.snapshot_date, Hidden()
-        if restricted and RESTRICTION_NOT_KNOWN in now.notes:
-            hidden += _hide(connection, district_id, night, {PARENTS: sa.true()}, lambda *_: NO_CONTACTS)
-        elif restricted:
-            flagged = PARENTS.table.c.has_restricted_access.is_(True)
-            hidden += _hide(connection, district_id, night, {PARENTS: flagged}, lambda *_: RESTRICTED)
-        if every_phone:
-            all_rows = dict.fromkeys(PHONES, sa.true())
-            hidden += _hide(
-                connection, district_id, night, all_rows, lambda history, _: dict.fromkeys(PHONES[history])
-            )
-        else:
-            hidden += hide_withheld(connection, None, confidential, district_id, night)
-        record_hidden(connection, now, hidden.students, hidden.rows)
+) -> Hidden:
+    hidden, which = Hidden(), (now.district_id, now.snapshot_date)
+    if restricted and RESTRICTION_NOT_KNOWN in now.notes:
+        hidden += _hide(connection, *which, {PARENTS: sa.true()}, lambda *_: NO_CONTACTS)
+    elif restricted:
+        flagged = PARENTS.table.c.has_restricted_access.is_(True)
+        hidden += _hide(connection, *which, {PARENTS: flagged}, lambda *_: RESTRICTED)
+    if every_phone:
+        all_rows = dict.fromkeys(PHONES, sa.true())
+        hidden += _hide(connection, *which, all_rows, lambda history, _: dict.fromkeys(PHONES[history]))
+    else:
+        hidden += hide_withheld(connection, None, confidential, *which)
+    record_hidden(connection, now, hidden.students, hidden.rows)
     return hidden
 
 

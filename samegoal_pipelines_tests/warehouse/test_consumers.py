@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from samegoal_pipelines.tables.vocabulary import DEPARTURES
 from samegoal_pipelines.warehouse import engine as warehouse_engine
 from samegoal_pipelines.warehouse.roles import Role, role_url
-from samegoal_pipelines.warehouse.withholding import hide_contacts, published_night
+from samegoal_pipelines.warehouse.withholding import hide_contacts
 from samegoal_pipelines_tests.warehouse.factories import NIGHT, absences, publish_night, snapshot, student
 
 PAGE = (Path(__file__).parents[2] / "docs" / "consumers.md").read_text(encoding="utf-8")
@@ -161,9 +161,7 @@ def publish_again(engine: sa.Engine) -> None:
 
 
 def hide(engine: sa.Engine) -> None:
-    published = published_night(engine, "grand-bend")
-    assert published is not None
-    hide_contacts(engine, "grand-bend", published, restricted=True, confidential=None, every_phone=False)
+    hide_contacts(engine, "grand-bend", restricted=True, find_confidential=None)
 
 
 @pytest.mark.parametrize(

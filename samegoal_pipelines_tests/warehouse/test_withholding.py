@@ -11,7 +11,7 @@ from samegoal_pipelines.warehouse import engine as warehouse_engine
 from samegoal_pipelines.warehouse.engine import as_writer
 from samegoal_pipelines.warehouse.errors import SnapshotInProgressError
 from samegoal_pipelines.warehouse.snapshots import Snapshot
-from samegoal_pipelines.warehouse.withholding import published_night
+from samegoal_pipelines.warehouse.withholding import Hidden, hide_contacts
 from samegoal_pipelines_tests.warehouse.factories import (
     NIGHT,
     pairs,
@@ -178,5 +178,5 @@ def test_hiding_waits_for_a_first_publication_that_is_being_written(warehouse, m
         warehouse_engine.lock(connection, "grand-bend")
         monkeypatch.setattr(warehouse_engine, "LOCK_SECONDS", 1)
         with pytest.raises(SnapshotInProgressError):
-            published_night(warehouse, "grand-bend")
-    assert published_night(warehouse, "grand-bend") is None
+            hide_contacts(warehouse, "grand-bend", restricted=True, find_confidential=None)
+    assert hide_contacts(warehouse, "grand-bend", restricted=True, find_confidential=None) == Hidden()

@@ -182,7 +182,7 @@ def test_a_replay_over_ten_nights_is_publishing_them_with_the_changed_rule(pipel
     assert everything(engine) == everything(engine, "from-the-start")
     assert len(replayed.outcome.replayed.nights) == 10
     assert replayed.outcome.replayed.nights == dry.outcome.replayed.nights
-    changes = {row["change"] for (row,) in everything(engine)["student_changes"]}
+    changes = {json.loads(row)["change"] for (row,) in everything(engine)["student_changes"]}
     assert changes == {"added", "status", "demographics", "parents", "removed"}
     assert replay(pipeline).differing
     assert everything(engine) == before

@@ -11,6 +11,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from samegoal_pipelines.tables.enrollments import STUDENT_STATUS
 from samegoal_pipelines.tables.vocabulary import GRADUATED_CODE, STATUS_OF_REASON, UNCERTAIN
 from samegoal_pipelines.transforms.columns import (
     EPOCH,
@@ -33,18 +34,6 @@ CURRENT_ENROLLMENT, UPCOMING_ONLY, BETWEEN, GRADUATED, WITHDRAWN = range(len(STA
 
 # When an enrollment is, in increasing order of precedence.
 PAST, UPCOMING, CURRENT = range(3)
-
-# What a status takes from its deciding enrollment, after its own columns.
-_CARRIED = (
-    "enrollment_id",
-    "first_day",
-    "last_day",
-    "withdrawal_code",
-    "school_year_id",
-    "entity_id",
-    "building",
-    "building_reporting_id",
-)
 
 
 class StudentStatuses(NamedTuple):
@@ -74,16 +63,11 @@ def classify_students(enrollments: pd.DataFrame, excluded: pd.DataFrame, today: 
     if (students[known][1:] < students[known][:-1]).any():
         known = known[np.argsort(students[known], kind="stable")]
     rows = deciding[known]
-    found = {name: plain(take(columns[name], rows)) for name in _CARRIED}
+    found = {name: plain(take(columns[name], rows)) for name in STUDENT_STATUS.names if name in columns}
     reason = _reasons(when[rows], has_past[known], found["withdrawal_code"])
-    statuses = frame_of(
-        {
-            "student_id": take(columns["student_id"], rows),
-            "status": take(pa.array(STATUS_OF_REASON.values()), reason),
-            "reason": take(pa.array(STATUS_OF_REASON), reason),
-            **found,
-        }
-    )
+    found["status"] = take(pa.array(STATUS_OF_REASON.values()), reason)
+    found["reason"] = take(pa.array(STATUS_OF_REASON), reason)
+    statuses = frame_of({name: found[name] for name in STUDENT_STATUS.names})
     uncertain = _uncertain_students(excluded, students[known[reason == CURRENT_ENROLLMENT]])
     if len(uncertain):
         statuses = statuses.loc[~statuses["student_id"].isin(uncertain["student_id"])].reset_index(drop=True)
@@ -121,18 +105,14 @@ def _reasons(when: np.ndarray, has_past: np.ndarray, code: pa.Array) -> np.ndarr
 
 def _uncertain_students(excluded: pd.DataFrame, enrolled: np.ndarray) -> pd.DataFrame:
     """The students whom quarantined rows leave in doubt, with those rows' reasons."""
-    doubtful = excluded.loc[excluded["reason"].isin(UNCERTAIN) & excluded["student_id"].notna()]
-    if len(doubtful):
-        doubtful = doubtful.loc[~doubtful["student_id"].isin(enrolled)]
-    reasons: dict[int, set[str]] = {}
-    for student, reason in zip(doubtful["student_id"].tolist(), doubtful["reason"].tolist(), strict=True):
-        reasons.setdefault(student, set()).add(reason)
-    in_words = {
-        student: ",".join(sorted(reasons[student], key=UNCERTAIN.index)) for student in sorted(reasons)
-    }
+    rows = excluded.loc[excluded["reason"].isin(UNCERTAIN), ["student_id", "reason"]].dropna()
+    if len(rows):
+        rows = rows[~rows["student_id"].isin(enrolled)].drop_duplicates()
+    rows = rows.assign(place=rows["reason"].map(UNCERTAIN.index)).sort_values(["student_id", "place"])
+    reasons = rows.groupby("student_id")["reason"].agg(",".join)
     return frame_of(
         {
-            "student_id": pa.array(in_words.keys(), pa.int64()),
-            "reasons": pa.array(in_words.values(), pa.string()),
+            "student_id": pa.array(reasons.index, pa.int64()),
+            "reasons": pa.array(reasons, pa.string()),
         }
     )

@@ -281,14 +281,3 @@ def test_nul_is_dropped_from_codes_and_school_names_because_postgres_cannot_stor
 def test_codes_are_trimmed_text_and_no_code_is_null():
     rows = [entry(1, "2026-08-12", code="01 "), entry(2, "2026-08-12", code="1"), entry(3, "2026-08-12")]
     assert none(run(*rows).enrollments["withdrawal_code"]) == ["01", "1", None]
-
-
-def test_an_unanswered_default_entity_counts_as_false():
-    assert list(run(entry(1, "2026-08-12", default=None)).enrollments["is_default_entity"]) == [False]
-
-
-def test_ids_beyond_what_a_float_can_hold_stay_what_they_are():
-    huge = 2**53 + 1
-    rows = (entry(number, "2026-08-12", student=number) for number in (huge, huge + 1))
-    found = run(*rows).enrollments[["enrollment_id", "student_id"]]
-    assert found.values.tolist() == [[huge, huge], [huge + 1, huge + 1]]

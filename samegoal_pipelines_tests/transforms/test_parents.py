@@ -125,10 +125,6 @@ def test_a_parent_comes_with_relationship_rank_flags_name_and_contacts():
     assert contacts(row) == EVERYTHING
 
 
-def test_a_relationship_without_description_goes_by_its_code():
-    assert one(guardian(RelationshipID=2))["relationship"] == "F"
-
-
 @pytest.mark.parametrize("flag", [True, None])
 @pytest.mark.parametrize(
     ("withholding", "shown"), [(WITHHOLD, NOTHING), (SHOW_PHONES, NOTHING), (SHOW_RESTRICTED, EVERYTHING)]

@@ -5,6 +5,8 @@ That its tables are those that the assets publish is tested where there are asse
 
 from datetime import date
 
+import pyarrow as pa
+
 from samegoal_pipelines.transforms.snapshot import compute_night
 from samegoal_pipelines.transforms.withholding import Withholding
 from samegoal_pipelines_tests.transforms import builders
@@ -44,3 +46,4 @@ def test_students_agree_in_all_tables_and_whoever_has_no_row_is_carried_over_or_
         "student_id": [2, 3, 4],
         "why": ["rows unreadable", "never effective only", "CECS only"],
     }
+    assert [kind.pyarrow_dtype for kind in computed.absent.dtypes] == [pa.int64(), pa.string()]

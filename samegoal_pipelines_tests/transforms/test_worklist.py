@@ -329,12 +329,14 @@ def test_two_records_that_may_be_one_person_are_listed_and_twins_are_not(one, ot
     assert listed["detail"].tolist() == ([f"same {same} as StudentID {n}" for n in (2, 1)] if same else [])
 
 
+SCHOOLS = [
+    {"SchoolID": number, "SchoolYearID": year, "Name": name, "StateAssignedID": state_id}
+    for number, name, state_id in ((5, "Zavala", None), (6, "Austin", "002"))
+    for year in range(2020, 2030)
+]
+
+
 def test_the_list_goes_by_school_then_problem_then_student():
-    schools = [
-        {"SchoolID": number, "SchoolYearID": year, "Name": name, "StateAssignedID": None}
-        for number, name in ((5, "Zavala"), (6, "Austin"))
-        for year in range(2020, 2030)
-    ]
     entries = [
         entry(1, "2026-08-12", "2026-09-30", "CECS", student=3),
         entry(2, "2024-08-14", student=2),
@@ -342,20 +344,14 @@ def test_the_list_goes_by_school_then_problem_then_student():
         entry(4, "2024-08-14", student=9, SchoolID=6),
         entry(5, "2024-08-14", student=1, SchoolID=None),
     ]
-    listed = worklist(entries, School=schools)
+    listed = worklist(entries, School=SCHOOLS)
     assert listed["building"].fillna("none").tolist() == ["Austin", "Zavala", "Zavala", "Zavala", "none"]
     assert listed["enrollment_id"].tolist() == [4, 3, 2, 1, 5]
 
 
 def test_an_enrollment_that_comes_twice_is_at_one_school():
-    schools = [
-        {"SchoolID": number, "SchoolYearID": year, "Name": name, "StateAssignedID": state_id}
-        for number, name, state_id in ((5, "Zavala", None), (6, "Austin", "002"))
-        for year in range(2020, 2030)
-    ]
-    listed = worklist(
-        [entry(1, "2024-08-14", SchoolID=5), entry(1, "2024-08-14", SchoolID=6)], School=schools
-    )
+    twice = [entry(1, "2024-08-14", SchoolID=school) for school in (5, 6)]
+    listed = worklist(twice, School=SCHOOLS)
     assert listed["building"].tolist() == ["Zavala"]
     assert listed["building_reporting_id"].isna().all()
 

@@ -3,10 +3,13 @@
 import os
 import socket
 import subprocess
+from datetime import date
 from pathlib import Path
 
+import click
 import pytest
 
+from samegoal_pipelines.cli.commands import Day, Expiration
 from samegoal_pipelines.deployment import Deployment
 from samegoal_pipelines_tests.cli.asking import PROGRAM, program, run
 from samegoal_pipelines_tests.pipeline import TODAY
@@ -99,15 +102,6 @@ def test_a_secret_from_a_file_of_windows_is_the_same_or_refused(served, tmp_path
     assert connection.client_secret.get_secret_value() == "made-up"
 
 
-@pytest.mark.parametrize("district_id", ["../x", "a\nb", "-a"])
-def test_an_id_that_is_no_id_is_refused(served, district_id):
-    _, add = served
-    added = run(*(word for word in add if word != "grand-bend"), "--", district_id, stdin="x")
-    assert added.returncode in (1, 2)
-    assert added.stderr
-    assert "Traceback" not in added.stderr
-
-
 @pytest.mark.parametrize(
     ("words", "why"),
     [
@@ -140,6 +134,33 @@ def test_wrong_usage_exits_with_2_and_says_what_is_wrong(environment, words, why
     answer = run(*words.split(" "))
     assert (answer.returncode, answer.stdout) == (2, "")
     assert why in " ".join(answer.stderr.split())
+
+
+@pytest.mark.parametrize(
+    ("kind", "typed", "day"),
+    [
+        (Day, "2028-02-29", date(2028, 2, 29)),
+        (Expiration, "2027-08-01", date(2027, 8, 1)),
+        (Expiration, "Never", "never"),
+        (Expiration, "UNKNOWN", "unknown"),
+    ],
+)
+def test_a_day_is_a_date_and_an_expiration_also_one_of_two_words_in_any_case(kind, typed, day):
+    assert kind().convert(typed, None, None) == day
+
+
+@pytest.mark.parametrize("typed", ["0001-01-01", "1027-08-01", "9999-12-31"])
+@pytest.mark.parametrize("kind", [Day, Expiration])
+def test_a_date_in_an_impossible_year_is_wrong_usage(kind, typed):
+    with pytest.raises(click.BadParameter, match=f"{typed} is out of range; use a date from 2000"):
+        kind().convert(typed, None, None)
+
+
+@pytest.mark.parametrize("typed", ["2027-02-30", "", "08/01/2027", "soon"])
+def test_what_is_no_expiration_is_answered_with_how_to_write_one(typed):
+    with pytest.raises(click.BadParameter) as refused:
+        Expiration().convert(typed, None, None)
+    assert refused.value.message == f"{typed!r} is no date; write it as 2027-08-01, or never or unknown"
 
 
 @pytest.mark.parametrize(

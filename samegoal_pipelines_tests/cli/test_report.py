@@ -1,4 +1,4 @@
-"""`report` tells in a terminal what needs somebody, and a script by its exit status."""
+"""`report` tells in a terminal what needs somebody, and a script by its exit status; `alerts test`."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -15,6 +15,9 @@ from samegoal_pipelines.reporting.forecast import look_ahead
 from samegoal_pipelines.reporting.nightly_status import read_board
 from samegoal_pipelines_tests.cli.asking import Answered
 from samegoal_pipelines_tests.reporting.factories import NIGHT, attempt, publish_the_years_end, register
+from samegoal_pipelines_tests.reporting.servers import SLACK, certificate, chat, web_server
+
+__all__ = ["certificate", "chat"]
 
 LAST_NIGHT = NIGHT - timedelta(days=1)
 
@@ -188,3 +191,15 @@ def test_without_a_night_the_report_is_about_the_newest(deployment, ask, monkeyp
         now = datetime(2028, 2, 29, hour, tzinfo=UTC)
         monkeypatch.setattr("samegoal_pipelines.cli.report.datetime", SimpleNamespace(now=now.astimezone))
         assert ask("report").stdout.startswith(f"SameGoal night {night}: ")
+
+
+def test_each_address_is_told_of_and_one_that_refuses_does_not_keep_it_from_the_others(ask, chat):
+    with web_server() as hook:
+        addresses = f"{hook.url},{SLACK}"
+        answered = ask("alerts", "test", SAMEGOAL_ALERT_URLS=addresses)
+        assert answered == (0, "json: sent\nhooks.slack.com: sent\n", "")
+        hook.status = 500
+        answered = ask("alerts", "test", SAMEGOAL_ALERT_URLS=addresses)
+    refused = "not sent: json: the server refused the message (HTTP 500)"
+    assert answered == (1, f"{refused}\nhooks.slack.com: sent\n", "")
+    assert [one["attachments"][0]["title"] for one in chat.received] == ["SameGoal: test alert"] * 2

@@ -130,8 +130,7 @@ def send_test(deployment: Deployment) -> int:
 
     The addresses are those of SAMEGOAL_ALERT_URLS. Exit status 1: at least one did not accept the message.
     """
-    from samegoal_pipelines.reporting.addresses import AlertError, alert_addresses
-    from samegoal_pipelines.reporting.messages import TEST_MESSAGE
+    from samegoal_pipelines.reporting.addresses import TEST_MESSAGE, AlertError, alert_addresses
 
     addresses = alert_addresses(deployment.settings.alert_urls)
     if addresses[0].url is None:

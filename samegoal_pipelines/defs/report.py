@@ -17,7 +17,8 @@ from samegoal_pipelines.defs.district_run import TODAY_TAG, read_date
 from samegoal_pipelines.defs.errors import in_plain_words
 from samegoal_pipelines.deployment import Deployment
 from samegoal_pipelines.landing import LandingError
-from samegoal_pipelines.reporting.messages import Message, missing_report_message
+from samegoal_pipelines.reporting.addresses import Message
+from samegoal_pipelines.reporting.alerts import missing_report_message
 from samegoal_pipelines.reporting.nightly_status import newest_night, read_board
 from samegoal_pipelines.reporting.report import make_report
 

@@ -20,7 +20,6 @@ from urllib.parse import quote
 from pydantic import SecretStr
 
 from samegoal_pipelines.errors import PipelineError
-from samegoal_pipelines.reporting.messages import Message
 
 SECONDS = 20
 """The total time limit for one message."""
@@ -33,6 +32,19 @@ _SERVICE = re.compile(r"https?://([\w.-]+)/|([a-z][a-z0-9]*)://", re.IGNORECASE)
 
 class AlertError(PipelineError):
     """An address is invalid, or a message did not arrive. The text holds no secret."""
+
+
+@dataclass(frozen=True)
+class Message:
+    """A message to an address."""
+
+    subject: str
+    text: str
+    kind: str = "warning"
+    """`success` is shown in green where a service has colors."""
+
+
+TEST_MESSAGE = Message("SameGoal: test alert", "This is a test. Nothing is wrong.", kind="success")
 
 
 @dataclass(frozen=True)

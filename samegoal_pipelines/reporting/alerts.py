@@ -1,13 +1,17 @@
-"""Which alerts to send, and which were sent.
+"""Which alerts to send, their text, and which were sent.
 
 Each deadline (06:00 of each time zone) is checked once it has passed: one message per address covers all
 districts that failed, are held or are late. Trouble that comes later, such as a rerun that is held, follows
 at most once an hour. A message is sent and recorded in one transaction, under a lock of its address. So two
 daemons send one message, and a failed message leaves no record, so the next check tries again.
+
+The text is Markdown without student data. An alert names every affected district, at least by its id.
+Districts with the same state, kind and next step are described together.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
@@ -18,14 +22,15 @@ import psycopg2.errors
 import sqlalchemy as sa
 from sqlalchemy.exc import OperationalError
 
-from samegoal_pipelines.reporting.addresses import Address
-from samegoal_pipelines.reporting.messages import Message, alert_message, all_well_message
-from samegoal_pipelines.reporting.nightly_status import DEADLINE, Board, DistrictNight, read_judged
+from samegoal_pipelines.reporting import rendering
+from samegoal_pipelines.reporting.addresses import Address, Message
+from samegoal_pipelines.reporting.nightly_status import DEADLINE, Board, DistrictNight, in_words, read_judged
 from samegoal_pipelines.tables.warehouse import alerts_sent
 from samegoal_pipelines.warehouse.engine import LOCK_ROW, take_role, transaction
 from samegoal_pipelines.warehouse.roles import Role
 
 BETWEEN_LATER_MESSAGES = timedelta(hours=1)
+NAMES_IN_A_GROUP = 20
 
 
 @dataclass(frozen=True)
@@ -150,3 +155,40 @@ def locked(connection: sa.Connection, channel: str) -> bool:
         return False
     connection.exec_driver_sql("set local lock_timeout to default")
     return True
+
+
+# -- the text --
+
+
+def missing_report_message(night: date, tries: int, run_id: str) -> Message:
+    """The message about a night whose report could not be made."""
+    return Message(
+        f"SameGoal night {night}: its report is missing",
+        f"nightly_report of the night {night} failed {tries} times, last in run {run_id}.\n\n"
+        "To do: open that run in the Dagster UI. To see what the report would say: "
+        f"`samegoal-pipelines report --night {night}`\n",
+    )
+
+
+def all_well_message(night: date, districts: int) -> Message:
+    """The line about a night on which everything is well."""
+    count = "1 district" if districts == 1 else f"All {districts:,} districts"
+    return Message(f"SameGoal night {night}: all is well", f"{count} published.\n", "success")
+
+
+def alert_message(board: Board, news: Sequence[DistrictNight], *, later: bool = False) -> Message:
+    """The message about districts in trouble.
+
+    Args:
+        board: all districts with one deadline.
+        news: the districts in trouble that the message is about.
+        later: the message follows an earlier one of the same night.
+    """
+    groups: dict[tuple[str | None, ...], list[DistrictNight]] = {}
+    for one in news:
+        groups.setdefault((one.state, one.kind, one.advice), []).append(one)
+    counts = in_words(Counter(one.state for one in news))
+    return Message(
+        f"{board.title}: {'also ' if later else ''}{counts} of {board.due:,}",
+        rendering.render("alert.md.j2", board=board, groups=groups.values(), names=NAMES_IN_A_GROUP),
+    )

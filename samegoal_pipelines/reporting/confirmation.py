@@ -17,9 +17,8 @@ from samegoal_pipelines.districts.expiry import expiry_words
 from samegoal_pipelines.districts.registry import District
 from samegoal_pipelines.errors import SYNC
 from samegoal_pipelines.reporting import rendering
-from samegoal_pipelines.reporting.addresses import AlertError, contact_address
+from samegoal_pipelines.reporting.addresses import AlertError, Message, contact_address
 from samegoal_pipelines.reporting.alerts import locked
-from samegoal_pipelines.reporting.messages import Message
 from samegoal_pipelines.reporting.nightly_status import NIGHT_BEGINS, DistrictNight, read_districts
 from samegoal_pipelines.tables.warehouse import districts
 from samegoal_pipelines.warehouse.engine import as_writer

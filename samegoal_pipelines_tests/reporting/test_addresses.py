@@ -8,8 +8,13 @@ import logging
 import pytest
 from pydantic import SecretStr
 
-from samegoal_pipelines.reporting.addresses import Address, AlertError, alert_addresses, check_addresses
-from samegoal_pipelines.reporting.messages import Message
+from samegoal_pipelines.reporting.addresses import (
+    Address,
+    AlertError,
+    Message,
+    alert_addresses,
+    check_addresses,
+)
 from samegoal_pipelines.settings import Settings
 from samegoal_pipelines_tests.reporting.servers import (
     GOOGLE,

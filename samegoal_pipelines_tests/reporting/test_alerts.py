@@ -10,9 +10,16 @@ import sqlalchemy as sa
 
 from samegoal_pipelines.errors import PipelineError
 from samegoal_pipelines.postgres.errors import WarehouseUnavailableError
-from samegoal_pipelines.reporting.addresses import AlertError
-from samegoal_pipelines.reporting.alerts import Sent, alerts_due, judged_boards, locked, send_once
-from samegoal_pipelines.reporting.messages import Message, alert_message, missing_report_message
+from samegoal_pipelines.reporting.addresses import AlertError, Message
+from samegoal_pipelines.reporting.alerts import (
+    Sent,
+    alert_message,
+    alerts_due,
+    judged_boards,
+    locked,
+    missing_report_message,
+    send_once,
+)
 from samegoal_pipelines.tables.warehouse import alerts_sent, districts
 from samegoal_pipelines.warehouse.engine import as_operator, as_writer
 from samegoal_pipelines.warehouse.roles import Role

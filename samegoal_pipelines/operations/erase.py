@@ -17,6 +17,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import chain
 from typing import Any
 
 from samegoal_pipelines.defs.district_run import DISTRICTS
@@ -120,17 +121,16 @@ def erase_student(
         found = _find(deployment, district_id, number, student_id)
         if dry_run:
             rows = erase.count_rows(warehouse, district_id, found)
-            marked = erased_students(warehouse, district_id)
-            hashes = {hash_of(marked.key, "student", one) for one in found}
-            wanted = ErasedStudents(marked.key, marked.students | hashes)
-            rewritten = _rewrite(deployment, instance, district_id, wanted, dry_run=True)
         else:
             for student in found:
                 operator = deployment.settings.operator
                 rows = student_erasures.erase_rows(warehouse, district_id, student, number, operator)
             _refuse_files_while_running(instance, district_id)
-            marked = erased_students(warehouse, district_id)
-            rewritten = _rewrite(deployment, instance, district_id, marked)
+        marked = erased_students(warehouse, district_id)
+        hashes = {hash_of(marked.key, "student", one) for one in found}  # a dry run has not marked them
+        wanted = ErasedStudents(marked.key, marked.students | hashes)
+        rewritten = _rewrite(deployment, instance, district_id, wanted, dry_run=dry_run)
+        if not dry_run:
             student_erasures.finish(warehouse, district_id, rewritten.files + rewritten.deleted)
     return StudentHoldings(rows, rewritten.files, rewritten.rows, rewritten.deleted)
 
@@ -192,12 +192,11 @@ def _find(deployment: Deployment, district_id: str, number: str, student_id: int
     wanted = number.strip()
     found: set[int] = set()
     if wanted:
+        columns = ("StudentID", "StudentNumber")
+        landed = _landed(deployment, district_id, "raw_students", "Student", *columns)
         published = changes.numbers_like(deployment.warehouse, district_id, wanted)
-        found = {student for student, text in published if text.strip() == wanted}
-        for pairs in _landed(
-            deployment, district_id, "raw_students", "Student", "StudentID", "StudentNumber"
-        ):
-            found |= {one for one, text in pairs if one is not None and (text or "").strip() == wanted}
+        pairs = chain(published, chain.from_iterable(landed))
+        found = {one for one, text in pairs if one is not None and (text or "").strip() == wanted}
     marked = erased_students(deployment.warehouse, district_id)
     found -= marked.among(found)
     erased = student_erasures.erased_on(deployment.warehouse, district_id, number)
@@ -226,7 +225,7 @@ def _rewrite(
     district_id: str,
     erased: ErasedStudents,
     *,
-    dry_run: bool = False,
+    dry_run: bool,
 ) -> Rewritten:
     """Remove them from the landed files, from `raw_parents` last: only it says whose parents are whose."""
     theirs: set[int | None] = set()

@@ -122,20 +122,18 @@ class StudentAnswer:
     def facts(self) -> dict[str, Any]:
         """For scripts."""
         explained = asdict(self.explanation) if self.explanation else {}
+        names = ("decision", "absent", "window_start", "enrollments")
         return {
             "student_id": self.student_id,
             "published": self.published.status and {**self.published.status, "since": self.published.since},
             "carried_over": self.carried_over,
             "last_change": self.published.last_change,
             "departure": self.published.departure,
-            "decision": explained.get("decision"),
-            "uncertain": list(explained.get("uncertain", ())),
-            "absent": explained.get("absent"),
+            **{name: explained.get(name) for name in names},
+            "uncertain": explained.get("uncertain", ()),
             "cause": self.cause and self.cause._asdict(),
             "has_record": self.has_record if self.explanation else None,
-            "window_start": explained.get("window_start"),
-            "enrollments": list(explained["enrollments"]) if self.explanation else None,
-            "differs": list(self.differs),
+            "differs": self.differs,
             "in_words": [*self.published_sentences(), *self.decision_sentences()],
         }
 
@@ -154,8 +152,7 @@ class Answer:
 
     def facts(self) -> dict[str, Any]:
         """For scripts."""
-        students = [student.facts() for student in self.students]
-        return {**vars(self), "remarks": list(self.remarks), "students": students}
+        return {**vars(self), "students": [student.facts() for student in self.students]}
 
 
 def explain_student(

@@ -11,15 +11,13 @@ from dataclasses import dataclass
 from datetime import date, datetime
 
 import sqlalchemy as sa
-from sqlalchemy.dialects.postgresql import insert
 
 from samegoal_pipelines.districts.errors import InvalidDistrictError
 from samegoal_pipelines.districts.registry import District, get_district, update_district
+from samegoal_pipelines.districts.rotation import changing
 from samegoal_pipelines.printable import on_one_line
 from samegoal_pipelines.tables.warehouse import pauses
 from samegoal_pipelines.warehouse.engine import as_operator, as_writer
-
-REASON_LIMIT = 500  # characters
 
 
 @dataclass(frozen=True)
@@ -50,8 +48,8 @@ def pause(
     """Pause a district from one night to another. Replaces its old pause.
 
     Raises:
-        InvalidDistrictError: the pause would end before it starts, the reason is too long, or another
-            pause is in progress that this one would end immediately.
+        InvalidDistrictError: the pause would end before it starts, or another pause is in progress that this
+            one would end immediately.
     """
     if paused_to < paused_from:
         raise InvalidDistrictError(
@@ -59,32 +57,28 @@ def pause(
             district_id=district_id,
             next_step="give --from the earlier date",
         )
-    reason = on_one_line(reason) or None
-    if reason and len(reason) > REASON_LIMIT:
-        raise InvalidDistrictError(
-            f"the reason is longer than {REASON_LIMIT} characters", district_id=district_id
-        )
-    values = {"paused_from": paused_from, "paused_to": paused_to, "reason": reason, "set_by": set_by}
-    statement = (
-        insert(pauses)
-        .values(district_id=district_id, **values)
-        .on_conflict_do_update(index_elements=["district_id"], set_={**values, "set_at": sa.func.now()})
-    )
-    with as_writer(engine, district_id, "pausing the district") as connection:
+    with changing(engine, district_id, "pausing the district") as connection:
         now = connection.execute(sa.select(sa.func.now())).scalar_one()
         tonight = get_district(connection, district_id).local_date(now)
-        under_way = connection.scalar(
-            sa.select(pauses.c.paused_to)
-            .where(pauses.c.district_id == district_id)
-            .where(pauses.c.paused_from <= tonight, pauses.c.paused_to >= tonight)
-        )
-        if under_way is not None and not paused_from <= tonight <= paused_to:
+        before = _delete(connection, district_id)
+        if before is not None and before.covers(tonight) and not paused_from <= tonight <= paused_to:
             raise InvalidDistrictError(
-                f"is paused until {under_way}, and has one pause at a time",
+                f"is paused until {before.paused_to}, and has one pause at a time",
                 district_id=district_id,
                 next_step="set the next one after that, or end this one first: samegoal-pipelines resume ID",
             )
-        return Pause(**connection.execute(statement.returning(*pauses.c)).one()._mapping)
+        row = connection.execute(
+            sa.insert(pauses)
+            .values(
+                district_id=district_id,
+                paused_from=paused_from,
+                paused_to=paused_to,
+                reason=on_one_line(reason) or None,
+                set_by=set_by,
+            )
+            .returning(*pauses.c)
+        ).one()
+        return Pause(**row._mapping)
 
 
 def resume(engine: sa.Engine, district_id: str, now: datetime) -> Pause | None:
@@ -94,13 +88,16 @@ def resume(engine: sa.Engine, district_id: str, now: datetime) -> Pause | None:
     """
     with as_writer(engine, district_id, "resuming the district") as connection:
         district = get_district(connection, district_id)
-        row = connection.execute(
-            sa.delete(pauses).where(pauses.c.district_id == district_id).returning(*pauses.c)
-        ).one_or_none()
-        ended = None if row is None else Pause(**row._mapping)
+        ended = _delete(connection, district_id)
         if ended is not None and ended.covers(district.local_date(now)):
             update_district(connection, district_id, {"due_since": now})
     return ended
+
+
+def _delete(connection: sa.Connection, district_id: str) -> Pause | None:
+    this = sa.delete(pauses).where(pauses.c.district_id == district_id)
+    row = connection.execute(this.returning(*pauses.c)).one_or_none()
+    return None if row is None else Pause(**row._mapping)
 
 
 def all_pauses(engine: sa.Engine) -> dict[str, Pause]:

@@ -336,13 +336,14 @@ class _Questions:
 
     def objects(self) -> list[ObjectFacts]:
         """The facts about each object."""
-        granted = {
-            each: sum(one.name in described for one in each.fields)
-            for each, described in self._described.items()
-        }
         return [
-            ObjectFacts(each.label, len(each.fields), count, self._rows.get(each.label))
-            for each, count in granted.items()
+            ObjectFacts(
+                name=each.label,
+                fields=len(each.fields),
+                granted=sum(one.name in described for one in each.fields),
+                rows=self._rows.get(each.label),
+            )
+            for each, described in self._described.items()
         ]
 
     @staticmethod

@@ -60,9 +60,8 @@ class EmbeddedPostgres:
 
     def __init__(self, home: Path, settings: Mapping[str, str] | None = None):
         self.folder = home.expanduser().resolve() / "postgres"
-        self.data = (
-            self.folder / "data"
-        ).resolve()  # version 1.0.0 made a link where its account had no access
+        # Version 1.0.0 made a link if its account could not reach the folder.
+        self.data = (self.folder / "data").resolve()
         self.log = self.folder / "server.log"
         self._keep = self.folder / "keep"
         self._settings = {**SETTINGS, **(settings or {})}

@@ -1,6 +1,5 @@
 """A paused district is left out of the schedule, by its own calendar, and nothing else changes for it."""
 
-from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
@@ -8,18 +7,14 @@ import pytest
 import sqlalchemy as sa
 
 from samegoal_pipelines.defs.nightly import districts_due
+from samegoal_pipelines.districts.cipher import SecretCipher
 from samegoal_pipelines.districts.errors import InvalidDistrictError, UnknownDistrictError
 from samegoal_pipelines.districts.pauses import Pause, all_pauses, pause, resume, unpaused
+from samegoal_pipelines.districts.registry import Registry
 from samegoal_pipelines.warehouse.engine import as_operator
 from samegoal_pipelines_tests.reporting.factories import register
 
 JUNE, AUGUST = date(2027, 6, 1), date(2027, 8, 15)
-
-
-@dataclass(frozen=True)
-class Somewhere:
-    id: str
-    timezone: str
 
 
 def paused_on(engine: sa.Engine, night: date) -> dict[str, Pause]:
@@ -91,19 +86,20 @@ def test_a_district_that_nobody_knows_cannot_be_paused_or_resumed(warehouse):
         resume(warehouse, "nowhere", datetime.now(UTC))
 
 
-def test_the_schedule_leaves_a_paused_district_out_by_its_own_date(warehouse):
+def test_the_schedule_leaves_a_paused_district_out_by_its_own_date(warehouse, tmp_path):
     """At this moment it is the night of the pause in New York, and still the one before in Honolulu."""
-    honolulu = Somewhere("honolulu", "Pacific/Honolulu")
-    new_york = Somewhere("new-york", "America/New_York")
-    austin = Somewhere("austin", "America/Chicago")
-    for one in (honolulu, new_york, austin):
-        register(warehouse, one.id, one.timezone)
-    for one in (honolulu, new_york):
-        pause(warehouse, one.id, paused_from=AUGUST, paused_to=AUGUST, set_by="pat")
+    for name, timezone in (
+        ("honolulu", "Pacific/Honolulu"),
+        ("new-york", "America/New_York"),
+        ("austin", "America/Chicago"),
+    ):
+        register(warehouse, name, timezone)
+    for name in ("honolulu", "new-york"):
+        pause(warehouse, name, paused_from=AUGUST, paused_to=AUGUST, set_by="pat")
 
     now = datetime(2027, 8, 15, 7, tzinfo=UTC)
-    due = districts_due([honolulu, new_york, austin], now)  # type: ignore[list-item]
+    due = districts_due(Registry(warehouse, SecretCipher(tmp_path, None)).list(), now)
     assert [(one.id, night) for one, night in unpaused(warehouse, due)] == [
-        ("honolulu", date(2027, 8, 14)),
         ("austin", AUGUST),
+        ("honolulu", date(2027, 8, 14)),
     ]

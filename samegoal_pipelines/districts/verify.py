@@ -248,7 +248,7 @@ class _Questions:
             )
             outcome = flagged if current else "none of the years is flagged as current"
             return _Answer(outcome, "flag the one that is, for this entity, in Qmlativ", "failed")
-        self.years, self._current = school_years(table), current[0]
+        (self.years, _), self._current = school_years(table), current[0]
         position = self.years.index(current[0])
         before, after = self.years[:position], self.years[position + 1 :]
         upcoming = names[after[0]] if after else "none"

@@ -123,32 +123,14 @@ def read_entity_access(client: QmlativClient, setting: str, entities: Iterable[i
     return entity_access(setting, client.grants({*entities, *chosen_entities(setting)}))
 
 
-def school_years(table: pa.Table) -> list[int]:
-    """Ids of the previous, current and upcoming school year, if they exist.
+def school_years(table: pa.Table) -> tuple[list[int], list[int]]:
+    """Ids of the previous, current and upcoming school year, if they exist; and of older ones, newest first.
 
     The current and upcoming years are flagged, and the previous one has the NumericYear before the current.
     If the flags are wrong, this raises `QmlativError`: a guess from GetSystemMetadata could leave a
     whole year's enrollments unread.
     """
-    years = table.to_pylist()
-    current = _current_year(years)
-    number = current["NumericYear"]
-    previous = [year for year in years if year["NumericYear"] == number - 1]
-    upcoming = [year for year in years if year["IsUpcomingYearForProvidedEntity"]]
-    ids = [year["SchoolYearID"] for year in (*previous, current, *upcoming)]
-    return list(dict.fromkeys(each for each in ids if each is not None))
-
-
-def older_school_years(table: pa.Table) -> list[int]:
-    """Ids of the school years before the previous one, newest first. Raises as `school_years` does."""
-    others, years = {None, *school_years(table)}, table.to_pylist()
-    current = _current_year(years)["NumericYear"]
-    numbered = {(year["NumericYear"] or 0, year["SchoolYearID"]) for year in years}
-    older = sorted((each for each in numbered if each[0] < current and each[1] not in others), reverse=True)
-    return list(dict.fromkeys(year_id for _, year_id in older))
-
-
-def _current_year(years: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
+    years = [year for year in table.to_pylist() if year["SchoolYearID"] is not None]
     current = [year for year in years if year["IsCurrentYearForProvidedEntity"]]
     if len(current) != 1 or current[0]["NumericYear"] is None:
         raise QmlativError(
@@ -157,7 +139,14 @@ def _current_year(years: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
             kind=Kind.SCHOOL_YEAR,
             next_step="set this entity's current year in Qmlativ",
         )
-    return current[0]
+    number = current[0]["NumericYear"]
+    previous = [year for year in years if year["NumericYear"] == number - 1]
+    upcoming = [year for year in years if year["IsUpcomingYearForProvidedEntity"]]
+    older = [year for year in years if (year["NumericYear"] or 0) < number]
+    older.sort(key=lambda year: year["NumericYear"] or 0, reverse=True)
+    main = dict.fromkeys(year["SchoolYearID"] for year in (*previous, *current, *upcoming))
+    others = dict.fromkeys(year["SchoolYearID"] for year in older)
+    return list(main), [each for each in others if each not in main]
 
 
 def _read_all(
@@ -195,19 +184,24 @@ def _read_all(
                     reading[each, None] = threads.submit(read, each)
             older = threads.submit(OlderYears, {})
             if yearly:
-                calendar = reading[SCHOOL_YEAR, None].result().table
-                for each, year in itertools.product(yearly, school_years(calendar)):
+                years, past_years = school_years(reading[SCHOOL_YEAR, None].result().table)
+                for each, year in itertools.product(yearly, years):
                     reading[each, year] = threads.submit(read, each, year)
                 if ended_since is not None and ENTRY_WITHDRAWAL in yearly:
-                    years = older_school_years(calendar)
-                    older = threads.submit(read_older_years, years, ended_since, read)
+                    older = threads.submit(read_older_years, past_years, ended_since, read)
             *whole, past = _results([*reading.values(), older])
         except BaseException:
             client.cancel()
             raise
     readings = dict(zip(reading, whole, strict=True)) | past.readings
     for found in readings.values():
-        _refuse_another_type(found.read)
+        if found.read.unreadable == found.read.rows >= ROWS_THAT_TELL:  # the field has changed, not some rows
+            raise MalformedAnswerError(
+                "a field has a wrong type in every row",
+                next(iter(found.read.arrived), found.read.path),
+                kind=Kind.DEFECT,
+                next_step=REPORT,
+            )
     merged = {
         each: _over_years([found for (wanted, _), found in readings.items() if wanted is each], each)
         for each in objects
@@ -216,17 +210,6 @@ def _read_all(
         table, account = merged[ENTRY_WITHDRAWAL]
         merged[ENTRY_WITHDRAWAL] = Reading(table, replace(account, years_not_read=past.not_read))
     return merged
-
-
-def _refuse_another_type(read: ObjectRead) -> None:
-    """Refuse an object all of whose rows have a wrong type: Qmlativ has changed the field, not a few rows."""
-    if read.unreadable == read.rows >= ROWS_THAT_TELL:
-        raise MalformedAnswerError(
-            "a field has a wrong type in every row",
-            next(iter(read.arrived), read.path),
-            kind=Kind.DEFECT,
-            next_step=REPORT,
-        )
 
 
 def _results(futures: Sequence[Future[Any]]) -> list[Any]:

@@ -411,7 +411,7 @@ def year(number, *, current=False, upcoming=False):
 
 
 def years_of(*years):
-    return school_years(pa.Table.from_pylist(list(years)))
+    return school_years(pa.Table.from_pylist(list(years)))[0]
 
 
 def test_the_previous_the_current_and_the_upcoming_year_are_read_if_they_exist():

@@ -24,7 +24,7 @@ from sqlalchemy.dialects.postgresql import ARRAY
 from samegoal_pipelines.errors import SYNC, Kind
 from samegoal_pipelines.printable import counted
 from samegoal_pipelines.tables.history import STATUS
-from samegoal_pipelines.tables.vocabulary import NO_ROWS
+from samegoal_pipelines.tables.vocabulary import NO_ROWS, STATUSES
 from samegoal_pipelines.tables.warehouse import districts, student_changes
 from samegoal_pipelines.transforms.gate import Measured, Verdict
 from samegoal_pipelines.warehouse import diff
@@ -327,13 +327,7 @@ def _count(connection: sa.Connection, content: Content, district_id: str, night:
         changes["dropped"] += gone
     return Counts(
         students=having.total(),
-        enrolled=having["ENROLLED"],
-        pre_enrolled=having["PRE-ENROLLED"],
-        graduated=having["GRADUATED"],
-        inactive=having["INACTIVE"],
-        added=changes["added"],
-        changed=changes["changed"],
-        removed=changes["removed"],
+        **{status.lower().replace("-", "_"): having[status] for status in STATUSES},
+        **{name: changes[name] for name in ("added", "changed", "removed", "dropped")},
         carried_over=having.total() - content.status.table.num_rows,
-        dropped=changes["dropped"],
     )

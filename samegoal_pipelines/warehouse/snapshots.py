@@ -150,10 +150,7 @@ def labeled_snapshot(row: sa.RowMapping, prefix: str = "") -> Snapshot | None:
     """The record in a row that `labeled_columns` selected; None where an outer join found none."""
     if row[f"{prefix}snapshot_id"] is None:
         return None
-    facts = {field.name: row[f"{prefix}{field.name}"] for field in fields(Snapshot)}
-    if facts["content_hash"] is not None:  # the driver gives a view of its buffer
-        facts["content_hash"] = bytes(facts["content_hash"])
-    return Snapshot(**facts)
+    return Snapshot(**{field.name: row[f"{prefix}{field.name}"] for field in fields(Snapshot)})
 
 
 _COLUMNS = {column.name: column for column in labeled_columns(snapshots.c, "")}

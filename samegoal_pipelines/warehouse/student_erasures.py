@@ -40,7 +40,7 @@ def erased_students(engine: sa.Engine, district_id: str) -> ErasedStudents:
 def find_erased(connection: sa.Connection, district_id: str) -> ErasedStudents:
     """As `erased_students`, within a transaction."""
     query = sa.select(_marker.key, _marker.student_hash).where(_marker.district_id == district_id)
-    rows = [(bytes(key), bytes(student)) for key, student in connection.execute(query)]
+    rows = connection.execute(query).all()
     return ErasedStudents(rows[0][0], frozenset(student for _, student in rows)) if rows else ErasedStudents()
 
 

@@ -13,6 +13,8 @@ import socketserver
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from email.message import Message
+from http.server import BaseHTTPRequestHandler
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -65,7 +67,7 @@ class Request:
     method: str
     path: str
     query: dict[str, list[str]]
-    headers: dict[str, str]
+    headers: Message
     body: bytes
 
     @property
@@ -95,13 +97,20 @@ class ScriptedQmlativ:
         self._lock = threading.Lock()
         outer = self
 
-        class Handler(socketserver.BaseRequestHandler):
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
             def handle(self) -> None:
                 with contextlib.suppress(OSError):
-                    reading = self.request.makefile("rb")
-                    while request := _read(reading):
-                        if not outer._answer(request).send(self.request):
-                            return
+                    super().handle()
+
+            def answer(self) -> None:
+                body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+                target = urlsplit(self.path)
+                asked = Request(self.command, target.path, parse_qs(target.query), self.headers, body)
+                self.close_connection |= not outer._answer(asked).send(self.connection)
+
+            do_GET = do_POST = answer
 
         class Server(socketserver.ThreadingTCPServer):
             daemon_threads = True
@@ -204,16 +213,3 @@ def _usual(request: Request) -> Reply:
     names = {f.name for o in OBJECTS.values() if o.path == path for f in o.fields}
     flags = {o.only for o in OBJECTS.values() if o.path == path and o.only}
     return Reply(body={name: {} for name in [*names, *flags, "Relationships", "ValidationRules"]})
-
-
-def _read(reading: Any) -> Request | None:
-    first = reading.readline().decode("latin-1").split()
-    if len(first) < 2:
-        return None
-    headers = {}
-    while line := reading.readline().decode("latin-1").strip():
-        name, _, value = line.partition(":")
-        headers[name.lower()] = value.strip()
-    body = reading.read(int(headers.get("content-length", 0)))
-    target = urlsplit(first[1])
-    return Request(first[0], target.path, parse_qs(target.query), headers, body)

@@ -28,7 +28,7 @@ import pyarrow.parquet as pq
 
 from samegoal_pipelines.errors import Kind
 from samegoal_pipelines.landing.storage import REACH_IT, LandingError, Storage
-from samegoal_pipelines.tables.arrow_types import landed_types
+from samegoal_pipelines.tables.catalog import landed_types
 
 MANIFEST = "landed.json"
 REPORTS = "_reports"

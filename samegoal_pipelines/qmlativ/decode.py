@@ -19,7 +19,6 @@ import pyarrow.compute as pc
 import pyarrow.json as pj
 
 from samegoal_pipelines.qmlativ.errors import MalformedAnswerError
-from samegoal_pipelines.tables.arrow_types import ARROW_TYPES
 from samegoal_pipelines.tables.declaration import UNREADABLE, Column, Type
 
 _MAX_DEPTH = 64
@@ -167,7 +166,7 @@ def _column(objects: list[dict[str, Any]], field: Column, wrong: _Wrong) -> pa.A
         if value is not None and not fits(value):
             wrong.setdefault(row, {})[field.name] = value
             values[row] = None
-    return pa.array(values, pa.string() if field.type == "date" else ARROW_TYPES[field.type])
+    return pa.array(values, pa.string() if field.type == "date" else field.arrow_type)
 
 
 def _is_text(value: Any) -> bool:

@@ -33,7 +33,6 @@ from samegoal_pipelines.qmlativ.merging import (
 from samegoal_pipelines.qmlativ.paging import Listing, PageRef, PageWalk
 from samegoal_pipelines.qmlativ.transport import Answer
 from samegoal_pipelines.qmlativ.workers import Workers
-from samegoal_pipelines.tables.arrow_types import ARROW_TYPES
 from samegoal_pipelines.tables.declaration import UNREADABLE, Column, QmlativObject
 
 _FIRST = (
@@ -230,9 +229,7 @@ class ListingReader:
         """The table with all declared columns, and its account."""
         rows = merged.table.num_rows
         columns = {
-            each.name: merged.table[each.name]
-            if each in self.asked
-            else pa.nulls(rows, ARROW_TYPES[each.type])
+            each.name: merged.table[each.name] if each in self.asked else pa.nulls(rows, each.arrow_type)
             for each in self.wanted.fields
         }
         unreadable = merged.table[UNREADABLE.name]

@@ -15,12 +15,11 @@ import pandas as pd
 import pyarrow as pa
 
 from samegoal_pipelines.sandbox.draw import Array, only
-from samegoal_pipelines.tables.arrow_types import ARROW_TYPES
 from samegoal_pipelines.tables.catalog import OBJECTS
 
 _FIELDS: dict[str, dict[str, pa.DataType]] = {}
 for _wanted in OBJECTS.values():
-    _types = {column.name: ARROW_TYPES[column.type] for column in _wanted.fields}
+    _types = {column.name: column.arrow_type for column in _wanted.fields}
     _FIELDS.setdefault(_wanted.path, {}).update(_types)
 _FIELDS["Enrollment/WithdrawalCode"] |= {"SchoolYearID": pa.int64()}  # the year whose listing shows the code
 _FIELDS["Student/Student"] |= {"GradeNumeric": pa.int64()}  # the grade of another year is computed from it

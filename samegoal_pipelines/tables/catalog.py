@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Literal
 
+import pyarrow as pa
+
 from samegoal_pipelines.tables import enrollments, people
 from samegoal_pipelines.tables.declaration import Column, QmlativObject, Table, day, text
 from samegoal_pipelines.tables.reads import READS
@@ -130,3 +132,9 @@ LANDED: dict[str, dict[str, Table]] = {
     },
 }
 """Asset → landed table → its declaration. `held_snapshot` is what a held night would have published."""
+
+
+def landed_types(asset: str, table: str) -> dict[str, pa.DataType]:
+    """Column → Arrow type of a landed table; empty for a table that nothing declares."""
+    declared = LANDED.get(asset, {}).get(table)
+    return declared.arrow_types if declared else {}

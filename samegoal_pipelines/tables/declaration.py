@@ -6,8 +6,18 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal
 
+import pyarrow as pa
+
 Type = Literal["integer", "text", "code", "date", "flag", "number"]
 """`code` is a text with few distinct values in millions of rows, stored as a dictionary."""
+_ARROW_TYPES: dict[Type, pa.DataType] = {
+    "integer": pa.int64(),
+    "text": pa.string(),
+    "code": pa.dictionary(pa.int32(), pa.string()),
+    "date": pa.date32(),
+    "flag": pa.bool_(),
+    "number": pa.float64(),
+}
 
 
 @dataclass(frozen=True)
@@ -26,6 +36,11 @@ class Column:
     optional: bool = False
     type: Type = "text"
     values: tuple[str, ...] = ()
+
+    @property
+    def arrow_type(self) -> pa.DataType:
+        """The Arrow type, by declaration and never by inference."""
+        return _ARROW_TYPES[self.type]
 
 
 text = Column
@@ -55,6 +70,11 @@ class Table:
     def names(self) -> tuple[str, ...]:
         """The columns' names in order."""
         return tuple(column.name for column in self.columns)
+
+    @property
+    def arrow_types(self) -> dict[str, pa.DataType]:
+        """Column → Arrow type, in order."""
+        return {column.name: column.arrow_type for column in self.columns}
 
 
 def table(name: str, description: str, *columns: Column, key: tuple[str, ...] = ()) -> Table:

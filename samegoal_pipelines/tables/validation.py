@@ -11,7 +11,6 @@ import pandera.pandas as pa
 import pyarrow.compute as pc
 from pandera.errors import SchemaError, SchemaErrorReason, SchemaErrors
 
-from samegoal_pipelines.tables.arrow_types import arrow_types
 from samegoal_pipelines.tables.checks import Check, Mask, arrow, checks_of, given, unique
 from samegoal_pipelines.tables.declaration import UNREADABLE, Table
 
@@ -136,7 +135,7 @@ def validate(frame: pd.DataFrame, table: Table) -> SchemaReport:
 
 @cache
 def _types(table: Table) -> dict[str, pd.ArrowDtype]:
-    return {name: pd.ArrowDtype(kind) for name, kind in arrow_types(table).items()}
+    return {name: pd.ArrowDtype(kind) for name, kind in table.arrow_types.items()}
 
 
 def _is_as_declared(frame: pd.DataFrame, table: Table) -> bool:

@@ -15,7 +15,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from samegoal_pipelines import phones
-from samegoal_pipelines.tables.arrow_types import arrow_types
 from samegoal_pipelines.tables.declaration import Table
 from samegoal_pipelines.tables.lineage import LINEAGE
 from samegoal_pipelines.tables.people import CONFIDENTIAL_PHONES, PARENT_DEMOGRAPHICS, STUDENT_DEMOGRAPHICS
@@ -186,7 +185,7 @@ def find_confidential_phones(raw: Mapping[str, pd.DataFrame], withholding: Withh
         for student, parent, person in owners
         for digits in sorted(confidential[person])
     ]
-    return frame_from(rows, arrow_types(CONFIDENTIAL_PHONES))
+    return frame_from(rows, CONFIDENTIAL_PHONES.arrow_types)
 
 
 # -- lookups --

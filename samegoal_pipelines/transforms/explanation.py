@@ -15,7 +15,6 @@ import pandas as pd
 import pyarrow as pa
 
 from samegoal_pipelines.printable import counted
-from samegoal_pipelines.tables.arrow_types import arrow_types
 from samegoal_pipelines.tables.enrollments import STUDENT_STATUS
 from samegoal_pipelines.tables.vocabulary import (
     CECS_ONLY,
@@ -177,7 +176,7 @@ def numbers_on_record(
     A student without an entry has no usable record in Student and Name, and is carried over.
     """
     decided = [{"student_id": one.student_id} | one.decision for one in explained if one.decision]
-    known = build_student_demographics(raw, frame_from(decided, arrow_types(STUDENT_STATUS))).students
+    known = build_student_demographics(raw, frame_from(decided, STUDENT_STATUS.arrow_types)).students
     return {row["student_id"]: row["student_number"] for row in records_of(known)}
 
 

@@ -15,7 +15,6 @@ import pyarrow as pa
 
 from samegoal_pipelines import printable
 from samegoal_pipelines.tables import worklist as problems
-from samegoal_pipelines.tables.arrow_types import arrow_types
 from samegoal_pipelines.tables.vocabulary import GRADUATED_CODE, UNCERTAIN
 from samegoal_pipelines.transforms.columns import columns_of, greatest_per_group
 from samegoal_pipelines.transforms.enrollments import window_start
@@ -297,7 +296,7 @@ def _in_order(listed: pd.DataFrame, students: pd.DataFrame) -> pd.DataFrame:
     listed = listed.sort_values(["building", "place", "student_id", "enrollment_id"], ignore_index=True)
     numbered = students.dropna(subset="StudentNumber").sort_values("SchoolYearIDAsked", na_position="first")
     listed["student_number"] = _looked_up(listed["student_id"], numbered, "StudentID", "StudentNumber")
-    types = {name: pd.ArrowDtype(kind) for name, kind in arrow_types(problems.REGISTRAR_WORKLIST).items()}
+    types = {name: pd.ArrowDtype(kind) for name, kind in problems.REGISTRAR_WORKLIST.arrow_types.items()}
     listed = listed[[*types]].astype(types)
     texts = {name: listed[name].str.replace("\0", "") for name in ("detail", "student_number")}
     return listed.assign(**texts)

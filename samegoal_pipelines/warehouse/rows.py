@@ -10,7 +10,6 @@ import numpy.typing as npt
 import pandas as pd
 import pyarrow as pa
 
-from samegoal_pipelines.tables.arrow_types import arrow_types
 from samegoal_pipelines.tables.declaration import Table
 from samegoal_pipelines.tables.history import HISTORIES, History
 from samegoal_pipelines.transforms.snapshot import SnapshotPayload, SnapshotTables
@@ -155,7 +154,7 @@ def typed(frame: pd.DataFrame, declared: Table) -> pa.Table:
         UnfitSnapshotError: a column holds values of another type. The message contains no value.
     """
     columns = {}
-    for name, wanted in arrow_types(declared).items():
+    for name, wanted in declared.arrow_types.items():
         try:
             column = pa.Array.from_pandas(frame[name])
             columns[name] = column if column.type == wanted else column.cast(wanted)

@@ -9,7 +9,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from samegoal_pipelines.tables.arrow_types import landed_types
+from samegoal_pipelines.tables.catalog import landed_types
 
 
 def replace_file(path: Path, table: pa.Table) -> None:

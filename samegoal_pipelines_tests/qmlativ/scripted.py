@@ -25,6 +25,7 @@ from samegoal_pipelines.qmlativ.client import QmlativClient
 from samegoal_pipelines.qmlativ.connection import Connection, RetryPolicy
 from samegoal_pipelines.qmlativ.errors import QmlativError
 from samegoal_pipelines.qmlativ.listing import Reading
+from samegoal_pipelines.sandbox import SandboxDistrict, SandboxServer
 from samegoal_pipelines.tables.catalog import OBJECTS
 from samegoal_pipelines.tables.declaration import QmlativObject
 from samegoal_pipelines.tables.people import COUNTY
@@ -181,6 +182,13 @@ def failure(
     for hidden in (SECRET, "token-1", "127.0.0.1", str(server.port), "secret body", "\n"):
         assert hidden not in said
     return said, server, failed.value
+
+
+def connection_to(server: SandboxServer, district: SandboxDistrict, **settings: Any) -> Connection:
+    """A connection to a district of a sandbox."""
+    settings = {"allow_local": True, "retry_policy": IMPATIENT, **settings}
+    secret = SecretStr(district.client_secret)
+    return Connection(server.base_url(district), district.client_key, secret, **settings)
 
 
 def pages_of(replies: dict[int, Reply] | Callable[[int], Reply]) -> Answers:

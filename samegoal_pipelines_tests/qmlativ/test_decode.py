@@ -14,7 +14,6 @@ from hypothesis import strategies as st
 from samegoal_pipelines.qmlativ.decode import MAX_TEXT, PageDecoder, is_cut
 from samegoal_pipelines.qmlativ.errors import MalformedAnswerError
 from samegoal_pipelines.tables import declaration
-from samegoal_pipelines.tables.arrow_types import ARROW_TYPES
 from samegoal_pipelines.tables.catalog import OBJECTS
 from samegoal_pipelines.tables.declaration import day, flag, integer, text
 
@@ -55,7 +54,7 @@ def test_a_plain_page_becomes_columns_of_the_declared_types():
     )
     result = decoded(body)
     assert result.table.schema == pa.schema(
-        [(f.name, ARROW_TYPES[f.type]) for f in FIELDS] + [(UNREADABLE, pa.string())]
+        [(f.name, f.arrow_type) for f in FIELDS] + [(UNREADABLE, pa.string())]
     )
     assert result.table.to_pylist() == [
         {"ID": 1, "Code": "01", "Start": dt.date(2026, 8, 12), "Home": True, UNREADABLE: None},

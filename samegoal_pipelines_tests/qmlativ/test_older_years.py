@@ -4,10 +4,8 @@ from datetime import date
 from types import SimpleNamespace
 
 import pytest
-from pydantic import SecretStr
 
 from samegoal_pipelines.qmlativ.client import QmlativClient
-from samegoal_pipelines.qmlativ.connection import Connection
 from samegoal_pipelines.qmlativ.errors import (
     AccessRefusedError,
     BlockedByFirewallError,
@@ -22,7 +20,7 @@ from samegoal_pipelines.qmlativ.older_years import read_older_years
 from samegoal_pipelines.qmlativ.reading import DistrictRead, read_district
 from samegoal_pipelines.sandbox import Sandbox, SandboxDistrict, serve
 from samegoal_pipelines.tables.enrollments import ENTRY_WITHDRAWAL
-from samegoal_pipelines_tests.qmlativ.scripted import IMPATIENT
+from samegoal_pipelines_tests.qmlativ.scripted import connection_to
 
 TODAY, WINDOW_START = date(2026, 10, 12), date(2025, 10, 12)
 ENDED_LATE, ENDED_BEFORE, CLOSED_LATELY, OPEN, PLACEHOLDER, CURRENT, LAST_YEAR = range(1, 8)
@@ -40,15 +38,7 @@ NEWER, OLDER = (26, 27, 28), (25, 24)
 
 def read(district: SandboxDistrict, *, page_size: int = 500) -> DistrictRead:
     with serve(Sandbox([district])) as server:
-        connection = Connection(
-            server.base_url(district),
-            district.client_key,
-            SecretStr(district.client_secret),
-            allow_local=True,
-            retry_policy=IMPATIENT,
-            page_size=page_size,
-        )
-        with QmlativClient(connection) as client:
+        with QmlativClient(connection_to(server, district, page_size=page_size)) as client:
             return read_district(client, ["raw_enrollments"], ended_since=WINDOW_START)
 
 

@@ -10,10 +10,8 @@ from dataclasses import replace
 import pandas as pd
 import pyarrow as pa
 import pytest
-from pydantic import SecretStr
 
 from samegoal_pipelines.qmlativ.client import Identity, QmlativClient
-from samegoal_pipelines.qmlativ.connection import Connection
 from samegoal_pipelines.qmlativ.errors import (
     GRANT,
     GRANT_ENTITY,
@@ -28,7 +26,7 @@ from samegoal_pipelines.sandbox import Sandbox, serve
 from samegoal_pipelines.tables.catalog import NEEDED
 from samegoal_pipelines.tables.enrollments import ENTRY_WITHDRAWAL
 from samegoal_pipelines.tables.people import NAME_EMAIL
-from samegoal_pipelines_tests.qmlativ.scripted import IMPATIENT
+from samegoal_pipelines_tests.qmlativ.scripted import IMPATIENT, connection_to
 
 TODAY = dt.date(2026, 10, 1)
 ASSETS = ("raw_enrollments", "raw_students", "raw_parents")
@@ -61,9 +59,7 @@ def district(sandbox):
 
 
 def connection(server, district, **settings):
-    settings = {"allow_local": True, "retry_policy": IMPATIENT, "page_size": SMALL_PAGES, **settings}
-    secret = settings.pop("client_secret", district.client_secret)
-    return Connection(server.base_url(district), district.client_key, SecretStr(secret), **settings)
+    return connection_to(server, district, **{"page_size": SMALL_PAGES, **settings})
 
 
 def read(server, district, assets=ASSETS, *, expected_rows=None, progress=None, **settings):

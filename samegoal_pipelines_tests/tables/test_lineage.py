@@ -10,10 +10,8 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
-from pydantic import SecretStr
 
 from samegoal_pipelines.qmlativ.client import QmlativClient
-from samegoal_pipelines.qmlativ.connection import Connection
 from samegoal_pipelines.qmlativ.reading import read_district
 from samegoal_pipelines.sandbox import Sandbox, serve
 from samegoal_pipelines.tables.catalog import NEEDED, OBJECTS
@@ -24,6 +22,7 @@ from samegoal_pipelines.tables.lineage import LINEAGE, empty_without, fed_by
 from samegoal_pipelines.transforms.reads import RESTRICTION
 from samegoal_pipelines.transforms.snapshot import compute_night
 from samegoal_pipelines.transforms.withholding import Withholding
+from samegoal_pipelines_tests.qmlativ.scripted import connection_to
 from samegoal_pipelines_tests.transforms.builders import reads
 
 TODAY = date(2026, 10, 12)
@@ -75,13 +74,7 @@ def landed() -> Raw:
     sandbox = Sandbox.generate(districts=1, students=150, seed=3, today=TODAY)
     (district,) = sandbox.districts
     with serve(sandbox) as server:
-        connection = Connection(
-            server.base_url(district),
-            district.client_key,
-            SecretStr(district.client_secret),
-            allow_local=True,
-        )
-        with QmlativClient(connection) as client:
+        with QmlativClient(connection_to(server, district)) as client:
             frames = read_district(client, list(NEEDED)).frames
     frames["raw_parents"]["Reads"] = reads("StudentGuardian", ["HasActiveRestrictedAccess"])
     for asset in ("raw_students", "raw_parents"):

@@ -11,7 +11,6 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from samegoal_pipelines.sandbox.objects import WITHDRAWAL_CODES
-from samegoal_pipelines.tables.arrow_types import arrow_types
 from samegoal_pipelines.tables.catalog import RAW_TABLES
 from samegoal_pipelines.tables.declaration import Table
 from samegoal_pipelines.tables.reads import READS
@@ -27,7 +26,7 @@ RawRows = Mapping[str, Iterable[Row]]
 def table(declared: Table, rows: Iterable[Row]) -> pd.DataFrame:
     """A frame of the declared columns and types."""
     rows = list(rows)
-    columns = arrow_types(declared)
+    columns = declared.arrow_types
     strange = {name for row in rows for name in row} - set(columns)
     assert not strange, f"{declared.name} has no {strange}"
     return frame_from(rows, columns)

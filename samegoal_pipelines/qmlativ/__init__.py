@@ -3,5 +3,5 @@
 It keeps no data, writes no file, logs nothing and does not know Dagster. Import each module by itself, so
 that naming an error does not import Arrow. From the bottom up: `errors`, `connection`,
 `transport`, `auth`, `decode`, `paging`, `merging`, `workers`, `listing` (one object and year), `client` (one
-district), `older_years` and `reading` (everything a night needs).
+district), `reading` (everything a night needs).
 """

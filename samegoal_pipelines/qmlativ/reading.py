@@ -12,7 +12,7 @@ from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
 from datetime import date
 from functools import partial
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import pandas as pd
 import pyarrow as pa
@@ -25,14 +25,20 @@ from samegoal_pipelines.qmlativ.errors import (
     AccessRefusedError,
     MalformedAnswerError,
     QmlativError,
+    RateLimitedError,
     ReadCancelledError,
 )
-from samegoal_pipelines.qmlativ.listing import ObjectRead, Reading, SearchCondition
+from samegoal_pipelines.qmlativ.listing import SEARCH_FAILED, ObjectRead, Reading, SearchCondition
 from samegoal_pipelines.qmlativ.merging import without_repeats
-from samegoal_pipelines.qmlativ.older_years import OlderYears, read_older_years
 from samegoal_pipelines.tables.catalog import NEEDED, RawAsset
 from samegoal_pipelines.tables.declaration import UNREADABLE, YEAR_ASKED, QmlativObject
-from samegoal_pipelines.tables.enrollments import ENTITY, ENTRY_WITHDRAWAL, SCHOOL_YEAR
+from samegoal_pipelines.tables.enrollments import (
+    ENTITY,
+    ENTRY_WITHDRAWAL,
+    SCHOOL,
+    SCHOOL_YEAR,
+    WITHDRAWAL_CODE,
+)
 from samegoal_pipelines.tables.people import (
     ADDRESS,
     GUARDIAN_NAME,
@@ -46,6 +52,8 @@ from samegoal_pipelines.tables.people import (
 from samegoal_pipelines.transforms.entities import ALL, chosen_entities, entity_access
 
 ROWS_THAT_TELL = 20  # fewer rows may be wrong by chance
+_LAST_PLACEHOLDER_BEFORE_ALL = date(1900, 1, 1)
+"""Some screens save this day or an earlier one for "no date". Such a row is open."""
 Progress = Callable[[str, int], None]
 
 
@@ -210,6 +218,63 @@ def _read_all(
         table, account = merged[ENTRY_WITHDRAWAL]
         merged[ENTRY_WITHDRAWAL] = Reading(table, replace(account, years_not_read=past.not_read))
     return merged
+
+
+class OlderYears(NamedTuple):
+    """Readings by object and school year, and the years that were not read."""
+
+    readings: dict[tuple[QmlativObject, int], Reading]
+    not_read: tuple[int, ...] = ()
+
+
+def read_older_years(
+    years: Sequence[int], since: date, read: Callable[[QmlativObject, int, SearchCondition | None], Reading]
+) -> OlderYears:
+    """Read the enrollments of these years (newest first) that are open or ended on `since` or later.
+
+    Codes and schools have other ids each year, so those of a year come along where it has such an enrollment.
+    If the search fails, read the newest of the years whole. An outage may be over by then, so the other years
+    are searched once more; but not if the server refused the search.
+    """
+
+    def search(years: Sequence[int]) -> QmlativError | None:
+        try:
+            for year in years:
+                entries[year] = read(ENTRY_WITHDRAWAL, year, open_or_ended_since(since))
+        except RateLimitedError:
+            raise
+        except SEARCH_FAILED as error:
+            return error
+        return None
+
+    entries: dict[int, Reading] = {}
+    if error := search(years):
+        entries = {years[0]: read(ENTRY_WITHDRAWAL, years[0], None)}
+        if error.transient:
+            search(years[1:])
+    readings = {(ENTRY_WITHDRAWAL, year): reading for year, reading in entries.items()}
+    for year in [year for year, reading in entries.items() if reading.table.num_rows]:
+        readings |= {(each, year): read(each, year, None) for each in (WITHDRAWAL_CODE, SCHOOL)}
+    return OlderYears(readings, tuple(year for year in years if year not in entries))
+
+
+def open_or_ended_since(since: date) -> SearchCondition:
+    """The search for enrollments without an end, or with one on this day or later.
+
+    It may find more rows. The import window decides later.
+    """
+    conditions = [
+        _on_date("EndDate", "GreaterEqual", since),
+        _on_date("WithdrawalDate", "GreaterEqual", since),
+        _on_date("EndDate", "Null"),
+        _on_date("EndDate", "LessEqual", _LAST_PLACEHOLDER_BEFORE_ALL),
+    ]
+    return {"SearchConditionGroup": {"ConditionGroupType": "Or", "Conditions": conditions}}
+
+
+def _on_date(name: str, how: str, day: date | None = None) -> dict[str, Any]:
+    value = {} if day is None else {"Value": f"{day}T00:00:00"}
+    return {"DateTimeSearchCondition": {"FieldName": name, "ConditionType": how, **value}}
 
 
 def _results(futures: Sequence[Future[Any]]) -> list[Any]:

@@ -16,8 +16,7 @@ from samegoal_pipelines.qmlativ.errors import (
     RequestRefusedError,
     SourceUnavailableError,
 )
-from samegoal_pipelines.qmlativ.older_years import read_older_years
-from samegoal_pipelines.qmlativ.reading import DistrictRead, read_district
+from samegoal_pipelines.qmlativ.reading import DistrictRead, read_district, read_older_years
 from samegoal_pipelines.sandbox import Sandbox, SandboxDistrict, serve
 from samegoal_pipelines.tables.enrollments import ENTRY_WITHDRAWAL
 from samegoal_pipelines_tests.qmlativ.scripted import connection_to

@@ -24,11 +24,7 @@ Progress = Callable[[str, int], None]
 
 
 class Deployment:
-    """The parts of one deployment.
-
-    Args:
-        settings: default: read from the environment.
-    """
+    """The parts of one deployment, by default the environment's."""
 
     def __init__(self, settings: Settings | None = None) -> None:
         self.settings = settings or Settings()

@@ -42,11 +42,7 @@ _CONFIG = {
 
 
 def app_settings(deployment: Deployment) -> dict[str, Any]:
-    """Broker, backend and configuration of the Celery app, for the launcher and for the workers.
-
-    Raises:
-        WarehouseError: the database cannot be reached, or its login may not create the schema.
-    """
+    """Broker, backend and configuration of the Celery app, for the launcher and for the workers."""
     schema = prepare_dagster_storage(deployment.database_url, CELERY_SCHEMA)
     broker = deployment.settings.celery_broker_url
     return {

@@ -75,12 +75,7 @@ def finding_checks(asset: str) -> list[dg.AssetCheckSpec]:
 def reading_findings(
     asset: str, tables: Mapping[str, pd.DataFrame], last: Sequence[pd.DataFrame]
 ) -> dict[str, Finding]:
-    """The checks of a raw asset.
-
-    Args:
-        tables: its tables, including `Reads`.
-        last: its last landed table of reads, if any.
-    """
+    """The checks of a raw asset, from its tables and its last landed table of reads, if any."""
     reads = tables["Reads"]
     findings = {
         "field_grants": field_grants(asset, reads, next(iter(last), None)),

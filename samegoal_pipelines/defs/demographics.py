@@ -83,9 +83,6 @@ def refuse_a_lost_restriction(run: DistrictRun, known: bool) -> None:
     """Refuse to publish contacts if an earlier snapshot had the restriction flag and it cannot be read now.
 
     A district that shows such contacts needs no flag.
-
-    Raises:
-        WarehouseError: an earlier snapshot had it.
     """
     if not known and not run.district.show_restricted_contacts:
         refuse_to_forget_restrictions(run.deployment.warehouse, run.district_id)
@@ -95,10 +92,7 @@ def refuse_unreadable_flags(raw: Tables, withholding: Withholding) -> None:
     """Fail the night if a granted field that says what to withhold is null in every row.
 
     A single null withholds that row's contacts. But if every row is null, Qmlativ no longer returns the
-    field, and publishing or holding that night would hide everyone's contacts.
-
-    Raises:
-        MissingFieldError: the field is null in every row, and there is more than one row.
+    field, and publishing or holding that night would hide everyone's contacts. A single row proves nothing.
     """
     for read, field, shown in (
         (NAME_PHONE, "IsConfidential", withholding.show_confidential_phones),

@@ -59,11 +59,7 @@ def execute(
     *,
     debug: bool = False,
 ) -> FinishedRun:
-    """Run a job for one district in this process, on the instance that the UI shows.
-
-    Args:
-        debug: let Dagster write its own log to the terminal.
-    """
+    """Run a job for one district in this process, on the instance that the UI shows."""
     run_id, log_level = str(uuid4()), "DEBUG" if debug else "CRITICAL"
     with open_instance(deployment.settings) as instance, lease(deployment.warehouse, run_id):
         instance.add_dynamic_partitions(PARTITIONS, [district_id])
@@ -104,11 +100,7 @@ def run_in_progress(instance: dg.DagsterInstance, district_id: str) -> str | Non
 def close_abandoned_runs(
     instance: dg.DagsterInstance, deployment: Deployment, district_id: str | None = None
 ) -> int:
-    """Mark as failed the runs of commands that were killed, even before the run started. Return how many.
-
-    Args:
-        district_id: only look at this district's runs.
-    """
+    """Mark as failed the runs of commands that were killed, even before the run started. Return how many."""
     tags = {BY_COMMAND_TAG: "true", **({PARTITION_TAG: district_id} if district_id else {})}
     abandoned = [
         run

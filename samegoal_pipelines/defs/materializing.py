@@ -139,11 +139,7 @@ def compute_valid_night(
 ) -> SnapshotPayload:
     """What is published for the raw rows of a night, checked against the declarations.
 
-    Args:
-        what: names the night, if a message must.
-
-    Raises:
-        SchemaBrokenError: a table is not as declared.
+    `what` names the night in a SchemaBrokenError.
     """
     payload = compute_night(
         raw["raw_enrollments"], raw["raw_students"], raw["raw_parents"], today, withholding=withholding
@@ -162,13 +158,9 @@ def materialize_tables(
     declared: Mapping[str, Table] | None = None,
     findings: Mapping[str, Finding] | None = None,
 ) -> Iterator[dg.AssetCheckResult | dg.MaterializeResult[Any]]:
-    """Validate an asset's tables, then materialize the asset. Nothing is stored if a table is invalid.
+    """Validate an asset's tables, by default against `LANDED`, then materialize the asset.
 
-    Args:
-        tables: the asset's tables by name.
-        facts: the materialization's metadata.
-        declared: table name → declaration. Default: `LANDED`.
-        findings: check → finding, besides the schema's.
+    Nothing is stored if a table is invalid. `findings` are those of checks besides the schema's.
     """
     sound = yield from validate_tables(asset, tables, declared or LANDED[asset])
     yield materialized(context, asset, facts, sound | dict(findings or {}), value=tables)

@@ -20,7 +20,7 @@ from samegoal_pipelines.transforms.snapshot import SnapshotPayload
 from samegoal_pipelines.transforms.status import StudentStatuses
 from samegoal_pipelines.warehouse.snapshots import Counts, Snapshot, last_attempts
 
-ROWS_IN, ROWS_OUT = "rows in", "rows out"
+ROWS_IN = "rows in"
 NIGHTS_SHOWN = 14
 ATTEMPTS_SHOWN = 60
 """The number of a district's last attempts, including reruns, from which its last nights are taken."""
@@ -35,15 +35,7 @@ def reading_facts(reads: Mapping[str, ObjectRead]) -> dict[str, Any]:
     read = reads.values()
     arrived = sum(sum(one.arrived.values()) for one in read)
     kept, repeats = sum(one.rows for one in read), sum(one.repeats for one in read)
-    columns = (
-        "object",
-        "rows",
-        "pages",
-        "seconds",
-        "requests repeated",
-        "read again",
-        "lost rows would show",
-    )
+    names = ("object", "rows", "pages", "seconds", "requests repeated", "read again", "lost rows would show")
     objects = (
         (name, one.rows, one.pages, round(one.seconds, 2), one.retries, one.rereads, _yes(one.gaps_checked))
         for name, one in reads.items()
@@ -53,14 +45,14 @@ def reading_facts(reads: Mapping[str, ObjectRead]) -> dict[str, Any]:
         "exact repeats dropped": repeats,
         "rows of other people dropped": arrived - repeats - kept,
         "rows with an unreadable value": sum(one.unreadable for one in read),
-        "objects": table(columns, objects),
+        "objects": table(names, objects),
         **rows_out(kept),
     }
 
 
 def rows_out(rows: int) -> dict[str, Any]:
     """The same number for people and for Dagster."""
-    return {ROWS_OUT: rows, PARTITION_ROWS: rows}
+    return {"rows out": rows, PARTITION_ROWS: rows}
 
 
 def entity_facts(tables: Mapping[str, pd.DataFrame]) -> dict[str, Any]:
@@ -210,12 +202,7 @@ def rows_facts(payload: SnapshotPayload, published: Snapshot) -> dict[str, Any]:
 def table(columns: Iterable[str], rows: Iterable[Iterable[str | int | float]]) -> dg.TableMetadataValue:
     """Rows for people, under these columns."""
     names = list(columns)
-    records = [dict(zip(names, row, strict=True)) for row in rows]
-    kinds = {name: _KINDS[type(value)] for record in records for name, value in record.items()}
+    records = [dg.TableRecord(dict(zip(names, row, strict=True))) for row in rows]
     return dg.MetadataValue.table(
-        [dg.TableRecord(record) for record in records],
-        dg.TableSchema([dg.TableColumn(name, kinds.get(name, "string")) for name in names]),
+        records, None if records else dg.TableSchema([dg.TableColumn(name) for name in names])
     )
-
-
-_KINDS = {str: "string", int: "int", float: "float"}

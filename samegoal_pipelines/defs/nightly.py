@@ -95,8 +95,6 @@ def look_at_tonight(
 ) -> tuple[list[tuple[District, date]], str]:
     """The districts that are due now with their nights, and a line about every registered district.
 
-    It takes a few queries for any number of districts.
-
     Args:
         tick: the tick's scheduled time, as Dagster writes it into the tags of its runs.
     """

@@ -7,7 +7,7 @@ any object fails, nothing of the night is stored.
 import json
 from collections.abc import Iterable, Iterator, Mapping, Set
 from itertools import chain
-from typing import Any, NamedTuple
+from typing import Any
 
 import dagster as dg
 import pandas as pd
@@ -16,6 +16,7 @@ import pyarrow as pa
 from samegoal_pipelines.defs.checks import finding_checks, reading_findings
 from samegoal_pipelines.defs.district_run import DISTRICTS, DistrictRun
 from samegoal_pipelines.defs.errors import as_dagster_failure
+from samegoal_pipelines.defs.io import Tables
 from samegoal_pipelines.defs.lineage import raw_columns
 from samegoal_pipelines.defs.materializing import materialize_tables, schema_check
 from samegoal_pipelines.defs.metadata import entity_facts, reading_facts
@@ -63,32 +64,25 @@ def read_qmlativ(
     with as_dagster_failure(STEP, district_run, of_night=True):
         district_run.refuse_another_night()
         last = {asset: district_run.landing.read_last(asset, "Reads") for asset in selected}
-        read = read_tonight(district_run, selected, chain.from_iterable(last.values()))
-        for asset, tables in read.tables.items():
-            facts = reading_facts(read.reads[asset]) | entity_facts(tables)
-            facts["rows of erased students dropped"] = read.erased[asset]
+        raw, reads, erased = read_tonight(district_run, selected, chain.from_iterable(last.values()))
+        for asset, tables in raw.items():
+            facts = reading_facts(reads[asset]) | entity_facts(tables)
+            facts["rows of erased students dropped"] = erased[asset]
             findings = reading_findings(asset, tables, last[asset])
             yield from materialize_tables(context, asset, tables, facts, findings=findings)
 
 
-class RawTables(NamedTuple):
-    """What was read, by asset: its tables with the table of reads, and what each object's reading came to.
-
-    `erased` counts the rows of erased students, which are not in the tables.
-    """
-
-    tables: dict[str, dict[str, pd.DataFrame]]
-    reads: Mapping[str, Mapping[str, ObjectRead]]
-    erased: Mapping[str, int]
-
-
 def read_tonight(
     run: DistrictRun, assets: Set[str] = RAW_ASSETS.keys(), last_reads: Iterable[pd.DataFrame] = ()
-) -> RawTables:
+) -> tuple[dict[str, Tables], Mapping[str, Mapping[str, ObjectRead]], Mapping[str, int]]:
     """Read these raw assets with the district's credentials.
 
     Args:
         last_reads: tables of reads, from when the assets were landed last.
+
+    Returns:
+        By asset: its tables with the table of reads; what each object's reading came to; the number of rows
+        of erased students, which are not in the tables.
     """
     deployment, district = run.deployment, run.district
     allow_local = deployment.settings.allow_local_sources
@@ -109,7 +103,7 @@ def read_tonight(
         for asset in RAW_ASSETS
         if asset in assets
     }
-    return RawTables(tables, read.reads, dropped)
+    return tables, read.reads, dropped
 
 
 def reads_table(reads: Mapping[str, ObjectRead]) -> pd.DataFrame:

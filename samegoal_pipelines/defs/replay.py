@@ -74,12 +74,7 @@ def replay_landed_nights(
 
 
 def recompute(context: dg.OpExecutionContext, run: DistrictRun, nights: Sequence[Snapshot]) -> Contents:
-    """Recompute these published nights from their landed rows, without a lock.
-
-    Raises:
-        LandingError: a night's rows are missing or cannot be used. Names the night, and the earliest usable
-        one.
-    """
+    """Recompute these published nights from their landed rows, without a lock."""
     landing, withholding = run.deployment.landing, run.district.withholding
     contents = Contents()
     faults: dict[date, str] = {}

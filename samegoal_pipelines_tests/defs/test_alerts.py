@@ -118,7 +118,6 @@ def test_a_tick_of_the_sensor_sends_one_message_to_every_address_and_a_second_ti
     assert "sent to json: SameGoal night" in first.skip_message
     assert second.skip_message == "deadlines checked: 1; nothing new"
     assert "nothing new" in forgetful.skip_message
-    assert night_alert.default_status == dg.DefaultSensorStatus.RUNNING
 
 
 def test_the_check_is_red_for_the_districts_that_are_overdue_and_says_what_to_do(

@@ -10,10 +10,8 @@ import pandas as pd
 import pytest
 
 from samegoal_pipelines.defs.checks import (
-    CHECKS,
     end_dates,
     field_grants,
-    finding_checks,
     no_lost_rows,
     worklist_findings,
 )
@@ -139,12 +137,3 @@ def test_no_finding_holds_a_value_of_a_row():
     findings = worklist_findings(listed(("never closed", 4711, 1)))
     text = str([(finding.description, finding.metadata) for finding in findings.values()])
     assert not any(value in text for value in ("4711", "S-1", "Austin", "2024-08-14"))
-
-
-def test_every_check_speaks_of_an_asset_and_says_what_it_wants():
-    assets = {asset for check in CHECKS.values() for asset in check.assets}
-    specs = [spec for asset in sorted(assets) for spec in finding_checks(asset)]
-    assert len(specs) == sum(len(check.assets) for check in CHECKS.values())
-    assert all(spec.description for spec in specs)
-    assert not any(spec.blocking for spec in specs)
-    assert set(worklist_findings(listed())) == {spec.name for spec in finding_checks("registrar_worklist")}

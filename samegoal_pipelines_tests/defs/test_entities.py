@@ -8,8 +8,8 @@ import dagster as dg
 import pytest
 
 from samegoal_pipelines.cli.nights import line
-from samegoal_pipelines.defs.instance import open_instance
 from samegoal_pipelines.sandbox import SandboxDistrict
+from samegoal_pipelines_tests.mass_changes import check_outcomes
 from samegoal_pipelines_tests.pipeline import TODAY
 
 HERE = [
@@ -35,16 +35,12 @@ def made(district) -> SandboxDistrict:
     return made
 
 
-def test_by_default_all_count_and_a_check_warns_about_those_not_granted(pipeline, made):
+def test_by_default_all_count_and_a_check_warns_about_those_not_granted(pipeline, made, instance):
     pipeline.add(made)
     assert pipeline.run().published
     assert len(pipeline.statuses()) == 7
-    with open_instance(pipeline.deployment.settings) as instance:
-        (record,) = instance.event_log_storage.get_asset_check_execution_history(
-            dg.AssetCheckKey(dg.AssetKey("raw_enrollments"), "entity_grants"), limit=1
-        )
-        check = record.event.dagster_event.event_specific_data
-        (event,) = instance.fetch_materializations(dg.AssetKey("raw_enrollments"), limit=1).records
+    ((_, check),) = check_outcomes("raw_enrollments", "entity_grants")
+    (event,) = instance.fetch_materializations(dg.AssetKey("raw_enrollments"), limit=1).records
     assert (check.passed, check.severity) == (False, dg.AssetCheckSeverity.WARN)
     assert (
         "not granted: 102 Prairie High School (1, counted), 103 Career Center (1, counted)"

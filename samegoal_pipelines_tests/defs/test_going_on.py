@@ -62,12 +62,6 @@ def refused(runs: Runs, again: dg.DagsterRun, *words: str) -> None:
         assert word in reason
 
 
-def test_a_run_goes_on_with_what_it_had_landed(pipeline, runs, broken):
-    failed = broken(runs, PUBLISHING, TONIGHT)
-    assert runs.again(failed, from_failure=True).is_success
-    assert pipeline.rows(PARENTS) == [(True, None)]
-
-
 def test_a_run_does_not_go_on_once_another_one_has_read_qmlativ_again(pipeline, made, runs, broken):
     """The parents of the first reading beside the students of the second: half of each."""
     made.edit("Family/StudentGuardian", 1, HasActiveRestrictedAccess=False)

@@ -15,7 +15,6 @@ import pyarrow as pa
 import pytest
 import sqlalchemy as sa
 
-from samegoal_pipelines.definitions import build_defs
 from samegoal_pipelines.defs import housekeeping
 from samegoal_pipelines.defs.housekeeping import prune_district
 from samegoal_pipelines.landing import LandingError
@@ -154,18 +153,6 @@ def test_what_cannot_be_pruned_is_named_and_stops_no_other(
         f"pruning failed: alpha: landed files of alpha cannot all be deleted: check the storage, {of_pages}"
     )
     assert failure(prune()) == f"pruning failed: {of_pages}"
-
-
-def test_it_is_scheduled_daily_without_being_switched_on(deployment):
-    schedule = build_defs(deployment).resolve_schedule_def("nightly_prune")
-    assert schedule.default_status is dg.DefaultScheduleStatus.RUNNING
-    with dg.build_schedule_context(
-        scheduled_execution_time=datetime(2026, 10, 12, 18, tzinfo=UTC)
-    ) as context:
-        (request,) = schedule.evaluate_tick(context).run_requests
-    assert (request.job_name, request.partition_key) == (None, None)
-    assert (schedule.cron_schedule, schedule.execution_timezone) == ("0 18 * * *", "UTC")
-    assert schedule.job_name == "prune_landing"
 
 
 def age_runs(deployment, days: int) -> None:

@@ -51,13 +51,6 @@ def test_no_other_run_is_closed(instance, deployment, tags, status, leased):
     assert instance.get_run_by_id(run.run_id).status == dg.DagsterRunStatus[status]
 
 
-def test_a_lease_ends_where_it_was_taken(instance, deployment):
-    run = add_run(instance, "STARTED", **BY_COMMAND)
-    with lease(deployment.warehouse, run.run_id):
-        assert close_abandoned_runs(instance, deployment) == 0
-    assert close_abandoned_runs(instance, deployment) == 1
-
-
 def test_a_lease_is_taken_again_after_a_restart_of_postgres(instance, deployment, monkeypatch):
     monkeypatch.setattr(leases, "RENEW_EVERY", 0.01)
     run = add_run(instance, "STARTED", **BY_COMMAND)

@@ -209,15 +209,6 @@ def landed(pipeline, n: int) -> Path:
     return Path(pipeline.deployment.landing.root) / "grand-bend" / night(n).isoformat()
 
 
-def test_with_the_same_rules_there_is_no_difference_and_nothing_is_written(two_nights):
-    before = every_byte(two_nights.deployment.warehouse)
-    replayed = replay(two_nights)
-    assert replayed.line() == (
-        "grand-bend: replayed 2 nights from 2026-10-12 to 2026-10-13: no difference; nothing was changed"
-    )
-    assert every_byte(two_nights.deployment.warehouse) == before
-
-
 def test_the_job_in_the_ui_only_tells_unless_it_is_told_to_write(two_nights, monkeypatch, instance):
     another_rule(monkeypatch)
     before = every_byte(two_nights.deployment.warehouse)

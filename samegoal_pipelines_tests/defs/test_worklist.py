@@ -134,6 +134,7 @@ def test_a_held_night_lists_what_holds_it_so_that_it_can_be_mended_in_the_mornin
 
     change(quarantined, {2}, WithdrawalCodeID=None)
     assert pipeline.run(today=TOMORROW).published
+    assert pipeline.states() == [("published",), ("superseded",), ("published",)]
     found = read_worklist(deployment.warehouse, "grand-bend")
     assert {(item.problem, item.snapshot_date) for item in found} == {
         (NEVER_CLOSED, TOMORROW),

@@ -45,7 +45,7 @@ EARLY = {"District/SchoolYear", "District/Entity"}  # read before the others
 DEFS = "samegoal_pipelines.defs"
 PARTS = {
     "read": [f"{DEFS}.raw:read_district"],
-    "validate": [f"{DEFS}.materializing:validate"],
+    "validate": [f"{DEFS}.materializing:violations"],
     "land": [
         "samegoal_pipelines.landing.store:Landing.write",
         "samegoal_pipelines.landing.store:Landing.read_last",

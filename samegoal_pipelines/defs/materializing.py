@@ -19,7 +19,7 @@ from samegoal_pipelines.errors import REPORT, Kind, PipelineError
 from samegoal_pipelines.printable import counted
 from samegoal_pipelines.tables.catalog import LANDED, published_tables
 from samegoal_pipelines.tables.declaration import Table
-from samegoal_pipelines.tables.validation import validate
+from samegoal_pipelines.tables.validation import violations
 from samegoal_pipelines.transforms.snapshot import SnapshotPayload, compute_night
 from samegoal_pipelines.transforms.withholding import Withholding
 
@@ -125,8 +125,8 @@ def validate_tables(
 
 
 def _broken(tables: Mapping[str, pd.DataFrame], declared: Mapping[str, Table]) -> str:
-    reports = (validate(frame, declared[name]) for name, frame in tables.items())
-    return "; ".join(report.summary() for report in reports if not report.ok)
+    found = (violations(frame, declared[name]) for name, frame in tables.items())
+    return "; ".join(filter(None, found))
 
 
 def declared_tables(payload: SnapshotPayload) -> dict[str, Table]:

@@ -183,8 +183,7 @@ class Check(NamedTuple):
 _OUTCOMES = dict.fromkeys(EXCLUDED, "excluded") | dict.fromkeys(QUARANTINED, "quarantined")
 # An enrollment that ends before it begins was never effective, so it cannot count.
 _DAYS_IN_ORDER = Check(
-    "the_last_day_is_not_before_the_first",
-    lambda frame: not_before(frame["last_day"], frame["first_day"]),
+    "the_last_day_is_not_before_the_first", lambda frame: not_before(frame["last_day"], frame["first_day"])
 )
 CHECKS: dict[str, list[Check]] = {
     # As Qmlativ gives them: only structure, because the rules handle odd content.

@@ -13,12 +13,7 @@ from typing import Any, TypeAlias
 import sqlalchemy as sa
 import yaml
 
-from samegoal_pipelines.tables.catalog import (
-    DETAILS_DESCRIPTION,
-    PARENT_FACTS,
-    PUBLISHED,
-    VIEW_COLUMNS,
-)
+from samegoal_pipelines.tables.catalog import DETAILS_DESCRIPTION, PARENT_FACTS, PUBLISHED, VIEW_COLUMNS
 from samegoal_pipelines.tables.sql import SCHEMA, postgres_type, sql_column
 from samegoal_pipelines.tables.warehouse import departures, snapshots, student_changes
 

@@ -28,9 +28,7 @@ SCHOOL_YEAR = qmlativ_object(
     flag("IsUpcomingYearForProvidedEntity", "True for a year set up in advance: its open enrollments count"),
 )
 ENTITY = qmlativ_object(
-    "District/Entity",
-    "Entities: the district itself and its schools",
-    text("Name", "The entity's name"),
+    "District/Entity", "Entities: the district itself and its schools", text("Name", "The entity's name")
 )
 ENTRY_WITHDRAWAL = qmlativ_object(
     "Enrollment/EntryWithdrawal",
@@ -63,14 +61,12 @@ SCHOOL = qmlativ_object(
     year_bound=True,
     year_column="SchoolYearID",
 )
-ENTITY_ACCESS = Table(
+ENTITY_ACCESS = table(
     "EntityAccess",
     "One row per entity that Qmlativ lists or an enrollment names, as of the night's reading",
-    (
-        integer("EntityID", "Key of the entity", required=True),
-        flag("IsGranted", "Whether the Integration Access grants the entity", required=True),
-        flag("IsIncluded", "Whether its enrollments count, by the setting --entities", required=True),
-    ),
+    integer("EntityID", "Key of the entity", required=True),
+    flag("IsGranted", "Whether the Integration Access grants the entity", required=True),
+    flag("IsIncluded", "Whether its enrollments count, by the setting --entities", required=True),
     key=("EntityID",),
 )
 
@@ -81,7 +77,7 @@ ENROLLMENT_PATHS = {
     "WithdrawalCode": "WithdrawalCodeID > WithdrawalCode.WithdrawalCodeID",
     "School": "SchoolID > School.SchoolID + SchoolYearID School.SchoolYearID",
 }
-_DECIDE_WHAT_COUNTS = (
+_WHAT_COUNTS = (
     "EntityID StartDate EndDate WithdrawalDate WithdrawalCodeID WithdrawalCode.WithdrawalCodeID "
     "WithdrawalCode.Code SchoolYearID SchoolYear.SchoolYearID SchoolYear.IsCurrentYearForProvidedEntity "
     "SchoolYear.IsUpcomingYearForProvidedEntity"
@@ -91,10 +87,7 @@ FILTERED_ENROLLMENTS = table(
     "cecs_filtered_enrollments",
     "The enrollments that count: at the home campus, within the import window, and sound",
     integer(
-        "enrollment_id",
-        "Qmlativ's EntryWithdrawalID",
-        f"EntryWithdrawalID + {_DECIDE_WHAT_COUNTS}",
-        required=True,
+        "enrollment_id", "Qmlativ's EntryWithdrawalID", f"EntryWithdrawalID + {_WHAT_COUNTS}", required=True
     ),
     integer("student_id", "Qmlativ's StudentID", "StudentID", required=True),
     integer("entity_id", "Qmlativ's EntityID", "EntityID"),
@@ -103,19 +96,11 @@ FILTERED_ENROLLMENTS = table(
     code("building", "School.Name in that year, else in the latest that lists the school", "School.Name"),
     code("building_reporting_id", "School.StateAssignedID, looked up likewise", "School.StateAssignedID"),
     day("first_day", "The first day enrolled", "StartDate", required=True),
-    day(
-        "last_day",
-        "The last day enrolled: EndDate, else the day before WithdrawalDate; null while open",
-        "EndDate|WithdrawalDate",
-    ),
+    day("last_day", "EndDate, else the day before WithdrawalDate; null while open", "EndDate|WithdrawalDate"),
     code("withdrawal_code", "WithdrawalCode.Code, trimmed; text, so 01 stays 01", "WithdrawalCode.Code"),
+    flag("is_default_entity", "At the home entity; null is false", "IsDefaultEntity", required=True),
     flag(
-        "is_default_entity", "At the student's home entity; null is false", "IsDefaultEntity", required=True
-    ),
-    flag(
-        "is_cross_entity_course",
-        "A cross-entity course, which does not decide; null where not granted",
-        "IsCrossEntityCourseEnrollment",
+        "is_cross_entity_course", "Null where not granted; the code decides", "IsCrossEntityCourseEnrollment"
     ),
     key=("enrollment_id",),
 )
@@ -128,11 +113,7 @@ EXCLUDED_ENROLLMENTS = table(
         for column in FILTERED_ENROLLMENTS.columns
     ),
     code("outcome", "excluded by the rules, or quarantined: it cannot be relied on", required=True),
-    code(
-        "reason",
-        f"Why: excluded as {', '.join(EXCLUDED)}; quarantined as {', '.join(QUARANTINED)}",
-        required=True,
-    ),
+    code("reason", f"excluded: {', '.join(EXCLUDED)}; quarantined: {', '.join(QUARANTINED)}", required=True),
 )
 
 # -- what they say about each student --

@@ -189,9 +189,7 @@ STUDENT_DEMOGRAPHICS = table(
         "Student.StudentNumber",
     ),
     text(
-        "student_reporting_id",
-        "The state's number of the student; text",
-        "Student.CalculatedStudentStateID",
+        "student_reporting_id", "The state's number of the student; text", "Student.CalculatedStudentStateID"
     ),
     text("first_name", "First name in use", "Name.FirstName"),
     text("middle_name", "Middle name in use", "Name.MiddleName"),
@@ -250,18 +248,8 @@ PARENT_PATHS = {
 PARENT_DEMOGRAPHICS = table(
     "parent_demographics",
     "One row per student and parent: who they are to the student, and how to reach them",
-    integer(
-        "student_id",
-        "Qmlativ's StudentID",
-        "student_status.student_id > StudentID",
-        required=True,
-    ),
-    integer(
-        "parent_id",
-        "Qmlativ's NameID of the guardian",
-        "Name.NameID > NameIDGuardian",
-        required=True,
-    ),
+    integer("student_id", "Qmlativ's StudentID", "student_status.student_id > StudentID", required=True),
+    integer("parent_id", "Qmlativ's NameID of the guardian", "Name.NameID > NameIDGuardian", required=True),
     text(
         "relationship",
         "What the parent is to the student: the description, else the code",

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import cache, partial, reduce
-from typing import NamedTuple
+from typing import TypeAlias
 
 import pandas as pd
 import pandera.pandas as pa
@@ -14,6 +13,8 @@ from pandera.errors import SchemaError, SchemaErrorReason, SchemaErrors
 from samegoal_pipelines.tables.checks import Check, Mask, arrow, checks_of, given, unique
 from samegoal_pipelines.tables.declaration import UNREADABLE, Table
 
+Failure: TypeAlias = tuple[str, str, int]
+"""The column, the failed check, and its number of rows."""
 WHOLE_TABLE = "(table)"
 # A report shortens column names, because an unexpected name can be anything.
 NAME_LENGTH = 60
@@ -79,43 +80,14 @@ def _as_pandas(check: Check, checked: pd.DataFrame | pd.Series) -> pd.Series | b
     return mask if isinstance(mask, bool) else mask.fill_null(True).to_pandas()
 
 
-class Failure(NamedTuple):
-    """A failed check, its column and its number of rows."""
-
-    column: str
-    check: str
-    rows: int
-
-
-@dataclass(frozen=True)
-class SchemaReport:
-    """The result of checking a frame against its declaration."""
-
-    table: str
-    rows: int
-    failures: tuple[Failure, ...]
-
-    @property
-    def ok(self) -> bool:
-        """Whether the frame matches its declaration."""
-        return not self.failures
-
-    def summary(self) -> str:
-        """One line: the table, its rows, and the number of failures by check."""
-        if self.ok:
-            return f"{self.table}: {self.rows} rows, sound"
-        found = "; ".join(f"{failure.column}: {failure.check} ({failure.rows})" for failure in self.failures)
-        return f"{self.table}: {self.rows} rows, {found}"
-
-
-def validate(frame: pd.DataFrame, table: Table) -> SchemaReport:
-    """Check a frame against its declaration, and report all failures by column and check.
+def violations(frame: pd.DataFrame, table: Table) -> str:
+    """What a frame violates of its declaration, in one line with columns, checks and rows. Empty: nothing.
 
     pandera only runs if something is wrong, because its setup per column takes longer than the checks. Its
     messages quote failed values, so neither they nor its exceptions leave this function.
     """
     if _is_as_declared(frame, table):
-        return SchemaReport(table.name, len(frame), ())
+        return ""
     failures: set[Failure] = set()
     try:
         schema_of(table).validate(frame, lazy=True)
@@ -126,11 +98,12 @@ def validate(frame: pd.DataFrame, table: Table) -> SchemaReport:
         failures = {_failure(error, frame) for error in found or stumbled}
     types = _types(table)  # pandera accepts some others, such as numpy's int64 for Arrow's
     failures |= {
-        Failure(str(name), f"has the type {types[name]}", len(frame))
+        (str(name), f"has the type {types[name]}", len(frame))
         for name, dtype in frame.dtypes.items()
         if name in types and dtype != types[name]
     }
-    return SchemaReport(table.name, len(frame), tuple(sorted(failures)))
+    listed = "; ".join(f"{column}: {check} ({rows})" for column, check, rows in sorted(failures))
+    return f"{table.name}: {len(frame)} rows, {listed}" if failures else ""
 
 
 @cache
@@ -163,13 +136,13 @@ def _failure(error: SchemaError, frame: pd.DataFrame) -> Failure:
     failed = int((~output.astype(bool)).sum()) if isinstance(output, pd.Series) else rows
     match error.reason_code:
         case SchemaErrorReason.COLUMN_NOT_IN_DATAFRAME:
-            return Failure(str(error.failure_cases)[:NAME_LENGTH], "is missing", rows)
+            return (str(error.failure_cases)[:NAME_LENGTH], "is missing", rows)
         case SchemaErrorReason.COLUMN_NOT_IN_SCHEMA:
-            return Failure(str(error.failure_cases)[:NAME_LENGTH], "is not expected", rows)
+            return (str(error.failure_cases)[:NAME_LENGTH], "is not expected", rows)
         case SchemaErrorReason.WRONG_DATATYPE:
-            return Failure(column, f"has the type {error.schema.dtype.type}", rows)
+            return (column, f"has the type {error.schema.dtype.type}", rows)
         case SchemaErrorReason.SERIES_CONTAINS_NULLS:
-            return Failure(column, "is given", int(frame[error.schema.name].isna().sum()))
+            return (column, "is given", int(frame[error.schema.name].isna().sum()))
         case SchemaErrorReason.CHECK_ERROR:
-            return Failure(column, f"{check}, which could not be checked", rows)
-    return Failure(column, check, failed)
+            return (column, f"{check}, which could not be checked", rows)
+    return (column, check, failed)

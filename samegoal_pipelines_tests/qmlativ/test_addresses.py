@@ -54,8 +54,7 @@ def test_a_good_base_url_loses_only_its_trailing_slash():
 
 
 @pytest.mark.parametrize(
-    "address",
-    ["8.8.8.8", "2606:4700::1111", "64:ff9b::808:808", "2001:4860:4860::8888"],
+    "address", ["8.8.8.8", "2606:4700::1111", "64:ff9b::808:808", "2001:4860:4860::8888"]
 )
 def test_addresses_on_the_public_internet_are_public(address):
     assert is_public(address)

@@ -95,10 +95,7 @@ def test_pages_are_merged_into_one_set_of_rows(reads, ids, repeats, rereads, gap
 
 @pytest.mark.parametrize(
     "reads",
-    [
-        [SHIFTED],
-        [[[county(9), county(1), county(3)], [county(number)]] for number in (4, 5, 6)],
-    ],
+    [[SHIFTED], [[[county(9), county(1), county(3)], [county(number)]] for number in (4, 5, 6)]],
     ids=["the same key with another content", "rows out of order that differ each time"],
 )
 def test_data_that_changes_on_every_attempt_ends_in_a_clear_line(reads):
@@ -273,11 +270,7 @@ def refusing(what):
             AccessRefusedError,
             f"not available to this Integration Access (HTTP 403); {GRANT}",
         ),
-        (
-            refusing("Entity 1"),
-            AccessRefusedError,
-            f"the district's entity is not granted; {GRANT_ENTITY}",
-        ),
+        (refusing("Entity 1"), AccessRefusedError, f"the district's entity is not granted; {GRANT_ENTITY}"),
         (
             Reply(401, {"Message": "secret"}),
             InvalidCredentialsError,

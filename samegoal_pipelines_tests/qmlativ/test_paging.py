@@ -122,10 +122,7 @@ def test_an_answer_without_paging_is_malformed(body):
 
 @pytest.mark.parametrize(
     ("page", "says"),
-    [
-        (1, "Paging.Next runs in a circle, back to page 1"),
-        (5, "Paging.Next skips to page 5"),
-    ],
+    [(1, "Paging.Next runs in a circle, back to page 1"), (5, "Paging.Next skips to page 5")],
 )
 def test_a_next_that_goes_back_or_skips_a_page_is_noticed(page, says):
     replies = in_pages(6) | {3: counties([7, 8, 9], county_path(page))}

@@ -344,10 +344,7 @@ def test_rows_that_change_between_two_pages_give_the_set_that_a_quiet_read_gives
     district.replace_rows("Demographics/NameEmail", emails(200, spread))
     with QmlativClient(connection(server, district, connections=1)) as client:
         server.faults.add(
-            kind="list",
-            object="Demographics/NameEmail",
-            nth=2,
-            run=lambda serving: happens(serving, spread),
+            kind="list", object="Demographics/NameEmail", nth=2, run=lambda serving: happens(serving, spread)
         )
         drifting = client.read(NAME_EMAIL, expected_rows=expected_rows)
         quiet = client.read(NAME_EMAIL)

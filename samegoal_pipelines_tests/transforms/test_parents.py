@@ -15,7 +15,7 @@ from samegoal_pipelines.tables.people import (
     RESTRICTED_PAIRS,
     parents_table,
 )
-from samegoal_pipelines.tables.validation import validate
+from samegoal_pipelines.tables.validation import violations
 from samegoal_pipelines.transforms.demographics import (
     ParentDemographics,
     build_parent_demographics,
@@ -74,7 +74,7 @@ def build(
     rows = with_reads(usual | uses((True, True)) | objects, restriction_known)
     known = table(STUDENT_STATUS, statuses or [status_row()])
     built = build_parent_demographics(rows, known, withholding=withholding)
-    assert validate(built.parents, parents_table(withholding.show_restricted_contacts)).ok
+    assert not violations(built.parents, parents_table(withholding.show_restricted_contacts))
     return built
 
 
@@ -138,10 +138,10 @@ def test_a_parent_under_restricted_access_keeps_the_row_and_loses_every_contact(
 
 def test_shown_contacts_of_a_restricted_parent_break_the_schema_of_any_other_district():
     shown = build([guardian(HasActiveRestrictedAccess=True)], withholding=SHOW_RESTRICTED).parents
-    assert not validate(shown, PARENT_DEMOGRAPHICS).ok
+    assert violations(shown, PARENT_DEMOGRAPHICS)
     shown.insert(1, "student_number", pd.array([None], pd.ArrowDtype(pa.string())))
-    assert validate(shown, published_tables(True)["parents"]).ok
-    assert not validate(shown, published_tables(False)["parents"]).ok
+    assert not violations(shown, published_tables(True)["parents"])
+    assert violations(shown, published_tables(False)["parents"])
 
 
 def test_where_the_restriction_field_is_not_granted_the_flag_is_null_and_contacts_stay():
@@ -224,7 +224,7 @@ def test_confidential_numbers_are_found_by_person_however_they_are_written():
     hidden = ["5125550101", "5125550102", "5550106"]
     for withholding, expected in ((WITHHOLD, hidden), (SHOW_PHONES, [])):
         found = find_confidential_phones(raw("raw_parents", {"NamePhone": phones}), withholding)
-        assert validate(found, CONFIDENTIAL_PHONES).ok
+        assert not violations(found, CONFIDENTIAL_PHONES)
         assert found[["parent_id", "digits"]].values.tolist() == [[10, digits] for digits in expected]
 
 
@@ -236,7 +236,7 @@ def test_restricted_pairs_are_none_where_it_is_not_known_or_contacts_are_shown(k
     rows = with_reads({"StudentGuardian": [guardian(HasActiveRestrictedAccess=True)]}, known)
     found = find_restricted_pairs(rows, withholding)
     assert found.values.tolist() == pairs
-    assert validate(found, RESTRICTED_PAIRS).ok
+    assert not violations(found, RESTRICTED_PAIRS)
 
 
 def test_a_snapshot_notes_what_is_not_known_and_what_is_shown():

@@ -12,7 +12,7 @@ from samegoal_pipelines.tables.people import (
     STUDENT_DEMOGRAPHICS,
     STUDENTS_WITHOUT_RECORD,
 )
-from samegoal_pipelines.tables.validation import validate
+from samegoal_pipelines.tables.validation import violations
 from samegoal_pipelines.transforms.demographics import (
     StudentDemographics,
     build_student_demographics,
@@ -85,8 +85,8 @@ def build(
     built = build_student_demographics(
         raw_students, table(STUDENT_STATUS, statuses or [status_row()]), withholding=withholding
     )
-    assert validate(built.students, STUDENT_DEMOGRAPHICS).ok
-    assert validate(built.without_record, STUDENTS_WITHOUT_RECORD).ok
+    assert not violations(built.students, STUDENT_DEMOGRAPHICS)
+    assert not violations(built.without_record, STUDENTS_WITHOUT_RECORD)
     return built
 
 
@@ -290,11 +290,11 @@ def test_a_student_s_confidential_numbers_are_found_whoever_is_published():
         },
     )
     found = find_confidential_phones(rows, WITHHOLD)
-    assert validate(found, CONFIDENTIAL_PHONES).ok
+    assert not violations(found, CONFIDENTIAL_PHONES)
     assert found[["student_id", "digits"]].values.tolist() == [[1, "5550101"], [2, "5550102"]]
     shown = find_confidential_phones(rows, Withholding(show_confidential_phones=True))
     assert shown.empty
-    assert validate(shown, CONFIDENTIAL_PHONES).ok
+    assert not violations(shown, CONFIDENTIAL_PHONES)
 
 
 @pytest.mark.parametrize(

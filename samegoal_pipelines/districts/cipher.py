@@ -1,8 +1,9 @@
 """Client secrets at rest: encrypted with our keys (Fernet: AES with HMAC), decrypted only to send them.
 
 The first key encrypts and every key decrypts. To change the key, put a new one in front, encrypt the secrets
-again (`rotation`), then remove the old one. Without configured keys, the first use creates a key in a file
-that only its owner can read. The file is read each time, so that a long-lived process notices a change.
+again (`Registry.rotate_key`), then remove the old one. Without configured keys, the first use creates a key
+in a file that only its owner can read. The file is read each time, so that a long-lived process notices a
+change.
 """
 
 from __future__ import annotations
@@ -126,7 +127,7 @@ class SecretCipher:
     def _write(self, keys: Sequence[str], *, replace: bool) -> None:
         """Write the key file atomically. Without `replace`, an existing one stays.
 
-        To replace it, hold the lock of `rotation.changing`: another change may undo it.
+        To replace it, hold the lock of `registry.changing`: another change may undo it.
         """
         target = self._file.resolve()
         target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)

@@ -13,8 +13,7 @@ from datetime import date, datetime
 import sqlalchemy as sa
 
 from samegoal_pipelines.districts.errors import InvalidDistrictError
-from samegoal_pipelines.districts.registry import District, get_district, update_district
-from samegoal_pipelines.districts.rotation import changing
+from samegoal_pipelines.districts.registry import District, changing, get_district, update_district
 from samegoal_pipelines.printable import on_one_line
 from samegoal_pipelines.tables.warehouse import pauses
 from samegoal_pipelines.warehouse.engine import as_operator, as_writer

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import builtins
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, fields
 from datetime import date, datetime
 from typing import TYPE_CHECKING, Any
@@ -22,7 +23,6 @@ from samegoal_pipelines.districts.errors import (
 )
 from samegoal_pipelines.districts.expiry import as_stored, in_one_year
 from samegoal_pipelines.districts.names import checked_contact, checked_id, checked_name, shown, unknown
-from samegoal_pipelines.districts.rotation import Rotation, changing, rotate_key
 from samegoal_pipelines.errors import Kind
 from samegoal_pipelines.qmlativ.connection import FOR_A_SANDBOX, Connection, checked_url
 from samegoal_pipelines.qmlativ.errors import QmlativError, WrongDistrictError
@@ -103,6 +103,18 @@ class District:
         facts = asdict(self) | {"gate_limits": self.limits.values}
         del facts["qmlativ_district_id"], facts["qmlativ_entity_id"]
         return facts
+
+
+@dataclass(frozen=True)
+class Rotation:
+    """The result of encrypting every secret again."""
+
+    reencrypted: int
+    """Secrets that are now encrypted with the first key."""
+    lost: tuple[str, ...]
+    """A line about each district whose secret no key decrypts."""
+    new_key: bool
+    """Whether a new key replaced the old ones. False if the environment sets the keys."""
 
 
 class Registry:
@@ -314,8 +326,56 @@ class Registry:
             update_district(connection, district.id, values)
 
     def rotate_key(self) -> Rotation:
-        """Encrypt every secret again with the first key; see `rotation.rotate_key`."""
-        return rotate_key(self._engine, self._cipher)
+        """Encrypt every secret again with the first key. With a key file, that is a new key.
+
+        It can stop at any time without losing a secret. A new key is in the key file before anything is
+        encrypted with it, and the old keys are removed only after the secrets are committed without them. A
+        secret that cannot be decrypted does not stop the others.
+
+        Raises:
+            DecryptionError: the keys themselves cannot be used.
+            WarehouseError: Postgres failed; every secret can still be decrypted, and running again is safe.
+        """
+        from cryptography.fernet import InvalidToken
+
+        cipher, old, reencrypted, lost = self._cipher, [], 0, []
+        fernet = cipher.fernet()
+        with changing(self._engine, "", "encrypting the secrets again") as connection:
+            if cipher.keys_in_file:
+                old = cipher.put_new_key_first()
+                fernet = cipher.fernet()
+            take_role(connection, Role.OPERATOR)
+            query = sa.select(districts.c.district_id).order_by(districts.c.district_id)
+            for district_id in connection.scalars(query).all():
+                take_role(connection, Role.WRITER, district_id)
+                own = district_credentials.c.district_id == district_id
+                encrypted = connection.scalar(sa.select(district_credentials.c.encrypted_secret).where(own))
+                if encrypted is None or fernet is None:
+                    continue
+                try:
+                    again = fernet.rotate(bytes(encrypted))
+                except InvalidToken:
+                    lost.append(str(cipher.lost(district_id)))
+                    continue
+                connection.execute(sa.update(district_credentials).where(own).values(encrypted_secret=again))
+                reencrypted += 1
+        if old:
+            # A rotation that ran meanwhile keeps its own new key.
+            with changing(self._engine, "", "dropping the old keys"):
+                cipher.drop(old)
+        return Rotation(reencrypted, tuple(lost), cipher.keys_in_file)
+
+
+@contextmanager
+def changing(engine: sa.Engine, district_id: str, step: str) -> Iterator[sa.Connection]:
+    """A transaction as this district's writer, with no other change of the registry in progress.
+
+    What was read is still true when it is written, and no secret can be encrypted with a key that is being
+    removed.
+    """
+    with as_writer(engine, district_id, step) as connection:
+        connection.execute(sa.text(f"lock table {districts.fullname} in share row exclusive mode"))
+        yield connection
 
 
 def _refuse_another(district: District, answered: Identity) -> None:

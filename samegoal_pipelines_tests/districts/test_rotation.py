@@ -10,11 +10,10 @@ import pytest
 import sqlalchemy as sa
 from cryptography.fernet import Fernet, InvalidToken
 
-from samegoal_pipelines.districts import rotation
+from samegoal_pipelines.districts import registry as registry_module
 from samegoal_pipelines.districts.cipher import SecretCipher
 from samegoal_pipelines.districts.errors import DecryptionError
 from samegoal_pipelines.districts.registry import Registry
-from samegoal_pipelines.districts.rotation import rotate_key
 from samegoal_pipelines.warehouse import engine as warehouse_engine
 
 IDS = ["alpha", "beta", "gamma"]
@@ -182,7 +181,7 @@ def _rotate_until_killed(url: str, home: Path, kill_before: int) -> None:
     engine = warehouse_engine.connect(url)
     for event in ("before_cursor_execute", "commit"):
         sa.event.listen(engine, event, counted(lambda *_: None))
-    rotate_key(engine, SecretCipher(home, None))
+    registry(engine, home).rotate_key()
     os._exit(0)
 
 
@@ -213,7 +212,7 @@ def test_killed_at_any_moment_every_secret_opens_and_the_next_rotation_finishes(
 def test_two_rotations_at_once_lose_nothing(warehouse, tmp_path, monkeypatch):
     """The second begins and ends while the first has committed everything but still has its old keys."""
     register(registry(warehouse, tmp_path), *IDS)
-    changing, steps = rotation.changing, []
+    changing, steps = registry_module.changing, []
 
     def after_another(engine: sa.Engine, district_id: str, step: str) -> Any:
         steps.append(step)
@@ -221,7 +220,7 @@ def test_two_rotations_at_once_lose_nothing(warehouse, tmp_path, monkeypatch):
             registry(warehouse, tmp_path).rotate_key()
         return changing(engine, district_id, step)
 
-    monkeypatch.setattr(rotation, "changing", after_another)
+    monkeypatch.setattr(registry_module, "changing", after_another)
     registry(warehouse, tmp_path).rotate_key()
 
     assert len(steps) == 4

@@ -30,9 +30,6 @@ def broken_promises(engine: sa.Engine, contract: Contract, districts: Sequence[s
 
     Args:
         districts: also check these districts' rows.
-
-    Raises:
-        WarehouseError: the database cannot be queried as the reader.
     """
     one_snapshot = engine.execution_options(isolation_level="REPEATABLE READ")
     with transaction(one_snapshot, _STEP) as connection:

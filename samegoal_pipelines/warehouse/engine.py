@@ -109,11 +109,7 @@ def transaction(engine: sa.Engine, step: str) -> Iterator[sa.Connection]:
 
 
 def lock(connection: sa.Connection, district_id: str, what: str = "publishing") -> None:
-    """Lock the district for writing until the transaction ends.
-
-    Raises:
-        SnapshotInProgressError: another run holds the lock and did not end in time.
-    """
+    """Lock the district for writing until the transaction ends. Raises `SnapshotInProgressError`."""
     cursor = connection.connection.cursor()
     for timeout in ("lock_timeout", "statement_timeout"):  # a third waiting run would wait for two locks
         cursor.execute(f"set local {timeout} = '{LOCK_SECONDS}s'")

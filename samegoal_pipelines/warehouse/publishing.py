@@ -125,12 +125,7 @@ def _overtaken() -> SnapshotInProgressError:
 
 
 def find_held(engine: sa.Engine, district_id: str, night: date) -> Snapshot:
-    """The newest snapshot of this night that waits for a person.
-
-    Raises:
-        ReleaseRefusedError: no snapshot is held, or only one of another night, or another snapshot was
-        published since.
-    """
+    """The newest snapshot of this night that waits for a person. Raises `ReleaseRefusedError`."""
     with as_writer(engine, district_id, "looking up what is held") as connection:
         return _find(connection, find_current(connection, district_id), district_id, night)
 
@@ -140,11 +135,8 @@ def release(
 ) -> Snapshot:
     """Publish what is held of the run's night, and record who released it and why.
 
-    Args:
-        content: what was landed when it was held.
-
     Raises:
-        ReleaseRefusedError: as `find_held` does, or the landed rows are not what is held.
+        ReleaseRefusedError: as `find_held` does, or `content` is not what is held.
     """
     with session(engine, run, "releasing") as s:
         held = _find(s.connection, s.now, run.district_id, run.night)

@@ -86,11 +86,7 @@ class Replayed:
 
 
 def find_nights(engine: sa.Engine, district_id: str, first: date) -> tuple[list[Snapshot], list[Snapshot]]:
-    """The published nights from `first` on, and those never published, both oldest first.
-
-    Raises:
-        ReleaseRefusedError: no night is published.
-    """
+    """The published nights from `first` on, and those never published, both oldest first."""
     with as_writer(engine, district_id, "looking up nights") as connection:
         nights = _published(connection, district_id, first)
         if not nights:
@@ -115,13 +111,8 @@ def replay(
 
     All or nothing: any error leaves everything unchanged. No other run can publish the district meanwhile.
 
-    Args:
-        contents: the computed content of each night, in the same order.
-        dry_run: change nothing.
-
     Raises:
         SnapshotInProgressError: another run has published this district after `find_nights`.
-        WarehouseError: as `session` does.
     """
     first, last, district_id = nights[0], nights[-1], run.district_id
     with session(engine, run, "replaying") as s:

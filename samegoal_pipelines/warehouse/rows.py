@@ -52,11 +52,7 @@ class Content:
 
 
 def content_of(payload: SnapshotPayload) -> Content:
-    """The rows of a snapshot, hashed before the district is locked.
-
-    Raises:
-        UnfitSnapshotError: a frame does not fit its table, or the frames do not match.
-    """
+    """The rows of a snapshot, hashed before the district is locked. Raises `UnfitSnapshotError`."""
     frames = payload.published().values()
     all_rows = status, students, parents = [rows_of(*pair) for pair in zip(frames, HISTORIES, strict=True)]
     carried_over = np.array(sorted(map(int, payload.tables.carried_over)), dtype=np.int64)
@@ -124,11 +120,7 @@ def _as_one_number(new: tuple[Keys, ...], old: tuple[Keys, ...]) -> tuple[Keys, 
 
 
 def rows_of(frame: pd.DataFrame, history: History) -> Rows:
-    """The frame's rows, converted for the table.
-
-    Raises:
-        UnfitSnapshotError: columns, types or keys do not fit the table. The message contains no value.
-    """
+    """The frame's rows, converted for the table. Raises `UnfitSnapshotError`, without a value."""
     name = history.declared.name
     if set(frame.columns) != set(history.columns):
         given, wanted = set(map(str, frame.columns)), set(history.columns)
@@ -148,11 +140,7 @@ def rows_of(frame: pd.DataFrame, history: History) -> Rows:
 
 
 def typed(frame: pd.DataFrame, declared: Table) -> pa.Table:
-    """The frame's columns in the order and with the types of a declaration.
-
-    Raises:
-        UnfitSnapshotError: a column holds values of another type. The message contains no value.
-    """
+    """The frame's columns in declared order and types. Raises `UnfitSnapshotError`, without a value."""
     columns = {}
     for name, wanted in declared.arrow_types.items():
         try:

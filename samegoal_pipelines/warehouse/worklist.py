@@ -40,12 +40,10 @@ def publish_worklist(
     A snapshot held for a later night, or held after this one, keeps its list.
 
     Args:
-        worklist: the rows (`tables.worklist.REGISTRAR_WORKLIST`), in their order.
         held_by: the run that holds the snapshot. None: it is published.
 
     Raises:
         LateRunError: the list belongs to an older snapshot, or to none.
-        UnfitSnapshotError: columns or types do not fit. The message contains no value.
     """
     names = REGISTRAR_WORKLIST.names
     if set(worklist.columns) != set(names):

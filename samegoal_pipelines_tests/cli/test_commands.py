@@ -12,7 +12,6 @@ import pytest
 from samegoal_pipelines.cli.commands import Day, Expiration
 from samegoal_pipelines.deployment import Deployment
 from samegoal_pipelines_tests.cli.asking import PROGRAM, program, run
-from samegoal_pipelines_tests.pipeline import TODAY
 
 ENROLLED = [{"StudentID": 11, "StartDate": "2026-08-12"}]
 
@@ -24,22 +23,6 @@ def served(environment, source, district):
     source.sandbox.districts.append(made)
     words = ["districts", "add", made.id, "--name", made.name, "--base-url", source.base_url(made)]
     return made, [*words, "--client-key", made.client_key]
-
-
-def test_a_district_is_registered_verified_and_published(served, tmp_path):
-    made, add = served
-    secret = tmp_path / "secret.txt"
-    secret.write_text(made.client_secret + "\n")
-
-    assert "grand-bend: registered" in run(*add, "--client-secret-file", str(secret)).ok.stdout
-    assert "Grand Bend ISD" in run("districts", "verify", "grand-bend").ok.stdout
-
-    synced = program("sync", "grand-bend", "--today", TODAY.isoformat()).ok
-    assert "grand-bend: published 1 student for 2026-10-12" in synced.stderr
-    assert "enrolled" in synced.stdout
-
-    (report,) = run("sync", "grand-bend", "--today", TODAY.isoformat(), "--json").json
-    assert (report["state"], report["students"]) == ("published", 1)
 
 
 def test_a_wrong_secret_fails_with_one_line_and_is_mended_by_rotating_it(served):

@@ -190,11 +190,8 @@ def test_a_bad_file_is_refused_before_anything_is_read(pipeline, made, ask, tmp_
     assert not pipeline.source.traffic.requests(kind="list")
 
 
-def test_a_night_that_would_be_held_exits_with_3(pipeline, district, ask):
-    made = district(enrolled(60))
-    pipeline.add(made)
-    assert pipeline.run().published
-    change(made, range(1, 50), EndDate="2026-10-09")
+def test_a_night_that_would_be_held_exits_with_3(published, ask):
+    change(published, range(1, 50), EndDate="2026-10-09")
     answer = ask(*PREVIEW)
     assert answer.returncode == 3
     assert "the gate would hold it" in answer.stderr

@@ -161,18 +161,6 @@ def test_a_script_may_ask_what_would_go(registered):
     assert asked.json == {"district_id": "alpha", "erased": False, **facts}
 
 
-def test_a_district_can_be_registered_again_and_begins_anew(published, deployment, alpha):
-    erase_district(deployment, "alpha")
-    published.source.sandbox.districts.remove(alpha)
-    published.add(alpha)
-
-    night = published.run("alpha")
-
-    assert night.published, night.reason
-    assert (night.students, night.added) == (1, 1)
-    assert len(published.rows("select from samegoal.snapshots where district_id = 'alpha'")) == 1
-
-
 @pytest.mark.parametrize("killed_at", ["landing", "partition", "record"])
 def test_an_erasure_that_is_killed_in_the_middle_is_finished_by_the_next(
     registered, deployment, alpha, monkeypatch, killed_at

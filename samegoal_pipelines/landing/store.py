@@ -95,23 +95,11 @@ class LandedFileError(LandingError):
         )
 
 
-class Landing:
-    """Reads and writes landed assets under one root.
+class Landing(Storage):
+    """Reads and writes landed assets under one root: a path or any fsspec URL (`s3://bucket/prefix`).
 
     Every method raises a `LandingError` if the storage cannot be read or written.
-
-    Args:
-        root: a path or any fsspec URL (`s3://bucket/prefix`).
     """
-
-    def __init__(self, root: str) -> None:
-        self._storage = Storage(root)
-        self._fs, self._base = self._storage.files, self._storage.base
-
-    @property
-    def root(self) -> str:
-        """The path or URL of the landing, without a trailing slash."""
-        return self._storage.root
 
     def write(
         self,
@@ -135,16 +123,16 @@ class Landing:
         def write_table(name: str) -> str:
             facts = landed.identity(name) | {"landed_at": landed_at.isoformat(), "rows": rows[name]}
             content = _parquet(pa.Table.from_pandas(tables[name], preserve_index=False), facts)
-            with self._fs.open(f"{folder}/{name}.parquet", "wb") as file:
+            with self.files.open(f"{folder}/{name}.parquet", "wb") as file:
                 file.write(content)
             return sha256(content).hexdigest()
 
-        with self._storage.errors(f"landing of {asset} for {district_id} on {night} failed: cannot write"):
-            self._storage.make_folder(folder)
+        with self.errors(f"landing of {asset} for {district_id} on {night} failed: cannot write"):
+            self.make_folder(folder)
             # Arrow's writer and the wait for a disk or a bucket let other threads run.
             with ThreadPoolExecutor(_WRITERS, thread_name_prefix="landing") as threads:
                 landed.sha256.update(zip(tables, threads.map(write_table, tables), strict=True))
-            with self._fs.open(f"{folder}/{MANIFEST}", "wb") as file:
+            with self.files.open(f"{folder}/{MANIFEST}", "wb") as file:
                 file.write(_manifest(landed, landed.rows, landed.sha256))
 
     def read(
@@ -188,11 +176,11 @@ class Landing:
         """Every run's landing of this asset that night, or of all (`*`): damaged ones, then by age."""
         found = []
         with self._reading(district_id):
-            for path in self._fs.find(self._night(district_id, night)):  # glob would interpret brackets
+            for path in self.files.find(self._night(district_id, night)):  # glob would interpret brackets
                 run_id, found_asset, name = path.split("/")[-3:]
                 if name == MANIFEST and asset in (found_asset, "*"):
                     with suppress(FileNotFoundError):  # deleted meanwhile
-                        content = self._fs.cat_file(path)
+                        content = self.files.cat_file(path)
                         found.append(_landed_asset(content, district_id, night, run_id, found_asset))
         return sorted(found, key=lambda one: (one.landed_at, one.run_id))
 
@@ -205,7 +193,7 @@ class Landing:
         """Night → path of what is named `<night><suffix>` in a folder, oldest first."""
         paths: list[str] = []
         with suppress(FileNotFoundError):
-            paths = sorted(self._fs.ls(f"{self._base}/{folder}", detail=False))
+            paths = sorted(self.files.ls(f"{self.base}/{folder}", detail=False))
         found = {}
         for path in paths:
             name = path.rstrip("/").rpartition("/")[2]
@@ -218,7 +206,7 @@ class Landing:
     def column_values(self, landed: LandedAsset, table: str, columns: list[str]) -> list[dict[str, Any]]:
         """These columns of a landed table, whether or not it is as landed. Empty if it cannot be read."""
         with self._reading(landed.district_id), suppress(FileNotFoundError):
-            content = self._fs.cat_file(f"{self._folder(landed)}/{table}.parquet")
+            content = self.files.cat_file(f"{self._folder(landed)}/{table}.parquet")
             with suppress(OSError, pa.ArrowException):
                 rows: list[dict[str, Any]] = pq.read_table(
                     pa.BufferReader(content), columns=columns
@@ -274,29 +262,29 @@ class Landing:
     def keep_page(self, night: date, page: str) -> str:
         """Write a night's report, replacing an earlier one. Return its location."""
         name = f"{REPORTS}/{night}{_PAGE}"
-        with self._storage.errors(f"the report of {night} cannot be written"):
-            self._storage.make_folder(f"{self._base}/{REPORTS}")
-            with self._fs.open(f"{self._base}/{name}", "w", encoding="utf-8") as file:
+        with self.errors(f"the report of {night} cannot be written"):
+            self.make_folder(f"{self.base}/{REPORTS}")
+            with self.files.open(f"{self.base}/{name}", "w", encoding="utf-8") as file:
                 file.write(page)
         return f"{self.root}/{name}"
 
     def pages(self) -> dict[date, str]:
         """The reports by night, as HTML."""
         found = {}
-        with self._storage.errors("the reports cannot be read"):
+        with self.errors("the reports cannot be read"):
             for night, path in self._by_night(REPORTS, _PAGE).items():
                 with suppress(FileNotFoundError):
-                    found[night] = self._fs.cat_file(path).decode(errors="replace")
+                    found[night] = self.files.cat_file(path).decode(errors="replace")
         return found
 
     def prune_pages(self, keep_from: date) -> list[date]:
         """Delete the reports of nights before `keep_from`. Return these nights."""
-        with self._storage.errors("old reports cannot all be deleted"):
+        with self.errors("old reports cannot all be deleted"):
             pages = self._by_night(REPORTS, _PAGE).items()
             old = {night: path for night, path in pages if night < keep_from}
             for path in old.values():
                 with suppress(FileNotFoundError):
-                    self._fs.rm_file(path)
+                    self.files.rm_file(path)
         return list(old)
 
     def rewrite(
@@ -321,20 +309,22 @@ class Landing:
         """
         files = rows = deleted = 0
         with self._reading(district_id):
-            base = f"{self._base}/{district_id}"
-            found = {path.rpartition("/")[0] for path in self._fs.find(base)}
+            base = f"{self.base}/{district_id}"
+            found = {path.rpartition("/")[0] for path in self.files.find(base)}
             folders = {one for one in found if one.removeprefix(base).count("/") == 3}
             for folder in sorted(folders, key=lambda one: (one.endswith(f"/{last}"), one)):
                 night, run_id, asset = folder.split("/")[-3:]
                 alive = in_progress() == run_id  # before its manifest is looked for
                 with suppress(FileNotFoundError, LandedFileError):
-                    manifest = self._fs.cat_file(f"{folder}/{MANIFEST}")
+                    manifest = self.files.cat_file(f"{folder}/{MANIFEST}")
                     landed = _landed_asset(manifest, district_id, date.fromisoformat(night), run_id, asset)
                     changed, removed = self._rewrite(landed, change, dry_run)
                     files, rows = files + changed, rows + removed
                     continue
                 if not alive:
-                    deleted += len(self._fs.find(folder)) if dry_run else self._delete(folder, "landed files")
+                    deleted += (
+                        len(self.files.find(folder)) if dry_run else self._delete(folder, "landed files")
+                    )
         return Rewritten(files, rows, deleted)
 
     def _rewrite(
@@ -363,39 +353,39 @@ class Landing:
             hashes[name] = sha256(content).hexdigest()
         if (hashes, rows) != (landed.sha256, landed.rows):
             self._replace(f"{folder}/{MANIFEST}", _manifest(landed, rows, hashes))
-        for path in self._fs.find(folder):
+        for path in self.files.find(folder):
             if path.endswith(_NEW):  # of an interrupted call
-                self._fs.rm_file(path)
+                self.files.rm_file(path)
         return len(changed), removed
 
     def _replace(self, path: str, content: bytes) -> None:
         """Replace a file without a moment in which half of it is there."""
-        self._fs.pipe_file(f"{path}{_NEW}", content)
-        self._fs.mv(f"{path}{_NEW}", path)
+        self.files.pipe_file(f"{path}{_NEW}", content)
+        self.files.mv(f"{path}{_NEW}", path)
 
     def erase(self, district_id: str) -> int:
         """Delete everything in a district's folder. Return its number of files, 0 if there is none."""
         if not _FOLDER_NAME.fullmatch(district_id):
             raise LandingError(f"{district_id!a} names no district's folder; nothing was deleted")
-        return self._delete(f"{self._base}/{district_id}", f"landed files of {district_id}")
+        return self._delete(f"{self.base}/{district_id}", f"landed files of {district_id}")
 
     def count_files(self, district_id: str) -> int:
         """Count a district's landed files."""
         with self._reading(district_id):
-            return len(self._fs.find(f"{self._base}/{district_id}"))
+            return len(self.files.find(f"{self.base}/{district_id}"))
 
     def _delete(self, folder: str, what: str) -> int:
         """Delete a folder, manifests first. Files that others delete meanwhile are fine."""
         deleted = 0
-        with self._storage.errors(f"{what} cannot all be deleted"):
+        with self.errors(f"{what} cannot all be deleted"):
             for _ in range(_TRIES):
-                files = self._fs.find(folder)
+                files = self.files.find(folder)
                 manifests = [path for path in files if path.endswith(f"/{MANIFEST}")]
                 self._delete_files(manifests)
                 self._delete_files(sorted({*files} - {*manifests}))
                 deleted += len(files)
-                self._storage.remove_folder(folder)
-                if not self._fs.exists(folder):
+                self.remove_folder(folder)
+                if not self.files.exists(folder):
                     return deleted
         raise LandingError(
             f"{what} cannot all be deleted (storage at {self.root}: somebody else is writing)",
@@ -404,20 +394,20 @@ class Landing:
 
     def _delete_files(self, paths: list[str]) -> None:
         """Delete in bulk if the storage can. That would interpret brackets in the root as a pattern."""
-        if not has_magic(self._base):
+        if not has_magic(self.base):
             with suppress(FileNotFoundError):
                 if paths:
-                    self._fs.rm(paths)
+                    self.files.rm(paths)
                 return
         for path in paths:
             with suppress(FileNotFoundError):
-                self._fs.rm_file(path)
+                self.files.rm_file(path)
 
     def _open(self, landed: LandedAsset, table: str, *, rewritten: bool = False) -> _File:
         """Open a file as this run landed it, or as `rewrite` changed it since. Else: `LandedFileError`."""
         with self._reading(landed.district_id):
             try:
-                content = self._fs.cat_file(f"{self._folder(landed)}/{table}.parquet")
+                content = self.files.cat_file(f"{self._folder(landed)}/{table}.parquet")
             except FileNotFoundError:
                 raise LandedFileError(landed, table, "is missing") from None
         file, digest = None, sha256(content).hexdigest()
@@ -434,10 +424,10 @@ class Landing:
         return file
 
     def _reading(self, district_id: str) -> AbstractContextManager[None]:
-        return self._storage.errors(f"landed files of {district_id} cannot be read")
+        return self.errors(f"landed files of {district_id} cannot be read")
 
     def _night(self, district_id: str, night: date) -> str:
-        return f"{self._base}/{district_id}/{night.isoformat()}"
+        return f"{self.base}/{district_id}/{night.isoformat()}"
 
     def _folder(self, landed: LandedAsset) -> str:
         return f"{self._night(landed.district_id, landed.night)}/{landed.run_id}/{landed.asset}"

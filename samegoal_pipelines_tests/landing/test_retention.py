@@ -67,9 +67,9 @@ def test_a_night_may_be_kept_although_it_is_older(landing):
 
 def test_what_a_killed_run_left_in_a_kept_night_stays(landing):
     folder = landing._night("alpha", NIGHTS[3])
-    landing._fs.rm_file(f"{folder}/run-1/schools/{MANIFEST}")
+    landing.files.rm_file(f"{folder}/run-1/schools/{MANIFEST}")
     prune(landing, NIGHTS[3])
-    assert landing._fs.exists(f"{folder}/run-1/schools/School.parquet")
+    assert landing.files.exists(f"{folder}/run-1/schools/School.parquet")
 
 
 def test_a_night_that_is_deleted_halfway_is_not_read(landing, monkeypatch):
@@ -108,7 +108,7 @@ def test_erasing_a_district_leaves_no_file_and_no_neighbour_untouched(landing):
     assert landing.count_files("alpha") == 11
     assert landing.erase("alpha") == 11
     assert (landing.count_files("alpha"), landing.nights("alpha")) == (0, [])
-    assert not landing._fs.exists(f"{landing._base}/alpha")
+    assert not landing.files.exists(f"{landing.base}/alpha")
     assert schools(landing, NIGHTS[0], "alpha-2") == [7]
     assert landing.prune("alpha", NIGHT, today=NIGHT, local_date=datetime.date) == []
     assert landing.erase("alpha") == 0
@@ -139,9 +139,9 @@ def test_files_that_cannot_be_deleted_are_said_in_one_line(tmp_path, monkeypatch
 
 
 def page(landing: Landing, name: str, folder: str = REPORTS) -> str:
-    path = f"{landing._base}/{folder}/{name}"
-    landing._fs.makedirs(f"{landing._base}/{folder}", exist_ok=True)
-    landing._fs.pipe_file(path, b"a page")
+    path = f"{landing.base}/{folder}/{name}"
+    landing.files.makedirs(f"{landing.base}/{folder}", exist_ok=True)
+    landing.files.pipe_file(path, b"a page")
     return path
 
 
@@ -160,7 +160,7 @@ def test_pages_of_old_nights_are_deleted_and_no_other_file(landing):
     pruned = landing.prune_pages(date(2026, 9, 2))
 
     assert pruned == [date(2026, 8, 31), date(2026, 9, 1)]
-    assert not any(landing._fs.exists(path) for path in (old, older))
-    assert all(landing._fs.exists(path) for path in kept)
+    assert not any(landing.files.exists(path) for path in (old, older))
+    assert all(landing.files.exists(path) for path in kept)
     assert landing.nights("alpha") == NIGHTS
     assert landing.prune_pages(date(2026, 9, 2)) == []

@@ -122,7 +122,7 @@ def test_an_s3_that_refuses_is_said_and_is_not_tried_again(bucket, monkeypatch):
     def refuse(*_, **__):
         raise PermissionError("Access Denied")
 
-    monkeypatch.setattr(landing._fs, "open", refuse)
+    monkeypatch.setattr(landing.files, "open", refuse)
     refused = r"cannot write [(]storage at .*: PermissionError[)]; check"
     with pytest.raises(LandingError, match=refused) as caught:
         land(landing)

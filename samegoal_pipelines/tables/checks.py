@@ -152,7 +152,8 @@ def _cecs_is_excluded_as_cecs(frame: pd.DataFrame) -> Mask:
 
 
 def _stayed(frame: pd.DataFrame) -> pyarrow.Array:
-    return pc.invert(one_of(frame["status"], ("GRADUATED", "INACTIVE")))
+    left = pyarrow.array(["GRADUATED", "INACTIVE"])
+    return pc.invert(pc.is_in(arrow(frame["status"]), value_set=left))
 
 
 def _graduated_means_code_01(frame: pd.DataFrame) -> Mask:

@@ -83,7 +83,6 @@ class QmlativClient:
     def cancel(self) -> None:
         """End all requests without waiting for them. Their callers get `ReadCancelledError`."""
         self._transport.cancel()
-        self._workers.cancel()
 
     @property
     def client_auth(self) -> ClientAuth:

@@ -106,8 +106,7 @@ class Transport:
                 exchange.cut()
 
     def close(self) -> None:
-        """Cancel all requests and close all connections."""
-        self.cancel()
+        """Close all connections."""
         self._adapter.close()
 
     def _pause(self, state: tenacity.RetryCallState) -> float:

@@ -6,12 +6,12 @@ by priority, not in order of arrival, because the longest listing decides how lo
 
 from __future__ import annotations
 
-import heapq
 import itertools
 import os
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from queue import PriorityQueue
 from typing import Any, NamedTuple
 
 from samegoal_pipelines.qmlativ.errors import ReadCancelledError
@@ -30,50 +30,36 @@ class _Task(NamedTuple):
 
 
 class Workers:
-    """`connections` threads that send requests. After `cancel`, `submit` raises `ReadCancelledError`."""
+    """`connections` threads that send requests. After `close`, `submit` raises `ReadCancelledError`."""
 
     def __init__(self, connections: int) -> None:
         cores = min(connections, os.cpu_count() or 1)
         self._askers = ThreadPoolExecutor(connections, thread_name_prefix="qmlativ")
         self._decoders = ThreadPoolExecutor(cores, thread_name_prefix="decoding")
         self._room = threading.BoundedSemaphore(2 * cores)  # limits the answers in memory
-        self._lock = threading.Lock()
         self._numbers = itertools.count()
-        self._waiting: list[_Task] = []
+        self._waiting: PriorityQueue[_Task] = PriorityQueue()
 
     def submit(
         self, ask: Callable[[], Any], decode: Decode | None = None, *, priority: int = 0
     ) -> Future[Any]:
         """Run `ask` on a connection, lowest `priority` first, and then `decode` on its result."""
         task = _Task(priority, next(self._numbers), Future(), ask, decode)
-        with self._lock:
-            heapq.heappush(self._waiting, task)
+        self._waiting.put(task)
         try:
             self._askers.submit(self._run_next)
         except RuntimeError:  # shut down
             raise ReadCancelledError() from None
         return task.future
 
-    def cancel(self) -> None:
-        """Start no more tasks. Those that have not started fail with `ReadCancelledError`."""
-        self._askers.shutdown(wait=False, cancel_futures=True)
-        with self._lock:
-            waiting, self._waiting = self._waiting, []
-        for task in waiting:
-            if task.future.set_running_or_notify_cancel():
-                task.future.set_exception(ReadCancelledError())
-
     def close(self) -> None:
-        """Wait until nothing runs. Call `cancel` first."""
+        """Wait until all tasks are done. Cancel the requests first, so that the tasks end at once."""
         self._askers.shutdown(wait=True)
         self._decoders.shutdown(wait=True)
 
     def _run_next(self) -> None:
         """Run the first task by priority, not the one that was submitted for this thread."""
-        with self._lock:
-            if not self._waiting:  # cancelled
-                return
-            task = heapq.heappop(self._waiting)
+        task = self._waiting.get()
         if not task.future.set_running_or_notify_cancel():
             return
         try:

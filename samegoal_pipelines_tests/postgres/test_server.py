@@ -18,7 +18,7 @@ import psycopg2
 import pytest
 
 from samegoal_pipelines.deployment import Deployment
-from samegoal_pipelines.postgres import paths, server
+from samegoal_pipelines.postgres import server
 from samegoal_pipelines.postgres.databases import prepare_dagster_storage
 from samegoal_pipelines.postgres.errors import PostgresNotStartedError
 from samegoal_pipelines.postgres.server import EmbeddedPostgres
@@ -187,7 +187,7 @@ def test_a_path_too_long_for_a_socket_or_with_signs_of_a_shell_is_no_obstacle(tm
     with EmbeddedPostgres(tmp_path / 'a "$b`\\' / ("long" * 25)) as postgres:
         assert len(postgres.url) < 120
         assert answers(postgres.url)
-    shutil.rmtree(paths.socket_folder(postgres.data))
+    shutil.rmtree(server.socket_folder(postgres.data))
 
 
 def test_settings_that_postgres_refuses_are_said_in_one_line(home: Path) -> None:
@@ -215,20 +215,20 @@ def test_data_that_version_1_0_0_kept_elsewhere_is_still_found(home: Path, tmp_p
 def only_root_can_enter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A checkout below /root: the installed package where only root may go, and no copy of it yet."""
     site = tmp_path / "site-packages"
-    (site / paths.PACKAGE).mkdir(parents=True)
-    installed = paths.installed_programs().parent
+    (site / server.PACKAGE).mkdir(parents=True)
+    installed = server.installed_programs().parent
     for source, target in (
-        (installed, site / paths.PACKAGE / "pginstall"),
-        (installed.parent.with_name(f"{paths.PACKAGE}.libs"), site / f"{paths.PACKAGE}.libs"),
+        (installed, site / server.PACKAGE / "pginstall"),
+        (installed.parent.with_name(f"{server.PACKAGE}.libs"), site / f"{server.PACKAGE}.libs"),
     ):
         shutil.copytree(source, target, symlinks=True, copy_function=os.link)
     site.chmod(0o700)
-    spec = importlib.machinery.ModuleSpec(paths.PACKAGE, None, is_package=True)
-    spec.submodule_search_locations = [str(site / paths.PACKAGE)]
+    spec = importlib.machinery.ModuleSpec(server.PACKAGE, None, is_package=True)
+    spec.submodule_search_locations = [str(site / server.PACKAGE)]
     monkeypatch.setattr(importlib.util, "find_spec", lambda _: spec)
     with tempfile.TemporaryDirectory(prefix="samegoal-", dir="/var/tmp") as elsewhere:
         Path(elsewhere).chmod(0o755)
-        monkeypatch.setattr(paths, "PROGRAMS", Path(elsewhere) / "lib" / "samegoal-pipelines")
+        monkeypatch.setattr(server, "PROGRAMS", Path(elsewhere) / "lib" / "samegoal-pipelines")
         yield site
 
 
@@ -252,11 +252,11 @@ def test_root_starts_postgres_where_only_root_can_enter_and_opens_nothing(
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root's server runs as another account")
 def test_a_copy_of_postgres_that_does_not_run_is_replaced(only_root_can_enter: Path) -> None:
     data = only_root_can_enter / "home" / "postgres" / "data"
-    account = paths.server_account(data)
-    broken = paths.programs(account, data)
-    library = next(broken.parents[2].glob(f"{paths.PACKAGE}.libs/libpq-*"))
+    account = server.server_account(data)
+    broken = server.programs(account, data)
+    library = next(broken.parents[2].glob(f"{server.PACKAGE}.libs/libpq-*"))
     library.unlink()
-    assert paths.run(account, paths.programs(account, data) / "initdb", "--version").returncode == 0
+    assert server.run_as(account, server.programs(account, data) / "initdb", "--version").returncode == 0
 
 
 def test_a_configured_database_takes_the_place_of_the_embedded_one(tmp_path: Path) -> None:

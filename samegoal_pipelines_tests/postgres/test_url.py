@@ -10,9 +10,9 @@ import pytest
 import sqlalchemy as sa
 from dagster_postgres.storage import DagsterPostgresStorage
 
-from samegoal_pipelines.postgres import paths
 from samegoal_pipelines.postgres.databases import prepare_dagster_storage
 from samegoal_pipelines.postgres.errors import WarehouseError
+from samegoal_pipelines.postgres.server import installed_programs
 from samegoal_pipelines.postgres.url import DatabaseURL
 from samegoal_pipelines.warehouse import engine
 from samegoal_pipelines.warehouse.roles import role_url
@@ -116,7 +116,7 @@ def test_psql_sqlalchemy_and_dagster_reach_the_same_database(awkward_url: str) -
         assert connection.connection.driver_connection.info.password == "#%@:/?&é"  # type: ignore[union-attr]
 
     psql = subprocess.run(
-        [paths.installed_programs() / "psql", DatabaseURL.parse(awkward_url).libpq, "-XAtc", question],
+        [installed_programs() / "psql", DatabaseURL.parse(awkward_url).libpq, "-XAtc", question],
         capture_output=True,
         text=True,
         check=True,

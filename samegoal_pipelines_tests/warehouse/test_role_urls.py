@@ -7,8 +7,7 @@ import pytest
 import sqlalchemy as sa
 
 from samegoal_pipelines.deployment import Deployment
-from samegoal_pipelines.postgres import paths
-from samegoal_pipelines.postgres.server import release_all
+from samegoal_pipelines.postgres.server import installed_programs, release_all
 from samegoal_pipelines.settings import Settings
 from samegoal_pipelines.warehouse import engine as warehouse_engine
 from samegoal_pipelines.warehouse.roles import Role, role_url
@@ -78,7 +77,7 @@ def test_psql_takes_the_url_as_it_is(module_database_url):
     url = role_url(module_database_url, Role.READER, as_login=False)
     query = "select current_user, current_setting('transaction_isolation')"
     done = subprocess.run(
-        [paths.installed_programs() / "psql", url, "--no-psqlrc", "-Atc", query],
+        [installed_programs() / "psql", url, "--no-psqlrc", "-Atc", query],
         capture_output=True,
         text=True,
         check=True,

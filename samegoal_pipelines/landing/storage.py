@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from glob import has_magic
 from pathlib import Path
 from typing import Any
 
@@ -79,11 +80,11 @@ class Storage:
             self.files.makedirs(path, exist_ok=True)
 
     def remove_folder(self, path: str) -> None:
-        """Remove a folder and what is left in it, if the storage has folders.
+        """Remove a folder and what is left in it, such as the empty objects that stand for folders on S3.
 
-        Others would read brackets in the path as a pattern, and could delete other folders.
+        S3's library reads brackets in the path as a pattern, and could delete other folders.
         """
-        if self._has_folders:
+        if self._has_folders or not has_magic(path):
             with suppress(FileNotFoundError):
                 self.files.rm(path, recursive=True)
 

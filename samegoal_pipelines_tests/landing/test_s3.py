@@ -75,6 +75,15 @@ def test_pages_of_reports_are_kept_replaced_and_deleted_on_s3(bucket):
     assert Landing(bucket).pages() == {NIGHT: "<p>ñ</p>"}
 
 
+def test_empty_objects_that_stand_for_folders_are_erased_as_well(bucket):
+    """Consoles and other tools make them."""
+    land(Landing(bucket))
+    for key in ("landing/alpha/", "landing/alpha/2026-10-12/"):
+        boto3.client("s3").put_object(Bucket="nights", Key=key, Body=b"")
+    Landing(bucket).erase("alpha")
+    assert [*boto3.resource("s3").Bucket("nights").objects.all()] == []
+
+
 def test_brackets_in_the_landing_s_path_are_no_pattern(bucket):
     land(Landing(f"{bucket}[1]"))
     land(Landing(f"{bucket}1"))

@@ -8,7 +8,6 @@ import dagster as dg
 import pytest
 
 from samegoal_pipelines.cli.nights import line
-from samegoal_pipelines.errors import PipelineError
 from samegoal_pipelines.sandbox.objects import OPTIONAL_FIELDS
 from samegoal_pipelines_tests.mass_changes import ENTRIES, TOMORROW, enrolled
 from samegoal_pipelines_tests.pipeline import TODAY
@@ -161,13 +160,6 @@ def test_one_districts_failure_touches_no_other(pipeline, published, district):
 
     assert not pipeline.run("grand-bend", today=TOMORROW).published
     assert pipeline.run("beta", today=TOMORROW).published
-
-
-def test_an_unknown_district_says_where_to_look(pipeline):
-    with pytest.raises(PipelineError) as caught:
-        pipeline.run("nowhere")
-    assert "nowhere" in line(caught.value)
-    assert "districts list" in line(caught.value)
 
 
 EVENTS_WITH = "select count(*) from dagster.event_logs where event like '%Sentinel%'"

@@ -83,16 +83,6 @@ def test_a_rerun_leaves_the_same_content_and_the_next_night_says_what_changed(pi
     assert changes == [(12, "status", "PRE-ENROLLED", "ENROLLED"), (14, "removed", "INACTIVE", None)]
 
 
-def test_today_comes_from_the_runs_tag_and_decides_the_status(pipeline, district):
-    leaves_in_october = {"StudentID": 11, "StartDate": "2026-08-12", "EndDate": "2026-10-20"}
-    pipeline.add(district([leaves_in_october]))
-
-    pipeline.run(today=date(2026, 10, 20))
-    assert pipeline.statuses() == {11: ("ENROLLED", "current_enrollment")}
-    pipeline.run(today=date(2026, 10, 21))
-    assert pipeline.statuses() == {11: ("INACTIVE", "withdrawn")}
-
-
 def test_codes_and_student_numbers_stay_text_all_the_way(pipeline, district):
     students = [{"StudentID": 11, "NameID": 1_000_011, "StudentNumber": "00123", "Grade": "01"}]
     pipeline.add(

@@ -53,10 +53,8 @@ PARTS = {
     "transform": [
         f"{DEFS}.status:filter_enrollments",
         f"{DEFS}.status:classify_students",
-        f"{DEFS}.demographics:demographics.build_student_demographics",
-        f"{DEFS}.demographics:demographics.build_parent_demographics",
-        f"{DEFS}.demographics:demographics.find_restricted_pairs",
-        f"{DEFS}.demographics:demographics.find_confidential_phones",
+        f"{DEFS}.demographics:student_tables",
+        f"{DEFS}.demographics:parent_tables",
         f"{DEFS}.published:assemble_snapshot",
         f"{DEFS}.worklist:list_problems",
     ],

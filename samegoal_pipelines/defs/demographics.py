@@ -4,8 +4,6 @@ from collections.abc import Iterator
 from typing import Any
 
 import dagster as dg
-import pandas as pd
-import pyarrow as pa
 
 from samegoal_pipelines.defs.district_run import DistrictRun
 from samegoal_pipelines.defs.errors import as_dagster_failure
@@ -22,8 +20,8 @@ from samegoal_pipelines.tables.people import (
     parents_table,
 )
 from samegoal_pipelines.tables.reads import is_granted
-from samegoal_pipelines.transforms import demographics
-from samegoal_pipelines.transforms.columns import frame_of
+from samegoal_pipelines.transforms.demographics import restriction_is_known
+from samegoal_pipelines.transforms.snapshot import parent_tables, student_tables
 from samegoal_pipelines.transforms.withholding import Withholding
 from samegoal_pipelines.warehouse.withholding import refuse_to_forget_restrictions
 
@@ -41,13 +39,7 @@ def student_demographics(
     with as_dagster_failure(STUDENTS, district_run, of_night=True):
         statuses, withholding = student_status["student_status"], district_run.district.withholding
         refuse_unreadable_flags(raw_students, withholding)
-        built = demographics.build_student_demographics(raw_students, statuses, withholding=withholding)
-        tables = {
-            STUDENTS: built.students,
-            "without_record": built.without_record,
-            "confidential": demographics.find_confidential_phones(raw_students, withholding),
-            "withholding": withholding_table(withholding),
-        }
+        tables = student_tables(raw_students, statuses, withholding)
         yield from materialize_tables(context, STUDENTS, tables, student_facts(statuses, tables))
 
 
@@ -60,20 +52,11 @@ def parent_demographics(
 ) -> Iterator[Any]:
     """One row per student and guardian, without contacts if the guardian's access is actively restricted."""
     with as_dagster_failure(PARENTS, district_run, of_night=True):
-        known, withholding = demographics.restriction_is_known(raw_parents), district_run.district.withholding
+        known, withholding = restriction_is_known(raw_parents), district_run.district.withholding
         refuse_a_lost_restriction(district_run, known)
         refuse_unreadable_flags(raw_parents, withholding)
-        built = demographics.build_parent_demographics(
-            raw_parents, student_status["student_status"], withholding=withholding
-        )
-        tables = {
-            PARENTS: built.parents,
-            "restriction": frame_of({"is_known": pa.array([known])}),
-            "restricted": demographics.find_restricted_pairs(raw_parents, withholding),
-            "confidential": demographics.find_confidential_phones(raw_parents, withholding),
-            "withholding": withholding_table(withholding),
-        }
-        facts = parent_facts(raw_parents["StudentGuardian"], built, tables)
+        tables, unused = parent_tables(raw_parents, student_status["student_status"], withholding)
+        facts = parent_facts(raw_parents["StudentGuardian"], unused, tables)
         # Contacts under restriction are invalid unless the district shows them.
         declared = LANDED[PARENTS] | {PARENTS: parents_table(withholding.show_restricted_contacts)}
         yield from materialize_tables(context, PARENTS, tables, facts, declared=declared)
@@ -104,19 +87,3 @@ def refuse_unreadable_flags(raw: Tables, withholding: Withholding) -> None:
         if is_granted(raw["Reads"], read.name, field):
             detail = f"the field {field} is null in all {len(rows):,} rows, so it is unknown what to withhold"
             raise MissingFieldError(detail, read.path)
-
-
-def withholding_table(withholding: Withholding) -> pd.DataFrame:
-    """The contact switches, to be landed with the contacts that were made with them."""
-    return frame_of(
-        {
-            "shows_restricted_contacts": pa.array([withholding.show_restricted_contacts]),
-            "shows_confidential_phones": pa.array([withholding.show_confidential_phones]),
-        }
-    )
-
-
-def shown_by(*demographics: Tables) -> Withholding:
-    """The contacts that these tables show. The district's switches may have changed since they were made."""
-    switches = pd.concat([tables["withholding"] for tables in demographics])
-    return Withholding(*(bool(switches[name].any()) for name in switches))

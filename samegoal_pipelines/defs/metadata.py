@@ -13,7 +13,6 @@ from samegoal_pipelines.defs.district_run import DistrictRun
 from samegoal_pipelines.printable import NOTHING
 from samegoal_pipelines.qmlativ.listing import ObjectRead
 from samegoal_pipelines.tables.vocabulary import EXCLUDED, QUARANTINED, STATUSES
-from samegoal_pipelines.transforms.demographics import ParentDemographics
 from samegoal_pipelines.transforms.enrollments import FilteredEnrollments, count_outcomes
 from samegoal_pipelines.transforms.entities import count_entities
 from samegoal_pipelines.transforms.snapshot import SnapshotPayload
@@ -121,15 +120,16 @@ def student_facts(statuses: pd.DataFrame, tables: Mapping[str, pd.DataFrame]) ->
 
 
 def parent_facts(
-    guardianships: pd.DataFrame, built: ParentDemographics, tables: Mapping[str, pd.DataFrame]
+    guardianships: pd.DataFrame, unused: Mapping[str, int], tables: Mapping[str, pd.DataFrame]
 ) -> dict[str, Any]:
     """The number of guardianships that became parents, and why the others did not."""
+    parents = tables["parent_demographics"]
     return {
         ROWS_IN: len(guardianships),
-        **{f"excluded: {reason.replace('_', ' ')}": rows for reason, rows in built.counts.items()},
-        "under active restricted access": int(built.parents["has_restricted_access"].sum()),
+        **{f"excluded: {reason.replace('_', ' ')}": rows for reason, rows in unused.items()},
+        "under active restricted access": int(parents["has_restricted_access"].sum()),
         "confidential numbers withheld": len(tables["confidential"]),
-        **rows_out(len(built.parents)),
+        **rows_out(len(parents)),
     }
 
 

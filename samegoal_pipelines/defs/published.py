@@ -12,7 +12,7 @@ import dagster as dg
 from pydantic import Field
 
 from samegoal_pipelines.defs.dagster_internals import link_release
-from samegoal_pipelines.defs.demographics import refuse_a_lost_restriction, shown_by
+from samegoal_pipelines.defs.demographics import refuse_a_lost_restriction
 from samegoal_pipelines.defs.district_run import DISTRICTS, RELEASE_TAG, DistrictRun
 from samegoal_pipelines.defs.errors import as_dagster_failure, tag_outcome
 from samegoal_pipelines.defs.gate import (
@@ -38,9 +38,7 @@ from samegoal_pipelines.defs.worklist import list_of_held
 from samegoal_pipelines.errors import SYNC, Kind, PipelineError
 from samegoal_pipelines.landing import LandingError
 from samegoal_pipelines.landing.runs import HELD_SNAPSHOT, LandedEvidence
-from samegoal_pipelines.transforms.demographics import StudentDemographics
 from samegoal_pipelines.transforms.snapshot import SnapshotPayload, assemble_snapshot
-from samegoal_pipelines.transforms.status import StudentStatuses
 from samegoal_pipelines.transforms.withholding import (
     CONFIDENTIAL_PHONES_SHOWN,
     RESTRICTED_CONTACTS_SHOWN,
@@ -91,21 +89,9 @@ def published_snapshot(
         return
     with as_dagster_failure(PUBLISHED_SNAPSHOT, district_run, of_night=True):
         reads = district_run.landing.read_reads(district_run.today, district_run.run_id)
-        known = bool(parent_demographics["restriction"]["is_known"].item())
-        refuse_a_lost_restriction(district_run, known)
+        refuse_a_lost_restriction(district_run, parent_demographics["restriction"]["is_known"].item())
         payload = assemble_snapshot(
-            cecs_filtered_enrollments["enrollments"],
-            cecs_filtered_enrollments["excluded"],
-            StudentStatuses(student_status["student_status"], student_status["uncertain"]),
-            StudentDemographics(
-                student_demographics["student_demographics"], student_demographics["without_record"]
-            ),
-            parent_demographics["parent_demographics"],
-            restriction_known=known,
-            restricted=parent_demographics["restricted"],
-            confidential=[tables["confidential"] for tables in (student_demographics, parent_demographics)],
-            withholding=shown_by(student_demographics, parent_demographics),
-            reads=reads,
+            cecs_filtered_enrollments, student_status, student_demographics, parent_demographics, reads
         )
         found = yield from validate_tables(PUBLISHED_SNAPSHOT, payload.published(), declared_tables(payload))
         landed_run_id = district_run.landing.enrollments_run_id()

@@ -3,7 +3,7 @@
 How each table is made is in the other modules; storing them is up to `warehouse`.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from datetime import date
 from typing import NamedTuple, Self
 
@@ -13,7 +13,6 @@ import pyarrow as pa
 from samegoal_pipelines.tables.vocabulary import UNCERTAIN
 from samegoal_pipelines.transforms.columns import frame_of
 from samegoal_pipelines.transforms.demographics import (
-    StudentDemographics,
     build_parent_demographics,
     build_student_demographics,
     find_confidential_phones,
@@ -27,6 +26,7 @@ from samegoal_pipelines.transforms.status import StudentStatuses, classify_stude
 from samegoal_pipelines.transforms.withholding import Withholding, withholding_notes
 
 Raw = Mapping[str, pd.DataFrame]
+Tables = dict[str, pd.DataFrame]
 
 
 class SnapshotTables(NamedTuple):
@@ -93,53 +93,77 @@ def compute_night(
     The assets run the same steps one by one. Raises ValueError as `filter_enrollments` does.
     """
     filtered = filter_enrollments(raw_enrollments, today)
-    classified = classify_students(filtered.enrollments, filtered.excluded, today)
-    statuses = classified.statuses
+    statuses, uncertain = classify_students(filtered.enrollments, filtered.excluded, today)
+    parents, _ = parent_tables(raw_parents, statuses, withholding)
     return assemble_snapshot(
-        filtered.enrollments,
-        filtered.excluded,
-        classified,
-        build_student_demographics(raw_students, statuses, withholding=withholding),
-        build_parent_demographics(raw_parents, statuses, withholding=withholding).parents,
-        restriction_known=restriction_is_known(raw_parents),
-        restricted=find_restricted_pairs(raw_parents, withholding),
-        confidential=[find_confidential_phones(raw, withholding) for raw in (raw_students, raw_parents)],
-        withholding=withholding,
-        reads=[raw["Reads"] for raw in (raw_enrollments, raw_students, raw_parents) if "Reads" in raw],
+        {"enrollments": filtered.enrollments, "excluded": filtered.excluded},
+        {"student_status": statuses, "uncertain": uncertain},
+        student_tables(raw_students, statuses, withholding),
+        parents,
+        [raw["Reads"] for raw in (raw_enrollments, raw_students, raw_parents) if "Reads" in raw],
+    )
+
+
+def student_tables(raw_students: Raw, statuses: pd.DataFrame, withholding: Withholding) -> Tables:
+    """What is landed of the students with a status (`student_demographics`)."""
+    built = build_student_demographics(raw_students, statuses, withholding=withholding)
+    return {
+        "student_demographics": built.students,
+        "without_record": built.without_record,
+        "confidential": find_confidential_phones(raw_students, withholding),
+        "withholding": _switches(withholding),
+    }
+
+
+def parent_tables(
+    raw_parents: Raw, statuses: pd.DataFrame, withholding: Withholding
+) -> tuple[Tables, dict[str, int]]:
+    """What is landed of their parents (`parent_demographics`), and the unused guardianships by reason."""
+    built = build_parent_demographics(raw_parents, statuses, withholding=withholding)
+    return {
+        "parent_demographics": built.parents,
+        "restriction": frame_of({"is_known": pa.array([restriction_is_known(raw_parents)])}),
+        "restricted": find_restricted_pairs(raw_parents, withholding),
+        "confidential": find_confidential_phones(raw_parents, withholding),
+        "withholding": _switches(withholding),
+    }, built.counts
+
+
+def _switches(withholding: Withholding) -> pd.DataFrame:
+    """The contact switches, to be landed with the contacts that were made with them."""
+    return frame_of(
+        {
+            "shows_restricted_contacts": pa.array([withholding.show_restricted_contacts]),
+            "shows_confidential_phones": pa.array([withholding.show_confidential_phones]),
+        }
     )
 
 
 def assemble_snapshot(
-    enrollments: pd.DataFrame,
-    excluded: pd.DataFrame,
-    classified: StudentStatuses,
-    students: StudentDemographics,
-    parents: pd.DataFrame,
-    *,
-    restriction_known: bool,
-    restricted: pd.DataFrame,
-    confidential: Sequence[pd.DataFrame],
-    withholding: Withholding,
-    reads: Iterable[pd.DataFrame],
+    filtered: Raw, classified: Raw, students: Raw, parents: Raw, reads: Iterable[pd.DataFrame]
 ) -> SnapshotPayload:
-    """What a night publishes, from what its assets made.
+    """What a night publishes, from what its assets landed, and the tables of reads.
 
     Students without a record are carried over, like uncertain ones, and statuses and parents get the student
-    number. `confidential` are the students' and the parents' numbers, `reads` the tables of reads.
+    number. It shows the contacts that the landed tables show: the district's switches may have changed since.
     """
-    statuses, uncertain = classified
-    carried_over = [*uncertain["student_id"], *students.without_record["student_id"]]
+    statuses, uncertain = classified["student_status"], classified["uncertain"]
+    excluded, described = filtered["excluded"], students["student_demographics"]
+    switches = pd.concat([students["withholding"], parents["withholding"]])
+    withholding = Withholding(*(bool(switches[name].any()) for name in switches))
+    restriction_known = bool(parents["restriction"]["is_known"].item())
+    carried_over = [*uncertain["student_id"], *students["without_record"]["student_id"]]
     return SnapshotPayload(
         SnapshotTables(
-            status=_with_student_number(statuses, students.students),
-            students=students.students,
-            parents=_with_student_number(parents, students.students),
+            status=_with_student_number(statuses, described),
+            students=described,
+            parents=_with_student_number(parents["parent_demographics"], described),
             carried_over=frozenset(carried_over),
         ),
-        restricted=restricted,
-        confidential=pd.concat(confidential, ignore_index=True),
+        restricted=parents["restricted"],
+        confidential=pd.concat([students["confidential"], parents["confidential"]], ignore_index=True),
         absent=explain_absences(excluded, statuses, uncertain),
-        enrollment_rows=len(enrollments) + len(excluded),
+        enrollment_rows=len(filtered["enrollments"]) + len(excluded),
         quarantined=int(excluded["reason"].isin(UNCERTAIN).sum()),
         notes=(*withholding_notes(restriction_known, withholding), *reading_notes(reads)),
         shows=withholding,
